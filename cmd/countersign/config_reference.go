@@ -1,0 +1,102 @@
+package main
+
+// configKey explains one key of the config: for docs/OPERATIONS.md and for `countersign check --explain`.
+type configKey struct {
+	Key     string // sources[].name: an item of a list is []
+	Default string // as it would stand in the file; "" where there is none
+	Meaning string
+}
+
+// configReference lists every key there is, in the order of the example. Tests hold it to the loader's tables and to the loader's defaults.
+func configReference() []configKey {
+	return append(append([]configKey{
+		{"mode", "sandbox", "sandbox, or live: https endpoints only, no test helpers. COUNTERSIGN_MODE overrides it"},
+		{"data", "./data", "directory of the database and the key file, relative to the working directory. COUNTERSIGN_DATA overrides it"},
+		{"listen", "", "the two addresses served"},
+		{"listen.callbacks", "127.0.0.1:8480", "where providers post. COUNTERSIGN_LISTEN_CALLBACKS overrides it"},
+		{"listen.control", "127.0.0.1:8481", "metrics, health, API and console: keep it private. COUNTERSIGN_LISTEN_CONTROL overrides it"},
+		{"tls", "", "serve callbacks over TLS; without it, plain HTTP behind a proxy that does"},
+		{"tls.cert", "", "file: reference to the PEM certificate chain, read again when it changes"},
+		{"tls.key", "", "file: reference to its PEM key"},
+		{"trusted_proxies", "[]", "networks whose X-Forwarded-For is believed when a source has an allow list"},
+		{"sources", "", "the accounts at providers that post to us; may be an empty list"},
+	}, sourceReference()...), append(partnerReference(), []configKey{
+		{"egress", "", "what deliveries may reach"},
+		{"egress.allow", "[]", "private or reserved networks that endpoints may be in all the same"},
+		{"kafka", "", "not in this build yet: the block is checked, then refused"},
+		{"kafka.brokers", "", "addresses to begin with, host:port"},
+		{"kafka.ack", "disk", "what a callback's 200 waits for: disk or kafka"},
+		{"kafka.create", "false", "create the topics that are missing"},
+		{"kafka.partitions", "12", "of the topics created"},
+		{"kafka.replication", "3", "of the topics created"},
+		{"kafka.tls", "", "talk TLS to the brokers"},
+		{"kafka.tls.ca", "", "file: reference to the PEM authorities; without it, the system's"},
+		{"kafka.sasl", "", "how to log in at the brokers"},
+		{"kafka.sasl.mechanism", "", "plain, scram-sha-256 or scram-sha-512"},
+		{"kafka.sasl.user", "", "the user"},
+		{"kafka.sasl.password", "", "env: or file: reference to the password"},
+		{"storage", "", "bounds of the one file"},
+		{"storage.max_size", "64GiB", "the file never grows beyond this; when it is full, callbacks are refused and deliveries go on"},
+		{"storage.backlog", "1000000", "records that may wait for the relay before callbacks are refused with 503"},
+		{"retention", "", "how long what is kept; d is a day, y 365 days"},
+		{"retention.changes", "90d", "changes and settled deliveries, which can be replayed"},
+		{"retention.attempts", "30d", "the single attempts of deliveries"},
+		{"retention.quarantine_bodies", "30d", "bodies of callbacks that could not be read"},
+		{"retention.history", "5y", "who told us what, what we made of it, whom we told"},
+		{"tokens", "[]", "bearer tokens of the control API, beside the one in <data>/operator.token"},
+		{"tokens[].name", "", "who holds it; stands in the audit log"},
+		{"tokens[].sha256", "", "SHA-256 of the token, 64 hexadecimal digits"},
+		{"tokens[].scope", "", "admin, operator, viewer or partner"},
+		{"tokens[].partner", "", "with scope partner: the id of the only partner it sees"},
+	}...)...)
+}
+
+func sourceReference() []configKey {
+	return []configKey{
+		{"sources[].name", "", "the last part of the callback URL, /v1/callbacks/NAME; 1 to 64 of a-z 0-9 . - _"},
+		{"sources[].provider", "", "the adapter; `countersign providers` lists them"},
+		{"sources[].keys", "", "env: or file: references to the signing keys, newest first; any verifies"},
+		{"sources[].partner", "", "the partner all its subjects belong to; or use partner_from"},
+		{"sources[].partner_from", "", "subject_prefix (acme:user-001), or submission (registered through the API)"},
+		{"sources[].check", "", "the check type of all its callbacks, or a mapping of the provider's workflows to check types; without it, the adapter's"},
+		{"sources[].rate", "unlimited", "callbacks per second; beyond it 429"},
+		{"sources[].tolerance", "", "how old a signed timestamp may be; without it, the adapter's"},
+		{"sources[].livemode", "", "whether its callbacks are about real people; without it, whether mode is live"},
+		{"sources[].evidence", "signed", "what an approval needs to count without confirmation: signed, authenticated or network"},
+		{"sources[].max_body", "1MiB", "larger callbacks are refused with 413; 1KiB to 16MiB"},
+		{"sources[].token", "", "env: or file: reference to an unguessable last path segment"},
+		{"sources[].allow", "", "networks it may post from; without it, any"},
+		{"sources[].options", "", "what the adapter's page says can vary"},
+	}
+}
+
+func partnerReference() []configKey {
+	return []configKey{
+		{"partners", "", "who is told; may be an empty list"},
+		{"partners[].id", "", "1 to 64 of a-z 0-9 . - _"},
+		{"partners[].policy", "", "what a subject needs to be approved for this partner"},
+		{"partners[].policy.required", "[identity_verification]", "check types an individual needs"},
+		{"partners[].policy.required_company", "[business_verification]", "check types a company needs"},
+		{"partners[].policy.validity_months", "12", "how long an approval holds when the provider gives no date"},
+		{"partners[].policy.notice_days", "7", "how long before its end kyc.status.expiring is sent"},
+		{"partners[].endpoints", "[]", "where the partner is told; more can be made through the API"},
+		{"partners[].endpoints[].id", "", "unique over all partners; 1 to 64 of a-z 0-9 . - _"},
+		{"partners[].endpoints[].url", "", "https, and http in the sandbox; no private address unless egress.allow has it"},
+		{"partners[].endpoints[].format", "standard", "how changes are written and signed; `countersign formats` lists them"},
+		{"partners[].endpoints[].keys", "", "env: or file: references, newest first; without it, one is generated and shown once"},
+		{"partners[].endpoints[].keys[].key", "", "the reference of a key that ends"},
+		{"partners[].endpoints[].keys[].until", "", "when that key is no longer offered"},
+		{"partners[].endpoints[].events", "[kyc.status.*]", "types sent; kyc.check.* and kyc.document.* on request"},
+		{"partners[].endpoints[].concurrency", "16", "deliveries under way at once, 1 to 1000"},
+		{"partners[].endpoints[].rate", "unlimited", "deliveries per second"},
+		{"partners[].endpoints[].timeout", "15s", "for a whole attempt, 100ms to 2m"},
+		{"partners[].endpoints[].max_owed", "1000000", "deliveries that may wait; beyond it they are dead as overflow, and can be replayed"},
+		{"partners[].endpoints[].since", "always", "changes recorded before this time are not owed"},
+		{"partners[].endpoints[].retry", "", "the schedule of attempts"},
+		{"partners[].endpoints[].retry.first", "5s", "wait after the first failure"},
+		{"partners[].endpoints[].retry.factor", "3", "each wait is this many times the last"},
+		{"partners[].endpoints[].retry.max", "12h", "no wait is longer"},
+		{"partners[].endpoints[].retry.jitter", "0.2", "each wait varies by this fraction, either way"},
+		{"partners[].endpoints[].retry.attempts", "15", "then the delivery is dead, and can be replayed"},
+	}
+}

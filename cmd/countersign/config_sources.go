@@ -1,0 +1,121 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+func (l *loader) source(n *yaml.Node, at string) {
+	s := SourceConfig{Livemode: l.live(), Evidence: kyc.Signed, MaxBody: 1 << 20}
+	before := len(l.problems)
+	ok := l.object(
+		n, at,
+		field{"name", true, l.named(&s.Name, "source")},
+		field{"provider", true, value(l, &s.Provider, tagText, l.parseProvider)},
+		field{"keys", false, l.list(false, appendTo(l, (*[]signing.Key)(&s.Keys), tagText, l.parseKey))},
+		field{"partner", false, l.declaredPartner(&s.Partner)},
+		field{"partner_from", false, value(l, &s.PartnerFrom, tagText, oneOf("subject_prefix", "submission"))},
+		field{"check", false, l.check(&s)},
+		field{"rate", false, value(l, &s.Rate, tagNumber, parseRate)},
+		field{"tolerance", false, value(l, &s.Tolerance, tagDuration, parseTolerance)},
+		field{"livemode", false, value(l, &s.Livemode, tagFlag, parseFlag)},
+		field{"evidence", false, value(l, &s.Evidence, tagText, oneOf(kyc.Signed, kyc.Authenticated, kyc.Network))},
+		field{"max_body", false, value(l, &s.MaxBody, tagSize, size(1<<10, 16<<20))},
+		field{"token", false, value(l, &s.Token, tagText, l.parseToken)},
+		field{"allow", false, l.prefixes(false, &s.Allow)},
+		field{"options", false, l.texts(&s.Options)},
+	)
+	if !ok {
+		return
+	}
+	switch {
+	case !has(n, "partner") && !has(n, "partner_from"):
+		l.wrong(n, join(at, "partner"), mistake{"is missing: nobody would be told", "add partner: ID, or partner_from: subject_prefix | submission"})
+	case has(n, "partner") && has(n, "partner_from"):
+		l.wrong(n, join(at, "partner_from"), mistake{"stands beside partner", "keep one of them"})
+	}
+	if !has(n, "keys") && !has(n, "token") && !has(n, "allow") {
+		l.wrong(n, join(at, "keys"), mistake{"is missing: anybody could post", "add the provider's keys; where it has none, a token or allow"})
+	}
+	if _, twice := s.Options["tolerance"]; twice && has(n, "tolerance") {
+		l.wrong(n, join(at, "options.tolerance"), mistake{"stands beside tolerance", "keep one of them"})
+	}
+	if options := l.known.Providers[s.Provider]; options != nil && len(l.problems) == before {
+		if err := options(s.Options); err != nil {
+			l.wrong(n, join(at, "options"), mistake{err.Error(), "see `countersign providers` for what " + s.Provider + " takes"})
+		}
+	}
+	l.cfg.Sources = append(l.cfg.Sources, s)
+}
+
+func (l *loader) parseProvider(s string) (string, *mistake) {
+	if _, ok := l.known.Providers[s]; !ok {
+		return "", &mistake{"unknown provider " + show(s), "use one of those that `countersign providers` lists"}
+	}
+	return s, nil
+}
+
+// parseTolerance wants what timestamps can tell apart.
+func parseTolerance(s string) (time.Duration, *mistake) {
+	d, m := duration(time.Second, 7*day)(s)
+	if m == nil && d%time.Second != 0 {
+		return 0, &mistake{"is not in whole seconds, as signed timestamps are", "write it like 300s or 5m"}
+	}
+	return d, m
+}
+
+var tokenForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{16,256}$`)
+
+// parseToken wants a path segment that nobody guesses and no proxy rewrites.
+func (l *loader) parseToken(ref string) (Secret, *mistake) {
+	s, m := l.parseSecret(ref)
+	if m == nil && !tokenForm.MatchString(s.Reveal()) {
+		return Secret{}, &mistake{"the token is too short for a secret, or would not survive in a path", "use 16 to 256 of A-Z, a-z, 0-9 and -._~, such as openssl rand -hex 16 prints"}
+	}
+	return s, m
+}
+
+// check reads one check type, or a mapping of the provider's workflows.
+func (l *loader) check(s *SourceConfig) setter {
+	parse := oneOf(kyc.Checks...)
+	return func(n *yaml.Node, at string) {
+		if n.Kind != yaml.MappingNode {
+			value(l, &s.Check, tagText, parse)(n, at)
+			return
+		}
+		s.CheckByWorkflow = map[string]kyc.Check{}
+		l.pairs(n, at, func(workflow string, k, v *yaml.Node) {
+			at := join(at, show(workflow))
+			if strings.TrimSpace(workflow) == "" {
+				l.wrong(k, at, mistake{"is no workflow", "name it as the provider does"})
+				return
+			}
+			var c kyc.Check
+			if l.plain(v, at) {
+				value(l, &c, tagText, parse)(v, at)
+			}
+			s.CheckByWorkflow[workflow] = c
+		})
+	}
+}
+
+// texts reads a mapping of plain values, which the adapter takes as text.
+func (l *loader) texts(dst *map[string]string) setter {
+	return func(n *yaml.Node, at string) {
+		*dst = map[string]string{}
+		l.pairs(n, at, func(key string, _, v *yaml.Node) {
+			at := join(at, show(key))
+			var s string
+			if l.plain(v, at) {
+				value(l, &s, tagAny, parseText)(v, at)
+			}
+			(*dst)[key] = s
+		})
+	}
+}

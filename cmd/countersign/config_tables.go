@@ -1,0 +1,304 @@
+package main
+
+import (
+	"cmp"
+	"crypto/tls"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"countersign/kyc"
+	"countersign/relay/send"
+	"countersign/signing"
+)
+
+// root reads the whole file. The order of the rows matters: mode and egress decide which URLs pass, and sources and tokens name partners.
+func (l *loader) root(n *yaml.Node) {
+	c := l.cfg
+	parseMode := oneOf(modeSandbox, modeLive)
+	l.override("COUNTERSIGN_MODE", value(l, &l.mode, tagText, parseMode))
+	l.object(
+		n, "",
+		field{"mode", false, value(l, &c.Mode, tagText, parseMode)},
+		field{"data", false, value(l, &c.Data, tagText, parseText)},
+		field{"listen", false, l.listen},
+		field{"tls", false, l.tls},
+		field{"trusted_proxies", false, l.prefixes(true, &c.TrustedProxies)},
+		field{"egress", false, l.egress},
+		field{"partners", true, l.list(true, l.partner)},
+		field{"sources", true, l.list(true, l.source)},
+		field{"kafka", false, l.kafka},
+		field{"storage", false, l.storage},
+		field{"retention", false, l.retention},
+		field{"tokens", false, l.list(true, l.token)},
+	)
+	c.Mode = cmp.Or(l.mode, c.Mode)
+	l.override("COUNTERSIGN_DATA", value(l, &c.Data, tagText, parseText))
+	l.override("COUNTERSIGN_LISTEN_CALLBACKS", value(l, &c.Listen.Callbacks, tagText, parseHostPort))
+	l.override("COUNTERSIGN_LISTEN_CONTROL", value(l, &c.Listen.Control, tagText, parseHostPort))
+	if c.Listen.Callbacks == c.Listen.Control && !strings.HasSuffix(c.Listen.Control, ":0") {
+		l.wrong(n, "listen.control", mistake{"is the address of the callback listener", "give each its own: the control listener must not be public"})
+	}
+}
+
+// override reads one variable, as if its text stood in the file. An empty one counts as unset.
+func (l *loader) override(name string, set setter) {
+	if v, ok := l.env(name); ok && v != "" {
+		set(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: v}, name)
+	}
+}
+
+func (l *loader) live() bool { return cmp.Or(l.mode, l.cfg.Mode) == modeLive }
+
+func (l *loader) prefixes(mayBeEmpty bool, dst *[]netip.Prefix) setter {
+	return l.list(mayBeEmpty, appendTo(l, dst, tagText, parsePrefix))
+}
+
+// appendTo reads one item of a list.
+func appendTo[T any](l *loader, dst *[]T, tags string, parse func(string) (T, *mistake)) setter {
+	return func(n *yaml.Node, at string) {
+		var v T
+		before := len(l.problems)
+		if value(l, &v, tags, parse)(n, at); len(l.problems) == before {
+			*dst = append(*dst, v)
+		}
+	}
+}
+
+func (l *loader) listen(n *yaml.Node, at string) {
+	l.object(
+		n, at,
+		field{"callbacks", false, value(l, &l.cfg.Listen.Callbacks, tagText, parseHostPort)},
+		field{"control", false, value(l, &l.cfg.Listen.Control, tagText, parseHostPort)},
+	)
+}
+
+func (l *loader) parseFileRef(ref string) (string, *mistake) { return fileRef(ref, l.dir) }
+
+func (l *loader) tls(n *yaml.Node, at string) {
+	c := &TLSConfig{}
+	l.object(n, at, field{"cert", true, value(l, &c.CertFile, tagText, l.parseFileRef)}, field{"key", true, value(l, &c.KeyFile, tagText, l.parseFileRef)})
+	if c.CertFile == "" || c.KeyFile == "" {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
+		l.wrong(n, at, mistake{"certificate and key cannot be loaded: " + err.Error(), "name a PEM certificate (with its chain) and the PEM key that belongs to it"})
+		return
+	}
+	l.cfg.TLS = c
+}
+
+func (l *loader) egress(n *yaml.Node, at string) {
+	l.object(n, at, field{"allow", false, l.prefixes(true, &l.cfg.EgressAllow)})
+}
+
+func (l *loader) storage(n *yaml.Node, at string) {
+	c := &l.cfg.Storage
+	l.object(
+		n, at,
+		field{"max_size", false, value(l, &c.MaxSize, tagSize, size(16<<20, 16<<40))},
+		field{"backlog", false, value(l, &c.Backlog, tagNumber, whole[int64](1, 1e9))},
+	)
+}
+
+func (l *loader) retention(n *yaml.Node, at string) {
+	c := &l.cfg.Retention
+	keep := func(dst *time.Duration) setter { return value(l, dst, tagDuration, duration(time.Hour, 100*year)) }
+	l.object(
+		n, at,
+		field{"changes", false, keep(&c.Changes)},
+		field{"attempts", false, keep(&c.Attempts)},
+		field{"quarantine_bodies", false, keep(&c.QuarantineBodies)},
+		field{"history", false, keep(&c.History)},
+	)
+}
+
+func (l *loader) token(n *yaml.Node, at string) {
+	var t TokenConfig
+	ok := l.object(
+		n, at,
+		field{"name", true, l.named(&t.Name, "token")},
+		field{"sha256", true, value(l, &t.SHA256, tagAny, parseDigest)}, // digits alone are a number to YAML
+		field{"scope", true, value(l, &t.Scope, tagText, oneOf("admin", "operator", "viewer", "partner"))},
+		field{"partner", false, l.declaredPartner(&t.Partner)},
+	)
+	if !ok {
+		return
+	}
+	switch has := has(n, "partner"); {
+	case t.Scope == "partner" && !has:
+		l.wrong(n, join(at, "partner"), mistake{"is missing", "scope partner needs the id of the partner"})
+	case t.Scope != "partner" && t.Scope != "" && has:
+		l.wrong(n, join(at, "partner"), mistake{"goes with scope partner only", "remove it, or set scope: partner"})
+	}
+	l.cfg.Tokens = append(l.cfg.Tokens, t)
+}
+
+// kafka reads the block as strictly as any other, so that it may be prepared; then says that it cannot be used.
+func (l *loader) kafka(n *yaml.Node, at string) {
+	var (
+		texts            []string
+		ack, text        string
+		create           bool
+		parts, replicas  int
+		password         Secret
+		mechanism, caRef string
+	)
+	l.object(
+		n, at,
+		field{"brokers", true, l.list(false, appendTo(l, &texts, tagText, parseHostPort))},
+		field{"ack", false, value(l, &ack, tagText, oneOf("disk", "kafka"))},
+		field{"create", false, value(l, &create, tagFlag, parseFlag)},
+		field{"partitions", false, value(l, &parts, tagNumber, whole(1, 10_000))},
+		field{"replication", false, value(l, &replicas, tagNumber, whole(1, 9))},
+		field{"tls", false, func(n *yaml.Node, at string) {
+			l.object(n, at, field{"ca", false, value(l, &caRef, tagText, l.parseFileRef)})
+		}},
+		field{"sasl", false, func(n *yaml.Node, at string) {
+			l.object(
+				n, at,
+				field{"mechanism", true, value(l, &mechanism, tagText, oneOf("plain", "scram-sha-256", "scram-sha-512"))},
+				field{"user", true, value(l, &text, tagText, parseText)},
+				field{"password", true, value(l, &password, tagText, l.parseSecret)},
+			)
+		}},
+	)
+	l.wrong(n, at, mistake{"kafka is not in this build yet", "remove the block"})
+}
+
+// named reads a name that must be unique among its kind.
+func (l *loader) named(dst *string, kind string) setter {
+	return func(n *yaml.Node, at string) {
+		if value(l, dst, tagText, parseName)(n, at); *dst != "" {
+			l.unique(kind, *dst, n, at)
+		}
+	}
+}
+
+// declaredPartner reads the id of a partner of this file.
+func (l *loader) declaredPartner(dst *string) setter {
+	return value(l, dst, tagText, func(s string) (string, *mistake) {
+		if _, ok := l.taken["partner"][s]; !ok {
+			return "", &mistake{"no partner " + show(s) + " is declared", "declare it under partners, or correct the id"}
+		}
+		return s, nil
+	})
+}
+
+// has reports whether a mapping holds a key, sound or not.
+func has(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *loader) checks(dst *[]kyc.Check) setter {
+	return func(n *yaml.Node, at string) {
+		*dst = nil
+		l.list(false, appendTo(l, dst, tagText, oneOf(kyc.Checks...)))(n, at)
+	}
+}
+
+func (l *loader) partner(n *yaml.Node, at string) {
+	p := PartnerConfig{Policy: defaultPolicy()}
+	l.object(
+		n, at,
+		field{"id", true, l.named(&p.ID, "partner")},
+		field{"policy", false, func(n *yaml.Node, at string) {
+			l.object(
+				n, at,
+				field{"required", false, l.checks(&p.Policy.Required)},
+				field{"required_company", false, l.checks(&p.Policy.RequiredCompany)},
+				field{"validity_months", false, value(l, &p.Policy.ValidityMonths, tagNumber, whole(1, 1200))},
+				field{"notice_days", false, value(l, &p.Policy.NoticeDays, tagNumber, whole(1, 365))},
+			)
+		}},
+		field{"endpoints", false, l.list(true, func(n *yaml.Node, at string) { p.Endpoints = append(p.Endpoints, l.endpoint(n, at)) })},
+	)
+	l.cfg.Partners = append(l.cfg.Partners, p)
+}
+
+func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {
+	e := defaultEndpoint()
+	l.object(
+		n, at,
+		field{"id", true, l.named(&e.ID, "endpoint")},
+		field{"url", true, value(l, &e.URL, tagText, l.parseURL)},
+		field{"format", false, value(l, &e.Format, tagText, l.parseFormat)},
+		field{"keys", false, l.endpointKeys(&e.Keys)},
+		field{"events", false, func(n *yaml.Node, at string) {
+			e.Events = nil
+			l.list(false, appendTo(l, &e.Events, tagText, parseEvent))(n, at)
+		}},
+		field{"concurrency", false, value(l, &e.Concurrency, tagNumber, whole(1, 1000))},
+		field{"rate", false, value(l, &e.Rate, tagNumber, parseRate)},
+		field{"timeout", false, value(l, &e.Timeout, tagDuration, duration(100*time.Millisecond, 2*time.Minute))},
+		field{"max_owed", false, value(l, &e.MaxOwed, tagNumber, whole[int64](1, 1e9))},
+		field{"since", false, value(l, &e.Since, tagTime, parseSince)},
+		field{"retry", false, func(n *yaml.Node, at string) { l.retry(&e.Retry, n, at) }},
+	)
+	e.GenerateKey = !has(n, "keys")
+	return e
+}
+
+func (l *loader) retry(r *RetryConfig, n *yaml.Node, at string) {
+	before := len(l.problems)
+	l.object(
+		n, at,
+		field{"first", false, value(l, &r.First, tagDuration, duration(10*time.Millisecond, 7*day))},
+		field{"factor", false, value(l, &r.Factor, tagNumber, number(1, 100))},
+		field{"max", false, value(l, &r.Max, tagDuration, duration(10*time.Millisecond, 7*day))},
+		field{"jitter", false, value(l, &r.Jitter, tagNumber, number(0, 0.9))},
+		field{"attempts", false, value(l, &r.Attempts, tagNumber, whole(1, 100))},
+	)
+	if len(l.problems) == before && r.Max < r.First {
+		l.wrong(n, join(at, "max"), mistake{"is shorter than first", "raise max, or lower first"})
+	}
+}
+
+func (l *loader) parseURL(s string) (string, *mistake) {
+	if err := send.CheckURL(s, l.live(), l.cfg.EgressAllow); err != nil {
+		if ue, ok := errors.AsType[*send.URLError](err); ok {
+			return "", &mistake{ue.Problem, ue.Remedy}
+		}
+		return "", &mistake{"cannot be used", "write it like https://hooks.example.com/kyc"}
+	}
+	return s, nil
+}
+
+func (l *loader) parseFormat(s string) (string, *mistake) {
+	if !l.known.Formats[s] {
+		return "", &mistake{"unknown format " + show(s), "use one of those that `countersign formats` lists"}
+	}
+	return s, nil
+}
+
+// endpointKeys reads strings and {key, until} objects, newest first.
+func (l *loader) endpointKeys(dst *[]EndpointKey) setter {
+	return func(n *yaml.Node, at string) {
+		lasting, before := false, len(l.problems)
+		l.list(false, func(n *yaml.Node, at string) {
+			var k EndpointKey
+			key := value(l, &k.Key, tagText, func(ref string) (signing.Key, *mistake) {
+				k.Ref = ref
+				return l.parseKey(ref)
+			})
+			if n.Kind == yaml.MappingNode {
+				l.object(n, at, field{"key", true, key}, field{"until", true, value(l, &k.Until, tagTime, parseTime)})
+			} else {
+				key(n, at)
+				lasting = true
+			}
+			*dst = append(*dst, k)
+		})(n, at)
+		if !lasting && len(l.problems) == before {
+			l.wrong(n, at, mistake{"every key ends", "put the new key first, without until"})
+		}
+	}
+}

@@ -1,0 +1,314 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"countersign/outbox"
+	"countersign/relay"
+)
+
+// client speaks to the control listener of a running gateway, found through its config.
+type client struct {
+	base  string
+	token string
+}
+
+// client reads the token from COUNTERSIGN_TOKEN or from the gateway's data directory.
+func (f configFlag) client(c *console) (*client, error) {
+	cfg, err := f.load(c)
+	if err != nil {
+		return nil, err
+	}
+	token, ok := c.env("COUNTERSIGN_TOKEN")
+	if !ok {
+		b, err := os.ReadFile(filepath.Join(cfg.Data, tokenFile))
+		if err != nil {
+			return nil, fmt.Errorf("no token: set COUNTERSIGN_TOKEN, or run as who may read %s: %w", filepath.Join(cfg.Data, tokenFile), err)
+		}
+		token = strings.TrimSpace(string(b))
+	}
+	return &client{base: "http://" + cfg.Listen.Control, token: token}, nil
+}
+
+// call makes one request and decodes the answer into out.
+func (cl *client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, cl.base+path, body)
+	if err != nil {
+		return fmt.Errorf("make the request: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+cl.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("no gateway answers at %s; is it running with this config? %w", cl.base, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // read to its end
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var e struct {
+			Error struct{ Message string }
+		}
+		if json.Unmarshal(b, &e) == nil && e.Error.Message != "" {
+			return errors.New(e.Error.Message)
+		}
+		return fmt.Errorf("the gateway answered %s", resp.Status)
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return nil
+}
+
+type subjectCommand struct {
+	configFlag
+	jsonFlag
+	Partner string `arg:"" help:"The partner's id."`
+	ID      string `arg:"" help:"The subject's id, as the partner knows it."`
+}
+
+// Run prints the subject's history.
+func (cmd *subjectCommand) Run(c *console) error {
+	cfg, err := cmd.load(c)
+	if err != nil {
+		return err
+	}
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v relay.SubjectView
+	path := "/v1/subjects/" + url.PathEscape(cmd.Partner) + "/" + url.PathEscape(cmd.ID) + "?livemode=" + strconv.FormatBool(cfg.Live())
+	if err := cl.call(c.ctx, http.MethodGet, path, nil, &v); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	c.subject(v)
+	return nil
+}
+
+func (c *console) subject(v relay.SubjectView) {
+	c.printf("%s/%s  %s\n", v.Partner, v.ID, v.Status.Status)
+	c.printf("\nwhat each check says\n")
+	for _, ch := range v.Checks {
+		c.printf("  %-22s %-10s %-10s %s\n", ch.Type, ch.Source, ch.Status, reasons(ch.Reasons))
+	}
+	c.printf("\nwho told us what, and what we made of it\n")
+	for _, r := range v.Records {
+		u := r.Update
+		said := string(u.Status)
+		if u.ClaimedStatus != "" {
+			said += " (claimed " + string(u.ClaimedStatus) + ")"
+		}
+		c.printf("  %s  %-10s %-24s %-20s %-10s %s\n", r.At.Format(time.RFC3339), u.Source, u.ProviderEvent.Type, said, r.Verdict, sequences(r.Changes))
+	}
+	c.printf("\nwhat changed\n")
+	for _, ch := range v.Changes {
+		c.printf("  #%-3d %s  %-26s %s -> %s %s\n", ch.Sequence, ch.ID, ch.Type, ch.PreviousStatus, ch.Status, reasons(ch.Reasons))
+	}
+	c.printf("\nwhom we told\n")
+	for _, d := range v.Deliveries {
+		c.printf("  #%-3d %s  %-16s %-5s %s after %d attempt(s)\n", d.Sequence, d.At.Format(time.RFC3339), d.Endpoint, d.Outcome, d.Reason, d.Attempts)
+	}
+	if v.Truncated {
+		c.printf("\nthere is more than is shown here\n")
+	}
+}
+
+func sequences(ns []uint64) string {
+	var b strings.Builder
+	for _, n := range ns {
+		fmt.Fprintf(&b, "#%d ", n)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+type deliveriesCommand struct {
+	configFlag
+	jsonFlag
+	Dead     bool   `required:"" help:"List the dead ones (what is owed is in the metrics)."`
+	Endpoint string `help:"Of this endpoint only."`
+	After    string `help:"Begin after this id."`
+	Limit    int    `help:"At most so many." default:"100"`
+}
+
+// Run lists dead deliveries.
+func (cmd *deliveriesCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v struct {
+		Data    []outbox.DeadDelivery `json:"data"`
+		HasMore bool                  `json:"has_more"`
+	}
+	q := url.Values{"status": {"dead"}, "endpoint": {cmd.Endpoint}, "after": {cmd.After}, "limit": {strconv.Itoa(cmd.Limit)}}
+	if err := cl.call(c.ctx, http.MethodGet, "/v1/deliveries?"+q.Encode(), nil, &v); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, d := range v.Data {
+		c.printf("%s  %-10s %-24s %d attempt(s), since %s\n", d.ID, d.Reason, d.Type, d.Failures, d.Owed.Format(time.RFC3339))
+	}
+	if v.HasMore {
+		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].ID)
+	}
+	return nil
+}
+
+type redeliverCommand struct {
+	configFlag
+	ID    string `arg:"" help:"The delivery's id, as countersign deliveries prints it."`
+	Force bool   `help:"Even if a later change of the subject has been delivered since."`
+}
+
+// Run orders a redelivery.
+func (cmd *redeliverCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	path := "/v1/deliveries/" + url.PathEscape(cmd.ID) + "/redeliver?force=" + strconv.FormatBool(cmd.Force)
+	if err := cl.call(c.ctx, http.MethodPost, path, nil, &struct{}{}); err != nil {
+		return err
+	}
+	c.printf("%s is owed again\n", cmd.ID)
+	return nil
+}
+
+type endpointsCommand struct {
+	List   endpointsListCommand   `cmd:"" default:"1" help:"List the endpoints."`
+	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled endpoint up again."`
+}
+
+type endpointsListCommand struct {
+	configFlag
+	jsonFlag
+}
+
+// Run lists the endpoints.
+func (cmd *endpointsListCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v struct {
+		Data []relay.EndpointView `json:"data"`
+	}
+	if err := cl.call(c.ctx, http.MethodGet, "/v1/endpoints", nil, &v); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, e := range v.Data {
+		state := "enabled"
+		if e.Disabled != "" {
+			state = "disabled: " + e.Disabled
+		}
+		c.printf("%-20s %-12s %-12s owed %d, dead %d, %s\n", e.ID, e.Partner, e.Format, e.Owed, e.Dead, state)
+	}
+	return nil
+}
+
+type endpointsResumeCommand struct {
+	configFlag
+	ID string `arg:"" help:"The endpoint's id."`
+}
+
+// Run resumes an endpoint.
+func (cmd *endpointsResumeCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+url.PathEscape(cmd.ID)+"/resume", nil, &struct{}{}); err != nil {
+		return err
+	}
+	c.printf("%s is enabled; what died meanwhile stays dead until it is redelivered\n", cmd.ID)
+	return nil
+}
+
+type quarantineCommand struct {
+	configFlag
+	jsonFlag
+	After string `help:"Begin after this id."`
+	Limit int    `help:"At most so many." default:"100"`
+}
+
+// Run lists what is in quarantine; bodies stay sealed.
+func (cmd *quarantineCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v struct {
+		Data []struct {
+			ID       string    `json:"id"`
+			Source   string    `json:"source"`
+			Provider string    `json:"provider"`
+			Reason   string    `json:"reason"`
+			Detail   string    `json:"detail"`
+			At       time.Time `json:"at"`
+			Bytes    int       `json:"bytes"`
+		} `json:"data"`
+		HasMore bool `json:"has_more"`
+	}
+	q := url.Values{"after": {cmd.After}, "limit": {strconv.Itoa(cmd.Limit)}}
+	if err := cl.call(c.ctx, http.MethodGet, "/v1/quarantine?"+q.Encode(), nil, &v); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, i := range v.Data {
+		c.printf("%s  %s  %-12s %-14s %s\n", i.ID, i.At.Format(time.RFC3339), i.Source, i.Reason, i.Detail)
+	}
+	return nil
+}
+
+type backupCommand struct {
+	configFlag
+	File string `arg:"" help:"The file to write; it must not exist." type:"path"`
+}
+
+// Run makes a hot backup.
+func (cmd *backupCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v struct{ Bytes int64 }
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/backup", map[string]string{"path": cmd.File}, &v); err != nil {
+		return err
+	}
+	c.printf("%s: %d bytes, every page checked; keep the key file of the data directory with it\n", cmd.File, v.Bytes)
+	return nil
+}

@@ -1,0 +1,385 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/ingest"
+	"countersign/ingest/journal"
+	"countersign/ingest/provider"
+	"countersign/outbox"
+	"countersign/outbox/store"
+	"countersign/relay"
+	"countersign/relay/admin"
+	"countersign/relay/format"
+	"countersign/relay/send"
+	"countersign/signing"
+)
+
+// The roles of a process.
+const (
+	roleAll    = "all"
+	roleIngest = "ingest"
+	roleRelay  = "relay"
+)
+
+// gateway is one running Countersign, wired from a Config. Make it with newGateway, end it with close.
+type gateway struct {
+	cfg     *Config
+	role    string
+	log     *slog.Logger
+	notices io.Writer // what an operator must see once: generated keys, where the token is
+	reg     *prometheus.Registry
+	process *process
+
+	store   *store.Store
+	sealer  *store.Sealer
+	journal *journal.Bolt
+	outbox  *outbox.Outbox
+	relay   *relay.Relay
+	ingress *ingest.Ingress
+	control net.Listener
+	token   string
+}
+
+// newGateway opens the database, binds the listeners and starts every component. On error everything it has started is stopped.
+func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (g *gateway, err error) {
+	g = &gateway{cfg: cfg, role: role, log: log, notices: notices, reg: prometheus.NewRegistry(), process: newProcess(log)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.close())
+		}
+	}()
+	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []func() error{g.openStore, g.openJournal, g.startRelay, g.startControl, g.startIngress} {
+		if err := step(); err != nil {
+			return g, err
+		}
+	}
+	return g, nil
+}
+
+func (g *gateway) metrics() prometheus.Registerer {
+	return prometheus.WrapRegistererWithPrefix("countersign_", g.reg)
+}
+
+func (g *gateway) openStore() (err error) {
+	g.store, err = store.Open(store.Options{
+		Dir: g.cfg.Data, MaxSize: g.cfg.Storage.MaxSize, Verify: checkFileApart, Logger: g.log, Metrics: g.metrics(),
+	})
+	if err != nil {
+		return err
+	}
+	g.process.start("store", g.store.Run)
+	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
+		return err
+	}
+	g.token, err = operatorToken(g.cfg.Data, g.notices)
+	return err
+}
+
+// checkFileApart checks a database in a process of its own, because bbolt panics on a corrupt one where nothing can recover.
+func checkFileApart(path string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, self, "check", "--file", path).CombinedOutput() //nolint:gosec // this program itself
+	if err == nil {
+		return nil
+	}
+	text, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return fmt.Errorf("%w: %s", store.ErrCorrupt, text)
+}
+
+func (g *gateway) openJournal() (err error) {
+	g.journal, err = journal.NewBolt(journal.Options{
+		Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
+	})
+	return err
+}
+
+func (g *gateway) startRelay() error {
+	if g.role == roleIngest {
+		return nil
+	}
+	partners, err := g.partners()
+	if err != nil {
+		return err
+	}
+	var owed []outbox.Endpoint
+	for _, p := range partners {
+		for _, e := range p.Endpoints {
+			owed = append(owed, outbox.Endpoint{ID: e.ID, MaxOwed: e.MaxOwed})
+		}
+	}
+	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: relay.Settled}, owed)
+	if err != nil {
+		return err
+	}
+	client := send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, UserAgent: "countersign/" + version()})
+	g.relay, err = relay.New(relay.Options{
+		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: client, Partners: partners, PersonRefs: personRefs(),
+		Logger: g.log, Metrics: g.metrics(),
+	})
+	if err != nil {
+		return err
+	}
+	g.process.start("relay", func(ctx context.Context) error {
+		defer client.Close()
+		return g.relay.Run(ctx)
+	})
+	return nil
+}
+
+func personRefs() map[string][]relay.RefKind {
+	refs := map[string][]relay.RefKind{}
+	for _, a := range provider.All {
+		for _, k := range a.PersonRefs {
+			refs[a.Name] = append(refs[a.Name], relay.RefKind(k))
+		}
+	}
+	return refs
+}
+
+// partners turns the config's partners into the relay's; an endpoint without keys gets one, shown once.
+func (g *gateway) partners() ([]relay.Partner, error) {
+	var ps []relay.Partner
+	for _, pc := range g.cfg.Partners {
+		p := relay.Partner{ID: pc.ID, Policy: pc.Policy}
+		for _, ec := range pc.Endpoints {
+			f, _ := format.ByName(ec.Format)
+			e := relay.Endpoint{
+				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: ec.Concurrency, Rate: ec.Rate, Timeout: ec.Timeout,
+				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: relay.Schedule(ec.Retry),
+			}
+			for _, k := range ec.Keys {
+				e.Keys = append(e.Keys, relay.Key{Key: k.Key, Until: k.Until})
+			}
+			if ec.GenerateKey {
+				k, err := g.generatedKey(ec.ID)
+				if err != nil {
+					return nil, err
+				}
+				e.Keys = []relay.Key{{Key: k}}
+			}
+			if err := checkEndpointKeys(f, &e); err != nil {
+				return nil, fmt.Errorf("endpoint %s: %w", e.ID, err)
+			}
+			p.Endpoints = append(p.Endpoints, e)
+		}
+		ps = append(ps, p)
+	}
+	return ps, nil
+}
+
+func checkEndpointKeys(f format.Format, e *relay.Endpoint) error {
+	var ring signing.Keyring
+	for _, k := range e.Keys {
+		ring = append(ring, k.Key)
+	}
+	return signing.CheckKeys(f.Scheme, ring)
+}
+
+// generatedKey reads the key made for an endpoint, or makes, seals and shows it.
+func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
+	name := "endpoint-key/" + endpoint
+	var sealed []byte
+	err := g.store.View(func(tx *bolt.Tx) error {
+		sealed = append(sealed, tx.Bucket(store.Registry).Get([]byte(name))...)
+		return nil
+	})
+	if err != nil {
+		return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
+	}
+	if sealed != nil {
+		body, _, err := store.Record(sealed)
+		if err != nil {
+			return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
+		}
+		text, err := g.sealer.Unseal(name, body)
+		if err != nil {
+			return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
+		}
+		return signing.NewKey(text)
+	}
+	text, key, err := signing.GenerateKey(rand.Reader)
+	if err != nil {
+		return signing.Key{}, err
+	}
+	if sealed, err = g.sealer.Seal(name, []byte(text)); err != nil {
+		return signing.Key{}, err
+	}
+	err = g.store.Update(context.Background(), func(tx *bolt.Tx) error {
+		return tx.Bucket(store.Registry).Put([]byte(name), store.AppendRecord(nil, 1, sealed))
+	})
+	if err != nil {
+		return signing.Key{}, fmt.Errorf("keep the key of %s: %w", endpoint, err)
+	}
+	fmt.Fprintf(g.notices, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
+	return key, nil
+}
+
+const tokenFile = "operator.token"
+
+// operatorToken reads the token made at the first start, or makes it.
+func operatorToken(dir string, notices io.Writer) (string, error) {
+	path := filepath.Join(dir, tokenFile)
+	b, err := os.ReadFile(path) //nolint:gosec // the operator's own data directory
+	if err == nil && len(strings.TrimSpace(string(b))) > 0 {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read the operator token: %w", err)
+	}
+	var raw [32]byte
+	if _, err := rand.Read(raw[:]); err != nil {
+		return "", fmt.Errorf("make the operator token: %w", err)
+	}
+	text := "cs_" + hex.EncodeToString(raw[:])
+	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("make the operator token: %w", err)
+	}
+	fmt.Fprintf(notices, "made %s: the command line reads it to speak to this gateway\n", path) //nolint:errcheck // a notice
+	return text, nil
+}
+
+func (g *gateway) startControl() (err error) {
+	if g.control, err = net.Listen("tcp", g.cfg.Listen.Control); err != nil { //nolint:noctx // bound once at start
+		return fmt.Errorf("control listener: %w", err)
+	}
+	tokens := []admin.Token{{Name: tokenFile, SHA256: sha256.Sum256([]byte(g.token)), Scope: admin.Operator}}
+	for _, t := range g.cfg.Tokens {
+		tokens = append(tokens, admin.Token{Name: t.Name, SHA256: t.SHA256, Scope: admin.Scope(t.Scope), Partner: t.Partner})
+	}
+	f := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "build_info", Help: "1, with this program's version and role."}, []string{"version", "role"})
+	f.WithLabelValues(version(), g.role).Set(1)
+	if err := g.metrics().Register(f); err != nil {
+		return err
+	}
+	s := admin.New(admin.Options{
+		Listener: g.control, Relay: g.relay, Outbox: g.outbox, Quarantine: g.journal.Items, Backup: g.store.Backup,
+		Ready: g.notReady, Tokens: tokens, Logger: g.log, Gatherer: g.reg,
+	})
+	g.process.start("control", s.Run)
+	return nil
+}
+
+func (g *gateway) startIngress() error {
+	if g.role == roleRelay {
+		return nil
+	}
+	o := ingest.Options{Journal: g.journal, Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{}}
+	for _, p := range g.cfg.Partners {
+		o.Partners[p.ID] = true
+	}
+	for _, sc := range g.cfg.Sources {
+		s, err := newSource(sc)
+		if err != nil {
+			return err
+		}
+		o.Sources = append(o.Sources, s)
+	}
+	var err error
+	if t := g.cfg.TLS; t != nil {
+		if o.TLS, err = ingest.NewCertificate(t.CertFile, t.KeyFile, g.log, time.Now); err != nil {
+			return err
+		}
+	}
+	if o.Listener, err = net.Listen("tcp", g.cfg.Listen.Callbacks); err != nil { //nolint:noctx // bound once at start
+		return fmt.Errorf("callback listener: %w", err)
+	}
+	if g.ingress, err = ingest.New(o); err != nil {
+		return errors.Join(err, o.Listener.Close())
+	}
+	g.process.start("ingress", g.ingress.Run)
+	return nil
+}
+
+// newSource turns a configured source into the ingress's.
+func newSource(sc SourceConfig) (ingest.Source, error) {
+	a, ok := provider.ByName(sc.Provider)
+	if !ok {
+		return ingest.Source{}, fmt.Errorf("source %s: provider %s is not in this program", sc.Name, sc.Provider)
+	}
+	s := ingest.Source{
+		Name: sc.Name, Adapter: a, Options: sourceOptions(sc), Keys: sc.Keys, Partner: sc.Partner, PartnerFrom: sc.PartnerFrom,
+		Check: sc.Check, Checks: sc.CheckByWorkflow, Rate: sc.Rate, Livemode: sc.Livemode, Evidence: sc.Evidence, MaxBody: sc.MaxBody, Allow: sc.Allow,
+	}
+	if !sc.Token.IsZero() {
+		k, err := signing.ParseKey(sc.Token.Reveal())
+		if err != nil {
+			return ingest.Source{}, fmt.Errorf("source %s: token: %w", sc.Name, err)
+		}
+		s.Token = signing.Keyring{k}
+	}
+	return s, nil
+}
+
+// sourceOptions are the adapter's options; a tolerance in the config is one of them.
+func sourceOptions(sc SourceConfig) provider.Options {
+	o := provider.Options{}
+	for k, v := range sc.Options {
+		o[k] = v
+	}
+	if sc.Tolerance > 0 {
+		o["tolerance"] = sc.Tolerance.String()
+	}
+	return o
+}
+
+// notReady says why this process should get no traffic.
+func (g *gateway) notReady() (reasons []string) {
+	if g.store.Admit() != nil {
+		reasons = append(reasons, "storage is full: new callbacks are refused, what is owed is still delivered")
+	}
+	if waiting := g.journal.Backlog(); waiting >= g.cfg.Storage.Backlog {
+		reasons = append(reasons, fmt.Sprintf("%d records wait for the relay, which is the configured backlog", waiting))
+	}
+	if g.role != roleRelay && g.ingress == nil {
+		reasons = append(reasons, "starting")
+	}
+	return reasons
+}
+
+// close stops everything, the disk last.
+func (g *gateway) close() error {
+	err := g.process.stop()
+	if g.store != nil {
+		err = errors.Join(err, g.store.Close())
+	}
+	return err
+}
+
+// knownNames is what the config may name.
+func knownNames() known {
+	k := known{Providers: map[string]func(map[string]string) error{}, Formats: map[string]bool{}}
+	for _, a := range provider.All {
+		k.Providers[a.Name] = func(options map[string]string) error {
+			_, err := a.Scheme(options)
+			return err
+		}
+	}
+	for _, f := range format.All {
+		k.Formats[f.Name] = true
+	}
+	return k
+}

@@ -1,0 +1,365 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/ingest/provider"
+	"countersign/outbox/store"
+	"countersign/relay/format"
+	"countersign/signing"
+)
+
+// jsonFlag is on every command: scripts read JSON, people read text.
+type jsonFlag struct {
+	JSON bool `help:"Print JSON." name:"json"`
+}
+
+// show prints v as one line of JSON.
+func (c *console) show(v any) error {
+	e := json.NewEncoder(c.out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+type providersCommand struct{ jsonFlag }
+
+type providerView struct {
+	Name     string            `json:"name"`
+	Evidence string            `json:"evidence"`
+	Doc      string            `json:"doc"`
+	Options  map[string]string `json:"options,omitempty"`
+	Samples  []string          `json:"samples"`
+}
+
+// Run lists the adapters.
+func (cmd *providersCommand) Run(c *console) error {
+	var views []providerView
+	for _, a := range provider.All {
+		views = append(views, providerView{a.Name, string(a.Evidence), a.Doc, a.Options, provider.SampleEvents(a.Name)})
+	}
+	if cmd.JSON {
+		return c.show(views)
+	}
+	for _, v := range views {
+		c.printf("%-10s %-13s %s\n", v.Name, v.Evidence, v.Doc)
+		for _, o := range sortedKeys(v.Options) {
+			c.printf("           option %s: %s\n", o, v.Options[o])
+		}
+		c.printf("           samples for trigger: %s\n", strings.Join(v.Samples, " "))
+	}
+	return nil
+}
+
+func sortedKeys(m map[string]string) []string {
+	var ks []string
+	for k := range m {
+		ks = append(ks, k)
+	}
+	slices.Sort(ks)
+	return ks
+}
+
+type formatsCommand struct{ jsonFlag }
+
+// Run lists the formats and what each cannot say.
+func (cmd *formatsCommand) Run(c *console) error {
+	type view struct {
+		Name string   `json:"name"`
+		Gaps []string `json:"gaps"`
+	}
+	var views []view
+	for _, f := range format.All {
+		views = append(views, view{f.Name, f.Gaps})
+	}
+	if cmd.JSON {
+		return c.show(views)
+	}
+	for _, v := range views {
+		c.printf("%s\n", v.Name)
+		for _, g := range v.Gaps {
+			c.printf("  cannot say: %s\n", g)
+		}
+	}
+	return nil
+}
+
+// captured is a callback in files.
+type captured struct {
+	Provider string            `required:"" help:"The provider (see countersign providers)."`
+	Option   map[string]string `help:"An option of the adapter, name=value; may be repeated." mapsep:"none"`
+	Body     string            `required:"" help:"File with the body, byte for byte; - is standard input."`
+	Headers  string            `help:"JSON file with the headers: {\"Name\": \"value\"} or {\"Name\": [\"value\"]}."`
+}
+
+func (f captured) read(c *console) (a provider.Adapter, h http.Header, body []byte, err error) {
+	a, ok := provider.ByName(f.Provider)
+	if !ok {
+		return a, nil, nil, fmt.Errorf("provider %s is not in this program (see countersign providers)", f.Provider)
+	}
+	if body, err = readInput(c, f.Body); err != nil {
+		return a, nil, nil, err
+	}
+	h = http.Header{}
+	if f.Headers == "" {
+		return a, h, body, nil
+	}
+	b, err := os.ReadFile(f.Headers)
+	if err != nil {
+		return a, nil, nil, fmt.Errorf("read the headers: %w", err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return a, nil, nil, fmt.Errorf("read the headers: %s is not a JSON object: %w", f.Headers, err)
+	}
+	for name, v := range fields {
+		switch v := v.(type) {
+		case string:
+			h.Add(name, v)
+		case []any:
+			for _, x := range v {
+				h.Add(name, fmt.Sprint(x))
+			}
+		default:
+			return a, nil, nil, fmt.Errorf("read the headers: %s is neither a text nor a list", name)
+		}
+	}
+	return a, h, body, nil
+}
+
+func readInput(c *console, name string) (b []byte, err error) {
+	if name == "-" {
+		b, err = io.ReadAll(c.in)
+	} else {
+		b, err = os.ReadFile(name) //nolint:gosec // the user names it
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the body: %w", err)
+	}
+	return b, nil
+}
+
+type verifyCommand struct {
+	captured
+	jsonFlag
+	Key []string `required:"" help:"env:NAME or file:PATH of a key; may be repeated, newest first."`
+	At  int64    `help:"Verify as of this unix time; default now."`
+}
+
+// Run explains; a callback that is not genuine is exit 1.
+func (cmd *verifyCommand) Run(c *console) error {
+	a, h, body, err := cmd.read(c)
+	if err != nil {
+		return err
+	}
+	scheme, err := a.Scheme(cmd.Option)
+	if err != nil {
+		return err
+	}
+	keys, err := readKeys(c, cmd.Key)
+	if err != nil {
+		return err
+	}
+	at := time.Now()
+	if cmd.At != 0 {
+		at = time.Unix(cmd.At, 0)
+	}
+	verr := scheme.Verify(h, body, keys, at)
+	steps := signing.Explain(scheme, h, body, keys, at)
+	if cmd.JSON {
+		err = c.show(map[string]any{"genuine": verr == nil, "evidence": a.Evidence, "steps": steps})
+	} else {
+		for _, s := range steps {
+			c.printf("%s\n", s)
+		}
+	}
+	if verr != nil {
+		return errors.Join(errNo, err)
+	}
+	return err
+}
+
+func readKeys(c *console, refs []string) (keys signing.Keyring, err error) {
+	for _, ref := range refs {
+		text, m := readSecret(ref, ".", c.env)
+		if m != nil {
+			return nil, fmt.Errorf("key %s: %s; %s", ref, m.what, m.remedy)
+		}
+		k, err := signing.ParseKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", ref, err)
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+type translateCommand struct {
+	captured
+	jsonFlag
+}
+
+// Run prints {"disposition", "updates", "fetch", "error"}; an unreadable body is exit 1.
+func (cmd *translateCommand) Run(c *console) error {
+	a, h, body, err := cmd.read(c)
+	if err != nil {
+		return err
+	}
+	if _, err := a.Scheme(cmd.Option); err != nil {
+		return err
+	}
+	out := map[string]any{}
+	r, terr := a.Translate(h, body, cmd.Option)
+	if terr != nil {
+		out["disposition"], out["error"] = "unreadable", terr.Error()
+	} else {
+		out["disposition"] = r.Disposition()
+	}
+	for i := range r.Updates {
+		r.Updates[i].SchemaVersion, r.Updates[i].Kind, r.Updates[i].Provider, r.Updates[i].AdapterVersion = 1, "observation", a.Name, a.Version
+		if r.Livemode != nil {
+			r.Updates[i].Livemode = *r.Livemode
+		}
+	}
+	if len(r.Updates) > 0 {
+		out["updates"] = r.Updates
+	}
+	if len(r.Fetch) > 0 {
+		out["fetch"] = r.Fetch
+	}
+	if r.Ignored != "" {
+		out["ignored"] = r.Ignored
+	}
+	err = c.show(out)
+	if terr != nil {
+		return errors.Join(errNo, err)
+	}
+	return err
+}
+
+type signCommand struct {
+	jsonFlag
+	Scheme string `required:"" help:"A partner format (see countersign formats)."`
+	Key    string `required:"" help:"env:NAME or file:PATH of the endpoint's key."`
+	Body   string `required:"" help:"File with the body, byte for byte; - is standard input."`
+	ID     string `help:"The webhook-id." default:"evt_00000000000000000000000000"`
+	At     int64  `help:"Sign as of this unix time; default now."`
+}
+
+// Run prints the headers a partner would receive with this body.
+func (cmd *signCommand) Run(c *console) error {
+	f, ok := format.ByName(cmd.Scheme)
+	if !ok {
+		return fmt.Errorf("format %s is not in this program (see countersign formats)", cmd.Scheme)
+	}
+	keys, err := readKeys(c, []string{cmd.Key})
+	if err != nil {
+		return err
+	}
+	body, err := readInput(c, cmd.Body)
+	if err != nil {
+		return err
+	}
+	at := time.Now()
+	if cmd.At != 0 {
+		at = time.Unix(cmd.At, 0)
+	}
+	h := http.Header{"Content-Type": {f.ContentType}}
+	if err := f.Scheme.Sign(h, signing.Message{ID: cmd.ID, Time: at, Body: body}, keys); err != nil {
+		return fmt.Errorf("sign: %w", err)
+	}
+	if cmd.JSON {
+		return c.show(h)
+	}
+	if err := h.Write(c.out); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+type checkCommand struct {
+	configFlag
+	jsonFlag
+	File    string `help:"Check a database file in place of a config." type:"path"`
+	Explain bool   `help:"Print every key of the config, its default and its meaning."`
+}
+
+// Run says what is wrong, or what a right config amounts to.
+func (cmd *checkCommand) Run(c *console) error {
+	if cmd.File != "" {
+		if err := store.Check(cmd.File); err != nil {
+			return err
+		}
+		c.printf("%s: every page is in order\n", cmd.File)
+		return nil
+	}
+	if cmd.Explain {
+		return cmd.explain(c)
+	}
+	cfg, problems := loadConfig(cmd.Config, c.env, knownNames())
+	if cmd.JSON {
+		type view struct {
+			File   string `json:"file"`
+			Line   int    `json:"line,omitempty"`
+			Key    string `json:"key,omitempty"`
+			What   string `json:"what"`
+			Remedy string `json:"remedy"`
+		}
+		views := []view{}
+		for _, p := range problems {
+			views = append(views, view(p))
+		}
+		if err := c.show(map[string]any{"ok": cfg != nil, "problems": views}); err != nil || cfg == nil {
+			return errors.Join(err, errNo)
+		}
+		return nil
+	}
+	for _, p := range problems {
+		c.printf("%s\n", p)
+	}
+	if cfg == nil {
+		return errNo
+	}
+	cmd.summary(c, cfg)
+	return nil
+}
+
+func (cmd *checkCommand) explain(c *console) error {
+	if cmd.JSON {
+		return c.show(configReference())
+	}
+	for _, k := range configReference() {
+		c.printf("%-38s %-24s %s\n", k.Key, k.Default, k.Meaning)
+	}
+	return nil
+}
+
+func (cmd *checkCommand) summary(c *console, cfg *Config) {
+	c.printf("%s is in order: mode %s, %d source(s), %d partner(s)\n", cfg.Path, cfg.Mode, len(cfg.Sources), len(cfg.Partners))
+	for _, s := range cfg.Sources {
+		a, _ := provider.ByName(s.Provider)
+		c.printf("  source %s (%s): %d key(s), proves %s, approvals need %s", s.Name, s.Provider, len(s.Keys), a.Evidence, s.Evidence)
+		if !a.Evidence.AtLeast(s.Evidence) {
+			c.printf(": its approvals wait as in_review until they are confirmed")
+		}
+		if s.Evidence != "signed" {
+			c.printf(": weaker than the default, by explicit configuration")
+		}
+		c.printf("\n")
+	}
+	for _, p := range cfg.Partners {
+		for _, e := range p.Endpoints {
+			c.printf("  partner %s endpoint %s: %s, %d key(s), %s\n", p.ID, e.ID, e.Format, len(e.Keys), strings.Join(e.Events, " "))
+		}
+	}
+}

@@ -1,0 +1,177 @@
+// Countersign is a KYC webhook gateway: verified in, signed out. Verification providers post callbacks; it proves who sent them, makes them durable, works out what
+// changed for the person, and tells each partner in a webhook that the partner can prove came from us.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes, for scripts.
+const (
+	exitYes   = 0
+	exitNo    = 1
+	exitUsage = 2
+)
+
+// console is where a command reads and writes: main's streams, or a test's.
+type console struct {
+	in       io.Reader
+	out, err io.Writer
+	env      func(string) (string, bool)
+	ctx      context.Context //nolint:containedctx // ends with the first interrupt; commands take it from here
+}
+
+func (c *console) printf(format string, args ...any) {
+	fmt.Fprintf(c.out, format, args...) //nolint:errcheck // a terminal that is gone is no error of ours
+}
+
+func (c *console) logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(c.err, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+// commands is the command line.
+type commands struct {
+	Serve      serveCommand      `cmd:"" help:"Run the gateway."`
+	Demo       demoCommand       `cmd:"" help:"A whole round trip on this machine; nothing else is needed."`
+	Check      checkCommand      `cmd:"" help:"Explain every problem of a config, or check a database file."`
+	Providers  providersCommand  `cmd:"" help:"List the verification providers this program knows."`
+	Formats    formatsCommand    `cmd:"" help:"List the partner formats this program knows."`
+	Verify     verifyCommand     `cmd:"" help:"Explain step by step whether a captured callback is genuine."`
+	Translate  translateCommand  `cmd:"" help:"Show what a captured callback means."`
+	Sign       signCommand       `cmd:"" help:"Sign a body as a partner would receive it."`
+	Trigger    triggerCommand    `cmd:"" help:"Send a signed sample callback to a running gateway."`
+	Subject    subjectCommand    `cmd:"" help:"Show who told us what of a person, what we made of it, and whom we told."`
+	Listen     listenCommand     `cmd:"" help:"Be a partner: verify, print, forward."`
+	Deliveries deliveriesCommand `cmd:"" help:"List deliveries that ended without a 2xx."`
+	Redeliver  redeliverCommand  `cmd:"" help:"Order a dead delivery again."`
+	Endpoints  endpointsCommand  `cmd:"" help:"List endpoints, or take a disabled one up again."`
+	Quarantine quarantineCommand `cmd:"" help:"List genuine callbacks whose body was kept aside."`
+	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(&console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, ctx: ctx}, os.Args[1:]))
+}
+
+// errNo is a plain "no": the command has said why, exit 1.
+var errNo = errors.New("no")
+
+// run is main without the process: it returns the exit code.
+func run(c *console, args []string) int {
+	var cmds commands
+	exit := -1
+	parser, err := kong.New(&cmds, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
+		kong.Writers(c.out, c.err), kong.Exit(func(code int) { exit = code }), kong.UsageOnError(), kong.Bind(c))
+	if err != nil {
+		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
+		return exitUsage
+	}
+	k, err := parser.Parse(args)
+	if exit >= 0 { // --help
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintln(c.err, "countersign:", err, "(try countersign --help)") //nolint:errcheck // nowhere left to say it
+		return exitUsage
+	}
+	switch err := k.Run(); {
+	case err == nil:
+		return exitYes
+	case errors.Is(err, errNo):
+		return exitNo
+	default:
+		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
+		return exitNo
+	}
+}
+
+// configFlag is the flag of every command that reads the config.
+type configFlag struct {
+	Config string `help:"The config file." default:"countersign.yaml" type:"path"`
+}
+
+// load reads the config, or prints every problem and fails.
+func (f configFlag) load(c *console) (*Config, error) {
+	cfg, problems := loadConfig(f.Config, c.env, knownNames())
+	if len(problems) == 0 {
+		return cfg, nil
+	}
+	for _, p := range problems {
+		fmt.Fprintln(c.err, p) //nolint:errcheck // as above
+	}
+	return nil, fmt.Errorf("%d problem(s) in %s", len(problems), f.Config)
+}
+
+type serveCommand struct {
+	configFlag
+	Role string `help:"What this process does." enum:"all,ingest,relay" default:"all"`
+}
+
+// Run serves until an interrupt or SIGTERM, then stops gracefully; a component that fails ends the process with exit 1.
+func (cmd *serveCommand) Run(c *console) error {
+	cfg, err := cmd.load(c)
+	if err != nil {
+		return err
+	}
+	log := c.logger()
+	g, err := newGateway(cfg, cmd.Role, log, c.err)
+	if err != nil {
+		return err
+	}
+	log.Info("ready", "version", version(), "role", cmd.Role, "mode", cfg.Mode, "callbacks", g.callbackAddr(), "control", g.control.Addr().String(),
+		"sources", len(cfg.Sources), "partners", len(cfg.Partners))
+	failed := g.process.wait(c.ctx)
+	if failed != nil {
+		log.Error("component_failed", "error", failed)
+	} else {
+		log.Info("stopping")
+	}
+	err = g.close()
+	log.Info("stopped", "clean", err == nil && failed == nil)
+	return errors.Join(failed, err)
+}
+
+func (g *gateway) callbackAddr() string {
+	if g.ingress == nil {
+		return ""
+	}
+	return g.ingress.Addr().String()
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(c *console) error {
+	c.printf("countersign %s\n", version())
+	return nil
+}
+
+// version is the module's version, or the commit it was built from.
+func version() string {
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if b.Main.Version != "" && b.Main.Version != "(devel)" {
+		return b.Main.Version
+	}
+	for _, s := range b.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "dev-" + s.Value[:12]
+		}
+	}
+	return "dev"
+}

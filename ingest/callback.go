@@ -1,0 +1,442 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"countersign/ingest/journal"
+	"countersign/ingest/provider"
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const pathPrefix = "/v1/callbacks/"
+
+// refusal ends a callback with a verdict other than accepted.
+type refusal struct {
+	verdict verdict
+	err     error // why, in words that may be logged
+}
+
+func refuse(v verdict, err error) *refusal { return &refusal{v, err} }
+
+// contain keeps a panic from taking the process down: fasthttp does not.
+func (in *Ingress) contain(ctx *fasthttp.RequestCtx) {
+	started := time.Now()
+	var src *source
+	defer func() {
+		if p := recover(); p != nil {
+			in.o.Logger.Error("ingress_panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			ctx.SetConnectionClose()
+			in.answer(ctx, src, started, refuse(panicked, nil), nil)
+		}
+	}()
+	src, r := in.admit(ctx)
+	var reply []byte
+	if r == nil {
+		reply, r = in.callback(ctx, src)
+	} else {
+		ctx.SetConnectionClose() // its body was not read: whatever follows on this connection must not be taken for a request
+	}
+	in.answer(ctx, src, started, r, reply)
+}
+
+// answer is the only place that answers.
+func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Time, r *refusal, reply []byte) {
+	v := accepted
+	if r != nil {
+		v = r.verdict
+	}
+	label := "unknown"
+	if src != nil {
+		label = src.label
+	}
+	ctx.Response.ResetBody()
+	ctx.SetStatusCode(v.status())
+	ctx.SetContentType("text/plain")
+	if after := v.retryAfter(); after != "" {
+		ctx.Response.Header.Set("Retry-After", after)
+	}
+	if v == method {
+		ctx.Response.Header.Set("Allow", "POST")
+	}
+	switch {
+	case reply != nil:
+		ctx.SetBody(reply)
+	case v.taken():
+		ctx.SetBodyString("ok\n")
+	default:
+		ctx.SetBodyString(fasthttp.StatusMessage(v.status()) + "\n")
+	}
+	in.m.callbacks.WithLabelValues(label, string(v)).Inc()
+	in.m.latency.Observe(time.Since(started).Seconds())
+	if !v.taken() || v == quarantined {
+		in.logRefused(ctx, label, r)
+	}
+}
+
+// logRefused writes one line per refused callback, at most ten a second; how many were left out is in the next line.
+func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, source string, r *refusal) {
+	if !in.refusals.Allow() {
+		in.unlogged.Add(1)
+		return
+	}
+	reason := ""
+	if r.err != nil {
+		reason = r.err.Error()
+	}
+	in.o.Logger.Warn("callback_refused", "source", source, "verdict", string(r.verdict), "status", r.verdict.status(), "reason", reason,
+		"client", in.client(ctx).String(), "not_logged", in.unlogged.Swap(0))
+}
+
+// malformed answers what fasthttp could not read as a request.
+func (in *Ingress) malformed(ctx *fasthttp.RequestCtx, err error) {
+	v := badRequest
+	var small *fasthttp.ErrSmallBuffer
+	if errors.As(err, &small) {
+		v = longHeader
+	}
+	ctx.SetConnectionClose()
+	in.answer(ctx, nil, time.Now(), refuse(v, errors.New("not a readable HTTP request")), nil)
+}
+
+// admit decides on everything that needs no body.
+func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
+	h := &ctx.Request.Header
+	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
+	rest, ok := strings.CutPrefix(path, pathPrefix)
+	if strings.ContainsAny(path, "%\\") || strings.Contains(path, "//") || hasDotSegment(path) || !strings.HasPrefix(path, "/") {
+		return nil, refuse(badRequest, errors.New("path with encoded, doubled or dot segments"))
+	}
+	name, token, hasToken := strings.Cut(rest, "/")
+	src := in.sources[name]
+	if !ok || src == nil || !src.tokenFits(token, hasToken) {
+		return nil, refuse(unknownSource, errors.New("no such source, or not its token"))
+	}
+	switch {
+	case !ctx.IsPost():
+		return src, refuse(method, nil)
+	case !src.allows(in.client(ctx)):
+		return src, refuse(address, errors.New("client address is not in allow"))
+	case in.stopping.Load():
+		return src, refuse(stopping, nil)
+	case !src.limit.Allow():
+		return src, refuse(tooFast, nil)
+	case h.ContentLength() < 0, len(h.PeekAll("Content-Length")) == 0 && h.ContentLength() == 0:
+		return src, refuse(noLength, errors.New("chunked, or without Content-Length"))
+	case int64(h.ContentLength()) > src.MaxBody:
+		return src, refuse(tooLarge, fmt.Errorf("%d bytes announced, max_body is %d", h.ContentLength(), src.MaxBody))
+	case len(h.PeekAll("Content-Type")) > 1, len(h.PeekAll("Content-Encoding")) > 1:
+		return src, refuse(badRequest, errors.New("duplicated Content-Type or Content-Encoding"))
+	case len(h.Peek("Content-Encoding")) > 0 && string(h.Peek("Content-Encoding")) != "identity":
+		return src, refuse(badRequest, errors.New("compressed bodies are not accepted"))
+	}
+	return src, nil
+}
+
+func hasDotSegment(path string) bool {
+	for seg := range strings.SplitSeq(path, "/") {
+		if seg == "." || seg == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// tokenFits compares in constant time. A source without a token takes no further segment.
+func (s *source) tokenFits(token string, has bool) bool {
+	if len(s.Token) == 0 {
+		return !has
+	}
+	return has && signing.Static{Header: "token", Scheme: signing.Raw}.Verify(segment(token), nil, s.Token, time.Time{}) == nil
+}
+
+// segment shows a path segment as if it were a header, so that the one constant-time comparison we have serves for it too.
+type segment string
+
+// Values implements signing.Header.
+func (s segment) Values(string) []string { return []string{string(s)} }
+
+// Set and Add implement signing.Header; a segment is only read.
+func (segment) Set(string, string) {}
+
+// Add implements signing.Header.
+func (segment) Add(string, string) {}
+
+func (s *source) allows(client netip.Addr) bool {
+	if len(s.Allow) == 0 {
+		return true
+	}
+	for _, p := range s.Allow {
+		if p.Contains(client) {
+			return true
+		}
+	}
+	return false
+}
+
+// client is who sent the request: the peer, or, behind trusted proxies, the last address in X-Forwarded-For that is not one of them.
+func (in *Ingress) client(ctx *fasthttp.RequestCtx) netip.Addr {
+	at := peer(ctx.RemoteAddr())
+	if !in.trusted(at) {
+		return at
+	}
+	var hops []string
+	for _, v := range ctx.Request.Header.PeekAll("X-Forwarded-For") {
+		hops = append(hops, strings.Split(string(v), ",")...)
+	}
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			return at
+		}
+		if at = hop.Unmap(); !in.trusted(at) {
+			return at
+		}
+	}
+	return at
+}
+
+func peer(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+func (in *Ingress) trusted(a netip.Addr) bool {
+	for _, p := range in.o.TrustedProxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// body reads what was announced, as it comes: memory follows the bytes received, not the bytes promised.
+func body(ctx *fasthttp.RequestCtx, buf *bytes.Buffer, limit int64) ([]byte, *refusal) {
+	r := ctx.RequestBodyStream()
+	if r == nil {
+		return ctx.PostBody(), nil
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return nil, refuse(badRequest, errors.New("the body ended early"))
+	case n > limit:
+		return nil, refuse(tooLarge, nil)
+	case n != int64(ctx.Request.Header.ContentLength()):
+		return nil, refuse(badRequest, errors.New("the body ended early"))
+	}
+	return buf.Bytes(), nil
+}
+
+// callback proves, translates and appends. Nothing of ctx outlives it.
+func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte, _ *refusal) {
+	buf := buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // the pool holds nothing else
+	buf.Reset()
+	defer func() {
+		if buf.Cap() <= 64<<10 { // a rare large one must not stay for ever
+			buffers.Put(buf)
+		}
+	}()
+	b, r := body(ctx, buf, src.MaxBody)
+	if r != nil {
+		ctx.SetConnectionClose()
+		return nil, r
+	}
+	now := in.o.Now()
+	h := header{&ctx.Request.Header}
+	if err := src.scheme.Verify(h, b, src.Keys, now); err != nil {
+		return nil, refuse(ofSignature(err), err)
+	}
+	res, err := src.Adapter.Translate(h, b, src.Options)
+	c := &callback{src: src, h: h, body: b, now: now, res: res}
+	wait, cancel := context.WithTimeout(context.Background(), in.o.AppendTimeout)
+	defer cancel()
+	switch {
+	case err != nil:
+		return nil, in.hold(wait, c, journal.Unreadable, err)
+	case res.Livemode != nil && *res.Livemode != src.Livemode:
+		return nil, in.hold(wait, c, journal.WrongMode, errors.New("the body's test flag is not the source's livemode"))
+	case len(res.Updates) == 0 && len(res.Fetch) == 0 && res.Ignored == "":
+		return nil, in.hold(wait, c, journal.Unreadable, errors.New("the adapter found nothing in it"))
+	case len(res.Updates) == 0 && len(res.Fetch) == 0 && res.Reply != nil:
+		return res.Reply, refuse(handshake, nil)
+	case len(res.Updates) == 0 && len(res.Fetch) == 0:
+		return nil, refuse(ignored, nil)
+	}
+	records, err := in.records(c)
+	if err != nil {
+		return nil, in.hold(wait, c, journal.NoPartner, err)
+	}
+	if res.KeepBody {
+		err = in.o.Journal.Hold(wait, c.item(journal.UnknownWord, errors.New("applied; a word in it is unknown")), records...)
+	} else {
+		err = in.o.Journal.Append(wait, records...)
+	}
+	if err != nil {
+		return nil, refuse(ofAppend(err), err)
+	}
+	return res.Reply, nil
+}
+
+// hold keeps a genuine body that could not be applied, and then answers 200: the provider has done its part.
+func (in *Ingress) hold(ctx context.Context, c *callback, reason journal.Reason, why error) *refusal {
+	if err := in.o.Journal.Hold(ctx, c.item(reason, why)); err != nil {
+		return refuse(ofAppend(err), err)
+	}
+	return refuse(quarantined, why)
+}
+
+// callback is one proven callback on its way.
+type callback struct {
+	src  *source
+	h    signing.Header
+	body []byte
+	now  time.Time
+	res  provider.Result
+	sum  string
+}
+
+func (c *callback) digest() string {
+	if c.sum == "" {
+		sum := sha256.Sum256(c.body)
+		c.sum = hex.EncodeToString(sum[:])
+	}
+	return c.sum
+}
+
+// dedupe names the event for ever.
+func (c *callback) dedupe() []string {
+	if len(c.res.Dedupe) > 0 {
+		return c.res.Dedupe
+	}
+	return []string{c.digest()}
+}
+
+func (c *callback) item(reason journal.Reason, why error) journal.Item {
+	return journal.Item{
+		ID:     kyc.UpdateID(c.src.Name, []string{c.digest()}, "quarantine", "", "", "", 0, time.Time{}),
+		Source: c.src.Name, Provider: c.src.Adapter.Name, Reason: reason, Detail: why.Error(), At: c.now,
+		Headers: map[string][]string{"Content-Type": c.h.Values("Content-Type")}, Body: c.body,
+	}
+}
+
+// records completes the updates with what only the source knows.
+func (in *Ingress) records(c *callback) ([]journal.Record, error) {
+	rs := make([]journal.Record, 0, len(c.res.Updates))
+	trace := traceparent(c.h)
+	for i, u := range c.res.Updates {
+		u.SchemaVersion, u.Kind = 1, kyc.Observation
+		u.Source, u.Provider, u.AdapterVersion = c.src.Name, c.src.Adapter.Name, c.src.Adapter.Version
+		u.Livemode, u.Authenticity = c.src.Livemode, c.src.Adapter.Evidence
+		u.ReceivedAt, u.BodySHA256, u.Traceparent = c.now.UTC().Truncate(time.Microsecond), c.digest(), trace
+		if err := in.address(c.src, &u); err != nil {
+			return nil, err
+		}
+		if u.Scope == kyc.Overall {
+			u.Check = c.src.check(u)
+		}
+		stable := u.OccurredAt // before a clock ahead of ours is cut back to when we happened to receive it
+		if u.OccurredAtOrigin != kyc.OriginProvider {
+			stable = time.Time{}
+		}
+		ref := u.Document.ID
+		if ref == "" {
+			ref = u.Verification.Ref
+		}
+		u.ID = kyc.UpdateID(u.Source, c.dedupe(), u.Kind, u.Check, u.Scope, ref, i, stable)
+		var ahead bool
+		if u, ahead = u.Clamp(); ahead {
+			in.m.ahead.WithLabelValues(c.src.label).Inc()
+			in.o.Logger.Warn("provider_clock_ahead", "source", c.src.Name, "update", u.ID)
+		}
+		u = u.Gate(c.src.Evidence)
+		b, err := json.Marshal(u)
+		if err != nil {
+			return nil, fmt.Errorf("encode the update: %w", err)
+		}
+		rs = append(rs, journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: b})
+	}
+	return rs, nil
+}
+
+// address says whose subject it is, as far as the source can tell; the rest is found by refs in the relay.
+func (in *Ingress) address(s *source, u *kyc.Update) error {
+	u.Partner = s.Partner
+	if u.Partner != "" || u.Subject.ID == "" || s.PartnerFrom != "subject_prefix" {
+		if s.PartnerFrom == "submission" {
+			u.Subject.ID = "" // known by its ref only
+		}
+		return nil
+	}
+	partner, id, ok := strings.Cut(u.Subject.ID, ":")
+	if !ok || id == "" || !in.o.Partners[partner] {
+		return errors.New("the subject's id does not begin with a known partner and a colon")
+	}
+	u.Partner, u.Subject.ID = partner, id
+	return nil
+}
+
+func (s *source) check(u kyc.Update) kyc.Check {
+	if c, ok := s.Checks[u.Verification.Workflow]; ok {
+		return c
+	}
+	if s.Check != "" {
+		return s.Check
+	}
+	return u.Check
+}
+
+// traceparent returns a W3C trace context header that is well formed, else "".
+func traceparent(h signing.Header) string {
+	v := h.Values("Traceparent")
+	if len(v) != 1 || len(v[0]) != 55 || v[0][:3] != "00-" || v[0][35] != '-' || v[0][52] != '-' {
+		return ""
+	}
+	for i, c := range []byte(v[0]) {
+		if i != 2 && i != 35 && i != 52 && !strings.ContainsRune("0123456789abcdef", rune(c)) {
+			return ""
+		}
+	}
+	return strings.Clone(v[0])
+}
+
+// header shows fasthttp's headers to schemes and adapters. Its strings are copies.
+type header struct{ h *fasthttp.RequestHeader }
+
+// Values implements signing.Header.
+func (h header) Values(name string) []string {
+	all := h.h.PeekAll(name)
+	if len(all) == 0 {
+		return nil
+	}
+	vs := make([]string, len(all))
+	for i, v := range all {
+		vs[i] = string(v)
+	}
+	return vs
+}
+
+// Set implements signing.Header.
+func (h header) Set(name, value string) { h.h.Set(name, value) }
+
+// Add implements signing.Header.
+func (h header) Add(name, value string) { h.h.Add(name, value) }

@@ -1,0 +1,184 @@
+// Package ingest is the public door: it proves each provider callback genuine, translates it, appends it to the journal, and only then answers 200.
+//
+// Its promises: a 2xx means that the update is on stable storage (I1); nothing unproven is parsed as JSON (I7); what is genuine and not understood is kept (I8);
+// one flooding source costs no other source anything (I6); weak evidence approves nobody (I10). It serves callbacks and nothing else.
+package ingest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
+
+	"countersign/ingest/journal"
+	"countersign/ingest/provider"
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+// Source is one configured account at one provider.
+type Source struct {
+	Name        string // the {source} of the callback URL
+	Adapter     provider.Adapter
+	Options     provider.Options
+	Keys        signing.Keyring      // newest first; any verifies
+	Partner     string               // whose subjects these are; empty: see PartnerFrom
+	PartnerFrom string               // subject_prefix ("acme:user-001") or submission (known by ref only)
+	Check       kyc.Check            // overrides the adapter's check type of overall updates; empty: the adapter's
+	Checks      map[string]kyc.Check // the same, by workflow
+	Rate        float64              // callbacks per second; 0: no limit
+	Livemode    bool
+	Evidence    kyc.Authenticity // what an approval needs without confirmation
+	MaxBody     int64
+	Token       signing.Keyring // path segment that must be there; empty: none
+	Allow       []netip.Prefix  // client addresses; empty: any
+}
+
+// Appender is what the ingress needs of the journal. Both calls are all or none, and nil only when everything is on stable storage.
+type Appender interface {
+	Append(ctx context.Context, rs ...journal.Record) error
+	Hold(ctx context.Context, item journal.Item, rs ...journal.Record) error
+}
+
+// Options of an Ingress. Listener, Journal, Logger and Sources are required.
+type Options struct {
+	Listener       net.Listener // closed by Run
+	TLS            *Certificate // nil: plain HTTP
+	Journal        Appender
+	Sources        []Source
+	Partners       map[string]bool // known partner ids, for subject_prefix
+	TrustedProxies []netip.Prefix  // whose X-Forwarded-For is believed
+	Logger         *slog.Logger
+	Metrics        prometheus.Registerer
+	Now            func() time.Time
+	ReadTimeout    time.Duration // of one request, headers and body; 0: 10 s
+	AppendTimeout  time.Duration // after which a callback is answered 503; 0: 2 s, for providers give 5
+	MaxConns       int           // open connections; 0: 4096
+	Grace          time.Duration // for requests in progress when stopping; 0: 5 s
+}
+
+// Ingress serves callbacks. Make it with New, run it with Run.
+type Ingress struct {
+	o        Options
+	sources  map[string]*source
+	server   *fasthttp.Server
+	stopping atomic.Bool
+	m        *metrics
+	refusals *rate.Limiter // of log lines, not of callbacks
+	unlogged atomic.Int64
+}
+
+type source struct {
+	Source
+	scheme signing.Scheme
+	limit  *rate.Limiter
+	label  string
+}
+
+// New checks that every source's scheme can be built and its keys fit.
+func New(o Options) (*Ingress, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.ReadTimeout = orElse(o.ReadTimeout, 10*time.Second)
+	o.AppendTimeout = orElse(o.AppendTimeout, 2*time.Second)
+	o.Grace = orElse(o.Grace, 5*time.Second)
+	if o.MaxConns == 0 {
+		o.MaxConns = 4096
+	}
+	in := &Ingress{o: o, sources: map[string]*source{}, refusals: rate.NewLimiter(10, 50)}
+	for _, s := range o.Sources {
+		scheme, err := s.Adapter.Scheme(s.Options)
+		if err != nil {
+			return nil, fmt.Errorf("source %s: %w", s.Name, err)
+		}
+		if err := signing.CheckKeys(scheme, s.Keys); err != nil {
+			return nil, fmt.Errorf("source %s: %w", s.Name, err)
+		}
+		src := &source{Source: s, scheme: scheme, label: s.Name, limit: rate.NewLimiter(rate.Inf, 1)}
+		if s.Rate > 0 {
+			src.limit = rate.NewLimiter(rate.Limit(s.Rate), max(1, int(s.Rate)))
+		}
+		in.sources[s.Name] = src
+	}
+	in.m = newMetrics(o.Metrics, in)
+	in.server = in.harden()
+	return in, nil
+}
+
+func orElse(d, fallback time.Duration) time.Duration {
+	if d == 0 {
+		return fallback
+	}
+	return d
+}
+
+// preRead is how much of a body is read before the handler runs, and so the most that a silent connection makes us allocate; the rest is read as it comes,
+// up to the source's own limit.
+const preRead = 8 << 10
+
+func (in *Ingress) harden() *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:                      in.contain,
+		ErrorHandler:                 in.malformed,
+		NoDefaultServerHeader:        true,
+		NoDefaultDate:                true,
+		StreamRequestBody:            true,
+		MaxRequestBodySize:           preRead,
+		ReadBufferSize:               16 << 10, // headers; more is 431
+		WriteBufferSize:              1 << 10,
+		ReadTimeout:                  in.o.ReadTimeout,
+		WriteTimeout:                 in.o.ReadTimeout,
+		IdleTimeout:                  time.Minute,
+		MaxRequestsPerConn:           100_000,
+		Concurrency:                  in.o.MaxConns + 64, // the listener is the limit that waits; this one would refuse
+		DisablePreParseMultipartForm: true,
+		SecureErrorLogMessage:        true, // else it prints the raw request
+		CloseOnShutdown:              true,
+		Logger:                       serverLog{in.o.Logger},
+	}
+}
+
+// serverLog takes fasthttp's own messages, which hold sizes and addresses but, with SecureErrorLogMessage, nothing of the request.
+type serverLog struct{ l *slog.Logger }
+
+// Printf implements fasthttp.Logger.
+func (l serverLog) Printf(format string, args ...any) {
+	l.l.Debug("ingress_connection", "detail", fmt.Sprintf(format, args...))
+}
+
+// Run serves until ctx ends; then it takes no more connections, finishes the requests in progress and returns nil. It returns an error when the listener fails.
+func (in *Ingress) Run(ctx context.Context) error {
+	ln := newListener(in.o.Listener, in.o.MaxConns, in.o.Logger)
+	served := make(chan error, 1)
+	var tlsLn net.Listener = ln
+	if in.o.TLS != nil {
+		tlsLn = tls.NewListener(ln, in.o.TLS.config())
+	}
+	go func() { served <- in.server.Serve(tlsLn) }()
+	select {
+	case err := <-served:
+		return errors.Join(errors.New("the callback listener stopped by itself"), err)
+	case <-ctx.Done():
+	}
+	in.stopping.Store(true)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.o.Grace)
+	defer cancel()
+	if err := in.server.ShutdownWithContext(stop); err != nil {
+		in.o.Logger.Warn("ingress_stop_unfinished", "error", err)
+	}
+	ln.Close() //nolint:errcheck,gosec // closed by the shutdown already
+	return nil
+}
+
+// Addr is where the ingress listens.
+func (in *Ingress) Addr() net.Addr { return in.o.Listener.Addr() }

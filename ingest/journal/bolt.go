@@ -1,0 +1,278 @@
+package journal
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+const (
+	maxBatch   = 1000 // records handed to a reader at once: 1,000 is where larger groups stop paying
+	trimChunk  = 4000 // records forgotten in one transaction
+	bodyOffset = 9    // in a stored record: kind (1), appended (8)
+)
+
+// The kinds as they stand on disk. Never renumber.
+var kindCodes = map[kyc.Kind]byte{
+	kyc.Observation: 1, kyc.Confirmation: 2, kyc.FetchRequest: 3, kyc.Decision: 4, kyc.Timer: 5,
+	kyc.PolicyChange: 6, kyc.Submission: 7, kyc.Redelivery: 8, kyc.Erasure: 9,
+}
+
+var kindNames = func() (names [16]kyc.Kind) {
+	for k, c := range kindCodes {
+		names[c] = k
+	}
+	return names
+}()
+
+// Options of the embedded journal.
+type Options struct {
+	Store   *store.Store
+	Sealer  *store.Sealer
+	Backlog int64 // records that may wait for the relay; 0: 1,000,000
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+	Now     func() time.Time
+}
+
+// Bolt is the embedded journal: one bucket of the store, in order of arrival.
+type Bolt struct {
+	o       Options
+	next    atomic.Int64 // offset of the next record, as committed
+	trimmed atomic.Int64 // last offset forgotten
+	m       *metrics
+
+	mu   sync.Mutex // guards more
+	more chan struct{}
+
+	quarantined atomic.Int64
+}
+
+// NewBolt reads where the log stands.
+func NewBolt(o Options) (*Bolt, error) {
+	if o.Backlog == 0 {
+		o.Backlog = 1_000_000
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	j := &Bolt{o: o, more: make(chan struct{})}
+	j.next.Store(1)
+	err := o.Store.View(func(tx *bolt.Tx) error {
+		if v := tx.Bucket(store.Meta).Get(trimmedKey); len(v) == 8 {
+			j.trimmed.Store(int64(binary.BigEndian.Uint64(v))) //nolint:gosec // written below from an int64
+			j.next.Store(j.trimmed.Load() + 1)
+		}
+		if k, _ := tx.Bucket(store.Journal).Cursor().Last(); k != nil {
+			j.next.Store(offset(k) + 1)
+		}
+		j.quarantined.Store(count(tx))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the journal: %w", err)
+	}
+	j.m = newMetrics(o.Metrics, j)
+	return j, nil
+}
+
+var trimmedKey = []byte("journal/trimmed")
+
+// Append implements Journal. Errors wrap ErrBacklog or ErrFull where the cause is known before anything was written.
+func (j *Bolt) Append(ctx context.Context, rs ...Record) error { return j.append(ctx, nil, rs) }
+
+func (j *Bolt) append(ctx context.Context, item *Item, rs []Record) error {
+	if j.Backlog()+int64(len(rs)) > j.o.Backlog {
+		return fmt.Errorf("append: %w", ErrBacklog)
+	}
+	if err := j.o.Store.Admit(); err != nil {
+		return fmt.Errorf("append: %w: %w", ErrFull, err)
+	}
+	vals := make([][]byte, len(rs))
+	for i, r := range rs {
+		vals[i] = encode(r)
+	}
+	var sealed []byte
+	if item != nil {
+		var err error
+		if sealed, err = j.seal(item); err != nil {
+			return err
+		}
+	}
+	err := j.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+		if item != nil {
+			if err := hold(tx, item, sealed); err != nil {
+				return err
+			}
+			n := count(tx)
+			tx.OnCommit(func() { j.quarantined.Store(n) })
+		}
+		return j.put(tx, vals)
+	})
+	if errors.Is(err, store.ErrFull) {
+		return fmt.Errorf("append: %w: %w", ErrFull, err)
+	}
+	if err != nil {
+		return fmt.Errorf("append: %w", err)
+	}
+	return nil
+}
+
+// put gives the records the next offsets of this transaction. Only the store's writer runs it, one at a time.
+func (j *Bolt) put(tx *bolt.Tx, vals [][]byte) error {
+	if len(vals) == 0 {
+		return nil
+	}
+	b := tx.Bucket(store.Journal)
+	b.FillPercent = 0.9
+	next := j.next.Load()
+	if k, _ := b.Cursor().Last(); k != nil { // earlier writes of the same group
+		next = max(next, offset(k)+1)
+	}
+	for i, v := range vals {
+		if err := b.Put(key(next+int64(i)), v); err != nil {
+			return err
+		}
+	}
+	next += int64(len(vals))
+	tx.OnCommit(func() { j.advance(next) })
+	return nil
+}
+
+func (j *Bolt) advance(next int64) {
+	if next <= j.next.Load() {
+		return
+	}
+	j.next.Store(next)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	close(j.more)
+	j.more = make(chan struct{})
+}
+
+// Tail implements Journal.
+func (j *Bolt) Tail(ctx context.Context, from Position, fn func(context.Context, []Record) error) error {
+	at := from.Offset
+	for {
+		j.mu.Lock()
+		more := j.more
+		j.mu.Unlock()
+		batch, last, err := j.read(at)
+		if err != nil {
+			return err
+		}
+		if last == at {
+			select {
+			case <-more:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // asked to stop: what is not folded stays in the journal
+		}
+		if len(batch) > 0 {
+			if err := fn(ctx, batch); err != nil {
+				return err
+			}
+		}
+		at = last
+	}
+}
+
+// read returns up to maxBatch records after at, and the last offset it looked at.
+func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
+	last = at
+	if at+1 >= j.next.Load() {
+		return nil, at, nil
+	}
+	err = j.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Journal).Cursor()
+		for k, v := c.Seek(key(at + 1)); k != nil && len(batch) < maxBatch; k, v = c.Next() {
+			last = offset(k)
+			r, err := decode(v)
+			if err != nil { // one bad record is kept where it is, named, and passed over (I8)
+				j.m.damaged.Inc()
+				j.o.Logger.Error("journal_record_damaged", "offset", last)
+				continue
+			}
+			r.Position.Offset = last
+			batch = append(batch, r)
+		}
+		return nil
+	})
+	return batch, last, err
+}
+
+// Trim implements Journal.
+func (j *Bolt) Trim(ctx context.Context, upTo Position) error {
+	for j.trimmed.Load() < upTo.Offset {
+		err := j.o.Store.Update(ctx, func(tx *bolt.Tx) error { return j.forget(tx, upTo.Offset) })
+		if err != nil {
+			return fmt.Errorf("trim the journal: %w", err)
+		}
+	}
+	return nil
+}
+
+func (j *Bolt) forget(tx *bolt.Tx, upTo int64) error {
+	b := tx.Bucket(store.Journal)
+	done := j.trimmed.Load()
+	var old []int64
+	c := b.Cursor()
+	for k, v := c.First(); k != nil && offset(k) <= upTo && len(old) < trimChunk; k, v = c.Next() {
+		done = offset(k)
+		if _, err := decode(v); err == nil { // a damaged record stays for whoever can read it (I8)
+			old = append(old, done)
+		}
+	}
+	if len(old) < trimChunk {
+		done = upTo
+	}
+	for _, at := range old {
+		if err := b.Delete(key(at)); err != nil {
+			return err
+		}
+	}
+	tx.OnCommit(func() { j.trimmed.Store(done) })
+	return tx.Bucket(store.Meta).Put(trimmedKey, binary.BigEndian.AppendUint64(nil, uint64(done))) //nolint:gosec // offsets are positive
+}
+
+// Backlog is how many records wait for their readers.
+func (j *Bolt) Backlog() int64 { return j.next.Load() - 1 - j.trimmed.Load() }
+
+func key(offset int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(offset)) } //nolint:gosec // offsets are positive
+
+func offset(k []byte) int64 { return int64(binary.BigEndian.Uint64(k)) } //nolint:gosec // written by key
+
+func encode(r Record) []byte {
+	var head [bodyOffset]byte
+	head[0] = kindCodes[r.Kind]
+	binary.BigEndian.PutUint64(head[1:], uint64(r.Appended.UnixMicro())) //nolint:gosec // times after 1970
+	return store.AppendRecord(make([]byte, 0, 6+bodyOffset+len(r.Body)), 0, head[:], r.Body)
+}
+
+// decode returns a record that owns its bytes.
+func decode(v []byte) (Record, error) {
+	b, _, err := store.Record(v)
+	if err != nil || len(b) < bodyOffset || int(b[0]) >= len(kindNames) || kindNames[b[0]] == "" {
+		return Record{}, store.ErrBadRecord
+	}
+	return Record{
+		Kind:     kindNames[b[0]],
+		Appended: time.UnixMicro(int64(binary.BigEndian.Uint64(b[1:]))).UTC(), //nolint:gosec // written by encode
+		Body:     append([]byte(nil), b[bodyOffset:]...),
+	}, nil
+}

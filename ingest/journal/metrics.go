@@ -1,0 +1,30 @@
+package journal
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	damaged     prometheus.Counter
+	quarantined *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
+	f := promauto.With(r)
+	m := &metrics{
+		damaged: f.NewCounter(prometheus.CounterOpts{
+			Name: "journal_damaged_records_total", Help: "Journal records that failed their checksum and were passed over. They stay in the file.",
+		}),
+		quarantined: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "journal_quarantined_total", Help: "Genuine callbacks whose body was put in quarantine, by reason.",
+		}, []string{"reason"}),
+	}
+	for _, r := range Reasons {
+		m.quarantined.WithLabelValues(string(r))
+	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_backlog_records", Help: "Records that wait for the relay."}, func() float64 { return float64(j.Backlog()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_backlog_max_records", Help: "Records that may wait before new callbacks are answered 503."}, func() float64 { return float64(j.o.Backlog) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_quarantine_items", Help: "Bodies in quarantine."}, func() float64 { return float64(j.Quarantined()) })
+	return m
+}

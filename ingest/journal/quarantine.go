@@ -1,0 +1,184 @@
+package journal
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/outbox/store"
+)
+
+// Item is a genuine callback whose body is kept, sealed, because it could not be understood in full (I8).
+type Item struct {
+	ID       string // names it; the same callback gives the same id, so that a provider's retry is kept once
+	Source   string
+	Provider string
+	Reason   Reason
+	Detail   string // fixed words and field names, never text of the body
+	At       time.Time
+	Headers  map[string][]string
+	Body     []byte
+}
+
+// Reason is why a body is in quarantine.
+type Reason string
+
+// The reasons.
+const (
+	Unreadable  Reason = "unreadable"   // the adapter could not translate it
+	WrongMode   Reason = "livemode"     // test where live is configured, or the other way round
+	UnknownWord Reason = "unknown_word" // applied as in_review; the body is kept too
+	NoPartner   Reason = "no_partner"   // the subject's prefix names no partner
+)
+
+// Reasons lists every Reason.
+var Reasons = []Reason{Unreadable, WrongMode, UnknownWord, NoPartner}
+
+// ItemView is what is shown of an item without unsealing it.
+type ItemView struct {
+	ID       string    `json:"id"`
+	Source   string    `json:"source"`
+	Provider string    `json:"provider"`
+	Reason   Reason    `json:"reason"`
+	Detail   string    `json:"detail,omitempty"`
+	At       time.Time `json:"at"`
+	Bytes    int       `json:"bytes"` // of the body
+}
+
+type sealedPart struct {
+	Headers map[string][]string `json:"headers,omitempty"`
+	Body    []byte              `json:"body"`
+}
+
+// Hold keeps an item, and the records that came of it if any, all or none: nil means on stable storage.
+func (j *Bolt) Hold(ctx context.Context, item Item, rs ...Record) error {
+	if err := j.append(ctx, &item, rs); err != nil {
+		return err
+	}
+	j.m.quarantined.WithLabelValues(string(item.Reason)).Inc()
+	return nil
+}
+
+func (j *Bolt) seal(item *Item) ([]byte, error) {
+	view, err := json.Marshal(ItemView{
+		ID: item.ID, Source: item.Source, Provider: item.Provider, Reason: item.Reason,
+		Detail: item.Detail, At: item.At.UTC(), Bytes: len(item.Body),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("quarantine: %w", err)
+	}
+	part, err := json.Marshal(sealedPart{Headers: item.Headers, Body: item.Body})
+	if err != nil {
+		return nil, fmt.Errorf("quarantine: %w", err)
+	}
+	sealed, err := j.o.Sealer.Seal("quarantine/"+item.ID, part)
+	if err != nil {
+		return nil, fmt.Errorf("quarantine: %w", err)
+	}
+	return store.AppendRecord(nil, 1, binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, sealed), nil //nolint:gosec // a view is small
+}
+
+func hold(tx *bolt.Tx, item *Item, sealed []byte) error {
+	b := tx.Bucket(store.Quarantine)
+	if b.Get([]byte(item.ID)) == nil {
+		if err := addCount(tx, 1); err != nil {
+			return err
+		}
+	}
+	return b.Put([]byte(item.ID), sealed)
+}
+
+var countKey = []byte("quarantine/count")
+
+func count(tx *bolt.Tx) int64 {
+	if v := tx.Bucket(store.Meta).Get(countKey); len(v) == 8 {
+		return int64(binary.BigEndian.Uint64(v)) //nolint:gosec // written by addCount
+	}
+	return 0
+}
+
+func addCount(tx *bolt.Tx, n int64) error {
+	return tx.Bucket(store.Meta).Put(countKey, binary.BigEndian.AppendUint64(nil, uint64(count(tx)+n))) //nolint:gosec // counts are positive
+}
+
+// Quarantined is how many bodies are kept.
+func (j *Bolt) Quarantined() int64 { return j.quarantined.Load() }
+
+// Items lists up to n items with ids after the one given, in order of id.
+func (j *Bolt) Items(after string, n int) (items []ItemView, more bool, err error) {
+	err = j.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Quarantine).Cursor()
+		k, v := c.Seek([]byte(after))
+		if k != nil && string(k) == after {
+			k, v = c.Next()
+		}
+		for ; k != nil; k, v = c.Next() {
+			if len(items) == n {
+				more = true
+				return nil
+			}
+			view, _, err := split(v)
+			if err != nil {
+				items = append(items, ItemView{ID: string(k), Detail: err.Error()})
+				continue
+			}
+			items = append(items, view)
+		}
+		return nil
+	})
+	return items, more, err
+}
+
+// Unseal returns an item in clear, for whoever is allowed to see a body.
+func (j *Bolt) Unseal(id string) (item Item, err error) {
+	var raw []byte
+	err = j.o.Store.View(func(tx *bolt.Tx) error {
+		raw = append(raw, tx.Bucket(store.Quarantine).Get([]byte(id))...)
+		return nil
+	})
+	if err != nil || raw == nil {
+		return Item{}, fmt.Errorf("quarantine %s: %w", id, orNotFound(err))
+	}
+	view, sealed, err := split(raw)
+	if err != nil {
+		return Item{}, fmt.Errorf("quarantine %s: %w", id, err)
+	}
+	plain, err := j.o.Sealer.Unseal("quarantine/"+id, sealed)
+	if err != nil {
+		return Item{}, fmt.Errorf("quarantine %s: %w", id, err)
+	}
+	var part sealedPart
+	if err := json.Unmarshal(plain, &part); err != nil {
+		return Item{}, fmt.Errorf("quarantine %s: %w", id, err)
+	}
+	return Item{
+		ID: view.ID, Source: view.Source, Provider: view.Provider, Reason: view.Reason, Detail: view.Detail, At: view.At,
+		Headers: part.Headers, Body: part.Body,
+	}, nil
+}
+
+func split(v []byte) (view ItemView, sealed []byte, err error) {
+	b, _, err := store.Record(v)
+	if err != nil {
+		return view, nil, err
+	}
+	if len(b) < 4 || len(b)-4 < int(binary.BigEndian.Uint32(b)) {
+		return view, nil, store.ErrBadRecord
+	}
+	n := int(binary.BigEndian.Uint32(b))
+	if err := json.Unmarshal(b[4:4+n], &view); err != nil {
+		return view, nil, store.ErrBadRecord
+	}
+	return view, b[4+n:], nil
+}
+
+func orNotFound(err error) error {
+	if err != nil {
+		return err
+	}
+	return ErrNotFound
+}

@@ -1,0 +1,148 @@
+package ingest
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// listener bounds the open connections, and outlives what makes fasthttp's Serve return for good: too many open files, a connection reset before it was accepted.
+type listener struct {
+	net.Listener
+	slots chan struct{}
+	log   *slog.Logger
+
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newListener(ln net.Listener, maxConns int, log *slog.Logger) *listener {
+	return &listener{Listener: ln, slots: make(chan struct{}, maxConns), log: log, closed: make(chan struct{})}
+}
+
+// Accept waits for a free slot, then for a connection.
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		c, err := l.Listener.Accept()
+		if err == nil {
+			return &conn{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+		}
+		if !passing(err) {
+			<-l.slots
+			return nil, err
+		}
+		l.log.Warn("accept_failed", "error", err, "again_in", wait)
+		select {
+		case <-time.After(wait):
+		case <-l.closed:
+			<-l.slots
+			return nil, net.ErrClosed
+		}
+	}
+}
+
+// Close stops accepting.
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ECONNRESET, syscall.ENOBUFS, syscall.ENOMEM, syscall.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+type conn struct {
+	net.Conn
+	free func()
+}
+
+// Close gives the slot back.
+func (c *conn) Close() error {
+	defer c.free()
+	return c.Conn.Close()
+}
+
+// Certificate is a TLS key pair that follows its files: a renewed one is served within a minute, a broken one is logged and the old one goes on.
+type Certificate struct {
+	certFile, keyFile string
+	log               *slog.Logger
+	now               func() time.Time
+
+	mu      sync.Mutex // guards the fields below
+	cert    *tls.Certificate
+	looked  time.Time
+	stamped [2]time.Time
+}
+
+const lookAgain = 10 * time.Second
+
+// NewCertificate loads the pair once, so that a wrong file is found at start.
+func NewCertificate(certFile, keyFile string, log *slog.Logger, now func() time.Time) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log, now: now}
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Certificate) load() error {
+	stamps, err := c.stamps()
+	if err != nil {
+		return err
+	}
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("load the certificate %s: %w", c.certFile, err)
+	}
+	c.cert, c.stamped, c.looked = &pair, stamps, c.now()
+	return nil
+}
+
+func (c *Certificate) stamps() (s [2]time.Time, err error) {
+	for i, name := range []string{c.certFile, c.keyFile} {
+		fi, err := os.Stat(name)
+		if err != nil {
+			return s, fmt.Errorf("load the certificate: %w", err)
+		}
+		s[i] = fi.ModTime()
+	}
+	return s, nil
+}
+
+func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now().Sub(c.looked) < lookAgain {
+		return c.cert, nil
+	}
+	c.looked = c.now()
+	if s, err := c.stamps(); err == nil && s == c.stamped {
+		return c.cert, nil
+	}
+	if err := c.load(); err != nil {
+		c.log.Error("certificate_not_reloaded", "error", err)
+	} else {
+		c.log.Info("certificate_reloaded", "file", c.certFile)
+	}
+	return c.cert, nil
+}
+
+func (c *Certificate) config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}}
+}

@@ -1,0 +1,46 @@
+package ingest
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	callbacks *prometheus.CounterVec
+	latency   prometheus.Histogram
+	ahead     *prometheus.CounterVec
+	evidence  *prometheus.GaugeVec
+}
+
+func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
+	f := promauto.With(r)
+	m := &metrics{
+		callbacks: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "ingest_callbacks_total", Help: "Provider callbacks answered, by source and verdict.",
+		}, []string{"source", "verdict"}),
+		latency: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "ingest_callback_seconds", Help: "Time from a callback's headers to our answer. Providers give five seconds.",
+			Buckets:                     []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5},
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
+		}),
+		ahead: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "ingest_clock_ahead_total", Help: "Updates whose provider time lay more than five minutes ahead of ours and was cut back, by source.",
+		}, []string{"source"}),
+		evidence: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "ingest_source_evidence", Help: "1 for the evidence a source's approvals need without confirmation.",
+		}, []string{"source", "evidence"}),
+	}
+	for _, v := range verdicts {
+		m.callbacks.WithLabelValues("unknown", string(v))
+		for name := range in.sources {
+			m.callbacks.WithLabelValues(name, string(v))
+		}
+	}
+	for name, s := range in.sources {
+		m.ahead.WithLabelValues(name)
+		m.evidence.WithLabelValues(name, string(s.Evidence)).Set(1)
+	}
+	return m
+}

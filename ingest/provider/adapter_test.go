@@ -1,0 +1,313 @@
+package provider
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+func TestTranslate(t *testing.T) {
+	for _, a := range All {
+		for _, f := range fixtures(t, a) {
+			t.Run(a.Name+"/"+f.name, func(t *testing.T) {
+				scheme(t, a, f.options) // a fixture's options must be possible
+				r, err := a.Translate(http.Header{}, f.body, f.options)
+				if err != nil && !errors.Is(err, ErrUnreadable) {
+					t.Errorf("error %v does not wrap ErrUnreadable", err)
+				}
+				if got, want := asJSON(t, asWant(r, f.body, err)), asJSON(t, f.want); got != want {
+					t.Errorf("got %s\nwant %s", got, want)
+				}
+				sound(t, a, f.body, r, err)
+			})
+		}
+	}
+}
+
+// errorText is every way an error may look: fixed words and our own field names.
+var errorText = regexp.MustCompile(`^genuine but unreadable: [A-Za-z0-9 ._:/-]{1,100}$`)
+
+// sound checks what holds for any body.
+func sound(t *testing.T, a Adapter, body []byte, r Result, err error) {
+	t.Helper()
+	if err != nil {
+		if !errors.Is(err, ErrUnreadable) || !errorText.MatchString(err.Error()) {
+			t.Errorf("error %q is not in fixed words", err)
+		}
+		if asJSON(t, r) != asJSON(t, Result{}) {
+			t.Errorf("an error comes with a result: %+v", r)
+		}
+		return
+	}
+	if len(r.Updates) == 0 && len(r.Fetch) == 0 && r.Ignored == "" || r.Ignored != "" && len(r.Updates)+len(r.Fetch) > 0 {
+		t.Errorf("a result is updates, a fetch or ignored: %+v", r)
+	}
+	if !slices.Contains([]string{"", noStatus, unknownEv, otherKind}, r.Ignored) {
+		t.Errorf("ignored %q is not in fixed words", r.Ignored)
+	}
+	for _, u := range r.Updates {
+		soundUpdate(t, a, r, u)
+		for _, secret := range []string{"Anna", "internal"} { // what stands in the free text of our fixtures
+			if strings.Contains(asJSON(t, u), secret) && strings.Contains(string(body), secret) {
+				t.Errorf("free text reached the update: %s", asJSON(t, u))
+			}
+		}
+	}
+}
+
+func soundUpdate(t *testing.T, a Adapter, r Result, u kyc.Update) {
+	t.Helper()
+	fail := func(ok bool, what string) {
+		if !ok {
+			t.Errorf("%s: %s", what, asJSON(t, u))
+		}
+	}
+	fail(u.SchemaVersion == 1 && u.Kind == kyc.Observation && u.Provider == a.Name && u.AdapterVersion == a.Version, "not filled in")
+	fail(u.Subject.ID != "" || u.Subject.ProviderRef != "" || u.Verification.Ref != "", "about nobody")
+	fail(u.Subject.Kind == kyc.Individual || u.Subject.Kind == kyc.Company, "kind")
+	fail(slices.Contains(kyc.Statuses, u.Status), "status")
+	fail(slices.Contains(kyc.Checks, u.Check), "check")
+	fail(u.Scope == kyc.Overall || u.Scope == kyc.CheckScope || u.Scope == kyc.DocumentScope, "scope")
+	fail(!u.Retryable || !u.Terminal, "retryable and terminal")
+	fail((u.Status == kyc.Rejected) == (u.Retryable || u.Terminal), "a rejection is one of retryable and terminal, nothing else is")
+	fail(u.Status != kyc.Rejected || len(u.Reasons) > 0, "a rejection has a reason")
+	fail(u.Status != kyc.Approved || len(u.Reasons) == 0, "an approval has no reasons")
+	fail((u.Status == kyc.Expired) == (u.ExpiryKind != ""), "expiry kind")
+	fail(u.OccurredAt.IsZero() == (u.OccurredAtOrigin == kyc.OriginReceived), "origin")
+	fail(u.OccurredAt.IsZero() || u.OccurredAtOrigin == kyc.OriginProvider, "origin")
+	fail(r.EventType == u.ProviderEvent.Type && u.ProviderEvent.Type != "", "event type")
+	fail(r.Livemode == nil && !u.Livemode || r.Livemode != nil && *r.Livemode == u.Livemode, "livemode")
+	fail(len(u.Reasons) <= maxReasons, "too many reasons")
+	fail(slices.IsSortedFunc(u.Reasons, func(a, b kyc.ReasonPair) int {
+		return slices.Index(kyc.Priority, a.Code) - slices.Index(kyc.Priority, b.Code)
+	}), "reasons are not by priority")
+	for _, p := range u.Reasons {
+		fail(slices.Contains(kyc.Priority, p.Code) && len(p.ProviderCode) <= maxWord, "reason")
+	}
+	for _, id := range []string{u.Subject.ID, u.Subject.ProviderRef, u.Verification.Ref, u.Verification.ParentRef, u.Verification.Workflow, r.EventID} {
+		fail(len(id) <= maxID && !strings.ContainsAny(id, "\x00\n\r\t\x7f\ufffd"), "id")
+	}
+}
+
+func TestConformance(t *testing.T) {
+	names := map[string]bool{}
+	for _, a := range All {
+		if names[a.Name] || a.Name == "" || a.Version < 1 || a.Evidence == "" || len(a.Events) == 0 || len(a.PersonRefs) == 0 || !strings.HasPrefix(a.Doc, "https://") {
+			t.Errorf("%q is incomplete or stands twice", a.Name)
+		}
+		names[a.Name] = true
+		if got, ok := ByName(a.Name); !ok || got.Name != a.Name {
+			t.Errorf("ByName(%q) = %q, %v", a.Name, got.Name, ok)
+		}
+		seen := map[string]bool{}
+		for _, f := range fixtures(t, a) {
+			seen[f.want.Event.Type] = true
+			if f.proof != nil {
+				err := scheme(t, a, f.options).Verify(header(f.proof.Headers), f.body, ring(t, f.proof.Key), time.Unix(f.proof.At, 0))
+				if err != nil {
+					t.Errorf("%s/%s: verify: %v", a.Name, f.name, err)
+				}
+			}
+		}
+		for _, e := range a.Events {
+			if !seen[e] {
+				t.Errorf("%s: event %s has no fixture", a.Name, e)
+			}
+		}
+	}
+	folders, err := os.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range folders {
+		if d.IsDir() && d.Name() != "fuzz" && !names[d.Name()] {
+			t.Errorf("testdata/%s belongs to no adapter", d.Name())
+		}
+	}
+	if _, ok := ByName("nobody"); ok {
+		t.Error("ByName found nobody")
+	}
+}
+
+// TestGolden knows that the fixtures still hold the documented samples: their signatures were computed over these bytes by someone else.
+func TestGolden(t *testing.T) {
+	var vectors []struct {
+		Provider string            `json:"provider"`
+		Name     string            `json:"name"`
+		Key      string            `json:"key"`
+		Headers  map[string]string `json:"headers"`
+		Fixture  string            `json:"fixture"`
+		Body     string            `json:"body"` // instead of a fixture
+		Options  Options           `json:"options"`
+		At       int64             `json:"at"`
+		Valid    bool              `json:"valid"`
+		Note     string            `json:"note"`
+	}
+	readJSON(t, "vectors.json", &vectors)
+	count := map[string]int{}
+	for _, v := range vectors {
+		a, ok := ByName(v.Provider)
+		if !ok {
+			t.Fatalf("no adapter %s", v.Provider)
+		}
+		body := []byte(v.Body)
+		if v.Fixture != "" {
+			body = fixtureBody(t, a, v.Fixture)
+		}
+		at := time.Unix(v.At, 0)
+		if v.At == 0 {
+			at = time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+		}
+		err := scheme(t, a, v.Options).Verify(header(v.Headers), body, ring(t, v.Key), at)
+		if (err == nil) != v.Valid {
+			t.Errorf("%s/%s: %v, want valid %v (%s)", v.Provider, v.Name, err, v.Valid, v.Note)
+		}
+		count[v.Provider]++
+	}
+	for _, a := range All {
+		if count[a.Name] == 0 {
+			t.Errorf("%s has no vectors", a.Name)
+		}
+	}
+}
+
+func TestReasonTables(t *testing.T) {
+	var maps map[string]map[string]struct {
+		Reason kyc.Reason `json:"reason"`
+		Hint   string     `json:"hint"`
+	}
+	readJSON(t, "reason_maps.json", &maps)
+	hints := map[string]hint{"R": retryable, "F": terminal, "P": undecided}
+	f := func(name string, got reasonTable) {
+		t.Helper()
+		if len(got) != len(maps[name]) || len(got) == 0 {
+			t.Errorf("%s has %d codes, want %d", name, len(got), len(maps[name]))
+		}
+		for code, want := range maps[name] {
+			if m := got.look(code); m.reason != want.Reason || m.hint != hints[want.Hint] {
+				t.Errorf("%s: %s = %v, want %v", name, code, m, want)
+			}
+			if p := got.pairs([]string{code}); len(p) != 1 || p[0].Code != want.Reason || p[0].ProviderCode != code {
+				t.Errorf("%s: pairs(%s) = %v", name, code, p)
+			}
+		}
+	}
+	f("sumsub", sumsubReasons)
+	f("persona", personaReasons)
+	f("rebilly", rebillyReasons)
+	f("blendfi", blendfiReasons)
+}
+
+func TestReasons(t *testing.T) {
+	table := newReasons(means(kyc.PEPMatch, terminal, "P"), means(kyc.DocumentExpired, retryable, "E"), means(kyc.HighRisk, undecided, "H"))
+	f := func(codes []string, payload, fallback hint, wantRetryable bool, want ...kyc.ReasonPair) {
+		t.Helper()
+		var u kyc.Update
+		reject(&u, table.pairs(codes), payload, table.hint(codes), fallback)
+		if u.Status != kyc.Rejected || u.Retryable != wantRetryable || u.Terminal == wantRetryable || !slices.Equal(u.Reasons, want) {
+			t.Errorf("reject(%v, %v, %v) = %v retryable %v terminal %v, want %v retryable %v",
+				codes, payload, fallback, u.Reasons, u.Retryable, u.Terminal, want, wantRetryable)
+		}
+	}
+	pep, expired, risk := kyc.ReasonPair{Code: kyc.PEPMatch, ProviderCode: "P"}, kyc.ReasonPair{Code: kyc.DocumentExpired, ProviderCode: "E"},
+		kyc.ReasonPair{Code: kyc.HighRisk, ProviderCode: "H"}
+	other := kyc.ReasonPair{Code: kyc.OtherReason}
+	f([]string{"E"}, undecided, terminal, true, expired)
+	f([]string{"E", "P"}, undecided, retryable, false, pep, expired) // gravest first, and one that no try mends decides
+	f([]string{"P"}, retryable, terminal, true, pep)                 // the payload outranks the code
+	f([]string{"E"}, terminal, retryable, false, expired)
+	f([]string{"H"}, undecided, retryable, true, risk)
+	f([]string{"H"}, undecided, terminal, false, risk)
+	f([]string{"H"}, undecided, undecided, false, risk) // nobody decides: not an invitation
+	f(nil, undecided, retryable, true, other)
+	f([]string{"E", "E"}, undecided, retryable, true, expired)
+	f([]string{"N3W-code/x"}, undecided, retryable, true, kyc.ReasonPair{Code: kyc.OtherReason, ProviderCode: "N3W-code/x"})
+	f([]string{"two words"}, undecided, retryable, true, other)
+	f([]string{"\u00e9t\u00e9"}, undecided, retryable, true, other)
+	f([]string{strings.Repeat("x", maxWord+1)}, undecided, retryable, true, other)
+
+	var many []string
+	for i := range 3 * maxReasons {
+		many = append(many, "X"+strings.Repeat("x", i))
+	}
+	if got := table.pairs(append(many, "P")); len(got) != maxReasons || got[0] != pep {
+		t.Errorf("%d reasons, first %v; want %d, first %v", len(got), got[0], maxReasons, pep)
+	}
+}
+
+func TestSchemeOptions(t *testing.T) {
+	f := func(a Adapter, o Options, want signing.Scheme, wantErr string) {
+		t.Helper()
+		got, err := a.Scheme(o)
+		switch {
+		case wantErr != "":
+			if err == nil || !strings.Contains(err.Error(), wantErr) {
+				t.Errorf("%s%v: error %v, want %q", a.Name, o, err, wantErr)
+			}
+		case err != nil || got != want:
+			t.Errorf("%s%v = %+v, %v; want %+v", a.Name, o, got, err, want)
+		}
+	}
+	digest := func(n signing.HashName, announced string) signing.BodyHMAC {
+		return signing.BodyHMAC{Header: "X-Payload-Digest", Hash: n, Encoding: signing.Hex, Announce: "X-Payload-Digest-Alg", Announced: announced}
+	}
+	f(sumsub, nil, digest(signing.SHA256, "HMAC_SHA256_HEX"), "")
+	f(sumsub, Options{"algorithm": "sha1"}, digest(signing.SHA1, "HMAC_SHA1_HEX"), "")
+	f(sumsub, Options{"algorithm": "sha512"}, digest(signing.SHA512, "HMAC_SHA512_HEX"), "")
+	f(sumsub, Options{"algorithm": "md5"}, nil, "sha256, sha1, sha512")
+	f(sumsub, Options{"algo": "sha1"}, nil, "allowed are algorithm")
+
+	stamped := func(header string, tolerance, ahead time.Duration) signing.Timestamped {
+		return signing.Timestamped{Header: header, Tolerance: tolerance, Ahead: ahead}
+	}
+	f(persona, nil, stamped("Persona-Signature", 0, 5*time.Minute), "")
+	f(persona, Options{"tolerance": "72h", "completed": "approved"}, stamped("Persona-Signature", 72*time.Hour, 5*time.Minute), "")
+	f(persona, Options{"tolerance": "0s", "completed": "pending"}, stamped("Persona-Signature", 0, 5*time.Minute), "")
+	f(persona, Options{"tolerance": "-1s"}, nil, "tolerance")
+	f(persona, Options{"tolerance": "1500ms"}, nil, "whole seconds")
+	f(persona, Options{"completed": "rejected"}, nil, "pending, approved")
+	f(persona, Options{"scheme": "x"}, nil, "completed, tolerance")
+
+	f(rebilly, nil, signing.Static{Header: "Authorization", Scheme: signing.Basic}, "")
+	f(rebilly, Options{"auth": "header", "header": "X-Token"}, signing.Static{Header: "X-Token", Scheme: signing.Raw}, "")
+	f(rebilly, Options{"auth": "header"}, nil, "needs the name of a header")
+	f(rebilly, Options{"auth": "header", "header": "X Token"}, nil, "needs the name of a header")
+	f(rebilly, Options{"header": "X-Token"}, nil, "set auth: header")
+	f(rebilly, Options{"auth": "digest"}, nil, "basic, header")
+	f(rebilly, Options{"subject": "email"}, nil, "custom_field.NAME")
+	f(rebilly, Options{"subject": "custom_field."}, nil, "custom_field.NAME")
+	f(rebilly, Options{"subject": "customer_id"}, signing.Static{Header: "Authorization", Scheme: signing.Basic}, "")
+	f(rebilly, Options{"user": "x"}, nil, "auth, header, subject")
+
+	legacy := signing.BodyHMAC{Header: "X-BlendFi-Signature", Hash: signing.SHA256, Encoding: signing.Hex}
+	v1 := stamped("X-BlendFi-Signature", 5*time.Minute, 5*time.Minute)
+	f(blendfi, nil, blendfiEither{legacy, v1}, "")
+	f(blendfi, Options{"scheme": "blendfi-legacy"}, legacy, "")
+	f(blendfi, Options{"scheme": "blendfi-v1"}, v1, "")
+	f(blendfi, Options{"scheme": "blendfi-v1", "tolerance": "10m"}, stamped("X-BlendFi-Signature", 10*time.Minute, 10*time.Minute), "")
+	f(blendfi, Options{"scheme": "blendfi-v1", "tolerance": "0"}, nil, "tolerance")
+	f(blendfi, Options{"scheme": "blendfi-legacy", "tolerance": "5m"}, nil, "signs no timestamp")
+	f(blendfi, Options{"scheme": "v1"}, nil, "auto, blendfi-legacy, blendfi-v1")
+	f(blendfi, Options{"token": "x"}, nil, "scheme, tolerance")
+}
+
+func TestDisposition(t *testing.T) {
+	f := func(r Result, want string) {
+		t.Helper()
+		if got := r.Disposition(); got != want {
+			t.Errorf("%+v is %q, want %q", r, got, want)
+		}
+	}
+	f(Result{Updates: []kyc.Update{{}}}, "update")
+	f(Result{Updates: []kyc.Update{{}}, Fetch: []Fetch{{}}}, "update")
+	f(Result{Fetch: []Fetch{{}}}, "fetch")
+	f(Result{Ignored: unknownEv}, "ignored")
+}

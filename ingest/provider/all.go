@@ -1,0 +1,20 @@
+package provider
+
+import "slices"
+
+// All lists every adapter this binary knows.
+var All = []Adapter{
+	sumsub,
+	persona,
+	rebilly,
+	blendfi,
+}
+
+// ByName finds an adapter.
+func ByName(name string) (Adapter, bool) {
+	i := slices.IndexFunc(All, func(a Adapter) bool { return a.Name == name })
+	if i < 0 {
+		return Adapter{}, false
+	}
+	return All[i], true
+}

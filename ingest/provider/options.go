@@ -1,0 +1,51 @@
+package provider
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// allow refuses an option that its adapter does not know: a misspelt one must not silently leave the default in force.
+func (o Options) allow(known map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		if _, ok := known[name]; ok {
+			continue
+		}
+		if len(known) == 0 {
+			return fmt.Errorf("unknown option %q: there are none", name)
+		}
+		return fmt.Errorf("unknown option %q: allowed are %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+	}
+	return nil
+}
+
+// oneOf returns the value of an option that must be one of a few words, the first of which is its default.
+func (o Options) oneOf(name string, words ...string) (string, error) {
+	v, ok := o[name]
+	if !ok {
+		return words[0], nil
+	}
+	if !slices.Contains(words, v) {
+		return "", fmt.Errorf("option %s: %q is not one of %s", name, v, strings.Join(words, ", "))
+	}
+	return v, nil
+}
+
+// tolerance returns how old a signed message may be. None (0) accepts any age, and not every scheme may have none.
+func (o Options) tolerance(unset time.Duration, noneAllowed bool) (time.Duration, error) {
+	v, ok := o["tolerance"]
+	if !ok {
+		return unset, nil
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 || d == 0 && !noneAllowed {
+		return 0, fmt.Errorf("option tolerance: %q is not a duration such as 5m", v)
+	}
+	if d%time.Second != 0 {
+		return 0, fmt.Errorf("option tolerance: %q is not in whole seconds, as the timestamps are", v)
+	}
+	return d, nil
+}

@@ -1,0 +1,77 @@
+// Package provider holds one adapter per verification provider: how it signs its callbacks and what their bodies mean.
+//
+// An adapter is data and pure functions. It knows no source: names, partners, clocks and keys are the ingress's. It never logs, and its errors carry a field
+// name and fixed words, never text from the body.
+package provider
+
+import (
+	"errors"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+// Adapter is what we know of one provider.
+type Adapter struct {
+	Name     string
+	Version  int               // of the mapping; raised when the same body would translate to something else
+	Doc      string            // the provider's page on callbacks
+	Evidence kyc.Authenticity  // the best this provider's scheme can prove
+	Options  map[string]string // what a source may configure, with the meaning and default of each
+	// Scheme builds the verifier a source with these options uses. An unknown or impossible option is an error that names the remedy.
+	Scheme func(Options) (signing.Scheme, error)
+	// Translate turns one genuine callback into updates. It is called only after the scheme has accepted the bytes, except where the proof lies in the body.
+	Translate func(h signing.Header, body []byte, o Options) (Result, error)
+	// PersonRefs names the refs of an update that belong to one person only, and so may teach who later callbacks are about.
+	PersonRefs []RefKind
+	Events     []string // every event name it knows, sorted; each has a fixture
+	Samples    string   // folder under testdata with the fixtures, which seed the fuzzers and kycsim
+}
+
+// RefKind names one of the provider's refs in an update.
+type RefKind string
+
+// The refs an adapter may mark as belonging to one person.
+const (
+	SubjectRef RefKind = "subject.provider_ref"
+	SessionRef RefKind = "verification.ref"
+	ParentRef  RefKind = "verification.parent_ref"
+)
+
+// Options are a source's settings for its adapter.
+type Options map[string]string
+
+// Result is one callback, translated. Nothing in it refers to the body after Translate has returned. No updates, no fetch and no Ignored is a bug in
+// the adapter: the ingress keeps such a body in quarantine.
+type Result struct {
+	EventID   string       // the provider's event id, "" if it has none
+	EventType string       // the provider's name of the event
+	Dedupe    []string     // what names this event for ever: its id, else the tuple of the adapter's page; empty: the digest of the body
+	Updates   []kyc.Update // without what only a source knows: id, source, partner, received_at, authenticity
+	Fetch     []Fetch      // thin callbacks: what to ask the provider
+	Ignored   string       // why a known or unknown event carries no status, in fixed words
+	Livemode  *bool        // what the body says; nil: it does not say
+	KeepBody  bool         // applied, but a word in it was unknown: the body is kept too
+	Reply     []byte       // a provider's handshake; nil: the usual short body
+}
+
+// Disposition is what becomes of the callback, in the words `countersign translate` prints. A Translate that failed is "unreadable" instead.
+func (r Result) Disposition() string {
+	switch {
+	case len(r.Updates) > 0:
+		return "update"
+	case len(r.Fetch) > 0:
+		return "fetch"
+	default:
+		return "ignored"
+	}
+}
+
+// Fetch is a question for the provider's API.
+type Fetch struct {
+	Ref  string `json:"ref"`
+	What string `json:"what"`
+}
+
+// ErrUnreadable wraps every error of Translate: genuine, but not understood. The body is kept (I8).
+var ErrUnreadable = errors.New("genuine but unreadable")

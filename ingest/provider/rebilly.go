@@ -1,0 +1,374 @@
+package provider
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	rebillyName    = "rebilly"
+	rebillyVersion = 1
+)
+
+var rebilly = Adapter{
+	Name:      rebillyName,
+	Version:   rebillyVersion,
+	Doc:       "https://www.rebilly.com/docs/dev-docs/webhooks-configuration",
+	Evidence:  kyc.Authenticated, // a password in a header; nothing covers the body but TLS
+	Options:   rebillyOptions,
+	Scheme:    rebillyScheme,
+	Translate: translateRebilly,
+	// A customer is one person; documents and requests belong to one customer.
+	PersonRefs: []RefKind{SubjectRef, SessionRef, ParentRef},
+	Events:     slices.Sorted(maps.Keys(rebillyEvents)),
+	Samples:    rebillyName,
+}
+
+var rebillyOptions = map[string]string{
+	"auth":    "basic (the key is user:password) or header (the key is the value of a static header) (default basic)",
+	"header":  "with auth: header, the name of that header, such as X-Countersign-Token",
+	"subject": "where our id stands: customer_id, custom_field.NAME or a JSON pointer such as /_embedded/customer/id (default custom_field.externalId)",
+}
+
+const rebillySubject = "custom_field.externalId"
+
+func rebillyScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(rebillyOptions); err != nil {
+		return nil, err
+	}
+	auth, err := o.oneOf("auth", "basic", "header")
+	if err != nil {
+		return nil, err
+	}
+	if name, ok := strings.CutPrefix(o["subject"], "custom_field."); o["subject"] != "" && o["subject"] != "customer_id" &&
+		(!ok || name == "") && !strings.HasPrefix(o["subject"], "/") {
+		return nil, fmt.Errorf("option subject: %q is not customer_id, custom_field.NAME or a JSON pointer that begins with /", o["subject"])
+	}
+	header := o["header"]
+	switch {
+	case auth == "basic" && header != "":
+		return nil, errors.New("option header: basic authentication has its own header; remove it, or set auth: header")
+	case auth == "basic":
+		return signing.Static{Header: "Authorization", Scheme: signing.Basic}, nil
+	case header == "" || strings.ContainsFunc(header, func(r rune) bool { return r != '-' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z') }):
+		return nil, errors.New("option header: auth: header needs the name of a header, such as X-Countersign-Token")
+	}
+	return signing.Static{Header: header, Scheme: signing.Raw}, nil
+}
+
+// rebillyEvent is what an event's name says. The zero value says nothing about the status.
+type rebillyEvent struct {
+	about    rebillyAbout
+	status   kyc.Status
+	word     string // the only status word beside which the event is believed
+	byStatus bool   // the document's own status is the status
+}
+
+// rebillyAbout is the kind of object an event is about.
+type rebillyAbout byte
+
+const (
+	rebillyDocument rebillyAbout = iota
+	rebillyRequest
+	rebillyAML
+)
+
+// rebillyEvents: there is no event for a request that expires, is abandoned or waits for review, and the global list has 120 names that are not ours.
+var rebillyEvents = map[string]rebillyEvent{
+	"kyc-document-created":  {status: kyc.Pending},
+	"kyc-document-modified": {byStatus: true},
+	"kyc-document-accepted": {status: kyc.Approved, word: "accepted"},
+	"kyc-document-rejected": {status: kyc.Rejected, word: "rejected"},
+	"kyc-document-reviewed": {byStatus: true}, // reviewed is not accepted
+	"kyc-document-archived": {},               // replaced by a newer one
+
+	"kyc-request-attempted":           {about: rebillyRequest, status: kyc.Pending},
+	"kyc-request-partially-fulfilled": {about: rebillyRequest, status: kyc.Pending},
+	"kyc-request-fulfilled":           {about: rebillyRequest, status: kyc.Approved, word: "fulfilled"},
+	"kyc-request-failed":              {about: rebillyRequest, status: kyc.Rejected, word: "failed"},
+
+	"aml-list-possibly-matched": {about: rebillyAML, status: kyc.InReview},
+	"experian-check-performed":  {},
+	"risk-score-changed":        {},
+}
+
+// rebillyStatuses are the words a document or request may have for its status.
+var rebillyStatuses = map[rebillyAbout][]string{
+	rebillyDocument: {"pending", "in-progress", "accepted", "rejected", "archived"},
+	rebillyRequest:  {"gathering", "attempted", "partial", "pending-review", "fulfilled", "failed", "abandoned", "expired"},
+}
+
+var rebillyChecks = map[string]kyc.Check{
+	"identity-proof":    kyc.DocumentVerification,
+	"address-proof":     kyc.AddressVerification,
+	"funds-proof":       kyc.RiskAssessment,
+	"purchase-proof":    kyc.RiskAssessment,
+	"credit-file-proof": kyc.IdentityVerification,
+}
+
+// rebillyObject is the part that documents and requests share, and what only documents have.
+type rebillyObject struct {
+	ID            string `json:"id"`
+	CustomerID    string `json:"customerId"`
+	Status        string `json:"status"`
+	Revision      *int64 `json:"revision"`
+	ProcessedTime string `json:"processedTime"`
+	ReviewTime    string `json:"reviewTime"`
+	UpdatedTime   string `json:"updatedTime"`
+	RequestID     string `json:"requestId"`
+	Type          string `json:"documentType"`
+	Subtype       string `json:"documentSubtype"`
+	Rejection     struct {
+		Type string `json:"type"` // its message is for people: never read
+	} `json:"rejectionReason"`
+}
+
+type rebillyBody struct {
+	EventType  string `json:"eventType"`
+	CustomerID string `json:"customerId"`
+	DocumentID string `json:"kycDocumentId"`
+	RequestID  string `json:"kycRequestId"`
+	Embedded   struct {
+		Customer struct {
+			ID           string          `json:"id"`
+			CustomFields json.RawMessage `json:"customFields"` // an object; a customer without any may have an empty list
+		} `json:"customer"`
+		Document rebillyObject `json:"kycDocument"`
+		Request  rebillyObject `json:"kycRequest"`
+	} `json:"_embedded"`
+}
+
+func translateRebilly(_ signing.Header, body []byte, o Options) (Result, error) {
+	var b rebillyBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	if b.EventType == "" {
+		return Result{}, unreadable("eventType", "is missing")
+	}
+	e, known := rebillyEvents[b.EventType]
+	object := b.object(e)
+	r := Result{EventType: word(b.EventType), Dedupe: b.dedupe(e)}
+	switch {
+	case !known:
+		r.Ignored = unknownEv
+	case e.status == "" && !e.byStatus, e.byStatus && (object.Status == "" || object.Status == "archived"):
+		r.Ignored = noStatus
+	}
+	if r.Ignored != "" {
+		return r, nil
+	}
+	var f fields
+	u := observe(rebillyName, rebillyVersion, r, object.occurred(e, &f))
+	if object.Revision != nil {
+		u.ProviderEvent.Revision = *object.Revision
+	}
+	b.who(e, body, o, &u, &f)
+	if f.err != nil {
+		return Result{}, f.err
+	}
+	r.KeepBody = object.what(e, &u)
+	r.Updates = []kyc.Update{u}
+	return r, nil
+}
+
+func (b *rebillyBody) object(e rebillyEvent) *rebillyObject {
+	switch e.about {
+	case rebillyRequest:
+		return &b.Embedded.Request
+	case rebillyAML:
+		return &rebillyObject{}
+	default:
+		return &b.Embedded.Document
+	}
+}
+
+// dedupe is the revision of the object, which exists for this. Without it (a body without _embedded, or another object) the digest of the body serves.
+func (b *rebillyBody) dedupe(e rebillyEvent) []string {
+	object := b.object(e)
+	id := cmp.Or(b.DocumentID, object.ID)
+	if e.about == rebillyRequest {
+		id = cmp.Or(b.RequestID, object.ID)
+	}
+	if id == "" || object.Revision == nil {
+		return nil
+	}
+	return []string{b.EventType, id, strconv.FormatInt(*object.Revision, 10)}
+}
+
+// occurred reads the object's time, for the event has none. A later revision may repeat the time of processing: then the revision orders. Whole seconds.
+func (d *rebillyObject) occurred(e rebillyEvent, f *fields) time.Time {
+	if e.about == rebillyDocument {
+		if at := f.time("processedTime", d.ProcessedTime, time.Second, time.RFC3339); !at.IsZero() {
+			return at
+		}
+		if at := f.time("reviewTime", d.ReviewTime, time.Second, time.RFC3339); !at.IsZero() {
+			return at
+		}
+	}
+	return f.time("updatedTime", d.UpdatedTime, time.Second, time.RFC3339)
+}
+
+// who fills in the subject, the session and the document. A request is its own parent, so that it shares a session with the documents it asked for.
+func (b *rebillyBody) who(e rebillyEvent, body []byte, o Options, u *kyc.Update, f *fields) {
+	object := b.object(e)
+	customer := f.same("customerId", b.CustomerID, b.Embedded.Customer.ID, object.CustomerID)
+	u.Subject = kyc.Subject{ID: b.subject(customer, body, o, f), ProviderRef: customer, Kind: kyc.Individual}
+	if u.Subject.ID == "" && customer == "" {
+		f.fail("customerId", "is missing")
+	}
+	switch e.about {
+	case rebillyDocument:
+		id := f.same("kycDocumentId", b.DocumentID, object.ID)
+		if id == "" {
+			f.fail("kycDocumentId", "is missing")
+		}
+		u.Verification = kyc.Verification{Ref: id, ParentRef: f.id("requestId", object.RequestID)}
+		u.Document = kyc.Document{ID: id, Type: word(object.Type), Subtype: word(object.Subtype)}
+	case rebillyRequest:
+		id := f.same("kycRequestId", b.RequestID, object.ID)
+		if id == "" {
+			f.fail("kycRequestId", "is missing")
+		}
+		u.Verification = kyc.Verification{Ref: id, ParentRef: id}
+	default:
+	}
+}
+
+// subject finds our own id where the source says it stands. A value that is there but no text is refused: it would name somebody else.
+func (b *rebillyBody) subject(customer string, body []byte, o Options, f *fields) string {
+	where := o["subject"]
+	if where == "" {
+		where = rebillySubject
+	}
+	if where == "customer_id" {
+		return customer
+	}
+	var field string
+	var raw json.RawMessage
+	if name, ok := strings.CutPrefix(where, "custom_field."); ok {
+		field, raw = "customFields", member(b.Embedded.Customer.CustomFields, name)
+	} else {
+		field, raw = "subject", point(body, where)
+	}
+	var id *string
+	if len(raw) > 0 && json.Unmarshal(raw, &id) != nil {
+		f.fail(field, "has an unexpected type")
+	}
+	if id == nil {
+		return ""
+	}
+	return f.id(field, *id)
+}
+
+// point follows a JSON pointer through objects; nil if it leads nowhere.
+func point(body json.RawMessage, pointer string) json.RawMessage {
+	unescape := strings.NewReplacer("~1", "/", "~0", "~")
+	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		body = member(body, unescape.Replace(step))
+	}
+	return body
+}
+
+// member returns one value of an object; nil if there is none, or no object.
+func member(raw json.RawMessage, name string) json.RawMessage {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(raw, &object) != nil {
+		return nil
+	}
+	return object[name]
+}
+
+// what fills in the check and its status, and reports a word that is unknown or contradicts the event: that is in review.
+func (d *rebillyObject) what(e rebillyEvent, u *kyc.Update) (doubtful bool) {
+	u.Status = e.status
+	switch e.about {
+	case rebillyDocument:
+		u.Scope, u.Check = kyc.DocumentScope, kyc.DocumentVerification
+		if c, ok := rebillyChecks[d.Type]; ok {
+			u.Check = c
+		}
+	case rebillyRequest:
+		u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
+	case rebillyAML:
+		u.Scope, u.Check = kyc.CheckScope, kyc.Screening
+		u.Reasons = []kyc.ReasonPair{{Code: kyc.OtherReason}} // which list it was does not come with it
+	}
+	known := rebillyStatuses[e.about]
+	if d.Status != "" && (!slices.Contains(known, d.Status) || e.word != "" && d.Status != e.word) {
+		u.Status = kyc.InReview
+		return true
+	}
+	if e.byStatus {
+		u.Status = d.status()
+	}
+	if u.Status != kyc.Rejected {
+		return false
+	}
+	if e.about == rebillyRequest {
+		reject(u, []kyc.ReasonPair{{Code: kyc.AttemptsExceeded}}, terminal) // of this request: a new one may be made
+		return false
+	}
+	var codes []string
+	if d.Rejection.Type != "" {
+		codes = []string{d.Rejection.Type}
+	}
+	reject(u, rebillyReasons.pairs(codes), rebillyReasons.hint(codes), retryable)
+	return false
+}
+
+// status reads the document's own word. Pending means two things: before the machine has looked, and waiting for a person after it has.
+func (d *rebillyObject) status() kyc.Status {
+	switch d.Status {
+	case "accepted":
+		return kyc.Approved
+	case "rejected":
+		return kyc.Rejected
+	case "pending":
+		if d.ProcessedTime != "" {
+			return kyc.InReview
+		}
+	}
+	return kyc.Pending
+}
+
+// rebillyReasons is the complete list of rejection reasons.
+var rebillyReasons = newReasons(
+	means(kyc.FraudSuspected, terminal,
+		"tampered-document",
+	),
+	means(kyc.Underage, terminal,
+		"underage-person",
+	),
+	means(kyc.DuplicateAccount, retryable,
+		"document-duplicate",
+	),
+	means(kyc.DataMismatch, retryable,
+		"dob-mismatch", "document-not-matching", "old-address-on-id", "third-party-or-mismatch",
+	),
+	means(kyc.NameMismatch, retryable,
+		"name-and-dob-mismatch", "name-mismatch",
+	),
+	means(kyc.DocumentExpired, retryable,
+		"document-expired", "document-was-valid-but-expired",
+	),
+	means(kyc.DocumentTypeNotAccepted, retryable,
+		"document-invalid", "subtype-missing",
+	),
+	means(kyc.DocumentUnreadable, retryable,
+		"critical-info-missing", "document-not-open", "document-unreadable", "expiration-date-missing", "issue-date-missing",
+	),
+	means(kyc.OtherReason, retryable,
+		"other",
+	),
+)

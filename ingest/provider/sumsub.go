@@ -1,0 +1,392 @@
+package provider
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	sumsubName    = "sumsub"
+	sumsubVersion = 1
+)
+
+var sumsub = Adapter{
+	Name:      sumsubName,
+	Version:   sumsubVersion,
+	Doc:       "https://docs.sumsub.com/docs/webhook-manager",
+	Evidence:  kyc.Signed,
+	Options:   sumsubOptions,
+	Scheme:    sumsubScheme,
+	Translate: translateSumsub,
+	// An applicant is one person or company, and so is each inspection and action of it.
+	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	Events:     slices.Sorted(maps.Keys(sumsubEvents)),
+	Samples:    sumsubName,
+}
+
+var sumsubOptions = map[string]string{
+	"algorithm": "sha1, sha256 or sha512: the digest chosen in the dashboard; a delivery that announces another is refused (default sha256)",
+}
+
+// sumsubScheme pins the algorithm. The sender names its own in a header, and whoever forges a delivery would name the weakest.
+func sumsubScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(sumsubOptions); err != nil {
+		return nil, err
+	}
+	algorithm, err := o.oneOf("algorithm", string(signing.SHA256), string(signing.SHA1), string(signing.SHA512))
+	if err != nil {
+		return nil, err
+	}
+	return signing.BodyHMAC{
+		Header:    "X-Payload-Digest",
+		Hash:      signing.HashName(algorithm),
+		Encoding:  signing.Hex,
+		Announce:  "X-Payload-Digest-Alg",
+		Announced: "HMAC_" + strings.ToUpper(algorithm) + "_HEX",
+	}, nil
+}
+
+// sumsubAbout is what an event is about.
+type sumsubAbout byte
+
+const (
+	sumsubPerson sumsubAbout = iota
+	sumsubAction             // one step, which leaves the overall status alone
+	sumsubAML                // a screening case
+)
+
+// sumsubEvent is what an event's name says. The zero value says nothing about the status.
+type sumsubEvent struct {
+	about    sumsubAbout
+	status   kyc.Status
+	byAnswer bool // the review's answer is the status
+	ifInit   bool // only if the review is back at its beginning
+}
+
+var sumsubEvents = map[string]sumsubEvent{
+	"applicantCreated":           {status: kyc.NotStarted},
+	"applicantPending":           {status: kyc.Pending},
+	"applicantPrechecked":        {status: kyc.Pending},
+	"applicantOnHold":            {status: kyc.InReview}, // may carry an answer, which is not final
+	"applicantReviewed":          {byAnswer: true},       // may come again with another answer: an approval is not the last word
+	"applicantWorkflowCompleted": {byAnswer: true},       // beside applicantReviewed; the fold owes nothing for the repeat
+	"applicantReset":             {status: kyc.NotStarted},
+	"applicantDeactivated":       {status: kyc.Suspended},
+	"applicantActivated":         {byAnswer: true},
+	"applicantLevelChanged":      {status: kyc.NotStarted, ifInit: true},
+	"applicantActionReviewed":    {about: sumsubAction, byAnswer: true},
+	"applicantActionPending":     {about: sumsubAction, status: kyc.Pending},
+	"applicantActionOnHold":      {about: sumsubAction, status: kyc.InReview},
+	"amlCaseApproved":            {about: sumsubAML, status: kyc.Approved},
+	"amlCaseRejected":            {about: sumsubAML, status: kyc.Rejected},
+	"amlCaseOnHold":              {about: sumsubAML, status: kyc.InReview},
+
+	"applicantPersonalInfoChanged":   {},
+	"applicantTagsChanged":           {},
+	"applicantDeleted":               {},
+	"applicantPersonalDataDeleted":   {},
+	"videoIdentStatusChanged":        {},
+	"videoIdentCompositionCompleted": {},
+	"travelRuleAction":               {},
+	"kybCompanyActivity":             {},
+}
+
+// sumsubFamilies are the beginnings of names that Sumsub keeps adding to; none of them is about verification.
+var sumsubFamilies = []string{"applicantKyt", "kytCase"}
+
+// sumsubReviewStates are the words of reviewStatus; the last two belong to events that wait for someone else.
+var sumsubReviewStates = []string{"init", "pending", "prechecked", "queued", "onHold", "completed", "awaitingUser", "awaitingService"}
+
+type sumsubBody struct {
+	Type           string `json:"type"`
+	ApplicantID    string `json:"applicantId"`
+	InspectionID   string `json:"inspectionId"`
+	ActionID       string `json:"applicantActionId"`
+	ApplicantType  string `json:"applicantType"`
+	CorrelationID  string `json:"correlationId"`
+	LevelName      string `json:"levelName"`
+	ExternalUserID string `json:"externalUserId"`
+	SandboxMode    *bool  `json:"sandboxMode"`
+	ReviewStatus   string `json:"reviewStatus"`
+	CreatedAt      string `json:"createdAt"`
+	CreatedAtMs    string `json:"createdAtMs"`
+	Result         struct {
+		Answer     string   `json:"reviewAnswer"`
+		RejectType string   `json:"reviewRejectType"`
+		Labels     []string `json:"rejectLabels"`
+	} `json:"reviewResult"` // its comments are for people, one of them internal: never read
+}
+
+func translateSumsub(_ signing.Header, body []byte, _ Options) (Result, error) {
+	var b sumsubBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	if b.Type == "" {
+		return Result{}, unreadable("type", "is missing")
+	}
+	r := Result{EventID: word(b.CorrelationID), EventType: word(b.Type), Dedupe: b.dedupe()}
+	if b.SandboxMode != nil {
+		live := !*b.SandboxMode
+		r.Livemode = &live
+	}
+	if r.Ignored = b.ignored(); r.Ignored != "" {
+		return r, nil
+	}
+	var f fields
+	at := b.occurred(&f)
+	u := observe(sumsubName, sumsubVersion, r, at)
+	b.who(&u, &f)
+	if f.err != nil {
+		return Result{}, f.err
+	}
+	b.what(&u, &r)
+	r.Updates = []kyc.Update{u}
+	return r, nil
+}
+
+// dedupe is the tuple that Sumsub's own advice comes down to: there is no delivery id. Without a time and an id it would call different events the same.
+func (b *sumsubBody) dedupe() []string {
+	at := b.CreatedAtMs
+	if at == "" {
+		at = b.CreatedAt
+	}
+	if at == "" && b.CorrelationID == "" {
+		return nil
+	}
+	return []string{b.Type, b.ApplicantID, b.ActionID, b.CorrelationID, at}
+}
+
+// ignored says why the event carries no status, "" if it does.
+func (b *sumsubBody) ignored() string {
+	e, known := sumsubEvents[b.Type]
+	switch {
+	case !known && !slices.ContainsFunc(sumsubFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
+		return unknownEv
+	case !e.byAnswer && e.status == "", e.byAnswer && b.Result.Answer == "", e.ifInit && b.ReviewStatus != "init":
+		return noStatus
+	default:
+		return ""
+	}
+}
+
+// occurred reads the event's time. Neither field is RFC 3339 and neither names a zone that is not UTC.
+//
+// Some events carry createdAt only, in whole seconds, and yet all times are kept in milliseconds: cutting them all to seconds would lose the order of
+// reviews that follow within one. What the mixture can cost is the order of two events of the same second of which one lacks its milliseconds; terminal
+// rejections and hits stand whatever the order, so that no approval can slip in that way.
+func (b *sumsubBody) occurred(f *fields) time.Time {
+	const naive, zoned = "2006-01-02 15:04:05", "2006-01-02 15:04:05Z0700"
+	if at := f.time("createdAtMs", b.CreatedAtMs, time.Millisecond, naive, zoned, time.RFC3339); !at.IsZero() {
+		return at
+	}
+	return f.time("createdAt", b.CreatedAt, time.Millisecond, zoned, naive, time.RFC3339)
+}
+
+// who fills in the subject and the session: an action is its own, everything else belongs to the inspection.
+func (b *sumsubBody) who(u *kyc.Update, f *fields) {
+	u.Subject = kyc.Subject{
+		ID:          f.id("externalUserId", b.ExternalUserID),
+		ProviderRef: f.id("applicantId", b.ApplicantID),
+		Kind:        kyc.Individual,
+	}
+	if b.ApplicantType == kyc.Company {
+		u.Subject.Kind = kyc.Company
+	}
+	u.Verification = kyc.Verification{Ref: f.id("inspectionId", b.InspectionID), Workflow: f.id("levelName", b.LevelName)}
+	if action := f.id("applicantActionId", b.ActionID); sumsubEvents[b.Type].about == sumsubAction {
+		u.Verification.Ref = action
+	}
+	if u.Subject.ID == "" && u.Subject.ProviderRef == "" {
+		f.fail("applicantId", "is missing")
+	}
+}
+
+// what fills in the check and its status.
+func (b *sumsubBody) what(u *kyc.Update, r *Result) {
+	e := sumsubEvents[b.Type]
+	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
+	if u.Subject.Kind == kyc.Company {
+		u.Check = kyc.BusinessVerification
+	}
+	switch e.about {
+	case sumsubAction:
+		u.Scope, u.Check = kyc.CheckScope, b.actionCheck(u.Check)
+	case sumsubAML:
+		u.Scope, u.Check = kyc.CheckScope, kyc.Screening
+	default:
+	}
+	status, payload, doubtful := b.verdict(e)
+	r.KeepBody = doubtful
+	pairs := sumsubReasons.pairs(b.Result.Labels)
+	u.Status = status
+	switch status {
+	case kyc.Rejected:
+		fallback := retryable // a RED without its kind, which a person may mend unless the reasons say otherwise
+		if e.about == sumsubAML || grave(pairs) {
+			fallback = terminal
+		}
+		reject(u, pairs, payload, fallback)
+	case kyc.InReview:
+		u.Reasons = pairs
+		if e.about == sumsubAML && len(pairs) == 0 {
+			u.Reasons = []kyc.ReasonPair{{Code: kyc.OtherReason}}
+		}
+	default: // a yes and an attempt need no reasons
+	}
+}
+
+// verdict reads the status. RETRY and FINAL come from the payload alone: the same label can stand with either. A word we do not know, or words that
+// contradict each other, make the event doubtful: in review, except that a suspension is never softened.
+func (b *sumsubBody) verdict(e sumsubEvent) (status kyc.Status, payload hint, doubtful bool) {
+	status = e.status
+	switch {
+	case e.byAnswer && b.Result.Answer == "GREEN":
+		status = kyc.Approved
+	case e.byAnswer && b.Result.Answer == "RED":
+		status = kyc.Rejected
+	case e.byAnswer:
+		doubtful = true
+	}
+	switch b.Result.RejectType {
+	case "FINAL":
+		payload = terminal
+	case "RETRY":
+		payload = retryable
+	case "":
+	default:
+		doubtful = true
+	}
+	if status == kyc.Approved && (b.Result.RejectType != "" || b.Result.Answer == "RED") {
+		doubtful = true
+	}
+	if s := b.ReviewStatus; s != "" && (!slices.Contains(sumsubReviewStates, s) || e.byAnswer && s != "completed") {
+		doubtful = true // an answer is final only when the review is completed
+	}
+	if doubtful && status != kyc.Suspended {
+		status = kyc.InReview
+	}
+	return status, payload, doubtful
+}
+
+// sumsubLevels tells the kind of an action from words in its level's name, which every account chooses for itself: the first row with a word in it counts.
+var sumsubLevels = []struct {
+	check  kyc.Check
+	within []string // anywhere in the name
+	whole  []string // as a word of its own
+}{
+	{kyc.AddressVerification, []string{"address", "residence"}, []string{"poa"}},
+	{kyc.Liveness, []string{"liveness", "selfie", "biometric"}, []string{"face"}},
+	{kyc.Screening, []string{"screening", "watchlist", "sanction"}, []string{"aml", "pep"}},
+	{kyc.TaxIDVerification, []string{"taxid"}, []string{"tin", "tax", "ssn"}},
+	{kyc.RiskAssessment, []string{"questionnaire", "payment"}, []string{"risk", "sof", "funds"}},
+	{kyc.DocumentVerification, []string{"document", "passport"}, []string{"poi"}},
+}
+
+// sumsubLabelChecks tells it from the labels of a rejection, for levels whose names say nothing.
+var sumsubLabelChecks = map[string]kyc.Check{
+	"BAD_PROOF_OF_ADDRESS":    kyc.AddressVerification,
+	"GPS_AS_POA_SKIPPED":      kyc.AddressVerification,
+	"WRONG_ADDRESS":           kyc.AddressVerification,
+	"BAD_PROOF_OF_IDENTITY":   kyc.DocumentVerification,
+	"BAD_PROOF_OF_PAYMENT":    kyc.RiskAssessment,
+	"BAD_SELFIE":              kyc.Liveness,
+	"BAD_VIDEO_SELFIE":        kyc.Liveness,
+	"SELFIE_MISMATCH":         kyc.Liveness,
+	"BAD_FACE_MATCHING":       kyc.Liveness,
+	"INCORRECT_SOCIAL_NUMBER": kyc.TaxIDVerification,
+}
+
+// actionCheck says which check an action is a step of. The level's name comes first, since it stays the same over the action's life while labels stand in a
+// rejection only; a source whose levels are named otherwise maps them with `check:`.
+func (b *sumsubBody) actionCheck(fallback kyc.Check) kyc.Check {
+	name := strings.ToLower(b.LevelName)
+	words := strings.FieldsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	for _, row := range sumsubLevels {
+		if slices.ContainsFunc(row.within, func(s string) bool { return strings.Contains(name, s) }) ||
+			slices.ContainsFunc(row.whole, func(s string) bool { return slices.Contains(words, s) }) {
+			return row.check
+		}
+	}
+	for _, label := range b.Result.Labels {
+		if c, ok := sumsubLabelChecks[label]; ok {
+			return c
+		}
+	}
+	return fallback
+}
+
+// sumsubReasons are the labels of the data dictionary and of published clients. None says by itself whether another try helps.
+var sumsubReasons = newReasons(
+	means(kyc.SanctionsMatch, undecided,
+		"SANCTIONS",
+	),
+	means(kyc.PEPMatch, undecided,
+		"PEP",
+	),
+	means(kyc.AdverseMediaMatch, undecided,
+		"ADVERSE_MEDIA", "ADVERSE_MEDIA_SUSPECTED",
+	),
+	means(kyc.FraudSuspected, undecided,
+		"BLACKLIST", "BLOCKLIST", "CRIMINAL", "DOCUMENT_TEMPLATE", "FORGERY", "FRAUDULENT_LIVENESS", "FRAUDULENT_PATTERNS", "GRAPHIC_EDITOR",
+		"PERSON_MISMATCH", "SPONSORED_VERIFICATION", "STOLEN_DOCS", "SUSPICIOUS_PATTERNS", "THIRD_PARTY_GUIDANCE", "THIRD_PARTY_INVOLVED",
+	),
+	means(kyc.Underage, undecided,
+		"AGE_REQUIREMENT_MISMATCH",
+	),
+	means(kyc.DuplicateAccount, undecided,
+		"DUPLICATE",
+	),
+	means(kyc.UnsupportedCountry, undecided,
+		"DB_NO_DATA_SOURCE", "FOREIGNER", "WRONG_USER_REGION",
+	),
+	means(kyc.LivenessFailed, undecided,
+		"BAD_FACE_MATCHING", "BAD_SELFIE", "BAD_VIDEO_SELFIE", "SELFIE_MISMATCH", "SELFIE_WITH_PAPER", "VIDEO_FILTERS_OR_MASKS",
+	),
+	means(kyc.DataMismatch, undecided,
+		"COMPANY_DATA_MISMATCH", "COMPANY_INCORRECT_DATA", "DB_DATA_MISMATCH", "DB_DATA_NOT_FOUND", "ESIGN_FAILED", "INCONSISTENT_PROFILE",
+		"INCORRECT_SOCIAL_NUMBER", "PROBLEMATIC_APPLICANT_DATA", "REQUESTED_DATA_MISMATCH", "WRONG_ADDRESS",
+	),
+	means(kyc.DocumentExpired, undecided,
+		"EXPIRATION_DATE", "OUTDATED_DOCUMENT_VERSION",
+	),
+	means(kyc.DocumentTypeNotAccepted, undecided,
+		"BAD_PROOF_OF_ADDRESS", "BAD_PROOF_OF_IDENTITY", "BAD_PROOF_OF_PAYMENT", "DIGITAL_DOCUMENT", "DOCUMENT_DEPRIVED", "ID_INVALID",
+		"INCOMPATIBLE_LANGUAGE", "NOT_DOCUMENT", "SCREENSHOTS", "UNSUITABLE_DOCUMENT",
+	),
+	means(kyc.DocumentMissing, undecided,
+		"ADDITIONAL_DATA_REQUIRED", "ADDITIONAL_DOCUMENT_REQUIRED", "BACK_SIDE_MISSING", "DOCUMENT_MISSING", "DOCUMENT_PAGE_MISSING",
+		"FRONT_SIDE_MISSING", "GPS_AS_POA_SKIPPED", "MORE_DOCUMENTS_REQUIRED", "NO_SUITABLE_DOCS",
+	),
+	means(kyc.DocumentUnreadable, undecided,
+		"BLACK_AND_WHITE", "DOCUMENT_DAMAGED", "INCOMPLETE_DOCUMENT", "LOW_QUALITY", "UNFILLED_ID", "UNSATISFACTORY_PHOTOS",
+	),
+	means(kyc.AttemptsExceeded, undecided,
+		"VI_ATTEMPTS_LIMIT_REACHED",
+	),
+	means(kyc.HighRisk, undecided,
+		"COMPROMISED_PERSONS", "RESTRICTED_PERSON",
+	),
+	means(kyc.CompanyStructure, undecided,
+		"COMPANY_INACTIVE_ENTITY", "COMPANY_NOT_DEFINED_BENEFICIARIES", "COMPANY_NOT_DEFINED_OWNERSHIP_STRUCTURE",
+		"COMPANY_NOT_DEFINED_REPRESENTATIVES", "COMPANY_NOT_DEFINED_STRUCTURE", "COMPANY_NOT_VALIDATED_BENEFICIAL_OWNERS",
+		"COMPANY_NOT_VALIDATED_BENEFICIARIES", "COMPANY_NOT_VALIDATED_DIRECTORS", "COMPANY_NOT_VALIDATED_REPRESENTATIVES",
+		"COMPANY_PROBLEMATIC_STRUCTURE",
+	),
+	means(kyc.ConsentDeclined, undecided,
+		"APPLICANT_INTERRUPTED_INTERVIEW", "REFUSED_TO_CONTINUE",
+	),
+	means(kyc.TechnicalFailure, undecided,
+		"CAMERA_OR_LIGHTING_ISSUES", "CHECK_UNAVAILABLE", "CONNECTION_INTERRUPTED", "CONNECTION_ISSUES", "SOUND_ISSUES",
+	),
+	means(kyc.OtherReason, undecided,
+		"BAD_AVATAR", "BEHAVIOR", "EXPERIENCE_REQUIREMENT_MISMATCH", "EXTERNAL_DECISION_REJECTION", "INCORRECT_PATTERNS", "INSUFFICIENT_DATA",
+		"NOT_ALL_CHECKS_COMPLETED", "NOT_ALONE", "NO_APPLICANT", "OK", "OTHER", "OTHER_VI_ISSUES", "PHONE_VERIFICATION_ISSUES",
+		"REGULATIONS_VIOLATIONS", "SPAM", "SUPPORTED_LANGUAGE_IS_NOT_AVAILABLE", "UNSUITABLE_ENV", "UNSUPPORTED_LANGUAGE",
+	),
+)

@@ -1,0 +1,276 @@
+package kyc
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// maxSessions bounds the sessions of one check, except those that hold something.
+const maxSessions = 16
+
+// maxMarks bounds the expiries and notices a check remembers to have had.
+const maxMarks = 16
+
+// key names one check of a subject. Part is the document type of a step or a document; an overall check has none, whatever document it mentions.
+type key struct {
+	source string
+	check  Check
+	scope  Scope
+	part   string
+}
+
+func keyOf(u Update) key {
+	k := key{source: u.Source, check: u.Check, scope: u.Scope, part: u.Document.Type}
+	if k.scope == "" && u.Kind == Decision {
+		k.scope = Overall
+	}
+	if k.scope == "" {
+		k.scope = CheckScope // a step approves nobody by itself
+	}
+	if k.scope == Overall {
+		k.part = ""
+	}
+	return k
+}
+
+func compareKeys(a, b key) int {
+	return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.check, b.check), cmp.Compare(a.scope, b.scope), cmp.Compare(a.part, b.part))
+}
+
+func (k key) String() string {
+	return k.source + "/" + string(k.check) + "/" + string(k.scope) + "/" + k.part
+}
+
+// sessionOf is the verification an update belongs to. A document without a request has none.
+func sessionOf(u Update) string {
+	if u.Scope == DocumentScope {
+		return u.Verification.ParentRef
+	}
+	return cmp.Or(u.Verification.ParentRef, u.Verification.Ref)
+}
+
+// check is everything kept about one key.
+type check struct {
+	key      key
+	provider string
+	sessions []*session // sorted by key
+	decision *entry     // an operator's verdict
+	released []id       // matches, terminal rejections and suspensions an operator has lifted, sorted
+	passed   []time.Time
+	noticed  []time.Time // expiries that have come, and that have been announced; oldest mark first
+	told     told        // the last change owed for this object
+}
+
+// result is what a check says now.
+type result struct {
+	check    *check
+	shown    *entry   // what shows; nil: nothing is known
+	rank     rank     // of shown; expired where its validity has run out
+	session  *session // of shown; nil: an operator's
+	said     *entry   // the confirmed verdict, which shown may cover
+	saidRank rank
+	valid    period // of said, where it is an approval
+	claim    *entry // the unconfirmed claim that shows, or is covered by an attempt
+	period   period // of shown, where it is an approval
+	counts   bool   // for the subject
+}
+
+// standsUntil reports whether an approval stands that runs out then.
+func (r result) standsUntil(t time.Time) bool {
+	return r.saidRank == rankApproved && r.said != nil && r.valid.until.Equal(t)
+}
+
+func (r result) decided() bool { return r.said != nil || r.claim != nil }
+func (r result) overall() bool { return r.check.key.scope == Overall }
+
+// negative reports what counts whatever the policy and whoever spoke later.
+func (r result) negative() bool {
+	return r.rank == rankSuspended || r.shown != nil && r.shown.haunts()
+}
+
+func (r result) when() time.Time {
+	if r.shown == nil {
+		return time.Time{}
+	}
+	return r.shown.when()
+}
+
+func (c *check) session(name string) *session {
+	at, found := slices.BinarySearchFunc(c.sessions, name, func(ss *session, name string) int { return cmp.Compare(ss.key, name) })
+	if !found {
+		c.sessions = slices.Insert(c.sessions, at, &session{key: name})
+	}
+	return c.sessions[at]
+}
+
+// decide takes an operator's word: it lifts every hold known now, and with a status it is a verdict until the provider says something newer. It reports whether
+// the word is the latest.
+func (c *check) decide(e *entry) bool {
+	took := true
+	if e.rank.verdict() {
+		took = offer(&c.decision, e)
+	} else if d := c.decision; d != nil && (d.rank == rankSuspended || d.rank == rankTerminal) {
+		c.decision = nil // a release lifts an operator's own no, and keeps an operator's yes
+	}
+	for _, ss := range c.sessions {
+		for _, i := range ss.hits {
+			c.released = addID(c.released, i)
+		}
+		ss.hits, ss.hit, ss.weakHit = nil, nil, nil
+		if ss.terminal != nil {
+			c.released = addID(c.released, ss.terminal.id)
+		}
+		for _, x := range []*entry{ss.verdict, ss.arrival} {
+			if x != nil && x.rank == rankSuspended {
+				c.released = addID(c.released, x.id)
+			}
+		}
+	}
+	return took
+}
+
+// effective is what the check says now, under the validity a policy gives.
+func (c *check) effective(p Policy) result {
+	r := result{check: c}
+	in, final := c.confirmed(&r)
+	if r.said != nil {
+		r.valid = c.validity(in, r.said, p)
+		if r.saidRank = r.said.rank; r.saidRank == rankApproved && marked(c.passed, r.valid.until) {
+			r.saidRank = rankExpired
+		}
+		r.shown, r.rank, r.session, r.period = r.said, r.saidRank, in, r.valid
+	}
+	if final {
+		return r
+	}
+	if c.claimed(&r, p); r.shown == nil {
+		r.shown, r.session = c.attempt(true, true)
+		if r.shown != nil {
+			r.rank = r.shown.rank
+		}
+		return r
+	}
+	switch {
+	case r.rank == rankApproved, r.rank == rankSuspended, r.rank == rankTerminal, r.shown.hit():
+		return r
+	}
+	if live, of := c.attempt(false, r.claim != nil); live != nil && follows(live, of, r.shown, r.session) {
+		r.shown, r.rank, r.session, r.period = live, live.rank, of, period{} // a new try after an open or retryable outcome
+	}
+	return r
+}
+
+// follows reports whether an attempt came after an outcome. Without times that takes another session.
+func follows(live *entry, of *session, v *entry, in *session) bool {
+	if v.at.IsZero() || live.at.IsZero() {
+		return v.at.IsZero() && live.at.IsZero() && of != in && live.received.After(v.received)
+	}
+	return newer(live, v)
+}
+
+// confirmed finds the verdict that good evidence or an operator gives, and its session. Final ones let nothing show over them.
+func (c *check) confirmed(r *result) (in *session, final bool) {
+	var worst, grave *entry
+	var worstIn, graveIn *session
+	for _, ss := range c.sessions {
+		e := ss.said(c)
+		if e == nil {
+			continue
+		}
+		if held := e == ss.hit || e.rank == rankSuspended; held && (worst == nil || e.rank > worst.rank || e.rank == worst.rank && newer(e, worst)) {
+			worst, worstIn = e, ss
+		}
+		if e.grave() && offer(&grave, e) {
+			graveIn = ss
+		}
+		if r.said == nil || ss.begun().After(in.begun()) || ss.begun().Equal(in.begun()) && newer(e, r.said) {
+			r.said, in = e, ss
+		}
+	}
+	d := c.decision
+	switch {
+	case worst != nil:
+		r.said = worst
+		return worstIn, true
+	case d != nil && (d.rank == rankSuspended || d.rank == rankTerminal):
+		r.said = d // an operator's no stands until an operator's word
+		return nil, true
+	case grave != nil && newer(grave, r.said):
+		r.said, in = grave, graveIn // an older session that turned out worse later
+	}
+	if d != nil && (r.said == nil || !r.said.when().After(d.when())) {
+		r.said, in = d, nil
+	}
+	return in, false
+}
+
+// claimed lets unconfirmed evidence show where nothing confirmed does, or where it takes more away (I10).
+func (c *check) claimed(r *result, p Policy) {
+	for _, ss := range c.sessions {
+		if w := ss.weakHit; w != nil && (r.said == nil || r.saidRank <= w.rank) && (r.claim == nil || newer(w, r.claim)) {
+			r.claim, r.session = w, ss
+		}
+	}
+	if r.claim == nil {
+		for _, ss := range c.sessions {
+			cl := ss.claim
+			if cl == nil || r.claim != nil && !later(cl, cl.rank, r.claim, r.claim.rank) {
+				continue
+			}
+			own := ss.said(c)
+			if (own == nil || cl.when().After(own.when()) && cl.overrules(own, own.rank)) && (r.said == nil || cl.overrules(r.said, r.saidRank)) {
+				r.claim, r.session = cl, ss
+			}
+		}
+	}
+	if r.claim != nil {
+		r.shown, r.rank, r.period = r.claim, r.claim.rank, c.validity(r.session, r.claim, p)
+	}
+}
+
+// overrules reports whether a claim is newer and stricter than what stands. A claim of what already stands changes nothing.
+func (e *entry) overrules(v *entry, as rank) bool {
+	return later(e, e.rank, v, as) && e.rank > as && !(as == rankApproved && e.claimedApproved)
+}
+
+// attempt is the newest attempt of any session; lapsed ones count only where nothing has been decided, weak ones only where nothing confirmed has.
+func (c *check) attempt(lapsedToo, weakToo bool) (e *entry, of *session) {
+	for _, ss := range c.sessions {
+		a := ss.trying(weakToo)
+		if a != nil && (lapsedToo || a.rank != rankLapsed) && offer(&e, a) {
+			of = ss
+		}
+	}
+	return e, of
+}
+
+func marked(marks []time.Time, t time.Time) bool { return slices.ContainsFunc(marks, t.Equal) }
+
+func mark(marks []time.Time, t time.Time) []time.Time {
+	if len(marks) >= maxMarks {
+		marks = slices.Delete(marks, 0, 1)
+	}
+	return append(marks, t)
+}
+
+// bound forgets the oldest session that holds nothing: of unconfirmed ones first, then of mere attempts, then of outcomes that a newer session has replaced.
+func (c *check) bound() {
+	for len(c.sessions) > maxSessions {
+		var r result
+		newest, _ := c.confirmed(&r)
+		drop, worth := -1, 0
+		for i, ss := range c.sessions {
+			if ss.holds(c) || ss == newest {
+				continue
+			}
+			if w := ss.worth(); drop < 0 || cmp.Or(cmp.Compare(w, worth), ss.begun().Compare(c.sessions[drop].begun())) < 0 {
+				drop, worth = i, w
+			}
+		}
+		if drop < 0 {
+			return
+		}
+		c.sessions = slices.Delete(c.sessions, drop, drop+1)
+	}
+}

@@ -1,0 +1,40 @@
+package kyc
+
+import "time"
+
+// maxAhead is how far a provider's clock may be ahead of ours before its time is no longer believed.
+const maxAhead = 5 * time.Minute
+
+// Gate applies the evidence a source asks for (I10). An update that proves less needs confirmation; if it claims an approval, a suspension or a terminal rejection it
+// becomes in_review, with the claim beside it. An unknown level asks for the strongest. Gating twice is gating once.
+func (u Update) Gate(need Authenticity) Update {
+	if need.strength() == 0 {
+		need = Signed
+	}
+	if u.Authenticity.AtLeast(need) {
+		return u
+	}
+	u.NeedsConfirmation = true
+	return u.lowered()
+}
+
+// lowered is what an unconfirmed update may say. The fold applies it again, so that no record gets past the gate by another door.
+func (u Update) lowered() Update {
+	claims := u.Status == Approved || u.Status == Suspended || u.Status == Rejected && u.Terminal
+	if !u.NeedsConfirmation || !claims {
+		return u
+	}
+	u.ClaimedStatus, u.Status = u.Status, InReview
+	u.Reasons, u.Retryable, u.Terminal = nil, false, false
+	return u
+}
+
+// Clamp replaces a time that lies more than five minutes ahead of received_at by received_at, which orders nothing; else one wrong clock would outrank every later word.
+// It reports whether it did, for the alert.
+func (u Update) Clamp() (Update, bool) {
+	if u.OccurredAt.IsZero() || u.ReceivedAt.IsZero() || u.OccurredAtOrigin == OriginReceived || !u.OccurredAt.After(u.ReceivedAt.Add(maxAhead)) {
+		return u, false
+	}
+	u.OccurredAt, u.OccurredAtOrigin = u.ReceivedAt, OriginReceived
+	return u, true
+}

@@ -1,0 +1,122 @@
+package kyc
+
+import (
+	"slices"
+	"strconv"
+	"time"
+)
+
+// TimerDue is an instant at which time itself changes a subject: an approval runs out, or is about to. It stands only until the next record; whoever fires it appends its Update.
+type TimerDue struct {
+	At           time.Time // may have passed already: fire at once
+	ExpiresAt    time.Time
+	Notice       bool // the notice before expires_at, not the expiry
+	Source       string
+	Provider     string
+	Check        Check
+	Scope        Scope
+	DocumentType string
+	Partner      string
+	Livemode     bool
+	Subject      Subject
+}
+
+// Timers lists what is due for this subject, soonest first: the expiry of every check whose approval stands, and the notice before it where that approval counts for an
+// approved subject and none has been given.
+func (s *State) Timers(p Policy) []TimerDue {
+	var due []TimerDue
+	f := s.fold(p)
+	for _, r := range f.results {
+		if r.said == nil || r.saidRank != rankApproved {
+			continue
+		}
+		t := TimerDue{
+			At: r.valid.until, ExpiresAt: r.valid.until, Source: r.check.key.source, Provider: r.check.provider, Check: r.check.key.check, Scope: r.check.key.scope,
+			DocumentType: r.check.key.part, Partner: s.partner, Livemode: s.livemode, Subject: s.person(Update{}),
+		}
+		due = append(due, t)
+		if f.announces(r, t.ExpiresAt) {
+			t.At, t.Notice = t.ExpiresAt.Add(-p.notice()), true
+			due = append(due, t)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b TimerDue) int { return a.At.Compare(b.At) })
+	return due
+}
+
+// announces reports whether a notice of this expiry is news: the approval counts for an approved subject, and nobody has been told.
+func (f *folding) announces(r result, until time.Time) bool {
+	return r.rank == rankApproved && r.counts && f.status.rank == rankApproved && !marked(r.check.noticed, until)
+}
+
+// Update is the record that fires the timer. Its id is the same whoever makes it (I4); the caller adds received_at.
+func (t TimerDue) Update() Update {
+	u := Update{
+		SchemaVersion: 1, Kind: Timer, Source: t.Source, Provider: t.Provider, Partner: t.Partner, Livemode: t.Livemode, Subject: t.Subject, Scope: t.Scope, Check: t.Check,
+		Document: Document{Type: t.DocumentType}, Status: Expired, ExpiryKind: ExpiryValidity, ExpiresAt: t.ExpiresAt, Expiring: t.Notice, OccurredAt: t.At,
+	}
+	if t.Notice {
+		u.Status, u.ExpiryKind = Approved, ""
+	}
+	dedupe := []string{t.Partner, t.Subject.ID, strconv.FormatBool(t.Livemode), strconv.FormatInt(t.ExpiresAt.Unix(), 10), strconv.Itoa(t.ExpiresAt.Nanosecond()), strconv.FormatBool(t.Notice)}
+	u.ID = UpdateID(t.Source, dedupe, Timer, t.Check, t.Scope, t.DocumentType, 0, t.At)
+	return u
+}
+
+// timer takes a timer's record. What it is about names it, not its id: each expiry and each notice happens once per check and expires_at, and one whose approval no longer
+// stands is void.
+func (s *State) timer(u Update, p Policy) ([]Change, Verdict) {
+	c, until := s.find(keyOf(u)), utc(u.ExpiresAt)
+	switch {
+	case c == nil || until.IsZero():
+		return nil, Stale
+	case u.Expiring && marked(c.noticed, until), !u.Expiring && marked(c.passed, until):
+		return nil, Duplicate
+	}
+	f := s.fold(p)
+	r := f.of(c)
+	stands := r.standsUntil(until)
+	if u.Expiring {
+		if !stands || !f.announces(*r, until) || !u.ReceivedAt.Before(until) {
+			return nil, Stale
+		}
+		c.noticed = mark(c.noticed, until)
+		return s.expiring(u, r, until), Applied
+	}
+	c.passed = mark(c.passed, until) // even if void: should that approval come to stand again, its time is over
+	owed := s.settle(u, p, nil, nil)
+	if !stands {
+		return owed, Stale
+	}
+	return owed, Applied
+}
+
+// notice takes a provider's word that an approval is about to run out. It enters no slot: it owes kyc.status.expiring, once per check and expires_at, and only while the
+// approval stands and counts. An unconfirmed one owes nothing: our own timer will tell.
+func (s *State) notice(u Update, p Policy) ([]Change, Verdict) {
+	c := s.find(keyOf(u))
+	if c == nil {
+		return nil, Stale
+	}
+	f := s.fold(p)
+	r := f.of(c)
+	until := utc(cmpTime(u.ExpiresAt, r.period.until))
+	switch {
+	case u.NeedsConfirmation || marked(c.noticed, until):
+		return nil, Superseded
+	case !f.announces(*r, until):
+		return nil, Stale
+	}
+	if c.noticed = mark(c.noticed, until); !marked(c.noticed, r.period.until) {
+		c.noticed = mark(c.noticed, r.period.until) // so that our timer does not say it again in other words
+	}
+	return s.expiring(u, r, until), Applied
+}
+
+// expiring owes the one change that is a notice. It tells no new status, so what was last told stays.
+func (s *State) expiring(u Update, r *result, until time.Time) []Change {
+	t := told{entry: r.shown, rank: s.told.rank, period: period{r.period.from, until}}
+	ch := s.change(u, t, r, "kyc.status.expiring", s.subject, s.told.rank.status())
+	ch.OccurredAt = happened(u)
+	return []Change{ch}
+}

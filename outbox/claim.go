@@ -1,0 +1,93 @@
+package outbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/outbox/store"
+)
+
+// Claim leases up to n due heads of the endpoint's lanes. next is when the earliest other one becomes due (zero: none is waiting); a lane that is leased, or
+// settled and not yet committed, does not count. A delivery whose record is damaged is put down as dead and does not hold back its lane.
+func (b *Outbox) Claim(endpoint string, n int) (ds []Delivery, next time.Time, err error) {
+	l := b.lanes[endpoint]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := b.o.Now().UnixMilli()
+	var damaged []Delivery
+	err = b.o.Store.View(func(tx *bolt.Tx) error {
+		waiting := tx.Bucket(store.Deliveries)
+		prefix := append([]byte(endpoint), 0)
+		c := tx.Bucket(store.Due).Cursor()
+		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			due := int64(binary.BigEndian.Uint64(k[len(prefix):])) //nolint:gosec // written by dueKey
+			if _, ok := l.leased[string(k[len(prefix)+8:])]; ok {
+				continue
+			}
+			if due > now || len(ds) == n {
+				next = time.UnixMilli(due)
+				return nil
+			}
+			d := Delivery{Endpoint: endpoint, Lane: string(k[len(prefix)+8:]), due: due}
+			h, ok := decodeHead(v)
+			d.Sequence, d.Failures = h.seq, h.failures
+			if h.first != 0 {
+				d.FirstFailure = time.UnixMilli(h.first).UTC()
+			}
+			if !ok || decodeDelivery(waiting.Get(deliveryKey(endpoint, d.Lane, d.Sequence)), &d) != nil {
+				damaged = append(damaged, d)
+				continue
+			}
+			ds = append(ds, d)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	for _, d := range append(ds, damaged...) {
+		l.leased[d.Lane] = struct{}{}
+	}
+	for _, d := range damaged {
+		b.o.Logger.Error("delivery_damaged", "endpoint", d.Endpoint, "sequence", d.Sequence)
+		b.Settle(Attempt{Delivery: d, Outcome: Died, Reason: Damaged, At: b.o.Now()})
+	}
+	return ds, next, nil
+}
+
+// Release gives leases back without an attempt: pause, shutdown.
+func (b *Outbox) Release(ds ...Delivery) {
+	for _, d := range ds {
+		b.show(d.Endpoint, func(l *lanes) { delete(l.leased, d.Lane) })
+		b.lanes[d.Endpoint].signal()
+	}
+}
+
+// OldestDue is since when the endpoint's earliest due delivery has been due; zero: nothing is due. One look-up, whatever is owed.
+func (b *Outbox) OldestDue(endpoint string) (at time.Time) {
+	prefix := append([]byte(endpoint), 0)
+	_ = b.o.Store.View(func(tx *bolt.Tx) error {
+		if k, _ := tx.Bucket(store.Due).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
+			if due := time.UnixMilli(int64(binary.BigEndian.Uint64(k[len(prefix):]))); !due.After(b.o.Now()) { //nolint:gosec // written by dueKey
+				at = due
+			}
+		}
+		return nil
+	})
+	return at
+}
+
+// OldestGrave is since when the endpoint's oldest undelivered rejection or suspension has been owed; zero: none is.
+func (b *Outbox) OldestGrave(endpoint string) (at time.Time) {
+	prefix := append([]byte(endpoint), 0)
+	_ = b.o.Store.View(func(tx *bolt.Tx) error {
+		if k, _ := tx.Bucket(store.Grave).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
+			at = time.UnixMilli(int64(binary.BigEndian.Uint64(k[len(prefix):]))) //nolint:gosec // written by graveKey
+		}
+		return nil
+	})
+	return at
+}

@@ -1,0 +1,107 @@
+package outbox
+
+import (
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"countersign/outbox/store"
+)
+
+// Keys. Ids hold no control characters, so a zero byte ends them.
+
+func laneKey(endpoint, lane string) []byte {
+	return append(append(append(append(make([]byte, 0, len(endpoint)+len(lane)+10), endpoint...), 0), lane...), 0)
+}
+
+func deliveryKey(endpoint, lane string, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(laneKey(endpoint, lane), seq)
+}
+
+func dueKey(endpoint string, due int64, lane string) []byte {
+	k := append(append(make([]byte, 0, len(endpoint)+len(lane)+9), endpoint...), 0)
+	return append(binary.BigEndian.AppendUint64(k, uint64(due)), lane...) //nolint:gosec // times after 1970
+}
+
+func graveKey(d *Delivery) []byte {
+	k := append(append(make([]byte, 0, len(d.Endpoint)+len(d.Lane)+17), d.Endpoint...), 0)
+	k = binary.BigEndian.AppendUint64(k, uint64(d.Owed.UnixMilli())) //nolint:gosec // times after 1970
+	return binary.BigEndian.AppendUint64(append(k, d.Lane...), d.Sequence)
+}
+
+func attemptKey(d *Delivery) []byte {
+	return binary.BigEndian.AppendUint16(deliveryKey(d.Endpoint, d.Lane, d.Sequence), uint16(d.Failures)) //nolint:gosec // bounded by the schedule
+}
+
+func deadItemKey(webhookID, endpoint string) []byte { return []byte(webhookID + "\x00" + endpoint) }
+
+// head is the value in the due index: what changes while a delivery is tried, so that its body is written once.
+type head struct {
+	seq      uint64
+	failures int
+	first    int64 // unix milliseconds of the first failure; 0: none
+}
+
+func (h head) encode() []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 18), h.seq)
+	b = binary.BigEndian.AppendUint16(b, uint16(h.failures)) //nolint:gosec // bounded by the schedule
+	return binary.BigEndian.AppendUint64(b, uint64(h.first)) //nolint:gosec // times after 1970
+}
+
+func decodeHead(b []byte) (h head, ok bool) {
+	if len(b) != 18 {
+		return h, false
+	}
+	return head{
+		seq: binary.BigEndian.Uint64(b), failures: int(binary.BigEndian.Uint16(b[8:])), first: int64(binary.BigEndian.Uint64(b[10:])), //nolint:gosec // written by encode
+	}, true
+}
+
+const (
+	flagGrave = 1 << iota
+	flagForce
+)
+
+// encodeDelivery writes what stays the same over every attempt.
+func encodeDelivery(d *Delivery) []byte {
+	var flags byte
+	if d.Grave {
+		flags |= flagGrave
+	}
+	if d.Force {
+		flags |= flagForce
+	}
+	b := make([]byte, 0, 48+len(d.WebhookID)+len(d.Type)+len(d.Format))
+	b = append(b, flags)
+	b = binary.BigEndian.AppendUint64(b, d.PreviousSequence)
+	b = binary.BigEndian.AppendUint64(b, uint64(d.Owed.UnixMilli()))     //nolint:gosec // times after 1970
+	b = binary.BigEndian.AppendUint64(b, uint64(d.Received.UnixMicro())) //nolint:gosec // times after 1970
+	for _, s := range []string{d.WebhookID, d.Type, d.Format} {
+		b = append(append(b, byte(len(s))), s...)
+	}
+	return store.AppendRecord(make([]byte, 0, 6+len(b)+len(d.Body)), 0, b, d.Body)
+}
+
+// decodeDelivery fills d from a record; nothing of v is kept.
+func decodeDelivery(v []byte, d *Delivery) error {
+	b, _, err := store.Record(v)
+	if err != nil {
+		return err
+	}
+	if len(b) < 25 {
+		return store.ErrBadRecord
+	}
+	d.Grave, d.Force = b[0]&flagGrave != 0, b[0]&flagForce != 0
+	d.PreviousSequence = binary.BigEndian.Uint64(b[1:])
+	d.Owed = time.UnixMilli(int64(binary.BigEndian.Uint64(b[9:]))).UTC()      //nolint:gosec // written by encodeDelivery
+	d.Received = time.UnixMicro(int64(binary.BigEndian.Uint64(b[17:]))).UTC() //nolint:gosec // written by encodeDelivery
+	b = b[25:]
+	for _, s := range []*string{&d.WebhookID, &d.Type, &d.Format} {
+		if len(b) == 0 || len(b) < 1+int(b[0]) {
+			return store.ErrBadRecord
+		}
+		*s, b = strings.Clone(string(b[1:1+int(b[0])])), b[1+int(b[0]):]
+	}
+	d.Body = append([]byte(nil), b...)
+	return nil
+}

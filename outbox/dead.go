@@ -1,0 +1,273 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/outbox/store"
+)
+
+// DeadDelivery is a delivery that ended without a 2xx. Its body is kept, except after an overflow.
+type DeadDelivery struct {
+	ID       string    `json:"id"`
+	Endpoint string    `json:"endpoint"`
+	Subject  string    `json:"subject"`
+	Sequence uint64    `json:"sequence"`
+	Previous uint64    `json:"previous_sequence"`
+	Type     string    `json:"type"`
+	Format   string    `json:"format"`
+	Reason   string    `json:"reason"`
+	Code     int       `json:"code,omitempty"`
+	Failures int       `json:"failures"`
+	At       time.Time `json:"at"`
+	Owed     time.Time `json:"owed_at"`
+	Received time.Time `json:"received_at,omitzero"`
+	Grave    bool      `json:"grave,omitempty"`
+	HasBody  bool      `json:"has_body"`
+}
+
+// inter moves an owed delivery to the dead ones. The caller sees to the lane's head.
+func (b *Outbox) inter(tx *bolt.Tx, t *tally, a *Attempt) error {
+	d := &a.Delivery
+	if a.Reason == Damaged { // keep the record just as it is
+		raw := tx.Bucket(store.Deliveries).Get(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
+		d.Body, d.WebhookID = bytes.Clone(raw), fmt.Sprintf("damaged-%s-%d", d.Lane, d.Sequence)
+	}
+	if err := b.forget(tx, t, d); err != nil {
+		return err
+	}
+	return b.buryAttempt(tx, t, a)
+}
+
+func (b *Outbox) bury(tx *bolt.Tx, t *tally, d *Delivery, reason string) error {
+	return b.buryAttempt(tx, t, &Attempt{Delivery: *d, Outcome: Died, Reason: reason, At: b.o.Now()})
+}
+
+func (b *Outbox) buryAttempt(tx *bolt.Tx, t *tally, a *Attempt) error {
+	d := &a.Delivery
+	failures := d.Failures
+	if a.Code != 0 || a.Took != 0 {
+		failures++
+	}
+	view, err := json.Marshal(DeadDelivery{
+		ID: d.ID(), Endpoint: d.Endpoint, Subject: d.Lane, Sequence: d.Sequence, Previous: d.PreviousSequence, Type: d.Type, Format: d.Format,
+		Reason: a.Reason, Code: a.Code, Failures: failures, At: a.At.UTC(), Owed: d.Owed, Received: d.Received, Grave: d.Grave, HasBody: d.Body != nil,
+	})
+	if err != nil {
+		return err
+	}
+	dead, k := tx.Bucket(store.Dead), deadItemKey(d.WebhookID, d.Endpoint)
+	if dead.Get(k) == nil {
+		t.dead[d.Endpoint]++
+	}
+	tx.OnCommit(func() { b.m.died(d.Endpoint, a.Reason) })
+	if err := b.o.Settled(tx, *a); err != nil {
+		return err
+	}
+	return dead.Put(k, store.AppendRecord(nil, 0, binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, d.Body)) //nolint:gosec // a view is small
+}
+
+func splitDead(v []byte) (d DeadDelivery, body []byte, err error) {
+	b, _, err := store.Record(v)
+	if err != nil {
+		return d, nil, err
+	}
+	if len(b) < 4 || len(b)-4 < int(binary.BigEndian.Uint32(b)) {
+		return d, nil, store.ErrBadRecord
+	}
+	n := int(binary.BigEndian.Uint32(b))
+	if err := json.Unmarshal(b[4:4+n], &d); err != nil {
+		return d, nil, store.ErrBadRecord
+	}
+	if d.HasBody {
+		body = bytes.Clone(b[4+n:])
+	}
+	return d, body, nil
+}
+
+// ListDead lists up to n dead deliveries with ids after the one given, in order of id (which is the order of the changes' times). endpoint "" is all.
+func (b *Outbox) ListDead(endpoint, after string, n int) (list []DeadDelivery, more bool, err error) {
+	var from []byte
+	if id, e, ok := SplitID(after); ok {
+		from = append(deadItemKey(id, e), 0)
+	}
+	err = b.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Dead).Cursor()
+		for k, v := c.Seek(from); k != nil; k, v = c.Next() {
+			d, _, err := splitDead(v)
+			if err != nil || endpoint != "" && d.Endpoint != endpoint {
+				continue
+			}
+			if len(list) == n {
+				more = true
+				return nil
+			}
+			list = append(list, d)
+		}
+		return nil
+	})
+	return list, more, err
+}
+
+// FindDead returns one dead delivery; ErrNotFound if there is none of that id.
+func (b *Outbox) FindDead(id string) (d DeadDelivery, err error) {
+	err = b.o.Store.View(func(tx *bolt.Tx) error {
+		d, _, err = dead(tx, id)
+		return err
+	})
+	return d, err
+}
+
+func dead(tx *bolt.Tx, id string) (DeadDelivery, []byte, error) {
+	webhookID, endpoint, ok := SplitID(id)
+	if !ok {
+		return DeadDelivery{}, nil, fmt.Errorf("delivery %s: %w", id, ErrNotFound)
+	}
+	v := tx.Bucket(store.Dead).Get(deadItemKey(webhookID, endpoint))
+	if v == nil {
+		return DeadDelivery{}, nil, fmt.Errorf("delivery %s: %w", id, ErrNotFound)
+	}
+	return splitDead(v)
+}
+
+// Revive owes a dead delivery again if allowed says so, with its own body and webhook-id; render makes the body of one that was put down without (overflow).
+// It is no error if the delivery is not dead (any more): the order has been carried out before.
+func (b *Outbox) Revive(tx *bolt.Tx, id string, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
+	view, body, err := dead(tx, id)
+	if err != nil || !allowed(view) {
+		return nil //nolint:nilerr // carried out before, never dead, or overtaken
+	}
+	if body == nil {
+		if body, err = render(view); err != nil || body == nil {
+			return err
+		}
+	}
+	webhookID, endpoint, _ := SplitID(id)
+	d := Delivery{
+		Endpoint: endpoint, Lane: view.Subject, Sequence: view.Sequence, PreviousSequence: view.Previous, WebhookID: webhookID,
+		Type: view.Type, Format: view.Format, Grave: view.Grave, Force: force, Owed: b.o.Now(), Received: view.Received, Body: body,
+	}
+	t := b.tally()
+	t.dead[endpoint]--
+	if err := tx.Bucket(store.Dead).Delete(deadItemKey(webhookID, endpoint)); err != nil {
+		return err
+	}
+	if err := b.put(tx, t, &d); err != nil {
+		return err
+	}
+	return t.write(tx)
+}
+
+const sweepChunk = 500
+
+// Sweep puts everything the endpoint owes down as dead, in small transactions, for it is disabled or gone. Lanes in flight are left for a later call; done
+// is false while there are any.
+func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool, err error) {
+	for {
+		var left, moved int
+		err := b.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+			left, moved = 0, 0
+			if reason == Disabled && !IsDisabled(tx, endpoint) {
+				return nil // enabled again meanwhile
+			}
+			left, moved, err = b.sweep(tx, endpoint, reason)
+			return err
+		})
+		if err != nil {
+			return false, fmt.Errorf("sweep %s: %w", endpoint, err)
+		}
+		if moved == 0 {
+			return left == 0, nil
+		}
+	}
+}
+
+func (b *Outbox) sweep(tx *bolt.Tx, endpoint, reason string) (left, moved int, err error) {
+	var ds []Delivery
+	prefix := append([]byte(endpoint), 0)
+	c := tx.Bucket(store.Due).Cursor()
+	var heads [][]byte
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(heads) < sweepChunk; k, v = c.Next() {
+		lane := string(k[len(prefix)+8:])
+		if b.isLeased(endpoint, lane) {
+			left++
+			continue
+		}
+		h, _ := decodeHead(v)
+		ds = append(ds, Delivery{Endpoint: endpoint, Lane: lane, Sequence: h.seq, Failures: h.failures})
+		heads = append(heads, bytes.Clone(k))
+	}
+	t := b.tally()
+	for i := range ds {
+		d := &ds[i]
+		if err := tx.Bucket(store.Due).Delete(heads[i]); err != nil {
+			return 0, 0, err
+		}
+		a := Attempt{Delivery: *d, Outcome: Died, Reason: reason, At: b.o.Now()}
+		if decodeDelivery(tx.Bucket(store.Deliveries).Get(deliveryKey(endpoint, d.Lane, d.Sequence)), &a.Delivery) != nil {
+			a.Reason = Damaged
+		}
+		if err := b.inter(tx, t, &a); err != nil {
+			return 0, 0, err
+		}
+		if err := b.advance(tx, t, d, 0); err != nil {
+			return 0, 0, err
+		}
+	}
+	return left, len(ds), t.write(tx)
+}
+
+func (b *Outbox) isLeased(endpoint, lane string) bool {
+	l := b.lanes[endpoint]
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.leased[lane]
+	return ok
+}
+
+// Strangers lists endpoints that owe something but are not among those New was given: removed from the config.
+func (b *Outbox) Strangers() (ids []string, err error) {
+	err = b.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Due).Cursor()
+		k, _ := c.First()
+		for k != nil {
+			end := bytes.IndexByte(k, 0)
+			id := string(k[:end])
+			if b.lanes[id] == nil {
+				ids = append(ids, id)
+			}
+			k, _ = c.Seek(append([]byte(id), 1))
+		}
+		return nil
+	})
+	return ids, err
+}
+
+// Tries lists the failed attempts of one delivery, oldest first.
+func (b *Outbox) Tries(endpoint, lane string, seq uint64) (tries []Try, err error) {
+	prefix := deliveryKey(endpoint, lane, seq)
+	err = b.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Attempts).Cursor()
+		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			body, _, err := store.Record(v)
+			if err != nil {
+				continue
+			}
+			var try Try
+			if json.Unmarshal(body, &try) == nil {
+				tries = append(tries, try)
+			}
+		}
+		return nil
+	})
+	return tries, err
+}

@@ -1,0 +1,82 @@
+package outbox
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	dead          *prometheus.CounterVec
+	settleRetries prometheus.Counter
+}
+
+// ownReasons are the ways to die that the outbox itself decides; those of an answer are counted by the relay.
+var ownReasons = []string{Overflow, Overtaken, Disabled, Removed, Damaged}
+
+func newMetrics(r prometheus.Registerer, b *Outbox) *metrics {
+	f := promauto.With(r)
+	m := &metrics{
+		dead: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "outbox_put_down_total", Help: "Deliveries put down as dead without an attempt, by endpoint and reason.",
+		}, []string{"endpoint", "reason"}),
+		settleRetries: f.NewCounter(prometheus.CounterOpts{
+			Name: "outbox_settle_retries_total", Help: "Times the outcome of attempts could not be written and is being tried again.",
+		}),
+	}
+	for id := range b.lanes {
+		for _, reason := range ownReasons {
+			m.dead.WithLabelValues(id, reason)
+		}
+	}
+	if r != nil {
+		r.MustRegister(&collector{b: b})
+	}
+	return m
+}
+
+func (m *metrics) died(endpoint, reason string) {
+	for _, own := range ownReasons {
+		if own == reason {
+			m.dead.WithLabelValues(endpoint, reason).Inc()
+		}
+	}
+}
+
+var (
+	owedDesc  = prometheus.NewDesc("outbox_owed_deliveries", "Deliveries owed, by endpoint.", []string{"endpoint"}, nil)
+	limitDesc = prometheus.NewDesc("outbox_max_owed_deliveries", "Deliveries an endpoint may owe before more are put down as overflow.", []string{"endpoint"}, nil)
+	deadDesc  = prometheus.NewDesc("outbox_dead_deliveries", "Dead deliveries kept, by endpoint.", []string{"endpoint"}, nil)
+	dueDesc   = prometheus.NewDesc("outbox_oldest_due_seconds", "For how long the earliest due delivery has been due, by endpoint; 0: nothing is due.", []string{"endpoint"}, nil)
+	graveDesc = prometheus.NewDesc("outbox_oldest_withheld_rejection_seconds", "For how long the oldest undelivered rejection or suspension has been owed, by endpoint; 0: none is.", []string{"endpoint"}, nil)
+)
+
+// collector reads kept counts and does two look-ups per endpoint; it never walks what is owed.
+type collector struct{ b *Outbox }
+
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{owedDesc, limitDesc, deadDesc, dueDesc, graveDesc} {
+		ch <- d
+	}
+}
+
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	age := func(at time.Time) float64 {
+		if at.IsZero() {
+			return 0
+		}
+		return max(0, c.b.o.Now().Sub(at).Seconds())
+	}
+	gauge := func(d *prometheus.Desc, v float64, id string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, id)
+	}
+	for id, l := range c.b.lanes {
+		owed, dead := c.b.counts(id)
+		gauge(owedDesc, float64(owed), id)
+		gauge(limitDesc, float64(l.MaxOwed), id)
+		gauge(deadDesc, float64(dead), id)
+		gauge(dueDesc, age(c.b.OldestDue(id)), id)
+		gauge(graveDesc, age(c.b.OldestGrave(id)), id)
+	}
+}

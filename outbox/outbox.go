@@ -1,0 +1,229 @@
+// Package outbox keeps the deliveries that are owed, on disk, until each has ended: in order per lane, bounded per endpoint, and never more than one of a lane in
+// flight (I3).
+//
+// A lane is the queue of one endpoint and one subject. Its head, and only its head, stands in the due index; so a claim looks at what is due at one endpoint and
+// at nothing else (I6), and a million deliveries owed cost no memory (I9). A claim is a lease in memory: a crash gives it back.
+package outbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/outbox/store"
+)
+
+// Delivery is one change owed to one endpoint. (Endpoint, Lane, Sequence) is its key; WebhookID is the change's, the same at every endpoint.
+type Delivery struct {
+	Endpoint         string
+	Lane             string // the subject's id under the endpoint's partner
+	Sequence         uint64
+	PreviousSequence uint64
+	WebhookID        string
+	Type             string // of the change
+	Format           string // the body was rendered in it (I5)
+	Grave            bool   // tells of a rejection or suspension: must not wait unseen
+	Force            bool   // ordered again by an operator, even if the lane has moved on
+	Owed             time.Time
+	Received         time.Time // when the record that caused it was received, for end-to-end latency
+	Body             []byte
+
+	Failures     int       // tries so far that ended without a 2xx
+	FirstFailure time.Time // of these
+	due          int64     // unix milliseconds: where the head stands in the due index
+}
+
+// Outcome is how one attempt, or the wait for it, ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Done  Outcome = "done"  // the partner answered 2xx (or 410)
+	Retry Outcome = "retry" // again at Attempt.Retry
+	Died  Outcome = "dead"  // kept, listed, can be ordered again
+)
+
+// Attempt is one HTTP try of a delivery and what follows from it.
+type Attempt struct {
+	Delivery Delivery
+	Outcome  Outcome
+	Reason   string // closed set, see the relay's answers table
+	Code     int    // of the answer; 0: none came
+	At       time.Time
+	Took     time.Duration
+	Retry    time.Time // for Outcome Retry
+}
+
+// Why a delivery is dead without a last attempt of its own.
+const (
+	Overflow  = "overflow"  // the endpoint owed max_owed already; id only, no body
+	Overtaken = "overtaken" // ordered again, but its lane has delivered a later change since
+	Disabled  = "disabled"  // its endpoint is disabled
+	Removed   = "removed"   // its endpoint is gone from the config
+	Damaged   = "damaged"   // its record fails the checksum; kept as it is
+)
+
+// Options of an Outbox. Store is required.
+type Options struct {
+	Store   *store.Store
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+	Now     func() time.Time
+	// Settled is called in the transaction that ends a delivery (done or dead), to write its history. It may be called again if the transaction is.
+	Settled func(*bolt.Tx, Attempt) error
+}
+
+// Endpoint is what the outbox knows of one endpoint.
+type Endpoint struct {
+	ID      string
+	MaxOwed int64
+}
+
+// Outbox is safe for concurrent use.
+type Outbox struct {
+	o     Options
+	lanes map[string]*lanes // by endpoint; fixed after New
+	m     *metrics
+
+	mu        sync.Mutex // guards the fields below
+	pending   []Attempt  // settled by the dispatcher, not yet handed to the store
+	running   []Attempt  // in the store's hands
+	scheduled bool
+	idle      chan struct{} // closed when nothing is pending
+}
+
+// lanes is what is in memory of one endpoint: leases and counts, nothing that grows with what is owed.
+type lanes struct {
+	Endpoint
+	wake chan struct{} // one token: something may be due
+
+	mu     sync.Mutex // guards the fields below; a claim holds it across its read transaction
+	leased map[string]struct{}
+	owed   int64
+	dead   int64
+}
+
+// ErrNotFound says that there is no such delivery or endpoint.
+var ErrNotFound = errors.New("not found")
+
+// New reads the counts of the endpoints given; deliveries of others stay where they are until Sweep.
+func New(o Options, endpoints []Endpoint) (*Outbox, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Settled == nil {
+		o.Settled = func(*bolt.Tx, Attempt) error { return nil }
+	}
+	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{})}
+	close(b.idle)
+	err := o.Store.View(func(tx *bolt.Tx) error {
+		for _, e := range endpoints {
+			l := &lanes{Endpoint: e, wake: make(chan struct{}, 1), leased: map[string]struct{}{}}
+			l.owed, l.dead = counted(tx, owedKey(e.ID)), counted(tx, deadKey(e.ID))
+			l.signal() // look once at what was owed before
+			b.lanes[e.ID] = l
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what is owed: %w", err)
+	}
+	b.m = newMetrics(o.Metrics, b)
+	return b, nil
+}
+
+func (l *lanes) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Wake receives a token whenever something of the endpoint may have become due.
+func (b *Outbox) Wake(endpoint string) <-chan struct{} { return b.lanes[endpoint].wake }
+
+// Owed and Dead are how many deliveries of the endpoint are owed, or ended without a 2xx. Kept, never counted by walking.
+func (b *Outbox) Owed(endpoint string) int64 {
+	owed, _ := b.counts(endpoint)
+	return owed
+}
+
+// Dead is how many deliveries of the endpoint are dead.
+func (b *Outbox) Dead(endpoint string) int64 {
+	_, dead := b.counts(endpoint)
+	return dead
+}
+
+func (b *Outbox) counts(endpoint string) (owed, dead int64) {
+	l := b.lanes[endpoint]
+	if l == nil {
+		return 0, 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.owed, l.dead
+}
+
+func owedKey(endpoint string) []byte { return []byte("outbox/owed/" + endpoint) }
+func deadKey(endpoint string) []byte { return []byte("outbox/dead/" + endpoint) }
+
+func counted(tx *bolt.Tx, key []byte) int64 {
+	if v := tx.Bucket(store.Meta).Get(key); len(v) == 8 {
+		return int64(binary.BigEndian.Uint64(v)) //nolint:gosec // written by tally
+	}
+	return 0
+}
+
+// tally collects how counts move within one transaction, writes them once at its end and shows them after the commit.
+type tally struct {
+	b    *Outbox
+	owed map[string]int64
+	dead map[string]int64
+}
+
+func (b *Outbox) tally() *tally {
+	return &tally{b: b, owed: map[string]int64{}, dead: map[string]int64{}}
+}
+
+func (t *tally) write(tx *bolt.Tx) error {
+	put := func(key []byte, add int64) (int64, error) {
+		n := counted(tx, key) + add
+		return n, tx.Bucket(store.Meta).Put(key, binary.BigEndian.AppendUint64(nil, uint64(n))) //nolint:gosec // counts are positive
+	}
+	for e, add := range t.owed {
+		n, err := put(owedKey(e), add)
+		if err != nil {
+			return err
+		}
+		tx.OnCommit(func() { t.b.show(e, func(l *lanes) { l.owed = n }) })
+	}
+	for e, add := range t.dead {
+		n, err := put(deadKey(e), add)
+		if err != nil {
+			return err
+		}
+		tx.OnCommit(func() { t.b.show(e, func(l *lanes) { l.dead = n }) })
+	}
+	return nil
+}
+
+func (b *Outbox) show(endpoint string, set func(*lanes)) {
+	if l := b.lanes[endpoint]; l != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		set(l)
+	}
+}
+
+// ID is how a delivery is named to people: webhook-id and endpoint.
+func (d *Delivery) ID() string { return d.WebhookID + "@" + d.Endpoint }
+
+// SplitID undoes ID.
+func SplitID(id string) (webhookID, endpoint string, ok bool) { return strings.Cut(id, "@") }

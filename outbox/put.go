@@ -1,0 +1,99 @@
+package outbox
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/outbox/store"
+)
+
+// Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed, or is owed to a disabled endpoint, is put down as dead instead:
+// nothing is dropped and nothing grows without bound.
+func (b *Outbox) Put(tx *bolt.Tx, ds ...Delivery) error {
+	t := b.tally()
+	for i := range ds {
+		if err := b.put(tx, t, &ds[i]); err != nil {
+			return err
+		}
+	}
+	return t.write(tx)
+}
+
+func (b *Outbox) put(tx *bolt.Tx, t *tally, d *Delivery) error {
+	l := b.lanes[d.Endpoint]
+	switch {
+	case l == nil:
+		return b.bury(tx, t, d, Removed)
+	case IsDisabled(tx, d.Endpoint):
+		return b.bury(tx, t, d, Disabled)
+	case l.MaxOwed > 0 && counted(tx, owedKey(d.Endpoint))+t.owed[d.Endpoint] >= l.MaxOwed:
+		bare := *d
+		bare.Body = nil
+		return b.bury(tx, t, &bare, Overflow)
+	}
+	waiting := tx.Bucket(store.Deliveries)
+	waiting.FillPercent = 0.9
+	empty := !laneHasMore(tx, d.Endpoint, d.Lane)
+	k := deliveryKey(d.Endpoint, d.Lane, d.Sequence)
+	if waiting.Get(k) != nil {
+		return nil // owed already
+	}
+	if err := waiting.Put(k, encodeDelivery(d)); err != nil {
+		return err
+	}
+	t.owed[d.Endpoint]++
+	if d.Grave {
+		if err := tx.Bucket(store.Grave).Put(graveKey(d), nil); err != nil {
+			return err
+		}
+	}
+	if !empty {
+		return nil // behind its lane's head
+	}
+	return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: d.Sequence})
+}
+
+// setHead makes a delivery its lane's head and tells the endpoint's dispatcher once that is on disk.
+func (b *Outbox) setHead(tx *bolt.Tx, endpoint, lane string, due int64, h head) error {
+	if l := b.lanes[endpoint]; l != nil {
+		tx.OnCommit(l.signal)
+	}
+	due64 := tx.Bucket(store.Due)
+	due64.FillPercent = 0.9
+	return due64.Put(dueKey(endpoint, due, lane), h.encode())
+}
+
+func laneHasMore(tx *bolt.Tx, endpoint, lane string) bool {
+	prefix := laneKey(endpoint, lane)
+	k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+	return isOfLane(k, prefix)
+}
+
+func isOfLane(k, prefix []byte) bool { return len(k) == len(prefix)+8 && bytes.HasPrefix(k, prefix) }
+
+func sequence(k []byte) uint64 { return binary.BigEndian.Uint64(k[len(k)-8:]) }
+
+// The registry's mark of a disabled endpoint: its value is the reason.
+func disabledKey(endpoint string) []byte { return []byte("disabled/" + endpoint) }
+
+// IsDisabled reports whether the endpoint is marked as disabled.
+func IsDisabled(tx *bolt.Tx, endpoint string) bool {
+	return tx.Bucket(store.Registry).Get(disabledKey(endpoint)) != nil
+}
+
+// Disable marks the endpoint: what it owes, and what it would owe, is dead until Enable.
+func Disable(tx *bolt.Tx, endpoint, reason string) error {
+	return tx.Bucket(store.Registry).Put(disabledKey(endpoint), []byte(reason))
+}
+
+// Enable takes the mark away. What died meanwhile stays dead until it is ordered again.
+func Enable(tx *bolt.Tx, endpoint string) error {
+	return tx.Bucket(store.Registry).Delete(disabledKey(endpoint))
+}
+
+// DisabledFor is why the endpoint is disabled, "" if it is not.
+func DisabledFor(tx *bolt.Tx, endpoint string) string {
+	return string(tx.Bucket(store.Registry).Get(disabledKey(endpoint)))
+}

@@ -1,0 +1,191 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/outbox/store"
+)
+
+// Settle records how an attempt ended. It returns at once; the effect is on disk with one of the next commits, and only then is the lane free for its next
+// delivery. Until then a crash repeats the attempt with the same webhook-id.
+func (b *Outbox) Settle(as ...Attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.pending) == 0 && !b.scheduled {
+		b.idle = make(chan struct{})
+	}
+	b.pending = append(b.pending, as...)
+	b.schedule()
+}
+
+// schedule hands what is pending to the store, one batch at a time. b.mu is held.
+func (b *Outbox) schedule() {
+	if b.scheduled || len(b.pending) == 0 {
+		return
+	}
+	b.scheduled = true
+	if !b.o.Store.Later(b.settle, b.settled) {
+		b.scheduled = false // the store has stopped; the leases die with the process and the attempts are repeated
+	}
+}
+
+// settle runs in the writer's transaction, perhaps more than once.
+func (b *Outbox) settle(tx *bolt.Tx) error {
+	b.mu.Lock()
+	if b.running == nil {
+		b.running, b.pending = b.pending, nil
+	}
+	batch := b.running
+	b.mu.Unlock()
+	t := b.tally()
+	for i := range batch {
+		if err := b.apply(tx, t, &batch[i]); err != nil {
+			return err
+		}
+	}
+	return t.write(tx)
+}
+
+// settled runs in the writer's goroutine after the commit.
+func (b *Outbox) settled(err error) {
+	if err != nil {
+		b.retrySettle(err)
+		return
+	}
+	b.mu.Lock()
+	batch := b.running
+	b.running = nil
+	b.mu.Unlock()
+	for _, a := range batch {
+		b.show(a.Delivery.Endpoint, func(l *lanes) { delete(l.leased, a.Delivery.Lane) })
+	}
+	for _, a := range batch {
+		if l := b.lanes[a.Delivery.Endpoint]; l != nil {
+			l.signal()
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.scheduled = false
+	if len(b.pending) == 0 {
+		close(b.idle)
+		return
+	}
+	b.schedule()
+}
+
+// retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten. Any other error is ending the process.
+func (b *Outbox) retrySettle(err error) {
+	if !errors.Is(err, store.ErrFull) {
+		b.o.Logger.Error("settle_failed", "error", err)
+	}
+	b.m.settleRetries.Inc()
+	time.AfterFunc(time.Second, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.scheduled = b.o.Store.Later(b.settle, b.settled)
+	})
+}
+
+// Flush waits until every attempt settled so far is on disk.
+func (b *Outbox) Flush(ctx context.Context) error {
+	b.mu.Lock()
+	idle := b.idle
+	b.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (b *Outbox) apply(tx *bolt.Tx, t *tally, a *Attempt) error {
+	d := &a.Delivery
+	due := tx.Bucket(store.Due)
+	k := dueKey(d.Endpoint, d.due, d.Lane)
+	if h, ok := decodeHead(due.Get(k)); !ok || h.seq != d.Sequence {
+		return nil // swept away meanwhile
+	}
+	if err := due.Delete(k); err != nil {
+		return err
+	}
+	switch a.Outcome {
+	case Retry:
+		if err := b.note(tx, a); err != nil {
+			return err
+		}
+		h := head{seq: d.Sequence, failures: d.Failures + 1, first: d.FirstFailure.UnixMilli()}
+		if d.FirstFailure.IsZero() {
+			h.first = a.At.UnixMilli()
+		}
+		return b.setHead(tx, d.Endpoint, d.Lane, a.Retry.UnixMilli(), h)
+	case Died:
+		if err := b.note(tx, a); err != nil {
+			return err
+		}
+		if err := b.inter(tx, t, a); err != nil {
+			return err
+		}
+		return b.advance(tx, t, d, 0)
+	case Done:
+		if err := b.o.Settled(tx, *a); err != nil {
+			return err
+		}
+	}
+	if err := b.forget(tx, t, d); err != nil {
+		return err
+	}
+	return b.advance(tx, t, d, d.Sequence)
+}
+
+// forget takes a delivery out of what is owed.
+func (b *Outbox) forget(tx *bolt.Tx, t *tally, d *Delivery) error {
+	t.owed[d.Endpoint]--
+	if d.Grave {
+		if err := tx.Bucket(store.Grave).Delete(graveKey(d)); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(store.Deliveries).Delete(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
+}
+
+// advance makes the lane's next delivery its head. One that a later change has overtaken, and that nobody forces, is dead.
+func (b *Outbox) advance(tx *bolt.Tx, t *tally, d *Delivery, delivered uint64) error {
+	prefix := laneKey(d.Endpoint, d.Lane)
+	for {
+		k, v := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+		if !isOfLane(k, prefix) {
+			return nil
+		}
+		next := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: sequence(k)}
+		err := decodeDelivery(v, &next)
+		if next.Sequence > delivered || next.Force || err != nil { // a damaged one is found by the claim
+			return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: next.Sequence})
+		}
+		if err := b.inter(tx, t, &Attempt{Delivery: next, Outcome: Died, Reason: Overtaken, At: b.o.Now()}); err != nil {
+			return err
+		}
+	}
+}
+
+// Try is one failed attempt, as it is listed.
+type Try struct {
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
+	Code   int       `json:"code,omitempty"`
+	TookMS int64     `json:"took_ms"`
+}
+
+func (b *Outbox) note(tx *bolt.Tx, a *Attempt) error {
+	v, err := json.Marshal(Try{At: a.At.UTC(), Reason: a.Reason, Code: a.Code, TookMS: a.Took.Milliseconds()})
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(store.Attempts).Put(attemptKey(&a.Delivery), store.AppendRecord(nil, 0, v))
+}

@@ -1,0 +1,54 @@
+package store
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	commits  prometheus.Histogram
+	group    prometheus.Histogram
+	failures *prometheus.CounterVec
+	free     prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer, s *Store) *metrics {
+	f := promauto.With(r)
+	m := &metrics{
+		commits: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "store_commit_seconds", Help: "Time of one group commit: its functions, both flushes and the answers.",
+			Buckets:                     []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
+		}),
+		group: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "store_commit_group_size", Help: "Writes that shared one group commit.",
+			Buckets: []float64{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 4096},
+		}),
+		failures: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "store_commit_failures_total", Help: "Group commits that failed, by reason: full (new callbacks are refused) or io (the process stops).",
+		}, []string{"reason"}),
+		free: f.NewGauge(prometheus.GaugeOpts{Name: "store_disk_free_bytes", Help: "Space left on the disk of the data directory."}),
+	}
+	for _, r := range []string{"full", "io"} {
+		m.failures.WithLabelValues(r)
+	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_file_bytes", Help: "Size of the database file."}, func() float64 { return float64(s.size.Load()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_max_bytes", Help: "Size the database file may reach."}, func() float64 { return float64(s.o.MaxSize) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_full", Help: "1 while new callbacks are refused because the disk or the file is full."}, func() float64 {
+		if s.full.Load() {
+			return 1
+		}
+		return 0
+	})
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_free_page_bytes", Help: "Bytes of the database file that can be used again."}, func() float64 {
+		return float64(s.db.Stats().FreePageN) * float64(s.db.Info().PageSize)
+	})
+	return m
+}
+
+func (m *metrics) committed(n int, took time.Duration) {
+	m.commits.Observe(took.Seconds())
+	m.group.Observe(float64(n))
+}

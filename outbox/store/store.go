@@ -1,0 +1,394 @@
+// Package store is the one bbolt file of a Countersign process and the one goroutine that writes to it.
+//
+// Its promise: Update returns nil only when what its function wrote is on stable storage. Functions that wait are committed together (group commit), so a
+// thousand callers cost two disk flushes. A file that cannot be opened is named and left exactly as it is; nothing is ever repaired by deleting (I8).
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// SchemaVersion is the layout of the buckets. A file of another version is refused.
+const SchemaVersion = 1
+
+// The buckets. Each belongs to one package; the store only makes them.
+var (
+	Meta       = []byte("meta")       // schema version, positions, counts
+	Journal    = []byte("journal")    // ingest/journal: records by offset
+	Quarantine = []byte("quarantine") // ingest/journal: sealed bodies
+	Subjects   = []byte("subjects")   // relay: state, record history, changes and outcomes, side by side per subject
+	Refs       = []byte("refs")       // relay: (source, ref) -> subject
+	Held       = []byte("held")       // relay: records that nobody could be found for, by (source, ref)
+	Registry   = []byte("registry")   // relay: versions of policies, endpoints disabled
+	Deliveries = []byte("deliveries") // outbox: bodies owed, by (endpoint, lane, sequence)
+	Due        = []byte("due")        // outbox: heads of lanes, by (endpoint, due time, lane)
+	Dead       = []byte("dead")       // outbox: deliveries that ended without a 2xx
+	Grave      = []byte("grave")      // outbox: rejections and suspensions owed, by (endpoint, owed since)
+	Attempts   = []byte("attempts")   // outbox: failed tries, bounded per delivery
+	buckets    = [][]byte{Meta, Journal, Quarantine, Subjects, Refs, Held, Registry, Deliveries, Due, Dead, Grave, Attempts}
+)
+
+var (
+	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is stored is still delivered.
+	ErrFull = errors.New("storage is full")
+	// ErrClosed says that the store has stopped, by Close or by an I/O error.
+	ErrClosed = errors.New("storage is closed")
+	// ErrUnknown wraps an error of the commit itself: the write may or may not have happened, and the process must stop.
+	ErrUnknown = errors.New("storage commit failed, outcome unknown")
+	// ErrLocked says that another process holds the file.
+	ErrLocked = errors.New("database is locked by another process")
+	// ErrCorrupt says that the file is not a readable database.
+	ErrCorrupt = errors.New("database is corrupt")
+)
+
+// Options of a Store. Dir is required.
+type Options struct {
+	Dir     string             // holds countersign.db; made with mode 0700
+	MaxSize int64              // bytes the file may take; 0: 64 GiB. New records are refused a sixteenth earlier (Admit)
+	Verify  func(string) error // checks the file at this path after an unclean stop, in a process of its own, for bbolt panics where recover cannot reach; nil: Check, in this process
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+	Linger  time.Duration // how long a Later waits for company; 0: 2 ms
+}
+
+// Store owns the file. Its methods are safe for concurrent use.
+type Store struct {
+	db      *bolt.DB
+	path    string
+	o       Options
+	ops     chan *op
+	lazy    chan *op
+	stopped chan struct{} // closed when Run has returned
+	running atomic.Bool
+	full    atomic.Bool
+	size    atomic.Int64
+	m       *metrics
+	once    sync.Once
+}
+
+type op struct {
+	fn   func(*bolt.Tx) error
+	err  error
+	done chan struct{}
+	then func(error) // for Later, in place of done
+}
+
+const (
+	fileName   = "countersign.db"
+	uncleanTag = "countersign.unclean"
+	maxGroup   = 4096
+	lockWait   = time.Second
+)
+
+// Open opens the file in o.Dir, making it first if there is none. After an unclean stop the file is checked before it is used.
+// Errors wrap ErrLocked or ErrCorrupt and name the file; the file is left as it is.
+func Open(o Options) (*Store, error) {
+	if o.MaxSize == 0 {
+		o.MaxSize = 64 << 30
+	}
+	if o.Linger == 0 {
+		o.Linger = 2 * time.Millisecond
+	}
+	if o.Verify == nil {
+		o.Verify = Check
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	path := filepath.Join(o.Dir, fileName)
+	if err := onLocalDisk(o.Dir); err != nil {
+		return nil, err
+	}
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	tag := filepath.Join(o.Dir, uncleanTag)
+	if holder, err := os.ReadFile(tag); err == nil { //nolint:gosec // the operator's own data directory
+		if locked(path) {
+			return nil, fmt.Errorf("%s: %w (pid %s); stop it, or use another data directory", path, ErrLocked, bytes.TrimSpace(holder))
+		}
+		if err := o.Verify(path); err != nil {
+			return nil, fmt.Errorf("%s was not closed cleanly and does not pass its check; restore a backup or move it aside: %w", path, err)
+		}
+	}
+	db, err := open(path, o.MaxSize, false)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		db: db, path: path, o: o,
+		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), stopped: make(chan struct{}),
+	}
+	s.m = newMetrics(o.Metrics, s)
+	s.measure()
+	if err := writeSynced(tag, fmt.Appendf(nil, "%d\n", os.Getpid())); err != nil {
+		return nil, errors.Join(fmt.Errorf("mark the database as open: %w", err), db.Close())
+	}
+	return s, nil
+}
+
+func open(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error) {
+	if err := plausible(path); err != nil {
+		return nil, err
+	}
+	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true, ReadOnly: readOnly,
+		InitialMmapSize: int(min(maxSize, 8<<30)), MaxSize: int(maxSize),
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("%s: %w; stop it, or use another data directory", path, ErrLocked)
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
+	}
+	if err := schema(db); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+	}
+	return db, nil
+}
+
+func schema(db *bolt.DB) error {
+	return db.View(func(tx *bolt.Tx) error {
+		m := tx.Bucket(Meta)
+		if m == nil {
+			return fmt.Errorf("%w: no meta bucket", ErrCorrupt)
+		}
+		if v := m.Get([]byte("schema")); len(v) != 1 || v[0] != SchemaVersion {
+			return fmt.Errorf("schema version %v, but this program knows %d only; use the program that wrote it", v, SchemaVersion)
+		}
+		return nil
+	})
+}
+
+// Run commits what Update and Later bring, until ctx ends; then it commits what is still queued and returns nil. A commit error other than a full disk ends it with
+// that error: after a failed flush the page cache cannot be trusted, so the process has to exit and start again.
+func (s *Store) Run(ctx context.Context) error {
+	s.running.Store(true)
+	defer s.once.Do(func() { close(s.stopped) })
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		var group []*op
+		select {
+		case o := <-s.ops:
+			group = append(group, o)
+		case o := <-s.lazy:
+			group = s.linger(append(group, o))
+		case <-tick.C:
+			s.measure()
+			continue
+		case <-ctx.Done():
+			return s.drain()
+		}
+		if err := s.commit(s.gather(group)); err != nil {
+			return err
+		}
+	}
+}
+
+// linger gives a lazy write the chance to share the flush of one that somebody waits for.
+func (s *Store) linger(group []*op) []*op {
+	t := time.NewTimer(s.o.Linger)
+	defer t.Stop()
+	select {
+	case o := <-s.ops:
+		return append(group, o)
+	case <-t.C:
+		return group
+	}
+}
+
+func (s *Store) gather(group []*op) []*op {
+	for len(group) < maxGroup {
+		select {
+		case o := <-s.ops:
+			group = append(group, o)
+			continue
+		default:
+		}
+		select {
+		case o := <-s.lazy:
+			group = append(group, o)
+			continue
+		default:
+		}
+		break
+	}
+	return group
+}
+
+func (s *Store) drain() error {
+	for {
+		group := s.gather(nil)
+		if len(group) == 0 {
+			return nil
+		}
+		if err := s.commit(group); err != nil {
+			return err
+		}
+	}
+}
+
+// commit runs the group in one transaction. A function that fails is answered alone and the rest is run again without it.
+func (s *Store) commit(group []*op) error {
+	ackEarly(group)
+	for len(group) > 0 {
+		started := time.Now()
+		bad, err := s.try(group)
+		switch {
+		case bad >= 0:
+			group[bad].answer(err)
+			group = append(group[:bad:bad], group[bad+1:]...)
+			continue
+		case err == nil:
+			s.m.committed(len(group), time.Since(started))
+			s.full.CompareAndSwap(true, false)
+		case errors.Is(err, berrors.ErrMaxSizeReached), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+			s.m.failures.WithLabelValues("full").Inc()
+			s.full.Store(true)
+			err = fmt.Errorf("%w: %w", ErrFull, err)
+		default:
+			s.m.failures.WithLabelValues("io").Inc()
+			err = fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		for _, o := range group {
+			o.answer(err)
+		}
+		if errors.Is(err, ErrUnknown) {
+			return err
+		}
+		return nil
+	}
+	return nil
+}
+
+// try returns the index of the function that failed, or -1 and the outcome of the commit.
+func (s *Store) try(group []*op) (bad int, err error) {
+	tx, err := s.db.Begin(true)
+	if err != nil {
+		return -1, err
+	}
+	for i, o := range group {
+		if err := protect(o.fn, tx); err != nil {
+			if rerr := tx.Rollback(); rerr != nil {
+				return -1, rerr
+			}
+			return i, err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		_ = tx.Rollback() // bbolt has done so already; harmless
+		return -1, err
+	}
+	return -1, nil
+}
+
+// protect turns a panic of one caller's function into its error, so that it cannot take the others down.
+func protect(fn func(*bolt.Tx) error, tx *bolt.Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in a storage transaction: %v", p)
+		}
+	}()
+	return fn(tx)
+}
+
+func (o *op) answer(err error) {
+	if o.then != nil {
+		o.then(err)
+		return
+	}
+	if o.done == nil {
+		return // answered early, by the fault build only
+	}
+	o.err = err
+	close(o.done)
+}
+
+// Update runs fn in the next write transaction and waits for the commit: nil means on stable storage. fn may run more than once and must set its results, never
+// add to them; it must not block, and no slice of the transaction may outlive it. If ctx ends first the outcome is unknown and fn may still run.
+func (s *Store) Update(ctx context.Context, fn func(*bolt.Tx) error) error {
+	done := make(chan struct{})
+	o := &op{fn: fn, done: done}
+	select {
+	case s.ops <- o:
+	case <-s.stopped:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the disk: %w", ctx.Err())
+	}
+	select {
+	case <-done:
+		return o.err
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the disk: %w", ctx.Err())
+	case <-s.stopped:
+		select {
+		case <-done:
+			return o.err
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+// Later runs fn in a write transaction that commits soon, with other writes where there are any; then is called from the writer's goroutine with the outcome
+// and must not block. It reports false, and calls nothing, when the store has stopped.
+func (s *Store) Later(fn func(*bolt.Tx) error, then func(error)) bool {
+	select {
+	case s.lazy <- &op{fn: fn, then: then}:
+		return true
+	case <-s.stopped:
+		return false
+	}
+}
+
+// View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied before fn returns.
+func (s *Store) View(fn func(*bolt.Tx) error) error { return s.db.View(fn) }
+
+// Admit reports ErrFull when new records should be refused: the disk or the file is nearly used up. Settling what is owed goes on.
+func (s *Store) Admit() error {
+	if s.full.Load() {
+		return ErrFull
+	}
+	return nil
+}
+
+// Path is the file's name.
+func (s *Store) Path() string { return s.path }
+
+// Size is the file's size in bytes, measured once a second.
+func (s *Store) Size() int64 { return s.size.Load() }
+
+// Close closes the file after Run has returned (or was never started) and takes away the mark of an unclean stop.
+func (s *Store) Close() error {
+	if s.running.Load() {
+		<-s.stopped
+	} else {
+		s.once.Do(func() { close(s.stopped) })
+	}
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", s.path, err)
+	}
+	if err := os.Remove(filepath.Join(s.o.Dir, uncleanTag)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("mark the database as closed: %w", err)
+	}
+	return nil
+}
+
+// reserve is what is kept free for settling: a sixteenth of the size, at most 64 MiB.
+func (o Options) reserve() int64 { return min(o.MaxSize/16, 64<<20) }

@@ -1,0 +1,337 @@
+// Package admin is the control listener: health and metrics for machines, and an API behind bearer tokens for operators.
+//
+// It is private (loopback by default), plain net/http, and never shares a listener with the callbacks. Every call that changes something is logged with who asked.
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"countersign/ingest/journal"
+	"countersign/outbox"
+	"countersign/relay"
+)
+
+// Scope is what a token may do. Operator includes viewer.
+type Scope string
+
+// The scopes.
+const (
+	Viewer   Scope = "viewer"
+	Operator Scope = "operator"
+	Admin    Scope = "admin"
+	Partner  Scope = "partner"
+)
+
+// Token is one bearer token, known by its digest only.
+type Token struct {
+	Name    string
+	SHA256  [sha256.Size]byte
+	Scope   Scope
+	Partner string // of scope partner
+}
+
+// Options of a Server. Listener, Logger and Gatherer are required; a nil Relay (role ingest) leaves out what needs one.
+type Options struct {
+	Listener   net.Listener // closed by Run
+	Relay      *relay.Relay
+	Outbox     *outbox.Outbox
+	Quarantine func(after string, n int) ([]journal.ItemView, bool, error)
+	Backup     func(path string) (int64, error)
+	Ready      func() []string // why not; empty: ready
+	Tokens     []Token
+	Logger     *slog.Logger
+	Gatherer   prometheus.Gatherer
+}
+
+// Server is the control listener. Make it with New, run it with Run.
+type Server struct {
+	o   Options
+	mux *http.ServeMux
+}
+
+// New lays out the routes.
+func New(o Options) *Server {
+	s := &Server{o: o, mux: http.NewServeMux()}
+	s.mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, map[string]any{"status": "ok"}) })
+	s.mux.HandleFunc("GET /readyz", s.ready)
+	s.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	s.mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	s.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	s.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	for _, r := range s.routes() {
+		s.mux.HandleFunc(r.Pattern, s.guard(r))
+	}
+	return s
+}
+
+// Route is one call of the API and the least it asks for.
+type Route struct {
+	Pattern string
+	Scope   Scope // viewer, or operator for what changes something
+	do      func(*http.Request, Token) (any, error)
+}
+
+func (s *Server) routes() []Route {
+	rs := []Route{
+		{"GET /v1/quarantine", Viewer, s.quarantine},
+		{"POST /v1/backup", Operator, s.backup},
+	}
+	if s.o.Relay == nil {
+		return rs
+	}
+	return append(
+		rs,
+		Route{"GET /v1/subjects/{partner}/{id}", Viewer, s.subject},
+		Route{"GET /v1/endpoints", Viewer, s.endpoints},
+		Route{"POST /v1/endpoints/{id}/resume", Operator, s.resume},
+		Route{"GET /v1/deliveries", Viewer, s.deliveries},
+		Route{"POST /v1/deliveries/{id}/redeliver", Operator, s.redeliver},
+	)
+}
+
+// Run serves until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	h := http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(s.mux, 1<<20))
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if server.Shutdown(end) != nil {
+			server.Close() //nolint:errcheck,gosec // it was asked politely
+		}
+	})
+	defer stop()
+	if err := server.Serve(s.o.Listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control listener: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	reasons := s.o.Ready()
+	if len(reasons) > 0 {
+		w.Header().Set("Retry-After", "1")
+		s.json(w, http.StatusServiceUnavailable, map[string]any{"status": "not_ready", "reasons": reasons})
+		return
+	}
+	s.json(w, http.StatusOK, map[string]any{"status": "ready"})
+}
+
+// problem is an error as the API shows it.
+type problem struct {
+	status  int
+	Type    string `json:"type"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Param   string `json:"param,omitempty"`
+}
+
+// Error implements error.
+func (p *problem) Error() string { return p.Message }
+
+// guard lets a request through to r if its token may make it.
+func (s *Server) guard(r Route) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		t, ok := s.token(req)
+		if !ok {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			s.fail(w, &problem{http.StatusUnauthorized, "authentication", "token_unknown", "send Authorization: Bearer with a token of this gateway", ""})
+			return
+		}
+		if !t.may(r.Scope) {
+			s.fail(w, &problem{http.StatusForbidden, "authorization", "scope_too_small", "this call needs scope " + string(r.Scope), ""})
+			return
+		}
+		v, err := r.do(req, t)
+		if r.Scope != Viewer {
+			s.o.Logger.Info("audit", "call", r.Pattern, "path", req.URL.Path, "actor", t.Name, "ok", err == nil)
+		}
+		if err != nil {
+			s.fail(w, err)
+			return
+		}
+		s.json(w, http.StatusOK, v)
+	}
+}
+
+func (t Token) may(need Scope) bool {
+	switch t.Scope {
+	case Admin:
+		return true
+	case Operator:
+		return need == Operator || need == Viewer
+	case Viewer:
+		return need == Viewer
+	default: // partner: its own routes come with the partner API
+		return false
+	}
+}
+
+func (s *Server) token(req *http.Request) (Token, bool) {
+	text, ok := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
+	if !ok || text == "" {
+		return Token{}, false
+	}
+	sum := sha256.Sum256([]byte(text))
+	var found Token
+	hit := 0
+	for _, t := range s.o.Tokens {
+		if subtle.ConstantTimeCompare(sum[:], t.SHA256[:]) == 1 {
+			found, hit = t, 1
+		}
+	}
+	return found, hit == 1
+}
+
+func (s *Server) fail(w http.ResponseWriter, err error) {
+	var p *problem
+	switch {
+	case errors.As(err, &p):
+	case errors.Is(err, outbox.ErrNotFound), errors.Is(err, journal.ErrNotFound):
+		p = &problem{http.StatusNotFound, "not_found", "not_found", err.Error(), ""}
+	case errors.Is(err, relay.ErrOvertaken):
+		p = &problem{http.StatusConflict, "conflict", "overtaken", err.Error() + "; send it all the same with force", "force"}
+	default:
+		s.o.Logger.Error("control_call_failed", "error", err)
+		p = &problem{http.StatusInternalServerError, "internal", "internal", err.Error(), ""}
+	}
+	s.json(w, p.status, map[string]any{"error": p})
+}
+
+func (s *Server) json(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		s.o.Logger.Debug("control_answer_cut", "error", err)
+	}
+}
+
+// list is how every list is answered.
+type list struct {
+	Object  string `json:"object"`
+	Data    any    `json:"data"`
+	HasMore bool   `json:"has_more"`
+}
+
+// page reads after and limit.
+func page(req *http.Request) (after string, limit int, err error) {
+	limit = 100
+	if text := req.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 1000 {
+			return "", 0, &problem{http.StatusBadRequest, "invalid_request", "limit", "limit is a number from 1 to 1000", "limit"}
+		}
+		limit = n
+	}
+	return req.URL.Query().Get("after"), limit, nil
+}
+
+func (s *Server) subject(req *http.Request, _ Token) (any, error) {
+	live := req.URL.Query().Get("livemode")
+	if !slices.Contains([]string{"", "true", "false"}, live) {
+		return nil, &problem{http.StatusBadRequest, "invalid_request", "livemode", "livemode is true or false", "livemode"}
+	}
+	return s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live == "true")
+}
+
+func (s *Server) endpoints(*http.Request, Token) (any, error) {
+	return list{Object: "list", Data: s.o.Relay.Endpoints()}, nil
+}
+
+func (s *Server) resume(req *http.Request, _ Token) (any, error) {
+	id := req.PathValue("id")
+	if err := s.o.Relay.Resume(req.Context(), id); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "endpoint", "id": id, "resumed": true}, nil
+}
+
+func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
+	after, limit, err := page(req)
+	if err != nil {
+		return nil, err
+	}
+	if st := req.URL.Query().Get("status"); st != "dead" {
+		return nil, &problem{http.StatusBadRequest, "invalid_request", "status", "only status=dead is listed; what is owed is in the metrics", "status"}
+	}
+	data, more, err := s.o.Outbox.ListDead(req.URL.Query().Get("endpoint"), after, limit)
+	if err != nil {
+		return nil, err
+	}
+	if data == nil {
+		data = []outbox.DeadDelivery{}
+	}
+	return list{Object: "list", Data: data, HasMore: more}, nil
+}
+
+func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
+	id := req.PathValue("id")
+	force := req.URL.Query().Get("force") == "true"
+	if err := s.o.Relay.Redeliver(req.Context(), id, force, t.Name); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "delivery", "id": id, "ordered": true}, nil
+}
+
+func (s *Server) quarantine(req *http.Request, _ Token) (any, error) {
+	after, limit, err := page(req)
+	if err != nil {
+		return nil, err
+	}
+	data, more, err := s.o.Quarantine(after, limit)
+	if err != nil {
+		return nil, err
+	}
+	if data == nil {
+		data = []journal.ItemView{}
+	}
+	return list{Object: "list", Data: data, HasMore: more}, nil
+}
+
+func (s *Server) backup(req *http.Request, _ Token) (any, error) {
+	var ask struct {
+		Path string `json:"path"`
+	}
+	if err := json.NewDecoder(req.Body).Decode(&ask); err != nil || !strings.HasPrefix(ask.Path, "/") {
+		return nil, &problem{http.StatusBadRequest, "invalid_request", "path", `send {"path": "/absolute/file"}`, "path"}
+	}
+	n, err := s.o.Backup(ask.Path)
+	if err != nil {
+		return nil, &problem{http.StatusConflict, "conflict", "backup_failed", err.Error(), "path"}
+	}
+	return map[string]any{"object": "backup", "path": ask.Path, "bytes": n, "checked": true}, nil
+}
+
+// ParseSHA256 reads a token's digest as the config spells it.
+func ParseSHA256(text string) (sum [sha256.Size]byte, err error) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(sum) {
+		return sum, errors.New("a token's sha256 is 64 hexadecimal digits")
+	}
+	copy(sum[:], b)
+	return sum, nil
+}

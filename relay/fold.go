@@ -1,0 +1,229 @@
+package relay
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/outbox/store"
+)
+
+// clocksDiffer is by how much an endpoint's since may lie after a record's arrival and still be told: in doubt, deliver.
+const clocksDiffer = 5 * time.Minute
+
+// batch is the effect of some records, worked out against a read transaction and then written in one: nothing is decoded, applied or rendered while the
+// store's writer waits. The fold is the only writer of what it reads here, so what it has read still stands when it writes.
+type batch struct {
+	r        *Relay
+	tx       *bolt.Tx
+	subjects map[string]*subject // by lane
+	refs     map[string]string   // by refKey: what this batch has taught
+	writes   []write
+	owed     []outbox.Delivery
+	orders   []order
+	tallies  map[kyc.Verdict]int
+	statuses map[kyc.Status]int
+	claims   int
+	unclear  int // refs that became ambiguous
+	held     int64
+	wake     []heldRecord // held records that a ref taught by the current record sets free
+}
+
+type write struct {
+	bucket, key, value []byte // value nil: delete
+}
+
+// order is a redelivery that an operator asked for.
+type order struct {
+	id    string
+	force bool
+}
+
+// fold takes one batch from the journal to disk (I2).
+func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
+	started := time.Now()
+	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}}
+	err := r.o.Store.View(func(tx *bolt.Tx) error {
+		b.tx = tx
+		for i := range records {
+			if err := b.record(&records[i]); err != nil {
+				return fmt.Errorf("fold record %d: %w", records[i].Position.Offset, err)
+			}
+		}
+		return b.encodeSubjects()
+	})
+	if err != nil {
+		return err
+	}
+	last := records[len(records)-1].Position.Offset
+	for {
+		err = r.o.Store.Update(ctx, func(tx *bolt.Tx) error { return b.commit(tx, last) })
+		if !isFull(err) {
+			break
+		}
+		select { // room comes back: deliveries are still being settled
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil //nolint:nilerr // stopping: the records stay in the journal
+		}
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopping: if the commit happened after all, the position says so
+		}
+		return err
+	}
+	r.position.Store(last)
+	b.count()
+	r.m.fold.Observe(time.Since(started).Seconds())
+	return nil
+}
+
+// record works out one record, and those that it sets free.
+func (b *batch) record(rec *journal.Record) error {
+	var u kyc.Update
+	if err := json.Unmarshal(rec.Body, &u); err != nil {
+		b.r.o.Logger.Error("record_unreadable", "offset", rec.Position.Offset)
+		return b.keep(heldRecord{Record: *rec}, nil)
+	}
+	switch u.Kind {
+	case kyc.Redelivery:
+		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force})
+		return b.noteOrder(rec, &u)
+	case kyc.Observation, kyc.Confirmation, kyc.Decision, kyc.Timer:
+		return b.route(rec, &u)
+	default: // of a later version: kept, so that a program that knows it can apply it
+		b.r.o.Logger.Error("record_kind_unknown", "offset", rec.Position.Offset, "kind", string(u.Kind))
+		return b.keep(heldRecord{Record: *rec}, nil)
+	}
+}
+
+// apply folds an update whose subject is known.
+func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
+	s, err := b.subject(laneOf(u.Partner, u.Subject.ID, u.Livemode))
+	if err != nil {
+		return err
+	}
+	p := b.r.partners[u.Partner]
+	if s.Policy == 0 && p != nil {
+		s.Policy = p.Policy.Version
+	}
+	changes, verdict := s.State.Apply(*u, b.r.policy(u.Partner, s.Policy))
+	b.tallies[verdict]++
+	if u.ClaimedStatus != "" && verdict != kyc.Duplicate {
+		b.claims++
+	}
+	if verdict != kyc.Duplicate {
+		s.dirty = true
+	}
+	h := historyRecord{At: rec.Appended, Verdict: verdict, Update: rec.Body}
+	for i := range changes {
+		h.Changes = append(h.Changes, changes[i].Sequence)
+		if err := b.owe(rec, s, p, &changes[i]); err != nil {
+			return err
+		}
+	}
+	v, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	b.put(store.Subjects, historyKey(s.lane, rec.Position.Offset), store.AppendRecord(nil, 0, v))
+	if verdict != kyc.Duplicate {
+		return b.teach(u)
+	}
+	return nil
+}
+
+// owe keeps a change and owes it to every endpoint of the partner that wants it.
+func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) error {
+	v, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	b.put(store.Subjects, changeKey(s.lane, c.Sequence), store.AppendRecord(nil, 0, v))
+	grave := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
+	if isStatus(c.Type) {
+		b.statuses[c.Status]++
+	}
+	if p == nil {
+		return nil
+	}
+	for i := range p.Endpoints {
+		e := &p.Endpoints[i]
+		if !matches(e.Events, c.Type) || !e.Since.IsZero() && e.Since.After(rec.Appended.Add(clocksDiffer)) {
+			continue
+		}
+		body, err := e.Format.Render(*c, s.Owed[e.ID])
+		if err != nil {
+			return fmt.Errorf("render %s as %s: %w", c.Type, e.Format.Name, err)
+		}
+		if body == nil {
+			continue // the format has no word for it, and it takes nothing away
+		}
+		b.owed = append(b.owed, outbox.Delivery{
+			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: s.Owed[e.ID], WebhookID: c.ID, Type: c.Type,
+			Format: e.Format.Name, Grave: grave, Owed: b.r.o.Now(), Received: rec.Appended, Body: body,
+		})
+		if s.Owed == nil {
+			s.Owed = map[string]uint64{}
+		}
+		s.Owed[e.ID] = c.Sequence
+	}
+	return nil
+}
+
+func (b *batch) put(bucket, key, value []byte) {
+	b.writes = append(b.writes, write{bucket, key, value})
+}
+
+// commit writes the batch's effects and the position after it, in one transaction. It may run more than once.
+func (b *batch) commit(tx *bolt.Tx, last int64) error {
+	for _, w := range b.writes {
+		bucket := tx.Bucket(w.bucket)
+		bucket.FillPercent = 0.8 // subjects come in any order, but their records follow each other
+		var err error
+		if w.value == nil {
+			err = bucket.Delete(w.key)
+		} else {
+			err = bucket.Put(w.key, w.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := b.r.o.Outbox.Put(tx, b.owed...); err != nil {
+		return err
+	}
+	for _, o := range b.orders {
+		if err := b.r.revive(tx, o); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket(store.Meta)
+	if b.held != 0 {
+		n := heldCount(tx) + b.held
+		if err := meta.Put(heldCountKey, binary.BigEndian.AppendUint64(nil, uint64(n))); err != nil { //nolint:gosec // a count
+			return err
+		}
+		tx.OnCommit(func() { b.r.held.Store(n) })
+	}
+	return meta.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(last))) //nolint:gosec // offsets are positive
+}
+
+func (b *batch) count() {
+	for v, n := range b.tallies {
+		b.r.m.updates.WithLabelValues(string(v)).Add(float64(n))
+	}
+	for s, n := range b.statuses {
+		b.r.m.changes.WithLabelValues(string(s)).Add(float64(n))
+	}
+	b.r.m.unconfirmed.Add(float64(b.claims))
+	b.r.m.ambiguous.Add(float64(b.unclear))
+}

@@ -1,0 +1,120 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"countersign/kyc"
+	"countersign/outbox"
+)
+
+type metrics struct {
+	updates     *prometheus.CounterVec
+	changes     *prometheus.CounterVec
+	attempts    *prometheus.CounterVec
+	deliveries  *prometheus.CounterVec
+	latency     *prometheus.HistogramVec
+	endToEnd    prometheus.Histogram
+	disabled    *prometheus.GaugeVec
+	unconfirmed prometheus.Counter
+	ambiguous   prometheus.Counter
+	fold        prometheus.Histogram
+}
+
+func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
+	}
+}
+
+func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
+	f := promauto.With(reg)
+	m := &metrics{
+		updates: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_updates_total", Help: "Records folded, by what became of them.",
+		}, []string{"verdict"}),
+		changes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_status_changes_total", Help: "kyc.status changes decided, by status.",
+		}, []string{"status"}),
+		attempts: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_attempts_total", Help: "Delivery attempts, by endpoint and what came of them.",
+		}, []string{"endpoint", "reason"}),
+		deliveries: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_deliveries_total", Help: "Attempts settled, by partner format and outcome (done, retry, dead).",
+		}, []string{"format", "outcome"}),
+		latency: f.NewHistogramVec(histogram("relay_attempt_seconds", "Time of one delivery attempt, by endpoint.",
+			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30}), []string{"endpoint"}),
+		endToEnd: f.NewHistogram(histogram("relay_end_to_end_seconds", "From the receipt of a callback to the partner's 2xx.",
+			[]float64{.001, .002, .003, .005, .01, .015, .025, .05, .1, .25, .5, 1, 5, 15, 60, 600, 3600})),
+		disabled: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "relay_endpoint_disabled", Help: "1 while an endpoint is disabled, by endpoint.",
+		}, []string{"endpoint"}),
+		unconfirmed: f.NewCounter(prometheus.CounterOpts{
+			Name: "relay_unconfirmed_claims_total", Help: "Claims of approved, terminal or suspended on weak evidence, folded as in_review until confirmed (I10).",
+		}),
+		ambiguous: f.NewCounter(prometheus.CounterOpts{
+			Name: "relay_ambiguous_refs_total", Help: "Provider refs that were taught for two subjects.",
+		}),
+		fold: f.NewHistogram(histogram("relay_fold_seconds", "Time to fold one batch of records, with its commit.",
+			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1})),
+	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "relay_held_records", Help: "Records that wait for somebody to be known by their ref."}, func() float64 { return float64(r.Held()) })
+	return m
+}
+
+// start makes every series that can exist, so that the first failure is seen as an increase.
+func (m *metrics) start(r *Relay) {
+	for _, v := range kyc.Verdicts {
+		m.updates.WithLabelValues(string(v))
+	}
+	for _, s := range kyc.Statuses {
+		m.changes.WithLabelValues(string(s))
+	}
+	for _, e := range r.endpoints {
+		for _, reason := range reasons() {
+			m.attempts.WithLabelValues(e.ID, reason)
+		}
+		for _, o := range []outbox.Outcome{outbox.Done, outbox.Retry, outbox.Died} {
+			m.deliveries.WithLabelValues(e.Format.Name, string(o))
+		}
+		m.latency.WithLabelValues(e.ID)
+		off := 0.0
+		if r.senders[e.ID].disabled.Load() != nil {
+			off = 1
+		}
+		m.disabled.WithLabelValues(e.ID).Set(off)
+	}
+}
+
+func (m *metrics) settled(e *Endpoint, a outbox.Attempt, now time.Time) {
+	m.attempts.WithLabelValues(e.ID, a.Reason).Inc()
+	m.deliveries.WithLabelValues(e.Format.Name, string(a.Outcome)).Inc()
+	m.latency.WithLabelValues(e.ID).Observe(a.Took.Seconds())
+	if a.Outcome == outbox.Done {
+		m.endToEnd.Observe(now.Sub(a.Delivery.Received).Seconds())
+	}
+}
+
+// logSettled writes the one line of a settled attempt. Failures are warnings; a delivery that died is an error.
+func (r *Relay) logSettled(ctx context.Context, a outbox.Attempt) {
+	level := slog.LevelInfo
+	switch a.Outcome {
+	case outbox.Retry:
+		level = slog.LevelWarn
+	case outbox.Died:
+		level = slog.LevelError
+	case outbox.Done:
+	}
+	if !r.o.Logger.Enabled(ctx, level) {
+		return
+	}
+	r.o.Logger.LogAttrs(ctx, level, "delivery_settled",
+		slog.String("webhook_id", a.Delivery.WebhookID), slog.String("endpoint", a.Delivery.Endpoint), slog.String("type", a.Delivery.Type),
+		slog.Uint64("sequence", a.Delivery.Sequence), slog.String("outcome", string(a.Outcome)), slog.String("reason", a.Reason),
+		slog.Int("code", a.Code), slog.Int("attempt", a.Delivery.Failures+1), slog.Float64("took_ms", float64(a.Took.Microseconds())/1000))
+}

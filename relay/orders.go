@@ -1,0 +1,141 @@
+package relay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/outbox/store"
+	"countersign/relay/format"
+)
+
+type journalRecord = journal.Record
+
+// ErrOvertaken says that the lane has delivered a later change since: sending the old one now would turn the partner's picture back.
+var ErrOvertaken = errors.New("a later change of this subject has been delivered since")
+
+// Redeliver orders a dead delivery again, through the journal (I11): nil once the order is on stable storage. Without force, one that has been overtaken is
+// refused with ErrOvertaken. actor is who ordered it.
+func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor string) error {
+	d, err := r.o.Outbox.FindDead(id)
+	if err != nil {
+		return err
+	}
+	late := false
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		late = overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if late && !force {
+		return fmt.Errorf("delivery %s: %w", id, ErrOvertaken)
+	}
+	webhookID, endpoint, _ := outbox.SplitID(id)
+	now := r.o.Now().UTC()
+	u := kyc.Update{SchemaVersion: 1, Kind: kyc.Redelivery, ChangeID: webhookID, Endpoint: endpoint, Force: force, Actor: actor, ReceivedAt: now}
+	u.Partner, u.Subject.ID, u.Livemode = splitLane(d.Subject)
+	u.ID = kyc.UpdateID("", []string{id, now.String()}, u.Kind, "", "", "", 0, now)
+	body, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	return r.o.Journal.Append(ctx, journal.Record{Kind: u.Kind, Appended: now, Body: body})
+}
+
+// revive carries an order out, in the fold's transaction.
+func (r *Relay) revive(tx *bolt.Tx, o order) error {
+	return r.o.Outbox.Revive(tx, o.id, func(d outbox.DeadDelivery) bool {
+		return o.force || !overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
+	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) {
+		e := r.endpoints[d.Endpoint]
+		if e == nil {
+			return nil, nil
+		}
+		body, _, err := store.Record(tx.Bucket(store.Subjects).Get(changeKey(d.Subject, d.Sequence)))
+		if err != nil {
+			return nil, nil //nolint:nilerr // its change is no longer kept: it stays dead
+		}
+		var c kyc.Change
+		if err := json.Unmarshal(body, &c); err != nil {
+			return nil, nil //nolint:nilerr // as above
+		}
+		f, ok := r.formatOf(e, d.Format)
+		if !ok {
+			return nil, nil
+		}
+		return f.Render(c, d.Previous)
+	})
+}
+
+// formatOf is the format a delivery was made in, which need not be the one its endpoint has now (I5).
+func (r *Relay) formatOf(e *Endpoint, name string) (format.Format, bool) {
+	if e.Format.Name == name {
+		return e.Format, true
+	}
+	return format.ByName(name)
+}
+
+// disable marks an endpoint as gone: what it owes dies, replayable, until somebody resumes it.
+func (r *Relay) disable(ctx context.Context, s *sender, reason string) {
+	if !s.disabled.CompareAndSwap(nil, &reason) {
+		return
+	}
+	r.m.disabled.WithLabelValues(s.e.ID).Set(1)
+	r.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.e.ID, "reason", reason)
+	r.o.Store.Later(func(tx *bolt.Tx) error { return outbox.Disable(tx, s.e.ID, reason) }, func(err error) {
+		if err != nil {
+			r.o.Logger.Error("endpoint_disable_not_written", "endpoint", s.e.ID, "error", err)
+		}
+	})
+}
+
+// Resume takes a disabled endpoint up again: nil once that is on stable storage.
+func (r *Relay) Resume(ctx context.Context, endpoint string) error {
+	s := r.senders[endpoint]
+	if s == nil {
+		return fmt.Errorf("endpoint %s: %w", endpoint, outbox.ErrNotFound)
+	}
+	if err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error { return outbox.Enable(tx, endpoint) }); err != nil {
+		return fmt.Errorf("resume %s: %w", endpoint, err)
+	}
+	s.disabled.Store(nil)
+	r.m.disabled.WithLabelValues(endpoint).Set(0)
+	s.nudge()
+	return nil
+}
+
+// EndpointView is what is shown of an endpoint.
+type EndpointView struct {
+	Object   string `json:"object"`
+	ID       string `json:"id"`
+	Partner  string `json:"partner"`
+	URL      string `json:"url"`
+	Format   string `json:"format"`
+	Owed     int64  `json:"owed"`
+	Dead     int64  `json:"dead"`
+	Disabled string `json:"disabled,omitempty"` // why
+}
+
+// Endpoints lists every endpoint of the config, in its order.
+func (r *Relay) Endpoints() (list []EndpointView) {
+	for i := range r.o.Partners {
+		p := &r.o.Partners[i]
+		for j := range p.Endpoints {
+			e := &p.Endpoints[j]
+			v := EndpointView{Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: r.o.Outbox.Owed(e.ID), Dead: r.o.Outbox.Dead(e.ID)}
+			if why := r.senders[e.ID].disabled.Load(); why != nil {
+				v.Disabled = *why
+			}
+			list = append(list, v)
+		}
+	}
+	return list
+}

@@ -1,0 +1,244 @@
+// Package relay folds journal records into what changed for each subject, and delivers those changes to partners.
+//
+// Its promises: the effects of a record and the position after it commit together (I2); per endpoint and subject, changes arrive in sequence order (I3); ids are
+// the same however often a record is folded (I4); a slow or dead endpoint costs no other endpoint anything (I6). What a relay knows of a subject is a pure fold
+// of the journal (I11).
+package relay
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/outbox/store"
+	"countersign/relay/format"
+	"countersign/relay/send"
+	"countersign/signing"
+)
+
+// Partner is who is told.
+type Partner struct {
+	ID        string
+	Policy    kyc.Policy // its Version is set by New
+	Endpoints []Endpoint
+}
+
+// Endpoint is one URL of a partner.
+type Endpoint struct {
+	ID          string // unique over all partners
+	URL         string
+	Format      format.Format
+	Keys        []Key // newest first
+	Events      []string
+	Concurrency int     // attempts in flight
+	Rate        float64 // attempts per second; 0: no limit
+	Timeout     time.Duration
+	MaxOwed     int64
+	Since       time.Time // changes whose record was appended before are not owed; zero: always
+	Retry       Schedule
+}
+
+// Key is one signing key of an endpoint. It signs until Until; zero: for good.
+type Key struct {
+	Key   signing.Key
+	Until time.Time
+}
+
+// RefKind names a ref of an update that belongs to one person only.
+type RefKind string
+
+// The refs that may teach who later callbacks are about.
+const (
+	SubjectRef RefKind = "subject.provider_ref"
+	SessionRef RefKind = "verification.ref"
+	ParentRef  RefKind = "verification.parent_ref"
+)
+
+// Options of a Relay. All but Metrics and Now are required.
+type Options struct {
+	Store      *store.Store
+	Journal    journal.Journal
+	Outbox     *outbox.Outbox // with Settled as its hook
+	Client     *send.Client
+	Partners   []Partner
+	PersonRefs map[string][]RefKind // by provider: refs that belong to one person
+	Logger     *slog.Logger
+	Metrics    prometheus.Registerer
+	Now        func() time.Time
+	Grace      time.Duration // for attempts in flight when the relay stops; 0: 10 s
+}
+
+// Relay folds and dispatches. Make it with New, run it with Run.
+type Relay struct {
+	o         Options
+	partners  map[string]*Partner
+	endpoints map[string]*Endpoint
+	senders   map[string]*sender
+	policies  map[string]map[int]kyc.Policy // by partner and version
+	m         *metrics
+	position  atomic.Int64 // last folded offset, on disk
+	held      atomic.Int64 // records that nobody is known for
+}
+
+var (
+	positionKey  = []byte("relay/position")
+	heldCountKey = []byte("relay/held")
+)
+
+// New reads where the fold stands and registers the partners' policies: one that differs from the last becomes the next version, under which new subjects are
+// folded.
+func New(o Options) (*Relay, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Grace == 0 {
+		o.Grace = 10 * time.Second
+	}
+	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}, policies: map[string]map[int]kyc.Policy{}}
+	r.m = newMetrics(o.Metrics, r)
+	for i := range o.Partners {
+		p := &o.Partners[i]
+		r.partners[p.ID] = p
+		for j := range p.Endpoints {
+			e := &p.Endpoints[j]
+			r.endpoints[e.ID] = e
+			r.senders[e.ID] = newSender(r, e)
+		}
+	}
+	r.m.start(r)
+	err := o.Store.View(func(tx *bolt.Tx) error {
+		if v := tx.Bucket(store.Meta).Get(positionKey); len(v) == 8 {
+			r.position.Store(int64(binary.BigEndian.Uint64(v))) //nolint:gosec // written by the fold
+		}
+		r.held.Store(heldCount(tx))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the relay's position: %w", err)
+	}
+	return r, nil
+}
+
+// Run registers policies, then folds and delivers until ctx ends or the journal or store fails. Before it returns, attempts in flight have ended or were
+// cut off after Options.Grace, and everything settled is on disk.
+func (r *Relay) Run(ctx context.Context) error {
+	if err := r.registerPolicies(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, s := range r.senders {
+		wg.Go(func() { s.run(ctx) })
+	}
+	wg.Go(func() {
+		if err := r.sweep(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	wg.Go(func() {
+		if err := r.trim(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	err := r.o.Journal.Tail(ctx, journal.Position{Offset: r.position.Load()}, r.fold)
+	if err != nil {
+		cancel(err)
+	}
+	wg.Wait()
+	flush, done := context.WithTimeout(context.WithoutCancel(ctx), r.o.Grace)
+	defer done()
+	if ferr := r.o.Outbox.Flush(flush); ferr != nil {
+		r.o.Logger.Warn("settle_unfinished", "error", ferr)
+	}
+	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	if err != nil {
+		return fmt.Errorf("relay: %w", err)
+	}
+	return nil
+}
+
+// trim forgets journal records behind the fold, a few times a second.
+func (r *Relay) trim(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	var trimmed int64
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		at := r.position.Load()
+		if at == trimmed {
+			continue
+		}
+		if err := r.o.Journal.Trim(ctx, journal.Position{Offset: at}); err != nil {
+			if ctx.Err() != nil || isFull(err) {
+				continue
+			}
+			return err
+		}
+		trimmed = at
+	}
+}
+
+// sweep puts down what endpoints owe that are disabled or gone, a step at a time.
+func (r *Relay) sweep(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		gone, err := r.o.Outbox.Strangers()
+		if err != nil {
+			return err
+		}
+		for _, id := range gone {
+			if _, err := r.o.Outbox.Sweep(ctx, id, outbox.Removed); err != nil && ctx.Err() == nil && !isFull(err) {
+				return err
+			}
+		}
+		for id, s := range r.senders {
+			if s.disabled.Load() == nil || r.o.Outbox.Owed(id) == 0 {
+				continue
+			}
+			if _, err := r.o.Outbox.Sweep(ctx, id, outbox.Disabled); err != nil && ctx.Err() == nil && !isFull(err) {
+				return err
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// Position is the last offset whose effects are on disk.
+func (r *Relay) Position() int64 { return r.position.Load() }
+
+// Held is how many records wait for somebody to be known by their ref.
+func (r *Relay) Held() int64 { return r.held.Load() }
+
+// matches reports whether a change type is among the patterns: an exact name, or a prefix that ends in *.
+func matches(patterns []string, changeType string) bool {
+	for _, p := range patterns {
+		if prefix, ok := strings.CutSuffix(p, "*"); ok && strings.HasPrefix(changeType, prefix) || p == changeType {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,36 @@
+package relay
+
+import (
+	"math"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// Schedule says how long to wait before each retry: a pure function of the number of failures, so it survives restarts.
+type Schedule struct {
+	First    time.Duration // after the first failure
+	Factor   float64       // each wait is this many times the one before
+	Max      time.Duration // no wait is longer, before jitter
+	Jitter   float64       // ± this part of the wait, 0 to 1
+	Attempts int           // tries in all; after the last a delivery is dead
+}
+
+// DefaultSchedule makes 15 attempts over about 74 hours.
+var DefaultSchedule = Schedule{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15}
+
+// Wait is how long after the n-th failure the next try comes; false: there is none, the delivery is dead.
+func (s Schedule) Wait(failures int) (time.Duration, bool) {
+	if failures < 1 || failures >= s.Attempts {
+		return 0, false
+	}
+	interval := min(float64(s.Max), float64(s.First)*math.Pow(s.Factor, float64(failures-1)))
+	b := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(time.Duration(interval)),
+		backoff.WithRandomizationFactor(s.Jitter),
+		backoff.WithMultiplier(1),
+		backoff.WithMaxInterval(max(s.Max, time.Duration(interval))),
+		backoff.WithMaxElapsedTime(0), // its default gives up after 15 minutes
+	)
+	return b.NextBackOff(), true
+}

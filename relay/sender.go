@@ -1,0 +1,194 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/time/rate"
+
+	"countersign/outbox"
+	"countersign/relay/send"
+	"countersign/signing"
+)
+
+// sender delivers what one endpoint is owed. Each endpoint has its own, with its own slots, rate and pauses: that is why one costs no other anything (I6).
+type sender struct {
+	r        *Relay
+	e        *Endpoint
+	limit    *rate.Limiter
+	disabled atomic.Pointer[string] // why, if it is
+	freed    chan struct{}          // one token: a slot has become free
+
+	mu          sync.Mutex // guards the fields below
+	inFlight    int
+	allowed     int       // slots in use at most: halved when the endpoint asks for less, one more with each success
+	pausedUntil time.Time // the endpoint sent Retry-After
+	lastSuccess time.Time
+}
+
+const maxPause = 5 * time.Minute // of the whole endpoint, for a Retry-After
+
+func newSender(r *Relay, e *Endpoint) *sender {
+	s := &sender{r: r, e: e, allowed: e.Concurrency, freed: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
+	if e.Rate > 0 {
+		s.limit = rate.NewLimiter(rate.Limit(e.Rate), max(1, int(e.Rate/10)))
+	}
+	_ = r.o.Store.View(func(tx *bolt.Tx) error {
+		if reason := outbox.DisabledFor(tx, e.ID); reason != "" {
+			s.disabled.Store(&reason)
+		}
+		return nil
+	})
+	return s
+}
+
+// run claims and delivers until ctx ends, then waits for what is in flight and gives back the rest.
+func (s *sender) run(ctx context.Context) {
+	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(s.r.o.Grace, cut) })
+	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var queue []outbox.Delivery
+	defer func() { s.r.o.Outbox.Release(queue...) }()
+	for ctx.Err() == nil {
+		var next time.Time
+		if len(queue) == 0 && s.disabled.Load() == nil {
+			var err error
+			if queue, next, err = s.r.o.Outbox.Claim(s.e.ID, 2*s.e.Concurrency); err != nil {
+				s.r.o.Logger.Error("claim_failed", "endpoint", s.e.ID, "error", err)
+				next = s.r.o.Now().Add(time.Second)
+			}
+		}
+		for len(queue) > 0 && s.take() {
+			d := queue[0]
+			queue = queue[1:]
+			if err := s.limit.Wait(ctx); err != nil { // stopping
+				s.give()
+				s.r.o.Outbox.Release(d)
+				return
+			}
+			wg.Go(func() { s.deliver(attempts, d) })
+		}
+		s.wait(ctx, len(queue) > 0, next)
+	}
+}
+
+// take takes a slot, unless all that are allowed are taken or the endpoint is paused.
+func (s *sender) take() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inFlight >= s.allowed || s.r.o.Now().Before(s.pausedUntil) || s.disabled.Load() != nil {
+		return false
+	}
+	s.inFlight++
+	return true
+}
+
+func (s *sender) give() {
+	s.mu.Lock()
+	s.inFlight--
+	s.mu.Unlock()
+	s.nudge()
+}
+
+// nudge makes run look again.
+func (s *sender) nudge() {
+	select {
+	case s.freed <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns when there may be something to do: a slot is free for what is queued, or something has become due.
+func (s *sender) wait(ctx context.Context, queued bool, next time.Time) {
+	now := s.r.o.Now()
+	s.mu.Lock()
+	paused := s.pausedUntil
+	s.mu.Unlock()
+	wake := s.r.o.Outbox.Wake(s.e.ID)
+	until := time.Minute
+	switch {
+	case now.Before(paused):
+		until = paused.Sub(now)
+	case queued:
+		wake = nil // nothing is claimed before the queue is empty
+	case !next.IsZero():
+		until = min(until, max(0, next.Sub(now)))
+	}
+	t := time.NewTimer(until)
+	defer t.Stop()
+	select {
+	case <-wake:
+	case <-s.freed:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// deliver makes one attempt and settles it.
+func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
+	defer s.give()
+	started := s.r.o.Now()
+	h, err := s.sign(&d, started)
+	var a send.Answer
+	if err == nil {
+		a, err = s.r.o.Client.Post(ctx, s.e.URL, h, d.Body, s.e.Timeout)
+	}
+	if err != nil && ctx.Err() != nil { // stopping: whether it arrived is unknown, so it is owed still
+		s.r.o.Outbox.Release(d)
+		return
+	}
+	took := s.r.o.Now().Sub(started)
+	v := read(a, err)
+	out := settle(d, v, a, s.e.Retry, started, took, s.note(v, a))
+	if v.disable {
+		s.r.disable(ctx, s, "the partner answered 410 Gone")
+	}
+	s.r.m.settled(s.e, out, s.r.o.Now())
+	s.r.logSettled(ctx, out)
+	s.r.o.Outbox.Settle(out)
+}
+
+// sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a signature for each key that still signs (I5).
+func (s *sender) sign(d *outbox.Delivery, now time.Time) (http.Header, error) {
+	var keys signing.Keyring
+	for _, k := range s.e.Keys {
+		if k.Until.IsZero() || now.Before(k.Until) {
+			keys = append(keys, k.Key)
+		}
+	}
+	f, ok := s.r.formatOf(s.e, d.Format)
+	if !ok {
+		return nil, errors.New("format " + d.Format + " is not in this program")
+	}
+	h := http.Header{"Content-Type": {f.ContentType}}
+	if err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, keys); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// note keeps what the endpoint's answers say about the endpoint, and returns when it last accepted anything.
+func (s *sender) note(v answer, a send.Answer) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.r.o.Now()
+	switch {
+	case v.ok:
+		s.lastSuccess = now
+		s.allowed = min(s.e.Concurrency, s.allowed+1)
+	case v.slow:
+		s.allowed = max(1, s.allowed/2)
+		if a.RetryAfter > 0 {
+			s.pausedUntil = now.Add(min(a.RetryAfter, maxPause))
+		}
+	}
+	return s.lastSuccess
+}

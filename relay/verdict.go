@@ -1,0 +1,84 @@
+package relay
+
+import (
+	"errors"
+	"time"
+
+	"countersign/outbox"
+	"countersign/outbox/store"
+	"countersign/relay/send"
+)
+
+// What an attempt came to, beside send.Reasons for those without an answer. Label, log field and listing use the same word.
+const (
+	reasonOK        = "http_2xx"
+	reasonRedirect  = "http_3xx"
+	reasonGone      = "http_410"
+	reasonThrottled = "http_429"
+	reasonClient    = "http_4xx"
+	reasonServer    = "http_5xx"
+	reasonOther     = "http_other"
+	reasonExhausted = "exhausted" // the schedule's last attempt failed
+	reasonRefused   = "refused"   // failed for an hour while its endpoint took others: it is about this body
+)
+
+func reasons() []string {
+	return append([]string{
+		reasonOK, reasonRedirect, reasonGone, reasonThrottled, reasonClient, reasonServer, reasonOther, reasonExhausted, reasonRefused,
+	}, send.Reasons...)
+}
+
+const refusedAfter = time.Hour
+
+// answer is the answers table: what an HTTP answer, or the lack of one, means for the delivery and for its endpoint.
+type answer struct {
+	reason  string
+	ok      bool // delivered
+	disable bool // the partner said that the endpoint is gone for good
+	slow    bool // the endpoint asks for less
+}
+
+func read(a send.Answer, err error) answer {
+	if err != nil {
+		return answer{reason: send.Classify(err)}
+	}
+	switch c := a.Code; {
+	case c >= 200 && c < 300:
+		return answer{reason: reasonOK, ok: true}
+	case c >= 300 && c < 400:
+		return answer{reason: reasonRedirect} // never followed
+	case c == 410:
+		return answer{reason: reasonGone, ok: true, disable: true}
+	case c == 429:
+		return answer{reason: reasonThrottled, slow: true}
+	case c >= 400 && c < 500:
+		return answer{reason: reasonClient}
+	case c == 502, c == 503, c == 504:
+		return answer{reason: reasonServer, slow: true}
+	case c >= 500 && c < 600:
+		return answer{reason: reasonServer}
+	default:
+		return answer{reason: reasonOther}
+	}
+}
+
+// settle turns one attempt into what follows for its delivery. lastSuccess is when the endpoint last accepted any delivery.
+func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time, took time.Duration, lastSuccess time.Time) outbox.Attempt {
+	out := outbox.Attempt{Delivery: d, Reason: v.reason, Code: a.Code, At: at, Took: took}
+	if v.ok {
+		out.Outcome = outbox.Done
+		return out
+	}
+	wait, again := s.Wait(d.Failures + 1)
+	switch {
+	case !again:
+		out.Outcome, out.Reason = outbox.Died, reasonExhausted
+	case !d.FirstFailure.IsZero() && at.Sub(d.FirstFailure) >= refusedAfter && lastSuccess.After(d.FirstFailure):
+		out.Outcome, out.Reason = outbox.Died, reasonRefused
+	default:
+		out.Outcome, out.Retry = outbox.Retry, at.Add(took).Add(max(wait, a.RetryAfter))
+	}
+	return out
+}
+
+func isFull(err error) bool { return errors.Is(err, store.ErrFull) }
