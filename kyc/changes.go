@@ -45,7 +45,7 @@ func (s *State) change(u Update, t told, by *result, kind, object string, previo
 		ApprovedAt: t.period.from, ExpiresAt: t.period.until, ReceivedAt: utc(u.ReceivedAt), CauseID: u.ID, Traceparent: u.Traceparent,
 	}
 	if by != nil {
-		ch.Check, ch.OccurredAt = by.view(), by.occurred()
+		ch.Check, ch.OccurredAt, ch.Document.Type = by.view(), by.occurred(), by.check.key.part
 	}
 	if by != nil && by.shown != nil {
 		ch.Document = by.shown.document

@@ -73,6 +73,7 @@ type result struct {
 	valid    period // of said, where it is an approval
 	claim    *entry // the unconfirmed claim that shows, or is covered by an attempt
 	period   period // of shown, where it is an approval
+	held     bool   // by a sanctions or PEP match that nobody has released
 	counts   bool   // for the subject
 }
 
@@ -86,7 +87,7 @@ func (r result) overall() bool { return r.check.key.scope == Overall }
 
 // negative reports what counts whatever the policy and whoever spoke later.
 func (r result) negative() bool {
-	return r.rank == rankSuspended || r.shown != nil && r.shown.haunts()
+	return r.rank == rankSuspended || r.held || r.shown != nil && r.shown.haunts()
 }
 
 func (r result) when() time.Time {
@@ -132,7 +133,7 @@ func (c *check) decide(e *entry) bool {
 
 // effective is what the check says now, under the validity a policy gives.
 func (c *check) effective(p Policy) result {
-	r := result{check: c}
+	r := result{check: c, held: slices.ContainsFunc(c.sessions, func(ss *session) bool { return len(ss.hits) > 0 })}
 	in, final := c.confirmed(&r)
 	if r.said != nil {
 		r.valid = c.validity(in, r.said, p)
@@ -144,6 +145,7 @@ func (c *check) effective(p Policy) result {
 	if final {
 		return r
 	}
+	r.tried(c.attempt(false, false))
 	if c.claimed(&r, p); r.shown == nil {
 		r.shown, r.session = c.attempt(true, true)
 		if r.shown != nil {
@@ -151,22 +153,25 @@ func (c *check) effective(p Policy) result {
 		}
 		return r
 	}
-	switch {
-	case r.rank == rankApproved, r.rank == rankSuspended, r.rank == rankTerminal, r.shown.hit():
-		return r
-	}
-	if live, of := c.attempt(false, r.claim != nil); live != nil && follows(live, of, r.shown, r.session) {
-		r.shown, r.rank, r.session, r.period = live, live.rank, of, period{} // a new try after an open or retryable outcome
+	if r.claim != nil {
+		r.tried(c.attempt(false, true))
 	}
 	return r
 }
 
-// follows reports whether an attempt came after an outcome. Without times that takes another session.
-func follows(live *entry, of *session, v *entry, in *session) bool {
-	if v.at.IsZero() || live.at.IsZero() {
-		return v.at.IsZero() && live.at.IsZero() && of != in && live.received.After(v.received)
+// tried lets a new attempt show over an open or retryable outcome that it followed. Without times that takes another session.
+func (r *result) tried(live *entry, of *session) {
+	v := r.shown
+	if live == nil || v == nil || !r.rank.verdict() || r.rank == rankApproved || r.rank == rankSuspended || r.rank == rankTerminal || v.hit() {
+		return
 	}
-	return newer(live, v)
+	follows := newer(live, v)
+	if v.at.IsZero() || live.at.IsZero() {
+		follows = v.at.IsZero() && live.at.IsZero() && of != r.session && live.received.After(v.received)
+	}
+	if follows {
+		r.shown, r.rank, r.session, r.period = live, live.rank, of, period{}
+	}
 }
 
 // confirmed finds the verdict that good evidence or an operator gives, and its session. Final ones let nothing show over them.
@@ -214,12 +219,7 @@ func (c *check) claimed(r *result, p Policy) {
 	}
 	if r.claim == nil {
 		for _, ss := range c.sessions {
-			cl := ss.claim
-			if cl == nil || r.claim != nil && !later(cl, cl.rank, r.claim, r.claim.rank) {
-				continue
-			}
-			own := ss.said(c)
-			if (own == nil || cl.when().After(own.when()) && cl.overrules(own, own.rank)) && (r.said == nil || cl.overrules(r.said, r.saidRank)) {
+			if cl := ss.claim; cl != nil && (r.claim == nil || later(cl, cl.rank, r.claim, r.claim.rank)) && r.admits(cl, ss.said(c), c.decision) {
 				r.claim, r.session = cl, ss
 			}
 		}
@@ -229,9 +229,17 @@ func (c *check) claimed(r *result, p Policy) {
 	}
 }
 
-// overrules reports whether a claim is newer and stricter than what stands. A claim of what already stands changes nothing.
-func (e *entry) overrules(v *entry, as rank) bool {
-	return later(e, e.rank, v, as) && e.rank > as && !(as == rankApproved && e.claimedApproved)
+// admits reports whether a claim may show: it is newer and stricter than what its session (own) and the check say, and does not merely repeat an approval; or it is about
+// the attempt that shows, and no milder than the verdict under that.
+func (r *result) admits(cl, own, decision *entry) bool {
+	if r.said != nil && r.shown != r.said && later(cl, cl.rank, r.shown, r.rank) && cl.rank >= r.saidRank {
+		return true
+	}
+	if own != nil && (!cl.when().After(own.when()) || cl.rank <= own.rank || own.rank == rankApproved && cl.claimedApproved) {
+		return false
+	}
+	repeats := r.saidRank == rankApproved && cl.claimedApproved && r.said != decision // after an operator's word the provider's counts as news
+	return r.said == nil || later(cl, cl.rank, r.said, r.saidRank) && cl.rank > r.saidRank && !repeats
 }
 
 // attempt is the newest attempt of any session; lapsed ones count only where nothing has been decided, weak ones only where nothing confirmed has.

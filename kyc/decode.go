@@ -13,15 +13,13 @@ func (s *State) UnmarshalBinary(data []byte) error {
 	r := reader{s: string(data[1:])} // one copy, which every string of the state shares
 	n := State{partner: r.str(), subject: r.str(), kind: r.word(), sequence: r.uint(), policy: int(r.int()), livemode: r.uint() == 1}
 	n.checks = make([]*check, r.count())
-	for i := range n.checks {
+	for i := 0; i < len(n.checks) && !r.bad; i++ {
 		n.checks[i] = r.check()
 	}
 	by := r.uint()
-	n.told = r.told(nil)
-	switch {
-	case by > uint64(len(n.checks)):
-		r.bad = true
-	case by > 0:
+	if n.told = r.told(nil); by > uint64(len(n.checks)) {
+		r.fail()
+	} else if by > 0 && !r.bad {
 		n.told.entry = n.checks[by-1].told.entry
 	}
 	n.seen = make([]known, r.count())
@@ -158,7 +156,7 @@ func (r *reader) check() *check {
 	read := make([]*entry, 1, 8) // the first is none
 	c.decision = r.entryOnce(&read)
 	c.sessions = make([]*session, r.count())
-	for i := range c.sessions {
+	for i := 0; i < len(c.sessions) && !r.bad; i++ {
 		c.sessions[i] = r.session(&read)
 	}
 	at := r.uint()

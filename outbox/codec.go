@@ -76,7 +76,7 @@ func encodeDelivery(d *Delivery) []byte {
 	b = binary.BigEndian.AppendUint64(b, d.PreviousSequence)
 	b = binary.BigEndian.AppendUint64(b, uint64(d.Owed.UnixMilli()))     //nolint:gosec // times after 1970
 	b = binary.BigEndian.AppendUint64(b, uint64(d.Received.UnixMicro())) //nolint:gosec // times after 1970
-	for _, s := range []string{d.WebhookID, d.Type, d.Format} {
+	for _, s := range []string{d.WebhookID, d.Type, d.Format, d.Traceparent} {
 		b = append(append(b, byte(len(s))), s...)
 	}
 	return store.AppendRecord(make([]byte, 0, 6+len(b)+len(d.Body)), 0, b, d.Body)
@@ -96,7 +96,7 @@ func decodeDelivery(v []byte, d *Delivery) error {
 	d.Owed = time.UnixMilli(int64(binary.BigEndian.Uint64(b[9:]))).UTC()      //nolint:gosec // written by encodeDelivery
 	d.Received = time.UnixMicro(int64(binary.BigEndian.Uint64(b[17:]))).UTC() //nolint:gosec // written by encodeDelivery
 	b = b[25:]
-	for _, s := range []*string{&d.WebhookID, &d.Type, &d.Format} {
+	for _, s := range []*string{&d.WebhookID, &d.Type, &d.Format, &d.Traceparent} {
 		if len(b) == 0 || len(b) < 1+int(b[0]) {
 			return store.ErrBadRecord
 		}

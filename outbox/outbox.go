@@ -29,6 +29,7 @@ type Delivery struct {
 	WebhookID        string
 	Type             string // of the change
 	Format           string // the body was rendered in it (I5)
+	Traceparent      string // W3C trace context of the callback, "" if it had none
 	Grave            bool   // tells of a rejection or suspension: must not wait unseen
 	Force            bool   // ordered again by an operator, even if the lane has moved on
 	Owed             time.Time

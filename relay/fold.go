@@ -169,7 +169,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) 
 		}
 		b.owed = append(b.owed, outbox.Delivery{
 			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: s.Owed[e.ID], WebhookID: c.ID, Type: c.Type,
-			Format: e.Format.Name, Grave: grave, Owed: b.r.o.Now(), Received: rec.Appended, Body: body,
+			Format: e.Format.Name, Traceparent: c.Traceparent, Grave: grave, Owed: b.r.o.Now(), Received: rec.Appended, Body: body,
 		})
 		if s.Owed == nil {
 			s.Owed = map[string]uint64{}

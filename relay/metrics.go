@@ -23,6 +23,7 @@ type metrics struct {
 	unconfirmed prometheus.Counter
 	ambiguous   prometheus.Counter
 	fold        prometheus.Histogram
+	removed     prometheus.Counter
 }
 
 func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
@@ -59,6 +60,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		}),
 		ambiguous: f.NewCounter(prometheus.CounterOpts{
 			Name: "relay_ambiguous_refs_total", Help: "Provider refs that were taught for two subjects.",
+		}),
+		removed: f.NewCounter(prometheus.CounterOpts{
+			Name: "relay_retention_removed_total", Help: "History entries, changes and failed attempts removed because they had their time.",
 		}),
 		fold: f.NewHistogram(histogram("relay_fold_seconds", "Time to fold one batch of records, with its commit.",
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1})),

@@ -77,6 +77,7 @@ type Options struct {
 	Logger     *slog.Logger
 	Metrics    prometheus.Registerer
 	Now        func() time.Time
+	Retention  Retention
 	Grace      time.Duration // for attempts in flight when the relay stops; 0: 10 s
 }
 
@@ -150,6 +151,11 @@ func (r *Relay) Run(ctx context.Context) error {
 	})
 	wg.Go(func() {
 		if err := r.trim(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	wg.Go(func() {
+		if err := r.retain(ctx); err != nil {
 			cancel(err)
 		}
 	})

@@ -169,6 +169,9 @@ func (s *sender) sign(d *outbox.Delivery, now time.Time) (http.Header, error) {
 		return nil, errors.New("format " + d.Format + " is not in this program")
 	}
 	h := http.Header{"Content-Type": {f.ContentType}}
+	if d.Traceparent != "" {
+		h.Set("Traceparent", d.Traceparent)
+	}
 	if err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, keys); err != nil {
 		return nil, err
 	}

@@ -114,7 +114,11 @@ func (g *gateway) openJournal() (err error) {
 	g.journal, err = journal.NewBolt(journal.Options{
 		Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	g.process.start("quarantine", func(ctx context.Context) error { return g.journal.Retain(ctx, g.cfg.Retention.QuarantineBodies) })
+	return nil
 }
 
 func (g *gateway) startRelay() error {
@@ -139,6 +143,7 @@ func (g *gateway) startRelay() error {
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: client, Partners: partners, PersonRefs: personRefs(),
 		Logger: g.log, Metrics: g.metrics(),
+		Retention: relay.Retention{Changes: g.cfg.Retention.Changes, History: g.cfg.Retention.History, Attempts: g.cfg.Retention.Attempts},
 	})
 	if err != nil {
 		return err
@@ -334,13 +339,14 @@ func newSource(sc SourceConfig) (ingest.Source, error) {
 	return s, nil
 }
 
-// sourceOptions are the adapter's options; a tolerance in the config is one of them.
+// sourceOptions are the adapter's options; a tolerance in the config is one of them, where the scheme has a timestamp.
 func sourceOptions(sc SourceConfig) provider.Options {
 	o := provider.Options{}
 	for k, v := range sc.Options {
 		o[k] = v
 	}
-	if sc.Tolerance > 0 {
+	a, _ := provider.ByName(sc.Provider)
+	if _, timed := a.Options["tolerance"]; timed && sc.Tolerance > 0 {
 		o["tolerance"] = sc.Tolerance.String()
 	}
 	return o

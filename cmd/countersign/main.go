@@ -63,6 +63,7 @@ type commands struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // net/http may print what a partner sent, through package log
 	os.Exit(run(&console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, ctx: ctx}, os.Args[1:]))
 }
 

@@ -103,6 +103,9 @@ func (j *Bolt) append(ctx context.Context, item *Item, rs []Record) error {
 	for i, r := range rs {
 		vals[i] = encode(r)
 	}
+	if skipDisk {
+		return nil
+	}
 	var sealed []byte
 	if item != nil {
 		var err error

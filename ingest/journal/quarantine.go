@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,7 +47,8 @@ type ItemView struct {
 	Reason   Reason    `json:"reason"`
 	Detail   string    `json:"detail,omitempty"`
 	At       time.Time `json:"at"`
-	Bytes    int       `json:"bytes"` // of the body
+	Bytes    int       `json:"bytes"`               // of the body
+	BodyGone bool      `json:"body_gone,omitempty"` // removed by retention
 }
 
 type sealedPart struct {
@@ -147,6 +149,9 @@ func (j *Bolt) Unseal(id string) (item Item, err error) {
 	if err != nil {
 		return Item{}, fmt.Errorf("quarantine %s: %w", id, err)
 	}
+	if view.BodyGone {
+		return Item{}, fmt.Errorf("quarantine %s: its body was removed by retention: %w", id, ErrNotFound)
+	}
 	plain, err := j.o.Sealer.Unseal("quarantine/"+id, sealed)
 	if err != nil {
 		return Item{}, fmt.Errorf("quarantine %s: %w", id, err)
@@ -159,6 +164,62 @@ func (j *Bolt) Unseal(id string) (item Item, err error) {
 		ID: view.ID, Source: view.Source, Provider: view.Provider, Reason: view.Reason, Detail: view.Detail, At: view.At,
 		Headers: part.Headers, Body: part.Body,
 	}, nil
+}
+
+// Retain removes the bodies of items older than keep (0: never), a few at a time, until ctx ends. The items themselves stay listed.
+func (j *Bolt) Retain(ctx context.Context, keep time.Duration) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		if keep > 0 {
+			if err := j.removeBodies(ctx, j.o.Now().Add(-keep)); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFull) {
+				return fmt.Errorf("quarantine retention: %w", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+const removeChunk = 500
+
+func (j *Bolt) removeBodies(ctx context.Context, before time.Time) error {
+	for {
+		stripped := map[string][]byte{}
+		err := j.o.Store.View(func(tx *bolt.Tx) error {
+			c := tx.Bucket(store.Quarantine).Cursor()
+			for k, v := c.First(); k != nil && len(stripped) < removeChunk; k, v = c.Next() {
+				view, sealed, err := split(v)
+				if err != nil || len(sealed) == 0 || !view.At.Before(before) {
+					continue
+				}
+				view.BodyGone = true
+				text, err := json.Marshal(view)
+				if err != nil {
+					return err
+				}
+				stripped[string(k)] = store.AppendRecord(nil, 0, binary.BigEndian.AppendUint32(nil, uint32(len(text))), text) //nolint:gosec // a view is small
+			}
+			return nil
+		})
+		if err != nil || len(stripped) == 0 {
+			return err
+		}
+		err = j.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+			for k, v := range stripped {
+				if err := tx.Bucket(store.Quarantine).Put([]byte(k), v); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func split(v []byte) (view ItemView, sealed []byte, err error) {

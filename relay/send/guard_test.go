@@ -128,7 +128,7 @@ func TestNoHostileAddressIsEverReached(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	target := atomic.Pointer[string]{}
 	resolver := nameServer(t, func(string, int) []string { return []string{*target.Load()} })
-	live := client(t, Options{LiveMode: true, Resolver: resolver})
+	live := client(t, Options{LiveMode: true, Resolver: resolver, DialTimeout: time.Second})
 	f := func(url, addr string, want ...string) {
 		t.Helper()
 		target.Store(&addr)

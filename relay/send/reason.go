@@ -39,8 +39,13 @@ type failure struct {
 func (f *failure) Error() string { return f.reason + ": " + f.text }
 func (f *failure) Unwrap() error { return f.is }
 
-// Classify returns one of Reasons for an error of Post.
-func Classify(err error) string { return reason(context.Background(), err) }
+// Classify returns one of Reasons for an error of Post, and "" for none.
+func Classify(err error) string {
+	if err == nil {
+		return ""
+	}
+	return reason(context.Background(), err)
+}
 
 // reason names the cause of err; ctx is the attempt's, whose end may show as any error of the connection it tore down.
 func reason(ctx context.Context, err error) string {

@@ -35,7 +35,7 @@ func TestReasons(t *testing.T) {
 		t.Helper()
 		addr, accepted := raw(t, fn)
 		_, err := post(t, client(t, Options{}), "http://"+addr+"/kyc?token=canary-query", soon)
-		if got := reasonOf(err); got != want {
+		if got := Classify(err); got != want {
 			t.Errorf("%s: %q (%v), want %q", name, got, err, want)
 		}
 		if err != nil && strings.Contains(err.Error(), "canary") {
@@ -72,6 +72,8 @@ func TestReasons(t *testing.T) {
 			}
 		}
 	}, Protocol)
+	f("a little under 64 KiB", answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Filler: "+strings.Repeat("a", 60<<10)+"\r\n\r\n"), "")
+	f("a little over", answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Filler: "+strings.Repeat("a", 70<<10)+"\r\n\r\n"), Protocol)
 	f("1xx for ever", func(c *net.TCPConn) {
 		_, _ = c.Read(make([]byte, 4096))
 		for {
@@ -106,7 +108,7 @@ func TestConnectAndDNS(t *testing.T) {
 	f := func(o Options, url, want, wantText string) {
 		t.Helper()
 		_, err := post(t, client(t, o), url, soon)
-		if reasonOf(err) != want || !strings.HasSuffix(err.Error(), wantText) {
+		if Classify(err) != want || !strings.HasSuffix(err.Error(), wantText) {
 			t.Errorf("%s: %v, want %s … %s", url, err, want, wantText)
 		}
 	}
@@ -166,7 +168,7 @@ func TestTLSFailures(t *testing.T) {
 		defer s.Close()
 		_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
 		_, err := post(t, client(t, Options{LiveMode: true, RootCAs: roots, Allow: loopback}), "https://localhost:"+port+"/?token=canary-query", soon)
-		if got := reasonOf(err); got != want || err != nil && !strings.HasSuffix(err.Error(), wantText) {
+		if got := Classify(err); got != want || err != nil && !strings.HasSuffix(err.Error(), wantText) {
 			t.Errorf("%s: %q (%v), want %q … %q", name, got, err, want, wantText)
 		}
 		if wantServed := want == ""; (served.Load() == 1) != wantServed {
@@ -200,8 +202,8 @@ func TestBrokenHandshakes(t *testing.T) {
 			}
 			fn(c)
 		})
-		_, err := post(t, client(t, Options{TLSTimeout: 100 * time.Millisecond}), "https://"+addr, soon)
-		if reasonOf(err) != want || !strings.HasSuffix(err.Error(), wantText) {
+		a, err := post(t, client(t, Options{TLSTimeout: 100 * time.Millisecond}), "https://"+addr, soon)
+		if Classify(err) != want || !strings.HasSuffix(err.Error(), wantText) || a.Timings.Total > soon/2 {
 			t.Errorf("%s: %v, want %s … %s", name, err, want, wantText)
 		}
 		if first.Load() != 0x16 {
@@ -229,4 +231,7 @@ func TestClassifyIsClosed(t *testing.T) {
 	f(errors.New("http: server closed idle connection"), Reset)
 	f(&net.OpError{Op: "dial", Err: errors.New("no route")}, Connect)
 	f(&failure{reason: TLS}, TLS)
+	if got := Classify(nil); got != "" {
+		t.Errorf("Classify(nil) = %q", got)
+	}
 }

@@ -122,7 +122,7 @@ func TestDeadline(t *testing.T) {
 		if took := time.Since(start); took < 90*time.Millisecond || took > 2*time.Second {
 			t.Errorf("%s: took %v", name, took)
 		}
-		if got := reasonOf(err); got != wantErr || a.Code != wantCode || a.Cut != wantCut {
+		if got := Classify(err); got != wantErr || a.Code != wantCode || a.Cut != wantCut {
 			t.Errorf("%s: error %q, code %d, cut %q; want %q, %d, %q", name, got, a.Code, a.Cut, wantErr, wantCode, wantCut)
 		}
 		if wantErr != "" && !errors.Is(err, context.DeadlineExceeded) {
@@ -273,11 +273,4 @@ func TestHTTP2(t *testing.T) {
 	if p := <-proto; p != "HTTP/2.0" {
 		t.Errorf("spoke %s", p)
 	}
-}
-
-func reasonOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	return Classify(err)
 }

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// layers is the house: every package and what of ours it may import. A package or an edge that is not here fails the test; so does one that nobody uses any more.
+var layers = map[string][]string{
+	"kyc":             {},
+	"signing":         {},
+	"dashboards":      {},
+	"outbox/store":    {},
+	"relay/send":      {},
+	"ingest/provider": {"kyc", "signing"},
+	"ingest/journal":  {"kyc", "outbox/store"},
+	"ingest":          {"ingest/journal", "ingest/provider", "kyc", "signing"},
+	"outbox":          {"outbox/store"},
+	"relay/format":    {"kyc", "signing"},
+	"relay":           {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/format", "relay/send", "signing"},
+	"relay/admin":     {"ingest/journal", "outbox", "relay"},
+	"cmd/countersign": {"ingest", "ingest/journal", "ingest/provider", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/format", "relay/send", "signing"},
+}
+
+// kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.
+var simLayers = []string{"ingest/provider", "kyc", "outbox", "outbox/store", "relay/format", "signing"}
+
+// stdOnly are the packages that import the standard library and nothing else.
+var stdOnly = []string{"kyc", "signing"}
+
+const module = "countersign/"
+
+func TestLayers(t *testing.T) {
+	got := imports(t, "../..")
+	for pkg, all := range got {
+		allowed, ok := layers[pkg]
+		if strings.HasPrefix(pkg, "cmd/kycsim") {
+			allowed, ok = simLayers, true
+		}
+		if !ok {
+			t.Errorf("package %s is not in the table of layers", pkg)
+			continue
+		}
+		for _, imp := range all {
+			ours, isOurs := strings.CutPrefix(imp, module)
+			switch {
+			case isOurs && !slices.Contains(allowed, ours):
+				t.Errorf("%s imports %s, which the table of layers does not allow", pkg, ours)
+			case !isOurs && slices.Contains(stdOnly, pkg) && strings.Contains(strings.Split(imp, "/")[0], "."):
+				t.Errorf("%s imports %s, but is standard library only", pkg, imp)
+			}
+		}
+	}
+	for pkg, allowed := range layers {
+		if got[pkg] == nil {
+			t.Errorf("package %s is in the table of layers but not in the house", pkg)
+		}
+		for _, ours := range allowed {
+			if !slices.Contains(got[pkg], module+ours) {
+				t.Errorf("%s no longer imports %s: take the edge out of the table", pkg, ours)
+			}
+		}
+	}
+}
+
+// imports maps each package folder to what its files, tests left out, import.
+func imports(t *testing.T, root string) map[string][]string {
+	t.Helper()
+	got := map[string][]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); name == "testdata" || path != root && strings.HasPrefix(name, ".") && name != ".." {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		pkg = filepath.ToSlash(pkg)
+		got[pkg] = append(got[pkg], "")
+		for _, imp := range f.Imports {
+			p, err := strconv.Unquote(imp.Path.Value)
+			if err != nil {
+				return err
+			}
+			got[pkg] = append(got[pkg], p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// TestTopLevel holds the top of the house: nouns that are agreed, and nothing else.
+func TestTopLevel(t *testing.T) {
+	allowed := []string{
+		"cmd", "dashboards", "docs", "ingest", "kyc", "outbox", "relay", "signing",
+		"go.mod", "go.sum", "README.md", "Makefile", "Dockerfile", "CHANGELOG.md", "LICENSE",
+	}
+	entries, err := filepath.Glob("../../*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if name := filepath.Base(e); !strings.HasPrefix(name, ".") && !slices.Contains(allowed, name) && name != "bin" && name != "data" {
+			t.Errorf("%s stands at the top of the house", name)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"countersign/signing"
+)
+
+// benchCmd is `kycsim bench`.
+type benchCmd struct {
+	Gateway      string   `help:"The gateway's binary." required:"" type:"existingfile"`
+	LimitGateway string   `help:"The same, built with -tags fault_nojournal: it acknowledges without the disk. Needed by part a." type:"existingfile"`
+	Dir          string   `help:"Directory for data; parts make, and remove, directories of their own in it." required:""`
+	Only         []string `help:"Parts: a (durable acknowledgements), b (end to end), c (latency), d (a million owed)." default:"a,b,c,d" enum:"a,b,c,d"`
+	Owed         int      `help:"Deliveries owed in part d." default:"1000000"`
+	Keep         bool     `help:"Keep the directories."`
+	Seed         uint64   `help:"Of all randomness." default:"1"`
+	JSON         bool     `name:"json" help:"Print the rows as JSON."`
+}
+
+// row is one measurement, what it must not miss, and what the machine could do at best.
+type row struct {
+	Part  string  `json:"part"`
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
+	Bound string  `json:"bound,omitempty"`
+	Limit string  `json:"limit,omitempty"`
+	OK    bool    `json:"ok"`
+}
+
+func atLeast(part, name string, value, bound float64, unit, limit string) row {
+	return row{Part: part, Name: name, Value: value, Unit: unit, Bound: "≥ " + number(bound), Limit: limit, OK: value >= bound}
+}
+
+func atMost(part, name string, value, bound float64, unit, limit string) row {
+	return row{Part: part, Name: name, Value: value, Unit: unit, Bound: "≤ " + number(bound), Limit: limit, OK: value <= bound}
+}
+
+// shown is a value without a bound.
+func shown(part, name string, value float64, unit string) row {
+	return row{Part: part, Name: name, Value: value, Unit: unit, OK: true}
+}
+
+// Run measures.
+func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
+	parts := []struct {
+		name    string
+		measure func(context.Context) ([]row, error)
+	}{{"a", c.acknowledgements}, {"b", c.endToEnd}, {"c", c.latency}, {"d", c.owed}}
+	var rows []row
+	for _, p := range parts {
+		if !slices.Contains(c.Only, p.name) {
+			continue
+		}
+		measured, err := p.measure(ctx)
+		if err != nil {
+			return fmt.Errorf("bench %s: %w", p.name, err)
+		}
+		rows = append(rows, measured...)
+	}
+	var err error
+	if c.JSON {
+		err = printJSON(out, rows)
+	} else {
+		err = printRows(out, rows)
+	}
+	if err == nil && slices.ContainsFunc(rows, func(r row) bool { return !r.OK }) {
+		return errNo
+	}
+	return err
+}
+
+func printRows(out io.Writer, rows []row) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, err := fmt.Fprintln(w, "part\twhat\tmeasured\tunit\tbound\tlimit\t")
+	for _, r := range rows {
+		verdict := "ok"
+		switch {
+		case !r.OK:
+			verdict = "MISSED"
+		case r.Bound == "":
+			verdict = ""
+		}
+		_, werr := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Part, r.Name, number(r.Value), r.Unit, dash(r.Bound), dash(r.Limit), verdict)
+		err = errors.Join(err, werr)
+	}
+	return errors.Join(err, w.Flush())
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// number writes three significant digits at least, and no more decimals than that takes.
+func number(v float64) string {
+	decimals := 0
+	for limit := 100.0; v < limit && decimals < 3; limit /= 10 {
+		decimals++
+	}
+	return strconv.FormatFloat(v, 'f', decimals, 64)
+}
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+
+// place prepares a gateway in a directory of its own below Dir; clean removes that again, and nothing else.
+func (c *benchCmd) place(ctx context.Context, name, binary, role string, s *setup) (g *gateway, clean func() error, err error) {
+	s.dir = filepath.Join(c.Dir, name)
+	if _, err := os.Stat(s.dir); err == nil {
+		return nil, nil, fmt.Errorf("%s exists; name another directory, or remove it", s.dir)
+	}
+	if s.key, _, err = signing.GenerateKey(crand.Reader); err != nil {
+		return nil, nil, err
+	}
+	s.sources = testSources()
+	if s.partner == "" {
+		if s.partner, err = freeAddr(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	if g, err = s.write(ctx, binary, role); err != nil {
+		return nil, nil, err
+	}
+	return g, func() error {
+		err := g.end()
+		if !c.Keep {
+			err = errors.Join(err, os.RemoveAll(s.dir))
+		}
+		return err
+	}, nil
+}
+
+// load is what the parts fire, made of the sources of a setup.
+func (c *benchCmd) load(s *setup, url string) (o fireOptions, err error) {
+	o = fireOptions{URL: url, Connections: 64, Persons: 2048, Events: 4, GiveUp: 10 * time.Second, Seed: c.Seed, Run: freshRun()}
+	for _, spec := range s.specs() {
+		src, err := newSource(spec, nil)
+		if err != nil {
+			return o, err
+		}
+		o.Sources = append(o.Sources, src)
+	}
+	return o, nil
+}
+
+// bare fires at a server in this process that does nothing but answer 200: what generator and machine allow, with no gateway between.
+func bare(ctx context.Context, o fireOptions) (fireSummary, error) {
+	addr, err := freeAddr(ctx)
+	if err != nil {
+		return fireSummary{}, err
+	}
+	server := &fasthttp.Server{Handler: func(*fasthttp.RequestCtx) {}, Logger: quiet{}}
+	served := make(chan error, 1)
+	go func() { served <- server.ListenAndServe(addr) }()
+	o.URL, o.Before = "http://"+addr+"/", nil
+	s, err := fire(ctx, o)
+	shutdown, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return s, errors.Join(err, server.ShutdownWithContext(shutdown), <-served)
+}

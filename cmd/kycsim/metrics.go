@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const maxAnswer = 16 << 20
+
+// get reads one page of the control listener.
+func get(ctx context.Context, url string) (status int, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, nil, fmt.Errorf("get %s: %w", url, err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err // names method and URL
+	}
+	defer resp.Body.Close() //nolint:errcheck // read only
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return resp.StatusCode, body, err
+}
+
+// sumOf adds up every series of one metric in the text format; false: there is none.
+func sumOf(text []byte, name string) (sum float64, found bool) {
+	for line := range bytes.Lines(text) {
+		rest, ok := bytes.CutPrefix(line, []byte(name))
+		if !ok || len(rest) == 0 || rest[0] != '{' && rest[0] != ' ' {
+			continue
+		}
+		if rest[0] == '{' {
+			rest = rest[bytes.LastIndexByte(rest, '}')+1:]
+		}
+		fields := bytes.Fields(rest)
+		if len(fields) == 0 {
+			continue
+		}
+		if v, err := strconv.ParseFloat(string(fields[0]), 64); err == nil {
+			sum, found = sum+v, true
+		}
+	}
+	return sum, found
+}
+
+// The two figures that are 0 when a gateway has told everybody everything.
+const (
+	metricOwed    = "countersign_outbox_owed_deliveries"
+	metricBacklog = "countersign_journal_backlog_records"
+)
+
+// settled waits until the gateway owes nothing, and returns how long that took.
+func (g *gateway) settled(ctx context.Context, limit time.Duration) (time.Duration, error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	owed, backlog := -1.0, -1.0
+	for {
+		if _, body, err := get(ctx, g.control+"/metrics"); err == nil {
+			o, ok := sumOf(body, metricOwed)
+			b, also := sumOf(body, metricBacklog)
+			if !ok || !also {
+				return 0, fmt.Errorf("the gateway shows no %s or no %s", metricOwed, metricBacklog)
+			}
+			if owed, backlog = o, b; owed == 0 && backlog == 0 {
+				return time.Since(began), nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-g.exited:
+			return 0, fmt.Errorf("the gateway ended by itself (%s)", g.cmd.ProcessState)
+		case <-ctx.Done():
+			return time.Since(began), fmt.Errorf("after %s the gateway still owes %.0f deliveries, and %.0f records wait: %w", limit, owed, backlog, ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package kyc
+
+import "testing"
+
+// The rules of docs/DESIGN.md section 4, one sentence each: in this order of arrival the subject ends there.
+func TestScenarios(t *testing.T) {
+	f := scenarios(t)
+	noTime := func(r rank, name string) Update { return timeless(sumsub, "i", r, name) }
+	f("nobody knows the subject", open, rankNotStarted)
+	f("created only", open, rankNotStarted, obs(sumsub, "i", 1, rankNotStarted))
+	f("created and pending", open, rankPending, obs(sumsub, "i", 1, rankNotStarted), obs(sumsub, "i", 2, rankPending))
+	f("link lapsed, nothing decided", open, rankNotStarted, obs(sumsub, "i", 1, rankPending), obs(sumsub, "i", 2, rankLapsed))
+	f("approved", open, rankApproved, obs(sumsub, "i", 1, rankPending), obs(sumsub, "i", 3, rankApproved))
+	f("out of order", open, rankApproved, obs(sumsub, "i", 3, rankApproved), obs(sumsub, "i", 1, rankPending))
+	f("re-verification begun under the same inspection keeps the approval", open, rankApproved, obs(sumsub, "i", 3, rankApproved), obs(sumsub, "i", 4, rankPending))
+	f("re-verification begun in a new inquiry keeps the approval", open, rankApproved, obs(persona, "a", 3, rankApproved), obs(persona, "b", 4, rankNotStarted), obs(persona, "b", 5, rankPending), obs(persona, "b", 6, rankLapsed))
+	f("put on hold by the provider after approval", open, rankInReview, obs(sumsub, "i", 3, rankApproved), obs(sumsub, "i", 4, rankInReview))
+	f("second final: green then red", open, rankRejected, obs(sumsub, "i", 3, rankApproved), obs(sumsub, "i", 9, rankRejected, DataMismatch))
+	f("retry: red, then a new try", open, rankPending, obs(sumsub, "i", 3, rankRejected), obs(sumsub, "i", 4, rankPending))
+	f("retry approved", open, rankApproved, obs(sumsub, "i", 3, rankRejected), obs(sumsub, "i", 4, rankPending), obs(sumsub, "i", 5, rankApproved))
+	f("terminal stays while a new session is only begun", open, rankTerminal, obs(persona, "a", 3, rankTerminal, OtherReason), obs(persona, "b", 4, rankPending))
+	f("terminal, then green without a reset: parked", open, rankTerminal, obs(sumsub, "i", 3, rankTerminal, FraudSuspected), obs(sumsub, "i", 8, rankApproved))
+	f("terminal, reset, green", open, rankApproved, obs(sumsub, "i", 3, rankTerminal, FraudSuspected), obs(sumsub, "i", 5, rankNotStarted), obs(sumsub, "i", 8, rankApproved))
+	f("the same, the reset arriving last", open, rankApproved, obs(sumsub, "i", 3, rankTerminal, FraudSuspected), obs(sumsub, "i", 8, rankApproved), obs(sumsub, "i", 5, rankNotStarted))
+	f("terminal superseded by a verdict of a new session", open, rankApproved, obs(persona, "a", 3, rankTerminal, OtherReason), obs(persona, "b", 4, rankPending), obs(persona, "b", 5, rankApproved))
+	f("sanctions stay whatever comes", open, rankTerminal, obs(sumsub, "i", 3, rankTerminal, SanctionsMatch), obs(sumsub, "i", 5, rankNotStarted), obs(sumsub, "j", 8, rankApproved))
+	f("sanctions released, the parked approval applies", open, rankApproved, obs(sumsub, "i", 3, rankTerminal, SanctionsMatch), obs(sumsub, "i", 8, rankApproved), decide(sumsub, 9, rankNotStarted))
+	f("a new hit after a release holds again", open, rankTerminal, obs(sumsub, "i", 3, rankTerminal, SanctionsMatch), decide(sumsub, 9, rankApproved), obs(sumsub, "i", 12, rankTerminal, SanctionsMatch))
+	f("operator approves", open, rankApproved, obs(sumsub, "i", 3, rankTerminal, FraudSuspected), decide(sumsub, 9, rankApproved))
+	f("provider speaks after the operator", open, rankRejected, decide(sumsub, 9, rankApproved), obs(sumsub, "i", 12, rankRejected))
+	f("screening hit beside an approval", idv, rankInReview, obs(sumsub, "i", 3, rankApproved), obs(aml, "s", 4, rankInReview))
+	f("identity approved again does not clear screening", idv, rankRejected, obs(sumsub, "i", 3, rankApproved), obs(aml, "s", 4, rankRejected, AdverseMediaMatch), obs(sumsub, "k", 9, rankApproved))
+	f("one rejected document while the request is gathering", open, rankPending, obs(request, "r", 1, rankPending), obs(passprt, "r", 2, rankApproved), obs(address, "r", 3, rankRejected, DocumentUnreadable))
+	f("request fulfilled after a resubmission", open, rankApproved, obs(address, "r", 3, rankRejected, DocumentUnreadable), obs(address, "r", 5, rankApproved), obs(request, "r", 6, rankApproved))
+	f("tampered document counts beside a fulfilled request", open, rankTerminal, obs(passprt, "", 3, rankTerminal, FraudSuspected), obs(request, "r", 6, rankApproved))
+	f("documents only, both required", Policy{Required: []Check{DocumentVerification, AddressVerification}}, rankPending, obs(passprt, "", 3, rankApproved))
+	f("documents only, both there", Policy{Required: []Check{DocumentVerification, AddressVerification}}, rankApproved, obs(passprt, "", 3, rankApproved), obs(address, "", 4, rankApproved))
+	f("a step nobody asked for decides nobody", idv, rankPending, obs(passprt, "", 3, rankApproved))
+	f("other type begun, not required", idv, rankApproved, obs(sumsub, "i", 3, rankApproved), obs(key{source: "p", check: AddressVerification, scope: Overall}, "x", 5, rankPending))
+	f("same type elsewhere: the newest verdict speaks", open, rankApproved, obs(sumsub, "i", 3, rankRejected), obs(persona, "a", 5, rankApproved))
+	f("same type elsewhere: suspended stays", open, rankSuspended, obs(sumsub, "i", 3, rankSuspended), obs(persona, "a", 5, rankApproved))
+	f("suspended, activated", open, rankApproved, obs(sumsub, "i", 3, rankSuspended), obs(sumsub, "i", 5, rankApproved))
+	f("weak approval waits", open, rankInReview, weak(obs(request, "r", 6, rankApproved)))
+	f("weak approval confirmed", open, rankApproved, weak(obs(request, "r", 6, rankApproved)), confirms(obs(request, "r", 6, rankApproved)))
+	f("equal times: the stricter counts", open, rankRejected, obs(sumsub, "i", 3, rankRejected), obs(sumsub, "i", 3, rankApproved))
+	f("no times at all: as they arrive", open, rankRejected, noTime(rankPending, "1"), noTime(rankApproved, "2"), noTime(rankRejected, "3"))
+	f("a timeless notice does not outlive a later verdict", open, rankRejected, obs(sumsub, "i", 3, rankApproved), noTime(rankApproved, "n"), obs(sumsub, "i", 5, rankRejected))
+}
