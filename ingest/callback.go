@@ -5,12 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -24,8 +22,6 @@ import (
 	"countersign/signing"
 )
 
-const pathPrefix = "/v1/callbacks/"
-
 // refusal ends a callback with a verdict other than accepted.
 type refusal struct {
 	verdict verdict
@@ -37,10 +33,12 @@ func refuse(v verdict, err error) *refusal { return &refusal{v, err} }
 // contain keeps a panic from taking the process down: fasthttp does not.
 func (in *Ingress) contain(ctx *fasthttp.RequestCtx) {
 	started := time.Now()
+	in.busy.Add(1)
+	defer in.busy.Add(-1)
 	var src *source
 	defer func() {
 		if p := recover(); p != nil {
-			in.o.Logger.Error("ingress_panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			in.o.Logger.Error("ingress_panic", "panic", printable(p), "stack", string(debug.Stack()))
 			ctx.SetConnectionClose()
 			in.answer(ctx, src, started, refuse(panicked, nil), nil)
 		}
@@ -53,6 +51,14 @@ func (in *Ingress) contain(ctx *fasthttp.RequestCtx) {
 		ctx.SetConnectionClose() // its body was not read: whatever follows on this connection must not be taken for a request
 	}
 	in.answer(ctx, src, started, r, reply)
+}
+
+// printable is what may be logged of a panic. The runtime's own words hold types and numbers; anybody else's may hold a piece of the body (I7).
+func printable(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
 }
 
 // answer is the only place that answers.
@@ -106,125 +112,11 @@ func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, source string, r *refusa
 // malformed answers what fasthttp could not read as a request.
 func (in *Ingress) malformed(ctx *fasthttp.RequestCtx, err error) {
 	v := badRequest
-	var small *fasthttp.ErrSmallBuffer
-	if errors.As(err, &small) {
+	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
 		v = longHeader
 	}
 	ctx.SetConnectionClose()
 	in.answer(ctx, nil, time.Now(), refuse(v, errors.New("not a readable HTTP request")), nil)
-}
-
-// admit decides on everything that needs no body.
-func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
-	h := &ctx.Request.Header
-	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
-	rest, ok := strings.CutPrefix(path, pathPrefix)
-	if strings.ContainsAny(path, "%\\") || strings.Contains(path, "//") || hasDotSegment(path) || !strings.HasPrefix(path, "/") {
-		return nil, refuse(badRequest, errors.New("path with encoded, doubled or dot segments"))
-	}
-	name, token, hasToken := strings.Cut(rest, "/")
-	src := in.sources[name]
-	if !ok || src == nil || !src.tokenFits(token, hasToken) {
-		return nil, refuse(unknownSource, errors.New("no such source, or not its token"))
-	}
-	switch {
-	case !ctx.IsPost():
-		return src, refuse(method, nil)
-	case !src.allows(in.client(ctx)):
-		return src, refuse(address, errors.New("client address is not in allow"))
-	case in.stopping.Load():
-		return src, refuse(stopping, nil)
-	case !src.limit.Allow():
-		return src, refuse(tooFast, nil)
-	case h.ContentLength() < 0, len(h.PeekAll("Content-Length")) == 0 && h.ContentLength() == 0:
-		return src, refuse(noLength, errors.New("chunked, or without Content-Length"))
-	case int64(h.ContentLength()) > src.MaxBody:
-		return src, refuse(tooLarge, fmt.Errorf("%d bytes announced, max_body is %d", h.ContentLength(), src.MaxBody))
-	case len(h.PeekAll("Content-Type")) > 1, len(h.PeekAll("Content-Encoding")) > 1:
-		return src, refuse(badRequest, errors.New("duplicated Content-Type or Content-Encoding"))
-	case len(h.Peek("Content-Encoding")) > 0 && string(h.Peek("Content-Encoding")) != "identity":
-		return src, refuse(badRequest, errors.New("compressed bodies are not accepted"))
-	}
-	return src, nil
-}
-
-func hasDotSegment(path string) bool {
-	for seg := range strings.SplitSeq(path, "/") {
-		if seg == "." || seg == ".." {
-			return true
-		}
-	}
-	return false
-}
-
-// tokenFits compares in constant time. A source without a token takes no further segment.
-func (s *source) tokenFits(token string, has bool) bool {
-	if len(s.Token) == 0 {
-		return !has
-	}
-	return has && signing.Static{Header: "token", Scheme: signing.Raw}.Verify(segment(token), nil, s.Token, time.Time{}) == nil
-}
-
-// segment shows a path segment as if it were a header, so that the one constant-time comparison we have serves for it too.
-type segment string
-
-// Values implements signing.Header.
-func (s segment) Values(string) []string { return []string{string(s)} }
-
-// Set and Add implement signing.Header; a segment is only read.
-func (segment) Set(string, string) {}
-
-// Add implements signing.Header.
-func (segment) Add(string, string) {}
-
-func (s *source) allows(client netip.Addr) bool {
-	if len(s.Allow) == 0 {
-		return true
-	}
-	for _, p := range s.Allow {
-		if p.Contains(client) {
-			return true
-		}
-	}
-	return false
-}
-
-// client is who sent the request: the peer, or, behind trusted proxies, the last address in X-Forwarded-For that is not one of them.
-func (in *Ingress) client(ctx *fasthttp.RequestCtx) netip.Addr {
-	at := peer(ctx.RemoteAddr())
-	if !in.trusted(at) {
-		return at
-	}
-	var hops []string
-	for _, v := range ctx.Request.Header.PeekAll("X-Forwarded-For") {
-		hops = append(hops, strings.Split(string(v), ",")...)
-	}
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			return at
-		}
-		if at = hop.Unmap(); !in.trusted(at) {
-			return at
-		}
-	}
-	return at
-}
-
-func peer(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
-}
-
-func (in *Ingress) trusted(a netip.Addr) bool {
-	for _, p := range in.o.TrustedProxies {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
 }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -275,11 +167,13 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 		return nil, in.hold(wait, c, journal.Unreadable, err)
 	case res.Livemode != nil && *res.Livemode != src.Livemode:
 		return nil, in.hold(wait, c, journal.WrongMode, errors.New("the body's test flag is not the source's livemode"))
-	case len(res.Updates) == 0 && len(res.Fetch) == 0 && res.Ignored == "":
+	case len(res.Fetch) > 0: // nobody asks the provider, so a 200 alone would lose it (I8)
+		return nil, in.hold(wait, c, journal.Unreadable, errors.New("it says only that there is something to fetch"))
+	case len(res.Updates) == 0 && res.Ignored == "":
 		return nil, in.hold(wait, c, journal.Unreadable, errors.New("the adapter found nothing in it"))
-	case len(res.Updates) == 0 && len(res.Fetch) == 0 && res.Reply != nil:
+	case len(res.Updates) == 0 && res.Reply != nil:
 		return res.Reply, refuse(handshake, nil)
-	case len(res.Updates) == 0 && len(res.Fetch) == 0:
+	case len(res.Updates) == 0:
 		return nil, refuse(ignored, nil)
 	}
 	records, err := in.records(c)
@@ -369,11 +263,7 @@ func (in *Ingress) records(c *callback) ([]journal.Record, error) {
 			in.o.Logger.Warn("provider_clock_ahead", "source", c.src.Name, "update", u.ID)
 		}
 		u = u.Gate(c.src.Evidence)
-		b, err := json.Marshal(u)
-		if err != nil {
-			return nil, fmt.Errorf("encode the update: %w", err)
-		}
-		rs = append(rs, journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: b})
+		rs = append(rs, journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: u.AppendJSON(make([]byte, 0, 1024)), Update: &u})
 	}
 	return rs, nil
 }
@@ -415,6 +305,9 @@ func traceparent(h signing.Header) string {
 		if i != 2 && i != 35 && i != 52 && !strings.ContainsRune("0123456789abcdef", rune(c)) {
 			return ""
 		}
+	}
+	if strings.Trim(v[0][3:35], "0") == "" || strings.Trim(v[0][36:52], "0") == "" { // the standard's words for "none"
+		return ""
 	}
 	return strings.Clone(v[0])
 }

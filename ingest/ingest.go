@@ -72,6 +72,7 @@ type Ingress struct {
 	sources  map[string]*source
 	server   *fasthttp.Server
 	stopping atomic.Bool
+	busy     atomic.Int64 // requests being handled
 	m        *metrics
 	refusals *rate.Limiter // of log lines, not of callbacks
 	unlogged atomic.Int64
@@ -148,15 +149,16 @@ func (in *Ingress) harden() *fasthttp.Server {
 	}
 }
 
-// serverLog takes fasthttp's own messages, which hold sizes and addresses but, with SecureErrorLogMessage, nothing of the request.
+// serverLog takes fasthttp's own messages without what they are about: even with SecureErrorLogMessage an error quotes the header value it does not like (I7).
 type serverLog struct{ l *slog.Logger }
 
 // Printf implements fasthttp.Logger.
-func (l serverLog) Printf(format string, args ...any) {
-	l.l.Debug("ingress_connection", "detail", fmt.Sprintf(format, args...))
+func (l serverLog) Printf(format string, _ ...any) {
+	l.l.Debug("ingress_connection", "detail", format)
 }
 
 // Run serves until ctx ends; then it takes no more connections, finishes the requests in progress and returns nil. It returns an error when the listener fails.
+// After Run nothing is appended any more.
 func (in *Ingress) Run(ctx context.Context) error {
 	ln := newListener(in.o.Listener, in.o.MaxConns, in.o.Logger)
 	served := make(chan error, 1)
@@ -164,20 +166,37 @@ func (in *Ingress) Run(ctx context.Context) error {
 	if in.o.TLS != nil {
 		tlsLn = tls.NewListener(ln, in.o.TLS.config())
 	}
-	go func() { served <- in.server.Serve(tlsLn) }()
+	go func() {
+		defer close(served)
+		served <- in.server.Serve(tlsLn)
+	}()
+	var failed error
 	select {
 	case err := <-served:
-		return errors.Join(errors.New("the callback listener stopped by itself"), err)
+		failed = errors.Join(errors.New("the callback listener stopped by itself"), err)
 	case <-ctx.Done():
 	}
+	in.stop(context.WithoutCancel(ctx), ln)
+	for range served { // until Serve has returned
+	}
+	return failed
+}
+
+// stop gives the requests in progress their grace, and then cuts whoever is still sending: fasthttp would go on serving them.
+func (in *Ingress) stop(ctx context.Context, ln *listener) {
 	in.stopping.Store(true)
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.o.Grace)
+	grace, cancel := context.WithTimeout(ctx, in.o.Grace)
 	defer cancel()
-	if err := in.server.ShutdownWithContext(stop); err != nil {
+	if err := in.server.ShutdownWithContext(grace); err != nil {
 		in.o.Logger.Warn("ingress_stop_unfinished", "error", err)
 	}
 	ln.Close() //nolint:errcheck,gosec // closed by the shutdown already
-	return nil
+	ln.cut()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for in.busy.Load() > 0 { // at most AppendTimeout: nothing else in a request waits, now that no connection can be read
+		<-tick.C
+	}
 }
 
 // Addr is where the ingress listens.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -20,10 +22,13 @@ type listener struct {
 
 	once   sync.Once
 	closed chan struct{}
+
+	mu   sync.Mutex // guards open
+	open map[*conn]struct{}
 }
 
 func newListener(ln net.Listener, maxConns int, log *slog.Logger) *listener {
-	return &listener{Listener: ln, slots: make(chan struct{}, maxConns), log: log, closed: make(chan struct{})}
+	return &listener{Listener: ln, slots: make(chan struct{}, maxConns), log: log, closed: make(chan struct{}), open: map[*conn]struct{}{}}
 }
 
 // Accept waits for a free slot, then for a connection.
@@ -36,7 +41,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := l.Listener.Accept()
 		if err == nil {
-			return &conn{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+			return l.track(c), nil
 		}
 		if !passing(err) {
 			<-l.slots
@@ -49,6 +54,30 @@ func (l *listener) Accept() (net.Conn, error) {
 			<-l.slots
 			return nil, net.ErrClosed
 		}
+	}
+}
+
+func (l *listener) track(c net.Conn) *conn {
+	t := &conn{Conn: c}
+	t.free = sync.OnceFunc(func() {
+		l.mu.Lock()
+		delete(l.open, t)
+		l.mu.Unlock()
+		<-l.slots
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open[t] = struct{}{}
+	return t
+}
+
+// cut closes every connection that is still open.
+func (l *listener) cut() {
+	l.mu.Lock()
+	open := slices.Collect(maps.Keys(l.open))
+	l.mu.Unlock()
+	for _, c := range open {
+		c.Close() //nolint:errcheck,gosec // it is cut, not finished
 	}
 }
 

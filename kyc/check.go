@@ -154,7 +154,7 @@ func (c *check) effective(p Policy) result {
 		return r
 	}
 	if r.claim != nil {
-		r.tried(c.attempt(false, true))
+		r.tried(c.attempt(false, r.said == nil))
 	}
 	return r
 }

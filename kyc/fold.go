@@ -120,7 +120,7 @@ func (f *folding) speaker(t Check) (by int, confirmed bool) {
 			continue
 		}
 		if best >= 0 {
-			if b := f.results[best]; r.claim.rank <= b.saidRank || !later(r.claim, r.claim.rank, b.said, b.saidRank) {
+			if b := f.results[best]; r.shown != r.claim || r.claim.rank <= b.saidRank || !later(r.claim, r.claim.rank, b.said, b.saidRank) {
 				continue
 			}
 		}

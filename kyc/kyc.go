@@ -190,7 +190,7 @@ type Update struct {
 	AdapterVersion    int           `json:"adapter_version,omitempty"`
 	Traceparent       string        `json:"traceparent,omitempty"`
 
-	// Release, Actor, Endpoint, Force and Answers belong to the kinds decision, redelivery and confirmation.
+	// What follows belongs to the kinds decision, redelivery and confirmation.
 	Release  bool      `json:"release,omitempty"`   // decision: lift every hold known now
 	Actor    string    `json:"actor,omitempty"`     // decision, redelivery: who ordered it (a token's name)
 	Note     string    `json:"note,omitempty"`      // decision: why, in the operator's words

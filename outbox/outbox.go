@@ -184,13 +184,29 @@ func counted(tx *bolt.Tx, key []byte) int64 {
 
 // tally collects how counts move within one transaction, writes them once at its end and shows them after the commit.
 type tally struct {
-	b    *Outbox
-	owed map[string]int64
-	dead map[string]int64
+	b     *Outbox
+	owed  map[string]int64
+	dead  map[string]int64
+	known map[string]standing // of endpoints, as the transaction began
+}
+
+// standing is what putting a delivery has to know of its endpoint.
+type standing struct {
+	disabled bool
+	owed     int64
 }
 
 func (b *Outbox) tally() *tally {
-	return &tally{b: b, owed: map[string]int64{}, dead: map[string]int64{}}
+	return &tally{b: b, owed: map[string]int64{}, dead: map[string]int64{}, known: map[string]standing{}}
+}
+
+func (t *tally) standing(tx *bolt.Tx, endpoint string) standing {
+	s, ok := t.known[endpoint]
+	if !ok {
+		s = standing{disabled: IsDisabled(tx, endpoint), owed: counted(tx, owedKey(endpoint))}
+		t.known[endpoint] = s
+	}
+	return s
 }
 
 func (t *tally) write(tx *bolt.Tx) error {

@@ -23,12 +23,13 @@ func (b *Outbox) Put(tx *bolt.Tx, ds ...Delivery) error {
 
 func (b *Outbox) put(tx *bolt.Tx, t *tally, d *Delivery) error {
 	l := b.lanes[d.Endpoint]
-	switch {
-	case l == nil:
+	if l == nil {
 		return b.bury(tx, t, d, Removed)
-	case IsDisabled(tx, d.Endpoint):
+	}
+	switch at := t.standing(tx, d.Endpoint); {
+	case at.disabled:
 		return b.bury(tx, t, d, Disabled)
-	case l.MaxOwed > 0 && counted(tx, owedKey(d.Endpoint))+t.owed[d.Endpoint] >= l.MaxOwed:
+	case l.MaxOwed > 0 && at.owed+t.owed[d.Endpoint] >= l.MaxOwed:
 		bare := *d
 		bare.Body = nil
 		return b.bury(tx, t, &bare, Overflow)
@@ -37,7 +38,7 @@ func (b *Outbox) put(tx *bolt.Tx, t *tally, d *Delivery) error {
 	waiting.FillPercent = 0.9
 	empty := !laneHasMore(tx, d.Endpoint, d.Lane)
 	k := deliveryKey(d.Endpoint, d.Lane, d.Sequence)
-	if waiting.Get(k) != nil {
+	if !empty && waiting.Get(k) != nil {
 		return nil // owed already
 	}
 	if err := waiting.Put(k, encodeDelivery(d)); err != nil {

@@ -33,7 +33,8 @@ type batch struct {
 	claims   int
 	unclear  int // refs that became ambiguous
 	held     int64
-	wake     []heldRecord // held records that a ref taught by the current record sets free
+	aside    map[string][]byte // what this batch has written to the held bucket, by key; nil: deleted
+	wake     []heldRecord      // held records that a ref taught by the current record sets free
 }
 
 type write struct {
@@ -49,7 +50,7 @@ type order struct {
 // fold takes one batch from the journal to disk (I2).
 func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	started := time.Now()
-	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}}
+	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, aside: map[string][]byte{}}
 	err := r.o.Store.View(func(tx *bolt.Tx) error {
 		b.tx = tx
 		for i := range records {
@@ -89,14 +90,17 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 // record works out one record, and those that it sets free.
 func (b *batch) record(rec *journal.Record) error {
 	var u kyc.Update
-	if err := json.Unmarshal(rec.Body, &u); err != nil {
+	if rec.Update != nil {
+		u = *rec.Update
+	} else if err := json.Unmarshal(rec.Body, &u); err != nil {
 		b.r.o.Logger.Error("record_unreadable", "offset", rec.Position.Offset)
 		return b.keep(heldRecord{Record: *rec}, nil)
 	}
 	switch u.Kind {
 	case kyc.Redelivery:
 		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force})
-		return b.noteOrder(rec, &u)
+		b.noteOrder(rec, &u)
+		return nil
 	case kyc.Observation, kyc.Confirmation, kyc.Decision, kyc.Timer:
 		return b.route(rec, &u)
 	default: // of a later version: kept, so that a program that knows it can apply it
@@ -130,11 +134,7 @@ func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
 			return err
 		}
 	}
-	v, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	b.put(store.Subjects, historyKey(s.lane, rec.Position.Offset), store.AppendRecord(nil, 0, v))
+	b.put(store.Subjects, historyKey(s.lane, rec.Position.Offset), store.AppendRecord(nil, 0, h.encode()))
 	if verdict != kyc.Duplicate {
 		return b.teach(u)
 	}
@@ -143,11 +143,8 @@ func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
 
 // owe keeps a change and owes it to every endpoint of the partner that wants it.
 func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) error {
-	v, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	b.put(store.Subjects, changeKey(s.lane, c.Sequence), store.AppendRecord(nil, 0, v))
+	v := c.AppendJSON(make([]byte, 0, 768))
+	b.put(store.Subjects, changeKey(s.lane, c.Sequence), store.AppendRecord(make([]byte, 0, len(v)+8), 0, v))
 	grave := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
 	if isStatus(c.Type) {
 		b.statuses[c.Status]++

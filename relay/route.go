@@ -125,14 +125,15 @@ func heldIndex(ref string, offset int64) []byte {
 
 // keep puts a record aside until one of its refs is taught (or for good, if it has none: an operator sees it).
 func (b *batch) keep(h heldRecord, refs []string) error {
+	h.Update = nil // its body says it
 	v, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
 	b.held++
-	b.put(store.Held, heldKey(h.Position.Offset), store.AppendRecord(nil, 0, v))
+	b.setAside(heldKey(h.Position.Offset), store.AppendRecord(nil, 0, v))
 	for _, ref := range refs {
-		b.put(store.Held, heldIndex(ref, h.Position.Offset), []byte{})
+		b.setAside(heldIndex(ref, h.Position.Offset), []byte{})
 	}
 	return nil
 }
@@ -147,10 +148,9 @@ func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
 			return nil, err
 		}
 	}
-	for _, w := range b.writes {
-		if bytes.HasPrefix(w.key, prefix) && w.value != nil && bytes.Equal(w.bucket, store.Held) { //nolint:forbidigo // keys, not signatures
-			key := append([]byte("r\x00"), w.key[len(prefix):]...)
-			if hs, err = appendHeld(hs, b.written(key)); err != nil {
+	for k, v := range b.aside {
+		if position, ok := strings.CutPrefix(k, string(prefix)); ok && v != nil {
+			if hs, err = appendHeld(hs, b.aside["r\x00"+position]); err != nil {
 				return nil, err
 			}
 		}
@@ -158,13 +158,10 @@ func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
 	return hs, nil
 }
 
-func (b *batch) written(key []byte) []byte {
-	for i := len(b.writes) - 1; i >= 0; i-- {
-		if w := b.writes[i]; bytes.Equal(w.key, key) && bytes.Equal(w.bucket, store.Held) { //nolint:forbidigo // keys, not signatures
-			return w.value
-		}
-	}
-	return nil
+// setAside writes to the held bucket; later records of the batch see it.
+func (b *batch) setAside(key, value []byte) {
+	b.put(store.Held, key, value)
+	b.aside[string(key)] = value
 }
 
 func appendHeld(hs []heldRecord, v []byte) ([]heldRecord, error) {
@@ -199,7 +196,7 @@ func (b *batch) release() error {
 
 func (b *batch) free(h *heldRecord) error {
 	key := heldKey(h.Position.Offset)
-	if i := b.lastWrite(key); i >= 0 && b.writes[i].value == nil {
+	if v, ok := b.aside[string(key)]; ok && v == nil {
 		return nil // freed already
 	}
 	var u kyc.Update
@@ -211,21 +208,12 @@ func (b *batch) free(h *heldRecord) error {
 		return nil // another of its refs leads elsewhere: it stays
 	}
 	b.held--
-	b.put(store.Held, key, nil)
+	b.setAside(key, nil)
 	for _, ref := range b.refKeys(&u) {
-		b.put(store.Held, heldIndex(ref, h.Position.Offset), nil)
+		b.setAside(heldIndex(ref, h.Position.Offset), nil)
 	}
 	u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
 	return b.apply(&h.Record, &u)
-}
-
-func (b *batch) lastWrite(key []byte) int {
-	for i := len(b.writes) - 1; i >= 0; i-- {
-		if bytes.Equal(b.writes[i].key, key) && bytes.Equal(b.writes[i].bucket, store.Held) { //nolint:forbidigo // keys, not signatures
-			return i
-		}
-	}
-	return -1
 }
 
 func heldCount(tx *bolt.Tx) int64 {

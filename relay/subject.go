@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,11 +97,36 @@ func (s *subject) decode(v []byte) error {
 	return s.State.UnmarshalBinary(b[n:])
 }
 
+// historyRecord is one record and what became of it, as it is kept (and as RecordView reads it). Its JSON is put together by hand: the update is JSON already, and
+// every event has one.
 type historyRecord struct {
-	At      time.Time       `json:"at"`
-	Verdict kyc.Verdict     `json:"verdict"`
-	Changes []uint64        `json:"changes,omitempty"`
-	Update  json.RawMessage `json:"update"`
+	At      time.Time
+	Verdict kyc.Verdict
+	Changes []uint64
+	Update  json.RawMessage
+}
+
+func (h *historyRecord) encode() []byte {
+	b := make([]byte, 0, len(h.Update)+112)
+	b = append(b, `{"at":"`...)
+	b = h.At.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `","verdict":"`...)
+	b = append(b, h.Verdict...)
+	b = append(b, '"')
+	for i, seq := range h.Changes {
+		if i == 0 {
+			b = append(b, `,"changes":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(b, seq, 10)
+	}
+	if len(h.Changes) > 0 {
+		b = append(b, ']')
+	}
+	b = append(b, `,"update":`...)
+	b = append(b, h.Update...)
+	return append(b, '}')
 }
 
 // subject loads a subject once per batch.
@@ -144,17 +170,13 @@ func (b *batch) encodeSubjects() error {
 }
 
 // noteOrder keeps a redelivery order with the subject it is about.
-func (b *batch) noteOrder(rec *journalRecord, u *kyc.Update) error {
+func (b *batch) noteOrder(rec *journalRecord, u *kyc.Update) {
 	if u.Subject.ID == "" {
-		return nil
+		return
 	}
 	b.tallies[kyc.Applied]++
-	v, err := json.Marshal(historyRecord{At: rec.Appended, Verdict: kyc.Applied, Update: rec.Body})
-	if err != nil {
-		return err
-	}
-	b.put(store.Subjects, historyKey(laneOf(u.Partner, u.Subject.ID, u.Livemode), rec.Position.Offset), store.AppendRecord(nil, 0, v))
-	return nil
+	h := historyRecord{At: rec.Appended, Verdict: kyc.Applied, Update: rec.Body}
+	b.put(store.Subjects, historyKey(laneOf(u.Partner, u.Subject.ID, u.Livemode), rec.Position.Offset), store.AppendRecord(nil, 0, h.encode()))
 }
 
 // OutcomeView is how one delivery ended.
@@ -175,13 +197,24 @@ func Settled(tx *bolt.Tx, a outbox.Attempt) error {
 	if a.Code != 0 || a.Took != 0 {
 		attempts++
 	}
-	v, err := json.Marshal(OutcomeView{
+	v := OutcomeView{
 		Endpoint: d.Endpoint, Sequence: d.Sequence, Outcome: a.Outcome, Reason: a.Reason, Code: a.Code, Attempts: attempts, At: a.At.Add(a.Took).UTC(),
-	})
-	if err != nil {
-		return err
-	}
+	}.encode()
 	return tx.Bucket(store.Subjects).Put(outcomeKey(d.Lane, d.Sequence, d.Endpoint), store.AppendRecord(nil, 0, v))
+}
+
+// encode writes what encoding/json would: every delivery has one, and none of its texts needs an escape.
+func (o OutcomeView) encode() []byte {
+	b := append(append(make([]byte, 0, 192), `{"endpoint":"`...), o.Endpoint...)
+	b = strconv.AppendUint(append(b, `","sequence":`...), o.Sequence, 10)
+	b = append(append(b, `,"outcome":"`...), o.Outcome...)
+	b = append(append(append(b, `","reason":"`...), o.Reason...), '"')
+	if o.Code != 0 {
+		b = strconv.AppendInt(append(b, `,"code":`...), int64(o.Code), 10)
+	}
+	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(o.Attempts), 10)
+	b = o.At.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
+	return append(b, `"}`...)
 }
 
 // RecordView is one record of a subject's history.

@@ -61,15 +61,19 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 		measure func(context.Context) ([]row, error)
 	}{{"a", c.acknowledgements}, {"b", c.endToEnd}, {"c", c.latency}, {"d", c.owed}}
 	var rows []row
+	var failures error
 	for _, p := range parts {
 		if !slices.Contains(c.Only, p.name) {
 			continue
 		}
 		measured, err := p.measure(ctx)
-		if err != nil {
-			return fmt.Errorf("bench %s: %w", p.name, err)
-		}
 		rows = append(rows, measured...)
+		if err != nil { // what the other parts measured is worth printing all the same
+			failures = errors.Join(failures, fmt.Errorf("bench %s: %w", p.name, err))
+		}
+		if ctx.Err() != nil {
+			break
+		}
 	}
 	var err error
 	if c.JSON {
@@ -77,7 +81,7 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	} else {
 		err = printRows(out, rows)
 	}
-	if err == nil && slices.ContainsFunc(rows, func(r row) bool { return !r.OK }) {
+	if err = errors.Join(err, failures); err == nil && slices.ContainsFunc(rows, func(r row) bool { return !r.OK }) {
 		return errNo
 	}
 	return err

@@ -53,7 +53,7 @@ func (c *benchCmd) endToEnd(ctx context.Context) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Duration = saturateFor
+	o.Connections, o.Duration = ackConnections, saturateFor
 	used, err := cpuTime(g.pid())
 	if err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -174,8 +173,7 @@ func (c *court) compare(name string, e *endpoint) {
 		f.Invented += invented
 		if lost+invented > 0 {
 			acked, doubt := s.statuses()
-			f.example("%d lost, %d invented: %s was told of %s: %s; acknowledged were %s, in doubt are %s", lost, invented, name, subject,
-				strings.Join(told, " "), strings.Join(acked, " "), strings.Join(doubt, " "))
+			f.example("%d lost, %d invented: %s was told of %s %v; acknowledged were %v, in doubt are %v", lost, invented, name, subject, told, acked, doubt)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -71,4 +72,4 @@ func printJSON(w io.Writer, v any) error {
 }
 
 // freshRun names a run, so that no two runs share a subject.
-func freshRun() string { return time.Now().UTC().Format("0102150405.000")[4:] }
+func freshRun() string { return strconv.FormatInt(time.Now().UnixMicro(), 36) }

@@ -18,6 +18,7 @@ import (
 )
 
 const (
+	keepRecent = 2048 // records kept in memory for a reader that keeps up
 	maxBatch   = 1000 // records handed to a reader at once: 1,000 is where larger groups stop paying
 	trimChunk  = 4000 // records forgotten in one transaction
 	bodyOffset = 9    // in a stored record: kind (1), appended (8)
@@ -57,6 +58,9 @@ type Bolt struct {
 	more chan struct{}
 
 	quarantined atomic.Int64
+
+	recentMu sync.Mutex // guards recent
+	recent   []Record   // the newest records by offset modulo its length, so that a reader that keeps up decodes nothing twice
 }
 
 // NewBolt reads where the log stands.
@@ -67,7 +71,7 @@ func NewBolt(o Options) (*Bolt, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	j := &Bolt{o: o, more: make(chan struct{})}
+	j := &Bolt{o: o, more: make(chan struct{}), recent: make([]Record, keepRecent)}
 	j.next.Store(1)
 	err := o.Store.View(func(tx *bolt.Tx) error {
 		if v := tx.Bucket(store.Meta).Get(trimmedKey); len(v) == 8 {
@@ -121,7 +125,7 @@ func (j *Bolt) append(ctx context.Context, item *Item, rs []Record) error {
 			n := count(tx)
 			tx.OnCommit(func() { j.quarantined.Store(n) })
 		}
-		return j.put(tx, vals)
+		return j.put(tx, rs, vals)
 	})
 	if errors.Is(err, store.ErrFull) {
 		return fmt.Errorf("append: %w: %w", ErrFull, err)
@@ -133,7 +137,7 @@ func (j *Bolt) append(ctx context.Context, item *Item, rs []Record) error {
 }
 
 // put gives the records the next offsets of this transaction. Only the store's writer runs it, one at a time.
-func (j *Bolt) put(tx *bolt.Tx, vals [][]byte) error {
+func (j *Bolt) put(tx *bolt.Tx, rs []Record, vals [][]byte) error {
 	if len(vals) == 0 {
 		return nil
 	}
@@ -148,9 +152,40 @@ func (j *Bolt) put(tx *bolt.Tx, vals [][]byte) error {
 			return err
 		}
 	}
+	first := next
 	next += int64(len(vals))
-	tx.OnCommit(func() { j.advance(next) })
+	tx.OnCommit(func() {
+		j.remember(first, rs)
+		j.advance(next)
+	})
 	return nil
+}
+
+// remember keeps committed records that carry what they say, and so own their bytes.
+func (j *Bolt) remember(first int64, rs []Record) {
+	j.recentMu.Lock()
+	defer j.recentMu.Unlock()
+	for i, r := range rs {
+		if r.Update == nil {
+			continue
+		}
+		r.Position.Offset = first + int64(i)
+		j.recent[r.Position.Offset%keepRecent] = r
+	}
+}
+
+// known returns the records after at that are in memory, without a gap.
+func (j *Bolt) known(at int64) (batch []Record) {
+	j.recentMu.Lock()
+	defer j.recentMu.Unlock()
+	for at++; len(batch) < maxBatch; at++ {
+		r := j.recent[at%keepRecent]
+		if r.Position.Offset != at {
+			break
+		}
+		batch = append(batch, r)
+	}
+	return batch
 }
 
 func (j *Bolt) advance(next int64) {
@@ -200,6 +235,9 @@ func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 	last = at
 	if at+1 >= j.next.Load() {
 		return nil, at, nil
+	}
+	if batch = j.known(at); len(batch) > 0 {
+		return batch, at + int64(len(batch)), nil
 	}
 	err = j.o.Store.View(func(tx *bolt.Tx) error {
 		c := tx.Bucket(store.Journal).Cursor()

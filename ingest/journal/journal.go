@@ -36,6 +36,7 @@ type Record struct {
 	Kind     kyc.Kind
 	Appended time.Time       // when the gateway took it
 	Body     json.RawMessage // a kyc.Update
+	Update   *kyc.Update     // what Body says, if whoever appended it handed it over; nil: decode Body. Shared, so never written to
 }
 
 var (

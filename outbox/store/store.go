@@ -78,6 +78,7 @@ type Store struct {
 	size    atomic.Int64
 	m       *metrics
 	once    sync.Once
+	last    int // size of the last group; owned by Run
 }
 
 type op struct {
@@ -91,6 +92,8 @@ const (
 	fileName   = "countersign.db"
 	uncleanTag = "countersign.unclean"
 	maxGroup   = 4096
+	crowded    = 8 // writes in a group from which on the next one waits for more
+	crowdWait  = time.Millisecond
 	lockWait   = time.Second
 )
 
@@ -185,7 +188,7 @@ func (s *Store) Run(ctx context.Context) error {
 		var group []*op
 		select {
 		case o := <-s.ops:
-			group = append(group, o)
+			group = s.crowd(s.gather(append(group, o)))
 		case o := <-s.lazy:
 			group = s.linger(append(group, o))
 		case <-tick.C:
@@ -210,6 +213,25 @@ func (s *Store) linger(group []*op) []*op {
 	case <-t.C:
 		return group
 	}
+}
+
+// crowd waits a moment for more when the last group was large: then many callers are on their way, and each flush they share is one less for the same work. When
+// few are waiting it adds nothing.
+func (s *Store) crowd(group []*op) []*op {
+	if s.last < crowded {
+		return group
+	}
+	t := time.NewTimer(crowdWait)
+	defer t.Stop()
+	for len(group) < maxGroup {
+		select {
+		case o := <-s.ops:
+			group = append(group, o)
+		case <-t.C:
+			return group
+		}
+	}
+	return group
 }
 
 func (s *Store) gather(group []*op) []*op {
@@ -245,6 +267,7 @@ func (s *Store) drain() error {
 
 // commit runs the group in one transaction. A function that fails is answered alone and the rest is run again without it.
 func (s *Store) commit(group []*op) error {
+	s.last = len(group)
 	ackEarly(group)
 	for len(group) > 0 {
 		started := time.Now()

@@ -1,0 +1,72 @@
+package dashboards
+
+func deliveriesRow() row {
+	return row{"Deliveries", []view{
+		{
+			title: "Attempts by result", unit: "ops", stack: true, alert: "CountersignManyEndpointsFailing",
+			description: "http_2xx is accepted; everything else is tried again, except http_410, which disables the endpoint. exhausted and refused are dead.",
+			queries:     []query{{`sum by (reason) (rate(countersign_relay_attempts_total{endpoint=~"$endpoint"}[$__rate_interval])) > 0`, "{{reason}}"}},
+		},
+		{
+			title: "Failed attempts by endpoint", unit: "percentunit", max: 1, line: 0.5, alert: "CountersignEndpointFailing",
+			description: "Of each endpoint's attempts, the part that was not accepted.",
+			queries:     []query{{`sum by (endpoint) (rate(countersign_relay_attempts_total{endpoint=~"$endpoint",reason!="http_2xx"}[$__rate_interval])) / sum by (endpoint) (rate(countersign_relay_attempts_total{endpoint=~"$endpoint"}[$__rate_interval]))`, "{{endpoint}}"}},
+		},
+		{
+			title: "Outcomes by format", unit: "ops", stack: true,
+			description: "done: accepted. retry: will be tried again. dead: given up.",
+			queries:     []query{{`sum by (format, outcome) (rate(countersign_relay_deliveries_total[$__rate_interval])) > 0`, "{{format}} {{outcome}}"}},
+		},
+		{
+			title: "Attempt latency", unit: "s",
+			description: "One request to a partner, failures and time-outs included.",
+			queries: []query{
+				{`histogram_quantile(0.5, sum by (le) (rate(countersign_relay_attempt_seconds_bucket{endpoint=~"$endpoint"}[$__rate_interval])))`, "p50"},
+				{`histogram_quantile(0.99, sum by (le, endpoint) (rate(countersign_relay_attempt_seconds_bucket{endpoint=~"$endpoint"}[$__rate_interval])))`, "p99 {{endpoint}}"},
+			},
+		},
+		{
+			title: "Callback to partner", unit: "s",
+			description: "From the receipt of a callback to the partner's 2xx, whatever lay between: retries, outages, redeliveries.",
+			queries: []query{
+				{`histogram_quantile(0.5, sum by (le) (rate(countersign_relay_end_to_end_seconds_bucket[$__rate_interval])))`, "p50"},
+				{`histogram_quantile(0.99, sum by (le) (rate(countersign_relay_end_to_end_seconds_bucket[$__rate_interval])))`, "p99"},
+			},
+		},
+		{
+			title: "Owed", unit: "none",
+			description: "Deliveries that have been decided and not yet accepted.",
+			queries:     []query{{`countersign_outbox_owed_deliveries{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
+		},
+		{
+			title: "Owed, as part of max_owed", unit: "percentunit", max: 1, line: 0.5, alert: "CountersignOwedHigh",
+			description: "At 100 % what is added is put down as dead (overflow), id only.",
+			queries:     []query{{`countersign_outbox_owed_deliveries{endpoint=~"$endpoint"} / (countersign_outbox_max_owed_deliveries{endpoint=~"$endpoint"} > 0)`, "{{endpoint}}"}},
+		},
+		{
+			title: "Oldest due delivery", unit: "s", line: 300, alert: "CountersignDeliveryOldestDue",
+			description: "For how long the earliest due delivery has been due. What waits for its retry is not due.",
+			queries:     []query{{`countersign_outbox_oldest_due_seconds{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
+		},
+		{
+			title: "Oldest withheld rejection", unit: "s", line: 900, alert: "CountersignRejectionWithheld",
+			description: "For how long a rejection or suspension has been owed. The partner still treats that person as before.",
+			queries:     []query{{`countersign_outbox_oldest_withheld_rejection_seconds{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
+		},
+		{
+			title: "Dead", unit: "none", alert: "CountersignDeadDeliveries",
+			description: "Deliveries that ended without a 2xx and are kept until they are redelivered.",
+			queries:     []query{{`countersign_outbox_dead_deliveries{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
+		},
+		{
+			title: "Put down without an attempt", unit: "ops", stack: true,
+			description: "overflow: too much owed. overtaken: a later change has been delivered. disabled, removed: the endpoint takes nothing. damaged: the record fails its checksum.",
+			queries:     []query{{`sum by (endpoint, reason) (rate(countersign_outbox_put_down_total{endpoint=~"$endpoint"}[$__rate_interval])) > 0`, "{{endpoint}} {{reason}}"}},
+		},
+		{
+			title: "Disabled", unit: "none", max: 1, alert: "CountersignEndpointDisabled",
+			description: "1: the partner answered 410 Gone, and the endpoint gets nothing until it is resumed.",
+			queries:     []query{{`countersign_relay_endpoint_disabled{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
+		},
+	}}
+}

@@ -1,0 +1,231 @@
+package dashboards
+
+// overview describes overview.json. A threshold line is the alert's own number.
+func overview() board {
+	return newBoard("countersign-overview", "Countersign / Overview",
+		"Callbacks in, decisions folded, webhooks out: what is promised, what comes, what waits and what it costs.",
+		[]row{promisesRow(), callbacksRow(), storageRow(), foldRow(), deliveriesRow(), processRow()})
+}
+
+func promisesRow() row {
+	return row{"Promises", []view{
+		{
+			title: "Callbacks answered 200 within a second", unit: "percentunit", max: 1, alert: "CountersignCallbackSLOBurn",
+			description: "Of all answers, strangers' refusals included, the part that took no more than a second; and of genuine callbacks, the part we did not refuse. Promised: 99.9 %.",
+			queries: []query{
+				{`sum(rate(countersign_ingest_callback_seconds_bucket{le=~"1|1.0"}[$__rate_interval])) / sum(rate(countersign_ingest_callback_seconds_count[$__rate_interval]))`, "within 1 s"},
+				{`1 - sum(rate(countersign_ingest_callbacks_total{verdict=~"backlog|full|undecided|stopping|panic"}[$__rate_interval])) / sum(rate(countersign_ingest_callbacks_total{verdict=~"accepted|ignored|quarantined|handshake|backlog|full|undecided|stopping|panic"}[$__rate_interval]))`, "not refused by us"},
+			},
+		},
+		{
+			title: "Delivered within a minute of receipt", unit: "percentunit", max: 1, alert: "CountersignDeliverySLOBurn",
+			description: "Of what partners accepted, the part that came within 60 seconds of its callback, partners' own failures included. The promise (99.5 %) leaves those out: see the next panel.",
+			queries: []query{{`sum(rate(countersign_relay_end_to_end_seconds_bucket{le=~"60|60.0"}[$__rate_interval])) / sum(rate(countersign_relay_end_to_end_seconds_count[$__rate_interval]))`, "within 60 s"}},
+		},
+		{
+			title: "Promises broken, over an hour", unit: "percentunit",
+			description: "From the recording rules in alerts.yaml, so it is empty where they are not loaded. Callbacks late or refused by us (0.1 % is allowed); time in which a partner that answers was owed something due for over a minute (0.5 %).",
+			queries: []query{
+				{`countersign:callbacks_bad:ratio_rate1h`, "callbacks, {{job}}"},
+				{`countersign:endpoints_late:ratio1h`, "deliveries, {{job}}"},
+			},
+		},
+	}}
+}
+
+func callbacksRow() row {
+	return row{"Callbacks", []view{
+		{
+			title: "Callbacks by verdict", unit: "reqps", stack: true, alert: "CountersignCallbacksRefusedByUs",
+			description: "What became of every callback. backlog, full, undecided, stopping and panic are answered 503.",
+			queries:     []query{{`sum by (verdict) (rate(countersign_ingest_callbacks_total{source=~"$source"}[$__rate_interval])) > 0`, "{{verdict}}"}},
+		},
+		{
+			title: "Taken, by source", unit: "reqps", alert: "CountersignSourceSilent",
+			description: "Genuine callbacks that were answered 200.",
+			queries:     []query{{`sum by (source) (rate(countersign_ingest_callbacks_total{source=~"$source",verdict=~"accepted|ignored|quarantined|handshake"}[$__rate_interval]))`, "{{source}}"}},
+		},
+		{
+			title: "Refused, by source", unit: "reqps", alert: "CountersignSourceRefusalsJump",
+			description: "Everything that was not answered 200, and why. mismatch on a source that used to work is most often a key that was changed on one side.",
+			queries:     []query{{`sum by (source, verdict) (rate(countersign_ingest_callbacks_total{source=~"$source",verdict!~"accepted|ignored|quarantined|handshake"}[$__rate_interval])) > 0`, "{{source}} {{verdict}}"}},
+		},
+		{
+			title: "Callback latency", unit: "s",
+			description: "From a callback's headers to our answer, which waits for the disk. Providers give up after five seconds.",
+			queries: []query{
+				{`histogram_quantile(0.5, sum by (le) (rate(countersign_ingest_callback_seconds_bucket[$__rate_interval])))`, "p50"},
+				{`histogram_quantile(0.99, sum by (le) (rate(countersign_ingest_callback_seconds_bucket[$__rate_interval])))`, "p99"},
+			},
+		},
+		{
+			title: "Provider clock ahead", unit: "ops", alert: "CountersignProviderClockAhead",
+			description: "Updates whose time lay more than five minutes in our future and was cut back to their arrival.",
+			queries:     []query{{`sum by (source) (rate(countersign_ingest_clock_ahead_total{source=~"$source"}[$__rate_interval]))`, "{{source}}"}},
+		},
+		{
+			title: "Evidence that approvals need", unit: "none",
+			description: "How many sources approve on which evidence. Anything but signed was configured so on purpose.",
+			queries:     []query{{`count by (evidence, source) (countersign_ingest_source_evidence{source=~"$source"} == 1)`, "{{source}} {{evidence}}"}},
+		},
+	}}
+}
+
+func storageRow() row {
+	return row{"Journal and storage", []view{
+		{
+			title: "Commit latency", unit: "s", line: 0.25, alert: "CountersignCommitSlow",
+			description: "One group commit: its writes and both flushes. Every callback waits for one.",
+			queries: []query{
+				{`histogram_quantile(0.5, sum by (le) (rate(countersign_store_commit_seconds_bucket[$__rate_interval])))`, "p50"},
+				{`histogram_quantile(0.99, sum by (le, instance) (rate(countersign_store_commit_seconds_bucket[$__rate_interval])))`, "p99 {{instance}}"},
+			},
+		},
+		{
+			title: "Writes per commit", unit: "none",
+			description: "How many writes share a flush. It grows with the load; that is why the disk keeps up.",
+			queries:     []query{{`sum by (instance) (rate(countersign_store_commit_group_size_sum[$__rate_interval])) / sum by (instance) (rate(countersign_store_commit_group_size_count[$__rate_interval]))`, "{{instance}}"}},
+		},
+		{
+			title: "Commit failures and settle retries", unit: "ops", alert: "CountersignSettleRetries",
+			description: "full: new callbacks are refused. io: the process stops. Settle retries: outcomes of attempts that wait to be written.",
+			queries: []query{
+				{`sum by (reason) (rate(countersign_store_commit_failures_total[$__rate_interval]))`, "commit {{reason}}"},
+				{`sum(rate(countersign_outbox_settle_retries_total[$__rate_interval]))`, "settle retry"},
+			},
+		},
+		{
+			title: "Journal backlog", unit: "percentunit", max: 1, line: 0.5, alert: "CountersignJournalBacklogHigh",
+			description: "Records that wait for the relay, as part of those that may. At 100 % new callbacks are answered 503.",
+			queries:     []query{{`countersign_journal_backlog_records / countersign_journal_backlog_max_records`, "{{instance}}"}},
+		},
+		{
+			title: "Records that wait", unit: "none", alert: "CountersignFoldBehind",
+			description: "The same in numbers. A backlog that stays above nothing means that partners are told late.",
+			queries:     []query{{`countersign_journal_backlog_records`, "{{instance}}"}},
+		},
+		{
+			title: "Damaged records", unit: "ops", alert: "CountersignDamagedRecords",
+			description: "Records that failed their checksum. They stay in the file and are passed over.",
+			queries: []query{
+				{`sum by (instance) (rate(countersign_journal_damaged_records_total[$__rate_interval]))`, "journal {{instance}}"},
+				{`sum by (instance) (rate(countersign_outbox_put_down_total{reason="damaged"}[$__rate_interval]))`, "delivery {{instance}}"},
+			},
+		},
+		{
+			title: "Database file", unit: "bytes",
+			description: "The file never shrinks; what is free in it is used again. The upper line is storage.max_size.",
+			queries: []query{
+				{`countersign_store_file_bytes`, "file {{instance}}"},
+				{`countersign_store_file_bytes - countersign_store_free_page_bytes`, "in use {{instance}}"},
+				{`countersign_store_max_bytes`, "max {{instance}}"},
+			},
+		},
+		{
+			title: "Database in use", unit: "percentunit", max: 1, line: 0.8, alert: "CountersignStorageNearlyFull",
+			description: "Pages in use, as part of storage.max_size.",
+			queries:     []query{{`(countersign_store_file_bytes - countersign_store_free_page_bytes) / countersign_store_max_bytes`, "{{instance}}"}},
+		},
+		{
+			title: "Disk free", unit: "bytes", line: 2147483648, alert: "CountersignStorageNearlyFull",
+			description: "What is left on the disk of the data directory.",
+			queries:     []query{{`countersign_store_disk_free_bytes`, "{{instance}}"}},
+		},
+		{
+			title: "Storage is full", unit: "none", max: 1, alert: "CountersignStorageFull",
+			description: "1: new callbacks are refused. What is owed is still delivered.",
+			queries:     []query{{`countersign_store_full`, "{{instance}}"}},
+		},
+	}}
+}
+
+func foldRow() row {
+	return row{"Fold", []view{
+		{
+			title: "Records by verdict", unit: "ops", stack: true, alert: "CountersignParkedApprovals",
+			description: "What became of each record: duplicate, stale and superseded change nothing and are normal; parked is an approval behind a final rejection, held one behind a hit.",
+			queries:     []query{{`sum by (verdict) (rate(countersign_relay_updates_total[$__rate_interval])) > 0`, "{{verdict}}"}},
+		},
+		{
+			title: "Status changes", unit: "ops", stack: true,
+			description: "Decisions about people, as partners are told. A sudden change of the mix is worth a question to compliance.",
+			queries:     []query{{`sum by (status) (rate(countersign_relay_status_changes_total[$__rate_interval]))`, "{{status}}"}},
+		},
+		{
+			title: "Fold latency", unit: "s",
+			description: "One batch of up to 1,000 records, with its commit.",
+			queries: []query{
+				{`histogram_quantile(0.5, sum by (le) (rate(countersign_relay_fold_seconds_bucket[$__rate_interval])))`, "p50"},
+				{`histogram_quantile(0.99, sum by (le) (rate(countersign_relay_fold_seconds_bucket[$__rate_interval])))`, "p99"},
+			},
+		},
+		{
+			title: "Held records", unit: "none", alert: "CountersignHeldRecords",
+			description: "They wait until somebody is known by their ref.",
+			queries:     []query{{`countersign_relay_held_records`, "{{instance}}"}},
+		},
+		{
+			title: "Unconfirmed claims", unit: "ops", alert: "CountersignUnconfirmedClaims",
+			description: "Claims of approved, final or suspended that were not proven well enough and count as in_review.",
+			queries:     []query{{`sum by (instance) (rate(countersign_relay_unconfirmed_claims_total[$__rate_interval]))`, "{{instance}}"}},
+		},
+		{
+			title: "Ambiguous refs", unit: "ops", alert: "CountersignAmbiguousRef",
+			description: "Provider refs that were taught for two subjects. Nobody is guessed.",
+			queries:     []query{{`sum by (instance) (rate(countersign_relay_ambiguous_refs_total[$__rate_interval]))`, "{{instance}}"}},
+		},
+		{
+			title: "Quarantine", unit: "none", alert: "CountersignQuarantineNotEmpty",
+			description: "Genuine callbacks whose body is kept aside because we could not understand it in full.",
+			queries:     []query{{`countersign_journal_quarantine_items`, "{{instance}}"}},
+		},
+		{
+			title: "Put in quarantine", unit: "ops", stack: true, alert: "CountersignQuarantineGrowing",
+			description: "By reason: unreadable, livemode (test where live is configured, or the other way round), unknown_word (applied as in_review), no_partner.",
+			queries:     []query{{`sum by (reason) (rate(countersign_journal_quarantined_total[$__rate_interval]))`, "{{reason}}"}},
+		},
+	}}
+}
+
+func processRow() row {
+	return row{"Process", []view{
+		{
+			title: "Versions", unit: "none", alert: "CountersignTargetMissing",
+			description: "Gateways that are seen, by version and role.",
+			queries:     []query{{`count by (version, role) (countersign_build_info)`, "{{version}} {{role}}"}},
+		},
+		{
+			title: "Uptime", unit: "s", alert: "CountersignRestarting",
+			description: "A saw-tooth is a process that restarts again and again.",
+			queries:     []query{{`time() - process_start_time_seconds`, "{{instance}}"}},
+		},
+		{
+			title: "CPU", unit: "percentunit",
+			description: "Of one core: 100 % is one core busy.",
+			queries:     []query{{`rate(process_cpu_seconds_total[$__rate_interval])`, "{{instance}}"}},
+		},
+		{
+			title: "Memory", unit: "bytes",
+			description: "Resident memory has pages of the database file in it, which the system takes back when it needs them; the Go heap is ours.",
+			queries: []query{
+				{`process_resident_memory_bytes`, "resident {{instance}}"},
+				{`go_memstats_heap_inuse_bytes`, "heap {{instance}}"},
+			},
+		},
+		{
+			title: "Goroutines", unit: "none",
+			description: "They follow the connections and the attempts in flight, never what is owed.",
+			queries:     []query{{`go_goroutines`, "{{instance}}"}},
+		},
+		{
+			title: "Garbage collection", unit: "s",
+			description: "The longest pause of the Go runtime, of the last collections.",
+			queries:     []query{{`go_gc_duration_seconds{quantile="1"}`, "{{instance}}"}},
+		},
+		{
+			title: "Open files", unit: "percentunit", max: 1, line: 0.8, alert: "CountersignOpenFilesHigh",
+			description: "Open files and connections, as part of those that may be open.",
+			queries:     []query{{`process_open_fds / process_max_fds`, "{{instance}}"}},
+		},
+	}}
+}

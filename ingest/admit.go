@@ -1,0 +1,159 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"countersign/signing"
+)
+
+const pathPrefix = "/v1/callbacks/"
+
+// admit decides on everything that needs no body.
+func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
+	h := &ctx.Request.Header
+	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
+	rest, ok := strings.CutPrefix(path, pathPrefix)
+	if strings.ContainsAny(path, "%\\") || strings.Contains(path, "//") || hasDotSegment(path) || !strings.HasPrefix(path, "/") {
+		return nil, refuse(badRequest, errors.New("path with encoded, doubled or dot segments"))
+	}
+	name, token, hasToken := strings.Cut(rest, "/")
+	src := in.sources[name]
+	if !ok || src == nil || !src.tokenFits(token, hasToken) {
+		return nil, refuse(unknownSource, errors.New("no such source, or not its token"))
+	}
+	headers := sentHeaders(h.RawHeaders())
+	switch {
+	case !ctx.IsPost():
+		return src, refuse(method, nil)
+	case !src.allows(in.client(ctx)):
+		return src, refuse(address, errors.New("client address is not in allow"))
+	case in.stopping.Load():
+		return src, refuse(stopping, nil)
+	case !src.limit.Allow():
+		return src, refuse(tooFast, nil)
+	case headers.folded:
+		return src, refuse(badRequest, errors.New("a header goes on in a second line"))
+	case h.ContentLength() < 0, headers.lengths == 0, headers.transfer > 0:
+		return src, refuse(noLength, errors.New("chunked, or without Content-Length"))
+	case int64(h.ContentLength()) > src.MaxBody:
+		return src, refuse(tooLarge, fmt.Errorf("%d bytes announced, max_body is %d", h.ContentLength(), src.MaxBody))
+	case headers.types > 1, headers.encodings > 1:
+		return src, refuse(badRequest, errors.New("duplicated Content-Type or Content-Encoding"))
+	case len(h.Peek("Content-Encoding")) > 0 && string(h.Peek("Content-Encoding")) != "identity":
+		return src, refuse(badRequest, errors.New("compressed bodies are not accepted"))
+	}
+	return src, nil
+}
+
+// sent counts the headers that fasthttp makes one of, or makes up: it keeps the last Content-Type, and gives a request without Content-Length one of 0.
+type sent struct {
+	lengths, transfer, types, encodings int
+	folded                              bool
+}
+
+func sentHeaders(raw []byte) (s sent) {
+	for line := range bytes.SplitSeq(raw, []byte{'\n'}) {
+		name, _, _ := bytes.Cut(line, []byte{':'})
+		switch {
+		case len(line) > 0 && (line[0] == ' ' || line[0] == '\t'):
+			s.folded = true
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			s.lengths++
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			s.transfer++
+		case bytes.EqualFold(name, []byte("Content-Type")):
+			s.types++
+		case bytes.EqualFold(name, []byte("Content-Encoding")):
+			s.encodings++
+		}
+	}
+	return s
+}
+
+func hasDotSegment(path string) bool {
+	for seg := range strings.SplitSeq(path, "/") {
+		if seg == "." || seg == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// tokenFits compares in constant time. A source without a token takes no further segment.
+func (s *source) tokenFits(token string, has bool) bool {
+	if len(s.Token) == 0 {
+		return !has
+	}
+	return has && signing.Static{Header: "token", Scheme: signing.Raw}.Verify(segment(token), nil, s.Token, time.Time{}) == nil
+}
+
+// segment shows a path segment as if it were a header, so that the one constant-time comparison we have serves for it too.
+type segment string
+
+// Values implements signing.Header.
+func (s segment) Values(string) []string { return []string{string(s)} }
+
+// Set and Add implement signing.Header; a segment is only read.
+func (segment) Set(string, string) {}
+
+// Add implements signing.Header.
+func (segment) Add(string, string) {}
+
+func (s *source) allows(client netip.Addr) bool {
+	if len(s.Allow) == 0 {
+		return true
+	}
+	for _, p := range s.Allow {
+		if p.Contains(client) {
+			return true
+		}
+	}
+	return false
+}
+
+// client is who sent the request: the peer, or, behind trusted proxies, the last address in X-Forwarded-For that is not one of them.
+func (in *Ingress) client(ctx *fasthttp.RequestCtx) netip.Addr {
+	at := peer(ctx.RemoteAddr())
+	if !in.trusted(at) {
+		return at
+	}
+	var hops []string
+	for _, v := range ctx.Request.Header.PeekAll("X-Forwarded-For") {
+		hops = append(hops, strings.Split(string(v), ",")...)
+	}
+	for _, text := range slices.Backward(hops) {
+		hop, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil {
+			return at
+		}
+		if at = hop.Unmap(); !in.trusted(at) {
+			return at
+		}
+	}
+	return at
+}
+
+func peer(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+func (in *Ingress) trusted(a netip.Addr) bool {
+	for _, p := range in.o.TrustedProxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
