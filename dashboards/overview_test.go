@@ -13,14 +13,14 @@ func promisesRow() row {
 			title: "Callbacks answered 200 within a second", unit: "percentunit", max: 1, alert: "CountersignCallbackSLOBurn",
 			description: "Of all answers, strangers' refusals included, the part that took no more than a second; and of genuine callbacks, the part we did not refuse. Promised: 99.9 %.",
 			queries: []query{
-				{`sum(rate(countersign_ingest_callback_seconds_bucket{le=~"1|1.0"}[$__rate_interval])) / sum(rate(countersign_ingest_callback_seconds_count[$__rate_interval]))`, "within 1 s"},
+				{`sum(rate(countersign_ingest_callback_seconds_bucket{le=~"1|1[.]0"}[$__rate_interval])) / sum(rate(countersign_ingest_callback_seconds_count[$__rate_interval]))`, "within 1 s"},
 				{`1 - sum(rate(countersign_ingest_callbacks_total{verdict=~"backlog|full|undecided|stopping|panic"}[$__rate_interval])) / sum(rate(countersign_ingest_callbacks_total{verdict=~"accepted|ignored|quarantined|handshake|backlog|full|undecided|stopping|panic"}[$__rate_interval]))`, "not refused by us"},
 			},
 		},
 		{
 			title: "Delivered within a minute of receipt", unit: "percentunit", max: 1, alert: "CountersignDeliverySLOBurn",
 			description: "Of what partners accepted, the part that came within 60 seconds of its callback, partners' own failures included. The promise (99.5 %) leaves those out: see the next panel.",
-			queries: []query{{`sum(rate(countersign_relay_end_to_end_seconds_bucket{le=~"60|60.0"}[$__rate_interval])) / sum(rate(countersign_relay_end_to_end_seconds_count[$__rate_interval]))`, "within 60 s"}},
+			queries:     []query{{`sum(rate(countersign_relay_end_to_end_seconds_bucket{le=~"60|60[.]0"}[$__rate_interval])) / sum(rate(countersign_relay_end_to_end_seconds_count[$__rate_interval]))`, "within 60 s"}},
 		},
 		{
 			title: "Promises broken, over an hour", unit: "percentunit",
@@ -136,6 +136,11 @@ func storageRow() row {
 			description: "1: new callbacks are refused. What is owed is still delivered.",
 			queries:     []query{{`countersign_store_full`, "{{instance}}"}},
 		},
+		{
+			title: "Removed by retention", unit: "ops",
+			description: "History, changes and failed attempts that had their time. What is owed, dead or in quarantine is never among them.",
+			queries:     []query{{`sum by (instance) (rate(countersign_relay_retention_removed_total[$__rate_interval]))`, "{{instance}}"}},
+		},
 	}}
 }
 
@@ -220,7 +225,7 @@ func processRow() row {
 		{
 			title: "Garbage collection", unit: "s",
 			description: "The longest pause of the Go runtime, of the last collections.",
-			queries:     []query{{`go_gc_duration_seconds{quantile="1"}`, "{{instance}}"}},
+			queries:     []query{{`go_gc_duration_seconds{quantile=~"1|1[.]0"}`, "{{instance}}"}},
 		},
 		{
 			title: "Open files", unit: "percentunit", max: 1, line: 0.8, alert: "CountersignOpenFilesHigh",

@@ -285,6 +285,12 @@ func read(r *bufio.Reader) (answer, error) {
 	return answer{res.StatusCode, res.Header, string(b)}, err
 }
 
+// timedOut reports that we gave up reading; any other error means that the gateway closed the connection.
+func timedOut(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
 // send writes raw bytes on a new connection and returns all that comes back, and whether the gateway closed. half: we close our side after writing.
 func (d *door) send(raw string, half bool) (answers []answer, closed bool) {
 	d.t.Helper()
@@ -302,8 +308,7 @@ func (d *door) send(raw string, half bool) (answers []answer, closed bool) {
 	for r := bufio.NewReader(c); ; {
 		a, err := read(r)
 		if err != nil {
-			var waited net.Error
-			return answers, !errors.As(err, &waited) || !waited.Timeout()
+			return answers, !timedOut(err)
 		}
 		answers = append(answers, a)
 	}

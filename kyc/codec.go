@@ -57,7 +57,7 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 	w.uint(s.sequence)
 	w.int(int64(s.policy))
 	w.flags(s.livemode)
-	w.uint(uint64(len(s.checks)))
+	w.count(len(s.checks))
 	by := 0
 	for i, c := range s.checks {
 		w.check(c)
@@ -65,8 +65,8 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 			by = i + 1
 		}
 	}
-	w.told(s.told, uint64(by))
-	w.uint(uint64(len(s.seen)))
+	w.told(s.told, by)
+	w.count(len(s.seen))
 	for _, k := range s.seen {
 		w.b = append(w.b, k.id[:]...)
 		w.uint(uint64(k.day))
@@ -78,15 +78,16 @@ type writer struct{ b []byte }
 
 func (w *writer) uint(n uint64) { w.b = binary.AppendUvarint(w.b, n) }
 func (w *writer) int(n int64)   { w.b = binary.AppendVarint(w.b, n) }
+func (w *writer) count(n int)   { w.uint(uint64(n)) } // #nosec G115 -- a length, a place or nanoseconds: never negative
 
 func (w *writer) str(s string) {
-	w.uint(uint64(len(s)))
+	w.count(len(s))
 	w.b = append(w.b, s...)
 }
 
 func (w *writer) word(s string) {
 	at := slices.Index(words[:], s) + 1
-	if w.uint(uint64(at)); at == 0 {
+	if w.count(at); at == 0 {
 		w.str(s)
 	}
 }
@@ -97,19 +98,19 @@ func (w *writer) time(t time.Time) {
 		w.uint(0)
 		return
 	}
-	w.uint(uint64(t.Nanosecond()) + 1)
+	w.count(t.Nanosecond() + 1)
 	w.int(t.Unix())
 }
 
 func (w *writer) times(ts []time.Time) {
-	w.uint(uint64(len(ts)))
+	w.count(len(ts))
 	for _, t := range ts {
 		w.time(t)
 	}
 }
 
 func (w *writer) ids(ids []id) {
-	w.uint(uint64(len(ids)))
+	w.count(len(ids))
 	for _, i := range ids {
 		w.b = append(w.b, i[:]...)
 	}
@@ -126,8 +127,8 @@ func (w *writer) flags(set ...bool) {
 }
 
 // told writes a reference for the entry, which stands elsewhere.
-func (w *writer) told(t told, ref uint64) {
-	w.uint(ref)
+func (w *writer) told(t told, ref int) {
+	w.count(ref)
 	w.uint(uint64(t.rank))
 	w.time(t.period.from)
 	w.time(t.period.until)
@@ -145,11 +146,11 @@ func (w *writer) check(c *check) {
 	w.times(c.noticed)
 	written := make([]*entry, 0, 8)
 	w.entryOnce(c.decision, &written)
-	w.uint(uint64(len(c.sessions)))
+	w.count(len(c.sessions))
 	for _, ss := range c.sessions {
 		w.session(ss, &written)
 	}
-	w.told(c.told, uint64(slices.Index(written, c.told.entry)+1))
+	w.told(c.told, slices.Index(written, c.told.entry)+1)
 }
 
 func (w *writer) session(ss *session, written *[]*entry) {
@@ -177,7 +178,7 @@ func (w *writer) session(ss *session, written *[]*entry) {
 		}
 	}
 	w.ids(ss.hits)
-	w.uint(uint64(len(ss.trail)))
+	w.count(len(ss.trail))
 	for _, s := range ss.trail {
 		w.time(s.at)
 		w.time(s.expires)
@@ -194,11 +195,11 @@ func (w *writer) entryOnce(e *entry, written *[]*entry) {
 	}
 	at := slices.Index(*written, e)
 	if at >= 0 {
-		w.uint(uint64(at) + 1)
+		w.count(at + 1)
 		return
 	}
 	*written = append(*written, e)
-	w.uint(uint64(len(*written)))
+	w.count(len(*written))
 	w.entry(e)
 }
 
@@ -209,7 +210,7 @@ func (w *writer) entry(e *entry) {
 	w.time(e.at)
 	w.str(e.ref)
 	if len(e.reasons) > 0 {
-		w.uint(uint64(len(e.reasons)))
+		w.count(len(e.reasons))
 		for _, r := range e.reasons {
 			w.word(string(r.Code))
 			w.str(r.ProviderCode)

@@ -2,6 +2,7 @@ package kyc
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ func ranked(x Update, r rank) Update {
 		x.ExpiryKind = ExpiryAttempt
 	case rankExpired:
 		x.ExpiryKind = ExpiryValidity
+	default:
 	}
 	return x
 }
@@ -148,3 +150,5 @@ func bytesOf(t *testing.T, s *State) string {
 	}
 	return string(b)
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 31)) }

@@ -13,6 +13,9 @@ import (
 	"countersign/outbox/store"
 )
 
+// policyVersions are all versions of every partner's policy.
+type policyVersions map[string]map[int]kyc.Policy
+
 func policyPrefix(partner string) []byte { return []byte("policy/" + partner + "/") }
 
 func policyKey(partner string, version int) []byte {
@@ -21,7 +24,7 @@ func policyKey(partner string, version int) []byte {
 
 // registerPolicies makes a partner's configured policy its newest version if it differs from the last. Subjects keep the version they are folded under.
 func (r *Relay) registerPolicies(ctx context.Context) error {
-	all := map[string]map[int]kyc.Policy{}
+	all := policyVersions{}
 	newest := map[string]int{}
 	err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error {
 		clear(all)
@@ -51,7 +54,7 @@ func (r *Relay) registerPolicies(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("register policies: %w", err)
 	}
-	r.policies = all
+	r.policies.Store(&all)
 	for id, version := range newest {
 		r.partners[id].Policy.Version = version
 	}
@@ -77,4 +80,9 @@ func policies(tx *bolt.Tx, partner string) (map[int]kyc.Policy, error) {
 }
 
 // policy is the version a subject is folded under; the defaults if its partner is not in the config.
-func (r *Relay) policy(partner string, version int) kyc.Policy { return r.policies[partner][version] }
+func (r *Relay) policy(partner string, version int) kyc.Policy {
+	if all := r.policies.Load(); all != nil {
+		return (*all)[partner][version]
+	}
+	return kyc.Policy{}
+}

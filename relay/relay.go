@@ -87,7 +87,7 @@ type Relay struct {
 	partners  map[string]*Partner
 	endpoints map[string]*Endpoint
 	senders   map[string]*sender
-	policies  map[string]map[int]kyc.Policy // by partner and version
+	policies  atomic.Pointer[policyVersions]
 	m         *metrics
 	position  atomic.Int64 // last folded offset, on disk
 	held      atomic.Int64 // records that nobody is known for
@@ -107,7 +107,7 @@ func New(o Options) (*Relay, error) {
 	if o.Grace == 0 {
 		o.Grace = 10 * time.Second
 	}
-	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}, policies: map[string]map[int]kyc.Policy{}}
+	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}}
 	r.m = newMetrics(o.Metrics, r)
 	for i := range o.Partners {
 		p := &o.Partners[i]
@@ -136,6 +136,9 @@ func New(o Options) (*Relay, error) {
 // cut off after Options.Grace, and everything settled is on disk.
 func (r *Relay) Run(ctx context.Context) error {
 	if err := r.registerPolicies(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped before it began
+		}
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -204,7 +204,7 @@ func (cmd *redeliverCommand) Run(c *console) error {
 }
 
 type endpointsCommand struct {
-	List   endpointsListCommand   `cmd:"" default:"1" help:"List the endpoints."`
+	List   endpointsListCommand   `cmd:"" default:"withargs" help:"List the endpoints."`
 	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled endpoint up again."`
 }
 

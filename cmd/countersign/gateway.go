@@ -366,11 +366,12 @@ func (g *gateway) notReady() (reasons []string) {
 	return reasons
 }
 
-// close stops everything, the disk last.
+// close stops everything, the disk last. Closing again does nothing.
 func (g *gateway) close() error {
 	err := g.process.stop()
 	if g.store != nil {
 		err = errors.Join(err, g.store.Close())
+		g.store = nil
 	}
 	return err
 }

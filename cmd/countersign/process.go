@@ -73,5 +73,6 @@ func (p *process) stop() error {
 		}
 		p.log.Debug("component_stopped", "name", c.name, "took", time.Since(started))
 	}
+	p.parts = nil
 	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,12 +11,13 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // create makes an empty database under another name, complete and synced, and only then gives it its name: a power cut leaves all or nothing.
 func create(path string) error {
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		return err // there is one, or we may not look
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return err // there is one, or a link to where one should be, or we may not look
 	}
 	tmp := path + ".new"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) { // of a start that was cut off: it never held a record
@@ -53,9 +55,10 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// writeSynced writes a small file so that it is there after a power cut, or not at all.
+// writeSynced writes a small file so that after a power cut it is there as a whole, or not at all.
 func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the operator's own data directory
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the operator's own data directory
 	if err != nil {
 		return err
 	}
@@ -63,7 +66,74 @@ func writeSynced(path string, b []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
 	return syncDir(filepath.Dir(path))
+}
+
+// take opens the file for writing. It checks it first if it was not closed cleanly, and marks it as open before bbolt sees it: should bbolt crash on it, the next
+// start checks it and names it.
+func take(o Options, path string) (*bolt.DB, error) {
+	tag := filepath.Join(o.Dir, uncleanTag)
+	holder, err := os.ReadFile(tag) //nolint:gosec // the operator's own data directory
+	unclean := err == nil
+	if unclean {
+		if locked(path) {
+			return nil, fmt.Errorf("%s: %w (pid %s); stop it, or use another data directory", path, ErrLocked, bytes.TrimSpace(holder))
+		}
+		if err := o.Verify(path); err != nil {
+			return nil, fmt.Errorf("%s was not closed cleanly and does not pass its check; restore a backup or move it aside: %w", path, err)
+		}
+	}
+	if err := writeSynced(tag, fmt.Appendf(nil, "%d\n", os.Getpid())); err != nil {
+		return nil, fmt.Errorf("mark the database as open: %w", err)
+	}
+	db, err := open(path, o.MaxSize, false)
+	if err != nil && !unclean && !errors.Is(err, ErrLocked) { // refused in good order; if it is locked, the mark is its holder's
+		err = errors.Join(err, os.Remove(tag))
+	}
+	return db, err
+}
+
+func open(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil { // bbolt, where it reads its free pages; it may also panic in a goroutine of its own
+			db, err = nil, fmt.Errorf("open %s: %w (%v); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, p)
+		}
+	}()
+	if err := plausible(path); err != nil {
+		return nil, err
+	}
+	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true, ReadOnly: readOnly,
+		InitialMmapSize: int(min(maxSize, 8<<30)), MaxSize: int(maxSize),
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("%s: %w; stop it, or use another data directory", path, ErrLocked)
+	case errors.As(err, new(*os.PathError)): // no permission, no descriptors: nothing is wrong with the file
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
+	}
+	if err := schema(db); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+	}
+	return db, nil
+}
+
+func schema(db *bolt.DB) error {
+	return db.View(func(tx *bolt.Tx) error {
+		m := tx.Bucket(Meta)
+		if m == nil {
+			return fmt.Errorf("%w: no meta bucket", ErrCorrupt)
+		}
+		if v := m.Get([]byte("schema")); len(v) != 1 || v[0] != SchemaVersion {
+			return fmt.Errorf("schema version %v, but this program knows %d only; use the program that wrote it", v, SchemaVersion)
+		}
+		return nil
+	})
 }
 
 // locked reports whether another process holds the file.
@@ -119,19 +189,33 @@ func (s *Store) measure() {
 	}
 	free := int64(st.Bavail) * int64(st.Bsize) //nolint:gosec,unconvert // far below 2^63; their width differs between platforms
 	s.m.free.Set(float64(free))
-	s.full.Store(s.short(fi.Size(), free))
+	var used int64
+	if err := s.db.View(func(tx *bolt.Tx) error {
+		used = tx.Size()
+		return nil
+	}); err != nil {
+		return
+	}
+	s.full.Store(s.short(used, free))
 }
 
-// short: the file cannot grow any more and has few pages to reuse, or the disk is nearly used up.
-func (s *Store) short(size, free int64) bool {
-	if free < s.o.reserve() {
-		return true
-	}
-	if size < s.o.MaxSize-s.o.reserve() {
-		return false
-	}
+// short: the disk is nearly used up, or what the pages in use may still grow by, and the free ones among them, is nearly used up. The size of the file says
+// nothing: it grows ahead of its use, and stops short of MaxSize by up to that much.
+func (s *Store) short(used, free int64) bool {
 	st := s.db.Stats()
-	return int64(st.FreePageN+st.PendingPageN)*int64(s.db.Info().PageSize) < s.o.reserve()
+	room := s.o.MaxSize - int64(s.db.AllocSize) - used + int64(st.FreePageN+st.PendingPageN)*s.page
+	return free < s.o.reserve() || room < s.o.reserve()
+}
+
+// reserve is what is kept free for settling: a sixteenth of the size, at most 64 MiB.
+func (o Options) reserve() int64 { return min(o.MaxSize/16, 64<<20) }
+
+// Admit reports ErrFull when new records should be refused: the disk or the file is nearly used up. Settling what is owed goes on.
+func (s *Store) Admit() error {
+	if s.full.Load() {
+		return ErrFull
+	}
+	return nil
 }
 
 // Check opens the file for reading and walks every page. bbolt may panic on a corrupt file in a goroutine of its own, so call it in a process of its own where
@@ -161,8 +245,8 @@ func (s *Store) Backup(path string) (size int64, err error) {
 		size, err = tx.WriteTo(io.Writer(f))
 		return err
 	})
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return 0, fmt.Errorf("backup to %s: %w", path, err)
+	if err = errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(path))); err != nil {
+		return 0, fmt.Errorf("backup to %s: %w", path, errors.Join(err, os.Remove(path))) // half a backup is none, and only takes room
 	}
 	if err := s.o.Verify(path); err != nil {
 		return 0, fmt.Errorf("backup to %s does not pass its check: %w", path, err)

@@ -43,7 +43,7 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 		return 0
 	})
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_free_page_bytes", Help: "Bytes of the database file that can be used again."}, func() float64 {
-		return float64(s.db.Stats().FreePageN) * float64(s.db.Info().PageSize)
+		return float64(s.db.Stats().FreePageN) * float64(s.page)
 	})
 	return m
 }

@@ -5,7 +5,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -76,9 +75,12 @@ type Store struct {
 	running atomic.Bool
 	full    atomic.Bool
 	size    atomic.Int64
+	failed  atomic.Bool // a commit has failed: the file is not closed cleanly any more
 	m       *metrics
 	once    sync.Once
-	last    int // size of the last group; owned by Run
+	later   sync.RWMutex // held for reading by each Later on its way in, so that the end can wait for them
+	page    int64        // bytes
+	last    int          // size of the last group; owned by Run
 }
 
 type op struct {
@@ -109,6 +111,9 @@ func Open(o Options) (*Store, error) {
 	if o.Verify == nil {
 		o.Verify = Check
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
@@ -119,69 +124,26 @@ func Open(o Options) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	tag := filepath.Join(o.Dir, uncleanTag)
-	if holder, err := os.ReadFile(tag); err == nil { //nolint:gosec // the operator's own data directory
-		if locked(path) {
-			return nil, fmt.Errorf("%s: %w (pid %s); stop it, or use another data directory", path, ErrLocked, bytes.TrimSpace(holder))
-		}
-		if err := o.Verify(path); err != nil {
-			return nil, fmt.Errorf("%s was not closed cleanly and does not pass its check; restore a backup or move it aside: %w", path, err)
-		}
-	}
-	db, err := open(path, o.MaxSize, false)
+	db, err := take(o, path)
 	if err != nil {
 		return nil, err
 	}
+	db.AllocSize = int(min(int64(db.AllocSize), o.MaxSize/64)) // bbolt refuses to grow when less than this is left
 	s := &Store{
 		db: db, path: path, o: o,
 		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), stopped: make(chan struct{}),
 	}
+	s.page = int64(db.Info().PageSize)
 	s.m = newMetrics(o.Metrics, s)
 	s.measure()
-	if err := writeSynced(tag, fmt.Appendf(nil, "%d\n", os.Getpid())); err != nil {
-		return nil, errors.Join(fmt.Errorf("mark the database as open: %w", err), db.Close())
-	}
 	return s, nil
-}
-
-func open(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error) {
-	if err := plausible(path); err != nil {
-		return nil, err
-	}
-	db, err = bolt.Open(path, 0o600, &bolt.Options{
-		Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true, ReadOnly: readOnly,
-		InitialMmapSize: int(min(maxSize, 8<<30)), MaxSize: int(maxSize),
-	})
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%s: %w; stop it, or use another data directory", path, ErrLocked)
-	case err != nil:
-		return nil, fmt.Errorf("open %s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
-	}
-	if err := schema(db); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
-	}
-	return db, nil
-}
-
-func schema(db *bolt.DB) error {
-	return db.View(func(tx *bolt.Tx) error {
-		m := tx.Bucket(Meta)
-		if m == nil {
-			return fmt.Errorf("%w: no meta bucket", ErrCorrupt)
-		}
-		if v := m.Get([]byte("schema")); len(v) != 1 || v[0] != SchemaVersion {
-			return fmt.Errorf("schema version %v, but this program knows %d only; use the program that wrote it", v, SchemaVersion)
-		}
-		return nil
-	})
 }
 
 // Run commits what Update and Later bring, until ctx ends; then it commits what is still queued and returns nil. A commit error other than a full disk ends it with
 // that error: after a failed flush the page cache cannot be trusted, so the process has to exit and start again.
 func (s *Store) Run(ctx context.Context) error {
 	s.running.Store(true)
-	defer s.once.Do(func() { close(s.stopped) })
+	defer s.end()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -279,13 +241,14 @@ func (s *Store) commit(group []*op) error {
 			continue
 		case err == nil:
 			s.m.committed(len(group), time.Since(started))
-			s.full.CompareAndSwap(true, false)
+			s.measure()
 		case errors.Is(err, berrors.ErrMaxSizeReached), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 			s.m.failures.WithLabelValues("full").Inc()
 			s.full.Store(true)
 			err = fmt.Errorf("%w: %w", ErrFull, err)
 		default:
 			s.m.failures.WithLabelValues("io").Inc()
+			s.failed.Store(true)
 			err = fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
 		for _, o := range group {
@@ -370,8 +333,15 @@ func (s *Store) Update(ctx context.Context, fn func(*bolt.Tx) error) error {
 }
 
 // Later runs fn in a write transaction that commits soon, with other writes where there are any; then is called from the writer's goroutine with the outcome
-// and must not block. It reports false, and calls nothing, when the store has stopped.
+// and must not block; when the store stops first, it is told ErrClosed. It reports false, and calls nothing, when the store has stopped.
 func (s *Store) Later(fn func(*bolt.Tx) error, then func(error)) bool {
+	s.later.RLock()
+	defer s.later.RUnlock()
+	select {
+	case <-s.stopped:
+		return false
+	default:
+	}
 	select {
 	case s.lazy <- &op{fn: fn, then: then}:
 		return true
@@ -380,16 +350,22 @@ func (s *Store) Later(fn func(*bolt.Tx) error, then func(error)) bool {
 	}
 }
 
+// end answers what was accepted and will not be written.
+func (s *Store) end() {
+	s.once.Do(func() { close(s.stopped) })
+	s.later.Lock() // those on their way in are in now; whoever comes after sees that it has stopped
+	var left []*op
+	for len(s.lazy) > 0 {
+		left = append(left, <-s.lazy)
+	}
+	s.later.Unlock()
+	for _, o := range left {
+		o.answer(ErrClosed)
+	}
+}
+
 // View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied before fn returns.
 func (s *Store) View(fn func(*bolt.Tx) error) error { return s.db.View(fn) }
-
-// Admit reports ErrFull when new records should be refused: the disk or the file is nearly used up. Settling what is owed goes on.
-func (s *Store) Admit() error {
-	if s.full.Load() {
-		return ErrFull
-	}
-	return nil
-}
 
 // Path is the file's name.
 func (s *Store) Path() string { return s.path }
@@ -397,21 +373,23 @@ func (s *Store) Path() string { return s.path }
 // Size is the file's size in bytes, measured once a second.
 func (s *Store) Size() int64 { return s.size.Load() }
 
-// Close closes the file after Run has returned (or was never started) and takes away the mark of an unclean stop.
+// Close closes the file after Run has returned (or was never started) and takes away the mark of an unclean stop, unless a commit has failed: then the next
+// start checks the file. The mark goes first, for whoever has the lock next puts its own there.
 func (s *Store) Close() error {
 	if s.running.Load() {
 		<-s.stopped
 	} else {
-		s.once.Do(func() { close(s.stopped) })
+		s.end()
 	}
-	if err := s.db.Close(); err != nil {
+	var err error
+	if !s.failed.Load() {
+		err = os.Remove(filepath.Join(s.o.Dir, uncleanTag))
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	if err = errors.Join(err, s.db.Close()); err != nil {
 		return fmt.Errorf("close %s: %w", s.path, err)
-	}
-	if err := os.Remove(filepath.Join(s.o.Dir, uncleanTag)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("mark the database as closed: %w", err)
 	}
 	return nil
 }
-
-// reserve is what is kept free for settling: a sixteenth of the size, at most 64 MiB.
-func (o Options) reserve() int64 { return min(o.MaxSize/16, 64<<20) }

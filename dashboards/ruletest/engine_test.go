@@ -1,0 +1,144 @@
+package ruletest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/promql/promqltest"
+	"github.com/prometheus/prometheus/rules"
+)
+
+const (
+	ruleFile = "../alerts.yaml"
+	looked   = 4 * time.Hour // how long before its end a story is evaluated; longer ones only lay data before that
+)
+
+// healthy is a gateway with three endpoints that has nothing to complain of, a sample a minute. Values are in promtool's notation; 0+60 goes on for as long as needed.
+var healthy = []string{
+	`up 1`, `build_info{version="v1",role="all"} 1`, `process_start_time_seconds 1000`, `process_open_fds 50`, `process_max_fds 1000`,
+	`ingest_callbacks_total{source="sumsub",verdict="accepted"} 0+60`, `ingest_callbacks_total{source="sumsub",verdict="mismatch"} 0`,
+	`ingest_callbacks_total{source="sumsub",verdict="backlog"} 0`, `ingest_callbacks_total{source="sumsub",verdict="undecided"} 0`,
+	`ingest_callbacks_total{source="sumsub",verdict="panic"} 0`, `ingest_callbacks_total{source="unknown",verdict="unknown"} 0+30`,
+	`ingest_callback_seconds_count 0+90`, `ingest_callback_seconds_bucket{le="1.0"} 0+90`, `ingest_clock_ahead_total{source="sumsub"} 0`,
+	`journal_backlog_records 2`, `journal_backlog_max_records 1000000`, `journal_damaged_records_total 0`, `journal_quarantine_items 0`,
+	`journal_quarantined_total{reason="unreadable"} 0`,
+	`store_full 0`, `store_file_bytes 1e9`, `store_free_page_bytes 1e8`, `store_max_bytes 64e9`, `store_disk_free_bytes 1e11`,
+	`store_commit_seconds_bucket{le="0.25"} 0+1000`, `store_commit_seconds_bucket{le="0.5"} 0+1000`, `store_commit_seconds_bucket{le="+Inf"} 0+1000`,
+	`store_commit_failures_total{reason="io"} 0`, `store_commit_failures_total{reason="full"} 0`, `outbox_settle_retries_total 0`,
+	`relay_updates_total{verdict="applied"} 0+60`, `relay_updates_total{verdict="parked"} 0`, `relay_updates_total{verdict="ambiguous"} 0`, `relay_updates_total{verdict="held"} 0`,
+	`relay_held_records 0`, `relay_unconfirmed_claims_total 0`, `relay_ambiguous_refs_total 0`,
+}
+
+// healthyEndpoint is what each of the three endpoints adds.
+var healthyEndpoint = []string{
+	`relay_attempts_total{endpoint="E",reason="http_2xx"} 0+20`, `relay_attempts_total{endpoint="E",reason="http_5xx"} 0`,
+	`relay_attempt_seconds_sum{endpoint="E"} 0+1`, `relay_attempt_seconds_count{endpoint="E"} 0+20`, `relay_endpoint_disabled{endpoint="E"} 0`,
+	`outbox_oldest_due_seconds{endpoint="E"} 0`, `outbox_oldest_withheld_rejection_seconds{endpoint="E"} 0`, `outbox_owed_deliveries{endpoint="E"} 5`,
+	`outbox_max_owed_deliveries{endpoint="E"} 1000000`, `outbox_dead_deliveries{endpoint="E"} 0`, `outbox_put_down_total{endpoint="E",reason="damaged"} 0`,
+	`outbox_put_down_total{endpoint="E",reason="overflow"} 0`,
+}
+
+// story lays the given series over a healthy gateway. A series without job is one of the gateway's.
+func story(minutes int, series []string) string {
+	all := map[string]string{}
+	for _, s := range healthy {
+		lay(all, s, minutes)
+	}
+	for _, e := range []string{"acme", "beta", "gamma"} {
+		for _, s := range healthyEndpoint {
+			lay(all, strings.ReplaceAll(s, `"E"`, `"`+e+`"`), minutes)
+		}
+	}
+	for _, s := range series {
+		lay(all, s, minutes)
+	}
+	var b strings.Builder
+	b.WriteString("load 1m\n")
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		fmt.Fprintf(&b, "  %s %s\n", name, all[name])
+	}
+	return b.String()
+}
+
+func lay(all map[string]string, series string, minutes int) {
+	name, values, _ := strings.Cut(series, " ")
+	name, own, _ := strings.Cut(strings.TrimSuffix(name, "}"), "{")
+	if !strings.HasPrefix(name, "process_") && name != "up" {
+		name = "countersign_" + name
+	}
+	if !strings.Contains(own, "instance=") {
+		own = strings.Trim(own+`,job="countersign",namespace="kyc",instance="a"`, ",")
+	}
+	if !strings.ContainsAny(values, "x_") { // one value, or one slope, from beginning to end
+		values = fmt.Sprintf("%sx%d", values, minutes)
+	}
+	all[name+"{"+own+"}"] = values
+}
+
+// fired is an alert that fired, and the last minute in which it did.
+type fired struct {
+	minute int
+	alert  *rules.Alert
+}
+
+// tell evaluates the rule file minute by minute and returns what fired, by "alert severity".
+func tell(t *testing.T, minutes int, series []string) map[string]fired {
+	t.Helper()
+	ll, err := promqltest.NewLazyLoader(story(minutes, series), promqltest.LazyLoaderOpts{EnableAtModifier: true, EnableNegativeOffset: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ll.Close()
+	m := rules.NewManager(&rules.ManagerOptions{
+		QueryFunc: rules.EngineQueryFunc(ll.QueryEngine(), ll.Storage()), Appendable: ll.Storage(), Context: t.Context(),
+		NotifyFunc: func(context.Context, string, ...*rules.Alert) {}, Logger: promslog.NewNopLogger(), Parser: parser.NewParser(parser.Options{}),
+	})
+	byKey, errs := m.LoadGroups(time.Minute, labels.EmptyLabels(), "", nil, false, ruleFile)
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	// In the order of the file: a map has none, and an alert that reads what is recorded would see it a minute late.
+	groups := slices.SortedFunc(maps.Values(byKey), func(x, y *rules.Group) int { return cmp.Compare(place(t, x.Name()), place(t, y.Name())) })
+	out := map[string]fired{}
+	for minute := max(0, minutes-int(looked.Minutes())); minute <= minutes; minute++ {
+		at := time.Unix(0, 0).UTC().Add(time.Duration(minute) * time.Minute)
+		ll.WithSamplesTill(at, func(err error) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, g := range groups {
+				g.Eval(ll.Context(), at)
+				for _, r := range g.Rules() {
+					note(t, out, r, minute)
+				}
+			}
+		})
+	}
+	return out
+}
+
+func note(t *testing.T, out map[string]fired, r rules.Rule, minute int) {
+	t.Helper()
+	if r.LastError() != nil {
+		t.Fatalf("%s in minute %d: %v", r.Name(), minute, r.LastError())
+	}
+	a, ok := r.(*rules.AlertingRule)
+	if !ok {
+		return
+	}
+	a.SetRestored(true)
+	for _, active := range a.ActiveAlerts() {
+		if active.State == rules.StateFiring {
+			out[a.Name()+" "+a.Labels().Get("severity")] = fired{minute, active}
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package ruletest
+
+import "strings"
+
+// teller tells a story: an alert with its severity, how many minutes, and what is not as at a healthy gateway.
+type teller func(alert string, minutes int, series ...string)
+
+func promiseStories(fires, quiet teller) {
+	const callbacks, deliveries = "CountersignCallbackSLOBurn ", "CountersignDeliverySLOBurn "
+	const accepted, unhurried = `ingest_callbacks_total{source="sumsub",verdict="accepted"} `, `ingest_callback_seconds_bucket{le="1.0"} `
+	// One in eighteen is slow; "1" and "1.0" are the same bound.
+	fires(callbacks+"critical", 60, unhurried+`0+85`)
+	fires(callbacks+"critical", 60, unhurried+`_x60`, `ingest_callback_seconds_bucket{le="1"} 0+85`)
+	// Quick, but refused.
+	fires(callbacks+"critical", 60, `ingest_callbacks_total{source="sumsub",verdict="backlog"} 0+5`)
+	// All are slow, but there are fewer than a hundred an hour.
+	quiet(callbacks+"critical", 60, accepted+`0+1`, `ingest_callback_seconds_count 0+1`, unhurried+`0`)
+	// Wrong keys and strangers are not our fault.
+	quiet(callbacks+"critical", 60, `ingest_callbacks_total{source="sumsub",verdict="mismatch"} 0+60`)
+	// Over long ago: slow in the first ten minutes only.
+	quiet(callbacks+"warning", 60, accepted+`0+2000`, `ingest_callback_seconds_count 0+2000`, unhurried+`0+1999`)
+	fires(callbacks+"warning", 60, accepted+`0+1000`, `ingest_callback_seconds_count 0+1000`, unhurried+`0+996`)
+
+	const due = `outbox_oldest_due_seconds{endpoint="acme"} `
+	const idle = `relay_attempts_total{endpoint="acme",reason="http_2xx"} 0`
+	// We do not send, though nothing has failed.
+	fires(deliveries+"critical", 30, due+`0+60`, idle)
+	// The relay folds nothing, so that nothing even becomes due.
+	fires(deliveries+"critical", 30, `journal_backlog_records 100`, `relay_updates_total{verdict="applied"} 60`)
+	// The partner fails, is slow, or has said that it is gone.
+	quiet(deliveries+"critical", 30, due+`0+60`, `relay_attempts_total{endpoint="acme",reason="http_5xx"} 0+5`)
+	quiet(deliveries+"critical", 30, due+`0+60`, `relay_attempt_seconds_sum{endpoint="acme"} 0+60`)
+	quiet(deliveries+"critical", 30, due+`0+60`, idle, `relay_endpoint_disabled{endpoint="acme"} 1`)
+	// Late in one minute of twelve at one endpoint of three; then once in three hours.
+	fires(deliveries+"warning", 150, due+strings.Repeat("0x10 90 ", 14))
+	quiet(deliveries+"warning", 180, due+"0x100 90 0x79")
+}
+
+func callbackStories(fires, quiet teller) {
+	const accepted, mismatch = `ingest_callbacks_total{source="sumsub",verdict="accepted"} `, `ingest_callbacks_total{source="sumsub",verdict="mismatch"} `
+	// Our key is wrong from the first minute on; for a part of the traffic; or a stranger tries now and then.
+	fires("CountersignSourceRefusalsJump critical", 80, accepted+`0`, mismatch+`0+5`)
+	quiet("CountersignSourceRefusalsJump critical", 80, mismatch+`0+5`)
+	fires("CountersignSourceRefusalsJump warning", 30, accepted+`0+10`, mismatch+`0+5`)
+	quiet("CountersignSourceRefusalsJump warning", 30, mismatch+`0+5`)
+	quiet("CountersignSourceRefusalsJump warning", 60, accepted+`0`, mismatch+`0x30 3x30`)
+
+	const silent = "CountersignSourceSilent warning"
+	fires(silent, 1530, accepted+`0+60x1440 86400x90`)
+	quiet(silent, 1530, accepted+`0x100 0+60x1300 78000x130`) // as quiet as yesterday
+	quiet(silent, 1530)
+
+	const refused = "CountersignCallbacksRefusedByUs critical"
+	fires(refused, 20, `ingest_callbacks_total{source="sumsub",verdict="backlog"} 0+5`)
+	quiet(refused, 30, accepted+`0+1`, `ingest_callbacks_total{source="sumsub",verdict="undecided"} 0x10 1x20`) // one slow flush
+	quiet(refused, 30, `ingest_callbacks_total{source="sumsub",verdict="stopping"} 0+5`)                        // restarts have an alert of their own
+
+	fires("CountersignPanics critical", 10, `ingest_callbacks_total{source="sumsub",verdict="panic"} 0x5 1x5`)
+	quiet("CountersignPanics critical", 10, `ingest_callbacks_total{source="sumsub",verdict="undecided"} 0x5 1x5`)
+	fires("CountersignProviderClockAhead warning", 10, `ingest_clock_ahead_total{source="sumsub"} 0x5 1x5`)
+	quiet("CountersignProviderClockAhead warning", 90, `ingest_clock_ahead_total{source="sumsub"} 7`)
+}
+
+func storageStories(fires, quiet teller) {
+	fires("CountersignJournalBacklogHigh critical", 10, `journal_backlog_records 600000`)
+	quiet("CountersignJournalBacklogHigh critical", 10, `journal_backlog_records 400000`)
+	quiet("CountersignJournalBacklogHigh critical", 20, `journal_backlog_records 0x5 600000x3 0x10`)
+	fires("CountersignFoldBehind critical", 10, `journal_backlog_records 10`, `relay_updates_total{verdict="applied"} 60`)
+	fires("CountersignFoldBehind critical", 10, `journal_backlog_records 100`)
+	quiet("CountersignFoldBehind critical", 20, `journal_backlog_records 10`)                                                            // ten seconds' worth
+	quiet("CountersignFoldBehind critical", 20, `journal_backlog_records 0x5 1 0x14`, `relay_updates_total{verdict="applied"} 0x5 1x15`) // one record at the moment of the scrape
+	fires("CountersignStorageFull critical", 10, `store_full 0x5 1x5`)
+	quiet("CountersignStorageFull critical", 10, `store_file_bytes 64e9`)
+
+	const nearly = "CountersignStorageNearlyFull warning"
+	fires(nearly, 20, `store_file_bytes 60e9`)
+	fires(nearly, 20, `store_disk_free_bytes 2e9`)
+	quiet(nearly, 20, `store_file_bytes 60e9`, `store_free_page_bytes 30e9`)
+	quiet(nearly, 20, `store_disk_free_bytes 3e9`)
+
+	fires("CountersignCommitSlow warning", 20, `store_commit_seconds_bucket{le="0.25"} 0+980`)
+	quiet("CountersignCommitSlow warning", 20, `store_commit_seconds_bucket{le="0.25"} 0+995`)
+	fires("CountersignCommitFailuresIO critical", 10, `store_commit_failures_total{reason="io"} 0x5 1x5`)
+	quiet("CountersignCommitFailuresIO critical", 10, `store_commit_failures_total{reason="full"} 0x5 1x5`)
+	fires("CountersignDamagedRecords critical", 10, `journal_damaged_records_total 0x5 1x5`)
+	fires("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="damaged"} 0x5 1x5`)
+	quiet("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="overflow"} 0x5 1x5`)
+	fires("CountersignSettleRetries warning", 15, `outbox_settle_retries_total 0+60`)
+	quiet("CountersignSettleRetries warning", 15, `outbox_settle_retries_total 0x5 1x10`)
+}
+
+func foldStories(fires, quiet teller) {
+	fires("CountersignQuarantineNotEmpty warning", 10, `journal_quarantine_items 1`)
+	quiet("CountersignQuarantineNotEmpty warning", 15, `journal_quarantine_items 0x5 1x3 0x5`)
+	fires("CountersignQuarantineGrowing critical", 30, `journal_quarantined_total{reason="unreadable"} 0+1`)
+	quiet("CountersignQuarantineGrowing critical", 60, `journal_quarantined_total{reason="unreadable"} 0x5 5x55`)
+	fires("CountersignHeldRecords warning", 40, `relay_held_records 3`)
+	quiet("CountersignHeldRecords warning", 60, `relay_held_records 3x20 0x40`)
+	fires("CountersignAmbiguousRef warning", 10, `relay_ambiguous_refs_total 0x5 1x5`)
+	fires("CountersignAmbiguousRef warning", 10, `relay_updates_total{verdict="ambiguous"} 0x5 1x5`)
+	quiet("CountersignAmbiguousRef warning", 10, `relay_updates_total{verdict="unrouted"} 0x5 1x5`)
+	fires("CountersignUnconfirmedClaims info", 10, `relay_unconfirmed_claims_total 0x5 1x5`)
+	quiet("CountersignUnconfirmedClaims info", 10, `relay_unconfirmed_claims_total 9`)
+	fires("CountersignParkedApprovals info", 10, `relay_updates_total{verdict="parked"} 0x5 1x5`)
+	quiet("CountersignParkedApprovals info", 10, `relay_updates_total{verdict="held"} 0x5 1x5`)
+}
+
+func deliveryStories(fires, quiet teller) {
+	fires("CountersignDeliveryOldestDue warning", 10, `outbox_oldest_due_seconds{endpoint="acme"} 400`)
+	quiet("CountersignDeliveryOldestDue warning", 10, `outbox_oldest_due_seconds{endpoint="acme"} 200`)
+	quiet("CountersignDeliveryOldestDue warning", 20, `outbox_oldest_due_seconds{endpoint="acme"} 0x5 400x3 0x10`)
+	fires("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 600000`)
+	quiet("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 400000`)
+	quiet("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 600000`, `outbox_max_owed_deliveries{endpoint="acme"} 0`) // no limit
+	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`)
+	quiet("CountersignRejectionWithheld critical", 14, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`)
+	quiet("CountersignRejectionWithheld critical", 60, `outbox_oldest_due_seconds{endpoint="acme"} 0+60`)
+	fires("CountersignDeadDeliveries warning", 10, `outbox_dead_deliveries{endpoint="acme"} 0x5 2x5`)
+	quiet("CountersignDeadDeliveries warning", 30, `outbox_dead_deliveries{endpoint="acme"} 5x10 2x20`) // known, and being redelivered
+	fires("CountersignEndpointDisabled critical", 10, `relay_endpoint_disabled{endpoint="acme"} 0x5 1x5`)
+	quiet("CountersignEndpointDisabled critical", 10, `relay_attempts_total{endpoint="acme",reason="http_5xx"} 0+20`)
+
+	failing := func(endpoint string) []string {
+		return []string{`relay_attempts_total{endpoint="` + endpoint + `",reason="http_2xx"} 0+5`, `relay_attempts_total{endpoint="` + endpoint + `",reason="http_5xx"} 0+10`}
+	}
+	without := func(endpoint string) []string {
+		return []string{`relay_attempts_total{endpoint="` + endpoint + `",reason="http_2xx"} 7`}
+	}
+	join := func(parts ...[]string) (all []string) {
+		for _, p := range parts {
+			all = append(all, p...)
+		}
+		return all
+	}
+	fires("CountersignEndpointFailing warning", 40, failing("acme")...)
+	quiet("CountersignEndpointFailing warning", 40, `relay_attempts_total{endpoint="acme",reason="http_5xx"} 0+10`) // a third
+	quiet("CountersignEndpointFailing warning", 14, failing("acme")...)                                             // a short outage
+	fires("CountersignManyEndpointsFailing critical", 20, join(failing("acme"), failing("beta"))...)
+	quiet("CountersignManyEndpointsFailing critical", 20, failing("acme")...)
+	quiet("CountersignManyEndpointsFailing critical", 20, join(failing("acme"), failing("beta"), without("gamma"))...) // two partners are no majority of anything
+}
+
+func processStories(fires, quiet teller) {
+	const build, other = `build_info{version="v1",role="all"} `, `{job="other",namespace="kyc",instance="o"} `
+	const missing = "CountersignTargetMissing critical"
+	fires(missing, 20, build+`1x5 stale _x14`, `up 1x5 stale _x14`)
+	fires(missing, 20, build+`1x5 stale _x14`, `up 1x5 0x14`,
+		`build_info{version="v1",role="all",job="countersign",namespace="kyc",instance="b"} 1`, `up{job="countersign",namespace="kyc",instance="b"} 1`)
+	quiet(missing, 20, `up`+other+`0`)                          // not ours
+	quiet(missing, 20, build+`1x5 stale 1x14`, `up 1x5 0 1x14`) // one scrape was lost
+	fires("CountersignRestarting critical", 30, `process_start_time_seconds 1x5 2x5 3x5 4x12`)
+	quiet("CountersignRestarting critical", 30, `process_start_time_seconds 1x5 2x5 3x18`)
+	quiet("CountersignRestarting critical", 30, `process_start_time_seconds`+other+`1x5 2x5 3x5 4x12`)
+	fires("CountersignOpenFilesHigh warning", 10, `process_open_fds 900`)
+	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds 700`)
+	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds`+other+`900`, `process_max_fds`+other+`1000`)
+	fires("CountersignWatchdog info", 5)
+	quiet("CountersignWatchdog info", 5, build+`_x5`)
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package kyc
+
+const raceEnabled = true

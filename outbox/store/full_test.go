@@ -1,0 +1,195 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	bolt "go.etcd.io/bbolt"
+)
+
+func drop(ks ...string) func(*bolt.Tx) error {
+	return func(tx *bolt.Tx) error {
+		for _, k := range ks {
+			if err := tx.Bucket(Journal).Delete([]byte(k)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// fill writes records of one size, ten to a commit, as long as they are admitted, and returns how many there are.
+func fill(t *testing.T, s *Store, body string) (n int) {
+	t.Helper()
+	for s.Admit() == nil {
+		if err := s.Update(t.Context(), func(tx *bolt.Tx) error {
+			for i := range 10 {
+				if err := put(fmt.Sprint("k", n+i), body)(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatalf("record %d was admitted and refused: %v", n, err)
+		}
+		n += 10
+	}
+	if !errors.Is(s.Admit(), ErrFull) {
+		t.Errorf("Admit = %v, want ErrFull", s.Admit())
+	}
+	return n
+}
+
+func readable(t *testing.T, s *Store, n int, body string) {
+	t.Helper()
+	for i := range n {
+		if get(t, s, fmt.Sprint("k", i)) != body {
+			t.Fatalf("record %d of %d cannot be read", i, n)
+		}
+	}
+}
+
+// Whoever asks Admit first never sees a full file, and what the reserve is for still commits then: settling, small writes, deleting.
+func TestMaxSizeWithAdmit(t *testing.T) {
+	f := func(maxSize int64, record int) {
+		t.Helper()
+		s, _ := start(t, Options{Dir: fastDir(t), MaxSize: maxSize})
+		body := strings.Repeat("x", record)
+		n := fill(t, s, body)
+		if stored := int64(n * record); stored < maxSize*6/10 {
+			t.Errorf("full with %d bytes of %d", stored, maxSize)
+		}
+		for i := range 300 { // a success must not open the door again
+			if err := s.Update(t.Context(), put(fmt.Sprint("settled", i), "outcome")); err != nil {
+				t.Fatalf("settling %d: %v", i, err)
+			}
+			if s.Admit() == nil {
+				t.Fatalf("after settling %d the file is no longer full", i)
+			}
+		}
+		readable(t, s, n, body)
+		for i := range n / 3 {
+			mustUpdate(t, s, drop(fmt.Sprint("k", i)))
+		}
+		mustUpdate(t, s, put("settled", "last")) // the pages freed by the last one can be used from here on
+		if err := s.Admit(); err != nil {
+			t.Errorf("a third is free again: Admit = %v", err)
+		}
+		mustUpdate(t, s, put("new", body))
+		s.measure()
+		if fi := s.Size(); fi > maxSize {
+			t.Errorf("the file has %d bytes, more than %d", fi, maxSize)
+		}
+	}
+	f(8<<20, 1_500)
+	f(8<<20, 20_000)
+	f(20<<20, 5_000) // larger than what bbolt grows by at once, and no multiple of it
+	f(64<<20, 20_000)
+}
+
+// A write that does not fit gets ErrFull, and only that: nothing stops, nothing is lost, and what fits still commits.
+func TestMaxSizeReached(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	s, stop := start(t, Options{Dir: fastDir(t), MaxSize: 8 << 20, Metrics: reg})
+	body := strings.Repeat("x", 3_000)
+	n := fill(t, s, body)
+	large := strings.Repeat("x", 4<<20)
+	if err := s.Update(t.Context(), put("large", large)); !errors.Is(err, ErrFull) || errors.Is(err, ErrUnknown) {
+		t.Fatalf("Update = %v, want ErrFull", err)
+	}
+	told := make(chan error, 1)
+	s.Later(put("large", large), func(err error) { told <- err })
+	if err := <-told; !errors.Is(err, ErrFull) {
+		t.Errorf("Later was told %v, want ErrFull", err)
+	}
+	if !errors.Is(s.Admit(), ErrFull) || get(t, s, "large") != "" {
+		t.Errorf("Admit = %v, and of what was refused %d bytes are there", s.Admit(), len(get(t, s, "large")))
+	}
+	if got := metric(t, reg, "store_commit_failures_total", "full"); got != 2 || metric(t, reg, "store_full", "") != 1 {
+		t.Errorf("%v failures for a full file, want 2; and store_full 1", got)
+	}
+	readable(t, s, n, body)
+	for i := range n / 2 {
+		mustUpdate(t, s, drop(fmt.Sprint("k", i)))
+	}
+	mustUpdate(t, s, put("small", "v"))
+	if s.Admit() != nil || metric(t, reg, "store_full", "") != 0 {
+		t.Errorf("half is free again: Admit = %v", s.Admit())
+	}
+	mustUpdate(t, s, put("new", body))
+	if run, closed := stop(); run != nil || closed != nil {
+		t.Errorf("Run = %v, Close = %v; a full file is no reason to stop", run, closed)
+	}
+	if err := Check(s.Path()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Even one who never asks, until nothing fits any more, breaks nothing: all is readable, now and after a restart.
+func TestMaxSizeExhausted(t *testing.T) {
+	s, stop := start(t, Options{Dir: fastDir(t), MaxSize: 8 << 20})
+	body := strings.Repeat("x", 3_000)
+	var err error
+	n := 0
+	for ; err == nil; n++ {
+		err = s.Update(t.Context(), put(fmt.Sprint("k", n), body))
+	}
+	n--
+	if !errors.Is(err, ErrFull) || !errors.Is(s.Admit(), ErrFull) || get(t, s, fmt.Sprint("k", n)) != "" {
+		t.Fatalf("Update = %v, Admit = %v, want ErrFull and nothing written", err, s.Admit())
+	}
+	readable(t, s, n, body)
+	if run, closed := stop(); run != nil || closed != nil {
+		t.Errorf("Run = %v, Close = %v", run, closed)
+	}
+	s, _ = start(t, s.o)
+	readable(t, s, n, body)
+	if !errors.Is(s.Admit(), ErrFull) {
+		t.Errorf("after a restart Admit = %v, want ErrFull from the start", s.Admit())
+	}
+}
+
+// A file for which the config has become too small opens, serves and refuses, and what frees its pages goes on.
+func TestMaxSizeLowered(t *testing.T) {
+	s, stop := start(t, Options{Dir: fastDir(t), MaxSize: 16 << 20})
+	body := strings.Repeat("x", 20_000)
+	for i := range 400 {
+		mustUpdate(t, s, put(fmt.Sprint("k", i), body))
+	}
+	mustUpdate(t, s, drop("k0", "k1", "k2"))
+	stop()
+	s, _ = start(t, Options{Dir: s.o.Dir, MaxSize: 4 << 20})
+	if s.Admit() == nil {
+		t.Error("more is admitted into a file of twice its size")
+	}
+	if get(t, s, "k7") != body {
+		t.Error("what is there cannot be read")
+	}
+	for i := range 400 {
+		mustUpdate(t, s, drop(fmt.Sprint("k", i)))
+	}
+	mustUpdate(t, s, put("k", "v"))
+}
+
+func TestReserve(t *testing.T) {
+	s := mustOpen(t, Options{MaxSize: 1 << 30})
+	defer s.Close()
+	const reserve, alloc = 64 << 20, 16 << 20
+	f := func(used, free int64, want bool) {
+		t.Helper()
+		if got := s.short(used, free); got != want {
+			t.Errorf("short(used %d, free %d) = %v, want %v", used, free, got, want)
+		}
+	}
+	f(0, reserve, false)
+	f(0, reserve-1, true) // the disk
+	f(1<<30-reserve-alloc, 1<<40, false)
+	f(1<<30-reserve-alloc+1<<20, 1<<40, true) // the file; it has fewer free pages than a megabyte
+	f(1<<30, 1<<40, true)
+	if got := (Options{MaxSize: 16 << 20}).reserve(); got != 1<<20 {
+		t.Errorf("reserve of 16 MiB = %d, want a sixteenth", got)
+	}
+}
