@@ -220,7 +220,8 @@ func (c *code) checkCommand(line string) error {
 		name += " " + words[1]
 	}
 	flags := c.commands[name]
-	if flags == nil {
+	group := slices.ContainsFunc(slices.Collect(maps.Keys(c.commands)), func(k string) bool { return strings.HasPrefix(k, name+" ") })
+	if flags == nil || group && len(words) > 1 && !strings.HasPrefix(words[1], "-") {
 		return fmt.Errorf("there is no such command among %v", slices.Sorted(maps.Keys(c.commands)))
 	}
 	for _, w := range words {

@@ -158,7 +158,7 @@ func TestRunbooksNameWhatExists(t *testing.T) {
 	for _, p := range overview().Panels {
 		titles = append(titles, p.Title)
 	}
-	command := regexp.MustCompile("(?:`|\n    )countersign ([a-z]+(?: [a-z]+)?[^`\n]*)")
+	command := regexp.MustCompile("(?:`|\n +)countersign ([a-z]+(?: [a-z]+)?[^`\n]*)")
 	for _, name := range names {
 		raw, err := Runbook(name)
 		if err != nil {

@@ -55,7 +55,7 @@ func (p *probe) translate(_ signing.Header, body []byte, _ provider.Options) (pr
 	case "nothing":
 		return provider.Result{}, nil
 	case "fetch":
-		return provider.Result{Fetch: []provider.Fetch{{Ref: "r", What: "w"}}}, nil
+		return provider.Result{Fetch: []provider.Fetch{{Ref: "r", What: "w"}}, Ignored: "carries no status itself"}, nil
 	case "handshake":
 		return provider.Result{Ignored: "a challenge", Reply: []byte("challenge-17")}, nil
 	case "reply":

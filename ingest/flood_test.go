@@ -29,7 +29,7 @@ func memory(t *testing.T) (heap, rss int) {
 			break
 		}
 	}
-	return int(m.HeapAlloc + m.StackInuse), rss << 10 //nolint:gosec // a test's memory fits
+	return int(m.HeapAlloc + m.StackInuse), rss << 10
 }
 
 // TestBodyFlood: 500 connections that promise a megabyte and send one byte cost little memory and nobody else's time, and are cut.

@@ -134,8 +134,7 @@ func TestIDs(t *testing.T) {
 		}
 		seen[u.ID] = true
 	}
-	withTime := kyc.Update{OccurredAt: happened, OccurredAtOrigin: kyc.OriginSignature}
-	f2 := func(u kyc.Update) string {
+	id := func(u kyc.Update) string {
 		rs, err := d.Ingress.records(&callback{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
 		if err != nil {
 			t.Fatal(err)
@@ -146,9 +145,9 @@ func TestIDs(t *testing.T) {
 		}
 		return out.ID
 	}
-	resent := withTime
-	resent.OccurredAt = happened.Add(time.Hour)
-	if f2(withTime) != f2(resent) {
+	first := kyc.Update{OccurredAt: happened, OccurredAtOrigin: kyc.OriginSignature}
+	resent := kyc.Update{OccurredAt: happened.Add(time.Hour), OccurredAtOrigin: kyc.OriginSignature}
+	if id(first) != id(resent) {
 		t.Error("a signature's time, which differs per sending, is in the id")
 	}
 }
@@ -314,7 +313,7 @@ func TestNew(t *testing.T) {
 			t.Errorf("%v, want one that names the source and %q", err, want)
 		}
 	}
-	f("algoritm", func(s *Source) { s.Options = provider.Options{"algoritm": "sha256"} })
+	f("unknown option", func(s *Source) { s.Options = provider.Options{"algo": "sha256"} })
 	f("key", func(s *Source) { s.Keys = nil })
 	f("key", func(s *Source) { s.Keys = signing.Keyring{{}} })
 	f("user:password", func(s *Source) { s.Adapter, s.Keys = adapter(t, "rebilly"), ring(t, "no-colon-here-at-all") })

@@ -149,7 +149,7 @@ func TestTLS(t *testing.T) {
 // hostileTLS: old versions, plain HTTP and silence on a TLS port cost the connection and nothing else.
 func (d *door) hostileTLS(t *testing.T) {
 	t.Helper()
-	old := tls.Client(d.dial(), &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}) //nolint:staticcheck // the point
+	old := tls.Client(d.dial(), &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
 	if err := old.Handshake(); err == nil || !strings.Contains(err.Error(), "protocol version") {
 		t.Errorf("TLS 1.1: %v, want it refused for its version", err)
 	}

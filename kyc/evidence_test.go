@@ -83,7 +83,7 @@ func TestClampedOrdersNothing(t *testing.T) {
 	scenarios(t)("a clock far ahead", open, rankRejected, received(obs(sumsub, "i", 3, rankPending), 3), ahead, received(obs(sumsub, "i", 20, rankRejected), 20))
 }
 
-// What the model did not ask: unconfirmed evidence without times, matches, attempts, other sessions, other sources, kinds of subject. None of it lifts anything (I10).
+// What else unconfirmed evidence may try: evidence without times, matches, attempts, other sessions, other sources, kinds of subject. None of it lifts anything (I10).
 func TestWeakScenarios(t *testing.T) {
 	f := scenarios(t)
 	noTime := func(session string, r rank, name string, reasons ...Reason) Update {
@@ -106,6 +106,8 @@ func TestWeakScenarios(t *testing.T) {
 	f("an attempt hides no tampered document", idv, rankRejected, obs(sumsub, "i", 3, rankApproved), obs(passprt, "", 5, rankRejected, FraudSuspected), weak(obs(passprt, "", 6, rankPending)))
 	f("an attempt shows over a claim", open, rankPending, weak(obs(persona, "a", 3, rankRejected)), weak(obs(persona, "a", 5, rankPending)))
 	f("a claim about a confirmed retry", open, rankRejected, obs(persona, "a", 3, rankRejected), obs(persona, "b", 5, rankPending), weak(obs(persona, "b", 9, rankRejected)))
+	f("an attempt uncovers nothing milder than what is confirmed", open, rankRejected, obs(persona, "a", 3, rankInReview), weak(obs(persona, "a", 5, rankRejected)), weak(obs(persona, "a", 7, rankPending)))
+	f("a claimed approval of a confirmed retry is still no better than the rejection", open, rankPending, obs(persona, "a", 3, rankRejected), obs(persona, "b", 5, rankPending), weak(obs(persona, "b", 9, rankApproved)))
 	f("a claim hides no verdict of its own source", open, rankRejected,
 		obs(sumsub, "s", 5, rankApproved), obs(persona, "a", 10, rankRejected), weak(obs(persona, "b", 3, rankRejected)), weak(obs(persona, "b", 20, rankExpired)))
 	f("an overall claim hides no step", docs, rankRejected,

@@ -100,7 +100,7 @@ func TestTrailIsBounded(t *testing.T) {
 	}
 }
 
-func TestExpiryOfModel(t *testing.T) {
+func TestExpiry(t *testing.T) {
 	expire := func(s *State, k key, when time.Time) {
 		s.Apply(received(TimerDue{At: when, ExpiresAt: when, Source: k.source, Check: k.check, Scope: k.scope}.Update(), 1), open)
 	}
@@ -163,7 +163,9 @@ func TestTimers(t *testing.T) {
 	}
 	f("expiry", due[1].Update(), due[1].At, Applied, "kyc.check.expired", "kyc.status.expired")
 	f("expiry again", due[1].Update(), due[1].At, Duplicate)
-	f("the provider says so too", ranked(obs(sumsub, "i", 30*24*60+5, rankExpired), rankExpired), at(30*24*60+6), Applied)
+	late := obs(sumsub, "i", 30*24*60+5, rankExpired, DocumentExpired)
+	late.Retryable = true
+	f("the provider says so too, in other words", late, at(30*24*60+6), Applied)
 	if d := s.Timers(idv); len(d) != 0 {
 		t.Errorf("after the expiry %+v is due", d)
 	}

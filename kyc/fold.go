@@ -170,7 +170,7 @@ func (f *folding) decide() {
 		return
 	}
 	f.settle(by, rankApproved)
-	if first := f.soonest(counted(rankApproved)); first >= 0 && !f.results[first].period.until.IsZero() {
+	if first := f.soonest(counted(rankApproved)); first >= 0 {
 		f.status.period.until = f.results[first].period.until
 	}
 }
@@ -226,12 +226,9 @@ func (f *folding) gravest(want func(result) bool) int {
 	})
 }
 
-// soonest is the one that runs out first; what never does comes last.
+// soonest is the one that runs out first.
 func (f *folding) soonest(want func(result) bool) int {
-	return f.pick(want, func(a, b result) bool {
-		x, y := a.period.until, b.period.until
-		return !x.IsZero() && (y.IsZero() || x.Before(y))
-	})
+	return f.pick(want, func(a, b result) bool { return a.period.until.Before(b.period.until) })
 }
 
 func (f *folding) pick(want func(result) bool, better func(a, b result) bool) int {

@@ -73,7 +73,7 @@ func TestDecisions(t *testing.T) {
 		return x
 	}
 	f("without a time it counts from when it was received", open, rankApproved, obs(sumsub, "i", 3, rankRejected), byReceipt(9, rankApproved))
-	f("and the later of two counts", open, rankSuspended, byReceipt(12, rankSuspended), byReceipt(9, rankApproved))
+	f("and the later of two counts", open, rankApproved, byReceipt(12, rankApproved), byReceipt(9, rankSuspended))
 	f("the provider is later", open, rankRejected, byReceipt(9, rankApproved), obs(sumsub, "i", 12, rankRejected))
 	bare := decide(sumsub, 9, rankApproved)
 	bare.Scope = ""
@@ -162,6 +162,18 @@ func TestSessionsAreBounded(t *testing.T) {
 		t.Errorf("%d sessions, though 35 hold something", len(c.sessions))
 	}
 	if got := s.Status(); got != Suspended {
+		t.Errorf("%s", got)
+	}
+}
+
+// The session that decides stays, though it holds nothing and everything else does: else one rejection too many would leave an approval standing (I10).
+func TestDecidingSessionStays(t *testing.T) {
+	var us []Update
+	for n := range maxSessions + 4 {
+		us = append(us, obs(persona, fmt.Sprint("a", n), n, rankApproved))
+	}
+	s := apply(open, append(us, obs(persona, "last", 50, rankRejected, DocumentUnreadable))...)
+	if got := s.Status(); got != Rejected {
 		t.Errorf("%s", got)
 	}
 }

@@ -65,7 +65,8 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	}
 	last := records[len(records)-1].Position.Offset
 	for {
-		err = r.o.Store.Update(ctx, func(tx *bolt.Tx) error { return b.commit(tx, last) })
+		// Not to be left behind when ctx ends: a commit that came later would be repeated by whoever has read the position before it.
+		err = r.o.Store.Update(context.WithoutCancel(ctx), func(tx *bolt.Tx) error { return b.commit(tx, last) })
 		if !isFull(err) {
 			break
 		}

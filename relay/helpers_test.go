@@ -47,9 +47,9 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // clock is real time plus what a test adds to it.
 type clock struct{ ahead atomic.Int64 }
 
-func (c *clock) now() time.Time            { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *clock) advance(by time.Duration)  { c.ahead.Add(int64(by)) }
-func mustKey(text string) (k signing.Key)  { k, _ = signing.StandardKey(text); return k }
+func (c *clock) now() time.Time                 { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) advance(by time.Duration)       { c.ahead.Add(int64(by)) }
+func mustKey(text string) (k signing.Key)       { k, _ = signing.StandardKey(text); return k }
 func formatNamed(name string) (f format.Format) { f, _ = format.ByName(name); return f }
 
 // The keys of endpoints: rotated is the older one.

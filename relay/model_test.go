@@ -15,9 +15,9 @@ import (
 type model struct {
 	partners map[string]Partner
 	lanes    map[string]*modelLane
-	order    []string            // lanes by first mention
-	refs     map[string]string   // by mode, source and ref
-	waiting  []modelRecord       // nobody is known by their refs
+	order    []string          // lanes by first mention
+	refs     map[string]string // by mode, source and ref
+	waiting  []modelRecord     // nobody is known by their refs
 	owed     map[string][]expected
 	next     int64
 }

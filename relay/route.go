@@ -22,6 +22,7 @@ const ambiguousRef = "!"
 type heldRecord struct {
 	journal.Record
 	Reason kyc.Verdict `json:"reason"`
+	Raw    []byte      `json:"raw,omitempty"` // in place of a Body that is not JSON
 }
 
 // route finds whose update it is: by our own id if it carries one, else by what its refs were taught. Nobody is ever guessed.
@@ -53,6 +54,9 @@ func (b *batch) find(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 	}
 	if lane == "" {
 		return "", kyc.Unrouted
+	}
+	if partner, id, _ := splitLane(lane); u.Partner != "" && u.Partner != partner || u.Subject.ID != "" && u.Subject.ID != id {
+		return "", kyc.Ambiguous // what it says itself and what its refs say differ
 	}
 	return lane, ""
 }
@@ -126,6 +130,9 @@ func heldIndex(ref string, offset int64) []byte {
 // keep puts a record aside until one of its refs is taught (or for good, if it has none: an operator sees it).
 func (b *batch) keep(h heldRecord, refs []string) error {
 	h.Update = nil // its body says it
+	if !json.Valid(h.Body) {
+		h.Raw, h.Body = h.Body, nil
+	}
 	v, err := json.Marshal(h)
 	if err != nil {
 		return err

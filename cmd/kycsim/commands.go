@@ -126,6 +126,9 @@ func (c *judgeCmd) Run(out io.Writer) error {
 	} else {
 		err = printFigures(out, f.figures(), f.Examples)
 	}
+	if err == nil && f.Acked == 0 {
+		err = errors.New("judge: nothing was acknowledged, so nothing could be lost")
+	}
 	if err == nil && f.faults() > 0 {
 		return errNo
 	}

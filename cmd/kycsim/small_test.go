@@ -228,6 +228,7 @@ func TestRun(t *testing.T) {
 	f(0, "acknowledged events", "judge", "--fired", w.o.Fired[0], "--received", w.o.Received[0])
 	f(0, `"acked_events": 6`, "judge", "--json", "--fired", w.o.Fired[0], "--received", w.o.Received[0])
 	f(1, "3 lost, 0 invented: (nowhere)", "judge", "--fired", w.o.Fired[0], "--received", bad)
+	f(1, "nothing was acknowledged", "judge", "--fired", bad, "--received", bad)
 	f(2, "unknown", "judge", "--nonsense")
 	f(1, "give --count or --duration", "fire", "--source", "a:sumsub:env:HOME")
 }

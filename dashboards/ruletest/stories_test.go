@@ -17,7 +17,7 @@ func promiseStories(fires, quiet teller) {
 	quiet(callbacks+"critical", 60, accepted+`0+1`, `ingest_callback_seconds_count 0+1`, unhurried+`0`)
 	// Wrong keys and strangers are not our fault.
 	quiet(callbacks+"critical", 60, `ingest_callbacks_total{source="sumsub",verdict="mismatch"} 0+60`)
-	// Over long ago: slow in the first ten minutes only.
+	// One in two thousand is within the promise; one in 250 is not.
 	quiet(callbacks+"warning", 60, accepted+`0+2000`, `ingest_callback_seconds_count 0+2000`, unhurried+`0+1999`)
 	fires(callbacks+"warning", 60, accepted+`0+1000`, `ingest_callback_seconds_count 0+1000`, unhurried+`0+996`)
 

@@ -114,7 +114,7 @@ func TestCorruptFiles(t *testing.T) {
 
 // tryCorrupt opens a damaged file: after an unclean stop with a check apart, or with the check inside, or as if it had been closed cleanly.
 func tryCorrupt(t *testing.T, what string, bad []byte, way uint64) (outcome string) {
-	dir, err := os.MkdirTemp(t.TempDir(), "")
+	dir, err := os.MkdirTemp(fastDir(t), "")
 	if err != nil {
 		t.Error(err)
 		return "failed"

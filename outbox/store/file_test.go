@@ -66,7 +66,7 @@ func TestCreateAfterACut(t *testing.T) {
 // The same with a process that is really killed, anywhere in its first start, again and again.
 func TestFirstStartKilled(t *testing.T) {
 	for i := range 10 {
-		dir := filepath.Join(t.TempDir(), "data")
+		dir := filepath.Join(fastDir(t), "data")
 		cmd := command("firststart", dir)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

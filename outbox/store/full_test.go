@@ -85,7 +85,6 @@ func TestMaxSizeWithAdmit(t *testing.T) {
 		}
 	}
 	f(8<<20, 1_500)
-	f(8<<20, 20_000)
 	f(20<<20, 5_000) // larger than what bbolt grows by at once, and no multiple of it
 	f(64<<20, 20_000)
 }

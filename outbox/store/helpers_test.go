@@ -119,7 +119,7 @@ func verifyApart(path string) error {
 func mustOpen(t *testing.T, o Options) *Store {
 	t.Helper()
 	if o.Dir == "" {
-		o.Dir = t.TempDir()
+		o.Dir = fastDir(t)
 	}
 	s, err := Open(o)
 	if err != nil {

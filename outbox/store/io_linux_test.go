@@ -59,7 +59,7 @@ func swapFile(t *testing.T, path, with string) (restore func()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, err := syscall.Open(with, openFlag(with), 0)
+		other, err := syscall.Open(with, openFlag(path, with), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,11 +78,11 @@ func swapFile(t *testing.T, path, with string) (restore func()) {
 	return nil
 }
 
-func openFlag(path string) int {
-	if strings.HasPrefix(path, "/dev/") {
-		return syscall.O_WRONLY | syscall.O_CLOEXEC
+func openFlag(path, with string) int {
+	if with == path {
+		return syscall.O_RDONLY | syscall.O_CLOEXEC
 	}
-	return syscall.O_RDONLY | syscall.O_CLOEXEC
+	return syscall.O_WRONLY | syscall.O_CLOEXEC
 }
 
 // makeRoom leaves free pages in the file, so that the next writes need not make it larger.

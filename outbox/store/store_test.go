@@ -50,7 +50,7 @@ func missing(t *testing.T, s *Store, rounds, writers int) (n int) {
 
 // I1: nil means that it is in the file. Run with -tags fault_ackearly this must fail.
 func TestNilMeansWritten(t *testing.T) {
-	s, _ := start(t, Options{MaxSize: 4 << 20})
+	s, _ := start(t, Options{Dir: t.TempDir(), MaxSize: 4 << 20})
 	if n := missing(t, s, 20, 50); n > 0 {
 		t.Errorf("%d of 1000 updates were answered nil and are not in the file", n)
 	}
