@@ -59,6 +59,9 @@ type Bolt struct {
 
 	quarantined atomic.Int64
 
+	writing *bolt.Tx // owned by the store's writer: the transaction that pending belongs to
+	pending int64    // offset of the next record within it
+
 	recentMu sync.Mutex // guards recent
 	recent   []Record   // the newest records by offset modulo its length, so that a reader that keeps up decodes nothing twice
 }
@@ -143,10 +146,10 @@ func (j *Bolt) put(tx *bolt.Tx, rs []Record, vals [][]byte) error {
 	}
 	b := tx.Bucket(store.Journal)
 	b.FillPercent = 0.9
-	next := j.next.Load()
-	if k, _ := b.Cursor().Last(); k != nil { // earlier writes of the same group
-		next = max(next, offset(k)+1)
+	if j.writing != tx { // the first of this transaction; bbolt's Cursor.Last would tell too, but never returns from a bucket emptied in the same transaction
+		j.writing, j.pending = tx, j.next.Load()
 	}
+	next := j.pending
 	for i, v := range vals {
 		if err := b.Put(key(next+int64(i)), v); err != nil {
 			return err
@@ -154,6 +157,7 @@ func (j *Bolt) put(tx *bolt.Tx, rs []Record, vals [][]byte) error {
 	}
 	first := next
 	next += int64(len(vals))
+	j.pending = next
 	tx.OnCommit(func() {
 		j.remember(first, rs)
 		j.advance(next)

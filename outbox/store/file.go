@@ -75,6 +75,7 @@ func writeSynced(path string, b []byte) error {
 // take opens the file for writing. It checks it first if it was not closed cleanly, and marks it as open before bbolt sees it: should bbolt crash on it, the next
 // start checks it and names it.
 func take(o Options, path string) (*bolt.DB, error) {
+	warm(path)
 	tag := filepath.Join(o.Dir, uncleanTag)
 	holder, err := os.ReadFile(tag) //nolint:gosec // the operator's own data directory
 	unclean := err == nil

@@ -1,0 +1,261 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/relay/send"
+)
+
+// TestAnswers is the answers table: every code.
+func TestAnswers(t *testing.T) {
+	f := func(from, to int, want answer) {
+		t.Helper()
+		for c := from; c <= to; c++ {
+			if got := read(send.Answer{Code: c}, nil); got != want {
+				t.Errorf("%d means %+v, want %+v", c, got, want)
+			}
+		}
+	}
+	f(0, 199, answer{reason: "http_other"})
+	f(200, 299, answer{reason: "http_2xx", ok: true})
+	f(300, 399, answer{reason: "http_3xx"})
+	f(400, 409, answer{reason: "http_4xx"})
+	f(410, 410, answer{reason: "http_410", ok: true, disable: true})
+	f(411, 428, answer{reason: "http_4xx"})
+	f(429, 429, answer{reason: "http_429", slow: true})
+	f(430, 499, answer{reason: "http_4xx"})
+	f(500, 501, answer{reason: "http_5xx"})
+	f(502, 504, answer{reason: "http_5xx", slow: true})
+	f(505, 599, answer{reason: "http_5xx"})
+	f(600, 999, answer{reason: "http_other"})
+	if got := read(send.Answer{Code: 200}, errors.New("x")); got != (answer{reason: send.Other}) {
+		t.Errorf("an error means %+v", got)
+	}
+	known := strings.Join(reasons(), " ")
+	for c := range 1000 {
+		if r := read(send.Answer{Code: c}, nil).reason; !strings.Contains(known, r) {
+			t.Errorf("%s is no known reason", r)
+		}
+	}
+}
+
+func TestSettle(t *testing.T) {
+	schedule := Schedule{First: time.Minute, Factor: 2, Max: time.Hour, Attempts: 4}
+	now := at(0)
+	f := func(what string, failures int, firstFailure, lastSuccess time.Time, code int, retryAfter time.Duration, want string) {
+		t.Helper()
+		a := send.Answer{Code: code, RetryAfter: retryAfter}
+		out := settle(outbox.Delivery{Failures: failures, FirstFailure: firstFailure}, read(a, nil), a, schedule, now, time.Second, lastSuccess)
+		got := fmt.Sprint(out.Outcome, " ", out.Reason)
+		if out.Outcome == outbox.Retry {
+			got += fmt.Sprint(" ", out.Retry.Sub(now))
+		}
+		if got != want || out.Code != code || !out.At.Equal(now) || out.Took != time.Second {
+			t.Errorf("%s: %s (%d), want %s", what, got, out.Code, want)
+		}
+	}
+	never := time.Time{}
+	f("success", 0, never, never, 204, 0, "done http_2xx")
+	f("success at the last attempt", 3, at(-90), at(-1), 200, 0, "done http_2xx")
+	f("gone", 0, never, never, 410, 0, "done http_410")
+	f("first failure", 0, never, never, 500, 0, "retry http_5xx 1m1s")
+	f("third failure", 2, at(-10), never, 404, 0, "retry http_4xx 4m1s")
+	f("last failure", 3, at(-10), never, 404, 0, "dead exhausted")
+	f("Retry-After is later", 0, never, never, 503, 10*time.Minute, "retry http_5xx 10m1s")
+	f("the schedule is later", 2, never, never, 429, time.Second, "retry http_429 4m1s")
+	f("Retry-After does not add attempts", 3, never, never, 503, time.Hour, "dead exhausted")
+	f("a redirect", 0, never, never, 302, 0, "retry http_3xx 1m1s")
+	f("an hour, others accepted since", 1, at(-60), at(-1), 400, 0, "dead refused")
+	f("not yet an hour", 1, at(-59), at(-1), 400, 0, "retry http_4xx 2m1s")
+	f("an hour, nobody accepted", 1, at(-60), never, 400, 0, "retry http_4xx 2m1s")
+	f("an hour, others accepted before only", 1, at(-60), at(-61), 400, 0, "retry http_4xx 2m1s")
+}
+
+// TestAnswersInTheWild: what a real partner answers, and what the listings, history and metrics say of it.
+func TestAnswersInTheWild(t *testing.T) {
+	f := func(what string, answer func(hit) reply, want string) {
+		t.Helper()
+		p := newPartner(t, answer)
+		g := start(t, acme(p.endpoint("a", only("kyc.status.*"), attempts(2), func(e *Endpoint) { e.Timeout = 250 * time.Millisecond })))
+		g.tell(said("ann", 1, kyc.Approved))
+		g.settled()
+		v := g.view("acme", "ann", true)
+		d := v.Deliveries[0]
+		if got := fmt.Sprint(d.Outcome, " ", d.Reason, " ", d.Code, " ", d.Attempts); got != want || len(v.Deliveries) != 1 {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+		if tries, err := g.outbox.Tries("a", "acme/ann", 2); err != nil || len(tries)+map[bool]int{true: 1}[d.Outcome == outbox.Done] != len(p.seen()) {
+			t.Errorf("%s: %d tries listed, %v; the partner saw %d", what, len(tries), err, len(p.seen()))
+		}
+	}
+	f("200", ok, "done http_2xx 200 1")
+	f("204", always(204), "done http_2xx 204 1")
+	f("201 after a failure", func(h hit) reply { return reply{code: map[int]int{1: 500, 2: 201}[h.try]} }, "done http_2xx 201 2")
+	f("404", always(404), "dead exhausted 404 2")
+	f("500", always(500), "dead exhausted 500 2")
+	f("101", func(hit) reply {
+		return reply{code: 101, header: http.Header{"Connection": {"Upgrade"}, "Upgrade": {"nothing"}}}
+	}, "dead exhausted 101 2")
+	f("reset", func(hit) reply { return reply{reset: true} }, "dead exhausted 0 2")
+	f("timeout", func(hit) reply { return reply{hang: true} }, "dead exhausted 0 2")
+
+	elsewhere := newPartner(t, ok)
+	f("redirect", func(hit) reply {
+		return reply{code: 307, header: http.Header{"Location": {elsewhere.URL}}}
+	}, "dead exhausted 307 2")
+	if n := len(elsewhere.seen()); n != 0 {
+		t.Errorf("a redirect was followed %d times", n)
+	}
+}
+
+// TestNoAnswer: attempts that cannot be made or end without an answer are failures like others, with their own reason.
+func TestNoAnswer(t *testing.T) {
+	f := func(url, want string) {
+		t.Helper()
+		p := newPartner(t, ok)
+		g := start(t, acme(p.endpoint("a", only("kyc.status.*"), attempts(2), func(e *Endpoint) { e.URL = url })))
+		g.tell(said("ann", 1, kyc.Approved))
+		g.settled()
+		tries, err := g.outbox.Tries("a", "acme/ann", 2)
+		if err != nil || len(tries) != 2 || tries[0].Reason != want {
+			t.Errorf("%s: %+v, %v; want two tries, the first %s", url, tries, err, want)
+		}
+		if d := g.dead("a"); len(d) != 1 || d[0].Reason != reasonExhausted || !d[0].HasBody {
+			t.Errorf("%s: %+v", url, d)
+		}
+		if g.metric("relay_attempts_total", "endpoint", "a", "reason", want) != 1 {
+			t.Errorf("%s: not counted as %s", url, want)
+		}
+	}
+	tls := httptest.NewUnstartedServer(http.NotFoundHandler())
+	tls.Config.ErrorLog = nil
+	tls.StartTLS()
+	t.Cleanup(tls.Close)
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	f(tls.URL, send.TLS)
+	f("http://"+closed.Addr().String(), send.Connect)
+	f("http://169.254.169.254/latest", send.RefusedAddress)
+	f("http://10.0.0.1/", send.RefusedAddress)
+	f("://", send.Other)
+}
+
+// TestGone: 410 takes the delivery and disables the endpoint; what it owes dies as disabled; Resume takes it up again.
+func TestGone(t *testing.T) {
+	p := newPartner(t, always(410))
+	other := newPartner(t, ok)
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Concurrency = 1 }), other.endpoint("b", only("kyc.status.*"))))
+	var us []kyc.Update
+	for i := range 20 {
+		us = append(us, said(fmt.Sprint("user-", i), 1, kyc.Pending), said(fmt.Sprint("user-", i), 2, kyc.Approved))
+	}
+	g.tell(us...)
+	g.settled() // nothing of it is owed any more, though one lane was in flight and others were claimed
+	if got := len(p.seen()); got != 1 {
+		t.Errorf("the partner was asked %d times after it said that it is gone, want once", got)
+	}
+	dead := g.dead("a")
+	if len(dead) != 39 || len(other.seen()) != 40 {
+		t.Errorf("%d dead, and %d delivered to the other endpoint; want 39 and 40", len(dead), len(other.seen()))
+	}
+	for _, d := range dead {
+		if d.Reason != outbox.Disabled || !d.HasBody {
+			t.Errorf("%+v", d)
+		}
+	}
+	disabled := func(want bool) {
+		t.Helper()
+		if v := g.relay.Endpoints()[0]; (v.Disabled != "") != want || (g.metric("relay_endpoint_disabled", "endpoint", "a") == 1) != want {
+			t.Errorf("disabled: %q, want %v", v.Disabled, want)
+		}
+	}
+	disabled(true)
+	g.restart()
+	disabled(true)
+	p.from(ok)
+	g.tell(said("late", 1, kyc.Approved)) // dies at once
+	g.settled()
+	if len(p.seen()) != 1 || len(g.dead("a")) != 40 {
+		t.Errorf("%d requests and %d dead, want 1 and 40", len(p.seen()), len(g.dead("a")))
+	}
+	if err := g.relay.Resume(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	disabled(false)
+	g.tell(said("late", 2, kyc.Suspended))
+	g.settled()
+	if n := len(p.accepted()); n != 1 || len(g.dead("a")) != 40 {
+		t.Errorf("after Resume %d delivered and %d dead; want 1 and 40", n, len(g.dead("a")))
+	}
+	g.restart()
+	disabled(false)
+	if err := g.relay.Resume(t.Context(), "nobody"); !errors.Is(err, outbox.ErrNotFound) {
+		t.Errorf("Resume(nobody) = %v", err)
+	}
+}
+
+// TestRefused: a delivery that fails for an hour while its endpoint takes others is about its own body, and gives its lane free.
+func TestRefused(t *testing.T) {
+	bad := said("bad", 1, kyc.Approved)
+	p := newPartner(t, func(h hit) reply {
+		if strings.Contains(h.body, `"id":"bad"`) && strings.Contains(h.body, `"sequence":2`) {
+			return reply{code: 400}
+		}
+		return ok(h)
+	})
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) {
+		e.Retry = Schedule{First: 25 * time.Minute, Factor: 1, Max: 25 * time.Minute, Attempts: 15}
+	})))
+	g.tell(bad, said("bad", 2, kyc.Suspended))
+	p.until(t, 1)
+	g.tell(said("good", 1, kyc.Approved))
+	for n := 2; n <= 3; n++ { // after 26 and 52 minutes
+		p.until(t, n+1-1)
+		eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == n-1 })
+		g.after(26 * time.Minute)
+	}
+	eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == 3 })
+	if len(g.dead("a")) != 0 {
+		t.Error("dead before its hour")
+	}
+	g.after(26 * time.Minute)
+	g.settled()
+	if d := g.dead("a"); len(d) != 1 || d[0].Reason != reasonRefused || d[0].Sequence != 2 || d[0].Failures != 4 {
+		t.Errorf("dead: %+v", d)
+	}
+	if s := story(t, p.accepted()); len(s) != 2 || s[1] != "status.suspended 2>4" {
+		t.Errorf("delivered: %q", s)
+	}
+}
+
+// TestDeadLeavesTheLane: after the last attempt the lane goes on, in order (I3).
+func TestDeadLeavesTheLane(t *testing.T) {
+	p := newPartner(t, func(h hit) reply {
+		if strings.Contains(h.body, `"sequence":4`) {
+			return reply{code: 500}
+		}
+		return ok(h)
+	})
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), attempts(3))))
+	g.tell(said("ann", 1, kyc.Pending), said("ann", 2, kyc.InReview), said("ann", 3, kyc.Approved), said("ann", 4, kyc.Rejected))
+	g.settled()
+	same(t, "delivered", story(t, p.accepted()), []string{"status.pending 0>2", "status.approved 4>6", "status.rejected 6>8"})
+	if d := g.dead("a"); len(d) != 1 || d[0].Reason != reasonExhausted || d[0].Failures != 3 || d[0].Type != "kyc.status.in_review" || d[0].Code != 500 {
+		t.Errorf("dead: %+v", d)
+	}
+	if len(p.seen()) != 6 {
+		t.Errorf("%d requests, want 6", len(p.seen()))
+	}
+}
