@@ -7,20 +7,41 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// Schedule says how long to wait before each retry: a pure function of the number of failures, so it survives restarts.
+// Schedule says how long to wait before each retry: a pure function of the number of failures, so it survives restarts. What is zero, but for Jitter, is as in
+// DefaultSchedule.
 type Schedule struct {
 	First    time.Duration // after the first failure
-	Factor   float64       // each wait is this many times the one before
+	Factor   float64       // each wait is this many times the one before; 1 or more
 	Max      time.Duration // no wait is longer, before jitter
-	Jitter   float64       // ± this part of the wait, 0 to 1
+	Jitter   float64       // ± this part of the wait, 0 to 0.9
 	Attempts int           // tries in all; after the last a delivery is dead
 }
 
 // DefaultSchedule makes 15 attempts over about 74 hours.
 var DefaultSchedule = Schedule{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15}
 
+// complete leaves nothing that would make a wait zero or endless: a partner that fails must never be asked in a loop.
+func (s Schedule) complete() Schedule {
+	d := DefaultSchedule
+	if s.First > 0 {
+		d.First = s.First
+	}
+	if s.Factor >= 1 {
+		d.Factor = s.Factor
+	}
+	if s.Max > 0 {
+		d.Max = s.Max
+	}
+	if s.Attempts > 0 {
+		d.Attempts = s.Attempts
+	}
+	d.Jitter = min(max(s.Jitter, 0), 0.9)
+	return d
+}
+
 // Wait is how long after the n-th failure the next try comes; false: there is none, the delivery is dead.
 func (s Schedule) Wait(failures int) (time.Duration, bool) {
+	s = s.complete()
 	if failures < 1 || failures >= s.Attempts {
 		return 0, false
 	}

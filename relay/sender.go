@@ -67,14 +67,21 @@ func (s *sender) run(ctx context.Context) {
 			}
 		}
 		for len(queue) > 0 && s.take() {
-			d := queue[0]
-			queue = queue[1:]
 			if err := s.limit.Wait(ctx); err != nil { // stopping
 				s.give()
-				s.r.o.Outbox.Release(d)
 				return
 			}
+			if s.closed() { // since it waited for its turn
+				s.give()
+				break
+			}
+			d := queue[0]
+			queue = queue[1:]
 			wg.Go(func() { s.deliver(attempts, d) })
+		}
+		if s.disabled.Load() != nil { // what is claimed dies with the rest
+			s.r.o.Outbox.Release(queue...)
+			queue = nil
 		}
 		s.wait(ctx, len(queue) > 0, next)
 	}
@@ -84,11 +91,23 @@ func (s *sender) run(ctx context.Context) {
 func (s *sender) take() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inFlight >= s.allowed || s.r.o.Now().Before(s.pausedUntil) || s.disabled.Load() != nil {
+	if s.inFlight >= s.allowed || s.shut() {
 		return false
 	}
 	s.inFlight++
 	return true
+}
+
+// closed reports whether the endpoint is paused or disabled.
+func (s *sender) closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shut()
+}
+
+// shut is closed, for whoever holds mu.
+func (s *sender) shut() bool {
+	return s.r.o.Now().Before(s.pausedUntil) || s.disabled.Load() != nil
 }
 
 func (s *sender) give() {
