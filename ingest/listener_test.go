@@ -194,14 +194,30 @@ func TestGraceEnds(t *testing.T) {
 	}
 }
 
-// TestStopBeforeStart: a context that has ended already.
+// watched is a listener that knows whether Run has returned.
+type watched struct {
+	net.Listener
+	returned atomic.Bool
+	late     *atomic.Int64 // Accepts after that
+}
+
+func (l *watched) Accept() (net.Conn, error) {
+	if l.returned.Load() {
+		l.late.Add(1)
+	}
+	return l.Listener.Accept()
+}
+
+// TestStopBeforeStart: a context that has ended already leaves nothing behind that starts later.
 func TestStopBeforeStart(t *testing.T) {
+	var late atomic.Int64
 	for range 50 {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := New(Options{Listener: ln, Logger: slog.New(slog.DiscardHandler)})
+		w := &watched{Listener: ln, late: &late}
+		in, err := New(Options{Listener: w, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,8 +226,13 @@ func TestStopBeforeStart(t *testing.T) {
 		if err := in.Run(ended); err != nil {
 			t.Fatalf("Run = %v", err)
 		}
+		w.returned.Store(true)
 		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Fatalf("the listener: %v, want it closed", err)
 		}
+		runtime.Gosched()
+	}
+	if n := late.Load(); n != 0 {
+		t.Errorf("%d times Serve was still running after Run", n)
 	}
 }

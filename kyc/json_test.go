@@ -37,8 +37,8 @@ func fill(r *rand.Rand, v reflect.Value, empty float64) {
 			fill(r, v.Index(i), empty)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(r, v.Field(i), empty)
+		for _, field := range v.Fields() {
+			fill(r, field, empty)
 		}
 	default:
 		panic("a field of kind " + v.Kind().String())

@@ -25,7 +25,7 @@ func dueKey(endpoint string, due int64, lane string) []byte {
 
 func graveKey(d *Delivery) []byte {
 	k := append(append(make([]byte, 0, len(d.Endpoint)+len(d.Lane)+17), d.Endpoint...), 0)
-	k = binary.BigEndian.AppendUint64(k, uint64(d.Owed.UnixMilli())) //nolint:gosec // times after 1970
+	k = binary.BigEndian.AppendUint64(k, uint64(d.Owed.UnixMilli()))
 	return binary.BigEndian.AppendUint64(append(k, d.Lane...), d.Sequence)
 }
 
@@ -71,15 +71,14 @@ func encodeDelivery(d *Delivery) []byte {
 	if d.Force {
 		flags |= flagForce
 	}
-	b := make([]byte, 0, 48+len(d.WebhookID)+len(d.Type)+len(d.Format))
-	b = append(b, flags)
+	b := append(store.StartRecord(32+len(d.WebhookID)+len(d.Type)+len(d.Format)+len(d.Traceparent)+len(d.Body)), flags)
 	b = binary.BigEndian.AppendUint64(b, d.PreviousSequence)
-	b = binary.BigEndian.AppendUint64(b, uint64(d.Owed.UnixMilli()))     //nolint:gosec // times after 1970
-	b = binary.BigEndian.AppendUint64(b, uint64(d.Received.UnixMicro())) //nolint:gosec // times after 1970
+	b = binary.BigEndian.AppendUint64(b, uint64(d.Owed.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, uint64(d.Received.UnixMicro()))
 	for _, s := range []string{d.WebhookID, d.Type, d.Format, d.Traceparent} {
-		b = append(append(b, byte(len(s))), s...)
+		b = append(append(b, byte(len(s))), s...) //nolint:gosec // words and ids of our own, far below 255 bytes
 	}
-	return store.AppendRecord(make([]byte, 0, 6+len(b)+len(d.Body)), 0, b, d.Body)
+	return store.FinishRecord(append(b, d.Body...))
 }
 
 // decodeDelivery fills d from a record; nothing of v is kept.

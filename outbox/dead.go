@@ -171,7 +171,7 @@ const sweepChunk = 500
 func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool, err error) {
 	for {
 		var left, moved int
-		err := b.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+		err := b.o.Store.Update(ctx, func(tx *bolt.Tx) (err error) { // its own err: it may still run when ctx has ended Update
 			left, moved = 0, 0
 			if reason == Disabled && !IsDisabled(tx, endpoint) {
 				return nil // enabled again meanwhile

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -107,12 +108,13 @@ func (b *Outbox) Flush(ctx context.Context) error {
 
 func (b *Outbox) apply(tx *bolt.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
-	due := tx.Bucket(store.Due)
+	due := tx.Bucket(store.Due).Cursor()
 	k := dueKey(d.Endpoint, d.due, d.Lane)
-	if h, ok := decodeHead(due.Get(k)); !ok || h.seq != d.Sequence {
+	at, v := due.Seek(k)
+	if h, ok := decodeHead(v); !ok || h.seq != d.Sequence || !bytes.Equal(at, k) {
 		return nil // swept away meanwhile
 	}
-	if err := due.Delete(k); err != nil {
+	if err := due.Delete(); err != nil {
 		return err
 	}
 	switch a.Outcome {

@@ -51,6 +51,7 @@ type order struct {
 func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	started := time.Now()
 	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, aside: map[string][]byte{}}
+	b.writes, b.owed = make([]write, 0, 8*len(records)), make([]outbox.Delivery, 0, len(records))
 	err := r.o.Store.View(func(tx *bolt.Tx) error {
 		b.tx = tx
 		for i := range records {
@@ -73,7 +74,7 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 		select { // room comes back: deliveries are still being settled
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return nil //nolint:nilerr // stopping: the records stay in the journal
+			return nil // stopping: the records stay in the journal
 		}
 	}
 	if err != nil {
@@ -135,7 +136,7 @@ func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
 			return err
 		}
 	}
-	b.put(store.Subjects, historyKey(s.lane, rec.Position.Offset), store.AppendRecord(nil, 0, h.encode()))
+	b.put(store.Subjects, historyKey(s.lane, rec.Position.Offset), h.record())
 	if verdict != kyc.Duplicate {
 		return b.teach(u)
 	}
@@ -144,8 +145,7 @@ func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
 
 // owe keeps a change and owes it to every endpoint of the partner that wants it.
 func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) error {
-	v := c.AppendJSON(make([]byte, 0, 768))
-	b.put(store.Subjects, changeKey(s.lane, c.Sequence), store.AppendRecord(make([]byte, 0, len(v)+8), 0, v))
+	b.put(store.Subjects, changeKey(s.lane, c.Sequence), store.FinishRecord(c.AppendJSON(store.StartRecord(640))))
 	grave := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
 	if isStatus(c.Type) {
 		b.statuses[c.Status]++

@@ -37,7 +37,7 @@ func (r *Relay) retain(ctx context.Context) error {
 				next, err := r.retainStep(ctx, w.bucket, from, w.old)
 				if err != nil && !isFull(err) {
 					if ctx.Err() != nil {
-						return nil
+						return nil //nolint:nilerr // stopping
 					}
 					return err
 				}

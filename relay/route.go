@@ -147,6 +147,9 @@ func (b *batch) keep(h heldRecord, refs []string) error {
 
 // heldBy returns the records that wait for a ref: of earlier batches, from disk, and of this one.
 func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
+	if b.r.held.Load() == 0 && len(b.aside) == 0 {
+		return nil, nil // nobody waits for anything, as nearly always
+	}
 	prefix := []byte("i\x00" + ref + "\x00")
 	c := b.tx.Bucket(store.Held).Cursor()
 	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {

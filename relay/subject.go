@@ -87,7 +87,7 @@ func (s *subject) decode(v []byte) error {
 		return err
 	}
 	n, size := binary.Uvarint(b)
-	if size <= 0 || n > uint64(len(b)-size) {
+	if size <= 0 || n > uint64(len(b)-size) { //nolint:gosec // size is at most len(b)
 		return store.ErrBadRecord
 	}
 	b = b[size:]
@@ -106,9 +106,8 @@ type historyRecord struct {
 	Update  json.RawMessage
 }
 
-func (h *historyRecord) encode() []byte {
-	b := make([]byte, 0, len(h.Update)+112)
-	b = append(b, `{"at":"`...)
+func (h *historyRecord) record() []byte {
+	b := append(store.StartRecord(len(h.Update)+112), `{"at":"`...)
 	b = h.At.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","verdict":"`...)
 	b = append(b, h.Verdict...)
@@ -126,7 +125,7 @@ func (h *historyRecord) encode() []byte {
 	}
 	b = append(b, `,"update":`...)
 	b = append(b, h.Update...)
-	return append(b, '}')
+	return store.FinishRecord(append(b, '}'))
 }
 
 // subject loads a subject once per batch.
@@ -176,7 +175,7 @@ func (b *batch) noteOrder(rec *journalRecord, u *kyc.Update) {
 	}
 	b.tallies[kyc.Applied]++
 	h := historyRecord{At: rec.Appended, Verdict: kyc.Applied, Update: rec.Body}
-	b.put(store.Subjects, historyKey(laneOf(u.Partner, u.Subject.ID, u.Livemode), rec.Position.Offset), store.AppendRecord(nil, 0, h.encode()))
+	b.put(store.Subjects, historyKey(laneOf(u.Partner, u.Subject.ID, u.Livemode), rec.Position.Offset), h.record())
 }
 
 // OutcomeView is how one delivery ended.
@@ -197,15 +196,15 @@ func Settled(tx *bolt.Tx, a outbox.Attempt) error {
 	if a.Code != 0 || a.Took != 0 {
 		attempts++
 	}
-	v := OutcomeView{
+	o := OutcomeView{
 		Endpoint: d.Endpoint, Sequence: d.Sequence, Outcome: a.Outcome, Reason: a.Reason, Code: a.Code, Attempts: attempts, At: a.At.Add(a.Took).UTC(),
-	}.encode()
-	return tx.Bucket(store.Subjects).Put(outcomeKey(d.Lane, d.Sequence, d.Endpoint), store.AppendRecord(nil, 0, v))
+	}
+	return tx.Bucket(store.Subjects).Put(outcomeKey(d.Lane, d.Sequence, d.Endpoint), o.record())
 }
 
-// encode writes what encoding/json would: every delivery has one, and none of its texts needs an escape.
-func (o OutcomeView) encode() []byte {
-	b := append(append(make([]byte, 0, 192), `{"endpoint":"`...), o.Endpoint...)
+// record writes what encoding/json would: every delivery has one, and none of its texts needs an escape.
+func (o OutcomeView) record() []byte {
+	b := append(append(store.StartRecord(192), `{"endpoint":"`...), o.Endpoint...)
 	b = strconv.AppendUint(append(b, `","sequence":`...), o.Sequence, 10)
 	b = append(append(b, `,"outcome":"`...), o.Outcome...)
 	b = append(append(append(b, `","reason":"`...), o.Reason...), '"')
@@ -214,7 +213,7 @@ func (o OutcomeView) encode() []byte {
 	}
 	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(o.Attempts), 10)
 	b = o.At.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
-	return append(b, `"}`...)
+	return store.FinishRecord(append(b, `"}`...))
 }
 
 // RecordView is one record of a subject's history.

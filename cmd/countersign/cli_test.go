@@ -91,7 +91,7 @@ func start(t *testing.T, config string) *gateway {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	g, err := newGateway(cfg, roleAll, slog.New(slog.NewTextHandler(io.Discard, nil)), io.Discard)
+	g, err := newGateway(cfg, roleAll, slog.New(slog.DiscardHandler), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (cmd *demoCommand) Run(c *console) (err error) {
 	if err != nil {
 		return err
 	}
-	g, err := newGateway(cfg, roleAll, slog.New(slog.NewJSONHandler(io.Discard, nil)), io.Discard)
+	g, err := newGateway(cfg, roleAll, slog.New(slog.DiscardHandler), io.Discard)
 	if err != nil {
 		return err
 	}
@@ -226,10 +226,11 @@ func (p *demoPartner) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
-	line := event.Data.Subject.ID + " " + event.Type
+	words := []string{event.Data.Subject.ID, event.Type}
 	for _, reason := range event.Data.Reasons {
-		line += " " + reason.Code
+		words = append(words, reason.Code)
 	}
+	line := strings.Join(words, " ")
 	p.accepted = append(p.accepted, line)
 	p.ids = append(p.ids, r.Header.Get("Webhook-Id"))
 	p.c.printf("   <- verified %-50s %s\n", line, r.Header.Get("Webhook-Id"))

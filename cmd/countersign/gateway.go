@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -342,9 +343,7 @@ func newSource(sc SourceConfig) (ingest.Source, error) {
 // sourceOptions are the adapter's options; a tolerance in the config is one of them, where the scheme has a timestamp.
 func sourceOptions(sc SourceConfig) provider.Options {
 	o := provider.Options{}
-	for k, v := range sc.Options {
-		o[k] = v
-	}
+	maps.Copy(o, sc.Options)
 	a, _ := provider.ByName(sc.Provider)
 	if _, timed := a.Options["tolerance"]; timed && sc.Tolerance > 0 {
 		o["tolerance"] = sc.Tolerance.String()

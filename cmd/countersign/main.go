@@ -162,7 +162,7 @@ func (g *gateway) callbackAddr() string {
 type versionCommand struct{}
 
 // Run prints the version.
-func (versionCommand) Run(c *console) error {
+func (versionCommand) Run(c *console) error { //nolint:unparam // kong calls nothing that returns no error
 	c.printf("countersign %s\n", version())
 	return nil
 }

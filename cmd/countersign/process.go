@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -59,8 +60,7 @@ const partStop = 20 * time.Second // more than any component's own grace
 // stop ends the components, the last started first, and returns what went wrong.
 func (p *process) stop() error {
 	var errs []error
-	for i := len(p.parts) - 1; i >= 0; i-- {
-		c := p.parts[i]
+	for _, c := range slices.Backward(p.parts) {
 		started := time.Now()
 		c.cancel()
 		select {

@@ -305,8 +305,8 @@ func offset(k []byte) int64 { return int64(binary.BigEndian.Uint64(k)) } //nolin
 func encode(r Record) []byte {
 	var head [bodyOffset]byte
 	head[0] = kindCodes[r.Kind]
-	binary.BigEndian.PutUint64(head[1:], uint64(r.Appended.UnixMicro())) //nolint:gosec // times after 1970
-	return store.AppendRecord(make([]byte, 0, 6+bodyOffset+len(r.Body)), 0, head[:], r.Body)
+	binary.BigEndian.PutUint64(head[1:], uint64(r.Appended.UnixMicro()))
+	return store.FinishRecord(append(append(store.StartRecord(bodyOffset+len(r.Body)), head[:]...), r.Body...))
 }
 
 // decode returns a record that owns its bytes.

@@ -66,7 +66,7 @@ func writeSynced(path string, b []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := os.Rename(tmp, path); err != nil { //nolint:gosec // the operator's own data directory
 		return err
 	}
 	return syncDir(filepath.Dir(path))
@@ -163,14 +163,14 @@ func locked(path string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close()                                                   //nolint:errcheck // read only; closing gives the lock back
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits an int
+	defer f.Close() //nolint:errcheck // read only; closing gives the lock back
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	return errors.Is(err, syscall.EWOULDBLOCK)
 }
 
 // plausible refuses what bbolt would panic on before it can say why: a file too short for its own pages.
 func plausible(path string) error {
-	fi, err := os.Stat(path)
+	fi, err := os.Stat(path) //nolint:gosec // the operator's own data directory
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}

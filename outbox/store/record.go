@@ -28,6 +28,18 @@ func AppendRecord(dst []byte, keyID byte, body ...[]byte) []byte {
 	return dst
 }
 
+// StartRecord returns an unsealed record without a body, with room for one of size bytes; the body is appended to it, and FinishRecord makes it whole. It is
+// AppendRecord for a body that does not exist yet, and saves its copy.
+func StartRecord(size int) []byte {
+	return append(make([]byte, 0, recordHeader+size), recordVersion, 0, 0, 0, 0, 0)
+}
+
+// FinishRecord completes what StartRecord began.
+func FinishRecord(b []byte) []byte {
+	binary.LittleEndian.PutUint32(b[2:], checksum(b))
+	return b
+}
+
 // Record returns the body and key id of a record. The body is a part of b.
 func Record(b []byte) (body []byte, keyID byte, err error) {
 	if len(b) < recordHeader || b[0] != recordVersion || binary.LittleEndian.Uint32(b[2:]) != checksum(b) {

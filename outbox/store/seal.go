@@ -30,7 +30,7 @@ func OpenSealer(dir string) (*Sealer, error) {
 		if _, err := rand.Read(b); err != nil {
 			return nil, fmt.Errorf("make the key file: %w", err)
 		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the operator's own data directory
 			return nil, fmt.Errorf("make the key file: %w", err)
 		}
 		if err := writeSynced(path, b); err != nil {

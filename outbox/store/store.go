@@ -95,7 +95,7 @@ const (
 	uncleanTag = "countersign.unclean"
 	maxGroup   = 4096
 	crowded    = 8 // writes in a group from which on the next one waits for more
-	crowdWait  = time.Millisecond
+	crowdWait  = 2 * time.Millisecond
 	lockWait   = time.Second
 )
 

@@ -1,0 +1,438 @@
+package relay
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/relay/send"
+	"countersign/signing"
+)
+
+// flurry is several changes for each of many subjects.
+func flurry(subjects, changes int) (us []kyc.Update) {
+	for i := range changes {
+		for s := range subjects {
+			us = append(us, said(fmt.Sprint("user-", s), i, []kyc.Status{kyc.InReview, kyc.Rejected}[i%2]))
+		}
+	}
+	return us
+}
+
+// owedTo is what the model owes an endpoint of acme for these updates.
+func owedTo(t *testing.T, e Endpoint, us []kyc.Update) []expected {
+	t.Helper()
+	m := newModel(acme(e))
+	m.take(t, time.Now(), us...)
+	return m.owed[e.ID]
+}
+
+// slowly holds every answer for up to two milliseconds, so that what can overlap does.
+func slowly(answer func(hit) reply) func(hit) reply {
+	return func(h hit) reply {
+		<-time.After(time.Duration(rand.IntN(2000)) * time.Microsecond)
+		return answer(h)
+	}
+}
+
+// TestOrder: whatever fails, every lane arrives in order, one in flight (I3).
+func TestOrder(t *testing.T) {
+	p := newPartner(t, slowly(func(h hit) reply {
+		switch rand.IntN(8) {
+		case 0:
+			return reply{code: 500}
+		case 1:
+			return reply{code: 503}
+		case 2:
+			return reply{reset: true}
+		case 3:
+			return reply{hang: true}
+		}
+		return ok(h)
+	}))
+	e := p.endpoint("a", func(e *Endpoint) { e.Concurrency, e.Timeout = 32, 30*time.Millisecond })
+	us := flurry(40, 6)
+	g := start(t, acme(e))
+	g.tell(us...)
+	g.settled()
+	owed := owedTo(t, e, us)
+	for _, w := range append(judge(p.seen(), owed), overlaps(p.seen(), owed)...) {
+		t.Error(w)
+	}
+	if n := len(p.seen()); n <= len(owed) {
+		t.Errorf("%d requests for %d deliveries: nothing has failed", n, len(owed))
+	}
+}
+
+// TestOrderChecker is the negative control: behind somebody who lets several deliveries of a lane fly, the checkers must find it.
+func TestOrderChecker(t *testing.T) {
+	p := newPartner(t, slowly(ok))
+	var flying sync.WaitGroup
+	careless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		flying.Go(func() {
+			<-time.After(time.Duration(rand.IntN(5000)) * time.Microsecond)
+			req, _ := http.NewRequest(http.MethodPost, p.URL, bytes.NewReader(b))
+			req.Header = r.Header.Clone()
+			if resp, err := http.DefaultClient.Do(req); err == nil {
+				resp.Body.Close()
+			}
+		})
+	}))
+	t.Cleanup(careless.Close)
+	e := p.endpoint("a", func(e *Endpoint) { e.URL, e.Concurrency = careless.URL, 32 })
+	us := flurry(10, 10)
+	g := start(t, acme(e))
+	g.tell(us...)
+	g.settled()
+	flying.Wait()
+	owed := owedTo(t, e, us)
+	if len(judge(p.seen(), owed)) == 0 || len(overlaps(p.seen(), owed)) == 0 {
+		t.Error("the checkers see nothing: they cannot fail")
+	}
+	for _, w := range judge(p.seen(), owed) {
+		if !strings.HasPrefix(w, "out of order") {
+			t.Error(w)
+		}
+	}
+	owed[0].body += " "
+	owed = append(owed, expected{"acme|lost", "evt_lost", ""})
+	if w := strings.Join(judge(p.seen()[1:], owed[1:]), "\n"); !strings.Contains(w, "lost: ") || !strings.Contains(w, "invented: ") {
+		t.Error("the checker does not see what is lost and what is invented")
+	}
+	if w := strings.Join(judge(p.seen(), owed), "\n"); !strings.Contains(w, "altered: ") {
+		t.Error("the checker does not see what is altered")
+	}
+}
+
+// together is the most requests that were at a partner at one time.
+func together(hits []hit) (most int) {
+	for _, h := range hits {
+		n := 0
+		for _, o := range hits {
+			if o.start <= h.start && h.start < o.end {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+func TestConcurrency(t *testing.T) {
+	f := func(allowed, want int) {
+		t.Helper()
+		turn := make(chan struct{})
+		p := newPartner(t, func(h hit) reply {
+			<-turn
+			return ok(h)
+		})
+		g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Concurrency = allowed })))
+		g.tell(flurry(30, 1)...)
+		p.until(t, want)
+		for range 30 {
+			turn <- struct{}{}
+		}
+		g.settled()
+		if got := together(p.seen()); got != want {
+			t.Errorf("concurrency %d: %d at a time, want %d", allowed, got, want)
+		}
+	}
+	f(1, 1)
+	f(3, 3)
+	f(16, 16)
+	f(0, 1) // left out: slow, but it goes on
+}
+
+// TestRate holds the least time that so many deliveries may take, never the most.
+func TestRate(t *testing.T) {
+	f := func(rate float64, n int, least time.Duration) {
+		t.Helper()
+		t.Run(fmt.Sprint(rate), func(t *testing.T) {
+			t.Parallel()
+			p := newPartner(t, ok)
+			g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Rate = rate })))
+			began := time.Now()
+			g.tell(flurry(n, 1)...)
+			hits := p.until(t, n)
+			if took := hits[n-1].at.Sub(began); took < least {
+				t.Errorf("%d deliveries took %v, want at least %v", n, took, least)
+			}
+		})
+	}
+	f(50, 30, 490*time.Millisecond) // 5 at once, then one each 20 ms
+	f(5, 4, 590*time.Millisecond)   // one at once
+	f(1000, 200, 90*time.Millisecond)
+}
+
+// TestRateThenGone: who has waited for its turn looks again before it sends.
+func TestRateThenGone(t *testing.T) {
+	t.Parallel()
+	p := newPartner(t, always(410))
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Rate = 1 })))
+	g.tell(flurry(5, 1)...)
+	g.settled()
+	if len(p.seen()) != 1 {
+		t.Errorf("%d requests, want 1", len(p.seen()))
+	}
+}
+
+// TestSlowDown: an endpoint that asks for less gets half as much at a time, and more again with each success.
+func TestSlowDown(t *testing.T) {
+	g := newRig(t, acme(newPartner(t, ok).endpoint("a")))
+	s := g.relay.senders["a"]
+	f := func(v answer, a send.Answer, allowed int, closedFor time.Duration) {
+		t.Helper()
+		s.note(v, a)
+		if s.allowed != allowed {
+			t.Errorf("after %+v %d are allowed, want %d", v, s.allowed, allowed)
+		}
+		if left := s.pausedUntil.Sub(g.clock.now()); left < closedFor-5*time.Second || left > closedFor && closedFor > 0 || s.closed() != (closedFor > 0) {
+			t.Errorf("after %+v paused for %v, want %v", a, left, closedFor)
+		}
+	}
+	slow, fine, failed := answer{slow: true}, answer{ok: true}, answer{reason: reasonServer}
+	f(failed, send.Answer{RetryAfter: time.Minute}, 8, 0) // about the delivery, not the endpoint
+	f(slow, send.Answer{}, 4, 0)
+	f(slow, send.Answer{}, 2, 0)
+	f(slow, send.Answer{}, 1, 0)
+	f(slow, send.Answer{}, 1, 0)
+	f(fine, send.Answer{}, 2, 0)
+	f(slow, send.Answer{RetryAfter: time.Minute}, 1, time.Minute)
+	f(slow, send.Answer{RetryAfter: time.Second}, 1, time.Minute) // another one in flight: the longer pause stands
+	for want := 2; want <= 8; want++ {
+		f(fine, send.Answer{}, want, time.Minute)
+	}
+	f(fine, send.Answer{}, 8, time.Minute)
+	f(slow, send.Answer{RetryAfter: 24 * time.Hour}, 4, 5*time.Minute)
+	for range 3 {
+		if s.take() {
+			t.Error("a slot of a paused endpoint was given")
+		}
+	}
+	g.clock.advance(6 * time.Minute)
+	taken := 0
+	for s.take() {
+		taken++
+	}
+	if taken != 4 {
+		t.Errorf("%d slots after the pause, want 4", taken)
+	}
+}
+
+// TestRetryAfter pauses the whole endpoint, and obeys for the delivery itself.
+func TestRetryAfter(t *testing.T) {
+	p := newPartner(t, func(h hit) reply {
+		if h.try == 1 && strings.Contains(h.body, `"id":"ann"`) {
+			return reply{code: 503, header: http.Header{"Retry-After": {"200"}}}
+		}
+		return ok(h)
+	})
+	fence := newPartner(t, ok)
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*")), fence.endpoint("fence", only("kyc.status.*"))))
+	g.tell(said("ann", 1, kyc.Approved))
+	eventually(t, "the endpoint is paused", g.relay.senders["a"].closed)
+	g.tell(said("bob", 1, kyc.Approved))
+	fence.until(t, 2)
+	g.after(190 * time.Second)
+	fence.from(ok)
+	g.tell(said("cid", 1, kyc.Approved))
+	fence.until(t, 3)
+	if n := len(p.seen()); n != 1 {
+		t.Errorf("%d requests during the pause, want the first only", n)
+	}
+	g.after(11 * time.Second)
+	g.settled()
+	if n := len(p.accepted()); n != 3 {
+		t.Errorf("%d delivered after the pause, want 3", n)
+	}
+}
+
+// TestHangingEndpoint: one that hangs costs the others nothing (I6).
+func TestHangingEndpoint(t *testing.T) {
+	stuck, fine := newPartner(t, func(hit) reply { return reply{hang: true} }), newPartner(t, ok)
+	e := fine.endpoint("fine")
+	g := newRig(t, acme(stuck.endpoint("stuck", func(e *Endpoint) { e.Timeout = time.Minute }), e))
+	g.grace = time.Millisecond
+	g.restart()
+	us := flurry(50, 4)
+	g.tell(us...)
+	eventually(t, "the other endpoint has everything", func() bool { return g.outbox.Owed("fine") == 0 && g.relay.Position() == g.appended })
+	fine.check(t, owedTo(t, e, us))
+	if n := len(stuck.seen()); n > 8 || len(stuck.accepted()) > 0 {
+		t.Errorf("%d requests hang, want at most the 8 that may", n)
+	}
+	if owed := g.outbox.Owed("stuck"); owed != int64(len(owedTo(t, e, us))) {
+		t.Errorf("%d owed to the one that hangs, want all", owed)
+	}
+}
+
+// TestStopFinishes: what is in flight when the relay stops is waited for and settled.
+func TestStopFinishes(t *testing.T) {
+	arrived, turn := make(chan struct{}, 9), make(chan struct{})
+	p := newPartner(t, func(h hit) reply {
+		arrived <- struct{}{}
+		<-turn
+		return ok(h)
+	})
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Concurrency = 2 })))
+	g.tell(flurry(9, 1)...)
+	<-arrived
+	<-arrived
+	g.stopRelay()
+	close(turn)
+	if err := g.ended(); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	if n := g.outbox.Owed("a"); n != 7 || len(p.accepted()) != 2 {
+		t.Errorf("%d owed and %d delivered, want 7 and 2", n, len(p.accepted()))
+	}
+	if ds, _, err := g.outbox.Claim("a", 100); err != nil || len(ds) != 7 {
+		t.Errorf("%d can be claimed, %v; want 7: every claim was given back", len(ds), err)
+	}
+	g.restart()
+	g.settled()
+	if n := len(p.seen()); n != 9 {
+		t.Errorf("%d requests, want 9: nothing twice", n)
+	}
+}
+
+// TestStopCutsOff: a partner that hangs does not hold up the stop for longer than the grace; the attempt is made again, with the same id.
+func TestStopCutsOff(t *testing.T) {
+	p := newPartner(t, func(hit) reply { return reply{hang: true} })
+	g := newRig(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Timeout = 10 * time.Minute })))
+	g.grace = 50 * time.Millisecond
+	g.restart()
+	g.tell(said("ann", 1, kyc.Approved))
+	p.until(t, 1)
+	if err := g.halt(); err != nil { // fails after its own patience, which is far below the timeout
+		t.Errorf("Run = %v", err)
+	}
+	if ds, _, err := g.outbox.Claim("a", 9); err != nil || len(ds) != 1 || ds[0].Failures != 0 {
+		t.Errorf("claimed %+v, %v; want one that counts no failure", ds, err)
+	}
+	p.from(ok)
+	g.restart()
+	g.settled()
+	if hits := p.seen(); len(hits) != 2 || hits[0].id != hits[1].id || hits[0].body != hits[1].body {
+		t.Errorf("%d requests, want two of one delivery", len(hits))
+	}
+}
+
+// TestScheduleSurvives: the number of failures, and so the schedule, is on disk.
+func TestScheduleSurvives(t *testing.T) {
+	p := newPartner(t, always(500))
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), hourly, attempts(4))))
+	g.tell(said("ann", 1, kyc.Approved))
+	for n := 1; n < 4; n++ {
+		eventually(t, fmt.Sprintf("try %d is settled", n), func() bool { tries, _ := g.outbox.Tries("a", "acme/ann", 2); return len(tries) == n })
+		if n%2 == 0 {
+			g.crash()
+		} else {
+			g.restart()
+		}
+		if len(p.seen()) != n {
+			t.Fatalf("%d requests before their time, want %d", len(p.seen()), n)
+		}
+		g.after(time.Hour + time.Second)
+	}
+	g.settled()
+	if d := g.dead("a"); len(d) != 1 || d[0].Failures != 4 || len(p.seen()) != 4 {
+		t.Errorf("%d requests, dead: %+v", len(p.seen()), d)
+	}
+}
+
+// TestRotation: while keys overlap both sign, newest first; then the new one alone. Where there is room for one signature, the older one signs until then.
+func TestRotation(t *testing.T) {
+	p, flat := newPartner(t, ok), newPartner(t, ok)
+	g := newRig(t)
+	until := g.clock.now().Add(time.Hour)
+	keys := func(e *Endpoint) { e.Keys = []Key{{Key: mainKey}, {Key: rotatedKey, Until: until}} }
+	both := p.endpoint("both", only("kyc.status.*"), keys)
+	one := flat.endpoint("one", only("kyc.status.*"), keys, func(e *Endpoint) { e.Format = blendfi })
+	expired := flat.endpoint("expired", only("kyc.status.*"), keys, attempts(1), func(e *Endpoint) { e.Keys = e.Keys[1:] })
+	g.partners = []Partner{acme(both, one, expired)}
+	g.restart()
+	f := func(e Endpoint, h hit, k signing.Key, want bool) {
+		t.Helper()
+		if got := signedBy(e, h, k, g.clock.now()); got != want {
+			t.Errorf("%s: signed by this key: %v, want %v", e.ID, got, want)
+		}
+	}
+	last := func(p *partner) hit { return p.seen()[len(p.seen())-1] }
+	g.tell(said("ann", 1, kyc.Approved))
+	g.settled()
+	if sigs := strings.Fields(last(p).header.Get("Webhook-Signature")); len(sigs) != 2 {
+		t.Errorf("%d signatures during the overlap, want 2", len(sigs))
+	}
+	f(both, last(p), mainKey, true)
+	f(both, last(p), rotatedKey, true)
+	for _, h := range flat.seen() { // both endpoints there
+		f(one, h, rotatedKey, true)
+		f(one, h, mainKey, false)
+	}
+	n := len(flat.seen())
+	g.after(time.Hour)
+	g.tell(said("ann", 2, kyc.Rejected))
+	g.settled()
+	if sigs := strings.Fields(last(p).header.Get("Webhook-Signature")); len(sigs) != 1 {
+		t.Errorf("%d signatures after the overlap, want 1", len(sigs))
+	}
+	f(both, last(p), mainKey, true)
+	f(both, last(p), rotatedKey, false)
+	f(one, last(flat), mainKey, true)
+	f(one, last(flat), rotatedKey, false)
+	if len(flat.seen()) != n+1 || len(g.dead("expired")) != 1 {
+		t.Errorf("%d requests and %d dead of an endpoint without a valid key, want none and 1", len(flat.seen())-n-1, len(g.dead("expired")))
+	}
+}
+
+// TestResumeWins: an endpoint that is resumed while its mark is still being written stays resumed.
+func TestResumeWins(t *testing.T) {
+	p := newPartner(t, ok)
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
+	busy, writer := make(chan struct{}), make(chan struct{})
+	go g.store.Update(t.Context(), func(*bolt.Tx) error {
+		close(busy)
+		<-writer
+		return nil
+	})
+	<-busy // nothing is written from here on
+	g.relay.disable(t.Context(), g.relay.senders["a"], "for a test")
+	resumed := make(chan error, 1)
+	go func() { resumed <- g.relay.Resume(t.Context(), "a") }()
+	eventually(t, "the mark is off in memory", func() bool { return g.relay.Endpoints()[0].Disabled == "" })
+	close(writer)
+	if err := <-resumed; err != nil {
+		t.Fatal(err)
+	}
+	g.tell(said("ann", 1, kyc.Approved))
+	g.settled()
+	var why string
+	g.tamper(func(tx *bolt.Tx) error { why = outbox.DisabledFor(tx, "a"); return nil })
+	if why != "" || len(p.seen()) != 1 || g.relay.Endpoints()[0].Disabled != "" {
+		t.Errorf("marked as %q on disk and %q in memory; %d delivered", why, g.relay.Endpoints()[0].Disabled, len(p.seen()))
+	}
+}
+
+// TestTogether keeps the measure honest.
+func TestTogether(t *testing.T) {
+	if n := together([]hit{{start: 1, end: 4}, {start: 2, end: 3}, {start: 5, end: 8}, {start: 6, end: 9}, {start: 7, end: 10}}); n != 3 {
+		t.Errorf("together = %d, want 3", n)
+	}
+	if !slices.Equal(overlaps([]hit{{id: "a", start: 1, end: 2}, {id: "b", start: 3, end: 4}}, []expected{{"l", "a", ""}, {"l", "b", ""}}), nil) {
+		t.Error("requests one after the other are said to overlap")
+	}
+}
