@@ -54,6 +54,14 @@ func deliveriesRow() row {
 			queries:     []query{{`countersign_outbox_oldest_withheld_rejection_seconds{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
 		},
 		{
+			title: "Expiry", unit: "s", alert: "CountersignCertificateExpiresSoon",
+			description: "How long the callback listener's certificate, and endpoint keys that have an end, still hold. The line of a key that has ended stands below zero.",
+			queries: []query{
+				{`(countersign_ingest_certificate_expires_timestamp_seconds > 0) - time()`, "certificate"},
+				{`(countersign_relay_key_expires_timestamp_seconds{endpoint=~"$endpoint"} > 0) - time()`, "key of {{endpoint}}"},
+			},
+		},
+		{
 			title: "Dead", unit: "none", alert: "CountersignDeadDeliveries",
 			description: "Deliveries that ended without a 2xx and are kept until they are redelivered.",
 			queries:     []query{{`countersign_outbox_dead_deliveries{endpoint=~"$endpoint"}`, "{{endpoint}}"}},

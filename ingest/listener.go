@@ -172,6 +172,20 @@ func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.cert, nil
 }
 
+// ends is when the certificate that is served ends.
+func (c *Certificate) ends() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cert.Leaf.NotAfter
+}
+
+func (in *Ingress) certificateEnds() float64 {
+	if in.o.TLS == nil {
+		return 0
+	}
+	return float64(in.o.TLS.ends().Unix())
+}
+
 func (c *Certificate) config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}}
 }

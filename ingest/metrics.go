@@ -32,6 +32,9 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 			Name: "ingest_source_evidence", Help: "1 for the evidence a source's approvals need without confirmation.",
 		}, []string{"source", "evidence"}),
 	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ingest_certificate_expires_timestamp_seconds", Help: "Unix time at which the callback listener's TLS certificate ends; 0: it serves plain HTTP.",
+	}, in.certificateEnds)
 	for _, v := range verdicts {
 		m.callbacks.WithLabelValues("unknown", string(v))
 		for name := range in.sources {

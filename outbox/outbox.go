@@ -57,6 +57,7 @@ type Attempt struct {
 	Outcome  Outcome
 	Reason   string // closed set, see the relay's answers table
 	Code     int    // of the answer; 0: none came
+	Detail   string // what went wrong, in words of our own; nothing of the URL or the answer
 	At       time.Time
 	Took     time.Duration
 	Retry    time.Time // for Outcome Retry

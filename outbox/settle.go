@@ -181,11 +181,12 @@ type Try struct {
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
 	Code   int       `json:"code,omitempty"`
+	Detail string    `json:"detail,omitempty"`
 	TookMS int64     `json:"took_ms"`
 }
 
 func (b *Outbox) note(tx *bolt.Tx, a *Attempt) error {
-	v, err := json.Marshal(Try{At: a.At.UTC(), Reason: a.Reason, Code: a.Code, TookMS: a.Took.Milliseconds()})
+	v, err := json.Marshal(Try{At: a.At.UTC(), Reason: a.Reason, Code: a.Code, Detail: a.Detail, TookMS: a.Took.Milliseconds()})
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type metrics struct {
 	ambiguous   prometheus.Counter
 	fold        prometheus.Histogram
 	removed     prometheus.Counter
+	keyEnds     *prometheus.GaugeVec
 }
 
 func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
@@ -67,6 +68,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		fold: f.NewHistogram(histogram("relay_fold_seconds", "Time to fold one batch of records, with its commit.",
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1})),
 	}
+	m.keyEnds = f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "relay_key_expires_timestamp_seconds", Help: "Unix time at which the next of an endpoint's keys stops signing, by endpoint; 0: none does.",
+	}, []string{"endpoint"})
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "relay_held_records", Help: "Records that wait for somebody to be known by their ref."}, func() float64 { return float64(r.Held()) })
 	return m
 }
@@ -87,12 +91,27 @@ func (m *metrics) start(r *Relay) {
 			m.deliveries.WithLabelValues(e.Format.Name, string(o))
 		}
 		m.latency.WithLabelValues(e.ID)
+		m.keyEnds.WithLabelValues(e.ID).Set(e.keyEnds(r.o.Now()))
 		off := 0.0
 		if r.senders[e.ID].disabled.Load() != nil {
 			off = 1
 		}
 		m.disabled.WithLabelValues(e.ID).Set(off)
 	}
+}
+
+// keyEnds is when the next key stops signing, in unix seconds; 0: none does.
+func (e *Endpoint) keyEnds(now time.Time) float64 {
+	var next time.Time
+	for _, k := range e.Keys {
+		if k.Until.After(now) && (next.IsZero() || k.Until.Before(next)) {
+			next = k.Until
+		}
+	}
+	if next.IsZero() {
+		return 0
+	}
+	return float64(next.Unix())
 }
 
 func (m *metrics) settled(e *Endpoint, a outbox.Attempt, now time.Time) {
@@ -117,8 +136,12 @@ func (r *Relay) logSettled(ctx context.Context, a outbox.Attempt) {
 	if !r.o.Logger.Enabled(ctx, level) {
 		return
 	}
+	var detail slog.Attr
+	if a.Detail != "" {
+		detail = slog.String("detail", a.Detail)
+	}
 	r.o.Logger.LogAttrs(ctx, level, "delivery_settled",
 		slog.String("webhook_id", a.Delivery.WebhookID), slog.String("endpoint", a.Delivery.Endpoint), slog.String("type", a.Delivery.Type),
 		slog.Uint64("sequence", a.Delivery.Sequence), slog.String("outcome", string(a.Outcome)), slog.String("reason", a.Reason),
-		slog.Int("code", a.Code), slog.Int("attempt", a.Delivery.Failures+1), slog.Float64("took_ms", float64(a.Took.Microseconds())/1000))
+		slog.Int("code", a.Code), slog.Int("attempt", a.Delivery.Failures+1), slog.Float64("took_ms", float64(a.Took.Microseconds())/1000), detail)
 }

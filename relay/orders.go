@@ -90,7 +90,13 @@ func (r *Relay) disable(ctx context.Context, s *sender, reason string) {
 	}
 	r.m.disabled.WithLabelValues(s.e.ID).Set(1)
 	r.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.e.ID, "reason", reason)
-	r.o.Store.Later(func(tx *bolt.Tx) error { return outbox.Disable(tx, s.e.ID, reason) }, func(err error) {
+	mark := func(tx *bolt.Tx) error {
+		if s.disabled.Load() != &reason {
+			return nil // resumed before the mark was written
+		}
+		return outbox.Disable(tx, s.e.ID, reason)
+	}
+	r.o.Store.Later(mark, func(err error) {
 		if err != nil {
 			r.o.Logger.Error("endpoint_disable_not_written", "endpoint", s.e.ID, "error", err)
 		}
@@ -103,10 +109,11 @@ func (r *Relay) Resume(ctx context.Context, endpoint string) error {
 	if s == nil {
 		return fmt.Errorf("endpoint %s: %w", endpoint, outbox.ErrNotFound)
 	}
+	why := s.disabled.Swap(nil)
 	if err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error { return outbox.Enable(tx, endpoint) }); err != nil {
+		s.disabled.CompareAndSwap(nil, why)
 		return fmt.Errorf("resume %s: %w", endpoint, err)
 	}
-	s.disabled.Store(nil)
 	r.m.disabled.WithLabelValues(endpoint).Set(0)
 	s.nudge()
 	return nil

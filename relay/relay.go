@@ -42,7 +42,7 @@ type Endpoint struct {
 	Format      format.Format
 	Keys        []Key // newest first
 	Events      []string
-	Concurrency int     // attempts in flight
+	Concurrency int     // attempts in flight; 0: 1
 	Rate        float64 // attempts per second; 0: no limit
 	Timeout     time.Duration
 	MaxOwed     int64
@@ -114,6 +114,7 @@ func New(o Options) (*Relay, error) {
 		r.partners[p.ID] = p
 		for j := range p.Endpoints {
 			e := &p.Endpoints[j]
+			e.Concurrency = max(1, e.Concurrency)
 			r.endpoints[e.ID] = e
 			r.senders[e.ID] = newSender(r, e)
 		}

@@ -167,6 +167,9 @@ func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 	took := s.r.o.Now().Sub(started)
 	v := read(a, err)
 	out := settle(d, v, a, s.e.Retry, started, took, s.note(v, a))
+	if err != nil {
+		out.Detail = err.Error()
+	}
 	if v.disable {
 		s.r.disable(ctx, s, "the partner answered 410 Gone")
 	}
@@ -208,8 +211,8 @@ func (s *sender) note(v answer, a send.Answer) time.Time {
 		s.allowed = min(s.e.Concurrency, s.allowed+1)
 	case v.slow:
 		s.allowed = max(1, s.allowed/2)
-		if a.RetryAfter > 0 {
-			s.pausedUntil = now.Add(min(a.RetryAfter, maxPause))
+		if until := now.Add(min(a.RetryAfter, maxPause)); a.RetryAfter > 0 && until.After(s.pausedUntil) {
+			s.pausedUntil = until
 		}
 	}
 	return s.lastSuccess

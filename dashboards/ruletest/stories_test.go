@@ -117,6 +117,9 @@ func deliveryStories(fires, quiet teller) {
 	quiet("CountersignRejectionWithheld critical", 60, `outbox_oldest_due_seconds{endpoint="acme"} 0+60`)
 	fires("CountersignDeadDeliveries warning", 10, `outbox_dead_deliveries{endpoint="acme"} 0x5 2x5`)
 	quiet("CountersignDeadDeliveries warning", 30, `outbox_dead_deliveries{endpoint="acme"} 5x10 2x20`) // known, and being redelivered
+	fires("CountersignCertificateExpiresSoon warning", 10, `ingest_certificate_expires_timestamp_seconds{} 600000x20`)
+	quiet("CountersignCertificateExpiresSoon warning", 10, `ingest_certificate_expires_timestamp_seconds{} 9000000x20`)
+	quiet("CountersignCertificateExpiresSoon warning", 10, `ingest_certificate_expires_timestamp_seconds{} 0x20`) // plain HTTP
 	fires("CountersignEndpointDisabled critical", 10, `relay_endpoint_disabled{endpoint="acme"} 0x5 1x5`)
 	quiet("CountersignEndpointDisabled critical", 10, `relay_attempts_total{endpoint="acme",reason="http_5xx"} 0+20`)
 
