@@ -78,10 +78,12 @@ func (l *logBook) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-func (l *logBook) has(text string) bool {
+func (l *logBook) has(text string) bool { return l.count(text) > 0 }
+
+func (l *logBook) count(text string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Contains(l.b.String(), text)
+	return strings.Count(l.b.String(), text)
 }
 
 // rig is a relay with everything real around it but the providers. What is set before open counts.

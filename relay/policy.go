@@ -5,7 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -33,11 +33,10 @@ func (r *Relay) registerPolicies(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			last := known[len(known)]
 			want := p.Policy
-			want.Version = last.Version
-			if len(known) == 0 || !reflect.DeepEqual(want, last) {
-				want.Version = len(known) + 1
+			want.Version = len(known)
+			if last, ok := known[len(known)]; !ok || !samePolicy(want, last) {
+				want.Version++
 				v, err := json.Marshal(want)
 				if err != nil {
 					return err
@@ -59,6 +58,12 @@ func (r *Relay) registerPolicies(ctx context.Context) error {
 		r.partners[id].Policy.Version = version
 	}
 	return nil
+}
+
+// samePolicy compares policies as they are kept: a list that is empty is no list.
+func samePolicy(p, q kyc.Policy) bool {
+	return p.Version == q.Version && p.ValidityMonths == q.ValidityMonths && p.NoticeDays == q.NoticeDays &&
+		slices.Equal(p.Required, q.Required) && slices.Equal(p.RequiredCompany, q.RequiredCompany)
 }
 
 func policies(tx *bolt.Tx, partner string) (map[int]kyc.Policy, error) {

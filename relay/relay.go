@@ -98,7 +98,7 @@ var (
 	heldCountKey = []byte("relay/held")
 )
 
-// New reads where the fold stands and registers the partners' policies: one that differs from the last becomes the next version, under which new subjects are
+// New reads where the fold stands. Run registers the partners' policies: one that differs from the last becomes the next version, under which new subjects are
 // folded.
 func New(o Options) (*Relay, error) {
 	if o.Now == nil {
@@ -125,10 +125,18 @@ func New(o Options) (*Relay, error) {
 			r.position.Store(int64(binary.BigEndian.Uint64(v))) //nolint:gosec // written by the fold
 		}
 		r.held.Store(heldCount(tx))
+		known := policyVersions{}
+		for id := range r.partners {
+			var err error
+			if known[id], err = policies(tx, id); err != nil {
+				return err
+			}
+		}
+		r.policies.Store(&known)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the relay's position: %w", err)
+		return nil, fmt.Errorf("read where the relay stands: %w", err)
 	}
 	return r, nil
 }

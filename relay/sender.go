@@ -23,6 +23,7 @@ type sender struct {
 	limit    *rate.Limiter
 	disabled atomic.Pointer[string] // why, if it is
 	freed    chan struct{}          // one token: a slot has become free
+	workers  atomic.Int64           // goroutines that deliver or wait for something to deliver
 
 	mu          sync.Mutex // guards the fields below
 	inFlight    int
@@ -55,6 +56,8 @@ func (s *sender) run(ctx context.Context) {
 	defer stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	work := make(chan outbox.Delivery)
+	defer close(work)
 	var queue []outbox.Delivery
 	defer func() { s.r.o.Outbox.Release(queue...) }()
 	for ctx.Err() == nil {
@@ -77,13 +80,56 @@ func (s *sender) run(ctx context.Context) {
 			}
 			d := queue[0]
 			queue = queue[1:]
-			wg.Go(func() { s.deliver(attempts, d) })
+			s.hand(&wg, attempts, work, d)
 		}
 		if s.disabled.Load() != nil { // what is claimed dies with the rest
 			s.r.o.Outbox.Release(queue...)
 			queue = nil
 		}
 		s.wait(ctx, len(queue) > 0, next)
+	}
+}
+
+// hand gives a delivery to a worker that waits for one, or to a new one. A worker that has had nothing to do for a while ends: an idle endpoint costs no memory, a busy
+// one no new goroutine and stack for each delivery.
+func (s *sender) hand(wg *sync.WaitGroup, ctx context.Context, work chan outbox.Delivery, d outbox.Delivery) { //nolint:revive // ctx is the attempts', not the call's
+	select {
+	case work <- d:
+		return
+	default:
+	}
+	if s.workers.Add(1) > int64(s.e.Concurrency) { // one of them is about to wait
+		s.workers.Add(-1)
+		select {
+		case work <- d:
+			return
+		case <-time.After(workerIdle): // or about to end
+			s.workers.Add(1)
+		}
+	}
+	wg.Go(func() {
+		defer s.workers.Add(-1)
+		s.work(ctx, work, d)
+	})
+}
+
+const workerIdle = 5 * time.Second
+
+func (s *sender) work(ctx context.Context, work <-chan outbox.Delivery, d outbox.Delivery) {
+	idle := time.NewTimer(workerIdle)
+	defer idle.Stop()
+	for {
+		s.deliver(ctx, d)
+		idle.Reset(workerIdle)
+		var ok bool
+		select {
+		case d, ok = <-work:
+			if !ok {
+				return
+			}
+		case <-idle.C:
+			return
+		}
 	}
 }
 

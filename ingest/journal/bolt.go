@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,7 +83,7 @@ func NewBolt(o Options) (*Bolt, error) {
 			j.next.Store(j.trimmed.Load() + 1)
 		}
 		if k, _ := tx.Bucket(store.Journal).Cursor().Last(); k != nil {
-			j.next.Store(offset(k) + 1)
+			j.next.Store(max(j.next.Load(), offset(k)+1)) // what is left may be a damaged record from long ago
 		}
 		j.quarantined.Store(count(tx))
 		return nil
@@ -107,8 +108,13 @@ func (j *Bolt) append(ctx context.Context, item *Item, rs []Record) error {
 		return fmt.Errorf("append: %w: %w", ErrFull, err)
 	}
 	vals := make([][]byte, len(rs))
-	for i, r := range rs {
-		vals[i] = encode(r)
+	rs = slices.Clone(rs) // the caller's may change once ctx has ended, and so may their bodies
+	for i := range rs {
+		if kindCodes[rs[i].Kind] == 0 {
+			return fmt.Errorf("append: no reader knows records of kind %q", rs[i].Kind)
+		}
+		vals[i] = encode(rs[i])
+		rs[i].Body = vals[i][len(vals[i])-len(rs[i].Body):]
 	}
 	if skipDisk {
 		return nil
@@ -165,7 +171,7 @@ func (j *Bolt) put(tx *bolt.Tx, rs []Record, vals [][]byte) error {
 	return nil
 }
 
-// remember keeps committed records that carry what they say, and so own their bytes.
+// remember keeps committed records that carry what they say.
 func (j *Bolt) remember(first int64, rs []Record) {
 	j.recentMu.Lock()
 	defer j.recentMu.Unlock()
@@ -263,8 +269,9 @@ func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 
 // Trim implements Journal.
 func (j *Bolt) Trim(ctx context.Context, upTo Position) error {
-	for j.trimmed.Load() < upTo.Offset {
-		err := j.o.Store.Update(ctx, func(tx *bolt.Tx) error { return j.forget(tx, upTo.Offset) })
+	end := min(upTo.Offset, j.next.Load()-1) // what is not there yet cannot be forgotten
+	for j.trimmed.Load() < end {
+		err := j.o.Store.Update(ctx, func(tx *bolt.Tx) error { return j.forget(tx, end) })
 		if err != nil {
 			return fmt.Errorf("trim the journal: %w", err)
 		}
@@ -284,7 +291,7 @@ func (j *Bolt) forget(tx *bolt.Tx, upTo int64) error {
 		}
 	}
 	if len(old) < trimChunk {
-		done = upTo
+		done = max(upTo, j.trimmed.Load())
 	}
 	for _, at := range old {
 		if err := b.Delete(key(at)); err != nil {

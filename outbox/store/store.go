@@ -94,8 +94,8 @@ const (
 	fileName   = "countersign.db"
 	uncleanTag = "countersign.unclean"
 	maxGroup   = 4096
-	crowded    = 8 // writes in a group from which on the next one waits for more
-	crowdWait  = 2 * time.Millisecond
+	crowded    = 8                    // writes in a group from which on the next one waits for more
+	crowdWait  = 6 * time.Millisecond // at most, when 64 or more shared the last one; less when fewer did
 	lockWait   = time.Second
 )
 
@@ -183,7 +183,7 @@ func (s *Store) crowd(group []*op) []*op {
 	if s.last < crowded {
 		return group
 	}
-	t := time.NewTimer(crowdWait)
+	t := time.NewTimer(min(crowdWait, time.Duration(s.last)*crowdWait/64))
 	defer t.Stop()
 	for len(group) < maxGroup {
 		select {

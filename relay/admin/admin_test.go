@@ -1,0 +1,455 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/outbox/store"
+	"countersign/relay"
+)
+
+// TestScopes is the table of who may call what. A route that is not in it fails.
+func TestScopes(t *testing.T) {
+	g := newRig(t)
+	g.tell("bad", 1, kyc.Rejected)
+	dead := g.call("vera", "GET", "/v1/deliveries?status=dead", "").data(t)
+	paths := map[string]string{ // a call of each route that is answered 200 to whoever may make it
+		"GET /v1/quarantine":                 "/v1/quarantine",
+		"POST /v1/backup":                    "/v1/backup",
+		"GET /v1/subjects/{partner}/{id}":    "/v1/subjects/acme/bad?livemode=true",
+		"GET /v1/endpoints":                  "/v1/endpoints",
+		"POST /v1/endpoints/{id}/resume":     "/v1/endpoints/main/resume",
+		"GET /v1/deliveries":                 "/v1/deliveries?status=dead",
+		"POST /v1/deliveries/{id}/redeliver": "/v1/deliveries/" + url.PathEscape(dead[0]["id"].(string)) + "/redeliver",
+	}
+	changes := map[string]bool{"POST /v1/backup": true, "POST /v1/endpoints/{id}/resume": true, "POST /v1/deliveries/{id}/redeliver": true}
+	f := func(route, who string, authorization string, want int) {
+		t.Helper()
+		method, _, _ := strings.Cut(route, " ")
+		body := ""
+		if route == "POST /v1/backup" {
+			body = fmt.Sprintf(`{"path": %q}`, filepath.Join(t.TempDir(), "backup.db"))
+		}
+		var headers []string
+		if authorization != "" {
+			headers = []string{"Authorization", authorization}
+		}
+		a := g.call("", method, paths[route], body, headers...)
+		if a.code != want {
+			t.Errorf("%s by %s: %d, want %d: %s", route, who, a.code, want, a.body)
+		}
+		if want == 401 && a.header.Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("%s by %s: WWW-Authenticate is %q", route, who, a.header.Get("WWW-Authenticate"))
+		}
+		g.appended = 0
+		g.settled()
+	}
+	if n := len(g.server.routes()); n != len(paths) {
+		t.Errorf("%d routes, %d in the table", n, len(paths))
+	}
+	for _, r := range g.server.routes() {
+		viewer, operator := 200, 200
+		if changes[r.Pattern] {
+			viewer = 403
+		}
+		if paths[r.Pattern] == "" {
+			t.Errorf("%s is not in the table", r.Pattern)
+			continue
+		}
+		digest := sha256.Sum256([]byte("secret-ada"))
+		f(r.Pattern, "nobody", "", 401)
+		f(r.Pattern, "somebody else", "Bearer secret-eve", 401)
+		f(r.Pattern, "an empty token", "Bearer ", 401)
+		f(r.Pattern, "the digest of a token", "Bearer "+hex.EncodeToString(digest[:]), 401)
+		f(r.Pattern, "a token with a blank", "Bearer  secret-ada", 401)
+		f(r.Pattern, "another scheme", "Basic secret-ada", 401)
+		f(r.Pattern, "a bare token", "secret-ada", 401)
+		f(r.Pattern, "a partner", "Bearer secret-pia", 403)
+		f(r.Pattern, "an unknown scope", "Bearer secret-odd", 403)
+		f(r.Pattern, "a viewer", "Bearer secret-vera", viewer)
+		if r.Pattern == "POST /v1/deliveries/{id}/redeliver" {
+			f(r.Pattern, "an operator", "Bearer secret-otto", operator)
+			eventually(t, "the delivery is dead again", func() bool {
+				return g.outbox.Dead("main") == 1 && g.outbox.Owed("main") == 0 && g.relay.Position() == 2
+			})
+			f(r.Pattern, "an admin", "Bearer secret-ada", 200)
+			continue
+		}
+		f(r.Pattern, "an operator", "Bearer secret-otto", operator)
+		f(r.Pattern, "an admin", "Bearer secret-ada", 200)
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/heap"} { // for machines, on a private listener
+		if a := g.call("", "GET", path, ""); a.code != 200 {
+			t.Errorf("%s: %d", path, a.code)
+		}
+	}
+	if log := g.log.String(); strings.Contains(log, "secret-") {
+		t.Error("a token was logged")
+	}
+}
+
+// TestErrors holds the shape of errors.
+func TestErrors(t *testing.T) {
+	broken := errors.New("the disk is on fire")
+	g := newRig(t, func(o *Options) {
+		o.Quarantine = func(string, int) ([]journal.ItemView, bool, error) { return nil, false, broken }
+	})
+	g.tell("bad", 1, kyc.Rejected)
+	g.tell("bad-but-later-good", 1, kyc.Rejected)
+	f := func(token, call, body string, code int, kind, name, param string) {
+		t.Helper()
+		method, path, _ := strings.Cut(call, " ")
+		a := g.call(token, method, path, body)
+		e, _ := a.json["error"].(map[string]any)
+		got := fmt.Sprint(a.code, " ", e["type"], " ", e["code"], " ", e["param"])
+		want := fmt.Sprint(code, " ", kind, " ", name, " ", map[bool]any{true: nil, false: param}[param == ""])
+		if got != want || len(a.json) != 1 || e["message"] == "" || e["message"] == nil {
+			t.Errorf("%s: %s: %s\nwant %s", call, got, a.body, want)
+		}
+	}
+	f("", "GET /v1/endpoints", "", 401, "authentication", "token_unknown", "")
+	f("vera", "POST /v1/backup", "{}", 403, "authorization", "scope_too_small", "")
+	f("vera", "GET /v1/deliveries", "", 400, "invalid_request", "status", "status")
+	f("vera", "GET /v1/deliveries?status=owed", "", 400, "invalid_request", "status", "status")
+	for _, limit := range []string{"0", "-1", "1001", "x", "1.5", "99999999999999999999"} {
+		f("vera", "GET /v1/deliveries?status=dead&limit="+limit, "", 400, "invalid_request", "limit", "limit")
+		f("vera", "GET /v1/quarantine?limit="+limit, "", 400, "invalid_request", "limit", "limit")
+	}
+	f("vera", "GET /v1/quarantine", "", 500, "internal", "internal", "")
+	f("vera", "GET /v1/subjects/acme/nobody?livemode=true", "", 404, "not_found", "not_found", "")
+	f("vera", "GET /v1/subjects/acme/bad", "", 404, "not_found", "not_found", "") // live only
+	f("vera", "GET /v1/subjects/acme/bad?livemode=yes", "", 400, "invalid_request", "livemode", "livemode")
+	f("otto", "POST /v1/endpoints/nobody/resume", "", 404, "not_found", "not_found", "")
+	f("otto", "POST /v1/deliveries/evt_1@main/redeliver", "", 404, "not_found", "not_found", "")
+	f("otto", "POST /v1/deliveries/x/redeliver", "", 404, "not_found", "not_found", "")
+	for _, body := range []string{"", "{}", "[]", `{"path": "relative"}`, `{"path": ""}`, `{"path": 1}`, "not json", `{"path": "/` + strings.Repeat("x", 1<<20) + `"}`} {
+		f("otto", "POST /v1/backup", body, 400, "invalid_request", "path", "path")
+	}
+	f("otto", "POST /v1/backup", `{"path": "/no/such/dir/backup"}`, 409, "conflict", "backup_failed", "path")
+	f("ada", "GET /v1/nothing", "", 404, "not_found", "no_such_call", "")
+	f("", "GET /", "", 404, "not_found", "no_such_call", "")
+	f("ada", "DELETE /v1/endpoints", "", 405, "invalid_request", "method", "")
+	if a := g.call("ada", "DELETE", "/v1/endpoints", ""); a.header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("Allow: %q", a.header.Get("Allow"))
+	}
+}
+
+// TestOvertakenNeedsForce walks from a dead delivery to its redelivery.
+func TestOvertakenNeedsForce(t *testing.T) {
+	g := newRig(t)
+	g.tell("bad", 1, kyc.Rejected)
+	id := g.call("vera", "GET", "/v1/deliveries?status=dead&endpoint=main", "").data(t)[0]["id"].(string)
+	if !strings.HasSuffix(id, "@main") {
+		t.Fatalf("id %q", id)
+	}
+	path := "/v1/deliveries/" + url.PathEscape(id) + "/redeliver"
+	g.partner.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}) // nothing is wrong any more
+	g.tell("bad", 2, kyc.Approved)
+	a := g.call("otto", "POST", path, "")
+	if e, _ := a.json["error"].(map[string]any); a.code != 409 || e["code"] != "overtaken" || e["param"] != "force" {
+		t.Errorf("redeliver: %d %s", a.code, a.body)
+	}
+	for _, force := range []string{"?force=false", "?force=", "?force=1"} {
+		if a := g.call("otto", "POST", path+force, ""); a.code != 409 {
+			t.Errorf("redeliver%s: %d %s", force, a.code, a.body)
+		}
+	}
+	if a := g.call("otto", "POST", path+"?force=true", ""); a.code != 200 || a.json["id"] != id || a.json["ordered"] != true || a.json["object"] != "delivery" {
+		t.Errorf("forced: %d %s", a.code, a.body)
+	}
+	eventually(t, "it is delivered", func() bool { return g.outbox.Dead("main") == 0 && g.outbox.Owed("main") == 0 })
+	s := g.call("vera", "GET", "/v1/subjects/acme/bad?livemode=true", "")
+	if s.json["object"] != "subject" || !strings.Contains(s.body, `"actor":"otto"`) {
+		t.Errorf("subject: %s", s.body)
+	}
+	if log := g.log.String(); !strings.Contains(log, `"msg":"audit"`) || !strings.Contains(log, `"actor":"otto","ok":true`) || !strings.Contains(log, `"actor":"otto","ok":false`) {
+		t.Error("the orders left no audit line")
+	}
+}
+
+// TestPages walks lists page by page: everything once, in order.
+func TestPages(t *testing.T) {
+	g := newRig(t)
+	for i := range 7 {
+		g.tell(fmt.Sprint("bad", i), i, kyc.Rejected)
+		err := g.journal.Hold(t.Context(), journal.Item{ID: fmt.Sprint("item-", i), Source: "sumsub-eu", Reason: journal.Unreadable, At: time.Now(), Body: []byte("canary-body")})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := func(path string, limit, want int) {
+		t.Helper()
+		after, pages, last := "", 0, ""
+		seen := map[string]bool{}
+		for more := true; more; pages++ {
+			if pages > want {
+				t.Fatalf("%s by %d: no end", path, limit)
+			}
+			a := g.call("vera", "GET", fmt.Sprint(path, "limit=", limit, "&after=", url.QueryEscape(after)), "")
+			items := a.data(t)
+			more, _ = a.json["has_more"].(bool)
+			if len(items) > limit || more && len(items) != limit || strings.Contains(a.body, "canary") {
+				t.Fatalf("%s by %d: %s", path, limit, a.body)
+			}
+			for _, i := range items {
+				after = i["id"].(string)
+				if seen[after] || after <= last {
+					t.Errorf("%s by %d: %s after %s", path, limit, after, last)
+				}
+				seen[after], last = true, after
+			}
+		}
+		if len(seen) != want || pages != (want+limit-1)/limit {
+			t.Errorf("%s by %d: %d items on %d pages, want %d", path, limit, len(seen), pages, want)
+		}
+	}
+	for _, limit := range []int{1, 2, 7, 1000} {
+		f("/v1/deliveries?status=dead&", limit, 14)
+		f("/v1/deliveries?status=dead&endpoint=strict&", limit, 7)
+		f("/v1/quarantine?", limit, 7)
+	}
+	if a := g.call("vera", "GET", "/v1/deliveries?status=dead&endpoint=nobody", ""); len(a.data(t)) != 0 || a.json["has_more"] != false {
+		t.Errorf("nobody's: %s", a.body)
+	}
+}
+
+// TestEmptyLists: a list without items is [], never null.
+func TestEmptyLists(t *testing.T) {
+	g := newRig(t)
+	f := func(path string, want int) {
+		t.Helper()
+		if a := g.call("vera", "GET", path, ""); a.code != 200 || len(a.data(t)) != want {
+			t.Errorf("%s: %d %s", path, a.code, a.body)
+		}
+	}
+	f("/v1/deliveries?status=dead", 0)
+	f("/v1/quarantine", 0)
+	f("/v1/endpoints", 2)
+	nobody, err := relay.New(relay.Options{Store: g.store, Journal: g.journal, Outbox: g.outbox, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := json.Marshal(nobody.Endpoints()); err != nil || string(b) != "[]" {
+		t.Errorf("endpoints of nobody: %s, %v", b, err)
+	}
+}
+
+func TestEndpointsAndResume(t *testing.T) {
+	g := newRig(t)
+	g.partner.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) })
+	g.tell("ann", 1, kyc.Rejected)
+	a := g.call("vera", "GET", "/v1/endpoints", "")
+	e := a.data(t)[0]
+	if e["object"] != "endpoint" || e["id"] != "main" || e["partner"] != "acme" || e["format"] != "standard" || e["owed"] != 0.0 || e["dead"] != 0.0 || e["disabled"] == nil {
+		t.Errorf("endpoint: %v", e)
+	}
+	if strings.Contains(a.body, "whsec") {
+		t.Error("a key is shown")
+	}
+	if a := g.call("otto", "POST", "/v1/endpoints/main/resume", ""); a.code != 200 || a.json["resumed"] != true || a.json["id"] != "main" {
+		t.Errorf("resume: %d %s", a.code, a.body)
+	}
+	if e := g.call("vera", "GET", "/v1/endpoints", "").data(t)[0]; e["disabled"] != nil {
+		t.Errorf("resumed: %v", e)
+	}
+}
+
+func TestReady(t *testing.T) {
+	g := newRig(t)
+	if a := g.call("", "GET", "/readyz", ""); a.code != 200 || a.json["status"] != "ready" {
+		t.Errorf("ready: %d %s", a.code, a.body)
+	}
+	g.mu.Lock()
+	g.reasons = []string{"storage is full", "the relay has stopped"}
+	g.mu.Unlock()
+	a := g.call("", "GET", "/readyz", "")
+	if a.code != 503 || a.json["status"] != "not_ready" || fmt.Sprint(a.json["reasons"]) != "[storage is full the relay has stopped]" || a.header.Get("Retry-After") != "1" {
+		t.Errorf("not ready: %d %s", a.code, a.body)
+	}
+	if a := g.call("", "GET", "/healthz", ""); a.code != 200 || a.json["status"] != "ok" {
+		t.Errorf("healthy: %d %s", a.code, a.body)
+	}
+}
+
+// TestMetrics: whatever is registered is exposed, from the first scrape.
+func TestMetrics(t *testing.T) {
+	g := newRig(t)
+	a := g.call("", "GET", "/metrics", "")
+	if a.code != 200 {
+		t.Fatal(a.code)
+	}
+	families, err := g.reg.Gather()
+	if err != nil || len(families) < 15 {
+		t.Fatalf("%d families, %v", len(families), err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+			}
+			name := f.GetName()
+			if m.GetHistogram() != nil {
+				name += "_count"
+			}
+			if len(labels) > 0 {
+				name += "{" + strings.Join(labels, ",") + "}"
+			}
+			if !strings.Contains(a.body, "\n"+name+" ") {
+				t.Errorf("%s is not exposed", name)
+			}
+		}
+	}
+	for _, want := range []string{ // what alerts are made of
+		`relay_updates_total{verdict="unrouted"} 0`, `relay_attempts_total{endpoint="main",reason="http_5xx"} 0`, `relay_deliveries_total{format="standard",outcome="dead"} 0`,
+		`relay_endpoint_disabled{endpoint="strict"} 0`, `relay_held_records 0`, `outbox_owed_deliveries{endpoint="main"} 0`, `outbox_oldest_due_seconds{endpoint="main"} 0`,
+		`outbox_put_down_total{endpoint="main",reason="overflow"} 0`, `journal_backlog_records 0`, `relay_end_to_end_seconds_bucket{le="0.005"} 0`,
+	} {
+		if !strings.Contains(a.body, want+"\n") {
+			t.Errorf("%s is not exposed", want)
+		}
+	}
+}
+
+func TestBackup(t *testing.T) {
+	g := newRig(t)
+	g.tell("ann", 1, kyc.Approved)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "countersign.db")
+	body := fmt.Sprintf(`{"path": %q}`, path)
+	a := g.call("otto", "POST", "/v1/backup", body)
+	size, _ := a.json["bytes"].(float64)
+	if a.code != 200 || a.json["object"] != "backup" || a.json["path"] != path || a.json["checked"] != true || size == 0 {
+		t.Fatalf("backup: %d %s", a.code, a.body)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil || float64(len(before)) != size {
+		t.Fatalf("%d bytes, said %v: %v", len(before), size, err)
+	}
+	if a := g.call("otto", "POST", "/v1/backup", body); a.code != 409 {
+		t.Errorf("over another: %d %s", a.code, a.body)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Error("the first backup was touched")
+	}
+	if err := store.Check(path); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCrossOrigin: a page in an operator's browser cannot make changes.
+func TestCrossOrigin(t *testing.T) {
+	g := newRig(t)
+	f := func(method, path string, want int, headers ...string) {
+		t.Helper()
+		if a := g.call("otto", method, path, "", headers...); a.code != want {
+			t.Errorf("%s %s with %v: %d, want %d: %s", method, path, headers, a.code, want, a.body)
+		}
+	}
+	resume := "/v1/endpoints/main/resume"
+	f("POST", resume, 200)
+	f("POST", resume, 200, "Sec-Fetch-Site", "same-origin")
+	f("POST", resume, 200, "Origin", g.url)
+	f("POST", resume, 403, "Sec-Fetch-Site", "cross-site")
+	f("POST", resume, 403, "Sec-Fetch-Site", "same-site")
+	f("POST", resume, 403, "Origin", "https://evil.example")
+	f("POST", resume, 403, "Origin", "null")
+	f("GET", "/v1/endpoints", 200, "Sec-Fetch-Site", "cross-site") // reads need the token, which no page has
+	a := g.call("otto", "POST", resume, "", "Origin", "https://evil.example")
+	if e, _ := a.json["error"].(map[string]any); e["code"] != "cross_origin" {
+		t.Errorf("refused with %s", a.body)
+	}
+}
+
+// TestIngestOnly: without a relay there is nothing to ask one.
+func TestIngestOnly(t *testing.T) {
+	g := newRig(t, func(o *Options) { o.Relay, o.Outbox = nil, nil })
+	for path, want := range map[string]int{"/v1/endpoints": 404, "/v1/subjects/acme/ann": 404, "/v1/deliveries?status=dead": 404, "/v1/quarantine": 200, "/healthz": 200, "/metrics": 200} {
+		if a := g.call("ada", "GET", path, ""); a.code != want {
+			t.Errorf("%s: %d, want %d", path, a.code, want)
+		}
+	}
+}
+
+// TestStop: when Run returns, no call is left running, for what calls need is closed next.
+func TestStop(t *testing.T) {
+	g := newRig(t)
+	arrived, turn := make(chan struct{}), make(chan struct{})
+	var finished bool
+	g.mu.Lock()
+	g.block = func() {
+		close(arrived)
+		<-turn
+		finished = true
+	}
+	g.mu.Unlock()
+	code := make(chan int, 1)
+	go func() { code <- g.call("", "GET", "/readyz", "").code }()
+	<-arrived
+	stopped := make(chan error, 1)
+	go func() { stopped <- g.stop() }()
+	eventually(t, "the listener is closed", func() bool {
+		resp, err := http.Get(g.url + "/healthz")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err != nil
+	})
+	select {
+	case <-stopped:
+		t.Error("Run has returned while a call was under way")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(turn)
+	if err := <-stopped; err != nil || !finished {
+		t.Errorf("Run = %v; the call was finished: %v", err, finished)
+	}
+	if c := <-code; c != 200 {
+		t.Errorf("the call under way was answered %d", c)
+	}
+}
+
+func TestListenerFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	s := New(Options{Listener: l, Logger: slog.New(slog.DiscardHandler), Gatherer: prometheus.NewRegistry()})
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "control listener") {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+func TestParseSHA256(t *testing.T) {
+	f := func(text string, want bool) {
+		t.Helper()
+		sum, err := ParseSHA256(text)
+		if (err == nil) != want || want && hex.EncodeToString(sum[:]) != strings.ToLower(text) {
+			t.Errorf("ParseSHA256(%q) = %x, %v", text, sum, err)
+		}
+	}
+	f(strings.Repeat("5e", 32), true)
+	f(strings.Repeat("5E", 32), true)
+	f(strings.Repeat("5e", 31), false)
+	f(strings.Repeat("5e", 33), false)
+	f(strings.Repeat("5g", 32), false)
+	f("", false)
+	f(" "+strings.Repeat("5e", 32), false)
+}

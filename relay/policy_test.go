@@ -1,0 +1,121 @@
+package relay
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+// versions are the policies registered for acme.
+func versions(t *testing.T, g *rig) map[int]kyc.Policy {
+	t.Helper()
+	var known map[int]kyc.Policy
+	err := g.store.View(func(tx *bolt.Tx) (err error) {
+		known, err = policies(tx, "acme")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return known
+}
+
+func TestPolicyVersions(t *testing.T) {
+	g := newRig(t, acme())
+	f := func(what string, p kyc.Policy, want int) {
+		t.Helper()
+		g.close()
+		g.partners = []Partner{{ID: "acme", Policy: p}}
+		g.open()
+		g.run()
+		g.tell(said(fmt.Sprint(what, g.appended), 1, kyc.Approved))
+		g.folded()
+		if known := versions(t, g); len(known) != want {
+			t.Errorf("%s: %d versions, want %d: %+v", what, len(known), want, known)
+		}
+	}
+	screened := kyc.Policy{Required: []kyc.Check{kyc.IdentityVerification, kyc.Screening}}
+	f("none", kyc.Policy{}, 1)
+	f("the same", kyc.Policy{}, 1)
+	f("an empty list is no list", kyc.Policy{Required: []kyc.Check{}, RequiredCompany: []kyc.Check{}}, 1)
+	f("another", screened, 2)
+	f("the same", screened, 2)
+	f("another number", kyc.Policy{Version: 7, Required: screened.Required}, 2)
+	f("as at first", kyc.Policy{}, 3)
+	f("validity", kyc.Policy{ValidityMonths: 6}, 4)
+	f("the same", kyc.Policy{ValidityMonths: 6}, 4)
+	for n, p := range versions(t, g) {
+		if p.Version != n {
+			t.Errorf("version %d says it is %d", n, p.Version)
+		}
+	}
+}
+
+// TestSubjectsKeepTheirPolicy: a new version is for new subjects.
+func TestSubjectsKeepTheirPolicy(t *testing.T) {
+	g := start(t, acme())
+	g.tell(said("ann", 1, kyc.Pending))
+	g.folded()
+	g.close()
+	g.partners = []Partner{{ID: "acme", Policy: kyc.Policy{Required: []kyc.Check{kyc.IdentityVerification, kyc.AddressVerification}}}}
+	g.open()
+	g.run()
+	g.tell(said("ann", 2, kyc.Approved), said("bob", 2, kyc.Approved))
+	g.folded()
+	f := func(id string, version int, want kyc.Status) {
+		t.Helper()
+		if v := g.view("acme", id, true); v.Policy.Version != version || v.Status.Status != want {
+			t.Errorf("%s stands at %s under version %d; want %s under %d", id, v.Status.Status, v.Policy.Version, want, version)
+		}
+	}
+	f("ann", 1, kyc.Approved)
+	f("bob", 2, kyc.Pending)
+	g.restart()
+	g.tell(said("ann", 3, kyc.InReview), said("ann", 4, kyc.Approved))
+	g.folded()
+	f("ann", 1, kyc.Approved)
+	f("bob", 2, kyc.Pending)
+}
+
+func TestDamagedPolicy(t *testing.T) {
+	g := newRig(t, acme())
+	g.tamper(func(tx *bolt.Tx) error { return tx.Bucket(store.Registry).Put(policyKey("acme", 1), []byte("x")) })
+	g.run()
+	if err := g.ended(); err == nil || !strings.Contains(err.Error(), "policy") {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+// TestViewWhileStarting: the control listener may ask before Run has registered anything.
+func TestViewWhileStarting(t *testing.T) {
+	g := start(t, acme())
+	g.tell(said("ann", 1, kyc.Approved))
+	g.folded()
+	g.close()
+	g.open()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			if v, err := g.relay.Subject("acme", "ann", true); err != nil || v.Policy.Version != 1 {
+				t.Errorf("policy version %d, %v", v.Policy.Version, err)
+				return
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	g.run()
+	g.tell(said("ann", 2, kyc.Rejected))
+	g.folded()
+	close(stop)
+	<-stopped
+}

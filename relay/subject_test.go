@@ -1,0 +1,162 @@
+package relay
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/outbox/store"
+)
+
+// TestSubject: who told us what, what we made of it, whom we told.
+func TestSubject(t *testing.T) {
+	p, gone := newPartner(t, ok), newPartner(t, always(404))
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*")), gone.endpoint("b", only("kyc.check.*"), attempts(3))))
+	review := because(said("ann", 1, kyc.InReview), kyc.HighRisk)
+	other := said("ann", 5, kyc.Approved)
+	other.Source, other.Provider = "persona-eu", "persona"
+	g.tell(review, review, named(other), said("annabel", 1, kyc.Suspended))
+	g.settled()
+	v := g.view("acme", "ann", true)
+	if v.Object != "subject" || v.Partner != "acme" || v.ID != "ann" || !v.Livemode || v.Truncated || v.Policy.Version != 1 {
+		t.Errorf("%+v", v)
+	}
+	same(t, "verdicts", verdicts(v), []string{"applied[1 2]", "duplicate[]", "applied[3 4]"})
+	var sources []string
+	for _, r := range v.Records {
+		if sources = append(sources, r.Update.Source); r.At.IsZero() {
+			t.Error("a record without its time")
+		}
+	}
+	same(t, "sources", sources, []string{"sumsub-eu", "sumsub-eu", "persona-eu"})
+	if r := v.Records[0].Update.Reasons; len(r) != 1 || r[0].Code != kyc.HighRisk {
+		t.Errorf("reasons: %v", r)
+	}
+	var changes, outcomes []string
+	for _, c := range v.Changes {
+		changes = append(changes, fmt.Sprint(c.Sequence, " ", c.Type))
+	}
+	for _, o := range v.Deliveries {
+		outcomes = append(outcomes, fmt.Sprint(o.Sequence, " ", o.Endpoint, " ", o.Outcome, " ", o.Reason, " ", o.Code, " ", o.Attempts))
+	}
+	same(t, "changes", changes, []string{"1 kyc.check.review_required", "2 kyc.status.in_review", "3 kyc.check.clear", "4 kyc.status.approved"})
+	same(t, "outcomes", outcomes, []string{"1 b dead exhausted 404 3", "2 a done http_2xx 200 1", "3 b dead exhausted 404 3", "4 a done http_2xx 200 1"})
+	if v.Status.Status != kyc.Approved || v.Status.Sequence != 4 || len(v.Checks) != 2 || v.Checks[0].Status != kyc.Approved || v.Checks[1].Status != kyc.InReview {
+		t.Errorf("status %+v, checks %+v", v.Status, v.Checks)
+	}
+	if n := len(g.view("acme", "annabel", true).Records); n != 1 {
+		t.Errorf("annabel has %d records", n)
+	}
+}
+
+func TestSubjectNotFound(t *testing.T) {
+	g := start(t, acme())
+	g.tell(said("ann", 1, kyc.Approved))
+	g.folded()
+	f := func(partner, id string, livemode bool) {
+		t.Helper()
+		if _, err := g.relay.Subject(partner, id, livemode); !errors.Is(err, outbox.ErrNotFound) {
+			t.Errorf("Subject(%q, %q, %v) = %v", partner, id, livemode, err)
+		}
+	}
+	f("acme", "an", true)
+	f("acme", "annn", true)
+	f("acme", "ann", false)
+	f("acme", "", true)
+	f("acm", "ann", true)
+	f("acme/ann", "", true)
+	f("", "", true)
+}
+
+// TestSubjectIDs: ids with our own separators in them stay apart.
+func TestSubjectIDs(t *testing.T) {
+	p := newPartner(t, ok)
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
+	ids := []string{"ann", "ann@example.com", "a/b", "a", "b", "ünï", strings.Repeat("x", 128), "t", "a%2Fb", "a b"}
+	for _, id := range ids {
+		g.tell(said(id, 1, kyc.Approved), inTest(said(id, 2, kyc.Rejected)))
+	}
+	g.settled()
+	for _, id := range ids {
+		live, test := g.view("acme", id, true), g.view("acme", id, false)
+		if len(live.Records) != 1 || len(test.Records) != 1 || live.Status.Status != kyc.Approved || test.Status.Status != kyc.Rejected || live.Changes[0].Subject.ID != id {
+			t.Errorf("%q: %d live and %d test records", id, len(live.Records), len(test.Records))
+		}
+	}
+	if n := len(p.accepted()); n != 2*len(ids) {
+		t.Errorf("%d delivered, want %d", n, 2*len(ids))
+	}
+}
+
+// TestSubjectIsBounded: more is kept than is shown, and the answer says so.
+func TestSubjectIsBounded(t *testing.T) {
+	g := start(t, acme())
+	u := said("ann", 1, kyc.Approved)
+	g.tell(slices.Repeat([]kyc.Update{u}, maxHistory)...)
+	g.folded()
+	if v := g.view("acme", "ann", true); len(v.Records) != maxHistory || v.Truncated {
+		t.Errorf("%d records shown, truncated: %v", len(v.Records), v.Truncated)
+	}
+	g.tell(u)
+	g.folded()
+	if v := g.view("acme", "ann", true); len(v.Records) != maxHistory || !v.Truncated || len(v.Changes) != 2 {
+		t.Errorf("%d records and %d changes shown, truncated: %v", len(v.Records), len(v.Changes), v.Truncated)
+	}
+}
+
+// TestDamagedHistory: a damaged entry is left out and stays in the file; the rest is shown (I8).
+func TestDamagedHistory(t *testing.T) {
+	g := start(t, acme())
+	g.tell(said("ann", 1, kyc.InReview), said("ann", 2, kyc.Approved), said("ann", 3, kyc.Rejected))
+	g.folded()
+	g.tamper(func(tx *bolt.Tx) error {
+		for _, k := range [][]byte{historyKey("acme/ann", 2), changeKey("acme/ann", 1)} {
+			if err := tx.Bucket(store.Subjects).Put(k, []byte("damaged")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if v := g.view("acme", "ann", true); len(v.Records) != 2 || len(v.Changes) != 5 || v.Status.Status != kyc.Rejected {
+		t.Errorf("%d records, %d changes, %s", len(v.Records), len(v.Changes), v.Status.Status)
+	}
+}
+
+// TestSubjectJSON holds the names that the API and the command line show.
+func TestSubjectJSON(t *testing.T) {
+	p := newPartner(t, ok)
+	g := start(t, acme(p.endpoint("a")))
+	g.tell(said("ann", 1, kyc.Approved))
+	g.settled()
+	var got map[string]any
+	if err := json.Unmarshal([]byte(text(t, g.view("acme", "ann", true))), &got); err != nil {
+		t.Fatal(err)
+	}
+	f := func(object any, want ...string) {
+		t.Helper()
+		m, _ := object.(map[string]any)
+		var names []string
+		for k := range m {
+			names = append(names, k)
+		}
+		slices.Sort(names)
+		same(t, "fields", names, want)
+	}
+	firstOf := func(name string) any {
+		list, _ := got[name].([]any)
+		if len(list) == 0 {
+			t.Fatalf("%s is empty", name)
+		}
+		return list[0]
+	}
+	f(any(got), "changes", "checks", "deliveries", "id", "livemode", "object", "partner", "policy", "records", "status")
+	f(firstOf("records"), "at", "changes", "update", "verdict")
+	f(firstOf("deliveries"), "at", "attempts", "code", "endpoint", "outcome", "reason", "sequence")
+}
