@@ -37,12 +37,31 @@ func (b *Outbox) inter(tx *bolt.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
 	if a.Reason == Damaged { // keep the record just as it is
 		raw := tx.Bucket(store.Deliveries).Get(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
+		if raw == nil {
+			return nil // it is the head that is damaged: it names no delivery, and none is lost
+		}
 		d.Body, d.WebhookID = bytes.Clone(raw), fmt.Sprintf("damaged-%s-%d", d.Lane, d.Sequence)
+		if err := ungrave(tx, d); err != nil {
+			return err
+		}
 	}
 	if err := b.forget(tx, t, d); err != nil {
 		return err
 	}
 	return b.buryAttempt(tx, t, a)
+}
+
+// ungrave takes a damaged delivery out of the index of rejections: its record no longer says whether and since when it stands there.
+func ungrave(tx *bolt.Tx, d *Delivery) error {
+	prefix := append([]byte(d.Endpoint), 0)
+	suffix := binary.BigEndian.AppendUint64([]byte(d.Lane), d.Sequence)
+	c := tx.Bucket(store.Grave).Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		if string(k[len(prefix)+8:]) == string(suffix) {
+			return c.Delete()
+		}
+	}
+	return nil
 }
 
 func (b *Outbox) bury(tx *bolt.Tx, t *tally, d *Delivery, reason string) error {
@@ -137,11 +156,11 @@ func dead(tx *bolt.Tx, id string) (DeadDelivery, []byte, error) {
 }
 
 // Revive owes a dead delivery again if allowed says so, with its own body and webhook-id; render makes the body of one that was put down without (overflow).
-// It is no error if the delivery is not dead (any more): the order has been carried out before.
+// It is no error if the delivery is not dead (any more): the order has been carried out before. A damaged one stays dead: what is kept of it is no body.
 func (b *Outbox) Revive(tx *bolt.Tx, id string, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
 	view, body, err := dead(tx, id)
-	if err != nil || !allowed(view) {
-		return nil //nolint:nilerr // carried out before, never dead, or overtaken
+	if err != nil || view.Reason == Damaged || !allowed(view) {
+		return nil //nolint:nilerr // carried out before, never dead, no body that could be sent, or overtaken
 	}
 	if body == nil {
 		if body, err = render(view); err != nil || body == nil {

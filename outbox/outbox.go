@@ -243,5 +243,11 @@ func (b *Outbox) show(endpoint string, set func(*lanes)) {
 // ID is how a delivery is named to people: webhook-id and endpoint.
 func (d *Delivery) ID() string { return d.WebhookID + "@" + d.Endpoint }
 
-// SplitID undoes ID.
-func SplitID(id string) (webhookID, endpoint string, ok bool) { return strings.Cut(id, "@") }
+// SplitID undoes ID. The id of a damaged delivery holds its subject's, and so perhaps an @; an endpoint's never does.
+func SplitID(id string) (webhookID, endpoint string, ok bool) {
+	at := strings.LastIndexByte(id, '@')
+	if at < 0 {
+		return id, "", false
+	}
+	return id[:at], id[at+1:], true
+}

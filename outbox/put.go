@@ -26,6 +26,12 @@ func (b *Outbox) put(tx *bolt.Tx, t *tally, d *Delivery) error {
 	if l == nil {
 		return b.bury(tx, t, d, Removed)
 	}
+	waiting := tx.Bucket(store.Deliveries)
+	empty := !laneHasMore(tx, d.Endpoint, d.Lane)
+	k := deliveryKey(d.Endpoint, d.Lane, d.Sequence)
+	if !empty && waiting.Get(k) != nil {
+		return nil // owed already, and so not dead as well
+	}
 	switch at := t.standing(tx, d.Endpoint); {
 	case at.disabled:
 		return b.bury(tx, t, d, Disabled)
@@ -34,13 +40,7 @@ func (b *Outbox) put(tx *bolt.Tx, t *tally, d *Delivery) error {
 		bare.Body = nil
 		return b.bury(tx, t, &bare, Overflow)
 	}
-	waiting := tx.Bucket(store.Deliveries)
 	waiting.FillPercent = 0.9
-	empty := !laneHasMore(tx, d.Endpoint, d.Lane)
-	k := deliveryKey(d.Endpoint, d.Lane, d.Sequence)
-	if !empty && waiting.Get(k) != nil {
-		return nil // owed already
-	}
 	if err := waiting.Put(k, encodeDelivery(d)); err != nil {
 		return err
 	}

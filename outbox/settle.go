@@ -15,6 +15,9 @@ import (
 // Settle records how an attempt ended. It returns at once; the effect is on disk with one of the next commits, and only then is the lane free for its next
 // delivery. Until then a crash repeats the attempt with the same webhook-id.
 func (b *Outbox) Settle(as ...Attempt) {
+	if len(as) == 0 {
+		return // nothing would ever end the wait of Flush
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.pending) == 0 && !b.scheduled {
@@ -82,6 +85,9 @@ func (b *Outbox) settled(err error) {
 
 // retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten. Any other error is ending the process.
 func (b *Outbox) retrySettle(err error) {
+	if errors.Is(err, store.ErrClosed) {
+		return // the leases die with the process and the attempts are repeated
+	}
 	if !errors.Is(err, store.ErrFull) {
 		b.o.Logger.Error("settle_failed", "error", err)
 	}
@@ -111,7 +117,7 @@ func (b *Outbox) apply(tx *bolt.Tx, t *tally, a *Attempt) error {
 	due := tx.Bucket(store.Due).Cursor()
 	k := dueKey(d.Endpoint, d.due, d.Lane)
 	at, v := due.Seek(k)
-	if h, ok := decodeHead(v); !ok || h.seq != d.Sequence || !bytes.Equal(at, k) {
+	if h, _ := decodeHead(v); h.seq != d.Sequence || !bytes.Equal(at, k) { // of one that cannot be read, 0, as the claim has it
 		return nil // swept away meanwhile
 	}
 	if err := due.Delete(); err != nil {
@@ -157,23 +163,36 @@ func (b *Outbox) forget(tx *bolt.Tx, t *tally, d *Delivery) error {
 	return tx.Bucket(store.Deliveries).Delete(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
 }
 
-// advance makes the lane's next delivery its head. One that a later change has overtaken, and that nobody forces, is dead.
+// advance makes the lane's next delivery its head. Those that a later change has overtaken, and that nobody forces, are dead: all of them now, or one behind a
+// forced one would be sent after it.
 func (b *Outbox) advance(tx *bolt.Tx, t *tally, d *Delivery, delivered uint64) error {
 	prefix := laneKey(d.Endpoint, d.Lane)
+	from, first := prefix, uint64(0)
 	for {
-		k, v := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+		k, v := tx.Bucket(store.Deliveries).Cursor().Seek(from)
 		if !isOfLane(k, prefix) {
-			return nil
+			break
 		}
 		next := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: sequence(k)}
-		err := decodeDelivery(v, &next)
-		if next.Sequence > delivered || next.Force || err != nil { // a damaged one is found by the claim
-			return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: next.Sequence})
+		stays := next.Sequence > delivered || decodeDelivery(v, &next) != nil || next.Force // a damaged one is found by the claim
+		if stays && first == 0 {
+			first = next.Sequence
+		}
+		if next.Sequence > delivered {
+			break
+		}
+		if stays {
+			from = append(bytes.Clone(k), 0)
+			continue
 		}
 		if err := b.inter(tx, t, &Attempt{Delivery: next, Outcome: Died, Reason: Overtaken, At: b.o.Now()}); err != nil {
 			return err
 		}
 	}
+	if first == 0 {
+		return nil
+	}
+	return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: first})
 }
 
 // Try is one failed attempt, as it is listed.

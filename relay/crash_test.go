@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func (c *crowd) finish(t *testing.T, g *rig, m *model) (wrong []string) {
 // TestStops stops, restarts and crashes a relay at random while it folds and delivers: in the end everything is as if nothing had happened (I2, I3, I4, I5).
 func TestStops(t *testing.T) {
 	for seed := range uint64(16) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 3))
 			us := randomUpdates(seed, 90)

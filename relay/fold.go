@@ -136,7 +136,7 @@ func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
 			return err
 		}
 	}
-	b.put(store.Subjects, historyKey(s.lane, rec.Position.Offset), h.record())
+	b.chronicle(s.lane, rec, &h)
 	if verdict != kyc.Duplicate {
 		return b.teach(u)
 	}
@@ -145,7 +145,7 @@ func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
 
 // owe keeps a change and owes it to every endpoint of the partner that wants it.
 func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) error {
-	b.put(store.Subjects, changeKey(s.lane, c.Sequence), store.FinishRecord(c.AppendJSON(store.StartRecord(640))))
+	b.put(store.History, changeKey(rec.Appended, rec.Position.Offset, c.Sequence), store.FinishRecord(c.AppendJSON(startEntry(s.lane, 640))))
 	grave := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
 	if isStatus(c.Type) {
 		b.statuses[c.Status]++
@@ -185,7 +185,7 @@ func (b *batch) put(bucket, key, value []byte) {
 func (b *batch) commit(tx *bolt.Tx, last int64) error {
 	for _, w := range b.writes {
 		bucket := tx.Bucket(w.bucket)
-		bucket.FillPercent = 0.8 // subjects come in any order, but their records follow each other
+		bucket.FillPercent = fill(w.bucket)
 		var err error
 		if w.value == nil {
 			err = bucket.Delete(w.key)
@@ -213,6 +213,14 @@ func (b *batch) commit(tx *bolt.Tx, last int64) error {
 		tx.OnCommit(func() { b.r.held.Store(n) })
 	}
 	return meta.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(last))) //nolint:gosec // offsets are positive
+}
+
+// fill is how full pages are packed: what is written in order is never inserted into again.
+func fill(bucket []byte) float64 {
+	if string(bucket) == string(store.History) {
+		return 0.9
+	}
+	return bolt.DefaultFillPercent
 }
 
 func (b *batch) count() {

@@ -251,7 +251,7 @@ func TestDamagedStateStopsTheRelay(t *testing.T) {
 		g.tell(said("ann", 1, kyc.Approved))
 		g.settled()
 		g.tamper(func(tx *bolt.Tx) error {
-			k := subjectKey("acme/ann", partState)
+			k := []byte("acme/ann")
 			return tx.Bucket(store.Subjects).Put(k, damage(slices.Clone(tx.Bucket(store.Subjects).Get(k))))
 		})
 		before := g.relay.Position()

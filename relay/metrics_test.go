@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -21,11 +20,11 @@ func (g *rig) series() (names []string) {
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			name := f.GetName()
+			parts := []string{f.GetName()}
 			for _, l := range m.GetLabel() {
-				name += fmt.Sprintf(",%s=%s", l.GetName(), l.GetValue())
+				parts = append(parts, l.GetName()+"="+l.GetValue())
 			}
-			names = append(names, name)
+			names = append(names, strings.Join(parts, ","))
 		}
 	}
 	slices.Sort(names)

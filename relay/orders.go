@@ -11,7 +11,6 @@ import (
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
-	"countersign/outbox/store"
 	"countersign/relay/format"
 )
 
@@ -59,13 +58,9 @@ func (r *Relay) revive(tx *bolt.Tx, o order) error {
 		if e == nil {
 			return nil, nil
 		}
-		body, _, err := store.Record(tx.Bucket(store.Subjects).Get(changeKey(d.Subject, d.Sequence)))
-		if err != nil {
-			return nil, nil //nolint:nilerr // its change is no longer kept: it stays dead
-		}
-		var c kyc.Change
-		if err := json.Unmarshal(body, &c); err != nil {
-			return nil, nil //nolint:nilerr // as above
+		c, ok := changeOf(tx, d.Subject, d.Sequence)
+		if !ok {
+			return nil, nil // its change is no longer kept: it stays dead
 		}
 		f, ok := r.formatOf(e, d.Format)
 		if !ok {
@@ -132,7 +127,8 @@ type EndpointView struct {
 }
 
 // Endpoints lists every endpoint of the config, in its order.
-func (r *Relay) Endpoints() (list []EndpointView) {
+func (r *Relay) Endpoints() []EndpointView {
+	list := []EndpointView{} // never null
 	for i := range r.o.Partners {
 		p := &r.o.Partners[i]
 		for j := range p.Endpoints {

@@ -59,7 +59,7 @@ func TestRedeliver(t *testing.T) {
 	if u := order.Update; len(v.Records) != 2 || u.Kind != kyc.Redelivery || u.Actor != "ops" || u.ChangeID != hits[0].id || u.Endpoint != "a" || order.Verdict != kyc.Applied {
 		t.Errorf("history: %+v", v.Records)
 	}
-	if o := v.Deliveries; len(o) != 1 || o[0].Outcome != outbox.Done {
+	if o := v.Deliveries; len(o) != 2 || o[0].Outcome != outbox.Died || o[1].Outcome != outbox.Done || o[0].Sequence != o[1].Sequence {
 		t.Errorf("outcomes: %+v", o)
 	}
 }

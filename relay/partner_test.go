@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -112,9 +113,7 @@ func (p *partner) serve(w http.ResponseWriter, r *http.Request) {
 			c.Close()
 		}
 	default:
-		for k, v := range a.header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), a.header)
 		w.WriteHeader(a.code)
 	}
 }

@@ -91,6 +91,7 @@ type Relay struct {
 	m         *metrics
 	position  atomic.Int64 // last folded offset, on disk
 	held      atomic.Int64 // records that nobody is known for
+	tried     []byte       // owned by retain: where it looks at attempts next
 }
 
 var (

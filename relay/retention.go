@@ -8,7 +8,6 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"countersign/kyc"
 	"countersign/outbox/store"
 )
 
@@ -20,36 +19,32 @@ type Retention struct {
 }
 
 const (
-	retainStep  = 2000          // entries looked at in one transaction
-	retainPause = time.Second   // between steps
-	retainRest  = 6 * time.Hour // between passes
+	retainStep = 2000        // entries looked at in one transaction
+	retainRest = time.Minute // when there is nothing more to remove
 )
 
-// retain walks the kept entries slowly, a small transaction at a time, and removes what has had its time.
+// changesGone is, in microseconds, up to when changes have been removed already.
+var changesGone = []byte("relay/changes_removed")
+
+// retain removes what has had its time, a small transaction at a time. The history stands in order of time, so what is old is at its front.
 func (r *Relay) retain(ctx context.Context) error {
 	for {
-		for _, w := range []struct {
-			bucket []byte
-			old    func(k, v []byte, now time.Time) bool
-		}{{store.Subjects, r.oldHistory}, {store.Attempts, r.oldAttempt}} {
-			var from []byte
-			for {
-				next, err := r.retainStep(ctx, w.bucket, from, w.old)
-				if err != nil && !isFull(err) {
-					if ctx.Err() != nil {
-						return nil //nolint:nilerr // stopping
-					}
-					return err
+		more := false
+		for _, step := range []func(context.Context) (bool, error){r.retainHistory, r.retainChanges, r.retainAttempts} {
+			again, err := step(ctx)
+			if err != nil && !isFull(err) {
+				if ctx.Err() != nil {
+					return nil //nolint:nilerr // stopping
 				}
-				if !pause(ctx, retainPause) {
-					return nil
-				}
-				if from = next; from == nil {
-					break
-				}
+				return err
 			}
+			more = more || again
 		}
-		if !pause(ctx, retainRest) {
+		rest := retainRest
+		if more {
+			rest = time.Second / 4
+		}
+		if !pause(ctx, rest) {
 			return nil
 		}
 	}
@@ -67,74 +62,113 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// retainStep looks at some entries from a key on and returns where to go on, nil at the end. What is old is found in a read transaction, so that the writer is
-// asked only when there is something to remove.
-func (r *Relay) retainStep(ctx context.Context, bucket, from []byte, old func(k, v []byte, now time.Time) bool) (next []byte, err error) {
-	var keys [][]byte
-	now := r.o.Now()
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
-		n := 0
-		c := tx.Bucket(bucket).Cursor()
-		for k, v := c.Seek(from); k != nil; k, v = c.Next() {
-			if n++; n > retainStep {
-				next = bytes.Clone(k)
-				return nil
-			}
-			if old(k, v, now) {
-				keys = append(keys, bytes.Clone(k))
-			}
-		}
+// before is the first key of the history that is kept; nil: everything is.
+func (r *Relay) before(keep time.Duration) []byte {
+	if keep <= 0 {
 		return nil
-	})
-	if err != nil || len(keys) == 0 {
-		return next, err
 	}
-	err = r.o.Store.Update(ctx, func(tx *bolt.Tx) error {
-		for _, k := range keys {
-			if err := tx.Bucket(bucket).Delete(k); err != nil {
-				return err
+	return historyKey(r.o.Now().Add(-keep), 0, 0)
+}
+
+// retainHistory removes a step of what is older than History: records, changes and outcomes alike, and their place in the index.
+func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
+	until := r.before(r.o.Retention.History)
+	if until == nil {
+		return false, nil
+	}
+	var gone []removal
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.History).Cursor()
+		for k, v := c.First(); k != nil && bytes.Compare(k, until) < 0 && len(gone) < retainStep; k, v = c.Next() {
+			if lane, _, ok := entry(v); ok { // a damaged one stays (I8)
+				gone = append(gone, removal{store.History, bytes.Clone(k)}, removal{store.Index, indexKey(lane, k)})
 			}
 		}
 		return nil
 	})
 	if err == nil {
-		r.m.removed.Add(float64(len(keys)))
+		err = r.remove(ctx, gone, nil)
 	}
-	return next, err
+	return len(gone) >= retainStep, err
 }
 
-// oldHistory looks at an entry of the subjects bucket. A damaged one is never old.
-func (r *Relay) oldHistory(k, v []byte, now time.Time) bool {
-	end := bytes.IndexByte(k, 0)
-	if end < 0 || len(k) < end+2 {
-		return false
+// retainChanges removes a step of changes that are older than Changes, going on from where the last step ended.
+func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
+	until := r.before(r.o.Retention.Changes)
+	if until == nil {
+		return false, nil
 	}
-	body, _, err := store.Record(v)
-	if err != nil {
-		return false
-	}
-	switch k[end+1] {
-	case partHistory, partOutcome:
-		var h struct {
-			At time.Time `json:"at"`
+	var gone []removal
+	var at []byte
+	seen := 0
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.History).Cursor()
+		for k, _ := c.Seek(tx.Bucket(store.Meta).Get(changesGone)); k != nil && bytes.Compare(k, until) < 0 && seen < retainStep; k, _ = c.Next() {
+			seen++
+			if at = bytes.Clone(k); len(k) >= historyHead && k[historyHead-1] == kindChange {
+				gone = append(gone, removal{store.History, at})
+			}
 		}
-		return json.Unmarshal(body, &h) == nil && past(h.At, r.o.Retention.History, now)
-	case partChange:
-		var c kyc.Change
-		return json.Unmarshal(body, &c) == nil && past(c.ReceivedAt, r.o.Retention.Changes, now)
-	default:
-		return false
+		return nil
+	})
+	if err == nil && at != nil {
+		err = r.remove(ctx, gone, func(tx *bolt.Tx) error { return tx.Bucket(store.Meta).Put(changesGone, append(at, 0)) })
 	}
+	return seen >= retainStep, err
 }
 
-func (r *Relay) oldAttempt(_, v []byte, now time.Time) bool {
-	body, _, err := store.Record(v)
-	var try struct {
-		At time.Time `json:"at"`
+// retainAttempts removes old failed tries. There are few: only failures have one.
+func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
+	keep := r.o.Retention.Attempts
+	if keep <= 0 {
+		return false, nil
 	}
-	return err == nil && json.Unmarshal(body, &try) == nil && past(try.At, r.o.Retention.Attempts, now)
+	var gone []removal
+	now := r.o.Now()
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		seen := 0
+		c := tx.Bucket(store.Attempts).Cursor()
+		k, v := c.Seek(r.tried)
+		for r.tried = nil; k != nil; k, v = c.Next() {
+			if seen++; seen > retainStep {
+				r.tried = bytes.Clone(k)
+				return nil
+			}
+			body, _, err := store.Record(v)
+			var try struct {
+				At time.Time `json:"at"`
+			}
+			if err == nil && json.Unmarshal(body, &try) == nil && now.Sub(try.At) > keep {
+				gone = append(gone, removal{store.Attempts, bytes.Clone(k)})
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = r.remove(ctx, gone, nil)
+	}
+	return r.tried != nil, err
 }
 
-func past(at time.Time, keep time.Duration, now time.Time) bool {
-	return keep > 0 && !at.IsZero() && now.Sub(at) > keep
+type removal struct{ bucket, key []byte }
+
+func (r *Relay) remove(ctx context.Context, gone []removal, also func(*bolt.Tx) error) error {
+	if len(gone) == 0 && also == nil {
+		return nil
+	}
+	err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+		for _, g := range gone {
+			if err := tx.Bucket(g.bucket).Delete(g.key); err != nil {
+				return err
+			}
+		}
+		if also != nil {
+			return also(tx)
+		}
+		return nil
+	})
+	if err == nil {
+		r.m.removed.Add(float64(len(gone)))
+	}
+	return err
 }

@@ -15,7 +15,7 @@ func of(u kyc.Update, providerName, subjectRef, sessionRef, parentRef string) ky
 }
 
 // routed runs updates through a relay, all in one batch or one by one with restarts between, and hands the relay over.
-func routed(t *testing.T, check func(t *testing.T, g *rig), us ...kyc.Update) {
+func routed(t *testing.T, check func(*testing.T, *rig), us ...kyc.Update) {
 	t.Helper()
 	f := func(how string, restart, together bool) {
 		t.Run(how, func(t *testing.T) {
@@ -67,6 +67,7 @@ func TestRouteByID(t *testing.T) {
 	bob := said("bob", 2, kyc.Approved)
 	bob.Subject.ProviderRef = "p-ann" // even against what its ref says
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		records(t, g, "ann", "applied[1 2]")
 		records(t, g, "bob", "applied[1 2]")
 	}, said("ann", 1, kyc.Pending), named(bob))
@@ -80,6 +81,7 @@ func TestRouteByRef(t *testing.T) {
 	// A document knows the customer only.
 	document := byRef(of(said("bea", 2, kyc.Rejected), "rebilly", "cus_1", "", ""))
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		records(t, g, "ann", "applied[1 2]", "applied[3 4]")
 		records(t, g, "bea", "applied[1 2]", "applied[3 4]")
 		held(t, g, 0)
@@ -90,6 +92,7 @@ func TestUnroutedWaits(t *testing.T) {
 	early := byRef(of(said("ann", 2, kyc.Approved), "persona", "", "inq_1", ""))
 	other := byRef(of(said("ann", 2, kyc.Approved), "persona", "", "inq_2", ""))
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		records(t, g, "ann", "applied[3 4]", "stale[]", "applied[1 2]") // by position; the last one taught the ref
 		held(t, g, 1)
 	}, early, other, byRef(of(said("ann", 1, kyc.InReview), "persona", "", "inq_1", "")), of(said("ann", 0, kyc.Pending), "persona", "act_1", "inq_1", ""))
@@ -119,6 +122,7 @@ func TestChains(t *testing.T) {
 	middle := byRef(of(said("ann", 3, kyc.InReview), "rebilly", "", "doc_1", "req_1"))
 	before := byRef(of(said("ann", 2, kyc.Pending), "rebilly", "cus_1", "doc_1", ""))
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		if v := g.view("acme", "ann", true); len(v.Records) != 4 || v.Status.Status != kyc.Approved {
 			t.Errorf("%d records, %s", len(v.Records), v.Status.Status)
 		}
@@ -131,6 +135,7 @@ func TestAmbiguousRef(t *testing.T) {
 	mine := of(said("ann", 1, kyc.Pending), "persona", "act_1", "inq_1", "")
 	yours := of(said("bob", 1, kyc.Pending), "persona", "act_1", "inq_2", "")
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		records(t, g, "ann", "applied[1 2]", "applied[3 4]")
 		records(t, g, "bob", "applied[1 2]")
 		held(t, g, 2)
@@ -157,6 +162,7 @@ func TestAmbiguousRef(t *testing.T) {
 // TestTwoRefsTwoPeople: refs that lead to different people lead to nobody.
 func TestTwoRefsTwoPeople(t *testing.T) {
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		records(t, g, "ann", "applied[1 2]")
 		records(t, g, "bob", "applied[1 2]")
 		held(t, g, 1)
@@ -169,12 +175,14 @@ func TestTwoRefsTwoPeople(t *testing.T) {
 func TestWeakEvidenceTeachesNothing(t *testing.T) {
 	claim := weakly(of(said("eve", 1, kyc.Pending), "persona", "act_1", "inq_1", ""))
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		records(t, g, "eve", "applied[1 2]")
 		held(t, g, 1)
 	}, claim, byRef(of(said("", 2, kyc.Approved), "persona", "", "inq_1", "")))
 	half := of(said("ann", 1, kyc.Pending), "persona", "act_1", "inq_1", "")
 	half.Authenticity = kyc.Authenticated
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		records(t, g, "ann", "applied[1 2]", "applied[3 4]")
 		held(t, g, 0)
 	}, claim, named(half), byRef(of(said("", 2, kyc.Approved), "persona", "", "inq_1", "")))
@@ -183,10 +191,12 @@ func TestWeakEvidenceTeachesNothing(t *testing.T) {
 func TestRefsOfModesAndSources(t *testing.T) {
 	base := of(said("ann", 1, kyc.Pending), "persona", "act_1", "inq_1", "")
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		records(t, g, "ann", "applied[1 2]")
 		held(t, g, 3)
 	}, base, inTest(byRef(base)), byRef(of(base, "sumsub", "act_1", "inq_1", "")), byRef(of(base, "unheard-of", "act_1", "inq_1", "")))
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		held(t, g, 0)
 		if v := g.view("acme", "ann", false); len(v.Records) != 2 {
 			t.Errorf("ann in test mode has %d records", len(v.Records))
@@ -201,6 +211,7 @@ func TestRefOfAnotherPartner(t *testing.T) {
 	free := byRef(of(said("", 3, kyc.Approved), "persona", "act_1", "", ""))
 	free.Partner = ""
 	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
 		same(t, "globex's", verdicts(g.view("globex", "gil", true)), []string{"applied[1 2]", "applied[3 4]"})
 		held(t, g, 1)
 	}, named(theirs), byRef(of(said("", 2, kyc.Approved), "persona", "act_1", "", "")), named(free))

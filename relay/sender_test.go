@@ -13,12 +13,8 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
-	"countersign/outbox"
 	"countersign/relay/send"
-	"countersign/signing"
 )
 
 // flurry is several changes for each of many subjects.
@@ -352,77 +348,6 @@ func TestScheduleSurvives(t *testing.T) {
 	g.settled()
 	if d := g.dead("a"); len(d) != 1 || d[0].Failures != 4 || len(p.seen()) != 4 {
 		t.Errorf("%d requests, dead: %+v", len(p.seen()), d)
-	}
-}
-
-// TestRotation: while keys overlap both sign, newest first; then the new one alone. Where there is room for one signature, the older one signs until then.
-func TestRotation(t *testing.T) {
-	p, flat, silent := newPartner(t, ok), newPartner(t, ok), newPartner(t, ok)
-	g := newRig(t)
-	until := g.clock.now().Add(time.Hour)
-	keys := func(e *Endpoint) { e.Keys = []Key{{Key: mainKey}, {Key: rotatedKey, Until: until}} }
-	both := p.endpoint("both", only("kyc.status.*"), keys)
-	one := flat.endpoint("one", only("kyc.status.*"), keys, func(e *Endpoint) { e.Format = blendfi })
-	expired := silent.endpoint("expired", only("kyc.status.*"), keys, attempts(1), func(e *Endpoint) { e.Keys = e.Keys[1:] })
-	g.partners = []Partner{acme(both, one, expired)}
-	g.restart()
-	f := func(e Endpoint, h hit, k signing.Key, want bool) {
-		t.Helper()
-		if got := signedBy(e, h, k, g.clock.now()); got != want {
-			t.Errorf("%s: signed by this key: %v, want %v", e.ID, got, want)
-		}
-	}
-	last := func(p *partner) hit { return p.seen()[len(p.seen())-1] }
-	g.tell(said("ann", 1, kyc.Approved))
-	g.settled()
-	if sigs := strings.Fields(last(p).header.Get("Webhook-Signature")); len(sigs) != 2 {
-		t.Errorf("%d signatures during the overlap, want 2", len(sigs))
-	}
-	f(both, last(p), mainKey, true)
-	f(both, last(p), rotatedKey, true)
-	f(one, last(flat), rotatedKey, true)
-	f(one, last(flat), mainKey, false)
-	f(expired, last(silent), rotatedKey, true)
-	g.after(time.Hour)
-	g.tell(said("ann", 2, kyc.Rejected))
-	g.settled()
-	if sigs := strings.Fields(last(p).header.Get("Webhook-Signature")); len(sigs) != 1 {
-		t.Errorf("%d signatures after the overlap, want 1", len(sigs))
-	}
-	f(both, last(p), mainKey, true)
-	f(both, last(p), rotatedKey, false)
-	f(one, last(flat), mainKey, true)
-	f(one, last(flat), rotatedKey, false)
-	if len(silent.seen()) != 1 || len(g.dead("expired")) != 1 {
-		t.Errorf("%d requests and %d dead of an endpoint whose only key is out of use, want no more than before and 1", len(silent.seen()), len(g.dead("expired")))
-	}
-}
-
-// TestResumeWins: an endpoint that is resumed while its mark is still being written stays resumed.
-func TestResumeWins(t *testing.T) {
-	p := newPartner(t, ok)
-	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
-	busy, writer := make(chan struct{}), make(chan struct{})
-	go g.store.Update(t.Context(), func(*bolt.Tx) error {
-		close(busy)
-		<-writer
-		return nil
-	})
-	<-busy // nothing is written from here on
-	g.relay.disable(t.Context(), g.relay.senders["a"], "for a test")
-	resumed := make(chan error, 1)
-	go func() { resumed <- g.relay.Resume(t.Context(), "a") }()
-	eventually(t, "the mark is off in memory", func() bool { return g.relay.Endpoints()[0].Disabled == "" })
-	close(writer)
-	if err := <-resumed; err != nil {
-		t.Fatal(err)
-	}
-	g.tell(said("ann", 1, kyc.Approved))
-	g.settled()
-	var why string
-	g.tamper(func(tx *bolt.Tx) error { why = outbox.DisabledFor(tx, "a"); return nil })
-	if why != "" || len(p.seen()) != 1 || g.relay.Endpoints()[0].Disabled != "" {
-		t.Errorf("marked as %q on disk and %q in memory; %d delivered", why, g.relay.Endpoints()[0].Disabled, len(p.seen()))
 	}
 }
 

@@ -1,11 +1,11 @@
 package relay
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,19 +14,6 @@ import (
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
-)
-
-// Everything about one subject stands side by side in the subjects bucket, so that a fold touches few pages:
-//
-//	lane 0x00 0x00                      the subject: policy version, what each endpoint was last owed, State
-//	lane 0x00 0x01 offset               one record and its verdict (history)
-//	lane 0x00 0x02 sequence             one change
-//	lane 0x00 0x03 sequence endpoint    how its delivery to one endpoint ended (history)
-const (
-	partState   = 0x00
-	partHistory = 0x01
-	partChange  = 0x02
-	partOutcome = 0x03
 )
 
 // laneOf names a subject within the outbox and the subjects bucket. Test and live never share a state, so a test subject is another lane.
@@ -41,22 +28,6 @@ func splitLane(lane string) (partner, id string, livemode bool) {
 	partner, id, _ = strings.Cut(lane, "/")
 	id, test := strings.CutSuffix(id, "\x01t")
 	return partner, id, !test
-}
-
-func subjectKey(lane string, part byte) []byte {
-	return append(append(make([]byte, 0, len(lane)+64), lane...), 0, part)
-}
-
-func historyKey(lane string, offset int64) []byte {
-	return binary.BigEndian.AppendUint64(subjectKey(lane, partHistory), uint64(offset)) //nolint:gosec // offsets are positive
-}
-
-func changeKey(lane string, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(subjectKey(lane, partChange), seq)
-}
-
-func outcomeKey(lane string, seq uint64, endpoint string) []byte {
-	return append(binary.BigEndian.AppendUint64(subjectKey(lane, partOutcome), seq), endpoint...)
 }
 
 // subject is a kyc.State and what the relay keeps beside it. On disk: the length of the JSON, the JSON, the State in its own encoding.
@@ -97,37 +68,6 @@ func (s *subject) decode(v []byte) error {
 	return s.State.UnmarshalBinary(b[n:])
 }
 
-// historyRecord is one record and what became of it, as it is kept (and as RecordView reads it). Its JSON is put together by hand: the update is JSON already, and
-// every event has one.
-type historyRecord struct {
-	At      time.Time
-	Verdict kyc.Verdict
-	Changes []uint64
-	Update  json.RawMessage
-}
-
-func (h *historyRecord) record() []byte {
-	b := append(store.StartRecord(len(h.Update)+112), `{"at":"`...)
-	b = h.At.UTC().AppendFormat(b, time.RFC3339Nano)
-	b = append(b, `","verdict":"`...)
-	b = append(b, h.Verdict...)
-	b = append(b, '"')
-	for i, seq := range h.Changes {
-		if i == 0 {
-			b = append(b, `,"changes":[`...)
-		} else {
-			b = append(b, ',')
-		}
-		b = strconv.AppendUint(b, seq, 10)
-	}
-	if len(h.Changes) > 0 {
-		b = append(b, ']')
-	}
-	b = append(b, `,"update":`...)
-	b = append(b, h.Update...)
-	return store.FinishRecord(append(b, '}'))
-}
-
 // subject loads a subject once per batch.
 func (b *batch) subject(lane string) (*subject, error) {
 	if s := b.subjects[lane]; s != nil {
@@ -143,7 +83,7 @@ func (b *batch) subject(lane string) (*subject, error) {
 
 func loadSubject(tx *bolt.Tx, lane string) (*subject, error) {
 	s := &subject{lane: lane}
-	v := tx.Bucket(store.Subjects).Get(subjectKey(lane, partState))
+	v := tx.Bucket(store.Subjects).Get([]byte(lane))
 	if v == nil {
 		return s, nil
 	}
@@ -163,7 +103,7 @@ func (b *batch) encodeSubjects() error {
 		if err != nil {
 			return err
 		}
-		b.put(store.Subjects, subjectKey(s.lane, partState), v)
+		b.put(store.Subjects, []byte(s.lane), v)
 	}
 	return nil
 }
@@ -175,45 +115,7 @@ func (b *batch) noteOrder(rec *journalRecord, u *kyc.Update) {
 	}
 	b.tallies[kyc.Applied]++
 	h := historyRecord{At: rec.Appended, Verdict: kyc.Applied, Update: rec.Body}
-	b.put(store.Subjects, historyKey(laneOf(u.Partner, u.Subject.ID, u.Livemode), rec.Position.Offset), h.record())
-}
-
-// OutcomeView is how one delivery ended.
-type OutcomeView struct {
-	Endpoint string         `json:"endpoint"`
-	Sequence uint64         `json:"sequence"`
-	Outcome  outbox.Outcome `json:"outcome"`
-	Reason   string         `json:"reason"`
-	Code     int            `json:"code,omitempty"`
-	Attempts int            `json:"attempts"`
-	At       time.Time      `json:"at"`
-}
-
-// Settled keeps how a delivery ended with its subject, in the transaction that ends it. It is the outbox's hook.
-func Settled(tx *bolt.Tx, a outbox.Attempt) error {
-	d := &a.Delivery
-	attempts := d.Failures
-	if a.Code != 0 || a.Took != 0 {
-		attempts++
-	}
-	o := OutcomeView{
-		Endpoint: d.Endpoint, Sequence: d.Sequence, Outcome: a.Outcome, Reason: a.Reason, Code: a.Code, Attempts: attempts, At: a.At.Add(a.Took).UTC(),
-	}
-	return tx.Bucket(store.Subjects).Put(outcomeKey(d.Lane, d.Sequence, d.Endpoint), o.record())
-}
-
-// record writes what encoding/json would: every delivery has one, and none of its texts needs an escape.
-func (o OutcomeView) record() []byte {
-	b := append(append(store.StartRecord(192), `{"endpoint":"`...), o.Endpoint...)
-	b = strconv.AppendUint(append(b, `","sequence":`...), o.Sequence, 10)
-	b = append(append(b, `,"outcome":"`...), o.Outcome...)
-	b = append(append(append(b, `","reason":"`...), o.Reason...), '"')
-	if o.Code != 0 {
-		b = strconv.AppendInt(append(b, `,"code":`...), int64(o.Code), 10)
-	}
-	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(o.Attempts), 10)
-	b = o.At.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
-	return store.FinishRecord(append(b, `"}`...))
+	b.chronicle(laneOf(u.Partner, u.Subject.ID, u.Livemode), rec, &h)
 }
 
 // RecordView is one record of a subject's history.
@@ -239,7 +141,7 @@ type SubjectView struct {
 	Truncated  bool             `json:"truncated,omitempty"` // more history stands in the file than is shown
 }
 
-const maxHistory = 1000 // entries of each sort shown at once
+const maxHistory = 3000 // entries shown at once
 
 // Subject shows everything about one subject; outbox.ErrNotFound if nobody has said anything.
 func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err error) {
@@ -252,58 +154,42 @@ func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err e
 		}
 		v.Policy = r.policy(partner, s.Policy)
 		v.Status, v.Checks = s.State.View(), s.State.Checks()
-		n := 0
-		prefix := append([]byte(lane), 0)
-		c := tx.Bucket(store.Subjects).Cursor()
-		for k, val := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, val = c.Next() {
-			n++
-			v.add(k[len(prefix)], val)
-		}
-		if n == 0 {
+		known := tx.Bucket(store.Subjects).Get([]byte(lane)) != nil
+		recall(tx, lane, func(kind byte, body []byte) bool {
+			known = true
+			return v.add(kind, body)
+		})
+		if !known {
 			return fmt.Errorf("subject %s of partner %s: %w", id, partner, outbox.ErrNotFound)
 		}
+		// A record that had to wait stands where it arrived, and what it owed with it: but that came later.
+		slices.SortStableFunc(v.Changes, func(a, b kyc.Change) int { return cmp.Compare(a.Sequence, b.Sequence) })
 		return nil
 	})
 	return v, err
 }
 
-// add shows one entry; a damaged one is left out here and stays in the file.
-func (v *SubjectView) add(part byte, val []byte) {
-	body, _, err := store.Record(val)
-	if err != nil {
-		return
+// add shows one entry and reports whether there is room for more; one that cannot be read is left out here and stays in the file.
+func (v *SubjectView) add(kind byte, body []byte) bool {
+	if v.Truncated = len(v.Records)+len(v.Changes)+len(v.Deliveries) >= maxHistory; v.Truncated {
+		return false
 	}
-	switch {
-	case part == partHistory && len(v.Records) < maxHistory:
+	switch kind {
+	case kindRecord:
 		var h RecordView
 		if json.Unmarshal(body, &h) == nil {
 			v.Records = append(v.Records, h)
 		}
-	case part == partChange && len(v.Changes) < maxHistory:
+	case kindChange:
 		var c kyc.Change
 		if json.Unmarshal(body, &c) == nil {
 			v.Changes = append(v.Changes, c)
 		}
-	case part == partOutcome && len(v.Deliveries) < maxHistory:
+	case kindOutcome:
 		var o OutcomeView
 		if json.Unmarshal(body, &o) == nil {
 			v.Deliveries = append(v.Deliveries, o)
 		}
-	case part != partState:
-		v.Truncated = true
 	}
-}
-
-// overtaken reports whether the endpoint has accepted a later change of the lane.
-func overtaken(tx *bolt.Tx, lane string, seq uint64, endpoint string) bool {
-	prefix := subjectKey(lane, partOutcome)
-	c := tx.Bucket(store.Subjects).Cursor()
-	for k, v := c.Seek(binary.BigEndian.AppendUint64(bytes.Clone(prefix), seq+1)); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		body, _, err := store.Record(v)
-		var o OutcomeView
-		if err == nil && json.Unmarshal(body, &o) == nil && o.Endpoint == endpoint && o.Outcome == outbox.Done {
-			return true
-		}
-	}
-	return false
+	return true
 }

@@ -155,7 +155,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("the history does not say whom we told:\n%s", out)
 	}
 	var view relay.SubjectView
-	if err := json.Unmarshal([]byte(f(exitYes, "", "subject", "--config", config, "--json", "acme", "carl")), &view); err != nil || len(view.Records) != 2 || len(view.Deliveries) != 1 {
+	if err := json.Unmarshal([]byte(f(exitYes, "", "subject", "--config", config, "--json", "acme", "carl")), &view); err != nil || len(view.Records) != 2 || len(view.Deliveries) != 2 {
 		t.Errorf("carl: %v %+v", err, view)
 	}
 	f(exitNo, "not found", "subject", "--config", config, "acme", "nobody")

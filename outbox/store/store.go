@@ -29,7 +29,9 @@ var (
 	Meta       = []byte("meta")       // schema version, positions, counts
 	Journal    = []byte("journal")    // ingest/journal: records by offset
 	Quarantine = []byte("quarantine") // ingest/journal: sealed bodies
-	Subjects   = []byte("subjects")   // relay: state, record history, changes and outcomes, side by side per subject
+	Subjects   = []byte("subjects")   // relay: the state of each subject
+	History    = []byte("history")    // relay: records with their verdicts, changes, how deliveries ended, in order of time
+	Index      = []byte("index")      // relay: what of the history belongs to one subject
 	Refs       = []byte("refs")       // relay: (source, ref) -> subject
 	Held       = []byte("held")       // relay: records that nobody could be found for, by (source, ref)
 	Registry   = []byte("registry")   // relay: versions of policies, endpoints disabled
@@ -38,7 +40,7 @@ var (
 	Dead       = []byte("dead")       // outbox: deliveries that ended without a 2xx
 	Grave      = []byte("grave")      // outbox: rejections and suspensions owed, by (endpoint, owed since)
 	Attempts   = []byte("attempts")   // outbox: failed tries, bounded per delivery
-	buckets    = [][]byte{Meta, Journal, Quarantine, Subjects, Refs, Held, Registry, Deliveries, Due, Dead, Grave, Attempts}
+	buckets    = [][]byte{Meta, Journal, Quarantine, Subjects, History, Index, Refs, Held, Registry, Deliveries, Due, Dead, Grave, Attempts}
 )
 
 var (

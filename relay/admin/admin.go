@@ -108,14 +108,20 @@ func (s *Server) routes() []Route {
 	)
 }
 
-// Run serves until ctx ends.
+// Run serves until ctx ends. When it returns, calls under way have ended, or were cut off after two seconds.
 func (s *Server) Run(ctx context.Context) error {
-	h := http.NewCrossOriginProtection().Handler(http.MaxBytesHandler(s.mux, 1<<20))
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.fail(w, &problem{http.StatusForbidden, "authorization", "cross_origin", "pages of other sites may not make changes", ""})
+	}))
+	h := origins.Handler(http.MaxBytesHandler(http.HandlerFunc(s.serve), 1<<20))
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
 	}
+	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if server.Shutdown(end) != nil {
@@ -126,8 +132,36 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := server.Serve(s.o.Listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("control listener: %w", err)
 	}
+	<-stopped // Serve returns as soon as the stop begins
 	return nil
 }
+
+// serve hands a call to its route. What the mux refuses itself gets the shape of every other error.
+func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
+	h, pattern := s.mux.Handler(req)
+	if pattern != "" {
+		s.mux.ServeHTTP(w, req)
+		return
+	}
+	refusal := &refusal{ResponseWriter: w}
+	if h.ServeHTTP(refusal, req); refusal.status == http.StatusMethodNotAllowed {
+		s.fail(w, &problem{http.StatusMethodNotAllowed, "invalid_request", "method", "this call takes " + w.Header().Get("Allow"), ""})
+		return
+	}
+	s.fail(w, &problem{http.StatusNotFound, "not_found", "no_such_call", "there is no such call", ""})
+}
+
+// refusal keeps the status and the headers of an answer, and drops its text.
+type refusal struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *refusal) WriteHeader(status int) { r.status = status }
+
+// Write implements http.ResponseWriter.
+func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	reasons := s.o.Ready()

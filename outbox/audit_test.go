@@ -1,0 +1,199 @@
+package outbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/outbox/store"
+)
+
+type laneID struct{ endpoint, lane string }
+
+type deliveryID struct {
+	laneID
+	seq uint64
+}
+
+// audit walks the buckets and compares what must agree whatever has happened: lanes and their heads, the index of rejections, and the counts.
+func audit(tx *bolt.Tx, b *Outbox) error {
+	a := auditor{owed: map[deliveryID]*Delivery{}, lanes: map[laneID]int{}, heads: map[laneID]head{}, due: map[laneID]int64{}}
+	a.deliveries(tx)
+	a.dues(tx)
+	a.graves(tx)
+	a.counts(tx, b)
+	for endpoint, l := range b.lanes {
+		l.mu.Lock()
+		for lane := range l.leased {
+			if _, ok := a.heads[laneID{endpoint, lane}]; !ok {
+				a.problem("lane %s of %s is leased and has no head", lane, endpoint)
+			}
+		}
+		l.mu.Unlock()
+	}
+	return errors.Join(a.problems...)
+}
+
+type auditor struct {
+	owed     map[deliveryID]*Delivery // nil: damaged
+	lanes    map[laneID]int
+	heads    map[laneID]head
+	due      map[laneID]int64
+	problems []error
+}
+
+func (a *auditor) problem(format string, args ...any) {
+	a.problems = append(a.problems, fmt.Errorf(format, args...))
+}
+
+func (a *auditor) deliveries(tx *bolt.Tx) {
+	tx.Bucket(store.Deliveries).ForEach(func(k, v []byte) error {
+		parts := bytes.SplitN(k[:len(k)-8], []byte{0}, 3)
+		if len(parts) != 3 || len(parts[2]) != 0 {
+			a.problem("key %q of deliveries is malformed", k)
+			return nil
+		}
+		id := deliveryID{laneID{string(parts[0]), string(parts[1])}, sequence(k)}
+		d := &Delivery{Endpoint: id.endpoint, Lane: id.lane, Sequence: id.seq}
+		if decodeDelivery(v, d) != nil {
+			d = nil
+		}
+		a.owed[id] = d
+		a.lanes[id.laneID]++
+		return nil
+	})
+}
+
+func (a *auditor) dues(tx *bolt.Tx) {
+	tx.Bucket(store.Due).ForEach(func(k, v []byte) error {
+		endpoint, rest, _ := bytes.Cut(k, []byte{0})
+		id := laneID{string(endpoint), string(rest[8:])}
+		h, ok := decodeHead(v)
+		if !ok {
+			a.problem("the head of %v is malformed", id)
+		}
+		if old, twice := a.heads[id]; twice {
+			a.problem("%v has two heads, %d and %d", id, old.seq, h.seq)
+		}
+		a.heads[id], a.due[id] = h, int64(binary.BigEndian.Uint64(rest))
+		if _, ok := a.owed[deliveryID{id, h.seq}]; !ok {
+			a.problem("the head of %v is %d, which is not owed", id, h.seq)
+		}
+		return nil
+	})
+	for id, n := range a.lanes {
+		if _, ok := a.heads[id]; !ok {
+			a.problem("%v owes %d and has no head", id, n)
+		}
+	}
+}
+
+func (a *auditor) graves(tx *bolt.Tx) {
+	want := map[string]bool{}
+	for _, d := range a.owed {
+		if d != nil && d.Grave {
+			want[string(graveKey(d))] = true
+		}
+	}
+	tx.Bucket(store.Grave).ForEach(func(k, _ []byte) error {
+		endpoint, rest, _ := bytes.Cut(k, []byte{0})
+		id := deliveryID{laneID{string(endpoint), string(rest[8 : len(rest)-8])}, sequence(k)}
+		if d, ok := a.owed[id]; !want[string(k)] && (!ok || d != nil) { // of a damaged one nobody knows
+			a.problem("a rejection is listed for %v, which owes none", id)
+		}
+		delete(want, string(k))
+		return nil
+	})
+	for k := range want {
+		a.problem("the rejection %q is owed and not listed", k)
+	}
+}
+
+func (a *auditor) counts(tx *bolt.Tx, b *Outbox) {
+	owed, dead := map[string]int64{}, map[string]int64{}
+	for id := range a.owed {
+		owed[id.endpoint]++
+	}
+	tx.Bucket(store.Dead).ForEach(func(k, v []byte) error {
+		webhookID, endpoint, _ := bytes.Cut(k, []byte{0})
+		d, _, err := splitDead(v)
+		if err != nil || d.ID != string(webhookID)+"@"+string(endpoint) {
+			a.problem("dead %q says %q, %v", k, d.ID, err)
+		}
+		dead[string(endpoint)]++
+		return nil
+	})
+	for e := range b.lanes {
+		if n := counted(tx, owedKey(e)); n != owed[e] || b.Owed(e) != n {
+			a.problem("%s owes %d, counted are %d, shown are %d", e, owed[e], n, b.Owed(e))
+		}
+		if n := counted(tx, deadKey(e)); n != dead[e] || b.Dead(e) != n {
+			a.problem("%s has %d dead, counted are %d, shown are %d", e, dead[e], n, b.Dead(e))
+		}
+	}
+	for e := range maps.Keys(owed) {
+		if b.lanes[e] == nil && counted(tx, owedKey(e)) != owed[e] {
+			a.problem("%s, which is not in the config, owes %d, counted are %d", e, owed[e], counted(tx, owedKey(e)))
+		}
+	}
+}
+
+// The negative control: an auditor that cannot fail proves nothing. Each of these is what a forgotten line would leave behind.
+func TestAuditFindsWhatIsBroken(t *testing.T) {
+	f := func(name string, sabotage func(tx *bolt.Tx, b *Outbox) error) {
+		t.Helper()
+		r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "a"}, Endpoint{ID: "b"})
+		for seq := uint64(1); seq <= 4; seq++ {
+			r.put(t, change("a", "x", seq), change("a", "y", seq), change("b", "x", seq))
+		}
+		r.settle(t, Attempt{Delivery: r.claim(t, "b", 1)[0], Outcome: Died, Reason: "refused", At: base})
+		r.audit(t)
+		r.update(t, func(tx *bolt.Tx) error { return sabotage(tx, r.Outbox) })
+		if err := r.s.View(func(tx *bolt.Tx) error { return audit(tx, r.Outbox) }); err == nil {
+			t.Errorf("%s: nothing found", name)
+		}
+	}
+	due := base.UnixMilli()
+	f("the next head is not put in", func(tx *bolt.Tx, _ *Outbox) error { return tx.Bucket(store.Due).Delete(dueKey("a", due, "x")) })
+	f("the old head is not taken out", func(tx *bolt.Tx, _ *Outbox) error {
+		return tx.Bucket(store.Due).Put(dueKey("a", due-5, "x"), head{seq: 1}.encode())
+	})
+	f("a head of nothing", func(tx *bolt.Tx, _ *Outbox) error {
+		return tx.Bucket(store.Due).Put(dueKey("a", due, "z"), head{seq: 1}.encode())
+	})
+	f("a head that is delivered", func(tx *bolt.Tx, _ *Outbox) error {
+		return tx.Bucket(store.Due).Put(dueKey("a", due, "x"), head{seq: 9}.encode())
+	})
+	f("a delivery lost", func(tx *bolt.Tx, _ *Outbox) error {
+		return tx.Bucket(store.Deliveries).Delete(deliveryKey("a", "x", 2))
+	})
+	f("a count forgotten", func(tx *bolt.Tx, b *Outbox) error {
+		x := b.tally()
+		x.owed["a"]++
+		return x.write(tx)
+	})
+	f("a dead count forgotten", func(tx *bolt.Tx, b *Outbox) error {
+		x := b.tally()
+		x.dead["b"]--
+		return x.write(tx)
+	})
+	f("a count not shown", func(_ *bolt.Tx, b *Outbox) error { b.show("a", func(l *lanes) { l.owed-- }); return nil })
+	f("a rejection not listed", func(tx *bolt.Tx, _ *Outbox) error {
+		d := change("a", "x", 3)
+		return tx.Bucket(store.Grave).Delete(graveKey(&d))
+	})
+	f("a rejection listed for ever", func(tx *bolt.Tx, _ *Outbox) error {
+		d := change("a", "x", 9)
+		return tx.Bucket(store.Grave).Put(graveKey(&d), nil)
+	})
+	f("a lease of nothing", func(_ *bolt.Tx, b *Outbox) error {
+		b.show("a", func(l *lanes) { l.leased["z"] = struct{}{} })
+		return nil
+	})
+	f("a dead one dug up", func(tx *bolt.Tx, _ *Outbox) error { return tx.Bucket(store.Dead).Delete(deadItemKey("evt_x-1", "b")) })
+}

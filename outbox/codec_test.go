@@ -1,0 +1,132 @@
+package outbox
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/outbox/store"
+)
+
+func TestDeliveryCodec(t *testing.T) {
+	f := func(d Delivery) {
+		t.Helper()
+		v := encodeDelivery(&d)
+		got := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: d.Sequence}
+		if err := decodeDelivery(v, &got); err != nil || !reflect.DeepEqual(got, d) {
+			t.Errorf("decoded %+v, %v; want %+v", got, err, d)
+		}
+		for i := range v {
+			v[i] ^= 1
+			if err := decodeDelivery(v, &Delivery{}); !errors.Is(err, store.ErrBadRecord) {
+				t.Errorf("a bit of byte %d flipped: %v", i, err)
+			}
+			v[i] ^= 1
+		}
+		if n := len(got.Body); n > 0 {
+			v[len(v)-1]++
+			if got.Body[n-1] != d.Body[n-1] {
+				t.Error("the body is a part of the record, which does not outlive its transaction")
+			}
+		}
+	}
+	f(change("a", "x", 3))
+	f(change("a", "x", 1<<63+5))
+	forced := change("a", "x", 1)
+	forced.Force, forced.Grave = true, true
+	f(forced)
+	f(Delivery{Endpoint: "a", Lane: "x", Owed: time.UnixMilli(0).UTC(), Received: time.Time{}.UTC(), WebhookID: strings.Repeat("w", 255)})
+}
+
+func TestHeadCodec(t *testing.T) {
+	f := func(h head) {
+		t.Helper()
+		if got, ok := decodeHead(h.encode()); !ok || got != h {
+			t.Errorf("decoded %+v, %v; want %+v", got, ok, h)
+		}
+	}
+	f(head{})
+	f(head{seq: 1<<64 - 1, failures: 1<<16 - 1, first: base.UnixMilli()})
+	for _, v := range [][]byte{nil, {}, make([]byte, 17), make([]byte, 19)} {
+		if h, ok := decodeHead(v); ok || h != (head{}) {
+			t.Errorf("%d bytes: %+v, %v", len(v), h, ok)
+		}
+	}
+}
+
+// The due index orders by endpoint, then by time, whatever the lanes are called.
+func TestKeysOrder(t *testing.T) {
+	keys := [][]byte{
+		dueKey("a", 5, "z"), dueKey("a", 6, "a"), dueKey("a", 255, "a"), dueKey("a", 256, "a"), dueKey("a-b", 1, "a"), dueKey("b", 0, ""),
+	}
+	for i := 1; i < len(keys); i++ {
+		if bytes.Compare(keys[i-1], keys[i]) >= 0 {
+			t.Errorf("%q does not come before %q", keys[i-1], keys[i])
+		}
+	}
+	if isOfLane(deliveryKey("a", "xy", 1), laneKey("a", "x")) || !isOfLane(deliveryKey("a", "x", 0), laneKey("a", "x")) || isOfLane(nil, laneKey("a", "x")) {
+		t.Error("lanes are mixed up")
+	}
+}
+
+func TestID(t *testing.T) {
+	f := func(id, webhookID, endpoint string, ok bool) {
+		t.Helper()
+		if w, e, got := SplitID(id); w != webhookID || e != endpoint || got != ok {
+			t.Errorf("SplitID(%q) = %q, %q, %v", id, w, e, got)
+		}
+		if d := (Delivery{WebhookID: webhookID, Endpoint: endpoint}); ok && d.ID() != id {
+			t.Errorf("ID = %q, want %q", d.ID(), id)
+		}
+	}
+	f("evt_1@acme-main", "evt_1", "acme-main", true)
+	f("damaged-acme/u@example.com-3@acme-main", "damaged-acme/u@example.com-3", "acme-main", true)
+	f("evt_1", "evt_1", "", false)
+	f("", "", "", false)
+}
+
+func FuzzDecodeDelivery(f *testing.F) {
+	d := change("a", "x", 3)
+	f.Add(encodeDelivery(&d))
+	f.Add(make([]byte, 25))
+	f.Add(append(make([]byte, 25), 255, 'x'))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, v := range [][]byte{b, store.AppendRecord(nil, 0, b)} { // as found on disk, and past the checksum
+			var d, again Delivery
+			if decodeDelivery(v, &d) != nil {
+				continue
+			}
+			if err := decodeDelivery(encodeDelivery(&d), &again); err != nil || !reflect.DeepEqual(again, d) {
+				t.Errorf("%+v is read back as %+v, %v", d, again, err)
+			}
+		}
+	})
+}
+
+func FuzzDecodeHead(f *testing.F) {
+	f.Add(head{seq: 1, failures: 2, first: 3}.encode())
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, ok := decodeHead(b); ok && !bytes.Equal(h.encode(), b) {
+			t.Errorf("%x is read as %+v", b, h)
+		}
+	})
+}
+
+func FuzzSplitDead(f *testing.F) {
+	f.Add(store.AppendRecord(nil, 0, []byte{0, 0, 0, 17}, []byte(`{"has_body":true}`), []byte("body")))
+	f.Add([]byte{0, 0, 0, 2, '{', '}'})
+	f.Add([]byte{255, 255, 255, 255})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, v := range [][]byte{b, store.AppendRecord(nil, 0, b)} {
+			d, body, err := splitDead(v)
+			if err == nil && (len(body) > len(v) || !d.HasBody && body != nil) {
+				t.Errorf("%+v with %d bytes out of %d", d, len(body), len(v))
+			}
+		}
+	})
+}

@@ -1,0 +1,324 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/outbox/store"
+)
+
+// write changes a stored value.
+func (r *rig) write(t *testing.T, bucket, key []byte, change func(v []byte) []byte) (was []byte) {
+	t.Helper()
+	r.update(t, func(tx *bolt.Tx) error {
+		was = bytes.Clone(tx.Bucket(bucket).Get(key))
+		return tx.Bucket(bucket).Put(key, change(bytes.Clone(was)))
+	})
+	return was
+}
+
+func flip(v []byte) []byte {
+	v[len(v)/2] ^= 16
+	return v
+}
+
+// A delivery whose record is damaged is put down just as it is, and its lane goes on (I8).
+func TestDamagedDelivery(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "a"})
+	const lane = "acme/user@example.com"
+	r.put(t, change("a", lane, 2), change("a", lane, 3), change("a", lane, 4), change("a", "y", 1))
+	raw := r.write(t, store.Deliveries, deliveryKey("a", lane, 3), flip) // a rejection
+	r.write(t, store.Deliveries, deliveryKey("a", "y", 1), flip)
+	if at := r.OldestGrave("a"); !at.Equal(base.Add(3 * time.Second)) {
+		t.Errorf("the oldest rejection is owed since %v", at)
+	}
+	ds := r.claim(t, "a", 9)
+	if !slices.Equal(sequences(ds), []uint64{2}) {
+		t.Fatalf("claimed %v, want 2", sequences(ds))
+	}
+	r.end(t, ds[0], Done, "")
+	if ds = r.claim(t, "a", 9); len(ds) != 0 {
+		t.Fatalf("claimed %v, want nothing until the damaged one is put down", sequences(ds))
+	}
+	r.flush(t)
+	if ds = r.claim(t, "a", 9); !slices.Equal(sequences(ds), []uint64{4}) {
+		t.Fatalf("claimed %v, want 4", sequences(ds))
+	}
+	r.audit(t)
+	id := "damaged-" + lane + "-3@a"
+	d, err := r.FindDead(id)
+	if err != nil || d.ID != id || d.Reason != Damaged || d.Subject != lane || d.Sequence != 3 {
+		t.Errorf("FindDead = %+v, %v", d, err)
+	}
+	if err := r.s.View(func(tx *bolt.Tx) error {
+		_, body, err := dead(tx, id)
+		if !bytes.Equal(body, flip(raw)) {
+			t.Errorf("kept %q, want the record as it was found", body)
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+	if at := r.OldestGrave("a"); !at.IsZero() {
+		t.Errorf("a rejection is owed since %v, want none", at)
+	}
+	r.revive(t, id, true)
+	if d, err := r.FindDead(id); err != nil || d.Reason != Damaged || r.Owed("a") != 1 {
+		t.Errorf("what is damaged was ordered again: %+v, %v, %d owed", d, err, r.Owed("a"))
+	}
+	if got := r.metric(t, "outbox_put_down_total", Damaged); got != 2 {
+		t.Errorf("%v damaged counted, want 2", got)
+	}
+}
+
+// A damaged head names the wrong delivery, or none. The lane goes on with the right one, and nothing is lost or counted twice.
+func TestDamagedHead(t *testing.T) {
+	f := func(name string, change3 func([]byte) []byte) {
+		t.Helper()
+		r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "a"})
+		r.put(t, change("a", "x", 1), change("a", "x", 2))
+		r.write(t, store.Due, dueKey("a", base.UnixMilli(), "x"), change3)
+		for range 3 {
+			r.claim(t, "a", 9) // the first meets it; nothing is in flight
+			r.flush(t)
+			r = r.again(t, Endpoint{ID: "a"})
+		}
+		r.audit(t)
+		ds := r.claim(t, "a", 9)
+		if len(ds) != 1 || r.Owed("a") != 2 || r.Dead("a") != 0 {
+			t.Errorf("%s: claimed %v, %d owed, %d dead; want one, 2, 0", name, sequences(ds), r.Owed("a"), r.Dead("a"))
+		}
+	}
+	f("another sequence", func(v []byte) []byte { v[0] ^= 1; return v })
+	f("cut off", func(v []byte) []byte { return v[:7] })
+	f("empty", func([]byte) []byte { return nil })
+}
+
+func TestRevive(t *testing.T) {
+	c := newClock()
+	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a", MaxOwed: 2})
+	r.put(t, change("a", "x", 1), change("a", "y", 3), change("a", "z", 1)) // the last is too many
+	for _, d := range r.claim(t, "a", 9) {
+		r.end(t, d, Died, "refused")
+	}
+	c.add(time.Hour)
+	revive := func(id string, allowed bool, body []byte, err error) error {
+		return r.s.Update(t.Context(), func(tx *bolt.Tx) error {
+			return r.Revive(tx, id, func(DeadDelivery) bool { return allowed }, false, func(d DeadDelivery) ([]byte, error) {
+				if d.HasBody {
+					t.Errorf("%s was rendered although it has a body", d.ID)
+				}
+				return body, err
+			})
+		})
+	}
+	f := func(id string, allowed bool, body []byte, err error, owed, dead int64) {
+		t.Helper()
+		if got := revive(id, allowed, body, err); !errors.Is(got, err) {
+			t.Errorf("Revive(%s) = %v, want %v", id, got, err)
+		}
+		r.audit(t)
+		if r.Owed("a") != owed || r.Dead("a") != dead {
+			t.Errorf("after %s: %d owed, %d dead; want %d, %d", id, r.Owed("a"), r.Dead("a"), owed, dead)
+		}
+	}
+	f("evt_y-3@a", false, nil, nil, 0, 3) // not allowed
+	f("evt_q-1@a", true, nil, nil, 0, 3)  // never dead
+	f("nonsense", true, nil, nil, 0, 3)
+	f("evt_z-1@a", true, nil, nil, 0, 3)                         // no body any more
+	f("evt_z-1@a", true, nil, errors.New("cannot render"), 0, 3) // nor now
+	f("evt_z-1@a", true, []byte("rendered"), nil, 1, 2)          // now
+	f("evt_y-3@a", true, nil, nil, 2, 1)                         // its own
+	f("evt_y-3@a", true, nil, nil, 2, 1)                         // carried out already
+	f("evt_x-1@a", true, nil, nil, 2, 1)                         // too many again: it stays dead
+	if d, err := r.FindDead("evt_x-1@a"); err != nil || d.Reason != Overflow {
+		t.Errorf("%+v, %v; want an overflow", d, err)
+	}
+	if at := r.OldestGrave("a"); !at.Equal(c.now()) {
+		t.Errorf("the rejection ordered again is owed since %v, want %v", at, c.now())
+	}
+	want := map[string]string{"evt_z-1": "rendered", "evt_y-3": string(change("a", "y", 3).Body)} // I5: the body of the first attempt
+	for _, d := range r.claim(t, "a", 9) {
+		if string(d.Body) != want[d.WebhookID] || d.Failures != 0 || d.Format != "standard" || d.PreviousSequence != d.Sequence-1 {
+			t.Errorf("revived as %+v", d)
+		}
+		delete(want, d.WebhookID)
+	}
+	if len(want) != 0 {
+		t.Errorf("not revived: %v", want)
+	}
+}
+
+func TestListDead(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"}, Endpoint{ID: "b"})
+	r.update(t, func(tx *bolt.Tx) error { return errors.Join(Disable(tx, "a", "gone"), Disable(tx, "b", "gone")) })
+	var all, ofB []string
+	for i := range 9 {
+		for _, e := range []string{"a", "b"} {
+			d := change(e, fmt.Sprint("s@", i), 1)
+			r.put(t, d)
+			all = append(all, d.ID())
+			if e == "b" {
+				ofB = append(ofB, d.ID())
+			}
+		}
+	}
+	f := func(endpoint string, size int, want []string) {
+		t.Helper()
+		var got []string
+		for more, after := true, ""; more; {
+			list, next, err := r.ListDead(endpoint, after, size)
+			if err != nil || len(list) > size || len(list) == 0 {
+				t.Fatalf("pages of %d of %q: %d after %q, %v", size, endpoint, len(list), after, err)
+			}
+			for _, d := range list {
+				got = append(got, d.ID)
+				after = d.ID
+			}
+			more = next
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("pages of %d of %q: %v, want %v", size, endpoint, got, want)
+		}
+	}
+	f("", 1, all)
+	f("", 4, all)
+	f("", 18, all)
+	f("b", 2, ofB)
+	f("b", 99, ofB)
+	for _, id := range []string{"", "evt_s@0-1", "evt_s@0-1@c", "@"} {
+		if _, err := r.FindDead(id); !errors.Is(err, ErrNotFound) {
+			t.Errorf("FindDead(%q) = %v, want ErrNotFound", id, err)
+		}
+	}
+}
+
+func TestSweep(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"}, Endpoint{ID: "b"})
+	r.update(t, func(tx *bolt.Tx) error {
+		for i := range 1300 { // more than one chunk
+			if err := r.Put(tx, change("a", fmt.Sprint("s", i), 1), change("a", fmt.Sprint("s", i), 2)); err != nil {
+				return err
+			}
+		}
+		return r.Put(tx, change("b", "s1", 1))
+	})
+	flying := r.claim(t, "a", 2)
+	f := func(wantDone bool, owed, dead int64) {
+		t.Helper()
+		done, err := r.Sweep(t.Context(), "a", Disabled)
+		r.audit(t)
+		if err != nil || done != wantDone || r.Owed("a") != owed || r.Dead("a") != dead || r.Owed("b") != 1 {
+			t.Errorf("Sweep = %v, %v; %d owed, %d dead; want %v, %d, %d", done, err, r.Owed("a"), r.Dead("a"), wantDone, owed, dead)
+		}
+	}
+	f(true, 2600, 0) // it is not disabled
+	r.update(t, func(tx *bolt.Tx) error { return Disable(tx, "a", "410 Gone") })
+	f(false, 4, 2596)
+	r.end(t, flying[0], Done, "")
+	r.Release(flying[1])
+	f(true, 0, 2599)
+	if err := r.s.View(func(tx *bolt.Tx) error {
+		if why := DisabledFor(tx, "a"); why != "410 Gone" || DisabledFor(tx, "b") != "" {
+			t.Errorf("disabled for %q", why)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+// When ctx ends while the writer is busy, Sweep returns and what it queued still runs, beside its caller.
+func TestSweepGoesOnWithoutTheCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"})
+		r.put(t, change("a", "x", 1))
+		in, out := make(chan struct{}), make(chan struct{})
+		go r.s.Update(context.Background(), func(*bolt.Tx) error { close(in); <-out; return nil })
+		<-in
+		ctx, cancel := context.WithCancel(t.Context())
+		swept := make(chan error, 1)
+		go func() { _, err := r.Sweep(ctx, "a", Removed); swept <- err }()
+		synctest.Wait()
+		cancel()
+		close(out)
+		if err := <-swept; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Sweep = %v", err)
+		}
+		synctest.Wait()
+		r.audit(t)
+		if r.Dead("a") != 1 {
+			t.Errorf("%d dead, want 1", r.Dead("a"))
+		}
+	})
+}
+
+// What an endpoint owed that is no longer in the config is found, put down, and can be ordered again when it returns.
+func TestStrangers(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"}, Endpoint{ID: "b"}, Endpoint{ID: "b1"})
+	r.put(t, change("a", "x", 1), change("b", "x", 1), change("b", "y", 1), change("b1", "x", 1))
+	r = r.again(t, Endpoint{ID: "a"})
+	f := func(want ...string) {
+		t.Helper()
+		if ids, err := r.Strangers(); err != nil || !slices.Equal(ids, want) {
+			t.Errorf("Strangers = %v, %v; want %v", ids, err, want)
+		}
+	}
+	f("b", "b1")
+	for _, e := range []string{"b", "b1"} {
+		if done, err := r.Sweep(t.Context(), e, Removed); err != nil || !done {
+			t.Errorf("Sweep(%s) = %v, %v", e, done, err)
+		}
+	}
+	f()
+	r.put(t, change("b", "x", 2)) // folded before the config changed
+	r = r.again(t, Endpoint{ID: "a"}, Endpoint{ID: "b"})
+	r.audit(t)
+	if r.Owed("b") != 0 || r.Dead("b") != 3 {
+		t.Errorf("back again, b owes %d and has %d dead; want 0, 3", r.Owed("b"), r.Dead("b"))
+	}
+	r.revive(t, "evt_x-2@b", false)
+	r.audit(t)
+	if ds := r.claim(t, "b", 9); len(ds) != 1 || ds[0].Sequence != 2 {
+		t.Errorf("claimed %v, want 2", sequences(ds))
+	}
+}
+
+// The history of a delivery is written in the transaction that ends it, and only then.
+func TestSettledIsPartOfTheTransaction(t *testing.T) {
+	var refuse error
+	ended := []byte("ended")
+	o := Options{Now: newClock().now, Settled: func(tx *bolt.Tx, a Attempt) error {
+		if refuse != nil {
+			return refuse
+		}
+		return tx.Bucket(store.Meta).Put(ended, append(bytes.Clone(tx.Bucket(store.Meta).Get(ended)), string(a.Outcome)+" "+a.Delivery.ID()+"; "...))
+	}}
+	r := startRig(t, store.Options{}, o, Endpoint{ID: "a", MaxOwed: 2})
+	r.put(t, change("a", "x", 1), change("a", "y", 1), change("a", "z", 1))
+	ds := r.claim(t, "a", 9)
+	r.settle(t, Attempt{Delivery: ds[0], Outcome: Done, At: base}, Attempt{Delivery: ds[1], Outcome: Retry, At: base, Retry: base})
+	r.end(t, r.claim(t, "a", 9)[0], Died, "refused")
+	want := "dead evt_z-1@a; done evt_x-1@a; dead evt_y-1@a; "
+	if err := r.s.View(func(tx *bolt.Tx) error {
+		if got := string(tx.Bucket(store.Meta).Get(ended)); got != want {
+			t.Errorf("the history says %q, want %q", got, want)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	refuse = errors.New("no")
+	r.update(t, func(tx *bolt.Tx) error { return Disable(tx, "a", "gone") })
+	if err := r.s.Update(t.Context(), func(tx *bolt.Tx) error { return r.Put(tx, change("a", "q", 1)) }); !errors.Is(err, refuse) || r.Dead("a") != 2 {
+		t.Errorf("Put = %v, %d dead; want the history's error and 2", err, r.Dead("a"))
+	}
+}

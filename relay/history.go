@@ -1,0 +1,206 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/outbox/store"
+)
+
+// History is written in the order of time, so that what is new fills pages that follow each other, whoever it is about, and what has had its time leaves at the
+// front. A narrow index beside it finds what belongs to one subject:
+//
+//	history   time offset 1             one record and its verdict            indexed
+//	          time offset 2 sequence    one change the record owed            found beside its record
+//	          time sequence 3 endpoint  how a delivery to one endpoint ended  indexed
+//	index     lane 0x00 history key
+//
+// Times are microseconds: when the record was appended, or when the delivery ended. Every value begins with its lane and a zero byte.
+const (
+	kindRecord  = 1
+	kindChange  = 2
+	kindOutcome = 3
+
+	historyHead = 17 // bytes of time, number and kind
+)
+
+func historyKey(at time.Time, number uint64, kind byte) []byte {
+	k := binary.BigEndian.AppendUint64(make([]byte, 0, 48), uint64(at.UnixMicro())) //nolint:gosec // times after 1970
+	return append(binary.BigEndian.AppendUint64(k, number), kind)
+}
+
+func recordKey(at time.Time, offset int64) []byte {
+	return historyKey(at, uint64(offset), kindRecord) //nolint:gosec // offsets are positive
+}
+
+func changeKey(at time.Time, offset int64, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(historyKey(at, uint64(offset), kindChange), seq) //nolint:gosec // offsets are positive
+}
+
+// outcomeKey tells deliveries apart that end in the same microsecond: two subjects' by their lane, which follows the endpoint.
+func outcomeKey(at time.Time, lane string, seq uint64, endpoint string) []byte {
+	return append(append(append(historyKey(at, seq, kindOutcome), endpoint...), 0), lane...)
+}
+
+func indexPrefix(lane string) []byte { return append([]byte(lane), 0) }
+
+func indexKey(lane string, key []byte) []byte {
+	return append(append(append(make([]byte, 0, len(lane)+1+len(key)), lane...), 0), key...)
+}
+
+// startEntry begins a value of the history.
+func startEntry(lane string, size int) []byte {
+	return append(append(store.StartRecord(len(lane)+1+size), lane...), 0)
+}
+
+// entry splits a value of the history. A damaged one is not ok, and stays where it is.
+func entry(v []byte) (lane string, body []byte, ok bool) {
+	b, _, err := store.Record(v)
+	if err != nil {
+		return "", nil, false
+	}
+	at := bytes.IndexByte(b, 0)
+	if at < 0 {
+		return "", nil, false
+	}
+	return string(b[:at]), b[at+1:], true
+}
+
+// historyRecord is one record and what became of it, as it is kept (and as RecordView reads it). Its JSON is put together by hand: the update is JSON already, and
+// every event has one.
+type historyRecord struct {
+	At      time.Time
+	Verdict kyc.Verdict
+	Changes []uint64
+	Update  json.RawMessage
+}
+
+func (h *historyRecord) record(lane string) []byte {
+	b := append(startEntry(lane, len(h.Update)+112), `{"at":"`...)
+	b = h.At.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `","verdict":"`...)
+	b = append(b, h.Verdict...)
+	b = append(b, '"')
+	for i, seq := range h.Changes {
+		if i == 0 {
+			b = append(b, `,"changes":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(b, seq, 10)
+	}
+	if len(h.Changes) > 0 {
+		b = append(b, ']')
+	}
+	b = append(b, `,"update":`...)
+	b = append(b, h.Update...)
+	return store.FinishRecord(append(b, '}'))
+}
+
+// chronicle keeps a record with its verdict, where its subject finds it.
+func (b *batch) chronicle(lane string, rec *journalRecord, h *historyRecord) {
+	k := recordKey(rec.Appended, rec.Position.Offset)
+	b.put(store.History, k, h.record(lane))
+	b.put(store.Index, indexKey(lane, k), []byte{})
+}
+
+// OutcomeView is how one delivery ended.
+type OutcomeView struct {
+	Endpoint string         `json:"endpoint"`
+	Sequence uint64         `json:"sequence"`
+	Outcome  outbox.Outcome `json:"outcome"`
+	Reason   string         `json:"reason"`
+	Code     int            `json:"code,omitempty"`
+	Attempts int            `json:"attempts"`
+	At       time.Time      `json:"at"`
+}
+
+// Settled keeps how a delivery ended with its subject, in the transaction that ends it. It is the outbox's hook.
+func Settled(tx *bolt.Tx, a outbox.Attempt) error {
+	d := &a.Delivery
+	attempts := d.Failures
+	if a.Code != 0 || a.Took != 0 {
+		attempts++
+	}
+	o := OutcomeView{
+		Endpoint: d.Endpoint, Sequence: d.Sequence, Outcome: a.Outcome, Reason: a.Reason, Code: a.Code, Attempts: attempts, At: a.At.Add(a.Took).UTC(),
+	}
+	k := outcomeKey(o.At, d.Lane, d.Sequence, d.Endpoint)
+	history := tx.Bucket(store.History)
+	history.FillPercent = 0.9
+	if err := history.Put(k, o.record(d.Lane)); err != nil {
+		return err
+	}
+	return tx.Bucket(store.Index).Put(indexKey(d.Lane, k), []byte{})
+}
+
+// record writes what encoding/json would: every delivery has one, and none of its texts needs an escape.
+func (o OutcomeView) record(lane string) []byte {
+	b := append(append(startEntry(lane, 192), `{"endpoint":"`...), o.Endpoint...)
+	b = strconv.AppendUint(append(b, `","sequence":`...), o.Sequence, 10)
+	b = append(append(b, `,"outcome":"`...), o.Outcome...)
+	b = append(append(append(b, `","reason":"`...), o.Reason...), '"')
+	if o.Code != 0 {
+		b = strconv.AppendInt(append(b, `,"code":`...), int64(o.Code), 10)
+	}
+	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(o.Attempts), 10)
+	b = o.At.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
+	return store.FinishRecord(append(b, `"}`...))
+}
+
+// recall calls fn with everything kept of one lane, in order of time, until fn says no.
+func recall(tx *bolt.Tx, lane string, fn func(kind byte, body []byte) bool) {
+	prefix := indexPrefix(lane)
+	history := tx.Bucket(store.History)
+	c := tx.Bucket(store.Index).Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		key := k[len(prefix):]
+		if len(key) < historyHead {
+			continue
+		}
+		if _, body, ok := entry(history.Get(key)); ok && !fn(key[historyHead-1], body) {
+			return
+		}
+		if key[historyHead-1] == kindRecord && !changesOf(history, key, fn) {
+			return
+		}
+	}
+}
+
+// changesOf calls fn with the changes that stand beside a record.
+func changesOf(history *bolt.Bucket, record []byte, fn func(kind byte, body []byte) bool) bool {
+	prefix := append(bytes.Clone(record[:historyHead-1]), kindChange)
+	c := history.Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if _, body, ok := entry(v); ok && !fn(kindChange, body) {
+			return false
+		}
+	}
+	return true
+}
+
+// overtaken reports whether the endpoint has accepted a later change of the lane.
+func overtaken(tx *bolt.Tx, lane string, seq uint64, endpoint string) (late bool) {
+	recall(tx, lane, func(kind byte, body []byte) bool {
+		var o OutcomeView
+		late = kind == kindOutcome && json.Unmarshal(body, &o) == nil && o.Endpoint == endpoint && o.Sequence > seq && o.Outcome == outbox.Done
+		return !late
+	})
+	return late
+}
+
+// changeOf finds one change of the lane, while it is kept.
+func changeOf(tx *bolt.Tx, lane string, seq uint64) (c kyc.Change, ok bool) {
+	recall(tx, lane, func(kind byte, body []byte) bool {
+		ok = kind == kindChange && json.Unmarshal(body, &c) == nil && c.Sequence == seq
+		return !ok
+	})
+	return c, ok
+}
