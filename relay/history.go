@@ -32,7 +32,7 @@ const (
 )
 
 func historyKey(at time.Time, number uint64, kind byte) []byte {
-	k := binary.BigEndian.AppendUint64(make([]byte, 0, 48), uint64(at.UnixMicro())) //nolint:gosec // times after 1970
+	k := binary.BigEndian.AppendUint64(make([]byte, 0, 48), uint64(at.UnixMicro()))
 	return append(binary.BigEndian.AppendUint64(k, number), kind)
 }
 
@@ -66,11 +66,8 @@ func entry(v []byte) (lane string, body []byte, ok bool) {
 	if err != nil {
 		return "", nil, false
 	}
-	at := bytes.IndexByte(b, 0)
-	if at < 0 {
-		return "", nil, false
-	}
-	return string(b[:at]), b[at+1:], true
+	name, body, ok := bytes.Cut(b, []byte{0})
+	return string(name), body, ok
 }
 
 // historyRecord is one record and what became of it, as it is kept (and as RecordView reads it). Its JSON is put together by hand: the update is JSON already, and
