@@ -33,6 +33,7 @@ func (g *rig) series() (names []string) {
 
 // TestMetricsTellTheTruth: after a random run the counters are what the partners saw.
 func TestMetricsTellTheTruth(t *testing.T) {
+	t.Parallel()
 	codes := []int{200, 200, 200, 204, 302, 400, 404, 429, 500, 503}
 	p := newPartner(t, func(hit) reply {
 		if rand.IntN(20) == 0 {
@@ -108,6 +109,7 @@ func TestMetricsTellTheTruth(t *testing.T) {
 
 // TestMetricsOfDeath: what is put down without an attempt counts as such, and the series are there before.
 func TestMetricsOfDeath(t *testing.T) {
+	t.Parallel()
 	p := newPartner(t, always(410))
 	g := newRig(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Concurrency = 1 })))
 	fromStart := g.series()

@@ -181,8 +181,8 @@ func TestMaxOwed(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	}
-	full.from(ok)
 	eventually(t, "the first tries are settled", func() bool { return g.metric("relay_attempts_total", "endpoint", "full", "reason", reasonServer) == 3 })
+	full.from(ok)
 	g.after(2 * time.Hour)
 	g.settled()
 	for _, d := range dead {

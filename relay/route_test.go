@@ -134,11 +134,13 @@ func TestChains(t *testing.T) {
 func TestAmbiguousRef(t *testing.T) {
 	mine := of(said("ann", 1, kyc.Pending), "persona", "act_1", "inq_1", "")
 	yours := of(said("bob", 1, kyc.Pending), "persona", "act_1", "inq_2", "")
+	free := byRef(of(said("", 4, kyc.Approved), "persona", "act_1", "", ""))
+	free.Partner = ""
 	routed(t, func(t *testing.T, g *rig) {
 		t.Helper()
 		records(t, g, "ann", "applied[1 2]", "applied[3 4]")
 		records(t, g, "bob", "applied[1 2]")
-		held(t, g, 2)
+		held(t, g, 3)
 		if !g.log.has("ref_ambiguous") {
 			t.Error("nobody was told")
 		}
@@ -147,6 +149,7 @@ func TestAmbiguousRef(t *testing.T) {
 		byRef(of(said("", 2, kyc.Approved), "persona", "act_1", "", "")),      // leads to two
 		byRef(of(said("", 2, kyc.Approved), "persona", "", "inq_1", "")),      // leads to ann still
 		byRef(of(said("", 3, kyc.Approved), "persona", "act_1", "inq_2", "")), // half of it leads to two
+		free,
 	)
 	g := start(t, acme())
 	g.tell(mine, yours, byRef(of(said("", 2, kyc.Approved), "persona", "act_1", "", "")))
@@ -219,6 +222,7 @@ func TestRefOfAnotherPartner(t *testing.T) {
 
 // TestHeldCount follows the count over many records with two refs each, through restarts.
 func TestHeldCount(t *testing.T) {
+	t.Parallel()
 	g := start(t, acme())
 	for i := range 30 {
 		g.tell(byRef(of(said("", i, kyc.Pending), "persona", fmt.Sprint("act_", i%3), fmt.Sprint("inq_", i), "")))

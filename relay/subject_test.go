@@ -98,6 +98,7 @@ func TestSubjectIDs(t *testing.T) {
 
 // TestSubjectIsBounded: more is kept than is shown, and the answer says so.
 func TestSubjectIsBounded(t *testing.T) {
+	t.Parallel()
 	g := start(t, acme())
 	u := said("ann", 1, kyc.Approved)
 	const records = maxHistory - 2 // and two changes

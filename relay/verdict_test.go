@@ -82,6 +82,7 @@ func TestSettle(t *testing.T) {
 
 // TestAnswersInTheWild: what a real partner answers, and what the listings, history and metrics say of it.
 func TestAnswersInTheWild(t *testing.T) {
+	t.Parallel()
 	f := func(what string, answer func(hit) reply, want string) {
 		t.Helper()
 		p := newPartner(t, answer)
@@ -119,6 +120,7 @@ func TestAnswersInTheWild(t *testing.T) {
 
 // TestNoAnswer: attempts that cannot be made or end without an answer are failures like others, with their own reason.
 func TestNoAnswer(t *testing.T) {
+	t.Parallel()
 	f := func(url, want string) {
 		t.Helper()
 		p := newPartner(t, ok)
@@ -154,6 +156,7 @@ func TestNoAnswer(t *testing.T) {
 
 // TestGone: 410 takes the delivery and disables the endpoint; what it owes dies as disabled; Resume takes it up again.
 func TestGone(t *testing.T) {
+	t.Parallel()
 	p := newPartner(t, always(410))
 	other := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Concurrency = 1 }), other.endpoint("b", only("kyc.status.*"))))

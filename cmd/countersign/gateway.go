@@ -283,7 +283,7 @@ func (g *gateway) startControl() (err error) {
 	}
 	s := admin.New(admin.Options{
 		Listener: g.control, Relay: g.relay, Outbox: g.outbox, Quarantine: g.journal.Items, Backup: g.store.Backup,
-		Ready: g.notReady, Tokens: tokens, Logger: g.log, Gatherer: g.reg,
+		Ready: g.notReady, Tokens: tokens, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
 	})
 	g.process.start("control", s.Run)
 	return nil

@@ -56,6 +56,7 @@ type Options struct {
 	Backup     func(path string) (int64, error)
 	Ready      func() []string // why not; empty: ready
 	Tokens     []Token
+	Livemode   bool // of subjects, where a call does not say
 	Logger     *slog.Logger
 	Gatherer   prometheus.Gatherer
 }
@@ -289,7 +290,7 @@ func (s *Server) subject(req *http.Request, _ Token) (any, error) {
 	if !slices.Contains([]string{"", "true", "false"}, live) {
 		return nil, &problem{http.StatusBadRequest, "invalid_request", "livemode", "livemode is true or false", "livemode"}
 	}
-	return s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live == "true")
+	return s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live == "true" || live == "" && s.o.Livemode)
 }
 
 func (s *Server) endpoints(*http.Request, Token) (any, error) {
@@ -308,6 +309,9 @@ func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 	after, limit, err := page(req)
 	if err != nil {
 		return nil, err
+	}
+	if _, _, ok := outbox.SplitID(after); after != "" && !ok {
+		return nil, &problem{http.StatusBadRequest, "invalid_request", "after", "after is the id of a delivery, as the list shows it", "after"}
 	}
 	if st := req.URL.Query().Get("status"); st != "dead" {
 		return nil, &problem{http.StatusBadRequest, "invalid_request", "status", "only status=dead is listed; what is owed is in the metrics", "status"}
