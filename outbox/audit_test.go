@@ -21,11 +21,32 @@ type deliveryID struct {
 }
 
 // audit walks the buckets and compares what must agree whatever has happened: lanes and their heads, the index of rejections, and the counts.
-func audit(tx *bolt.Tx, b *Outbox) error {
-	a := auditor{owed: map[deliveryID]*Delivery{}, lanes: map[laneID]int{}, heads: map[laneID]head{}, due: map[laneID]int64{}}
+func audit(tx *bolt.Tx, b *Outbox) error { return inspect(tx, b, nil).err() }
+
+type deadItem struct {
+	DeadDelivery
+	body []byte
+}
+
+type auditor struct {
+	owed     map[deliveryID]*Delivery // nil: damaged
+	raw      map[deliveryID]string
+	lanes    map[laneID]int
+	heads    map[laneID]head
+	due      map[laneID]int64
+	dead     map[string]deadItem
+	decoded  map[string]deadItem // what was read before, by its bytes: decoding is most of the cost
+	problems []error
+}
+
+func inspect(tx *bolt.Tx, b *Outbox, decoded map[string]deadItem) *auditor {
+	a := &auditor{
+		owed: map[deliveryID]*Delivery{}, raw: map[deliveryID]string{}, lanes: map[laneID]int{}, heads: map[laneID]head{}, due: map[laneID]int64{}, dead: map[string]deadItem{}, decoded: decoded,
+	}
 	a.deliveries(tx)
 	a.dues(tx)
 	a.graves(tx)
+	a.ended(tx)
 	a.counts(tx, b)
 	for endpoint, l := range b.lanes {
 		l.mu.Lock()
@@ -36,16 +57,10 @@ func audit(tx *bolt.Tx, b *Outbox) error {
 		}
 		l.mu.Unlock()
 	}
-	return errors.Join(a.problems...)
+	return a
 }
 
-type auditor struct {
-	owed     map[deliveryID]*Delivery // nil: damaged
-	lanes    map[laneID]int
-	heads    map[laneID]head
-	due      map[laneID]int64
-	problems []error
-}
+func (a *auditor) err() error { return errors.Join(a.problems...) }
 
 func (a *auditor) problem(format string, args ...any) {
 	a.problems = append(a.problems, fmt.Errorf(format, args...))
@@ -63,7 +78,7 @@ func (a *auditor) deliveries(tx *bolt.Tx) {
 		if decodeDelivery(v, d) != nil {
 			d = nil
 		}
-		a.owed[id] = d
+		a.owed[id], a.raw[id] = d, string(v)
 		a.lanes[id.laneID]++
 		return nil
 	})
@@ -114,20 +129,34 @@ func (a *auditor) graves(tx *bolt.Tx) {
 	}
 }
 
+func (a *auditor) ended(tx *bolt.Tx) {
+	tx.Bucket(store.Dead).ForEach(func(k, v []byte) error {
+		it, ok := a.decoded[string(v)]
+		if !ok {
+			var err error
+			if it.DeadDelivery, it.body, err = splitDead(v); err != nil {
+				a.problem("dead %q: %v", k, err)
+			}
+			if a.decoded != nil {
+				a.decoded[string(v)] = it
+			}
+		}
+		if webhookID, endpoint, _ := bytes.Cut(k, []byte{0}); it.ID != string(webhookID)+"@"+string(endpoint) {
+			a.problem("dead %q says %q", k, it.ID)
+		}
+		a.dead[it.ID] = it
+		return nil
+	})
+}
+
 func (a *auditor) counts(tx *bolt.Tx, b *Outbox) {
 	owed, dead := map[string]int64{}, map[string]int64{}
 	for id := range a.owed {
 		owed[id.endpoint]++
 	}
-	tx.Bucket(store.Dead).ForEach(func(k, v []byte) error {
-		webhookID, endpoint, _ := bytes.Cut(k, []byte{0})
-		d, _, err := splitDead(v)
-		if err != nil || d.ID != string(webhookID)+"@"+string(endpoint) {
-			a.problem("dead %q says %q, %v", k, d.ID, err)
-		}
-		dead[string(endpoint)]++
-		return nil
-	})
+	for _, it := range a.dead {
+		dead[it.Endpoint]++
+	}
 	for e := range b.lanes {
 		if n := counted(tx, owedKey(e)); n != owed[e] || b.Owed(e) != n {
 			a.problem("%s owes %d, counted are %d, shown are %d", e, owed[e], n, b.Owed(e))

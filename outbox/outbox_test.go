@@ -128,7 +128,7 @@ func TestEndpointsAreApart(t *testing.T) {
 	}
 	c.add(time.Second)
 	r.put(t, change("b", "s1", 1), change("a-b", "s1", 1))
-	f := func(endpoint string, n int, want int) {
+	f := func(endpoint string, n, want int) {
 		t.Helper()
 		if ds := r.claim(t, endpoint, n); len(ds) != want || slices.ContainsFunc(ds, func(d Delivery) bool { return d.Endpoint != endpoint }) {
 			t.Errorf("claimed %d of %s, want %d: %+v", len(ds), endpoint, want, ds)
@@ -271,6 +271,7 @@ func TestManyDispatchers(t *testing.T) {
 	const subjects, changes, workers = 20, 15, 4
 	var mu sync.Mutex // guards those below
 	flying, last, ended := map[laneID]bool{}, map[laneID]uint64{}, 0
+	over := make(chan struct{})
 	attempt := func(d Delivery) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -280,8 +281,10 @@ func TestManyDispatchers(t *testing.T) {
 		if d.Failures < int(d.Sequence%3) {
 			a.Outcome, a.Retry = Retry, time.Now()
 		} else {
-			ended++
 			last[id] = d.Sequence
+			if ended++; ended == 2*subjects*changes {
+				defer close(over)
+			}
 		}
 		r.Settle(a)
 	}
@@ -289,13 +292,7 @@ func TestManyDispatchers(t *testing.T) {
 	for _, e := range []string{"a", "b"} {
 		for range workers {
 			wg.Go(func() {
-				for {
-					mu.Lock()
-					all := ended == 2*subjects*changes
-					mu.Unlock()
-					if all || t.Failed() {
-						return
-					}
+				for !t.Failed() {
 					ds, _, err := r.Claim(e, 3)
 					if err != nil {
 						t.Error(err)
@@ -312,6 +309,14 @@ func TestManyDispatchers(t *testing.T) {
 					mu.Unlock()
 					for _, d := range ds {
 						attempt(d)
+					}
+					if len(ds) > 0 {
+						continue
+					}
+					select {
+					case <-r.Wake(e):
+					case <-over:
+						return
 					}
 				}
 			})

@@ -83,6 +83,7 @@ func dirOf(s *store.Store) string { return s.Path()[:strings.LastIndexByte(s.Pat
 
 func TestBoltKeepsTheContract(t *testing.T) {
 	contract(t, func(t *testing.T) (Journal, func() Journal) {
+		t.Helper()
 		r := startRig(t, store.Options{}, Options{})
 		return r, func() Journal {
 			r = r.again(t)

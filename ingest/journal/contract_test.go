@@ -86,6 +86,7 @@ func same(t *testing.T, got Record, at int64, want Record) {
 }
 
 func orderAndPositions(t *testing.T, j Journal, _ func() Journal) {
+	t.Helper()
 	for i := range 5 {
 		mustAppend(t, j, record(i))
 	}
@@ -99,6 +100,7 @@ func orderAndPositions(t *testing.T, j Journal, _ func() Journal) {
 }
 
 func allKinds(t *testing.T, j Journal, reopen func() Journal) {
+	t.Helper()
 	kinds := []kyc.Kind{
 		kyc.Observation, kyc.Confirmation, kyc.FetchRequest, kyc.Decision, kyc.Timer, kyc.PolicyChange, kyc.Submission, kyc.Redelivery, kyc.Erasure,
 	}
@@ -124,6 +126,7 @@ func allKinds(t *testing.T, j Journal, reopen func() Journal) {
 
 // Concurrent Appends do not mix: the records of one stand together and in order.
 func groupsStayTogether(t *testing.T, j Journal, _ func() Journal) {
+	t.Helper()
 	const writers, rounds, size = 20, 10, 3
 	var wg sync.WaitGroup
 	for w := range writers {
@@ -160,6 +163,7 @@ func groupsStayTogether(t *testing.T, j Journal, _ func() Journal) {
 }
 
 func tailFromAnywhere(t *testing.T, j Journal, reopen func() Journal) {
+	t.Helper()
 	fill(t, j, 0, 1200)
 	for _, from := range []int{0, 1, 7, 999, 1000, 1001, 1199} {
 		for i, r := range tail(t, j, Position{Offset: int64(from)}, 1200-from) {
@@ -171,6 +175,7 @@ func tailFromAnywhere(t *testing.T, j Journal, reopen func() Journal) {
 
 // A reader that is there first sees everything once and in order, whatever comes meanwhile.
 func tailWhileAppending(t *testing.T, j Journal, _ func() Journal) {
+	t.Helper()
 	const writers, each = 4, 300
 	var wg sync.WaitGroup
 	for range writers {
@@ -191,6 +196,7 @@ func tailWhileAppending(t *testing.T, j Journal, _ func() Journal) {
 }
 
 func tailEnds(t *testing.T, j Journal, _ func() Journal) {
+	t.Helper()
 	fill(t, j, 0, 3)
 	want := errors.New("cannot fold")
 	if err := j.Tail(t.Context(), Position{}, func(context.Context, []Record) error { return want }); !errors.Is(err, want) {
@@ -206,6 +212,7 @@ func tailEnds(t *testing.T, j Journal, _ func() Journal) {
 }
 
 func trim(t *testing.T, j Journal, reopen func() Journal) {
+	t.Helper()
 	fill(t, j, 0, 5000)
 	f := func(upTo int64, wantFirst int) {
 		t.Helper()
@@ -226,6 +233,7 @@ func trim(t *testing.T, j Journal, reopen func() Journal) {
 
 // Offsets never go back: not after a trim of everything, not after one of more than everything, not by a restart.
 func offsetsGoOn(t *testing.T, j Journal, reopen func() Journal) {
+	t.Helper()
 	fill(t, j, 0, 10)
 	f := func(upTo, want int64) {
 		t.Helper()
@@ -247,6 +255,7 @@ func offsetsGoOn(t *testing.T, j Journal, reopen func() Journal) {
 
 // What Append was given is the caller's again as soon as it returns.
 func callersBytes(t *testing.T, j Journal, _ func() Journal) {
+	t.Helper()
 	body := []byte(`{"n":1}`)
 	one := Record{Kind: kyc.Observation, Appended: someTime, Body: body, Update: &kyc.Update{ID: "u"}}
 	rs := []Record{one, one, one}
@@ -263,6 +272,7 @@ func callersBytes(t *testing.T, j Journal, _ func() Journal) {
 
 // A record that cannot be written takes those beside it with it.
 func allOrNone(t *testing.T, j Journal, _ func() Journal) {
+	t.Helper()
 	if err := j.Append(t.Context(), record(0), Record{Kind: "nonsense", Body: []byte("{}")}, record(1)); err == nil {
 		t.Error("a record of no known kind was taken: no reader could ever read it")
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -91,7 +92,7 @@ func take(o Options, path string) (*bolt.DB, error) {
 		return nil, fmt.Errorf("mark the database as open: %w", err)
 	}
 	db, err := open(path, o.MaxSize, false)
-	if err != nil && !unclean && !errors.Is(err, ErrLocked) { // refused in good order; if it is locked, the mark is its holder's
+	if err != nil && !unclean && !errors.Is(err, ErrLocked) && !errors.Is(err, ErrCorrupt) { // if it is locked, the mark is its holder's
 		err = errors.Join(err, os.Remove(tag))
 	}
 	return db, err
@@ -247,12 +248,39 @@ func Check(path string) error {
 		return err
 	}
 	defer db.Close() //nolint:errcheck // read only
-	return db.View(func(tx *bolt.Tx) error {
-		for err := range tx.Check() {
-			return fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
+	err = db.View(func(tx *bolt.Tx) error {
+		var first error
+		for err := range tx.Check() { // to its end: the walk goes on in a goroutine
+			if first == nil {
+				first = err
+			}
+		}
+		if first != nil {
+			return first
+		}
+		return tx.ForEach(func(name []byte, b *bolt.Bucket) error { return reach(tx, name, b) })
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
+	}
+	return nil
+}
+
+// reach reads the last byte of every value, which bbolt's check does not look at: one whose length is damaged may end beyond the file, and whoever read it later
+// would fault.
+func reach(tx *bolt.Tx, name []byte, b *bolt.Bucket) error {
+	var sum byte
+	err := b.ForEach(func(k, v []byte) error {
+		if int64(len(k)+len(v)) > tx.Size() {
+			return fmt.Errorf("bucket %s: a record of %d bytes in a file of %d", name, len(v), tx.Size())
+		}
+		if len(v) > 0 {
+			sum += v[len(v)-1]
 		}
 		return nil
 	})
+	runtime.KeepAlive(sum)
+	return err
 }
 
 // Backup writes a copy of the whole database, as of now, to a new file and checks it by opening it. Writers go on meanwhile. It refuses to overwrite.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -133,7 +134,7 @@ func TestLockedByAnotherProcess(t *testing.T) {
 		}
 	}
 	_, err = Open(Options{Dir: dir, Verify: func(string) error { t.Error("a file in use was checked"); return nil }})
-	f(err, path, fmt.Sprint(cmd.Process.Pid))
+	f(err, path, strconv.Itoa(cmd.Process.Pid))
 	f(Check(path), path)
 	if digest(t, path) != before || digest(t, tag) != mark {
 		t.Error("the file of the other process, or its mark, has been changed")

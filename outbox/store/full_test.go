@@ -154,22 +154,32 @@ func TestMaxSizeExhausted(t *testing.T) {
 // A file for which the config has become too small opens, serves and refuses, and what frees its pages goes on.
 func TestMaxSizeLowered(t *testing.T) {
 	s, stop := start(t, Options{Dir: fastDir(t), MaxSize: 16 << 20})
-	body := strings.Repeat("x", 20_000)
-	for i := range 400 {
-		mustUpdate(t, s, put(fmt.Sprint("k", i), body))
+	body := strings.Repeat("x", 2_000)
+	const n, group = 4000, 20
+	each := func(from int, do func(k string) func(*bolt.Tx) error) {
+		t.Helper()
+		for ; from < n; from += group {
+			mustUpdate(t, s, func(tx *bolt.Tx) (err error) {
+				for i := range group {
+					err = errors.Join(err, do(fmt.Sprintf("k%05d", from+i))(tx))
+				}
+				return err
+			})
+		}
 	}
-	mustUpdate(t, s, drop("k0", "k1", "k2"))
+	each(0, func(k string) func(*bolt.Tx) error { return put(k, body) })
+	for i := range 400 { // some room has always been left by what was settled
+		mustUpdate(t, s, drop(fmt.Sprintf("k%05d", i)))
+	}
 	stop()
 	s, _ = start(t, Options{Dir: s.o.Dir, MaxSize: 4 << 20})
 	if s.Admit() == nil {
 		t.Error("more is admitted into a file of twice its size")
 	}
-	if get(t, s, "k7") != body {
+	if get(t, s, "k03999") != body {
 		t.Error("what is there cannot be read")
 	}
-	for i := range 400 {
-		mustUpdate(t, s, drop(fmt.Sprint("k", i)))
-	}
+	each(400, func(k string) func(*bolt.Tx) error { return drop(k) })
 	mustUpdate(t, s, put("k", "v"))
 }
 

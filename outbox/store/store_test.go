@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -101,7 +102,7 @@ func TestFailureIsAnsweredAlone(t *testing.T) {
 				wg.Go(func() {
 					errs[i] = s.Update(t.Context(), func(tx *bolt.Tx) error {
 						runs[i].Add(1)
-						if err := put(fmt.Sprint(i), "v")(tx); err != nil {
+						if err := put(strconv.Itoa(i), "v")(tx); err != nil {
 							return err
 						}
 						if i == 4 {
@@ -125,8 +126,8 @@ func TestFailureIsAnsweredAlone(t *testing.T) {
 					}
 					continue
 				}
-				if errs[i] != nil || get(t, s, fmt.Sprint(i)) != "v" {
-					t.Errorf("update %d: %v, stored %q", i, errs[i], get(t, s, fmt.Sprint(i)))
+				if errs[i] != nil || get(t, s, strconv.Itoa(i)) != "v" {
+					t.Errorf("update %d: %v, stored %q", i, errs[i], get(t, s, strconv.Itoa(i)))
 				}
 			}
 		})
@@ -146,7 +147,7 @@ func TestFunctionsMayRunAgain(t *testing.T) {
 		go s.Update(t.Context(), func(tx *bolt.Tx) error {
 			runs++
 			leftover = string(tx.Bucket(Journal).Get([]byte("k")))
-			return put("k", fmt.Sprint(runs))(tx)
+			return put("k", strconv.Itoa(runs))(tx)
 		})
 		synctest.Wait()
 		go s.Update(t.Context(), func(*bolt.Tx) error { return errors.New("no") })
