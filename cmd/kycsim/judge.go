@@ -35,7 +35,7 @@ type findings struct {
 	Duplicated       int `json:"duplicated"`           // the same id again after a 2xx; a crash may do that
 	RepeatedAfter2xx int `json:"repeated_after_2xx"`   // of these, those that no kill explains
 	Kills            int `json:"kills"`                // in the ledgers
-	AllowedRepeats   int `json:"repeats_kills_excuse"` // deliveries under way, or answered within a second before a kill
+	AllowedRepeats   int `json:"repeats_kills_excuse"` // deliveries under way, or answered within 50 ms before a kill
 
 	Examples []string `json:"examples,omitempty"`
 }
@@ -48,7 +48,7 @@ func (f *findings) faults() int {
 const (
 	maxExamples = 20
 	// aroundKill is how long before or after a kill a 2xx may have been lost on its way to the disk.
-	aroundKill = time.Second
+	aroundKill = 50 * time.Millisecond
 	// stillCrossing is how long after a kill the partner may still read what was sent before it.
 	stillCrossing = 50 * time.Millisecond
 	// soonAfter explains a repeat where it is known that there were kills, but not when.

@@ -217,7 +217,8 @@ func TestJudgeRepeats(t *testing.T) {
 			t.Errorf("%s: %+v, want %d repeated, %d excused", name, v, wantRepeated, wantAllowed)
 		}
 	}
-	f("answered just before a kill", 1, true, 200*time.Millisecond, 0, 1)
+	f("answered just before a kill", 1, true, 20*time.Millisecond, 0, 1)
+	f("answered a while before a kill", 1, true, 200*time.Millisecond, 1, 0)
 	f("answered long before a kill", 1, true, 5*time.Second, 1, 0)
 	f("no kill", 0, false, 200*time.Millisecond, 1, 0)
 	f("a kill nobody timed", 1, false, 200*time.Millisecond, 0, 0)
