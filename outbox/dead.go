@@ -22,6 +22,7 @@ type DeadDelivery struct {
 	Previous uint64    `json:"previous_sequence"`
 	Type     string    `json:"type"`
 	Format   string    `json:"format"`
+	Trace    string    `json:"traceparent,omitempty"`
 	Reason   string    `json:"reason"`
 	Code     int       `json:"code,omitempty"`
 	Failures int       `json:"failures"`
@@ -75,7 +76,7 @@ func (b *Outbox) buryAttempt(tx *bolt.Tx, t *tally, a *Attempt) error {
 		failures++
 	}
 	view, err := json.Marshal(DeadDelivery{
-		ID: d.ID(), Endpoint: d.Endpoint, Subject: d.Lane, Sequence: d.Sequence, Previous: d.PreviousSequence, Type: d.Type, Format: d.Format,
+		ID: d.ID(), Endpoint: d.Endpoint, Subject: d.Lane, Sequence: d.Sequence, Previous: d.PreviousSequence, Type: d.Type, Format: d.Format, Trace: d.Traceparent,
 		Reason: a.Reason, Code: a.Code, Failures: failures, At: a.At.UTC(), Owed: d.Owed, Received: d.Received, Grave: d.Grave, HasBody: d.Body != nil,
 	})
 	if err != nil {
@@ -170,7 +171,7 @@ func (b *Outbox) Revive(tx *bolt.Tx, id string, allowed func(DeadDelivery) bool,
 	webhookID, endpoint, _ := SplitID(id)
 	d := Delivery{
 		Endpoint: endpoint, Lane: view.Subject, Sequence: view.Sequence, PreviousSequence: view.Previous, WebhookID: webhookID,
-		Type: view.Type, Format: view.Format, Grave: view.Grave, Force: force, Owed: b.o.Now(), Received: view.Received, Body: body,
+		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Grave: view.Grave, Force: force, Owed: b.o.Now(), Received: view.Received, Body: body,
 	}
 	t := b.tally()
 	t.dead[endpoint]--

@@ -204,7 +204,7 @@ func (m *model) revive(id string, force bool, body []byte) {
 	if d.Body == nil {
 		d.Body = body
 	}
-	d.Force, d.Owed, d.Traceparent = force, m.now, ""
+	d.Force, d.Owed = force, m.now
 	m.owe(d)
 }
 
