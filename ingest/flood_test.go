@@ -22,7 +22,7 @@ func memory(t *testing.T) (heap, rss int) {
 	runtime.ReadMemStats(&m)
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		t.Skip("needs /proc to see the memory of this process")
+		t.Fatal("the memory of this process is read from /proc: ", err)
 	}
 	for line := range strings.Lines(string(b)) {
 		if n, _ := fmt.Sscanf(line, "RssAnon: %d kB", &rss); n == 1 {
@@ -48,7 +48,7 @@ func TestBodyFlood(t *testing.T) {
 	eventually(t, "all are being read", func() bool { return d.server.GetOpenConnectionsCount() == n })
 	for i := range 20 { // honest traffic, which is also the time in which the flood is read
 		asked := time.Now()
-		if a := d.ask(approval(t, "sumsub", fmt.Sprintf("user-%d", i))); a.status != 200 || time.Since(asked) > 5*time.Second { // what providers give
+		if a := d.ask(approval(t, "sumsub", fmt.Sprintf("user-%d", i))); a.status != 200 || time.Since(asked) > time.Second {
 			t.Errorf("an honest callback during the flood: %d after %v", a.status, time.Since(asked))
 		}
 	}
@@ -69,7 +69,7 @@ func TestBodyFlood(t *testing.T) {
 			t.Fatal("the connection stays open")
 		}
 	}
-	if took := time.Since(started); took < readTimeout/2 || took > readTimeout+10*time.Second {
+	if took := time.Since(started); took < readTimeout/2 || took > readTimeout+2*time.Second {
 		t.Errorf("the last was cut after %v, want %v", took, readTimeout)
 	}
 	eventually(t, "all slots are free", func() bool { return d.server.GetOpenConnectionsCount() == 0 })

@@ -31,6 +31,7 @@ type DeadDelivery struct {
 	Received time.Time `json:"received_at,omitzero"`
 	Grave    bool      `json:"grave,omitempty"`
 	HasBody  bool      `json:"has_body"`
+	Tries    []Try     `json:"tries,omitempty"` // what went wrong each time, while it is kept; filled by whoever shows it
 }
 
 // inter moves an owed delivery to the dead ones. The caller sees to the lane's head.

@@ -143,6 +143,7 @@ func TestRoundTrip(t *testing.T) {
 	if err := json.Unmarshal([]byte(f(exitYes, "", "deliveries", "--config", config, "--dead", "--json")), &dead); err != nil || len(dead.Data) != 1 || dead.Data[0].Reason != "exhausted" {
 		t.Fatalf("%v %+v", err, dead)
 	}
+	f(exitYes, "exhausted, answer 500", "deliveries", "--config", config, "--dead") // what went wrong last
 	answer = http.StatusOK
 	f(exitYes, "is owed again", "redeliver", "--config", config, dead.Data[0].ID)
 	eventually(t, "it is delivered", func() bool { return g.outbox.Owed("acme-main") == 0 && g.outbox.Dead("acme-main") == 0 })

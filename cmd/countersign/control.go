@@ -176,6 +176,10 @@ func (cmd *deliveriesCommand) Run(c *console) error {
 	}
 	for _, d := range v.Data {
 		c.printf("%s  %-10s %-24s %d attempt(s), since %s\n", d.ID, d.Reason, d.Type, d.Failures, d.Owed.Format(time.RFC3339))
+		if n := len(d.Tries); n > 0 {
+			last := d.Tries[n-1]
+			c.printf("    last: %s %s, answer %d %s\n", last.At.Format(time.RFC3339), last.Reason, last.Code, last.Detail)
+		}
 	}
 	if v.HasMore {
 		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].ID)

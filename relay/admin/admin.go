@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -323,6 +322,12 @@ func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 	if data == nil {
 		data = []outbox.DeadDelivery{}
 	}
+	for i := range data {
+		d := &data[i]
+		if d.Tries, err = s.o.Outbox.Tries(d.Endpoint, d.Subject, d.Sequence); err != nil {
+			return nil, err
+		}
+	}
 	return list{Object: "list", Data: data, HasMore: more}, nil
 }
 
@@ -362,14 +367,4 @@ func (s *Server) backup(req *http.Request, _ Token) (any, error) {
 		return nil, &problem{http.StatusConflict, "conflict", "backup_failed", err.Error(), "path"}
 	}
 	return map[string]any{"object": "backup", "path": ask.Path, "bytes": n, "checked": true}, nil
-}
-
-// ParseSHA256 reads a token's digest as the config spells it.
-func ParseSHA256(text string) (sum [sha256.Size]byte, err error) {
-	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != len(sum) {
-		return sum, errors.New("a token's sha256 is 64 hexadecimal digits")
-	}
-	copy(sum[:], b)
-	return sum, nil
 }

@@ -264,20 +264,3 @@ func TestEndpointsAndResume(t *testing.T) {
 		t.Errorf("resumed: %v", e)
 	}
 }
-
-func TestParseSHA256(t *testing.T) {
-	f := func(text string, want bool) {
-		t.Helper()
-		sum, err := ParseSHA256(text)
-		if (err == nil) != want || want && hex.EncodeToString(sum[:]) != strings.ToLower(text) {
-			t.Errorf("ParseSHA256(%q) = %x, %v", text, sum, err)
-		}
-	}
-	f(strings.Repeat("5e", 32), true)
-	f(strings.Repeat("5E", 32), true)
-	f(strings.Repeat("5e", 31), false)
-	f(strings.Repeat("5e", 33), false)
-	f(strings.Repeat("5g", 32), false)
-	f("", false)
-	f(" "+strings.Repeat("5e", 32), false)
-}

@@ -156,20 +156,30 @@ func TestNoHostileAddressIsEverReached(t *testing.T) {
 	}
 }
 
+// samePort listens on one port of two loopback addresses. Another program may hold it on one of them, so it tries a few.
+func samePort(t *testing.T) (public, inside net.Listener, port string) {
+	t.Helper()
+	for range 20 {
+		l, err := net.Listen("tcp", "127.0.0.2:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		if inside, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			return l, inside, port
+		}
+		l.Close()
+	}
+	t.Fatal("no port is free on both addresses")
+	return nil, nil, ""
+}
+
 func TestRebindingIsJudgedWhenDialling(t *testing.T) {
 	now := time.Now()
 	cert, roots := certificate(t, "hooks.example", now.Add(-time.Hour), now.Add(time.Hour))
 	var mu sync.Mutex
 	hits := map[string]int{}
-	l, err := net.Listen("tcp", "127.0.0.2:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	inside, err := net.Listen("tcp", "127.0.0.1:"+port)
-	if err != nil {
-		t.Skip("the port is taken on 127.0.0.1")
-	}
+	l, inside, port := samePort(t)
 	for name, l := range map[string]net.Listener{"public": l, "inside": inside} {
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			mu.Lock()
