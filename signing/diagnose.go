@@ -20,9 +20,13 @@ type claim struct {
 	encoding Encoding
 	prefix   string // the text that should stand before a digest
 	texts    []string
-	head     string // what is signed before the body
-	standard bool   // keys are decoded base64
+	head     string         // what is signed before the body
+	standard bool           // keys are decoded base64
+	made     []guess[maker] // nil: as an HMAC
 }
+
+// maker makes a digest of this many bytes from a key, what stands before the body, and the body.
+type maker func(size int, key []byte, head string, body []byte) []byte
 
 // guess is one way in which a sender may have departed from the scheme; the guess without advice is the scheme itself.
 type guess[T any] struct {
@@ -39,12 +43,14 @@ func (e *explanation) diagnose(c claim) {
 			for _, head := range c.headGuesses() {
 				for i, k := range e.keys {
 					for _, key := range keyGuesses(k, c.standard) {
-						advice := advices(digest.advice, body.advice, head.advice, key.advice)
-						if best != nil && len(advice) >= len(best) {
-							continue
-						}
-						if hmac.Equal(hmacOf(len(digest.value), key.value, head.value, body.value), digest.value) {
-							best, fits = advice, i+1
+						for _, made := range c.makers() {
+							advice := advices(digest.advice, body.advice, head.advice, key.advice, made.advice)
+							if best != nil && len(advice) >= len(best) {
+								continue
+							}
+							if hmac.Equal(made.value(len(digest.value), key.value, head.value, body.value), digest.value) {
+								best, fits = advice, i+1
+							}
 						}
 					}
 				}
@@ -59,6 +65,13 @@ func (e *explanation) diagnose(c claim) {
 
 func advices(all ...string) []string {
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
+}
+
+func (c claim) makers() []guess[maker] {
+	if c.made == nil {
+		return []guess[maker]{{hmacOf, ""}}
+	}
+	return c.made
 }
 
 // digests reads the signatures in every encoding and length that is in use.
@@ -200,9 +213,20 @@ func hashOf(size int) HashName {
 	}
 }
 
+// newHash makes the hash whose digest has this many bytes, which hashOf knows.
+func newHash(size int) hash.Hash {
+	switch size {
+	case sha1.Size:
+		return sha1.New() //nolint:gosec // only to recognise a sender that uses it
+	case sha512.Size:
+		return sha512.New()
+	default:
+		return sha256.New()
+	}
+}
+
 func hmacOf(size int, key []byte, head string, body []byte) []byte {
-	newHash := map[int]func() hash.Hash{sha1.Size: sha1.New, sha256.Size: sha256.New, sha512.Size: sha512.New}[size]
-	m := hmac.New(newHash, key)
+	m := hmac.New(func() hash.Hash { return newHash(size) }, key)
 	_, _ = m.Write([]byte(head)) // a hash never fails
 	_, _ = m.Write(body)         // a hash never fails
 	return m.Sum(nil)

@@ -20,7 +20,8 @@ type explanation struct {
 
 // Explain says step by step why a scheme accepts or refuses a request: one sentence each, then the verdict and, for a refusal, a remedy. It names keys
 // by their place and never shows them or the body. It guesses at what went wrong, with many MACs and by reading the body, so it is for a person at a
-// terminal and never for the path of a callback. A scheme built around another one may offer Unwrap() Scheme to have the inner one explained.
+// terminal and never for the path of a callback. A scheme built around another one may offer Unwrap() Scheme to have the inner one explained, and one of
+// another package ExplainSteps(h Header, body []byte, keys Keyring, now time.Time) (steps []string, remedy string) to explain itself.
 func Explain(s Scheme, h Header, body []byte, keys Keyring, now time.Time) []string {
 	e := &explanation{h: h, body: body, keys: keys, now: now}
 	e.say("The body has %d bytes and the ring holds %s.", len(body), count(len(keys), "key"))
@@ -48,6 +49,16 @@ func (e *explanation) explain(s Scheme) {
 		e.standard(s)
 	case Static:
 		e.static(s)
+	case DigestSuffix:
+		e.digestSuffix(s)
+	case BodyProof:
+		e.bodyProof(s)
+	case BodyToken:
+		e.bodyToken(s)
+	case Unsigned:
+		e.unsigned()
+	case explainer:
+		e.own(s)
 	case interface{ Unwrap() Scheme }:
 		e.say("The scheme adds rules of its own to the following one.")
 		e.explain(s.Unwrap())

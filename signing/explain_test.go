@@ -11,7 +11,7 @@ import (
 
 func TestExplainAgreesWithVerify(t *testing.T) {
 	for _, v := range loadVectors(t) {
-		s, keys := v.scheme(t), Keyring{mustKey(t, v.Secret)}
+		s, keys := v.scheme(t), v.keys(t)
 		steps := Explain(s, v.header(), v.Body, keys, time.Unix(v.At, 0))
 		accepted := slices.Contains(steps, "Verdict: accepted.")
 		if accepted != v.Valid {
@@ -21,7 +21,7 @@ func TestExplainAgreesWithVerify(t *testing.T) {
 			t.Errorf("%s/%s: no remedy:\n%s", v.Provider, v.Name, strings.Join(steps, "\n"))
 		}
 		all := strings.Join(steps, "\n")
-		if len(v.Body) > 8 && strings.Contains(all, string(v.Body)) || strings.Contains(all, v.Secret) && v.Secret != "ddd" {
+		if len(v.Body) > 8 && strings.Contains(all, string(v.Body)) || v.Secret != "" && v.Secret != "ddd" && strings.Contains(all, v.Secret) {
 			t.Errorf("%s/%s: the explanation shows the body or the key", v.Provider, v.Name)
 		}
 		if strings.Contains(all, "%!") {

@@ -3,6 +3,7 @@ package signing
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 )
@@ -14,6 +15,26 @@ func FuzzBodyHMAC(f *testing.F)         { fuzzScheme[BodyHMAC](f) }
 func FuzzTimestamped(f *testing.F)      { fuzzScheme[Timestamped](f) }
 func FuzzStandardWebhooks(f *testing.F) { fuzzScheme[StandardWebhooks](f) }
 func FuzzStatic(f *testing.F)           { fuzzScheme[Static](f) }
+func FuzzDigestSuffix(f *testing.F)     { fuzzScheme[DigestSuffix](f) }
+func FuzzBodyProof(f *testing.F)        { fuzzBodyScheme(f, smile, "fuzz:"+fuzzSecret) }
+func FuzzBodyToken(f *testing.F)        { fuzzBodyScheme(f, BodyToken{Member: "token"}, fuzzSecret) }
+
+// FuzzUnsigned wants every request accepted, with or without keys, and nothing set.
+func FuzzUnsigned(f *testing.F) {
+	f.Add("X-Sig", "t=1,v1=00", []byte("{}"), int64(0))
+	f.Fuzz(func(t *testing.T, name, value string, body []byte, at int64) {
+		h := headers{strings.ToLower(name): {value, value}}
+		for _, ring := range []Keyring{nil, {mustKey(t, fuzzSecret)}} {
+			if err := (Unsigned{}).Verify(h, body, ring, time.Unix(at, 0)); err != nil {
+				t.Fatalf("refused: %v", err)
+			}
+			Explain(Unsigned{}, h, body, ring, time.Unix(at, 0))
+			if err := (Unsigned{}).Sign(h, Message{Body: body}, ring); err != nil || len(h) != 1 || len(h[strings.ToLower(name)]) != 2 {
+				t.Fatalf("Sign = %v, headers %v", err, h)
+			}
+		}
+	})
+}
 
 // fuzzSecret is on no vector, so no header that the fuzzer starts from fits it.
 const fuzzSecret = "whsec_ZnV6ei1zZWNyZXQtb2YtMzItYnl0ZXMtZXhhY3RseSE="
@@ -77,6 +98,38 @@ func fuzzScheme[S Scheme](f *testing.F) {
 			if err := s.scheme.Verify(signed, other, keys, clock); err == nil {
 				t.Fatalf("%s accepted a changed body", s.name)
 			}
+		}
+	})
+}
+
+// fuzzBodyScheme is fuzzScheme for a proof that lies in the body: nothing is accepted that was not signed here, and whatever can be signed verifies.
+func fuzzBodyScheme(f *testing.F, s bodyScheme, secret string) {
+	f.Helper()
+	for _, v := range loadVectors(f) {
+		if v.scheme(f) == Scheme(s) {
+			f.Add(v.Body, v.At)
+		}
+	}
+	keys := Keyring{mustKey(f, secret)}
+	f.Fuzz(func(t *testing.T, body []byte, at int64) {
+		clock := time.Unix(at, 0)
+		if err := s.Verify(headers{}, body, keys, clock); err == nil {
+			t.Fatal("accepted what was never signed")
+		}
+		Explain(s, headers{}, body, keys, clock)
+		m := Message{Time: clock, Body: body}
+		if err := s.Sign(headers{}, m, keys); err == nil {
+			t.Fatal("took a body for signed")
+		}
+		signed, err := s.SignBody(m, keys)
+		if err != nil {
+			return // no object, or a time that cannot be signed
+		}
+		if err := s.Verify(headers{}, signed, keys, clock); err != nil {
+			t.Fatalf("refused its own proof: %v: %q", err, signed)
+		}
+		if err := s.Verify(headers{}, signed[:len(signed)-1], keys, clock); err == nil && json.Valid(body) && body[len(body)-1] == '}' {
+			t.Fatal("accepted a body that was cut short")
 		}
 	})
 }

@@ -49,6 +49,9 @@ const (
 	basicB  = "acme:two"
 )
 
+// smile is the setting of the only known sender of body proofs.
+var smile = BodyProof{Signature: "signature", Timestamp: "timestamp", Suffix: "sid_request", Tolerance: 5 * time.Minute}
+
 // setup is one scheme with two keys it can use. The tests of what all schemes promise run over setups.
 type setup struct {
 	name   string
@@ -73,7 +76,41 @@ var setups = []setup{
 	{"svix", StandardWebhooks{HeaderPrefix: "svix"}, secretA, secretB, true, true, "svix-signature"},
 	{"basic", Static{Scheme: Basic}, basicA, basicB, false, false, "Authorization"},
 	{"bearer", Static{Scheme: Bearer}, secretA, secretB, false, false, "Authorization"},
+	{"digest suffix", DigestSuffix{Header: "X-Sig"}, secretA, secretB, true, false, "X-Sig"},
+	{"digest suffix plain", DigestSuffix{Header: "X-Sig", Plain: true}, secretA, secretB, true, false, "X-Sig"},
 	{"raw", Static{Header: "X-Token"}, secretA, secretB, false, false, "X-Token"},
+}
+
+// bodyScheme is a scheme whose proof lies in the body.
+type bodyScheme interface {
+	Scheme
+	BodySigner
+}
+
+var (
+	_ bodyScheme = BodyProof{}
+	_ bodyScheme = BodyToken{}
+)
+
+// bodySetups are to body schemes what setups are to the others.
+var bodySetups = []struct {
+	name    string
+	scheme  bodyScheme
+	a, b    string
+	members []string
+}{
+	{"body proof", smile, "2189:" + secretA, "2189:" + secretB, []string{"signature", "timestamp"}},
+	{"body proof without a suffix", BodyProof{Signature: "s", Timestamp: "t"}, "1:" + secretA, "2:" + secretA, []string{"s", "t"}},
+	{"body token", BodyToken{Member: "token"}, secretA, secretB, []string{"token"}},
+}
+
+func mustSignBody(tb testing.TB, s BodySigner, body string, keys Keyring) []byte {
+	tb.Helper()
+	b, err := s.SignBody(message(body), keys)
+	if err != nil {
+		tb.Fatalf("sign: %v", err)
+	}
+	return b
 }
 
 func message(body string) Message { return Message{ID: "evt_1", Time: now, Body: []byte(body)} }

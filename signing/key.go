@@ -1,16 +1,19 @@
 package signing
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // some providers sign with HMAC-SHA-1 and offer nothing else; HMAC does not rest on collision resistance
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -53,6 +56,9 @@ const (
 	sha256Raw
 	sha512Raw
 	sha256Standard
+	sha256Credential // HMAC keyed with what follows the first colon; what precedes it is signed behind the head
+	sha256Suffix     // no HMAC: the hash of the body and the secret
+	sha256HexSuffix  // no HMAC: the hash of the body and the secret's digest in hex
 	slots
 )
 
@@ -62,8 +68,10 @@ const maxSum = sha512.Size
 // mac is a keyed hash and the buffers it needs, pooled so that a callback costs no allocation.
 type mac struct {
 	hash.Hash
-	head []byte
-	sum  []byte
+	head  []byte
+	infix []byte // the key's own part between head and body
+	tail  []byte // the key's own part behind the body
+	sum   []byte
 }
 
 // NewKey makes a key of these bytes, which it copies. Empty and all-zero secrets are refused: they are what a failed look-up leaves behind.
@@ -105,9 +113,12 @@ func GenerateKey(random io.Reader) (text string, k Key, err error) {
 }
 
 // CheckKeys reports why a scheme could not use these keys, so that a wrong secret is found when the configuration is read and not by the first
-// callback. Errors name a key by its place only. A scheme may add its own rules with a method Check(Keyring) error.
+// callback. Errors name a key by its place only. A scheme may add its own rules with a method Check(Keyring) error. A keyless scheme wants none.
 func CheckKeys(s Scheme, keys Keyring) error {
-	if len(keys) == 0 {
+	switch none := len(keys) == 0; {
+	case Keyless(s) && !none:
+		return errors.New("this provider signs nothing: give the source allow or token instead of keys")
+	case !Keyless(s) && none:
 		return errors.New("no key")
 	}
 	for i, k := range keys {
@@ -119,6 +130,20 @@ func CheckKeys(s Scheme, keys Keyring) error {
 		return c.Check(keys)
 	}
 	return nil
+}
+
+// Keyless reports whether a scheme has no use for keys, because its sender signs nothing. Such a scheme says so with a method Keyless() bool.
+func Keyless(s Scheme) bool {
+	k, ok := s.(interface{ Keyless() bool })
+	return ok && k.Keyless()
+}
+
+// With lends the secret to a scheme that lives in another package. The zero Key lends nothing: use is not called. The bytes are the key's own: use must
+// neither change them nor keep them once it has returned.
+func (k Key) With(use func(secret []byte)) {
+	if s := k.secret(); s != nil {
+		use(slices.Clip(s.raw))
+	}
 }
 
 // String returns a fixed word.
@@ -167,7 +192,9 @@ func (k Key) sum(at slot, head string, body []byte, out *[maxSum]byte) int {
 		m.head = append(m.head[:0], head...)
 		_, _ = m.Write(m.head) // a hash never fails
 	}
-	_, _ = m.Write(body) // a hash never fails
+	_, _ = m.Write(m.infix) // a hash never fails
+	_, _ = m.Write(body)    // a hash never fails
+	_, _ = m.Write(m.tail)  // a hash never fails
 	m.sum = m.Sum(m.sum[:0])
 	n := copy(out[:], m.sum)
 	m.Reset()
@@ -191,9 +218,23 @@ func (s *secret) mac(at slot) *mac {
 		if s.standard != nil {
 			return &mac{Hash: hmac.New(sha256.New, s.standard)}
 		}
+	case sha256Credential:
+		if name, key, ok := s.credential(); ok {
+			return &mac{Hash: hmac.New(sha256.New, key), infix: name}
+		}
+	case sha256Suffix:
+		return &mac{Hash: sha256.New(), tail: s.raw}
+	case sha256HexSuffix:
+		return &mac{Hash: sha256.New(), tail: hex.AppendEncode(nil, s.static[:])}
 	default:
 	}
 	return nil
+}
+
+// credential splits a secret "name:key". An empty or zero key would let anyone sign, so neither counts.
+func (s *secret) credential() (name, key []byte, ok bool) {
+	name, key, ok = bytes.Cut(s.raw, []byte(":"))
+	return name, key, ok && len(name) > 0 && len(key) > 0 && !allZero(key)
 }
 
 // matches reports whether want is the MAC under any key. It tries every key, so that timing does not tell which one fitted.

@@ -176,4 +176,60 @@ func TestCheckKeys(t *testing.T) {
 	f("basic without colon", Static{Scheme: Basic}, false, "acme")
 	f("two lines", Static{Scheme: Bearer}, false, "token\n")
 	f("kind", Static{Scheme: "digest"}, false, "k")
+	f("digest suffix", DigestSuffix{Header: "X"}, true, "k")
+	f("digest suffix no key", DigestSuffix{Header: "X"}, false)
+	f("digest suffix no header", DigestSuffix{}, false, "k")
+	f("body proof", smile, true, "2189:k", "2189:k:with:colons")
+	f("body proof without colon", smile, false, "2189:k", "api-key-alone")
+	f("body proof without partner", smile, false, ":api-key")
+	f("body proof without api key", smile, false, "2189:")
+	f("body proof with a zero api key", smile, false, "2189:\x00\x00")
+	f("body proof negative", BodyProof{Signature: "s", Timestamp: "t", Tolerance: -1}, false, "2189:k")
+	f("body proof no member", BodyProof{Signature: "s"}, false, "2189:k")
+	f("body proof no signature", BodyProof{Timestamp: "t"}, false, "2189:k")
+	f("body proof one member", BodyProof{Signature: "s", Timestamp: "S"}, false, "2189:k")
+	f("body token", BodyToken{Member: "token"}, true, "k", strings.Repeat("k", maxHeader))
+	f("body token no member", BodyToken{}, false, "k")
+	f("body token two lines", BodyToken{Member: "token"}, false, "token\n")
+	f("body token not text", BodyToken{Member: "token"}, false, "\xff\xfe")
+	f("body token too long", BodyToken{Member: "token"}, false, strings.Repeat("k", maxHeader+1))
+	f("unsigned", Unsigned{}, true)
+	f("unsigned with a key", Unsigned{}, false, "k")
+	f("unsigned with an empty key", Unsigned{}, false, "")
+}
+
+func TestKeyless(t *testing.T) {
+	for _, s := range setups {
+		if Keyless(s.scheme) {
+			t.Errorf("%s is keyless", s.name)
+		}
+	}
+	if !Keyless(Unsigned{}) || Keyless(sayingNo{}) || Keyless(nil) {
+		t.Error("want Unsigned keyless, and neither a scheme that says no nor none at all")
+	}
+	const want = "this provider signs nothing: give the source allow or token instead of keys"
+	if err := CheckKeys(Unsigned{}, Keyring{mustKey(t, "k")}); err == nil || err.Error() != want {
+		t.Errorf("CheckKeys = %v, want %q", err, want)
+	}
+}
+
+// sayingNo could do without keys and does not.
+type sayingNo struct{ Static }
+
+func (sayingNo) Keyless() bool { return false }
+
+func TestWith(t *testing.T) {
+	lent := 0
+	mustKey(t, secretA).With(func(secret []byte) {
+		lent++
+		if string(secret) != secretA || cap(secret) != len(secret) {
+			t.Errorf("lent %d bytes with room for %d, want the whole secret and no more", len(secret), cap(secret))
+		}
+	})
+	if lent != 1 {
+		t.Errorf("lent %d times, want once", lent)
+	}
+	for _, k := range []Key{{}, {open: func() *secret { return nil }}} {
+		k.With(func([]byte) { t.Error("an empty key lent something") })
+	}
 }

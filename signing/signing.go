@@ -1,7 +1,7 @@
 // Package signing proves who sent a message, and lets us prove it ourselves: every scheme both signs and verifies.
 //
-// It is pure: standard library only, the clock is an argument. Keys never print. Comparisons run in constant time over decoded bytes, a signature header that
-// stands twice is refused, and an empty or zero key matches nothing.
+// It is pure: standard library only, the clock is an argument. Keys never print. Comparisons run in constant time over decoded bytes, a signature header or
+// member that stands twice is refused, and an empty or zero key matches nothing. A proof in the body is found without parsing the body as JSON (I7).
 package signing
 
 import (

@@ -150,7 +150,7 @@ func TestRoundTrip(t *testing.T) {
 	f(exitNo, "not found", "redeliver", "--config", config, dead.Data[0].ID)
 
 	f(exitYes, "200 ok", "trigger", "--config", config, "rebilly", "request_fulfilled", "--subject", "edsger")
-	eventually(t, "it is told", func() bool { return partner.told("edsger", "in_review") })
+	eventually(t, "it is told", func() bool { return partner.told("edsger", "in_review") && g.outbox.Owed("acme-main") == 0 })
 	out := f(exitYes, "in_review (claimed approved)", "subject", "--config", config, "acme", "edsger")
 	if !strings.Contains(out, "acme-main") || !strings.Contains(out, "done") {
 		t.Errorf("the history does not say whom we told:\n%s", out)

@@ -88,7 +88,7 @@ func (cmd *formatsCommand) Run(c *console) error {
 	for _, v := range views {
 		c.printf("%s\n", v.Name)
 		for _, g := range v.Gaps {
-			c.printf("  cannot say: %s\n", g)
+			c.printf("  - %s\n", g)
 		}
 	}
 	return nil

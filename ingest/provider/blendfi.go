@@ -28,7 +28,7 @@ var blendfi = Adapter{
 	// A user is one person. There is no session that all events name.
 	PersonRefs: []RefKind{SubjectRef},
 	Events:     slices.Sorted(maps.Keys(blendfiEvents)),
-	Samples:    blendfiName,
+	reasons:    blendfiReasons,
 }
 
 var blendfiOptions = map[string]string{
@@ -71,6 +71,11 @@ func blendfiScheme(o Options) (signing.Scheme, error) {
 type blendfiEither struct {
 	legacy signing.BodyHMAC
 	v1     signing.Timestamped
+}
+
+// String says how a callback is proved, for docs/PROVIDERS.md.
+func (blendfiEither) String() string {
+	return "HMAC of the body, or of time and body, in `" + blendfiHeader + "`"
 }
 
 // Sign signs in the current form.

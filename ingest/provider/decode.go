@@ -24,6 +24,7 @@ const (
 	noStatus  = "event carries no kyc status"
 	unknownEv = "unknown event type"
 	otherKind = "verification is of no kind that is a kyc check"
+	faultEv   = "provider reports a fault of the integration"
 )
 
 // unreadable names a field and says in fixed words what is wrong with it. Neither comes from the body.

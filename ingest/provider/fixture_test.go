@@ -36,6 +36,9 @@ type proof struct {
 type want struct {
 	Error        string            `json:"error,omitempty"`
 	Disposition  string            `json:"disposition,omitempty"`
+	Fetch        []Fetch           `json:"fetch,omitempty"`
+	Unsettled    bool              `json:"unsettled,omitempty"`
+	Reply        string            `json:"reply,omitempty"`
 	Event        kyc.ProviderEvent `json:"event,omitzero"`
 	Ignored      string            `json:"ignored,omitempty"`
 	Subject      kyc.Subject       `json:"subject,omitzero"`
@@ -68,7 +71,7 @@ func asWant(r Result, body []byte, err error) want {
 	}
 	w := want{
 		Disposition: r.Disposition(), Event: kyc.ProviderEvent{ID: r.EventID, Type: r.EventType}, Ignored: r.Ignored,
-		Dedupe: r.Dedupe, Livemode: r.Livemode, KeepBody: r.KeepBody,
+		Dedupe: r.Dedupe, Livemode: r.Livemode, KeepBody: r.KeepBody, Fetch: r.Fetch, Unsettled: r.Unsettled, Reply: string(r.Reply),
 	}
 	if len(w.Dedupe) == 0 {
 		sum := sha256.Sum256(body)
@@ -86,7 +89,7 @@ func asWant(r Result, body []byte, err error) want {
 // fixtures reads every fixture of an adapter.
 func fixtures(tb testing.TB, a Adapter) []fixture {
 	tb.Helper()
-	files, err := filepath.Glob(filepath.Join("testdata", a.Samples, "*.txtar"))
+	files, err := filepath.Glob(filepath.Join("testdata", a.Name, "*.txtar"))
 	if err != nil || len(files) == 0 {
 		tb.Fatalf("%s has no fixtures: %v", a.Name, err)
 	}
@@ -161,14 +164,15 @@ func strict(text string, v any) error {
 	return d.Decode(v)
 }
 
-func readJSON(tb testing.TB, file string, v any) {
+// readJSON reads one file of an adapter's folder.
+func readJSON(tb testing.TB, a Adapter, file string, v any) {
 	tb.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", file))
+	text, err := os.ReadFile(filepath.Join("testdata", a.Name, file))
 	if err == nil {
 		err = strict(string(text), v)
 	}
 	if err != nil {
-		tb.Fatalf("%s: %v", file, err)
+		tb.Fatalf("%s/%s: %v", a.Name, file, err)
 	}
 }
 

@@ -1,11 +1,14 @@
 package provider
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"countersign/signing"
 )
 
 // allow refuses an option that its adapter does not know: a misspelt one must not silently leave the default in force.
@@ -48,4 +51,24 @@ func (o Options) tolerance(unset time.Duration, noneAllowed bool) (time.Duration
 		return 0, fmt.Errorf("option tolerance: %q is not in whole seconds, as the timestamps are", v)
 	}
 	return d, nil
+}
+
+// static builds the scheme of a fixed credential in a header from the options auth, which is one of these kinds, the first if unset, and header.
+func (o Options) static(kinds ...string) (signing.Scheme, error) {
+	auth, err := o.oneOf("auth", kinds...)
+	if err != nil {
+		return nil, err
+	}
+	header := o["header"]
+	switch {
+	case auth != "header" && header != "":
+		return nil, fmt.Errorf("option header: %s authentication has its own header; remove it, or set auth: header", auth)
+	case auth == "basic":
+		return signing.Static{Header: "Authorization", Scheme: signing.Basic}, nil
+	case auth == "bearer":
+		return signing.Static{Header: "Authorization", Scheme: signing.Bearer}, nil
+	case header == "" || strings.ContainsFunc(header, func(r rune) bool { return r != '-' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z') }):
+		return nil, errors.New("option header: auth: header needs the name of a header, such as X-Countersign-Token")
+	}
+	return signing.Static{Header: header, Scheme: signing.Raw}, nil
 }

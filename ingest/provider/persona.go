@@ -26,7 +26,7 @@ var persona = Adapter{
 	// An account is one person, and an inquiry belongs to one account. Reports and verifications carry nothing else, so both must teach.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
 	Events:     slices.Sorted(maps.Keys(personaEvents)),
-	Samples:    personaName,
+	reasons:    personaReasons,
 }
 
 var personaOptions = map[string]string{

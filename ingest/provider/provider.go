@@ -14,18 +14,30 @@ import (
 // Adapter is what we know of one provider.
 type Adapter struct {
 	Name     string
-	Version  int               // of the mapping; raised when the same body would translate to something else
-	Doc      string            // the provider's page on callbacks
-	Evidence kyc.Authenticity  // the best this provider's scheme can prove
-	Options  map[string]string // what a source may configure, with the meaning and default of each
+	Version  int              // of the mapping; raised when the same body would translate to something else
+	Doc      string           // the provider's page on callbacks
+	Evidence kyc.Authenticity // the best this provider's scheme can prove
+	// Proves is what a source with these options proves, where that can be less than Evidence. Nil: Evidence.
+	Proves  func(Options) kyc.Authenticity
+	Options map[string]string // what a source may configure, with the meaning and default of each
 	// Scheme builds the verifier a source with these options uses. An unknown or impossible option is an error that names the remedy.
 	Scheme func(Options) (signing.Scheme, error)
 	// Translate turns one genuine callback into updates. It is called only after the scheme has accepted the bytes, except where the proof lies in the body.
 	Translate func(h signing.Header, body []byte, o Options) (Result, error)
 	// PersonRefs names the refs of an update that belong to one person only, and so may teach who later callbacks are about.
 	PersonRefs []RefKind
-	Events     []string // every event name it knows, sorted; each has a fixture
-	Samples    string   // folder under testdata with the fixtures, which seed the fuzzers and kycsim
+	Events     []string    // every event name it knows, sorted; each has a fixture
+	API        *API        // how to ask the provider what it knows now; nil: nothing of it is built
+	Gaps       []string    // what is not verified or not supported, in sentences, for docs/PROVIDERS.md
+	reasons    reasonTable // its codes; testdata/NAME/reasons.json holds what they must mean
+}
+
+// Authenticity is what a source with these options proves of each callback.
+func (a Adapter) Authenticity(o Options) kyc.Authenticity {
+	if a.Proves == nil {
+		return a.Evidence
+	}
+	return a.Proves(o)
 }
 
 // RefKind names one of the provider's refs in an update.
@@ -52,7 +64,9 @@ type Result struct {
 	Ignored   string       // why a known or unknown event carries no status, in fixed words
 	Livemode  *bool        // what the body says; nil: it does not say
 	KeepBody  bool         // applied, but a word in it was unknown: the body is kept too
+	Fault     bool         // ignored, but the provider says that the integration is broken: an operator must look
 	Reply     []byte       // a provider's handshake; nil: the usual short body
+	Unsettled bool         // of an API's answer: the provider is still at work, so ask again later
 }
 
 // Disposition is what becomes of the callback, in the words `countersign translate` prints. A Translate that failed is "unreadable" instead.
@@ -69,8 +83,10 @@ func (r Result) Disposition() string {
 
 // Fetch is a question for the provider's API.
 type Fetch struct {
-	Ref  string `json:"ref"`
-	What string `json:"what"`
+	Ref  string `json:"ref"`  // the provider's id of what to ask for; never a URL
+	What string `json:"what"` // which resource, in the adapter's own words
+	// Confirms says that the callback has a verdict of its own: the question is worth asking only if the source's evidence is too weak for it.
+	Confirms bool `json:"confirms,omitempty"`
 }
 
 // ErrUnreadable wraps every error of Translate: genuine, but not understood. The body is kept (I8).

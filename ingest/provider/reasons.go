@@ -89,6 +89,19 @@ func (t reasonTable) hint(codes []string) hint {
 	return h
 }
 
+// rows is pairs and hint for codes that the table knows by another name: row returns the key that speaks of a code, for rows that stand for several.
+func (t reasonTable) rows(codes []string, row func(code string) string) (pairs []kyc.ReasonPair, h hint) {
+	seen := make(map[kyc.ReasonPair]bool, len(codes))
+	for _, code := range codes {
+		m := t.look(row(code))
+		h = max(h, m.hint)
+		if p := (kyc.ReasonPair{Code: m.reason, ProviderCode: word(code)}); !seen[p] {
+			pairs, seen[p] = append(pairs, p), true
+		}
+	}
+	return ranked(pairs), h
+}
+
 // ranked sorts reasons by kyc.Priority and bounds their number.
 func ranked(pairs []kyc.ReasonPair) []kyc.ReasonPair {
 	slices.SortStableFunc(pairs, func(a, b kyc.ReasonPair) int {

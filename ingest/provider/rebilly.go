@@ -31,7 +31,7 @@ var rebilly = Adapter{
 	// A customer is one person; documents and requests belong to one customer.
 	PersonRefs: []RefKind{SubjectRef, SessionRef, ParentRef},
 	Events:     slices.Sorted(maps.Keys(rebillyEvents)),
-	Samples:    rebillyName,
+	reasons:    rebillyReasons,
 }
 
 var rebillyOptions = map[string]string{

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// sampleFiles holds samples/<adapter>/<event>.json: bodies as the provider sends them, with {{words}} where they differ from call to call.
+// sampleFiles holds testdata/<adapter>/samples/<event>.json: bodies as the provider sends them, with {{words}} where they differ from call to call.
 //
-//go:embed samples
+//go:embed testdata/*/samples/*.json
 var sampleFiles embed.FS
 
 // SampleVars is what differs between two samples of the same event. All but Subject and At have a default made of these two.
@@ -32,7 +32,7 @@ type SampleVars struct {
 
 // SampleEvents lists the events an adapter has samples of, sorted; none for an adapter that does not exist.
 func SampleEvents(adapter string) []string {
-	files, err := fs.Glob(sampleFiles, path.Join("samples", adapter, "*.json"))
+	files, err := fs.Glob(sampleFiles, path.Join("testdata", adapter, "samples", "*.json"))
 	if err != nil {
 		return nil
 	}
@@ -56,7 +56,7 @@ func Sample(adapter, event string, v SampleVars) (body []byte, err error) {
 	if v.Subject == "" || v.At.IsZero() {
 		return nil, errors.New("a sample needs a subject and a time")
 	}
-	text, err := sampleFiles.ReadFile(path.Join("samples", adapter, event+".json"))
+	text, err := sampleFiles.ReadFile(path.Join("testdata", adapter, "samples", event+".json"))
 	if err != nil {
 		return nil, fmt.Errorf("read sample: %w", err)
 	}
@@ -84,6 +84,10 @@ func (v SampleVars) replacer(event string) *strings.Replacer {
 		"{{at_ms}}", at.Format("2006-01-02T15:04:05.000Z"),
 		"{{at_zoned}}", at.Format("2006-01-02 15:04:05+0000"),
 		"{{at_naive_ms}}", at.Format("2006-01-02 15:04:05.000"),
+		"{{at_micro}}", at.Format("2006-01-02T15:04:05.000000Z"),
+		"{{at_unix}}", strconv.FormatInt(at.Unix(), 10),
+		"{{at_unix_ms}}", strconv.FormatInt(at.UnixMilli(), 10),
+		"{{livemode}}", strconv.FormatBool(v.Livemode),
 		"{{week_later}}", at.AddDate(0, 0, 7).Format(time.RFC3339),
 		"{{year_later}}", afterMonths(at, 12).Format(time.RFC3339),
 		"{{year_before}}", afterMonths(at, -12).Format(time.RFC3339),

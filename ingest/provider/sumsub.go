@@ -26,7 +26,7 @@ var sumsub = Adapter{
 	// An applicant is one person or company, and so is each inspection and action of it.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
 	Events:     slices.Sorted(maps.Keys(sumsubEvents)),
-	Samples:    sumsubName,
+	reasons:    sumsubReasons,
 }
 
 var sumsubOptions = map[string]string{

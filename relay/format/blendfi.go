@@ -1,7 +1,6 @@
 package format
 
 import (
-	"slices"
 	"strings"
 
 	"countersign/kyc"
@@ -81,8 +80,8 @@ func blendfiOutcome(c kyc.Change) outcome {
 	case kyc.Expired:
 		return outcome{event: kyc.Expired, status: kyc.Expired}
 	case kyc.Rejected:
-		final := c.Terminal || slices.ContainsFunc(c.Reasons, isHit)
-		return outcome{event: kyc.Rejected, status: kyc.Rejected, reasons: blendfiReasons(c.Reasons, final), retriable: c.Retryable && !final}
+		end := final(c)
+		return outcome{event: kyc.Rejected, status: kyc.Rejected, reasons: blendfiReasons(c.Reasons, end), retriable: c.Retryable && !end}
 	case kyc.Suspended:
 		return rejectedClosed
 	default: // pending, not_started, in_review, and words that do not exist yet
@@ -93,21 +92,8 @@ func blendfiOutcome(c kyc.Change) outcome {
 	}
 }
 
-const (
-	statusPrefix = "kyc.status."
-	expiring     = "expiring"
-)
-
 // rejectedClosed stands for every outcome that is not approved and has no word.
 var rejectedClosed = outcome{event: kyc.Rejected, status: kyc.Rejected, reasons: []kyc.ReasonPair{{Code: kyc.OtherReason}}}
-
-// wasApproved reports whether the partner may still believe that the subject is approved.
-func wasApproved(c kyc.Change) bool {
-	return c.PreviousStatus == kyc.Approved || c.PreviousStatus == expiring
-}
-
-// isHit recognises the two reasons that are final for BlendFi's partners, whatever else is wrong.
-func isHit(r kyc.ReasonPair) bool { return r.Code == kyc.SanctionsMatch || r.Code == kyc.PEPMatch }
 
 // blendfiReasons translates the reasons of a rejection, hits first, then in their order.
 func blendfiReasons(reasons []kyc.ReasonPair, final bool) []kyc.ReasonPair {

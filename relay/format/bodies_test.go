@@ -69,6 +69,50 @@ func TestBodies(t *testing.T) {
 		`"retriable":true,"provider_code":"BAD_FACE_MATCHING"}]}}}`)
 }
 
+// TestBodiesOfOthers holds the bytes of the formats that wrap or rename everything.
+func TestBodiesOfOthers(t *testing.T) {
+	f := func(format Format, c kyc.Change, want string) {
+		t.Helper()
+		if got := string(mustRender(t, format, c, 5)); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", format.Name, got, want)
+		}
+	}
+	approved := changeOf(kyc.InReview, kyc.Approved, becauses[0])
+	f(cloudevents, approved, `{"specversion":"1.0","id":"evt_01JPN3","source":"/partners/acme","type":"kyc.status.approved","subject":"acme/user-001",`+
+		`"time":"2026-05-02T10:00:00Z","datacontenttype":"application/json","sequence":"00000000000000000007","livemode":false,"data":{"id":"evt_01JPN3",`+
+		`"sequence":7,"previous_sequence":5,"partner":"acme","subject":{"id":"user-001","kind":"individual"},"status":"approved","previous_status":"in_review",`+
+		`"check":{"type":"identity_verification","status":"clear","source":"sumsub-eu","provider":"sumsub","provider_ref":"65f2a9c4"},`+
+		`"reasons":[],"retryable":false,"terminal":false,"approved_at":"2026-03-19T09:20:00.001Z","expires_at":"2027-03-19T09:20:00.001Z","livemode":false}}`)
+	approved.Subject.Kind, approved.Livemode = kyc.Company, true
+	f(bluum, approved, `{"id":"evt_01JPN3","object":"event","created":1777716000,"livemode":true,"type":"account.updated","data":{"id":"user-001",`+
+		`"object":"investor","livemode":true,"account_type":"corporate","status":"active","workflow_type":"kyb","workflow_status":"APPROVED",`+
+		`"expires_at":"2027-03-19T09:20:00.001Z","compliance_checks":[{"check_type":"identity_verification","status":"clear","provider":"sumsub",`+
+		`"external_id":"65f2a9c4"}]}}`)
+	document := documentOf(kyc.Pending, kyc.Rejected, becauses[1])
+	document.Check.Type = kyc.AddressVerification
+	f(bluum, document, `{"id":"evt_01JPN3","object":"event","created":1777716000,"livemode":false,"type":"document.rejected","data":{"id":"d1",`+
+		`"object":"document","livemode":false,"investor_id":"user-001","document_type":"proof_of_address","status":"rejected",`+
+		`"reason":"Document is blurry or illegible"}}`)
+	document.Check.Type, document.Document, document.Status, document.Livemode = kyc.TaxIDVerification, kyc.Document{}, kyc.Approved, true
+	f(bluum, document, `{"id":"evt_01JPN3","object":"event","created":1777716000,"livemode":true,"type":"document.approved",`+
+		`"data":{"object":"document","livemode":true,"investor_id":"user-001","document_type":"w9_form","status":"approved"}}`)
+	check := changeOf(kyc.Pending, kyc.Rejected, becauses[2])
+	check.Type, check.Check.Type = "kyc.check.failed", kyc.Screening
+	f(bluum, check, `{"id":"evt_01JPN3","object":"event","created":1777716000,"livemode":false,"type":"compliance.check.failed",`+
+		`"data":{"investor_id":"user-001","check_type":"screening","status":"failed","provider":"sumsub","external_id":"65f2a9c4"}}`)
+	check.Type, check.Check, check.Subject = "kyc.status.rejected", kyc.CheckView{}, kyc.Subject{ID: "a/b"}
+	f(bluum, check, `{"id":"evt_01JPN3","object":"event","created":1777716000,"livemode":false,"type":"account.updated","data":{"id":"a/b",`+
+		`"object":"investor","livemode":false,"status":"declined","workflow_type":"kyc","workflow_status":"REJECTED","reason":"Verification failed",`+
+		`"compliance_checks":[]}}`)
+	f(rebilly, check, `{"eventType":"kyc-request-failed","customerId":"a/b","kycRequestId":"a/b","_links":[{"rel":"customer",`+
+		`"href":"/v1/subjects/acme/a%2Fb"}],"_embedded":{"kycRequest":{"id":"a/b","customerId":"a/b","status":"failed",`+
+		`"rejectionReason":{"type":"other","message":"The verification did not succeed."},"revision":7,"updatedTime":"2026-05-02T10:00:00Z"}}}`)
+	f(rebilly, documentOf(kyc.Pending, kyc.Approved, becauses[0]), `{"eventType":"kyc-document-accepted","customerId":"user-001","kycDocumentId":"d1",`+
+		`"_links":[{"rel":"customer","href":"/v1/subjects/acme/user-001"}],"_embedded":{"kycDocument":{"id":"d1","customerId":"user-001",`+
+		`"documentType":"identity-proof","documentSubtype":"passport","status":"accepted","rejectionReason":null,"requestId":"user-001","revision":7,`+
+		`"processedTime":"2026-05-02T10:00:00Z","updatedTime":"2026-05-02T10:00:00Z"}}}`)
+}
+
 // TestBlendFiEvents reads the two vocabularies as a table: previous status, status, event and kyc_status in each.
 func TestBlendFiEvents(t *testing.T) {
 	f := func(previous, status kyc.Status, seed, v1 string) {

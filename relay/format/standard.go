@@ -48,29 +48,29 @@ type standardSubject struct {
 }
 
 func renderStandard(c kyc.Change, previousSequence uint64) ([]byte, error) {
+	return encode(standardBody{Type: c.Type, Timestamp: formatTime(moment(c)), Data: newStandardData(c, previousSequence)})
+}
+
+func newStandardData(c kyc.Change, previousSequence uint64) standardData {
 	reasons := c.Reasons
 	if reasons == nil {
 		reasons = []kyc.ReasonPair{} // always a list
 	}
-	return encode(standardBody{
-		Type:      c.Type,
-		Timestamp: formatTime(moment(c)),
-		Data: standardData{
-			ID:               c.ID,
-			Sequence:         c.Sequence,
-			PreviousSequence: previousSequence,
-			Partner:          c.Partner,
-			Subject:          standardSubject{ID: c.Subject.ID, Kind: c.Subject.Kind},
-			Status:           c.Status,
-			PreviousStatus:   c.PreviousStatus,
-			Check:            c.Check,
-			Document:         c.Document,
-			Reasons:          reasons,
-			Retryable:        c.Retryable,
-			Terminal:         c.Terminal,
-			ApprovedAt:       known(c.ApprovedAt),
-			ExpiresAt:        known(c.ExpiresAt),
-			Livemode:         c.Livemode,
-		},
-	})
+	return standardData{
+		ID:               c.ID,
+		Sequence:         c.Sequence,
+		PreviousSequence: previousSequence,
+		Partner:          c.Partner,
+		Subject:          standardSubject{ID: c.Subject.ID, Kind: c.Subject.Kind},
+		Status:           c.Status,
+		PreviousStatus:   c.PreviousStatus,
+		Check:            c.Check,
+		Document:         c.Document,
+		Reasons:          reasons,
+		Retryable:        c.Retryable,
+		Terminal:         c.Terminal,
+		ApprovedAt:       known(c.ApprovedAt),
+		ExpiresAt:        known(c.ExpiresAt),
+		Livemode:         c.Livemode,
+	}
 }
