@@ -4,7 +4,7 @@ package dashboards
 func overview() board {
 	return newBoard("countersign-overview", "Countersign / Overview",
 		"Callbacks in, decisions folded, webhooks out: what is promised, what comes, what waits and what it costs.",
-		[]row{promisesRow(), callbacksRow(), storageRow(), foldRow(), deliveriesRow(), processRow()})
+		[]row{promisesRow(), callbacksRow(), storageRow(), foldRow(), confirmRow(), deliveriesRow(), processRow()})
 }
 
 func promisesRow() row {
@@ -37,7 +37,7 @@ func callbacksRow() row {
 	return row{"Callbacks", []view{
 		{
 			title: "Callbacks by verdict", unit: "reqps", stack: true, alert: "CountersignCallbacksRefusedByUs",
-			description: "What became of every callback. backlog, full, undecided, stopping and panic are answered 503.",
+			description: "What became of every callback. backlog, full, undecided, stopping, panic and no_key are answered 503.",
 			queries:     []query{{`sum by (verdict) (rate(countersign_ingest_callbacks_total{source=~"$source"}[$__rate_interval])) > 0`, "{{verdict}}"}},
 		},
 		{
@@ -47,7 +47,7 @@ func callbacksRow() row {
 		},
 		{
 			title: "Refused, by source", unit: "reqps", alert: "CountersignSourceRefusalsJump",
-			description: "Everything that was not answered 200, and why. mismatch on a source that used to work is most often a key that was changed on one side.",
+			description: "Everything that was not answered 200, and why. mismatch on a source that used to work is most often a key that was changed on one side; no_key, a published key that could not be looked up.",
 			queries:     []query{{`sum by (source, verdict) (rate(countersign_ingest_callbacks_total{source=~"$source",verdict!~"accepted|ignored|quarantined|handshake"}[$__rate_interval])) > 0`, "{{source}} {{verdict}}"}},
 		},
 		{

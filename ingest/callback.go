@@ -155,25 +155,24 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 	}
 	now := in.o.Now()
 	h := header{&ctx.Request.Header}
-	if err := src.scheme.Verify(h, b, src.Keys, now); err != nil {
+	wait, cancel := context.WithTimeout(context.Background(), in.o.AppendTimeout)
+	defer cancel()
+	if err := src.verify(wait, h, b, now); err != nil {
 		return nil, refuse(ofSignature(err), err)
 	}
 	res, err := src.Adapter.Translate(h, b, src.Options)
 	c := &callback{src: src, h: h, body: b, now: now, res: res}
-	wait, cancel := context.WithTimeout(context.Background(), in.o.AppendTimeout)
-	defer cancel()
 	switch {
 	case err != nil:
 		return nil, in.hold(wait, c, journal.Unreadable, err)
 	case res.Livemode != nil && *res.Livemode != src.Livemode:
 		return nil, in.hold(wait, c, journal.WrongMode, errors.New("the body's test flag is not the source's livemode"))
-	case len(res.Fetch) > 0: // nobody asks the provider, so a 200 alone would lose it (I8)
-		return nil, in.hold(wait, c, journal.Unreadable, errors.New("it says only that there is something to fetch"))
-	case len(res.Updates) == 0 && res.Ignored == "":
+	case len(res.Updates)+len(res.Fetch) == 0 && res.Ignored == "" && res.Reply == nil:
 		return nil, in.hold(wait, c, journal.Unreadable, errors.New("the adapter found nothing in it"))
-	case len(res.Updates) == 0 && res.Reply != nil:
+	case len(res.Updates)+len(res.Fetch) == 0 && res.Reply != nil:
 		return res.Reply, refuse(handshake, nil)
-	case len(res.Updates) == 0:
+	case len(res.Updates)+len(res.Fetch) == 0:
+		in.fault(c)
 		return nil, refuse(ignored, nil)
 	}
 	records, err := in.records(c)
@@ -189,6 +188,26 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 		return nil, refuse(ofAppend(err), err)
 	}
 	return res.Reply, nil
+}
+
+// verify proves a callback genuine with the source's keys, or with those its provider publishes.
+func (s *source) verify(ctx context.Context, h signing.Header, body []byte, now time.Time) error {
+	keys := s.Keys
+	if s.KeysFor != nil {
+		var err error
+		if keys, err = s.KeysFor(ctx, h); err != nil {
+			return err
+		}
+	}
+	return s.scheme.Verify(h, body, keys, now)
+}
+
+// fault tells an operator what the provider says to nobody else: that the integration is broken.
+func (in *Ingress) fault(c *callback) {
+	if c.res.Fault {
+		in.m.faults.WithLabelValues(c.src.label).Inc()
+		in.o.Logger.Error("provider_reports_fault", "source", c.src.Name, "event", c.res.EventType)
+	}
 }
 
 // hold keeps a genuine body that could not be applied, and then answers 200: the provider has done its part.
@@ -226,46 +245,15 @@ func (c *callback) dedupe() []string {
 }
 
 func (c *callback) item(reason journal.Reason, why error) journal.Item {
+	headers := map[string][]string{"Content-Type": c.h.Values("Content-Type")}
+	for _, name := range c.src.Adapter.Headers {
+		headers[name] = c.h.Values(name)
+	}
 	return journal.Item{
 		ID:     kyc.UpdateID(c.src.Name, []string{c.digest()}, "quarantine", "", "", "", 0, time.Time{}),
 		Source: c.src.Name, Provider: c.src.Adapter.Name, Reason: reason, Detail: why.Error(), At: c.now,
-		Headers: map[string][]string{"Content-Type": c.h.Values("Content-Type")}, Body: c.body,
+		Headers: headers, Body: c.body,
 	}
-}
-
-// records completes the updates with what only the source knows.
-func (in *Ingress) records(c *callback) ([]journal.Record, error) {
-	rs := make([]journal.Record, 0, len(c.res.Updates))
-	trace := traceparent(c.h)
-	for i, u := range c.res.Updates {
-		u.SchemaVersion, u.Kind = 1, kyc.Observation
-		u.Source, u.Provider, u.AdapterVersion = c.src.Name, c.src.Adapter.Name, c.src.Adapter.Version
-		u.Livemode, u.Authenticity = c.src.Livemode, c.src.Adapter.Evidence
-		u.ReceivedAt, u.BodySHA256, u.Traceparent = c.now.UTC().Truncate(time.Microsecond), c.digest(), trace
-		if err := in.address(c.src, &u); err != nil {
-			return nil, err
-		}
-		if u.Scope == kyc.Overall {
-			u.Check = c.src.check(u)
-		}
-		stable := u.OccurredAt // before a clock ahead of ours is cut back to when we happened to receive it
-		if u.OccurredAtOrigin != kyc.OriginProvider {
-			stable = time.Time{}
-		}
-		ref := u.Document.ID
-		if ref == "" {
-			ref = u.Verification.Ref
-		}
-		u.ID = kyc.UpdateID(u.Source, c.dedupe(), u.Kind, u.Check, u.Scope, ref, i, stable)
-		var ahead bool
-		if u, ahead = u.Clamp(); ahead {
-			in.m.ahead.WithLabelValues(c.src.label).Inc()
-			in.o.Logger.Warn("provider_clock_ahead", "source", c.src.Name, "update", u.ID)
-		}
-		u = u.Gate(c.src.Evidence)
-		rs = append(rs, journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: u.AppendJSON(make([]byte, 0, 1024)), Update: &u})
-	}
-	return rs, nil
 }
 
 // address says whose subject it is, as far as the source can tell; the rest is found by refs in the relay.

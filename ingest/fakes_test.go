@@ -30,6 +30,20 @@ func (p *probe) adapter() provider.Adapter {
 	}
 }
 
+// keysFor is a provider that publishes its keys: it answers by what the callback says of its key.
+func (p *probe) keysFor(_ context.Context, h signing.Header) (signing.Keyring, error) {
+	switch kid := h.Values("X-Key"); {
+	case len(kid) == 0:
+		return nil, signing.ErrMissing
+	case kid[0] == "unreachable":
+		return nil, fmt.Errorf("%w: no route", provider.ErrNoKey)
+	case kid[0] == "unknown":
+		return nil, signing.ErrMismatch
+	}
+	k, err := signing.ParseKey(hmacKey)
+	return signing.Keyring{k}, err
+}
+
 var probeScheme = signing.BodyHMAC{Header: "X-Probe", Encoding: signing.Hex}
 
 // Sign implements signing.Scheme.
@@ -55,7 +69,12 @@ func (p *probe) translate(_ signing.Header, body []byte, _ provider.Options) (pr
 	case "nothing":
 		return provider.Result{}, nil
 	case "fetch":
-		return provider.Result{Fetch: []provider.Fetch{{Ref: "r", What: "w"}}, Ignored: "carries no status itself"}, nil
+		return provider.Result{Fetch: []provider.Fetch{{Ref: "r", What: "w"}}}, nil
+	case "weak": // an approval, and how to have it confirmed
+		u.Status = kyc.Approved
+		return provider.Result{Updates: []kyc.Update{u}, Fetch: []provider.Fetch{{Ref: "r", What: "w", Confirms: true}}}, nil
+	case "fault":
+		return provider.Result{Ignored: "broken", Fault: true}, nil
 	case "handshake":
 		return provider.Result{Ignored: "a challenge", Reply: []byte("challenge-17")}, nil
 	case "reply":

@@ -162,6 +162,11 @@ func sources(tb testing.TB, p *probe) []Source {
 			s.Adapter, s.Keys, s.Evidence = adapter(tb, "rebilly"), ring(tb, basicKey), kyc.Authenticated
 		}),
 		sumsub("probe", func(s *Source) { s.Adapter = p.adapter() }),
+		sumsub("weakly", func(s *Source) {
+			s.Adapter = p.adapter()
+			s.Adapter.Proves = func(provider.Options) kyc.Authenticity { return kyc.Authenticated }
+		}),
+		sumsub("published", func(s *Source) { s.Adapter, s.Keys, s.KeysFor = p.adapter(), nil, p.keysFor }),
 	}
 }
 
@@ -191,7 +196,7 @@ func signed(tb testing.TB, source, body string) (lines []string) {
 		}
 	}
 	switch source {
-	case "probe":
+	case "probe", "weakly", "published":
 		sign(probeScheme, hmacKey, at)
 	case "persona":
 		sign(signing.Timestamped{Header: "Persona-Signature"}, hmacKey, at)

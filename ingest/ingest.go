@@ -41,6 +41,8 @@ type Source struct {
 	MaxBody     int64
 	Token       signing.Keyring // path segment that must be there; empty: none
 	Allow       []netip.Prefix  // client addresses; empty: any
+	// KeysFor looks up keys that the provider publishes, by what a callback says of them; nil: Keys. Errors wrap signing's, or provider.ErrNoKey.
+	KeysFor func(ctx context.Context, h signing.Header) (signing.Keyring, error)
 }
 
 // Appender is what the ingress needs of the journal. Both calls are all or none, and nil only when everything is on stable storage.
@@ -83,6 +85,7 @@ type source struct {
 	scheme signing.Scheme
 	limit  *rate.Limiter
 	label  string
+	proves kyc.Authenticity
 }
 
 // New checks that every source's scheme can be built and its keys fit.
@@ -102,10 +105,12 @@ func New(o Options) (*Ingress, error) {
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", s.Name, err)
 		}
-		if err := signing.CheckKeys(scheme, s.Keys); err != nil {
-			return nil, fmt.Errorf("source %s: %w", s.Name, err)
+		if s.KeysFor == nil {
+			if err := signing.CheckKeys(scheme, s.Keys); err != nil {
+				return nil, fmt.Errorf("source %s: %w", s.Name, err)
+			}
 		}
-		src := &source{Source: s, scheme: scheme, label: s.Name, limit: rate.NewLimiter(rate.Inf, 1)}
+		src := &source{Source: s, scheme: scheme, label: s.Name, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options)}
 		if s.Rate > 0 {
 			src.limit = rate.NewLimiter(rate.Limit(s.Rate), max(1, int(s.Rate)))
 		}

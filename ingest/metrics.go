@@ -12,6 +12,7 @@ type metrics struct {
 	latency   prometheus.Histogram
 	ahead     *prometheus.CounterVec
 	evidence  *prometheus.GaugeVec
+	faults    *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
@@ -28,6 +29,9 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 		ahead: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "ingest_clock_ahead_total", Help: "Updates whose provider time lay more than five minutes ahead of ours and was cut back, by source.",
 		}, []string{"source"}),
+		faults: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "ingest_provider_faults_total", Help: "Callbacks that say no status but that the integration is broken, by source.",
+		}, []string{"source"}),
 		evidence: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ingest_source_evidence", Help: "1 for the evidence a source's approvals need without confirmation.",
 		}, []string{"source", "evidence"}),
@@ -43,6 +47,7 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 	}
 	for name, s := range in.sources {
 		m.ahead.WithLabelValues(name)
+		m.faults.WithLabelValues(name)
 		m.evidence.WithLabelValues(name, string(s.Evidence)).Set(1)
 	}
 	return m

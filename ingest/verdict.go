@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"countersign/ingest/journal"
+	"countersign/ingest/provider"
 	"countersign/signing"
 )
 
@@ -30,6 +31,7 @@ const (
 	tooLarge      verdict = "too_large"   // more than the source accepts
 	tooFast       verdict = "rate"        // more often than the source may
 	longHeader    verdict = "header"      // headers longer than the buffer
+	noKey         verdict = "no_key"      // the key it names cannot be had
 	backlog       verdict = "backlog"     // the relay is too far behind
 	full          verdict = "full"        // no room on disk
 	undecided     verdict = "undecided"   // the disk did not answer in time: unknown whether it is kept
@@ -39,7 +41,7 @@ const (
 
 var verdicts = []verdict{
 	accepted, ignored, quarantined, handshake, badRequest, unsigned, malformed, mismatch, stale, address, unknownSource, method,
-	noLength, tooLarge, tooFast, longHeader, backlog, full, undecided, stopping, panicked,
+	noLength, tooLarge, tooFast, longHeader, noKey, backlog, full, undecided, stopping, panicked,
 }
 
 // status is the HTTP answer. Providers take some answers for final, so there are no others than these.
@@ -65,7 +67,7 @@ func (v verdict) status() int {
 		return fasthttp.StatusTooManyRequests
 	case longHeader:
 		return fasthttp.StatusRequestHeaderFieldsTooLarge
-	default: // backlog, full, undecided, stopping, panicked: ask again
+	default: // noKey, backlog, full, undecided, stopping, panicked: ask again
 		return fasthttp.StatusServiceUnavailable
 	}
 }
@@ -75,7 +77,7 @@ func (v verdict) retryAfter() string {
 	switch v {
 	case tooFast, stopping, undecided, panicked:
 		return "1"
-	case backlog, full:
+	case noKey, backlog, full:
 		return "30"
 	default:
 		return ""
@@ -87,6 +89,8 @@ func (v verdict) taken() bool { return v.status() == fasthttp.StatusOK }
 
 func ofSignature(err error) verdict {
 	switch {
+	case errors.Is(err, provider.ErrNoKey):
+		return noKey
 	case errors.Is(err, signing.ErrMissing):
 		return unsigned
 	case errors.Is(err, signing.ErrStale):

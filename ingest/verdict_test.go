@@ -52,7 +52,10 @@ func TestVerdicts(t *testing.T) {
 	taken("probe", ignored, genuine(t, "probe", "ignored"))
 	taken("sumsub", ignored, genuine(t, "sumsub", `{"type":"applicantPersonalInfoChanged","externalUserId":"user-1","applicantId":"a"}`))
 	taken("probe", handshake, genuine(t, "probe", "handshake"))
-	for _, body := range []string{"unreadable", "nothing", "fetch"} {
+	taken("probe", accepted, genuine(t, "probe", "fetch"))
+	taken("probe", ignored, genuine(t, "probe", "fault"))
+	taken("published", accepted, genuine(t, "published", "reply", "X-Key: known"))
+	for _, body := range []string{"unreadable", "nothing"} {
 		taken("probe", quarantined, genuine(t, "probe", body))
 	}
 	taken("sumsub", quarantined, genuine(t, "sumsub", "this is no JSON"))
@@ -84,6 +87,10 @@ func TestVerdicts(t *testing.T) {
 	refused("sumsub", mismatch, 401, post(path, green, digest[1], "X-Payload-Digest-Alg: HMAC_SHA1_HEX"))
 	refused("persona", stale, 401, old(t, 73*time.Hour))
 	refused("persona", stale, 401, old(t, -6*time.Minute))
+
+	refused("published", unsigned, 401, genuine(t, "published", "reply"))
+	refused("published", mismatch, 401, genuine(t, "published", "reply", "X-Key: unknown"))
+	f("published", noKey, 503, "30", genuine(t, "published", "reply", "X-Key: unreachable"))
 
 	refused("walled", address, 403, genuine(t, "walled", green))
 	for _, name := range []string{"nobody", "sumsub/", "sumsub/x", "Sumsub", "", "tokened", "tokened/", "tokened/tok-5b1fQ8", "tokened/" + token + "/", "tokened/" + token + "/x"} {

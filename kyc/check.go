@@ -98,11 +98,23 @@ func (r result) when() time.Time {
 }
 
 func (c *check) session(name string) *session {
-	at, found := slices.BinarySearchFunc(c.sessions, name, func(ss *session, name string) int { return cmp.Compare(ss.key, name) })
+	at, found := c.place(name)
 	if !found {
 		c.sessions = slices.Insert(c.sessions, at, &session{key: name})
 	}
 	return c.sessions[at]
+}
+
+// known is a session the check has; nil: it has none of that name.
+func (c *check) known(name string) *session {
+	if at, found := c.place(name); found {
+		return c.sessions[at]
+	}
+	return nil
+}
+
+func (c *check) place(name string) (at int, found bool) {
+	return slices.BinarySearchFunc(c.sessions, name, func(ss *session, name string) int { return cmp.Compare(ss.key, name) })
 }
 
 // decide takes an operator's word: it lifts every hold known now, and with a status it is a verdict until the provider says something newer. It reports whether
@@ -149,7 +161,7 @@ func (c *check) effective(p Policy) result {
 	if c.claimed(&r, p); r.shown == nil {
 		r.shown, r.session = c.attempt(true, true)
 		if r.shown != nil {
-			r.rank = r.shown.rank
+			r.rank = r.session.still(r.shown)
 		}
 		return r
 	}
@@ -219,7 +231,7 @@ func (c *check) claimed(r *result, p Policy) {
 	}
 	if r.claim == nil {
 		for _, ss := range c.sessions {
-			if cl := ss.claim; cl != nil && (r.claim == nil || later(cl, cl.rank, r.claim, r.claim.rank)) && r.admits(cl, ss.said(c), c.decision) {
+			if cl := ss.claim; cl != nil && (r.claim == nil || later(cl, cl.rank, r.claim, r.claim.rank)) && r.admits(cl, ss.said(c)) {
 				r.claim, r.session = cl, ss
 			}
 		}
@@ -231,14 +243,14 @@ func (c *check) claimed(r *result, p Policy) {
 
 // admits reports whether a claim may show: it is newer and stricter than what its session (own) and the check say, and does not merely repeat an approval; or it is about
 // the attempt that shows, and no milder than the verdict under that.
-func (r *result) admits(cl, own, decision *entry) bool {
+func (r *result) admits(cl, own *entry) bool {
 	if r.said != nil && r.shown != r.said && later(cl, cl.rank, r.shown, r.rank) && cl.rank >= r.saidRank {
 		return true
 	}
 	if own != nil && (!cl.when().After(own.when()) || cl.rank <= own.rank || own.rank == rankApproved && cl.claimedApproved) {
 		return false
 	}
-	repeats := r.saidRank == rankApproved && cl.claimedApproved && r.said != decision // after an operator's word the provider's counts as news
+	repeats := r.saidRank == rankApproved && cl.claimedApproved
 	return r.said == nil || later(cl, cl.rank, r.said, r.saidRank) && cl.rank > r.saidRank && !repeats
 }
 
@@ -246,7 +258,7 @@ func (r *result) admits(cl, own, decision *entry) bool {
 func (c *check) attempt(lapsedToo, weakToo bool) (e *entry, of *session) {
 	for _, ss := range c.sessions {
 		a := ss.trying(weakToo)
-		if a != nil && (lapsedToo || a.rank != rankLapsed) && offer(&e, a) {
+		if a != nil && (lapsedToo || ss.still(a) != rankLapsed) && offer(&e, a) {
 			of = ss
 		}
 	}

@@ -8,8 +8,11 @@ import (
 	"time"
 )
 
-// stateVersion is the first byte of an encoded state. A reader refuses what it does not know.
-const stateVersion = 1
+// stateVersion is the first byte of an encoded state. A reader refuses what it does not know; it knows version 1, which had no lapses.
+const (
+	stateVersion       = 2
+	oldestStateVersion = 1
+)
 
 var errState = errors.New("kyc: not the encoding of a state")
 
@@ -160,7 +163,7 @@ func (w *writer) session(ss *session, written *[]*entry) {
 	for i, e := range slots {
 		set[i] = *e != nil
 	}
-	times := [...]time.Time{ss.first, ss.arrived, ss.weakFirst, ss.weakArrived, ss.answered}
+	times := [...]time.Time{ss.first, ss.arrived, ss.weakFirst, ss.weakArrived, ss.answered, ss.lapsed}
 	var timed [len(times)]bool
 	for i, t := range times {
 		timed[i] = !t.IsZero()

@@ -27,6 +27,7 @@ func everything() []Update {
 		received(TimerDue{At: at(500000), ExpiresAt: at(500000), Source: "sumsub", Check: IdentityVerification, Scope: Overall}.Update(), 500000),
 		received(obs(key{"x", "novel_check", "novel_scope", "part"}, "n", 12, rankSuspended, HighRisk), 112),
 		received(obs(persona, "w", 13, rankRejected, SanctionsMatch), 113),
+		received(until(obs(request, "q", 14, rankPending), at(500)), 114), received(lapse(request, "q", at(500)), 500),
 	}
 }
 
@@ -94,6 +95,28 @@ func TestStateGolden(t *testing.T) {
 	}
 }
 
+// What the version before wrote is read: it is what that version's history makes of everything but lapses.
+func TestStateOfOldVersion(t *testing.T) {
+	text, err := os.ReadFile("testdata/state-v1.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || b[0] != oldestStateVersion {
+		t.Fatal(b[0], err)
+	}
+	old, now := &State{}, &State{}
+	if err := old.UnmarshalBinary(b); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range everything()[:len(everything())-2] {
+		now.Apply(u, Policy{Version: 3})
+	}
+	if bytesOf(t, old) != bytesOf(t, now) || bytesOf(t, old)[0] != stateVersion {
+		t.Errorf("read as %+v, want %+v", old.Checks(), now.Checks())
+	}
+}
+
 // golden compares with a file of testdata; with UPDATE_GOLDEN it writes it.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
@@ -146,7 +169,8 @@ func TestStateRefusesWhatItIsNot(t *testing.T) {
 		f("prefix", good[:n])
 	}
 	f("a byte too many", good+"\x00")
-	f("another version", "\x02"+good[1:])
+	f("a later version", "\x03"+good[1:])
+	f("no version", "\x00"+good[1:])
 	f("a length beyond the end", "\x01\xff\xff\xff\xff\x0f")
 	f("a number without end", "\x01"+strings.Repeat("\xff", 12))
 	if err := new(State).UnmarshalText([]byte("not base64!")); err == nil {

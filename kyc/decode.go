@@ -7,7 +7,7 @@ import (
 
 // UnmarshalBinary reads MarshalBinary. Bytes that are not a state are an error and leave s as it was.
 func (s *State) UnmarshalBinary(data []byte) error {
-	if len(data) == 0 || data[0] != stateVersion {
+	if len(data) == 0 || data[0] < oldestStateVersion || data[0] > stateVersion {
 		return errState
 	}
 	r := reader{s: string(data[1:])} // one copy, which every string of the state shares
@@ -176,7 +176,7 @@ func (r *reader) session(read *[]*entry) *session {
 			*slot = r.entryOnce(read)
 		}
 	}
-	for i, t := range []*time.Time{&ss.first, &ss.arrived, &ss.weakFirst, &ss.weakArrived, &ss.answered} {
+	for i, t := range []*time.Time{&ss.first, &ss.arrived, &ss.weakFirst, &ss.weakArrived, &ss.answered, &ss.lapsed} {
 		if timed&(1<<i) != 0 {
 			*t = r.time()
 		}

@@ -25,6 +25,9 @@ const (
 // verdict tells an outcome from how far an attempt has come.
 func (r rank) verdict() bool { return r >= rankApproved }
 
+// open tells an attempt that goes on from one that has lapsed.
+func (r rank) open() bool { return r < rankLapsed }
+
 // dated reports whether approved_at and expires_at mean something.
 func (r rank) dated() bool { return r == rankApproved || r == rankExpired }
 
@@ -78,7 +81,7 @@ type entry struct {
 	id              id
 	at              time.Time // provider's time; zero: it gave none that orders
 	received        time.Time // kept where it can matter: without at, and for what waits for confirmation
-	expires         time.Time // as the provider said
+	expires         time.Time // as the provider said: of an approval its validity, of an attempt its deadline
 	revision        int64
 	rank            rank
 	weak            bool // not confirmed

@@ -112,6 +112,10 @@ func TestWeakScenarios(t *testing.T) {
 		obs(sumsub, "s", 5, rankApproved), obs(persona, "a", 10, rankRejected), weak(obs(persona, "b", 3, rankRejected)), weak(obs(persona, "b", 20, rankExpired)))
 	f("an overall claim hides no step", docs, rankRejected,
 		obs(passprt, "", 3, rankRejected), weak(obs(key{"x", DocumentVerification, Overall, ""}, "r", 5, rankApproved)))
+	f("a claim of what an operator has approved changes nothing", open, rankApproved, obs(request, "r", 3, rankRejected), decide(request, 9, rankApproved), weak(obs(request, "r", 12, rankApproved)))
+	f("nor in another session, nor without a time", open, rankApproved,
+		decide(request, 9, rankApproved), weak(obs(request, "s", 12, rankApproved)), noTime("t", rankApproved, "1"))
+	f("what it claims to have rejected does", open, rankInReview, decide(request, 9, rankApproved), weak(obs(request, "r", 12, rankTerminal, FraudSuspected)))
 	f("a claim under an attempt hides nothing", open, rankInReview,
 		obs(request, "a", 3, rankInReview), weak(obs(persona, "b", 3, rankRejected)), obs(persona, "a", 7, rankPending))
 	company := weak(obs(sumsub, "i", 5, rankPending))

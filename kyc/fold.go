@@ -36,6 +36,18 @@ func (t told) same(b told) bool {
 	return t.rank == rankExpired || t.retryable() == b.retryable() && t.terminal() == b.terminal() && slices.Equal(t.reasons(), b.reasons())
 }
 
+// ranOut is when what was told ran out without a word of the provider: an approval's validity, or an attempt's deadline.
+func (t told) ranOut() (time.Time, bool) {
+	switch {
+	case t.entry == nil || t.rank == t.entry.rank:
+		return time.Time{}, false
+	case t.rank == rankLapsed:
+		return t.entry.expires, true
+	default:
+		return t.period.until, true
+	}
+}
+
 func (t told) retryable() bool { return t.entry != nil && t.entry.retryable }
 
 func (t told) terminal() bool {
@@ -241,10 +253,10 @@ func (f *folding) pick(want func(result) bool, better func(a, b result) bool) in
 	return by
 }
 
-// occurred is when what decides a result happened: its validity ran out, or its record says.
+// occurred is when what decides a result happened: it ran out, or its record says.
 func (r result) occurred() time.Time {
-	if r.shown != nil && r.rank != r.shown.rank {
-		return r.period.until
+	if ran, ok := r.told().ranOut(); ok {
+		return ran
 	}
 	return r.when()
 }

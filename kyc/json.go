@@ -59,7 +59,7 @@ func (u *Update) AppendJSON(b []byte) []byte {
 	return append(o.b, '}')
 }
 
-// order writes the fields of decisions, redeliveries and confirmations.
+// order writes the fields of decisions, redeliveries, confirmations and policies.
 func (o *object) order(u *Update) {
 	if u.Release {
 		o.bool("release", true)
@@ -72,6 +72,10 @@ func (o *object) order(u *Update) {
 		o.bool("force", true)
 	}
 	o.time("asked_at", u.AskedAt)
+	if u.PolicyVersion != 0 {
+		o.int("policy_version", int64(u.PolicyVersion))
+	}
+	o.text("held_id", u.HeldID)
 }
 
 // AppendJSON appends the change as encoding/json writes it, byte for byte.

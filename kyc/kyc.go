@@ -190,14 +190,16 @@ type Update struct {
 	AdapterVersion    int           `json:"adapter_version,omitempty"`
 	Traceparent       string        `json:"traceparent,omitempty"`
 
-	// What follows belongs to the kinds decision, redelivery and confirmation.
-	Release  bool      `json:"release,omitempty"`   // decision: lift every hold known now
-	Actor    string    `json:"actor,omitempty"`     // decision, redelivery: who ordered it (a token's name)
-	Note     string    `json:"note,omitempty"`      // decision: why, in the operator's words
-	Endpoint string    `json:"endpoint,omitempty"`  // redelivery: which endpoint
-	ChangeID string    `json:"change_id,omitempty"` // redelivery: which change
-	Force    bool      `json:"force,omitempty"`     // redelivery: even if the lane has moved on
-	AskedAt  time.Time `json:"asked_at,omitzero"`   // confirmation: when the provider was asked; voids claims received before
+	// What follows belongs to the kinds decision, redelivery, confirmation, policy and submission.
+	Release       bool      `json:"release,omitempty"`        // decision: lift every hold known now; with HeldID: apply that record
+	Actor         string    `json:"actor,omitempty"`          // all but confirmation: who ordered it (a token's name)
+	Note          string    `json:"note,omitempty"`           // decision: why, in the operator's words
+	Endpoint      string    `json:"endpoint,omitempty"`       // redelivery: which endpoint
+	ChangeID      string    `json:"change_id,omitempty"`      // redelivery: which change
+	Force         bool      `json:"force,omitempty"`          // redelivery: even if the lane has moved on
+	AskedAt       time.Time `json:"asked_at,omitzero"`        // confirmation: when the provider was asked; voids claims received before
+	PolicyVersion int       `json:"policy_version,omitempty"` // policy: the version the subject is folded under from here on
+	HeldID        string    `json:"held_id,omitempty"`        // decision: it is about a held record, not about a check
 }
 
 // ProviderEvent is the provider's own name for what happened.

@@ -87,6 +87,15 @@ type oracleCheck struct {
 	decision oracleSlot
 	released map[string]bool
 	expired  map[time.Time]bool
+	lapsed   map[string]time.Time // by session: the last deadline that has passed
+}
+
+// attempt is what an attempt is by now.
+func (c *oracleCheck) attempt(u oracleUpdate) oracleUpdate {
+	if (u.rank == rankPending || u.rank == rankNotStarted) && !u.expires.IsZero() && !c.lapsed[u.session].Before(u.expires) {
+		u.rank = rankLapsed
+	}
+	return u
 }
 
 type oracle struct {
@@ -105,7 +114,7 @@ func (s *oracle) apply(v Update, p Policy) {
 	s.seen[u.id] = true
 	c := s.checks[u.key]
 	if c == nil {
-		c = &oracleCheck{sessions: map[string]*oracleSession{}, released: map[string]bool{}, expired: map[time.Time]bool{}}
+		c = &oracleCheck{sessions: map[string]*oracleSession{}, released: map[string]bool{}, expired: map[time.Time]bool{}, lapsed: map[string]time.Time{}}
 		s.checks[u.key] = c
 	}
 	if v.Kind == Decision {
@@ -119,6 +128,13 @@ func (s *oracle) apply(v Update, p Policy) {
 func (s *oracle) expire(k key, at time.Time, p Policy) {
 	if c := s.checks[k]; c != nil {
 		c.expired[at] = true
+	}
+	s.status = s.fold(p)
+}
+
+func (s *oracle) lapse(k key, session string, at time.Time, p Policy) {
+	if c := s.checks[k]; c != nil && c.sessions[session] != nil && at.After(c.lapsed[session]) {
+		c.lapsed[session] = at
 	}
 	s.status = s.fold(p)
 }
@@ -215,7 +231,7 @@ func (c *oracleCheck) effective() (u, said oracleUpdate, decided bool) {
 	for _, ss := range c.sessions {
 		if ss.attempt.set {
 			attempt.offer(ss.attempt.u)
-			if ss.attempt.u.rank != rankLapsed {
+			if c.attempt(ss.attempt.u).rank != rankLapsed {
 				live.offer(ss.attempt.u)
 			}
 		}
@@ -246,7 +262,7 @@ func (c *oracleCheck) effective() (u, said oracleUpdate, decided bool) {
 		verdict = c.decision
 	}
 	if !verdict.set {
-		return attempt.u, attempt.u, false
+		return c.attempt(attempt.u), attempt.u, false
 	}
 	v := verdict.u
 	if v.rank == rankApproved && !v.expires.IsZero() && c.expired[v.expires] {

@@ -138,7 +138,7 @@ func anyRecord(r *rand.Rand, i int, dated bool) Update {
 		x.Kind, x.Release = Decision, !rk.verdict()
 	}
 	x.ProviderEvent.Revision, x.ID = int64(r.IntN(2)), fmt.Sprint("any", i, r.IntN(1000))
-	if dated && rk == rankApproved {
+	if dated && (rk == rankApproved || rk.open()) {
 		x.ExpiresAt = at(1000 * (1 + r.IntN(3)))
 	}
 	return received(x, 2*i+1)
@@ -194,6 +194,9 @@ func TestAgreesWithOracle(t *testing.T) {
 			case r.IntN(7) == 0:
 				k := someKeys[r.IntN(len(someKeys))]
 				x = received(TimerDue{ExpiresAt: at(1000 * (1 + r.IntN(3))), Source: k.source, Check: k.check, Scope: k.scope, DocumentType: k.part}.Update(), 5000)
+				if dated && r.IntN(2) == 0 {
+					x = received(lapse(k, []string{"a", "b", "c"}[r.IntN(3)], x.ExpiresAt), 5000)
+				}
 			}
 			us = append(us, x)
 			again := copyOf(t, s)
@@ -201,9 +204,12 @@ func TestAgreesWithOracle(t *testing.T) {
 			if sameOwed, sameVerdict := again.Apply(x, p); sameVerdict != verdict || !reflect.DeepEqual(sameOwed, owed) || bytesOf(t, again) != bytesOf(t, s) {
 				t.Fatalf("seed %d: read back, it owes %v (%s), not %v (%s)", seed, sameOwed, sameVerdict, owed, verdict)
 			}
-			if x.Kind == Timer {
+			switch {
+			case x.ExpiryKind == ExpiryAttempt && x.Kind == Timer:
+				o.lapse(keyOf(x), sessionOf(x), x.ExpiresAt, p)
+			case x.Kind == Timer:
 				o.expire(keyOf(x), x.ExpiresAt, p)
-			} else {
+			default:
 				o.apply(x, p)
 			}
 			if sent = append(sent, owed...); s.told.rank != o.status {

@@ -26,6 +26,7 @@ type session struct {
 
 	hits     []id      // every unreleased match, sorted: a release lifts them all
 	answered time.Time // claims received up to here have been answered by a confirmation
+	lapsed   time.Time // attempts whose provider gave a deadline up to here have run out
 	trail    []step    // what approvals have been repeated since, for their expiry
 }
 
@@ -182,6 +183,15 @@ func (ss *session) trying(weakToo bool) *entry {
 	default:
 		return a
 	}
+}
+
+// still is what an attempt is by now: one whose deadline has passed has lapsed, whoever says so. The deadline is a mark beside the slots, so that a newer attempt that
+// comes late shows again until its own.
+func (ss *session) still(a *entry) rank {
+	if a.rank.open() && !a.expires.IsZero() && !a.expires.After(ss.lapsed) {
+		return rankLapsed
+	}
+	return a.rank
 }
 
 // holds reports what may never be forgotten: a match, a standing terminal rejection, a suspension, an approval, a grave rejection.

@@ -122,9 +122,9 @@ func (s *State) observe(u Update, p Policy) ([]Change, Verdict) {
 		return nil, Applied // says nothing we could fold
 	}
 	c := s.check(keyOf(u), u.Provider)
-	ss, e := c.session(sessionOf(u)), entryOf(u)
+	ss, e := s.session(c, sessionOf(u)), entryOf(u)
 	if u.Kind == Confirmation && !e.weak {
-		ss.answer(utc(cmpTime(u.AskedAt, u.ReceivedAt)))
+		s.answer(c.key.source, ss, utc(cmpTime(u.AskedAt, u.ReceivedAt)))
 	}
 	ss.begin(e, utc(u.ReceivedAt))
 	took := ss.observe(e, c.released)
@@ -135,6 +135,41 @@ func (s *State) observe(u Update, p Policy) ([]Change, Verdict) {
 	var f folding
 	owed := s.settle(u, p, c, &f)
 	return owed, f.judge(c, ss, e, took)
+}
+
+// session is a session of a check. A new one knows what has been answered about it beside other checks.
+func (s *State) session(c *check, name string) *session {
+	if ss := c.known(name); ss != nil {
+		return ss
+	}
+	ss := c.session(name)
+	s.siblings(c.key.source, ss, func(o *session) {
+		if o.answered.After(ss.answered) {
+			ss.answered = o.answered
+		}
+	})
+	return ss
+}
+
+// answer voids every claim of a source and a session received before the provider was asked, whichever check it is about.
+func (s *State) answer(source string, ss *session, asked time.Time) {
+	ss.answer(asked)
+	s.siblings(source, ss, func(o *session) { o.answer(asked) })
+}
+
+// siblings calls fn with the sessions of this name in the source's other checks. What belongs to no session has none.
+func (s *State) siblings(source string, ss *session, fn func(*session)) {
+	if ss.key == "" {
+		return
+	}
+	for _, c := range s.checks {
+		if c.key.source != source {
+			continue
+		}
+		if o := c.known(ss.key); o != nil && o != ss {
+			fn(o)
+		}
+	}
 }
 
 func cmpTime(t, instead time.Time) time.Time {

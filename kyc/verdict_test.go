@@ -119,6 +119,34 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
+// A confirmation voids the claims of its source and session about other checks too, known by then or not; those of other sources, of other sessions and of none stay.
+func TestConfirmationOfOtherChecks(t *testing.T) {
+	f := func(name string, want Status, claim Update, confirmed string) {
+		t.Helper()
+		answer := received(confirms(obs(request, confirmed, 5, rankApproved)), 50)
+		if answer.AskedAt = at(40); confirmed == "" {
+			answer.Verification = Verification{}
+		}
+		for i, us := range [][]Update{{claim, answer}, {answer, claim}} {
+			s := apply(open, us...)
+			at := slices.IndexFunc(s.Checks(), func(c CheckState) bool { return c.Type == claim.Check })
+			if got := s.Checks()[at]; got.Status != want {
+				t.Errorf("%s, order %d: %s is %s, want %s", name, i, got.Type, got.Status, want)
+			}
+		}
+	}
+	claim := func(k key, session string, receivedAt int) Update {
+		return received(weak(obs(k, session, 6, rankTerminal, FraudSuspected)), receivedAt)
+	}
+	f("received before", NotStarted, claim(passprt, "r", 30), "r")
+	f("received after", InReview, claim(passprt, "r", 41), "r")
+	f("of another session", InReview, claim(passprt, "q", 30), "r")
+	f("of another source", InReview, claim(key{"persona", Liveness, CheckScope, ""}, "r", 30), "r")
+	f("of no session", InReview, claim(passprt, "", 30), "")
+	match := received(weak(obs(passprt, "r", 6, rankRejected, PEPMatch)), 30)
+	f("a match is an operator's to lift", Rejected, match, "r")
+}
+
 // At most 16 sessions a check are kept; what holds something is never dropped, and what decides neither.
 func TestSessionsAreBounded(t *testing.T) {
 	s := &State{}

@@ -56,8 +56,8 @@ func (s *State) Checks() []CheckState {
 		if e := t.entry; e != nil {
 			v.ProviderRef, v.OccurredAt, v.NeedsConfirmation = e.ref, e.when(), e.weak
 		}
-		if t.entry != nil && t.rank != t.entry.rank {
-			v.OccurredAt = t.period.until // it has run out since
+		if ran, ok := t.ranOut(); ok {
+			v.OccurredAt = ran
 		}
 		for _, ss := range c.sessions {
 			for _, i := range ss.hits {

@@ -35,6 +35,8 @@ type batch struct {
 	held     int64
 	aside    map[string][]byte // what this batch has written to the held bucket, by key; nil: deleted
 	wake     []heldRecord      // held records that a ref taught by the current record sets free
+	moved    []string          // entries of the timers bucket that this batch takes away
+	timed    bool              // it has put others there
 }
 
 type write struct {
@@ -49,6 +51,8 @@ type order struct {
 
 // fold takes one batch from the journal to disk (I2).
 func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
+	r.folding.Lock()
+	defer r.folding.Unlock()
 	started := time.Now()
 	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, aside: map[string][]byte{}}
 	b.writes, b.owed = make([]write, 0, 8*len(records)), make([]outbox.Delivery, 0, len(records))
@@ -79,11 +83,15 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	}
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopping: if the commit happened after all, the position says so
+			return nil // stopping: if the commit happened after all, the position says so
 		}
 		return err
 	}
 	r.position.Store(last)
+	if b.timed || len(b.moved) > 0 {
+		r.timers.forget(b.moved...)
+		r.timers.wake()
+	}
 	b.count()
 	r.m.fold.Observe(time.Since(started).Seconds())
 	return nil
@@ -101,14 +109,45 @@ func (b *batch) record(rec *journal.Record) error {
 	switch u.Kind {
 	case kyc.Redelivery:
 		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force})
-		b.noteOrder(rec, &u)
+		b.note(rec, &u, kyc.Applied)
 		return nil
-	case kyc.Observation, kyc.Confirmation, kyc.Decision, kyc.Timer:
+	case kyc.FetchRequest:
+		b.noteFetch(rec, &u)
+		return nil
+	case kyc.Decision:
+		if u.HeldID != "" {
+			return b.override(rec, &u)
+		}
 		return b.route(rec, &u)
-	default: // of a later version: kept, so that a program that knows it can apply it
-		b.r.o.Logger.Error("record_kind_unknown", "offset", rec.Position.Offset, "kind", string(u.Kind))
-		return b.keep(heldRecord{Record: *rec}, nil)
+	case kyc.PolicyChange:
+		if !b.r.knows(u.Partner, u.PolicyVersion) {
+			return b.keepUnknown(rec, &u)
+		}
+		return b.route(rec, &u)
+	case kyc.Observation, kyc.Confirmation, kyc.Timer, kyc.Submission:
+		return b.route(rec, &u)
+	default:
+		return b.keepUnknown(rec, &u)
 	}
+}
+
+// keepUnknown keeps a record of a later version, or about a policy of another node, so that a program that knows it can apply it (I8).
+func (b *batch) keepUnknown(rec *journal.Record, u *kyc.Update) error {
+	b.r.o.Logger.Error("record_kind_unknown", "offset", rec.Position.Offset, "kind", string(u.Kind))
+	return b.keep(heldRecord{Record: *rec}, nil)
+}
+
+// noteFetch keeps a question to a provider with whoever it is about. About nobody known it is passed over: the answer will come as a record of its own.
+func (b *batch) noteFetch(rec *journal.Record, u *kyc.Update) {
+	if u.Subject.ID == "" || u.Partner == "" {
+		lane, verdict := b.find(u)
+		if verdict != "" {
+			b.tallies[kyc.Unrouted]++
+			return
+		}
+		u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
+	}
+	b.note(rec, u, kyc.Applied)
 }
 
 // apply folds an update whose subject is known.
@@ -117,9 +156,16 @@ func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
 	if err != nil {
 		return err
 	}
+	if !s.known && (u.Kind == kyc.Timer || u.Kind == kyc.PolicyChange) {
+		b.tallies[kyc.Stale]++ // nobody is made by a record of ours
+		return nil
+	}
 	p := b.r.partners[u.Partner]
 	if s.Policy == 0 && p != nil {
 		s.Policy = p.Policy.Version
+	}
+	if u.Kind == kyc.PolicyChange {
+		s.Policy = max(s.Policy, u.PolicyVersion) // an order of before does not go back
 	}
 	changes, verdict := s.State.Apply(*u, b.r.policy(u.Partner, s.Policy))
 	b.tallies[verdict]++
@@ -127,7 +173,7 @@ func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
 		b.claims++
 	}
 	if verdict != kyc.Duplicate {
-		s.dirty = true
+		s.dirty, s.known = true, true
 	}
 	h := historyRecord{At: rec.Appended, Verdict: verdict, Update: rec.Body}
 	for i := range changes {
@@ -149,6 +195,9 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) 
 	grave := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
 	if isStatus(c.Type) {
 		b.statuses[c.Status]++
+		if c.Type != noticeType {
+			s.Told = &place{At: rec.Appended.UnixMicro(), Offset: rec.Position.Offset, Sequence: c.Sequence}
+		}
 	}
 	if p == nil {
 		return nil
@@ -176,6 +225,9 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) 
 	}
 	return nil
 }
+
+// noticeType is the one change of a status that tells no other status.
+const noticeType = "kyc.status.expiring"
 
 func (b *batch) put(bucket, key, value []byte) {
 	b.writes = append(b.writes, write{bucket, key, value})

@@ -37,11 +37,63 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// clock is real time plus what a test adds to it.
-type clock struct{ ahead atomic.Int64 }
+// clock is real time plus what a test adds to it; or, once it has been set, the time it was set to.
+type clock struct {
+	ahead atomic.Int64
+	still atomic.Pointer[time.Time]
 
-func (c *clock) now() time.Time                 { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *clock) advance(by time.Duration)       { c.ahead.Add(int64(by)) }
+	mu     sync.Mutex // guards alarms
+	alarms map[chan time.Time]time.Time
+}
+
+func (c *clock) now() time.Time {
+	if t := c.still.Load(); t != nil {
+		return *t
+	}
+	return time.Now().Add(time.Duration(c.ahead.Load()))
+}
+
+func (c *clock) advance(by time.Duration) { c.ahead.Add(int64(by)) }
+
+// set makes it t, and wakes whoever waits for that.
+func (c *clock) set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.still.Store(&t)
+	for ch, at := range c.alarms {
+		if !at.After(t) {
+			close(ch)
+			delete(c.alarms, ch)
+		}
+	}
+}
+
+// awaited is how many wait for an instant to come.
+func (c *clock) awaited() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.alarms)
+}
+
+// alarm is Options.Alarm for a clock that is set.
+func (c *clock) alarm(at time.Time) (<-chan time.Time, func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ch := make(chan time.Time)
+	if c.alarms == nil {
+		c.alarms = map[chan time.Time]time.Time{}
+	}
+	if c.alarms[ch] = at; !at.After(c.now()) {
+		close(ch)
+		delete(c.alarms, ch)
+	}
+	return ch, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.alarms, ch)
+	}
+}
+
 func mustKey(text string) (k signing.Key)       { k, _ = signing.StandardKey(text); return k }
 func formatNamed(name string) (f format.Format) { f, _ = format.ByName(name); return f }
 
@@ -124,8 +176,9 @@ func (g *rig) settled() {
 	}
 }
 
-// wake makes every sender look at the clock again.
+// wake makes every sender, and the keeper of time, look at the clock again.
 func (g *rig) wake() {
+	g.relay.timers.wake()
 	for _, s := range g.relay.senders {
 		s.nudge()
 	}

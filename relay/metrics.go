@@ -25,6 +25,10 @@ type metrics struct {
 	fold        prometheus.Histogram
 	removed     prometheus.Counter
 	keyEnds     *prometheus.GaugeVec
+
+	fired         *prometheus.CounterVec
+	timersRefused prometheus.Counter
+	lateness      prometheus.Histogram
 }
 
 func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
@@ -71,8 +75,26 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 	m.keyEnds = f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "relay_key_expires_timestamp_seconds", Help: "Unix time at which the next of an endpoint's keys stops signing, by endpoint; 0: none does.",
 	}, []string{"endpoint"})
+	m.timers(f, r)
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "relay_held_records", Help: "Records that wait for somebody to be known by their ref."}, func() float64 { return float64(r.Held()) })
 	return m
+}
+
+func (m *metrics) timers(f promauto.Factory, r *Relay) {
+	m.fired = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "relay_timers_fired_total", Help: "Timers appended to the journal, by what they tell (notice, expiry, attempt).",
+	}, []string{"kind"})
+	m.timersRefused = f.NewCounter(prometheus.CounterOpts{
+		Name: "relay_timers_refused_total", Help: "Groups of timers that the journal did not take; they are tried again.",
+	})
+	m.lateness = f.NewHistogram(histogram("relay_timer_lateness_seconds", "How long after its instant a timer was appended to the journal.",
+		[]float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}))
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "relay_timer_next_timestamp_seconds", Help: "Unix time of the earliest timer that has not been appended to the journal; 0: there is none.",
+	}, func() float64 { return float64(r.timers.next.Load()) / 1e6 })
+	for _, kind := range timerKinds {
+		m.fired.WithLabelValues(kind)
+	}
 }
 
 // start makes every series that can exist, so that the first failure is seen as an increase.

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -42,11 +41,17 @@ func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor stri
 	u := kyc.Update{SchemaVersion: 1, Kind: kyc.Redelivery, ChangeID: webhookID, Endpoint: endpoint, Force: force, Actor: actor, ReceivedAt: now}
 	u.Partner, u.Subject.ID, u.Livemode = splitLane(d.Subject)
 	u.ID = kyc.UpdateID("", []string{id, now.String()}, u.Kind, "", "", "", 0, now)
-	body, err := json.Marshal(u)
-	if err != nil {
-		return err
+	return r.append(ctx, u)
+}
+
+// append writes records of our own to the journal, all or none (I11): nil once they are on stable storage. They count as appended when they were received.
+func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
+	rs := make([]journal.Record, len(us))
+	for i := range us {
+		u := &us[i]
+		rs[i] = journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: u.AppendJSON(make([]byte, 0, 512))}
 	}
-	return r.o.Journal.Append(ctx, journal.Record{Kind: u.Kind, Appended: now, Body: body})
+	return r.o.Journal.Append(ctx, rs...)
 }
 
 // revive carries an order out, in the fold's transaction.

@@ -79,6 +79,10 @@ type Options struct {
 	Now        func() time.Time
 	Retention  Retention
 	Grace      time.Duration // for attempts in flight when the relay stops; 0: 10 s
+
+	// Alarm is how timers wait for Now: a channel that is ready when the clock has reached an instant, and what ends the wait before. It may be ready too early: then
+	// the clock is read again. Nil: it goes as time does.
+	Alarm func(at time.Time) (<-chan time.Time, func())
 }
 
 // Relay folds and dispatches. Make it with New, run it with Run.
@@ -92,6 +96,8 @@ type Relay struct {
 	position  atomic.Int64 // last folded offset, on disk
 	held      atomic.Int64 // records that nobody is known for
 	tried     []byte       // owned by retain: where it looks at attempts next
+	timers    timers
+	folding   sync.Mutex // held while a batch is folded: whoever else writes to subjects takes it
 }
 
 var (
@@ -108,7 +114,11 @@ func New(o Options) (*Relay, error) {
 	if o.Grace == 0 {
 		o.Grace = 10 * time.Second
 	}
+	if o.Alarm == nil {
+		o.Alarm = alarm(o.Now)
+	}
 	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}}
+	r.timers.moved, r.timers.firing = make(chan struct{}, 1), map[string]bool{}
 	r.m = newMetrics(o.Metrics, r)
 	for i := range o.Partners {
 		p := &o.Partners[i]
@@ -142,7 +152,7 @@ func New(o Options) (*Relay, error) {
 	return r, nil
 }
 
-// Run registers policies, then folds and delivers until ctx ends or the journal or store fails. Before it returns, attempts in flight have ended or were
+// Run registers policies, then folds, keeps time and delivers until ctx ends or the journal or store fails. Before it returns, attempts in flight have ended or were
 // cut off after Options.Grace, and everything settled is on disk.
 func (r *Relay) Run(ctx context.Context) error {
 	if err := r.registerPolicies(ctx); err != nil {
@@ -157,21 +167,13 @@ func (r *Relay) Run(ctx context.Context) error {
 	for _, s := range r.senders {
 		wg.Go(func() { s.run(ctx) })
 	}
-	wg.Go(func() {
-		if err := r.sweep(ctx); err != nil {
-			cancel(err)
-		}
-	})
-	wg.Go(func() {
-		if err := r.trim(ctx); err != nil {
-			cancel(err)
-		}
-	})
-	wg.Go(func() {
-		if err := r.retain(ctx); err != nil {
-			cancel(err)
-		}
-	})
+	for _, part := range []func(context.Context) error{r.sweep, r.trim, r.retain, r.keepTime} {
+		wg.Go(func() {
+			if err := part(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
 	err := r.o.Journal.Tail(ctx, journal.Position{Offset: r.position.Load()}, r.fold)
 	if err != nil {
 		cancel(err)

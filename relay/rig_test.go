@@ -26,6 +26,7 @@ type rig struct {
 	partners []Partner
 	grace    time.Duration
 	wrap     func(*journal.Bolt) journal.Journal // for faults
+	alarm    func(time.Time) (<-chan time.Time, func())
 	log      logBook
 
 	store   *store.Store
@@ -102,7 +103,7 @@ func (g *rig) makeRelay(log *slog.Logger) {
 	}
 	g.relay, err = New(Options{
 		Store: g.store, Journal: j, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs,
-		Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace,
+		Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace, Alarm: g.alarm,
 	})
 	if err != nil {
 		g.t.Fatal(err)

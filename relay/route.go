@@ -1,29 +1,19 @@
 package relay
 
 import (
-	"bytes"
-	"cmp"
-	"encoding/binary"
-	"encoding/json"
 	"slices"
 	"strings"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
 
-// ambiguousRef is what a ref leads to once it was taught for two subjects. It never leads to anybody again by itself.
-const ambiguousRef = "!"
-
-// heldRecord is a record that could not be applied yet, as it stands in the held bucket.
-type heldRecord struct {
-	journal.Record
-	Reason kyc.Verdict `json:"reason"`
-	Raw    []byte      `json:"raw,omitempty"` // in place of a Body that is not JSON
-}
+// What a ref leads to, beside the lane it stands for.
+const (
+	ambiguousRef  = "!"    // it was taught for two subjects: it never leads to anybody again by itself
+	submittedMark = "\x02" // before the lane: somebody registered it as that subject's, so it counts whichever kind of ref a callback carries it as
+)
 
 // route finds whose update it is: by our own id if it carries one, else by what its refs were taught. Nobody is ever guessed.
 func (b *batch) route(rec *journal.Record, u *kyc.Update) error {
@@ -31,7 +21,7 @@ func (b *batch) route(rec *journal.Record, u *kyc.Update) error {
 		lane, verdict := b.find(u)
 		if verdict != "" {
 			b.tallies[verdict]++
-			return b.keep(heldRecord{Record: *rec, Reason: verdict}, b.refKeys(u))
+			return b.keep(heldRecord{Record: *rec, Reason: verdict}, b.allRefs(u))
 		}
 		u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
 	}
@@ -41,22 +31,35 @@ func (b *batch) route(rec *journal.Record, u *kyc.Update) error {
 	return b.release()
 }
 
-// find looks the update's refs up.
+// find looks the update's refs up: those that its provider gives to one person only, then, for those registered by a submission, the others.
 func (b *batch) find(u *kyc.Update) (lane string, verdict kyc.Verdict) {
-	for _, k := range b.refKeys(u) {
-		switch v := b.ref(k); {
-		case v == "":
-		case v == ambiguousRef, lane != "" && lane != v:
+	personal := b.refKeys(u)
+	if lane, verdict = b.lookUp(personal, false); verdict == kyc.Unrouted {
+		lane, verdict = b.lookUp(b.allRefs(u)[len(personal):], true)
+	}
+	if verdict != "" {
+		return "", verdict
+	}
+	if partner, id, _ := splitLane(lane); u.Partner != "" && u.Partner != partner || u.Subject.ID != "" && u.Subject.ID != id {
+		return "", kyc.Ambiguous // what it says itself and what its refs say differ
+	}
+	return lane, ""
+}
+
+func (b *batch) lookUp(keys []string, submittedOnly bool) (lane string, verdict kyc.Verdict) {
+	for _, k := range keys {
+		known := b.ref(k)
+		owner, submitted := strings.CutPrefix(known, submittedMark)
+		switch {
+		case known == "", submittedOnly && !submitted:
+		case known == ambiguousRef, lane != "" && lane != owner:
 			return "", kyc.Ambiguous
 		default:
-			lane = v
+			lane = owner
 		}
 	}
 	if lane == "" {
 		return "", kyc.Unrouted
-	}
-	if partner, id, _ := splitLane(lane); u.Partner != "" && u.Partner != partner || u.Subject.ID != "" && u.Subject.ID != id {
-		return "", kyc.Ambiguous // what it says itself and what its refs say differ
 	}
 	return lane, ""
 }
@@ -68,13 +71,18 @@ func (b *batch) ref(key string) string {
 	return string(b.tx.Bucket(store.Refs).Get([]byte(key)))
 }
 
-// refKeys are the update's refs that belong to one person, per mode: test and live never share anything.
-func (b *batch) refKeys(u *kyc.Update) (keys []string) {
-	mode := "\x00t\x00"
-	if u.Livemode {
-		mode = "\x00l\x00"
-	}
-	for _, kind := range b.r.o.PersonRefs[u.Provider] {
+// refKeys are the update's refs that belong to one person.
+func (b *batch) refKeys(u *kyc.Update) []string {
+	return appendRefs(nil, u, b.r.o.PersonRefs[u.Provider])
+}
+
+// allRefs are refKeys and then the update's other refs.
+func (b *batch) allRefs(u *kyc.Update) []string { return appendRefs(b.refKeys(u), u, refKinds) }
+
+var refKinds = []RefKind{SubjectRef, SessionRef, ParentRef}
+
+func appendRefs(keys []string, u *kyc.Update, kinds []RefKind) []string {
+	for _, kind := range kinds {
 		var ref string
 		switch kind {
 		case SubjectRef:
@@ -84,153 +92,58 @@ func (b *batch) refKeys(u *kyc.Update) (keys []string) {
 		case ParentRef:
 			ref = u.Verification.ParentRef
 		}
-		if k := u.Source + mode + ref; ref != "" && !slices.Contains(keys, k) {
+		if k := refKey(u.Source, ref, u.Livemode); ref != "" && !slices.Contains(keys, k) {
 			keys = append(keys, k)
 		}
 	}
 	return keys
 }
 
-// teach remembers whose the update's refs are. A network address proves too little to teach anything.
+// refKey names a ref per mode: test and live never share anything.
+func refKey(source, ref string, livemode bool) string {
+	if livemode {
+		return source + "\x00l\x00" + ref
+	}
+	return source + "\x00t\x00" + ref
+}
+
+// teach remembers whose the update's refs are. A network address proves too little to teach anything, and our own timers and an operator's word know of no new ref.
 func (b *batch) teach(u *kyc.Update) error {
-	if u.Kind == kyc.Observation && !u.Authenticity.AtLeast(kyc.Authenticated) {
+	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	switch {
+	case u.Kind == kyc.Submission:
+		return b.learn(u, refKey(u.Source, u.Subject.ProviderRef, u.Livemode), lane, submittedMark+lane)
+	case u.Kind == kyc.Observation && !u.Authenticity.AtLeast(kyc.Authenticated), u.Kind != kyc.Observation && u.Kind != kyc.Confirmation:
 		return nil
 	}
-	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	for _, k := range b.refKeys(u) {
-		switch known := b.ref(k); known {
-		case lane, ambiguousRef:
-			continue
-		case "":
-			b.refs[k] = lane
-			freed, err := b.heldBy(k)
-			if err != nil {
-				return err
-			}
-			b.wake = append(b.wake, freed...)
-		default:
-			b.refs[k] = ambiguousRef
-			b.unclear++
-			b.r.o.Logger.Error("ref_ambiguous", "source", u.Source, "update", u.ID)
-		}
-		b.put(store.Refs, []byte(k), []byte(b.refs[k]))
-	}
-	return nil
-}
-
-// The held bucket: records by position, and beside them one index entry for each ref.
-func heldKey(offset int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte("r\x00"), uint64(offset)) //nolint:gosec // offsets are positive
-}
-
-func heldIndex(ref string, offset int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte("i\x00"+ref+"\x00"), uint64(offset)) //nolint:gosec // offsets are positive
-}
-
-// keep puts a record aside until one of its refs is taught (or for good, if it has none: an operator sees it).
-func (b *batch) keep(h heldRecord, refs []string) error {
-	h.Update = nil // its body says it
-	if !json.Valid(h.Body) {
-		h.Raw, h.Body = h.Body, nil
-	}
-	v, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	b.held++
-	b.setAside(heldKey(h.Position.Offset), store.AppendRecord(nil, 0, v))
-	for _, ref := range refs {
-		b.setAside(heldIndex(ref, h.Position.Offset), []byte{})
-	}
-	return nil
-}
-
-// heldBy returns the records that wait for a ref: of earlier batches, from disk, and of this one.
-func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
-	if b.r.held.Load() == 0 && len(b.aside) == 0 {
-		return nil, nil // nobody waits for anything, as nearly always
-	}
-	prefix := []byte("i\x00" + ref + "\x00")
-	c := b.tx.Bucket(store.Held).Cursor()
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-		key := append([]byte("r\x00"), k[len(prefix):]...)
-		if hs, err = appendHeld(hs, b.tx.Bucket(store.Held).Get(key)); err != nil {
-			return nil, err
-		}
-	}
-	for k, v := range b.aside {
-		if position, ok := strings.CutPrefix(k, string(prefix)); ok && v != nil {
-			if hs, err = appendHeld(hs, b.aside["r\x00"+position]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return hs, nil
-}
-
-// setAside writes to the held bucket; later records of the batch see it.
-func (b *batch) setAside(key, value []byte) {
-	b.put(store.Held, key, value)
-	b.aside[string(key)] = value
-}
-
-func appendHeld(hs []heldRecord, v []byte) ([]heldRecord, error) {
-	if v == nil {
-		return hs, nil // applied meanwhile, through another of its refs
-	}
-	body, _, err := store.Record(v)
-	if err != nil {
-		return hs, nil //nolint:nilerr // damaged: it stays where it is (I8)
-	}
-	var h heldRecord
-	if err := json.Unmarshal(body, &h); err != nil {
-		return hs, err
-	}
-	return append(hs, h), nil
-}
-
-// release applies what the last record has set free, in order of arrival; each may set free more.
-func (b *batch) release() error {
-	for len(b.wake) > 0 {
-		free := b.wake
-		b.wake = nil
-		slices.SortFunc(free, func(x, y heldRecord) int { return cmp.Compare(x.Position.Offset, y.Position.Offset) })
-		for i := range free {
-			if err := b.free(&free[i]); err != nil {
-				return err
-			}
+		if err := b.learn(u, k, lane, lane); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (b *batch) free(h *heldRecord) error {
-	key := heldKey(h.Position.Offset)
-	if v, ok := b.aside[string(key)]; ok && v == nil {
-		return nil // freed already
+// learn lets a ref lead to a lane, and sets free what waited for that. One that leads to another lane is ambiguous from now on.
+func (b *batch) learn(u *kyc.Update, key, lane, value string) error {
+	known := b.ref(key)
+	switch owner := strings.TrimPrefix(known, submittedMark); {
+	case known == ambiguousRef, known == value, owner == lane && value == lane:
+		return nil
+	case known == "", owner == lane:
+		b.refs[key] = value
+		freed, err := b.heldBy(key)
+		if err != nil {
+			return err
+		}
+		b.wake = append(b.wake, freed...)
+	default:
+		b.refs[key] = ambiguousRef
+		b.unclear++
+		b.r.o.Logger.Error("ref_ambiguous", "source", u.Source, "update", u.ID)
 	}
-	var u kyc.Update
-	if err := json.Unmarshal(h.Body, &u); err != nil {
-		return err
-	}
-	lane, verdict := b.find(&u)
-	if verdict != "" {
-		return nil // another of its refs leads elsewhere: it stays
-	}
-	b.held--
-	b.setAside(key, nil)
-	for _, ref := range b.refKeys(&u) {
-		b.setAside(heldIndex(ref, h.Position.Offset), nil)
-	}
-	u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
-	return b.apply(&h.Record, &u)
-}
-
-func heldCount(tx *bolt.Tx) int64 {
-	if v := tx.Bucket(store.Meta).Get(heldCountKey); len(v) == 8 {
-		return int64(binary.BigEndian.Uint64(v)) //nolint:gosec // written by commit
-	}
-	return 0
+	b.put(store.Refs, []byte(key), []byte(b.refs[key]))
+	return nil
 }
 
 func isStatus(changeType string) bool { return strings.HasPrefix(changeType, "kyc.status.") }

@@ -244,3 +244,47 @@ func TestHeldCount(t *testing.T) {
 	}
 	eventually(t, "the journal is trimmed", func() bool { return g.journal.Backlog() == 0 })
 }
+
+// TestFetches: a question to a provider is kept with whoever it is about, and moves nobody; about nobody known it is passed over.
+func TestFetches(t *testing.T) {
+	asks := func(u kyc.Update) kyc.Update {
+		u.Kind, u.Status = kyc.FetchRequest, ""
+		return named(u)
+	}
+	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
+		records(t, g, "ann", "applied[1 2]", "applied[]", "applied[]")
+		records(t, g, "bob", "applied[]") // known by its id, and nothing else of it
+		if v := g.view("acme", "ann", true); v.Status.Status != kyc.Pending || v.Records[1].Update.Kind != kyc.FetchRequest {
+			t.Errorf("%+v", v.Status)
+		}
+		held(t, g, 0)
+		if _, err := g.relay.SubjectStatus("acme", "bob", true); err == nil {
+			t.Error("a question has made a subject")
+		}
+	},
+		of(said("ann", 1, kyc.Pending), "persona", "act_1", "inq_1", ""), asks(byRef(of(said("", 2, ""), "persona", "", "inq_1", ""))),
+		asks(of(said("ann", 3, ""), "persona", "", "inq_1", "")), asks(of(said("bob", 3, ""), "persona", "", "inq_2", "")),
+		asks(byRef(of(said("", 2, ""), "persona", "act_2", "", ""))),
+	)
+}
+
+// TestConfirmationsRoute: what the provider's API said finds its subject as a callback does, teaches as one does, and answers the claims made before (I10).
+func TestConfirmationsRoute(t *testing.T) {
+	claim := weakly(of(said("ann", 1, kyc.Approved), "persona", "act_1", "inq_1", ""))
+	answer := of(said("ann", 1, kyc.Approved), "persona", "act_1", "inq_1", "")
+	answer.Kind, answer.AskedAt = kyc.Confirmation, at(5)
+	late := byRef(of(said("", 6, kyc.Rejected), "persona", "", "inq_1", ""))
+	late.Kind, late.AskedAt = kyc.Confirmation, at(7)
+	early := byRef(of(said("", 0, kyc.Pending), "persona", "act_1", "", ""))
+	early.Kind = kyc.Confirmation
+	routed(t, func(t *testing.T, g *rig) {
+		t.Helper()
+		v := g.view("acme", "ann", true)
+		same(t, "records", verdicts(v), []string{"superseded[]", "applied[1 2]", "applied[3 4]", "applied[5 6]"})
+		if v.Status.Status != kyc.Rejected {
+			t.Errorf("%s", v.Status.Status)
+		}
+		held(t, g, 0)
+	}, named(early), claim, named(answer), named(late))
+}

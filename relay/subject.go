@@ -34,10 +34,20 @@ func splitLane(lane string) (partner, id string, livemode bool) {
 type subject struct {
 	Policy int               `json:"p,omitempty"` // version it is folded under
 	Owed   map[string]uint64 `json:"o,omitempty"` // by endpoint: the last sequence owed
+	Timer  int64             `json:"t,omitempty"` // where it stands in the timers bucket; 0: nowhere
+	Told   *place            `json:"c,omitempty"` // the last change of its status, notices apart
 	State  kyc.State         `json:"-"`
 
 	lane  string
+	known bool // it stands in the file, or will with this batch
 	dirty bool
+}
+
+// place is where a change stands in the history.
+type place struct {
+	At       int64  `json:"a"` // microseconds
+	Offset   int64  `json:"o"`
+	Sequence uint64 `json:"s"`
 }
 
 func (s *subject) encode() ([]byte, error) {
@@ -87,6 +97,7 @@ func loadSubject(tx *bolt.Tx, lane string) (*subject, error) {
 	if v == nil {
 		return s, nil
 	}
+	s.known = true
 	if err := s.decode(v); err != nil {
 		// Going on without it would approve or release on half the truth. Stop, and say where.
 		return nil, fmt.Errorf("state of a subject of partner %s is damaged (%w): restore a backup", strings.SplitN(lane, "/", 2)[0], err)
@@ -99,6 +110,7 @@ func (b *batch) encodeSubjects() error {
 		if !s.dirty {
 			continue
 		}
+		b.setTimer(s)
 		v, err := s.encode()
 		if err != nil {
 			return err
@@ -108,13 +120,13 @@ func (b *batch) encodeSubjects() error {
 	return nil
 }
 
-// noteOrder keeps a redelivery order with the subject it is about.
-func (b *batch) noteOrder(rec *journalRecord, u *kyc.Update) {
+// note keeps a record that changes no state with the subject it is about, if it is about one.
+func (b *batch) note(rec *journalRecord, u *kyc.Update, v kyc.Verdict) {
+	b.tallies[v]++
 	if u.Subject.ID == "" {
 		return
 	}
-	b.tallies[kyc.Applied]++
-	h := historyRecord{At: rec.Appended, Verdict: kyc.Applied, Update: rec.Body}
+	h := historyRecord{At: rec.Appended, Verdict: v, Update: rec.Body}
 	b.chronicle(laneOf(u.Partner, u.Subject.ID, u.Livemode), rec, &h)
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"countersign/ingest/provider"
 	"countersign/kyc"
 	"countersign/signing"
 )
@@ -59,6 +60,16 @@ type SourceConfig struct {
 	Token           Secret         // zero: the path has no token
 	Allow           []netip.Prefix // empty: everybody
 	Options         map[string]string
+	Generic         *provider.GenericSpec // with provider generic: the adapter
+	API             *APIConfig            // the account at the provider's API; nil: the source cannot ask
+}
+
+// APIConfig is an account at a provider's API, with which a source asks what callbacks leave open.
+type APIConfig struct {
+	URL  string      // "": the provider's own
+	User string      // what the provider's page calls client id, partner id or user, where it has one
+	Key  signing.Key // the secret
+	Rate float64     // calls per second; 0: the default
 }
 
 // PartnerConfig is who is told.
@@ -121,6 +132,8 @@ type TokenConfig struct {
 type known struct {
 	Providers map[string]func(options map[string]string) error // an error names the option and the remedy
 	Formats   map[string]bool
+	Asks      map[string]bool // providers whose API can be asked
+	Publishes map[string]bool // those whose API publishes the keys of their callbacks, which then need none in the config
 }
 
 // problem is one mistake in a config, and what to do about it. It never holds a secret.

@@ -1,5 +1,11 @@
 package main
 
+import (
+	"strings"
+
+	"countersign/ingest/provider"
+)
+
 // configKey explains one key of the config: for docs/OPERATIONS.md and for `countersign check --explain`.
 type configKey struct {
 	Key     string // sources[].name: an item of a list is []
@@ -52,7 +58,7 @@ func configReference() []configKey {
 }
 
 func sourceReference() []configKey {
-	return []configKey{
+	return append([]configKey{
 		{"sources[].name", "", "the last part of the callback URL, /v1/callbacks/NAME; 1 to 64 of a-z 0-9 . - _"},
 		{"sources[].provider", "", "the adapter; `countersign providers` lists them"},
 		{"sources[].keys", "", "env: or file: references to the signing keys, newest first; any verifies"},
@@ -67,7 +73,43 @@ func sourceReference() []configKey {
 		{"sources[].token", "", "env: or file: reference to an unguessable last path segment"},
 		{"sources[].allow", "", "networks it may post from; without it, any"},
 		{"sources[].options", "", "what the adapter's page says can vary"},
+		{"sources[].api", "", "an account at the provider's API, with which what callbacks leave open is asked; docs/PROVIDERS.md says of which providers"},
+		{"sources[].api.url", "", "its address; without it, the provider's own"},
+		{"sources[].api.user", "", "the client id, partner id or user, where the provider has one"},
+		{"sources[].api.key", "", "env: or file: reference to the secret"},
+		{"sources[].api.rate", "", "calls per second; without it, 5"},
+	}, genericReference()...)
+}
+
+func genericReference() []configKey {
+	keys := []configKey{
+		{"sources[].generic", "", "with provider generic: an adapter for a provider that this program does not know; docs/ADDING.md has an example"},
+		{"sources[].generic.version", "", "of the mapping, told with every update; raise it when you change what a body means. Without it, 1"},
+		{"sources[].generic.doc", "", "the provider's page, for whoever reads this file"},
+		{"sources[].generic.resolution", "", "of the provider's times, the coarsest it has: 1s, 1ms or, without it, 1us"},
+		{"sources[].generic.signature", "", "how it proves that a callback is its own"},
+		{"sources[].generic.signature.kind", "", strings.Join(provider.GenericKinds(), ", ")},
+		{"sources[].generic.signature.header", "", "where the proof stands: of hmac, timestamped, digest_suffix and header; of basic and bearer, without it, Authorization"},
+		{"sources[].generic.signature.algorithm", "", "of hmac: sha1, sha512 or, without it, sha256"},
+		{"sources[].generic.signature.encoding", "", "of hmac: base64 or, without it, hex"},
+		{"sources[].generic.signature.prefix", "", "of hmac: what stands before the digest, such as sha256=; of standard_webhooks: svix or, without it, webhook"},
+		{"sources[].generic.signature.announce", "", "of hmac: a header in which the sender names its algorithm"},
+		{"sources[].generic.signature.announced", "", "the only value of that header that is accepted"},
+		{"sources[].generic.signature.member", "", "of body_hmac and body_token: the member of the body that holds the proof"},
+		{"sources[].generic.signature.timestamp_member", "", "of body_hmac: the member that holds its time"},
+		{"sources[].generic.signature.suffix", "", "of body_hmac: what is signed last"},
+		{"sources[].generic.signature.plain", "", "of digest_suffix: true where the secret itself is appended, not its SHA-256 in hex"},
+		{"sources[].generic.signature.tolerance", "", "of timestamped, standard_webhooks and body_hmac: how old a signed time may be, or any; without it, 5m"},
+		{"sources[].generic.map", "", "an expression for each thing that a body says"},
 	}
+	for _, k := range provider.GenericKeys() {
+		keys = append(keys, configKey{"sources[].generic.map." + k.Name, "", k.Meaning})
+	}
+	return append(
+		keys,
+		configKey{"sources[].generic.statuses", "", "what the words that map.status gives mean: {word: status}; any other word is in_review"},
+		configKey{"sources[].generic.reasons", "", "what the codes that map.reasons gives mean: {CODE: [reason, retryable | terminal]}, or {CODE: reason} where the code does not say"},
+	)
 }
 
 func partnerReference() []configKey {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ func (l *loader) source(n *yaml.Node, at string) {
 		field{"token", false, value(l, &s.Token, tagText, l.parseToken)},
 		field{"allow", false, l.prefixes(false, &s.Allow)},
 		field{"options", false, l.texts(&s.Options)},
+		field{"api", false, l.api(&s)},
+		field{"generic", false, l.generic(&s.Generic)},
 	)
 	if !ok {
 		return
@@ -40,9 +43,8 @@ func (l *loader) source(n *yaml.Node, at string) {
 	case has(n, "partner") && has(n, "partner_from"):
 		l.wrong(n, join(at, "partner_from"), mistake{"stands beside partner", "keep one of them"})
 	}
-	if !has(n, "keys") && !has(n, "token") && !has(n, "allow") {
-		l.wrong(n, join(at, "keys"), mistake{"is missing: anybody could post", "add the provider's keys; where it has none, a token or allow"})
-	}
+	l.proofs(n, at, &s)
+	l.genericBeside(n, at, &s)
 	if _, twice := s.Options["tolerance"]; twice && has(n, "tolerance") {
 		l.wrong(n, join(at, "options.tolerance"), mistake{"stands beside tolerance", "keep one of them"})
 	}
@@ -52,6 +54,48 @@ func (l *loader) source(n *yaml.Node, at string) {
 		}
 	}
 	l.cfg.Sources = append(l.cfg.Sources, s)
+}
+
+// proofs checks that a source has something to know its provider by.
+func (l *loader) proofs(n *yaml.Node, at string, s *SourceConfig) {
+	switch {
+	case l.known.Publishes[s.Provider] && !has(n, "api"):
+		l.wrong(n, join(at, "api"), mistake{"is missing: " + s.Provider + " publishes the keys of its callbacks through its API", "add api: {user: …, key: env:NAME}"})
+	case l.known.Publishes[s.Provider] && has(n, "keys"):
+		l.wrong(n, join(at, "keys"), mistake{"are not used: " + s.Provider + " publishes the keys of its callbacks through its API", "remove them"})
+	case !has(n, "keys") && !has(n, "token") && !has(n, "allow") && !l.known.Publishes[s.Provider]:
+		l.wrong(n, join(at, "keys"), mistake{"is missing: anybody could post", "add the provider's keys; where it has none, a token or allow"})
+	}
+	if has(n, "api") && s.Provider != "" && !l.known.Asks[s.Provider] {
+		l.wrong(n, join(at, "api"), mistake{"is of no use: " + s.Provider + " is never asked", "remove it; docs/PROVIDERS.md says which providers can be asked"})
+	}
+}
+
+// api reads an account at the provider's API.
+func (l *loader) api(s *SourceConfig) setter {
+	return func(n *yaml.Node, at string) {
+		a := &APIConfig{}
+		l.object(
+			n, at,
+			field{"url", false, value(l, &a.URL, tagText, l.parseBase)},
+			field{"user", false, value(l, &a.User, tagText, parseText)},
+			field{"key", true, value(l, &a.Key, tagText, l.parseKey)},
+			field{"rate", false, value(l, &a.Rate, tagNumber, parseRate)},
+		)
+		s.API = a
+	}
+}
+
+// parseBase wants the address of an API, to which paths are joined.
+func (l *loader) parseBase(s string) (string, *mistake) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		return "", &mistake{"is not the address of an API", "write it like https://api.example.com/v1, without a query and without credentials"}
+	case u.Scheme == "http" && l.live():
+		return "", &mistake{"credentials would travel in clear", "use https in live mode"}
+	}
+	return strings.TrimRight(s, "/"), nil
 }
 
 func (l *loader) parseProvider(s string) (string, *mistake) {

@@ -26,7 +26,8 @@ import (
 
 var knownHere = known{
 	Providers: map[string]func(map[string]string) error{
-		"onfido": func(map[string]string) error { return nil },
+		"onfido":  func(map[string]string) error { return nil },
+		"generic": genericOptions,
 		"sumsub": func(o map[string]string) error {
 			for k, v := range o {
 				switch {
@@ -40,6 +41,7 @@ var knownHere = known{
 		},
 	},
 	Formats: map[string]bool{"standard": true, "blendfi": true},
+	Asks:    map[string]bool{"onfido": true, "sumsub": true},
 }
 
 // secretsHere all hold the word canary, so that one search finds any leak.
@@ -180,7 +182,8 @@ func TestGoodConfig(t *testing.T) {
 	})
 	s = c.Sources[1]
 	f("keys", len(s.Keys), 1)
-	s.Keys = nil
+	f("api", fmt.Sprint(s.API.URL, s.API.User, s.API.Rate, s.API.Key), "https://api.sumsub.example/v1app-72 signing.Key")
+	s.Keys, s.API = nil, nil
 	f("source", s, SourceConfig{
 		Name: "sumsub-levels", Provider: "sumsub", PartnerFrom: "submission", Evidence: kyc.Signed, MaxBody: 1 << 20,
 		CheckByWorkflow: map[string]kyc.Check{"basic-kyc-level": kyc.IdentityVerification, "poa-level": kyc.AddressVerification},

@@ -44,6 +44,15 @@ func (f configFlag) client(c *console) (*client, error) {
 
 // call makes one request and decodes the answer into out.
 func (cl *client) call(ctx context.Context, method, path string, in, out any) error {
+	return cl.do(ctx, method, path, "", in, out)
+}
+
+// post makes one request that is carried out once, however often it is sent with the same key; empty: every time.
+func (cl *client) post(ctx context.Context, path, key string, in, out any) error {
+	return cl.do(ctx, http.MethodPost, path, key, in, out)
+}
+
+func (cl *client) do(ctx context.Context, method, path, key string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -59,6 +68,9 @@ func (cl *client) call(ctx context.Context, method, path string, in, out any) er
 		return fmt.Errorf("make the request: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+cl.token)
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("no gateway answers at %s; is it running with this config? %w", cl.base, err)
@@ -257,44 +269,6 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 		return err
 	}
 	c.printf("%s is enabled; what died meanwhile stays dead until it is redelivered\n", cmd.ID)
-	return nil
-}
-
-type quarantineCommand struct {
-	configFlag
-	jsonFlag
-	After string `help:"Begin after this id."`
-	Limit int    `help:"At most so many." default:"100"`
-}
-
-// Run lists what is in quarantine; bodies stay sealed.
-func (cmd *quarantineCommand) Run(c *console) error {
-	cl, err := cmd.client(c)
-	if err != nil {
-		return err
-	}
-	var v struct {
-		Data []struct {
-			ID       string    `json:"id"`
-			Source   string    `json:"source"`
-			Provider string    `json:"provider"`
-			Reason   string    `json:"reason"`
-			Detail   string    `json:"detail"`
-			At       time.Time `json:"at"`
-			Bytes    int       `json:"bytes"`
-		} `json:"data"`
-		HasMore bool `json:"has_more"`
-	}
-	q := url.Values{"after": {cmd.After}, "limit": {strconv.Itoa(cmd.Limit)}}
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/quarantine?"+q.Encode(), nil, &v); err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for _, i := range v.Data {
-		c.printf("%s  %s  %-12s %-14s %s\n", i.ID, i.At.Format(time.RFC3339), i.Source, i.Reason, i.Detail)
-	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest"
+	"countersign/ingest/confirm"
 	"countersign/ingest/journal"
 	"countersign/ingest/provider"
 	"countersign/outbox"
@@ -54,7 +56,7 @@ type gateway struct {
 	journal *journal.Bolt
 	outbox  *outbox.Outbox
 	relay   *relay.Relay
-	ingress *ingest.Ingress
+	ingress atomic.Pointer[ingest.Ingress] // set last: the control listener answers before it is there
 	control net.Listener
 	token   string
 }
@@ -158,6 +160,9 @@ func (g *gateway) startRelay() error {
 
 func personRefs() map[string][]relay.RefKind {
 	refs := map[string][]relay.RefKind{}
+	for _, k := range provider.GenericPersonRefs {
+		refs[provider.GenericName] = append(refs[provider.GenericName], relay.RefKind(k))
+	}
 	for _, a := range provider.All {
 		for _, k := range a.PersonRefs {
 			refs[a.Name] = append(refs[a.Name], relay.RefKind(k))
@@ -281,12 +286,28 @@ func (g *gateway) startControl() (err error) {
 	if err := g.metrics().Register(f); err != nil {
 		return err
 	}
-	s := admin.New(admin.Options{
-		Listener: g.control, Relay: g.relay, Outbox: g.outbox, Quarantine: g.journal.Items, Backup: g.store.Backup,
-		Ready: g.notReady, Tokens: tokens, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
-	})
+	o := admin.Options{
+		Listener: g.control, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal.Questions, Backup: g.store.Backup,
+		Ready: g.notReady, Tokens: tokens, Sources: map[string]bool{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
+	}
+	for _, sc := range g.cfg.Sources {
+		o.Sources[sc.Name] = true
+	}
+	if g.role != roleRelay {
+		o.Release = g.release
+	}
+	s := admin.New(o)
 	g.process.start("control", s.Run)
 	return nil
+}
+
+// release hands a body to the ingress, which starts after the control listener.
+func (g *gateway) release(item journal.Item) ([]journal.Record, error) {
+	in := g.ingress.Load()
+	if in == nil {
+		return nil, errors.New("the gateway is starting")
+	}
+	return in.Release(item)
 }
 
 func (g *gateway) startIngress() error {
@@ -313,18 +334,55 @@ func (g *gateway) startIngress() error {
 	if o.Listener, err = net.Listen("tcp", g.cfg.Listen.Callbacks); err != nil { //nolint:noctx // bound once at start
 		return fmt.Errorf("callback listener: %w", err)
 	}
-	if g.ingress, err = ingest.New(o); err != nil {
+	in, err := ingest.New(o)
+	if err != nil {
 		return errors.Join(err, o.Listener.Close())
 	}
-	g.process.start("ingress", g.ingress.Run)
+	if err := g.startConfirmer(in); err != nil {
+		return errors.Join(err, o.Listener.Close())
+	}
+	g.ingress.Store(in)
+	g.process.start("ingress", in.Run)
 	return nil
+}
+
+// startConfirmer asks what callbacks leave open. It stops after the ingress, whose questions it takes.
+func (g *gateway) startConfirmer(in *ingest.Ingress) error {
+	o := confirm.Options{
+		Journal: g.journal, Asked: g.journal.Asked, Oldest: g.journal.OldestQuestion, Records: in.Confirmed, Logger: g.log, Metrics: g.metrics(),
+	}
+	for _, sc := range g.cfg.Sources {
+		if s, ok := apiSource(sc); ok {
+			o.Sources = append(o.Sources, s)
+		}
+	}
+	c, err := confirm.New(o)
+	if err != nil {
+		return err
+	}
+	g.process.start("confirmer", c.Run)
+	return nil
+}
+
+// apiSource is a configured source as the confirmer knows it; false: its provider cannot be asked.
+func apiSource(sc SourceConfig) (confirm.Source, bool) {
+	a, ok := provider.ByName(sc.Provider)
+	if !ok || a.API == nil {
+		return confirm.Source{}, false
+	}
+	s := confirm.Source{Name: sc.Name, API: a.API, Options: sourceOptions(sc), Live: sc.Livemode}
+	if sc.API != nil {
+		s.Base, s.Rate = sc.API.URL, sc.API.Rate
+		s.Credentials = provider.Credentials{User: sc.API.User, Key: sc.API.Key}
+	}
+	return s, true
 }
 
 // newSource turns a configured source into the ingress's.
 func newSource(sc SourceConfig) (ingest.Source, error) {
-	a, ok := provider.ByName(sc.Provider)
-	if !ok {
-		return ingest.Source{}, fmt.Errorf("source %s: provider %s is not in this program", sc.Name, sc.Provider)
+	a, err := adapterOf(sc)
+	if err != nil {
+		return ingest.Source{}, err
 	}
 	s := ingest.Source{
 		Name: sc.Name, Adapter: a, Options: sourceOptions(sc), Keys: sc.Keys, Partner: sc.Partner, PartnerFrom: sc.PartnerFrom,
@@ -336,6 +394,14 @@ func newSource(sc SourceConfig) (ingest.Source, error) {
 			return ingest.Source{}, fmt.Errorf("source %s: token: %w", sc.Name, err)
 		}
 		s.Token = signing.Keyring{k}
+	}
+	if a.API != nil && a.API.Keys != nil {
+		asked, _ := apiSource(sc)
+		keys, err := confirm.NewKeys(asked, time.Now)
+		if err != nil {
+			return ingest.Source{}, err
+		}
+		s.KeysFor = keys.For
 	}
 	return s, nil
 }
@@ -359,7 +425,7 @@ func (g *gateway) notReady() (reasons []string) {
 	if waiting := g.journal.Backlog(); waiting >= g.cfg.Storage.Backlog {
 		reasons = append(reasons, fmt.Sprintf("%d records wait for the relay, which is the configured backlog", waiting))
 	}
-	if g.role != roleRelay && g.ingress == nil {
+	if g.role != roleRelay && g.ingress.Load() == nil {
 		reasons = append(reasons, "starting")
 	}
 	return reasons
@@ -377,13 +443,16 @@ func (g *gateway) close() error {
 
 // knownNames is what the config may name.
 func knownNames() known {
-	k := known{Providers: map[string]func(map[string]string) error{}, Formats: map[string]bool{}}
+	k := known{Providers: map[string]func(map[string]string) error{}, Formats: map[string]bool{}, Asks: map[string]bool{}, Publishes: map[string]bool{}}
 	for _, a := range provider.All {
+		k.Asks[a.Name] = a.API != nil
+		k.Publishes[a.Name] = a.API != nil && a.API.Keys != nil
 		k.Providers[a.Name] = func(options map[string]string) error {
 			_, err := a.Scheme(options)
 			return err
 		}
 	}
+	k.Providers[provider.GenericName] = genericOptions
 	for _, f := range format.All {
 		k.Formats[f.Name] = true
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"countersign/ingest/provider"
+	"countersign/kyc"
 	"countersign/outbox/store"
 	"countersign/relay/format"
 	"countersign/signing"
@@ -48,6 +49,7 @@ func (cmd *providersCommand) Run(c *console) error {
 	for _, a := range provider.All {
 		views = append(views, providerView{a.Name, string(a.Evidence), a.Doc, a.Options, provider.SampleEvents(a.Name)})
 	}
+	views = append(views, providerView{Name: provider.GenericName, Evidence: string(kyc.Signed), Doc: "docs/ADDING.md: any other provider, by configuration alone"})
 	if cmd.JSON {
 		return c.show(views)
 	}
@@ -56,7 +58,9 @@ func (cmd *providersCommand) Run(c *console) error {
 		for _, o := range sortedKeys(v.Options) {
 			c.printf("           option %s: %s\n", o, v.Options[o])
 		}
-		c.printf("           samples for trigger: %s\n", strings.Join(v.Samples, " "))
+		if len(v.Samples) > 0 {
+			c.printf("           samples for trigger: %s\n", strings.Join(v.Samples, " "))
+		}
 	}
 	return nil
 }
@@ -100,12 +104,13 @@ type captured struct {
 	Option   map[string]string `help:"An option of the adapter, name=value; may be repeated." mapsep:"none"`
 	Body     string            `required:"" help:"File with the body, byte for byte; - is standard input."`
 	Headers  string            `help:"JSON file with the headers: {\"Name\": \"value\"} or {\"Name\": [\"value\"]}."`
+	Config   string            `help:"With provider generic: the config that describes it." type:"path"`
+	Source   string            `help:"With provider generic: which source of the config, where it has several."`
 }
 
 func (f captured) read(c *console) (a provider.Adapter, h http.Header, body []byte, err error) {
-	a, ok := provider.ByName(f.Provider)
-	if !ok {
-		return a, nil, nil, fmt.Errorf("provider %s is not in this program (see countersign providers)", f.Provider)
+	if a, err = f.adapter(c); err != nil {
+		return a, nil, nil, err
 	}
 	if body, err = readInput(c, f.Body); err != nil {
 		return a, nil, nil, err
@@ -347,7 +352,7 @@ func (cmd *checkCommand) explain(c *console) error {
 func (cmd *checkCommand) summary(c *console, cfg *Config) {
 	c.printf("%s is in order: mode %s, %d source(s), %d partner(s)\n", cfg.Path, cfg.Mode, len(cfg.Sources), len(cfg.Partners))
 	for _, s := range cfg.Sources {
-		a, _ := provider.ByName(s.Provider)
+		a, _ := adapterOf(s)
 		c.printf("  source %s (%s): %d key(s), proves %s, approvals need %s", s.Name, s.Provider, len(s.Keys), a.Evidence, s.Evidence)
 		if !a.Evidence.AtLeast(s.Evidence) {
 			c.printf(": its approvals wait as in_review until they are confirmed")

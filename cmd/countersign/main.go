@@ -51,7 +51,12 @@ type commands struct {
 	Deliveries deliveriesCommand `cmd:"" help:"List deliveries that ended without a 2xx."`
 	Redeliver  redeliverCommand  `cmd:"" help:"Order a dead delivery again."`
 	Endpoints  endpointsCommand  `cmd:"" help:"List endpoints, or take a disabled one up again."`
-	Quarantine quarantineCommand `cmd:"" help:"List genuine callbacks whose body was kept aside."`
+	Quarantine quarantineCommand `cmd:"" help:"List, show, release or discard what could not be applied."`
+	Questions  questionsCommand  `cmd:"" help:"List what providers have still to be asked."`
+	Submit     submitCommand     `cmd:"" help:"Register whose a provider's ref is."`
+	Decide     decideCommand     `cmd:"" help:"Decide about a check of a person: a status, or the release of what holds it."`
+	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`
+	Audit      auditCommand      `cmd:"" help:"List who changed what."`
 	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
@@ -153,10 +158,11 @@ func (cmd *serveCommand) Run(c *console) error {
 }
 
 func (g *gateway) callbackAddr() string {
-	if g.ingress == nil {
+	in := g.ingress.Load()
+	if in == nil {
 		return ""
 	}
-	return g.ingress.Addr().String()
+	return in.Addr().String()
 }
 
 type versionCommand struct{}

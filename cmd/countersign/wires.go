@@ -30,9 +30,9 @@ func reasons(rs []kyc.ReasonPair) string {
 
 // callback makes the request a provider would send: a sample body, signed with the source's newest key.
 func newCallback(ctx context.Context, sc *SourceConfig, base string, body []byte, now time.Time) (*http.Request, error) {
-	a, ok := provider.ByName(sc.Provider)
-	if !ok {
-		return nil, fmt.Errorf("provider %s is not in this program", sc.Provider)
+	a, err := adapterOf(*sc)
+	if err != nil {
+		return nil, err
 	}
 	scheme, err := a.Scheme(sourceOptions(*sc))
 	if err != nil {
@@ -42,16 +42,23 @@ func newCallback(ctx context.Context, sc *SourceConfig, base string, body []byte
 	if !sc.Token.IsZero() {
 		path += "/" + sc.Token.Reveal()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(body))
+	if a.API != nil && a.API.Keys != nil {
+		return nil, fmt.Errorf("%s signs with keys that only it has, so its callbacks cannot be made here", a.Name)
+	}
+	m, h := signing.Message{ID: "trigger", Time: now, Body: body}, http.Header{"Content-Type": {"application/json"}}
+	if in, ok := scheme.(signing.BodySigner); ok {
+		m.Body, err = in.SignBody(m, sc.Keys[:min(1, len(sc.Keys))])
+	} else if len(sc.Keys) > 0 {
+		err = scheme.Sign(h, m, sc.Keys[:1])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sign the callback: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(m.Body))
 	if err != nil {
 		return nil, fmt.Errorf("make the callback: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	if len(sc.Keys) > 0 {
-		if err := scheme.Sign(req.Header, signing.Message{ID: "trigger", Time: now, Body: body}, sc.Keys[:1]); err != nil {
-			return nil, fmt.Errorf("sign the callback: %w", err)
-		}
-	}
+	req.Header = h
 	return req, nil
 }
 

@@ -70,6 +70,8 @@ func TestAlerts(t *testing.T) {
 	callbackStories(fires, quiet)
 	storageStories(fires, quiet)
 	foldStories(fires, quiet)
+	confirmStories(fires, quiet)
+	timeStories(fires, quiet)
 	deliveryStories(fires, quiet)
 	processStories(fires, quiet)
 	for _, g := range ruleGroups(t).Groups {

@@ -29,6 +29,7 @@ var healthy = []string{
 	`ingest_callbacks_total{source="sumsub",verdict="backlog"} 0`, `ingest_callbacks_total{source="sumsub",verdict="undecided"} 0`,
 	`ingest_callbacks_total{source="sumsub",verdict="panic"} 0`, `ingest_callbacks_total{source="unknown",verdict="unknown"} 0+30`,
 	`ingest_callback_seconds_count 0+90`, `ingest_callback_seconds_bucket{le="1.0"} 0+90`, `ingest_clock_ahead_total{source="sumsub"} 0`,
+	`ingest_callbacks_total{source="sumsub",verdict="no_key"} 0`, `ingest_provider_faults_total{source="sumsub"} 0`,
 	`journal_backlog_records 2`, `journal_backlog_max_records 1000000`, `journal_damaged_records_total 0`, `journal_quarantine_items 0`,
 	`journal_quarantined_total{reason="unreadable"} 0`,
 	`store_full 0`, `store_file_bytes 1e9`, `store_free_page_bytes 1e8`, `store_max_bytes 64e9`, `store_disk_free_bytes 1e11`,
@@ -36,6 +37,10 @@ var healthy = []string{
 	`store_commit_failures_total{reason="io"} 0`, `store_commit_failures_total{reason="full"} 0`, `outbox_settle_retries_total 0`,
 	`relay_updates_total{verdict="applied"} 0+60`, `relay_updates_total{verdict="parked"} 0`, `relay_updates_total{verdict="ambiguous"} 0`, `relay_updates_total{verdict="held"} 0`,
 	`relay_held_records 0`, `relay_unconfirmed_claims_total 0`, `relay_ambiguous_refs_total 0`,
+	`confirm_questions_total{source="sumsub",outcome="answered"} 0+5`, `confirm_questions_total{source="sumsub",outcome="refused"} 0`,
+	`confirm_questions_total{source="sumsub",outcome="unsettled"} 0`, `confirm_source_can_ask{source="sumsub"} 1`, `journal_open_questions{source="sumsub"} 3`,
+	`confirm_oldest_question_timestamp_seconds 0`, `relay_timer_next_timestamp_seconds 1e9`,
+	`relay_timer_lateness_seconds_bucket{le="60.0"} 0+100`, `relay_timer_lateness_seconds_bucket{le="300.0"} 0+100`, `relay_timer_lateness_seconds_bucket{le="+Inf"} 0+100`,
 }
 
 // healthyEndpoint is what each of the three endpoints adds.

@@ -59,6 +59,17 @@ func callbackStories(fires, quiet teller) {
 	quiet("CountersignPanics critical", 10, `ingest_callbacks_total{source="sumsub",verdict="undecided"} 0x5 1x5`)
 	fires("CountersignProviderClockAhead warning", 10, `ingest_clock_ahead_total{source="sumsub"} 0x5 1x5`)
 	quiet("CountersignProviderClockAhead warning", 90, `ingest_clock_ahead_total{source="sumsub"} 7`)
+	fires("CountersignProviderFault warning", 10, `ingest_provider_faults_total{source="sumsub"} 0x5 1x5`)
+	quiet("CountersignProviderFault warning", 90, `ingest_provider_faults_total{source="sumsub"} 7`)
+
+	const missing, noKey = "CountersignPublishedKeyMissing ", `ingest_callbacks_total{source="sumsub",verdict="no_key"} `
+	// The provider's API does not answer; not for one key of several; for the one callback of an hour; for a moment.
+	fires(missing+"critical", 30, accepted+`0`, noKey+`0+1`)
+	quiet(missing+"critical", 30, noKey+`0+1`)
+	quiet(missing+"critical", 30, accepted+`0`, noKey+`0x5 5x25`)
+	fires(missing+"warning", 30, noKey+`0+1`)
+	fires(missing+"warning", 30, accepted+`0`, noKey+`0x5 1x25`)
+	quiet(missing+"warning", 30, noKey+`0x5 9x25`)
 }
 
 func storageStories(fires, quiet teller) {
@@ -103,6 +114,51 @@ func foldStories(fires, quiet teller) {
 	quiet("CountersignUnconfirmedClaims info", 10, `relay_unconfirmed_claims_total 9`)
 	fires("CountersignParkedApprovals info", 10, `relay_updates_total{verdict="parked"} 0x5 1x5`)
 	quiet("CountersignParkedApprovals info", 10, `relay_updates_total{verdict="held"} 0x5 1x5`)
+}
+
+func confirmStories(fires, quiet teller) {
+	const cannot, refused = "CountersignConfirmationCannotAsk warning", "CountersignConfirmationRefused "
+	const can, open = `confirm_source_can_ask{source="sumsub"} `, `journal_open_questions{source="sumsub"} `
+	fires(cannot, 10, can+`0`)
+	fires(cannot, 10, can+`_x10`) // the source has gone from the configuration
+	quiet(cannot, 10, can+`0`, open+`0`)
+	quiet(cannot, 10, open+`500`) // a provider that does not answer
+
+	const answers, refuses = `confirm_questions_total{source="sumsub",outcome="answered"} `, `confirm_questions_total{source="sumsub",outcome="refused"} `
+	// All is refused; one question is, asked once an hour by now; one of many is; it was, and the credentials are right again.
+	fires(refused+"warning", 30, answers+`0`, refuses+`0+1`)
+	fires(refused+"warning", 100, answers+`0`, refuses+`0x5 1x60 2x35`)
+	quiet(refused+"warning", 60, refuses+`0x5 1x55`)
+	quiet(refused+"warning", 60, answers+`0x10 0+1x50`, refuses+`0x5 3x55`)
+	quiet(refused+"warning", 60, answers+`0x10 3x50`, refuses+`0x5 3x55`, open+`3x10 0x50`)
+	quiet(refused+"warning", 60, answers+`0`, `confirm_questions_total{source="sumsub",outcome="unsettled"} 0+1`, refuses+`0x5 1x55`)
+	quiet(refused+"warning", 14, answers+`0`, refuses+`0+1`)
+	fires(refused+"critical", 30, answers+`0`, refuses+`0+1`, open+`20`)
+	quiet(refused+"critical", 30, answers+`0`, refuses+`0+1`, open+`10`)
+	quiet(refused+"critical", 60, refuses+`0x5 1x55`, open+`20`)
+
+	const oldest = `confirm_oldest_question_timestamp_seconds `
+	fires("CountersignConfirmationOverdue warning", 1450, oldest+`1`)
+	quiet("CountersignConfirmationOverdue warning", 1450, oldest+`3600`)
+	quiet("CountersignConfirmationOverdue warning", 1450) // none is open
+	fires("CountersignConfirmationUnanswered critical", 10090, oldest+`1`)
+	quiet("CountersignConfirmationUnanswered critical", 10090, oldest+`3600`)
+	quiet("CountersignConfirmationUnanswered critical", 10090)
+}
+
+func timeStories(fires, quiet teller) {
+	const late, next, within = "CountersignTimersLate ", `relay_timer_next_timestamp_seconds `, `relay_timer_lateness_seconds_bucket{le="60.0"} `
+	fires(late+"critical", 20, next+`1`)
+	quiet(late+"critical", 14, next+`1`)
+	quiet(late+"critical", 20, next+`0`) // nobody's status has an end
+	fires(late+"warning", 5, next+`1`)
+	quiet(late+"warning", 20, next+`0`)
+	quiet(late+"warning", 20, next+`0+60`) // each is fired as it becomes due
+	// A fifth of them comes late; one in twenty; all do, after an hour without a gateway.
+	fires(late+"warning", 60, within+`0+80`)
+	quiet(late+"warning", 60, within+`0+95`)
+	quiet(late+"warning", 90, `process_start_time_seconds 4680`, within+`0`,
+		`relay_timer_lateness_seconds_bucket{le="300.0"} 0`, `relay_timer_lateness_seconds_bucket{le="+Inf"} 0x79 500x11`)
 }
 
 func deliveryStories(fires, quiet teller) {

@@ -55,10 +55,9 @@ type Bolt struct {
 	trimmed atomic.Int64 // last offset forgotten
 	m       *metrics
 
-	mu   sync.Mutex // guards more
-	more chan struct{}
-
 	quarantined atomic.Int64
+	more        signal // there are new records
+	asked       signal // there are new questions
 
 	writing *bolt.Tx // owned by the store's writer: the transaction that pending belongs to
 	pending int64    // offset of the next record within it
@@ -75,7 +74,8 @@ func NewBolt(o Options) (*Bolt, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	j := &Bolt{o: o, more: make(chan struct{}), recent: make([]Record, keepRecent)}
+	j := &Bolt{o: o, recent: make([]Record, keepRecent)}
+	var open map[string]int
 	j.next.Store(1)
 	err := o.Store.View(func(tx *bolt.Tx) error {
 		if v := tx.Bucket(store.Meta).Get(trimmedKey); len(v) == 8 {
@@ -86,21 +86,26 @@ func NewBolt(o Options) (*Bolt, error) {
 			j.next.Store(max(j.next.Load(), offset(k)+1)) // what is left may be a damaged record from long ago
 		}
 		j.quarantined.Store(count(tx))
+		open = j.countQuestions(tx)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
 	j.m = newMetrics(o.Metrics, j)
+	for source, n := range open {
+		j.m.open.WithLabelValues(source).Set(float64(n))
+	}
 	return j, nil
 }
 
 var trimmedKey = []byte("journal/trimmed")
 
 // Append implements Journal. Errors wrap ErrBacklog or ErrFull where the cause is known before anything was written.
-func (j *Bolt) Append(ctx context.Context, rs ...Record) error { return j.append(ctx, nil, rs) }
+func (j *Bolt) Append(ctx context.Context, rs ...Record) error { return j.append(ctx, rs, nil) }
 
-func (j *Bolt) append(ctx context.Context, item *Item, rs []Record) error {
+// append writes records, and whatever else belongs into their transaction, all or none.
+func (j *Bolt) append(ctx context.Context, rs []Record, also func(tx *bolt.Tx) error) error {
 	if j.Backlog()+int64(len(rs)) > j.o.Backlog {
 		return fmt.Errorf("append: %w", ErrBacklog)
 	}
@@ -119,20 +124,14 @@ func (j *Bolt) append(ctx context.Context, item *Item, rs []Record) error {
 	if skipDisk {
 		return nil
 	}
-	var sealed []byte
-	if item != nil {
-		var err error
-		if sealed, err = j.seal(item); err != nil {
-			return err
-		}
-	}
 	err := j.o.Store.Update(ctx, func(tx *bolt.Tx) error {
-		if item != nil {
-			if err := hold(tx, item, sealed); err != nil {
+		if also != nil {
+			if err := also(tx); err != nil {
 				return err
 			}
-			n := count(tx)
-			tx.OnCommit(func() { j.quarantined.Store(n) })
+		}
+		if err := j.ask(tx, rs); err != nil {
+			return err
 		}
 		return j.put(tx, rs, vals)
 	})
@@ -203,19 +202,39 @@ func (j *Bolt) advance(next int64) {
 		return
 	}
 	j.next.Store(next)
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	close(j.more)
-	j.more = make(chan struct{})
+	j.more.broadcast()
+}
+
+// signal wakes everybody who waits for something. Its zero value is ready.
+type signal struct {
+	mu sync.Mutex // guards ch
+	ch chan struct{}
+}
+
+// next returns a channel that the next broadcast closes.
+func (s *signal) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) broadcast() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
 }
 
 // Tail implements Journal.
 func (j *Bolt) Tail(ctx context.Context, from Position, fn func(context.Context, []Record) error) error {
 	at := from.Offset
 	for {
-		j.mu.Lock()
-		more := j.more
-		j.mu.Unlock()
+		more := j.more.next()
 		batch, last, err := j.read(at)
 		if err != nil {
 			return err

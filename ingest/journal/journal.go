@@ -37,6 +37,7 @@ type Record struct {
 	Appended time.Time       // when the gateway took it
 	Body     json.RawMessage // a kyc.Update
 	Update   *kyc.Update     // what Body says, if whoever appended it handed it over; nil: decode Body. Shared, so never written to
+	Ask      []Question      // what the record leaves open: written with it, and no part of it
 }
 
 var (

@@ -8,6 +8,7 @@ import (
 type metrics struct {
 	damaged     prometheus.Counter
 	quarantined *prometheus.CounterVec
+	open        *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
@@ -19,6 +20,9 @@ func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
 		quarantined: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "journal_quarantined_total", Help: "Genuine callbacks whose body was put in quarantine, by reason.",
 		}, []string{"reason"}),
+		open: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "journal_open_questions", Help: "What a provider's API has still to be asked, by source.",
+		}, []string{"source"}),
 	}
 	for _, r := range Reasons {
 		m.quarantined.WithLabelValues(string(r))

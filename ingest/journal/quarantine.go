@@ -58,7 +58,19 @@ type sealedPart struct {
 
 // Hold keeps an item, and the records that came of it if any, all or none: nil means on stable storage.
 func (j *Bolt) Hold(ctx context.Context, item Item, rs ...Record) error {
-	if err := j.append(ctx, &item, rs); err != nil {
+	sealed, err := j.seal(&item)
+	if err != nil {
+		return err
+	}
+	err = j.append(ctx, rs, func(tx *bolt.Tx) error {
+		if err := hold(tx, &item, sealed); err != nil {
+			return err
+		}
+		n := count(tx)
+		tx.OnCommit(func() { j.quarantined.Store(n) })
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	j.m.quarantined.WithLabelValues(string(item.Reason)).Inc()
@@ -105,6 +117,23 @@ func count(tx *bolt.Tx) int64 {
 
 func addCount(tx *bolt.Tx, n int64) error {
 	return tx.Bucket(store.Meta).Put(countKey, binary.BigEndian.AppendUint64(nil, uint64(count(tx)+n))) //nolint:gosec // counts are positive
+}
+
+// Drop takes an item out of quarantine, and appends what came of it if anything did, all or none: nil means on stable storage. What is appended has the item's own
+// dedupe keys, so that doing it twice does it once.
+func (j *Bolt) Drop(ctx context.Context, id string, rs ...Record) error {
+	return j.append(ctx, rs, func(tx *bolt.Tx) error {
+		b := tx.Bucket(store.Quarantine)
+		if b.Get([]byte(id)) == nil {
+			return fmt.Errorf("quarantine %s: %w", id, ErrNotFound)
+		}
+		if err := errors.Join(addCount(tx, -1), b.Delete([]byte(id))); err != nil {
+			return err
+		}
+		n := count(tx)
+		tx.OnCommit(func() { j.quarantined.Store(n) })
+		return nil
+	})
 }
 
 // Quarantined is how many bodies are kept.

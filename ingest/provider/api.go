@@ -16,8 +16,8 @@ type API struct {
 	Credentials string // what the source's api.user and api.key are at this provider, in words
 	// Authorize adds what proves who asks. It is called for every try, since some providers want the time in it.
 	Authorize func(c *Call, k Credentials, now time.Time) error
-	// TokenPath is where OAuth2 client credentials are exchanged for a bearer token, relative to the base URL or absolute; then Authorize is nil. Empty: no OAuth2.
-	TokenPath string
+	// TokenURL is where OAuth2 client credentials are exchanged for a bearer token, beside the base URL; then Authorize is nil. Nil: no OAuth2.
+	TokenURL func(base string) string
 	// Next names the call to make after the answers so far; ok is false once they are enough.
 	Next func(q Fetch, answers [][]byte, o Options) (c Call, ok bool, err error)
 	// Read makes of the answers what a callback with a verdict would have said.

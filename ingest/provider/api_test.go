@@ -68,7 +68,7 @@ func TestAPI(t *testing.T) {
 			}
 			continue
 		}
-		if len(all) == 0 || !strings.HasPrefix(a.API.Doc, "https://") || a.API.Credentials == "" || (a.API.Authorize == nil) == (a.API.TokenPath == "") {
+		if len(all) == 0 || !strings.HasPrefix(a.API.Doc, "https://") || a.API.Credentials == "" || (a.API.Authorize == nil) == (a.API.TokenURL == nil) {
 			t.Errorf("%s: its API is incomplete or has no fixtures", a.Name)
 		}
 		for _, x := range all {

@@ -24,7 +24,10 @@ type variant struct {
 	Error     string  `json:"error,omitempty"`     // what the refusal says; empty: the options are possible
 }
 
-func variants(t *testing.T, a Adapter) (vs []variant) {
+// firstKey is a key that fits the adapter's default scheme.
+func firstKey(tb testing.TB, a Adapter) string { tb.Helper(); return variants(tb, a)[0].Key }
+
+func variants(t testing.TB, a Adapter) (vs []variant) {
 	t.Helper()
 	readJSON(t, a, "options.json", &vs)
 	for i := range vs {

@@ -209,7 +209,7 @@ func word(v string) string {
 }
 
 // observe begins an update with what every adapter fills in alike.
-func observe(provider string, version int, r Result, at time.Time) kyc.Update { //nolint:unparam // each adapter raises its own version
+func observe(provider string, version int, r Result, at time.Time) kyc.Update {
 	u := kyc.Update{
 		SchemaVersion: 1, Kind: kyc.Observation, Provider: provider, AdapterVersion: version,
 		ProviderEvent: kyc.ProviderEvent{ID: r.EventID, Type: r.EventType},

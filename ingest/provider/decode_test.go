@@ -3,7 +3,6 @@ package provider
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -126,21 +125,4 @@ func TestAfterMonths(t *testing.T) {
 	f("2024-02-29", "2025-02-28")
 	f("2023-02-28", "2024-02-28")
 	f("2026-12-31", "2027-12-31")
-}
-
-func FuzzTranslate(f *testing.F) {
-	for i, a := range All {
-		for _, x := range fixtures(f, a) {
-			f.Add(uint8(i), x.body)
-		}
-	}
-	f.Fuzz(func(t *testing.T, i uint8, body []byte) {
-		a := All[int(i)%len(All)]
-		r, err := a.Translate(http.Header{}, body, nil)
-		sound(t, a, body, r, err)
-		again, _ := a.Translate(http.Header{}, body, nil)
-		if asJSON(t, again) != asJSON(t, r) {
-			t.Errorf("translate is not a function of the body")
-		}
-	})
 }

@@ -51,7 +51,7 @@ func describeAll(t *testing.T) string {
 		if a.API != nil {
 			asked = "yes"
 		}
-		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s | %d | %d |\n", a.Name, a.Name, a.Evidence, provedBy(scheme(t, a, nil)), asked, len(a.Events), len(a.reasons))
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s | %d | %d |\n", a.Name, a.Name, a.Authenticity(nil), provedBy(scheme(t, a, nil)), asked, len(a.Events), len(a.reasons))
 	}
 	for _, a := range all {
 		describe(&b, t, a)
@@ -64,8 +64,8 @@ func describe(b *strings.Builder, t *testing.T, a Adapter) {
 	t.Helper()
 	fmt.Fprintf(b, "\n## %s\n\n<%s>\n\n", a.Name, a.Doc)
 	for _, v := range variants(t, a) {
-		if v.Error == "" && a.Authenticity(v.Options) != a.Evidence {
-			fmt.Fprintf(b, "- With `%s` it proves %s only.\n", flat(v.Options), a.Authenticity(v.Options))
+		if v.Error == "" && a.Authenticity(v.Options) != a.Authenticity(nil) {
+			fmt.Fprintf(b, "- With `%s` it proves %s.\n", flat(v.Options), a.Authenticity(v.Options))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Options)) {
@@ -73,7 +73,7 @@ func describe(b *strings.Builder, t *testing.T, a Adapter) {
 	}
 	if a.API != nil {
 		fmt.Fprintf(b, "- Asked: %s; <%s>. Without `api` in the source, what needs an answer waits as pending or in_review.\n", a.API.Credentials, a.API.Doc)
-	} else if a.Evidence != kyc.Signed {
+	} else if a.Authenticity(nil) != kyc.Signed {
 		b.WriteString("- Nobody is asked: approvals and terminal rejections wait as in_review until an operator decides, or until the source is configured to trust what it proves.\n")
 	}
 	for _, g := range a.Gaps {

@@ -53,7 +53,7 @@ func (o Options) tolerance(unset time.Duration, noneAllowed bool) (time.Duration
 	return d, nil
 }
 
-// static builds the scheme of a fixed credential in a header from the options auth, which is one of these kinds, the first if unset, and header.
+// static builds the scheme of a fixed credential in a header from the options auth, which is one of these kinds (none, basic, bearer, header), the first if unset, and header.
 func (o Options) static(kinds ...string) (signing.Scheme, error) {
 	auth, err := o.oneOf("auth", kinds...)
 	if err != nil {
@@ -62,7 +62,9 @@ func (o Options) static(kinds ...string) (signing.Scheme, error) {
 	header := o["header"]
 	switch {
 	case auth != "header" && header != "":
-		return nil, fmt.Errorf("option header: %s authentication has its own header; remove it, or set auth: header", auth)
+		return nil, errors.New("option header: only auth: header reads it; remove it, or set auth: header")
+	case auth == "none":
+		return signing.Unsigned{}, nil
 	case auth == "basic":
 		return signing.Static{Header: "Authorization", Scheme: signing.Basic}, nil
 	case auth == "bearer":

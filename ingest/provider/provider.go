@@ -24,6 +24,7 @@ type Adapter struct {
 	Scheme func(Options) (signing.Scheme, error)
 	// Translate turns one genuine callback into updates. It is called only after the scheme has accepted the bytes, except where the proof lies in the body.
 	Translate func(h signing.Header, body []byte, o Options) (Result, error)
+	Headers   []string // that Translate reads; kept beside a body in quarantine, so that it can be translated again
 	// PersonRefs names the refs of an update that belong to one person only, and so may teach who later callbacks are about.
 	PersonRefs []RefKind
 	Events     []string    // every event name it knows, sorted; each has a fixture

@@ -17,7 +17,7 @@ import (
 
 const (
 	rebillyName    = "rebilly"
-	rebillyVersion = 1
+	rebillyVersion = 2 // the deadline of a request that is open
 )
 
 var rebilly = Adapter{
@@ -31,7 +31,16 @@ var rebilly = Adapter{
 	// A customer is one person; documents and requests belong to one customer.
 	PersonRefs: []RefKind{SubjectRef, SessionRef, ParentRef},
 	Events:     slices.Sorted(maps.Keys(rebillyEvents)),
-	reasons:    rebillyReasons,
+	API:        &rebillyAPI,
+	Gaps: []string{
+		"There is no signature: a password or a static header proves the sender. HTTP digest authentication is not supported.",
+		"The schedule of retries, the time limit and the addresses that Rebilly calls from are not verified.",
+		"The body must be the default one, sent by POST; both can be configured at Rebilly.",
+		"No event says that a request expired, was abandoned or waits for review: its deadline comes with its earlier events.",
+		"A possible match on an AML list cannot be asked for again.",
+		"API: whether an answer embeds the customer is not verified; where our id stands in a custom field, the customer's id leads to it.",
+	},
+	reasons: rebillyReasons,
 }
 
 var rebillyOptions = map[string]string{
@@ -126,6 +135,7 @@ type rebillyObject struct {
 	ReviewTime    string `json:"reviewTime"`
 	UpdatedTime   string `json:"updatedTime"`
 	RequestID     string `json:"requestId"`
+	Deadline      string `json:"expirationTime"` // of a request
 	Type          string `json:"documentType"`
 	Subtype       string `json:"documentSubtype"`
 	Rejection     struct {
@@ -178,6 +188,12 @@ func translateRebilly(_ signing.Header, body []byte, o Options) (Result, error) 
 		return Result{}, f.err
 	}
 	r.KeepBody = object.what(e, &u)
+	if err := object.deadline(e, &u); err != nil {
+		return Result{}, err
+	}
+	if u.Status != kyc.Pending && e.about != rebillyAML {
+		r.Fetch = []Fetch{{Ref: u.Verification.Ref, What: rebillyAsked[e.about], Confirms: true}}
+	}
 	r.Updates = []kyc.Update{u}
 	return r, nil
 }

@@ -138,6 +138,28 @@ func schema(db *bolt.DB) error {
 	})
 }
 
+// complete makes the buckets that a file of an earlier program lacks. It writes only if one is missing.
+func complete(db *bolt.DB) error {
+	missing := false
+	err := db.View(func(tx *bolt.Tx) error {
+		for _, b := range buckets {
+			missing = missing || tx.Bucket(b) == nil
+		}
+		return nil
+	})
+	if err != nil || !missing {
+		return err
+	}
+	return db.Update(func(tx *bolt.Tx) error {
+		for _, b := range buckets {
+			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // warm reads the file once from front to back, if it fits into half of the free memory. Opening visits every page to find the free ones, in an order that a cold disk
 // serves at a hundredth of its speed; a file in the page cache costs a fifth of a second for each gigabyte.
 func warm(path string) {

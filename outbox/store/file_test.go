@@ -64,6 +64,30 @@ func TestCreateAfterACut(t *testing.T) {
 	f("a whole file, not yet renamed", b)
 }
 
+// A file of an earlier program lacks the buckets that came later; it is completed, and what is in it stays.
+func TestEarlierFile(t *testing.T) {
+	dir := t.TempDir()
+	reopen := func(look func(tx *bolt.Tx) error) {
+		t.Helper()
+		s, err := Open(Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.db.Update(look), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reopen(func(tx *bolt.Tx) error {
+		return errors.Join(tx.Bucket(Journal).Put([]byte("k"), []byte("v")), tx.DeleteBucket(Questions))
+	})
+	reopen(func(tx *bolt.Tx) error {
+		if tx.Bucket(Questions) == nil || string(tx.Bucket(Journal).Get([]byte("k"))) != "v" {
+			return errors.New("the earlier file was not completed")
+		}
+		return nil
+	})
+}
+
 // The same with a process that is really killed, anywhere in its first start, again and again.
 func TestFirstStartKilled(t *testing.T) {
 	for i := range 10 {

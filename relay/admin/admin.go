@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +23,7 @@ import (
 
 	"countersign/ingest/journal"
 	"countersign/outbox"
+	"countersign/outbox/store"
 	"countersign/relay"
 )
 
@@ -51,13 +51,25 @@ type Options struct {
 	Listener   net.Listener // closed by Run
 	Relay      *relay.Relay
 	Outbox     *outbox.Outbox
-	Quarantine func(after string, n int) ([]journal.ItemView, bool, error)
-	Backup     func(path string) (int64, error)
-	Ready      func() []string // why not; empty: ready
-	Tokens     []Token
-	Livemode   bool // of subjects, where a call does not say
-	Logger     *slog.Logger
-	Gatherer   prometheus.Gatherer
+	Store      *store.Store // where the audit trail is kept
+	Quarantine Quarantine
+	// Release translates a body from quarantine again, as Ingress.Release does; nil (role relay): nobody here can.
+	Release   func(journal.Item) ([]journal.Record, error)
+	Questions func(after string, n int) ([]journal.Question, bool, error)
+	Backup    func(path string) (int64, error)
+	Ready     func() []string // why not; empty: ready
+	Tokens    []Token
+	Sources   map[string]bool // names in the config
+	Livemode  bool            // of subjects, where a call does not say
+	Logger    *slog.Logger
+	Gatherer  prometheus.Gatherer
+}
+
+// Quarantine is what is needed of the bodies that could not be applied. Drop is all or none, and nil only when it is on stable storage.
+type Quarantine interface {
+	Items(after string, n int) ([]journal.ItemView, bool, error)
+	Unseal(id string) (journal.Item, error)
+	Drop(ctx context.Context, id string, rs ...journal.Record) error
 }
 
 // Server is the control listener. Make it with New, run it with Run.
@@ -87,25 +99,43 @@ func New(o Options) *Server {
 type Route struct {
 	Pattern string
 	Scope   Scope // viewer, or operator for what changes something
+	Partner bool  // partners may call it too, and are answered about their own subjects only
 	do      func(*http.Request, Token) (any, error)
 }
 
+// audited reports whether a call leaves a record in the audit trail: every change does, and every look at a body.
+func (r Route) audited() bool { return r.Scope != Viewer }
+
 func (s *Server) routes() []Route {
 	rs := []Route{
-		{"GET /v1/quarantine", Viewer, s.quarantine},
-		{"POST /v1/backup", Operator, s.backup},
+		{"GET /v1/quarantine", Viewer, false, s.quarantine},
+		{"GET /v1/quarantine/{id}", Operator, false, s.quarantined},
+		{"POST /v1/quarantine/{id}/release", Operator, false, s.release},
+		{"POST /v1/quarantine/{id}/discard", Operator, false, s.discard},
+		{"GET /v1/questions", Viewer, false, s.questions},
+		{"GET /v1/audit", Viewer, false, s.audit},
+		{"POST /v1/backup", Operator, false, s.backup},
 	}
 	if s.o.Relay == nil {
 		return rs
 	}
-	return append(
+	rs = append(
 		rs,
-		Route{"GET /v1/subjects/{partner}/{id}", Viewer, s.subject},
-		Route{"GET /v1/endpoints", Viewer, s.endpoints},
-		Route{"POST /v1/endpoints/{id}/resume", Operator, s.resume},
-		Route{"GET /v1/deliveries", Viewer, s.deliveries},
-		Route{"POST /v1/deliveries/{id}/redeliver", Operator, s.redeliver},
+		Route{"GET /v1/subjects/{partner}/{id}", Viewer, false, s.subject},
+		Route{"POST /v1/subjects/{partner}/{id}/decisions", Operator, false, s.decide},
+		Route{"GET /v1/policies/{partner}", Viewer, false, s.policy},
+		Route{"POST /v1/policies/{partner}/apply", Operator, false, s.applyPolicy},
+		Route{"POST /v1/submissions", Operator, true, s.submit},
+		Route{"GET /v1/users/{id}/kyc", Viewer, true, s.user},
+		Route{"GET /v1/endpoints", Viewer, false, s.endpoints},
+		Route{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
+		Route{"GET /v1/deliveries", Viewer, false, s.deliveries},
+		Route{"POST /v1/deliveries/{id}/redeliver", Operator, false, s.redeliver},
 	)
+	if !s.o.Livemode { // in live mode there is no such call
+		rs = append(rs, Route{"POST /v1/test_helpers/users/{id}/kyc", Operator, true, s.pretend})
+	}
+	return rs
 }
 
 // Run serves until ctx ends. When it returns, calls under way have ended, or were cut off after two seconds.
@@ -194,13 +224,13 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 			s.fail(w, &problem{http.StatusUnauthorized, "authentication", "token_unknown", "send Authorization: Bearer with a token of this gateway", ""})
 			return
 		}
-		if !t.may(r.Scope) {
+		if !t.may(r) {
 			s.fail(w, &problem{http.StatusForbidden, "authorization", "scope_too_small", "this call needs scope " + string(r.Scope), ""})
 			return
 		}
 		v, err := r.do(req, t)
-		if r.Scope != Viewer {
-			s.o.Logger.Info("audit", "call", r.Pattern, "path", req.URL.Path, "actor", t.Name, "ok", err == nil)
+		if r.audited() {
+			err = errors.Join(err, s.record(req, r, t, err))
 		}
 		if err != nil {
 			s.fail(w, err)
@@ -210,15 +240,17 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 	}
 }
 
-func (t Token) may(need Scope) bool {
+func (t Token) may(r Route) bool {
 	switch t.Scope {
 	case Admin:
 		return true
 	case Operator:
-		return need == Operator || need == Viewer
+		return r.Scope == Operator || r.Scope == Viewer
 	case Viewer:
-		return need == Viewer
-	default: // partner: its own routes come with the partner API
+		return r.Scope == Viewer
+	case Partner:
+		return r.Partner
+	default:
 		return false
 	}
 }
@@ -241,8 +273,15 @@ func (s *Server) token(req *http.Request) (Token, bool) {
 
 func (s *Server) fail(w http.ResponseWriter, err error) {
 	var p *problem
+	var field *relay.FieldError
 	switch {
 	case errors.As(err, &p):
+	case errors.As(err, &field):
+		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
+	case errors.Is(err, relay.ErrConflict):
+		p = &problem{http.StatusConflict, "conflict", "ref_taken", err.Error(), "provider_ref"}
+	case errors.Is(err, journal.ErrBacklog), errors.Is(err, journal.ErrFull):
+		p = &problem{http.StatusServiceUnavailable, "unavailable", "journal_full", err.Error() + "; try again", ""}
 	case errors.Is(err, outbox.ErrNotFound), errors.Is(err, journal.ErrNotFound):
 		p = &problem{http.StatusNotFound, "not_found", "not_found", err.Error(), ""}
 	case errors.Is(err, relay.ErrOvertaken):
@@ -285,11 +324,30 @@ func page(req *http.Request) (after string, limit int, err error) {
 }
 
 func (s *Server) subject(req *http.Request, _ Token) (any, error) {
-	live := req.URL.Query().Get("livemode")
-	if !slices.Contains([]string{"", "true", "false"}, live) {
-		return nil, &problem{http.StatusBadRequest, "invalid_request", "livemode", "livemode is true or false", "livemode"}
+	live, err := s.livemode(req)
+	if err != nil {
+		return nil, err
 	}
-	return s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live == "true" || live == "" && s.o.Livemode)
+	return s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live)
+}
+
+// livemode reads whose subjects a call is about; unsaid, the gateway's own mode.
+func (s *Server) livemode(req *http.Request) (bool, error) {
+	switch req.URL.Query().Get("livemode") {
+	case "":
+		return s.o.Livemode, nil
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	default:
+		return false, bad("livemode", "livemode is true or false")
+	}
+}
+
+// bad is a request that cannot be carried out as it stands.
+func bad(param, message string) error {
+	return &problem{http.StatusBadRequest, "invalid_request", param, message, param}
 }
 
 func (s *Server) endpoints(*http.Request, Token) (any, error) {
@@ -338,21 +396,6 @@ func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"object": "delivery", "id": id, "ordered": true}, nil
-}
-
-func (s *Server) quarantine(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
-	if err != nil {
-		return nil, err
-	}
-	data, more, err := s.o.Quarantine(after, limit)
-	if err != nil {
-		return nil, err
-	}
-	if data == nil {
-		data = []journal.ItemView{}
-	}
-	return list{Object: "list", Data: data, HasMore: more}, nil
 }
 
 func (s *Server) backup(req *http.Request, _ Token) (any, error) {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,72 +22,74 @@ import (
 // TestScopes is the table of who may call what. A route that is not in it fails.
 func TestScopes(t *testing.T) {
 	g := newRig(t)
-	g.tell("bad", 1, kyc.Rejected)
-	dead := g.call("vera", "GET", "/v1/deliveries?status=dead", "").data(t)
-	paths := map[string]string{ // a call of each route that is answered 200 to whoever may make it
-		"GET /v1/quarantine":                 "/v1/quarantine",
-		"POST /v1/backup":                    "/v1/backup",
-		"GET /v1/subjects/{partner}/{id}":    "/v1/subjects/acme/bad?livemode=true",
-		"GET /v1/endpoints":                  "/v1/endpoints",
-		"POST /v1/endpoints/{id}/resume":     "/v1/endpoints/main/resume",
-		"GET /v1/deliveries":                 "/v1/deliveries?status=dead",
-		"POST /v1/deliveries/{id}/redeliver": "/v1/deliveries/" + url.PathEscape(dead[0]["id"].(string)) + "/redeliver",
+	g.tell("ann", 1, kyc.Approved)
+	type row struct {
+		path, body         string
+		answer             int // to whoever may call it
+		viewer, own, other int // to a viewer, to the partner about its own, to the partner about another's; 0: as answer
 	}
-	changes := map[string]bool{"POST /v1/backup": true, "POST /v1/endpoints/{id}/resume": true, "POST /v1/deliveries/{id}/redeliver": true}
-	f := func(route, who, authorization string, want int) {
-		t.Helper()
-		method, _, _ := strings.Cut(route, " ")
-		body := ""
-		if route == "POST /v1/backup" {
-			body = fmt.Sprintf(`{"path": %q}`, filepath.Join(t.TempDir(), "backup.db"))
-		}
-		var headers []string
-		if authorization != "" {
-			headers = []string{"Authorization", authorization}
-		}
-		a := g.call("", method, paths[route], body, headers...)
-		if a.code != want {
-			t.Errorf("%s by %s: %d, want %d: %s", route, who, a.code, want, a.body)
-		}
-		if want == 401 && a.header.Get("WWW-Authenticate") != "Bearer" {
-			t.Errorf("%s by %s: WWW-Authenticate is %q", route, who, a.header.Get("WWW-Authenticate"))
-		}
-		g.appended = 0
-		g.settled()
+	const operators, everybody = 403, 0
+	table := map[string]row{
+		"GET /v1/quarantine":                         {"/v1/quarantine", "", 200, everybody, 403, 403},
+		"GET /v1/quarantine/{id}":                    {"/v1/quarantine/x", "", 404, operators, 403, 403},
+		"POST /v1/quarantine/{id}/release":           {"/v1/quarantine/x/release", "", 404, operators, 403, 403},
+		"POST /v1/quarantine/{id}/discard":           {"/v1/quarantine/x/discard", "", 404, operators, 403, 403},
+		"GET /v1/questions":                          {"/v1/questions", "", 200, everybody, 403, 403},
+		"GET /v1/audit":                              {"/v1/audit", "", 200, everybody, 403, 403},
+		"POST /v1/backup":                            {"/v1/backup", "{}", 400, operators, 403, 403},
+		"GET /v1/subjects/{partner}/{id}":            {"/v1/subjects/PARTNER/ann?livemode=true", "", 200, everybody, 403, 403},
+		"POST /v1/subjects/{partner}/{id}/decisions": {"/v1/subjects/PARTNER/ann/decisions", "{}", 400, operators, 403, 403},
+		"GET /v1/policies/{partner}":                 {"/v1/policies/PARTNER", "", 200, everybody, 403, 403},
+		"POST /v1/policies/{partner}/apply":          {"/v1/policies/PARTNER/apply", "", 200, operators, 403, 403},
+		"POST /v1/submissions":                       {"/v1/submissions", `{"partner":"PARTNER","subject":"bob","source":"sumsub-eu","provider_ref":"b-1"}`, 200, operators, 200, 403},
+		"GET /v1/users/{id}/kyc":                     {"/v1/users/ann/kyc?livemode=true&partner=PARTNER", "", 200, everybody, 200, 403},
+		"POST /v1/test_helpers/users/{id}/kyc":       {"/v1/test_helpers/users/bob/kyc?partner=PARTNER", `{"status":"pending"}`, 200, operators, 200, 403},
+		"GET /v1/endpoints":                          {"/v1/endpoints", "", 200, everybody, 403, 403},
+		"POST /v1/endpoints/{id}/resume":             {"/v1/endpoints/main/resume", "", 200, operators, 403, 403},
+		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead", "", 200, everybody, 403, 403},
+		"POST /v1/deliveries/{id}/redeliver":         {"/v1/deliveries/evt_1@main/redeliver", "", 404, operators, 403, 403},
 	}
-	if n := len(g.server.routes()); n != len(paths) {
-		t.Errorf("%d routes, %d in the table", n, len(paths))
+	if n := len(g.server.routes()); n != len(table) {
+		t.Errorf("%d routes, %d in the table", n, len(table))
 	}
 	for _, r := range g.server.routes() {
-		viewer, operator := 200, 200
-		if changes[r.Pattern] {
-			viewer = 403
-		}
-		if paths[r.Pattern] == "" {
+		c, ok := table[r.Pattern]
+		if !ok {
 			t.Errorf("%s is not in the table", r.Pattern)
 			continue
 		}
-		digest := sha256.Sum256([]byte("secret-ada"))
-		f(r.Pattern, "nobody", "", 401)
-		f(r.Pattern, "somebody else", "Bearer secret-eve", 401)
-		f(r.Pattern, "an empty token", "Bearer ", 401)
-		f(r.Pattern, "the digest of a token", "Bearer "+hex.EncodeToString(digest[:]), 401)
-		f(r.Pattern, "a token with a blank", "Bearer  secret-ada", 401)
-		f(r.Pattern, "another scheme", "Basic secret-ada", 401)
-		f(r.Pattern, "a bare token", "secret-ada", 401)
-		f(r.Pattern, "a partner", "Bearer secret-pia", 403)
-		f(r.Pattern, "an unknown scope", "Bearer secret-odd", 403)
-		f(r.Pattern, "a viewer", "Bearer secret-vera", viewer)
-		if r.Pattern == "POST /v1/deliveries/{id}/redeliver" {
-			f(r.Pattern, "an operator", "Bearer secret-otto", operator)
-			eventually(t, "the delivery is dead again", func() bool {
-				return g.outbox.Dead("main") == 1 && g.outbox.Owed("main") == 0 && g.relay.Position() == 2
-			})
-			f(r.Pattern, "an admin", "Bearer secret-ada", 200)
-			continue
+		f := func(who, authorization, partner string, want int) {
+			t.Helper()
+			method, _, _ := strings.Cut(r.Pattern, " ")
+			var headers []string
+			if authorization != "" {
+				headers = []string{"Authorization", authorization}
+			}
+			a := g.call("", method, strings.ReplaceAll(c.path, "PARTNER", partner), strings.ReplaceAll(c.body, "PARTNER", partner), headers...)
+			if want == 0 {
+				want = c.answer
+			}
+			if a.code != want {
+				t.Errorf("%s by %s: %d, want %d: %s", r.Pattern, who, a.code, want, a.body)
+			}
+			if want == 401 && a.header.Get("WWW-Authenticate") != "Bearer" {
+				t.Errorf("%s by %s: WWW-Authenticate is %q", r.Pattern, who, a.header.Get("WWW-Authenticate"))
+			}
 		}
-		f(r.Pattern, "an operator", "Bearer secret-otto", operator)
-		f(r.Pattern, "an admin", "Bearer secret-ada", 200)
+		digest := sha256.Sum256([]byte("secret-ada"))
+		f("nobody", "", "acme", 401)
+		f("somebody else", "Bearer secret-eve", "acme", 401)
+		f("an empty token", "Bearer ", "acme", 401)
+		f("the digest of a token", "Bearer "+hex.EncodeToString(digest[:]), "acme", 401)
+		f("a token with a blank", "Bearer  secret-ada", "acme", 401)
+		f("another scheme", "Basic secret-ada", "acme", 401)
+		f("a bare token", "secret-ada", "acme", 401)
+		f("an unknown scope", "Bearer secret-odd", "acme", 403)
+		f("a partner, about its own", "Bearer secret-pia", "acme", c.own)
+		f("a partner, about another's", "Bearer secret-pia", "beta", c.other)
+		f("a viewer", "Bearer secret-vera", "acme", c.viewer)
+		f("an operator", "Bearer secret-otto", "acme", 0)
+		f("an admin", "Bearer secret-ada", "acme", 0)
 	}
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/heap"} { // for machines, on a private listener
 		if a := g.call("", "GET", path, ""); a.code != 200 {
@@ -99,11 +101,18 @@ func TestScopes(t *testing.T) {
 	}
 }
 
+// faulty is a quarantine whose disk fails.
+type faulty struct{ err error }
+
+func (f faulty) Items(string, int) ([]journal.ItemView, bool, error)   { return nil, false, f.err }
+func (f faulty) Unseal(string) (journal.Item, error)                   { return journal.Item{}, f.err }
+func (f faulty) Drop(context.Context, string, ...journal.Record) error { return f.err }
+
 // TestErrors holds the shape of errors.
 func TestErrors(t *testing.T) {
 	broken := errors.New("the disk is on fire")
 	g := newRig(t, func(o *Options) {
-		o.Quarantine = func(string, int) ([]journal.ItemView, bool, error) { return nil, false, broken }
+		o.Quarantine = faulty{broken}
 	})
 	g.tell("bad", 1, kyc.Rejected)
 	g.tell("bad-but-later-good", 1, kyc.Rejected)
@@ -125,7 +134,30 @@ func TestErrors(t *testing.T) {
 	for _, limit := range []string{"0", "-1", "1001", "x", "1.5", "99999999999999999999"} {
 		f("vera", "GET /v1/deliveries?status=dead&limit="+limit, "", 400, "invalid_request", "limit", "limit")
 		f("vera", "GET /v1/quarantine?limit="+limit, "", 400, "invalid_request", "limit", "limit")
+		f("vera", "GET /v1/audit?limit="+limit, "", 400, "invalid_request", "limit", "limit")
 	}
+	f("vera", "GET /v1/quarantine?kind=x", "", 400, "invalid_request", "kind", "kind")
+	f("vera", "GET /v1/quarantine?kind=records&after=x", "", 400, "invalid_request", "after", "after")
+	f("vera", "GET /v1/audit?after=x", "", 400, "invalid_request", "after", "after")
+	f("vera", "GET /v1/users/bad/kyc", "", 400, "invalid_request", "partner", "partner")
+	f("vera", "GET /v1/users/bad/kyc?partner=acme&livemode=true&format=x", "", 400, "invalid_request", "format", "format")
+	f("vera", "GET /v1/users/nobody/kyc?partner=acme", "", 404, "not_found", "not_found", "")
+	f("pia", "GET /v1/users/bad/kyc?partner=beta", "", 403, "authorization", "other_partner", "partner")
+	for _, body := range []string{"", "[]", "{", `{"status":"approved"}{}`, `{"stattus":"approved"}`} {
+		f("otto", "POST /v1/test_helpers/users/bob/kyc?partner=acme", body, 400, "invalid_request", "body", "body")
+	}
+	f("otto", "POST /v1/test_helpers/users/bob/kyc?partner=acme", `{"status":"applauded"}`, 400, "invalid_request", "status", "status")
+	f("otto", "POST /v1/test_helpers/users/bob/kyc?partner=nobody", `{"status":"approved"}`, 404, "not_found", "not_found", "")
+	decisions := "POST /v1/subjects/acme/bad/decisions?livemode=true"
+	f("otto", decisions, `{"source":"sumsub-eu","check":"identity_verification","status":"approved"}`, 400, "invalid_request", "reason", "reason")
+	f("otto", decisions, `{"source":"sumsub-eu","check":"identity","status":"approved","reason":"r"}`, 400, "invalid_request", "check", "check")
+	f("otto", decisions, `{"check":"identity_verification","status":"approved","reason":"r"}`, 400, "invalid_request", "source", "source")
+	f("otto", "POST /v1/subjects/acme/nobody/decisions", `{"source":"sumsub-eu","check":"identity_verification","status":"approved","reason":"r"}`, 404, "not_found", "not_found", "")
+	f("otto", "POST /v1/submissions", `{"partner":"acme","subject":"s","source":"nosuch","provider_ref":"r"}`, 400, "invalid_request", "source", "source")
+	f("otto", "POST /v1/submissions", `{"partner":"acme","subject":"s","source":"sumsub-eu"}`, 400, "invalid_request", "provider_ref", "provider_ref")
+	f("otto", "POST /v1/policies/nobody/apply", "", 404, "not_found", "not_found", "")
+	f("otto", "POST /v1/quarantine/held_0000000000000009/release", `{"partner":"acme","subject":"s"}`, 404, "not_found", "not_found", "")
+	f("otto", "POST /v1/quarantine/held_0000000000000009/discard", "", 404, "not_found", "not_found", "")
 	f("vera", "GET /v1/quarantine", "", 500, "internal", "internal", "")
 	f("vera", "GET /v1/subjects/acme/nobody?livemode=true", "", 404, "not_found", "not_found", "")
 	f("vera", "GET /v1/subjects/acme/bad", "", 404, "not_found", "not_found", "") // live only

@@ -1,0 +1,349 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/relay"
+	"countersign/relay/admin"
+)
+
+// pageFlags are the flags of every list.
+type pageFlags struct {
+	After string `help:"Begin after this id."`
+	Limit int    `help:"At most so many." default:"100"`
+}
+
+func (p pageFlags) query() url.Values {
+	return url.Values{"after": {p.After}, "limit": {strconv.Itoa(p.Limit)}}
+}
+
+// listOf is a list as the control API answers it.
+type listOf[T any] struct {
+	Data    []T  `json:"data"`
+	HasMore bool `json:"has_more"`
+}
+
+// fetchList reads one page of a list.
+func fetchList[T any](ctx context.Context, cl *client, path string, q url.Values) (v listOf[T], err error) {
+	return v, cl.call(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &v)
+}
+
+type quarantineCommand struct {
+	List    quarantineListCommand    `cmd:"" default:"withargs" help:"List bodies that could not be applied; with --records, records that wait for their subject."`
+	Show    quarantineShowCommand    `cmd:"" help:"Show a body in clear; this stands in the audit trail."`
+	Release quarantineReleaseCommand `cmd:"" help:"Translate a body again with today's adapter and config, or give a record its subject."`
+	Discard quarantineDiscardCommand `cmd:"" help:"Take a body or a record out for good."`
+}
+
+type quarantineListCommand struct {
+	configFlag
+	jsonFlag
+	pageFlags
+	Records bool `help:"List records that wait for their subject."`
+}
+
+// Run lists what is in quarantine; bodies stay sealed.
+func (cmd *quarantineListCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	if cmd.Records {
+		return cmd.records(c, cl)
+	}
+	v, err := fetchList[journal.ItemView](c.ctx, cl, "/v1/quarantine", cmd.query())
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, i := range v.Data {
+		c.printf("%s  %s  %-12s %-14s %s\n", i.ID, i.At.Format(time.RFC3339), i.Source, i.Reason, i.Detail)
+	}
+	return nil
+}
+
+func (cmd *quarantineListCommand) records(c *console, cl *client) error {
+	q := cmd.query()
+	q.Set("kind", "records")
+	v, err := fetchList[relay.HeldView](c.ctx, cl, "/v1/quarantine", q)
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, r := range v.Data {
+		c.printf("%s  %s  %-12s %-10s %s %s  refs %s\n", r.ID, r.At.Format(time.RFC3339), r.Source, r.Reason, r.Check, r.Status,
+			strings.Join(slices.DeleteFunc([]string{r.ProviderRef, r.VerificationRef, r.ParentRef}, func(s string) bool { return s == "" }), " "))
+	}
+	return nil
+}
+
+type quarantineShowCommand struct {
+	configFlag
+	ID string `arg:"" help:"The body's id, as countersign quarantine prints it."`
+}
+
+// Run shows a body.
+func (cmd *quarantineShowCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v map[string]any
+	if err := cl.call(c.ctx, http.MethodGet, "/v1/quarantine/"+url.PathEscape(cmd.ID), nil, &v); err != nil {
+		return err
+	}
+	return c.show(v)
+}
+
+type quarantineReleaseCommand struct {
+	configFlag
+	ID      string `arg:"" help:"The id, as countersign quarantine prints it."`
+	Partner string `help:"Of a record: the partner whose subject it is about."`
+	Subject string `help:"Of a record: the subject's id, as the partner knows it."`
+}
+
+// Run releases a body or a record.
+func (cmd *quarantineReleaseCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var in any
+	if cmd.Partner != "" || cmd.Subject != "" {
+		in = map[string]string{"partner": cmd.Partner, "subject": cmd.Subject}
+	}
+	var v struct{ Updates *int }
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+url.PathEscape(cmd.ID)+"/release", in, &v); err != nil {
+		return err
+	}
+	if v.Updates != nil {
+		c.printf("%s is released: %d update(s)\n", cmd.ID, *v.Updates)
+	} else {
+		c.printf("%s is released\n", cmd.ID)
+	}
+	return nil
+}
+
+type quarantineDiscardCommand struct {
+	configFlag
+	ID string `arg:"" help:"The id, as countersign quarantine prints it."`
+}
+
+// Run discards a body or a record.
+func (cmd *quarantineDiscardCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+url.PathEscape(cmd.ID)+"/discard", nil, &struct{}{}); err != nil {
+		return err
+	}
+	c.printf("%s is discarded\n", cmd.ID)
+	return nil
+}
+
+type questionsCommand struct {
+	configFlag
+	jsonFlag
+	pageFlags
+}
+
+// Run lists what providers have still to be asked.
+func (cmd *questionsCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	v, err := fetchList[struct {
+		ID string `json:"id"`
+		journal.Question
+	}](c.ctx, cl, "/v1/questions", cmd.query())
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, q := range v.Data {
+		c.printf("%s  since %s  %d tries, next %s  %s\n", q.ID, q.Since.Format(time.RFC3339), q.Tries, q.Due.Format(time.RFC3339), q.Error)
+	}
+	return nil
+}
+
+type auditCommand struct {
+	configFlag
+	jsonFlag
+	pageFlags
+}
+
+// Run lists the audit trail, the newest first.
+func (cmd *auditCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	v, err := fetchList[admin.AuditEntry](c.ctx, cl, "/v1/audit", cmd.query())
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, e := range v.Data {
+		outcome := "ok"
+		if !e.OK {
+			outcome = e.Error
+		}
+		method, _, _ := strings.Cut(e.Call, " ")
+		c.printf("%s  %s  %-16s %-5s %s  %s\n", e.ID, e.At.Format(time.RFC3339), e.Actor, method, e.Path, outcome)
+	}
+	return nil
+}
+
+type submitCommand struct {
+	configFlag
+	Partner string `arg:"" help:"The partner's id."`
+	Subject string `arg:"" help:"The subject's id, as the partner knows it."`
+	Source  string `arg:"" help:"The source whose callbacks will carry the ref."`
+	Ref     string `arg:"" help:"The provider's id of the person or of the verification."`
+	Kind    string `help:"individual or company." enum:"individual,company," default:""`
+}
+
+// Run registers whose a provider's ref is.
+func (cmd *submitCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	in := map[string]string{"partner": cmd.Partner, "subject": cmd.Subject, "source": cmd.Source, "provider_ref": cmd.Ref, "kind": cmd.Kind}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/submissions", in, &struct{}{}); err != nil {
+		return err
+	}
+	c.printf("callbacks of %s about %s are %s/%s's\n", cmd.Source, cmd.Ref, cmd.Partner, cmd.Subject)
+	return nil
+}
+
+type decideCommand struct {
+	configFlag
+	Partner   string   `arg:"" help:"The partner's id."`
+	Subject   string   `arg:"" help:"The subject's id, as the partner knows it."`
+	Source    string   `required:"" help:"The source whose check it is."`
+	Check     string   `required:"" help:"The check type, such as identity_verification."`
+	Status    string   `help:"approved, in_review, rejected, expired or suspended." xor:"what"`
+	Release   bool     `help:"Lift every hold of this check that is known now." xor:"what"`
+	Scope     string   `help:"overall, check or document." default:"overall" enum:"overall,check,document"`
+	Document  string   `help:"The document type, of a step or a document."`
+	Reasons   []string `help:"Reasons, in our words."`
+	Retryable bool     `help:"Of a rejection: another try may help. Without it, a rejection is terminal."`
+	Because   string   `required:"" help:"Why, for whoever must explain it later."`
+	Key       string   `help:"Idempotency key: the same one is the same decision."`
+}
+
+// Run makes a decision.
+func (cmd *decideCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	in := map[string]any{
+		"source": cmd.Source, "check": cmd.Check, "scope": cmd.Scope, "document_type": cmd.Document, "status": cmd.Status, "release": cmd.Release,
+		"reasons": cmd.Reasons, "retryable": cmd.Retryable, "reason": cmd.Because,
+	}
+	var v struct{ ID string }
+	path := "/v1/subjects/" + url.PathEscape(cmd.Partner) + "/" + url.PathEscape(cmd.Subject) + "/decisions"
+	if err := cl.post(c.ctx, path, cmd.Key, in, &v); err != nil {
+		return err
+	}
+	c.printf("decided: %s\n", v.ID)
+	return nil
+}
+
+type policyCommand struct {
+	Show  policyShowCommand  `cmd:"" help:"Show how many subjects a partner's newest policy would move, and to what."`
+	Apply policyApplyCommand `cmd:"" help:"Fold every subject of a partner under its newest policy."`
+}
+
+type policyShowCommand struct {
+	configFlag
+	jsonFlag
+	Partner string `arg:"" help:"The partner's id."`
+}
+
+// planned is a policy as the control API answers it.
+type planned struct {
+	Version  int                `json:"version"`
+	Subjects int                `json:"subjects"`
+	Behind   int                `json:"behind"`
+	Moves    int                `json:"moves"`
+	Becomes  map[kyc.Status]int `json:"becomes"`
+}
+
+func (p planned) String() string {
+	var parts []string
+	for _, s := range slices.Sorted(maps.Keys(p.Becomes)) {
+		parts = append(parts, fmt.Sprintf("%d become %s", p.Becomes[s], s))
+	}
+	if len(parts) == 0 {
+		parts = []string{"nobody's status changes"}
+	}
+	return fmt.Sprintf("version %d: %d of %d subjects are folded under an older one; %s", p.Version, p.Behind, p.Subjects, strings.Join(parts, ", "))
+}
+
+// Run shows who would move.
+func (cmd *policyShowCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v planned
+	if err := cl.call(c.ctx, http.MethodGet, "/v1/policies/"+url.PathEscape(cmd.Partner), nil, &v); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	c.printf("%s\n", v)
+	return nil
+}
+
+type policyApplyCommand struct {
+	configFlag
+	Partner string `arg:"" help:"The partner's id."`
+	Yes     bool   `help:"Do it; without this it only shows who would move."`
+}
+
+// Run applies a policy, after it has said what that means.
+func (cmd *policyApplyCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v planned
+	path := "/v1/policies/" + url.PathEscape(cmd.Partner)
+	if !cmd.Yes {
+		if err := cl.call(c.ctx, http.MethodGet, path, nil, &v); err != nil {
+			return err
+		}
+		c.printf("%s\nnothing was done: add --yes\n", v)
+		return errNo
+	}
+	if err := cl.call(c.ctx, http.MethodPost, path+"/apply", nil, &v); err != nil {
+		return err
+	}
+	c.printf("%s: applied\n", v)
+	return nil
+}

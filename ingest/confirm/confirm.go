@@ -1,0 +1,284 @@
+// Package confirm asks providers what their callbacks said too little, or proved too little, about.
+//
+// Its promises: a question that is on disk is asked until it is answered, across restarts; the answer is translated by the same adapter and appended together with the
+// end of the question (I11); a provider that is slow, down or refuses costs no other source anything (I6). It never follows an address from a body.
+package confirm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"countersign/ingest/journal"
+	"countersign/ingest/provider"
+)
+
+// Source is an account at a provider's API.
+type Source struct {
+	Name        string
+	API         *provider.API
+	Options     provider.Options
+	Base        string               // URL without a slash at its end; empty: the API's own, by Live
+	Credentials provider.Credentials // a zero Key: this source cannot ask, and its questions wait
+	Live        bool
+	Rate        float64       // calls per second; 0: 5
+	Timeout     time.Duration // of one call; 0: 10 s
+}
+
+// Journal is what the confirmer needs of the journal. Answer and Postpone are all or none, and nil only when everything is on stable storage.
+type Journal interface {
+	Due(source string, now time.Time, n int) (qs []journal.Question, next time.Time, err error)
+	Answer(ctx context.Context, q journal.Question, rs ...journal.Record) error
+	Postpone(ctx context.Context, q journal.Question, rs ...journal.Record) error
+}
+
+// Options of a Confirmer. Journal, Records and Logger are required.
+type Options struct {
+	Journal Journal
+	Asked   func() <-chan struct{} // closed when there is a new question
+	Oldest  func() time.Time       // since when the oldest question is open; zero: there is none
+	Sources []Source
+	// Records makes records of an answer, as Ingress.Confirmed does.
+	Records func(q journal.Question, res provider.Result, answer []byte, asked time.Time) ([]journal.Record, error)
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+	Now     func() time.Time
+	First   time.Duration // before the first retry; 0: 5 s
+}
+
+// Confirmer asks. Make it with New, run it with Run.
+type Confirmer struct {
+	o       Options
+	sources map[string]*source
+	m       *metrics
+}
+
+type source struct {
+	Source
+	client *http.Client
+	limit  *rate.Limiter
+	token  token
+}
+
+// The bounds of one source's asking.
+const (
+	atOnce    = 4         // questions in flight
+	batch     = 64        // questions read from disk at a time
+	maxAnswer = 4 << 20   // bytes of one answer
+	maxCalls  = 16        // of one question
+	maxWait   = time.Hour // between two tries
+	blind     = time.Hour // between two looks at a question that nobody can ask
+)
+
+// New checks that every source's API has an address.
+func New(o Options) (*Confirmer, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.First == 0 {
+		o.First = 5 * time.Second
+	}
+	c := &Confirmer{o: o, sources: map[string]*source{}}
+	for _, s := range o.Sources {
+		if s.Rate == 0 {
+			s.Rate = 5
+		}
+		if s.Timeout == 0 {
+			s.Timeout = 10 * time.Second
+		}
+		if s.Base == "" {
+			s.Base = s.API.Base(s.Live)
+		}
+		if s.Base == "" && s.canAsk() {
+			return nil, fmt.Errorf("source %s: this provider gives each account an address of its own: set api.url", s.Name)
+		}
+		c.sources[s.Name] = &source{Source: s, client: newClient(s.Timeout), limit: rate.NewLimiter(rate.Limit(s.Rate), max(1, int(s.Rate)))}
+	}
+	c.m = newMetrics(o.Metrics, c)
+	return c, nil
+}
+
+// canAsk reports whether there are credentials.
+func (s *Source) canAsk() bool {
+	has := false
+	s.Credentials.Key.With(func([]byte) { has = true })
+	return has
+}
+
+// Run asks until ctx ends or the journal fails. What was in flight then is asked again by the next Run.
+func (c *Confirmer) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, s := range c.sources {
+		wg.Go(func() {
+			if err := c.follow(ctx, s); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("confirm: %w", err)
+	}
+	<-ctx.Done() // without sources there is nothing to do, which is no reason to end
+	return nil
+}
+
+// follow works through one source's questions as they become due.
+func (c *Confirmer) follow(ctx context.Context, s *source) error {
+	for {
+		asked := c.o.Asked()
+		qs, next, err := c.o.Journal.Due(s.Name, c.o.Now(), batch)
+		if err != nil {
+			return fmt.Errorf("read the questions of %s: %w", s.Name, err)
+		}
+		if err := c.all(ctx, s, qs); err != nil {
+			return err
+		}
+		if len(qs) > 0 {
+			if ctx.Err() != nil {
+				return nil
+			}
+			continue
+		}
+		wait := maxWait
+		if !next.IsZero() {
+			wait = min(wait, max(0, next.Sub(c.o.Now())))
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-asked:
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		}
+		t.Stop()
+	}
+}
+
+// all asks a few questions at once.
+func (c *Confirmer) all(ctx context.Context, s *source, qs []journal.Question) error {
+	slots := make(chan struct{}, atOnce)
+	var wg sync.WaitGroup
+	var failed error
+	var once sync.Once
+	for _, q := range qs {
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := c.one(ctx, s, q); err != nil && ctx.Err() == nil {
+				once.Do(func() { failed = err })
+			}
+		})
+	}
+	wg.Wait()
+	return failed
+}
+
+// one asks one question and writes down what came of it.
+func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) error {
+	asked := c.o.Now()
+	res, answer, err := c.ask(ctx, s, provider.Fetch{Ref: q.Ref, What: q.What})
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // stopping: the question stays as it is
+	}
+	var rs []journal.Record
+	if err == nil {
+		if rs, err = c.o.Records(q, res, answer, asked); err != nil {
+			err = &failure{outcome: unusable, err: err}
+		}
+	}
+	if err == nil && !res.Unsettled {
+		return c.settle(ctx, s, answered, func() error { return c.o.Journal.Answer(ctx, q, rs...) })
+	}
+	f := &failure{outcome: unsettled, err: errors.New("the provider is still at work")}
+	if err != nil && !errors.As(err, &f) {
+		f = &failure{outcome: unreachable, err: err}
+	}
+	q.Tries++
+	q.Due, q.Error = c.o.Now().Add(c.wait(q.Tries, f)), f.err.Error()
+	if f.outcome != unsettled && f.outcome != noCredentials {
+		c.o.Logger.Warn("question_unanswered", "source", s.Name, "what", q.What, "claim", q.Claim, "outcome", string(f.outcome), "tries", q.Tries, "error", f.err)
+	}
+	return c.settle(ctx, s, f.outcome, func() error { return c.o.Journal.Postpone(ctx, q, rs...) })
+}
+
+// settle writes until the journal takes it: one that is full or behind has room again once the relay has caught up.
+func (c *Confirmer) settle(ctx context.Context, s *source, o outcome, write func() error) error {
+	for {
+		err := write()
+		switch {
+		case err == nil:
+			c.m.questions.WithLabelValues(s.Name, string(o)).Inc()
+			return nil
+		case !errors.Is(err, journal.ErrBacklog) && !errors.Is(err, journal.ErrFull):
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// wait is how long until the next try after so many that failed.
+func (c *Confirmer) wait(tries int, f *failure) time.Duration {
+	if f.outcome == noCredentials {
+		return blind
+	}
+	b := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(c.o.First), backoff.WithMultiplier(3), backoff.WithRandomizationFactor(0.2),
+		backoff.WithMaxInterval(maxWait), backoff.WithMaxElapsedTime(0), // its default gives up after 15 minutes
+	)
+	d := b.NextBackOff()
+	for range min(tries, 20) - 1 {
+		d = b.NextBackOff()
+	}
+	return min(max(d, f.after), maxWait)
+}
+
+// ask follows a question through the provider's API. The answers are returned joined, to be named by their digest.
+func (c *Confirmer) ask(ctx context.Context, s *source, q provider.Fetch) (res provider.Result, joined []byte, err error) {
+	if !s.canAsk() {
+		return res, nil, &failure{outcome: noCredentials, err: errors.New("the source has no api credentials")}
+	}
+	var answers [][]byte
+	for range maxCalls {
+		call, ok, err := s.API.Next(q, answers, s.Options)
+		if err != nil {
+			return res, nil, &failure{outcome: unusable, err: err}
+		}
+		if !ok {
+			if res, err = s.API.Read(q, answers, s.Options); err != nil {
+				return res, nil, &failure{outcome: unusable, err: err}
+			}
+			return res, bytes.Join(answers, []byte{'\n'}), nil
+		}
+		if err := s.limit.Wait(ctx); err != nil {
+			return res, nil, err
+		}
+		started := time.Now()
+		answer, err := s.call(ctx, call, c.o.Now)
+		c.m.call.Observe(time.Since(started).Seconds())
+		if err != nil {
+			return res, nil, err
+		}
+		answers = append(answers, answer)
+	}
+	return res, nil, &failure{outcome: unusable, err: errors.New("the question takes too many calls")}
+}

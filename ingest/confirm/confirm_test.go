@@ -1,0 +1,474 @@
+package confirm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"countersign/ingest/journal"
+	"countersign/ingest/provider"
+	"countersign/kyc"
+	"countersign/outbox/store"
+	"countersign/signing"
+)
+
+const patience = 20 * time.Second // no passing test comes near it
+
+// desk is a confirmer on a real journal and store; what it appends is read back from the journal.
+type desk struct {
+	t       *testing.T
+	dir     string
+	store   *store.Store
+	journal *journal.Bolt
+	reg     *prometheus.Registry // of the store and the journal
+	asking  *prometheus.Registry // of the confirmer
+	ahead   atomic.Int64         // of real time
+	first   time.Duration        // before the first retry
+	stop    func()
+}
+
+func (d *desk) now() time.Time { return time.Now().Add(time.Duration(d.ahead.Load())) }
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{t: t, dir: t.TempDir(), first: time.Millisecond}
+	d.open()
+	t.Cleanup(func() { d.stop() })
+	return d
+}
+
+// open opens the file; restart closes and opens it again.
+func (d *desk) open() {
+	d.t.Helper()
+	d.reg = prometheus.NewRegistry()
+	log := slog.New(slog.DiscardHandler)
+	var err error
+	if d.store, err = store.Open(store.Options{Dir: d.dir, MaxSize: 1 << 30, Logger: log, Metrics: d.reg}); err != nil {
+		d.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func(s *store.Store) { done <- s.Run(ctx) }(d.store)
+	sealer, err := store.OpenSealer(d.dir)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if d.journal, err = journal.NewBolt(journal.Options{Store: d.store, Sealer: sealer, Logger: log, Metrics: d.reg}); err != nil {
+		d.t.Fatal(err)
+	}
+	d.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-done, d.store.Close()); err != nil {
+			d.t.Error(err)
+		}
+	})
+}
+
+// raise appends a record that leaves a question open.
+func (d *desk) raise(source string, f provider.Fetch, claim string) {
+	d.t.Helper()
+	u := kyc.Update{SchemaVersion: 1, ID: claim, Kind: kyc.FetchRequest, Source: source}
+	q := journal.Question{Source: source, What: f.What, Ref: f.Ref, Claim: claim, Since: d.now(), Due: d.now()}
+	if err := d.journal.Append(context.Background(), journal.Record{Kind: u.Kind, Appended: d.now(), Body: u.AppendJSON(nil), Ask: []journal.Question{q}}); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// run starts a confirmer over the desk; the function it returns stops it.
+func (d *desk) run(sources ...Source) (stop func()) {
+	d.t.Helper()
+	d.asking = prometheus.NewRegistry()
+	c, err := New(Options{
+		Journal: d.journal, Asked: d.journal.Asked, Oldest: d.journal.OldestQuestion, Sources: sources, Logger: slog.New(slog.DiscardHandler), Metrics: d.asking, Now: d.now,
+		First: d.first,
+		Records: func(q journal.Question, res provider.Result, _ []byte, _ time.Time) (rs []journal.Record, _ error) {
+			for _, u := range res.Updates {
+				u.ID, u.Kind, u.Source = "answer to "+q.Claim, kyc.Confirmation, q.Source
+				rs = append(rs, journal.Record{Kind: u.Kind, Appended: d.now(), Body: u.AppendJSON(nil)})
+			}
+			return rs, nil
+		},
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				d.t.Error(err)
+			}
+		case <-time.After(patience):
+			d.t.Error("the confirmer does not stop")
+		}
+	})
+	d.t.Cleanup(stop)
+	return stop
+}
+
+// open questions of all sources.
+func (d *desk) questions() []journal.Question {
+	d.t.Helper()
+	qs, _, err := d.journal.Questions("", 1000)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return qs
+}
+
+func (d *desk) eventually(what string, ok func() bool) {
+	d.t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			d.t.Fatalf("waited in vain until %s; open: %+v", what, d.questions())
+		}
+	}
+}
+
+// confirmations reads back what was appended.
+func (d *desk) confirmations() (us []kyc.Update) {
+	d.t.Helper()
+	tail, end := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer end()
+	err := d.journal.Tail(tail, journal.Position{}, func(_ context.Context, rs []journal.Record) error {
+		for _, r := range rs {
+			var u kyc.Update
+			if err := json.Unmarshal(r.Body, &u); err != nil {
+				return err
+			}
+			if r.Kind == kyc.Confirmation {
+				us = append(us, u)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return us
+}
+
+func (d *desk) count(source string, o outcome) float64 {
+	d.t.Helper()
+	families, err := d.asking.Gather()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "confirm_questions_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if label(m, "source") == source && label(m, "outcome") == string(o) {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return -1
+}
+
+func label(m *dto.Metric, name string) string {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == name {
+			return l.GetValue()
+		}
+	}
+	return ""
+}
+
+func credentials(t *testing.T) provider.Credentials {
+	t.Helper()
+	k, err := signing.ParseKey("the-secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return provider.Credentials{User: "the-user", Key: k}
+}
+
+// thin is a made-up API: one call, whose answer is a status, or "busy", or nonsense.
+func thin() *provider.API {
+	return &provider.API{
+		Authorize: func(c *provider.Call, k provider.Credentials, now time.Time) error {
+			return provider.BasicAuth(c, k, now)
+		},
+		Next: func(q provider.Fetch, answers [][]byte, _ provider.Options) (provider.Call, bool, error) {
+			return provider.Call{Method: http.MethodGet, Path: "/things/" + q.Ref}, len(answers) == 0, nil
+		},
+		Read: func(_ provider.Fetch, answers [][]byte, _ provider.Options) (provider.Result, error) {
+			switch s := kyc.Status(answers[0]); {
+			case s == "busy":
+				return provider.Result{Unsettled: true}, nil
+			case slices.Contains(kyc.Statuses, s):
+				return provider.Result{Updates: []kyc.Update{{Status: s}}}, nil
+			default:
+				return provider.Result{}, provider.ErrUnreadable
+			}
+		},
+	}
+}
+
+// server is a provider's API that answers as its script says, call by call; the last answer stays.
+func server(t *testing.T, script ...func(w http.ResponseWriter, r *http.Request)) (base string, calls *atomic.Int64) {
+	t.Helper()
+	calls = &atomic.Int64{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, key, ok := r.BasicAuth(); !ok || user != "the-user" || key != "the-secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		script[min(int(calls.Add(1)), len(script))-1](w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, calls
+}
+
+func says(status int, text string) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		io.WriteString(w, text)
+	}
+}
+
+// TestAnswered: whatever goes wrong first, a question is asked until it is answered, and its end and its answer are on disk together.
+func TestAnswered(t *testing.T) {
+	f := func(what string, o outcome, script ...func(http.ResponseWriter, *http.Request)) {
+		t.Helper()
+		d := newDesk(t)
+		base, calls := server(t, append(script, says(200, "approved"))...)
+		d.raise("src", provider.Fetch{Ref: "7", What: "thing"}, "claim-7")
+		stop := d.run(Source{Name: "src", API: thin(), Base: base, Credentials: credentials(t), Rate: 1000, Timeout: 300 * time.Millisecond})
+		d.eventually(what+": answered", func() bool { return len(d.questions()) == 0 && d.count("src", answered) == 1 })
+		if n := d.count("src", o); n < 1 || int(calls.Load()) < len(script) {
+			t.Errorf("%s: %s counted %v times, %d calls", what, o, n, calls.Load())
+		}
+		stop()
+		if us := d.confirmations(); len(us) != 1 || us[0].Status != kyc.Approved || us[0].ID != "answer to claim-7" || us[0].Source != "src" {
+			t.Errorf("%s: confirmed %+v", what, us)
+		}
+	}
+	f("at once", answered)
+	f("still at work", unsettled, says(200, "busy"), says(200, "busy"))
+	f("a server error", failing, says(500, ""), says(503, ""))
+	f("not known yet", notFound, says(404, ""))
+	f("no permission", refused, says(403, ""))
+	f("an answer nobody understands", unusable, says(200, "<html>"))
+	f("a redirect, which is not followed", failing, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) })
+	f("an answer without end", unusable, says(200, strings.Repeat("x", maxAnswer+1)))
+	f("a broken connection", unreachable, func(w http.ResponseWriter, _ *http.Request) {
+		if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			c.Close()
+		}
+	})
+	f("a hanging one", unreachable, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+}
+
+// TestRestart: a question and its tries survive; what was asked last is not asked before its time.
+func TestRestart(t *testing.T) {
+	d := newDesk(t)
+	base, calls := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "600")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}, says(200, "rejected"))
+	src := Source{Name: "src", API: thin(), Base: base, Credentials: credentials(t), Rate: 1000}
+	d.raise("src", provider.Fetch{Ref: "7", What: "thing"}, "claim")
+	stop := d.run(src)
+	d.eventually("it is told to wait", func() bool { qs := d.questions(); return len(qs) == 1 && qs[0].Tries == 1 })
+	d.eventually("it is counted", func() bool { return d.count("src", limited) == 1 })
+	if qs := d.questions(); qs[0].Due.Sub(d.now()) < 500*time.Second || qs[0].Error == "" {
+		t.Errorf("%+v", qs)
+	}
+	stop()
+	d.stop()
+	d.open()
+	t.Cleanup(func() { d.stop() })
+	stop = d.run(src)
+	other := d.journal.Asked()
+	d.raise("src", provider.Fetch{Ref: "8", What: "thing"}, "other") // wakes it: it looks, and the first is not due
+	<-other
+	d.eventually("the other is answered", func() bool { return len(d.questions()) == 1 })
+	if calls.Load() != 2 {
+		t.Errorf("%d calls: the first was asked before its time", calls.Load())
+	}
+	stop()
+	d.ahead.Add(int64(time.Hour))
+	d.run(src)
+	d.eventually("it is answered", func() bool { return len(d.questions()) == 0 })
+	if us := d.confirmations(); len(us) != 2 {
+		t.Errorf("%+v", us)
+	}
+}
+
+// TestRaisedAgain: an answer closes only what it was asked about.
+func TestRaisedAgain(t *testing.T) {
+	d := newDesk(t)
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	base, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-goOn
+		io.WriteString(w, "pending")
+	}, says(200, "approved"))
+	since := d.now()
+	d.raise("src", provider.Fetch{Ref: "7", What: "thing"}, "first")
+	stop := d.run(Source{Name: "src", API: thin(), Base: base, Credentials: credentials(t), Rate: 1000})
+	<-arrived
+	d.raise("src", provider.Fetch{Ref: "7", What: "thing"}, "second") // while the first is in flight
+	if qs := d.questions(); len(qs) != 1 || qs[0].Claim != "second" || qs[0].Since.Sub(since) > time.Second {
+		t.Errorf("%+v", qs)
+	}
+	close(goOn)
+	d.eventually("both are answered", func() bool { return len(d.questions()) == 0 })
+	stop()
+	if us := d.confirmations(); len(us) != 2 || us[0].Status != kyc.Pending || us[1].Status != kyc.Approved {
+		t.Errorf("%+v", us)
+	}
+}
+
+// TestIsolation is I6: a provider that hangs, and a source without credentials, hold up nobody.
+func TestIsolation(t *testing.T) {
+	d := newDesk(t)
+	hanging, _ := server(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	base, _ := server(t, says(200, "approved"))
+	for i := range 20 {
+		d.raise("hanging", provider.Fetch{Ref: string(rune('a' + i)), What: "thing"}, "h")
+		d.raise("blind", provider.Fetch{Ref: string(rune('a' + i)), What: "thing"}, "b")
+		d.raise("good", provider.Fetch{Ref: string(rune('a' + i)), What: "thing"}, "g")
+	}
+	stop := d.run(
+		Source{Name: "hanging", API: thin(), Base: hanging, Credentials: credentials(t), Rate: 1000, Timeout: time.Minute},
+		Source{Name: "blind", API: thin(), Base: base},
+		Source{Name: "good", API: thin(), Base: base, Credentials: credentials(t), Rate: 1000},
+	)
+	d.eventually("the good one is through", func() bool { return d.count("good", answered) == 20 })
+	d.eventually("the blind one has looked", func() bool { return d.count("blind", noCredentials) == 20 })
+	stop()
+	if qs := d.questions(); len(qs) != 40 || d.journal.OldestQuestion().IsZero() {
+		t.Errorf("%d are open, want those of hanging and blind", len(qs))
+	}
+}
+
+// TestToken: OAuth2 client credentials are exchanged once, and again when a token is not taken any more.
+func TestToken(t *testing.T) {
+	d := newDesk(t)
+	var tokens, calls atomic.Int64
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /oauth2/token", func(w http.ResponseWriter, r *http.Request) {
+		user, key, _ := r.BasicAuth()
+		if user != "the-user" || key != "the-secret" || r.FormValue("grant_type") != "client_credentials" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		if tokens.Add(1) == 1 {
+			io.WriteString(w, `{"access_token":"first","expires_in":3600}`)
+			return
+		}
+		io.WriteString(w, `{"access_token":"second","expires_in":3600}`)
+	})
+	mux.HandleFunc("GET /things/{ref}", func(w http.ResponseWriter, r *http.Request) {
+		switch n := calls.Add(1); {
+		case n <= 2 && r.Header.Get("Authorization") == "Bearer first", r.Header.Get("Authorization") == "Bearer second":
+			io.WriteString(w, "approved")
+		default:
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	api := thin()
+	api.Authorize, api.TokenURL = nil, func(base string) string { return base + "/oauth2/token" }
+	for _, ref := range []string{"a", "b", "c", "d"} {
+		d.raise("src", provider.Fetch{Ref: ref, What: "thing"}, ref)
+	}
+	d.run(Source{Name: "src", API: api, Base: s.URL, Credentials: credentials(t), Rate: 1000})
+	d.eventually("all are answered", func() bool { return len(d.questions()) == 0 })
+	if tokens.Load() != 2 || d.count("src", refused) != 0 {
+		t.Errorf("%d tokens, %v refused", tokens.Load(), d.count("src", refused))
+	}
+}
+
+// TestDocumentedAPIs: every adapter with an API is asked over a real connection, by a server that speaks as the provider's page says, and its answer is read.
+func TestDocumentedAPIs(t *testing.T) {
+	asked := 0
+	for _, a := range provider.All {
+		if a.API == nil {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join("..", "provider", "testdata", a.Name, "api", "*.txtar"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: no conversations: %v", a.Name, err)
+		}
+		for _, file := range files {
+			t.Run(a.Name+"/"+strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { converse(t, a, read(t, file)) })
+			asked++
+		}
+	}
+	if asked == 0 {
+		t.Error("no adapter has an API")
+	}
+}
+
+// converse has one documented conversation: the server takes exactly the documented calls, in their order.
+func converse(t *testing.T, a provider.Adapter, talk conversation) {
+	d := newDesk(t)
+	d.first = time.Hour // one conversation, once
+	var at atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.API.TokenURL != nil && strings.HasSuffix(a.API.TokenURL("http://x"), r.URL.Path) {
+			io.WriteString(w, `{"access_token":"bearer","expires_in":3600}`)
+			return
+		}
+		n := int(at.Add(1)) - 1
+		if n >= len(talk.calls) || r.Method != talk.calls[n].Method || r.URL.RequestURI() != talk.calls[n].Path || a.API.TokenURL != nil && r.Header.Get("Authorization") != "Bearer bearer" {
+			t.Errorf("call %d: %s %s", n+1, r.Method, r.URL.RequestURI())
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		w.Write(talk.answers[n])
+	}))
+	t.Cleanup(s.Close)
+	d.raise("src", talk.q, "claim")
+	stop := d.run(Source{Name: "src", API: a.API, Options: talk.options, Base: s.URL, Credentials: credentials(t), Rate: 1000})
+	tried := func() bool {
+		qs := d.questions()
+		return len(qs) == 0 || qs[0].Tries > 0
+	}
+	d.eventually("it was asked", tried)
+	stop()
+	us, qs := d.confirmations(), d.questions()
+	if talk.want.Error != "" || talk.want.Unsettled {
+		if len(qs) != 1 {
+			t.Errorf("it was closed: %+v", us)
+		}
+		return
+	}
+	if len(qs) != 0 || len(us) != len(talk.want.Updates) {
+		t.Fatalf("open %+v, appended %+v, want %d updates", qs, us, len(talk.want.Updates))
+	}
+	for i, u := range us {
+		if u.Status != talk.want.Updates[i].Status || u.Check != talk.want.Updates[i].Check {
+			t.Errorf("update %d: %s %s, want %+v", i, u.Check, u.Status, talk.want.Updates[i])
+		}
+	}
+}

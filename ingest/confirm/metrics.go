@@ -1,0 +1,48 @@
+package confirm
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	questions *prometheus.CounterVec
+	call      prometheus.Histogram
+}
+
+func newMetrics(r prometheus.Registerer, c *Confirmer) *metrics {
+	f := promauto.With(r)
+	m := &metrics{
+		questions: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "confirm_questions_total", Help: "Times a provider's API was asked what a callback left open, by source and outcome.",
+		}, []string{"source", "outcome"}),
+		call: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "confirm_call_seconds", Help: "Time of one call of a provider's API.",
+			Buckets:                     []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
+		}),
+	}
+	can := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "confirm_source_can_ask", Help: "1 if the source has credentials for its provider's API, 0 if its questions can only wait.",
+	}, []string{"source"})
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "confirm_oldest_question_timestamp_seconds", Help: "Unix time since which the longest open question waits for an answer; 0: none is open.",
+	}, func() float64 {
+		if since := c.o.Oldest(); !since.IsZero() {
+			return float64(since.Unix())
+		}
+		return 0
+	})
+	for name, s := range c.sources {
+		can.WithLabelValues(name).Set(0)
+		if s.canAsk() {
+			can.WithLabelValues(name).Set(1)
+		}
+		for _, o := range outcomes {
+			m.questions.WithLabelValues(name, string(o))
+		}
+	}
+	return m
+}

@@ -1,0 +1,223 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/outbox/store"
+)
+
+// Question is what has still to be asked of a provider's API, because a callback said too little or proved too little. It is on stable storage with the record
+// that raised it, and stays until an answer is. One ref has one question: a later callback about it takes the place of an earlier one.
+type Question struct {
+	Source string    `json:"source"`
+	What   string    `json:"what"` // which resource, in the adapter's words
+	Ref    string    `json:"ref"`  // the provider's id of it
+	Claim  string    `json:"claim"`
+	Since  time.Time `json:"since"`           // when the first callback that is still unanswered came
+	Due    time.Time `json:"due"`             // when to ask next
+	Tries  int       `json:"tries,omitempty"` // that have failed
+	Error  string    `json:"error,omitempty"` // of the last of them, in fixed words
+}
+
+func (q *Question) key() []byte { return []byte(q.Source + "\x00" + q.What + "\x00" + q.Ref) }
+
+// The questions bucket: each question by its key, and beside it one index entry by source and the instant it is due, and one by since when it is open.
+func questionKey(key []byte) []byte { return append([]byte("q\x00"), key...) }
+
+func duePrefix(source string) []byte { return []byte("d\x00" + source + "\x00") }
+
+func (q *Question) dueKey() []byte {
+	return append(appendInstant(duePrefix(q.Source), q.Due), q.key()...)
+}
+
+func (q *Question) sinceKey() []byte {
+	return append(appendInstant([]byte("s\x00"), q.Since), q.key()...)
+}
+
+func appendInstant(b []byte, at time.Time) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(max(0, at.UnixMicro()))) //nolint:gosec // not negative
+}
+
+// ask writes questions in the transaction of the record that raises them.
+func (j *Bolt) ask(tx *bolt.Tx, rs []Record) error {
+	for i := range rs {
+		for _, q := range rs[i].Ask {
+			old, err := question(tx, q.key())
+			if err != nil {
+				return err
+			}
+			if old != nil {
+				q.Since = old.Since
+			}
+			if err := j.write(tx, old, &q); err != nil {
+				return err
+			}
+			tx.OnCommit(j.asked.broadcast)
+		}
+	}
+	return nil
+}
+
+// Asked returns a channel that is closed when the next question has been written.
+func (j *Bolt) Asked() <-chan struct{} { return j.asked.next() }
+
+func question(tx *bolt.Tx, key []byte) (*Question, error) {
+	v := tx.Bucket(store.Questions).Get(questionKey(key))
+	if v == nil {
+		return nil, nil
+	}
+	body, _, err := store.Record(v)
+	var q Question
+	if err == nil {
+		err = json.Unmarshal(body, &q)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("question %q: %w", key, err)
+	}
+	return &q, nil
+}
+
+// write puts q in the place of old; either may be nil.
+func (j *Bolt) write(tx *bolt.Tx, old, q *Question) error {
+	b := tx.Bucket(store.Questions)
+	source, delta := "", 0
+	if old != nil {
+		source, delta = old.Source, delta-1
+		if err := errors.Join(b.Delete(old.dueKey()), b.Delete(old.sinceKey())); err != nil {
+			return err
+		}
+		if q == nil {
+			if err := b.Delete(questionKey(old.key())); err != nil {
+				return err
+			}
+		}
+	}
+	if q != nil {
+		source, delta = q.Source, delta+1
+		v, err := json.Marshal(q)
+		if err != nil {
+			return err
+		}
+		err = errors.Join(
+			b.Put(questionKey(q.key()), store.AppendRecord(nil, 0, v)),
+			b.Put(q.dueKey(), nil), b.Put(q.sinceKey(), nil),
+		)
+		if err != nil {
+			return err
+		}
+	}
+	if delta != 0 {
+		tx.OnCommit(func() { j.m.open.WithLabelValues(source).Add(float64(delta)) })
+	}
+	return nil
+}
+
+// Due lists up to n questions of a source that are due at now, soonest first, and when the next one after them is; zero: there is none.
+func (j *Bolt) Due(source string, now time.Time, n int) (qs []Question, next time.Time, err error) {
+	prefix := duePrefix(source)
+	err = j.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Questions).Cursor()
+		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(k) > len(prefix)+8; k, _ = c.Next() {
+			at := instantOf(k[len(prefix):])
+			if len(qs) == n || at.After(now) {
+				next = at
+				return nil
+			}
+			q, err := question(tx, k[len(prefix)+8:])
+			if err != nil || q == nil {
+				j.o.Logger.Error("question_damaged", "error", err)
+				continue
+			}
+			qs = append(qs, *q)
+		}
+		return nil
+	})
+	return qs, next, err
+}
+
+func instantOf(k []byte) time.Time {
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(k))).UTC() //nolint:gosec // written by appendInstant
+}
+
+// OldestQuestion is since when the longest open question waits; zero: none is open.
+func (j *Bolt) OldestQuestion() (since time.Time) {
+	err := j.o.Store.View(func(tx *bolt.Tx) error {
+		if k, _ := tx.Bucket(store.Questions).Cursor().Seek([]byte("s\x00")); bytes.HasPrefix(k, []byte("s\x00")) && len(k) > 10 {
+			since = instantOf(k[2:])
+		}
+		return nil
+	})
+	if err != nil {
+		return time.Time{}
+	}
+	return since
+}
+
+// Questions lists up to n open questions after the one given by its id, in order of source, what and ref.
+func (j *Bolt) Questions(after string, n int) (qs []Question, more bool, err error) {
+	err = j.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Questions).Cursor()
+		from := questionKey([]byte(after))
+		k, _ := c.Seek(from)
+		if after != "" && bytes.Equal(k, from) { //nolint:forbidigo // a cursor's place, not a secret
+			k, _ = c.Next()
+		}
+		for ; bytes.HasPrefix(k, []byte("q\x00")); k, _ = c.Next() {
+			if len(qs) == n {
+				more = true
+				return nil
+			}
+			if q, err := question(tx, k[2:]); err == nil && q != nil {
+				qs = append(qs, *q)
+			}
+		}
+		return nil
+	})
+	return qs, more, err
+}
+
+// ID names a question in lists.
+func (q *Question) ID() string { return string(q.key()) }
+
+// Answer appends what came of a question and closes it, all or none; nil means on stable storage. If a later callback has raised it again meanwhile, it stays open.
+func (j *Bolt) Answer(ctx context.Context, q Question, rs ...Record) error {
+	return j.append(ctx, rs, func(tx *bolt.Tx) error {
+		old, err := question(tx, q.key())
+		if err != nil || old == nil || old.Claim != q.Claim {
+			return err
+		}
+		return j.write(tx, old, nil)
+	})
+}
+
+// Postpone writes down when a question is due again and why it was not answered, unless a later callback has raised it again. Records that came of it all the same are
+// appended with it.
+func (j *Bolt) Postpone(ctx context.Context, q Question, rs ...Record) error {
+	return j.append(ctx, rs, func(tx *bolt.Tx) error {
+		old, err := question(tx, q.key())
+		if err != nil || old == nil || old.Claim != q.Claim {
+			return err
+		}
+		q.Since = old.Since
+		return j.write(tx, old, &q)
+	})
+}
+
+// countQuestions sets the gauges of open questions once, at the start.
+func (j *Bolt) countQuestions(tx *bolt.Tx) map[string]int {
+	open := map[string]int{}
+	c := tx.Bucket(store.Questions).Cursor()
+	for k, _ := c.Seek([]byte("q\x00")); bytes.HasPrefix(k, []byte("q\x00")); k, _ = c.Next() {
+		source, _, _ := bytes.Cut(k[2:], []byte{0})
+		open[string(source)]++
+	}
+	return open
+}

@@ -1,0 +1,394 @@
+package provider
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	bluumName    = "bluum"
+	bluumVersion = 1
+)
+
+// Bluum says that it signs and not how (https://docs.bluumfinance.com/platform/webhooks), so a source says it. The default is a guess: if it is wrong, every
+// callback is refused, and none is believed that should not be.
+var bluum = Adapter{
+	Name:      bluumName,
+	Version:   bluumVersion,
+	Doc:       "https://docs.bluumfinance.com/platform/webhooks",
+	Evidence:  kyc.Signed,
+	Options:   bluumOptions,
+	Scheme:    bluumScheme,
+	Translate: translateBluum,
+	// An investor is one person or firm, and so are the workflows and documents of it.
+	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	Events:     []string{"account.created", "account.updated", "document.approved", "document.rejected", "kyc.verification.approved"},
+	Gaps: []string{
+		"Header, algorithm and encoding of the signature are not published; the default (X-Bluum-Signature, hex HMAC-SHA-256 of the body) is assumed. Before going " +
+			"live, set the options to what your dashboard or support says, and try one real callback with countersign verify.",
+		"The bodies of kyc.* and compliance.* events are not published; they are read as the published resources look.",
+		"The full list of events can be had with an account only; an unknown event is ignored, except below account, document, kyc and compliance.",
+		"The documented example has no event id: without one the digest of the body tells repeats apart.",
+		"Whether EXPIRED is an approval that ran out or a session that lapsed is not stated; it is taken for the first, which takes the approval away.",
+		"Which key of metadata holds our id is the partner's choice: see the option metadata.",
+		"Reasons are free text; only the four published sentences are understood and passed on.",
+	},
+	reasons: bluumReasons,
+}
+
+var bluumOptions = map[string]string{
+	"scheme": "body (HMAC of the body in one header), timestamped (t=,v1= in one header), standard (webhook-id, webhook-timestamp, webhook-signature) or svix " +
+		"(the same under svix-) (default body, which is assumed)",
+	"header":    "with scheme body or timestamped, the name of the header (default X-Bluum-Signature, which is assumed)",
+	"algorithm": "with scheme body, sha256, sha1 or sha512 (default sha256, which is assumed)",
+	"encoding":  "with scheme body, hex or base64 (default hex, which is assumed)",
+	"prefix":    "with scheme body, what stands before the digest, such as sha256= (default nothing)",
+	"tolerance": "with any other scheme, how old a signature may be (default 5m)",
+	"metadata":  "the key of metadata that holds our id (default external_id)",
+}
+
+// bluumFits lists the options that each scheme has.
+var bluumFits = map[string][]string{
+	"body":        {"header", "algorithm", "encoding", "prefix"},
+	"timestamped": {"header", "tolerance"},
+	"standard":    {"tolerance"},
+	"svix":        {"tolerance"},
+}
+
+func bluumScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(bluumOptions); err != nil {
+		return nil, err
+	}
+	kind, err := o.oneOf("scheme", "body", "timestamped", "standard", "svix")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"header", "algorithm", "encoding", "prefix", "tolerance"} {
+		if _, ok := o[name]; ok && !slices.Contains(bluumFits[kind], name) {
+			return nil, fmt.Errorf("option %s: scheme %s has none; remove it, or set another scheme", name, kind)
+		}
+	}
+	if name, ok := o["metadata"]; ok && name == "" {
+		return nil, errors.New("option metadata: it needs the name of a key, such as external_id")
+	}
+	header := "X-Bluum-Signature"
+	if h, ok := o["header"]; ok {
+		if header = h; h == "" || strings.ContainsFunc(h, func(r rune) bool { return r != '-' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z') }) {
+			return nil, errors.New("option header: it needs the name of a header, such as X-Bluum-Signature")
+		}
+	}
+	algorithm, err := o.oneOf("algorithm", string(signing.SHA256), string(signing.SHA1), string(signing.SHA512))
+	if err != nil {
+		return nil, err
+	}
+	encoding, err := o.oneOf("encoding", string(signing.Hex), string(signing.Base64))
+	if err != nil {
+		return nil, err
+	}
+	tolerance, err := o.tolerance(5*time.Minute, false)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case "timestamped":
+		return signing.Timestamped{Header: header, Tolerance: tolerance, Ahead: tolerance}, nil
+	case "standard":
+		return signing.StandardWebhooks{Tolerance: tolerance}, nil
+	case "svix":
+		return signing.StandardWebhooks{HeaderPrefix: kind, Tolerance: tolerance}, nil
+	}
+	return signing.BodyHMAC{Header: header, Hash: signing.HashName(algorithm), Encoding: signing.Encoding(encoding), Prefix: o["prefix"]}, nil
+}
+
+// What the words of each kind of object say. Their case and style differ from endpoint to endpoint, so all are compared as kebab.
+var (
+	bluumDocuments = map[string]kyc.Status{"processing": kyc.Pending, "approved": kyc.Approved, "rejected": kyc.Rejected}
+	bluumWorkflows = map[string]kyc.Status{
+		"in-progress": kyc.Pending, "pending-review": kyc.InReview, "approved": kyc.Approved, "rejected": kyc.Rejected, "suspended": kyc.Suspended,
+		"expired": kyc.Expired,
+	}
+	bluumStates = map[string]kyc.Status{"pending": kyc.Pending, "clear": kyc.Approved, "failed": kyc.Rejected, "review-required": kyc.InReview, bluumError: kyc.InReview}
+	// onboarding is pending, not not_started: which of the two it is the body does not say, and the latter would lift what was decided before.
+	bluumInvestors = map[string]kyc.Status{
+		"onboarding": kyc.Pending, "awaiting-documents": kyc.Pending, "under-review": kyc.InReview, "active": kyc.Approved, "suspended": kyc.Suspended,
+		"closed": kyc.Suspended, "declined": kyc.Rejected, bluumSetup: kyc.InReview,
+	}
+)
+
+// The words for something that broke, which is nobody's doubt about the person.
+const (
+	bluumError = "error"
+	bluumSetup = "setup-failed"
+)
+
+var (
+	bluumChecks = map[string]kyc.Check{
+		"identity-verification": kyc.IdentityVerification, "tax-id-verification": kyc.TaxIDVerification, "screening": kyc.Screening,
+		"risk-assessment": kyc.RiskAssessment, "business-verification": kyc.BusinessVerification,
+	}
+	bluumPapers = map[string]kyc.Check{"proof-of-address": kyc.AddressVerification, "w9-form": kyc.TaxIDVerification}
+)
+
+// bluumCheck is one check of a workflow, under the names of either endpoint.
+type bluumCheck struct {
+	CheckType   string `json:"check_type"`
+	CheckTypeCa string `json:"checkType"`
+	Type        string `json:"type"`
+	Status      string `json:"status"`
+}
+
+type bluumBody struct {
+	ID        string `json:"id"`
+	Event     string `json:"event"`
+	Timestamp string `json:"timestamp"`
+	Data      struct {
+		CheckType        string          `json:"check_type"` // of an event about one check
+		CheckTypeCa      string          `json:"checkType"`
+		Status           string          `json:"status"`
+		ID               string          `json:"id"`
+		InvestorID       string          `json:"investor_id"`
+		InvestorIDCa     string          `json:"investorId"`
+		WorkflowID       string          `json:"workflow_id"`
+		WorkflowIDCa     string          `json:"workflowId"`
+		WorkflowType     string          `json:"workflow_type"`
+		WorkflowTypeCa   string          `json:"workflowType"`
+		WorkflowStatus   string          `json:"workflow_status"`
+		WorkflowStatusCa string          `json:"workflowStatus"`
+		RiskLevel        string          `json:"risk_level"`
+		RiskLevelCa      string          `json:"riskLevel"`
+		DocumentType     string          `json:"document_type"`
+		DocumentTypeCa   string          `json:"documentType"`
+		Reason           string          `json:"reason"` // free text
+		Livemode         *bool           `json:"livemode"`
+		Metadata         json.RawMessage `json:"metadata"`
+		Checks           []bluumCheck    `json:"checks"`
+	} `json:"data"`
+}
+
+func translateBluum(_ signing.Header, body []byte, o Options) (Result, error) {
+	var b bluumBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	if b.Event == "" {
+		return Result{}, unreadable("event", "is missing")
+	}
+	var f fields
+	r := Result{EventID: f.id("id", b.ID), EventType: word(b.Event), Livemode: b.Data.Livemode}
+	if r.EventID != "" {
+		r.Dedupe = []string{r.EventID}
+	}
+	says := b.says()
+	if r.Ignored = says.ignored; r.Ignored != "" && f.err == nil {
+		return r, nil
+	}
+	u := observe(bluumName, bluumVersion, r, f.time("timestamp", b.Timestamp, time.Second, time.RFC3339))
+	b.who(says, o, &u, &f)
+	if f.err != nil {
+		return Result{}, f.err
+	}
+	r.KeepBody = says.doubtful
+	b.what(says, &u)
+	r.Updates = []kyc.Update{u}
+	if says.about == bluumWorkflow {
+		steps, unknown := b.steps(u)
+		r.Updates, r.KeepBody = append(r.Updates, steps...), r.KeepBody || unknown
+	}
+	return r, nil
+}
+
+// bluumAbout is the kind of object an event is about.
+type bluumAbout byte
+
+const (
+	bluumInvestor bluumAbout = iota
+	bluumDocument
+	bluumWorkflow
+	bluumOneCheck
+)
+
+// bluumSaid is what an event says before it is known about whom.
+type bluumSaid struct {
+	about    bluumAbout
+	ignored  string
+	word     string // as kebab
+	status   kyc.Status
+	doubtful bool
+}
+
+// says reads the kind of the event and its status: the body's, which the event's name must not contradict. Without a body's status the name is believed,
+// except that the unpublished ones approve nobody.
+func (b *bluumBody) says() (s bluumSaid) {
+	d := &b.Data
+	family, _, _ := strings.Cut(b.Event, ".")
+	body, words := d.Status, bluumInvestors
+	switch family {
+	case "account":
+		if b.Event == "account.created" {
+			return bluumSaid{ignored: noStatus}
+		}
+	case "document":
+		s.about, words = bluumDocument, bluumDocuments
+	case "kyc", "compliance":
+		if body = cmp.Or(d.WorkflowStatus, d.WorkflowStatusCa); body == "" && cmp.Or(d.CheckType, d.CheckTypeCa) != "" {
+			if s.about, words, body = bluumOneCheck, bluumStates, d.Status; bluumChecks[kebab(cmp.Or(d.CheckType, d.CheckTypeCa))] == "" {
+				return bluumSaid{ignored: otherKind}
+			}
+		} else {
+			s.about, words, body = bluumWorkflow, bluumWorkflows, cmp.Or(body, d.Status)
+		}
+	case "order", "transfer": // of money
+		return bluumSaid{ignored: noStatus}
+	default:
+		return bluumSaid{ignored: unknownEv}
+	}
+	name := kebab(b.Event[strings.LastIndexByte(b.Event, '.')+1:])
+	named, knownName := words[name]
+	if s.word = kebab(body); s.word == "" {
+		if s.word, s.status = name, named; !knownName {
+			s.ignored = noStatus
+		}
+		s.doubtful = named == kyc.Approved && s.about != bluumDocument
+	} else {
+		var known bool
+		s.status, known = words[s.word]
+		s.doubtful = !known || knownName && named != s.status
+	}
+	if s.status == kyc.Approved && s.about == bluumWorkflow && (kebab(cmp.Or(d.RiskLevel, d.RiskLevelCa)) == "prohibited" || !b.knownType()) {
+		s.doubtful = true
+	}
+	return s
+}
+
+// knownType reports whether a workflow is of a kind that can approve somebody.
+func (b *bluumBody) knownType() bool {
+	return slices.Contains([]string{"", "kyc", "kyb", "periodic-review"}, kebab(cmp.Or(b.Data.WorkflowType, b.Data.WorkflowTypeCa)))
+}
+
+// who fills in the subject, the session and the check.
+func (b *bluumBody) who(s bluumSaid, o Options, u *kyc.Update, f *fields) {
+	d := &b.Data
+	u.Subject = kyc.Subject{ID: b.subject(o, f), ProviderRef: f.same("investor_id", d.InvestorID, d.InvestorIDCa), Kind: kyc.Individual}
+	workflow := f.same("workflow_id", d.WorkflowID, d.WorkflowIDCa)
+	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
+	own := f.id("data.id", d.ID)
+	switch s.about {
+	case bluumInvestor:
+		u.Subject.ProviderRef = f.same("investor_id", u.Subject.ProviderRef, own)
+		u.Verification.Ref = u.Subject.ProviderRef
+	case bluumDocument:
+		kind := cmp.Or(d.DocumentType, d.DocumentTypeCa)
+		u.Scope, u.Check = kyc.DocumentScope, cmp.Or(bluumPapers[kebab(kind)], kyc.DocumentVerification)
+		u.Verification = kyc.Verification{Ref: own, ParentRef: workflow}
+		if u.Document = (kyc.Document{ID: own, Type: word(kind)}); own == "" {
+			f.fail("data.id", "is missing")
+		}
+	default:
+		u.Verification = kyc.Verification{Ref: cmp.Or(workflow, own), Workflow: cmp.Or(workflow, own)}
+		if kebab(cmp.Or(d.WorkflowType, d.WorkflowTypeCa)) == "kyb" {
+			u.Subject.Kind, u.Check = kyc.Company, kyc.BusinessVerification
+		}
+	}
+	if u.Subject.ID == "" && u.Subject.ProviderRef == "" && u.Verification.Ref == "" {
+		f.fail("investor_id", "is missing")
+	}
+}
+
+// subject finds our own id in the partner's metadata. A value that is there but no text is refused: it would name somebody else.
+func (b *bluumBody) subject(o Options, f *fields) string {
+	var id *string
+	if raw := member(b.Data.Metadata, cmp.Or(o["metadata"], "external_id")); len(raw) > 0 && json.Unmarshal(raw, &id) != nil {
+		f.fail("metadata", "has an unexpected type")
+	}
+	if id == nil {
+		return ""
+	}
+	return f.id("metadata", *id)
+}
+
+// what fills in the status.
+func (b *bluumBody) what(s bluumSaid, u *kyc.Update) {
+	if s.about == bluumOneCheck {
+		u.Scope, u.Check = kyc.CheckScope, bluumChecks[kebab(cmp.Or(b.Data.CheckType, b.Data.CheckTypeCa))]
+	}
+	if u.Status = s.status; s.doubtful {
+		u.Status = kyc.InReview
+		return
+	}
+	bluumFill(u, s.word, b.reasons())
+	if u.Status == kyc.Rejected && s.about == bluumInvestor {
+		u.Retryable, u.Terminal = false, true // declined
+	}
+}
+
+// bluumFill adds what goes with a status. A rejection can be mended, except by a list of persons.
+func bluumFill(u *kyc.Update, said string, pairs []kyc.ReasonPair) {
+	switch u.Status {
+	case kyc.Rejected:
+		h := retryable
+		if u.Check == kyc.Screening {
+			h = terminal
+		}
+		reject(u, pairs, h)
+	case kyc.InReview:
+		if said == bluumError || said == bluumSetup {
+			u.Reasons = []kyc.ReasonPair{{Code: kyc.TechnicalFailure, ProviderCode: strings.ReplaceAll(said, "-", "_")}}
+		}
+	case kyc.Expired:
+		u.ExpiryKind = kyc.ExpiryValidity
+	default: // the others need no reasons
+	}
+}
+
+// steps makes an update of every check of a workflow. A check of a kind we do not know is left out, and the body kept.
+func (b *bluumBody) steps(workflow kyc.Update) (steps []kyc.Update, unknown bool) {
+	for _, c := range b.Data.Checks {
+		check, known := bluumChecks[kebab(cmp.Or(c.CheckType, c.CheckTypeCa, c.Type))]
+		if !known {
+			unknown = true
+			continue
+		}
+		u := workflow
+		u.Scope, u.Check, u.Reasons, u.Retryable, u.Terminal, u.ExpiryKind = kyc.CheckScope, check, nil, false, false, ""
+		said := kebab(c.Status)
+		if u.Status, known = bluumStates[said]; !known {
+			u.Status, unknown = kyc.InReview, true
+		}
+		bluumFill(&u, said, nil)
+		steps = append(steps, u)
+	}
+	return steps, unknown
+}
+
+// reasons finds the published sentence that the free text is. Anything else may name somebody and goes no further.
+func (b *bluumBody) reasons() []kyc.ReasonPair {
+	for code := range bluumReasons {
+		if strings.EqualFold(code, strings.TrimSpace(b.Data.Reason)) {
+			return bluumReasons.pairs([]string{code})
+		}
+	}
+	return nil
+}
+
+var bluumReasons = newReasons(
+	means(kyc.NameMismatch, retryable,
+		"Name mismatch",
+	),
+	means(kyc.DocumentExpired, retryable,
+		"Document is expired",
+	),
+	means(kyc.DocumentTypeNotAccepted, retryable,
+		"Document type not accepted",
+	),
+	means(kyc.DocumentUnreadable, retryable,
+		"Document is blurry or illegible",
+	),
+)

@@ -1,0 +1,294 @@
+package provider
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	diditName    = "didit"
+	diditVersion = 1
+)
+
+var didit = Adapter{
+	Name:      diditName,
+	Version:   diditVersion,
+	Doc:       "https://docs.didit.me/integration/webhooks",
+	Evidence:  kyc.Signed,
+	Options:   diditOptions,
+	Scheme:    diditScheme,
+	Translate: translateDidit,
+	// A session is made for one person or firm. There is no other name of theirs than our own.
+	PersonRefs: []RefKind{SessionRef},
+	Events:     slices.Sorted(maps.Keys(diditEvents)),
+	Gaps: []string{
+		"How long Didit waits for an answer, when it tries again and how a secret is replaced are not verified.",
+		"Whether a retry repeats the timestamp in its body is not verified; if it does not, the repeat is applied again and changes nothing.",
+		"X-Timestamp is checked, but nothing signs it: a captured callback can be sent again under a fresh one, and is then dropped as a duplicate.",
+		"X-Signature-V2 and X-Signature-Simple prove nothing here: the first is written in two ways, the second leaves out the decision.",
+		"The statuses Expired and KYC Expired are known from clients in use, not from Didit's page.",
+		"The list of warnings is not complete, and hits in lists of persons are not told apart: they show in the status of the session only.",
+		"Events about businesses as users are read like those about persons; their bodies are not published.",
+		"That a block was lifted (ACTIVE) is not passed on: an operator releases it.",
+		"A body does not name test mode: a test workflow is a source of its own.",
+	},
+	reasons: diditReasons,
+}
+
+var diditOptions = map[string]string{
+	"tolerance": "how far X-Timestamp may be from our clock, either way, such as 10m (default 5m)",
+}
+
+func diditScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(diditOptions); err != nil {
+		return nil, err
+	}
+	tolerance, err := o.tolerance(300*time.Second, false)
+	if err != nil {
+		return nil, err
+	}
+	return diditHMAC{tolerance}, nil
+}
+
+// diditBodyHMAC is what is signed: the body alone, not the time beside it.
+var diditBodyHMAC = signing.BodyHMAC{Header: "X-Signature", Hash: signing.SHA256, Encoding: signing.Hex}
+
+const diditTime = "X-Timestamp"
+
+// diditHMAC is an HMAC of the body beside a time that must be there and fresh, though nothing proves it.
+type diditHMAC struct{ Tolerance time.Duration }
+
+// Sign sets the signature and the time.
+func (s diditHMAC) Sign(h signing.Header, m signing.Message, keys signing.Keyring) error {
+	if m.Time.Unix() <= 0 {
+		return errors.New("message has no usable time")
+	}
+	h.Set(diditTime, strconv.FormatInt(m.Time.Unix(), 10))
+	return diditBodyHMAC.Sign(h, m, keys)
+}
+
+// Verify accepts a body that the signature fits, if the time beside it is within the tolerance.
+func (s diditHMAC) Verify(h signing.Header, body []byte, keys signing.Keyring, now time.Time) error {
+	if err := diditBodyHMAC.Verify(h, body, keys, now); err != nil {
+		return err
+	}
+	v := h.Values(diditTime)
+	switch {
+	case len(v) == 0:
+		return fmt.Errorf("%w: there is no %s", signing.ErrMissing, diditTime)
+	case len(v) > 1:
+		return fmt.Errorf("%w: %s stands %d times", signing.ErrMalformed, diditTime, len(v))
+	}
+	at, err := strconv.ParseUint(v[0], 10, 40)
+	if err != nil {
+		return fmt.Errorf("%w: %s is not unix seconds", signing.ErrMalformed, diditTime)
+	}
+	if age := now.Unix() - int64(at); max(age, -age) > int64(s.Tolerance/time.Second) {
+		return fmt.Errorf("%w: %s", signing.ErrStale, diditTime)
+	}
+	return nil
+}
+
+// Unwrap is the scheme that explains itself to a person.
+func (s diditHMAC) Unwrap() signing.Scheme { return diditBodyHMAC }
+
+// diditAbout is what an event is about. The zero value says nothing about the status.
+type diditAbout byte
+
+const (
+	diditNothing diditAbout = iota
+	diditSession
+	diditUser
+)
+
+var diditEvents = map[string]diditAbout{
+	"status.updated":          diditSession,
+	"data.updated":            diditNothing, // repeats the status, which is no news
+	"user.status.updated":     diditUser,
+	"user.data.updated":       diditNothing,
+	"business.status.updated": diditUser,
+	"business.data.updated":   diditNothing,
+}
+
+// diditFamilies are events about other things.
+var diditFamilies = []string{"transaction.", "business."}
+
+// diditStatuses are the words of a session.
+var diditStatuses = map[string]struct {
+	status kyc.Status
+	expiry kyc.ExpiryKind
+}{
+	"Not Started": {status: kyc.NotStarted},
+	"In Progress": {status: kyc.Pending},
+	"Resubmitted": {status: kyc.Pending},
+	"Approved":    {status: kyc.Approved},
+	"Declined":    {status: kyc.Rejected},
+	"In Review":   {status: kyc.InReview},
+	"Abandoned":   {status: kyc.Expired, expiry: kyc.ExpiryAttempt},
+	"Expired":     {status: kyc.Expired, expiry: kyc.ExpiryAttempt},
+	"KYC Expired": {status: kyc.Expired, expiry: kyc.ExpiryValidity}, // an approval that ran out
+}
+
+type diditBody struct {
+	Type       string                     `json:"webhook_type"`
+	SessionID  string                     `json:"session_id"`
+	Kind       string                     `json:"session_kind"`
+	Status     string                     `json:"status"`
+	CreatedAt  int64                      `json:"created_at"` // of the session
+	Timestamp  int64                      `json:"timestamp"`
+	WorkflowID string                     `json:"workflow_id"`
+	VendorData string                     `json:"vendor_data"`
+	Decision   map[string]json.RawMessage `json:"decision"` // full of personal data: only its status and the codes of its warnings are read
+}
+
+func translateDidit(_ signing.Header, body []byte, _ Options) (Result, error) {
+	var b diditBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	if b.Type == "" {
+		return Result{}, unreadable("webhook_type", "is missing")
+	}
+	about, known := diditEvents[b.Type]
+	r := Result{EventType: word(b.Type), Dedupe: b.dedupe()}
+	switch {
+	case !known && !slices.ContainsFunc(diditFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
+		r.Ignored = unknownEv
+	case about == diditNothing, b.Status == "", about == diditUser && b.Status == "ACTIVE":
+		r.Ignored = noStatus
+	}
+	if r.Ignored != "" {
+		return r, nil
+	}
+	var f fields
+	at := b.Timestamp
+	if at == 0 {
+		at = b.CreatedAt
+	}
+	u := observe(diditName, diditVersion, r, f.unixSeconds("timestamp", at))
+	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
+	u.Subject = kyc.Subject{ID: f.id("vendor_data", b.VendorData), Kind: kyc.Individual}
+	if b.Kind == "business" || strings.HasPrefix(b.Type, "business.") {
+		u.Subject.Kind, u.Check = kyc.Company, kyc.BusinessVerification
+	}
+	u.Verification = kyc.Verification{Ref: f.id("session_id", b.SessionID), Workflow: f.id("workflow_id", b.WorkflowID)}
+	if u.Subject.ID == "" && u.Verification.Ref == "" {
+		f.fail("session_id", "is missing")
+	}
+	if about == diditUser {
+		r.KeepBody = b.user(&u)
+	} else {
+		r.KeepBody = b.session(&u, &f)
+	}
+	if f.err != nil {
+		return Result{}, f.err
+	}
+	r.Updates = []kyc.Update{u}
+	return r, nil
+}
+
+// dedupe is the tuple of the envelope, which has no id. Without a time, events that differ would look the same.
+func (b *diditBody) dedupe() []string {
+	who := b.SessionID
+	if who == "" {
+		who = b.VendorData
+	}
+	if who == "" || b.Timestamp == 0 {
+		return nil
+	}
+	return []string{who, b.Type, b.Status, strconv.FormatInt(b.Timestamp, 10)}
+}
+
+// user fills in what the customer's own list of users says: it can take away and never grants.
+func (b *diditBody) user(u *kyc.Update) (doubtful bool) {
+	u.Status = kyc.InReview
+	if b.Status == "BLOCKED" {
+		u.Status = kyc.Suspended
+	}
+	return b.Status != "BLOCKED" && b.Status != "FLAGGED"
+}
+
+// session fills in the status, and reports a word that is unknown or that the decision beside it contradicts.
+func (b *diditBody) session(u *kyc.Update, f *fields) (doubtful bool) {
+	e, known := diditStatuses[b.Status]
+	var decided *string
+	if raw := b.Decision["status"]; len(raw) > 0 && json.Unmarshal(raw, &decided) != nil {
+		f.fail("decision.status", "has an unexpected type")
+	}
+	codes := b.warnings()
+	u.Status, u.ExpiryKind = e.status, e.expiry
+	if doubtful = !known || decided != nil && *decided != b.Status; doubtful {
+		u.Status, u.ExpiryKind = kyc.InReview, ""
+	}
+	switch u.Status {
+	case kyc.Rejected:
+		reject(u, diditReasons.pairs(codes), diditReasons.hint(codes), retryable)
+	case kyc.InReview:
+		u.Reasons = diditReasons.pairs(codes)
+	default: // a yes and an attempt need no reasons
+	}
+	return doubtful
+}
+
+// diditPart is one step of a decision.
+type diditPart struct {
+	Warnings []struct {
+		Risk string `json:"risk"`
+	} `json:"warnings"`
+}
+
+// warnings lists the codes of every step of the decision. A step stands alone or in a list, by the version of the account; whatever else stands in a
+// decision is not a step.
+func (b *diditBody) warnings() (codes []string) {
+	for _, name := range slices.Sorted(maps.Keys(b.Decision)) {
+		var parts []diditPart
+		var part diditPart
+		if json.Unmarshal(b.Decision[name], &part) == nil {
+			parts = []diditPart{part}
+		} else if json.Unmarshal(b.Decision[name], &parts) != nil {
+			continue
+		}
+		for _, p := range parts {
+			for _, w := range p.Warnings {
+				if w.Risk != "" {
+					codes = append(codes, w.Risk)
+				}
+			}
+		}
+	}
+	return codes
+}
+
+// diditReasons are the warnings seen so far.
+var diditReasons = newReasons(
+	means(kyc.FraudSuspected, terminal,
+		"ID_DOCUMENT_IN_BLOCKLIST",
+	),
+	means(kyc.Underage, terminal,
+		"MINIMUM_AGE_NOT_MET",
+	),
+	means(kyc.DuplicateAccount, undecided,
+		"POSSIBLE_DUPLICATED_USER",
+	),
+	means(kyc.DataMismatch, retryable,
+		"DATA_INCONSISTENT", "MRZ_VALIDATION_FAILED",
+	),
+	means(kyc.DocumentExpired, retryable,
+		"DOCUMENT_EXPIRED",
+	),
+	means(kyc.DocumentTypeNotAccepted, retryable,
+		"DOCUMENT_NOT_SUPPORTED_FOR_APPLICATION",
+	),
+	means(kyc.DocumentUnreadable, retryable,
+		"BARCODE_NOT_DETECTED", "MRZ_NOT_DETECTED", "PORTRAIT_IMAGE_NOT_DETECTED", "QR_NOT_DETECTED",
+	),
+)

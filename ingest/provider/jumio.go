@@ -1,0 +1,258 @@
+package provider
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	jumioName    = "jumio"
+	jumioVersion = 1
+)
+
+// Jumio signs nothing: what it documents is a list of addresses. A callback of KYX has no decision in it, one of the older Netverify has all of it.
+var jumio = Adapter{
+	Name:      jumioName,
+	Version:   jumioVersion,
+	Doc:       "https://documentation.jumio.ai/docs/developer-resources/callback",
+	Evidence:  kyc.Network,
+	Options:   map[string]string{},
+	Scheme:    jumioScheme,
+	Translate: translateJumio,
+	// An account at Jumio is one person, and a workflow execution belongs to one account.
+	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	Events:     slices.Sorted(maps.Keys(jumioEvents)),
+	API:        &jumioAPI,
+	Gaps: []string{
+		"Nothing is signed and no client certificate is documented: give the source allow with the published addresses of its region, and a token.",
+		"The published addresses change; those in use are on the provider's page and are not built in.",
+		"Retries and the time allowed for an answer are not verified.",
+		"callbackSentAt is when a callback was sent, so a late repeat of a stage looks like news.",
+		"The API is asked at the region amer-1 unless api.url names another; that the token service of a region stands on its host auth.REGION is not verified outside amer-1.",
+		"Which list a watchlist alert is on is not read: every alert is a sanctions match until somebody looks.",
+		"The labels come from a public reference table and are not verified against Jumio's own pages.",
+		"The status words of the older Netverify callbacks are not verified, and those callbacks cannot be confirmed through the API.",
+	},
+	reasons: jumioReasons,
+}
+
+func jumioScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(nil); err != nil {
+		return nil, err
+	}
+	return signing.Unsigned{}, nil
+}
+
+// jumioEvents are the words of a workflow's status and of Netverify's verificationStatus, which are all the name that an event has.
+var jumioEvents = map[string]jumioEvent{
+	"ACQUISITION_STARTED": {status: kyc.Pending},
+	"ACQUIRED":            {status: kyc.Pending},
+	"PROCESSED":           {status: kyc.Pending, ask: true}, // decided, but how is for the API to say
+	"SESSION_EXPIRED":     {status: kyc.Expired},
+	"TOKEN_EXPIRED":       {status: kyc.Expired},
+
+	"APPROVED_VERIFIED":             {legacy: true, status: kyc.Approved},
+	"DENIED_FRAUD":                  {legacy: true, status: kyc.Rejected, reason: kyc.FraudSuspected, hint: terminal},
+	"DENIED_UNSUPPORTED_ID_TYPE":    {legacy: true, status: kyc.Rejected, reason: kyc.DocumentTypeNotAccepted, hint: retryable},
+	"DENIED_UNSUPPORTED_ID_COUNTRY": {legacy: true, status: kyc.Rejected, reason: kyc.UnsupportedCountry, hint: terminal},
+	"ERROR_NOT_READABLE_ID":         {legacy: true, status: kyc.Rejected, reason: kyc.DocumentUnreadable, hint: retryable},
+	"NO_ID_UPLOADED":                {legacy: true, status: kyc.Expired},
+}
+
+// jumioEvent is what a status word says.
+type jumioEvent struct {
+	legacy bool // a word of Netverify's
+	status kyc.Status
+	ask    bool
+	reason kyc.Reason
+	hint   hint
+}
+
+type jumioBody struct {
+	SentAt        string `json:"callbackSentAt"`
+	UserReference string `json:"userReference"`
+	Execution     struct {
+		ID            string `json:"id"` // beside it stands a URL, which is never asked
+		DefinitionKey string `json:"definitionKey"`
+		Status        string `json:"status"`
+	} `json:"workflowExecution"`
+	Account struct {
+		ID string `json:"id"`
+	} `json:"account"`
+}
+
+func translateJumio(_ signing.Header, body []byte, _ Options) (Result, error) {
+	if text := bytes.TrimLeft(body, " \t\r\n"); len(text) > 0 && text[0] != '{' && bytes.IndexByte(text, '=') > 0 {
+		return translateNetverify(body)
+	}
+	var b jumioBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	var f fields
+	id, account := f.id("workflowExecution.id", b.Execution.ID), f.id("account.id", b.Account.ID)
+	said := b.Execution.Status
+	r := Result{EventType: cmp.Or(word(said), "status"), Dedupe: []string{id, said}}
+	if said == "" {
+		r.Ignored = noStatus
+		return r, nil
+	}
+	e, known := jumioEvents[said]
+	at := f.time("callbackSentAt", b.SentAt, time.Millisecond, time.RFC3339)
+	if e.ask { // sent after the decision was made: with this time the attempt would seem to follow it
+		at = time.Time{}
+	}
+	u := observe(jumioName, jumioVersion, r, at)
+	u.Scope, u.Check, u.Status = kyc.Overall, kyc.IdentityVerification, e.status
+	u.Subject = kyc.Subject{ID: f.id("userReference", b.UserReference), ProviderRef: account, Kind: kyc.Individual}
+	u.Verification = kyc.Verification{Ref: id, Workflow: f.id("workflowExecution.definitionKey", b.Execution.DefinitionKey)}
+	if id == "" {
+		f.fail("workflowExecution.id", "is missing")
+	}
+	if r.KeepBody = !known || e.legacy; r.KeepBody {
+		u.Status = kyc.InReview
+	}
+	if u.Status == kyc.Expired {
+		u.ExpiryKind = kyc.ExpiryAttempt
+	}
+	if e.ask || r.KeepBody {
+		if account == "" {
+			f.fail("account.id", "is missing")
+		}
+		r.Fetch = []Fetch{{Ref: f.pair("account.id", account, id), What: jumioAsked}}
+	}
+	r.Updates = []kyc.Update{u}
+	return r.unless(f.err)
+}
+
+// translateNetverify reads the older callback, a form with the whole result and all that Jumio knows of the person. There is nothing to ask in its stead.
+func translateNetverify(body []byte) (Result, error) {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return Result{}, unreadable("body", "is neither json nor a form")
+	}
+	for _, name := range []string{
+		"callBackType", "verificationStatus", "idScanStatus", "identityVerification", "jumioIdScanReference", "customerId", "callbackDate",
+	} {
+		if len(form[name]) > 1 {
+			return Result{}, unreadable(name, "stands twice")
+		}
+	}
+	var f fields
+	said, id := form.Get("verificationStatus"), f.id("jumioIdScanReference", form.Get("jumioIdScanReference"))
+	r := Result{EventType: cmp.Or(word(said), "verificationStatus"), Dedupe: []string{id, said}}
+	switch kind := form.Get("callBackType"); {
+	case kind == "" && id == "":
+		return Result{}, unreadable("body", "is neither json nor a form")
+	case kind != "" && kind != "NETVERIFYID":
+		r.Ignored = unknownEv
+	case said == "":
+		r.Ignored = noStatus
+	}
+	if r.Ignored != "" {
+		return r, nil
+	}
+	u := observe(jumioName, jumioVersion, r, f.time("callbackDate", form.Get("callbackDate"), time.Millisecond, time.RFC3339))
+	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
+	u.Subject = kyc.Subject{ID: f.id("customerId", form.Get("customerId")), Kind: kyc.Individual}
+	if u.Verification.Ref = id; id == "" {
+		f.fail("jumioIdScanReference", "is missing")
+	}
+	r.KeepBody = netverifyStatus(&u, said, form)
+	r.Updates = []kyc.Update{u}
+	return r.unless(f.err)
+}
+
+// netverifyStatus fills in the status. The scan and the face have words of their own, which an approval must not contradict.
+func netverifyStatus(u *kyc.Update, said string, form url.Values) (doubtful bool) {
+	e := jumioEvents[said]
+	switch u.Status = e.status; {
+	case !e.legacy:
+		doubtful = true
+	case e.status == kyc.Rejected:
+		reject(u, []kyc.ReasonPair{{Code: e.reason, ProviderCode: said}}, e.hint)
+	case e.status == kyc.Expired:
+		u.ExpiryKind = kyc.ExpiryAttempt
+	default:
+		var face struct {
+			Similarity string `json:"similarity"`
+			Validity   any    `json:"validity"`
+		}
+		text := form.Get("identityVerification")
+		unread := text != "" && json.Unmarshal([]byte(text), &face) != nil
+		valid, isText := face.Validity.(string)
+		doubtful = unread || face.Similarity != "" && face.Similarity != "MATCH" || face.Validity == false || isText && !strings.EqualFold(valid, "true") ||
+			form.Get("idScanStatus") != "" && form.Get("idScanStatus") != "SUCCESS"
+	}
+	if doubtful {
+		doubted(u)
+	}
+	return doubtful
+}
+
+// jumioReasons are capabilities and their labels. A row that begins with *. stands for the label in every capability.
+var jumioReasons = newReasons(
+	means(kyc.SanctionsMatch, undecided,
+		"watchlistScreening.ALERT",
+	),
+	means(kyc.FraudSuspected, terminal,
+		"dataChecks.CUSTOMER_FEEDBACK", "dataChecks.HIGH_FRAUD_RISK", "dataChecks.LOOKUPS_HIGH_RISK_DEVICE", "dataChecks.LOOKUPS_HIGH_RISK_IP_ADDRESS",
+		"dataChecks.LOOKUPS_HIGH_RISK_SAME_DATA", "dataChecks.LOOKUPS_HIGH_RISK_SAME_FACE_MISMATCHING_DATA",
+		"dataChecks.MISMATCHING_DATA_REPEATED_FACE", "dataChecks.SUPERIMPOSED_TEXT", "imageChecks.CHIP_MISSING", "imageChecks.DIGITAL_MANIPULATION",
+		"imageChecks.FAKE", "imageChecks.GHOST_IMAGE_DIFFERENT", "imageChecks.LOOKUPS_HIGH_RISK_FACE", "imageChecks.MANIPULATED_DOCUMENT",
+		"imageChecks.MANIPULATED_DOCUMENT_ADDRESS", "imageChecks.MANIPULATED_DOCUMENT_DOB", "imageChecks.MANIPULATED_DOCUMENT_DOCUMENT_NUMBER",
+		"imageChecks.MANIPULATED_DOCUMENT_EXPIRY", "imageChecks.MANIPULATED_DOCUMENT_GENDER", "imageChecks.MANIPULATED_DOCUMENT_ISSUING_DATE",
+		"imageChecks.MANIPULATED_DOCUMENT_NAME", "imageChecks.MANIPULATED_DOCUMENT_PERSONAL_NUMBER", "imageChecks.MANIPULATED_DOCUMENT_PHOTO",
+		"imageChecks.MANIPULATED_DOCUMENT_PLACE_OF_BIRTH", "imageChecks.MANIPULATED_DOCUMENT_SECURITY_CHECKS",
+		"imageChecks.MANIPULATED_DOCUMENT_SIGNATURE", "imageChecks.MISMATCH_FRONT_BACK", "imageChecks.SAMPLE", "imageChecks.WATERMARK",
+		"liveness.MANIPULATED",
+	),
+	means(kyc.DuplicateAccount, undecided,
+		"dataChecks.LOOKUPS_MEDIUM_RISK_SAME_DOCUMENT_NUMBER", "imageChecks.REPEATED_FACE",
+	),
+	means(kyc.UnsupportedCountry, terminal,
+		"usability.UNSUPPORTED_COUNTRY",
+	),
+	means(kyc.LivenessFailed, retryable,
+		"imageChecks.DIFFERENT_PERSON", "liveness.AGE_DIFFERENCE", "liveness.BAD_QUALITY", "liveness.BLACK_WHITE", "liveness.DIGITAL_COPY",
+		"liveness.FACE_NOT_FULLY_VISIBLE", "liveness.ID_USED_AS_SELFIE", "liveness.LIVENESS_UNDETERMINED", "liveness.MULTIPLE_PEOPLE",
+		"liveness.NO_FACE_PRESENT", "liveness.PHOTOCOPY", "similarity.NOT_POSSIBLE", "similarity.NO_MATCH", "usability.LIVENESS_UNDETERMINED",
+	),
+	means(kyc.DataMismatch, retryable,
+		"dataChecks.ID_DATA_INVALID", "dataChecks.ID_DATA_MISMATCH", "dataChecks.ID_DATA_MISMATCH_LOW_CONFIDENCE", "dataChecks.MISMATCHING_DATAPOINTS",
+		"dataChecks.MISMATCH_FRONT_BACK", "dataChecks.MISMATCH_HRZ_MRZ_DATA", "dataChecks.MRZ_CHECKSUM", "dataChecks.NFC_CERTIFICATE",
+	),
+	means(kyc.DocumentExpired, retryable,
+		"dataChecks.DOCUMENT_EXPIRY_WITHIN_CONFIGURED_LIMIT",
+	),
+	means(kyc.DocumentTypeNotAccepted, retryable,
+		"imageChecks.DIGITAL_COPY", "imageChecks.PUNCHED", "usability.DIGITAL_COPY", "usability.DOCUMENT_CONTENT_NOT_SUPPORTED",
+		"usability.MISSING_SIGNATURE", "usability.NOT_A_DOCUMENT", "usability.PHOTOCOPY", "usability.UNSUPPORTED_DOCUMENT_TYPE",
+	),
+	means(kyc.DocumentMissing, retryable,
+		"usability.MISSING_PAGE", "usability.NOT_UPLOADED",
+	),
+	means(kyc.DocumentUnreadable, retryable,
+		"dataChecks.UNREADABLE_DATASOURCE", "imageChecks.GHOST_IMAGE_QUALITY_INSUFFICIENT", "usability.BAD_QUALITY", "usability.BAD_QUALITY_IMAGE",
+		"usability.BLACK_WHITE", "usability.BLURRED", "usability.DAMAGED_DOCUMENT", "usability.GLARE", "usability.MISSING_MANDATORY_DATAPOINTS",
+		"usability.PART_OF_DOCUMENT_HIDDEN", "usability.PART_OF_DOCUMENT_MISSING",
+	),
+	means(kyc.TechnicalFailure, retryable,
+		"*.TECHNICAL_ERROR",
+	),
+	means(kyc.TechnicalFailure, undecided,
+		"*.PRECONDITION_NOT_FULFILLED",
+	),
+	means(kyc.OtherReason, retryable,
+		"imageChecks.FAILED", "imageChecks.OTHER_REJECTION",
+	),
+)

@@ -1,0 +1,189 @@
+package provider
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	middeskName    = "middesk"
+	middeskVersion = 1
+)
+
+var middesk = Adapter{
+	Name:       middeskName,
+	Version:    middeskVersion,
+	Doc:        "https://docs.middesk.com/docs/using-webhooks-1",
+	Evidence:   kyc.Signed,
+	Options:    middeskOptions,
+	Scheme:     middeskScheme,
+	Translate:  translateMiddesk,
+	PersonRefs: []RefKind{SubjectRef}, // a business is one company
+	Events:     middeskEvents,
+	Gaps: []string{
+		"The signature headers and what they cover come from public receivers.",
+		"Mutual TLS and OAuth, which Middesk offers as well, are not supported.",
+		"The schedule of retries, the time limit and the addresses that Middesk calls from are not verified.",
+		"Whether a body tells the sandbox from live mode is not verified: give each a source.",
+		"What the keys of a review's tasks mean comes from a third party; a watchlist task that failed counts as a possible sanctions match.",
+		"Of the other events only a watchlist with hits is read. No event takes such a hit back: an operator releases it.",
+	},
+	reasons: middeskReasons,
+}
+
+var middeskOptions = map[string]string{
+	"header": "X-Middesk-Signature-256 or X-Middesk-Signature, which older webhooks have (default X-Middesk-Signature-256)",
+}
+
+func middeskScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(middeskOptions); err != nil {
+		return nil, err
+	}
+	header, err := o.oneOf("header", "X-Middesk-Signature-256", "X-Middesk-Signature")
+	if err != nil {
+		return nil, err
+	}
+	return signing.BodyHMAC{Header: header, Hash: signing.SHA256, Encoding: signing.Hex}, nil
+}
+
+// middeskEvents: business.updated comes for many changes; the fold owes nothing for a status that stands already.
+var middeskEvents = []string{"business.created", "business.updated", "watchlist.completed"}
+
+// middeskFamilies are the objects whose events say nothing about the business as a whole.
+var middeskFamilies = []string{"address.", "monitor.", "name.", "person.", "registration.", "tin.", "watchlist."}
+
+var middeskStatuses = map[string]kyc.Status{
+	"open":      kyc.NotStarted,
+	"pending":   kyc.Pending,
+	"in_audit":  kyc.Pending,
+	"in_review": kyc.InReview,
+	"approved":  kyc.Approved,
+	"rejected":  kyc.Rejected,
+}
+
+// middeskObject is a business, or something that belongs to one. Names, addresses and the tax number are never read.
+type middeskObject struct {
+	ID         string `json:"id"`
+	BusinessID string `json:"business_id"` // of what belongs to a business
+	ExternalID string `json:"external_id"`
+	Status     string `json:"status"`
+	Hits       int    `json:"hit_count"`
+	Review     struct {
+		Tasks []struct {
+			Key    string `json:"key"`
+			Status string `json:"status"`
+		} `json:"tasks"`
+	} `json:"review"`
+}
+
+type middeskBody struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+	At   string `json:"created_at"`
+	Data struct {
+		Object middeskObject `json:"object"`
+	} `json:"data"`
+}
+
+func translateMiddesk(_ signing.Header, body []byte, _ Options) (Result, error) {
+	var b middeskBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	if b.Type == "" {
+		return Result{}, unreadable("type", "is missing")
+	}
+	var f fields
+	r, object := Result{EventID: f.id("id", b.ID), EventType: word(b.Type)}, &b.Data.Object
+	if r.EventID != "" {
+		r.Dedupe = []string{r.EventID}
+	}
+	business := b.Type == "business.created" || b.Type == "business.updated"
+	hit := strings.HasPrefix(b.Type, "watchlist.") && object.Hits > 0
+	switch {
+	case business && object.Status != "", hit:
+	case business, slices.ContainsFunc(middeskFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
+		r.Ignored = noStatus
+	default:
+		r.Ignored = unknownEv
+	}
+	u := observe(middeskName, middeskVersion, r, f.time("created_at", b.At, time.Millisecond, time.RFC3339))
+	u.Subject = kyc.Subject{ID: f.id("external_id", object.ExternalID), ProviderRef: f.id("business_id", object.BusinessID), Kind: kyc.Company}
+	if business {
+		u.Subject.ProviderRef = f.id("data.object.id", object.ID)
+	}
+	if r.Ignored == "" && u.Subject.ID == "" && u.Subject.ProviderRef == "" {
+		f.fail("data.object.id", "is missing")
+	}
+	switch {
+	case f.err != nil:
+		return Result{}, f.err
+	case r.Ignored != "":
+		return r, nil
+	case hit:
+		r.Updates = []kyc.Update{middeskHit(u)}
+	default:
+		r.Updates, r.KeepBody = object.what(u)
+	}
+	return r, nil
+}
+
+// middeskHit is a check of its own, so that no approval of the business clears it.
+func middeskHit(u kyc.Update) kyc.Update {
+	u.Scope, u.Check, u.Status = kyc.CheckScope, kyc.Screening, kyc.InReview
+	u.Reasons = middeskReasons.pairs([]string{middeskWatchlist})
+	return u
+}
+
+// what fills in the status, and reports a word that is unknown: that is in review.
+func (o *middeskObject) what(u kyc.Update) (us []kyc.Update, doubtful bool) {
+	status, known := middeskStatuses[o.Status]
+	if !known {
+		status = kyc.InReview
+	}
+	u.Scope, u.Check, u.Status = kyc.Overall, kyc.BusinessVerification, status
+	failed := o.failed()
+	hit := slices.Contains(failed, middeskWatchlist)
+	switch status {
+	case kyc.Rejected:
+		reject(&u, middeskReasons.pairs(failed), terminal)
+	case kyc.InReview:
+		if hit {
+			us = append(us, middeskHit(u))
+		}
+		u.Reasons = middeskReasons.pairs(slices.DeleteFunc(failed, func(key string) bool { return key == middeskWatchlist }))
+	default: // a yes and an attempt need no reasons
+	}
+	return append([]kyc.Update{u}, us...), !known
+}
+
+// failed lists the tasks of the review that speak against the business.
+func (o *middeskObject) failed() (keys []string) {
+	for _, t := range o.Review.Tasks {
+		if t.Status == "failure" || t.Status == "failed" {
+			keys = append(keys, t.Key)
+		}
+	}
+	return keys
+}
+
+const middeskWatchlist = "watchlist"
+
+var middeskReasons = newReasons(
+	means(kyc.SanctionsMatch, undecided,
+		middeskWatchlist,
+	),
+	means(kyc.DataMismatch, undecided,
+		"address_verification", "tin",
+	),
+	means(kyc.NameMismatch, undecided,
+		"name",
+	),
+	means(kyc.OtherReason, undecided,
+		"sos",
+	),
+)

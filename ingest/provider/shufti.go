@@ -1,0 +1,334 @@
+package provider
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	shuftiName    = "shufti"
+	shuftiVersion = 1
+)
+
+// Shufti tells everything by one reference per request, which we give it, and gives no time.
+var shufti = Adapter{
+	Name:      shuftiName,
+	Version:   shuftiVersion,
+	Doc:       "https://developers.shuftipro.com",
+	Evidence:  kyc.Signed,
+	Options:   shuftiOptions,
+	Scheme:    shuftiScheme,
+	Translate: translateShufti,
+	// A request is about one person.
+	PersonRefs: []RefKind{SessionRef},
+	Events:     slices.Sorted(maps.Keys(shuftiEvents)),
+	API:        &shuftiAPI,
+	Gaps: []string{
+		"The signature is a hash with the secret at its end and no HMAC, and has no timestamp.",
+		"Retries, their order, the time allowed for an answer and the addresses that callbacks come from are not verified.",
+		"No event has an id or a time: updates count in the order in which they arrive.",
+		"The fields of the body come from public code and are not verified.",
+		"The list of declined codes goes on beyond those known here: the others are other, and terminal where no known one stands beside them.",
+		"Which list a background check found somebody on is not told: the screening is rejected as other.",
+		"The request events of a business do not say that it is one: set check: business_verification on its source.",
+	},
+	reasons: shuftiReasons,
+}
+
+var shuftiOptions = map[string]string{
+	"secret_form": "hashed (accounts that sign with the hash of their secret) or plain (older ones, which sign with the secret itself) (default hashed)",
+	"subject": "what of the reference is our id: none (a submission says whose it is), reference (all of it) or before:SEPARATOR" +
+		" (what stands before the last one, such as before:.) (default none)",
+}
+
+func shuftiScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(shuftiOptions); err != nil {
+		return nil, err
+	}
+	form, err := o.oneOf("secret_form", "hashed", "plain")
+	if err != nil {
+		return nil, err
+	}
+	if where, ok := o["subject"]; ok && where != "none" && where != "reference" && (!strings.HasPrefix(where, "before:") || where == "before:") {
+		return nil, errors.New("option subject: write none, reference or before:SEPARATOR, such as before:_")
+	}
+	return signing.DigestSuffix{Header: "Signature", Plain: form == "plain"}, nil
+}
+
+// shuftiEvent is what an event's name says. The zero value says nothing about the status.
+type shuftiEvent struct {
+	status kyc.Status
+	ask    bool // the status has changed, and not to what
+	fault  bool
+	open   bool // Shufti or the person is still at work
+}
+
+var shuftiEvents = map[string]shuftiEvent{
+	"request.pending":             {status: kyc.NotStarted, open: true},
+	"request.received":            {status: kyc.Pending, open: true},
+	"review.pending":              {status: kyc.InReview, open: true},
+	"verification.accepted":       {status: kyc.Approved},
+	"verification.declined":       {status: kyc.Rejected},
+	"verification.status.changed": {ask: true},
+	"verification.cancelled":      {status: kyc.Expired},
+	"request.timeout":             {status: kyc.Expired},
+	"request.deleted":             {}, // the data is gone, the decision stands
+	"request.invalid":             {fault: true},
+	"request.unauthorized":        {fault: true},
+}
+
+// shuftiBody: declined_reason and what the person showed are never read. Where a value is empty, it may be an empty list instead of an object.
+type shuftiBody struct {
+	Reference    string          `json:"reference"`
+	Event        string          `json:"event"`
+	Results      json.RawMessage `json:"verification_result"`
+	Codes        []string        `json:"declined_codes"`
+	ServiceCodes json.RawMessage `json:"services_declined_codes"`
+}
+
+func translateShufti(_ signing.Header, body []byte, o Options) (Result, error) {
+	var b shuftiBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	if b.Event == "" {
+		return Result{}, unreadable("event", "is missing")
+	}
+	var f fields
+	e, known := shuftiEvents[b.Event]
+	ref, sum := f.id("reference", b.Reference), sha256.Sum256(body)
+	r := Result{EventType: word(b.Event), Dedupe: []string{ref, b.Event, hex.EncodeToString(sum[:])}}
+	switch {
+	case !known:
+		r.Ignored = unknownEv
+	case e.fault:
+		r.Ignored, r.Fault = faultEv, true
+	case e.ask:
+		r.Fetch = []Fetch{{Ref: ref, What: shuftiAsked}}
+	case e.status == "":
+		r.Ignored = noStatus
+	}
+	if r.Ignored != "" {
+		return r, nil
+	}
+	if ref == "" {
+		f.fail("reference", "is missing")
+	}
+	if !e.ask {
+		r.Updates, r.KeepBody = b.updates(observe(shuftiName, shuftiVersion, r, time.Time{}), e, ref, o)
+	}
+	return r.unless(f.err)
+}
+
+// updates is what an event or an answer says: of the whole, and of the screening, which no other service clears.
+func (b *shuftiBody) updates(u kyc.Update, e shuftiEvent, ref string, o Options) (us []kyc.Update, doubtful bool) {
+	u.Scope, u.Check, u.Verification.Ref = kyc.Overall, kyc.IdentityVerification, ref
+	u.Subject = kyc.Subject{ID: shuftiSubject(ref, o), Kind: kyc.Individual}
+	services, readable := objectOf(b.Results)
+	if _, ok := services["kyb"]; ok {
+		u.Check, u.Subject.Kind = kyc.BusinessVerification, kyc.Company
+	}
+	screening := u
+	codes := b.Codes
+	perService, _ := objectOf(b.ServiceCodes)
+	for _, service := range slices.Sorted(maps.Keys(perService)) {
+		codes = append(codes, shuftiList(perService[service])...)
+	}
+	found, passed := false, false
+	var why []string
+	for _, service := range shuftiScreenings {
+		if raw, ok := services[service]; ok {
+			said := shuftiResult(raw, 0)
+			found, passed = found || said == shuftiFailed, passed || said == shuftiPassed
+			why = append(why, shuftiList(perService[service])...)
+		}
+	}
+	switch u.Status = e.status; u.Status {
+	case kyc.Approved:
+		for _, raw := range services {
+			doubtful = doubtful || shuftiResult(raw, 0) == shuftiFailed || shuftiResult(raw, 0) == shuftiUnknown
+		}
+		if doubtful = doubtful || !readable; doubtful {
+			u.Status = kyc.InReview
+		}
+	case kyc.Rejected:
+		payload := undecided
+		if found {
+			payload = terminal // another try does not take a name off a list
+		}
+		reject(&u, shuftiReasons.pairs(codes), payload, shuftiReasons.hint(codes))
+	case kyc.Expired:
+		u.ExpiryKind = kyc.ExpiryAttempt
+	default: // an attempt says nothing of its services
+	}
+	us = []kyc.Update{u}
+	screening.Scope, screening.Check = kyc.CheckScope, kyc.Screening
+	switch {
+	case found && (e.status == kyc.Approved || e.status == kyc.Rejected):
+		reject(&screening, shuftiReasons.pairs(why), terminal)
+		us = append(us, screening)
+	case passed && !doubtful && (e.status == kyc.Approved || e.status == kyc.Rejected):
+		screening.Status = kyc.Approved
+		us = append(us, screening)
+	}
+	return us, doubtful
+}
+
+// shuftiSubject finds our id in the reference, where the source says there is one.
+func shuftiSubject(ref string, o Options) string {
+	if o["subject"] == "reference" {
+		return ref
+	}
+	if separator, ok := strings.CutPrefix(o["subject"], "before:"); ok {
+		if at := strings.LastIndex(ref, separator); at > 0 {
+			return ref[:at]
+		}
+	}
+	return ""
+}
+
+// shuftiScreenings are the services that look for a person or a company on lists.
+var shuftiScreenings = []string{"aml", "background_checks"}
+
+// shuftiSaid is what a service came to.
+type shuftiSaid byte
+
+const (
+	shuftiSilent shuftiSaid = iota // not processed
+	shuftiPassed
+	shuftiUnknown
+	shuftiFailed
+)
+
+// shuftiDepth is how deep results nest.
+const shuftiDepth = 4
+
+// shuftiResult reads the result of a service: a digit, nothing, or an object with a digit for each thing that was looked at. The worst counts.
+func shuftiResult(raw json.RawMessage, depth int) shuftiSaid {
+	switch string(raw) {
+	case "1":
+		return shuftiPassed
+	case "0":
+		return shuftiFailed
+	case "null", "[]":
+		return shuftiSilent
+	}
+	var parts map[string]json.RawMessage
+	if depth == shuftiDepth || json.Unmarshal(raw, &parts) != nil {
+		return shuftiUnknown
+	}
+	worst := shuftiSilent
+	for _, part := range parts {
+		worst = max(worst, shuftiResult(part, depth+1))
+	}
+	return worst
+}
+
+// shuftiList reads the codes of one service.
+func shuftiList(raw json.RawMessage) (codes []string) {
+	if json.Unmarshal(raw, &codes) != nil {
+		return nil
+	}
+	return codes
+}
+
+// objectOf reads an object that may be absent or, when it is empty, a list.
+func objectOf(raw json.RawMessage) (object map[string]json.RawMessage, ok bool) {
+	if len(raw) == 0 || string(raw) == "[]" {
+		return nil, true
+	}
+	return object, json.Unmarshal(raw, &object) == nil
+}
+
+// shuftiAsked is what Shufti's API is asked for, by our reference.
+const shuftiAsked = "request"
+
+var shuftiAPI = API{ //nolint:gosec // where credentials go, and none of them
+	Doc:         "https://developers.shuftipro.com",
+	Live:        "https://api.shuftipro.com",
+	Credentials: "user: the account's client id; key: its secret key",
+	Authorize:   BasicAuth,
+	Next: func(q Fetch, answers [][]byte, _ Options) (Call, bool, error) {
+		if q.Ref == "" {
+			return Call{}, false, unreadable("reference", "is missing")
+		}
+		body, err := json.Marshal(map[string]string{"reference": q.Ref})
+		return Call{Method: http.MethodPost, Path: "/status", Body: body}, len(answers) == 0 && err == nil, err
+	},
+	Read: shuftiRead,
+}
+
+// shuftiRead: an answer has the form of a callback. One that repeats that something has changed says no more than the callback did.
+func shuftiRead(q Fetch, answers [][]byte, o Options) (Result, error) {
+	if len(answers) == 0 {
+		return Result{}, unreadable("answer", "is missing")
+	}
+	var b shuftiBody
+	if err := decode(answers[0], &b); err != nil {
+		return Result{}, err
+	}
+	var f fields
+	ref := f.same("reference", q.Ref, b.Reference)
+	e, known := shuftiEvents[b.Event]
+	r := Result{EventType: q.What, Unsettled: e.open}
+	switch {
+	case b.Event == "":
+		return Result{}, unreadable("event", "is missing")
+	case e.fault:
+		r.Ignored, r.Fault = faultEv, true
+	case known && !e.ask && e.status == "":
+		r.Ignored = noStatus
+	}
+	if r.Ignored != "" {
+		return r.unless(f.err)
+	}
+	if e.status == "" {
+		e.status, r.KeepBody = kyc.InReview, true
+	}
+	us, doubtful := b.updates(observe(shuftiName, shuftiVersion, r, time.Time{}), e, ref, o)
+	r.Updates, r.KeepBody = us, r.KeepBody || doubtful
+	return r.unless(f.err)
+}
+
+// shuftiReasons are the declined codes of the public tables.
+var shuftiReasons = newReasons(
+	means(kyc.FraudSuspected, terminal,
+		"SPDR03", "SPDR04", "SPDR06", "SPDR48", "SPDR51", "SPDR56", "SPDR59", "SPDR60", "SPDR89", "SPDR90", "SPDR98", "SPDR109", "SPDR131", "SPDR134",
+		"SPDR194", "SPDR218", "SPDR235", "SPDR236", "SPDR237", "SPDR238", "SPDR239", "SPDR259", "SPDR278",
+	),
+	means(kyc.Underage, terminal,
+		"SPDR299",
+	),
+	means(kyc.DuplicateAccount, terminal,
+		"SPDR287", "SPDR344",
+	),
+	means(kyc.LivenessFailed, retryable,
+		"SPDR01", "SPDR15", "SPDR19", "SPDR37", "SPDR38", "SPDR58", "SPDR61", "SPDR62", "SPDR87", "SPDR96", "SPDR97", "SPDR144", "SPDR166", "SPDR219",
+		"SPDR230", "SPDR233", "SPDR268", "SPDR277", "SPDR279", "SPDR280", "SPDR281", "SPDR283",
+	),
+	means(kyc.DataMismatch, retryable,
+		"SPDR23", "SPDR26", "SPDR30", "SPDR39", "SPDR68", "SPDR80", "SPDR266", "SPDR305",
+	),
+	means(kyc.NameMismatch, retryable,
+		"SPDR22", "SPDR75",
+	),
+	means(kyc.DocumentTypeNotAccepted, retryable,
+		"SPDR13", "SPDR210", "SPDR225", "SPDR282",
+	),
+	means(kyc.DocumentMissing, retryable,
+		"SPDR274",
+	),
+	means(kyc.OtherReason, retryable,
+		"SPDR40", "SPDR43", "SPDR241", "SPDR242", "SPDR243", "SPDR244", "SPDR245", "SPDR246", "SPDR247", "SPDR303", "SPDR304", "SPDR343",
+	),
+)

@@ -1,0 +1,392 @@
+package provider
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	smileName    = "smile_id"
+	smileVersion = 1
+	smileSuffix  = "sid_request" // what is signed last, in callbacks and in questions
+	smileTime    = "2006-01-02T15:04:05.000Z"
+)
+
+var smileID = Adapter{
+	Name:      smileName,
+	Version:   smileVersion,
+	Doc:       "https://docs.usesmileid.com",
+	Evidence:  kyc.Authenticated, // the signature covers a timestamp and nothing else of the body
+	Options:   smileOptions,
+	Scheme:    smileScheme,
+	Translate: translateSmile,
+	// A job is about one person.
+	PersonRefs: []RefKind{SessionRef},
+	Events:     slices.Sorted(maps.Keys(smileEvents)),
+	API:        &smileAPI,
+	Gaps: []string{
+		"The signature does not cover the body: whoever has seen one callback can sign another for as long as the tolerance lasts, so every verdict needs the job_status query or a source that accepts the risk.",
+		"A signature and its timestamp can be used more than once.",
+		"Retries, the time allowed for an answer and the addresses that callbacks come from are not verified.",
+		"A new key disables the old one at once: there is no overlap.",
+		"Callbacks hold images: a source needs max_body of 2MiB.",
+		"The result codes beyond 1012 to 1023, the words of Actions and the numbers of the job types are not verified.",
+		"Whether a document that failed was unreadable or forged is not told: it is taken for unreadable.",
+		"The form of the job_status query and of its answer comes from the provider's libraries; the answer's own signature is not checked, for the connection is ours.",
+		"Only biometric KYC, enhanced KYC and document verification (job types 1, 5, 6 and 11) are read.",
+	},
+	reasons: smileReasons,
+}
+
+var smileOptions = map[string]string{
+	"partial":   "in_review or approved: what a partial match (1021) means, which Smile ID counts as approved (default in_review)",
+	"tolerance": "how old a timestamp may be, such as 5m (default 5m)",
+}
+
+func smileScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(smileOptions); err != nil {
+		return nil, err
+	}
+	if _, err := o.oneOf("partial", string(kyc.InReview), string(kyc.Approved)); err != nil {
+		return nil, err
+	}
+	tolerance, err := o.tolerance(5*time.Minute, false)
+	if err != nil {
+		return nil, err
+	}
+	return signing.BodyProof{Signature: "signature", Timestamp: "timestamp", Suffix: smileSuffix, Tolerance: tolerance}, nil
+}
+
+// smileEvent is what a result code says. The zero value says nothing about the status.
+type smileEvent struct {
+	status    kyc.Status
+	byActions bool // what was done decides
+	fault     bool
+}
+
+var smileEvents = map[string]smileEvent{
+	"0810": {status: kyc.Approved}, // after a person has looked
+	"1012": {status: kyc.Approved},
+	"1020": {status: kyc.Approved},
+	"1021": {status: kyc.InReview}, // or approved, by option
+	"1013": {status: kyc.Rejected},
+	"1014": {status: kyc.Rejected},
+	"1022": {status: kyc.Rejected},
+	"1023": {status: kyc.Rejected},
+	"1015": {status: kyc.Pending}, // the authority that is asked is out of reach
+	"1016": {fault: true},
+	"0001": {fault: true},
+}
+
+// smileCode reads a result code. The hundreds tell what the rest are about.
+func smileCode(code string) (e smileEvent, known bool) {
+	if e, known = smileEvents[code]; known || len(code) != 4 || strings.Trim(code, "0123456789") != "" {
+		return e, known
+	}
+	switch {
+	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "12"):
+		return smileEvent{byActions: true}, true
+	case code[0] == '2', code[0] == '4':
+		return smileEvent{fault: true}, true
+	}
+	return smileEvent{}, false
+}
+
+// smileJobs is the check that a job of this type decides. The others are no check of a person's identity: a login, an enrolment, a business.
+var smileJobs = map[string]kyc.Check{
+	"1":  kyc.IdentityVerification, // and liveness, which is a step of it
+	"5":  kyc.IdentityVerification,
+	"6":  kyc.DocumentVerification,
+	"11": kyc.DocumentVerification,
+}
+
+// smileBody is a result: of a callback, and inside an answer. Numbers may stand as texts, and truths too.
+type smileBody struct {
+	Code    string                     `json:"ResultCode"` // its ResultText is for people
+	JobID   string                     `json:"SmileJobID"`
+	Final   json.RawMessage            `json:"IsFinalResult"`
+	Actions map[string]json.RawMessage `json:"Actions"`
+	Time    string                     `json:"timestamp"`
+	Partner struct {
+		UserID  string          `json:"user_id"`
+		JobID   string          `json:"job_id"`
+		JobType json.RawMessage `json:"job_type"`
+	} `json:"PartnerParams"`
+}
+
+func translateSmile(_ signing.Header, body []byte, o Options) (Result, error) {
+	var b smileBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	if b.Code == "" {
+		return Result{}, unreadable("ResultCode", "is missing")
+	}
+	var f fields
+	at := f.time("timestamp", b.Time, time.Millisecond, time.RFC3339)
+	r := Result{EventType: word(b.Code), Dedupe: []string{b.JobID, b.Code, b.Time}}
+	if r.Ignored, r.Fault = b.ignored(); r.Ignored != "" {
+		return r, nil
+	}
+	b.result(observe(smileName, smileVersion, r, at), &r, o, &f)
+	if job := f.id("PartnerParams.job_id", b.Partner.JobID); f.err == nil && job != "" && r.Updates[0].Subject.ID != "" && r.Updates[0].Status != kyc.Pending {
+		r.Fetch = []Fetch{{Ref: f.pair("PartnerParams.user_id", b.Partner.UserID, job), What: smileAsked, Confirms: true}}
+	}
+	return r.unless(f.err)
+}
+
+// ignored says why a result carries no status, "" if it does.
+func (b *smileBody) ignored() (why string, fault bool) {
+	e, known := smileCode(b.Code)
+	switch {
+	case !known:
+		return unknownEv, false
+	case e.fault:
+		return faultEv, true
+	case smileJobs[scalar(b.Partner.JobType)] == "":
+		return otherKind, false
+	}
+	return "", false
+}
+
+// scalar reads a number, a truth or a text as a text.
+func scalar(raw json.RawMessage) string {
+	if len(raw) == 0 || raw[0] == '{' || raw[0] == '[' || bytes.Equal(raw, []byte("null")) {
+		return ""
+	}
+	var text string
+	if raw[0] == '"' && json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	return string(raw)
+}
+
+// result fills in the updates of a result: the whole job's and, where a face was compared as well as a number, that of the face.
+func (b *smileBody) result(u kyc.Update, r *Result, o Options, f *fields) {
+	job := scalar(b.Partner.JobType)
+	u.Scope, u.Check = kyc.Overall, smileJobs[job]
+	u.Subject = kyc.Subject{ID: f.id("PartnerParams.user_id", b.Partner.UserID), Kind: kyc.Individual}
+	u.Verification = kyc.Verification{Ref: f.id("SmileJobID", b.JobID), Workflow: job}
+	if u.Subject.ID == "" && u.Verification.Ref == "" {
+		f.fail("PartnerParams.user_id", "is missing")
+	}
+	face := u
+	r.KeepBody = b.what(o, &u)
+	r.Updates = []kyc.Update{u}
+	if job != "1" || strings.EqualFold(scalar(b.Final), "false") {
+		return
+	}
+	face.Scope, face.Check = kyc.CheckScope, kyc.Liveness
+	switch said := smileSaid(b.Actions["Liveness_Check"]); {
+	case said == smileNo:
+		reject(&face, []kyc.ReasonPair{{Code: kyc.LivenessFailed, ProviderCode: "Liveness_Check"}}, retryable)
+	case said == smileYes && u.Status == kyc.Approved:
+		face.Status = kyc.Approved
+	case said == smileOpen:
+		face.Status = kyc.InReview
+	default:
+		return
+	}
+	r.Updates = append(r.Updates, face)
+}
+
+// smileWord is what a word of Actions says.
+type smileWord byte
+
+const (
+	smileSilent smileWord = iota // a word that neither passes nor fails
+	smileYes
+	smileOpen
+	smileNo
+)
+
+func smileSaid(raw json.RawMessage) smileWord {
+	switch scalar(raw) {
+	case "Passed", "Approved", "Verified":
+		return smileYes
+	case "Under Review":
+		return smileOpen
+	case "Failed", "Rejected":
+		return smileNo
+	default:
+		return smileSilent
+	}
+}
+
+// what fills in the status. A result that is not final is not one: the job goes on. A yes beside an action that failed contradicts itself.
+func (b *smileBody) what(o Options, u *kyc.Update) (doubtful bool) {
+	e, _ := smileCode(b.Code)
+	pairs, worst := b.actions()
+	switch u.Status = e.status; {
+	case e.byActions && worst == smileNo:
+		reject(u, pairs, retryable)
+	case e.byActions:
+		u.Status, doubtful = kyc.InReview, worst != smileOpen
+	case b.Code == "1021":
+		u.Status, u.Reasons = kyc.InReview, []kyc.ReasonPair{{Code: kyc.DataMismatch, ProviderCode: b.Code}}
+		if o["partial"] == string(kyc.Approved) {
+			u.Status, u.Reasons = kyc.Approved, nil
+		}
+	case e.status == kyc.Rejected:
+		codes := []string{b.Code}
+		reject(u, smileReasons.pairs(codes), smileReasons.hint(codes))
+	}
+	if u.Status == kyc.Approved && worst >= smileOpen {
+		u.Status, u.Reasons, doubtful = kyc.InReview, pairs, true
+	}
+	switch final := scalar(b.Final); {
+	case strings.EqualFold(final, "false") && u.Status != kyc.Pending:
+		doubted(u)
+	case final != "" && !strings.EqualFold(final, "true") && !strings.EqualFold(final, "false"):
+		doubted(u)
+		doubtful = true
+	}
+	return doubtful
+}
+
+// smileActions are what was done and what it means when it failed.
+var smileActions = map[string]kyc.Reason{
+	"Verify_Document":             kyc.DocumentUnreadable,
+	"Human_Review_Document_Check": kyc.DocumentUnreadable,
+	"Liveness_Check":              kyc.LivenessFailed,
+	"Human_Review_Liveness_Check": kyc.LivenessFailed,
+	"Selfie_To_ID_Card_Compare":   kyc.LivenessFailed,
+	"Human_Review_Compare":        kyc.LivenessFailed,
+	"Selfie_Check":                kyc.LivenessFailed,
+	"Names":                       kyc.NameMismatch,
+	"Verify_ID_Number":            kyc.DataMismatch,
+	"DOB":                         kyc.DataMismatch,
+	"Gender":                      kyc.DataMismatch,
+	"ID_Number":                   kyc.DataMismatch,
+}
+
+// actions lists those that failed, and how bad the worst is.
+func (b *smileBody) actions() (pairs []kyc.ReasonPair, worst smileWord) {
+	for _, name := range slices.Sorted(maps.Keys(b.Actions)) {
+		said := smileSaid(b.Actions[name])
+		if worst = max(worst, said); said == smileNo {
+			pairs = append(pairs, kyc.ReasonPair{Code: cmp.Or(smileActions[name], kyc.OtherReason), ProviderCode: word(name)})
+		}
+	}
+	return ranked(pairs), worst
+}
+
+// smileAsked is what Smile ID's API is asked for. The ref is our user and our job.
+const smileAsked = "job"
+
+var smileAPI = API{ //nolint:gosec // where credentials go, and none of them
+	Doc:         "https://docs.usesmileid.com",
+	Live:        "https://api.smileidentity.com/v1",
+	Sandbox:     "https://testapi.smileidentity.com/v1",
+	Credentials: "user: the partner id; key: the API key of the environment",
+	Authorize:   smileAuthorize,
+	Next: func(q Fetch, answers [][]byte, _ Options) (Call, bool, error) {
+		user, job := unpair(q.Ref)
+		if user == "" || job == "" {
+			return Call{}, false, unreadable("ref", "names no user and job")
+		}
+		body, err := json.Marshal(map[string]any{"user_id": user, "job_id": job, "history": false, "image_links": false})
+		return Call{Method: http.MethodPost, Path: "/job_status", Body: body}, len(answers) == 0 && err == nil, err
+	},
+	Read: smileRead,
+}
+
+// smileAuthorize signs the question as Smile ID signs its callbacks.
+func smileAuthorize(c *Call, k Credentials, now time.Time) error {
+	at := now.UTC().Format(smileTime)
+	var signature string
+	err := k.lend(func(secret string) {
+		m := hmac.New(sha256.New, []byte(secret))
+		_, _ = m.Write([]byte(at + k.User + smileSuffix)) // a hash never fails
+		signature = base64.StdEncoding.EncodeToString(m.Sum(nil))
+	})
+	if err != nil {
+		return err
+	}
+	return c.addToBody(map[string]any{"partner_id": k.User, "timestamp": at, "signature": signature})
+}
+
+// addToBody puts members into the JSON object that a call sends.
+func (c *Call) addToBody(members map[string]any) error {
+	object := map[string]any{}
+	if len(c.Body) > 0 {
+		if err := json.Unmarshal(c.Body, &object); err != nil {
+			return err
+		}
+	}
+	maps.Copy(object, members)
+	body, err := json.Marshal(object)
+	c.Body = body
+	return err
+}
+
+// smileRead: the answer's own time is when we asked, so what it says counts on arrival.
+func smileRead(q Fetch, answers [][]byte, o Options) (Result, error) {
+	if len(answers) == 0 {
+		return Result{}, unreadable("answer", "is missing")
+	}
+	var a struct {
+		Complete *bool           `json:"job_complete"`
+		Result   json.RawMessage `json:"result"` // a text while there is none
+	}
+	if err := decode(answers[0], &a); err != nil {
+		return Result{}, err
+	}
+	var b smileBody
+	if len(a.Result) > 0 && a.Result[0] == '{' {
+		if err := decode(a.Result, &b); err != nil {
+			return Result{}, err
+		}
+	}
+	var f fields
+	user, job := unpair(q.Ref)
+	b.Partner.UserID, b.Partner.JobID = f.same("result.PartnerParams.user_id", user, b.Partner.UserID), f.same("result.PartnerParams.job_id", job, b.Partner.JobID)
+	r := Result{EventType: q.What}
+	u := observe(smileName, smileVersion, r, time.Time{})
+	if b.Code == "" { // no result yet: of what kind the job is, the answer does not say either
+		if a.Complete != nil && *a.Complete {
+			return Result{}, unreadable("result", "is missing")
+		}
+		r.Ignored, r.Unsettled = noStatus, true
+		return r.unless(f.err)
+	}
+	if r.Ignored, r.Fault = b.ignored(); r.Ignored != "" {
+		if r.Ignored == unknownEv {
+			return Result{}, unreadable("result.ResultCode", "is unknown")
+		}
+		return r.unless(f.err)
+	}
+	b.result(u, &r, o, &f)
+	r.Unsettled = a.Complete == nil || !*a.Complete || r.Updates[0].Status == kyc.Pending
+	for i := range r.Updates {
+		if r.Unsettled && r.Updates[i].Status != kyc.Pending { // provisional
+			doubted(&r.Updates[i])
+		}
+	}
+	return r.unless(f.err)
+}
+
+// smileReasons are the result codes of a comparison.
+var smileReasons = newReasons(
+	means(kyc.DataMismatch, retryable,
+		"1013", "1014", "1022", "1023",
+	),
+	means(kyc.DocumentUnreadable, retryable,
+		"0001",
+	),
+	means(kyc.OtherReason, retryable,
+		"1015", "1016",
+	),
+)

@@ -1,0 +1,215 @@
+package provider
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	socureName    = "socure"
+	socureVersion = 1
+)
+
+// Socure has two products that call back: RiskOS, whose evaluations carry a decision, and the older document verification, whose events carry none.
+var socure = Adapter{
+	Name:       socureName,
+	Version:    socureVersion,
+	Doc:        "https://help.socure.com/riskos/docs/docv-webhooks",
+	Evidence:   kyc.Authenticated, // a fixed credential; nothing covers the body but TLS
+	Options:    socureOptions,
+	Scheme:     socureScheme,
+	Translate:  translateSocure,
+	PersonRefs: []RefKind{SessionRef}, // an evaluation or a transaction is one of one person
+	Events:     slices.Sorted(maps.Keys(socureEvents)),
+	API:        &socureAPI,
+	Gaps: []string{
+		"No signature was found in public pages: a fixed credential, set up with the webhook, proves the sender. OAuth 2.0 credentials are not supported.",
+		"The addresses that Socure calls from, its schedule of retries and its time limit are not verified.",
+		"The names of the fields with our user id, the provider's ids and the environment are not verified.",
+		"Where an evaluation names no customer_user_id, its eval_id must be registered as a submission.",
+		"The answer about a transaction does not name the person: the transaction's earlier events do, or a submission.",
+		"Which decision words a workflow uses is configurable; an unknown one stays in review.",
+		"Reason codes (R and I with a number) are bound to a licence: each becomes other, beside the code.",
+		"Changed and repeated decisions (decision_update, fraud_confirming, reevaluation) are not read but asked for; their bodies are not verified.",
+		"API: the path of an evaluation is not verified.",
+		"API: a source for the older document verification must name its own base URL, https://api.socure.com; its shape comes from a third party.",
+	},
+}
+
+var socureOptions = map[string]string{
+	"auth":   "bearer (Authorization: Bearer with the key), basic (the key is user:password) or header (the key is the value of a static header) (default bearer)",
+	"header": "with auth: header, the name of that header, such as X-Countersign-Token",
+}
+
+func socureScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(socureOptions); err != nil {
+		return nil, err
+	}
+	return o.static("bearer", "basic", "header")
+}
+
+// socureEvent is what an event's name says. The zero value says nothing about the status.
+type socureEvent struct {
+	status     kyc.Status
+	byDecision bool   // the decision is the status
+	asks       string // what to ask the API for
+	fault      bool   // of the integration
+}
+
+// What Socure's API is asked for.
+const (
+	socureEvaluation  = "evaluation"
+	socureTransaction = "transaction"
+)
+
+// socureEvents: lower case is RiskOS (https://help.socure.com/riskos/docs/webhook-events), upper case the older document verification.
+var socureEvents = map[string]socureEvent{
+	"evaluation_completed":      {byDecision: true},
+	"evaluation_paused":         {status: kyc.Pending}, // it waits for the person, whatever its decision is so far
+	"reevaluation":              {asks: socureEvaluation},
+	"decision_update":           {asks: socureEvaluation},
+	"fraud_confirming":          {asks: socureEvaluation},
+	"workflow_execution_failed": {fault: true},
+	"review_case_assigned":      {},
+	"review_case_unassigned":    {},
+	"case_status_updated":       {},
+	"case_notes_added":          {},
+	"case_attachment_added":     {},
+
+	"APP_OPENED":             {status: kyc.Pending},
+	"DOCUMENTS_UPLOADED":     {status: kyc.Pending},
+	"VERIFICATION_COMPLETED": {asks: socureTransaction},
+	"SESSION_EXPIRED":        {status: kyc.Expired},
+}
+
+// socureData is an evaluation, in a callback and as the API gives it. The requests and answers inside it hold the person's data and are never read.
+type socureData struct {
+	EvalID      string `json:"eval_id"`
+	User        string `json:"customer_user_id"`
+	Environment string `json:"environment_name"`
+	Decision    string `json:"decision"`
+	DecidedAt   string `json:"decision_at"`
+	Status      string `json:"eval_status"`
+}
+
+type socureBody struct {
+	// RiskOS.
+	ID   string     `json:"event_id"`
+	Type string     `json:"event_type"`
+	At   string     `json:"event_at"`
+	Data socureData `json:"data"`
+
+	// The older document verification.
+	Event struct {
+		Type          string `json:"eventType"`
+		At            string `json:"created"`
+		TransactionID string `json:"docvTransactionId"`
+		User          string `json:"customerUserId"`
+	} `json:"event"`
+}
+
+func translateSocure(_ signing.Header, body []byte, _ Options) (Result, error) {
+	var b socureBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	name := cmp.Or(b.Type, b.Event.Type)
+	if name == "" {
+		return Result{}, unreadable("event_type", "is missing")
+	}
+	var f fields
+	r := Result{EventID: f.id("event_id", b.ID), EventType: word(name), Livemode: b.Data.live()}
+	at := f.time("event_at", cmp.Or(b.At, b.Event.At), time.Second, time.RFC3339)
+	ref := f.same("eval_id", b.Data.EvalID, b.Event.TransactionID)
+	switch {
+	case r.EventID != "":
+		r.Dedupe = []string{r.EventID}
+	case ref != "" && !at.IsZero(): // without a time a second evaluation would pass for the first
+		r.Dedupe = []string{ref, r.EventType, at.Format(time.RFC3339)}
+	}
+	e, known := socureEvents[name]
+	switch {
+	case !known:
+		r.Ignored = unknownEv
+	case e.fault:
+		r.Ignored, r.Fault = faultEv, true
+	case e.byDecision && b.Data.Decision == "", !e.byDecision && e.status == "" && e.asks == "":
+		r.Ignored = noStatus
+	}
+	u := observe(socureName, socureVersion, r, at)
+	u.Subject = kyc.Subject{ID: f.same("customer_user_id", b.Data.User, b.Event.User), Kind: kyc.Individual}
+	u.Verification.Ref = ref
+	if r.Ignored == "" && ref == "" && (u.Subject.ID == "" || e.asks != "") {
+		f.fail("eval_id", "is missing")
+	}
+	if f.err != nil {
+		return Result{}, f.err
+	}
+	switch {
+	case r.Ignored != "":
+		return r, nil
+	case e.asks != "":
+		r.Fetch = []Fetch{{Ref: ref, What: e.asks}}
+		return r, nil
+	case e.byDecision:
+		r.KeepBody = b.Data.judge(&u)
+		if ref != "" {
+			r.Fetch = []Fetch{{Ref: ref, What: socureEvaluation, Confirms: true}}
+		}
+	default:
+		socureDecides(&u, e.status)
+	}
+	r.Updates = []kyc.Update{u}
+	return r, nil
+}
+
+// live is what the environment's name says, nil if it says nothing.
+func (d *socureData) live() *bool {
+	live := strings.EqualFold(d.Environment, "Production")
+	if !live && !strings.EqualFold(d.Environment, "Sandbox") {
+		return nil
+	}
+	return &live
+}
+
+// judge fills in the status of an evaluation, and reports a word that is unknown or contradicts it: that is in review.
+func (d *socureData) judge(u *kyc.Update) (doubtful bool) {
+	if d.Status != "" && d.Status != "evaluation_completed" {
+		socureDecides(u, kyc.InReview)
+		return true
+	}
+	return socureJudge(u, d.Decision, nil)
+}
+
+// socureJudge reads a decision and its codes.
+func socureJudge(u *kyc.Update, decision string, codes []string) (doubtful bool) {
+	socureDecides(u, kyc.InReview)
+	pairs := reasonTable(nil).pairs(codes)
+	switch strings.ToUpper(decision) { // lower case in the older API
+	case "ACCEPT":
+		u.Status = kyc.Approved
+	case "REJECT":
+		reject(u, pairs, terminal)
+	case "RESUBMIT":
+		reject(u, pairs, retryable)
+	case "REVIEW", "REFER":
+		u.Reasons = pairs
+	default:
+		return true
+	}
+	return false
+}
+
+// socureDecides fills in a status about the person.
+func socureDecides(u *kyc.Update, s kyc.Status) {
+	u.Scope, u.Check, u.Status = kyc.Overall, kyc.IdentityVerification, s
+	if s == kyc.Expired {
+		u.ExpiryKind = kyc.ExpiryAttempt
+	}
+}

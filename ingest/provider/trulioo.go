@@ -1,0 +1,310 @@
+package provider
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	truliooName    = "trulioo"
+	truliooVersion = 1
+)
+
+// Trulioo has two unrelated products that call back. Their bodies tell themselves apart; what proves them is the source's to say.
+var trulioo = Adapter{
+	Name:       truliooName,
+	Version:    truliooVersion,
+	Doc:        "https://developer.trulioo.com/reference/webhook",
+	Evidence:   kyc.Signed,
+	Proves:     truliooProves,
+	Options:    truliooOptions,
+	Scheme:     truliooScheme,
+	Translate:  translateTrulioo,
+	PersonRefs: []RefKind{SessionRef}, // a transaction is one verification of one person
+	Events:     slices.Sorted(slices.Values(slices.Concat(truliooDocument, slices.Collect(maps.Keys(truliooWorkflow)), []string{truliooHandshake}))),
+	API:        &truliooAPI,
+	Gaps: []string{
+		"The contents of a document verification event are documented by one example only; whatever else it may say, the transaction is asked for.",
+		"What an error's code means is not verified; only a message that says that the image is unreadable is a rejection.",
+		"The schedule and time limit of retries are not verified.",
+		"Workflow Studio: which service types exist beside IDV and DOCV is not verified; others stay in review.",
+		"Workflow Studio: what match means for a watchlist service is not verified, so that such a service never approves.",
+		"Workflow Studio: the bodies of manual decisions are not verified; a manual acceptance changes nothing here.",
+		"Workflow Studio: its results are not asked for, so that a claim which only a token proves stays unconfirmed.",
+		"API: whether an access token that was made for asking may read an older transaction is not verified.",
+		"API: nor is it whether making that token opens a transaction, or needs consent.",
+		"API: how long a transaction may have the status NO_RESULT is not verified; it is asked for again.",
+	},
+	reasons: truliooReasons,
+}
+
+var truliooOptions = map[string]string{
+	"scheme": "hmac (document verification: x-trulioo-signature signs the body) or token (Workflow Studio: the key stands in the body) (default hmac)",
+}
+
+func truliooScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(truliooOptions); err != nil {
+		return nil, err
+	}
+	kind, err := o.oneOf("scheme", "hmac", "token")
+	if err != nil {
+		return nil, err
+	}
+	if kind == "token" {
+		return signing.BodyToken{Member: "token"}, nil
+	}
+	return signing.BodyHMAC{Header: "x-trulioo-signature", Hash: signing.SHA256, Encoding: signing.Hex}, nil
+}
+
+func truliooProves(o Options) kyc.Authenticity {
+	if o["scheme"] == "token" {
+		return kyc.Authenticated
+	}
+	return kyc.Signed
+}
+
+// truliooDocument are the events of a document verification that are documented; others are asked about just as "decision" is.
+// https://developer.trulioo.com/reference/demo-license
+var truliooDocument = []string{"create", "decision", "error"}
+
+// truliooEvent is what an event of Workflow Studio says. The zero value says nothing about the status.
+type truliooEvent struct {
+	status    kyc.Status
+	byService bool // the service's result is the status
+}
+
+// truliooWorkflow are the events of Workflow Studio. https://developer.trulioo.com/reference/event-dispatcher
+var truliooWorkflow = map[string]truliooEvent{
+	"SERVICE_SUBMIT":              {byService: true},
+	"MANUALLY_REJECTED":           {status: kyc.Rejected},
+	"MANUALLY_PENDING_REVIEW":     {status: kyc.InReview},
+	"MANUALLY_ACCEPTED":           {},
+	"MANUALLY_ABANDONED":          {},
+	"ABANDONED":                   {},
+	"FLOW_START":                  {},
+	"FLOW_END":                    {},
+	"STEP_INIT":                   {},
+	"STEP_SUBMIT":                 {},
+	"SERVICE_INIT":                {},
+	"SERVICE_TIMEOUT":             {},
+	"INSTANT_SERVICE_SUBMIT":      {},
+	"INTERMEDIATE_EVENT_RECEIVED": {},
+	"NOTE_ADDED":                  {},
+	"TASK_ADDED":                  {},
+	"TASK_DONE":                   {},
+	"TASK_UNDONE":                 {},
+}
+
+// truliooHandshake comes once, when a callback URL is set up.
+const truliooHandshake = "URL_VERIFICATION"
+
+// truliooServices are the services whose match is an answer about a person.
+var truliooServices = map[string]struct {
+	check kyc.Check
+	scope kyc.Scope
+}{
+	"IDV":  {kyc.IdentityVerification, kyc.Overall},
+	"DOCV": {kyc.DocumentVerification, kyc.CheckScope},
+}
+
+type truliooBody struct {
+	ID string `json:"id"`
+
+	// Document verification.
+	TransactionID string `json:"transactionId"`
+	ClientID      string `json:"clientId"`
+	Error         struct {
+		Code    json.RawMessage `json:"code"` // a number; 0 is no error
+		Message string          `json:"message"`
+	} `json:"error"`
+
+	// Both, with different members.
+	Event *struct {
+		Name   string      `json:"name"`
+		Result string      `json:"result"`
+		Type   string      `json:"type"`
+		At     json.Number `json:"ts"` // seconds
+	} `json:"event"`
+
+	// Workflow Studio.
+	Type      string `json:"type"`
+	Challenge string `json:"challenge"`
+	FlowID    string `json:"flowId"`
+	UserID    string `json:"userId"`
+	Service   string `json:"serviceType"`
+	Test      *bool  `json:"test"`
+	Data      struct {
+		Status string `json:"serviceStatus"`
+		Match  *bool  `json:"match"`
+		Info   struct {
+			TransactionID string `json:"transactionId"`
+		} `json:"transactionInfo"`
+	} `json:"serviceData"`
+}
+
+func translateTrulioo(_ signing.Header, body []byte, _ Options) (Result, error) {
+	var b truliooBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	var f fields
+	r := Result{EventID: f.id("id", b.ID)}
+	if r.EventID != "" {
+		r.Dedupe = []string{r.EventID}
+	}
+	switch b.Type {
+	case "":
+		b.document(&r, &f)
+	case truliooHandshake: // the only handshake that wants an answer in the answer's body
+		r.EventType, r.Ignored = b.Type, noStatus
+		if word(b.Challenge) == "" {
+			f.fail("challenge", "is missing or no word")
+		}
+		r.Reply = []byte(b.Challenge)
+	case "EVENT_CALLBACK":
+		b.workflow(&r, &f)
+	default:
+		r.EventType, r.Ignored = word(b.Type), unknownEv
+	}
+	if f.err != nil {
+		return Result{}, f.err
+	}
+	return r, nil
+}
+
+// document reads a callback about a document verification. It has no time and, but for errors and the beginning, no status: the transaction is asked for.
+func (b *truliooBody) document(r *Result, f *fields) {
+	code := b.code(f)
+	failed := code != "" || b.Error.Message != ""
+	switch {
+	case failed:
+		r.EventType = "error"
+	case b.Event == nil:
+		r.EventType, r.Ignored = "event", noStatus
+		return
+	default:
+		r.EventType = cmp.Or(word(b.Event.Name), "event")
+	}
+	ref := f.id("transactionId", b.TransactionID)
+	if ref == "" {
+		f.fail("transactionId", "is missing")
+	}
+	u := observe(truliooName, truliooVersion, *r, time.Time{})
+	u.Subject = kyc.Subject{ID: f.id("clientId", b.ClientID), Kind: kyc.Individual}
+	u.Verification.Ref = ref
+	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
+	switch {
+	case failed && b.Event == nil && strings.Contains(strings.ToLower(b.Error.Message), "unreadable"):
+		reject(&u, []kyc.ReasonPair{{Code: kyc.DocumentUnreadable, ProviderCode: code}}, retryable)
+		r.Updates = []kyc.Update{u}
+		return
+	case failed: // beside an event it contradicts it
+		u.Status, u.Reasons, r.KeepBody = kyc.InReview, []kyc.ReasonPair{{Code: kyc.OtherReason, ProviderCode: code}}, b.Event != nil
+		r.Updates = []kyc.Update{u}
+	case b.Event.Name == "create" && b.Event.Result == "created":
+		u.Status = kyc.Pending
+		r.Updates = []kyc.Update{u}
+		return
+	}
+	r.Fetch = []Fetch{{Ref: ref, What: truliooTransaction}}
+}
+
+// code is the error's code, "" if there is no error.
+func (b *truliooBody) code(f *fields) string {
+	raw := strings.Trim(string(b.Error.Code), `"`)
+	if raw == "null" || raw == "0" {
+		return ""
+	}
+	if strings.ContainsAny(raw, `{[\`) || raw != word(raw) {
+		f.fail("error.code", "is no code")
+	}
+	return word(raw)
+}
+
+// workflow reads a callback of Workflow Studio.
+func (b *truliooBody) workflow(r *Result, f *fields) {
+	if b.Event == nil || b.Event.Type == "" {
+		f.fail("event.type", "is missing")
+		return
+	}
+	r.EventType = word(b.Event.Type)
+	if b.Test != nil {
+		live := !*b.Test
+		r.Livemode = &live
+	}
+	e, known := truliooWorkflow[b.Event.Type]
+	switch {
+	case !known:
+		r.Ignored = unknownEv
+	case !e.byService && e.status == "", e.byService && b.Data.Status == "":
+		r.Ignored = noStatus
+	}
+	if r.Ignored != "" {
+		return
+	}
+	u := observe(truliooName, truliooVersion, *r, f.epoch("event.ts", b.Event.At, time.Second))
+	u.Subject = kyc.Subject{ID: f.id("userId", b.UserID), Kind: kyc.Individual}
+	u.Verification = kyc.Verification{
+		Ref: f.id("serviceData.transactionInfo.transactionId", b.Data.Info.TransactionID), Workflow: f.id("flowId", b.FlowID),
+	}
+	if u.Subject.ID == "" && u.Verification.Ref == "" {
+		f.fail("userId", "is missing")
+	}
+	u.Scope, u.Check, u.Status = kyc.Overall, kyc.IdentityVerification, e.status
+	switch {
+	case e.byService:
+		r.KeepBody = b.service(&u)
+	case e.status == kyc.Rejected:
+		reject(&u, nil, terminal) // a person's decision
+	}
+	r.Updates = []kyc.Update{u}
+}
+
+// service fills in what one service found, and reports what is not understood: that is in review.
+func (b *truliooBody) service(u *kyc.Update) (doubtful bool) {
+	s, known := truliooServices[b.Service]
+	if u.Scope, u.Check = s.scope, s.check; !known {
+		u.Scope, u.Check = kyc.CheckScope, kyc.IdentityVerification
+		if strings.Contains(b.Service, "WATCHLIST") {
+			u.Check = kyc.Screening
+		}
+	}
+	switch {
+	case b.Data.Status != "COMPLETED":
+		u.Status = kyc.Pending
+	case !known || b.Data.Match == nil:
+		u.Status = kyc.InReview
+		return true
+	case *b.Data.Match:
+		u.Status = kyc.Approved
+	default:
+		reject(u, []kyc.ReasonPair{{Code: kyc.DataMismatch}}, retryable)
+	}
+	return false
+}
+
+// epoch reads a time in whole units since 1970. An absent one is zero.
+func (f *fields) epoch(field string, v json.Number, unit time.Duration) time.Time {
+	if v == "" {
+		return time.Time{}
+	}
+	n, err := v.Int64()
+	if last := time.Date(newest, 1, 1, 0, 0, 0, 0, time.UTC).Unix() * int64(time.Second/unit); err != nil || n >= last || n < 0 {
+		f.fail(field, "is not a time")
+		return time.Time{}
+	}
+	perSecond := int64(time.Second / unit)
+	at := time.Unix(n/perSecond, n%perSecond*int64(unit)).UTC()
+	if at.Year() < oldest {
+		f.fail(field, "is not a time")
+		return time.Time{}
+	}
+	return at
+}

@@ -1,0 +1,386 @@
+package provider
+
+import (
+	"encoding/json"
+	"reflect"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	veriffName    = "veriff"
+	veriffVersion = 1
+)
+
+var veriff = Adapter{
+	Name:      veriffName,
+	Version:   veriffVersion,
+	Doc:       "https://devdocs.veriff.com/docs/webhooks-guide",
+	Evidence:  kyc.Signed,
+	Options:   veriffOptions,
+	Scheme:    veriffScheme,
+	Translate: translateVeriff,
+	// A session is made for one person. Nothing else in a body is the provider's own name for a person.
+	PersonRefs: []RefKind{SessionRef},
+	Events: []string{
+		"decision.abandoned", "decision.approved", "decision.declined", "decision.expired", "decision.resubmission_requested", "decision.review",
+		"event.started", "event.submitted",
+		"fullauto.approved", "fullauto.declined", "fullauto.resubmission_requested", "fullauto.review",
+		"user-status.created",
+		"watchlist.no_match", "watchlist.possible_match",
+	},
+	Gaps: []string{
+		"How long Veriff waits for an answer and which addresses it sends from are not verified.",
+		"The VRF- twins of the signature headers are known from receivers in use, not from Veriff's pages.",
+		"Signatures of very old integrations, a plain SHA-256 of body and secret, are not supported.",
+		"In full-auto callbacks the place of the decision is not verified; a text and an object with a value are both read.",
+		"The list of reason codes may be incomplete from 210 to 219 and above 540; an unknown code is passed on as reason other.",
+		"Callbacks about INE, CURP and statuses that a customer defines are ignored, and so is VRF-INTEGRATION-ID, which is not signed.",
+		"Neither test mode nor production is named in a body: a test integration is a source of its own.",
+	},
+	reasons: veriffReasons,
+}
+
+var veriffOptions = map[string]string{
+	"client":  "the API key of the integration, which X-AUTH-CLIENT must then name; without it the header is not looked at (default none)",
+	"subject": "vendorData or endUserId: which of the two holds our id (default vendorData)",
+}
+
+// veriffText is a word that Veriff writes as a string, as a number or as an object with a value.
+type veriffText string
+
+// UnmarshalJSON reads any of the three.
+func (t *veriffText) UnmarshalJSON(b []byte) error {
+	var object struct {
+		Value *string `json:"value"`
+	}
+	switch b[0] {
+	case 'n':
+		return nil
+	case '"':
+		return json.Unmarshal(b, (*string)(t))
+	case '{':
+		if err := json.Unmarshal(b, &object); err != nil {
+			return err
+		}
+		if object.Value != nil {
+			*t = veriffText(*object.Value)
+		}
+		return nil
+	case '[', 't', 'f':
+		return &json.UnmarshalTypeError{Value: "value", Type: reflect.TypeFor[veriffText]()}
+	}
+	*t = veriffText(b)
+	return nil
+}
+
+// veriffBody is all kinds of callback in one: their fields do not collide.
+type veriffBody struct {
+	Status       string     `json:"status"` // of the message: success or fail
+	EventType    string     `json:"eventType"`
+	ID           string     `json:"id"`
+	SessionID    string     `json:"sessionId"`
+	AddressID    string     `json:"addressId"`
+	AttemptID    string     `json:"attemptId"`
+	VendorData   string     `json:"vendorData"`
+	EndUserID    string     `json:"endUserId"`
+	Action       string     `json:"action"`
+	Code         veriffText `json:"code"`
+	Time         string     `json:"time"`
+	MatchStatus  string     `json:"matchStatus"`
+	CreatedAt    string     `json:"createdAt"`
+	Verification *struct {
+		ID           string     `json:"id"`
+		AttemptID    string     `json:"attemptId"`
+		VendorData   string     `json:"vendorData"`
+		EndUserID    string     `json:"endUserId"`
+		Status       string     `json:"status"`
+		Code         veriffText `json:"code"`
+		ReasonCode   veriffText `json:"reasonCode"` // the reason beside it is for people: never read
+		DecisionTime string     `json:"decisionTime"`
+	} `json:"verification"`
+	Data struct {
+		Verification struct {
+			Decision veriffText `json:"decision"`
+		} `json:"verification"`
+	} `json:"data"`
+	Hits []struct {
+		Listings map[string]json.RawMessage `json:"listingsRelatedToMatch"`
+	} `json:"hits"`
+}
+
+// veriffSaid is what a callback of any kind says.
+type veriffSaid struct {
+	kind, word, code, reason string
+	ref, attempt, at         string
+	vendor, endUser          string
+	timeField                string
+}
+
+func (b *veriffBody) said() veriffSaid {
+	s := veriffSaid{ref: b.SessionID, attempt: b.AttemptID, vendor: b.VendorData, endUser: b.EndUserID, at: b.Time, timeField: "time"}
+	switch {
+	case b.Verification != nil:
+		v := b.Verification
+		return veriffSaid{
+			kind: "decision", word: v.Status, code: string(v.Code), reason: string(v.ReasonCode), ref: v.ID, attempt: v.AttemptID,
+			at: v.DecisionTime, vendor: v.VendorData, endUser: v.EndUserID, timeField: "verification.decisionTime",
+		}
+	case b.MatchStatus != "":
+		s.kind, s.word, s.at, s.timeField = "watchlist", b.MatchStatus, b.CreatedAt, "createdAt"
+	case b.EventType == "fullauto":
+		s.kind, s.word = b.EventType, string(b.Data.Verification.Decision)
+	case b.EventType != "":
+		s.kind = b.EventType
+	case b.Action != "" || b.Code != "":
+		s.kind, s.word, s.code, s.at, s.ref = "event", b.Action, string(b.Code), "", b.ID
+		if b.Code == "7005" && b.AddressID != "" {
+			s.ref = b.AddressID
+		}
+	}
+	return s
+}
+
+// eventType is our name for what has none of its own.
+func (s *veriffSaid) eventType() string {
+	switch s.kind {
+	case "decision", "fullauto", "watchlist", "event":
+		if w := word(s.word); w != "" {
+			return s.kind + "." + w
+		}
+	}
+	return word(s.kind)
+}
+
+// dedupe is the tuple of each kind: there is no delivery id. Without a time a decision could be taken for an earlier one that said the same.
+func (s *veriffSaid) dedupe() []string {
+	switch {
+	case s.ref == "" || s.kind != "event" && s.at == "":
+		return nil
+	case s.kind == "event":
+		if s.attempt == "" {
+			return nil
+		}
+		return []string{s.ref, s.attempt, s.code}
+	case s.kind == "decision" || s.kind == "fullauto":
+		return []string{s.ref, s.attempt, s.word, s.code, s.at}
+	default:
+		return []string{s.eventType(), s.ref, s.attempt, s.at}
+	}
+}
+
+// ignored says why the callback carries no status, "" if it does.
+func (s *veriffSaid) ignored() string {
+	switch s.kind {
+	case "decision", "fullauto":
+		if s.word == "" {
+			return noStatus
+		}
+	case "watchlist":
+	case "event":
+		if s.code != "7001" && s.code != "7002" && s.code != "7005" {
+			return unknownEv
+		}
+	case "user-status.created":
+		return noStatus // the customer's own label
+	default:
+		return unknownEv
+	}
+	return ""
+}
+
+func translateVeriff(_ signing.Header, body []byte, o Options) (Result, error) {
+	var b veriffBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	s := b.said()
+	if word(s.kind) == "" {
+		return Result{}, unreadable("eventType", "is missing")
+	}
+	r := Result{EventType: s.eventType(), Dedupe: s.dedupe()}
+	if r.Ignored = s.ignored(); r.Ignored != "" {
+		return r, nil
+	}
+	var f fields
+	// Microseconds, though a watchlist has milliseconds: it is never compared with a decision.
+	u := observe(veriffName, veriffVersion, r, f.time(s.timeField, s.at, time.Microsecond, time.RFC3339))
+	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
+	u.Subject = kyc.Subject{ID: f.id("vendorData", s.vendor), Kind: kyc.Individual}
+	if o["subject"] == "endUserId" {
+		u.Subject.ID = f.id("endUserId", s.endUser)
+	}
+	u.Verification.Ref = f.id("sessionId", s.ref)
+	if u.Subject.ID == "" && u.Verification.Ref == "" {
+		f.fail("sessionId", "is missing")
+	}
+	if f.err != nil {
+		return Result{}, f.err
+	}
+	r.Updates = []kyc.Update{u}
+	switch s.kind {
+	case "event":
+		b.event(&r.Updates[0], &s)
+	case "watchlist":
+		r.KeepBody = b.watchlist(&r.Updates[0])
+	default:
+		r.KeepBody = b.decision(&r.Updates[0], &s)
+		if s.reason == veriffPEP {
+			r.Updates = append(r.Updates, veriffHit(r.Updates[0]))
+		}
+	}
+	return r, nil
+}
+
+// event fills in that the person has begun or sent something. It has no time of its own.
+func (b *veriffBody) event(u *kyc.Update, s *veriffSaid) {
+	u.Status = kyc.Pending
+	if s.code == "7005" {
+		u.Check = kyc.AddressVerification
+	}
+}
+
+// veriffStatuses are the words of a decision and the code each comes with: one code stands for two words, so that the word decides.
+var veriffStatuses = map[string]struct {
+	status  kyc.Status
+	code    string
+	payload hint
+}{
+	"approved":               {status: kyc.Approved, code: "9001"},
+	"declined":               {status: kyc.Rejected, code: "9102", payload: terminal}, // of this session: a new one may be made
+	"resubmission_requested": {status: kyc.Rejected, code: "9103", payload: retryable},
+	"review":                 {status: kyc.InReview, code: "9121"},
+	"expired":                {status: kyc.Expired, code: "9104"}, // never begun
+	"abandoned":              {status: kyc.Expired, code: "9104"}, // begun, and left for seven days
+}
+
+// decision fills in the status, and reports a word that is unknown or that the rest of the body contradicts.
+func (b *veriffBody) decision(u *kyc.Update, s *veriffSaid) (doubtful bool) {
+	e, known := veriffStatuses[s.word]
+	u.Status = e.status
+	doubtful = !known || s.code != "" && s.code != e.code
+	if u.Status == kyc.Approved && (s.reason != "" || b.Status != "" && b.Status != "success") {
+		doubtful = true
+	}
+	if doubtful {
+		u.Status = kyc.InReview
+	}
+	var codes []string
+	if s.reason != "" {
+		codes = []string{s.reason}
+	}
+	switch u.Status {
+	case kyc.Rejected:
+		reject(u, veriffReasons.pairs(codes), e.payload)
+	case kyc.InReview:
+		u.Reasons = veriffReasons.pairs(codes)
+	case kyc.Expired:
+		u.ExpiryKind = kyc.ExpiryAttempt
+	default: // a yes needs no reasons
+	}
+	return doubtful
+}
+
+// veriffPEP is the one reason of a decision that comes from a list of persons.
+const veriffPEP = "126"
+
+// veriffHit is what such a decision says about screening, so that no later approval of the identity clears it.
+func veriffHit(u kyc.Update) kyc.Update {
+	u.Scope, u.Check, u.ExpiryKind = kyc.CheckScope, kyc.Screening, ""
+	u.Reasons = veriffReasons.pairs([]string{veriffPEP})
+	if u.Status != kyc.Rejected {
+		u.Status = kyc.InReview
+	}
+	return u
+}
+
+// watchlist fills in what the lists say: a possible match is for a person to judge. https://devdocs.veriff.com/docs/watchlist-screening-webhook
+func (b *veriffBody) watchlist(u *kyc.Update) (doubtful bool) {
+	u.Scope, u.Check, u.Status = kyc.CheckScope, kyc.Screening, kyc.InReview
+	if b.MatchStatus == "no_match" && len(b.Hits) == 0 {
+		u.Status = kyc.Approved
+		return false
+	}
+	var codes []string
+	for _, code := range []string{"sanctions", "pep", "adverseMedia", "warnings", "fitnessProbity"} {
+		for _, hit := range b.Hits {
+			if l := hit.Listings[code]; len(l) > len("[]") && l[0] == '[' {
+				codes = append(codes, code)
+				break
+			}
+		}
+	}
+	if u.Reasons = veriffReasons.pairs(codes); len(codes) == 0 {
+		u.Reasons = []kyc.ReasonPair{{Code: kyc.OtherReason}}
+	}
+	return b.MatchStatus != "possible_match"
+}
+
+// veriffReasons are the granular reason codes, and the kinds of list of a watchlist callback. A decision says itself whether another try helps.
+var veriffReasons = newReasons(
+	means(kyc.SanctionsMatch, undecided,
+		"sanctions",
+	),
+	means(kyc.PEPMatch, undecided,
+		"pep",
+	),
+	means(kyc.PEPMatch, terminal,
+		veriffPEP,
+	),
+	means(kyc.AdverseMediaMatch, undecided,
+		"adverseMedia",
+	),
+	means(kyc.FraudSuspected, terminal,
+		"102", "105", "106", "111", "113", "127", "501", "502", "503", "504", "505", "506", "507", "508", "515", "526",
+	),
+	means(kyc.Underage, terminal,
+		"530", "531", "532", "533", "534", "535", "536",
+	),
+	means(kyc.DuplicateAccount, terminal,
+		"107", "108", "109", "110", "124",
+	),
+	means(kyc.UnsupportedCountry, terminal,
+		"112",
+	),
+	means(kyc.LivenessFailed, terminal,
+		"103", "120", "509",
+	),
+	means(kyc.LivenessFailed, retryable,
+		"202", "208", "605", "606", "641",
+	),
+	means(kyc.DataMismatch, terminal,
+		"123", "128",
+	),
+	means(kyc.NameMismatch, terminal,
+		"104",
+	),
+	means(kyc.DocumentExpired, terminal,
+		"511", "528",
+	),
+	means(kyc.DocumentExpired, retryable,
+		"207", "620",
+	),
+	means(kyc.DocumentTypeNotAccepted, terminal,
+		"101", "510",
+	),
+	means(kyc.DocumentTypeNotAccepted, retryable,
+		"206", "602",
+	),
+	means(kyc.DocumentMissing, retryable,
+		"201", "209", "603", "608", "609", "635",
+	),
+	means(kyc.DocumentUnreadable, terminal,
+		"527", "537",
+	),
+	means(kyc.DocumentUnreadable, retryable,
+		"203", "204", "205", "614", "615", "619", "621", "625", "626", "627", "628", "629", "630", "631", "632", "633", "634", "642",
+	),
+	means(kyc.AttemptsExceeded, terminal,
+		"539",
+	),
+	means(kyc.OtherReason, terminal,
+		"121", "122", "129",
+	),
+)

@@ -1,0 +1,230 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+)
+
+// folded waits until everything in the journal is folded.
+func (g *rig) folded() {
+	g.t.Helper()
+	eventually(g.t, "everything is folded", func() bool { return g.journal.Backlog() == 0 })
+	g.appended = g.relay.Position()
+	g.settled()
+}
+
+// status is what a poller reads, in our words.
+func (g *rig) status(token, subject, more string) string {
+	g.t.Helper()
+	a := g.call(token, "GET", "/v1/users/"+subject+"/kyc?format=canonical"+more, "")
+	return fmt.Sprint(a.code, " ", a.json["status"])
+}
+
+// TestPretend is the sandbox: an outcome takes the whole way to the partner, and whoever polls sees it. In live mode there is no such call.
+func TestPretend(t *testing.T) {
+	g := newRig(t)
+	const call = "/v1/test_helpers/users/tess/kyc"
+	f := func(status, canonical, blendfi string, keys ...string) {
+		t.Helper()
+		a := g.call("pia", "POST", call, fmt.Sprintf(`{"status": %q}`, status))
+		if ids, _ := a.json["updates"].([]any); a.code != 200 || len(ids) != 1 {
+			t.Fatalf("%s: %d %s", status, a.code, a.body)
+		}
+		g.folded()
+		if got := g.status("pia", "tess", ""); got != "200 "+canonical {
+			t.Errorf("%s: %s", status, got)
+		}
+		poll := g.call("pia", "GET", "/v1/users/tess/kyc", "")
+		if poll.json["status"] != blendfi || poll.json["user_id"] != "tess" {
+			t.Errorf("%s: %s", status, poll.body)
+		}
+		for _, key := range keys {
+			if poll.json[key] == nil {
+				t.Errorf("%s: no %s in %s", status, key, poll.body)
+			}
+		}
+		if len(poll.json) != 2+len(keys) {
+			t.Errorf("%s: %s", status, poll.body)
+		}
+	}
+	f("pending", "pending", "pending")
+	f("approved", "approved", "approved", "approved_at", "expires_at")
+	f("in_review", "in_review", "pending")
+	f("rejected", "rejected", "rejected", "rejected_at", "rejection_reason")
+	f("approved", "approved", "approved", "approved_at", "expires_at")
+	f("suspended", "suspended", "rejected", "rejected_at", "rejection_reason")
+
+	one := g.call("otto", "POST", "/v1/test_helpers/users/uma/kyc?partner=acme", `{"status":"approved"}`, "Idempotency-Key", "k").json["updates"]
+	two := g.call("otto", "POST", "/v1/test_helpers/users/uma/kyc?partner=acme", `{"status":"approved"}`, "Idempotency-Key", "k").json["updates"]
+	if fmt.Sprint(one) != fmt.Sprint(two) || fmt.Sprint(one) == "<nil>" {
+		t.Errorf("the same key gave %v and %v", one, two)
+	}
+	g.folded()
+	if got := g.status("vera", "uma", "&partner=acme&livemode=true"); got != "404 <nil>" {
+		t.Errorf("test and live share a state: %s", got)
+	}
+
+	live := newRig(t, func(o *Options) { o.Livemode = true })
+	if a := live.call("ada", "POST", call+"?partner=acme", `{"status":"approved"}`); a.code != 404 {
+		t.Errorf("in live mode: %d %s", a.code, a.body)
+	}
+}
+
+// TestDecide: an operator's word counts, and the trail says whose it was.
+func TestDecide(t *testing.T) {
+	g := newRig(t)
+	g.tell("dora", 1, kyc.Rejected)
+	const call, query = "/v1/subjects/acme/dora/decisions", "?livemode=true"
+	body := `{"source":"sumsub-eu","check":"identity_verification","status":"approved","reason":"seen in person"}`
+	a := g.call("otto", "POST", call+query, body, "Idempotency-Key", "once")
+	again := g.call("otto", "POST", call+query, body, "Idempotency-Key", "once")
+	if a.code != 200 || a.json["object"] != "decision" || a.json["id"] != again.json["id"] {
+		t.Fatalf("%d %s, again %s", a.code, a.body, again.body)
+	}
+	g.folded()
+	if got := g.status("vera", "dora", "&partner=acme&livemode=true"); got != "200 approved" {
+		t.Errorf("after the decision: %s", got)
+	}
+	if s := g.call("vera", "GET", "/v1/subjects/acme/dora"+query, "").body; !strings.Contains(s, "seen in person") || !strings.Contains(s, `"actor":"otto"`) {
+		t.Errorf("the history does not say who decided and why: %s", s)
+	}
+	trail := g.call("vera", "GET", "/v1/audit", "").data(t)
+	if len(trail) != 2 || trail[0]["actor"] != "otto" || trail[0]["path"] != call || trail[0]["ok"] != true || trail[0]["id"] == trail[1]["id"] {
+		t.Errorf("%v", trail)
+	}
+	if next := g.call("vera", "GET", "/v1/audit?limit=1&after="+trail[0]["id"].(string), "").data(t); len(next) != 1 || next[0]["id"] != trail[1]["id"] {
+		t.Errorf("%v", next)
+	}
+	g.call("otto", "POST", call+query, `{}`) // refused, and still in the trail
+	if trail = g.call("vera", "GET", "/v1/audit", "").data(t); len(trail) != 3 || trail[0]["ok"] != false || trail[0]["error"] == "" {
+		t.Errorf("%v", trail)
+	}
+}
+
+// TestSubmit: what nobody was known for finds its person once a partner has said whose it is.
+func TestSubmit(t *testing.T) {
+	g := newRig(t)
+	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	u := kyc.Update{
+		SchemaVersion: 1, ID: "held-1", Kind: kyc.Observation, Source: "sumsub-eu", Provider: "sumsub", Subject: kyc.Subject{ProviderRef: "app-1"}, Scope: kyc.Overall,
+		Check: kyc.IdentityVerification, Status: kyc.Approved, Authenticity: kyc.Signed, OccurredAt: at, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: at,
+	}
+	if err := g.journal.Append(context.Background(), journal.Record{Kind: u.Kind, Appended: at, Body: u.AppendJSON(nil)}); err != nil {
+		t.Fatal(err)
+	}
+	g.folded()
+	held := g.call("vera", "GET", "/v1/quarantine?kind=records", "").data(t)
+	if len(held) != 1 || held[0]["reason"] != "unrouted" || held[0]["provider_ref"] != "app-1" || g.relay.Held() != 1 {
+		t.Fatalf("%v", held)
+	}
+	if a := g.call("pia", "POST", "/v1/submissions", `{"subject":"sue","source":"sumsub-eu","provider_ref":"app-1"}`); a.code != 200 || a.json["partner"] != "acme" {
+		t.Fatalf("%d %s", a.code, a.body)
+	}
+	g.folded()
+	if got := g.status("pia", "sue", ""); got != "200 approved" || g.relay.Held() != 0 {
+		t.Errorf("%s, %d held", got, g.relay.Held())
+	}
+	if a := g.call("pia", "POST", "/v1/submissions", `{"subject":"tom","source":"sumsub-eu","provider_ref":"app-1"}`); a.code != 409 {
+		t.Errorf("somebody else's ref: %d %s", a.code, a.body)
+	}
+}
+
+// TestQuarantineDesk: a body is listed sealed, shown to operators only and on the record, released by translating it again, or discarded.
+func TestQuarantineDesk(t *testing.T) {
+	g := newRig(t)
+	hold := func(id, body string) {
+		t.Helper()
+		item := journal.Item{ID: id, Source: "sumsub-eu", Provider: "sumsub", Reason: journal.Unreadable, Detail: "body is not json", At: time.Now(), Body: []byte(body)}
+		if err := g.journal.Hold(context.Background(), item); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold("one", `{"a":"canary"}`)
+	hold("two", "\xff\xfe")
+	if a := g.call("vera", "GET", "/v1/quarantine", ""); len(a.data(t)) != 2 || strings.Contains(a.body, "canary") {
+		t.Errorf("%s", a.body)
+	}
+	if a := g.call("otto", "GET", "/v1/quarantine/one", ""); a.code != 200 || a.json["text"] != `{"a":"canary"}` || a.json["reason"] != "unreadable" {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	if a := g.call("otto", "GET", "/v1/quarantine/two", ""); a.json["body"] != "//4=" || a.json["text"] != nil {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	if a := g.call("otto", "POST", "/v1/quarantine/one/release", ""); a.code != 409 || !strings.Contains(a.body, "still_unclear") || g.journal.Quarantined() != 2 {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	g.mu.Lock()
+	g.again = []kyc.Update{{
+		SchemaVersion: 1, ID: "u-1", Kind: kyc.Observation, Source: "sumsub-eu", Provider: "sumsub", Partner: "acme", Subject: kyc.Subject{ID: "quinn"}, Scope: kyc.Overall,
+		Check: kyc.IdentityVerification, Status: kyc.Approved, Authenticity: kyc.Signed, OccurredAt: at, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: at,
+	}}
+	g.mu.Unlock()
+	if a := g.call("otto", "POST", "/v1/quarantine/one/release", ""); a.code != 200 || a.json["updates"] != 1.0 {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	g.folded()
+	if got := g.status("pia", "quinn", ""); got != "200 approved" {
+		t.Errorf("released: %s", got)
+	}
+	for _, call := range []string{"release", "discard"} {
+		if a := g.call("otto", "POST", "/v1/quarantine/one/"+call, ""); a.code != 404 {
+			t.Errorf("%s what is gone: %d %s", call, a.code, a.body)
+		}
+	}
+	if a := g.call("otto", "POST", "/v1/quarantine/two/discard", ""); a.code != 200 || g.journal.Quarantined() != 0 {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	if trail := g.call("vera", "GET", "/v1/audit", ""); len(trail.data(t)) != 7 || strings.Contains(trail.body, "canary") {
+		t.Errorf("%s", trail.body)
+	}
+}
+
+// TestHeldDesk: a record that waits for its subject is given one, or put down.
+func TestHeldDesk(t *testing.T) {
+	g := newRig(t)
+	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	for i, ref := range []string{"app-1", "app-2"} {
+		u := kyc.Update{
+			SchemaVersion: 1, ID: fmt.Sprint("held-", i), Kind: kyc.Observation, Source: "sumsub-eu", Provider: "sumsub", Subject: kyc.Subject{ProviderRef: ref}, Scope: kyc.Overall,
+			Check: kyc.IdentityVerification, Status: kyc.Approved, Authenticity: kyc.Signed, OccurredAt: at, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: at,
+		}
+		if err := g.journal.Append(context.Background(), journal.Record{Kind: u.Kind, Appended: at, Body: u.AppendJSON(nil)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.folded()
+	held := g.call("vera", "GET", "/v1/quarantine?kind=records", "").data(t)
+	if len(held) != 2 {
+		t.Fatalf("%v", held)
+	}
+	first, second := held[0]["id"].(string), held[1]["id"].(string)
+	if a := g.call("otto", "POST", "/v1/quarantine/"+first+"/release", `{"partner":"acme","subject":"hal"}`); a.code != 200 {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	if a := g.call("otto", "POST", "/v1/quarantine/"+second+"/discard", ""); a.code != 200 {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	g.folded()
+	if got := g.status("pia", "hal", ""); got != "200 approved" || g.relay.Held() != 0 {
+		t.Errorf("%s, %d held", got, g.relay.Held())
+	}
+}
+
+// TestPolicies: the plan says what would move before anything does.
+func TestPolicies(t *testing.T) {
+	g := newRig(t)
+	a := g.call("vera", "GET", "/v1/policies/acme", "")
+	if a.code != 200 || a.json["object"] != "policy" || a.json["version"] != 1.0 || a.json["behind"] != 0.0 || a.json["applied"] != false {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	if a := g.call("otto", "POST", "/v1/policies/acme/apply", ""); a.code != 200 || a.json["applied"] != true {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+}

@@ -1,0 +1,156 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"countersign/ingest/journal"
+)
+
+// heldPrefix begins the ids of records that wait for their subject, beside which quarantine holds bodies.
+const heldPrefix = "held_"
+
+// quarantine lists bodies; with kind=records, records that wait for their subject.
+func (s *Server) quarantine(req *http.Request, _ Token) (any, error) {
+	after, limit, err := page(req)
+	if err != nil {
+		return nil, err
+	}
+	switch kind := req.URL.Query().Get("kind"); {
+	case kind == "records" && s.o.Relay != nil:
+		data, more, err := s.o.Relay.HeldItems(after, limit)
+		return list{Object: "list", Data: data, HasMore: more}, err
+	case kind != "" && kind != "bodies":
+		return nil, bad("kind", "kind is bodies or records")
+	}
+	data, more, err := s.o.Quarantine.Items(after, limit)
+	if data == nil {
+		data = []journal.ItemView{}
+	}
+	return list{Object: "list", Data: data, HasMore: more}, err
+}
+
+// itemView shows a body in clear. Whoever asked for it stands in the audit trail.
+type itemView struct {
+	Object   string              `json:"object"`
+	ID       string              `json:"id"`
+	Source   string              `json:"source"`
+	Provider string              `json:"provider"`
+	Reason   journal.Reason      `json:"reason"`
+	Detail   string              `json:"detail,omitempty"`
+	At       time.Time           `json:"at"`
+	Headers  map[string][]string `json:"headers,omitempty"`
+	Text     string              `json:"text,omitempty"` // the body, if it is text
+	Body     []byte              `json:"body,omitempty"` // the body in base64, if it is not
+}
+
+func (s *Server) quarantined(req *http.Request, _ Token) (any, error) {
+	it, err := s.o.Quarantine.Unseal(req.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	v := itemView{
+		Object: "quarantined_body", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: it.Reason, Detail: it.Detail, At: it.At, Headers: it.Headers,
+	}
+	if utf8.Valid(it.Body) {
+		v.Text = string(it.Body)
+	} else {
+		v.Body = it.Body
+	}
+	return v, nil
+}
+
+// release translates a body again, or gives a record its subject.
+func (s *Server) release(req *http.Request, t Token) (any, error) {
+	id := req.PathValue("id")
+	if strings.HasPrefix(id, heldPrefix) {
+		return s.releaseRecord(req, t, id)
+	}
+	if s.o.Release == nil {
+		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no sources: call one with role all or ingest", ""}
+	}
+	it, err := s.o.Quarantine.Unseal(id)
+	if err != nil {
+		return nil, err
+	}
+	rs, err := s.o.Release(it)
+	if err != nil {
+		return nil, &problem{http.StatusConflict, "conflict", "still_unclear", err.Error(), ""}
+	}
+	if err := s.o.Quarantine.Drop(req.Context(), id, rs...); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "quarantined_body", "id": id, "released": true, "updates": len(rs)}, nil
+}
+
+func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, error) {
+	if s.o.Relay == nil {
+		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no subjects: call one with role all or relay", ""}
+	}
+	var ask struct{ Partner, Subject string }
+	if err := read(req, &ask); err != nil {
+		return nil, err
+	}
+	if err := s.o.Relay.ReleaseHeld(req.Context(), id, ask.Partner, ask.Subject, t.Name); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "held_record", "id": id, "released": true}, nil
+}
+
+// discard takes a body or a record out for good: of a body nothing stays but the entry in the audit trail; a record is kept and never applied.
+func (s *Server) discard(req *http.Request, t Token) (any, error) {
+	id := req.PathValue("id")
+	if strings.HasPrefix(id, heldPrefix) && s.o.Relay != nil {
+		if err := s.o.Relay.DiscardHeld(req.Context(), id, t.Name); err != nil {
+			return nil, err
+		}
+		return map[string]any{"object": "held_record", "id": id, "discarded": true}, nil
+	}
+	if err := s.o.Quarantine.Drop(req.Context(), id); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "quarantined_body", "id": id, "discarded": true}, nil
+}
+
+// questions lists what providers have still to be asked.
+func (s *Server) questions(req *http.Request, _ Token) (any, error) {
+	after, limit, err := page(req)
+	if err != nil {
+		return nil, err
+	}
+	data, more, err := s.o.Questions(strings.ReplaceAll(after, "/", "\x00"), limit)
+	if err != nil {
+		return nil, err
+	}
+	type view struct {
+		ID string `json:"id"`
+		journal.Question
+	}
+	views := make([]view, 0, len(data))
+	for _, q := range data {
+		views = append(views, view{ID: strings.ReplaceAll(q.ID(), "\x00", "/"), Question: q})
+	}
+	return list{Object: "list", Data: views, HasMore: more}, nil
+}
+
+// read decodes the body of a call, strictly.
+func read(req *http.Request, v any) error {
+	d := json.NewDecoder(req.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		if errors.Is(err, io.EOF) {
+			return bad("body", "send a JSON object")
+		}
+		return bad("body", fmt.Sprintf("the body is not what this call takes: %v", err))
+	}
+	if d.More() {
+		return bad("body", "send one JSON object")
+	}
+	return nil
+}

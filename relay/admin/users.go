@@ -1,0 +1,202 @@
+package admin
+
+import (
+	"cmp"
+	"net/http"
+	"time"
+
+	"countersign/kyc"
+	"countersign/relay"
+	"countersign/relay/format"
+)
+
+// about says which partner a call is about: a partner's token knows; others name one.
+func (s *Server) about(t Token, named string) (string, error) {
+	switch {
+	case t.Scope == Partner && named != "" && named != t.Partner:
+		return "", &problem{http.StatusForbidden, "authorization", "other_partner", "this token sees partner " + t.Partner + " only", "partner"}
+	case t.Scope == Partner:
+		return t.Partner, nil
+	case named == "":
+		return "", bad("partner", "name the partner")
+	}
+	return named, nil
+}
+
+// userView is a subject's status in our own words.
+type userView struct {
+	Object     string           `json:"object"`
+	ID         string           `json:"id"`
+	Partner    string           `json:"partner"`
+	Livemode   bool             `json:"livemode"`
+	Status     kyc.Status       `json:"status"`
+	Reasons    []kyc.ReasonPair `json:"reasons"`
+	Retryable  bool             `json:"retryable"`
+	Terminal   bool             `json:"terminal"`
+	ApprovedAt time.Time        `json:"approved_at,omitzero"`
+	ExpiresAt  time.Time        `json:"expires_at,omitzero"`
+	ChangedAt  time.Time        `json:"changed_at,omitzero"`
+	Checks     []kyc.CheckState `json:"checks"`
+}
+
+// user answers those who poll: in BlendFi's shape, or in our own with format=canonical.
+func (s *Server) user(req *http.Request, t Token) (any, error) {
+	partner, err := s.about(t, req.URL.Query().Get("partner"))
+	if err != nil {
+		return nil, err
+	}
+	live, err := s.livemode(req)
+	if err != nil {
+		return nil, err
+	}
+	id := req.PathValue("id")
+	st, err := s.o.Relay.SubjectStatus(partner, id, live)
+	if err != nil {
+		return nil, err
+	}
+	switch req.URL.Query().Get("format") {
+	case "", "blendfi":
+		return format.PollBlendFi(id, kyc.Change{
+			Type: "kyc.status." + string(st.Status), Subject: kyc.Subject{ID: id}, Status: st.Status, PreviousStatus: kyc.NotStarted, Reasons: st.Reasons,
+			Retryable: st.Retryable, Terminal: st.Terminal, ApprovedAt: st.ApprovedAt, ExpiresAt: st.ExpiresAt, OccurredAt: st.ChangedAt,
+		}), nil
+	case "canonical":
+		v := userView{
+			Object: "subject", ID: id, Partner: partner, Livemode: live, Status: st.Status, Reasons: st.Reasons, Retryable: st.Retryable, Terminal: st.Terminal,
+			ApprovedAt: st.ApprovedAt, ExpiresAt: st.ExpiresAt, ChangedAt: st.ChangedAt, Checks: st.Checks,
+		}
+		if v.Reasons == nil {
+			v.Reasons = []kyc.ReasonPair{}
+		}
+		if v.Checks == nil {
+			v.Checks = []kyc.CheckState{}
+		}
+		return v, nil
+	default:
+		return nil, bad("format", "format is blendfi or canonical")
+	}
+}
+
+// pretend drives an outcome in the sandbox, through the whole path.
+func (s *Server) pretend(req *http.Request, t Token) (any, error) {
+	var ask struct {
+		Status    kyc.Status   `json:"status"`
+		Reasons   []kyc.Reason `json:"reasons"`
+		Retryable *bool        `json:"retryable"`
+		Kind      string       `json:"kind"`
+	}
+	partner, err := s.about(t, req.URL.Query().Get("partner"))
+	if err == nil {
+		err = read(req, &ask)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := relay.Pretence{
+		Partner: partner, Subject: req.PathValue("id"), Kind: cmp.Or(ask.Kind, kyc.Individual), Status: ask.Status, Reasons: ask.Reasons,
+		Retryable: ask.Retryable == nil || *ask.Retryable, Key: req.Header.Get("Idempotency-Key"),
+	}
+	ids, err := s.o.Relay.Pretend(req.Context(), p)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "test_helper", "user_id": p.Subject, "status": p.Status, "updates": ids}, nil
+}
+
+// submit registers whose a provider's ref is.
+func (s *Server) submit(req *http.Request, t Token) (any, error) {
+	var ask struct {
+		Partner     string `json:"partner"`
+		Subject     string `json:"subject"`
+		Source      string `json:"source"`
+		ProviderRef string `json:"provider_ref"`
+		Kind        string `json:"kind"`
+		Livemode    *bool  `json:"livemode"`
+	}
+	if err := read(req, &ask); err != nil {
+		return nil, err
+	}
+	partner, err := s.about(t, ask.Partner)
+	if err != nil {
+		return nil, err
+	}
+	sub := relay.Submission{
+		Partner: partner, Subject: ask.Subject, Source: ask.Source, ProviderRef: ask.ProviderRef, Kind: ask.Kind, Livemode: s.o.Livemode, Actor: t.Name,
+	}
+	if ask.Livemode != nil {
+		sub.Livemode = *ask.Livemode
+	}
+	if !s.o.Sources[sub.Source] {
+		return nil, bad("source", "there is no such source in this gateway's config")
+	}
+	id, err := s.o.Relay.Submit(req.Context(), sub)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "submission", "id": id, "partner": partner, "subject": sub.Subject, "source": sub.Source, "provider_ref": sub.ProviderRef}, nil
+}
+
+// decide takes an operator's decision.
+func (s *Server) decide(req *http.Request, t Token) (any, error) {
+	var ask struct {
+		Source       string       `json:"source"`
+		Check        kyc.Check    `json:"check"`
+		Scope        kyc.Scope    `json:"scope"`
+		DocumentType string       `json:"document_type"`
+		Status       kyc.Status   `json:"status"`
+		Release      bool         `json:"release"`
+		Reasons      []kyc.Reason `json:"reasons"`
+		Terminal     bool         `json:"terminal"`
+		Retryable    bool         `json:"retryable"`
+		Reason       string       `json:"reason"` // why, in the operator's own words
+	}
+	if err := read(req, &ask); err != nil {
+		return nil, err
+	}
+	live, err := s.livemode(req)
+	if err != nil {
+		return nil, err
+	}
+	if ask.Reason == "" {
+		return nil, bad("reason", "say why, for whoever must explain it later")
+	}
+	d := relay.Decision{
+		Partner: req.PathValue("partner"), Subject: req.PathValue("id"), Livemode: live, Source: ask.Source, Check: ask.Check, Scope: ask.Scope,
+		DocumentType: ask.DocumentType, Status: ask.Status, Release: ask.Release, Reasons: ask.Reasons, Terminal: ask.Terminal, Retryable: ask.Retryable,
+		Note: ask.Reason, Actor: t.Name, IdempotencyKey: req.Header.Get("Idempotency-Key"),
+	}
+	id, err := s.o.Relay.Decide(req.Context(), d)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "decision", "id": id, "partner": d.Partner, "subject": d.Subject}, nil
+}
+
+// planView is what a policy means for those who are folded under an older one.
+type planView struct {
+	Object   string             `json:"object"`
+	Partner  string             `json:"partner"`
+	Version  int                `json:"version"`
+	Policy   kyc.Policy         `json:"policy"`
+	Subjects int                `json:"subjects"`
+	Behind   int                `json:"behind"`
+	Moves    int                `json:"moves"`
+	Becomes  map[kyc.Status]int `json:"becomes"`
+	Applied  bool               `json:"applied"`
+}
+
+func viewPlan(p relay.PolicyPlan, applied bool) planView {
+	return planView{"policy", p.Partner, p.Version, p.Policy, p.Subjects, p.Behind, p.Moves, p.Becomes, applied}
+}
+
+// policy shows who would move.
+func (s *Server) policy(req *http.Request, _ Token) (any, error) {
+	p, err := s.o.Relay.PlanPolicy(req.Context(), req.PathValue("partner"))
+	return viewPlan(p, false), err
+}
+
+// applyPolicy moves them.
+func (s *Server) applyPolicy(req *http.Request, t Token) (any, error) {
+	p, err := s.o.Relay.ApplyPolicy(req.Context(), req.PathValue("partner"), t.Name)
+	return viewPlan(p, true), err
+}

@@ -1,0 +1,31 @@
+package format
+
+import "countersign/kyc"
+
+// BlendFiStatus is what BlendFi's partners read when they poll GET /v1/users/{id}/kyc.
+type BlendFiStatus struct {
+	UserID     string     `json:"user_id"`
+	Status     kyc.Status `json:"status"`
+	ApprovedAt string     `json:"approved_at,omitempty"`
+	RejectedAt string     `json:"rejected_at,omitempty"`
+	ExpiresAt  string     `json:"expires_at,omitempty"`
+	Reason     kyc.Reason `json:"rejection_reason,omitempty"`
+}
+
+// PollBlendFi says where a subject stands in BlendFi's five words. What they cannot say is never more than is true: a review is pending, a suspension a rejection.
+func PollBlendFi(userID string, c kyc.Change) BlendFiStatus {
+	v := BlendFiStatus{UserID: userID, Status: c.Status}
+	switch c.Status {
+	case kyc.Approved:
+		v.ApprovedAt, v.ExpiresAt = approvedAt(c), known(c.ExpiresAt)
+	case kyc.Expired:
+		v.ApprovedAt, v.ExpiresAt = known(c.ApprovedAt), known(c.ExpiresAt)
+	case kyc.Rejected, kyc.Suspended:
+		o := blendfiOutcome(c)
+		v.Status, v.RejectedAt, v.Reason = kyc.Rejected, known(c.OccurredAt), o.reasons[0].Code
+	case kyc.NotStarted, kyc.Pending:
+	default: // in_review, and words that do not exist yet
+		v.Status = kyc.Pending
+	}
+	return v
+}

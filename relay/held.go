@@ -1,0 +1,215 @@
+package relay
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+// heldRecord is a record that could not be applied yet, as it stands in the held bucket.
+type heldRecord struct {
+	journal.Record
+	Reason    kyc.Verdict `json:"reason"`        // empty: this program cannot read it
+	Raw       []byte      `json:"raw,omitempty"` // in place of a Body that is not JSON
+	Discarded time.Time   `json:"discarded,omitzero"`
+	By        string      `json:"by,omitempty"` // who discarded it
+}
+
+// The held bucket: records by position, beside them one index entry for each ref, and apart from both what has been discarded: kept, and never looked at again.
+func discardedKey(offset int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte("d\x00"), uint64(offset)) //nolint:gosec // offsets are positive
+}
+
+func heldKey(offset int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte("r\x00"), uint64(offset)) //nolint:gosec // offsets are positive
+}
+
+func keyOffset(k []byte) int64 { return int64(binary.BigEndian.Uint64(k[2:])) } //nolint:gosec // written by heldKey
+
+func heldIndex(ref string, offset int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte("i\x00"+ref+"\x00"), uint64(offset)) //nolint:gosec // offsets are positive
+}
+
+// keep puts a record aside until one of its refs is taught (or for good, if it has none: an operator sees it).
+func (b *batch) keep(h heldRecord, refs []string) error {
+	h.Update, h.Ask = nil, nil // its body says the one, and the other stands elsewhere
+	if !json.Valid(h.Body) {
+		h.Raw, h.Body = h.Body, nil
+	}
+	v, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	b.held++
+	b.setAside(heldKey(h.Position.Offset), store.AppendRecord(nil, 0, v))
+	for _, ref := range refs {
+		b.setAside(heldIndex(ref, h.Position.Offset), []byte{})
+	}
+	return nil
+}
+
+// heldBy returns the records that wait for a ref: of earlier batches, from disk, and of this one.
+func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
+	if b.r.held.Load() == 0 && len(b.aside) == 0 {
+		return nil, nil // nobody waits for anything, as nearly always
+	}
+	prefix := []byte("i\x00" + ref + "\x00")
+	c := b.tx.Bucket(store.Held).Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		key := append([]byte("r\x00"), k[len(prefix):]...)
+		if hs, err = appendHeld(hs, b.tx.Bucket(store.Held).Get(key)); err != nil {
+			return nil, err
+		}
+	}
+	for k, v := range b.aside {
+		if position, ok := strings.CutPrefix(k, string(prefix)); ok && v != nil {
+			if hs, err = appendHeld(hs, b.aside["r\x00"+position]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return hs, nil
+}
+
+// setAside writes to the held bucket; later records of the batch see it.
+func (b *batch) setAside(key, value []byte) {
+	b.put(store.Held, key, value)
+	b.aside[string(key)] = value
+}
+
+func appendHeld(hs []heldRecord, v []byte) ([]heldRecord, error) {
+	if v == nil {
+		return hs, nil // applied meanwhile, through another of its refs
+	}
+	body, _, err := store.Record(v)
+	if err != nil {
+		return hs, nil //nolint:nilerr // damaged: it stays where it is (I8)
+	}
+	var h heldRecord
+	if err := json.Unmarshal(body, &h); err != nil {
+		return hs, err
+	}
+	return append(hs, h), nil
+}
+
+// release applies what the last record has set free, in order of arrival; each may set free more.
+func (b *batch) release() error {
+	for len(b.wake) > 0 {
+		free := b.wake
+		b.wake = nil
+		slices.SortFunc(free, func(x, y heldRecord) int { return cmp.Compare(x.Position.Offset, y.Position.Offset) })
+		for i := range free {
+			if err := b.free(&free[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *batch) free(h *heldRecord) error {
+	key := heldKey(h.Position.Offset)
+	if v, ok := b.aside[string(key)]; ok && v == nil {
+		return nil // freed already
+	}
+	var u kyc.Update
+	if err := json.Unmarshal(h.Body, &u); err != nil {
+		return err
+	}
+	lane, verdict := b.find(&u)
+	if verdict != "" {
+		return nil // another of its refs leads elsewhere: it stays
+	}
+	b.takeOut(h, &u)
+	u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
+	return b.apply(&h.Record, &u)
+}
+
+// takeOut removes a record and its places in the index.
+func (b *batch) takeOut(h *heldRecord, u *kyc.Update) {
+	b.held--
+	b.setAside(heldKey(h.Position.Offset), nil)
+	for _, ref := range b.allRefs(u) {
+		b.setAside(heldIndex(ref, h.Position.Offset), nil)
+	}
+}
+
+// override carries out what an operator said about a held record: it is applied to the subject named, or put away for good. One that has gone meanwhile is left
+// alone.
+func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
+	h := b.heldRecord(order.HeldID)
+	if h == nil {
+		b.note(rec, order, kyc.Stale)
+		return nil
+	}
+	var u kyc.Update
+	readable := json.Unmarshal(h.Body, &u) == nil
+	switch {
+	case !order.Release:
+		b.takeOut(h, &u)
+		h.Discarded, h.By = rec.Appended, order.Actor
+		v, err := json.Marshal(h)
+		if err != nil {
+			return err
+		}
+		b.put(store.Held, discardedKey(h.Position.Offset), store.AppendRecord(nil, 0, v))
+	case !readable || h.Reason == "":
+		b.note(rec, order, kyc.Stale)
+		return nil
+	default:
+		b.takeOut(h, &u)
+		u.Partner, u.Subject.ID = order.Partner, order.Subject.ID
+		order.Livemode = u.Livemode
+		if err := b.apply(&h.Record, &u); err != nil {
+			return err
+		}
+		if err := b.release(); err != nil {
+			return err
+		}
+	}
+	b.note(rec, order, kyc.Applied)
+	return nil
+}
+
+// heldRecord is a held record by its id; nil: there is none (any more). One that is damaged has its bytes as Raw.
+func (b *batch) heldRecord(id string) *heldRecord {
+	offset, ok := heldOffset(id)
+	if !ok {
+		return nil
+	}
+	v, ok := b.aside[string(heldKey(offset))]
+	if !ok {
+		v = b.tx.Bucket(store.Held).Get(heldKey(offset))
+	}
+	if v == nil {
+		return nil
+	}
+	return readHeld(offset, v)
+}
+
+func readHeld(offset int64, v []byte) *heldRecord {
+	h := &heldRecord{}
+	body, _, err := store.Record(v)
+	if err != nil || json.Unmarshal(body, h) != nil {
+		h = &heldRecord{Raw: bytes.Clone(v)}
+	}
+	h.Position.Offset = offset
+	return h
+}
+
+func heldCount(tx *bolt.Tx) int64 {
+	if v := tx.Bucket(store.Meta).Get(heldCountKey); len(v) == 8 {
+		return int64(binary.BigEndian.Uint64(v)) //nolint:gosec // written by commit
+	}
+	return 0
+}

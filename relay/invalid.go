@@ -1,0 +1,43 @@
+package relay
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+var (
+	// ErrInvalid says that an order cannot be carried out as it stands. What wraps it is a FieldError.
+	ErrInvalid = errors.New("invalid")
+	// ErrConflict says that a ref belongs to another subject already.
+	ErrConflict = errors.New("belongs to another subject")
+)
+
+// FieldError is what is wrong with one field of an order, under the name the field has in the API. It wraps ErrInvalid.
+type FieldError struct {
+	Field, Problem string
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return e.Field + " " + e.Problem }
+
+// Unwrap implements the wrapping of ErrInvalid.
+func (e *FieldError) Unwrap() error { return ErrInvalid }
+
+func invalid(field, problem string) error { return &FieldError{field, problem} }
+
+// name checks a name that others give: of a subject, a source, a ref, a person who orders something.
+func name(field, s string) error {
+	switch {
+	case s == "":
+		return invalid(field, "is missing")
+	case len(s) > maxName:
+		return invalid(field, "is longer than 256 bytes")
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		return invalid(field, "has characters that are no text")
+	}
+	return nil
+}
+
+const maxName = 256

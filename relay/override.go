@@ -1,0 +1,152 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/outbox/store"
+)
+
+// HeldView is what is shown of a record that waits for its subject to be known. It holds no body.
+type HeldView struct {
+	ID              string     `json:"id"`
+	Kind            kyc.Kind   `json:"kind,omitempty"`
+	Source          string     `json:"source,omitempty"`
+	Provider        string     `json:"provider,omitempty"`
+	Reason          string     `json:"reason"` // unrouted, ambiguous, or unreadable: this program cannot apply it to anybody
+	At              time.Time  `json:"at,omitzero"`
+	Livemode        bool       `json:"livemode"`
+	ProviderRef     string     `json:"provider_ref,omitempty"`
+	VerificationRef string     `json:"verification_ref,omitempty"`
+	ParentRef       string     `json:"parent_ref,omitempty"`
+	Check           kyc.Check  `json:"check,omitempty"`
+	Status          kyc.Status `json:"status,omitempty"`
+}
+
+const (
+	heldPrefix = "held_"
+	unreadable = "unreadable"
+	maxHeld    = 1000 // shown at once
+)
+
+// heldID names a held record: by where it stood in the journal, so that ids sort as records arrived.
+func heldID(offset int64) string { return fmt.Sprintf("%s%016x", heldPrefix, offset) }
+
+func heldOffset(id string) (offset int64, ok bool) {
+	n, err := strconv.ParseInt(strings.TrimPrefix(id, heldPrefix), 16, 64)
+	if err != nil || n <= 0 || heldID(n) != id {
+		return 0, false
+	}
+	return n, true
+}
+
+// HeldItems lists up to n records (at most 1,000; 0: 100) that wait for their subject, in order of arrival, from after the id given; "" is before the first. It
+// reports whether there are more.
+func (r *Relay) HeldItems(after string, n int) (list []HeldView, more bool, err error) {
+	at := int64(0)
+	if after != "" {
+		var ok bool
+		if at, ok = heldOffset(after); !ok {
+			return nil, false, invalid("after", "is no id of a held record")
+		}
+	}
+	if n <= 0 {
+		n = 100
+	}
+	n = min(n, maxHeld)
+	list = []HeldView{} // never null
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Held).Cursor()
+		for k, v := c.Seek(heldKey(at + 1)); bytes.HasPrefix(k, []byte("r\x00")) && len(k) == 10; k, v = c.Next() {
+			if len(list) == n {
+				more = true
+				return nil
+			}
+			list = append(list, readHeld(keyOffset(k), v).view())
+		}
+		return nil
+	})
+	return list, more, err
+}
+
+func (h *heldRecord) view() HeldView {
+	v := HeldView{ID: heldID(h.Position.Offset), Kind: h.Kind, Reason: string(h.Reason), At: h.Appended}
+	var u kyc.Update
+	if v.Reason == "" || json.Unmarshal(h.Body, &u) != nil {
+		v.Reason = unreadable
+		return v
+	}
+	v.Source, v.Provider, v.Livemode, v.Check, v.Status = u.Source, u.Provider, u.Livemode, u.Check, u.Status
+	v.ProviderRef, v.VerificationRef, v.ParentRef = u.Subject.ProviderRef, u.Verification.Ref, u.Verification.ParentRef
+	return v
+}
+
+// ReleaseHeld orders that a held record be applied to this subject, through the journal (I11): nil once the order is on stable storage. What the record teaches then
+// sets free whatever else waits for the same ref, unless that ref is ambiguous. A record that says itself whose it is goes to nobody else. actor is who ordered it;
+// the order stays in the subject's history.
+func (r *Relay) ReleaseHeld(ctx context.Context, id, partner, subject, actor string) error {
+	u, h, err := r.heldUpdate(id, actor)
+	if err != nil {
+		return err
+	}
+	if r.partners[partner] == nil {
+		return fmt.Errorf("partner %s: %w", partner, outbox.ErrNotFound)
+	}
+	if err := name("subject", subject); err != nil {
+		return err
+	}
+	switch {
+	case h.view().Reason == unreadable:
+		return invalid("id", "is of a record that this program cannot read")
+	case u.Partner != "" && u.Partner != partner:
+		return invalid("partner", "is not the one the record is for")
+	case u.Subject.ID != "" && u.Subject.ID != subject:
+		return invalid("subject", "is not the one the record is about")
+	}
+	return r.order(ctx, kyc.Update{HeldID: id, Release: true, Partner: partner, Subject: kyc.Subject{ID: subject}, Livemode: u.Livemode, Actor: actor})
+}
+
+// DiscardHeld orders that a held record be applied to nobody, ever: nil once the order is on stable storage. The record is kept where it is, with who discarded it and
+// when; it no longer counts as held and nothing sets it free.
+func (r *Relay) DiscardHeld(ctx context.Context, id, actor string) error {
+	if _, _, err := r.heldUpdate(id, actor); err != nil {
+		return err
+	}
+	return r.order(ctx, kyc.Update{HeldID: id, Actor: actor})
+}
+
+// heldUpdate is the update that is held under an id, and what holds it.
+func (r *Relay) heldUpdate(id, actor string) (u kyc.Update, h *heldRecord, err error) {
+	if err := name("actor", actor); err != nil {
+		return u, nil, err
+	}
+	offset, ok := heldOffset(id)
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		v := tx.Bucket(store.Held).Get(heldKey(offset))
+		if v == nil || !ok {
+			return fmt.Errorf("held record %s: %w", id, outbox.ErrNotFound)
+		}
+		h = readHeld(offset, v)
+		return nil
+	})
+	if err == nil && h.view().Reason != unreadable {
+		err = json.Unmarshal(h.Body, &u)
+	}
+	return u, h, err
+}
+
+// order appends an operator's word about a held record.
+func (r *Relay) order(ctx context.Context, u kyc.Update) error {
+	u.SchemaVersion, u.Kind, u.ReceivedAt = 1, kyc.Decision, r.o.Now().Round(0).UTC()
+	u.ID = kyc.UpdateID("", []string{u.HeldID, strconv.FormatBool(u.Release), u.Partner, u.Subject.ID}, u.Kind, "", "", "", 0, time.Time{})
+	return r.append(ctx, u)
+}

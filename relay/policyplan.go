@@ -1,0 +1,149 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/outbox/store"
+)
+
+// PolicyPlan is what a partner's newest policy means, or has meant, for the subjects that are folded under an older one.
+type PolicyPlan struct {
+	Partner  string
+	Version  int // the newest
+	Policy   kyc.Policy
+	Subjects int                // the partner has, in test and live mode
+	Behind   int                // of them, folded under an older version
+	Moves    int                // of those, whose status changes
+	Becomes  map[kyc.Status]int // to what
+}
+
+// policyStep is how many subjects are looked at in one read transaction, and moved by one append.
+const policyStep = 500
+
+// newest is the newest version of a partner's policy.
+func (r *Relay) newest(partner string) (kyc.Policy, error) {
+	versions := (*r.policies.Load())[partner]
+	p, ok := versions[len(versions)] // they are numbered from 1
+	if r.partners[partner] == nil || !ok {
+		return p, fmt.Errorf("policy of partner %s: %w", partner, outbox.ErrNotFound)
+	}
+	return p, nil
+}
+
+// knows reports whether a version of a partner's policy is registered here.
+func (r *Relay) knows(partner string, version int) bool {
+	_, ok := (*r.policies.Load())[partner][version]
+	return ok
+}
+
+// PlanPolicy says what ApplyPolicy would do, and does nothing. It looks at every subject of the partner, some at a time; what is folded meanwhile may or may not count.
+// outbox.ErrNotFound: no such partner, or none of its policies is registered yet.
+func (r *Relay) PlanPolicy(ctx context.Context, partner string) (PolicyPlan, error) {
+	return r.plan(ctx, partner, func([]kyc.Update) error { return nil })
+}
+
+// ApplyPolicy folds every subject of the partner that is under an older version of its policy again, under the newest. Each is moved by a record of its own (I11) and
+// keeps its version until that is folded. Nil: every record is on stable storage, though the last of them may still wait for the fold. An order that was cut off is
+// given again: who has been moved stays, and a record that is there already does nothing. At most 500 records wait for the fold at once. actor is who ordered it.
+func (r *Relay) ApplyPolicy(ctx context.Context, partner, actor string) (PolicyPlan, error) {
+	if err := name("actor", actor); err != nil {
+		return PolicyPlan{}, err
+	}
+	var last *kyc.Update // of the step before
+	return r.plan(ctx, partner, func(us []kyc.Update) error {
+		if last != nil {
+			if err := r.awaitPolicy(ctx, last); err != nil {
+				return err
+			}
+		}
+		now := r.o.Now().Round(0).UTC()
+		for i := range us {
+			us[i].Actor, us[i].ReceivedAt = actor, now
+		}
+		last = &us[len(us)-1]
+		return r.append(ctx, us...)
+	})
+}
+
+// plan goes through the subjects of a partner and hands the records that move them to apply, a step at a time.
+func (r *Relay) plan(ctx context.Context, partner string, apply func([]kyc.Update) error) (PolicyPlan, error) {
+	p, err := r.newest(partner)
+	plan := PolicyPlan{Partner: partner, Version: p.Version, Policy: p, Becomes: map[kyc.Status]int{}}
+	for after := []byte(partner + "/"); err == nil && after != nil; {
+		var us []kyc.Update
+		if us, after, err = r.planSome(&plan, after); err == nil && len(us) > 0 {
+			err = apply(us)
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		return plan, fmt.Errorf("policy of partner %s: %w", partner, err)
+	}
+	return plan, nil
+}
+
+// planSome looks at some subjects after a lane. Each is a copy of its own, so that it can be folded to see what becomes of it.
+func (r *Relay) planSome(plan *PolicyPlan, after []byte) (us []kyc.Update, next []byte, err error) {
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Subjects).Cursor()
+		k, _ := c.Seek(append(bytes.Clone(after), 0))
+		for n := 0; bytes.HasPrefix(k, []byte(plan.Partner+"/")); k, _ = c.Next() {
+			if n++; n > policyStep {
+				return nil
+			}
+			next = bytes.Clone(k)
+			s, err := loadSubject(tx, string(k))
+			if err != nil {
+				return err
+			}
+			if plan.Subjects++; s.Policy < plan.Version {
+				us = append(us, plan.move(s))
+			}
+		}
+		next = nil // that was the last
+		return nil
+	})
+	return us, next, err
+}
+
+// move counts what becomes of a subject, and is the record that does it.
+func (p *PolicyPlan) move(s *subject) kyc.Update {
+	u := kyc.Update{SchemaVersion: 1, Kind: kyc.PolicyChange, PolicyVersion: p.Version}
+	u.Partner, u.Subject.ID, u.Livemode = splitLane(s.lane)
+	dedupe := []string{u.Partner, u.Subject.ID, strconv.FormatBool(u.Livemode), strconv.Itoa(p.Version)}
+	u.ID = kyc.UpdateID("", dedupe, u.Kind, "", "", "", 0, time.Time{})
+	p.Behind++
+	was := s.State.Status()
+	if s.State.Apply(u, p.Policy); s.State.Status() != was {
+		p.Moves++
+		p.Becomes[s.State.Status()]++
+	}
+	return u
+}
+
+// awaitPolicy returns when a record that moves a subject has been folded, so that an order for a million subjects leaves the journal to the providers.
+func (r *Relay) awaitPolicy(ctx context.Context, u *kyc.Update) error {
+	for {
+		var s *subject
+		err := r.o.Store.View(func(tx *bolt.Tx) (err error) {
+			s, err = loadSubject(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
+			return err
+		})
+		if err != nil || !s.known || s.Policy >= u.PolicyVersion {
+			return err
+		}
+		if !pause(ctx, 5*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}

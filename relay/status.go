@@ -1,0 +1,63 @@
+package relay
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/outbox/store"
+)
+
+// SubjectStatus is where a subject stands, for those who poll.
+type SubjectStatus struct {
+	Status     kyc.Status
+	Reasons    []kyc.ReasonPair
+	Retryable  bool
+	Terminal   bool
+	ApprovedAt time.Time
+	ExpiresAt  time.Time
+	ChangedAt  time.Time // when the record was appended that changed the status last; zero: it never changed
+	Checks     []kyc.CheckState
+	Change     *kyc.Change // the last kyc.status change owed, notices apart; nil: there was none, or it is no longer kept
+}
+
+// SubjectStatus is where a subject stands by everything that has been folded; outbox.ErrNotFound if nobody has said anything. Unlike Subject it reads no history, so it
+// costs the same however long that is.
+func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatus, err error) {
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		s, err := loadSubject(tx, laneOf(partner, id, livemode))
+		if err != nil {
+			return err
+		}
+		if !s.known {
+			return fmt.Errorf("subject %s of partner %s: %w", id, partner, outbox.ErrNotFound)
+		}
+		w := s.State.View()
+		v = SubjectStatus{
+			Status: w.Status, Reasons: w.Reasons, Retryable: w.Retryable, Terminal: w.Terminal, ApprovedAt: w.ApprovedAt, ExpiresAt: w.ExpiresAt, Checks: s.State.Checks(),
+		}
+		if s.Told != nil {
+			v.ChangedAt = time.UnixMicro(s.Told.At).UTC()
+			v.Change = s.Told.change(tx)
+		}
+		return nil
+	})
+	return v, err
+}
+
+// change is the change that stands there; nil: retention has taken it, or it is damaged.
+func (p *place) change(tx *bolt.Tx) *kyc.Change {
+	_, body, ok := entry(tx.Bucket(store.History).Get(changeKey(time.UnixMicro(p.At), p.Offset, p.Sequence)))
+	if !ok {
+		return nil
+	}
+	c := &kyc.Change{}
+	if json.Unmarshal(body, c) != nil {
+		return nil
+	}
+	return c
+}

@@ -1,0 +1,383 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+// The timers bucket holds, for each subject that time itself will change, the first instant at which it does: microseconds, then the lane. The fold moves the entry in
+// the transaction that moves the subject (I2); one goroutine waits for the earliest and appends what is due then as records (I11). It writes no subject itself, so a
+// timer that fires twice, or too late, finds in the fold that nothing is left of it.
+const (
+	timerStep  = 500              // subjects whose timers are appended together
+	maxFiring  = 4000             // subjects whose timers are on their way to the fold
+	clockDoubt = 10 * time.Second // a wait is at most this long before the clock is looked at again: it may have been set, or the machine suspended
+)
+
+// timers is what the keeper of time knows beside the file.
+type timers struct {
+	moved chan struct{} // one token: the fold has moved a timer
+	next  atomic.Int64  // unix microseconds of the earliest that is not on its way; 0: none
+
+	mu     sync.Mutex      // guards firing
+	firing map[string]bool // entries whose records are on their way to the fold: not to be fired again by this process
+}
+
+// volley is what is fired together.
+type volley struct {
+	keys   []string
+	timers []kyc.TimerDue
+	stray  []string // entries that are due, though nothing of their subject is
+}
+
+// instant is when a timer stands in the bucket: never before it is due.
+func instant(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(1, t.Add(time.Microsecond-1).UnixMicro())
+}
+
+func timerKey(at int64, lane string) []byte {
+	return append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(lane)), uint64(at)), lane...) //nolint:gosec // instants are positive
+}
+
+func splitTimer(k []byte) (at int64, lane string) {
+	return int64(binary.BigEndian.Uint64(k)), string(k[8:]) //nolint:gosec // written by timerKey
+}
+
+// setTimer moves the subject's entry to where its state asks for it.
+func (b *batch) setTimer(s *subject) {
+	next := instant(s.State.NextTimer(b.r.policyOf(s)))
+	if next == s.Timer {
+		return
+	}
+	if s.Timer != 0 {
+		old := timerKey(s.Timer, s.lane)
+		b.put(store.Timers, old, nil)
+		b.moved = append(b.moved, string(old))
+	}
+	if s.Timer = next; next != 0 {
+		b.put(store.Timers, timerKey(next, s.lane), []byte{})
+		b.timed = true
+	}
+}
+
+func (r *Relay) policyOf(s *subject) kyc.Policy {
+	partner, _, _ := strings.Cut(s.lane, "/")
+	return r.policy(partner, s.Policy)
+}
+
+// forget lets entries be fired again: what they stood for has been folded, or has not been appended.
+func (t *timers) forget(keys ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range keys {
+		delete(t.firing, k)
+	}
+}
+
+// full reports whether no more may be on their way.
+func (t *timers) full() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.firing) >= maxFiring
+}
+
+func (t *timers) wake() {
+	select {
+	case t.moved <- struct{}{}:
+	default:
+	}
+}
+
+// keepTime fires timers until ctx ends. A journal that refuses is asked again, later each time.
+func (r *Relay) keepTime(ctx context.Context) error {
+	if err := r.indexTimers(ctx); err != nil {
+		return err
+	}
+	patience := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(clockDoubt), backoff.WithMaxElapsedTime(0))
+	var idle time.Time // when nothing was left to fire
+	for ctx.Err() == nil {
+		now := r.o.Now()
+		keys, next, err := r.overdue(now)
+		if err != nil {
+			return err
+		}
+		if len(keys) == 0 {
+			if !r.timers.full() {
+				idle = now
+			}
+			r.await(ctx, next, r.timers.moved)
+			continue
+		}
+		v, err := r.aim(keys, now)
+		if err == nil && len(v.stray) > 0 {
+			err = r.reindex(ctx, v.stray)
+		}
+		if err != nil {
+			return err
+		}
+		if r.fire(ctx, v, idle) {
+			patience.Reset()
+		} else {
+			r.await(ctx, r.o.Now().Add(patience.NextBackOff()), nil)
+		}
+	}
+	return nil
+}
+
+// await returns when the clock has reached at (zero: never), when something has moved, or when ctx has ended.
+func (r *Relay) await(ctx context.Context, at time.Time, moved <-chan struct{}) {
+	var alarm <-chan time.Time
+	if !at.IsZero() {
+		c, stop := r.o.Alarm(at)
+		defer stop()
+		alarm = c
+	}
+	select {
+	case <-alarm:
+	case <-moved:
+	case <-ctx.Done():
+	}
+}
+
+// alarm is Options.Alarm for a clock that runs by itself.
+func alarm(now func() time.Time) func(time.Time) (<-chan time.Time, func()) {
+	return func(at time.Time) (<-chan time.Time, func()) {
+		t := time.NewTimer(min(at.Sub(now()), clockDoubt))
+		return t.C, func() { t.Stop() }
+	}
+}
+
+// overdue marks the entries that are due and on nobody's way, the earliest first and a bounded number of them. Without any, next is when the first will be; zero: not
+// before the fold has moved something.
+func (r *Relay) overdue(now time.Time) (keys []string, next time.Time, err error) {
+	t := &r.timers
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var first int64
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Timers).Cursor()
+		for k, _ := c.First(); len(k) > 8 && len(keys) < timerStep && len(t.firing)+len(keys) < maxFiring; k, _ = c.Next() {
+			if t.firing[string(k)] {
+				continue
+			}
+			at, _ := splitTimer(k)
+			if first == 0 {
+				first = at
+			}
+			if at > now.UnixMicro() {
+				next = time.UnixMicro(at)
+				return nil
+			}
+			keys = append(keys, string(k))
+		}
+		return nil
+	})
+	for _, k := range keys {
+		t.firing[k] = true
+	}
+	if first != 0 || len(t.firing) < maxFiring {
+		t.next.Store(first)
+	}
+	return keys, next, err
+}
+
+// aim works out what entries stand for. They have been marked before: were one folded in between, it would no longer be there.
+func (r *Relay) aim(keys []string, now time.Time) (v volley, err error) {
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		for i, k := range keys {
+			if len(v.timers) >= 2*timerStep { // many for each
+				r.timers.forget(keys[i:]...)
+				return nil
+			}
+			if tx.Bucket(store.Timers).Get([]byte(k)) == nil {
+				r.timers.forget(k)
+				continue
+			}
+			at, lane := splitTimer([]byte(k))
+			s, err := loadSubject(tx, lane)
+			if err != nil { // its next record stops the fold; until then the others' timers go on
+				r.o.Logger.Error("timer_subject_damaged", "error", err)
+				continue
+			}
+			if s.Timer != at || !v.take(s.State.Timers(r.policyOf(s)), now) {
+				v.stray = append(v.stray, k)
+				continue
+			}
+			v.keys = append(v.keys, k)
+		}
+		return nil
+	})
+	return v, err
+}
+
+// take adds what is due of one subject, and reports whether anything is.
+func (v *volley) take(timers []kyc.TimerDue, now time.Time) (found bool) {
+	for i := range timers {
+		d := &timers[i]
+		if d.At.After(now) {
+			break
+		}
+		if found = true; !d.Notice || d.ExpiresAt.After(now) { // nobody is told that what has ended is about to
+			v.timers = append(v.timers, *d)
+		}
+	}
+	return found
+}
+
+// fire appends a volley and reports whether it is on stable storage. If not, it is as if nothing had been tried: should it be there after all, the fold knows it.
+func (r *Relay) fire(ctx context.Context, v volley, idle time.Time) bool {
+	if len(v.timers) == 0 {
+		return true
+	}
+	now := r.o.Now().Round(0).UTC()
+	us := make([]kyc.Update, len(v.timers))
+	for i := range v.timers {
+		us[i] = v.timers[i].Update()
+		us[i].ReceivedAt = now
+	}
+	if err := r.append(ctx, us...); err != nil {
+		if r.timers.forget(v.keys...); ctx.Err() == nil {
+			r.m.timersRefused.Inc()
+			r.o.Logger.Warn("timers_refused", "timers", len(v.timers), "error", err)
+		}
+		return false
+	}
+	for i := range v.timers {
+		d := &v.timers[i]
+		r.m.fired.WithLabelValues(timerKind(d)).Inc()
+		if !d.At.Before(idle) { // else it was overdue when it came, as a notice of an approval for a few days is
+			r.m.lateness.Observe(now.Sub(d.At).Seconds())
+		}
+	}
+	return true
+}
+
+// The kinds of timers, as they are counted.
+var timerKinds = []string{"notice", "expiry", "attempt"}
+
+func timerKind(d *kyc.TimerDue) string {
+	switch {
+	case d.Notice:
+		return "notice"
+	case d.Attempt:
+		return "attempt"
+	default:
+		return "expiry"
+	}
+}
+
+// reindex puts entries right whose subject has nothing due at their instant: a program with other rules wrote them.
+func (r *Relay) reindex(ctx context.Context, keys []string) error {
+	err := r.besideFold(ctx, func(tx *bolt.Tx) error {
+		for _, k := range keys {
+			at, lane := splitTimer([]byte(k))
+			s, err := loadSubject(tx, lane)
+			if err != nil {
+				return err
+			}
+			if err := tx.Bucket(store.Timers).Delete([]byte(k)); err != nil {
+				return err
+			}
+			if s.Timer == at {
+				if err := r.retime(tx, s); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if isFull(err) {
+		return nil // they are left alone until the next start
+	}
+	r.timers.forget(keys...)
+	return err
+}
+
+// retime writes the entry of a subject that has none, and the subject that says so.
+func (r *Relay) retime(tx *bolt.Tx, s *subject) error {
+	if s.Timer = instant(s.State.NextTimer(r.policyOf(s))); s.Timer != 0 {
+		if err := tx.Bucket(store.Timers).Put(timerKey(s.Timer, s.lane), []byte{}); err != nil {
+			return err
+		}
+	}
+	v, err := s.encode()
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(store.Subjects).Put([]byte(s.lane), v)
+}
+
+// timersIndexed says up to which subject a file written before there were timers has been gone through; it ends with "\xff", which is in no lane, when all have been.
+var timersIndexed = []byte("relay/timers_indexed")
+
+// indexTimers gives every subject its entry that was last written by a program that knew no timers, some at a time.
+func (r *Relay) indexTimers(ctx context.Context) error {
+	for ctx.Err() == nil {
+		done := false
+		err := r.besideFold(ctx, func(tx *bolt.Tx) (err error) {
+			done, err = r.indexSome(tx)
+			return err
+		})
+		switch {
+		case isFull(err):
+			r.await(ctx, r.o.Now().Add(time.Second), nil)
+		case err != nil || done:
+			return err
+		}
+	}
+	return nil
+}
+
+// besideFold writes to subjects while the fold waits. It is not left behind when ctx ends: a commit that came later would undo what the fold has read.
+func (r *Relay) besideFold(ctx context.Context, fn func(*bolt.Tx) error) error {
+	r.folding.Lock()
+	defer r.folding.Unlock()
+	err := r.o.Store.Update(context.WithoutCancel(ctx), fn)
+	if err != nil && ctx.Err() != nil {
+		return nil // stopping
+	}
+	return err
+}
+
+func (r *Relay) indexSome(tx *bolt.Tx) (done bool, err error) {
+	at := tx.Bucket(store.Meta).Get(timersIndexed)
+	if bytes.HasSuffix(at, []byte{0xff}) {
+		return true, nil
+	}
+	var lanes []string
+	c := tx.Bucket(store.Subjects).Cursor()
+	for k, _ := c.Seek(append(bytes.Clone(at), 0)); k != nil && len(lanes) < timerStep; k, _ = c.Next() {
+		lanes = append(lanes, string(k))
+	}
+	for _, lane := range lanes {
+		s, err := loadSubject(tx, lane)
+		if err != nil { // its next record will stop the fold
+			r.o.Logger.Error("timer_subject_damaged", "error", err)
+			continue
+		}
+		if s.Timer == 0 && !s.State.NextTimer(r.policyOf(s)).IsZero() {
+			if err := r.retime(tx, s); err != nil {
+				return false, err
+			}
+		}
+	}
+	mark := []byte{0xff}
+	if len(lanes) == timerStep {
+		mark = []byte(lanes[len(lanes)-1])
+	}
+	return len(lanes) < timerStep, tx.Bucket(store.Meta).Put(timersIndexed, mark)
+}
