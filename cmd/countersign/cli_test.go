@@ -366,6 +366,8 @@ func TestCaptured(t *testing.T) {
 	f(exitNo, "not in this program", "verify", "--provider", "nosuch", "--key", "env:K", "--body", b)
 	f(exitNo, "env:NOSUCH", "verify", "--provider", "sumsub", "--key", "env:NOSUCH", "--body", b)
 	f(exitUsage, "missing flags", "verify")
+	f(exitNo, "needs --key", "verify", "--provider", "sumsub", "--headers", h, "--body", b)
+	f(exitYes, "Verdict: accepted", "verify", "--provider", "jumio", "--body", b) // which signs nothing, and proves as much
 	f(exitYes, `"disposition":"update"`, "translate", "--provider", "sumsub", "--body", b)
 	f(exitNo, `"disposition":"unreadable"`, "translate", "--provider", "sumsub", "--body", write(t, dir, "cut.json", string(body[:20])))
 	f(exitNo, `unknown option`, "translate", "--provider", "sumsub", "--option", "nosuch=1", "--body", b)

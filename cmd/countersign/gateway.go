@@ -114,8 +114,14 @@ func checkFileApart(path string) error {
 }
 
 func (g *gateway) openJournal() (err error) {
+	var asking []string
+	for _, sc := range g.cfg.Sources {
+		if _, ok := apiSource(sc); ok {
+			asking = append(asking, sc.Name)
+		}
+	}
 	g.journal, err = journal.NewBolt(journal.Options{
-		Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
+		Asking: asking, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
 	})
 	if err != nil {
 		return err
@@ -287,7 +293,7 @@ func (g *gateway) startControl() (err error) {
 		return err
 	}
 	o := admin.Options{
-		Listener: g.control, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal.Questions, Backup: g.store.Backup,
+		Listener: g.control, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.notReady, Tokens: tokens, Sources: map[string]bool{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
 	}
 	for _, sc := range g.cfg.Sources {

@@ -47,7 +47,7 @@ type providerView struct {
 func (cmd *providersCommand) Run(c *console) error {
 	var views []providerView
 	for _, a := range provider.All {
-		views = append(views, providerView{a.Name, string(a.Evidence), a.Doc, a.Options, provider.SampleEvents(a.Name)})
+		views = append(views, providerView{a.Name, string(a.Authenticity(nil)), a.Doc, a.Options, provider.SampleEvents(a.Name)})
 	}
 	views = append(views, providerView{Name: provider.GenericName, Evidence: string(kyc.Signed), Doc: "docs/ADDING.md: any other provider, by configuration alone"})
 	if cmd.JSON {
@@ -157,7 +157,7 @@ func readInput(c *console, name string) (b []byte, err error) {
 type verifyCommand struct {
 	captured
 	jsonFlag
-	Key []string `required:"" help:"env:NAME or file:PATH of a key; may be repeated, newest first."`
+	Key []string `help:"env:NAME or file:PATH of a key; may be repeated, newest first. Not needed where the provider signs nothing."`
 	At  int64    `help:"Verify as of this unix time; default now."`
 }
 
@@ -175,6 +175,9 @@ func (cmd *verifyCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	if len(keys) == 0 && !signing.Keyless(scheme) {
+		return fmt.Errorf("verify needs --key: the key of the source, or of %s's published keys the one that the callback names", a.Name)
+	}
 	at := time.Now()
 	if cmd.At != 0 {
 		at = time.Unix(cmd.At, 0)
@@ -182,7 +185,7 @@ func (cmd *verifyCommand) Run(c *console) error {
 	verr := scheme.Verify(h, body, keys, at)
 	steps := signing.Explain(scheme, h, body, keys, at)
 	if cmd.JSON {
-		err = c.show(map[string]any{"genuine": verr == nil, "evidence": a.Evidence, "steps": steps})
+		err = c.show(map[string]any{"genuine": verr == nil, "evidence": a.Authenticity(cmd.Option), "steps": steps})
 	} else {
 		for _, s := range steps {
 			c.printf("%s\n", s)
@@ -352,10 +355,17 @@ func (cmd *checkCommand) explain(c *console) error {
 func (cmd *checkCommand) summary(c *console, cfg *Config) {
 	c.printf("%s is in order: mode %s, %d source(s), %d partner(s)\n", cfg.Path, cfg.Mode, len(cfg.Sources), len(cfg.Partners))
 	for _, s := range cfg.Sources {
-		a, _ := adapterOf(s)
-		c.printf("  source %s (%s): %d key(s), proves %s, approvals need %s", s.Name, s.Provider, len(s.Keys), a.Evidence, s.Evidence)
-		if !a.Evidence.AtLeast(s.Evidence) {
+		a, err := adapterOf(s)
+		if err != nil {
+			continue // the loader has refused it
+		}
+		proves := a.Authenticity(sourceOptions(s))
+		c.printf("  source %s (%s): %d key(s), proves %s, approvals need %s", s.Name, s.Provider, len(s.Keys), proves, s.Evidence)
+		if !proves.AtLeast(s.Evidence) {
 			c.printf(": its approvals wait as in_review until they are confirmed")
+			if a.API != nil && s.API == nil {
+				c.printf(", and without api nobody is asked")
+			}
 		}
 		if s.Evidence != "signed" {
 			c.printf(": weaker than the default, by explicit configuration")

@@ -52,7 +52,7 @@ type commands struct {
 	Redeliver  redeliverCommand  `cmd:"" help:"Order a dead delivery again."`
 	Endpoints  endpointsCommand  `cmd:"" help:"List endpoints, or take a disabled one up again."`
 	Quarantine quarantineCommand `cmd:"" help:"List, show, release or discard what could not be applied."`
-	Questions  questionsCommand  `cmd:"" help:"List what providers have still to be asked."`
+	Questions  questionsCommand  `cmd:"" help:"List, or close, what providers have still to be asked."`
 	Submit     submitCommand     `cmd:"" help:"Register whose a provider's ref is."`
 	Decide     decideCommand     `cmd:"" help:"Decide about a check of a person: a status, or the release of what holds it."`
 	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`

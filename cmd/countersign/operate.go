@@ -157,13 +157,36 @@ func (cmd *quarantineDiscardCommand) Run(c *console) error {
 }
 
 type questionsCommand struct {
+	List    questionsListCommand    `cmd:"" default:"withargs" help:"List what providers have still to be asked."`
+	Discard questionsDiscardCommand `cmd:"" help:"Close a question that nobody will answer; what was claimed stays as it is."`
+}
+
+type questionsDiscardCommand struct {
+	configFlag
+	ID string `arg:"" help:"The question's id, as countersign questions prints it."`
+}
+
+// Run closes a question.
+func (cmd *questionsDiscardCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/questions/discard", map[string]string{"id": cmd.ID}, &struct{}{}); err != nil {
+		return err
+	}
+	c.printf("%s is closed; what was claimed stays as it is\n", cmd.ID)
+	return nil
+}
+
+type questionsListCommand struct {
 	configFlag
 	jsonFlag
 	pageFlags
 }
 
 // Run lists what providers have still to be asked.
-func (cmd *questionsCommand) Run(c *console) error {
+func (cmd *questionsListCommand) Run(c *console) error {
 	cl, err := cmd.client(c)
 	if err != nil {
 		return err

@@ -125,9 +125,9 @@ func confirmStories(fires, quiet teller) {
 	quiet(cannot, 10, open+`500`) // a provider that does not answer
 
 	const answers, refuses = `confirm_questions_total{source="sumsub",outcome="answered"} `, `confirm_questions_total{source="sumsub",outcome="refused"} `
-	// All is refused; one question is, asked once an hour by now; one of many is; it was, and the credentials are right again.
+	// All is refused; the only question was, an hour ago, and is about to be again; one of many is; it was, and the credentials are right again.
 	fires(refused+"warning", 30, answers+`0`, refuses+`0+1`)
-	fires(refused+"warning", 100, answers+`0`, refuses+`0x5 1x60 2x35`)
+	fires(refused+"warning", 64, answers+`0`, refuses+`0x5 1x58`)
 	quiet(refused+"warning", 60, refuses+`0x5 1x55`)
 	quiet(refused+"warning", 60, answers+`0x10 0+1x50`, refuses+`0x5 3x55`)
 	quiet(refused+"warning", 60, answers+`0x10 3x50`, refuses+`0x5 3x55`, open+`3x10 0x50`)

@@ -147,7 +147,7 @@ func (c *Confirmer) follow(ctx context.Context, s *source) error {
 		}
 		if len(qs) > 0 {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // stopping
 			}
 			continue
 		}
@@ -264,7 +264,11 @@ func (c *Confirmer) ask(ctx context.Context, s *source, q provider.Fetch) (res p
 			return res, nil, &failure{outcome: unusable, err: err}
 		}
 		if !ok {
-			if res, err = s.API.Read(q, answers, s.Options); err != nil {
+			res, err = s.API.Read(q, answers, s.Options)
+			if err == nil && res.Fault {
+				err = errors.New("the provider reports a fault of the integration")
+			}
+			if err != nil {
 				return res, nil, &failure{outcome: unusable, err: err}
 			}
 			return res, bytes.Join(answers, []byte{'\n'}), nil

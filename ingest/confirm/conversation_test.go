@@ -20,6 +20,7 @@ type conversation struct {
 	want    struct {
 		Error     string `json:"error"`
 		Unsettled bool   `json:"unsettled"`
+		Ignored   string `json:"ignored"`
 		Updates   []struct {
 			Status kyc.Status `json:"status"`
 			Check  kyc.Check  `json:"check"`

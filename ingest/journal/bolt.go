@@ -42,7 +42,8 @@ var kindNames = func() (names [16]kyc.Kind) {
 type Options struct {
 	Store   *store.Store
 	Sealer  *store.Sealer
-	Backlog int64 // records that may wait for the relay; 0: 1,000,000
+	Backlog int64    // records that may wait for the relay; 0: 1,000,000
+	Asking  []string // sources that may leave questions open, for their metrics
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
@@ -93,6 +94,9 @@ func NewBolt(o Options) (*Bolt, error) {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
 	j.m = newMetrics(o.Metrics, j)
+	for _, source := range o.Asking {
+		j.m.open.WithLabelValues(source)
+	}
 	for source, n := range open {
 		j.m.open.WithLabelValues(source).Set(float64(n))
 	}

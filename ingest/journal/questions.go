@@ -43,7 +43,7 @@ func (q *Question) sinceKey() []byte {
 }
 
 func appendInstant(b []byte, at time.Time) []byte {
-	return binary.BigEndian.AppendUint64(b, uint64(max(0, at.UnixMicro()))) //nolint:gosec // not negative
+	return binary.BigEndian.AppendUint64(b, uint64(max(0, at.UnixMicro())))
 }
 
 // ask writes questions in the transaction of the record that raises them.
@@ -133,6 +133,7 @@ func (j *Bolt) Due(source string, now time.Time, n int) (qs []Question, next tim
 			}
 			q, err := question(tx, k[len(prefix)+8:])
 			if err != nil || q == nil {
+				j.m.damaged.Inc()
 				j.o.Logger.Error("question_damaged", "error", err)
 				continue
 			}
@@ -167,7 +168,7 @@ func (j *Bolt) Questions(after string, n int) (qs []Question, more bool, err err
 		c := tx.Bucket(store.Questions).Cursor()
 		from := questionKey([]byte(after))
 		k, _ := c.Seek(from)
-		if after != "" && bytes.Equal(k, from) { //nolint:forbidigo // a cursor's place, not a secret
+		if after != "" && bytes.Equal(k, from) {
 			k, _ = c.Next()
 		}
 		for ; bytes.HasPrefix(k, []byte("q\x00")); k, _ = c.Next() {
@@ -193,6 +194,20 @@ func (j *Bolt) Answer(ctx context.Context, q Question, rs ...Record) error {
 		old, err := question(tx, q.key())
 		if err != nil || old == nil || old.Claim != q.Claim {
 			return err
+		}
+		return j.write(tx, old, nil)
+	})
+}
+
+// DropQuestion closes a question that nobody will answer, by the id it has in lists: nil means on stable storage.
+func (j *Bolt) DropQuestion(ctx context.Context, id string) error {
+	return j.append(ctx, nil, func(tx *bolt.Tx) error {
+		old, err := question(tx, []byte(id))
+		if err != nil {
+			return err
+		}
+		if old == nil {
+			return fmt.Errorf("question: %w", ErrNotFound)
 		}
 		return j.write(tx, old, nil)
 	})

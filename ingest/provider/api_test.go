@@ -117,7 +117,7 @@ func ask(t *testing.T, a Adapter, x asked) {
 		t.Error("an answer asks another question")
 	}
 	for _, b := range x.answers { // whatever an answer lacks, it is refused or read: never a panic
-		for cut := range len(b) {
+		for cut := range b {
 			r, err := a.API.Read(x.q, [][]byte{b[:cut]}, x.options)
 			sound(t, a, b[:cut], r, err)
 		}

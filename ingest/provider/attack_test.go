@@ -27,9 +27,9 @@ type variant struct {
 // firstKey is a key that fits the adapter's default scheme.
 func firstKey(tb testing.TB, a Adapter) string { tb.Helper(); return variants(tb, a)[0].Key }
 
-func variants(t testing.TB, a Adapter) (vs []variant) {
-	t.Helper()
-	readJSON(t, a, "options.json", &vs)
+func variants(tb testing.TB, a Adapter) (vs []variant) {
+	tb.Helper()
+	readJSON(tb, a, "options.json", &vs)
 	for i := range vs {
 		vs[i].Key = cmp.Or(vs[i].Key, "a-key-of-the-source:with-a-colon")
 		vs[i].Other = cmp.Or(vs[i].Other, "another-key:of-another-source")

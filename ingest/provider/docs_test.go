@@ -54,13 +54,13 @@ func describeAll(t *testing.T) string {
 		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s | %d | %d |\n", a.Name, a.Name, a.Authenticity(nil), provedBy(scheme(t, a, nil)), asked, len(a.Events), len(a.reasons))
 	}
 	for _, a := range all {
-		describe(&b, t, a)
+		describe(t, &b, a)
 	}
 	b.WriteString("\n")
 	return b.String()
 }
 
-func describe(b *strings.Builder, t *testing.T, a Adapter) {
+func describe(t *testing.T, b *strings.Builder, a Adapter) {
 	t.Helper()
 	fmt.Fprintf(b, "\n## %s\n\n<%s>\n\n", a.Name, a.Doc)
 	for _, v := range variants(t, a) {

@@ -25,6 +25,7 @@ var footprint = Adapter{
 	Options:   footprintOptions,
 	Scheme:    footprintScheme,
 	Translate: translateFootprint,
+	Headers:   []string{"Svix-Id", "Svix-Signature", "Webhook-Id"},
 	// fp_id is one person or firm, and so is each onboarding of it.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
 	Events:     slices.Sorted(maps.Keys(footprintEvents)),

@@ -15,7 +15,7 @@ import (
 // jumioAsked is what Jumio's API is asked for. The ref is the account and the execution.
 const jumioAsked = "workflow"
 
-var jumioAPI = API{
+var jumioAPI = API{ //nolint:gosec // where credentials go, and none of them
 	Doc:         "https://documentation.jumio.ai/docs/developer-resources/callback",
 	Live:        "https://retrieval.amer-1.jumio.ai",
 	TokenURL:    jumioTokens,

@@ -55,7 +55,7 @@ type Options struct {
 	Quarantine Quarantine
 	// Release translates a body from quarantine again, as Ingress.Release does; nil (role relay): nobody here can.
 	Release   func(journal.Item) ([]journal.Record, error)
-	Questions func(after string, n int) ([]journal.Question, bool, error)
+	Questions Questions
 	Backup    func(path string) (int64, error)
 	Ready     func() []string // why not; empty: ready
 	Tokens    []Token
@@ -70,6 +70,12 @@ type Quarantine interface {
 	Items(after string, n int) ([]journal.ItemView, bool, error)
 	Unseal(id string) (journal.Item, error)
 	Drop(ctx context.Context, id string, rs ...journal.Record) error
+}
+
+// Questions is what is needed of the questions that providers have still to be asked. DropQuestion is nil only when it is on stable storage.
+type Questions interface {
+	Questions(after string, n int) ([]journal.Question, bool, error)
+	DropQuestion(ctx context.Context, id string) error
 }
 
 // Server is the control listener. Make it with New, run it with Run.
@@ -113,6 +119,7 @@ func (s *Server) routes() []Route {
 		{"POST /v1/quarantine/{id}/release", Operator, false, s.release},
 		{"POST /v1/quarantine/{id}/discard", Operator, false, s.discard},
 		{"GET /v1/questions", Viewer, false, s.questions},
+		{"POST /v1/questions/discard", Operator, false, s.dropQuestion},
 		{"GET /v1/audit", Viewer, false, s.audit},
 		{"POST /v1/backup", Operator, false, s.backup},
 	}

@@ -123,7 +123,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	g.url = "http://" + l.Addr().String()
 	o := Options{
-		Listener: l, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal.Questions, Backup: g.store.Backup,
+		Listener: l, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg,
 	}
 	for _, fn := range change {

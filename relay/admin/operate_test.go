@@ -186,6 +186,30 @@ func TestQuarantineDesk(t *testing.T) {
 	}
 }
 
+// TestQuestionsDesk: what is open is listed, and closed by hand where nobody will answer.
+func TestQuestionsDesk(t *testing.T) {
+	g := newRig(t)
+	u := kyc.Update{SchemaVersion: 1, ID: "f-1", Kind: kyc.FetchRequest, Source: "jumio", Partner: "acme"}
+	q := journal.Question{Source: "jumio", What: "workflow", Ref: "account/execution", Claim: "f-1", Since: time.Now(), Due: time.Now()}
+	if err := g.journal.Append(context.Background(), journal.Record{Kind: u.Kind, Appended: time.Now(), Body: u.AppendJSON(nil), Ask: []journal.Question{q}}); err != nil {
+		t.Fatal(err)
+	}
+	open := g.call("vera", "GET", "/v1/questions", "").data(t)
+	if len(open) != 1 || open[0]["id"] != "jumio/workflow/account/execution" || open[0]["claim"] != "f-1" {
+		t.Fatalf("%v", open)
+	}
+	if after := g.call("vera", "GET", "/v1/questions?after="+open[0]["id"].(string), "").data(t); len(after) != 0 {
+		t.Errorf("%v", after)
+	}
+	body := `{"id":"jumio/workflow/account/execution"}`
+	if a := g.call("otto", "POST", "/v1/questions/discard", body); a.code != 200 || a.json["discarded"] != true {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	if a := g.call("otto", "POST", "/v1/questions/discard", body); a.code != 404 || len(g.call("vera", "GET", "/v1/questions", "").data(t)) != 0 {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+}
+
 // TestHeldDesk: a record that waits for its subject is given one, or put down.
 func TestHeldDesk(t *testing.T) {
 	g := newRig(t)

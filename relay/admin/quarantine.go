@@ -124,7 +124,7 @@ func (s *Server) questions(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, more, err := s.o.Questions(strings.ReplaceAll(after, "/", "\x00"), limit)
+	data, more, err := s.o.Questions.Questions(questionID(after), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -134,9 +134,24 @@ func (s *Server) questions(req *http.Request, _ Token) (any, error) {
 	}
 	views := make([]view, 0, len(data))
 	for _, q := range data {
-		views = append(views, view{ID: strings.ReplaceAll(q.ID(), "\x00", "/"), Question: q})
+		views = append(views, view{ID: strings.Join([]string{q.Source, q.What, q.Ref}, "/"), Question: q})
 	}
 	return list{Object: "list", Data: views, HasMore: more}, nil
+}
+
+// questionID is what the journal calls a question that lists name source/what/ref. A ref may hold slashes itself.
+func questionID(id string) string { return strings.Replace(id, "/", "\x00", 2) }
+
+// dropQuestion closes a question that nobody will answer, such as one about a ref that the provider has deleted. The claim it was asked about stays as it is.
+func (s *Server) dropQuestion(req *http.Request, _ Token) (any, error) {
+	var ask struct{ ID string }
+	if err := read(req, &ask); err != nil {
+		return nil, err
+	}
+	if err := s.o.Questions.DropQuestion(req.Context(), questionID(ask.ID)); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "question", "id": ask.ID, "discarded": true}, nil
 }
 
 // read decodes the body of a call, strictly.
