@@ -33,7 +33,7 @@ func (r *Relay) newest(partner string) (kyc.Policy, error) {
 	versions := (*r.policies.Load())[partner]
 	p, ok := versions[len(versions)] // they are numbered from 1
 	if r.partners[partner] == nil || !ok {
-		return p, fmt.Errorf("policy of partner %s: %w", partner, outbox.ErrNotFound)
+		return p, outbox.ErrNotFound
 	}
 	return p, nil
 }
