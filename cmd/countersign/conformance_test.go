@@ -88,7 +88,7 @@ func bodies(t *testing.T, a provider.Adapter) map[string][]byte {
 		}
 		_, rest, ok := strings.Cut("\n"+string(b), "\n-- body --\n")
 		body, _, _ := strings.Cut(rest, "\n-- ")
-		if ok && !strings.Contains(rest, "\n-- options --\n") {
+		if ok && !strings.Contains("\n"+string(b), "\n-- options --\n") {
 			all[strings.TrimSuffix(filepath.Base(file), ".txtar")] = []byte(body)
 		}
 	}
