@@ -132,8 +132,9 @@ type TokenConfig struct {
 type known struct {
 	Providers map[string]func(options map[string]string) error // an error names the option and the remedy
 	Formats   map[string]bool
-	Asks      map[string]bool // providers whose API can be asked
-	Publishes map[string]bool // those whose API publishes the keys of their callbacks, which then need none in the config
+	Asks      map[string]bool                             // providers whose API can be asked
+	Source    func(SourceConfig) (key string, m *mistake) // what is wrong with a source as a whole, and at which of its keys; nil: nothing is looked at
+	Publishes map[string]bool                             // those whose API publishes the keys of their callbacks, which then need none in the config
 }
 
 // problem is one mistake in a config, and what to do about it. It never holds a secret.

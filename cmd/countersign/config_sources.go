@@ -53,6 +53,11 @@ func (l *loader) source(n *yaml.Node, at string) {
 			l.wrong(n, join(at, "options"), mistake{err.Error(), "see `countersign providers` for what " + s.Provider + " takes"})
 		}
 	}
+	if l.known.Source != nil && len(l.problems) == before {
+		if key, m := l.known.Source(s); m != nil {
+			l.wrong(n, join(at, key), *m)
+		}
+	}
 	l.cfg.Sources = append(l.cfg.Sources, s)
 }
 

@@ -459,8 +459,36 @@ func knownNames() known {
 		}
 	}
 	k.Providers[provider.GenericName] = genericOptions
+	k.Source = checkSource
 	for _, f := range format.All {
 		k.Formats[f.Name] = true
 	}
 	return k
+}
+
+// checkSource finds what would keep a source from working, so that `countersign check` says it and not the first callback.
+func checkSource(sc SourceConfig) (key string, m *mistake) {
+	a, err := adapterOf(sc)
+	if err != nil {
+		return "", nil // said at the block itself
+	}
+	scheme, err := a.Scheme(sourceOptions(sc))
+	if err != nil {
+		return "options", &mistake{err.Error(), "see docs/PROVIDERS.md for what " + sc.Provider + " takes"}
+	}
+	published := a.API != nil && a.API.Keys != nil
+	switch {
+	case signing.Keyless(scheme) && len(sc.Keys) > 0:
+		return "keys", &mistake{"are of no use: with these options " + sc.Provider + " proves nothing that a key could check", "remove them, and give the source a token or allow"}
+	case !signing.Keyless(scheme) && !published && len(sc.Keys) == 0:
+		return "keys", &mistake{"is missing: " + sc.Provider + " proves its callbacks with one", "add keys: [env:NAME]"}
+	case !signing.Keyless(scheme) && !published:
+		if err := signing.CheckKeys(scheme, sc.Keys); err != nil {
+			return "keys", &mistake{"cannot be used: " + err.Error(), "compare the secret with the provider's dashboard"}
+		}
+	}
+	if sc.API != nil && a.API != nil && sc.API.URL == "" && a.API.Base(sc.Livemode) == "" {
+		return "api.url", &mistake{"is missing: " + sc.Provider + " gives each account or region an address of its own", "add the address of your account's API"}
+	}
+	return "", nil
 }

@@ -112,3 +112,29 @@ func TestTranslateOffline(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckSource: what would keep a source from working is said by check, at its line and key, with the remedy.
+func TestCheckSource(t *testing.T) {
+	env := map[string]string{"KEY": "abc", "TOKEN": "0123456789abcdef01", "JWK": "{}"}
+	f := func(source, want string) {
+		t.Helper()
+		config := write(t, t.TempDir(), "c.yaml", "mode: sandbox\nsources:\n  - {name: s, partner: acme, "+source+"}\npartners: [{id: acme}]\n")
+		code, out, errs := cli(t, env, "check", "--config", config)
+		if (code == exitYes) != (want == "") || !strings.Contains(out+errs, want) || want != "" && !strings.Contains(out+errs, "c.yaml:3: sources[0].") {
+			t.Errorf("%s: exit %d, want %q\n%s%s", source, code, want, out, errs)
+		}
+	}
+	f("provider: sumsub, keys: [env:KEY]", "")
+	f("provider: jumio, token: env:TOKEN", "")
+	f("provider: jumio, keys: [env:KEY]", "keys: are of no use")
+	f("provider: sumsub, token: env:TOKEN", "keys: is missing")
+	f("provider: smile_id, keys: [env:KEY]", "keys: cannot be used")
+	f("provider: rebilly, keys: [env:KEY]", "user:password")
+	f("provider: onfido, keys: [env:KEY], api: {key: env:KEY}", "api.url: is missing")
+	f("provider: onfido, keys: [env:KEY], api: {key: env:KEY, url: 'https://api.eu.onfido.com'}", "")
+	f("provider: plaid_idv, api: {user: id, key: env:KEY}", "")
+	f("provider: plaid_idv, keys: [env:KEY]", "api: is missing")
+	f("provider: plaid_idv, keys: [env:JWK], api: {user: id, key: env:KEY}", "keys: are not used")
+	f("provider: veriff, keys: [env:KEY], api: {key: env:KEY}", "api: is of no use")
+	f("provider: veriff, keys: [env:KEY], options: {clint: x}", "options: unknown option")
+}
