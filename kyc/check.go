@@ -117,7 +117,7 @@ func (c *check) place(name string) (at int, found bool) {
 	return slices.BinarySearchFunc(c.sessions, name, func(ss *session, name string) int { return cmp.Compare(ss.key, name) })
 }
 
-// decide takes an operator's word: it lifts every hold known now, and with a status it is a verdict until the provider says something newer. It reports whether
+// decide takes an operator's word: it lifts every hold known now (matches only by a release or an approval), and with a status it is a verdict until the provider says something newer. It reports whether
 // the word is the latest.
 func (c *check) decide(e *entry) bool {
 	took := true
@@ -127,15 +127,14 @@ func (c *check) decide(e *entry) bool {
 		c.decision = nil // a release lifts an operator's own no, and keeps an operator's yes
 	}
 	for _, ss := range c.sessions {
-		for _, i := range ss.hits {
-			c.released = addID(c.released, i)
+		if !e.rank.verdict() || e.rank == rankApproved { // any other word leaves a match where it is: whoever wants to look again has not cleared anybody
+			for _, i := range ss.hits {
+				c.released = addID(c.released, i)
+			}
+			ss.hits, ss.hit, ss.weakHit = nil, nil, nil
 		}
-		ss.hits, ss.hit, ss.weakHit = nil, nil, nil
-		if ss.terminal != nil {
-			c.released = addID(c.released, ss.terminal.id)
-		}
-		for _, x := range []*entry{ss.verdict, ss.arrival} {
-			if x != nil && x.rank == rankSuspended {
+		for _, x := range []*entry{ss.terminal, ss.verdict, ss.arrival} {
+			if x != nil && (x == ss.terminal || x.rank == rankSuspended) && !hasID(ss.hits, x.id) {
 				c.released = addID(c.released, x.id)
 			}
 		}

@@ -183,14 +183,13 @@ func (c *oracleCheck) decide(u oracleUpdate) {
 		c.decision = oracleSlot{}
 	}
 	for _, ss := range c.sessions {
-		for id := range ss.hits {
-			c.released[id] = true
+		if !u.rank.verdict() || u.rank == rankApproved {
+			for id := range ss.hits {
+				c.released[id] = true
+			}
 		}
-		if ss.terminal.set {
-			c.released[ss.terminal.u.id] = true
-		}
-		for _, x := range []oracleSlot{ss.verdict, ss.arrival} {
-			if x.set && x.u.rank == rankSuspended {
+		for i, x := range []oracleSlot{ss.terminal, ss.verdict, ss.arrival} {
+			if _, match := ss.hits[x.u.id]; x.set && (i == 0 || x.u.rank == rankSuspended) && !match {
 				c.released[x.u.id] = true
 			}
 		}

@@ -80,6 +80,11 @@ func TestDecisions(t *testing.T) {
 	f("the scope is overall unless it says otherwise", open, rankApproved, obs(sumsub, "i", 3, rankRejected), bare)
 	step := decide(key{"sumsub", IdentityVerification, CheckScope, ""}, 9, rankApproved)
 	f("a step's decision is not the whole's", open, rankRejected, obs(sumsub, "i", 3, rankRejected), step)
+	for _, r := range []rank{rankInReview, rankRejected, rankTerminal, rankSuspended, rankExpired} {
+		f(fmt.Sprintf("%s is no release: the match holds the approval after it", r.status()), open, rankTerminal,
+			obs(sumsub, "i", 3, rankTerminal, SanctionsMatch), decide(sumsub, 5, r), obs(sumsub, "i", 7, rankApproved))
+	}
+	f("an approval is one", open, rankApproved, obs(sumsub, "i", 3, rankTerminal, SanctionsMatch), decide(sumsub, 5, rankApproved), obs(sumsub, "i", 7, rankApproved))
 	weakHit := weak(obs(sumsub, "j", 5, rankRejected, PEPMatch))
 	f("a release lifts every hit of every session", open, rankApproved,
 		obs(sumsub, "i", 3, rankTerminal, SanctionsMatch), weakHit, obs(sumsub, "k", 7, rankApproved), decide(sumsub, 9, rankNotStarted))

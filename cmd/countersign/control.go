@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/relay"
 )
@@ -98,22 +100,32 @@ func (cl *client) do(ctx context.Context, method, path, key string, in, out any)
 type subjectCommand struct {
 	configFlag
 	jsonFlag
+	modeFlag
 	Partner string `arg:"" help:"The partner's id."`
 	ID      string `arg:"" help:"The subject's id, as the partner knows it."`
 }
 
+// modeFlag chooses between live and test subjects, which never share anything.
+type modeFlag struct {
+	Livemode *bool `help:"Whether the subject is a live one; without it, as the gateway's mode." negatable:""`
+}
+
+// query is the flag as the control API reads it.
+func (m modeFlag) query() string {
+	if m.Livemode == nil {
+		return ""
+	}
+	return "?livemode=" + strconv.FormatBool(*m.Livemode)
+}
+
 // Run prints the subject's history.
 func (cmd *subjectCommand) Run(c *console) error {
-	cfg, err := cmd.load(c)
-	if err != nil {
-		return err
-	}
 	cl, err := cmd.client(c)
 	if err != nil {
 		return err
 	}
 	var v relay.SubjectView
-	path := "/v1/subjects/" + url.PathEscape(cmd.Partner) + "/" + url.PathEscape(cmd.ID) + "?livemode=" + strconv.FormatBool(cfg.Live())
+	path := "/v1/subjects/" + url.PathEscape(cmd.Partner) + "/" + url.PathEscape(cmd.ID) + cmd.query()
 	if err := cl.call(c.ctx, http.MethodGet, path, nil, &v); err != nil {
 		return err
 	}
@@ -137,7 +149,8 @@ func (c *console) subject(v relay.SubjectView) {
 		if u.ClaimedStatus != "" {
 			said += " (claimed " + string(u.ClaimedStatus) + ")"
 		}
-		c.printf("  %s  %-10s %-24s %-20s %-10s %s\n", r.At.Format(time.RFC3339), u.Source, u.ProviderEvent.Type, said, r.Verdict, sequences(r.Changes))
+		c.printf("  %s  %-10s %-24s %-20s %-10s %s\n", r.At.Format(time.RFC3339), u.Source, cmp.Or(u.ProviderEvent.Type, recordName(&u)), said, r.Verdict,
+			strings.TrimSpace(sequences(r.Changes)+ordered(&u)+happened(&u, r.Verdict)))
 	}
 	c.printf("\nwhat changed\n")
 	for _, ch := range v.Changes {
@@ -150,6 +163,41 @@ func (c *console) subject(v relay.SubjectView) {
 	if v.Truncated {
 		c.printf("\nthere is more than is shown here\n")
 	}
+}
+
+// recordName says what a record is that no provider has named.
+func recordName(u *kyc.Update) string {
+	switch {
+	case u.Kind == kyc.Decision && u.Release:
+		return "decision: release"
+	case u.Kind == kyc.Timer && u.Expiring:
+		return "timer: notice"
+	case u.Kind == kyc.Timer:
+		return "timer: " + string(u.ExpiryKind)
+	case u.Kind == kyc.PolicyChange:
+		return fmt.Sprintf("policy: version %d", u.PolicyVersion)
+	default:
+		return string(u.Kind)
+	}
+}
+
+// ordered says who wanted it, and why.
+func ordered(u *kyc.Update) (s string) {
+	if u.Actor != "" {
+		s = " by " + u.Actor
+	}
+	if u.Note != "" {
+		s += fmt.Sprintf(": %q", u.Note)
+	}
+	return s
+}
+
+// happened says when an event took place that came too late to count, or out of its order.
+func happened(u *kyc.Update, v kyc.Verdict) string {
+	if v != kyc.Stale && v != kyc.Superseded || u.OccurredAt.IsZero() {
+		return ""
+	}
+	return " (happened " + u.OccurredAt.Format(time.RFC3339) + ")"
 }
 
 func sequences(ns []uint64) string {

@@ -239,6 +239,7 @@ func (cmd *auditCommand) Run(c *console) error {
 
 type submitCommand struct {
 	configFlag
+	modeFlag
 	Partner string `arg:"" help:"The partner's id."`
 	Subject string `arg:"" help:"The subject's id, as the partner knows it."`
 	Source  string `arg:"" help:"The source whose callbacks will carry the ref."`
@@ -252,7 +253,7 @@ func (cmd *submitCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	in := map[string]string{"partner": cmd.Partner, "subject": cmd.Subject, "source": cmd.Source, "provider_ref": cmd.Ref, "kind": cmd.Kind}
+	in := map[string]any{"partner": cmd.Partner, "subject": cmd.Subject, "source": cmd.Source, "provider_ref": cmd.Ref, "kind": cmd.Kind, "livemode": cmd.Livemode}
 	if err := cl.call(c.ctx, http.MethodPost, "/v1/submissions", in, &struct{}{}); err != nil {
 		return err
 	}
@@ -262,12 +263,13 @@ func (cmd *submitCommand) Run(c *console) error {
 
 type decideCommand struct {
 	configFlag
+	modeFlag
 	Partner   string   `arg:"" help:"The partner's id."`
 	Subject   string   `arg:"" help:"The subject's id, as the partner knows it."`
 	Source    string   `required:"" help:"The source whose check it is."`
 	Check     string   `required:"" help:"The check type, such as identity_verification."`
 	Status    string   `help:"approved, in_review, rejected, expired or suspended." xor:"what"`
-	Release   bool     `help:"Lift every hold of this check that is known now." xor:"what"`
+	Release   bool     `help:"Lift every hold of this check that is known now. Of statuses, only approved lifts sanctions and PEP matches." xor:"what"`
 	Scope     string   `help:"overall, check or document." default:"overall" enum:"overall,check,document"`
 	Document  string   `help:"The document type, of a step or a document."`
 	Reasons   []string `help:"Reasons, in our words."`
@@ -287,7 +289,7 @@ func (cmd *decideCommand) Run(c *console) error {
 		"reasons": cmd.Reasons, "retryable": cmd.Retryable, "reason": cmd.Because,
 	}
 	var v struct{ ID string }
-	path := "/v1/subjects/" + url.PathEscape(cmd.Partner) + "/" + url.PathEscape(cmd.Subject) + "/decisions"
+	path := "/v1/subjects/" + url.PathEscape(cmd.Partner) + "/" + url.PathEscape(cmd.Subject) + "/decisions" + cmd.query()
 	if err := cl.post(c.ctx, path, cmd.Key, in, &v); err != nil {
 		return err
 	}

@@ -114,6 +114,8 @@ func foldStories(fires, quiet teller) {
 	quiet("CountersignUnconfirmedClaims info", 10, `relay_unconfirmed_claims_total 9`)
 	fires("CountersignParkedApprovals info", 10, `relay_updates_total{verdict="parked"} 0x5 1x5`)
 	quiet("CountersignParkedApprovals info", 10, `relay_updates_total{verdict="held"} 0x5 1x5`)
+	fires("CountersignApprovalsHeld info", 10, `relay_updates_total{verdict="held"} 0x5 1x5`)
+	quiet("CountersignApprovalsHeld info", 10, `relay_updates_total{verdict="parked"} 0x5 1x5`)
 }
 
 func confirmStories(fires, quiet teller) {

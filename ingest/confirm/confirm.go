@@ -77,6 +77,7 @@ const (
 	maxCalls  = 16        // of one question
 	maxWait   = time.Hour // between two tries
 	blind     = time.Hour // between two looks at a question that nobody can ask
+	maxSeeing = 10_000    // of these that are due at once when somebody can
 )
 
 // New checks that every source's API has an address.
@@ -136,6 +137,9 @@ func (c *Confirmer) Run(ctx context.Context) error {
 
 // follow works through one source's questions as they become due.
 func (c *Confirmer) follow(ctx context.Context, s *source) error {
+	if err := c.seeing(ctx, s); err != nil {
+		return err
+	}
 	for {
 		asked := c.o.Asked()
 		qs, next, err := c.o.Journal.Due(s.Name, c.o.Now(), batch)
@@ -166,6 +170,30 @@ func (c *Confirmer) follow(ctx context.Context, s *source) error {
 		t.Stop()
 	}
 }
+
+// seeing makes what a source could not ask before due at once, now that it has credentials.
+func (c *Confirmer) seeing(ctx context.Context, s *source) error {
+	if !s.canAsk() {
+		return nil
+	}
+	qs, _, err := c.o.Journal.Due(s.Name, c.o.Now().Add(blind), maxSeeing)
+	if err != nil {
+		return fmt.Errorf("read the questions of %s: %w", s.Name, err)
+	}
+	for _, q := range qs {
+		if q.Error != errBlind.Error() || !q.Due.After(c.o.Now()) {
+			continue
+		}
+		q.Due = c.o.Now()
+		if err := c.o.Journal.Postpone(ctx, q); err != nil && ctx.Err() == nil && !errors.Is(err, journal.ErrBacklog) && !errors.Is(err, journal.ErrFull) {
+			return err // full: it is due within the hour anyway
+		}
+	}
+	return nil
+}
+
+// errBlind is why a source without credentials asks nothing.
+var errBlind = errors.New("the source has no api credentials")
 
 // all asks a few questions at once.
 func (c *Confirmer) all(ctx context.Context, s *source, qs []journal.Question) error {
@@ -255,7 +283,7 @@ func (c *Confirmer) wait(tries int, f *failure) time.Duration {
 // ask follows a question through the provider's API. The answers are returned joined, to be named by their digest.
 func (c *Confirmer) ask(ctx context.Context, s *source, q provider.Fetch) (res provider.Result, joined []byte, err error) {
 	if !s.canAsk() {
-		return res, nil, &failure{outcome: noCredentials, err: errors.New("the source has no api credentials")}
+		return res, nil, &failure{outcome: noCredentials, err: errBlind}
 	}
 	var answers [][]byte
 	for range maxCalls {

@@ -367,6 +367,8 @@ func TestIsolation(t *testing.T) {
 	if qs := d.questions(); len(qs) != 40 || d.journal.OldestQuestion().IsZero() {
 		t.Errorf("%d are open, want those of hanging and blind", len(qs))
 	}
+	d.run(Source{Name: "blind", API: thin(), Base: base, Credentials: credentials(t), Rate: 1000}) // it has been given credentials: it need not wait its hour out
+	d.eventually("what was blind is asked", func() bool { return d.count("blind", answered) == 20 })
 }
 
 // TestToken: OAuth2 client credentials are exchanged once, and again when a token is not taken any more.

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"countersign/ingest/provider"
+	"countersign/kyc"
+	"countersign/relay"
+)
+
+// The walks of cases that are about a person and what was decided.
+
+func walkNamesake(w *walk) {
+	w.run(exitYes, "trigger sumsub-eu rejected_sanctions --subject carl", "200 ok")
+	w.told("carl", "kyc.status.rejected")
+	w.run(exitYes, "trigger sumsub-eu approved --subject carl", "200 ok")
+	w.until("subject acme carl", "acme/carl  rejected", "sanctions_match(SANCTIONS)", "held")
+	w.metric(`countersign_relay_updates_total{verdict="held"}`, 1)
+	if w.desk.took("carl", "kyc.status.approved") != 0 {
+		w.t.Error("the partner was told an approval beside a hit")
+	}
+	w.run(exitYes, `decide acme carl --source sumsub-eu --check identity_verification --release --because "namesake: the listed one was born in 1948"`, "decided: ")
+	w.told("carl", "kyc.status.approved")
+	w.until("subject acme carl", "acme/carl  approved", "rejected -> approved")
+}
+
+func walkHitAgain(w *walk) {
+	pep := func(event string) []byte {
+		return w.sample("sumsub-eu", "rejected_sanctions", provider.SampleVars{Subject: "petra", EventID: event}, `["SANCTIONS"]`, `["PEP"]`)
+	}
+	release := `decide acme petra --source sumsub-eu --check identity_verification --release --because "a councillor of a small town; risk accepted"`
+	first := pep("hit-1")
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", first))
+	w.told("petra", "kyc.status.rejected")
+	w.run(exitYes, "trigger sumsub-eu approved --subject petra", "200 ok")
+	w.until("subject acme petra", "held")
+	w.run(exitYes, release)
+	w.told("petra", "kyc.status.approved")
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", first)) // the same callback once more is the same hit
+	w.metric(`countersign_relay_updates_total{verdict="duplicate"}`, 1)
+	w.until("subject acme petra", "acme/petra  approved")
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", pep("hit-2")))
+	w.until("subject acme petra", "acme/petra  rejected", "approved -> rejected pep_match(PEP)")
+	w.metric(`countersign_relay_status_changes_total{status="rejected"}`, 2)
+	// The provider has said nothing since the new hit, so there is no yes behind it: a release alone would leave nothing.
+	w.run(exitYes, `decide acme petra --source sumsub-eu --check identity_verification --status approved --because "risk accepted again"`, "decided: ")
+	w.until("subject acme petra", "acme/petra  approved", "rejected -> approved")
+
+	w.run(exitYes, "trigger sumsub-eu rejected_sanctions --subject pavel", "200 ok")
+	w.told("pavel", "kyc.status.rejected")
+	w.run(exitYes, `decide acme pavel --source sumsub-eu --check identity_verification --release --because "another birth date"`, "decided: ")
+	w.told("pavel", "kyc.status.not_started")
+	w.run(exitYes, "trigger sumsub-eu rejected_sanctions --subject piotr", "200 ok")
+	w.told("piotr", "kyc.status.rejected")
+	w.run(exitYes, `decide acme piotr --source sumsub-eu --check identity_verification --status in_review --because "looking at it"`, "decided: ")
+	w.until("subject acme piotr", "acme/piotr  rejected", "decision", `by operator.token: "looking at it"`) // a word that is no release leaves the match
+	w.run(exitYes, "trigger sumsub-eu approved --subject piotr", "200 ok")
+	w.until("subject acme piotr", "acme/piotr  rejected", "held")
+	if w.desk.took("piotr", "kyc.status.approved") != 0 {
+		w.t.Error("a decision that is no release has lifted a match")
+	}
+}
+
+func walkTwoPeople(w *walk) {
+	w.run(exitYes, "trigger sumsub-eu pending --subject ada --ref shared-1 --session ada-1", "200 ok")
+	w.run(exitYes, "trigger sumsub-eu pending --subject bob --ref shared-1 --session bob-1", "200 ok")
+	w.metric("countersign_relay_ambiguous_refs_total", 1)
+	for range 2 { // of one applicant, and nobody says whose
+		v := provider.SampleVars{Subject: "x", ProviderRef: "shared-1", SessionRef: "new-1"}
+		w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", v, `"externalUserId":"x",`, "")))
+	}
+	w.metric("countersign_relay_held_records", 2)
+	w.metric(`countersign_relay_updates_total{verdict="ambiguous"}`, 2)
+	list := w.run(exitYes, "quarantine --records", "ambiguous", "shared-1 new-1")
+	rows := strings.Split(strings.TrimSpace(list), "\n")
+	first, second := strings.Fields(rows[0])[0], strings.Fields(rows[1])[0]
+	w.run(exitYes, "quarantine release "+first+" --partner acme --subject ada", "is released")
+	w.told("ada", "kyc.status.approved")
+	w.run(exitYes, "quarantine discard "+second, "is discarded")
+	w.metric("countersign_relay_held_records", 0)
+	w.until("subject acme bob", "acme/bob  pending")
+}
+
+func walkBeforeSubmission(w *walk) {
+	v := provider.SampleVars{Subject: "x", ProviderRef: "applicant-77"}
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", v, `"externalUserId":"x",`, "")))
+	w.metric("countersign_relay_held_records", 1)
+	w.metric(`countersign_relay_updates_total{verdict="unrouted"}`, 1)
+	w.run(exitYes, "quarantine --records", "unrouted", "applicant-77")
+	w.run(exitYes, "submit acme eve sumsub-eu applicant-77", "are acme/eve's")
+	w.told("eve", "kyc.status.approved")
+	w.metric("countersign_relay_held_records", 0)
+	w.run(exitYes, "quarantine --records")
+	w.run(exitNo, "submit acme mallory sumsub-eu applicant-77", "provider_ref belongs to another subject")
+}
+
+func walkUnsigned(w *walk) {
+	w.run(exitYes, "trigger rebilly request_fulfilled --subject edsger", "200 ok")
+	w.told("edsger", "kyc.status.in_review")
+	w.until("subject acme edsger", "acme/edsger  in_review", "in_review (claimed approved)")
+	w.metric("countersign_relay_unconfirmed_claims_total", 1)
+	w.metric(`countersign_journal_open_questions{source="rebilly"}`, 1)
+	w.until("questions", "rebilly/kyc-request/session-edsger ", "the source has no api credentials")
+	w.run(exitYes, `decide acme edsger --source rebilly --check identity_verification --status approved --because "seen as fulfilled in the dashboard"`, "decided: ")
+	w.told("edsger", "kyc.status.approved")
+	w.run(exitYes, "questions discard rebilly/kyc-request/session-edsger", "is closed; what was claimed stays as it is")
+	w.metric(`countersign_journal_open_questions{source="rebilly"}`, 0)
+}
+
+func walkConfirmed(w *walk) {
+	api := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/organizations/o-1/kyc-requests/session-grace" || r.Header.Get("REB-APIKEY") != apiKey {
+			rw.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprintf(rw, `{"id":"session-grace","customerId":"ref-grace","status":"fulfilled","revision":2,"updatedTime":%q}`, time.Now().UTC().Format(time.RFC3339))
+	}))
+	w.t.Cleanup(api.Close)
+	w.edit("partner: acme}\npartners", fmt.Sprintf("partner: acme, api: {url: %q, key: file:api.key}}\npartners", api.URL+"/organizations/o-1"))
+	w.run(exitYes, "trigger rebilly request_fulfilled --subject grace", "200 ok")
+	w.told("grace", "kyc.status.approved")
+	w.until("subject acme grace", "acme/grace  approved", "in_review (claimed approved)", "in_review -> approved")
+	w.metric(`countersign_confirm_questions_total{outcome="answered",source="rebilly"}`, 1)
+	w.metric(`countersign_journal_open_questions{source="rebilly"}`, 0)
+	w.run(exitYes, "questions")
+}
+
+func walkParked(w *walk) {
+	w.run(exitYes, "trigger sumsub-eu rejected_final --subject ivan", "200 ok")
+	w.told("ivan", "kyc.status.rejected")
+	w.run(exitYes, "trigger sumsub-eu approved --subject ivan", "200 ok")
+	w.metric(`countersign_relay_updates_total{verdict="parked"}`, 1)
+	w.until("subject acme ivan", "acme/ivan  rejected", "fraud_suspected(FORGERY)", "parked")
+	w.run(exitYes, `decide acme ivan --source sumsub-eu --check identity_verification --release --because "appeal upheld, file 2231"`, "decided: ")
+	w.told("ivan", "kyc.status.approved")
+	w.run(exitYes, `decide acme ivan --source sumsub-eu --check identity_verification --status rejected --reasons fraud_suspected --because "appeal withdrawn"`, "decided: ")
+	w.until("subject acme ivan", "acme/ivan  rejected")
+	w.run(exitYes, "trigger sumsub-eu approved --subject ivan", "200 ok")
+	w.until("subject acme ivan", "acme/ivan  rejected", "superseded")
+}
+
+func walkStale(w *walk) {
+	w.run(exitYes, "trigger sumsub-eu rejected_retry --subject judy", "200 ok")
+	w.told("judy", "kyc.status.rejected")
+	yesterday := provider.SampleVars{Subject: "judy", At: time.Now().AddDate(0, 0, -1)}
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", yesterday)))
+	w.metric(`countersign_relay_updates_total{verdict="stale"}`, 1)
+	yesterday.SessionRef = "judy-before"
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", yesterday)))
+	w.metric(`countersign_relay_updates_total{verdict="superseded"}`, 1)
+	w.until("subject acme judy", "acme/judy  rejected", "stale", "superseded")
+	var v relay.SubjectView
+	if err := json.Unmarshal([]byte(w.run(exitYes, "subject acme judy --json", `"occurred_at"`)), &v); err != nil || len(v.Records) != 3 || len(v.Changes) != 2 {
+		w.t.Errorf("%v: %d records, %d changes", err, len(v.Records), len(v.Changes))
+	}
+	w.run(exitYes, "trigger sumsub-eu approved --subject judy", "200 ok")
+	w.told("judy", "kyc.status.approved")
+}
+
+func walkEnds(w *walk) {
+	end := time.Now().Add(4 * time.Second).UTC().Format(time.RFC3339)
+	at := time.Now().AddDate(-1, 0, 0)
+	body := w.sample("blendfi", "approved", provider.SampleVars{Subject: "mallory", At: at}, at.AddDate(1, 0, 0).UTC().Format(time.RFC3339), end)
+	w.send(http.StatusOK, w.callback("blendfi", "", body))
+	w.told("mallory", "kyc.status.approved")
+	w.told("mallory", "kyc.status.expiring")
+	w.told("mallory", "kyc.status.expired")
+	w.metric(`countersign_relay_timers_fired_total{kind="notice"}`, 1)
+	w.metric(`countersign_relay_timers_fired_total{kind="expiry"}`, 1)
+	w.until("subject acme mallory", "acme/mallory  expired", "approved -> expired")
+	w.run(exitYes, "trigger blendfi approved --subject mallory", "200 ok")
+	w.until("subject acme mallory", "acme/mallory  approved", "expired -> approved")
+}
+
+func walkPolicy(w *walk) {
+	w.run(exitYes, "trigger sumsub-eu approved --subject niaj", "200 ok")
+	w.told("niaj", "kyc.status.approved")
+	w.edit("[identity_verification]", "[identity_verification, address_verification]")
+	w.run(exitYes, "trigger sumsub-eu approved --subject olga", "200 ok")
+	w.until("subject acme olga", "acme/olga  ")
+	w.run(exitYes, "policy show acme", "version 2: 1 of 2 subjects are folded under an older one; 1 become ")
+	w.run(exitNo, "policy apply acme", "nothing was done: add --yes")
+	w.until("subject acme niaj", "acme/niaj  approved")
+	w.run(exitYes, "policy apply acme --yes", "applied")
+	w.until("subject acme niaj", "acme/niaj  pending", "approved -> pending")
+	w.run(exitYes, "policy show acme", "version 2: 0 of 2 subjects", "nobody's status changes")
+}
+
+func walkWho(w *walk) {
+	w.edit("partners:", fmt.Sprintf("tokens: [{name: kim, sha256: %x, scope: operator}]\npartners:", sha256.Sum256([]byte("cs_of_kim"))))
+	w.env["COUNTERSIGN_TOKEN"] = "cs_of_kim"
+	w.run(exitYes, "trigger sumsub-eu on_hold --subject rupert", "200 ok")
+	w.told("rupert", "kyc.status.in_review")
+	w.run(exitYes, `decide acme rupert --source sumsub-eu --check identity_verification --status approved --because "four eyes: kim and lee"`, "decided: ")
+	w.told("rupert", "kyc.status.approved")
+	w.run(exitYes, "audit", "kim", "/v1/subjects/acme/rupert/decisions")
+	var v relay.SubjectView
+	if err := json.Unmarshal([]byte(w.run(exitYes, "subject acme rupert --json")), &v); err != nil {
+		w.t.Fatal(err)
+	}
+	last := v.Records[len(v.Records)-1].Update
+	if last.Kind != kyc.Decision || last.Actor != "kim" || last.Note != "four eyes: kim and lee" {
+		w.t.Errorf("the history does not say who decided and why: %+v", last)
+	}
+	w.run(exitNo, `decide acme nobody --source sumsub-eu --check identity_verification --status approved --because "a slip"`, "not found")
+	w.run(exitYes, "audit --limit 1", "/v1/subjects/acme/nobody/decisions", "not found") // what was refused stands there too
+}
