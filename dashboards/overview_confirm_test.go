@@ -31,6 +31,24 @@ func confirmRow() row {
 			queries:     []query{{`min by (source) (countersign_confirm_source_can_ask{source=~"$source"})`, "{{source}}"}},
 		},
 		{
+			title: "Streams that are open", unit: "none", max: 1, alert: "CountersignStreamDown",
+			description: "1 while a source that follows its provider's stream of events is connected. What comes meanwhile is read later, from where the stream was left.",
+			queries:     []query{{`min by (source) (countersign_stream_connected{source=~"$source"})`, "{{source}}"}},
+		},
+		{
+			title: "Events of streams", unit: "ops", stack: true,
+			description: "What became of each event, and why connections ended or were not made.",
+			queries: []query{
+				{`sum by (source, outcome) (rate(countersign_stream_events_total{source=~"$source"}[$__rate_interval])) > 0`, "{{source}} {{outcome}}"},
+				{`sum by (source, outcome) (rate(countersign_stream_connections_total{source=~"$source"}[$__rate_interval])) > 0`, "{{source}} ended: {{outcome}}"},
+			},
+		},
+		{
+			title: "Last event of a stream", unit: "s",
+			description: "How long ago; empty: none since the start. A stream may be quiet for long, and says so by being open.",
+			queries:     []query{{`time() - (countersign_stream_last_event_timestamp_seconds{source=~"$source"} > 0)`, "{{source}}"}},
+		},
+		{
 			title: "Faults that providers report", unit: "ops", alert: "CountersignProviderFault",
 			description: "Genuine callbacks that say nothing of a person but that the integration is broken: a request the provider could not read, a workflow that failed.",
 			queries:     []query{{`sum by (source) (rate(countersign_ingest_provider_faults_total{source=~"$source"}[$__rate_interval]))`, "{{source}}"}},

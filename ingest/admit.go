@@ -27,7 +27,7 @@ func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
 	}
 	name, token, hasToken := strings.Cut(rest, "/")
 	src := in.sources[name]
-	if !ok || src == nil || !src.tokenFits(token, hasToken) {
+	if !ok || src == nil || src.Adapter.Stream != nil || !src.tokenFits(token, hasToken) {
 		return nil, refuse(unknownSource, errors.New("no such source, or not its token"))
 	}
 	headers := sentHeaders(h.RawHeaders())

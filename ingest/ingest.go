@@ -111,6 +111,9 @@ func New(o Options) (*Ingress, error) {
 			}
 		}
 		src := &source{Source: s, scheme: scheme, label: s.Name, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options)}
+		if s.Adapter.Stream != nil {
+			src.proves = kyc.Signed // nobody posts to it: what it says came over a connection that we opened
+		}
 		if s.Rate > 0 {
 			src.limit = rate.NewLimiter(rate.Limit(s.Rate), max(1, int(s.Rate)))
 		}

@@ -121,6 +121,21 @@ func (in *Ingress) Confirmed(q journal.Question, res provider.Result, answer []b
 	return rs, nil
 }
 
+// Streamed makes records of one event of a source's stream: none where it carries no status. They count like a signed callback's, since we opened the connection. The same
+// event gives the same ids, so that a stream that is read again repeats nothing (I4).
+func (in *Ingress) Streamed(source string, res provider.Result, event []byte) ([]journal.Record, error) {
+	src := in.sources[source]
+	switch {
+	case src == nil || src.Adapter.Stream == nil:
+		return nil, fmt.Errorf("source %s: %w", source, errNoSource)
+	case res.Livemode != nil && *res.Livemode != src.Livemode:
+		return nil, errors.New("the event's test flag is not the source's livemode")
+	}
+	c := &callback{src: src, h: http.Header{}, body: event, now: in.o.Now(), res: res}
+	in.fault(c)
+	return in.records(c)
+}
+
 var (
 	errNoSource = errors.New("not in the configuration any more")
 	// ErrStillUnclear says that today's adapter makes no more of a body in quarantine than the one that put it there.

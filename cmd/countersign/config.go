@@ -134,6 +134,7 @@ type known struct {
 	Formats   map[string]bool
 	Asks      map[string]bool                             // providers whose API can be asked
 	Source    func(SourceConfig) (key string, m *mistake) // what is wrong with a source as a whole, and at which of its keys; nil: nothing is looked at
+	Streams   map[string]bool                             // those that post no callbacks: their stream is followed
 	Publishes map[string]bool                             // those whose API publishes the keys of their callbacks, which then need none in the config
 }
 

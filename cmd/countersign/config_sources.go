@@ -63,6 +63,10 @@ func (l *loader) source(n *yaml.Node, at string) {
 
 // proofs checks that a source has something to know its provider by.
 func (l *loader) proofs(n *yaml.Node, at string, s *SourceConfig) {
+	if l.known.Streams[s.Provider] {
+		l.followed(n, at, s)
+		return
+	}
 	switch {
 	case l.known.Publishes[s.Provider] && !has(n, "api"):
 		l.wrong(n, join(at, "api"), mistake{"is missing: " + s.Provider + " publishes the keys of its callbacks through its API", "add api: {user: …, key: env:NAME}"})
@@ -73,6 +77,18 @@ func (l *loader) proofs(n *yaml.Node, at string, s *SourceConfig) {
 	}
 	if has(n, "api") && s.Provider != "" && !l.known.Asks[s.Provider] {
 		l.wrong(n, join(at, "api"), mistake{"is of no use: " + s.Provider + " is never asked", "remove it; docs/PROVIDERS.md says which providers can be asked"})
+	}
+}
+
+// followed checks a source whose provider posts nothing: what is for callbacks would only seem to do something.
+func (l *loader) followed(n *yaml.Node, at string, s *SourceConfig) {
+	if !has(n, "api") {
+		l.wrong(n, join(at, "api"), mistake{"is missing: " + s.Provider + " posts no callbacks, its stream is followed", "add api: {user: …, key: env:NAME}"})
+	}
+	for _, key := range []string{"keys", "token", "allow", "rate"} {
+		if has(n, key) {
+			l.wrong(n, join(at, key), mistake{"is of no use: " + s.Provider + " posts no callbacks", "remove it"})
+		}
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 
 var knownHere = known{
 	Providers: map[string]func(map[string]string) error{
+		"alpaca":  func(map[string]string) error { return nil },
 		"onfido":  func(map[string]string) error { return nil },
 		"generic": genericOptions,
 		"sumsub": func(o map[string]string) error {
@@ -42,6 +43,7 @@ var knownHere = known{
 	},
 	Formats: map[string]bool{"standard": true, "blendfi": true},
 	Asks:    map[string]bool{"onfido": true, "sumsub": true},
+	Streams: map[string]bool{"alpaca": true},
 }
 
 // secretsHere all hold the word canary, so that one search finds any leak.

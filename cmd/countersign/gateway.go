@@ -344,7 +344,7 @@ func (g *gateway) startIngress() error {
 	if err != nil {
 		return errors.Join(err, o.Listener.Close())
 	}
-	if err := g.startConfirmer(in); err != nil {
+	if err := errors.Join(g.startConfirmer(in), g.startFollower(in)); err != nil {
 		return errors.Join(err, o.Listener.Close())
 	}
 	g.ingress.Store(in)
@@ -449,9 +449,13 @@ func (g *gateway) close() error {
 
 // knownNames is what the config may name.
 func knownNames() known {
-	k := known{Providers: map[string]func(map[string]string) error{}, Formats: map[string]bool{}, Asks: map[string]bool{}, Publishes: map[string]bool{}}
+	k := known{
+		Providers: map[string]func(map[string]string) error{}, Formats: map[string]bool{},
+		Asks: map[string]bool{}, Publishes: map[string]bool{}, Streams: map[string]bool{},
+	}
 	for _, a := range provider.All {
 		k.Asks[a.Name] = a.API != nil
+		k.Streams[a.Name] = a.Stream != nil
 		k.Publishes[a.Name] = a.API != nil && a.API.Keys != nil
 		k.Providers[a.Name] = func(options map[string]string) error {
 			_, err := a.Scheme(options)

@@ -41,13 +41,14 @@ type providerView struct {
 	Doc      string            `json:"doc"`
 	Options  map[string]string `json:"options,omitempty"`
 	Samples  []string          `json:"samples"`
+	Stream   bool              `json:"stream,omitempty"` // followed as one: it posts no callbacks
 }
 
 // Run lists the adapters.
 func (cmd *providersCommand) Run(c *console) error {
 	var views []providerView
 	for _, a := range provider.All {
-		views = append(views, providerView{a.Name, string(a.Authenticity(nil)), a.Doc, a.Options, provider.SampleEvents(a.Name)})
+		views = append(views, providerView{a.Name, string(proved(a, nil)), a.Doc, a.Options, provider.SampleEvents(a.Name), a.Stream != nil})
 	}
 	views = append(views, providerView{Name: provider.GenericName, Evidence: string(kyc.Signed), Doc: "docs/ADDING.md: any other provider, by configuration alone"})
 	if cmd.JSON {
@@ -58,7 +59,9 @@ func (cmd *providersCommand) Run(c *console) error {
 		for _, o := range sortedKeys(v.Options) {
 			c.printf("           option %s: %s\n", o, v.Options[o])
 		}
-		if len(v.Samples) > 0 {
+		if v.Stream {
+			c.printf("           it posts no callbacks: its stream is followed, with the account in api\n")
+		} else if len(v.Samples) > 0 {
 			c.printf("           samples for trigger: %s\n", strings.Join(v.Samples, " "))
 		}
 	}
@@ -359,7 +362,7 @@ func (cmd *checkCommand) summary(c *console, cfg *Config) {
 		if err != nil {
 			continue // the loader has refused it
 		}
-		proves := a.Authenticity(sourceOptions(s))
+		proves := proved(a, sourceOptions(s))
 		c.printf("  source %s (%s): %d key(s), proves %s, approvals need %s", s.Name, s.Provider, len(s.Keys), proves, s.Evidence)
 		if !proves.AtLeast(s.Evidence) {
 			c.printf(": its approvals wait as in_review until they are confirmed")

@@ -22,11 +22,12 @@ var layers = map[string][]string{
 	"ingest/journal":  {"kyc", "outbox/store"},
 	"ingest":          {"ingest/journal", "ingest/provider", "kyc", "signing"},
 	"ingest/confirm":  {"ingest/journal", "ingest/provider", "signing"},
+	"ingest/stream":   {"ingest/journal", "ingest/provider", "kyc"},
 	"outbox":          {"outbox/store"},
 	"relay/format":    {"kyc", "signing"},
 	"relay":           {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/format", "relay/send", "signing"},
 	"relay/admin":     {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/format"},
-	"cmd/countersign": {"ingest", "ingest/confirm", "ingest/journal", "ingest/provider", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/format", "relay/send", "signing"},
+	"cmd/countersign": {"ingest", "ingest/confirm", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/format", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.

@@ -42,6 +42,9 @@ func newCallback(ctx context.Context, sc *SourceConfig, base string, body []byte
 	if !sc.Token.IsZero() {
 		path += "/" + sc.Token.Reveal()
 	}
+	if a.Stream != nil {
+		return nil, fmt.Errorf("%s sends no callbacks: its stream is followed, and translate shows what one of its events means", a.Name)
+	}
 	if a.API != nil && a.API.Keys != nil {
 		return nil, fmt.Errorf("%s signs with keys that only it has, so its callbacks cannot be made here", a.Name)
 	}

@@ -121,6 +121,8 @@ func foldStories(fires, quiet teller) {
 func confirmStories(fires, quiet teller) {
 	const cannot, refused = "CountersignConfirmationCannotAsk warning", "CountersignConfirmationRefused "
 	const can, open = `confirm_source_can_ask{source="sumsub"} `, `journal_open_questions{source="sumsub"} `
+	fires("CountersignStreamDown critical", 25, `stream_connected{source="alpaca"} 0`)
+	quiet("CountersignStreamDown critical", 60, `stream_connected{source="alpaca"} 0x5 1x1 0x5 1x1 0x5 1x50`)
 	fires(cannot, 10, can+`0`)
 	fires(cannot, 10, can+`_x10`) // the source has gone from the configuration
 	quiet(cannot, 10, can+`0`, open+`0`)

@@ -9,6 +9,7 @@ var All = []Adapter{
 	rebilly,
 	blendfi,
 	alloy,
+	alpaca,
 	bluum,
 	checkr,
 	complycube,

@@ -26,8 +26,8 @@ var alloy = Adapter{
 	Options:   alloyOptions,
 	Scheme:    alloyScheme,
 	Translate: translateAlloy,
-	// An entity is one person or company, and so is each evaluation, review and journey application of it.
-	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	// An entity is one person or company. A journey application may be of several, and stands where evaluations and reviews do.
+	PersonRefs: []RefKind{SubjectRef},
 	Events:     slices.Sorted(maps.Keys(alloyEvents)),
 	Gaps: []string{
 		"The vendor's sample code signs the body as it prints it again; that this is what it sends, byte for byte, is not verified.",
@@ -36,7 +36,10 @@ var alloy = Adapter{
 		"The fields of an event, and request_token as its id, come from third parties; the time limit is not verified.",
 		"Outcomes are words of the account; one that is neither the vendor's nor configured stays in review.",
 		"Of the words for a journey application's status only completed_denied was seen; the others follow the words for outcomes.",
-		"Live and sandbox journeys have event types of their own, whose names are not verified: give each a source.",
+		"Live and sandbox journeys have event types of their own, whose names are not verified; one that ends in :live or :sandbox says so, else give each a source.",
+		"An event of any other type that has an outcome or a journey's status approves and rejects nobody: it waits in review, and its body is kept. That goes for group " +
+			"reviews, for evaluations made again or by a vendor's alert, and for journeys under other names.",
+		"A journey application may be of several people, so its token alone leads to nobody; register it as a submission where it is of one.",
 		"Companies are not told from individuals.",
 		"Reasons are tags of the account: each becomes other, beside the tag if it is one word.",
 		"With basic authentication approvals and denials stay claims: Alloy's API is not asked.",
@@ -122,9 +125,12 @@ type alloyBody struct {
 		Outcome     string   `json:"outcome"`
 		Status      string   `json:"evaluation_status"`
 		JourneyIs   string   `json:"journey_application_status"`
-		Completed   *bool    `json:"completed"`
+		Group       string   `json:"group_token"`
 		Reason      string   `json:"reason"`
 		Reasons     []string `json:"reasons"`
+
+		Completed json.RawMessage `json:"completed"` // of a review: whether, or when in milliseconds
+		At        json.RawMessage `json:"timestamp"`
 	} `json:"data"`
 }
 
@@ -137,23 +143,29 @@ func translateAlloy(_ signing.Header, body []byte, o Options) (Result, error) {
 		return Result{}, unreadable("type", "is missing")
 	}
 	var f fields
-	r := Result{EventID: f.id("request_token", b.ID), EventType: word(b.Type)}
+	r := Result{EventID: f.id("request_token", b.ID), EventType: word(b.Type), Livemode: b.livemode()}
 	if r.EventID != "" {
 		r.Dedupe = []string{r.EventID}
 	}
 	if r.Ignored = b.ignored(); r.Ignored != "" && f.err == nil {
 		return r, nil
 	}
-	d, whole := &b.Data, alloyEvents[b.Type]
-	u := observe(alloyName, alloyVersion, r, f.epoch("timestamp", b.At, time.Millisecond))
+	if r.EventType == "" {
+		f.fail("type", "is not a word")
+	}
+	d, whole := &b.Data, b.whole()
+	u := observe(alloyName, alloyVersion, r, f.epoch("timestamp", b.at(), time.Millisecond))
 	u.Subject = kyc.Subject{ID: f.id("external_entity_id", d.EntityID), ProviderRef: f.id("entity_token", d.Entity), Kind: kyc.Individual}
+	if group := f.id("group_token", d.Group); group != "" && group == u.Subject.ProviderRef {
+		u.Subject.ProviderRef = "" // several people
+	}
 	review, evaluation, journey := f.id("review_token", d.Review), f.id("evaluation_token", d.Evaluation), f.id("journey_application_token", d.Journey)
 	u.Verification = kyc.Verification{Ref: evaluation, Workflow: f.id("application_token", d.Application)}
 	u.Scope, u.Check = kyc.Overall, kyc.RiskAssessment
-	if whole {
+	if whole || strings.HasPrefix(b.part(1), "journey") {
 		u.Verification.Ref = journey
 	} else {
-		if journey != "" { // a step, which does not speak for the journey
+		if journey != "" || b.family() { // a step, which does not speak for the journey
 			u.Scope = kyc.CheckScope
 		}
 		if review != "" { // newer than the evaluation it decides, so a session of its own
@@ -173,25 +185,67 @@ func translateAlloy(_ signing.Header, body []byte, o Options) (Result, error) {
 
 // ignored says why the event carries no status, "" if it does.
 func (b *alloyBody) ignored() string {
-	whole, known := alloyEvents[b.Type]
-	parts := strings.Split(b.Type, ":")
+	_, known := alloyEvents[b.Type]
 	switch {
-	case !known && len(parts) > 1 && slices.Contains(alloyFamilies, parts[1]) && b.Data.Outcome == "":
+	case !known && b.family() && b.Data.Outcome == "":
 		return noStatus
-	case !known:
+	case !known && b.Data.Outcome == "" && b.Data.JourneyIs == "":
 		return unknownEv
-	case whole && b.Data.JourneyIs == "":
+	case known && b.whole() && b.Data.JourneyIs == "":
 		return noStatus
-	default:
+	default: // an outcome says something under any name
 		return ""
 	}
+}
+
+// part is one of the words of the type: what happened, to what, and which of it.
+func (b *alloyBody) part(n int) string {
+	if parts := strings.Split(b.Type, ":"); n < len(parts) {
+		return parts[n]
+	}
+	return ""
+}
+
+// family reports whether the event is about an object that usually has no outcome.
+func (b *alloyBody) family() bool { return slices.Contains(alloyFamilies, b.part(1)) }
+
+// whole reports whether the event's outcome is that of a whole journey.
+func (b *alloyBody) whole() bool { return alloyEvents[b.Type] }
+
+// livemode is what the type of a journey's event may say.
+func (b *alloyBody) livemode() *bool {
+	if mode := b.part(2); strings.HasPrefix(b.part(1), "journey") && (mode == "live" || mode == "sandbox") {
+		return new(mode == "live")
+	}
+	return nil
+}
+
+// completed reports whether a review is; what is not reviewed does not say.
+func (b *alloyBody) completed() bool {
+	switch c := string(b.Data.Completed); c {
+	case "", "null", "true":
+		return true
+	default:
+		return c[0] >= '1' && c[0] <= '9'
+	}
+}
+
+// at is when it happened. A review has a time of its own, and in the vendor's example the one beside it is a day later, like the last retry.
+func (b *alloyBody) at() json.Number {
+	var own json.Number
+	if b.part(1) != "reviews" || json.Unmarshal(b.Data.At, &own) != nil || own == "" {
+		return b.At
+	}
+	return own
 }
 
 // what fills in the status, and reports a word that is unknown or contradicts another: that is in review.
 func (b *alloyBody) what(o Options, u *kyc.Update) (doubtful bool) {
 	outcome, at := alloyWord(b.Data.Outcome), alloyWord(b.Data.Status)
-	open := strings.HasPrefix(at, "pending") || b.Data.Completed != nil && !*b.Data.Completed
-	if alloyEvents[b.Type] {
+	open := strings.HasPrefix(at, "pending") || !b.completed()
+	_, known := alloyEvents[b.Type]
+	also := outcome
+	if b.whole() {
 		outcome, at, open = strings.TrimPrefix(alloyWord(b.Data.JourneyIs), "completed "), "", false
 		if strings.HasPrefix(outcome, "pending") {
 			outcome = ""
@@ -200,6 +254,8 @@ func (b *alloyBody) what(o Options, u *kyc.Update) (doubtful bool) {
 	pairs := reasonTable(nil).pairs(b.why())
 	u.Status = kyc.InReview
 	switch {
+	case !known, also != "" && slices.Contains(alloyOutcomes(o, "approved"), outcome) && !slices.Contains(alloyOutcomes(o, "approved"), also):
+		return true
 	case outcome == "" && (open || at == "" || strings.HasPrefix(at, "complete")):
 		u.Status = kyc.Pending
 	case outcome == "", open, at != "" && at != "complete" && at != "completed":

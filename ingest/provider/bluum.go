@@ -3,8 +3,6 @@ package provider
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -35,77 +33,19 @@ var bluum = Adapter{
 		"Header, algorithm and encoding of the signature are not published; the default (X-Bluum-Signature, hex HMAC-SHA-256 of the body) is assumed. Before going " +
 			"live, set the options to what your dashboard or support says, and try one real callback with countersign verify.",
 		"The bodies of kyc.* and compliance.* events are not published; they are read as the published resources look.",
-		"The full list of events can be had with an account only; an unknown event is ignored, except below account, document, kyc and compliance.",
+		"The full list of events can be had with an account only; an unknown event is ignored, except below account, document, kyc and compliance. Below the last two one " +
+			"that has no status, and whose name we do not know, waits in review.",
+		"An approval below kyc and compliance is believed of a workflow only: the event is kyc.verification.approved, or the object has a workflow's type or status.",
+		"A check of another kind than the five published ones is ignored where it is clear or pending, else kept in quarantine.",
+		"A failed screening does not say on which list: it is a terminal rejection with reason other.",
+		"An account does not say whether it is a firm's: it counts as a person's identity. Everything that accounts say of one investor is one session: a declined one that is " +
+			"active again stays rejected until an operator releases it.",
 		"The documented example has no event id: without one the digest of the body tells repeats apart.",
 		"Whether EXPIRED is an approval that ran out or a session that lapsed is not stated; it is taken for the first, which takes the approval away.",
 		"Which key of metadata holds our id is the partner's choice: see the option metadata.",
 		"Reasons are free text; only the four published sentences are understood and passed on.",
 	},
 	reasons: bluumReasons,
-}
-
-var bluumOptions = map[string]string{
-	"scheme": "body (HMAC of the body in one header), timestamped (t=,v1= in one header), standard (webhook-id, webhook-timestamp, webhook-signature) or svix " +
-		"(the same under svix-) (default body, which is assumed)",
-	"header":    "with scheme body or timestamped, the name of the header (default X-Bluum-Signature, which is assumed)",
-	"algorithm": "with scheme body, sha256, sha1 or sha512 (default sha256, which is assumed)",
-	"encoding":  "with scheme body, hex or base64 (default hex, which is assumed)",
-	"prefix":    "with scheme body, what stands before the digest, such as sha256= (default nothing)",
-	"tolerance": "with any other scheme, how old a signature may be (default 5m)",
-	"metadata":  "the key of metadata that holds our id (default external_id)",
-}
-
-// bluumFits lists the options that each scheme has.
-var bluumFits = map[string][]string{
-	"body":        {"header", "algorithm", "encoding", "prefix"},
-	"timestamped": {"header", "tolerance"},
-	"standard":    {"tolerance"},
-	"svix":        {"tolerance"},
-}
-
-func bluumScheme(o Options) (signing.Scheme, error) {
-	if err := o.allow(bluumOptions); err != nil {
-		return nil, err
-	}
-	kind, err := o.oneOf("scheme", "body", "timestamped", "standard", "svix")
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range []string{"header", "algorithm", "encoding", "prefix", "tolerance"} {
-		if _, ok := o[name]; ok && !slices.Contains(bluumFits[kind], name) {
-			return nil, fmt.Errorf("option %s: scheme %s has none; remove it, or set another scheme", name, kind)
-		}
-	}
-	if name, ok := o["metadata"]; ok && name == "" {
-		return nil, errors.New("option metadata: it needs the name of a key, such as external_id")
-	}
-	header := "X-Bluum-Signature"
-	if h, ok := o["header"]; ok {
-		if header = h; h == "" || strings.ContainsFunc(h, func(r rune) bool { return r != '-' && (r < '0' || r > '9') && (r|0x20 < 'a' || r|0x20 > 'z') }) {
-			return nil, errors.New("option header: it needs the name of a header, such as X-Bluum-Signature")
-		}
-	}
-	algorithm, err := o.oneOf("algorithm", string(signing.SHA256), string(signing.SHA1), string(signing.SHA512))
-	if err != nil {
-		return nil, err
-	}
-	encoding, err := o.oneOf("encoding", string(signing.Hex), string(signing.Base64))
-	if err != nil {
-		return nil, err
-	}
-	tolerance, err := o.tolerance(5*time.Minute, false)
-	if err != nil {
-		return nil, err
-	}
-	switch kind {
-	case "timestamped":
-		return signing.Timestamped{Header: header, Tolerance: tolerance, Ahead: tolerance}, nil
-	case "standard":
-		return signing.StandardWebhooks{Tolerance: tolerance}, nil
-	case "svix":
-		return signing.StandardWebhooks{HeaderPrefix: kind, Tolerance: tolerance}, nil
-	}
-	return signing.BodyHMAC{Header: header, Hash: signing.HashName(algorithm), Encoding: signing.Encoding(encoding), Prefix: o["prefix"]}, nil
 }
 
 // What the words of each kind of object say. Their case and style differ from endpoint to endpoint, so all are compared as kebab.
@@ -152,6 +92,7 @@ type bluumBody struct {
 	Data      struct {
 		CheckType        string          `json:"check_type"` // of an event about one check
 		CheckTypeCa      string          `json:"checkType"`
+		Type             string          `json:"type"` // of a check too, but not of a check only
 		Status           string          `json:"status"`
 		ID               string          `json:"id"`
 		InvestorID       string          `json:"investor_id"`
@@ -190,6 +131,12 @@ func translateBluum(_ signing.Header, body []byte, o Options) (Result, error) {
 	if r.Ignored = says.ignored; r.Ignored != "" && f.err == nil {
 		return r, nil
 	}
+	if says.about == bluumOneCheck && bluumChecks[b.checkType()] == "" {
+		f.fail("check_type", "is of no kind we know") // it may be a no that must not get lost
+	}
+	if r.EventType == "" {
+		f.fail("event", "is not a word")
+	}
 	u := observe(bluumName, bluumVersion, r, f.time("timestamp", b.Timestamp, time.Second, time.RFC3339))
 	b.who(says, o, &u, &f)
 	if f.err != nil {
@@ -224,22 +171,43 @@ type bluumSaid struct {
 	doubtful bool
 }
 
+// bluumNews are the last words of names that only say that something goes on.
+var bluumNews = []string{"created", "started", "submitted", "updated"}
+
+// checkType is the kind of a check that the event is about, as kebab; "" if it is about something else.
+func (b *bluumBody) checkType() string {
+	if kind := kebab(cmp.Or(b.Data.CheckType, b.Data.CheckTypeCa)); kind != "" {
+		return kind
+	}
+	if kind := kebab(b.Data.Type); bluumChecks[kind] != "" {
+		return kind
+	}
+	return ""
+}
+
+// bluumNamed is what the last word of an event's name says: in the words of its own kind of object, else of any; "" if in none.
+func bluumNamed(name string, own map[string]kyc.Status) kyc.Status {
+	return cmp.Or(own[name], bluumWorkflows[name], bluumStates[name], bluumInvestors[name])
+}
+
 // says reads the kind of the event and its status: the body's, which the event's name must not contradict. Without a body's status the name is believed,
-// except that the unpublished ones approve nobody.
+// except that the unpublished ones approve nobody, and that nobody knows what an unknown one says.
 func (b *bluumBody) says() (s bluumSaid) {
 	d := &b.Data
-	family, _, _ := strings.Cut(b.Event, ".")
+	event := strings.ToLower(b.Event)
+	family, _, _ := strings.Cut(event, ".")
 	body, words := d.Status, bluumInvestors
 	switch family {
 	case "account":
-		if b.Event == "account.created" {
+		if event == "account.created" {
 			return bluumSaid{ignored: noStatus}
 		}
 	case "document":
 		s.about, words = bluumDocument, bluumDocuments
 	case "kyc", "compliance":
-		if body = cmp.Or(d.WorkflowStatus, d.WorkflowStatusCa); body == "" && cmp.Or(d.CheckType, d.CheckTypeCa) != "" {
-			if s.about, words, body = bluumOneCheck, bluumStates, d.Status; bluumChecks[kebab(cmp.Or(d.CheckType, d.CheckTypeCa))] == "" {
+		if body = cmp.Or(d.WorkflowStatus, d.WorkflowStatusCa); body == "" && b.checkType() != "" {
+			s.about, words, body = bluumOneCheck, bluumStates, d.Status
+			if said := bluumStates[kebab(body)]; bluumChecks[b.checkType()] == "" && (said == kyc.Approved || said == kyc.Pending) {
 				return bluumSaid{ignored: otherKind}
 			}
 		} else {
@@ -251,16 +219,17 @@ func (b *bluumBody) says() (s bluumSaid) {
 		return bluumSaid{ignored: unknownEv}
 	}
 	name := kebab(b.Event[strings.LastIndexByte(b.Event, '.')+1:])
-	named, knownName := words[name]
+	_, own := words[name]
+	named := bluumNamed(name, words)
 	if s.word = kebab(body); s.word == "" {
-		if s.word, s.status = name, named; !knownName {
+		if s.word, s.status = name, named; !own && (slices.Contains(bluumNews, name) || s.about == bluumInvestor || s.about == bluumDocument) {
 			s.ignored = noStatus
 		}
-		s.doubtful = named == kyc.Approved && s.about != bluumDocument
+		s.doubtful = !own && named != kyc.Pending || named == kyc.Approved && s.about != bluumDocument
 	} else {
 		var known bool
 		s.status, known = words[s.word]
-		s.doubtful = !known || knownName && named != s.status
+		s.doubtful = !known || named != "" && named != s.status && (own || s.status == kyc.Approved)
 	}
 	if s.status == kyc.Approved && s.about == bluumWorkflow && (kebab(cmp.Or(d.RiskLevel, d.RiskLevelCa)) == "prohibited" || !b.knownType()) {
 		s.doubtful = true
@@ -268,9 +237,11 @@ func (b *bluumBody) says() (s bluumSaid) {
 	return s
 }
 
-// knownType reports whether a workflow is of a kind that can approve somebody.
+// knownType reports whether it is a workflow, of a kind that can approve somebody: other objects are approved as well, a document or a submission.
 func (b *bluumBody) knownType() bool {
-	return slices.Contains([]string{"", "kyc", "kyb", "periodic-review"}, kebab(cmp.Or(b.Data.WorkflowType, b.Data.WorkflowTypeCa)))
+	d := &b.Data
+	workflow := cmp.Or(d.WorkflowStatus, d.WorkflowStatusCa, d.WorkflowType, d.WorkflowTypeCa) != "" || strings.HasPrefix(strings.ToLower(b.Event), "kyc.verification.")
+	return workflow && cmp.Or(d.DocumentType, d.DocumentTypeCa) == "" && slices.Contains([]string{"", "kyc", "kyb", "periodic-review"}, kebab(cmp.Or(d.WorkflowType, d.WorkflowTypeCa)))
 }
 
 // who fills in the subject, the session and the check.
@@ -317,7 +288,7 @@ func (b *bluumBody) subject(o Options, f *fields) string {
 // what fills in the status.
 func (b *bluumBody) what(s bluumSaid, u *kyc.Update) {
 	if s.about == bluumOneCheck {
-		u.Scope, u.Check = kyc.CheckScope, bluumChecks[kebab(cmp.Or(b.Data.CheckType, b.Data.CheckTypeCa))]
+		u.Scope, u.Check = kyc.CheckScope, bluumChecks[b.checkType()]
 	}
 	if u.Status = s.status; s.doubtful {
 		u.Status = kyc.InReview

@@ -31,7 +31,8 @@ var checkr = Adapter{
 		"That failed deliveries are repeated for up to 24 hours is not verified; nor are the time limit and the addresses that Checkr calls from.",
 		"Our id stands on the candidate, not on its reports: candidate.created with a custom_id says whose they are; else register the candidate as a submission.",
 		"Nothing in a body tells the test mode from live: give each a source with its own key.",
-		"A report.updated is not read.",
+		"Of report.updated only a result of consider is read, unless the report is engaged.",
+		"Where the webhook does not include the object, a completed report carries no result and waits in review: switch include_object on.",
 		"What was found about a person is never passed on; the reason is always other.",
 	},
 }
@@ -118,7 +119,7 @@ func translateCheckr(_ signing.Header, body []byte, o Options) (Result, error) {
 	switch {
 	case !known && !slices.ContainsFunc(checkrFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
 		r.Ignored = unknownEv
-	case e.status == "" && !e.byResult, e.status == kyc.NotStarted && u.Subject.ID == "":
+	case e.status == "" && !e.byResult && !b.finding(), e.status == kyc.NotStarted && u.Subject.ID == "":
 		r.Ignored = noStatus
 	case u.Subject.ProviderRef == "" && u.Verification.Ref == "":
 		f.fail("data.object.id", "is missing")
@@ -134,10 +135,18 @@ func translateCheckr(_ signing.Header, body []byte, o Options) (Result, error) {
 	return r, nil
 }
 
+// finding reports a report.updated with a finding that the customer has not accepted yet. Nothing else in one is read: report.completed says what is clear.
+func (b *checkrBody) finding() bool {
+	return b.Type == "report.updated" && b.Data.Object.Result == "consider" && b.Data.Object.Adjudication != "engaged"
+}
+
 // what fills in the status, and reports a word that is unknown or contradicts the event: that is in review.
 func (b *checkrBody) what(e checkrEvent, u *kyc.Update) (doubtful bool) {
 	object := &b.Data.Object
 	u.Scope, u.Check, u.Status = kyc.Overall, kyc.RiskAssessment, e.status
+	if b.finding() {
+		u.Status = kyc.InReview
+	}
 	if e.byResult {
 		switch {
 		case object.Status != "" && object.Status != "complete", object.Adjudication != "" && object.Adjudication != "engaged":

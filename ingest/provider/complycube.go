@@ -29,8 +29,10 @@ var complycube = Adapter{
 		"Events about checks name the client only, and events about clients, which carry our id, are ignored: register a submission that maps the client to our id.",
 		"What a check found stands in the API only: a rejection has reason other, and a confirmed match counts as one of the sanctions lists.",
 		"How a secret is replaced and which addresses ComplyCube sends from are not verified, nor is the order of events.",
-		"The body of workflow.session.completed is not verified; without an outcome it is ignored. Sessions that are cancelled or abandoned are ignored as well.",
-		"Checks of a type that is none of ours (email, device, custom …) are ignored.",
+		"Checks are steps: only workflow.session.completed decides identity_verification as a whole. A policy that requires other checks is decided by its steps.",
+		"The body of workflow.session.completed is not verified. Without an outcome it is ignored, and so is a completed or updated check. Sessions that are cancelled or abandoned are ignored as well.",
+		"Checks of a type that is none of ours (email, device, custom …) are ignored, unless a match on a list was confirmed.",
+		"Events about checks under other names, such as check.complete of older versions, are read by their outcome and approve nobody.",
 		"A body does not name test mode or whether a client is a firm: a test account is a source of its own, and every subject is an individual.",
 	},
 	reasons: complycubeReasons,
@@ -50,6 +52,7 @@ type complycubeEvent struct {
 	outcome   string // which it must then be
 	workflow  bool   // about the person as a whole
 	monitor   bool   // a check of lists, whatever its type
+	unknown   bool   // of a check, but a name we do not know: it approves nobody
 }
 
 // complycubeEvents: a completed check comes under its general and its special name, to whoever chose both.
@@ -129,6 +132,9 @@ func translateComplycube(_ signing.Header, body []byte, _ Options) (Result, erro
 		r.Dedupe = []string{r.EventID, b.Type}
 	}
 	e, known := complycubeEvents[b.Type]
+	if !known && r.EventType != "" && strings.HasPrefix(b.Type, "check.") {
+		e, known = complycubeEvent{byOutcome: true, unknown: true}, true
+	}
 	check, ignored := b.check(e, known)
 	if r.Ignored = ignored; ignored != "" && f.err == nil {
 		return r, nil
@@ -161,7 +167,7 @@ func (b *complycubeBody) check(e complycubeEvent, known bool) (check kyc.Check, 
 		return "", noStatus
 	case e.workflow:
 		return kyc.IdentityVerification, ""
-	case e.monitor:
+	case e.monitor, !kind && (e.outcome == complycubeMatch || b.Payload.Outcome == complycubeMatch): // only lists have matches
 		return kyc.Screening, ""
 	case !kind:
 		return "", otherKind
@@ -179,10 +185,13 @@ func (b *complycubeBody) what(e complycubeEvent, u *kyc.Update) (doubtful bool) 
 		}
 		status, known := complycubeOutcomes[outcome]
 		unfinished := b.Payload.Status != "" && b.Payload.Status != "complete" && b.Payload.Status != "completed"
-		u.Status, doubtful = status, !known || e.outcome != "" && outcome != e.outcome || status == kyc.Approved && unfinished
+		u.Status, doubtful = status, !known || e.outcome != "" && outcome != e.outcome || status == kyc.Approved && (unfinished || e.unknown)
 	}
 	if doubtful {
 		u.Status = kyc.InReview
+	}
+	if b.Type == "check.failed" {
+		u.Reasons = []kyc.ReasonPair{{Code: kyc.TechnicalFailure}}
 	}
 	if u.Status != kyc.Rejected {
 		return doubtful

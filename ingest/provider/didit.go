@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,13 +33,14 @@ var didit = Adapter{
 	Events:     slices.Sorted(maps.Keys(diditEvents)),
 	Gaps: []string{
 		"How long Didit waits for an answer, when it tries again and how a secret is replaced are not verified.",
-		"Whether a retry repeats the timestamp in its body is not verified; if it does not, the repeat is applied again and changes nothing.",
+		"Whether a retry repeats the timestamp in its body is not verified. If it does not, the repeat of an older callback counts as newer than what was said meanwhile.",
+		"Without a timestamp an approval or an attempt counts from the start of its session; what takes an approval away counts from its arrival.",
 		"X-Timestamp is checked, but nothing signs it: a captured callback can be sent again under a fresh one, and is then dropped as a duplicate.",
 		"X-Signature-V2 and X-Signature-Simple prove nothing here: the first is written in two ways, the second leaves out the decision.",
 		"The statuses Expired and KYC Expired are known from clients in use, not from Didit's page.",
-		"The list of warnings is not complete, and hits in lists of persons are not told apart: they show in the status of the session only.",
-		"Events about businesses as users are read like those about persons; their bodies are not published.",
-		"That a block was lifted (ACTIVE) is not passed on: an operator releases it.",
+		"The list of warnings is not complete, and hits in lists of persons are not told apart: a session declined for one is rejected for the reason other, retryable.",
+		"Events about users and businesses are read in the envelope of sessions. Didit describes another one for them as well, with event and data: it is kept in quarantine.",
+		"That a user is ACTIVE again is not passed on: an operator releases a block, and a flag lasts until a newer session has an outcome.",
 		"A body does not name test mode: a test workflow is a source of its own.",
 	},
 	reasons: diditReasons,
@@ -141,6 +143,7 @@ var diditStatuses = map[string]struct {
 type diditBody struct {
 	Type       string                     `json:"webhook_type"`
 	SessionID  string                     `json:"session_id"`
+	BusinessID string                     `json:"business_session_id"` // instead, of a session about a firm
 	Kind       string                     `json:"session_kind"`
 	Status     string                     `json:"status"`
 	CreatedAt  int64                      `json:"created_at"` // of the session
@@ -177,17 +180,20 @@ func translateDidit(_ signing.Header, body []byte, _ Options) (Result, error) {
 	u := observe(diditName, diditVersion, r, f.unixSeconds("timestamp", at))
 	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
 	u.Subject = kyc.Subject{ID: f.id("vendor_data", b.VendorData), Kind: kyc.Individual}
-	if b.Kind == "business" || strings.HasPrefix(b.Type, "business.") {
+	if b.Kind == "business" || b.BusinessID != "" || strings.HasPrefix(b.Type, "business.") {
 		u.Subject.Kind, u.Check = kyc.Company, kyc.BusinessVerification
 	}
-	u.Verification = kyc.Verification{Ref: f.id("session_id", b.SessionID), Workflow: f.id("workflow_id", b.WorkflowID)}
+	u.Verification = kyc.Verification{Ref: f.id("session_id", b.session()), Workflow: f.id("workflow_id", b.WorkflowID)}
 	if u.Subject.ID == "" && u.Verification.Ref == "" {
 		f.fail("session_id", "is missing")
 	}
 	if about == diditUser {
 		r.KeepBody = b.user(&u)
 	} else {
-		r.KeepBody = b.session(&u, &f)
+		r.KeepBody = b.outcome(&u, &f)
+	}
+	if b.Timestamp == 0 && (u.Status == kyc.Rejected || u.Status == kyc.InReview || u.Status == kyc.Suspended || u.ExpiryKind == kyc.ExpiryValidity) {
+		u.OccurredAt, u.OccurredAtOrigin = time.Time{}, kyc.OriginReceived // created_at is older than anything the session has said: a no would come too late
 	}
 	if f.err != nil {
 		return Result{}, f.err
@@ -196,29 +202,33 @@ func translateDidit(_ signing.Header, body []byte, _ Options) (Result, error) {
 	return r, nil
 }
 
+// session is the id of the session, under the name that its kind has.
+func (b *diditBody) session() string { return cmp.Or(b.SessionID, b.BusinessID) }
+
 // dedupe is the tuple of the envelope, which has no id. Without a time, events that differ would look the same.
 func (b *diditBody) dedupe() []string {
-	who := b.SessionID
-	if who == "" {
-		who = b.VendorData
-	}
+	who := cmp.Or(b.session(), b.VendorData)
 	if who == "" || b.Timestamp == 0 {
 		return nil
 	}
 	return []string{who, b.Type, b.Status, strconv.FormatInt(b.Timestamp, 10)}
 }
 
-// user fills in what the customer's own list of users says: it can take away and never grants.
+// user fills in what the customer's own list of users says: it can take away and never grants. Each of its words is a session of its own: together they would be
+// as old as the first of them, and a later one would hide behind a newer approval.
 func (b *diditBody) user(u *kyc.Update) (doubtful bool) {
 	u.Status = kyc.InReview
+	if b.Timestamp != 0 {
+		u.Verification.ParentRef = b.Type + "@" + strconv.FormatInt(b.Timestamp, 10)
+	}
 	if b.Status == "BLOCKED" {
 		u.Status = kyc.Suspended
 	}
 	return b.Status != "BLOCKED" && b.Status != "FLAGGED"
 }
 
-// session fills in the status, and reports a word that is unknown or that the decision beside it contradicts.
-func (b *diditBody) session(u *kyc.Update, f *fields) (doubtful bool) {
+// outcome fills in the status, and reports a word that is unknown or that the decision beside it contradicts.
+func (b *diditBody) outcome(u *kyc.Update, f *fields) (doubtful bool) {
 	e, known := diditStatuses[b.Status]
 	var decided *string
 	if raw := b.Decision["status"]; len(raw) > 0 && json.Unmarshal(raw, &decided) != nil {

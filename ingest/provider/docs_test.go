@@ -51,7 +51,11 @@ func describeAll(t *testing.T) string {
 		if a.API != nil {
 			asked = "yes"
 		}
-		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s | %d | %d |\n", a.Name, a.Name, a.Authenticity(nil), provedBy(scheme(t, a, nil)), asked, len(a.Events), len(a.reasons))
+		proves, how := a.Authenticity(nil), provedBy(scheme(t, a, nil))
+		if a.Stream != nil {
+			proves, how = a.Evidence, "no callbacks: followed as a stream"
+		}
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s | %d | %d |\n", a.Name, a.Name, proves, how, asked, len(a.Events), len(a.reasons))
 	}
 	for _, a := range all {
 		describe(t, &b, a)
@@ -71,7 +75,9 @@ func describe(t *testing.T, b *strings.Builder, a Adapter) {
 	for _, name := range slices.Sorted(maps.Keys(a.Options)) {
 		fmt.Fprintf(b, "- Option `%s`: %s.\n", name, a.Options[name])
 	}
-	if a.API != nil {
+	if a.Stream != nil {
+		fmt.Fprintf(b, "- It posts no callbacks and is followed as a stream, for which the source needs `api`: %s; <%s>.\n", a.Stream.Credentials, a.Stream.Doc)
+	} else if a.API != nil {
 		fmt.Fprintf(b, "- Asked: %s; <%s>. Without `api` in the source, what needs an answer waits as pending or in_review.\n", a.API.Credentials, a.API.Doc)
 	} else if a.Authenticity(nil) != kyc.Signed {
 		b.WriteString("- Nobody is asked: approvals and terminal rejections wait as in_review until an operator decides, or until the source is configured to trust what it proves.\n")

@@ -3,6 +3,8 @@ package provider
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +40,9 @@ var dojah = Adapter{
 		"Whether Pending waits for a reviewer or for the person is not documented: see the option pending.",
 		"The status Approved is known from one client in use only.",
 		"The bodies of AML Monitoring and of sms are not published, and older SDKs send another shape: such callbacks are kept in quarantine, so subscribe to kyc_widget and address only.",
+		"A firm is known by the verification_type RC-NUMBER or business only; any other run of the widget counts as the identity of a person.",
+		"That a hit of the screening (aml) was cleared is not passed on: an operator releases it.",
+		"The widget is given its metadata in the browser. Whether the person can change it there is not documented: if so, one could name another's id and be verified for them.",
 		"A body does not name test mode: a test app is a source of its own.",
 	},
 	reasons: dojahReasons,
@@ -147,7 +152,7 @@ func (b *dojahBody) widget(o Options) (Result, error) {
 	r := Result{EventType: dojahEvent("kyc_widget", b.Status)}
 	u := observe(dojahName, dojahVersion, r, time.Time{})
 	u.Scope, u.Check, u.Subject.Kind = kyc.Overall, kyc.IdentityVerification, kyc.Individual
-	if strings.EqualFold(b.VerificationType, "RC-NUMBER") { // of the register of companies
+	if strings.EqualFold(b.VerificationType, "RC-NUMBER") || strings.EqualFold(b.VerificationType, "business") { // RC: the register of companies
 		u.Check, u.Subject.Kind = kyc.BusinessVerification, kyc.Company
 	}
 	u.Verification = kyc.Verification{Ref: f.id("reference_id", b.ReferenceID), Workflow: f.id("widget_id", b.WidgetID)}
@@ -192,15 +197,26 @@ func (b *dojahBody) subject(reference string, o Options, f *fields) string {
 	return f.id("metadata", *id)
 }
 
-// dojahSteps are the steps whose failure means something, in the order in which a person takes them.
-var dojahSteps = []string{"countries", "user_data", "government_data", "business_data", "id", "selfie", "phone_number", "email", "address", "additional_document"}
+// dojahSteps are the steps we know, in the order in which a person takes them.
+var dojahSteps = []string{
+	"index", "countries", "user_data", "government_data", "business_data", "business_id", "id", "selfie", "phone_number", "email", "address", "additional_document",
+}
+
+// steps lists the steps of the body: those we know, then the others, for one that failed is a no whatever it is.
+func (b *dojahBody) steps() []string {
+	others := slices.DeleteFunc(slices.Sorted(maps.Keys(b.Steps)), func(name string) bool { return slices.Contains(dojahSteps, name) })
+	return slices.Concat(dojahSteps, others)
+}
 
 // failed lists what the steps that failed mean. Some steps have no status, and one may be a list: those cannot fail.
 func (b *dojahBody) failed(f *fields) (pairs []kyc.ReasonPair) {
-	for _, name := range dojahSteps {
+	for _, name := range b.steps() {
 		raw := b.Steps[name]
 		if len(raw) == 0 || raw[0] != '{' {
 			continue
+		}
+		if !slices.Contains(dojahSteps, name) {
+			name = "step" // a name that we do not know may be anybody's text
 		}
 		var step struct {
 			Status  *bool  `json:"status"`

@@ -32,6 +32,8 @@ var footprint = Adapter{
 	Gaps: []string{
 		"How long Footprint waits for an answer and when it tries again are known of Svix in general, not of Footprint.",
 		"Events carry no reasons: a rejection has reason other.",
+		"footprint.user.manual_review says that somebody reviewed the person, not what they decided, and like footprint.user.info_requested it names no onboarding: what it " +
+			"says stands until a newer onboarding has an outcome or an operator decides.",
 		"The deprecated footprint.onboarding.status_changed is ignored: subscribe to footprint.onboarding.completed.",
 		"The status words of footprint.watchlist_check.completed other than pass and fail are not verified.",
 		"Firms are not told apart: every subject is an individual.",
@@ -125,6 +127,10 @@ func translateFootprint(h signing.Header, body []byte, o Options) (Result, error
 	}
 	if f.err != nil {
 		return Result{}, f.err
+	}
+	if e.status != "" && u.Verification.Ref == "" && !u.OccurredAt.IsZero() {
+		// Each is a session of its own: together they would be as old as the first of them, and a later one would hide behind a newer onboarding.
+		u.Verification.ParentRef = b.Event + "@" + b.Timestamp
 	}
 	switch {
 	case e.list:

@@ -1,10 +1,14 @@
 package provider
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"testing"
+	"time"
+
+	"countersign/kyc"
 )
 
 // TestFootprintID: an event is named by the header that the signature covers, which no fixture has.
@@ -33,4 +37,44 @@ func TestFootprintID(t *testing.T) {
 	f(header(map[string]string{"svix-id": "msg_1"}), "") // not signed under that name
 	f(header(map[string]string{"svix-id": "two words", "svix-signature": "v1,x"}), "")
 	f(http.Header{}, "")
+}
+
+// TestWordsWithoutSession: what is said of a person beside any onboarding or session shows, however many newer ones have approved them since it was first said.
+func TestWordsWithoutSession(t *testing.T) {
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	f := func(a Adapter, want kyc.Status, bodies ...string) {
+		t.Helper()
+		var s kyc.State
+		for i, body := range bodies {
+			r, err := a.Translate(http.Header{}, []byte(body), nil)
+			if err != nil || len(r.Updates) != 1 {
+				t.Fatalf("%s: %s: %+v, %v", a.Name, body, r, err)
+			}
+			u := r.Updates[0]
+			u.ID, u.Source, u.Partner, u.Authenticity, u.ReceivedAt = fmt.Sprint("event ", i), "s", "p", kyc.Signed, at.Add(time.Hour)
+			s.Apply(u, kyc.Policy{Required: []kyc.Check{kyc.IdentityVerification}})
+		}
+		if got := s.View().Status; got != want {
+			t.Errorf("%s: %q is %s, want %s", a.Name, bodies, got, want)
+		}
+	}
+	on := func(name, onboarding string, minute int) string {
+		return fmt.Sprintf(`{"event_kind":"footprint.%s","external_id":"user-7","fp_id":"fp_7","onboarding_id":"%s","status":"pass","requires_manual_review":false,"timestamp":"%s"}`,
+			name, onboarding, at.Add(time.Duration(minute)*time.Minute).Format(time.RFC3339))
+	}
+	review, done := "user.manual_review", "onboarding.completed"
+	f(footprint, kyc.InReview, on(review, "", 1))
+	f(footprint, kyc.Approved, on(review, "", 1), on(done, "ob_2", 2))
+	f(footprint, kyc.InReview, on(review, "", 1), on(done, "ob_2", 2), on(review, "", 3))
+	f(footprint, kyc.InReview, on(review, "", 3), on(done, "ob_2", 2), on(review, "", 1))
+	f(footprint, kyc.Rejected, on(review, "", 1), on(done, "ob_2", 2), on("user.info_requested", "", 3))
+
+	user := func(name, session, status string, minute int) string {
+		return fmt.Sprintf(`{"webhook_type":"%s","vendor_data":"user-7","session_id":"%s","status":"%s","timestamp":%d}`, name, session, status, at.Unix()+int64(minute)*60)
+	}
+	f(didit, kyc.Approved, user("user.status.updated", "", "FLAGGED", 1), user("status.updated", "s-2", "Approved", 2))
+	f(didit, kyc.InReview, user("user.status.updated", "", "FLAGGED", 1), user("status.updated", "s-2", "Approved", 2), user("user.status.updated", "", "FLAGGED", 3))
+	f(didit, kyc.Suspended, user("user.status.updated", "", "BLOCKED", 1), user("status.updated", "s-2", "Approved", 2))
+	declined := `{"webhook_type":"status.updated","vendor_data":"user-7","session_id":"s-2","status":"Declined","created_at":1777633200}` // before the approval, as every session's birth is
+	f(didit, kyc.Rejected, user("status.updated", "s-2", "Approved", 2), declined)
 }

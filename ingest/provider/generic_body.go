@@ -52,12 +52,23 @@ func (r *reading) dedupe(u *kyc.Update) []string {
 	parts, complete := r.list("dedupe")
 	switch {
 	case len(parts) > 0 && complete && (u.ProviderEvent.ID != "" || !u.OccurredAt.IsZero() || u.ProviderEvent.Revision != 0):
-		return parts
+		return named(parts, u.ProviderEvent)
 	case len(parts) == 0 && u.ProviderEvent.ID != "":
 		return []string{u.ProviderEvent.ID}
 	default:
 		return nil // the digest of the body
 	}
+}
+
+// named adds to a tuple what it leaves out and what is the same in every sending: an event with another id or revision is another event. The time is in every id already.
+func named(parts []string, e kyc.ProviderEvent) []string {
+	if e.ID != "" && !slices.Contains(parts, e.ID) {
+		parts = append(parts, e.ID)
+	}
+	if e.Revision != 0 {
+		parts = append(parts, strconv.FormatInt(e.Revision, 10))
+	}
+	return parts
 }
 
 // who fills in the subject and the session.
@@ -106,10 +117,14 @@ func (r *reading) what(u *kyc.Update) (known bool) {
 	}
 	switch u.Status {
 	case kyc.Rejected:
-		reject(u, r.g.reasons.pairs(codes), payload, r.g.reasons.hint(codes))
+		reject(u, r.g.reasons.pairs(codes), payload, r.g.nature(codes))
 	case kyc.InReview, kyc.Suspended:
 		u.Reasons = r.g.reasons.pairs(codes)
 	case kyc.Approved:
+		if pairs := r.g.reasons.pairs(codes); grave(pairs) { // a yes beside a hit contradicts itself
+			u.Status, u.Reasons, known = kyc.InReview, pairs, false
+			break
+		}
 		u.ExpiresAt = r.time("expires_at")
 	case kyc.Expired:
 		u.ExpiryKind = kyc.ExpiryKind(r.oneOf("expiry_kind", words(kyc.ExpiryValidity, kyc.ExpiryAttempt)...))
@@ -117,6 +132,16 @@ func (r *reading) what(u *kyc.Update) (known bool) {
 	default:
 	}
 	return known
+}
+
+// nature is what codes say of another try. Where the table leaves that open for a grave one, a lighter one beside it does not decide.
+func (g *generic) nature(codes []string) hint {
+	for _, code := range codes {
+		if m := g.reasons.look(code); m.hint == undecided && grave([]kyc.ReasonPair{{Code: m.reason}}) {
+			return terminal
+		}
+	}
+	return g.reasons.hint(codes)
 }
 
 // value runs one expression. What went wrong is told in fixed words: the machine's own may show the body.

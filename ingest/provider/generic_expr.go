@@ -69,7 +69,7 @@ var genericKeys = []GenericKey{
 	{Name: "document_type", class: aText, Meaning: "the provider's word for its type"},
 	{Name: "status", class: aText, Need: true, Meaning: "a word of the table statuses, without a table one of ours; any other word is in_review, and the body is kept"},
 	{Name: "expiry_kind", class: aText, words: words(kyc.ExpiryValidity, kyc.ExpiryAttempt), Meaning: "of status expired: validity (an approval ran out, the default) or attempt (a link lapsed)"},
-	{Name: "reasons", class: aList, Meaning: "the provider's codes; those not in the table reasons are other"},
+	{Name: "reasons", class: aList, Meaning: "the provider's codes; those not in the table reasons are other. An approval beside a match, fraud or age is in_review"},
 	{Name: "retryable", class: aFlag, Meaning: "of a rejection: whether another try can mend it; outranks the table. Where nobody says, it is terminal"},
 	{Name: "expires_at", class: aTime, Meaning: "until when an approval holds"},
 	{Name: "keep", class: aFlag, Meaning: "true to keep the body aside, besides applying it"},

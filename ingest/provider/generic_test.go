@@ -117,6 +117,11 @@ func TestGeneric(t *testing.T) {
 	f("rejected, nobody says: not an invitation", facecheckBody(`"result":"failed","findings":{"code":"H3","weight":1}`),
 		event+`"updates":[{"scope":"overall","check":"identity_verification","status":"rejected","reasons":[{"code":"high_risk","provider_code":"H3"}],`+
 			`"retryable":false,"terminal":true}]}`)
+	f("a yes beside a hit", facecheckBody(`"result":"clear","findings":[{"code":"F1","weight":1},{"code":"S9","weight":1}]`),
+		strings.TrimSuffix(event, ",")+`,"keep_body":true,"updates":[{"scope":"overall","check":"identity_verification","status":"in_review",`+
+			`"reasons":[{"code":"sanctions_match","provider_code":"S9"},{"code":"document_unreadable","provider_code":"F1"}],"retryable":false,"terminal":false}]}`)
+	f("a yes with remarks", facecheckBody(`"result":"clear","findings":[{"code":"F1","weight":1},{"code":"N3W","weight":1}]`),
+		event+`"updates":[{"scope":"overall","check":"identity_verification","status":"approved","retryable":false,"terminal":false}]}`)
 	f("an unknown word is looked at", facecheckBody(`"result":"approved","findings":[{"code":"S9","weight":1}]`),
 		strings.TrimSuffix(event, ",")+`,"keep_body":true,"updates":[{"scope":"overall","check":"identity_verification","status":"in_review",`+
 			`"reasons":[{"code":"sanctions_match","provider_code":"S9"}],"retryable":false,"terminal":false}]}`)
@@ -219,12 +224,36 @@ func TestGenericDedupe(t *testing.T) {
 		}
 	}
 	f(`{"a":"x","b":2,"at":"2026-05-01T00:00:00Z"}`, "x", "2")
-	f(`{"a":"x","b":2,"rev":1}`, "x", "2")
-	f(`{"a":"x","b":2,"id":"i"}`, "x", "2")
+	f(`{"a":"x","b":2,"rev":1}`, "x", "2", "1") // the second revision is another event
+	f(`{"a":"x","b":2,"rev":2}`, "x", "2", "2")
+	f(`{"a":"x","b":2,"id":"i"}`, "x", "2", "i")
+	f(`{"a":"x","b":2,"id":"x"}`, "x", "2")
 	f(`{"a":"x","b":2}`)                               // neither id nor time nor revision
 	f(`{"a":"x","at":"2026-05-01T00:00:00Z","id":""}`) // a hole in it
 	f(`{"a":"x","id":"i"}`)
 	f(`{"id":"i"}`, "i")
+}
+
+// TestGenericHints: a grave code that leaves another try open is not made an invitation by a lighter one beside it. What a source says outright counts.
+func TestGenericHints(t *testing.T) {
+	a := made(t, facecheck(func(s *GenericSpec) {
+		s.Reasons = map[string]GenericReason{
+			"P": {Reason: kyc.PEPMatch}, "F": {Reason: kyc.FraudSuspected, Hint: "retryable"}, "H": {Reason: kyc.HighRisk}, "B": {Reason: kyc.DocumentUnreadable, Hint: "retryable"},
+		}
+	}))
+	f := func(codes string, want bool) {
+		t.Helper()
+		findings := `{"code":"` + strings.Join(strings.Split(codes, ""), `","weight":1},{"code":"`) + `","weight":1}`
+		r, err := a.Translate(http.Header{}, []byte(facecheckBody(`"result":"failed","findings":[`+findings+`]`)), nil)
+		if err != nil || r.Updates[0].Retryable != want || r.Updates[0].Terminal == want {
+			t.Errorf("%s: %+v, %v; want retryable %v", codes, r.Updates, err, want)
+		}
+	}
+	f("P", false)
+	f("PB", false)
+	f("FB", true)
+	f("HB", true)
+	f("H", false)
 }
 
 // TestGenericMistakes: what is wrong with a spec is found when it is loaded, and named.

@@ -31,7 +31,7 @@ var idnow = Adapter{
 		"No signature was found in public receivers, and the vendor's page could be read in part only: a fixed credential proves the sender.",
 		"The addresses that IDnow calls from, its schedule of retries and its time limit are not verified.",
 		"The shape of the body is that of three public receivers.",
-		"transactionnumber must be our id of the person. Where it names one identification only, register it as a submission.",
+		"transactionnumber must be our id of the person. Where it names one identification only, set partner_from: submission and register identificationprocess.id: by its transactionnumber nobody is found then.",
 		"Whether identificationtime moves between a preliminary result and the final one is not verified; while it does not, the stricter of the two stands.",
 		"That TST- begins the id of every test identification, and of no other, is not verified.",
 		"API: the shape of its answer is that of the callback, by public clients.",

@@ -189,8 +189,9 @@ func netverifyStatus(u *kyc.Update, said string, form url.Values) (doubtful bool
 		}
 		text := form.Get("identityVerification")
 		unread := text != "" && json.Unmarshal([]byte(text), &face) != nil
-		valid, isText := face.Validity.(string)
-		doubtful = unread || face.Similarity != "" && face.Similarity != "MATCH" || face.Validity == false || isText && !strings.EqualFold(valid, "true") ||
+		valid, _ := face.Validity.(string)
+		doubtful = unread || face.Similarity != "" && face.Similarity != "MATCH" ||
+			face.Validity != nil && face.Validity != true && !strings.EqualFold(valid, "true") ||
 			form.Get("idScanStatus") != "" && form.Get("idScanStatus") != "SUCCESS"
 	}
 	if doubtful {

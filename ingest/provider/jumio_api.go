@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -99,7 +100,7 @@ func jumioRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
 	}
 	var f fields
 	account, id := unpair(q.Ref)
-	account, id = f.same("account.id", account, a.Account.ID), f.same("workflow.id", id, a.Workflow.ID)
+	account, id = f.asked("account.id", account, a.Account.ID), f.asked("workflow.id", id, a.Workflow.ID)
 	if a.Workflow.Status == "" {
 		f.fail("workflow.status", "is missing")
 	}
@@ -134,11 +135,14 @@ func jumioRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
 	return r.unless(f.err)
 }
 
-// jumioCapabilities are the capabilities in the order in which they run, and the check that each is a step of; "" for one that only has reasons to give.
-var jumioCapabilities = []struct {
+// jumioCapability is a capability and the check that it is a step of; "" for one that only has reasons to give.
+type jumioCapability struct {
 	name  string
 	check kyc.Check
-}{
+}
+
+// jumioCapabilities are the capabilities in the order in which they run.
+var jumioCapabilities = []jumioCapability{
 	{"usability", kyc.DocumentVerification},
 	{"imageChecks", kyc.DocumentVerification},
 	{"extraction", kyc.DocumentVerification},
@@ -183,7 +187,26 @@ func (a *jumioAnswer) steps() (jumioSteps, error) {
 			steps[at].add(c.name, item.Decision)
 		}
 	}
-	return steps, nil
+	return a.others(steps), nil
+}
+
+// others adds what capabilities that we do not know have rejected: they are a step of no check, and contradict a yes all the same.
+func (a *jumioAnswer) others(steps jumioSteps) jumioSteps {
+	for _, name := range slices.Sorted(maps.Keys(a.Capabilities)) {
+		var items []struct {
+			Decision jumioDecision `json:"decision"`
+		}
+		if slices.ContainsFunc(jumioCapabilities, func(c jumioCapability) bool { return c.name == name }) || json.Unmarshal(a.Capabilities[name], &items) != nil {
+			continue
+		}
+		for _, item := range items {
+			if item.Decision.Type == "REJECTED" {
+				steps = append(steps, jumioStep{})
+				steps[len(steps)-1].add(name, item.Decision)
+			}
+		}
+	}
+	return steps
 }
 
 func (s *jumioStep) add(capability string, d jumioDecision) {
@@ -214,7 +237,7 @@ func (steps jumioSteps) updates(all kyc.Update) (us []kyc.Update) {
 		pairs, h := jumioReasons.rows(s.codes, jumioRow)
 		switch {
 		case s.rejected:
-			reject(&u, pairs, h)
+			reject(&u, pairs, jumioHint(pairs, h))
 		case s.warned || s.unknown:
 			u.Status, u.Reasons = kyc.InReview, pairs
 		case s.passed && !s.unexecuted:
@@ -247,14 +270,23 @@ func (d *jumioDecision) what(steps jumioSteps, u *kyc.Update) (doubtful bool) {
 		if len(pairs) == 0 {
 			pairs = []kyc.ReasonPair{{Code: kyc.OtherReason, ProviderCode: word(cmp.Or(d.Details.Label, d.Type))}}
 		}
-		if d.Type == "NOT_EXECUTED" && !grave(pairs) {
-			h = retryable
+		fallback := terminal
+		if d.Type == "NOT_EXECUTED" {
+			fallback = retryable
 		}
-		reject(u, pairs, h)
+		reject(u, pairs, jumioHint(pairs, h), fallback)
 	default:
 		u.Status, u.Reasons, doubtful = kyc.InReview, pairs, true
 	}
 	return doubtful
+}
+
+// jumioHint is what the labels say of another try. Of a match on a list the label leaves it open: what is blurred beside it does not decide.
+func jumioHint(pairs []kyc.ReasonPair, h hint) hint {
+	if grave(pairs) {
+		return terminal
+	}
+	return h
 }
 
 // jumioRow finds the row that speaks of a code: its own, else that of its label.

@@ -30,7 +30,10 @@ var middesk = Adapter{
 		"The schedule of retries, the time limit and the addresses that Middesk calls from are not verified.",
 		"Whether a body tells the sandbox from live mode is not verified: give each a source.",
 		"What the keys of a review's tasks mean comes from a third party; a watchlist task that failed counts as a possible sanctions match.",
-		"Of the other events only a watchlist with hits is read. No event takes such a hit back: an operator releases it.",
+		"business.approved and business.rejected come from older webhooks. Of other events about a business only a status of rejected or in_review is read, and of all the " +
+			"rest only a watchlist with hits.",
+		"A hit of the watchlist opens screening, even beside an approval. No event takes it back: an operator decides, and decides again where a later update repeats it.",
+		"A rejected business that Middesk approves later stays rejected until an operator releases it.",
 	},
 	reasons: middeskReasons,
 }
@@ -51,7 +54,10 @@ func middeskScheme(o Options) (signing.Scheme, error) {
 }
 
 // middeskEvents: business.updated comes for many changes; the fold owes nothing for a status that stands already.
-var middeskEvents = []string{"business.created", "business.updated", "watchlist.completed"}
+var middeskEvents = []string{"business.approved", "business.created", "business.rejected", "business.updated", "watchlist.completed"}
+
+// middeskBusiness are the events whose business may be believed to be approved; another one about a business may only take that away.
+var middeskBusiness = []string{"business.approved", "business.created", "business.updated"}
 
 // middeskFamilies are the objects whose events say nothing about the business as a whole.
 var middeskFamilies = []string{"address.", "monitor.", "name.", "person.", "registration.", "tin.", "watchlist."}
@@ -102,11 +108,12 @@ func translateMiddesk(_ signing.Header, body []byte, _ Options) (Result, error) 
 	if r.EventID != "" {
 		r.Dedupe = []string{r.EventID}
 	}
-	business := b.Type == "business.created" || b.Type == "business.updated"
+	business := strings.HasPrefix(b.Type, "business.")
+	no := r.EventType != "" && (object.Status == "rejected" || object.Status == "in_review") // which counts under any name
 	hit := strings.HasPrefix(b.Type, "watchlist.") && object.Hits > 0
 	switch {
-	case business && object.Status != "", hit:
-	case business, slices.ContainsFunc(middeskFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
+	case business && object.Status != "" && (slices.Contains(middeskEvents, b.Type) || no), hit:
+	case business && slices.Contains(middeskEvents, b.Type), slices.ContainsFunc(middeskFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
 		r.Ignored = noStatus
 	default:
 		r.Ignored = unknownEv
@@ -127,7 +134,7 @@ func translateMiddesk(_ signing.Header, body []byte, _ Options) (Result, error) 
 	case hit:
 		r.Updates = []kyc.Update{middeskHit(u)}
 	default:
-		r.Updates, r.KeepBody = object.what(u)
+		r.Updates, r.KeepBody = object.what(u, b.Type)
 	}
 	return r, nil
 }
@@ -139,26 +146,25 @@ func middeskHit(u kyc.Update) kyc.Update {
 	return u
 }
 
-// what fills in the status, and reports a word that is unknown: that is in review.
-func (o *middeskObject) what(u kyc.Update) (us []kyc.Update, doubtful bool) {
+// what fills in the status, and reports a word that is unknown or that contradicts the event: that is in review.
+func (o *middeskObject) what(u kyc.Update, event string) (us []kyc.Update, doubtful bool) {
 	status, known := middeskStatuses[o.Status]
-	if !known {
+	if doubtful = !known || status == kyc.Approved && !slices.Contains(middeskBusiness, event); doubtful {
 		status = kyc.InReview
 	}
 	u.Scope, u.Check, u.Status = kyc.Overall, kyc.BusinessVerification, status
 	failed := o.failed()
-	hit := slices.Contains(failed, middeskWatchlist)
+	if status != kyc.Rejected && slices.Contains(failed, middeskWatchlist) { // else it is a reason of the rejection
+		us = append(us, middeskHit(u))
+	}
 	switch status {
 	case kyc.Rejected:
 		reject(&u, middeskReasons.pairs(failed), terminal)
 	case kyc.InReview:
-		if hit {
-			us = append(us, middeskHit(u))
-		}
 		u.Reasons = middeskReasons.pairs(slices.DeleteFunc(failed, func(key string) bool { return key == middeskWatchlist }))
 	default: // a yes and an attempt need no reasons
 	}
-	return append([]kyc.Update{u}, us...), !known
+	return append([]kyc.Update{u}, us...), doubtful
 }
 
 // failed lists the tasks of the review that speak against the business.

@@ -35,6 +35,8 @@ var onfido = Adapter{
 		"Retries, their order and the addresses that callbacks come from are not verified.",
 		"The OAuth token that Onfido can send along is not read: the signature is the proof.",
 		"Checks, reports and monitors do not say when they were decided, so what is fetched of them counts on arrival.",
+		"A check that is reopened without a time of completion counts on arrival, and in the same bytes only once.",
+		"report.awaiting_approval does not say of which kind the report is: it is a step of identity_verification in review, which approves and rejects nobody.",
 		"Classic checks never carry our id: register the applicant id as a submission.",
 		"The names of tasks and the inner names of the reports on faces, watchlists, known faces, enhanced identity and devices are not verified.",
 		"The breakdown of a task is not read, only its result and sub_result.",
@@ -91,13 +93,14 @@ type onfidoEvent struct {
 	run    bool     // the run's own status is the status
 	task   bool     // the task's output may have a result
 	lapsed bool     // an attempt that ended, if the source says so
+	again  bool     // what had been completed goes on
 }
 
 var onfidoEvents = map[string]onfidoEvent{
 	"workflow_run.completed":   {run: true},
 	"workflow_task.completed":  {task: true, scope: kyc.CheckScope},
 	"check.started":            {status: kyc.Pending, beside: []string{"in_progress", "awaiting_applicant", "paused"}},
-	"check.reopened":           {status: kyc.InReview},
+	"check.reopened":           {status: kyc.InReview, again: true},
 	"check.completed":          {ask: onfidoCheckAsked}, // says that there is a result, and not which
 	"check.withdrawn":          {lapsed: true, status: kyc.Expired, beside: []string{"withdrawn"}},
 	"report.completed":         {ask: onfidoReportAsked},
@@ -163,7 +166,13 @@ func translateOnfido(_ signing.Header, body []byte, o Options) (Result, error) {
 	e, known := onfidoEvents[p.Action]
 	ref := b.ref(&f)
 	at := cmp.Or(p.Object.CompletedAt, p.Object.StartedAt, p.Resource.UpdatedAt)
+	if e.again { // when it began says nothing about when it was reopened, and is the same the next time
+		at = p.Object.CompletedAt
+	}
 	r := Result{EventType: word(p.Action), Dedupe: []string{p.Action, ref.Ref, p.Object.Status, at}} // there is no delivery id
+	if e.again && at == "" {
+		r.Dedupe = nil
+	}
 	switch {
 	case !known:
 		r.Ignored = unknownEv

@@ -106,7 +106,7 @@ func onfidoReadRun(q Fetch, r Result, answer []byte, o Options) (Result, error) 
 	}
 	var f fields
 	u := observe(onfidoName, onfidoVersion, r, f.time("updated_at", run.UpdatedAt, time.Second, time.RFC3339))
-	u.Scope, u.Check, u.Verification.Ref = kyc.Overall, kyc.IdentityVerification, f.same("id", q.Ref, run.ID)
+	u.Scope, u.Check, u.Verification.Ref = kyc.Overall, kyc.IdentityVerification, f.asked("id", q.Ref, run.ID)
 	run.who(&u, &f)
 	r.KeepBody = run.what(o, &u)
 	r.Unsettled = u.Status == kyc.Pending
@@ -132,7 +132,7 @@ func onfidoReadCheck(q Fetch, r Result, answers [][]byte, o Options) (Result, er
 		return Result{}, err
 	}
 	var f fields
-	u := check.observed(&r, kyc.Verification{Ref: f.same("id", q.Ref, check.ID)}, &f)
+	u := check.observed(&r, kyc.Verification{Ref: f.asked("id", q.Ref, check.ID)}, &f)
 	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
 	if f.err != nil {
 		return Result{}, f.err
@@ -147,6 +147,12 @@ func onfidoReadCheck(q Fetch, r Result, answers [][]byte, o Options) (Result, er
 		}
 		if err := decode(answers[1], &list); err != nil {
 			return Result{}, err
+		}
+		for i := range list.Reports {
+			f.same("check_id", q.Ref, list.Reports[i].CheckID)
+		}
+		if f.err != nil {
+			return Result{}, f.err
 		}
 		r.KeepBody = check.what(list.Reports, o, &u)
 		steps, doubtful := onfidoSteps(u, list.Reports, o)
@@ -202,11 +208,10 @@ func onfidoConsider(u *kyc.Update, pairs []kyc.ReasonPair, h hint, o Options) {
 	if o["consider"] != string(kyc.Rejected) {
 		return
 	}
-	fallback := retryable
-	if grave(pairs) {
-		fallback = terminal
+	if grave(pairs) { // whatever a lighter reason beside it would allow
+		h = terminal
 	}
-	reject(u, pairs, h, fallback)
+	reject(u, pairs, h, retryable)
 }
 
 // onfidoSteps makes one update of each kind of report: two reports of one kind are one check, which is as bad as the worse of them.
@@ -231,6 +236,9 @@ func onfidoSteps(all kyc.Update, reports []onfidoReport, o Options) (steps []kyc
 		}
 		if steps[at].Status != kyc.Approved {
 			steps[at].Reasons = pairs
+		}
+		if steps[at].Status == kyc.Rejected && grave(pairs) { // the milder report may have the graver reason
+			reject(&steps[at], pairs, terminal)
 		}
 	}
 	return steps, doubtful
@@ -268,7 +276,7 @@ func onfidoReadReport(q Fetch, r Result, answers [][]byte, o Options) (Result, e
 		}
 	}
 	var f fields
-	v := kyc.Verification{Ref: f.same("id", q.Ref, report.ID), ParentRef: f.same("check_id", report.CheckID, check.ID)}
+	v := kyc.Verification{Ref: f.asked("id", q.Ref, report.ID), ParentRef: f.same("check_id", report.CheckID, check.ID)}
 	u := check.observed(&r, v, &f)
 	if u.Scope, u.Check = kyc.CheckScope, kyc.IdentityVerification; f.err != nil {
 		return Result{}, f.err
@@ -312,7 +320,7 @@ func onfidoReadMonitor(q Fetch, r Result, answers [][]byte) (Result, error) {
 	}
 	var f fields
 	check := onfidoCheckAnswer{ApplicantID: monitor.ApplicantID, Sandbox: monitor.Sandbox}
-	u := check.observed(&r, kyc.Verification{Ref: f.same("id", q.Ref, monitor.ID)}, &f)
+	u := check.observed(&r, kyc.Verification{Ref: f.asked("id", q.Ref, monitor.ID)}, &f)
 	u.Scope, u.Check, u.Status = kyc.CheckScope, kyc.Screening, kyc.InReview
 	u.Reasons = []kyc.ReasonPair{{Code: kyc.OtherReason}} // which list it was does not come with it
 	r.Ignored = noStatus

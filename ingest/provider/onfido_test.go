@@ -1,6 +1,9 @@
 package provider
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestRefusedQuestions: a ref that would lead a call elsewhere, or that names nothing, is not asked; and no answer is not an answer.
 func TestRefusedQuestions(t *testing.T) {
@@ -47,4 +50,37 @@ func TestRefusedQuestions(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestNamelessAnswers: a yes that does not say what it is about is not the answer.
+func TestNamelessAnswers(t *testing.T) {
+	f := func(a Adapter, q Fetch, name string, answers ...string) {
+		t.Helper()
+		for _, named := range []bool{true, false} {
+			var texts [][]byte
+			for _, text := range answers {
+				if !named {
+					text = strings.Replace(text, name, "", 1)
+				}
+				texts = append(texts, []byte(text))
+			}
+			if r, err := a.API.Read(q, texts, nil); (err == nil) != named {
+				t.Errorf("%s: %s, named %v: %+v, %v", a.Name, q.What, named, r, err)
+			}
+		}
+	}
+	f(onfido, Fetch{Ref: "r", What: onfidoRunAsked}, `"id":"r",`, `{"id":"r","applicant_id":"a","status":"approved"}`)
+	f(onfido, Fetch{Ref: "r", What: onfidoCheckAsked}, `"id":"r",`, `{"id":"r","applicant_id":"a","status":"complete","result":"clear"}`,
+		`{"reports":[{"name":"document","status":"complete","result":"clear"}]}`)
+	f(onfido, Fetch{Ref: "r", What: onfidoReportAsked}, `"id":"r",`, `{"id":"r","name":"document","status":"complete","result":"clear"}`)
+	f(onfido, Fetch{Ref: "r", What: onfidoMonitorAsked}, `"id":"r",`, `{"id":"r","applicant_id":"a"}`, `{"matches":[]}`)
+	workflow := `{"workflow":{"id":"x","status":"PROCESSED"},"account":{"id":"a"},"decision":{"type":"PASSED"}}`
+	f(jumio, Fetch{Ref: "a/x", What: jumioAsked}, `"id":"x",`, workflow)
+	f(jumio, Fetch{Ref: "a/x", What: jumioAsked}, `"id":"a"`, workflow)
+	f(plaidIDV, Fetch{Ref: "r", What: plaidAttempt}, `"id":"r",`, `{"id":"r","status":"success"}`)
+	f(rebilly, Fetch{Ref: "r", What: "kyc-request"}, `"id":"r",`, `{"id":"r","customerId":"c","status":"fulfilled"}`)
+	job := `{"job_complete":true,"result":{"ResultCode":"1012","SmileJobID":"s","PartnerParams":{"user_id":"u","job_id":"j","job_type":5}}}`
+	f(smileID, Fetch{Ref: "u/j", What: smileAsked}, `"user_id":"u",`, job)
+	f(smileID, Fetch{Ref: "u/j", What: smileAsked}, `"job_id":"j",`, job)
+	f(shufti, Fetch{Ref: "r", What: shuftiAsked}, `"reference":"r",`, `{"reference":"r","event":"verification.accepted"}`)
 }

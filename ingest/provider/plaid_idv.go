@@ -32,7 +32,8 @@ var plaidIDV = Adapter{
 		"The addresses that callbacks come from are not built in.",
 		"Our id is known only once the API has been asked: a source needs api.",
 		"Which list a screening was rejected for is not told: it is rejected as other, for good.",
-		"An attempt that is still open has no time but that of its beginning.",
+		"An attempt that is open or has lapsed has no time but that of its beginning; an outcome without a time of completion counts on arrival.",
+		"A success beside a step that failed, lapsed or was cancelled, as a template with a second way may give, stays in review.",
 	},
 	reasons: plaidReasons,
 }
@@ -200,6 +201,9 @@ func (a *plaidAnswer) judge() (j plaidJudged) {
 		word := a.Steps[step.name]
 		status, known := plaidWords[word]
 		j.unknown = j.unknown || word != "" && !known
+		if word == "expired" || word == "canceled" { // says nothing of the person, and is no part of a yes
+			status = kyc.Pending
+		}
 		if slices.Index(order, status) > slices.Index(order, j.worst) {
 			j.worst = status
 		}

@@ -1,9 +1,9 @@
 package provider
 
 import (
-	"cmp"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,14 +81,17 @@ func plaidRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
 	}
 	var f fields
 	r := Result{EventType: q.What}
-	at := cmp.Or(a.CompletedAt, a.CreatedAt)
-	if q.What != plaidAttempt {
+	at := a.CompletedAt
+	switch {
+	case q.What != plaidAttempt:
 		at = a.AuditTrail.Timestamp
+	case at == "" && slices.Contains([]string{"active", "expired", "canceled"}, a.Status): // an outcome with this time could hide behind an older one
+		at = a.CreatedAt
 	}
 	u := observe(plaidName, plaidVersion, r, f.time("completed_at", at, time.Second, time.RFC3339))
 	u.Subject = kyc.Subject{ID: f.id("client_user_id", a.ClientUserID), Kind: kyc.Individual}
 	u.Verification = kyc.Verification{
-		Ref: f.same("id", q.Ref, a.ID), AttemptRef: f.id("previous_attempt_id", a.PreviousID), Workflow: f.id("template.id", a.Template.ID),
+		Ref: f.asked("id", q.Ref, a.ID), AttemptRef: f.id("previous_attempt_id", a.PreviousID), Workflow: f.id("template.id", a.Template.ID),
 	}
 	if a.Status == "" {
 		f.fail("status", "is missing")

@@ -6,6 +6,7 @@ package provider
 
 import (
 	"errors"
+	"time"
 
 	"countersign/kyc"
 	"countersign/signing"
@@ -29,8 +30,33 @@ type Adapter struct {
 	PersonRefs []RefKind
 	Events     []string    // every event name it knows, sorted; each has a fixture
 	API        *API        // how to ask the provider what it knows now; nil: nothing of it is built
+	Stream     *Stream     // how to follow what it tells nobody unasked; then it posts no callbacks. Nil: it posts
 	Gaps       []string    // what is not verified or not supported, in sentences, for docs/PROVIDERS.md
 	reasons    reasonTable // its codes; testdata/NAME/reasons.json holds what they must mean
+}
+
+// Stream is how to follow a provider's server-sent events. Translate takes the data of one of them. They prove as much as a signature, since we opened the connection.
+type Stream struct {
+	Doc         string // the provider's page on the stream
+	Live        string // base URL of live mode
+	Sandbox     string // of test mode; empty: the same as Live
+	Credentials string // what the source's api.user and api.key are at this provider, in words
+	// Authorize adds what proves who follows. It is called for every connection.
+	Authorize func(c *Call, k Credentials, now time.Time) error
+	// Call opens the stream behind a cursor; empty: from the oldest event that the provider still has.
+	Call func(cursor string) Call
+	// Cursor is the place right behind an event. It reads as little of the event as it can, so that one that cannot be translated is passed all the same.
+	Cursor func(event []byte) (string, error)
+	// Gap reports whether a comment says that events were left out, which come again behind the cursor. Nil: no comment does.
+	Gap func(comment []byte) bool
+}
+
+// Base is the address of the stream where the source names none.
+func (s *Stream) Base(live bool) string {
+	if !live && s.Sandbox != "" {
+		return s.Sandbox
+	}
+	return s.Live
 }
 
 // Authenticity is what a source with these options proves of each callback.

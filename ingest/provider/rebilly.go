@@ -37,7 +37,7 @@ var rebilly = Adapter{
 		"The schedule of retries, the time limit and the addresses that Rebilly calls from are not verified.",
 		"The body must be the default one, sent by POST; both can be configured at Rebilly.",
 		"No event says that a request expired, was abandoned or waits for review: its deadline comes with its earlier events.",
-		"A possible match on an AML list cannot be asked for again.",
+		"A possible match on an AML list cannot be asked for again, and has neither an id nor a time: a second one in the same bytes counts once.",
 		"API: whether an answer embeds the customer is not verified; where our id stands in a custom field, the customer's id leads to it.",
 	},
 	reasons: rebillyReasons,

@@ -74,6 +74,7 @@ func rebillyRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 		u.ProviderEvent.Revision = *a.Revision
 	}
 	b.who(e, answers[0], o, &u, &f)
+	f.asked("id", q.Ref, a.ID)
 	if f.err != nil {
 		return Result{}, f.err
 	}

@@ -40,6 +40,7 @@ var shufti = Adapter{
 		"The fields of the body come from public code and are not verified.",
 		"The list of declined codes goes on beyond those known here: the others are other, and terminal where no known one stands beside them.",
 		"Which list a background check found somebody on is not told: the screening is rejected as other.",
+		"Of the services only the screening is told apart: face, document and address count as parts of the whole.",
 		"The request events of a business do not say that it is one: set check: business_verification on its source.",
 	},
 	reasons: shuftiReasons,
@@ -292,6 +293,7 @@ func shuftiRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 	if r.Ignored != "" {
 		return r.unless(f.err)
 	}
+	f.asked("reference", ref, b.Reference)
 	if e.status == "" {
 		e.status, r.KeepBody = kyc.InReview, true
 	}

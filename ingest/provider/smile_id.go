@@ -137,8 +137,11 @@ func translateSmile(_ signing.Header, body []byte, o Options) (Result, error) {
 	var f fields
 	at := f.time("timestamp", b.Time, time.Millisecond, time.RFC3339)
 	r := Result{EventType: word(b.Code), Dedupe: []string{b.JobID, b.Code, b.Time}}
-	if r.Ignored, r.Fault = b.ignored(); r.Ignored != "" {
-		return r, nil
+	if b.JobID == "" { // the rest could be another person's too
+		r.Dedupe = nil
+	}
+	if r.Ignored, r.Fault = b.ignored(&f); r.Ignored != "" || f.err != nil {
+		return r.unless(f.err)
 	}
 	b.result(observe(smileName, smileVersion, r, at), &r, o, &f)
 	if job := f.id("PartnerParams.job_id", b.Partner.JobID); f.err == nil && job != "" && r.Updates[0].Subject.ID != "" && r.Updates[0].Status != kyc.Pending {
@@ -148,14 +151,17 @@ func translateSmile(_ signing.Header, body []byte, o Options) (Result, error) {
 }
 
 // ignored says why a result carries no status, "" if it does.
-func (b *smileBody) ignored() (why string, fault bool) {
+func (b *smileBody) ignored(f *fields) (why string, fault bool) {
 	e, known := smileCode(b.Code)
+	job := scalar(b.Partner.JobType)
 	switch {
 	case !known:
 		return unknownEv, false
 	case e.fault:
 		return faultEv, true
-	case smileJobs[scalar(b.Partner.JobType)] == "":
+	case job == "": // it could be one that counts
+		f.fail("PartnerParams.job_type", "is missing")
+	case smileJobs[job] == "":
 		return otherKind, false
 	}
 	return "", false
@@ -216,7 +222,7 @@ func smileSaid(raw json.RawMessage) smileWord {
 	switch scalar(raw) {
 	case "Passed", "Approved", "Verified":
 		return smileYes
-	case "Under Review":
+	case "Under Review", "Provisionally Approved", "Unable To Determine", "Not Verified", "No Match", "Issuer Unavailable": // no yes, whoever decides what they are
 		return smileOpen
 	case "Failed", "Rejected":
 		return smileNo
@@ -352,7 +358,6 @@ func smileRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 	}
 	var f fields
 	user, job := unpair(q.Ref)
-	b.Partner.UserID, b.Partner.JobID = f.same("result.PartnerParams.user_id", user, b.Partner.UserID), f.same("result.PartnerParams.job_id", job, b.Partner.JobID)
 	r := Result{EventType: q.What}
 	u := observe(smileName, smileVersion, r, time.Time{})
 	if b.Code == "" { // no result yet: of what kind the job is, the answer does not say either
@@ -362,7 +367,9 @@ func smileRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 		r.Ignored, r.Unsettled = noStatus, true
 		return r.unless(f.err)
 	}
-	if r.Ignored, r.Fault = b.ignored(); r.Ignored != "" {
+	f.asked("result.PartnerParams.user_id", user, b.Partner.UserID)
+	f.asked("result.PartnerParams.job_id", job, b.Partner.JobID)
+	if r.Ignored, r.Fault = b.ignored(&f); r.Ignored != "" || f.err != nil {
 		if r.Ignored == unknownEv {
 			return Result{}, unreadable("result.ResultCode", "is unknown")
 		}

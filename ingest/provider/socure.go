@@ -37,6 +37,7 @@ var socure = Adapter{
 		"Which decision words a workflow uses is configurable; an unknown one stays in review.",
 		"Reason codes (R and I with a number) are bound to a licence: each becomes other, beside the code.",
 		"Changed and repeated decisions (decision_update, fraud_confirming, reevaluation) are not read but asked for; their bodies are not verified.",
+		"Whether decision_at moves when a decision changes is not verified; while it does not, the stricter of the two stands.",
 		"API: the path of an evaluation is not verified.",
 		"API: a source for the older document verification must name its own base URL, https://api.socure.com; its shape comes from a third party.",
 	},
@@ -125,7 +126,11 @@ func translateSocure(_ signing.Header, body []byte, _ Options) (Result, error) {
 	}
 	var f fields
 	r := Result{EventID: f.id("event_id", b.ID), EventType: word(name), Livemode: b.Data.live()}
+	e, known := socureEvents[name]
 	at := f.time("event_at", cmp.Or(b.At, b.Event.At), time.Second, time.RFC3339)
+	if decided := f.time("decision_at", b.Data.DecidedAt, time.Second, time.RFC3339); e.byDecision && !decided.IsZero() {
+		at = decided // as the API says it: the event comes later, and a second decision must not hide behind it
+	}
 	ref := f.same("eval_id", b.Data.EvalID, b.Event.TransactionID)
 	switch {
 	case r.EventID != "":
@@ -133,7 +138,6 @@ func translateSocure(_ signing.Header, body []byte, _ Options) (Result, error) {
 	case ref != "" && !at.IsZero(): // without a time a second evaluation would pass for the first
 		r.Dedupe = []string{ref, r.EventType, at.Format(time.RFC3339)}
 	}
-	e, known := socureEvents[name]
 	switch {
 	case !known:
 		r.Ignored = unknownEv

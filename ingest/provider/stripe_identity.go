@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -123,7 +124,7 @@ func translateStripe(_ signing.Header, body []byte, o Options) (Result, error) {
 		return Result{}, unreadable("livemode", "is stated twice and differs")
 	}
 	var f fields
-	r := Result{EventID: f.id("id", b.ID), EventType: word(b.Type), Livemode: b.Livemode}
+	r := Result{EventID: f.id("id", b.ID), EventType: word(b.Type), Livemode: cmp.Or(b.Livemode, session.Livemode)}
 	if r.EventID != "" {
 		r.Dedupe = []string{r.EventID}
 	}

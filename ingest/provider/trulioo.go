@@ -35,6 +35,7 @@ var trulioo = Adapter{
 		"What an error's code means is not verified; only a message that says that the image is unreadable is a rejection.",
 		"The schedule and time limit of retries are not verified.",
 		"Workflow Studio: which service types exist beside IDV and DOCV is not verified; others stay in review.",
+		"Workflow Studio: a match of IDV approves the person whatever DOCV finds: where a flow has both, let the policy require document_verification too.",
 		"Workflow Studio: what match means for a watchlist service is not verified, so that such a service never approves.",
 		"Workflow Studio: the bodies of manual decisions are not verified; a manual acceptance changes nothing here.",
 		"Workflow Studio: its results are not asked for, so that a claim which only a token proves stays unconfirmed.",

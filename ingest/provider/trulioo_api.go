@@ -64,6 +64,15 @@ func segment(field, id string) (string, error) {
 	return url.PathEscape(id), nil
 }
 
+// asked reads the id that an answer must name: one that names none, or another, is no answer to the question.
+func (f *fields) asked(field, ref, named string) string {
+	id := f.same(field, ref, named)
+	if f.id(field, named) == "" {
+		f.fail(field, "is missing")
+	}
+	return id
+}
+
 // truliooAnswer is a transaction. What it says of the person and the document is never read.
 type truliooAnswer struct {
 	TransactionID string `json:"transactionId"`
@@ -105,7 +114,7 @@ func truliooRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
 	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
 	r.Unsettled = a.Status == "NO_RESULT" || a.Status == "PENDING_RESULT"
 	r.KeepBody = a.judge(&u, a.Status)
-	if u.Status == kyc.Approved && a.result("DOCUMENT", "FACE_MATCH", "LIVENESS") == "DECLINED" {
+	if worst := a.result(); u.Status == kyc.Approved && worst != "" && worst != "ACCEPTED" {
 		u.Status, r.KeepBody = kyc.InReview, true
 	}
 	r.Updates = append(r.Updates, u)
@@ -133,11 +142,11 @@ func (a *truliooAnswer) judge(u *kyc.Update, result string, types ...string) (do
 	case "ACCEPTED":
 		u.Status = kyc.Approved
 	case "DECLINED":
-		fallback, pairs := retryable, truliooReasons.pairs(codes)
-		if grave(pairs) {
-			fallback = terminal
+		payload, pairs := undecided, truliooReasons.pairs(codes)
+		if grave(pairs) { // whatever a lighter code beside it would allow
+			payload = terminal
 		}
-		reject(u, pairs, truliooReasons.hint(codes), fallback)
+		reject(u, pairs, payload, truliooReasons.hint(codes), retryable)
 	case "REVIEW":
 		u.Status, u.Reasons = kyc.InReview, truliooReasons.pairs(codes)
 	case "ERROR":
@@ -151,7 +160,7 @@ func (a *truliooAnswer) judge(u *kyc.Update, result string, types ...string) (do
 	return false
 }
 
-// result is the gravest result of these indicators, "" if none has one.
+// result is the gravest result of these indicators, or of all; "" if none has one.
 func (a *truliooAnswer) result(types ...string) (gravest string) {
 	grades := []string{"", "NO_RESULT", "PENDING_RESULT", "ACCEPTED", "REVIEW", "ERROR", "", "DECLINED"}
 	grade := func(result string) int {
@@ -161,7 +170,7 @@ func (a *truliooAnswer) result(types ...string) (gravest string) {
 		return len(grades) - 2 // an unknown word
 	}
 	for _, i := range a.Indicators {
-		if slices.Contains(types, i.Type) && grade(i.Result) > grade(gravest) {
+		if (len(types) == 0 || slices.Contains(types, i.Type)) && grade(i.Result) > grade(gravest) {
 			gravest = i.Result
 		}
 	}

@@ -3,6 +3,7 @@ package provider
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"time"
 
 	"countersign/kyc"
@@ -37,6 +38,11 @@ var veriff = Adapter{
 		"Signatures of very old integrations, a plain SHA-256 of body and secret, are not supported.",
 		"In full-auto callbacks the place of the decision is not verified; a text and an object with a value are both read.",
 		"The list of reason codes may be incomplete from 210 to 219 and above 540; an unknown code is passed on as reason other.",
+		"A decision that names an addressId as well counts as address_verification; how decisions about addresses look is not verified.",
+		"Whether createdAt of a watchlist callback is the time of this result or of the first is not verified; at equal times the stricter result stands.",
+		"The words of a decision's pepSanctionMatch are not verified: any but NO_MATCH opens screening.",
+		"A possible PEP match (126) opens screening as well. Where the decision is a review, a later no_match of the watchlist or an operator closes it, else an operator only.",
+		"A resubmission that is asked for beside fraud, age or a PEP match counts as a terminal rejection: an operator releases it.",
 		"Callbacks about INE, CURP and statuses that a customer defines are ignored, and so is VRF-INTEGRATION-ID, which is not signed.",
 		"Neither test mode nor production is named in a body: a test integration is a source of its own.",
 	},
@@ -90,6 +96,7 @@ type veriffBody struct {
 	Code         veriffText `json:"code"`
 	Time         string     `json:"time"`
 	MatchStatus  string     `json:"matchStatus"`
+	TotalHits    veriffText `json:"totalHits"`
 	CreatedAt    string     `json:"createdAt"`
 	Verification *struct {
 		ID           string     `json:"id"`
@@ -100,6 +107,9 @@ type veriffBody struct {
 		Code         veriffText `json:"code"`
 		ReasonCode   veriffText `json:"reasonCode"` // the reason beside it is for people: never read
 		DecisionTime string     `json:"decisionTime"`
+		Person       struct {   // of which nothing else is read
+			Match veriffText `json:"pepSanctionMatch"`
+		} `json:"person"`
 	} `json:"verification"`
 	Data struct {
 		Verification struct {
@@ -154,10 +164,11 @@ func (s *veriffSaid) eventType() string {
 	return word(s.kind)
 }
 
-// dedupe is the tuple of each kind: there is no delivery id. Without a time a decision could be taken for an earlier one that said the same.
+// dedupe is the tuple of each kind: there is no delivery id. Without a time a decision could be taken for an earlier one that said the same. A watchlist has none:
+// what it found may change while its status and time do not.
 func (s *veriffSaid) dedupe() []string {
 	switch {
-	case s.ref == "" || s.kind != "event" && s.at == "":
+	case s.ref == "" || s.kind == "watchlist" || s.kind != "event" && s.at == "":
 		return nil
 	case s.kind == "event":
 		if s.attempt == "" {
@@ -175,7 +186,7 @@ func (s *veriffSaid) dedupe() []string {
 func (s *veriffSaid) ignored() string {
 	switch s.kind {
 	case "decision", "fullauto":
-		if s.word == "" {
+		if s.word == "" && s.code == "" { // a code alone leaves open which status, but there is one
 			return noStatus
 		}
 	case "watchlist":
@@ -226,9 +237,12 @@ func translateVeriff(_ signing.Header, body []byte, o Options) (Result, error) {
 	case "watchlist":
 		r.KeepBody = b.watchlist(&r.Updates[0])
 	default:
+		if b.AddressID != "" {
+			r.Updates[0].Check = kyc.AddressVerification
+		}
 		r.KeepBody = b.decision(&r.Updates[0], &s)
-		if s.reason == veriffPEP {
-			r.Updates = append(r.Updates, veriffHit(r.Updates[0]))
+		if code := b.match(&s); code != "" {
+			r.Updates = append(r.Updates, veriffHit(r.Updates[0], code))
 		}
 	}
 	return r, nil
@@ -273,7 +287,11 @@ func (b *veriffBody) decision(u *kyc.Update, s *veriffSaid) (doubtful bool) {
 	}
 	switch u.Status {
 	case kyc.Rejected:
-		reject(u, veriffReasons.pairs(codes), e.payload)
+		pairs := veriffReasons.pairs(codes)
+		if grave(pairs) {
+			e.payload = terminal
+		}
+		reject(u, pairs, e.payload)
 	case kyc.InReview:
 		u.Reasons = veriffReasons.pairs(codes)
 	case kyc.Expired:
@@ -283,15 +301,30 @@ func (b *veriffBody) decision(u *kyc.Update, s *veriffSaid) (doubtful bool) {
 	return doubtful
 }
 
-// veriffPEP is the one reason of a decision that comes from a list of persons.
-const veriffPEP = "126"
+// The places of a decision where a list of persons shows: the one reason that comes from it, and a field beside any reason.
+const (
+	veriffPEP   = "126"
+	veriffMatch = "pepSanctionMatch"
+)
 
-// veriffHit is what such a decision says about screening, so that no later approval of the identity clears it.
-func veriffHit(u kyc.Update) kyc.Update {
+// match says where a decision shows a possible match; "" if nowhere.
+func (b *veriffBody) match(s *veriffSaid) string {
+	switch {
+	case s.reason == veriffPEP:
+		return veriffPEP
+	case b.Verification != nil && b.Verification.Person.Match != "" && !strings.EqualFold(string(b.Verification.Person.Match), "NO_MATCH"):
+		return veriffMatch
+	default:
+		return ""
+	}
+}
+
+// veriffHit is what such a decision says about screening, so that no approval of the identity clears it.
+func veriffHit(u kyc.Update, code string) kyc.Update {
 	u.Scope, u.Check, u.ExpiryKind = kyc.CheckScope, kyc.Screening, ""
-	u.Reasons = veriffReasons.pairs([]string{veriffPEP})
-	if u.Status != kyc.Rejected {
-		u.Status = kyc.InReview
+	u.Reasons = veriffReasons.pairs([]string{code})
+	if u.Status != kyc.Rejected || code != veriffPEP { // rejected for something else
+		u.Status, u.Retryable, u.Terminal = kyc.InReview, false, false
 	}
 	return u
 }
@@ -299,7 +332,7 @@ func veriffHit(u kyc.Update) kyc.Update {
 // watchlist fills in what the lists say: a possible match is for a person to judge. https://devdocs.veriff.com/docs/watchlist-screening-webhook
 func (b *veriffBody) watchlist(u *kyc.Update) (doubtful bool) {
 	u.Scope, u.Check, u.Status = kyc.CheckScope, kyc.Screening, kyc.InReview
-	if b.MatchStatus == "no_match" && len(b.Hits) == 0 {
+	if b.MatchStatus == "no_match" && len(b.Hits) == 0 && (b.TotalHits == "" || b.TotalHits == "0") {
 		u.Status = kyc.Approved
 		return false
 	}
@@ -317,70 +350,3 @@ func (b *veriffBody) watchlist(u *kyc.Update) (doubtful bool) {
 	}
 	return b.MatchStatus != "possible_match"
 }
-
-// veriffReasons are the granular reason codes, and the kinds of list of a watchlist callback. A decision says itself whether another try helps.
-var veriffReasons = newReasons(
-	means(kyc.SanctionsMatch, undecided,
-		"sanctions",
-	),
-	means(kyc.PEPMatch, undecided,
-		"pep",
-	),
-	means(kyc.PEPMatch, terminal,
-		veriffPEP,
-	),
-	means(kyc.AdverseMediaMatch, undecided,
-		"adverseMedia",
-	),
-	means(kyc.FraudSuspected, terminal,
-		"102", "105", "106", "111", "113", "127", "501", "502", "503", "504", "505", "506", "507", "508", "515", "526",
-	),
-	means(kyc.Underage, terminal,
-		"530", "531", "532", "533", "534", "535", "536",
-	),
-	means(kyc.DuplicateAccount, terminal,
-		"107", "108", "109", "110", "124",
-	),
-	means(kyc.UnsupportedCountry, terminal,
-		"112",
-	),
-	means(kyc.LivenessFailed, terminal,
-		"103", "120", "509",
-	),
-	means(kyc.LivenessFailed, retryable,
-		"202", "208", "605", "606", "641",
-	),
-	means(kyc.DataMismatch, terminal,
-		"123", "128",
-	),
-	means(kyc.NameMismatch, terminal,
-		"104",
-	),
-	means(kyc.DocumentExpired, terminal,
-		"511", "528",
-	),
-	means(kyc.DocumentExpired, retryable,
-		"207", "620",
-	),
-	means(kyc.DocumentTypeNotAccepted, terminal,
-		"101", "510",
-	),
-	means(kyc.DocumentTypeNotAccepted, retryable,
-		"206", "602",
-	),
-	means(kyc.DocumentMissing, retryable,
-		"201", "209", "603", "608", "609", "635",
-	),
-	means(kyc.DocumentUnreadable, terminal,
-		"527", "537",
-	),
-	means(kyc.DocumentUnreadable, retryable,
-		"203", "204", "205", "614", "615", "619", "621", "625", "626", "627", "628", "629", "630", "631", "632", "633", "634", "642",
-	),
-	means(kyc.AttemptsExceeded, terminal,
-		"539",
-	),
-	means(kyc.OtherReason, terminal,
-		"121", "122", "129",
-	),
-)

@@ -1,0 +1,247 @@
+package provider
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	alpacaName    = "alpaca"
+	alpacaVersion = 1
+)
+
+// Alpaca posts nothing: a client opens a stream of events, and may open it again behind any of them. What comes is the data of one event.
+var alpaca = Adapter{
+	Name:      alpacaName,
+	Version:   alpacaVersion,
+	Doc:       "https://docs.alpaca.markets/docs/sse-events",
+	Evidence:  kyc.Signed, // of what we fetch: TLS shows whose stream it is
+	Proves:    alpacaProves,
+	Options:   map[string]string{},
+	Scheme:    alpacaScheme,
+	Translate: translateAlpaca,
+	// An account is one person's, and every event is about one account.
+	PersonRefs: []RefKind{SubjectRef},
+	Events:     slices.Sorted(maps.Keys(alpacaStatuses)),
+	Stream:     &alpacaStream,
+	Gaps: []string{
+		"No event carries our id: register each account_id as a submission.",
+		"A new source begins with the oldest event that Alpaca still has; how far back that is, is not verified.",
+		"Whether since_ulid and since_id repeat the event they name is not verified; a repeat has no effect.",
+		"Heartbeats are not documented: a connection that is silent for two minutes is made again.",
+		"Events hold only what has changed: one without status_to is ignored, unless kyc_results has something against the person; then it is in review.",
+		"Other words for the status, such as ACCOUNT_UPDATED and INACTIVE, stay in review until somebody looks.",
+		"kyc_results says why, and is no check of its own: what it accepts approves nothing.",
+		"What is not decided yet of a PEP or a watch list is told as a match, so that a later approval waits for an operator.",
+		"Whether an account belongs to a company is not told: everybody is an individual.",
+		"There is no test flag: sandbox and live have hosts of their own.",
+	},
+	reasons: alpacaReasons,
+}
+
+var alpacaStream = Stream{ //nolint:gosec // where credentials go, and none of them
+	Doc:         "https://docs.alpaca.markets/us/reference/subscribetoaccountstatussse",
+	Live:        "https://broker-api.alpaca.markets",
+	Sandbox:     "https://broker-api.sandbox.alpaca.markets",
+	Credentials: "api.user and api.key are the Broker API key and its secret",
+	Authorize:   BasicAuth,
+	Call:        alpacaCall,
+	Cursor:      alpacaCursor,
+	Gap:         alpacaGap,
+}
+
+func alpacaScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(nil); err != nil {
+		return nil, err
+	}
+	return signing.Unsigned{}, nil
+}
+
+// alpacaProves is about callbacks. There are none, so whoever posts one is somebody else.
+func alpacaProves(Options) kyc.Authenticity { return kyc.Network }
+
+const (
+	alpacaFailed = "SUBMISSION_FAILED"
+	alpacaEvent  = "account_status" // where no word for the status names it
+)
+
+// alpacaStatuses are the words for an account's status, which are all the name that an event has.
+var alpacaStatuses = map[string]kyc.Status{
+	"ONBOARDING":       kyc.NotStarted,
+	"SUBMITTED":        kyc.Pending,
+	"APPROVAL_PENDING": kyc.Pending,
+	"ACTION_REQUIRED":  kyc.Rejected, // documents can be uploaded
+	"APPROVED":         kyc.Approved,
+	"ACTIVE":           kyc.Approved,
+	"REJECTED":         kyc.Rejected,
+	"DISABLED":         kyc.Suspended,
+	"ACCOUNT_CLOSED":   kyc.Suspended,
+	alpacaFailed:       kyc.InReview, // our submission did not go through
+}
+
+// alpacaResults are the codes of what was checked. What stands beside a code may be about the person and is not read.
+type alpacaResults struct {
+	Reject        map[string]json.RawMessage `json:"reject"`
+	Indeterminate map[string]json.RawMessage `json:"indeterminate"`
+}
+
+type alpacaBody struct {
+	AccountID string          `json:"account_id"`
+	At        string          `json:"at"`
+	EventULID json.RawMessage `json:"event_ulid"`
+	EventID   json.RawMessage `json:"event_id"`
+	Results   alpacaResults   `json:"kyc_results"` // absent or null where nothing of it changed
+	Status    string          `json:"status_to"`   // absent where something else changed
+}
+
+func translateAlpaca(_ signing.Header, body []byte, _ Options) (Result, error) {
+	var b alpacaBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	id, number, err := alpacaID(b.EventULID, b.EventID)
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{EventType: cmp.Or(word(b.Status), alpacaEvent), Dedupe: []string{id}}
+	if b.Status == "" && len(b.Results.Reject)+len(b.Results.Indeterminate) == 0 {
+		r.Ignored = noStatus
+		return r, nil
+	}
+	var f fields
+	u := observe(alpacaName, alpacaVersion, r, f.time("at", b.At, time.Microsecond, time.RFC3339))
+	u.ProviderEvent.Revision = number // events of one instant have an order all the same
+	account := f.id("account_id", b.AccountID)
+	if account == "" {
+		f.fail("account_id", "is missing")
+	}
+	u.Subject = kyc.Subject{ProviderRef: account, Kind: kyc.Individual}
+	u.Verification.Ref = account
+	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
+	r.KeepBody = b.what(&u)
+	r.Updates = []kyc.Update{u}
+	return r.unless(f.err)
+}
+
+// what fills in the status and why. It reports whether a person has to look at the body: at a word that is not known, at results without any, at an approval with
+// something against it.
+func (b *alpacaBody) what(u *kyc.Update) (doubtful bool) {
+	rejected, open := slices.Sorted(maps.Keys(b.Results.Reject)), slices.Sorted(maps.Keys(b.Results.Indeterminate))
+	against := alpacaReasons.pairs(slices.Concat(rejected, open))
+	status, known := alpacaStatuses[b.Status]
+	u.Status = status
+	switch {
+	case !known, status == kyc.Approved && len(against) > 0:
+		u.Reasons = against
+		doubted(u)
+		return true
+	case b.Status == alpacaFailed:
+		u.Reasons = []kyc.ReasonPair{{Code: kyc.TechnicalFailure, ProviderCode: alpacaFailed}}
+	case b.Status == "ACTION_REQUIRED":
+		reject(u, against, retryable)
+	case status == kyc.Rejected && len(rejected) > 0:
+		reject(u, alpacaReasons.pairs(rejected), terminal)
+	case status == kyc.Rejected:
+		reject(u, against, terminal)
+	}
+	return false
+}
+
+var (
+	alpacaULID   = regexp.MustCompile(`^[0-7][0-9A-HJKMNP-TV-Z]{25}$`)
+	alpacaNumber = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
+)
+
+// alpacaID reads what names an event: a ULID, and for older customers also a number, which is to go. Both only grow.
+func alpacaID(ulid, number json.RawMessage) (id string, n int64, err error) {
+	if alpacaNumber.Match(number) {
+		if n, err = strconv.ParseInt(string(number), 10, 64); err != nil {
+			return "", 0, unreadable("event_id", "is out of range")
+		}
+		id = string(number)
+	}
+	var text string
+	if len(ulid) > 0 && json.Unmarshal(ulid, &text) == nil && alpacaULID.MatchString(text) {
+		id = text
+	}
+	if id == "" {
+		return "", 0, unreadable("event_ulid", "and event_id are missing or malformed")
+	}
+	return id, n, nil
+}
+
+// alpacaCursor reads nothing but the id.
+func alpacaCursor(event []byte) (string, error) {
+	var b struct {
+		EventULID json.RawMessage `json:"event_ulid"`
+		EventID   json.RawMessage `json:"event_id"`
+	}
+	if json.Unmarshal(event, &b) != nil {
+		return "", unreadable("body", "is not one json object")
+	}
+	id, _, err := alpacaID(b.EventULID, b.EventID)
+	return id, err
+}
+
+// alpacaCall opens the stream behind an event. Without one it names a time before Alpaca's first: with neither the stream begins now, and what comes before our next
+// connection would be lost.
+func alpacaCall(cursor string) Call {
+	from := "since_id=" + cursor
+	switch {
+	case cursor == "":
+		from = "since=2000-01-01"
+	case alpacaULID.MatchString(cursor):
+		from = "since_ulid=" + cursor
+	}
+	return Call{Method: http.MethodGet, Path: "/v1/events/accounts/status?" + from}
+}
+
+// alpacaGap knows the comment for a client that does not keep up: "you are reading too slowly, dropped 10000 messages".
+func alpacaGap(comment []byte) bool { return bytes.Contains(comment, []byte("dropped")) }
+
+// alpacaReasons are the codes of kyc_results. Whether another try can mend one is for the status to say.
+var alpacaReasons = newReasons(
+	means(kyc.SanctionsMatch, undecided,
+		"WATCHLIST_HIT",
+	),
+	means(kyc.PEPMatch, undecided,
+		"PEP", "FAMILY_MEMBER_PEP", "PEP_FOREIGN", "FAMILY_MEMBER_PEP_FOREIGN", "HIO", "WL_PEP_SCREENING",
+	),
+	means(kyc.AdverseMediaMatch, undecided,
+		"WL_LEGAL_REGULATORY_WARNING",
+	),
+	means(kyc.FraudSuspected, undecided,
+		"compromised_document",
+	),
+	means(kyc.Underage, undecided,
+		"UNDER_MINIMUM_AGE",
+	),
+	means(kyc.UnsupportedCountry, undecided,
+		"COUNTRY_NOT_SUPPORTED", "CITIZENSHIP_COUNTRY_NOT_SUPPORTED",
+	),
+	means(kyc.LivenessFailed, undecided,
+		"SELFIE_VERIFICATION",
+	),
+	means(kyc.DataMismatch, undecided,
+		"IDENTITY_VERIFICATION", "TAX_IDENTIFICATION", "ADDRESS_VERIFICATION", "DATE_OF_BIRTH", "DIFFERING_COUNTRY", "W8BEN_CORRECTION", "data_comparison",
+	),
+	means(kyc.DocumentUnreadable, undecided,
+		"image_integrity",
+	),
+	means(kyc.HighRisk, undecided,
+		"CONTROL_PERSON", "AFFILIATED",
+	),
+	means(kyc.OtherReason, undecided,
+		"OTHER", "OTHER_PARTNER", "DISCRETIONARY", "INTERNAL_CHECK", "VISA_TYPE_OTHER",
+	),
+)
