@@ -16,6 +16,7 @@ var All = []Adapter{
 	didit,
 	dojah,
 	footprint,
+	idenfy,
 	idnow,
 	jumio,
 	middesk,

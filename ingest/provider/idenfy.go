@@ -1,0 +1,178 @@
+package provider
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"countersign/kyc"
+	"countersign/signing"
+)
+
+const (
+	idenfyName    = "idenfy"
+	idenfyVersion = 1
+)
+
+var idenfy = Adapter{
+	Name:      idenfyName,
+	Version:   idenfyVersion,
+	Doc:       "https://documentation.idenfy.com/kyc/webhooks",
+	Evidence:  kyc.Signed,
+	Options:   idenfyOptions,
+	Scheme:    idenfyScheme,
+	Translate: translateIdenfy,
+	// A scan is one attempt of one client.
+	PersonRefs: []RefKind{SessionRef},
+	Events:     slices.Sorted(maps.Keys(idenfyEvents)),
+	Gaps: []string{
+		"Callbacks about AML and KYB have bodies of their own, which are not read: they are kept in quarantine.",
+		"The codes of documents and faces are not a published list here; those that are not known show as other. A denial for codes that decide nothing is final, unless the option denied says otherwise.",
+		"The schedule of retries is not verified. A 200 also decides where the person's browser goes next.",
+		"A body does not name test mode: each environment is a source of its own.",
+	},
+	reasons: idenfyReasons,
+}
+
+var idenfyOptions = map[string]string{
+	"denied": "terminal or retryable: what a denial is whose codes do not decide it (default terminal)",
+}
+
+func idenfyScheme(o Options) (signing.Scheme, error) {
+	if err := o.allow(idenfyOptions); err != nil {
+		return nil, err
+	}
+	if _, err := o.oneOf("denied", "terminal", "retryable"); err != nil {
+		return nil, err
+	}
+	return signing.BodyHMAC{Header: "Idenfy-Signature", Hash: signing.SHA256, Encoding: signing.Hex}, nil
+}
+
+// idenfyEvents are the words of status.overall, which are all the name that a callback has. "" says nothing about the status.
+var idenfyEvents = map[string]kyc.Status{
+	"ACTIVE":          kyc.Pending,
+	"APPROVED":        kyc.Approved,
+	"ARCHIVED":        "",
+	"DELETED":         "",
+	"DENIED":          kyc.Rejected,
+	"EXPIRED":         kyc.Expired,
+	"EXPIRED-DELETED": "",
+	"REVIEWING":       kyc.InReview,
+	"SUSPECTED":       kyc.InReview,
+}
+
+type idenfyBody struct {
+	ClientID   string `json:"clientId"`
+	ScanRef    string `json:"scanRef"`
+	Final      bool   `json:"final"` // absent: not final
+	FinishTime *int64 `json:"finishTime"`
+	Status     struct {
+		Overall          string   `json:"overall"`
+		AutoDocument     string   `json:"autoDocument"`
+		AutoFace         string   `json:"autoFace"`
+		ManualDocument   string   `json:"manualDocument"`
+		ManualFace       string   `json:"manualFace"`
+		FraudTags        []string `json:"fraudTags"`
+		MismatchTags     []string `json:"mismatchTags"`
+		SuspicionReasons []string `json:"suspicionReasons"`
+		DenyReasons      []string `json:"denyReasons"`
+	} `json:"status"`
+}
+
+func translateIdenfy(_ signing.Header, body []byte, o Options) (Result, error) {
+	var b idenfyBody
+	if err := decode(body, &b); err != nil {
+		return Result{}, err
+	}
+	said := b.Status.Overall
+	if said == "" {
+		return Result{}, unreadable("status.overall", "is missing")
+	}
+	var f fields
+	status, known := idenfyEvents[said]
+	finished, at := b.finished(&f)
+	scan := f.id("scanRef", b.ScanRef)
+	r := Result{EventType: word(said), Dedupe: []string{scan, strconv.FormatBool(b.Final), said, finished}}
+	if r.EventType == "" {
+		r.EventType = "status"
+	}
+	if known && status == "" && f.err == nil {
+		r.Ignored, r.Dedupe = noStatus, nil
+		return r, nil
+	}
+	u := observe(idenfyName, idenfyVersion, r, at)
+	u.Scope, u.Check, u.Status = kyc.Overall, kyc.IdentityVerification, status
+	u.Subject = kyc.Subject{ID: f.id("clientId", b.ClientID), Kind: kyc.Individual}
+	if u.Verification.Ref = scan; scan == "" {
+		f.fail("scanRef", "is missing")
+	}
+	if f.err != nil {
+		return Result{}, f.err
+	}
+	r.KeepBody = b.what(known, o, &u)
+	r.Updates = []kyc.Update{u}
+	return r, nil
+}
+
+// finished reads when the scan ended, in seconds; a scan that goes on has no such time.
+func (b *idenfyBody) finished(f *fields) (text string, at time.Time) {
+	if b.FinishTime == nil {
+		return "", at
+	}
+	text = strconv.FormatInt(*b.FinishTime, 10)
+	at = time.Unix(*b.FinishTime, 0).UTC()
+	if at.Year() < oldest || at.Year() >= newest {
+		f.fail("finishTime", "is not a time")
+	}
+	return text, at
+}
+
+// what fills in the status. What is not final decides nothing: another callback follows.
+func (b *idenfyBody) what(known bool, o Options, u *kyc.Update) (keep bool) {
+	codes := b.codes()
+	tagged := len(b.Status.FraudTags)+len(b.Status.MismatchTags)+len(b.Status.SuspicionReasons)+len(b.Status.DenyReasons) > 0
+	looked := b.Status.ManualDocument != "" || b.Status.ManualFace != ""
+	switch {
+	case !known, u.Status == kyc.Approved && tagged && !looked: // a machine's yes beside its own doubts
+		u.Status, u.Reasons = kyc.InReview, idenfyReasons.pairs(codes)
+		return true
+	case !b.Final && u.Status == kyc.Expired:
+		u.Status = kyc.Pending
+	case !b.Final && u.Status != kyc.Pending, u.Status == kyc.InReview:
+		u.Status, u.Reasons = kyc.InReview, idenfyReasons.pairs(codes)
+	case u.Status == kyc.Rejected:
+		fallback := terminal
+		if o["denied"] == "retryable" && len(b.Status.FraudTags) == 0 {
+			fallback = retryable
+		}
+		reject(u, idenfyReasons.pairs(codes), idenfyReasons.hint(codes), fallback)
+	case u.Status == kyc.Expired:
+		u.ExpiryKind = kyc.ExpiryAttempt
+	}
+	return false
+}
+
+// codes are what speaks against the person: a person's word about the document or the face counts before the machine's.
+func (b *idenfyBody) codes() (codes []string) {
+	s := &b.Status
+	for _, pair := range [][2]string{{s.ManualDocument, s.AutoDocument}, {s.ManualFace, s.AutoFace}} {
+		code := pair[0]
+		if code == "" {
+			code = pair[1]
+		}
+		if code != "" && code != "DOC_VALIDATED" && code != "FACE_MATCH" {
+			codes = append(codes, code)
+		}
+	}
+	return slices.Concat(codes, s.FraudTags, s.MismatchTags, s.SuspicionReasons, s.DenyReasons)
+}
+
+// idenfyReasons are the codes of documents and faces, and the tags.
+var idenfyReasons = newReasons(
+	means(kyc.DuplicateAccount, undecided, "DUPLICATE_FACE"),
+	means(kyc.LivenessFailed, retryable, "FACE_MISMATCH"),
+	means(kyc.NameMismatch, retryable, "NAME"),
+	means(kyc.DocumentExpired, retryable, "DOC_EXPIRED"),
+	means(kyc.DocumentUnreadable, retryable, "DOC_NOT_FULLY_VISIBLE"),
+)
