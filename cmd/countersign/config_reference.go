@@ -73,7 +73,7 @@ func sourceReference() []configKey {
 		{"sources[].token", "", "env: or file: reference to an unguessable last path segment"},
 		{"sources[].allow", "", "networks it may post from; without it, any"},
 		{"sources[].options", "", "what the adapter's page says can vary"},
-		{"sources[].api", "", "an account at the provider's API, with which what callbacks leave open is asked; docs/PROVIDERS.md says of which providers"},
+		{"sources[].api", "", "an account at the provider's API, with which what callbacks leave open is asked, or a stream of events followed; docs/PROVIDERS.md says of which providers"},
 		{"sources[].api.url", "", "its address; without it, the provider's own"},
 		{"sources[].api.user", "", "the client id, partner id or user, where the provider has one"},
 		{"sources[].api.key", "", "env: or file: reference to the secret"},

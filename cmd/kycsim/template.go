@@ -33,6 +33,12 @@ const (
 	wordAt
 )
 
+// Times that are numbers, in place of a layout.
+const (
+	unixSeconds = "unix"
+	unixMillis  = "unix-ms"
+)
+
 // cut makes a template of a sample: it has the sample filled in with words that nothing else contains, finds them again, and compares the outcome with
 // what the samples say of other words.
 func cut(adapter, sample string) (*template, error) {
@@ -48,18 +54,19 @@ func cut(adapter, sample string) (*template, error) {
 	words := markedWords(&marks)
 	rest, from := string(body), 0
 	for i := 0; i < len(rest); {
-		found := false
-		for text, p := range words {
-			if strings.HasPrefix(rest[i:], text) {
-				t.parts = append(t.parts, part{text: rest[from:i]}, p)
-				i += len(text)
-				from, found = i, true
-				break
+		mark := "" // the longest that stands here: seconds begin what milliseconds are
+		for text := range words {
+			if len(text) > len(mark) && strings.HasPrefix(rest[i:], text) {
+				mark = text
 			}
 		}
-		if !found {
+		if mark == "" {
 			i++
+			continue
 		}
+		t.parts = append(t.parts, part{text: rest[from:i]}, words[mark])
+		i += len(mark)
+		from = i
 	}
 	t.parts = append(t.parts, part{text: rest[from:]})
 	other := provider.SampleVars{
@@ -75,7 +82,7 @@ func cut(adapter, sample string) (*template, error) {
 	return t, nil
 }
 
-// markedWords are the texts the marks turn into; none of them begins another.
+// markedWords are the texts the marks turn into.
 func markedWords(v *provider.SampleVars) map[string]part {
 	words := map[string]part{
 		v.Subject:                     {word: wordSubject},
@@ -84,6 +91,10 @@ func markedWords(v *provider.SampleVars) map[string]part {
 		v.EventID:                     {word: wordEvent},
 		strconv.Itoa(v.Revision):      {word: wordRevision},
 		v.At.Format(time.RFC3339Nano): {word: wordAt, layout: "2006-01-02T15:04:05.000Z"},
+
+		strconv.FormatInt(v.At.Unix(), 10):         {word: wordAt, layout: unixSeconds},
+		strconv.FormatInt(v.At.UnixMilli(), 10):    {word: wordAt, layout: unixMillis},
+		v.At.Format("2006-01-02T15:04:05.000000Z"): {word: wordAt, layout: "2006-01-02T15:04:05.000000Z"},
 	}
 	for _, layout := range []string{"2006-01-02 15:04:05+0000", "2006-01-02 15:04:05.000", "2006-01-02T15:04:05Z"} {
 		for _, p := range []part{{}, {days: 7}, {years: 1}, {years: -1}} {
@@ -113,7 +124,14 @@ func (t *template) appendTo(b []byte, v *provider.SampleVars) []byte {
 			if p.days != 0 || p.years != 0 {
 				at = at.AddDate(p.years, 0, p.days)
 			}
-			b = at.AppendFormat(b, p.layout)
+			switch p.layout {
+			case unixSeconds:
+				b = strconv.AppendInt(b, at.Unix(), 10)
+			case unixMillis:
+				b = strconv.AppendInt(b, at.UnixMilli(), 10)
+			default:
+				b = at.AppendFormat(b, p.layout)
+			}
 		default:
 			b = append(b, p.text...)
 		}
