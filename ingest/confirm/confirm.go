@@ -237,7 +237,9 @@ func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) erro
 	if err != nil && !errors.As(err, &f) {
 		f = &failure{outcome: unreachable, err: err}
 	}
-	q.Tries++
+	if f.outcome != noCredentials { // nobody was asked
+		q.Tries++
+	}
 	q.Due, q.Error = c.o.Now().Add(c.wait(q.Tries, f)), f.err.Error()
 	if f.outcome != unsettled && f.outcome != noCredentials {
 		c.o.Logger.Warn("question_unanswered", "source", s.Name, "what", q.What, "claim", q.Claim, "outcome", string(f.outcome), "tries", q.Tries, "error", f.err)
