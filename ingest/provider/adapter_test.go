@@ -26,7 +26,8 @@ func TestTranslate(t *testing.T) {
 				if got, want := asJSON(t, asWant(r, f.body, err)), asJSON(t, f.want); got != want {
 					t.Errorf("got %s\nwant %s", got, want)
 				}
-				sound(t, a, f.body, r, err)
+				sound(t, a, r, err)
+				private(t, r)
 			})
 		}
 	}
@@ -36,7 +37,7 @@ func TestTranslate(t *testing.T) {
 var errorText = regexp.MustCompile(`^genuine but unreadable: [A-Za-z0-9 ._:/-]{1,100}$`)
 
 // sound checks what holds for any body.
-func sound(t *testing.T, a Adapter, body []byte, r Result, err error) {
+func sound(t *testing.T, a Adapter, r Result, err error) {
 	t.Helper()
 	if err != nil {
 		if !errors.Is(err, ErrUnreadable) || !errorText.MatchString(err.Error()) {
@@ -63,8 +64,15 @@ func sound(t *testing.T, a Adapter, body []byte, r Result, err error) {
 	}
 	for _, u := range r.Updates {
 		soundUpdate(t, a, r, u)
+	}
+}
+
+// private checks that nothing of a fixture's free text has left it. (A fuzzer writes these words into ids.)
+func private(t *testing.T, r Result) {
+	t.Helper()
+	for _, u := range r.Updates {
 		for _, secret := range []string{"Anna", "internal"} { // what stands in the free text of our fixtures
-			if strings.Contains(asJSON(t, u), secret) && strings.Contains(string(body), secret) {
+			if strings.Contains(asJSON(t, u), secret) {
 				t.Errorf("free text reached the update: %s", asJSON(t, u))
 			}
 		}

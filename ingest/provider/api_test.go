@@ -112,14 +112,15 @@ func ask(t *testing.T, a Adapter, x asked) {
 	if got, want := asJSON(t, asWant(r, all, err)), asJSON(t, x.want); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
-	sound(t, a, all, r, err)
+	sound(t, a, r, err)
+	private(t, r)
 	if len(r.Fetch) > 0 {
 		t.Error("an answer asks another question")
 	}
 	for _, b := range x.answers { // whatever an answer lacks, it is refused or read: never a panic
 		for cut := range b {
 			r, err := a.API.Read(x.q, [][]byte{b[:cut]}, x.options)
-			sound(t, a, b[:cut], r, err)
+			sound(t, a, r, err)
 		}
 	}
 }

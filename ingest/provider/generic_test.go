@@ -95,7 +95,7 @@ func TestGeneric(t *testing.T) {
 	f := func(name, body, want string) {
 		t.Helper()
 		r, err := a.Translate(http.Header{}, []byte(body), nil)
-		sound(t, a, []byte(body), r, err)
+		sound(t, a, r, err)
 		if got := compact(t, asWant(r, []byte(body), err)); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, want)
 		}
@@ -187,7 +187,7 @@ func TestGenericLeast(t *testing.T) {
 	})
 	body := []byte(`{"who":"p","status":"approved"}`)
 	r, err := a.Translate(http.Header{}, body, nil)
-	sound(t, a, body, r, err)
+	sound(t, a, r, err)
 	if len(r.Updates) != 1 || r.KeepBody || a.Version != 1 || a.Evidence != kyc.Network {
 		t.Fatalf("%v %+v", err, r)
 	}
@@ -199,7 +199,7 @@ func TestGenericLeast(t *testing.T) {
 		t.Helper()
 		body := []byte(`{"who":"p","status":` + status + `}`)
 		r, err := a.Translate(http.Header{}, body, nil)
-		sound(t, a, body, r, err)
+		sound(t, a, r, err)
 		if err != nil || r.Updates[0].Status != want || r.KeepBody != kept {
 			t.Errorf("%s: %v %+v, want %s, kept %v", status, err, r, want, kept)
 		}
@@ -218,7 +218,7 @@ func TestGenericDedupe(t *testing.T) {
 	f := func(body string, want ...string) {
 		t.Helper()
 		r, err := a.Translate(http.Header{}, []byte(body), nil)
-		sound(t, a, []byte(body), r, err)
+		sound(t, a, r, err)
 		if err != nil || !slices.Equal(r.Dedupe, want) {
 			t.Errorf("%s: %v, %v; want %v", body, r.Dedupe, err, want)
 		}
@@ -356,7 +356,7 @@ func TestGenericBounds(t *testing.T) {
 		}})
 		began := time.Now()
 		r, err := a.Translate(http.Header{}, []byte(body), nil)
-		sound(t, a, []byte(body), r, err)
+		sound(t, a, r, err)
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("%s took %v", expression, took)
 		}
@@ -615,7 +615,7 @@ func FuzzGeneric(f *testing.F) {
 	f.Add(`map(filter(list(body.a), has(.b)), text(.b, #index)[0:2])`, `{"a":[{"b":1},{"b":"x"},{},1e400]}`)
 	f.Fuzz(func(t *testing.T, expression, body string) {
 		r, err := full.Translate(http.Header{}, []byte(body), nil)
-		sound(t, full, []byte(body), r, err)
+		sound(t, full, r, err)
 		for _, k := range GenericKeys() {
 			a, err := Generic(GenericSpec{Signature: GenericSignature{Kind: "none"}, Map: map[string]string{
 				"event_type": `"e"`, "subject": `"u"`, "status": `"rejected"`, k.Name: expression,
@@ -625,7 +625,7 @@ func FuzzGeneric(f *testing.F) {
 			}
 			began := time.Now()
 			r, err := a.Translate(http.Header{}, []byte(body), nil)
-			sound(t, a, []byte(body), r, err)
+			sound(t, a, r, err)
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("%s: %s took %v", k.Name, expression, took)
 			}

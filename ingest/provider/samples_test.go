@@ -38,7 +38,7 @@ func TestSamples(t *testing.T) {
 				t.Errorf("%s/%s: %v", a.Name, event, err)
 				continue
 			}
-			sound(t, a, body, r, nil)
+			sound(t, a, r, nil)
 			checkSample(t, a, event, becomes, v, body, r)
 			bodies[string(body)] = true
 			if again, err := Sample(a.Name, event, SampleVars{Subject: "user-8", At: v.At}); err != nil || bodies[string(again)] {
