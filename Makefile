@@ -33,10 +33,11 @@ lint:
 
 fuzz: ## every fuzz target for FUZZTIME, and each adapter's parser by itself
 	@for p in $$($(GO) list ./... | grep -v '/ingest/provider$$'); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-		echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$p || exit 1; done; done
-	@cd ingest/provider && for f in $$($(GO) test -list '^Fuzz' . | grep '^Fuzz'); do \
-		adapters=any; [ $$f = FuzzTranslate ] && adapters=$$(ls -d testdata/*/samples | cut -d/ -f2); for a in $$adapters; do \
-		echo "== ingest/provider $$f $$a"; COUNTERSIGN_FUZZ_ADAPTER=$${a#any} $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x . || exit 1; done; done
+		echo "== $$p $$f"; .ci/fuzz $$p $$f $(FUZZTIME) || exit 1; done; done
+	@for f in $$($(GO) test -list '^Fuzz' ./ingest/provider | grep '^Fuzz'); do \
+		adapters=any; [ $$f = FuzzTranslate ] && adapters=$$(ls -d ingest/provider/testdata/*/samples | cut -d/ -f4); for a in $$adapters; do \
+		echo "== ingest/provider $$f $$a"; $(GO) clean -fuzzcache; \
+		COUNTERSIGN_FUZZ_ADAPTER=$${a#any} .ci/fuzz ./ingest/provider $$f $(FUZZTIME) || exit 1; done; done
 
 bench: build ## figures against limits measured in the same run
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_nojournal -o $(BIN)/countersign-nojournal ./cmd/countersign

@@ -16,15 +16,16 @@ import (
 
 // Limits on what a body may put into an update.
 const (
-	maxID     = 255 // bytes of an identity
-	maxWord   = 128 // bytes of an event type or another word of the provider's
-	oldest    = 2000
-	newest    = 2200 // years between which an event can have happened
-	fewKeys   = 48   // of one object: up to here a linear search beats a map
-	noStatus  = "event carries no kyc status"
-	unknownEv = "unknown event type"
-	otherKind = "verification is of no kind that is a kyc check"
-	faultEv   = "provider reports a fault of the integration"
+	maxID      = 255 // bytes of an identity
+	maxWord    = 128 // bytes of an event type or another word of the provider's
+	oldest     = 2000
+	newest     = 2200 // years between which an event can have happened
+	fewKeys    = 48   // of one object: up to here a linear search beats a map
+	noStatus   = "event carries no kyc status"
+	unknownEv  = "unknown event type"
+	otherKind  = "verification is of no kind that is a kyc check"
+	namelessEv = "event" // in place of a name that is no word
+	faultEv    = "provider reports a fault of the integration"
 )
 
 // unreadable names a field and says in fixed words what is wrong with it. Neither comes from the body.
@@ -212,7 +213,7 @@ func word(v string) string {
 func observe(provider string, version int, r Result, at time.Time) kyc.Update {
 	u := kyc.Update{
 		SchemaVersion: 1, Kind: kyc.Observation, Provider: provider, AdapterVersion: version,
-		ProviderEvent: kyc.ProviderEvent{ID: r.EventID, Type: r.EventType},
+		ProviderEvent: kyc.ProviderEvent{ID: r.EventID, Type: cmp.Or(r.EventType, namelessEv)},
 		OccurredAt:    at, OccurredAtOrigin: kyc.OriginProvider,
 	}
 	if at.IsZero() {
