@@ -117,9 +117,14 @@ func TestRelease(t *testing.T) {
 	unclear(item(journal.NoPartner, "prefixed", sample(t, "sumsub", "approved", provider.SampleVars{Subject: "gamma:1"})), "partner")
 
 	d.sources["sumsub"].Livemode = true // the operator has corrected the source
+	mode.At = at.Add(-72 * time.Hour)
 	rs, err := d.Release(mode)
-	if err != nil || len(rs) != 1 || rs[0].Update.Status != kyc.Approved || !rs[0].Update.ReceivedAt.Equal(mode.At) {
+	if err != nil || len(rs) != 1 || rs[0].Update.Status != kyc.Approved || !rs[0].Update.ReceivedAt.Equal(mode.At) || !rs[0].Appended.Equal(at) {
 		t.Fatalf("%+v, %v", rs, err)
+	}
+	thin := journal.Item{ID: "thin", Source: "probe", Provider: "probe", Reason: journal.Unreadable, At: mode.At, Body: []byte("fetch")} // a later adapter reads it
+	if asked, err := d.Release(thin); err != nil || len(asked) != 1 || len(asked[0].Ask) != 1 || !asked[0].Ask[0].Since.Equal(at) {
+		t.Errorf("%+v, %v", asked, err)
 	}
 	before, held := d.journal.Backlog(), d.journal.Quarantined()
 	if err := d.journal.Drop(context.Background(), mode.ID, rs...); err != nil || d.journal.Backlog() != before+1 || d.journal.Quarantined() != held-1 {

@@ -170,6 +170,13 @@ func (in *Ingress) Release(item journal.Item) ([]journal.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStillUnclear, err)
 	}
+	taken := in.o.Now().UTC().Truncate(time.Microsecond)
+	for i := range rs { // its update says when it was received; the record is as old as its release, or it would count as that late, and its questions as that long unanswered
+		rs[i].Appended = taken
+		for j := range rs[i].Ask {
+			rs[i].Ask[j].Since, rs[i].Ask[j].Due = taken, taken
+		}
+	}
 	return rs, nil
 }
 

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -33,7 +34,8 @@ func (s *Server) record(req *http.Request, r Route, t Token, outcome error) erro
 		e.Error = outcome.Error()
 	}
 	s.o.Logger.Info("audit", "call", e.Call, "path", e.Path, "actor", e.Actor, "ok", e.OK)
-	err := s.o.Store.Update(req.Context(), func(tx *bolt.Tx) error {
+	// The call has had its effect by now, so whoever hangs up must not leave it out of the trail.
+	err := s.o.Store.Update(context.WithoutCancel(req.Context()), func(tx *bolt.Tx) error {
 		b := tx.Bucket(store.Audit)
 		n, err := b.NextSequence()
 		if err != nil {

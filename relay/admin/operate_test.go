@@ -3,6 +3,8 @@ package admin
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +105,20 @@ func TestDecide(t *testing.T) {
 	}
 	g.call("otto", "POST", call+query, `{}`) // refused, and still in the trail
 	if trail = g.call("vera", "GET", "/v1/audit", "").data(t); len(trail) != 3 || trail[0]["ok"] != false || trail[0]["error"] == "" {
+		t.Errorf("%v", trail)
+	}
+}
+
+// TestAuditOutlivesTheCall: who orders something and hangs up stands in the trail all the same.
+func TestAuditOutlivesTheCall(t *testing.T) {
+	g := newRig(t)
+	ctx, hangUp := context.WithCancel(context.Background())
+	hangUp()
+	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/endpoints/main/resume", nil)
+	if err := g.server.record(req, Route{Pattern: "POST /v1/endpoints/{id}/resume", Scope: Operator}, Token{Name: "otto", Scope: Operator}, nil); err != nil {
+		t.Error(err)
+	}
+	if trail := g.call("vera", "GET", "/v1/audit", "").data(t); len(trail) != 1 || trail[0]["actor"] != "otto" {
 		t.Errorf("%v", trail)
 	}
 }
