@@ -68,7 +68,7 @@ func TestPolicyChange(t *testing.T) {
 	if want := []string{"kyc.document.approved", "kyc.check.clear", "kyc.status.approved"}; v != Applied || !slices.Equal(types(owed), want) || s.PolicyVersion() != 2 {
 		t.Fatalf("%v, %s, version %d", types(owed), v, s.PolicyVersion())
 	}
-	if !owed[2].ExpiresAt.Equal(addMonths(at(3), 6)) || !owed[2].OccurredAt.Equal(at(3)) || owed[2].CauseID != "p" {
+	if !owed[2].ExpiresAt.Equal(AddMonths(at(3), 6)) || !owed[2].OccurredAt.Equal(at(3)) || owed[2].CauseID != "p" {
 		t.Errorf("%+v", owed[2])
 	}
 	owed, _ = s.Apply(Update{ID: "q", Kind: PolicyChange, ReceivedAt: at(60)}, Policy{Version: 3, Required: []Check{IdentityVerification, AddressVerification}, ValidityMonths: 6})
@@ -103,7 +103,7 @@ func TestChangeFields(t *testing.T) {
 	}
 	// An older identity approval arrives: it owes its own check, and what it had been rejected for still decides the status.
 	owed, _ = s.Apply(received(obs(sumsub, "i", 2, rankApproved), 12), idv)
-	if want := []string{"kyc.check.clear"}; !slices.Equal(types(owed), want) || !owed[0].ApprovedAt.Equal(at(2)) || !owed[0].ExpiresAt.Equal(addMonths(at(2), 12)) {
+	if want := []string{"kyc.check.clear"}; !slices.Equal(types(owed), want) || !owed[0].ApprovedAt.Equal(at(2)) || !owed[0].ExpiresAt.Equal(AddMonths(at(2), 12)) {
 		t.Errorf("owed %v", owed)
 	}
 	// The document is released; the status is decided by the approval of before, caused by the operator.

@@ -46,7 +46,7 @@ func (v period) next(s step, broken bool, p Policy) period {
 	case !s.expires.IsZero():
 		return period{s.at, s.expires}
 	case v.from.IsZero(), broken, s.at.After(v.until):
-		return period{s.at, addMonths(s.at, p.months())}
+		return period{s.at, AddMonths(s.at, p.months())}
 	default:
 		return v
 	}
@@ -119,8 +119,8 @@ func (ss *session) spare(p Policy) int {
 	return 0
 }
 
-// addMonths adds calendar months and stays in the month it reaches: 2024-02-29 and 12 months is 2025-02-28.
-func addMonths(t time.Time, n int) time.Time {
+// AddMonths adds calendar months and stays in the month it reaches: 2024-02-29 and 12 months is 2025-02-28.
+func AddMonths(t time.Time, n int) time.Time {
 	t = t.UTC()
 	y, m, d := t.Date()
 	last := time.Date(y, m+time.Month(n)+1, 0, 0, 0, 0, 0, time.UTC).Day()

@@ -15,7 +15,7 @@ func TestAddMonths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := addMonths(a, months).Format(time.RFC3339Nano); got != want {
+		if got := AddMonths(a, months).Format(time.RFC3339Nano); got != want {
 			t.Errorf("%s and %d months is %s, want %s", from, months, got, want)
 		}
 	}
@@ -33,7 +33,7 @@ func expires(p Policy, us ...Update) time.Time { return apply(p, us...).View().E
 
 // Rule 8: an approval holds until the provider's date, else for the policy's months from when it was given; repeating it extends nothing.
 func TestExpiresAt(t *testing.T) {
-	year := func(minute int) time.Time { return addMonths(at(minute), 12) }
+	year := func(minute int) time.Time { return AddMonths(at(minute), 12) }
 	late := func(day, minute int) int { return day*24*60 + minute }
 	f := func(name string, want time.Time, us ...Update) {
 		t.Helper()
@@ -71,7 +71,7 @@ func TestExpiresAt(t *testing.T) {
 	f("screening counts", at(300), until(a(3), at(600)), until(obs(aml, "s", 4, rankApproved), at(300)))
 	f("a step nobody asked for does not", at(600), until(a(3), at(600)), until(obs(passprt, "", 4, rankApproved), at(300)))
 	f("nobody approved", time.Time{}, obs(sumsub, "i", 3, rankRejected))
-	if got := expires(Policy{Open: true, ValidityMonths: 6}, a(3)); !got.Equal(addMonths(at(3), 6)) {
+	if got := expires(Policy{Open: true, ValidityMonths: 6}, a(3)); !got.Equal(AddMonths(at(3), 6)) {
 		t.Errorf("six months: %v", got)
 	}
 }

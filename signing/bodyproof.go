@@ -30,17 +30,7 @@ type proof struct {
 
 // Sign sets nothing. It fails unless the body carries a proof under the last key of the ring that is good at m.Time: use SignBody.
 func (s BodyProof) Sign(_ Header, m Message, keys Keyring) error {
-	k, err := keys.oldest()
-	if err != nil {
-		return err
-	}
-	if err := s.Check(keys); err != nil {
-		return err
-	}
-	if s.Verify(nil, m.Body, Keyring{k}, m.Time) != nil {
-		return errUseSignBody
-	}
-	return nil
+	return carries(s, m, keys)
 }
 
 // SignBody puts the time of the message and the signature under the last key of the ring into the body.

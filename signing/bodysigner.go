@@ -32,3 +32,18 @@ func setMember(body []byte, name, value string) ([]byte, error) {
 	}
 	return slices.Concat(body[:s.end], []byte(comma+`"`+name+`":`), quoted, body[s.end:]), nil
 }
+
+// carries reports whether a message has its proof in the body already: under the last key of the ring, and good at its own time.
+func carries(s Scheme, m Message, keys Keyring) error {
+	k, err := keys.oldest()
+	if err != nil {
+		return err
+	}
+	if err := CheckKeys(s, keys); err != nil {
+		return err
+	}
+	if s.Verify(nil, m.Body, Keyring{k}, m.Time) != nil {
+		return errUseSignBody
+	}
+	return nil
+}

@@ -18,17 +18,7 @@ type BodyToken struct {
 
 // Sign sets nothing. It fails unless the body carries the last key of the ring already: use SignBody.
 func (s BodyToken) Sign(_ Header, m Message, keys Keyring) error {
-	k, err := keys.oldest()
-	if err != nil {
-		return err
-	}
-	if err := s.Check(keys); err != nil {
-		return err
-	}
-	if s.Verify(nil, m.Body, Keyring{k}, m.Time) != nil {
-		return errUseSignBody
-	}
-	return nil
+	return carries(s, m, keys)
 }
 
 // SignBody puts the last key of the ring into the body.

@@ -231,8 +231,8 @@ func (b *blendfiBody) what(u *kyc.Update, user *blendfiUser, approved, expires t
 			u.Status = kyc.InReview
 			return true
 		}
-		if u.ExpiresAt, u.Expiring = expires, b.notice(user); expires.IsZero() {
-			u.ExpiresAt = afterMonths(approved, 12)
+		if u.ExpiresAt, u.Expiring = expires, b.notice(user); expires.IsZero() && !approved.IsZero() {
+			u.ExpiresAt = kyc.AddMonths(approved, 12)
 		}
 	case kyc.Rejected:
 		reject(u, blendfiReasons.pairs(codes), payload, retryable)
@@ -266,18 +266,6 @@ func (user *blendfiUser) why() (codes []string, h hint) {
 		}
 	}
 	return codes, h
-}
-
-// afterMonths adds calendar months and stays within the month: a year after 29 February is 28 February. It keeps "never" (zero).
-func afterMonths(t time.Time, months int) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	then := t.AddDate(0, months, 0)
-	if then.Day() != t.Day() {
-		then = then.AddDate(0, 0, -then.Day())
-	}
-	return then
 }
 
 // blendfiReasons: the two lists are terminal, for re-submission does not help against them.

@@ -110,19 +110,3 @@ func TestIDs(t *testing.T) {
 	f("a\u0085b", "", true)
 	f("a\ufffdb", "", true)
 }
-
-func TestAfterMonths(t *testing.T) {
-	f := func(from, want string) {
-		t.Helper()
-		at, err := time.Parse(time.DateOnly, from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := afterMonths(at, 12).Format(time.DateOnly); got != want {
-			t.Errorf("a year after %s is %s, want %s", from, got, want)
-		}
-	}
-	f("2024-02-29", "2025-02-28")
-	f("2023-02-28", "2024-02-28")
-	f("2026-12-31", "2027-12-31")
-}

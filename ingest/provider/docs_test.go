@@ -23,6 +23,10 @@ func TestProvidersPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil || !strings.Contains(string(readme), fmt.Sprintf("In: %d providers", len(All))) {
+		t.Errorf("the README does not say that there are %d providers: %v", len(All), err)
+	}
 	const begin, end = "<!-- generated: begin -->\n", "<!-- generated: end -->\n"
 	head, rest, ok := strings.Cut(string(text), begin)
 	_, tail, ok2 := strings.Cut(rest, end)

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"countersign/kyc"
 )
 
 // sampleFiles holds testdata/<adapter>/samples/<event>.json: bodies as the provider sends them, with {{words}} where they differ from call to call.
@@ -89,7 +91,7 @@ func (v SampleVars) replacer(event string) *strings.Replacer {
 		"{{at_unix_ms}}", strconv.FormatInt(at.UnixMilli(), 10),
 		"{{livemode}}", strconv.FormatBool(v.Livemode),
 		"{{week_later}}", at.AddDate(0, 0, 7).Format(time.RFC3339),
-		"{{year_later}}", afterMonths(at, 12).Format(time.RFC3339),
-		"{{year_before}}", afterMonths(at, -12).Format(time.RFC3339),
+		"{{year_later}}", kyc.AddMonths(at, 12).Format(time.RFC3339),
+		"{{year_before}}", kyc.AddMonths(at, -12).Format(time.RFC3339),
 	)
 }
