@@ -1,14 +1,15 @@
-# make demo and make test are the two commands of the README. All that is needed is Go, git and make; tools come as Go modules.
+# make demo and make test are the two commands of the README. All that is needed is Go, git and make; tools come as Go modules. What ends in -kafka runs Apache Kafka itself and
+# needs Java 17, Maven and Python 3 too; what is missing is said in one sentence.
 
 GO       ?= go
 BIN      := bin
-RACED    := . cmd/kycsim signing/judge
-MODULES  := $(RACED) dashboards/ruletest
+RACED    := . cmd/kycsim signing/judge ingest/journal/brokers
+MODULES  := $(RACED) dashboards/ruletest docs/doctest
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 KILLS    ?= 100
 
-.PHONY: build demo test check fuzz bench soak soak-control lint generate format clean
+.PHONY: build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control chaos-kafka chaos-control lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -17,8 +18,15 @@ build: ## the gateway and the simulator, in bin/
 demo: ## a whole round trip on this machine
 	@$(GO) run ./cmd/countersign demo
 
+demo-kafka: build ## the same with real Kafka, and a reader that prints what is on it
+	dir=$$(mktemp -d) && $(BIN)/kycsim kafka --demo $(BIN)/countersign --dir $$dir; code=$$?; rm -rf $$dir; exit $$code
+
 test: ## every module's tests
 	@for m in $(MODULES); do echo "== $$m"; $(GO) -C $$m test -count=1 ./... || exit 1; done
+
+test-kafka: build ## what only Apache Kafka itself can show, and one broker killed under load
+	$(GO) -C ingest/journal/brokers test -count=1 -timeout 10m -tags realkafka -run Real ./...
+	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign --scenario leader --duration 30s --dir $$dir/chaos && rm -rf $$dir # kept if it fails
 
 check: format lint ## what must be green before a change lands
 	@for m in $(MODULES); do echo "== $$m"; $(GO) -C $$m vet ./... || exit 1; done
@@ -49,6 +57,16 @@ soak: build ## 100 times kill -9 under load
 soak-control: build ## the same with a gateway that answers before the commit: must find losses
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_ackearly -o $(BIN)/countersign-ackearly ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim soak --gateway $(BIN)/countersign-ackearly --kills 10 --rate 500 --dir $$dir/soak --expect-failure && rm -rf $$dir
+
+chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers that hang, a partition without a leader, a journal that is full
+	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign --dir $$dir/chaos && rm -rf $$dir # kept if it fails
+
+chaos-control: build ## a gateway that keeps its position before the acknowledgement: must find losses
+	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_saveearly -o $(BIN)/countersign-saveearly ./cmd/countersign
+	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign-saveearly --scenario leader+kills --dir $$dir/chaos --expect-failure && rm -rf $$dir
+
+bench-kafka: build ## what Kafka costs for each event, and how soon it can be read there
+	dir=$$(mktemp -d) && $(BIN)/kycsim bench --gateway $(BIN)/countersign --only e --dir $$dir; code=$$?; rm -rf $$dir; exit $$code
 
 generate: ## what is generated: the dashboard and the table of config keys
 	$(GO) generate ./...

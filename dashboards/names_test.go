@@ -83,7 +83,8 @@ func literal(e ast.Expr) (string, bool) {
 	return s, err == nil
 }
 
-// look notes literals, and metrics: NewXVec(Opts{Name: "x"}, labels), NewX(Opts{…}), NewDesc("x", help, labels, …) and histogram("x", …) in place of Opts.
+// look notes literals, and metrics: NewXVec(Opts{Name: "x"}, labels), NewX(Opts{…}), NewDesc("x", help, labels, …) and histogram("x", …) in place of Opts; and the
+// forwarder's counter("x", help, labels…) and gauge("x", help, …), all of which have a topic.
 func (c *code) look(n ast.Node) {
 	if l, ok := n.(*ast.BasicLit); ok {
 		if s, ok := literal(l); ok {
@@ -92,6 +93,12 @@ func (c *code) look(n ast.Node) {
 	}
 	call, ok := n.(*ast.CallExpr)
 	if !ok || len(call.Args) == 0 {
+		return
+	}
+	if id, ok := call.Fun.(*ast.Ident); ok && (id.Name == "counter" || id.Name == "gauge") && len(call.Args) > 1 {
+		if name, ok := literal(call.Args[0]); ok {
+			c.add("countersign_"+name, false, append([]string{"topic"}, literals(call.Args[2:])...))
+		}
 		return
 	}
 	fun, ok := call.Fun.(*ast.SelectorExpr)
@@ -108,13 +115,18 @@ func (c *code) look(n ast.Node) {
 		if !ok {
 			continue
 		}
-		for _, e := range list.Elts {
-			if s, ok := literal(e); ok {
-				labels = append(labels, s)
-			}
-		}
+		labels = append(labels, literals(list.Elts)...)
 	}
 	c.add("countersign_"+name, strings.HasPrefix(fun.Sel.Name, "NewHistogram"), labels)
+}
+
+func literals(es []ast.Expr) (all []string) {
+	for _, e := range es {
+		if s, ok := literal(e); ok {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func metricOf(arg ast.Expr, constructor string) (string, bool) {
@@ -258,7 +270,7 @@ func TestMetrics(t *testing.T) {
 					t.Errorf("%s: %s has no label %s", where, m[1], l[1])
 				}
 				for word := range strings.SplitSeq(l[3], "|") {
-					if slices.Contains([]string{"verdict", "reason", "outcome", "evidence", "status"}, l[1]) && !c.words[word] {
+					if slices.Contains([]string{"verdict", "reason", "outcome", "evidence", "status", "class", "topic"}, l[1]) && !c.words[word] {
 						t.Errorf("%s: %s is no %s of %s", where, word, l[1], m[1])
 					}
 				}

@@ -4,7 +4,7 @@ package dashboards
 func overview() board {
 	return newBoard("countersign-overview", "Countersign / Overview",
 		"Callbacks in, decisions folded, webhooks out: what is promised, what comes, what waits and what it costs.",
-		[]row{promisesRow(), callbacksRow(), storageRow(), foldRow(), confirmRow(), deliveriesRow(), processRow()})
+		[]row{promisesRow(), callbacksRow(), storageRow(), foldRow(), confirmRow(), deliveriesRow(), kafkaRow(), processRow()})
 }
 
 func promisesRow() row {
@@ -14,7 +14,7 @@ func promisesRow() row {
 			description: "Of all answers, strangers' refusals included, the part that took no more than a second; and of genuine callbacks, the part we did not refuse. Promised: 99.9 %.",
 			queries: []query{
 				{`sum(rate(countersign_ingest_callback_seconds_bucket{le=~"1|1[.]0"}[$__rate_interval])) / sum(rate(countersign_ingest_callback_seconds_count[$__rate_interval]))`, "within 1 s"},
-				{`1 - sum(rate(countersign_ingest_callbacks_total{verdict=~"backlog|full|undecided|stopping|panic"}[$__rate_interval])) / sum(rate(countersign_ingest_callbacks_total{verdict=~"accepted|ignored|quarantined|handshake|backlog|full|undecided|stopping|panic"}[$__rate_interval]))`, "not refused by us"},
+				{`1 - sum(rate(countersign_ingest_callbacks_total{verdict=~"backlog|full|kafka|undecided|stopping|panic"}[$__rate_interval])) / sum(rate(countersign_ingest_callbacks_total{verdict=~"accepted|ignored|quarantined|handshake|backlog|full|kafka|undecided|stopping|panic"}[$__rate_interval]))`, "not refused by us"},
 			},
 		},
 		{
@@ -37,7 +37,7 @@ func callbacksRow() row {
 	return row{"Callbacks", []view{
 		{
 			title: "Callbacks by verdict", unit: "reqps", stack: true, alert: "CountersignCallbacksRefusedByUs",
-			description: "What became of every callback. backlog, full, undecided, stopping, panic and no_key are answered 503.",
+			description: "What became of every callback. backlog, full, kafka, undecided, stopping, panic and no_key are answered 503.",
 			queries:     []query{{`sum by (verdict) (rate(countersign_ingest_callbacks_total{source=~"$source"}[$__rate_interval])) > 0`, "{{verdict}}"}},
 		},
 		{
@@ -96,12 +96,12 @@ func storageRow() row {
 		},
 		{
 			title: "Journal backlog", unit: "percentunit", max: 1, line: 0.5, alert: "CountersignJournalBacklogHigh",
-			description: "Records that wait for the relay, as part of those that may. At 100 % new callbacks are answered 503.",
+			description: "Records that wait for the relay, or for Kafka where it is configured, as part of those that may. At 100 % new callbacks are answered 503.",
 			queries:     []query{{`countersign_journal_backlog_records / countersign_journal_backlog_max_records`, "{{instance}}"}},
 		},
 		{
 			title: "Records that wait", unit: "none", alert: "CountersignFoldBehind",
-			description: "The same in numbers. A backlog that stays above nothing means that partners are told late.",
+			description: "The same in numbers. A backlog that stays above nothing means that partners are told late, or that Kafka is behind (row Kafka).",
 			queries:     []query{{`countersign_journal_backlog_records`, "{{instance}}"}},
 		},
 		{
@@ -110,6 +110,7 @@ func storageRow() row {
 			queries: []query{
 				{`sum by (instance) (rate(countersign_journal_damaged_records_total[$__rate_interval]))`, "journal {{instance}}"},
 				{`sum by (instance) (rate(countersign_outbox_put_down_total{reason="damaged"}[$__rate_interval]))`, "delivery {{instance}}"},
+				{`sum by (instance) (rate(countersign_relay_damaged_changes_total[$__rate_interval]))`, "change for Kafka {{instance}}"},
 			},
 		},
 		{

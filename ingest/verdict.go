@@ -34,6 +34,7 @@ const (
 	noKey         verdict = "no_key"      // the key it names cannot be had
 	backlog       verdict = "backlog"     // the relay is too far behind
 	full          verdict = "full"        // no room on disk
+	unforwarded   verdict = "kafka"       // Kafka's acknowledgement is wanted, and cannot be had
 	undecided     verdict = "undecided"   // the disk did not answer in time: unknown whether it is kept
 	stopping      verdict = "stopping"    // shutting down
 	panicked      verdict = "panic"       // our fault
@@ -41,7 +42,7 @@ const (
 
 var verdicts = []verdict{
 	accepted, ignored, quarantined, handshake, badRequest, unsigned, malformed, mismatch, stale, address, unknownSource, method,
-	noLength, tooLarge, tooFast, longHeader, noKey, backlog, full, undecided, stopping, panicked,
+	noLength, tooLarge, tooFast, longHeader, noKey, backlog, full, unforwarded, undecided, stopping, panicked,
 }
 
 // status is the HTTP answer. Providers take some answers for final, so there are no others than these.
@@ -67,7 +68,7 @@ func (v verdict) status() int {
 		return fasthttp.StatusTooManyRequests
 	case longHeader:
 		return fasthttp.StatusRequestHeaderFieldsTooLarge
-	default: // noKey, backlog, full, undecided, stopping, panicked: ask again
+	default: // noKey, backlog, full, unforwarded, undecided, stopping, panicked: ask again
 		return fasthttp.StatusServiceUnavailable
 	}
 }
@@ -77,6 +78,8 @@ func (v verdict) retryAfter() string {
 	switch v {
 	case tooFast, stopping, undecided, panicked:
 		return "1"
+	case unforwarded:
+		return "5"
 	case noKey, backlog, full:
 		return "30"
 	default:
@@ -108,6 +111,8 @@ func ofAppend(err error) verdict {
 		return backlog
 	case errors.Is(err, journal.ErrFull):
 		return full
+	case errors.Is(err, journal.ErrNotForwarded):
+		return unforwarded
 	default:
 		return undecided
 	}

@@ -27,6 +27,8 @@ type batch struct {
 	refs     map[string]string   // by refKey: what this batch has taught
 	writes   []write
 	owed     []outbox.Delivery
+	decided  []decided // for Kafka
+	queued   queued
 	orders   []order
 	tallies  map[kyc.Verdict]int
 	statuses map[kyc.Status]int
@@ -69,6 +71,7 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 		return err
 	}
 	last := records[len(records)-1].Position.Offset
+	b.queued = queueOf(b.decided, last)
 	for {
 		// Not to be left behind when ctx ends: a commit that came later would be repeated by whoever has read the position before it.
 		err = r.o.Store.Update(context.WithoutCancel(ctx), func(tx *bolt.Tx) error { return b.commit(tx, last) })
@@ -191,7 +194,13 @@ func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
 
 // owe keeps a change and owes it to every endpoint of the partner that wants it.
 func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) error {
-	b.put(store.History, changeKey(rec.Appended, rec.Position.Offset, c.Sequence), store.FinishRecord(c.AppendJSON(startEntry(s.lane, 640))))
+	e := startEntry(s.lane, 640)
+	head := len(e)
+	e = store.FinishRecord(c.AppendJSON(e))
+	b.put(store.History, changeKey(rec.Appended, rec.Position.Offset, c.Sequence), e)
+	if b.r.o.Forward {
+		b.decided = append(b.decided, decided{change: *c, json: e[head:], taken: rec.Appended})
+	}
 	grave := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
 	if isStatus(c.Type) {
 		b.statuses[c.Status]++
@@ -250,6 +259,11 @@ func (b *batch) commit(tx *bolt.Tx, last int64) error {
 	}
 	if err := b.r.o.Outbox.Put(tx, b.owed...); err != nil {
 		return err
+	}
+	if b.r.o.Forward {
+		if err := b.r.feed.queue(tx, last, b.queued); err != nil {
+			return err
+		}
 	}
 	for _, o := range b.orders {
 		if err := b.r.revive(tx, o); err != nil {

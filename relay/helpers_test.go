@@ -255,3 +255,19 @@ func (g *rig) tamper(fn func(tx *bolt.Tx) error) {
 		g.t.Fatal(err)
 	}
 }
+
+// count is how many entries a bucket has.
+func (g *rig) count(bucket []byte) (n int) {
+	g.t.Helper()
+	err := g.store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucket).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return n
+}

@@ -24,6 +24,7 @@ type metrics struct {
 	ambiguous   prometheus.Counter
 	fold        prometheus.Histogram
 	removed     prometheus.Counter
+	damaged     prometheus.Counter
 	keyEnds     *prometheus.GaugeVec
 
 	fired         *prometheus.CounterVec
@@ -65,6 +66,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		}),
 		ambiguous: f.NewCounter(prometheus.CounterOpts{
 			Name: "relay_ambiguous_refs_total", Help: "Provider refs that were taught for two subjects.",
+		}),
+		damaged: f.NewCounter(prometheus.CounterOpts{
+			Name: "relay_damaged_changes_total", Help: "Batches of changes for Kafka that failed their checksum and were passed over. They stay in the file.",
 		}),
 		removed: f.NewCounter(prometheus.CounterOpts{
 			Name: "relay_retention_removed_total", Help: "History entries, changes and failed attempts removed because they had their time.",

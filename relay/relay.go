@@ -78,6 +78,7 @@ type Options struct {
 	Metrics    prometheus.Registerer
 	Now        func() time.Time
 	Retention  Retention
+	Forward    bool          // changes are queued for Kafka
 	Grace      time.Duration // for attempts in flight when the relay stops; 0: 10 s
 
 	// Alarm is how timers wait for Now: a channel that is ready when the clock has reached an instant, and what ends the wait before. It may be ready too early: then
@@ -97,6 +98,7 @@ type Relay struct {
 	held      atomic.Int64 // records that nobody is known for
 	tried     []byte       // owned by retain: where it looks at attempts next
 	timers    timers
+	feed      *feed
 	folding   sync.Mutex // held while a batch is folded: whoever else writes to subjects takes it
 }
 
@@ -136,6 +138,7 @@ func New(o Options) (*Relay, error) {
 			r.position.Store(int64(binary.BigEndian.Uint64(v))) //nolint:gosec // written by the fold
 		}
 		r.held.Store(heldCount(tx))
+		r.openFeed(tx)
 		known := policyVersions{}
 		for id := range r.partners {
 			var err error
@@ -193,28 +196,19 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// trim forgets journal records behind the fold, a few times a second.
+// trim forgets journal records behind the fold, a few times a second: behind whoever else follows the journal too, which may move while the fold rests.
 func (r *Relay) trim(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	var trimmed int64
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
-		at := r.position.Load()
-		if at == trimmed {
-			continue
-		}
-		if err := r.o.Journal.Trim(ctx, journal.Position{Offset: at}); err != nil {
-			if ctx.Err() != nil || isFull(err) {
-				continue
-			}
+		if err := r.o.Journal.Trim(ctx, journal.Position{Offset: r.position.Load()}); err != nil && ctx.Err() == nil && !isFull(err) {
 			return err
 		}
-		trimmed = at
 	}
 }
 

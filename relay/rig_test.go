@@ -25,6 +25,7 @@ type rig struct {
 	clock    clock
 	partners []Partner
 	grace    time.Duration
+	forward  bool
 	wrap     func(*journal.Bolt) journal.Journal // for faults
 	alarm    func(time.Time) (<-chan time.Time, func())
 	log      logBook
@@ -103,7 +104,7 @@ func (g *rig) makeRelay(log *slog.Logger) {
 	}
 	g.relay, err = New(Options{
 		Store: g.store, Journal: j, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs,
-		Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace, Alarm: g.alarm,
+		Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace, Alarm: g.alarm, Forward: g.forward,
 	})
 	if err != nil {
 		g.t.Fatal(err)

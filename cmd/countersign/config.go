@@ -29,6 +29,7 @@ type Config struct {
 	Sources        []SourceConfig
 	Partners       []PartnerConfig
 	EgressAllow    []netip.Prefix // exceptions to the addresses that are never called
+	Kafka          *KafkaConfig   // nil: nothing goes to Kafka
 	Storage        StorageConfig
 	Retention      RetentionConfig
 	Tokens         []TokenConfig
@@ -154,6 +155,9 @@ func (p problem) String() string {
 	}
 	if p.Key != "" {
 		s += p.Key + ": "
+	}
+	if p.Remedy == "" { // it stands in What
+		return s + p.What
 	}
 	return s + p.What + "; " + p.Remedy
 }

@@ -137,38 +137,6 @@ func (l *loader) token(n *yaml.Node, at string) {
 	l.cfg.Tokens = append(l.cfg.Tokens, t)
 }
 
-// kafka reads the block as strictly as any other, so that it may be prepared; then says that it cannot be used.
-func (l *loader) kafka(n *yaml.Node, at string) {
-	var (
-		texts            []string
-		ack, text        string
-		create           bool
-		parts, replicas  int
-		password         Secret
-		mechanism, caRef string
-	)
-	l.object(
-		n, at,
-		field{"brokers", true, l.list(false, appendTo(l, &texts, tagText, parseHostPort))},
-		field{"ack", false, value(l, &ack, tagText, oneOf("disk", "kafka"))},
-		field{"create", false, value(l, &create, tagFlag, parseFlag)},
-		field{"partitions", false, value(l, &parts, tagNumber, whole(1, 10_000))},
-		field{"replication", false, value(l, &replicas, tagNumber, whole(1, 9))},
-		field{"tls", false, func(n *yaml.Node, at string) {
-			l.object(n, at, field{"ca", false, value(l, &caRef, tagText, l.parseFileRef)})
-		}},
-		field{"sasl", false, func(n *yaml.Node, at string) {
-			l.object(
-				n, at,
-				field{"mechanism", true, value(l, &mechanism, tagText, oneOf("plain", "scram-sha-256", "scram-sha-512"))},
-				field{"user", true, value(l, &text, tagText, parseText)},
-				field{"password", true, value(l, &password, tagText, l.parseSecret)},
-			)
-		}},
-	)
-	l.wrong(n, at, mistake{"kafka is not in this build yet", "remove the block"})
-}
-
 // named reads a name that must be unique among its kind.
 func (l *loader) named(dst *string, kind string) setter {
 	return func(n *yaml.Node, at string) {

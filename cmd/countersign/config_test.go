@@ -169,6 +169,11 @@ func TestGoodConfig(t *testing.T) {
 	f("tls", c.TLS, &TLSConfig{dir + "/tls.crt", dir + "/tls.key"})
 	f("trusted_proxies", c.TrustedProxies, ten)
 	f("egress", c.EgressAllow, ten)
+	k := *c.Kafka
+	f("kafka.tls", k.TLS, &KafkaTLS{dir + "/tls.crt", dir + "/tls.crt", dir + "/tls.key"})
+	f("kafka.sasl", fmt.Sprint(k.SASL.Mechanism, k.SASL.User, k.SASL.Password, k.SASL.Password.IsZero()), "scram-sha-512cssecret false")
+	k.TLS, k.SASL = nil, nil
+	f("kafka", k, KafkaConfig{Brokers: []string{"127.0.0.1:9092"}, Ack: "disk", Create: true, Partitions: 12, Deliberate: true, Replication: 3, Retention: 30 * 24 * time.Hour})
 	f("storage", c.Storage, StorageConfig{64 << 30, 1_000_000})
 	f("retention", c.Retention, RetentionConfig{90 * 24 * time.Hour, 30 * 24 * time.Hour, 30 * 24 * time.Hour, 5 * 365 * 24 * time.Hour})
 	f("tokens", fmt.Sprintf("%s %s %q %x", c.Tokens[0].Name, c.Tokens[0].Scope, c.Tokens[0].Partner, c.Tokens[0].SHA256[:2]), `ops operator "" 5e88`)
@@ -265,7 +270,7 @@ func TestConfigFileItself(t *testing.T) {
 // TestReferenceIsComplete holds the reference to every table the loader has.
 func TestReferenceIsComplete(t *testing.T) {
 	dir := folder(t)
-	text := strings.Replace(sample(t, "good.yaml"), "storage:", strings.TrimSpace(sample(t, "kafka.yaml")[strings.Index(sample(t, "kafka.yaml"), "\nkafka:"):])+"\nstorage:", 1)
+	text := sample(t, "good.yaml")
 	path := filepath.Join(dir, "all.yaml")
 	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "$DIR", dir)), 0o600); err != nil {
 		t.Fatal(err)
@@ -295,6 +300,7 @@ func TestReferenceTellsTheDefaults(t *testing.T) {
 	const bare = `
 sources: [{name: a, provider: sumsub, partner: acme, allow: [203.0.113.0/24]}]
 partners: [{id: acme, endpoints: [{id: main, url: "https://hooks.example/"}]}]
+kafka: {brokers: [127.0.0.1:9092]}
 `
 	want, problems := load(t, dir, "c.yaml", bare, nil)
 	if len(problems) != 0 {
@@ -305,7 +311,7 @@ partners: [{id: acme, endpoints: [{id: main, url: "https://hooks.example/"}]}]
 		t.Fatal(err)
 	}
 	for _, k := range configReference() {
-		if k.Default != "" && !strings.HasPrefix(k.Key, "kafka") && !strings.HasSuffix(k.Key, "endpoints") {
+		if k.Default != "" && !strings.HasSuffix(k.Key, "endpoints") {
 			put(t, doc.Content[0], strings.Split(k.Key, "."), k.Default)
 		}
 	}
@@ -317,6 +323,10 @@ partners: [{id: acme, endpoints: [{id: main, url: "https://hooks.example/"}]}]
 	if len(problems) != 0 {
 		t.Fatalf("%s\n%v", text, problems)
 	}
+	if !got.Kafka.Deliberate || want.Kafka.Deliberate {
+		t.Error("who states the number of partitions wants just that")
+	}
+	got.Kafka.Deliberate = false
 	if !strings.Contains(string(text), "attempts: 15") || !reflect.DeepEqual(got, want) {
 		t.Errorf("%s\n got %+v\nwant %+v", text, got, want)
 	}

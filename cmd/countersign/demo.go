@@ -26,7 +26,8 @@ import (
 )
 
 type demoCommand struct {
-	Keep bool `help:"Keep the demo's directory (config, keys, database) and say where it is."`
+	Keep  bool     `help:"Keep the demo's directory (config, keys, database) and say where it is."`
+	Kafka []string `help:"Brokers, host:port: tell Kafka everything too. The topics are made if they are missing."`
 }
 
 const demoConfig = `mode: sandbox
@@ -83,7 +84,7 @@ func (cmd *demoCommand) Run(c *console) (err error) {
 		return err
 	}
 	defer partner.close()
-	cfg, err := demoSetup(c, dir, partner)
+	cfg, err := cmd.setup(c, dir, partner)
 	if err != nil {
 		return err
 	}
@@ -96,14 +97,35 @@ func (cmd *demoCommand) Run(c *console) (err error) {
 	if err := cmd.play(c, cfg, g, partner); err != nil {
 		return err
 	}
-	return partner.judge(c, g)
+	if err := partner.judge(c, g); err != nil || len(cmd.Kafka) == 0 {
+		return err
+	}
+	return demoForwarded(c, g)
 }
 
-// demoSetup writes keys and config as a newcomer would, and reads them back strictly.
-func demoSetup(c *console, dir string, p *demoPartner) (*Config, error) {
+// demoForwarded waits until Kafka has acknowledged everything.
+func demoForwarded(c *console, g *gateway) error {
+	for end := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		updates, changes := g.updates.Status(), g.changes.Status()
+		switch {
+		case updates.Waiting == 0 && changes.Waiting == 0:
+			c.printf("Kafka has acknowledged %d update(s) on %s and every change on %s.\n", g.updates.Kept(), updates.Topic, changes.Topic)
+			return nil
+		case time.Now().After(end):
+			_, notes := g.kafkaState()
+			return fmt.Errorf("not everything is on Kafka: %s", strings.Join(notes, "; "))
+		}
+	}
+}
+
+// setup writes keys and config as a newcomer would, and reads them back strictly.
+func (cmd *demoCommand) setup(c *console, dir string, p *demoPartner) (*Config, error) {
 	files := map[string]string{
 		"sumsub.key": randomText(), "persona.key": "wbhsec_" + randomText(), "rebilly.key": "countersign:" + randomText(), "blendfi.key": "whsec_test_" + randomText(),
 		"acme.key": "whsec_" + base64.StdEncoding.EncodeToString(p.key), "countersign.yaml": fmt.Sprintf(demoConfig, dir, p.ln.Addr()),
+	}
+	if len(cmd.Kafka) > 0 {
+		files["countersign.yaml"] += fmt.Sprintf("kafka: {brokers: [%s], create: true, partitions: 3, replication: 1}\n", strings.Join(cmd.Kafka, ", "))
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

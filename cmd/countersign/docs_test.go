@@ -56,7 +56,7 @@ func read(t *testing.T, name string) string {
 func TestDocsNameWhatExists(t *testing.T) {
 	metrics := definedMetrics(t)
 	targets := regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(read(t, "../../Makefile"), -1)
-	for _, doc := range []string{"../../README.md", "../../docs/OPERATIONS.md", "../../docs/DESIGN.md", "../../docs/ADDING.md", "../../CHANGELOG.md"} {
+	for _, doc := range []string{"../../README.md", "../../docs/OPERATIONS.md", "../../docs/DESIGN.md", "../../docs/ADDING.md", "../../docs/API.md", "../../CHANGELOG.md"} {
 		text := read(t, doc)
 		for _, m := range regexp.MustCompile(`countersign_[a-z_]+`).FindAllString(text, -1) {
 			if !slices.Contains(metrics, strings.TrimPrefix(m, "countersign_")) {
@@ -100,8 +100,8 @@ func commandNames() (names []string) {
 // definedMetrics are the names given to metrics anywhere in the code, without their prefix.
 func definedMetrics(t *testing.T) (names []string) {
 	t.Helper()
-	def := regexp.MustCompile(`(?:Name:\s*|NewDesc\(|histogram\()"([a-z_]+)"`)
-	for _, pattern := range []string{"../../*/metrics.go", "../../*/*/metrics.go", "*.go"} {
+	def := regexp.MustCompile(`(?:Name:\s*|NewDesc\(|histogram\(|counter\(|gauge\()"([a-z_]+)"`)
+	for _, pattern := range []string{"../../*/*metrics.go", "../../*/*/*metrics.go", "../../*/*/*/metrics.go", "*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -53,7 +53,10 @@ type gateway struct {
 	sealer  *store.Sealer
 	journal *journal.Bolt
 	outbox  *outbox.Outbox
+	client  *send.Client
 	relay   *relay.Relay
+	updates *journal.Forwarder             // nil without kafka
+	changes *journal.Forwarder             // nil without kafka, or without a relay
 	ingress atomic.Pointer[ingest.Ingress] // set last: the control listener answers before it is there
 	control net.Listener
 	token   string
@@ -68,7 +71,7 @@ func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (
 		}
 	}()
 	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func() error{g.openStore, g.openJournal, g.startRelay, g.startControl, g.startIngress} {
+	for _, step := range []func() error{g.openStore, g.openJournal, g.openRelay, g.startForwarders, g.startRelay, g.startControl, g.startIngress} {
 		if err := step(); err != nil {
 			return g, err
 		}
@@ -128,7 +131,7 @@ func (g *gateway) openJournal() (err error) {
 	return nil
 }
 
-func (g *gateway) startRelay() error {
+func (g *gateway) openRelay() error {
 	if g.role == roleIngest {
 		return nil
 	}
@@ -146,17 +149,21 @@ func (g *gateway) startRelay() error {
 	if err != nil {
 		return err
 	}
-	client := send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, UserAgent: "countersign/" + version()})
+	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, UserAgent: "countersign/" + version()})
 	g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: client, Partners: partners, PersonRefs: personRefs(),
-		Logger: g.log, Metrics: g.metrics(),
+		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs(),
+		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil,
 		Retention: relay.Retention{Changes: g.cfg.Retention.Changes, History: g.cfg.Retention.History, Attempts: g.cfg.Retention.Attempts},
 	})
-	if err != nil {
-		return err
+	return err
+}
+
+func (g *gateway) startRelay() error {
+	if g.relay == nil {
+		return nil
 	}
 	g.process.start("relay", func(ctx context.Context) error {
-		defer client.Close()
+		defer g.client.Close()
 		return g.relay.Run(ctx)
 	})
 	return nil
@@ -279,7 +286,7 @@ func (g *gateway) startControl() (err error) {
 	}
 	o := admin.Options{
 		Listener: g.control, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
-		Ready: g.notReady, Tokens: tokens, Sources: map[string]bool{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
+		Ready: g.ready, Tokens: tokens, Sources: map[string]bool{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
 	}
 	for _, sc := range g.cfg.Sources {
 		o.Sources[sc.Name] = true
@@ -294,6 +301,9 @@ func (g *gateway) startControl() (err error) {
 
 // release hands a body to the ingress, which starts after the control listener.
 func (g *gateway) release(item journal.Item) ([]journal.Record, error) {
+	if item.Reason == journal.Oversized {
+		return releaseRecord(item, time.Now())
+	}
 	in := g.ingress.Load()
 	if in == nil {
 		return nil, errors.New("the gateway is starting")
@@ -305,7 +315,7 @@ func (g *gateway) startIngress() error {
 	if g.role == roleRelay {
 		return nil
 	}
-	o := ingest.Options{Journal: g.journal, Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{}}
+	o := ingest.Options{Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{}}
 	for _, p := range g.cfg.Partners {
 		o.Partners[p.ID] = true
 	}
@@ -355,18 +365,19 @@ func (g *gateway) startConfirmer(in *ingest.Ingress) error {
 	return nil
 }
 
-// notReady says why this process should get no traffic.
-func (g *gateway) notReady() (reasons []string) {
+// ready says why this process should get no traffic, and what is worth knowing while it does.
+func (g *gateway) ready() (reasons, notes []string) {
 	if g.store.Admit() != nil {
 		reasons = append(reasons, "storage is full: new callbacks are refused, what is owed is still delivered")
 	}
 	if waiting := g.journal.Backlog(); waiting >= g.cfg.Storage.Backlog {
-		reasons = append(reasons, fmt.Sprintf("%d records wait for the relay, which is the configured backlog", waiting))
+		reasons = append(reasons, fmt.Sprintf("%d records wait, which is the configured backlog (storage.backlog): new callbacks are refused", waiting))
 	}
 	if g.role != roleRelay && g.ingress.Load() == nil {
 		reasons = append(reasons, "starting")
 	}
-	return reasons
+	stopped, notes := g.kafkaState()
+	return append(reasons, stopped...), notes
 }
 
 // close stops everything, the disk last. Closing again does nothing.

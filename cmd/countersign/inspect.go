@@ -303,6 +303,7 @@ type checkCommand struct {
 	jsonFlag
 	File    string `help:"Check a database file in place of a config." type:"path"`
 	Explain bool   `help:"Print every key of the config, its default and its meaning."`
+	Offline bool   `help:"Connect to nothing: with kafka in the config, its brokers are asked else."`
 }
 
 // Run says what is wrong, or what a right config amounts to.
@@ -319,21 +320,7 @@ func (cmd *checkCommand) Run(c *console) error {
 	}
 	cfg, problems := loadConfig(cmd.Config, c.env, knownNames())
 	if cmd.JSON {
-		type view struct {
-			File   string `json:"file"`
-			Line   int    `json:"line,omitempty"`
-			Key    string `json:"key,omitempty"`
-			What   string `json:"what"`
-			Remedy string `json:"remedy"`
-		}
-		views := []view{}
-		for _, p := range problems {
-			views = append(views, view(p))
-		}
-		if err := c.show(map[string]any{"ok": cfg != nil, "problems": views}); err != nil || cfg == nil {
-			return errors.Join(err, errNo)
-		}
-		return nil
+		return cmd.report(c, cfg, problems)
 	}
 	for _, p := range problems {
 		c.printf("%s\n", p)
@@ -342,7 +329,45 @@ func (cmd *checkCommand) Run(c *console) error {
 		return errNo
 	}
 	cmd.summary(c, cfg)
+	wrong := cmd.connect(c, cfg, c.printf)
+	for _, p := range wrong {
+		c.printf("%s\n", p)
+	}
+	if len(wrong) > 0 {
+		return errNo
+	}
 	return nil
+}
+
+// report is the same for scripts.
+func (cmd *checkCommand) report(c *console, cfg *Config, problems []problem) error {
+	type view struct {
+		File   string `json:"file"`
+		Line   int    `json:"line,omitempty"`
+		Key    string `json:"key,omitempty"`
+		What   string `json:"what"`
+		Remedy string `json:"remedy,omitempty"`
+	}
+	views := []view{}
+	for _, p := range append(problems, cmd.connect(c, cfg, func(string, ...any) {})...) {
+		views = append(views, view(p))
+	}
+	err := c.show(map[string]any{"ok": len(views) == 0, "problems": views})
+	if err == nil && len(views) > 0 {
+		err = errNo
+	}
+	return err
+}
+
+// connect asks Kafka, where it is configured.
+func (cmd *checkCommand) connect(c *console, cfg *Config, say func(string, ...any)) (wrong []problem) {
+	if cfg == nil || cfg.Kafka == nil || cmd.Offline {
+		return nil
+	}
+	for _, text := range kafkaProblems(c.ctx, cfg.Kafka, say) {
+		wrong = append(wrong, problem{File: cfg.Path, Key: "kafka", What: text})
+	}
+	return wrong
 }
 
 func (cmd *checkCommand) explain(c *console) error {

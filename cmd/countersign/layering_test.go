@@ -13,28 +13,32 @@ import (
 
 // layers is the house: every package and what of ours it may import. A package or an edge that is not here fails the test; so does one that nobody uses any more.
 var layers = map[string][]string{
-	"kyc":             {},
-	"signing":         {},
-	"dashboards":      {},
-	"outbox/store":    {},
-	"relay/send":      {},
-	"ingest/provider": {"kyc", "signing"},
-	"ingest/journal":  {"kyc", "outbox/store"},
-	"ingest":          {"ingest/journal", "ingest/provider", "kyc", "signing"},
-	"ingest/confirm":  {"ingest/journal", "ingest/provider", "signing"},
-	"ingest/stream":   {"ingest/journal", "ingest/provider", "kyc"},
-	"outbox":          {"outbox/store"},
-	"relay/format":    {"kyc", "signing"},
-	"relay":           {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/format", "relay/send", "signing"},
-	"relay/admin":     {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/format"},
-	"cmd/countersign": {"ingest", "ingest/confirm", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/format", "relay/send", "signing"},
+	"kyc":                  {},
+	"signing":              {},
+	"dashboards":           {},
+	"outbox/store":         {},
+	"relay/send":           {},
+	"ingest/provider":      {"kyc", "signing"},
+	"ingest/journal":       {"kyc", "outbox/store"},
+	"ingest/journal/kafka": {"ingest/journal"},
+	"ingest":               {"ingest/journal", "ingest/provider", "kyc", "signing"},
+	"ingest/confirm":       {"ingest/journal", "ingest/provider", "signing"},
+	"ingest/stream":        {"ingest/journal", "ingest/provider", "kyc"},
+	"outbox":               {"outbox/store"},
+	"relay/format":         {"kyc", "signing"},
+	"relay":                {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/format", "relay/send", "signing"},
+	"relay/admin":          {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/format"},
+	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/journal", "ingest/journal/kafka", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/format", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.
-var simLayers = []string{"ingest/provider", "kyc", "outbox", "outbox/store", "relay/format", "signing"}
+var simLayers = []string{"ingest/journal/brokers/cluster", "ingest/provider", "kyc", "outbox", "outbox/store", "relay/format", "signing"}
 
-// judges are modules of their own that hold tests only: the official libraries that judge us.
-var judges = []string{"dashboards/ruletest", "signing/judge"}
+// judges are modules of their own that hold what only tests need: the official libraries that judge us, and the brokers we are tried on.
+var judges = []string{"dashboards/ruletest", "docs/doctest", "ingest/journal/brokers", "ingest/journal/brokers/cluster", "signing/judge"}
+
+// clients are the packages that may know a client of Kafka, beside the judges and the simulator, which use another one than ours.
+var clients = []string{"ingest/journal/kafka"}
 
 // stdOnly are the packages that import the standard library and nothing else.
 var stdOnly = []string{"kyc", "signing"}
@@ -62,6 +66,8 @@ func TestLayers(t *testing.T) {
 				t.Errorf("%s imports %s, which the table of layers does not allow", pkg, ours)
 			case !isOurs && slices.Contains(stdOnly, pkg) && strings.Contains(strings.Split(imp, "/")[0], "."):
 				t.Errorf("%s imports %s, but is standard library only", pkg, imp)
+			case strings.HasPrefix(imp, "github.com/segmentio/kafka-go") && !slices.Contains(clients, pkg):
+				t.Errorf("%s imports %s: what knows Kafka's client is %s", pkg, imp, clients)
 			}
 		}
 	}

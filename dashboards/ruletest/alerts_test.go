@@ -73,6 +73,7 @@ func TestAlerts(t *testing.T) {
 	confirmStories(fires, quiet)
 	timeStories(fires, quiet)
 	deliveryStories(fires, quiet)
+	kafkaStories(fires, quiet)
 	processStories(fires, quiet)
 	for _, g := range ruleGroups(t).Groups {
 		for _, r := range g.Rules {

@@ -22,7 +22,7 @@ const (
 	looked   = 4 * time.Hour // how long before its end a story is evaluated; longer ones only lay data before that
 )
 
-// healthy is a gateway with three endpoints that has nothing to complain of, a sample a minute. Values are in promtool's notation; 0+60 goes on for as long as needed.
+// healthy is a gateway with three endpoints, and with Kafka, that has nothing to complain of, a sample a minute. Values are in promtool's notation; 0+60 goes on for as long as needed.
 var healthy = []string{
 	`up 1`, `build_info{version="v1",role="all"} 1`, `process_start_time_seconds 1000`, `process_open_fds 50`, `process_max_fds 1000`,
 	`ingest_callbacks_total{source="sumsub",verdict="accepted"} 0+60`, `ingest_callbacks_total{source="sumsub",verdict="mismatch"} 0`,
@@ -30,7 +30,7 @@ var healthy = []string{
 	`ingest_callbacks_total{source="sumsub",verdict="panic"} 0`, `ingest_callbacks_total{source="unknown",verdict="unknown"} 0+30`,
 	`ingest_callback_seconds_count 0+90`, `ingest_callback_seconds_bucket{le="1.0"} 0+90`, `ingest_clock_ahead_total{source="sumsub"} 0`,
 	`ingest_callbacks_total{source="sumsub",verdict="no_key"} 0`, `ingest_provider_faults_total{source="sumsub"} 0`,
-	`journal_backlog_records 2`, `journal_backlog_max_records 1000000`, `journal_damaged_records_total 0`, `journal_quarantine_items 0`,
+	`journal_backlog_records 2`, `journal_backlog_max_records 1000000`, `journal_damaged_records_total 0`, `relay_damaged_changes_total 0`, `journal_quarantine_items 0`,
 	`journal_quarantined_total{reason="unreadable"} 0`,
 	`store_full 0`, `store_file_bytes 1e9`, `store_free_page_bytes 1e8`, `store_max_bytes 64e9`, `store_disk_free_bytes 1e11`,
 	`store_commit_seconds_bucket{le="0.25"} 0+1000`, `store_commit_seconds_bucket{le="0.5"} 0+1000`, `store_commit_seconds_bucket{le="+Inf"} 0+1000`,
@@ -41,6 +41,12 @@ var healthy = []string{
 	`confirm_questions_total{source="sumsub",outcome="unsettled"} 0`, `confirm_source_can_ask{source="sumsub"} 1`, `journal_open_questions{source="sumsub"} 3`,
 	`confirm_oldest_question_timestamp_seconds 0`, `relay_timer_next_timestamp_seconds 1e9`,
 	`relay_timer_lateness_seconds_bucket{le="60.0"} 0+100`, `relay_timer_lateness_seconds_bucket{le="300.0"} 0+100`, `relay_timer_lateness_seconds_bucket{le="+Inf"} 0+100`,
+}
+
+// healthyTopic is what each of the two topics adds.
+var healthyTopic = []string{
+	`forward_records_total{topic="T"} 0+60`, `forward_lag_records{topic="T"} 1`, `forward_lag_seconds{topic="T"} 0.02`, `forward_stopped{topic="T"} 0`,
+	`forward_skipped_records_total{topic="T"} 0`, `forward_quarantined_total{topic="T"} 0`,
 }
 
 // healthyEndpoint is what each of the three endpoints adds.
@@ -61,6 +67,11 @@ func story(minutes int, series []string) string {
 	for _, e := range []string{"acme", "beta", "gamma"} {
 		for _, s := range healthyEndpoint {
 			lay(all, strings.ReplaceAll(s, `"E"`, `"`+e+`"`), minutes)
+		}
+	}
+	for _, topic := range []string{"kyc.status-updates", "kyc.status-changes"} {
+		for _, s := range healthyTopic {
+			lay(all, strings.ReplaceAll(s, `"T"`, `"`+topic+`"`), minutes)
 		}
 	}
 	for _, s := range series {

@@ -52,6 +52,7 @@ func callbackStories(fires, quiet teller) {
 
 	const refused = "CountersignCallbacksRefusedByUs critical"
 	fires(refused, 20, `ingest_callbacks_total{source="sumsub",verdict="backlog"} 0+5`)
+	fires(refused, 20, `ingest_callbacks_total{source="sumsub",verdict="kafka"} 0+5`)
 	quiet(refused, 30, accepted+`0+1`, `ingest_callbacks_total{source="sumsub",verdict="undecided"} 0x10 1x20`) // one slow flush
 	quiet(refused, 30, `ingest_callbacks_total{source="sumsub",verdict="stopping"} 0+5`)                        // restarts have an alert of their own
 
@@ -80,6 +81,15 @@ func storageStories(fires, quiet teller) {
 	fires("CountersignFoldBehind critical", 10, `journal_backlog_records 100`)
 	quiet("CountersignFoldBehind critical", 20, `journal_backlog_records 10`)                                                            // ten seconds' worth
 	quiet("CountersignFoldBehind critical", 20, `journal_backlog_records 0x5 1 0x14`, `relay_updates_total{verdict="applied"} 0x5 1x15`) // one record at the moment of the scrape
+	// Kafka is out, and the backlog is what waits for it: the relay folds, or it does not; one of the topics only; so busy that the relay is behind as well, once Kafka is back.
+	const behind, changes = `forward_lag_seconds{topic="kyc.status-updates"} `, `forward_lag_seconds{topic="kyc.status-changes"} `
+	const stuck = `forward_records_total{topic="kyc.status-changes"} 60`
+	quiet("CountersignFoldBehind critical", 30, `journal_backlog_records 0+60`, behind+`0+60`)
+	fires("CountersignFoldBehind critical", 30, `journal_backlog_records 0+60`, behind+`0+60`, `relay_updates_total{verdict="applied"} 60`)
+	quiet("CountersignFoldBehind critical", 30, `journal_backlog_records 0+60`, behind+`0+60`, `relay_updates_total{verdict="applied"} 60`, `ingest_callbacks_total{source="sumsub",verdict="accepted"} 60`)
+	quiet("CountersignFoldBehind critical", 30, `journal_backlog_records 0+60`, changes+`0+60`, stuck)
+	quiet("CountersignDeliverySLOBurn critical", 60, `journal_backlog_records 0+60`, behind+`0+60`)
+	fires("CountersignFoldBehind critical", 30, `journal_backlog_records 100`, changes+`100`)
 	fires("CountersignStorageFull critical", 10, `store_full 0x5 1x5`)
 	quiet("CountersignStorageFull critical", 10, `store_file_bytes 64e9`)
 
@@ -95,6 +105,7 @@ func storageStories(fires, quiet teller) {
 	quiet("CountersignCommitFailuresIO critical", 10, `store_commit_failures_total{reason="full"} 0x5 1x5`)
 	fires("CountersignDamagedRecords critical", 10, `journal_damaged_records_total 0x5 1x5`)
 	fires("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="damaged"} 0x5 1x5`)
+	fires("CountersignDamagedRecords critical", 10, `relay_damaged_changes_total 0x5 1x5`)
 	quiet("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="overflow"} 0x5 1x5`)
 	fires("CountersignSettleRetries warning", 15, `outbox_settle_retries_total 0+60`)
 	quiet("CountersignSettleRetries warning", 15, `outbox_settle_retries_total 0x5 1x10`)
@@ -201,6 +212,34 @@ func deliveryStories(fires, quiet teller) {
 	fires("CountersignManyEndpointsFailing critical", 20, join(failing("acme"), failing("beta"))...)
 	quiet("CountersignManyEndpointsFailing critical", 20, failing("acme")...)
 	quiet("CountersignManyEndpointsFailing critical", 20, join(failing("acme"), failing("beta"), without("gamma"))...) // two partners are no majority of anything
+}
+
+func kafkaStories(fires, quiet teller) {
+	const lagging, stopped = "CountersignForwardLagging ", "CountersignForwardStopped critical"
+	const age, waits, gone = `forward_lag_seconds{topic="kyc.status-updates"} `, `forward_lag_records{topic="kyc.status-updates"} `, `forward_records_total{topic="kyc.status-updates"} `
+	fires(lagging+"warning", 10, age+`0+60`)
+	quiet(lagging+"warning", 20, age+`0x5 100 0x14`) // a leader moved
+	quiet(lagging+"warning", 20, age+`50`)
+	fires(lagging+"critical", 30, age+`0+60`)
+	quiet(lagging+"critical", 14, age+`0+60`)
+	fires(lagging+"critical", 10, age+`0+60`, `journal_backlog_records 0+50000`) // full in twenty minutes
+	quiet(lagging+"critical", 14, age+`0+60`, `journal_backlog_records 0+5000`)  // not within the hour
+	quiet(lagging+"critical", 14, `journal_backlog_records 0+50000`)             // it is not Kafka that is waited for
+
+	const permanent = `forward_stopped{topic="kyc.status-changes"} `
+	fires(stopped, 10, permanent+`0x5 1x5`)
+	quiet(stopped, 20, permanent+`0x5 1 0x14`)
+	fires(stopped, 20, gone+`0+60x5 300x15`, waits+`1x5 2+60x15`)                      // unreachable
+	quiet(stopped, 20, gone+`60`, waits+`0`)                                           // nothing to forward
+	quiet(stopped, 20, gone+`0+60x5 300x4 300+60x11`, waits+`1x5 60 120 180 240 1x11`) // out for four minutes
+	quiet(stopped, 20, gone+`0+1`, waits+`5000`)                                       // slow
+
+	const skipped = `forward_skipped_records_total{topic="kyc.status-updates"} `
+	fires("CountersignForwardSkipped warning", 10, `process_start_time_seconds 300`, skipped+`_x5 4000x5`) // there from the first scrape on
+	fires("CountersignForwardSkipped warning", 10, skipped+`0x5 4000x5`)
+	quiet("CountersignForwardSkipped warning", 200, skipped+`4000`, `process_start_time_seconds -20000`) // long known
+	fires("CountersignForwardTooLarge warning", 10, `forward_quarantined_total{topic="kyc.status-updates"} 0x5 1x5`)
+	quiet("CountersignForwardTooLarge warning", 90, `forward_quarantined_total{topic="kyc.status-updates"} 7`)
 }
 
 func processStories(fires, quiet teller) {

@@ -63,6 +63,8 @@ type Bolt struct {
 	writing *bolt.Tx // owned by the store's writer: the transaction that pending belongs to
 	pending int64    // offset of the next record within it
 
+	followers []func() int64 // up to where each needs nothing any more; set before the journal is used
+
 	recentMu sync.Mutex // guards recent
 	recent   []Record   // the newest records by offset modulo its length, so that a reader that keeps up decodes nothing twice
 }
@@ -106,10 +108,10 @@ func NewBolt(o Options) (*Bolt, error) {
 var trimmedKey = []byte("journal/trimmed")
 
 // Append implements Journal. Errors wrap ErrBacklog or ErrFull where the cause is known before anything was written.
-func (j *Bolt) Append(ctx context.Context, rs ...Record) error { return j.append(ctx, rs, nil) }
+func (j *Bolt) Append(ctx context.Context, rs ...Record) error { return j.append(ctx, rs, nil, nil) }
 
-// append writes records, and whatever else belongs into their transaction, all or none.
-func (j *Bolt) append(ctx context.Context, rs []Record, also func(tx *bolt.Tx) error) error {
+// append writes records, and whatever else belongs into their transaction, all or none. The offset of the first goes to first, where that is asked for.
+func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(tx *bolt.Tx) error) error {
 	if j.Backlog()+int64(len(rs)) > j.o.Backlog {
 		return fmt.Errorf("append: %w", ErrBacklog)
 	}
@@ -137,7 +139,11 @@ func (j *Bolt) append(ctx context.Context, rs []Record, also func(tx *bolt.Tx) e
 		if err := j.ask(tx, rs); err != nil {
 			return err
 		}
-		return j.put(tx, rs, vals)
+		at, err := j.put(tx, rs, vals)
+		if first != nil {
+			*first = at
+		}
+		return err
 	})
 	if errors.Is(err, store.ErrFull) {
 		return fmt.Errorf("append: %w: %w", ErrFull, err)
@@ -148,10 +154,10 @@ func (j *Bolt) append(ctx context.Context, rs []Record, also func(tx *bolt.Tx) e
 	return nil
 }
 
-// put gives the records the next offsets of this transaction. Only the store's writer runs it, one at a time.
-func (j *Bolt) put(tx *bolt.Tx, rs []Record, vals [][]byte) error {
+// put gives the records the next offsets of this transaction, and returns the first. Only the store's writer runs it, one at a time.
+func (j *Bolt) put(tx *bolt.Tx, rs []Record, vals [][]byte) (first int64, err error) {
 	if len(vals) == 0 {
-		return nil
+		return 0, nil
 	}
 	b := tx.Bucket(store.Journal)
 	b.FillPercent = 0.9
@@ -161,17 +167,17 @@ func (j *Bolt) put(tx *bolt.Tx, rs []Record, vals [][]byte) error {
 	next := j.pending
 	for i, v := range vals {
 		if err := b.Put(key(next+int64(i)), v); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	first := next
+	first = next
 	next += int64(len(vals))
 	j.pending = next
 	tx.OnCommit(func() {
 		j.remember(first, rs)
 		j.advance(next)
 	})
-	return nil
+	return first, nil
 }
 
 // remember keeps committed records that carry what they say.
@@ -290,9 +296,12 @@ func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 	return batch, last, err
 }
 
-// Trim implements Journal.
+// Trim implements Journal. What a follower still needs stays.
 func (j *Bolt) Trim(ctx context.Context, upTo Position) error {
 	end := min(upTo.Offset, j.next.Load()-1) // what is not there yet cannot be forgotten
+	for _, passed := range j.followers {
+		end = min(end, passed())
+	}
 	for j.trimmed.Load() < end {
 		err := j.o.Store.Update(ctx, func(tx *bolt.Tx) error { return j.forget(tx, end) })
 		if err != nil {
@@ -347,7 +356,22 @@ func decode(v []byte) (Record, error) {
 	}
 	return Record{
 		Kind:     kindNames[b[0]],
-		Appended: time.UnixMicro(int64(binary.BigEndian.Uint64(b[1:]))).UTC(), //nolint:gosec // written by encode
+		Appended: appendedOf(b),
 		Body:     append([]byte(nil), b[bodyOffset:]...),
 	}, nil
+}
+
+// firstAppended is when the first record after an offset was appended; zero: there is none.
+func firstAppended(tx *bolt.Tx, after int64) time.Time {
+	c := tx.Bucket(store.Journal).Cursor()
+	for k, v := c.Seek(key(after + 1)); k != nil; k, v = c.Next() {
+		if b, _, err := store.Record(v); err == nil && len(b) >= bodyOffset {
+			return appendedOf(b)
+		}
+	}
+	return time.Time{}
+}
+
+func appendedOf(b []byte) time.Time {
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(b[1:]))).UTC() //nolint:gosec // written by encode
 }

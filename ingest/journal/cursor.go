@@ -32,5 +32,5 @@ func (j *Bolt) Cursor(source string) (cursor string, err error) {
 // nothing of what was passed carries a status. Errors are those of Append.
 func (j *Bolt) AppendFrom(ctx context.Context, source, cursor string, rs ...Record) error {
 	v := store.AppendRecord(nil, 0, []byte(cursor))
-	return j.append(ctx, rs, func(tx *bolt.Tx) error { return tx.Bucket(store.Meta).Put(cursorKey(source), v) })
+	return j.append(ctx, rs, nil, func(tx *bolt.Tx) error { return tx.Bucket(store.Meta).Put(cursorKey(source), v) })
 }

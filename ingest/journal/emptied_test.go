@@ -42,7 +42,8 @@ func TestAppendAfterTrimInOneTransaction(t *testing.T) {
 		if err := j.forget(tx, 50); err != nil {
 			return err
 		}
-		return j.put(tx, rs, [][]byte{encode(rs[0])})
+		_, err := j.put(tx, rs, [][]byte{encode(rs[0])})
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)

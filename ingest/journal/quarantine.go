@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -34,10 +35,11 @@ const (
 	WrongMode   Reason = "livemode"     // test where live is configured, or the other way round
 	UnknownWord Reason = "unknown_word" // applied as in_review; the body is kept too
 	NoPartner   Reason = "no_partner"   // the subject's prefix names no partner
+	Oversized   Reason = "too_large"    // not a callback but a record that was applied, and is larger than Kafka takes
 )
 
 // Reasons lists every Reason.
-var Reasons = []Reason{Unreadable, WrongMode, UnknownWord, NoPartner}
+var Reasons = []Reason{Unreadable, WrongMode, UnknownWord, NoPartner, Oversized}
 
 // ItemView is what is shown of an item without unsealing it.
 type ItemView struct {
@@ -58,11 +60,15 @@ type sealedPart struct {
 
 // Hold keeps an item, and the records that came of it if any, all or none: nil means on stable storage.
 func (j *Bolt) Hold(ctx context.Context, item Item, rs ...Record) error {
+	return j.hold(ctx, item, rs, nil)
+}
+
+func (j *Bolt) hold(ctx context.Context, item Item, rs []Record, first *int64) error {
 	sealed, err := j.seal(&item)
 	if err != nil {
 		return err
 	}
-	err = j.append(ctx, rs, func(tx *bolt.Tx) error {
+	err = j.append(ctx, rs, first, func(tx *bolt.Tx) error {
 		if err := hold(tx, &item, sealed); err != nil {
 			return err
 		}
@@ -75,6 +81,20 @@ func (j *Bolt) Hold(ctx context.Context, item Item, rs ...Record) error {
 	}
 	j.m.quarantined.WithLabelValues(string(item.Reason)).Inc()
 	return nil
+}
+
+// HoldMessage keeps a record that is larger than Kafka takes; nil means on stable storage. It has been, or will be, applied all the same. Its header Topic says where it
+// was to go.
+func (j *Bolt) HoldMessage(ctx context.Context, topic string, m *Message) error {
+	var about struct {
+		Source, Provider string
+		Check            struct{ Source, Provider string }
+	}
+	_ = json.Unmarshal(m.Value, &about) // an update says it of itself, a change of the check that decides it
+	return j.Hold(ctx, Item{
+		ID: quarantineID(topic, m), Source: cmp.Or(about.Source, about.Check.Source), Provider: cmp.Or(about.Provider, about.Check.Provider), Reason: Oversized,
+		Detail: "larger than the broker's max.message.bytes", At: j.o.Now().UTC(), Headers: map[string][]string{"Topic": {topic}}, Body: m.Value,
+	})
 }
 
 func (j *Bolt) seal(item *Item) ([]byte, error) {
@@ -122,7 +142,7 @@ func addCount(tx *bolt.Tx, n int64) error {
 // Drop takes an item out of quarantine, and appends what came of it if anything did, all or none: nil means on stable storage. What is appended has the item's own
 // dedupe keys, so that doing it twice does it once.
 func (j *Bolt) Drop(ctx context.Context, id string, rs ...Record) error {
-	return j.append(ctx, rs, func(tx *bolt.Tx) error {
+	return j.append(ctx, rs, nil, func(tx *bolt.Tx) error {
 		b := tx.Bucket(store.Quarantine)
 		if b.Get([]byte(id)) == nil {
 			return fmt.Errorf("quarantine %s: %w", id, ErrNotFound)

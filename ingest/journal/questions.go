@@ -190,7 +190,7 @@ func (q *Question) ID() string { return string(q.key()) }
 
 // Answer appends what came of a question and closes it, all or none; nil means on stable storage. If a later callback has raised it again meanwhile, it stays open.
 func (j *Bolt) Answer(ctx context.Context, q Question, rs ...Record) error {
-	return j.append(ctx, rs, func(tx *bolt.Tx) error {
+	return j.append(ctx, rs, nil, func(tx *bolt.Tx) error {
 		old, err := question(tx, q.key())
 		if err != nil || old == nil || old.Claim != q.Claim {
 			return err
@@ -201,7 +201,7 @@ func (j *Bolt) Answer(ctx context.Context, q Question, rs ...Record) error {
 
 // DropQuestion closes a question that nobody will answer, by the id it has in lists: nil means on stable storage.
 func (j *Bolt) DropQuestion(ctx context.Context, id string) error {
-	return j.append(ctx, nil, func(tx *bolt.Tx) error {
+	return j.append(ctx, nil, nil, func(tx *bolt.Tx) error {
 		old, err := question(tx, []byte(id))
 		if err != nil {
 			return err
@@ -216,7 +216,7 @@ func (j *Bolt) DropQuestion(ctx context.Context, id string) error {
 // Postpone writes down when a question is due again and why it was not answered, unless a later callback has raised it again. Records that came of it all the same are
 // appended with it.
 func (j *Bolt) Postpone(ctx context.Context, q Question, rs ...Record) error {
-	return j.append(ctx, rs, func(tx *bolt.Tx) error {
+	return j.append(ctx, rs, nil, func(tx *bolt.Tx) error {
 		old, err := question(tx, q.key())
 		if err != nil || old == nil || old.Claim != q.Claim {
 			return err

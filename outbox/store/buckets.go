@@ -12,6 +12,7 @@ var (
 	Refs       = []byte("refs")       // relay: (source, ref) -> subject
 	Held       = []byte("held")       // relay: records that nobody could be found for, by (source, ref)
 	Timers     = []byte("timers")     // relay: when time itself changes a subject next, by (instant, subject)
+	Forward    = []byte("forward")    // relay: changes that Kafka has not acknowledged, by the offset of the record that owed them
 	Registry   = []byte("registry")   // relay: versions of policies, endpoints disabled
 	Deliveries = []byte("deliveries") // outbox: bodies owed, by (endpoint, lane, sequence)
 	Due        = []byte("due")        // outbox: heads of lanes, by (endpoint, due time, lane)
@@ -19,5 +20,5 @@ var (
 	Grave      = []byte("grave")      // outbox: rejections and suspensions owed, by (endpoint, owed since)
 	Audit      = []byte("audit")      // relay/admin: every call that changed something
 	Attempts   = []byte("attempts")   // outbox: failed tries, bounded per delivery
-	buckets    = [][]byte{Meta, Journal, Quarantine, Questions, Subjects, History, Index, Refs, Held, Timers, Registry, Deliveries, Due, Dead, Grave, Attempts, Audit}
+	buckets    = [][]byte{Meta, Journal, Quarantine, Questions, Subjects, History, Index, Refs, Held, Timers, Forward, Registry, Deliveries, Due, Dead, Grave, Attempts, Audit}
 )

@@ -57,7 +57,7 @@ type Options struct {
 	Release   func(journal.Item) ([]journal.Record, error)
 	Questions Questions
 	Backup    func(path string) (int64, error)
-	Ready     func() []string // why not; empty: ready
+	Ready     func() (reasons, notes []string) // why not, none: ready; and what is worth knowing either way
 	Tokens    []Token
 	Sources   map[string]bool // names in the config
 	Livemode  bool            // of subjects, where a call does not say
@@ -201,13 +201,16 @@ func (r *refusal) WriteHeader(status int) { r.status = status }
 func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	reasons := s.o.Ready()
+	reasons, notes := s.o.Ready()
+	answer, status := map[string]any{"status": "ready"}, http.StatusOK
 	if len(reasons) > 0 {
+		answer, status = map[string]any{"status": "not_ready", "reasons": reasons}, http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
-		s.json(w, http.StatusServiceUnavailable, map[string]any{"status": "not_ready", "reasons": reasons})
-		return
 	}
-	s.json(w, http.StatusOK, map[string]any{"status": "ready"})
+	if len(notes) > 0 {
+		answer["notes"] = notes
+	}
+	s.json(w, status, answer)
 }
 
 // problem is an error as the API shows it.

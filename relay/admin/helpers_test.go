@@ -80,6 +80,7 @@ type rig struct {
 	mu      sync.Mutex   // guards the fields below
 	again   []kyc.Update // what a body from quarantine means today; nil: as little as before
 	reasons []string
+	notes   []string
 	block   func() // called by /readyz
 }
 
@@ -206,14 +207,14 @@ func (g *rig) translate(item journal.Item) (rs []journal.Record, err error) {
 	return rs, nil
 }
 
-func (g *rig) ready() []string {
+func (g *rig) ready() (reasons, notes []string) {
 	g.mu.Lock()
-	block, reasons := g.block, g.reasons
+	block, reasons, notes := g.block, g.reasons, g.notes
 	g.mu.Unlock()
 	if block != nil {
 		block()
 	}
-	return reasons
+	return reasons, notes
 }
 
 // tell lets sumsub say something about acme's subject, and waits until everything of it is delivered or dead.

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/ingest"
+	"countersign/ingest/journal"
+	"countersign/ingest/journal/kafka"
+	"countersign/kyc"
+)
+
+// newKafka makes a client of the configured cluster. Nothing is dialled yet.
+func newKafka(cfg *KafkaConfig, log *slog.Logger, metrics prometheus.Registerer) (*kafka.Client, error) {
+	o := kafka.Options{Brokers: cfg.Brokers, Topics: []string{journal.UpdatesTopic, journal.ChangesTopic}, Logger: log, Metrics: metrics}
+	if t := cfg.TLS; t != nil {
+		o.TLS = &kafka.TLS{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile}
+	}
+	if s := cfg.SASL; s != nil {
+		o.SASL = &kafka.SASL{Mechanism: s.Mechanism, User: s.User, Password: s.Password.Reveal}
+	}
+	return kafka.New(o)
+}
+
+func (c *KafkaConfig) topic(name string, create bool) kafka.TopicOptions {
+	return kafka.TopicOptions{Name: name, Create: create, Partitions: c.Partitions, Replication: c.Replication, Retention: c.Retention}
+}
+
+// startForwarders copies updates to Kafka, and changes where this process decides them. They start before the relay and the ingress, and so stop after them.
+func (g *gateway) startForwarders() error {
+	cfg := g.cfg.Kafka
+	if cfg == nil {
+		return nil
+	}
+	client, err := newKafka(cfg, g.log, g.metrics())
+	if err != nil {
+		return err
+	}
+	g.process.start("kafka", func(ctx context.Context) error {
+		<-ctx.Done()
+		client.Close()
+		return nil
+	})
+	updates := g.forwardOptions(client, journal.UpdatesTopic, g.journal.Updates(), g.journal.Forgotten())
+	if g.role == roleIngest {
+		updates.Trim = func(ctx context.Context, upTo int64) error {
+			return g.journal.Trim(ctx, journal.Position{Offset: upTo})
+		}
+	}
+	if g.updates, err = journal.NewForwarder(updates); err != nil {
+		return err
+	}
+	g.journal.Follow(g.updates.Kept)
+	g.process.start("forward updates", g.updates.Run)
+	if g.relay == nil {
+		return nil
+	}
+	if g.changes, err = journal.NewForwarder(g.forwardOptions(client, journal.ChangesTopic, g.relay.Changes(), 0)); err != nil {
+		return err
+	}
+	g.journal.Follow(func() int64 { return g.relay.Undecided(g.changes.Kept()) })
+	g.process.start("forward changes", g.changes.Run)
+	return nil
+}
+
+func (g *gateway) forwardOptions(client *kafka.Client, name string, feed journal.Feed, forgotten int64) journal.ForwardOptions {
+	cfg := g.cfg.Kafka
+	o := journal.ForwardOptions{
+		Name: name, Topic: client.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: g.metrics(),
+		TooLarge: func(ctx context.Context, m *journal.Message) error { return g.journal.HoldMessage(ctx, name, m) },
+	}
+	if cfg.Deliberate {
+		o.Repartition = cfg.Partitions
+	}
+	return o
+}
+
+// appender is what the ingress writes to.
+func (g *gateway) appender() ingest.Appender {
+	if k := g.cfg.Kafka; k != nil && k.Ack == ackKafka {
+		return journal.Acked{Bolt: g.journal, To: g.updates}
+	}
+	return g.journal
+}
+
+// kafkaState is how the topics stand, for /readyz: what keeps this process from being ready, and what is worth knowing while it is. With ack: disk callbacks are taken
+// whatever Kafka does, so what breaks later is no reason; a topic that is not as it must be when a process starts is, for that is a mistake in a setting.
+func (g *gateway) kafkaState() (reasons, notes []string) {
+	for _, f := range []*journal.Forwarder{g.updates, g.changes} {
+		if f == nil {
+			continue
+		}
+		s := f.Status()
+		wrong := s.Stopped && (g.cfg.Kafka.Ack == ackKafka || !s.Begun && s.Trouble.Class == journal.BadTopic)
+		if wrong {
+			reasons = append(reasons, "nothing goes to "+s.Topic+": "+s.Trouble.Text)
+		}
+		if s.Trouble != nil && !wrong {
+			notes = append(notes, s.Topic+": "+s.Trouble.Text)
+		}
+		if behind := time.Since(s.Since); s.Waiting > 0 && (s.Trouble != nil || behind > time.Second) {
+			notes = append(notes, fmt.Sprintf("%s: %d record(s) wait, the oldest for %s", s.Topic, s.Waiting, behind.Round(time.Second)))
+		}
+		for _, w := range s.Warnings {
+			notes = append(notes, s.Topic+": "+w)
+		}
+	}
+	return reasons, notes
+}
+
+// releaseRecord gives the journal a record again that was larger than Kafka took: the relay knows its id and does nothing, and it is forwarded.
+func releaseRecord(item journal.Item, now time.Time) ([]journal.Record, error) {
+	var u kyc.Update
+	if topics := item.Headers["Topic"]; len(topics) != 1 || topics[0] != journal.UpdatesTopic {
+		return nil, errors.New("a change cannot go back into its place in the order of its person: read it with quarantine show, then discard it")
+	}
+	if err := json.Unmarshal(item.Body, &u); err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	return []journal.Record{{Kind: u.Kind, Appended: now.UTC().Truncate(time.Microsecond), Body: item.Body, Update: &u}}, nil
+}
+
+// kafkaProblems connects, and says what is wrong; what is right is told to say. It makes no topic.
+func kafkaProblems(ctx context.Context, cfg *KafkaConfig, say func(string, ...any)) (wrong []string) {
+	client, err := newKafka(cfg, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := client.Probe(ctx); err != nil {
+		return []string{err.Error()}
+	}
+	partitions := map[int]bool{}
+	for _, name := range []string{journal.UpdatesTopic, journal.ChangesTopic} {
+		l, err := client.Topic(cfg.topic(name, false)).Prepare(ctx)
+		t, _ := errors.AsType[*journal.Trouble](err)
+		switch {
+		case err == nil:
+			partitions[l.Partitions] = true
+			say("  kafka topic %s: %d partition(s), batches up to %d bytes\n", name, l.Partitions, l.MaxBytes)
+		case t != nil && t.Missing && cfg.Create:
+			say("  kafka topic %s: will be made, %d partition(s), replication %d\n", name, cfg.Partitions, cfg.Replication)
+		default:
+			wrong = append(wrong, err.Error())
+		}
+		for _, w := range l.Warnings {
+			say("    warning: %s\n", w)
+		}
+	}
+	if len(partitions) > 1 {
+		say("    warning: the two topics have different numbers of partitions; whoever reads both expects one person in the same\n")
+	}
+	return wrong
+}

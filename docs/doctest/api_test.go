@@ -1,0 +1,90 @@
+package doctest
+
+import (
+	"bytes"
+	"go/format"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"countersign/ingest/journal"
+)
+
+func api(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(docs, "API.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// blocks are what stands between fences with these words, as "go consumer".
+func blocks(t *testing.T, info string) []string {
+	t.Helper()
+	var all []string
+	for _, m := range regexp.MustCompile("(?ms)^```"+info+"\n(.*?)^```$").FindAllStringSubmatch(api(t), -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+// TestRecordsInProse: the records that docs/API.md shows are as they are described.
+func TestRecordsInProse(t *testing.T) {
+	for _, name := range []string{"update", "change"} {
+		all := blocks(t, "json "+name)
+		if len(all) == 0 {
+			t.Errorf("no %s is shown", name)
+		}
+		for _, text := range all {
+			open(t, name+".schema.json").holds(t, []byte(text))
+		}
+	}
+}
+
+// TestProseNamesEverything: each header, each kind and both topics are told of.
+func TestProseNamesEverything(t *testing.T) {
+	text := api(t)
+	f := func(what string) {
+		t.Helper()
+		if !strings.Contains(text, "`"+what+"`") {
+			t.Errorf("docs/API.md does not name %s", what)
+		}
+	}
+	for name := range headersOf(journal.Event{ID: "i", Type: "t", Subject: "s", At: t0, Traceparent: trace}) {
+		f(name)
+	}
+	for _, kind := range words(t)["Kind"] {
+		f(kind)
+	}
+	f(journal.UpdatesTopic)
+	f(journal.ChangesTopic)
+}
+
+// TestPrograms: there is one reader in each language, and it parses. That they read is tested where there is a broker.
+func TestPrograms(t *testing.T) {
+	program := func(language string) string {
+		t.Helper()
+		all := blocks(t, language+" consumer")
+		if len(all) != 1 {
+			t.Fatalf("%d programs in %s", len(all), language)
+		}
+		return all[0]
+	}
+	text := program("go")
+	if formatted, err := format.Source([]byte(text)); err != nil || string(formatted) != text {
+		t.Errorf("the Go program is not formatted: %v", err)
+	}
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3")
+	}
+	c := exec.CommandContext(t.Context(), python, "-c", "import ast, sys; ast.parse(sys.stdin.read())")
+	c.Stdin = bytes.NewBufferString(program("python"))
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("the Python program: %v\n%s", err, out)
+	}
+}

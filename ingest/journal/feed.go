@@ -1,0 +1,191 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+)
+
+// The two topics. Updates are claims, as providers and operators made them; changes are what was decided.
+const (
+	UpdatesTopic = "kyc.status-updates"
+	ChangesTopic = "kyc.status-changes"
+)
+
+// Feed is a durable queue of what goes to one topic, in order. A place is a point in it; places grow, and several entries may share one. A Forwarder is its only reader.
+type Feed interface {
+	// Next returns entries after a place in order, all of a place together, and the place up to which it has looked. It waits until there is something, or until ctx ends:
+	// then it returns the place it was given.
+	Next(ctx context.Context, after int64) ([]Entry, int64, error)
+	// Pass is called in the transaction that keeps how far the forwarder is: nothing up to this place will be asked for again.
+	Pass(tx *bolt.Tx, upTo int64) error
+	// Waiting is how many entries there are after a place, and when the first of them was taken in; zero: none.
+	Waiting(after int64) (n int64, since time.Time)
+}
+
+// Entry is one message of a Feed.
+type Entry struct {
+	Place   int64
+	Message *Message
+}
+
+// Event is what the headers of a message say of it: CloudEvents 1.0 in Kafka's binary mode.
+type Event struct {
+	ID          string
+	Type        string
+	Source      string    // the name of the source; "": the gateway itself
+	Subject     string    // partner/subject; "": not known yet
+	Key         string    // what decides the partition
+	At          time.Time // when it happened; zero: unknown
+	Taken       time.Time // when we took it
+	Traceparent string
+}
+
+// Message makes the Kafka record of an event. The message refers to value.
+func (e *Event) Message(value []byte) *Message {
+	source := "/gateway"
+	if e.Source != "" {
+		source = "/sources/" + e.Source
+	}
+	// One piece of memory for all: there is one of these for every event.
+	b := make([]byte, 0, len(e.ID)+len(e.Type)+len(source)+len(e.Subject)+len(e.Key)+len(e.Traceparent)+len(time.RFC3339Nano)+4)
+	hs := make([]Header, 2, 8)
+	hs[0], hs[1] = Header{"ce_specversion", specVersion}, Header{"content-type", contentType}
+	put := func(name, s string) {
+		if s == "" {
+			return
+		}
+		from := len(b)
+		b = append(b, s...)
+		hs = append(hs, Header{name, b[from:len(b):len(b)]})
+	}
+	put("ce_id", e.ID)
+	put("ce_source", source)
+	put("ce_type", e.Type)
+	put("ce_subject", e.Subject)
+	if !e.At.IsZero() {
+		from := len(b)
+		b = e.At.UTC().AppendFormat(b, time.RFC3339Nano)
+		hs = append(hs, Header{"ce_time", b[from:len(b):len(b)]})
+	}
+	put("traceparent", e.Traceparent)
+	from := len(b)
+	b = append(b, e.Key...)
+	return &Message{Key: b[from:len(b):len(b)], Value: value, Headers: hs, Time: e.Taken}
+}
+
+var specVersion, contentType = []byte("1.0"), []byte("application/json")
+
+// SubjectKey names a person to partitions and in ce_subject: a partner's id has no slash.
+func SubjectKey(partner, subject string) string {
+	if partner == "" || subject == "" {
+		return ""
+	}
+	return partner + "/" + subject
+}
+
+// message makes the Kafka record of a journal record, whose body it is. Records about nobody known yet are kept in order by the provider's ref.
+func message(r *Record, u *kyc.Update) *Message {
+	e := Event{
+		ID: u.ID, Type: "kyc.update." + string(u.Kind), Source: u.Source, Subject: SubjectKey(u.Partner, u.Subject.ID),
+		At: u.OccurredAt, Taken: r.Appended, Traceparent: u.Traceparent,
+	}
+	if e.At.IsZero() {
+		e.At = u.ReceivedAt
+	}
+	switch {
+	case e.Subject != "":
+		e.Key = e.Subject
+	case u.Verification.Ref != "":
+		e.Key = u.Source + "|" + u.Verification.Ref
+	case u.Subject.ProviderRef != "":
+		e.Key = u.Source + "|" + u.Subject.ProviderRef
+	default:
+		e.Key = u.ID
+	}
+	return e.Message(r.Body)
+}
+
+// updates is the journal as a Feed: its places are offsets.
+type updates struct{ j *Bolt }
+
+// Updates is the journal as it goes to UpdatesTopic: every record of every kind.
+func (j *Bolt) Updates() Feed { return updates{j} }
+
+// Forgotten is the offset up to which the journal has forgotten its records.
+func (j *Bolt) Forgotten() int64 { return j.trimmed.Load() }
+
+// Next implements Feed.
+func (f updates) Next(ctx context.Context, after int64) ([]Entry, int64, error) {
+	for {
+		more := f.j.more.next()
+		batch, last, err := f.j.read(after)
+		if err != nil {
+			return nil, after, err
+		}
+		if last > after {
+			return f.entries(batch), last, nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return nil, after, nil
+		}
+	}
+}
+
+func (f updates) entries(batch []Record) []Entry {
+	es := make([]Entry, 0, len(batch))
+	for i := range batch {
+		r := &batch[i]
+		u := r.Update
+		if u == nil {
+			u = new(kyc.Update)
+			if err := json.Unmarshal(r.Body, u); err != nil { // the relay keeps it among what is held (I8)
+				f.j.m.damaged.Inc()
+				f.j.o.Logger.Error("record_not_forwarded", "offset", r.Position.Offset, "error", "its body is no update")
+				continue
+			}
+		}
+		es = append(es, Entry{Place: r.Position.Offset, Message: message(r, u)})
+	}
+	return es
+}
+
+// Pass implements Feed. Trim asks the forwarder itself how far it is.
+func (f updates) Pass(*bolt.Tx, int64) error { return nil }
+
+// Waiting implements Feed.
+func (f updates) Waiting(after int64) (n int64, since time.Time) {
+	if n = f.j.next.Load() - 1 - after; n <= 0 {
+		return 0, time.Time{}
+	}
+	err := f.j.o.Store.View(func(tx *bolt.Tx) error {
+		since = firstAppended(tx, after)
+		return nil
+	})
+	if err != nil {
+		return n, time.Time{}
+	}
+	return n, since
+}
+
+// quarantineID names a record that was too large in lists of the quarantine.
+func quarantineID(topic string, m *Message) string {
+	_, stream, _ := strings.Cut(topic, "-") // updates, changes
+	return "kafka_" + stream + "_" + m.header("ce_id")
+}
+
+func (m *Message) header(name string) string {
+	for i := range m.Headers {
+		if m.Headers[i].Name == name {
+			return string(m.Headers[i].Value)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,279 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+// Nothing is lost and each key is in order, whatever Kafka answers and however often the forwarder is stopped; what is repeated was under way.
+func TestForwardThroughFaults(t *testing.T) {
+	const persons, each, stops = 40, 60, 8
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			r := startRig(t, store.Options{}, Options{})
+			topic := newFakeTopic(5)
+			rng := rand.New(rand.NewPCG(seed, 1))
+			topic.fault = random(rng, 6)
+			_, stop := forwarding(t, r, topic, nil)
+			for n := range each {
+				var rs []Record
+				for person := range persons {
+					rs = append(rs, update(person, n))
+				}
+				mustAppend(t, r, rs...)
+				if n%(each/stops) == 3 { // what is under way is cut off
+					stop()
+					_, stop = forwarding(t, r, topic, nil)
+				}
+			}
+			all := func() bool { return topic.count() >= persons*each }
+			until(t, "everything is there", all)
+			until(t, "everything is there once", func() bool {
+				got, _ := topic.ids(t)
+				n := 0
+				for _, ids := range got {
+					n += len(ids)
+				}
+				return n == persons*each
+			})
+			got, repeated := topic.ids(t)
+			wantInOrder(t, got, persons, each)
+			t.Logf("%d repeated of %d, %d requests", repeated, persons*each, topic.requests)
+		})
+	}
+}
+
+// (I2) What is kept is behind what was acknowledged: a forwarder that starts again sends nothing twice that was kept, and skips nothing that was not.
+func TestForwardGoesOnWhereItWas(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(3)
+	f, stop := forwarding(t, r, topic, nil)
+	for n := range 50 {
+		mustAppend(t, r, update(n%7, n/7))
+	}
+	until(t, "all is kept", func() bool { return f.Kept() == 50 })
+	stop()
+	r = r.again(t)
+	f, _ = forwarding(t, r, topic, nil)
+	mustAppend(t, r, update(0, 99))
+	until(t, "the next is kept", func() bool { return f.Kept() == 51 })
+	if topic.count() != 51 {
+		t.Errorf("%d records for 51", topic.count())
+	}
+	if s := f.Status(); s.Waiting != 0 || s.Trouble != nil || !s.Since.IsZero() {
+		t.Errorf("%+v", s)
+	}
+}
+
+// One partition without a leader holds up nobody else; a restart repeats nothing of the others.
+func TestForwardWithoutLeader(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(4)
+	topic.headless[PartitionOf([]byte("acme/user-0"), 4)] = true
+	f, stop := forwarding(t, r, topic, nil)
+	others := 0
+	for n := range 30 {
+		for person := range 8 {
+			mustAppend(t, r, update(person, n))
+			if PartitionOf(fmt.Appendf(nil, "acme/user-%d", person), 4) != PartitionOf([]byte("acme/user-0"), 4) {
+				others++
+			}
+		}
+	}
+	until(t, "the others are there", func() bool { return topic.count() == others })
+	s := f.Status()
+	if s.Trouble == nil || s.Trouble.Class != NoLeader || s.Stopped || s.Waiting == 0 || s.Since.IsZero() {
+		t.Errorf("%+v", s)
+	}
+	stop()
+	_, stop = forwarding(t, r, topic, nil)
+	defer stop()
+	topic.mu.Lock()
+	clear(topic.headless)
+	topic.mu.Unlock()
+	until(t, "all is there", func() bool { return topic.count() >= 240 })
+	got, repeated := topic.ids(t)
+	wantInOrder(t, got, 8, 30)
+	if repeated != 0 {
+		t.Errorf("%d were repeated by a restart though they had been kept", repeated)
+	}
+}
+
+// A record that is too large goes to the quarantine, alone, and can be released when the broker takes more.
+func TestForwardTooLarge(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(1)
+	topic.maxBytes = 3000
+	big := update(1, 1)
+	u := *big.Update
+	for range 200 {
+		u.Reasons = append(u.Reasons, kyc.ReasonPair{Code: kyc.OtherReason, ProviderCode: "SOME_LONG_PROVIDER_CODE"})
+	}
+	big.Body, big.Update = u.AppendJSON(nil), &u
+	var rs []Record
+	for n := range 20 {
+		rs = append(rs, update(0, n))
+	}
+	mustAppend(t, r, append(append(rs[:10:10], big), rs[10:]...)...)
+	f, _ := forwarding(t, r, topic, nil)
+	until(t, "all is kept", func() bool { return f.Kept() == 21 })
+	got, _ := topic.ids(t)
+	wantInOrder(t, got, 1, 20)
+	if len(got["acme/user-1"]) != 0 || r.Quarantined() != 1 {
+		t.Errorf("%d in quarantine, %v forwarded", r.Quarantined(), got["acme/user-1"])
+	}
+	item, err := r.Unseal("kafka_updates_" + u.ID)
+	if err != nil || item.Reason != Oversized || item.Source != "sumsub-eu" || string(item.Body) != string(big.Body) || item.Headers["Topic"][0] != UpdatesTopic {
+		t.Errorf("%+v, %v", item, err)
+	}
+}
+
+// A changed number of partitions is refused with what to do about it, unless the operator states it.
+func TestForwardRepartitioned(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(3)
+	f, stop := forwarding(t, r, topic, nil)
+	mustAppend(t, r, update(0, 0))
+	until(t, "it is kept", func() bool { return f.Kept() == 1 })
+	topic.mu.Lock()
+	topic.partitions = 6 // while it runs
+	topic.mu.Unlock()
+	until(t, "it is refused", func() bool { return f.Status().Stopped })
+	mustAppend(t, r, update(1, 0))
+	if text := f.Status().Trouble.Text; !strings.Contains(text, "6 partitions, and had 3") || !strings.Contains(text, "kafka.partitions to 6") {
+		t.Error(text)
+	}
+	if topic.count() != 1 {
+		t.Errorf("%d records", topic.count())
+	}
+	stop()
+	f, stop = forwarding(t, r, topic, nil)
+	until(t, "it is refused again", func() bool { return f.Status().Stopped })
+	stop()
+	f, _ = forwarding(t, r, topic, func(o *ForwardOptions) { o.Repartition = 6 })
+	until(t, "it is accepted", func() bool { return f.Kept() == 2 })
+}
+
+// Trouble at the start is told, and ends by itself.
+func TestForwardPrepares(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(2)
+	f := func(err error, class Class, stopped bool) {
+		t.Helper()
+		topic.mu.Lock()
+		topic.prepare = func() (Layout, error) { return Layout{}, err }
+		topic.mu.Unlock()
+		fw, stop := forwarding(t, r, topic, nil)
+		defer stop()
+		mustAppend(t, r, update(0, 0))
+		until(t, "trouble is told", func() bool { return fw.Status().Trouble != nil })
+		if s := fw.Status(); s.Trouble.Class != class || s.Stopped != stopped || s.Waiting == 0 {
+			t.Errorf("%+v", s)
+		}
+		topic.mu.Lock()
+		topic.prepare = nil
+		topic.mu.Unlock()
+		until(t, "it ends", func() bool { s := fw.Status(); return s.Trouble == nil && s.Waiting == 0 })
+	}
+	f(&Trouble{Class: BadAuth, Text: "user cs or its password is wrong"}, BadAuth, true)
+	f(&Trouble{Class: Unreachable, Text: "no broker answers"}, Unreachable, false)
+	f(errBroken, OtherClass, false)
+}
+
+// A follower that lags keeps the journal: the bound holds for it as for the relay, and what it needs is not trimmed.
+func TestForwardHoldsTheJournal(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{Backlog: 10})
+	topic := newFakeTopic(2)
+	topic.fault = func(Batch) (error, bool) { return errNoAnswer, false }
+	f, _ := forwarding(t, r, topic, nil)
+	r.Follow(f.Kept)
+	trimAll := func() {
+		t.Helper()
+		if err := r.Trim(t.Context(), Position{Offset: 1 << 40}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 10 {
+		mustAppend(t, r, update(n, 0))
+		trimAll()
+	}
+	if err := r.Append(t.Context(), update(10, 0)); !errors.Is(err, ErrBacklog) || r.Backlog() != 10 {
+		t.Fatalf("%v, backlog %d", err, r.Backlog())
+	}
+	topic.mu.Lock()
+	topic.fault = nil
+	topic.mu.Unlock()
+	until(t, "it is through", func() bool { return f.Kept() == 10 })
+	trimAll()
+	mustAppend(t, r, update(10, 0))
+	until(t, "the last is there", func() bool { return topic.count() == 11 })
+}
+
+// What left the journal while nobody forwarded is counted, not hidden.
+func TestForwardGap(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(2)
+	f, stop := forwarding(t, r, topic, nil)
+	mustAppend(t, r, update(0, 0))
+	until(t, "it is kept", func() bool { return f.Kept() == 1 })
+	stop()
+	for n := range 5 {
+		mustAppend(t, r, update(0, 1+n))
+	}
+	if err := r.Trim(t.Context(), Position{Offset: 4}); err != nil {
+		t.Fatal(err)
+	}
+	f, _ = forwarding(t, r, topic, nil)
+	until(t, "the rest is there", func() bool { return f.Kept() == 6 })
+	if n := counter(t, f.m.skipped.WithLabelValues(UpdatesTopic)); n != 3 || topic.count() != 3 {
+		t.Errorf("%v skipped, %d there", n, topic.count())
+	}
+}
+
+// ack: kafka waits for the acknowledgement; where none can be expected nothing is written.
+func TestAcked(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(2)
+	f, _ := forwarding(t, r, topic, nil)
+	a := Acked{Bolt: r.Bolt, To: f}
+	until(t, "the topic is known", func() bool { return f.admits([]byte("x")) })
+	if err := a.Append(t.Context(), update(0, 0), update(1, 0), update(2, 0)); err != nil || topic.count() != 3 {
+		t.Fatalf("%v, %d there", err, topic.count())
+	}
+	topic.mu.Lock()
+	topic.fault = func(Batch) (error, bool) { return errNoAnswer, false }
+	topic.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := a.Append(ctx, update(0, 1)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("Append: %v", err)
+	}
+	until(t, "it is refused at once", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		return errors.Is(a.Append(ctx, update(0, 1)), ErrNotForwarded)
+	})
+	before := r.next.Load()
+	if err := a.Hold(t.Context(), Item{ID: "x", Reason: UnknownWord, At: someTime, Body: []byte("{}")}, update(0, 2)); !errors.Is(err, ErrNotForwarded) || r.next.Load() != before {
+		t.Errorf("Hold: %v", err)
+	}
+	topic.mu.Lock()
+	topic.fault = nil
+	topic.mu.Unlock()
+	until(t, "it recovers", func() bool { return f.admits([]byte("acme/user-0")) })
+	if err := a.Hold(t.Context(), Item{ID: "x", Reason: UnknownWord, At: someTime, Body: []byte("{}")}, update(0, 3)); err != nil || r.Quarantined() != 1 {
+		t.Errorf("Hold: %v", err)
+	}
+	got, _ := topic.ids(t)
+	if ids := got["acme/user-0"]; ids[0] != "u0-0000" || ids[len(ids)-1] != "u0-0003" {
+		t.Errorf("%v", ids)
+	}
+}

@@ -1,0 +1,326 @@
+package relay
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+// What was decided goes to Kafka too, if Options.Forward says so. The fold writes what a batch of records owed as one entry of the forward bucket, in its own transaction
+// (I2); the forwarder takes it out after the acknowledgement:
+//
+//	forward   offset of the batch's last record, number of changes   each change: length, JSON
+//
+// Since a place is an offset of the journal, the journal can keep what has not been decided and forwarded, and one bound holds for both topics.
+
+const recentChanges = 4096 // kept in memory for a forwarder that keeps up
+
+// decided is one change of a batch, and its JSON.
+type decided struct {
+	change kyc.Change
+	json   []byte // in the history's record
+	taken  time.Time
+}
+
+// forwardKey stands in the order of the journal.
+func forwardKey(last int64, changes int) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(last)), uint32(changes)) //nolint:gosec // both are positive and small
+}
+
+func splitForwardKey(k []byte) (last, changes int64, ok bool) {
+	if len(k) != 12 {
+		return 0, 0, false
+	}
+	return int64(binary.BigEndian.Uint64(k)), int64(binary.BigEndian.Uint32(k[8:])), true //nolint:gosec // written by forwardKey
+}
+
+// encodeDecided is the value of a batch.
+func encodeDecided(ts []decided) []byte {
+	size := 0
+	for i := range ts {
+		size += len(ts[i].json) + binary.MaxVarintLen32
+	}
+	v := store.StartRecord(size)
+	for i := range ts {
+		v = append(binary.AppendUvarint(v, uint64(len(ts[i].json))), ts[i].json...)
+	}
+	return store.FinishRecord(v)
+}
+
+// message is the Kafka record of a change: its id is the webhook-id, its key the person.
+func (t *decided) message() *journal.Message {
+	c := &t.change
+	e := journal.Event{
+		ID: c.ID, Type: c.Type, Source: c.Check.Source, Subject: journal.SubjectKey(c.Partner, c.Subject.ID), At: c.OccurredAt, Taken: t.taken, Traceparent: c.Traceparent,
+	}
+	e.Key = cmp.Or(e.Subject, c.ID)
+	if e.At.IsZero() {
+		e.At = c.ReceivedAt
+	}
+	return e.Message(t.json)
+}
+
+// feed is journal.Feed of what was decided.
+type feed struct {
+	r *Relay
+
+	mu      sync.Mutex    // guards the fields below
+	moved   chan struct{} // closed when the fold has added something
+	recent  []journal.Entry
+	from    int64 // recent holds everything after this place
+	last    int64 // place of the newest batch
+	waiting int64 // changes in the bucket
+
+	gap int64 // records whose changes were never queued
+}
+
+// Changes is what was decided, as it goes to journal.ChangesTopic; nil without Options.Forward.
+func (r *Relay) Changes() journal.Feed {
+	if !r.o.Forward {
+		return nil
+	}
+	return r.feed
+}
+
+// openFeed reads what waits. Only keys are read.
+func (r *Relay) openFeed(tx *bolt.Tx) {
+	f := &feed{r: r, moved: make(chan struct{})}
+	c := tx.Bucket(store.Forward).Cursor()
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		if last, n, ok := splitForwardKey(k); ok {
+			f.last, f.waiting = last, f.waiting+n
+		}
+	}
+	f.from = f.last
+	r.feed = f
+	if v := tx.Bucket(store.Meta).Get(queuedTo); r.o.Forward && len(v) == 8 {
+		if gone := r.position.Load() - int64(binary.BigEndian.Uint64(v)); gone > 0 { //nolint:gosec // written by queue
+			r.o.Logger.Error("changes_not_forwarded", "records", gone, "reason", "they were folded while kafka was not configured")
+			f.gap = gone
+		}
+	}
+	if !r.o.Forward && f.waiting > 0 {
+		r.o.Logger.Warn("changes_wait_for_kafka", "changes", f.waiting, "reason", "kafka is not configured any more: they stay until it is")
+	}
+}
+
+// queued is what a batch owed, made ready for its transaction.
+type queued struct {
+	entries []journal.Entry
+	value   []byte
+}
+
+func queueOf(ts []decided, last int64) (q queued) {
+	if len(ts) == 0 {
+		return q
+	}
+	q.value = encodeDecided(ts)
+	q.entries = make([]journal.Entry, len(ts))
+	for i := range ts {
+		q.entries[i] = journal.Entry{Place: last, Message: ts[i].message()}
+	}
+	return q
+}
+
+// queuedTo is up to which record changes were queued: those of later ones, folded while Kafka was not configured, are a gap.
+var queuedTo = []byte("relay/forwarded")
+
+// queue writes what a batch owed, in its transaction. It may run more than once.
+func (f *feed) queue(tx *bolt.Tx, last int64, q queued) error {
+	if err := tx.Bucket(store.Meta).Put(queuedTo, binary.BigEndian.AppendUint64(nil, uint64(last))); err != nil || len(q.entries) == 0 { //nolint:gosec // offsets are positive
+		return err
+	}
+	b := tx.Bucket(store.Forward)
+	b.FillPercent = 0.9
+	if err := b.Put(forwardKey(last, len(q.entries)), q.value); err != nil {
+		return err
+	}
+	tx.OnCommit(func() { f.add(last, q.entries) })
+	return nil
+}
+
+func (f *feed) add(last int64, es []journal.Entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last, f.waiting = last, f.waiting+int64(len(es))
+	f.recent = append(f.recent, es...)
+	for len(f.recent) > recentChanges { // whole batches: what is left is complete
+		f.drop(f.recent[0].Place)
+	}
+	close(f.moved)
+	f.moved = make(chan struct{})
+}
+
+// drop forgets what is in memory up to a place.
+func (f *feed) drop(upTo int64) {
+	n := 0
+	for n < len(f.recent) && f.recent[n].Place <= upTo {
+		f.from = f.recent[n].Place
+		n++
+	}
+	if f.recent = f.recent[n:]; len(f.recent) == 0 {
+		f.recent = nil
+	}
+}
+
+// known returns what is in memory after a place; nil: it has to be read, or waited for.
+func (f *feed) known(after int64) (es []journal.Entry, last int64, moved <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if after >= f.from {
+		for i := range f.recent {
+			if f.recent[i].Place > after {
+				es = append(es, f.recent[i:]...)
+				break
+			}
+		}
+	}
+	return es, f.last, f.moved
+}
+
+// Next implements journal.Feed.
+func (f *feed) Next(ctx context.Context, after int64) ([]journal.Entry, int64, error) {
+	for {
+		es, last, moved := f.known(after)
+		switch {
+		case len(es) > 0:
+			return es, es[len(es)-1].Place, nil
+		case last > after:
+			return f.read(after)
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return nil, after, nil
+		}
+	}
+}
+
+const readChanges = 1000 // at once, of those that are no longer in memory; the last batch whole
+
+// read returns what stands in the file after a place. A damaged batch is passed over and stays (I8).
+func (f *feed) read(after int64) (es []journal.Entry, at int64, err error) {
+	at = after
+	err = f.r.o.Store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Forward).Cursor()
+		for k, v := c.Seek(forwardKey(after+1, 0)); k != nil && len(es) < readChanges; k, v = c.Next() {
+			last, _, ok := splitForwardKey(k)
+			if !ok {
+				continue
+			}
+			ts, ok := decodeDecided(v)
+			if !ok {
+				f.r.m.damaged.Inc()
+				f.r.o.Logger.Error("changes_damaged", "offset", last)
+			}
+			for i := range ts {
+				es = append(es, journal.Entry{Place: last, Message: ts[i].message()})
+			}
+			at = last
+		}
+		return nil
+	})
+	return es, at, err
+}
+
+// decodeDecided returns changes that own their bytes.
+func decodeDecided(v []byte) (ts []decided, ok bool) {
+	b, _, err := store.Record(v)
+	if err != nil {
+		return nil, false
+	}
+	for b = bytes.Clone(b); len(b) > 0; {
+		n, size := binary.Uvarint(b)
+		if size <= 0 || n > uint64(len(b)-size) { //nolint:gosec // size is at most len(b)
+			return ts, false
+		}
+		t := decided{json: b[size : size+int(n)]} //nolint:gosec // n is at most len(b)
+		if json.Unmarshal(t.json, &t.change) != nil {
+			return ts, false
+		}
+		t.taken = t.change.ReceivedAt
+		ts, b = append(ts, t), b[size+int(n):] //nolint:gosec // as above
+	}
+	return ts, true
+}
+
+// Pass implements journal.Feed: what is acknowledged leaves the file.
+func (f *feed) Pass(tx *bolt.Tx, upTo int64) error {
+	b := tx.Bucket(store.Forward)
+	var gone [][]byte
+	changes := int64(0)
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		last, n, ok := splitForwardKey(k)
+		if ok && last > upTo {
+			break
+		}
+		if _, _, err := store.Record(v); !ok || err != nil {
+			continue
+		}
+		gone, changes = append(gone, bytes.Clone(k)), changes+n
+	}
+	for _, k := range gone {
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+	}
+	tx.OnCommit(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.waiting -= changes
+		f.drop(upTo)
+	})
+	return nil
+}
+
+// Waiting implements journal.Feed.
+func (f *feed) Waiting(after int64) (n int64, since time.Time) {
+	f.mu.Lock()
+	n, last := f.waiting, f.last
+	f.mu.Unlock()
+	if last <= after {
+		return 0, time.Time{}
+	}
+	err := f.r.o.Store.View(func(tx *bolt.Tx) error {
+		k, v := tx.Bucket(store.Forward).Cursor().Seek(forwardKey(after+1, 0))
+		if k == nil {
+			return nil
+		}
+		ts, _ := decodeDecided(v)
+		if len(ts) > 0 {
+			since = ts[0].taken
+		}
+		return nil
+	})
+	if err != nil {
+		return n, time.Time{}
+	}
+	return n, since
+}
+
+// Needs is up to where the journal may forget, once everything up to passed is with Kafka: all of it when nothing waits.
+func (f *feed) needs(passed int64) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last <= passed {
+		return journal.Unneeded
+	}
+	return passed
+}
+
+// Unqueued is how many records were folded while Kafka was not configured, so that their changes will never be on its topic.
+func (r *Relay) Unqueued() int64 { return r.feed.gap }
+
+// Undecided is up to where the journal may forget, as far as the forwarder of Changes is concerned, once Kafka has everything up to passed.
+func (r *Relay) Undecided(passed int64) int64 { return r.feed.needs(passed) }
