@@ -61,7 +61,9 @@ func (g *gateway) startForwarders() error {
 	if g.relay == nil {
 		return nil
 	}
-	if g.changes, err = journal.NewForwarder(g.forwardOptions(client, journal.ChangesTopic, g.relay.Changes(), 0)); err != nil {
+	changes := g.forwardOptions(client, journal.ChangesTopic, g.relay.Changes(), 0)
+	changes.Gap = g.relay.Unqueued()
+	if g.changes, err = journal.NewForwarder(changes); err != nil {
 		return err
 	}
 	g.journal.Follow(func() int64 { return g.relay.Undecided(g.changes.Kept()) })

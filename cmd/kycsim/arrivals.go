@@ -28,7 +28,7 @@ func (c *court) received(r *receivedLine) {
 	f := &c.found
 	f.Deliveries++
 	for _, k := range c.kills {
-		if r.T >= k-aroundKill.Nanoseconds() && r.T <= k+stillCrossing.Nanoseconds() {
+		if r.T >= k-c.o.Around.Nanoseconds() && r.T <= k+stillCrossing.Nanoseconds() {
 			f.AllowedRepeats++
 		}
 	}
@@ -91,8 +91,8 @@ func (c *court) excused(accepted, again int64) bool {
 	if len(c.kills) == 0 {
 		return c.o.Kills > 0 && again-accepted <= soonAfter.Nanoseconds()
 	}
-	i, _ := slices.BinarySearch(c.kills, accepted-aroundKill.Nanoseconds())
-	return i < len(c.kills) && c.kills[i] <= accepted+aroundKill.Nanoseconds() && again >= c.kills[i]
+	i, _ := slices.BinarySearch(c.kills, accepted-c.o.Around.Nanoseconds())
+	return i < len(c.kills) && c.kills[i] <= accepted+c.o.Around.Nanoseconds() && again >= c.kills[i]
 }
 
 // statuses are what the subject's status deliveries told, in the order of their sequence. One whose type and status disagree tells neither.

@@ -23,7 +23,8 @@ type benchCmd struct {
 	Gateway      string   `help:"The gateway's binary." required:"" type:"existingfile"`
 	LimitGateway string   `help:"The same, built with -tags fault_nojournal: it acknowledges without the disk. Needed by part a." type:"existingfile"`
 	Dir          string   `help:"Directory for data; parts make, and remove, directories of their own in it." required:""`
-	Only         []string `help:"Parts: a (durable acknowledgements), b (end to end), c (latency), d (a million owed)." default:"a,b,c,d" enum:"a,b,c,d"`
+	Only         []string `help:"Parts: a (durable acknowledgements), b (end to end), c (latency), d (a million owed), e (topics)." default:"a,b,c,d" enum:"a,b,c,d,e"`
+	Kafka        bool     `help:"Start a node of real Apache Kafka for part e, and measure that too."`
 	Owed         int      `help:"Deliveries owed in part d." default:"1000000"`
 	Keep         bool     `help:"Keep the directories."`
 	Seed         uint64   `help:"Of all randomness." default:"1"`
@@ -59,11 +60,11 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	parts := []struct {
 		name    string
 		measure func(context.Context) ([]row, error)
-	}{{"a", c.acknowledgements}, {"b", c.endToEnd}, {"c", c.latency}, {"d", c.owed}}
+	}{{"a", c.acknowledgements}, {"b", c.endToEnd}, {"c", c.latency}, {"d", c.owed}, {"e", c.topics}}
 	var rows []row
 	var failures error
 	for _, p := range parts {
-		if !slices.Contains(c.Only, p.name) {
+		if !slices.Contains(c.Only, p.name) && (p.name != "e" || !c.Kafka) {
 			continue
 		}
 		measured, err := p.measure(ctx)

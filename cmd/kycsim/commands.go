@@ -109,7 +109,8 @@ func (c *partnerCmd) Run(ctx context.Context, out io.Writer) error {
 // judgeCmd is `kycsim judge`.
 type judgeCmd struct {
 	Fired    []string `help:"Ledgers of kycsim fire." required:"" sep:"none"`
-	Received []string `help:"Ledgers of kycsim partner." required:"" sep:"none"`
+	Received []string `help:"Ledgers of kycsim partner." sep:"none"`
+	Topics   []string `help:"Ledgers of kycsim topics." sep:"none"`
 	Path     []string `help:"Paths that must have been told everything; default: those that stand in the ledgers." sep:"none"`
 	Kills    int      `help:"How often the gateway was killed. A soak's ledgers tell when; without times, repeats within 10 s are excused." default:"0"`
 	JSON     bool     `name:"json" help:"Print the findings as JSON."`
@@ -117,19 +118,43 @@ type judgeCmd struct {
 
 // Run judges.
 func (c *judgeCmd) Run(out io.Writer) error {
-	f, err := judge(judgeOptions{Fired: c.Fired, Received: c.Received, Paths: c.Path, Kills: c.Kills})
-	if err != nil {
-		return err
+	if len(c.Received) == 0 && len(c.Topics) == 0 {
+		return errors.New("judge: give --received, --topics or both")
 	}
+	o := judgeOptions{Fired: c.Fired, Received: c.Received, Topics: c.Topics, Paths: c.Path, Kills: c.Kills}
+	var found struct {
+		*findings
+		Topics *topicFindings `json:"topics,omitempty"`
+	}
+	var figures []figure
+	var remarks []string
+	acked, bad := 0, 0
+	if len(c.Received) > 0 {
+		f, err := judge(o)
+		if err != nil {
+			return err
+		}
+		found.findings, acked, bad = &f, f.Acked, f.faults()
+		figures, remarks = f.figures(), f.Examples
+	}
+	if len(c.Topics) > 0 {
+		f, err := judgeTopics(o)
+		if err != nil {
+			return err
+		}
+		found.Topics, acked, bad = &f, f.Acked, bad+f.faults()+len(f.problems())
+		figures, remarks = append(figures, f.figures()...), append(append(remarks, f.problems()...), f.Examples...)
+	}
+	var err error
 	if c.JSON {
-		err = printJSON(out, f)
+		err = printJSON(out, &found)
 	} else {
-		err = printFigures(out, f.figures(), f.Examples)
+		err = printFigures(out, figures, remarks)
 	}
-	if err == nil && f.Acked == 0 {
+	if err == nil && acked == 0 {
 		err = errors.New("judge: nothing was acknowledged, so nothing could be lost")
 	}
-	if err == nil && f.faults() > 0 {
+	if err == nil && bad > 0 {
 		return errNo
 	}
 	return err

@@ -30,7 +30,8 @@ type fireOptions struct {
 	Seed        uint64
 	Run         string // makes the subjects of this run its own
 	Ledger      *ledger
-	Before      func(c *callback, at time.Time) // called just before an event is sent for the first time
+	Before      func(c *callback, at time.Time)           // called just before an event is sent for the first time
+	Answered    func(c *callback, code int, at time.Time) // called for each answer; code 0: none came
 }
 
 // answerTimeout is how long a provider waits for an answer.
@@ -48,6 +49,8 @@ type fireSummary struct {
 	Rate       float64          `json:"acked_per_second"`
 	P50        float64          `json:"ack_p50_ms"`
 	P99        float64          `json:"ack_p99_ms"`
+
+	NoRetryAfter int64 `json:"refused_without_retry_after"` // of those refused with 429 or 503
 }
 
 // firer is a provider: it sends every event until it is acknowledged, and a person's next event only then.
@@ -61,7 +64,7 @@ type firer struct {
 	until   time.Time
 	acks    latencies
 
-	sent, acked, givenUp, duplicates, skipped atomic.Int64
+	sent, acked, givenUp, duplicates, skipped, noRetryAfter atomic.Int64
 
 	mu      sync.Mutex // guards the fields below
 	refused map[int]int64
@@ -195,6 +198,7 @@ func (f *firer) summary(took time.Duration) fireSummary {
 	s := fireSummary{
 		Sent: f.sent.Load(), Acked: f.acked.Load(), GivenUp: f.givenUp.Load(), Duplicates: f.duplicates.Load(), Skipped: f.skipped.Load(),
 		Refused: map[string]int64{}, Seconds: took.Seconds(), P50: milliseconds(f.acks.quantile(0.5)), P99: milliseconds(f.acks.quantile(0.99)),
+		NoRetryAfter: f.noRetryAfter.Load(),
 	}
 	s.Rate = float64(s.Acked) / took.Seconds()
 	for code, n := range f.refused {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type gateway struct {
 	role    string // "": all
 	control string // base URL of the control listener
 	url     string // where callbacks go
+	kafka   bool   // it forwards to topics
 	log     *os.File
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when the process is gone
@@ -128,6 +130,22 @@ type setup struct {
 	concurrency int    // of each endpoint; 0: the gateway's default
 	key         string // of every endpoint, whsec_…
 	sources     []sourceKey
+	kafka       *kafkaSetup // nil: none
+	backlog     int64       // records; 0: as many as never come
+}
+
+// kafkaSetup is what a test's config says of Kafka.
+type kafkaSetup struct {
+	brokers     []string
+	ack         string // disk or kafka
+	create      bool
+	partitions  int
+	replication int
+}
+
+func (k *kafkaSetup) yaml() string {
+	return fmt.Sprintf("kafka: {brokers: [%s], ack: %s, create: %t, partitions: %d, replication: %d}\n", strings.Join(k.brokers, ", "), k.ack, k.create, k.partitions,
+		k.replication)
 }
 
 // sourceKey is one source of the config and the secret it shares with its provider.
@@ -181,13 +199,17 @@ func (s *setup) write(ctx context.Context, binary, role string) (*gateway, error
 	if err != nil {
 		return nil, fmt.Errorf("prepare the gateway: %w", err)
 	}
-	return &gateway{binary: binary, config: config, role: role, control: "http://" + control, url: "http://" + callbacks + "/v1/callbacks/", log: log}, nil
+	return &gateway{binary: binary, config: config, role: role, control: "http://" + control, url: "http://" + callbacks + "/v1/callbacks/", kafka: s.kafka != nil, log: log}, nil
 }
 
 func (s *setup) yaml(callbacks, control string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "mode: sandbox\ndata: %s\nlisten: {callbacks: %s, control: %s}\negress: {allow: [127.0.0.0/8]}\nstorage: {backlog: 100000000}\nsources:\n",
-		filepath.Join(s.dir, "data"), callbacks, control)
+	fmt.Fprintf(&b, "mode: sandbox\ndata: %s\nlisten: {callbacks: %s, control: %s}\negress: {allow: [127.0.0.0/8]}\nstorage: {backlog: %d}\n",
+		filepath.Join(s.dir, "data"), callbacks, control, cmp.Or(s.backlog, 100_000_000))
+	if s.kafka != nil {
+		b.WriteString(s.kafka.yaml())
+	}
+	b.WriteString("sources:\n")
 	for i := range s.sources {
 		src := &s.sources[i]
 		fmt.Fprintf(&b, "  - {name: %s, provider: %s, keys: [\"file:%s\"], partner: acme}\n", src.name, src.provider, filepath.Join(s.dir, src.file()))

@@ -12,8 +12,11 @@ import (
 type judgeOptions struct {
 	Fired    []string
 	Received []string
+	Topics   []string // for judgeTopics
 	Paths    []string // that must have been told everything; empty: those that were told something
 	Kills    int      // of the gateway during the run, as the caller counted them
+
+	Around time.Duration // a kill, in place of aroundKill: for a machine that is so busy that a gateway waits for its turn
 }
 
 // findings are what the ledgers say. Every fault is counted per path.
@@ -85,6 +88,7 @@ type court struct {
 
 // judge reads the ledgers and compares.
 func judge(o judgeOptions) (findings, error) {
+	o.Around = cmp.Or(o.Around, aroundKill)
 	c := &court{o: o, stories: map[string]*story{}, paths: map[string]*endpoint{}}
 	for _, p := range o.Paths {
 		c.path(p)
@@ -119,9 +123,12 @@ func (c *court) path(name string) *endpoint {
 }
 
 func (c *court) fired(l *firedLine) {
-	if l.Ev == evKilled {
+	switch l.Ev {
+	case evKilled:
 		c.kills = append(c.kills, l.T)
 		return
+	case evBroker:
+		return // no reason for a partner to be told twice
 	}
 	s := c.stories[l.Subject]
 	if s == nil {

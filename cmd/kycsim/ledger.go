@@ -20,6 +20,7 @@ const (
 	evAcked   = "acked"   // answered 200
 	evRefused = "refused" // answered something else, or not at all
 	evKilled  = "killed"  // the gateway was killed; only T counts
+	evBroker  = "broker"  // a broker was killed, started, paused or let go on; only T counts
 )
 
 // firedLine is one line of the provider's ledger.

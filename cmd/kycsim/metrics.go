@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,37 +51,62 @@ func sumOf(text []byte, name string) (sum float64, found bool) {
 	return sum, found
 }
 
-// The two figures that are 0 when a gateway has told everybody everything.
+// The figures that are 0 when a gateway has told everybody everything. The last is of a gateway that forwards to topics.
 const (
 	metricOwed    = "countersign_outbox_owed_deliveries"
 	metricBacklog = "countersign_journal_backlog_records"
+	metricLag     = "countersign_forward_lag_records"
 )
 
-// settled waits until the gateway owes nothing, and returns how long that took.
+// rest is what a gateway has still to tell: by metric.
+func (g *gateway) rest(ctx context.Context) (rest map[string]float64, err error) {
+	_, body, err := get(ctx, g.control+"/metrics")
+	if err != nil {
+		return nil, err
+	}
+	names := []string{metricOwed, metricBacklog}
+	if g.kafka {
+		names = append(names, metricLag)
+	}
+	rest = map[string]float64{}
+	for _, name := range names {
+		v, ok := sumOf(body, name)
+		if !ok {
+			return nil, fmt.Errorf("%w %s", errNoMetric, name)
+		}
+		if v != 0 {
+			rest[name] = v
+		}
+	}
+	return rest, nil
+}
+
+var errNoMetric = errors.New("the gateway shows no")
+
+// settled waits until the gateway owes nothing, neither to partners nor to topics, and returns how long that took.
 func (g *gateway) settled(ctx context.Context, limit time.Duration) (time.Duration, error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	owed, backlog := -1.0, -1.0
+	var rest map[string]float64
 	for {
-		if _, body, err := get(ctx, g.control+"/metrics"); err == nil {
-			o, ok := sumOf(body, metricOwed)
-			b, also := sumOf(body, metricBacklog)
-			if !ok || !also {
-				return 0, fmt.Errorf("the gateway shows no %s or no %s", metricOwed, metricBacklog)
-			}
-			if owed, backlog = o, b; owed == 0 && backlog == 0 {
-				return time.Since(began), nil
-			}
+		now, err := g.rest(ctx)
+		switch {
+		case errors.Is(err, errNoMetric):
+			return 0, err
+		case err == nil && len(now) == 0:
+			return time.Since(began), nil
+		case err == nil:
+			rest = now
 		}
 		select {
 		case <-tick.C:
 		case <-g.exited:
 			return 0, fmt.Errorf("the gateway ended by itself (%s)", g.cmd.ProcessState)
 		case <-ctx.Done():
-			return time.Since(began), fmt.Errorf("after %s the gateway still owes %.0f deliveries, and %.0f records wait: %w", limit, owed, backlog, ctx.Err())
+			return time.Since(began), fmt.Errorf("after %s the gateway has not told everybody everything, %v: %w", limit, rest, ctx.Err())
 		}
 	}
 }

@@ -68,25 +68,31 @@ func (c *soakCmd) Run(ctx context.Context, out io.Writer) error {
 // judge decides. Of a gateway that is broken on purpose only the loss is asked for: a test that cannot fail proves nothing.
 func (r *soakReport) judge(expectFailure bool) {
 	f := &r.Found
-	if f.Duplicated > f.AllowedRepeats {
-		r.Problems = append(r.Problems, fmt.Sprintf("%d repeats are more than the %d that the kills excuse", f.Duplicated, f.AllowedRepeats))
-	}
-	if f.RepeatedAfter2xx > 0 {
-		r.Problems = append(r.Problems, fmt.Sprintf("%d repeats are explained by no kill", f.RepeatedAfter2xx))
-	}
-	if f.Gaps > 0 {
-		r.Problems = append(r.Problems, fmt.Sprintf("%d sequence gaps, though no delivery can have died", f.Gaps))
-	}
+	r.Problems = append(r.Problems, f.problems()...)
 	if r.Fired.GivenUp > 0 {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d callbacks were never acknowledged", r.Fired.GivenUp))
-	}
-	if f.Acked == 0 {
-		r.Problems = append(r.Problems, "nothing was acknowledged: there was nothing to lose")
 	}
 	r.OK = f.faults() == 0 && len(r.Problems) == 0
 	if expectFailure {
 		r.OK = f.Lost > 0
 	}
+}
+
+// problems are what no crash excuses in a run that was left to settle, though nothing is wrong with any record.
+func (f *findings) problems() (problems []string) {
+	if f.Duplicated > f.AllowedRepeats {
+		problems = append(problems, fmt.Sprintf("%d repeats are more than the %d that the kills excuse", f.Duplicated, f.AllowedRepeats))
+	}
+	if f.RepeatedAfter2xx > 0 {
+		problems = append(problems, fmt.Sprintf("%d repeats are explained by no kill", f.RepeatedAfter2xx))
+	}
+	if f.Gaps > 0 {
+		problems = append(problems, fmt.Sprintf("%d sequence gaps, though no delivery can have died", f.Gaps))
+	}
+	if f.Acked == 0 {
+		problems = append(problems, "nothing was acknowledged: there was nothing to lose")
+	}
+	return problems
 }
 
 // soak runs the whole course and reads the ledgers.

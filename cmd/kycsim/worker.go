@@ -73,6 +73,9 @@ func (w *worker) deliver(s *source, c *callback, took *latencies) bool {
 		w.note(c, evSent, started, 0)
 		code := w.post(s, c)
 		ended := time.Now()
+		if w.f.o.Answered != nil {
+			w.f.o.Answered(c, code, ended)
+		}
 		if code == fasthttp.StatusOK {
 			if took != nil {
 				took.add(ended.Sub(started))
@@ -116,5 +119,9 @@ func (w *worker) post(s *source, c *callback) int {
 	if err := w.f.client.Do(req, w.resp); err != nil {
 		return 0
 	}
-	return w.resp.StatusCode()
+	code := w.resp.StatusCode()
+	if (code == fasthttp.StatusServiceUnavailable || code == fasthttp.StatusTooManyRequests) && len(w.resp.Header.Peek("Retry-After")) == 0 {
+		w.f.noRetryAfter.Add(1)
+	}
+	return code
 }

@@ -22,6 +22,7 @@ const (
 	keepRecent = 2048 // records kept in memory for a reader that keeps up
 	maxBatch   = 1000 // records handed to a reader at once: 1,000 is where larger groups stop paying
 	trimChunk  = 4000 // records forgotten in one transaction
+	reserved   = 16   // one in so many: see room
 	bodyOffset = 9    // in a stored record: kind (1), appended (8)
 )
 
@@ -42,7 +43,7 @@ var kindNames = func() (names [16]kyc.Kind) {
 type Options struct {
 	Store   *store.Store
 	Sealer  *store.Sealer
-	Backlog int64    // records that may wait for the relay; 0: 1,000,000
+	Backlog int64    // records that may wait for the relay, or for who follows the journal; 0: 1,000,000
 	Asking  []string // sources that may leave questions open, for their metrics
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -112,7 +113,7 @@ func (j *Bolt) Append(ctx context.Context, rs ...Record) error { return j.append
 
 // append writes records, and whatever else belongs into their transaction, all or none. The offset of the first goes to first, where that is asked for.
 func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(tx *bolt.Tx) error) error {
-	if j.Backlog()+int64(len(rs)) > j.o.Backlog {
+	if j.Backlog()+int64(len(rs)) > j.room(rs) {
 		return fmt.Errorf("append: %w", ErrBacklog)
 	}
 	if err := j.o.Store.Admit(); err != nil {
@@ -152,6 +153,17 @@ func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(
 		return fmt.Errorf("append: %w", err)
 	}
 	return nil
+}
+
+// room is how many records may wait for these to be taken. What time, operators and confirmations do to people finds some when callbacks, which their providers send again, do
+// not any more: an outage of Kafka must not keep an approval from running out.
+func (j *Bolt) room(rs []Record) int64 {
+	for i := range rs {
+		if k := rs[i].Kind; k == kyc.Observation || k == kyc.FetchRequest {
+			return j.o.Backlog
+		}
+	}
+	return j.o.Backlog + j.o.Backlog/reserved
 }
 
 // put gives the records the next offsets of this transaction, and returns the first. Only the store's writer runs it, one at a time.

@@ -343,3 +343,26 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// What time and operators decide finds room when callbacks do not any more; it has a bound too.
+func TestRoomForOurOwn(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{Backlog: 32})
+	fill(t, r, 0, 32)
+	f := func(want error, kinds ...kyc.Kind) {
+		t.Helper()
+		rs := make([]Record, len(kinds))
+		for i := range kinds {
+			rs[i] = Record{Kind: kinds[i], Appended: someTime, Body: []byte("{}")}
+		}
+		if err := r.Append(t.Context(), rs...); !errors.Is(err, want) {
+			t.Errorf("Append of %v = %v, want %v", kinds, err, want)
+		}
+	}
+	f(ErrBacklog, kyc.Observation)
+	f(ErrBacklog, kyc.FetchRequest)
+	f(ErrBacklog, kyc.Timer, kyc.Observation)
+	f(nil, kyc.Timer)
+	f(ErrBacklog, kyc.Decision, kyc.Decision)
+	f(nil, kyc.Decision)
+	f(ErrBacklog, kyc.Timer)
+}

@@ -15,7 +15,7 @@ import (
 	"countersign/outbox/store"
 )
 
-// ForwardOptions of a Forwarder. All but Repartition, Forgotten, Trim, Now and Metrics are required.
+// ForwardOptions of a Forwarder. All but Repartition, Forgotten, Gap, Trim, Now and Metrics are required.
 type ForwardOptions struct {
 	Name  string // of the topic
 	Topic Topic
@@ -26,6 +26,8 @@ type ForwardOptions struct {
 	Repartition int
 	// Forgotten is up to where the feed has lost what it had: it begins there at the earliest, and says so if that leaves a gap.
 	Forgotten int64
+	// Gap is how many records the feed says that it never had; they are counted with the others that were skipped.
+	Gap int64
 	// TooLarge keeps a message that no broker takes; nil only when it is on stable storage.
 	TooLarge func(ctx context.Context, m *Message) error
 	// Trim, where nobody else forgets what has been passed, does: it is told up to where everything is acknowledged, and that this is kept. May be nil.
@@ -69,6 +71,7 @@ func NewForwarder(o ForwardOptions) (*Forwarder, error) {
 		f.kept = max(f.kept, slices.Min(places))
 	}
 	f.m = newForwardMetrics(o.Metrics, f)
+	f.m.skipped.WithLabelValues(o.Name).Add(float64(o.Gap))
 	if gone := f.kept - slices.Min(append(places, f.kept)); gone > 0 {
 		f.m.skipped.WithLabelValues(o.Name).Add(float64(gone))
 		o.Logger.Error("forward_gap", "topic", o.Name, "records", gone, "reason", "they left the journal while kafka was not configured")

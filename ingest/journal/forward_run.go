@@ -12,6 +12,7 @@ import (
 const (
 	leadersFor  = 250 * time.Millisecond // how long it is believed who leads what
 	lookEvery   = time.Second            // how often the topic is looked at while nothing is sent
+	askAgain    = 50 * time.Millisecond  // the same, after something went wrong
 	keepEvery   = 20 * time.Millisecond  // how often positions are written, at most
 	restLonger  = 200 * time.Microsecond // by each record that the last request carried, the next one waits for company
 	restAtMost  = 25 * time.Millisecond
@@ -256,10 +257,12 @@ func (r *run) settle(s sent) {
 	r.publish()
 }
 
-// fail puts a batch back and notes why. Who leads is asked again.
+// fail puts a batch back and notes why. Who leads is asked again soon.
 func (r *run) fail(p int, now time.Time, t *Trouble) {
 	r.w.refused(p, now, waitAfter)
-	r.asked = time.Time{}
+	if soon := now.Add(askAgain - leadersFor); r.asked.After(soon) {
+		r.asked = soon
+	}
 	r.f.m.errors.WithLabelValues(r.f.o.Name, string(t.Class)).Inc()
 	r.f.report(t)
 }

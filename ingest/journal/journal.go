@@ -41,7 +41,7 @@ type Record struct {
 }
 
 var (
-	// ErrBacklog says that the relay is too far behind: the configured number of records waits.
+	// ErrBacklog says that the relay, or Kafka, is too far behind: the configured number of records waits.
 	ErrBacklog = errors.New("journal backlog is full")
 	// ErrNotFound says that there is no such item.
 	ErrNotFound = errors.New("not found")

@@ -27,7 +27,7 @@ func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
 	for _, r := range Reasons {
 		m.quarantined.WithLabelValues(string(r))
 	}
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_backlog_records", Help: "Records that wait for the relay."}, func() float64 { return float64(j.Backlog()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_backlog_records", Help: "Records that wait for the relay, or for Kafka."}, func() float64 { return float64(j.Backlog()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_backlog_max_records", Help: "Records that may wait before new callbacks are answered 503."}, func() float64 { return float64(j.o.Backlog) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_quarantine_items", Help: "Bodies in quarantine."}, func() float64 { return float64(j.Quarantined()) })
 	return m
