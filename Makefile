@@ -63,10 +63,10 @@ chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers th
 
 chaos-control: build ## a gateway that keeps its position before the acknowledgement: must find losses
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_saveearly -o $(BIN)/countersign-saveearly ./cmd/countersign
-	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign-saveearly --scenario leader+kills --dir $$dir/chaos --expect-failure && rm -rf $$dir
+	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign-saveearly --scenario leader+kills --duration 30s --dir $$dir/chaos --expect-failure && rm -rf $$dir
 
 bench-kafka: build ## what Kafka costs for each event, and how soon it can be read there
-	dir=$$(mktemp -d) && $(BIN)/kycsim bench --gateway $(BIN)/countersign --only e --dir $$dir; code=$$?; rm -rf $$dir; exit $$code
+	dir=$$(mktemp -d) && $(BIN)/kycsim bench --gateway $(BIN)/countersign --only e --kafka --dir $$dir; code=$$?; rm -rf $$dir; exit $$code
 
 generate: ## what is generated: the dashboard and the table of config keys
 	$(GO) generate ./...
