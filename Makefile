@@ -9,7 +9,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 KILLS    ?= 100
 
-.PHONY: build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control chaos-kafka chaos-control lint generate format clean
+.PHONY: build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control chaos-kafka chaos-control forward-control lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -60,6 +60,9 @@ soak-control: build ## the same with a gateway that answers before the commit: m
 
 chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers that hang, a partition without a leader, a journal that is full
 	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign --dir $$dir/chaos && rm -rf $$dir # kept if it fails
+
+forward-control: ## a forwarder that keeps its position before the acknowledgement: its test must fail
+	$(GO) test -count=1 -tags fault_saveearly -run TestForwardThroughFaults/seed_0 ./ingest/journal | grep 'in vain until everything is there'
 
 chaos-control: build ## a gateway that keeps its position before the acknowledgement: must find losses
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_saveearly -o $(BIN)/countersign-saveearly ./cmd/countersign

@@ -2,11 +2,13 @@ package ruletest
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/common/model"
@@ -15,15 +17,21 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-func ruleGroups(t *testing.T) *rulefmt.RuleGroups {
-	t.Helper()
+// parsed is the rule file, read once: every story asks for the order of its groups.
+var parsed = sync.OnceValues(func() (*rulefmt.RuleGroups, error) {
 	text, err := os.ReadFile(ruleFile)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	groups, errs := rulefmt.Parse(text, false, model.LegacyValidation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
-	if len(errs) > 0 {
-		t.Fatal(errs)
+	return groups, errors.Join(errs...)
+})
+
+func ruleGroups(t *testing.T) *rulefmt.RuleGroups {
+	t.Helper()
+	groups, err := parsed()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return groups
 }
@@ -46,25 +54,29 @@ func TestHealthyGatewayIsQuiet(t *testing.T) {
 func TestAlerts(t *testing.T) {
 	told := map[string]bool{}
 	fires := func(alert string, minutes int, series ...string) {
-		t.Helper()
 		told[alert+" fires"] = true
-		f, ok := tell(t, minutes, series)[alert]
-		if !ok || f.minute != minutes {
-			t.Errorf("%s does not fire after %d minutes of %v", alert, minutes, series)
-			return
-		}
-		f.alert.Annotations.Range(func(l labels.Label) {
-			if strings.Contains(l.Value, "<error") || strings.Contains(l.Value, "%!") || strings.Contains(l.Value, "<no value>") {
-				t.Errorf("%s: its %s says %q", alert, l.Name, l.Value)
+		t.Run(alert+" fires", func(t *testing.T) {
+			t.Parallel()
+			f, ok := tell(t, minutes, series)[alert]
+			if !ok || f.minute != minutes {
+				t.Errorf("%s does not fire after %d minutes of %v", alert, minutes, series)
+				return
 			}
+			f.alert.Annotations.Range(func(l labels.Label) {
+				if strings.Contains(l.Value, "<error") || strings.Contains(l.Value, "%!") || strings.Contains(l.Value, "<no value>") {
+					t.Errorf("%s: its %s says %q", alert, l.Name, l.Value)
+				}
+			})
 		})
 	}
 	quiet := func(alert string, minutes int, series ...string) {
-		t.Helper()
 		told[alert+" is quiet"] = true
-		if f, ok := tell(t, minutes, series)[alert]; ok {
-			t.Errorf("%s fires in minute %d of %v: %s", alert, f.minute, series, f.alert.Annotations)
-		}
+		t.Run(alert+" is quiet", func(t *testing.T) {
+			t.Parallel()
+			if f, ok := tell(t, minutes, series)[alert]; ok {
+				t.Errorf("%s fires in minute %d of %v: %s", alert, f.minute, series, f.alert.Annotations)
+			}
+		})
 	}
 	promiseStories(fires, quiet)
 	callbackStories(fires, quiet)
@@ -92,7 +104,7 @@ func TestDashboardsParse(t *testing.T) {
 		t.Fatalf("no dashboards: %v", err)
 	}
 	fill := strings.NewReplacer("$__rate_interval", "1m", "$job", "countersign", "$instance", ".+", "$source", ".+", "$endpoint", ".+")
-	p, parsed := parser.NewParser(parser.Options{}), 0
+	p, queries := parser.NewParser(parser.Options{}), 0
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -109,7 +121,7 @@ func TestDashboardsParse(t *testing.T) {
 			t.Fatalf("%s: %v", file, err)
 		}
 		f := func(where, expr string) {
-			parsed++
+			queries++
 			if _, err := p.ParseExpr(fill.Replace(expr)); err != nil {
 				t.Errorf("%s: %s: %v", file, where, err)
 			}
@@ -123,7 +135,7 @@ func TestDashboardsParse(t *testing.T) {
 			}
 		}
 	}
-	if parsed < 40 {
-		t.Errorf("only %d queries were found", parsed)
+	if queries < 40 {
+		t.Errorf("only %d queries were found", queries)
 	}
 }
