@@ -119,7 +119,7 @@ func (f *Forwarder) prepare(ctx context.Context) (l Layout, from []int64, err er
 			return l, from, nil
 		case ctx.Err() == nil:
 			f.m.errors.WithLabelValues(f.o.Name, string(t.Class)).Inc()
-			f.report(t)
+			f.report(t, t.Class.Permanent())
 		}
 	}
 	return l, nil, nil
@@ -158,7 +158,7 @@ func (f *Forwarder) fit(from []int64, partitions int) ([]int64, *Trouble) {
 
 // begin notes that the topic is there.
 func (f *Forwarder) begin(l Layout, from []int64) {
-	f.report(nil)
+	f.report(nil, false)
 	for _, w := range l.Warnings {
 		f.o.Logger.Warn("forward_warning", "topic", f.o.Name, "warning", w)
 	}
@@ -168,11 +168,11 @@ func (f *Forwarder) begin(l Layout, from []int64) {
 	f.places, f.stuck = append([]int64(nil), from...), make([]time.Time, len(from))
 }
 
-// report notes trouble, or its end, and says so once.
-func (f *Forwarder) report(t *Trouble) {
+// report notes trouble, or its end, and says so once; stopped: it does not end by itself.
+func (f *Forwarder) report(t *Trouble, stopped bool) {
 	f.mu.Lock()
 	before := f.trouble
-	f.trouble, f.stopped = t, t != nil && t.Class.Permanent()
+	f.trouble, f.stopped = t, stopped
 	f.mu.Unlock()
 	switch {
 	case t == nil && before != nil:

@@ -199,9 +199,7 @@ func (r *run) know(ctx context.Context, now time.Time) bool {
 	r.asked = now
 	if err != nil {
 		t := troubleOf(err)
-		r.f.m.errors.WithLabelValues(r.f.o.Name, string(t.Class)).Inc()
-		r.f.report(t)
-		r.again = t.Class == BadTopic
+		r.trouble(t)
 		return r.leaders != nil && !r.again
 	}
 	if len(leaders) != r.layout.Partitions {
@@ -252,7 +250,7 @@ func (r *run) settle(s sent) {
 		r.f.m.produce.WithLabelValues(r.f.o.Name).Observe(s.took.Seconds())
 	}
 	if good && r.w.stuck().IsZero() {
-		r.f.report(nil)
+		r.f.report(nil, false)
 	}
 	r.publish()
 }
@@ -263,8 +261,14 @@ func (r *run) fail(p int, now time.Time, t *Trouble) {
 	if soon := now.Add(askAgain - leadersFor); r.asked.After(soon) {
 		r.asked = soon
 	}
+	r.trouble(t)
+}
+
+// trouble notes what went wrong. That the topic is not as it must be is for prepare to find: a broker that has just started may not know it yet.
+func (r *run) trouble(t *Trouble) {
 	r.f.m.errors.WithLabelValues(r.f.o.Name, string(t.Class)).Inc()
-	r.f.report(t)
+	r.again = r.again || t.Class == BadTopic
+	r.f.report(t, t.Class.Permanent() && t.Class != BadTopic)
 }
 
 // oversized sends a batch in halves; a single record goes to the quarantine, and the stream goes on.
@@ -313,8 +317,8 @@ func (r *run) keep() (next time.Duration) {
 // passed takes the outcome of keep.
 func (r *run) passed(err error) error {
 	r.keeping = false
-	if errors.Is(err, store.ErrFull) {
-		r.dirty = true
+	if errors.Is(err, store.ErrFull) { // room comes back
+		r.dirty, r.keptAt = true, r.f.o.Now().Add(lookEvery)
 		return nil
 	}
 	return err

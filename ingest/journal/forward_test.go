@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -275,5 +277,84 @@ func TestAcked(t *testing.T) {
 	got, _ := topic.ids(t)
 	if ids := got["acme/user-0"]; ids[0] != "u0-0000" || ids[len(ids)-1] != "u0-0003" {
 		t.Errorf("%v", ids)
+	}
+}
+
+// blocked is a topic whose broker has taken a request and says nothing.
+type blocked struct {
+	*fakeTopic
+	asked chan struct{}
+}
+
+func (b *blocked) Send(ctx context.Context, _ int32, batches []Batch) []error {
+	close(b.asked)
+	<-ctx.Done()
+	return slices.Repeat([]error{&Trouble{Class: TimedOut, Text: "no answer", Err: ctx.Err()}}, len(batches))
+}
+
+// A stop does not wait for a broker that hangs, and nothing of what was under way counts as acknowledged.
+func TestForwardStopsWhileABrokerHangs(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	topic := &blocked{newFakeTopic(1), make(chan struct{})}
+	f, stop := forwarding(t, r, topic, nil)
+	mustAppend(t, r, update(0, 0))
+	<-topic.asked
+	stop()
+	if f.Kept() != 0 {
+		t.Errorf("kept up to %d", f.Kept())
+	}
+	again, _ := forwarding(t, r, topic.fakeTopic, nil)
+	until(t, "it is sent again", func() bool { return again.Kept() == 1 })
+}
+
+// Where there is no relay the forwarder forgets behind itself, and never what it has not passed.
+func TestForwardTrims(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(2)
+	var down atomic.Bool
+	topic.fault = func(Batch) (error, bool) {
+		if down.Load() {
+			return errNoAnswer, false
+		}
+		return nil, true
+	}
+	f, _ := forwarding(t, r, topic, func(o *ForwardOptions) {
+		o.Trim = func(ctx context.Context, upTo int64) error { return r.Trim(ctx, Position{Offset: upTo}) }
+	})
+	for n := range 20 {
+		mustAppend(t, r, update(n, 0))
+	}
+	until(t, "all is forgotten", func() bool { return r.Backlog() == 0 })
+	down.Store(true)
+	mustAppend(t, r, update(0, 1))
+	until(t, "it fails", func() bool { return f.Status().Trouble != nil })
+	if r.Backlog() != 1 {
+		t.Errorf("backlog %d", r.Backlog())
+	}
+	down.Store(false)
+	until(t, "that is forgotten too", func() bool { return r.Backlog() == 0 })
+}
+
+// A broker that does not know the topic for a moment, as after its start, stops nothing.
+func TestForwardTopicUnknownForAMoment(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(2)
+	var times, stopped atomic.Int64
+	topic.fault = func(Batch) (error, bool) {
+		if times.Add(1) < 4 {
+			return &Trouble{Class: BadTopic, Text: "it is not known here"}, false
+		}
+		return nil, true
+	}
+	f, _ := forwarding(t, r, topic, nil)
+	mustAppend(t, r, update(0, 0))
+	until(t, "it is through", func() bool {
+		if f.Status().Stopped {
+			stopped.Add(1)
+		}
+		return f.Kept() == 1
+	})
+	if stopped.Load() != 0 || times.Load() != 4 {
+		t.Errorf("%d tries, seen stopped %d times", times.Load(), stopped.Load())
 	}
 }
