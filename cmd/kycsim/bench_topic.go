@@ -72,11 +72,15 @@ func (c *benchCmd) topics(ctx context.Context) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]row{
+	saturated, err := c.saturated(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	return append(append([]row{
 		shown("e", "CPU of the gateway, without Kafka", without, "µs/event"),
 		shown("e", "CPU of the gateway, both topics", with, "µs/event"),
 		atMost("e", "CPU that Kafka adds", with-without, maxKafkaCPU, "µs/event", number(limit)+" µs/record of a bare client, two a event"),
-	}, readable...), nil
+	}, readable...), saturated...), nil
 }
 
 // wipe makes the topics anew, so that no part finds what another has left.
