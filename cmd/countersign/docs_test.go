@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -86,6 +87,34 @@ func TestDocsNameWhatExists(t *testing.T) {
 				t.Errorf("%s names %s, which does not exist", doc, path)
 			}
 		}
+	}
+}
+
+// TestDocsNameTests: a test that prose relies on is there.
+func TestDocsNameTests(t *testing.T) {
+	named := regexp.MustCompile(`\bTest[A-Z]\w+`)
+	defined := map[string]bool{}
+	err := filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(read(t, path), -1) {
+				defined[m[1]] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, doc := range []string{"../../README.md", operations, "../../docs/DESIGN.md", "../../docs/ADDING.md", "../../docs/API.md"} {
+		for _, name := range named.FindAllString(read(t, doc), -1) {
+			if n++; !defined[name] {
+				t.Errorf("%s names %s, which is no test", doc, name)
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d tests are named: the search is broken", n)
 	}
 }
 
