@@ -148,6 +148,9 @@ func kafkaProblems(ctx context.Context, cfg *KafkaConfig, say func(string, ...an
 		case err == nil:
 			partitions[l.Partitions] = true
 			say("  kafka topic %s: %d partition(s), batches up to %d bytes\n", name, l.Partitions, l.MaxBytes)
+			if cfg.Deliberate && l.Partitions != cfg.Partitions {
+				say("    warning: kafka.partitions is %d; a topic that is there keeps its own\n", cfg.Partitions)
+			}
 		case t != nil && t.Missing && cfg.Create:
 			say("  kafka topic %s: will be made, %d partition(s), replication %d\n", name, cfg.Partitions, cfg.Replication)
 		default:

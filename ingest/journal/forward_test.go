@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/kyc"
@@ -357,4 +358,70 @@ func TestForwardTopicUnknownForAMoment(t *testing.T) {
 	if stopped.Load() != 0 || times.Load() != 4 {
 		t.Errorf("%d tries, seen stopped %d times", times.Load(), stopped.Load())
 	}
+}
+
+// An hour without Kafka: the journal fills to its bound, then callbacks are refused; when Kafka is back everything that was taken is there, in order, and callbacks are taken
+// again. Time is compressed.
+func TestForwardOutageOfAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bound, persons = 600, 7
+		r := startRig(t, store.Options{}, Options{Backlog: bound})
+		topic := newFakeTopic(4)
+		f, stop := forwarding(t, r, topic, nil)
+		defer stop()
+		r.Follow(f.Kept)
+		topic.mu.Lock()
+		topic.fault = func(Batch) (error, bool) { return errNoAnswer, false }
+		topic.mu.Unlock()
+		taken, refused := [persons]int{}, 0
+		callback := func(n int) {
+			t.Helper()
+			switch err := r.Append(t.Context(), update(n%persons, taken[n%persons])); {
+			case err == nil:
+				taken[n%persons]++
+			case errors.Is(err, ErrBacklog):
+				refused++
+			default:
+				t.Fatal(err)
+			}
+			if err := r.Trim(t.Context(), Position{Offset: 1 << 40}); err != nil { // the relay has passed it
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		for n := 0; time.Since(began) < time.Hour; n++ {
+			callback(n)
+			time.Sleep(4 * time.Second)
+		}
+		total := 0
+		for _, n := range taken {
+			total += n
+		}
+		if total != bound || refused != 300 || r.Backlog() != bound {
+			t.Fatalf("%d taken, %d refused, backlog %d", total, refused, r.Backlog())
+		}
+		topic.mu.Lock()
+		topic.fault = nil
+		topic.mu.Unlock()
+		time.Sleep(5 * time.Second) // the longest wait between tries is two
+		if f.Kept() != bound {
+			t.Fatalf("%d of %d are kept: %+v", f.Kept(), bound, f.Status())
+		}
+		for n := range persons {
+			if err := r.Trim(t.Context(), Position{Offset: 1 << 40}); err != nil {
+				t.Fatal(err)
+			}
+			callback(n)
+		}
+		time.Sleep(time.Second)
+		got, repeated := topic.ids(t)
+		for person, n := range taken {
+			if ids := got[fmt.Sprint("acme/user-", person)]; len(ids) != n || !slices.IsSorted(ids) {
+				t.Errorf("person %d: %d of %d, %v", person, len(ids), n, ids)
+			}
+		}
+		if repeated != 0 || refused != 300 {
+			t.Errorf("%d repeated, %d refused", repeated, refused)
+		}
+	})
 }
