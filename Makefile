@@ -37,7 +37,7 @@ format:
 
 lint:
 	@$(GO) run $(LINT) run ./...
-	@cd cmd/kycsim && $(GO) run $(LINT) run --config ../../.golangci.yml ./...
+	@for m in $(filter-out .,$(MODULES)); do (cd $$m && $(GO) run $(LINT) run --config $(CURDIR)/.golangci.yml --build-tags realkafka ./...) || exit 1; done
 
 fuzz: ## every fuzz target for FUZZTIME, and each adapter's parser by itself
 	@for p in $$($(GO) list ./... | grep -v '/ingest/provider$$'); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \

@@ -86,7 +86,7 @@ func (r *run) run(ctx context.Context) (err error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		next := r.dispatch(sending)
+		next := r.dispatch(ctx, sending)
 		if r.again {
 			return nil
 		}
@@ -135,8 +135,8 @@ func (r *run) read(ctx context.Context) {
 	}
 }
 
-// dispatch sends what can be sent, one request for each broker, and returns when to look again.
-func (r *run) dispatch(ctx context.Context) (next time.Duration) {
+// dispatch sends what can be sent, one request for each broker, and returns when to look again. Requests outlive ctx, until sending ends.
+func (r *run) dispatch(ctx, sending context.Context) (next time.Duration) {
 	now := r.f.o.Now()
 	if r.w.count == 0 && now.Sub(r.asked) < lookEvery {
 		return lookEvery
@@ -172,7 +172,7 @@ func (r *run) dispatch(ctx context.Context) (next time.Duration) {
 			next = min(next, rest)
 			continue
 		}
-		r.send(ctx, leader, parts)
+		r.send(sending, leader, parts)
 	}
 	return next
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"countersign/ingest/journal"
@@ -98,12 +99,50 @@ func (g *gateway) append(person, n int) {
 	}
 }
 
+// written is how many records there are, by the end of each partition.
+func written(t *testing.T, brokers []string) (n int) {
+	t.Helper()
+	asker, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asker.Close()
+	meta := kmsg.NewPtrMetadataRequest()
+	of := kmsg.NewMetadataRequestTopic()
+	of.Topic = kmsg.StringPtr(name)
+	meta.Topics = append(meta.Topics, of)
+	layout, err := meta.RequestWith(within(t), asker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	topic := kmsg.NewListOffsetsRequestTopic()
+	topic.Topic = name
+	for _, p := range layout.Topics[0].Partitions {
+		end := kmsg.NewListOffsetsRequestTopicPartition()
+		end.Partition, end.Timestamp = p.Partition, -1
+		topic.Partitions = append(topic.Partitions, end)
+	}
+	req.Topics = append(req.Topics, topic)
+	ends, err := req.RequestWith(within(t), asker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range ends.Topics[0].Partitions {
+		if p.ErrorCode != 0 {
+			t.Fatalf("partition %d: error %d", p.Partition, p.ErrorCode)
+		}
+		n += int(p.Offset)
+	}
+	return n
+}
+
 // judge holds the topic against persons × each records: everything is there, each key in order once repeats are dropped, in one partition. It returns how many were repeated.
 func judge(t *testing.T, brokers []string, persons, each int) (repeated int) {
 	t.Helper()
 	next, seen := map[string]int{}, map[string]bool{}
 	at := map[string]int32{}
-	for p, rs := range read(t, brokers, persons*each) {
+	for p, rs := range read(t, brokers, written(t, brokers)) {
 		for _, r := range rs {
 			id, key := "", string(r.Key)
 			for _, h := range r.Headers {
