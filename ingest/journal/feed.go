@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"strings"
 	"time"
 
@@ -119,6 +120,12 @@ func (j *Bolt) Updates() Feed { return updates{j} }
 
 // Forgotten is the offset up to which the journal has forgotten its records.
 func (j *Bolt) Forgotten() int64 { return j.trimmed.Load() }
+
+// Follow makes Trim wait for a forwarder: passed is up to where it needs nothing any more. Call it before the journal is used.
+func (j *Bolt) Follow(passed func() int64) { j.followers = append(j.followers, passed) }
+
+// Unneeded is what a follower passes that needs nothing at all.
+const Unneeded = math.MaxInt64
 
 // Next implements Feed.
 func (f updates) Next(ctx context.Context, after int64) ([]Entry, int64, error) {

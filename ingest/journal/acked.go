@@ -1,0 +1,109 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrNotForwarded says that Kafka, whose acknowledgement is wanted, does not give it now; nothing was written.
+var ErrNotForwarded = errors.New("kafka does not acknowledge now")
+
+// Acked is a journal that waits for Kafka as well as for the disk: `ack: kafka`.
+type Acked struct {
+	*Bolt
+	To *Forwarder // of Updates
+}
+
+// Append is Journal.Append, and nil only when the records are both on stable storage and acknowledged by all in-sync replicas. Where an acknowledgement cannot be
+// expected, nothing is written and the error wraps ErrNotForwarded.
+func (a Acked) Append(ctx context.Context, rs ...Record) error {
+	return a.both(ctx, rs, func(first *int64) error { return a.append(ctx, rs, first, nil) })
+}
+
+// Hold is Bolt.Hold; the records, if any, are acknowledged by Kafka too. The body in quarantine never goes there.
+func (a Acked) Hold(ctx context.Context, item Item, rs ...Record) error {
+	return a.both(ctx, rs, func(first *int64) error { return a.hold(ctx, item, rs, first) })
+}
+
+// both writes records, and waits until Kafka has each.
+func (a Acked) both(ctx context.Context, rs []Record, write func(first *int64) error) error {
+	es := updates{a.Bolt}.entries(rs)
+	for i := range es {
+		if !a.To.admits(es[i].Message.Key) {
+			return fmt.Errorf("append: %w", ErrNotForwarded)
+		}
+	}
+	var first int64
+	if err := write(&first); err != nil {
+		return err
+	}
+	for i := range es {
+		if err := a.To.await(ctx, es[i].Message.Key, first+int64(i)); err != nil {
+			return fmt.Errorf("append: %w", err)
+		}
+	}
+	return nil
+}
+
+// waiter waits until everything of its partition up to a place is acknowledged.
+type waiter struct {
+	place int64
+	done  chan struct{}
+}
+
+// partitionOf is where a key goes; negative: not known yet.
+func (f *Forwarder) partitionOf(key []byte) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.places) == 0 {
+		return -1
+	}
+	return int(PartitionOf(key, len(f.places)))
+}
+
+// patienceWithKafka is for how long a partition may fail before records for it are refused at once, instead of being written and then waited for in vain.
+const patienceWithKafka = time.Second
+
+// admits reports whether an acknowledgement can be expected for this key.
+func (f *Forwarder) admits(key []byte) bool {
+	p := f.partitionOf(key)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return p >= 0 && p < len(f.stuck) && !f.stopped && (f.stuck[p].IsZero() || f.o.Now().Sub(f.stuck[p]) < patienceWithKafka)
+}
+
+// await returns nil when Kafka has acknowledged what stands at a place.
+func (f *Forwarder) await(ctx context.Context, key []byte, place int64) error {
+	p := f.partitionOf(key)
+	if p < 0 {
+		return ErrNotForwarded
+	}
+	f.mu.Lock()
+	if p < len(f.places) && f.places[p] >= place {
+		f.mu.Unlock()
+		return nil
+	}
+	done := make(chan struct{})
+	f.waiting[p] = append(f.waiting[p], waiter{place, done})
+	f.mu.Unlock()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		f.forgetWaiter(p, done)
+		return fmt.Errorf("wait for Kafka: %w", ctx.Err())
+	}
+}
+
+func (f *Forwarder) forgetWaiter(p int, done chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, w := range f.waiting[p] {
+		if w.done == done {
+			f.waiting[p] = append(f.waiting[p][:i], f.waiting[p][i+1:]...)
+			return
+		}
+	}
+}
