@@ -109,7 +109,7 @@ func written(t *testing.T, brokers []string) (n int) {
 	defer asker.Close()
 	meta := kmsg.NewPtrMetadataRequest()
 	of := kmsg.NewMetadataRequestTopic()
-	of.Topic = kmsg.StringPtr(name)
+	of.Topic = new(name)
 	meta.Topics = append(meta.Topics, of)
 	layout, err := meta.RequestWith(within(t), asker)
 	if err != nil {
