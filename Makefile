@@ -59,7 +59,8 @@ soak-control: build ## the same with a gateway that answers before the commit: m
 	dir=$$(mktemp -d) && $(BIN)/kycsim soak --gateway $(BIN)/countersign-ackearly --kills 10 --rate 500 --dir $$dir/soak --expect-failure && rm -rf $$dir
 
 chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers that hang, a partition without a leader, a journal that is full
-	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign --dir $$dir/chaos && rm -rf $$dir # kept if it fails
+	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign --dir $$dir/chaos && \
+		$(BIN)/kycsim chaos --gateway $(BIN)/countersign --ack kafka --scenario leader --duration 30s --dir $$dir/acked && rm -rf $$dir # kept if it fails
 
 forward-control: ## a forwarder that keeps its position before the acknowledgement: its test must fail
 	$(GO) test -count=1 -tags fault_saveearly -run TestForwardThroughFaults/seed_0 ./ingest/journal | grep 'in vain until everything is there'

@@ -21,7 +21,7 @@ import (
 type chaosCmd struct {
 	Gateway         string        `help:"The gateway's binary." required:"" type:"existingfile"`
 	Dir             string        `help:"An empty directory: each scenario gets one in it, for config, data, brokers and ledgers." required:""`
-	Scenario        []string      `help:"Scenarios, one after the other: leader, outage, kills, slow, leaderless, bound. Those joined by '+' happen to the same gateway at the same time." default:"leader,outage,kills,slow,leaderless,bound"`
+	Scenario        []string      `help:"Scenarios, one after the other: leader, outage, kills, slow, zombie, leaderless, bound. Those joined by '+' happen to the same gateway at the same time." default:"leader,outage,kills,slow,zombie,leaderless,bound"`
 	Rate            float64       `help:"Callbacks a second, throughout." default:"1000"`
 	Duration        time.Duration `help:"For how long a scenario makes trouble; 0: as long as it is made for."`
 	Kills           int           `help:"How often the gateway is killed in scenario kills." default:"10"`

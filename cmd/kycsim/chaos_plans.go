@@ -38,6 +38,7 @@ var scenarios = []scenario{
 	{name: "outage", nodes: 1, usual: 2 * time.Minute, refuses: nothing, course: outage},
 	{name: "kills", nodes: 1, usual: 30 * time.Second, refuses: anything, course: killGateway},
 	{name: "slow", nodes: 1, usual: 30 * time.Second, refuses: nothing, course: hang},
+	{name: "zombie", nodes: 3, usual: 45 * time.Second, refuses: nothing, course: hangLeader},
 	{name: "leaderless", nodes: 3, usual: 30 * time.Second, spread: true, refuses: nothing, course: leaderless},
 	{name: "bound", nodes: 1, usual: 10 * time.Second, backlog: 20_000, refuses: only503, course: fillUp},
 }
@@ -155,6 +156,27 @@ func hang(ctx context.Context, r *chaosRun, d time.Duration) error {
 			return err
 		}
 		if err := pause(ctx, still); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hangLeader has whoever leads the first partition stand still for so long that another is made leader, and come back with requests that it has not answered.
+func hangLeader(ctx context.Context, r *chaosRun, d time.Duration) error {
+	const still, between = 15 * time.Second, 7 * time.Second
+	for began := time.Now(); time.Since(began)+still < d; {
+		i, err := r.leaderOf(ctx, 0)
+		if err != nil {
+			return err
+		}
+		r.mark(evBroker)
+		if err := r.kafka.Pause(i); err != nil {
+			return err
+		}
+		err = pause(ctx, still)
+		r.mark(evBroker)
+		if err := errors.Join(err, r.kafka.Resume(i), pause(ctx, between)); err != nil {
 			return err
 		}
 	}
