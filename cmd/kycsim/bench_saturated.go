@@ -20,9 +20,9 @@ func (c *benchCmd) saturated(ctx context.Context, k *cluster.Cluster) (rows []ro
 	}
 	defer func() { err = errors.Join(err, clean()) }()
 	o.Connections, o.Duration = ackConnections, saturateFor
-	worst := g.oldest(ctx)
+	worst, stopWatch := g.oldest(ctx), watch(ctx, g.pid())
 	fired, err := fire(ctx, o)
-	lag := worst()
+	lag, top := worst(), stopWatch()
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +59,7 @@ func (c *benchCmd) saturated(ctx context.Context, k *cluster.Cluster) (rows []ro
 	return []row{
 		shown("e", "acknowledged at saturation, with Kafka", fired.Rate, "/s"),
 		shown("e", "oldest unacknowledged record at saturation, worst", lag.Seconds(), "s"),
+		atMost("e", "anonymous memory at saturation, with Kafka", mib(top.anon), maxBusyMiB, "MiB", ""),
 		atMost("e", "topics through after the partner", max(0, (topics-partner).Seconds()), maxBehind, "s", ""),
 	}, nil
 }

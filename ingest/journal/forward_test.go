@@ -425,3 +425,44 @@ func TestForwardOutageOfAnHour(t *testing.T) {
 		}
 	})
 }
+
+// countingFeed counts what is read of it.
+type countingFeed struct {
+	Feed
+	read atomic.Int64
+}
+
+func (c *countingFeed) Next(ctx context.Context, after int64) ([]Entry, int64, error) {
+	es, last, err := c.Feed.Next(ctx, after)
+	c.read.Add(int64(len(es)))
+	return es, last, err
+}
+
+// (I9) However much waits for Kafka, a bounded part of it is in memory; the rest is read when there is room, once.
+func TestForwardMemoryIsBounded(t *testing.T) {
+	const total, hand = 12_000, maxBatch // a chunk may be on its way when the window is full
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(3)
+	topic.fault = func(Batch) (error, bool) { return errNoAnswer, false }
+	for from := 0; from < total; from += 200 {
+		rs := make([]Record, 200)
+		for i := range rs {
+			rs[i] = update(from+i, 0)
+		}
+		mustAppend(t, r, rs...)
+	}
+	feed := &countingFeed{Feed: r.Updates()}
+	f, _ := forwarding(t, r, topic, func(o *ForwardOptions) { o.Feed = feed })
+	until(t, "the window is full", func() bool { return feed.read.Load() >= windowEntries })
+	until(t, "it fails", func() bool { return f.Status().Trouble != nil })
+	if n := feed.read.Load(); n > windowEntries+2*hand {
+		t.Errorf("%d of %d are in memory", n, total)
+	}
+	topic.mu.Lock()
+	topic.fault = nil
+	topic.mu.Unlock()
+	until(t, "all is through", func() bool { return f.Kept() == total })
+	if n := feed.read.Load(); n != total || topic.count() != total {
+		t.Errorf("%d were read and %d written, of %d", n, topic.count(), total)
+	}
+}
