@@ -101,8 +101,11 @@ func storageRow() row {
 		},
 		{
 			title: "Records that wait", unit: "none", alert: "CountersignFoldBehind",
-			description: "The same in numbers. A backlog that stays above nothing means that partners are told late, or that Kafka is behind (row Kafka).",
-			queries:     []query{{`countersign_journal_backlog_records`, "{{instance}}"}},
+			description: "The same in numbers, and how many of them the relay has not passed. What stays above nothing there means that partners are told late; the rest waits for Kafka (row Kafka).",
+			queries: []query{
+				{`countersign_journal_backlog_records`, "{{instance}}"},
+				{`countersign_journal_unread_records`, "for the relay {{instance}}"},
+			},
 		},
 		{
 			title: "Damaged records", unit: "ops", alert: "CountersignDamagedRecords",

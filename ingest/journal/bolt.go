@@ -55,6 +55,7 @@ type Bolt struct {
 	o       Options
 	next    atomic.Int64 // offset of the next record, as committed
 	trimmed atomic.Int64 // last offset forgotten
+	passed  atomic.Int64 // last offset that whoever calls Trim needs no more
 	m       *metrics
 
 	quarantined atomic.Int64
@@ -89,6 +90,7 @@ func NewBolt(o Options) (*Bolt, error) {
 		if k, _ := tx.Bucket(store.Journal).Cursor().Last(); k != nil {
 			j.next.Store(max(j.next.Load(), offset(k)+1)) // what is left may be a damaged record from long ago
 		}
+		j.passed.Store(j.trimmed.Load())
 		j.quarantined.Store(count(tx))
 		open = j.countQuestions(tx)
 		return nil
@@ -311,6 +313,7 @@ func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 // Trim implements Journal. What a follower still needs stays.
 func (j *Bolt) Trim(ctx context.Context, upTo Position) error {
 	end := min(upTo.Offset, j.next.Load()-1) // what is not there yet cannot be forgotten
+	j.passed.Store(end)
 	for _, passed := range j.followers {
 		end = min(end, passed())
 	}

@@ -162,6 +162,9 @@ func TestBacklog(t *testing.T) {
 	if got := r.metric(t, "journal_backlog_records"); got != 10 || r.metric(t, "journal_backlog_max_records") != 10 {
 		t.Errorf("the metrics say %v of %v", got, r.metric(t, "journal_backlog_max_records"))
 	}
+	if got := r.metric(t, "journal_unread_records"); got != 10 {
+		t.Errorf("%v records are unread", got)
+	}
 	r = r.again(t)
 	f(1, ErrBacklog) // a restart empties nothing
 	if err := r.Trim(t.Context(), Position{Offset: 4}); err != nil {

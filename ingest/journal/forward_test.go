@@ -211,6 +211,9 @@ func TestForwardHoldsTheJournal(t *testing.T) {
 	if err := r.Append(t.Context(), update(10, 0)); !errors.Is(err, ErrBacklog) || r.Backlog() != 10 {
 		t.Fatalf("%v, backlog %d", err, r.Backlog())
 	}
+	if waiting, unread := r.metric(t, "journal_backlog_records"), r.metric(t, "journal_unread_records"); waiting != 10 || unread != 0 {
+		t.Errorf("the metrics say that %v wait, %v of them for the relay", waiting, unread)
+	}
 	topic.mu.Lock()
 	topic.fault = nil
 	topic.mu.Unlock()
