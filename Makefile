@@ -59,6 +59,8 @@ soak-control: build ## the same with a gateway that answers before the commit: m
 	dir=$$(mktemp -d) && $(BIN)/kycsim soak --gateway $(BIN)/countersign-ackearly --kills 10 --rate 500 --dir $$dir/soak --expect-failure && rm -rf $$dir
 
 chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers that hang, a partition without a leader, a journal that is full
+	$(GO) -C ingest/journal/brokers test -count=1 -tags realkafka ./cluster
+	$(GO) -C cmd/kycsim test -count=1 -tags realkafka -run TestReader .
 	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign --dir $$dir/chaos && \
 		$(BIN)/kycsim chaos --gateway $(BIN)/countersign --ack kafka --scenario leader --duration 30s --dir $$dir/acked && rm -rf $$dir # kept if it fails
 
