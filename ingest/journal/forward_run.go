@@ -92,6 +92,9 @@ func (r *run) run(ctx context.Context) (err error) {
 		}
 		timer.Reset(min(next, r.keep()))
 		var in <-chan chunk
+		if r.w.full() {
+			r.w.shorten()
+		}
 		if !r.w.full() {
 			in = r.chunks
 		}
@@ -236,7 +239,7 @@ func (r *run) settle(s sent) {
 		p := int(s.batches[i].Partition)
 		switch err := s.errs[i]; {
 		case err == nil:
-			n += r.w.acked(p)
+			n += r.w.acked(p, now)
 		case errors.Is(err, ErrTooLarge):
 			r.oversized(p, now)
 		default:
@@ -252,6 +255,7 @@ func (r *run) settle(s sent) {
 	if good && r.w.stuck().IsZero() {
 		r.f.report(nil, false)
 	}
+	r.again = r.again || r.w.reread()
 	r.publish()
 }
 
@@ -287,7 +291,7 @@ func (r *run) oversized(p int, now time.Time) {
 	}
 	r.f.m.quarantined.WithLabelValues(r.f.o.Name).Inc()
 	r.f.o.Logger.Warn("record_too_large", "topic", r.f.o.Name, "id", m.header("ce_id"), "bytes", len(m.Value), "max_bytes", r.layout.MaxBytes)
-	r.w.acked(p)
+	r.w.acked(p, now)
 	r.dirty = true
 }
 

@@ -469,3 +469,56 @@ func TestForwardMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d were read and %d written, of %d", n, topic.count(), total)
 	}
 }
+
+// A partition that stays without a leader while far more comes in than is kept in memory: the others go on, and when it has a leader again everything of it is there, in order.
+func TestForwardPassesAFailingPartitionOver(t *testing.T) {
+	const many, rounds = 30, 400 // of each person of the failing partition, and of each other
+	r := startRig(t, store.Options{}, Options{})
+	topic := newFakeTopic(4)
+	bad := PartitionOf([]byte("acme/user-0"), 4)
+	topic.headless[bad] = true
+	f, _ := forwarding(t, r, topic, nil)
+	const persons = 12
+	sent := [persons]int{}
+	others := 0
+	for range rounds {
+		var rs []Record
+		for person := range persons {
+			n := 1
+			if PartitionOf(fmt.Appendf(nil, "acme/user-%d", person), 4) == bad {
+				n = many
+			} else {
+				others++
+			}
+			for range n {
+				rs = append(rs, update(person, sent[person]))
+				sent[person]++
+			}
+		}
+		mustAppend(t, r, rs...)
+	}
+	if waiting := r.next.Load() - 1 - int64(others); waiting < 2*windowEntries {
+		t.Fatalf("only %d wait: the test is too small", waiting)
+	}
+	until(t, "the others are there", func() bool { return topic.count() == others })
+	if s := f.Status(); s.Trouble == nil || s.Trouble.Class != NoLeader {
+		t.Errorf("%+v", s)
+	}
+	topic.mu.Lock()
+	clear(topic.headless)
+	topic.mu.Unlock()
+	until(t, "all is kept", func() bool { return f.Kept() == r.next.Load()-1 })
+	got, repeated := topic.ids(t)
+	for person, n := range sent {
+		want := make([]string, n)
+		for i := range want {
+			want[i] = fmt.Sprintf("u%d-%04d", person, i)
+		}
+		if ids := got[fmt.Sprint("acme/user-", person)]; !slices.Equal(ids, want) {
+			t.Errorf("person %d: %d ids, want %d in order", person, len(ids), n)
+		}
+	}
+	if repeated != 0 {
+		t.Errorf("%d repeated", repeated)
+	}
+}

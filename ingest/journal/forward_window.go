@@ -10,6 +10,7 @@ const (
 	windowBytes   = 16 << 20 // of them
 	batchRecords  = 500      // of one partition in one request
 	batchBytes    = 900 << 10
+	failingKeeps  = 2 * batchRecords // of a partition that fails while others do not, when the window is full
 )
 
 // window is what has been read of a feed and not been acknowledged, by partition. One goroutine owns it.
@@ -18,18 +19,20 @@ type window struct {
 	read  int64 // place up to which the feed has been read
 	count int   // entries in it
 	bytes int
+	acks  time.Time // when the last batch was acknowledged
 }
 
 // part is one partition. Its queue is in order, and at most one batch of it is under way: a record is sent only when all before it have been acknowledged.
 type part struct {
 	queue    []Entry
 	under    int       // of the queue, how many are under way
-	bytes    int       // of those, or of the last that were
 	limit    int       // records of a batch: less when one was too large
 	failures int       // in a row
 	stuck    time.Time // since when they have been failing; zero: they have not
 	retry    time.Time // not before
+	alone    bool      // it has failed again after others were acknowledged
 	from     int64     // everything up to here was acknowledged before this run
+	hole     int64     // from this place on records have been passed over for want of room, and have to be read again; 0: none have
 }
 
 // newWindow begins where the kept positions say.
@@ -47,7 +50,7 @@ func (w *window) full() bool { return w.count >= windowEntries || w.bytes >= win
 func (w *window) add(es []Entry, last int64) {
 	for i := range es {
 		p := &w.parts[PartitionOf(es[i].Message.Key, len(w.parts))]
-		if es[i].Place <= p.from {
+		if es[i].Place <= p.from || p.hole > 0 {
 			continue
 		}
 		p.queue = append(p.queue, es[i])
@@ -60,10 +63,50 @@ func (w *window) add(es []Entry, last int64) {
 // place is up to where everything of a partition has been acknowledged.
 func (w *window) place(p int) int64 {
 	q := &w.parts[p]
-	if len(q.queue) == 0 || passEarly {
+	switch {
+	case passEarly:
+		return max(q.from, w.read)
+	case len(q.queue) > 0:
+		return max(q.from, q.queue[0].Place-1)
+	case q.hole > 0:
+		return max(q.from, q.hole-1)
+	default:
 		return max(q.from, w.read)
 	}
-	return max(q.from, q.queue[0].Place-1)
+}
+
+// shorten makes room: of a partition that goes on failing while others are acknowledged, no more than its next batches stays. So one without a leader holds up nobody else,
+// however long. What is passed over is read again when the partition has got through what is left.
+func (w *window) shorten() {
+	for p := range w.parts {
+		q := &w.parts[p]
+		cut := max(failingKeeps, q.under)
+		if !q.alone || len(q.queue) <= cut {
+			continue
+		}
+		for cut > q.under && q.queue[cut-1].Place == q.queue[cut].Place { // a place is read again whole
+			cut--
+		}
+		if cut == q.under {
+			continue
+		}
+		q.hole = q.queue[cut].Place
+		w.forget(q.queue[cut:])
+		q.queue = q.queue[:cut:cut]
+	}
+}
+
+// reread reports whether a partition waits for what was passed over.
+func (w *window) reread() bool {
+	return slices.ContainsFunc(w.parts, func(q part) bool { return q.hole > 0 && len(q.queue) == 0 })
+}
+
+func (w *window) forget(es []Entry) {
+	for i := range es {
+		w.bytes -= es[i].Message.size()
+		es[i].Message = nil
+	}
+	w.count -= len(es)
 }
 
 // places are those of all partitions.
@@ -91,23 +134,19 @@ func (w *window) take(p, maxBytes int) Batch {
 	for i := range n {
 		b.Records[i] = q.queue[i].Message
 	}
-	q.under, q.bytes = n, bytes
+	q.under = n
 	return b
 }
 
 // acked forgets the batch that was under way.
-func (w *window) acked(p int) (n int) {
+func (w *window) acked(p int, now time.Time) (n int) {
 	q := &w.parts[p]
-	n = q.under
-	for i := range n {
-		w.bytes -= q.queue[i].Message.size()
-		q.queue[i].Message = nil
-	}
-	w.count -= n
+	n, w.acks = q.under, now
+	w.forget(q.queue[:n])
 	if q.queue = q.queue[n:]; len(q.queue) == 0 {
 		q.queue = nil
 	}
-	q.under, q.failures, q.stuck, q.retry, q.limit = 0, 0, time.Time{}, time.Time{}, min(batchRecords, q.limit*2)
+	q.under, q.failures, q.stuck, q.retry, q.alone, q.limit = 0, 0, time.Time{}, time.Time{}, false, min(batchRecords, q.limit*2)
 	return n
 }
 
@@ -119,6 +158,7 @@ func (w *window) refused(p int, now time.Time, wait func(failures int) time.Dura
 	if q.stuck.IsZero() {
 		q.stuck = now
 	}
+	q.alone = w.acks.After(q.stuck)
 	q.retry = now.Add(wait(q.failures))
 }
 
