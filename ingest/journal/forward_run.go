@@ -290,7 +290,7 @@ func (r *run) oversized(p int, now time.Time) {
 		return
 	}
 	r.f.m.quarantined.WithLabelValues(r.f.o.Name).Inc()
-	r.f.o.Logger.Warn("record_too_large", "topic", r.f.o.Name, "id", m.header("ce_id"), "bytes", len(m.Value), "max_bytes", r.layout.MaxBytes)
+	r.f.o.Logger.Warn("record_too_large", "topic", r.f.o.Name, "id", m.header("ce_id"), "bytes", len(m.Value))
 	r.w.acked(p, now)
 	r.dirty = true
 }
