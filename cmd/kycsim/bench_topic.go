@@ -18,7 +18,7 @@ import (
 const (
 	topicRate     = 5000
 	topicFor      = 10 * time.Second
-	topicRounds   = 2
+	topicRounds   = 4
 	maxKafkaCPU   = 25 // µs an event, two records
 	maxReadable   = 10 // milliseconds, p50
 	readableRate  = 100
