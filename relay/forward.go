@@ -240,18 +240,27 @@ func decodeDecided(v []byte) (ts []decided, ok bool) {
 		return nil, false
 	}
 	for b = bytes.Clone(b); len(b) > 0; {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > uint64(len(b)-size) { //nolint:gosec // size is at most len(b)
+		t, rest, ok := nextDecided(b)
+		if !ok {
 			return ts, false
 		}
-		t := decided{json: b[size : size+int(n)]} //nolint:gosec // n is at most len(b)
-		if json.Unmarshal(t.json, &t.change) != nil {
-			return ts, false
-		}
-		t.taken = t.change.ReceivedAt
-		ts, b = append(ts, t), b[size+int(n):] //nolint:gosec // as above
+		ts, b = append(ts, t), rest
 	}
 	return ts, true
+}
+
+// nextDecided reads the first change of a batch; its JSON is a part of b.
+func nextDecided(b []byte) (t decided, rest []byte, ok bool) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) { //nolint:gosec // size is at most len(b)
+		return t, nil, false
+	}
+	t.json, rest = b[size:size+int(n)], b[size+int(n):] //nolint:gosec // n is at most len(b)
+	if json.Unmarshal(t.json, &t.change) != nil {
+		return t, nil, false
+	}
+	t.taken = t.change.ReceivedAt
+	return t, rest, true
 }
 
 // Pass implements journal.Feed: what is acknowledged leaves the file.
@@ -297,9 +306,9 @@ func (f *feed) Waiting(after int64) (n int64, since time.Time) {
 		if k == nil {
 			return nil
 		}
-		ts, _ := decodeDecided(v)
-		if len(ts) > 0 {
-			since = ts[0].taken
+		b, _, err := store.Record(v)
+		if t, _, ok := nextDecided(b); err == nil && ok {
+			since = t.taken
 		}
 		return nil
 	})

@@ -47,7 +47,8 @@ func (g *gateway) startForwarders() error {
 		client.Close()
 		return nil
 	})
-	updates := g.forwardOptions(client, journal.UpdatesTopic, g.journal.Updates(), g.journal.Forgotten())
+	metrics := journal.NewForwardMetrics(g.metrics())
+	updates := g.forwardOptions(client, metrics, journal.UpdatesTopic, g.journal.Updates(), g.journal.Forgotten())
 	if g.role == roleIngest {
 		updates.Trim = func(ctx context.Context, upTo int64) error {
 			return g.journal.Trim(ctx, journal.Position{Offset: upTo})
@@ -61,7 +62,7 @@ func (g *gateway) startForwarders() error {
 	if g.relay == nil {
 		return nil
 	}
-	changes := g.forwardOptions(client, journal.ChangesTopic, g.relay.Changes(), 0)
+	changes := g.forwardOptions(client, metrics, journal.ChangesTopic, g.relay.Changes(), 0)
 	changes.Gap = g.relay.Unqueued()
 	if g.changes, err = journal.NewForwarder(changes); err != nil {
 		return err
@@ -71,10 +72,10 @@ func (g *gateway) startForwarders() error {
 	return nil
 }
 
-func (g *gateway) forwardOptions(client *kafka.Client, name string, feed journal.Feed, forgotten int64) journal.ForwardOptions {
+func (g *gateway) forwardOptions(client *kafka.Client, metrics *journal.ForwardMetrics, name string, feed journal.Feed, forgotten int64) journal.ForwardOptions {
 	cfg := g.cfg.Kafka
 	o := journal.ForwardOptions{
-		Name: name, Topic: client.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: g.metrics(),
+		Name: name, Topic: client.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: metrics,
 		TooLarge: func(ctx context.Context, m *journal.Message) error { return g.journal.HoldMessage(ctx, name, m) },
 	}
 	if cfg.Deliberate {

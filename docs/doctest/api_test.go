@@ -79,8 +79,12 @@ func TestPrograms(t *testing.T) {
 		t.Errorf("the Go program is not formatted: %v", err)
 	}
 	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("no python3")
+	switch {
+	case err != nil && os.Getenv("CI") != "":
+		t.Fatal(err) // .ci/run installs it
+	case err != nil:
+		t.Log("python3 is not on this machine: the program in Python is not parsed here; make test-kafka runs it")
+		return
 	}
 	c := exec.CommandContext(t.Context(), python, "-c", "import ast, sys; ast.parse(sys.stdin.read())")
 	c.Stdin = bytes.NewBufferString(program("python"))

@@ -29,9 +29,13 @@ func (a Acked) Hold(ctx context.Context, item Item, rs ...Record) error {
 
 // both writes records, and waits until Kafka has each.
 func (a Acked) both(ctx context.Context, rs []Record, write func(first *int64) error) error {
-	es := updates{a.Bolt}.entries(rs)
-	for i := range es {
-		if !a.To.admits(es[i].Message.Key) {
+	keys := make([][]byte, len(rs))
+	for i := range rs {
+		u, err := updateOf(&rs[i])
+		if err != nil {
+			return fmt.Errorf("append: %w", err)
+		}
+		if keys[i] = []byte(keyOf(u)); !a.To.admits(keys[i]) {
 			return fmt.Errorf("append: %w", ErrNotForwarded)
 		}
 	}
@@ -39,8 +43,8 @@ func (a Acked) both(ctx context.Context, rs []Record, write func(first *int64) e
 	if err := write(&first); err != nil {
 		return err
 	}
-	for i := range es {
-		if err := a.To.await(ctx, es[i].Message.Key, first+int64(i)); err != nil {
+	for i := range keys {
+		if err := a.To.await(ctx, keys[i], first+int64(i)); err != nil {
 			return fmt.Errorf("append: %w", err)
 		}
 	}

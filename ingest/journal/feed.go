@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"math"
@@ -90,7 +91,7 @@ func SubjectKey(partner, subject string) string {
 	return partner + "/" + subject
 }
 
-// message makes the Kafka record of a journal record, whose body it is. Records about nobody known yet are kept in order by the provider's ref.
+// message makes the Kafka record of a journal record, whose body it is.
 func message(r *Record, u *kyc.Update) *Message {
 	e := Event{
 		ID: u.ID, Type: "kyc.update." + string(u.Kind), Source: u.Source, Subject: SubjectKey(u.Partner, u.Subject.ID),
@@ -99,17 +100,30 @@ func message(r *Record, u *kyc.Update) *Message {
 	if e.At.IsZero() {
 		e.At = u.ReceivedAt
 	}
-	switch {
-	case e.Subject != "":
-		e.Key = e.Subject
-	case u.Verification.Ref != "":
-		e.Key = u.Source + "|" + u.Verification.Ref
-	case u.Subject.ProviderRef != "":
-		e.Key = u.Source + "|" + u.Subject.ProviderRef
-	default:
-		e.Key = u.ID
-	}
+	e.Key = keyOf(u)
 	return e.Message(r.Body)
+}
+
+// keyOf keeps a person's records together, and those about nobody known yet by the provider's ref.
+func keyOf(u *kyc.Update) string {
+	ref := cmp.Or(u.Verification.Ref, u.Subject.ProviderRef)
+	switch key := SubjectKey(u.Partner, u.Subject.ID); {
+	case key != "":
+		return key
+	case ref != "":
+		return u.Source + "|" + ref
+	default:
+		return u.ID
+	}
+}
+
+// updateOf is what a record says.
+func updateOf(r *Record) (*kyc.Update, error) {
+	if r.Update != nil {
+		return r.Update, nil
+	}
+	u := new(kyc.Update)
+	return u, json.Unmarshal(r.Body, u)
 }
 
 // updates is the journal as a Feed: its places are offsets.
@@ -150,14 +164,11 @@ func (f updates) entries(batch []Record) []Entry {
 	es := make([]Entry, 0, len(batch))
 	for i := range batch {
 		r := &batch[i]
-		u := r.Update
-		if u == nil {
-			u = new(kyc.Update)
-			if err := json.Unmarshal(r.Body, u); err != nil { // the relay keeps it among what is held (I8)
-				f.j.m.damaged.Inc()
-				f.j.o.Logger.Error("record_not_forwarded", "offset", r.Position.Offset, "error", "its body is no update")
-				continue
-			}
+		u, err := updateOf(r)
+		if err != nil { // the relay keeps it among what is held (I8)
+			f.j.m.damaged.Inc()
+			f.j.o.Logger.Error("record_not_forwarded", "offset", r.Position.Offset, "error", "its body is no update")
+			continue
 		}
 		es = append(es, Entry{Place: r.Position.Offset, Message: message(r, u)})
 	}

@@ -10,12 +10,11 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/outbox/store"
 )
 
-// ForwardOptions of a Forwarder. All but Repartition, Forgotten, Gap, Trim, Now and Metrics are required.
+// ForwardOptions of a Forwarder. All but Repartition, Forgotten, Gap, Trim and Now are required.
 type ForwardOptions struct {
 	Name  string // of the topic
 	Topic Topic
@@ -34,7 +33,7 @@ type ForwardOptions struct {
 	Trim func(ctx context.Context, upTo int64) error
 
 	Logger  *slog.Logger
-	Metrics prometheus.Registerer
+	Metrics *ForwardMetrics // of this process; one forwarder of each topic
 	Now     func() time.Time
 }
 
@@ -43,7 +42,7 @@ type ForwardOptions struct {
 // whoever drops ids it has seen reads each key in the feed's order. Make it with NewForwarder, run it with Run.
 type Forwarder struct {
 	o ForwardOptions
-	m *forwardMetrics
+	m *ForwardMetrics
 
 	mu      sync.Mutex // guards the fields below
 	places  []int64    // by partition: acknowledged up to here; nil: not known how many there are
@@ -70,7 +69,8 @@ func NewForwarder(o ForwardOptions) (*Forwarder, error) {
 	if len(places) > 0 {
 		f.kept = max(f.kept, slices.Min(places))
 	}
-	f.m = newForwardMetrics(o.Metrics, f)
+	f.m = o.Metrics
+	f.m.watch(f)
 	f.m.skipped.WithLabelValues(o.Name).Add(float64(o.Gap))
 	if gone := f.kept - slices.Min(append(places, f.kept)); gone > 0 {
 		f.m.skipped.WithLabelValues(o.Name).Add(float64(gone))
@@ -214,13 +214,20 @@ type ForwardStatus struct {
 func (f *Forwarder) Status() ForwardStatus {
 	f.mu.Lock()
 	s := ForwardStatus{Topic: f.o.Name, Trouble: f.trouble, Stopped: f.stopped, Begun: f.begun, Warnings: f.warned}
+	f.mu.Unlock()
+	s.Waiting, s.Since = f.waits()
+	return s
+}
+
+// waits is how many entries are not acknowledged, at most, and since when the first of them.
+func (f *Forwarder) waits() (n int64, since time.Time) {
+	f.mu.Lock()
 	at := f.kept
 	if len(f.places) > 0 {
 		at = max(at, slices.Min(f.places))
 	}
 	f.mu.Unlock()
-	s.Waiting, s.Since = f.o.Feed.Waiting(at)
-	return s
+	return f.o.Feed.Waiting(at)
 }
 
 // patience is how long to wait between tries that fail.

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"strings"
+
+	"countersign/outbox/store"
+)
+
+type checkCommand struct {
+	configFlag
+	jsonFlag
+	File    string `help:"Check a database file in place of a config." type:"path"`
+	Explain bool   `help:"Print every key of the config, its default and its meaning."`
+	Offline bool   `help:"Connect to nothing: with kafka in the config, its brokers are asked else."`
+}
+
+// Run says what is wrong, or what a right config amounts to.
+func (cmd *checkCommand) Run(c *console) error {
+	if cmd.File != "" {
+		if err := store.Check(cmd.File); err != nil {
+			return err
+		}
+		c.printf("%s: every page is in order\n", cmd.File)
+		return nil
+	}
+	if cmd.Explain {
+		return cmd.explain(c)
+	}
+	cfg, problems := loadConfig(cmd.Config, c.env, knownNames())
+	if cmd.JSON {
+		return cmd.report(c, cfg, problems)
+	}
+	for _, p := range problems {
+		c.printf("%s\n", p)
+	}
+	if cfg == nil {
+		return errNo
+	}
+	cmd.summary(c, cfg)
+	wrong := cmd.connect(c, cfg, c.printf)
+	for _, p := range wrong {
+		c.printf("%s\n", p)
+	}
+	if len(wrong) > 0 {
+		return errNo
+	}
+	return nil
+}
+
+// report is the same for scripts.
+func (cmd *checkCommand) report(c *console, cfg *Config, problems []problem) error {
+	type view struct {
+		File   string `json:"file"`
+		Line   int    `json:"line,omitempty"`
+		Key    string `json:"key,omitempty"`
+		What   string `json:"what"`
+		Remedy string `json:"remedy,omitempty"`
+	}
+	views := []view{}
+	for _, p := range append(problems, cmd.connect(c, cfg, func(string, ...any) {})...) {
+		views = append(views, view(p))
+	}
+	err := c.show(map[string]any{"ok": len(views) == 0, "problems": views})
+	if err == nil && len(views) > 0 {
+		err = errNo
+	}
+	return err
+}
+
+// connect asks Kafka, where it is configured.
+func (cmd *checkCommand) connect(c *console, cfg *Config, say func(string, ...any)) (wrong []problem) {
+	if cfg == nil || cfg.Kafka == nil || cmd.Offline {
+		return nil
+	}
+	for _, text := range kafkaProblems(c.ctx, cfg.Kafka, say) {
+		wrong = append(wrong, problem{File: cfg.Path, Key: "kafka", What: text})
+	}
+	return wrong
+}
+
+func (cmd *checkCommand) explain(c *console) error {
+	if cmd.JSON {
+		return c.show(configReference())
+	}
+	for _, k := range configReference() {
+		c.printf("%-38s %-24s %s\n", k.Key, k.Default, k.Meaning)
+	}
+	return nil
+}
+
+func (cmd *checkCommand) summary(c *console, cfg *Config) {
+	c.printf("%s is in order: mode %s, %d source(s), %d partner(s)\n", cfg.Path, cfg.Mode, len(cfg.Sources), len(cfg.Partners))
+	for _, s := range cfg.Sources {
+		a, err := adapterOf(s)
+		if err != nil {
+			continue // the loader has refused it
+		}
+		proves := proved(a, sourceOptions(s))
+		c.printf("  source %s (%s): %d key(s), proves %s, approvals need %s", s.Name, s.Provider, len(s.Keys), proves, s.Evidence)
+		if !proves.AtLeast(s.Evidence) {
+			c.printf(": its approvals wait as in_review until they are confirmed")
+			if a.API != nil && s.API == nil {
+				c.printf(", and without api nobody is asked")
+			}
+		}
+		if s.Evidence != "signed" {
+			c.printf(": weaker than the default, by explicit configuration")
+		}
+		c.printf("\n")
+	}
+	for _, p := range cfg.Partners {
+		for _, e := range p.Endpoints {
+			c.printf("  partner %s endpoint %s: %s, %d key(s), %s\n", p.ID, e.ID, e.Format, len(e.Keys), strings.Join(e.Events, " "))
+		}
+	}
+}
