@@ -5,16 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"countersign/ingest/journal/brokers/cluster"
 )
 
 // gateway is a Countersign process under test. Only processes started here are ever signalled, through their handle.
@@ -229,17 +228,11 @@ func (s *setup) yaml(callbacks, control string) string {
 func endpointID(i int) string   { return fmt.Sprintf("acme-%02d", i+1) }
 func endpointPath(i int) string { return fmt.Sprintf("/hooks/%02d", i+1) }
 
-// freeAddr is an address nobody listens on now. It lies below the ports that outgoing connections are given: a provider that keeps dialling a gateway which is
-// down would sooner or later be given the gateway's own port, and hold it.
+// freeAddr is an address nobody listens on now.
 func freeAddr(ctx context.Context) (string, error) {
-	var last error
-	for range 100 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(12000+rand.IntN(18000))) //nolint:gosec // any will do
-		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-		if err == nil {
-			return addr, ln.Close()
-		}
-		last = err
+	addrs, err := cluster.FreeAddrs(ctx, 1)
+	if err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("find a free port: %w", last)
+	return addrs[0], nil
 }

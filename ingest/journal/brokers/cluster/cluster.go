@@ -57,7 +57,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, fmt.Errorf("start Kafka: %w", err)
 	}
 	c := &Cluster{}
-	ports, err := freeAddrs(ctx, listeners*o.Nodes)
+	ports, err := FreeAddrs(ctx, listeners*o.Nodes)
 	if err != nil {
 		return nil, err
 	}

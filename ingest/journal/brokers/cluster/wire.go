@@ -50,9 +50,9 @@ func (n *node) ask(ctx context.Context) error {
 	return nil
 }
 
-// freeAddrs are n addresses nobody listens on now. They lie below the ports that outgoing connections are given: a client that keeps dialling a node which is down
+// FreeAddrs are n addresses nobody listens on now. They lie below the ports that outgoing connections are given: a client that keeps dialling a node which is down
 // would sooner or later be given the node's own port, and hold it.
-func freeAddrs(ctx context.Context, n int) (addrs []string, err error) {
+func FreeAddrs(ctx context.Context, n int) (addrs []string, err error) {
 	var open []net.Listener
 	defer func() {
 		for _, ln := range open {
