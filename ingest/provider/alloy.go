@@ -1,12 +1,13 @@
 package provider
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"countersign/kyc"
 	"countersign/signing"
@@ -112,25 +113,25 @@ var alloyEvents = map[string]bool{
 var alloyFamilies = []string{"entities", "documents", "notes"}
 
 type alloyBody struct {
-	ID   string      `json:"request_token"`
-	At   json.Number `json:"timestamp"` // milliseconds
-	Type string      `json:"type"`
+	ID   ident  `json:"request_token"`
+	At   ident  `json:"timestamp"` // milliseconds
+	Type string `json:"type"`
 	Data struct {
-		EntityID    string   `json:"external_entity_id"`
-		Entity      string   `json:"entity_token"`
-		Evaluation  string   `json:"evaluation_token"`
-		Review      string   `json:"review_token"`
-		Application string   `json:"application_token"`
-		Journey     string   `json:"journey_application_token"`
+		EntityID    ident    `json:"external_entity_id"`
+		Entity      ident    `json:"entity_token"`
+		Evaluation  ident    `json:"evaluation_token"`
+		Review      ident    `json:"review_token"`
+		Application ident    `json:"application_token"`
+		Journey     ident    `json:"journey_application_token"`
 		Outcome     string   `json:"outcome"`
 		Status      string   `json:"evaluation_status"`
 		JourneyIs   string   `json:"journey_application_status"`
-		Group       string   `json:"group_token"`
+		Group       ident    `json:"group_token"`
 		Reason      string   `json:"reason"`
 		Reasons     []string `json:"reasons"`
 
-		Completed json.RawMessage `json:"completed"` // of a review: whether, or when in milliseconds
-		At        json.RawMessage `json:"timestamp"`
+		Completed jsontext.Value `json:"completed"` // of a review: whether, or when in milliseconds
+		At        raw[ident]     `json:"timestamp"`
 	} `json:"data"`
 }
 
@@ -231,9 +232,9 @@ func (b *alloyBody) completed() bool {
 }
 
 // at is when it happened. A review has a time of its own, and in the vendor's example the one beside it is a day later, like the last retry.
-func (b *alloyBody) at() json.Number {
-	var own json.Number
-	if b.part(1) != "reviews" || json.Unmarshal(b.Data.At, &own) != nil || own == "" {
+func (b *alloyBody) at() ident {
+	own, ok := b.Data.At.read()
+	if b.part(1) != "reviews" || !ok || !own.digits() {
 		return b.At
 	}
 	return own

@@ -3,13 +3,15 @@ package provider
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"maps"
 	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"countersign/kyc"
 	"countersign/signing"
@@ -91,17 +93,17 @@ var alpacaStatuses = map[string]kyc.Status{
 
 // alpacaResults are the codes of what was checked. What stands beside a code may be about the person and is not read.
 type alpacaResults struct {
-	Reject        map[string]json.RawMessage `json:"reject"`
-	Indeterminate map[string]json.RawMessage `json:"indeterminate"`
+	Reject        map[string]jsontext.Value `json:"reject"`
+	Indeterminate map[string]jsontext.Value `json:"indeterminate"`
 }
 
 type alpacaBody struct {
-	AccountID string          `json:"account_id"`
-	At        string          `json:"at"`
-	EventULID json.RawMessage `json:"event_ulid"`
-	EventID   json.RawMessage `json:"event_id"`
-	Results   alpacaResults   `json:"kyc_results"` // absent or null where nothing of it changed
-	Status    string          `json:"status_to"`   // absent where something else changed
+	AccountID ident         `json:"account_id"`
+	At        string        `json:"at"`
+	EventULID raw[ident]    `json:"event_ulid"`
+	EventID   raw[ident]    `json:"event_id"`
+	Results   alpacaResults `json:"kyc_results"` // absent or null where nothing of it changed
+	Status    string        `json:"status_to"`   // absent where something else changed
 }
 
 func translateAlpaca(_ signing.Header, body []byte, _ Options) (Result, error) {
@@ -163,16 +165,15 @@ var (
 )
 
 // alpacaID reads what names an event: a ULID, and for older customers also a number, which is to go. Both only grow.
-func alpacaID(ulid, number json.RawMessage) (id string, n int64, err error) {
-	if alpacaNumber.Match(number) {
-		if n, err = strconv.ParseInt(string(number), 10, 64); err != nil {
+func alpacaID(ulid, number raw[ident]) (id string, n int64, err error) {
+	if digits, _ := number.read(); alpacaNumber.MatchString(string(digits)) {
+		if n, err = strconv.ParseInt(string(digits), 10, 64); err != nil {
 			return "", 0, unreadable("event_id", "is out of range")
 		}
-		id = string(number)
+		id = string(digits)
 	}
-	var text string
-	if len(ulid) > 0 && json.Unmarshal(ulid, &text) == nil && alpacaULID.MatchString(text) {
-		id = text
+	if text, _ := ulid.read(); alpacaULID.MatchString(string(text)) {
+		id = string(text)
 	}
 	if id == "" {
 		return "", 0, unreadable("event_ulid", "and event_id are missing or malformed")
@@ -183,10 +184,10 @@ func alpacaID(ulid, number json.RawMessage) (id string, n int64, err error) {
 // alpacaCursor reads nothing but the id.
 func alpacaCursor(event []byte) (string, error) {
 	var b struct {
-		EventULID json.RawMessage `json:"event_ulid"`
-		EventID   json.RawMessage `json:"event_id"`
+		EventULID raw[ident] `json:"event_ulid"`
+		EventID   raw[ident] `json:"event_id"`
 	}
-	if json.Unmarshal(event, &b) != nil {
+	if json.Unmarshal(unmarked(event), &b, lax) != nil {
 		return "", unreadable("body", "is not one json object")
 	}
 	id, _, err := alpacaID(b.EventULID, b.EventID)

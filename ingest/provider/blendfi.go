@@ -116,15 +116,15 @@ type blendfiReason struct {
 
 // blendfiUser is the current form's object; the old form is the same under other names.
 type blendfiUser struct {
-	ID         string          `json:"id"`
-	ExternalID string          `json:"external_id"`
+	ID         ident           `json:"id"`
+	ExternalID ident           `json:"external_id"`
 	Status     string          `json:"kyc_status"`
 	ApprovedAt string          `json:"kyc_approved_at"`
 	ExpiresAt  string          `json:"kyc_expires_at"`
 	Reason     string          `json:"rejection_reason"`
 	Reasons    []blendfiReason `json:"rejection_reasons"`
 	Submission struct {
-		ID      string          `json:"id"`
+		ID      ident           `json:"id"`
 		Reasons []blendfiReason `json:"rejection_reasons"`
 	} `json:"latest_submission"`
 }
@@ -133,13 +133,13 @@ type blendfiBody struct {
 	Type string `json:"type"`
 
 	// The current form.
-	ID        string       `json:"id"`
+	ID        ident        `json:"id"`
 	CreatedAt string       `json:"created_at"`
 	Data      *blendfiUser `json:"data"`
 
 	// The old form.
-	UserID     string `json:"user_id"`
-	ExternalID string `json:"external_id"`
+	UserID     ident  `json:"user_id"`
+	ExternalID ident  `json:"external_id"`
 	Status     string `json:"kyc_status"`
 	ApprovedAt string `json:"approved_at"`
 	RejectedAt string `json:"rejected_at"`

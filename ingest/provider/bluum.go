@@ -2,7 +2,6 @@ package provider
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -86,31 +85,31 @@ type bluumCheck struct {
 }
 
 type bluumBody struct {
-	ID        string `json:"id"`
+	ID        ident  `json:"id"`
 	Event     string `json:"event"`
 	Timestamp string `json:"timestamp"`
 	Data      struct {
-		CheckType        string          `json:"check_type"` // of an event about one check
-		CheckTypeCa      string          `json:"checkType"`
-		Type             string          `json:"type"` // of a check too, but not of a check only
-		Status           string          `json:"status"`
-		ID               string          `json:"id"`
-		InvestorID       string          `json:"investor_id"`
-		InvestorIDCa     string          `json:"investorId"`
-		WorkflowID       string          `json:"workflow_id"`
-		WorkflowIDCa     string          `json:"workflowId"`
-		WorkflowType     string          `json:"workflow_type"`
-		WorkflowTypeCa   string          `json:"workflowType"`
-		WorkflowStatus   string          `json:"workflow_status"`
-		WorkflowStatusCa string          `json:"workflowStatus"`
-		RiskLevel        string          `json:"risk_level"`
-		RiskLevelCa      string          `json:"riskLevel"`
-		DocumentType     string          `json:"document_type"`
-		DocumentTypeCa   string          `json:"documentType"`
-		Reason           string          `json:"reason"` // free text
-		Livemode         *bool           `json:"livemode"`
-		Metadata         json.RawMessage `json:"metadata"`
-		Checks           []bluumCheck    `json:"checks"`
+		CheckType        string       `json:"check_type"` // of an event about one check
+		CheckTypeCa      string       `json:"checkType"`
+		Type             string       `json:"type"` // of a check too, but not of a check only
+		Status           string       `json:"status"`
+		ID               ident        `json:"id"`
+		InvestorID       ident        `json:"investor_id"`
+		InvestorIDCa     ident        `json:"investorId"`
+		WorkflowID       ident        `json:"workflow_id"`
+		WorkflowIDCa     ident        `json:"workflowId"`
+		WorkflowType     string       `json:"workflow_type"`
+		WorkflowTypeCa   string       `json:"workflowType"`
+		WorkflowStatus   string       `json:"workflow_status"`
+		WorkflowStatusCa string       `json:"workflowStatus"`
+		RiskLevel        string       `json:"risk_level"`
+		RiskLevelCa      string       `json:"riskLevel"`
+		DocumentType     string       `json:"document_type"`
+		DocumentTypeCa   string       `json:"documentType"`
+		Reason           string       `json:"reason"` // free text
+		Livemode         *bool        `json:"livemode"`
+		Metadata         object       `json:"metadata"`
+		Checks           []bluumCheck `json:"checks"`
 	} `json:"data"`
 }
 
@@ -247,13 +246,13 @@ func (b *bluumBody) knownType() bool {
 // who fills in the subject, the session and the check.
 func (b *bluumBody) who(s bluumSaid, o Options, u *kyc.Update, f *fields) {
 	d := &b.Data
-	u.Subject = kyc.Subject{ID: b.subject(o, f), ProviderRef: f.same("investor_id", d.InvestorID, d.InvestorIDCa), Kind: kyc.Individual}
+	u.Subject = kyc.Subject{ID: f.chosen("metadata", d.Metadata, cmp.Or(o["metadata"], "external_id")), ProviderRef: f.same("investor_id", d.InvestorID, d.InvestorIDCa), Kind: kyc.Individual}
 	workflow := f.same("workflow_id", d.WorkflowID, d.WorkflowIDCa)
 	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
 	own := f.id("data.id", d.ID)
 	switch s.about {
 	case bluumInvestor:
-		u.Subject.ProviderRef = f.same("investor_id", u.Subject.ProviderRef, own)
+		u.Subject.ProviderRef = f.same("investor_id", ident(u.Subject.ProviderRef), ident(own))
 		u.Verification.Ref = u.Subject.ProviderRef
 	case bluumDocument:
 		kind := cmp.Or(d.DocumentType, d.DocumentTypeCa)
@@ -271,18 +270,6 @@ func (b *bluumBody) who(s bluumSaid, o Options, u *kyc.Update, f *fields) {
 	if u.Subject.ID == "" && u.Subject.ProviderRef == "" && u.Verification.Ref == "" {
 		f.fail("investor_id", "is missing")
 	}
-}
-
-// subject finds our own id in the partner's metadata. A value that is there but no text is refused: it would name somebody else.
-func (b *bluumBody) subject(o Options, f *fields) string {
-	var id *string
-	if raw := member(b.Data.Metadata, cmp.Or(o["metadata"], "external_id")); len(raw) > 0 && json.Unmarshal(raw, &id) != nil {
-		f.fail("metadata", "has an unexpected type")
-	}
-	if id == nil {
-		return ""
-	}
-	return f.id("metadata", *id)
 }
 
 // what fills in the status.

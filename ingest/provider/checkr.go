@@ -77,15 +77,15 @@ var checkrEvents = map[string]checkrEvent{
 var checkrFamilies = []string{"candidate.", "invitation."}
 
 type checkrBody struct {
-	ID   string `json:"id"`
+	ID   ident  `json:"id"`
 	Type string `json:"type"`
 	At   string `json:"created_at"`
 	Data struct {
 		Object struct {
-			ID           string `json:"id"`
-			CandidateID  string `json:"candidate_id"`
-			CustomID     string `json:"custom_id"`
-			Package      string `json:"package"`
+			ID           ident  `json:"id"`
+			CandidateID  ident  `json:"candidate_id"`
+			CustomID     ident  `json:"custom_id"`
+			Package      ident  `json:"package"`
 			Status       string `json:"status"`
 			Result       string `json:"result"`
 			Adjudication string `json:"adjudication"`

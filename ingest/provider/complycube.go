@@ -106,12 +106,12 @@ var complycubeChecks = map[string]kyc.Check{
 }
 
 type complycubeBody struct {
-	ID        string `json:"id"`
+	ID        ident  `json:"id"`
 	Type      string `json:"type"`
 	CreatedAt string `json:"createdAt"`
 	Payload   struct {
-		ID       string `json:"id"`
-		ClientID string `json:"clientId"`
+		ID       ident  `json:"id"`
+		ClientID ident  `json:"clientId"`
 		Type     string `json:"type"`
 		Status   string `json:"status"`
 		Outcome  string `json:"outcome"`

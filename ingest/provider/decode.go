@@ -3,13 +3,17 @@ package provider
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"countersign/kyc"
 )
@@ -20,7 +24,6 @@ const (
 	maxWord    = 128 // bytes of an event type or another word of the provider's
 	oldest     = 2000
 	newest     = 2200 // years between which an event can have happened
-	fewKeys    = 48   // of one object: up to here a linear search beats a map
 	noStatus   = "event carries no kyc status"
 	unknownEv  = "unknown event type"
 	otherKind  = "verification is of no kind that is a kyc check"
@@ -33,115 +36,33 @@ func unreadable(field, what string) error {
 	return fmt.Errorf("%w: %s %s", ErrUnreadable, field, what)
 }
 
-// decode reads body as exactly one JSON object into v. It is stricter than encoding/json, which repairs broken text, takes the last of two equal keys and
-// calls keys equal that differ in case: two readers of such a body could disagree on what it says.
-func decode(body []byte, v any) error {
+// decode reads body as exactly one JSON object into v: strict about what v reads and deaf to the rest. A key is what is spelt like it, in its case; one that v
+// reads must not come twice, nor in another case as well. Text that is not UTF-8 and broken JSON are refused wherever they stand.
+func decode(body []byte, v any) error { return decodeAs(body, v, shapeOf(reflect.TypeOf(v))) }
+
+// decodeAs is decode for a type that does not tell what is read.
+func decodeAs(body []byte, v any, s *shape) error {
+	body = unmarked(body)
 	if !utf8.Valid(body) {
 		return unreadable("body", "is not utf-8")
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return unreadable(cmp.Or(mistyped.Field, "body"), "has an unexpected type") // our own field names, joined with dots
+	if err := json.Unmarshal(body, v, lax); err != nil {
+		if mistyped, ok := errors.AsType[*json.SemanticError](err); ok && jsontext.Value(body).IsValid(lax) {
+			return unreadable(cmp.Or(s.field(mistyped.JSONPointer), "body"), "has an unexpected type")
 		}
 		return unreadable("body", "is not one json document")
 	}
-	if text := bytes.TrimLeft(body, " \t\r\n"); text[0] != '{' {
+	if bytes.TrimLeft(body, " \t\r\n")[0] != '{' {
 		return unreadable("body", "is not a json object")
 	}
-	if namesKeyTwice(body) {
+	if s.twice(body) {
 		return unreadable("body", "names a key twice")
 	}
 	return nil
 }
 
-// namesKeyTwice reports whether any object in body, which must be valid JSON, has two keys that encoding/json would take for the same.
-func namesKeyTwice(body []byte) bool {
-	s := keyStack{keys: make([][]byte, 0, fewKeys), open: make([]keyScope, 0, 16)}
-	for i := 0; i < len(body); i++ {
-		switch body[i] {
-		case '{', '[':
-			s.open = append(s.open, keyScope{start: len(s.keys)})
-		case '}', ']':
-			last := len(s.open) - 1
-			s.keys, s.open = s.keys[:s.open[last].start], s.open[:last]
-		case '"':
-			start, escaped := i, false
-			for i++; body[i] != '"'; i++ {
-				if body[i] == '\\' {
-					escaped = true
-					i++
-				}
-			}
-			if isKey(body[i+1:]) && !s.add(body[start:i+1], escaped) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// isKey reports whether the string that ends just before rest is a key.
-func isKey(rest []byte) bool {
-	rest = bytes.TrimLeft(rest, " \t\r\n")
-	return len(rest) > 0 && rest[0] == ':'
-}
-
-// keyStack holds the keys of the objects that have begun and not ended, outermost first.
-type keyStack struct {
-	keys [][]byte
-	open []keyScope
-}
-
-// keyScope is one of these objects, or an array, which has no keys.
-type keyScope struct {
-	start int                 // of its keys in the stack
-	many  map[string]struct{} // instead, once it has too many for a linear search
-}
-
-// add reports false if the innermost object has the key already. The key comes in its quotes.
-func (s *keyStack) add(quoted []byte, escaped bool) bool {
-	key := quoted[1 : len(quoted)-1]
-	if escaped {
-		var text string
-		if json.Unmarshal(quoted, &text) != nil {
-			return false
-		}
-		key = []byte(text)
-	}
-	in := &s.open[len(s.open)-1]
-	mine := s.keys[in.start:]
-	if in.many == nil && len(mine) < fewKeys {
-		for _, k := range mine {
-			if bytes.EqualFold(k, key) {
-				return false
-			}
-		}
-		s.keys = append(s.keys, key)
-		return true
-	}
-	if in.many == nil {
-		in.many = make(map[string]struct{}, 2*fewKeys)
-		for _, k := range mine {
-			in.many[folded(k)] = struct{}{}
-		}
-	}
-	n := len(in.many)
-	in.many[folded(key)] = struct{}{}
-	return len(in.many) > n
-}
-
-// folded maps keys that bytes.EqualFold calls equal to the same text.
-func folded(key []byte) string {
-	return string(bytes.Map(func(r rune) rune {
-		for {
-			next := unicode.SimpleFold(r)
-			if next <= r {
-				return next // the smallest rune of the orbit
-			}
-			r = next
-		}
-	}, key))
-}
+// unmarked takes off the mark of UTF-8 that some writers begin with.
+func unmarked(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\ufeff")) }
 
 // fields reads the values of a body and keeps the first complaint.
 type fields struct{ err error }
@@ -153,7 +74,8 @@ func (f *fields) fail(field, what string) {
 }
 
 // id reads an identity. What stands for "nobody" is absent; what could not be printed or stored is refused, since a cut id would be another person's.
-func (f *fields) id(field, v string) string {
+func (f *fields) id(field string, id ident) string {
+	v := string(id)
 	switch s := strings.TrimSpace(v); {
 	case s == "" || s == "[redacted]":
 		return ""
@@ -168,7 +90,7 @@ func (f *fields) id(field, v string) string {
 }
 
 // same reads one identity that a body may state in several places, which must agree.
-func (f *fields) same(field string, vs ...string) string {
+func (f *fields) same(field string, vs ...ident) string {
 	var found string
 	for _, v := range vs {
 		id := f.id(field, v)
@@ -199,6 +121,57 @@ func (f *fields) time(field, v string, unit time.Duration, layouts ...string) ti
 	}
 	f.fail(field, "is not a time")
 	return time.Time{}
+}
+
+// epoch reads a time in whole units since 1970, a number or its digits. An absent one is zero.
+func (f *fields) epoch(field string, v ident, unit time.Duration) time.Time {
+	if v == "" {
+		return time.Time{}
+	}
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	if last := time.Date(newest, 1, 1, 0, 0, 0, 0, time.UTC).Unix() * int64(time.Second/unit); err != nil || n >= last || n < 0 {
+		f.fail(field, "is not a time")
+		return time.Time{}
+	}
+	perSecond := int64(time.Second / unit)
+	at := time.Unix(n/perSecond, n%perSecond*int64(unit)).UTC()
+	if at.Year() < oldest {
+		f.fail(field, "is not a time")
+		return time.Time{}
+	}
+	return at
+}
+
+// unixSeconds reads a time in seconds since 1970. Zero is none.
+func (f *fields) unixSeconds(field string, v ident) time.Time {
+	if v == "0" {
+		return time.Time{}
+	}
+	return f.epoch(field, v, time.Second)
+}
+
+// clock reads a time that most of a provider's bodies write in words and some in digits: seconds or milliseconds, which of the two their number shows.
+func (f *fields) clock(field string, v ident, unit time.Duration, layouts ...string) time.Time {
+	switch {
+	case !v.digits():
+		return f.time(field, string(v), unit, layouts...)
+	case len(v) > len("9999999999"):
+		return f.epoch(field, v, time.Millisecond).Truncate(unit)
+	default:
+		return f.epoch(field, v, time.Second)
+	}
+}
+
+// count reads a number that only grows. An absent one is zero.
+func (f *fields) count(field string, v ident) int64 {
+	if v == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	if err != nil {
+		f.fail(field, "is not a whole number")
+	}
+	return n
 }
 
 // word keeps a provider's word if it is one: printable ASCII without blanks. Anything else might be free text and is dropped.

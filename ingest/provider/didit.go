@@ -2,7 +2,6 @@ package provider
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -141,16 +140,16 @@ var diditStatuses = map[string]struct {
 }
 
 type diditBody struct {
-	Type       string                     `json:"webhook_type"`
-	SessionID  string                     `json:"session_id"`
-	BusinessID string                     `json:"business_session_id"` // instead, of a session about a firm
-	Kind       string                     `json:"session_kind"`
-	Status     string                     `json:"status"`
-	CreatedAt  int64                      `json:"created_at"` // of the session
-	Timestamp  int64                      `json:"timestamp"`
-	WorkflowID string                     `json:"workflow_id"`
-	VendorData string                     `json:"vendor_data"`
-	Decision   map[string]json.RawMessage `json:"decision"` // full of personal data: only its status and the codes of its warnings are read
+	Type       string                      `json:"webhook_type"`
+	SessionID  ident                       `json:"session_id"`
+	BusinessID ident                       `json:"business_session_id"` // instead, of a session about a firm
+	Kind       string                      `json:"session_kind"`
+	Status     string                      `json:"status"`
+	CreatedAt  ident                       `json:"created_at"` // of the session
+	Timestamp  ident                       `json:"timestamp"`
+	WorkflowID ident                       `json:"workflow_id"`
+	VendorData ident                       `json:"vendor_data"`
+	Decision   map[string]raw[[]diditPart] `json:"decision"` // full of personal data: only its status and the codes of its warnings are read
 }
 
 func translateDidit(_ signing.Header, body []byte, _ Options) (Result, error) {
@@ -173,11 +172,7 @@ func translateDidit(_ signing.Header, body []byte, _ Options) (Result, error) {
 		return r, nil
 	}
 	var f fields
-	at := b.Timestamp
-	if at == 0 {
-		at = b.CreatedAt
-	}
-	u := observe(diditName, diditVersion, r, f.unixSeconds("timestamp", at))
+	u := observe(diditName, diditVersion, r, f.unixSeconds("timestamp", cmp.Or(b.time(), b.CreatedAt)))
 	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
 	u.Subject = kyc.Subject{ID: f.id("vendor_data", b.VendorData), Kind: kyc.Individual}
 	if b.Kind == "business" || b.BusinessID != "" || strings.HasPrefix(b.Type, "business.") {
@@ -192,7 +187,7 @@ func translateDidit(_ signing.Header, body []byte, _ Options) (Result, error) {
 	} else {
 		r.KeepBody = b.outcome(&u, &f)
 	}
-	if b.Timestamp == 0 && (u.Status == kyc.Rejected || u.Status == kyc.InReview || u.Status == kyc.Suspended || u.ExpiryKind == kyc.ExpiryValidity) {
+	if b.time() == "" && (u.Status == kyc.Rejected || u.Status == kyc.InReview || u.Status == kyc.Suspended || u.ExpiryKind == kyc.ExpiryValidity) {
 		u.OccurredAt, u.OccurredAtOrigin = time.Time{}, kyc.OriginReceived // created_at is older than anything the session has said: a no would come too late
 	}
 	if f.err != nil {
@@ -203,23 +198,31 @@ func translateDidit(_ signing.Header, body []byte, _ Options) (Result, error) {
 }
 
 // session is the id of the session, under the name that its kind has.
-func (b *diditBody) session() string { return cmp.Or(b.SessionID, b.BusinessID) }
+func (b *diditBody) session() ident { return cmp.Or(b.SessionID, b.BusinessID) }
+
+// time is when the event happened, in seconds; zero is none.
+func (b *diditBody) time() ident {
+	if b.Timestamp == "0" {
+		return ""
+	}
+	return b.Timestamp
+}
 
 // dedupe is the tuple of the envelope, which has no id. Without a time, events that differ would look the same.
 func (b *diditBody) dedupe() []string {
 	who := cmp.Or(b.session(), b.VendorData)
-	if who == "" || b.Timestamp == 0 {
+	if who == "" || b.time() == "" {
 		return nil
 	}
-	return []string{who, b.Type, b.Status, strconv.FormatInt(b.Timestamp, 10)}
+	return []string{string(who), b.Type, b.Status, string(b.Timestamp)}
 }
 
 // user fills in what the customer's own list of users says: it can take away and never grants. Each of its words is a session of its own: together they would be
 // as old as the first of them, and a later one would hide behind a newer approval.
 func (b *diditBody) user(u *kyc.Update) (doubtful bool) {
 	u.Status = kyc.InReview
-	if b.Timestamp != 0 {
-		u.Verification.ParentRef = b.Type + "@" + strconv.FormatInt(b.Timestamp, 10)
+	if at := b.time(); at != "" {
+		u.Verification.ParentRef = b.Type + "@" + string(at)
 	}
 	if b.Status == "BLOCKED" {
 		u.Status = kyc.Suspended
@@ -230,8 +233,8 @@ func (b *diditBody) user(u *kyc.Update) (doubtful bool) {
 // outcome fills in the status, and reports a word that is unknown or that the decision beside it contradicts.
 func (b *diditBody) outcome(u *kyc.Update, f *fields) (doubtful bool) {
 	e, known := diditStatuses[b.Status]
-	var decided *string
-	if raw := b.Decision["status"]; len(raw) > 0 && json.Unmarshal(raw, &decided) != nil {
+	decided, ok := raw[*string](b.Decision["status"]).read()
+	if !ok {
 		f.fail("decision.status", "has an unexpected type")
 	}
 	codes := b.warnings()
@@ -260,12 +263,9 @@ type diditPart struct {
 // decision is not a step.
 func (b *diditBody) warnings() (codes []string) {
 	for _, name := range slices.Sorted(maps.Keys(b.Decision)) {
-		var parts []diditPart
-		var part diditPart
-		if json.Unmarshal(b.Decision[name], &part) == nil {
+		parts, _ := b.Decision[name].read()
+		if part, ok := raw[diditPart](b.Decision[name]).read(); ok {
 			parts = []diditPart{part}
-		} else if json.Unmarshal(b.Decision[name], &parts) != nil {
-			continue
 		}
 		for _, p := range parts {
 			for _, w := range p.Warnings {

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -72,13 +71,13 @@ func dojahScheme(o Options) (signing.Scheme, error) {
 
 type dojahBody struct {
 	// The widget. Almost everything else in it is personal data.
-	Status           string                     `json:"verification_status"`
-	Passed           json.RawMessage            `json:"status"` // true or false; a wallet has a word there
-	ReferenceID      string                     `json:"reference_id"`
-	WidgetID         string                     `json:"widget_id"`
-	VerificationType string                     `json:"verification_type"`
-	Metadata         json.RawMessage            `json:"metadata"`
-	Steps            map[string]json.RawMessage `json:"data"`
+	Status           string                    `json:"verification_status"`
+	Passed           raw[*bool]                `json:"status"` // true or false; a wallet has a word there
+	ReferenceID      ident                     `json:"reference_id"`
+	WidgetID         ident                     `json:"widget_id"`
+	VerificationType string                    `json:"verification_type"`
+	Metadata         object                    `json:"metadata"`
+	Steps            map[string]raw[dojahStep] `json:"data"`
 	AML              struct {
 		Hit *bool `json:"status"`
 	} `json:"aml"`
@@ -86,11 +85,17 @@ type dojahBody struct {
 	// An address that somebody visits.
 	Entity *struct {
 		Status      string `json:"status"`
-		ReferenceID string `json:"reference_id"`
+		ReferenceID ident  `json:"reference_id"`
 	} `json:"entity"`
 
 	// A wallet, which is no verification.
 	Event string `json:"event"`
+}
+
+// dojahStep is a step of the widget. Some have no status, and one may be a list.
+type dojahStep struct {
+	Status  *bool  `json:"status"`
+	Message string `json:"message"` // for people: it refines a reason and goes no further
 }
 
 func translateDojah(_ signing.Header, body []byte, o Options) (Result, error) {
@@ -161,8 +166,8 @@ func (b *dojahBody) widget(o Options) (Result, error) {
 		f.fail("reference_id", "is missing")
 	}
 	failed := b.failed(&f)
-	var passed *bool
-	if len(b.Passed) > 0 && json.Unmarshal(b.Passed, &passed) != nil {
+	passed, ok := b.Passed.read()
+	if !ok {
 		f.fail("status", "has an unexpected type")
 	}
 	if f.err != nil {
@@ -178,7 +183,7 @@ func (b *dojahBody) widget(o Options) (Result, error) {
 	return r, nil
 }
 
-// subject finds our own id where the source says it stands. A value that is there but no text is refused: it would name somebody else.
+// subject finds our own id where the source says it stands.
 func (b *dojahBody) subject(reference string, o Options, f *fields) string {
 	where := o["subject"]
 	if where == "" {
@@ -187,14 +192,7 @@ func (b *dojahBody) subject(reference string, o Options, f *fields) string {
 	if where == "reference_id" {
 		return reference
 	}
-	var id *string
-	if raw := member(b.Metadata, strings.TrimPrefix(where, "metadata.")); len(raw) > 0 && json.Unmarshal(raw, &id) != nil {
-		f.fail("metadata", "has an unexpected type")
-	}
-	if id == nil {
-		return ""
-	}
-	return f.id("metadata", *id)
+	return f.chosen("metadata", b.Metadata, strings.TrimPrefix(where, "metadata."))
 }
 
 // dojahSteps are the steps we know, in the order in which a person takes them.
@@ -211,18 +209,15 @@ func (b *dojahBody) steps() []string {
 // failed lists what the steps that failed mean. Some steps have no status, and one may be a list: those cannot fail.
 func (b *dojahBody) failed(f *fields) (pairs []kyc.ReasonPair) {
 	for _, name := range b.steps() {
-		raw := b.Steps[name]
-		if len(raw) == 0 || raw[0] != '{' {
+		said := b.Steps[name]
+		if said.Kind() != '{' {
 			continue
 		}
 		if !slices.Contains(dojahSteps, name) {
 			name = "step" // a name that we do not know may be anybody's text
 		}
-		var step struct {
-			Status  *bool  `json:"status"`
-			Message string `json:"message"` // for people: it refines a reason and goes no further
-		}
-		if json.Unmarshal(raw, &step) != nil {
+		step, ok := said.read()
+		if !ok {
 			f.fail("data."+name, "has an unexpected type")
 			return nil
 		}

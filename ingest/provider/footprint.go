@@ -2,10 +2,11 @@ package provider
 
 import (
 	"bytes"
-	"encoding/json"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"countersign/kyc"
 	"countersign/signing"
@@ -83,16 +84,16 @@ var footprintStatuses = map[string]kyc.Status{"pass": kyc.Approved, "fail": kyc.
 const footprintNone = "none"
 
 type footprintBody struct {
-	Event        string          `json:"event_kind"`
-	ID           string          `json:"fp_id"`
-	ExternalID   string          `json:"external_id"`
-	Live         *bool           `json:"is_live"`
-	Timestamp    string          `json:"timestamp"`
-	OnboardingID string          `json:"onboarding_id"`
-	Playbook     string          `json:"playbook_key"`
-	Review       *bool           `json:"requires_manual_review"`
-	Status       string          `json:"status"`
-	Error        json.RawMessage `json:"error"`
+	Event        string         `json:"event_kind"`
+	ID           ident          `json:"fp_id"`
+	ExternalID   ident          `json:"external_id"`
+	Live         *bool          `json:"is_live"`
+	Timestamp    string         `json:"timestamp"`
+	OnboardingID ident          `json:"onboarding_id"`
+	Playbook     ident          `json:"playbook_key"`
+	Review       *bool          `json:"requires_manual_review"`
+	Status       string         `json:"status"`
+	Error        jsontext.Value `json:"error"`
 }
 
 func translateFootprint(h signing.Header, body []byte, o Options) (Result, error) {

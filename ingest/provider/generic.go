@@ -71,6 +71,7 @@ type generic struct {
 	proves     kyc.Authenticity
 	svix       bool // the scheme's own headers may stand under either of two names
 	programs   map[string]*program
+	reads      *shape // of a body, by all of them
 	statuses   map[string]kyc.Status
 	reasons    reasonTable
 }
@@ -93,7 +94,7 @@ func Generic(spec GenericSpec) (Adapter, error) {
 	if len(c.errs) > 0 {
 		return Adapter{}, errors.Join(c.errs...)
 	}
-	g.proves = g.weakest(kind.covers(spec.Signature.Prefix))
+	g.proves, g.reads = g.weakest(kind.covers(spec.Signature.Prefix)), g.shape()
 	return Adapter{
 		Name: GenericName, Version: g.version, Doc: spec.Doc, Evidence: g.proves, PersonRefs: GenericPersonRefs, reasons: g.reasons,
 		Headers:   g.headers(),
@@ -113,6 +114,24 @@ func (g *generic) weakest(covered []string) kyc.Authenticity {
 		}
 	}
 	return g.proves
+}
+
+// shape is what the expressions read of a body: in any object the keys that they name, or every key where one of them takes its names from the body.
+func (g *generic) shape() *shape {
+	s, seen := &shape{}, map[string]bool{}
+	for _, p := range g.programs {
+		s.every = s.every || p.anyKey
+		for _, name := range p.names {
+			if !seen[name] {
+				s.keys = append(s.keys, shapeKey{[]byte(name), s})
+			}
+			seen[name] = true
+		}
+	}
+	if s.every || len(s.keys) > maxShapeKeys {
+		s.keys, s.every, s.rest = nil, true, s
+	}
+	return s
 }
 
 // headers are those that expressions read, and what tells which of two families was verified.

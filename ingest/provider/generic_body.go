@@ -21,7 +21,7 @@ type reading struct {
 
 func (g *generic) translate(h signing.Header, body []byte) (Result, error) {
 	var d document
-	if err := decode(body, &d); err != nil {
+	if err := decodeAs(body, &d, g.reads); err != nil {
 		return Result{}, err
 	}
 	r := &reading{g: g, machine: vm.VM{MemoryBudget: maxElements}, env: g.newEnv(h, d.root)}
@@ -194,7 +194,7 @@ func (r *reading) need(key string) string {
 	return s
 }
 
-func (r *reading) identity(key string) string { return r.id("map."+key, r.text(key)) }
+func (r *reading) identity(key string) string { return r.id("map."+key, ident(r.text(key))) }
 
 // oneOf reads a word of a closed list, the first of which is what stands for none.
 func (r *reading) oneOf(key string, words ...string) string {

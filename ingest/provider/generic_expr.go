@@ -96,6 +96,8 @@ func words[T ~string](ws ...T) (out []string) {
 type program struct {
 	code    *vm.Program
 	headers []string // it reads
+	names   []string // that keys must have to be read by it
+	anyKey  bool     // it can read a key of any name
 }
 
 // stepName is no name an expression can spell.
@@ -124,7 +126,7 @@ func (k *GenericKey) compile(text string) (*program, error) {
 	if code, err = expr.Compile(text, append(options, expr.Patch(stepper{}))...); err != nil {
 		return nil, k.wrong(err)
 	}
-	return &program{code, g.headers}, nil
+	return &program{code, g.headers, g.names, g.anyKey}, nil
 }
 
 // wrong says where in the expression the mistake is.
@@ -153,14 +155,20 @@ func (stepper) Visit(node *ast.Node) {
 // ranges, loops that gather, methods, and comparisons of what may be whole trees.
 type grammar struct {
 	headers []string
+	names   []string // every text in it, among which are the keys that it names
+	anyKey  bool     // a name of a key comes from the body
 	err     *file.Error
 }
 
 // Visit implements ast.Visitor.
 func (g *grammar) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
-	case *ast.NilNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.StringNode, *ast.ChainNode, *ast.SliceNode, *ast.PredicateNode, *ast.PointerNode,
-		*ast.ConditionalNode, *ast.ArrayNode, *ast.MemberNode:
+	case *ast.NilNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.ChainNode, *ast.SliceNode, *ast.PredicateNode, *ast.PointerNode,
+		*ast.ConditionalNode, *ast.ArrayNode:
+	case *ast.StringNode:
+		g.names = append(g.names, n.Value)
+	case *ast.MemberNode:
+		g.anyKey = g.anyKey || !constant(n.Property)
 	case *ast.IdentifierNode:
 		if strings.HasPrefix(n.Value, "$") {
 			g.refuse(n, "unknown name "+n.Value)
@@ -193,6 +201,7 @@ func (g *grammar) binary(n *ast.BinaryNode) {
 			g.refuse(n, "one side of "+n.Operator+" must be text, a number or true or false: write text(…) or int(…) around it")
 		}
 	case "in":
+		g.anyKey = g.anyKey || !constant(n.Left) // it may be looked for among the keys of an object
 		if !single(n.Left) {
 			g.refuse(n, "what is looked for must be text or a number: write text(…) or int(…) around it")
 		}
@@ -218,6 +227,16 @@ func (g *grammar) call(n *ast.CallNode) {
 		}
 		g.headers = append(g.headers, text.Value)
 	default:
+	}
+}
+
+// constant reports a text or a number that stands in the expression itself.
+func constant(n ast.Node) bool {
+	switch n.(type) {
+	case *ast.StringNode, *ast.IntegerNode:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -63,10 +63,10 @@ var idenfyEvents = map[string]kyc.Status{
 }
 
 type idenfyBody struct {
-	ClientID   string `json:"clientId"`
-	ScanRef    string `json:"scanRef"`
-	Final      bool   `json:"final"` // absent: not final
-	FinishTime *int64 `json:"finishTime"`
+	ClientID   ident `json:"clientId"`
+	ScanRef    ident `json:"scanRef"`
+	Final      bool  `json:"final"` // absent: not final
+	FinishTime ident `json:"finishTime"`
 	Status     struct {
 		Overall          string   `json:"overall"`
 		AutoDocument     string   `json:"autoDocument"`
@@ -115,17 +115,9 @@ func translateIdenfy(_ signing.Header, body []byte, o Options) (Result, error) {
 	return r, nil
 }
 
-// finished reads when the scan ended, in seconds; a scan that goes on has no such time.
+// finished reads when the scan ended, in seconds; one that goes on has no such time.
 func (b *idenfyBody) finished(f *fields) (text string, at time.Time) {
-	if b.FinishTime == nil {
-		return "", at
-	}
-	text = strconv.FormatInt(*b.FinishTime, 10)
-	at = time.Unix(*b.FinishTime, 0).UTC()
-	if at.Year() < oldest || at.Year() >= newest {
-		f.fail("finishTime", "is not a time")
-	}
-	return text, at
+	return string(b.FinishTime), f.epoch("finishTime", b.FinishTime, time.Second)
 }
 
 // what fills in the status. What is not final decides nothing: another callback follows.

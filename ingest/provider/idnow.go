@@ -85,10 +85,10 @@ type idnowBody struct {
 	Process struct {
 		Result      string `json:"result"`
 		Reason      string `json:"reason"`
-		Company     string `json:"companyid"`
+		Company     ident  `json:"companyid"`
 		At          string `json:"identificationtime"`
-		ID          string `json:"id"`
-		Transaction string `json:"transactionnumber"`
+		ID          ident  `json:"id"`
+		Transaction ident  `json:"transactionnumber"`
 	} `json:"identificationprocess"`
 }
 

@@ -3,7 +3,6 @@ package provider
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"maps"
 	"net/url"
 	"slices"
@@ -79,19 +78,19 @@ type jumioEvent struct {
 
 type jumioBody struct {
 	SentAt        string `json:"callbackSentAt"`
-	UserReference string `json:"userReference"`
+	UserReference ident  `json:"userReference"`
 	Execution     struct {
-		ID            string `json:"id"` // beside it stands a URL, which is never asked
-		DefinitionKey string `json:"definitionKey"`
+		ID            ident  `json:"id"` // beside it stands a URL, which is never asked
+		DefinitionKey ident  `json:"definitionKey"`
 		Status        string `json:"status"`
 	} `json:"workflowExecution"`
 	Account struct {
-		ID string `json:"id"`
+		ID ident `json:"id"`
 	} `json:"account"`
 }
 
 func translateJumio(_ signing.Header, body []byte, _ Options) (Result, error) {
-	if text := bytes.TrimLeft(body, " \t\r\n"); len(text) > 0 && text[0] != '{' && bytes.IndexByte(text, '=') > 0 {
+	if text := bytes.TrimLeft(unmarked(body), " \t\r\n"); len(text) > 0 && text[0] != '{' && bytes.IndexByte(text, '=') > 0 {
 		return translateNetverify(body)
 	}
 	var b jumioBody
@@ -136,7 +135,7 @@ func translateJumio(_ signing.Header, body []byte, _ Options) (Result, error) {
 
 // translateNetverify reads the older callback, a form with the whole result and all that Jumio knows of the person. There is nothing to ask in its stead.
 func translateNetverify(body []byte) (Result, error) {
-	form, err := url.ParseQuery(string(body))
+	form, err := url.ParseQuery(string(unmarked(body)))
 	if err != nil {
 		return Result{}, unreadable("body", "is neither json nor a form")
 	}
@@ -148,7 +147,7 @@ func translateNetverify(body []byte) (Result, error) {
 		}
 	}
 	var f fields
-	said, id := form.Get("verificationStatus"), f.id("jumioIdScanReference", form.Get("jumioIdScanReference"))
+	said, id := form.Get("verificationStatus"), f.id("jumioIdScanReference", ident(form.Get("jumioIdScanReference")))
 	r := Result{EventType: cmp.Or(word(said), "verificationStatus"), Dedupe: []string{id, said}}
 	switch kind := form.Get("callBackType"); {
 	case kind == "" && id == "":
@@ -163,7 +162,7 @@ func translateNetverify(body []byte) (Result, error) {
 	}
 	u := observe(jumioName, jumioVersion, r, f.time("callbackDate", form.Get("callbackDate"), time.Millisecond, time.RFC3339))
 	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
-	u.Subject = kyc.Subject{ID: f.id("customerId", form.Get("customerId")), Kind: kyc.Individual}
+	u.Subject = kyc.Subject{ID: f.id("customerId", ident(form.Get("customerId"))), Kind: kyc.Individual}
 	if u.Verification.Ref = id; id == "" {
 		f.fail("jumioIdScanReference", "is missing")
 	}
@@ -188,7 +187,7 @@ func netverifyStatus(u *kyc.Update, said string, form url.Values) (doubtful bool
 			Validity   any    `json:"validity"`
 		}
 		text := form.Get("identityVerification")
-		unread := text != "" && json.Unmarshal([]byte(text), &face) != nil
+		unread := text != "" && decode([]byte(text), &face) != nil
 		valid, _ := face.Validity.(string)
 		doubtful = unread || face.Similarity != "" && face.Similarity != "MATCH" ||
 			face.Validity != nil && face.Validity != true && !strings.EqualFold(valid, "true") ||

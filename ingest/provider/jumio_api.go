@@ -2,7 +2,6 @@ package provider
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -73,21 +72,26 @@ type jumioDecision struct {
 	} `json:"details"`
 }
 
+// jumioItem is what a capability came to for one credential of the person.
+type jumioItem struct {
+	Decision jumioDecision `json:"decision"`
+}
+
 type jumioAnswer struct {
 	Workflow struct {
-		ID            string `json:"id"`
+		ID            ident  `json:"id"`
 		Status        string `json:"status"`
-		DefinitionKey string `json:"definitionKey"`
-		UserReference string `json:"userReference"`
+		DefinitionKey ident  `json:"definitionKey"`
+		UserReference ident  `json:"userReference"`
 	} `json:"workflow"`
 	Account struct {
-		ID string `json:"id"`
+		ID ident `json:"id"`
 	} `json:"account"`
-	CreatedAt    string                     `json:"createdAt"`
-	StartedAt    string                     `json:"startedAt"`
-	CompletedAt  string                     `json:"completedAt"`
-	Decision     jumioDecision              `json:"decision"`
-	Capabilities map[string]json.RawMessage `json:"capabilities"`
+	CreatedAt    string                      `json:"createdAt"`
+	StartedAt    string                      `json:"startedAt"`
+	CompletedAt  string                      `json:"completedAt"`
+	Decision     jumioDecision               `json:"decision"`
+	Capabilities map[string]raw[[]jumioItem] `json:"capabilities"`
 }
 
 func jumioRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
@@ -169,14 +173,12 @@ type jumioSteps []jumioStep
 func (a *jumioAnswer) steps() (jumioSteps, error) {
 	var steps jumioSteps
 	for _, c := range jumioCapabilities {
-		raw, ok := a.Capabilities[c.name]
+		said, ok := a.Capabilities[c.name]
 		if !ok {
 			continue
 		}
-		var items []struct {
-			Decision jumioDecision `json:"decision"`
-		}
-		if json.Unmarshal(raw, &items) != nil {
+		items, ok := said.read()
+		if !ok {
 			return nil, unreadable("capabilities."+c.name, "has an unexpected type")
 		}
 		at := slices.IndexFunc(steps, func(s jumioStep) bool { return s.check == c.check })
@@ -193,12 +195,10 @@ func (a *jumioAnswer) steps() (jumioSteps, error) {
 // others adds what capabilities that we do not know have rejected: they are a step of no check, and contradict a yes all the same.
 func (a *jumioAnswer) others(steps jumioSteps) jumioSteps {
 	for _, name := range slices.Sorted(maps.Keys(a.Capabilities)) {
-		var items []struct {
-			Decision jumioDecision `json:"decision"`
-		}
-		if slices.ContainsFunc(jumioCapabilities, func(c jumioCapability) bool { return c.name == name }) || json.Unmarshal(a.Capabilities[name], &items) != nil {
+		if slices.ContainsFunc(jumioCapabilities, func(c jumioCapability) bool { return c.name == name }) {
 			continue
 		}
+		items, _ := a.Capabilities[name].read()
 		for _, item := range items {
 			if item.Decision.Type == "REJECTED" {
 				steps = append(steps, jumioStep{})

@@ -73,9 +73,9 @@ var middeskStatuses = map[string]kyc.Status{
 
 // middeskObject is a business, or something that belongs to one. Names, addresses and the tax number are never read.
 type middeskObject struct {
-	ID         string `json:"id"`
-	BusinessID string `json:"business_id"` // of what belongs to a business
-	ExternalID string `json:"external_id"`
+	ID         ident  `json:"id"`
+	BusinessID ident  `json:"business_id"` // of what belongs to a business
+	ExternalID ident  `json:"external_id"`
 	Status     string `json:"status"`
 	Hits       int    `json:"hit_count"`
 	Review     struct {
@@ -87,7 +87,7 @@ type middeskObject struct {
 }
 
 type middeskBody struct {
-	ID   string `json:"id"`
+	ID   ident  `json:"id"`
 	Type string `json:"type"`
 	At   string `json:"created_at"`
 	Data struct {

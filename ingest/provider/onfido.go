@@ -3,12 +3,13 @@ package provider
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"countersign/kyc"
 	"countersign/signing"
@@ -125,16 +126,16 @@ var onfidoStates = []string{
 
 // onfidoRun is a workflow run, in an event and in the API's answer, or a task of one.
 type onfidoRun struct {
-	ID             string          `json:"id"`
-	ApplicantID    string          `json:"applicant_id"`
-	CustomerUserID string          `json:"customer_user_id"`
-	WorkflowID     string          `json:"workflow_id"`
-	Status         string          `json:"status"`
-	UpdatedAt      string          `json:"updated_at"`
-	Reasons        []string        `json:"reasons"` // whatever the customer's workflow says
-	Error          json.RawMessage `json:"error"`
-	RunID          string          `json:"workflow_run_id"` // of a task
-	Output         json.RawMessage `json:"output"`          // of any form: a workflow's own
+	ID             ident             `json:"id"`
+	ApplicantID    ident             `json:"applicant_id"`
+	CustomerUserID ident             `json:"customer_user_id"`
+	WorkflowID     ident             `json:"workflow_id"`
+	Status         string            `json:"status"`
+	UpdatedAt      string            `json:"updated_at"`
+	Reasons        []string          `json:"reasons"` // whatever the customer's workflow says
+	Error          jsontext.Value    `json:"error"`
+	RunID          ident             `json:"workflow_run_id"` // of a task
+	Output         raw[onfidoReport] `json:"output"`          // of any form: a workflow's own
 }
 
 // onfidoBody: resource_id and event, which the specification calls required, do not come; object and action do.
@@ -142,11 +143,11 @@ type onfidoBody struct {
 	Payload struct {
 		Action string `json:"action"`
 		Object struct {
-			ID          string `json:"id"`
+			ID          ident  `json:"id"`
 			Status      string `json:"status"`
 			StartedAt   string `json:"started_at_iso8601"`
 			CompletedAt string `json:"completed_at_iso8601"`
-			RunID       string `json:"workflow_run_id"`
+			RunID       ident  `json:"workflow_run_id"`
 			TaskDefID   string `json:"task_def_id"`
 		} `json:"object"`
 		Resource onfidoRun `json:"resource"`
@@ -233,11 +234,11 @@ func (r *onfidoRun) who(u *kyc.Update, f *fields) {
 
 // task is the result of a task, as if it were the report that it is made of.
 func (b *onfidoBody) task() onfidoReport {
-	var report onfidoReport
 	p := &b.Payload
-	if check, _ := onfidoKind(p.Object.TaskDefID); check == "" || json.Unmarshal(p.Resource.Output, &report) != nil {
+	if check, _ := onfidoKind(p.Object.TaskDefID); check == "" {
 		return onfidoReport{} // a capture, a profile, a decision of the workflow's own
 	}
+	report, _ := p.Resource.Output.read()
 	return onfidoReport{Name: p.Object.TaskDefID, Result: report.Result, SubResult: report.SubResult}
 }
 

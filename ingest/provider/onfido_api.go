@@ -28,8 +28,8 @@ var onfidoAPI = API{ //nolint:gosec // where credentials go, and none of them
 
 // onfidoCheckAnswer is a check. It does not say when it was decided.
 type onfidoCheckAnswer struct {
-	ID          string `json:"id"`
-	ApplicantID string `json:"applicant_id"`
+	ID          ident  `json:"id"`
+	ApplicantID ident  `json:"applicant_id"`
 	Status      string `json:"status"`
 	Result      string `json:"result"`
 	Sandbox     *bool  `json:"sandbox"`
@@ -60,7 +60,7 @@ func onfidoNext(q Fetch, answers [][]byte, _ Options) (Call, bool, error) {
 		if err := decode(answers[0], &report); err != nil || report.CheckID == "" {
 			return Call{}, false, err
 		}
-		check, err := segment("check_id", report.CheckID)
+		check, err := segment("check_id", string(report.CheckID))
 		c.Path = "/v3.6/checks/" + check
 		return c, err == nil, err
 	case onfidoMonitorAsked:
@@ -149,7 +149,7 @@ func onfidoReadCheck(q Fetch, r Result, answers [][]byte, o Options) (Result, er
 			return Result{}, err
 		}
 		for i := range list.Reports {
-			f.same("check_id", q.Ref, list.Reports[i].CheckID)
+			f.same("check_id", ident(q.Ref), list.Reports[i].CheckID)
 		}
 		if f.err != nil {
 			return Result{}, f.err
@@ -300,9 +300,9 @@ func onfidoReadReport(q Fetch, r Result, answers [][]byte, o Options) (Result, e
 // onfidoReadMonitor: any match that has not been disabled needs somebody's eyes. None left is no result of the provider's, and clears nobody.
 func onfidoReadMonitor(q Fetch, r Result, answers [][]byte) (Result, error) {
 	var monitor struct {
-		ID          string `json:"id"`
-		ApplicantID string `json:"applicant_id"`
-		Sandbox     *bool  `json:"is_sandbox"`
+		ID          ident `json:"id"`
+		ApplicantID ident `json:"applicant_id"`
+		Sandbox     *bool `json:"is_sandbox"`
 	}
 	var list struct {
 		Matches []struct {

@@ -1,23 +1,33 @@
 package provider
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"countersign/kyc"
 )
 
 // onfidoReport is a report, and what a task's output has of one.
 type onfidoReport struct {
-	ID        string          `json:"id"`
-	CheckID   string          `json:"check_id"`
-	Name      string          `json:"name"`
-	Status    string          `json:"status"`
-	Result    string          `json:"result"`
-	SubResult string          `json:"sub_result"`
-	Breakdown json.RawMessage `json:"breakdown"`
+	ID        ident                `json:"id"`
+	CheckID   ident                `json:"check_id"`
+	Name      string               `json:"name"`
+	Status    string               `json:"status"`
+	Result    string               `json:"result"`
+	SubResult string               `json:"sub_result"`
+	Breakdown raw[onfidoBreakdown] `json:"breakdown"`
+}
+
+// onfidoBreakdown is what was looked at, part by part. A part may have parts.
+type onfidoBreakdown map[string]raw[onfidoPart]
+
+type onfidoPart struct {
+	Result     string                    `json:"result"`
+	Breakdown  raw[onfidoBreakdown]      `json:"breakdown"`
+	Properties map[string]jsontext.Value `json:"properties"`
 }
 
 // step is what for a report that may still be at work.
@@ -90,18 +100,14 @@ func (p *onfidoReport) reasons() (pairs []kyc.ReasonPair, h hint) {
 const onfidoDepth = 4
 
 // onfidoPaths lists the parts of a breakdown that are not clear, as deep as it goes. Parts of another form are passed over: the verdict does not rest on them.
-func onfidoPaths(root string, breakdown json.RawMessage, depth int) (codes []string) {
-	var parts map[string]json.RawMessage
-	if depth == onfidoDepth || json.Unmarshal(breakdown, &parts) != nil {
+func onfidoPaths(root string, breakdown raw[onfidoBreakdown], depth int) (codes []string) {
+	if depth == onfidoDepth {
 		return nil
 	}
+	parts, _ := breakdown.read()
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
-		var part struct {
-			Result     string                     `json:"result"`
-			Breakdown  json.RawMessage            `json:"breakdown"`
-			Properties map[string]json.RawMessage `json:"properties"`
-		}
-		if json.Unmarshal(parts[name], &part) != nil || part.Result == "" || part.Result == "clear" {
+		part, _ := parts[name].read()
+		if part.Result == "" || part.Result == "clear" {
 			continue
 		}
 		path := root + "." + name

@@ -133,19 +133,19 @@ func kebab(s string) string {
 // personaLink is a relationship to one resource.
 type personaLink struct {
 	Data struct {
-		ID string `json:"id"`
+		ID ident `json:"id"`
 	} `json:"data"`
 }
 
 // personaResource is a JSON:API resource. Names of several words stand once for each way to write them.
 type personaResource struct {
 	Type       string `json:"type"`
-	ID         string `json:"id"`
+	ID         ident  `json:"id"`
 	Attributes struct {
 		Status      string `json:"status"`
-		Reference   string `json:"reference-id"`
-		ReferenceSn string `json:"reference_id"`
-		ReferenceCa string `json:"referenceId"`
+		Reference   ident  `json:"reference-id"`
+		ReferenceSn ident  `json:"reference_id"`
+		ReferenceCa ident  `json:"referenceId"`
 		Checks      []struct {
 			Name        string `json:"name"`
 			Status      string `json:"status"`
@@ -164,7 +164,7 @@ type personaResource struct {
 
 type personaBody struct {
 	Data struct {
-		ID         string `json:"id"`
+		ID         ident `json:"id"`
 		Attributes struct {
 			Name      string `json:"name"`
 			Created   string `json:"created-at"`
@@ -198,7 +198,7 @@ func translatePersona(_ signing.Header, body []byte, o Options) (Result, error) 
 		return r, nil
 	}
 	// Milliseconds throughout. The time of the signature is no substitute: whether retries are signed afresh is not documented.
-	at := f.time("data.attributes.created-at", f.same("data.attributes.created-at", attributes.Created, attributes.CreatedSn, attributes.CreatedCa),
+	at := f.time("data.attributes.created-at", f.same("data.attributes.created-at", ident(attributes.Created), ident(attributes.CreatedSn), ident(attributes.CreatedCa)),
 		time.Millisecond, time.RFC3339)
 	u := observe(personaName, personaVersion, r, at)
 	u.Check = check

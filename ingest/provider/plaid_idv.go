@@ -74,8 +74,8 @@ var plaidTypes = map[string]string{"IDENTITY_VERIFICATION": plaidAttempt, "SCREE
 type plaidBody struct {
 	Type        string `json:"webhook_type"`
 	Code        string `json:"webhook_code"`
-	AttemptID   string `json:"identity_verification_id"`
-	ScreeningID string `json:"screening_id"`
+	AttemptID   ident  `json:"identity_verification_id"`
+	ScreeningID ident  `json:"screening_id"`
 	Environment string `json:"environment"`
 }
 
@@ -107,25 +107,32 @@ func translatePlaid(_ signing.Header, body []byte, o Options) (Result, error) {
 	if asked == plaidAttempt {
 		field, id = "identity_verification_id", b.AttemptID
 	}
-	if id = f.id(field, id); id == "" {
+	ref := f.id(field, id)
+	if ref == "" {
 		f.fail(field, "is missing")
 	}
-	r.Fetch = []Fetch{{Ref: id, What: asked}}
+	r.Fetch = []Fetch{{Ref: ref, What: asked}}
 	return r.unless(f.err)
 }
 
-// plaidSteps are the steps of an attempt and the check of each; "" for one that only has reasons to give.
-var plaidSteps = []struct {
+// plaidStep is a step of an attempt and its check; "" for one that only has reasons to give.
+type plaidStep struct {
 	name  string
 	check kyc.Check
-}{
-	{"accept_tos", ""},
-	{"verify_sms", ""},
-	{"kyc_check", kyc.IdentityVerification},
-	{"documentary_verification", kyc.DocumentVerification},
-	{"selfie_check", kyc.Liveness},
-	{"watchlist_screening", kyc.Screening},
-	{"risk_check", kyc.RiskAssessment},
+	word  string
+}
+
+// inOrder lists the steps in the order in which they are taken.
+func (w *plaidWordsOf) inOrder() []plaidStep {
+	return []plaidStep{
+		{"accept_tos", "", w.Terms},
+		{"verify_sms", "", w.Telephone},
+		{"kyc_check", kyc.IdentityVerification, w.Identity},
+		{"documentary_verification", kyc.DocumentVerification, w.Document},
+		{"selfie_check", kyc.Liveness, w.Selfie},
+		{"watchlist_screening", kyc.Screening, w.Lists},
+		{"risk_check", kyc.RiskAssessment, w.Risk},
+	}
 }
 
 // plaidWords are the words of a step; "" for one that says nothing of the person.
@@ -197,8 +204,8 @@ type plaidJudged struct {
 
 func (a *plaidAnswer) judge() (j plaidJudged) {
 	order := []kyc.Status{"", kyc.Approved, kyc.Pending, kyc.InReview, kyc.Rejected}
-	for _, step := range plaidSteps {
-		word := a.Steps[step.name]
+	for _, step := range a.Steps.inOrder() {
+		word := step.word
 		status, known := plaidWords[word]
 		j.unknown = j.unknown || word != "" && !known
 		if word == "expired" || word == "canceled" { // says nothing of the person, and is no part of a yes
@@ -216,8 +223,8 @@ func (a *plaidAnswer) judge() (j plaidJudged) {
 
 // steps makes an update of each step that came to something.
 func (a *plaidAnswer) steps(all kyc.Update) (us []kyc.Update) {
-	for _, step := range plaidSteps {
-		word := a.Steps[step.name]
+	for _, step := range a.Steps.inOrder() {
+		word := step.word
 		status, known := plaidWords[word]
 		if step.check == "" || word == "" || known && (status == "" || status == kyc.Pending) {
 			continue

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"countersign/kyc"
 )
 
@@ -54,17 +56,28 @@ var plaidAPI = API{
 	},
 }
 
+// plaidWordsOf are the words of the steps that we know.
+type plaidWordsOf struct {
+	Terms     string `json:"accept_tos"`
+	Telephone string `json:"verify_sms"`
+	Identity  string `json:"kyc_check"`
+	Document  string `json:"documentary_verification"`
+	Selfie    string `json:"selfie_check"`
+	Lists     string `json:"watchlist_screening"`
+	Risk      string `json:"risk_check"`
+}
+
 // plaidAnswer is an attempt or a screening. What the person entered is never read.
 type plaidAnswer struct {
-	ID           string            `json:"id"`
-	ClientUserID string            `json:"client_user_id"`
-	CreatedAt    string            `json:"created_at"`
-	CompletedAt  string            `json:"completed_at"`
-	PreviousID   string            `json:"previous_attempt_id"`
-	Status       string            `json:"status"`
-	Steps        map[string]string `json:"steps"`
+	ID           ident        `json:"id"`
+	ClientUserID ident        `json:"client_user_id"`
+	CreatedAt    string       `json:"created_at"`
+	CompletedAt  string       `json:"completed_at"`
+	PreviousID   ident        `json:"previous_attempt_id"`
+	Status       string       `json:"status"`
+	Steps        plaidWordsOf `json:"steps"`
 	Template     struct {
-		ID string `json:"id"`
+		ID ident `json:"id"`
 	} `json:"template"`
 	AuditTrail struct {
 		Timestamp string `json:"timestamp"`
@@ -138,7 +151,7 @@ func plaidRow(code string) string {
 // plaidReadKey takes the key out of the answer, if the scheme can use it.
 func plaidReadKey(answer []byte) (jwk string, expired bool, err error) {
 	var a struct {
-		Key json.RawMessage `json:"key"`
+		Key jsontext.Value `json:"key"`
 	}
 	if err := decode(answer, &a); err != nil {
 		return "", false, err

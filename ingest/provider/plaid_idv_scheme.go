@@ -16,6 +16,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"countersign/signing"
 )
 
@@ -50,9 +52,9 @@ type plaidClaims struct {
 // readJWK reads a key on P-256 for ES256. Its errors hold nothing of the text.
 func readJWK(text []byte) (k plaidKey, err error) {
 	var extra struct {
-		Expired json.RawMessage `json:"expired_at"`
+		Expired jsontext.Value `json:"expired_at"`
 	}
-	if k.UnmarshalJSON(text) != nil || json.Unmarshal(text, &extra) != nil || !k.Valid() {
+	if k.UnmarshalJSON(text) != nil || decode(text, &extra) != nil || !k.Valid() {
 		return plaidKey{}, errors.New("is not a JWK")
 	}
 	var curve elliptic.Curve
@@ -222,7 +224,7 @@ func (s plaidJWT) judge(claims, body []byte, now time.Time) error {
 }
 
 func readClaims(text []byte) (c plaidClaims, err error) {
-	if json.Unmarshal(text, &c) != nil || c.IssuedAt == nil || namesKeyTwice(text) {
+	if decode(text, &c) != nil || c.IssuedAt == nil {
 		return plaidClaims{}, fmt.Errorf("%w: the token does not claim a time and a digest", signing.ErrMalformed)
 	}
 	return c, nil

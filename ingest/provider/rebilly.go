@@ -2,12 +2,10 @@ package provider
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -127,14 +125,14 @@ var rebillyChecks = map[string]kyc.Check{
 
 // rebillyObject is the part that documents and requests share, and what only documents have.
 type rebillyObject struct {
-	ID            string `json:"id"`
-	CustomerID    string `json:"customerId"`
+	ID            ident  `json:"id"`
+	CustomerID    ident  `json:"customerId"`
 	Status        string `json:"status"`
-	Revision      *int64 `json:"revision"`
+	Revision      ident  `json:"revision"`
 	ProcessedTime string `json:"processedTime"`
 	ReviewTime    string `json:"reviewTime"`
 	UpdatedTime   string `json:"updatedTime"`
-	RequestID     string `json:"requestId"`
+	RequestID     ident  `json:"requestId"`
 	Deadline      string `json:"expirationTime"` // of a request
 	Type          string `json:"documentType"`
 	Subtype       string `json:"documentSubtype"`
@@ -145,13 +143,13 @@ type rebillyObject struct {
 
 type rebillyBody struct {
 	EventType  string `json:"eventType"`
-	CustomerID string `json:"customerId"`
-	DocumentID string `json:"kycDocumentId"`
-	RequestID  string `json:"kycRequestId"`
+	CustomerID ident  `json:"customerId"`
+	DocumentID ident  `json:"kycDocumentId"`
+	RequestID  ident  `json:"kycRequestId"`
 	Embedded   struct {
 		Customer struct {
-			ID           string          `json:"id"`
-			CustomFields json.RawMessage `json:"customFields"` // an object; a customer without any may have an empty list
+			ID           ident  `json:"id"`
+			CustomFields object `json:"customFields"` // an object; a customer without any may have an empty list
 		} `json:"customer"`
 		Document rebillyObject `json:"kycDocument"`
 		Request  rebillyObject `json:"kycRequest"`
@@ -180,9 +178,7 @@ func translateRebilly(_ signing.Header, body []byte, o Options) (Result, error) 
 	}
 	var f fields
 	u := observe(rebillyName, rebillyVersion, r, object.occurred(e, &f))
-	if object.Revision != nil {
-		u.ProviderEvent.Revision = *object.Revision
-	}
+	u.ProviderEvent.Revision = f.count("revision", object.Revision)
 	b.who(e, body, o, &u, &f)
 	if f.err != nil {
 		return Result{}, f.err
@@ -216,10 +212,10 @@ func (b *rebillyBody) dedupe(e rebillyEvent) []string {
 	if e.about == rebillyRequest {
 		id = cmp.Or(b.RequestID, object.ID)
 	}
-	if id == "" || object.Revision == nil {
+	if id == "" || object.Revision == "" {
 		return nil
 	}
-	return []string{b.EventType, id, strconv.FormatInt(*object.Revision, 10)}
+	return []string{b.EventType, string(id), string(object.Revision)}
 }
 
 // occurred reads the object's time, for the event has none. A later revision may repeat the time of processing: then the revision orders. Whole seconds.
@@ -261,7 +257,7 @@ func (b *rebillyBody) who(e rebillyEvent, body []byte, o Options, u *kyc.Update,
 	}
 }
 
-// subject finds our own id where the source says it stands. A value that is there but no text is refused: it would name somebody else.
+// subject finds our own id where the source says it stands.
 func (b *rebillyBody) subject(customer string, body []byte, o Options, f *fields) string {
 	where := o["subject"]
 	if where == "" {
@@ -270,39 +266,14 @@ func (b *rebillyBody) subject(customer string, body []byte, o Options, f *fields
 	if where == "customer_id" {
 		return customer
 	}
-	var field string
-	var raw json.RawMessage
 	if name, ok := strings.CutPrefix(where, "custom_field."); ok {
-		field, raw = "customFields", member(b.Embedded.Customer.CustomFields, name)
-	} else {
-		field, raw = "subject", point(body, where)
+		return f.chosen("customFields", b.Embedded.Customer.CustomFields, name)
 	}
-	var id *string
-	if len(raw) > 0 && json.Unmarshal(raw, &id) != nil {
-		f.fail(field, "has an unexpected type")
+	names := strings.Split(strings.TrimPrefix(where, "/"), "/") // of objects, from the outermost
+	for i := range names {
+		names[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(names[i])
 	}
-	if id == nil {
-		return ""
-	}
-	return f.id(field, *id)
-}
-
-// point follows a JSON pointer through objects; nil if it leads nowhere.
-func point(body json.RawMessage, pointer string) json.RawMessage {
-	unescape := strings.NewReplacer("~1", "/", "~0", "~")
-	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		body = member(body, unescape.Replace(step))
-	}
-	return body
-}
-
-// member returns one value of an object; nil if there is none, or no object.
-func member(raw json.RawMessage, name string) json.RawMessage {
-	var object map[string]json.RawMessage
-	if json.Unmarshal(raw, &object) != nil {
-		return nil
-	}
-	return object[name]
+	return f.chosen("subject", object{unmarked(body)}, names...)
 }
 
 // what fills in the check and its status, and reports a word that is unknown or contradicts the event: that is in review.

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -47,8 +46,8 @@ func rebillyRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 		rebillyObject
 		Embedded struct {
 			Customer struct {
-				ID           string          `json:"id"`
-				CustomFields json.RawMessage `json:"customFields"`
+				ID           ident  `json:"id"`
+				CustomFields object `json:"customFields"`
 			} `json:"customer"`
 		} `json:"_embedded"`
 	}
@@ -59,9 +58,9 @@ func rebillyRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 	b.Embedded.Customer = a.Embedded.Customer
 	if q.What == rebillyAsked[rebillyRequest] {
 		e = rebillyEvent{about: rebillyRequest, status: rebillyRequests[a.Status]}
-		b.Embedded.Request, b.RequestID = a.rebillyObject, q.Ref
+		b.Embedded.Request, b.RequestID = a.rebillyObject, ident(q.Ref)
 	} else {
-		b.Embedded.Document, b.DocumentID = a.rebillyObject, q.Ref
+		b.Embedded.Document, b.DocumentID = a.rebillyObject, ident(q.Ref)
 	}
 	r := Result{EventType: q.What, Dedupe: b.dedupe(e)}
 	if a.Status == "" || a.Status == "archived" {
@@ -70,9 +69,7 @@ func rebillyRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 	}
 	var f fields
 	u := observe(rebillyName, rebillyVersion, r, a.occurred(e, &f))
-	if a.Revision != nil {
-		u.ProviderEvent.Revision = *a.Revision
-	}
+	u.ProviderEvent.Revision = f.count("revision", a.Revision)
 	b.who(e, answers[0], o, &u, &f)
 	f.asked("id", q.Ref, a.ID)
 	if f.err != nil {

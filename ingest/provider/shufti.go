@@ -90,12 +90,15 @@ var shuftiEvents = map[string]shuftiEvent{
 
 // shuftiBody: declined_reason and what the person showed are never read. Where a value is empty, it may be an empty list instead of an object.
 type shuftiBody struct {
-	Reference    string          `json:"reference"`
-	Event        string          `json:"event"`
-	Results      json.RawMessage `json:"verification_result"`
-	Codes        []string        `json:"declined_codes"`
-	ServiceCodes json.RawMessage `json:"services_declined_codes"`
+	Reference    ident                         `json:"reference"`
+	Event        string                        `json:"event"`
+	Results      raw[shuftiTree]               `json:"verification_result"`
+	Codes        []string                      `json:"declined_codes"`
+	ServiceCodes raw[map[string]raw[[]string]] `json:"services_declined_codes"`
 }
+
+// shuftiTree is a result in its parts, which may have parts.
+type shuftiTree map[string]raw[shuftiTree]
 
 func translateShufti(_ signing.Header, body []byte, o Options) (Result, error) {
 	var b shuftiBody
@@ -143,21 +146,23 @@ func (b *shuftiBody) updates(u kyc.Update, e shuftiEvent, ref string, o Options)
 	codes := b.Codes
 	perService, _ := objectOf(b.ServiceCodes)
 	for _, service := range slices.Sorted(maps.Keys(perService)) {
-		codes = append(codes, shuftiList(perService[service])...)
+		own, _ := perService[service].read()
+		codes = append(codes, own...)
 	}
 	found, passed := false, false
 	var why []string
 	for _, service := range shuftiScreenings {
-		if raw, ok := services[service]; ok {
-			said := shuftiResult(raw, 0)
+		if result, ok := services[service]; ok {
+			said := shuftiResult(result, 0)
 			found, passed = found || said == shuftiFailed, passed || said == shuftiPassed
-			why = append(why, shuftiList(perService[service])...)
+			own, _ := perService[service].read()
+			why = append(why, own...)
 		}
 	}
 	switch u.Status = e.status; u.Status {
 	case kyc.Approved:
-		for _, raw := range services {
-			doubtful = doubtful || shuftiResult(raw, 0) == shuftiFailed || shuftiResult(raw, 0) == shuftiUnknown
+		for _, result := range services {
+			doubtful = doubtful || shuftiResult(result, 0) >= shuftiUnknown
 		}
 		if doubtful = doubtful || !readable; doubtful {
 			u.Status = kyc.InReview
@@ -215,8 +220,8 @@ const (
 const shuftiDepth = 4
 
 // shuftiResult reads the result of a service: a digit, nothing, or an object with a digit for each thing that was looked at. The worst counts.
-func shuftiResult(raw json.RawMessage, depth int) shuftiSaid {
-	switch string(raw) {
+func shuftiResult(said raw[shuftiTree], depth int) shuftiSaid {
+	switch string(said.Value) {
 	case "1":
 		return shuftiPassed
 	case "0":
@@ -224,8 +229,11 @@ func shuftiResult(raw json.RawMessage, depth int) shuftiSaid {
 	case "null", "[]":
 		return shuftiSilent
 	}
-	var parts map[string]json.RawMessage
-	if depth == shuftiDepth || json.Unmarshal(raw, &parts) != nil {
+	if depth == shuftiDepth {
+		return shuftiUnknown
+	}
+	parts, ok := said.read()
+	if !ok {
 		return shuftiUnknown
 	}
 	worst := shuftiSilent
@@ -235,20 +243,12 @@ func shuftiResult(raw json.RawMessage, depth int) shuftiSaid {
 	return worst
 }
 
-// shuftiList reads the codes of one service.
-func shuftiList(raw json.RawMessage) (codes []string) {
-	if json.Unmarshal(raw, &codes) != nil {
-		return nil
-	}
-	return codes
-}
-
 // objectOf reads an object that may be absent or, when it is empty, a list.
-func objectOf(raw json.RawMessage) (object map[string]json.RawMessage, ok bool) {
-	if len(raw) == 0 || string(raw) == "[]" {
-		return nil, true
+func objectOf[T any](r raw[T]) (v T, ok bool) {
+	if string(r.Value) == "[]" {
+		return v, true
 	}
-	return object, json.Unmarshal(raw, &object) == nil
+	return r.read()
 }
 
 // shuftiAsked is what Shufti's API is asked for, by our reference.
@@ -279,7 +279,7 @@ func shuftiRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 		return Result{}, err
 	}
 	var f fields
-	ref := f.same("reference", q.Ref, b.Reference)
+	ref := f.same("reference", ident(q.Ref), b.Reference)
 	e, known := shuftiEvents[b.Event]
 	r := Result{EventType: q.What, Unsettled: e.open}
 	switch {

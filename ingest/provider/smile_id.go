@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -12,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"countersign/kyc"
 	"countersign/signing"
@@ -114,15 +115,15 @@ var smileJobs = map[string]kyc.Check{
 
 // smileBody is a result: of a callback, and inside an answer. Numbers may stand as texts, and truths too.
 type smileBody struct {
-	Code    string                     `json:"ResultCode"` // its ResultText is for people
-	JobID   string                     `json:"SmileJobID"`
-	Final   json.RawMessage            `json:"IsFinalResult"`
-	Actions map[string]json.RawMessage `json:"Actions"`
-	Time    string                     `json:"timestamp"`
+	Code    string                    `json:"ResultCode"` // its ResultText is for people
+	JobID   ident                     `json:"SmileJobID"`
+	Final   jsontext.Value            `json:"IsFinalResult"`
+	Actions map[string]jsontext.Value `json:"Actions"`
+	Time    ident                     `json:"timestamp"`
 	Partner struct {
-		UserID  string          `json:"user_id"`
-		JobID   string          `json:"job_id"`
-		JobType json.RawMessage `json:"job_type"`
+		UserID  ident          `json:"user_id"`
+		JobID   ident          `json:"job_id"`
+		JobType jsontext.Value `json:"job_type"`
 	} `json:"PartnerParams"`
 }
 
@@ -135,8 +136,8 @@ func translateSmile(_ signing.Header, body []byte, o Options) (Result, error) {
 		return Result{}, unreadable("ResultCode", "is missing")
 	}
 	var f fields
-	at := f.time("timestamp", b.Time, time.Millisecond, time.RFC3339)
-	r := Result{EventType: word(b.Code), Dedupe: []string{b.JobID, b.Code, b.Time}}
+	at := f.clock("timestamp", b.Time, time.Millisecond, time.RFC3339)
+	r := Result{EventType: word(b.Code), Dedupe: []string{string(b.JobID), b.Code, string(b.Time)}}
 	if b.JobID == "" { // the rest could be another person's too
 		r.Dedupe = nil
 	}
@@ -145,7 +146,7 @@ func translateSmile(_ signing.Header, body []byte, o Options) (Result, error) {
 	}
 	b.result(observe(smileName, smileVersion, r, at), &r, o, &f)
 	if job := f.id("PartnerParams.job_id", b.Partner.JobID); f.err == nil && job != "" && r.Updates[0].Subject.ID != "" && r.Updates[0].Status != kyc.Pending {
-		r.Fetch = []Fetch{{Ref: f.pair("PartnerParams.user_id", b.Partner.UserID, job), What: smileAsked, Confirms: true}}
+		r.Fetch = []Fetch{{Ref: f.pair("PartnerParams.user_id", r.Updates[0].Subject.ID, job), What: smileAsked, Confirms: true}}
 	}
 	return r.unless(f.err)
 }
@@ -168,15 +169,16 @@ func (b *smileBody) ignored(f *fields) (why string, fault bool) {
 }
 
 // scalar reads a number, a truth or a text as a text.
-func scalar(raw json.RawMessage) string {
-	if len(raw) == 0 || raw[0] == '{' || raw[0] == '[' || bytes.Equal(raw, []byte("null")) {
+func scalar(v jsontext.Value) string {
+	switch v.Kind() {
+	case '"':
+		text, _ := raw[string]{v}.read()
+		return text
+	case '0', 't', 'f':
+		return string(v)
+	default:
 		return ""
 	}
-	var text string
-	if raw[0] == '"' && json.Unmarshal(raw, &text) == nil {
-		return text
-	}
-	return string(raw)
 }
 
 // result fills in the updates of a result: the whole job's and, where a face was compared as well as a number, that of the face.
@@ -218,8 +220,8 @@ const (
 	smileNo
 )
 
-func smileSaid(raw json.RawMessage) smileWord {
-	switch scalar(raw) {
+func smileSaid(said jsontext.Value) smileWord {
+	switch scalar(said) {
 	case "Passed", "Approved", "Verified":
 		return smileYes
 	case "Under Review", "Provisionally Approved", "Unable To Determine", "Not Verified", "No Match", "Issuer Unavailable": // no yes, whoever decides what they are
@@ -344,15 +346,15 @@ func smileRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 		return Result{}, unreadable("answer", "is missing")
 	}
 	var a struct {
-		Complete *bool           `json:"job_complete"`
-		Result   json.RawMessage `json:"result"` // a text while there is none
+		Complete *bool          `json:"job_complete"`
+		Result   raw[smileBody] `json:"result"` // a text while there is none
 	}
 	if err := decode(answers[0], &a); err != nil {
 		return Result{}, err
 	}
 	var b smileBody
-	if len(a.Result) > 0 && a.Result[0] == '{' {
-		if err := decode(a.Result, &b); err != nil {
+	if a.Result.Kind() == '{' {
+		if err := decode(a.Result.Value, &b); err != nil {
 			return Result{}, err
 		}
 	}

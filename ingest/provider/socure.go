@@ -91,8 +91,8 @@ var socureEvents = map[string]socureEvent{
 
 // socureData is an evaluation, in a callback and as the API gives it. The requests and answers inside it hold the person's data and are never read.
 type socureData struct {
-	EvalID      string `json:"eval_id"`
-	User        string `json:"customer_user_id"`
+	EvalID      ident  `json:"eval_id"`
+	User        ident  `json:"customer_user_id"`
 	Environment string `json:"environment_name"`
 	Decision    string `json:"decision"`
 	DecidedAt   string `json:"decision_at"`
@@ -101,7 +101,7 @@ type socureData struct {
 
 type socureBody struct {
 	// RiskOS.
-	ID   string     `json:"event_id"`
+	ID   ident      `json:"event_id"`
 	Type string     `json:"event_type"`
 	At   string     `json:"event_at"`
 	Data socureData `json:"data"`
@@ -110,8 +110,8 @@ type socureBody struct {
 	Event struct {
 		Type          string `json:"eventType"`
 		At            string `json:"created"`
-		TransactionID string `json:"docvTransactionId"`
-		User          string `json:"customerUserId"`
+		TransactionID ident  `json:"docvTransactionId"`
+		User          ident  `json:"customerUserId"`
 	} `json:"event"`
 }
 

@@ -80,7 +80,7 @@ func socureRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
 
 func socureReadTransaction(q Fetch, answer []byte) (Result, error) {
 	var t struct {
-		TransactionID string `json:"docvTransactionId"`
+		TransactionID ident `json:"docvTransactionId"`
 		Decision      struct {
 			Value string   `json:"value"`
 			Codes []string `json:"reasonCodes"`

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -88,20 +87,20 @@ var stripeChecks = map[string]kyc.Check{
 }
 
 type stripeBody struct {
-	ID       string `json:"id"`
+	ID       ident  `json:"id"`
 	Object   string `json:"object"`
 	Type     string `json:"type"`
-	Created  int64  `json:"created"`
+	Created  ident  `json:"created"`
 	Livemode *bool  `json:"livemode"`
 	Data     struct {
 		Object struct {
-			ID              string          `json:"id"`
-			ClientReference string          `json:"client_reference_id"`
-			Metadata        json.RawMessage `json:"metadata"`
-			Status          string          `json:"status"`
-			Type            string          `json:"type"`
-			Flow            string          `json:"verification_flow"`
-			Livemode        *bool           `json:"livemode"`
+			ID              ident  `json:"id"`
+			ClientReference ident  `json:"client_reference_id"`
+			Metadata        object `json:"metadata"`
+			Status          string `json:"status"`
+			Type            string `json:"type"`
+			Flow            ident  `json:"verification_flow"`
+			Livemode        *bool  `json:"livemode"`
 			LastError       *struct {
 				Code string `json:"code"` // the reason beside it is for people: never read
 			} `json:"last_error"`
@@ -139,7 +138,7 @@ func translateStripe(_ signing.Header, body []byte, o Options) (Result, error) {
 	u := observe(stripeName, stripeVersion, r, f.unixSeconds("created", b.Created))
 	u.Subject = kyc.Subject{ID: f.id("client_reference_id", session.ClientReference), Kind: kyc.Individual}
 	if name := o["metadata"]; name != "" && u.Subject.ID == "" {
-		u.Subject.ID = b.metadata(name, &f)
+		u.Subject.ID = f.chosen("metadata", session.Metadata, name)
 	}
 	u.Verification = kyc.Verification{Ref: f.id("data.object.id", session.ID), Workflow: f.id("verification_flow", session.Flow)}
 	if u.Subject.ID == "" && u.Verification.Ref == "" {
@@ -151,32 +150,6 @@ func translateStripe(_ signing.Header, body []byte, o Options) (Result, error) {
 	r.KeepBody = b.what(o, &u)
 	r.Updates = []kyc.Update{u}
 	return r, nil
-}
-
-// metadata finds our id where the source says it stands. A value that is there but no text is refused: it would name somebody else.
-func (b *stripeBody) metadata(name string, f *fields) string {
-	raw := member(b.Data.Object.Metadata, name)
-	var id *string
-	if len(raw) > 0 && json.Unmarshal(raw, &id) != nil {
-		f.fail("metadata", "has an unexpected type")
-	}
-	if id == nil {
-		return ""
-	}
-	return f.id("metadata", *id)
-}
-
-// unixSeconds reads a time in seconds since 1970. Zero is none.
-func (f *fields) unixSeconds(field string, v int64) time.Time {
-	if v == 0 {
-		return time.Time{}
-	}
-	t := time.Unix(v, 0).UTC()
-	if t.Year() < oldest || t.Year() >= newest {
-		f.fail(field, "is not a time")
-		return time.Time{}
-	}
-	return t
 }
 
 // what fills in the check and its status, and reports a session that contradicts its event or is of a type we do not know: that is in review.

@@ -104,17 +104,17 @@ var sumsubReviewStates = []string{"init", "pending", "prechecked", "queued", "on
 
 type sumsubBody struct {
 	Type           string `json:"type"`
-	ApplicantID    string `json:"applicantId"`
-	InspectionID   string `json:"inspectionId"`
-	ActionID       string `json:"applicantActionId"`
+	ApplicantID    ident  `json:"applicantId"`
+	InspectionID   ident  `json:"inspectionId"`
+	ActionID       ident  `json:"applicantActionId"`
 	ApplicantType  string `json:"applicantType"`
-	CorrelationID  string `json:"correlationId"`
-	LevelName      string `json:"levelName"`
-	ExternalUserID string `json:"externalUserId"`
+	CorrelationID  ident  `json:"correlationId"`
+	LevelName      ident  `json:"levelName"`
+	ExternalUserID ident  `json:"externalUserId"`
 	SandboxMode    *bool  `json:"sandboxMode"`
 	ReviewStatus   string `json:"reviewStatus"`
-	CreatedAt      string `json:"createdAt"`
-	CreatedAtMs    string `json:"createdAtMs"`
+	CreatedAt      ident  `json:"createdAt"`
+	CreatedAtMs    ident  `json:"createdAtMs"`
 	Result         struct {
 		Answer     string   `json:"reviewAnswer"`
 		RejectType string   `json:"reviewRejectType"`
@@ -130,7 +130,7 @@ func translateSumsub(_ signing.Header, body []byte, _ Options) (Result, error) {
 	if b.Type == "" {
 		return Result{}, unreadable("type", "is missing")
 	}
-	r := Result{EventID: word(b.CorrelationID), EventType: word(b.Type), Dedupe: b.dedupe()}
+	r := Result{EventID: word(string(b.CorrelationID)), EventType: word(b.Type), Dedupe: b.dedupe()}
 	if b.SandboxMode != nil {
 		live := !*b.SandboxMode
 		r.Livemode = &live
@@ -159,7 +159,7 @@ func (b *sumsubBody) dedupe() []string {
 	if at == "" && b.CorrelationID == "" {
 		return nil
 	}
-	return []string{b.Type, b.ApplicantID, b.ActionID, b.CorrelationID, at}
+	return []string{b.Type, string(b.ApplicantID), string(b.ActionID), string(b.CorrelationID), string(at)}
 }
 
 // ignored says why the event carries no status, "" if it does.
@@ -182,10 +182,10 @@ func (b *sumsubBody) ignored() string {
 // rejections and hits stand whatever the order, so that no approval can slip in that way.
 func (b *sumsubBody) occurred(f *fields) time.Time {
 	const naive, zoned = "2006-01-02 15:04:05", "2006-01-02 15:04:05Z0700"
-	if at := f.time("createdAtMs", b.CreatedAtMs, time.Millisecond, naive, zoned, time.RFC3339); !at.IsZero() {
+	if at := f.clock("createdAtMs", b.CreatedAtMs, time.Millisecond, naive, zoned, time.RFC3339); !at.IsZero() {
 		return at
 	}
-	return f.time("createdAt", b.CreatedAt, time.Millisecond, zoned, naive, time.RFC3339)
+	return f.clock("createdAt", b.CreatedAt, time.Millisecond, zoned, naive, time.RFC3339)
 }
 
 // who fills in the subject and the session: an action is its own, everything else belongs to the inspection.
@@ -305,7 +305,7 @@ var sumsubLabelChecks = map[string]kyc.Check{
 // actionCheck says which check an action is a step of. The level's name comes first, since it stays the same over the action's life while labels stand in a
 // rejection only; a source whose levels are named otherwise maps them with `check:`.
 func (b *sumsubBody) actionCheck(fallback kyc.Check) kyc.Check {
-	name := strings.ToLower(b.LevelName)
+	name := strings.ToLower(string(b.LevelName))
 	words := strings.FieldsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	for _, row := range sumsubLevels {
 		if slices.ContainsFunc(row.within, func(s string) bool { return strings.Contains(name, s) }) ||

@@ -2,11 +2,12 @@ package provider
 
 import (
 	"cmp"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"countersign/kyc"
 	"countersign/signing"
@@ -116,36 +117,36 @@ var truliooServices = map[string]struct {
 }
 
 type truliooBody struct {
-	ID string `json:"id"`
+	ID ident `json:"id"`
 
 	// Document verification.
-	TransactionID string `json:"transactionId"`
-	ClientID      string `json:"clientId"`
+	TransactionID ident `json:"transactionId"`
+	ClientID      ident `json:"clientId"`
 	Error         struct {
-		Code    json.RawMessage `json:"code"` // a number; 0 is no error
-		Message string          `json:"message"`
+		Code    jsontext.Value `json:"code"` // a number; 0 is no error
+		Message string         `json:"message"`
 	} `json:"error"`
 
 	// Both, with different members.
 	Event *struct {
-		Name   string      `json:"name"`
-		Result string      `json:"result"`
-		Type   string      `json:"type"`
-		At     json.Number `json:"ts"` // seconds
+		Name   string `json:"name"`
+		Result string `json:"result"`
+		Type   string `json:"type"`
+		At     ident  `json:"ts"` // seconds
 	} `json:"event"`
 
 	// Workflow Studio.
 	Type      string `json:"type"`
 	Challenge string `json:"challenge"`
-	FlowID    string `json:"flowId"`
-	UserID    string `json:"userId"`
+	FlowID    ident  `json:"flowId"`
+	UserID    ident  `json:"userId"`
 	Service   string `json:"serviceType"`
 	Test      *bool  `json:"test"`
 	Data      struct {
 		Status string `json:"serviceStatus"`
 		Match  *bool  `json:"match"`
 		Info   struct {
-			TransactionID string `json:"transactionId"`
+			TransactionID ident `json:"transactionId"`
 		} `json:"transactionInfo"`
 	} `json:"serviceData"`
 }
@@ -289,23 +290,4 @@ func (b *truliooBody) service(u *kyc.Update) (doubtful bool) {
 		reject(u, []kyc.ReasonPair{{Code: kyc.DataMismatch}}, retryable)
 	}
 	return false
-}
-
-// epoch reads a time in whole units since 1970. An absent one is zero.
-func (f *fields) epoch(field string, v json.Number, unit time.Duration) time.Time {
-	if v == "" {
-		return time.Time{}
-	}
-	n, err := v.Int64()
-	if last := time.Date(newest, 1, 1, 0, 0, 0, 0, time.UTC).Unix() * int64(time.Second/unit); err != nil || n >= last || n < 0 {
-		f.fail(field, "is not a time")
-		return time.Time{}
-	}
-	perSecond := int64(time.Second / unit)
-	at := time.Unix(n/perSecond, n%perSecond*int64(unit)).UTC()
-	if at.Year() < oldest {
-		f.fail(field, "is not a time")
-		return time.Time{}
-	}
-	return at
 }

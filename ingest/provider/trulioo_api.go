@@ -65,8 +65,8 @@ func segment(field, id string) (string, error) {
 }
 
 // asked reads the id that an answer must name: one that names none, or another, is no answer to the question.
-func (f *fields) asked(field, ref, named string) string {
-	id := f.same(field, ref, named)
+func (f *fields) asked(field, ref string, named ident) string {
+	id := f.same(field, ident(ref), named)
 	if f.id(field, named) == "" {
 		f.fail(field, "is missing")
 	}
@@ -75,8 +75,8 @@ func (f *fields) asked(field, ref, named string) string {
 
 // truliooAnswer is a transaction. What it says of the person and the document is never read.
 type truliooAnswer struct {
-	TransactionID string `json:"transactionId"`
-	ClientID      string `json:"clientId"`
+	TransactionID ident  `json:"transactionId"`
+	ClientID      ident  `json:"clientId"`
 	Status        string `json:"status"`
 	Indicators    []struct {
 		Type    string `json:"type"`

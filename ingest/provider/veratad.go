@@ -2,7 +2,6 @@ package provider
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -83,13 +82,13 @@ var veratadStatuses = map[string]kyc.Status{
 
 // veratadBody leaves out the person's data, which is most of it.
 type veratadBody struct {
-	Reference  string          `json:"reference"`
-	Status     string          `json:"status"` // of the journey
-	RequestID  string          `json:"request_id"`
-	Additional json.RawMessage `json:"additionalData"` // an object; empty it may be a list
+	Reference  ident  `json:"reference"`
+	Status     string `json:"status"` // of the journey
+	RequestID  ident  `json:"request_id"`
+	Additional object `json:"additionalData"` // an object; empty it may be a list
 	Step       struct {
-		Detail       string      `json:"detail"`
-		Confirmation json.Number `json:"confirmation"`
+		Detail       string `json:"detail"`
+		Confirmation ident  `json:"confirmation"`
 	} `json:"dcams_plus"` // of the latest step only: its action says nothing about the journey
 	Journey struct {
 		Stops []struct {
@@ -107,7 +106,7 @@ func translateVeratad(_ signing.Header, body []byte, o Options) (Result, error) 
 	var f fields
 	ref, r := f.id("request_id", b.RequestID), Result{EventType: cmp.Or(word(b.Status), "journey")}
 	if ref != "" && b.Step.Confirmation != "" { // and the status, for a person may decide without another step
-		r.Dedupe = []string{ref, b.Step.Confirmation.String(), b.Status}
+		r.Dedupe = []string{ref, string(b.Step.Confirmation), b.Status}
 	}
 	at, last := time.Time{}, ""
 	if n := len(b.Journey.Stops); n > 0 {
@@ -139,21 +138,13 @@ func translateVeratad(_ signing.Header, body []byte, o Options) (Result, error) 
 	return r, nil
 }
 
-// additional finds our id where the source says it stands. A value that is there but no text is refused: it would name somebody else.
+// additional finds our id where the source says it stands.
 func (b *veratadBody) additional(o Options, f *fields) string {
 	name := veratadMember(o["subject"])
-	raw := member(b.Additional, name)
-	if name == "" || len(raw) == 0 {
+	if name == "" {
 		return ""
 	}
-	var id *string
-	if json.Unmarshal(raw, &id) != nil {
-		f.fail("additionalData", "has an unexpected type")
-	}
-	if id == nil {
-		return ""
-	}
-	return f.id("additionalData", *id)
+	return f.chosen("additionalData", b.Additional, name)
 }
 
 // why reads the one thing that the detail, which is a phrase and stays here, can tell: whether it is about age.

@@ -1,10 +1,12 @@
 package provider
 
 import (
-	"encoding/json"
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"countersign/kyc"
 	"countersign/signing"
@@ -57,28 +59,34 @@ var veriffOptions = map[string]string{
 // veriffText is a word that Veriff writes as a string, as a number or as an object with a value.
 type veriffText string
 
-// UnmarshalJSON reads any of the three.
-func (t *veriffText) UnmarshalJSON(b []byte) error {
-	var object struct {
-		Value *string `json:"value"`
-	}
-	switch b[0] {
-	case 'n':
-		return nil
-	case '"':
-		return json.Unmarshal(b, (*string)(t))
+// veriffObject is the last of these.
+type veriffObject struct {
+	Value string `json:"value"`
+}
+
+// readsAs implements asRead.
+func (veriffText) readsAs() reflect.Type { return reflect.TypeFor[veriffObject]() }
+
+// UnmarshalJSONFrom reads any of the three.
+func (t *veriffText) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	var o veriffObject
+	switch d.PeekKind() {
 	case '{':
-		if err := json.Unmarshal(b, &object); err != nil {
-			return err
+		if err := json.UnmarshalDecode(d, &o); err != nil {
+			return err //nolint:wrapcheck // decode has its own words for it
 		}
-		if object.Value != nil {
-			*t = veriffText(*object.Value)
+	case '0':
+		v, err := d.ReadValue()
+		if err != nil {
+			return err //nolint:wrapcheck // decode has its own words for it
 		}
-		return nil
-	case '[', 't', 'f':
-		return &json.UnmarshalTypeError{Value: "value", Type: reflect.TypeFor[veriffText]()}
+		o.Value = string(v)
+	default:
+		if err := json.UnmarshalDecode(d, &o.Value); err != nil {
+			return err //nolint:wrapcheck // decode has its own words for it
+		}
 	}
-	*t = veriffText(b)
+	*t = veriffText(o.Value)
 	return nil
 }
 
@@ -86,12 +94,12 @@ func (t *veriffText) UnmarshalJSON(b []byte) error {
 type veriffBody struct {
 	Status       string     `json:"status"` // of the message: success or fail
 	EventType    string     `json:"eventType"`
-	ID           string     `json:"id"`
-	SessionID    string     `json:"sessionId"`
-	AddressID    string     `json:"addressId"`
-	AttemptID    string     `json:"attemptId"`
-	VendorData   string     `json:"vendorData"`
-	EndUserID    string     `json:"endUserId"`
+	ID           ident      `json:"id"`
+	SessionID    ident      `json:"sessionId"`
+	AddressID    ident      `json:"addressId"`
+	AttemptID    ident      `json:"attemptId"`
+	VendorData   ident      `json:"vendorData"`
+	EndUserID    ident      `json:"endUserId"`
 	Action       string     `json:"action"`
 	Code         veriffText `json:"code"`
 	Time         string     `json:"time"`
@@ -99,10 +107,10 @@ type veriffBody struct {
 	TotalHits    veriffText `json:"totalHits"`
 	CreatedAt    string     `json:"createdAt"`
 	Verification *struct {
-		ID           string     `json:"id"`
-		AttemptID    string     `json:"attemptId"`
-		VendorData   string     `json:"vendorData"`
-		EndUserID    string     `json:"endUserId"`
+		ID           ident      `json:"id"`
+		AttemptID    ident      `json:"attemptId"`
+		VendorData   ident      `json:"vendorData"`
+		EndUserID    ident      `json:"endUserId"`
 		Status       string     `json:"status"`
 		Code         veriffText `json:"code"`
 		ReasonCode   veriffText `json:"reasonCode"` // the reason beside it is for people: never read
@@ -117,16 +125,38 @@ type veriffBody struct {
 		} `json:"verification"`
 	} `json:"data"`
 	Hits []struct {
-		Listings map[string]json.RawMessage `json:"listingsRelatedToMatch"`
+		Listings veriffListings `json:"listingsRelatedToMatch"`
 	} `json:"hits"`
+}
+
+// veriffListings are the lists on which somebody was found, of the kinds that we know.
+type veriffListings struct {
+	Sanctions jsontext.Value `json:"sanctions"`
+	PEP       jsontext.Value `json:"pep"`
+	Media     jsontext.Value `json:"adverseMedia"`
+	Warnings  jsontext.Value `json:"warnings"`
+	Fitness   jsontext.Value `json:"fitnessProbity"`
+}
+
+// found lists the kinds of which there is a list with something in it.
+func (l *veriffListings) found() (kinds []string) {
+	for _, list := range []struct {
+		kind string
+		is   jsontext.Value
+	}{{"sanctions", l.Sanctions}, {"pep", l.PEP}, {"adverseMedia", l.Media}, {"warnings", l.Warnings}, {"fitnessProbity", l.Fitness}} {
+		if list.is.Kind() == '[' && len(list.is) > len("[]") {
+			kinds = append(kinds, list.kind)
+		}
+	}
+	return kinds
 }
 
 // veriffSaid is what a callback of any kind says.
 type veriffSaid struct {
 	kind, word, code, reason string
-	ref, attempt, at         string
-	vendor, endUser          string
-	timeField                string
+	at, timeField            string
+	ref, attempt             ident
+	vendor, endUser          ident
 }
 
 func (b *veriffBody) said() veriffSaid {
@@ -174,11 +204,11 @@ func (s *veriffSaid) dedupe() []string {
 		if s.attempt == "" {
 			return nil
 		}
-		return []string{s.ref, s.attempt, s.code}
+		return []string{string(s.ref), string(s.attempt), s.code}
 	case s.kind == "decision" || s.kind == "fullauto":
-		return []string{s.ref, s.attempt, s.word, s.code, s.at}
+		return []string{string(s.ref), string(s.attempt), s.word, s.code, s.at}
 	default:
-		return []string{s.eventType(), s.ref, s.attempt, s.at}
+		return []string{s.eventType(), string(s.ref), string(s.attempt), s.at}
 	}
 }
 
@@ -337,13 +367,8 @@ func (b *veriffBody) watchlist(u *kyc.Update) (doubtful bool) {
 		return false
 	}
 	var codes []string
-	for _, code := range []string{"sanctions", "pep", "adverseMedia", "warnings", "fitnessProbity"} {
-		for _, hit := range b.Hits {
-			if l := hit.Listings[code]; len(l) > len("[]") && l[0] == '[' {
-				codes = append(codes, code)
-				break
-			}
-		}
+	for i := range b.Hits {
+		codes = append(codes, b.Hits[i].Listings.found()...)
 	}
 	if u.Reasons = veriffReasons.pairs(codes); len(codes) == 0 {
 		u.Reasons = []kyc.ReasonPair{{Code: kyc.OtherReason}}
