@@ -213,12 +213,9 @@ func (b *alloyBody) family() bool { return slices.Contains(alloyFamilies, b.part
 // whole reports whether the event's outcome is that of a whole journey.
 func (b *alloyBody) whole() bool { return alloyEvents[b.Type] }
 
-// livemode is what the type of a journey's event may say.
+// livemode is what the end of the type may say. https://developer.alloy.com/public/docs/journey-events
 func (b *alloyBody) livemode() *bool {
-	if mode := b.part(2); strings.HasPrefix(b.part(1), "journey") && (mode == "live" || mode == "sandbox") {
-		return new(mode == "live")
-	}
-	return nil
+	return mode(b.Type[strings.LastIndexByte(b.Type, ':')+1:])
 }
 
 // completed reports whether a review is; what is not reviewed does not say.

@@ -88,6 +88,7 @@ type bluumBody struct {
 	ID        ident  `json:"id"`
 	Event     string `json:"event"`
 	Timestamp string `json:"timestamp"`
+	Livemode  *bool  `json:"livemode"` // beside that of the object, where either stands
 	Data      struct {
 		CheckType        string       `json:"check_type"` // of an event about one check
 		CheckTypeCa      string       `json:"checkType"`
@@ -122,7 +123,7 @@ func translateBluum(_ signing.Header, body []byte, o Options) (Result, error) {
 		return Result{}, unreadable("event", "is missing")
 	}
 	var f fields
-	r := Result{EventID: f.id("id", b.ID), EventType: word(b.Event), Livemode: b.Data.Livemode}
+	r := Result{EventID: f.id("id", b.ID), EventType: word(b.Event), Livemode: marked(b.Livemode, b.Data.Livemode)}
 	if r.EventID != "" {
 		r.Dedupe = []string{r.EventID}
 	}

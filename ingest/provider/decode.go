@@ -27,6 +27,7 @@ const (
 	noStatus   = "event carries no kyc status"
 	unknownEv  = "unknown event type"
 	otherKind  = "verification is of no kind that is a kyc check"
+	testEv     = "test of the endpoint, about nobody"
 	namelessEv = "event" // in place of a name that is no word
 	faultEv    = "provider reports a fault of the integration"
 )
@@ -73,11 +74,22 @@ func (f *fields) fail(field, what string) {
 	}
 }
 
+// nobody reports a text that stands where somebody's id should: data that was deleted, a value that a program did not have, and the empty UUID. Taken for an id,
+// it would make one person of everybody whom it stands for.
+func nobody(id string) bool {
+	switch strings.TrimSpace(id) {
+	case "", "[redacted]", "null", "undefined", "[object Object]", "00000000-0000-0000-0000-000000000000":
+		return true
+	default:
+		return false
+	}
+}
+
 // id reads an identity. What stands for "nobody" is absent; what could not be printed or stored is refused, since a cut id would be another person's.
 func (f *fields) id(field string, id ident) string {
 	v := string(id)
-	switch s := strings.TrimSpace(v); {
-	case s == "" || s == "[redacted]":
+	switch {
+	case nobody(v):
 		return ""
 	case len(v) > maxID:
 		f.fail(field, "is too long")
@@ -150,13 +162,13 @@ func (f *fields) unixSeconds(field string, v ident) time.Time {
 	return f.epoch(field, v, time.Second)
 }
 
-// clock reads a time that most of a provider's bodies write in words and some in digits: seconds or milliseconds, which of the two their number shows.
-func (f *fields) clock(field string, v ident, unit time.Duration, layouts ...string) time.Time {
+// clock reads a time in milliseconds that most of a provider's bodies write in words and some in digits: seconds or milliseconds, which of the two their number shows.
+func (f *fields) clock(field string, v ident, layouts ...string) time.Time {
 	switch {
 	case !v.digits():
-		return f.time(field, string(v), unit, layouts...)
+		return f.time(field, string(v), time.Millisecond, layouts...)
 	case len(v) > len("9999999999"):
-		return f.epoch(field, v, time.Millisecond).Truncate(unit)
+		return f.epoch(field, v, time.Millisecond)
 	default:
 		return f.epoch(field, v, time.Second)
 	}
@@ -180,6 +192,28 @@ func word(v string) string {
 		return ""
 	}
 	return v
+}
+
+// mode is what a word for the environment says of it, nil if it says nothing.
+func mode(environment string) *bool {
+	switch strings.ToLower(environment) {
+	case "live", "production":
+		return new(true)
+	case "sandbox", "test":
+		return new(false)
+	default:
+		return nil
+	}
+}
+
+// marked is the mode of a body that may say it in several places: one mark of a test makes all of it a test. Nil: it does not say.
+func marked(live ...*bool) (mode *bool) {
+	for _, l := range live {
+		if l != nil && (mode == nil || !*l) {
+			mode = l
+		}
+	}
+	return mode
 }
 
 // observe begins an update with what every adapter fills in alike.

@@ -286,9 +286,59 @@ func TestIDs(t *testing.T) {
 	f("", "", false)
 	f("  ", "", false)
 	f("[redacted]", "", false)
+	f("null", "", false)
+	f("undefined", "", false) // what a program writes that had no id
+	f("[object Object]", "", false)
+	f("00000000-0000-0000-0000-000000000000", "", false)
+	f("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000001", false)
+	f("Null", "Null", false)
+	f("0", "0", false)
 	f(strings.Repeat("x", 255), strings.Repeat("x", 255), false)
 	f(strings.Repeat("x", 256), "", true)
 	f("a\x00b", "", true)
 	f("a\u0085b", "", true)
 	f("a\ufffdb", "", true)
+}
+
+func TestClock(t *testing.T) {
+	f := func(v ident, want string) {
+		t.Helper()
+		var fs fields
+		got := fs.clock("at", v, time.RFC3339)
+		switch {
+		case want == "error" && fs.err == nil:
+			t.Errorf("%q = %v, want an error", v, got)
+		case want == "" && (!got.IsZero() || fs.err != nil):
+			t.Errorf("%q = %v, %v; want none", v, got, fs.err)
+		case want != "" && want != "error" && got.Format(time.RFC3339Nano) != want:
+			t.Errorf("%q = %v, %v, want %s", v, got.Format(time.RFC3339Nano), fs.err, want)
+		}
+	}
+	f("2026-03-14T09:25:00.829Z", "2026-03-14T09:25:00.829Z")
+	f("1773480300", "2026-03-14T09:25:00Z")
+	f("1773480300829", "2026-03-14T09:25:00.829Z")
+	f("", "")
+	f("0", "error")
+	f("-1773480300", "error")
+	f("1773480300.5", "error")
+	f("17734803008290", "error")
+	f("99999999999999999999", "error")
+}
+
+func TestMarked(t *testing.T) {
+	yes, no := new(true), new(false)
+	f := func(want *bool, live ...*bool) {
+		t.Helper()
+		if got := marked(live...); asJSON(t, got) != asJSON(t, want) {
+			t.Errorf("%s: %s, want %s", asJSON(t, live), asJSON(t, got), asJSON(t, want))
+		}
+	}
+	f(nil)
+	f(nil, nil, nil)
+	f(yes, nil, yes)
+	f(no, yes, no)
+	f(no, no, yes, nil)
+	f(yes, mode("Production"))
+	f(no, mode("SANDBOX"), mode("live"))
+	f(nil, mode("staging"), mode(""))
 }

@@ -16,7 +16,7 @@ import (
 
 const (
 	diditName    = "didit"
-	diditVersion = 1
+	diditVersion = 2 // test mode, and the event's id
 )
 
 var didit = Adapter{
@@ -29,6 +29,7 @@ var didit = Adapter{
 	Translate: translateDidit,
 	// A session is made for one person or firm. There is no other name of theirs than our own.
 	PersonRefs: []RefKind{SessionRef},
+	Headers:    []string{diditTest},
 	Events:     slices.Sorted(maps.Keys(diditEvents)),
 	Gaps: []string{
 		"How long Didit waits for an answer, when it tries again and how a secret is replaced are not verified.",
@@ -40,7 +41,8 @@ var didit = Adapter{
 		"The list of warnings is not complete, and hits in lists of persons are not told apart: a session declined for one is rejected for the reason other, retryable.",
 		"Events about users and businesses are read in the envelope of sessions. Didit describes another one for them as well, with event and data: it is kept in quarantine.",
 		"That a user is ACTIVE again is not passed on: an operator releases a block, and a flag lasts until a newer session has an outcome.",
-		"A body does not name test mode: a test workflow is a source of its own.",
+		"Older versions of the envelope have neither event_id nor environment: then a test workflow is a source of its own.",
+		"How the console marks its tests, test_webhook in metadata and the header X-Didit-Test-Webhook, is known from receivers in use. The mark in the body is believed; the header, which is not signed, makes it test mode.",
 	},
 	reasons: diditReasons,
 }
@@ -63,7 +65,10 @@ func diditScheme(o Options) (signing.Scheme, error) {
 // diditBodyHMAC is what is signed: the body alone, not the time beside it.
 var diditBodyHMAC = signing.BodyHMAC{Header: "X-Signature", Hash: signing.SHA256, Encoding: signing.Hex}
 
-const diditTime = "X-Timestamp"
+const (
+	diditTime = "X-Timestamp"
+	diditTest = "X-Didit-Test-Webhook" // true where somebody has pressed the console's button; nothing proves it
+)
 
 // diditHMAC is an HMAC of the body beside a time that must be there and fresh, though nothing proves it.
 type diditHMAC struct{ Tolerance time.Duration }
@@ -140,19 +145,27 @@ var diditStatuses = map[string]struct {
 }
 
 type diditBody struct {
-	Type       string                      `json:"webhook_type"`
-	SessionID  ident                       `json:"session_id"`
-	BusinessID ident                       `json:"business_session_id"` // instead, of a session about a firm
-	Kind       string                      `json:"session_kind"`
-	Status     string                      `json:"status"`
-	CreatedAt  ident                       `json:"created_at"` // of the session
-	Timestamp  ident                       `json:"timestamp"`
-	WorkflowID ident                       `json:"workflow_id"`
-	VendorData ident                       `json:"vendor_data"`
-	Decision   map[string]raw[[]diditPart] `json:"decision"` // full of personal data: only its status and the codes of its warnings are read
+	EventID     ident                       `json:"event_id"` // absent from older versions of the envelope
+	Environment string                      `json:"environment"`
+	Type        string                      `json:"webhook_type"`
+	SessionID   ident                       `json:"session_id"`
+	BusinessID  ident                       `json:"business_session_id"` // instead, of a session about a firm
+	Kind        string                      `json:"session_kind"`
+	Status      string                      `json:"status"`
+	CreatedAt   ident                       `json:"created_at"` // of the session
+	Timestamp   ident                       `json:"timestamp"`
+	WorkflowID  ident                       `json:"workflow_id"`
+	VendorData  ident                       `json:"vendor_data"`
+	Metadata    raw[diditMeta]              `json:"metadata"` // the customer's own, beside a mark of the console's
+	Decision    map[string]raw[[]diditPart] `json:"decision"` // full of personal data: only its status and the codes of its warnings are read
 }
 
-func translateDidit(_ signing.Header, body []byte, _ Options) (Result, error) {
+// diditMeta is what the console's button writes into the metadata of its example.
+type diditMeta struct {
+	Test bool `json:"test_webhook"`
+}
+
+func translateDidit(h signing.Header, body []byte, _ Options) (Result, error) {
 	var b diditBody
 	if err := decode(body, &b); err != nil {
 		return Result{}, err
@@ -161,8 +174,18 @@ func translateDidit(_ signing.Header, body []byte, _ Options) (Result, error) {
 		return Result{}, unreadable("webhook_type", "is missing")
 	}
 	about, known := diditEvents[b.Type]
-	r := Result{EventType: word(b.Type), Dedupe: b.dedupe()}
+	var f fields
+	r := Result{EventID: f.id("event_id", b.EventID), EventType: word(b.Type), Livemode: b.live(h), Dedupe: b.dedupe()}
+	if r.EventID != "" {
+		r.Dedupe = []string{r.EventID}
+	}
+	if f.err != nil {
+		return Result{}, f.err
+	}
+	meta, _ := b.Metadata.read()
 	switch {
+	case meta.Test:
+		r.Ignored = testEv
 	case !known && !slices.ContainsFunc(diditFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
 		r.Ignored = unknownEv
 	case about == diditNothing, b.Status == "", about == diditUser && b.Status == "ACTIVE":
@@ -171,7 +194,6 @@ func translateDidit(_ signing.Header, body []byte, _ Options) (Result, error) {
 	if r.Ignored != "" {
 		return r, nil
 	}
-	var f fields
 	u := observe(diditName, diditVersion, r, f.unixSeconds("timestamp", cmp.Or(b.time(), b.CreatedAt)))
 	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
 	u.Subject = kyc.Subject{ID: f.id("vendor_data", b.VendorData), Kind: kyc.Individual}
@@ -208,7 +230,16 @@ func (b *diditBody) time() ident {
 	return b.Timestamp
 }
 
-// dedupe is the tuple of the envelope, which has no id. Without a time, events that differ would look the same.
+// live is the mode that the body or the header of a test says. The header is not signed: it only sets a callback aside.
+func (b *diditBody) live(h signing.Header) *bool {
+	var header *bool
+	if slices.Contains(h.Values(diditTest), "true") {
+		header = new(false)
+	}
+	return marked(header, mode(b.Environment))
+}
+
+// dedupe is the tuple of an envelope without an id. Without a time, events that differ would look the same.
 func (b *diditBody) dedupe() []string {
 	who := cmp.Or(b.session(), b.VendorData)
 	if who == "" || b.time() == "" {

@@ -42,7 +42,7 @@ var dojah = Adapter{
 		"A firm is known by the verification_type RC-NUMBER or business only; any other run of the widget counts as the identity of a person.",
 		"That a hit of the screening (aml) was cleared is not passed on: an operator releases it.",
 		"The widget is given its metadata in the browser. Whether the person can change it there is not documented: if so, one could name another's id and be verified for them.",
-		"A body does not name test mode: a test app is a source of its own.",
+		"A body of the widget or of an address is not known to name test mode; where it has environment, that counts. A test app is a source of its own.",
 	},
 	reasons: dojahReasons,
 }
@@ -90,6 +90,8 @@ type dojahBody struct {
 
 	// A wallet, which is no verification.
 	Event string `json:"event"`
+
+	Environment string `json:"environment"` // of a wallet, and of whatever else says it
 }
 
 // dojahStep is a step of the widget. Some have no status, and one may be a list.
@@ -109,7 +111,7 @@ func translateDojah(_ signing.Header, body []byte, o Options) (Result, error) {
 	case b.Entity != nil:
 		return b.address()
 	case b.Event != "":
-		return Result{EventType: "ngn_wallet", Ignored: noStatus}, nil
+		return Result{EventType: "ngn_wallet", Ignored: noStatus, Livemode: mode(b.Environment)}, nil
 	default: // it may be a hit of AML Monitoring, whose shape nobody publishes: it must not get lost
 		return Result{}, unreadable("verification_status", "is missing")
 	}
@@ -127,7 +129,7 @@ func dojahEvent(service, status string) string {
 var dojahAddress = map[string]kyc.Status{"pending": kyc.Pending, "completed": kyc.Approved, "failed": kyc.Rejected}
 
 func (b *dojahBody) address() (Result, error) {
-	r := Result{EventType: dojahEvent("address", b.Entity.Status)}
+	r := Result{EventType: dojahEvent("address", b.Entity.Status), Livemode: mode(b.Environment)}
 	if b.Entity.Status == "" {
 		r.Ignored = noStatus
 		return r, nil
@@ -154,7 +156,7 @@ func (b *dojahBody) address() (Result, error) {
 
 func (b *dojahBody) widget(o Options) (Result, error) {
 	var f fields
-	r := Result{EventType: dojahEvent("kyc_widget", b.Status)}
+	r := Result{EventType: dojahEvent("kyc_widget", b.Status), Livemode: mode(b.Environment)}
 	u := observe(dojahName, dojahVersion, r, time.Time{})
 	u.Scope, u.Check, u.Subject.Kind = kyc.Overall, kyc.IdentityVerification, kyc.Individual
 	if strings.EqualFold(b.VerificationType, "RC-NUMBER") || strings.EqualFold(b.VerificationType, "business") { // RC: the register of companies

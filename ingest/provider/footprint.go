@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -104,7 +105,7 @@ func translateFootprint(h signing.Header, body []byte, o Options) (Result, error
 	if b.Event == "" {
 		return Result{}, unreadable("event_kind", "is missing")
 	}
-	r := Result{EventID: footprintID(h), EventType: word(b.Event), Livemode: b.Live}
+	r := Result{EventID: footprintID(h), EventType: word(b.Event), Livemode: b.live()}
 	if r.EventID != "" {
 		r.Dedupe = []string{r.EventID}
 	}
@@ -147,6 +148,14 @@ func translateFootprint(h signing.Header, body []byte, o Options) (Result, error
 	}
 	r.Updates = []kyc.Update{u}
 	return r, nil
+}
+
+// live is what the body says of its mode: in words, or by the ids that persons and firms of the sandbox have.
+func (b *footprintBody) live() *bool {
+	if strings.HasPrefix(string(b.ID), "fp_id_test_") || strings.HasPrefix(string(b.ID), "fp_bid_test_") {
+		return new(false)
+	}
+	return b.Live
 }
 
 // footprintID is the id that the signature covers, under the name by which the signature was judged. A body has none.

@@ -89,10 +89,7 @@ func translatePlaid(_ signing.Header, body []byte, o Options) (Result, error) {
 		return Result{}, unreadable("webhook_code", "is missing")
 	}
 	var f fields
-	r := Result{EventType: word(b.Type + "." + b.Code)}
-	if live := b.Environment == "production"; live || b.Environment == "sandbox" {
-		r.Livemode = &live
-	}
+	r := Result{EventType: word(b.Type + "." + b.Code), Livemode: mode(b.Environment)}
 	asked, known := plaidTypes[b.Type]
 	switch {
 	case !known: // accounts and money

@@ -136,7 +136,7 @@ func translateSmile(_ signing.Header, body []byte, o Options) (Result, error) {
 		return Result{}, unreadable("ResultCode", "is missing")
 	}
 	var f fields
-	at := f.clock("timestamp", b.Time, time.Millisecond, time.RFC3339)
+	at := f.clock("timestamp", b.Time, time.RFC3339)
 	r := Result{EventType: word(b.Code), Dedupe: []string{string(b.JobID), b.Code, string(b.Time)}}
 	if b.JobID == "" { // the rest could be another person's too
 		r.Dedupe = nil
@@ -166,19 +166,6 @@ func (b *smileBody) ignored(f *fields) (why string, fault bool) {
 		return otherKind, false
 	}
 	return "", false
-}
-
-// scalar reads a number, a truth or a text as a text.
-func scalar(v jsontext.Value) string {
-	switch v.Kind() {
-	case '"':
-		text, _ := raw[string]{v}.read()
-		return text
-	case '0', 't', 'f':
-		return string(v)
-	default:
-		return ""
-	}
 }
 
 // result fills in the updates of a result: the whole job's and, where a face was compared as well as a number, that of the face.

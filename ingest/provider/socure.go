@@ -125,7 +125,7 @@ func translateSocure(_ signing.Header, body []byte, _ Options) (Result, error) {
 		return Result{}, unreadable("event_type", "is missing")
 	}
 	var f fields
-	r := Result{EventID: f.id("event_id", b.ID), EventType: word(name), Livemode: b.Data.live()}
+	r := Result{EventID: f.id("event_id", b.ID), EventType: word(name), Livemode: mode(b.Data.Environment)}
 	e, known := socureEvents[name]
 	at := f.time("event_at", cmp.Or(b.At, b.Event.At), time.Second, time.RFC3339)
 	if decided := f.time("decision_at", b.Data.DecidedAt, time.Second, time.RFC3339); e.byDecision && !decided.IsZero() {
@@ -171,15 +171,6 @@ func translateSocure(_ signing.Header, body []byte, _ Options) (Result, error) {
 	}
 	r.Updates = []kyc.Update{u}
 	return r, nil
-}
-
-// live is what the environment's name says, nil if it says nothing.
-func (d *socureData) live() *bool {
-	live := strings.EqualFold(d.Environment, "Production")
-	if !live && !strings.EqualFold(d.Environment, "Sandbox") {
-		return nil
-	}
-	return &live
 }
 
 // judge fills in the status of an evaluation, and reports a word that is unknown or contradicts it: that is in review.

@@ -54,7 +54,7 @@ func socureRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
 		return Result{}, err
 	}
 	var f fields
-	r := Result{EventType: "evaluation_completed", Livemode: d.live()}
+	r := Result{EventType: "evaluation_completed", Livemode: mode(d.Environment)}
 	u := observe(socureName, socureVersion, r, f.time("decision_at", d.DecidedAt, time.Second, time.RFC3339))
 	u.Subject = kyc.Subject{ID: f.id("customer_user_id", d.User), Kind: kyc.Individual}
 	u.Verification.Ref = q.Ref

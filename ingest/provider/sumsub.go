@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"countersign/kyc"
 	"countersign/signing"
 )
@@ -103,18 +105,19 @@ var sumsubFamilies = []string{"applicantKyt", "kytCase"}
 var sumsubReviewStates = []string{"init", "pending", "prechecked", "queued", "onHold", "completed", "awaitingUser", "awaitingService"}
 
 type sumsubBody struct {
-	Type           string `json:"type"`
-	ApplicantID    ident  `json:"applicantId"`
-	InspectionID   ident  `json:"inspectionId"`
-	ActionID       ident  `json:"applicantActionId"`
-	ApplicantType  string `json:"applicantType"`
-	CorrelationID  ident  `json:"correlationId"`
-	LevelName      ident  `json:"levelName"`
-	ExternalUserID ident  `json:"externalUserId"`
-	SandboxMode    *bool  `json:"sandboxMode"`
-	ReviewStatus   string `json:"reviewStatus"`
-	CreatedAt      ident  `json:"createdAt"`
-	CreatedAtMs    ident  `json:"createdAtMs"`
+	Type           string         `json:"type"`
+	ApplicantID    ident          `json:"applicantId"`
+	InspectionID   ident          `json:"inspectionId"`
+	ActionID       ident          `json:"applicantActionId"`
+	ApplicantType  string         `json:"applicantType"`
+	CorrelationID  ident          `json:"correlationId"`
+	LevelName      ident          `json:"levelName"`
+	ExternalUserID ident          `json:"externalUserId"`
+	TestMode       jsontext.Value `json:"testMode"` // of what somebody sends by hand: https://docs.sumsub.com/docs/webhook-manager
+	SandboxMode    *bool          `json:"sandboxMode"`
+	ReviewStatus   string         `json:"reviewStatus"`
+	CreatedAt      ident          `json:"createdAt"`
+	CreatedAtMs    ident          `json:"createdAtMs"`
 	Result         struct {
 		Answer     string   `json:"reviewAnswer"`
 		RejectType string   `json:"reviewRejectType"`
@@ -166,6 +169,8 @@ func (b *sumsubBody) dedupe() []string {
 func (b *sumsubBody) ignored() string {
 	e, known := sumsubEvents[b.Type]
 	switch {
+	case scalar(b.TestMode) == "true":
+		return testEv
 	case !known && !slices.ContainsFunc(sumsubFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
 		return unknownEv
 	case !e.byAnswer && e.status == "", e.byAnswer && b.Result.Answer == "", e.ifInit && b.ReviewStatus != "init":
@@ -182,10 +187,10 @@ func (b *sumsubBody) ignored() string {
 // rejections and hits stand whatever the order, so that no approval can slip in that way.
 func (b *sumsubBody) occurred(f *fields) time.Time {
 	const naive, zoned = "2006-01-02 15:04:05", "2006-01-02 15:04:05Z0700"
-	if at := f.clock("createdAtMs", b.CreatedAtMs, time.Millisecond, naive, zoned, time.RFC3339); !at.IsZero() {
+	if at := f.clock("createdAtMs", b.CreatedAtMs, naive, zoned, time.RFC3339); !at.IsZero() {
 		return at
 	}
-	return f.clock("createdAt", b.CreatedAt, time.Millisecond, zoned, naive, time.RFC3339)
+	return f.clock("createdAt", b.CreatedAt, zoned, naive, time.RFC3339)
 }
 
 // who fills in the subject and the session: an action is its own, everything else belongs to the inspection.

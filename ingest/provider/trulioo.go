@@ -161,11 +161,14 @@ func translateTrulioo(_ signing.Header, body []byte, _ Options) (Result, error) 
 	if r.EventID != "" {
 		r.Dedupe = []string{r.EventID}
 	}
+	if b.Test != nil {
+		r.Livemode = new(!*b.Test)
+	}
 	switch b.Type {
 	case "":
 		b.document(&r, &f)
 	case truliooHandshake: // the only handshake that wants an answer in the answer's body
-		r.EventType, r.Ignored = b.Type, noStatus
+		r.EventType, r.Ignored, r.Livemode = b.Type, noStatus, nil // answered in any mode
 		if word(b.Challenge) == "" {
 			f.fail("challenge", "is missing or no word")
 		}
@@ -237,10 +240,6 @@ func (b *truliooBody) workflow(r *Result, f *fields) {
 		return
 	}
 	r.EventType = word(b.Event.Type)
-	if b.Test != nil {
-		live := !*b.Test
-		r.Livemode = &live
-	}
 	e, known := truliooWorkflow[b.Event.Type]
 	switch {
 	case !known:

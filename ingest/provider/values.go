@@ -103,3 +103,16 @@ func (f *fields) chosen(field string, o object, names ...string) string {
 	}
 	return f.id(field, id)
 }
+
+// scalar reads a number, a truth or a text as a text.
+func scalar(v jsontext.Value) string {
+	switch v.Kind() {
+	case '"':
+		text, _ := raw[string]{v}.read()
+		return text
+	case '0', 't', 'f':
+		return string(v)
+	default:
+		return ""
+	}
+}
