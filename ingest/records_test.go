@@ -122,7 +122,7 @@ func TestIDs(t *testing.T) {
 	f("persona", "persona", "persona", "approved", provider.SampleVars{})
 
 	several := provider.Result{Updates: []kyc.Update{{}, {}, {Document: kyc.Document{ID: "d"}}}}
-	rs, err := d.Ingress.records(&callback{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: several})
+	rs, err := d.Ingress.records(&message{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: several})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestIDs(t *testing.T) {
 		seen[u.ID] = true
 	}
 	id := func(u kyc.Update) string {
-		rs, err := d.Ingress.records(&callback{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
+		rs, err := d.Ingress.records(&message{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestCheckOverride(t *testing.T) {
 	f := func(want kyc.Check, u kyc.Update) {
 		t.Helper()
 		u.Check = kyc.Liveness
-		rs, err := d.Ingress.records(&callback{src: &src, h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
+		rs, err := d.Ingress.records(&message{src: &src, h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,14 +41,14 @@ type Journal interface {
 	Postpone(ctx context.Context, q journal.Question, rs ...journal.Record) error
 }
 
-// Options of a Confirmer. Journal, Records and Logger are required.
+// Options of a Confirmer. Journal, Take and Logger are required.
 type Options struct {
 	Journal Journal
 	Asked   func() <-chan struct{} // closed when there is a new question
 	Oldest  func() time.Time       // since when the oldest question is open; zero: there is none
 	Sources []Source
-	// Records makes records of an answer, as Ingress.Confirmed does.
-	Records func(q journal.Question, res provider.Result, answer []byte, asked time.Time) ([]journal.Record, error)
+	// Take says what an answer comes to, as Ingress.Confirmed does.
+	Take    func(q journal.Question, res provider.Result, unread error, answer []byte, asked time.Time) (journal.Intake, error)
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
@@ -226,8 +226,12 @@ func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) erro
 	}
 	var rs []journal.Record
 	if err == nil {
-		if rs, err = c.o.Records(q, res, answer, asked); err != nil {
-			err = &failure{outcome: unusable, err: err}
+		t, unknown := c.o.Take(q, res, nil, answer, asked)
+		switch rs = t.Records; {
+		case unknown != nil:
+			err = &failure{outcome: unusable, err: unknown}
+		case t.Keep != nil && !t.Applied():
+			err = &failure{outcome: unusable, err: errors.New(t.Keep.Detail)}
 		}
 	}
 	if err == nil && !res.Unsettled {

@@ -91,12 +91,12 @@ func (d *desk) run(sources ...Source) (stop func()) {
 	c, err := New(Options{
 		Journal: d.journal, Asked: d.journal.Asked, Oldest: d.journal.OldestQuestion, Sources: sources, Logger: slog.New(slog.DiscardHandler), Metrics: d.asking, Now: d.now,
 		First: d.first,
-		Records: func(q journal.Question, res provider.Result, _ []byte, _ time.Time) (rs []journal.Record, _ error) {
+		Take: func(q journal.Question, res provider.Result, _ error, _ []byte, _ time.Time) (in journal.Intake, _ error) {
 			for _, u := range res.Updates {
 				u.ID, u.Kind, u.Source = "answer to "+q.Claim, kyc.Confirmation, q.Source
-				rs = append(rs, journal.Record{Kind: u.Kind, Appended: d.now(), Body: u.AppendJSON(nil)})
+				in.Records = append(in.Records, journal.Record{Kind: u.Kind, Appended: d.now(), Body: u.AppendJSON(nil)})
 			}
-			return rs, nil
+			return in, nil
 		},
 	})
 	if err != nil {

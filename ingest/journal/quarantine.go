@@ -69,12 +69,7 @@ func (j *Bolt) hold(ctx context.Context, item Item, rs []Record, first *int64) e
 		return err
 	}
 	err = j.append(ctx, rs, first, func(tx *bolt.Tx) error {
-		if err := hold(tx, &item, sealed); err != nil {
-			return err
-		}
-		n := count(tx)
-		tx.OnCommit(func() { j.quarantined.Store(n) })
-		return nil
+		return j.putHeld(tx, &item, sealed)
 	})
 	if err != nil {
 		return err
@@ -116,14 +111,21 @@ func (j *Bolt) seal(item *Item) ([]byte, error) {
 	return store.AppendRecord(nil, 1, binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, sealed), nil //nolint:gosec // a view is small
 }
 
-func hold(tx *bolt.Tx, item *Item, sealed []byte) error {
+func (j *Bolt) putHeld(tx *bolt.Tx, item *Item, sealed []byte) error {
 	b := tx.Bucket(store.Quarantine)
 	if b.Get([]byte(item.ID)) == nil {
 		if err := addCount(tx, 1); err != nil {
 			return err
 		}
 	}
+	j.recount(tx)
 	return b.Put([]byte(item.ID), sealed)
+}
+
+// recount has the number of items told when the transaction is on disk.
+func (j *Bolt) recount(tx *bolt.Tx) {
+	n := count(tx)
+	tx.OnCommit(func() { j.quarantined.Store(n) })
 }
 
 var countKey = []byte("quarantine/count")
@@ -139,10 +141,17 @@ func addCount(tx *bolt.Tx, n int64) error {
 	return tx.Bucket(store.Meta).Put(countKey, binary.BigEndian.AppendUint64(nil, uint64(count(tx)+n))) //nolint:gosec // counts are positive
 }
 
-// Drop takes an item out of quarantine, and appends what came of it if anything did, all or none: nil means on stable storage. What is appended has the item's own
-// dedupe keys, so that doing it twice does it once.
-func (j *Bolt) Drop(ctx context.Context, id string, rs ...Record) error {
-	return j.append(ctx, rs, nil, func(tx *bolt.Tx) error {
+// Drop takes an item out of quarantine, and writes what came of it if anything did, all or none: nil means on stable storage. What is appended has the item's own
+// dedupe keys, so that doing it twice does it once; a body that has to be kept on takes the item's place.
+func (j *Bolt) Drop(ctx context.Context, id string, t Intake) error {
+	var sealed []byte
+	if t.Keep != nil {
+		var err error
+		if sealed, err = j.seal(t.Keep); err != nil {
+			return err
+		}
+	}
+	return j.append(ctx, t.Records, nil, func(tx *bolt.Tx) error {
 		b := tx.Bucket(store.Quarantine)
 		if b.Get([]byte(id)) == nil {
 			return fmt.Errorf("quarantine %s: %w", id, ErrNotFound)
@@ -150,8 +159,10 @@ func (j *Bolt) Drop(ctx context.Context, id string, rs ...Record) error {
 		if err := errors.Join(addCount(tx, -1), b.Delete([]byte(id))); err != nil {
 			return err
 		}
-		n := count(tx)
-		tx.OnCommit(func() { j.quarantined.Store(n) })
+		if t.Keep != nil {
+			return j.putHeld(tx, t.Keep, sealed)
+		}
+		j.recount(tx)
 		return nil
 	})
 }
