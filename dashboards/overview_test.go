@@ -185,7 +185,7 @@ func foldRow() row {
 		},
 		{
 			title: "Quarantine", unit: "none", alert: "CountersignQuarantineNotEmpty",
-			description: "Genuine callbacks whose body is kept aside because we could not understand it in full.",
+			description: "Genuine callbacks, events and answers whose body is kept aside because we could not understand it in full, or may not apply it.",
 			queries:     []query{{`countersign_journal_quarantine_items`, "{{instance}}"}},
 		},
 		{

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -21,19 +22,21 @@ type message struct {
 	body   []byte
 	now    time.Time // when we received it
 	res    provider.Result
-	err    error     // why it could not be read
-	answer *question // nil: the provider said it unasked
+	err    error           // why it could not be read
+	answer *journal.Answer // what it answers; nil: the provider said it unasked
 	sum    string
-}
-
-// question is what a message answers.
-type question struct {
-	journal.Question
-	asked time.Time
 }
 
 // intake decides what a message comes to in the journal. Nothing else decides that: callbacks, events of streams, answers and what is released from quarantine all pass here.
 func (in *Ingress) intake(m *message) journal.Intake {
+	t := in.decide(m)
+	if m.answer != nil && t.Keep != nil {
+		m.asAnswer(&t)
+	}
+	return t
+}
+
+func (in *Ingress) decide(m *message) journal.Intake {
 	switch {
 	case m.err != nil:
 		return m.kept(journal.Unreadable, m.err)
@@ -87,6 +90,19 @@ func (m *message) item(reason journal.Reason, why error) *journal.Item {
 	}
 }
 
+// asAnswer marks what is kept of an answer: what it answers, and what becomes of the question.
+func (m *message) asAnswer(t *journal.Intake) {
+	a, it := m.answer, t.Keep
+	it.Answer = a
+	if t.Open() || m.res.Unsettled || m.res.Fault {
+		q := journal.Question{Source: it.Source, What: a.What, Ref: a.Ref}
+		it.ID, it.Detail = q.ItemID(), "the API's answer, asked for again: "+it.Detail
+		return
+	}
+	it.ID = kyc.UpdateID(it.Source, []string{a.What, a.Ref, a.Claim, m.digest()}, "answer", "", "", "", 0, time.Time{})
+	it.Detail = "the API's answer, which ends its question: " + it.Detail
+}
+
 func (m *message) digest() string {
 	if m.sum == "" {
 		sum := sha256.Sum256(m.body)
@@ -105,12 +121,16 @@ func (m *message) dedupe() []string {
 
 // Confirmed is the intake of what a provider's API answered to a question that was asked at this instant. Answers count like signed updates, since we opened the connection.
 // The same answer to the same claim gives the same ids. Unread says why an answer could not be read; nil: it could.
-func (in *Ingress) Confirmed(q journal.Question, res provider.Result, unread error, answer []byte, asked time.Time) (journal.Intake, error) {
+func (in *Ingress) Confirmed(q journal.Question, res provider.Result, unread error, answers [][]byte, asked time.Time) (journal.Intake, error) {
 	src := in.sources[q.Source]
 	if src == nil {
 		return journal.Intake{}, fmt.Errorf("source %s: %w", q.Source, errNoSource)
 	}
-	return in.intake(&message{src: src, h: http.Header{}, body: answer, now: in.o.Now(), res: res, err: unread, answer: &question{q, asked}}), nil
+	a := &journal.Answer{What: q.What, Ref: q.Ref, Claim: q.Claim, Asked: asked.UTC().Truncate(time.Microsecond)}
+	for _, part := range answers {
+		a.Parts = append(a.Parts, len(part))
+	}
+	return in.intake(&message{src: src, h: http.Header{}, body: bytes.Join(answers, []byte{'\n'}), now: in.o.Now(), res: res, err: unread, answer: a}), nil
 }
 
 // Streamed is the intake of one event of a source's stream. Events count like signed callbacks, since we opened the connection. The same event gives the same ids, so that a
@@ -121,58 +141,4 @@ func (in *Ingress) Streamed(source string, res provider.Result, unread error, ev
 		return journal.Intake{}, fmt.Errorf("source %s: %w", source, errNoSource)
 	}
 	return in.intake(&message{src: src, h: http.Header{}, body: event, now: in.o.Now(), res: res, err: unread}), nil
-}
-
-var (
-	errNoSource = errors.New("not in the configuration any more")
-	// ErrStillUnclear says that today's adapter makes no more of a body in quarantine than the one that put it there.
-	ErrStillUnclear = errors.New("today's adapter cannot tell what it says either")
-)
-
-// Release translates a body from quarantine again, with today's adapter and today's configuration of its source. Nothing comes of one that turns out to carry no status; one of
-// which only a part has become clear is kept on, with the reason of today. Putting that in the item's place is one transaction. Errors wrap ErrStillUnclear where nothing has
-// become clearer.
-func (in *Ingress) Release(item journal.Item) (journal.Intake, error) {
-	src := in.sources[item.Source]
-	if src == nil {
-		return journal.Intake{}, fmt.Errorf("source %s: %w", item.Source, errNoSource)
-	}
-	m := &message{src: src, h: restored(item.Headers), body: item.Body, now: item.At}
-	m.res, m.err = src.Adapter.Translate(m.h, item.Body, src.Options)
-	if item.Reason == journal.UnknownWord { // it was applied once already, as in_review: what it says now is a revision of that
-		for i := range m.res.Updates {
-			m.res.Updates[i].ProviderEvent.Revision++
-		}
-		m.res.Dedupe = append([]string{fmt.Sprintf("adapter %d", src.Adapter.Version)}, m.dedupe()...)
-	}
-	t := in.intake(m)
-	if t.Keep != nil && (!t.Applied() || t.Keep.Reason == item.Reason) {
-		return journal.Intake{}, fmt.Errorf("%w: %s%s", ErrStillUnclear, t.Keep.Detail, remedies[t.Keep.Reason])
-	}
-	taken := in.o.Now().UTC().Truncate(time.Microsecond)
-	for i := range t.Records { // its update says when it was received; the record is as old as its release, or it would count as that late, and its questions as that long unanswered
-		r := &t.Records[i]
-		r.Appended = taken
-		for j := range r.Ask {
-			r.Ask[j].Since, r.Ask[j].Due = taken, taken
-		}
-	}
-	return t, nil
-}
-
-// remedies say what to do about a body that is not released.
-var remedies = map[journal.Reason]string{
-	journal.WrongMode:   ": correct the source, or discard it",
-	journal.UnknownWord: ": it was applied as in_review; decide about the person, or discard it",
-}
-
-// restored are the headers of a body in quarantine.
-func restored(h map[string][]string) http.Header {
-	out := http.Header{}
-	for name, values := range h {
-		for _, v := range values {
-			out.Add(name, v)
-		}
-	}
-	return out
 }

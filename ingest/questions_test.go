@@ -52,7 +52,7 @@ func TestConfirmed(t *testing.T) {
 	f := func(q journal.Question, status kyc.Status, subject string) kyc.Update {
 		t.Helper()
 		res := provider.Result{Updates: []kyc.Update{{Subject: kyc.Subject{ID: subject}, Scope: kyc.Overall, Check: kyc.Screening, Status: status, OccurredAt: happened, OccurredAtOrigin: kyc.OriginProvider}}}
-		in, err := d.Confirmed(q, res, nil, []byte("the answer"), asked)
+		in, err := d.Confirmed(q, res, nil, [][]byte{[]byte("the answer")}, asked)
 		if err != nil || len(in.Records) != 1 || in.Keep != nil {
 			t.Fatalf("%+v, %v", in, err)
 		}
@@ -82,7 +82,7 @@ func TestConfirmed(t *testing.T) {
 		{provider.Result{}, provider.ErrUnreadable, journal.Unreadable},
 		{provider.Result{}, nil, journal.Unreadable},
 	} {
-		if in, err := d.Confirmed(q, c.res, c.unread, []byte("the answer"), asked); err != nil || in.Applied() || in.Keep == nil || in.Keep.Reason != c.want {
+		if in, err := d.Confirmed(q, c.res, c.unread, [][]byte{[]byte("the answer")}, asked); err != nil || in.Applied() || in.Keep == nil || in.Keep.Reason != c.want {
 			t.Errorf("%+v gave %+v, %v", c, in, err)
 		}
 	}
@@ -156,5 +156,63 @@ func TestRelease(t *testing.T) {
 	mode.Source = "gone"
 	if _, err := d.Release(mode); err == nil {
 		t.Error("a source that is gone released something")
+	}
+}
+
+// TestReleaseAnswer: what an API answered is released as an answer, by today's adapter, and only if all of it is there.
+func TestReleaseAnswer(t *testing.T) {
+	word := "gibberish" // what the adapter of the day makes of it
+	p := &probe{}
+	a := p.adapter()
+	a.API = &provider.API{
+		Next: func(_ provider.Fetch, answers [][]byte, _ provider.Options) (provider.Call, bool, error) {
+			return provider.Call{}, len(answers) < 2, nil
+		},
+		Read: func(q provider.Fetch, answers [][]byte, o provider.Options) (provider.Result, error) {
+			if q.Ref != "r" || q.What != "w" || string(answers[0]) != "first\nof two" || string(answers[1]) != "second" {
+				t.Errorf("asked %+v, answered %q", q, answers)
+			}
+			return p.translate(nil, []byte(word), o)
+		},
+	}
+	d := open(t, func(o *Options) {
+		o.Sources = append(o.Sources, Source{Name: "asked", Adapter: a, Keys: ring(t, hmacKey), Partner: "acme", Evidence: kyc.Signed})
+	})
+	q, asked := journal.Question{Source: "asked", What: "w", Ref: "r", Claim: "c"}, at.Add(-time.Hour)
+	kept := func(res provider.Result, unread error) (journal.Intake, journal.Item) {
+		t.Helper()
+		in, err := d.Confirmed(q, res, unread, [][]byte{[]byte("first\nof two"), []byte("second")}, asked)
+		if err != nil || in.Keep == nil {
+			t.Fatalf("%+v, %v", in, err)
+		}
+		return in, *in.Keep
+	}
+	_, it := kept(provider.Result{}, provider.ErrUnreadable)
+	if in, err := d.Release(it); !errors.Is(err, ErrStillUnclear) {
+		t.Errorf("%+v, %v", in, err)
+	}
+	word = "reply"
+	in, err := d.Release(it)
+	if err != nil || in.Keep != nil || len(in.Records) != 1 {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if u := in.Records[0].Update; u.Kind != kyc.Confirmation || u.Status != kyc.Pending || u.Authenticity != kyc.Signed || !u.AskedAt.Equal(asked) || !in.Records[0].Appended.Equal(at) {
+		t.Errorf("%+v", u)
+	}
+	less := it
+	less.Answer = &journal.Answer{What: "w", Ref: "r", Parts: it.Answer.Parts[:1]}
+	if in, err := d.Release(less); !errors.Is(err, ErrStillUnclear) || !strings.Contains(err.Error(), "not all") {
+		t.Errorf("half of it: %+v, %v", in, err)
+	}
+	word = "keep"
+	res, err := p.translate(nil, []byte(word), nil)
+	first, it := kept(res, err)
+	if in, err := d.Release(it); !errors.Is(err, ErrStillUnclear) || !strings.Contains(err.Error(), "in_review") {
+		t.Errorf("%+v, %v", in, err)
+	}
+	word = "reply"
+	in, err = d.Release(it)
+	if err != nil || in.Keep != nil || len(in.Records) != 1 || in.Records[0].Update.ID == first.Records[0].Update.ID || in.Records[0].Update.ProviderEvent.Revision != 1 {
+		t.Errorf("%+v, %v", in, err)
 	}
 }

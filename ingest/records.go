@@ -49,14 +49,14 @@ func (in *Ingress) observation(m *message, i int) (kyc.Update, error) {
 
 // confirmation completes what a provider answered.
 func (in *Ingress) confirmation(m *message, i int) (kyc.Update, error) {
-	u, q := m.res.Updates[i], m.answer
+	u, a := m.res.Updates[i], m.answer
 	state := sha256.Sum256(u.AppendJSON(nil)) // as the adapter read it: before anything that depends on when we asked
 	u.SchemaVersion, u.Kind = 1, kyc.Confirmation
-	u.Authenticity, u.AskedAt = kyc.Signed, q.asked.UTC().Truncate(time.Microsecond)
+	u.Authenticity, u.AskedAt = kyc.Signed, a.Asked
 	if err := in.complete(m, &u); err != nil {
 		return u, err
 	}
-	name := []string{q.What, q.Ref, hex.EncodeToString(state[:]), q.Claim}
+	name := []string{a.What, a.Ref, hex.EncodeToString(state[:]), a.Claim}
 	u.ID = kyc.UpdateID(u.Source, name, u.Kind, u.Check, u.Scope, cmp.Or(u.Document.ID, u.Verification.Ref), i, time.Time{})
 	return u, nil
 }

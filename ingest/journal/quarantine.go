@@ -14,7 +14,7 @@ import (
 	"countersign/outbox/store"
 )
 
-// Item is a genuine callback whose body is kept, sealed, because it could not be understood in full (I8).
+// Item is the body of a genuine callback, event or answer that is kept, sealed, because it could not be understood in full, or may not be applied (I8).
 type Item struct {
 	ID       string // names it; the same callback gives the same id, so that a provider's retry is kept once
 	Source   string
@@ -24,6 +24,7 @@ type Item struct {
 	At       time.Time
 	Headers  map[string][]string
 	Body     []byte
+	Answer   *Answer // what it answers; nil: the provider said it unasked
 }
 
 // Reason is why a body is in quarantine.
@@ -56,6 +57,7 @@ type ItemView struct {
 type sealedPart struct {
 	Headers map[string][]string `json:"headers,omitempty"`
 	Body    []byte              `json:"body"`
+	Answer  *Answer             `json:"answer,omitempty"`
 }
 
 // Hold keeps an item, and the records that came of it if any, all or none: nil means on stable storage.
@@ -64,18 +66,53 @@ func (j *Bolt) Hold(ctx context.Context, item Item, rs ...Record) error {
 }
 
 func (j *Bolt) hold(ctx context.Context, item Item, rs []Record, first *int64) error {
-	sealed, err := j.seal(&item)
+	keep, err := j.keeping(&item)
 	if err != nil {
 		return err
 	}
-	err = j.append(ctx, rs, first, func(tx *bolt.Tx) error {
-		return j.putHeld(tx, &item, sealed)
-	})
-	if err != nil {
-		return err
+	return j.append(ctx, rs, first, keep)
+}
+
+// keeping seals an item, and returns what writes it in a transaction. Of no item that is nothing.
+func (j *Bolt) keeping(item *Item) (func(tx *bolt.Tx) error, error) {
+	if item == nil {
+		return func(*bolt.Tx) error { return nil }, nil
 	}
-	j.m.quarantined.WithLabelValues(string(item.Reason)).Inc()
-	return nil
+	id, reason := item.ID, item.Reason // the caller's may change once its ctx has ended
+	sealed, err := j.seal(item)
+	if err != nil {
+		return nil, err
+	}
+	return func(tx *bolt.Tx) error {
+		b := tx.Bucket(store.Quarantine)
+		if b.Get([]byte(id)) == nil { // else it has been told of already
+			if err := addCount(tx, 1); err != nil {
+				return err
+			}
+			tx.OnCommit(func() { j.m.quarantined.WithLabelValues(string(reason)).Inc() })
+		}
+		j.recount(tx)
+		return b.Put([]byte(id), sealed)
+	}, nil
+}
+
+// takeOut removes an item in a transaction, and reports whether there was one.
+func (j *Bolt) takeOut(tx *bolt.Tx, id string) (bool, error) {
+	b := tx.Bucket(store.Quarantine)
+	if b.Get([]byte(id)) == nil {
+		return false, nil
+	}
+	if err := errors.Join(addCount(tx, -1), b.Delete([]byte(id))); err != nil {
+		return false, err
+	}
+	j.recount(tx)
+	return true, nil
+}
+
+// recount has the number of items told when the transaction is on disk.
+func (j *Bolt) recount(tx *bolt.Tx) {
+	n := count(tx)
+	tx.OnCommit(func() { j.quarantined.Store(n) })
 }
 
 // HoldMessage keeps a record that is larger than Kafka takes; nil means on stable storage. It has been, or will be, applied all the same. Its header Topic says where it
@@ -100,7 +137,7 @@ func (j *Bolt) seal(item *Item) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("quarantine: %w", err)
 	}
-	part, err := json.Marshal(sealedPart{Headers: item.Headers, Body: item.Body})
+	part, err := json.Marshal(sealedPart{item.Headers, item.Body, item.Answer})
 	if err != nil {
 		return nil, fmt.Errorf("quarantine: %w", err)
 	}
@@ -109,23 +146,6 @@ func (j *Bolt) seal(item *Item) ([]byte, error) {
 		return nil, fmt.Errorf("quarantine: %w", err)
 	}
 	return store.AppendRecord(nil, 1, binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, sealed), nil //nolint:gosec // a view is small
-}
-
-func (j *Bolt) putHeld(tx *bolt.Tx, item *Item, sealed []byte) error {
-	b := tx.Bucket(store.Quarantine)
-	if b.Get([]byte(item.ID)) == nil {
-		if err := addCount(tx, 1); err != nil {
-			return err
-		}
-	}
-	j.recount(tx)
-	return b.Put([]byte(item.ID), sealed)
-}
-
-// recount has the number of items told when the transaction is on disk.
-func (j *Bolt) recount(tx *bolt.Tx) {
-	n := count(tx)
-	tx.OnCommit(func() { j.quarantined.Store(n) })
 }
 
 var countKey = []byte("quarantine/count")
@@ -144,26 +164,19 @@ func addCount(tx *bolt.Tx, n int64) error {
 // Drop takes an item out of quarantine, and writes what came of it if anything did, all or none: nil means on stable storage. What is appended has the item's own
 // dedupe keys, so that doing it twice does it once; a body that has to be kept on takes the item's place.
 func (j *Bolt) Drop(ctx context.Context, id string, t Intake) error {
-	var sealed []byte
-	if t.Keep != nil {
-		var err error
-		if sealed, err = j.seal(t.Keep); err != nil {
-			return err
-		}
+	keep, err := j.keeping(t.Keep)
+	if err != nil {
+		return err
 	}
 	return j.append(ctx, t.Records, nil, func(tx *bolt.Tx) error {
-		b := tx.Bucket(store.Quarantine)
-		if b.Get([]byte(id)) == nil {
-			return fmt.Errorf("quarantine %s: %w", id, ErrNotFound)
-		}
-		if err := errors.Join(addCount(tx, -1), b.Delete([]byte(id))); err != nil {
+		was, err := j.takeOut(tx, id)
+		if err != nil {
 			return err
 		}
-		if t.Keep != nil {
-			return j.putHeld(tx, t.Keep, sealed)
+		if !was {
+			return fmt.Errorf("quarantine %s: %w", id, ErrNotFound)
 		}
-		j.recount(tx)
-		return nil
+		return keep(tx)
 	})
 }
 
@@ -222,7 +235,7 @@ func (j *Bolt) Unseal(id string) (item Item, err error) {
 	}
 	return Item{
 		ID: view.ID, Source: view.Source, Provider: view.Provider, Reason: view.Reason, Detail: view.Detail, At: view.At,
-		Headers: part.Headers, Body: part.Body,
+		Headers: part.Headers, Body: part.Body, Answer: part.Answer,
 	}, nil
 }
 

@@ -46,6 +46,7 @@ type itemView struct {
 	Detail   string              `json:"detail,omitempty"`
 	At       time.Time           `json:"at"`
 	Headers  map[string][]string `json:"headers,omitempty"`
+	Answer   *journal.Answer     `json:"answer,omitempty"` // the question of the provider's API that the body answers
 	Text     string              `json:"text,omitempty"` // the body, if it is text
 	Body     []byte              `json:"body,omitempty"` // the body in base64, if it is not
 }
@@ -56,7 +57,7 @@ func (s *Server) quarantined(req *http.Request, _ Token) (any, error) {
 		return nil, err
 	}
 	v := itemView{
-		Object: "quarantined_body", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: it.Reason, Detail: it.Detail, At: it.At, Headers: it.Headers,
+		Object: "quarantined_body", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: it.Reason, Detail: it.Detail, At: it.At, Headers: it.Headers, Answer: it.Answer,
 	}
 	if utf8.Valid(it.Body) {
 		v.Text = string(it.Body)
