@@ -42,6 +42,8 @@ func (in *Ingress) decide(m *message) journal.Intake {
 		return m.kept(journal.Unreadable, m.err)
 	case m.res.Livemode != nil && *m.res.Livemode != m.src.Livemode:
 		return m.kept(journal.WrongMode, errors.New("the body's test flag is not the source's livemode"))
+	case m.res.Hold != "":
+		return m.kept(holds[m.res.Hold].reason, holds[m.res.Hold].why)
 	case len(m.res.Updates)+len(m.res.Fetch) > 0:
 		return in.said(m)
 	case m.res.Ignored == "" && m.res.Reply == nil && !m.res.Unsettled:
@@ -49,6 +51,14 @@ func (in *Ingress) decide(m *message) journal.Intake {
 	}
 	in.fault(m)
 	return journal.Intake{}
+}
+
+// holds say how what an adapter holds is kept.
+var holds = map[provider.Hold]struct {
+	reason journal.Reason
+	why    error
+}{
+	provider.UnknownEvent: {journal.UnknownEvent, errors.New("not applied; the event is unknown, and its body carries a decision")},
 }
 
 // said is the intake of a message that says something of somebody.

@@ -120,7 +120,14 @@ func TestRelease(t *testing.T) {
 	unclear(mode, "livemode")
 	unclear(item(journal.Unreadable, "probe", "gibberish"), "no such word")
 	unclear(item(journal.UnknownWord, "probe", "keep"), "in_review")
+	event := item(journal.UnknownEvent, "sumsub", strings.Replace(sample(t, "sumsub", "rejected_final", provider.SampleVars{}), "applicantReviewed", "applicantSomethingNew", 1))
+	unclear(event, "event is unknown")
 	unclear(item(journal.NoPartner, "prefixed", sample(t, "sumsub", "approved", provider.SampleVars{Subject: "gamma:1"})), "partner")
+
+	event.Body = []byte(strings.Replace(string(event.Body), "applicantSomethingNew", "applicantReviewed", 1)) // as if a later version knew it
+	if in, err := d.Release(event); err != nil || in.Keep != nil || len(in.Records) != 1 || in.Records[0].Update.Status != kyc.Rejected {
+		t.Errorf("an event that is known by now: %+v, %v", in, err)
+	}
 
 	d.sources["sumsub"].Livemode = true // the operator has corrected the source
 	mode.At = at.Add(-72 * time.Hour)

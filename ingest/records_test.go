@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -254,9 +255,14 @@ func TestQuarantine(t *testing.T) {
 	d.quarantines(journal.Unreadable, "sumsub", "\x00\x01 binary, and no JSON at all")
 	d.quarantines(journal.Unreadable, "probe", "nothing: an adapter with a bug")
 	d.quarantines(journal.Unreadable, "sumsub", strings.Repeat("[", 200_000))
+	for i, hold := range provider.Holds {
+		d.quarantines(journal.Reason(hold), "probe", fmt.Sprintf("held: %d", i))
+	}
+	unknown := strings.Replace(sample(t, "sumsub", "rejected_final", provider.SampleVars{}), "applicantReviewed", "applicantSomethingNew", 1)
+	d.quarantines(journal.UnknownEvent, "sumsub", unknown)
 
 	u := d.last(genuine(t, "probe", "keep: a word nobody knows", "Content-Type: application/json"))
-	if u.Status != kyc.InReview || d.journal.Quarantined() != 6 {
+	if u.Status != kyc.InReview || d.journal.Quarantined() != int64(7+len(provider.Holds)) {
 		t.Errorf("an unknown word: %s, %d in quarantine", u.Status, d.journal.Quarantined())
 	}
 	d.keeps(journal.UnknownWord, "probe", "keep: a word nobody knows")

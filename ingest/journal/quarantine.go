@@ -32,15 +32,16 @@ type Reason string
 
 // The reasons.
 const (
-	Unreadable  Reason = "unreadable"   // the adapter could not translate it
-	WrongMode   Reason = "livemode"     // test where live is configured, or the other way round
-	UnknownWord Reason = "unknown_word" // applied as in_review; the body is kept too
-	NoPartner   Reason = "no_partner"   // the subject's prefix names no partner
-	Oversized   Reason = "too_large"    // not a callback but a record that was applied, and is larger than Kafka takes
+	Unreadable   Reason = "unreadable"    // the adapter could not translate it
+	WrongMode    Reason = "livemode"      // test where live is configured, or the other way round
+	UnknownWord  Reason = "unknown_word"  // applied as in_review; the body is kept too
+	UnknownEvent Reason = "unknown_event" // an event that the adapter does not know, whose body carries a decision: nothing is applied
+	NoPartner    Reason = "no_partner"    // the subject's prefix names no partner
+	Oversized    Reason = "too_large"     // not a callback but a record that was applied, and is larger than Kafka takes
 )
 
 // Reasons lists every Reason.
-var Reasons = []Reason{Unreadable, WrongMode, UnknownWord, NoPartner, Oversized}
+var Reasons = []Reason{Unreadable, WrongMode, UnknownWord, UnknownEvent, NoPartner, Oversized}
 
 // ItemView is what is shown of an item without unsealing it.
 type ItemView struct {
