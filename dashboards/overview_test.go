@@ -185,12 +185,12 @@ func foldRow() row {
 		},
 		{
 			title: "Quarantine", unit: "none", alert: "CountersignQuarantineNotEmpty",
-			description: "Genuine callbacks whose body is kept aside because we could not understand it in full.",
+			description: "Genuine callbacks, events and answers whose body is kept aside because we could not understand it in full, or may not apply it.",
 			queries:     []query{{`countersign_journal_quarantine_items`, "{{instance}}"}},
 		},
 		{
 			title: "Put in quarantine", unit: "ops", stack: true, alert: "CountersignQuarantineGrowing",
-			description: "By reason: unreadable, livemode (test where live is configured, or the other way round), unknown_word (applied as in_review), no_partner.",
+			description: "By reason: unreadable, livemode (test where live is configured, or the other way round), unknown_word (applied as in_review), unknown_event (a decision under a name we do not know: CountersignUnknownEvent), no_partner.",
 			queries:     []query{{`sum by (reason) (rate(countersign_journal_quarantined_total[$__rate_interval]))`, "{{reason}}"}},
 		},
 	}}

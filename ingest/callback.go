@@ -3,8 +3,6 @@ package ingest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +14,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"countersign/ingest/journal"
-	"countersign/ingest/provider"
 	"countersign/kyc"
 	"countersign/signing"
 )
@@ -160,34 +156,33 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 	if err := src.verify(wait, h, b, now); err != nil {
 		return nil, refuse(ofSignature(err), err)
 	}
-	res, err := src.Adapter.Translate(h, b, src.Options)
-	c := &callback{src: src, h: h, body: b, now: now, res: res}
+	m := &message{src: src, h: h, body: b, now: now}
+	m.res, m.err = src.Adapter.Translate(h, b, src.Options)
+	return in.take(wait, m)
+}
+
+// take puts what a callback comes to on stable storage, and says how to answer. A body that is only kept is answered 200 all the same: the provider has done its part.
+func (in *Ingress) take(ctx context.Context, m *message) (reply []byte, _ *refusal) {
+	t := in.intake(m)
+	var err error
 	switch {
-	case err != nil:
-		return nil, in.hold(wait, c, journal.Unreadable, err)
-	case res.Livemode != nil && *res.Livemode != src.Livemode:
-		return nil, in.hold(wait, c, journal.WrongMode, errors.New("the body's test flag is not the source's livemode"))
-	case len(res.Updates)+len(res.Fetch) == 0 && res.Ignored == "" && res.Reply == nil:
-		return nil, in.hold(wait, c, journal.Unreadable, errors.New("the adapter found nothing in it"))
-	case len(res.Updates)+len(res.Fetch) == 0 && res.Reply != nil:
-		return res.Reply, refuse(handshake, nil)
-	case len(res.Updates)+len(res.Fetch) == 0:
-		in.fault(c)
+	case t.Keep != nil:
+		err = in.o.Journal.Hold(ctx, *t.Keep, t.Records...)
+	case t.Applied():
+		err = in.o.Journal.Append(ctx, t.Records...)
+	case m.res.Reply != nil:
+		return m.res.Reply, refuse(handshake, nil)
+	default:
 		return nil, refuse(ignored, nil)
 	}
-	records, err := in.records(c)
-	if err != nil {
-		return nil, in.hold(wait, c, journal.NoPartner, err)
-	}
-	if res.KeepBody {
-		err = in.o.Journal.Hold(wait, c.item(journal.UnknownWord, errors.New("applied; a word in it is unknown")), records...)
-	} else {
-		err = in.o.Journal.Append(wait, records...)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, refuse(ofAppend(err), err)
+	case !t.Applied():
+		return nil, refuse(quarantined, errors.New(t.Keep.Detail))
+	default:
+		return m.res.Reply, nil
 	}
-	return res.Reply, nil
 }
 
 // verify proves a callback genuine with the source's keys, or with those its provider publishes.
@@ -200,60 +195,6 @@ func (s *source) verify(ctx context.Context, h signing.Header, body []byte, now 
 		}
 	}
 	return s.scheme.Verify(h, body, keys, now)
-}
-
-// fault tells an operator what the provider says to nobody else: that the integration is broken.
-func (in *Ingress) fault(c *callback) {
-	if c.res.Fault {
-		in.m.faults.WithLabelValues(c.src.label).Inc()
-		in.o.Logger.Error("provider_reports_fault", "source", c.src.Name, "event", c.res.EventType)
-	}
-}
-
-// hold keeps a genuine body that could not be applied, and then answers 200: the provider has done its part.
-func (in *Ingress) hold(ctx context.Context, c *callback, reason journal.Reason, why error) *refusal {
-	if err := in.o.Journal.Hold(ctx, c.item(reason, why)); err != nil {
-		return refuse(ofAppend(err), err)
-	}
-	return refuse(quarantined, why)
-}
-
-// callback is one proven callback on its way.
-type callback struct {
-	src  *source
-	h    signing.Header
-	body []byte
-	now  time.Time
-	res  provider.Result
-	sum  string
-}
-
-func (c *callback) digest() string {
-	if c.sum == "" {
-		sum := sha256.Sum256(c.body)
-		c.sum = hex.EncodeToString(sum[:])
-	}
-	return c.sum
-}
-
-// dedupe names the event for ever.
-func (c *callback) dedupe() []string {
-	if len(c.res.Dedupe) > 0 {
-		return c.res.Dedupe
-	}
-	return []string{c.digest()}
-}
-
-func (c *callback) item(reason journal.Reason, why error) journal.Item {
-	headers := map[string][]string{"Content-Type": c.h.Values("Content-Type")}
-	for _, name := range c.src.Adapter.Headers {
-		headers[name] = c.h.Values(name)
-	}
-	return journal.Item{
-		ID:     kyc.UpdateID(c.src.Name, []string{c.digest()}, "quarantine", "", "", "", 0, time.Time{}),
-		Source: c.src.Name, Provider: c.src.Adapter.Name, Reason: reason, Detail: why.Error(), At: c.now,
-		Headers: headers, Body: c.body,
-	}
 }
 
 // address says whose subject it is, as far as the source can tell; the rest is found by refs in the relay.

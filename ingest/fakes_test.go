@@ -82,6 +82,8 @@ func (p *probe) translate(_ signing.Header, body []byte, _ provider.Options) (pr
 	case "keep":
 		u.Status = kyc.InReview
 		return provider.Result{Updates: []kyc.Update{u}, KeepBody: true}, nil
+	case "held":
+		return provider.Result{Hold: provider.Holds[int(body[len(body)-1]-'0')]}, nil
 	case "panic":
 		panic(fmt.Errorf("cannot make sense of %s", body))
 	case "index":

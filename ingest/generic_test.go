@@ -45,12 +45,12 @@ func TestGenericRelease(t *testing.T) {
 		t.Fatalf("held %+v, %v", item, err)
 	}
 	d.o.Partners["gamma"] = true
-	rs, err = d.Release(item)
-	if err != nil || len(rs) != 1 {
-		t.Fatalf("released %d, %v", len(rs), err)
+	in, err := d.Release(item)
+	if err != nil || len(in.Records) != 1 {
+		t.Fatalf("released %+v, %v", in, err)
 	}
 	var u kyc.Update
-	if err := json.Unmarshal(rs[0].Body, &u); err != nil || u.Partner != "gamma" || u.Subject.ID != "user-8" {
+	if err := json.Unmarshal(in.Records[0].Body, &u); err != nil || u.Partner != "gamma" || u.Subject.ID != "user-8" {
 		t.Errorf("released %+v, %v", u, err)
 	}
 }

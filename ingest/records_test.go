@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -122,7 +123,7 @@ func TestIDs(t *testing.T) {
 	f("persona", "persona", "persona", "approved", provider.SampleVars{})
 
 	several := provider.Result{Updates: []kyc.Update{{}, {}, {Document: kyc.Document{ID: "d"}}}}
-	rs, err := d.Ingress.records(&callback{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: several})
+	rs, err := d.Ingress.records(&message{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: several})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestIDs(t *testing.T) {
 		seen[u.ID] = true
 	}
 	id := func(u kyc.Update) string {
-		rs, err := d.Ingress.records(&callback{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
+		rs, err := d.Ingress.records(&message{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +160,7 @@ func TestCheckOverride(t *testing.T) {
 	f := func(want kyc.Check, u kyc.Update) {
 		t.Helper()
 		u.Check = kyc.Liveness
-		rs, err := d.Ingress.records(&callback{src: &src, h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
+		rs, err := d.Ingress.records(&message{src: &src, h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,9 +255,14 @@ func TestQuarantine(t *testing.T) {
 	d.quarantines(journal.Unreadable, "sumsub", "\x00\x01 binary, and no JSON at all")
 	d.quarantines(journal.Unreadable, "probe", "nothing: an adapter with a bug")
 	d.quarantines(journal.Unreadable, "sumsub", strings.Repeat("[", 200_000))
+	for i, hold := range provider.Holds {
+		d.quarantines(journal.Reason(hold), "probe", fmt.Sprintf("held: %d", i))
+	}
+	unknown := strings.Replace(sample(t, "sumsub", "rejected_final", provider.SampleVars{}), "applicantReviewed", "applicantSomethingNew", 1)
+	d.quarantines(journal.UnknownEvent, "sumsub", unknown)
 
 	u := d.last(genuine(t, "probe", "keep: a word nobody knows", "Content-Type: application/json"))
-	if u.Status != kyc.InReview || d.journal.Quarantined() != 6 {
+	if u.Status != kyc.InReview || d.journal.Quarantined() != int64(7+len(provider.Holds)) {
 		t.Errorf("an unknown word: %s, %d in quarantine", u.Status, d.journal.Quarantined())
 	}
 	d.keeps(journal.UnknownWord, "probe", "keep: a word nobody knows")

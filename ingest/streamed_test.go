@@ -30,11 +30,11 @@ func TestStreamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rs, err := d.Streamed("brokerage", res, []byte(event))
-		if err != nil {
-			t.Fatal(err)
+		in, err := d.Streamed("brokerage", res, nil, []byte(event))
+		if err != nil || (in.Keep != nil) != res.KeepBody {
+			t.Fatalf("%+v, %v", in, err)
 		}
-		for _, r := range rs {
+		for _, r := range in.Records {
 			us = append(us, *r.Update)
 		}
 		return us
@@ -55,9 +55,12 @@ func TestStreamed(t *testing.T) {
 		t.Errorf("an event without a status: %+v", us)
 	}
 	live := true
-	for source, res := range map[string]provider.Result{"brokerage": {Livemode: &live}, "sumsub": {}, "nosuch": {}} {
-		if rs, err := d.Streamed(source, res, nil); err == nil {
-			t.Errorf("%s gave %+v", source, rs)
+	if in, err := d.Streamed("brokerage", provider.Result{Livemode: &live}, nil, nil); err != nil || in.Applied() || in.Keep == nil || in.Keep.Reason != journal.WrongMode {
+		t.Errorf("a live event gave %+v, %v", in, err)
+	}
+	for _, source := range []string{"sumsub", "nosuch"} {
+		if in, err := d.Streamed(source, provider.Result{}, nil, nil); err == nil {
+			t.Errorf("%s gave %+v", source, in)
 		}
 	}
 }
@@ -74,8 +77,8 @@ func TestStreamTakesNoCallbacks(t *testing.T) {
 	if n := d.count("unknown", unknownSource); n != 3 || d.journal.Backlog() != before || d.journal.Quarantined() != 0 {
 		t.Errorf("%v refused, %d records, %d in quarantine", n, d.journal.Backlog()-before, d.journal.Quarantined())
 	}
-	rs, err := d.Release(journal.Item{Source: "brokerage", Reason: journal.Unreadable, At: at, Body: []byte(accountActive)})
-	if err != nil || len(rs) != 1 || rs[0].Update.Status != kyc.Approved || rs[0].Update.Authenticity != kyc.Signed {
-		t.Errorf("released %+v, %v", rs, err)
+	in, err := d.Release(journal.Item{Source: "brokerage", Reason: journal.Unreadable, At: at, Body: []byte(accountActive)})
+	if err != nil || len(in.Records) != 1 || in.Records[0].Update.Status != kyc.Approved || in.Records[0].Update.Authenticity != kyc.Signed {
+		t.Errorf("released %+v, %v", in, err)
 	}
 }

@@ -22,6 +22,7 @@ var hardCases = []struct {
 	{"Proxy that changes the body", walkProxy},
 	{"Unknown status word", walkUnknownWord},
 	{"Unknown event", walkUnknownEvent},
+	{"Unknown event that decides", walkUnknownDecision},
 	{"Body that cannot be read", walkUnreadable},
 	{"Approval without a signature", walkUnsigned},
 	{"Approval confirmed by asking the provider", walkConfirmed},

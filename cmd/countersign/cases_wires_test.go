@@ -86,7 +86,7 @@ func walkUnknownWord(w *walk) {
 }
 
 func walkUnknownEvent(w *walk) {
-	body := w.sample("sumsub-eu", "approved", provider.SampleVars{Subject: "yara"}, "applicantReviewed", "applicantSomethingNew")
+	body := w.sample("sumsub-eu", "approved", provider.SampleVars{Subject: "yara"}, "applicantReviewed", "applicantSomethingNew", `"reviewResult":{"reviewAnswer":"GREEN"},`, "")
 	req := w.callback("sumsub-eu", "", body)
 	w.capture(req, body)
 	w.send(http.StatusOK, req)
@@ -94,6 +94,23 @@ func walkUnknownEvent(w *walk) {
 	w.run(exitYes, "translate --provider sumsub --headers headers.json --body body.json", `"disposition":"ignored"`)
 	w.run(exitYes, "quarantine")
 	w.run(exitNo, "subject acme yara", "not found")
+}
+
+func walkUnknownDecision(w *walk) {
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", provider.SampleVars{Subject: "zara"})))
+	w.told("zara", "kyc.status.approved")
+	body := w.sample("sumsub-eu", "rejected_final", provider.SampleVars{Subject: "zara"}, "applicantReviewed", "applicantSomethingNew")
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", body))
+	w.metric(`countersign_journal_quarantined_total{reason="unknown_event"}`, 1)
+	w.metric("countersign_journal_quarantine_items", 1)
+	id := w.only(w.run(exitYes, "quarantine", "unknown_event", "not applied; the event is unknown, and its body carries a decision"))
+	w.run(exitYes, "subject acme zara", "acme/zara  approved")
+	w.run(exitYes, "quarantine show "+id, "applicantSomethingNew")
+	w.run(exitNo, "quarantine release "+id, "install a version that knows it")
+	w.run(exitYes, `decide acme zara --source sumsub-eu --check identity_verification --status rejected --reasons fraud_suspected --because "their support: the new name of a rejection"`,
+		"decided: ")
+	w.told("zara", "kyc.status.rejected")
+	w.run(exitYes, "quarantine discard "+id, "is discarded")
 }
 
 // facecheck is a provider that the config describes, with a mistake: its callbacks say outcome, not result.

@@ -9,7 +9,7 @@ import (
 
 // startFollower follows the streams of providers that post nothing. Like the ingress it takes work in, so it stops before the relay.
 func (g *gateway) startFollower(in *ingest.Ingress) error {
-	o := stream.Options{Journal: g.journal, Records: in.Streamed, Logger: g.log, Metrics: g.metrics()}
+	o := stream.Options{Journal: g.journal, Take: in.Streamed, Logger: g.log, Metrics: g.metrics()}
 	for _, sc := range g.cfg.Sources {
 		if s, ok := streamSource(sc); ok {
 			o.Sources = append(o.Sources, s)

@@ -300,13 +300,14 @@ func (g *gateway) startControl() (err error) {
 }
 
 // release hands a body to the ingress, which starts after the control listener.
-func (g *gateway) release(item journal.Item) ([]journal.Record, error) {
+func (g *gateway) release(item journal.Item) (journal.Intake, error) {
 	if item.Reason == journal.Oversized {
-		return releaseRecord(item, time.Now())
+		rs, err := releaseRecord(item, time.Now())
+		return journal.Intake{Records: rs}, err
 	}
 	in := g.ingress.Load()
 	if in == nil {
-		return nil, errors.New("the gateway is starting")
+		return journal.Intake{}, errors.New("the gateway is starting")
 	}
 	return in.Release(item)
 }
@@ -350,7 +351,7 @@ func (g *gateway) startIngress() error {
 // startConfirmer asks what callbacks leave open. It stops after the ingress, whose questions it takes.
 func (g *gateway) startConfirmer(in *ingest.Ingress) error {
 	o := confirm.Options{
-		Journal: g.journal, Asked: g.journal.Asked, Oldest: g.journal.OldestQuestion, Records: in.Confirmed, Logger: g.log, Metrics: g.metrics(),
+		Journal: g.journal, Asked: g.journal.Asked, Oldest: g.journal.OldestQuestion, Take: in.Confirmed, Logger: g.log, Metrics: g.metrics(),
 	}
 	for _, sc := range g.cfg.Sources {
 		if s, ok := apiSource(sc); ok {

@@ -219,7 +219,7 @@ type translateCommand struct {
 	jsonFlag
 }
 
-// Run prints {"disposition", "updates", "fetch", "error"}; an unreadable body is exit 1.
+// Run prints {"disposition", "updates", "fetch", "ignored", "hold", "error"}; an unreadable body is exit 1.
 func (cmd *translateCommand) Run(c *console) error {
 	a, h, body, err := cmd.read(c)
 	if err != nil {
@@ -249,6 +249,9 @@ func (cmd *translateCommand) Run(c *console) error {
 	}
 	if r.Ignored != "" {
 		out["ignored"] = r.Ignored
+	}
+	if r.Hold != "" {
+		out["hold"] = r.Hold
 	}
 	err = c.show(out)
 	if terr != nil {

@@ -23,7 +23,7 @@ var layers = map[string][]string{
 	"ingest/journal/kafka": {"ingest/journal"},
 	"ingest":               {"ingest/journal", "ingest/provider", "kyc", "signing"},
 	"ingest/confirm":       {"ingest/journal", "ingest/provider", "signing"},
-	"ingest/stream":        {"ingest/journal", "ingest/provider", "kyc"},
+	"ingest/stream":        {"ingest/journal", "ingest/provider"},
 	"outbox":               {"outbox/store"},
 	"relay/format":         {"kyc", "signing"},
 	"relay":                {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/format", "relay/send", "signing"},

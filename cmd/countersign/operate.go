@@ -126,13 +126,19 @@ func (cmd *quarantineReleaseCommand) Run(c *console) error {
 	if cmd.Partner != "" || cmd.Subject != "" {
 		in = map[string]string{"partner": cmd.Partner, "subject": cmd.Subject}
 	}
-	var v struct{ Updates *int }
+	var v struct {
+		Updates *int
+		Kept    string
+	}
 	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+url.PathEscape(cmd.ID)+"/release", in, &v); err != nil {
 		return err
 	}
-	if v.Updates != nil {
+	switch {
+	case v.Kept != "":
+		c.printf("%s is released: %d update(s); the body is kept on as %s\n", cmd.ID, *v.Updates, v.Kept)
+	case v.Updates != nil:
 		c.printf("%s is released: %d update(s)\n", cmd.ID, *v.Updates)
-	} else {
+	default:
 		c.printf("%s is released\n", cmd.ID)
 	}
 	return nil

@@ -31,7 +31,7 @@ var healthy = []string{
 	`ingest_callback_seconds_count 0+90`, `ingest_callback_seconds_bucket{le="1.0"} 0+90`, `ingest_clock_ahead_total{source="sumsub"} 0`,
 	`ingest_callbacks_total{source="sumsub",verdict="no_key"} 0`, `ingest_provider_faults_total{source="sumsub"} 0`,
 	`journal_backlog_records 2`, `journal_unread_records 2`, `journal_backlog_max_records 1000000`, `journal_damaged_records_total 0`, `relay_damaged_changes_total 0`, `journal_quarantine_items 0`,
-	`journal_quarantined_total{reason="unreadable"} 0`,
+	`journal_quarantined_total{reason="unreadable"} 0`, `journal_quarantined_total{reason="unknown_event"} 0`,
 	`store_full 0`, `store_file_bytes 1e9`, `store_free_page_bytes 1e8`, `store_max_bytes 64e9`, `store_disk_free_bytes 1e11`,
 	`store_commit_seconds_bucket{le="0.25"} 0+1000`, `store_commit_seconds_bucket{le="0.5"} 0+1000`, `store_commit_seconds_bucket{le="+Inf"} 0+1000`,
 	`store_commit_failures_total{reason="io"} 0`, `store_commit_failures_total{reason="full"} 0`, `outbox_settle_retries_total 0`,

@@ -5,12 +5,12 @@
 package confirm
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -37,18 +37,18 @@ type Source struct {
 // Journal is what the confirmer needs of the journal. Answer and Postpone are all or none, and nil only when everything is on stable storage.
 type Journal interface {
 	Due(source string, now time.Time, n int) (qs []journal.Question, next time.Time, err error)
-	Answer(ctx context.Context, q journal.Question, rs ...journal.Record) error
-	Postpone(ctx context.Context, q journal.Question, rs ...journal.Record) error
+	Answer(ctx context.Context, q journal.Question, t journal.Intake) error
+	Postpone(ctx context.Context, q journal.Question, t journal.Intake) error
 }
 
-// Options of a Confirmer. Journal, Records and Logger are required.
+// Options of a Confirmer. Journal, Take and Logger are required.
 type Options struct {
 	Journal Journal
 	Asked   func() <-chan struct{} // closed when there is a new question
 	Oldest  func() time.Time       // since when the oldest question is open; zero: there is none
 	Sources []Source
-	// Records makes records of an answer, as Ingress.Confirmed does.
-	Records func(q journal.Question, res provider.Result, answer []byte, asked time.Time) ([]journal.Record, error)
+	// Take says what an answer comes to, as Ingress.Confirmed does.
+	Take    func(q journal.Question, res provider.Result, unread error, answers [][]byte, asked time.Time) (journal.Intake, error)
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
@@ -185,7 +185,7 @@ func (c *Confirmer) seeing(ctx context.Context, s *source) error {
 			continue
 		}
 		q.Due = c.o.Now()
-		if err := c.o.Journal.Postpone(ctx, q); err != nil && ctx.Err() == nil && !errors.Is(err, journal.ErrBacklog) && !errors.Is(err, journal.ErrFull) {
+		if err := c.o.Journal.Postpone(ctx, q, journal.Intake{}); err != nil && ctx.Err() == nil && !errors.Is(err, journal.ErrBacklog) && !errors.Is(err, journal.ErrFull) {
 			return err // full: it is due within the hour anyway
 		}
 	}
@@ -220,23 +220,19 @@ func (c *Confirmer) all(ctx context.Context, s *source, qs []journal.Question) e
 // one asks one question and writes down what came of it.
 func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) error {
 	asked := c.o.Now()
-	res, answer, err := c.ask(ctx, s, provider.Fetch{Ref: q.Ref, What: q.What})
+	a, err := c.ask(ctx, s, provider.Fetch{Ref: q.Ref, What: q.What})
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // stopping: the question stays as it is
 	}
-	var rs []journal.Record
+	var t journal.Intake
 	if err == nil {
-		if rs, err = c.o.Records(q, res, answer, asked); err != nil {
-			err = &failure{outcome: unusable, err: err}
-		}
+		t, err = c.take(q, a, asked)
 	}
-	if err == nil && !res.Unsettled {
-		return c.settle(ctx, s, answered, func() error { return c.o.Journal.Answer(ctx, q, rs...) })
+	if err == nil {
+		return c.settle(ctx, s, answered, func() error { return c.o.Journal.Answer(ctx, q, t) })
 	}
-	f := &failure{outcome: unsettled, err: errors.New("the provider is still at work")}
-	if err != nil && !errors.As(err, &f) {
-		f = &failure{outcome: unreachable, err: err}
-	}
+	f := &failure{outcome: unreachable, err: err}
+	errors.As(err, &f)
 	if f.outcome != noCredentials { // nobody was asked
 		q.Tries++
 	}
@@ -244,7 +240,23 @@ func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) erro
 	if f.outcome != unsettled && f.outcome != noCredentials {
 		c.o.Logger.Warn("question_unanswered", "source", s.Name, "what", q.What, "claim", q.Claim, "outcome", string(f.outcome), "tries", q.Tries, "error", f.err)
 	}
-	return c.settle(ctx, s, f.outcome, func() error { return c.o.Journal.Postpone(ctx, q, rs...) })
+	return c.settle(ctx, s, f.outcome, func() error { return c.o.Journal.Postpone(ctx, q, t) })
+}
+
+// take says what an answer comes to. With an error the question stays open; what is kept of the answer, or applied of one that is not the last, is written all the same.
+func (c *Confirmer) take(q journal.Question, a answer, asked time.Time) (journal.Intake, error) {
+	t, err := c.o.Take(q, a.res, a.unread, a.parts, asked)
+	switch {
+	case err != nil:
+		return journal.Intake{}, &failure{outcome: unusable, err: err}
+	case t.Open():
+		return t, &failure{outcome: unusable, err: errors.New(t.Keep.Detail)}
+	case a.res.Fault:
+		return t, &failure{outcome: unusable, err: errors.New("the provider reports a fault of the integration")}
+	case a.res.Unsettled:
+		return t, &failure{outcome: unsettled, err: errors.New("the provider is still at work")}
+	}
+	return t, nil
 }
 
 // settle writes until the journal takes it: one that is full or behind has room again once the relay has caught up.
@@ -282,37 +294,51 @@ func (c *Confirmer) wait(tries int, f *failure) time.Duration {
 	return min(max(d, f.after), maxWait)
 }
 
-// ask follows a question through the provider's API. The answers are returned joined, to be named by their digest.
-func (c *Confirmer) ask(ctx context.Context, s *source, q provider.Fetch) (res provider.Result, joined []byte, err error) {
+// answer is what a provider's API said to one question.
+type answer struct {
+	res    provider.Result
+	unread error    // why it could not be read; nil: it could
+	parts  [][]byte // of each call
+}
+
+// ask follows a question through the provider's API. Errors say that there is no answer; one that could not be read is an answer.
+func (c *Confirmer) ask(ctx context.Context, s *source, q provider.Fetch) (a answer, err error) {
 	if !s.canAsk() {
-		return res, nil, &failure{outcome: noCredentials, err: errBlind}
+		return a, &failure{outcome: noCredentials, err: errBlind}
 	}
-	var answers [][]byte
-	for range maxCalls {
-		call, ok, err := s.API.Next(q, answers, s.Options)
-		if err != nil {
-			return res, nil, &failure{outcome: unusable, err: err}
+	defer func() {
+		if p := recover(); p != nil { // else the same answer would end the process again after every start
+			c.o.Logger.Error("confirm_panic", "source", s.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			a.res, a.unread, err = provider.Result{}, errors.New("the adapter panicked"), nil
 		}
-		if !ok {
-			res, err = s.API.Read(q, answers, s.Options)
-			if err == nil && res.Fault {
-				err = errors.New("the provider reports a fault of the integration")
-			}
-			if err != nil {
-				return res, nil, &failure{outcome: unusable, err: err}
-			}
-			return res, bytes.Join(answers, []byte{'\n'}), nil
+	}()
+	for range maxCalls {
+		call, more, err := s.API.Next(q, a.parts, s.Options)
+		switch {
+		case err != nil && len(a.parts) == 0:
+			return a, &failure{outcome: unusable, err: err}
+		case err != nil:
+			a.unread = err
+			return a, nil
+		case !more:
+			a.res, a.unread = s.API.Read(q, a.parts, s.Options)
+			return a, nil
 		}
 		if err := s.limit.Wait(ctx); err != nil {
-			return res, nil, err
+			return a, err
 		}
 		started := time.Now()
-		answer, err := s.call(ctx, call, c.o.Now)
+		part, err := s.call(ctx, call, c.o.Now)
 		c.m.call.Observe(time.Since(started).Seconds())
 		if err != nil {
-			return res, nil, err
+			return a, err
 		}
-		answers = append(answers, answer)
+		a.parts = append(a.parts, part)
+		if len(part) > maxAnswer {
+			a.parts[len(a.parts)-1], a.unread = part[:maxAnswer], fmt.Errorf("more than %d bytes: only its beginning is kept", maxAnswer)
+			return a, nil
+		}
 	}
-	return res, nil, &failure{outcome: unusable, err: errors.New("the question takes too many calls")}
+	a.unread = errors.New("the question takes too many calls")
+	return a, nil
 }

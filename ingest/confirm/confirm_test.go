@@ -29,7 +29,7 @@ func TestAnswered(t *testing.T) {
 			t.Errorf("%s: %s counted %v times, %d calls", what, o, n, calls.Load())
 		}
 		stop()
-		if us := d.confirmations(); len(us) != 1 || us[0].Status != kyc.Approved || us[0].ID != "answer to claim-7" || us[0].Source != "src" {
+		if us := d.confirmations(); len(us) != 1 || us[0].Status != kyc.Approved || us[0].ID == "" || us[0].Source != "src" {
 			t.Errorf("%s: confirmed %+v", what, us)
 		}
 	}
@@ -40,6 +40,8 @@ func TestAnswered(t *testing.T) {
 	f("no permission", refused, says(403, ""))
 	f("an answer nobody understands", unusable, says(200, "<html>"))
 	f("a redirect, which is not followed", failing, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) })
+	f("an answer that says nothing", unusable, says(200, "nothing"))
+	f("one that our adapter panics over", unusable, says(200, "panic"))
 	f("an answer without end", unusable, says(200, strings.Repeat("x", maxAnswer+1)))
 	f("a broken connection", unreachable, func(w http.ResponseWriter, _ *http.Request) {
 		if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
@@ -216,7 +218,7 @@ func converse(t *testing.T, a provider.Adapter, talk conversation) {
 	}))
 	t.Cleanup(s.Close)
 	d.raise("src", talk.q, "claim")
-	stop := d.run(Source{Name: "src", API: a.API, Options: talk.options, Base: s.URL, Credentials: credentials(t), Rate: 1000})
+	stop := d.run(Source{Name: "src", API: a.API, Options: talk.options, Base: s.URL, Credentials: credentials(t), Live: talk.want.Livemode, Rate: 1000})
 	tried := func() bool {
 		qs := d.questions()
 		return len(qs) == 0 || qs[0].Tries > 0
@@ -224,6 +226,9 @@ func converse(t *testing.T, a provider.Adapter, talk conversation) {
 	d.eventually("it was asked", tried)
 	stop()
 	us, qs := d.confirmations(), d.questions()
+	if keeps := talk.want.KeepBody || talk.want.Error != "" && at.Load() > 0; (d.journal.Quarantined() == 1) != keeps {
+		t.Errorf("%d answers are kept, want one: %v", d.journal.Quarantined(), keeps)
+	}
 	if talk.want.Error != "" || talk.want.Unsettled || strings.Contains(talk.want.Ignored, "fault") {
 		if len(qs) != 1 {
 			t.Errorf("it was closed: %+v", us)

@@ -21,6 +21,8 @@ type conversation struct {
 		Error     string `json:"error"`
 		Unsettled bool   `json:"unsettled"`
 		Ignored   string `json:"ignored"`
+		Livemode  bool   `json:"livemode"`
+		KeepBody  bool   `json:"keep_body"`
 		Updates   []struct {
 			Status kyc.Status `json:"status"`
 			Check  kyc.Check  `json:"check"`

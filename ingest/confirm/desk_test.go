@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"countersign/ingest"
 	"countersign/ingest/journal"
 	"countersign/ingest/provider"
 	"countersign/kyc"
@@ -91,13 +93,7 @@ func (d *desk) run(sources ...Source) (stop func()) {
 	c, err := New(Options{
 		Journal: d.journal, Asked: d.journal.Asked, Oldest: d.journal.OldestQuestion, Sources: sources, Logger: slog.New(slog.DiscardHandler), Metrics: d.asking, Now: d.now,
 		First: d.first,
-		Records: func(q journal.Question, res provider.Result, _ []byte, _ time.Time) (rs []journal.Record, _ error) {
-			for _, u := range res.Updates {
-				u.ID, u.Kind, u.Source = "answer to "+q.Claim, kyc.Confirmation, q.Source
-				rs = append(rs, journal.Record{Kind: u.Kind, Appended: d.now(), Body: u.AppendJSON(nil)})
-			}
-			return rs, nil
-		},
+		Take:  d.ingress(sources).Confirmed,
 	})
 	if err != nil {
 		d.t.Fatal(err)
@@ -118,6 +114,25 @@ func (d *desk) run(sources ...Source) (stop func()) {
 	})
 	d.t.Cleanup(stop)
 	return stop
+}
+
+// ingress knows the same sources, all of one partner but for "prefixed".
+func (d *desk) ingress(sources []Source) *ingest.Ingress {
+	d.t.Helper()
+	o := ingest.Options{Journal: d.journal, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: d.now, Partners: map[string]bool{"acme": true}}
+	for _, s := range sources {
+		is := ingest.Source{Name: s.Name, Options: s.Options, Partner: "acme", Livemode: s.Live, Evidence: kyc.Signed}
+		if s.Name == "prefixed" {
+			is.Partner, is.PartnerFrom = "", "subject_prefix"
+		}
+		is.Adapter = provider.Adapter{Name: "thin", Version: 1, API: s.API, Scheme: func(provider.Options) (signing.Scheme, error) { return signing.Unsigned{}, nil }}
+		o.Sources = append(o.Sources, is)
+	}
+	in, err := ingest.New(o)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return in
 }
 
 // open questions of all sources.
@@ -214,11 +229,28 @@ func thin() *provider.API {
 			return provider.Call{Method: http.MethodGet, Path: "/things/" + q.Ref}, len(answers) == 0, nil
 		},
 		Read: func(_ provider.Fetch, answers [][]byte, _ provider.Options) (provider.Result, error) {
-			switch s := kyc.Status(answers[0]); {
+			person := kyc.Update{Subject: kyc.Subject{ID: "user-7"}, Scope: kyc.Overall, Check: kyc.IdentityVerification, Status: kyc.InReview}
+			said, ours := strings.CutPrefix(string(answers[0]), "acme:")
+			if ours {
+				person.Subject.ID = "acme:user-7"
+			}
+			switch s := kyc.Status(said); {
 			case s == "busy":
 				return provider.Result{Unsettled: true}, nil
+			case s == "busy, with a word nobody knows":
+				return provider.Result{Unsettled: true, KeepBody: true, Updates: []kyc.Update{person}}, nil
+			case s == "a word nobody knows":
+				return provider.Result{KeepBody: true, Updates: []kyc.Update{person}}, nil
+			case s == "of a live person":
+				live := true
+				return provider.Result{Livemode: &live, Updates: []kyc.Update{person}}, nil
+			case s == "nothing":
+				return provider.Result{}, nil
+			case s == "panic":
+				panic("Anna")
 			case slices.Contains(kyc.Statuses, s):
-				return provider.Result{Updates: []kyc.Update{{Status: s}}}, nil
+				person.Status = s
+				return provider.Result{Updates: []kyc.Update{person}}, nil
 			default:
 				return provider.Result{}, provider.ErrUnreadable
 			}

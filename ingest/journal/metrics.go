@@ -18,7 +18,7 @@ func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
 			Name: "journal_damaged_records_total", Help: "Journal records that failed their checksum and were passed over. They stay in the file.",
 		}),
 		quarantined: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "journal_quarantined_total", Help: "Genuine callbacks whose body was put in quarantine, by reason.",
+			Name: "journal_quarantined_total", Help: "Bodies of genuine callbacks, events and answers put in quarantine, by reason; the same again is counted once.",
 		}, []string{"reason"}),
 		open: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "journal_open_questions", Help: "What a provider's API has still to be asked, by source.",

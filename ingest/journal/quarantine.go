@@ -14,7 +14,7 @@ import (
 	"countersign/outbox/store"
 )
 
-// Item is a genuine callback whose body is kept, sealed, because it could not be understood in full (I8).
+// Item is the body of a genuine callback, event or answer that is kept, sealed, because it could not be understood in full, or may not be applied (I8).
 type Item struct {
 	ID       string // names it; the same callback gives the same id, so that a provider's retry is kept once
 	Source   string
@@ -24,6 +24,7 @@ type Item struct {
 	At       time.Time
 	Headers  map[string][]string
 	Body     []byte
+	Answer   *Answer // what it answers; nil: the provider said it unasked
 }
 
 // Reason is why a body is in quarantine.
@@ -31,15 +32,16 @@ type Reason string
 
 // The reasons.
 const (
-	Unreadable  Reason = "unreadable"   // the adapter could not translate it
-	WrongMode   Reason = "livemode"     // test where live is configured, or the other way round
-	UnknownWord Reason = "unknown_word" // applied as in_review; the body is kept too
-	NoPartner   Reason = "no_partner"   // the subject's prefix names no partner
-	Oversized   Reason = "too_large"    // not a callback but a record that was applied, and is larger than Kafka takes
+	Unreadable   Reason = "unreadable"    // the adapter could not translate it
+	WrongMode    Reason = "livemode"      // test where live is configured, or the other way round
+	UnknownWord  Reason = "unknown_word"  // applied as in_review; the body is kept too
+	UnknownEvent Reason = "unknown_event" // an event that the adapter does not know, whose body carries a decision: nothing is applied
+	NoPartner    Reason = "no_partner"    // the subject's prefix names no partner
+	Oversized    Reason = "too_large"     // not a callback but a record that was applied, and is larger than Kafka takes
 )
 
 // Reasons lists every Reason.
-var Reasons = []Reason{Unreadable, WrongMode, UnknownWord, NoPartner, Oversized}
+var Reasons = []Reason{Unreadable, WrongMode, UnknownWord, UnknownEvent, NoPartner, Oversized}
 
 // ItemView is what is shown of an item without unsealing it.
 type ItemView struct {
@@ -56,6 +58,7 @@ type ItemView struct {
 type sealedPart struct {
 	Headers map[string][]string `json:"headers,omitempty"`
 	Body    []byte              `json:"body"`
+	Answer  *Answer             `json:"answer,omitempty"`
 }
 
 // Hold keeps an item, and the records that came of it if any, all or none: nil means on stable storage.
@@ -64,23 +67,53 @@ func (j *Bolt) Hold(ctx context.Context, item Item, rs ...Record) error {
 }
 
 func (j *Bolt) hold(ctx context.Context, item Item, rs []Record, first *int64) error {
-	sealed, err := j.seal(&item)
+	keep, err := j.keeping(&item)
 	if err != nil {
 		return err
 	}
-	err = j.append(ctx, rs, first, func(tx *bolt.Tx) error {
-		if err := hold(tx, &item, sealed); err != nil {
-			return err
+	return j.append(ctx, rs, first, keep)
+}
+
+// keeping seals an item, and returns what writes it in a transaction. Of no item that is nothing.
+func (j *Bolt) keeping(item *Item) (func(tx *bolt.Tx) error, error) {
+	if item == nil {
+		return func(*bolt.Tx) error { return nil }, nil
+	}
+	id, reason := item.ID, item.Reason // the caller's may change once its ctx has ended
+	sealed, err := j.seal(item)
+	if err != nil {
+		return nil, err
+	}
+	return func(tx *bolt.Tx) error {
+		b := tx.Bucket(store.Quarantine)
+		if b.Get([]byte(id)) == nil { // else it has been told of already
+			if err := addCount(tx, 1); err != nil {
+				return err
+			}
+			tx.OnCommit(func() { j.m.quarantined.WithLabelValues(string(reason)).Inc() })
 		}
-		n := count(tx)
-		tx.OnCommit(func() { j.quarantined.Store(n) })
-		return nil
-	})
-	if err != nil {
-		return err
+		j.recount(tx)
+		return b.Put([]byte(id), sealed)
+	}, nil
+}
+
+// takeOut removes an item in a transaction, and reports whether there was one.
+func (j *Bolt) takeOut(tx *bolt.Tx, id string) (bool, error) {
+	b := tx.Bucket(store.Quarantine)
+	if b.Get([]byte(id)) == nil {
+		return false, nil
 	}
-	j.m.quarantined.WithLabelValues(string(item.Reason)).Inc()
-	return nil
+	if err := errors.Join(addCount(tx, -1), b.Delete([]byte(id))); err != nil {
+		return false, err
+	}
+	j.recount(tx)
+	return true, nil
+}
+
+// recount has the number of items told when the transaction is on disk.
+func (j *Bolt) recount(tx *bolt.Tx) {
+	n := count(tx)
+	tx.OnCommit(func() { j.quarantined.Store(n) })
 }
 
 // HoldMessage keeps a record that is larger than Kafka takes; nil means on stable storage. It has been, or will be, applied all the same. Its header Topic says where it
@@ -105,7 +138,7 @@ func (j *Bolt) seal(item *Item) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("quarantine: %w", err)
 	}
-	part, err := json.Marshal(sealedPart{Headers: item.Headers, Body: item.Body})
+	part, err := json.Marshal(sealedPart{item.Headers, item.Body, item.Answer})
 	if err != nil {
 		return nil, fmt.Errorf("quarantine: %w", err)
 	}
@@ -114,16 +147,6 @@ func (j *Bolt) seal(item *Item) ([]byte, error) {
 		return nil, fmt.Errorf("quarantine: %w", err)
 	}
 	return store.AppendRecord(nil, 1, binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, sealed), nil //nolint:gosec // a view is small
-}
-
-func hold(tx *bolt.Tx, item *Item, sealed []byte) error {
-	b := tx.Bucket(store.Quarantine)
-	if b.Get([]byte(item.ID)) == nil {
-		if err := addCount(tx, 1); err != nil {
-			return err
-		}
-	}
-	return b.Put([]byte(item.ID), sealed)
 }
 
 var countKey = []byte("quarantine/count")
@@ -139,20 +162,22 @@ func addCount(tx *bolt.Tx, n int64) error {
 	return tx.Bucket(store.Meta).Put(countKey, binary.BigEndian.AppendUint64(nil, uint64(count(tx)+n))) //nolint:gosec // counts are positive
 }
 
-// Drop takes an item out of quarantine, and appends what came of it if anything did, all or none: nil means on stable storage. What is appended has the item's own
-// dedupe keys, so that doing it twice does it once.
-func (j *Bolt) Drop(ctx context.Context, id string, rs ...Record) error {
-	return j.append(ctx, rs, nil, func(tx *bolt.Tx) error {
-		b := tx.Bucket(store.Quarantine)
-		if b.Get([]byte(id)) == nil {
-			return fmt.Errorf("quarantine %s: %w", id, ErrNotFound)
-		}
-		if err := errors.Join(addCount(tx, -1), b.Delete([]byte(id))); err != nil {
+// Drop takes an item out of quarantine, and writes what came of it if anything did, all or none: nil means on stable storage. What is appended has the item's own
+// dedupe keys, so that doing it twice does it once; a body that has to be kept on takes the item's place.
+func (j *Bolt) Drop(ctx context.Context, id string, t Intake) error {
+	keep, err := j.keeping(t.Keep)
+	if err != nil {
+		return err
+	}
+	return j.append(ctx, t.Records, nil, func(tx *bolt.Tx) error {
+		was, err := j.takeOut(tx, id)
+		if err != nil {
 			return err
 		}
-		n := count(tx)
-		tx.OnCommit(func() { j.quarantined.Store(n) })
-		return nil
+		if !was {
+			return fmt.Errorf("quarantine %s: %w", id, ErrNotFound)
+		}
+		return keep(tx)
 	})
 }
 
@@ -211,7 +236,7 @@ func (j *Bolt) Unseal(id string) (item Item, err error) {
 	}
 	return Item{
 		ID: view.ID, Source: view.Source, Provider: view.Provider, Reason: view.Reason, Detail: view.Detail, At: view.At,
-		Headers: part.Headers, Body: part.Body,
+		Headers: part.Headers, Body: part.Body, Answer: part.Answer,
 	}, nil
 }
 

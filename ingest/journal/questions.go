@@ -188,14 +188,25 @@ func (j *Bolt) Questions(after string, n int) (qs []Question, more bool, err err
 // ID names a question in lists.
 func (q *Question) ID() string { return string(q.key()) }
 
-// Answer appends what came of a question and closes it, all or none; nil means on stable storage. If a later callback has raised it again meanwhile, it stays open.
-func (j *Bolt) Answer(ctx context.Context, q Question, rs ...Record) error {
-	return j.append(ctx, rs, nil, func(tx *bolt.Tx) error {
+// Answer writes what the answer to a question comes to and closes it, all or none; nil means on stable storage. What was kept of answers nobody understood goes with it: the
+// provider has said it anew. If a later callback has raised the question again meanwhile, it stays open.
+func (j *Bolt) Answer(ctx context.Context, q Question, t Intake) error {
+	keep, err := j.keeping(t.Keep)
+	if err != nil {
+		return err
+	}
+	return j.append(ctx, t.Records, nil, func(tx *bolt.Tx) error {
 		old, err := question(tx, q.key())
-		if err != nil || old == nil || old.Claim != q.Claim {
+		if err != nil {
 			return err
 		}
-		return j.write(tx, old, nil)
+		if old == nil || old.Claim != q.Claim {
+			return keep(tx)
+		}
+		if _, err := j.takeOut(tx, q.ItemID()); err != nil {
+			return err
+		}
+		return errors.Join(keep(tx), j.write(tx, old, nil))
 	})
 }
 
@@ -213,10 +224,17 @@ func (j *Bolt) DropQuestion(ctx context.Context, id string) error {
 	})
 }
 
-// Postpone writes down when a question is due again and why it was not answered, unless a later callback has raised it again. Records that came of it all the same are
-// appended with it.
-func (j *Bolt) Postpone(ctx context.Context, q Question, rs ...Record) error {
-	return j.append(ctx, rs, nil, func(tx *bolt.Tx) error {
+// Postpone writes down when a question is due again and why it was not answered, unless a later callback has raised it again. What came of asking all the same is written
+// with it.
+func (j *Bolt) Postpone(ctx context.Context, q Question, t Intake) error {
+	keep, err := j.keeping(t.Keep)
+	if err != nil {
+		return err
+	}
+	return j.append(ctx, t.Records, nil, func(tx *bolt.Tx) error {
+		if err := keep(tx); err != nil {
+			return err
+		}
 		old, err := question(tx, q.key())
 		if err != nil || old == nil || old.Claim != q.Claim {
 			return err

@@ -52,12 +52,12 @@ func TestQuestions(t *testing.T) {
 	q := Question{Source: "a", What: "check", Ref: "1", Claim: "c1"}
 	later := q
 	later.Due, later.Tries, later.Error = noon.Add(2*time.Minute), 1, "no answer"
-	if err := j.Postpone(context.Background(), later); err != nil {
+	if err := j.Postpone(context.Background(), later, Intake{}); err != nil {
 		t.Fatal(err)
 	}
 	due("a", noon.Add(time.Hour), "2 3", noon.Add(2*time.Minute))
 	before := j.Backlog()
-	if err := j.Answer(context.Background(), q, record(7), record(8)); err != nil || j.Backlog() != before+2 {
+	if err := j.Answer(context.Background(), q, Intake{Records: []Record{record(7), record(8)}}); err != nil || j.Backlog() != before+2 {
 		t.Errorf("answered: %v, %d records", err, j.Backlog()-before)
 	}
 	due("a", noon.Add(time.Hour), "2 3", time.Time{})
@@ -74,7 +74,7 @@ func TestRaisedAgain(t *testing.T) {
 	mustAppend(t, j, asking("a", "1", "first", noon))
 	first := Question{Source: "a", What: "check", Ref: "1", Claim: "first", Due: noon.Add(time.Hour)}
 	mustAppend(t, j, asking("a", "1", "second", noon.Add(time.Minute)))
-	if err := errors.Join(j.Postpone(context.Background(), first), j.Answer(context.Background(), first, record(2))); err != nil {
+	if err := errors.Join(j.Postpone(context.Background(), first, Intake{}), j.Answer(context.Background(), first, Intake{Records: []Record{record(2)}})); err != nil {
 		t.Fatal(err)
 	}
 	all, _, err := j.Questions("", 10)
@@ -84,7 +84,7 @@ func TestRaisedAgain(t *testing.T) {
 	if qs, _, err := j.Due("a", noon.Add(time.Hour), 10); err != nil || len(qs) != 1 {
 		t.Errorf("the index has %+v, %v", qs, err)
 	}
-	if err := j.Answer(context.Background(), all[0]); err != nil {
+	if err := j.Answer(context.Background(), all[0], Intake{}); err != nil {
 		t.Fatal(err)
 	}
 	err = j.s.View(func(tx *bolt.Tx) error {
@@ -95,6 +95,49 @@ func TestRaisedAgain(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestKeptAnswers: what is kept of an open question's answers is the newest, told of once; the answer that closes the question takes it out, whatever that keeps itself.
+func TestKeptAnswers(t *testing.T) {
+	j := startRig(t, store.Options{}, Options{})
+	mustAppend(t, j, asking("a", "1", "c", noon))
+	q := Question{Source: "a", What: "check", Ref: "1", Claim: "c"}
+	answer := func(id, body string, rs ...Record) Intake {
+		return Intake{Records: rs, Keep: &Item{ID: id, Source: "a", Reason: Unreadable, Body: []byte(body), Answer: &Answer{Ref: "1", Parts: []int{len(body)}}}}
+	}
+	kept := func(id, want string, n int64) {
+		t.Helper()
+		it, err := j.Unseal(id)
+		if want == "" != errors.Is(err, ErrNotFound) || string(it.Body) != want || j.Quarantined() != n || want != "" && (it.Answer == nil || it.Answer.Parts[0] != len(want)) {
+			t.Errorf("%s holds %q, %v; want %q of %d, there are %d", id, it.Body, err, want, n, j.Quarantined())
+		}
+	}
+	for _, body := range []string{"one", "another"} {
+		if err := j.Postpone(t.Context(), q, answer(q.ItemID(), body)); err != nil {
+			t.Fatal(err)
+		}
+		kept(q.ItemID(), body, 1)
+	}
+	if n := j.metric(t, "journal_quarantined_total"); n != 1 {
+		t.Errorf("told of %v times", n)
+	}
+	stale := q
+	stale.Claim = "earlier"
+	if err := errors.Join(j.Answer(t.Context(), stale, answer("x", "late")), j.Postpone(t.Context(), stale, answer("y", "later"))); err != nil {
+		t.Fatal(err)
+	}
+	kept("x", "late", 3)
+	kept("y", "later", 3)
+	kept(q.ItemID(), "another", 3)
+	before := j.Backlog()
+	if err := j.Answer(t.Context(), q, answer("z", "a word nobody knows", record(2))); err != nil || j.Backlog() != before+1 {
+		t.Errorf("%v, %d records", err, j.Backlog()-before)
+	}
+	kept("z", "a word nobody knows", 3)
+	kept(q.ItemID(), "", 3)
+	if all, _, err := j.Questions("", 10); err != nil || len(all) != 0 {
+		t.Errorf("open: %+v, %v", all, err)
 	}
 }
 

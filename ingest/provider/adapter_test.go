@@ -49,8 +49,12 @@ func sound(t *testing.T, a Adapter, r Result, err error) {
 		}
 		return
 	}
-	if len(r.Updates) == 0 && len(r.Fetch) == 0 && r.Ignored == "" || r.Ignored != "" && len(r.Updates)+len(r.Fetch) > 0 {
-		t.Errorf("a result is updates, a fetch or ignored: %+v", r)
+	said, ignored, held := len(r.Updates)+len(r.Fetch) > 0, r.Ignored != "", r.Hold != ""
+	if !said && !ignored && !held || said && ignored || said && held || ignored && held {
+		t.Errorf("a result is updates or a fetch, or ignored, or kept: %+v", r)
+	}
+	if held && (!slices.Contains(Holds, r.Hold) || r.KeepBody) {
+		t.Errorf("kept as %q: %+v", r.Hold, r)
 	}
 	if !slices.Contains([]string{"", noStatus, unknownEv, otherKind, faultEv, testEv}, r.Ignored) {
 		t.Errorf("ignored %q is not in fixed words", r.Ignored)
@@ -303,4 +307,5 @@ func TestDisposition(t *testing.T) {
 	f(Result{Updates: []kyc.Update{{}}, Fetch: []Fetch{{}}}, "update")
 	f(Result{Fetch: []Fetch{{}}}, "fetch")
 	f(Result{Ignored: unknownEv}, "ignored")
+	f(Result{Hold: UnknownEvent}, "kept")
 }

@@ -48,6 +48,7 @@ type want struct {
 	Dedupe       []string          `json:"dedupe,omitempty"` // the digest of the body where the adapter gives none
 	Livemode     *bool             `json:"livemode,omitempty"`
 	KeepBody     bool              `json:"keep_body,omitempty"`
+	Hold         Hold              `json:"hold,omitempty"`
 	Updates      []wantUpdate      `json:"updates,omitempty"`
 }
 
@@ -71,7 +72,7 @@ func asWant(r Result, body []byte, err error) want {
 	}
 	w := want{
 		Disposition: r.Disposition(), Event: kyc.ProviderEvent{ID: r.EventID, Type: r.EventType}, Ignored: r.Ignored,
-		Dedupe: r.Dedupe, Livemode: r.Livemode, KeepBody: r.KeepBody, Fetch: r.Fetch, Unsettled: r.Unsettled, Reply: string(r.Reply),
+		Dedupe: r.Dedupe, Livemode: r.Livemode, KeepBody: r.KeepBody, Hold: r.Hold, Fetch: r.Fetch, Unsettled: r.Unsettled, Reply: string(r.Reply),
 	}
 	if len(w.Dedupe) == 0 {
 		sum := sha256.Sum256(body)

@@ -80,7 +80,7 @@ const (
 // Options are a source's settings for its adapter.
 type Options map[string]string
 
-// Result is one callback, translated. Nothing in it refers to the body after Translate has returned. No updates, no fetch and no Ignored is a bug in
+// Result is one callback, translated. Nothing in it refers to the body after Translate has returned. No updates, no fetch, no Ignored and no Hold is a bug in
 // the adapter: the ingress keeps such a body in quarantine.
 type Result struct {
 	EventID   string       // the provider's event id, "" if it has none
@@ -91,10 +91,23 @@ type Result struct {
 	Ignored   string       // why a known or unknown event carries no status, in fixed words
 	Livemode  *bool        // what the body says; nil: it does not say
 	KeepBody  bool         // applied, but a word in it was unknown: the body is kept too
+	Hold      Hold         // why nothing of it is applied although it could be read: the body is kept for that reason; then there are no updates. "": nothing is in the way
 	Fault     bool         // ignored, but the provider says that the integration is broken: an operator must look
 	Reply     []byte       // a provider's handshake; nil: the usual short body
 	Unsettled bool         // of an API's answer: the provider is still at work, so ask again later
 }
+
+// Hold is why a body that could be read is kept in place of being applied.
+type Hold string
+
+// The holds.
+const (
+	// UnknownEvent is a name that this version does not know beside an explicit decision: nobody is told anything on a guess, and the decision is not lost.
+	UnknownEvent Hold = "unknown_event"
+)
+
+// Holds lists every Hold.
+var Holds = []Hold{UnknownEvent}
 
 // Disposition is what becomes of the callback, in the words `countersign translate` prints. A Translate that failed is "unreadable" instead.
 func (r Result) Disposition() string {
@@ -103,6 +116,8 @@ func (r Result) Disposition() string {
 		return "update"
 	case len(r.Fetch) > 0:
 		return "fetch"
+	case r.Hold != "":
+		return "kept"
 	default:
 		return "ignored"
 	}

@@ -14,7 +14,7 @@ import (
 
 const (
 	sumsubName    = "sumsub"
-	sumsubVersion = 1
+	sumsubVersion = 2
 )
 
 var sumsub = Adapter{
@@ -67,6 +67,7 @@ type sumsubEvent struct {
 	about    sumsubAbout
 	status   kyc.Status
 	byAnswer bool // the review's answer is the status
+	failed   bool // the name itself says no
 	ifInit   bool // only if the review is back at its beginning
 }
 
@@ -77,6 +78,7 @@ var sumsubEvents = map[string]sumsubEvent{
 	"applicantOnHold":            {status: kyc.InReview}, // may carry an answer, which is not final
 	"applicantReviewed":          {byAnswer: true},       // may come again with another answer: an approval is not the last word
 	"applicantWorkflowCompleted": {byAnswer: true},       // beside applicantReviewed; the fold owes nothing for the repeat
+	"applicantWorkflowFailed":    {byAnswer: true, failed: true},
 	"applicantReset":             {status: kyc.NotStarted},
 	"applicantDeactivated":       {status: kyc.Suspended},
 	"applicantActivated":         {byAnswer: true},
@@ -138,7 +140,10 @@ func translateSumsub(_ signing.Header, body []byte, _ Options) (Result, error) {
 		live := !*b.SandboxMode
 		r.Livemode = &live
 	}
-	if r.Ignored = b.ignored(); r.Ignored != "" {
+	if r.Ignored = b.ignored(); r.Ignored == unknownEv && b.Result.Answer != "" {
+		r.Ignored, r.Hold = "", UnknownEvent
+	}
+	if r.Ignored != "" || r.Hold != "" {
 		return r, nil
 	}
 	var f fields
@@ -173,7 +178,7 @@ func (b *sumsubBody) ignored() string {
 		return testEv
 	case !known && !slices.ContainsFunc(sumsubFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
 		return unknownEv
-	case !e.byAnswer && e.status == "", e.byAnswer && b.Result.Answer == "", e.ifInit && b.ReviewStatus != "init":
+	case !e.byAnswer && e.status == "", e.byAnswer && b.Result.Answer == "" && !e.failed, e.ifInit && b.ReviewStatus != "init":
 		return noStatus
 	default:
 		return ""
@@ -267,7 +272,7 @@ func (b *sumsubBody) verdict(e sumsubEvent) (status kyc.Status, payload hint, do
 	default:
 		doubtful = true
 	}
-	if status == kyc.Approved && (b.Result.RejectType != "" || b.Result.Answer == "RED") {
+	if status == kyc.Approved && (b.Result.RejectType != "" || b.Result.Answer == "RED" || e.failed) {
 		doubtful = true
 	}
 	if s := b.ReviewStatus; s != "" && (!slices.Contains(sumsubReviewStates, s) || e.byAnswer && s != "completed") {

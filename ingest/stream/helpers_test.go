@@ -117,7 +117,7 @@ func (d *desk) run(sources ...Source) (stop func()) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	f, err := New(Options{Journal: &seen{d.journal, &d.full}, Sources: sources, Records: in.Streamed, Logger: logger, Metrics: d.reg})
+	f, err := New(Options{Journal: &seen{d.journal, &d.full}, Sources: sources, Take: in.Streamed, Logger: logger, Metrics: d.reg})
 	if err != nil {
 		d.t.Fatal(err)
 	}

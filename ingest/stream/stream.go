@@ -39,12 +39,12 @@ type Journal interface {
 	Hold(ctx context.Context, item journal.Item, rs ...journal.Record) error
 }
 
-// Options of a Follower. Journal, Records and Logger are required.
+// Options of a Follower. Journal, Take and Logger are required.
 type Options struct {
 	Journal Journal
 	Sources []Source
-	// Records makes records of a translated event, as Ingress.Streamed does.
-	Records func(source string, res provider.Result, event []byte) ([]journal.Record, error)
+	// Take says what an event comes to, as Ingress.Streamed does. Its errors end the follower.
+	Take    func(source string, res provider.Result, unread error, event []byte) (journal.Intake, error)
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time

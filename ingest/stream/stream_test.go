@@ -349,8 +349,8 @@ func TestFailingJournal(t *testing.T) {
 	broken := errors.New("the disk is gone")
 	f, err := New(Options{
 		Journal: &faulty{d.journal, broken}, Sources: []Source{alpaca(t, "src", fd.url)},
-		Records: func(string, provider.Result, []byte) ([]journal.Record, error) { return nil, nil },
-		Logger:  discard(),
+		Take:   func(string, provider.Result, error, []byte) (journal.Intake, error) { return journal.Intake{}, nil },
+		Logger: discard(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,16 +2,13 @@ package stream
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"time"
 
 	"countersign/ingest/journal"
-	"countersign/kyc"
+	"countersign/ingest/provider"
 )
 
 // maxBatch is how many events are appended at once.
@@ -37,19 +34,21 @@ func (c *connection) take(ctx context.Context, ev event) error {
 		c.took(n)
 		return nil
 	}
-	rs, reason, err := c.read(ev)
+	t, err := c.read(ev)
 	switch {
-	case reason != "":
+	case err != nil:
+		return err
+	case t.Keep != nil:
 		if n.verdict = quarantined; ev.cut {
 			n.verdict = oversized
 		}
-		if err := c.hold(ctx, ev, reason, err, rs); err != nil {
+		if err := c.hold(ctx, t); err != nil {
 			return err
 		}
-	case len(rs) == 0:
-		n.verdict = ignored
+	case t.Applied():
+		n.rs = t.Records
 	default:
-		n.rs = rs
+		n.verdict = ignored
 	}
 	c.took(n)
 	return nil
@@ -57,49 +56,29 @@ func (c *connection) take(ctx context.Context, ev event) error {
 
 func (c *connection) took(n taken) { c.unsaved, c.cursor = append(c.unsaved, n), n.behind }
 
-// read translates an event. With a reason it belongs into quarantine; the records, if any, are applied all the same.
-func (c *connection) read(ev event) (rs []journal.Record, reason journal.Reason, why error) {
+// read translates an event and says what it comes to.
+func (c *connection) read(ev event) (t journal.Intake, err error) {
 	defer func() {
 		if p := recover(); p != nil { // else the same event would end the process again after every start
 			c.f.o.Logger.Error("stream_panic", "source", c.s.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			rs, reason, why = nil, journal.Unreadable, errors.New("the adapter panicked")
+			t, err = c.f.o.Take(c.s.Name, provider.Result{}, errors.New("the adapter panicked"), ev.data)
 		}
 	}()
 	if ev.cut {
-		return nil, journal.Unreadable, fmt.Errorf("larger than max_body, %d bytes: only its beginning is kept", c.s.MaxEvent)
+		return c.f.o.Take(c.s.Name, provider.Result{}, fmt.Errorf("larger than max_body, %d bytes: only its beginning is kept", c.s.MaxEvent), ev.data)
 	}
-	res, err := c.s.Adapter.Translate(http.Header{}, ev.data, c.s.Options)
-	switch {
-	case err != nil:
-		return nil, journal.Unreadable, err
-	case res.Livemode != nil && *res.Livemode != c.s.Live:
-		return nil, journal.WrongMode, errors.New("the event's test flag is not the source's livemode")
-	case len(res.Updates)+len(res.Fetch) == 0 && res.Ignored == "":
-		return nil, journal.Unreadable, errors.New("the adapter found nothing in it")
-	}
-	if rs, err = c.f.o.Records(c.s.Name, res, ev.data); err != nil {
-		return nil, journal.NoPartner, err
-	}
-	if res.KeepBody {
-		return rs, journal.UnknownWord, errors.New("applied; a word in it is unknown")
-	}
-	return rs, "", nil
+	res, unread := c.s.Adapter.Translate(http.Header{}, ev.data, c.s.Options)
+	return c.f.o.Take(c.s.Name, res, unread, ev.data)
 }
 
 // hold keeps an event, sealed, behind what came before it. A crash before its place is saved brings it again, and it is then kept once.
-func (c *connection) hold(ctx context.Context, ev event, reason journal.Reason, why error, rs []journal.Record) error {
+func (c *connection) hold(ctx context.Context, t journal.Intake) error {
 	if err := c.save(ctx); err != nil {
 		return err
 	}
-	sum := sha256.Sum256(ev.data)
-	digest := hex.EncodeToString(sum[:])
-	item := journal.Item{
-		ID:     kyc.UpdateID(c.s.Name, []string{digest}, "quarantine", "", "", "", 0, time.Time{}),
-		Source: c.s.Name, Provider: c.s.Adapter.Name, Reason: reason, Detail: why.Error(), At: c.f.o.Now(), Body: ev.data,
-	}
-	c.f.o.Logger.Warn("stream_event_quarantined", "source", c.s.Name, "item", item.ID, "reason", string(reason), "error", why)
+	c.f.o.Logger.Warn("stream_event_quarantined", "source", c.s.Name, "item", t.Keep.ID, "reason", string(t.Keep.Reason), "error", t.Keep.Detail)
 	for {
-		err := c.f.o.Journal.Hold(ctx, item, rs...)
+		err := c.f.o.Journal.Hold(ctx, *t.Keep, t.Records...)
 		if !noRoom(err) {
 			return err
 		}

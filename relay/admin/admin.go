@@ -54,7 +54,7 @@ type Options struct {
 	Store      *store.Store // where the audit trail is kept
 	Quarantine Quarantine
 	// Release translates a body from quarantine again, as Ingress.Release does; nil (role relay): nobody here can.
-	Release   func(journal.Item) ([]journal.Record, error)
+	Release   func(journal.Item) (journal.Intake, error)
 	Questions Questions
 	Backup    func(path string) (int64, error)
 	Ready     func() (reasons, notes []string) // why not, none: ready; and what is worth knowing either way
@@ -69,7 +69,7 @@ type Options struct {
 type Quarantine interface {
 	Items(after string, n int) ([]journal.ItemView, bool, error)
 	Unseal(id string) (journal.Item, error)
-	Drop(ctx context.Context, id string, rs ...journal.Record) error
+	Drop(ctx context.Context, id string, t journal.Intake) error
 }
 
 // Questions is what is needed of the questions that providers have still to be asked. DropQuestion is nil only when it is on stable storage.

@@ -195,16 +195,16 @@ func (g *rig) startRelay(log *slog.Logger) {
 }
 
 // translate is what the ingress would make of a body from quarantine.
-func (g *rig) translate(item journal.Item) (rs []journal.Record, err error) {
+func (g *rig) translate(item journal.Item) (in journal.Intake, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.again == nil {
-		return nil, fmt.Errorf("today's adapter makes no more of %s", item.ID)
+		return in, fmt.Errorf("today's adapter makes no more of %s", item.ID)
 	}
 	for _, u := range g.again {
-		rs = append(rs, journal.Record{Kind: u.Kind, Appended: time.Now(), Body: u.AppendJSON(nil)})
+		in.Records = append(in.Records, journal.Record{Kind: u.Kind, Appended: time.Now(), Body: u.AppendJSON(nil)})
 	}
-	return rs, nil
+	return in, nil
 }
 
 func (g *rig) ready() (reasons, notes []string) {

@@ -46,6 +46,7 @@ type itemView struct {
 	Detail   string              `json:"detail,omitempty"`
 	At       time.Time           `json:"at"`
 	Headers  map[string][]string `json:"headers,omitempty"`
+	Answer   *journal.Answer     `json:"answer,omitempty"` // the question of the provider's API that the body answers
 	Text     string              `json:"text,omitempty"` // the body, if it is text
 	Body     []byte              `json:"body,omitempty"` // the body in base64, if it is not
 }
@@ -56,7 +57,7 @@ func (s *Server) quarantined(req *http.Request, _ Token) (any, error) {
 		return nil, err
 	}
 	v := itemView{
-		Object: "quarantined_body", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: it.Reason, Detail: it.Detail, At: it.At, Headers: it.Headers,
+		Object: "quarantined_body", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: it.Reason, Detail: it.Detail, At: it.At, Headers: it.Headers, Answer: it.Answer,
 	}
 	if utf8.Valid(it.Body) {
 		v.Text = string(it.Body)
@@ -67,10 +68,10 @@ func (s *Server) quarantined(req *http.Request, _ Token) (any, error) {
 }
 
 // release translates a body again, or gives a record its subject.
-func (s *Server) release(req *http.Request, t Token) (any, error) {
+func (s *Server) release(req *http.Request, caller Token) (any, error) {
 	id := req.PathValue("id")
 	if strings.HasPrefix(id, heldPrefix) {
-		return s.releaseRecord(req, t, id)
+		return s.releaseRecord(req, caller, id)
 	}
 	if s.o.Release == nil {
 		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no sources: call one with role all or ingest", ""}
@@ -79,14 +80,18 @@ func (s *Server) release(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rs, err := s.o.Release(it)
+	t, err := s.o.Release(it)
 	if err != nil {
 		return nil, &problem{http.StatusConflict, "conflict", "still_unclear", err.Error(), ""}
 	}
-	if err := s.o.Quarantine.Drop(req.Context(), id, rs...); err != nil {
+	if err := s.o.Quarantine.Drop(req.Context(), id, t); err != nil {
 		return nil, err
 	}
-	return map[string]any{"object": "quarantined_body", "id": id, "released": true, "updates": len(rs)}, nil
+	out := map[string]any{"object": "quarantined_body", "id": id, "released": true, "updates": len(t.Records)}
+	if t.Keep != nil {
+		out["kept"] = t.Keep.Reason
+	}
+	return out, nil
 }
 
 func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, error) {
@@ -112,7 +117,7 @@ func (s *Server) discard(req *http.Request, t Token) (any, error) {
 		}
 		return map[string]any{"object": "held_record", "id": id, "discarded": true}, nil
 	}
-	if err := s.o.Quarantine.Drop(req.Context(), id); err != nil {
+	if err := s.o.Quarantine.Drop(req.Context(), id, journal.Intake{}); err != nil {
 		return nil, err
 	}
 	return map[string]any{"object": "quarantined_body", "id": id, "discarded": true}, nil
