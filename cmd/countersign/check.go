@@ -103,6 +103,9 @@ func (cmd *checkCommand) summary(c *console, cfg *Config) {
 				c.printf(", and without api nobody is asked")
 			}
 		}
+		if len(s.Workflows) > 0 {
+			c.printf(": only workflows %s approve", strings.Join(s.Workflows, ", "))
+		}
 		if s.Evidence != "signed" {
 			c.printf(": weaker than the default, by explicit configuration")
 		}
