@@ -190,7 +190,7 @@ func foldRow() row {
 		},
 		{
 			title: "Put in quarantine", unit: "ops", stack: true, alert: "CountersignQuarantineGrowing",
-			description: "By reason: unreadable, livemode (test where live is configured, or the other way round), unknown_word (applied as in_review), unknown_event (a decision under a name we do not know: CountersignUnknownEvent), no_partner.",
+			description: "By reason: unreadable, livemode (test where live is configured, or the other way round), unknown_word (applied as in_review), unknown_event (a decision under a name we do not know: CountersignUnknownEvent), workflow and account (not those that the source names), no_partner.",
 			queries:     []query{{`sum by (reason) (rate(countersign_journal_quarantined_total[$__rate_interval]))`, "{{reason}}"}},
 		},
 	}}

@@ -35,6 +35,7 @@ type Source struct {
 	PartnerFrom string               // subject_prefix ("acme:user-001") or submission (known by ref only)
 	Check       kyc.Check            // overrides the adapter's check type of overall updates; empty: the adapter's
 	Checks      map[string]kyc.Check // the same, by workflow
+	Workflows   []string             // of the provider, whose approvals count; empty: all
 	Rate        float64              // callbacks per second; 0: no limit
 	Livemode    bool
 	Evidence    kyc.Authenticity // what an approval needs without confirmation

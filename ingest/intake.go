@@ -24,6 +24,7 @@ type message struct {
 	res    provider.Result
 	err    error           // why it could not be read
 	answer *journal.Answer // what it answers; nil: the provider said it unasked
+	barred bool            // an approval of it was left out, for its workflow may not approve
 	sum    string
 }
 
@@ -59,6 +60,7 @@ var holds = map[provider.Hold]struct {
 	why    error
 }{
 	provider.UnknownEvent: {journal.UnknownEvent, errors.New("not applied; the event is unknown, and its body carries a decision")},
+	provider.OtherAccount: {journal.OtherAccount, errors.New("not applied; of another account than the source is for")},
 }
 
 // said is the intake of a message that says something of somebody.
@@ -68,7 +70,10 @@ func (in *Ingress) said(m *message) journal.Intake {
 		return m.kept(journal.NoPartner, err)
 	}
 	t := journal.Intake{Records: rs}
-	if m.res.KeepBody {
+	switch {
+	case m.barred: // whatever else there is to say of it: something was not applied
+		t.Keep = m.item(journal.OtherWorkflow, errors.New("not applied; an approval of a workflow that may not approve"))
+	case m.res.KeepBody:
 		t.Keep = m.item(journal.UnknownWord, errors.New("applied; a word in it is unknown"))
 	}
 	return t

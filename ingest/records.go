@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"countersign/ingest/journal"
@@ -15,6 +16,10 @@ import (
 func (in *Ingress) records(m *message) ([]journal.Record, error) {
 	rs := make([]journal.Record, 0, len(m.res.Updates)+1)
 	for i := range m.res.Updates {
+		if m.src.bars(&m.res.Updates[i]) {
+			m.barred = true
+			continue
+		}
 		u, err := in.update(m, i)
 		if err != nil {
 			return nil, err
@@ -25,6 +30,11 @@ func (in *Ingress) records(m *message) ([]journal.Record, error) {
 		return rs, nil
 	}
 	return in.ask(m, rs), nil
+}
+
+// bars reports whether an update approves in a workflow that may not approve. Whatever takes away, and attempts, count whichever workflow they come from.
+func (s *source) bars(u *kyc.Update) bool {
+	return len(s.Workflows) > 0 && u.Status == kyc.Approved && !slices.Contains(s.Workflows, u.Verification.Workflow)
 }
 
 // update completes one update of a message.

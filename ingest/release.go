@@ -84,9 +84,11 @@ func split(body []byte, lengths []int) (parts [][]byte, err error) {
 
 // remedies say what to do about a body that is not released.
 var remedies = map[journal.Reason]string{
-	journal.WrongMode:    ": correct the source, or discard it",
-	journal.UnknownEvent: ": install a version that knows it; or decide about the person, and discard it",
-	journal.UnknownWord:  ": it was applied as in_review; decide about the person, or discard it",
+	journal.OtherAccount:  ": correct the source's account, or discard it",
+	journal.OtherWorkflow: ": add it to the source's workflows, or discard it",
+	journal.WrongMode:     ": correct the source, or discard it",
+	journal.UnknownEvent:  ": install a version that knows it; or decide about the person, and discard it",
+	journal.UnknownWord:   ": it was applied as in_review; decide about the person, or discard it",
 }
 
 // restored are the headers of a body in quarantine.

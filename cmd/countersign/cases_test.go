@@ -21,6 +21,7 @@ var hardCases = []struct {
 	{"Callbacks signed for another account", walkOtherAccount},
 	{"Proxy that changes the body", walkProxy},
 	{"Unknown status word", walkUnknownWord},
+	{"Approval of another workflow", walkWorkflow},
 	{"Unknown event", walkUnknownEvent},
 	{"Unknown event that decides", walkUnknownDecision},
 	{"Body that cannot be read", walkUnreadable},

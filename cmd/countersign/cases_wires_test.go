@@ -85,6 +85,23 @@ func walkUnknownWord(w *walk) {
 	w.run(exitYes, "quarantine discard "+id, "is discarded")
 }
 
+func walkWorkflow(w *walk) {
+	w.edit("keys: [file:sumsub.key], partner: acme}", "keys: [file:sumsub.key], partner: acme, workflows: [full-kyc-level]}")
+	w.run(exitYes, "check", "only workflows full-kyc-level approve")
+	level := []string{"basic-kyc-level", "lite-level"}
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "rejected_retry", provider.SampleVars{Subject: "wilma", At: time.Now().Add(-time.Hour)}, level...)))
+	w.told("wilma", "kyc.status.rejected")
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", provider.SampleVars{Subject: "wilma"}, level...)))
+	w.metric(`countersign_journal_quarantined_total{reason="workflow"}`, 1)
+	w.metric("countersign_journal_quarantine_items", 1)
+	id := w.only(w.run(exitYes, "quarantine", "workflow", "not applied; an approval of a workflow that may not approve"))
+	w.run(exitYes, "subject acme wilma", "acme/wilma  rejected")
+	w.run(exitNo, "quarantine release "+id, "add it to the source's workflows, or discard it")
+	w.edit("workflows: [full-kyc-level]", "workflows: [full-kyc-level, lite-level]")
+	w.run(exitYes, "quarantine release "+id, "is released: 1 update(s)")
+	w.told("wilma", "kyc.status.approved")
+}
+
 func walkUnknownEvent(w *walk) {
 	body := w.sample("sumsub-eu", "approved", provider.SampleVars{Subject: "yara"}, "applicantReviewed", "applicantSomethingNew", `"reviewResult":{"reviewAnswer":"GREEN"},`, "")
 	req := w.callback("sumsub-eu", "", body)

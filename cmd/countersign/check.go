@@ -37,6 +37,9 @@ func (cmd *checkCommand) Run(c *console) error {
 		return errNo
 	}
 	cmd.summary(c, cfg)
+	for _, p := range warnings(cfg) {
+		c.printf("warning: %s\n", p)
+	}
 	wrong := cmd.connect(c, cfg, c.printf)
 	for _, p := range wrong {
 		c.printf("%s\n", p)
@@ -56,11 +59,16 @@ func (cmd *checkCommand) report(c *console, cfg *Config, problems []problem) err
 		What   string `json:"what"`
 		Remedy string `json:"remedy,omitempty"`
 	}
-	views := []view{}
+	views, doubts := []view{}, []view{}
 	for _, p := range append(problems, cmd.connect(c, cfg, func(string, ...any) {})...) {
 		views = append(views, view(p))
 	}
-	err := c.show(map[string]any{"ok": len(views) == 0, "problems": views})
+	if cfg != nil {
+		for _, p := range warnings(cfg) {
+			doubts = append(doubts, view(p))
+		}
+	}
+	err := c.show(map[string]any{"ok": len(views) == 0, "problems": views, "warnings": doubts})
 	if err == nil && len(views) > 0 {
 		err = errNo
 	}
@@ -102,6 +110,9 @@ func (cmd *checkCommand) summary(c *console, cfg *Config) {
 			if a.API != nil && s.API == nil {
 				c.printf(", and without api nobody is asked")
 			}
+		}
+		if len(s.Workflows) > 0 {
+			c.printf(": only workflows %s approve", strings.Join(s.Workflows, ", "))
 		}
 		if s.Evidence != "signed" {
 			c.printf(": weaker than the default, by explicit configuration")

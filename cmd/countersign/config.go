@@ -53,6 +53,7 @@ type SourceConfig struct {
 	PartnerFrom     string          // subject_prefix | submission
 	Check           kyc.Check       // "": the adapter's
 	CheckByWorkflow map[string]kyc.Check
+	Workflows       []string      // of the provider, whose approvals count; nil: all
 	Rate            float64       // callbacks per second; 0: unlimited
 	Tolerance       time.Duration // 0: the adapter's
 	Livemode        bool

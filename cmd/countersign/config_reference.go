@@ -68,6 +68,7 @@ func sourceReference() []configKey {
 		{"sources[].partner", "", "the partner all its subjects belong to; or use partner_from"},
 		{"sources[].partner_from", "", "subject_prefix (acme:user-001), or submission (registered through the API)"},
 		{"sources[].check", "", "the check type of all its callbacks, or a mapping of the provider's workflows to check types; without it, the adapter's"},
+		{"sources[].workflows", "", "the provider's workflows, levels or templates whose approvals count; one of another, or of none, is kept in quarantine, while whatever takes away is applied. Without it, all"},
 		{"sources[].rate", "unlimited", "callbacks per second; beyond it 429"},
 		{"sources[].tolerance", "", "how old a signed timestamp may be; without it, the adapter's"},
 		{"sources[].livemode", "", "whether its callbacks are about real people; without it, whether mode is live"},

@@ -23,6 +23,7 @@ func (l *loader) source(n *yaml.Node, at string) {
 		field{"partner", false, l.declaredPartner(&s.Partner)},
 		field{"partner_from", false, value(l, &s.PartnerFrom, tagText, oneOf("subject_prefix", "submission"))},
 		field{"check", false, l.check(&s)},
+		field{"workflows", false, l.list(false, appendTo(l, &s.Workflows, tagAny, parseText))},
 		field{"rate", false, value(l, &s.Rate, tagNumber, parseRate)},
 		field{"tolerance", false, value(l, &s.Tolerance, tagDuration, parseTolerance)},
 		field{"livemode", false, value(l, &s.Livemode, tagFlag, parseFlag)},

@@ -186,6 +186,7 @@ func TestGoodConfig(t *testing.T) {
 	f("source", s, SourceConfig{
 		Name: "sumsub-eu", Provider: "sumsub", Partner: "acme", Check: kyc.IdentityVerification, Rate: 1000, Tolerance: 5 * time.Minute, Livemode: true,
 		Evidence: kyc.Signed, MaxBody: 1 << 20, Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, Options: map[string]string{"algorithm": "sha256"},
+		Workflows: []string{"basic-kyc-level", "17"},
 	})
 	s = c.Sources[1]
 	f("keys", len(s.Keys), 1)

@@ -21,7 +21,7 @@ func newSource(sc SourceConfig) (ingest.Source, error) {
 	}
 	s := ingest.Source{
 		Name: sc.Name, Adapter: a, Options: sourceOptions(sc), Keys: sc.Keys, Partner: sc.Partner, PartnerFrom: sc.PartnerFrom,
-		Check: sc.Check, Checks: sc.CheckByWorkflow, Rate: sc.Rate, Livemode: sc.Livemode, Evidence: sc.Evidence, MaxBody: sc.MaxBody, Allow: sc.Allow,
+		Check: sc.Check, Checks: sc.CheckByWorkflow, Workflows: sc.Workflows, Rate: sc.Rate, Livemode: sc.Livemode, Evidence: sc.Evidence, MaxBody: sc.MaxBody, Allow: sc.Allow,
 	}
 	if !sc.Token.IsZero() {
 		k, err := signing.ParseKey(sc.Token.Reveal())
@@ -111,6 +111,9 @@ func checkSource(sc SourceConfig) (key string, m *mistake) {
 	scheme, err := a.Scheme(sourceOptions(sc))
 	if err != nil {
 		return "options", &mistake{err.Error(), "see docs/PROVIDERS.md for what " + sc.Provider + " takes"}
+	}
+	if len(sc.Workflows) > 0 && a.Workflow == "" {
+		return "workflows", &mistake{"are of no use: no update of this source names one, so that nobody could be approved", "remove them"}
 	}
 	published := a.API != nil && a.API.Keys != nil
 	switch {

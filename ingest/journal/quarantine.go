@@ -32,16 +32,18 @@ type Reason string
 
 // The reasons.
 const (
-	Unreadable   Reason = "unreadable"    // the adapter could not translate it
-	WrongMode    Reason = "livemode"      // test where live is configured, or the other way round
-	UnknownWord  Reason = "unknown_word"  // applied as in_review; the body is kept too
-	UnknownEvent Reason = "unknown_event" // an event that the adapter does not know, whose body carries a decision: nothing is applied
-	NoPartner    Reason = "no_partner"    // the subject's prefix names no partner
-	Oversized    Reason = "too_large"     // not a callback but a record that was applied, and is larger than Kafka takes
+	Unreadable    Reason = "unreadable"    // the adapter could not translate it
+	WrongMode     Reason = "livemode"      // test where live is configured, or the other way round
+	UnknownWord   Reason = "unknown_word"  // applied as in_review; the body is kept too
+	UnknownEvent  Reason = "unknown_event" // an event that the adapter does not know, whose body carries a decision: nothing is applied
+	OtherAccount  Reason = "account"       // of another account at the provider than the source is for: nothing is applied
+	OtherWorkflow Reason = "workflow"      // an approval in a workflow that may not approve: the approval is not applied, whatever else it says is
+	NoPartner     Reason = "no_partner"    // the subject's prefix names no partner
+	Oversized     Reason = "too_large"     // not a callback but a record that was applied, and is larger than Kafka takes
 )
 
 // Reasons lists every Reason.
-var Reasons = []Reason{Unreadable, WrongMode, UnknownWord, UnknownEvent, NoPartner, Oversized}
+var Reasons = []Reason{Unreadable, WrongMode, UnknownWord, UnknownEvent, OtherAccount, OtherWorkflow, NoPartner, Oversized}
 
 // ItemView is what is shown of an item without unsealing it.
 type ItemView struct {

@@ -29,6 +29,9 @@ var alloy = Adapter{
 	Translate: translateAlloy,
 	// An entity is one person or company. A journey application may be of several, and stands where evaluations and reviews do.
 	PersonRefs: []RefKind{SubjectRef},
+	Overall:    []kyc.Check{kyc.RiskAssessment},
+	Steps:      []kyc.Check{kyc.RiskAssessment},
+	Workflow:   "application_token",
 	Events:     slices.Sorted(maps.Keys(alloyEvents)),
 	Gaps: []string{
 		"The vendor's sample code signs the body as it prints it again; that this is what it sends, byte for byte, is not verified.",

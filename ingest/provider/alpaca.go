@@ -34,6 +34,7 @@ var alpaca = Adapter{
 	Translate: translateAlpaca,
 	// An account is one person's, and every event is about one account.
 	PersonRefs: []RefKind{SubjectRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification},
 	Events:     slices.Sorted(maps.Keys(alpacaStatuses)),
 	Stream:     &alpacaStream,
 	Gaps: []string{

@@ -27,6 +27,7 @@ var blendfi = Adapter{
 	Translate: translateBlendfi,
 	// A user is one person. There is no session that all events name.
 	PersonRefs: []RefKind{SubjectRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification},
 	Events:     slices.Sorted(maps.Keys(blendfiEvents)),
 	reasons:    blendfiReasons,
 }

@@ -27,6 +27,9 @@ var bluum = Adapter{
 	Translate: translateBluum,
 	// An investor is one person or firm, and so are the workflows and documents of it.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.BusinessVerification},
+	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.AddressVerification, kyc.BusinessVerification, kyc.TaxIDVerification, kyc.Screening, kyc.RiskAssessment},
+	Workflow:   "workflow_id",
 	Events:     []string{"account.created", "account.updated", "document.approved", "document.rejected", "kyc.verification.approved"},
 	Gaps: []string{
 		"Header, algorithm and encoding of the signature are not published; the default (X-Bluum-Signature, hex HMAC-SHA-256 of the body) is assumed. Before going " +

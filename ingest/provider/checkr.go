@@ -25,6 +25,8 @@ var checkr = Adapter{
 	Translate: translateCheckr,
 	// A candidate is one person, and a report is about one candidate.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	Overall:    []kyc.Check{kyc.RiskAssessment},
+	Workflow:   "package",
 	Events:     slices.Sorted(maps.Keys(checkrEvents)),
 	Gaps: []string{
 		"The signature, its key (the account's API key) and the bodies come from public receivers.",

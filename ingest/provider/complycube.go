@@ -24,6 +24,8 @@ var complycube = Adapter{
 	Translate: translateComplycube,
 	// A client is one person or firm, and a check or session is made for one client.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.Liveness, kyc.AddressVerification, kyc.Screening},
 	Events:     slices.Sorted(maps.Keys(complycubeEvents)),
 	Gaps: []string{
 		"Events about checks name the client only, and events about clients, which carry our id, are ignored: register a submission that maps the client to our id.",

@@ -30,6 +30,8 @@ var didit = Adapter{
 	// A session is made for one person or firm. There is no other name of theirs than our own.
 	PersonRefs: []RefKind{SessionRef},
 	Headers:    []string{diditTest},
+	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.BusinessVerification},
+	Workflow:   "workflow_id",
 	Events:     slices.Sorted(maps.Keys(diditEvents)),
 	Gaps: []string{
 		"How long Didit waits for an answer, when it tries again and how a secret is replaced are not verified.",

@@ -86,10 +86,26 @@ func describe(t *testing.T, b *strings.Builder, a Adapter) {
 	} else if a.Authenticity(nil) != kyc.Signed {
 		b.WriteString("- Nobody is asked: approvals and terminal rejections wait as in_review until an operator decides, or until the source is configured to trust what it proves.\n")
 	}
+	fmt.Fprintf(b, "- Approves: %s", codes(a.Overall))
+	if len(a.Steps) > 0 {
+		fmt.Fprintf(b, "; of steps and documents: %s", codes(a.Steps))
+	}
+	if a.Workflow != "" {
+		fmt.Fprintf(b, ". What `workflows` of a source names: %s", a.Workflow)
+	}
+	b.WriteString(".\n")
 	for _, g := range a.Gaps {
 		fmt.Fprintf(b, "- Not verified or not supported: %s\n", g)
 	}
 	fmt.Fprintf(b, "- Events: %s.\n", "`"+strings.Join(a.Events, "`, `")+"`")
+}
+
+func codes(checks []kyc.Check) string {
+	names := make([]string, 0, len(checks))
+	for _, c := range checks {
+		names = append(names, "`"+string(c)+"`")
+	}
+	return strings.Join(names, ", ")
 }
 
 func flat(o Options) string {

@@ -26,6 +26,8 @@ var dojah = Adapter{
 	Translate: translateDojah,
 	// A reference is one run of the widget by one person, or one address to visit.
 	PersonRefs: []RefKind{SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.BusinessVerification, kyc.AddressVerification},
+	Workflow:   "widget_id",
 	Events: []string{
 		"address.completed", "address.failed", "address.pending",
 		"kyc_widget.Abandoned", "kyc_widget.Approved", "kyc_widget.Completed", "kyc_widget.Failed", "kyc_widget.Ongoing", "kyc_widget.Pending",

@@ -30,6 +30,9 @@ var footprint = Adapter{
 	Headers:   []string{"Svix-Id", "Svix-Signature", "Webhook-Id"},
 	// fp_id is one person or firm, and so is each onboarding of it.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Steps:      []kyc.Check{kyc.Screening},
+	Workflow:   "playbook_key",
 	Events:     slices.Sorted(maps.Keys(footprintEvents)),
 	Gaps: []string{
 		"How long Footprint waits for an answer and when it tries again are known of Svix in general, not of Footprint.",

@@ -98,6 +98,7 @@ func Generic(spec GenericSpec) (Adapter, error) {
 	return Adapter{
 		Name: GenericName, Version: g.version, Doc: spec.Doc, Evidence: g.proves, PersonRefs: GenericPersonRefs, reasons: g.reasons,
 		Headers:   g.headers(),
+		Workflow:  spec.Map["workflow"],
 		Scheme:    func(o Options) (signing.Scheme, error) { return g.scheme, o.allow(nil) },
 		Translate: func(h signing.Header, body []byte, _ Options) (Result, error) { return g.translate(h, body) },
 	}, nil

@@ -25,6 +25,7 @@ var idenfy = Adapter{
 	Translate: translateIdenfy,
 	// A scan is one attempt of one client.
 	PersonRefs: []RefKind{SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification},
 	Events:     slices.Sorted(maps.Keys(idenfyEvents)),
 	Gaps: []string{
 		"Callbacks about AML and KYB have bodies of their own, which are not read: they are kept in quarantine.",

@@ -25,6 +25,8 @@ var idnow = Adapter{
 	Scheme:     idnowScheme,
 	Translate:  translateIdnow,
 	PersonRefs: []RefKind{SessionRef}, // an identification is one of one person
+	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Workflow:   "companyid",
 	Events:     slices.Sorted(maps.Keys(idnowResults)),
 	API:        &idnowAPI,
 	Gaps: []string{

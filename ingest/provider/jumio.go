@@ -29,6 +29,9 @@ var jumio = Adapter{
 	Translate: translateJumio,
 	// An account at Jumio is one person, and a workflow execution belongs to one account.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Steps:      []kyc.Check{kyc.DocumentVerification, kyc.Liveness, kyc.AddressVerification, kyc.Screening},
+	Workflow:   "definitionKey",
 	Events:     slices.Sorted(maps.Keys(jumioEvents)),
 	API:        &jumioAPI,
 	Gaps: []string{

@@ -23,6 +23,7 @@ var middesk = Adapter{
 	Scheme:     middeskScheme,
 	Translate:  translateMiddesk,
 	PersonRefs: []RefKind{SubjectRef}, // a business is one company
+	Overall:    []kyc.Check{kyc.BusinessVerification},
 	Events:     middeskEvents,
 	Gaps: []string{
 		"The signature headers and what they cover come from public receivers.",

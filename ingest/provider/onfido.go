@@ -30,6 +30,9 @@ var onfido = Adapter{
 	Translate: translateOnfido,
 	// An applicant is one person, and so is each of its runs, checks, reports and monitors.
 	PersonRefs: []RefKind{SubjectRef, SessionRef, ParentRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.Liveness, kyc.AddressVerification, kyc.Screening, kyc.RiskAssessment},
+	Workflow:   "workflow_id",
 	Events:     slices.Sorted(maps.Keys(onfidoEvents)),
 	API:        &onfidoAPI,
 	Gaps: []string{

@@ -25,6 +25,9 @@ var persona = Adapter{
 	Translate: translatePersona,
 	// An account is one person, and an inquiry belongs to one account. Reports and verifications carry nothing else, so both must teach.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.Liveness, kyc.AddressVerification, kyc.TaxIDVerification},
+	Workflow:   "the inquiry template",
 	Events:     slices.Sorted(maps.Keys(personaEvents)),
 	reasons:    personaReasons,
 }

@@ -25,6 +25,9 @@ var plaidIDV = Adapter{
 	Translate: translatePlaid,
 	// An attempt is one person's, and so is a screening.
 	PersonRefs: []RefKind{SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.Liveness, kyc.Screening, kyc.RiskAssessment},
+	Workflow:   "template.id",
 	Events:     plaidEvents,
 	API:        &plaidAPI,
 	Gaps: []string{

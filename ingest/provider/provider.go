@@ -28,6 +28,9 @@ type Adapter struct {
 	Headers   []string // that Translate reads; kept beside a body in quarantine, so that it can be translated again
 	// PersonRefs names the refs of an update that belong to one person only, and so may teach who later callbacks are about.
 	PersonRefs []RefKind
+	Overall    []kyc.Check // what an overall approval of it can be of; nil: whatever its configuration says
+	Steps      []kyc.Check // what an approval of a step or a document can be of
+	Workflow   string      // what stands in an update's verification.workflow, as the provider calls it; "": nothing does
 	Events     []string    // every event name it knows, sorted; each has a fixture
 	API        *API        // how to ask the provider what it knows now; nil: nothing of it is built
 	Stream     *Stream     // how to follow what it tells nobody unasked; then it posts no callbacks. Nil: it posts
@@ -104,10 +107,12 @@ type Hold string
 const (
 	// UnknownEvent is a name that this version does not know beside an explicit decision: nobody is told anything on a guess, and the decision is not lost.
 	UnknownEvent Hold = "unknown_event"
+	// OtherAccount is an account at the provider that is not the one the source is configured for: its people are not ours.
+	OtherAccount Hold = "account"
 )
 
 // Holds lists every Hold.
-var Holds = []Hold{UnknownEvent}
+var Holds = []Hold{UnknownEvent, OtherAccount}
 
 // Disposition is what becomes of the callback, in the words `countersign translate` prints. A Translate that failed is "unreadable" instead.
 func (r Result) Disposition() string {

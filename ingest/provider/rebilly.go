@@ -28,6 +28,8 @@ var rebilly = Adapter{
 	Translate: translateRebilly,
 	// A customer is one person; documents and requests belong to one customer.
 	PersonRefs: []RefKind{SubjectRef, SessionRef, ParentRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.AddressVerification, kyc.RiskAssessment},
 	Events:     slices.Sorted(maps.Keys(rebillyEvents)),
 	API:        &rebillyAPI,
 	Gaps: []string{

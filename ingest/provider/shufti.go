@@ -31,6 +31,8 @@ var shufti = Adapter{
 	Translate: translateShufti,
 	// A request is about one person.
 	PersonRefs: []RefKind{SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.BusinessVerification},
+	Steps:      []kyc.Check{kyc.Screening},
 	Events:     slices.Sorted(maps.Keys(shuftiEvents)),
 	API:        &shuftiAPI,
 	Gaps: []string{

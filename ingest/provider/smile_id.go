@@ -35,6 +35,9 @@ var smileID = Adapter{
 	Translate: translateSmile,
 	// A job is about one person.
 	PersonRefs: []RefKind{SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification},
+	Steps:      []kyc.Check{kyc.Liveness},
+	Workflow:   "the job type",
 	Events:     slices.Sorted(maps.Keys(smileEvents)),
 	API:        &smileAPI,
 	Gaps: []string{

@@ -26,6 +26,7 @@ var socure = Adapter{
 	Scheme:     socureScheme,
 	Translate:  translateSocure,
 	PersonRefs: []RefKind{SessionRef}, // an evaluation or a transaction is one of one person
+	Overall:    []kyc.Check{kyc.IdentityVerification},
 	Events:     slices.Sorted(maps.Keys(socureEvents)),
 	API:        &socureAPI,
 	Gaps: []string{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"countersign/kyc"
@@ -26,6 +27,8 @@ var stripeIdentity = Adapter{
 	Translate: translateStripe,
 	// A session is made for one person. A related customer may be a firm with several.
 	PersonRefs: []RefKind{SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.TaxIDVerification},
+	Workflow:   "verification_flow",
 	Events:     slices.Sorted(maps.Keys(stripeEvents)),
 	Gaps: []string{
 		"How long Stripe waits for an answer and which addresses it sends from are not verified.",
@@ -38,6 +41,7 @@ var stripeIdentity = Adapter{
 }
 
 var stripeOptions = map[string]string{
+	"account":    "acct_…: the only Connect account whose events are applied; those of another, or of none, are kept in quarantine (default any)",
 	"tolerance":  "how old a signature may be, such as 10m (default 5m)",
 	"metadata":   "the metadata key that holds our id where client_reference_id is empty (default none)",
 	"unfinished": "rejected or pending: what a session is that the person abandoned, did not consent to or had no fit device for (default rejected)",
@@ -55,6 +59,9 @@ func stripeScheme(o Options) (signing.Scheme, error) {
 	}
 	if name, ok := o["metadata"]; ok && name == "" {
 		return nil, fmt.Errorf("option metadata: %q is not a metadata key such as user_id", name)
+	}
+	if account, ok := o["account"]; ok && !strings.HasPrefix(account, "acct_") {
+		return nil, fmt.Errorf("option account: %q is not the id of a Connect account such as acct_1032D82eZvKYlo2C", account)
 	}
 	tolerance, err := o.tolerance(stripeTolerance, false)
 	if err != nil {
@@ -92,6 +99,7 @@ type stripeBody struct {
 	Type     string `json:"type"`
 	Created  ident  `json:"created"`
 	Livemode *bool  `json:"livemode"`
+	Account  string `json:"account"` // of events of connected accounts
 	Data     struct {
 		Object struct {
 			ID              ident  `json:"id"`
@@ -132,7 +140,10 @@ func translateStripe(_ signing.Header, body []byte, o Options) (Result, error) {
 	} else if e.status == "" {
 		r.Ignored = noStatus
 	}
-	if r.Ignored != "" && f.err == nil {
+	if account, ok := o["account"]; ok && r.Ignored == "" && b.Account != account {
+		r.Hold = OtherAccount
+	}
+	if (r.Ignored != "" || r.Hold != "") && f.err == nil {
 		return r, nil
 	}
 	u := observe(stripeName, stripeVersion, r, f.unixSeconds("created", b.Created))

@@ -27,6 +27,9 @@ var sumsub = Adapter{
 	Translate: translateSumsub,
 	// An applicant is one person or company, and so is each inspection and action of it.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.BusinessVerification},
+	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.Liveness, kyc.AddressVerification, kyc.Screening, kyc.RiskAssessment, kyc.TaxIDVerification, kyc.BusinessVerification},
+	Workflow:   "levelName",
 	Events:     slices.Sorted(maps.Keys(sumsubEvents)),
 	reasons:    sumsubReasons,
 }

@@ -29,6 +29,9 @@ var trulioo = Adapter{
 	Scheme:     truliooScheme,
 	Translate:  translateTrulioo,
 	PersonRefs: []RefKind{SessionRef}, // a transaction is one verification of one person
+	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Steps:      []kyc.Check{kyc.DocumentVerification, kyc.Liveness},
+	Workflow:   "flowId",
 	Events:     slices.Sorted(slices.Values(slices.Concat(truliooDocument, slices.Collect(maps.Keys(truliooWorkflow)), []string{truliooHandshake}))),
 	API:        &truliooAPI,
 	Gaps: []string{

@@ -27,6 +27,7 @@ var veratad = Adapter{
 	Scheme:     veratadScheme,
 	Translate:  translateVeratad,
 	PersonRefs: []RefKind{SessionRef}, // a request is one journey of one person
+	Overall:    []kyc.Check{kyc.IdentityVerification},
 	Events:     slices.Sorted(maps.Keys(veratadStatuses)),
 	Gaps: []string{
 		"The vendor's page shows no header and no signature. Use a path token, and an allow list where the addresses are known.",

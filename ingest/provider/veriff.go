@@ -27,6 +27,8 @@ var veriff = Adapter{
 	Translate: translateVeriff,
 	// A session is made for one person. Nothing else in a body is the provider's own name for a person.
 	PersonRefs: []RefKind{SessionRef},
+	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.AddressVerification},
+	Steps:      []kyc.Check{kyc.Screening},
 	Events: []string{
 		"decision.abandoned", "decision.approved", "decision.declined", "decision.expired", "decision.resubmission_requested", "decision.review",
 		"event.started", "event.submitted",

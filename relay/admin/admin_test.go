@@ -105,9 +105,9 @@ func TestScopes(t *testing.T) {
 // faulty is a quarantine whose disk fails.
 type faulty struct{ err error }
 
-func (f faulty) Items(string, int) ([]journal.ItemView, bool, error)   { return nil, false, f.err }
-func (f faulty) Unseal(string) (journal.Item, error)                   { return journal.Item{}, f.err }
-func (f faulty) Drop(context.Context, string, journal.Intake) error { return f.err }
+func (f faulty) Items(string, int) ([]journal.ItemView, bool, error) { return nil, false, f.err }
+func (f faulty) Unseal(string) (journal.Item, error)                 { return journal.Item{}, f.err }
+func (f faulty) Drop(context.Context, string, journal.Intake) error  { return f.err }
 
 // TestErrors holds the shape of errors.
 func TestErrors(t *testing.T) {

@@ -47,8 +47,8 @@ type itemView struct {
 	At       time.Time           `json:"at"`
 	Headers  map[string][]string `json:"headers,omitempty"`
 	Answer   *journal.Answer     `json:"answer,omitempty"` // the question of the provider's API that the body answers
-	Text     string              `json:"text,omitempty"` // the body, if it is text
-	Body     []byte              `json:"body,omitempty"` // the body in base64, if it is not
+	Text     string              `json:"text,omitempty"`   // the body, if it is text
+	Body     []byte              `json:"body,omitempty"`   // the body in base64, if it is not
 }
 
 func (s *Server) quarantined(req *http.Request, _ Token) (any, error) {

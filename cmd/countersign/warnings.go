@@ -1,0 +1,121 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"countersign/ingest/provider"
+	"countersign/kyc"
+)
+
+// warnings are what a config that works probably does not mean. `countersign check` prints them, and its answer stays yes.
+func warnings(cfg *Config) (all []problem) {
+	warn := func(key, what, remedy string) {
+		all = append(all, problem{File: cfg.Path, Key: key, What: what, Remedy: remedy})
+	}
+	for i := range cfg.Sources {
+		for j := range cfg.Sources[:i] {
+			if a, b := &cfg.Sources[j], &cfg.Sources[i]; shareSecret(a, b) {
+				what, remedy := shared(a, b)
+				warn(fmt.Sprintf("sources[%d]", i), what, remedy)
+			}
+		}
+	}
+	for i := range cfg.Partners {
+		p := &cfg.Partners[i]
+		for _, r := range []struct {
+			key             string
+			required, usual []kyc.Check
+		}{
+			{"required", p.Policy.Required, defaultPolicy().Required},
+			{"required_company", p.Policy.RequiredCompany, defaultPolicy().RequiredCompany},
+		} {
+			for _, c := range missing(cfg, p.ID, r.required, r.usual) {
+				warn(fmt.Sprintf("partners[%d].policy.%s", i, r.key), fmt.Sprintf("%s: no source of %s can give it, so that nobody can be approved", c, p.ID),
+					"correct the policy, or the source's check; docs/PROVIDERS.md says what each provider approves")
+			}
+		}
+	}
+	return all
+}
+
+// shared says what follows from a secret that two sources have in common.
+func shared(a, b *SourceConfig) (what, remedy string) {
+	if a.Provider == b.Provider && a.Livemode != b.Livemode {
+		return fmt.Sprintf("%s and %s are test and live with one secret: whoever may sign a test callback can approve a real person", a.Name, b.Name),
+			"give each environment a secret of its own at the provider"
+	}
+	return fmt.Sprintf("%s and %s have a secret in common: a callback to one of them passes at the other, with other people and another check", a.Name, b.Name),
+		"give each a secret of its own at the provider, or make one source of them"
+}
+
+// shareSecret reports whether what proves a callback of one source proves one of the other.
+func shareSecret(a, b *SourceConfig) bool {
+	mine := secretsOf(a)
+	return slices.ContainsFunc(secretsOf(b), func(s [sha256.Size]byte) bool { return slices.Contains(mine, s) })
+}
+
+// secretsOf are digests of a source's keys, or of its token where that is all there is.
+func secretsOf(s *SourceConfig) (sums [][sha256.Size]byte) {
+	for _, k := range s.Keys {
+		k.With(func(secret []byte) { sums = append(sums, sha256.Sum256(secret)) })
+	}
+	if len(sums) == 0 && !s.Token.IsZero() {
+		sums = append(sums, sha256.Sum256([]byte(s.Token.Reveal())))
+	}
+	return sums
+}
+
+// missing lists the required types that no source can give to a partner. The usual list is no mistake of somebody who has only people, or only companies.
+func missing(cfg *Config, partner string, required, usual []kyc.Check) (none []kyc.Check) {
+	var can []kyc.Check
+	companies := 0
+	sources := slices.DeleteFunc(slices.Clone(cfg.Sources), func(s SourceConfig) bool { return s.PartnerFrom == "" && s.Partner != partner })
+	for i := range sources {
+		gives, anything := gives(&sources[i])
+		if anything {
+			return nil
+		}
+		can = append(can, gives...)
+		if !slices.ContainsFunc(gives, func(c kyc.Check) bool { return c != kyc.BusinessVerification }) {
+			companies++
+		}
+	}
+	unused := slices.Contains(usual, kyc.BusinessVerification) || len(sources) > 0 && companies == len(sources)
+	if slices.Equal(required, usual) && unused {
+		return nil
+	}
+	for _, c := range required {
+		if !slices.Contains(can, c) {
+			none = append(none, c)
+		}
+	}
+	return none
+}
+
+// gives lists the check types that a source can approve; anything: what its configuration makes of a body decides that.
+func gives(s *SourceConfig) (can []kyc.Check, anything bool) {
+	a, err := adapterOf(*s)
+	if err != nil || a.Name == provider.GenericName {
+		return nil, true
+	}
+	can = slices.Clone(a.Steps)
+	if s.Check != "" {
+		return append(can, s.Check), false
+	}
+	unmapped := len(s.Workflows) == 0 // some approval keeps the adapter's type
+	for _, w := range s.Workflows {
+		_, mapped := s.CheckByWorkflow[w]
+		unmapped = unmapped || !mapped
+	}
+	for w, c := range s.CheckByWorkflow {
+		if len(s.Workflows) == 0 || slices.Contains(s.Workflows, w) {
+			can = append(can, c)
+		}
+	}
+	if unmapped {
+		can = append(can, a.Overall...)
+	}
+	return can, false
+}

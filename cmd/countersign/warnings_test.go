@@ -1,0 +1,63 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// TestWarnings: check says what a config that works probably does not mean, and still says yes. No secret is in it.
+func TestWarnings(t *testing.T) {
+	dir := t.TempDir()
+	env := map[string]string{"ONE": "canary-of-thirty-two-bytes-or-so", "TWO": "canary-of-another-thirty-two-byte", "TOKEN": "canary-0123456789"}
+	f := func(sources, policy string, want ...string) {
+		t.Helper()
+		config := write(t, dir, "c.yaml", "mode: sandbox\nsources:\n"+sources+"\npartners: [{id: acme, policy: {"+policy+"}}, {id: beta, policy: {required: [liveness]}}]\n")
+		code, out, errs := cli(t, env, "check", "--config", config)
+		got := strings.Count(out, "warning: ")
+		if code != exitYes || strings.Contains(out+errs, "canary") || got != len(want)+strings.Count(out, "of beta can give") {
+			t.Errorf("%s %s: exit %d, %d warnings, want %d\n%s%s", sources, policy, code, got, len(want), out, errs)
+		}
+		for _, w := range want {
+			if !strings.Contains(out, w) {
+				t.Errorf("%s %s: no %q in\n%s", sources, policy, w, out)
+			}
+		}
+		var v struct {
+			OK       bool
+			Problems []any
+			Warnings []struct{ Key, What, Remedy string }
+		}
+		code, out, _ = cli(t, env, "check", "--json", "--config", config)
+		if err := json.Unmarshal([]byte(out), &v); err != nil || code != exitYes || !v.OK || len(v.Problems) != 0 || len(v.Warnings) != got || got > 0 && v.Warnings[0].Remedy == "" {
+			t.Errorf("exit %d, %+v, %v", code, v, err)
+		}
+	}
+	const a = "  - {name: a, provider: sumsub, partner: acme, keys: [env:ONE]}"
+	f(a, "")
+	f(a+"\n  - {name: b, provider: sumsub, partner: acme, keys: [env:TWO]}", "")
+	f(a+"\n  - {name: b, provider: sumsub, partner: beta, keys: [env:TWO, env:ONE]}", "", "sources[1]: a and b have a secret in common")
+	f(a+"\n  - {name: b, provider: blendfi, partner: beta, keys: [env:ONE], livemode: true}", "", "a and b have a secret in common")
+	f(a+"\n  - {name: b, provider: sumsub, partner: acme, keys: [env:ONE], livemode: true}", "", "a and b are test and live with one secret")
+	f("  - {name: a, provider: jumio, partner: acme, token: env:TOKEN}\n  - {name: b, provider: jumio, partner: acme, token: env:TOKEN}", "", "have a secret in common")
+	f(a+"\n  - {name: b, provider: sumsub, partner: acme, keys: [env:ONE]}\n  - {name: c, provider: sumsub, partner: acme, keys: [env:ONE]}", "", "a and b", "a and c", "b and c")
+
+	none := func(check string) string { return check + ": no source of acme can give it" }
+	f(a, "required: [identity_verification, address_verification]") // of a step
+	f("  - {name: a, provider: checkr, partner: acme, keys: [env:ONE]}", "", "partners[0].policy.required: "+none("identity_verification"))
+	f("  - {name: a, provider: checkr, partner: acme, keys: [env:ONE], check: identity_verification}", "")
+	f("  - {name: a, provider: blendfi, partner: acme, keys: [env:ONE]}", "required: [identity_verification, screening, liveness]", none("screening"), none("liveness"))
+	f("  - {name: a, provider: blendfi, partner: acme, keys: [env:ONE]}\n  - {name: b, provider: veriff, partner_from: submission, keys: [env:TWO]}",
+		"required: [identity_verification, screening]")
+	f("  - {name: a, provider: blendfi, partner: acme, keys: [env:ONE]}\n  - {name: b, provider: veriff, partner: beta, keys: [env:TWO]}",
+		"required: [identity_verification, screening]", none("screening"))
+	f("  - {name: a, provider: blendfi, partner: acme, keys: [env:ONE]}", "required_company: [business_verification, screening]",
+		"policy.required_company: "+none("business_verification"), none("screening"))
+	f("  - {name: a, provider: middesk, partner: acme, keys: [env:ONE]}", "")
+	f("  - {name: a, provider: middesk, partner: acme, keys: [env:ONE]}", "required: [liveness]", none("liveness"))
+	const levels = "  - {name: a, provider: didit, partner: acme, keys: [env:ONE], check: {poa: address_verification}"
+	f(levels+"}", "required: [identity_verification, address_verification]")
+	f(levels+", workflows: [poa]}", "required: [identity_verification, address_verification]", none("identity_verification"))
+	f(levels+", workflows: [poa, full]}", "required: [identity_verification, address_verification]")
+	f(levels+", workflows: [full]}", "required: [identity_verification, address_verification]", none("address_verification"))
+}
