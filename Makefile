@@ -9,7 +9,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 KILLS    ?= 100
 
-.PHONY: build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control chaos-kafka chaos-control forward-control lint generate format clean
+.PHONY: build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -50,6 +50,9 @@ fuzz: ## every fuzz target for FUZZTIME, and each adapter's parser by itself
 bench: build ## figures against limits measured in the same run
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_nojournal -o $(BIN)/countersign-nojournal ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim bench --gateway $(BIN)/countersign --limit-gateway $(BIN)/countersign-nojournal --dir $$dir; code=$$?; rm -rf $$dir; exit $$code
+
+mutants: ## one rule of kyc changed at a time: the scenarios must notice; five minutes
+	$(GO) test -tags mutants -count=1 -timeout 1h -parallel 2 -run TestMutants ./kyc
 
 soak: build ## 100 times kill -9 under load
 	dir=$$(mktemp -d) && $(BIN)/kycsim soak --gateway $(BIN)/countersign --kills $(KILLS) --rate 500 --dir $$dir/soak && rm -rf $$dir # kept if it fails

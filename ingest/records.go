@@ -14,7 +14,7 @@ import (
 
 // records makes of a message what the journal takes: its updates, completed with what only the source knows, and the questions they leave open.
 func (in *Ingress) records(m *message) ([]journal.Record, error) {
-	rs := make([]journal.Record, 0, len(m.res.Updates)+1)
+	us := make([]kyc.Update, 0, len(m.res.Updates))
 	for i := range m.res.Updates {
 		if m.src.bars(&m.res.Updates[i]) {
 			m.barred = true
@@ -23,6 +23,13 @@ func (in *Ingress) records(m *message) ([]journal.Record, error) {
 		u, err := in.update(m, i)
 		if err != nil {
 			return nil, err
+		}
+		us = append(us, u)
+	}
+	rs := make([]journal.Record, 0, len(us)+1)
+	for i, u := range us {
+		if len(us) > 1 {
+			u.Callback = kyc.Callback{ID: us[0].ID, Index: i, Count: len(us)}
 		}
 		rs = append(rs, in.record(m.src, u))
 	}

@@ -5,29 +5,21 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
-	"time"
 )
 
-// stateVersion is the first byte of an encoded state. A reader refuses what it does not know; it knows version 1, which had no lapses.
-const (
-	stateVersion       = 2
-	oldestStateVersion = 1
-)
+// stateVersion is the first byte of an encoded state. A reader refuses what it does not know.
+const stateVersion = 3
 
 var errState = errors.New("kyc: not the encoding of a state")
 
-// words shortens what stands in every state. Its order is on disks: append only. A word that is not here is written out.
-var words = [...]string{
+// terms shortens what stands in every state. Its order is on disks: append only. A word that is not here is written out.
+var terms = [...]string{
 	string(IdentityVerification), string(DocumentVerification), string(AddressVerification), string(TaxIDVerification), string(Screening), string(RiskAssessment),
 	string(Liveness), string(BusinessVerification), string(Overall), string(CheckScope), string(DocumentScope), Individual, Company,
 	string(SanctionsMatch), string(PEPMatch), string(AdverseMediaMatch), string(FraudSuspected), string(Underage), string(DuplicateAccount), string(UnsupportedCountry),
 	string(LivenessFailed), string(DataMismatch), string(NameMismatch), string(DocumentExpired), string(DocumentTypeNotAccepted), string(DocumentMissing),
 	string(DocumentUnreadable), string(AttemptsExceeded), string(HighRisk), string(CompanyStructure), string(ConsentDeclined), string(TechnicalFailure), string(OtherReason),
-}
-
-// slots lists the slots of a session in the order they are written, which is on disks too.
-func (ss *session) slots() [9]**entry {
-	return [9]**entry{&ss.verdict, &ss.arrival, &ss.terminal, &ss.reset, &ss.attempt, &ss.hit, &ss.claim, &ss.weakAttempt, &ss.weakHit}
+	string(NotStarted), string(Pending), string(InReview), string(Approved), string(Rejected), string(Expired), string(Suspended),
 }
 
 // MarshalBinary is the state as bytes, the same for equal states.
@@ -53,70 +45,110 @@ func (s *State) UnmarshalText(text []byte) error {
 
 // AppendBinary appends MarshalBinary to b. It never fails.
 func (s *State) AppendBinary(b []byte) ([]byte, error) {
-	w := writer{b: append(b, stateVersion)}
+	w := writer{b: append(b, stateVersion), last: s.last, n: s.n}
 	w.str(s.partner)
 	w.str(s.subject)
-	w.word(s.kind)
+	w.term(s.kind)
+	w.flags(s.livemode, s.submitted)
 	w.uint(s.sequence)
 	w.int(int64(s.policy))
-	w.flags(s.livemode)
+	w.count(s.n)
+	w.int(int64(s.last))
+	w.uint(uint64(s.beyond))
+	w.count(len(s.noticed))
+	for _, end := range s.noticed {
+		w.moment(end)
+	}
+	w.count(len(s.sources))
+	for i := range s.sources {
+		w.source(&s.sources[i])
+	}
 	w.count(len(s.checks))
-	by := 0
-	for i, c := range s.checks {
-		w.check(c)
-		if s.told.entry != nil && c.told.entry == s.told.entry {
-			by = i + 1
+	for i := range s.checks {
+		w.check(&s.checks[i])
+	}
+	w.status(s)
+	w.count(len(s.runs))
+	for i := range s.runs {
+		r := &s.runs[i]
+		w.count(r.source)
+		w.session(r.name)
+		if w.flags(r.old, r.begun.n > 0); r.begun.n > 0 {
+			w.bare(&r.begun)
 		}
 	}
-	w.told(s.told, by)
+	w.count(len(s.words))
+	for i := range s.words {
+		w.word(&s.words[i])
+	}
+	w.count(len(s.lifts))
+	for i := range s.lifts {
+		w.bare(&s.lifts[i])
+		w.session(s.lifts[i].session)
+		w.id(s.lifts[i].id)
+	}
+	w.count(len(s.lost))
+	for i := range s.lost {
+		l := &s.lost[i]
+		w.count(l.check)
+		w.session(l.session)
+		w.flags(l.late)
+		w.moment(l.start)
+		w.moment(l.end)
+	}
 	w.count(len(s.seen))
 	for _, k := range s.seen {
-		w.b = append(w.b, k.id[:]...)
+		w.id(k.id)
 		w.uint(uint64(k.day))
 	}
 	return w.b, nil
 }
 
-type writer struct{ b []byte }
+type writer struct {
+	b    []byte
+	last moment // moments are written as distances from it
+	n    int    // and places as distances from this
+}
 
 func (w *writer) uint(n uint64) { w.b = binary.AppendUvarint(w.b, n) }
 func (w *writer) int(n int64)   { w.b = binary.AppendVarint(w.b, n) }
-func (w *writer) count(n int)   { w.uint(uint64(n)) } // #nosec G115 -- a length, a place or nanoseconds: never negative
+func (w *writer) count(n int)   { w.uint(uint64(n)) } // #nosec G115 -- a length or a place: never negative
+func (w *writer) id(i id)       { w.b = append(w.b, i[:]...) }
 
 func (w *writer) str(s string) {
 	w.count(len(s))
 	w.b = append(w.b, s...)
 }
 
-func (w *writer) word(s string) {
-	at := slices.Index(words[:], s) + 1
+func (w *writer) term(s string) {
+	at := slices.Index(terms[:], s) + 1
 	if w.count(at); at == 0 {
 		w.str(s)
 	}
 }
 
-// time writes zero as one byte, else nanoseconds first: most times have none.
-func (w *writer) time(t time.Time) {
-	if t.IsZero() {
+// moment writes none as one byte, else the distance, in milliseconds where nothing is finer.
+func (w *writer) moment(m moment) {
+	const ms = 1e6
+	switch {
+	case m == 0:
 		w.uint(0)
+	case m%ms == 0:
+		w.uint(1)
+		w.int(int64(w.last/ms - m/ms))
+	default:
+		w.uint(2)
+		w.int(int64(w.last - m))
+	}
+}
+
+// session writes none and gone as one byte.
+func (w *writer) session(s session) {
+	if s <= gone {
+		w.b = append(w.b, byte(s))
 		return
 	}
-	w.count(t.Nanosecond() + 1)
-	w.int(t.Unix())
-}
-
-func (w *writer) times(ts []time.Time) {
-	w.count(len(ts))
-	for _, t := range ts {
-		w.time(t)
-	}
-}
-
-func (w *writer) ids(ids []id) {
-	w.count(len(ids))
-	for _, i := range ids {
-		w.b = append(w.b, i[:]...)
-	}
+	w.b = binary.BigEndian.AppendUint64(append(w.b, 2), uint64(s))
 }
 
 func (w *writer) flags(set ...bool) {
@@ -129,108 +161,108 @@ func (w *writer) flags(set ...bool) {
 	w.uint(n)
 }
 
-// told writes a reference for the entry, which stands elsewhere.
-func (w *writer) told(t told, ref int) {
-	w.count(ref)
-	w.uint(uint64(t.rank))
-	w.time(t.period.from)
-	w.time(t.period.until)
+func (w *writer) source(s *source) {
+	w.str(s.name)
+	w.str(s.provider)
+	if w.flags(s.forgotten != nil); s.forgotten != nil {
+		w.b = append(w.b, s.forgotten[:]...)
+	}
 }
 
-// check writes entries where they first stand; told refers to one by its place among them.
 func (w *writer) check(c *check) {
-	w.str(c.key.source)
-	w.word(string(c.key.check))
-	w.word(string(c.key.scope))
-	w.str(c.key.part)
-	w.str(c.provider)
-	w.ids(c.released)
-	w.times(c.passed)
-	w.times(c.noticed)
-	written := make([]*entry, 0, 8)
-	w.entryOnce(c.decision, &written)
-	w.count(len(c.sessions))
-	for _, ss := range c.sessions {
-		w.session(ss, &written)
-	}
-	w.told(c.told, slices.Index(written, c.told.entry)+1)
+	w.term(string(c.typ))
+	w.term(string(c.scope))
+	w.str(c.part)
+	w.count(c.source)
+	w.flags(c.spoke, c.owed)
+	w.told(&c.told)
 }
 
-func (w *writer) session(ss *session, written *[]*entry) {
-	w.str(ss.key)
-	slots := ss.slots()
-	var set [len(slots)]bool
-	for i, e := range slots {
-		set[i] = *e != nil
-	}
-	times := [...]time.Time{ss.first, ss.arrived, ss.weakFirst, ss.weakArrived, ss.answered, ss.lapsed}
-	var timed [len(times)]bool
-	for i, t := range times {
-		timed[i] = !t.IsZero()
-	}
-	w.flags(set[:]...)
-	w.flags(timed[:]...)
-	for _, e := range slots {
-		if *e != nil {
-			w.entryOnce(*e, written)
-		}
-	}
-	for _, t := range times {
-		if !t.IsZero() {
-			w.time(t)
-		}
-	}
-	w.ids(ss.hits)
-	w.count(len(ss.trail))
-	for _, s := range ss.trail {
-		w.time(s.at)
-		w.time(s.expires)
-		w.int(s.revision)
-		w.uint(uint64(s.rank))
+// status writes what was told of the status: mostly what was told of the check that decides it.
+func (w *writer) status(s *State) {
+	t := &s.told
+	as := t.check > 0 && t.equal(&s.checks[t.check-1].told)
+	w.flags(as)
+	w.uint(uint64(t.was))
+	if w.count(t.check); !as {
+		w.told(t)
 	}
 }
 
-// entryOnce writes 0 for none, the place of an entry that was written before, or the next place and the entry.
-func (w *writer) entryOnce(e *entry, written *[]*entry) {
-	if e == nil {
-		w.uint(0)
+func (t *told) equal(o *told) bool {
+	return t.same(o) && t.until == o.until && t.from == o.from && t.occurred == o.occurred && t.by == o.by && t.try == o.try && t.name == o.name && t.document == o.document &&
+		t.retryable == o.retryable && t.terminal == o.terminal && t.unconfirmed == o.unconfirmed && t.claimed == o.claimed && slices.Equal(t.reasons, o.reasons)
+}
+
+func (w *writer) told(t *told) {
+	w.uint(uint64(t.rank))
+	w.flags(t.occurred != 0, t.retryable, t.terminal, t.unconfirmed, t.claimed != "", t.document != Document{}, len(t.reasons) > 0, t.rank.dated(), t.try != 0)
+	if t.occurred == 0 {
 		return
 	}
-	at := slices.Index(*written, e)
-	if at >= 0 {
-		w.count(at + 1)
-		return
+	w.moment(t.occurred)
+	w.id(t.by)
+	w.str(t.name)
+	if t.rank.dated() {
+		w.moment(t.from)
+		w.moment(t.until)
 	}
-	*written = append(*written, e)
-	w.count(len(*written))
-	w.entry(e)
+	if t.try != 0 {
+		w.session(t.try)
+	}
+	if t.claimed != "" {
+		w.term(string(t.claimed))
+	}
+	w.shown(t.reasons, t.document)
 }
 
-func (w *writer) entry(e *entry) {
-	w.b = append(w.b, e.id[:]...)
-	w.uint(uint64(e.rank))
-	w.flags(e.weak, e.claimedApproved, e.retryable, e.terminal, len(e.reasons) > 0, e.document != Document{}, !e.received.IsZero(), e.revision != 0, !e.expires.IsZero())
-	w.time(e.at)
-	w.str(e.ref)
-	if len(e.reasons) > 0 {
-		w.count(len(e.reasons))
-		for _, r := range e.reasons {
-			w.word(string(r.Code))
+func (w *writer) shown(reasons []ReasonPair, d Document) {
+	if len(reasons) > 0 {
+		w.count(len(reasons))
+		for _, r := range reasons {
+			w.term(string(r.Code))
 			w.str(r.ProviderCode)
 		}
 	}
-	if (e.document != Document{}) {
-		w.str(e.document.ID)
-		w.str(e.document.Type)
-		w.str(e.document.Subtype)
+	if d != (Document{}) {
+		w.str(d.ID)
+		w.str(d.Type)
+		w.str(d.Subtype)
 	}
-	if !e.received.IsZero() {
-		w.time(e.received)
+}
+
+// bare writes what orders a word.
+func (w *writer) bare(x *word) {
+	w.count(w.n - x.n)
+	w.count(x.check)
+	w.moment(x.at)
+	if x.at == 0 {
+		w.moment(x.received)
 	}
-	if e.revision != 0 {
-		w.int(e.revision)
+	w.int(x.revision)
+}
+
+func (w *writer) word(x *word) {
+	w.uint(uint64(x.rank))
+	w.flags(x.weak, x.operator, x.dated, x.submission, x.retryable, x.terminal, len(x.reasons) > 0, x.document != Document{}, x.expires != 0, x.since != 0, x.try != 0)
+	w.bare(x)
+	w.session(x.session)
+	if x.weak {
+		w.session(x.ref)
+		w.uint(uint64(x.claimed))
+		w.moment(x.received)
 	}
-	if !e.expires.IsZero() {
-		w.time(e.expires)
+	w.uint(uint64(x.gravity))
+	if x.expires != 0 {
+		w.moment(x.expires)
 	}
+	if x.since != 0 {
+		w.moment(x.since)
+	}
+	if x.try != 0 {
+		w.session(x.try)
+	}
+	w.id(x.id)
+	w.str(x.name)
+	w.shown(x.reasons, x.document)
 }

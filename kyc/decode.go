@@ -1,31 +1,33 @@
 package kyc
 
-import (
-	"encoding/binary"
-	"time"
-)
+import "encoding/binary"
 
 // UnmarshalBinary reads MarshalBinary. Bytes that are not a state are an error and leave s as it was.
 func (s *State) UnmarshalBinary(data []byte) error {
-	if len(data) == 0 || data[0] < oldestStateVersion || data[0] > stateVersion {
+	if len(data) == 0 || data[0] != stateVersion {
 		return errState
 	}
 	r := reader{s: string(data[1:])} // one copy, which every string of the state shares
-	n := State{partner: r.str(), subject: r.str(), kind: r.word(), sequence: r.uint(), policy: int(r.int()), livemode: r.uint() == 1}
-	n.checks = make([]*check, r.count())
-	for i := 0; i < len(n.checks) && !r.bad; i++ {
-		n.checks[i] = r.check()
-	}
-	by := r.uint()
-	if n.told = r.told(nil); by > uint64(len(n.checks)) {
-		r.fail()
-	} else if by > 0 && !r.bad {
-		n.told.entry = n.checks[by-1].told.entry
-	}
-	n.seen = make([]known, r.count())
-	for i := range n.seen {
-		n.seen[i] = known{id: r.id(), day: uint32(r.uint())} // #nosec G115 -- written from an uint32
-	}
+	n := State{partner: r.str(), subject: r.str(), kind: r.term()}
+	n.livemode, n.submitted = r.flag2()
+	n.sequence, n.policy, n.n = r.uint(), int(r.int()), r.place(maxPlace)
+	n.last, n.beyond = moment(r.int()), r.rank()
+	r.last, r.n = n.last, n.n
+	n.noticed = list(&r, (*reader).moment)
+	n.sources = list(&r, (*reader).source)
+	r.sources = len(n.sources)
+	n.checks = list(&r, (*reader).check)
+	r.checks = n.checks
+	n.told = r.status()
+	n.runs = list(&r, (*reader).run)
+	n.words = list(&r, (*reader).word)
+	n.lifts = list(&r, func(r *reader) word {
+		x := r.bare()
+		x.session, x.id = r.session(), r.id()
+		return x
+	})
+	n.lost = list(&r, (*reader).lostRun)
+	n.seen = list(&r, func(r *reader) known { return known{id: r.id(), day: uint32(r.uint())} }) // #nosec G115 -- written from an uint32
 	if r.bad || r.s != "" {
 		return errState
 	}
@@ -33,14 +35,37 @@ func (s *State) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
+// maxPlace bounds the number of words that were ever said of somebody.
+const maxPlace = 1 << 40
+
 // reader takes fields off a string. After the first one that is not there everything is zero, and bad is set.
 type reader struct {
-	s   string
-	bad bool
+	s       string
+	bad     bool
+	last    moment
+	n       int
+	sources int
+	checks  []check
 }
 
 func (r *reader) fail() {
 	r.s, r.bad = "", true
+}
+
+// list reads a list; nothing in one takes less than a byte, so more than what is left is no length.
+func list[T any](r *reader, read func(*reader) T) []T {
+	n := r.count()
+	if n == 0 {
+		return nil
+	}
+	l := make([]T, 0, min(n, 64))
+	for range n {
+		if r.bad {
+			return nil
+		}
+		l = append(l, read(r))
+	}
+	return l
 }
 
 func (r *reader) take(n int) string {
@@ -73,60 +98,69 @@ func (r *reader) int() int64 {
 }
 
 // count reads a length; nothing counted takes less than a byte, so more than what is left is no length.
-func (r *reader) count() int {
+func (r *reader) count() int { return r.place(len(r.s)) }
+
+// place reads a number that is at most this.
+func (r *reader) place(most int) int {
 	n := r.uint()
-	if n > uint64(len(r.s)) {
+	if most < 0 || n > uint64(most) {
 		r.fail()
 		return 0
 	}
-	return int(n) // #nosec G115 -- at most len
+	return int(n) // #nosec G115 -- at most an int
 }
 
 func (r *reader) str() string { return r.take(r.count()) }
 
-func (r *reader) word() string {
+func (r *reader) term() string {
 	switch n := r.uint(); {
 	case n == 0:
 		return r.str()
-	case n <= uint64(len(words)):
-		return words[n-1]
+	case n <= uint64(len(terms)):
+		return terms[n-1]
 	default:
 		r.fail()
 		return ""
 	}
 }
 
-func (r *reader) rank() rank {
+func (r *reader) flag2() (a, b bool) {
 	n := r.uint()
-	if n > uint64(rankSuspended) {
+	return n&1 != 0, n&2 != 0
+}
+
+func (r *reader) rank() rank { return rank(r.place(int(rankSuspended))) } // #nosec G115 -- bounded
+
+func (r *reader) moment() moment {
+	const ms = 1e6
+	switch r.uint() {
+	case 0:
+		return 0
+	case 1:
+		return (r.last/ms - moment(r.int())) * ms
+	case 2:
+		return r.last - moment(r.int())
+	default:
 		r.fail()
 		return 0
 	}
-	return rank(n)
 }
 
-func (r *reader) time() time.Time {
-	ns := r.uint()
-	if ns == 0 {
-		return time.Time{}
-	}
-	if ns > uint64(time.Second) {
+func (r *reader) session() session {
+	switch r.uint() {
+	case 0:
+		return 0
+	case 1:
+		return gone
+	case 2:
+		if b := r.take(8); len(b) == 8 {
+			return session(binary.BigEndian.Uint64([]byte(b)))
+		}
+		return 0
+	default:
 		r.fail()
-		return time.Time{}
+		return 0
 	}
-	return time.Unix(r.int(), int64(ns-1)).UTC() // #nosec G115 -- below a second
-}
-
-func (r *reader) times() []time.Time {
-	n := r.count()
-	if n == 0 {
-		return nil
-	}
-	ts := make([]time.Time, n)
-	for i := range ts {
-		ts[i] = r.time()
-	}
-	return ts
 }
 
 func (r *reader) id() (i id) {
@@ -134,100 +168,120 @@ func (r *reader) id() (i id) {
 	return i
 }
 
-func (r *reader) ids() []id {
-	n := r.count()
-	if n == 0 {
-		return nil
+func (r *reader) source() source {
+	s := source{name: r.str(), provider: r.str()}
+	if there, _ := r.flag2(); there {
+		s.forgotten = new(sieve)
+		copy(s.forgotten[:], r.take(len(s.forgotten)))
 	}
-	ids := make([]id, n)
-	for i := range ids {
-		ids[i] = r.id()
-	}
-	return ids
+	return s
 }
 
-func (r *reader) told(e *entry) told {
-	return told{entry: e, rank: r.rank(), period: period{r.time(), r.time()}}
-}
-
-func (r *reader) check() *check {
-	c := &check{key: key{source: r.str(), check: Check(r.word()), scope: Scope(r.word()), part: r.str()}, provider: r.str()}
-	c.released, c.passed, c.noticed = r.ids(), r.times(), r.times()
-	read := make([]*entry, 1, 8) // the first is none
-	c.decision = r.entryOnce(&read)
-	c.sessions = make([]*session, r.count())
-	for i := 0; i < len(c.sessions) && !r.bad; i++ {
-		c.sessions[i] = r.session(&read)
-	}
-	at := r.uint()
-	if at >= uint64(len(read)) {
-		r.fail()
-		at = 0
-	}
-	c.told = r.told(read[at])
+func (r *reader) check() check {
+	c := check{typ: Check(r.term()), scope: Scope(r.term()), part: r.str(), source: r.place(r.sources - 1)}
+	c.spoke, c.owed = r.flag2()
+	c.told = r.told()
 	return c
 }
 
-func (r *reader) session(read *[]*entry) *session {
-	ss := &session{key: r.str()}
-	set, timed := r.uint(), r.uint()
-	for i, slot := range ss.slots() {
-		if set&(1<<i) != 0 {
-			*slot = r.entryOnce(read)
-		}
-	}
-	for i, t := range []*time.Time{&ss.first, &ss.arrived, &ss.weakFirst, &ss.weakArrived, &ss.answered, &ss.lapsed} {
-		if timed&(1<<i) != 0 {
-			*t = r.time()
-		}
-	}
-	ss.hits = r.ids()
-	if n := r.count(); n > 0 {
-		ss.trail = make([]step, n)
-		for i := range ss.trail {
-			ss.trail[i] = step{at: r.time(), expires: r.time(), revision: r.int(), rank: r.rank()}
-		}
-	}
-	return ss
-}
-
-func (r *reader) entryOnce(read *[]*entry) *entry {
-	at := r.uint()
-	switch {
-	case at < uint64(len(*read)):
-		return (*read)[at]
-	case at == uint64(len(*read)):
-		*read = append(*read, r.entry())
-		return (*read)[at]
-	default:
+func (r *reader) status() (t told) {
+	as, _ := r.flag2()
+	was := r.rank()
+	at := r.place(len(r.checks))
+	if as && at == 0 {
 		r.fail()
-		return nil
+		return t
 	}
+	if as {
+		t = r.checks[at-1].told
+	} else {
+		t = r.told()
+	}
+	t.check, t.was = at, was
+	return t
 }
 
-func (r *reader) entry() *entry {
-	e := &entry{id: r.id(), rank: r.rank()}
+func (r *reader) told() told {
+	t := told{rank: r.rank()}
 	flags := r.uint()
 	is := func(bit int) bool { return flags&(1<<bit) != 0 }
-	e.weak, e.claimedApproved, e.retryable, e.terminal = is(0), is(1), is(2), is(3)
-	e.at, e.ref = r.time(), r.str()
-	if is(4) {
-		e.reasons = make([]ReasonPair, r.count())
-		for i := range e.reasons {
-			e.reasons[i] = ReasonPair{Code: Reason(r.word()), ProviderCode: r.str()}
-		}
+	t.retryable, t.terminal, t.unconfirmed = is(1), is(2), is(3)
+	if !is(0) {
+		return t
 	}
-	if is(5) {
-		e.document = Document{ID: r.str(), Type: r.str(), Subtype: r.str()}
-	}
-	if is(6) {
-		e.received = r.time()
-	}
+	t.occurred, t.by, t.name = r.moment(), r.id(), r.str()
 	if is(7) {
-		e.revision = r.int()
+		t.from, t.until = r.moment(), r.moment()
 	}
 	if is(8) {
-		e.expires = r.time()
+		t.try = r.session()
 	}
-	return e
+	if is(4) {
+		t.claimed = Status(r.term())
+	}
+	t.reasons, t.document = r.shown(is(6), is(5))
+	return t
+}
+
+func (r *reader) shown(reasons, document bool) (rs []ReasonPair, d Document) {
+	if reasons {
+		rs = list(r, func(r *reader) ReasonPair { return ReasonPair{Code: Reason(r.term()), ProviderCode: r.str()} })
+	}
+	if document {
+		d = Document{ID: r.str(), Type: r.str(), Subtype: r.str()}
+	}
+	return rs, d
+}
+
+func (r *reader) run() runOf {
+	x := runOf{source: r.place(r.sources - 1), name: r.session()}
+	var begun bool
+	if x.old, begun = r.flag2(); begun {
+		x.begun = r.bare()
+		x.begun.session = x.name
+	}
+	return x
+}
+
+func (r *reader) bare() (x word) {
+	x.n, x.check = r.n-r.place(r.n), r.place(len(r.checks)-1)
+	if !r.bad {
+		x.source = r.checks[x.check].source
+	}
+	if x.at = r.moment(); x.at == 0 {
+		x.received = r.moment()
+	}
+	x.revision = r.int()
+	return x
+}
+
+func (r *reader) word() word {
+	rank, flags := r.rank(), r.uint()
+	is := func(bit int) bool { return flags&(1<<bit) != 0 }
+	x := r.bare()
+	x.rank, x.weak, x.operator, x.dated, x.submission, x.retryable, x.terminal = rank, is(0), is(1), is(2), is(3), is(4), is(5)
+	if x.session = r.session(); x.weak {
+		x.ref, x.claimed, x.received = r.session(), r.rank(), r.moment()
+	}
+	x.gravity = gravity(r.place(int(listed))) // #nosec G115 -- bounded
+	if is(8) {
+		x.expires = r.moment()
+	}
+	if is(9) {
+		x.since = r.moment()
+	}
+	if is(10) {
+		x.try = r.session()
+	}
+	x.id, x.name = r.id(), r.str()
+	x.reasons, x.document = r.shown(is(6), is(7))
+	x.class = x.classify()
+	return x
+}
+
+func (r *reader) lostRun() lost {
+	l := lost{check: r.place(len(r.checks) - 1), session: r.session()}
+	l.late, _ = r.flag2()
+	l.start, l.end = r.moment(), r.moment()
+	return l
 }

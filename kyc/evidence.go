@@ -5,8 +5,8 @@ import "time"
 // maxAhead is how far a provider's clock may be ahead of ours before its time is no longer believed.
 const maxAhead = 5 * time.Minute
 
-// Gate applies the evidence a source asks for (I10). An update that proves less needs confirmation; if it claims an approval, a suspension or a terminal rejection it
-// becomes in_review, with the claim beside it. An unknown level asks for the strongest. Gating twice is gating once.
+// Gate applies the evidence a source asks for (I10). An update that proves less needs confirmation; if it claims an outcome it becomes in_review, with the claim beside it.
+// An unknown level asks for the strongest. Gating twice is gating once.
 func (u Update) Gate(need Authenticity) Update {
 	if need.strength() == 0 {
 		need = Signed
@@ -18,14 +18,15 @@ func (u Update) Gate(need Authenticity) Update {
 	return u.lowered()
 }
 
-// lowered is what an unconfirmed update may say. The fold applies it again, so that no record gets past the gate by another door.
+// lowered is what an unconfirmed update may say: that something is claimed, with the reasons that are claimed. The fold applies it again, so that no record gets past the
+// gate by another door.
 func (u Update) lowered() Update {
-	claims := u.Status == Approved || u.Status == Suspended || u.Status == Rejected && u.Terminal
+	claims := u.Status == Approved || u.Status == Suspended || u.Status == Rejected || u.Status == Expired && u.ExpiryKind != ExpiryAttempt
 	if !u.NeedsConfirmation || !claims {
 		return u
 	}
 	u.ClaimedStatus, u.Status = u.Status, InReview
-	u.Reasons, u.Retryable, u.Terminal = nil, false, false
+	u.Retryable, u.Terminal, u.Release = false, false, false
 	return u
 }
 

@@ -12,20 +12,6 @@ var t0 = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 
 func at(minute int) time.Time { return t0.Add(time.Duration(minute) * time.Minute) }
 
-var (
-	sumsub  = key{source: "sumsub", check: IdentityVerification, scope: Overall}
-	persona = key{source: "persona", check: IdentityVerification, scope: Overall}
-	dojah   = key{source: "dojah", check: IdentityVerification, scope: Overall}
-	aml     = key{source: "aml", check: Screening, scope: CheckScope}
-	passprt = key{source: "rebilly", check: DocumentVerification, scope: DocumentScope, part: "identity-proof"}
-	address = key{source: "rebilly", check: AddressVerification, scope: DocumentScope, part: "address-proof"}
-	request = key{source: "rebilly", check: IdentityVerification, scope: Overall}
-
-	open = Policy{Open: true}
-	idv  = Policy{Required: []Check{IdentityVerification}}
-	docs = Policy{Required: []Check{DocumentVerification, AddressVerification}}
-)
-
 // ranked gives an update the status of a rank.
 func ranked(x Update, r rank) Update {
 	x.Status, x.Terminal, x.ExpiryKind = r.status(), r == rankTerminal, ""
@@ -39,8 +25,43 @@ func ranked(x Update, r rank) Update {
 	return x
 }
 
+// copyOf reads back what s writes.
+func copyOf(t *testing.T, s *State) *State {
+	t.Helper()
+	b, err := s.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n State
+	if err := n.UnmarshalBinary(b); err != nil {
+		t.Fatal(err)
+	}
+	return &n
+}
+
+// of names a check in tests.
+type of struct {
+	source string
+	check  Check
+	scope  Scope
+	part   string
+}
+
+var (
+	sumsub  = of{"sumsub", IdentityVerification, Overall, ""}
+	persona = of{"persona", IdentityVerification, Overall, ""}
+	dojah   = of{"dojah", IdentityVerification, Overall, ""}
+	aml     = of{"aml", Screening, CheckScope, ""}
+	passprt = of{"rebilly", DocumentVerification, DocumentScope, "identity-proof"}
+	address = of{"rebilly", AddressVerification, DocumentScope, "address-proof"}
+	request = of{"rebilly", IdentityVerification, Overall, ""}
+
+	open = Policy{Open: true}
+	idv  = Policy{Required: []Check{IdentityVerification}}
+)
+
 // timeless is an observation without a provider's time.
-func timeless(k key, session string, r rank, name string, reasons ...Reason) Update {
+func timeless(k of, session string, r rank, name string, reasons ...Reason) Update {
 	x := Update{
 		SchemaVersion: 1, ID: name, Kind: Observation, Source: k.source, Provider: k.source, Partner: "acme", Subject: Subject{ID: "user-001", ProviderRef: "p-" + k.source},
 		Check: k.check, Scope: k.scope, Document: Document{Type: k.part}, Authenticity: Signed, OccurredAtOrigin: OriginReceived,
@@ -55,14 +76,14 @@ func timeless(k key, session string, r rank, name string, reasons ...Reason) Upd
 }
 
 // obs is an observation at a minute of the provider's clock.
-func obs(k key, session string, minute int, r rank, reasons ...Reason) Update {
+func obs(k of, session string, minute int, r rank, reasons ...Reason) Update {
 	x := timeless(k, session, r, fmt.Sprint(k, session, minute, r, reasons), reasons...)
 	x.OccurredAt, x.OccurredAtOrigin = at(minute), OriginProvider
 	return x
 }
 
 // decide is an operator's word: a verdict, or with not_started a release.
-func decide(k key, minute int, r rank) Update {
+func decide(k of, minute int, r rank) Update {
 	x := obs(k, "", minute, r)
 	x.Kind, x.Release = Decision, r == rankNotStarted
 	x.ID += "d"
@@ -90,33 +111,13 @@ func arrive(us []Update) []Update {
 	return us
 }
 
+// apply takes updates one by one.
 func apply(p Policy, us ...Update) *State {
 	s := &State{}
 	for _, x := range arrive(us) {
-		s.Apply(x, p)
+		s.Apply([]Update{x}, p)
 	}
 	return s
-}
-
-// stands is the status and whether it is terminal.
-type stands struct {
-	status   Status
-	terminal bool
-}
-
-func standing(r rank) stands { return stands{r.status(), r == rankTerminal} }
-
-func (s *State) stands() stands { return stands{s.Status(), s.told.rank == rankTerminal} }
-
-// scenarios returns a function that applies updates in order and compares where the subject stands.
-func scenarios(t *testing.T) func(name string, p Policy, want rank, us ...Update) {
-	t.Helper()
-	return func(name string, p Policy, want rank, us ...Update) {
-		t.Helper()
-		if got := apply(p, us...).stands(); got != standing(want) {
-			t.Errorf("%s: %v, want %v", name, got, standing(want))
-		}
-	}
 }
 
 // types lists the types of changes in the order they were owed.
@@ -126,20 +127,6 @@ func types(cs []Change) []string {
 		out = append(out, c.Type)
 	}
 	return out
-}
-
-// copyOf reads back what s writes.
-func copyOf(t *testing.T, s *State) *State {
-	t.Helper()
-	b, err := s.MarshalBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var n State
-	if err := n.UnmarshalBinary(b); err != nil {
-		t.Fatal(err)
-	}
-	return &n
 }
 
 func bytesOf(t *testing.T, s *State) string {

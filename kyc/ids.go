@@ -1,6 +1,7 @@
 package kyc
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"strconv"
@@ -86,3 +87,13 @@ func idOf(s string) id {
 	binary.BigEndian.PutUint64(i[8:], lo)
 	return i
 }
+
+// text is String, or nothing for no id.
+func (i id) text() string {
+	if i == (id{}) {
+		return ""
+	}
+	return i.String()
+}
+
+func compareID(a, b id) int { return bytes.Compare(a[:], b[:]) }

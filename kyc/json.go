@@ -55,6 +55,13 @@ func (u *Update) AppendJSON(b []byte) []byte {
 		o.int("adapter_version", int64(u.AdapterVersion))
 	}
 	o.text("traceparent", u.Traceparent)
+	if c := u.Callback; c != (Callback{}) {
+		in := o.nested("callback")
+		in.text("id", c.ID)
+		in.int("index", int64(c.Index))
+		in.int("count", int64(c.Count))
+		o.close(in)
+	}
 	o.order(u)
 	return append(o.b, '}')
 }
@@ -103,8 +110,11 @@ func (c *Change) AppendJSON(b []byte) []byte {
 	o.reasons(c.Reasons)
 	o.bool("retryable", c.Retryable)
 	o.bool("terminal", c.Terminal)
+	o.bool("needs_confirmation", c.NeedsConfirmation)
+	o.text("claimed_status", string(c.ClaimedStatus))
 	o.time("approved_at", c.ApprovedAt)
 	o.time("expires_at", c.ExpiresAt)
+	o.text("decided_by", c.DecidedBy)
 	o.time("occurred_at", c.OccurredAt)
 	o.time("received_at", c.ReceivedAt)
 	o.always("cause_id", c.CauseID)

@@ -189,17 +189,25 @@ type Update struct {
 	BodySHA256        string        `json:"body_sha256,omitempty"`
 	AdapterVersion    int           `json:"adapter_version,omitempty"`
 	Traceparent       string        `json:"traceparent,omitempty"`
+	Callback          Callback      `json:"callback,omitzero"`
 
 	// What follows belongs to the kinds decision, redelivery, confirmation, policy and submission.
-	Release       bool      `json:"release,omitempty"`        // decision: lift every hold known now; with HeldID: apply that record
+	Release       bool      `json:"release,omitempty"`        // decision: lift every hold known now; with HeldID: apply that record. Observation, confirmation: the provider ends its own suspension
 	Actor         string    `json:"actor,omitempty"`          // all but confirmation: who ordered it (a token's name)
 	Note          string    `json:"note,omitempty"`           // decision: why, in the operator's words
 	Endpoint      string    `json:"endpoint,omitempty"`       // redelivery: which endpoint
 	ChangeID      string    `json:"change_id,omitempty"`      // redelivery: which change
-	Force         bool      `json:"force,omitempty"`          // redelivery: even if the lane has moved on
+	Force         bool      `json:"force,omitempty"`          // redelivery: even if the lane has moved on; observation of a test subject: what was said before does not count
 	AskedAt       time.Time `json:"asked_at,omitzero"`        // confirmation: when the provider was asked; voids claims received before
 	PolicyVersion int       `json:"policy_version,omitempty"` // policy: the version the subject is folded under from here on
 	HeldID        string    `json:"held_id,omitempty"`        // decision: it is about a held record, not about a check
+}
+
+// Callback says which records one callback brought, where it brought several: they stand one after another, and what they mean for a subject is worked out together.
+type Callback struct {
+	ID    string `json:"id,omitempty"` // of the first of them
+	Index int    `json:"index"`        // from 0
+	Count int    `json:"count"`
 }
 
 // ProviderEvent is the provider's own name for what happened.
@@ -239,25 +247,28 @@ type ReasonPair struct {
 
 // Change is one numbered effect on a subject, complete enough for every partner format. It knows no endpoint: previous_sequence and keys belong to a delivery.
 type Change struct {
-	ID             string       `json:"id"`   // "evt_" + ULID: the webhook-id on every endpoint and every attempt (I4)
-	Type           string       `json:"type"` // kyc.status.approved, kyc.check.failed …
-	Sequence       uint64       `json:"sequence"`
-	Partner        string       `json:"partner"`
-	Livemode       bool         `json:"livemode"`
-	Subject        Subject      `json:"subject,omitzero"`
-	Status         Status       `json:"status"`          // of the object the type names
-	PreviousStatus Status       `json:"previous_status"` // the last one owed for that object; not_started if none
-	Check          CheckView    `json:"check,omitzero"`  // the check that decides it
-	Document       Document     `json:"document,omitzero"`
-	Reasons        []ReasonPair `json:"reasons,omitempty"`
-	Retryable      bool         `json:"retryable"`
-	Terminal       bool         `json:"terminal"`
-	ApprovedAt     time.Time    `json:"approved_at,omitzero"`
-	ExpiresAt      time.Time    `json:"expires_at,omitzero"`
-	OccurredAt     time.Time    `json:"occurred_at,omitzero"` // of what decided it, else when its record was received
-	ReceivedAt     time.Time    `json:"received_at,omitzero"` // when the record that caused it was received
-	CauseID        string       `json:"cause_id"`             // the update that caused it
-	Traceparent    string       `json:"traceparent,omitempty"`
+	ID                string       `json:"id"`   // "evt_" + ULID: the webhook-id on every endpoint and every attempt (I4)
+	Type              string       `json:"type"` // kyc.status.approved, kyc.check.failed …
+	Sequence          uint64       `json:"sequence"`
+	Partner           string       `json:"partner"`
+	Livemode          bool         `json:"livemode"`
+	Subject           Subject      `json:"subject,omitzero"`
+	Status            Status       `json:"status"`          // of the object the type names
+	PreviousStatus    Status       `json:"previous_status"` // the last one owed for that object; not_started if none
+	Check             CheckView    `json:"check,omitzero"`  // the check that decides it
+	Document          Document     `json:"document,omitzero"`
+	Reasons           []ReasonPair `json:"reasons,omitempty"`
+	Retryable         bool         `json:"retryable"`
+	Terminal          bool         `json:"terminal"`
+	NeedsConfirmation bool         `json:"needs_confirmation"`       // unsigned evidence claims it: in_review until something answers that
+	ClaimedStatus     Status       `json:"claimed_status,omitempty"` // what it claims
+	ApprovedAt        time.Time    `json:"approved_at,omitzero"`
+	ExpiresAt         time.Time    `json:"expires_at,omitzero"`
+	DecidedBy         string       `json:"decided_by,omitempty"` // id of the record that decides: the finding that stands, or the approval
+	OccurredAt        time.Time    `json:"occurred_at,omitzero"` // of what decided it, else when its record was received
+	ReceivedAt        time.Time    `json:"received_at,omitzero"` // when the record that caused it was received
+	CauseID           string       `json:"cause_id"`             // the update that caused it
+	Traceparent       string       `json:"traceparent,omitempty"`
 }
 
 // CheckView is the check a change is about, as partners see it.
@@ -276,23 +287,14 @@ type Verdict string
 const (
 	Applied    Verdict = "applied"
 	Duplicate  Verdict = "duplicate"  // its id is known
-	Stale      Verdict = "stale"      // older than what its session holds
-	Superseded Verdict = "superseded" // its session's newest, but another session or source speaks
-	Parked     Verdict = "parked"     // an approval behind a terminal rejection
+	Stale      Verdict = "stale"      // older than what its run holds, or answered already
+	Superseded Verdict = "superseded" // its run's newest, but another run or source speaks
+	Parked     Verdict = "parked"     // an approval behind a finding that it does not answer, such as a terminal rejection
 	Held       Verdict = "held"       // behind a sanctions or PEP hit
+	Overruled  Verdict = "overruled"  // takes away, but an operator's approval answers it
 	Unrouted   Verdict = "unrouted"   // nobody is known by its ref yet
 	Ambiguous  Verdict = "ambiguous"  // its ref belongs to two subjects
 )
 
 // Verdicts lists every Verdict.
-var Verdicts = []Verdict{Applied, Duplicate, Stale, Superseded, Parked, Held, Unrouted, Ambiguous}
-
-// Policy says what a partner asks of a subject before it counts as approved, and how long an approval holds.
-type Policy struct {
-	Version         int     `json:"version"`
-	Required        []Check `json:"required,omitempty"`         // of individuals; empty: identity_verification
-	RequiredCompany []Check `json:"required_company,omitempty"` // of companies; empty: business_verification
-	ValidityMonths  int     `json:"validity_months,omitempty"`  // calendar months, clamped to the month's end; 0: 12
-	NoticeDays      int     `json:"notice_days,omitempty"`      // days of 24 h before expires_at; 0: 7
-	Open            bool    `json:"-"`                          // nothing is required, what has been seen decides: for tools and tests, never configured
-}
+var Verdicts = []Verdict{Applied, Duplicate, Stale, Superseded, Parked, Held, Overruled, Unrouted, Ambiguous}

@@ -9,16 +9,55 @@ import (
 // keepSeen is how many days the ids of records stay known, so that one sent again does nothing.
 const keepSeen = 90
 
-// State is everything known of one subject. The zero value is a subject nobody has heard of. It is a pure fold of the subject's records (I11): equal records in equal
-// order give equal bytes, on every node. Its owner serialises calls; it is written whole after every record, so it is small and has its own encoding.
+// State is everything that still matters of what was said of one subject. The zero value is a subject nobody has heard of. It is a pure fold of the subject's records
+// (I11): equal records in equal order give equal bytes, on every node. Its owner serialises calls; it is written whole after every callback, so it is small and has its
+// own encoding. It has no rules of its own: it keeps words and judges them by the rules (rules.go). What does not fit may cost somebody an approval, and never gives one.
 type State struct {
 	partner, subject, kind string
 	livemode               bool
-	policy                 int // the version it was last folded under
+	submitted              bool // somebody has registered a verification of this subject
+	policy                 int  // the version it was last folded under
 	sequence               uint64
-	told                   told
-	checks                 []*check // sorted by key
-	seen                   []known  // sorted by id
+	told                   told     // the last change of the status owed
+	noticed                []moment // the ends to come that kyc.status.expiring has been owed for
+
+	n       int    // words so far
+	last    moment // when the newest record was received: the clock never goes back
+	beyond  rank   // the gravest word of the checks there was no room for
+	sources []source
+	checks  []check // in order of appearance
+	runs    []runOf
+	words   []word
+	lifts   []word // providers' words that end their own suspensions
+	lost    []lost
+	seen    []known // sorted by id
+}
+
+// source is who spoke.
+type source struct {
+	name, provider string
+	forgotten      *sieve // runs that were forgotten; nil: none
+}
+
+// check is one thing verified by one source.
+type check struct {
+	typ    Check
+	scope  Scope
+	part   string // the document type of a step or a document; an overall check has none, whatever document it mentions
+	source int    // place in State.sources
+	spoke  bool   // something was said of it that is not weak
+	owed   bool   // a change of it has been owed
+	told   told   // the last one; until then how it stands
+}
+
+func (c *check) overall() bool { return c.scope == Overall }
+
+// runOf is one run at a source.
+type runOf struct {
+	source int
+	name   session
+	begun  word // its first strong word; n is 0: none
+	old    bool // met when runs of its source had been forgotten: it may be one of them
 }
 
 // known is the id of a record that was applied, and the day it was received; zero: kept for ever.
@@ -27,35 +66,94 @@ type known struct {
 	day uint32
 }
 
-// Apply takes one record into the state, which it changes, and returns the changes owed for it, numbered, and what became of the record (I3, I4, I11). It is pure: the same
-// state, record and policy give the same result, and no clock is read. Records of kinds that concern deliveries or quarantine are remembered and change nothing.
-func (s *State) Apply(u Update, p Policy) ([]Change, Verdict) {
-	if u.Kind == Timer {
-		return s.timer(u, p)
+// Apply takes what one callback brought, one record or several, into the state, which it changes, and returns the changes owed for all of it together, numbered, and what
+// became of each record (I3, I4, I11). Whatever the records are, they owe at most one change of the status, and one of each check and document: what holds after all of
+// them. It is pure: the same state, records and policy give the same result, and no clock is read; a record of kind timer says that its time has come. Records of kinds
+// that concern deliveries or quarantine are remembered and change nothing.
+func (s *State) Apply(us []Update, p Policy) ([]Change, []Verdict) {
+	verdicts := make([]Verdict, len(us))
+	said := make([]word, len(us)) // n is 0: nothing that the rules weigh
+	var notice *Update
+	news := false
+	for i := range us {
+		u := us[i].lowered()
+		s.last = max(s.last, momentOf(u.ReceivedAt))
+		if u.Kind != Timer && !s.remember(&u) {
+			verdicts[i] = Duplicate
+			continue
+		}
+		news, verdicts[i] = true, Applied
+		if u.Kind != Timer {
+			s.learn(&u)
+		}
+		switch {
+		case u.Expiring && (u.Kind == Timer || u.Kind == Observation || u.Kind == Confirmation):
+			notice, verdicts[i] = &us[i], Superseded
+		case u.Kind == Timer:
+			verdicts[i] = Stale
+		default:
+			said[i] = s.take(&u, p)
+		}
 	}
-	if !s.remember(u) {
-		return nil, Duplicate
+	if !news {
+		return nil, verdicts
 	}
-	u = u.lowered()
-	s.learn(u)
+	v := s.at(p, s.last)
+	f := v.subject()
+	for i := range said {
+		if said[i].n > 0 {
+			verdicts[i] = v.judge(&said[i], &f)
+		}
+	}
+	owed := v.owe(us, verdicts, &f)
+	if ch, ok := v.notice(notice, &f); ok {
+		owed = append(owed, ch)
+	}
+	for i := range us {
+		if len(owed) > 0 && (us[i].Kind == Timer || us[i].Expiring) {
+			verdicts[i] = Applied
+		}
+	}
+	s.policy = p.Version
+	return owed, verdicts
+}
+
+// at is what is known at an instant.
+func (s *State) at(p Policy, now moment) *view { return &view{State: s, policy: p, now: now} }
+
+// take takes a record that may say something, and returns its word.
+func (s *State) take(u *Update, p Policy) (w word) {
+	if u.Force && !u.Livemode { // the sandbox: what was said before does not count any more, and what was told of it stays told
+		s.words, s.lifts, s.runs, s.lost, s.beyond, s.submitted = nil, nil, nil, nil, 0, false
+	}
 	switch u.Kind {
 	case Observation, Confirmation:
-		if u.Expiring {
-			return s.notice(u, p)
+		if u.Release && !u.NeedsConfirmation {
+			s.lift(u)
 		}
-		return s.observe(u, p)
+		if u.Status == "" {
+			return w
+		}
 	case Decision:
-		return s.decide(u, p)
-	case PolicyChange:
-		return s.settle(u, p, nil, nil), Applied
+		if u.Release {
+			u.Status, u.Terminal = NotStarted, false
+		} else if u.Status == "" || rankOf(u) < rankApproved {
+			return w // neither a release nor a verdict: nothing is lifted by mistake
+		}
+	case Submission:
+		s.submitted = true
+		if s.known(u) {
+			return w // its provider has spoken already
+		}
 	default:
-		return nil, Applied
+		return w
 	}
+	return s.keep(u, p)
 }
 
 // remember notes the id of a record, forgets those of 90 days ago, and reports whether this one is new. Ids of updates without a time of their own stay: nothing else
 // would tell a resend from news.
-func (s *State) remember(u Update) bool {
+func (s *State) remember(u *Update) bool {
 	if u.ID == "" {
 		return true
 	}
@@ -83,7 +181,7 @@ func dayOf(t time.Time) uint32 {
 func compareKnown(a, b known) int { return compareID(a.id, b.id) }
 
 // learn keeps who this is. What kind of subject it is decides what the policy requires, so weak evidence does not teach it (I10), and a company stays one.
-func (s *State) learn(u Update) {
+func (s *State) learn(u *Update) {
 	if s.subject == "" {
 		s.partner, s.subject, s.livemode = u.Partner, u.Subject.ID, u.Livemode
 	}
@@ -93,150 +191,14 @@ func (s *State) learn(u Update) {
 }
 
 // person is the subject as a change names it.
-func (s *State) person(u Update) Subject {
-	return Subject{ID: s.subject, ProviderRef: u.Subject.ProviderRef, Kind: cmp.Or(s.kind, Individual)}
+func (s *State) person(ref string) Subject {
+	return Subject{ID: s.subject, ProviderRef: ref, Kind: cmp.Or(s.kind, Individual)}
 }
 
-// find returns the check of a key; nil: not known.
-func (s *State) find(k key) *check {
-	if at, found := slices.BinarySearchFunc(s.checks, k, compareCheck); found {
-		return s.checks[at]
-	}
-	return nil
-}
-
-func (s *State) check(k key, provider string) *check {
-	at, found := slices.BinarySearchFunc(s.checks, k, compareCheck)
-	if !found {
-		s.checks = slices.Insert(s.checks, at, &check{key: k})
-	}
-	c := s.checks[at]
-	c.provider = cmp.Or(c.provider, provider)
-	return c
-}
-
-func compareCheck(c *check, k key) int { return compareKeys(c.key, k) }
-
-func (s *State) observe(u Update, p Policy) ([]Change, Verdict) {
-	if u.Status == "" {
-		return nil, Applied // says nothing we could fold
-	}
-	c := s.check(keyOf(u), u.Provider)
-	ss, e := s.session(c, sessionOf(u)), entryOf(u)
-	if u.Kind == Confirmation && !e.weak {
-		s.answer(c.key.source, ss, utc(cmpTime(u.AskedAt, u.ReceivedAt)))
-	}
-	ss.begin(e, utc(u.ReceivedAt))
-	took := ss.observe(e, c.released)
-	if !e.weak {
-		ss.trace(e, p)
-	}
-	c.bound()
-	var f folding
-	owed := s.settle(u, p, c, &f)
-	return owed, f.judge(c, ss, e, took)
-}
-
-// session is a session of a check. A new one knows what has been answered about it beside other checks.
-func (s *State) session(c *check, name string) *session {
-	if ss := c.known(name); ss != nil {
-		return ss
-	}
-	ss := c.session(name)
-	s.siblings(c.key.source, ss, func(o *session) {
-		if o.answered.After(ss.answered) {
-			ss.answered = o.answered
-		}
-	})
-	return ss
-}
-
-// answer voids every claim of a source and a session received before the provider was asked, whichever check it is about.
-func (s *State) answer(source string, ss *session, asked time.Time) {
-	ss.answer(asked)
-	s.siblings(source, ss, func(o *session) { o.answer(asked) })
-}
-
-// siblings calls fn with the sessions of this name in the source's other checks. What belongs to no session has none.
-func (s *State) siblings(source string, ss *session, fn func(*session)) {
-	if ss.key == "" {
-		return
-	}
-	for _, c := range s.checks {
-		if c.key.source != source {
-			continue
-		}
-		if o := c.known(ss.key); o != nil && o != ss {
-			fn(o)
-		}
-	}
-}
-
-func cmpTime(t, instead time.Time) time.Time {
-	if t.IsZero() {
-		return instead
-	}
-	return t
-}
-
-func (s *State) decide(u Update, p Policy) ([]Change, Verdict) {
-	if u.Release {
-		u.Status = NotStarted
-	} else if u.Status == "" || !rankOf(u).verdict() {
-		return nil, Applied // neither a release nor a verdict: nothing is lifted by mistake
-	}
-	c := s.check(keyOf(u), u.Provider)
-	took := c.decide(entryOf(u))
-	owed := s.settle(u, p, c, nil)
-	if !took {
-		return owed, Stale
-	}
-	return owed, Applied
-}
-
-// settle folds again and owes what has moved. An approval of the check touched whose validity had ended when the record was received is approved, then expired.
-func (s *State) settle(u Update, p Policy, touched *check, out *folding) []Change {
-	f := s.fold(p)
-	owed := s.owe(u, &f, "")
-	if touched != nil {
-		if r := f.of(touched); r.standsUntil(r.valid.until) && !r.valid.until.After(u.ReceivedAt) {
-			touched.passed = mark(touched.passed, r.valid.until)
-			f = s.fold(p)
-			owed = append(owed, s.owe(u, &f, "#expired")...)
-		}
-	}
-	s.policy = p.Version
-	if out != nil {
-		*out = f
-	}
-	return owed
-}
-
-func (f *folding) of(c *check) *result {
-	i := slices.IndexFunc(f.results, func(r result) bool { return r.check == c })
-	return &f.results[i]
-}
-
-// judge says what became of an observation.
-func (f *folding) judge(c *check, ss *session, e *entry, took bool) Verdict {
-	r := f.of(c)
-	newest := e == ss.verdict || e == ss.arrival
-	switch {
-	case !slices.Contains(c.sessions, ss):
-		return Stale // forgotten at once: every session kept holds more
-	case len(ss.hits) > 0 && !hasID(ss.hits, e.id):
-		return Held
-	case newest && e.rank == rankApproved && ss.terminal != nil && ss.said(c) == ss.terminal:
-		return Parked
-	case !took, newest && ss.undone(e) && e.rank != rankSuspended:
-		return Stale
-	case r.session != ss:
-		return Superseded
-	}
-	if by, _ := f.speaker(c.key.check); r.overall() && by >= 0 && f.results[by].check != c {
-		return Superseded
-	}
-	return Applied
+// Knows reports whether a record is known by its id: it has been folded, and is remembered.
+func (s *State) Knows(id string) bool {
+	_, found := slices.BinarySearchFunc(s.seen, known{id: idOf(id)}, compareKnown)
+	return found
 }
 
 // Status is where the subject stands, as partners were last told.

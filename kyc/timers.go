@@ -6,201 +6,132 @@ import (
 	"time"
 )
 
-// TimerDue is an instant at which time itself changes a subject: an approval runs out, or is about to, or an attempt's deadline passes. It stands only until the next
-// record; whoever fires it appends its Update.
+// TimerDue is an instant at which time itself changes what partners are to be told: an approval runs out, or is about to, or an attempt's deadline passes. It stands only
+// until the next record; whoever fires it appends its Update.
 type TimerDue struct {
-	At           time.Time // may have passed already: fire at once
-	ExpiresAt    time.Time
-	Notice       bool   // the notice before expires_at, not the expiry
-	Attempt      bool   // the deadline of an attempt, not the end of an approval
-	Session      string // of the attempt
-	Source       string
-	Provider     string
-	Check        Check
-	Scope        Scope
-	DocumentType string
-	Partner      string
-	Livemode     bool
-	Subject      Subject
+	At        time.Time // may have passed already: fire at once
+	ExpiresAt time.Time // of a notice: the end that it announces
+	Notice    bool      // the notice before an end, not the end itself
+	Attempt   bool      // the deadline of an attempt, not the end of an approval
+	Partner   string
+	Livemode  bool
+	Subject   Subject
 }
 
-// Timers lists what is due for this subject, soonest first: the expiry of every check whose approval stands, the notice before it where that approval counts for an
-// approved subject and none has been given, and the deadline of every attempt that shows.
-func (s *State) Timers(p Policy) []TimerDue {
-	var due []TimerDue
-	s.each(p, func(r *result, at, until time.Time, what timerKind) {
-		t := TimerDue{
-			At: at, ExpiresAt: until, Notice: what == notice, Attempt: what == attempt, Source: r.check.key.source, Provider: r.check.provider, Check: r.check.key.check, Scope: r.check.key.scope,
-			DocumentType: r.check.key.part, Partner: s.partner, Livemode: s.livemode, Subject: s.person(Update{}),
-		}
-		if t.Attempt {
-			t.Session = r.session.key
-		}
-		due = append(due, t)
-	})
-	slices.SortStableFunc(due, func(a, b TimerDue) int { return a.At.Compare(b.At) })
-	return due
-}
-
-// NextTimer is the instant of the first of Timers; zero: nothing is due, ever. It costs less than the list.
-func (s *State) NextTimer(p Policy) (next time.Time) {
-	if !slices.ContainsFunc(s.checks, (*check).ends) {
-		return next
-	}
-	s.each(p, func(_ *result, at, _ time.Time, _ timerKind) {
-		if next.IsZero() || at.Before(next) {
-			next = at
-		}
-	})
-	return next
-}
-
-// ends reports whether time may change the check at all. It may say yes too often, never no.
-func (c *check) ends() bool {
-	if c.decision != nil && c.decision.rank == rankApproved {
-		return true
-	}
-	for _, ss := range c.sessions {
-		for _, e := range []*entry{ss.verdict, ss.arrival, ss.attempt, ss.weakAttempt} {
-			if e != nil && (e.rank == rankApproved || e.rank.open() && !e.expires.IsZero()) {
-				return true
-			}
+// Next is the first instant after the newest record at which time alone changes what is told: of the status, a check or a document, or that a notice is due. It reports
+// whether there is one.
+func (s *State) Next(p Policy) (due TimerDue, ok bool) {
+	at, attempt := s.turn(p)
+	due = TimerDue{At: at.time(), Attempt: attempt, Partner: s.partner, Livemode: s.livemode, Subject: s.person("")}
+	if end := s.told.until; s.told.rank == rankApproved && end != 0 && !slices.Contains(s.noticed, end) {
+		if n := max(end-p.notice(), 1); at == 0 || n < at {
+			due.At, due.ExpiresAt, due.Notice, due.Attempt = n.time(), end.time(), true, false
+			return due, true
 		}
 	}
-	return false
+	return due, at != 0
 }
 
-// timerKind is what a timer tells.
-type timerKind uint8
-
-const (
-	expiry timerKind = iota
-	notice
-	attempt
-)
-
-// each calls fn for everything that is due. A check may have an attempt that shows and, under it, an approval that stands.
-func (s *State) each(p Policy, fn func(r *result, at, until time.Time, what timerKind)) {
-	f := s.fold(p)
-	for i := range f.results {
-		r := &f.results[i]
-		if e := r.shown; e != nil && r.rank.open() && !e.expires.IsZero() {
-			fn(r, e.expires, e.expires, attempt)
+// turn is the first instant at which something is told that was not, and whether an attempt's deadline is it; 0: never.
+func (s *State) turn(p Policy) (at moment, attempt bool) {
+	for _, m := range s.instants(p) {
+		v := s.at(p, m)
+		f := v.subject()
+		now := v.status(&f)
+		news := !now.same(&s.told)
+		for i := 0; i < len(s.checks) && !news; i++ {
+			t := v.checkTold(i, &f)
+			news = !t.same(&s.checks[i].told)
 		}
-		if r.said == nil || r.saidRank != rankApproved {
-			continue
-		}
-		until := r.valid.until
-		fn(r, until, until, expiry)
-		if f.announces(*r, until) {
-			fn(r, until.Add(-p.notice()), until, notice)
+		if news {
+			return m, slices.ContainsFunc(s.words, func(w word) bool { return w.rank < rankApproved && w.expires == m })
 		}
 	}
+	return 0, false
 }
 
-// announces reports whether a notice of this expiry is news: the approval counts for an approved subject, and nobody has been told.
-func (f *folding) announces(r result, until time.Time) bool {
-	return r.rank == rankApproved && r.counts && f.status.rank == rankApproved && !marked(r.check.noticed, until)
+// instants are all at which time may change anything, soonest first.
+func (s *State) instants(p Policy) (all []moment) {
+	v := s.at(p, s.last)
+	add := func(m moment) {
+		if m > s.last && !slices.Contains(all, m) {
+			all = append(all, m)
+		}
+	}
+	for i := range s.words {
+		switch w := &s.words[i]; {
+		case w.approval():
+			add(v.own(w))
+		case w.ends(): // by a clock that is ahead of ours
+			add(w.when())
+		case w.rank < rankApproved:
+			add(w.expires)
+		}
+	}
+	for i := range s.lost {
+		add(s.lost[i].until(v))
+	}
+	slices.Sort(all)
+	return all
 }
 
 // Update is the record that fires the timer. Its id is the same whoever makes it (I4); the caller adds received_at.
 func (t TimerDue) Update() Update {
-	u := Update{
-		SchemaVersion: 1, Kind: Timer, Source: t.Source, Provider: t.Provider, Partner: t.Partner, Livemode: t.Livemode, Subject: t.Subject, Scope: t.Scope, Check: t.Check,
-		Document: Document{Type: t.DocumentType}, Status: Expired, ExpiryKind: ExpiryValidity, ExpiresAt: t.ExpiresAt, Expiring: t.Notice, OccurredAt: t.At,
-	}
-	dedupe := []string{t.Partner, t.Subject.ID, strconv.FormatBool(t.Livemode), strconv.FormatInt(t.ExpiresAt.Unix(), 10), strconv.Itoa(t.ExpiresAt.Nanosecond()), strconv.FormatBool(t.Notice)}
+	u := Update{SchemaVersion: 1, Kind: Timer, Partner: t.Partner, Livemode: t.Livemode, Subject: t.Subject, ExpiresAt: t.ExpiresAt, Expiring: t.Notice, OccurredAt: t.At}
 	switch {
-	case t.Attempt:
-		u.ExpiryKind, dedupe = ExpiryAttempt, append(dedupe, string(ExpiryAttempt), t.Session)
-		if u.Verification.Ref = t.Session; t.Scope == DocumentScope {
-			u.Verification = Verification{ParentRef: t.Session}
-		}
 	case t.Notice:
-		u.Status, u.ExpiryKind = Approved, ""
+		u.Status = Approved
+	case t.Attempt:
+		u.Status, u.ExpiryKind = Expired, ExpiryAttempt
+	default:
+		u.Status, u.ExpiryKind = Expired, ExpiryValidity
 	}
-	u.ID = UpdateID(t.Source, dedupe, Timer, t.Check, t.Scope, t.DocumentType, 0, t.At)
+	dedupe := []string{t.Partner, t.Subject.ID, strconv.FormatBool(t.Livemode), strconv.FormatInt(t.At.UnixNano(), 10), strconv.FormatInt(int64(momentOf(t.ExpiresAt)), 10), strconv.FormatBool(t.Notice)}
+	u.ID = UpdateID("", dedupe, Timer, "", "", "", 0, t.At)
 	return u
 }
 
-// lapse takes the record of an attempt's deadline. It is about that attempt only: with anything newer in the session it is void.
-func (s *State) lapse(u Update, p Policy) ([]Change, Verdict) {
-	c, until := s.find(keyOf(u)), utc(u.ExpiresAt)
-	if c == nil || c.known(sessionOf(u)) == nil || until.IsZero() {
-		return nil, Stale
+// notice is the change that says that the person's approval is about to run out: once for each end of it, whether a provider or our timer says so first. An unconfirmed
+// word owes nothing: our own timer will tell.
+func (v *view) notice(n *Update, f *folding) (ch Change, ok bool) {
+	if n == nil || n.NeedsConfirmation || f.rank != rankApproved || v.told.rank != rankApproved {
+		return ch, false
 	}
-	ss := c.known(sessionOf(u))
-	if !until.After(ss.lapsed) {
-		return nil, Duplicate
+	end := f.until
+	if n.Kind == Timer && (end == 0 || v.now < end-v.policy.notice()) {
+		return ch, false // the end has moved since
 	}
-	f := s.fold(p)
-	r := f.of(c)
-	stands := r.session == ss && r.shown != nil && r.rank.open() && r.shown.expires.Equal(until)
-	ss.lapsed = until // even if void: should an attempt of before come to show again, its time is over
-	owed := s.settle(u, p, nil, nil)
-	if !stands {
-		return owed, Stale
-	}
-	return owed, Applied
-}
-
-// timer takes a timer's record. What it is about names it, not its id: each expiry and each notice happens once per check and expires_at, and one whose approval no longer
-// stands is void.
-func (s *State) timer(u Update, p Policy) ([]Change, Verdict) {
-	if u.ExpiryKind == ExpiryAttempt {
-		return s.lapse(u, p)
-	}
-	c, until := s.find(keyOf(u)), utc(u.ExpiresAt)
-	switch {
-	case c == nil || until.IsZero():
-		return nil, Stale
-	case u.Expiring && marked(c.noticed, until), !u.Expiring && marked(c.passed, until):
-		return nil, Duplicate
-	}
-	f := s.fold(p)
-	r := f.of(c)
-	stands := r.standsUntil(until)
-	if u.Expiring {
-		if !stands || !f.announces(*r, until) || !u.ReceivedAt.Before(until) {
-			return nil, Stale
+	if n.Kind != Timer {
+		if at := v.find(n); at < 0 || f.each[at].rank != rankApproved {
+			return ch, false // it is about an approval that does not stand
 		}
-		c.noticed = mark(c.noticed, until)
-		return s.expiring(u, r, until), Applied
+		if end == 0 {
+			end = momentOf(n.ExpiresAt) // nothing else says when
+		}
 	}
-	c.passed = mark(c.passed, until) // even if void: should that approval come to stand again, its time is over
-	owed := s.settle(u, p, nil, nil)
-	if !stands {
-		return owed, Stale
+	if end == 0 || end <= v.now || slices.Contains(v.noticed, end) {
+		return ch, false
 	}
-	return owed, Applied
+	v.noticed = slices.DeleteFunc(v.noticed, func(m moment) bool { return m <= v.now })
+	if v.noticed = append(v.noticed, end); len(v.noticed) > limits.kept {
+		v.noticed = v.noticed[1:]
+	}
+	t := v.told
+	for i := range f.counted {
+		if r := &f.counted[i]; r.rank == rankApproved && r.until == end {
+			t = v.tell(r)
+		}
+	}
+	t.until, t.occurred = end, momentOf(happened(n))
+	return v.change(n, &t, "kyc.status.expiring", v.State.subject, v.told.rank.status()), true
 }
 
-// notice takes a provider's word that an approval is about to run out. It enters no slot: it owes kyc.status.expiring, once per check and expires_at, and only while the
-// approval stands and counts. An unconfirmed one owes nothing: our own timer will tell.
-func (s *State) notice(u Update, p Policy) ([]Change, Verdict) {
-	c := s.find(keyOf(u))
-	if c == nil {
-		return nil, Stale
+func happened(u *Update) time.Time {
+	if !u.OccurredAt.IsZero() {
+		return utc(u.OccurredAt)
 	}
-	f := s.fold(p)
-	r := f.of(c)
-	until := utc(cmpTime(u.ExpiresAt, r.period.until))
-	switch {
-	case u.NeedsConfirmation || marked(c.noticed, until):
-		return nil, Superseded
-	case !f.announces(*r, until):
-		return nil, Stale
-	}
-	if c.noticed = mark(c.noticed, until); !marked(c.noticed, r.period.until) {
-		c.noticed = mark(c.noticed, r.period.until) // so that our timer does not say it again in other words
-	}
-	return s.expiring(u, r, until), Applied
+	return utc(u.ReceivedAt)
 }
 
-// expiring owes the one change that is a notice. It tells no new status, so what was last told stays.
-func (s *State) expiring(u Update, r *result, until time.Time) []Change {
-	t := told{entry: r.shown, rank: s.told.rank, period: period{r.period.from, until}}
-	ch := s.change(u, t, r, "kyc.status.expiring", s.subject, s.told.rank.status())
-	ch.OccurredAt = happened(u)
-	return []Change{ch}
-}
+// utc drops the zone and the monotonic reading, so that a time equals itself read back.
+func utc(t time.Time) time.Time { return t.Round(0).UTC() }

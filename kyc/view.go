@@ -1,19 +1,26 @@
 package kyc
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
 
-// View is where a subject stands, for those who poll.
+// View is where a subject stands, as partners were last told it: a poll and the last webhook agree.
 type View struct {
-	Status     Status       `json:"status"`
-	Reasons    []ReasonPair `json:"reasons,omitempty"`
-	Retryable  bool         `json:"retryable"`
-	Terminal   bool         `json:"terminal"`
-	ApprovedAt time.Time    `json:"approved_at,omitzero"`
-	ExpiresAt  time.Time    `json:"expires_at,omitzero"`
-	Sequence   uint64       `json:"sequence"` // of the last change owed
+	Status            Status       `json:"status"`
+	PreviousStatus    Status       `json:"previous_status"` // another than Status
+	Reasons           []ReasonPair `json:"reasons,omitempty"`
+	Retryable         bool         `json:"retryable"`
+	Terminal          bool         `json:"terminal"`
+	NeedsConfirmation bool         `json:"needs_confirmation"` // unsigned evidence claims it, and nothing has answered that yet
+	ClaimedStatus     Status       `json:"claimed_status,omitempty"`
+	ApprovedAt        time.Time    `json:"approved_at,omitzero"`
+	ExpiresAt         time.Time    `json:"expires_at,omitzero"`
+	OccurredAt        time.Time    `json:"occurred_at,omitzero"` // when what decides it happened
+	DecidedBy         string       `json:"decided_by,omitempty"` // id of the record that decides
+	Check             CheckView    `json:"check,omitzero"`       // the check that decides it
+	Sequence          uint64       `json:"sequence"`             // of the last change owed
 }
 
 // CheckState is where one check of a subject stands.
@@ -29,42 +36,52 @@ type CheckState struct {
 	Retryable         bool         `json:"retryable"`
 	Terminal          bool         `json:"terminal"`
 	NeedsConfirmation bool         `json:"needs_confirmation"`
+	ClaimedStatus     Status       `json:"claimed_status,omitempty"`
 	ApprovedAt        time.Time    `json:"approved_at,omitzero"`
 	ExpiresAt         time.Time    `json:"expires_at,omitzero"`
 	OccurredAt        time.Time    `json:"occurred_at,omitzero"`
+	DecidedBy         string       `json:"decided_by,omitempty"`
 	HeldBy            []string     `json:"held_by,omitempty"` // ids of the sanctions and PEP matches that only an operator releases
 }
 
 // View is the subject as partners were last told.
 func (s *State) View() View {
-	t := s.told
-	return View{
-		Status: t.rank.status(), Reasons: slices.Clone(t.reasons()), Retryable: t.retryable(), Terminal: t.terminal(),
-		ApprovedAt: t.period.from, ExpiresAt: t.period.until, Sequence: s.sequence,
+	t := &s.told
+	v := View{
+		Status: t.rank.status(), PreviousStatus: t.was.status(), Reasons: slices.Clone(t.reasons), Retryable: t.retryable, Terminal: t.terminal, NeedsConfirmation: t.unconfirmed, ClaimedStatus: t.claimed,
+		ApprovedAt: t.from.time(), ExpiresAt: t.until.time(), OccurredAt: t.occurred.time(), DecidedBy: t.by.text(), Sequence: s.sequence,
 	}
+	if t.check > 0 {
+		v.Check = s.shows(t)
+	}
+	return v
 }
 
 // Checks lists every check of the subject by source, type, scope and document type.
 func (s *State) Checks() []CheckState {
 	out := make([]CheckState, 0, len(s.checks))
-	for _, c := range s.checks {
-		t := c.told
+	for i := range s.checks {
+		c := &s.checks[i]
+		t := &c.told
+		if t.occurred == 0 && !c.owed {
+			continue // nobody has said anything of it yet: it was only registered
+		}
 		v := CheckState{
-			Source: c.key.source, Provider: c.provider, Type: c.key.check, Scope: c.key.scope, DocumentType: c.key.part, Status: t.rank.status(),
-			Reasons: slices.Clone(t.reasons()), Retryable: t.retryable(), Terminal: t.terminal(), ApprovedAt: t.period.from, ExpiresAt: t.period.until,
+			Source: s.sources[c.source].name, Provider: s.sources[c.source].provider, ProviderRef: t.name, Type: c.typ, Scope: c.scope, DocumentType: c.part,
+			Status: t.rank.status(), Reasons: slices.Clone(t.reasons), Retryable: t.retryable, Terminal: t.terminal, NeedsConfirmation: t.unconfirmed, ClaimedStatus: t.claimed,
+			ApprovedAt: t.from.time(), ExpiresAt: t.until.time(), OccurredAt: t.occurred.time(), DecidedBy: t.by.text(),
 		}
-		if e := t.entry; e != nil {
-			v.ProviderRef, v.OccurredAt, v.NeedsConfirmation = e.ref, e.when(), e.weak
-		}
-		if ran, ok := t.ranOut(); ok {
-			v.OccurredAt = ran
-		}
-		for _, ss := range c.sessions {
-			for _, i := range ss.hits {
-				v.HeldBy = append(v.HeldBy, i.String())
+		for j := range s.words {
+			if w := &s.words[j]; w.check == i && w.class == hit {
+				v.HeldBy = append(v.HeldBy, w.id.String())
 			}
 		}
 		out = append(out, v)
 	}
+	slices.SortFunc(out, func(a, b CheckState) int { return a.compare(&b) })
 	return out
+}
+
+func (c *CheckState) compare(o *CheckState) int {
+	return cmp.Or(cmp.Compare(c.Source, o.Source), cmp.Compare(c.Type, o.Type), cmp.Compare(c.Scope, o.Scope), cmp.Compare(c.DocumentType, o.DocumentType))
 }

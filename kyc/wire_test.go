@@ -44,7 +44,7 @@ func TestWire(t *testing.T) {
 	u.Kind, u.Verification.ParentRef, u.Verification.AttemptRef = Decision, "p", "a"
 	u.Status, u.ExpiryKind, u.ClaimedStatus, u.Terminal, u.NeedsConfirmation, u.Expiring, u.Livemode, u.ExpiresAt = Expired, ExpiryValidity, Approved, true, true, true, true, until
 	u.Release, u.Actor, u.Note, u.Endpoint, u.ChangeID, u.Force, u.AskedAt = true, "ops", "seen", "acme-main", "evt_1", true, when
-	u.PolicyVersion, u.HeldID = 3, "held_1"
+	u.PolicyVersion, u.HeldID, u.Callback = 3, "held_1", Callback{"01JPN3ABCDEFGHJKMNPQRSTVWX", 1, 2}
 	f("update-most.json", u)
 	f("change.json", Change{
 		ID: "evt_01JPN3ABCDEFGHJKMNPQRSTVWX", Type: "kyc.status.approved", Sequence: 7, Partner: "acme", Subject: Subject{ID: "user-001", Kind: Individual},
@@ -52,7 +52,12 @@ func TestWire(t *testing.T) {
 		ApprovedAt: when, ExpiresAt: until, OccurredAt: when, ReceivedAt: when, CauseID: "01JPN3", Traceparent: "00-1",
 	})
 	f("change-least.json", Change{})
-	f("policy.json", Policy{Version: 2, Required: []Check{IdentityVerification}, RequiredCompany: []Check{BusinessVerification}, ValidityMonths: 12, NoticeDays: 7})
+	f("change-claim.json", Change{
+		ID: "evt_01JPN3ABCDEFGHJKMNPQRSTVWX", Type: "kyc.status.in_review", Sequence: 8, Partner: "acme", Subject: Subject{ID: "user-001", Kind: Individual},
+		Status: InReview, PreviousStatus: Approved, Check: CheckView{IdentityVerification, "review_required", "rebilly", "rebilly", "r1"}, Reasons: []ReasonPair{{FraudSuspected, "x"}},
+		NeedsConfirmation: true, ClaimedStatus: Rejected, DecidedBy: "01JPN3", OccurredAt: when, ReceivedAt: when, CauseID: "01JPN3",
+	})
+	f("policy.json", Policy{Version: 2, Required: []Check{IdentityVerification}, RequiredCompany: []Check{BusinessVerification}, ValidityMonths: 12, Validity: map[Check]int{Screening: 6}, NoticeDays: 7})
 	f("view.json", View{Status: Approved, ApprovedAt: when, ExpiresAt: until, Sequence: 7})
 	f("check.json", CheckState{
 		Source: "sumsub-eu", Provider: "sumsub", ProviderRef: "65f2a9c4", Type: IdentityVerification, Scope: Overall, DocumentType: "x", Status: Rejected,
@@ -84,23 +89,23 @@ func TestWords(t *testing.T) {
 	f("checks", "identity_verification document_verification address_verification tax_id_verification screening risk_assessment liveness business_verification", texts(Checks)...)
 	f("reasons", "sanctions_match pep_match adverse_media_match fraud_suspected underage duplicate_account unsupported_country liveness_failed data_mismatch name_mismatch "+
 		"document_expired document_type_not_accepted document_missing document_unreadable attempts_exceeded high_risk company_structure consent_declined technical_failure other", texts(Priority)...)
-	f("verdicts", "applied duplicate stale superseded parked held unrouted ambiguous", texts(Verdicts)...)
+	f("verdicts", "applied duplicate stale superseded parked held overruled unrouted ambiguous", texts(Verdicts)...)
 	f("kinds", "observation confirmation fetch decision timer policy submission redelivery erasure",
 		texts([]Kind{Observation, Confirmation, FetchRequest, Decision, Timer, PolicyChange, Submission, Redelivery, Erasure})...)
 	for _, c := range Checks { // and a state spells none of them out
-		if w := (writer{}); len(encodeWord(&w, string(c))) != 1 {
+		if w := (writer{}); len(encodeTerm(&w, string(c))) != 1 {
 			t.Errorf("%s is written out", c)
 		}
 	}
 	for _, r := range Priority {
-		if w := (writer{}); len(encodeWord(&w, string(r))) != 1 {
+		if w := (writer{}); len(encodeTerm(&w, string(r))) != 1 {
 			t.Errorf("%s is written out", r)
 		}
 	}
 }
 
-func encodeWord(w *writer, s string) []byte {
-	w.word(s)
+func encodeTerm(w *writer, s string) []byte {
+	w.term(s)
 	return w.b
 }
 
@@ -110,4 +115,21 @@ func texts[T ~string](all []T) []string {
 		out[i] = string(x)
 	}
 	return out
+}
+
+// golden compares with a file of testdata; with UPDATE_GOLDEN it writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile("testdata/"+name, []byte(got+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got+"\n" != string(want) {
+		t.Errorf("%s:\n got %s\nwant %s", name, got, want)
+	}
 }

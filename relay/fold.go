@@ -3,8 +3,8 @@ package relay
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -60,10 +60,15 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	b.writes, b.owed = make([]write, 0, 8*len(records)), make([]outbox.Delivery, 0, len(records))
 	err := r.o.Store.View(func(tx *bolt.Tx) error {
 		b.tx = tx
-		for i := range records {
-			if err := b.record(&records[i]); err != nil {
+		for i := 0; i < len(records); {
+			said, n, err := b.together(records[i:])
+			if err == nil {
+				err = b.records(said)
+			}
+			if err != nil {
 				return fmt.Errorf("fold record %d: %w", records[i].Position.Offset, err)
 			}
+			i += n
 		}
 		return b.encodeSubjects()
 	})
@@ -100,38 +105,43 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	return nil
 }
 
-// record works out one record, and those that it sets free.
-func (b *batch) record(rec *journal.Record) error {
-	var u kyc.Update
-	if rec.Update != nil {
-		u = *rec.Update
-	} else if err := json.Unmarshal(rec.Body, &u); err != nil {
-		b.r.o.Logger.Error("record_unreadable", "offset", rec.Position.Offset)
-		return b.keep(heldRecord{Record: *rec}, nil)
+// records works out what one callback brought, and what that sets free. Only what providers say comes together.
+func (b *batch) records(said []saying) error {
+	if len(said) > 1 && !slices.ContainsFunc(said, func(r saying) bool { return r.u.Kind != kyc.Observation && r.u.Kind != kyc.Confirmation }) {
+		return b.route(said)
 	}
+	for i := range said {
+		if err := b.record(&said[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record works out one record.
+func (b *batch) record(r *saying) error {
+	rec, u := r.rec, &r.u
 	switch u.Kind {
 	case kyc.Redelivery:
 		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force})
-		b.note(rec, &u, kyc.Applied)
+		b.note(rec, u, kyc.Applied)
 		return nil
 	case kyc.FetchRequest:
-		b.noteFetch(rec, &u)
+		b.noteFetch(rec, u)
 		return nil
 	case kyc.Decision:
 		if u.HeldID != "" {
-			return b.override(rec, &u)
+			return b.override(rec, u)
 		}
-		return b.route(rec, &u)
 	case kyc.PolicyChange:
 		if !b.r.knows(u.Partner, u.PolicyVersion) {
-			return b.keepUnknown(rec, &u)
+			return b.keepUnknown(rec, u)
 		}
-		return b.route(rec, &u)
 	case kyc.Observation, kyc.Confirmation, kyc.Timer, kyc.Submission:
-		return b.route(rec, &u)
 	default:
-		return b.keepUnknown(rec, &u)
+		return b.keepUnknown(rec, u)
 	}
+	return b.route([]saying{*r})
 }
 
 // keepUnknown keeps a record of a later version, or about a policy of another node, so that a program that knows it can apply it (I8).
@@ -153,41 +163,52 @@ func (b *batch) noteFetch(rec *journal.Record, u *kyc.Update) {
 	b.note(rec, u, kyc.Applied)
 }
 
-// apply folds an update whose subject is known.
-func (b *batch) apply(rec *journal.Record, u *kyc.Update) error {
-	s, err := b.subject(laneOf(u.Partner, u.Subject.ID, u.Livemode))
+// apply folds what is said of one subject together, and owes what comes of all of it.
+func (b *batch) apply(lane string, said []saying) error {
+	s, err := b.subject(lane)
 	if err != nil {
 		return err
 	}
-	if !s.known && (u.Kind == kyc.Timer || u.Kind == kyc.PolicyChange) {
+	first := &said[0].u
+	if !s.known && (first.Kind == kyc.Timer || first.Kind == kyc.PolicyChange) {
 		b.tallies[kyc.Stale]++ // nobody is made by a record of ours
 		return nil
 	}
-	p := b.r.partners[u.Partner]
-	if s.Policy == 0 && p != nil {
-		s.Policy = p.Policy.Version
+	p := b.r.partners[first.Partner]
+	if s.Policy == 0 {
+		s.Policy = b.r.newestVersion(first.Partner)
 	}
-	if u.Kind == kyc.PolicyChange {
-		s.Policy = max(s.Policy, u.PolicyVersion) // an order of before does not go back
+	if first.Kind == kyc.PolicyChange {
+		s.Policy = max(s.Policy, first.PolicyVersion) // an order of before does not go back
 	}
-	changes, verdict := s.State.Apply(*u, b.r.policy(u.Partner, s.Policy))
-	b.tallies[verdict]++
-	if u.ClaimedStatus != "" && verdict != kyc.Duplicate {
-		b.claims++
+	us := make([]kyc.Update, len(said))
+	for i := range said {
+		us[i] = said[i].u
 	}
-	if verdict != kyc.Duplicate {
-		s.dirty, s.known = true, true
-	}
-	h := historyRecord{At: rec.Appended, Verdict: verdict, Update: rec.Body}
+	changes, verdicts := s.State.Apply(us, b.r.policy(first.Partner, s.Policy))
+	owed := make([]historyRecord, len(said))
 	for i := range changes {
-		h.Changes = append(h.Changes, changes[i].Sequence)
-		if err := b.owe(rec, s, p, &changes[i]); err != nil {
+		by := slices.IndexFunc(us, func(u kyc.Update) bool { return u.ID == changes[i].CauseID })
+		owed[by].Changes = append(owed[by].Changes, changes[i].Sequence)
+		if err := b.owe(said[by].rec, s, p, &changes[i]); err != nil {
 			return err
 		}
 	}
-	b.chronicle(s.lane, rec, &h)
-	if verdict != kyc.Duplicate {
-		return b.teach(u)
+	for i := range said {
+		b.tallies[verdicts[i]]++
+		if verdicts[i] != kyc.Duplicate {
+			if s.dirty, s.known = true, true; us[i].ClaimedStatus != "" {
+				b.claims++
+			}
+		}
+		h := &owed[i]
+		h.At, h.Verdict, h.Update = said[i].rec.Appended, verdicts[i], said[i].rec.Body
+		b.chronicle(s.lane, said[i].rec, h)
+		if verdicts[i] != kyc.Duplicate {
+			if err := b.teach(&us[i]); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -108,31 +108,58 @@ func (b *batch) release() error {
 		free := b.wake
 		b.wake = nil
 		slices.SortFunc(free, func(x, y heldRecord) int { return cmp.Compare(x.Position.Offset, y.Position.Offset) })
-		for i := range free {
-			if err := b.free(&free[i]); err != nil {
+		for len(free) > 0 {
+			n := 1
+			for id := callbackOf(&free[0]); id != "" && n < len(free) && callbackOf(&free[n]) == id; n++ {
+			}
+			if err := b.free(free[:n]); err != nil {
 				return err
 			}
+			free = free[n:]
 		}
 	}
 	return nil
 }
 
-func (b *batch) free(h *heldRecord) error {
-	key := heldKey(h.Position.Offset)
-	if v, ok := b.aside[string(key)]; ok && v == nil {
-		return nil // freed already
-	}
+// callbackOf names the callback that brought a held record together with others.
+func callbackOf(h *heldRecord) string {
 	var u kyc.Update
-	if err := json.Unmarshal(h.Body, &u); err != nil {
-		return err
+	if json.Unmarshal(h.Body, &u) != nil {
+		return ""
 	}
-	lane, verdict := b.find(&u)
-	if verdict != "" {
-		return nil // another of its refs leads elsewhere: it stays
+	return u.Callback.ID
+}
+
+// free applies held records that one callback brought. Where another of a record's refs leads elsewhere, it stays.
+func (b *batch) free(hs []heldRecord) error {
+	whose := map[string][]saying{}
+	var lanes []string
+	for i := range hs {
+		h := &hs[i]
+		if v, ok := b.aside[string(heldKey(h.Position.Offset))]; ok && v == nil {
+			continue // freed already
+		}
+		var u kyc.Update
+		if err := json.Unmarshal(h.Body, &u); err != nil {
+			return err
+		}
+		lane, verdict := b.find(&u)
+		if verdict != "" {
+			continue
+		}
+		b.takeOut(h, &u)
+		u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
+		if whose[lane] == nil {
+			lanes = append(lanes, lane)
+		}
+		whose[lane] = append(whose[lane], saying{&h.Record, u})
 	}
-	b.takeOut(h, &u)
-	u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
-	return b.apply(&h.Record, &u)
+	for _, lane := range lanes {
+		if err := b.apply(lane, whose[lane]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // takeOut removes a record and its places in the index.
@@ -170,7 +197,7 @@ func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 		b.takeOut(h, &u)
 		u.Partner, u.Subject.ID = order.Partner, order.Subject.ID
 		order.Livemode = u.Livemode
-		if err := b.apply(&h.Record, &u); err != nil {
+		if err := b.apply(laneOf(u.Partner, u.Subject.ID, u.Livemode), []saying{{&h.Record, u}}); err != nil {
 			return err
 		}
 		if err := b.release(); err != nil {

@@ -145,7 +145,8 @@ func (m *model) fold(t *testing.T, r modelRecord) (taught []string) {
 		m.order = append(m.order, name)
 	}
 	p := m.partners[u.Partner]
-	changes, verdict := l.state.Apply(u, p.Policy)
+	changes, verdicts := l.state.Apply([]kyc.Update{u}, p.Policy)
+	verdict := verdicts[0]
 	v := RecordView{At: r.appended, Verdict: verdict}
 	v.Update.ID = u.ID
 	for _, c := range changes {

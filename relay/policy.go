@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -25,7 +24,6 @@ func policyKey(partner string, version int) []byte {
 // registerPolicies makes a partner's configured policy its newest version if it differs from the last. Subjects keep the version they are folded under.
 func (r *Relay) registerPolicies(ctx context.Context) error {
 	all := policyVersions{}
-	newest := map[string]int{}
 	err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error {
 		clear(all)
 		for id, p := range r.partners {
@@ -35,7 +33,7 @@ func (r *Relay) registerPolicies(ctx context.Context) error {
 			}
 			want := p.Policy
 			want.Version = len(known)
-			if last, ok := known[len(known)]; !ok || !samePolicy(want, last) {
+			if last, ok := known[len(known)]; !ok || !want.Same(last) {
 				want.Version++
 				v, err := json.Marshal(want)
 				if err != nil {
@@ -46,7 +44,7 @@ func (r *Relay) registerPolicies(ctx context.Context) error {
 				}
 				known[want.Version] = want
 			}
-			all[id], newest[id] = known, want.Version
+			all[id] = known
 		}
 		return nil
 	})
@@ -54,16 +52,15 @@ func (r *Relay) registerPolicies(ctx context.Context) error {
 		return fmt.Errorf("register policies: %w", err)
 	}
 	r.policies.Store(&all)
-	for id, version := range newest {
-		r.partners[id].Policy.Version = version
-	}
 	return nil
 }
 
-// samePolicy compares policies as they are kept: a list that is empty is no list.
-func samePolicy(p, q kyc.Policy) bool {
-	return p.Version == q.Version && p.ValidityMonths == q.ValidityMonths && p.NoticeDays == q.NoticeDays &&
-		slices.Equal(p.Required, q.Required) && slices.Equal(p.RequiredCompany, q.RequiredCompany)
+// newestVersion is the newest registered version of a partner's policy; 0: there is none.
+func (r *Relay) newestVersion(partner string) int {
+	if r.partners[partner] == nil {
+		return 0
+	}
+	return len((*r.policies.Load())[partner]) // they are numbered from 1
 }
 
 func policies(tx *bolt.Tx, partner string) (map[int]kyc.Policy, error) {

@@ -23,6 +23,7 @@ type PolicyPlan struct {
 	Behind   int                // of them, folded under an older version
 	Moves    int                // of those, whose status changes
 	Becomes  map[kyc.Status]int // to what
+	Tells    map[string]int     // changes owed, by type: an approval that lasts longer or shorter is told too
 }
 
 // policyStep is how many subjects are looked at in one read transaction, and moved by one append.
@@ -76,7 +77,7 @@ func (r *Relay) ApplyPolicy(ctx context.Context, partner, actor string) (PolicyP
 // plan goes through the subjects of a partner and hands the records that move them to apply, a step at a time.
 func (r *Relay) plan(ctx context.Context, partner string, apply func([]kyc.Update) error) (PolicyPlan, error) {
 	p, err := r.newest(partner)
-	plan := PolicyPlan{Partner: partner, Version: p.Version, Policy: p, Becomes: map[kyc.Status]int{}}
+	plan := PolicyPlan{Partner: partner, Version: p.Version, Policy: p, Becomes: map[kyc.Status]int{}, Tells: map[string]int{}}
 	for after := []byte(partner + "/"); err == nil && after != nil; {
 		var us []kyc.Update
 		if us, after, err = r.planSome(&plan, after); err == nil && len(us) > 0 {
@@ -107,7 +108,7 @@ func (r *Relay) planSome(plan *PolicyPlan, after []byte) (us []kyc.Update, next 
 				return err
 			}
 			if plan.Subjects++; s.Policy < plan.Version {
-				us = append(us, plan.move(s))
+				us = append(us, plan.move(s, r.o.Now().Round(0).UTC()))
 			}
 		}
 		next = nil // that was the last
@@ -117,14 +118,18 @@ func (r *Relay) planSome(plan *PolicyPlan, after []byte) (us []kyc.Update, next 
 }
 
 // move counts what becomes of a subject, and is the record that does it.
-func (p *PolicyPlan) move(s *subject) kyc.Update {
-	u := kyc.Update{SchemaVersion: 1, Kind: kyc.PolicyChange, PolicyVersion: p.Version}
+func (p *PolicyPlan) move(s *subject, now time.Time) kyc.Update {
+	u := kyc.Update{SchemaVersion: 1, Kind: kyc.PolicyChange, PolicyVersion: p.Version, ReceivedAt: now}
 	u.Partner, u.Subject.ID, u.Livemode = splitLane(s.lane)
 	dedupe := []string{u.Partner, u.Subject.ID, strconv.FormatBool(u.Livemode), strconv.Itoa(p.Version)}
 	u.ID = kyc.UpdateID("", dedupe, u.Kind, "", "", "", 0, time.Time{})
 	p.Behind++
 	was := s.State.Status()
-	if s.State.Apply(u, p.Policy); s.State.Status() != was {
+	owed, _ := s.State.Apply([]kyc.Update{u}, p.Policy)
+	for i := range owed {
+		p.Tells[owed[i].Type]++
+	}
+	if s.State.Status() != was {
 		p.Moves++
 		p.Becomes[s.State.Status()]++
 	}

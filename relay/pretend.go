@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"countersign/kyc"
 	"countersign/outbox"
 )
@@ -25,33 +27,70 @@ type Pretence struct {
 // PretendSource is the source and the provider of what is driven in the sandbox.
 const PretendSource = "test_helpers"
 
-// Pretend appends signed updates about a test subject, one for each check that its partner's policy requires, as if a provider had sent them, and returns their ids:
-// nil once they are on stable storage. They take the way of every other update: what a real provider holds against the subject still stands. Errors wrap ErrInvalid (as a
-// FieldError), or outbox.ErrNotFound for a partner that is not known.
-func (r *Relay) Pretend(ctx context.Context, p Pretence) (ids []string, err error) {
-	partner := r.partners[p.Partner]
-	if partner == nil {
-		return nil, fmt.Errorf("partner %s: %w", p.Partner, outbox.ErrNotFound)
+// Pretended is what came of it.
+type Pretended struct {
+	Updates []string // ids of the records
+	SubjectStatus
+}
+
+// Pretend makes a test subject stand where the caller wants, whatever stood before: it appends a signed update for each check that the partner's policy requires, as if one
+// callback had brought them, and with the first everything that was said before ceases to count. It returns where the subject then stands: nil once that has been folded.
+// Errors wrap ErrInvalid (as a FieldError), or outbox.ErrNotFound for a partner that is not known.
+func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err error) {
+	if r.partners[p.Partner] == nil {
+		return out, fmt.Errorf("partner %s: %w", p.Partner, outbox.ErrNotFound)
 	}
 	if err := p.check(); err != nil {
-		return nil, err
+		return out, err
+	}
+	policy, err := r.newest(p.Partner)
+	if err != nil {
+		return out, fmt.Errorf("partner %s: %w", p.Partner, err)
 	}
 	now := r.o.Now().Round(0).UTC()
 	if p.Key == "" {
 		p.Key = rand.Text()
 	}
 	var us []kyc.Update
-	for _, check := range partner.Policy.For(p.Kind) {
+	required := policy.For(p.Kind)
+	for i, check := range required {
 		u := kyc.Update{
 			SchemaVersion: 1, Kind: kyc.Observation, Source: PretendSource, Provider: PretendSource, Partner: p.Partner, Scope: kyc.Overall, Check: check,
 			ProviderEvent: kyc.ProviderEvent{Type: "kyc"}, Subject: kyc.Subject{ID: p.Subject, Kind: p.Kind}, Status: p.Status, Authenticity: kyc.Signed,
-			OccurredAt: now, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: now,
+			OccurredAt: now, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: now, Force: i == 0,
 		}
 		p.explain(&u)
 		u.ID = kyc.UpdateID(PretendSource, []string{p.Partner, p.Subject, p.Key}, u.Kind, check, u.Scope, "", 0, time.Time{})
-		us, ids = append(us, u), append(ids, u.ID)
+		us, out.Updates = append(us, u), append(out.Updates, u.ID)
+		if us[i].Callback = (kyc.Callback{ID: us[0].ID, Index: i, Count: len(required)}); len(required) == 1 {
+			us[i].Callback = kyc.Callback{}
+		}
 	}
-	return ids, r.append(ctx, us...)
+	if err := r.append(ctx, us...); err != nil {
+		return out, err
+	}
+	if err := r.awaitFold(ctx, &us[0]); err != nil {
+		return out, err
+	}
+	out.SubjectStatus, err = r.SubjectStatus(p.Partner, p.Subject, false)
+	return out, err
+}
+
+// awaitFold returns when a record about somebody has been folded.
+func (r *Relay) awaitFold(ctx context.Context, u *kyc.Update) error {
+	for {
+		var s *subject
+		err := r.o.Store.View(func(tx *bolt.Tx) (err error) {
+			s, err = loadSubject(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
+			return err
+		})
+		if err != nil || s.State.Knows(u.ID) {
+			return err
+		}
+		if !pause(ctx, 5*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
 }
 
 // explain fills in what only some statuses have.
@@ -62,8 +101,8 @@ func (p *Pretence) explain(u *kyc.Update) {
 		if len(p.Reasons) == 0 {
 			u.Reasons = []kyc.ReasonPair{{Code: kyc.OtherReason}}
 		}
-	case kyc.Expired:
-		u.ExpiryKind = kyc.ExpiryValidity
+	case kyc.Expired: // an approval that is over already
+		u.Status, u.ExpiresAt = kyc.Approved, u.OccurredAt
 	default:
 	}
 	for _, c := range kyc.Priority { // primary first

@@ -1,10 +1,10 @@
 package relay
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
-	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
@@ -15,20 +15,60 @@ const (
 	submittedMark = "\x02" // before the lane: somebody registered it as that subject's, so it counts whichever kind of ref a callback carries it as
 )
 
-// route finds whose update it is: by our own id if it carries one, else by what its refs were taught. Nobody is ever guessed.
-func (b *batch) route(rec *journal.Record, u *kyc.Update) error {
-	if u.Subject.ID == "" || u.Partner == "" {
-		lane, verdict := b.find(u)
+// route finds whose updates these are that one callback brought: by our own id if they carry one, else by what their refs were taught. Nobody is ever guessed.
+func (b *batch) route(said []saying) error {
+	var lost []saying // nobody is known by their refs
+	var lanes []string
+	whose := map[string][]saying{}
+	for i := range said {
+		r := &said[i]
+		lane, verdict := b.owner(&r.u)
+		if verdict != "" {
+			lost = append(lost, *r)
+			continue
+		}
+		if whose[lane] == nil {
+			lanes = append(lanes, lane)
+		}
+		whose[lane] = append(whose[lane], *r)
+	}
+	if len(lost) > 0 && len(lanes) == 1 { // the others may have taught their refs just now
+		for i := range whose[lanes[0]] {
+			if err := b.teach(&whose[lanes[0]][i].u); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range lost {
+		r := &lost[i]
+		lane, verdict := b.owner(&r.u)
 		if verdict != "" {
 			b.tallies[verdict]++
-			return b.keep(heldRecord{Record: *rec, Reason: verdict}, b.allRefs(u))
+			if err := b.keep(heldRecord{Record: *r.rec, Reason: verdict}, b.allRefs(&r.u)); err != nil {
+				return err
+			}
+			continue
+		}
+		whose[lane] = append(whose[lane], *r)
+	}
+	for _, lane := range lanes {
+		slices.SortStableFunc(whose[lane], func(x, y saying) int { return cmp.Compare(x.rec.Position.Offset, y.rec.Position.Offset) })
+		if err := b.apply(lane, whose[lane]); err != nil {
+			return err
+		}
+	}
+	return b.release()
+}
+
+// owner is the lane of the subject that an update is about, which it then says itself.
+func (b *batch) owner(u *kyc.Update) (lane string, verdict kyc.Verdict) {
+	if u.Subject.ID == "" || u.Partner == "" {
+		if lane, verdict = b.find(u); verdict != "" {
+			return "", verdict
 		}
 		u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
 	}
-	if err := b.apply(rec, u); err != nil {
-		return err
-	}
-	return b.release()
+	return laneOf(u.Partner, u.Subject.ID, u.Livemode), ""
 }
 
 // find looks the update's refs up: those that its provider gives to one person only, then, for those registered by a submission, the others.

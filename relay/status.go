@@ -14,15 +14,10 @@ import (
 
 // SubjectStatus is where a subject stands, for those who poll.
 type SubjectStatus struct {
-	Status     kyc.Status
-	Reasons    []kyc.ReasonPair
-	Retryable  bool
-	Terminal   bool
-	ApprovedAt time.Time
-	ExpiresAt  time.Time
-	ChangedAt  time.Time // when the record was appended that changed the status last; zero: it never changed
-	Checks     []kyc.CheckState
-	Change     *kyc.Change // the last kyc.status change owed, notices apart; nil: there was none, or it is no longer kept
+	kyc.View
+	ChangedAt time.Time // when the record was appended that changed the status last; zero: it never changed
+	Checks    []kyc.CheckState
+	Change    *kyc.Change // the last kyc.status change owed, notices apart; nil: there was none, or it is no longer kept
 }
 
 // SubjectStatus is where a subject stands by everything that has been folded; outbox.ErrNotFound if nobody has said anything. Unlike Subject it reads no history, so it
@@ -36,10 +31,7 @@ func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatu
 		if !s.known {
 			return fmt.Errorf("subject %s of partner %s: %w", id, partner, outbox.ErrNotFound)
 		}
-		w := s.State.View()
-		v = SubjectStatus{
-			Status: w.Status, Reasons: w.Reasons, Retryable: w.Retryable, Terminal: w.Terminal, ApprovedAt: w.ApprovedAt, ExpiresAt: w.ExpiresAt, Checks: s.State.Checks(),
-		}
+		v = SubjectStatus{View: s.State.View(), Checks: s.State.Checks()}
 		if s.Told != nil {
 			v.ChangedAt = time.UnixMicro(s.Told.At).UTC()
 			v.Change = s.Told.change(tx)

@@ -30,7 +30,7 @@ func TestSubjectStatus(t *testing.T) {
 	if _, err := g.submit(submits("ann", "ref_1")); err != nil {
 		t.Fatal(err)
 	}
-	if v := f("registered", kyc.NotStarted, "", 0); !v.ChangedAt.IsZero() || len(v.Checks) != 0 {
+	if v := f("registered", kyc.Pending, "kyc.status.pending", 1); v.ChangedAt.IsZero() || len(v.Checks) != 0 {
 		t.Errorf("%+v", v)
 	}
 	until := t0.AddDate(0, 0, 3)
@@ -38,23 +38,23 @@ func TestSubjectStatus(t *testing.T) {
 	approved.ExpiresAt = until // so a notice follows at once
 	g.tell(named(approved))
 	g.appended++
-	v := f("approved", kyc.Approved, "kyc.status.approved", 2)
+	v := f("approved", kyc.Approved, "kyc.status.approved", 3)
 	if v.ChangedAt.IsZero() || v.ChangedAt.After(time.Now()) || !v.ApprovedAt.Equal(at(1)) || !v.ExpiresAt.Equal(until) || len(v.Checks) != 1 || v.Checks[0].Status != kyc.Approved {
 		t.Errorf("%+v", v)
 	}
-	if n := len(g.view("acme", "ann", true).Changes); n != 3 {
+	if n := len(g.view("acme", "ann", true).Changes); n != 4 {
 		t.Errorf("%d changes: the notice is missing", n)
 	}
 	rejected := because(said("ann", 5, kyc.Rejected), kyc.DocumentUnreadable)
 	rejected.Retryable = true
 	g.tell(named(rejected))
-	if v := f("rejected", kyc.Rejected, "kyc.status.rejected", 5); !v.Retryable || v.Terminal || len(v.Reasons) != 1 || v.Reasons[0].Code != kyc.DocumentUnreadable || v.Change.Subject.ID != "ann" {
+	if v := f("rejected", kyc.Rejected, "kyc.status.rejected", 6); !v.Retryable || v.Terminal || len(v.Reasons) != 1 || v.Reasons[0].Code != kyc.DocumentUnreadable || v.Change.Subject.ID != "ann" {
 		t.Errorf("%+v", v)
 	}
 	g.tell(named(rejected), said("ann", 4, kyc.Pending)) // nothing changes
 	was := v.ChangedAt
 	g.restart()
-	v = f("later", kyc.Rejected, "kyc.status.rejected", 5)
+	v = f("later", kyc.Rejected, "kyc.status.rejected", 6)
 	if !v.ChangedAt.After(was) {
 		t.Errorf("it changed at %s and at %s", was, v.ChangedAt)
 	}

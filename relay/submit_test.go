@@ -45,7 +45,7 @@ func TestSubmit(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := g.view("acme", "ann", true)
-		if v.Status.Status != kyc.NotStarted || v.Status.Sequence != 0 || len(v.Changes) != 0 || len(v.Records) != 1 {
+		if v.Status.Status != kyc.Pending || v.Status.Sequence != 1 || len(v.Changes) != 1 || len(v.Records) != 1 || len(v.Checks) != 0 {
 			t.Errorf("%s: registered, it is %+v with %d changes", what, v.Status, len(v.Changes))
 		}
 		if r := v.Records[0].Update; r.ID != id || r.Actor != "acme-token" || r.Kind != kyc.Submission {
@@ -54,7 +54,7 @@ func TestSubmit(t *testing.T) {
 		g.restart()
 		g.tell(u)
 		g.folded()
-		records(t, g, "ann", "applied[]", "applied[1 2]")
+		records(t, g, "ann", "applied[1]", "applied[2]")
 		if c := g.view("acme", "ann", true).Changes[0]; c.Subject.Kind != kyc.Company {
 			t.Errorf("%s: %+v", what, c.Subject)
 		}
@@ -82,7 +82,7 @@ func TestSubmitSetsFree(t *testing.T) {
 		if _, err := g.submit(submits("ann", "ref_1")); err != nil {
 			t.Fatal(err)
 		}
-		records(t, g, "ann", "applied[1 2]", "applied[3 4]", "applied[]")
+		records(t, g, "ann", "applied[2]", "applied[3 4]", "applied[1]")
 		if s := g.view("acme", "ann", true).Status.Status; s != kyc.Approved {
 			t.Errorf("%s: %s", what, s)
 		}

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"strings"
@@ -59,7 +58,7 @@ func splitTimer(k []byte) (at int64, lane string) {
 
 // setTimer moves the subject's entry to where its state asks for it.
 func (b *batch) setTimer(s *subject) {
-	next := instant(s.State.NextTimer(b.r.policyOf(s)))
+	next := b.r.next(s)
 	if next == s.Timer {
 		return
 	}
@@ -72,6 +71,15 @@ func (b *batch) setTimer(s *subject) {
 		b.put(store.Timers, timerKey(next, s.lane), []byte{})
 		b.timed = true
 	}
+}
+
+// next is where a subject's timer stands in the bucket; 0: nothing will change by time.
+func (r *Relay) next(s *subject) int64 {
+	due, ok := s.State.Next(r.policyOf(s))
+	if !ok {
+		return 0
+	}
+	return instant(due.At)
 }
 
 func (r *Relay) policyOf(s *subject) kyc.Policy {
@@ -104,9 +112,6 @@ func (t *timers) wake() {
 
 // keepTime fires timers until ctx ends. A journal that refuses is asked again, later each time.
 func (r *Relay) keepTime(ctx context.Context) error {
-	if err := r.indexTimers(ctx); err != nil {
-		return err
-	}
 	patience := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(clockDoubt), backoff.WithMaxElapsedTime(0))
 	var idle time.Time // when nothing was left to fire
 	for ctx.Err() == nil {
@@ -198,11 +203,7 @@ func (r *Relay) overdue(now time.Time) (keys []string, next time.Time, err error
 // aim works out what entries stand for. They have been marked before: were one folded in between, it would no longer be there.
 func (r *Relay) aim(keys []string, now time.Time) (v volley, err error) {
 	err = r.o.Store.View(func(tx *bolt.Tx) error {
-		for i, k := range keys {
-			if len(v.timers) >= 2*timerStep { // many for each
-				r.timers.forget(keys[i:]...)
-				return nil
-			}
+		for _, k := range keys {
 			if tx.Bucket(store.Timers).Get([]byte(k)) == nil {
 				r.timers.forget(k)
 				continue
@@ -213,29 +214,16 @@ func (r *Relay) aim(keys []string, now time.Time) (v volley, err error) {
 				r.o.Logger.Error("timer_subject_damaged", "error", err)
 				continue
 			}
-			if s.Timer != at || !v.take(s.State.Timers(r.policyOf(s)), now) {
+			due, ok := s.State.Next(r.policyOf(s))
+			if s.Timer != at || !ok || due.At.After(now) {
 				v.stray = append(v.stray, k)
 				continue
 			}
-			v.keys = append(v.keys, k)
+			v.keys, v.timers = append(v.keys, k), append(v.timers, due)
 		}
 		return nil
 	})
 	return v, err
-}
-
-// take adds what is due of one subject, and reports whether anything is.
-func (v *volley) take(timers []kyc.TimerDue, now time.Time) (found bool) {
-	for i := range timers {
-		d := &timers[i]
-		if d.At.After(now) {
-			break
-		}
-		if found = true; !d.Notice || d.ExpiresAt.After(now) { // nobody is told that what has ended is about to
-			v.timers = append(v.timers, *d)
-		}
-	}
-	return found
 }
 
 // fire appends a volley and reports whether it is on stable storage. If not, it is as if nothing had been tried: should it be there after all, the fold knows it.
@@ -309,7 +297,7 @@ func (r *Relay) reindex(ctx context.Context, keys []string) error {
 
 // retime writes the entry of a subject that has none, and the subject that says so.
 func (r *Relay) retime(tx *bolt.Tx, s *subject) error {
-	if s.Timer = instant(s.State.NextTimer(r.policyOf(s))); s.Timer != 0 {
+	if s.Timer = r.next(s); s.Timer != 0 {
 		if err := tx.Bucket(store.Timers).Put(timerKey(s.Timer, s.lane), []byte{}); err != nil {
 			return err
 		}
@@ -321,27 +309,6 @@ func (r *Relay) retime(tx *bolt.Tx, s *subject) error {
 	return tx.Bucket(store.Subjects).Put([]byte(s.lane), v)
 }
 
-// timersIndexed says up to which subject a file written before there were timers has been gone through; it ends with "\xff", which is in no lane, when all have been.
-var timersIndexed = []byte("relay/timers_indexed")
-
-// indexTimers gives every subject its entry that was last written by a program that knew no timers, some at a time.
-func (r *Relay) indexTimers(ctx context.Context) error {
-	for ctx.Err() == nil {
-		done := false
-		err := r.besideFold(ctx, func(tx *bolt.Tx) (err error) {
-			done, err = r.indexSome(tx)
-			return err
-		})
-		switch {
-		case isFull(err):
-			r.await(ctx, r.o.Now().Add(time.Second), nil)
-		case err != nil || done:
-			return err
-		}
-	}
-	return nil
-}
-
 // besideFold writes to subjects while the fold waits. It is not left behind when ctx ends: a commit that came later would undo what the fold has read.
 func (r *Relay) besideFold(ctx context.Context, fn func(*bolt.Tx) error) error {
 	r.folding.Lock()
@@ -351,33 +318,4 @@ func (r *Relay) besideFold(ctx context.Context, fn func(*bolt.Tx) error) error {
 		return nil // stopping
 	}
 	return err
-}
-
-func (r *Relay) indexSome(tx *bolt.Tx) (done bool, err error) {
-	at := tx.Bucket(store.Meta).Get(timersIndexed)
-	if bytes.HasSuffix(at, []byte{0xff}) {
-		return true, nil
-	}
-	var lanes []string
-	c := tx.Bucket(store.Subjects).Cursor()
-	for k, _ := c.Seek(append(bytes.Clone(at), 0)); k != nil && len(lanes) < timerStep; k, _ = c.Next() {
-		lanes = append(lanes, string(k))
-	}
-	for _, lane := range lanes {
-		s, err := loadSubject(tx, lane)
-		if err != nil { // its next record will stop the fold
-			r.o.Logger.Error("timer_subject_damaged", "error", err)
-			continue
-		}
-		if s.Timer == 0 && !s.State.NextTimer(r.policyOf(s)).IsZero() {
-			if err := r.retime(tx, s); err != nil {
-				return false, err
-			}
-		}
-	}
-	mark := []byte{0xff}
-	if len(lanes) == timerStep {
-		mark = []byte(lanes[len(lanes)-1])
-	}
-	return len(lanes) < timerStep, tx.Bucket(store.Meta).Put(timersIndexed, mark)
 }

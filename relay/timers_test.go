@@ -258,48 +258,6 @@ func TestRefusedTimers(t *testing.T) {
 	}
 }
 
-// TestTimersOfOldFile: a file written before there were timers gets its entries at the next start, and they fire (I8).
-func TestTimersOfOldFile(t *testing.T) {
-	t.Parallel()
-	start := time.Date(2027, 1, 3, 8, 0, 0, 0, time.UTC)
-	g, w := timed(t, start, acme())
-	g.run()
-	const n = timerStep + 20
-	g.tell(approvals(n, start, start.AddDate(0, 0, 30))...)
-	g.tell(said("pending", 0, kyc.Pending))
-	g.quiet(w, 0)
-	if err := g.halt(); err != nil {
-		t.Fatal(err)
-	}
-	g.tamper(func(tx *bolt.Tx) error {
-		for i := range n {
-			s, err := loadSubject(tx, fmt.Sprintf("acme/u%05d", i))
-			if err != nil || s.Timer == 0 {
-				return fmt.Errorf("subject %d without a timer: %w", i, err)
-			}
-			if err := tx.Bucket(store.Timers).Delete(timerKey(s.Timer, s.lane)); err != nil {
-				return err
-			}
-			s.Timer = 0
-			v, err := s.encode()
-			if err != nil {
-				return err
-			}
-			if err := tx.Bucket(store.Subjects).Put([]byte(s.lane), v); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(store.Meta).Delete(timersIndexed)
-	})
-	g.restart()
-	eventually(t, "all have their entries", func() bool { return g.entries(store.Timers) == n })
-	g.clock.set(start.AddDate(0, 0, 30))
-	g.quiet(w, n)
-	if s := g.view("acme", "u00500", true).Status.Status; s != kyc.Expired {
-		t.Errorf("it is %s after its time", s)
-	}
-}
-
 // TestStrayTimers: an entry that its subject knows nothing of is put right and fires nothing; a damaged subject keeps nobody else's timers back.
 func TestStrayTimers(t *testing.T) {
 	t.Parallel()
@@ -358,7 +316,7 @@ func TestStrayTimers(t *testing.T) {
 func TestTimerOfNobody(t *testing.T) {
 	g := start(t, acme())
 	u := kyc.TimerDue{
-		At: t0, ExpiresAt: t0, Source: "sumsub-eu", Check: kyc.IdentityVerification, Scope: kyc.Overall, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: "ann"},
+		At: t0, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: "ann"},
 	}.Update()
 	g.tell(u)
 	g.folded()

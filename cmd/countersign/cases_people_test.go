@@ -142,7 +142,7 @@ func walkParked(w *walk) {
 	w.run(exitYes, `decide acme ivan --source sumsub-eu --check identity_verification --status rejected --reasons fraud_suspected --because "appeal withdrawn"`, "decided: ")
 	w.until("subject acme ivan", "acme/ivan  rejected")
 	w.run(exitYes, "trigger sumsub-eu approved --subject ivan", "200 ok")
-	w.until("subject acme ivan", "acme/ivan  rejected", "superseded")
+	w.metric(`countersign_relay_updates_total{verdict="parked"}`, 2)
 }
 
 func walkStale(w *walk) {

@@ -133,7 +133,7 @@ func TestWhatIsDecided(t *testing.T) {
 		sequence := uint64(0)
 		take := func(u kyc.Update) {
 			update.holds(t, u.AppendJSON(nil))
-			owed, _ := s.Apply(u, p)
+			owed, _ := s.Apply([]kyc.Update{u}, p)
 			for i := range owed {
 				change.holds(t, owed[i].AppendJSON(nil))
 				types[owed[i].Type], views[owed[i].Check.Status] = true, true
@@ -146,11 +146,11 @@ func TestWhatIsDecided(t *testing.T) {
 			take(anything(r, i))
 		}
 		for range 4 { // and time goes by
-			due := s.Timers(p)
-			if len(due) == 0 {
+			due, ok := s.Next(p)
+			if !ok {
 				break
 			}
-			u := due[0].Update()
+			u := due.Update()
 			u.ReceivedAt = u.OccurredAt
 			take(u)
 		}

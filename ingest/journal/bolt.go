@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -211,7 +212,7 @@ func (j *Bolt) remember(first int64, rs []Record) {
 func (j *Bolt) known(at int64) (batch []Record) {
 	j.recentMu.Lock()
 	defer j.recentMu.Unlock()
-	for at++; len(batch) < maxBatch; at++ {
+	for at++; len(batch) < maxBatch || unfinished(&batch[len(batch)-1]); at++ {
 		r := j.recent[at%keepRecent]
 		if r.Position.Offset != at {
 			break
@@ -219,6 +220,18 @@ func (j *Bolt) known(at int64) (batch []Record) {
 		batch = append(batch, r)
 	}
 	return batch
+}
+
+// unfinished reports whether more of what the same callback brought follows a record: they were written together, and are read together.
+func unfinished(r *Record) bool {
+	u := r.Update
+	if u == nil {
+		u = &kyc.Update{}
+		if json.Unmarshal(r.Body, u) != nil {
+			return false
+		}
+	}
+	return u.Callback.Index+1 < u.Callback.Count
 }
 
 func (j *Bolt) advance(next int64) {
@@ -283,7 +296,7 @@ func (j *Bolt) Tail(ctx context.Context, from Position, fn func(context.Context,
 	}
 }
 
-// read returns up to maxBatch records after at, and the last offset it looked at.
+// read returns maxBatch records after at, or as many as there are, and what their callbacks brought with them, and the last offset it looked at.
 func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 	last = at
 	if at+1 >= j.next.Load() {
@@ -294,7 +307,7 @@ func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 	}
 	err = j.o.Store.View(func(tx *bolt.Tx) error {
 		c := tx.Bucket(store.Journal).Cursor()
-		for k, v := c.Seek(key(at + 1)); k != nil && len(batch) < maxBatch; k, v = c.Next() {
+		for k, v := c.Seek(key(at + 1)); k != nil && (len(batch) < maxBatch || unfinished(&batch[len(batch)-1])); k, v = c.Next() {
 			last = offset(k)
 			r, err := decode(v)
 			if err != nil { // one bad record is kept where it is, named, and passed over (I8)

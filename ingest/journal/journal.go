@@ -17,7 +17,7 @@ type Journal interface {
 	// Append is all or none, and nil only when the records are on stable storage (I1). Any error, an expired ctx included, means unknown: answer 503 and let the
 	// provider send it again. Append may go on after ctx ends and therefore keeps no bytes that the caller owns.
 	Append(ctx context.Context, rs ...Record) error
-	// Tail calls fn with batches in order, each from after the position before, until ctx ends or fn fails. fn commits its effects and the last position
+	// Tail calls fn with batches in order, each from after the position before, until ctx ends or fn fails. What one callback brought is never cut in two. fn commits its effects and the last position
 	// together. Records that cannot be read are not handed over; their positions are passed to Options.Bad.
 	Tail(ctx context.Context, from Position, fn func(context.Context, []Record) error) error
 	// Trim forgets what every reader has passed: everything up to and including upTo.

@@ -52,7 +52,7 @@ func TestWordsWithoutSession(t *testing.T) {
 			}
 			u := r.Updates[0]
 			u.ID, u.Source, u.Partner, u.Authenticity, u.ReceivedAt = fmt.Sprint("event ", i), "s", "p", kyc.Signed, at.Add(time.Hour)
-			s.Apply(u, kyc.Policy{Required: []kyc.Check{kyc.IdentityVerification}})
+			s.Apply([]kyc.Update{u}, kyc.Policy{Required: []kyc.Check{kyc.IdentityVerification}})
 		}
 		if got := s.View().Status; got != want {
 			t.Errorf("%s: %q is %s, want %s", a.Name, bodies, got, want)

@@ -240,8 +240,8 @@ func TestOtherSchemaVersion(t *testing.T) {
 	before := digest(t, s.Path())
 	for range 2 { // the second time must not say anything else
 		_, err := Open(s.o)
-		if err == nil || errors.Is(err, ErrCorrupt) || strings.Contains(err.Error(), "cleanly") || !strings.Contains(err.Error(), s.Path()) || !strings.Contains(err.Error(), "schema version [2]") {
-			t.Errorf("Open = %v, want an error about version 2 of %s", err, s.Path())
+		if err == nil || errors.Is(err, ErrCorrupt) || strings.Contains(err.Error(), "cleanly") || !strings.Contains(err.Error(), s.Path()) || !strings.Contains(err.Error(), fmt.Sprintf("schema version [%d]", SchemaVersion+1)) {
+			t.Errorf("Open = %v, want an error about version %d of %s", err, SchemaVersion+1, s.Path())
 		}
 	}
 	if digest(t, s.Path()) != before {

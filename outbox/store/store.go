@@ -22,7 +22,7 @@ import (
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
-const SchemaVersion = 1
+const SchemaVersion = 2
 
 var (
 	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is stored is still delivered.

@@ -38,7 +38,9 @@ func TestPretend(t *testing.T) {
 		if ids, _ := a.json["updates"].([]any); a.code != 200 || len(ids) != 1 {
 			t.Fatalf("%s: %d %s", status, a.code, a.body)
 		}
-		g.folded()
+		if a.json["asked"] != status || a.json["status"] != canonical {
+			t.Errorf("%s: %s", status, a.body)
+		}
 		if got := g.status("pia", "tess", ""); got != "200 "+canonical {
 			t.Errorf("%s: %s", status, got)
 		}
@@ -57,10 +59,13 @@ func TestPretend(t *testing.T) {
 	}
 	f("pending", "pending", "pending")
 	f("approved", "approved", "approved", "approved_at", "expires_at")
-	f("in_review", "in_review", "pending")
+	f("in_review", "in_review", "rejected", "rejected_at", "rejection_reason") // as the webhook after an approval says
 	f("rejected", "rejected", "rejected", "rejected_at", "rejection_reason")
 	f("approved", "approved", "approved", "approved_at", "expires_at")
 	f("suspended", "suspended", "rejected", "rejected_at", "rejection_reason")
+	f("approved", "approved", "approved", "approved_at", "expires_at") // whatever stood
+	f("expired", "expired", "expired", "approved_at", "expires_at")
+	f("not_started", "not_started", "not_started")
 
 	one := g.call("otto", "POST", "/v1/test_helpers/users/uma/kyc?partner=acme", `{"status":"approved"}`, "Idempotency-Key", "k").json["updates"]
 	two := g.call("otto", "POST", "/v1/test_helpers/users/uma/kyc?partner=acme", `{"status":"approved"}`, "Idempotency-Key", "k").json["updates"]

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"time"
 
@@ -36,7 +37,13 @@ type userView struct {
 	ApprovedAt time.Time        `json:"approved_at,omitzero"`
 	ExpiresAt  time.Time        `json:"expires_at,omitzero"`
 	ChangedAt  time.Time        `json:"changed_at,omitzero"`
-	Checks     []kyc.CheckState `json:"checks"`
+	Sequence   uint64           `json:"sequence"` // of the last change
+
+	NeedsConfirmation bool             `json:"needs_confirmation"` // unsigned evidence claims it
+	ClaimedStatus     kyc.Status       `json:"claimed_status,omitempty"`
+	DecidedBy         string           `json:"decided_by,omitempty"`
+	Check             kyc.CheckView    `json:"check,omitzero"`
+	Checks            []kyc.CheckState `json:"checks"`
 }
 
 // user answers those who poll: in BlendFi's shape, or in our own with format=canonical.
@@ -57,13 +64,14 @@ func (s *Server) user(req *http.Request, t Token) (any, error) {
 	switch req.URL.Query().Get("format") {
 	case "", "blendfi":
 		return format.PollBlendFi(id, kyc.Change{
-			Type: "kyc.status." + string(st.Status), Subject: kyc.Subject{ID: id}, Status: st.Status, PreviousStatus: kyc.NotStarted, Reasons: st.Reasons,
-			Retryable: st.Retryable, Terminal: st.Terminal, ApprovedAt: st.ApprovedAt, ExpiresAt: st.ExpiresAt, OccurredAt: st.ChangedAt,
+			Type: "kyc.status." + string(st.Status), Subject: kyc.Subject{ID: id}, Status: st.Status, PreviousStatus: st.PreviousStatus, Reasons: st.Reasons,
+			Retryable: st.Retryable, Terminal: st.Terminal, ApprovedAt: st.ApprovedAt, ExpiresAt: st.ExpiresAt, OccurredAt: st.OccurredAt, ReceivedAt: st.ChangedAt,
 		}), nil
 	case "canonical":
 		v := userView{
 			Object: "subject", ID: id, Partner: partner, Livemode: live, Status: st.Status, Reasons: st.Reasons, Retryable: st.Retryable, Terminal: st.Terminal,
 			ApprovedAt: st.ApprovedAt, ExpiresAt: st.ExpiresAt, ChangedAt: st.ChangedAt, Checks: st.Checks,
+			Sequence: st.Sequence, NeedsConfirmation: st.NeedsConfirmation, ClaimedStatus: st.ClaimedStatus, DecidedBy: st.DecidedBy, Check: st.Check,
 		}
 		if v.Reasons == nil {
 			v.Reasons = []kyc.ReasonPair{}
@@ -76,6 +84,9 @@ func (s *Server) user(req *http.Request, t Token) (any, error) {
 		return nil, bad("format", "format is blendfi or canonical")
 	}
 }
+
+// foldWait is how long a call waits to tell what came of what it has ordered.
+const foldWait = 10 * time.Second
 
 // pretend drives an outcome in the sandbox, through the whole path.
 func (s *Server) pretend(req *http.Request, t Token) (any, error) {
@@ -96,11 +107,13 @@ func (s *Server) pretend(req *http.Request, t Token) (any, error) {
 		Partner: partner, Subject: req.PathValue("id"), Kind: cmp.Or(ask.Kind, kyc.Individual), Status: ask.Status, Reasons: ask.Reasons,
 		Retryable: ask.Retryable == nil || *ask.Retryable, Key: req.Header.Get("Idempotency-Key"),
 	}
-	ids, err := s.o.Relay.Pretend(req.Context(), p)
+	wait, cancel := context.WithTimeout(req.Context(), foldWait)
+	defer cancel()
+	came, err := s.o.Relay.Pretend(wait, p)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"object": "test_helper", "user_id": p.Subject, "status": p.Status, "updates": ids}, nil
+	return map[string]any{"object": "test_helper", "user_id": p.Subject, "asked": p.Status, "status": came.Status, "sequence": came.Sequence, "updates": came.Updates}, nil
 }
 
 // submit registers whose a provider's ref is.

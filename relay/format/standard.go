@@ -39,6 +39,10 @@ type standardData struct {
 	ApprovedAt       string           `json:"approved_at,omitempty"`
 	ExpiresAt        string           `json:"expires_at,omitempty"`
 	Livemode         bool             `json:"livemode"`
+
+	NeedsConfirmation bool       `json:"needs_confirmation,omitempty"` // unsigned evidence claims it
+	ClaimedStatus     kyc.Status `json:"claimed_status,omitempty"`
+	DecidedBy         string     `json:"decided_by,omitempty"` // of what takes away: the record whose finding stands
 }
 
 // standardSubject leaves out the provider's ref, which stands with the check it belongs to.
@@ -56,7 +60,7 @@ func newStandardData(c kyc.Change, previousSequence uint64) standardData {
 	if reasons == nil {
 		reasons = []kyc.ReasonPair{} // always a list
 	}
-	return standardData{
+	d := standardData{
 		ID:               c.ID,
 		Sequence:         c.Sequence,
 		PreviousSequence: previousSequence,
@@ -72,5 +76,12 @@ func newStandardData(c kyc.Change, previousSequence uint64) standardData {
 		ApprovedAt:       known(c.ApprovedAt),
 		ExpiresAt:        known(c.ExpiresAt),
 		Livemode:         c.Livemode,
+
+		NeedsConfirmation: c.NeedsConfirmation,
+		ClaimedStatus:     c.ClaimedStatus,
 	}
+	if c.Status == kyc.InReview || c.Status == kyc.Rejected || c.Status == kyc.Suspended {
+		d.DecidedBy = c.DecidedBy
+	}
+	return d
 }

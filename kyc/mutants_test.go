@@ -1,0 +1,76 @@
+//go:build mutants
+
+package kyc
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mutant is one rule changed. One that says the same as the rule has the reason why: no scenario can tell it.
+type mutant struct {
+	name, file, was, is string
+	same                string
+}
+
+// held are the tests that must notice each: the scenarios and the tables, none with the definition or with random histories in it.
+const held = "^TestScenarios$"
+
+// TestMutants changes one rule of the production code at a time, and wants the scenarios to notice. Not part of CI: it builds the package once for each mutant and takes about
+// ten minutes on two cores. make mutants; MUTANT="part of a name" for some.
+func TestMutants(t *testing.T) {
+	all := append(append(ruleMutants(), scopeMutants()...), tellMutants()...)
+	for _, m := range all {
+		if !strings.Contains(m.name, os.Getenv("MUTANT")) {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			out, err := m.try(t)
+			switch {
+			case strings.Contains(out, "[build failed]") || strings.Contains(out, "[setup failed]"):
+				t.Fatalf("does not build:\n%s", out)
+			case err == nil && m.same == "":
+				t.Error("survives")
+			case err != nil && m.same != "":
+				t.Errorf("is noticed, although %s:\n%s", m.same, out)
+			}
+		})
+	}
+	t.Logf("%d mutants", len(all))
+}
+
+// try runs the tests with the mutant in place of its file, and returns what they print.
+func (m *mutant) try(t *testing.T) (string, error) {
+	t.Helper()
+	file, err := filepath.Abs(m.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(src), m.was); n != 1 {
+		t.Fatalf("%s has %q %d times", m.file, m.was, n)
+	}
+	dir := t.TempDir()
+	write := func(name string, b []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	changed := write(m.file, []byte(strings.Replace(string(src), m.was, m.is, 1)))
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-vet=off", "-overlay", write("overlay.json", overlay), "-run", held, ".").CombinedOutput()
+	return string(out), err
+}
