@@ -100,7 +100,7 @@ func (s *State) keep(u *Update, p Policy) word {
 		s.words = slices.DeleteFunc(s.words, func(o word) bool { return o.submission && o.check == w.check }) // the newest counts
 	}
 	if w.lifts() {
-		s.words = slices.DeleteFunc(s.words, func(f word) bool { return f.check == w.check && f.class != none })
+		s.words = slices.DeleteFunc(s.words, func(f word) bool { return f.check == w.check && (f.class != none || f.claimsYes()) })
 	}
 	if u.Kind == Confirmation && !w.weak {
 		s.answer(&w, u)

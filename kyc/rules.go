@@ -98,10 +98,17 @@ func (sc *scope) outrun(f *word) bool {
 }
 
 // undone reports whether the source has begun the run of its approval anew, by a word that is not known to be older.
-func (sc *scope) undone(a *word) bool {
-	return slices.ContainsFunc(sc.words, func(r *word) bool {
+func (sc *scope) undone(a *word) bool { return sc.resetOf(a) != nil }
+
+// resetOf is that word; nil: there is none.
+func (sc *scope) resetOf(a *word) *word {
+	i := slices.IndexFunc(sc.words, func(r *word) bool {
 		return r.reset() && run(r, a) && (before(a, r) || (r.at == 0) != (a.at == 0) && !before(r, a))
 	})
+	if i < 0 {
+		return nil
+	}
+	return sc.words[i]
 }
 
 // until is when an approval ends: what it says, or when its source, of this run or a newer one, or an operator last said that it had ended.

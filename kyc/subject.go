@@ -143,8 +143,10 @@ func (v *view) complete(f *folding, t Check, steps checkSet, source int) (end mo
 		if !steps.has(i) || c.source != source {
 			continue
 		}
+		forgot := v.lostOf(i, gone) != nil // the approval that lasts longest may be older than what is left
 		for j := range v.checks {
-			if s := &f.each[j]; steps.has(j) && v.checks[j].source != source && !s.stays() && (r.by == nil || !s.older([]*word{r.by})) {
+			s := &f.each[j]
+			if steps.has(j) && v.checks[j].source != source && !s.stays() && len(s.left) > 0 && (forgot || r.by == nil || !s.older([]*word{r.by})) {
 				return 0, false
 			}
 		}

@@ -147,6 +147,7 @@ type SubjectView struct {
 	Policy     kyc.Policy       `json:"policy"`
 	Status     kyc.View         `json:"status"`
 	Checks     []kyc.CheckState `json:"checks"`
+	Why        []kyc.Standing   `json:"why"` // each finding and approval that still matters, and what became or would become of it
 	Records    []RecordView     `json:"records"`
 	Changes    []kyc.Change     `json:"changes"`
 	Deliveries []OutcomeView    `json:"deliveries"`
@@ -165,7 +166,7 @@ func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err e
 			return err
 		}
 		v.Policy = r.policy(partner, s.Policy)
-		v.Status, v.Checks = s.State.View(), s.State.Checks()
+		v.Status, v.Checks, v.Why = s.State.View(), s.State.Checks(), s.State.Why(v.Policy)
 		known := tx.Bucket(store.Subjects).Get([]byte(lane)) != nil
 		recall(tx, lane, func(kind byte, body []byte) bool {
 			known = true

@@ -142,6 +142,7 @@ func (c *console) subject(v relay.SubjectView) {
 	for _, ch := range v.Checks {
 		c.printf("  %-22s %-10s %-10s %s\n", ch.Type, ch.Source, ch.Status, reasons(ch.Reasons))
 	}
+	c.why(v.Why)
 	c.printf("\nwho told us what, and what we made of it\n")
 	for _, r := range v.Records {
 		u := r.Update

@@ -147,7 +147,7 @@ func (v *view) progress(us []said, after *said) result {
 			r.status, r.by = u.Status, u
 		}
 	}
-	if after == nil && slices.ContainsFunc(us, func(u said) bool { return u.Weak && u.Status == Approved && !confirmed(u, us) }) {
+	if after == nil && slices.ContainsFunc(us, func(u said) bool { return u.Weak && u.Status == Approved && !confirmed(u, us) && !v.lifted(u) }) {
 		r.status, r.open = InReview, true // somebody claims an approval
 	}
 	return r

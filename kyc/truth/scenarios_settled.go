@@ -53,6 +53,17 @@ func settled(c *scenarios) {
 	f("an activation answers no operator", Suspended, u(sumsub, "i", 3, Approved), func() Update { x := u(sumsub, "", 5, Suspended); x.Operator = true; return x }(), active(sumsub, "", 7))
 	f("a user blocked and active again at a provider that has a list of its own", Approved, u(didit, "a", 3, Approved), u(didit, "users", 5, Suspended), active(didit, "users", 7))
 
+	// An operator who has looked at a claimed approval has answered it.
+	decide := func(min int, st Status) Update {
+		x := u(sumsub, "", min, st)
+		x.Operator, x.ID = true, x.ID+"d"
+		return x
+	}
+	f("an approval is claimed", InReview, weak(u(sumsub, "i", 3, Approved)))
+	f("claimed, and released", Pending, u(sumsub, "i", 2, Pending), weak(u(sumsub, "i", 3, Approved)), decide(9, NotStarted))
+	f("released, and claimed again", InReview, u(sumsub, "i", 2, Pending), decide(9, NotStarted), weak(u(sumsub, "i", 3, Approved)))
+	f("claimed, approved by an operator, and begun again by one", Expired, weak(u(sumsub, "i", 3, Approved)), decide(9, Approved), decide(10, Expired))
+
 	// A submission is pending.
 	f("registered", Pending, submission("i"))
 	f("registered, then created", Pending, submission("i"), u(sumsub, "i", 3, NotStarted))

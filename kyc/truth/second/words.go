@@ -1,0 +1,187 @@
+package second
+
+import (
+	"slices"
+	"time"
+)
+
+// word is an update at its place in the order of arrival.
+type word struct {
+	Update
+	n int
+}
+
+// run is a source's session, a source's words without one, or an operator's words about a source's checks.
+type run struct {
+	source, session string
+	operator        bool
+}
+
+// hear numbers the words of a history and tells whether a submission is registered. A submission of a run
+// that its source has spoken of before says no more than that, and is left out.
+func (h History) hear() (words []word, registered bool) {
+	spoken := map[run]bool{}
+	for i, u := range h {
+		w := word{Update: u, n: i}
+		if w.Operator {
+			w.Weak = false
+		}
+		if w.Submission {
+			registered = true
+			w.Status, w.At = Pending, time.Time{}
+			if spoken[w.run()] {
+				continue
+			}
+		} else if !w.Operator && !w.Mute {
+			spoken[w.run()] = true
+		}
+		words = append(words, w)
+	}
+	return words, registered
+}
+
+func (w word) source() string { return w.Key.Source }
+
+func (w word) run() run {
+	if w.Operator {
+		return run{source: w.source(), operator: true}
+	}
+	return run{source: w.source(), session: w.Session}
+}
+
+func (w word) timed() bool { return !w.At.IsZero() }
+
+// when is the word's time, else its arrival.
+func (w word) when() time.Time {
+	if w.timed() {
+		return w.At
+	}
+	return w.Received
+}
+
+// list tells whether the word is for a match with a list.
+func (w word) list() bool {
+	return slices.Contains(w.Reasons, "sanctions_match") || slices.Contains(w.Reasons, "pep_match")
+}
+
+// serious tells whether the word has a serious reason.
+func (w word) serious() bool {
+	return w.list() || slices.ContainsFunc(w.Reasons, func(r string) bool {
+		return r == "adverse_media_match" || r == "fraud_suspected" || r == "underage" || r == "duplicate_account"
+	})
+}
+
+// newer is rule 1: b is known to be newer than a.
+func newer(b, a word) bool {
+	switch {
+	case b.timed() && a.timed():
+		return b.At.After(a.At) ||
+			b.At.Equal(a.At) && b.Key == a.Key && b.run() == a.run() && b.Revision > a.Revision
+	case !b.timed() && !a.timed():
+		return b.n > a.n
+	}
+	return b.n > a.n && b.when().After(a.when())
+}
+
+// unbeaten gives the words that no other one beats.
+func unbeaten(words []word, beats func(b, a word) bool) []word {
+	var out []word
+	for _, a := range words {
+		if !slices.ContainsFunc(words, func(b word) bool { return beats(b, a) }) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// class is what a word is for the rules from 3 on.
+type class uint8
+
+const (
+	nothing class = iota
+	claim         // the findings begin here
+	no
+	hit
+	ban
+	final
+	grave
+	soft    // and end here
+	claimed // a weak approval
+	approval
+	release // an operator's
+	attempt
+	lapse
+	ending // a strong "expired" by validity
+)
+
+// class is rule 2.
+func (w word) class() class {
+	switch {
+	case w.Mute:
+		return nothing
+	case w.Operator:
+		return w.operatorClass()
+	case w.Status == Pending:
+		return attempt
+	case w.Status == Lapsed:
+		return lapse
+	case w.Weak:
+		return w.weakClass()
+	}
+	return w.strongClass()
+}
+
+// operatorClass is rule 2 for an operator's word.
+func (w word) operatorClass() class {
+	switch w.Status {
+	case NotStarted:
+		return release
+	case Approved:
+		return approval
+	case Expired:
+		return ending
+	case InReview, Rejected, RejectedTerminal, Suspended:
+		return no
+	default:
+		return nothing
+	}
+}
+
+// weakClass is rule 2 for a provider's weak word that is neither an attempt nor a lapse.
+func (w word) weakClass() class {
+	switch w.Status {
+	case NotStarted:
+		return nothing
+	case Approved:
+		return claimed
+	default:
+		return claim
+	}
+}
+
+// strongClass is rule 2 for a provider's strong word that is neither `pending` nor a lapse.
+func (w word) strongClass() class {
+	switch {
+	case w.Status == NotStarted:
+		return attempt
+	case w.Status == Approved:
+		return approval
+	case w.Status == Expired:
+		return ending
+	case w.Status == Suspended:
+		return ban
+	case w.Status != InReview && w.list():
+		return hit
+	case w.Status == RejectedTerminal:
+		return final
+	case w.serious():
+		return grave
+	}
+	return soft
+}
+
+// finding tells whether the word is one of the findings of rule 2.
+func (w word) finding() bool { return w.class() >= claim && w.class() <= soft }
+
+// reset tells whether the word is a reset of its run (rule 2).
+func (w word) reset() bool { return w.class() == attempt && w.Status == NotStarted }
