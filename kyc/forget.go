@@ -176,28 +176,38 @@ func (s *State) buryLost(r *runOf) {
 	}
 }
 
-// worth is what a run would be missed for: least if nothing was decided in it, most if nothing else approves as long as it does.
+// worth is what a run would be missed for: least if only unsigned words were said in it, most if nothing else approves as long as it does.
 func (v *view) worth(r *runOf) (n int64) {
 	for i := range v.words {
 		w := &v.words[i]
 		switch {
 		case w.source != r.source || w.session != r.name || w.operator:
-		case w.approval() && v.outlasted(w):
-			n |= 2
+		case w.approval() && !v.outlasted(w):
+			n = max(n, 6)
+		case w.approval() && v.lostOf(w.check, gone) == nil: // the first to be lost costs all that look like it their renewal
+			n = max(n, 5)
 		case w.approval():
-			n |= 4
-		case w.class != none:
-			n |= 1
+			n = max(n, 4)
+		case w.class > claim:
+			n = max(n, 3)
+		case !w.weak:
+			n = max(n, 2)
+		case w.class == claim, w.claimsYes():
+			n = max(n, 1)
 		}
 	}
 	return n
 }
 
-// outlasted reports whether a newer approval of the same check in another run lasts as long as this one.
+// outlasted reports whether a newer approval of the same check in another run lasts as long as this one, as far as that is known of a run that may be a forgotten one.
 func (v *view) outlasted(w *word) bool {
+	_, mine := v.first(w)
 	for i := range v.words {
 		o := &v.words[i]
-		if o.approval() && !o.operator && o.check == w.check && o.session != w.session && before(w, o) && !sooner(v.own(o), v.own(w)) {
+		if !o.approval() || o.operator || o.check != w.check || o.session == w.session || !before(w, o) || sooner(v.own(o), v.own(w)) {
+			continue
+		}
+		if _, old := v.first(o); mine || !old {
 			return true
 		}
 	}

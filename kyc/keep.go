@@ -11,7 +11,8 @@ var limits = struct {
 	runs   int // of a source
 	kept   int // approvals, resets and attempts of one check and run, timed and timeless apart
 	words  int // in all
-}{24, 16, 4, 160}
+	weak   int // checks of which nothing is said but by unsigned words, and what those of one check and run are about: what is made up takes no room from what is not
+}{24, 16, 4, 128, 8}
 
 // checkOf is the check that an update is about, without its source.
 func (s *State) checkOf(u *Update) check {
@@ -47,7 +48,7 @@ func (s *State) place(u *Update) (at, by int) {
 		s.sources[by].provider = cmp.Or(s.sources[by].provider, u.Provider)
 		return at, by
 	}
-	if len(s.checks) >= limits.checks {
+	if len(s.checks) >= limits.checks || u.NeedsConfirmation && s.unspoken() >= limits.weak {
 		return -1, -1
 	}
 	if by = s.sourceOf(u); by < 0 {
@@ -58,6 +59,16 @@ func (s *State) place(u *Update) (at, by int) {
 	c.source = by
 	s.checks = append(s.checks, c)
 	return len(s.checks) - 1, by
+}
+
+// unspoken is the number of checks of which nothing is said but by unsigned words.
+func (s *State) unspoken() (n int) {
+	for i := range s.checks {
+		if !s.checks[i].spoke {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *State) sourceOf(u *Update) int {
@@ -89,7 +100,9 @@ func (s *State) keep(u *Update, p Policy) word {
 		w.received = max(w.received, s.last) // it never goes back
 	}
 	if w.check, w.source = s.place(u); w.check < 0 {
-		s.beyond = max(s.beyond, rankInReview, w.rank) // somebody must look
+		if s.beyond = max(s.beyond, rankInReview); !w.weak { // somebody must look
+			s.beyond = max(s.beyond, w.rank)
+		}
 		return w
 	}
 	s.checks[w.check].spoke = s.checks[w.check].spoke || !w.weak
@@ -109,7 +122,9 @@ func (s *State) keep(u *Update, p Policy) word {
 	case w.approval(), w.reset(), w.rank == rankPending && !w.weak && !w.operator:
 		s.keepNewest(w, p)
 	case w.class != none, w.rank == rankExpired, w.claimsYes():
-		s.merge(w)
+		if s.merge(w); w.weak {
+			s.lump(&w)
+		}
 	case !w.operator && (w.attempt() || w.rank == rankLapsed):
 		s.keepLast(w)
 	}
@@ -186,6 +201,24 @@ func (s *State) merge(w word) {
 		return
 	}
 	s.words = append(s.words, w)
+}
+
+// lump puts together unsigned words of one check and run that are about too many things: no answer ends those any more, only what ends them all.
+func (s *State) lump(w *word) {
+	n, old := 0, -1
+	for i := range s.words {
+		if o := &s.words[i]; o.weak && o.class == w.class && (o.class == claim || o.claimsYes()) && fellows(o, w) && o.ref != gone {
+			if n++; old < 0 || o.n < s.words[old].n {
+				old = i
+			}
+		}
+	}
+	if n <= limits.weak {
+		return
+	}
+	x := s.words[old]
+	x.ref, s.words = gone, slices.Delete(s.words, old, old+1)
+	s.merge(x)
 }
 
 // keepLast keeps of the lapses of a check and run, and of its weak attempts, the newest, timed and timeless apart.

@@ -14,20 +14,21 @@ import (
 func TestForgetsSafely(t *testing.T) {
 	was := limits
 	t.Cleanup(func() { limits = was })
-	f := func(name string, checks, runs, kept, words int) {
+	f := func(name string, checks, runs, kept, words, weak int) {
 		t.Run(name, func(t *testing.T) {
-			limits.checks, limits.runs, limits.kept, limits.words = checks, runs, kept, words
+			limits.checks, limits.runs, limits.kept, limits.words, limits.weak = checks, runs, kept, words, weak
 			safely(t)
 		})
 	}
-	f("as they are", was.checks, was.runs, was.kept, was.words)
-	f("all tiny", 4, 2, 1, 14)
-	f("little kept", 24, 100, 2, 1000)
-	f("one run", 24, 1, 100, 1000)
-	f("three runs", 24, 3, 100, 1000)
-	f("two runs, little kept", 24, 2, 1, 1000)
-	f("few words", 24, 100, 100, 8)
-	f("few checks", 2, 100, 100, 1000)
+	f("as they are", was.checks, was.runs, was.kept, was.words, was.weak)
+	f("all tiny", 4, 2, 1, 14, 1)
+	f("little kept", 24, 100, 2, 1000, 100)
+	f("one run", 24, 1, 100, 1000, 100)
+	f("three runs", 24, 3, 100, 1000, 100)
+	f("two runs, little kept", 24, 2, 1, 1000, 100)
+	f("few words", 24, 100, 100, 8, 100)
+	f("few checks", 2, 100, 100, 1000, 100)
+	f("little of what is unsigned", 24, 100, 100, 1000, 1)
 }
 
 func safely(t *testing.T) {
