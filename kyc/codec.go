@@ -12,6 +12,9 @@ const stateVersion = 3
 
 var errState = errors.New("kyc: not the encoding of a state")
 
+// maxSaid bounds the strings that are written once.
+const maxSaid = 64
+
 // terms shortens what stands in every state. Its order is on disks: append only. A word that is not here is written out.
 var terms = [...]string{
 	string(IdentityVerification), string(DocumentVerification), string(AddressVerification), string(TaxIDVerification), string(Screening), string(RiskAssessment),
@@ -45,7 +48,7 @@ func (s *State) UnmarshalText(text []byte) error {
 
 // AppendBinary appends MarshalBinary to b. It never fails.
 func (s *State) AppendBinary(b []byte) ([]byte, error) {
-	w := writer{b: append(b, stateVersion), last: s.last, n: s.n}
+	w := writer{b: append(b, stateVersion), last: s.last, n: s.n, said: append(make([]string, 0, 8), "")}
 	w.str(s.partner)
 	w.str(s.subject)
 	w.term(s.kind)
@@ -106,8 +109,9 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 
 type writer struct {
 	b    []byte
-	last moment // moments are written as distances from it
-	n    int    // and places as distances from this
+	last moment   // moments are written as distances from it
+	n    int      // and places as distances from this
+	said []string // names and codes so far: what is said again is written as its place
 }
 
 func (w *writer) uint(n uint64) { w.b = binary.AppendUvarint(w.b, n) }
@@ -118,6 +122,17 @@ func (w *writer) id(i id)       { w.b = append(w.b, i[:]...) }
 func (w *writer) str(s string) {
 	w.count(len(s))
 	w.b = append(w.b, s...)
+}
+
+// again writes a string that may stand in a state often: its place among those before, from 1, or 0 and the string.
+func (w *writer) again(s string) {
+	at := slices.Index(w.said, s) + 1
+	if w.count(at); at > 0 {
+		return
+	}
+	if w.str(s); len(w.said) < maxSaid {
+		w.said = append(w.said, s)
+	}
 }
 
 func (w *writer) term(s string) {
@@ -172,7 +187,7 @@ func (w *writer) source(s *source) {
 func (w *writer) check(c *check) {
 	w.term(string(c.typ))
 	w.term(string(c.scope))
-	w.str(c.part)
+	w.again(c.part)
 	w.count(c.source)
 	w.flags(c.spoke, c.owed)
 	w.told(&c.told)
@@ -202,7 +217,7 @@ func (w *writer) told(t *told) {
 	}
 	w.moment(t.occurred)
 	w.id(t.by)
-	w.str(t.name)
+	w.again(t.name)
 	if t.rank.dated() {
 		w.moment(t.from)
 		w.moment(t.until)
@@ -221,13 +236,13 @@ func (w *writer) shown(reasons []ReasonPair, d Document) {
 		w.count(len(reasons))
 		for _, r := range reasons {
 			w.term(string(r.Code))
-			w.str(r.ProviderCode)
+			w.again(r.ProviderCode)
 		}
 	}
 	if d != (Document{}) {
-		w.str(d.ID)
-		w.str(d.Type)
-		w.str(d.Subtype)
+		w.again(d.ID)
+		w.again(d.Type)
+		w.again(d.Subtype)
 	}
 }
 
@@ -263,6 +278,6 @@ func (w *writer) word(x *word) {
 		w.session(x.try)
 	}
 	w.id(x.id)
-	w.str(x.name)
+	w.again(x.name)
 	w.shown(x.reasons, x.document)
 }

@@ -7,7 +7,7 @@ func (s *State) UnmarshalBinary(data []byte) error {
 	if len(data) == 0 || data[0] != stateVersion {
 		return errState
 	}
-	r := reader{s: string(data[1:])} // one copy, which every string of the state shares
+	r := reader{s: string(data[1:]), said: append(make([]string, 0, 8), "")} // one copy, which every string of the state shares
 	n := State{partner: r.str(), subject: r.str(), kind: r.term()}
 	n.livemode, n.submitted = r.flag2()
 	n.sequence, n.policy, n.n = r.uint(), int(r.int()), r.place(maxPlace)
@@ -28,12 +28,19 @@ func (s *State) UnmarshalBinary(data []byte) error {
 	})
 	n.lost = list(&r, (*reader).lostRun)
 	n.seen = list(&r, func(r *reader) known { return known{id: r.id(), day: uint32(r.uint())} }) // #nosec G115 -- written from an uint32
-	if r.bad || r.s != "" {
+	tooMany := len(n.checks) > maxChecks || len(n.words) > maxWords || len(n.runs) > maxWords || len(n.lifts) > maxWords || len(n.lost) > maxWords
+	if r.bad || r.s != "" || tooMany {
 		return errState
 	}
 	*s = n
 	return nil
 }
+
+// What is longer was not written by a state: a set of checks has no place for more, and judging so many words would take long.
+const (
+	maxChecks = 32
+	maxWords  = 1024
+)
 
 // maxPlace bounds the number of words that were ever said of somebody.
 const maxPlace = 1 << 40
@@ -46,6 +53,7 @@ type reader struct {
 	n       int
 	sources int
 	checks  []check
+	said    []string
 }
 
 func (r *reader) fail() {
@@ -111,6 +119,17 @@ func (r *reader) place(most int) int {
 }
 
 func (r *reader) str() string { return r.take(r.count()) }
+
+func (r *reader) again() string {
+	if at := r.place(len(r.said)); at > 0 {
+		return r.said[at-1]
+	}
+	s := r.str()
+	if len(r.said) < maxSaid {
+		r.said = append(r.said, s)
+	}
+	return s
+}
 
 func (r *reader) term() string {
 	switch n := r.uint(); {
@@ -178,7 +197,7 @@ func (r *reader) source() source {
 }
 
 func (r *reader) check() check {
-	c := check{typ: Check(r.term()), scope: Scope(r.term()), part: r.str(), source: r.place(r.sources - 1)}
+	c := check{typ: Check(r.term()), scope: Scope(r.term()), part: r.again(), source: r.place(r.sources - 1)}
 	c.spoke, c.owed = r.flag2()
 	c.told = r.told()
 	return c
@@ -209,7 +228,7 @@ func (r *reader) told() told {
 	if !is(0) {
 		return t
 	}
-	t.occurred, t.by, t.name = r.moment(), r.id(), r.str()
+	t.occurred, t.by, t.name = r.moment(), r.id(), r.again()
 	if is(7) {
 		t.from, t.until = r.moment(), r.moment()
 	}
@@ -225,10 +244,10 @@ func (r *reader) told() told {
 
 func (r *reader) shown(reasons, document bool) (rs []ReasonPair, d Document) {
 	if reasons {
-		rs = list(r, func(r *reader) ReasonPair { return ReasonPair{Code: Reason(r.term()), ProviderCode: r.str()} })
+		rs = list(r, func(r *reader) ReasonPair { return ReasonPair{Code: Reason(r.term()), ProviderCode: r.again()} })
 	}
 	if document {
-		d = Document{ID: r.str(), Type: r.str(), Subtype: r.str()}
+		d = Document{ID: r.again(), Type: r.again(), Subtype: r.again()}
 	}
 	return rs, d
 }
@@ -273,7 +292,7 @@ func (r *reader) word() word {
 	if is(10) {
 		x.try = r.session()
 	}
-	x.id, x.name = r.id(), r.str()
+	x.id, x.name = r.id(), r.again()
 	x.reasons, x.document = r.shown(is(6), is(7))
 	x.class = x.classify()
 	return x
