@@ -20,6 +20,9 @@ type folding struct {
 
 // subject folds the types.
 func (v *view) subject() (f folding) {
+	if len(v.checks) == 0 && v.beyond == 0 && !v.submitted {
+		return f // whatever is required: nobody has said anything
+	}
 	f.each = make([]result, len(v.checks))
 	for i := range v.checks {
 		f.each[i] = v.fold(1 << i)
@@ -227,7 +230,7 @@ func (v *view) begun(f *folding) rank {
 	if v.submitted {
 		return rankPending
 	}
-	undecided, some := false, false
+	undecided := false
 	for i := range v.checks {
 		k := &v.checks[i]
 		if k.overall() && v.firstOverall(k.typ) != i {
@@ -243,9 +246,8 @@ func (v *view) begun(f *folding) rank {
 		case r.rank < rankPending:
 			undecided = true
 		}
-		some = true
 	}
-	if undecided || !some {
+	if undecided {
 		return rankNotStarted
 	}
 	return rankPending

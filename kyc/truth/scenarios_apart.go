@@ -37,6 +37,7 @@ func apart(c *scenarios) {
 	second := Key{Source: "bluum", Type: "document_verification", Part: "second"}
 
 	// Attempts.
+	f("nobody knows the subject, whatever is required", both, NotStarted)
 	f("registered, then the link lapsed", idv, Pending, rec(submission, 1), rec(u(sumsub, "i", 3, NotStarted), 4), rec(u(sumsub, "i", 9, Lapsed), 10))
 	f("of a source the newest attempt", idv, NotStarted, u(persona, "a", 1, Pending), u(persona, "b", 4, NotStarted))
 	f("an older attempt arrives last", idv, NotStarted, u(persona, "a", 5, NotStarted), u(persona, "a", 3, Pending))

@@ -248,6 +248,9 @@ func (h History) Tell(p Policy, now time.Time) (Status, time.Time) {
 			}
 		}
 	}
+	if len(v.keys) == 0 && !v.submitted {
+		return NotStarted, time.Time{} // whatever is required: nobody has said anything
+	}
 	return v.subject(p)
 }
 
