@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -121,7 +122,7 @@ func hostile(r *rand.Rand, i int) Update {
 		k.scope, k.part = DocumentScope, fmt.Sprint("a-long-name-of-a-part-", r.IntN(6))
 	}
 	x := timeless(k, fmt.Sprint("run", r.IntN(100)), rank(r.IntN(int(rankSuspended)+1)), "", [][]Reason{nil, {FraudSuspected}, {SanctionsMatch}, {DocumentUnreadable, DataMismatch}}[r.IntN(4)]...)
-	x.ReceivedAt, x.ProviderEvent.Revision, x.Verification.AttemptRef = t0.Add(time.Duration(i)*100*time.Minute), r.Int64N(1000), fmt.Sprint(r.IntN(3))
+	x.ReceivedAt, x.ProviderEvent.Revision, x.Verification.AttemptRef = t0.Add(time.Duration(i)*100*time.Minute), r.Int64N(1000), strconv.Itoa(r.IntN(3))
 	if r.IntN(4) > 0 {
 		x.OccurredAt, x.OccurredAtOrigin = x.ReceivedAt.Add(-time.Duration(r.IntN(1e9))*time.Millisecond), OriginProvider
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -183,7 +184,7 @@ func TestStateSize(t *testing.T) {
 		for i, u := range us {
 			u.ReceivedAt = at(10 + 7*i).Add(time.Duration(317*i) * time.Millisecond)
 			u.OccurredAt, u.OccurredAtOrigin, u.Subject.ProviderRef = u.ReceivedAt.Add(-1234*time.Millisecond), OriginProvider, "65f2a9c4a1b2c3d4e5f60718"
-			u.ID = UpdateID(u.Source, []string{fmt.Sprint(i)}, u.Kind, u.Check, u.Scope, u.Verification.Ref, 0, u.OccurredAt)
+			u.ID = UpdateID(u.Source, []string{strconv.Itoa(i)}, u.Kind, u.Check, u.Scope, u.Verification.Ref, 0, u.OccurredAt)
 			s.Apply([]Update{u}, idv)
 		}
 		n := len(bytesOf(t, s))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -147,7 +148,7 @@ func TestWeakFloodDropsNothing(t *testing.T) {
 		t.Helper()
 		us := slices.Clone(confirmed)
 		for i := range 400 {
-			us = append(us, weak(named(made(i), fmt.Sprint(i))))
+			us = append(us, weak(named(made(i), strconv.Itoa(i))))
 		}
 		s := apply(open, us...)
 		for _, w := range kept.words {

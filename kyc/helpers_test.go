@@ -2,7 +2,6 @@ package kyc
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -137,5 +136,3 @@ func bytesOf(t *testing.T, s *State) string {
 	}
 	return string(b)
 }
-
-func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 31)) }

@@ -14,8 +14,8 @@ func scopeMutants() []mutant {
 	const older = "v.checks[j].source != source && !s.stays() && (r.by == nil || !s.older([]*word{r.by}))"
 	const shown = "if u.claimsYes() && (!r.open || newest(r.shown, u) < 0) {"
 	return []mutant{
-		{name: "superseded approvals come back", file: scope, was: "if !before(f, a) && !(a.operator && f.n < a.n) {", is: "if false {"},
-		{name: "a clock ahead supersedes an operator", file: scope, was: "if !before(f, a) && !(a.operator && f.n < a.n) {", is: "if !before(f, a) {"},
+		{name: "superseded approvals come back", file: scope, was: "if !before(f, a) && (!a.operator || f.n > a.n) {", is: "if false {"},
+		{name: "a clock ahead supersedes an operator", file: scope, was: "if !before(f, a) && (!a.operator || f.n > a.n) {", is: "if !before(f, a) {"},
 		{name: "nobody knows: nothing", file: scope, was: "case len(standing) == 0 && len(sc.findings) > 0:", is: "case false:"},
 		{name: "the older of a run stands", file: scope, was: "return run(o, a) && before(a, o) && !sc.undone(o) })", is: "return false })"},
 		{name: "the newer stands for all runs", file: scope, was: "return run(o, a) && before(a, o) && !sc.undone(o) })", is: "return before(a, o) && !sc.undone(o) })"},
