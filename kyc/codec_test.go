@@ -152,7 +152,7 @@ func TestStateRoundTripHasEverything(t *testing.T) {
 		}
 	}
 	for name, is := range set {
-		if !is && !strings.HasPrefix(name, ".checks.told.check") && !strings.HasPrefix(name, ".beyond") && !strings.Contains(name, "begun.document") && !strings.Contains(name, "lifts.document") {
+		if !is && !strings.HasPrefix(name, ".checks.told.check") && name != ".checks.told.was" && !strings.HasPrefix(name, ".beyond") && !strings.Contains(name, "begun.document") && !strings.Contains(name, "lifts.document") {
 			t.Errorf("%s is nowhere set", name)
 		}
 	}

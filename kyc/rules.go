@@ -92,8 +92,8 @@ func (sc *scope) outrun(f *word) bool {
 			return false
 		}
 		begun, old := sc.first(a)
-		own, _ := sc.first(f)
-		return !old && before(own, begun) && !sc.undone(a)
+		own, forgot := sc.first(f)
+		return !old && !forgot && before(own, begun) && !sc.undone(a)
 	})
 }
 

@@ -141,8 +141,8 @@ func (sc *scope) worst(open []*word) (best result) {
 			retry = slices.ContainsFunc(sc.words, func(w *word) bool { return w.reset() && run(w, f) && before(f, w) })
 		default:
 		}
-		if retry {
-			if p := sc.progress(f); p.by != nil {
+		if retry || f.exhausted() {
+			if p := sc.progress(f); p.by != nil && (retry || sc.anew(p.by, f)) {
 				r.rank, r.shown = p.rank, p.by
 			}
 		}

@@ -184,7 +184,7 @@ func TestNext(t *testing.T) {
 			v := s.at(p, m)
 			f := v.subject()
 			for i := range s.checks {
-				if c := v.tell(&f.each[i]); !c.same(&s.checks[i].told) {
+				if c := v.checkTold(i, &f); !c.same(&s.checks[i].told) {
 					return true
 				}
 			}

@@ -259,6 +259,11 @@ func (w *word) classify() class {
 	}
 }
 
+// exhausted reports a rejection that is final for its run only: its attempts are used up, and its source may begin another.
+func (w *word) exhausted() bool {
+	return w.class == final && len(w.reasons) > 0 && !slices.ContainsFunc(w.reasons, func(r ReasonPair) bool { return r.Code != AttemptsExceeded })
+}
+
 func (w *word) serious() bool   { return w.gravity > mild }
 func (w *word) approval() bool  { return w.rank == rankApproved && !w.weak }
 func (w *word) claimsYes() bool { return w.rank == rankApproved && w.weak }
@@ -328,7 +333,7 @@ func later(a, b *word) bool {
 // alike reports whether nothing but the newest tells two words apart: they count as one, with the greatest time and the last arrival.
 func alike(a, b *word) bool {
 	same := a.check == b.check && a.session == b.session && a.class == b.class && a.serious() == b.serious() && a.operator == b.operator && a.weak == b.weak && (a.at == 0) == (b.at == 0)
-	return same && (a.class == claim || a.rank == b.rank) && (!a.weak || a.ref == b.ref)
+	return same && a.exhausted() == b.exhausted() && (a.class == claim || a.rank == b.rank) && (!a.weak || a.ref == b.ref)
 }
 
 // both is two words that are alike as one.

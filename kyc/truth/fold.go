@@ -101,7 +101,7 @@ func (v *view) worst(open, us []said) result {
 			}
 		case final:
 			reset := slices.ContainsFunc(us, func(x said) bool { return x.reset() && run(x, f) && before(f, x) })
-			if p := v.progress(us, &f); reset && p.by.Update != nil {
+			if p := v.progress(us, &f); p.by.Update != nil && (reset || f.exhausted() && v.anew(p.by, f)) {
 				r.status = p.status
 			}
 		default:

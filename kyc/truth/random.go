@@ -90,7 +90,7 @@ var (
 		{Required: []string{"business_verification"}},
 		{Required: []string{"screening"}},
 	}
-	wideReasons = [][]string{nil, nil, {"document_unreadable"}, {"fraud_suspected"}, {"sanctions_match"}, {"document_unreadable", "pep_match"}}
+	wideReasons = [][]string{nil, nil, {"document_unreadable"}, {"attempts_exceeded"}, {"fraud_suspected"}, {"sanctions_match"}, {"document_unreadable", "pep_match"}}
 )
 
 func anyStatus(r *rand.Rand) Status { return Status(r.IntN(int(Suspended) + 1)) } //nolint:gosec // one of nine
@@ -138,7 +138,7 @@ var manyKeys = []Key{
 
 // long makes histories of up to 40 updates with everything in them. Received never goes back, and no time is later than the record's.
 func long(r *rand.Rand) History {
-	reasons := [][]string{nil, nil, {"document_unreadable"}, {"fraud_suspected"}, {"sanctions_match"}}
+	reasons := [][]string{nil, nil, {"document_unreadable"}, {"attempts_exceeded"}, {"fraud_suspected"}, {"sanctions_match"}}
 	pick := func(n int) bool { return n > 0 && r.IntN(n) == 0 }
 	keys := manyKeys[:1+r.IntN(len(manyKeys))]
 	if pick(3) {

@@ -120,7 +120,7 @@ func more(c *scenarios) {
 	f("A InReview 3 B approved 5", none, Approved, u(persona, "a", 3, InReview), u(sumsub, "i", 5, Approved))
 	// documents
 	f("rebilly: two attempts docs; request failed terminal; new request fulfilled", none, Approved, u(request, "r", 3, RejectedTerminal, "attempts_exceeded"), u(request, "s", 5, Pending), u(request, "s", 9, Approved))
-	f("rebilly: request failed terminal; new request begun", none, RejectedTerminal, u(request, "r", 3, RejectedTerminal, "attempts_exceeded"), u(request, "s", 5, Pending))
+	f("rebilly: request failed terminal; new request begun", none, Pending, u(request, "r", 3, RejectedTerminal, "attempts_exceeded"), u(request, "s", 5, Pending))
 	f("underage doc in req r terminal; new req s all accepted incl doc", none, Approved, u(passprt, "r", 3, RejectedTerminal, "underage"), u(passprt, "s", 5, Approved), u(request, "s", 9, Approved))
 	f("two persona checks, verification failed retry passed in same inquiry but diff verification", none, Approved, u(persona, "a", 3, Approved))
 	f("late arrival: session a created later than b...", none, Approved, u(persona, "a", 3, Approved), u(persona, "b", 2, Rejected))

@@ -76,6 +76,16 @@ func settled(c *scenarios) {
 	f("registered, and rejected before it was", Rejected, submission("i"), u(sumsub, "i", 3, Rejected, "document_unreadable"))
 	f("registering makes no run younger", Pending, rec(u(sumsub, "i", 3, Rejected, "fraud_suspected"), 110), rec(submission("j"), 120), rec(u(sumsub, "j", 2, Pending), 121), rec(u(sumsub, "j", 9, Approved), 122))
 
+	// What is final for its run only gives way to another run, and to nothing else.
+	f("attempts used up, a new request begun", Pending, u(request, "r", 3, RejectedTerminal, "attempts_exceeded"), u(request, "s", 5, Pending))
+	f("attempts used up, a new request lapsed", RejectedTerminal, u(request, "r", 3, RejectedTerminal, "attempts_exceeded"), u(request, "s", 5, Pending), u(request, "s", 7, Lapsed))
+	f("attempts used up, and more of the same request", RejectedTerminal, u(request, "r", 3, RejectedTerminal, "attempts_exceeded"), u(request, "r", 5, Pending))
+	f("attempts used up, a request begun before", RejectedTerminal, u(request, "s", 2, Pending), u(request, "r", 3, RejectedTerminal, "attempts_exceeded"), u(request, "s", 5, Pending))
+	f("attempts used up and another reason", RejectedTerminal, u(request, "r", 3, RejectedTerminal, "attempts_exceeded", "data_mismatch"), u(request, "s", 5, Pending))
+	f("attempts used up, begun elsewhere", RejectedTerminal, u(request, "r", 3, RejectedTerminal, "attempts_exceeded"), u(persona, "s", 5, Pending))
+	f("attempts used up, and a final word for another reason before", RejectedTerminal, u(request, "r", 2, RejectedTerminal, "data_mismatch"), u(request, "r", 3, RejectedTerminal, "attempts_exceeded"), u(request, "s", 5, Pending))
+	f("no reason at all", RejectedTerminal, u(request, "r", 3, RejectedTerminal), u(request, "s", 5, Pending))
+
 	// A deadline ends an attempt as a lapse does.
 	f("rejected, tried again, the deadline passed", Rejected, u(sumsub, "i", 3, Rejected, "document_unreadable"), deadline(u(sumsub, "i", 5, Pending), 400))
 	f("rejected, tried again, the deadline to come", Pending, u(sumsub, "i", 3, Rejected, "document_unreadable"), deadline(u(sumsub, "i", 5, Pending), 600))

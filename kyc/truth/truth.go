@@ -120,6 +120,11 @@ func (u *Update) class() class {
 // serious reasons are settled where they were raised, or by an operator.
 func (u *Update) serious() bool { return has(u, hitReasons) || has(u, graveReasons) }
 
+// exhausted reports a rejection that is final for its run only: its attempts are used up, and its source may begin another.
+func (u *Update) exhausted() bool {
+	return u.class() == final && len(u.Reasons) > 0 && !slices.ContainsFunc(u.Reasons, func(r string) bool { return r != "attempts_exceeded" })
+}
+
 func (u *Update) approval() bool { return u.Status == Approved && !u.Weak }
 func (u *Update) attempt() bool  { return u.Status == Pending || u.Status == NotStarted && !u.Weak }
 
@@ -173,10 +178,11 @@ type slot struct {
 	class                          class
 	status                         Status
 	serious, operator, weak, timed bool
+	exhausted                      bool
 }
 
 func (s said) slot() slot {
-	sl := slot{key: s.Key, session: s.Session, class: s.class(), status: s.Status, serious: s.serious(), operator: s.Operator, weak: s.Weak, timed: !s.At.IsZero()}
+	sl := slot{key: s.Key, session: s.Session, class: s.class(), status: s.Status, serious: s.serious(), operator: s.Operator, weak: s.Weak, timed: !s.At.IsZero(), exhausted: s.exhausted()}
 	if s.Weak {
 		sl.ref = s.Ref
 	}

@@ -9,7 +9,12 @@ func alike(a, b word) bool {
 		same = a.Ref == b.Ref
 	}
 	return same && a.Key == b.Key && a.run() == b.run() && a.class() == b.class() &&
-		a.serious() == b.serious() && a.timed() == b.timed()
+		a.serious() == b.serious() && a.timed() == b.timed() && a.exhausted() == b.exhausted()
+}
+
+// exhausted tells whether a final rejection is for its attempts alone (rules 3 and 9).
+func (w word) exhausted() bool {
+	return w.class() == final && len(w.Reasons) > 0 && !slices.ContainsFunc(w.Reasons, func(r string) bool { return r != "attempts_exceeded" })
 }
 
 // merge is rule 3: of words that are alike one is left, with the greatest time, its revision and the last arrival.

@@ -240,7 +240,7 @@ func (s *scope) shows(f word, now time.Time) Status {
 		return RejectedTerminal
 	default:
 	}
-	if !s.givesWay(f) {
+	if !s.givesWay(f) && !f.exhausted() {
 		return f.Status
 	}
 	var after []word
@@ -249,7 +249,7 @@ func (s *scope) shows(f word, now time.Time) Status {
 			after = append(after, w)
 		}
 	}
-	if shown := showing(after, now); len(shown) > 0 {
+	if shown := showing(after, now); len(shown) > 0 && (s.givesWay(f) || newer(s.first[shown[0].run()], f)) {
 		return shown[0].Status
 	}
 	return f.Status

@@ -17,6 +17,9 @@ type matter struct {
 // Tell is the status of the subject at an instant and, if it is approved, until when (zero: for ever).
 func (h History) Tell(p Policy, now time.Time) (Status, time.Time) {
 	words, registered := h.hear()
+	if len(words) == 0 && !registered {
+		return NotStarted, time.Time{}
+	}
 	matters := split(words, p, now)
 	var t tally
 	for _, m := range matters {
