@@ -166,7 +166,7 @@ func TestSubjectJSON(t *testing.T) {
 		}
 		return list[0]
 	}
-	f(any(got), "changes", "checks", "deliveries", "id", "livemode", "object", "partner", "policy", "records", "status")
+	f(any(got), "changes", "checks", "deliveries", "id", "livemode", "object", "partner", "policy", "records", "status", "why")
 	f(firstOf("records"), "at", "changes", "update", "verdict")
 	f(firstOf("deliveries"), "at", "attempts", "code", "endpoint", "outcome", "reason", "sequence")
 }
