@@ -19,7 +19,7 @@ import (
 
 const (
 	alpacaName    = "alpaca"
-	alpacaVersion = 1
+	alpacaVersion = 2 // every documented status; lists are a check of their own
 )
 
 // Alpaca posts nothing: a client opens a stream of events, and may open it again behind any of them. What comes is the data of one event.
@@ -43,9 +43,9 @@ var alpaca = Adapter{
 		"Whether since_ulid and since_id repeat the event they name is not verified; a repeat has no effect.",
 		"Heartbeats are not documented: a connection that is silent for two minutes is made again.",
 		"Events hold only what has changed: one without status_to is ignored, unless kyc_results has something against the person; then it is in review.",
-		"Other words for the status, such as ACCOUNT_UPDATED and INACTIVE, stay in review until somebody looks.",
-		"kyc_results says why, and is no check of its own: what it accepts approves nothing.",
-		"What is not decided yet of a PEP or a watch list is told as a match, so that a later approval waits for an operator.",
+		"Words for an account that say nothing clear of the person, such as LIMITED and DISABLE_PENDING, are in review. So is INACTIVE, which is in no list of the vendor's.",
+		"kyc_results says why, and is no check of its own, except for a PEP or a watch list: either is a screening in review, or a match where the account was rejected for it. " +
+			"What it accepts approves nothing.",
 		"Whether an account belongs to a company is not told: everybody is an individual.",
 		"There is no test flag: sandbox and live have hosts of their own.",
 	},
@@ -75,6 +75,7 @@ func alpacaProves(Options) kyc.Authenticity { return kyc.Network }
 
 const (
 	alpacaFailed = "SUBMISSION_FAILED"
+	alpacaAML    = "AML_REVIEW"
 	alpacaEvent  = "account_status" // where no word for the status names it
 )
 
@@ -83,13 +84,24 @@ var alpacaStatuses = map[string]kyc.Status{
 	"ONBOARDING":       kyc.NotStarted,
 	"SUBMITTED":        kyc.Pending,
 	"APPROVAL_PENDING": kyc.Pending,
-	"ACTION_REQUIRED":  kyc.Rejected, // documents can be uploaded
-	"APPROVED":         kyc.Approved,
-	"ACTIVE":           kyc.Approved,
-	"REJECTED":         kyc.Rejected,
-	"DISABLED":         kyc.Suspended,
-	"ACCOUNT_CLOSED":   kyc.Suspended,
-	alpacaFailed:       kyc.InReview, // our submission did not go through
+	// https://github.com/alpacahq/alpaca-docs oas/broker/openapi.yaml has these beside them.
+	"SIGNED_UP":          kyc.Pending,
+	"RESUBMITTED":        kyc.Pending,
+	"EDITED":             kyc.Pending,
+	"KYC_SUBMITTED":      kyc.Pending,
+	"REAPPROVAL_PENDING": kyc.Pending,
+	alpacaAML:            kyc.InReview, // from a country that needs a person's approval
+	"LIMITED":            kyc.InReview,
+	"ACCOUNT_UPDATED":    kyc.InReview,
+	"PAPER_ONLY":         kyc.InReview,
+	"DISABLE_PENDING":    kyc.InReview,
+	"ACTION_REQUIRED":    kyc.Rejected, // documents can be uploaded
+	"APPROVED":           kyc.Approved,
+	"ACTIVE":             kyc.Approved,
+	"REJECTED":           kyc.Rejected,
+	"DISABLED":           kyc.Suspended,
+	"ACCOUNT_CLOSED":     kyc.Suspended,
+	alpacaFailed:         kyc.InReview, // our submission did not go through
 }
 
 // alpacaResults are the codes of what was checked. What stands beside a code may be about the person and is not read.
@@ -104,6 +116,7 @@ type alpacaBody struct {
 	EventULID raw[ident]    `json:"event_ulid"`
 	EventID   raw[ident]    `json:"event_id"`
 	Results   alpacaResults `json:"kyc_results"` // absent or null where nothing of it changed
+	Result    alpacaResults `json:"kyc_result"`  // what the vendor's OpenAPI calls it
 	Status    string        `json:"status_to"`   // absent where something else changed
 }
 
@@ -117,7 +130,9 @@ func translateAlpaca(_ signing.Header, body []byte, _ Options) (Result, error) {
 		return Result{}, err
 	}
 	r := Result{EventType: cmp.Or(word(b.Status), alpacaEvent), Dedupe: []string{id}}
-	if b.Status == "" && len(b.Results.Reject)+len(b.Results.Indeterminate) == 0 {
+	rejected, open := slices.Sorted(maps.Keys(b.Results.Reject)), slices.Sorted(maps.Keys(b.Results.Indeterminate))
+	rejected, open = slices.AppendSeq(rejected, maps.Keys(b.Result.Reject)), slices.AppendSeq(open, maps.Keys(b.Result.Indeterminate))
+	if b.Status == "" && len(rejected)+len(open) == 0 {
 		r.Ignored = noStatus
 		return r, nil
 	}
@@ -131,27 +146,50 @@ func translateAlpaca(_ signing.Header, body []byte, _ Options) (Result, error) {
 	u.Subject = kyc.Subject{ProviderRef: account, Kind: kyc.Individual}
 	u.Verification.Ref = account
 	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
-	r.KeepBody = b.what(&u)
-	r.Updates = []kyc.Update{u}
+	screening, found := alpacaScreening(u, alpacaStatuses[b.Status] == kyc.Rejected && slices.ContainsFunc(rejected, alpacaListed), slices.Concat(rejected, open))
+	r.KeepBody = b.what(&u, rejected, open)
+	if r.Updates = []kyc.Update{u}; found {
+		r.Updates = append(r.Updates, screening)
+	}
 	return r.unless(f.err)
+}
+
+// alpacaListed reports a code of a watch list or an exposed person.
+func alpacaListed(code string) bool {
+	reason := alpacaReasons.look(code).reason
+	return reason == kyc.SanctionsMatch || reason == kyc.PEPMatch || reason == kyc.AdverseMediaMatch
+}
+
+// alpacaScreening is what the results have in lists, a check of its own: a match where the account was rejected for it, else for a person to judge.
+func alpacaScreening(u kyc.Update, match bool, codes []string) (_ kyc.Update, found bool) {
+	hits := slices.DeleteFunc(codes, func(code string) bool { return !alpacaListed(code) })
+	u.Scope, u.Check, u.Status, u.Reasons = kyc.CheckScope, kyc.Screening, kyc.InReview, alpacaReasons.pairs(hits)
+	if match {
+		reject(&u, u.Reasons, terminal)
+	}
+	return u, len(hits) > 0
 }
 
 // what fills in the status and why. It reports whether a person has to look at the body: at a word that is not known, at results without any, at an approval with
 // something against it.
-func (b *alpacaBody) what(u *kyc.Update) (doubtful bool) {
-	rejected, open := slices.Sorted(maps.Keys(b.Results.Reject)), slices.Sorted(maps.Keys(b.Results.Indeterminate))
+func (b *alpacaBody) what(u *kyc.Update, rejected, open []string) (doubtful bool) {
 	against := alpacaReasons.pairs(slices.Concat(rejected, open))
+	mendable := alpacaReasons.pairs(slices.Concat(rejected, slices.DeleteFunc(slices.Clone(open), alpacaListed))) // without what screening says
 	status, known := alpacaStatuses[b.Status]
 	u.Status = status
 	switch {
-	case !known, status == kyc.Approved && len(against) > 0:
-		u.Reasons = against
+	case !known, status == kyc.Approved && len(mendable) > 0:
+		u.Reasons = mendable
 		doubted(u)
 		return true
 	case b.Status == alpacaFailed:
 		u.Reasons = []kyc.ReasonPair{{Code: kyc.TechnicalFailure, ProviderCode: alpacaFailed}}
+	case b.Status == alpacaAML:
+		u.Reasons = ranked(append(mendable, kyc.ReasonPair{Code: kyc.HighRisk, ProviderCode: alpacaAML}))
+	case status == kyc.InReview:
+		u.Reasons = mendable
 	case b.Status == "ACTION_REQUIRED":
-		reject(u, against, retryable)
+		reject(u, mendable, retryable)
 	case status == kyc.Rejected && len(rejected) > 0:
 		reject(u, alpacaReasons.pairs(rejected), terminal)
 	case status == kyc.Rejected:
@@ -236,6 +274,9 @@ var alpacaReasons = newReasons(
 	),
 	means(kyc.DataMismatch, undecided,
 		"IDENTITY_VERIFICATION", "TAX_IDENTIFICATION", "ADDRESS_VERIFICATION", "DATE_OF_BIRTH", "DIFFERING_COUNTRY", "W8BEN_CORRECTION", "data_comparison",
+	),
+	means(kyc.DocumentTypeNotAccepted, undecided,
+		"INVALID_IDENTITY_PASSPORT",
 	),
 	means(kyc.DocumentUnreadable, undecided,
 		"image_integrity",

@@ -13,7 +13,7 @@ import (
 
 const (
 	blendfiName    = "blendfi"
-	blendfiVersion = 1
+	blendfiVersion = 2 // decisions under unknown names are kept
 )
 
 // BlendFi has an old and a current form of signature and body, both in use. Bodies tell themselves apart; for signatures see blendfiEither.
@@ -174,10 +174,12 @@ func translateBlendfi(_ signing.Header, body []byte, _ Options) (Result, error) 
 	switch {
 	case blendfiEvents[b.Type] && user.Status == "", slices.ContainsFunc(blendfiFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
 		r.Ignored = noStatus
+	case !blendfiEvents[b.Type] && user.decided():
+		r.Hold = UnknownEvent
 	case !blendfiEvents[b.Type]:
 		r.Ignored = unknownEv
 	}
-	if r.Ignored != "" && f.err == nil {
+	if (r.Ignored != "" || r.Hold != "") && f.err == nil {
 		return r, nil
 	}
 	approved := f.time("approved_at", user.ApprovedAt, time.Second, time.RFC3339)
@@ -195,6 +197,11 @@ func translateBlendfi(_ signing.Header, body []byte, _ Options) (Result, error) 
 	r.KeepBody = b.what(&u, user, approved, expires)
 	r.Updates = []kyc.Update{u}
 	return r, nil
+}
+
+// decided reports a status that is more than a beginning.
+func (user *blendfiUser) decided() bool {
+	return !slices.Contains([]string{"", string(kyc.NotStarted), string(kyc.Pending)}, user.Status)
 }
 
 // notice reports the warning before an approval runs out, which decides nothing.

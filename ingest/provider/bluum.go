@@ -12,7 +12,7 @@ import (
 
 const (
 	bluumName    = "bluum"
-	bluumVersion = 1
+	bluumVersion = 2 // account_id; decisions under unknown names are kept
 )
 
 // Bluum says that it signs and not how (https://docs.bluumfinance.com/platform/webhooks), so a source says it. The default is a guess: if it is wrong, every
@@ -35,8 +35,8 @@ var bluum = Adapter{
 		"Header, algorithm and encoding of the signature are not published; the default (X-Bluum-Signature, hex HMAC-SHA-256 of the body) is assumed. Before going " +
 			"live, set the options to what your dashboard or support says, and try one real callback with countersign verify.",
 		"The bodies of kyc.* and compliance.* events are not published; they are read as the published resources look.",
-		"The full list of events can be had with an account only; an unknown event is ignored, except below account, document, kyc and compliance. Below the last two one " +
-			"that has no status, and whose name we do not know, waits in review.",
+		"The full list of events can be had with an account only; an unknown event is ignored, or kept where it decides something, except below account, document, kyc and " +
+			"compliance. Below the last two one that has no status, and whose name we do not know, waits in review.",
 		"An approval below kyc and compliance is believed of a workflow only: the event is kyc.verification.approved, or the object has a workflow's type or status.",
 		"A check of another kind than the five published ones is ignored where it is clear or pending, else kept in quarantine.",
 		"A failed screening does not say on which list: it is a terminal rejection with reason other.",
@@ -100,6 +100,8 @@ type bluumBody struct {
 		ID               ident        `json:"id"`
 		InvestorID       ident        `json:"investor_id"`
 		InvestorIDCa     ident        `json:"investorId"`
+		AccountID        ident        `json:"account_id"` // in its stead: https://github.com/bluum-finance/example-neo-bank
+		AccountIDCa      ident        `json:"accountId"`
 		WorkflowID       ident        `json:"workflow_id"`
 		WorkflowIDCa     ident        `json:"workflowId"`
 		WorkflowType     string       `json:"workflow_type"`
@@ -131,7 +133,7 @@ func translateBluum(_ signing.Header, body []byte, o Options) (Result, error) {
 		r.Dedupe = []string{r.EventID}
 	}
 	says := b.says()
-	if r.Ignored = says.ignored; r.Ignored != "" && f.err == nil {
+	if r.Ignored, r.Hold = says.ignored, says.hold; (r.Ignored != "" || r.Hold != "") && f.err == nil {
 		return r, nil
 	}
 	if says.about == bluumOneCheck && bluumChecks[b.checkType()] == "" {
@@ -169,6 +171,7 @@ const (
 type bluumSaid struct {
 	about    bluumAbout
 	ignored  string
+	hold     Hold
 	word     string // as kebab
 	status   kyc.Status
 	doubtful bool
@@ -216,9 +219,13 @@ func (b *bluumBody) says() (s bluumSaid) {
 		} else {
 			s.about, words, body = bluumWorkflow, bluumWorkflows, cmp.Or(body, d.Status)
 		}
-	case "order", "transfer": // of money
+	case "order", "transfer", "deposit", "withdrawal", "funding", "payment", "transaction", "trade", "position", "portfolio": // of money
 		return bluumSaid{ignored: noStatus}
 	default:
+		said := bluumNamed(kebab(cmp.Or(d.WorkflowStatus, d.WorkflowStatusCa, d.Status, event[strings.LastIndexByte(event, '.')+1:])), nil)
+		if slices.Contains([]kyc.Status{kyc.Approved, kyc.Rejected, kyc.Suspended, kyc.Expired}, said) {
+			return bluumSaid{hold: UnknownEvent}
+		}
 		return bluumSaid{ignored: unknownEv}
 	}
 	name := kebab(b.Event[strings.LastIndexByte(b.Event, '.')+1:])
@@ -251,6 +258,9 @@ func (b *bluumBody) knownType() bool {
 func (b *bluumBody) who(s bluumSaid, o Options, u *kyc.Update, f *fields) {
 	d := &b.Data
 	u.Subject = kyc.Subject{ID: f.chosen("metadata", d.Metadata, cmp.Or(o["metadata"], "external_id")), ProviderRef: f.same("investor_id", d.InvestorID, d.InvestorIDCa), Kind: kyc.Individual}
+	if account := f.same("account_id", d.AccountID, d.AccountIDCa); u.Subject.ProviderRef == "" {
+		u.Subject.ProviderRef = account
+	}
 	workflow := f.same("workflow_id", d.WorkflowID, d.WorkflowIDCa)
 	u.Scope, u.Check = kyc.Overall, kyc.IdentityVerification
 	own := f.id("data.id", d.ID)

@@ -6,13 +6,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"countersign/kyc"
 	"countersign/signing"
 )
 
 const (
 	checkrName    = "checkr"
-	checkrVersion = 1
+	checkrVersion = 2 // adverse action on a candidate, canceled screenings, assessments
 )
 
 var checkr = Adapter{
@@ -32,6 +34,8 @@ var checkr = Adapter{
 		"The signature, its key (the account's API key) and the bodies come from public receivers.",
 		"That failed deliveries are repeated for up to 24 hours is not verified; nor are the time limit and the addresses that Checkr calls from.",
 		"Our id stands on the candidate, not on its reports: candidate.created with a custom_id says whose they are; else register the candidate as a submission.",
+		"candidate.engaged is ignored: whom a customer takes on, report.engaged says. An adverse action on a candidate names no report and stands until a newer report approves.",
+		"A clear report with a canceled screening, or with an assessment other than eligible, waits in review.",
 		"Nothing in a body tells the test mode from live: give each a source with its own key.",
 		"Of report.updated only a result of consider is read, unless the report is engaged.",
 		"Where the webhook does not include the object, a completed report carries no result and waits in review: switch include_object on.",
@@ -41,6 +45,7 @@ var checkr = Adapter{
 
 var checkrOptions = map[string]string{
 	"invitation_expired": "ignored or expired: what an invitation that lapsed means (default ignored)",
+	"prefix":             "what stands before the digest behind some gateways: none or sha256= (default none)",
 }
 
 func checkrScheme(o Options) (signing.Scheme, error) {
@@ -50,7 +55,14 @@ func checkrScheme(o Options) (signing.Scheme, error) {
 	if _, err := o.oneOf("invitation_expired", "ignored", string(kyc.Expired)); err != nil {
 		return nil, err
 	}
-	return signing.BodyHMAC{Header: "X-Checkr-Signature", Hash: signing.SHA256, Encoding: signing.Hex}, nil
+	prefix, err := o.oneOf("prefix", "none", "sha256=")
+	if err != nil {
+		return nil, err
+	}
+	if prefix == "none" {
+		prefix = ""
+	}
+	return signing.BodyHMAC{Header: "X-Checkr-Signature", Hash: signing.SHA256, Encoding: signing.Hex, Prefix: prefix}, nil
 }
 
 // checkrEvent is what an event's name says. The zero value says nothing about the status.
@@ -61,8 +73,12 @@ type checkrEvent struct {
 }
 
 var checkrEvents = map[string]checkrEvent{
-	"candidate.created":          {status: kyc.NotStarted}, // with our id, which the reports lack
+	"candidate.created":             {status: kyc.NotStarted}, // with our id, which the reports lack
+	"candidate.pre_adverse_action":  {status: kyc.InReview},
+	"candidate.post_adverse_action": {status: kyc.Rejected},
+
 	"report.created":             {status: kyc.Pending},
+	"report.upgraded":            {status: kyc.Pending}, // to a larger package
 	"report.resumed":             {status: kyc.Pending},
 	"report.suspended":           {status: kyc.Pending}, // it waits for the candidate
 	"report.completed":           {byResult: true},
@@ -84,13 +100,15 @@ type checkrBody struct {
 	At   string `json:"created_at"`
 	Data struct {
 		Object struct {
-			ID           ident  `json:"id"`
-			CandidateID  ident  `json:"candidate_id"`
-			CustomID     ident  `json:"custom_id"`
-			Package      ident  `json:"package"`
-			Status       string `json:"status"`
-			Result       string `json:"result"`
-			Adjudication string `json:"adjudication"`
+			ID           ident          `json:"id"`
+			CandidateID  ident          `json:"candidate_id"`
+			CustomID     ident          `json:"custom_id"`
+			Package      ident          `json:"package"`
+			Status       string         `json:"status"`
+			Result       string         `json:"result"`
+			Adjudication string         `json:"adjudication"`
+			Assessment   jsontext.Value `json:"assessment"`
+			Canceled     bool           `json:"includes_canceled"` // a screening of it was not made
 		} `json:"object"`
 	} `json:"data"`
 }
@@ -117,9 +135,15 @@ func translateCheckr(_ signing.Header, body []byte, o Options) (Result, error) {
 	u.Verification = kyc.Verification{Ref: f.id("data.object.id", object.ID), Workflow: f.id("package", object.Package)}
 	if strings.HasPrefix(b.Type, "candidate.") {
 		u.Subject.ProviderRef, u.Verification.Ref = u.Verification.Ref, ""
+		if e.status != kyc.NotStarted && !u.OccurredAt.IsZero() {
+			u.Verification.ParentRef = b.Type + "@" + b.At // a session of its own, so that no newer report hides a later one
+		}
 	}
+	family := slices.ContainsFunc(checkrFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) })
 	switch {
-	case !known && !slices.ContainsFunc(checkrFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
+	case !known && !family && (object.Result != "" || object.Adjudication != ""):
+		r.Hold = UnknownEvent
+	case !known && !family:
 		r.Ignored = unknownEv
 	case e.status == "" && !e.byResult && !b.finding(), e.status == kyc.NotStarted && u.Subject.ID == "":
 		r.Ignored = noStatus
@@ -129,7 +153,7 @@ func translateCheckr(_ signing.Header, body []byte, o Options) (Result, error) {
 	if f.err != nil {
 		return Result{}, f.err
 	}
-	if r.Ignored != "" {
+	if r.Ignored != "" || r.Hold != "" {
 		return r, nil
 	}
 	r.KeepBody = b.what(e, &u)
@@ -149,9 +173,11 @@ func (b *checkrBody) what(e checkrEvent, u *kyc.Update) (doubtful bool) {
 	if b.finding() {
 		u.Status = kyc.InReview
 	}
-	if e.byResult {
+	if assessed := scalar(object.Assessment); e.byResult {
 		switch {
 		case object.Status != "" && object.Status != "complete", object.Adjudication != "" && object.Adjudication != "engaged":
+		case object.Result == "clear" && (object.Canceled || assessed != "" && assessed != "eligible"):
+			u.Status = kyc.InReview
 		case object.Result == "clear":
 			u.Status = kyc.Approved
 		case object.Result == "consider":

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 
 const (
 	complycubeName    = "complycube"
-	complycubeVersion = 1
+	complycubeVersion = 2 // workflow.session.updated
 )
 
 var complycube = Adapter{
@@ -31,8 +32,8 @@ var complycube = Adapter{
 		"Events about checks name the client only, and events about clients, which carry our id, are ignored: register a submission that maps the client to our id.",
 		"What a check found stands in the API only: a rejection has reason other, and a confirmed match counts as one of the sanctions lists.",
 		"How a secret is replaced and which addresses ComplyCube sends from are not verified, nor is the order of events.",
-		"Checks are steps: only workflow.session.completed decides identity_verification as a whole. A policy that requires other checks is decided by its steps.",
-		"The body of workflow.session.completed is not verified. Without an outcome it is ignored, and so is a completed or updated check. Sessions that are cancelled or abandoned are ignored as well.",
+		"Checks are steps: only workflow.session.completed and workflow.session.updated decide identity_verification as a whole. A policy that requires other checks is decided by its steps.",
+		"The bodies of those two are not verified. Without an outcome they are ignored, and so is a completed or updated check. Sessions that are cancelled or abandoned are ignored as well.",
 		"Checks of a type that is none of ours (email, device, custom …) are ignored, unless a match on a list was confirmed.",
 		"Events about checks under other names, such as check.complete of older versions, are read by their outcome and approve nobody.",
 		"A body does not name test mode or whether a client is a firm: a test account is a source of its own, and every subject is an individual.",
@@ -69,10 +70,10 @@ var complycubeEvents = map[string]complycubeEvent{
 	"check.monitoring.attention":      {status: kyc.InReview, monitor: true},
 	"check.failed":                    {status: kyc.InReview}, // technically: it says nothing about the person
 	"workflow.session.completed":      {byOutcome: true, workflow: true},
+	"workflow.session.updated":        {byOutcome: true, workflow: true}, // its outcome was
 
 	"workflow.session.started":        {},
 	"workflow.session.processing":     {},
-	"workflow.session.updated":        {},
 	"workflow.session.cancelled":      {},
 	"workflow.session.abandoned":      {},
 	"client.created":                  {},
@@ -103,6 +104,7 @@ var complycubeChecks = map[string]kyc.Check{
 	"extensive_screening_check": kyc.Screening,
 	"document_check":            kyc.DocumentVerification,
 	"identity_check":            kyc.Liveness,
+	"enhanced_identity_check":   kyc.Liveness,
 	"proof_of_address_check":    kyc.AddressVerification,
 	"multi_bureau_check":        kyc.IdentityVerification,
 }
@@ -117,6 +119,10 @@ type complycubeBody struct {
 		Type     string `json:"type"`
 		Status   string `json:"status"`
 		Outcome  string `json:"outcome"`
+
+		Result raw[struct {
+			Outcome string `json:"outcome"`
+		}] `json:"result"` // where the API has it: https://docs.complycube.com/api-reference/checks
 	} `json:"payload"`
 }
 
@@ -128,6 +134,9 @@ func translateComplycube(_ signing.Header, body []byte, _ Options) (Result, erro
 	if b.Type == "" {
 		return Result{}, unreadable("type", "is missing")
 	}
+	result, _ := b.Payload.Result.read()
+	differ := b.Payload.Outcome != "" && result.Outcome != "" && b.Payload.Outcome != result.Outcome
+	b.Payload.Outcome = cmp.Or(b.Payload.Outcome, result.Outcome)
 	var f fields
 	r := Result{EventID: f.id("id", b.ID), EventType: word(b.Type)}
 	if r.EventID != "" {
@@ -138,7 +147,11 @@ func translateComplycube(_ signing.Header, body []byte, _ Options) (Result, erro
 		e, known = complycubeEvent{byOutcome: true, unknown: true}, true
 	}
 	check, ignored := b.check(e, known)
-	if r.Ignored = ignored; ignored != "" && f.err == nil {
+	r.Ignored = ignored
+	if _, named := complycubeEvents[b.Type]; !named && (ignored == unknownEv || ignored == noStatus) && b.Payload.Outcome != "" {
+		r.Ignored, r.Hold = "", UnknownEvent
+	}
+	if (r.Ignored != "" || r.Hold != "") && f.err == nil {
 		return r, nil
 	}
 	u := observe(complycubeName, complycubeVersion, r, f.time("createdAt", b.CreatedAt, time.Millisecond, time.RFC3339))
@@ -154,7 +167,10 @@ func translateComplycube(_ signing.Header, body []byte, _ Options) (Result, erro
 	if f.err != nil {
 		return Result{}, f.err
 	}
-	r.KeepBody = b.what(e, &u)
+	if r.KeepBody = b.what(e, &u); differ {
+		doubted(&u)
+		r.KeepBody = true
+	}
 	r.Updates = []kyc.Update{u}
 	return r, nil
 }

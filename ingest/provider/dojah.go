@@ -7,13 +7,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"countersign/kyc"
 	"countersign/signing"
 )
 
 const (
 	dojahName    = "dojah"
-	dojahVersion = 1
+	dojahVersion = 2 // the watch list of the banks
 )
 
 var dojah = Adapter{
@@ -42,6 +44,8 @@ var dojah = Adapter{
 		"The status Approved is known from one client in use only.",
 		"The bodies of AML Monitoring and of sms are not published, and older SDKs send another shape: such callbacks are kept in quarantine, so subscribe to kyc_widget and address only.",
 		"A firm is known by the verification_type RC-NUMBER or business only; any other run of the widget counts as the identity of a person.",
+		"aml.status of true is taken for a hit, which waits for a person; one page of the vendor's says that it tells whether a screening was made.",
+		"A BVN that the banks watch (watch_listed in government_data) opens screening as suspected fraud; its words other than YES and NO are not verified.",
 		"That a hit of the screening (aml) was cleared is not passed on: an operator releases it.",
 		"The widget is given its metadata in the browser. Whether the person can change it there is not documented: if so, one could name another's id and be verified for them.",
 		"A body of the widget or of an address is not known to name test mode; where it has environment, that counts. A test app is a source of its own.",
@@ -100,6 +104,14 @@ type dojahBody struct {
 type dojahStep struct {
 	Status  *bool  `json:"status"`
 	Message string `json:"message"` // for people: it refines a reason and goes no further
+
+	Data raw[struct {
+		BVN raw[struct {
+			Entity raw[struct {
+				Listed jsontext.Value `json:"watch_listed"`
+			}] `json:"entity"`
+		}] `json:"bvn"`
+	}] `json:"data"` // of government_data: what the banks' register says of the person
 }
 
 func translateDojah(_ signing.Header, body []byte, o Options) (Result, error) {
@@ -179,12 +191,32 @@ func (b *dojahBody) widget(o Options) (Result, error) {
 	}
 	r.KeepBody = b.what(passed != nil && *passed, failed, o, &u)
 	r.Updates = []kyc.Update{u}
-	if b.AML.Hit != nil && *b.AML.Hit { // a hit of its own, which no approval of the identity clears
+	hits, unknown := b.hits()
+	if r.KeepBody = r.KeepBody || unknown; len(hits) > 0 || unknown { // of its own: no approval of the identity clears it
 		u.Scope, u.Check, u.Status, u.ExpiryKind = kyc.CheckScope, kyc.Screening, kyc.InReview, ""
-		u.Reasons, u.Retryable, u.Terminal = dojahReasons.pairs([]string{"aml.status=true"}), false, false
+		u.Reasons, u.Retryable, u.Terminal = dojahReasons.pairs(hits), false, false
 		r.Updates = append(r.Updates, u)
 	}
 	return r, nil
+}
+
+// hits lists what the body has against the person beside the verification, and reports a word that is unknown.
+func (b *dojahBody) hits() (codes []string, unknown bool) {
+	if b.AML.Hit != nil && *b.AML.Hit {
+		codes = append(codes, "aml.status=true")
+	}
+	step, _ := b.Steps["government_data"].read()
+	data, _ := step.Data.read()
+	bvn, _ := data.BVN.read()
+	entity, _ := bvn.Entity.read()
+	switch strings.ToLower(scalar(entity.Listed)) {
+	case "", "no", "false":
+	case "yes", "true":
+		codes = append(codes, "watch_listed=YES")
+	default:
+		unknown = true
+	}
+	return codes, unknown
 }
 
 // subject finds our own id where the source says it stands.
@@ -288,6 +320,9 @@ var dojahReasons = newReasons(
 	),
 	means(kyc.OtherReason, retryable,
 		"data.email.status=false", "data.phone_number.status=false",
+	),
+	means(kyc.FraudSuspected, undecided,
+		"watch_listed=YES",
 	),
 	means(kyc.OtherReason, undecided,
 		"aml.status=true",

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 const (
 	footprintName    = "footprint"
-	footprintVersion = 1
+	footprintVersion = 2 // footprint.onboarding.status_changed and more words
 )
 
 // Footprint's callbacks are delivered by Svix, which signs every attempt afresh under the same id.
@@ -39,8 +40,7 @@ var footprint = Adapter{
 		"Events carry no reasons: a rejection has reason other.",
 		"footprint.user.manual_review says that somebody reviewed the person, not what they decided, and like footprint.user.info_requested it names no onboarding: what it " +
 			"says stands until a newer onboarding has an outcome or an operator decides.",
-		"The deprecated footprint.onboarding.status_changed is ignored: subscribe to footprint.onboarding.completed.",
-		"The status words of footprint.watchlist_check.completed other than pass and fail are not verified.",
+		"footprint.onboarding.status_changed is deprecated and names no onboarding; after a manual review it may be the only word, so it is read. Footprint sends it to some accounts only.",
 		"Firms are not told apart: every subject is an individual.",
 	},
 	reasons: reasonTable{},
@@ -74,7 +74,7 @@ type footprintEvent struct {
 
 var footprintEvents = map[string]footprintEvent{
 	"footprint.onboarding.completed":      {byStatus: true},
-	"footprint.onboarding.status_changed": {}, // says the same once more, without the review
+	footprintChanged:                      {byStatus: true}, // of the person: deprecated, and the only one with what a reviewer decided
 	"footprint.user.manual_review":        {status: kyc.InReview},
 	"footprint.user.info_requested":       {status: kyc.Rejected},
 	"footprint.user.bank_link_updated":    {},
@@ -82,10 +82,17 @@ var footprintEvents = map[string]footprintEvent{
 	"footprint.watchlist_check.completed": {byStatus: true, list: true},
 }
 
+const footprintChanged = "footprint.onboarding.status_changed"
+
 // footprintStatuses are the words an onboarding may end with; none is a playbook that decides nothing.
 var footprintStatuses = map[string]kyc.Status{"pass": kyc.Approved, "fail": kyc.Rejected, "pending": kyc.Pending, "incomplete": kyc.Pending}
 
 const footprintNone = "none"
+
+// footprintLists are the words a check of lists may end with, as Footprint publishes them; not_needed is none.
+var footprintLists = map[string]kyc.Status{"pass": kyc.Approved, "fail": kyc.InReview, "pending": kyc.Pending, "error": kyc.InReview}
+
+const footprintUnneeded = "not_needed"
 
 type footprintBody struct {
 	Event        string         `json:"event_kind"`
@@ -97,6 +104,7 @@ type footprintBody struct {
 	Playbook     ident          `json:"playbook_key"`
 	Review       *bool          `json:"requires_manual_review"`
 	Status       string         `json:"status"`
+	NewStatus    string         `json:"new_status"` // of footprint.onboarding.status_changed
 	Error        jsontext.Value `json:"error"`
 }
 
@@ -113,13 +121,17 @@ func translateFootprint(h signing.Header, body []byte, o Options) (Result, error
 		r.Dedupe = []string{r.EventID}
 	}
 	e, known := footprintEvents[b.Event]
+	said := b.said()
 	switch {
+	case !known && said != "" && said != footprintNone:
+		r.Hold = UnknownEvent
 	case !known:
 		r.Ignored = unknownEv
-	case e.status == "" && !e.byStatus, e.byStatus && b.Status == "", e.byStatus && !e.list && b.Status == footprintNone:
+	case e.status == "" && !e.byStatus, e.byStatus && said == "", e.byStatus && !e.list && said == footprintNone, e.list && said == footprintUnneeded,
+		b.Event == footprintChanged && said == "pass" && b.Review == nil: // older ones leave the review to footprint.onboarding.completed
 		r.Ignored = noStatus
 	}
-	if r.Ignored != "" {
+	if r.Ignored != "" || r.Hold != "" {
 		return r, nil
 	}
 	var f fields
@@ -133,7 +145,7 @@ func translateFootprint(h signing.Header, body []byte, o Options) (Result, error
 	if f.err != nil {
 		return Result{}, f.err
 	}
-	if e.status != "" && u.Verification.Ref == "" && !u.OccurredAt.IsZero() {
+	if (e.status != "" || b.NewStatus != "") && u.Verification.Ref == "" && !u.OccurredAt.IsZero() {
 		// Each is a session of its own: together they would be as old as the first of them, and a later one would hide behind a newer onboarding.
 		u.Verification.ParentRef = b.Event + "@" + b.Timestamp
 	}
@@ -151,6 +163,14 @@ func translateFootprint(h signing.Header, body []byte, o Options) (Result, error
 	}
 	r.Updates = []kyc.Update{u}
 	return r, nil
+}
+
+// said is the body's word for the status, under either of its names.
+func (b *footprintBody) said() string {
+	if b.Event == footprintChanged {
+		return b.NewStatus
+	}
+	return cmp.Or(b.Status, b.NewStatus)
 }
 
 // live is what the body says of its mode: in words, or by the ids that persons and firms of the sandbox have.
@@ -175,7 +195,7 @@ func footprintID(h signing.Header) string {
 
 // onboarding fills in the status, and reports a word that is unknown, or a pass that does not say whether a person must look at it.
 func (b *footprintBody) onboarding(u *kyc.Update) (doubtful bool) {
-	status, known := footprintStatuses[b.Status]
+	status, known := footprintStatuses[b.said()]
 	switch review := b.Review != nil && *b.Review; {
 	case !known, status == kyc.Approved && b.Review == nil:
 		u.Status, doubtful = kyc.InReview, true
@@ -191,18 +211,16 @@ func (b *footprintBody) onboarding(u *kyc.Update) (doubtful bool) {
 
 // screening fills in what the lists say: a hit is for a person to judge.
 func (b *footprintBody) screening(u *kyc.Update) (doubtful bool) {
+	status, known := footprintLists[b.Status]
 	u.Scope, u.Check, u.Status = kyc.CheckScope, kyc.Screening, kyc.InReview
 	faultless := len(b.Error) == 0 || slices.ContainsFunc([]string{"null", "false", `""`}, func(s string) bool { return bytes.Equal(b.Error, []byte(s)) })
 	switch {
-	case b.Status == "pass" && faultless:
-		u.Status = kyc.Approved
-		return false
 	case b.Status == "fail":
 		u.Reasons = []kyc.ReasonPair{{Code: kyc.OtherReason}} // which list it was does not come with it
-		return false
-	}
-	if !faultless {
+	case b.Status == "error", !faultless:
 		u.Reasons = []kyc.ReasonPair{{Code: kyc.TechnicalFailure}}
+	case known:
+		u.Status = status
 	}
-	return true
+	return !known || status == kyc.Approved && !faultless
 }

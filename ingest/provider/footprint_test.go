@@ -68,6 +68,13 @@ func TestWordsWithoutSession(t *testing.T) {
 	f(footprint, kyc.InReview, on(review, "", 1), on(done, "ob_2", 2), on(review, "", 3))
 	f(footprint, kyc.InReview, on(review, "", 3), on(done, "ob_2", 2), on(review, "", 1))
 	f(footprint, kyc.Rejected, on(review, "", 1), on(done, "ob_2", 2), on("user.info_requested", "", 3))
+	changed := func(status string, minute int) string { // the only event with what a reviewer decided
+		return fmt.Sprintf(`{"event_kind":"footprint.onboarding.status_changed","external_id":"user-7","fp_id":"fp_7","new_status":"%s","requires_manual_review":false,"timestamp":"%s"}`,
+			status, at.Add(time.Duration(minute)*time.Minute).Format(time.RFC3339))
+	}
+	f(footprint, kyc.Rejected, on(done, "ob_2", 1), on(review, "", 2), changed("fail", 2))
+	f(footprint, kyc.Approved, on(done, "ob_2", 1), on(review, "", 2), changed("pass", 3))
+	f(footprint, kyc.Approved, on(done, "ob_2", 1), changed("pending", 2))
 
 	user := func(name, session, status string, minute int) string {
 		return fmt.Sprintf(`{"webhook_type":"%s","vendor_data":"user-7","session_id":"%s","status":"%s","timestamp":%d}`, name, session, status, at.Unix()+int64(minute)*60)

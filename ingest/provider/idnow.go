@@ -13,7 +13,7 @@ import (
 
 const (
 	idnowName    = "idnow"
-	idnowVersion = 1
+	idnowVersion = 2 // the reasons of VideoIdent
 )
 
 var idnow = Adapter{
@@ -74,6 +74,7 @@ type idnowResult struct {
 var idnowResults = map[string]idnowResult{
 	"SUCCESS":                   {status: kyc.Approved},
 	"SUCCESS_DATA_CHANGED":      {status: kyc.Approved, option: "data_changed"},
+	"SUCCESS_DATA_CHANGE":       {status: kyc.Approved, option: "data_changed"}, // as the vendor's API document writes it
 	"REVIEW_PENDING":            {status: kyc.InReview, open: true},
 	"CHECK_PENDING":             {status: kyc.InReview, option: "check_pending", open: true},
 	"FRAUD_SUSPICION_PENDING":   {status: kyc.InReview, fraud: true, open: true},
@@ -116,7 +117,7 @@ func idnowRead(body []byte, o Options) (Result, error) {
 	p := &b.Process
 	id, at := f.id("identificationprocess.id", p.ID), f.time("identificationprocess.identificationtime", p.At, time.Second, time.RFC3339)
 	r := Result{EventType: cmp.Or(word(p.Result), "identification")}
-	if strings.HasPrefix(id, "TST-") {
+	if strings.HasPrefix(id, "TST-") || p.Reason == "OTHER_TEST" {
 		r.Livemode = new(bool)
 	}
 	if id != "" && !at.IsZero() {
@@ -166,33 +167,44 @@ func (b *idnowBody) what(result idnowResult, o Options, u *kyc.Update) {
 	}
 }
 
-// idnowReasons is the list of the public receivers.
+// idnowReasons is the list of the public receivers, and that of the vendor's API document, which says what is permanent:
+// https://github.com/Solarisbank/idnow-client docs/IDnow_API.pdf, 14.5.3.
 var idnowReasons = newReasons(
 	means(kyc.LivenessFailed, retryable,
 		"PHOTO_OTHER", "SELFIE_BLURRY", "SELFIE_DARKNESS", "SELFIE_GLARE", "SELFIE_OTHER", "SELFIE_PERSPECTIVE", "USER_OBSCURED", "USER_WRONG_PERSON",
 	),
 	means(kyc.DataMismatch, retryable,
-		"USER_ID",
+		"USER_ID", "USER_ID_NUMBER",
+	),
+	means(kyc.DataMismatch, terminal,
+		"DATA_APPLICATION_ADDRESS", "DATA_APPLICATION_DATA",
 	),
 	means(kyc.DocumentExpired, retryable,
-		"ID_EXPIRED", "ID_SECOND_DOCUMENT_EXPIRED",
+		"DATA_ID_EXPIRED", "ID_EXPIRED", "ID_SECOND_DOCUMENT_EXPIRED",
 	),
 	means(kyc.DocumentTypeNotAccepted, retryable,
-		"ID_HAS_STICKER", "ID_NOT_SUPPORTED", "ID_OTHER", "ID_SECOND_DOCUMENT_OTHER",
+		"ID_HAS_STICKER", "ID_NOT_SUPPORTED", "ID_OTHER", "ID_SECOND_DOCUMENT_OTHER", "TECH_ID_TYPE",
 	),
 	means(kyc.DocumentMissing, retryable,
-		"ID_NEED_ADDITIONAL_DOCUMENT", "ID_SECOND_DOCUMENT", "ID_WRONG_SIDE", "USER_INVOICE_MISSING",
+		"ID_NEED_ADDITIONAL_DOCUMENT", "ID_SECOND_DOCUMENT", "ID_WRONG_SIDE", "USER_INVOICE_MISSING", "USER_NO_ID",
 	),
 	means(kyc.DocumentUnreadable, retryable,
 		"BAD_PHOTO_QUALITY", "ID_BLURRY", "ID_BROKEN", "ID_DAMAGED", "ID_DAMAGED_OTHER", "ID_DARKNESS", "ID_DATA", "ID_DATA_COVERED", "ID_DATA_OTHER",
 		"ID_GLARE", "ID_OUTWORN", "ID_PERSPECTIVE", "ID_SECOND_DOCUMENT_BAD_PHOTO_QUALITY", "ID_SECOND_DOCUMENT_DAMAGED",
 		"ID_SECURITY_FEATURE_NOT_VISIBLE_NOT_FRAUD", "ID_SECURITY_FEATURE_OTHER", "ID_SECURITY_FEATURE_VIDEO_CANNOT_BE_PLAYED",
-		"ID_SECURITY_FEATURE_VIDEO_FILE_MISSING", "ID_SECURITY_FEATURE_VIDEO_SHORT", "ID_WRITTEN_ON", "TECH_HOLOGRAM", "TECH_PHOTO",
+		"ID_SECURITY_FEATURE_VIDEO_FILE_MISSING", "ID_SECURITY_FEATURE_VIDEO_SHORT", "ID_WRITTEN_ON", "TECH_HOLOGRAM", "TECH_LIGHTING", "TECH_PHOTO", "TECH_VIDEO",
+	),
+	means(kyc.ConsentDeclined, retryable,
+		"USER_ABORT_WHILE_WAITING", "USER_CANCELLATION",
 	),
 	means(kyc.TechnicalFailure, retryable,
-		"IDENT_DISPLAY_ERROR", "TSP_CERTIFICATE_EXPIRED", "TSP_SIGNING_FAILED", "TSP_WRONG_CONFIRMATION_TOKEN",
+		"IDENT_DISPLAY_ERROR", "TECH_AUDIO", "TECH_DISCONNECTED_VIDEO", "TECH_DISCONNECTED_WEBSOCKET", "TECH_IDENT_CODE_DELIVERY", "TECH_INTERNAL_SERVER_ERROR",
+		"TECH_INTERNET_CONNECTION", "TECH_TIMEOUT", "TSP_CERTIFICATE_EXPIRED", "TSP_SIGNING_FAILED", "TSP_WRONG_CONFIRMATION_TOKEN",
 	),
 	means(kyc.OtherReason, retryable,
-		"IDENT_CANNOT_BE_COMPLETED", "IDENT_OTHER", "OTHER_ERROR",
+		"IDENT_CANNOT_BE_COMPLETED", "IDENT_OTHER", "OTHER_ABUSE", "OTHER_ERROR", "OTHER_MISCELLANEOUS_TEMPORARY", "OTHER_TEST", "USER_IDENT_CODE",
+	),
+	means(kyc.OtherReason, terminal,
+		"OTHER_MISCELLANEOUS_PERMANENT", "USER_LANGUAGE",
 	),
 )

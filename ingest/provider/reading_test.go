@@ -132,7 +132,7 @@ func variantOf(key string) string {
 
 // allRead are the objects of which an adapter reads every key, whatever it is called, and what stands inside it: by adapter, as a pattern of the path.
 var allRead = map[string]string{
-	"alpaca":   `^/kyc_results/`,
+	"alpaca":   `^/kyc_results?/`,
 	"didit":    `^/decision$`,
 	"dojah":    `^/data$`,
 	"jumio":    `^/capabilities$`,

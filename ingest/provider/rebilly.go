@@ -15,7 +15,7 @@ import (
 
 const (
 	rebillyName    = "rebilly"
-	rebillyVersion = 2 // the deadline of a request that is open
+	rebillyVersion = 3 // a document that is decided as it is created, a request that waits or has lapsed
 )
 
 var rebilly = Adapter{
@@ -36,7 +36,9 @@ var rebilly = Adapter{
 		"There is no signature: a password or a static header proves the sender. HTTP digest authentication is not supported.",
 		"The schedule of retries, the time limit and the addresses that Rebilly calls from are not verified.",
 		"The body must be the default one, sent by POST; both can be configured at Rebilly.",
-		"No event says that a request expired, was abandoned or waits for review: its deadline comes with its earlier events.",
+		"No event says that a request expired, was abandoned or waits for review, unless an earlier one brings that status: its deadline comes with those.",
+		"An accepted credit-file-proof proves identity and address to Rebilly; it is told as a document that verifies the identity, and the request that it fulfils as fulfilled.",
+		"experian-check-performed is ignored, whatever its outcome: it decides no document and no request.",
 		"A possible match on an AML list cannot be asked for again, and has neither an id nor a time: a second one in the same bytes counts once.",
 		"API: whether an answer embeds the customer is not verified; where our id stands in a custom field, the customer's id leads to it.",
 	},
@@ -80,7 +82,8 @@ type rebillyEvent struct {
 	about    rebillyAbout
 	status   kyc.Status
 	word     string // the only status word beside which the event is believed
-	byStatus bool   // the document's own status is the status
+	byStatus bool   // the document's own status is the status, where it has one
+	open     bool   // the request may wait for a person, or have lapsed, by its own status
 }
 
 // rebillyAbout is the kind of object an event is about.
@@ -94,15 +97,15 @@ const (
 
 // rebillyEvents: there is no event for a request that expires, is abandoned or waits for review, and the global list has 120 names that are not ours.
 var rebillyEvents = map[string]rebillyEvent{
-	"kyc-document-created":  {status: kyc.Pending},
+	"kyc-document-created":  {status: kyc.Pending, byStatus: true}, // a credit-file-proof may be accepted at once
 	"kyc-document-modified": {byStatus: true},
 	"kyc-document-accepted": {status: kyc.Approved, word: "accepted"},
 	"kyc-document-rejected": {status: kyc.Rejected, word: "rejected"},
 	"kyc-document-reviewed": {byStatus: true}, // reviewed is not accepted
 	"kyc-document-archived": {},               // replaced by a newer one
 
-	"kyc-request-attempted":           {about: rebillyRequest, status: kyc.Pending},
-	"kyc-request-partially-fulfilled": {about: rebillyRequest, status: kyc.Pending},
+	"kyc-request-attempted":           {about: rebillyRequest, status: kyc.Pending, open: true},
+	"kyc-request-partially-fulfilled": {about: rebillyRequest, status: kyc.Pending, open: true},
 	"kyc-request-fulfilled":           {about: rebillyRequest, status: kyc.Approved, word: "fulfilled"},
 	"kyc-request-failed":              {about: rebillyRequest, status: kyc.Rejected, word: "failed"},
 
@@ -170,12 +173,14 @@ func translateRebilly(_ signing.Header, body []byte, o Options) (Result, error) 
 	object := b.object(e)
 	r := Result{EventType: word(b.EventType), Dedupe: b.dedupe(e)}
 	switch {
+	case !known && b.decides():
+		r.Hold = UnknownEvent
 	case !known:
 		r.Ignored = unknownEv
-	case e.status == "" && !e.byStatus, e.byStatus && (object.Status == "" || object.Status == "archived"):
+	case e.status == "" && (!e.byStatus || object.Status == ""), e.byStatus && object.Status == "archived":
 		r.Ignored = noStatus
 	}
-	if r.Ignored != "" {
+	if r.Ignored != "" || r.Hold != "" {
 		return r, nil
 	}
 	var f fields
@@ -205,6 +210,11 @@ func (b *rebillyBody) object(e rebillyEvent) *rebillyObject {
 	default:
 		return &b.Embedded.Document
 	}
+}
+
+// decides reports a document or a request that is decided, whatever the event.
+func (b *rebillyBody) decides() bool {
+	return slices.Contains([]string{"accepted", "rejected"}, b.Embedded.Document.Status) || slices.Contains([]string{"fulfilled", "failed"}, b.Embedded.Request.Status)
 }
 
 // dedupe is the revision of the object, which exists for this. Without it (a body without _embedded, or another object) the digest of the body serves.
@@ -298,8 +308,13 @@ func (d *rebillyObject) what(e rebillyEvent, u *kyc.Update) (doubtful bool) {
 		u.Status = kyc.InReview
 		return true
 	}
-	if e.byStatus {
+	switch {
+	case e.byStatus && d.Status != "":
 		u.Status = d.status()
+	case e.open && rebillyRequests[d.Status] == kyc.Expired:
+		u.Status, u.ExpiryKind = kyc.Expired, kyc.ExpiryAttempt
+	case e.open && rebillyRequests[d.Status] == kyc.InReview:
+		u.Status = kyc.InReview
 	}
 	if u.Status != kyc.Rejected {
 		return false

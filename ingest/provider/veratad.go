@@ -14,7 +14,7 @@ import (
 
 const (
 	veratadName    = "veratad"
-	veratadVersion = 1
+	veratadVersion = 2 // callbacks of documents alone; stops in lists
 )
 
 var veratad = Adapter{
@@ -28,6 +28,7 @@ var veratad = Adapter{
 	Translate:  translateVeratad,
 	PersonRefs: []RefKind{SessionRef}, // a request is one journey of one person
 	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Steps:      []kyc.Check{kyc.DocumentVerification},
 	Events:     slices.Sorted(maps.Keys(veratadStatuses)),
 	Gaps: []string{
 		"The vendor's page shows no header and no signature. Use a path token, and an allow list where the addresses are known.",
@@ -36,6 +37,8 @@ var veratad = Adapter{
 		"The times name no zone; that they are in UTC is not verified.",
 		"Of the status words only PENDING is in the vendor's example; PASS, FAIL and REVIEW are not verified.",
 		"Whether another try can mend a FAIL is not documented: it is terminal for its request.",
+		"Callbacks of documents alone (statusid 2 and 3, from the vendor's plugin) name no request: each is a step, about its reference. Any other number waits in review.",
+		"What stops of a journey that ask lists of persons are called is not verified: one that did not pass, and is called after OFAC, sanctions, watch lists or exposed persons, opens screening.",
 		"There is no test flag.",
 		"No API to ask again is documented: every approval stays a claim until an operator decides.",
 	},
@@ -84,7 +87,8 @@ var veratadStatuses = map[string]kyc.Status{
 // veratadBody leaves out the person's data, which is most of it.
 type veratadBody struct {
 	Reference  ident  `json:"reference"`
-	Status     string `json:"status"` // of the journey
+	Status     string `json:"status"`   // of the journey
+	StatusID   ident  `json:"statusid"` // instead, in callbacks of documents alone
 	RequestID  ident  `json:"request_id"`
 	Additional object `json:"additionalData"` // an object; empty it may be a list
 	Step       struct {
@@ -94,15 +98,25 @@ type veratadBody struct {
 	Journey struct {
 		Stops []struct {
 			At     string `json:"timestamp"`
+			Type   string `json:"type"`
+			Source string `json:"source"`
 			Status string `json:"status"`
+			Action string `json:"action"`
 		} `json:"stops"`
 	} `json:"journey"`
 }
+
+// veratadIDs are the numbers for a status: https://github.com/veratad-apps/woocommerce dcams_callback.
+var veratadIDs = map[ident]string{"2": "PASS", "3": "FAIL"}
 
 func translateVeratad(_ signing.Header, body []byte, o Options) (Result, error) {
 	var b veratadBody
 	if err := decode(body, &b); err != nil {
 		return Result{}, err
+	}
+	alone := b.Status == "" && b.StatusID != ""
+	if alone {
+		b.Status = cmp.Or(veratadIDs[b.StatusID], "statusid-"+word(string(b.StatusID)))
 	}
 	var f fields
 	ref, r := f.id("request_id", b.RequestID), Result{EventType: cmp.Or(word(b.Status), "journey")}
@@ -129,6 +143,9 @@ func translateVeratad(_ signing.Header, body []byte, o Options) (Result, error) 
 	}
 	status, known := veratadStatuses[b.Status]
 	u.Scope, u.Check, u.Status = kyc.Overall, kyc.IdentityVerification, status
+	if alone {
+		u.Scope, u.Check = kyc.CheckScope, kyc.DocumentVerification
+	}
 	if r.KeepBody = !known || status == kyc.Approved && last == "FAIL"; r.KeepBody {
 		u.Status = kyc.InReview
 	}
@@ -136,8 +153,36 @@ func translateVeratad(_ signing.Header, body []byte, o Options) (Result, error) 
 		reject(&u, b.why(), terminal)
 	}
 	r.Updates = []kyc.Update{u}
+	if hits := b.hits(); len(hits) > 0 { // of its own: a journey that passes does not clear it
+		u.Scope, u.Check, u.Status = kyc.CheckScope, kyc.Screening, kyc.InReview
+		u.Reasons, u.Retryable, u.Terminal = hits, false, false
+		r.Updates = append(r.Updates, u)
+	}
 	return r, nil
 }
+
+// hits lists what stops of the journey found in lists of persons: that they did not pass, not who it is.
+func (b *veratadBody) hits() (pairs []kyc.ReasonPair) {
+	for _, stop := range b.Journey.Stops {
+		kind := strings.ToLower(stop.Type + " " + stop.Source)
+		passed := func(s string) bool { return s == "" || s == "PASS" || s == "PENDING" }
+		if passed(stop.Status) && passed(stop.Action) {
+			continue
+		}
+		for _, list := range veratadLists {
+			if pair := (kyc.ReasonPair{Code: list.reason}); strings.Contains(kind, list.word) && !slices.Contains(pairs, pair) {
+				pairs = append(pairs, pair)
+			}
+		}
+	}
+	return ranked(pairs)
+}
+
+// veratadLists tells a stop that asks lists of persons by what it is called.
+var veratadLists = []struct {
+	word   string
+	reason kyc.Reason
+}{{"ofac", kyc.SanctionsMatch}, {"sanction", kyc.SanctionsMatch}, {"watch", kyc.SanctionsMatch}, {"exposed", kyc.PEPMatch}}
 
 // additional finds our id where the source says it stands.
 func (b *veratadBody) additional(o Options, f *fields) string {
