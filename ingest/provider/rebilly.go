@@ -28,7 +28,7 @@ var rebilly = Adapter{
 	Translate: translateRebilly,
 	// A customer is one person; documents and requests belong to one customer.
 	PersonRefs: []RefKind{SubjectRef, SessionRef, ParentRef},
-	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.AddressVerification},
 	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.AddressVerification, kyc.RiskAssessment},
 	Events:     slices.Sorted(maps.Keys(rebillyEvents)),
 	API:        &rebillyAPI,
@@ -130,20 +130,25 @@ var rebillyChecks = map[string]kyc.Check{
 
 // rebillyObject is the part that documents and requests share, and what only documents have.
 type rebillyObject struct {
-	ID            ident  `json:"id"`
-	CustomerID    ident  `json:"customerId"`
-	Status        string `json:"status"`
-	Revision      ident  `json:"revision"`
-	ProcessedTime string `json:"processedTime"`
-	ReviewTime    string `json:"reviewTime"`
-	UpdatedTime   string `json:"updatedTime"`
-	RequestID     ident  `json:"requestId"`
-	Deadline      string `json:"expirationTime"` // of a request
-	Type          string `json:"documentType"`
-	Subtype       string `json:"documentSubtype"`
+	ID            ident        `json:"id"`
+	CustomerID    ident        `json:"customerId"`
+	Status        string       `json:"status"`
+	Revision      ident        `json:"revision"`
+	ProcessedTime string       `json:"processedTime"`
+	ReviewTime    string       `json:"reviewTime"`
+	UpdatedTime   string       `json:"updatedTime"`
+	RequestID     ident        `json:"requestId"`
+	Deadline      string       `json:"expirationTime"` // of a request
+	Type          string       `json:"documentType"`
+	Subtype       string       `json:"documentSubtype"`
+	Documents     []rebillyAsk `json:"documents"` // of a request: what it asks for
 	Rejection     struct {
 		Type string `json:"type"` // its message is for people: never read
 	} `json:"rejectionReason"`
+}
+
+type rebillyAsk struct {
+	Type string `json:"type"`
 }
 
 type rebillyBody struct {
@@ -197,8 +202,24 @@ func translateRebilly(_ signing.Header, body []byte, o Options) (Result, error) 
 	if u.Status != kyc.Pending && e.about != rebillyAML {
 		r.Fetch = []Fetch{{Ref: u.Verification.Ref, What: rebillyAsked[e.about], Confirms: true}}
 	}
-	r.Updates = []kyc.Update{u}
+	r.Updates = append([]kyc.Update{u}, object.instantly(u)...)
 	return r, nil
+}
+
+// instantly is what a fulfilled request says of documents that were asked for and never handed in: a credit file that proves identity and address is tried first, and fulfils the
+// request at once.
+func (d *rebillyObject) instantly(u kyc.Update) (us []kyc.Update) {
+	asks := func(typ string) bool { return slices.Contains(d.Documents, rebillyAsk{typ}) }
+	if d.Status != "fulfilled" || u.Status != kyc.Approved || !asks("credit-file-proof") {
+		return nil
+	}
+	for _, typ := range []string{"identity-proof", "address-proof"} {
+		if asks(typ) {
+			u.Check = rebillyChecks[typ]
+			us = append(us, u)
+		}
+	}
+	return us
 }
 
 func (b *rebillyBody) object(e rebillyEvent) *rebillyObject {

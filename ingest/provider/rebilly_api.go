@@ -83,7 +83,7 @@ func rebillyRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 		return Result{}, err
 	}
 	r.Unsettled = !r.KeepBody && (u.Status == kyc.Pending || u.Status == kyc.InReview)
-	r.Updates = []kyc.Update{u}
+	r.Updates = append([]kyc.Update{u}, a.instantly(u)...)
 	return r, nil
 }
 
