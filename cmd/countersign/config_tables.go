@@ -173,6 +173,26 @@ func (l *loader) checks(dst *[]kyc.Check) setter {
 	}
 }
 
+// validity reads how many months approvals of check types last.
+func (l *loader) validity(dst *map[kyc.Check]int) setter {
+	return func(n *yaml.Node, at string) {
+		*dst = map[kyc.Check]int{}
+		l.pairs(n, at, func(typ string, k, v *yaml.Node) {
+			at := join(at, show(typ))
+			check, m := oneOf(kyc.Checks...)(typ)
+			if m != nil {
+				l.wrong(k, at, *m)
+				return
+			}
+			var months int
+			if l.plain(v, at) {
+				value(l, &months, tagNumber, whole(1, 1200))(v, at)
+			}
+			(*dst)[check] = months
+		})
+	}
+}
+
 func (l *loader) partner(n *yaml.Node, at string) {
 	p := PartnerConfig{Policy: defaultPolicy()}
 	l.object(
@@ -184,6 +204,7 @@ func (l *loader) partner(n *yaml.Node, at string) {
 				field{"required", false, l.checks(&p.Policy.Required)},
 				field{"required_company", false, l.checks(&p.Policy.RequiredCompany)},
 				field{"validity_months", false, value(l, &p.Policy.ValidityMonths, tagNumber, whole(1, 1200))},
+				field{"validity", false, l.validity(&p.Policy.Validity)},
 				field{"notice_days", false, value(l, &p.Policy.NoticeDays, tagNumber, whole(1, 365))},
 			)
 		}},

@@ -199,7 +199,7 @@ func TestGoodConfig(t *testing.T) {
 
 	f("partner", c.Partners[0].ID, "acme")
 	f("policy", c.Partners[0].Policy, kyc.Policy{
-		Required: []kyc.Check{kyc.IdentityVerification}, RequiredCompany: []kyc.Check{kyc.BusinessVerification}, ValidityMonths: 12, NoticeDays: 7,
+		Required: []kyc.Check{kyc.IdentityVerification}, RequiredCompany: []kyc.Check{kyc.BusinessVerification}, ValidityMonths: 12, Validity: map[kyc.Check]int{kyc.Screening: 6}, NoticeDays: 7,
 	})
 	e := c.Partners[0].Endpoints[0]
 	f("key", fmt.Sprintln(len(e.Keys), e.Keys[0].Ref, e.Keys[0].Until.IsZero(), e.Keys[1].Ref), "2 env:ACME_KEY true env:ACME_OLD\n")
