@@ -120,7 +120,7 @@ func translateIdenfy(_ signing.Header, body []byte, o Options) (Result, error) {
 		return Result{}, f.err
 	}
 	seen := b.screen()
-	r.KeepBody = b.what(known, seen.open || seen.confirmed, o, &u) || seen.odd
+	r.KeepBody = b.what(known, seen.confirmed || len(seen.codes) > 0, o, &u) || seen.odd
 	r.Updates = []kyc.Update{u}
 	if screening, told := seen.beside(u); told {
 		r.Updates = append(r.Updates, screening)

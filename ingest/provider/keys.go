@@ -80,6 +80,8 @@ func (s *shape) fields(t reflect.Type, open map[reflect.Type]*shape) {
 		switch {
 		case f.Anonymous && name == "":
 			s.fields(f.Type, open)
+		case f.Type.Kind() == reflect.Map && name == "": // with the option embed: whatever has no field of its own
+			s.every, s.rest = true, newShape(f.Type.Elem(), open)
 		case f.IsExported() && name != "-":
 			s.keys = append(s.keys, shapeKey{name: []byte(name), value: newShape(f.Type, open)})
 		}
