@@ -31,6 +31,7 @@ var persona = Adapter{
 	Events:     slices.Sorted(maps.Keys(personaEvents)),
 	Gaps: []string{
 		"A report with a match is a screening in review, whatever its event is called, and also where it stands beside an inquiry. Nothing of Persona's clears it, for each report speaks of its own lists only: an operator does.",
+		"A screening report names no kind of list that we know: its matches, also those that a reviewer has confirmed, are in review as other.",
 		"A declined inquiry is final whatever its checks say, for it is a decision; a failed one can be tried again unless a check that failed says otherwise.",
 	},
 	reasons: personaReasons,
@@ -156,7 +157,12 @@ type personaResource struct {
 		HasMatch    bool   `json:"has-match"` // of a report
 		HasMatchSn  bool   `json:"has_match"`
 		HasMatchCa  bool   `json:"hasMatch"`
-		Checks      []struct {
+
+		Records   personaRecords `json:"matched-records"` // of a screening report
+		RecordsSn personaRecords `json:"matched_records"`
+		RecordsCa personaRecords `json:"matchedRecords"`
+
+		Checks []struct {
 			Name        string `json:"name"`
 			Status      string `json:"status"`
 			Requirement string `json:"requirement"`
@@ -240,7 +246,9 @@ func (p *personaResource) event(name string) (e personaEvent, known bool) {
 func (p *personaResource) match() bool {
 	kind := kebab(p.Type)
 	_, listed := personaReasons[kind]
-	return listed && strings.HasPrefix(kind, "report/") && (p.Attributes.HasMatch || p.Attributes.HasMatchSn || p.Attributes.HasMatchCa)
+	a := &p.Attributes
+	return listed && strings.HasPrefix(kind, "report/") &&
+		(a.HasMatch || a.HasMatchSn || a.HasMatchCa || a.Records.open() || a.RecordsSn.open() || a.RecordsCa.open())
 }
 
 // matched lists the reports beside the resource that have a match.

@@ -1,6 +1,27 @@
 package provider
 
-import "countersign/kyc"
+import (
+	"slices"
+
+	"countersign/kyc"
+)
+
+// personaRecords are the people on lists whom a screening report found, and what became of each.
+type personaRecords struct{ raw[[]personaRecord] }
+
+type personaRecord struct {
+	Status   string `json:"review-status"`
+	StatusSn string `json:"review_status"`
+	StatusCa string `json:"reviewStatus"`
+}
+
+// open reports that somebody was found whom no reviewer has dismissed.
+func (r personaRecords) open() bool {
+	records, ok := r.read()
+	return !ok || slices.ContainsFunc(records, func(r personaRecord) bool {
+		return !slices.Contains([]string{r.Status, r.StatusSn, r.StatusCa}, "dismissed")
+	})
+}
 
 // personaReasons are the names of checks and the kinds of report. The list of checks is configurable; an unknown name stays visible as it is.
 var personaReasons = newReasons(
@@ -12,6 +33,9 @@ var personaReasons = newReasons(
 	),
 	means(kyc.AdverseMediaMatch, undecided,
 		"report/adverse-media", "report/business-adverse-media",
+	),
+	means(kyc.OtherReason, undecided,
+		"report/business-screening", "report/screening",
 	),
 	means(kyc.FraudSuspected, terminal,
 		"id_color_inconsistency_detection", "id_compromised_detection", "id_experimental_model_detection", "id_fabrication_detection",
