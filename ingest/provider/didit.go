@@ -343,7 +343,7 @@ type diditPart struct {
 
 // parts are the results of a step, which stands alone or in a list, by the version of the account. Whatever else stands in a decision is not a step.
 func parts[T any](step raw[[]T]) (all []T, ok bool) {
-	if one, ok := (raw[T]{step.Value}).read(); ok && step.Kind() == '{' {
+	if one, ok := raw[T](step).read(); ok && step.Kind() == '{' {
 		return []T{one}, true
 	}
 	return step.read()

@@ -29,7 +29,7 @@ func (w *veriffWatch) word() string { return cmp.Or(w.MatchStatus, w.ReviewStatu
 
 // watch is where a watchlist's result stands.
 func (b *veriffBody) watch() *veriffWatch {
-	if b.veriffWatch.word() == "" && b.Data.word() != "" {
+	if own := &b.veriffWatch; own.word() == "" && b.Data.word() != "" {
 		return &b.Data.veriffWatch
 	}
 	return &b.veriffWatch
