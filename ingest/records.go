@@ -61,7 +61,9 @@ func (in *Ingress) observation(m *message, i int) (kyc.Update, error) {
 		return u, err
 	}
 	u.ID = kyc.UpdateID(u.Source, m.dedupe(), u.Kind, u.Check, u.Scope, cmp.Or(u.Document.ID, u.Verification.Ref), i, stable(&u))
-	return u.Gate(m.src.Evidence), nil
+	u = u.Gate(m.src.Evidence)
+	u.Release = u.Release && !u.NeedsConfirmation // who proved too little takes nothing back
+	return u, nil
 }
 
 // confirmation completes what a provider answered.

@@ -323,3 +323,31 @@ func TestNew(t *testing.T) {
 	f("key", func(s *Source) { s.Keys = signing.Keyring{{}} })
 	f("user:password", func(s *Source) { s.Adapter, s.Keys = adapter(t, "rebilly"), ring(t, "no-colon-here-at-all") })
 }
+
+// TestProviderReleases: a provider's word that ends its own suspension is a record like another, with or without a status, and at the provider's time. Who proves less than
+// the source asks for ends nothing.
+func TestProviderReleases(t *testing.T) {
+	d := open(t)
+	f := func(source string, status, wantStatus kyc.Status, wantRelease bool) {
+		t.Helper()
+		u := kyc.Update{
+			Subject: kyc.Subject{ID: "user-1"}, Scope: kyc.Overall, Check: kyc.IdentityVerification, Status: status, Release: true,
+			Verification: kyc.Verification{ParentRef: "user"}, OccurredAt: happened, OccurredAtOrigin: kyc.OriginProvider,
+		}
+		in := d.intake(&message{src: d.sources[source], h: http.Header{}, body: []byte("active"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
+		if len(in.Records) != 1 || in.Keep != nil {
+			t.Fatalf("%s: %+v", source, in)
+		}
+		var got kyc.Update
+		if err := json.Unmarshal(in.Records[0].Body, &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Status != wantStatus || got.Release != wantRelease || !got.OccurredAt.Equal(happened) || got.Kind != kyc.Observation {
+			t.Errorf("%s: %s; want status %q, release %v", source, in.Records[0].Body, wantStatus, wantRelease)
+		}
+	}
+	f("probe", "", "", true)
+	f("probe", kyc.Approved, kyc.Approved, true)
+	f("weakly", "", "", false)
+	f("weakly", kyc.Approved, kyc.InReview, false)
+}

@@ -94,7 +94,8 @@ func soundUpdate(t *testing.T, a Adapter, r Result, u kyc.Update) {
 	fail(u.SchemaVersion == 1 && u.Kind == kyc.Observation && u.Provider == a.Name && u.AdapterVersion == a.Version, "not filled in")
 	fail(u.Subject.ID != "" || u.Subject.ProviderRef != "" || u.Verification.Ref != "", "about nobody")
 	fail(u.Subject.Kind == kyc.Individual || u.Subject.Kind == kyc.Company, "kind")
-	fail(slices.Contains(kyc.Statuses, u.Status), "status")
+	fail(slices.Contains(kyc.Statuses, u.Status) || u.Status == "" && u.Release, "status")
+	fail(!u.Release || !u.OccurredAt.IsZero() && u.Scope == kyc.Overall && sessioned(u), "a release names its time and its run")
 	fail(slices.Contains(kyc.Checks, u.Check), "check")
 	fail(u.Scope == kyc.Overall || u.Scope == kyc.CheckScope || u.Scope == kyc.DocumentScope, "scope")
 	fail(!u.Retryable || !u.Terminal, "retryable and terminal")
@@ -117,6 +118,9 @@ func soundUpdate(t *testing.T, a Adapter, r Result, u kyc.Update) {
 		fail(len(id) <= maxID && !strings.ContainsAny(id, "\x00\n\r\t\x7f\ufffd"), "id")
 	}
 }
+
+// sessioned reports whether an update is of a run at the provider.
+func sessioned(u kyc.Update) bool { return cmp.Or(u.Verification.ParentRef, u.Verification.Ref) != "" }
 
 func TestConformance(t *testing.T) {
 	names := map[string]bool{}

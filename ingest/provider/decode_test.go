@@ -24,6 +24,7 @@ type twiceBody struct {
 	} `json:"every"`
 	Raw  raw[twiceTree] `json:"raw"`
 	Meta object         `json:"meta"`
+	Old  string         `json:"Meta"` // a key that differs from another in case only
 }
 
 type twiceTree map[string]raw[twiceTree]
@@ -67,6 +68,11 @@ func TestKeysTwice(t *testing.T) {
 	f(`{"raw":"a","raw":"b"}`, true)
 	f(`{"meta":{"id":1,"ID":2,"id":3}}`, false) // which of its members counts, only the source's options say: TestChosen
 	f(`{"meta":{},"inner":{"x":{"y":[{},[],"}"]}},"status":"1","meta":{}}`, true)
+	f(`{"meta":{},"Meta":"1"}`, true)
+	f(`{"Meta":"1","meta":{}}`, true)
+	f(`{"Meta":"1","META":"1"}`, true)
+	f(`{"META":"1","meta":{}}`, true)
+	f(`{"META":"1","MeTA":"1"}`, false)
 	f(`{"inner":{"x":"\\","y":"\""},"status":"1","STATUS":"1"}`, true)
 	f(`{"x":[1,-2.5e3,true,false,null,[[]],{"a":{}}],"status":"1"}`, false)
 }

@@ -16,7 +16,7 @@ import (
 
 const (
 	diditName    = "didit"
-	diditVersion = 2 // test mode, and the event's id
+	diditVersion = 3 // hits of screenings, users who are active again, words in any case
 )
 
 var didit = Adapter{
@@ -31,6 +31,7 @@ var didit = Adapter{
 	PersonRefs: []RefKind{SessionRef},
 	Headers:    []string{diditTest},
 	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.BusinessVerification},
+	Steps:      []kyc.Check{kyc.Screening},
 	Workflow:   "workflow_id",
 	Events:     slices.Sorted(maps.Keys(diditEvents)),
 	Gaps: []string{
@@ -39,10 +40,11 @@ var didit = Adapter{
 		"Without a timestamp an approval or an attempt counts from the start of its session; what takes an approval away counts from its arrival.",
 		"X-Timestamp is checked, but nothing signs it: a captured callback can be sent again under a fresh one, and is then dropped as a duplicate.",
 		"X-Signature-V2 and X-Signature-Simple prove nothing here: the first is written in two ways, the second leaves out the decision.",
-		"The statuses Expired and KYC Expired are known from clients in use, not from Didit's page.",
-		"The list of warnings is not complete, and hits in lists of persons are not told apart: a session declined for one is rejected for the reason other, retryable.",
+		"Statuses are matched in any case, for Kyc Expired is written in two ways.",
+		"The list of warnings is not complete: one that is not known is the reason other, and can be tried again.",
+		"Hits of a decision's AML screenings are a screening: rejected where somebody has confirmed one, where the screening was declined, or where a hit has sanctions or PEPs and no review status; else in review. What is a false positive is no hit. It is approved only beside an approval, by a screening that is approved and has no hit left.",
 		"Events about users and businesses are read in the envelope of sessions. Didit describes another one for them as well, with event and data: it is kept in quarantine.",
-		"That a user is ACTIVE again is not passed on: an operator releases a block, and a flag lasts until a newer session has an outcome.",
+		"What is said of a user is of no session. ACTIVE ends a block, unless the event names no time: then an operator releases it. A flag lasts until a newer session has an outcome.",
 		"Older versions of the envelope have neither event_id nor environment: then a test workflow is a source of its own.",
 		"How the console marks its tests, test_webhook in metadata and the header X-Didit-Test-Webhook, is known from receivers in use. The mark in the body is believed; the header, which is not signed, makes it test mode.",
 	},
@@ -115,12 +117,13 @@ type diditAbout byte
 const (
 	diditNothing diditAbout = iota
 	diditSession
+	diditData // the status that it repeats is no news, and its screenings are: somebody may have looked at a hit
 	diditUser
 )
 
 var diditEvents = map[string]diditAbout{
 	"status.updated":          diditSession,
-	"data.updated":            diditNothing, // repeats the status, which is no news
+	"data.updated":            diditData,
 	"user.status.updated":     diditUser,
 	"user.data.updated":       diditNothing,
 	"business.status.updated": diditUser,
@@ -128,38 +131,42 @@ var diditEvents = map[string]diditAbout{
 }
 
 // diditFamilies are events about other things.
-var diditFamilies = []string{"transaction.", "business."}
+var diditFamilies = []string{"transaction.", "travel_rule.", "activity."}
 
-// diditStatuses are the words of a session.
+// diditStatuses are the words of a session, in lower case: Kyc Expired and KYC Expired are both in use.
 var diditStatuses = map[string]struct {
 	status kyc.Status
 	expiry kyc.ExpiryKind
 }{
-	"Not Started": {status: kyc.NotStarted},
-	"In Progress": {status: kyc.Pending},
-	"Resubmitted": {status: kyc.Pending},
-	"Approved":    {status: kyc.Approved},
-	"Declined":    {status: kyc.Rejected},
-	"In Review":   {status: kyc.InReview},
-	"Abandoned":   {status: kyc.Expired, expiry: kyc.ExpiryAttempt},
-	"Expired":     {status: kyc.Expired, expiry: kyc.ExpiryAttempt},
-	"KYC Expired": {status: kyc.Expired, expiry: kyc.ExpiryValidity}, // an approval that ran out
+	"not started":   {status: kyc.NotStarted},
+	"in progress":   {status: kyc.Pending},
+	"awaiting user": {status: kyc.Pending},
+	"resubmitted":   {status: kyc.Pending},
+	"approved":      {status: kyc.Approved},
+	"declined":      {status: kyc.Rejected},
+	"in review":     {status: kyc.InReview},
+	"abandoned":     {status: kyc.Expired, expiry: kyc.ExpiryAttempt},
+	"expired":       {status: kyc.Expired, expiry: kyc.ExpiryAttempt},
+	"kyc expired":   {status: kyc.Expired, expiry: kyc.ExpiryValidity}, // an approval that ran out
 }
 
+// diditDecisions are the words that make an event of an unknown name one that must not get lost.
+var diditDecisions = []string{"approved", "declined", "kyc expired", "blocked", "flagged"}
+
 type diditBody struct {
-	EventID     ident                       `json:"event_id"` // absent from older versions of the envelope
-	Environment string                      `json:"environment"`
-	Type        string                      `json:"webhook_type"`
-	SessionID   ident                       `json:"session_id"`
-	BusinessID  ident                       `json:"business_session_id"` // instead, of a session about a firm
-	Kind        string                      `json:"session_kind"`
-	Status      string                      `json:"status"`
-	CreatedAt   ident                       `json:"created_at"` // of the session
-	Timestamp   ident                       `json:"timestamp"`
-	WorkflowID  ident                       `json:"workflow_id"`
-	VendorData  ident                       `json:"vendor_data"`
-	Metadata    raw[diditMeta]              `json:"metadata"` // the customer's own, beside a mark of the console's
-	Decision    map[string]raw[[]diditPart] `json:"decision"` // full of personal data: only its status and the codes of its warnings are read
+	EventID     ident          `json:"event_id"` // absent from older versions of the envelope
+	Environment string         `json:"environment"`
+	Type        string         `json:"webhook_type"`
+	SessionID   ident          `json:"session_id"`
+	BusinessID  ident          `json:"business_session_id"` // instead, of a session about a firm
+	Kind        string         `json:"session_kind"`
+	Status      string         `json:"status"`
+	CreatedAt   ident          `json:"created_at"` // of the session
+	Timestamp   ident          `json:"timestamp"`
+	WorkflowID  ident          `json:"workflow_id"`
+	VendorData  ident          `json:"vendor_data"`
+	Metadata    raw[diditMeta] `json:"metadata"` // the customer's own, beside a mark of the console's
+	Decision    diditDecision  `json:"decision"`
 }
 
 // diditMeta is what the console's button writes into the metadata of its example.
@@ -188,12 +195,17 @@ func translateDidit(h signing.Header, body []byte, _ Options) (Result, error) {
 	switch {
 	case meta.Test:
 		r.Ignored = testEv
-	case !known && !slices.ContainsFunc(diditFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
+	case known || slices.ContainsFunc(diditFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
+		active := about == diditUser && strings.EqualFold(b.Status, diditActive) && b.time() == ""
+		if about == diditNothing || b.Status == "" || active {
+			r.Ignored = noStatus
+		}
+	case slices.Contains(diditDecisions, strings.ToLower(b.Status)):
+		r.Hold = UnknownEvent
+	default:
 		r.Ignored = unknownEv
-	case about == diditNothing, b.Status == "", about == diditUser && b.Status == "ACTIVE":
-		r.Ignored = noStatus
 	}
-	if r.Ignored != "" {
+	if r.Ignored != "" || r.Hold != "" {
 		return r, nil
 	}
 	u := observe(diditName, diditVersion, r, f.unixSeconds("timestamp", cmp.Or(b.time(), b.CreatedAt)))
@@ -206,10 +218,14 @@ func translateDidit(h signing.Header, body []byte, _ Options) (Result, error) {
 	if u.Subject.ID == "" && u.Verification.Ref == "" {
 		f.fail("session_id", "is missing")
 	}
-	if about == diditUser {
+	seen := b.screen()
+	switch about {
+	case diditUser:
 		r.KeepBody = b.user(&u)
-	} else {
-		r.KeepBody = b.outcome(&u, &f)
+	case diditData:
+		u.Status = diditStatuses[strings.ToLower(b.Status)].status
+	default:
+		r.KeepBody = b.outcome(seen.confirmed || len(seen.codes) > 0, &u, &f)
 	}
 	if b.time() == "" && (u.Status == kyc.Rejected || u.Status == kyc.InReview || u.Status == kyc.Suspended || u.ExpiryKind == kyc.ExpiryValidity) {
 		u.OccurredAt, u.OccurredAtOrigin = time.Time{}, kyc.OriginReceived // created_at is older than anything the session has said: a no would come too late
@@ -217,7 +233,15 @@ func translateDidit(h signing.Header, body []byte, _ Options) (Result, error) {
 	if f.err != nil {
 		return Result{}, f.err
 	}
-	r.Updates = []kyc.Update{u}
+	if about != diditData {
+		r.Updates = []kyc.Update{u}
+	}
+	if screening, told := seen.beside(u); told {
+		r.Updates = append(r.Updates, screening)
+	}
+	if r.KeepBody = r.KeepBody || seen.odd; len(r.Updates) == 0 {
+		r.Ignored, r.KeepBody = noStatus, false
+	}
 	return r, nil
 }
 
@@ -250,34 +274,47 @@ func (b *diditBody) dedupe() []string {
 	return []string{string(who), b.Type, b.Status, string(b.Timestamp)}
 }
 
-// user fills in what the customer's own list of users says: it can take away and never grants. Each of its words is a session of its own: together they would be
-// as old as the first of them, and a later one would hide behind a newer approval.
+// The words for a user, and the run that BLOCKED and ACTIVE are of: no session's.
+const (
+	diditActive  = "ACTIVE"
+	diditBlocked = "BLOCKED"
+	diditFlagged = "FLAGGED"
+	diditUserRun = "user"
+)
+
+// user fills in what the customer's own list of users says: it can take away, and take a block back, and never grants.
 func (b *diditBody) user(u *kyc.Update) (doubtful bool) {
-	u.Status = kyc.InReview
-	if at := b.time(); at != "" {
-		u.Verification.ParentRef = b.Type + "@" + string(at)
-	}
-	if b.Status == "BLOCKED" {
+	u.Verification.ParentRef = diditUserRun
+	switch word := strings.ToUpper(b.Status); word {
+	case diditBlocked:
 		u.Status = kyc.Suspended
+	case diditActive:
+		u.Release = true
+	default:
+		u.Status, doubtful = kyc.InReview, word != diditFlagged
 	}
-	return b.Status != "BLOCKED" && b.Status != "FLAGGED"
+	return doubtful
 }
 
 // outcome fills in the status, and reports a word that is unknown or that the decision beside it contradicts.
-func (b *diditBody) outcome(u *kyc.Update, f *fields) (doubtful bool) {
-	e, known := diditStatuses[b.Status]
-	decided, ok := raw[*string](b.Decision["status"]).read()
+func (b *diditBody) outcome(listed bool, u *kyc.Update, f *fields) (doubtful bool) {
+	e, known := diditStatuses[strings.ToLower(b.Status)]
+	decided, ok := b.Decision.Status.read()
 	if !ok {
 		f.fail("decision.status", "has an unexpected type")
 	}
 	codes := b.warnings()
 	u.Status, u.ExpiryKind = e.status, e.expiry
-	if doubtful = !known || decided != nil && *decided != b.Status; doubtful {
+	if doubtful = !known || decided != nil && !strings.EqualFold(*decided, b.Status); doubtful {
 		u.Status, u.ExpiryKind = kyc.InReview, ""
 	}
 	switch u.Status {
 	case kyc.Rejected:
-		reject(u, diditReasons.pairs(codes), diditReasons.hint(codes), retryable)
+		fallback := retryable
+		if listed && len(codes) == 0 {
+			fallback = terminal // for the list alone, which no other try mends
+		}
+		reject(u, diditReasons.pairs(codes), diditReasons.hint(codes), fallback)
 	case kyc.InReview:
 		u.Reasons = diditReasons.pairs(codes)
 	default: // a yes and an attempt need no reasons
@@ -285,53 +322,47 @@ func (b *diditBody) outcome(u *kyc.Update, f *fields) (doubtful bool) {
 	return doubtful
 }
 
+// diditDecision is full of personal data: only its status, the codes of its warnings and the hits of its screenings are read.
+type diditDecision struct {
+	Status     raw[*string]                `json:"status"`
+	AML        raw[[]diditScreening]       `json:"aml"` // of older versions
+	Screenings raw[[]diditScreening]       `json:"aml_screenings"`
+	Steps      map[string]raw[[]diditPart] `json:",embed"`
+}
+
 // diditPart is one step of a decision.
 type diditPart struct {
 	Warnings []struct {
 		Risk string `json:"risk"`
+		Log  string `json:"log_type"`
 	} `json:"warnings"`
 }
 
-// warnings lists the codes of every step of the decision. A step stands alone or in a list, by the version of the account; whatever else stands in a
-// decision is not a step.
+// parts are the results of a step, which stands alone or in a list, by the version of the account. Whatever else stands in a decision is not a step.
+func parts[T any](step raw[[]T]) (all []T, ok bool) {
+	if one, ok := raw[T](step).read(); ok && step.Kind() == '{' {
+		return []T{one}, true
+	}
+	return step.read()
+}
+
+// warnings lists the codes of every step of the decision but the screenings.
 func (b *diditBody) warnings() (codes []string) {
-	for _, name := range slices.Sorted(maps.Keys(b.Decision)) {
-		parts, _ := b.Decision[name].read()
-		if part, ok := raw[diditPart](b.Decision[name]).read(); ok {
-			parts = []diditPart{part}
-		}
-		for _, p := range parts {
-			for _, w := range p.Warnings {
-				if w.Risk != "" {
-					codes = append(codes, w.Risk)
-				}
-			}
+	for _, name := range slices.Sorted(maps.Keys(b.Decision.Steps)) {
+		all, _ := parts(b.Decision.Steps[name])
+		for _, p := range all {
+			codes = append(codes, p.codes()...)
 		}
 	}
 	return codes
 }
 
-// diditReasons are the warnings seen so far.
-var diditReasons = newReasons(
-	means(kyc.FraudSuspected, terminal,
-		"ID_DOCUMENT_IN_BLOCKLIST",
-	),
-	means(kyc.Underage, terminal,
-		"MINIMUM_AGE_NOT_MET",
-	),
-	means(kyc.DuplicateAccount, undecided,
-		"POSSIBLE_DUPLICATED_USER",
-	),
-	means(kyc.DataMismatch, retryable,
-		"DATA_INCONSISTENT", "MRZ_VALIDATION_FAILED",
-	),
-	means(kyc.DocumentExpired, retryable,
-		"DOCUMENT_EXPIRED",
-	),
-	means(kyc.DocumentTypeNotAccepted, retryable,
-		"DOCUMENT_NOT_SUPPORTED_FOR_APPLICATION",
-	),
-	means(kyc.DocumentUnreadable, retryable,
-		"BARCODE_NOT_DETECTED", "MRZ_NOT_DETECTED", "PORTRAIT_IMAGE_NOT_DETECTED", "QR_NOT_DETECTED",
-	),
-)
+// codes are the warnings that count: what is no more than information decided nothing.
+func (p *diditPart) codes() (codes []string) {
+	for _, w := range p.Warnings {
+		if w.Risk != "" && w.Log != "information" {
+			codes = append(codes, w.Risk)
+		}
+	}
+	return codes
+}

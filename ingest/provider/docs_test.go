@@ -48,7 +48,7 @@ func TestProvidersPage(t *testing.T) {
 func describeAll(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("\n| provider | proves | how a callback is proved | asked by API | events known | reason codes |\n|---|---|---|---|---|---|\n")
+	b.WriteString("\n| provider | proves | how a callback is proved | asked by API | events known | reason codes | Judged by (date, bodies) |\n|---|---|---|---|---|---|---|\n")
 	all := slices.SortedFunc(slices.Values(All), func(x, y Adapter) int { return strings.Compare(x.Name, y.Name) })
 	for _, a := range all {
 		asked := "no"
@@ -59,7 +59,7 @@ func describeAll(t *testing.T) string {
 		if a.Stream != nil {
 			proves, how = a.Evidence, "no callbacks: followed as a stream"
 		}
-		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s | %d | %d |\n", a.Name, a.Name, proves, how, asked, len(a.Events), len(a.reasons))
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s | %d | %d | %s |\n", a.Name, a.Name, proves, how, asked, len(a.Events), len(a.reasons), artefacts(t, a))
 	}
 	for _, a := range all {
 		describe(t, &b, a)
@@ -94,6 +94,7 @@ func describe(t *testing.T, b *strings.Builder, a Adapter) {
 		fmt.Fprintf(b, ". What `workflows` of a source names: %s", a.Workflow)
 	}
 	b.WriteString(".\n")
+	b.WriteString(artefacts(t, a).lines())
 	for _, g := range a.Gaps {
 		fmt.Fprintf(b, "- Not verified or not supported: %s\n", g)
 	}

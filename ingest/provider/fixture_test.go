@@ -63,6 +63,7 @@ type wantUpdate struct {
 	Terminal   bool             `json:"terminal"`
 	ExpiresAt  time.Time        `json:"expires_at,omitzero"`
 	Expiring   bool             `json:"expiring,omitempty"`
+	Release    bool             `json:"release,omitempty"`
 }
 
 // asWant writes a translation the way fixtures do.
@@ -81,7 +82,7 @@ func asWant(r Result, body []byte, err error) want {
 	for _, u := range r.Updates {
 		w.Event, w.Subject, w.Verification, w.OccurredAt, w.Origin = u.ProviderEvent, u.Subject, u.Verification, u.OccurredAt, u.OccurredAtOrigin
 		w.Updates = append(w.Updates, wantUpdate{
-			u.Scope, u.Check, u.Document, u.Status, u.ExpiryKind, u.Reasons, u.Retryable, u.Terminal, u.ExpiresAt, u.Expiring,
+			u.Scope, u.Check, u.Document, u.Status, u.ExpiryKind, u.Reasons, u.Retryable, u.Terminal, u.ExpiresAt, u.Expiring, u.Release,
 		})
 	}
 	return w

@@ -82,6 +82,7 @@ func TestWordsWithoutSession(t *testing.T) {
 	f(didit, kyc.Approved, user("user.status.updated", "", "FLAGGED", 1), user("status.updated", "s-2", "Approved", 2))
 	f(didit, kyc.InReview, user("user.status.updated", "", "FLAGGED", 1), user("status.updated", "s-2", "Approved", 2), user("user.status.updated", "", "FLAGGED", 3))
 	f(didit, kyc.Suspended, user("user.status.updated", "", "BLOCKED", 1), user("status.updated", "s-2", "Approved", 2))
+	f(didit, kyc.Suspended, user("user.status.updated", "", "BLOCKED", 1), user("status.updated", "s-2", "Approved", 2), user("user.status.updated", "", "BLOCKED", 3))
 	declined := `{"webhook_type":"status.updated","vendor_data":"user-7","session_id":"s-2","status":"Declined","created_at":1777633200}` // before the approval, as every session's birth is
 	f(didit, kyc.Rejected, user("status.updated", "s-2", "Approved", 2), declined)
 }

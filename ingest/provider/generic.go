@@ -124,7 +124,7 @@ func (g *generic) shape() *shape {
 		s.every = s.every || p.anyKey
 		for _, name := range p.names {
 			if !seen[name] {
-				s.keys = append(s.keys, shapeKey{[]byte(name), s})
+				s.keys = append(s.keys, shapeKey{name: []byte(name), value: s})
 			}
 			seen[name] = true
 		}
@@ -132,6 +132,7 @@ func (g *generic) shape() *shape {
 	if s.every || len(s.keys) > maxShapeKeys {
 		s.keys, s.every, s.rest = nil, true, s
 	}
+	s.compare()
 	return s
 }
 

@@ -12,7 +12,7 @@ import (
 
 const (
 	idenfyName    = "idenfy"
-	idenfyVersion = 1
+	idenfyVersion = 2 // lists of persons, the published codes, and denials that another try may mend
 )
 
 var idenfy = Adapter{
@@ -26,10 +26,12 @@ var idenfy = Adapter{
 	// A scan is one attempt of one client.
 	PersonRefs: []RefKind{SessionRef},
 	Overall:    []kyc.Check{kyc.IdentityVerification},
+	Steps:      []kyc.Check{kyc.Screening},
 	Events:     slices.Sorted(maps.Keys(idenfyEvents)),
 	Gaps: []string{
-		"Callbacks about AML and KYB have bodies of their own, which are not read: they are kept in quarantine.",
-		"The codes of documents and faces are not a published list here; those that are not known show as other. A denial for codes that decide nothing is final, unless the option denied says otherwise.",
+		"Callbacks of AML monitoring and of KYB have bodies of their own, which are not read: they are kept in quarantine.",
+		"What a verification's body says of sanctions, PEPs and bad news is a screening: in review, rejected only where somebody has called it a true positive, and approved only beside an approval and where nothing was found or somebody has called it a false positive.",
+		"No page says that a denial is final for the person: one whose codes do not decide can be tried again, unless it has fraud tags, is for a list, or the option denied says terminal.",
 		"The schedule of retries is not verified. A 200 also decides where the person's browser goes next.",
 		"A body does not name test mode: each environment is a source of its own.",
 	},
@@ -37,14 +39,14 @@ var idenfy = Adapter{
 }
 
 var idenfyOptions = map[string]string{
-	"denied": "terminal or retryable: what a denial is whose codes do not decide it (default terminal)",
+	"denied": "terminal or retryable: what a denial is whose codes do not decide it; with fraud tags it is terminal (default retryable)",
 }
 
 func idenfyScheme(o Options) (signing.Scheme, error) {
 	if err := o.allow(idenfyOptions); err != nil {
 		return nil, err
 	}
-	if _, err := o.oneOf("denied", "terminal", "retryable"); err != nil {
+	if _, err := o.oneOf("denied", "retryable", "terminal"); err != nil {
 		return nil, err
 	}
 	return signing.BodyHMAC{Header: "Idenfy-Signature", Hash: signing.SHA256, Encoding: signing.Hex}, nil
@@ -78,7 +80,13 @@ type idenfyBody struct {
 		MismatchTags     []string `json:"mismatchTags"`
 		SuspicionReasons []string `json:"suspicionReasons"`
 		DenyReasons      []string `json:"denyReasons"`
+		AMLClass         string   `json:"amlResultClass"`
+		PEPs             string   `json:"pepsStatus"`
+		Sanctions        string   `json:"sanctionsStatus"`
+		AdverseMedia     string   `json:"adverseMediaStatus"`
 	} `json:"status"`
+	AML    raw[[]idenfyLists] `json:"AML"` // one answer of each service
+	OldAML raw[[]idenfyLists] `json:"aml"` // its older name, where the one answer stood alone
 }
 
 func translateIdenfy(_ signing.Header, body []byte, o Options) (Result, error) {
@@ -111,8 +119,12 @@ func translateIdenfy(_ signing.Header, body []byte, o Options) (Result, error) {
 	if f.err != nil {
 		return Result{}, f.err
 	}
-	r.KeepBody = b.what(known, o, &u)
+	seen := b.screen()
+	r.KeepBody = b.what(known, seen.confirmed || len(seen.codes) > 0, o, &u) || seen.odd
 	r.Updates = []kyc.Update{u}
+	if screening, told := seen.beside(u); told {
+		r.Updates = append(r.Updates, screening)
+	}
 	return r, nil
 }
 
@@ -122,7 +134,7 @@ func (b *idenfyBody) finished(f *fields) (text string, at time.Time) {
 }
 
 // what fills in the status. What is not final decides nothing: another callback follows.
-func (b *idenfyBody) what(known bool, o Options, u *kyc.Update) (keep bool) {
+func (b *idenfyBody) what(known, listed bool, o Options, u *kyc.Update) (keep bool) {
 	codes := b.codes()
 	tagged := len(b.Status.FraudTags)+len(b.Status.MismatchTags)+len(b.Status.SuspicionReasons)+len(b.Status.DenyReasons) > 0
 	looked := b.Status.ManualDocument != "" || b.Status.ManualFace != ""
@@ -135,9 +147,9 @@ func (b *idenfyBody) what(known bool, o Options, u *kyc.Update) (keep bool) {
 	case !b.Final && u.Status != kyc.Pending, u.Status == kyc.InReview:
 		u.Status, u.Reasons = kyc.InReview, idenfyReasons.pairs(codes)
 	case u.Status == kyc.Rejected:
-		fallback := terminal
-		if o["denied"] == "retryable" && len(b.Status.FraudTags) == 0 {
-			fallback = retryable
+		fallback := retryable
+		if o["denied"] == "terminal" || len(b.Status.FraudTags) > 0 || listed && len(codes) == 0 {
+			fallback = terminal
 		}
 		reject(u, idenfyReasons.pairs(codes), idenfyReasons.hint(codes), fallback)
 	case u.Status == kyc.Expired:
@@ -158,14 +170,6 @@ func (b *idenfyBody) codes() (codes []string) {
 			codes = append(codes, code)
 		}
 	}
-	return slices.Concat(codes, s.FraudTags, s.MismatchTags, s.SuspicionReasons, s.DenyReasons)
+	codes = slices.Concat(codes, s.FraudTags, s.MismatchTags, s.SuspicionReasons, s.DenyReasons)
+	return slices.DeleteFunc(codes, func(code string) bool { return slices.Contains(idenfyListed, code) })
 }
-
-// idenfyReasons are the codes of documents and faces, and the tags.
-var idenfyReasons = newReasons(
-	means(kyc.DuplicateAccount, undecided, "DUPLICATE_FACE"),
-	means(kyc.LivenessFailed, retryable, "FACE_MISMATCH"),
-	means(kyc.NameMismatch, retryable, "NAME"),
-	means(kyc.DocumentExpired, retryable, "DOC_EXPIRED"),
-	means(kyc.DocumentUnreadable, retryable, "DOC_NOT_FULLY_VISIBLE"),
-)

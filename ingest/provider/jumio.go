@@ -15,7 +15,7 @@ import (
 
 const (
 	jumioName    = "jumio"
-	jumioVersion = 1
+	jumioVersion = 2 // watchlists and reject reasons of Netverify, INITIATED
 )
 
 // Jumio signs nothing: what it documents is a list of addresses. A callback of KYX has no decision in it, one of the older Netverify has all of it.
@@ -42,7 +42,8 @@ var jumio = Adapter{
 		"The API is asked at the region amer-1 unless api.url names another; that the token service of a region stands on its host auth.REGION is not verified outside amer-1.",
 		"Which list a watchlist alert is on is not read: every alert is a sanctions match until somebody looks.",
 		"The labels come from a public reference table and are not verified against Jumio's own pages.",
-		"The status words of the older Netverify callbacks are not verified, and those callbacks cannot be confirmed through the API.",
+		"The older Netverify callbacks cannot be confirmed through the API.",
+		"A Netverify callback says how many results a watchlist search had, not of whom or on which list: any is a screening in review, and so is a search that failed. One without results is not told.",
 	},
 	reasons: jumioReasons,
 }
@@ -56,6 +57,7 @@ func jumioScheme(o Options) (signing.Scheme, error) {
 
 // jumioEvents are the words of a workflow's status and of Netverify's verificationStatus, which are all the name that an event has.
 var jumioEvents = map[string]jumioEvent{
+	"INITIATED":           {status: kyc.Pending},
 	"ACQUISITION_STARTED": {status: kyc.Pending},
 	"ACQUIRED":            {status: kyc.Pending},
 	"PROCESSED":           {status: kyc.Pending, ask: true}, // decided, but how is for the API to say
@@ -144,6 +146,7 @@ func translateNetverify(body []byte) (Result, error) {
 	}
 	for _, name := range []string{
 		"callBackType", "verificationStatus", "idScanStatus", "identityVerification", "jumioIdScanReference", "customerId", "callbackDate",
+		"additionalChecks", "rejectReason", "transactionResult",
 	} {
 		if len(form[name]) > 1 {
 			return Result{}, unreadable(name, "stands twice")
@@ -155,12 +158,14 @@ func translateNetverify(body []byte) (Result, error) {
 	switch kind := form.Get("callBackType"); {
 	case kind == "" && id == "":
 		return Result{}, unreadable("body", "is neither json nor a form")
+	case kind != "" && kind != "NETVERIFYID" && (jumioEvents[said].legacy || form.Get("transactionResult") != ""): // the latter of an authentication
+		r.Hold = UnknownEvent
 	case kind != "" && kind != "NETVERIFYID":
 		r.Ignored = unknownEv
 	case said == "":
 		r.Ignored = noStatus
 	}
-	if r.Ignored != "" {
+	if r.Ignored != "" || r.Hold != "" {
 		return r, nil
 	}
 	u := observe(jumioName, jumioVersion, r, f.time("callbackDate", form.Get("callbackDate"), time.Millisecond, time.RFC3339))
@@ -171,7 +176,52 @@ func translateNetverify(body []byte) (Result, error) {
 	}
 	r.KeepBody = netverifyStatus(&u, said, form)
 	r.Updates = []kyc.Update{u}
+	if screening, told, unread := netverifyLists(u, form.Get("additionalChecks")); told {
+		r.Updates, r.KeepBody = append(r.Updates, screening), r.KeepBody || unread
+	}
 	return r.unless(f.err)
+}
+
+// netverifyLists reads what a search of watchlists came to, which stands in a field of the form as JSON and whose name is spelt in two ways:
+// https://github.com/Jumio/implementation-guides, netverify-screening.md.
+func netverifyLists(u kyc.Update, text string) (screening kyc.Update, told, unread bool) {
+	if text == "" {
+		return u, false, false
+	}
+	type search struct {
+		Status  string `json:"searchStatus"`
+		Results ident  `json:"searchResults"`
+	}
+	var checks struct {
+		List search `json:"watchlistScreening"`
+		Old  search `json:"watchListScreening"`
+	}
+	unread = decode([]byte(text), &checks) != nil
+	s := cmp.Or(checks.List, checks.Old)
+	switch {
+	case unread, s.Results != "" && strings.Trim(string(s.Results), "0") != "":
+		return hitBeside(u, false, nil), true, unread
+	case s.Status == "ERROR":
+		return hitBeside(u, false, []kyc.ReasonPair{{Code: kyc.TechnicalFailure, ProviderCode: s.Status}}), true, false
+	case s.Status != "" && s.Status != "DONE" && s.Status != "NOT_DONE":
+		return hitBeside(u, false, nil), true, true
+	default:
+		return u, false, false
+	}
+}
+
+// netverifyReasons are the reasons of a rejection, of which the status is the first.
+func netverifyReasons(e jumioEvent, said string, form url.Values) []kyc.ReasonPair {
+	pairs := []kyc.ReasonPair{{Code: e.reason, ProviderCode: said}}
+	var why struct {
+		Code ident `json:"rejectReasonCode"`
+	}
+	if text := form.Get("rejectReason"); text != "" && decode([]byte(text), &why) == nil {
+		if code := "rejectReason." + string(why.Code); jumioReasons.look(code).hint != undecided {
+			pairs = append(jumioReasons.pairs([]string{code}), pairs...)
+		}
+	}
+	return ranked(pairs)
 }
 
 // netverifyStatus fills in the status. The scan and the face have words of their own, which an approval must not contradict.
@@ -181,7 +231,7 @@ func netverifyStatus(u *kyc.Update, said string, form url.Values) (doubtful bool
 	case !e.legacy:
 		doubtful = true
 	case e.status == kyc.Rejected:
-		reject(u, []kyc.ReasonPair{{Code: e.reason, ProviderCode: said}}, e.hint)
+		reject(u, netverifyReasons(e, said, form), e.hint)
 	case e.status == kyc.Expired:
 		u.ExpiryKind = kyc.ExpiryAttempt
 	default:
@@ -201,61 +251,3 @@ func netverifyStatus(u *kyc.Update, said string, form url.Values) (doubtful bool
 	}
 	return doubtful
 }
-
-// jumioReasons are capabilities and their labels. A row that begins with *. stands for the label in every capability.
-var jumioReasons = newReasons(
-	means(kyc.SanctionsMatch, undecided,
-		"watchlistScreening.ALERT",
-	),
-	means(kyc.FraudSuspected, terminal,
-		"dataChecks.CUSTOMER_FEEDBACK", "dataChecks.HIGH_FRAUD_RISK", "dataChecks.LOOKUPS_HIGH_RISK_DEVICE", "dataChecks.LOOKUPS_HIGH_RISK_IP_ADDRESS",
-		"dataChecks.LOOKUPS_HIGH_RISK_SAME_DATA", "dataChecks.LOOKUPS_HIGH_RISK_SAME_FACE_MISMATCHING_DATA",
-		"dataChecks.MISMATCHING_DATA_REPEATED_FACE", "dataChecks.SUPERIMPOSED_TEXT", "imageChecks.CHIP_MISSING", "imageChecks.DIGITAL_MANIPULATION",
-		"imageChecks.FAKE", "imageChecks.GHOST_IMAGE_DIFFERENT", "imageChecks.LOOKUPS_HIGH_RISK_FACE", "imageChecks.MANIPULATED_DOCUMENT",
-		"imageChecks.MANIPULATED_DOCUMENT_ADDRESS", "imageChecks.MANIPULATED_DOCUMENT_DOB", "imageChecks.MANIPULATED_DOCUMENT_DOCUMENT_NUMBER",
-		"imageChecks.MANIPULATED_DOCUMENT_EXPIRY", "imageChecks.MANIPULATED_DOCUMENT_GENDER", "imageChecks.MANIPULATED_DOCUMENT_ISSUING_DATE",
-		"imageChecks.MANIPULATED_DOCUMENT_NAME", "imageChecks.MANIPULATED_DOCUMENT_PERSONAL_NUMBER", "imageChecks.MANIPULATED_DOCUMENT_PHOTO",
-		"imageChecks.MANIPULATED_DOCUMENT_PLACE_OF_BIRTH", "imageChecks.MANIPULATED_DOCUMENT_SECURITY_CHECKS",
-		"imageChecks.MANIPULATED_DOCUMENT_SIGNATURE", "imageChecks.MISMATCH_FRONT_BACK", "imageChecks.SAMPLE", "imageChecks.WATERMARK",
-		"liveness.MANIPULATED",
-	),
-	means(kyc.DuplicateAccount, undecided,
-		"dataChecks.LOOKUPS_MEDIUM_RISK_SAME_DOCUMENT_NUMBER", "imageChecks.REPEATED_FACE",
-	),
-	means(kyc.UnsupportedCountry, terminal,
-		"usability.UNSUPPORTED_COUNTRY",
-	),
-	means(kyc.LivenessFailed, retryable,
-		"imageChecks.DIFFERENT_PERSON", "liveness.AGE_DIFFERENCE", "liveness.BAD_QUALITY", "liveness.BLACK_WHITE", "liveness.DIGITAL_COPY",
-		"liveness.FACE_NOT_FULLY_VISIBLE", "liveness.ID_USED_AS_SELFIE", "liveness.LIVENESS_UNDETERMINED", "liveness.MULTIPLE_PEOPLE",
-		"liveness.NO_FACE_PRESENT", "liveness.PHOTOCOPY", "similarity.NOT_POSSIBLE", "similarity.NO_MATCH", "usability.LIVENESS_UNDETERMINED",
-	),
-	means(kyc.DataMismatch, retryable,
-		"dataChecks.ID_DATA_INVALID", "dataChecks.ID_DATA_MISMATCH", "dataChecks.ID_DATA_MISMATCH_LOW_CONFIDENCE", "dataChecks.MISMATCHING_DATAPOINTS",
-		"dataChecks.MISMATCH_FRONT_BACK", "dataChecks.MISMATCH_HRZ_MRZ_DATA", "dataChecks.MRZ_CHECKSUM", "dataChecks.NFC_CERTIFICATE",
-	),
-	means(kyc.DocumentExpired, retryable,
-		"dataChecks.DOCUMENT_EXPIRY_WITHIN_CONFIGURED_LIMIT",
-	),
-	means(kyc.DocumentTypeNotAccepted, retryable,
-		"imageChecks.DIGITAL_COPY", "imageChecks.PUNCHED", "usability.DIGITAL_COPY", "usability.DOCUMENT_CONTENT_NOT_SUPPORTED",
-		"usability.MISSING_SIGNATURE", "usability.NOT_A_DOCUMENT", "usability.PHOTOCOPY", "usability.UNSUPPORTED_DOCUMENT_TYPE",
-	),
-	means(kyc.DocumentMissing, retryable,
-		"usability.MISSING_PAGE", "usability.NOT_UPLOADED",
-	),
-	means(kyc.DocumentUnreadable, retryable,
-		"dataChecks.UNREADABLE_DATASOURCE", "imageChecks.GHOST_IMAGE_QUALITY_INSUFFICIENT", "usability.BAD_QUALITY", "usability.BAD_QUALITY_IMAGE",
-		"usability.BLACK_WHITE", "usability.BLURRED", "usability.DAMAGED_DOCUMENT", "usability.GLARE", "usability.MISSING_MANDATORY_DATAPOINTS",
-		"usability.PART_OF_DOCUMENT_HIDDEN", "usability.PART_OF_DOCUMENT_MISSING",
-	),
-	means(kyc.TechnicalFailure, retryable,
-		"*.TECHNICAL_ERROR",
-	),
-	means(kyc.TechnicalFailure, undecided,
-		"*.PRECONDITION_NOT_FULFILLED",
-	),
-	means(kyc.OtherReason, retryable,
-		"imageChecks.FAILED", "imageChecks.OTHER_REJECTION",
-	),
-)

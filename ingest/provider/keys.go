@@ -24,6 +24,7 @@ type shape struct {
 type shapeKey struct {
 	name  []byte
 	value *shape
+	alike uint64 // the bits of the keys that are spelt like it in another case, and its own
 }
 
 // maxShapeKeys is how many keys a bit set has room for.
@@ -79,8 +80,23 @@ func (s *shape) fields(t reflect.Type, open map[reflect.Type]*shape) {
 		switch {
 		case f.Anonymous && name == "":
 			s.fields(f.Type, open)
+		case f.Type.Kind() == reflect.Map && name == "": // with the option embed: whatever has no field of its own
+			s.every, s.rest = true, newShape(f.Type.Elem(), open)
 		case f.IsExported() && name != "-":
-			s.keys = append(s.keys, shapeKey{[]byte(name), newShape(f.Type, open)})
+			s.keys = append(s.keys, shapeKey{name: []byte(name), value: newShape(f.Type, open)})
+		}
+	}
+	s.compare()
+}
+
+// compare finds the keys whose names differ in case only: of those, a body may have one.
+func (s *shape) compare() {
+	for i := range s.keys {
+		s.keys[i].alike = 0
+		for j := range s.keys {
+			if bytes.EqualFold(s.keys[i].name, s.keys[j].name) {
+				s.keys[i].alike |= 1 << j
+			}
 		}
 	}
 }
@@ -201,15 +217,13 @@ type keySet struct {
 // add returns what is read of the key's value, and whether the object has named it before.
 func (k *keySet) add(s *shape, name []byte) (value *shape, twice bool) {
 	if i, ok := s.key(name); ok {
-		bit := uint64(1) << i
-		twice = (k.exact|k.variants)&bit != 0
-		k.exact |= bit
+		twice = (k.exact|k.variants)&s.keys[i].alike != 0
+		k.exact |= 1 << i
 		return s.keys[i].value, twice
 	}
 	if i, ok := s.variant(name); ok {
-		bit := uint64(1) << i
-		twice = k.exact&bit != 0
-		k.variants |= bit
+		twice = k.exact&s.keys[i].alike != 0
+		k.variants |= s.keys[i].alike
 	}
 	if !s.every || twice {
 		return s.rest, twice

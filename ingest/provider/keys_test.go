@@ -30,7 +30,7 @@ func slowTwice(d *jsontext.Decoder, s *shape) bool {
 					_, a := s.key([]byte(name))
 					_, b := s.key([]byte(other))
 					same := strings.EqualFold(name, other)
-					twice = twice || same && (name == other && a || a != b || s.every && !a && !b)
+					twice = twice || same && (a || b || s.every)
 				}
 				names = append(names, name)
 			}

@@ -17,7 +17,7 @@ import (
 
 const (
 	onfidoName    = "onfido"
-	onfidoVersion = 1
+	onfidoVersion = 2 // breakdowns of tasks, reports of two more kinds, declined runs for what can be mended
 )
 
 var onfido = Adapter{
@@ -31,7 +31,7 @@ var onfido = Adapter{
 	// An applicant is one person, and so is each of its runs, checks, reports and monitors.
 	PersonRefs: []RefKind{SubjectRef, SessionRef, ParentRef},
 	Overall:    []kyc.Check{kyc.IdentityVerification},
-	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.Liveness, kyc.AddressVerification, kyc.Screening, kyc.RiskAssessment},
+	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.Liveness, kyc.AddressVerification, kyc.Screening, kyc.RiskAssessment, kyc.TaxIDVerification},
 	Workflow:   "workflow_id",
 	Events:     slices.Sorted(maps.Keys(onfidoEvents)),
 	API:        &onfidoAPI,
@@ -43,7 +43,7 @@ var onfido = Adapter{
 		"report.awaiting_approval does not say of which kind the report is: it is a step of identity_verification in review, which approves and rejects nobody.",
 		"Classic checks never carry our id: register the applicant id as a submission.",
 		"The names of tasks and the inner names of the reports on faces, watchlists, known faces, enhanced identity and devices are not verified.",
-		"The breakdown of a task is not read, only its result and sub_result.",
+		"No page says whether a declined run is final for the person: it is, unless the option reasons explains all of its reasons and none of them is worse than a bad picture or wrong data, or the option declined says retryable.",
 		"The matches of a monitor do not say which list they are on, and once all have been disabled an operator has to clear the screening.",
 	},
 	reasons: onfidoReasons,
@@ -51,7 +51,7 @@ var onfido = Adapter{
 
 var onfidoOptions = map[string]string{
 	"consider":  "in_review or rejected: what a check or report that ends with consider means (default in_review)",
-	"declined":  "terminal or retryable: whether a person whom a workflow declined may try again (default terminal)",
+	"declined":  "terminal or retryable: whether a person whom a workflow declined may try again; for grave reasons never, for reasons that can be mended always (default terminal)",
 	"reasons":   "what the reasons mean that your workflows give, such as EXPIRED_ID=document_expired,KNOWN_FRAUD=fraud_suspected (default: all are other)",
 	"withdrawn": "ignored or expired: what a withdrawn or cancelled check or report means (default ignored)",
 }
@@ -178,6 +178,8 @@ func translateOnfido(_ signing.Header, body []byte, o Options) (Result, error) {
 		r.Dedupe = nil
 	}
 	switch {
+	case !known && b.decided():
+		r.Hold = UnknownEvent
 	case !known:
 		r.Ignored = unknownEv
 	case e.ask != "":
@@ -187,7 +189,7 @@ func translateOnfido(_ signing.Header, body []byte, o Options) (Result, error) {
 	case e.status == "" && !e.run && !e.task, e.lapsed && o["withdrawn"] != string(kyc.Expired), e.task && b.task().Result == "":
 		r.Ignored = noStatus
 	}
-	if r.Ignored != "" {
+	if r.Ignored != "" || r.Hold != "" {
 		return r, nil
 	}
 	u := observe(onfidoName, onfidoVersion, r, f.time("payload.object.completed_at_iso8601", at, time.Second, time.RFC3339))
@@ -235,6 +237,13 @@ func (r *onfidoRun) who(u *kyc.Update, f *fields) {
 	u.Verification.Workflow = f.id("workflow_id", r.WorkflowID)
 }
 
+// decided reports whether an event of any name tells a decision.
+func (b *onfidoBody) decided() bool {
+	output, _ := b.Payload.Resource.Output.read()
+	decisions := []string{"approved", "declined", "clear", "consider", "unidentified"}
+	return slices.ContainsFunc([]string{b.Payload.Object.Status, b.Payload.Resource.Status, output.Result}, func(said string) bool { return slices.Contains(decisions, said) })
+}
+
 // task is the result of a task, as if it were the report that it is made of.
 func (b *onfidoBody) task() onfidoReport {
 	p := &b.Payload
@@ -242,7 +251,7 @@ func (b *onfidoBody) task() onfidoReport {
 		return onfidoReport{} // a capture, a profile, a decision of the workflow's own
 	}
 	report, _ := p.Resource.Output.read()
-	return onfidoReport{Name: p.Object.TaskDefID, Result: report.Result, SubResult: report.SubResult}
+	return onfidoReport{Name: p.Object.TaskDefID, Result: report.Result, SubResult: report.SubResult, Breakdown: report.Breakdown}
 }
 
 // what fills in the status, and reports a word that is unknown or contradicts the event: that is in review.
@@ -310,7 +319,7 @@ func (r *onfidoRun) declined(o Options, u *kyc.Update) {
 			pairs = append(pairs, p)
 		}
 	}
-	if o["declined"] == "retryable" && !grave(pairs) {
+	if o["declined"] == "retryable" && !grave(pairs) || mendable(pairs) {
 		payload = retryable
 	}
 	reject(u, ranked(pairs), payload)
@@ -330,6 +339,8 @@ var onfidoKinds = []struct {
 	{"known_faces", kyc.RiskAssessment, "known_faces"},
 	{"device_intelligence", kyc.RiskAssessment, "device_intelligence"},
 	{"identity_enhanced", kyc.IdentityVerification, "identity_enhanced"},
+	{"us_driving_licence", kyc.DocumentVerification, "us_driving_licence"},
+	{"india_pan", kyc.TaxIDVerification, "india_pan"},
 }
 
 // onfidoKind returns the check of a report or task and the root of its reasons, "" if the name is not one we know.
@@ -341,58 +352,3 @@ func onfidoKind(name string) (check kyc.Check, root string) {
 	}
 	return "", ""
 }
-
-// onfidoReasons are the paths through a report's breakdown. A row that ends in .* stands for every path that begins so.
-var onfidoReasons = newReasons(
-	means(kyc.SanctionsMatch, undecided,
-		"watchlist.monitored_lists", "watchlist.sanction",
-	),
-	means(kyc.PEPMatch, undecided,
-		"watchlist.politically_exposed_person",
-	),
-	means(kyc.AdverseMediaMatch, undecided,
-		"watchlist.adverse_media",
-	),
-	means(kyc.FraudSuspected, terminal,
-		"document.compromised_document.document_database", "document.compromised_document.repeat_attempts", "document.police_record",
-		"document.visual_authenticity.*",
-	),
-	means(kyc.FraudSuspected, undecided,
-		"device_intelligence.*",
-	),
-	means(kyc.Underage, terminal,
-		"document.age_validation.minimum_accepted_age",
-	),
-	means(kyc.DuplicateAccount, terminal,
-		"known_faces",
-	),
-	means(kyc.LivenessFailed, retryable,
-		"facial_similarity.face_comparison", "facial_similarity.image_integrity", "facial_similarity.visual_authenticity",
-	),
-	means(kyc.DataMismatch, retryable,
-		"document.data_comparison.date_of_birth", "document.data_comparison.date_of_expiry", "document.data_comparison.document_numbers",
-		"document.data_comparison.document_type", "document.data_comparison.gender", "document.data_comparison.issuing_country",
-		"document.data_consistency.*", "document.data_validation.barcode", "document.data_validation.date_of_birth",
-		"document.data_validation.document_numbers", "document.data_validation.expiry_date", "document.data_validation.gender",
-		"document.data_validation.mrz", "document.issuing_authority", "identity_enhanced.*", "proof_of_address.data_comparison.address",
-	),
-	means(kyc.NameMismatch, retryable,
-		"document.data_comparison.first_name", "document.data_comparison.last_name", "document.data_consistency.first_name",
-		"document.data_consistency.last_name", "proof_of_address.data_comparison.first_name", "proof_of_address.data_comparison.last_name",
-	),
-	means(kyc.DocumentExpired, retryable,
-		"document.data_validation.document_expiration",
-	),
-	means(kyc.DocumentTypeNotAccepted, retryable,
-		"document.image_integrity.conclusive_document_quality.digital_document", "document.image_integrity.supported_document",
-		"document.visual_authenticity.original_document_present", "proof_of_address.document_classification",
-	),
-	means(kyc.DocumentMissing, retryable,
-		"document.image_integrity.conclusive_document_quality.missing_back", "document.image_integrity.image_quality.incorrect_side",
-		"document.image_integrity.image_quality.no_document_in_image",
-	),
-	means(kyc.DocumentUnreadable, retryable,
-		"document.image_integrity.colour_picture", "document.image_integrity.conclusive_document_quality", "document.image_integrity.image_quality",
-		"document.visual_authenticity.face_detection", "proof_of_address.image_integrity",
-	),
-)

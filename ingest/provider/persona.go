@@ -12,7 +12,7 @@ import (
 
 const (
 	personaName    = "persona"
-	personaVersion = 1
+	personaVersion = 2 // matches of reports that are ready or stand beside an inquiry
 )
 
 var persona = Adapter{
@@ -29,7 +29,12 @@ var persona = Adapter{
 	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.Liveness, kyc.AddressVerification, kyc.TaxIDVerification},
 	Workflow:   "the inquiry template",
 	Events:     slices.Sorted(maps.Keys(personaEvents)),
-	reasons:    personaReasons,
+	Gaps: []string{
+		"A report with a match is a screening in review, whatever its event is called, and also where it stands beside an inquiry. Nothing of Persona's clears it, for each report speaks of its own lists only: an operator does.",
+		"A screening report names no kind of list that we know: its matches, also those that a reviewer has confirmed, are in review as other.",
+		"A declined inquiry is final whatever its checks say, for it is a decision; a failed one can be tried again unless a check that failed says otherwise.",
+	},
+	reasons: personaReasons,
 }
 
 var personaOptions = map[string]string{
@@ -149,7 +154,15 @@ type personaResource struct {
 		Reference   ident  `json:"reference-id"`
 		ReferenceSn ident  `json:"reference_id"`
 		ReferenceCa ident  `json:"referenceId"`
-		Checks      []struct {
+		HasMatch    bool   `json:"has-match"` // of a report
+		HasMatchSn  bool   `json:"has_match"`
+		HasMatchCa  bool   `json:"hasMatch"`
+
+		Records   personaRecords `json:"matched-records"` // of a screening report
+		RecordsSn personaRecords `json:"matched_records"`
+		RecordsCa personaRecords `json:"matchedRecords"`
+
+		Checks []struct {
 			Name        string `json:"name"`
 			Status      string `json:"status"`
 			Requirement string `json:"requirement"`
@@ -196,8 +209,12 @@ func translatePersona(_ signing.Header, body []byte, o Options) (Result, error) 
 		r.Dedupe = []string{r.EventID}
 	}
 	name := kebab(attributes.Name)
-	check, ignored := personaCheck(name, kebab(attributes.Payload.Data.Type))
-	if r.Ignored = ignored; ignored != "" && f.err == nil {
+	e, known := attributes.Payload.Data.event(name)
+	check, ignored := personaCheck(name, kebab(attributes.Payload.Data.Type), e, known)
+	if r.Ignored = ignored; ignored == unknownEv && slices.Contains([]string{"approved", "declined", "failed", "passed"}, kebab(attributes.Payload.Data.Attributes.Status)) {
+		r.Ignored, r.Hold = "", UnknownEvent
+	}
+	if (r.Ignored != "" || r.Hold != "") && f.err == nil {
 		return r, nil
 	}
 	// Milliseconds throughout. The time of the signature is no substitute: whether retries are signed afresh is not documented.
@@ -205,18 +222,47 @@ func translatePersona(_ signing.Header, body []byte, o Options) (Result, error) 
 		time.Millisecond, time.RFC3339)
 	u := observe(personaName, personaVersion, r, at)
 	u.Check = check
-	attributes.Payload.Data.who(name, &u, &f)
+	attributes.Payload.Data.who(name, e, &u, &f)
 	if f.err != nil {
 		return Result{}, f.err
 	}
-	b.what(name, o, &u, &r)
+	b.what(name, e, o, &u, &r)
 	r.Updates = []kyc.Update{u}
+	if codes := b.matched(); e.about != personaReport && len(codes) > 0 {
+		r.Updates = append(r.Updates, hitBeside(u, false, personaReasons.pairs(codes)))
+	}
 	return r, nil
 }
 
+// event is what an event of this name says of the resource. A report that has a match says so whatever became of it.
+func (p *personaResource) event(name string) (e personaEvent, known bool) {
+	if e, known = personaEvents[name]; !known && p.match() {
+		return personaEvent{about: personaReport, status: kyc.InReview}, true
+	}
+	return e, known
+}
+
+// match reports a report on somebody who may be on a list.
+func (p *personaResource) match() bool {
+	kind := kebab(p.Type)
+	_, listed := personaReasons[kind]
+	a := &p.Attributes
+	return listed && strings.HasPrefix(kind, "report/") &&
+		(a.HasMatch || a.HasMatchSn || a.HasMatchCa || a.Records.open() || a.RecordsSn.open() || a.RecordsCa.open())
+}
+
+// matched lists the reports beside the resource that have a match.
+func (b *personaBody) matched() (codes []string) {
+	for i := range b.Data.Attributes.Payload.Included {
+		if p := &b.Data.Attributes.Payload.Included[i]; p.match() {
+			codes = append(codes, kebab(p.Type))
+		}
+	}
+	return codes
+}
+
 // personaCheck says which check an event is about, or why it is ignored.
-func personaCheck(name, resource string) (check kyc.Check, ignored string) {
-	e, known := personaEvents[name]
+func personaCheck(name, resource string, e personaEvent, known bool) (check kyc.Check, ignored string) {
 	switch {
 	case !known && !slices.ContainsFunc(personaFamilies, func(p string) bool { return strings.HasPrefix(name, p) }):
 		return "", unknownEv
@@ -245,7 +291,7 @@ func personaCheck(name, resource string) (check kyc.Check, ignored string) {
 }
 
 // who fills in the subject and the session, which is the inquiry: of itself, or of the verification or report that names it.
-func (p *personaResource) who(name string, u *kyc.Update, f *fields) {
+func (p *personaResource) who(name string, e personaEvent, u *kyc.Update, f *fields) {
 	rel := &p.Relationships
 	u.Subject = kyc.Subject{
 		ID:          f.same("reference-id", p.Attributes.Reference, p.Attributes.ReferenceSn, p.Attributes.ReferenceCa),
@@ -260,7 +306,7 @@ func (p *personaResource) who(name string, u *kyc.Update, f *fields) {
 		u.Verification.Workflow = f.id("relationships.template", rel.Template.Data.ID)
 	}
 	own := f.id("payload.data.id", p.ID)
-	if personaEvents[name].about == personaInquiry {
+	if e.about == personaInquiry {
 		u.Verification.Ref = own
 	} else if u.Verification.Ref = f.id("relationships.inquiry", rel.Inquiry.Data.ID); u.Verification.Ref == "" {
 		u.Verification.Ref = own // a report that watches an account has no inquiry
@@ -271,8 +317,8 @@ func (p *personaResource) who(name string, u *kyc.Update, f *fields) {
 }
 
 // what fills in the status. The name decides, if the resource's own status is a word we know and, beside an approval, the same word.
-func (b *personaBody) what(name string, o Options, u *kyc.Update, r *Result) {
-	resource, e := &b.Data.Attributes.Payload.Data, personaEvents[name]
+func (b *personaBody) what(name string, e personaEvent, o Options, u *kyc.Update, r *Result) {
+	resource := &b.Data.Attributes.Payload.Data
 	if name == "inquiry.completed" && o["completed"] == string(kyc.Approved) {
 		e.status, e.beside = kyc.Approved, []string{"completed", "approved"}
 	}
@@ -327,54 +373,3 @@ func (b *personaBody) failed(about personaAbout) []string {
 	}
 	return codes
 }
-
-// personaReasons are the names of checks and the kinds of report. The list of checks is configurable; an unknown name stays visible as it is.
-var personaReasons = newReasons(
-	means(kyc.SanctionsMatch, undecided,
-		"report/business-watchlist", "report/watchlist",
-	),
-	means(kyc.PEPMatch, undecided,
-		"report/politically-exposed-person",
-	),
-	means(kyc.AdverseMediaMatch, undecided,
-		"report/adverse-media", "report/business-adverse-media",
-	),
-	means(kyc.FraudSuspected, terminal,
-		"id_color_inconsistency_detection", "id_compromised_detection", "id_experimental_model_detection", "id_fabrication_detection",
-		"id_inconsistent_repeat_detection", "id_public_figure_detection", "id_tamper_detection", "selfie_public_figure_detection",
-		"selfie_suspicious_entity_detection",
-	),
-	means(kyc.Underage, terminal,
-		"id_age_comparison",
-	),
-	means(kyc.DuplicateAccount, undecided,
-		"id_repeat_detection",
-	),
-	means(kyc.UnsupportedCountry, terminal,
-		"id_disallowed_country_detection",
-	),
-	means(kyc.LivenessFailed, retryable,
-		"id_selfie_comparison", "selfie_account_comparison", "selfie_id_comparison", "selfie_liveness_detection", "selfie_multiple_faces_detection",
-		"selfie_pose_detection", "selfie_pose_repeat_detection",
-	),
-	means(kyc.DataMismatch, retryable,
-		"database_identity_comparison", "database_tin_identity_comparison", "id_aamva_database_lookup", "id_account_comparison",
-		"id_age_inconsistency_detection", "id_attribute_comparison", "id_barcode_inconsistency_detection", "id_extraction_inconsistency_detection",
-		"id_inquiry_comparison", "id_mrz_inconsistency_detection", "id_number_format_inconsistency_detection", "id_po_box_detection",
-	),
-	means(kyc.DocumentExpired, retryable,
-		"id_expired_detection",
-	),
-	means(kyc.DocumentTypeNotAccepted, retryable,
-		"id_disallowed_type_detection", "id_electronic_replica_detection", "id_entity_detection", "id_handwriting_detection", "id_paper_detection",
-		"id_real_id_detection",
-	),
-	means(kyc.DocumentMissing, retryable,
-		"id_double_side_detection",
-	),
-	means(kyc.DocumentUnreadable, retryable,
-		"id_barcode_detection", "id_blur_detection", "id_corner_detection", "id_extracted_properties_detection", "id_glare_detection",
-		"id_mrz_detection", "id_portrait_clarity_detection", "id_portrait_detection", "id_unprocessable_submission_detection",
-		"id_valid_dates_detection", "id_video_quality_detection",
-	),
-)

@@ -11,7 +11,7 @@ import (
 
 const (
 	plaidName    = "plaid_idv"
-	plaidVersion = 1
+	plaidVersion = 2 // entity_screening_id
 )
 
 // Plaid says that something has changed and never what: every callback is a question for its API.
@@ -79,6 +79,7 @@ type plaidBody struct {
 	Code        string `json:"webhook_code"`
 	AttemptID   ident  `json:"identity_verification_id"`
 	ScreeningID ident  `json:"screening_id"`
+	EntityID    ident  `json:"entity_screening_id"`
 	Environment string `json:"environment"`
 }
 
@@ -104,8 +105,11 @@ func translatePlaid(_ signing.Header, body []byte, o Options) (Result, error) {
 		return r, nil
 	}
 	field, id := "screening_id", b.ScreeningID
-	if asked == plaidAttempt {
+	switch asked {
+	case plaidAttempt:
 		field, id = "identity_verification_id", b.AttemptID
+	case plaidEntity:
+		field, id = "entity_screening_id", b.EntityID
 	}
 	ref := f.id(field, id)
 	if ref == "" {

@@ -139,6 +139,7 @@ var allRead = map[string]string{
 	"onfido":   `/breakdown(/.*)?$|/properties$`,
 	"shufti":   `^/verification_result|^/services_declined_codes`,
 	"smile_id": `/?Actions$`,
+	"socure":   `/globalWatchlist/matches$`,
 }
 
 func readsAll(a Adapter, path string) bool {

@@ -122,6 +122,19 @@ func grave(pairs []kyc.ReasonPair) bool {
 	})
 }
 
+// mendable reports whether another try can mend all of these reasons by their nature, so that a rejection for them is not final unless the provider says so.
+func mendable(pairs []kyc.ReasonPair) bool {
+	return len(pairs) > 0 && !slices.ContainsFunc(pairs, func(p kyc.ReasonPair) bool {
+		switch p.Code {
+		case kyc.LivenessFailed, kyc.DataMismatch, kyc.NameMismatch, kyc.DocumentExpired, kyc.DocumentTypeNotAccepted, kyc.DocumentMissing, kyc.DocumentUnreadable,
+			kyc.TechnicalFailure:
+			return false
+		default:
+			return true
+		}
+	})
+}
+
 // reject makes u a rejection for these reasons ("other" if there are none). The first hint that decides counts: payload, codes, the provider's default.
 // A rejection is retryable or terminal, never both and never neither.
 func reject(u *kyc.Update, pairs []kyc.ReasonPair, hints ...hint) {

@@ -17,7 +17,7 @@ import (
 
 const (
 	shuftiName    = "shufti"
-	shuftiVersion = 1
+	shuftiVersion = 2 // hits of background checks, and declines that another try may mend
 )
 
 // Shufti tells everything by one reference per request, which we give it, and gives no time.
@@ -40,8 +40,8 @@ var shufti = Adapter{
 		"Retries, their order, the time allowed for an answer and the addresses that callbacks come from are not verified.",
 		"No event has an id or a time: updates count in the order in which they arrive.",
 		"The fields of the body come from public code and are not verified.",
-		"The list of declined codes goes on beyond those known here: the others are other, and terminal where no known one stands beside them.",
-		"Which list a background check found somebody on is not told: the screening is rejected as other.",
+		"The list of declined codes goes on beyond those known here: the others are other. No page says that a decline is final for the person: it can be tried again, unless a known code says otherwise or it is for a list.",
+		"Which list somebody is on is read from the codes of background checks and the types of their hits; a screening that failed is rejected, one that passed with hits beside it is in review.",
 		"Of the services only the screening is told apart: face, document and address count as parts of the whole.",
 		"The request events of a business do not say that it is one: set check: business_verification on its source.",
 	},
@@ -97,6 +97,43 @@ type shuftiBody struct {
 	Results      raw[shuftiTree]               `json:"verification_result"`
 	Codes        []string                      `json:"declined_codes"`
 	ServiceCodes raw[map[string]raw[[]string]] `json:"services_declined_codes"`
+	Data         raw[shuftiData]               `json:"verification_data"`
+}
+
+// shuftiData is what the services found, of which only the kinds of hits on lists are read.
+type shuftiData struct {
+	Background raw[shuftiFound] `json:"background_checks"`
+	AML        raw[shuftiFound] `json:"aml"`
+	Business   raw[shuftiFound] `json:"aml_for_businesses"`
+}
+
+type shuftiFound struct {
+	Data raw[struct {
+		Hits []struct {
+			Types []string `json:"types"`
+		} `json:"hits"`
+	}] `json:"aml_data"`
+}
+
+// shuftiKinds tell the kind of a list by the beginning of a hit's type.
+var shuftiKinds = []string{"sanction", "pep", "adverse-media"}
+
+// hits lists the kinds of lists on which a screening found somebody, whether it found anybody at all, and whether that has a form that is not known.
+func (b *shuftiBody) hits() (found, odd bool, kinds []string) {
+	data, _ := objectOf(b.Data)
+	for _, service := range []raw[shuftiFound]{data.Background, data.AML, data.Business} {
+		checked, _ := objectOf(service)
+		aml, ok := objectOf(checked.Data)
+		found, odd = found || !ok || len(aml.Hits) > 0, odd || !ok
+		for _, hit := range aml.Hits {
+			for _, kind := range shuftiKinds {
+				if slices.ContainsFunc(hit.Types, func(t string) bool { return strings.HasPrefix(t, kind) }) {
+					kinds = append(kinds, kind)
+				}
+			}
+		}
+	}
+	return found, odd, kinds
 }
 
 // shuftiTree is a result in its parts, which may have parts.
@@ -115,6 +152,8 @@ func translateShufti(_ signing.Header, body []byte, o Options) (Result, error) {
 	ref, sum := f.id("reference", b.Reference), sha256.Sum256(body)
 	r := Result{EventType: word(b.Event), Dedupe: []string{ref, b.Event, hex.EncodeToString(sum[:])}}
 	switch {
+	case !known && b.decided():
+		r.Hold = UnknownEvent
 	case !known:
 		r.Ignored = unknownEv
 	case e.fault:
@@ -124,7 +163,7 @@ func translateShufti(_ signing.Header, body []byte, o Options) (Result, error) {
 	case e.status == "":
 		r.Ignored = noStatus
 	}
-	if r.Ignored != "" {
+	if r.Ignored != "" || r.Hold != "" {
 		return r, nil
 	}
 	if ref == "" {
@@ -134,6 +173,17 @@ func translateShufti(_ signing.Header, body []byte, o Options) (Result, error) {
 		r.Updates, r.KeepBody = b.updates(observe(shuftiName, shuftiVersion, r, time.Time{}), e, ref, o)
 	}
 	return r.unless(f.err)
+}
+
+// decided reports whether a body of any event has a result.
+func (b *shuftiBody) decided() bool {
+	services, _ := objectOf(b.Results)
+	for _, result := range services {
+		if shuftiResult(result, 0) != shuftiSilent {
+			return true
+		}
+	}
+	return len(b.Codes) > 0
 }
 
 // updates is what an event or an answer says: of the whole, and of the screening, which no other service clears.
@@ -151,8 +201,10 @@ func (b *shuftiBody) updates(u kyc.Update, e shuftiEvent, ref string, o Options)
 		own, _ := perService[service].read()
 		codes = append(codes, own...)
 	}
-	found, passed := false, false
-	var why []string
+	hits, odd, why := b.hits()
+	found, passed := slices.ContainsFunc(codes, shuftiListed), false
+	why = append(why, slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return !shuftiListed(code) })...)
+	codes = slices.DeleteFunc(codes, shuftiListed) // they speak of no face and no document
 	for _, service := range shuftiScreenings {
 		if result, ok := services[service]; ok {
 			said := shuftiResult(result, 0)
@@ -174,22 +226,22 @@ func (b *shuftiBody) updates(u kyc.Update, e shuftiEvent, ref string, o Options)
 		if found {
 			payload = terminal // another try does not take a name off a list
 		}
-		reject(&u, shuftiReasons.pairs(codes), payload, shuftiReasons.hint(codes))
+		reject(&u, shuftiReasons.pairs(codes), payload, shuftiReasons.hint(codes), retryable)
 	case kyc.Expired:
 		u.ExpiryKind = kyc.ExpiryAttempt
 	default: // an attempt says nothing of its services
 	}
 	us = []kyc.Update{u}
-	screening.Scope, screening.Check = kyc.CheckScope, kyc.Screening
+	decided := e.status == kyc.Approved || e.status == kyc.Rejected
 	switch {
-	case found && (e.status == kyc.Approved || e.status == kyc.Rejected):
-		reject(&screening, shuftiReasons.pairs(why), terminal)
-		us = append(us, screening)
-	case passed && !doubtful && (e.status == kyc.Approved || e.status == kyc.Rejected):
-		screening.Status = kyc.Approved
-		us = append(us, screening)
+	case found && decided:
+		us = append(us, hitBeside(screening, true, shuftiReasons.pairs(why)))
+	case hits && e.status != kyc.NotStarted:
+		us = append(us, hitBeside(screening, false, shuftiReasons.pairs(why)))
+	case passed && !doubtful && decided:
+		us = append(us, clearBeside(screening))
 	}
-	return us, doubtful
+	return us, doubtful || odd
 }
 
 // shuftiSubject finds our id in the reference, where the source says there is one.
@@ -206,7 +258,12 @@ func shuftiSubject(ref string, o Options) string {
 }
 
 // shuftiScreenings are the services that look for a person or a company on lists.
-var shuftiScreenings = []string{"aml", "background_checks"}
+var shuftiScreenings = []string{"aml", "aml_for_businesses", "background_checks"}
+
+// shuftiListed reports a code that says that somebody is on a list.
+func shuftiListed(code string) bool {
+	return slices.Contains(shuftiLists, code)
+}
 
 // shuftiSaid is what a service came to.
 type shuftiSaid byte
@@ -303,36 +360,3 @@ func shuftiRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 	r.Updates, r.KeepBody = us, r.KeepBody || doubtful
 	return r.unless(f.err)
 }
-
-// shuftiReasons are the declined codes of the public tables.
-var shuftiReasons = newReasons(
-	means(kyc.FraudSuspected, terminal,
-		"SPDR03", "SPDR04", "SPDR06", "SPDR48", "SPDR51", "SPDR56", "SPDR59", "SPDR60", "SPDR89", "SPDR90", "SPDR98", "SPDR109", "SPDR131", "SPDR134",
-		"SPDR194", "SPDR218", "SPDR235", "SPDR236", "SPDR237", "SPDR238", "SPDR239", "SPDR259", "SPDR278",
-	),
-	means(kyc.Underage, terminal,
-		"SPDR299",
-	),
-	means(kyc.DuplicateAccount, terminal,
-		"SPDR287", "SPDR344",
-	),
-	means(kyc.LivenessFailed, retryable,
-		"SPDR01", "SPDR15", "SPDR19", "SPDR37", "SPDR38", "SPDR58", "SPDR61", "SPDR62", "SPDR87", "SPDR96", "SPDR97", "SPDR144", "SPDR166", "SPDR219",
-		"SPDR230", "SPDR233", "SPDR268", "SPDR277", "SPDR279", "SPDR280", "SPDR281", "SPDR283",
-	),
-	means(kyc.DataMismatch, retryable,
-		"SPDR23", "SPDR26", "SPDR30", "SPDR39", "SPDR68", "SPDR80", "SPDR266", "SPDR305",
-	),
-	means(kyc.NameMismatch, retryable,
-		"SPDR22", "SPDR75",
-	),
-	means(kyc.DocumentTypeNotAccepted, retryable,
-		"SPDR13", "SPDR210", "SPDR225", "SPDR282",
-	),
-	means(kyc.DocumentMissing, retryable,
-		"SPDR274",
-	),
-	means(kyc.OtherReason, retryable,
-		"SPDR40", "SPDR43", "SPDR241", "SPDR242", "SPDR243", "SPDR244", "SPDR245", "SPDR246", "SPDR247", "SPDR303", "SPDR304", "SPDR343",
-	),
-)

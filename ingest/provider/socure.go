@@ -7,13 +7,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"countersign/kyc"
 	"countersign/signing"
 )
 
 const (
 	socureName    = "socure"
-	socureVersion = 1
+	socureVersion = 2 // lists of persons beside a decision, and alerts about them
 )
 
 // Socure has two products that call back: RiskOS, whose evaluations carry a decision, and the older document verification, whose events carry none.
@@ -29,6 +31,7 @@ var socure = Adapter{
 	Overall:    []kyc.Check{kyc.IdentityVerification},
 	Events:     slices.Sorted(maps.Keys(socureEvents)),
 	API:        &socureAPI,
+	reasons:    socureReasons,
 	Gaps: []string{
 		"No signature was found in public pages: a fixed credential, set up with the webhook, proves the sender. OAuth 2.0 credentials are not supported.",
 		"The addresses that Socure calls from, its schedule of retries and its time limit are not verified.",
@@ -36,6 +39,7 @@ var socure = Adapter{
 		"Where an evaluation names no customer_user_id, its eval_id must be registered as a submission.",
 		"The answer about a transaction does not name the person: the transaction's earlier events do, or a submission.",
 		"Which decision words a workflow uses is configurable; an unknown one stays in review.",
+		"Matches of the Global Watchlist inside an evaluation are a screening in review, with the kinds that the lists' names tell; nothing of Socure's clears it. The alerts of its monitoring come from a third party's description.",
 		"Reason codes (R and I with a number) are bound to a licence: each becomes other, beside the code.",
 		"Changed and repeated decisions (decision_update, fraud_confirming, reevaluation) are not read but asked for; their bodies are not verified.",
 		"Whether decision_at moves when a decision changes is not verified; while it does not, the stricter of the two stands.",
@@ -62,6 +66,7 @@ type socureEvent struct {
 	byDecision bool   // the decision is the status
 	asks       string // what to ask the API for
 	fault      bool   // of the integration
+	lists      bool   // about lists of persons
 }
 
 // What Socure's API is asked for.
@@ -88,6 +93,10 @@ var socureEvents = map[string]socureEvent{
 	"DOCUMENTS_UPLOADED":     {status: kyc.Pending},
 	"VERIFICATION_COMPLETED": {asks: socureTransaction},
 	"SESSION_EXPIRED":        {status: kyc.Expired},
+
+	"WATCHLIST_NEW_MATCH":     {status: kyc.InReview, lists: true}, // of daily monitoring
+	"WATCHLIST_UPDATED_MATCH": {status: kyc.InReview, lists: true},
+	"WATCHLIST_CLEARED":       {},
 }
 
 // socureData is an evaluation, in a callback and as the API gives it. The requests and answers inside it hold the person's data and are never read.
@@ -98,7 +107,60 @@ type socureData struct {
 	Decision    string `json:"decision"`
 	DecidedAt   string `json:"decision_at"`
 	Status      string `json:"eval_status"`
+	Enrichments []struct {
+		Response raw[socureResponse] `json:"response"`
+	} `json:"data_enrichments"`
 }
+
+// socureResponse is one service's answer, of which nothing is read but the names of the lists on which somebody was found.
+type socureResponse struct {
+	Watchlist struct {
+		Matches raw[map[string]jsontext.Value] `json:"matches"`
+	} `json:"globalWatchlist"`
+}
+
+// socureKinds tell the kind of a list by a word in its name.
+var socureKinds = []struct {
+	code   string
+	within []string
+}{
+	{"globalWatchlist.sanctions", []string{"ofac", "sanction", "sdn"}},
+	{"globalWatchlist.pep", []string{"pep", "politic"}},
+	{"globalWatchlist.media", []string{"media"}},
+}
+
+// listed reads on which kinds of list an evaluation found somebody.
+func (d *socureData) listed() (found bool, codes []string) {
+	for _, e := range d.Enrichments {
+		response, _ := e.Response.read()
+		matches, ok := response.Watchlist.Matches.read()
+		found = found || len(matches) > 0 || !ok && string(response.Watchlist.Matches.Value) != "[]"
+		for _, name := range slices.Sorted(maps.Keys(matches)) {
+			for _, kind := range socureKinds {
+				if slices.ContainsFunc(kind.within, func(w string) bool { return strings.Contains(strings.ToLower(name), w) }) {
+					codes = append(codes, kind.code)
+				}
+			}
+		}
+	}
+	return found, codes
+}
+
+// beside adds the screening that stands beside an evaluation.
+func (d *socureData) beside(us []kyc.Update) []kyc.Update {
+	found, codes := d.listed()
+	if !found {
+		return us
+	}
+	return append(us, hitBeside(us[0], false, socureReasons.pairs(codes)))
+}
+
+// socureReasons are the kinds of lists. Socure's own codes are bound to a licence.
+var socureReasons = newReasons(
+	means(kyc.SanctionsMatch, terminal, "globalWatchlist.sanctions"),
+	means(kyc.PEPMatch, terminal, "globalWatchlist.pep"),
+	means(kyc.AdverseMediaMatch, terminal, "globalWatchlist.media"),
+)
 
 type socureBody struct {
 	// RiskOS.
@@ -114,6 +176,13 @@ type socureBody struct {
 		TransactionID ident  `json:"docvTransactionId"`
 		User          ident  `json:"customerUserId"`
 	} `json:"event"`
+
+	// Monitoring of lists of persons.
+	AlertType string `json:"eventType"`
+	AlertID   ident  `json:"alertId"`
+	AlertAt   string `json:"eventTime"`
+	ProfileID ident  `json:"profileId"`
+	User      ident  `json:"customerUserId"`
 }
 
 func translateSocure(_ signing.Header, body []byte, _ Options) (Result, error) {
@@ -121,25 +190,30 @@ func translateSocure(_ signing.Header, body []byte, _ Options) (Result, error) {
 	if err := decode(body, &b); err != nil {
 		return Result{}, err
 	}
-	name := cmp.Or(b.Type, b.Event.Type)
+	name := cmp.Or(b.Type, b.Event.Type, b.AlertType)
 	if name == "" {
 		return Result{}, unreadable("event_type", "is missing")
 	}
 	var f fields
-	r := Result{EventID: f.id("event_id", b.ID), EventType: word(name), Livemode: mode(b.Data.Environment)}
+	r := Result{EventID: f.id("event_id", cmp.Or(b.ID, b.AlertID)), EventType: word(name), Livemode: mode(b.Data.Environment)}
 	e, known := socureEvents[name]
-	at := f.time("event_at", cmp.Or(b.At, b.Event.At), time.Second, time.RFC3339)
+	at := f.time("event_at", cmp.Or(b.At, b.Event.At, b.AlertAt), time.Second, time.RFC3339)
 	if decided := f.time("decision_at", b.Data.DecidedAt, time.Second, time.RFC3339); e.byDecision && !decided.IsZero() {
 		at = decided // as the API says it: the event comes later, and a second decision must not hide behind it
 	}
-	ref := f.same("eval_id", b.Data.EvalID, b.Event.TransactionID)
+	ref := f.same("eval_id", b.Data.EvalID, b.Event.TransactionID, b.ProfileID)
 	switch {
 	case r.EventID != "":
 		r.Dedupe = []string{r.EventID}
+		if e.lists { // whether an alert keeps its id when it is updated is not verified
+			r.Dedupe = nil
+		}
 	case ref != "" && !at.IsZero(): // without a time a second evaluation would pass for the first
 		r.Dedupe = []string{ref, r.EventType, at.Format(time.RFC3339)}
 	}
 	switch {
+	case !known && b.Data.Decision != "":
+		r.Hold = UnknownEvent
 	case !known:
 		r.Ignored = unknownEv
 	case e.fault:
@@ -148,16 +222,19 @@ func translateSocure(_ signing.Header, body []byte, _ Options) (Result, error) {
 		r.Ignored = noStatus
 	}
 	u := observe(socureName, socureVersion, r, at)
-	u.Subject = kyc.Subject{ID: f.same("customer_user_id", b.Data.User, b.Event.User), Kind: kyc.Individual}
+	u.Subject = kyc.Subject{ID: f.same("customer_user_id", b.Data.User, b.Event.User, b.User), Kind: kyc.Individual}
 	u.Verification.Ref = ref
-	if r.Ignored == "" && ref == "" && (u.Subject.ID == "" || e.asks != "") {
+	if r.Ignored == "" && r.Hold == "" && ref == "" && (u.Subject.ID == "" || e.asks != "") {
 		f.fail("eval_id", "is missing")
 	}
 	if f.err != nil {
 		return Result{}, f.err
 	}
 	switch {
-	case r.Ignored != "":
+	case r.Ignored != "", r.Hold != "":
+		return r, nil
+	case e.lists:
+		r.Updates = []kyc.Update{hitBeside(u, false, nil)}
 		return r, nil
 	case e.asks != "":
 		r.Fetch = []Fetch{{Ref: ref, What: e.asks}}
@@ -170,7 +247,7 @@ func translateSocure(_ signing.Header, body []byte, _ Options) (Result, error) {
 	default:
 		socureDecides(&u, e.status)
 	}
-	r.Updates = []kyc.Update{u}
+	r.Updates = b.Data.beside([]kyc.Update{u})
 	return r, nil
 }
 

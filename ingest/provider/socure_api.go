@@ -74,7 +74,7 @@ func socureRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
 	default:
 		r.KeepBody = d.judge(&u)
 	}
-	r.Updates = []kyc.Update{u}
+	r.Updates = d.beside([]kyc.Update{u})
 	return r, nil
 }
 

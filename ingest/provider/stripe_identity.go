@@ -8,13 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"countersign/kyc"
 	"countersign/signing"
 )
 
 const (
 	stripeName    = "stripe_identity"
-	stripeVersion = 1
+	stripeVersion = 2 // beside verified, an error without code and reason is none
 )
 
 var stripeIdentity = Adapter{
@@ -110,7 +112,8 @@ type stripeBody struct {
 			Flow            ident  `json:"verification_flow"`
 			Livemode        *bool  `json:"livemode"`
 			LastError       *struct {
-				Code string `json:"code"` // the reason beside it is for people: never read
+				Code   string         `json:"code"`
+				Reason jsontext.Value `json:"reason"` // for people: only whether there is one
 			} `json:"last_error"`
 		} `json:"object"`
 	} `json:"data"`
@@ -122,6 +125,9 @@ func translateStripe(_ signing.Header, body []byte, o Options) (Result, error) {
 		return Result{}, err
 	}
 	session := &b.Data.Object
+	if e := session.LastError; session.Status == "verified" && e != nil && e.Code == "" && (len(e.Reason) == 0 || e.Reason.Kind() == 'n') { // as in the vendor's own fixture
+		session.LastError = nil
+	}
 	switch {
 	case b.Object != "event": // a thin event has a type as well, and says nothing more
 		return Result{}, unreadable("object", "is not a snapshot event")
@@ -136,7 +142,9 @@ func translateStripe(_ signing.Header, body []byte, o Options) (Result, error) {
 		r.Dedupe = []string{r.EventID}
 	}
 	if e, known := stripeEvents[b.Type]; !known {
-		r.Ignored = unknownEv
+		if r.Ignored = unknownEv; strings.HasPrefix(b.Type, "identity.") && (session.Status == "verified" || session.LastError != nil) {
+			r.Ignored, r.Hold = "", UnknownEvent
+		}
 	} else if e.status == "" {
 		r.Ignored = noStatus
 	}

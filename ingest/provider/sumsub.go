@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -14,7 +15,7 @@ import (
 
 const (
 	sumsubName    = "sumsub"
-	sumsubVersion = 2
+	sumsubVersion = 3 // applicantActivated ends a deactivation; waiting for the user or for a service
 )
 
 var sumsub = Adapter{
@@ -31,7 +32,11 @@ var sumsub = Adapter{
 	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.Liveness, kyc.AddressVerification, kyc.Screening, kyc.RiskAssessment, kyc.TaxIDVerification, kyc.BusinessVerification},
 	Workflow:   "levelName",
 	Events:     slices.Sorted(maps.Keys(sumsubEvents)),
-	reasons:    sumsubReasons,
+	Gaps: []string{
+		"applicantActivated ends the deactivation of the same inspection, at its own time; one without a time, or with an answer that is not clear, ends nothing.",
+		"What an AML case was rejected for is known only where the event has labels; else it is other, and final.",
+	},
+	reasons: sumsubReasons,
 }
 
 var sumsubOptions = map[string]string{
@@ -72,6 +77,7 @@ type sumsubEvent struct {
 	byAnswer bool // the review's answer is the status
 	failed   bool // the name itself says no
 	ifInit   bool // only if the review is back at its beginning
+	releases bool // it ends a suspension, beside what its answer says, if it has one
 }
 
 var sumsubEvents = map[string]sumsubEvent{
@@ -84,7 +90,7 @@ var sumsubEvents = map[string]sumsubEvent{
 	"applicantWorkflowFailed":    {byAnswer: true, failed: true},
 	"applicantReset":             {status: kyc.NotStarted},
 	"applicantDeactivated":       {status: kyc.Suspended},
-	"applicantActivated":         {byAnswer: true},
+	"applicantActivated":         {byAnswer: true, releases: true},
 	"applicantLevelChanged":      {status: kyc.NotStarted, ifInit: true},
 	"applicantActionReviewed":    {about: sumsubAction, byAnswer: true},
 	"applicantActionPending":     {about: sumsubAction, status: kyc.Pending},
@@ -93,6 +99,11 @@ var sumsubEvents = map[string]sumsubEvent{
 	"amlCaseRejected":            {about: sumsubAML, status: kyc.Rejected},
 	"amlCaseOnHold":              {about: sumsubAML, status: kyc.InReview},
 
+	"applicantAwaitingUser":    {status: kyc.Pending},
+	"applicantAwaitingService": {status: kyc.Pending},
+	"applicantStepsReset":      {status: kyc.Pending}, // steps are to be taken again: unlike applicantReset it takes nothing back
+
+	"applicantActionLevelChanged":    {},
 	"applicantPersonalInfoChanged":   {},
 	"applicantTagsChanged":           {},
 	"applicantDeleted":               {},
@@ -163,15 +174,15 @@ func translateSumsub(_ signing.Header, body []byte, _ Options) (Result, error) {
 
 // dedupe is the tuple that Sumsub's own advice comes down to: there is no delivery id. Without a time and an id it would call different events the same.
 func (b *sumsubBody) dedupe() []string {
-	at := b.CreatedAtMs
-	if at == "" {
-		at = b.CreatedAt
-	}
+	at := b.time()
 	if at == "" && b.CorrelationID == "" {
 		return nil
 	}
 	return []string{b.Type, string(b.ApplicantID), string(b.ActionID), string(b.CorrelationID), string(at)}
 }
+
+// time is the event's time as it is written, "" if it has none.
+func (b *sumsubBody) time() ident { return cmp.Or(b.CreatedAtMs, b.CreatedAt) }
 
 // ignored says why the event carries no status, "" if it does.
 func (b *sumsubBody) ignored() string {
@@ -181,7 +192,7 @@ func (b *sumsubBody) ignored() string {
 		return testEv
 	case !known && !slices.ContainsFunc(sumsubFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
 		return unknownEv
-	case !e.byAnswer && e.status == "", e.byAnswer && b.Result.Answer == "" && !e.failed, e.ifInit && b.ReviewStatus != "init":
+	case !e.byAnswer && e.status == "", e.byAnswer && b.Result.Answer == "" && !e.failed && (!e.releases || b.time() == ""), e.ifInit && b.ReviewStatus != "init":
 		return noStatus
 	default:
 		return ""
@@ -235,6 +246,9 @@ func (b *sumsubBody) what(u *kyc.Update, r *Result) {
 	default:
 	}
 	status, payload, doubtful := b.verdict(e)
+	if u.Release = e.releases && !doubtful && !u.OccurredAt.IsZero(); u.Release && b.Result.Answer == "" {
+		return
+	}
 	r.KeepBody = doubtful
 	pairs := sumsubReasons.pairs(b.Result.Labels)
 	u.Status = status
@@ -263,7 +277,7 @@ func (b *sumsubBody) verdict(e sumsubEvent) (status kyc.Status, payload hint, do
 		status = kyc.Approved
 	case e.byAnswer && b.Result.Answer == "RED":
 		status = kyc.Rejected
-	case e.byAnswer:
+	case e.byAnswer && (!e.releases || b.Result.Answer != ""):
 		doubtful = true
 	}
 	switch b.Result.RejectType {
@@ -278,7 +292,7 @@ func (b *sumsubBody) verdict(e sumsubEvent) (status kyc.Status, payload hint, do
 	if status == kyc.Approved && (b.Result.RejectType != "" || b.Result.Answer == "RED" || e.failed) {
 		doubtful = true
 	}
-	if s := b.ReviewStatus; s != "" && (!slices.Contains(sumsubReviewStates, s) || e.byAnswer && s != "completed") {
+	if s := b.ReviewStatus; s != "" && (!slices.Contains(sumsubReviewStates, s) || e.byAnswer && b.Result.Answer != "" && s != "completed") {
 		doubtful = true // an answer is final only when the review is completed
 	}
 	if doubtful && status != kyc.Suspended {
@@ -333,73 +347,3 @@ func (b *sumsubBody) actionCheck(fallback kyc.Check) kyc.Check {
 	}
 	return fallback
 }
-
-// sumsubReasons are the labels of the data dictionary and of published clients. None says by itself whether another try helps.
-var sumsubReasons = newReasons(
-	means(kyc.SanctionsMatch, undecided,
-		"SANCTIONS",
-	),
-	means(kyc.PEPMatch, undecided,
-		"PEP",
-	),
-	means(kyc.AdverseMediaMatch, undecided,
-		"ADVERSE_MEDIA", "ADVERSE_MEDIA_SUSPECTED",
-	),
-	means(kyc.FraudSuspected, undecided,
-		"BLACKLIST", "BLOCKLIST", "CRIMINAL", "DOCUMENT_TEMPLATE", "FORGERY", "FRAUDULENT_LIVENESS", "FRAUDULENT_PATTERNS", "GRAPHIC_EDITOR",
-		"PERSON_MISMATCH", "SPONSORED_VERIFICATION", "STOLEN_DOCS", "SUSPICIOUS_PATTERNS", "THIRD_PARTY_GUIDANCE", "THIRD_PARTY_INVOLVED",
-	),
-	means(kyc.Underage, undecided,
-		"AGE_REQUIREMENT_MISMATCH",
-	),
-	means(kyc.DuplicateAccount, undecided,
-		"DUPLICATE",
-	),
-	means(kyc.UnsupportedCountry, undecided,
-		"DB_NO_DATA_SOURCE", "FOREIGNER", "WRONG_USER_REGION",
-	),
-	means(kyc.LivenessFailed, undecided,
-		"BAD_FACE_MATCHING", "BAD_SELFIE", "BAD_VIDEO_SELFIE", "SELFIE_MISMATCH", "SELFIE_WITH_PAPER", "VIDEO_FILTERS_OR_MASKS",
-	),
-	means(kyc.DataMismatch, undecided,
-		"COMPANY_DATA_MISMATCH", "COMPANY_INCORRECT_DATA", "DB_DATA_MISMATCH", "DB_DATA_NOT_FOUND", "ESIGN_FAILED", "INCONSISTENT_PROFILE",
-		"INCORRECT_SOCIAL_NUMBER", "PROBLEMATIC_APPLICANT_DATA", "REQUESTED_DATA_MISMATCH", "WRONG_ADDRESS",
-	),
-	means(kyc.DocumentExpired, undecided,
-		"EXPIRATION_DATE", "OUTDATED_DOCUMENT_VERSION",
-	),
-	means(kyc.DocumentTypeNotAccepted, undecided,
-		"BAD_PROOF_OF_ADDRESS", "BAD_PROOF_OF_IDENTITY", "BAD_PROOF_OF_PAYMENT", "DIGITAL_DOCUMENT", "DOCUMENT_DEPRIVED", "ID_INVALID",
-		"INCOMPATIBLE_LANGUAGE", "NOT_DOCUMENT", "SCREENSHOTS", "UNSUITABLE_DOCUMENT",
-	),
-	means(kyc.DocumentMissing, undecided,
-		"ADDITIONAL_DATA_REQUIRED", "ADDITIONAL_DOCUMENT_REQUIRED", "BACK_SIDE_MISSING", "DOCUMENT_MISSING", "DOCUMENT_PAGE_MISSING",
-		"FRONT_SIDE_MISSING", "GPS_AS_POA_SKIPPED", "MORE_DOCUMENTS_REQUIRED", "NO_SUITABLE_DOCS",
-	),
-	means(kyc.DocumentUnreadable, undecided,
-		"BLACK_AND_WHITE", "DOCUMENT_DAMAGED", "INCOMPLETE_DOCUMENT", "LOW_QUALITY", "UNFILLED_ID", "UNSATISFACTORY_PHOTOS",
-	),
-	means(kyc.AttemptsExceeded, undecided,
-		"VI_ATTEMPTS_LIMIT_REACHED",
-	),
-	means(kyc.HighRisk, undecided,
-		"COMPROMISED_PERSONS", "RESTRICTED_PERSON",
-	),
-	means(kyc.CompanyStructure, undecided,
-		"COMPANY_INACTIVE_ENTITY", "COMPANY_NOT_DEFINED_BENEFICIARIES", "COMPANY_NOT_DEFINED_OWNERSHIP_STRUCTURE",
-		"COMPANY_NOT_DEFINED_REPRESENTATIVES", "COMPANY_NOT_DEFINED_STRUCTURE", "COMPANY_NOT_VALIDATED_BENEFICIAL_OWNERS",
-		"COMPANY_NOT_VALIDATED_BENEFICIARIES", "COMPANY_NOT_VALIDATED_DIRECTORS", "COMPANY_NOT_VALIDATED_REPRESENTATIVES",
-		"COMPANY_PROBLEMATIC_STRUCTURE",
-	),
-	means(kyc.ConsentDeclined, undecided,
-		"APPLICANT_INTERRUPTED_INTERVIEW", "REFUSED_TO_CONTINUE",
-	),
-	means(kyc.TechnicalFailure, undecided,
-		"CAMERA_OR_LIGHTING_ISSUES", "CHECK_UNAVAILABLE", "CONNECTION_INTERRUPTED", "CONNECTION_ISSUES", "SOUND_ISSUES",
-	),
-	means(kyc.OtherReason, undecided,
-		"BAD_AVATAR", "BEHAVIOR", "EXPERIENCE_REQUIREMENT_MISMATCH", "EXTERNAL_DECISION_REJECTION", "INCORRECT_PATTERNS", "INSUFFICIENT_DATA",
-		"NOT_ALL_CHECKS_COMPLETED", "NOT_ALONE", "NO_APPLICANT", "OK", "OTHER", "OTHER_VI_ISSUES", "PHONE_VERIFICATION_ISSUES",
-		"REGULATIONS_VIOLATIONS", "SPAM", "SUPPORTED_LANGUAGE_IS_NOT_AVAILABLE", "UNSUITABLE_ENV", "UNSUPPORTED_LANGUAGE",
-	),
-)

@@ -15,7 +15,7 @@ import (
 
 const (
 	truliooName    = "trulioo"
-	truliooVersion = 1
+	truliooVersion = 2
 )
 
 // Trulioo has two unrelated products that call back. Their bodies tell themselves apart; what proves them is the source's to say.
@@ -30,7 +30,7 @@ var trulioo = Adapter{
 	Translate:  translateTrulioo,
 	PersonRefs: []RefKind{SessionRef}, // a transaction is one verification of one person
 	Overall:    []kyc.Check{kyc.IdentityVerification},
-	Steps:      []kyc.Check{kyc.DocumentVerification, kyc.Liveness},
+	Steps:      []kyc.Check{kyc.DocumentVerification, kyc.Liveness, kyc.Screening},
 	Workflow:   "flowId",
 	Events:     slices.Sorted(slices.Values(slices.Concat(truliooDocument, slices.Collect(maps.Keys(truliooWorkflow)), []string{truliooHandshake}))),
 	API:        &truliooAPI,
@@ -38,9 +38,9 @@ var trulioo = Adapter{
 		"The contents of a document verification event are documented by one example only; whatever else it may say, the transaction is asked for.",
 		"What an error's code means is not verified; only a message that says that the image is unreadable is a rejection.",
 		"The schedule and time limit of retries are not verified.",
-		"Workflow Studio: which service types exist beside IDV and DOCV is not verified; others stay in review.",
+		"Workflow Studio: what the services of a type beside those of Person Match, Document Verification and Person Watchlist say of a person is not verified; they stay in review. So does REJECT, which is the flow's own decision.",
 		"Workflow Studio: a match of IDV approves the person whatever DOCV finds: where a flow has both, let the policy require document_verification too.",
-		"Workflow Studio: what match means for a watchlist service is not verified, so that such a service never approves.",
+		"Workflow Studio: what match means for a watchlist service is not verified; such a service approves only where each list says that there is no hit, and a hit beside any other service is a screening in review.",
 		"Workflow Studio: the bodies of manual decisions are not verified; a manual acceptance changes nothing here.",
 		"Workflow Studio: its results are not asked for, so that a claim which only a token proves stays unconfirmed.",
 		"API: whether an access token that was made for asking may read an older transaction is not verified.",
@@ -51,7 +51,7 @@ var trulioo = Adapter{
 }
 
 var truliooOptions = map[string]string{
-	"scheme": "hmac (document verification: x-trulioo-signature signs the body) or token (Workflow Studio: the key stands in the body) (default hmac)",
+	"scheme": "hmac (x-trulioo-signature signs the body) or token (Workflow Studio: the key stands in the body) (default hmac)",
 }
 
 func truliooScheme(o Options) (signing.Scheme, error) {
@@ -88,6 +88,7 @@ type truliooEvent struct {
 // truliooWorkflow are the events of Workflow Studio. https://developer.trulioo.com/reference/event-dispatcher
 var truliooWorkflow = map[string]truliooEvent{
 	"SERVICE_SUBMIT":              {byService: true},
+	"INSTANT_SERVICE_SUBMIT":      {byService: true},
 	"MANUALLY_REJECTED":           {status: kyc.Rejected},
 	"MANUALLY_PENDING_REVIEW":     {status: kyc.InReview},
 	"MANUALLY_ACCEPTED":           {},
@@ -99,7 +100,6 @@ var truliooWorkflow = map[string]truliooEvent{
 	"STEP_SUBMIT":                 {},
 	"SERVICE_INIT":                {},
 	"SERVICE_TIMEOUT":             {},
-	"INSTANT_SERVICE_SUBMIT":      {},
 	"INTERMEDIATE_EVENT_RECEIVED": {},
 	"NOTE_ADDED":                  {},
 	"TASK_ADDED":                  {},
@@ -110,13 +110,29 @@ var truliooWorkflow = map[string]truliooEvent{
 // truliooHandshake comes once, when a callback URL is set up.
 const truliooHandshake = "URL_VERIFICATION"
 
-// truliooServices are the services whose match is an answer about a person.
+// truliooServices are the services whose match is an answer about a person, under the names of either version of the documentation.
 var truliooServices = map[string]struct {
 	check kyc.Check
 	scope kyc.Scope
 }{
-	"IDV":  {kyc.IdentityVerification, kyc.Overall},
-	"DOCV": {kyc.DocumentVerification, kyc.CheckScope},
+	"IDV":          {kyc.IdentityVerification, kyc.Overall},
+	"TRULIOO_EIDV": {kyc.IdentityVerification, kyc.Overall},
+	"DOCV":         {kyc.DocumentVerification, kyc.CheckScope},
+	"TRULIOO_DOCV": {kyc.DocumentVerification, kyc.CheckScope},
+}
+
+// truliooReject is the step of a flow that rejects the person.
+const truliooReject = "REJECT"
+
+// lists reports a service whose business is lists of persons.
+func (b *truliooBody) lists() bool {
+	return strings.Contains(b.Service, "WATCHLIST") || strings.HasSuffix(b.Service, "_WL")
+}
+
+// decides reports that a body of an unknown kind holds a decision or a hit.
+func (b *truliooBody) decides() bool {
+	manual := b.Event != nil && strings.HasPrefix(b.Event.Type, "MANUALLY_") // the decision is in the name
+	return manual || b.Data.Match != nil && b.Data.Status == "COMPLETED" || b.listed().found
 }
 
 type truliooBody struct {
@@ -151,6 +167,8 @@ type truliooBody struct {
 		Info   struct {
 			TransactionID ident `json:"transactionId"`
 		} `json:"transactionInfo"`
+		Lists raw[truliooLists]  `json:"watchlistResults"`
+		Full  raw[truliooRecord] `json:"fullServiceDetails"`
 	} `json:"serviceData"`
 }
 
@@ -179,7 +197,8 @@ func translateTrulioo(_ signing.Header, body []byte, _ Options) (Result, error) 
 	case "EVENT_CALLBACK":
 		b.workflow(&r, &f)
 	default:
-		r.EventType, r.Ignored = word(b.Type), unknownEv
+		r.EventType = word(b.Type)
+		b.unknown(&r)
 	}
 	if f.err != nil {
 		return Result{}, f.err
@@ -246,11 +265,11 @@ func (b *truliooBody) workflow(r *Result, f *fields) {
 	e, known := truliooWorkflow[b.Event.Type]
 	switch {
 	case !known:
-		r.Ignored = unknownEv
+		b.unknown(r)
 	case !e.byService && e.status == "", e.byService && b.Data.Status == "":
 		r.Ignored = noStatus
 	}
-	if r.Ignored != "" {
+	if r.Ignored != "" || r.Hold != "" {
 		return
 	}
 	u := observe(truliooName, truliooVersion, *r, f.epoch("event.ts", b.Event.At, time.Second))
@@ -269,16 +288,33 @@ func (b *truliooBody) workflow(r *Result, f *fields) {
 		reject(&u, nil, terminal) // a person's decision
 	}
 	r.Updates = []kyc.Update{u}
+	if l := b.listed(); l.found && (!e.byService || !b.lists()) {
+		r.Updates = append(r.Updates, hitBeside(u, false, truliooReasons.pairs(l.codes)))
+	}
+}
+
+// unknown says what becomes of an event that we do not know.
+func (b *truliooBody) unknown(r *Result) {
+	if b.decides() {
+		r.Hold = UnknownEvent
+		return
+	}
+	r.Ignored = unknownEv
 }
 
 // service fills in what one service found, and reports what is not understood: that is in review.
 func (b *truliooBody) service(u *kyc.Update) (doubtful bool) {
 	s, known := truliooServices[b.Service]
-	if u.Scope, u.Check = s.scope, s.check; !known {
+	switch u.Scope, u.Check = s.scope, s.check; {
+	case known:
+	case b.Service == truliooReject:
+		u.Scope, u.Check, u.Status = kyc.Overall, kyc.IdentityVerification, kyc.InReview
+		return true
+	case b.lists():
+		u.Scope, u.Check = kyc.CheckScope, kyc.Screening
+		return b.screening(u)
+	default:
 		u.Scope, u.Check = kyc.CheckScope, kyc.IdentityVerification
-		if strings.Contains(b.Service, "WATCHLIST") {
-			u.Check = kyc.Screening
-		}
 	}
 	switch {
 	case b.Data.Status != "COMPLETED":

@@ -192,8 +192,17 @@ func (a *truliooAnswer) codes(types []string) (codes []string) {
 	return codes
 }
 
-// truliooReasons are the codes of what was looked at, without those of a success.
+// truliooReasons are the codes of what was looked at, without those of a success, and the kinds of lists.
 var truliooReasons = newReasons(
+	means(kyc.SanctionsMatch, terminal,
+		"watchlist.wl",
+	),
+	means(kyc.PEPMatch, terminal,
+		"watchlist.pep",
+	),
+	means(kyc.AdverseMediaMatch, terminal,
+		"watchlist.am",
+	),
 	means(kyc.FraudSuspected, terminal,
 		"DOCUMENT_TAMPERING",
 	),

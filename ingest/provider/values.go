@@ -79,7 +79,7 @@ func (o object) member(name string) (value object, twice bool) {
 	if len(o.Value) == 0 || o.Kind() != '{' {
 		return object{}, false
 	}
-	only := shape{keys: []shapeKey{{name: []byte(name)}}}
+	only := shape{keys: []shapeKey{{name: []byte(name), alike: 1}}}
 	var members map[string]jsontext.Value
 	if only.twice(o.Value) || json.Unmarshal(o.Value, &members, lax) != nil {
 		return object{}, true

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -14,7 +13,7 @@ import (
 
 const (
 	veriffName    = "veriff"
-	veriffVersion = 1
+	veriffVersion = 2 // watchlists in data, codes of declined sessions that another session mends
 )
 
 var veriff = Adapter{
@@ -34,7 +33,7 @@ var veriff = Adapter{
 		"event.started", "event.submitted",
 		"fullauto.approved", "fullauto.declined", "fullauto.resubmission_requested", "fullauto.review",
 		"user-status.created",
-		"watchlist.no_match", "watchlist.possible_match",
+		"watchlist.no_match", "watchlist.possible_match", "watchlist.potential_match", "watchlist.reviewed",
 	},
 	Gaps: []string{
 		"How long Veriff waits for an answer and which addresses it sends from are not verified.",
@@ -46,6 +45,8 @@ var veriff = Adapter{
 		"Whether createdAt of a watchlist callback is the time of this result or of the first is not verified; at equal times the stricter result stands.",
 		"The words of a decision's pepSanctionMatch are not verified: any but NO_MATCH opens screening.",
 		"A possible PEP match (126) opens screening as well. Where the decision is a review, a later no_match of the watchlist or an operator closes it, else an operator only.",
+		"Newer watchlist callbacks have a reviewStatus; what somebody has decided of the hits of one that is reviewed is not verified: it stays in review.",
+		"A declined session is final, unless its reason is a document that was expired, of a wrong type or not readable: then a new session may succeed.",
 		"A resubmission that is asked for beside fraud, age or a PEP match counts as a terminal rejection: an operator releases it.",
 		"Callbacks about INE, CURP and statuses that a customer defines are ignored, and so is VRF-INTEGRATION-ID, which is not signed.",
 		"Neither test mode nor production is named in a body: a test integration is a source of its own.",
@@ -94,20 +95,15 @@ func (t *veriffText) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 
 // veriffBody is all kinds of callback in one: their fields do not collide.
 type veriffBody struct {
+	veriffWatch
+
 	Status       string     `json:"status"` // of the message: success or fail
 	EventType    string     `json:"eventType"`
 	ID           ident      `json:"id"`
-	SessionID    ident      `json:"sessionId"`
 	AddressID    ident      `json:"addressId"`
-	AttemptID    ident      `json:"attemptId"`
-	VendorData   ident      `json:"vendorData"`
-	EndUserID    ident      `json:"endUserId"`
 	Action       string     `json:"action"`
 	Code         veriffText `json:"code"`
 	Time         string     `json:"time"`
-	MatchStatus  string     `json:"matchStatus"`
-	TotalHits    veriffText `json:"totalHits"`
-	CreatedAt    string     `json:"createdAt"`
 	Verification *struct {
 		ID           ident      `json:"id"`
 		AttemptID    ident      `json:"attemptId"`
@@ -122,35 +118,12 @@ type veriffBody struct {
 		} `json:"person"`
 	} `json:"verification"`
 	Data struct {
+		veriffWatch // of a watchlist, as the API answers
+
 		Verification struct {
 			Decision veriffText `json:"decision"`
 		} `json:"verification"`
 	} `json:"data"`
-	Hits []struct {
-		Listings veriffListings `json:"listingsRelatedToMatch"`
-	} `json:"hits"`
-}
-
-// veriffListings are the lists on which somebody was found, of the kinds that we know.
-type veriffListings struct {
-	Sanctions jsontext.Value `json:"sanctions"`
-	PEP       jsontext.Value `json:"pep"`
-	Media     jsontext.Value `json:"adverseMedia"`
-	Warnings  jsontext.Value `json:"warnings"`
-	Fitness   jsontext.Value `json:"fitnessProbity"`
-}
-
-// found lists the kinds of which there is a list with something in it.
-func (l *veriffListings) found() (kinds []string) {
-	for _, list := range []struct {
-		kind string
-		is   jsontext.Value
-	}{{"sanctions", l.Sanctions}, {"pep", l.PEP}, {"adverseMedia", l.Media}, {"warnings", l.Warnings}, {"fitnessProbity", l.Fitness}} {
-		if list.is.Kind() == '[' && len(list.is) > len("[]") {
-			kinds = append(kinds, list.kind)
-		}
-	}
-	return kinds
 }
 
 // veriffSaid is what a callback of any kind says.
@@ -170,8 +143,11 @@ func (b *veriffBody) said() veriffSaid {
 			kind: "decision", word: v.Status, code: string(v.Code), reason: string(v.ReasonCode), ref: v.ID, attempt: v.AttemptID,
 			at: v.DecisionTime, vendor: v.VendorData, endUser: v.EndUserID, timeField: "verification.decisionTime",
 		}
-	case b.MatchStatus != "":
-		s.kind, s.word, s.at, s.timeField = "watchlist", b.MatchStatus, b.CreatedAt, "createdAt"
+	case b.watch().word() != "":
+		w := b.watch()
+		return veriffSaid{
+			kind: "watchlist", word: w.word(), ref: w.SessionID, attempt: w.AttemptID, at: w.CreatedAt, vendor: w.VendorData, endUser: w.EndUserID, timeField: "createdAt",
+		}
 	case b.EventType == "fullauto":
 		s.kind, s.word = b.EventType, string(b.Data.Verification.Decision)
 	case b.EventType != "":
@@ -244,7 +220,10 @@ func translateVeriff(_ signing.Header, body []byte, o Options) (Result, error) {
 		return Result{}, unreadable("eventType", "is missing")
 	}
 	r := Result{EventType: s.eventType(), Dedupe: s.dedupe()}
-	if r.Ignored = s.ignored(); r.Ignored != "" {
+	if r.Ignored = s.ignored(); r.Ignored == unknownEv && b.Data.Verification.Decision != "" {
+		r.Ignored, r.Hold = "", UnknownEvent
+	}
+	if r.Ignored != "" || r.Hold != "" {
 		return r, nil
 	}
 	var f fields
@@ -295,7 +274,7 @@ var veriffStatuses = map[string]struct {
 	payload hint
 }{
 	"approved":               {status: kyc.Approved, code: "9001"},
-	"declined":               {status: kyc.Rejected, code: "9102", payload: terminal}, // of this session: a new one may be made
+	"declined":               {status: kyc.Rejected, code: "9102"}, // of this session: a new one may be made
 	"resubmission_requested": {status: kyc.Rejected, code: "9103", payload: retryable},
 	"review":                 {status: kyc.InReview, code: "9121"},
 	"expired":                {status: kyc.Expired, code: "9104"}, // never begun
@@ -323,7 +302,7 @@ func (b *veriffBody) decision(u *kyc.Update, s *veriffSaid) (doubtful bool) {
 		if grave(pairs) {
 			e.payload = terminal
 		}
-		reject(u, pairs, e.payload)
+		reject(u, pairs, e.payload, veriffReasons.hint(codes), terminal)
 	case kyc.InReview:
 		u.Reasons = veriffReasons.pairs(codes)
 	case kyc.Expired:
@@ -331,49 +310,4 @@ func (b *veriffBody) decision(u *kyc.Update, s *veriffSaid) (doubtful bool) {
 	default: // a yes needs no reasons
 	}
 	return doubtful
-}
-
-// The places of a decision where a list of persons shows: the one reason that comes from it, and a field beside any reason.
-const (
-	veriffPEP   = "126"
-	veriffMatch = "pepSanctionMatch"
-)
-
-// match says where a decision shows a possible match; "" if nowhere.
-func (b *veriffBody) match(s *veriffSaid) string {
-	switch {
-	case s.reason == veriffPEP:
-		return veriffPEP
-	case b.Verification != nil && b.Verification.Person.Match != "" && !strings.EqualFold(string(b.Verification.Person.Match), "NO_MATCH"):
-		return veriffMatch
-	default:
-		return ""
-	}
-}
-
-// veriffHit is what such a decision says about screening, so that no approval of the identity clears it.
-func veriffHit(u kyc.Update, code string) kyc.Update {
-	u.Scope, u.Check, u.ExpiryKind = kyc.CheckScope, kyc.Screening, ""
-	u.Reasons = veriffReasons.pairs([]string{code})
-	if u.Status != kyc.Rejected || code != veriffPEP { // rejected for something else
-		u.Status, u.Retryable, u.Terminal = kyc.InReview, false, false
-	}
-	return u
-}
-
-// watchlist fills in what the lists say: a possible match is for a person to judge. https://devdocs.veriff.com/docs/watchlist-screening-webhook
-func (b *veriffBody) watchlist(u *kyc.Update) (doubtful bool) {
-	u.Scope, u.Check, u.Status = kyc.CheckScope, kyc.Screening, kyc.InReview
-	if b.MatchStatus == "no_match" && len(b.Hits) == 0 && (b.TotalHits == "" || b.TotalHits == "0") {
-		u.Status = kyc.Approved
-		return false
-	}
-	var codes []string
-	for i := range b.Hits {
-		codes = append(codes, b.Hits[i].Listings.found()...)
-	}
-	if u.Reasons = veriffReasons.pairs(codes); len(codes) == 0 {
-		u.Reasons = []kyc.ReasonPair{{Code: kyc.OtherReason}}
-	}
-	return b.MatchStatus != "possible_match"
 }

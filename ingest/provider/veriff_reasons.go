@@ -2,7 +2,7 @@ package provider
 
 import "countersign/kyc"
 
-// veriffReasons are the granular reason codes, and the kinds of list of a watchlist callback. A decision says itself whether another try helps.
+// veriffReasons are the granular reason codes, and the kinds of list of a watchlist callback. A resubmission says itself that another try helps.
 var veriffReasons = newReasons(
 	means(kyc.SanctionsMatch, undecided,
 		"sanctions",
@@ -40,26 +40,17 @@ var veriffReasons = newReasons(
 	means(kyc.NameMismatch, terminal,
 		"104",
 	),
-	means(kyc.DocumentExpired, terminal,
-		"511", "528",
-	),
 	means(kyc.DocumentExpired, retryable,
-		"207", "620",
-	),
-	means(kyc.DocumentTypeNotAccepted, terminal,
-		"101", "510",
+		"207", "511", "528", "620",
 	),
 	means(kyc.DocumentTypeNotAccepted, retryable,
-		"206", "602",
+		"101", "206", "510", "602",
 	),
 	means(kyc.DocumentMissing, retryable,
 		"201", "209", "603", "608", "609", "635",
 	),
-	means(kyc.DocumentUnreadable, terminal,
-		"527", "537",
-	),
 	means(kyc.DocumentUnreadable, retryable,
-		"203", "204", "205", "614", "615", "619", "621", "625", "626", "627", "628", "629", "630", "631", "632", "633", "634", "642",
+		"203", "204", "205", "527", "537", "614", "615", "619", "621", "625", "626", "627", "628", "629", "630", "631", "632", "633", "634", "642",
 	),
 	means(kyc.AttemptsExceeded, terminal,
 		"539",
