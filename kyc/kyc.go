@@ -198,7 +198,7 @@ type Update struct {
 	Endpoint      string    `json:"endpoint,omitempty"`       // redelivery: which endpoint
 	ChangeID      string    `json:"change_id,omitempty"`      // redelivery: which change
 	Force         bool      `json:"force,omitempty"`          // redelivery: even if the lane has moved on; observation of a test subject: what was said before does not count
-	AskedAt       time.Time `json:"asked_at,omitzero"`        // confirmation: when the provider was asked; voids claims received before
+	AskedAt       time.Time `json:"asked_at,omitzero"`        // confirmation: when the provider was asked; answers claims received before
 	PolicyVersion int       `json:"policy_version,omitempty"` // policy: the version the subject is folded under from here on
 	HeldID        string    `json:"held_id,omitempty"`        // decision: it is about a held record, not about a check
 }
