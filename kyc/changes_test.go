@@ -110,6 +110,7 @@ func TestChangesCause(t *testing.T) {
 	f("wherever it stands", hit.ID, nil, hit, ok)
 	f("one that is known is none", next.ID, []Update{hit, decide(aml, 9, rankNotStarted)}, next, hit)
 	no, release := received(decide(sumsub, 9, rankSuspended), 101), received(named(decide(sumsub, 10, rankNotStarted), "r"), 102)
+	f("nor where it decides", release.ID, []Update{ok, no}, release, ok)
 	f("the last, where what decides was there before", "p", []Update{ok, no}, release, Update{ID: "p", Kind: Redelivery, ReceivedAt: at(102)})
 }
 

@@ -152,7 +152,10 @@ func TestExpires(t *testing.T) {
 		return d.Update()
 	}
 	f("its notice", received(due(), 990), Applied, "kyc.status.expiring")
-	f("its end", received(due(), 1000), Applied, "kyc.check.expired", "kyc.status.expired")
+	f("its end", received(due(), 1004), Applied, "kyc.check.expired", "kyc.status.expired")
+	if c := s.Checks()[0]; !c.OccurredAt.Equal(at(1000)) {
+		t.Errorf("it ended at %v", c.OccurredAt)
+	}
 	if v := s.View(); !v.ApprovedAt.Equal(at(3)) || !v.ExpiresAt.Equal(at(1000)) {
 		t.Errorf("view %+v", v)
 	}
@@ -197,6 +200,15 @@ func TestExpiresOneOfTwo(t *testing.T) {
 	owed, _ = s.Apply([]Update{received(TimerDue{At: at(2000)}.Update(), 2000)}, open)
 	if want := []string{"kyc.check.expired", "kyc.status.expired"}; !slices.Equal(types(owed), want) {
 		t.Errorf("both, while a new one is under way: %v", types(owed))
+	}
+}
+
+// Of two types the newest approval is told, with the sooner end.
+func TestExpiresOneOfTwoTypes(t *testing.T) {
+	newest := until(obs(aml, "s", 9, rankApproved), at(2000))
+	v := apply(Policy{Required: []Check{IdentityVerification, Screening}}, until(obs(sumsub, "i", 3, rankApproved), at(1000)), newest).View()
+	if !v.ApprovedAt.Equal(at(9)) || !v.ExpiresAt.Equal(at(1000)) || v.DecidedBy != idOf(newest.ID).String() {
+		t.Errorf("view %+v", v)
 	}
 }
 
@@ -251,6 +263,8 @@ func TestNotice(t *testing.T) {
 	f("then the provider's", notice(sumsub, "4", at(20000)), Superseded, none)
 	s = apply(idv, until(obs(sumsub, "i", 3, rankApproved), at(20000)), until(obs(aml, "s", 4, rankApproved), at(30000)))
 	f("of what does not end first: the person's end", notice(aml, "5", at(30000)), Applied, at(20000))
+	s = apply(idv, obs(persona, "p", 1, rankRejected), until(obs(sumsub, "i", 3, rankApproved), at(20000)))
+	f("of what was approved elsewhere", notice(persona, "p", at(20000)), Superseded, none)
 	s = apply(idv, obs(sumsub, "i", 3, rankRejected))
 	f("rejected", notice(sumsub, "6", at(20000)), Superseded, none)
 	s = apply(idv, obs(sumsub, "i", 3, rankApproved), obs(aml, "s", 4, rankInReview))

@@ -85,14 +85,14 @@ func (v *view) judgeApproval(w *word, sc *scope, r *result, f *folding) Verdict 
 // judgeAttempt: how far an attempt is matters while nothing newer was said in its run.
 func (sc *scope) judgeAttempt(w *word, r *result) Verdict {
 	newer := func(o *word) bool {
-		return o.n != w.n && !o.weak && !o.submission && run(o, w) && (before(w, o) && !w.ends() || sc.tries(o, nil) && later(w, o) && sc.tries(w, nil))
+		return o.n != w.n && !o.weak && !o.submission && run(o, w) && (before(w, o) && (!w.ends() || o.approval()) || sc.tries(o, nil) && later(w, o) && sc.tries(w, nil))
 	}
 	switch {
 	case slices.ContainsFunc(sc.words, newer):
 		return Stale
 	case r.open && r.by != nil && r.by.class == hit:
 		return Held
-	case w.ends(), w.reset(), r.shown != nil && run(r.shown, w):
+	case w.ends(), r.shown != nil && run(r.shown, w):
 		return Applied
 	default:
 		return Superseded

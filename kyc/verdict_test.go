@@ -79,11 +79,16 @@ func TestVerdicts(t *testing.T) {
 	f("a retry behind fraud in another run", Applied, obs(persona, "a", 3, rankRejected, FraudSuspected), obs(persona, "b", 5, rankPending))
 	f("an attempt behind a hit", Held, i(3, rankRejected, SanctionsMatch), i(5, rankPending))
 	f("a reset behind a hit", Held, i(3, rankRejected, SanctionsMatch), i(5, rankNotStarted))
+	f("created elsewhere beside an approval", Superseded, obs(persona, "a", 3, rankApproved), obs(persona, "b", 5, rankNotStarted))
 	f("a reset", Applied, i(3, rankApproved), i(5, rankNotStarted))
 	f("a reset of before the approval", Stale, i(5, rankApproved), i(3, rankNotStarted))
 	f("a reset behind a terminal rejection", Applied, i(3, rankTerminal, OtherReason), i(5, rankNotStarted))
 	f("a lapse", Stale, i(5, rankPending), i(3, rankLapsed))
 	f("an end", Applied, i(3, rankApproved), i(5, rankExpired))
+	f("an end of before the renewal", Stale, i(3, rankApproved), i(9, rankApproved), i(5, rankExpired))
+	f("an end of before a new attempt", Applied, i(3, rankApproved), i(9, rankPending), i(5, rankExpired))
+	f("an end beside another approval", Applied, i(3, rankApproved), obs(persona, "a", 1, rankApproved), obs(persona, "a", 5, rankExpired))
+	f("of another run, too", Applied, obs(persona, "b", 3, rankApproved), obs(persona, "a", 2, rankExpired))
 	f("an unsigned attempt over a signed one that is newer", Stale, i(5, rankPending), weak(i(3, rankPending)))
 
 	// Claims and answers.
@@ -138,6 +143,9 @@ func TestDecisions(t *testing.T) {
 	f("neither verdict nor release lifts nothing", rankTerminal, hit, none)
 	none.Status = ""
 	f("no status lifts nothing", rankTerminal, hit, none)
+	if c := apply(open, none).Checks(); len(c) > 0 {
+		t.Errorf("it makes known %+v", c)
+	}
 	lapsed := decide(sumsub, 9, rankLapsed)
 	f("nor does a lapse", rankTerminal, hit, lapsed)
 	release := decide(sumsub, 9, rankSuspended)
