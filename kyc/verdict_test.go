@@ -141,11 +141,11 @@ func TestDecisions(t *testing.T) {
 	hit := obs(sumsub, "i", 3, rankTerminal, SanctionsMatch)
 	none := decide(sumsub, 9, rankPending)
 	f("neither verdict nor release lifts nothing", rankTerminal, hit, none)
-	none.Status = ""
-	f("no status lifts nothing", rankTerminal, hit, none)
 	if c := apply(open, none).Checks(); len(c) > 0 {
 		t.Errorf("it makes known %+v", c)
 	}
+	none.Status = ""
+	f("no status lifts nothing", rankTerminal, hit, none)
 	lapsed := decide(sumsub, 9, rankLapsed)
 	f("nor does a lapse", rankTerminal, hit, lapsed)
 	release := decide(sumsub, 9, rankSuspended)
