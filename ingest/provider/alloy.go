@@ -241,7 +241,7 @@ func (b *alloyBody) who(u *kyc.Update, f *fields) {
 	review, evaluation, journey := f.id("review_token", d.Review), f.id("evaluation_token", d.Evaluation), f.id("journey_application_token", d.Journey)
 	u.Verification = kyc.Verification{Ref: evaluation, Workflow: f.id("application_token", d.Application)}
 	u.Scope, u.Check = kyc.Overall, kyc.RiskAssessment
-	if b.whole() || strings.HasPrefix(b.part(1), "journey") {
+	if b.whole() || strings.HasPrefix(b.about(), "journey") {
 		u.Verification.Ref = journey
 		if s := alloyStages[d.Kind]; b.staged() && s.byOutcome && !s.whole {
 			u.Scope = kyc.CheckScope
@@ -272,7 +272,7 @@ func (b *alloyBody) ignored() (why string, hold Hold) {
 		return noStatus, ""
 	case !known && !decided:
 		return unknownEv, ""
-	case !known && !slices.Contains(alloyDeciders, b.part(1)) && !strings.HasPrefix(b.part(1), "journey"):
+	case !known && !slices.Contains(alloyDeciders, b.about()) && !strings.HasPrefix(b.about(), "journey"):
 		return "", UnknownEvent
 	default: // of a review, an evaluation or a journey an outcome says something under any name
 		return "", ""
@@ -284,16 +284,15 @@ func (b *alloyBody) staged() bool {
 	return (b.Type == alloyLive || b.Type == alloySandbox) && !b.whole()
 }
 
-// part is one of the words of the type: what happened, to what, and which of it.
-func (b *alloyBody) part(n int) string {
-	if parts := strings.Split(b.Type, ":"); n < len(parts) {
-		return parts[n]
-	}
-	return ""
+// about is the second word of the type: what happened stands before it, which of it behind.
+func (b *alloyBody) about() string {
+	_, rest, _ := strings.Cut(b.Type, ":")
+	word, _, _ := strings.Cut(rest, ":")
+	return word
 }
 
 // family reports whether the event is about an object that usually has no outcome.
-func (b *alloyBody) family() bool { return slices.Contains(alloyFamilies, b.part(1)) }
+func (b *alloyBody) family() bool { return slices.Contains(alloyFamilies, b.about()) }
 
 // whole reports whether the event is a whole journey's status.
 func (b *alloyBody) whole() bool {
@@ -318,7 +317,7 @@ func (b *alloyBody) completed() bool {
 // at is when it happened. A review and a journey have a time of their own, and in an example of the vendor's the one beside it is a day later, like the last retry.
 func (b *alloyBody) at() ident {
 	own, ok := b.Data.At.read()
-	if b.part(1) != "reviews" && !b.staged() || !ok || !own.digits() {
+	if b.about() != "reviews" && !b.staged() || !ok || !own.digits() {
 		return b.At
 	}
 	return own
