@@ -1,13 +1,18 @@
 package relay
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
 
 	"countersign/kyc"
+	"countersign/outbox"
 	"countersign/outbox/store"
 )
 
@@ -118,4 +123,28 @@ func TestViewWhileStarting(t *testing.T) {
 	g.folded()
 	close(stop)
 	<-stopped
+}
+
+// TestPretendBesideRun: policies are registered while others read them (the race detector judges), and whoever reads gets a version that is registered, or none.
+func TestPretendBesideRun(t *testing.T) {
+	g := newRig(t, acme())
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			p := Pretence{Partner: "acme", Subject: fmt.Sprint("tess", i), Kind: kyc.Individual, Status: kyc.Approved}
+			for {
+				got, err := g.relay.Pretend(context.Background(), p)
+				if errors.Is(err, outbox.ErrNotFound) { // not registered yet
+					runtime.Gosched()
+					continue
+				}
+				if err != nil || got.Status != kyc.Approved {
+					t.Errorf("%+v, %v", got, err)
+				}
+				return
+			}
+		})
+	}
+	g.run()
+	wg.Wait()
 }
