@@ -55,6 +55,7 @@ type stage struct {
 type door struct {
 	*ingest.Ingress
 	scheme signing.Scheme
+	key    signing.Key
 }
 
 var stageKey = func() signing.Key {
@@ -65,8 +66,8 @@ var stageKey = func() signing.Key {
 	return k
 }()
 
-// newStage is a stage with these sources, and a partner with one endpoint for each of the policies.
-func newStage(t *testing.T, sources []string, policies map[string]kyc.Policy) *stage {
+// newStage is a stage with these sources, and a partner with one endpoint for each of the policies. Other sources stand beside the signed ones.
+func newStage(t *testing.T, sources []string, policies map[string]kyc.Policy, others ...ingest.Source) *stage {
 	t.Helper()
 	g := &stage{t: t, dir: t.TempDir()}
 	t.Cleanup(func() { // of a test that failed
@@ -92,8 +93,8 @@ func newStage(t *testing.T, sources []string, policies map[string]kyc.Policy) *s
 	g.client = send.New(send.Options{MaxConnsPerHost: 64})
 	t.Cleanup(g.client.Close)
 	g.play(policies)
-	g.strong = g.door(log, sources, policies, signing.BodyHMAC{Header: "X-Signature"}, kyc.Signed)
-	g.weak = g.door(log, sources, policies, signing.Static{Header: "X-Token"}, kyc.Authenticated)
+	g.strong = g.door(log, sources, signing.BodyHMAC{Header: "X-Signature"}, kyc.Signed, others...)
+	g.weak = g.door(log, sources, signing.Static{Header: "X-Token"}, kyc.Authenticated)
 	return g
 }
 
@@ -146,7 +147,7 @@ func (g *stage) play(policies map[string]kyc.Policy) {
 }
 
 // door opens an ingress whose sources are all of a provider that signs like this.
-func (g *stage) door(log *slog.Logger, sources []string, policies map[string]kyc.Policy, scheme signing.Scheme, proves kyc.Authenticity) door {
+func (g *stage) door(log *slog.Logger, sources []string, scheme signing.Scheme, proves kyc.Authenticity, others ...ingest.Source) door {
 	g.t.Helper()
 	ln, err := (&net.ListenConfig{}).Listen(g.t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -156,9 +157,9 @@ func (g *stage) door(log *slog.Logger, sources []string, policies map[string]kyc
 		Name: "stage", Version: 1, Evidence: proves, Translate: translateSaid,
 		Scheme: func(provider.Options) (signing.Scheme, error) { return scheme, nil },
 	}
-	o := ingest.Options{Listener: ln, Journal: g.journal, Partners: map[string]bool{}, Logger: log, Metrics: prometheus.NewRegistry(), Now: g.clock.now}
-	for id := range policies {
-		o.Partners[id] = true
+	o := ingest.Options{Listener: ln, Journal: g.journal, Sources: others, Partners: map[string]bool{}, Logger: log, Metrics: prometheus.NewRegistry(), Now: g.clock.now}
+	for i := range g.partners {
+		o.Partners[g.partners[i].ID] = true
 	}
 	for _, name := range sources {
 		o.Sources = append(o.Sources, ingest.Source{
@@ -170,14 +171,15 @@ func (g *stage) door(log *slog.Logger, sources []string, policies map[string]kyc
 		g.t.Fatal(err)
 	}
 	g.run(in.Run)
-	return door{Ingress: in, scheme: scheme}
+	return door{in, scheme, stageKey}
 }
 
 // send posts a callback as a provider would.
 func (g *stage) send(d door, source string, body []byte) {
+	g.t.Helper()
 	req, err := http.NewRequestWithContext(g.t.Context(), http.MethodPost, "http://"+d.Addr().String()+"/v1/callbacks/"+source, bytes.NewReader(body))
 	if err == nil {
-		err = d.scheme.Sign(req.Header, signing.Message{Body: body}, signing.Keyring{stageKey})
+		err = d.scheme.Sign(req.Header, signing.Message{Body: body}, signing.Keyring{d.key})
 	}
 	if err != nil {
 		g.t.Error(err)
@@ -188,7 +190,7 @@ func (g *stage) send(d door, source string, body []byte) {
 		g.t.Error(err)
 		return
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing is read of it
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		g.t.Errorf("%s to %s: %s", body, source, resp.Status)
 	}
@@ -217,7 +219,7 @@ func (g *stage) settled() {
 func (g *stage) nextTimer() (at time.Time, ok bool) {
 	g.view(func(tx *bolt.Tx) {
 		if k, _ := tx.Bucket(store.Timers).Cursor().First(); len(k) > 8 {
-			at, ok = time.UnixMicro(int64(binary.BigEndian.Uint64(k))).UTC(), true //nolint:gosec // written by the relay
+			at, ok = time.UnixMicro(int64(binary.BigEndian.Uint64(k))).UTC(), true
 		}
 	})
 	return at, ok
@@ -232,7 +234,7 @@ func (g *stage) overdue() bool {
 func (g *stage) unfolded() (n int64) {
 	g.view(func(tx *bolt.Tx) {
 		if k, _ := tx.Bucket(store.Journal).Cursor().Last(); len(k) == 8 {
-			n = max(0, int64(binary.BigEndian.Uint64(k))-g.relay.Position()) //nolint:gosec // written by the journal
+			n = max(0, int64(binary.BigEndian.Uint64(k))-g.relay.Position())
 		}
 	})
 	return n

@@ -312,7 +312,7 @@ func lastStatus(g *stage, about string, got []webhook) (last webhook) {
 	last.Data.Status, last.Data.PreviousStatus = kyc.NotStarted, kyc.NotStarted
 	for i := range got {
 		h := &got[i]
-		if h.Data.Sequence != uint64(i+1) || h.Data.PreviousSequence != uint64(i) { //nolint:gosec // a count
+		if h.Data.Sequence != uint64(i+1) || h.Data.PreviousSequence != uint64(i) {
 			g.t.Errorf("%s: webhook %d has sequence %d after %d", about, i+1, h.Data.Sequence, h.Data.PreviousSequence)
 		}
 		if strings.HasPrefix(h.Type, "kyc.status.") && h.Type != "kyc.status.expiring" {

@@ -272,24 +272,30 @@ func (w *said) line(s scale, now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s", s.when(now), w.Key.Source, w.Key.Type)
 	if !w.Key.Overall {
-		fmt.Fprintf(&b, " step %s", w.Key.Part)
+		b.WriteString(strings.TrimRight(" step "+w.Key.Part, " "))
 	}
 	if w.Session != "" {
 		fmt.Fprintf(&b, " run %s", w.Session)
 	}
-	for _, f := range []struct {
-		is   bool
-		text string
-	}{
-		{w.Ref != "", "about " + w.Ref}, {w.Try != "", "try " + w.Try}, {w.Weak, "unsigned"}, {w.Operator, "operator"}, {w.Confirms, "answer"}, {w.Submission, "submission"},
-		{w.Lifts, "ends the suspension"}, {w.Notice, "notice"}, {!w.Mute && !w.Submission, w.says()}, {len(w.Reasons) > 0, "for " + strings.Join(w.Reasons, " ")},
-		{!w.At.IsZero(), "at " + s.when(w.At)}, {w.Revision > 0, fmt.Sprintf("revision %d", w.Revision)}, {!w.Expires.IsZero() && !w.Assumed, "until " + s.when(w.Expires)},
-		{!w.AskedAt.IsZero(), "asked at " + s.when(w.AskedAt)},
-	} {
-		if f.is {
-			b.WriteString(", " + f.text)
+	add := func(is bool, text string) {
+		if is {
+			b.WriteString(", " + text)
 		}
 	}
+	add(w.Ref != "", "about "+w.Ref)
+	add(w.Try != "", "try "+w.Try)
+	add(w.Weak, "unsigned")
+	add(w.Operator, "operator")
+	add(w.Confirms, "answer")
+	add(w.Submission, "submission")
+	add(w.Lifts, "ends the suspension")
+	add(w.Notice, "notice")
+	add(!w.Mute && !w.Submission, w.says())
+	add(len(w.Reasons) > 0, "for "+strings.Join(w.Reasons, " "))
+	add(!w.At.IsZero(), "at "+s.when(w.At))
+	add(w.Revision > 0, fmt.Sprintf("revision %d", w.Revision))
+	add(!w.Expires.IsZero() && !w.Assumed, "until "+s.when(w.Expires))
+	add(!w.AskedAt.IsZero(), "asked at "+s.when(w.AskedAt))
 	return b.String()
 }
 
