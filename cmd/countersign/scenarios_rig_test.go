@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"log/slog"
@@ -26,6 +27,7 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
+	"countersign/relay/admin"
 	"countersign/relay/format"
 	"countersign/relay/send"
 	"countersign/signing"
@@ -48,6 +50,7 @@ type stage struct {
 	partners []relay.Partner
 
 	strong, weak door
+	control      string // the address of the control listener
 	stopRelay    func()
 }
 
@@ -57,6 +60,8 @@ type door struct {
 	scheme signing.Scheme
 	key    signing.Key
 }
+
+const pollToken = "cs_of_a_viewer"
 
 var stageKey = func() signing.Key {
 	k, err := signing.ParseKey("a-key-of-thirty-two-bytes-and-so")
@@ -143,7 +148,17 @@ func (g *stage) play(policies map[string]kyc.Policy) {
 	}); err != nil {
 		g.t.Fatal(err)
 	}
-	g.stopRelay = g.run(g.relay.Run)
+	ln, err := (&net.ListenConfig{}).Listen(g.t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.control = ln.Addr().String()
+	stopControl := g.run(admin.New(admin.Options{
+		Listener: ln, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Logger: log, Gatherer: reg,
+		Tokens: []admin.Token{{Name: "viewer", SHA256: sha256.Sum256([]byte(pollToken)), Scope: admin.Viewer}},
+	}).Run)
+	stopRelay := g.run(g.relay.Run)
+	g.stopRelay = func() { stopControl(); stopRelay() }
 }
 
 // door opens an ingress whose sources are all of a provider that signs like this.

@@ -3,10 +3,12 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -166,23 +168,27 @@ func (g *stage) answer(about string, ws []said) {
 
 // webhook is what of a webhook the tables show.
 type webhook struct {
-	Type string `json:"type"`
-	Data struct {
-		Sequence         uint64                                `json:"sequence"`
-		PreviousSequence uint64                                `json:"previous_sequence"`
-		Subject          struct{ ID string }                   `json:"subject"`
-		Status           kyc.Status                            `json:"status"`
-		PreviousStatus   kyc.Status                            `json:"previous_status"`
-		Check            struct{ Type, Source, Status string } `json:"check"`
-		Document         struct{ Type string }                 `json:"document"`
-		Reasons          []kyc.ReasonPair                      `json:"reasons"`
-		Retryable        bool                                  `json:"retryable"`
-		Terminal         bool                                  `json:"terminal"`
-		ApprovedAt       time.Time                             `json:"approved_at"`
-		ExpiresAt        time.Time                             `json:"expires_at"`
-		Confirm          bool                                  `json:"needs_confirmation"`
-		Claimed          kyc.Status                            `json:"claimed_status"`
-	} `json:"data"`
+	Type string  `json:"type"`
+	Data telling `json:"data"`
+}
+
+// telling is what a webhook and a poll both say.
+type telling struct {
+	Sequence         uint64                                `json:"sequence"`
+	PreviousSequence uint64                                `json:"previous_sequence"`
+	Subject          struct{ ID string }                   `json:"subject"`
+	Status           kyc.Status                            `json:"status"`
+	PreviousStatus   kyc.Status                            `json:"previous_status"`
+	Check            struct{ Type, Source, Status string } `json:"check"`
+	Document         struct{ Type string }                 `json:"document"`
+	Reasons          []kyc.ReasonPair                      `json:"reasons"`
+	Retryable        bool                                  `json:"retryable"`
+	Terminal         bool                                  `json:"terminal"`
+	ApprovedAt       time.Time                             `json:"approved_at"`
+	ExpiresAt        time.Time                             `json:"expires_at"`
+	Confirm          bool                                  `json:"needs_confirmation"`
+	Claimed          kyc.Status                            `json:"claimed_status"`
+	DecidedBy        string                                `json:"decided_by"`
 }
 
 // postbox is the partners: what they are told, by partner and subject, in the order in which it comes.
@@ -234,6 +240,28 @@ func (s scale) when(t time.Time) string {
 		return "12 months after " + s.when(ago)
 	}
 	return fmt.Sprintf("+%.4g", float64(t.Sub(t0))/float64(s))
+}
+
+// poll asks where somebody stands, as a partner's system does.
+func (g *stage) poll(about string) (d telling, err error) {
+	partner, id, _ := strings.Cut(about, ":")
+	if id = url.PathEscape(id); strings.Trim(id, ".") == "" { // HTTP clients and servers read dots as a way up
+		id = strings.ReplaceAll(id, ".", "%2E")
+	}
+	req, err := http.NewRequestWithContext(g.t.Context(), http.MethodGet, "http://"+g.control+"/v1/users/"+id+"/kyc?format=canonical&partner="+url.QueryEscape(partner), nil)
+	if err != nil {
+		return d, err
+	}
+	req.Header.Set("Authorization", "Bearer "+pollToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return d, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return d, errors.New(resp.Status)
+	}
+	return d, json.NewDecoder(resp.Body).Decode(&d)
 }
 
 // line is a webhook in a table.

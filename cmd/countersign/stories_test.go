@@ -127,6 +127,13 @@ var stories = []struct {
 		s.says(4, attempt(word(sumsubID, "b", 4, truth.Rejected, "document_unreadable"), "1"))
 		s.again()
 	}},
+	{"somebody called . and somebody called ..", identity, "approved", func(s *story) {
+		about := s.about
+		for _, id := range []string{".", ".."} {
+			s.about, s.seen = strings.TrimSuffix(about, "ann")+id, 0
+			s.says(1, word(sumsubID, "a", 1, truth.Approved))
+		}
+	}},
 	{"a registered submission", identity, "pending approved", func(s *story) {
 		s.says(1, said{Update: truth.Update{Key: sumsubID, Session: "a", Status: truth.Pending, Submission: true}})
 		s.says(2, word(sumsubID, "a", 2, truth.NotStarted))
