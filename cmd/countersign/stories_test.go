@@ -132,6 +132,7 @@ var stories = []struct {
 		for _, id := range []string{".", ".."} {
 			s.about, s.seen = strings.TrimSuffix(about, "ann")+id, 0
 			s.says(1, word(sumsubID, "a", 1, truth.Approved))
+			lastStatus(s.stage, s.about, s.post.told(s.about)) // polls
 		}
 	}},
 	{"a registered submission", identity, "pending approved", func(s *story) {
