@@ -262,7 +262,7 @@ func TestNotice(t *testing.T) {
 	f("our timer first", timer(9920), Applied, at(20000))
 	f("then the provider's", notice(sumsub, "4", at(20000)), Superseded, none)
 	s = apply(idv, until(obs(sumsub, "i", 3, rankApproved), at(20000)), until(obs(aml, "s", 4, rankApproved), at(30000)))
-	f("of what does not end first: the person's end", notice(aml, "5", at(30000)), Applied, at(20000))
+	f("of what does not end first: nobody is told of another end", notice(aml, "5", at(30000)), Superseded, none)
 	s = apply(idv, obs(persona, "p", 1, rankRejected), until(obs(sumsub, "i", 3, rankApproved), at(20000)))
 	f("of what was approved elsewhere", notice(persona, "p", at(20000)), Superseded, none)
 	s = apply(idv, obs(sumsub, "i", 3, rankRejected))

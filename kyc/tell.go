@@ -43,6 +43,8 @@ func (v *view) tell(r *result) told {
 	switch {
 	case r.rank == rankExpired:
 		t.occurred = r.until
+	case r.rank == rankInReview && w.rank > rankInReview && w.class != claim: // it was answered, and somebody has to look all the same
+		t.retryable, t.terminal = false, false
 	case w.class == hit: // nobody but an operator answers it, whatever its provider calls it
 		t.retryable, t.terminal = false, true
 	case w.class == claim, w.claimsYes() && r.rank == rankInReview:

@@ -102,8 +102,8 @@ func (v *view) notice(n *Update, f *folding) (ch Change, ok bool) {
 		return ch, false // the end has moved since
 	}
 	if n.Kind != Timer {
-		if at := v.find(n); at < 0 || f.each[at].rank != rankApproved {
-			return ch, false // it is about an approval that does not stand
+		if at := v.find(n); at < 0 || f.each[at].rank != rankApproved || f.each[at].until != end {
+			return ch, false // it is about an approval that does not stand, or that is not the person's end
 		}
 		if end == 0 {
 			end = momentOf(n.ExpiresAt) // nothing else says when

@@ -36,6 +36,9 @@ func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatu
 			v.ChangedAt = time.UnixMicro(s.Told.At).UTC()
 			v.Change = s.Told.change(tx)
 		}
+		if v.Change != nil && v.Check == (kyc.CheckView{}) { // no check decides: what was told to be missing
+			v.Check = v.Change.Check
+		}
 		return nil
 	})
 	return v, err

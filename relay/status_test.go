@@ -24,6 +24,8 @@ func TestSubjectStatus(t *testing.T) {
 			t.Errorf("%s: change %+v, want %q", when, c, change)
 		case c != nil && (c.Type != change || c.Sequence != sequence):
 			t.Errorf("%s: %s %d, want %s %d", when, c.Type, c.Sequence, change, sequence)
+		case c != nil && v.Check != c.Check: // also where it says what is missing
+			t.Errorf("%s: the check is %+v, and was told as %+v", when, v.Check, c.Check)
 		}
 		return v
 	}
