@@ -70,6 +70,7 @@ func settled(c *scenarios) {
 	f("registered, the link lapsed", Pending, submission("i"), u(sumsub, "i", 3, NotStarted), u(sumsub, "i", 9, Lapsed))
 	f("registered again after a rejection", Pending, u(sumsub, "i", 3, Rejected, "document_unreadable"), submission("j"))
 	f("the rejected run itself registered late", Rejected, u(sumsub, "i", 3, Rejected, "document_unreadable"), submission("i"))
+	f("registered twice, the second lapsed", Rejected, u(sumsub, "i", 3, Rejected, "document_unreadable"), submission("j"), submission("k"), u(sumsub, "k", 130, Lapsed))
 	f("registered again after a terminal rejection", RejectedTerminal, u(sumsub, "i", 3, RejectedTerminal), submission("j"))
 	f("registered beside an approval", Approved, u(sumsub, "i", 3, Approved), submission("j"))
 	f("registered elsewhere after a rejection", Rejected, u(persona, "i", 3, Rejected, "document_unreadable"), submission("j"))

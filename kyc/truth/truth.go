@@ -235,6 +235,7 @@ func (h History) Tell(p Policy, now time.Time) (Status, time.Time) {
 			if slices.ContainsFunc(v.all, func(o said) bool { return !o.Operator && !o.Submission && run(o, s) }) {
 				continue // its provider has spoken of the run already
 			}
+			v.all = slices.DeleteFunc(v.all, func(o said) bool { return o.Submission && o.Key == s.Key }) // the newest counts
 		}
 		if !slices.Contains(v.keys, s.Key) {
 			v.keys = append(v.keys, s.Key)

@@ -32,6 +32,7 @@ func (h History) hear() (words []word, registered bool) {
 			if spoken[w.run()] {
 				continue
 			}
+			words = slices.DeleteFunc(words, func(o word) bool { return o.Submission && o.Key == w.Key })
 		} else if !w.Operator && !w.Mute {
 			spoken[w.run()] = true
 		}
