@@ -40,6 +40,9 @@ func (v *view) tell(r *result) told {
 	if r.by != nil {
 		t.by = r.by.id
 	}
+	if r.by == w && w.class > claim {
+		t.reasons = r.reasons()
+	}
 	switch {
 	case r.rank == rankExpired:
 		t.occurred = r.until
@@ -56,6 +59,24 @@ func (v *view) tell(r *result) told {
 		t.try = w.session ^ w.try<<1 ^ session(w.source) //nolint:gosec // a place
 	}
 	return t
+}
+
+// reasons are those of the finding that decides, and what else stands that is serious: who is refused for a document must not read less than that a list names them. The gravest
+// comes first.
+func (r *result) reasons() []ReasonPair {
+	all := r.by.reasons
+	for _, f := range r.left {
+		for _, p := range f.reasons {
+			there := slices.ContainsFunc(all, func(x ReasonPair) bool { return x.Code == p.Code })
+			if f != r.by && f.class > claim && !there && gravityOf([]ReasonPair{p}) > mild {
+				all = append(slices.Clip(all), p)
+			}
+		}
+	}
+	if len(all) > len(r.by.reasons) && !r.by.operator { // an operator's own reason stays the first
+		slices.SortStableFunc(all, func(a, b ReasonPair) int { return cmp.Compare(slices.Index(Priority, a.Code), slices.Index(Priority, b.Code)) })
+	}
+	return all
 }
 
 // status is where the subject stands as partners are told it.
