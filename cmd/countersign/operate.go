@@ -103,7 +103,7 @@ func (cmd *quarantineShowCommand) Run(c *console) error {
 		return err
 	}
 	var v map[string]any
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/quarantine/"+url.PathEscape(cmd.ID), nil, &v); err != nil {
+	if err := cl.call(c.ctx, http.MethodGet, "/v1/quarantine/"+segment(cmd.ID), nil, &v); err != nil {
 		return err
 	}
 	return c.show(v)
@@ -130,7 +130,7 @@ func (cmd *quarantineReleaseCommand) Run(c *console) error {
 		Updates *int
 		Kept    string
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+url.PathEscape(cmd.ID)+"/release", in, &v); err != nil {
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+segment(cmd.ID)+"/release", in, &v); err != nil {
 		return err
 	}
 	switch {
@@ -155,7 +155,7 @@ func (cmd *quarantineDiscardCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+url.PathEscape(cmd.ID)+"/discard", nil, &struct{}{}); err != nil {
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+segment(cmd.ID)+"/discard", nil, &struct{}{}); err != nil {
 		return err
 	}
 	c.printf("%s is discarded\n", cmd.ID)
@@ -295,7 +295,7 @@ func (cmd *decideCommand) Run(c *console) error {
 		"reasons": cmd.Reasons, "retryable": cmd.Retryable, "reason": cmd.Because,
 	}
 	var v struct{ ID string }
-	path := "/v1/subjects/" + url.PathEscape(cmd.Partner) + "/" + url.PathEscape(cmd.Subject) + "/decisions" + cmd.query()
+	path := "/v1/subjects/" + segment(cmd.Partner) + "/" + segment(cmd.Subject) + "/decisions" + cmd.query()
 	if err := cl.post(c.ctx, path, cmd.Key, in, &v); err != nil {
 		return err
 	}
@@ -341,7 +341,7 @@ func (cmd *policyShowCommand) Run(c *console) error {
 		return err
 	}
 	var v planned
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/policies/"+url.PathEscape(cmd.Partner), nil, &v); err != nil {
+	if err := cl.call(c.ctx, http.MethodGet, "/v1/policies/"+segment(cmd.Partner), nil, &v); err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -364,7 +364,7 @@ func (cmd *policyApplyCommand) Run(c *console) error {
 		return err
 	}
 	var v planned
-	path := "/v1/policies/" + url.PathEscape(cmd.Partner)
+	path := "/v1/policies/" + segment(cmd.Partner)
 	if !cmd.Yes {
 		if err := cl.call(c.ctx, http.MethodGet, path, nil, &v); err != nil {
 			return err

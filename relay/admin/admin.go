@@ -175,6 +175,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // serve hands a call to its route. What the mux refuses itself gets the shape of every other error.
 func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
+	req = verbatim(req)
 	h, pattern := s.mux.Handler(req)
 	if pattern != "" {
 		s.mux.ServeHTTP(w, req)
