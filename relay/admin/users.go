@@ -63,11 +63,21 @@ func (s *Server) user(req *http.Request, t Token) (any, error) {
 	}
 	switch req.URL.Query().Get("format") {
 	case "", "blendfi":
-		return format.PollBlendFi(id, kyc.Change{
+		c := kyc.Change{
 			Type: "kyc.status." + string(st.Status), Subject: kyc.Subject{ID: id}, Status: st.Status, PreviousStatus: st.PreviousStatus, Reasons: st.Reasons,
 			Retryable: st.Retryable, Terminal: st.Terminal, ApprovedAt: st.ApprovedAt, ExpiresAt: st.ExpiresAt, OccurredAt: st.OccurredAt, ReceivedAt: st.ChangedAt,
-		}), nil
+		}
+		if st.Change != nil { // as long as it is kept, its own times
+			c.OccurredAt, c.ReceivedAt = st.Change.OccurredAt, st.Change.ReceivedAt
+		}
+		return format.PollBlendFi(id, c), nil
 	case "canonical":
+		if st.Status != kyc.InReview && st.Status != kyc.Rejected && st.Status != kyc.Suspended {
+			st.DecidedBy = "" // as in the webhook: it names the finding that stands
+		}
+		if st.Change != nil { // also what a decision waits for, where nothing decides
+			st.Check = st.Change.Check
+		}
 		v := userView{
 			Object: "subject", ID: id, Partner: partner, Livemode: live, Status: st.Status, Reasons: st.Reasons, Retryable: st.Retryable, Terminal: st.Terminal,
 			ApprovedAt: st.ApprovedAt, ExpiresAt: st.ExpiresAt, ChangedAt: st.ChangedAt, Checks: st.Checks,
