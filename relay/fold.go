@@ -234,15 +234,12 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) 
 	}
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
-		if !matches(e.Events, c.Type) || !e.Since.IsZero() && e.Since.After(rec.Appended.Add(clocksDiffer)) {
-			continue
-		}
-		body, err := e.Format.Render(*c, s.Owed[e.ID])
+		body, err := e.body(c, rec.Appended, s.Owed[e.ID])
 		if err != nil {
-			return fmt.Errorf("render %s as %s: %w", c.Type, e.Format.Name, err)
+			return err
 		}
 		if body == nil {
-			continue // the format has no word for it, and it takes nothing away
+			continue
 		}
 		b.owed = append(b.owed, outbox.Delivery{
 			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: s.Owed[e.ID], WebhookID: c.ID, Type: c.Type,

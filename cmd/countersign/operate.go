@@ -321,17 +321,32 @@ type planned struct {
 	Behind   int                `json:"behind"`
 	Moves    int                `json:"moves"`
 	Becomes  map[kyc.Status]int `json:"becomes"`
+	Tells    map[string]int     `json:"tells"`
+	Sends    map[string]int     `json:"sends"`
 }
 
 func (p planned) String() string {
-	var parts []string
+	var parts, tells, sends []string
 	for _, s := range slices.Sorted(maps.Keys(p.Becomes)) {
 		parts = append(parts, fmt.Sprintf("%d become %s", p.Becomes[s], s))
+	}
+	for _, t := range slices.Sorted(maps.Keys(p.Tells)) {
+		tells = append(tells, fmt.Sprintf("\n  %d %s", p.Tells[t], t))
+	}
+	for _, e := range slices.Sorted(maps.Keys(p.Sends)) {
+		sends = append(sends, fmt.Sprintf("\n  %d to %s", p.Sends[e], e))
 	}
 	if len(parts) == 0 {
 		parts = []string{"nobody's status changes"}
 	}
-	return fmt.Sprintf("version %d: %d of %d subjects are folded under an older one; %s", p.Version, p.Behind, p.Subjects, strings.Join(parts, ", "))
+	text := fmt.Sprintf("version %d: %d of %d subjects are folded under an older one; %s", p.Version, p.Behind, p.Subjects, strings.Join(parts, ", "))
+	if len(tells) > 0 {
+		text += "\nchanges:" + strings.Join(tells, "")
+	}
+	if len(sends) > 0 {
+		text += "\nwebhooks:" + strings.Join(sends, "")
+	}
+	return text
 }
 
 // Run shows who would move.
@@ -375,6 +390,6 @@ func (cmd *policyApplyCommand) Run(c *console) error {
 	if err := cl.call(c.ctx, http.MethodPost, path+"/apply", nil, &v); err != nil {
 		return err
 	}
-	c.printf("%s: applied\n", v)
+	c.printf("%s\napplied\n", v)
 	return nil
 }

@@ -205,11 +205,13 @@ type planView struct {
 	Behind   int                `json:"behind"`
 	Moves    int                `json:"moves"`
 	Becomes  map[kyc.Status]int `json:"becomes"`
+	Tells    map[string]int     `json:"tells"` // changes, by type
+	Sends    map[string]int     `json:"sends"` // webhooks, by endpoint
 	Applied  bool               `json:"applied"`
 }
 
 func viewPlan(p relay.PolicyPlan, applied bool) planView {
-	return planView{"policy", p.Partner, p.Version, p.Policy, p.Subjects, p.Behind, p.Moves, p.Becomes, applied}
+	return planView{"policy", p.Partner, p.Version, p.Policy, p.Subjects, p.Behind, p.Moves, p.Becomes, p.Tells, p.Sends, applied}
 }
 
 // policy shows who would move.
