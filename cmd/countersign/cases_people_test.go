@@ -145,6 +145,20 @@ func walkParked(w *walk) {
 	w.metric(`countersign_relay_updates_total{verdict="parked"}`, 2)
 }
 
+func walkOverruled(w *walk) {
+	w.run(exitYes, "trigger sumsub-eu on_hold --subject sybil", "200 ok")
+	w.told("sybil", "kyc.status.in_review")
+	late := provider.SampleVars{Subject: "sybil", At: time.Now()} // rejected now, and told when somebody here has approved
+	body := w.sample("sumsub-eu", "rejected_retry", late)
+	w.run(exitYes, `decide acme sybil --source sumsub-eu --check identity_verification --status approved --because "seen in person"`, "decided: ")
+	w.told("sybil", "kyc.status.approved")
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", body))
+	w.metric(`countersign_relay_updates_total{verdict="overruled"}`, 1)
+	w.until("subject acme sybil", "acme/sybil  approved", "overruled", "before an operator's approval")
+	w.run(exitYes, `decide acme sybil --source sumsub-eu --check identity_verification --status in_review --because "their reviewer could not read it"`, "decided: ")
+	w.until("subject acme sybil", "acme/sybil  in_review")
+}
+
 func walkStale(w *walk) {
 	w.run(exitYes, "trigger sumsub-eu rejected_retry --subject judy", "200 ok")
 	w.told("judy", "kyc.status.rejected")

@@ -28,6 +28,7 @@ var hardCases = []struct {
 	{"Approval without a signature", walkUnsigned},
 	{"Approval confirmed by asking the provider", walkConfirmed},
 	{"Approval behind a final rejection", walkParked},
+	{"Rejection answered by an approval of ours", walkOverruled},
 	{"Approval older than a rejection", walkStale},
 	{"Approval that ends", walkEnds},
 	{"Partner that answers 410", walkGone},

@@ -202,7 +202,12 @@ func ordered(u *kyc.Update) (s string) {
 
 // happened says when an event took place that came too late to count, or out of its order.
 func happened(u *kyc.Update, v kyc.Verdict) string {
-	if v != kyc.Stale && v != kyc.Superseded || u.OccurredAt.IsZero() {
+	switch {
+	case v == kyc.Overruled && !u.OccurredAt.IsZero():
+		return " (happened " + u.OccurredAt.Format(time.RFC3339) + ", before an operator's approval)"
+	case v == kyc.Overruled:
+		return " (an operator's approval answers it)"
+	case v != kyc.Stale && v != kyc.Superseded || u.OccurredAt.IsZero():
 		return ""
 	}
 	return " (happened " + u.OccurredAt.Format(time.RFC3339) + ")"
