@@ -267,42 +267,6 @@ func (cmd *submitCommand) Run(c *console) error {
 	return nil
 }
 
-type decideCommand struct {
-	configFlag
-	modeFlag
-	Partner   string   `arg:"" help:"The partner's id."`
-	Subject   string   `arg:"" help:"The subject's id, as the partner knows it."`
-	Source    string   `required:"" help:"The source whose check it is."`
-	Check     string   `required:"" help:"The check type, such as identity_verification."`
-	Status    string   `help:"approved, in_review, rejected, expired or suspended." xor:"what"`
-	Release   bool     `help:"Lift every hold of this check that is known now. Of statuses, only approved lifts sanctions and PEP matches." xor:"what"`
-	Scope     string   `help:"overall, check or document." default:"overall" enum:"overall,check,document"`
-	Document  string   `help:"The document type, of a step or a document."`
-	Reasons   []string `help:"Reasons, in our words."`
-	Retryable bool     `help:"Of a rejection: another try may help. Without it, a rejection is terminal."`
-	Because   string   `required:"" help:"Why, for whoever must explain it later."`
-	Key       string   `help:"Idempotency key: the same one is the same decision."`
-}
-
-// Run makes a decision.
-func (cmd *decideCommand) Run(c *console) error {
-	cl, err := cmd.client(c)
-	if err != nil {
-		return err
-	}
-	in := map[string]any{
-		"source": cmd.Source, "check": cmd.Check, "scope": cmd.Scope, "document_type": cmd.Document, "status": cmd.Status, "release": cmd.Release,
-		"reasons": cmd.Reasons, "retryable": cmd.Retryable, "reason": cmd.Because,
-	}
-	var v struct{ ID string }
-	path := "/v1/subjects/" + segment(cmd.Partner) + "/" + segment(cmd.Subject) + "/decisions" + cmd.query()
-	if err := cl.post(c.ctx, path, cmd.Key, in, &v); err != nil {
-		return err
-	}
-	c.printf("decided: %s\n", v.ID)
-	return nil
-}
-
 type policyCommand struct {
 	Show  policyShowCommand  `cmd:"" help:"Show how many subjects a partner's newest policy would move, and to what."`
 	Apply policyApplyCommand `cmd:"" help:"Fold every subject of a partner under its newest policy."`

@@ -240,7 +240,7 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 			return
 		}
 		v, err := r.do(req, t)
-		if r.audited() {
+		if d, _ := v.(decisionView); r.audited() && !d.DryRun { // a decision that was only foreseen has changed nothing
 			err = errors.Join(err, s.record(req, r, t, err))
 		}
 		if err != nil {
@@ -289,6 +289,8 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 	case errors.As(err, &p):
 	case errors.As(err, &field):
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
+	case errors.Is(err, relay.ErrKeyUsed):
+		p = &problem{http.StatusConflict, "conflict", "idempotency_key_used", err.Error(), "Idempotency-Key"}
 	case errors.Is(err, relay.ErrConflict):
 		p = &problem{http.StatusConflict, "conflict", "ref_taken", err.Error(), "provider_ref"}
 	case errors.Is(err, journal.ErrBacklog), errors.Is(err, journal.ErrFull):

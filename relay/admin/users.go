@@ -159,42 +159,6 @@ func (s *Server) submit(req *http.Request, t Token) (any, error) {
 	return map[string]any{"object": "submission", "id": id, "partner": partner, "subject": sub.Subject, "source": sub.Source, "provider_ref": sub.ProviderRef}, nil
 }
 
-// decide takes an operator's decision.
-func (s *Server) decide(req *http.Request, t Token) (any, error) {
-	var ask struct {
-		Source       string       `json:"source"`
-		Check        kyc.Check    `json:"check"`
-		Scope        kyc.Scope    `json:"scope"`
-		DocumentType string       `json:"document_type"`
-		Status       kyc.Status   `json:"status"`
-		Release      bool         `json:"release"`
-		Reasons      []kyc.Reason `json:"reasons"`
-		Terminal     bool         `json:"terminal"`
-		Retryable    bool         `json:"retryable"`
-		Reason       string       `json:"reason"` // why, in the operator's own words
-	}
-	if err := read(req, &ask); err != nil {
-		return nil, err
-	}
-	live, err := s.livemode(req)
-	if err != nil {
-		return nil, err
-	}
-	if ask.Reason == "" {
-		return nil, bad("reason", "say why, for whoever must explain it later")
-	}
-	d := relay.Decision{
-		Partner: req.PathValue("partner"), Subject: req.PathValue("id"), Livemode: live, Source: ask.Source, Check: ask.Check, Scope: ask.Scope,
-		DocumentType: ask.DocumentType, Status: ask.Status, Release: ask.Release, Reasons: ask.Reasons, Terminal: ask.Terminal, Retryable: ask.Retryable,
-		Note: ask.Reason, Actor: t.Name, IdempotencyKey: req.Header.Get("Idempotency-Key"),
-	}
-	id, err := s.o.Relay.Decide(req.Context(), d)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"object": "decision", "id": id, "partner": d.Partner, "subject": d.Subject}, nil
-}
-
 // planView is what a policy means for those who are folded under an older one.
 type planView struct {
 	Object   string             `json:"object"`
