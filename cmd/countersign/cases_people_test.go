@@ -87,6 +87,25 @@ func walkTwoPeople(w *walk) {
 	w.until("subject acme bob", "acme/bob  pending")
 }
 
+func walkTakeBack(w *walk) {
+	for _, event := range []string{"approved", "on_hold"} { // of one applicant, and nobody says whose
+		v := provider.SampleVars{Subject: "x", ProviderRef: "applicant-9", SessionRef: "try-" + event}
+		w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", event, v, `"externalUserId":"x",`, "")))
+	}
+	w.metric("countersign_relay_held_records", 2)
+	id := strings.Fields(w.run(exitYes, "quarantine --records", "unrouted"))[0]
+	w.run(exitYes, "quarantine release "+id+" --partner acme --subject tom", "is released") // it is tim's
+	w.metric("countersign_relay_held_records", 0)
+	w.until("subject acme tom", "acme/tom  in_review")
+	w.run(exitYes, "quarantine take-back "+id+` --because "it is tim's, ticket 4711"`, "acme/tom  in_review -> pending", "to acme-main", "2 record(s) wait again")
+	w.until("subject acme tom", "acme/tom  pending", "taken_back", "decision: take back", "it is tim's, ticket 4711")
+	w.metric("countersign_relay_held_records", 2)
+	w.run(exitYes, "quarantine release "+id+" --partner acme --subject tim", "is released")
+	w.until("subject acme tim", "acme/tim  in_review")
+	w.metric("countersign_relay_held_records", 0)
+	w.run(exitNo, "quarantine take-back held_00000000000000ff --because x", "not found")
+}
+
 func walkBeforeSubmission(w *walk) {
 	v := provider.SampleVars{Subject: "x", ProviderRef: "applicant-77"}
 	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", v, `"externalUserId":"x",`, "")))

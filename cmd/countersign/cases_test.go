@@ -15,6 +15,7 @@ var hardCases = []struct {
 	{"Sanctions hit on a namesake", walkNamesake},
 	{"PEP hit that comes again after its release", walkHitAgain},
 	{"One ref, two people", walkTwoPeople},
+	{"Record released to the wrong person", walkTakeBack},
 	{"Callback before the submission", walkBeforeSubmission},
 	{"Live body at a test source", walkLivemode},
 	{"Key rotated at the provider first", walkRotatedEarly},

@@ -157,7 +157,11 @@ func (c *console) subject(v relay.SubjectView) {
 		if u.ClaimedStatus != "" {
 			said += " (claimed " + string(u.ClaimedStatus) + ")"
 		}
-		c.printf("  %s  %-10s %-24s %-20s %-10s %s\n", r.At.Format(time.RFC3339), u.Source, cmp.Or(u.ProviderEvent.Type, recordName(&u)), said, r.Verdict,
+		verdict := string(r.Verdict)
+		if r.TakenBack != "" {
+			verdict = "taken_back"
+		}
+		c.printf("  %s  %-10s %-24s %-20s %-10s %s\n", r.At.Format(time.RFC3339), u.Source, cmp.Or(u.ProviderEvent.Type, recordName(&u)), said, verdict,
 			strings.TrimSpace(sequences(r.Changes)+ordered(&u)+happened(&u, r.Verdict)))
 	}
 	c.printf("\nwhat changed\n")
@@ -176,6 +180,8 @@ func (c *console) subject(v relay.SubjectView) {
 // recordName says what a record is that no provider has named.
 func recordName(u *kyc.Update) string {
 	switch {
+	case u.Kind == kyc.Decision && u.TakenBack != "":
+		return "decision: take back"
 	case u.Kind == kyc.Decision && u.Release:
 		return "decision: release"
 	case u.Kind == kyc.Timer && u.Expiring:

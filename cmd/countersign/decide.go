@@ -85,18 +85,23 @@ func (cmd *decideCommand) post(c *console, cl *client, dry bool) (v decided, err
 func (cmd *decideCommand) tell(w io.Writer, v decided) {
 	out := &console{out: w}
 	out.printf("%s/%s  %s -> %s\n", cmd.Partner, cmd.Subject, v.Before, v.After)
-	for _, e := range v.Changes {
-		to := "nobody"
-		if len(e.Endpoints) > 0 {
-			to = strings.Join(e.Endpoints, ", ")
-		}
-		out.printf("  #%-3d %-26s to %s\n", e.Sequence, e.Type, to)
-	}
+	out.effects(v.Changes)
 	switch {
 	case cmd.Release && v.Nothing():
 		out.printf("  there is nothing to release: no finding of this check stands open\n")
 	case len(v.Changes) == 0:
 		out.printf("  nobody is told anything\n")
+	}
+}
+
+// effects lists changes, and who is told of each.
+func (c *console) effects(es []relay.Effect) {
+	for _, e := range es {
+		to := "nobody"
+		if len(e.Endpoints) > 0 {
+			to = strings.Join(e.Endpoints, ", ")
+		}
+		c.printf("  #%-3d %-26s to %s\n", e.Sequence, e.Type, to)
 	}
 }
 

@@ -43,6 +43,8 @@ type quarantineCommand struct {
 	Show    quarantineShowCommand    `cmd:"" help:"Show a body in clear; this stands in the audit trail."`
 	Release quarantineReleaseCommand `cmd:"" help:"Translate a body again with today's adapter and config, or give a record its subject."`
 	Discard quarantineDiscardCommand `cmd:"" help:"Take a body or a record out for good."`
+
+	TakeBack quarantineTakeBackCommand `cmd:"" help:"Take a record back that was released to the wrong subject; it waits again."`
 }
 
 type quarantineListCommand struct {
@@ -159,6 +161,45 @@ func (cmd *quarantineDiscardCommand) Run(c *console) error {
 		return err
 	}
 	c.printf("%s is discarded\n", cmd.ID)
+	return nil
+}
+
+type quarantineTakeBackCommand struct {
+	configFlag
+	jsonFlag
+	ID      string `arg:"" help:"The record's id, as countersign quarantine --records printed it."`
+	Because string `required:"" help:"Why, for whoever must explain it later."`
+}
+
+// Run takes a record back.
+func (cmd *quarantineTakeBackCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v struct {
+		Partner string         `json:"partner"`
+		Subject string         `json:"subject"`
+		Held    int            `json:"held"`
+		Order   string         `json:"order"`
+		Folded  bool           `json:"folded"`
+		Before  kyc.Status     `json:"before"`
+		After   kyc.Status     `json:"after"`
+		Changes []relay.Effect `json:"changes"`
+	}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+segment(cmd.ID)+"/take-back", map[string]string{"reason": cmd.Because}, &v); err != nil {
+		return err
+	}
+	switch {
+	case cmd.JSON:
+		return c.show(v)
+	case !v.Folded:
+		c.printf("%s is taken back from %s/%s; it is kept, and not folded yet\n", cmd.ID, v.Partner, v.Subject)
+		return nil
+	}
+	c.printf("%s/%s  %s -> %s\n", v.Partner, v.Subject, v.Before, v.After)
+	c.effects(v.Changes)
+	c.printf("%s is taken back: %d record(s) wait again\n", cmd.ID, v.Held)
 	return nil
 }
 

@@ -118,6 +118,7 @@ func (s *Server) routes() []Route {
 		{"GET /v1/quarantine/{id}", Operator, false, s.quarantined},
 		{"POST /v1/quarantine/{id}/release", Operator, false, s.release},
 		{"POST /v1/quarantine/{id}/discard", Operator, false, s.discard},
+		{"POST /v1/quarantine/{id}/take-back", Operator, false, s.takeBack},
 		{"GET /v1/questions", Viewer, false, s.questions},
 		{"POST /v1/questions/discard", Operator, false, s.dropQuestion},
 		{"GET /v1/audit", Viewer, false, s.audit},
@@ -291,6 +292,8 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
 	case errors.Is(err, relay.ErrKeyUsed):
 		p = &problem{http.StatusConflict, "conflict", "idempotency_key_used", err.Error(), "Idempotency-Key"}
+	case errors.Is(err, relay.ErrNotWhole):
+		p = &problem{http.StatusConflict, "conflict", "history_not_whole", err.Error(), ""}
 	case errors.Is(err, relay.ErrConflict):
 		p = &problem{http.StatusConflict, "conflict", "ref_taken", err.Error(), "provider_ref"}
 	case errors.Is(err, journal.ErrBacklog), errors.Is(err, journal.ErrFull):

@@ -318,6 +318,19 @@ func TestHeldDesk(t *testing.T) {
 	if got := g.status("pia", "hal", ""); got != "200 approved" || g.relay.Held() != 0 {
 		t.Errorf("%s, %d held", got, g.relay.Held())
 	}
+	a := g.call("otto", "POST", "/v1/quarantine/"+first+"/take-back", `{"reason":"it is hob's"}`)
+	if a.code != 200 || a.json["taken_back"] != true || a.json["subject"] != "hal" || a.json["held"] != 1.0 || a.json["before"] != "approved" || a.json["folded"] != true {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	if got := g.status("pia", "hal", ""); got == "200 approved" || g.relay.Held() != 1 {
+		t.Errorf("taken back: %s, %d held", got, g.relay.Held())
+	}
+	if s := g.call("vera", "GET", "/v1/subjects/acme/hal", "").body; !strings.Contains(s, "it is hob's") || !strings.Contains(s, `"taken_back":"`+a.json["order"].(string)) {
+		t.Errorf("the history does not say what was taken back and why: %s", s)
+	}
+	if a := g.call("otto", "POST", "/v1/quarantine/"+second+"/take-back", `{"reason":"r"}`); a.code != 404 {
+		t.Errorf("what was discarded: %d %s", a.code, a.body)
+	}
 }
 
 // TestPolicies: the plan says what would move before anything does.
