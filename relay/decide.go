@@ -76,7 +76,9 @@ func (r *Relay) admit(ctx context.Context, d *Decision, u *kyc.Update) (lifts in
 		return lifts, nil, err
 	}
 	said := *d
-	said.Actor, said.IdempotencyKey = "", "" // whoever gives it again means the same
+	if said.Actor, said.IdempotencyKey = "", ""; len(said.Reasons) == 0 { // whoever gives it again means the same
+		said.Reasons = nil
+	}
 	lane := laneOf(d.Partner, d.Subject, d.Livemode)
 	k, known, err := r.ordered(u.ID, lane, said, u)
 	if err != nil || known {

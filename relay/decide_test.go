@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,7 +147,9 @@ func TestDecideOnTheWay(t *testing.T) {
 		t.Fatalf("while nothing is folded: %+v, %v", first, err)
 	}
 	for range 2 {
-		if _, err := g.relay.Decide(t.Context(), rejects(keyed, func(d *Decision) { d.Status = kyc.Suspended })); !errors.Is(err, ErrKeyUsed) {
+		soon, cancel := context.WithTimeout(t.Context(), patience) // it is refused without waiting for the fold
+		defer cancel()
+		if _, err := g.relay.Decide(soon, rejects(keyed, func(d *Decision) { d.Status = kyc.Suspended })); !errors.Is(err, ErrKeyUsed) {
 			t.Errorf("the key for another: %v", err)
 		}
 		g.restart()
@@ -170,6 +173,62 @@ func TestDecideOnTheWay(t *testing.T) {
 	if out, err := g.relay.Decide(t.Context(), lost); err != nil || !out.Folded {
 		t.Errorf("the same again: %+v, %v", out, err)
 	}
+}
+
+// TestDecideAtOnce: of orders that come under one key at the same moment, one is carried out, and every other that is not the same is refused.
+func TestDecideAtOnce(t *testing.T) {
+	g := start(t, acme())
+	g.tell(said("ann", 1, kyc.Approved))
+	g.folded()
+	statuses := []kyc.Status{kyc.Rejected, kyc.Suspended, kyc.InReview, kyc.Approved}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	done := map[kyc.Status]int{}
+	for i := range 40 {
+		d := rejects(func(d *Decision) {
+			d.IdempotencyKey, d.Status, d.Reasons = "k1", statuses[i%len(statuses)], []kyc.Reason{}
+		})
+		wg.Go(func() {
+			out, err := g.relay.Decide(t.Context(), d)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil && out.Folded && out.After == d.Status:
+				done[d.Status]++
+			case !errors.Is(err, ErrKeyUsed):
+				t.Errorf("%s: %+v, %v", d.Status, out, err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(done) != 1 || done[g.view("acme", "ann", true).Status.Status] != 10 {
+		t.Errorf("carried out: %v", done)
+	}
+}
+
+// TestDecideForgets: what a key was used for is forgotten after 90 days; somebody who still knows the decision then refuses the key.
+func TestDecideForgets(t *testing.T) {
+	g := start(t, acme())
+	g.tell(said("ann", 1, kyc.Approved))
+	g.folded()
+	keyed := rejects(func(d *Decision) { d.IdempotencyKey = "k1" })
+	first, err := g.relay.Decide(t.Context(), keyed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(days int, left int, want error) {
+		t.Helper()
+		g.stopped()
+		g.clock.advance(time.Duration(days) * 24 * time.Hour)
+		g.retained()
+		g.run()
+		again, err := g.relay.Decide(t.Context(), keyed)
+		if !errors.Is(err, want) || want == nil && !reflect.DeepEqual(first, again) || g.count(store.Orders) != left {
+			t.Errorf("%d days later: %+v, %v, %d orders", days, again, err, g.count(store.Orders))
+		}
+	}
+	f(89, 1, nil)
+	f(2, 0, ErrKeyUsed)
 }
 
 // TestDecideForeseen: what is foreseen is what comes, and names who is told.

@@ -76,7 +76,9 @@ func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err err
 
 // drives makes the key of a pretence stand for it. Of one that has been carried out it is the answer.
 func (r *Relay) drives(ctx context.Context, order string, p Pretence, first *kyc.Update) (answer json.RawMessage, err error) {
-	p.Key = ""
+	if p.Key = ""; len(p.Reasons) == 0 {
+		p.Reasons = nil
+	}
 	lane := laneOf(p.Partner, p.Subject, false)
 	k, known, err := r.ordered(order, lane, p, first)
 	if err == nil && !known {
