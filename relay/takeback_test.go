@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -212,7 +213,7 @@ func TestTakeBackRefuses(t *testing.T) {
 // with several records, timers, other policies, restarts, and what was taken back.
 func TestHistoriesAreWhole(t *testing.T) {
 	t.Parallel()
-	lanes, tookBack := 0, 0
+	lanes, tookBack, fired := 0, 0, 0
 	for seed := range uint64(6) {
 		g := start(t, acme(), Partner{ID: "globex"})
 		us := randomUpdates(seed, 300)
@@ -227,6 +228,12 @@ func TestHistoriesAreWhole(t *testing.T) {
 			g.tell(group...)
 			part = part[n:]
 			switch i % 10 {
+			case 1: // approvals end, and in the end ids are forgotten
+				if g.folded(); i > 30 {
+					g.after(40 * 24 * time.Hour)
+					eventually(t, "nothing is due", func() bool { return g.journal.Backlog() == 0 && !g.due() })
+					g.appended = g.relay.Position()
+				}
 			case 3:
 				g.folded()
 				if list, _ := g.items("", 0); len(list) > 0 && list[0].Reason != unreadable {
@@ -275,6 +282,11 @@ func TestHistoriesAreWhole(t *testing.T) {
 				if _, ok := g.relay.proved(es, s); !whole || !ok {
 					t.Errorf("seed %d: the history of %q, %d records, does not make its state", seed, s.lane, len(es))
 				}
+				for _, e := range es {
+					if e.said.Kind == kyc.Timer {
+						fired++
+					}
+				}
 				lanes++
 			}
 			return nil
@@ -283,7 +295,7 @@ func TestHistoriesAreWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if lanes < 30 || tookBack < 6 {
-		t.Errorf("%d histories, %d taken back: too little was tried", lanes, tookBack)
+	if lanes < 30 || tookBack < 6 || fired < 6 {
+		t.Errorf("%d histories, %d taken back, %d ended: too little was tried", lanes, tookBack, fired)
 	}
 }
