@@ -105,6 +105,12 @@ func TestTakeBack(t *testing.T) {
 		t.Errorf("twice: %v", err)
 	}
 	g.restart()
+	belongs(t, g, never, rightly, wrong, len(marked))
+}
+
+// belongs goes on where TestTakeBack has taken a record back from ann: to whom it is given then, and from whom it is taken back again.
+func belongs(t *testing.T, g, never, rightly *rig, wrong string, records int) {
+	t.Helper()
 	g.release(wrong, "bob")
 	held(t, g, 0)
 	if got, want := g.standing("bob"), rightly.standing("bob"); got != want || got == "nobody" {
@@ -123,7 +129,7 @@ func TestTakeBack(t *testing.T) {
 	}
 	g.tell(unknown(9, kyc.Rejected, "act_1", "inq_3", "")) // the ref is his now
 	g.folded()
-	if len(g.view("acme", "ann", true).Records) != len(marked) {
+	if len(g.view("acme", "ann", true).Records) != records {
 		t.Error("ann still gets what is bob's")
 	}
 	g.takeBack(wrong) // and from him, too: it is nobody's after all
@@ -227,75 +233,92 @@ func TestHistoriesAreWhole(t *testing.T) {
 			}
 			g.tell(group...)
 			part = part[n:]
-			switch i % 10 {
-			case 1: // approvals end, and in the end ids are forgotten
-				if g.folded(); i > 30 {
-					g.after(40 * 24 * time.Hour)
-					eventually(t, "nothing is due", func() bool { return g.journal.Backlog() == 0 && !g.due() })
-					g.appended = g.relay.Position()
-				}
-			case 3:
-				g.folded()
-				if list, _ := g.items("", 0); len(list) > 0 && list[0].Reason != unreadable {
-					id := list[i%len(list)].ID
-					if err := g.relay.ReleaseHeld(t.Context(), id, "acme", fmt.Sprint("user-", i%5), "ops"); err == nil {
-						g.appended++
-						if g.folded(); i%20 == 3 {
-							g.takeBack(id)
-							tookBack++
-						}
-					}
-				}
-			case 5:
-				if _, err := g.submit(submits(fmt.Sprint("user-", i%5), fmt.Sprint("p-user-", i%5))); err != nil && !errors.Is(err, ErrConflict) {
-					t.Fatal(err)
-				}
-			case 7:
-				g.folded()
-				d := rejects(func(d *Decision) { d.Subject, d.Source, d.Manual = fmt.Sprint("user-", i%5), "", true })
-				if out, err := g.relay.Decide(t.Context(), d); err == nil && out.Folded {
-					g.appended++
-				}
-			case 9:
-				if g.folded(); i%20 == 9 {
-					g.partners[0].Policy = kyc.Policy{ValidityMonths: i%3 + 1, Required: []kyc.Check{kyc.Checks[i%3]}}
-				}
-				g.restart()
-				eventually(t, "the policy is registered", func() bool { return len(versions(t, g)) > 0 && g.relay.policies.Load() != nil })
-				if _, err := g.relay.ApplyPolicy(t.Context(), "acme", "ops"); err != nil {
-					t.Fatal(err)
-				}
-				eventually(t, "everything is folded", func() bool { return g.journal.Backlog() == 0 })
-				g.appended = g.relay.Position()
+			if g.happens(i) {
+				tookBack++
 			}
 		}
 		g.folded()
 		eventually(t, "nothing is due", func() bool { return g.journal.Backlog() == 0 && !g.due() })
-		err := g.store.View(func(tx *bolt.Tx) error {
-			c := tx.Bucket(store.Subjects).Cursor()
-			for k, _ := c.First(); k != nil; k, _ = c.Next() {
-				s, err := loadSubject(tx, string(k))
-				if err != nil {
-					return err
-				}
-				es, whole := livesOf(tx, s.lane)
-				if _, ok := g.relay.proved(es, s); !whole || !ok {
-					t.Errorf("seed %d: the history of %q, %d records, does not make its state", seed, s.lane, len(es))
-				}
-				for _, e := range es {
-					if e.said.Kind == kyc.Timer {
-						fired++
-					}
-				}
-				lanes++
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		n, timers := g.whole(seed)
+		lanes, fired = lanes+n, fired+timers
 	}
 	if lanes < 30 || tookBack < 6 || fired < 6 {
 		t.Errorf("%d histories, %d taken back, %d ended: too little was tried", lanes, tookBack, fired)
 	}
+}
+
+// happens is what happens besides, now and then: time, releases, which may be taken back, submissions, decisions, other policies, restarts.
+func (g *rig) happens(i int) (tookBack bool) {
+	g.t.Helper()
+	switch i % 10 {
+	case 1: // approvals end, and in the end ids are forgotten
+		if g.folded(); i > 30 {
+			g.after(40 * 24 * time.Hour)
+			eventually(g.t, "nothing is due", func() bool { return g.journal.Backlog() == 0 && !g.due() })
+			g.appended = g.relay.Position()
+		}
+	case 3:
+		g.folded()
+		if list, _ := g.items("", 0); len(list) > 0 && list[0].Reason != unreadable {
+			id := list[i%len(list)].ID
+			if err := g.relay.ReleaseHeld(g.t.Context(), id, "acme", fmt.Sprint("user-", i%5), "ops"); err == nil {
+				g.appended++
+				if g.folded(); i%20 == 3 {
+					g.takeBack(id)
+					tookBack = true
+				}
+			}
+		}
+	case 5:
+		if _, err := g.submit(submits(fmt.Sprint("user-", i%5), fmt.Sprint("p-user-", i%5))); err != nil && !errors.Is(err, ErrConflict) {
+			g.t.Fatal(err)
+		}
+	case 7:
+		g.folded()
+		d := rejects(func(d *Decision) { d.Subject, d.Source, d.Manual = fmt.Sprint("user-", i%5), "", true })
+		if out, err := g.relay.Decide(g.t.Context(), d); err == nil && out.Folded {
+			g.appended++
+		}
+	case 9:
+		if g.folded(); i%20 == 9 {
+			g.partners[0].Policy = kyc.Policy{ValidityMonths: i%3 + 1, Required: []kyc.Check{kyc.Checks[i%3]}}
+		}
+		g.restart()
+		eventually(g.t, "the policy is registered", func() bool { return len(versions(g.t, g)) > 0 && g.relay.policies.Load() != nil })
+		if _, err := g.relay.ApplyPolicy(g.t.Context(), "acme", "ops"); err != nil {
+			g.t.Fatal(err)
+		}
+		eventually(g.t, "everything is folded", func() bool { return g.journal.Backlog() == 0 })
+		g.appended = g.relay.Position()
+	}
+	return tookBack
+}
+
+// whole checks that the history of every subject makes its state, and counts them, and their timers.
+func (g *rig) whole(seed uint64) (lanes, timers int) {
+	g.t.Helper()
+	err := g.store.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(store.Subjects).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			s, err := loadSubject(tx, string(k))
+			if err != nil {
+				return err
+			}
+			es, whole := livesOf(tx, s.lane)
+			if _, ok := g.relay.proved(es, s); !whole || !ok {
+				g.t.Errorf("seed %d: the history of %q, %d records, does not make its state", seed, s.lane, len(es))
+			}
+			for _, e := range es {
+				if e.said.Kind == kyc.Timer {
+					timers++
+				}
+			}
+			lanes++
+		}
+		return nil
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return lanes, timers
 }

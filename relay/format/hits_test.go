@@ -58,22 +58,25 @@ func openData(v map[string]any) any {
 	return nil
 }
 
+// hitSaid is what a provider says at a minute, with reasons that its own code calls mendable.
+func hitSaid(minute int, s kyc.Status, codes ...kyc.Reason) kyc.Update {
+	at := time.Date(2026, 3, 1, 9, minute, 0, 0, time.UTC)
+	u := kyc.Update{
+		SchemaVersion: 1, ID: at.String(), Kind: kyc.Observation, Source: "rebilly-eu", Provider: "rebilly", Partner: "acme", Livemode: true,
+		Subject: kyc.Subject{ID: "ann"}, Verification: kyc.Verification{Ref: "s-1"}, Scope: kyc.Overall, Check: kyc.IdentityVerification, Status: s, Authenticity: kyc.Signed,
+		OccurredAt: at, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: at,
+		Retryable: s == kyc.Rejected,
+	}
+	for _, c := range codes {
+		u.Reasons = append(u.Reasons, kyc.ReasonPair{Code: c, ProviderCode: "document-unreadable"})
+	}
+	return u
+}
+
 // TestHitsInviteNobody: whatever a provider calls a match with a list, and whatever stands beside it, no format and no poll says that another try would help. An operator
 // alone lifts it.
 func TestHitsInviteNobody(t *testing.T) {
-	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
-	say := func(minute int, s kyc.Status, codes ...kyc.Reason) kyc.Update {
-		u := kyc.Update{
-			SchemaVersion: 1, ID: at.Add(time.Duration(minute) * time.Minute).String(), Kind: kyc.Observation, Source: "rebilly-eu", Provider: "rebilly", Partner: "acme", Livemode: true,
-			Subject: kyc.Subject{ID: "ann"}, Verification: kyc.Verification{Ref: "s-1"}, Scope: kyc.Overall, Check: kyc.IdentityVerification, Status: s, Authenticity: kyc.Signed,
-			OccurredAt: at.Add(time.Duration(minute) * time.Minute), OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: at.Add(time.Duration(minute) * time.Minute),
-			Retryable: s == kyc.Rejected,
-		}
-		for _, c := range codes {
-			u.Reasons = append(u.Reasons, kyc.ReasonPair{Code: c, ProviderCode: "document-unreadable"})
-		}
-		return u
-	}
+	say := hitSaid
 	step := func(u kyc.Update, scope kyc.Scope, check kyc.Check) kyc.Update {
 		u.Scope, u.Check, u.Document.Type = scope, check, "passport"
 		return u
