@@ -133,13 +133,14 @@ func TestDecideTwice(t *testing.T) {
 
 // TestDecideOnTheWay: a key is taken from the moment on at which its order may be in the journal, whoever has folded what.
 func TestDecideOnTheWay(t *testing.T) {
+	t.Parallel()
 	g := start(t, acme())
 	g.tell(said("ann", 1, kyc.Approved))
 	g.folded()
 	if err := g.halt(); err != nil {
 		t.Fatal(err)
 	}
-	short, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	short, cancel := context.WithTimeout(t.Context(), 2*time.Second) // enough for the disk, and nothing is folded
 	defer cancel()
 	keyed := func(d *Decision) { d.IdempotencyKey = "k1" }
 	first, err := g.relay.Decide(short, rejects(keyed))

@@ -63,7 +63,7 @@ func (r *Relay) relive(tx *bolt.Tx, g *given) (l relived, err error) {
 		return l, ErrNotWhole
 	}
 	partner, _, _ := splitLane(g.Lane)
-	state, _ := r.foldAgain(partner, es, version, func(e *lived) bool { return e.TakenBack != "" || slices.Contains(l.taken, e) })
+	state := r.foldAgain(partner, es, version, func(e *lived) bool { return e.TakenBack != "" || slices.Contains(l.taken, e) })
 	l.without = &state
 	return l, nil
 }
@@ -99,9 +99,16 @@ func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
 		return 0, false
 	}
 	partner, _, _ := splitLane(s.lane)
-	for first := r.newestVersion(partner); first >= 0; first-- {
-		state, last := r.foldAgain(partner, es, first, nil)
-		if got, err := state.MarshalBinary(); err == nil && last == s.Policy && bytes.Equal(got, want) {
+	moved := 0 // to the newest that an order moved it to
+	for _, e := range es {
+		moved = max(moved, e.said.PolicyVersion)
+	}
+	for first := s.Policy; first >= 0; first-- {
+		if max(first, moved) != s.Policy {
+			break
+		}
+		state := r.foldAgain(partner, es, first, nil)
+		if got, err := state.MarshalBinary(); err == nil && bytes.Equal(got, want) {
 			return first, true
 		}
 	}
@@ -110,8 +117,8 @@ func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
 
 // foldAgain folds records again, under a first version of the policy: without some of them, as if they had never been; or with nil all of them, with what was taken back
 // at its time.
-func (r *Relay) foldAgain(partner string, es []*lived, version int, without func(*lived) bool) (state kyc.State, last int) {
-	last = version
+func (r *Relay) foldAgain(partner string, es []*lived, version int, without func(*lived) bool) (state kyc.State) {
+	last := version
 	for i := 0; i < len(es); {
 		group := groupOf(es[i:])
 		i += len(group)
@@ -123,7 +130,7 @@ func (r *Relay) foldAgain(partner string, es []*lived, version int, without func
 				continue
 			case u.Kind == kyc.Decision && u.HeldID != "":
 				if without == nil && u.TakenBack != "" && e.Verdict == kyc.Applied {
-					before, _ := r.foldAgain(partner, es[:i-1], version, func(o *lived) bool {
+					before := r.foldAgain(partner, es[:i-1], version, func(o *lived) bool {
 						return o.TakenBack != "" && (o.TakenBack == u.ID || ordered(es[:i-1], o.TakenBack))
 					})
 					state.TakeBack(&before, u, r.policy(partner, last))
@@ -139,7 +146,7 @@ func (r *Relay) foldAgain(partner string, es []*lived, version int, without func
 			state.Apply(us, r.policy(partner, last))
 		}
 	}
-	return state, last
+	return state
 }
 
 // ordered reports whether an order stands among records.
