@@ -1,8 +1,10 @@
 package kyc
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +29,7 @@ func TestTakeBack(t *testing.T) {
 				left = append(left, h[i])
 			}
 		}
-		before := s.View()
+		before, stood := s.View(), s.Checks()
 		order := Update{SchemaVersion: 1, ID: "order", Kind: Decision, Partner: "acme", Subject: Subject{ID: "user-001"}, HeldID: "held_1", TakenBack: "x", ReceivedAt: s.last.time()}
 		changes := s.TakeBack(without, order, p)
 		statuses := 0
@@ -41,6 +43,9 @@ func TestTakeBack(t *testing.T) {
 		}
 		if v := s.View(); statuses > 1 || (v.Status != before.Status) && statuses == 0 || v.Sequence != before.Sequence+uint64(len(changes)) {
 			return fmt.Errorf("%d changes of the status, from %s to %s", statuses, before.Status, v.Status)
+		}
+		if err := told1(stood, s.Checks(), changes); err != nil {
+			return err
 		}
 		if cut > 0 && s.TakeBack(&State{}, order, p) != nil {
 			return fmt.Errorf("the same order was carried out twice")
@@ -64,6 +69,43 @@ func TestTakeBack(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// told1 checks what is told of checks: of each whose status is another, or that is gone, once, from where it was last told to stand to where it stands. A change does not name the
+// scope, so what a source says of a type in several checks is left out.
+func told1(before, after []CheckState, changes []Change) error {
+	named := func(c CheckState) string { return c.Source + " " + string(c.Type) }
+	was, is, told, checks := map[string]Status{}, map[string]Status{}, map[string]int{}, map[string]map[string]bool{}
+	for _, c := range slices.Concat(before, after) {
+		if checks[named(c)] == nil {
+			checks[named(c)] = map[string]bool{}
+		}
+		checks[named(c)][string(c.Scope)+c.DocumentType] = true
+	}
+	for _, c := range before {
+		was[named(c)], is[named(c)] = c.Status, NotStarted
+	}
+	for _, c := range after {
+		is[named(c)] = c.Status
+	}
+	for _, c := range changes {
+		if strings.HasPrefix(c.Type, "kyc.status.") {
+			continue
+		}
+		name := named(CheckState{Source: c.Check.Source, Type: c.Check.Type})
+		if len(checks[name]) > 1 {
+			continue
+		}
+		if told[name]++; told[name] > 1 || c.Status != is[name] || c.PreviousStatus != cmp.Or(was[name], NotStarted) {
+			return fmt.Errorf("%s is told to go from %s to %s, and went from %s to %s", name, c.PreviousStatus, c.Status, was[name], is[name])
+		}
+	}
+	for name := range is {
+		if len(checks[name]) == 1 && cmp.Or(was[name], NotStarted) != is[name] && told[name] == 0 {
+			return fmt.Errorf("%s went from %s to %s, and nobody is told", name, was[name], is[name])
+		}
+	}
+	return nil
 }
 
 // TestTakeBackOfAll: what nothing is left of is told to stand nowhere.
