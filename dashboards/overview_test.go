@@ -156,6 +156,11 @@ func foldRow() row {
 			queries:     []query{{`sum by (verdict) (rate(countersign_relay_updates_total[$__rate_interval])) > 0`, "{{verdict}}"}},
 		},
 		{
+			title: "Left to an operator", unit: "ops", stack: true, alert: "CountersignOverruled",
+			description: "Approvals that wait behind a final rejection (parked) or a match (held), and what takes away but is answered by an operator's approval that came later (overruled).",
+			queries:     []query{{`sum by (verdict) (rate(countersign_relay_updates_total{verdict=~"parked|held|overruled"}[$__rate_interval])) > 0`, "{{verdict}}"}},
+		},
+		{
 			title: "Status changes", unit: "ops", stack: true,
 			description: "Decisions about people, as partners are told. A sudden change of the mix is worth a question to compliance.",
 			queries:     []query{{`sum by (status) (rate(countersign_relay_status_changes_total[$__rate_interval]))`, "{{status}}"}},

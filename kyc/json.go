@@ -83,6 +83,7 @@ func (o *object) order(u *Update) {
 		o.int("policy_version", int64(u.PolicyVersion))
 	}
 	o.text("held_id", u.HeldID)
+	o.text("taken_back", u.TakenBack)
 }
 
 // AppendJSON appends the change as encoding/json writes it, byte for byte.

@@ -201,6 +201,7 @@ type Update struct {
 	AskedAt       time.Time `json:"asked_at,omitzero"`        // confirmation: when the provider was asked; answers claims received before
 	PolicyVersion int       `json:"policy_version,omitempty"` // policy: the version the subject is folded under from here on
 	HeldID        string    `json:"held_id,omitempty"`        // decision: it is about a held record, not about a check
+	TakenBack     string    `json:"taken_back,omitempty"`     // decision with HeldID: the update that was given to the wrong subject by it, and is taken back
 }
 
 // Callback says which records one callback brought, where it brought several: they stand one after another, and what they mean for a subject is worked out together.

@@ -74,7 +74,9 @@ func (r *result) reasons() []ReasonPair {
 		}
 	}
 	if len(all) > len(r.by.reasons) && !r.by.operator { // an operator's own reason stays the first
-		slices.SortStableFunc(all, func(a, b ReasonPair) int { return cmp.Compare(slices.Index(Priority, a.Code), slices.Index(Priority, b.Code)) })
+		slices.SortStableFunc(all, func(a, b ReasonPair) int {
+			return cmp.Compare(slices.Index(Priority, a.Code), slices.Index(Priority, b.Code))
+		})
 	}
 	return all
 }

@@ -82,6 +82,19 @@ func (s *State) Checks() []CheckState {
 	return out
 }
 
+// Open is how many findings stand in one check, by itself: what a release of it lifts.
+func (s *State) Open(c *CheckState, p Policy) int {
+	v := s.at(p, s.last)
+	for i := range s.checks {
+		k := &s.checks[i]
+		if k.typ == c.Type && k.scope == c.Scope && k.part == c.DocumentType && s.sources[k.source].name == c.Source {
+			r := v.fold(1 << i)
+			return len(r.left)
+		}
+	}
+	return 0
+}
+
 func (c *CheckState) compare(o *CheckState) int {
 	return cmp.Or(cmp.Compare(c.Source, o.Source), cmp.Compare(c.Type, o.Type), cmp.Compare(c.Scope, o.Scope), cmp.Compare(c.DocumentType, o.DocumentType))
 }

@@ -3,9 +3,11 @@ package relay
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -15,13 +17,18 @@ import (
 	"countersign/outbox"
 )
 
-// Decision is an operator's word about one check of a subject: a status, which counts until the provider says something newer (a suspension or a terminal rejection until
-// the next decision), or a release, which lifts every hold known when it is folded.
+// ManualSource is the source of decisions that are no source's: an operator has seen somebody, and no provider has said anything that the decision could be about. No source
+// of the config may have its name.
+const ManualSource = "manual"
+
+// Decision is an operator's word about one check of a subject: a status, which counts until the provider says something newer (what takes away until the next decision), or
+// a release, which lifts every finding known when it is folded.
 type Decision struct {
 	Partner        string
 	Subject        string
 	Livemode       bool
-	Source         string
+	Source         string // whose check it is; empty if Manual
+	Manual         bool   // it is no source's
 	Check          kyc.Check
 	Scope          kyc.Scope // empty: overall
 	DocumentType   string    // of a step or a document
@@ -37,25 +44,63 @@ type Decision struct {
 
 const maxNote = 500
 
-// Decide appends a decision and returns the id of its record: nil once it is on stable storage (I11); it counts when it is folded. Errors wrap ErrInvalid (as a
-// FieldError), or outbox.ErrNotFound for a partner, a subject, or a check with nothing to release, that are not known.
-func (r *Relay) Decide(ctx context.Context, d Decision) (updateID string, err error) {
+// Decide appends a decision and returns what came of it. Without an error it is on stable storage (I11); if ctx ended before it was folded, Decided.Folded is false. The same
+// decision under the same key is made once, and answered the same. Errors wrap ErrInvalid (as a FieldError), ErrKeyUsed, or outbox.ErrNotFound for a partner or a subject that
+// is not known, or a check that the subject does not have (ErrNoCheck).
+func (r *Relay) Decide(ctx context.Context, d Decision) (out Decided, err error) {
 	if err := d.check(); err != nil {
-		return "", fmt.Errorf("decide: %w", err)
-	}
-	if err := r.decidable(&d); err != nil {
-		return "", fmt.Errorf("decide: %w", err)
+		return out, fmt.Errorf("decide: %w", err)
 	}
 	u := d.update(r.o.Now().Round(0).UTC())
-	if err := r.append(ctx, u); err != nil {
-		return "", fmt.Errorf("decide: %w", err)
+	lifts, answer, err := r.admit(ctx, &d, &u)
+	if answer != nil && err == nil {
+		err = json.Unmarshal(answer, &out)
+		return out, err
 	}
-	return u.ID, nil
+	if err == nil {
+		err = r.append(ctx, u)
+	}
+	if err != nil {
+		return out, fmt.Errorf("decide: %w", err)
+	}
+	if out, err = r.outcome(ctx, &u, lifts); err == nil && out.Folded && d.IdempotencyKey != "" {
+		r.settle(ctx, u.ID, out)
+	}
+	return out, err
+}
+
+// admit finds out whether a decision may be made, and how many findings it would lift, and makes its key stand for it. Of one that has been made it is the answer.
+func (r *Relay) admit(ctx context.Context, d *Decision, u *kyc.Update) (lifts int, answer json.RawMessage, err error) {
+	if d.IdempotencyKey == "" {
+		lifts, err = r.decidable(d)
+		return lifts, nil, err
+	}
+	said := *d
+	if said.Actor, said.IdempotencyKey = "", ""; len(said.Reasons) == 0 { // whoever gives it again means the same
+		said.Reasons = nil
+	}
+	lane := laneOf(d.Partner, d.Subject, d.Livemode)
+	k, known, err := r.ordered(u.ID, lane, said, u)
+	if err != nil || known {
+		return k.Lifts, k.Answer, err
+	}
+	if k.Lifts, err = r.decidable(d); err != nil {
+		return 0, nil, err
+	}
+	return k.Lifts, nil, r.reserve(ctx, u.ID, lane, k)
 }
 
 // check finds what no subject could be told.
 func (d *Decision) check() error {
 	d.Scope = cmp.Or(d.Scope, kyc.Overall)
+	switch {
+	case d.Manual && d.Source != "" && d.Source != ManualSource:
+		return invalid("source", "and manual exclude each other")
+	case d.Manual:
+		d.Source = ManualSource
+	case d.Source == ManualSource:
+		return invalid("source", "is the name of decisions that are no source's: say manual")
+	}
 	for _, f := range [][2]string{{"partner", d.Partner}, {"subject", d.Subject}, {"source", d.Source}, {"actor", d.Actor}} {
 		if err := name(f[0], f[1]); err != nil {
 			return err
@@ -91,23 +136,52 @@ func (d *Decision) check() error {
 	return nil
 }
 
-// decidable finds out whether there is somebody, and something, to decide about.
-func (r *Relay) decidable(d *Decision) error {
-	if r.partners[d.Partner] == nil {
-		return fmt.Errorf("partner %s: %w", d.Partner, outbox.ErrNotFound)
-	}
-	return r.o.Store.View(func(tx *bolt.Tx) error {
-		s, err := loadSubject(tx, laneOf(d.Partner, d.Subject, d.Livemode))
-		switch {
-		case err != nil:
-			return err
-		case !s.known:
-			return fmt.Errorf("subject %s of partner %s: %w", d.Subject, d.Partner, outbox.ErrNotFound)
-		case d.Release && !slices.ContainsFunc(s.State.Checks(), d.about):
-			return fmt.Errorf("check %s of source %s: %w", d.Check, d.Source, outbox.ErrNotFound)
+// decidable finds out whether there is somebody, and something, to decide about, and how many findings a release would lift.
+func (r *Relay) decidable(d *Decision) (lifts int, err error) {
+	err = r.o.Store.View(func(tx *bolt.Tx) error {
+		s, err := r.decides(tx, d)
+		if err == nil && d.Release {
+			lifts = d.open(s, r.policyOf(s))
 		}
-		return nil
+		return err
 	})
+	return lifts, err
+}
+
+// decides is the subject that a decision is about, as a copy of its own.
+func (r *Relay) decides(tx *bolt.Tx, d *Decision) (*subject, error) {
+	if r.partners[d.Partner] == nil {
+		return nil, fmt.Errorf("partner %s: %w", d.Partner, outbox.ErrNotFound)
+	}
+	s, err := loadSubject(tx, laneOf(d.Partner, d.Subject, d.Livemode))
+	switch {
+	case err != nil:
+		return nil, err
+	case !s.known:
+		return nil, fmt.Errorf("subject %s of partner %s: %w", d.Subject, d.Partner, outbox.ErrNotFound)
+	case (d.Release || !d.Manual) && !slices.ContainsFunc(s.State.Checks(), d.about):
+		return nil, d.missing(s.State.Checks())
+	}
+	return s, nil
+}
+
+// missing says what the subject has instead of the check that is decided about.
+func (d *Decision) missing(has []kyc.CheckState) error {
+	var names []string
+	for i := range has {
+		c := &has[i]
+		names = append(names, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", c.Source, c.Type, c.Scope, c.DocumentType)))
+	}
+	if names == nil {
+		names = []string{"none"}
+	}
+	return fmt.Errorf("%w: %s %s of source %s: %w; subject %s has %s; what is no source's is decided as manual",
+		ErrNoCheck, d.Check, d.Scope, d.Source, outbox.ErrNotFound, d.Subject, strings.Join(names, ", "))
+}
+
+// open is how many findings of the check stand open.
+func (d *Decision) open(s *subject, p kyc.Policy) int {
+	return s.State.Open(&kyc.CheckState{Source: d.Source, Type: d.Check, Scope: d.Scope, DocumentType: d.DocumentType}, p)
 }
 
 func (d *Decision) about(c kyc.CheckState) bool {

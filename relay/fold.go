@@ -39,6 +39,9 @@ type batch struct {
 	wake     []heldRecord      // held records that a ref taught by the current record sets free
 	moved    []string          // entries of the timers bucket that this batch takes away
 	timed    bool              // it has put others there
+	at       int64             // offset of the record that is worked on, or the last of those that are
+	freed    int               // groups of held records that it has set free so far
+	freeing  bool              // such a group is worked on
 }
 
 type write struct {
@@ -51,8 +54,23 @@ type order struct {
 	force bool
 }
 
-// fold takes one batch from the journal to disk (I2).
+// fold takes what the journal hands over to disk. An order to take something back is worked out from the history, so all before it has to be there.
 func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
+	for len(records) > 0 {
+		n := 1
+		for n < len(records) && !takesBack(&records[n]) {
+			n++
+		}
+		if err := r.foldBatch(ctx, records[:n]); err != nil || ctx.Err() != nil {
+			return err // stopping: it may not have been written
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+// foldBatch takes one batch from the journal to disk (I2).
+func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) error {
 	r.folding.Lock()
 	defer r.folding.Unlock()
 	started := time.Now()
@@ -107,6 +125,10 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 
 // records works out what one callback brought, and what that sets free. Only what providers say comes together.
 func (b *batch) records(said []saying) error {
+	if len(said) == 0 {
+		return nil
+	}
+	b.at, b.freed = said[len(said)-1].rec.Position.Offset, 0
 	if len(said) > 1 && !slices.ContainsFunc(said, func(r saying) bool { return r.u.Kind != kyc.Observation && r.u.Kind != kyc.Confirmation }) {
 		return b.route(said)
 	}
@@ -121,6 +143,7 @@ func (b *batch) records(said []saying) error {
 // record works out one record.
 func (b *batch) record(r *saying) error {
 	rec, u := r.rec, &r.u
+	b.at, b.freed = rec.Position.Offset, 0
 	switch u.Kind {
 	case kyc.Redelivery:
 		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force})
@@ -130,7 +153,10 @@ func (b *batch) record(r *saying) error {
 		b.noteFetch(rec, u)
 		return nil
 	case kyc.Decision:
-		if u.HeldID != "" {
+		switch {
+		case u.TakenBack != "":
+			return b.takeBack(rec, u)
+		case u.HeldID != "":
 			return b.override(rec, u)
 		}
 	case kyc.PolicyChange:
@@ -185,7 +211,7 @@ func (b *batch) apply(lane string, said []saying) error {
 	for i := range said {
 		us[i] = said[i].u
 	}
-	changes, verdicts := s.State.Apply(us, b.r.policy(first.Partner, s.Policy))
+	changes, verdicts := s.fold(us, b.r.policy(first.Partner, s.Policy))
 	owed := make([]historyRecord, len(said))
 	for i := range changes {
 		by := slices.IndexFunc(us, func(u kyc.Update) bool { return u.ID == changes[i].CauseID })
@@ -203,6 +229,9 @@ func (b *batch) apply(lane string, said []saying) error {
 		}
 		h := &owed[i]
 		h.At, h.Verdict, h.Update = said[i].rec.Appended, verdicts[i], said[i].rec.Body
+		if b.freeing {
+			h.After, h.Nth = b.at, b.freed
+		}
 		b.chronicle(s.lane, said[i].rec, h)
 		if verdicts[i] != kyc.Duplicate {
 			if err := b.teach(&us[i]); err != nil {
@@ -211,6 +240,23 @@ func (b *batch) apply(lane string, said []saying) error {
 		}
 	}
 	return nil
+}
+
+// fold is State.Apply, but for repeats, which do not even show the state that time has passed: it would be written with them or not, as they happen to share a batch with others,
+// and then not every node would hold the same bytes (I11).
+func (s *subject) fold(us []kyc.Update, p kyc.Policy) ([]kyc.Change, []kyc.Verdict) {
+	if slices.ContainsFunc(us, func(u kyc.Update) bool { return u.Kind == kyc.Timer || u.ID == "" || !s.State.Knows(u.ID) }) {
+		return s.State.Apply(us, p)
+	}
+	return nil, slices.Repeat([]kyc.Verdict{kyc.Duplicate}, len(us))
+}
+
+// applyFreed is apply for what had waited, and notes when its turn came.
+func (b *batch) applyFreed(lane string, said []saying) error {
+	b.freed++
+	b.freeing = true
+	defer func() { b.freeing = false }()
+	return b.apply(lane, said)
 }
 
 // owe keeps a change and owes it to every endpoint of the partner that wants it.
@@ -234,15 +280,12 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) 
 	}
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
-		if !matches(e.Events, c.Type) || !e.Since.IsZero() && e.Since.After(rec.Appended.Add(clocksDiffer)) {
-			continue
-		}
-		body, err := e.Format.Render(*c, s.Owed[e.ID])
+		body, err := e.body(c, rec.Appended, s.Owed[e.ID])
 		if err != nil {
-			return fmt.Errorf("render %s as %s: %w", c.Type, e.Format.Name, err)
+			return err
 		}
 		if body == nil {
-			continue // the format has no word for it, and it takes nothing away
+			continue
 		}
 		b.owed = append(b.owed, outbox.Delivery{
 			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: s.Owed[e.ID], WebhookID: c.ID, Type: c.Type,

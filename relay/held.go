@@ -155,7 +155,7 @@ func (b *batch) free(hs []heldRecord) error {
 		whose[lane] = append(whose[lane], saying{&h.Record, u})
 	}
 	for _, lane := range lanes {
-		if err := b.apply(lane, whose[lane]); err != nil {
+		if err := b.applyFreed(lane, whose[lane]); err != nil {
 			return err
 		}
 	}
@@ -197,7 +197,7 @@ func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 		b.takeOut(h, &u)
 		u.Partner, u.Subject.ID = order.Partner, order.Subject.ID
 		order.Livemode = u.Livemode
-		if err := b.apply(laneOf(u.Partner, u.Subject.ID, u.Livemode), []saying{{&h.Record, u}}); err != nil {
+		if err := b.give(rec, order, h, &u); err != nil {
 			return err
 		}
 		if err := b.release(); err != nil {

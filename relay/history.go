@@ -73,10 +73,13 @@ func entry(v []byte) (lane string, body []byte, ok bool) {
 // historyRecord is one record and what became of it, as it is kept (and as RecordView reads it). Its JSON is put together by hand: the update is JSON already, and
 // every event has one.
 type historyRecord struct {
-	At      time.Time
-	Verdict kyc.Verdict
-	Changes []uint64
-	Update  json.RawMessage
+	At        time.Time
+	Verdict   kyc.Verdict
+	Changes   []uint64
+	After     int64  // of one that had waited: the offset of the record that set it free, and
+	Nth       int    // the how manyeth of those it was; what one callback brought has one number
+	TakenBack string // id of the order that took it back: it counts for nothing here
+	Update    json.RawMessage
 }
 
 func (h *historyRecord) record(lane string) []byte {
@@ -95,6 +98,13 @@ func (h *historyRecord) record(lane string) []byte {
 	}
 	if len(h.Changes) > 0 {
 		b = append(b, ']')
+	}
+	if h.After != 0 {
+		b = strconv.AppendInt(append(b, `,"after":`...), h.After, 10)
+		b = strconv.AppendInt(append(b, `,"nth":`...), int64(h.Nth), 10)
+	}
+	if h.TakenBack != "" {
+		b = append(append(append(b, `,"taken_back":"`...), h.TakenBack...), '"') // of ours: it needs no escape
 	}
 	b = append(b, `,"update":`...)
 	b = append(b, h.Update...)

@@ -12,6 +12,10 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrConflict says that a ref belongs to another subject already.
 	ErrConflict = errors.New("belongs to another subject")
+	// ErrKeyUsed says that an idempotency key stands for another order already.
+	ErrKeyUsed = errors.New("the idempotency key stands for another order already: use a key of its own for each")
+	// ErrNoCheck says that a subject has no such check. It comes with outbox.ErrNotFound.
+	ErrNoCheck = errors.New("no such check")
 )
 
 // FieldError is what is wrong with one field of an order, under the name the field has in the API. It wraps ErrInvalid.

@@ -23,7 +23,8 @@ type PolicyPlan struct {
 	Behind   int                // of them, folded under an older version
 	Moves    int                // of those, whose status changes
 	Becomes  map[kyc.Status]int // to what
-	Tells    map[string]int     // changes owed, by type: an approval that lasts longer or shorter is told too
+	Tells    map[string]int     // changes owed, by type: an approval that lasts longer or shorter is told too, and so is a notice that is due at once
+	Sends    map[string]int     // webhooks owed for them, by endpoint
 }
 
 // policyStep is how many subjects are looked at in one read transaction, and moved by one append.
@@ -77,7 +78,7 @@ func (r *Relay) ApplyPolicy(ctx context.Context, partner, actor string) (PolicyP
 // plan goes through the subjects of a partner and hands the records that move them to apply, a step at a time.
 func (r *Relay) plan(ctx context.Context, partner string, apply func([]kyc.Update) error) (PolicyPlan, error) {
 	p, err := r.newest(partner)
-	plan := PolicyPlan{Partner: partner, Version: p.Version, Policy: p, Becomes: map[kyc.Status]int{}, Tells: map[string]int{}}
+	plan := PolicyPlan{Partner: partner, Version: p.Version, Policy: p, Becomes: map[kyc.Status]int{}, Tells: map[string]int{}, Sends: map[string]int{}}
 	for after := []byte(partner + "/"); err == nil && after != nil; {
 		var us []kyc.Update
 		if us, after, err = r.planSome(&plan, after); err == nil && len(us) > 0 {
@@ -108,7 +109,11 @@ func (r *Relay) planSome(plan *PolicyPlan, after []byte) (us []kyc.Update, next 
 				return err
 			}
 			if plan.Subjects++; s.Policy < plan.Version {
-				us = append(us, plan.move(s, r.o.Now().Round(0).UTC()))
+				u, err := r.move(plan, s, r.o.Now().Round(0).UTC())
+				if err != nil {
+					return err
+				}
+				us = append(us, u)
 			}
 		}
 		next = nil // that was the last
@@ -118,22 +123,47 @@ func (r *Relay) planSome(plan *PolicyPlan, after []byte) (us []kyc.Update, next 
 }
 
 // move counts what becomes of a subject, and is the record that does it.
-func (p *PolicyPlan) move(s *subject, now time.Time) kyc.Update {
+func (r *Relay) move(p *PolicyPlan, s *subject, now time.Time) (kyc.Update, error) {
 	u := kyc.Update{SchemaVersion: 1, Kind: kyc.PolicyChange, PolicyVersion: p.Version, ReceivedAt: now}
 	u.Partner, u.Subject.ID, u.Livemode = splitLane(s.lane)
 	dedupe := []string{u.Partner, u.Subject.ID, strconv.FormatBool(u.Livemode), strconv.Itoa(p.Version)}
 	u.ID = kyc.UpdateID("", dedupe, u.Kind, "", "", "", 0, time.Time{})
 	p.Behind++
 	was := s.State.Status()
-	owed, _ := s.State.Apply([]kyc.Update{u}, p.Policy)
-	for i := range owed {
-		p.Tells[owed[i].Type]++
+	for _, c := range foresee(&s.State, u, p.Policy) {
+		p.Tells[c.Type]++
+		endpoints, err := r.told(p.Partner, &c, now)
+		if err != nil {
+			return u, err
+		}
+		for _, e := range endpoints {
+			p.Sends[e]++
+		}
 	}
 	if s.State.Status() != was {
 		p.Moves++
 		p.Becomes[s.State.Status()]++
 	}
-	return u
+	return u, nil
+}
+
+// maxForeseen is how many timers foresee follows. They come to an end by themselves, for each is told once; a bound costs nothing.
+const maxForeseen = 100
+
+// foresee folds a record into a state, which has to be a copy, and returns the changes owed for it, and for the timers that are due as soon as it has been folded.
+func foresee(s *kyc.State, u kyc.Update, p kyc.Policy) []kyc.Change {
+	owed, _ := s.Apply([]kyc.Update{u}, p)
+	for range maxForeseen {
+		due, ok := s.Next(p)
+		if !ok || due.At.After(u.ReceivedAt) {
+			break
+		}
+		t := due.Update()
+		t.ReceivedAt = u.ReceivedAt
+		then, _ := s.Apply([]kyc.Update{t}, p)
+		owed = append(owed, then...)
+	}
+	return owed
 }
 
 // awaitPolicy returns when a record that moves a subject has been folded, so that an order for a million subjects leaves the journal to the providers.

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -21,7 +22,7 @@ type Pretence struct {
 	Status    kyc.Status
 	Reasons   []kyc.Reason // of a review, a rejection or a suspension; a rejection has other if none is given
 	Retryable bool         // of a rejection
-	Key       string       // the same key about the same subject is the same pretence; empty: every call is another
+	Key       string       // the same key about the same subject is the same pretence, and another one is refused with ErrKeyUsed; empty: every call is another
 }
 
 // PretendSource is the source and the provider of what is driven in the sandbox.
@@ -47,23 +48,18 @@ func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err err
 	if err != nil {
 		return out, fmt.Errorf("partner %s: %w", p.Partner, err)
 	}
-	now := r.o.Now().Round(0).UTC()
-	if p.Key == "" {
-		p.Key = rand.Text()
+	us := p.updates(policy.For(p.Kind), r.o.Now().Round(0).UTC())
+	for i := range us {
+		out.Updates = append(out.Updates, us[i].ID)
 	}
-	var us []kyc.Update
-	required := policy.For(p.Kind)
-	for i, check := range required {
-		u := kyc.Update{
-			SchemaVersion: 1, Kind: kyc.Observation, Source: PretendSource, Provider: PretendSource, Partner: p.Partner, Scope: kyc.Overall, Check: check,
-			ProviderEvent: kyc.ProviderEvent{Type: "kyc"}, Subject: kyc.Subject{ID: p.Subject, Kind: p.Kind}, Status: p.Status, Authenticity: kyc.Signed,
-			OccurredAt: now, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: now, Force: i == 0,
+	order := kyc.UpdateID(PretendSource, []string{p.Partner, p.Subject, p.Key}, kyc.Observation, "", "", "", 0, time.Time{})
+	if p.Key != "" {
+		answer, err := r.drives(ctx, order, p, &us[0])
+		if answer != nil && err == nil {
+			err = json.Unmarshal(answer, &out)
 		}
-		p.explain(&u)
-		u.ID = kyc.UpdateID(PretendSource, []string{p.Partner, p.Subject, p.Key}, u.Kind, check, u.Scope, "", 0, time.Time{})
-		us, out.Updates = append(us, u), append(out.Updates, u.ID)
-		if us[i].Callback = (kyc.Callback{ID: us[0].ID, Index: i, Count: len(required)}); len(required) == 1 {
-			us[i].Callback = kyc.Callback{}
+		if answer != nil || err != nil {
+			return out, err
 		}
 	}
 	if err := r.append(ctx, us...); err != nil {
@@ -72,8 +68,45 @@ func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err err
 	if err := r.awaitFold(ctx, &us[0]); err != nil {
 		return out, err
 	}
-	out.SubjectStatus, err = r.SubjectStatus(p.Partner, p.Subject, false)
+	if out.SubjectStatus, err = r.SubjectStatus(p.Partner, p.Subject, false); err == nil && p.Key != "" {
+		r.settle(ctx, order, out)
+	}
 	return out, err
+}
+
+// drives makes the key of a pretence stand for it. Of one that has been carried out it is the answer.
+func (r *Relay) drives(ctx context.Context, order string, p Pretence, first *kyc.Update) (answer json.RawMessage, err error) {
+	if p.Key = ""; len(p.Reasons) == 0 {
+		p.Reasons = nil
+	}
+	lane := laneOf(p.Partner, p.Subject, false)
+	k, known, err := r.ordered(order, lane, p, first)
+	if err == nil && !known {
+		err = r.reserve(ctx, order, lane, k)
+	}
+	return k.Answer, err
+}
+
+// updates are the records of a pretence, as if one callback had brought them.
+func (p *Pretence) updates(required []kyc.Check, now time.Time) (us []kyc.Update) {
+	key := p.Key
+	if key == "" {
+		key = rand.Text()
+	}
+	for i, check := range required {
+		u := kyc.Update{
+			SchemaVersion: 1, Kind: kyc.Observation, Source: PretendSource, Provider: PretendSource, Partner: p.Partner, Scope: kyc.Overall, Check: check,
+			ProviderEvent: kyc.ProviderEvent{Type: "kyc"}, Subject: kyc.Subject{ID: p.Subject, Kind: p.Kind}, Status: p.Status, Authenticity: kyc.Signed,
+			OccurredAt: now, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: now, Force: i == 0,
+		}
+		p.explain(&u)
+		u.ID = kyc.UpdateID(PretendSource, []string{p.Partner, p.Subject, key}, u.Kind, check, u.Scope, "", 0, time.Time{})
+		us = append(us, u)
+		if us[i].Callback = (kyc.Callback{ID: us[0].ID, Index: i, Count: len(required)}); len(required) == 1 {
+			us[i].Callback = kyc.Callback{}
+		}
+	}
+	return us
 }
 
 // awaitFold returns when a record about somebody has been folded.

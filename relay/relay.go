@@ -97,6 +97,7 @@ type Relay struct {
 	position  atomic.Int64 // last folded offset, on disk
 	held      atomic.Int64 // records that nobody is known for
 	tried     []byte       // owned by retain: where it looks at attempts next
+	aged      []byte       // and at orders
 	timers    timers
 	feed      *feed
 	folding   sync.Mutex // held while a batch is folded: whoever else writes to subjects takes it

@@ -30,7 +30,7 @@ var changesGone = []byte("relay/changes_removed")
 func (r *Relay) retain(ctx context.Context) error {
 	for {
 		more := false
-		for _, step := range []func(context.Context) (bool, error){r.retainHistory, r.retainChanges, r.retainAttempts} {
+		for _, step := range []func(context.Context) (bool, error){r.retainHistory, r.retainChanges, r.retainAttempts, r.retainOrders} {
 			again, err := step(ctx)
 			if err != nil && !isFull(err) {
 				if ctx.Err() != nil {

@@ -147,21 +147,30 @@ func refKey(source, ref string, livemode bool) string {
 	return source + "\x00t\x00" + ref
 }
 
-// teach remembers whose the update's refs are. A network address proves too little to teach anything, and our own timers and an operator's word know of no new ref.
+// teach remembers whose the update's refs are.
 func (b *batch) teach(u *kyc.Update) error {
 	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
-	switch {
-	case u.Kind == kyc.Submission:
-		return b.learn(u, refKey(u.Source, u.Subject.ProviderRef, u.Livemode), lane, submittedMark+lane)
-	case u.Kind == kyc.Observation && !u.Authenticity.AtLeast(kyc.Authenticated), u.Kind != kyc.Observation && u.Kind != kyc.Confirmation:
-		return nil
+	value := lane
+	if u.Kind == kyc.Submission {
+		value = submittedMark + lane
 	}
-	for _, k := range b.refKeys(u) {
-		if err := b.learn(u, k, lane, lane); err != nil {
+	for _, k := range b.teaches(u) {
+		if err := b.learn(u, k, lane, value); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// teaches are the refs that an update teaches. A network address proves too little to teach anything, and our own timers and an operator's word know of no new ref.
+func (b *batch) teaches(u *kyc.Update) []string {
+	switch {
+	case u.Kind == kyc.Submission:
+		return []string{refKey(u.Source, u.Subject.ProviderRef, u.Livemode)}
+	case u.Kind == kyc.Observation && !u.Authenticity.AtLeast(kyc.Authenticated), u.Kind != kyc.Observation && u.Kind != kyc.Confirmation:
+		return nil
+	}
+	return b.refKeys(u)
 }
 
 // learn lets a ref lead to a lane, and sets free what waited for that. One that leads to another lane is ambiguous from now on.

@@ -136,6 +136,8 @@ type RecordView struct {
 	Verdict kyc.Verdict `json:"verdict"`
 	Changes []uint64    `json:"changes,omitempty"`
 	Update  kyc.Update  `json:"update"`
+
+	TakenBack string `json:"taken_back,omitempty"` // id of the order that took it back: it was never about this subject, and counts for nothing here
 }
 
 // SubjectView is who told us what, what we made of it, and whom we told.

@@ -25,7 +25,7 @@ func walkNamesake(w *walk) {
 	if w.desk.took("carl", "kyc.status.approved") != 0 {
 		w.t.Error("the partner was told an approval beside a hit")
 	}
-	w.run(exitYes, `decide acme carl --source sumsub-eu --check identity_verification --release --because "namesake: the listed one was born in 1948"`, "decided: ")
+	w.run(exitYes, `decide acme carl --source sumsub-eu --check identity_verification --release --because "namesake: the listed one was born in 1948" --yes`, "decided: ")
 	w.told("carl", "kyc.status.approved")
 	w.until("subject acme carl", "acme/carl  approved", "rejected -> approved")
 }
@@ -34,7 +34,7 @@ func walkHitAgain(w *walk) {
 	pep := func(event string) []byte {
 		return w.sample("sumsub-eu", "rejected_sanctions", provider.SampleVars{Subject: "petra", EventID: event}, `["SANCTIONS"]`, `["PEP"]`)
 	}
-	release := `decide acme petra --source sumsub-eu --check identity_verification --release --because "a councillor of a small town; risk accepted"`
+	release := `decide acme petra --source sumsub-eu --check identity_verification --release --because "a councillor of a small town; risk accepted" --yes`
 	first := pep("hit-1")
 	w.send(http.StatusOK, w.callback("sumsub-eu", "", first))
 	w.told("petra", "kyc.status.rejected")
@@ -49,16 +49,16 @@ func walkHitAgain(w *walk) {
 	w.until("subject acme petra", "acme/petra  rejected", "approved -> rejected pep_match(PEP)")
 	w.metric(`countersign_relay_status_changes_total{status="rejected"}`, 2)
 	// The provider has said nothing since the new hit, so there is no yes behind it: a release alone would leave nothing.
-	w.run(exitYes, `decide acme petra --source sumsub-eu --check identity_verification --status approved --because "risk accepted again"`, "decided: ")
+	w.run(exitYes, `decide acme petra --source sumsub-eu --check identity_verification --status approved --because "risk accepted again" --yes`, "decided: ")
 	w.until("subject acme petra", "acme/petra  approved", "rejected -> approved")
 
 	w.run(exitYes, "trigger sumsub-eu rejected_sanctions --subject pavel", "200 ok")
 	w.told("pavel", "kyc.status.rejected")
-	w.run(exitYes, `decide acme pavel --source sumsub-eu --check identity_verification --release --because "another birth date"`, "decided: ")
+	w.run(exitYes, `decide acme pavel --source sumsub-eu --check identity_verification --release --because "another birth date" --yes`, "decided: ")
 	w.told("pavel", "kyc.status.not_started")
 	w.run(exitYes, "trigger sumsub-eu rejected_sanctions --subject piotr", "200 ok")
 	w.told("piotr", "kyc.status.rejected")
-	w.run(exitYes, `decide acme piotr --source sumsub-eu --check identity_verification --status in_review --because "looking at it"`, "decided: ")
+	w.run(exitYes, `decide acme piotr --source sumsub-eu --check identity_verification --status in_review --because "looking at it" --yes`, "decided: ")
 	w.until("subject acme piotr", "acme/piotr  rejected", "decision", `by operator.token: "looking at it"`) // a word that is no release leaves the match
 	w.run(exitYes, "trigger sumsub-eu approved --subject piotr", "200 ok")
 	w.until("subject acme piotr", "acme/piotr  rejected", "held")
@@ -87,6 +87,25 @@ func walkTwoPeople(w *walk) {
 	w.until("subject acme bob", "acme/bob  pending")
 }
 
+func walkTakeBack(w *walk) {
+	for _, event := range []string{"approved", "on_hold"} { // of one applicant, and nobody says whose
+		v := provider.SampleVars{Subject: "x", ProviderRef: "applicant-9", SessionRef: "try-" + event}
+		w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", event, v, `"externalUserId":"x",`, "")))
+	}
+	w.metric("countersign_relay_held_records", 2)
+	id := strings.Fields(w.run(exitYes, "quarantine --records", "unrouted"))[0]
+	w.run(exitYes, "quarantine release "+id+" --partner acme --subject tom", "is released") // it is tim's
+	w.metric("countersign_relay_held_records", 0)
+	w.until("subject acme tom", "acme/tom  in_review")
+	w.run(exitYes, "quarantine take-back "+id+` --because "it is tim's, ticket 4711"`, "acme/tom  in_review -> pending", "to acme-main", "2 record(s) wait again")
+	w.until("subject acme tom", "acme/tom  pending", "taken_back", "decision: take back", "it is tim's, ticket 4711")
+	w.metric("countersign_relay_held_records", 2)
+	w.run(exitYes, "quarantine release "+id+" --partner acme --subject tim", "is released")
+	w.until("subject acme tim", "acme/tim  in_review")
+	w.metric("countersign_relay_held_records", 0)
+	w.run(exitNo, "quarantine take-back held_00000000000000ff --because x", "not found")
+}
+
 func walkBeforeSubmission(w *walk) {
 	v := provider.SampleVars{Subject: "x", ProviderRef: "applicant-77"}
 	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", v, `"externalUserId":"x",`, "")))
@@ -107,7 +126,7 @@ func walkUnsigned(w *walk) {
 	w.metric("countersign_relay_unconfirmed_claims_total", 1)
 	w.metric(`countersign_journal_open_questions{source="rebilly"}`, 1)
 	w.until("questions", "rebilly/kyc-request/session-edsger ", "the source has no api credentials")
-	w.run(exitYes, `decide acme edsger --source rebilly --check identity_verification --status approved --because "seen as fulfilled in the dashboard"`, "decided: ")
+	w.run(exitYes, `decide acme edsger --source rebilly --check identity_verification --status approved --because "seen as fulfilled in the dashboard" --yes`, "decided: ")
 	w.told("edsger", "kyc.status.approved")
 	w.run(exitYes, "questions discard rebilly/kyc-request/session-edsger", "is closed; what was claimed stays as it is")
 	w.metric(`countersign_journal_open_questions{source="rebilly"}`, 0)
@@ -137,12 +156,26 @@ func walkParked(w *walk) {
 	w.run(exitYes, "trigger sumsub-eu approved --subject ivan", "200 ok")
 	w.metric(`countersign_relay_updates_total{verdict="parked"}`, 1)
 	w.until("subject acme ivan", "acme/ivan  rejected", "fraud_suspected(FORGERY)", "parked")
-	w.run(exitYes, `decide acme ivan --source sumsub-eu --check identity_verification --release --because "appeal upheld, file 2231"`, "decided: ")
+	w.run(exitYes, `decide acme ivan --source sumsub-eu --check identity_verification --release --because "appeal upheld, file 2231" --yes`, "decided: ")
 	w.told("ivan", "kyc.status.approved")
-	w.run(exitYes, `decide acme ivan --source sumsub-eu --check identity_verification --status rejected --reasons fraud_suspected --because "appeal withdrawn"`, "decided: ")
+	w.run(exitYes, `decide acme ivan --source sumsub-eu --check identity_verification --status rejected --reasons fraud_suspected --because "appeal withdrawn" --yes`, "decided: ")
 	w.until("subject acme ivan", "acme/ivan  rejected")
 	w.run(exitYes, "trigger sumsub-eu approved --subject ivan", "200 ok")
 	w.metric(`countersign_relay_updates_total{verdict="parked"}`, 2)
+}
+
+func walkOverruled(w *walk) {
+	w.run(exitYes, "trigger sumsub-eu on_hold --subject sybil", "200 ok")
+	w.told("sybil", "kyc.status.in_review")
+	late := provider.SampleVars{Subject: "sybil", At: time.Now()} // rejected now, and told when somebody here has approved
+	body := w.sample("sumsub-eu", "rejected_retry", late)
+	w.run(exitYes, `decide acme sybil --source sumsub-eu --check identity_verification --status approved --because "seen in person" --yes`, "decided: ")
+	w.told("sybil", "kyc.status.approved")
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", body))
+	w.metric(`countersign_relay_updates_total{verdict="overruled"}`, 1)
+	w.until("subject acme sybil", "acme/sybil  approved", "overruled", "before an operator's approval")
+	w.run(exitYes, `decide acme sybil --source sumsub-eu --check identity_verification --status in_review --because "their reviewer could not read it" --yes`, "decided: ")
+	w.until("subject acme sybil", "acme/sybil  in_review")
 }
 
 func walkStale(w *walk) {
@@ -197,7 +230,7 @@ func walkWho(w *walk) {
 	w.env["COUNTERSIGN_TOKEN"] = "cs_of_kim"
 	w.run(exitYes, "trigger sumsub-eu on_hold --subject rupert", "200 ok")
 	w.told("rupert", "kyc.status.in_review")
-	w.run(exitYes, `decide acme rupert --source sumsub-eu --check identity_verification --status approved --because "four eyes: kim and lee"`, "decided: ")
+	w.run(exitYes, `decide acme rupert --source sumsub-eu --check identity_verification --status approved --because "four eyes: kim and lee" --yes`, "decided: ")
 	w.told("rupert", "kyc.status.approved")
 	w.run(exitYes, "audit", "kim", "/v1/subjects/acme/rupert/decisions")
 	var v relay.SubjectView
@@ -208,6 +241,6 @@ func walkWho(w *walk) {
 	if last.Kind != kyc.Decision || last.Actor != "kim" || last.Note != "four eyes: kim and lee" {
 		w.t.Errorf("the history does not say who decided and why: %+v", last)
 	}
-	w.run(exitNo, `decide acme nobody --source sumsub-eu --check identity_verification --status approved --because "a slip"`, "not found")
+	w.run(exitNo, `decide acme nobody --source sumsub-eu --check identity_verification --status approved --because "a slip" --yes`, "not found")
 	w.run(exitYes, "audit --limit 1", "/v1/subjects/acme/nobody/decisions", "not found") // what was refused stands there too
 }

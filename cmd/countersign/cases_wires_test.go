@@ -80,7 +80,7 @@ func walkUnknownWord(w *walk) {
 	id := w.only(w.run(exitYes, "quarantine", "unknown_word", "applied; a word in it is unknown"))
 	w.run(exitYes, "quarantine show "+id, "YELLOW")
 	w.run(exitNo, "quarantine release "+id, "it was applied as in_review; decide about the person, or discard it")
-	w.run(exitYes, `decide acme xavier --source sumsub-eu --check identity_verification --status approved --because "their support: a pass"`, "decided: ")
+	w.run(exitYes, `decide acme xavier --source sumsub-eu --check identity_verification --status approved --because "their support: a pass" --yes`, "decided: ")
 	w.told("xavier", "kyc.status.approved")
 	w.run(exitYes, "quarantine discard "+id, "is discarded")
 }
@@ -124,7 +124,7 @@ func walkUnknownDecision(w *walk) {
 	w.run(exitYes, "subject acme zara", "acme/zara  approved")
 	w.run(exitYes, "quarantine show "+id, "applicantSomethingNew")
 	w.run(exitNo, "quarantine release "+id, "install a version that knows it")
-	w.run(exitYes, `decide acme zara --source sumsub-eu --check identity_verification --status rejected --reasons fraud_suspected --because "their support: the new name of a rejection"`,
+	w.run(exitYes, `decide acme zara --source sumsub-eu --check identity_verification --status rejected --reasons fraud_suspected --because "their support: the new name of a rejection" --yes`,
 		"decided: ")
 	w.told("zara", "kyc.status.rejected")
 	w.run(exitYes, "quarantine discard "+id, "is discarded")

@@ -62,7 +62,7 @@ func configReference() []configKey {
 
 func sourceReference() []configKey {
 	return append([]configKey{
-		{"sources[].name", "", "the last part of the callback URL, /v1/callbacks/NAME; 1 to 64 of a-z 0-9 . - _"},
+		{"sources[].name", "", "the last part of the callback URL, /v1/callbacks/NAME; 1 to 64 of a-z 0-9 . - _, but not manual or test_helpers"},
 		{"sources[].provider", "", "the adapter; `countersign providers` lists them"},
 		{"sources[].keys", "", "env: or file: references to the signing keys, newest first; any verifies"},
 		{"sources[].partner", "", "the partner all its subjects belong to; or use partner_from"},

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"countersign/kyc"
+	"countersign/relay"
 	"countersign/signing"
 )
 
@@ -43,6 +44,9 @@ func (l *loader) source(n *yaml.Node, at string) {
 		l.wrong(n, join(at, "partner"), mistake{"is missing: nobody would be told", "add partner: ID, or partner_from: subject_prefix | submission"})
 	case has(n, "partner") && has(n, "partner_from"):
 		l.wrong(n, join(at, "partner_from"), mistake{"stands beside partner", "keep one of them"})
+	}
+	if s.Name == relay.ManualSource || s.Name == relay.PretendSource {
+		l.wrong(n, join(at, "name"), mistake{"is reserved for what no provider has said", "call it otherwise, such as " + s.Provider + "-eu"})
 	}
 	l.proofs(n, at, &s)
 	l.genericBeside(n, at, &s)

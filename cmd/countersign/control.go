@@ -44,6 +44,14 @@ func (f configFlag) client(c *console) (*client, error) {
 	return &client{base: "http://" + cfg.Listen.Control, token: token}, nil
 }
 
+// segment is a name as one segment of a path: one of dots only would otherwise be taken for a step in a file system, by whoever stands between us and the gateway.
+func segment(name string) string {
+	if strings.Trim(name, ".") == "" {
+		return strings.ReplaceAll(name, ".", "%2E")
+	}
+	return url.PathEscape(name)
+}
+
 // call makes one request and decodes the answer into out.
 func (cl *client) call(ctx context.Context, method, path string, in, out any) error {
 	return cl.do(ctx, method, path, "", in, out)
@@ -125,7 +133,7 @@ func (cmd *subjectCommand) Run(c *console) error {
 		return err
 	}
 	var v relay.SubjectView
-	path := "/v1/subjects/" + url.PathEscape(cmd.Partner) + "/" + url.PathEscape(cmd.ID) + cmd.query()
+	path := "/v1/subjects/" + segment(cmd.Partner) + "/" + segment(cmd.ID) + cmd.query()
 	if err := cl.call(c.ctx, http.MethodGet, path, nil, &v); err != nil {
 		return err
 	}
@@ -150,7 +158,11 @@ func (c *console) subject(v relay.SubjectView) {
 		if u.ClaimedStatus != "" {
 			said += " (claimed " + string(u.ClaimedStatus) + ")"
 		}
-		c.printf("  %s  %-10s %-24s %-20s %-10s %s\n", r.At.Format(time.RFC3339), u.Source, cmp.Or(u.ProviderEvent.Type, recordName(&u)), said, r.Verdict,
+		verdict := string(r.Verdict)
+		if r.TakenBack != "" {
+			verdict = "taken_back"
+		}
+		c.printf("  %s  %-10s %-24s %-20s %-10s %s\n", r.At.Format(time.RFC3339), u.Source, cmp.Or(u.ProviderEvent.Type, recordName(&u)), said, verdict,
 			strings.TrimSpace(sequences(r.Changes)+ordered(&u)+happened(&u, r.Verdict)))
 	}
 	c.printf("\nwhat changed\n")
@@ -169,6 +181,8 @@ func (c *console) subject(v relay.SubjectView) {
 // recordName says what a record is that no provider has named.
 func recordName(u *kyc.Update) string {
 	switch {
+	case u.Kind == kyc.Decision && u.TakenBack != "":
+		return "decision: take back"
 	case u.Kind == kyc.Decision && u.Release:
 		return "decision: release"
 	case u.Kind == kyc.Timer && u.Expiring:
@@ -195,7 +209,12 @@ func ordered(u *kyc.Update) (s string) {
 
 // happened says when an event took place that came too late to count, or out of its order.
 func happened(u *kyc.Update, v kyc.Verdict) string {
-	if v != kyc.Stale && v != kyc.Superseded || u.OccurredAt.IsZero() {
+	switch {
+	case v == kyc.Overruled && !u.OccurredAt.IsZero():
+		return " (happened " + u.OccurredAt.Format(time.RFC3339) + ", before an operator's approval)"
+	case v == kyc.Overruled:
+		return " (an operator's approval answers it)"
+	case v != kyc.Stale && v != kyc.Superseded || u.OccurredAt.IsZero():
 		return ""
 	}
 	return " (happened " + u.OccurredAt.Format(time.RFC3339) + ")"
@@ -260,7 +279,7 @@ func (cmd *redeliverCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	path := "/v1/deliveries/" + url.PathEscape(cmd.ID) + "/redeliver?force=" + strconv.FormatBool(cmd.Force)
+	path := "/v1/deliveries/" + segment(cmd.ID) + "/redeliver?force=" + strconv.FormatBool(cmd.Force)
 	if err := cl.call(c.ctx, http.MethodPost, path, nil, &struct{}{}); err != nil {
 		return err
 	}
@@ -314,7 +333,7 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+url.PathEscape(cmd.ID)+"/resume", nil, &struct{}{}); err != nil {
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/resume", nil, &struct{}{}); err != nil {
 		return err
 	}
 	c.printf("%s is enabled; what died meanwhile stays dead until it is redelivered\n", cmd.ID)

@@ -28,6 +28,7 @@ type console struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) (string, bool)
+	terminal bool            // somebody sits at in
 	ctx      context.Context //nolint:containedctx // ends with the first interrupt; commands take it from here
 }
 
@@ -65,11 +66,28 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // net/http may print what a partner sent, through package log
-	os.Exit(run(&console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, ctx: ctx}, os.Args[1:]))
+	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, terminal: isTerminal(os.Stdin), ctx: ctx}
+	os.Exit(run(c, os.Args[1:]))
+}
+
+// isTerminal reports whether somebody may answer at a file: it is a device of characters, and not the one that never says anything.
+func isTerminal(f *os.File) bool {
+	fi, err := f.Stat()
+	if err != nil || fi.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(fi, null)
 }
 
 // errNo is a plain "no": the command has said why, exit 1.
 var errNo = errors.New("no")
+
+// usageError is a call that cannot be meant: exit 2.
+type usageError string
+
+// Error implements error.
+func (e usageError) Error() string { return string(e) }
 
 // run is main without the process: it returns the exit code.
 func run(c *console, args []string) int {
@@ -89,9 +107,13 @@ func run(c *console, args []string) int {
 		fmt.Fprintln(c.err, "countersign:", err, "(try countersign --help)") //nolint:errcheck // nowhere left to say it
 		return exitUsage
 	}
+	var misused usageError
 	switch err := k.Run(); {
 	case err == nil:
 		return exitYes
+	case errors.As(err, &misused):
+		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
+		return exitUsage
 	case errors.Is(err, errNo):
 		return exitNo
 	default:

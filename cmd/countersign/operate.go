@@ -43,6 +43,8 @@ type quarantineCommand struct {
 	Show    quarantineShowCommand    `cmd:"" help:"Show a body in clear; this stands in the audit trail."`
 	Release quarantineReleaseCommand `cmd:"" help:"Translate a body again with today's adapter and config, or give a record its subject."`
 	Discard quarantineDiscardCommand `cmd:"" help:"Take a body or a record out for good."`
+
+	TakeBack quarantineTakeBackCommand `cmd:"" help:"Take a record back that was released to the wrong subject; it waits again."`
 }
 
 type quarantineListCommand struct {
@@ -103,7 +105,7 @@ func (cmd *quarantineShowCommand) Run(c *console) error {
 		return err
 	}
 	var v map[string]any
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/quarantine/"+url.PathEscape(cmd.ID), nil, &v); err != nil {
+	if err := cl.call(c.ctx, http.MethodGet, "/v1/quarantine/"+segment(cmd.ID), nil, &v); err != nil {
 		return err
 	}
 	return c.show(v)
@@ -130,7 +132,7 @@ func (cmd *quarantineReleaseCommand) Run(c *console) error {
 		Updates *int
 		Kept    string
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+url.PathEscape(cmd.ID)+"/release", in, &v); err != nil {
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+segment(cmd.ID)+"/release", in, &v); err != nil {
 		return err
 	}
 	switch {
@@ -155,10 +157,49 @@ func (cmd *quarantineDiscardCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+url.PathEscape(cmd.ID)+"/discard", nil, &struct{}{}); err != nil {
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+segment(cmd.ID)+"/discard", nil, &struct{}{}); err != nil {
 		return err
 	}
 	c.printf("%s is discarded\n", cmd.ID)
+	return nil
+}
+
+type quarantineTakeBackCommand struct {
+	configFlag
+	jsonFlag
+	ID      string `arg:"" help:"The record's id, as countersign quarantine --records printed it."`
+	Because string `required:"" help:"Why, for whoever must explain it later."`
+}
+
+// Run takes a record back.
+func (cmd *quarantineTakeBackCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v struct {
+		Partner string         `json:"partner"`
+		Subject string         `json:"subject"`
+		Held    int            `json:"held"`
+		Order   string         `json:"order"`
+		Folded  bool           `json:"folded"`
+		Before  kyc.Status     `json:"before"`
+		After   kyc.Status     `json:"after"`
+		Changes []relay.Effect `json:"changes"`
+	}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+segment(cmd.ID)+"/take-back", map[string]string{"reason": cmd.Because}, &v); err != nil {
+		return err
+	}
+	switch {
+	case cmd.JSON:
+		return c.show(v)
+	case !v.Folded:
+		c.printf("%s is taken back from %s/%s; it is kept, and not folded yet\n", cmd.ID, v.Partner, v.Subject)
+		return nil
+	}
+	c.printf("%s/%s  %s -> %s\n", v.Partner, v.Subject, v.Before, v.After)
+	c.effects(v.Changes)
+	c.printf("%s is taken back: %d record(s) wait again\n", cmd.ID, v.Held)
 	return nil
 }
 
@@ -267,42 +308,6 @@ func (cmd *submitCommand) Run(c *console) error {
 	return nil
 }
 
-type decideCommand struct {
-	configFlag
-	modeFlag
-	Partner   string   `arg:"" help:"The partner's id."`
-	Subject   string   `arg:"" help:"The subject's id, as the partner knows it."`
-	Source    string   `required:"" help:"The source whose check it is."`
-	Check     string   `required:"" help:"The check type, such as identity_verification."`
-	Status    string   `help:"approved, in_review, rejected, expired or suspended." xor:"what"`
-	Release   bool     `help:"Lift every hold of this check that is known now. Of statuses, only approved lifts sanctions and PEP matches." xor:"what"`
-	Scope     string   `help:"overall, check or document." default:"overall" enum:"overall,check,document"`
-	Document  string   `help:"The document type, of a step or a document."`
-	Reasons   []string `help:"Reasons, in our words."`
-	Retryable bool     `help:"Of a rejection: another try may help. Without it, a rejection is terminal."`
-	Because   string   `required:"" help:"Why, for whoever must explain it later."`
-	Key       string   `help:"Idempotency key: the same one is the same decision."`
-}
-
-// Run makes a decision.
-func (cmd *decideCommand) Run(c *console) error {
-	cl, err := cmd.client(c)
-	if err != nil {
-		return err
-	}
-	in := map[string]any{
-		"source": cmd.Source, "check": cmd.Check, "scope": cmd.Scope, "document_type": cmd.Document, "status": cmd.Status, "release": cmd.Release,
-		"reasons": cmd.Reasons, "retryable": cmd.Retryable, "reason": cmd.Because,
-	}
-	var v struct{ ID string }
-	path := "/v1/subjects/" + url.PathEscape(cmd.Partner) + "/" + url.PathEscape(cmd.Subject) + "/decisions" + cmd.query()
-	if err := cl.post(c.ctx, path, cmd.Key, in, &v); err != nil {
-		return err
-	}
-	c.printf("decided: %s\n", v.ID)
-	return nil
-}
-
 type policyCommand struct {
 	Show  policyShowCommand  `cmd:"" help:"Show how many subjects a partner's newest policy would move, and to what."`
 	Apply policyApplyCommand `cmd:"" help:"Fold every subject of a partner under its newest policy."`
@@ -321,17 +326,32 @@ type planned struct {
 	Behind   int                `json:"behind"`
 	Moves    int                `json:"moves"`
 	Becomes  map[kyc.Status]int `json:"becomes"`
+	Tells    map[string]int     `json:"tells"`
+	Sends    map[string]int     `json:"sends"`
 }
 
 func (p planned) String() string {
-	var parts []string
+	var parts, tells, sends []string
 	for _, s := range slices.Sorted(maps.Keys(p.Becomes)) {
 		parts = append(parts, fmt.Sprintf("%d become %s", p.Becomes[s], s))
+	}
+	for _, t := range slices.Sorted(maps.Keys(p.Tells)) {
+		tells = append(tells, fmt.Sprintf("\n  %d %s", p.Tells[t], t))
+	}
+	for _, e := range slices.Sorted(maps.Keys(p.Sends)) {
+		sends = append(sends, fmt.Sprintf("\n  %d to %s", p.Sends[e], e))
 	}
 	if len(parts) == 0 {
 		parts = []string{"nobody's status changes"}
 	}
-	return fmt.Sprintf("version %d: %d of %d subjects are folded under an older one; %s", p.Version, p.Behind, p.Subjects, strings.Join(parts, ", "))
+	text := fmt.Sprintf("version %d: %d of %d subjects are folded under an older one; %s", p.Version, p.Behind, p.Subjects, strings.Join(parts, ", "))
+	if len(tells) > 0 {
+		text += "\nchanges:" + strings.Join(tells, "")
+	}
+	if len(sends) > 0 {
+		text += "\nwebhooks:" + strings.Join(sends, "")
+	}
+	return text
 }
 
 // Run shows who would move.
@@ -341,7 +361,7 @@ func (cmd *policyShowCommand) Run(c *console) error {
 		return err
 	}
 	var v planned
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/policies/"+url.PathEscape(cmd.Partner), nil, &v); err != nil {
+	if err := cl.call(c.ctx, http.MethodGet, "/v1/policies/"+segment(cmd.Partner), nil, &v); err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -364,7 +384,7 @@ func (cmd *policyApplyCommand) Run(c *console) error {
 		return err
 	}
 	var v planned
-	path := "/v1/policies/" + url.PathEscape(cmd.Partner)
+	path := "/v1/policies/" + segment(cmd.Partner)
 	if !cmd.Yes {
 		if err := cl.call(c.ctx, http.MethodGet, path, nil, &v); err != nil {
 			return err
@@ -375,6 +395,6 @@ func (cmd *policyApplyCommand) Run(c *console) error {
 	if err := cl.call(c.ctx, http.MethodPost, path+"/apply", nil, &v); err != nil {
 		return err
 	}
-	c.printf("%s: applied\n", v)
+	c.printf("%s\napplied\n", v)
 	return nil
 }

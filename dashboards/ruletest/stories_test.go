@@ -123,6 +123,9 @@ func foldStories(fires, quiet teller) {
 	quiet("CountersignUnconfirmedClaims info", 10, `relay_unconfirmed_claims_total 9`)
 	fires("CountersignParkedApprovals info", 10, `relay_updates_total{verdict="parked"} 0x5 1x5`)
 	quiet("CountersignParkedApprovals info", 10, `relay_updates_total{verdict="held"} 0x5 1x5`)
+	fires("CountersignOverruled warning", 10, `relay_updates_total{verdict="overruled"} 0x5 1x5`)
+	quiet("CountersignOverruled warning", 90, `relay_updates_total{verdict="overruled"} 7`)
+	quiet("CountersignOverruled warning", 10, `relay_updates_total{verdict="superseded"} 0x5 1x5`)
 	fires("CountersignApprovalsHeld info", 10, `relay_updates_total{verdict="held"} 0x5 1x5`)
 	quiet("CountersignApprovalsHeld info", 10, `relay_updates_total{verdict="parked"} 0x5 1x5`)
 }

@@ -19,6 +19,7 @@ var (
 	Dead       = []byte("dead")       // outbox: deliveries that ended without a 2xx
 	Grave      = []byte("grave")      // outbox: rejections and suspensions owed, by (endpoint, owed since)
 	Audit      = []byte("audit")      // relay/admin: every call that changed something
+	Orders     = []byte("orders")     // relay: what an Idempotency-Key was used for, and what came of it, by the id of the record
 	Attempts   = []byte("attempts")   // outbox: failed tries, bounded per delivery
-	buckets    = [][]byte{Meta, Journal, Quarantine, Questions, Subjects, History, Index, Refs, Held, Timers, Forward, Registry, Deliveries, Due, Dead, Grave, Attempts, Audit}
+	buckets    = [][]byte{Meta, Journal, Quarantine, Questions, Subjects, History, Index, Refs, Held, Timers, Forward, Registry, Deliveries, Due, Dead, Grave, Attempts, Audit, Orders}
 )

@@ -118,6 +118,7 @@ func (s *Server) routes() []Route {
 		{"GET /v1/quarantine/{id}", Operator, false, s.quarantined},
 		{"POST /v1/quarantine/{id}/release", Operator, false, s.release},
 		{"POST /v1/quarantine/{id}/discard", Operator, false, s.discard},
+		{"POST /v1/quarantine/{id}/take-back", Operator, false, s.takeBack},
 		{"GET /v1/questions", Viewer, false, s.questions},
 		{"POST /v1/questions/discard", Operator, false, s.dropQuestion},
 		{"GET /v1/audit", Viewer, false, s.audit},
@@ -175,6 +176,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // serve hands a call to its route. What the mux refuses itself gets the shape of every other error.
 func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
+	req = verbatim(req)
 	h, pattern := s.mux.Handler(req)
 	if pattern != "" {
 		s.mux.ServeHTTP(w, req)
@@ -239,7 +241,7 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 			return
 		}
 		v, err := r.do(req, t)
-		if r.audited() {
+		if d, _ := v.(decisionView); r.audited() && !d.DryRun { // a decision that was only foreseen has changed nothing
 			err = errors.Join(err, s.record(req, r, t, err))
 		}
 		if err != nil {
@@ -288,6 +290,10 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 	case errors.As(err, &p):
 	case errors.As(err, &field):
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
+	case errors.Is(err, relay.ErrKeyUsed):
+		p = &problem{http.StatusConflict, "conflict", "idempotency_key_used", err.Error(), "Idempotency-Key"}
+	case errors.Is(err, relay.ErrNotWhole):
+		p = &problem{http.StatusConflict, "conflict", "history_not_whole", err.Error(), ""}
 	case errors.Is(err, relay.ErrConflict):
 		p = &problem{http.StatusConflict, "conflict", "ref_taken", err.Error(), "provider_ref"}
 	case errors.Is(err, journal.ErrBacklog), errors.Is(err, journal.ErrFull):

@@ -34,6 +34,7 @@ func TestScopes(t *testing.T) {
 		"GET /v1/quarantine/{id}":                    {"/v1/quarantine/x", "", 404, operators, 403, 403},
 		"POST /v1/quarantine/{id}/release":           {"/v1/quarantine/x/release", "", 404, operators, 403, 403},
 		"POST /v1/quarantine/{id}/discard":           {"/v1/quarantine/x/discard", "", 404, operators, 403, 403},
+		"POST /v1/quarantine/{id}/take-back":         {"/v1/quarantine/x/take-back", `{"reason":"r"}`, 404, operators, 403, 403},
 		"GET /v1/questions":                          {"/v1/questions", "", 200, everybody, 403, 403},
 		"POST /v1/questions/discard":                 {"/v1/questions/discard", `{"id":"a/b/c"}`, 404, operators, 403, 403},
 		"GET /v1/audit":                              {"/v1/audit", "", 200, everybody, 403, 403},
@@ -159,6 +160,8 @@ func TestErrors(t *testing.T) {
 	f("otto", "POST /v1/policies/nobody/apply", "", 404, "not_found", "not_found", "")
 	f("otto", "POST /v1/quarantine/held_0000000000000009/release", `{"partner":"acme","subject":"s"}`, 404, "not_found", "not_found", "")
 	f("otto", "POST /v1/quarantine/held_0000000000000009/discard", "", 404, "not_found", "not_found", "")
+	f("otto", "POST /v1/quarantine/held_0000000000000009/take-back", `{}`, 400, "invalid_request", "reason", "reason")
+	f("otto", "POST /v1/quarantine/held_0000000000000009/take-back", `{"reason":"r"}`, 404, "not_found", "not_found", "")
 	f("vera", "GET /v1/quarantine", "", 500, "internal", "internal", "")
 	f("vera", "GET /v1/subjects/acme/nobody?livemode=true", "", 404, "not_found", "not_found", "")
 	f("vera", "GET /v1/subjects/acme/bad", "", 404, "not_found", "not_found", "") // live only

@@ -76,8 +76,10 @@ type rig struct {
 	server   *Server
 	stop     func() error // ends the listener and returns what Run returned
 	appended int64
+	formats  []string // of further endpoints
 
 	mu      sync.Mutex   // guards the fields below
+	took    []took       // what the partner was sent, in this order
 	again   []kyc.Update // what a body from quarantine means today; nil: as little as before
 	reasons []string
 	notes   []string
@@ -94,10 +96,19 @@ func tokens() (ts []Token) {
 	return ts
 }
 
+// took is one webhook as it was sent: at which endpoint (the path it was posted to), and its body.
+type took struct{ endpoint, body string }
+
 // newRig serves endpoints main (told all statuses) and strict (one attempt) of acme; change adjusts the options of the server.
 func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
-	g := &rig{t: t, reg: prometheus.NewRegistry()}
+	return newRigWith(t, nil, change...)
+}
+
+// newRigWith has these endpoints of acme too, which are named as their formats and told everything.
+func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
+	t.Helper()
+	g := &rig{t: t, reg: prometheus.NewRegistry(), formats: formats}
 	log := slog.New(slog.NewJSONHandler(&g.log, nil))
 	dir := t.TempDir()
 	var err error
@@ -161,7 +172,11 @@ func background(t *testing.T, run func(context.Context) error) (stop func() erro
 func (g *rig) startRelay(log *slog.Logger) {
 	g.t.Helper()
 	g.partner = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if b, _ := io.ReadAll(r.Body); strings.Contains(string(b), `"id":"bad`) {
+		b, _ := io.ReadAll(r.Body)
+		g.mu.Lock()
+		g.took = append(g.took, took{strings.TrimPrefix(r.URL.Path, "/"), string(b)})
+		g.mu.Unlock()
+		if strings.Contains(string(b), `"id":"bad`) {
 			w.WriteHeader(http.StatusNotFound)
 		}
 	}))
@@ -177,12 +192,18 @@ func (g *rig) startRelay(log *slog.Logger) {
 	}
 	strict := e
 	strict.ID = "strict"
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled}, []outbox.Endpoint{{ID: "main"}, {ID: "strict"}}); err != nil {
+	es, owed := []relay.Endpoint{e, strict}, []outbox.Endpoint{{ID: "main"}, {ID: "strict"}}
+	for _, name := range g.formats {
+		e.ID, e.URL, e.Events = name, g.partner.URL+"/"+name, []string{"kyc.*"}
+		e.Format, _ = format.ByName(name)
+		es, owed = append(es, e), append(owed, outbox.Endpoint{ID: name})
+	}
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled}, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: send.New(send.Options{}), Logger: log, Metrics: g.reg,
-		Partners: []relay.Partner{{ID: "acme", Endpoints: []relay.Endpoint{e, strict}}},
+		Partners: []relay.Partner{{ID: "acme", Endpoints: es}},
 	})
 	if err != nil {
 		g.t.Fatal(err)
@@ -241,7 +262,11 @@ func (g *rig) tell(subject string, minute int, s kyc.Status) {
 func (g *rig) settled() {
 	g.t.Helper()
 	eventually(g.t, "all is folded and nothing is owed", func() bool {
-		return g.relay.Position() >= g.appended && g.outbox.Owed("main")+g.outbox.Owed("strict") == 0
+		owed := g.outbox.Owed("main") + g.outbox.Owed("strict")
+		for _, name := range g.formats {
+			owed += g.outbox.Owed(name)
+		}
+		return g.relay.Position() >= g.appended && owed == 0
 	})
 }
 

@@ -114,6 +114,64 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestDecideAnswers: what would come of a decision, and what came of it; a release of nothing says so; a key is one decision.
+func TestDecideAnswers(t *testing.T) {
+	g := newRig(t)
+	g.tell("dora", 1, kyc.Rejected)
+	const call = "/v1/subjects/acme/dora/decisions?livemode=true"
+	f := func(what, body string, code int, want string, headers ...string) map[string]any {
+		t.Helper()
+		a := g.call("otto", "POST", call, body, headers...)
+		e, _ := a.json["error"].(map[string]any)
+		got := fmt.Sprint(a.json["dry_run"], " ", a.json["folded"], " ", a.json["before"], ">", a.json["after"], " lifts ", a.json["lifts"], " released ", a.json["released"])
+		if code != 200 {
+			got = fmt.Sprint(e["code"], " ", e["param"])
+		}
+		if a.code != code || got != want {
+			t.Errorf("%s: %d %s\nwant %d %s\n%s", what, a.code, got, code, want, a.body)
+		}
+		return a.json
+	}
+	const check = `"source":"sumsub-eu","check":"identity_verification","reason":"r"`
+	dry := f("foreseen", `{"dry_run":true,"status":"approved",`+check+`}`, 200, "true false rejected>approved lifts 0 released <nil>")
+	if g.call("vera", "GET", "/v1/audit", "").data(t) != nil || g.status("vera", "dora", "&partner=acme&livemode=true") != "200 rejected" {
+		t.Error("what was only foreseen has left a trace")
+	}
+	f("foreseen, of a release", `{"dry_run":true,"release":true,`+check+`}`, 200, "true false rejected>not_started lifts 1 released true")
+	first := f("made", `{"status":"approved",`+check+`}`, 200, "false true rejected>approved lifts 0 released <nil>", "Idempotency-Key", "k")
+	if fmt.Sprint(first["changes"]) != fmt.Sprint(dry["changes"]) || !strings.Contains(fmt.Sprint(first["changes"]), "main strict") {
+		t.Errorf("foreseen %v, came %v", dry["changes"], first["changes"])
+	}
+	again := f("made again", ` {"status":"approved", `+check+`, "dry_run":false}`, 200, "false true rejected>approved lifts 0 released <nil>", "Idempotency-Key", "k")
+	if fmt.Sprint(again) != fmt.Sprint(first) {
+		t.Errorf("first %v, again %v", first, again)
+	}
+	f("another under its key", `{"status":"suspended",`+check+`}`, 409, "idempotency_key_used Idempotency-Key", "Idempotency-Key", "k")
+	f("a release of nothing", `{"release":true,`+check+`}`, 200, "false true approved>approved lifts 0 released false")
+	f("no such source", `{"status":"suspended","source":"nosuch","check":"identity_verification","reason":"r"}`, 400, "source source")
+	f("no such check", `{"status":"suspended","source":"sumsub-eu","check":"screening","reason":"r"}`, 404, "not_found <nil>")
+	f("a reserved source", `{"status":"suspended","source":"manual","check":"screening","reason":"r"}`, 400, "source source")
+	f("a source and none", `{"status":"suspended","source":"sumsub-eu","manual":true,"check":"screening","reason":"r"}`, 400, "source source")
+	f("nobody's", `{"status":"suspended","manual":true,"check":"screening","reason":"r"}`, 200, "false true approved>suspended lifts 0 released <nil>")
+	f("nobody's, released", `{"release":true,"manual":true,"check":"screening","reason":"r"}`, 200, "false true suspended>approved lifts 1 released true")
+
+	// Outcomes that are driven take a key as well.
+	const drive = "/v1/test_helpers/users/tess/kyc"
+	one := g.call("pia", "POST", drive, `{"status":"approved"}`, "Idempotency-Key", "k").body
+	g.call("pia", "POST", drive, `{"status":"pending"}`)
+	if two := g.call("pia", "POST", drive, `{"status":"approved"}`, "Idempotency-Key", "k").body; one != two {
+		t.Errorf("first %s, again %s", one, two)
+	}
+	for _, body := range []string{`{"status":"rejected"}`, `{"status":"approved","kind":"company"}`} {
+		if a := g.call("pia", "POST", drive, body, "Idempotency-Key", "k"); a.code != 409 || !strings.Contains(a.body, "idempotency_key_used") {
+			t.Errorf("%s under its key: %d %s", body, a.code, a.body)
+		}
+	}
+	if got := g.status("pia", "tess", ""); got != "200 pending" {
+		t.Errorf("in the end: %s", got)
+	}
+}
+
 // TestAuditOutlivesTheCall: who orders something and hangs up stands in the trail all the same.
 func TestAuditOutlivesTheCall(t *testing.T) {
 	g := newRig(t)
@@ -259,6 +317,19 @@ func TestHeldDesk(t *testing.T) {
 	g.folded()
 	if got := g.status("pia", "hal", ""); got != "200 approved" || g.relay.Held() != 0 {
 		t.Errorf("%s, %d held", got, g.relay.Held())
+	}
+	a := g.call("otto", "POST", "/v1/quarantine/"+first+"/take-back", `{"reason":"it is hob's"}`)
+	if a.code != 200 || a.json["taken_back"] != true || a.json["subject"] != "hal" || a.json["held"] != 1.0 || a.json["before"] != "approved" || a.json["folded"] != true {
+		t.Errorf("%d %s", a.code, a.body)
+	}
+	if got := g.status("pia", "hal", ""); got == "200 approved" || g.relay.Held() != 1 {
+		t.Errorf("taken back: %s, %d held", got, g.relay.Held())
+	}
+	if s := g.call("vera", "GET", "/v1/subjects/acme/hal", "").body; !strings.Contains(s, "it is hob's") || !strings.Contains(s, `"taken_back":"`+a.json["order"].(string)) {
+		t.Errorf("the history does not say what was taken back and why: %s", s)
+	}
+	if a := g.call("otto", "POST", "/v1/quarantine/"+second+"/take-back", `{"reason":"r"}`); a.code != 404 {
+		t.Errorf("what was discarded: %d %s", a.code, a.body)
 	}
 }
 

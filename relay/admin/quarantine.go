@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/relay"
 )
 
 // heldPrefix begins the ids of records that wait for their subject, beside which quarantine holds bodies.
@@ -106,6 +109,47 @@ func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, erro
 		return nil, err
 	}
 	return map[string]any{"object": "held_record", "id": id, "released": true}, nil
+}
+
+// takenBackView is what came of taking a record back from the subject that it had been released to.
+type takenBackView struct {
+	Object    string         `json:"object"`
+	ID        string         `json:"id"`
+	TakenBack bool           `json:"taken_back"`
+	Partner   string         `json:"partner"`
+	Subject   string         `json:"subject"`
+	Livemode  bool           `json:"livemode"`
+	Held      int            `json:"held"` // records that wait again
+	Order     string         `json:"order"`
+	Folded    bool           `json:"folded"` // false: it is kept, and what comes of it is not known yet
+	Before    kyc.Status     `json:"before,omitempty"`
+	After     kyc.Status     `json:"after,omitempty"`
+	Changes   []relay.Effect `json:"changes"`
+}
+
+// takeBack takes a record back that was released to somebody whom it was not about.
+func (s *Server) takeBack(req *http.Request, t Token) (any, error) {
+	if s.o.Relay == nil {
+		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no subjects: call one with role all or relay", ""}
+	}
+	var ask struct{ Reason string }
+	if err := read(req, &ask); err != nil {
+		return nil, err
+	}
+	if ask.Reason == "" {
+		return nil, bad("reason", "say why, for whoever must explain it later")
+	}
+	wait, cancel := context.WithTimeout(req.Context(), foldWait)
+	defer cancel()
+	id := req.PathValue("id")
+	v, err := s.o.Relay.TakeBack(wait, id, ask.Reason, t.Name)
+	if err != nil {
+		return nil, err
+	}
+	if v.Changes == nil {
+		v.Changes = []relay.Effect{}
+	}
+	return takenBackView{"held_record", id, true, v.Partner, v.Subject, v.Livemode, v.Held, v.ID, v.Folded, v.Before, v.After, v.Changes}, nil
 }
 
 // discard takes a body or a record out for good: of a body nothing stays but the entry in the audit trail; a record is kept and never applied.

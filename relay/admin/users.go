@@ -63,11 +63,21 @@ func (s *Server) user(req *http.Request, t Token) (any, error) {
 	}
 	switch req.URL.Query().Get("format") {
 	case "", "blendfi":
-		return format.PollBlendFi(id, kyc.Change{
+		c := kyc.Change{
 			Type: "kyc.status." + string(st.Status), Subject: kyc.Subject{ID: id}, Status: st.Status, PreviousStatus: st.PreviousStatus, Reasons: st.Reasons,
 			Retryable: st.Retryable, Terminal: st.Terminal, ApprovedAt: st.ApprovedAt, ExpiresAt: st.ExpiresAt, OccurredAt: st.OccurredAt, ReceivedAt: st.ChangedAt,
-		}), nil
+		}
+		if st.Change != nil { // as long as it is kept, its own times
+			c.OccurredAt, c.ReceivedAt = st.Change.OccurredAt, st.Change.ReceivedAt
+		}
+		return format.PollBlendFi(id, c), nil
 	case "canonical":
+		if st.Status != kyc.InReview && st.Status != kyc.Rejected && st.Status != kyc.Suspended {
+			st.DecidedBy = "" // as in the webhook: it names the finding that stands
+		}
+		if st.Change != nil { // also what a decision waits for, where nothing decides
+			st.Check = st.Change.Check
+		}
 		v := userView{
 			Object: "subject", ID: id, Partner: partner, Livemode: live, Status: st.Status, Reasons: st.Reasons, Retryable: st.Retryable, Terminal: st.Terminal,
 			ApprovedAt: st.ApprovedAt, ExpiresAt: st.ExpiresAt, ChangedAt: st.ChangedAt, Checks: st.Checks,
@@ -149,42 +159,6 @@ func (s *Server) submit(req *http.Request, t Token) (any, error) {
 	return map[string]any{"object": "submission", "id": id, "partner": partner, "subject": sub.Subject, "source": sub.Source, "provider_ref": sub.ProviderRef}, nil
 }
 
-// decide takes an operator's decision.
-func (s *Server) decide(req *http.Request, t Token) (any, error) {
-	var ask struct {
-		Source       string       `json:"source"`
-		Check        kyc.Check    `json:"check"`
-		Scope        kyc.Scope    `json:"scope"`
-		DocumentType string       `json:"document_type"`
-		Status       kyc.Status   `json:"status"`
-		Release      bool         `json:"release"`
-		Reasons      []kyc.Reason `json:"reasons"`
-		Terminal     bool         `json:"terminal"`
-		Retryable    bool         `json:"retryable"`
-		Reason       string       `json:"reason"` // why, in the operator's own words
-	}
-	if err := read(req, &ask); err != nil {
-		return nil, err
-	}
-	live, err := s.livemode(req)
-	if err != nil {
-		return nil, err
-	}
-	if ask.Reason == "" {
-		return nil, bad("reason", "say why, for whoever must explain it later")
-	}
-	d := relay.Decision{
-		Partner: req.PathValue("partner"), Subject: req.PathValue("id"), Livemode: live, Source: ask.Source, Check: ask.Check, Scope: ask.Scope,
-		DocumentType: ask.DocumentType, Status: ask.Status, Release: ask.Release, Reasons: ask.Reasons, Terminal: ask.Terminal, Retryable: ask.Retryable,
-		Note: ask.Reason, Actor: t.Name, IdempotencyKey: req.Header.Get("Idempotency-Key"),
-	}
-	id, err := s.o.Relay.Decide(req.Context(), d)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"object": "decision", "id": id, "partner": d.Partner, "subject": d.Subject}, nil
-}
-
 // planView is what a policy means for those who are folded under an older one.
 type planView struct {
 	Object   string             `json:"object"`
@@ -195,11 +169,13 @@ type planView struct {
 	Behind   int                `json:"behind"`
 	Moves    int                `json:"moves"`
 	Becomes  map[kyc.Status]int `json:"becomes"`
+	Tells    map[string]int     `json:"tells"` // changes, by type
+	Sends    map[string]int     `json:"sends"` // webhooks, by endpoint
 	Applied  bool               `json:"applied"`
 }
 
 func viewPlan(p relay.PolicyPlan, applied bool) planView {
-	return planView{"policy", p.Partner, p.Version, p.Policy, p.Subjects, p.Behind, p.Moves, p.Becomes, applied}
+	return planView{"policy", p.Partner, p.Version, p.Policy, p.Subjects, p.Behind, p.Moves, p.Becomes, p.Tells, p.Sends, applied}
 }
 
 // policy shows who would move.

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"countersign/relay"
+)
+
+type decideCommand struct {
+	configFlag
+	jsonFlag
+	modeFlag
+	Partner   string   `arg:"" help:"The partner's id."`
+	Subject   string   `arg:"" help:"The subject's id, as the partner knows it."`
+	Source    string   `help:"The source whose check it is." xor:"whose"`
+	Manual    bool     `help:"It is no source's: somebody here has looked, and no provider has said anything that this could be about." xor:"whose"`
+	Check     string   `required:"" help:"The check type, such as identity_verification."`
+	Status    string   `help:"approved, in_review, rejected, expired or suspended." xor:"what"`
+	Release   bool     `help:"Lift every finding of this check that is known now. Of statuses, only approved lifts sanctions and PEP matches." xor:"what"`
+	Scope     string   `help:"overall, check or document." default:"overall" enum:"overall,check,document"`
+	Document  string   `help:"The document type, of a step or a document."`
+	Reasons   []string `help:"Reasons, in our words."`
+	Retryable bool     `help:"Of a rejection: another try may help. Without it, a rejection is terminal."`
+	Because   string   `required:"" help:"Why, for whoever must explain it later."`
+	Key       string   `help:"Idempotency key: the same one is the same decision."`
+	Yes       bool     `help:"Do it without asking." xor:"sure"`
+	DryRun    bool     `help:"Say what would come of it, and do nothing." xor:"sure"`
+}
+
+// decided is a decision as the control API answers it.
+type decided struct {
+	relay.Decided
+	Released *bool `json:"released,omitempty"`
+}
+
+// Run makes a decision, after it has shown what would come of it and somebody has said yes.
+func (cmd *decideCommand) Run(c *console) error {
+	switch {
+	case cmd.Source == "" && !cmd.Manual:
+		return usageError("decide needs --source, whose check it is; or --manual, for a decision that is no source's")
+	case !cmd.Yes && !cmd.DryRun && !c.terminal:
+		return usageError("decide asks before it does anything, and there is no terminal to ask on: add --yes, or --dry-run to see what would come of it")
+	}
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	if !cmd.Yes {
+		v, err := cmd.post(c, cl, true)
+		if err != nil {
+			return err
+		}
+		if cmd.DryRun && cmd.JSON {
+			return c.show(v)
+		}
+		cmd.tell(c.err, v)
+		if cmd.DryRun {
+			return nil
+		}
+		if !c.sure() {
+			fmt.Fprintln(c.err, "nothing was done") //nolint:errcheck // a terminal that is gone is no error of ours
+			return errNo
+		}
+	}
+	v, err := cmd.post(c, cl, false)
+	if err != nil {
+		return err
+	}
+	return cmd.report(c, v)
+}
+
+func (cmd *decideCommand) post(c *console, cl *client, dry bool) (v decided, err error) {
+	in := map[string]any{
+		"source": cmd.Source, "manual": cmd.Manual, "check": cmd.Check, "scope": cmd.Scope, "document_type": cmd.Document, "status": cmd.Status, "release": cmd.Release,
+		"reasons": cmd.Reasons, "retryable": cmd.Retryable, "reason": cmd.Because, "dry_run": dry,
+	}
+	path := "/v1/subjects/" + segment(cmd.Partner) + "/" + segment(cmd.Subject) + "/decisions" + cmd.query()
+	return v, cl.post(c.ctx, path, cmd.Key, in, &v)
+}
+
+// tell says before and after, and who is told.
+func (cmd *decideCommand) tell(w io.Writer, v decided) {
+	out := &console{out: w}
+	out.printf("%s/%s  %s -> %s\n", cmd.Partner, cmd.Subject, v.Before, v.After)
+	out.effects(v.Changes)
+	switch {
+	case cmd.Release && v.Nothing():
+		out.printf("  there is nothing to release: no finding of this check stands open\n")
+	case len(v.Changes) == 0:
+		out.printf("  nobody is told anything\n")
+	}
+}
+
+// effects lists changes, and who is told of each.
+func (c *console) effects(es []relay.Effect) {
+	for _, e := range es {
+		to := "nobody"
+		if len(e.Endpoints) > 0 {
+			to = strings.Join(e.Endpoints, ", ")
+		}
+		c.printf("  #%-3d %-26s to %s\n", e.Sequence, e.Type, to)
+	}
+}
+
+// report says what came of it. A release of nothing is a no.
+func (cmd *decideCommand) report(c *console, v decided) error {
+	nothing := v.Released != nil && !*v.Released
+	switch {
+	case cmd.JSON:
+		if err := c.show(v); err != nil {
+			return err
+		}
+	case !v.Folded:
+		c.printf("decided: %s\nit is kept, and not folded yet: see countersign subject\n", v.ID)
+	default:
+		cmd.tell(c.out, v)
+		c.printf("decided: %s\n", v.ID)
+	}
+	if nothing {
+		return errNo
+	}
+	return nil
+}
+
+// sure asks, and takes only a yes for one.
+func (c *console) sure() bool {
+	fmt.Fprint(c.err, "Do it? [y/N] ") //nolint:errcheck // a terminal that is gone says no
+	line, err := bufio.NewReader(c.in).ReadString('\n')
+	answer := strings.ToLower(strings.TrimSpace(line))
+	return (err == nil || err == io.EOF) && (answer == "y" || answer == "yes") //nolint:errorlint // bufio returns it as it is
+}

@@ -1,0 +1,231 @@
+package relay
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+// A subject's state is a fold of its records (I11), and the history keeps them. So where a subject would stand without some of them can be worked out: by folding the others
+// again, in the order in which they were folded. Whether they are all there is proved first: folded with all of them, the state is the one that stands, byte for byte.
+
+// maxRelived is how many records are folded again, for the fold waits meanwhile.
+const maxRelived = 20000
+
+// lived is a record in the history of a subject.
+type lived struct {
+	At        time.Time       `json:"at"`
+	Verdict   kyc.Verdict     `json:"verdict"`
+	Changes   []uint64        `json:"changes"`
+	After     int64           `json:"after"`
+	Nth       int             `json:"nth"`
+	TakenBack string          `json:"taken_back"`
+	Update    json.RawMessage `json:"update"`
+
+	lane   string
+	said   kyc.Update // Update, as it came: whose it is stands in it only if it said so itself
+	key    []byte
+	offset int64
+}
+
+// turn is when it was folded: with the record at this offset.
+func (e *lived) turn() int64 { return cmp.Or(e.After, e.offset) }
+
+// relived is what follows when a record is taken back from a subject.
+type relived struct {
+	without *kyc.State // where it stands without what is taken back
+	taken   []*lived   // what is: the record, and what came only by the refs that it had taught
+	unlearn []string   // refs that nothing else has taught
+}
+
+// relive works out what follows when a record is taken back. ErrNotWhole: that cannot be known.
+func (r *Relay) relive(tx *bolt.Tx, g *given) (l relived, err error) {
+	s, err := loadSubject(tx, g.Lane)
+	if err != nil {
+		return l, err
+	}
+	es, whole := livesOf(tx, g.Lane)
+	seed := slices.IndexFunc(es, func(e *lived) bool { return bytes.Equal(e.key, g.Key) && e.TakenBack == "" })
+	if !whole || !s.known || seed < 0 {
+		return l, ErrNotWhole
+	}
+	l.taken, l.unlearn = r.astray(es, es[seed])
+	version, ok := r.proved(es, s)
+	if !ok {
+		return l, ErrNotWhole
+	}
+	partner, _, _ := splitLane(g.Lane)
+	state := r.foldAgain(partner, es, version, func(e *lived) bool { return e.TakenBack != "" || slices.Contains(l.taken, e) })
+	l.without = &state
+	return l, nil
+}
+
+// livesOf is everything that was said of a lane, in the order in which it was folded; not whole: too much, or something cannot be read.
+func livesOf(tx *bolt.Tx, lane string) (es []*lived, whole bool) {
+	prefix := indexPrefix(lane)
+	history := tx.Bucket(store.History)
+	c := tx.Bucket(store.Index).Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		key := k[len(prefix):]
+		if len(key) < historyHead || key[historyHead-1] != kindRecord {
+			continue
+		}
+		e := &lived{lane: lane, key: bytes.Clone(key), offset: int64(binary.BigEndian.Uint64(key[8:]))} //nolint:gosec // written by recordKey
+		_, body, ok := entry(history.Get(key))
+		if !ok || json.Unmarshal(body, e) != nil || json.Unmarshal(e.Update, &e.said) != nil || len(es) >= maxRelived {
+			return nil, false
+		}
+		es = append(es, e)
+	}
+	slices.SortStableFunc(es, func(a, b *lived) int {
+		return cmp.Or(cmp.Compare(a.turn(), b.turn()), cmp.Compare(a.Nth, b.Nth), cmp.Compare(a.offset, b.offset))
+	})
+	return es, true
+}
+
+// proved finds the version of the policy under which all that is kept makes the state that stands: then it is all there is. Which one a subject began under is not written
+// down, so each is tried.
+func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
+	want, err := s.State.MarshalBinary()
+	if err != nil {
+		return 0, false
+	}
+	partner, _, _ := splitLane(s.lane)
+	moved := 0 // to the newest that an order moved it to
+	for _, e := range es {
+		moved = max(moved, e.said.PolicyVersion)
+	}
+	for first := s.Policy; first >= 0; first-- {
+		if max(first, moved) != s.Policy {
+			break
+		}
+		state := r.foldAgain(partner, es, first, nil)
+		if got, err := state.MarshalBinary(); err == nil && bytes.Equal(got, want) {
+			return first, true
+		}
+	}
+	return 0, false
+}
+
+// foldAgain folds records again, under a first version of the policy: without some of them, as if they had never been; or with nil all of them, with what was taken back
+// at its time.
+func (r *Relay) foldAgain(partner string, es []*lived, version int, without func(*lived) bool) (state kyc.State) {
+	last := version
+	for i := 0; i < len(es); {
+		group := groupOf(es[i:])
+		i += len(group)
+		var us []kyc.Update
+		for _, e := range group {
+			u := e.said
+			switch {
+			case e.Verdict == kyc.Duplicate, u.Kind == kyc.Redelivery, u.Kind == kyc.FetchRequest, without != nil && without(e):
+				continue
+			case u.Kind == kyc.Decision && u.HeldID != "":
+				if without == nil && u.TakenBack != "" && e.Verdict == kyc.Applied {
+					before := r.foldAgain(partner, es[:i-1], version, func(o *lived) bool {
+						return o.TakenBack != "" && (o.TakenBack == u.ID || ordered(es[:i-1], o.TakenBack))
+					})
+					state.TakeBack(&before, u, r.policy(partner, last))
+				}
+				continue
+			case u.Kind == kyc.PolicyChange:
+				last = max(last, u.PolicyVersion)
+			}
+			u.Partner, u.Subject.ID, u.Livemode = splitLane(e.lane)
+			us = append(us, u)
+		}
+		if len(us) > 0 {
+			state.Apply(us, r.policy(partner, last))
+		}
+	}
+	return state
+}
+
+// ordered reports whether an order stands among records.
+func ordered(es []*lived, id string) bool {
+	return slices.ContainsFunc(es, func(e *lived) bool { return e.said.ID == id })
+}
+
+// groupOf takes off the records that were folded together: what one callback brought. Sent again, it is another callback with the same name.
+func groupOf(es []*lived) []*lived {
+	first, n := es[0], 1
+	for n < len(es) && first.said.Callback.ID != "" && es[n].with(first) {
+		n++
+	}
+	if slices.ContainsFunc(es[:n], func(e *lived) bool { return e.said.Kind != kyc.Observation && e.said.Kind != kyc.Confirmation }) {
+		return es[:1]
+	}
+	return es[:n]
+}
+
+// with reports whether a record was folded together with another: of the same sending of the same callback, and at the same time.
+func (e *lived) with(o *lived) bool {
+	sent := func(e *lived) int64 { return e.offset - int64(e.said.Callback.Index) }
+	return e.said.Callback.ID == o.said.Callback.ID && e.After == o.After && e.Nth == o.Nth && (e.After != 0 || sent(e) == sent(o))
+}
+
+// astray is what came to a subject by a record that was never about it: the record, and what says of no subject whose it is and is led here by no ref that anything else has
+// taught. With it go the refs that nothing else has taught.
+func (r *Relay) astray(es []*lived, seed *lived) (taken []*lived, unlearn []string) {
+	b := &batch{r: r}
+	refs := map[string]bool{} // taught by what stays; true: by a submission
+	stays := map[*lived]bool{}
+	for more := true; more; {
+		more = false
+		for _, e := range es {
+			if stays[e] || e == seed || e.TakenBack != "" || !e.own() && !givenHere(es, e) && !led(b, refs, &e.said) {
+				continue
+			}
+			stays[e], more = true, true
+			for _, key := range b.teaches(&e.said) {
+				refs[key] = refs[key] || e.said.Kind == kyc.Submission
+			}
+		}
+	}
+	for _, e := range es {
+		if stays[e] || e.TakenBack != "" {
+			continue
+		}
+		if k := e.said.Kind; k == kyc.Observation || k == kyc.Confirmation {
+			taken = append(taken, e)
+		}
+		for _, key := range b.teaches(&e.said) {
+			if _, other := refs[key]; !other && !slices.Contains(unlearn, key) {
+				unlearn = append(unlearn, key)
+			}
+		}
+	}
+	return taken, unlearn
+}
+
+// own reports whether a record says itself whose it is. What is no provider's does.
+func (e *lived) own() bool {
+	k := e.said.Kind
+	return k != kyc.Observation && k != kyc.Confirmation && k != kyc.FetchRequest || e.said.Subject.ID != "" && e.said.Partner != ""
+}
+
+// givenHere reports whether an operator gave a record to this subject by itself.
+func givenHere(es []*lived, e *lived) bool {
+	return e.After != 0 && slices.ContainsFunc(es, func(o *lived) bool {
+		return o.offset == e.After && o.said.Kind == kyc.Decision && o.said.Release && o.said.HeldID == heldID(e.offset) && o.Verdict == kyc.Applied
+	})
+}
+
+// led reports whether refs that were taught lead an update here.
+func led(b *batch, refs map[string]bool, u *kyc.Update) bool {
+	personal := b.refKeys(u)
+	for i, key := range b.allRefs(u) {
+		if submitted, known := refs[key]; known && (submitted || i < len(personal)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,39 @@
+package relay
+
+import (
+	"fmt"
+	"time"
+
+	"countersign/kyc"
+)
+
+// body is a change as this endpoint is told it; nil: it is not, by its events or its since, or because its format has no word for a change that takes nothing away.
+// appended is when the record was that owes it, previous the sequence that the endpoint was owed before.
+func (e *Endpoint) body(c *kyc.Change, appended time.Time, previous uint64) ([]byte, error) {
+	if !matches(e.Events, c.Type) || !e.Since.IsZero() && e.Since.After(appended.Add(clocksDiffer)) {
+		return nil, nil
+	}
+	body, err := e.Format.Render(*c, previous)
+	if err != nil {
+		return nil, fmt.Errorf("render %s as %s: %w", c.Type, e.Format.Name, err)
+	}
+	return body, nil
+}
+
+// told names the endpoints of a partner that a change is told to.
+func (r *Relay) told(partner string, c *kyc.Change, appended time.Time) (endpoints []string, err error) {
+	p := r.partners[partner]
+	if p == nil {
+		return nil, nil
+	}
+	for i := range p.Endpoints {
+		body, err := p.Endpoints[i].body(c, appended, 0)
+		if err != nil {
+			return nil, err
+		}
+		if body != nil {
+			endpoints = append(endpoints, p.Endpoints[i].ID)
+		}
+	}
+	return endpoints, nil
+}
