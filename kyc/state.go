@@ -69,7 +69,8 @@ type known struct {
 // Apply takes what one callback brought, one record or several, into the state, which it changes, and returns the changes owed for all of it together, numbered, and what
 // became of each record (I3, I4, I11). Whatever the records are, they owe at most one change of the status, and one of each check and document: what holds after all of
 // them. It is pure: the same state, records and policy give the same result, and no clock is read; a record of kind timer says that its time has come. Records of kinds
-// that concern deliveries or quarantine are remembered and change nothing.
+// that concern deliveries or quarantine are remembered and change nothing. A record that is known already does not even show that time has passed, so that equal records give
+// equal bytes however they were put together.
 func (s *State) Apply(us []Update, p Policy) ([]Change, []Verdict) {
 	verdicts := make([]Verdict, len(us))
 	said := make([]word, len(us)) // n is 0: nothing that the rules weigh
@@ -77,11 +78,11 @@ func (s *State) Apply(us []Update, p Policy) ([]Change, []Verdict) {
 	news := false
 	for i := range us {
 		u := us[i].lowered()
-		s.last = max(s.last, momentOf(u.ReceivedAt))
 		if u.Kind != Timer && !s.remember(&u) {
 			verdicts[i] = Duplicate
 			continue
 		}
+		s.last = max(s.last, momentOf(u.ReceivedAt))
 		news, verdicts[i] = true, Applied
 		if u.Kind != Timer {
 			s.learn(&u)

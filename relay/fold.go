@@ -211,7 +211,7 @@ func (b *batch) apply(lane string, said []saying) error {
 	for i := range said {
 		us[i] = said[i].u
 	}
-	changes, verdicts := s.fold(us, b.r.policy(first.Partner, s.Policy))
+	changes, verdicts := s.State.Apply(us, b.r.policy(first.Partner, s.Policy))
 	owed := make([]historyRecord, len(said))
 	for i := range changes {
 		by := slices.IndexFunc(us, func(u kyc.Update) bool { return u.ID == changes[i].CauseID })
@@ -240,15 +240,6 @@ func (b *batch) apply(lane string, said []saying) error {
 		}
 	}
 	return nil
-}
-
-// fold is State.Apply, but for repeats, which do not even show the state that time has passed: it would be written with them or not, as they happen to share a batch with others,
-// and then not every node would hold the same bytes (I11).
-func (s *subject) fold(us []kyc.Update, p kyc.Policy) ([]kyc.Change, []kyc.Verdict) {
-	if slices.ContainsFunc(us, func(u kyc.Update) bool { return u.Kind == kyc.Timer || u.ID == "" || !s.State.Knows(u.ID) }) {
-		return s.State.Apply(us, p)
-	}
-	return nil, slices.Repeat([]kyc.Verdict{kyc.Duplicate}, len(us))
 }
 
 // applyFreed is apply for what had waited, and notes when its turn came.
