@@ -2,6 +2,7 @@ package kyc
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -48,7 +49,7 @@ func TestTakeBack(t *testing.T) {
 			return err
 		}
 		if cut > 0 && s.TakeBack(&State{}, order, p) != nil {
-			return fmt.Errorf("the same order was carried out twice")
+			return errors.New("the same order was carried out twice")
 		}
 		s = reread(s)
 		for i := cut; i <= len(h); i++ {

@@ -217,7 +217,7 @@ func TestDecideForgets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := func(days int, left int, want error) {
+	f := func(days, left int, want error) {
 		t.Helper()
 		g.stopped()
 		g.clock.advance(time.Duration(days) * 24 * time.Hour)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -130,5 +131,5 @@ func (c *console) sure() bool {
 	fmt.Fprint(c.err, "Do it? [y/N] ") //nolint:errcheck // a terminal that is gone says no
 	line, err := bufio.NewReader(c.in).ReadString('\n')
 	answer := strings.ToLower(strings.TrimSpace(line))
-	return (err == nil || err == io.EOF) && (answer == "y" || answer == "yes") //nolint:errorlint // bufio returns it as it is
+	return (err == nil || errors.Is(err, io.EOF)) && (answer == "y" || answer == "yes")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func TestPollAgrees(t *testing.T) {
 				}
 				at := base.Add(time.Duration(1000*i+10*j+k) * time.Second)
 				u := kyc.Update{
-					SchemaVersion: 1, ID: kyc.UpdateID("", []string{id, fmt.Sprint(k)}, kyc.Observation, "", "", "", 0, at), Kind: kyc.Observation, Source: "sumsub-eu", Provider: "sumsub",
+					SchemaVersion: 1, ID: kyc.UpdateID("", []string{id, strconv.Itoa(k)}, kyc.Observation, "", "", "", 0, at), Kind: kyc.Observation, Source: "sumsub-eu", Provider: "sumsub",
 					Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: id}, Verification: kyc.Verification{Ref: "s-" + id}, Scope: kyc.Overall, Check: kyc.IdentityVerification,
 					Authenticity: kyc.Signed, OccurredAt: at, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: at.Add(3 * time.Second),
 				}
