@@ -97,8 +97,8 @@ func walkTakeBack(w *walk) {
 	w.run(exitYes, "quarantine release "+id+" --partner acme --subject tom", "is released") // it is tim's
 	w.metric("countersign_relay_held_records", 0)
 	w.until("subject acme tom", "acme/tom  in_review")
-	w.run(exitYes, "quarantine take-back "+id+` --because "it is tim's, ticket 4711"`, "acme/tom  in_review -> pending", "to acme-main", "2 record(s) wait again")
-	w.until("subject acme tom", "acme/tom  pending", "taken_back", "decision: take back", "it is tim's, ticket 4711")
+	w.run(exitYes, "quarantine take-back "+id+` --because "it is tim's, ticket 4711"`, "acme/tom  in_review -> not_started", "to acme-main", "2 record(s) wait again")
+	w.until("subject acme tom", "acme/tom  not_started", "taken_back", "decision: take back", "it is tim's, ticket 4711")
 	w.metric("countersign_relay_held_records", 2)
 	w.run(exitYes, "quarantine release "+id+" --partner acme --subject tim", "is released")
 	w.until("subject acme tim", "acme/tim  in_review")
