@@ -3,7 +3,6 @@ package journal
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -220,18 +219,6 @@ func (j *Bolt) known(at int64) (batch []Record) {
 		batch = append(batch, r)
 	}
 	return batch
-}
-
-// unfinished reports whether more of what the same callback brought follows a record: they were written together, and are read together.
-func unfinished(r *Record) bool {
-	u := r.Update
-	if u == nil {
-		u = &kyc.Update{}
-		if json.Unmarshal(r.Body, u) != nil {
-			return false
-		}
-	}
-	return u.Callback.Index+1 < u.Callback.Count
 }
 
 func (j *Bolt) advance(next int64) {

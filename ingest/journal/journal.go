@@ -48,3 +48,15 @@ var (
 	// ErrFull says that the disk or the database has no room for new records.
 	ErrFull = errors.New("no room for new records")
 )
+
+// unfinished reports whether more of what the same callback brought follows a record: they were written together, and are read together.
+func unfinished(r *Record) bool {
+	u := r.Update
+	if u == nil {
+		u = &kyc.Update{}
+		if json.Unmarshal(r.Body, u) != nil {
+			return false
+		}
+	}
+	return u.Callback.Index+1 < u.Callback.Count
+}
