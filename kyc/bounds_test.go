@@ -143,3 +143,32 @@ func hostile(r *rand.Rand, i int) Update {
 	}
 	return x
 }
+
+// Whoever has more checks than are kept is in review, until an operator's manual release; what stands otherwise stands.
+func TestCrowdedIsReleased(t *testing.T) {
+	us := []Update{obs(sumsub, "i", 1, rankApproved)}
+	for i := range limits.checks + 3 {
+		us = append(us, obs(of{"x", DocumentVerification, DocumentScope, fmt.Sprint("part", i)}, "r", 2+i, rankPending))
+	}
+	s := apply(idv, us...)
+	if w := s.Why(idv); s.Status() != InReview || !s.Crowded() || !w[0].Decides || w[0].Source != Manual {
+		t.Fatalf("%s, %+v", s.Status(), w)
+	}
+	release := func(source string) Update {
+		return Update{ID: "release " + source, Kind: Decision, Source: source, Partner: "acme", Subject: Subject{ID: "user-001"}, Check: IdentityVerification, Release: true, ReceivedAt: at(900)}
+	}
+	if s.Apply([]Update{release("sumsub")}, idv); s.Status() != InReview {
+		t.Errorf("released by a word about another check: %s", s.Status())
+	}
+	if n := s.Open(&CheckState{Source: Manual, Type: IdentityVerification, Scope: Overall}, idv); n != 1 {
+		t.Errorf("%d are open", n)
+	}
+	owed, _ := s.Apply([]Update{release(Manual)}, idv)
+	if s.Status() != Approved || s.Crowded() || !slices.Equal(types(owed), []string{"kyc.status.approved"}) {
+		t.Errorf("released: %s, owing %v", s.Status(), types(owed))
+	}
+	s.Apply([]Update{received(obs(of{"y", Screening, CheckScope, ""}, "r", 950, rankRejected, SanctionsMatch), 950)}, idv)
+	if s.Status() != Rejected {
+		t.Errorf("what comes after it counts: %s", s.Status())
+	}
+}

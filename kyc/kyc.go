@@ -151,6 +151,9 @@ const (
 	ExpiryAttempt  ExpiryKind = "attempt"
 )
 
+// Manual stands for the source of a decision that is about no source's check. Its release also answers what there was no room for.
+const Manual = "manual"
+
 // Individual and Company are the subject kinds.
 const (
 	Individual = "individual"

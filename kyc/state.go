@@ -136,6 +136,11 @@ func (s *State) take(u *Update, p Policy) (w word) {
 			return w
 		}
 	case Decision:
+		if u.Release && u.Source == Manual && s.beyond > 0 {
+			if s.beyond = 0; s.find(u) < 0 {
+				return w
+			}
+		}
 		if u.Release {
 			u.Status, u.Terminal = NotStarted, false
 		} else if u.Status == "" || rankOf(u) < rankApproved {

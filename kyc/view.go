@@ -84,6 +84,9 @@ func (s *State) Checks() []CheckState {
 
 // Open is how many findings stand in one check, by itself: what a release of it lifts.
 func (s *State) Open(c *CheckState, p Policy) int {
+	if c.Source == Manual && s.beyond > 0 {
+		return 1
+	}
 	v := s.at(p, s.last)
 	for i := range s.checks {
 		k := &s.checks[i]
@@ -94,6 +97,9 @@ func (s *State) Open(c *CheckState, p Policy) int {
 	}
 	return 0
 }
+
+// Crowded reports whether more checks are known of the subject than are kept: it is in review until an operator's manual release.
+func (s *State) Crowded() bool { return s.beyond > 0 }
 
 func (c *CheckState) compare(o *CheckState) int {
 	return cmp.Or(cmp.Compare(c.Source, o.Source), cmp.Compare(c.Type, o.Type), cmp.Compare(c.Scope, o.Scope), cmp.Compare(c.DocumentType, o.DocumentType))

@@ -49,6 +49,12 @@ func (s *State) Why(p Policy) []Standing {
 		}
 		out = append(out, v.why(of, &f)...)
 	}
+	if s.beyond > 0 {
+		out = append(out, Standing{
+			Kind: Finding, Source: Manual, Status: InReview, At: s.last.time(), Stands: true, Decides: f.by == nil || f.by.rank < rankInReview,
+			Because: "more checks are known than are kept: answered by an operator's manual release",
+		})
+	}
 	slices.SortStableFunc(out, func(a, b Standing) int {
 		return cmp.Or(-compareBool(a.Decides, b.Decides), -compareBool(a.Stands, b.Stands), b.At.Compare(a.At))
 	})

@@ -19,7 +19,7 @@ import (
 
 // ManualSource is the source of decisions that are no source's: an operator has seen somebody, and no provider has said anything that the decision could be about. No source
 // of the config may have its name.
-const ManualSource = "manual"
+const ManualSource = kyc.Manual
 
 // Decision is an operator's word about one check of a subject: a status, which counts until the provider says something newer (what takes away until the next decision), or
 // a release, which lifts every finding known when it is folded.
@@ -159,6 +159,7 @@ func (r *Relay) decides(tx *bolt.Tx, d *Decision) (*subject, error) {
 		return nil, err
 	case !s.known:
 		return nil, fmt.Errorf("subject %s of partner %s: %w", d.Subject, d.Partner, outbox.ErrNotFound)
+	case d.Release && d.Manual && s.State.Crowded():
 	case (d.Release || !d.Manual) && !slices.ContainsFunc(s.State.Checks(), d.about):
 		return nil, d.missing(s.State.Checks())
 	}
