@@ -22,9 +22,10 @@ type script struct {
 }
 
 // scripts are ours, not the adapters': what a sample must come to is written down here a second time, by hand. No step is terminal unless it is the last.
+// A milder word after a graver one would be no change: what takes away stays until an approval answers it.
 var scripts = map[string]script{
-	"sumsub":  {resolution: time.Millisecond, loop: []step{{"approved", kyc.Approved}, {"rejected_retry", kyc.Rejected}, {"on_hold", kyc.InReview}}},
-	"persona": {resolution: time.Millisecond, loop: []step{{"approved", kyc.Approved}, {"failed", kyc.Rejected}, {"marked_for_review", kyc.InReview}}},
+	"sumsub":  {resolution: time.Millisecond, loop: []step{{"approved", kyc.Approved}, {"on_hold", kyc.InReview}, {"rejected_retry", kyc.Rejected}}},
+	"persona": {resolution: time.Millisecond, loop: []step{{"approved", kyc.Approved}, {"marked_for_review", kyc.InReview}, {"failed", kyc.Rejected}}},
 	"blendfi": {resolution: time.Second, loop: []step{{"approved", kyc.Approved}, {"rejected", kyc.Rejected}}},
 	// Its evidence is a password: the source has to be configured with evidence: authenticated. A failed request is final.
 	"rebilly": {resolution: time.Second, once: []step{{"request_attempted", kyc.Pending}, {"request_fulfilled", kyc.Approved}, {"request_failed", kyc.Rejected}}},
