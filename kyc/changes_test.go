@@ -222,6 +222,14 @@ func TestChangesShowTheGravest(t *testing.T) {
 	if len(both) != 2 || both[0].Code != FraudSuspected || both[1].Code != DataMismatch {
 		t.Errorf("what is serious is told beside a graver word: %v", both)
 	}
+	for name, more := range map[string]Update{
+		"the same reason once more": obs(sumsub, "j", 9, rankRejected, FraudSuspected), "what is not serious": obs(sumsub, "j", 9, rankRejected, DataMismatch),
+		"what nobody has signed": weak(obs(sumsub, "j", 9, rankRejected, Underage)),
+	} {
+		if got := apply(idv, obs(sumsub, "i", 3, rankTerminal, FraudSuspected), more).View().Reasons; len(got) != 1 || got[0].Code != FraudSuspected {
+			t.Errorf("%s is told beside fraud: %v", name, got)
+		}
+	}
 	f("of two alike the newest", DataMismatch, obs(sumsub, "i", 9, rankRejected, DataMismatch), obs(persona, "a", 3, rankRejected, DocumentUnreadable))
 	f("of one check the gravest", FraudSuspected, obs(sumsub, "i", 3, rankRejected, FraudSuspected), obs(sumsub, "j", 9, rankRejected, DocumentUnreadable))
 }

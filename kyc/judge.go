@@ -85,7 +85,7 @@ func (v *view) judgeApproval(w *word, sc *scope, r *result, f *folding) Verdict 
 // judgeAttempt: how far an attempt is matters while nothing newer was said in its run.
 func (sc *scope) judgeAttempt(w *word, r *result) Verdict {
 	newer := func(o *word) bool {
-		return o.n != w.n && !o.weak && !o.submission && run(o, w) && (before(w, o) && (!w.ends() || o.approval()) || sc.tries(o, nil) && later(w, o) && sc.tries(w, nil))
+		return o.n != w.n && !o.weak && run(o, w) && (before(w, o) && (!w.ends() || o.approval()) || sc.tries(o, nil) && later(w, o) && sc.tries(w, nil))
 	}
 	switch {
 	case slices.ContainsFunc(sc.words, newer):

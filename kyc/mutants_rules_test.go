@@ -10,7 +10,7 @@ func ruleMutants() []mutant {
 	const mixed, revisions = "return a.n < b.n && a.when() < b.when()", "return a.at < b.at || a.at == b.at && a.check == b.check && run(a, b) && a.revision < b.revision"
 	const runs, same = "return a.source == b.source && a.session == b.session && a.operator == b.operator", "same := a.check == b.check && a.session == b.session && a.class == b.class && a.serious() == b.serious() && "
 	const reset, undone = "r.reset() && run(r, b) && before(a, r) && before(r, b)", "r.reset() && run(r, a) && (before(a, r) || (r.at == 0) != (a.at == 0) && !before(r, a))"
-	const lifted, answered = "f.check == w.check && f.class != none", "(f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && f.ref == about && f.received <= asked"
+	const lifted, answered = "f.check == w.check && (f.class != none || f.claimsYes())", "(f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && f.ref == about && f.received <= asked"
 	const suspended = "l.check == f.check && run(&l, f) && before(f, &l)"
 	const between, given = "between := w.approval() || w.attempt() && !w.weak || w.reset() || w.ends()", "sooner(a.when(), earlier.until) && sooner(earlier.until, p.until)"
 	return []mutant{
@@ -64,14 +64,20 @@ func ruleMutants() []mutant {
 		{name: "operators and providers are alike", file: words, was: "a.operator == b.operator && a.weak", is: "a.weak"},
 		{name: "unsigned and signed are alike", file: words, was: "a.weak == b.weak && (a.at", is: "(a.at"},
 		{name: "words of all clocks are alike", file: words, was: "a.weak == b.weak && (a.at == 0) == (b.at == 0)", is: "a.weak == b.weak"},
-		{name: "words of all ranks are alike", file: words, was: "return same && (a.class == claim || a.rank == b.rank) && (", is: "return same && ("},
+		{name: "words of all ranks are alike", file: words, was: "(a.class == claim || a.rank == b.rank) && (", is: "("},
+		{name: "used up and final are alike", file: words, was: "a.exhausted() == b.exhausted() && ", is: ""},
+		{name: "nothing is used up", file: words, was: "return w.class == final && len", is: "return false && len"},
+		{name: "whatever is final is used up", file: words, was: "&& !slices.ContainsFunc(w.reasons, func(r ReasonPair) bool { return r.Code != AttemptsExceeded })", is: ""},
+		{name: "used up beside other reasons", file: words, was: "!slices.ContainsFunc(w.reasons, func(r ReasonPair) bool { return r.Code != AttemptsExceeded })", is: "slices.ContainsFunc(w.reasons, func(r ReasonPair) bool { return r.Code == AttemptsExceeded })"},
+		{name: "final without a reason is used up", file: words, was: "len(w.reasons) > 0 && !slices", is: "!slices"},
 		{name: "claims of each rank", file: words, was: "(a.class == claim || a.rank == b.rank)", is: "a.rank == b.rank"},
 		{name: "claims about everything are alike", file: words, was: "a.rank == b.rank) && (!a.weak || a.ref == b.ref)", is: "a.rank == b.rank)"},
 
 		{name: "unsigned words begin runs", file: keep, was: "if !w.weak && (r.begun.n == 0", is: "if (r.begun.n == 0"},
 		{name: "submissions begin runs", file: keep, was: "if !w.operator && !w.submission {", is: "if !w.operator {"},
 		{name: "runs begin as they arrive", file: keep, was: "r.begun.n == 0 || before(w, &r.begun)", is: "r.begun.n == 0"},
-		{name: "operators lift all checks", file: keep, was: lifted, is: "f.class != none"},
+		{name: "operators lift all checks", file: keep, was: lifted, is: "(f.class != none || f.claimsYes())"},
+		{name: "operators lift no claimed approvals", file: keep, was: lifted, is: "f.check == w.check && f.class != none"},
 		{name: "operators lift by time", file: keep, was: lifted, is: lifted + " && f.when() < w.when()"},
 		{name: "operators lift no serious ones", file: keep, was: lifted, is: lifted + " && !f.serious()"},
 		{name: "whatever operators say lifts", file: keep, was: "if w.lifts() {", is: "if w.operator {"},
@@ -131,8 +137,8 @@ func ruleMutants() []mutant {
 		{name: "outrun elsewhere", file: rules, was: "if a.operator || a.source != f.source || a", is: "if a.operator || a"},
 		{name: "outrun by operators", file: rules, was: "if a.operator || a.source != f.source || a", is: "if a.source != f.source || a", same: "an operator's word has no run"},
 		{name: "outrun by what comes later", file: rules, was: "a.session == 0 || before(f, a) {", is: "a.session == 0 {"},
-		{name: "outrun by an older run", file: rules, was: "return !old && before(own, begun) && !sc", is: "return !old && own != nil && begun != nil && !sc"},
-		{name: "outrun by what was reset", file: rules, was: "return !old && before(own, begun) && !sc.undone(a)", is: "return !old && before(own, begun)"},
+		{name: "outrun by an older run", file: rules, was: "!forgot && before(own, begun) && !sc", is: "!forgot && own != nil && begun != nil && !sc"},
+		{name: "outrun by what was reset", file: rules, was: "before(own, begun) && !sc.undone(a)", is: "before(own, begun)"},
 		{name: "nothing is undone", file: rules, was: undone, is: "false"},
 		{name: "undone by any word", file: rules, was: undone, is: "run(r, a) && (before(a, r) || (r.at == 0) != (a.at == 0) && !before(r, a))"},
 		{name: "undone by resets of all runs", file: rules, was: undone, is: "r.reset() && (before(a, r) || (r.at == 0) != (a.at == 0) && !before(r, a))"},

@@ -11,11 +11,12 @@ func scopeMutants() []mutant {
 	const lasts = "r.by == nil || rank < r.rank || rank == r.rank && (sooner(r.until, p.until) || r.until == p.until && before(r.by, a))"
 	const whole, asked = "return t == IdentityVerification || t == BusinessVerification", "asked = v.checks[i].source == speaker || s.stays()"
 	const spoke, counts = "c.typ == t && c.overall() && c.source == source && c.spoke", "if asked || s.hard || t == Screening && s.decided() {"
-	const older = "v.checks[j].source != source && !s.stays() && (r.by == nil || !s.older([]*word{r.by}))"
+	const older = "v.checks[j].source != source && !s.stays() && len(s.left) > 0 && (forgot || r.by == nil || !s.older([]*word{r.by}))"
+	const used = "if retry || f.exhausted() {\n\t\t\tif p := sc.progress(f); p.by != nil && (retry || sc.anew(p.by, f)) {"
 	const shown = "if u.claimsYes() && (!r.open || newest(r.shown, u) < 0) {"
 	return []mutant{
-		{name: "superseded approvals come back", file: scope, was: "if !before(f, a) && (!a.operator || f.n > a.n) {", is: "if false {"},
-		{name: "a clock ahead supersedes an operator", file: scope, was: "if !before(f, a) && (!a.operator || f.n > a.n) {", is: "if !before(f, a) {"},
+		{name: "superseded approvals come back", file: scope, was: "if !before(f, a) && (!a.operator || f.n >= a.n) {", is: "if false {"},
+		{name: "a clock ahead supersedes an operator", file: scope, was: "if !before(f, a) && (!a.operator || f.n >= a.n) {", is: "if !before(f, a) {"},
 		{name: "nobody knows: nothing", file: scope, was: "case len(standing) == 0 && len(sc.findings) > 0:", is: "case false:"},
 		{name: "the older of a run stands", file: scope, was: "return run(o, a) && before(a, o) && !sc.undone(o) })", is: "return false })"},
 		{name: "the newer stands for all runs", file: scope, was: "return run(o, a) && before(a, o) && !sc.undone(o) })", is: "return before(a, o) && !sc.undone(o) })"},
@@ -39,7 +40,10 @@ func scopeMutants() []mutant {
 		{name: "no try shows", file: scope, was: "retry := f.class == soft || f.class == grave", is: "retry := false"},
 		{name: "no try after fraud shows", file: scope, was: "retry := f.class == soft || f.class == grave", is: "retry := f.class == soft"},
 		{name: "a try over a claim shows", file: scope, was: "retry := f.class == soft || f.class == grave", is: "retry := f.class <= grave"},
-		{name: "a try after anything shows", file: scope, was: "if retry {", is: "if retry || f.class > claim {"},
+		{name: "a try after anything shows", file: scope, was: used, is: "if retry || f.class > claim {\n\t\t\tif p := sc.progress(f); p.by != nil {"},
+		{name: "used up shows no try", file: scope, was: used, is: "if retry {\n\t\t\tif p := sc.progress(f); p.by != nil {"},
+		{name: "used up shows a try in its run", file: scope, was: used, is: "if retry || f.exhausted() {\n\t\t\tif p := sc.progress(f); p.by != nil {"},
+		{name: "final shows a try in a new run", file: scope, was: used, is: "if retry || f.class == final {\n\t\t\tif p := sc.progress(f); p.by != nil && (retry || sc.anew(p.by, f)) {"},
 		{name: "final shows any try", file: scope, was: "retry = slices.ContainsFunc(sc.words", is: "retry = true || slices.ContainsFunc(sc.words"},
 		{name: "final shows no try", file: scope, was: "retry = slices.ContainsFunc(sc.words", is: "retry = false && slices.ContainsFunc(sc.words"},
 		{name: "final shows a try after any reset", file: scope, was: "return w.reset() && run(w, f) && before(f, w) })", is: "return w.reset() && run(w, f) })"},
@@ -85,8 +89,8 @@ func scopeMutants() []mutant {
 		{name: "who speaks is stopped by unsigned words", file: subject, was: spoke, is: "c.typ == t && c.overall() && c.source == source"},
 		{name: "who speaks is stopped by wholes elsewhere", file: subject, was: spoke, is: "c.typ == t && c.overall() && c.spoke"},
 		{name: "who speaks with steps missing", file: subject, was: "if r.rank != rankApproved {\n\t\t\treturn 0, false\n\t\t}", is: ""},
-		{name: "who speaks is older than findings elsewhere", file: subject, was: older, is: "false && s.stays()"},
-		{name: "who speaks is stopped by serious findings elsewhere", file: subject, was: older, is: "v.checks[j].source != source && (r.by == nil || !s.older([]*word{r.by}))"},
+		{name: "who speaks is older than findings elsewhere", file: subject, was: older, is: "forgot && s.stays() && len(s.left) > 0"},
+		{name: "who speaks is stopped by serious findings elsewhere", file: subject, was: older, is: "v.checks[j].source != source && len(s.left) > 0 && (forgot || r.by == nil || !s.older([]*word{r.by}))"},
 		{name: "who speaks ends sooner", file: subject, was: "sooner(lasts, end) || lasts == end", is: "sooner(end, lasts) || lasts == end"},
 		{name: "who speaks ends with the last step", file: subject, was: "if sooner(r.until, end) {", is: "if end == 0 || sooner(end, r.until) {"},
 		{name: "any approval makes older", file: subject, was: "return !slices.ContainsFunc(approvals, func(a *word) bool { return before(f, a) })", is: "return len(approvals) == 0"},

@@ -45,6 +45,7 @@ func TestVerdicts(t *testing.T) {
 	f("beside another that lasts longer", Superseded, until(i(3, rankApproved), at(90000)), until(obs(persona, "a", 5, rankApproved), at(80000)))
 	f("beside another that does not", Applied, until(i(3, rankApproved), at(80000)), until(obs(persona, "a", 5, rankApproved), at(90000)))
 	f("what another source has found speaks", Superseded, i(3, rankTerminal, FraudSuspected), obs(persona, "a", 5, rankApproved))
+	f("findings of its run and of another are newer", Superseded, obs(persona, "b", 6, rankRejected), obs(persona, "a", 5, rankRejected, FraudSuspected), obs(persona, "a", 3, rankApproved))
 	f("another type is nobody's business", Applied, i(5, rankApproved), obs(aml, "s", 3, rankApproved))
 	f("one that has run out already", Applied, until(i(3, rankApproved), at(50)))
 
@@ -229,6 +230,11 @@ func TestSubmissions(t *testing.T) {
 		t.Helper()
 		if got := apply(p, us...).Status(); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	for _, r := range []rank{rankPending, rankApproved, rankSuspended} { // a partner's own word is never too late
+		if _, got := apply(idv, obs(sumsub, "i", 3, r)).Apply(arrive([]Update{submission("j")}), idv); got[0] != Applied {
+			t.Errorf("registered beside %s: %s", r.status(), got)
 		}
 	}
 	f("registered", idv, Pending, submission("i"))
