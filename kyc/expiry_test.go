@@ -283,6 +283,11 @@ func TestNotice(t *testing.T) {
 	if owed, v := s.Apply([]Update{n}, forever); v[0] != Applied || len(owed) != 1 || !owed[0].ExpiresAt.Equal(at(20000)) {
 		t.Errorf("where nothing else says when: %+v, %v", owed, v)
 	}
+	n.ID, n.ExpiresAt = "of who is rejected", at(30000)
+	s.Apply([]Update{received(obs(passprt, "i", 301, rankRejected), 301)}, forever)
+	if owed, v := s.Apply([]Update{n}, forever); v[0] != Superseded || len(owed) != 0 {
+		t.Errorf("rejected since, for another check: %+v, %v", owed, v)
+	}
 }
 
 // A notice among other records of its callback is weighed with them.

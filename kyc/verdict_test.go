@@ -142,7 +142,7 @@ func TestDecisions(t *testing.T) {
 	hit := obs(sumsub, "i", 3, rankTerminal, SanctionsMatch)
 	none := decide(sumsub, 9, rankPending)
 	f("neither verdict nor release lifts nothing", rankTerminal, hit, none)
-	if c := apply(open, none).Checks(); len(c) > 0 {
+	if c := apply(open, none).checks; len(c) > 0 {
 		t.Errorf("it makes known %+v", c)
 	}
 	none.Status = ""
