@@ -33,7 +33,7 @@ var sumsub = Adapter{
 	Workflow:   "levelName",
 	Events:     slices.Sorted(maps.Keys(sumsubEvents)),
 	Gaps: []string{
-		"applicantActivated ends the deactivation of the same inspection, at its own time; one without a time, or with an answer that is not clear, ends nothing.",
+		"applicantActivated ends the deactivation of the same inspection, at its own time; one without a time or an inspection, or with an answer that is not clear, ends nothing.",
 		"What an AML case was rejected for is known only where the event has labels; else it is other, and final.",
 	},
 	reasons: sumsubReasons,
@@ -192,12 +192,15 @@ func (b *sumsubBody) ignored() string {
 		return testEv
 	case !known && !slices.ContainsFunc(sumsubFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
 		return unknownEv
-	case !e.byAnswer && e.status == "", e.byAnswer && b.Result.Answer == "" && !e.failed && (!e.releases || b.time() == ""), e.ifInit && b.ReviewStatus != "init":
+	case !e.byAnswer && e.status == "", e.byAnswer && b.Result.Answer == "" && !e.failed && !(e.releases && b.placed()), e.ifInit && b.ReviewStatus != "init":
 		return noStatus
 	default:
 		return ""
 	}
 }
+
+// placed reports whether the event names its time and its inspection: an activation without them ends no deactivation.
+func (b *sumsubBody) placed() bool { return b.time() != "" && b.InspectionID != "" }
 
 // occurred reads the event's time. Neither field is RFC 3339 and neither names a zone that is not UTC.
 //
@@ -246,7 +249,7 @@ func (b *sumsubBody) what(u *kyc.Update, r *Result) {
 	default:
 	}
 	status, payload, doubtful := b.verdict(e)
-	if u.Release = e.releases && !doubtful && !u.OccurredAt.IsZero(); u.Release && b.Result.Answer == "" {
+	if u.Release = e.releases && !doubtful && b.placed(); u.Release && b.Result.Answer == "" {
 		return
 	}
 	r.KeepBody = doubtful
