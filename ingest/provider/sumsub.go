@@ -192,7 +192,7 @@ func (b *sumsubBody) ignored() string {
 		return testEv
 	case !known && !slices.ContainsFunc(sumsubFamilies, func(p string) bool { return strings.HasPrefix(b.Type, p) }):
 		return unknownEv
-	case !e.byAnswer && e.status == "", e.byAnswer && b.Result.Answer == "" && !e.failed && !(e.releases && b.placed()), e.ifInit && b.ReviewStatus != "init":
+	case !e.byAnswer && e.status == "", e.byAnswer && b.Result.Answer == "" && !e.failed && (!e.releases || !b.placed()), e.ifInit && b.ReviewStatus != "init":
 		return noStatus
 	default:
 		return ""
