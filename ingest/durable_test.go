@@ -13,10 +13,9 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
+	"countersign/outbox/store"
 )
 
 // answeredEarly holds the journal back, sends one callback and says what is wrong: a byte on the wire before the journal said yes, or a 200 without its record.
@@ -83,7 +82,7 @@ func TestNegativeControl(t *testing.T) {
 func (d *door) occupy() (release func()) {
 	gate, inside := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	go d.store.Update(context.Background(), func(*bolt.Tx) error {
+	go d.store.Update(context.Background(), func(*store.Tx) error {
 		once.Do(func() { close(inside) })
 		<-gate
 		return nil

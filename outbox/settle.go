@@ -7,8 +7,6 @@ import (
 	"errors"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -39,7 +37,7 @@ func (b *Outbox) schedule() {
 }
 
 // settle runs in the writer's transaction, perhaps more than once.
-func (b *Outbox) settle(tx *bolt.Tx) error {
+func (b *Outbox) settle(tx *store.Tx) error {
 	b.mu.Lock()
 	if b.running == nil {
 		b.running, b.pending = b.pending, nil
@@ -112,15 +110,14 @@ func (b *Outbox) Flush(ctx context.Context) error {
 	}
 }
 
-func (b *Outbox) apply(tx *bolt.Tx, t *tally, a *Attempt) error {
+func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
-	due := tx.Bucket(store.Due).Cursor()
-	k := dueKey(d.Endpoint, d.due, d.Lane)
-	at, v := due.Seek(k)
-	if h, _ := decodeHead(v); h.seq != d.Sequence || !bytes.Equal(at, k) { // of one that cannot be read, 0, as the claim has it
-		return nil // swept away meanwhile
+	due, k := tx.Bucket(store.Due), dueKey(d.Endpoint, d.due, d.Lane)
+	v, err := due.Get(k)
+	if h, _ := decodeHead(v); err != nil || v == nil || h.seq != d.Sequence { // of one that cannot be read, 0, as the claim has it
+		return nil //nolint:nilerr // swept away meanwhile, or damaged since: then it stays where it is
 	}
-	if err := due.Delete(); err != nil {
+	if err := due.Delete(k); err != nil {
 		return err
 	}
 	switch a.Outcome {
@@ -153,7 +150,7 @@ func (b *Outbox) apply(tx *bolt.Tx, t *tally, a *Attempt) error {
 }
 
 // forget takes a delivery out of what is owed.
-func (b *Outbox) forget(tx *bolt.Tx, t *tally, d *Delivery) error {
+func (b *Outbox) forget(tx *store.Tx, t *tally, d *Delivery) error {
 	t.owed[d.Endpoint]--
 	if d.Grave {
 		if err := tx.Bucket(store.Grave).Delete(graveKey(d)); err != nil {
@@ -165,7 +162,7 @@ func (b *Outbox) forget(tx *bolt.Tx, t *tally, d *Delivery) error {
 
 // advance makes the lane's next delivery its head. Those that a later change has overtaken, and that nobody forces, are dead: all of them now, or one behind a
 // forced one would be sent after it.
-func (b *Outbox) advance(tx *bolt.Tx, t *tally, d *Delivery, delivered uint64) error {
+func (b *Outbox) advance(tx *store.Tx, t *tally, d *Delivery, delivered uint64) error {
 	prefix := laneKey(d.Endpoint, d.Lane)
 	from, first := prefix, uint64(0)
 	for {
@@ -204,10 +201,10 @@ type Try struct {
 	TookMS int64     `json:"took_ms"`
 }
 
-func (b *Outbox) note(tx *bolt.Tx, a *Attempt) error {
+func (b *Outbox) note(tx *store.Tx, a *Attempt) error {
 	v, err := json.Marshal(Try{At: a.At.UTC(), Reason: a.Reason, Code: a.Code, Detail: a.Detail, TookMS: a.Took.Milliseconds()})
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(store.Attempts).Put(attemptKey(&a.Delivery), store.AppendRecord(nil, 0, v))
+	return tx.Bucket(store.Attempts).Put(attemptKey(&a.Delivery), v)
 }

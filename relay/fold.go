@@ -2,12 +2,9 @@ package relay
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
@@ -22,7 +19,7 @@ const clocksDiffer = 5 * time.Minute
 // store's writer waits. The fold is the only writer of what it reads here, so what it has read still stands when it writes.
 type batch struct {
 	r        *Relay
-	tx       *bolt.Tx
+	tx       *store.Tx
 	subjects map[string]*subject // by lane
 	refs     map[string]string   // by refKey: what this batch has taught
 	writes   []write
@@ -45,7 +42,8 @@ type batch struct {
 }
 
 type write struct {
-	bucket, key, value []byte // value nil: delete
+	bucket     store.Name
+	key, value []byte // value: a record that the store completes; nil: delete
 }
 
 // order is a redelivery that an operator asked for.
@@ -76,7 +74,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) error {
 	started := time.Now()
 	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, aside: map[string][]byte{}}
 	b.writes, b.owed = make([]write, 0, 8*len(records)), make([]outbox.Delivery, 0, len(records))
-	err := r.o.Store.View(func(tx *bolt.Tx) error {
+	err := r.o.Store.View(func(tx *store.Tx) error {
 		b.tx = tx
 		for i := 0; i < len(records); {
 			said, n, err := b.together(records[i:])
@@ -97,7 +95,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) error {
 	b.queued = queueOf(b.decided, last)
 	for {
 		// Not to be left behind when ctx ends: a commit that came later would be repeated by whoever has read the position before it.
-		err = r.o.Store.Update(context.WithoutCancel(ctx), func(tx *bolt.Tx) error { return b.commit(tx, last) })
+		err = r.o.Store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return b.commit(tx, last) })
 		if !isFull(err) {
 			break
 		}
@@ -254,7 +252,7 @@ func (b *batch) applyFreed(lane string, said []saying) error {
 func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) error {
 	e := startEntry(s.lane, 640)
 	head := len(e)
-	e = store.FinishRecord(c.AppendJSON(e))
+	e = c.AppendJSON(e)
 	b.put(store.History, changeKey(rec.Appended, rec.Position.Offset, c.Sequence), e)
 	if b.r.o.Forward {
 		b.decided = append(b.decided, decided{change: *c, json: e[head:], taken: rec.Appended})
@@ -293,20 +291,19 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) 
 // noticeType is the one change of a status that tells no other status.
 const noticeType = "kyc.status.expiring"
 
-func (b *batch) put(bucket, key, value []byte) {
+// put writes a record that store.NewRecord or StartRecord began; nil deletes.
+func (b *batch) put(bucket store.Name, key, value []byte) {
 	b.writes = append(b.writes, write{bucket, key, value})
 }
 
 // commit writes the batch's effects and the position after it, in one transaction. It may run more than once.
-func (b *batch) commit(tx *bolt.Tx, last int64) error {
+func (b *batch) commit(tx *store.Tx, last int64) error {
 	for _, w := range b.writes {
-		bucket := tx.Bucket(w.bucket)
-		bucket.FillPercent = fill(w.bucket)
 		var err error
 		if w.value == nil {
-			err = bucket.Delete(w.key)
+			err = tx.Bucket(w.bucket).Delete(w.key)
 		} else {
-			err = bucket.Put(w.key, w.value)
+			err = tx.Bucket(w.bucket).PutRecord(w.key, w.value)
 		}
 		if err != nil {
 			return err
@@ -325,23 +322,18 @@ func (b *batch) commit(tx *bolt.Tx, last int64) error {
 			return err
 		}
 	}
-	meta := tx.Bucket(store.Meta)
 	if b.held != 0 {
-		n := heldCount(tx) + b.held
-		if err := meta.Put(heldCountKey, binary.BigEndian.AppendUint64(nil, uint64(n))); err != nil { //nolint:gosec // a count
+		n, err := tx.Number(heldCountKey)
+		if err == nil {
+			n += b.held
+			err = tx.SetNumber(heldCountKey, n)
+		}
+		if err != nil {
 			return err
 		}
 		tx.OnCommit(func() { b.r.held.Store(n) })
 	}
-	return meta.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(last))) //nolint:gosec // offsets are positive
-}
-
-// fill is how full pages are packed: what is written in order is never inserted into again.
-func fill(bucket []byte) float64 {
-	if string(bucket) == string(store.History) {
-		return 0.9
-	}
-	return bolt.DefaultFillPercent
+	return tx.SetNumber(positionKey, last)
 }
 
 func (b *batch) count() {

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -40,7 +38,7 @@ func (g *rig) queuedAfter(after int64) (es []journal.Entry) {
 func (g *rig) pass(upTo int64) {
 	g.t.Helper()
 	f := g.relay.Changes()
-	if err := g.store.Update(g.t.Context(), func(tx *bolt.Tx) error { return f.Pass(tx, upTo) }); err != nil {
+	if err := g.store.Update(g.t.Context(), func(tx *store.Tx) error { return f.Pass(tx, upTo) }); err != nil {
 		g.t.Fatal(err)
 	}
 }
@@ -202,12 +200,9 @@ func TestDamagedChanges(t *testing.T) {
 	first := g.queuedAfter(0)[0].Place
 	g.tell(said("ann", 2, kyc.Approved))
 	g.settled()
-	err := g.store.Update(t.Context(), func(tx *bolt.Tx) error {
-		b := tx.Bucket(store.Forward)
-		k, v := b.Cursor().First()
-		v = append([]byte(nil), v...)
-		v[len(v)-3] ^= 1
-		return b.Put(append([]byte(nil), k...), v)
+	err := g.store.Update(t.Context(), func(tx *store.Tx) error {
+		k, _ := tx.Bucket(store.Forward).Cursor().First()
+		return spoil(tx, store.Forward, k)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
@@ -24,7 +22,7 @@ func policyKey(partner string, version int) []byte {
 // registerPolicies makes a partner's configured policy its newest version if it differs from the last. Subjects keep the version they are folded under.
 func (r *Relay) registerPolicies(ctx context.Context) error {
 	all := policyVersions{}
-	err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		clear(all)
 		for id, p := range r.partners {
 			known, err := policies(tx, id)
@@ -39,7 +37,7 @@ func (r *Relay) registerPolicies(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				if err := tx.Bucket(store.Registry).Put(policyKey(id, want.Version), store.AppendRecord(nil, 0, v)); err != nil {
+				if err := tx.Bucket(store.Registry).Put(policyKey(id, want.Version), v); err != nil {
 					return err
 				}
 				known[want.Version] = want
@@ -63,18 +61,14 @@ func (r *Relay) newestVersion(partner string) int {
 	return len((*r.policies.Load())[partner]) // they are numbered from 1
 }
 
-func policies(tx *bolt.Tx, partner string) (map[int]kyc.Policy, error) {
+func policies(tx *store.Tx, partner string) (map[int]kyc.Policy, error) {
 	known := map[int]kyc.Policy{}
 	prefix := policyPrefix(partner)
 	c := tx.Bucket(store.Registry).Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		body, _, err := store.Record(v)
 		var p kyc.Policy
-		if err == nil {
-			err = json.Unmarshal(body, &p)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("policy %s: %w", k, err)
+		if v == nil || json.Unmarshal(v, &p) != nil {
+			return nil, fmt.Errorf("policy %s: %w", k, store.ErrBadRecord)
 		}
 		known[p.Version] = p
 	}

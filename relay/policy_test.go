@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -20,7 +18,7 @@ import (
 func versions(t *testing.T, g *rig) map[int]kyc.Policy {
 	t.Helper()
 	var known map[int]kyc.Policy
-	err := g.store.View(func(tx *bolt.Tx) (err error) {
+	err := g.store.View(func(tx *store.Tx) (err error) {
 		known, err = policies(tx, "acme")
 		return err
 	})
@@ -89,7 +87,7 @@ func TestSubjectsKeepTheirPolicy(t *testing.T) {
 
 func TestDamagedPolicy(t *testing.T) {
 	g := newRig(t, acme())
-	g.tamper(func(tx *bolt.Tx) error { return tx.Bucket(store.Registry).Put(policyKey("acme", 1), []byte("x")) })
+	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Registry, policyKey("acme", 1)) })
 	g.run()
 	if err := g.ended(); err == nil || !strings.Contains(err.Error(), "policy") {
 		t.Errorf("Run = %v", err)

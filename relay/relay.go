@@ -7,7 +7,6 @@ package relay
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
@@ -134,15 +132,22 @@ func New(o Options) (*Relay, error) {
 		}
 	}
 	r.m.start(r)
-	err := o.Store.View(func(tx *bolt.Tx) error {
-		if v := tx.Bucket(store.Meta).Get(positionKey); len(v) == 8 {
-			r.position.Store(int64(binary.BigEndian.Uint64(v))) //nolint:gosec // written by the fold
+	err := o.Store.View(func(tx *store.Tx) error {
+		at, err := tx.Number(positionKey)
+		if err != nil {
+			return err
 		}
-		r.held.Store(heldCount(tx))
-		r.openFeed(tx)
+		r.position.Store(at)
+		held, err := tx.Number(heldCountKey)
+		if err != nil {
+			return err
+		}
+		r.held.Store(held)
+		if err := r.openFeed(tx); err != nil {
+			return err
+		}
 		known := policyVersions{}
 		for id := range r.partners {
-			var err error
 			if known[id], err = policies(tx, id); err != nil {
 				return err
 			}
@@ -235,12 +240,28 @@ func (r *Relay) sweep(ctx context.Context) error {
 				return err
 			}
 		}
+		if err := r.mend(ctx); err != nil {
+			return err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// mend finds lanes that a damaged record has orphaned.
+func (r *Relay) mend(ctx context.Context) error {
+	if !r.o.Outbox.Astray() {
+		return nil
+	}
+	heads, graves, err := r.o.Outbox.Mend(ctx)
+	if err != nil && ctx.Err() == nil && !isFull(err) {
+		return err
+	}
+	r.o.Logger.Error("outbox_mended", "lanes", heads, "rejections", graves)
+	return nil
 }
 
 // Position is the last offset whose effects are on disk.

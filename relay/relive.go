@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
@@ -47,7 +45,7 @@ type relived struct {
 }
 
 // relive works out what follows when a record is taken back. ErrNotWhole: that cannot be known.
-func (r *Relay) relive(tx *bolt.Tx, g *given) (l relived, err error) {
+func (r *Relay) relive(tx *store.Tx, g *given) (l relived, err error) {
 	s, err := loadSubject(tx, g.Lane)
 	if err != nil {
 		return l, err
@@ -69,17 +67,20 @@ func (r *Relay) relive(tx *bolt.Tx, g *given) (l relived, err error) {
 }
 
 // livesOf is everything that was said of a lane, in the order in which it was folded; not whole: too much, or something cannot be read.
-func livesOf(tx *bolt.Tx, lane string) (es []*lived, whole bool) {
+func livesOf(tx *store.Tx, lane string) (es []*lived, whole bool) {
 	prefix := indexPrefix(lane)
 	history := tx.Bucket(store.History)
 	c := tx.Bucket(store.Index).Cursor()
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if v == nil {
+			return nil, false // damaged: nobody knows what it was of
+		}
 		key := k[len(prefix):]
 		if len(key) < historyHead || key[historyHead-1] != kindRecord {
 			continue
 		}
 		e := &lived{lane: lane, key: bytes.Clone(key), offset: int64(binary.BigEndian.Uint64(key[8:]))} //nolint:gosec // written by recordKey
-		_, body, ok := entry(history.Get(key))
+		_, body, ok := entryAt(history, key)
 		if !ok || json.Unmarshal(body, e) != nil || json.Unmarshal(e.Update, &e.said) != nil || len(es) >= maxRelived {
 			return nil, false
 		}

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -77,7 +75,7 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	var gone []removal
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.History).Cursor()
 		for k, v := c.First(); k != nil && bytes.Compare(k, until) < 0 && len(gone) < retainStep; k, v = c.Next() {
 			if lane, _, ok := entry(v); ok { // a damaged one stays (I8)
@@ -101,18 +99,22 @@ func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
 	var gone []removal
 	var at []byte
 	seen := 0
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.History).Cursor()
-		for k, _ := c.Seek(tx.Bucket(store.Meta).Get(changesGone)); k != nil && bytes.Compare(k, until) < 0 && seen < retainStep; k, _ = c.Next() {
+		from, err := tx.Bucket(store.Meta).Get(changesGone)
+		if err != nil {
+			return err
+		}
+		for k, v := c.Seek(from); k != nil && bytes.Compare(k, until) < 0 && seen < retainStep; k, v = c.Next() {
 			seen++
-			if at = bytes.Clone(k); len(k) >= historyHead && k[historyHead-1] == kindChange {
+			if at = bytes.Clone(k); v != nil && len(k) >= historyHead && k[historyHead-1] == kindChange {
 				gone = append(gone, removal{store.History, at})
 			}
 		}
 		return nil
 	})
 	if err == nil && at != nil {
-		err = r.remove(ctx, gone, func(tx *bolt.Tx) error { return tx.Bucket(store.Meta).Put(changesGone, append(at, 0)) })
+		err = r.remove(ctx, gone, func(tx *store.Tx) error { return tx.Bucket(store.Meta).Put(changesGone, append(at, 0)) })
 	}
 	return seen >= retainStep, err
 }
@@ -125,7 +127,7 @@ func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
 	}
 	var gone []removal
 	now := r.o.Now()
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		seen := 0
 		c := tx.Bucket(store.Attempts).Cursor()
 		k, v := c.Seek(r.tried)
@@ -134,11 +136,10 @@ func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
 				r.tried = bytes.Clone(k)
 				return nil
 			}
-			body, _, err := store.Record(v)
 			var try struct {
 				At time.Time `json:"at"`
 			}
-			if err == nil && json.Unmarshal(body, &try) == nil && now.Sub(try.At) > keep {
+			if json.Unmarshal(v, &try) == nil && now.Sub(try.At) > keep {
 				gone = append(gone, removal{store.Attempts, bytes.Clone(k)})
 			}
 		}
@@ -150,13 +151,16 @@ func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
 	return r.tried != nil, err
 }
 
-type removal struct{ bucket, key []byte }
+type removal struct {
+	bucket store.Name
+	key    []byte
+}
 
-func (r *Relay) remove(ctx context.Context, gone []removal, also func(*bolt.Tx) error) error {
+func (r *Relay) remove(ctx context.Context, gone []removal, also func(*store.Tx) error) error {
 	if len(gone) == 0 && also == nil {
 		return nil
 	}
-	err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, g := range gone {
 			if err := tx.Bucket(g.bucket).Delete(g.key); err != nil {
 				return err

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest/journal"
 	"countersign/outbox"
@@ -188,7 +187,14 @@ func (g *rig) restart() {
 func (g *rig) snapshot() (dir string) {
 	dir, err := os.MkdirTemp(g.t.TempDir(), "crash")
 	if err == nil {
-		err = g.store.View(func(tx *bolt.Tx) error { return tx.CopyFile(filepath.Join(dir, "countersign.db"), 0o600) })
+		var f *os.File
+		if f, err = os.OpenFile(filepath.Join(dir, "countersign.db"), os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+			err = g.store.View(func(tx *store.Tx) error {
+				_, err := tx.WriteTo(f)
+				return err
+			})
+			err = errors.Join(err, f.Close())
+		}
 	}
 	var key []byte
 	if err == nil {

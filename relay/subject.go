@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -59,14 +57,10 @@ func (s *subject) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.AppendRecord(make([]byte, 0, 16+len(beside)+len(state)), 0, binary.AppendUvarint(nil, uint64(len(beside))), beside, state), nil
+	return store.NewRecord(binary.AppendUvarint(nil, uint64(len(beside))), beside, state), nil
 }
 
-func (s *subject) decode(v []byte) error {
-	b, _, err := store.Record(v)
-	if err != nil {
-		return err
-	}
+func (s *subject) decode(b []byte) error {
 	n, size := binary.Uvarint(b)
 	if size <= 0 || n > uint64(len(b)-size) { //nolint:gosec // size is at most len(b)
 		return store.ErrBadRecord
@@ -91,14 +85,17 @@ func (b *batch) subject(lane string) (*subject, error) {
 	return s, nil
 }
 
-func loadSubject(tx *bolt.Tx, lane string) (*subject, error) {
+func loadSubject(tx *store.Tx, lane string) (*subject, error) {
 	s := &subject{lane: lane}
-	v := tx.Bucket(store.Subjects).Get([]byte(lane))
-	if v == nil {
+	v, err := tx.Bucket(store.Subjects).Get([]byte(lane))
+	if v == nil && err == nil {
 		return s, nil
 	}
 	s.known = true
-	if err := s.decode(v); err != nil {
+	if err == nil {
+		err = s.decode(v)
+	}
+	if err != nil {
 		// Going on without it would approve or release on half the truth. Stop, and say where.
 		return nil, fmt.Errorf("state of a subject of partner %s is damaged (%w): restore a backup", strings.SplitN(lane, "/", 2)[0], err)
 	}
@@ -162,14 +159,14 @@ const maxHistory = 3000 // entries shown at once
 func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err error) {
 	lane := laneOf(partner, id, livemode)
 	v = SubjectView{Object: "subject", Partner: partner, ID: id, Livemode: livemode, Records: []RecordView{}, Changes: []kyc.Change{}, Deliveries: []OutcomeView{}}
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		s, err := loadSubject(tx, lane)
 		if err != nil {
 			return err
 		}
 		v.Policy = r.policy(partner, s.Policy)
 		v.Status, v.Checks, v.Why = s.State.View(), s.State.Checks(), s.State.Why(v.Policy)
-		known := tx.Bucket(store.Subjects).Get([]byte(lane)) != nil
+		known := s.known
 		recall(tx, lane, func(kind byte, body []byte) bool {
 			known = true
 			return v.add(kind, body)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -19,7 +20,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest"
 	"countersign/ingest/confirm"
@@ -212,19 +212,16 @@ func checkEndpointKeys(f format.Format, e *relay.Endpoint) error {
 func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 	name := "endpoint-key/" + endpoint
 	var sealed []byte
-	err := g.store.View(func(tx *bolt.Tx) error {
-		sealed = append(sealed, tx.Bucket(store.Registry).Get([]byte(name))...)
-		return nil
+	err := g.store.View(func(tx *store.Tx) error {
+		v, err := tx.Bucket(store.Registry).Get([]byte(name))
+		sealed = bytes.Clone(v)
+		return err
 	})
 	if err != nil {
 		return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
 	}
 	if sealed != nil {
-		body, _, err := store.Record(sealed)
-		if err != nil {
-			return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
-		}
-		text, err := g.sealer.Unseal(name, body)
+		text, err := g.sealer.Unseal(name, sealed)
 		if err != nil {
 			return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
 		}
@@ -237,8 +234,8 @@ func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 	if sealed, err = g.sealer.Seal(name, []byte(text)); err != nil {
 		return signing.Key{}, err
 	}
-	err = g.store.Update(context.Background(), func(tx *bolt.Tx) error {
-		return tx.Bucket(store.Registry).Put([]byte(name), store.AppendRecord(nil, 1, sealed))
+	err = g.store.Update(context.Background(), func(tx *store.Tx) error {
+		return tx.Bucket(store.Registry).Put([]byte(name), sealed)
 	})
 	if err != nil {
 		return signing.Key{}, fmt.Errorf("keep the key of %s: %w", endpoint, err)

@@ -19,10 +19,10 @@ func sample(t *testing.T) []byte {
 	t.Helper()
 	s := mustOpen(t, Options{MaxSize: 1 << 20})
 	for round := range 4 {
-		if err := s.db.Update(func(tx *bolt.Tx) error {
+		if err := s.update(func(tx *Tx) error {
 			for i := round * 100; i < (round+1)*100; i++ {
 				k := binary.BigEndian.AppendUint64(nil, uint64(i))
-				if err := errors.Join(tx.Bucket(Deliveries).Put(k, AppendRecord(nil, 0, recordBody(i))), tx.Bucket(Due).Put(k, k)); err != nil {
+				if err := errors.Join(tx.Bucket(Deliveries).Put(k, recordBody(i)), tx.Bucket(Due).Put(k, k)); err != nil {
 					return err
 				}
 				if i >= 100 && i%3 == 0 {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -28,14 +29,7 @@ func create(path string) error {
 	if err != nil {
 		return fmt.Errorf("create %s: %w", tmp, err)
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, b := range buckets {
-			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(Meta).Put([]byte("schema"), []byte{SchemaVersion})
-	})
+	err = db.Update(initialise)
 	if err = errors.Join(err, db.Sync(), db.Close()); err != nil {
 		return fmt.Errorf("create %s: %w", tmp, err)
 	}
@@ -44,6 +38,22 @@ func create(path string) error {
 	}
 	return syncDir(filepath.Dir(path))
 }
+
+// initialise makes the buckets of an empty file.
+func initialise(bare *bolt.Tx) error {
+	for _, n := range Names() {
+		if _, err := bare.CreateBucketIfNotExists([]byte(n.String())); err != nil {
+			return err
+		}
+	}
+	tx := &Tx{bolt: bare, sums: &sums{moved: true}}
+	if err := tx.sums.keep(tx); err != nil {
+		return err
+	}
+	return tx.Bucket(Meta).Put(schemaKey, []byte{SchemaVersion})
+}
+
+var schemaKey = []byte("schema")
 
 func syncDir(dir string) error {
 	d, err := os.Open(dir) //nolint:gosec // the operator's own data directory
@@ -125,39 +135,43 @@ func open(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error) {
 	return db, nil
 }
 
+// schema refuses a file of another layout, and one whose buckets are not those that it was made with: a bucket whose name is damaged must not be taken for one that is
+// missing.
 func schema(db *bolt.DB) error {
 	return db.View(func(tx *bolt.Tx) error {
-		m := tx.Bucket(Meta)
+		m := tx.Bucket([]byte(Meta.String()))
 		if m == nil {
 			return fmt.Errorf("%w: no meta bucket", ErrCorrupt)
 		}
-		if v := m.Get([]byte("schema")); len(v) != 1 || v[0] != SchemaVersion {
+		v := m.Get(schemaKey)
+		if len(v) == recordHeader+1 {
+			body, err := unwrap(Meta, schemaKey, v)
+			if err != nil {
+				return fmt.Errorf("%w: the schema version is damaged", ErrCorrupt)
+			}
+			v = body
+		}
+		if len(v) != 1 || v[0] != SchemaVersion {
 			return fmt.Errorf("schema version %v, but this program knows %d only; use the program that wrote it", v, SchemaVersion)
 		}
-		return nil
+		return known(tx)
 	})
 }
 
-// complete makes the buckets that a file of an earlier program lacks. It writes only if one is missing.
-func complete(db *bolt.DB) error {
-	missing := false
-	err := db.View(func(tx *bolt.Tx) error {
-		for _, b := range buckets {
-			missing = missing || tx.Bucket(b) == nil
+// known refuses a file that has not just the buckets it was made with.
+func known(tx *bolt.Tx) error {
+	found := 0
+	err := tx.ForEach(func(name []byte, b *bolt.Bucket) error {
+		if i := slices.Index(names[1:], string(name)); i < 0 || b == nil {
+			return fmt.Errorf("%w: it has a bucket %q, which this program never made", ErrCorrupt, name)
 		}
+		found++
 		return nil
 	})
-	if err != nil || !missing {
-		return err
+	if err == nil && found != buckets {
+		err = fmt.Errorf("%w: it has %d buckets of %d", ErrCorrupt, found, buckets)
 	}
-	return db.Update(func(tx *bolt.Tx) error {
-		for _, b := range buckets {
-			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return err
 }
 
 // warm reads the file once from front to back, if it fits into half of the free memory. Opening visits every page to find the free ones, in an order that a cold disk
@@ -312,8 +326,8 @@ func (s *Store) Backup(path string) (size int64, err error) {
 		return 0, fmt.Errorf("backup: %w", err)
 	}
 	started := time.Now()
-	err = s.db.View(func(tx *bolt.Tx) error {
-		size, err = tx.WriteTo(io.Writer(f))
+	err = s.View(func(tx *Tx) error {
+		size, err = tx.WriteTo(f)
 		return err
 	})
 	if err = errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(path))); err != nil {

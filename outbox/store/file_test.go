@@ -44,13 +44,8 @@ func TestCreateAfterACut(t *testing.T) {
 		if exists(tmp) {
 			t.Errorf("%s: %s is still there", what, tmp)
 		}
-		if err := s.View(func(tx *bolt.Tx) error {
-			for _, b := range buckets {
-				if tx.Bucket(b) == nil {
-					return fmt.Errorf("no bucket %s", b)
-				}
-			}
-			return nil
+		if err := s.View(func(tx *Tx) error {
+			return known(tx.bolt)
 		}); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -64,27 +59,33 @@ func TestCreateAfterACut(t *testing.T) {
 	f("a whole file, not yet renamed", b)
 }
 
-// A file of an earlier program lacks the buckets that came later; it is completed, and what is in it stays.
-func TestEarlierFile(t *testing.T) {
-	dir := t.TempDir()
-	reopen := func(look func(tx *bolt.Tx) error) {
+// A bucket that is not there, or that has another name, is no older file: what was in it has gone.
+func TestOtherBuckets(t *testing.T) {
+	f := func(what string, change func(tx *bolt.Tx) error) {
 		t.Helper()
-		s, err := Open(Options{Dir: dir})
-		if err != nil {
+		s := mustOpen(t, Options{})
+		if err := errors.Join(s.db.Update(change), s.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(s.db.Update(look), s.Close()); err != nil {
-			t.Fatal(err)
+		before := digest(t, s.Path())
+		if _, err := Open(s.o); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), s.Path()) {
+			t.Errorf("%s: Open = %v, want ErrCorrupt and the name", what, err)
+		}
+		if digest(t, s.Path()) != before {
+			t.Errorf("%s: the file has been changed", what)
 		}
 	}
-	reopen(func(tx *bolt.Tx) error {
-		return errors.Join(tx.Bucket(Journal).Put([]byte("k"), []byte("v")), tx.DeleteBucket(Questions))
+	f("one is missing", func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("questions")) })
+	f("one has another name", func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("questionr"))
+		return errors.Join(err, tx.DeleteBucket([]byte("questions")))
 	})
-	reopen(func(tx *bolt.Tx) error {
-		if tx.Bucket(Questions) == nil || string(tx.Bucket(Journal).Get([]byte("k"))) != "v" {
-			return errors.New("the earlier file was not completed")
-		}
-		return nil
+	f("there is one more", func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("later"))
+		return err
+	})
+	f("a record stands among them", func(tx *bolt.Tx) error {
+		return errors.Join(tx.DeleteBucket([]byte("questions")), tx.Cursor().Bucket().Put([]byte("questions"), []byte("v")))
 	})
 }
 
@@ -169,11 +170,12 @@ func TestLockedByAnotherProcess(t *testing.T) {
 	}
 	s := mustOpen(t, Options{Dir: dir})
 	defer s.Close()
-	if err := s.View(func(tx *bolt.Tx) error {
-		if string(tx.Bucket(Meta).Get([]byte("k"))) != "by the child" {
+	if err := s.View(func(tx *Tx) error {
+		b, err := tx.Bucket(Meta).Get([]byte("k"))
+		if string(b) != "by the child" {
 			return errors.New("what the child wrote is not there")
 		}
-		return nil
+		return err
 	}); err != nil {
 		t.Error(err)
 	}
@@ -232,16 +234,28 @@ func TestMarkGoesBeforeTheLock(t *testing.T) {
 }
 
 func TestOtherSchemaVersion(t *testing.T) {
+	t.Run("later", func(t *testing.T) {
+		otherVersion(t, SchemaVersion+1, func(tx *bolt.Tx) error {
+			return (&Tx{bolt: tx, sums: &sums{}}).Bucket(Meta).Put(schemaKey, []byte{SchemaVersion + 1})
+		})
+	})
+	t.Run("as it was written before records had checksums", func(t *testing.T) {
+		otherVersion(t, 2, func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put(schemaKey, []byte{2}) })
+	})
+}
+
+func otherVersion(t *testing.T, version int, write func(tx *bolt.Tx) error) {
+	t.Helper()
 	s := mustOpen(t, Options{})
-	if err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(Meta).Put([]byte("schema"), []byte{SchemaVersion + 1}) }); err != nil {
+	if err := s.db.Update(func(tx *bolt.Tx) error { return write(tx) }); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
 	before := digest(t, s.Path())
 	for range 2 { // the second time must not say anything else
 		_, err := Open(s.o)
-		if err == nil || errors.Is(err, ErrCorrupt) || strings.Contains(err.Error(), "cleanly") || !strings.Contains(err.Error(), s.Path()) || !strings.Contains(err.Error(), fmt.Sprintf("schema version [%d]", SchemaVersion+1)) {
-			t.Errorf("Open = %v, want an error about version %d of %s", err, SchemaVersion+1, s.Path())
+		if err == nil || errors.Is(err, ErrCorrupt) || strings.Contains(err.Error(), "cleanly") || !strings.Contains(err.Error(), s.Path()) || !strings.Contains(err.Error(), fmt.Sprintf("schema version [%d]", version)) {
+			t.Errorf("Open = %v, want an error about version %d of %s", err, version, s.Path())
 		}
 	}
 	if digest(t, s.Path()) != before {

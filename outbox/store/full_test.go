@@ -7,11 +7,10 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 )
 
-func drop(ks ...string) func(*bolt.Tx) error {
-	return func(tx *bolt.Tx) error {
+func drop(ks ...string) func(*Tx) error {
+	return func(tx *Tx) error {
 		for _, k := range ks {
 			if err := tx.Bucket(Journal).Delete([]byte(k)); err != nil {
 				return err
@@ -25,7 +24,7 @@ func drop(ks ...string) func(*bolt.Tx) error {
 func fill(t *testing.T, s *Store, body string) (n int) {
 	t.Helper()
 	for s.Admit() == nil {
-		if err := s.Update(t.Context(), func(tx *bolt.Tx) error {
+		if err := s.Update(t.Context(), func(tx *Tx) error {
 			for i := range 10 {
 				if err := put(fmt.Sprint("k", n+i), body)(tx); err != nil {
 					return err
@@ -156,10 +155,10 @@ func TestMaxSizeLowered(t *testing.T) {
 	s, stop := start(t, Options{Dir: fastDir(t), MaxSize: 16 << 20})
 	body := strings.Repeat("x", 2_000)
 	const n, group = 4000, 20
-	each := func(from int, do func(k string) func(*bolt.Tx) error) {
+	each := func(from int, do func(k string) func(*Tx) error) {
 		t.Helper()
 		for ; from < n; from += group {
-			mustUpdate(t, s, func(tx *bolt.Tx) (err error) {
+			mustUpdate(t, s, func(tx *Tx) (err error) {
 				for i := range group {
 					err = errors.Join(err, do(fmt.Sprintf("k%05d", from+i))(tx))
 				}
@@ -167,7 +166,7 @@ func TestMaxSizeLowered(t *testing.T) {
 			})
 		}
 	}
-	each(0, func(k string) func(*bolt.Tx) error { return put(k, body) })
+	each(0, func(k string) func(*Tx) error { return put(k, body) })
 	for i := range 400 { // some room has always been left by what was settled
 		mustUpdate(t, s, drop(fmt.Sprintf("k%05d", i)))
 	}
@@ -179,7 +178,7 @@ func TestMaxSizeLowered(t *testing.T) {
 	if get(t, s, "k03999") != body {
 		t.Error("what is there cannot be read")
 	}
-	each(400, func(k string) func(*bolt.Tx) error { return drop(k) })
+	each(400, func(k string) func(*Tx) error { return drop(k) })
 	mustUpdate(t, s, put("k", "v"))
 }
 

@@ -22,7 +22,7 @@ import (
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
-const SchemaVersion = 2
+const SchemaVersion = 3
 
 var (
 	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is stored is still delivered.
@@ -64,10 +64,11 @@ type Store struct {
 	later   sync.RWMutex // held for reading by each Later on its way in, so that the end can wait for them
 	page    int64        // bytes
 	last    int          // size of the last group; owned by Run
+	sums    sums         // as committed; owned by Run
 }
 
 type op struct {
-	fn   func(*bolt.Tx) error
+	fn   func(*Tx) error
 	err  error
 	done chan struct{}
 	then func(error) // for Later, in place of done
@@ -111,13 +112,19 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := complete(db); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
-	}
 	db.AllocSize = int(min(int64(db.AllocSize), o.MaxSize/64)) // bbolt refuses to grow when less than this is left
 	s := &Store{
 		db: db, path: path, o: o,
 		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), stopped: make(chan struct{}),
+	}
+	if err := s.View(func(tx *Tx) error {
+		b, err := tx.Bucket(Meta).Get(sumsKey)
+		if err != nil {
+			return err
+		}
+		return s.sums.decode(b)
+	}); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err), db.Close())
 	}
 	s.page = int64(db.Info().PageSize)
 	s.m = newMetrics(o.Metrics, s)
@@ -250,27 +257,34 @@ func (s *Store) commit(group []*op) error {
 
 // try returns the index of the function that failed, or -1 and the outcome of the commit.
 func (s *Store) try(group []*op) (bad int, err error) {
-	tx, err := s.db.Begin(true)
+	bare, err := s.db.Begin(true)
 	if err != nil {
 		return -1, err
 	}
+	left := sums{of: s.sums.of}
+	tx := &Tx{bolt: bare, sums: &left}
 	for i, o := range group {
 		if err := protect(o.fn, tx); err != nil {
-			if rerr := tx.Rollback(); rerr != nil {
+			if rerr := bare.Rollback(); rerr != nil {
 				return -1, rerr
 			}
 			return i, err
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		_ = tx.Rollback() // bbolt has done so already; harmless
+	if err := left.keep(tx); err != nil {
+		_ = bare.Rollback() // nothing has been written
 		return -1, err
 	}
+	if err := bare.Commit(); err != nil {
+		_ = bare.Rollback() // bbolt has done so already; harmless
+		return -1, err
+	}
+	s.sums.of = left.of
 	return -1, nil
 }
 
 // protect turns a panic of one caller's function into its error, so that it cannot take the others down.
-func protect(fn func(*bolt.Tx) error, tx *bolt.Tx) (err error) {
+func protect(fn func(*Tx) error, tx *Tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in a storage transaction: %v", p)
@@ -293,7 +307,7 @@ func (o *op) answer(err error) {
 
 // Update runs fn in the next write transaction and waits for the commit: nil means on stable storage. fn may run more than once and must set its results, never
 // add to them; it must not block, and no slice of the transaction may outlive it. If ctx ends first the outcome is unknown and fn may still run.
-func (s *Store) Update(ctx context.Context, fn func(*bolt.Tx) error) error {
+func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	done := make(chan struct{})
 	o := &op{fn: fn, done: done}
 	select {
@@ -320,7 +334,7 @@ func (s *Store) Update(ctx context.Context, fn func(*bolt.Tx) error) error {
 
 // Later runs fn in a write transaction that commits soon, with other writes where there are any; then is called from the writer's goroutine with the outcome
 // and must not block; when the store stops first, it is told ErrClosed. It reports false, and calls nothing, when the store has stopped.
-func (s *Store) Later(fn func(*bolt.Tx) error, then func(error)) bool {
+func (s *Store) Later(fn func(*Tx) error, then func(error)) bool {
 	s.later.RLock()
 	defer s.later.RUnlock()
 	select {
@@ -351,7 +365,9 @@ func (s *Store) end() {
 }
 
 // View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied before fn returns.
-func (s *Store) View(fn func(*bolt.Tx) error) error { return s.db.View(fn) }
+func (s *Store) View(fn func(*Tx) error) error {
+	return s.db.View(func(bare *bolt.Tx) error { return fn(&Tx{bolt: bare}) })
+}
 
 // Path is the file's name.
 func (s *Store) Path() string { return s.path }
