@@ -78,11 +78,10 @@ func lost(tx *store.Tx) (orphans []orphan, missing [][]byte) {
 	var lane []byte // with its endpoint, as its deliveries' keys begin
 	c := tx.Bucket(store.Deliveries).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if v == nil || len(k) < 10 {
+		d, ok := splitDelivery(k)
+		if v == nil || !ok {
 			continue // damaged: whose it is, its key does not say for certain
 		}
-		endpoint, rest, _ := bytes.Cut(k[:len(k)-8], []byte{0})
-		d := Delivery{Endpoint: string(endpoint), Lane: string(bytes.TrimSuffix(rest, []byte{0})), Sequence: sequence(k)}
 		if !bytes.Equal(lane, k[:len(k)-8]) {
 			lane = bytes.Clone(k[:len(k)-8])
 			if _, ok := slices.BinarySearch(heads, laneHash(d.Endpoint, d.Lane)); !ok {

@@ -167,7 +167,7 @@ func TestRoundTrip(t *testing.T) {
 	backup := filepath.Join(dir, "backup.db")
 	f(exitYes, "every page checked", "backup", "--config", config, backup)
 	f(exitNo, "file exists", "backup", "--config", config, backup)
-	f(exitYes, "every page is in order", "check", "--file", backup)
+	f(exitYes, "are in order", "check", "--file", backup)
 	f(exitNo, "locked by another process", "serve", "--config", config)
 	f(exitNo, "no source nosuch", "trigger", "--config", config, "nosuch", "x")
 	f(exitUsage, "unexpected argument", "frobnicate")

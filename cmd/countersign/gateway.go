@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -85,7 +84,7 @@ func (g *gateway) metrics() prometheus.Registerer {
 
 func (g *gateway) openStore() (err error) {
 	g.store, err = store.Open(store.Options{
-		Dir: g.cfg.Data, MaxSize: g.cfg.Storage.MaxSize, Verify: checkFileApart, Logger: g.log, Metrics: g.metrics(),
+		Dir: g.cfg.Data, MaxSize: g.cfg.Storage.MaxSize, Examine: examineApart, Logger: g.log, Metrics: g.metrics(),
 	})
 	if err != nil {
 		return err
@@ -96,22 +95,6 @@ func (g *gateway) openStore() (err error) {
 	}
 	g.token, err = operatorToken(g.cfg.Data, g.notices)
 	return err
-}
-
-// checkFileApart checks a database in a process of its own, because bbolt panics on a corrupt one where nothing can recover.
-func checkFileApart(path string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, self, "check", "--file", path).CombinedOutput() //nolint:gosec // this program itself
-	if err == nil {
-		return nil
-	}
-	text, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	return fmt.Errorf("%w: %s", store.ErrCorrupt, text)
 }
 
 func (g *gateway) openJournal() (err error) {

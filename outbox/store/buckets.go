@@ -26,13 +26,15 @@ const (
 	Attempts                   // outbox: failed tries, bounded per delivery
 	Audit                      // relay/admin: every call that changed something
 	Orders                     // relay: what an Idempotency-Key was used for, and what came of it, by the id of the record
+	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
+	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
 
-	buckets = int(Orders) // how many there are
+	buckets = int(Aside) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "held", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"grave", "attempts", "audit", "orders",
+	"grave", "attempts", "audit", "orders", "damaged", "aside",
 }
 
 // Names lists every bucket, in the order of their numbers.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -83,29 +82,40 @@ func writeSynced(path string, b []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// take opens the file for writing. It checks it first if it was not closed cleanly, and marks it as open before bbolt sees it: should bbolt crash on it, the next
-// start checks it and names it.
-func take(o Options, path string) (*bolt.DB, error) {
+// take opens the file for writing. It examines it first if it was not closed cleanly, or is not large (opening visits every page as it is), and marks it as open before bbolt sees it: should bbolt crash on it, the
+// next start examines it and names it.
+func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 	warm(path)
 	tag := filepath.Join(o.Dir, uncleanTag)
 	holder, err := os.ReadFile(tag) //nolint:gosec // the operator's own data directory
 	unclean := err == nil
 	if unclean {
 		if locked(path) {
-			return nil, fmt.Errorf("%s: %w (pid %s); stop it, or use another data directory", path, ErrLocked, bytes.TrimSpace(holder))
+			return nil, nil, fmt.Errorf("%s: %w (pid %s); stop it, or use another data directory", path, ErrLocked, bytes.TrimSpace(holder))
 		}
-		if err := o.Verify(path); err != nil {
-			return nil, fmt.Errorf("%s was not closed cleanly and does not pass its check; restore a backup or move it aside: %w", path, err)
+	}
+	fi, err := os.Stat(path) //nolint:gosec // the operator's own data directory
+	if err != nil {
+		return nil, nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if unclean || fi.Mode().IsRegular() && fi.Size() <= o.ExamineBelow && !locked(path) {
+		rep, err := mend(o.Context, o, path, o.Checked)
+		if err != nil {
+			if unclean {
+				err = fmt.Errorf("%s was not closed cleanly, and does not pass its check: %w", path, err)
+			}
+			return nil, nil, err
 		}
+		found = &rep
 	}
 	if err := writeSynced(tag, fmt.Appendf(nil, "%d\n", os.Getpid())); err != nil {
-		return nil, fmt.Errorf("mark the database as open: %w", err)
+		return nil, nil, fmt.Errorf("mark the database as open: %w", err)
 	}
-	db, err := open(path, o.MaxSize, false)
+	db, err = open(path, o.MaxSize, false)
 	if err != nil && !unclean && !errors.Is(err, ErrLocked) && !errors.Is(err, ErrCorrupt) { // if it is locked, the mark is its holder's
 		err = errors.Join(err, os.Remove(tag))
 	}
-	return db, err
+	return db, found, err
 }
 
 func open(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error) {
@@ -276,49 +286,6 @@ func (s *Store) Admit() error {
 	return nil
 }
 
-// Check opens the file for reading and walks every page. bbolt may panic on a corrupt file in a goroutine of its own, so call it in a process of its own where
-// that matters (`countersign check --file`).
-func Check(path string) error {
-	db, err := open(path, 64<<30, true)
-	if err != nil {
-		return err
-	}
-	defer db.Close() //nolint:errcheck // read only
-	err = db.View(func(tx *bolt.Tx) error {
-		var first error
-		for err := range tx.Check() { // to its end: the walk goes on in a goroutine
-			if first == nil {
-				first = err
-			}
-		}
-		if first != nil {
-			return first
-		}
-		return tx.ForEach(func(name []byte, b *bolt.Bucket) error { return reach(tx, name, b) })
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
-	}
-	return nil
-}
-
-// reach reads the last byte of every value, which bbolt's check does not look at: one whose length is damaged may end beyond the file, and whoever read it later
-// would fault.
-func reach(tx *bolt.Tx, name []byte, b *bolt.Bucket) error {
-	var sum byte
-	err := b.ForEach(func(k, v []byte) error {
-		if int64(len(k)+len(v)) > tx.Size() {
-			return fmt.Errorf("bucket %s: a record of %d bytes in a file of %d", name, len(v), tx.Size())
-		}
-		if len(v) > 0 {
-			sum += v[len(v)-1]
-		}
-		return nil
-	})
-	runtime.KeepAlive(sum)
-	return err
-}
-
 // Backup writes a copy of the whole database, as of now, to a new file and checks it by opening it. Writers go on meanwhile. It refuses to overwrite.
 func (s *Store) Backup(path string) (size int64, err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names it
@@ -333,7 +300,11 @@ func (s *Store) Backup(path string) (size int64, err error) {
 	if err = errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(path))); err != nil {
 		return 0, fmt.Errorf("backup to %s: %w", path, errors.Join(err, os.Remove(path))) // half a backup is none, and only takes room
 	}
-	if err := s.o.Verify(path); err != nil {
+	rep, err := s.o.Examine(s.o.Context, path, "", nil)
+	if err == nil && !rep.Sound() {
+		err = fmt.Errorf("%w: %d damaged records", ErrCorrupt, total(rep.Damaged)+total(rep.Corrected))
+	}
+	if err != nil {
 		return 0, fmt.Errorf("backup to %s does not pass its check: %w", path, err)
 	}
 	s.o.Logger.Info("backup_done", "path", path, "bytes", size, "took", time.Since(started))

@@ -101,7 +101,7 @@ func TestFirstStartKilled(t *testing.T) {
 		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != -1 {
 			t.Fatalf("the child ended by itself: %v", err)
 		}
-		s, err := Open(Options{Dir: dir, Verify: verifyApart})
+		s, err := Open(Options{Dir: dir})
 		if err != nil {
 			t.Fatalf("kill %d: %v", i, err)
 		}
@@ -158,9 +158,12 @@ func TestLockedByAnotherProcess(t *testing.T) {
 			}
 		}
 	}
-	_, err = Open(Options{Dir: dir, Verify: func(string) error { t.Error("a file in use was checked"); return nil }})
+	_, err = Open(Options{Dir: dir, Examine: func(context.Context, string, string, func(int64, int64)) (Report, error) {
+		t.Error("a file in use was checked")
+		return Report{}, nil
+	}})
 	f(err, path, strconv.Itoa(cmd.Process.Pid))
-	f(Check(path), path)
+	f(examined(path), path)
 	if digest(t, path) != before || digest(t, tag) != mark {
 		t.Error("the file of the other process, or its mark, has been changed")
 	}
@@ -186,7 +189,10 @@ func TestUncleanStop(t *testing.T) {
 	tag := filepath.Join(dir, uncleanTag)
 	var checked []string
 	verdict := error(nil)
-	o := Options{Dir: dir, Verify: func(path string) error { checked = append(checked, path); return verdict }}
+	o := Options{Dir: dir, ExamineBelow: 1, Examine: func(_ context.Context, path, _ string, _ func(int64, int64)) (Report, error) {
+		checked = append(checked, path)
+		return Report{}, verdict
+	}}
 	s := mustOpen(t, o)
 	if b, err := os.ReadFile(tag); string(b) != fmt.Sprintln(os.Getpid()) {
 		t.Errorf("the mark says %q, %v; want this process", b, err)
@@ -300,7 +306,7 @@ func TestBackup(t *testing.T) {
 	cancel()
 	wg.Wait()
 	for dir, want := range dirs {
-		if err := Check(filepath.Join(dir, fileName)); err != nil {
+		if err := examined(filepath.Join(dir, fileName)); err != nil {
 			t.Error(err)
 		}
 		again := mustOpen(t, Options{Dir: dir})
@@ -320,7 +326,7 @@ func TestBackupRefusesAndCleansUp(t *testing.T) {
 	dir := t.TempDir()
 	bad := errors.New("odd page")
 	verify := error(nil)
-	s := mustOpen(t, Options{Verify: func(string) error { return verify }}) // and no Logger
+	s := mustOpen(t, Options{Examine: func(context.Context, string, string, func(int64, int64)) (Report, error) { return Report{}, verify }}) // and no Logger
 	defer s.Close()
 	path := filepath.Join(dir, "copy.db")
 	if _, err := s.Backup(path); err != nil {

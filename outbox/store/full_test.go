@@ -121,7 +121,7 @@ func TestMaxSizeReached(t *testing.T) {
 	if run, closed := stop(); run != nil || closed != nil {
 		t.Errorf("Run = %v, Close = %v; a full file is no reason to stop", run, closed)
 	}
-	if err := Check(s.Path()); err != nil {
+	if err := examined(s.Path()); err != nil {
 		t.Error(err)
 	}
 }

@@ -39,12 +39,15 @@ var (
 
 // Options of a Store. Dir is required.
 type Options struct {
-	Dir     string             // holds countersign.db; made with mode 0700
-	MaxSize int64              // bytes the file may take; 0: 64 GiB. New records are refused a sixteenth earlier (Admit)
-	Verify  func(string) error // checks the file at this path after an unclean stop, in a process of its own, for bbolt panics where recover cannot reach; nil: Check, in this process
-	Logger  *slog.Logger
-	Metrics prometheus.Registerer
-	Linger  time.Duration // how long a Later waits for company; 0: 2 ms
+	Dir          string                  // holds countersign.db; made with mode 0700
+	MaxSize      int64                   // bytes the file may take; 0: 64 GiB. New records are refused a sixteenth earlier (Admit)
+	Examine      Examiner                // reads the whole file before it is used, and mends it; nil: Examine, in this process and without auditors
+	ExamineBelow int64                   // bytes up to which a file that was closed cleanly is examined too; 0: 1 GiB
+	Checked      func(done, total int64) // bytes: how far that is; nil: nobody asks
+	Context      context.Context         //nolint:containedctx // ends an opening that takes long; nil: nothing does
+	Logger       *slog.Logger
+	Metrics      prometheus.Registerer
+	Linger       time.Duration // how long a Later waits for company; 0: 2 ms
 }
 
 // Store owns the file. Its methods are safe for concurrent use.
@@ -65,6 +68,7 @@ type Store struct {
 	page    int64        // bytes
 	last    int          // size of the last group; owned by Run
 	sums    sums         // as committed; owned by Run
+	found   *Report      // of the examination before it was opened; nil: there was none
 }
 
 type op struct {
@@ -92,8 +96,16 @@ func Open(o Options) (*Store, error) {
 	if o.Linger == 0 {
 		o.Linger = 2 * time.Millisecond
 	}
-	if o.Verify == nil {
-		o.Verify = Check
+	if o.Examine == nil {
+		o.Examine = func(ctx context.Context, path, to string, tick func(done, total int64)) (Report, error) {
+			return Examine(ctx, path, to, tick)
+		}
+	}
+	if o.ExamineBelow == 0 {
+		o.ExamineBelow = 1 << 30
+	}
+	if o.Context == nil {
+		o.Context = context.Background()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -108,13 +120,13 @@ func Open(o Options) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	db, err := take(o, path)
+	db, found, err := take(o, path)
 	if err != nil {
 		return nil, err
 	}
 	db.AllocSize = int(min(int64(db.AllocSize), o.MaxSize/64)) // bbolt refuses to grow when less than this is left
 	s := &Store{
-		db: db, path: path, o: o,
+		db: db, path: path, o: o, found: found,
 		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), stopped: make(chan struct{}),
 	}
 	if err := s.View(func(tx *Tx) error {
@@ -369,6 +381,9 @@ func (s *Store) View(fn func(*Tx) error) error {
 	return s.db.View(func(bare *bolt.Tx) error { return fn(&Tx{bolt: bare}) })
 }
 
+// Found is what the examination before the opening has found; nil: the file was closed cleanly and is too large to be read as a whole at every start.
+func (s *Store) Found() *Report { return s.found }
+
 // Path is the file's name.
 func (s *Store) Path() string { return s.path }
 
@@ -384,6 +399,11 @@ func (s *Store) Close() error {
 		s.end()
 	}
 	var err error
+	if !s.failed.Load() { // both meta pages will say the same, so that either may be lost
+		if err = s.db.Update(func(*bolt.Tx) error { return nil }); err != nil {
+			s.failed.Store(true)
+		}
+	}
 	if !s.failed.Load() {
 		err = os.Remove(filepath.Join(s.o.Dir, uncleanTag))
 	}
