@@ -293,3 +293,26 @@ func (b *Outbox) Tries(endpoint, lane string, seq uint64) (tries []Try, err erro
 	})
 	return tries, err
 }
+
+// OwedOf calls fn with the endpoint and the sequence of each delivery of a lane that is owed, at whichever endpoint. It looks at every lane of every endpoint that owes
+// something, so it is for repairs only.
+func OwedOf(tx *store.Tx, lane string, fn func(endpoint string, seq uint64)) {
+	c := tx.Bucket(store.Deliveries).Cursor()
+	k, _ := c.First()
+	for k != nil {
+		endpoint, _, ok := bytes.Cut(k, []byte{0})
+		if !ok {
+			k, _ = c.Next()
+			continue
+		}
+		id := string(endpoint)
+		prefix := laneKey(id, lane)
+		var v []byte
+		for k, v = c.Seek(prefix); isOfLane(k, prefix); k, v = c.Next() {
+			if v != nil {
+				fn(id, sequence(k))
+			}
+		}
+		k, _ = c.Seek(append([]byte(id), 1)) // the next endpoint
+	}
+}

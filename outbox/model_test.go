@@ -268,7 +268,7 @@ type history struct {
 }
 
 func (h *history) open() error {
-	s, err := store.Open(store.Options{Dir: h.dir, Linger: time.Microsecond, MaxSize: 16 << 20})
+	s, err := store.Open(store.Options{ExamineBelow: 1, Dir: h.dir, Linger: time.Microsecond, MaxSize: 16 << 20})
 	if err != nil {
 		return err
 	}

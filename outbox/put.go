@@ -79,22 +79,22 @@ func disabledKey(endpoint string) []byte { return []byte("disabled/" + endpoint)
 
 // IsDisabled reports whether the endpoint is marked as disabled.
 func IsDisabled(tx *store.Tx, endpoint string) bool {
-	return tx.Bucket(store.Registry).Has(disabledKey(endpoint))
+	return tx.Bucket(store.Registry).HasEither(disabledKey(endpoint))
 }
 
 // Disable marks the endpoint: what it owes, and what it would owe, is dead until Enable.
 func Disable(tx *store.Tx, endpoint, reason string) error {
-	return tx.Bucket(store.Registry).Put(disabledKey(endpoint), []byte(reason))
+	return tx.Bucket(store.Registry).PutTwice(disabledKey(endpoint), []byte(reason))
 }
 
 // Enable takes the mark away. What died meanwhile stays dead until it is ordered again.
 func Enable(tx *store.Tx, endpoint string) error {
-	return tx.Bucket(store.Registry).Delete(disabledKey(endpoint))
+	return tx.Bucket(store.Registry).DeleteBoth(disabledKey(endpoint))
 }
 
 // DisabledFor is why the endpoint is disabled, "" if it is not.
 func DisabledFor(tx *store.Tx, endpoint string) string {
-	reason, err := tx.Bucket(store.Registry).Get(disabledKey(endpoint))
+	reason, err := tx.Bucket(store.Registry).GetEither(disabledKey(endpoint))
 	if err != nil {
 		return Damaged // that it is marked still stands
 	}

@@ -152,7 +152,7 @@ func (r *Relay) decides(tx *store.Tx, d *Decision) (*subject, error) {
 	if r.partners[d.Partner] == nil {
 		return nil, fmt.Errorf("partner %s: %w", d.Partner, outbox.ErrNotFound)
 	}
-	s, err := loadSubject(tx, laneOf(d.Partner, d.Subject, d.Livemode))
+	s, err := r.load(tx, laneOf(d.Partner, d.Subject, d.Livemode))
 	switch {
 	case err != nil:
 		return nil, err

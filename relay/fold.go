@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -32,13 +33,15 @@ type batch struct {
 	claims   int
 	unclear  int // refs that became ambiguous
 	held     int64
-	aside    map[string][]byte // what this batch has written to the held bucket, by key; nil: deleted
-	wake     []heldRecord      // held records that a ref taught by the current record sets free
-	moved    []string          // entries of the timers bucket that this batch takes away
-	timed    bool              // it has put others there
-	at       int64             // offset of the record that is worked on, or the last of those that are
-	freed    int               // groups of held records that it has set free so far
-	freeing  bool              // such a group is worked on
+	heldNow  map[string][]byte     // what this batch has written to the held bucket, by key; nil: deleted
+	wake     []heldRecord          // held records that a ref taught by the current record sets free
+	asideNow map[string]store.Name // subjects that this batch sets aside, and for what
+	back     map[string]bool       // subjects that it makes anew
+	moved    []string              // entries of the timers bucket that this batch takes away
+	timed    bool                  // it has put others there
+	at       int64                 // offset of the record that is worked on, or the last of those that are
+	freed    int                   // groups of held records that it has set free so far
+	freeing  bool                  // such a group is worked on
 }
 
 type write struct {
@@ -56,7 +59,7 @@ type order struct {
 func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	for len(records) > 0 {
 		n := 1
-		for n < len(records) && !takesBack(&records[n]) {
+		for n < len(records) && !takesBack(&records[n]) && !rebuilds(&records[n]) {
 			n++
 		}
 		if err := r.foldBatch(ctx, records[:n]); err != nil || ctx.Err() != nil {
@@ -72,7 +75,8 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) error {
 	r.folding.Lock()
 	defer r.folding.Unlock()
 	started := time.Now()
-	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, aside: map[string][]byte{}}
+	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, heldNow: map[string][]byte{}}
+	b.asideNow, b.back = map[string]store.Name{}, map[string]bool{}
 	b.writes, b.owed = make([]write, 0, 8*len(records)), make([]outbox.Delivery, 0, len(records))
 	err := r.o.Store.View(func(tx *store.Tx) error {
 		b.tx = tx
@@ -152,6 +156,8 @@ func (b *batch) record(r *saying) error {
 		return nil
 	case kyc.Decision:
 		switch {
+		case u.Rebuild != "":
+			return b.rebuild(rec, u)
 		case u.TakenBack != "":
 			return b.takeBack(rec, u)
 		case u.HeldID != "":
@@ -190,6 +196,9 @@ func (b *batch) noteFetch(rec *journal.Record, u *kyc.Update) {
 // apply folds what is said of one subject together, and owes what comes of all of it.
 func (b *batch) apply(lane string, said []saying) error {
 	s, err := b.subject(lane)
+	if errors.Is(err, ErrAside) {
+		return b.withhold(lane, said, store.Subjects)
+	}
 	if err != nil {
 		return err
 	}
@@ -209,7 +218,11 @@ func (b *batch) apply(lane string, said []saying) error {
 	for i := range said {
 		us[i] = said[i].u
 	}
-	changes, verdicts := s.State.Apply(us, b.r.policy(first.Partner, s.Policy))
+	var verdicts []kyc.Verdict
+	changes := s.State.After(b.r.floor, func() (owed []kyc.Change) {
+		owed, verdicts = s.State.Apply(us, b.r.policy(first.Partner, s.Policy))
+		return owed
+	})
 	owed := make([]historyRecord, len(said))
 	for i := range changes {
 		by := slices.IndexFunc(us, func(u kyc.Update) bool { return u.ID == changes[i].CauseID })
@@ -321,6 +334,14 @@ func (b *batch) commit(tx *store.Tx, last int64) error {
 		if err := b.r.revive(tx, o); err != nil {
 			return err
 		}
+	}
+	for lane, n := range b.asideNow {
+		if err := b.r.putAside(tx, lane, n); err != nil {
+			return err
+		}
+	}
+	for lane := range b.back {
+		tx.OnCommit(func() { b.r.aside.end(lane) })
 	}
 	if b.held != 0 {
 		n, err := tx.Number(heldCountKey)

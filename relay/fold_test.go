@@ -241,33 +241,6 @@ func TestBodyStays(t *testing.T) {
 	}
 }
 
-func TestDamagedStateStopsTheRelay(t *testing.T) {
-	f := func(what string, damage func(tx *store.Tx, k []byte) error) {
-		t.Helper()
-		p := newPartner(t, ok)
-		g := start(t, acme(p.endpoint("a")))
-		g.tell(said("ann", 1, kyc.Approved))
-		g.settled()
-		g.tamper(func(tx *store.Tx) error {
-			return damage(tx, []byte("acme/ann"))
-		})
-		before := g.relay.Position()
-		g.tell(said("ann", 2, kyc.Rejected))
-		err := g.ended()
-		if !errors.Is(err, store.ErrBadRecord) || !strings.Contains(err.Error(), "state of a subject of partner acme is damaged") || strings.Contains(err.Error(), "ann") {
-			t.Errorf("%s: Run = %v", what, err)
-		}
-		if g.relay.Position() != before {
-			t.Errorf("%s: the position has moved over a record that was not folded", what)
-		}
-	}
-	f("a flipped bit", func(tx *store.Tx, k []byte) error { return spoil(tx, store.Subjects, k) })
-	f("a length that lies", func(tx *store.Tx, k []byte) error {
-		return tx.Bucket(store.Subjects).Put(k, []byte{0xff, 0xff, 0x03, '{', '}'})
-	})
-	f("empty", func(tx *store.Tx, k []byte) error { return tx.Bucket(store.Subjects).Put(k) })
-}
-
 // TestUnknownRecordsAreKept: what the fold cannot read is kept and counted, and the fold goes on (I8).
 func TestUnknownRecordsAreKept(t *testing.T) {
 	f := func(what string, kind kyc.Kind, body string) {

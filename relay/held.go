@@ -49,16 +49,16 @@ func (b *batch) keep(h heldRecord, refs []string) error {
 		return err
 	}
 	b.held++
-	b.setAside(heldKey(h.Position.Offset), store.NewRecord(v))
+	b.writeHeld(heldKey(h.Position.Offset), store.NewRecord(v))
 	for _, ref := range refs {
-		b.setAside(heldIndex(ref, h.Position.Offset), store.NewRecord())
+		b.writeHeld(heldIndex(ref, h.Position.Offset), store.NewRecord())
 	}
 	return nil
 }
 
 // heldBy returns the records that wait for a ref: of earlier batches, from disk, and of this one.
 func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
-	if b.r.held.Load() == 0 && len(b.aside) == 0 {
+	if b.r.held.Load() == 0 && len(b.heldNow) == 0 {
 		return nil, nil // nobody waits for anything, as nearly always
 	}
 	prefix := []byte("i\x00" + ref + "\x00")
@@ -75,9 +75,9 @@ func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
 			return nil, err
 		}
 	}
-	for k, v := range b.aside {
+	for k, v := range b.heldNow {
 		if position, ok := strings.CutPrefix(k, string(prefix)); ok && v != nil {
-			if record := b.aside["r\x00"+position]; record != nil {
+			if record := b.heldNow["r\x00"+position]; record != nil {
 				if hs, err = appendHeld(hs, store.RecordBody(record)); err != nil {
 					return nil, err
 				}
@@ -87,10 +87,10 @@ func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
 	return hs, nil
 }
 
-// setAside writes to the held bucket; later records of the batch see it.
-func (b *batch) setAside(key, value []byte) {
+// writeHeld writes to the held bucket; later records of the batch see it.
+func (b *batch) writeHeld(key, value []byte) {
 	b.put(store.Held, key, value)
-	b.aside[string(key)] = value
+	b.heldNow[string(key)] = value
 }
 
 func appendHeld(hs []heldRecord, body []byte) ([]heldRecord, error) {
@@ -138,7 +138,7 @@ func (b *batch) free(hs []heldRecord) error {
 	var lanes []string
 	for i := range hs {
 		h := &hs[i]
-		if v, ok := b.aside[string(heldKey(h.Position.Offset))]; ok && v == nil {
+		if v, ok := b.heldNow[string(heldKey(h.Position.Offset))]; ok && v == nil {
 			continue // freed already
 		}
 		var u kyc.Update
@@ -167,9 +167,9 @@ func (b *batch) free(hs []heldRecord) error {
 // takeOut removes a record and its places in the index.
 func (b *batch) takeOut(h *heldRecord, u *kyc.Update) {
 	b.held--
-	b.setAside(heldKey(h.Position.Offset), nil)
+	b.writeHeld(heldKey(h.Position.Offset), nil)
 	for _, ref := range b.allRefs(u) {
-		b.setAside(heldIndex(ref, h.Position.Offset), nil)
+		b.writeHeld(heldIndex(ref, h.Position.Offset), nil)
 	}
 }
 
@@ -216,7 +216,7 @@ func (b *batch) heldRecord(id string) *heldRecord {
 	if !ok {
 		return nil
 	}
-	if record, ok := b.aside[string(heldKey(offset))]; ok {
+	if record, ok := b.heldNow[string(heldKey(offset))]; ok {
 		if record == nil {
 			return nil
 		}

@@ -256,11 +256,12 @@ func (g *rig) tamper(fn func(tx *store.Tx) error) {
 	}
 }
 
-// spoil flips a bit of a record, as a failing disk would.
+// spoil changes a record as a failing disk would: more than one bit, which could be put right.
 func spoil(tx *store.Tx, bucket store.Name, key []byte) error {
 	body, err := tx.Bucket(bucket).Get(key)
 	record := store.NewRecord(body)
 	err = errors.Join(err, tx.Bucket(bucket).PutRecord(bytes.Clone(key), record))
+	record[0] ^= 0x50
 	record[len(record)-1] ^= 1 // the checksum has been made, and the page has not
 	return err
 }

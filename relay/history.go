@@ -163,8 +163,8 @@ func (o OutcomeView) record(lane string) []byte {
 	return append(b, `"}`...)
 }
 
-// recall calls fn with everything kept of one lane, in order of time, until fn says no.
-func recall(tx *store.Tx, lane string, fn func(kind byte, body []byte) bool) {
+// recall calls fn with everything kept of one lane and its keys, in order of time, until fn says no.
+func recall(tx *store.Tx, lane string, fn func(key []byte, kind byte, body []byte) bool) {
 	prefix := indexPrefix(lane)
 	history := tx.Bucket(store.History)
 	c := tx.Bucket(store.Index).Cursor()
@@ -173,7 +173,7 @@ func recall(tx *store.Tx, lane string, fn func(kind byte, body []byte) bool) {
 		if v == nil || len(key) < historyHead {
 			continue
 		}
-		if _, body, ok := entryAt(history, key); ok && !fn(key[historyHead-1], body) {
+		if _, body, ok := entryAt(history, key); ok && !fn(key, key[historyHead-1], body) {
 			return
 		}
 		if key[historyHead-1] == kindRecord && !changesOf(history, key, fn) {
@@ -183,11 +183,11 @@ func recall(tx *store.Tx, lane string, fn func(kind byte, body []byte) bool) {
 }
 
 // changesOf calls fn with the changes that stand beside a record.
-func changesOf(history store.Bucket, record []byte, fn func(kind byte, body []byte) bool) bool {
+func changesOf(history store.Bucket, record []byte, fn func(key []byte, kind byte, body []byte) bool) bool {
 	prefix := append(bytes.Clone(record[:historyHead-1]), kindChange)
 	c := history.Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		if _, body, ok := entry(v); ok && !fn(kindChange, body) {
+		if _, body, ok := entry(v); ok && !fn(k, kindChange, body) {
 			return false
 		}
 	}
@@ -196,7 +196,7 @@ func changesOf(history store.Bucket, record []byte, fn func(kind byte, body []by
 
 // overtaken reports whether the endpoint has accepted a later change of the lane.
 func overtaken(tx *store.Tx, lane string, seq uint64, endpoint string) (late bool) {
-	recall(tx, lane, func(kind byte, body []byte) bool {
+	recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
 		var o OutcomeView
 		late = kind == kindOutcome && json.Unmarshal(body, &o) == nil && o.Endpoint == endpoint && o.Sequence > seq && o.Outcome == outbox.Done
 		return !late
@@ -206,7 +206,7 @@ func overtaken(tx *store.Tx, lane string, seq uint64, endpoint string) (late boo
 
 // changeOf finds one change of the lane, while it is kept.
 func changeOf(tx *store.Tx, lane string, seq uint64) (c kyc.Change, ok bool) {
-	recall(tx, lane, func(kind byte, body []byte) bool {
+	recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
 		ok = kind == kindChange && json.Unmarshal(body, &c) == nil && c.Sequence == seq
 		return !ok
 	})

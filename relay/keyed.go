@@ -59,21 +59,21 @@ func (r *Relay) ordered(id, lane string, order any, u *kyc.Update) (k keyed, kno
 		return k, false, err
 	}
 	err = r.o.Store.View(func(tx *store.Tx) (err error) {
-		k, known, err = k.compare(tx, id, lane)
+		k, known, err = r.compare(k, tx, id, lane)
 		return err
 	})
 	return k, known, err
 }
 
 // compare is what a key stands for already, if that is the same order; else the order itself.
-func (k keyed) compare(tx *store.Tx, id, lane string) (was keyed, known bool, err error) {
+func (r *Relay) compare(k keyed, tx *store.Tx, id, lane string) (was keyed, known bool, err error) {
 	if was, known, err = readKeyed(tx, id); err != nil || known {
 		if err == nil && was.Said != k.Said {
 			err = ErrKeyUsed
 		}
 		return was, known, err
 	}
-	s, err := loadSubject(tx, lane)
+	s, err := r.load(tx, lane)
 	if err == nil && s.State.Knows(k.Record) {
 		err = ErrKeyUsed // so long ago that nobody knows for what
 	}
@@ -83,7 +83,7 @@ func (k keyed) compare(tx *store.Tx, id, lane string) (was keyed, known bool, er
 // reserve makes a key stand for an order, from now on. Another order that was faster has it.
 func (r *Relay) reserve(ctx context.Context, id, lane string, k keyed) error {
 	return r.writeKeyed(ctx, id, func(tx *store.Tx) (keyed, error) {
-		k, _, err := k.compare(tx, id, lane)
+		k, _, err := r.compare(k, tx, id, lane)
 		return k, err
 	})
 }

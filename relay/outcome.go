@@ -50,7 +50,10 @@ func (r *Relay) ForeseeDecision(d Decision) (out Decided, err error) {
 			out.Lifts = d.open(s, p)
 		}
 		out.Before = s.State.Status()
-		owed, _ := s.State.Apply([]kyc.Update{d.update(now)}, p)
+		owed := s.State.After(r.floor, func() []kyc.Change {
+			owed, _ := s.State.Apply([]kyc.Update{d.update(now)}, p)
+			return owed
+		})
 		out.After = s.State.Status()
 		out.Changes, err = r.effects(d.Partner, owed, now)
 		return err
@@ -89,7 +92,7 @@ func (r *Relay) outcome(ctx context.Context, u *kyc.Update, lifts int) (out Deci
 	}
 	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		s, err := loadSubject(tx, lane)
+		s, err := r.load(tx, lane)
 		if err != nil {
 			return err
 		}
@@ -114,7 +117,7 @@ func owedFor(tx *store.Tx, lane, id string) (owed []kyc.Change, at time.Time) {
 			return true
 		}
 		at = h.At
-		changesOf(history, key, func(_ byte, body []byte) bool {
+		changesOf(history, key, func(_ []byte, _ byte, body []byte) bool {
 			var c kyc.Change
 			if json.Unmarshal(body, &c) == nil && c.CauseID == id {
 				owed = append(owed, c)

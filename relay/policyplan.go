@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -102,7 +103,10 @@ func (r *Relay) planSome(plan *PolicyPlan, after []byte) (us []kyc.Update, next 
 				return nil
 			}
 			next = bytes.Clone(k)
-			s, err := loadSubject(tx, string(k))
+			s, err := r.load(tx, string(k))
+			if errors.Is(err, ErrAside) {
+				continue // nobody knows what would become of it: it moves when it has been rebuilt
+			}
 			if err != nil {
 				return err
 			}
@@ -169,7 +173,7 @@ func (r *Relay) awaitPolicy(ctx context.Context, u *kyc.Update) error {
 	for {
 		var s *subject
 		err := r.o.Store.View(func(tx *store.Tx) (err error) {
-			s, err = loadSubject(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
+			s, err = r.load(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
 			return err
 		})
 		if err != nil || !s.known || s.Policy >= u.PolicyVersion {

@@ -113,7 +113,7 @@ func (r *Relay) awaitFold(ctx context.Context, u *kyc.Update) error {
 	for {
 		var s *subject
 		err := r.o.Store.View(func(tx *store.Tx) (err error) {
-			s, err = loadSubject(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
+			s, err = r.load(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
 			return err
 		})
 		if err != nil || s.State.Knows(u.ID) {

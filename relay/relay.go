@@ -97,6 +97,8 @@ type Relay struct {
 	tried     []byte       // owned by retain: where it looks at attempts next
 	aged      []byte       // and at orders
 	timers    timers
+	aside     asides
+	floor     uint64 // the first change of a subject from here on comes after this number: see floorKey
 	feed      *feed
 	folding   sync.Mutex // held while a batch is folded: whoever else writes to subjects takes it
 }
@@ -104,6 +106,7 @@ type Relay struct {
 var (
 	positionKey  = []byte("relay/position")
 	heldCountKey = []byte("relay/held")
+	floorKey     = []byte("relay/floor") // raised when a backup is restored: numbers up to it may have been told of anybody
 )
 
 // New reads where the fold stands. Run registers the partners' policies: one that differs from the last becomes the next version, under which new subjects are
@@ -143,6 +146,14 @@ func New(o Options) (*Relay, error) {
 			return err
 		}
 		r.held.Store(held)
+		floor, err := tx.Number(floorKey)
+		if err != nil {
+			return err
+		}
+		r.floor = uint64(floor) //nolint:gosec // a floor is positive
+		if err := r.openAside(tx); err != nil {
+			return err
+		}
 		if err := r.openFeed(tx); err != nil {
 			return err
 		}
@@ -164,7 +175,11 @@ func New(o Options) (*Relay, error) {
 // Run registers policies, then folds, keeps time and delivers until ctx ends or the journal or store fails. Before it returns, attempts in flight have ended or were
 // cut off after Options.Grace, and everything settled is on disk.
 func (r *Relay) Run(ctx context.Context) error {
-	if err := r.registerPolicies(ctx); err != nil {
+	err := r.repair(ctx)
+	if err == nil {
+		err = r.registerPolicies(ctx)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped before it began
 		}
@@ -183,7 +198,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			}
 		})
 	}
-	err := r.o.Journal.Tail(ctx, journal.Position{Offset: r.position.Load()}, r.fold)
+	err = r.o.Journal.Tail(ctx, journal.Position{Offset: r.position.Load()}, r.fold)
 	if err != nil {
 		cancel(err)
 	}

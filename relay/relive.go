@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -46,7 +47,10 @@ type relived struct {
 
 // relive works out what follows when a record is taken back. ErrNotWhole: that cannot be known.
 func (r *Relay) relive(tx *store.Tx, g *given) (l relived, err error) {
-	s, err := loadSubject(tx, g.Lane)
+	s, err := r.load(tx, g.Lane)
+	if errors.Is(err, ErrAside) {
+		return l, ErrNotWhole
+	}
 	if err != nil {
 		return l, err
 	}
@@ -118,36 +122,80 @@ func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
 
 // foldAgain folds records again, under a first version of the policy: without some of them, as if they had never been; or with nil all of them, with what was taken back
 // at its time.
-func (r *Relay) foldAgain(partner string, es []*lived, version int, without func(*lived) bool) (state kyc.State) {
-	last := version
+func (r *Relay) foldAgain(partner string, es []*lived, version int, without func(*lived) bool) kyc.State {
+	f := folder{r: r, partner: partner}
+	return f.fold(es, version, without)
+}
+
+// folder folds the records of one subject again.
+type folder struct {
+	r       *Relay
+	partner string
+	last    int  // version of the policy that the last record was folded under
+	differs bool // other changes were owed than are noted, or something was done that cannot be done again
+}
+
+func (f *folder) fold(es []*lived, version int, without func(*lived) bool) (state kyc.State) {
+	f.last = version
 	for i := 0; i < len(es); {
 		group := groupOf(es[i:])
 		i += len(group)
 		var us []kyc.Update
+		var owed []kyc.Change
 		for _, e := range group {
 			u := e.said
 			switch {
 			case e.Verdict == kyc.Duplicate, u.Kind == kyc.Redelivery, u.Kind == kyc.FetchRequest, without != nil && without(e):
 				continue
+			case u.Rebuild != "":
+				f.differs = f.differs || u.Rebuild != fromHistory && e.Verdict != kyc.Stale
+				continue
 			case u.Kind == kyc.Decision && u.HeldID != "":
 				if without == nil && u.TakenBack != "" && e.Verdict == kyc.Applied {
-					before := r.foldAgain(partner, es[:i-1], version, func(o *lived) bool {
+					before := f.r.foldAgain(f.partner, es[:i-1], version, func(o *lived) bool {
 						return o.TakenBack != "" && (o.TakenBack == u.ID || ordered(es[:i-1], o.TakenBack))
 					})
-					state.TakeBack(&before, u, r.policy(partner, last))
+					owed = state.After(floorOf(group), func() []kyc.Change { return state.TakeBack(&before, u, f.r.policy(f.partner, f.last)) })
 				}
 				continue
 			case u.Kind == kyc.PolicyChange:
-				last = max(last, u.PolicyVersion)
+				f.last = max(f.last, u.PolicyVersion)
 			}
 			u.Partner, u.Subject.ID, u.Livemode = splitLane(e.lane)
 			us = append(us, u)
 		}
 		if len(us) > 0 {
-			state.Apply(us, r.policy(partner, last))
+			owed = state.After(floorOf(group), func() []kyc.Change {
+				owed, _ := state.Apply(us, f.r.policy(f.partner, f.last))
+				return owed
+			})
 		}
+		f.compare(group, owed)
 	}
 	return state
+}
+
+// compare finds out whether the changes that a group of records owes are those that are noted with it.
+func (f *folder) compare(group []*lived, owed []kyc.Change) {
+	var noted []uint64
+	for _, e := range group {
+		noted = append(noted, e.Changes...)
+	}
+	slices.Sort(noted)
+	f.differs = f.differs || !slices.EqualFunc(noted, owed, func(n uint64, c kyc.Change) bool { return n == c.Sequence })
+}
+
+// floorStep is by how much a floor is raised: more changes of one subject than there ever are between two backups.
+const floorStep = 1 << 20
+
+// floorOf is the floor that stood when a group was folded: its first change tells.
+func floorOf(group []*lived) uint64 {
+	for _, e := range group {
+		if len(e.Changes) > 0 {
+			return (e.Changes[0] - 1) &^ (floorStep - 1)
+		}
+	}
+	return 0
 }
 
 // ordered reports whether an order stands among records.

@@ -18,7 +18,7 @@ import (
 )
 
 // ErrNotWhole says that nobody can tell any more where a subject would stand without a record: not everything that was ever said of it is kept, or it was folded by other rules.
-var ErrNotWhole = errors.New("the history of this subject is not whole any more, so nobody can tell where it would stand without the record: decide about the subject instead")
+var ErrNotWhole = errors.New("the history of this subject is not whole any more, so nobody can tell where it would stand: decide about the subject instead")
 
 // given is what is kept of a held record that an operator gave to somebody, so that it can be taken back.
 type given struct {
@@ -168,7 +168,7 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	if err != nil {
 		return err
 	}
-	changes := s.State.TakeBack(l.without, *order, b.r.policyOf(s))
+	changes := s.State.After(b.r.floor, func() []kyc.Change { return s.State.TakeBack(l.without, *order, b.r.policyOf(s)) })
 	h := historyRecord{At: rec.Appended, Verdict: kyc.Applied, Update: rec.Body}
 	for i := range changes {
 		h.Changes = append(h.Changes, changes[i].Sequence)

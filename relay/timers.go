@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,7 @@ type timers struct {
 type volley struct {
 	keys   []string
 	timers []kyc.TimerDue
+	hurt   []string // subjects that are damaged
 	stray  []string // entries that are due, though nothing of their subject is
 }
 
@@ -127,6 +129,16 @@ func (r *Relay) keepTime(ctx context.Context) error {
 			continue
 		}
 		v, err := r.aim(keys, now)
+		if err == nil && len(v.hurt) > 0 {
+			err = r.besideFold(ctx, func(tx *store.Tx) error {
+				for _, lane := range v.hurt {
+					if err := r.putAside(tx, lane, store.Subjects); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
 		if err == nil && len(v.stray) > 0 {
 			err = r.reindex(ctx, v.stray)
 		}
@@ -175,7 +187,7 @@ func (r *Relay) overdue(now time.Time) (keys []string, next time.Time, err error
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Timers).Cursor()
 		for k, v := c.First(); k != nil && len(keys) < timerStep && len(t.firing)+len(keys) < maxFiring; k, v = c.Next() {
-			if v == nil || len(k) <= 8 || t.firing[string(k)] {
+			if v == nil || len(k) <= 8 || t.firing[string(k)] || r.aside.has(string(k[8:])) {
 				continue
 			}
 			at, _ := splitTimer(k)
@@ -208,9 +220,10 @@ func (r *Relay) aim(keys []string, now time.Time) (v volley, err error) {
 				continue
 			}
 			at, lane := splitTimer([]byte(k))
-			s, err := loadSubject(tx, lane)
-			if err != nil { // its next record stops the fold; until then the others' timers go on
-				r.o.Logger.Error("timer_subject_damaged", "error", err)
+			s, err := r.load(tx, lane)
+			if err != nil { // time waits for it too; the others' timers go on
+				v.hurt = append(v.hurt, lane)
+				r.timers.forget(k)
 				continue
 			}
 			due, ok := s.State.Next(r.policyOf(s))
@@ -272,7 +285,10 @@ func (r *Relay) reindex(ctx context.Context, keys []string) error {
 	err := r.besideFold(ctx, func(tx *store.Tx) error {
 		for _, k := range keys {
 			at, lane := splitTimer([]byte(k))
-			s, err := loadSubject(tx, lane)
+			s, err := r.load(tx, lane)
+			if errors.Is(err, ErrAside) {
+				continue
+			}
 			if err != nil {
 				return err
 			}

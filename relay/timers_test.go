@@ -298,7 +298,7 @@ func TestStrayTimers(t *testing.T) {
 	}
 	g.clock.set(start.AddDate(0, 0, 23))
 	g.quiet(w, 2)
-	if !g.log.has("timer_subject_damaged") {
+	if !g.log.has("subject_set_aside") {
 		t.Error("nobody was told of the damage")
 	}
 	if s := loaded(t, g, "acme/u00001"); s.Timer != instant(start.AddDate(0, 0, 30)) {

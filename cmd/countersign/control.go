@@ -105,7 +105,7 @@ func (cl *client) do(ctx context.Context, method, path, key string, in, out any)
 	return nil
 }
 
-type subjectCommand struct {
+type subjectShowCommand struct {
 	configFlag
 	jsonFlag
 	modeFlag
@@ -127,7 +127,7 @@ func (m modeFlag) query() string {
 }
 
 // Run prints the subject's history.
-func (cmd *subjectCommand) Run(c *console) error {
+func (cmd *subjectShowCommand) Run(c *console) error {
 	cl, err := cmd.client(c)
 	if err != nil {
 		return err
@@ -145,7 +145,11 @@ func (cmd *subjectCommand) Run(c *console) error {
 }
 
 func (c *console) subject(v relay.SubjectView) {
-	c.printf("%s/%s  %s\n", v.Partner, v.ID, v.Status.Status)
+	if v.SetAside {
+		c.printf("%s/%s  is set aside: a record of it is damaged, so nobody knows where it stands, and nothing new is told of it (countersign subject rebuild)\n", v.Partner, v.ID)
+	} else {
+		c.printf("%s/%s  %s\n", v.Partner, v.ID, v.Status.Status)
+	}
 	c.printf("\nwhat each check says\n")
 	for _, ch := range v.Checks {
 		c.printf("  %-22s %-10s %-10s %s\n", ch.Type, ch.Source, ch.Status, reasons(ch.Reasons))
@@ -181,6 +185,8 @@ func (c *console) subject(v relay.SubjectView) {
 // recordName says what a record is that no provider has named.
 func recordName(u *kyc.Update) string {
 	switch {
+	case u.Kind == kyc.Decision && u.Rebuild != "":
+		return "decision: rebuild"
 	case u.Kind == kyc.Decision && u.TakenBack != "":
 		return "decision: take back"
 	case u.Kind == kyc.Decision && u.Release:

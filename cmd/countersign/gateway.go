@@ -196,7 +196,7 @@ func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 	name := "endpoint-key/" + endpoint
 	var sealed []byte
 	err := g.store.View(func(tx *store.Tx) error {
-		v, err := tx.Bucket(store.Registry).Get([]byte(name))
+		v, err := tx.Bucket(store.Registry).GetEither([]byte(name))
 		sealed = bytes.Clone(v)
 		return err
 	})
@@ -218,7 +218,7 @@ func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 		return signing.Key{}, err
 	}
 	err = g.store.Update(context.Background(), func(tx *store.Tx) error {
-		return tx.Bucket(store.Registry).Put([]byte(name), sealed)
+		return tx.Bucket(store.Registry).PutTwice([]byte(name), sealed)
 	})
 	if err != nil {
 		return signing.Key{}, fmt.Errorf("keep the key of %s: %w", endpoint, err)

@@ -47,7 +47,7 @@ type commands struct {
 	Translate  translateCommand  `cmd:"" help:"Show what a captured callback means."`
 	Sign       signCommand       `cmd:"" help:"Sign a body as a partner would receive it."`
 	Trigger    triggerCommand    `cmd:"" help:"Send a signed sample callback to a running gateway."`
-	Subject    subjectCommand    `cmd:"" help:"Show who told us what of a person, what we made of it, and whom we told."`
+	Subject    subjectCommand    `cmd:"" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
 	Listen     listenCommand     `cmd:"" help:"Be a partner: verify, print, forward."`
 	Deliveries deliveriesCommand `cmd:"" help:"List deliveries that ended without a 2xx."`
 	Redeliver  redeliverCommand  `cmd:"" help:"Order a dead delivery again."`

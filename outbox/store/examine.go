@@ -38,6 +38,25 @@ type Examiner func(ctx context.Context, path, to string, tick func(done, total i
 // maxDamaged is how many damaged records are still records, and no longer a damaged file.
 const maxDamaged = 10_000
 
+// mendedKey stands in meta from the mending of a file until its owners have seen to what was damaged.
+var mendedKey = []byte("store/mended")
+
+// Unrepaired reports whether the owners of what is in the file have to look at what was damaged, or what does not fit together, before they use it. Repaired says that they have.
+func (s *Store) Unrepaired() (yes bool, err error) {
+	if s.found != nil && len(s.found.Problems) > 0 {
+		return true, nil
+	}
+	err = s.View(func(tx *Tx) error {
+		n, err := tx.Number(mendedKey)
+		yes = n != 0
+		return err
+	})
+	return yes, err
+}
+
+// Repaired ends what Unrepaired reports, with the transaction.
+func (tx *Tx) Repaired() error { return tx.Bucket(Meta).Delete(mendedKey) }
+
 // Examine reads a whole database that nobody writes to, believes nothing of it, and says what is damaged. Its memory is bounded, whatever stands in the file. An error wraps
 // ErrCorrupt, and names the file: then records have gone, or are there as they once were, and nobody can say whose. Where to is given, and something is damaged, a new file
 // is made there with all that is sound, what could be corrected, and the damaged records, as they are, in a bucket of their own: it is on stable storage then. The file itself
@@ -256,7 +275,7 @@ func (w *rewriting) flush() error {
 			}
 		}
 		w.sums.moved = true
-		return w.sums.keep(tx)
+		return errors.Join(w.sums.keep(tx), tx.SetNumber(mendedKey, 1))
 	})
 	w.pending, w.bytes = w.pending[:0], 0
 	return err
