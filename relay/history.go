@@ -212,3 +212,11 @@ func changeOf(tx *store.Tx, lane string, seq uint64) (c kyc.Change, ok bool) {
 	})
 	return c, ok
 }
+
+// recordTime is when the record with a key of the history was appended; not ok: it is the key of something else.
+func recordTime(k []byte) (at time.Time, ok bool) {
+	if len(k) < historyHead || k[historyHead-1] != kindRecord {
+		return at, false
+	}
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(k))).UTC(), true //nolint:gosec // written by historyKey
+}

@@ -59,6 +59,7 @@ type commands struct {
 	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`
 	Audit      auditCommand      `cmd:"" help:"List who changed what."`
 	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
+	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database of a gateway that does not run."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 

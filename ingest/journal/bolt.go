@@ -408,3 +408,15 @@ func firstAppended(tx *store.Tx, after int64) time.Time {
 func appendedOf(b []byte) time.Time {
 	return time.UnixMicro(int64(binary.BigEndian.Uint64(b[1:]))).UTC() //nolint:gosec // written by encode
 }
+
+// After is how many records there are after an offset, and when the newest of them was appended.
+func After(tx *store.Tx, at int64) (newest time.Time, n int64) {
+	c := tx.Bucket(store.Journal).Cursor()
+	for k, v := c.Seek(key(at + 1)); k != nil; k, v = c.Next() {
+		if len(v) >= bodyOffset {
+			newest = appendedOf(v)
+			n++
+		}
+	}
+	return newest, n
+}

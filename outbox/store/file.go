@@ -111,14 +111,14 @@ func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 	if err := writeSynced(tag, fmt.Appendf(nil, "%d\n", os.Getpid())); err != nil {
 		return nil, nil, fmt.Errorf("mark the database as open: %w", err)
 	}
-	db, err = open(path, o.MaxSize, false)
+	db, err = openFile(path, o.MaxSize, false)
 	if err != nil && !unclean && !errors.Is(err, ErrLocked) && !errors.Is(err, ErrCorrupt) { // if it is locked, the mark is its holder's
 		err = errors.Join(err, os.Remove(tag))
 	}
 	return db, found, err
 }
 
-func open(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error) {
+func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil { // bbolt, where it reads its free pages; it may also panic in a goroutine of its own
 			db, err = nil, fmt.Errorf("open %s: %w (%v); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, p)
