@@ -8,8 +8,10 @@ MODULES  := $(RACED) dashboards/ruletest docs/doctest
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 KILLS    ?= 100
+FLIPS    ?= 2000
+OTHERS   ?= 50
 
-.PHONY: build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -60,6 +62,13 @@ soak: build ## 100 times kill -9 under load
 soak-control: build ## the same with a gateway that answers before the commit: must find losses
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_ackearly -o $(BIN)/countersign-ackearly ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim soak --gateway $(BIN)/countersign-ackearly --kills 10 --rate 500 --dir $$dir/soak --expect-failure && rm -rf $$dir
+
+bitrot: build ## single bits, whole pages and the end of the file damaged, one a life: refused by name, or put right, or one person set aside and counted
+	dir=$$(mktemp -d) && $(BIN)/kycsim bitrot --gateway $(BIN)/countersign --flips $(FLIPS) --others $(OTHERS) --dir $$dir/rot && rm -rf $$dir # kept if it fails
+
+bitrot-control: build ## the same with a gateway that takes the disk at its word: somebody must be told something wrong
+	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_believe -o $(BIN)/countersign-believe ./cmd/countersign
+	dir=$$(mktemp -d) && $(BIN)/kycsim bitrot --gateway $(BIN)/countersign-believe --flips 60 --others 5 --dir $$dir/rot --expect-failure && rm -rf $$dir
 
 chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers that hang, a partition without a leader, a journal that is full
 	$(GO) -C ingest/journal/brokers test -count=1 -tags realkafka ./cluster

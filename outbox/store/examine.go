@@ -155,6 +155,9 @@ func (e *examination) meta(key, body []byte) error {
 
 // compare finds out whether what is there is what was written. A bucket in which a damaged record may be counted with a damaged checksum has at least as many as it should.
 func (e *examination) compare() error {
+	if believe {
+		return nil
+	}
 	if n := e.report.Damaged[Meta.String()]; n > 0 {
 		return fmt.Errorf("%d records of meta are damaged: nobody knows where it stands", n)
 	}

@@ -31,6 +31,16 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 		}, []string{"reason"}),
 		free: f.NewGauge(prometheus.GaugeOpts{Name: "store_disk_free_bytes", Help: "Space left on the disk of the data directory."}),
 	}
+	damaged := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "store_damaged_records", Help: "Damaged records that were put aside when the file was mended, by bucket. They stay in the file.",
+	}, []string{"bucket"})
+	corrected := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "store_corrected_records", Help: "Records of which one bit had changed, and was put right at the last start, by bucket.",
+	}, []string{"bucket"})
+	for _, n := range Names() {
+		damaged.WithLabelValues(n.String()).Set(float64(s.damaged[n]))
+		corrected.WithLabelValues(n.String()).Set(float64(s.corrected(n)))
+	}
 	for _, r := range []string{"full", "io"} {
 		m.failures.WithLabelValues(r)
 	}

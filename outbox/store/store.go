@@ -64,11 +64,12 @@ type Store struct {
 	failed  atomic.Bool // a commit has failed: the file is not closed cleanly any more
 	m       *metrics
 	once    sync.Once
-	later   sync.RWMutex // held for reading by each Later on its way in, so that the end can wait for them
-	page    int64        // bytes
-	last    int          // size of the last group; owned by Run
-	sums    sums         // as committed; owned by Run
-	found   *Report      // of the examination before it was opened; nil: there was none
+	later   sync.RWMutex     // held for reading by each Later on its way in, so that the end can wait for them
+	page    int64            // bytes
+	last    int              // size of the last group; owned by Run
+	sums    sums             // as committed; owned by Run
+	damaged [buckets + 1]int // records that were put aside as damaged, by bucket, as it was opened
+	found   *Report          // of the examination before it was opened; nil: there was none
 }
 
 type op struct {
@@ -137,6 +138,16 @@ func Open(o Options) (*Store, error) {
 		return s.sums.decode(b)
 	}); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err), db.Close())
+	}
+	if err := s.View(func(tx *Tx) error {
+		return tx.Bucket(Damaged).ForEach(func(k, _ []byte) error {
+			if len(k) > 0 && int(k[0]) <= buckets {
+				s.damaged[k[0]]++
+			}
+			return nil
+		})
+	}); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
 	s.page = int64(db.Info().PageSize)
 	s.m = newMetrics(o.Metrics, s)
@@ -379,6 +390,14 @@ func (s *Store) end() {
 // View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied before fn returns.
 func (s *Store) View(fn func(*Tx) error) error {
 	return s.db.View(func(bare *bolt.Tx) error { return fn(&Tx{bolt: bare}) })
+}
+
+// corrected is how many records of a bucket were put right before the opening.
+func (s *Store) corrected(n Name) int {
+	if s.found == nil {
+		return 0
+	}
+	return s.found.Corrected[n.String()]
 }
 
 // Found is what the examination before the opening has found; nil: the file was closed cleanly and is too large to be read as a whole at every start.
