@@ -33,6 +33,7 @@ type Config struct {
 	Storage        StorageConfig
 	Retention      RetentionConfig
 	Tokens         []TokenConfig
+	SecretFiles    []string // every file that was read for a secret, and the private keys of certificates
 }
 
 // Live reports whether the gateway tells partners about real people.

@@ -89,6 +89,7 @@ func (l *loader) tls(n *yaml.Node, at string) {
 		return
 	}
 	l.cfg.TLS = c
+	l.holdsSecret(c.KeyFile)
 }
 
 func (l *loader) egress(n *yaml.Node, at string) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -94,8 +92,13 @@ func (g *gateway) openStore() (err error) {
 	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
 		return err
 	}
-	g.token, err = operatorToken(g.cfg.Data, g.notices)
-	return err
+	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
+		return err
+	}
+	for _, f := range exposed(g.cfg) {
+		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
+	}
+	return nil
 }
 
 // checkFileApart checks a database in a process of its own, because bbolt panics on a corrupt one where nothing can recover.
@@ -245,30 +248,6 @@ func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 	}
 	fmt.Fprintf(g.notices, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
 	return key, nil
-}
-
-const tokenFile = "operator.token"
-
-// operatorToken reads the token made at the first start, or makes it.
-func operatorToken(dir string, notices io.Writer) (string, error) {
-	path := filepath.Join(dir, tokenFile)
-	b, err := os.ReadFile(path) //nolint:gosec // the operator's own data directory
-	if err == nil && len(strings.TrimSpace(string(b))) > 0 {
-		return strings.TrimSpace(string(b)), nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read the operator token: %w", err)
-	}
-	var raw [32]byte
-	if _, err := rand.Read(raw[:]); err != nil {
-		return "", fmt.Errorf("make the operator token: %w", err)
-	}
-	text := "cs_" + hex.EncodeToString(raw[:])
-	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("make the operator token: %w", err)
-	}
-	fmt.Fprintf(notices, "made %s: the command line reads it to speak to this gateway\n", path) //nolint:errcheck // a notice
-	return text, nil
 }
 
 func (g *gateway) startControl() (err error) {

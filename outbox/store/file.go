@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -45,34 +44,6 @@ func create(path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the operator's own data directory
-	if err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
-}
-
-// writeSynced writes a small file so that after a power cut it is there as a whole, or not at all.
-func writeSynced(path string, b []byte) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the operator's own data directory
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil { //nolint:gosec // the operator's own data directory
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
 // take opens the file for writing. It checks it first if it was not closed cleanly, and marks it as open before bbolt sees it: should bbolt crash on it, the next
 // start checks it and names it.
 func take(o Options, path string) (*bolt.DB, error) {
@@ -88,7 +59,7 @@ func take(o Options, path string) (*bolt.DB, error) {
 			return nil, fmt.Errorf("%s was not closed cleanly and does not pass its check; restore a backup or move it aside: %w", path, err)
 		}
 	}
-	if err := writeSynced(tag, fmt.Appendf(nil, "%d\n", os.Getpid())); err != nil {
+	if err := WriteFile(tag, fmt.Appendf(nil, "%d\n", os.Getpid())); err != nil {
 		return nil, fmt.Errorf("mark the database as open: %w", err)
 	}
 	db, err := open(path, o.MaxSize, false)
@@ -303,25 +274,4 @@ func reach(tx *bolt.Tx, name []byte, b *bolt.Bucket) error {
 	})
 	runtime.KeepAlive(sum)
 	return err
-}
-
-// Backup writes a copy of the whole database, as of now, to a new file and checks it by opening it. Writers go on meanwhile. It refuses to overwrite.
-func (s *Store) Backup(path string) (size int64, err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names it
-	if err != nil {
-		return 0, fmt.Errorf("backup: %w", err)
-	}
-	started := time.Now()
-	err = s.db.View(func(tx *bolt.Tx) error {
-		size, err = tx.WriteTo(io.Writer(f))
-		return err
-	})
-	if err = errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(path))); err != nil {
-		return 0, fmt.Errorf("backup to %s: %w", path, errors.Join(err, os.Remove(path))) // half a backup is none, and only takes room
-	}
-	if err := s.o.Verify(path); err != nil {
-		return 0, fmt.Errorf("backup to %s does not pass its check: %w", path, err)
-	}
-	s.o.Logger.Info("backup_done", "path", path, "bytes", size, "took", time.Since(started))
-	return size, nil
 }

@@ -302,32 +302,6 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-func TestBackupRefusesAndCleansUp(t *testing.T) {
-	dir := t.TempDir()
-	bad := errors.New("odd page")
-	verify := error(nil)
-	s := mustOpen(t, Options{Verify: func(string) error { return verify }}) // and no Logger
-	defer s.Close()
-	path := filepath.Join(dir, "copy.db")
-	if _, err := s.Backup(path); err != nil {
-		t.Fatal(err)
-	}
-	before := digest(t, path)
-	if _, err := s.Backup(path); !errors.Is(err, os.ErrExist) || digest(t, path) != before {
-		t.Errorf("overwriting a backup: %v", err)
-	}
-	if _, err := s.Backup(s.Path()); !errors.Is(err, os.ErrExist) {
-		t.Errorf("overwriting the database: %v", err)
-	}
-	if _, err := s.Backup(filepath.Join(dir, "none", "copy.db")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a directory that is not there: %v", err)
-	}
-	verify = bad
-	if _, err := s.Backup(filepath.Join(dir, "second.db")); !errors.Is(err, bad) || !strings.Contains(err.Error(), "second.db") {
-		t.Errorf("a copy that fails its check: %v", err)
-	}
-}
-
 func TestRemoteFileSystemsAreNamed(t *testing.T) {
 	if err := onLocalDisk(t.TempDir()); err != nil {
 		t.Error(err)

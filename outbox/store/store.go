@@ -97,8 +97,8 @@ func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+	if err := makeDir(o.Dir, syncDir); err != nil {
+		return nil, err
 	}
 	path := filepath.Join(o.Dir, fileName)
 	if err := onLocalDisk(o.Dir); err != nil {
