@@ -84,6 +84,9 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	default:
 		ctx.SetBodyString(fasthttp.StatusMessage(v.status()) + "\n")
 	}
+	if in.draining.Load() {
+		ctx.SetConnectionClose()
+	}
 	in.m.callbacks.WithLabelValues(label, string(v)).Inc()
 	in.m.latency.Observe(time.Since(started).Seconds())
 	if !v.taken() || v == quarantined {

@@ -93,6 +93,8 @@ type Outbox struct {
 	o     Options
 	lanes map[string]*lanes // by endpoint; fixed after New
 	m     *metrics
+	lost  sync.Once
+	gone  chan struct{} // closed when the store takes nothing any more
 
 	mu        sync.Mutex // guards the fields below
 	pending   []Attempt  // settled by the dispatcher, not yet handed to the store
@@ -123,7 +125,7 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	if o.Settled == nil {
 		o.Settled = func(*bolt.Tx, Attempt) error { return nil }
 	}
-	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{})}
+	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{}), gone: make(chan struct{})}
 	close(b.idle)
 	err := o.Store.View(func(tx *bolt.Tx) error {
 		for _, e := range endpoints {

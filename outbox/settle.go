@@ -35,6 +35,7 @@ func (b *Outbox) schedule() {
 	b.scheduled = true
 	if !b.o.Store.Later(b.settle, b.settled) {
 		b.scheduled = false // the store has stopped; the leases die with the process and the attempts are repeated
+		b.lose()
 	}
 }
 
@@ -85,6 +86,9 @@ func (b *Outbox) settled(err error) {
 
 // retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten. Any other error is ending the process.
 func (b *Outbox) retrySettle(err error) {
+	if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrUnknown) {
+		b.lose()
+	}
 	if errors.Is(err, store.ErrClosed) {
 		return // the leases die with the process and the attempts are repeated
 	}
@@ -95,11 +99,16 @@ func (b *Outbox) retrySettle(err error) {
 	time.AfterFunc(time.Second, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.scheduled = b.o.Store.Later(b.settle, b.settled)
+		if b.scheduled = b.o.Store.Later(b.settle, b.settled); !b.scheduled {
+			b.lose()
+		}
 	})
 }
 
-// Flush waits until every attempt settled so far is on disk.
+// lose notes that the store takes nothing any more: nobody need wait for it.
+func (b *Outbox) lose() { b.lost.Do(func() { close(b.gone) }) }
+
+// Flush waits until every attempt settled so far is on disk, or the store has stopped (store.ErrClosed): then those that are not are repeated.
 func (b *Outbox) Flush(ctx context.Context) error {
 	b.mu.Lock()
 	idle := b.idle
@@ -107,6 +116,8 @@ func (b *Outbox) Flush(ctx context.Context) error {
 	select {
 	case <-idle:
 		return nil
+	case <-b.gone:
+		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -79,7 +79,7 @@ type Options struct {
 	Now        func() time.Time
 	Retention  Retention
 	Forward    bool          // changes are queued for Kafka
-	Grace      time.Duration // for attempts in flight when the relay stops; 0: 10 s
+	Grace      time.Duration // for attempts in flight when the relay stops, and then they are given back; 0: 250 ms
 
 	// Alarm is how timers wait for Now: a channel that is ready when the clock has reached an instant, and what ends the wait before. It may be ready too early: then
 	// the clock is read again. Nil: it goes as time does.
@@ -115,7 +115,7 @@ func New(o Options) (*Relay, error) {
 		o.Now = time.Now
 	}
 	if o.Grace == 0 {
-		o.Grace = 10 * time.Second
+		o.Grace = 250 * time.Millisecond // what is about to be answered need not be repeated; a partner that hangs must not hold up a restart
 	}
 	if o.Alarm == nil {
 		o.Alarm = alarm(o.Now)
@@ -157,7 +157,7 @@ func New(o Options) (*Relay, error) {
 }
 
 // Run registers policies, then folds, keeps time and delivers until ctx ends or the journal or store fails. Before it returns, attempts in flight have ended or were
-// cut off after Options.Grace, and everything settled is on disk.
+// given back after Options.Grace, to be made again by the next Run with the same id and body, and everything settled is on disk.
 func (r *Relay) Run(ctx context.Context) error {
 	if err := r.registerPolicies(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -183,7 +183,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		cancel(err)
 	}
 	wg.Wait()
-	flush, done := context.WithTimeout(context.WithoutCancel(ctx), r.o.Grace)
+	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
 	defer done()
 	if ferr := r.o.Outbox.Flush(flush); ferr != nil {
 		r.o.Logger.Warn("settle_unfinished", "error", ferr)
@@ -196,6 +196,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// flushWithin is how long a stop waits for the disk to take what was settled.
+const flushWithin = 10 * time.Second
 
 // trim forgets journal records behind the fold, a few times a second: behind whoever else follows the journal too, which may move while the fold rests.
 func (r *Relay) trim(ctx context.Context) error {
