@@ -166,7 +166,7 @@ func TestRoundTrip(t *testing.T) {
 	f(exitYes, "", "quarantine", "--config", config)
 	backup := filepath.Join(dir, "backup.db")
 	f(exitYes, "every page checked", "backup", "--config", config, backup)
-	f(exitNo, "file exists", "backup", "--config", config, backup)
+	f(exitNo, "exists", "backup", "--config", config, backup)
 	f(exitYes, "every page is in order", "check", "--file", backup)
 	f(exitNo, "locked by another process", "serve", "--config", config)
 	f(exitNo, "no source nosuch", "trigger", "--config", config, "nosuch", "x")

@@ -57,6 +57,9 @@ func configReference() []configKey {
 		{"tokens[].sha256", "", "SHA-256 of the token, 64 hexadecimal digits"},
 		{"tokens[].scope", "", "admin, operator, viewer or partner"},
 		{"tokens[].partner", "", "with scope partner: the id of the only partner it sees"},
+		{"log", "", "what is logged, on stderr"},
+		{"log.level", "info", "debug, info, warn or error; at debug each callback that is taken is logged too"},
+		{"log.format", "auto", "json, text, or auto: text on a terminal, else JSON"},
 	}...)...)
 }
 

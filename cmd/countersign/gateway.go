@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,8 +21,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest"
-	"countersign/ingest/confirm"
 	"countersign/ingest/journal"
+	"countersign/ingest/journal/kafka"
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
@@ -42,8 +43,8 @@ const (
 type gateway struct {
 	cfg     *Config
 	role    string
-	log     *slog.Logger
-	notices io.Writer // what an operator must see once: generated keys, where the token is
+	notices io.Writer // what an operator should know once: where the token is, and generated keys
+	outside
 	reg     *prometheus.Registry
 	process *process
 
@@ -53,27 +54,58 @@ type gateway struct {
 	outbox  *outbox.Outbox
 	client  *send.Client
 	relay   *relay.Relay
-	updates *journal.Forwarder             // nil without kafka
-	changes *journal.Forwarder             // nil without kafka, or without a relay
-	ingress atomic.Pointer[ingest.Ingress] // set last: the control listener answers before it is there
+	kafka   *kafka.Client      // nil without kafka
+	updates *journal.Forwarder // nil without kafka
+	changes *journal.Forwarder // nil without kafka, or without a relay
+	ingress atomic.Pointer[ingest.Ingress]
 	control net.Listener
-	token   string
+
+	forwarding *journal.ForwardMetrics
+	token      string
+
+	callbacks net.Listener // closed last
+	phase     atomic.Int32 // starting, serving or stopping
+	recovery  recovery     // of this start
 }
 
-// newGateway opens the database, binds the listeners and starts every component. On error everything it has started is stopped.
-func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (g *gateway, err error) {
-	g = &gateway{cfg: cfg, role: role, log: log, notices: notices, reg: prometheus.NewRegistry(), process: newProcess(log)}
+// The phases of a gateway.
+const (
+	starting int32 = iota
+	serving
+	stopping
+)
+
+// newGateway makes a gateway that is given no more than a log and a place for notices.
+func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (*gateway, error) {
+	return openGateway(cfg, role, outside{log: log, terminal: notices})
+}
+
+// openGateway binds the listeners, opens the database and starts every component. On error everything it has started is stopped. The components are stopped in the
+// reverse of this order, so callbacks are taken until the journal is all that is left.
+func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
+	g = &gateway{cfg: cfg, role: role, outside: o, notices: o.terminal, reg: prometheus.NewRegistry(), process: newProcess(o.log)}
+	if o.terminal == nil {
+		g.notices = noticeLog{o.log}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.close())
 		}
 	}()
 	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func() error{g.openStore, g.openJournal, g.openRelay, g.startForwarders, g.startRelay, g.startControl, g.startIngress} {
+	for _, c := range o.collectors {
+		if err := g.metrics().Register(c); err != nil {
+			return g, err
+		}
+	}
+	for _, step := range []func() error{
+		g.bindEarly, g.openStore, g.openJournal, g.openKafka, g.startIngress, g.openRelay, g.tellRecovery, g.startForwarders, g.startRelay, g.startControl, g.startAsking,
+	} {
 		if err := step(); err != nil {
 			return g, err
 		}
 	}
+	g.phase.Store(serving)
 	return g, nil
 }
 
@@ -83,7 +115,7 @@ func (g *gateway) metrics() prometheus.Registerer {
 
 func (g *gateway) openStore() (err error) {
 	g.store, err = store.Open(store.Options{
-		Dir: g.cfg.Data, MaxSize: g.cfg.Storage.MaxSize, Verify: checkFileApart, Logger: g.log, Metrics: g.metrics(),
+		Dir: g.cfg.Data, MaxSize: g.cfg.Storage.MaxSize, Verify: g.verify, Logger: g.log, Metrics: g.metrics(),
 	})
 	if err != nil {
 		return err
@@ -130,6 +162,7 @@ func (g *gateway) openJournal() (err error) {
 	if err != nil {
 		return err
 	}
+	g.recovery.look(g.journal)
 	g.process.start("quarantine", func(ctx context.Context) error { return g.journal.Retain(ctx, g.cfg.Retention.QuarantineBodies) })
 	return nil
 }
@@ -152,7 +185,7 @@ func (g *gateway) openRelay() error {
 	if err != nil {
 		return err
 	}
-	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, UserAgent: "countersign/" + version()})
+	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, UserAgent: "countersign/" + version(), MaxIdle: g.limits.partners})
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs(),
 		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil,
@@ -180,7 +213,7 @@ func (g *gateway) partners() ([]relay.Partner, error) {
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
 			e := relay.Endpoint{
-				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: ec.Concurrency, Rate: ec.Rate, Timeout: ec.Timeout,
+				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: g.limits.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
 				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: relay.Schedule(ec.Retry),
 			}
 			for _, k := range ec.Keys {
@@ -240,19 +273,38 @@ func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 	if sealed, err = g.sealer.Seal(name, []byte(text)); err != nil {
 		return signing.Key{}, err
 	}
+	if g.terminal == nil { // before it counts: a start that ends here makes another
+		if err := g.handOver(endpoint, text); err != nil {
+			return signing.Key{}, err
+		}
+	}
 	err = g.store.Update(context.Background(), func(tx *bolt.Tx) error {
 		return tx.Bucket(store.Registry).Put([]byte(name), store.AppendRecord(nil, 1, sealed))
 	})
 	if err != nil {
 		return signing.Key{}, fmt.Errorf("keep the key of %s: %w", endpoint, err)
 	}
-	fmt.Fprintf(g.notices, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
+	if g.terminal != nil {
+		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
+	}
 	return key, nil
 }
 
+// handOver writes a generated key where only the operator can read it: the log stream is kept, copied and searched by others.
+func (g *gateway) handOver(endpoint, text string) error {
+	path := filepath.Join(g.cfg.Data, "endpoint-"+endpoint+".key")
+	if err := store.WriteFile(path, []byte(text+"\n")); err != nil {
+		return fmt.Errorf("hand over the key of %s: %w", endpoint, err)
+	}
+	g.log.Warn("endpoint_key_made", "endpoint", endpoint, "file", path, "remedy", "give it to the partner, then delete the file: it is not needed here")
+	return nil
+}
+
 func (g *gateway) startControl() (err error) {
-	if g.control, err = net.Listen("tcp", g.cfg.Listen.Control); err != nil { //nolint:noctx // bound once at start
-		return fmt.Errorf("control listener: %w", err)
+	if g.control = g.sockets[socketControl]; g.control == nil {
+		if g.control, err = net.Listen("tcp", g.cfg.Listen.Control); err != nil { //nolint:noctx // bound once at start
+			return fmt.Errorf("control listener: %w", err)
+		}
 	}
 	tokens := []admin.Token{{Name: tokenFile, SHA256: sha256.Sum256([]byte(g.token)), Scope: admin.Operator}}
 	for _, t := range g.cfg.Tokens {
@@ -264,7 +316,7 @@ func (g *gateway) startControl() (err error) {
 		return err
 	}
 	o := admin.Options{
-		Listener: g.control, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Listener: newLimited(g.control, controlConns), Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Tokens: tokens, Sources: map[string]bool{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
 	}
 	for _, sc := range g.cfg.Sources {
@@ -291,60 +343,6 @@ func (g *gateway) release(item journal.Item) (journal.Intake, error) {
 	return in.Release(item)
 }
 
-func (g *gateway) startIngress() error {
-	if g.role == roleRelay {
-		return nil
-	}
-	o := ingest.Options{Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{}}
-	for _, p := range g.cfg.Partners {
-		o.Partners[p.ID] = true
-	}
-	for _, sc := range g.cfg.Sources {
-		s, err := newSource(sc)
-		if err != nil {
-			return err
-		}
-		o.Sources = append(o.Sources, s)
-	}
-	var err error
-	if t := g.cfg.TLS; t != nil {
-		if o.TLS, err = ingest.NewCertificate(t.CertFile, t.KeyFile, g.log, time.Now); err != nil {
-			return err
-		}
-	}
-	if o.Listener, err = net.Listen("tcp", g.cfg.Listen.Callbacks); err != nil { //nolint:noctx // bound once at start
-		return fmt.Errorf("callback listener: %w", err)
-	}
-	in, err := ingest.New(o)
-	if err != nil {
-		return errors.Join(err, o.Listener.Close())
-	}
-	if err := errors.Join(g.startConfirmer(in), g.startFollower(in)); err != nil {
-		return errors.Join(err, o.Listener.Close())
-	}
-	g.ingress.Store(in)
-	g.process.start("ingress", in.Run)
-	return nil
-}
-
-// startConfirmer asks what callbacks leave open. It stops after the ingress, whose questions it takes.
-func (g *gateway) startConfirmer(in *ingest.Ingress) error {
-	o := confirm.Options{
-		Journal: g.journal, Asked: g.journal.Asked, Oldest: g.journal.OldestQuestion, Take: in.Confirmed, Logger: g.log, Metrics: g.metrics(),
-	}
-	for _, sc := range g.cfg.Sources {
-		if s, ok := apiSource(sc); ok {
-			o.Sources = append(o.Sources, s)
-		}
-	}
-	c, err := confirm.New(o)
-	if err != nil {
-		return err
-	}
-	g.process.start("confirmer", c.Run)
-	return nil
-}
-
 // ready says why this process should get no traffic, and what is worth knowing while it does.
 func (g *gateway) ready() (reasons, notes []string) {
 	if g.store.Admit() != nil {
@@ -353,16 +351,26 @@ func (g *gateway) ready() (reasons, notes []string) {
 	if waiting := g.journal.Backlog(); waiting >= g.cfg.Storage.Backlog {
 		reasons = append(reasons, fmt.Sprintf("%d records wait, which is the configured backlog (storage.backlog): new callbacks are refused", waiting))
 	}
-	if g.role != roleRelay && g.ingress.Load() == nil {
+	switch g.phase.Load() {
+	case starting:
 		reasons = append(reasons, "starting")
+	case stopping:
+		reasons = append(reasons, "stopping")
 	}
 	stopped, notes := g.kafkaState()
 	return append(reasons, stopped...), notes
 }
 
-// close stops everything, the disk last. Closing again does nothing.
+// close stops everything: first what works on what is stored, then what takes callbacks, the disk last. Closing again does nothing.
 func (g *gateway) close() error {
+	g.phase.Store(stopping)
+	if in := g.ingress.Load(); in != nil {
+		in.Drain()
+	}
 	err := g.process.stop()
+	if g.callbacks != nil {
+		g.callbacks.Close() //nolint:errcheck,gosec // closed by the ingress already, unless that was never started
+	}
 	if g.store != nil {
 		err = errors.Join(err, g.store.Close())
 		g.store = nil
