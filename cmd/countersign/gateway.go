@@ -58,6 +58,7 @@ type gateway struct {
 	ingress atomic.Pointer[ingest.Ingress] // set last: the control listener answers before it is there
 	control net.Listener
 	token   string
+	closed  bool // the store is
 }
 
 // newGateway opens the database, binds the listeners and starts every component. On error everything it has started is stopped.
@@ -88,6 +89,7 @@ func (g *gateway) openStore() (err error) {
 	if err != nil {
 		return err
 	}
+	g.process.lost = g.store.Failed()
 	g.process.start("store", g.store.Run)
 	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
 		return err
@@ -345,27 +347,18 @@ func (g *gateway) startConfirmer(in *ingest.Ingress) error {
 	return nil
 }
 
-// ready says why this process should get no traffic, and what is worth knowing while it does.
-func (g *gateway) ready() (reasons, notes []string) {
-	if g.store.Admit() != nil {
-		reasons = append(reasons, "storage is full: new callbacks are refused, what is owed is still delivered")
-	}
-	if waiting := g.journal.Backlog(); waiting >= g.cfg.Storage.Backlog {
-		reasons = append(reasons, fmt.Sprintf("%d records wait, which is the configured backlog (storage.backlog): new callbacks are refused", waiting))
-	}
-	if g.role != roleRelay && g.ingress.Load() == nil {
-		reasons = append(reasons, "starting")
-	}
-	stopped, notes := g.kafkaState()
-	return append(reasons, stopped...), notes
-}
-
-// close stops everything, the disk last. Closing again does nothing.
+// close stops everything, the disk last. Closing again does nothing. When the disk has failed, or hangs, the file is left open: the end of the process closes it, and
+// the next start checks it.
 func (g *gateway) close() error {
 	err := g.process.stop()
-	if g.store != nil {
-		err = errors.Join(err, g.store.Close())
-		g.store = nil
+	switch {
+	case g.store == nil || g.closed:
+		return err
+	case g.store.Failure() != nil:
+		return errors.Join(err, g.store.Failure())
+	case !g.store.Stopped():
+		return errors.Join(err, fmt.Errorf("%s is left open: a commit has been running for %s", g.store.Path(), g.store.Running().Round(time.Second)))
 	}
-	return err
+	g.closed = true
+	return errors.Join(err, g.store.Close())
 }

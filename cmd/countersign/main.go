@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"countersign/outbox/store"
 )
 
 // Exit codes, for scripts.
@@ -161,7 +163,7 @@ func (cmd *serveCommand) Run(c *console) error {
 	log := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	g, err := newGateway(cfg, cmd.Role, log, c.err)
 	if err != nil {
-		return err
+		return lastLine(log, err)
 	}
 	flusher := newProcess(log)
 	flusher.start("log", lines.run)
@@ -174,9 +176,21 @@ func (cmd *serveCommand) Run(c *console) error {
 	} else {
 		log.Info("stopping")
 	}
-	err = g.close()
-	log.Info("stopped", "clean", err == nil && failed == nil)
-	return errors.Join(failed, err)
+	err = errors.Join(failed, g.close())
+	if g.store.Failure() == nil {
+		log.Info("stopped", "clean", err == nil)
+	}
+	return lastLine(log, err)
+}
+
+// lastLine is the error of a process that ends. If the disk ended it, that is logged, with the file, the call and what it answered: nothing else has to be said then.
+func lastLine(log *slog.Logger, err error) error {
+	var lost *store.Failure
+	if !errors.As(err, &lost) {
+		return err
+	}
+	log.Error("store_failed", "path", lost.Path, "call", lost.Call, "errno", lost.Errno, "error", lost.Err)
+	return errNo
 }
 
 func (g *gateway) callbackAddr() string {
