@@ -3,36 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
-	"strings"
 	"syscall"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/ingest"
 	"countersign/ingest/confirm"
 )
-
-// outside is what a gateway is given by whoever starts it.
-type outside struct {
-	log        *slog.Logger
-	terminal   io.Writer               // where an operator sees what is shown once; nil: nobody looks, and secrets go to files
-	sockets    map[string]net.Listener // that a service manager has passed, by name
-	collectors []prometheus.Collector  // of what is there before the gateway
-	limits     limits                  // zero: as many as each likes
-}
-
-// noticeLog logs what there is no terminal for.
-type noticeLog struct{ log *slog.Logger }
-
-// Write implements io.Writer.
-func (n noticeLog) Write(b []byte) (int, error) {
-	n.log.Info("notice", "text", strings.TrimSpace(string(b)))
-	return len(b), nil
-}
 
 // bindCallbacks is the first thing a gateway does and closing that listener the last: while the file is opened, connections wait in the kernel and are not refused. An
 // address that is still taken may be that of a gateway which is just stopping, or of one that has the file too, so the file's own error comes first.

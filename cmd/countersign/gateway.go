@@ -66,6 +66,7 @@ type gateway struct {
 	callbacks net.Listener // closed last
 	phase     atomic.Int32 // starting, serving or stopping
 	recovery  recovery     // of this start
+	closed    bool         // the store is
 }
 
 // The phases of a gateway.
@@ -120,6 +121,7 @@ func (g *gateway) openStore() (err error) {
 	if err != nil {
 		return err
 	}
+	g.process.lost = g.store.Failed()
 	g.process.start("store", g.store.Run)
 	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
 		return err
@@ -343,25 +345,8 @@ func (g *gateway) release(item journal.Item) (journal.Intake, error) {
 	return in.Release(item)
 }
 
-// ready says why this process should get no traffic, and what is worth knowing while it does.
-func (g *gateway) ready() (reasons, notes []string) {
-	if g.store.Admit() != nil {
-		reasons = append(reasons, "storage is full: new callbacks are refused, what is owed is still delivered")
-	}
-	if waiting := g.journal.Backlog(); waiting >= g.cfg.Storage.Backlog {
-		reasons = append(reasons, fmt.Sprintf("%d records wait, which is the configured backlog (storage.backlog): new callbacks are refused", waiting))
-	}
-	switch g.phase.Load() {
-	case starting:
-		reasons = append(reasons, "starting")
-	case stopping:
-		reasons = append(reasons, "stopping")
-	}
-	stopped, notes := g.kafkaState()
-	return append(reasons, stopped...), notes
-}
-
-// close stops everything: first what works on what is stored, then what takes callbacks, the disk last. Closing again does nothing.
+// close stops everything: first what works on what is stored, then what takes callbacks, the disk last. Closing again does nothing. When the disk has failed, or hangs, the
+// file is left open: the end of the process closes it, and the next start checks it.
 func (g *gateway) close() error {
 	g.phase.Store(stopping)
 	if in := g.ingress.Load(); in != nil {
@@ -371,9 +356,14 @@ func (g *gateway) close() error {
 	if g.callbacks != nil {
 		g.callbacks.Close() //nolint:errcheck,gosec // closed by the ingress already, unless that was never started
 	}
-	if g.store != nil {
-		err = errors.Join(err, g.store.Close())
-		g.store = nil
+	switch {
+	case g.store == nil || g.closed:
+		return err
+	case g.store.Failure() != nil:
+		return errors.Join(err, g.store.Failure())
+	case !g.store.Stopped():
+		return errors.Join(err, fmt.Errorf("%s is left open: a commit has been running for %s", g.store.Path(), g.store.Running().Round(time.Second)))
 	}
-	return err
+	g.closed = true
+	return errors.Join(err, g.store.Close())
 }

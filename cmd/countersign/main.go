@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"countersign/outbox/store"
 )
 
 // Exit codes, for scripts.
@@ -215,8 +217,7 @@ func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines 
 		g, err = openGateway(cfg, cmd.Role, o)
 	}
 	if err != nil {
-		log.Error("start_failed", "error", err)
-		return errNo
+		return lastLine(log, "start_failed", err)
 	}
 	log.Info("ready", "version", version(), "role", cmd.Role, "mode", cfg.Mode, "callbacks", g.callbackAddr(), "control", g.control.Addr().String(),
 		"sources", len(cfg.Sources), "partners", len(cfg.Partners))
@@ -226,44 +227,24 @@ func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines 
 	} else {
 		log.Info("stopping")
 	}
-	err = g.close()
-	if err != nil {
-		log.Error("stop_failed", "error", err)
+	err = errors.Join(failed, g.close())
+	if g.store.Failure() == nil {
+		log.Info("stopped", "clean", err == nil)
 	}
-	log.Info("stopped", "clean", err == nil && failed == nil)
-	if err != nil || failed != nil {
-		return errNo
+	if err != nil {
+		return lastLine(log, "stop_failed", err)
 	}
 	return nil
 }
 
-// measure finds out how much this process may use of what the system gives: sockets that are open already, files, memory.
-func (o *outside) measure(c *console, cfg *Config) (err error) {
-	if o.sockets, err = passedSockets(c.env, os.Getpid()); err != nil {
-		return err
+// lastLine logs why a process ends. If the disk ended it, that is said with the file, the call and what it answered: nothing else has to be said then.
+func lastLine(log *slog.Logger, what string, err error) error {
+	if lost, ok := errors.AsType[*store.Failure](err); ok {
+		log.Error("store_failed", "path", lost.Path, "call", lost.Call, "errno", lost.Errno, "error", lost.Err)
+		return errNo
 	}
-	files, err := maxFiles()
-	if err != nil {
-		return err
-	}
-	if o.limits, err = newLimits(cfg, files); err != nil {
-		return err
-	}
-	level := slog.LevelInfo
-	if o.limits.reduced() {
-		level = slog.LevelWarn
-	}
-	o.log.Log(c.ctx, level, "limits", "open_files", files, "callback_connections", o.limits.callbacks, "partner_connections", o.limits.partners,
-		"endpoints_with_fewer_attempts", len(o.limits.attempts))
-	if _, set := c.env("GOMEMLIMIT"); set {
-		return nil // the runtime has read it
-	}
-	if limit, from := cgroupMemory("/"); limit > 0 {
-		heap := int64(float64(limit) * memoryShare)
-		debug.SetMemoryLimit(heap)
-		o.log.Info("memory_limit", "bytes", heap, "of", limit, "file", from)
-	}
-	return nil
+	log.Error(what, "error", err)
+	return errNo
 }
 
 func (g *gateway) callbackAddr() string {

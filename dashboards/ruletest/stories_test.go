@@ -96,8 +96,12 @@ func storageStories(fires, quiet teller) {
 
 	fires("CountersignCommitSlow warning", 20, `store_commit_seconds_bucket{le="0.25"} 0+980`)
 	quiet("CountersignCommitSlow warning", 20, `store_commit_seconds_bucket{le="0.25"} 0+995`)
-	fires("CountersignCommitFailuresIO critical", 10, `store_commit_failures_total{reason="io"} 0x5 1x5`)
-	quiet("CountersignCommitFailuresIO critical", 10, `store_commit_failures_total{reason="full"} 0x5 1x5`)
+	fires("CountersignCommitHangs critical", 10, `store_commit_running_seconds 0x8 2.5 14`)
+	quiet("CountersignCommitHangs critical", 10, `store_commit_running_seconds 0x5 1.9x5`)
+	fires("CountersignUncleanStart critical", 25, `process_start_time_seconds 60`, `store_unclean_start 1`)
+	fires("CountersignUncleanStart critical", 60, `process_start_time_seconds 60x40 3000x20`, `store_unclean_start 0x40 1x20`) // the disk has failed in minute 40, and a supervisor has started it again
+	quiet("CountersignUncleanStart critical", 60, `process_start_time_seconds 60x40 3000x20`, `store_unclean_start 0`)
+	quiet("CountersignUncleanStart critical", 60, `process_start_time_seconds -3000`, `store_unclean_start 1`) // long known
 	fires("CountersignDamagedRecords critical", 10, `journal_damaged_records_total 0x5 1x5`)
 	fires("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="damaged"} 0x5 1x5`)
 	fires("CountersignDamagedRecords critical", 10, `relay_damaged_changes_total 0x5 1x5`)

@@ -34,6 +34,12 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	for _, r := range []string{"full", "io"} {
 		m.failures.WithLabelValues(r)
 	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "store_commit_running_seconds", Help: "For how long the commit under way has been running; 0 while none is. Over 2 s the disk hangs, and the gateway is not ready.",
+	}, func() float64 { return s.Running().Seconds() })
+	f.NewGauge(prometheus.GaugeOpts{
+		Name: "store_unclean_start", Help: "1 if the process before this one did not close the database: it was killed, lost its power, or ended itself after an I/O error.",
+	}).Set(map[bool]float64{true: 1}[s.unclean])
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_file_bytes", Help: "Size of the database file."}, func() float64 { return float64(s.size.Load()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_max_bytes", Help: "Size the database file may reach."}, func() float64 { return float64(s.o.MaxSize) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_full", Help: "1 while new callbacks are refused because the disk or the file is full."}, func() float64 {

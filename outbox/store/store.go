@@ -59,6 +59,11 @@ type Store struct {
 	full    atomic.Bool
 	size    atomic.Int64
 	failed  atomic.Bool // a commit has failed: the file is not closed cleanly any more
+	failure atomic.Pointer[Failure]
+	dead    chan struct{} // closed when failure is set
+	epoch   time.Time     // of began, on the monotonic clock
+	began   atomic.Int64  // when the commit under way began, in nanoseconds since epoch; 0: none is
+	unclean bool          // the file was not closed cleanly before
 	m       *metrics
 	once    sync.Once
 	later   sync.RWMutex // held for reading by each Later on its way in, so that the end can wait for them
@@ -107,6 +112,7 @@ func Open(o Options) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
+	_, tagged := os.Lstat(filepath.Join(o.Dir, uncleanTag))
 	db, err := take(o, path)
 	if err != nil {
 		return nil, err
@@ -118,6 +124,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		db: db, path: path, o: o,
 		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), stopped: make(chan struct{}),
+		dead: make(chan struct{}), epoch: time.Now(), unclean: tagged == nil,
 	}
 	s.page = int64(db.Info().PageSize)
 	s.m = newMetrics(o.Metrics, s)
@@ -140,13 +147,15 @@ func (s *Store) Run(ctx context.Context) error {
 		case o := <-s.lazy:
 			group = s.linger(append(group, o))
 		case <-tick.C:
+			done := s.busy()
 			s.measure()
+			done()
 			continue
 		case <-ctx.Done():
 			return s.drain()
 		}
 		if err := s.commit(s.gather(group)); err != nil {
-			return err
+			return s.fail(err)
 		}
 	}
 }
@@ -208,13 +217,14 @@ func (s *Store) drain() error {
 			return nil
 		}
 		if err := s.commit(group); err != nil {
-			return err
+			return s.fail(err)
 		}
 	}
 }
 
 // commit runs the group in one transaction. A function that fails is answered alone and the rest is run again without it.
 func (s *Store) commit(group []*op) error {
+	defer s.busy()()
 	s.last = len(group)
 	ackEarly(group)
 	for len(group) > 0 {
