@@ -241,5 +241,18 @@ func processRow() row {
 			description: "Open files and connections, as part of those that may be open.",
 			queries:     []query{{`process_open_fds / process_max_fds`, "{{instance}}"}},
 		},
+		{
+			title: "Connections of providers", unit: "percentunit", max: 1, line: 0.9, alert: "CountersignConnectionsUsedUp",
+			description: "Open connections on the callbacks' listener, as part of those that may be open. At 100 % the next callback waits, unanswered, until one is closed.",
+			queries:     []query{{`countersign_ingest_connections / countersign_ingest_connections_max`, "{{instance}}"}},
+		},
+		{
+			title: "Log lines that nobody got", unit: "ops",
+			description: "Lines lost because a write failed or the reader was too slow, and the writes that failed. The gateway goes on; a line log_lines_missing says how many when it flows again.",
+			queries: []query{
+				{`rate(countersign_log_lines_lost_total[$__rate_interval])`, "lines {{instance}}"},
+				{`rate(countersign_log_write_errors_total[$__rate_interval])`, "failed writes {{instance}}"},
+			},
+		},
 	}}
 }

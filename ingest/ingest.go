@@ -209,7 +209,7 @@ func (in *Ingress) stop() {
 	}
 	in.ln.Close() //nolint:errcheck,gosec // nothing depends on it any more
 	in.ln.rest()
-	within(lastGrace, in.ln.empty)
+	within(lastGrace, func() bool { return in.ln.count() == 0 })
 	in.stopping.Store(true)
 	in.ln.cut()
 	for !within(time.Minute, func() bool { return in.busy.Load() == 0 }) { // at most AppendTimeout: nothing else in a request waits, now that no connection can be read

@@ -84,11 +84,11 @@ func (l *listener) ended(cs []*conn) bool {
 	return true
 }
 
-// empty reports whether no connection is open.
-func (l *listener) empty() bool {
+// count is how many connections are open.
+func (l *listener) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.open) == 0
+	return len(l.open)
 }
 
 // rest closes the connections that rest between two requests.

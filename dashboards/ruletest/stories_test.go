@@ -260,6 +260,8 @@ func processStories(fires, quiet teller) {
 	quiet("CountersignRestarting critical", 30, `process_start_time_seconds`+other+`1x5 2x5 3x5 4x12`)
 	fires("CountersignOpenFilesHigh warning", 10, `process_open_fds 900`)
 	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds 700`)
+	fires("CountersignConnectionsUsedUp warning", 10, `ingest_connections 4000`)
+	quiet("CountersignConnectionsUsedUp warning", 10, `ingest_connections 3000`)
 	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds`+other+`900`, `process_max_fds`+other+`1000`)
 	fires("CountersignWatchdog info", 5)
 	quiet("CountersignWatchdog info", 5, build+`_x5`)
