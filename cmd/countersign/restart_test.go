@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func newServer(t *testing.T, h http.Handler) (url string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: h}
+	go srv.Serve(ln)
+	t.Cleanup(func() { srv.Close() })
+	return "http://" + ln.Addr().String() + "/"
+}
+
+// TestRestart: with a partner that hangs, a restart refuses callbacks for less than it takes to notice, loses none that was answered, and what was under way to the partner
+// goes out again with the same id and body. The bounds are far above what is measured: machines that run tests are noisy.
+func TestRestart(t *testing.T) {
+	hangs := newSinkhole(t)
+	_, config := house(t, hangs.url)
+	first := launch(t, config, "", nil).ready()
+	first.tell("user-001")
+	eventually(t, "a delivery hangs", func() bool { return hangs.first() != "" })
+	id := hangs.first()
+	s := first.sender("person", fresh())
+	s.more(t, 50)
+	stopped := first.stop()
+	hangs.open.Store(true)
+	second := launch(t, config, "", nil)
+	s.more(t, 50)
+	s.end()
+	t.Logf("stopped in %v with a partner that hangs; %d callbacks taken, %d refused, the longest gap between two 200s %v", stopped.Round(time.Millisecond), len(s.taken),
+		len(s.refused), s.longest.Round(time.Millisecond))
+	if stopped > 3*time.Second || s.longest > 3*time.Second {
+		t.Errorf("stopped in %v, the longest gap %v", stopped, s.longest)
+	}
+	for _, err := range s.refused {
+		if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a callback was not refused at the door, but: %v", err)
+		}
+	}
+	eventually(t, "the delivery is repeated", func() bool { return len(hangs.heard(id)) > 1 })
+	if said := hangs.heard(id); said[0] != said[1] {
+		t.Errorf("its body was %s, and is %s", said[0], said[1])
+	}
+	second.ready().knows(s.taken)
+	if log := second.log.String(); !strings.Contains(log, `"recovered"`) || !strings.Contains(log, `"last_stop":"clean"`) {
+		t.Errorf("nothing is said of the deliveries that were owed")
+	}
+	second.stop()
+}
+
+// TestSocketsPassed plays systemd: it keeps the listening socket open over two processes, and no callback is refused, neither on connections that stay open nor on new ones.
+func TestSocketsPassed(t *testing.T) {
+	hangs := newSinkhole(t)
+	_, config := house(t, hangs.url)
+	cfg, problems := loadConfig(config, func(string) (string, bool) { return "", false }, knownNames())
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	ln, err := net.Listen("tcp", cfg.Listen.Callbacks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	socket, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	pass := func(names string) *machine {
+		t.Helper()
+		return launch(t, config, "export LISTEN_PID=$$;", func(c *exec.Cmd) {
+			c.ExtraFiles = []*os.File{socket}
+			c.Env = append(c.Env, "LISTEN_FDS=1", "LISTEN_FDNAMES="+names)
+		})
+	}
+	m := pass("callbacks").ready()
+	m.tell("user-001")
+	eventually(t, "a delivery hangs", func() bool { return hangs.first() != "" })
+	anew, kept := m.sender("anew", fresh()), m.sender("kept", &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second})
+	for range 3 {
+		anew.more(t, 30)
+		kept.more(t, 30)
+		stopped := m.stop()
+		m = pass("callbacks")
+		t.Logf("stopped in %v", stopped.Round(time.Millisecond))
+	}
+	anew.more(t, 30)
+	kept.more(t, 30)
+	anew.end()
+	kept.end()
+	t.Logf("three restarts: %d callbacks taken, %d refused; the slowest waited %v", len(anew.taken)+len(kept.taken), len(anew.refused)+len(kept.refused),
+		max(anew.slowest, kept.slowest).Round(time.Millisecond))
+	for _, err := range append(anew.refused, kept.refused...) {
+		t.Errorf("refused: %v", err)
+	}
+	m.ready().knows(append(anew.taken, kept.taken...))
+	m.stop()
+	for _, names := range []string{"", "countersign.socket"} {
+		m := pass(names)
+		m.gone()
+		if m.ProcessState.ExitCode() != exitNo || !strings.Contains(m.log.String(), "FileDescriptorName=callbacks") {
+			t.Errorf("a socket called %q: %s\n%s", names, m.ProcessState, m.log)
+		}
+	}
+}
