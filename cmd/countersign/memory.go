@@ -1,16 +1,29 @@
 package main
 
 import (
+	"log/slog"
 	"math"
 	"os"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 )
 
 // memoryShare is how much of a cgroup's memory the heap may take before it is collected harder. The rest is for stacks, and for what the kernel keeps for us.
 const memoryShare = 0.9
+
+// limitMemory bounds the heap by the cgroup that is found below root, if there is one: without it the collector would let the heap grow until the kernel ends the process.
+func limitMemory(log *slog.Logger, root string) {
+	limit, from := cgroupMemory(root)
+	if limit == 0 {
+		return
+	}
+	heap := int64(float64(limit) * memoryShare)
+	debug.SetMemoryLimit(heap)
+	log.Info("memory_limit", "bytes", heap, "of", limit, "file", from)
+}
 
 // cgroupMemory is the least memory that this process's cgroup, or one above it, is limited to, and the file that says so; 0: none is. It reads proc/self/cgroup and
 // sys/fs/cgroup below root, of either version. In a container the path may be the host's and so not be there: then what is above it counts.

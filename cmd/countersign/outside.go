@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,11 +40,7 @@ func (o *outside) measure(c *console, cfg *Config) (err error) {
 	if _, set := c.env("GOMEMLIMIT"); set {
 		return nil // the runtime has read it
 	}
-	if limit, from := cgroupMemory("/"); limit > 0 {
-		heap := int64(float64(limit) * memoryShare)
-		debug.SetMemoryLimit(heap)
-		o.log.Info("memory_limit", "bytes", heap, "of", limit, "file", from)
-	}
+	limitMemory(o.log, "/")
 	return nil
 }
 

@@ -48,6 +48,6 @@ func (g *gateway) tellRecovery() error {
 	if g.recovery.unclean {
 		stop = "unclean"
 	}
-	g.log.Info("recovered", "last_stop", stop, "file_checked_for", g.recovery.took, "file_bytes", g.store.Size(), "records_to_fold", waiting, "deliveries_owed", owed)
+	g.log.Info("recovered", "last_stop", stop, "check_took_ms", float64(g.recovery.took.Microseconds())/1000, "file_bytes", g.store.Size(), "records_to_fold", waiting, "deliveries_owed", owed)
 	return nil
 }

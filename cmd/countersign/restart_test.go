@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,10 +57,41 @@ func TestRestart(t *testing.T) {
 		t.Errorf("its body was %s, and is %s", said[0], said[1])
 	}
 	second.ready().knows(s.taken)
-	if log := second.log.String(); !strings.Contains(log, `"recovered"`) || !strings.Contains(log, `"last_stop":"clean"`) {
-		t.Errorf("nothing is said of the deliveries that were owed")
-	}
+	eventually(t, "the log says what was owed", func() bool { return strings.Contains(second.log.String(), `"recovered","last_stop":"clean"`) })
 	second.stop()
+}
+
+// TestStopOrder: whatever works on what is stored has stopped before the callbacks' listener is closed, also a forwarder that a broker keeps waiting; only what callbacks
+// themselves need stops after it. A broker that hangs is given its time while callbacks are taken.
+func TestStopOrder(t *testing.T) {
+	broker, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and that is all
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	f := func(ack string, after ...string) {
+		t.Helper()
+		dir, config := house(t, "http://127.0.0.1:9/")
+		b, err := os.ReadFile(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, "countersign.yaml", string(b)+"kafka: {ack: "+ack+", brokers: [\""+broker.Addr().String()+"\"]}\nlog: {level: debug}\n")
+		m := launch(t, config, "", nil)
+		eventually(t, "everything has started", func() bool { return strings.Contains(m.log.String(), `"ready"`) })
+		took := m.stop()
+		var order []string
+		for _, found := range regexp.MustCompile(`"component_stopped","name":"([^"]+)"`).FindAllStringSubmatch(m.log.String(), -1) {
+			order = append(order, found[1])
+		}
+		t.Logf("ack: %s, stopped in %v: %s", ack, took.Round(time.Millisecond), strings.Join(order, ", "))
+		at := slices.Index(order, "ingress")
+		if at < 0 || !slices.Equal(order[at+1:], after) || len(order) != 11 {
+			t.Errorf("ack: %s: %s; want the ingress, and after it only %s", ack, strings.Join(order, ", "), strings.Join(after, ", "))
+		}
+	}
+	f("disk", "quarantine", "store", "signals")
+	f("kafka", "forward updates", "kafka", "quarantine", "store", "signals")
 }
 
 // TestSocketsPassed plays systemd: it keeps the listening socket open over two processes, and no callback is refused, neither on connections that stay open nor on new ones.
