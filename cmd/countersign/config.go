@@ -89,7 +89,7 @@ type EndpointConfig struct {
 	URL         string // never logged: its query may be a secret
 	Format      string
 	Keys        []EndpointKey // newest first
-	GenerateKey bool          // none was given: one is to be made and shown once
+	GenerateKey bool          // none was given: one is to be made, and handed over once
 	Events      []string      // exact types, or patterns that end in ".*"
 	Concurrency int
 	Rate        float64 // deliveries per second; 0: unlimited

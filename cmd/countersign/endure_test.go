@@ -157,6 +157,9 @@ func TestOpenFiles(t *testing.T) {
 		return v
 	}
 	most := metric("countersign_ingest_connections_max")
+	if most < leastOfThem || most > 160-ownFiles-controlConns {
+		t.Errorf("%v connections for callbacks of 160 files", most)
+	}
 	eventually(t, "the strangers have every connection", func() bool { return metric("countersign_ingest_connections") == most })
 	if status, text := m.control("/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz: %d %s", status, text)

@@ -207,7 +207,7 @@ func (g *gateway) startRelay() error {
 	return nil
 }
 
-// partners turns the config's partners into the relay's; an endpoint without keys gets one, shown once.
+// partners turns the config's partners into the relay's; an endpoint without keys gets one, handed over once.
 func (g *gateway) partners() ([]relay.Partner, error) {
 	var ps []relay.Partner
 	for _, pc := range g.cfg.Partners {
@@ -246,7 +246,7 @@ func checkEndpointKeys(f format.Format, e *relay.Endpoint) error {
 	return signing.CheckKeys(f.Scheme, ring)
 }
 
-// generatedKey reads the key made for an endpoint, or makes, seals and shows it.
+// generatedKey reads the key made for an endpoint, or makes, seals and hands it over.
 func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 	name := "endpoint-key/" + endpoint
 	var sealed []byte

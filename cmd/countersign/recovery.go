@@ -14,11 +14,11 @@ type recovery struct {
 	waiting int64         // records that somebody had not read yet, or that were not yet forgotten
 }
 
-// verify checks the file apart. The first time, in the opening, it is after an unclean stop; later ones are of backups.
+// verify checks a file apart. In the opening that is the database after an unclean stop; later it is a backup.
 func (g *gateway) verify(path string) error {
 	started := time.Now()
 	err := checkFileApart(path)
-	if g.phase.Load() == starting {
+	if g.store == nil {
 		g.recovery.unclean, g.recovery.took = true, time.Since(started)
 	}
 	return err

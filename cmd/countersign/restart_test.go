@@ -102,24 +102,28 @@ func TestSocketsPassed(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	ln, err := net.Listen("tcp", cfg.Listen.Callbacks)
-	if err != nil {
-		t.Fatal(err)
+	var sockets []*os.File
+	for _, addr := range []string{cfg.Listen.Callbacks, cfg.Listen.Control} {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		socket, err := ln.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		sockets = append(sockets, socket)
 	}
-	defer ln.Close()
-	socket, err := ln.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
 	pass := func(names string) *machine {
 		t.Helper()
 		return launch(t, config, "export LISTEN_PID=$$;", func(c *exec.Cmd) {
-			c.ExtraFiles = []*os.File{socket}
-			c.Env = append(c.Env, "LISTEN_FDS=1", "LISTEN_FDNAMES="+names)
+			c.ExtraFiles = sockets
+			c.Env = append(c.Env, "LISTEN_FDS=2", "LISTEN_FDNAMES="+names)
 		})
 	}
-	m := pass("callbacks").ready()
+	m := pass("callbacks:control").ready()
 	m.tell("user-001")
 	eventually(t, "a delivery hangs", func() bool { return hangs.first() != "" })
 	anew, kept := m.sender("anew", fresh()), m.sender("kept", &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second})
@@ -127,7 +131,7 @@ func TestSocketsPassed(t *testing.T) {
 		anew.more(t, 30)
 		kept.more(t, 30)
 		stopped := m.stop()
-		m = pass("callbacks")
+		m = pass("callbacks:control")
 		t.Logf("stopped in %v", stopped.Round(time.Millisecond))
 	}
 	anew.more(t, 30)
@@ -141,7 +145,7 @@ func TestSocketsPassed(t *testing.T) {
 	}
 	m.ready().knows(append(anew.taken, kept.taken...))
 	m.stop()
-	for _, names := range []string{"", "countersign.socket"} {
+	for _, names := range []string{"", "countersign.socket", "callbacks", "callbacks:callbacks"} {
 		m := pass(names)
 		m.gone()
 		if m.ProcessState.ExitCode() != exitNo || !strings.Contains(m.log.String(), "FileDescriptorName=callbacks") {
