@@ -77,7 +77,7 @@ const (
 )
 
 // newGateway makes a gateway that is given no more than a log and a place for notices.
-func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (*gateway, error) {
+func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (*gateway, error) { //nolint:unparam // the role is for the caller to say
 	return openGateway(cfg, role, outside{log: log, terminal: notices})
 }
 

@@ -33,7 +33,7 @@ func maxFiles() (int, error) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
 		return 0, fmt.Errorf("read the limit of open files: %w", err)
 	}
-	return int(min(l.Cur, 1<<30)), nil //nolint:gosec // bounded here
+	return int(min(l.Cur, 1<<30)), nil
 }
 
 // newLimits divides files. An error names the least there must be.

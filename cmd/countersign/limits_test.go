@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func TestLimits(t *testing.T) {
 		}
 		p := PartnerConfig{ID: "acme"}
 		for i, n := range concurrency {
-			p.Endpoints = append(p.Endpoints, EndpointConfig{ID: fmt.Sprint(i), Concurrency: n})
+			p.Endpoints = append(p.Endpoints, EndpointConfig{ID: strconv.Itoa(i), Concurrency: n})
 		}
 		c.Partners = []PartnerConfig{p}
 		return c

@@ -76,7 +76,7 @@ func (l *logWriter) run(ctx context.Context) error {
 	defer close(end)
 	go l.pump(end) // it may hang in a write, which nothing can take back: then it is left behind, with its lines
 	<-ctx.Done()
-	l.drain(lastWords)
+	l.drain()
 	return nil
 }
 
@@ -128,9 +128,9 @@ func (l *logWriter) hand(spare []byte, torn bool) ([]byte, bool) {
 	return lines[:0], torn
 }
 
-// drain waits until everything is with the reader, or for so long.
-func (l *logWriter) drain(within time.Duration) {
-	late := time.NewTimer(within)
+// drain waits until everything is with the reader, but no longer than lastWords.
+func (l *logWriter) drain() {
+	late := time.NewTimer(lastWords)
 	defer late.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

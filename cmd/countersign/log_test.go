@@ -72,11 +72,11 @@ func TestLogSurvivesErrors(t *testing.T) {
 	m := &moody{}
 	l := written(t, failing{m}, func(l *logWriter, log *slog.Logger) {
 		log.Info("first")
-		l.drain(lastWords)
+		l.drain()
 		m.refuse(true)
 		log.Info("second")
 		eventually(t, "a write fails", func() bool { return l.failed.Load() > 0 })
-		l.drain(lastWords)
+		l.drain()
 		m.refuse(false)
 		log.Info("third")
 		eventually(t, "it says what is missing", func() bool { return strings.Contains(m.String(), `"log_lines_missing","lines":1}`) })

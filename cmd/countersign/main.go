@@ -199,7 +199,7 @@ func (cmd *serveCommand) Run(c *console) error {
 	defer house.stop() //nolint:errcheck // it has nothing to say
 	last := func() {
 		log.Error("stop_forced", "reason", "asked a second time; the next start checks the file")
-		lines.drain(lastWords)
+		lines.drain()
 	}
 	c.last.Store(&last)
 	return cmd.serve(c, cfg, log, lines)
@@ -217,7 +217,7 @@ func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines 
 		g, err = openGateway(cfg, cmd.Role, o)
 	}
 	if err != nil {
-		return lastLine(log, "start_failed", err)
+		return lastLine(log, "start", err)
 	}
 	log.Info("ready", "version", version(), "role", cmd.Role, "mode", cfg.Mode, "callbacks", g.callbackAddr(), "control", g.control.Addr().String(),
 		"sources", len(cfg.Sources), "partners", len(cfg.Partners))
@@ -232,7 +232,7 @@ func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines 
 		log.Info("stopped", "clean", err == nil)
 	}
 	if err != nil {
-		return lastLine(log, "stop_failed", err)
+		return lastLine(log, "stop", err)
 	}
 	return nil
 }
@@ -243,7 +243,7 @@ func lastLine(log *slog.Logger, what string, err error) error {
 		log.Error("store_failed", "path", lost.Path, "call", lost.Call, "errno", lost.Errno, "error", lost.Err)
 		return errNo
 	}
-	log.Error(what, "error", err)
+	log.Error("serve_failed", "in", what, "error", err)
 	return errNo
 }
 

@@ -38,7 +38,7 @@ func cgroupMemory(root string) (limit int64, from string) {
 		if len(parts) != 3 {
 			continue
 		}
-		dir, file := "", ""
+		var dir, file string
 		switch {
 		case parts[0] == "0" && parts[1] == "":
 			dir, file = "sys/fs/cgroup", "memory.max"
