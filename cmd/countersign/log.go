@@ -23,18 +23,28 @@ const (
 // slow, blocked or gone. Lines that find no room, or whose write fails, are counted, and a line says how many are missing once it flows again.
 type logWriter struct {
 	out    io.Writer
-	wake   chan struct{} // one token: there is enough to write
-	told   atomic.Pointer[func(missing int64)]
-	failed atomic.Int64 // writes
-	lost   atomic.Int64 // lines, for ever
+	wake   chan struct{}              // one token: there is enough to write
+	note   func(missing int64) []byte // the line that says how many are missing; called by pump alone
+	failed atomic.Int64               // writes
+	lost   atomic.Int64               // lines, for ever
 
 	mu      sync.Mutex // guards the fields below
 	waiting []byte
 	busy    bool  // a write is under way
 	missing int64 // lines lost since the reader was last told
+	noted   int64 // how many the note says that is among those waiting
 }
 
-func newLogWriter(w io.Writer) *logWriter { return &logWriter{out: w, wake: make(chan struct{}, 1)} }
+// newLogWriter hands lines to w. How a line is written that says how many are missing is up to the logger that form makes.
+func newLogWriter(w io.Writer, form func(io.Writer) *slog.Logger) *logWriter {
+	var b bytes.Buffer
+	log := form(&b)
+	return &logWriter{out: w, wake: make(chan struct{}, 1), note: func(missing int64) []byte {
+		b.Reset()
+		log.Warn("log_lines_missing", "lines", missing)
+		return b.Bytes()
+	}}
+}
 
 // Write takes whole lines, and never fails nor waits for the reader.
 func (l *logWriter) Write(b []byte) (int, error) {
@@ -62,12 +72,6 @@ func (l *logWriter) nudge() {
 	case l.wake <- struct{}{}:
 	default:
 	}
-}
-
-// report sets what is told, in the log itself, of lines that are missing.
-func (l *logWriter) report(log *slog.Logger) {
-	f := func(missing int64) { log.Warn("log_lines_missing", "lines", missing) }
-	l.told.Store(&f)
 }
 
 // run hands lines over until ctx ends, and then what is left, as far as the reader takes it within lastWords.
@@ -98,8 +102,8 @@ func (l *logWriter) pump(end <-chan struct{}) {
 // hand makes one write of what waits. spare is room for lines to come, and torn whether the last write broke off within a line.
 func (l *logWriter) hand(spare []byte, torn bool) ([]byte, bool) {
 	l.mu.Lock()
-	lines := l.waiting
-	l.waiting, l.busy = spare[:0], len(lines) > 0
+	lines, noted := l.waiting, l.noted
+	l.waiting, l.busy, l.noted = spare[:0], len(lines) > 0, 0
 	l.mu.Unlock()
 	if len(lines) == 0 {
 		return lines, torn
@@ -108,24 +112,28 @@ func (l *logWriter) hand(spare []byte, torn bool) ([]byte, bool) {
 		lines = append([]byte{'\n'}, lines...)
 	}
 	n, err := l.out.Write(lines)
-	l.mu.Lock()
-	l.busy = false
-	if err != nil {
-		l.failed.Add(1)
-		l.lose(lines[n:])
-	}
-	missing := l.missing
-	if err == nil {
-		l.missing = 0
-	}
-	l.mu.Unlock()
-	if told := l.told.Load(); err == nil && missing > 0 && told != nil {
-		(*told)(missing)
-	}
+	l.settle(lines[n:], noted, err)
 	if n > 0 {
 		torn = lines[n-1] != '\n'
 	}
 	return lines[:0], torn
+}
+
+// settle notes what came of a write: of lines that are lost, and the note among them, or, if it flows again, that the reader has to be told.
+func (l *logWriter) settle(rest []byte, noted int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy = false
+	if err != nil {
+		l.failed.Add(1)
+		l.lose(rest)
+		l.missing += noted
+		return
+	}
+	if l.missing > 0 { // whatever else waits, there is room for this line
+		l.waiting = append(l.waiting, l.note(l.missing)...)
+		l.missing, l.noted = 0, l.missing
+	}
 }
 
 // drain waits until everything is with the reader, but no longer than lastWords.

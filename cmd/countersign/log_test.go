@@ -52,12 +52,15 @@ func (f failing) Write(b []byte) (int, error) {
 	return n, err
 }
 
+func inJSON(w io.Writer) *slog.Logger {
+	return LogConfig{Level: "info", Format: formatJSON}.logger(w, false)
+}
+
 // written runs a log on w while say speaks, and waits until what it said is with the reader.
 func written(t *testing.T, w io.Writer, say func(*logWriter, *slog.Logger)) *logWriter {
 	t.Helper()
-	l := newLogWriter(w)
-	log := LogConfig{Level: "info", Format: formatJSON}.logger(l, false)
-	l.report(log)
+	l := newLogWriter(w, inJSON)
+	log := inJSON(l)
 	p := newProcess(log)
 	p.start("log", l.run)
 	say(l, log)
@@ -122,7 +125,7 @@ func TestLogNeverWaits(t *testing.T) {
 			}
 			read <- string(b)
 		}()
-		eventually(t, "it says what is missing", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.missing == 0 })
+		eventually(t, "it says what is missing", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.missing+l.noted == 0 })
 	})
 	w.Close()
 	got, missing := 0, int64(0)
@@ -151,7 +154,7 @@ func TestLogStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { r.Close(); w.Close() }()
-	l := newLogWriter(w)
+	l := newLogWriter(w, inJSON)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {

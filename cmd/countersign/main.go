@@ -190,9 +190,9 @@ func (cmd *serveCommand) Run(c *console) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	signal.Ignore(syscall.SIGPIPE) // a write to a pipe that nobody reads fails, and no more
-	lines := newLogWriter(c.err)
-	log := cfg.Log.logger(lines, c.watched)
-	lines.report(log)
+	form := func(w io.Writer) *slog.Logger { return cfg.Log.logger(w, c.watched) }
+	lines := newLogWriter(c.err, form)
+	log := form(lines)
 	house := newProcess(log) // what is there before the gateway, and after it
 	house.start("log", lines.run)
 	house.start("signals", func(ctx context.Context) error { return endure(ctx, log) })
