@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -92,6 +94,42 @@ func TestStopOrder(t *testing.T) {
 	}
 	f("disk", "quarantine", "store", "signals")
 	f("kafka", "forward updates", "kafka", "quarantine", "store", "signals")
+}
+
+// TestTakenWhileStopping: however long something takes to stop, callbacks are taken until it has, and /readyz says what is going on.
+func TestTakenWhileStopping(t *testing.T) {
+	_, config := house(t, "http://127.0.0.1:9/")
+	g := start(t, config)
+	m := &machine{t: t, cfg: g.cfg}
+	asked, gate := make(chan struct{}), make(chan struct{})
+	g.process.start("slow", func(ctx context.Context) error { // as a forwarder whose broker hangs
+		<-ctx.Done()
+		close(asked)
+		<-gate
+		return nil
+	})
+	closed := make(chan error, 1)
+	go func() { closed <- g.close() }()
+	<-asked
+	for i := range 10 {
+		m.tell(fmt.Sprint("person-", i))
+	}
+	if status, text := m.control("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "stopping") {
+		t.Errorf("/readyz: %d %s", status, text)
+	}
+	close(gate)
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if err := give(fresh(), m.callback("late")); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("after the stop: %v", err)
+	}
+	start(t, config)
+	var all []string
+	for i := range 10 {
+		all = append(all, fmt.Sprint("person-", i))
+	}
+	m.knows(all)
 }
 
 // TestSocketsPassed plays systemd: it keeps the listening socket open over two processes, and no callback is refused, neither on connections that stay open nor on new ones.

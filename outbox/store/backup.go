@@ -48,12 +48,28 @@ func (s *Store) Backup(path string) (size int64, err error) {
 	return size, nil
 }
 
+// whileOpen ends a copy when the store stops: the file is not closed before its last reader has ended, and a copy may take minutes.
+type whileOpen struct {
+	w       io.Writer
+	stopped <-chan struct{}
+}
+
+// Write implements io.Writer.
+func (w whileOpen) Write(b []byte) (int, error) {
+	select {
+	case <-w.stopped:
+		return 0, ErrClosed
+	default:
+		return w.w.Write(b)
+	}
+}
+
 // copyTo writes, syncs and closes.
 func (s *Store) copyTo(f *os.File) (size int64, err error) {
 	err = f.Chmod(0o600) // the umask may have taken that away
 	if err == nil {
 		err = s.db.View(func(tx *bolt.Tx) error {
-			size, err = tx.WriteTo(io.Writer(f))
+			size, err = tx.WriteTo(whileOpen{f, s.stopped})
 			return err
 		})
 	}

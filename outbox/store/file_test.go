@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -308,5 +309,41 @@ func TestRemoteFileSystemsAreNamed(t *testing.T) {
 	}
 	if err := onLocalDisk(filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("a directory that is not there was found local")
+	}
+}
+
+// TestStopEndsBackup: a backup that is far from done holds up no stop, and there is nothing of it afterwards that could be taken for one.
+func TestStopEndsBackup(t *testing.T) {
+	s, stop := start(t, Options{MaxSize: 64 << 20, Logger: slog.New(slog.DiscardHandler)})
+	for i := range 16 {
+		if err := s.Update(t.Context(), put(fmt.Sprint("k", i), strings.Repeat("v", 1<<20))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, w, err := os.Pipe() // a disk that takes what is read, and no more
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.copyTo(w)
+		ended <- err
+	}()
+	if _, err := io.ReadFull(r, make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- errors.Join(stop()) }() // it waits for who reads the file
+	<-s.stopped
+	rest, err := io.Copy(io.Discard, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, ErrClosed) || rest > 1<<20 {
+		t.Errorf("%d more bytes were copied after the stop: %v", rest, err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
 	}
 }
