@@ -62,7 +62,8 @@ soak-control: build ## the same with a gateway that answers before the commit: m
 	dir=$$(mktemp -d) && $(BIN)/kycsim soak --gateway $(BIN)/countersign-ackearly --kills 10 --rate 500 --dir $$dir/soak --expect-failure && rm -rf $$dir
 
 diskfull: build ## a small disk filled four ways under load: it recovers by itself, and nothing is lost; a minute, and root
-	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign --dir $$dir/full && rm -rf $$dir # kept if it fails
+	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign --dir $$dir/disk && \
+		$(BIN)/kycsim diskfull --gateway $(BIN)/countersign --scenario backlog,deliveries --size 256 --max-size 64 --dir $$dir/size && rm -rf $$dir # kept if it fails
 
 diskfull-control: build ## the same with a gateway that counts nothing and keeps nothing: must get stuck
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_nocount -o $(BIN)/countersign-nocount ./cmd/countersign

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"errors"
@@ -22,6 +23,7 @@ type diskfullCmd struct {
 	Dir           string        `help:"An empty directory: each scenario gets one in it, for the config, a mounted data directory and the ledgers." required:""`
 	Scenario      []string      `help:"What fills the disk, one after the other: backlog (no relay runs), history (everything is delivered), deliveries (the partner is down), ballast (somebody else's file, while deliveries are owed)." default:"backlog,history,deliveries,ballast"`
 	Size          int64         `help:"MiB of the disk." default:"96"`
+	MaxSize       int64         `help:"MiB of storage.max_size; less than the disk: it is the database that is full. 0: four times the disk."`
 	Settle        time.Duration `help:"How long everything may take to arrive." default:"30s"`
 	Seed          uint64        `help:"Of all randomness." default:"1"`
 	ExpectFailure bool          `help:"For a gateway that is broken on purpose: exit 0 only if what it acknowledged did not arrive."`
@@ -116,7 +118,7 @@ type diskRun struct {
 func (c *diskfullCmd) run(ctx context.Context, name string) (_ *diskfullReport, err error) {
 	d := &diskRun{c: c, name: name, r: diskfullReport{Scenario: name}}
 	dir := filepath.Join(c.Dir, name)
-	d.s = setup{dir: dir, endpoints: 2, concurrency: 32, sources: testSources(), maxSize: fmt.Sprintf("%dMiB", 4*c.Size)}
+	d.s = setup{dir: dir, endpoints: 2, concurrency: 32, sources: testSources(), maxSize: fmt.Sprintf("%dMiB", cmp.Or(c.MaxSize, 4*c.Size))}
 	if d.s.key, _, err = signing.GenerateKey(crand.Reader); err != nil {
 		return nil, err
 	}
