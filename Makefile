@@ -9,7 +9,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 KILLS    ?= 100
 
-.PHONY: build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -60,6 +60,14 @@ soak: build ## 100 times kill -9 under load
 soak-control: build ## the same with a gateway that answers before the commit: must find losses
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_ackearly -o $(BIN)/countersign-ackearly ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim soak --gateway $(BIN)/countersign-ackearly --kills 10 --rate 500 --dir $$dir/soak --expect-failure && rm -rf $$dir
+
+diskfull: build ## a small disk filled four ways under load: it recovers by itself, and nothing is lost; a minute, and root
+	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign --dir $$dir/disk && \
+		$(BIN)/kycsim diskfull --gateway $(BIN)/countersign --scenario backlog,deliveries --size 256 --max-size 64 --dir $$dir/size && rm -rf $$dir # kept if it fails
+
+diskfull-control: build ## the same with a gateway that counts nothing and keeps nothing: must get stuck
+	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_nocount -o $(BIN)/countersign-nocount ./cmd/countersign
+	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign-nocount --scenario backlog,ballast --settle 10s --dir $$dir/full --expect-failure && rm -rf $$dir
 
 chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers that hang, a partition without a leader, a journal that is full
 	$(GO) -C ingest/journal/brokers test -count=1 -tags realkafka ./cluster

@@ -137,8 +137,20 @@ func storageRow() row {
 		},
 		{
 			title: "Storage is full", unit: "none", max: 1, alert: "CountersignStorageFull",
-			description: "1: new callbacks are refused. What is owed is still delivered.",
-			queries:     []query{{`countersign_store_full`, "{{instance}}"}},
+			description: "1: new callbacks are refused. What is owed is still delivered. And by what is short: the disk, storage.max_size, what is owed to what has been taken, the last commit.",
+			queries: []query{
+				{`countersign_store_full`, "{{instance}}"},
+				{`max by (what) (countersign_store_short)`, "{{what}}"},
+			},
+		},
+		{
+			title: "Room", unit: "bytes", alert: "CountersignFoldWaits",
+			description: "What the file can still take, what of that is expected to be written for what has been taken, and what new callbacks leave. They are refused when the first falls below the sum of the others.",
+			queries: []query{
+				{`countersign_store_room_bytes`, "room {{instance}}"},
+				{`countersign_store_owed_bytes`, "owed {{instance}}"},
+				{`countersign_store_reserve_bytes`, "reserve {{instance}}"},
+			},
 		},
 		{
 			title: "Removed by retention", unit: "ops",

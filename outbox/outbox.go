@@ -140,7 +140,19 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 		return nil, fmt.Errorf("read what is owed: %w", err)
 	}
 	b.m = newMetrics(o.Metrics, b)
+	o.Store.Owe(b.needs)
 	return b, nil
+}
+
+// settleCost is what ending one delivery is expected to write, in bytes: how it ended, where its subject finds that, and a try or two that failed. What it frees is not counted.
+const settleCost = 1 << 10
+
+// needs is what ending all that is owed will write.
+func (b *Outbox) needs() (bytes int64) {
+	for id := range b.lanes {
+		bytes += b.Owed(id) * settleCost
+	}
+	return bytes
 }
 
 func (l *lanes) signal() {

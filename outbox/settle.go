@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -84,7 +85,8 @@ func (b *Outbox) settled(err error) {
 	b.schedule()
 }
 
-// retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten. Any other error is ending the process.
+// retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten. Half of a batch may fit where it does not, and makes room for the rest.
+// Any other error is ending the process.
 func (b *Outbox) retrySettle(err error) {
 	if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrUnknown) {
 		b.lose()
@@ -96,6 +98,12 @@ func (b *Outbox) retrySettle(err error) {
 		b.o.Logger.Error("settle_failed", "error", err)
 	}
 	b.m.settleRetries.Inc()
+	b.mu.Lock()
+	if n := len(b.running); n > 1 && errors.Is(err, store.ErrFull) {
+		b.pending = append(slices.Clone(b.running[n/2:]), b.pending...) // at most one of a lane is among them, so that their order means nothing
+		b.running = b.running[:n/2]
+	}
+	b.mu.Unlock()
 	time.AfterFunc(time.Second, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -136,8 +144,10 @@ func (b *Outbox) apply(tx *bolt.Tx, t *tally, a *Attempt) error {
 	}
 	switch a.Outcome {
 	case Retry:
-		if err := b.note(tx, a); err != nil {
-			return err
+		if !b.o.Store.Low() { // else what made room by being delivered would be filled with the failures of what is not
+			if err := b.note(tx, a); err != nil {
+				return err
+			}
 		}
 		h := head{seq: d.Sequence, failures: d.Failures + 1, first: d.FirstFailure.UnixMilli()}
 		if d.FirstFailure.IsZero() {

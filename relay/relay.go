@@ -78,8 +78,9 @@ type Options struct {
 	Metrics    prometheus.Registerer
 	Now        func() time.Time
 	Retention  Retention
-	Forward    bool          // changes are queued for Kafka
-	Grace      time.Duration // for attempts in flight when the relay stops, and then they are given back; 0: 250 ms
+	Forward    bool                           // changes are queued for Kafka
+	Folded     func(records int, bytes int64) // is told what folding has written, by the fold; nil: nobody is
+	Grace      time.Duration                  // for attempts in flight when the relay stops, and then they are given back; 0: 250 ms
 
 	// Alarm is how timers wait for Now: a channel that is ready when the clock has reached an instant, and what ends the wait before. It may be ready too early: then
 	// the clock is read again. Nil: it goes as time does.
@@ -100,7 +101,10 @@ type Relay struct {
 	aged      []byte       // and at orders
 	timers    timers
 	feed      *feed
-	folding   sync.Mutex // held while a batch is folded: whoever else writes to subjects takes it
+	folding   sync.Mutex  // held while a batch is folded: whoever else writes to subjects takes it
+	step      int         // owned by the fold: callbacks in a batch at most
+	retained  int         // owned by retain: entries looked at in one transaction
+	waiting   atomic.Bool // the fold waits for room
 }
 
 var (
@@ -120,7 +124,7 @@ func New(o Options) (*Relay, error) {
 	if o.Alarm == nil {
 		o.Alarm = alarm(o.Now)
 	}
-	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}}
+	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}, step: maxStep, retained: maxRetain}
 	r.timers.moved, r.timers.firing = make(chan struct{}, 1), map[string]bool{}
 	r.m = newMetrics(o.Metrics, r)
 	for i := range o.Partners {
@@ -248,6 +252,9 @@ func (r *Relay) sweep(ctx context.Context) error {
 
 // Position is the last offset whose effects are on disk.
 func (r *Relay) Position() int64 { return r.position.Load() }
+
+// Waiting reports whether the fold waits for room: what one callback brought does not fit into what is left.
+func (r *Relay) Waiting() bool { return r.waiting.Load() }
 
 // Held is how many records wait for somebody to be known by their ref.
 func (r *Relay) Held() int64 { return r.held.Load() }

@@ -19,7 +19,7 @@ type Retention struct {
 }
 
 const (
-	retainStep = 2000        // entries looked at in one transaction
+	maxRetain  = 2000        // entries looked at in one transaction; fewer where that many do not fit
 	retainRest = time.Minute // when there is nothing more to remove
 )
 
@@ -29,7 +29,7 @@ var changesGone = []byte("relay/changes_removed")
 // retain removes what has had its time, a small transaction at a time. The history stands in order of time, so what is old is at its front.
 func (r *Relay) retain(ctx context.Context) error {
 	for {
-		more := false
+		more, full := false, false
 		for _, step := range []func(context.Context) (bool, error){r.retainHistory, r.retainChanges, r.retainAttempts, r.retainOrders} {
 			again, err := step(ctx)
 			if err != nil && !isFull(err) {
@@ -38,7 +38,10 @@ func (r *Relay) retain(ctx context.Context) error {
 				}
 				return err
 			}
-			more = more || again
+			more, full = more || again, full || isFull(err)
+		}
+		if r.retained = min(r.retained+r.retained/8+1, maxRetain); full { // to remove takes a little room, too
+			r.retained, more = max(1, r.retained/2), true
 		}
 		rest := retainRest
 		if more {
@@ -79,7 +82,7 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 	var gone []removal
 	err = r.o.Store.View(func(tx *bolt.Tx) error {
 		c := tx.Bucket(store.History).Cursor()
-		for k, v := c.First(); k != nil && bytes.Compare(k, until) < 0 && len(gone) < retainStep; k, v = c.Next() {
+		for k, v := c.First(); k != nil && bytes.Compare(k, until) < 0 && len(gone) < r.retained; k, v = c.Next() {
 			if lane, _, ok := entry(v); ok { // a damaged one stays (I8)
 				gone = append(gone, removal{store.History, bytes.Clone(k)}, removal{store.Index, indexKey(lane, k)})
 			}
@@ -89,7 +92,7 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 	if err == nil {
 		err = r.remove(ctx, gone, nil)
 	}
-	return len(gone) >= retainStep, err
+	return len(gone) >= r.retained, err
 }
 
 // retainChanges removes a step of changes that are older than Changes, going on from where the last step ended.
@@ -103,7 +106,7 @@ func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
 	seen := 0
 	err = r.o.Store.View(func(tx *bolt.Tx) error {
 		c := tx.Bucket(store.History).Cursor()
-		for k, _ := c.Seek(tx.Bucket(store.Meta).Get(changesGone)); k != nil && bytes.Compare(k, until) < 0 && seen < retainStep; k, _ = c.Next() {
+		for k, _ := c.Seek(tx.Bucket(store.Meta).Get(changesGone)); k != nil && bytes.Compare(k, until) < 0 && seen < r.retained; k, _ = c.Next() {
 			seen++
 			if at = bytes.Clone(k); len(k) >= historyHead && k[historyHead-1] == kindChange {
 				gone = append(gone, removal{store.History, at})
@@ -114,7 +117,7 @@ func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
 	if err == nil && at != nil {
 		err = r.remove(ctx, gone, func(tx *bolt.Tx) error { return tx.Bucket(store.Meta).Put(changesGone, append(at, 0)) })
 	}
-	return seen >= retainStep, err
+	return seen >= r.retained, err
 }
 
 // retainAttempts removes old failed tries. There are few: only failures have one.
@@ -130,7 +133,7 @@ func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
 		c := tx.Bucket(store.Attempts).Cursor()
 		k, v := c.Seek(r.tried)
 		for r.tried = nil; k != nil; k, v = c.Next() {
-			if seen++; seen > retainStep {
+			if seen++; seen > r.retained {
 				r.tried = bytes.Clone(k)
 				return nil
 			}

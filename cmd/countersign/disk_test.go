@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -164,6 +165,37 @@ func TestDiskHangs(t *testing.T) {
 		code, _, _ := cli(t, nil, "trigger", "--config", config, "sumsub-eu", "approved", "--subject", "user-002")
 		return code == exitYes
 	})
+}
+
+// TestReadySaysWhatIsShort: /readyz names what there is too little room of, and the metric says so too.
+func TestReadySaysWhatIsShort(t *testing.T) {
+	_, config := house(t, "http://127.0.0.1:9/")
+	g := start(t, config)
+	var owed atomic.Int64
+	g.store.Owe(owed.Load)
+	f := func(bytes int64, want string) {
+		t.Helper()
+		owed.Store(bytes)
+		eventually(t, fmt.Sprintf("/readyz with %d bytes owed says %q", bytes, want), func() bool {
+			code, text := readyz(t, g)
+			if want == "" {
+				return code == http.StatusOK
+			}
+			return code == http.StatusServiceUnavailable && strings.Contains(text, want)
+		})
+	}
+	f(0, "")
+	f(1<<50, "storage is full (owed): of the ")
+	if code, _, _ := cli(t, nil, "trigger", "--config", config, "sumsub-eu", "approved"); code == exitYes {
+		t.Error("a callback was taken for which there is no room")
+	}
+	if got := gauge(t, g, "countersign_store_owed_bytes"); got < 1<<50 {
+		t.Errorf("countersign_store_owed_bytes %v", got)
+	}
+	f(0, "")
+	if code, out, errs := cli(t, nil, "trigger", "--config", config, "sumsub-eu", "approved"); code != exitYes {
+		t.Errorf("when there is room: %s%s", out, errs)
+	}
 }
 
 // gauge reads one series without labels as Prometheus would.

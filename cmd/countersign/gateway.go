@@ -158,8 +158,12 @@ func (g *gateway) openJournal() (err error) {
 			asking = append(asking, sc.Name)
 		}
 	}
+	endpoints := 0
+	for _, p := range g.cfg.Partners {
+		endpoints = max(endpoints, len(p.Endpoints))
+	}
 	g.journal, err = journal.NewBolt(journal.Options{
-		Asking: asking, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
+		Asking: asking, Endpoints: endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
 	})
 	if err != nil {
 		return err
@@ -190,7 +194,7 @@ func (g *gateway) openRelay() error {
 	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, UserAgent: "countersign/" + version(), MaxIdle: g.limits.partners})
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs(),
-		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil,
+		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
 		Retention: relay.Retention{Changes: g.cfg.Retention.Changes, History: g.cfg.Retention.History, Attempts: g.cfg.Retention.Attempts},
 	})
 	return err

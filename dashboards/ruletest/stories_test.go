@@ -85,14 +85,20 @@ func storageStories(fires, quiet teller) {
 	quiet("CountersignFoldBehind critical", 30, `journal_backlog_records 0+6000`, behind)
 	quiet("CountersignDeliverySLOBurn critical", 60, `journal_backlog_records 0+6000`, behind)
 	fires("CountersignFoldBehind critical", 30, `journal_backlog_records 0+6000`, behind, `journal_unread_records 100`)
-	fires("CountersignStorageFull critical", 10, `store_full 0x5 1x5`)
+	for _, what := range []string{"disk", "size", "owed", "commit"} {
+		fires("CountersignStorageFull critical", 10, `store_short{what="`+what+`"} 0x5 1x5`)
+	}
 	quiet("CountersignStorageFull critical", 10, `store_file_bytes 64e9`)
+	fires("CountersignFoldWaits critical", 10, `relay_fold_waiting 0x5 1x5`)
+	quiet("CountersignFoldWaits critical", 10, `relay_fold_waiting 0x5 1 0x4`)
 
 	const nearly = "CountersignStorageNearlyFull warning"
 	fires(nearly, 20, `store_file_bytes 60e9`)
 	fires(nearly, 20, `store_disk_free_bytes 2e9`)
 	quiet(nearly, 20, `store_file_bytes 60e9`, `store_free_page_bytes 30e9`)
 	quiet(nearly, 20, `store_disk_free_bytes 3e9`)
+	fires(nearly, 20, `store_owed_bytes 4.99e10`)
+	quiet(nearly, 20, `store_owed_bytes 4.9e10`, `journal_backlog_records 400000`)
 
 	fires("CountersignCommitSlow warning", 20, `store_commit_seconds_bucket{le="0.25"} 0+980`)
 	quiet("CountersignCommitSlow warning", 20, `store_commit_seconds_bucket{le="0.25"} 0+995`)

@@ -191,48 +191,6 @@ func onLocalDisk(dir string) error {
 	return nil
 }
 
-// measure looks at the size of the file and the space left on its disk, and decides whether new records are taken.
-func (s *Store) measure() {
-	fi, err := os.Stat(s.path)
-	if err != nil {
-		return // the file stays open; the next commit will tell
-	}
-	s.size.Store(fi.Size())
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(s.o.Dir, &st); err != nil {
-		return
-	}
-	free := int64(st.Bavail) * int64(st.Bsize) //nolint:gosec,unconvert // far below 2^63; their width differs between platforms
-	s.m.free.Set(float64(free))
-	var used int64
-	if err := s.db.View(func(tx *bolt.Tx) error {
-		used = tx.Size()
-		return nil
-	}); err != nil {
-		return
-	}
-	s.full.Store(s.short(used, free))
-}
-
-// short: the disk is nearly used up, or what the pages in use may still grow by, and the free ones among them, is nearly used up. Free pages count half: they lie
-// scattered, and a large record needs neighbours. The size of the file says nothing: it grows ahead of its use, and stops short of MaxSize by up to that much.
-func (s *Store) short(used, free int64) bool {
-	st := s.db.Stats()
-	room := s.o.MaxSize - int64(s.db.AllocSize) - used + int64(st.FreePageN+st.PendingPageN)*s.page/2
-	return free < s.o.reserve() || room < s.o.reserve()
-}
-
-// reserve is what is kept free for settling: a sixteenth of the size, at most 64 MiB.
-func (o Options) reserve() int64 { return min(o.MaxSize/16, 64<<20) }
-
-// Admit reports ErrFull when new records should be refused: the disk or the file is nearly used up. Settling what is owed goes on.
-func (s *Store) Admit() error {
-	if s.full.Load() {
-		return ErrFull
-	}
-	return nil
-}
-
 // Check opens the file for reading and walks every page. bbolt may panic on a corrupt file in a goroutine of its own, so call it in a process of its own where
 // that matters (`countersign check --file`).
 func Check(path string) error {

@@ -56,19 +56,26 @@ type Store struct {
 	lazy    chan *op
 	stopped chan struct{} // closed when Run has returned
 	running atomic.Bool
-	full    atomic.Bool
 	size    atomic.Int64
-	failed  atomic.Bool // a commit has failed: the file is not closed cleanly any more
-	failure atomic.Pointer[Failure]
-	dead    chan struct{} // closed when failure is set
-	epoch   time.Time     // of began, on the monotonic clock
-	began   atomic.Int64  // when the commit under way began, in nanoseconds since epoch; 0: none is
-	unclean bool          // the file was not closed cleanly before
-	m       *metrics
-	once    sync.Once
-	later   sync.RWMutex // held for reading by each Later on its way in, so that the end can wait for them
-	page    int64        // bytes
-	last    int          // size of the last group; owned by Run
+	room    atomic.Int64  // see Account
+	owed    atomic.Int64  // see Account
+	short   atomic.Uint32 // a Shortage
+	ahead   atomic.Int64  // up to where the disk has room for the file, in bytes from its beginning; 0: unknown
+	owing   sync.Mutex    // guards owes
+	owes    []func() int64
+
+	unallocated bool        // owned by allocate: that has been logged
+	failed      atomic.Bool // a commit has failed: the file is not closed cleanly any more
+	failure     atomic.Pointer[Failure]
+	dead        chan struct{} // closed when failure is set
+	epoch       time.Time     // of began, on the monotonic clock
+	began       atomic.Int64  // when the commit under way began, in nanoseconds since epoch; 0: none is
+	unclean     bool          // the file was not closed cleanly before
+	m           *metrics
+	once        sync.Once
+	later       sync.RWMutex // held for reading by each Later on its way in, so that the end can wait for them
+	page        int64        // bytes
+	last        int          // size of the last group; owned by Run
 }
 
 type op struct {
@@ -128,6 +135,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.page = int64(db.Info().PageSize)
 	s.m = newMetrics(o.Metrics, s)
+	s.allocate()
 	s.measure()
 	return s, nil
 }
@@ -148,6 +156,7 @@ func (s *Store) Run(ctx context.Context) error {
 			group = s.linger(append(group, o))
 		case <-tick.C:
 			done := s.busy()
+			s.allocate()
 			s.measure()
 			done()
 			continue
@@ -240,7 +249,7 @@ func (s *Store) commit(group []*op) error {
 			s.measure()
 		case errors.Is(err, berrors.ErrMaxSizeReached), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 			s.m.failures.WithLabelValues("full").Inc()
-			s.full.Store(true)
+			s.short.Or(uint32(ShortCommit))
 			err = fmt.Errorf("%w: %w", ErrFull, err)
 		default:
 			s.m.failures.WithLabelValues("io").Inc()
