@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -188,16 +189,20 @@ const sweepChunk = 500
 // Sweep puts everything the endpoint owes down as dead, in small transactions, for it is disabled or gone. Lanes in flight are left for a later call; done
 // is false while there are any.
 func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool, err error) {
-	for {
+	for chunk := sweepChunk; ; {
 		var left, moved int
 		err := b.o.Store.Update(ctx, func(tx *store.Tx) (err error) { // its own err: it may still run when ctx has ended Update
 			left, moved = 0, 0
 			if reason == Disabled && !IsDisabled(tx, endpoint) {
 				return nil // enabled again meanwhile
 			}
-			left, moved, err = b.sweep(tx, endpoint, reason)
+			left, moved, err = b.sweep(tx, endpoint, reason, chunk)
 			return err
 		})
+		if errors.Is(err, store.ErrFull) && chunk > 1 { // fewer may fit
+			chunk /= 2
+			continue
+		}
 		if err != nil {
 			return false, fmt.Errorf("sweep %s: %w", endpoint, err)
 		}
@@ -207,12 +212,12 @@ func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool,
 	}
 }
 
-func (b *Outbox) sweep(tx *store.Tx, endpoint, reason string) (left, moved int, err error) {
+func (b *Outbox) sweep(tx *store.Tx, endpoint, reason string, chunk int) (left, moved int, err error) {
 	var ds []Delivery
 	prefix := append([]byte(endpoint), 0)
 	c := tx.Bucket(store.Due).Cursor()
 	var heads [][]byte
-	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(heads) < sweepChunk; k, v = c.Next() {
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(heads) < chunk; k, v = c.Next() {
 		if v == nil {
 			continue // damaged: it stays
 		}

@@ -92,6 +92,8 @@ type Outbox struct {
 	o     Options
 	lanes map[string]*lanes // by endpoint; fixed after New
 	m     *metrics
+	lost  sync.Once
+	gone  chan struct{} // closed when the store takes nothing any more
 
 	astray atomic.Bool // a claim has met a head that is damaged
 
@@ -124,7 +126,7 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	if o.Settled == nil {
 		o.Settled = func(*store.Tx, Attempt) error { return nil }
 	}
-	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{})}
+	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{}), gone: make(chan struct{})}
 	close(b.idle)
 	err := o.Store.View(func(tx *store.Tx) error {
 		for _, e := range endpoints {
@@ -145,7 +147,19 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 		return nil, fmt.Errorf("read what is owed: %w", err)
 	}
 	b.m = newMetrics(o.Metrics, b)
+	o.Store.Owe(b.needs)
 	return b, nil
+}
+
+// settleCost is what ending one delivery is expected to write, in bytes: how it ended, where its subject finds that, and a try or two that failed. What it frees is not counted.
+const settleCost = 1 << 10
+
+// needs is what ending all that is owed will write.
+func (b *Outbox) needs() (bytes int64) {
+	for id := range b.lanes {
+		bytes += b.Owed(id) * settleCost
+	}
+	return bytes
 }
 
 func (l *lanes) signal() {

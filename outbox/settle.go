@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"countersign/outbox/store"
@@ -33,6 +34,7 @@ func (b *Outbox) schedule() {
 	b.scheduled = true
 	if !b.o.Store.Later(b.settle, b.settled) {
 		b.scheduled = false // the store has stopped; the leases die with the process and the attempts are repeated
+		b.lose()
 	}
 }
 
@@ -81,8 +83,12 @@ func (b *Outbox) settled(err error) {
 	b.schedule()
 }
 
-// retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten. Any other error is ending the process.
+// retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten. Half of a batch may fit where it does not, and makes room for the rest.
+// Any other error is ending the process.
 func (b *Outbox) retrySettle(err error) {
+	if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrUnknown) {
+		b.lose()
+	}
 	if errors.Is(err, store.ErrClosed) {
 		return // the leases die with the process and the attempts are repeated
 	}
@@ -90,14 +96,25 @@ func (b *Outbox) retrySettle(err error) {
 		b.o.Logger.Error("settle_failed", "error", err)
 	}
 	b.m.settleRetries.Inc()
+	b.mu.Lock()
+	if n := len(b.running); n > 1 && errors.Is(err, store.ErrFull) {
+		b.pending = append(slices.Clone(b.running[n/2:]), b.pending...) // at most one of a lane is among them, so that their order means nothing
+		b.running = b.running[:n/2]
+	}
+	b.mu.Unlock()
 	time.AfterFunc(time.Second, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.scheduled = b.o.Store.Later(b.settle, b.settled)
+		if b.scheduled = b.o.Store.Later(b.settle, b.settled); !b.scheduled {
+			b.lose()
+		}
 	})
 }
 
-// Flush waits until every attempt settled so far is on disk.
+// lose notes that the store takes nothing any more: nobody need wait for it.
+func (b *Outbox) lose() { b.lost.Do(func() { close(b.gone) }) }
+
+// Flush waits until every attempt settled so far is on disk, or the store has stopped (store.ErrClosed): then those that are not are repeated.
 func (b *Outbox) Flush(ctx context.Context) error {
 	b.mu.Lock()
 	idle := b.idle
@@ -105,6 +122,8 @@ func (b *Outbox) Flush(ctx context.Context) error {
 	select {
 	case <-idle:
 		return nil
+	case <-b.gone:
+		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -122,8 +141,10 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	}
 	switch a.Outcome {
 	case Retry:
-		if err := b.note(tx, a); err != nil {
-			return err
+		if !b.o.Store.Low() { // else what made room by being delivered would be filled with the failures of what is not
+			if err := b.note(tx, a); err != nil {
+				return err
+			}
 		}
 		h := head{seq: d.Sequence, failures: d.Failures + 1, first: d.FirstFailure.UnixMilli()}
 		if d.FirstFailure.IsZero() {

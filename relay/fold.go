@@ -55,65 +55,88 @@ type order struct {
 	force bool
 }
 
-// fold takes what the journal hands over to disk. An order to take something back is worked out from the history, so all before it has to be there.
+// fold takes what the journal hands over to disk. An order to take something back is worked out from the history, so all before it has to be there. What does not fit is
+// tried in half, down to what one callback brought: that waits until settling has made room.
 func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
+	defer r.waiting.Store(false)
 	for len(records) > 0 {
 		n := 1
 		for n < len(records) && !takesBack(&records[n]) && !rebuilds(&records[n]) {
 			n++
 		}
-		if err := r.foldBatch(ctx, records[:n]); err != nil || ctx.Err() != nil {
+		done, err := r.foldBatch(ctx, records[:n])
+		switch {
+		case isFull(err):
+			if !r.smaller(ctx, done) {
+				return nil // stopping: the records stay in the journal
+			}
+			continue
+		case err != nil, ctx.Err() != nil:
 			return err // stopping: it may not have been written
 		}
-		records = records[n:]
+		r.step = min(r.step+r.step/8+1, maxStep)
+		r.waiting.Store(false)
+		records = records[done:]
 	}
 	return nil
 }
 
-// foldBatch takes one batch from the journal to disk (I2).
-func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) error {
+// maxStep is how many callbacks' records are folded in one transaction, if there is room.
+const maxStep = 4096
+
+// smaller halves the next batch, after one of so many callbacks found no room. One alone waits a second: room comes back, for deliveries are still being settled. It reports
+// false when ctx ended first.
+func (r *Relay) smaller(ctx context.Context, callbacks int) bool {
+	if halving && callbacks > 1 {
+		r.step = callbacks / 2
+		return ctx.Err() == nil
+	}
+	r.waiting.Store(true)
+	return pause(ctx, time.Second)
+}
+
+// foldBatch takes one batch from the journal to disk (I2), as many records as r.step callbacks brought, and returns how many that were. Where there is no room for them, it
+// returns how many callbacks that were, and an error that isFull.
+func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done int, err error) {
 	r.folding.Lock()
 	defer r.folding.Unlock()
 	started := time.Now()
 	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, heldNow: map[string][]byte{}}
 	b.asideNow, b.back = map[string]store.Name{}, map[string]bool{}
 	b.writes, b.owed = make([]write, 0, 8*len(records)), make([]outbox.Delivery, 0, len(records))
-	err := r.o.Store.View(func(tx *store.Tx) error {
+	callbacks := 0
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		b.tx = tx
-		for i := 0; i < len(records); {
-			said, n, err := b.together(records[i:])
+		for done < len(records) && callbacks < r.step {
+			said, n, err := b.together(records[done:])
 			if err == nil {
 				err = b.records(said)
 			}
 			if err != nil {
-				return fmt.Errorf("fold record %d: %w", records[i].Position.Offset, err)
+				return fmt.Errorf("fold record %d: %w", records[done].Position.Offset, err)
 			}
-			i += n
+			done += n
+			callbacks++
 		}
 		return b.encodeSubjects()
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	last := records[len(records)-1].Position.Offset
+	last := records[done-1].Position.Offset
 	b.queued = queueOf(b.decided, last)
-	for {
+	bytes, places := b.size()
+	if err = r.o.Store.AdmitFold(bytes, places); err == nil {
 		// Not to be left behind when ctx ends: a commit that came later would be repeated by whoever has read the position before it.
 		err = r.o.Store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return b.commit(tx, last) })
-		if !isFull(err) {
-			break
-		}
-		select { // room comes back: deliveries are still being settled
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return nil // stopping: the records stay in the journal
-		}
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil // stopping: if the commit happened after all, the position says so
-		}
-		return err
+	switch {
+	case isFull(err):
+		return callbacks, err
+	case err != nil && ctx.Err() != nil:
+		return 0, nil // stopping: if the commit happened after all, the position says so
+	case err != nil:
+		return 0, err
 	}
 	r.position.Store(last)
 	if b.timed || len(b.moved) > 0 {
@@ -121,8 +144,24 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) error {
 		r.timers.wake()
 	}
 	b.count()
+	if r.o.Folded != nil {
+		r.o.Folded(done, bytes)
+	}
 	r.m.fold.Observe(time.Since(started).Seconds())
-	return nil
+	return done, nil
+}
+
+// size is what the batch writes, in bytes, and into how many places of the file: an upper bound, since what stands together shares a page.
+func (b *batch) size() (bytes int64, places int) {
+	const head = 256 // of a delivery: what is beside its body and names, in the two buckets it stands in
+	for _, w := range b.writes {
+		bytes += int64(len(w.key) + len(w.value))
+	}
+	for i := range b.owed {
+		d := &b.owed[i]
+		bytes += int64(head + len(d.Body) + 2*(len(d.Endpoint)+len(d.Lane)))
+	}
+	return bytes + int64(len(b.queued.value)), len(b.writes) + 2*len(b.owed) + 8
 }
 
 // records works out what one callback brought, and what that sets free. Only what providers say comes together.

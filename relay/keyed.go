@@ -130,7 +130,7 @@ func (r *Relay) retainOrders(ctx context.Context) (more bool, err error) {
 		c := tx.Bucket(store.Orders).Cursor()
 		k, v := c.Seek(r.aged)
 		for r.aged = nil; k != nil; k, v = c.Next() {
-			if seen++; seen > retainStep {
+			if seen++; seen > r.retained {
 				r.aged = bytes.Clone(k)
 				return nil
 			}

@@ -76,8 +76,9 @@ type Options struct {
 	Metrics    prometheus.Registerer
 	Now        func() time.Time
 	Retention  Retention
-	Forward    bool          // changes are queued for Kafka
-	Grace      time.Duration // for attempts in flight when the relay stops; 0: 10 s
+	Forward    bool                           // changes are queued for Kafka
+	Folded     func(records int, bytes int64) // is told what folding has written, by the fold; nil: nobody is
+	Grace      time.Duration                  // for attempts in flight when the relay stops, and then they are given back; 0: 250 ms
 
 	// Alarm is how timers wait for Now: a channel that is ready when the clock has reached an instant, and what ends the wait before. It may be ready too early: then
 	// the clock is read again. Nil: it goes as time does.
@@ -100,7 +101,10 @@ type Relay struct {
 	aside     asides
 	floor     uint64 // the first change of a subject from here on comes after this number: see floorKey
 	feed      *feed
-	folding   sync.Mutex // held while a batch is folded: whoever else writes to subjects takes it
+	folding   sync.Mutex  // held while a batch is folded: whoever else writes to subjects takes it
+	step      int         // owned by the fold: callbacks in a batch at most
+	retained  int         // owned by retain: entries looked at in one transaction
+	waiting   atomic.Bool // the fold waits for room
 }
 
 var (
@@ -116,12 +120,12 @@ func New(o Options) (*Relay, error) {
 		o.Now = time.Now
 	}
 	if o.Grace == 0 {
-		o.Grace = 10 * time.Second
+		o.Grace = 250 * time.Millisecond // what is about to be answered need not be repeated; a partner that hangs must not hold up a restart
 	}
 	if o.Alarm == nil {
 		o.Alarm = alarm(o.Now)
 	}
-	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}}
+	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}, step: maxStep, retained: maxRetain}
 	r.timers.moved, r.timers.firing = make(chan struct{}, 1), map[string]bool{}
 	r.m = newMetrics(o.Metrics, r)
 	for i := range o.Partners {
@@ -173,7 +177,7 @@ func New(o Options) (*Relay, error) {
 }
 
 // Run registers policies, then folds, keeps time and delivers until ctx ends or the journal or store fails. Before it returns, attempts in flight have ended or were
-// cut off after Options.Grace, and everything settled is on disk.
+// given back after Options.Grace, to be made again by the next Run with the same id and body, and everything settled is on disk.
 func (r *Relay) Run(ctx context.Context) error {
 	err := r.repair(ctx)
 	if err == nil {
@@ -203,7 +207,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		cancel(err)
 	}
 	wg.Wait()
-	flush, done := context.WithTimeout(context.WithoutCancel(ctx), r.o.Grace)
+	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
 	defer done()
 	if ferr := r.o.Outbox.Flush(flush); ferr != nil {
 		r.o.Logger.Warn("settle_unfinished", "error", ferr)
@@ -216,6 +220,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// flushWithin is how long a stop waits for the disk to take what was settled.
+const flushWithin = 10 * time.Second
 
 // trim forgets journal records behind the fold, a few times a second: behind whoever else follows the journal too, which may move while the fold rests.
 func (r *Relay) trim(ctx context.Context) error {
@@ -281,6 +288,9 @@ func (r *Relay) mend(ctx context.Context) error {
 
 // Position is the last offset whose effects are on disk.
 func (r *Relay) Position() int64 { return r.position.Load() }
+
+// Waiting reports whether the fold waits for room: what one callback brought does not fit into what is left.
+func (r *Relay) Waiting() bool { return r.waiting.Load() }
 
 // Held is how many records wait for somebody to be known by their ref.
 func (r *Relay) Held() int64 { return r.held.Load() }

@@ -132,8 +132,8 @@ func (r *Relay) damagedChanges(_ *store.Tx, d *store.DamagedRecord) error {
 	return nil
 }
 
-// step calls look with the records of a bucket, some at a time, and write with what it returned of them.
-func (r *Relay) step(ctx context.Context, n store.Name, look func(tx *store.Tx, k, v []byte) [][]byte, write func(tx *store.Tx, ks [][]byte) error) error {
+// sweepBucket calls look with the records of a bucket, some at a time, and write with what it returned of them.
+func (r *Relay) sweepBucket(ctx context.Context, n store.Name, look func(tx *store.Tx, k, v []byte) [][]byte, write func(tx *store.Tx, ks [][]byte) error) error {
 	var after []byte
 	for more := true; more; {
 		var found [][]byte
@@ -161,7 +161,7 @@ func (r *Relay) step(ctx context.Context, n store.Name, look func(tx *store.Tx, 
 
 // retimeAll gives subjects the timers back that their states ask for.
 func (r *Relay) retimeAll(ctx context.Context) error {
-	return r.step(ctx, store.Subjects, func(tx *store.Tx, k, v []byte) [][]byte {
+	return r.sweepBucket(ctx, store.Subjects, func(tx *store.Tx, k, v []byte) [][]byte {
 		s := &subject{lane: string(k)}
 		if s.decode(v) != nil || s.Timer == 0 || tx.Bucket(store.Timers).Has(timerKey(s.Timer, s.lane)) {
 			return nil
@@ -179,7 +179,7 @@ func (r *Relay) retimeAll(ctx context.Context) error {
 
 // reindexAll gives entries of the history their places in the index back.
 func (r *Relay) reindexAll(ctx context.Context) error {
-	return r.step(ctx, store.History, func(tx *store.Tx, k, v []byte) [][]byte {
+	return r.sweepBucket(ctx, store.History, func(tx *store.Tx, k, v []byte) [][]byte {
 		lane, _, ok := entry(v)
 		if !ok || len(k) < historyHead || k[historyHead-1] == kindChange || tx.Bucket(store.Index).Has(indexKey(lane, k)) {
 			return nil

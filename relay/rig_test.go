@@ -25,6 +25,7 @@ type rig struct {
 	partners []Partner
 	grace    time.Duration
 	forward  bool
+	maxSize  int64                               // of the database; 0: the default
 	wrap     func(*journal.Bolt) journal.Journal // for faults
 	alarm    func(time.Time) (<-chan time.Time, func())
 	log      logBook
@@ -65,7 +66,7 @@ func (g *rig) open() {
 	g.reg = prometheus.NewRegistry()
 	log := slog.New(slog.NewJSONHandler(&g.log, nil))
 	var err error
-	if g.store, err = store.Open(store.Options{Dir: g.dir, Logger: log, Metrics: g.reg, Linger: 200 * time.Microsecond}); err != nil {
+	if g.store, err = store.Open(store.Options{Dir: g.dir, MaxSize: g.maxSize, Logger: log, Metrics: g.reg, Linger: 200 * time.Microsecond}); err != nil {
 		g.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

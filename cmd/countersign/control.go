@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -35,11 +35,13 @@ func (f configFlag) client(c *console) (*client, error) {
 	}
 	token, ok := c.env("COUNTERSIGN_TOKEN")
 	if !ok {
-		b, err := os.ReadFile(filepath.Join(cfg.Data, tokenFile))
-		if err != nil {
-			return nil, fmt.Errorf("no token: set COUNTERSIGN_TOKEN, or run as who may read %s: %w", filepath.Join(cfg.Data, tokenFile), err)
+		path := filepath.Join(cfg.Data, tokenFile)
+		if token, err = readToken(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("no token: set COUNTERSIGN_TOKEN, or run as who may read %s: %w", path, err)
 		}
-		token = strings.TrimSpace(string(b))
+		if err != nil {
+			return nil, err
+		}
 	}
 	return &client{base: "http://" + cfg.Listen.Control, token: token}, nil
 }

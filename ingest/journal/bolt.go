@@ -44,6 +44,9 @@ type Options struct {
 	Sealer  *store.Sealer
 	Backlog int64    // records that may wait for the relay, or for who follows the journal; 0: 1,000,000
 	Asking  []string // sources that may leave questions open, for their metrics
+
+	Endpoints int // the most that one partner has, for what a record will need; 0: 1
+
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
@@ -55,6 +58,8 @@ type Bolt struct {
 	next    atomic.Int64 // offset of the next record, as committed
 	trimmed atomic.Int64 // last offset forgotten
 	passed  atomic.Int64 // last offset that whoever calls Trim needs no more
+	taking  atomic.Int64 // records that are being written at this moment
+	cost    cost
 	m       *metrics
 
 	quarantined atomic.Int64
@@ -79,6 +84,7 @@ func NewBolt(o Options) (*Bolt, error) {
 		o.Now = time.Now
 	}
 	j := &Bolt{o: o, recent: make([]Record, keepRecent)}
+	j.cost.floor = recordCost + endpointCost*int64(max(1, o.Endpoints))
 	var open map[string]int
 	j.next.Store(1)
 	err := o.Store.View(func(tx *store.Tx) error {
@@ -105,6 +111,7 @@ func NewBolt(o Options) (*Bolt, error) {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
 	j.m = newMetrics(o.Metrics, j)
+	o.Store.Owe(j.owed)
 	for _, source := range o.Asking {
 		j.m.open.WithLabelValues(source)
 	}
@@ -127,7 +134,9 @@ func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(
 	if j.Backlog()+int64(len(rs)) > j.room(rs) {
 		return fmt.Errorf("append: %w", ErrBacklog)
 	}
-	if err := j.o.Store.Admit(); err != nil {
+	taking := j.taking.Add(int64(len(rs)))
+	defer j.taking.Add(-int64(len(rs)))
+	if err := j.o.Store.AdmitFor(taking * j.cost.ofRecord()); err != nil {
 		return fmt.Errorf("append: %w: %w", ErrFull, err)
 	}
 	vals := make([][]byte, len(rs))
@@ -164,17 +173,6 @@ func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(
 		return fmt.Errorf("append: %w", err)
 	}
 	return nil
-}
-
-// room is how many records may wait for these to be taken. What time, operators and confirmations do to people finds some when callbacks, which their providers send again, do
-// not any more: an outage of Kafka must not keep an approval from running out.
-func (j *Bolt) room(rs []Record) int64 {
-	for i := range rs {
-		if k := rs[i].Kind; k == kyc.Observation || k == kyc.FetchRequest {
-			return j.o.Backlog
-		}
-	}
-	return j.o.Backlog + j.o.Backlog/reserved
 }
 
 // put gives the records the next offsets of this transaction, and returns the first. Only the store's writer runs it, one at a time.
@@ -333,8 +331,12 @@ func (j *Bolt) Trim(ctx context.Context, upTo Position) error {
 	for _, passed := range j.followers {
 		end = min(end, passed())
 	}
-	for j.trimmed.Load() < end {
-		err := j.o.Store.Update(ctx, func(tx *store.Tx) error { return j.forget(tx, end) })
+	for chunk := trimChunk; j.trimmed.Load() < end; {
+		err := j.o.Store.Update(ctx, func(tx *store.Tx) error { return j.forget(tx, end, chunk) })
+		if errors.Is(err, store.ErrFull) && chunk > 1 { // to forget takes a little room, too
+			chunk /= 2
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("trim the journal: %w", err)
 		}
@@ -342,12 +344,12 @@ func (j *Bolt) Trim(ctx context.Context, upTo Position) error {
 	return nil
 }
 
-func (j *Bolt) forget(tx *store.Tx, upTo int64) error {
+func (j *Bolt) forget(tx *store.Tx, upTo int64, chunk int) error {
 	b := tx.Bucket(store.Journal)
 	done := j.trimmed.Load()
 	var old []int64
 	c := b.Cursor()
-	for k, v := c.First(); k != nil && (v == nil || offset(k) <= upTo) && len(old) < trimChunk; k, v = c.Next() {
+	for k, v := c.First(); k != nil && (v == nil || offset(k) <= upTo) && len(old) < chunk; k, v = c.Next() {
 		if v == nil {
 			continue // a damaged record stays (I8)
 		}
@@ -356,7 +358,7 @@ func (j *Bolt) forget(tx *store.Tx, upTo int64) error {
 			old = append(old, done)
 		}
 	}
-	if len(old) < trimChunk {
+	if len(old) < chunk {
 		done = max(upTo, j.trimmed.Load())
 	}
 	for _, at := range old {

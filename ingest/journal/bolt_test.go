@@ -276,7 +276,7 @@ func TestTrimNeverGoesBack(t *testing.T) {
 	if err := r.Trim(t.Context(), Position{Offset: 10}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.s.Update(t.Context(), func(tx *store.Tx) error { return r.forget(tx, 5) }); err != nil { // one that was on its way
+	if err := r.s.Update(t.Context(), func(tx *store.Tx) error { return r.forget(tx, 5, trimChunk) }); err != nil { // one that was on its way
 		t.Fatal(err)
 	}
 	if r = r.again(t); r.Backlog() != 0 || r.next.Load() != 11 {

@@ -37,7 +37,7 @@ func TestAppendAfterTrimInOneTransaction(t *testing.T) {
 	defer cancel()
 	rs := []Record{{Kind: kyc.Observation, Body: body}}
 	err = s.Update(wait, func(tx *store.Tx) error {
-		if err := j.forget(tx, 50); err != nil {
+		if err := j.forget(tx, 50, trimChunk); err != nil {
 			return err
 		}
 		_, err := j.put(tx, rs, [][]byte{encode(rs[0])})

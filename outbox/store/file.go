@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -54,34 +53,6 @@ func initialise(bare *bolt.Tx) error {
 
 var schemaKey = []byte("schema")
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the operator's own data directory
-	if err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
-}
-
-// writeSynced writes a small file so that after a power cut it is there as a whole, or not at all.
-func writeSynced(path string, b []byte) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the operator's own data directory
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil { //nolint:gosec // the operator's own data directory
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
 // take opens the file for writing. It examines it first if it was not closed cleanly, or is not large (opening visits every page as it is), and marks it as open before bbolt sees it: should bbolt crash on it, the
 // next start examines it and names it.
 func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
@@ -108,7 +79,7 @@ func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 		}
 		found = &rep
 	}
-	if err := writeSynced(tag, fmt.Appendf(nil, "%d\n", os.Getpid())); err != nil {
+	if err := WriteFile(tag, fmt.Appendf(nil, "%d\n", os.Getpid())); err != nil {
 		return nil, nil, fmt.Errorf("mark the database as open: %w", err)
 	}
 	db, err = openFile(path, o.MaxSize, false)
@@ -242,71 +213,4 @@ func onLocalDisk(dir string) error {
 		return fmt.Errorf("%s is on %s, where locks and memory maps cannot be trusted; use a local disk", dir, name)
 	}
 	return nil
-}
-
-// measure looks at the size of the file and the space left on its disk, and decides whether new records are taken.
-func (s *Store) measure() {
-	fi, err := os.Stat(s.path)
-	if err != nil {
-		return // the file stays open; the next commit will tell
-	}
-	s.size.Store(fi.Size())
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(s.o.Dir, &st); err != nil {
-		return
-	}
-	free := int64(st.Bavail) * int64(st.Bsize) //nolint:gosec,unconvert // far below 2^63; their width differs between platforms
-	s.m.free.Set(float64(free))
-	var used int64
-	if err := s.db.View(func(tx *bolt.Tx) error {
-		used = tx.Size()
-		return nil
-	}); err != nil {
-		return
-	}
-	s.full.Store(s.short(used, free))
-}
-
-// short: the disk is nearly used up, or what the pages in use may still grow by, and the free ones among them, is nearly used up. Free pages count half: they lie
-// scattered, and a large record needs neighbours. The size of the file says nothing: it grows ahead of its use, and stops short of MaxSize by up to that much.
-func (s *Store) short(used, free int64) bool {
-	st := s.db.Stats()
-	room := s.o.MaxSize - int64(s.db.AllocSize) - used + int64(st.FreePageN+st.PendingPageN)*s.page/2
-	return free < s.o.reserve() || room < s.o.reserve()
-}
-
-// reserve is what is kept free for settling: a sixteenth of the size, at most 64 MiB.
-func (o Options) reserve() int64 { return min(o.MaxSize/16, 64<<20) }
-
-// Admit reports ErrFull when new records should be refused: the disk or the file is nearly used up. Settling what is owed goes on.
-func (s *Store) Admit() error {
-	if s.full.Load() {
-		return ErrFull
-	}
-	return nil
-}
-
-// Backup writes a copy of the whole database, as of now, to a new file and checks it by opening it. Writers go on meanwhile. It refuses to overwrite.
-func (s *Store) Backup(path string) (size int64, err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names it
-	if err != nil {
-		return 0, fmt.Errorf("backup: %w", err)
-	}
-	started := time.Now()
-	err = s.View(func(tx *Tx) error {
-		size, err = tx.WriteTo(f)
-		return err
-	})
-	if err = errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(path))); err != nil {
-		return 0, fmt.Errorf("backup to %s: %w", path, errors.Join(err, os.Remove(path))) // half a backup is none, and only takes room
-	}
-	rep, err := s.o.Examine(s.o.Context, path, "", nil)
-	if err == nil && !rep.Sound() {
-		err = fmt.Errorf("%w: %d damaged records", ErrCorrupt, total(rep.Damaged)+total(rep.Corrected))
-	}
-	if err != nil {
-		return 0, fmt.Errorf("backup to %s does not pass its check: %w", path, err)
-	}
-	s.o.Logger.Info("backup_done", "path", path, "bytes", size, "took", time.Since(started))
-	return size, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -322,37 +323,47 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-func TestBackupRefusesAndCleansUp(t *testing.T) {
-	dir := t.TempDir()
-	bad := errors.New("odd page")
-	verify := error(nil)
-	s := mustOpen(t, Options{Examine: func(context.Context, string, string, func(int64, int64)) (Report, error) { return Report{}, verify }}) // and no Logger
-	defer s.Close()
-	path := filepath.Join(dir, "copy.db")
-	if _, err := s.Backup(path); err != nil {
-		t.Fatal(err)
-	}
-	before := digest(t, path)
-	if _, err := s.Backup(path); !errors.Is(err, os.ErrExist) || digest(t, path) != before {
-		t.Errorf("overwriting a backup: %v", err)
-	}
-	if _, err := s.Backup(s.Path()); !errors.Is(err, os.ErrExist) {
-		t.Errorf("overwriting the database: %v", err)
-	}
-	if _, err := s.Backup(filepath.Join(dir, "none", "copy.db")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a directory that is not there: %v", err)
-	}
-	verify = bad
-	if _, err := s.Backup(filepath.Join(dir, "second.db")); !errors.Is(err, bad) || !strings.Contains(err.Error(), "second.db") {
-		t.Errorf("a copy that fails its check: %v", err)
-	}
-}
-
 func TestRemoteFileSystemsAreNamed(t *testing.T) {
 	if err := onLocalDisk(t.TempDir()); err != nil {
 		t.Error(err)
 	}
 	if err := onLocalDisk(filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("a directory that is not there was found local")
+	}
+}
+
+// TestStopEndsBackup: a backup that is far from done holds up no stop, and there is nothing of it afterwards that could be taken for one.
+func TestStopEndsBackup(t *testing.T) {
+	s, stop := start(t, Options{MaxSize: 64 << 20, Logger: slog.New(slog.DiscardHandler)})
+	for i := range 16 {
+		if err := s.Update(t.Context(), put(fmt.Sprint("k", i), strings.Repeat("v", 1<<20))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, w, err := os.Pipe() // a disk that takes what is read, and no more
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.copyTo(w)
+		ended <- err
+	}()
+	if _, err := io.ReadFull(r, make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- errors.Join(stop()) }() // it waits for who reads the file
+	<-s.stopped
+	rest, err := io.Copy(io.Discard, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, ErrClosed) || rest > 1<<20 {
+		t.Errorf("%d more bytes were copied after the stop: %v", rest, err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
 	}
 }

@@ -59,17 +59,29 @@ type Store struct {
 	lazy    chan *op
 	stopped chan struct{} // closed when Run has returned
 	running atomic.Bool
-	full    atomic.Bool
 	size    atomic.Int64
-	failed  atomic.Bool // a commit has failed: the file is not closed cleanly any more
-	m       *metrics
-	once    sync.Once
-	later   sync.RWMutex     // held for reading by each Later on its way in, so that the end can wait for them
-	page    int64            // bytes
-	last    int              // size of the last group; owned by Run
-	sums    sums             // as committed; owned by Run
-	damaged [buckets + 1]int // records that were put aside as damaged, by bucket, as it was opened
-	found   *Report          // of the examination before it was opened; nil: there was none
+	room    atomic.Int64  // see Account
+	owed    atomic.Int64  // see Account
+	short   atomic.Uint32 // a Shortage
+	ahead   atomic.Int64  // up to where the disk has room for the file, in bytes from its beginning; 0: unknown
+	owing   sync.Mutex    // guards owes
+	owes    []func() int64
+
+	unallocated bool        // owned by allocate: that has been logged
+	failed      atomic.Bool // a commit has failed: the file is not closed cleanly any more
+	failure     atomic.Pointer[Failure]
+	dead        chan struct{} // closed when failure is set
+	epoch       time.Time     // of began, on the monotonic clock
+	began       atomic.Int64  // when the commit under way began, in nanoseconds since epoch; 0: none is
+	unclean     bool          // the file was not closed cleanly before
+	m           *metrics
+	once        sync.Once
+	later       sync.RWMutex     // held for reading by each Later on its way in, so that the end can wait for them
+	page        int64            // bytes
+	last        int              // size of the last group; owned by Run
+	sums        sums             // as committed; owned by Run
+	damaged     [buckets + 1]int // records that were put aside as damaged, by bucket, as it was opened
+	found       *Report          // of the examination before it was opened; nil: there was none
 }
 
 type op struct {
@@ -111,8 +123,8 @@ func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+	if err := makeDir(o.Dir, syncDir); err != nil {
+		return nil, err
 	}
 	path := filepath.Join(o.Dir, fileName)
 	if err := onLocalDisk(o.Dir); err != nil {
@@ -121,6 +133,7 @@ func Open(o Options) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
+	_, tagged := os.Lstat(filepath.Join(o.Dir, uncleanTag))
 	db, found, err := take(o, path)
 	if err != nil {
 		return nil, err
@@ -129,6 +142,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		db: db, path: path, o: o, found: found,
 		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), stopped: make(chan struct{}),
+		dead: make(chan struct{}), epoch: time.Now(), unclean: tagged == nil,
 	}
 	if err := s.View(func(tx *Tx) error {
 		b, err := tx.Bucket(Meta).Get(sumsKey)
@@ -151,6 +165,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.page = int64(db.Info().PageSize)
 	s.m = newMetrics(o.Metrics, s)
+	s.allocate()
 	s.measure()
 	return s, nil
 }
@@ -170,13 +185,16 @@ func (s *Store) Run(ctx context.Context) error {
 		case o := <-s.lazy:
 			group = s.linger(append(group, o))
 		case <-tick.C:
+			done := s.busy()
+			s.allocate()
 			s.measure()
+			done()
 			continue
 		case <-ctx.Done():
 			return s.drain()
 		}
 		if err := s.commit(s.gather(group)); err != nil {
-			return err
+			return s.fail(err)
 		}
 	}
 }
@@ -238,13 +256,14 @@ func (s *Store) drain() error {
 			return nil
 		}
 		if err := s.commit(group); err != nil {
-			return err
+			return s.fail(err)
 		}
 	}
 }
 
 // commit runs the group in one transaction. A function that fails is answered alone and the rest is run again without it.
 func (s *Store) commit(group []*op) error {
+	defer s.busy()()
 	s.last = len(group)
 	ackEarly(group)
 	for len(group) > 0 {
@@ -260,7 +279,7 @@ func (s *Store) commit(group []*op) error {
 			s.measure()
 		case errors.Is(err, berrors.ErrMaxSizeReached), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 			s.m.failures.WithLabelValues("full").Inc()
-			s.full.Store(true)
+			s.short.Or(uint32(ShortCommit))
 			err = fmt.Errorf("%w: %w", ErrFull, err)
 		default:
 			s.m.failures.WithLabelValues("io").Inc()
@@ -402,6 +421,9 @@ func (s *Store) corrected(n Name) int {
 
 // Found is what the examination before the opening has found; nil: the file was closed cleanly and is too large to be read as a whole at every start.
 func (s *Store) Found() *Report { return s.found }
+
+// Unclean reports whether the file had not been closed cleanly before this opening.
+func (s *Store) Unclean() bool { return s.unclean }
 
 // Path is the file's name.
 func (s *Store) Path() string { return s.path }
