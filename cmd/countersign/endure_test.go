@@ -131,7 +131,7 @@ func TestSecondSignal(t *testing.T) {
 func TestOpenFiles(t *testing.T) {
 	partner := newHook(t, func() int { return http.StatusOK })
 	_, config := house(t, partner.url)
-	m := launch(t, config, "ulimit -n 160;", nil).ready()
+	m := launch(t, config, "ulimit -Sn 100; ulimit -Hn 160;", nil).ready()
 	early := &http.Client{Timeout: 10 * time.Second}
 	if err := give(early, m.callback("user-000")); err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestOpenFiles(t *testing.T) {
 		c.Close()
 	}
 	m.tell("user-002")
-	if open, all := metric("process_open_fds"), metric("process_max_fds"); all != 160 || open > 150 {
+	if open, all := metric("process_open_fds"), metric("process_max_fds"); all < 159 || all > 160 || open > 150 { // the runtime raises it to one below
 		t.Errorf("%v of %v files are open", open, all)
 	}
 	m.stop()
