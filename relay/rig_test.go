@@ -26,7 +26,7 @@ type rig struct {
 	partners []Partner
 	grace    time.Duration
 	forward  bool
-	maxSize  int64 // of the database; 0: the default
+	maxSize  int64                               // of the database; 0: the default
 	wrap     func(*journal.Bolt) journal.Journal // for faults
 	alarm    func(time.Time) (<-chan time.Time, func())
 	log      logBook

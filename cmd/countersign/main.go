@@ -185,7 +185,7 @@ func (cmd *serveCommand) Run(c *console) error {
 
 // lastLine is the error of a process that ends. If the disk ended it, that is logged, with the file, the call and what it answered: nothing else has to be said then.
 func lastLine(log *slog.Logger, err error) error {
-	var lost *store.Failure
+	var lost *store.IOError
 	if !errors.As(err, &lost) {
 		return err
 	}
