@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
+
 
 	"countersign/outbox/store"
 )
@@ -50,4 +52,37 @@ func TestOwedNeedRoom(t *testing.T) {
 	if got := r.s.Account().Owed; got != 2*settleCost {
 		t.Errorf("%d bytes are expected for two deliveries, want %d", got, 2*settleCost)
 	}
+}
+
+// When only what is kept for settling is left, failed tries are not noted: they would fill what deliveries make room with. They are tried again all the same.
+func TestTriesAreNotNotedWhenRoomIsLow(t *testing.T) {
+	c := newClock()
+	r := startRig(t, store.Options{MaxSize: 8 << 20}, Options{Now: c.now}, Endpoint{ID: "a"})
+	r.put(t, change("a", "x", 1))
+	f := func(want int) {
+		t.Helper()
+		ds := r.claim(t, "a", 9)
+		if len(ds) != 1 {
+			t.Fatalf("claimed %v, want one", sequences(ds))
+		}
+		r.settle(t, Attempt{Delivery: ds[0], Outcome: Retry, Reason: "http_5xx", At: c.now(), Retry: c.now()})
+		if tries, err := r.Tries("a", "x", 1); err != nil || len(tries) != want {
+			t.Errorf("%d tries are noted, want %d: %v", len(tries), want, err)
+		}
+		c.add(time.Second)
+	}
+	f(1)
+	var stuff int
+	for ; !r.s.Low(); stuff++ {
+		r.update(t, func(tx *store.Tx) error {
+			return tx.Bucket(store.Refs).Put(fmt.Appendf(nil, "stuff %d", stuff), make([]byte, 3000))
+		})
+	}
+	f(1)
+	f(1)
+	for r.s.Low() {
+		stuff--
+		r.update(t, func(tx *store.Tx) error { return tx.Bucket(store.Refs).Delete(fmt.Appendf(nil, "stuff %d", stuff)) })
+	}
+	f(2)
 }

@@ -4,26 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
 
-// stuff fills the file until so many bytes of room are left, with what take takes away again.
+// stuff fills the file until so many bytes of room are left, or none for another record, with what take takes away again.
 func (g *rig) stuff(left int64) (take func()) {
 	g.t.Helper()
 	n := 0
-	update := func(fn func(store.Bucket) error) {
+	update := func(fn func(store.Bucket) error) (full bool) {
 		g.t.Helper()
-		if err := g.store.Update(context.Background(), func(tx *store.Tx) error { return fn(tx.Bucket(store.Audit)) }); err != nil {
+		err := g.store.Update(context.Background(), func(tx *store.Tx) error { return fn(tx.Bucket(store.Audit)) })
+		if err != nil && !isFull(err) {
 			g.t.Fatal(err)
 		}
+		return err != nil
 	}
-	for ; g.store.Account().Room > left; n++ {
-		update(func(b store.Bucket) error {
+	for full := false; !full && g.store.Account().Room > left; n++ {
+		full = update(func(b store.Bucket) error {
 			return b.Put(fmt.Appendf(nil, "stuff %05d", n), []byte(strings.Repeat("x", 3000)))
 		})
 	}
@@ -101,7 +108,7 @@ func TestFoldSaysWhatItWrote(t *testing.T) {
 	}
 	var stored int64
 	if err := g.store.View(func(tx *store.Tx) error {
-		for _, b := range [][]byte{store.Subjects, store.History, store.Index, store.Refs, store.Deliveries, store.Due, store.Grave, store.Timers} {
+		for _, b := range []store.Name{store.Subjects, store.History, store.Index, store.Refs, store.Deliveries, store.Due, store.Grave, store.Timers} {
 			if err := tx.Bucket(b).ForEach(func(k, v []byte) error {
 				stored += int64(len(k) + len(v))
 				return nil
@@ -119,3 +126,77 @@ func TestFoldSaysWhatItWrote(t *testing.T) {
 }
 
 var errEnough = errors.New("enough")
+
+// fillDisk puts /dev/full under the database's descriptor: reads go on through the mapping, every write finds no space left.
+func (g *rig) fillDisk() (empty func()) {
+	g.t.Helper()
+	fds, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, link := range fds {
+		if to, err := os.Readlink(link); err != nil || to != g.store.Path() {
+			continue
+		}
+		fd, err := strconv.Atoi(filepath.Base(link))
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		saved, err := syscall.Dup(fd)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		full, err := syscall.Open("/dev/full", syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		if err := errors.Join(syscall.Dup3(full, fd, syscall.O_CLOEXEC), syscall.Close(full)); err != nil {
+			g.t.Fatal(err)
+		}
+		return func() {
+			if err := errors.Join(syscall.Dup3(saved, fd, syscall.O_CLOEXEC), syscall.Close(saved)); err != nil {
+				g.t.Error(err)
+			}
+		}
+	}
+	g.t.Fatalf("%s is not open", g.store.Path())
+	return nil
+}
+
+// What has had its time is removed in smaller steps where the usual one does not fit, and is not given up: to remove takes a little room, too, and makes more.
+func TestRetentionInParts(t *testing.T) {
+	g := newRig(t, acme())
+	g.run()
+	rs := make([]journal.Record, 300)
+	for i := range rs {
+		rs[i] = g.record(said(fmt.Sprint("user-", i), 1, kyc.Approved))
+	}
+	g.write(rs...)
+	g.folded()
+	if err := g.halt(); err != nil {
+		t.Fatal(err)
+	}
+	g.stuff(g.store.Account().Room - 1<<20)() // leaves free pages, so that the file need not grow
+	g.relay.o.Retention = Retention{History: time.Hour}
+	g.clock.advance(2 * time.Hour)
+	empty := g.fillDisk()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- g.relay.retain(ctx) }()
+	eventually(t, "steps do not fit", func() bool { return g.metric("store_commit_failures_total", "reason", "full") >= 3 })
+	empty()
+	eventually(t, "all history is removed", func() (gone bool) {
+		if err := g.store.View(func(tx *store.Tx) error {
+			k, _ := tx.Bucket(store.History).Cursor().First()
+			gone = k == nil
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return gone
+	})
+	cancel()
+	if err := <-ended; err != nil || g.relay.retained > maxRetain/2 {
+		t.Errorf("%v; the next step is of %d, after three that did not fit", err, g.relay.retained)
+	}
+}

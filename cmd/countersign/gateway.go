@@ -10,9 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 

@@ -240,7 +240,7 @@ func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines 
 
 // lastLine logs why a process ends. If the disk ended it, that is said with the file, the call and what it answered: nothing else has to be said then.
 func lastLine(log *slog.Logger, what string, err error) error {
-	if lost, ok := errors.AsType[*store.Failure](err); ok {
+	if lost, ok := errors.AsType[*store.IOError](err); ok {
 		log.Error("store_failed", "path", lost.Path, "call", lost.Call, "errno", lost.Errno, "error", lost.Err)
 		return errNo
 	}

@@ -13,7 +13,7 @@ type disk struct{ path string }
 
 // mountDisk mounts a tmpfs of so many bytes. It needs root.
 func mountDisk(path string, size int64) (*disk, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := os.MkdirAll(path, 0o700); err != nil { //nolint:gosec // the caller names it
 		return nil, fmt.Errorf("mount a small disk: %w", err)
 	}
 	if err := syscall.Mount("kycsim", path, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, fmt.Sprintf("size=%d,mode=0700", size)); err != nil {

@@ -136,7 +136,7 @@ func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(
 	}
 	taking := j.taking.Add(int64(len(rs)))
 	defer j.taking.Add(-int64(len(rs)))
-	if err := j.o.Store.AdmitFor(taking * j.cost.ofRecord()); err != nil {
+	if err := j.admit(rs, taking*j.cost.ofRecord()); err != nil {
 		return fmt.Errorf("append: %w: %w", ErrFull, err)
 	}
 	vals := make([][]byte, len(rs))

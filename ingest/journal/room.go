@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"countersign/kyc"
@@ -42,13 +43,24 @@ func (j *Bolt) unfolded() int64 { return max(0, j.next.Load()-1-j.passed.Load())
 // owed is what the records that wait for the relay will come to.
 func (j *Bolt) owed() int64 { return j.unfolded() * j.cost.ofRecord() }
 
-// room is how many records may wait for these to be taken. What time, operators and confirmations do to people finds some when callbacks, which their providers send again, do
-// not any more: an outage of Kafka must not keep an approval from running out.
+// repeated reports whether these are sent again if they are refused: callbacks are. What time, operators and confirmations do to people is not, and so finds some room when
+// callbacks do not any more: neither an outage of Kafka nor a full disk must keep an approval from running out.
+func repeated(rs []Record) bool {
+	return slices.ContainsFunc(rs, func(r Record) bool { return r.Kind == kyc.Observation || r.Kind == kyc.FetchRequest })
+}
+
+// room is how many records may wait for these to be taken.
 func (j *Bolt) room(rs []Record) int64 {
-	for i := range rs {
-		if k := rs[i].Kind; k == kyc.Observation || k == kyc.FetchRequest {
-			return j.o.Backlog
-		}
+	if repeated(rs) {
+		return j.o.Backlog
 	}
 	return j.o.Backlog + j.o.Backlog/reserved
+}
+
+// admit asks for room for these, and for all that is being written at this moment.
+func (j *Bolt) admit(rs []Record, bytes int64) error {
+	if len(rs) == 0 || repeated(rs) {
+		return j.o.Store.AdmitFor(bytes)
+	}
+	return j.o.Store.AdmitOwn(bytes)
 }

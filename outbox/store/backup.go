@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -17,7 +18,7 @@ import (
 func (s *Store) Backup(path string) (size int64, err error) {
 	switch _, err := os.Lstat(path); {
 	case err == nil:
-		return 0, fmt.Errorf("backup: %s: %w", path, fs.ErrExist)
+		return 0, fmt.Errorf("backup: %s: %w", path, syscall.EEXIST)
 	case !errors.Is(err, fs.ErrNotExist):
 		return 0, fmt.Errorf("backup: %w", err)
 	}

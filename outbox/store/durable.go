@@ -49,17 +49,17 @@ func makeDir(dir string, sync func(string) error) error {
 	}
 	above := []string{filepath.Dir(full)}
 	for d := filepath.Dir(full); ; d = filepath.Dir(d) {
-		if _, err := os.Stat(d); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(d); !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // the operator's own data directory
 			break
 		}
 		above = append(above, filepath.Dir(d))
 	}
-	_, err = os.Stat(full)
+	_, err = os.Stat(full) //nolint:gosec // as above
 	fresh := errors.Is(err, fs.ErrNotExist)
-	if err := os.MkdirAll(full, 0o700); err != nil {
+	if err := os.MkdirAll(full, 0o700); err != nil { //nolint:gosec // as above
 		return fmt.Errorf("make the data directory: %w", err)
 	}
-	if _, err := os.Stat(filepath.Join(full, fileName)); err == nil {
+	if _, err := os.Stat(filepath.Join(full, fileName)); err == nil { //nolint:gosec // as above
 		return nil // it held a database before: whoever made that has synced this
 	}
 	for _, d := range slices.Backward(above) {

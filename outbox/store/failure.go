@@ -14,8 +14,8 @@ import (
 // Stall is how long a commit may take: as long as the ingress waits for one. Longer ones make the gateway not ready.
 const Stall = 2 * time.Second
 
-// Failure is the error that ended a Store: after it nothing can be written any more, and the process has to end. It wraps ErrUnknown and the cause.
-type Failure struct {
+// IOError is the error that ended a Store: after it nothing can be written any more, and the process has to end. It wraps ErrUnknown and the cause.
+type IOError struct {
 	Path  string // of the database
 	Call  string // the system call, as its manual page names it; "commit" where that is not known
 	Errno string // such as EIO; "" where that is not known
@@ -23,16 +23,16 @@ type Failure struct {
 }
 
 // Error implements error.
-func (f *Failure) Error() string {
+func (f *IOError) Error() string {
 	return fmt.Sprintf("%s: %s failed (%s): %s", f.Path, f.Call, f.Errno, f.Err)
 }
 
 // Unwrap gives the cause.
-func (f *Failure) Unwrap() error { return f.Err }
+func (f *IOError) Unwrap() error { return f.Err }
 
 // fail notes what ended the store, for whoever ends the process.
 func (s *Store) fail(err error) error {
-	f := &Failure{Path: s.path, Err: err}
+	f := &IOError{Path: s.path, Err: err}
 	f.Call, f.Errno = callOf(err)
 	if s.failure.CompareAndSwap(nil, f) {
 		close(s.dead)
@@ -44,12 +44,11 @@ func (s *Store) fail(err error) error {
 func (s *Store) Failed() <-chan struct{} { return s.dead }
 
 // Failure is what has ended the store; nil: nothing.
-func (s *Store) Failure() *Failure { return s.failure.Load() }
+func (s *Store) Failure() *IOError { return s.failure.Load() }
 
 // callOf finds out which call failed, and how. bbolt hands on the error of pwrite as the standard library made it, that of fdatasync bare, and those of growing the file as text.
 func callOf(err error) (call, errno string) {
-	var number syscall.Errno
-	if errors.As(err, &number) {
+	if number, ok := errors.AsType[syscall.Errno](err); ok {
 		errno = unix.ErrnoName(number)
 	}
 	text := err.Error()

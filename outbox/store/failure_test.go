@@ -26,7 +26,7 @@ func TestFailure(t *testing.T) {
 		<-s.Failed()
 		restore()
 		run, _ := stop()
-		var lost *Failure
+		var lost *IOError
 		if !errors.As(run, &lost) || lost != s.Failure() || lost.Path != s.Path() || lost.Call != call || lost.Errno != errno || !errors.Is(run, ErrUnknown) {
 			t.Errorf("Run = %v, Failure = %+v; want %s, %s", run, s.Failure(), call, errno)
 		}

@@ -236,6 +236,12 @@ func TestClasses(t *testing.T) {
 	if metric(t, reg, "store_short", "owed") != 1 || metric(t, reg, "store_short", "disk") != 0 || metric(t, reg, "store_full", "") != 1 {
 		t.Error("the metrics do not say what is short")
 	}
+	if err := errors.Join(s.AdmitOwn(0), s.AdmitOwn(a.Reserve/4-1)); err != nil {
+		t.Errorf("records that nobody sends again: %v", err)
+	}
+	if err := s.AdmitOwn(a.Reserve / 4); !errors.Is(err, ErrFull) {
+		t.Errorf("more of those than there is room for: %v", err)
+	}
 	if err := s.AdmitFold(1<<20, 10); err != nil {
 		t.Errorf("the fold, for whom that is kept: %v", err)
 	}
@@ -254,7 +260,8 @@ func TestClasses(t *testing.T) {
 
 // What settling alone may use is allocated on the disk, and no part of the file's size; it stays ahead as the file grows.
 func TestReserveIsAllocated(t *testing.T) {
-	s, _ := start(t, Options{Dir: fastDir(t), MaxSize: 64 << 20})
+	s := mustOpen(t, Options{Dir: fastDir(t), MaxSize: 64 << 20}) // does not run: the test is its writer
+	defer s.Close()
 	f := func() {
 		t.Helper()
 		var st syscall.Stat_t
@@ -269,10 +276,13 @@ func TestReserveIsAllocated(t *testing.T) {
 			t.Errorf("%d bytes are allocated, %d said to be, of %d in use and %d ahead", got, s.ahead.Load(), used, s.o.settling())
 		}
 	}
+	s.allocate()
 	f()
 	body := strings.Repeat("x", 100_000)
 	for i := range 60 {
-		mustUpdate(t, s, put(fmt.Sprint("k", i), body))
+		if _, err := s.try([]*op{{fn: put(fmt.Sprint("k", i), body)}}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.allocate()
 	f()

@@ -11,9 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Room is what the file may still grow by, and the free pages in it, in bytes. Who writes is of one of three classes, and each leaves the next one its part:
+// Room is what the file may still grow by, and the free pages in it, in bytes. Who writes is of one of four classes, and each leaves the next one its part:
 //
 //	callbacks  AdmitFor      need the reserve, and what is owed already to what is stored (Owe)
+//	our own    AdmitOwn      records that nobody sends again need three quarters of it, and what is owed
 //	the fold   AdmitFold     needs half of the reserve
 //	settling   everything    that ends something, and so makes room: it may use all there is
 //
@@ -78,6 +79,17 @@ func (s *Store) AdmitFor(bytes int64) error {
 	}
 	if counting && s.room.Load()-s.owed.Load()-bytes < s.o.reserve() {
 		return fmt.Errorf("%w: %s", ErrFull, ShortOwed)
+	}
+	return nil
+}
+
+// AdmitOwn is AdmitFor for records that nobody would send again, such as timers and decisions: they find some room when callbacks do not any more.
+func (s *Store) AdmitOwn(bytes int64) error {
+	if !counting || Shortage(s.short.Load())&ShortCommit != 0 {
+		return s.AdmitFor(bytes)
+	}
+	if s.room.Load()-s.owed.Load()-bytes < s.o.reserve()*3/4 {
+		return fmt.Errorf("%w: %s", ErrFull, Shortage(s.short.Load())|ShortOwed)
 	}
 	return nil
 }
@@ -166,9 +178,9 @@ func (s *Store) allocate() {
 	if !counting || want-s.ahead.Load() < s.o.settling()/8 {
 		return // most of it is there
 	}
-	f, err := os.OpenFile(s.path, os.O_WRONLY, 0) //nolint:gosec // the operator's own data directory
+	f, err := os.OpenFile(s.path, os.O_WRONLY, 0)
 	if err == nil {
-		err = errors.Join(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, used, want-used), f.Close()) //nolint:gosec // a descriptor
+		err = errors.Join(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, used, want-used), f.Close())
 	}
 	if err != nil {
 		if !s.unallocated {

@@ -49,7 +49,7 @@ func OpenSealer(dir string) (*Sealer, error) {
 	}
 	key, err := readKeyFile(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s %w; put the copy in its place that was kept with a backup. Without one, move it aside and a new one is made, which opens nothing that is sealed", path, err)
+		return nil, fmt.Errorf("%s %w", path, err)
 	}
 	return &Sealer{master: func() []byte { return key }}, nil
 }
@@ -67,18 +67,22 @@ func makeKeyFile(path string) ([]byte, error) {
 	return b, WriteFile(path, b)
 }
 
-// readKeyFile takes the key out of what the file holds.
+// readKeyFile takes the key out of what the file holds, or says what is wrong with it and the remedy.
 func readKeyFile(b []byte) ([]byte, error) {
-	const whole = 1 + keyBytes + 4
+	const (
+		whole  = 1 + keyBytes + 4
+		remedy = "put the copy in its place that was kept with a backup. Without one, move it aside: a new one is made, which opens nothing that is sealed"
+		other  = "use the program that wrote it, or start with an empty data directory"
+	)
 	switch {
 	case len(b) == keyBytes:
-		return nil, errors.New("holds 32 bytes without a checksum, as versions before this one wrote it: use the program that wrote it, or start anew")
+		return nil, fmt.Errorf("holds 32 bytes without a checksum, as versions before this one wrote it, or is cut off; %s", other)
 	case len(b) != whole:
-		return nil, fmt.Errorf("holds %d bytes, not %d: it is damaged", len(b), whole)
+		return nil, fmt.Errorf("holds %d bytes, not %d: it is damaged; %s", len(b), whole, remedy)
 	case crc32.Checksum(b[:1+keyBytes], castagnoli) != binary.BigEndian.Uint32(b[1+keyBytes:]):
-		return nil, errors.New("does not pass its checksum: it is damaged")
+		return nil, fmt.Errorf("does not pass its checksum: it is damaged; %s", remedy)
 	case b[0] != keyVersion:
-		return nil, fmt.Errorf("is of version %d, and this program knows %d only", b[0], keyVersion)
+		return nil, fmt.Errorf("is of version %d, and this program knows %d only; %s", b[0], keyVersion, other)
 	}
 	return b[1 : 1+keyBytes], nil
 }

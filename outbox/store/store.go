@@ -69,7 +69,7 @@ type Store struct {
 
 	unallocated bool        // owned by allocate: that has been logged
 	failed      atomic.Bool // a commit has failed: the file is not closed cleanly any more
-	failure     atomic.Pointer[Failure]
+	failure     atomic.Pointer[IOError]
 	dead        chan struct{} // closed when failure is set
 	epoch       time.Time     // of began, on the monotonic clock
 	began       atomic.Int64  // when the commit under way began, in nanoseconds since epoch; 0: none is
@@ -165,7 +165,6 @@ func Open(o Options) (*Store, error) {
 	}
 	s.page = int64(db.Info().PageSize)
 	s.m = newMetrics(o.Metrics, s)
-	s.allocate()
 	s.measure()
 	return s, nil
 }
