@@ -117,6 +117,15 @@ func storageRow() row {
 			},
 		},
 		{
+			title: "Subjects set aside", unit: "short", alert: "CountersignSubjectsSetAside",
+			description: "Subjects of whom a record is damaged: nothing new is told of them until they are rebuilt. Beside them the damaged records that were put aside when the file was mended, and those that were put right at the last start.",
+			queries: []query{
+				{`countersign_relay_subjects_set_aside`, "set aside {{instance}}"},
+				{`sum by (instance, bucket) (countersign_store_damaged_records) > 0`, "damaged, {{bucket}} {{instance}}"},
+				{`sum by (instance, outcome) (countersign_store_mended_records)`, "at this start, {{outcome}} {{instance}}"},
+			},
+		},
+		{
 			title: "Database file", unit: "bytes",
 			description: "The file never shrinks; what is free in it is used again. The upper line is storage.max_size.",
 			queries: []query{

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-
 	"countersign/outbox/store"
 )
 

@@ -112,6 +112,11 @@ func storageStories(fires, quiet teller) {
 	fires("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="damaged"} 0x5 1x5`)
 	fires("CountersignDamagedRecords critical", 10, `relay_damaged_changes_total 0x5 1x5`)
 	quiet("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="overflow"} 0x5 1x5`)
+	fires("CountersignSubjectsSetAside critical", 10, `relay_subjects_set_aside 0x5 1x5`)
+	quiet("CountersignSubjectsSetAside critical", 10, `relay_subjects_set_aside 0`)
+	fires("CountersignFileMended warning", 10, `store_mended_records{outcome="damaged"} 2`)
+	fires("CountersignFileMended warning", 10, `store_mended_records{outcome="corrected"} 1`)
+	quiet("CountersignFileMended warning", 10, `store_mended_records{outcome="corrected"} 0`)
 	fires("CountersignSettleRetries warning", 15, `outbox_settle_retries_total 0+60`)
 	quiet("CountersignSettleRetries warning", 15, `outbox_settle_retries_total 0x5 1x10`)
 }

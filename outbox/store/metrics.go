@@ -34,12 +34,15 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	damaged := f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "store_damaged_records", Help: "Damaged records that were put aside when the file was mended, by bucket. They stay in the file.",
 	}, []string{"bucket"})
-	corrected := f.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "store_corrected_records", Help: "Records of which one bit had changed, and was put right at the last start, by bucket.",
-	}, []string{"bucket"})
+	mended := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "store_mended_records", Help: "Records that were found damaged at this start: corrected (one bit had changed, and is known) or damaged (put aside).",
+	}, []string{"outcome"})
+	if s.found != nil {
+		mended.WithLabelValues("corrected").Set(float64(total(s.found.Corrected)))
+		mended.WithLabelValues("damaged").Set(float64(total(s.found.Damaged)))
+	}
 	for _, n := range Names() {
 		damaged.WithLabelValues(n.String()).Set(float64(s.damaged[n]))
-		corrected.WithLabelValues(n.String()).Set(float64(s.corrected(n)))
 	}
 	for _, r := range []string{"full", "io"} {
 		m.failures.WithLabelValues(r)

@@ -410,14 +410,6 @@ func (s *Store) View(fn func(*Tx) error) error {
 	return s.db.View(func(bare *bolt.Tx) error { return fn(&Tx{bolt: bare}) })
 }
 
-// corrected is how many records of a bucket were put right before the opening.
-func (s *Store) corrected(n Name) int {
-	if s.found == nil {
-		return 0
-	}
-	return s.found.Corrected[n.String()]
-}
-
 // Found is what the examination before the opening has found; nil: the file was closed cleanly and is too large to be read as a whole at every start.
 func (s *Store) Found() *Report { return s.found }
 
