@@ -263,11 +263,13 @@ type livedOnce struct {
 
 // live runs a gateway on a database, has every person's next event sent, and ends it.
 func (r *rotting) live(ctx context.Context, dir string, database []byte) (l livedOnce, err error) {
-	addr, err := freeAddr(ctx)
+	s, got := r.setup(dir, "127.0.0.1:0"), &listening{}
+	p, err := got.start(ctx, s)
 	if err != nil {
 		return l, err
 	}
-	s := r.setup(dir, addr)
+	defer func() { err = errors.Join(err, p.close()) }()
+	s.partner = p.addr()
 	g, err := s.write(ctx, r.c.Gateway, "")
 	if err != nil {
 		return l, err
@@ -283,14 +285,9 @@ func (r *rotting) live(ctx context.Context, dir string, database []byte) (l live
 	if err := os.WriteFile(filepath.Join(dir, databaseInData0), database, 0o600); err != nil {
 		return l, err
 	}
-	got := &listening{}
-	p, err := got.start(ctx, s)
-	if err != nil {
-		return l, err
-	}
 	began := time.Now()
 	if err := g.start(ctx); err != nil {
-		return l, errors.Join(err, p.close())
+		return l, err
 	}
 	readyErr := g.ready(ctx)
 	l.ready = time.Since(began)
@@ -299,7 +296,7 @@ func (r *rotting) live(ctx context.Context, dir string, database []byte) (l live
 	} else {
 		l.refused = true
 	}
-	err = errors.Join(g.end(), p.close())
+	err = g.end()
 	if u, ok := g.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		l.memory = u.Maxrss << 10
 	}
@@ -361,6 +358,10 @@ func (r *rotting) life(ctx context.Context, rep *rotReport, n int, kind string) 
 	bad, how := r.damage(rng, kind)
 	dir := filepath.Join(r.c.Dir, fmt.Sprintf("life-%05d", n))
 	l, err := r.live(ctx, dir, bad)
+	for try := 1; err == nil && l.refused && try < 4 && strings.Contains(l.said, "address already in use"); try++ { // somebody else has taken the port meanwhile
+		dir = filepath.Join(r.c.Dir, fmt.Sprintf("life-%05d-%d", n, try))
+		l, err = r.live(ctx, dir, bad)
+	}
 	if err != nil || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
 	}
