@@ -14,10 +14,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"countersign/signing"
@@ -37,7 +37,7 @@ type bitrotCmd struct {
 // Bounds of one life.
 const (
 	rotPersons = 12
-	rotMemory  = 256 << 20   // bytes, of the gateway and whatever it starts
+	rotMemory  = 256 << 20   // bytes of the gateway; the process that reads the file for it has a bound of its own
 	rotReady   = time.Minute // from the start to /readyz, or to its end
 	rotSettle  = 3 * time.Second
 )
@@ -297,9 +297,6 @@ func (r *rotting) live(ctx context.Context, dir string, database []byte) (l live
 		l.refused = true
 	}
 	err = g.end()
-	if u, ok := g.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		l.memory = u.Maxrss << 10
-	}
 	l.told = got.told
 	text, rerr := os.ReadFile(g.log.Name())
 	l.said = string(text)
@@ -316,9 +313,25 @@ func (r *rotting) use(ctx context.Context, g *gateway, s *setup, l *livedOnce) {
 	if _, text, err := get(ctx, g.control+"/metrics"); err == nil {
 		l.damaged, _ = sumOf(text, "countersign_store_damaged_records")
 	}
+	l.memory = peak(g.pid())
 	if _, err := g.stop(); err != nil {
 		l.faults = append(l.faults, err.Error())
 	}
+}
+
+// peak is the most memory that a process has had since it was executed, in bytes.
+func peak(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kib, _ := strconv.ParseInt(fields[1], 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
 }
 
 // setAside asks the gateway whom it has set aside.
