@@ -56,6 +56,7 @@ type gateway struct {
 	changes *journal.Forwarder // nil without kafka, or without a relay
 	ingress atomic.Pointer[ingest.Ingress]
 	control net.Listener
+	waiting *waiting // answers there until the gateway does
 
 	forwarding *journal.ForwardMetrics
 	token      string
@@ -97,7 +98,7 @@ func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 		}
 	}
 	for _, step := range []func() error{
-		g.bindEarly, g.openStore, g.openJournal, g.openKafka, g.startIngress, g.openRelay, g.tellRecovery, g.startForwarders, g.startRelay, g.startControl, g.startAsking,
+		g.bindEarly, g.wait, g.openStore, g.openJournal, g.openKafka, g.startIngress, g.openRelay, g.tellRecovery, g.startForwarders, g.startRelay, g.startControl, g.startAsking,
 	} {
 		if err := step(); err != nil {
 			return g, err
@@ -112,9 +113,11 @@ func (g *gateway) metrics() prometheus.Registerer {
 }
 
 func (g *gateway) openStore() (err error) {
-	g.store, err = store.Open(store.Options{
-		Dir: g.cfg.Data, MaxSize: g.cfg.Storage.MaxSize, Examine: g.examine, Logger: g.log, Metrics: g.metrics(),
-	})
+	o := store.Options{Dir: g.cfg.Data, MaxSize: g.cfg.Storage.MaxSize, Examine: g.examine, Context: g.ctx, Logger: g.log, Metrics: g.metrics()}
+	if g.waiting != nil {
+		o.Checked = g.waiting.checked
+	}
+	g.store, err = store.Open(o)
 	if err != nil {
 		return err
 	}
@@ -285,9 +288,12 @@ func (g *gateway) handOver(endpoint, text string) error {
 }
 
 func (g *gateway) startControl() (err error) {
-	if g.control = g.sockets[socketControl]; g.control == nil {
-		if g.control, err = net.Listen("tcp", g.cfg.Listen.Control); err != nil { //nolint:noctx // bound once at start
-			return fmt.Errorf("control listener: %w", err)
+	if err := g.waiting.end(); err != nil {
+		return fmt.Errorf("control listener: %w", err)
+	}
+	if g.control == nil {
+		if g.control, err = g.bindControl(); err != nil {
+			return err
 		}
 	}
 	tokens := []admin.Token{{Name: tokenFile, SHA256: sha256.Sum256([]byte(g.token)), Scope: admin.Operator}}
@@ -334,7 +340,10 @@ func (g *gateway) close() error {
 	if in := g.ingress.Load(); in != nil {
 		in.Drain()
 	}
-	err := g.process.stop()
+	err := errors.Join(g.waiting.end(), g.process.stop())
+	if g.control != nil {
+		g.control.Close() //nolint:errcheck,gosec // closed by its server already, unless that was never started
+	}
 	if g.callbacks != nil {
 		g.callbacks.Close() //nolint:errcheck,gosec // closed by the ingress already, unless that was never started
 	}

@@ -208,7 +208,7 @@ func (cmd *serveCommand) Run(c *console) error {
 
 // serve is Run with a log, which is where errors go: stderr may be a pipe that nobody reads any more.
 func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines *logWriter) error {
-	o := outside{log: log, collectors: lines.collectors()}
+	o := outside{ctx: c.ctx, log: log, collectors: lines.collectors()}
 	if c.watched {
 		o.terminal = c.err
 	}
@@ -216,6 +216,10 @@ func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines 
 	var g *gateway
 	if err == nil {
 		g, err = openGateway(cfg, cmd.Role, o)
+	}
+	if err != nil && c.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		log.Info("stopped", "clean", true, "while", "starting")
+		return nil
 	}
 	if err != nil {
 		return lastLine(log, "start", err)

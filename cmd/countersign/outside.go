@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -8,11 +9,15 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/outbox/store"
 )
 
 // outside is what a gateway is given by whoever starts it.
 type outside struct {
+	ctx        context.Context //nolint:containedctx // ends an opening that takes long; nil: nothing does
 	log        *slog.Logger
+	examiner   store.Examiner          // reads a file before it is used; nil: examineApart
 	terminal   io.Writer               // where an operator sees what is shown once; nil: nobody looks, and secrets go to files
 	sockets    map[string]net.Listener // that a service manager has passed, by name
 	collectors []prometheus.Collector  // of what is there before the gateway

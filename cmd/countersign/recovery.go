@@ -18,7 +18,11 @@ type recovery struct {
 // examine examines a file apart. In the opening that is the database; later it is a backup.
 func (g *gateway) examine(ctx context.Context, path, to string, tick func(done, total int64)) (store.Report, error) {
 	started := time.Now()
-	rep, err := examineApart(ctx, path, to, tick)
+	examiner := g.examiner
+	if examiner == nil {
+		examiner = examineApart
+	}
+	rep, err := examiner(ctx, path, to, tick)
 	if g.store == nil {
 		g.recovery.took = time.Since(started)
 	}

@@ -92,8 +92,8 @@ func TestStopOrder(t *testing.T) {
 			t.Errorf("ack: %s: %s; want the ingress, and after it only %s", ack, strings.Join(order, ", "), strings.Join(after, ", "))
 		}
 	}
-	f("disk", "quarantine", "store", "signals")
-	f("kafka", "forward updates", "kafka", "quarantine", "store", "signals")
+	f("disk", "quarantine", "store", "waiting", "signals")
+	f("kafka", "forward updates", "kafka", "quarantine", "store", "waiting", "signals")
 }
 
 // TestTakenWhileStopping: however long something takes to stop, callbacks are taken until it has, and /readyz says what is going on.

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// waiting answers at the control listener while the file is opened, which takes minutes if all of a large one has to be read: it lives, it is not ready, and how far it is.
+type waiting struct {
+	g       *gateway
+	ln      *lent
+	server  *http.Server
+	ended   chan error
+	percent atomic.Int64 // of the file that has been read; -1: nothing is read
+	said    int64        // owned by Checked: the last percentage that was logged
+	began   time.Time
+}
+
+// saidEvery is after how many percent, and seconds, a long examination is logged again.
+const saidEvery = 10
+
+// wait binds the control listener and answers there until the gateway itself does.
+func (g *gateway) wait() (err error) {
+	if g.control, err = g.bindControl(); errors.Is(err, syscall.EADDRINUSE) {
+		return nil // perhaps of a gateway that has the file too: its own error comes first
+	}
+	if err != nil {
+		return err
+	}
+	w := &waiting{g: g, ended: make(chan error, 1), began: time.Now()}
+	w.percent.Store(-1)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(rw http.ResponseWriter, _ *http.Request) { w.answer(rw, http.StatusOK, "") })
+	mux.HandleFunc("GET /readyz", func(rw http.ResponseWriter, _ *http.Request) { w.answer(rw, http.StatusServiceUnavailable, w.state()) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g.reg, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) { w.answer(rw, http.StatusServiceUnavailable, w.state()) })
+	w.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
+	w.ln = &lent{g.control}
+	g.waiting = w
+	g.process.start("waiting", func(ctx context.Context) error {
+		w.ended <- w.server.Serve(newLimited(w.ln, controlConns))
+		<-ctx.Done() // it has had its time, and has not failed
+		return nil
+	})
+	return nil
+}
+
+// bindControl binds the control listener, or takes the one that was passed.
+func (g *gateway) bindControl() (net.Listener, error) {
+	if ln := g.sockets[socketControl]; ln != nil {
+		return ln, nil
+	}
+	ln, err := net.Listen("tcp", g.cfg.Listen.Control) //nolint:noctx // bound once at start
+	if err != nil {
+		return nil, fmt.Errorf("control listener: %w", err)
+	}
+	return ln, nil
+}
+
+// state is why nothing else is answered yet.
+func (w *waiting) state() string {
+	if p := w.percent.Load(); p >= 0 {
+		return fmt.Sprintf("checking the file, %d %%", p)
+	}
+	return "starting"
+}
+
+func (w *waiting) answer(rw http.ResponseWriter, code int, reason string) {
+	rw.Header().Set("Content-Type", "application/json")
+	v := map[string]any{"status": "ok"}
+	if reason != "" {
+		rw.Header().Set("Retry-After", "1")
+		v = map[string]any{"status": "not_ready", "reasons": []string{reason}}
+	}
+	rw.WriteHeader(code)
+	_ = json.NewEncoder(rw).Encode(v) // who has gone needs no answer
+}
+
+// checked notes how far the examination is, and logs it now and then if it takes long.
+func (w *waiting) checked(done, total int64) {
+	p := done * 100 / max(total, 1)
+	w.percent.Store(p)
+	if p >= w.said+saidEvery && time.Since(w.began) > saidEvery*time.Second {
+		w.said = p
+		w.g.log.Info("checking_file", "percent", p, "bytes", total)
+	}
+}
+
+// end gives the listener back. Calls under way have a second to end.
+func (w *waiting) end() error {
+	if w == nil || w.server == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := w.server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = w.server.Close()
+	}
+	w.server = nil
+	if served := <-w.ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return errors.Join(err, w.ln.back())
+}
+
+// lent is a listener that somebody uses for a time: closing it ends the use and leaves it open.
+type lent struct{ net.Listener }
+
+type deadlined interface{ SetDeadline(t time.Time) error }
+
+// Close implements net.Listener.
+func (l *lent) Close() error {
+	if d, ok := l.Listener.(deadlined); ok {
+		return d.SetDeadline(time.Now())
+	}
+	return l.Listener.Close()
+}
+
+// back makes it usable for its owner again.
+func (l *lent) back() error {
+	if d, ok := l.Listener.(deadlined); ok {
+		return d.SetDeadline(time.Time{})
+	}
+	return nil
+}
