@@ -84,7 +84,11 @@ func examineApart(ctx context.Context, path, to string, tick func(done, total in
 	if err != nil {
 		return rep, fmt.Errorf("find this program: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, self, "check", "--file", path, "--answers", "--mend", to) //nolint:gosec // this program itself
+	args := []string{"check", "--file", path, "--answers"}
+	if to != "" {
+		args = append(args, "--mend", to)
+	}
+	cmd := exec.CommandContext(ctx, self, args...) //nolint:gosec // this program itself
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -64,7 +64,7 @@ func (tx *Tx) Repaired() error { return tx.Bucket(Meta).Delete(mendedKey) }
 func Examine(ctx context.Context, path, to string, tick func(done, total int64), auditors ...Auditor) (Report, error) {
 	e := &examination{auditors: auditors, report: Report{Damaged: map[string]int{}, Corrected: map[string]int{}}}
 	bent, err := walkFile(ctx, path, e.record, tick)
-	if err == nil {
+	if e.report.Bent = bent || e.bent; err == nil {
 		err = e.compare()
 	}
 	var other *versionError
@@ -76,7 +76,6 @@ func Examine(ctx context.Context, path, to string, tick func(done, total int64),
 	case err != nil:
 		return e.report, fmt.Errorf("%s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
 	}
-	e.report.Bent = bent
 	for _, a := range auditors {
 		e.report.Problems = append(e.report.Problems, a.Problems()...)
 	}
@@ -95,6 +94,7 @@ type examination struct {
 	report   Report
 	is, was  sums // as counted, and as the file says
 	damaged  int
+	bent     bool // a record stands in another bucket than its own
 }
 
 // versionError says that a file has another layout.
@@ -116,7 +116,9 @@ func (e *examination) record(r leafRecord) error {
 		if e.damaged++; e.damaged > maxDamaged {
 			return fmt.Errorf("more than %d damaged records", maxDamaged)
 		}
-		if key, value, ok = correct(r); ok {
+		if n := home(r); n != 0 {
+			r.bucket, e.bent, body = n, true, r.value[recordHeader:]
+		} else if key, value, ok = correct(r); ok {
 			e.report.Corrected[r.bucket.String()]++
 			body = value[recordHeader:]
 		} else {
@@ -153,7 +155,8 @@ func (e *examination) meta(key, body []byte) error {
 	return nil
 }
 
-// compare finds out whether what is there is what was written. A bucket in which a damaged record may be counted with a damaged checksum has at least as many as it should.
+// compare finds out whether what is there is what was written. A damaged record may be counted with a damaged checksum: then its bucket's sum says nothing of the others, which
+// is all right unless whole pages have changed their places.
 func (e *examination) compare() error {
 	if believe {
 		return nil
@@ -166,7 +169,7 @@ func (e *examination) compare() error {
 		switch {
 		case is.count != was.count:
 			return fmt.Errorf("bucket %s has %d records and should have %d", n, is.count, was.count)
-		case is.total != was.total && e.report.Damaged[n.String()] == 0:
+		case is.total != was.total && (e.report.Bent || e.report.Damaged[n.String()] == 0):
 			return fmt.Errorf("bucket %s has records that are not the last that were written", n)
 		}
 	}
@@ -246,6 +249,10 @@ func (w *rewriting) record(r leafRecord) error {
 	m := mendedRecord{r.bucket, r.key, r.value}
 	if _, err := unwrap(m.bucket, m.key, m.value); err != nil {
 		*r.last = true
+		if n := home(r); n != 0 {
+			m.bucket = n
+			return w.add(m)
+		}
 		key, record, ok := correct(r)
 		switch {
 		case ok:
@@ -258,6 +265,10 @@ func (w *rewriting) record(r leafRecord) error {
 			w.damaged++
 		}
 	}
+	return w.add(m)
+}
+
+func (w *rewriting) add(m mendedRecord) error {
 	if m.bucket == Meta && bytes.Equal(m.key, sumsKey) {
 		return nil // counted anew
 	}
