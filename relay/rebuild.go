@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -239,12 +240,24 @@ func (b *batch) rebuild(rec *journal.Record, order *kyc.Update) error {
 	}
 	b.subjects[lane], b.back[lane] = s, true
 	b.put(store.Aside, []byte(lane), nil)
+	b.untime(lane)
 	if order.Rebuild == fromRest {
 		if err := b.apply(lane, []saying{{rec, *order}}); err != nil {
 			return err
 		}
 	}
 	return b.giveBack(lane)
+}
+
+// untime takes away the timers that the lost state had asked for. Where they stand, only they themselves say.
+func (b *batch) untime(lane string) {
+	c := b.tx.Bucket(store.Timers).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if v != nil && len(k) > 8 && string(k[8:]) == lane {
+			b.put(store.Timers, bytes.Clone(k), nil)
+			b.moved = append(b.moved, string(k))
+		}
+	}
 }
 
 // giveBack applies what was kept while a subject was set aside, in the order of its arrival.
