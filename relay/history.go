@@ -64,13 +64,14 @@ func entry(b []byte) (lane string, body []byte, ok bool) {
 	return string(name), body, ok
 }
 
-// entryAt is entry of what has a key.
-func entryAt(history store.Bucket, key []byte) (lane string, body []byte, ok bool) {
+// entryAt is the body of the entry that has a key.
+func entryAt(history store.Bucket, key []byte) (body []byte, ok bool) {
 	b, err := history.Get(key)
 	if err != nil {
-		return "", nil, false
+		return nil, false
 	}
-	return entry(b)
+	_, body, ok = entry(b)
+	return body, ok
 }
 
 // historyRecord is one record and what became of it, as it is kept (and as RecordView reads it). Its JSON is put together by hand: the update is JSON already, and
@@ -173,7 +174,7 @@ func recall(tx *store.Tx, lane string, fn func(key []byte, kind byte, body []byt
 		if v == nil || len(key) < historyHead {
 			continue
 		}
-		if _, body, ok := entryAt(history, key); ok && !fn(key, key[historyHead-1], body) {
+		if body, ok := entryAt(history, key); ok && !fn(key, key[historyHead-1], body) {
 			return
 		}
 		if key[historyHead-1] == kindRecord && !changesOf(history, key, fn) {

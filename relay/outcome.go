@@ -150,7 +150,7 @@ func eachRecord(tx *store.Tx, lane string, fn func(key []byte, h *RecordView) bo
 			continue
 		}
 		var h RecordView
-		if _, body, ok := entryAt(history, key); ok && json.Unmarshal(body, &h) == nil && !fn(bytes.Clone(key), &h) {
+		if body, ok := entryAt(history, key); ok && json.Unmarshal(body, &h) == nil && !fn(bytes.Clone(key), &h) {
 			return
 		}
 	}

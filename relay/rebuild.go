@@ -291,13 +291,3 @@ func (b *batch) giveBack(lane string) error {
 	}
 	return b.release()
 }
-
-// asideSince is since when the first of those that are set aside is; zero: nobody is.
-func (r *Relay) asideSince() (since time.Time) {
-	for _, v := range r.Aside() {
-		if since.IsZero() || v.Since.Before(since) {
-			since = v.Since
-		}
-	}
-	return since
-}

@@ -84,7 +84,7 @@ func livesOf(tx *store.Tx, lane string) (es []*lived, whole bool) {
 			continue
 		}
 		e := &lived{lane: lane, key: bytes.Clone(key), offset: int64(binary.BigEndian.Uint64(key[8:]))} //nolint:gosec // written by recordKey
-		_, body, ok := entryAt(history, key)
+		body, ok := entryAt(history, key)
 		if !ok || json.Unmarshal(body, e) != nil || json.Unmarshal(e.Update, &e.said) != nil || len(es) >= maxRelived {
 			return nil, false
 		}

@@ -91,15 +91,11 @@ func (r *Relay) damagedRecord(tx *store.Tx, d *store.DamagedRecord) error {
 
 // damagedHeld does the same for a record that waited.
 func (r *Relay) damagedHeld(tx *store.Tx, d *store.DamagedRecord) error {
-	at := bytes.Index(d.Record, []byte(`{"`))
-	if at < 0 {
-		return nil
-	}
 	var h heldRecord
-	if json.Unmarshal(d.Record[at:], &h) != nil {
-		return nil
+	if at := bytes.Index(d.Record, []byte(`{"`)); at >= 0 && json.Unmarshal(d.Record[at:], &h) == nil {
+		return r.suspect(tx, h.Body, store.Held)
 	}
-	return r.suspect(tx, h.Body, store.Held)
+	return nil
 }
 
 // suspect sets aside whom a text that may be damaged names.

@@ -103,7 +103,7 @@ func examineApart(ctx context.Context, path, to string, tick func(done, total in
 	case ctx.Err() != nil:
 		return rep, ctx.Err()
 	case last.Report == nil: // it died: of its memory's bound, or of a fault
-		return rep, fmt.Errorf("%s: %w: reading it ends the process that tries (%v); it is left as it is: restore a backup or move it aside", path, store.ErrCorrupt, err)
+		return rep, fmt.Errorf("%s: %w: reading it ends the process that tries (%w); it is left as it is: restore a backup or move it aside", path, store.ErrCorrupt, err)
 	case last.Error == "":
 		return *last.Report, nil
 	}

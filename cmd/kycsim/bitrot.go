@@ -163,7 +163,7 @@ func (r *rotting) prepare(ctx context.Context) error {
 	if err := stage(0, 2, true); err != nil {
 		return err
 	}
-	if r.older, err = os.ReadFile(filepath.Join(dir, databaseInData0)); err != nil {
+	if r.older, err = os.ReadFile(filepath.Join(dir, rotDatabase)); err != nil { //nolint:gosec // written by the gateway
 		return err
 	}
 	if err := p.close(); err != nil {
@@ -172,11 +172,11 @@ func (r *rotting) prepare(ctx context.Context) error {
 	if err := stage(2, 4, false); err != nil {
 		return err
 	}
-	if r.base, err = os.ReadFile(filepath.Join(dir, databaseInData0)); err != nil {
+	if r.base, err = os.ReadFile(filepath.Join(dir, rotDatabase)); err != nil { //nolint:gosec // as above
 		return err
 	}
 	for _, name := range []string{"countersign.key", "operator.token"} {
-		if r.files[name], err = os.ReadFile(filepath.Join(dir, "data", name)); err != nil {
+		if r.files[name], err = os.ReadFile(filepath.Join(dir, "data", name)); err != nil { //nolint:gosec // as above
 			return err
 		}
 	}
@@ -190,7 +190,7 @@ func (r *rotting) prepare(ctx context.Context) error {
 	return nil
 }
 
-const databaseInData0 = "data/countersign.db"
+const rotDatabase = "data/countersign.db"
 
 // send sends events of every person.
 func (r *rotting) send(ctx context.Context, g *gateway, s *setup, from, to int) error {
@@ -282,7 +282,7 @@ func (r *rotting) live(ctx context.Context, dir string, database []byte) (l live
 			return l, err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, databaseInData0), database, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, rotDatabase), database, 0o600); err != nil {
 		return l, err
 	}
 	began := time.Now()

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -306,7 +307,7 @@ func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 		for k, v := c.Seek(key(at + 1)); k != nil && (len(batch) < maxBatch || unfinished(&batch[len(batch)-1])); k, v = c.Next() {
 			if v == nil {
 				j.m.damaged.Inc()
-				j.o.Logger.Error("journal_record_damaged", "key", fmt.Sprintf("%x", k))
+				j.o.Logger.Error("journal_record_damaged", "key", hex.EncodeToString(k))
 				continue
 			}
 			last = offset(k)

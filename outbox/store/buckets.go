@@ -41,7 +41,7 @@ var names = [buckets + 1]string{
 func Names() []Name {
 	all := make([]Name, buckets)
 	for i := range all {
-		all[i] = Name(i + 1) //nolint:gosec // there are few
+		all[i] = Name(i + 1)
 	}
 	return all
 }

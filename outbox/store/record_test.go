@@ -48,7 +48,7 @@ func TestRecord(t *testing.T) {
 				k[i] ^= 1 << bit
 			}
 		}
-		for i := range len(b) {
+		for i := range b {
 			bad("a cut", n, k, b[:i])
 		}
 		bad("another bucket", n+1, k, b)

@@ -27,7 +27,7 @@ func Look(path string, fn func(tx *Tx) error) error {
 // the name that it returns; "": there was none. Either everything is done, and on stable storage, or nothing.
 func Restore(backup, dir string, change func(*Tx) error) (kept string, err error) {
 	path := filepath.Join(dir, fileName)
-	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the operator's own data directory
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("restore: %w", err)
 	}
 	if locked(path) {

@@ -137,7 +137,7 @@ func (w *walk) meta() error {
 func (w *walk) buckets() error {
 	values := map[Name][]byte{}
 	var strange error
-	err := w.tree(w.root, nil, nil, 0, func(_ uint64, flags uint32, r leafRecord) error {
+	err := w.tree(w.root, bounds{}, 0, func(_ uint64, flags uint32, r leafRecord) error {
 		i := slices.Index(names[1:], string(r.key))
 		if i < 0 || flags&flagBucket == 0 || len(r.value) < 16 {
 			if strange = fmt.Errorf("it has a bucket %.40q, which this program never made", r.key); len(values) > buckets {
@@ -160,9 +160,9 @@ func (w *walk) buckets() error {
 			continue
 		}
 		if root := binary.LittleEndian.Uint64(v); root != 0 {
-			err = w.tree(root, nil, nil, 0, w.leafVisitor(n))
+			err = w.tree(root, bounds{}, 0, w.leafVisitor(n))
 		} else {
-			_, err = w.leaf(0, v[16:], nil, nil, w.leafVisitor(n)) // so small that it stands inside
+			err = w.leaf(0, v[16:], bounds{}, w.leafVisitor(n)) // so small that it stands inside
 		}
 		if err != nil {
 			return err
@@ -183,15 +183,16 @@ func (w *walk) leafVisitor(n Name) func(uint64, uint32, leafRecord) error {
 
 // take marks a page as met and returns all of its bytes, with those of the pages that follow it.
 func (w *walk) take(id uint64) ([]byte, error) {
-	if id < 2 || id >= uint64(w.high) {
+	at := int64(id) //nolint:gosec // a page number that is too large is negative
+	if at < 2 || at >= w.high {
 		return nil, shape(id, "there is no such page")
 	}
-	b := w.file[int64(id)*w.page:]
+	b := w.file[at*w.page:]
 	if binary.LittleEndian.Uint64(b) != id {
 		w.bend(id) // another page stands here, or its number is damaged
 	}
 	n := 1 + int64(binary.LittleEndian.Uint32(b[12:]))
-	if int64(id)+n > w.high {
+	if at+n > w.high {
 		return nil, shape(id, "it goes on for %d pages, beyond the end", n)
 	}
 	for i := id; i < id+uint64(n); i++ {
@@ -215,8 +216,18 @@ func (w *walk) take(id uint64) ([]byte, error) {
 
 func (w *walk) bend(page uint64) { w.bent = max(w.bent, page, 1) }
 
-// tree walks the pages below one, whose keys are from low (nil: any) to before high (nil: any).
-func (w *walk) tree(id uint64, low, high []byte, depth int, each func(uint64, uint32, leafRecord) error) error {
+// bounds are what the branches above a page say of its keys. nil: nothing.
+type bounds struct{ low, high, first []byte }
+
+func (b *bounds) hold(key []byte) bool {
+	return (b.low == nil || bytes.Compare(key, b.low) >= 0) && (b.high == nil || bytes.Compare(key, b.high) < 0)
+}
+
+// begin reports whether a page's first key is the one by which its branch knows it: bbolt finds a page's place in its branch by that, and would make a second one.
+func (b *bounds) begin(key []byte) bool { return b.first == nil || bytes.Equal(key, b.first) }
+
+// tree walks the pages below one.
+func (w *walk) tree(id uint64, in bounds, depth int, each func(uint64, uint32, leafRecord) error) error {
 	if depth > maxDepth {
 		return shape(id, "the tree is too deep")
 	}
@@ -226,67 +237,60 @@ func (w *walk) tree(id uint64, low, high []byte, depth int, each func(uint64, ui
 	}
 	switch flags := binary.LittleEndian.Uint16(b[8:]); flags {
 	case flagLeaf:
-		_, err := w.leaf(id, b, low, high, each)
-		return err
+		return w.leaf(id, b, in, each)
 	case flagBranch:
-		return w.branch(id, b, low, high, depth, each)
+		return w.branch(id, b, in, depth, each)
 	default:
 		return shape(id, "it is neither a branch nor a leaf")
 	}
 }
 
-func (w *walk) branch(id uint64, b, low, high []byte, depth int, each func(uint64, uint32, leafRecord) error) error {
+func (w *walk) branch(id uint64, b []byte, in bounds, depth int, each func(uint64, uint32, leafRecord) error) error {
 	n := int(binary.LittleEndian.Uint16(b[10:]))
 	if n == 0 || pageHead+n*elemSize > len(b) {
 		return shape(id, "a branch of %d", n)
 	}
 	key := func(i int) ([]byte, uint64, error) {
-		at := pageHead + i*elemSize
-		pos, size := uint64(binary.LittleEndian.Uint32(b[at:])), uint64(binary.LittleEndian.Uint32(b[at+4:]))
-		if pos+size > uint64(len(b)-at) {
+		rest := b[pageHead+i*elemSize:]
+		pos, size := uint64(binary.LittleEndian.Uint32(rest)), uint64(binary.LittleEndian.Uint32(rest[4:]))
+		if pos+size > uint64(len(rest)) {
 			return nil, 0, shape(id, "a key beyond its end")
 		}
-		return b[uint64(at)+pos : uint64(at)+pos+size], binary.LittleEndian.Uint64(b[at+8:]), nil
+		return rest[pos : pos+size], binary.LittleEndian.Uint64(rest[8:]), nil
 	}
 	for i := range n {
 		k, child, err := key(i)
 		if err != nil {
 			return err
 		}
-		next := high
+		next := in.high
 		if i+1 < n {
 			if next, _, err = key(i + 1); err != nil {
 				return err
 			}
 		}
-		if i > 0 || low != nil {
-			if !within(k, low, high) || next != nil && bytes.Compare(k, next) >= 0 {
-				w.bend(id)
-			}
+		if i == 0 && !in.begin(k) || !in.hold(k) || next != nil && bytes.Compare(k, next) >= 0 {
+			w.bend(id)
 		}
-		from := k
+		low := k
 		if i == 0 {
-			from = low // what is less than a branch's first key is looked for there too
+			low = in.low // what is less than a branch's first key is looked for there too
 		}
-		if err := w.tree(child, from, next, depth+1, each); err != nil {
+		if err := w.tree(child, bounds{low: low, high: next, first: k}, depth+1, each); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func within(k, low, high []byte) bool {
-	return (low == nil || bytes.Compare(k, low) >= 0) && (high == nil || bytes.Compare(k, high) < 0)
-}
-
 // leaf calls each with the records of a leaf. Whoever visits one that is damaged says so, and it does not count for the order of the others.
-func (w *walk) leaf(id uint64, b, low, high []byte, each func(uint64, uint32, leafRecord) error) (n int, err error) {
+func (w *walk) leaf(id uint64, b []byte, in bounds, each func(uint64, uint32, leafRecord) error) error {
 	if len(b) < pageHead {
-		return 0, shape(id, "too small for a page")
+		return shape(id, "too small for a page")
 	}
-	n = int(binary.LittleEndian.Uint16(b[10:]))
+	n := int(binary.LittleEndian.Uint16(b[10:]))
 	if pageHead+n*elemSize > len(b) {
-		return 0, shape(id, "a leaf of %d", n)
+		return shape(id, "a leaf of %d", n)
 	}
 	var last []byte
 	for i := range n {
@@ -298,20 +302,20 @@ func (w *walk) leaf(id uint64, b, low, high []byte, each func(uint64, uint32, le
 			r.key, r.value = nil, nil
 		}
 		if err := each(id, flags, r); err != nil {
-			return i, err
+			return err
 		}
 		switch {
 		case damaged:
 		case !ok:
-			return i, shape(id, "a record beyond its end")
+			return shape(id, "a record beyond its end")
 		default:
-			if last != nil && bytes.Compare(last, key) >= 0 || !within(key, low, high) {
+			if i == 0 && !in.begin(key) || last != nil && bytes.Compare(last, key) >= 0 || !in.hold(key) {
 				w.bend(id)
 			}
 			last = key
 		}
 	}
-	return n, nil
+	return nil
 }
 
 // element reads an element of a leaf's table and what it points to.
