@@ -276,7 +276,7 @@ func TestReserveIsAllocated(t *testing.T) {
 			t.Errorf("%d bytes are allocated, %d said to be, of %d in use and %d ahead", got, s.ahead.Load(), used, s.o.settling())
 		}
 	}
-	s.allocate()
+	s.allocate(true)
 	f()
 	body := strings.Repeat("x", 100_000)
 	for i := range 60 {
@@ -284,6 +284,6 @@ func TestReserveIsAllocated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.allocate()
+	s.allocate(true)
 	f()
 }

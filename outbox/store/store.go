@@ -185,7 +185,7 @@ func (s *Store) Run(ctx context.Context) error {
 			group = s.linger(append(group, o))
 		case <-tick.C:
 			done := s.busy()
-			s.allocate()
+			s.allocate(true)
 			s.measure()
 			done()
 			continue
@@ -275,6 +275,7 @@ func (s *Store) commit(group []*op) error {
 			continue
 		case err == nil:
 			s.m.committed(len(group), time.Since(started))
+			s.allocate(false)
 			s.measure()
 		case errors.Is(err, berrors.ErrMaxSizeReached), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 			s.m.failures.WithLabelValues("full").Inc()
