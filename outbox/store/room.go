@@ -202,7 +202,7 @@ func (s *Store) allocate(again bool) {
 
 // extend allocates n bytes on the disk for a file, from there on, and leaves its size as it is.
 func extend(path string, from, n int64) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // the database
 	if err != nil {
 		return err
 	}
