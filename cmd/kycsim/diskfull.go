@@ -181,11 +181,6 @@ func (d *diskRun) course(ctx context.Context) (err error) {
 		return err
 	}
 	d.r.FilledIn = time.Since(began).Seconds()
-	_, said, err := get(ctx, d.g.control+"/readyz")
-	if err != nil {
-		return err
-	}
-	d.r.FullSaid = strings.TrimSpace(string(said))
 	if d.r.UsedFull, err = d.disk.used(); err != nil {
 		return err
 	}
@@ -325,16 +320,25 @@ func (d *diskRun) fire(ctx context.Context, events int64) (fireSummary, error) {
 			}
 		},
 	}
-	if events == 0 {
-		go func() {
-			for pause(ctx, 50*time.Millisecond) == nil {
-				if time.Now().UnixNano()-taken.Load() > int64(2*time.Second) {
-					enough()
-				}
-			}
-		}()
+	if events > 0 {
+		return fire(ctx, o)
 	}
-	return fire(ctx, o)
+	asked := make(chan error, 1)
+	go func() {
+		defer enough()
+		for pause(ctx, 50*time.Millisecond) == nil {
+			if time.Now().UnixNano()-taken.Load() > int64(2*time.Second) {
+				_, said, err := get(ctx, d.g.control+"/readyz") // while callbacks are being refused
+				d.r.FullSaid = strings.TrimSpace(string(said))
+				asked <- err
+				return
+			}
+		}
+		asked <- ctx.Err()
+	}()
+	f, err := fire(ctx, o)
+	enough()
+	return f, errors.Join(err, <-asked)
 }
 
 func (r *diskfullReport) figures() []figure {

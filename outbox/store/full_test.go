@@ -228,6 +228,10 @@ func TestClasses(t *testing.T) {
 	if err := s.AdmitFor(a.Room - a.Reserve + 1); !errors.Is(err, ErrFull) {
 		t.Errorf("more than there is: %v", err)
 	}
+	if s.Account().Short != ShortOwed || s.Admit() == nil {
+		t.Errorf("what was refused is not said: %+v", s.Account())
+	}
+	s.measure()
 	owed.Store(a.Room - a.Reserve + 1)
 	s.measure()
 	if err := s.Admit(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "owed") || s.Account().Short != ShortOwed {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	bolt "go.etcd.io/bbolt"
@@ -49,6 +51,19 @@ func (s Shortage) String() string {
 	return strings.Join(names, ", ")
 }
 
+// account is a Store's part of this.
+type account struct {
+	room  atomic.Int64  // see Account
+	owed  atomic.Int64  // see Account
+	short atomic.Uint32 // a Shortage
+	ahead atomic.Int64  // up to where the disk has room for the file, in bytes from its beginning; 0: unknown
+
+	owing sync.Mutex // guards owes
+	owes  []func() int64
+
+	unallocated bool // owned by allocate: that has been logged
+}
+
 // Account is how the room stands, in bytes.
 type Account struct {
 	Room    int64 // left in the file and on its disk, the smaller of the two; free pages count half
@@ -79,6 +94,7 @@ func (s *Store) AdmitFor(bytes int64) error {
 		return fmt.Errorf("%w: %s", ErrFull, short)
 	}
 	if counting && s.room.Load()-s.owed.Load()-bytes < s.o.reserve() {
+		s.short.Or(uint32(ShortOwed)) // until the next commit or second, so that whoever looks sees why
 		return fmt.Errorf("%w: %s", ErrFull, ShortOwed)
 	}
 	return nil
