@@ -181,11 +181,6 @@ func (d *diskRun) course(ctx context.Context) (err error) {
 		return err
 	}
 	d.r.FilledIn = time.Since(began).Seconds()
-	_, said, err := get(ctx, d.g.control+"/readyz")
-	if err != nil {
-		return err
-	}
-	d.r.FullSaid = strings.TrimSpace(string(said))
 	if d.r.UsedFull, err = d.disk.used(); err != nil {
 		return err
 	}
@@ -226,7 +221,12 @@ func (d *diskRun) release(ctx context.Context) error {
 		if err := errors.Join(d.answer(ctx), d.g.start(ctx)); err != nil {
 			return err
 		}
-	case "deliveries", "ballast":
+	case "ballast":
+		if err := d.restart(ctx); err != nil {
+			return err
+		}
+		fallthrough
+	case "deliveries":
 		if err := pause(ctx, 5*time.Second); err != nil { // what fails is tried again meanwhile, and noted
 			return err
 		}
@@ -241,6 +241,31 @@ func (d *diskRun) release(ctx context.Context) error {
 	d.r.ToldIn = told.Seconds()
 	d.r.UsedAfter, err = d.disk.used()
 	return err
+}
+
+// restart kills the gateway on the full disk and starts it again: a disk that is full must not keep it from that.
+func (d *diskRun) restart(ctx context.Context) error {
+	d.sent.fired(&firedLine{T: time.Now().UnixNano(), Ev: evKilled})
+	if err := d.g.kill(); err != nil {
+		return err
+	}
+	if err := d.g.start(ctx); err != nil {
+		return err
+	}
+	for until := time.Now().Add(d.c.Settle); ; {
+		status, _, err := get(ctx, d.g.control+"/readyz")
+		switch {
+		case err == nil && status == http.StatusServiceUnavailable: // it is full, and says so
+			return nil
+		case time.Now().After(until):
+			return fmt.Errorf("the gateway does not start on a full disk: %d, %w", status, err)
+		}
+		select {
+		case <-d.g.exited:
+			return fmt.Errorf("the gateway does not start on a full disk (%s); see %s", d.g.cmd.ProcessState, d.g.log.Name())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // finish makes the disk larger, as an operator would, without a restart, and fires again.
@@ -295,16 +320,25 @@ func (d *diskRun) fire(ctx context.Context, events int64) (fireSummary, error) {
 			}
 		},
 	}
-	if events == 0 {
-		go func() {
-			for pause(ctx, 50*time.Millisecond) == nil {
-				if time.Now().UnixNano()-taken.Load() > int64(2*time.Second) {
-					enough()
-				}
-			}
-		}()
+	if events > 0 {
+		return fire(ctx, o)
 	}
-	return fire(ctx, o)
+	asked := make(chan error, 1)
+	go func() {
+		defer enough()
+		for pause(ctx, 50*time.Millisecond) == nil {
+			if time.Now().UnixNano()-taken.Load() > int64(2*time.Second) {
+				_, said, err := get(ctx, d.g.control+"/readyz") // while callbacks are being refused
+				d.r.FullSaid = strings.TrimSpace(string(said))
+				asked <- err
+				return
+			}
+		}
+		asked <- ctx.Err()
+	}()
+	f, err := fire(ctx, o)
+	enough()
+	return f, errors.Join(err, <-asked)
 }
 
 func (r *diskfullReport) figures() []figure {

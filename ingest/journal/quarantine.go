@@ -161,7 +161,7 @@ func (j *Bolt) Drop(ctx context.Context, id string, t Intake) error {
 	if err != nil {
 		return err
 	}
-	return j.append(ctx, t.Records, nil, func(tx *store.Tx) error {
+	drop := func(tx *store.Tx) error {
 		was, err := j.takeOut(tx, id)
 		if err != nil {
 			return err
@@ -170,7 +170,11 @@ func (j *Bolt) Drop(ctx context.Context, id string, t Intake) error {
 			return fmt.Errorf("quarantine %s: %w", id, ErrNotFound)
 		}
 		return keep(tx)
-	})
+	}
+	if t.Keep == nil && len(t.Records) == 0 {
+		return j.free(ctx, drop)
+	}
+	return j.append(ctx, t.Records, nil, drop)
 }
 
 // Quarantined is how many bodies are kept.

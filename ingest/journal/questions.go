@@ -216,7 +216,7 @@ func (j *Bolt) Answer(ctx context.Context, q Question, t Intake) error {
 
 // DropQuestion closes a question that nobody will answer, by the id it has in lists: nil means on stable storage.
 func (j *Bolt) DropQuestion(ctx context.Context, id string) error {
-	return j.append(ctx, nil, nil, func(tx *store.Tx) error {
+	return j.free(ctx, func(tx *store.Tx) error {
 		old, err := question(tx, []byte(id))
 		if err != nil {
 			return err

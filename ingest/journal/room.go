@@ -1,10 +1,14 @@
 package journal
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 
 	"countersign/kyc"
+	"countersign/outbox/store"
 )
 
 // What a record will still cost in the file when it is taken: its own place here, and what folding it writes, and what settling the deliveries that follow from it writes.
@@ -63,4 +67,16 @@ func (j *Bolt) admit(rs []Record, bytes int64) error {
 		return j.o.Store.AdmitFor(bytes)
 	}
 	return j.o.Store.AdmitOwn(bytes)
+}
+
+// free takes something away, for which nobody has to ask: a disk that is nearly full is no reason to refuse what makes room.
+func (j *Bolt) free(ctx context.Context, fn func(*store.Tx) error) error {
+	err := j.o.Store.Update(ctx, fn)
+	if errors.Is(err, store.ErrFull) {
+		return fmt.Errorf("discard: %w: %w", ErrFull, err)
+	}
+	if err != nil {
+		return fmt.Errorf("discard: %w", err)
+	}
+	return nil
 }

@@ -3,7 +3,9 @@ package journal
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -68,5 +70,28 @@ func TestCost(t *testing.T) {
 	f(1<<20, 100<<20, floor)
 	if got := r.owed(); got != 0 {
 		t.Errorf("%d bytes are owed for no record", got)
+	}
+}
+
+// What makes room is never refused for want of it, and what would take some is.
+func TestDiscardingNeedsNoRoom(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{})
+	hold := func(id string) error {
+		return r.Hold(t.Context(), Item{ID: id, Source: "s", Provider: "p", Reason: Unreadable, At: time.Now(), Body: []byte("body")})
+	}
+	if err := hold("one"); err != nil {
+		t.Fatal(err)
+	}
+	var owed atomic.Int64
+	owed.Store(1 << 50)
+	r.s.Owe(owed.Load)
+	if err := hold("two"); !errors.Is(err, ErrFull) {
+		t.Errorf("kept although there is no room: %v", err)
+	}
+	if err := r.Drop(t.Context(), "one", Intake{Records: []Record{{Kind: kyc.Observation, Body: []byte("{}")}}}); !errors.Is(err, ErrFull) || r.Quarantined() != 1 {
+		t.Errorf("released although there is no room: %v, %d in quarantine", err, r.Quarantined())
+	}
+	if err := r.Drop(t.Context(), "one", Intake{}); err != nil || r.Quarantined() != 0 {
+		t.Errorf("discarding: %v, %d in quarantine", err, r.Quarantined())
 	}
 }

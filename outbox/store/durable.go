@@ -29,6 +29,23 @@ func WriteFile(path string, b []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
+// mark makes the file that stands while a process has the database open, with its number in it. On a full disk one that is there is left as it is, and one without a number is
+// made, which takes no room: a gateway whose disk is full starts, and delivers what is owed.
+func mark(tag string) error {
+	err := WriteFile(tag, fmt.Appendf(nil, "%d\n", os.Getpid()))
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	f, err := os.OpenFile(tag, os.O_WRONLY|os.O_CREATE, 0o600) //nolint:gosec // the operator's own data directory
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(tag + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, f.Close())
+	}
+	return errors.Join(f.Sync(), f.Close(), syncDir(filepath.Dir(tag)))
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir) //nolint:gosec // the operator's own data directory
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,16 @@ type IOError struct {
 	Call  string // the system call, as its manual page names it; "commit" where that is not known
 	Errno string // such as EIO; "" where that is not known
 	Err   error
+}
+
+// health is what a Store knows of its disk.
+type health struct {
+	failed  atomic.Bool // a commit has failed: the file is not closed cleanly any more
+	failure atomic.Pointer[IOError]
+	dead    chan struct{} // closed when failure is set
+	epoch   time.Time     // of began, on the monotonic clock
+	began   atomic.Int64  // when the commit under way began, in nanoseconds since epoch; 0: none is
+	unclean bool          // the file was not closed cleanly before
 }
 
 // Error implements error.

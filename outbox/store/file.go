@@ -79,7 +79,7 @@ func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 		}
 		found = &rep
 	}
-	if err := WriteFile(tag, fmt.Appendf(nil, "%d\n", os.Getpid())); err != nil {
+	if err := mark(tag); err != nil {
 		return nil, nil, fmt.Errorf("mark the database as open: %w", err)
 	}
 	db, err = openFile(path, o.MaxSize, false)

@@ -228,6 +228,10 @@ func TestClasses(t *testing.T) {
 	if err := s.AdmitFor(a.Room - a.Reserve + 1); !errors.Is(err, ErrFull) {
 		t.Errorf("more than there is: %v", err)
 	}
+	if s.Account().Short != ShortOwed || s.Admit() == nil {
+		t.Errorf("what was refused is not said: %+v", s.Account())
+	}
+	s.measure()
 	owed.Store(a.Room - a.Reserve + 1)
 	s.measure()
 	if err := s.Admit(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "owed") || s.Account().Short != ShortOwed {
@@ -276,7 +280,7 @@ func TestReserveIsAllocated(t *testing.T) {
 			t.Errorf("%d bytes are allocated, %d said to be, of %d in use and %d ahead", got, s.ahead.Load(), used, s.o.settling())
 		}
 	}
-	s.allocate()
+	s.allocate(true)
 	f()
 	body := strings.Repeat("x", 100_000)
 	for i := range 60 {
@@ -284,6 +288,6 @@ func TestReserveIsAllocated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.allocate()
+	s.allocate(true)
 	f()
 }

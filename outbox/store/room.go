@@ -1,10 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	bolt "go.etcd.io/bbolt"
@@ -48,6 +51,19 @@ func (s Shortage) String() string {
 	return strings.Join(names, ", ")
 }
 
+// account is a Store's part of this.
+type account struct {
+	room  atomic.Int64  // see Account
+	owed  atomic.Int64  // see Account
+	short atomic.Uint32 // a Shortage
+	ahead atomic.Int64  // up to where the disk has room for the file, in bytes from its beginning; 0: unknown
+
+	owing sync.Mutex // guards owes
+	owes  []func() int64
+
+	unallocated bool // owned by allocate: that has been logged
+}
+
 // Account is how the room stands, in bytes.
 type Account struct {
 	Room    int64 // left in the file and on its disk, the smaller of the two; free pages count half
@@ -78,6 +94,7 @@ func (s *Store) AdmitFor(bytes int64) error {
 		return fmt.Errorf("%w: %s", ErrFull, short)
 	}
 	if counting && s.room.Load()-s.owed.Load()-bytes < s.o.reserve() {
+		s.short.Or(uint32(ShortOwed)) // until the next commit or second, so that whoever looks sees why
 		return fmt.Errorf("%w: %s", ErrFull, ShortOwed)
 	}
 	return nil
@@ -164,9 +181,12 @@ func (s *Store) left(used, free, owed int64) (room int64, short Shortage) {
 	return room, short
 }
 
-// allocate keeps what settling alone may use allocated on the disk, behind the pages in use. Where the file system cannot, or has no room for it now, the account goes by
-// what is there.
-func (s *Store) allocate() {
+// allocate keeps what settling alone may use allocated on the disk, behind the pages in use. Where the file system cannot, or has no room for all of it now, the account goes
+// by what is there, and it is tried again once a second. Only the writer calls it.
+func (s *Store) allocate(again bool) {
+	if !counting || (s.unallocated || s.ahead.Load() == 0) && !again {
+		return
+	}
 	var used int64
 	if err := s.db.View(func(tx *bolt.Tx) error {
 		used = tx.Size()
@@ -175,20 +195,32 @@ func (s *Store) allocate() {
 		return
 	}
 	want := min(used+s.o.settling(), s.o.MaxSize)
-	if !counting || want-s.ahead.Load() < s.o.settling()/8 {
+	if want-s.ahead.Load() < s.o.settling()/8 {
 		return // most of it is there
 	}
-	f, err := os.OpenFile(s.path, os.O_WRONLY, 0)
-	if err == nil {
-		err = errors.Join(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, used, want-used), f.Close())
-	}
-	if err != nil {
-		if !s.unallocated {
-			s.o.Logger.Warn("reserve_not_allocated", "path", s.path, "bytes", want-used, "error", err)
+	n := want - used
+	var err, full error
+	for ; n >= s.o.settling()/8; n /= 2 { // what is allocated already succeeds on a full disk, too
+		if err = extend(s.path, used, n); !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			break
 		}
-		s.unallocated = true
-		return
+		full = err
 	}
-	s.unallocated = false
-	s.ahead.Store(want)
+	if err == nil {
+		s.ahead.Store(max(used+n, s.ahead.Load()))
+	}
+	if lacks := err != nil || n < want-used; lacks != s.unallocated {
+		if s.unallocated = lacks; lacks {
+			s.o.Logger.Warn("reserve_not_allocated", "path", s.path, "bytes", want-used, "allocated", max(0, s.ahead.Load()-used), "error", cmp.Or(err, full))
+		}
+	}
+}
+
+// extend allocates n bytes on the disk for a file, from there on, and leaves its size as it is.
+func extend(path string, from, n int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // the database
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, from, n), f.Close())
 }

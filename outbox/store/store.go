@@ -60,28 +60,16 @@ type Store struct {
 	stopped chan struct{} // closed when Run has returned
 	running atomic.Bool
 	size    atomic.Int64
-	room    atomic.Int64  // see Account
-	owed    atomic.Int64  // see Account
-	short   atomic.Uint32 // a Shortage
-	ahead   atomic.Int64  // up to where the disk has room for the file, in bytes from its beginning; 0: unknown
-	owing   sync.Mutex    // guards owes
-	owes    []func() int64
-
-	unallocated bool        // owned by allocate: that has been logged
-	failed      atomic.Bool // a commit has failed: the file is not closed cleanly any more
-	failure     atomic.Pointer[IOError]
-	dead        chan struct{} // closed when failure is set
-	epoch       time.Time     // of began, on the monotonic clock
-	began       atomic.Int64  // when the commit under way began, in nanoseconds since epoch; 0: none is
-	unclean     bool          // the file was not closed cleanly before
-	m           *metrics
-	once        sync.Once
-	later       sync.RWMutex     // held for reading by each Later on its way in, so that the end can wait for them
-	page        int64            // bytes
-	last        int              // size of the last group; owned by Run
-	sums        sums             // as committed; owned by Run
-	damaged     [buckets + 1]int // records that were put aside as damaged, by bucket, as it was opened
-	found       *Report          // of the examination before it was opened; nil: there was none
+	account // how the room stands
+	health  // of the disk
+	m       *metrics
+	once    sync.Once
+	later   sync.RWMutex     // held for reading by each Later on its way in, so that the end can wait for them
+	page    int64            // bytes
+	last    int              // size of the last group; owned by Run
+	sums    sums             // as committed; owned by Run
+	damaged [buckets + 1]int // records that were put aside as damaged, by bucket, as it was opened
+	found   *Report          // of the examination before it was opened; nil: there was none
 }
 
 type op struct {
@@ -142,7 +130,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		db: db, path: path, o: o, found: found,
 		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), stopped: make(chan struct{}),
-		dead: make(chan struct{}), epoch: time.Now(), unclean: tagged == nil,
+		health: health{dead: make(chan struct{}), epoch: time.Now(), unclean: tagged == nil},
 	}
 	if err := s.View(func(tx *Tx) error {
 		b, err := tx.Bucket(Meta).Get(sumsKey)
@@ -185,7 +173,7 @@ func (s *Store) Run(ctx context.Context) error {
 			group = s.linger(append(group, o))
 		case <-tick.C:
 			done := s.busy()
-			s.allocate()
+			s.allocate(true)
 			s.measure()
 			done()
 			continue
@@ -275,6 +263,7 @@ func (s *Store) commit(group []*op) error {
 			continue
 		case err == nil:
 			s.m.committed(len(group), time.Since(started))
+			s.allocate(false)
 			s.measure()
 		case errors.Is(err, berrors.ErrMaxSizeReached), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 			s.m.failures.WithLabelValues("full").Inc()
@@ -344,65 +333,6 @@ func (o *op) answer(err error) {
 	}
 	o.err = err
 	close(o.done)
-}
-
-// Update runs fn in the next write transaction and waits for the commit: nil means on stable storage. fn may run more than once and must set its results, never
-// add to them; it must not block, and no slice of the transaction may outlive it. If ctx ends first the outcome is unknown and fn may still run.
-func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
-	done := make(chan struct{})
-	o := &op{fn: fn, done: done}
-	select {
-	case s.ops <- o:
-	case <-s.stopped:
-		return ErrClosed
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the disk: %w", ctx.Err())
-	}
-	select {
-	case <-done:
-		return o.err
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the disk: %w", ctx.Err())
-	case <-s.stopped:
-		select {
-		case <-done:
-			return o.err
-		default:
-			return ErrClosed
-		}
-	}
-}
-
-// Later runs fn in a write transaction that commits soon, with other writes where there are any; then is called from the writer's goroutine with the outcome
-// and must not block; when the store stops first, it is told ErrClosed. It reports false, and calls nothing, when the store has stopped.
-func (s *Store) Later(fn func(*Tx) error, then func(error)) bool {
-	s.later.RLock()
-	defer s.later.RUnlock()
-	select {
-	case <-s.stopped:
-		return false
-	default:
-	}
-	select {
-	case s.lazy <- &op{fn: fn, then: then}:
-		return true
-	case <-s.stopped:
-		return false
-	}
-}
-
-// end answers what was accepted and will not be written.
-func (s *Store) end() {
-	s.once.Do(func() { close(s.stopped) })
-	s.later.Lock() // those on their way in are in now; whoever comes after sees that it has stopped
-	var left []*op
-	for len(s.lazy) > 0 {
-		left = append(left, <-s.lazy)
-	}
-	s.later.Unlock()
-	for _, o := range left {
-		o.answer(ErrClosed)
-	}
 }
 
 // View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied before fn returns.

@@ -1,0 +1,33 @@
+package relay
+
+import (
+	"context"
+	"time"
+)
+
+// maxStep is how many callbacks' records are folded in one transaction, if there is room.
+const maxStep = 4096
+
+// smaller halves the next batch, after one of so many callbacks found no room. One alone waits a second: room comes back, for deliveries are still being settled. It reports
+// false when ctx ended first.
+func (r *Relay) smaller(ctx context.Context, callbacks int) bool {
+	if halving && callbacks > 1 {
+		r.step = callbacks / 2
+		return ctx.Err() == nil
+	}
+	r.waiting.Store(true)
+	return pause(ctx, time.Second)
+}
+
+// size is what the batch writes, in bytes, and into how many places of the file: an upper bound, since what stands together shares a page.
+func (b *batch) size() (bytes int64, places int) {
+	const head = 256 // of a delivery: what is beside its body and names, in the two buckets it stands in
+	for _, w := range b.writes {
+		bytes += int64(len(w.key) + len(w.value))
+	}
+	for i := range b.owed {
+		d := &b.owed[i]
+		bytes += int64(head + len(d.Body) + 2*(len(d.Endpoint)+len(d.Lane)))
+	}
+	return bytes + int64(len(b.queued.value)), len(b.writes) + 2*len(b.owed) + 8
+}
