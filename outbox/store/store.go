@@ -13,12 +13,10 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
@@ -64,6 +62,7 @@ type Store struct {
 	later   sync.RWMutex // held for reading by each Later on its way in, so that the end can wait for them
 	page    int64        // bytes
 	last    int          // size of the last group; owned by Run
+	blind   bool         // which write of a commit failed cannot be told (counted); owned by Run
 }
 
 type op struct {
@@ -111,6 +110,9 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := rewriteMeta(path, int64(db.Info().PageSize)); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	if err := complete(db); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
@@ -126,7 +128,7 @@ func Open(o Options) (*Store, error) {
 }
 
 // Run commits what Update and Later bring, until ctx ends; then it commits what is still queued and returns nil. A commit error other than a full disk ends it with
-// that error: after a failed flush the page cache cannot be trusted, so the process has to exit and start again.
+// that error: after a failed flush, whatever its errno, the page cache cannot be trusted, so the process has to exit and start again.
 func (s *Store) Run(ctx context.Context) error {
 	s.running.Store(true)
 	defer s.end()
@@ -228,14 +230,12 @@ func (s *Store) commit(group []*op) error {
 		case err == nil:
 			s.m.committed(len(group), time.Since(started))
 			s.measure()
-		case errors.Is(err, berrors.ErrMaxSizeReached), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		case errors.Is(err, ErrFull):
 			s.m.failures.WithLabelValues("full").Inc()
 			s.full.Store(true)
-			err = fmt.Errorf("%w: %w", ErrFull, err)
 		default:
 			s.m.failures.WithLabelValues("io").Inc()
 			s.failed.Store(true)
-			err = fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
 		for _, o := range group {
 			o.answer(err)
@@ -248,24 +248,25 @@ func (s *Store) commit(group []*op) error {
 	return nil
 }
 
-// try returns the index of the function that failed, or -1 and the outcome of the commit.
+// try returns the index of the function that failed, or -1 and the outcome of the commit: nil, ErrFull or ErrUnknown.
 func (s *Store) try(group []*op) (bad int, err error) {
 	tx, err := s.db.Begin(true)
 	if err != nil {
-		return -1, err
+		return -1, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	for i, o := range group {
 		if err := protect(o.fn, tx); err != nil {
 			if rerr := tx.Rollback(); rerr != nil {
-				return -1, rerr
+				return -1, fmt.Errorf("%w: %w", ErrUnknown, rerr)
 			}
 			return i, err
 		}
 	}
 	if err := tx.Commit(); err != nil {
 		_ = tx.Rollback() // bbolt has done so already; harmless
-		return -1, err
+		return -1, outcome(err, tx.Stats(), s.blind)
 	}
+	s.blind = s.blind || !counted(tx.Stats())
 	return -1, nil
 }
 
