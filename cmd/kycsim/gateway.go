@@ -131,6 +131,7 @@ type setup struct {
 	sources     []sourceKey
 	kafka       *kafkaSetup // nil: none
 	backlog     int64       // records; 0: as many as never come
+	maxSize     string      // of the database; "": the gateway's default
 }
 
 // kafkaSetup is what a test's config says of Kafka.
@@ -203,8 +204,8 @@ func (s *setup) write(ctx context.Context, binary, role string) (*gateway, error
 
 func (s *setup) yaml(callbacks, control string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "mode: sandbox\ndata: %s\nlisten: {callbacks: %s, control: %s}\negress: {allow: [127.0.0.0/8]}\nstorage: {backlog: %d}\n",
-		filepath.Join(s.dir, "data"), callbacks, control, cmp.Or(s.backlog, 100_000_000))
+	fmt.Fprintf(&b, "mode: sandbox\ndata: %s\nlisten: {callbacks: %s, control: %s}\negress: {allow: [127.0.0.0/8]}\nstorage: {backlog: %d, max_size: %s}\n",
+		filepath.Join(s.dir, "data"), callbacks, control, cmp.Or(s.backlog, 100_000_000), cmp.Or(s.maxSize, "64GiB"))
 	if s.kafka != nil {
 		b.WriteString(s.kafka.yaml())
 	}

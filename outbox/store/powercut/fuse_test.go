@@ -75,6 +75,18 @@ func (s *shown) do(o order) (a answer) {
 	return a
 }
 
+// until waits for an event.
+func (s *shown) until(what string) {
+	s.t.Helper()
+	for s.out.Scan() {
+		var e disk.Event
+		if json.Unmarshal(s.out.Bytes(), &e) == nil && e.What == what {
+			return
+		}
+	}
+	s.t.Fatal("the program has ended")
+}
+
 // cut takes the power away and gives it back.
 func (s *shown) cut(style disk.Style, seed uint64) disk.Counts {
 	s.t.Helper()

@@ -22,7 +22,7 @@ import (
 
 // order is one line of the input.
 type order struct {
-	Do    string     `json:"do"`    // mount, arm, cut, release, restore, unmount
+	Do    string     `json:"do"`    // mount, arm, cut, release, restore, unmount; tell: nothing, but its answer follows all that happened before
 	At    string     `json:"at"`    // mount: an existing directory
 	Plan  disk.Plan  `json:"plan"`  // arm: what goes wrong
 	Style disk.Style `json:"style"` // restore: which part of what was not flushed is left
@@ -120,6 +120,7 @@ func (k *keeper) do(o *order, a *answer) (err error) {
 		if k.m, err = show(d, o.At); err == nil {
 			k.d = d
 		}
+	case "tell":
 	case "arm":
 		k.d.Arm(o.Plan)
 	case "cut":

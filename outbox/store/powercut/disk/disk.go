@@ -109,7 +109,7 @@ func (d *Disk) Read(n *Node, p []byte, at int64) int {
 
 // Write is seen at once, and durable with the next flush. Fewer bytes than given may be written, as by any write.
 func (d *Disk) Write(n *Node, p []byte, at int64) (int, syscall.Errno) {
-	part, errno := d.enter(Write)
+	part, errno := d.enter(Write, n)
 	defer d.mu.Unlock()
 	if errno != 0 {
 		return 0, errno
@@ -127,7 +127,7 @@ func (d *Disk) Resize(n *Node, size int64) syscall.Errno {
 	if _, now := d.Attr(n); size > now {
 		call = Grow
 	}
-	_, errno := d.enter(call)
+	_, errno := d.enter(call, n)
 	defer d.mu.Unlock()
 	if errno != 0 {
 		return errno
@@ -159,7 +159,7 @@ func apply(b []byte, c change) []byte {
 // Flush makes durable what is seen of a file, or of the names in a directory. When it fails by plan, what it should have written is partly there and the rest is never
 // written, though it is seen: that is what Linux does. It is not Flush that fails then, but whoever believes the next one.
 func (d *Disk) Flush(n *Node) syscall.Errno {
-	_, errno := d.enter(Flush)
+	_, errno := d.enter(Flush, n)
 	defer d.mu.Unlock()
 	if errno != 0 {
 		if !d.off {
@@ -210,12 +210,12 @@ func (d *Disk) Release() {
 }
 
 // enter is where every call that changes something begins. It returns with the lock held, and when it answers 0 the call has to be carried out. part: a half of it only.
-func (d *Disk) enter(call Call) (part bool, errno syscall.Errno) {
+func (d *Disk) enter(call Call, n *Node) (part bool, errno syscall.Errno) {
 	d.mu.Lock()
 	if d.off {
 		return d.wait()
 	}
-	f := d.faults.next(call)
+	f := d.faults.next(call, n)
 	if f.told {
 		d.tell(Event{What: "fault", Call: call, Errno: name(f.errno)})
 	}

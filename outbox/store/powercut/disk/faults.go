@@ -2,6 +2,7 @@ package disk
 
 import (
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -28,6 +29,7 @@ type Plan struct {
 	Slow     time.Duration `json:"slow"`      // each takes so long
 	Hang     bool          `json:"hang"`      // the first never ends
 	CutAfter int           `json:"cut_after"` // calls of any kind after the first that went wrong, or from now on if none is to; negative: only Cut cuts
+	Below    int64         `json:"below"`     // only calls upon files that reach beyond this offset and have something pending below it: bbolt's meta pages; 0: any
 	Seed     uint64        `json:"seed"`
 }
 
@@ -65,7 +67,7 @@ func (d *Disk) Arm(p Plan) {
 }
 
 // next decides about a call.
-func (f *faults) next(call Call) (now fault) {
+func (f *faults) next(call Call, n *Node) (now fault) {
 	if !f.armed {
 		return now
 	}
@@ -80,7 +82,7 @@ func (f *faults) next(call Call) (now fault) {
 		return now
 	}
 	p := &f.plan
-	if call != p.Call {
+	if call != p.Call || p.Below > 0 && !n.pendingBelow(p.Below) {
 		return now
 	}
 	if p.After > 0 {
@@ -101,9 +103,13 @@ func (f *faults) next(call Call) (now fault) {
 	return now
 }
 
+func (n *Node) pendingBelow(offset int64) bool {
+	return n != nil && int64(len(n.seen)) > offset && slices.ContainsFunc(n.pending, func(c change) bool { return c.data != nil && c.at < offset })
+}
+
 // lose is what a failed flush leaves: some of what it should have written is written, and nothing of the rest ever will be.
 func (f *faults) lose(n *Node) {
-	share := []float64{0, 0.5, 1}[f.rng.IntN(3)]
+	share := []float64{0, 0, 0.5, 1}[f.rng.IntN(4)]
 	for _, c := range sectors(n.pending) {
 		if f.rng.Float64() < share {
 			n.durable = apply(n.durable, c)

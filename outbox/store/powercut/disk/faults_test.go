@@ -40,6 +40,14 @@ func TestPlan(t *testing.T) {
 	if got := d.Resize(n, 50); got != 0 {
 		t.Errorf("shrinking: %v", got)
 	}
+	flush(t, d, n)
+	d.Arm(Plan{Call: Flush, Below: 10, Errno: syscall.EIO, CutAfter: -1})
+	write(t, d, n, 10, []byte("x"))
+	flush(t, d, n, d.Root())
+	write(t, d, n, 9, []byte("x"))
+	if got := d.Flush(n); got != syscall.EIO {
+		t.Errorf("flushing what lies below: %v", got)
+	}
 	d.Arm(Plan{Call: Names, Errno: syscall.EIO, CutAfter: -1})
 	if got := d.Rename(d.Root(), "f", d.Root(), "g", false); got != syscall.EIO || d.Lookup(d.Root(), "f") != n {
 		t.Errorf("renaming: %v", got)

@@ -34,7 +34,7 @@ func (d *Disk) Mkdir(dir *Node, name string, mode uint32) (*Node, syscall.Errno)
 }
 
 func (d *Disk) make(dir *Node, name string, isDir bool, mode uint32, exclusive bool) (*Node, syscall.Errno) {
-	_, errno := d.enter(Names)
+	_, errno := d.enter(Names, nil)
 	defer d.mu.Unlock()
 	if errno != 0 {
 		return nil, errno
@@ -52,7 +52,7 @@ func (d *Disk) make(dir *Node, name string, isDir bool, mode uint32, exclusive b
 
 // Remove takes a name away: of a file, or of an empty directory.
 func (d *Disk) Remove(dir *Node, name string, isDir bool) syscall.Errno {
-	_, errno := d.enter(Names)
+	_, errno := d.enter(Names, nil)
 	defer d.mu.Unlock()
 	if errno != 0 {
 		return errno
@@ -81,7 +81,7 @@ func replaceable(n *Node, isDir bool) syscall.Errno {
 
 // Rename gives a node another name, in place of what had it. Within one directory that is one move: a cut leaves the old name or the new one, never both and never none.
 func (d *Disk) Rename(from *Node, name string, to *Node, newName string, keep bool) syscall.Errno {
-	_, errno := d.enter(Names)
+	_, errno := d.enter(Names, nil)
 	defer d.mu.Unlock()
 	if errno != 0 {
 		return errno
