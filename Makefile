@@ -67,6 +67,7 @@ powercut: powercut-disk ## CUTS times the power goes under load, from a disk tha
 	dir=$$(mktemp -d) && $(BIN)/kycsim powercut --gateway $(BIN)/countersign --disk $(BIN)/powercut --cuts $(CUTS) --dir $$dir/powercut && rm -rf $$dir # kept if it fails
 
 powercut-control: powercut-disk ## the same with a gateway without flushes, and with one that goes on after a failed flush: must destroy databases or lose events
+	$(GO) -C outbox/store/powercut test -count=1 -tags realfuse,fault_flushon -run TestFlushFailsOnce . | grep 'of 40 databases are destroyed'
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_noflush -o $(BIN)/countersign-noflush ./cmd/countersign
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_flushon -o $(BIN)/countersign-flushon ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim powercut --gateway $(BIN)/countersign-noflush --disk $(BIN)/powercut --mode cut --cuts 20 --dir $$dir/noflush --expect-failure && \

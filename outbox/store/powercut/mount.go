@@ -40,7 +40,7 @@ func show(d *disk.Disk, at string) (*mount, error) {
 	}}
 	server, err := fs.Mount(at, &inode{d: d, n: d.Root()}, o)
 	if err != nil {
-		return nil, fmt.Errorf("powercut needs to be root (CAP_SYS_ADMIN), to mount its file system at %s: %w", at, err)
+		return nil, fmt.Errorf("powercut cannot mount its file system at %s; it needs root (CAP_SYS_ADMIN) and %s: %w", at, device, err)
 	}
 	return &mount{at: at, server: server}, nil
 }

@@ -32,9 +32,9 @@ func (d *Disk) Restore(style Style, seed uint64) (*Disk, Counts) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r := &restoring{to: New(d.tell), rng: rand.New(rand.NewPCG(seed, 5)), style: style, done: map[*Node]*Node{}} //nolint:gosec // to be repeatable
-	r.bounds(d.root, map[*Node]bool{})
-	if r.last > r.first {
-		r.edge = r.first + r.rng.Uint64N(r.last-r.first+1)
+	if seqs := pending(d.root, map[*Node]bool{}, nil); len(seqs) > 0 {
+		slices.Sort(seqs)
+		r.edge = seqs[r.rng.IntN(len(seqs))]
 	}
 	r.share = 0.1 + 0.8*r.rng.Float64()
 	r.to.root = r.node(d.root)
@@ -42,42 +42,36 @@ func (d *Disk) Restore(style Style, seed uint64) (*Disk, Counts) {
 }
 
 type restoring struct {
-	to          *Disk
-	rng         *rand.Rand
-	style       Style
-	share       float64 // of what Tear leaves
-	first, last uint64  // changes that were not flushed
-	edge        uint64  // the one that Keep and Reorder tear
-	done        map[*Node]*Node
-	counts      Counts
+	to     *Disk
+	rng    *rand.Rand
+	style  Style
+	share  float64 // of what Tear leaves
+	edge   uint64  // the change that Keep and Reorder tear
+	done   map[*Node]*Node
+	counts Counts
 }
 
-// bounds finds the first and last change that was not flushed.
-func (r *restoring) bounds(n *Node, seen map[*Node]bool) {
+// pending lists the changes that were not flushed, of what can be there after a cut.
+func pending(n *Node, seen map[*Node]bool, seqs []uint64) []uint64 {
 	if seen[n] {
-		return
+		return seqs
 	}
 	seen[n] = true
-	note := func(seq uint64) {
-		if r.first == 0 || seq < r.first {
-			r.first = seq
-		}
-		r.last = max(r.last, seq)
-	}
 	for _, c := range n.pending {
-		note(c.seq)
+		seqs = append(seqs, c.seq)
 	}
 	for _, m := range n.moves {
-		note(m.seq)
+		seqs = append(seqs, m.seq)
 		for _, child := range m.names {
 			if child != nil {
-				r.bounds(child, seen)
+				seqs = pending(child, seen, seqs)
 			}
 		}
 	}
 	for _, child := range n.kept {
-		r.bounds(child, seen)
+		seqs = pending(child, seen, seqs)
 	}
+	return seqs
 }
 
 // stays decides about one sector or name.
