@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 )
 
@@ -27,7 +28,7 @@ type diskPlan struct {
 	Call     string        `json:"call"`
 	After    int           `json:"after"`
 	Times    int           `json:"times"`
-	Errno    uint32        `json:"errno"`
+	Errno    syscall.Errno `json:"errno"`
 	Part     bool          `json:"part"`
 	Slow     time.Duration `json:"slow"`
 	Hang     bool          `json:"hang"`
@@ -70,8 +71,8 @@ func startDisk(ctx context.Context, binary, at string, log io.Writer) (*faultyDi
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		return nil, fmt.Errorf("start the disk: %w", err)
 	}
-	d := &faultyDisk{cmd: exec.CommandContext(ctx, binary), answers: make(chan diskAnswer, 1), events: make(chan diskEvent, 4096), ended: make(chan struct{})} //nolint:gosec // the program the caller names
-	d.cmd.Cancel = func() error { return d.cmd.Process.Signal(os.Interrupt) }                                                                                  // it unmounts
+	d := &faultyDisk{cmd: exec.CommandContext(ctx, binary), answers: make(chan diskAnswer, 1), events: make(chan diskEvent, 4096), ended: make(chan struct{})}
+	d.cmd.Cancel = func() error { return d.cmd.Process.Signal(os.Interrupt) } // it unmounts
 	d.cmd.Stderr = log
 	var err error
 	if d.in, err = d.cmd.StdinPipe(); err != nil {

@@ -31,7 +31,7 @@ const metaPages = 8192
 // failedFlush is a flush that fails once, a few times or until the power goes, of a meta page more often than not; the power goes within the next writes, of whoever makes them.
 func failedFlush(errno syscall.Errno) func(rng *rand.Rand) diskPlan {
 	return func(rng *rand.Rand) diskPlan {
-		p := diskPlan{Call: "flush", After: soon(rng), Times: []int{1, 2 + rng.IntN(4), -1}[rng.IntN(3)], Errno: uint32(errno), CutAfter: rng.IntN([]int{12, 60}[rng.IntN(2)])}
+		p := diskPlan{Call: "flush", After: soon(rng), Times: []int{1, 2 + rng.IntN(4), -1}[rng.IntN(3)], Errno: errno, CutAfter: rng.IntN([]int{12, 60}[rng.IntN(2)])}
 		if p.Times < 0 {
 			p.CutAfter = rng.IntN(200)
 		}
@@ -44,7 +44,7 @@ func failedFlush(errno syscall.Errno) func(rng *rand.Rand) diskPlan {
 
 func failedWrite(errno syscall.Errno) func(rng *rand.Rand) diskPlan {
 	return func(rng *rand.Rand) diskPlan {
-		return diskPlan{Call: "write", After: rng.IntN(60), Times: 1 + rng.IntN(3), Errno: uint32(errno), Part: rng.IntN(2) == 0, CutAfter: rng.IntN(200)}
+		return diskPlan{Call: "write", After: rng.IntN(60), Times: 1 + rng.IntN(3), Errno: errno, Part: rng.IntN(2) == 0, CutAfter: rng.IntN(200)}
 	}
 }
 
@@ -57,7 +57,7 @@ var cutModes = []cutMode{
 	{name: "write-eio", ends: true, late: 5 * time.Second, plan: failedWrite(syscall.EIO)},
 	{name: "write-enospc", ends: true, late: 5 * time.Second, plan: failedWrite(syscall.ENOSPC)},
 	{name: "grow-enospc", maxSize: "64MiB", ends: true, late: 5 * time.Second, plan: func(rng *rand.Rand) diskPlan {
-		return diskPlan{Call: "grow", Errno: uint32(syscall.ENOSPC), Times: 1 + rng.IntN(3), CutAfter: rng.IntN(200)}
+		return diskPlan{Call: "grow", Errno: syscall.ENOSPC, Times: 1 + rng.IntN(3), CutAfter: rng.IntN(200)}
 	}},
 	{name: "slow", late: 5 * time.Second, plan: func(rng *rand.Rand) diskPlan {
 		return diskPlan{Call: "flush", Times: -1, Slow: time.Duration(50+rng.IntN(300)) * time.Millisecond, CutAfter: 20 + rng.IntN(150)}

@@ -68,10 +68,22 @@ func (f *findings) add(g *findings) {
 		to   *int
 		more int
 	}{
-		{&f.Persons, g.Persons}, {&f.Acked, g.Acked}, {&f.InDoubt, g.InDoubt}, {&f.Deliveries, g.Deliveries}, {&f.Accepted, g.Accepted},
-		{&f.Lost, g.Lost}, {&f.Invented, g.Invented}, {&f.Altered, g.Altered}, {&f.BadlySigned, g.BadlySigned}, {&f.OutOfOrder, g.OutOfOrder},
-		{&f.DuplicateWithOtherID, g.DuplicateWithOtherID}, {&f.Gaps, g.Gaps}, {&f.Duplicated, g.Duplicated}, {&f.RepeatedAfter2xx, g.RepeatedAfter2xx},
-		{&f.Kills, g.Kills}, {&f.AllowedRepeats, g.AllowedRepeats},
+		{&f.Persons, g.Persons},
+		{&f.Acked, g.Acked},
+		{&f.InDoubt, g.InDoubt},
+		{&f.Deliveries, g.Deliveries},
+		{&f.Accepted, g.Accepted},
+		{&f.Lost, g.Lost},
+		{&f.Invented, g.Invented},
+		{&f.Altered, g.Altered},
+		{&f.BadlySigned, g.BadlySigned},
+		{&f.OutOfOrder, g.OutOfOrder},
+		{&f.DuplicateWithOtherID, g.DuplicateWithOtherID},
+		{&f.Gaps, g.Gaps},
+		{&f.Duplicated, g.Duplicated},
+		{&f.RepeatedAfter2xx, g.RepeatedAfter2xx},
+		{&f.Kills, g.Kills},
+		{&f.AllowedRepeats, g.AllowedRepeats},
 	} {
 		*sum.to += sum.more
 	}

@@ -24,21 +24,23 @@ type inode struct {
 	n *disk.Node
 }
 
-var _ = (fs.NodeAllocater)((*inode)(nil))
-var _ = (fs.NodeCreater)((*inode)(nil))
-var _ = (fs.NodeFsyncer)((*inode)(nil))
-var _ = (fs.NodeGetattrer)((*inode)(nil))
-var _ = (fs.NodeLookuper)((*inode)(nil))
-var _ = (fs.NodeMkdirer)((*inode)(nil))
-var _ = (fs.NodeOpener)((*inode)(nil))
-var _ = (fs.NodeReaddirer)((*inode)(nil))
-var _ = (fs.NodeReader)((*inode)(nil))
-var _ = (fs.NodeRenamer)((*inode)(nil))
-var _ = (fs.NodeRmdirer)((*inode)(nil))
-var _ = (fs.NodeSetattrer)((*inode)(nil))
-var _ = (fs.NodeStatfser)((*inode)(nil))
-var _ = (fs.NodeUnlinker)((*inode)(nil))
-var _ = (fs.NodeWriter)((*inode)(nil))
+var (
+	_ = fs.NodeAllocater((*inode)(nil))
+	_ = fs.NodeCreater((*inode)(nil))
+	_ = fs.NodeFsyncer((*inode)(nil))
+	_ = fs.NodeGetattrer((*inode)(nil))
+	_ = fs.NodeLookuper((*inode)(nil))
+	_ = fs.NodeMkdirer((*inode)(nil))
+	_ = fs.NodeOpener((*inode)(nil))
+	_ = fs.NodeReaddirer((*inode)(nil))
+	_ = fs.NodeReader((*inode)(nil))
+	_ = fs.NodeRenamer((*inode)(nil))
+	_ = fs.NodeRmdirer((*inode)(nil))
+	_ = fs.NodeSetattrer((*inode)(nil))
+	_ = fs.NodeStatfser((*inode)(nil))
+	_ = fs.NodeUnlinker((*inode)(nil))
+	_ = fs.NodeWriter((*inode)(nil))
+)
 
 func stable(n *disk.Node) fs.StableAttr {
 	mode := uint32(syscall.S_IFREG)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -156,11 +157,11 @@ func TestNames(t *testing.T) {
 				prepare(d, d.Root())
 				left, _ := d.Restore(style, seed)
 				names, nodes := left.List(left.Root())
-				said := ""
+				var said strings.Builder
 				for i, n := range nodes {
-					said += fmt.Sprintf("%s=%s ", names[i], content(left, n))
+					fmt.Fprintf(&said, "%s=%s ", names[i], content(left, n))
 				}
-				got[said] = true
+				got[said.String()] = true
 			}
 		}
 		want := map[string]bool{}

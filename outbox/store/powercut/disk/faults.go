@@ -123,17 +123,13 @@ func (f *faults) lose(n *Node) {
 	n.pending, n.moves = nil, nil
 }
 
-// name is how an errno is called, for those that are planned.
+// planned are the errnos that plans have.
+var planned = map[syscall.Errno]string{0: "", syscall.EIO: "EIO", syscall.ENOSPC: "ENOSPC", syscall.EDQUOT: "EDQUOT"}
+
+// name is how an errno is called.
 func name(e syscall.Errno) string {
-	switch e {
-	case 0:
-		return ""
-	case syscall.EIO:
-		return "EIO"
-	case syscall.ENOSPC:
-		return "ENOSPC"
-	case syscall.EDQUOT:
-		return "EDQUOT"
+	if text, ok := planned[e]; ok {
+		return text
 	}
 	return e.Error()
 }
