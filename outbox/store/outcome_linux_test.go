@@ -37,8 +37,8 @@ func TestOutcome(t *testing.T) {
 		f(failed("write", errno), stats(4, 4), false, ErrUnknown) // the meta page: half of it may be there, and be a valid one
 		f(failed("write", errno), stats(0, 0), false, ErrUnknown) // the meta page of a commit without pages
 		f(failed("write", errno), half, true, ErrUnknown)
-		f(fmt.Errorf("file resize error: %s", failed("truncate", errno)), stats(4, 0), false, ErrFull)
-		f(fmt.Errorf("file sync error: %s", failed("sync", errno)), stats(4, 0), false, ErrUnknown)
+		f(errors.New("file resize error: "+failed("truncate", errno).Error()), stats(4, 0), false, ErrFull)
+		f(errors.New("file sync error: "+failed("sync", errno).Error()), stats(4, 0), false, ErrUnknown)
 		f(fmt.Errorf("file sync error: %w", failed("sync", errno)), stats(4, 0), false, ErrUnknown)
 		f(errno, stats(4, 4), false, ErrUnknown) // of fdatasync, before the meta page
 		f(errno, stats(4, 5), false, ErrUnknown) // and after it
@@ -46,11 +46,11 @@ func TestOutcome(t *testing.T) {
 		f(os.NewSyscallError("fdatasync", errno), half, false, ErrUnknown)
 		f(failed("sync", errno), half, false, ErrUnknown)
 		f(failed("close", errno), half, false, ErrUnknown)
-		f(fmt.Errorf("mmap allocate error: %s", errno), stats(3, 0), false, ErrUnknown)
+		f(errors.New("mmap allocate error: "+errno.Error()), stats(3, 0), false, ErrUnknown)
 	}
 	for _, errno := range []syscall.Errno{syscall.EIO, syscall.EROFS, syscall.EBADF, syscall.EFBIG} {
 		f(failed("write", errno), half, false, ErrUnknown)
-		f(fmt.Errorf("file resize error: %s", failed("truncate", errno)), stats(4, 0), false, ErrUnknown)
+		f(errors.New("file resize error: "+failed("truncate", errno).Error()), stats(4, 0), false, ErrUnknown)
 		f(errno, half, false, ErrUnknown)
 	}
 }
