@@ -9,8 +9,10 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 KILLS    ?= 100
 CUTS     ?= 200
+FLIPS    ?= 2000
+OTHERS   ?= 50
 
-.PHONY: build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control powercut powercut-control powercut-disk chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control powercut powercut-control powercut-disk chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -75,6 +77,21 @@ powercut-control: powercut-disk ## the same with a gateway without flushes, and 
 
 powercut-disk: build
 	CGO_ENABLED=0 $(GO) -C outbox/store/powercut build -trimpath -o ../../../$(BIN)/powercut .
+
+bitrot: build ## single bits, whole pages and the end of the file damaged, one a life: refused by name, or put right, or one person set aside and counted
+	dir=$$(mktemp -d) && $(BIN)/kycsim bitrot --gateway $(BIN)/countersign --flips $(FLIPS) --others $(OTHERS) --dir $$dir/rot && rm -rf $$dir # kept if it fails
+
+bitrot-control: build ## the same with a gateway that takes the disk at its word: somebody must be told something wrong
+	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_believe -o $(BIN)/countersign-believe ./cmd/countersign
+	dir=$$(mktemp -d) && $(BIN)/kycsim bitrot --gateway $(BIN)/countersign-believe --flips 60 --others 5 --dir $$dir/rot --expect-failure && rm -rf $$dir
+
+diskfull: build ## a small disk filled four ways under load: it recovers by itself, and nothing is lost; a minute, and root
+	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign --dir $$dir/disk && \
+		$(BIN)/kycsim diskfull --gateway $(BIN)/countersign --scenario backlog,deliveries --size 256 --max-size 64 --dir $$dir/size && rm -rf $$dir # kept if it fails
+
+diskfull-control: build ## the same with a gateway that counts nothing and keeps nothing: must get stuck
+	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_nocount -o $(BIN)/countersign-nocount ./cmd/countersign
+	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign-nocount --scenario backlog,ballast --settle 10s --dir $$dir/full --expect-failure && rm -rf $$dir
 
 chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers that hang, a partition without a leader, a journal that is full
 	$(GO) -C ingest/journal/brokers test -count=1 -tags realkafka ./cluster

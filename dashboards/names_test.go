@@ -233,6 +233,9 @@ func (c *code) checkCommand(line string) error {
 	}
 	flags := c.commands[name]
 	group := slices.ContainsFunc(slices.Collect(maps.Keys(c.commands)), func(k string) bool { return strings.HasPrefix(k, name+" ") })
+	if shown := c.commands[name+" show"]; group && name == "subject" && shown != nil { // what follows is what to show, if it is no command
+		name, flags, group = name+" show", shown, false
+	}
 	if flags == nil || group && len(words) > 1 && !strings.HasPrefix(words[1], "-") {
 		return fmt.Errorf("there is no such command among %v", slices.Sorted(maps.Keys(c.commands)))
 	}

@@ -117,6 +117,15 @@ func storageRow() row {
 			},
 		},
 		{
+			title: "Subjects set aside", unit: "short", alert: "CountersignSubjectsSetAside",
+			description: "Subjects of whom a record is damaged: nothing new is told of them until they are rebuilt. Beside them the damaged records that were put aside when the file was mended, and those that were put right at the last start.",
+			queries: []query{
+				{`countersign_relay_subjects_set_aside`, "set aside {{instance}}"},
+				{`sum by (instance, bucket) (countersign_store_damaged_records) > 0`, "damaged, {{bucket}} {{instance}}"},
+				{`sum by (instance, outcome) (countersign_store_mended_records)`, "at this start, {{outcome}} {{instance}}"},
+			},
+		},
+		{
 			title: "Database file", unit: "bytes",
 			description: "The file never shrinks; what is free in it is used again. The upper line is storage.max_size.",
 			queries: []query{
@@ -137,8 +146,20 @@ func storageRow() row {
 		},
 		{
 			title: "Storage is full", unit: "none", max: 1, alert: "CountersignStorageFull",
-			description: "1: new callbacks are refused. What is owed is still delivered.",
-			queries:     []query{{`countersign_store_full`, "{{instance}}"}},
+			description: "1: new callbacks are refused. What is owed is still delivered. And by what is short: the disk, storage.max_size, what is owed to what has been taken, the last commit.",
+			queries: []query{
+				{`countersign_store_full`, "{{instance}}"},
+				{`max by (what) (countersign_store_short)`, "{{what}}"},
+			},
+		},
+		{
+			title: "Room", unit: "bytes", alert: "CountersignFoldWaits",
+			description: "What the file can still take, what of that is expected to be written for what has been taken, and what new callbacks leave. They are refused when the first falls below the sum of the others.",
+			queries: []query{
+				{`countersign_store_room_bytes`, "room {{instance}}"},
+				{`countersign_store_owed_bytes`, "owed {{instance}}"},
+				{`countersign_store_reserve_bytes`, "reserve {{instance}}"},
+			},
 		},
 		{
 			title: "Removed by retention", unit: "ops",
@@ -240,6 +261,19 @@ func processRow() row {
 			title: "Open files", unit: "percentunit", max: 1, line: 0.8, alert: "CountersignOpenFilesHigh",
 			description: "Open files and connections, as part of those that may be open.",
 			queries:     []query{{`process_open_fds / process_max_fds`, "{{instance}}"}},
+		},
+		{
+			title: "Connections of providers", unit: "percentunit", max: 1, line: 0.9, alert: "CountersignConnectionsUsedUp",
+			description: "Open connections on the callbacks' listener, as part of those that may be open. At 100 % the next callback waits, unanswered, until one is closed.",
+			queries:     []query{{`countersign_ingest_connections / countersign_ingest_connections_max`, "{{instance}}"}},
+		},
+		{
+			title: "Log lines that nobody got", unit: "ops",
+			description: "Lines lost because a write failed or the reader was too slow, and the writes that failed. The gateway goes on; a line log_lines_missing says how many when it flows again.",
+			queries: []query{
+				{`rate(countersign_log_lines_lost_total[$__rate_interval])`, "lines {{instance}}"},
+				{`rate(countersign_log_write_errors_total[$__rate_interval])`, "failed writes {{instance}}"},
+			},
 		},
 	}}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/signing"
 )
@@ -83,6 +85,9 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 		ctx.SetBodyString("ok\n")
 	default:
 		ctx.SetBodyString(fasthttp.StatusMessage(v.status()) + "\n")
+	}
+	if in.draining.Load() {
+		ctx.SetConnectionClose()
 	}
 	in.m.callbacks.WithLabelValues(label, string(v)).Inc()
 	in.m.latency.Observe(time.Since(started).Seconds())
@@ -171,8 +176,10 @@ func (in *Ingress) take(ctx context.Context, m *message) (reply []byte, _ *refus
 	case t.Applied():
 		err = in.o.Journal.Append(ctx, t.Records...)
 	case m.res.Reply != nil:
+		in.logTaken(m, handshake, nil)
 		return m.res.Reply, refuse(handshake, nil)
 	default:
+		in.logTaken(m, ignored, nil)
 		return nil, refuse(ignored, nil)
 	}
 	switch {
@@ -181,8 +188,23 @@ func (in *Ingress) take(ctx context.Context, m *message) (reply []byte, _ *refus
 	case !t.Applied():
 		return nil, refuse(quarantined, errors.New(t.Keep.Detail))
 	default:
+		in.logTaken(m, accepted, t.Records)
 		return m.res.Reply, nil
 	}
+}
+
+// logTaken writes one line, at debug, for a callback that is dealt with: our own ids of what it said, nothing of who it is about.
+func (in *Ingress) logTaken(m *message, v verdict, rs []journal.Record) {
+	if !in.o.Logger.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	ids := make([]string, 0, len(rs))
+	for i := range rs {
+		if u := rs[i].Update; u != nil {
+			ids = append(ids, u.ID)
+		}
+	}
+	in.o.Logger.Debug("callback_taken", "source", m.src.Name, "verdict", string(v), "updates", ids, "bytes", len(m.body))
 }
 
 // verify proves a callback genuine with the source's keys, or with those its provider publishes.

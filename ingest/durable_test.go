@@ -13,10 +13,9 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
+	"countersign/outbox/store"
 )
 
 // answeredEarly holds the journal back, sends one callback and says what is wrong: a byte on the wire before the journal said yes, or a 200 without its record.
@@ -83,7 +82,7 @@ func TestNegativeControl(t *testing.T) {
 func (d *door) occupy() (release func()) {
 	gate, inside := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	go d.store.Update(context.Background(), func(*bolt.Tx) error {
+	go d.store.Update(context.Background(), func(*store.Tx) error {
 		once.Do(func() { close(inside) })
 		<-gate
 		return nil
@@ -183,44 +182,46 @@ func TestRealBacklogAndStoppedStore(t *testing.T) {
 	f(503, "1")
 }
 
-// TestStop: what is in progress is answered, new callbacks are refused, and no 200 is without its record.
+// TestStop: while requests are in progress the door stays open, for what comes now too; each answer ends its connection; then it closes, and no 200 is without its record.
 func TestStop(t *testing.T) {
-	d := open(t)
+	d := open(t, func(o *Options) { o.AppendTimeout = patience })
 	gate := make(chan struct{})
 	d.held.set(nil, gate)
 	const n = 50
-	answers := make(chan int, n)
-	for i := range n {
-		raw := approval(t, "sumsub", fmt.Sprintf("user-%02d", i))
+	answers := make(chan string, n+1)
+	post := func(subject string) {
+		c := d.dial()
+		io.WriteString(c, approval(t, "sumsub", subject))
 		go func() {
-			status, _ := d.try(raw)
-			answers <- status
+			r := bufio.NewReader(c)
+			a, err := read(r)
+			_, closed := r.Peek(1)
+			answers <- fmt.Sprint(a.status, err, closed)
 		}()
+	}
+	for i := range n {
+		post(fmt.Sprintf("user-%02d", i))
 	}
 	eventually(t, "all wait for the disk", func() bool { return d.held.called() == n })
 	idle := d.dial() // has been answered once, and waits
 	io.WriteString(idle, genuine(t, "probe", "ignored"))
 	if a, err := read(bufio.NewReader(idle)); err != nil || a.status != 200 {
-		t.Fatalf("%d, %v", a.status, err)
+		t.Fatalf("%+v, %v", a, err)
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- d.stop() }()
-	eventually(t, "no more connections are taken", func() bool {
-		c, err := d.redial()
-		if err == nil {
-			c.Close()
-		}
-		return err != nil
-	})
+	eventually(t, "the stop has begun", d.draining.Load)
+	post("user-late")
+	eventually(t, "who comes now is taken too", func() bool { return d.held.called() == n+1 })
 	select {
 	case err := <-stopped:
-		t.Errorf("stopped while %d callbacks wait: %v", n, err)
+		t.Fatalf("stopped while %d callbacks wait: %v", n, err)
 	default:
 	}
 	close(gate)
-	for range n {
-		if status := <-answers; status != 200 {
-			t.Errorf("a callback in progress was answered %d", status)
+	for range n + 1 {
+		if a := <-answers; a != "200 <nil> EOF" {
+			t.Errorf("a callback in progress: %s, want 200, and then the end of the connection", a)
 		}
 	}
 	if err := <-stopped; err != nil {
@@ -229,8 +230,12 @@ func TestStop(t *testing.T) {
 	if _, err := bufio.NewReader(idle).Peek(1); !errors.Is(err, io.EOF) {
 		t.Errorf("the idle connection: %v, want it closed", err)
 	}
-	if got := len(d.updates()); got != n {
-		t.Errorf("%d records of %d answered 200", got, n)
+	if c, err := d.redial(); err == nil {
+		c.Close()
+		t.Error("it can still be called")
+	}
+	if got := len(d.updates()); got != n+1 {
+		t.Errorf("%d records of %d answered 200", got, n+1)
 	}
 }
 

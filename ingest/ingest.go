@@ -74,7 +74,9 @@ type Ingress struct {
 	o        Options
 	sources  map[string]*source
 	server   *fasthttp.Server
-	stopping atomic.Bool
+	ln       *listener
+	draining atomic.Bool  // each answer ends its connection
+	stopping atomic.Bool  // nothing is taken any more
 	busy     atomic.Int64 // requests being handled
 	m        *metrics
 	refusals *rate.Limiter // of log lines, not of callbacks
@@ -120,6 +122,7 @@ func New(o Options) (*Ingress, error) {
 		}
 		in.sources[s.Name] = src
 	}
+	in.ln = newListener(o.Listener, o.MaxConns, o.Logger)
 	in.m = newMetrics(o.Metrics, in)
 	in.server = in.harden()
 	return in, nil
@@ -153,7 +156,7 @@ func (in *Ingress) harden() *fasthttp.Server {
 		Concurrency:                  in.o.MaxConns + 64, // the listener is the limit that waits; this one would refuse
 		DisablePreParseMultipartForm: true,
 		SecureErrorLogMessage:        true, // else it prints the raw request
-		CloseOnShutdown:              true,
+		ConnState:                    follow,
 		Logger:                       serverLog{in.o.Logger},
 	}
 }
@@ -166,14 +169,16 @@ func (l serverLog) Printf(format string, _ ...any) {
 	l.l.Debug("ingress_connection", "detail", format)
 }
 
-// Run serves until ctx ends; then it takes no more connections, finishes the requests in progress and returns nil. It returns an error when the listener fails.
-// After Run nothing is appended any more.
+// Drain makes each answer end its connection, so that by the time of the stop hardly anybody is about to send on one that will be closed. Callbacks are taken as before.
+func (in *Ingress) Drain() { in.draining.Store(true) }
+
+// Run serves until ctx ends; then it finishes the requests in progress, takes callbacks all the while, closes the listener last and returns nil. It returns an error when
+// the listener fails. After Run nothing is appended any more.
 func (in *Ingress) Run(ctx context.Context) error {
-	ln := newListener(in.o.Listener, in.o.MaxConns, in.o.Logger)
 	served := make(chan error, 1)
-	var tlsLn net.Listener = ln
+	var tlsLn net.Listener = in.ln
 	if in.o.TLS != nil {
-		tlsLn = tls.NewListener(ln, in.o.TLS.config())
+		tlsLn = tls.NewListener(in.ln, in.o.TLS.config())
 	}
 	go func() {
 		defer close(served)
@@ -185,27 +190,46 @@ func (in *Ingress) Run(ctx context.Context) error {
 		failed = errors.Join(errors.New("the callback listener stopped by itself"), err)
 	case <-ctx.Done():
 	}
-	in.stop(context.WithoutCancel(ctx), ln)
+	in.stop()
 	for range served { // until Serve has returned
 	}
 	return failed
 }
 
-// stop gives the requests in progress their grace, and then cuts whoever is still sending: fasthttp would go on serving them.
-func (in *Ingress) stop(ctx context.Context, ln *listener) {
+// lastGrace is for what was accepted just before the listener was closed: its request is about to come.
+const lastGrace = 250 * time.Millisecond
+
+// stop gives the requests in progress their grace while others are still taken, for from the moment the listener is closed callbacks are refused. Whoever is still sending
+// after that is cut: fasthttp would go on serving them.
+func (in *Ingress) stop() {
+	in.Drain()
+	begun := in.ln.begun()
+	if !within(in.o.Grace, func() bool { return in.ln.ended(begun) }) {
+		in.o.Logger.Warn("ingress_stop_unfinished", "requests", len(begun))
+	}
+	in.ln.Close() //nolint:errcheck,gosec // nothing depends on it any more
+	in.ln.rest()
+	within(lastGrace, func() bool { return in.ln.count() == 0 })
 	in.stopping.Store(true)
-	grace, cancel := context.WithTimeout(ctx, in.o.Grace)
-	defer cancel()
-	if err := in.server.ShutdownWithContext(grace); err != nil {
-		in.o.Logger.Warn("ingress_stop_unfinished", "error", err)
+	in.ln.cut()
+	for !within(time.Minute, func() bool { return in.busy.Load() == 0 }) { // at most AppendTimeout: nothing else in a request waits, now that no connection can be read
 	}
-	ln.Close() //nolint:errcheck,gosec // closed by the shutdown already
-	ln.cut()
-	tick := time.NewTicker(5 * time.Millisecond)
+}
+
+// within waits until a condition holds, and reports false if it did not in time.
+func within(d time.Duration, holds func() bool) bool {
+	late := time.NewTimer(d)
+	defer late.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for in.busy.Load() > 0 { // at most AppendTimeout: nothing else in a request waits, now that no connection can be read
-		<-tick.C
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-late.C:
+			return false
+		}
 	}
+	return true
 }
 
 // Addr is where the ingress listens.

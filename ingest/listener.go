@@ -10,8 +10,11 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // listener bounds the open connections, and outlives what makes fasthttp's Serve return for good: too many open files, a connection reset before it was accepted.
@@ -57,6 +60,65 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
+// begun are the connections on which a request has begun to come and is not answered yet.
+func (l *listener) begun() (cs []*conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		if c.begun.Load() {
+			cs = append(cs, c)
+		}
+	}
+	return cs
+}
+
+// ended reports whether all of these are closed.
+func (l *listener) ended(cs []*conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range cs {
+		if _, open := l.open[c]; open {
+			return false
+		}
+	}
+	return true
+}
+
+// count is how many connections are open.
+func (l *listener) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open)
+}
+
+// rest closes the connections that rest between two requests.
+func (l *listener) rest() {
+	l.mu.Lock()
+	open := slices.Collect(maps.Keys(l.open))
+	l.mu.Unlock()
+	for _, c := range open {
+		if c.rested.Load() && !c.begun.Load() {
+			c.Close() //nolint:errcheck,gosec // nothing is under way on it
+		}
+	}
+}
+
+// follow is told by fasthttp what becomes of a connection. It calls one active that has just been opened, so of the first request the bytes tell.
+func follow(nc net.Conn, state fasthttp.ConnState) {
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	c, ok := nc.(*conn)
+	switch {
+	case !ok:
+	case state == fasthttp.StateIdle:
+		c.begun.Store(false)
+		c.rested.Store(true)
+	case state == fasthttp.StateActive && c.rested.Load():
+		c.begun.Store(true)
+	}
+}
+
 func (l *listener) track(c net.Conn) *conn {
 	t := &conn{Conn: c}
 	t.free = sync.OnceFunc(func() {
@@ -98,7 +160,18 @@ func passing(err error) bool {
 
 type conn struct {
 	net.Conn
-	free func()
+	free   func()
+	begun  atomic.Bool // bytes have come since the last answer
+	rested atomic.Bool // something was answered on it
+}
+
+// Read notes that a request begins.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.begun.Load() {
+		c.begun.Store(true)
+	}
+	return n, err
 }
 
 // Close gives the slot back.

@@ -39,6 +39,12 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ingest_certificate_expires_timestamp_seconds", Help: "Unix time at which the callback listener's TLS certificate ends; 0: it serves plain HTTP.",
 	}, in.certificateEnds)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ingest_connections", Help: "Open connections on the callbacks' listener.",
+	}, func() float64 { return float64(in.ln.count()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ingest_connections_max", Help: "Connections that may be open on the callbacks' listener. Beyond them callbacks wait, unanswered, until one is closed.",
+	}, func() float64 { return float64(in.o.MaxConns) })
 	for _, v := range verdicts {
 		m.callbacks.WithLabelValues("unknown", string(v))
 		for name := range in.sources {

@@ -95,6 +95,34 @@ func TestNothingIsShown(t *testing.T) {
 	d.clean("the metrics", fmt.Sprint(families))
 }
 
+// TestTakenIsLogged: at debug, and only there, a callback that is taken is one line with our ids of its updates, and nothing of whom it is about.
+func TestTakenIsLogged(t *testing.T) {
+	f := func(level slog.Level, lines int) {
+		t.Helper()
+		var log book
+		d := open(t, func(o *Options) { o.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: level})) })
+		for _, raw := range []string{approval(t, "sumsub", canaryBody), genuine(t, "probe", "ignored")} {
+			if a := d.ask(raw); a.status != 200 {
+				t.Fatalf("%d", a.status)
+			}
+		}
+		if err := d.stop(); err != nil {
+			t.Fatal(err)
+		}
+		text := log.String()
+		if n := strings.Count(text, `"callback_taken"`); n != lines {
+			t.Errorf("%s: %d lines, want %d:\n%s", level, n, lines, text)
+		}
+		d.clean("the log", text)
+		want := fmt.Sprintf(`"source":"sumsub","verdict":"accepted","updates":[%q]`, d.updates()[0].ID)
+		if lines > 0 && (!strings.Contains(text, want) || !strings.Contains(text, `"source":"probe","verdict":"ignored","updates":[]`)) {
+			t.Errorf("the log has no %s:\n%s", want, text)
+		}
+	}
+	f(slog.LevelDebug, 2)
+	f(slog.LevelInfo, 0)
+}
+
 func (d *door) clean(where, text string) {
 	d.t.Helper()
 	for _, c := range canaries {

@@ -84,6 +84,7 @@ func (o *object) order(u *Update) {
 	}
 	o.text("held_id", u.HeldID)
 	o.text("taken_back", u.TakenBack)
+	o.text("rebuild", u.Rebuild)
 }
 
 // AppendJSON appends the change as encoding/json writes it, byte for byte.

@@ -205,6 +205,7 @@ type Update struct {
 	PolicyVersion int       `json:"policy_version,omitempty"` // policy: the version the subject is folded under from here on
 	HeldID        string    `json:"held_id,omitempty"`        // decision: it is about a held record, not about a check
 	TakenBack     string    `json:"taken_back,omitempty"`     // decision with HeldID: the update that was given to the wrong subject by it, and is taken back
+	Rebuild       string    `json:"rebuild,omitempty"`        // decision: the state of a subject that was set aside is made anew, from its "history", or from the "rest" of it
 }
 
 // Callback says which records one callback brought, where it brought several: they stand one after another, and what they mean for a subject is worked out together.
@@ -298,7 +299,8 @@ const (
 	Overruled  Verdict = "overruled"  // takes away, but an operator's approval answers it
 	Unrouted   Verdict = "unrouted"   // nobody is known by its ref yet
 	Ambiguous  Verdict = "ambiguous"  // its ref belongs to two subjects
+	SetAside   Verdict = "set_aside"  // something of its subject is damaged: kept until that is made anew
 )
 
 // Verdicts lists every Verdict.
-var Verdicts = []Verdict{Applied, Duplicate, Stale, Superseded, Parked, Held, Overruled, Unrouted, Ambiguous}
+var Verdicts = []Verdict{Applied, Duplicate, Stale, Superseded, Parked, Held, Overruled, Unrouted, Ambiguous, SetAside}

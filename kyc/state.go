@@ -210,5 +210,30 @@ func (s *State) Knows(id string) bool {
 // Status is where the subject stands, as partners were last told.
 func (s *State) Status() Status { return s.told.rank.status() }
 
+// Sequence is the number of the last change that was owed.
+func (s *State) Sequence() uint64 { return s.sequence }
+
+// After runs a change of the state whose first number comes after floor: those up to it may have been told. If no change is owed, nothing is renumbered.
+func (s *State) After(floor uint64, change func() []Change) []Change {
+	was := s.sequence
+	s.sequence = max(was, floor)
+	owed := change()
+	if len(owed) == 0 {
+		s.sequence = was
+	}
+	return owed
+}
+
+// Renumber makes the next change come after this number: those up to it may have been told.
+func (s *State) Renumber(n uint64) { s.sequence = max(s.sequence, n) }
+
+// Untell forgets what partners were told, for a state that was made anew from less than everything: whatever holds now is told.
+func (s *State) Untell() {
+	s.told, s.noticed = told{}, nil
+	for i := range s.checks {
+		s.checks[i].told, s.checks[i].owed = told{}, false
+	}
+}
+
 // PolicyVersion is the version the subject was last folded under; it keeps it until a record of kind policy.
 func (s *State) PolicyVersion() int { return s.policy }

@@ -44,7 +44,7 @@ func TestWire(t *testing.T) {
 	u.Kind, u.Verification.ParentRef, u.Verification.AttemptRef = Decision, "p", "a"
 	u.Status, u.ExpiryKind, u.ClaimedStatus, u.Terminal, u.NeedsConfirmation, u.Expiring, u.Livemode, u.ExpiresAt = Expired, ExpiryValidity, Approved, true, true, true, true, until
 	u.Release, u.Actor, u.Note, u.Endpoint, u.ChangeID, u.Force, u.AskedAt = true, "ops", "seen", "acme-main", "evt_1", true, when
-	u.PolicyVersion, u.HeldID, u.TakenBack, u.Callback = 3, "held_1", "01JPN3ABCDEFGHJKMNPQRSTVWX", Callback{"01JPN3ABCDEFGHJKMNPQRSTVWX", 1, 2}
+	u.PolicyVersion, u.HeldID, u.TakenBack, u.Rebuild, u.Callback = 3, "held_1", "01JPN3ABCDEFGHJKMNPQRSTVWX", "history", Callback{"01JPN3ABCDEFGHJKMNPQRSTVWX", 1, 2}
 	f("update-most.json", u)
 	f("change.json", Change{
 		ID: "evt_01JPN3ABCDEFGHJKMNPQRSTVWX", Type: "kyc.status.approved", Sequence: 7, Partner: "acme", Subject: Subject{ID: "user-001", Kind: Individual},
@@ -89,7 +89,7 @@ func TestWords(t *testing.T) {
 	f("checks", "identity_verification document_verification address_verification tax_id_verification screening risk_assessment liveness business_verification", texts(Checks)...)
 	f("reasons", "sanctions_match pep_match adverse_media_match fraud_suspected underage duplicate_account unsupported_country liveness_failed data_mismatch name_mismatch "+
 		"document_expired document_type_not_accepted document_missing document_unreadable attempts_exceeded high_risk company_structure consent_declined technical_failure other", texts(Priority)...)
-	f("verdicts", "applied duplicate stale superseded parked held overruled unrouted ambiguous", texts(Verdicts)...)
+	f("verdicts", "applied duplicate stale superseded parked held overruled unrouted ambiguous set_aside", texts(Verdicts)...)
 	f("kinds", "observation confirmation fetch decision timer policy submission redelivery erasure",
 		texts([]Kind{Observation, Confirmation, FetchRequest, Decision, Timer, PolicyChange, Submission, Redelivery, Erasure})...)
 	for _, c := range Checks { // and a state spells none of them out

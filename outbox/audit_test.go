@@ -8,8 +8,6 @@ import (
 	"maps"
 	"testing"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -21,7 +19,7 @@ type deliveryID struct {
 }
 
 // audit walks the buckets and compares what must agree whatever has happened: lanes and their heads, the index of rejections, and the counts.
-func audit(tx *bolt.Tx, b *Outbox) error { return inspect(tx, b, nil).err() }
+func audit(tx *store.Tx, b *Outbox) error { return inspect(tx, b, nil).err() }
 
 type deadItem struct {
 	DeadDelivery
@@ -39,7 +37,7 @@ type auditor struct {
 	problems []error
 }
 
-func inspect(tx *bolt.Tx, b *Outbox, decoded map[string]deadItem) *auditor {
+func inspect(tx *store.Tx, b *Outbox, decoded map[string]deadItem) *auditor {
 	a := &auditor{
 		owed: map[deliveryID]*Delivery{}, raw: map[deliveryID]string{}, lanes: map[laneID]int{}, heads: map[laneID]head{}, due: map[laneID]int64{}, dead: map[string]deadItem{}, decoded: decoded,
 	}
@@ -66,7 +64,7 @@ func (a *auditor) problem(format string, args ...any) {
 	a.problems = append(a.problems, fmt.Errorf(format, args...))
 }
 
-func (a *auditor) deliveries(tx *bolt.Tx) {
+func (a *auditor) deliveries(tx *store.Tx) {
 	tx.Bucket(store.Deliveries).ForEach(func(k, v []byte) error {
 		parts := bytes.SplitN(k[:len(k)-8], []byte{0}, 3)
 		if len(parts) != 3 || len(parts[2]) != 0 {
@@ -84,7 +82,7 @@ func (a *auditor) deliveries(tx *bolt.Tx) {
 	})
 }
 
-func (a *auditor) dues(tx *bolt.Tx) {
+func (a *auditor) dues(tx *store.Tx) {
 	tx.Bucket(store.Due).ForEach(func(k, v []byte) error {
 		endpoint, rest, _ := bytes.Cut(k, []byte{0})
 		id := laneID{string(endpoint), string(rest[8:])}
@@ -108,7 +106,7 @@ func (a *auditor) dues(tx *bolt.Tx) {
 	}
 }
 
-func (a *auditor) graves(tx *bolt.Tx) {
+func (a *auditor) graves(tx *store.Tx) {
 	want := map[string]bool{}
 	for _, d := range a.owed {
 		if d != nil && d.Grave {
@@ -129,7 +127,7 @@ func (a *auditor) graves(tx *bolt.Tx) {
 	}
 }
 
-func (a *auditor) ended(tx *bolt.Tx) {
+func (a *auditor) ended(tx *store.Tx) {
 	tx.Bucket(store.Dead).ForEach(func(k, v []byte) error {
 		it, ok := a.decoded[string(v)]
 		if !ok {
@@ -149,7 +147,15 @@ func (a *auditor) ended(tx *bolt.Tx) {
 	})
 }
 
-func (a *auditor) counts(tx *bolt.Tx, b *Outbox) {
+func count(tx *store.Tx, key []byte) int64 {
+	n, err := tx.Number(key)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+func (a *auditor) counts(tx *store.Tx, b *Outbox) {
 	owed, dead := map[string]int64{}, map[string]int64{}
 	for id := range a.owed {
 		owed[id.endpoint]++
@@ -158,23 +164,23 @@ func (a *auditor) counts(tx *bolt.Tx, b *Outbox) {
 		dead[it.Endpoint]++
 	}
 	for e := range b.lanes {
-		if n := counted(tx, owedKey(e)); n != owed[e] || b.Owed(e) != n {
+		if n := count(tx, owedKey(e)); n != owed[e] || b.Owed(e) != n {
 			a.problem("%s owes %d, counted are %d, shown are %d", e, owed[e], n, b.Owed(e))
 		}
-		if n := counted(tx, deadKey(e)); n != dead[e] || b.Dead(e) != n {
+		if n := count(tx, deadKey(e)); n != dead[e] || b.Dead(e) != n {
 			a.problem("%s has %d dead, counted are %d, shown are %d", e, dead[e], n, b.Dead(e))
 		}
 	}
 	for e := range maps.Keys(owed) {
-		if b.lanes[e] == nil && counted(tx, owedKey(e)) != owed[e] {
-			a.problem("%s, which is not in the config, owes %d, counted are %d", e, owed[e], counted(tx, owedKey(e)))
+		if b.lanes[e] == nil && count(tx, owedKey(e)) != owed[e] {
+			a.problem("%s, which is not in the config, owes %d, counted are %d", e, owed[e], count(tx, owedKey(e)))
 		}
 	}
 }
 
 // The negative control: an auditor that cannot fail proves nothing. Each of these is what a forgotten line would leave behind.
 func TestAuditFindsWhatIsBroken(t *testing.T) {
-	f := func(name string, sabotage func(tx *bolt.Tx, b *Outbox) error) {
+	f := func(name string, sabotage func(tx *store.Tx, b *Outbox) error) {
 		t.Helper()
 		r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "a"}, Endpoint{ID: "b"})
 		for seq := uint64(1); seq <= 4; seq++ {
@@ -182,47 +188,47 @@ func TestAuditFindsWhatIsBroken(t *testing.T) {
 		}
 		r.settle(t, Attempt{Delivery: r.claim(t, "b", 1)[0], Outcome: Died, Reason: "refused", At: base})
 		r.audit(t)
-		r.update(t, func(tx *bolt.Tx) error { return sabotage(tx, r.Outbox) })
-		if err := r.s.View(func(tx *bolt.Tx) error { return audit(tx, r.Outbox) }); err == nil {
+		r.update(t, func(tx *store.Tx) error { return sabotage(tx, r.Outbox) })
+		if err := r.s.View(func(tx *store.Tx) error { return audit(tx, r.Outbox) }); err == nil {
 			t.Errorf("%s: nothing found", name)
 		}
 	}
 	due := base.UnixMilli()
-	f("the next head is not put in", func(tx *bolt.Tx, _ *Outbox) error { return tx.Bucket(store.Due).Delete(dueKey("a", due, "x")) })
-	f("the old head is not taken out", func(tx *bolt.Tx, _ *Outbox) error {
+	f("the next head is not put in", func(tx *store.Tx, _ *Outbox) error { return tx.Bucket(store.Due).Delete(dueKey("a", due, "x")) })
+	f("the old head is not taken out", func(tx *store.Tx, _ *Outbox) error {
 		return tx.Bucket(store.Due).Put(dueKey("a", due-5, "x"), head{seq: 1}.encode())
 	})
-	f("a head of nothing", func(tx *bolt.Tx, _ *Outbox) error {
+	f("a head of nothing", func(tx *store.Tx, _ *Outbox) error {
 		return tx.Bucket(store.Due).Put(dueKey("a", due, "z"), head{seq: 1}.encode())
 	})
-	f("a head that is delivered", func(tx *bolt.Tx, _ *Outbox) error {
+	f("a head that is delivered", func(tx *store.Tx, _ *Outbox) error {
 		return tx.Bucket(store.Due).Put(dueKey("a", due, "x"), head{seq: 9}.encode())
 	})
-	f("a delivery lost", func(tx *bolt.Tx, _ *Outbox) error {
+	f("a delivery lost", func(tx *store.Tx, _ *Outbox) error {
 		return tx.Bucket(store.Deliveries).Delete(deliveryKey("a", "x", 2))
 	})
-	f("a count forgotten", func(tx *bolt.Tx, b *Outbox) error {
+	f("a count forgotten", func(tx *store.Tx, b *Outbox) error {
 		x := b.tally()
 		x.owed["a"]++
 		return x.write(tx)
 	})
-	f("a dead count forgotten", func(tx *bolt.Tx, b *Outbox) error {
+	f("a dead count forgotten", func(tx *store.Tx, b *Outbox) error {
 		x := b.tally()
 		x.dead["b"]--
 		return x.write(tx)
 	})
-	f("a count not shown", func(_ *bolt.Tx, b *Outbox) error { b.show("a", func(l *lanes) { l.owed-- }); return nil })
-	f("a rejection not listed", func(tx *bolt.Tx, _ *Outbox) error {
+	f("a count not shown", func(_ *store.Tx, b *Outbox) error { b.show("a", func(l *lanes) { l.owed-- }); return nil })
+	f("a rejection not listed", func(tx *store.Tx, _ *Outbox) error {
 		d := change("a", "x", 3)
 		return tx.Bucket(store.Grave).Delete(graveKey(&d))
 	})
-	f("a rejection listed for ever", func(tx *bolt.Tx, _ *Outbox) error {
+	f("a rejection listed for ever", func(tx *store.Tx, _ *Outbox) error {
 		d := change("a", "x", 9)
-		return tx.Bucket(store.Grave).Put(graveKey(&d), nil)
+		return tx.Bucket(store.Grave).Put(graveKey(&d))
 	})
-	f("a lease of nothing", func(_ *bolt.Tx, b *Outbox) error {
+	f("a lease of nothing", func(_ *store.Tx, b *Outbox) error {
 		b.show("a", func(l *lanes) { l.leased["z"] = struct{}{} })
 		return nil
 	})
-	f("a dead one dug up", func(tx *bolt.Tx, _ *Outbox) error { return tx.Bucket(store.Dead).Delete(deadItemKey("evt_x-1", "b")) })
+	f("a dead one dug up", func(tx *store.Tx, _ *Outbox) error { return tx.Bucket(store.Dead).Delete(deadItemKey("evt_x-1", "b")) })
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -18,11 +16,15 @@ func (b *Outbox) Claim(endpoint string, n int) (ds []Delivery, next time.Time, e
 	defer l.mu.Unlock()
 	now := b.o.Now().UnixMilli()
 	var damaged []Delivery
-	err = b.o.Store.View(func(tx *bolt.Tx) error {
+	err = b.o.Store.View(func(tx *store.Tx) error {
 		waiting := tx.Bucket(store.Deliveries)
 		prefix := append([]byte(endpoint), 0)
 		c := tx.Bucket(store.Due).Cursor()
 		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			if v == nil {
+				b.astray.Store(true) // whose it is, nobody can say: Mend finds the lane
+				continue
+			}
 			due := int64(binary.BigEndian.Uint64(k[len(prefix):])) //nolint:gosec // written by dueKey
 			if _, ok := l.leased[string(k[len(prefix)+8:])]; ok {
 				continue
@@ -37,7 +39,7 @@ func (b *Outbox) Claim(endpoint string, n int) (ds []Delivery, next time.Time, e
 			if h.first != 0 {
 				d.FirstFailure = time.UnixMilli(h.first).UTC()
 			}
-			if !ok || decodeDelivery(waiting.Get(deliveryKey(endpoint, d.Lane, d.Sequence)), &d) != nil {
+			if !ok || readDelivery(waiting, &d) != nil {
 				damaged = append(damaged, d)
 				continue
 			}
@@ -69,8 +71,12 @@ func (b *Outbox) Release(ds ...Delivery) {
 // OldestDue is since when the endpoint's earliest due delivery has been due; zero: nothing is due. One look-up, whatever is owed.
 func (b *Outbox) OldestDue(endpoint string) (at time.Time) {
 	prefix := append([]byte(endpoint), 0)
-	_ = b.o.Store.View(func(tx *bolt.Tx) error {
-		if k, _ := tx.Bucket(store.Due).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
+	_ = b.o.Store.View(func(tx *store.Tx) error {
+		c := tx.Bucket(store.Due).Cursor()
+		k, v := c.Seek(prefix)
+		for ; k != nil && v == nil; k, v = c.Next() { // damaged: not to be believed
+		}
+		if bytes.HasPrefix(k, prefix) {
 			if due := time.UnixMilli(int64(binary.BigEndian.Uint64(k[len(prefix):]))); !due.After(b.o.Now()) { //nolint:gosec // written by dueKey
 				at = due
 			}
@@ -83,8 +89,12 @@ func (b *Outbox) OldestDue(endpoint string) (at time.Time) {
 // OldestGrave is since when the endpoint's oldest undelivered rejection or suspension has been owed; zero: none is.
 func (b *Outbox) OldestGrave(endpoint string) (at time.Time) {
 	prefix := append([]byte(endpoint), 0)
-	_ = b.o.Store.View(func(tx *bolt.Tx) error {
-		if k, _ := tx.Bucket(store.Grave).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
+	_ = b.o.Store.View(func(tx *store.Tx) error {
+		c := tx.Bucket(store.Grave).Cursor()
+		k, v := c.Seek(prefix)
+		for ; k != nil && v == nil; k, v = c.Next() { // damaged: not to be believed
+		}
+		if bytes.HasPrefix(k, prefix) {
 			at = time.UnixMilli(int64(binary.BigEndian.Uint64(k[len(prefix):]))) //nolint:gosec // written by graveKey
 		}
 		return nil

@@ -62,7 +62,7 @@ const (
 	flagForce
 )
 
-// encodeDelivery writes what stays the same over every attempt.
+// encodeDelivery makes the record of what stays the same over every attempt.
 func encodeDelivery(d *Delivery) []byte {
 	var flags byte
 	if d.Grave {
@@ -78,15 +78,20 @@ func encodeDelivery(d *Delivery) []byte {
 	for _, s := range []string{d.WebhookID, d.Type, d.Format, d.Traceparent} {
 		b = append(append(b, byte(len(s))), s...) //nolint:gosec // words and ids of our own, far below 255 bytes
 	}
-	return store.FinishRecord(append(b, d.Body...))
+	return append(b, d.Body...)
 }
 
-// decodeDelivery fills d from a record; nothing of v is kept.
-func decodeDelivery(v []byte, d *Delivery) error {
-	b, _, err := store.Record(v)
+// readDelivery fills in the rest of a delivery whose key is known.
+func readDelivery(waiting store.Bucket, d *Delivery) error {
+	v, err := waiting.Get(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
 	if err != nil {
 		return err
 	}
+	return decodeDelivery(v, d)
+}
+
+// decodeDelivery fills d from the body of its record, of which nothing is kept. A body that is not there is as damaged as any.
+func decodeDelivery(b []byte, d *Delivery) error {
 	if len(b) < 25 {
 		return store.ErrBadRecord
 	}

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"bytes"
-	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -14,17 +13,10 @@ import (
 func TestDeliveryCodec(t *testing.T) {
 	f := func(d Delivery) {
 		t.Helper()
-		v := encodeDelivery(&d)
+		v := store.RecordBody(encodeDelivery(&d))
 		got := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: d.Sequence}
 		if err := decodeDelivery(v, &got); err != nil || !reflect.DeepEqual(got, d) {
 			t.Errorf("decoded %+v, %v; want %+v", got, err, d)
-		}
-		for i := range v {
-			v[i] ^= 1
-			if err := decodeDelivery(v, &Delivery{}); !errors.Is(err, store.ErrBadRecord) {
-				t.Errorf("a bit of byte %d flipped: %v", i, err)
-			}
-			v[i] ^= 1
 		}
 		if n := len(got.Body); n > 0 {
 			v[len(v)-1]++
@@ -90,18 +82,16 @@ func TestID(t *testing.T) {
 
 func FuzzDecodeDelivery(f *testing.F) {
 	d := change("a", "x", 3)
-	f.Add(encodeDelivery(&d))
+	f.Add(store.RecordBody(encodeDelivery(&d)))
 	f.Add(make([]byte, 25))
 	f.Add(append(make([]byte, 25), 255, 'x'))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, v := range [][]byte{b, store.AppendRecord(nil, 0, b)} { // as found on disk, and past the checksum
-			var d, again Delivery
-			if decodeDelivery(v, &d) != nil {
-				continue
-			}
-			if err := decodeDelivery(encodeDelivery(&d), &again); err != nil || !reflect.DeepEqual(again, d) {
-				t.Errorf("%+v is read back as %+v, %v", d, again, err)
-			}
+		var d, again Delivery
+		if decodeDelivery(b, &d) != nil {
+			return
+		}
+		if err := decodeDelivery(store.RecordBody(encodeDelivery(&d)), &again); err != nil || !reflect.DeepEqual(again, d) {
+			t.Errorf("%+v is read back as %+v, %v", d, again, err)
 		}
 	})
 }
@@ -117,16 +107,14 @@ func FuzzDecodeHead(f *testing.F) {
 }
 
 func FuzzSplitDead(f *testing.F) {
-	f.Add(store.AppendRecord(nil, 0, []byte{0, 0, 0, 17}, []byte(`{"has_body":true}`), []byte("body")))
+	f.Add([]byte("\x00\x00\x00\x11" + `{"has_body":true}` + "body"))
 	f.Add([]byte{0, 0, 0, 2, '{', '}'})
 	f.Add([]byte{255, 255, 255, 255})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, v := range [][]byte{b, store.AppendRecord(nil, 0, b)} {
-			d, body, err := splitDead(v)
-			if err == nil && (len(body) > len(v) || !d.HasBody && body != nil) {
-				t.Errorf("%+v with %d bytes out of %d", d, len(body), len(v))
-			}
+		d, body, err := splitDead(b)
+		if err == nil && (len(body) > len(b) || !d.HasBody && body != nil) {
+			t.Errorf("%+v with %d bytes out of %d", d, len(body), len(b))
 		}
 	})
 }

@@ -5,10 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/outbox/store"
 )
@@ -35,10 +34,10 @@ type DeadDelivery struct {
 }
 
 // inter moves an owed delivery to the dead ones. The caller sees to the lane's head.
-func (b *Outbox) inter(tx *bolt.Tx, t *tally, a *Attempt) error {
+func (b *Outbox) inter(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
 	if a.Reason == Damaged { // keep the record just as it is
-		raw := tx.Bucket(store.Deliveries).Get(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
+		raw := tx.Bucket(store.Deliveries).Raw(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
 		if raw == nil {
 			return nil // it is the head that is damaged: it names no delivery, and none is lost
 		}
@@ -54,23 +53,24 @@ func (b *Outbox) inter(tx *bolt.Tx, t *tally, a *Attempt) error {
 }
 
 // ungrave takes a damaged delivery out of the index of rejections: its record no longer says whether and since when it stands there.
-func ungrave(tx *bolt.Tx, d *Delivery) error {
+func ungrave(tx *store.Tx, d *Delivery) error {
 	prefix := append([]byte(d.Endpoint), 0)
 	suffix := binary.BigEndian.AppendUint64([]byte(d.Lane), d.Sequence)
-	c := tx.Bucket(store.Grave).Cursor()
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-		if string(k[len(prefix)+8:]) == string(suffix) {
-			return c.Delete()
+	grave := tx.Bucket(store.Grave)
+	c := grave.Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if v != nil && string(k[len(prefix)+8:]) == string(suffix) {
+			return grave.Delete(bytes.Clone(k))
 		}
 	}
 	return nil
 }
 
-func (b *Outbox) bury(tx *bolt.Tx, t *tally, d *Delivery, reason string) error {
+func (b *Outbox) bury(tx *store.Tx, t *tally, d *Delivery, reason string) error {
 	return b.buryAttempt(tx, t, &Attempt{Delivery: *d, Outcome: Died, Reason: reason, At: b.o.Now()})
 }
 
-func (b *Outbox) buryAttempt(tx *bolt.Tx, t *tally, a *Attempt) error {
+func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
 	failures := d.Failures
 	if a.Code != 0 || a.Took != 0 {
@@ -84,21 +84,17 @@ func (b *Outbox) buryAttempt(tx *bolt.Tx, t *tally, a *Attempt) error {
 		return err
 	}
 	dead, k := tx.Bucket(store.Dead), deadItemKey(d.WebhookID, d.Endpoint)
-	if dead.Get(k) == nil {
+	if !dead.Has(k) {
 		t.dead[d.Endpoint]++
 	}
 	tx.OnCommit(func() { b.m.died(d.Endpoint, a.Reason) })
 	if err := b.o.Settled(tx, *a); err != nil {
 		return err
 	}
-	return dead.Put(k, store.AppendRecord(nil, 0, binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, d.Body)) //nolint:gosec // a view is small
+	return dead.Put(k, binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, d.Body) //nolint:gosec // a view is small
 }
 
-func splitDead(v []byte) (d DeadDelivery, body []byte, err error) {
-	b, _, err := store.Record(v)
-	if err != nil {
-		return d, nil, err
-	}
+func splitDead(b []byte) (d DeadDelivery, body []byte, err error) {
 	if len(b) < 4 || len(b)-4 < int(binary.BigEndian.Uint32(b)) {
 		return d, nil, store.ErrBadRecord
 	}
@@ -118,7 +114,7 @@ func (b *Outbox) ListDead(endpoint, after string, n int) (list []DeadDelivery, m
 	if id, e, ok := SplitID(after); ok {
 		from = append(deadItemKey(id, e), 0)
 	}
-	err = b.o.Store.View(func(tx *bolt.Tx) error {
+	err = b.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Dead).Cursor()
 		for k, v := c.Seek(from); k != nil; k, v = c.Next() {
 			d, _, err := splitDead(v)
@@ -138,20 +134,23 @@ func (b *Outbox) ListDead(endpoint, after string, n int) (list []DeadDelivery, m
 
 // FindDead returns one dead delivery; ErrNotFound if there is none of that id.
 func (b *Outbox) FindDead(id string) (d DeadDelivery, err error) {
-	err = b.o.Store.View(func(tx *bolt.Tx) error {
+	err = b.o.Store.View(func(tx *store.Tx) error {
 		d, _, err = dead(tx, id)
 		return err
 	})
 	return d, err
 }
 
-func dead(tx *bolt.Tx, id string) (DeadDelivery, []byte, error) {
+func dead(tx *store.Tx, id string) (DeadDelivery, []byte, error) {
 	webhookID, endpoint, ok := SplitID(id)
 	if !ok {
 		return DeadDelivery{}, nil, fmt.Errorf("delivery %s: %w", id, ErrNotFound)
 	}
-	v := tx.Bucket(store.Dead).Get(deadItemKey(webhookID, endpoint))
-	if v == nil {
+	v, err := tx.Bucket(store.Dead).Get(deadItemKey(webhookID, endpoint))
+	switch {
+	case err != nil:
+		return DeadDelivery{}, nil, fmt.Errorf("delivery %s: %w", id, err)
+	case v == nil:
 		return DeadDelivery{}, nil, fmt.Errorf("delivery %s: %w", id, ErrNotFound)
 	}
 	return splitDead(v)
@@ -159,7 +158,7 @@ func dead(tx *bolt.Tx, id string) (DeadDelivery, []byte, error) {
 
 // Revive owes a dead delivery again if allowed says so, with its own body and webhook-id; render makes the body of one that was put down without (overflow).
 // It is no error if the delivery is not dead (any more): the order has been carried out before. A damaged one stays dead: what is kept of it is no body.
-func (b *Outbox) Revive(tx *bolt.Tx, id string, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
+func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
 	view, body, err := dead(tx, id)
 	if err != nil || view.Reason == Damaged || !allowed(view) {
 		return nil //nolint:nilerr // carried out before, never dead, no body that could be sent, or overtaken
@@ -190,16 +189,20 @@ const sweepChunk = 500
 // Sweep puts everything the endpoint owes down as dead, in small transactions, for it is disabled or gone. Lanes in flight are left for a later call; done
 // is false while there are any.
 func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool, err error) {
-	for {
+	for chunk := sweepChunk; ; {
 		var left, moved int
-		err := b.o.Store.Update(ctx, func(tx *bolt.Tx) (err error) { // its own err: it may still run when ctx has ended Update
+		err := b.o.Store.Update(ctx, func(tx *store.Tx) (err error) { // its own err: it may still run when ctx has ended Update
 			left, moved = 0, 0
 			if reason == Disabled && !IsDisabled(tx, endpoint) {
 				return nil // enabled again meanwhile
 			}
-			left, moved, err = b.sweep(tx, endpoint, reason)
+			left, moved, err = b.sweep(tx, endpoint, reason, chunk)
 			return err
 		})
+		if errors.Is(err, store.ErrFull) && chunk > 1 { // fewer may fit
+			chunk /= 2
+			continue
+		}
 		if err != nil {
 			return false, fmt.Errorf("sweep %s: %w", endpoint, err)
 		}
@@ -209,12 +212,15 @@ func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool,
 	}
 }
 
-func (b *Outbox) sweep(tx *bolt.Tx, endpoint, reason string) (left, moved int, err error) {
+func (b *Outbox) sweep(tx *store.Tx, endpoint, reason string, chunk int) (left, moved int, err error) {
 	var ds []Delivery
 	prefix := append([]byte(endpoint), 0)
 	c := tx.Bucket(store.Due).Cursor()
 	var heads [][]byte
-	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(heads) < sweepChunk; k, v = c.Next() {
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(heads) < chunk; k, v = c.Next() {
+		if v == nil {
+			continue // damaged: it stays
+		}
 		lane := string(k[len(prefix)+8:])
 		if b.isLeased(endpoint, lane) {
 			left++
@@ -231,7 +237,7 @@ func (b *Outbox) sweep(tx *bolt.Tx, endpoint, reason string) (left, moved int, e
 			return 0, 0, err
 		}
 		a := Attempt{Delivery: *d, Outcome: Died, Reason: reason, At: b.o.Now()}
-		if decodeDelivery(tx.Bucket(store.Deliveries).Get(deliveryKey(endpoint, d.Lane, d.Sequence)), &a.Delivery) != nil {
+		if readDelivery(tx.Bucket(store.Deliveries), &a.Delivery) != nil {
 			a.Reason = Damaged
 		}
 		if err := b.inter(tx, t, &a); err != nil {
@@ -257,16 +263,20 @@ func (b *Outbox) isLeased(endpoint, lane string) bool {
 
 // Strangers lists endpoints that owe something but are not among those New was given: removed from the config.
 func (b *Outbox) Strangers() (ids []string, err error) {
-	err = b.o.Store.View(func(tx *bolt.Tx) error {
+	err = b.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Due).Cursor()
-		k, _ := c.First()
+		k, v := c.First()
 		for k != nil {
+			if v == nil {
+				k, v = c.Next() // damaged: it names nobody
+				continue
+			}
 			end := bytes.IndexByte(k, 0)
 			id := string(k[:end])
 			if b.lanes[id] == nil {
 				ids = append(ids, id)
 			}
-			k, _ = c.Seek(append([]byte(id), 1))
+			k, v = c.Seek(append([]byte(id), 1))
 		}
 		return nil
 	})
@@ -276,19 +286,38 @@ func (b *Outbox) Strangers() (ids []string, err error) {
 // Tries lists the failed attempts of one delivery, oldest first.
 func (b *Outbox) Tries(endpoint, lane string, seq uint64) (tries []Try, err error) {
 	prefix := deliveryKey(endpoint, lane, seq)
-	err = b.o.Store.View(func(tx *bolt.Tx) error {
+	err = b.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Attempts).Cursor()
 		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-			body, _, err := store.Record(v)
-			if err != nil {
-				continue
-			}
 			var try Try
-			if json.Unmarshal(body, &try) == nil {
+			if json.Unmarshal(v, &try) == nil { // a damaged one has no text
 				tries = append(tries, try)
 			}
 		}
 		return nil
 	})
 	return tries, err
+}
+
+// OwedOf calls fn with the endpoint and the sequence of each delivery of a lane that is owed, at whichever endpoint. It looks at every lane of every endpoint that owes
+// something, so it is for repairs only.
+func OwedOf(tx *store.Tx, lane string, fn func(endpoint string, seq uint64)) {
+	c := tx.Bucket(store.Deliveries).Cursor()
+	k, _ := c.First()
+	for k != nil {
+		endpoint, _, ok := bytes.Cut(k, []byte{0})
+		if !ok {
+			k, _ = c.Next()
+			continue
+		}
+		id := string(endpoint)
+		prefix := laneKey(id, lane)
+		var v []byte
+		for k, v = c.Seek(prefix); isOfLane(k, prefix); k, v = c.Next() {
+			if v != nil {
+				fn(id, sequence(k))
+			}
+		}
+		k, _ = c.Seek(append([]byte(id), 1)) // the next endpoint
+	}
 }

@@ -10,24 +10,36 @@ import (
 	"testing/synctest"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
-// write changes a stored value.
-func (r *rig) write(t *testing.T, bucket, key []byte, change func(v []byte) []byte) (was []byte) {
+// write changes a stored record.
+func (r *rig) write(t *testing.T, bucket store.Name, key []byte, change func(v []byte) []byte) {
 	t.Helper()
-	r.update(t, func(tx *bolt.Tx) error {
-		was = bytes.Clone(tx.Bucket(bucket).Get(key))
-		return tx.Bucket(bucket).Put(key, change(bytes.Clone(was)))
+	r.update(t, func(tx *store.Tx) error {
+		body, err := tx.Bucket(bucket).Get(key)
+		return errors.Join(err, tx.Bucket(bucket).Put(key, change(bytes.Clone(body))))
 	})
-	return was
 }
 
-func flip(v []byte) []byte {
-	v[len(v)/2] ^= 16
-	return v
+// spoil flips a bit of a stored record, and returns how it stands in the file then.
+func (r *rig) spoil(t *testing.T, bucket store.Name, key []byte) (raw []byte) {
+	t.Helper()
+	r.update(t, func(tx *store.Tx) (err error) {
+		raw, err = spoil(tx, bucket, key, func(v []byte) { v[len(v)/2] ^= 16 })
+		return err
+	})
+	return raw
+}
+
+// spoil changes a record after its checksum was made.
+func spoil(tx *store.Tx, bucket store.Name, key []byte, change func(record []byte)) (raw []byte, err error) {
+	body, err := tx.Bucket(bucket).Get(key)
+	record := store.NewRecord(body)
+	if err = errors.Join(err, tx.Bucket(bucket).PutRecord(key, record)); err == nil {
+		change(record)
+	}
+	return bytes.Clone(record), err
 }
 
 // A delivery whose record is damaged is put down just as it is, and its lane goes on (I8).
@@ -35,8 +47,8 @@ func TestDamagedDelivery(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "a"})
 	const lane = "acme/user@example.com"
 	r.put(t, change("a", lane, 2), change("a", lane, 3), change("a", lane, 4), change("a", "y", 1))
-	raw := r.write(t, store.Deliveries, deliveryKey("a", lane, 3), flip) // a rejection
-	r.write(t, store.Deliveries, deliveryKey("a", "y", 1), flip)
+	raw := r.spoil(t, store.Deliveries, deliveryKey("a", lane, 3)) // a rejection
+	r.spoil(t, store.Deliveries, deliveryKey("a", "y", 1))
 	if at := r.OldestGrave("a"); !at.Equal(base.Add(3 * time.Second)) {
 		t.Errorf("the oldest rejection is owed since %v", at)
 	}
@@ -58,9 +70,9 @@ func TestDamagedDelivery(t *testing.T) {
 	if err != nil || d.ID != id || d.Reason != Damaged || d.Subject != lane || d.Sequence != 3 {
 		t.Errorf("FindDead = %+v, %v", d, err)
 	}
-	if err := r.s.View(func(tx *bolt.Tx) error {
+	if err := r.s.View(func(tx *store.Tx) error {
 		_, body, err := dead(tx, id)
-		if !bytes.Equal(body, flip(raw)) {
+		if !bytes.Equal(body, raw) {
 			t.Errorf("kept %q, want the record as it was found", body)
 		}
 		return err
@@ -81,11 +93,11 @@ func TestDamagedDelivery(t *testing.T) {
 
 // A damaged head names the wrong delivery, or none. The lane goes on with the right one, and nothing is lost or counted twice.
 func TestDamagedHead(t *testing.T) {
-	f := func(name string, change3 func([]byte) []byte) {
+	f := func(name string, damage func(r *rig, head []byte)) {
 		t.Helper()
 		r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "a"})
 		r.put(t, change("a", "x", 1), change("a", "x", 2))
-		r.write(t, store.Due, dueKey("a", base.UnixMilli(), "x"), change3)
+		damage(r, dueKey("a", base.UnixMilli(), "x"))
 		for range 3 {
 			r.claim(t, "a", 9) // the first meets it; nothing is in flight
 			r.flush(t)
@@ -97,9 +109,52 @@ func TestDamagedHead(t *testing.T) {
 			t.Errorf("%s: claimed %v, %d owed, %d dead; want one, 2, 0", name, sequences(ds), r.Owed("a"), r.Dead("a"))
 		}
 	}
-	f("another sequence", func(v []byte) []byte { v[0] ^= 1; return v })
-	f("cut off", func(v []byte) []byte { return v[:7] })
-	f("empty", func([]byte) []byte { return nil })
+	written := func(change func([]byte) []byte) func(*rig, []byte) {
+		return func(r *rig, k []byte) { r.write(t, store.Due, k, change) }
+	}
+	f("another sequence", written(func(v []byte) []byte { v[0] ^= 1; return v }))
+	f("cut off", written(func(v []byte) []byte { return v[:7] }))
+	f("empty", written(func([]byte) []byte { return nil }))
+}
+
+// A head that the disk has damaged may be anybody's: nobody believes it, it stays, and its lane gets another one. So does a rejection that the index has lost.
+func TestMend(t *testing.T) {
+	c := newClock()
+	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a"})
+	r.put(t, change("a", "x", 1), change("a", "x", 2), change("a", "y", 3))
+	bad := r.spoil(t, store.Due, dueKey("a", base.UnixMilli(), "x"))
+	grave := change("a", "y", 3)
+	r.update(t, func(tx *store.Tx) error { return tx.Bucket(store.Grave).Delete(graveKey(&grave)) })
+	ds := r.claim(t, "a", 9)
+	if !slices.Equal(sequences(ds), []uint64{3}) || !r.Astray() {
+		t.Fatalf("claimed %v, astray %v; want 3 of y alone, and that it is noticed", sequences(ds), r.Astray())
+	}
+	c.add(time.Second)
+	if heads, graves, err := r.Mend(t.Context()); heads != 1 || graves != 1 || err != nil || r.Astray() {
+		t.Fatalf("Mend = %d, %d, %v; want 1, 1", heads, graves, err)
+	}
+	if heads, graves, err := r.Mend(t.Context()); heads != 0 || graves != 0 || err != nil {
+		t.Errorf("the second Mend = %d, %d, %v; want nothing", heads, graves, err)
+	}
+	if at := r.OldestGrave("a"); !at.Equal(grave.Owed) {
+		t.Errorf("the oldest rejection is owed since %v, want %v", at, grave.Owed)
+	}
+	ds = r.claim(t, "a", 9)
+	if !slices.Equal(sequences(ds), []uint64{1}) {
+		t.Fatalf("claimed %v, want 1", sequences(ds))
+	}
+	r.end(t, ds[0], Done, "")
+	if ds = r.claim(t, "a", 9); !slices.Equal(sequences(ds), []uint64{2}) {
+		t.Errorf("claimed %v, want 2", sequences(ds))
+	}
+	if err := r.s.View(func(tx *store.Tx) error {
+		if !bytes.Equal(tx.Bucket(store.Due).Raw(dueKey("a", base.UnixMilli(), "x")), bad) {
+			t.Error("the damaged head is not there any more")
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestRevive(t *testing.T) {
@@ -111,7 +166,7 @@ func TestRevive(t *testing.T) {
 	}
 	c.add(time.Hour)
 	revive := func(id string, allowed bool, body []byte, err error) error {
-		return r.s.Update(t.Context(), func(tx *bolt.Tx) error {
+		return r.s.Update(t.Context(), func(tx *store.Tx) error {
 			return r.Revive(tx, id, func(DeadDelivery) bool { return allowed }, false, func(d DeadDelivery) ([]byte, error) {
 				if d.HasBody {
 					t.Errorf("%s was rendered although it has a body", d.ID)
@@ -159,7 +214,7 @@ func TestRevive(t *testing.T) {
 
 func TestListDead(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"}, Endpoint{ID: "b"})
-	r.update(t, func(tx *bolt.Tx) error { return errors.Join(Disable(tx, "a", "gone"), Disable(tx, "b", "gone")) })
+	r.update(t, func(tx *store.Tx) error { return errors.Join(Disable(tx, "a", "gone"), Disable(tx, "b", "gone")) })
 	var all, ofB []string
 	for i := range 9 {
 		for _, e := range []string{"a", "b"} {
@@ -203,7 +258,7 @@ func TestListDead(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"}, Endpoint{ID: "b"})
-	r.update(t, func(tx *bolt.Tx) error {
+	r.update(t, func(tx *store.Tx) error {
 		for i := range 1300 { // more than one chunk
 			if err := r.Put(tx, change("a", fmt.Sprint("s", i), 1), change("a", fmt.Sprint("s", i), 2)); err != nil {
 				return err
@@ -221,12 +276,12 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	f(true, 2600, 0) // it is not disabled
-	r.update(t, func(tx *bolt.Tx) error { return Disable(tx, "a", "410 Gone") })
+	r.update(t, func(tx *store.Tx) error { return Disable(tx, "a", "410 Gone") })
 	f(false, 4, 2596)
 	r.end(t, flying[0], Done, "")
 	r.Release(flying[1])
 	f(true, 0, 2599)
-	if err := r.s.View(func(tx *bolt.Tx) error {
+	if err := r.s.View(func(tx *store.Tx) error {
 		if why := DisabledFor(tx, "a"); why != "410 Gone" || DisabledFor(tx, "b") != "" {
 			t.Errorf("disabled for %q", why)
 		}
@@ -242,7 +297,7 @@ func TestSweepGoesOnWithoutTheCaller(t *testing.T) {
 		r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"})
 		r.put(t, change("a", "x", 1))
 		in, out := make(chan struct{}), make(chan struct{})
-		go r.s.Update(context.Background(), func(*bolt.Tx) error { close(in); <-out; return nil })
+		go r.s.Update(context.Background(), func(*store.Tx) error { close(in); <-out; return nil })
 		<-in
 		ctx, cancel := context.WithCancel(t.Context())
 		swept := make(chan error, 1)
@@ -296,11 +351,12 @@ func TestStrangers(t *testing.T) {
 func TestSettledIsPartOfTheTransaction(t *testing.T) {
 	var refuse error
 	ended := []byte("ended")
-	o := Options{Now: newClock().now, Settled: func(tx *bolt.Tx, a Attempt) error {
+	o := Options{Now: newClock().now, Settled: func(tx *store.Tx, a Attempt) error {
 		if refuse != nil {
 			return refuse
 		}
-		return tx.Bucket(store.Meta).Put(ended, append(bytes.Clone(tx.Bucket(store.Meta).Get(ended)), string(a.Outcome)+" "+a.Delivery.ID()+"; "...))
+		was, err := tx.Bucket(store.Meta).Get(ended)
+		return errors.Join(err, tx.Bucket(store.Meta).Put(ended, was, []byte(string(a.Outcome)+" "+a.Delivery.ID()+"; ")))
 	}}
 	r := startRig(t, store.Options{}, o, Endpoint{ID: "a", MaxOwed: 2})
 	r.put(t, change("a", "x", 1), change("a", "y", 1), change("a", "z", 1))
@@ -308,17 +364,18 @@ func TestSettledIsPartOfTheTransaction(t *testing.T) {
 	r.settle(t, Attempt{Delivery: ds[0], Outcome: Done, At: base}, Attempt{Delivery: ds[1], Outcome: Retry, At: base, Retry: base})
 	r.end(t, r.claim(t, "a", 9)[0], Died, "refused")
 	want := "dead evt_z-1@a; done evt_x-1@a; dead evt_y-1@a; "
-	if err := r.s.View(func(tx *bolt.Tx) error {
-		if got := string(tx.Bucket(store.Meta).Get(ended)); got != want {
+	if err := r.s.View(func(tx *store.Tx) error {
+		got, err := tx.Bucket(store.Meta).Get(ended)
+		if string(got) != want {
 			t.Errorf("the history says %q, want %q", got, want)
 		}
-		return nil
+		return err
 	}); err != nil {
 		t.Error(err)
 	}
 	refuse = errors.New("no")
-	r.update(t, func(tx *bolt.Tx) error { return Disable(tx, "a", "gone") })
-	if err := r.s.Update(t.Context(), func(tx *bolt.Tx) error { return r.Put(tx, change("a", "q", 1)) }); !errors.Is(err, refuse) || r.Dead("a") != 2 {
+	r.update(t, func(tx *store.Tx) error { return Disable(tx, "a", "gone") })
+	if err := r.s.Update(t.Context(), func(tx *store.Tx) error { return r.Put(tx, change("a", "q", 1)) }); !errors.Is(err, refuse) || r.Dead("a") != 2 {
 		t.Errorf("Put = %v, %d dead; want the history's error and 2", err, r.Dead("a"))
 	}
 }

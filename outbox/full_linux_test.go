@@ -10,8 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -56,7 +54,7 @@ func TestSettleOnAFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"})
 		for _, v := range []string{strings.Repeat("x", 1<<20), "", "y"} { // leave free pages, so that the file need not grow
-			r.update(t, func(tx *bolt.Tx) error { return tx.Bucket(store.Refs).Put([]byte("room"), []byte(v)) })
+			r.update(t, func(tx *store.Tx) error { return tx.Bucket(store.Refs).Put([]byte("room"), []byte(v)) })
 		}
 		r.put(t, change("a", "x", 1), change("a", "x", 2), change("a", "y", 1), change("a", "z", 1))
 		ds := r.claim(t, "a", 9)

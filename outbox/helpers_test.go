@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/outbox/store"
 )
@@ -73,7 +72,7 @@ func (r *rig) again(t *testing.T, endpoints ...Endpoint) *rig {
 	return startRig(t, store.Options{Dir: filepath.Dir(r.s.Path())}, Options{Now: r.o.Now, Settled: r.o.Settled}, endpoints...)
 }
 
-func (r *rig) update(t *testing.T, fn func(*bolt.Tx) error) {
+func (r *rig) update(t *testing.T, fn func(*store.Tx) error) {
 	t.Helper()
 	if err := r.s.Update(context.Background(), fn); err != nil {
 		t.Fatal(err)
@@ -82,7 +81,7 @@ func (r *rig) update(t *testing.T, fn func(*bolt.Tx) error) {
 
 func (r *rig) put(t *testing.T, ds ...Delivery) {
 	t.Helper()
-	r.update(t, func(tx *bolt.Tx) error { return r.Put(tx, ds...) })
+	r.update(t, func(tx *store.Tx) error { return r.Put(tx, ds...) })
 }
 
 func (r *rig) flush(t *testing.T) {
@@ -113,7 +112,7 @@ func (r *rig) claim(t *testing.T, endpoint string, n int) []Delivery {
 
 func (r *rig) audit(t *testing.T) {
 	t.Helper()
-	if err := r.s.View(func(tx *bolt.Tx) error { return audit(tx, r.Outbox) }); err != nil {
+	if err := r.s.View(func(tx *store.Tx) error { return audit(tx, r.Outbox) }); err != nil {
 		t.Error(err)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -32,7 +30,7 @@ func TestHundredThousandOwed(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "few"}, Endpoint{ID: "many"}, Endpoint{ID: "one-lane"})
 	owe := func(n int, of func(i int) Delivery) {
 		for done := 0; done < n; done += 2000 {
-			r.update(t, func(tx *bolt.Tx) error {
+			r.update(t, func(tx *store.Tx) error {
 				for i := done; i < min(n, done+2000); i++ {
 					if err := r.Put(tx, of(i)); err != nil {
 						return err

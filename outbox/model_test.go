@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -209,7 +207,7 @@ func (m *model) revive(id string, force bool, body []byte) {
 }
 
 // compare holds what was found to the model, in everything that can be seen.
-func (m *model) compare(tx *bolt.Tx, a *auditor) error {
+func (m *model) compare(tx *store.Tx, a *auditor) error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for id, want := range m.owed {
@@ -270,7 +268,7 @@ type history struct {
 }
 
 func (h *history) open() error {
-	s, err := store.Open(store.Options{Dir: h.dir, Linger: time.Microsecond, MaxSize: 16 << 20})
+	s, err := store.Open(store.Options{ExamineBelow: 1, Dir: h.dir, Linger: time.Microsecond, MaxSize: 16 << 20})
 	if err != nil {
 		return err
 	}
@@ -300,14 +298,14 @@ func (h *history) reopen() error {
 
 // check does both, and reports the first thing that is wrong.
 func (h *history) check() error {
-	return h.s.View(func(tx *bolt.Tx) error {
+	return h.s.View(func(tx *store.Tx) error {
 		a := inspect(tx, h.b, h.decoded)
 		return errors.Join(a.err(), h.m.compare(tx, a))
 	})
 }
 
 // live runs one history. sabotage, if any, runs in a transaction after every step, as a bug would.
-func live(dir string, seed uint64, steps int, sabotage func(*bolt.Tx) error) (err error) {
+func live(dir string, seed uint64, steps int, sabotage func(*store.Tx) error) (err error) {
 	h := &history{
 		m: newModel(), r: rand.New(rand.NewPCG(seed, 7)), clock: newClock(), dir: filepath.Join(dir, strconv.FormatUint(seed, 10)), seqs: map[string]uint64{},
 		last: map[laneID]uint64{}, endpoints: endpoints, subjects: subjects, decoded: map[string]deadItem{},
@@ -359,7 +357,7 @@ func TestAgainstModel(t *testing.T) {
 
 // The negative control of the whole: a bug that leaves out one lane's head now and then does not survive a history.
 func TestModelSeesASabotage(t *testing.T) {
-	f := func(name string, sabotage func(*bolt.Tx) error) {
+	f := func(name string, sabotage func(*store.Tx) error) {
 		t.Helper()
 		for seed := range uint64(5) {
 			if err := live(filepath.Join(fastDir(t), name), seed, 60, sabotage); err == nil {
@@ -367,13 +365,13 @@ func TestModelSeesASabotage(t *testing.T) {
 			}
 		}
 	}
-	f("head", func(tx *bolt.Tx) error {
+	f("head", func(tx *store.Tx) error {
 		if k, _ := tx.Bucket(store.Due).Cursor().First(); k != nil {
 			return tx.Bucket(store.Due).Delete(k)
 		}
 		return nil
 	})
-	f("postponed", func(tx *bolt.Tx) error {
+	f("postponed", func(tx *store.Tx) error {
 		k, v := tx.Bucket(store.Due).Cursor().First()
 		if k == nil {
 			return nil
@@ -382,7 +380,7 @@ func TestModelSeesASabotage(t *testing.T) {
 		later[2]++ // endpoints have one letter: this is the due time's first byte
 		return errors.Join(tx.Bucket(store.Due).Delete(k), tx.Bucket(store.Due).Put(later, value))
 	})
-	f("failures", func(tx *bolt.Tx) error {
+	f("failures", func(tx *store.Tx) error {
 		k, v := tx.Bucket(store.Due).Cursor().First()
 		if k == nil {
 			return nil

@@ -6,16 +6,15 @@
 package outbox
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/outbox/store"
 )
@@ -79,7 +78,7 @@ type Options struct {
 	Metrics prometheus.Registerer
 	Now     func() time.Time
 	// Settled is called in the transaction that ends a delivery (done or dead), to write its history. It may be called again if the transaction is.
-	Settled func(*bolt.Tx, Attempt) error
+	Settled func(*store.Tx, Attempt) error
 }
 
 // Endpoint is what the outbox knows of one endpoint.
@@ -93,6 +92,10 @@ type Outbox struct {
 	o     Options
 	lanes map[string]*lanes // by endpoint; fixed after New
 	m     *metrics
+	lost  sync.Once
+	gone  chan struct{} // closed when the store takes nothing any more
+
+	astray atomic.Bool // a claim has met a head that is damaged
 
 	mu        sync.Mutex // guards the fields below
 	pending   []Attempt  // settled by the dispatcher, not yet handed to the store
@@ -121,14 +124,20 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 		o.Now = time.Now
 	}
 	if o.Settled == nil {
-		o.Settled = func(*bolt.Tx, Attempt) error { return nil }
+		o.Settled = func(*store.Tx, Attempt) error { return nil }
 	}
-	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{})}
+	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{}), gone: make(chan struct{})}
 	close(b.idle)
-	err := o.Store.View(func(tx *bolt.Tx) error {
+	err := o.Store.View(func(tx *store.Tx) error {
 		for _, e := range endpoints {
 			l := &lanes{Endpoint: e, wake: make(chan struct{}, 1), leased: map[string]struct{}{}}
-			l.owed, l.dead = counted(tx, owedKey(e.ID)), counted(tx, deadKey(e.ID))
+			var err error
+			if l.owed, err = tx.Number(owedKey(e.ID)); err != nil {
+				return err
+			}
+			if l.dead, err = tx.Number(deadKey(e.ID)); err != nil {
+				return err
+			}
 			l.signal() // look once at what was owed before
 			b.lanes[e.ID] = l
 		}
@@ -138,7 +147,19 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 		return nil, fmt.Errorf("read what is owed: %w", err)
 	}
 	b.m = newMetrics(o.Metrics, b)
+	o.Store.Owe(b.needs)
 	return b, nil
+}
+
+// settleCost is what ending one delivery is expected to write, in bytes: how it ended, where its subject finds that, and a try or two that failed. What it frees is not counted.
+const settleCost = 1 << 10
+
+// needs is what ending all that is owed will write.
+func (b *Outbox) needs() (bytes int64) {
+	for id := range b.lanes {
+		bytes += b.Owed(id) * settleCost
+	}
+	return bytes
 }
 
 func (l *lanes) signal() {
@@ -176,13 +197,6 @@ func (b *Outbox) counts(endpoint string) (owed, dead int64) {
 func owedKey(endpoint string) []byte { return []byte("outbox/owed/" + endpoint) }
 func deadKey(endpoint string) []byte { return []byte("outbox/dead/" + endpoint) }
 
-func counted(tx *bolt.Tx, key []byte) int64 {
-	if v := tx.Bucket(store.Meta).Get(key); len(v) == 8 {
-		return int64(binary.BigEndian.Uint64(v)) //nolint:gosec // written by tally
-	}
-	return 0
-}
-
 // tally collects how counts move within one transaction, writes them once at its end and shows them after the commit.
 type tally struct {
 	b     *Outbox
@@ -201,19 +215,26 @@ func (b *Outbox) tally() *tally {
 	return &tally{b: b, owed: map[string]int64{}, dead: map[string]int64{}, known: map[string]standing{}}
 }
 
-func (t *tally) standing(tx *bolt.Tx, endpoint string) standing {
+func (t *tally) standing(tx *store.Tx, endpoint string) (s standing, err error) {
 	s, ok := t.known[endpoint]
-	if !ok {
-		s = standing{disabled: IsDisabled(tx, endpoint), owed: counted(tx, owedKey(endpoint))}
-		t.known[endpoint] = s
+	if ok {
+		return s, nil
 	}
-	return s
+	s.disabled = IsDisabled(tx, endpoint)
+	if s.owed, err = tx.Number(owedKey(endpoint)); err != nil {
+		return s, err
+	}
+	t.known[endpoint] = s
+	return s, nil
 }
 
-func (t *tally) write(tx *bolt.Tx) error {
+func (t *tally) write(tx *store.Tx) error {
 	put := func(key []byte, add int64) (int64, error) {
-		n := counted(tx, key) + add
-		return n, tx.Bucket(store.Meta).Put(key, binary.BigEndian.AppendUint64(nil, uint64(n))) //nolint:gosec // counts are positive
+		n, err := tx.Number(key)
+		if err != nil {
+			return 0, err
+		}
+		return n + add, tx.SetNumber(key, n+add)
 	}
 	for e, add := range t.owed {
 		n, err := put(owedKey(e), add)

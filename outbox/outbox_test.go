@@ -10,8 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -24,7 +22,7 @@ func sequences(ds []Delivery) (seqs []uint64) {
 
 func (r *rig) revive(t *testing.T, id string, force bool) {
 	t.Helper()
-	r.update(t, func(tx *bolt.Tx) error {
+	r.update(t, func(tx *store.Tx) error {
 		return r.Revive(tx, id, func(DeadDelivery) bool { return true }, force, func(DeadDelivery) ([]byte, error) { return nil, nil })
 	})
 }
@@ -78,7 +76,7 @@ func TestPutTwice(t *testing.T) {
 	if got := r.metric(t, "outbox_put_down_total", Overflow); got == 0 {
 		t.Error("the overflow is not counted")
 	}
-	r.update(t, func(tx *bolt.Tx) error { return Disable(tx, "a", "410 Gone") })
+	r.update(t, func(tx *store.Tx) error { return Disable(tx, "a", "410 Gone") })
 	r.put(t, one)
 	if r.Owed("a") != 2 || r.Dead("a") != 1 {
 		t.Errorf("disabled: %d owed, %d dead; want 2, 1", r.Owed("a"), r.Dead("a"))
@@ -197,7 +195,7 @@ func TestWake(t *testing.T) {
 	f("a lease given back", true)
 	r.end(t, r.claim(t, "a", 1)[0], Done, "")
 	f("the next head", true)
-	if err := r.s.Update(t.Context(), func(tx *bolt.Tx) error {
+	if err := r.s.Update(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(r.Put(tx, change("a", "y", 1)), errors.New("undone"))
 	}); err == nil {
 		t.Error("not undone")
@@ -230,7 +228,7 @@ func TestFlush(t *testing.T) {
 		r.put(t, change("a", "x", 1), change("a", "x", 2))
 		d := r.claim(t, "a", 1)[0]
 		in, out := make(chan struct{}), make(chan struct{})
-		go r.s.Update(t.Context(), func(*bolt.Tx) error { close(in); <-out; return nil })
+		go r.s.Update(t.Context(), func(*store.Tx) error { close(in); <-out; return nil })
 		<-in
 		r.Settle(Attempt{Delivery: d, Outcome: Done})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
 // Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed, or is owed to a disabled endpoint, is put down as dead instead:
 // nothing is dropped and nothing grows without bound.
-func (b *Outbox) Put(tx *bolt.Tx, ds ...Delivery) error {
+func (b *Outbox) Put(tx *store.Tx, ds ...Delivery) error {
 	t := b.tally()
 	for i := range ds {
 		if err := b.put(tx, t, &ds[i]); err != nil {
@@ -21,7 +19,7 @@ func (b *Outbox) Put(tx *bolt.Tx, ds ...Delivery) error {
 	return t.write(tx)
 }
 
-func (b *Outbox) put(tx *bolt.Tx, t *tally, d *Delivery) error {
+func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 	l := b.lanes[d.Endpoint]
 	if l == nil {
 		return b.bury(tx, t, d, Removed)
@@ -29,10 +27,13 @@ func (b *Outbox) put(tx *bolt.Tx, t *tally, d *Delivery) error {
 	waiting := tx.Bucket(store.Deliveries)
 	empty := !laneHasMore(tx, d.Endpoint, d.Lane)
 	k := deliveryKey(d.Endpoint, d.Lane, d.Sequence)
-	if !empty && waiting.Get(k) != nil {
+	if !empty && waiting.Has(k) {
 		return nil // owed already, and so not dead as well
 	}
-	switch at := t.standing(tx, d.Endpoint); {
+	at, err := t.standing(tx, d.Endpoint)
+	switch {
+	case err != nil:
+		return err
 	case at.disabled:
 		return b.bury(tx, t, d, Disabled)
 	case l.MaxOwed > 0 && at.owed+t.owed[d.Endpoint] >= l.MaxOwed:
@@ -40,13 +41,12 @@ func (b *Outbox) put(tx *bolt.Tx, t *tally, d *Delivery) error {
 		bare.Body = nil
 		return b.bury(tx, t, &bare, Overflow)
 	}
-	waiting.FillPercent = 0.9
-	if err := waiting.Put(k, encodeDelivery(d)); err != nil {
+	if err := waiting.PutRecord(k, encodeDelivery(d)); err != nil {
 		return err
 	}
 	t.owed[d.Endpoint]++
 	if d.Grave {
-		if err := tx.Bucket(store.Grave).Put(graveKey(d), nil); err != nil {
+		if err := tx.Bucket(store.Grave).Put(graveKey(d)); err != nil {
 			return err
 		}
 	}
@@ -57,18 +57,16 @@ func (b *Outbox) put(tx *bolt.Tx, t *tally, d *Delivery) error {
 }
 
 // setHead makes a delivery its lane's head and tells the endpoint's dispatcher once that is on disk.
-func (b *Outbox) setHead(tx *bolt.Tx, endpoint, lane string, due int64, h head) error {
+func (b *Outbox) setHead(tx *store.Tx, endpoint, lane string, due int64, h head) error {
 	if l := b.lanes[endpoint]; l != nil {
 		tx.OnCommit(l.signal)
 	}
-	due64 := tx.Bucket(store.Due)
-	due64.FillPercent = 0.9
-	return due64.Put(dueKey(endpoint, due, lane), h.encode())
+	return tx.Bucket(store.Due).Put(dueKey(endpoint, due, lane), h.encode())
 }
 
-func laneHasMore(tx *bolt.Tx, endpoint, lane string) bool {
+func laneHasMore(tx *store.Tx, endpoint, lane string) bool {
 	prefix := laneKey(endpoint, lane)
-	k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+	k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(prefix) // damaged or not, it stands before what is put behind it
 	return isOfLane(k, prefix)
 }
 
@@ -80,21 +78,25 @@ func sequence(k []byte) uint64 { return binary.BigEndian.Uint64(k[len(k)-8:]) }
 func disabledKey(endpoint string) []byte { return []byte("disabled/" + endpoint) }
 
 // IsDisabled reports whether the endpoint is marked as disabled.
-func IsDisabled(tx *bolt.Tx, endpoint string) bool {
-	return tx.Bucket(store.Registry).Get(disabledKey(endpoint)) != nil
+func IsDisabled(tx *store.Tx, endpoint string) bool {
+	return tx.Bucket(store.Registry).HasEither(disabledKey(endpoint))
 }
 
 // Disable marks the endpoint: what it owes, and what it would owe, is dead until Enable.
-func Disable(tx *bolt.Tx, endpoint, reason string) error {
-	return tx.Bucket(store.Registry).Put(disabledKey(endpoint), []byte(reason))
+func Disable(tx *store.Tx, endpoint, reason string) error {
+	return tx.Bucket(store.Registry).PutTwice(disabledKey(endpoint), []byte(reason))
 }
 
 // Enable takes the mark away. What died meanwhile stays dead until it is ordered again.
-func Enable(tx *bolt.Tx, endpoint string) error {
-	return tx.Bucket(store.Registry).Delete(disabledKey(endpoint))
+func Enable(tx *store.Tx, endpoint string) error {
+	return tx.Bucket(store.Registry).DeleteBoth(disabledKey(endpoint))
 }
 
 // DisabledFor is why the endpoint is disabled, "" if it is not.
-func DisabledFor(tx *bolt.Tx, endpoint string) string {
-	return string(tx.Bucket(store.Registry).Get(disabledKey(endpoint)))
+func DisabledFor(tx *store.Tx, endpoint string) string {
+	reason, err := tx.Bucket(store.Registry).GetEither(disabledKey(endpoint))
+	if err != nil {
+		return Damaged // that it is marked still stands
+	}
+	return string(reason)
 }

@@ -5,9 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/outbox/store"
 )
@@ -35,11 +34,12 @@ func (b *Outbox) schedule() {
 	b.scheduled = true
 	if !b.o.Store.Later(b.settle, b.settled) {
 		b.scheduled = false // the store has stopped; the leases die with the process and the attempts are repeated
+		b.lose()
 	}
 }
 
 // settle runs in the writer's transaction, perhaps more than once.
-func (b *Outbox) settle(tx *bolt.Tx) error {
+func (b *Outbox) settle(tx *store.Tx) error {
 	b.mu.Lock()
 	if b.running == nil {
 		b.running, b.pending = b.pending, nil
@@ -83,8 +83,12 @@ func (b *Outbox) settled(err error) {
 	b.schedule()
 }
 
-// retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten. Any other error is ending the process.
+// retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten. Half of a batch may fit where it does not, and makes room for the rest.
+// Any other error is ending the process.
 func (b *Outbox) retrySettle(err error) {
+	if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrUnknown) {
+		b.lose()
+	}
 	if errors.Is(err, store.ErrClosed) {
 		return // the leases die with the process and the attempts are repeated
 	}
@@ -92,14 +96,25 @@ func (b *Outbox) retrySettle(err error) {
 		b.o.Logger.Error("settle_failed", "error", err)
 	}
 	b.m.settleRetries.Inc()
+	b.mu.Lock()
+	if n := len(b.running); n > 1 && errors.Is(err, store.ErrFull) {
+		b.pending = append(slices.Clone(b.running[n/2:]), b.pending...) // at most one of a lane is among them, so that their order means nothing
+		b.running = b.running[:n/2]
+	}
+	b.mu.Unlock()
 	time.AfterFunc(time.Second, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.scheduled = b.o.Store.Later(b.settle, b.settled)
+		if b.scheduled = b.o.Store.Later(b.settle, b.settled); !b.scheduled {
+			b.lose()
+		}
 	})
 }
 
-// Flush waits until every attempt settled so far is on disk.
+// lose notes that the store takes nothing any more: nobody need wait for it.
+func (b *Outbox) lose() { b.lost.Do(func() { close(b.gone) }) }
+
+// Flush waits until every attempt settled so far is on disk, or the store has stopped (store.ErrClosed): then those that are not are repeated.
 func (b *Outbox) Flush(ctx context.Context) error {
 	b.mu.Lock()
 	idle := b.idle
@@ -107,26 +122,29 @@ func (b *Outbox) Flush(ctx context.Context) error {
 	select {
 	case <-idle:
 		return nil
+	case <-b.gone:
+		return store.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (b *Outbox) apply(tx *bolt.Tx, t *tally, a *Attempt) error {
+func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
-	due := tx.Bucket(store.Due).Cursor()
-	k := dueKey(d.Endpoint, d.due, d.Lane)
-	at, v := due.Seek(k)
-	if h, _ := decodeHead(v); h.seq != d.Sequence || !bytes.Equal(at, k) { // of one that cannot be read, 0, as the claim has it
-		return nil // swept away meanwhile
+	due, k := tx.Bucket(store.Due), dueKey(d.Endpoint, d.due, d.Lane)
+	v, err := due.Get(k)
+	if h, _ := decodeHead(v); err != nil || v == nil || h.seq != d.Sequence { // of one that cannot be read, 0, as the claim has it
+		return nil //nolint:nilerr // swept away meanwhile, or damaged since: then it stays where it is
 	}
-	if err := due.Delete(); err != nil {
+	if err := due.Delete(k); err != nil {
 		return err
 	}
 	switch a.Outcome {
 	case Retry:
-		if err := b.note(tx, a); err != nil {
-			return err
+		if !b.o.Store.Low() { // else what made room by being delivered would be filled with the failures of what is not
+			if err := b.note(tx, a); err != nil {
+				return err
+			}
 		}
 		h := head{seq: d.Sequence, failures: d.Failures + 1, first: d.FirstFailure.UnixMilli()}
 		if d.FirstFailure.IsZero() {
@@ -153,7 +171,7 @@ func (b *Outbox) apply(tx *bolt.Tx, t *tally, a *Attempt) error {
 }
 
 // forget takes a delivery out of what is owed.
-func (b *Outbox) forget(tx *bolt.Tx, t *tally, d *Delivery) error {
+func (b *Outbox) forget(tx *store.Tx, t *tally, d *Delivery) error {
 	t.owed[d.Endpoint]--
 	if d.Grave {
 		if err := tx.Bucket(store.Grave).Delete(graveKey(d)); err != nil {
@@ -165,7 +183,7 @@ func (b *Outbox) forget(tx *bolt.Tx, t *tally, d *Delivery) error {
 
 // advance makes the lane's next delivery its head. Those that a later change has overtaken, and that nobody forces, are dead: all of them now, or one behind a
 // forced one would be sent after it.
-func (b *Outbox) advance(tx *bolt.Tx, t *tally, d *Delivery, delivered uint64) error {
+func (b *Outbox) advance(tx *store.Tx, t *tally, d *Delivery, delivered uint64) error {
 	prefix := laneKey(d.Endpoint, d.Lane)
 	from, first := prefix, uint64(0)
 	for {
@@ -204,10 +222,10 @@ type Try struct {
 	TookMS int64     `json:"took_ms"`
 }
 
-func (b *Outbox) note(tx *bolt.Tx, a *Attempt) error {
+func (b *Outbox) note(tx *store.Tx, a *Attempt) error {
 	v, err := json.Marshal(Try{At: a.At.UTC(), Reason: a.Reason, Code: a.Code, Detail: a.Detail, TookMS: a.Took.Milliseconds()})
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(store.Attempts).Put(attemptKey(&a.Delivery), store.AppendRecord(nil, 0, v))
+	return tx.Bucket(store.Attempts).Put(attemptKey(&a.Delivery), v)
 }

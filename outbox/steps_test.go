@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -47,7 +45,7 @@ func (h *history) step() (what string, err error) {
 	}
 }
 
-func (h *history) update(fn func(*bolt.Tx) error) error { return h.s.Update(context.Background(), fn) }
+func (h *history) update(fn func(*store.Tx) error) error { return h.s.Update(context.Background(), fn) }
 
 // owe owes a change or two of a subject to some endpoints, as a fold does, sometimes with something that is owed already.
 func (h *history) owe() error {
@@ -71,7 +69,7 @@ func (h *history) owe() error {
 	for _, d := range ds {
 		h.m.owe(d)
 	}
-	return h.update(func(tx *bolt.Tx) error { return h.b.Put(tx, ds...) })
+	return h.update(func(tx *store.Tx) error { return h.b.Put(tx, ds...) })
 }
 
 func (h *history) owedIDs() []deliveryID {
@@ -149,7 +147,7 @@ func (h *history) release() error {
 func (h *history) toggle() error {
 	e := pick(h, h.endpoints)
 	h.m.disabled[e] = !h.m.disabled[e]
-	return h.update(func(tx *bolt.Tx) error {
+	return h.update(func(tx *store.Tx) error {
 		if h.m.disabled[e] {
 			return Disable(tx, e, "410 Gone")
 		}
@@ -186,7 +184,7 @@ func (h *history) revive() error {
 			body = nil // its change is no longer kept
 		}
 		h.m.revive(id, force, body)
-		err := h.update(func(tx *bolt.Tx) error {
+		err := h.update(func(tx *store.Tx) error {
 			return h.b.Revive(tx, id, func(d DeadDelivery) bool {
 				return force || h.m.top[laneID{d.Endpoint, d.Subject}] <= d.Sequence
 			}, force, func(DeadDelivery) ([]byte, error) { return body, nil })
@@ -195,7 +193,7 @@ func (h *history) revive() error {
 			return err
 		}
 	}
-	return h.update(func(tx *bolt.Tx) error { // never dead
+	return h.update(func(tx *store.Tx) error { // never dead
 		return h.b.Revive(tx, "evt_none@a", func(DeadDelivery) bool { return true }, true, nil)
 	})
 }
@@ -208,10 +206,9 @@ func (h *history) damage() error {
 	}
 	id := pick(h, ids)
 	h.m.damaged[id] = true
-	return h.update(func(tx *bolt.Tx) error {
+	return h.update(func(tx *store.Tx) error {
 		k := deliveryKey(id.endpoint, id.lane, id.seq)
-		v := append([]byte(nil), tx.Bucket(store.Deliveries).Get(k)...)
-		v[h.r.IntN(len(v))] ^= 1 << h.r.IntN(8)
-		return tx.Bucket(store.Deliveries).Put(k, v)
+		_, err := spoil(tx, store.Deliveries, k, func(v []byte) { v[h.r.IntN(len(v))] ^= 1 << h.r.IntN(8) })
+		return err
 	})
 }

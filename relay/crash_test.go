@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
@@ -186,8 +184,8 @@ func (j *mortal) Tail(ctx context.Context, from journal.Position, fn func(contex
 func (j *mortal) Trim(context.Context, journal.Position) error { return nil }
 
 func (g *rig) setPosition(at int64) {
-	g.tamper(func(tx *bolt.Tx) error {
-		return tx.Bucket(store.Meta).Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(at)))
+	g.tamper(func(tx *store.Tx) error {
+		return tx.SetNumber(positionKey, at)
 	})
 }
 

@@ -11,10 +11,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/outbox/store"
 )
 
 // ManualSource is the source of decisions that are no source's: an operator has seen somebody, and no provider has said anything that the decision could be about. No source
@@ -138,7 +137,7 @@ func (d *Decision) check() error {
 
 // decidable finds out whether there is somebody, and something, to decide about, and how many findings a release would lift.
 func (r *Relay) decidable(d *Decision) (lifts int, err error) {
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		s, err := r.decides(tx, d)
 		if err == nil && d.Release {
 			lifts = d.open(s, r.policyOf(s))
@@ -149,11 +148,11 @@ func (r *Relay) decidable(d *Decision) (lifts int, err error) {
 }
 
 // decides is the subject that a decision is about, as a copy of its own.
-func (r *Relay) decides(tx *bolt.Tx, d *Decision) (*subject, error) {
+func (r *Relay) decides(tx *store.Tx, d *Decision) (*subject, error) {
 	if r.partners[d.Partner] == nil {
 		return nil, fmt.Errorf("partner %s: %w", d.Partner, outbox.ErrNotFound)
 	}
-	s, err := loadSubject(tx, laneOf(d.Partner, d.Subject, d.Livemode))
+	s, err := r.load(tx, laneOf(d.Partner, d.Subject, d.Livemode))
 	switch {
 	case err != nil:
 		return nil, err

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
@@ -125,7 +123,7 @@ func TestDecideTwice(t *testing.T) {
 	if a, b := f(rejects()), f(rejects()); a.ID == b.ID || a.ID == first.ID {
 		t.Errorf("orders without a key: %s, %s", a.ID, b.ID)
 	}
-	g.tamper(func(tx *bolt.Tx) error { return tx.Bucket(store.Orders).Delete([]byte(first.ID)) })
+	g.tamper(func(tx *store.Tx) error { return tx.Bucket(store.Orders).Delete([]byte(first.ID)) })
 	if _, err := g.relay.Decide(t.Context(), rejects(keyed)); !errors.Is(err, ErrKeyUsed) { // nobody knows any more for what
 		t.Errorf("a key that is known to the person only: %v", err)
 	}

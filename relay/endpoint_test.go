@@ -5,10 +5,9 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/outbox/store"
 	"countersign/signing"
 )
 
@@ -60,7 +59,7 @@ func TestResumeWins(t *testing.T) {
 	p := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
 	busy, writer := make(chan struct{}), make(chan struct{})
-	go g.store.Update(t.Context(), func(*bolt.Tx) error {
+	go g.store.Update(t.Context(), func(*store.Tx) error {
 		close(busy)
 		<-writer
 		return nil
@@ -77,7 +76,7 @@ func TestResumeWins(t *testing.T) {
 	g.tell(said("ann", 1, kyc.Approved))
 	g.settled()
 	var why string
-	g.tamper(func(tx *bolt.Tx) error { why = outbox.DisabledFor(tx, "a"); return nil })
+	g.tamper(func(tx *store.Tx) error { why = outbox.DisabledFor(tx, "a"); return nil })
 	if why != "" || len(p.seen()) != 1 || g.relay.Endpoints()[0].Disabled != "" {
 		t.Errorf("marked as %q on disk and %q in memory; %d delivered", why, g.relay.Endpoints()[0].Disabled, len(p.seen()))
 	}

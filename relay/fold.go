@@ -2,12 +2,10 @@ package relay
 
 import (
 	"context"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
@@ -22,7 +20,7 @@ const clocksDiffer = 5 * time.Minute
 // store's writer waits. The fold is the only writer of what it reads here, so what it has read still stands when it writes.
 type batch struct {
 	r        *Relay
-	tx       *bolt.Tx
+	tx       *store.Tx
 	subjects map[string]*subject // by lane
 	refs     map[string]string   // by refKey: what this batch has taught
 	writes   []write
@@ -35,17 +33,20 @@ type batch struct {
 	claims   int
 	unclear  int // refs that became ambiguous
 	held     int64
-	aside    map[string][]byte // what this batch has written to the held bucket, by key; nil: deleted
-	wake     []heldRecord      // held records that a ref taught by the current record sets free
-	moved    []string          // entries of the timers bucket that this batch takes away
-	timed    bool              // it has put others there
-	at       int64             // offset of the record that is worked on, or the last of those that are
-	freed    int               // groups of held records that it has set free so far
-	freeing  bool              // such a group is worked on
+	heldNow  map[string][]byte     // what this batch has written to the held bucket, by key; nil: deleted
+	wake     []heldRecord          // held records that a ref taught by the current record sets free
+	asideNow map[string]store.Name // subjects that this batch sets aside, and for what
+	back     map[string]bool       // subjects that it makes anew
+	moved    []string              // entries of the timers bucket that this batch takes away
+	timed    bool                  // it has put others there
+	at       int64                 // offset of the record that is worked on, or the last of those that are
+	freed    int                   // groups of held records that it has set free so far
+	freeing  bool                  // such a group is worked on
 }
 
 type write struct {
-	bucket, key, value []byte // value nil: delete
+	bucket     store.Name
+	key, value []byte // value: a record that the store completes; nil: delete
 }
 
 // order is a redelivery that an operator asked for.
@@ -54,64 +55,88 @@ type order struct {
 	force bool
 }
 
-// fold takes what the journal hands over to disk. An order to take something back is worked out from the history, so all before it has to be there.
+// fold takes what the journal hands over to disk. An order to take something back is worked out from the history, so all before it has to be there. What does not fit is
+// tried in half, down to what one callback brought: that waits until settling has made room.
 func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
+	defer r.waiting.Store(false)
 	for len(records) > 0 {
 		n := 1
-		for n < len(records) && !takesBack(&records[n]) {
+		for n < len(records) && !takesBack(&records[n]) && !rebuilds(&records[n]) {
 			n++
 		}
-		if err := r.foldBatch(ctx, records[:n]); err != nil || ctx.Err() != nil {
+		done, err := r.foldBatch(ctx, records[:n])
+		switch {
+		case isFull(err):
+			if !r.smaller(ctx, done) {
+				return nil // stopping: the records stay in the journal
+			}
+			continue
+		case err != nil, ctx.Err() != nil:
 			return err // stopping: it may not have been written
 		}
-		records = records[n:]
+		r.step = min(r.step+r.step/8+1, maxStep)
+		r.waiting.Store(false)
+		records = records[done:]
 	}
 	return nil
 }
 
-// foldBatch takes one batch from the journal to disk (I2).
-func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) error {
+// maxStep is how many callbacks' records are folded in one transaction, if there is room.
+const maxStep = 4096
+
+// smaller halves the next batch, after one of so many callbacks found no room. One alone waits a second: room comes back, for deliveries are still being settled. It reports
+// false when ctx ended first.
+func (r *Relay) smaller(ctx context.Context, callbacks int) bool {
+	if halving && callbacks > 1 {
+		r.step = callbacks / 2
+		return ctx.Err() == nil
+	}
+	r.waiting.Store(true)
+	return pause(ctx, time.Second)
+}
+
+// foldBatch takes one batch from the journal to disk (I2), as many records as r.step callbacks brought, and returns how many that were. Where there is no room for them, it
+// returns how many callbacks that were, and an error that isFull.
+func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done int, err error) {
 	r.folding.Lock()
 	defer r.folding.Unlock()
 	started := time.Now()
-	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, aside: map[string][]byte{}}
+	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, heldNow: map[string][]byte{}}
+	b.asideNow, b.back = map[string]store.Name{}, map[string]bool{}
 	b.writes, b.owed = make([]write, 0, 8*len(records)), make([]outbox.Delivery, 0, len(records))
-	err := r.o.Store.View(func(tx *bolt.Tx) error {
+	callbacks := 0
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		b.tx = tx
-		for i := 0; i < len(records); {
-			said, n, err := b.together(records[i:])
+		for done < len(records) && callbacks < r.step {
+			said, n, err := b.together(records[done:])
 			if err == nil {
 				err = b.records(said)
 			}
 			if err != nil {
-				return fmt.Errorf("fold record %d: %w", records[i].Position.Offset, err)
+				return fmt.Errorf("fold record %d: %w", records[done].Position.Offset, err)
 			}
-			i += n
+			done += n
+			callbacks++
 		}
 		return b.encodeSubjects()
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	last := records[len(records)-1].Position.Offset
+	last := records[done-1].Position.Offset
 	b.queued = queueOf(b.decided, last)
-	for {
+	bytes, places := b.size()
+	if err = r.o.Store.AdmitFold(bytes, places); err == nil {
 		// Not to be left behind when ctx ends: a commit that came later would be repeated by whoever has read the position before it.
-		err = r.o.Store.Update(context.WithoutCancel(ctx), func(tx *bolt.Tx) error { return b.commit(tx, last) })
-		if !isFull(err) {
-			break
-		}
-		select { // room comes back: deliveries are still being settled
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return nil // stopping: the records stay in the journal
-		}
+		err = r.o.Store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return b.commit(tx, last) })
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil // stopping: if the commit happened after all, the position says so
-		}
-		return err
+	switch {
+	case isFull(err):
+		return callbacks, err
+	case err != nil && ctx.Err() != nil:
+		return 0, nil // stopping: if the commit happened after all, the position says so
+	case err != nil:
+		return 0, err
 	}
 	r.position.Store(last)
 	if b.timed || len(b.moved) > 0 {
@@ -119,8 +144,24 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) error {
 		r.timers.wake()
 	}
 	b.count()
+	if r.o.Folded != nil {
+		r.o.Folded(done, bytes)
+	}
 	r.m.fold.Observe(time.Since(started).Seconds())
-	return nil
+	return done, nil
+}
+
+// size is what the batch writes, in bytes, and into how many places of the file: an upper bound, since what stands together shares a page.
+func (b *batch) size() (bytes int64, places int) {
+	const head = 256 // of a delivery: what is beside its body and names, in the two buckets it stands in
+	for _, w := range b.writes {
+		bytes += int64(len(w.key) + len(w.value))
+	}
+	for i := range b.owed {
+		d := &b.owed[i]
+		bytes += int64(head + len(d.Body) + 2*(len(d.Endpoint)+len(d.Lane)))
+	}
+	return bytes + int64(len(b.queued.value)), len(b.writes) + 2*len(b.owed) + 8
 }
 
 // records works out what one callback brought, and what that sets free. Only what providers say comes together.
@@ -154,6 +195,8 @@ func (b *batch) record(r *saying) error {
 		return nil
 	case kyc.Decision:
 		switch {
+		case u.Rebuild != "":
+			return b.rebuild(rec, u)
 		case u.TakenBack != "":
 			return b.takeBack(rec, u)
 		case u.HeldID != "":
@@ -192,6 +235,9 @@ func (b *batch) noteFetch(rec *journal.Record, u *kyc.Update) {
 // apply folds what is said of one subject together, and owes what comes of all of it.
 func (b *batch) apply(lane string, said []saying) error {
 	s, err := b.subject(lane)
+	if errors.Is(err, ErrAside) {
+		return b.withhold(lane, said, store.Subjects)
+	}
 	if err != nil {
 		return err
 	}
@@ -211,7 +257,11 @@ func (b *batch) apply(lane string, said []saying) error {
 	for i := range said {
 		us[i] = said[i].u
 	}
-	changes, verdicts := s.State.Apply(us, b.r.policy(first.Partner, s.Policy))
+	var verdicts []kyc.Verdict
+	changes := s.State.After(b.r.floor, func() (owed []kyc.Change) {
+		owed, verdicts = s.State.Apply(us, b.r.policy(first.Partner, s.Policy))
+		return owed
+	})
 	owed := make([]historyRecord, len(said))
 	for i := range changes {
 		by := slices.IndexFunc(us, func(u kyc.Update) bool { return u.ID == changes[i].CauseID })
@@ -254,7 +304,7 @@ func (b *batch) applyFreed(lane string, said []saying) error {
 func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) error {
 	e := startEntry(s.lane, 640)
 	head := len(e)
-	e = store.FinishRecord(c.AppendJSON(e))
+	e = c.AppendJSON(e)
 	b.put(store.History, changeKey(rec.Appended, rec.Position.Offset, c.Sequence), e)
 	if b.r.o.Forward {
 		b.decided = append(b.decided, decided{change: *c, json: e[head:], taken: rec.Appended})
@@ -293,20 +343,19 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) 
 // noticeType is the one change of a status that tells no other status.
 const noticeType = "kyc.status.expiring"
 
-func (b *batch) put(bucket, key, value []byte) {
+// put writes a record that store.NewRecord or StartRecord began; nil deletes.
+func (b *batch) put(bucket store.Name, key, value []byte) {
 	b.writes = append(b.writes, write{bucket, key, value})
 }
 
 // commit writes the batch's effects and the position after it, in one transaction. It may run more than once.
-func (b *batch) commit(tx *bolt.Tx, last int64) error {
+func (b *batch) commit(tx *store.Tx, last int64) error {
 	for _, w := range b.writes {
-		bucket := tx.Bucket(w.bucket)
-		bucket.FillPercent = fill(w.bucket)
 		var err error
 		if w.value == nil {
-			err = bucket.Delete(w.key)
+			err = tx.Bucket(w.bucket).Delete(w.key)
 		} else {
-			err = bucket.Put(w.key, w.value)
+			err = tx.Bucket(w.bucket).PutRecord(w.key, w.value)
 		}
 		if err != nil {
 			return err
@@ -325,23 +374,26 @@ func (b *batch) commit(tx *bolt.Tx, last int64) error {
 			return err
 		}
 	}
-	meta := tx.Bucket(store.Meta)
+	for lane, n := range b.asideNow {
+		if err := b.r.putAside(tx, lane, n); err != nil {
+			return err
+		}
+	}
+	for lane := range b.back {
+		tx.OnCommit(func() { b.r.aside.end(lane) })
+	}
 	if b.held != 0 {
-		n := heldCount(tx) + b.held
-		if err := meta.Put(heldCountKey, binary.BigEndian.AppendUint64(nil, uint64(n))); err != nil { //nolint:gosec // a count
+		n, err := tx.Number(heldCountKey)
+		if err == nil {
+			n += b.held
+			err = tx.SetNumber(heldCountKey, n)
+		}
+		if err != nil {
 			return err
 		}
 		tx.OnCommit(func() { b.r.held.Store(n) })
 	}
-	return meta.Put(positionKey, binary.BigEndian.AppendUint64(nil, uint64(last))) //nolint:gosec // offsets are positive
-}
-
-// fill is how full pages are packed: what is written in order is never inserted into again.
-func fill(bucket []byte) float64 {
-	if string(bucket) == string(store.History) {
-		return 0.9
-	}
-	return bolt.DefaultFillPercent
+	return tx.SetNumber(positionKey, last)
 }
 
 func (b *batch) count() {

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
@@ -151,7 +149,7 @@ func TestNoWordOwesNothing(t *testing.T) {
 
 func loaded(t *testing.T, g *rig, lane string) (s *subject) {
 	t.Helper()
-	err := g.store.View(func(tx *bolt.Tx) (err error) {
+	err := g.store.View(func(tx *store.Tx) (err error) {
 		s, err = loadSubject(tx, lane)
 		return err
 	})
@@ -243,33 +241,6 @@ func TestBodyStays(t *testing.T) {
 	}
 }
 
-func TestDamagedStateStopsTheRelay(t *testing.T) {
-	f := func(what string, damage func(v []byte) []byte) {
-		t.Helper()
-		p := newPartner(t, ok)
-		g := start(t, acme(p.endpoint("a")))
-		g.tell(said("ann", 1, kyc.Approved))
-		g.settled()
-		g.tamper(func(tx *bolt.Tx) error {
-			k := []byte("acme/ann")
-			return tx.Bucket(store.Subjects).Put(k, damage(slices.Clone(tx.Bucket(store.Subjects).Get(k))))
-		})
-		before := g.relay.Position()
-		g.tell(said("ann", 2, kyc.Rejected))
-		err := g.ended()
-		if !errors.Is(err, store.ErrBadRecord) || !strings.Contains(err.Error(), "state of a subject of partner acme is damaged") || strings.Contains(err.Error(), "ann") {
-			t.Errorf("%s: Run = %v", what, err)
-		}
-		if g.relay.Position() != before {
-			t.Errorf("%s: the position has moved over a record that was not folded", what)
-		}
-	}
-	f("a flipped bit", func(v []byte) []byte { v[len(v)/2] ^= 1; return v })
-	f("cut short", func(v []byte) []byte { return v[:len(v)/2] })
-	f("a length that lies", func([]byte) []byte { return store.AppendRecord(nil, 0, []byte{0xff, 0xff, 0x03, '{', '}'}) })
-	f("empty", func([]byte) []byte { return store.AppendRecord(nil, 0) })
-}
-
 // TestUnknownRecordsAreKept: what the fold cannot read is kept and counted, and the fold goes on (I8).
 func TestUnknownRecordsAreKept(t *testing.T) {
 	f := func(what string, kind kyc.Kind, body string) {
@@ -287,8 +258,8 @@ func TestUnknownRecordsAreKept(t *testing.T) {
 			t.Errorf("%s: %d held after a restart", what, g.relay.Held())
 		}
 		var kept string
-		g.tamper(func(tx *bolt.Tx) error {
-			v, _, err := store.Record(tx.Bucket(store.Held).Get(heldKey(1)))
+		g.tamper(func(tx *store.Tx) error {
+			v, err := tx.Bucket(store.Held).Get(heldKey(1))
 			var h heldRecord
 			if err == nil {
 				err = json.Unmarshal(v, &h)

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -54,7 +52,7 @@ func encodeDecided(ts []decided) []byte {
 	for i := range ts {
 		v = append(binary.AppendUvarint(v, uint64(len(ts[i].json))), ts[i].json...)
 	}
-	return store.FinishRecord(v)
+	return v
 }
 
 // message is the Kafka record of a change: its id is the webhook-id, its key the person.
@@ -93,18 +91,22 @@ func (r *Relay) Changes() journal.Feed {
 }
 
 // openFeed reads what waits. Only keys are read.
-func (r *Relay) openFeed(tx *bolt.Tx) {
+func (r *Relay) openFeed(tx *store.Tx) error {
 	f := &feed{r: r, moved: make(chan struct{})}
 	c := tx.Bucket(store.Forward).Cursor()
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		if last, n, ok := splitForwardKey(k); ok {
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if last, n, ok := splitForwardKey(k); ok && v != nil {
 			f.last, f.waiting = last, f.waiting+n
 		}
 	}
 	f.from = f.last
 	r.feed = f
-	if v := tx.Bucket(store.Meta).Get(queuedTo); r.o.Forward && len(v) == 8 {
-		if gone := r.position.Load() - int64(binary.BigEndian.Uint64(v)); gone > 0 { //nolint:gosec // written by queue
+	at, err := tx.Number(queuedTo)
+	if err != nil {
+		return err
+	}
+	if r.o.Forward && at != 0 {
+		if gone := r.position.Load() - at; gone > 0 {
 			r.o.Logger.Error("changes_not_forwarded", "records", gone, "reason", "they were folded while kafka was not configured")
 			f.gap = gone
 		}
@@ -112,6 +114,7 @@ func (r *Relay) openFeed(tx *bolt.Tx) {
 	if !r.o.Forward && f.waiting > 0 {
 		r.o.Logger.Warn("changes_wait_for_kafka", "changes", f.waiting, "reason", "kafka is not configured any more: they stay until it is")
 	}
+	return nil
 }
 
 // queued is what a batch owed, made ready for its transaction.
@@ -136,13 +139,11 @@ func queueOf(ts []decided, last int64) (q queued) {
 var queuedTo = []byte("relay/forwarded")
 
 // queue writes what a batch owed, in its transaction. It may run more than once.
-func (f *feed) queue(tx *bolt.Tx, last int64, q queued) error {
-	if err := tx.Bucket(store.Meta).Put(queuedTo, binary.BigEndian.AppendUint64(nil, uint64(last))); err != nil || len(q.entries) == 0 { //nolint:gosec // offsets are positive
+func (f *feed) queue(tx *store.Tx, last int64, q queued) error {
+	if err := tx.SetNumber(queuedTo, last); err != nil || len(q.entries) == 0 {
 		return err
 	}
-	b := tx.Bucket(store.Forward)
-	b.FillPercent = 0.9
-	if err := b.Put(forwardKey(last, len(q.entries)), q.value); err != nil {
+	if err := tx.Bucket(store.Forward).PutRecord(forwardKey(last, len(q.entries)), q.value); err != nil {
 		return err
 	}
 	tx.OnCommit(func() { f.add(last, q.entries) })
@@ -211,11 +212,13 @@ const readChanges = 1000 // at once, of those that are no longer in memory; the 
 // read returns what stands in the file after a place. A damaged batch is passed over and stays (I8).
 func (f *feed) read(after int64) (es []journal.Entry, at int64, err error) {
 	at = after
-	err = f.r.o.Store.View(func(tx *bolt.Tx) error {
+	err = f.r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Forward).Cursor()
 		for k, v := c.Seek(forwardKey(after+1, 0)); k != nil && len(es) < readChanges; k, v = c.Next() {
 			last, _, ok := splitForwardKey(k)
-			if !ok {
+			if !ok || v == nil {
+				f.r.m.damaged.Inc()
+				f.r.o.Logger.Error("changes_damaged")
 				continue
 			}
 			ts, ok := decodeDecided(v)
@@ -234,11 +237,7 @@ func (f *feed) read(after int64) (es []journal.Entry, at int64, err error) {
 }
 
 // decodeDecided returns changes that own their bytes.
-func decodeDecided(v []byte) (ts []decided, ok bool) {
-	b, _, err := store.Record(v)
-	if err != nil {
-		return nil, false
-	}
+func decodeDecided(b []byte) (ts []decided, ok bool) {
 	for b = bytes.Clone(b); len(b) > 0; {
 		t, rest, ok := nextDecided(b)
 		if !ok {
@@ -264,18 +263,18 @@ func nextDecided(b []byte) (t decided, rest []byte, ok bool) {
 }
 
 // Pass implements journal.Feed: what is acknowledged leaves the file.
-func (f *feed) Pass(tx *bolt.Tx, upTo int64) error {
+func (f *feed) Pass(tx *store.Tx, upTo int64) error {
 	b := tx.Bucket(store.Forward)
 	var gone [][]byte
 	changes := int64(0)
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		last, n, ok := splitForwardKey(k)
-		if ok && last > upTo {
-			break
+		if !ok || v == nil {
+			continue // damaged: it stays (I8)
 		}
-		if _, _, err := store.Record(v); !ok || err != nil {
-			continue
+		if last > upTo {
+			break
 		}
 		gone, changes = append(gone, bytes.Clone(k)), changes+n
 	}
@@ -301,13 +300,9 @@ func (f *feed) Waiting(after int64) (n int64, since time.Time) {
 	if last <= after {
 		return 0, time.Time{}
 	}
-	err := f.r.o.Store.View(func(tx *bolt.Tx) error {
-		k, v := tx.Bucket(store.Forward).Cursor().Seek(forwardKey(after+1, 0))
-		if k == nil {
-			return nil
-		}
-		b, _, err := store.Record(v)
-		if t, _, ok := nextDecided(b); err == nil && ok {
+	err := f.r.o.Store.View(func(tx *store.Tx) error {
+		_, v := tx.Bucket(store.Forward).Cursor().Seek(forwardKey(after+1, 0))
+		if t, _, ok := nextDecided(v); ok {
 			since = t.taken
 		}
 		return nil

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -51,49 +49,53 @@ func (b *batch) keep(h heldRecord, refs []string) error {
 		return err
 	}
 	b.held++
-	b.setAside(heldKey(h.Position.Offset), store.AppendRecord(nil, 0, v))
+	b.writeHeld(heldKey(h.Position.Offset), store.NewRecord(v))
 	for _, ref := range refs {
-		b.setAside(heldIndex(ref, h.Position.Offset), []byte{})
+		b.writeHeld(heldIndex(ref, h.Position.Offset), store.NewRecord())
 	}
 	return nil
 }
 
 // heldBy returns the records that wait for a ref: of earlier batches, from disk, and of this one.
 func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
-	if b.r.held.Load() == 0 && len(b.aside) == 0 {
+	if b.r.held.Load() == 0 && len(b.heldNow) == 0 {
 		return nil, nil // nobody waits for anything, as nearly always
 	}
 	prefix := []byte("i\x00" + ref + "\x00")
 	c := b.tx.Bucket(store.Held).Cursor()
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-		key := append([]byte("r\x00"), k[len(prefix):]...)
-		if hs, err = appendHeld(hs, b.tx.Bucket(store.Held).Get(key)); err != nil {
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if v == nil {
+			continue // damaged: it names no record
+		}
+		body, err := b.tx.Bucket(store.Held).Get(append([]byte("r\x00"), k[len(prefix):]...))
+		if err != nil {
+			continue // it stays where it is (I8)
+		}
+		if hs, err = appendHeld(hs, body); err != nil {
 			return nil, err
 		}
 	}
-	for k, v := range b.aside {
+	for k, v := range b.heldNow {
 		if position, ok := strings.CutPrefix(k, string(prefix)); ok && v != nil {
-			if hs, err = appendHeld(hs, b.aside["r\x00"+position]); err != nil {
-				return nil, err
+			if record := b.heldNow["r\x00"+position]; record != nil {
+				if hs, err = appendHeld(hs, store.RecordBody(record)); err != nil {
+					return nil, err
+				}
 			}
 		}
 	}
 	return hs, nil
 }
 
-// setAside writes to the held bucket; later records of the batch see it.
-func (b *batch) setAside(key, value []byte) {
+// writeHeld writes to the held bucket; later records of the batch see it.
+func (b *batch) writeHeld(key, value []byte) {
 	b.put(store.Held, key, value)
-	b.aside[string(key)] = value
+	b.heldNow[string(key)] = value
 }
 
-func appendHeld(hs []heldRecord, v []byte) ([]heldRecord, error) {
-	if v == nil {
+func appendHeld(hs []heldRecord, body []byte) ([]heldRecord, error) {
+	if body == nil {
 		return hs, nil // applied meanwhile, through another of its refs
-	}
-	body, _, err := store.Record(v)
-	if err != nil {
-		return hs, nil //nolint:nilerr // damaged: it stays where it is (I8)
 	}
 	var h heldRecord
 	if err := json.Unmarshal(body, &h); err != nil {
@@ -136,7 +138,7 @@ func (b *batch) free(hs []heldRecord) error {
 	var lanes []string
 	for i := range hs {
 		h := &hs[i]
-		if v, ok := b.aside[string(heldKey(h.Position.Offset))]; ok && v == nil {
+		if v, ok := b.heldNow[string(heldKey(h.Position.Offset))]; ok && v == nil {
 			continue // freed already
 		}
 		var u kyc.Update
@@ -165,9 +167,9 @@ func (b *batch) free(hs []heldRecord) error {
 // takeOut removes a record and its places in the index.
 func (b *batch) takeOut(h *heldRecord, u *kyc.Update) {
 	b.held--
-	b.setAside(heldKey(h.Position.Offset), nil)
+	b.writeHeld(heldKey(h.Position.Offset), nil)
 	for _, ref := range b.allRefs(u) {
-		b.setAside(heldIndex(ref, h.Position.Offset), nil)
+		b.writeHeld(heldIndex(ref, h.Position.Offset), nil)
 	}
 }
 
@@ -189,7 +191,7 @@ func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 		if err != nil {
 			return err
 		}
-		b.put(store.Held, discardedKey(h.Position.Offset), store.AppendRecord(nil, 0, v))
+		b.put(store.Held, discardedKey(h.Position.Offset), store.NewRecord(v))
 	case !readable || h.Reason == "":
 		b.note(rec, order, kyc.Stale)
 		return nil
@@ -214,29 +216,35 @@ func (b *batch) heldRecord(id string) *heldRecord {
 	if !ok {
 		return nil
 	}
-	v, ok := b.aside[string(heldKey(offset))]
-	if !ok {
-		v = b.tx.Bucket(store.Held).Get(heldKey(offset))
+	if record, ok := b.heldNow[string(heldKey(offset))]; ok {
+		if record == nil {
+			return nil
+		}
+		return readHeld(offset, store.RecordBody(record))
 	}
-	if v == nil {
-		return nil
-	}
-	return readHeld(offset, v)
+	return heldIn(b.tx, offset)
 }
 
-func readHeld(offset int64, v []byte) *heldRecord {
+// heldIn is a held record as it stands in the file; nil: there is none. One that is damaged has its bytes as Raw.
+func heldIn(tx *store.Tx, offset int64) *heldRecord {
+	held := tx.Bucket(store.Held)
+	body, err := held.Get(heldKey(offset))
+	switch {
+	case err != nil:
+		h := &heldRecord{Raw: bytes.Clone(held.Raw(heldKey(offset)))}
+		h.Position.Offset = offset
+		return h
+	case body == nil:
+		return nil
+	}
+	return readHeld(offset, body)
+}
+
+func readHeld(offset int64, body []byte) *heldRecord {
 	h := &heldRecord{}
-	body, _, err := store.Record(v)
-	if err != nil || json.Unmarshal(body, h) != nil {
-		h = &heldRecord{Raw: bytes.Clone(v)}
+	if json.Unmarshal(body, h) != nil {
+		h = &heldRecord{Raw: bytes.Clone(body)}
 	}
 	h.Position.Offset = offset
 	return h
-}
-
-func heldCount(tx *bolt.Tx) int64 {
-	if v := tx.Bucket(store.Meta).Get(heldCountKey); len(v) == 8 {
-		return int64(binary.BigEndian.Uint64(v)) //nolint:gosec // written by commit
-	}
-	return 0
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -11,11 +12,10 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/outbox/store"
 	"countersign/relay/format"
 	"countersign/signing"
 )
@@ -249,17 +249,27 @@ func (g *rig) metric(name string, labels ...string) float64 {
 }
 
 // tamper writes to the file beside the relay.
-func (g *rig) tamper(fn func(tx *bolt.Tx) error) {
+func (g *rig) tamper(fn func(tx *store.Tx) error) {
 	g.t.Helper()
 	if err := g.store.Update(context.Background(), fn); err != nil {
 		g.t.Fatal(err)
 	}
 }
 
+// spoil changes a record as a failing disk would: more than one bit, which could be put right.
+func spoil(tx *store.Tx, bucket store.Name, key []byte) error {
+	body, err := tx.Bucket(bucket).Get(key)
+	record := store.NewRecord(body)
+	err = errors.Join(err, tx.Bucket(bucket).PutRecord(bytes.Clone(key), record))
+	record[0] ^= 0x50
+	record[len(record)-1] ^= 1 // the checksum has been made, and the page has not
+	return err
+}
+
 // count is how many entries a bucket has.
-func (g *rig) count(bucket []byte) (n int) {
+func (g *rig) count(bucket store.Name) (n int) {
 	g.t.Helper()
-	err := g.store.View(func(tx *bolt.Tx) error {
+	err := g.store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(bucket).Cursor()
 		for k, _ := c.First(); k != nil; k, _ = c.Next() {
 			n++

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -60,14 +58,19 @@ func startEntry(lane string, size int) []byte {
 	return append(append(store.StartRecord(len(lane)+1+size), lane...), 0)
 }
 
-// entry splits a value of the history. A damaged one is not ok, and stays where it is.
-func entry(v []byte) (lane string, body []byte, ok bool) {
-	b, _, err := store.Record(v)
+// entry splits a value of the history. A damaged one, whose body the store does not hand out, is not ok, and stays where it is.
+func entry(b []byte) (lane string, body []byte, ok bool) {
+	name, body, ok := bytes.Cut(b, []byte{0})
+	return string(name), body, ok
+}
+
+// entryAt is entry of what has a key.
+func entryAt(history store.Bucket, key []byte) (lane string, body []byte, ok bool) {
+	b, err := history.Get(key)
 	if err != nil {
 		return "", nil, false
 	}
-	name, body, ok := bytes.Cut(b, []byte{0})
-	return string(name), body, ok
+	return entry(b)
 }
 
 // historyRecord is one record and what became of it, as it is kept (and as RecordView reads it). Its JSON is put together by hand: the update is JSON already, and
@@ -108,14 +111,14 @@ func (h *historyRecord) record(lane string) []byte {
 	}
 	b = append(b, `,"update":`...)
 	b = append(b, h.Update...)
-	return store.FinishRecord(append(b, '}'))
+	return append(b, '}')
 }
 
 // chronicle keeps a record with its verdict, where its subject finds it.
 func (b *batch) chronicle(lane string, rec *journalRecord, h *historyRecord) {
 	k := recordKey(rec.Appended, rec.Position.Offset)
 	b.put(store.History, k, h.record(lane))
-	b.put(store.Index, indexKey(lane, k), []byte{})
+	b.put(store.Index, indexKey(lane, k), store.NewRecord())
 }
 
 // OutcomeView is how one delivery ended.
@@ -130,7 +133,7 @@ type OutcomeView struct {
 }
 
 // Settled keeps how a delivery ended with its subject, in the transaction that ends it. It is the outbox's hook.
-func Settled(tx *bolt.Tx, a outbox.Attempt) error {
+func Settled(tx *store.Tx, a outbox.Attempt) error {
 	d := &a.Delivery
 	attempts := d.Failures
 	if a.Code != 0 || a.Took != 0 {
@@ -140,12 +143,10 @@ func Settled(tx *bolt.Tx, a outbox.Attempt) error {
 		Endpoint: d.Endpoint, Sequence: d.Sequence, Outcome: a.Outcome, Reason: a.Reason, Code: a.Code, Attempts: attempts, At: a.At.Add(a.Took).UTC(),
 	}
 	k := outcomeKey(o.At, d.Lane, d.Sequence, d.Endpoint)
-	history := tx.Bucket(store.History)
-	history.FillPercent = 0.9
-	if err := history.Put(k, o.record(d.Lane)); err != nil {
+	if err := tx.Bucket(store.History).PutRecord(k, o.record(d.Lane)); err != nil {
 		return err
 	}
-	return tx.Bucket(store.Index).Put(indexKey(d.Lane, k), []byte{})
+	return tx.Bucket(store.Index).Put(indexKey(d.Lane, k))
 }
 
 // record writes what encoding/json would: every delivery has one, and none of its texts needs an escape.
@@ -159,20 +160,20 @@ func (o OutcomeView) record(lane string) []byte {
 	}
 	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(o.Attempts), 10)
 	b = o.At.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
-	return store.FinishRecord(append(b, `"}`...))
+	return append(b, `"}`...)
 }
 
-// recall calls fn with everything kept of one lane, in order of time, until fn says no.
-func recall(tx *bolt.Tx, lane string, fn func(kind byte, body []byte) bool) {
+// recall calls fn with everything kept of one lane and its keys, in order of time, until fn says no.
+func recall(tx *store.Tx, lane string, fn func(key []byte, kind byte, body []byte) bool) {
 	prefix := indexPrefix(lane)
 	history := tx.Bucket(store.History)
 	c := tx.Bucket(store.Index).Cursor()
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		key := k[len(prefix):]
-		if len(key) < historyHead {
+		if v == nil || len(key) < historyHead {
 			continue
 		}
-		if _, body, ok := entry(history.Get(key)); ok && !fn(key[historyHead-1], body) {
+		if _, body, ok := entryAt(history, key); ok && !fn(key, key[historyHead-1], body) {
 			return
 		}
 		if key[historyHead-1] == kindRecord && !changesOf(history, key, fn) {
@@ -182,11 +183,11 @@ func recall(tx *bolt.Tx, lane string, fn func(kind byte, body []byte) bool) {
 }
 
 // changesOf calls fn with the changes that stand beside a record.
-func changesOf(history *bolt.Bucket, record []byte, fn func(kind byte, body []byte) bool) bool {
+func changesOf(history store.Bucket, record []byte, fn func(key []byte, kind byte, body []byte) bool) bool {
 	prefix := append(bytes.Clone(record[:historyHead-1]), kindChange)
 	c := history.Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		if _, body, ok := entry(v); ok && !fn(kindChange, body) {
+		if _, body, ok := entry(v); ok && !fn(k, kindChange, body) {
 			return false
 		}
 	}
@@ -194,8 +195,8 @@ func changesOf(history *bolt.Bucket, record []byte, fn func(kind byte, body []by
 }
 
 // overtaken reports whether the endpoint has accepted a later change of the lane.
-func overtaken(tx *bolt.Tx, lane string, seq uint64, endpoint string) (late bool) {
-	recall(tx, lane, func(kind byte, body []byte) bool {
+func overtaken(tx *store.Tx, lane string, seq uint64, endpoint string) (late bool) {
+	recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
 		var o OutcomeView
 		late = kind == kindOutcome && json.Unmarshal(body, &o) == nil && o.Endpoint == endpoint && o.Sequence > seq && o.Outcome == outbox.Done
 		return !late
@@ -204,10 +205,18 @@ func overtaken(tx *bolt.Tx, lane string, seq uint64, endpoint string) (late bool
 }
 
 // changeOf finds one change of the lane, while it is kept.
-func changeOf(tx *bolt.Tx, lane string, seq uint64) (c kyc.Change, ok bool) {
-	recall(tx, lane, func(kind byte, body []byte) bool {
+func changeOf(tx *store.Tx, lane string, seq uint64) (c kyc.Change, ok bool) {
+	recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
 		ok = kind == kindChange && json.Unmarshal(body, &c) == nil && c.Sequence == seq
 		return !ok
 	})
 	return c, ok
+}
+
+// recordTime is when the record with a key of the history was appended; not ok: it is the key of something else.
+func recordTime(k []byte) (at time.Time, ok bool) {
+	if len(k) < historyHead || k[historyHead-1] != kindRecord {
+		return at, false
+	}
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(k))).UTC(), true //nolint:gosec // written by historyKey
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -40,14 +38,13 @@ func digestOf(order any) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-func readKeyed(tx *bolt.Tx, id string) (k keyed, known bool, err error) {
-	v := tx.Bucket(store.Orders).Get([]byte(id))
-	if v == nil {
+func readKeyed(tx *store.Tx, id string) (k keyed, known bool, err error) {
+	v, err := tx.Bucket(store.Orders).Get([]byte(id))
+	if v == nil && err == nil {
 		return k, false, nil
 	}
-	body, _, err := store.Record(v)
 	if err == nil {
-		err = json.Unmarshal(body, &k)
+		err = json.Unmarshal(v, &k)
 	}
 	if err != nil { // what cannot be compared is another order
 		return k, true, fmt.Errorf("%w (its record is damaged)", ErrKeyUsed)
@@ -61,22 +58,22 @@ func (r *Relay) ordered(id, lane string, order any, u *kyc.Update) (k keyed, kno
 	if k.Said, err = digestOf(order); err != nil {
 		return k, false, err
 	}
-	err = r.o.Store.View(func(tx *bolt.Tx) (err error) {
-		k, known, err = k.compare(tx, id, lane)
+	err = r.o.Store.View(func(tx *store.Tx) (err error) {
+		k, known, err = r.compare(k, tx, id, lane)
 		return err
 	})
 	return k, known, err
 }
 
 // compare is what a key stands for already, if that is the same order; else the order itself.
-func (k keyed) compare(tx *bolt.Tx, id, lane string) (was keyed, known bool, err error) {
+func (r *Relay) compare(k keyed, tx *store.Tx, id, lane string) (was keyed, known bool, err error) {
 	if was, known, err = readKeyed(tx, id); err != nil || known {
 		if err == nil && was.Said != k.Said {
 			err = ErrKeyUsed
 		}
 		return was, known, err
 	}
-	s, err := loadSubject(tx, lane)
+	s, err := r.load(tx, lane)
 	if err == nil && s.State.Knows(k.Record) {
 		err = ErrKeyUsed // so long ago that nobody knows for what
 	}
@@ -85,8 +82,8 @@ func (k keyed) compare(tx *bolt.Tx, id, lane string) (was keyed, known bool, err
 
 // reserve makes a key stand for an order, from now on. Another order that was faster has it.
 func (r *Relay) reserve(ctx context.Context, id, lane string, k keyed) error {
-	return r.writeKeyed(ctx, id, func(tx *bolt.Tx) (keyed, error) {
-		k, _, err := k.compare(tx, id, lane)
+	return r.writeKeyed(ctx, id, func(tx *store.Tx) (keyed, error) {
+		k, _, err := r.compare(k, tx, id, lane)
 		return k, err
 	})
 }
@@ -95,7 +92,7 @@ func (r *Relay) reserve(ctx context.Context, id, lane string, k keyed) error {
 func (r *Relay) settle(ctx context.Context, id string, answer any) {
 	b, err := json.Marshal(answer)
 	if err == nil {
-		err = r.writeKeyed(context.WithoutCancel(ctx), id, func(tx *bolt.Tx) (keyed, error) {
+		err = r.writeKeyed(context.WithoutCancel(ctx), id, func(tx *store.Tx) (keyed, error) {
 			k, _, err := readKeyed(tx, id)
 			k.Answer = b
 			return k, err
@@ -106,8 +103,8 @@ func (r *Relay) settle(ctx context.Context, id string, answer any) {
 	}
 }
 
-func (r *Relay) writeKeyed(ctx context.Context, id string, fn func(*bolt.Tx) (keyed, error)) error {
-	err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+func (r *Relay) writeKeyed(ctx context.Context, id string, fn func(*store.Tx) (keyed, error)) error {
+	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		k, err := fn(tx)
 		if err != nil {
 			return err
@@ -116,7 +113,7 @@ func (r *Relay) writeKeyed(ctx context.Context, id string, fn func(*bolt.Tx) (ke
 		if err != nil {
 			return err
 		}
-		return tx.Bucket(store.Orders).Put([]byte(id), store.AppendRecord(nil, 0, v))
+		return tx.Bucket(store.Orders).Put([]byte(id), v)
 	})
 	if isFull(err) {
 		return fmt.Errorf("%w: %w", journal.ErrFull, err)
@@ -128,18 +125,17 @@ func (r *Relay) writeKeyed(ctx context.Context, id string, fn func(*bolt.Tx) (ke
 func (r *Relay) retainOrders(ctx context.Context) (more bool, err error) {
 	var gone []removal
 	now := r.o.Now()
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		seen := 0
 		c := tx.Bucket(store.Orders).Cursor()
 		k, v := c.Seek(r.aged)
 		for r.aged = nil; k != nil; k, v = c.Next() {
-			if seen++; seen > retainStep {
+			if seen++; seen > r.retained {
 				r.aged = bytes.Clone(k)
 				return nil
 			}
-			body, _, err := store.Record(v)
 			var o keyed
-			if err == nil && json.Unmarshal(body, &o) == nil && now.Sub(o.At) > keepOrders {
+			if json.Unmarshal(v, &o) == nil && now.Sub(o.At) > keepOrders {
 				gone = append(gone, removal{store.Orders, bytes.Clone(k)})
 			}
 		}

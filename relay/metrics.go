@@ -80,6 +80,17 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		Name: "relay_key_expires_timestamp_seconds", Help: "Unix time at which the next of an endpoint's keys stops signing, by endpoint; 0: none does.",
 	}, []string{"endpoint"})
 	m.timers(f, r)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "relay_subjects_set_aside", Help: "Subjects of whom something is damaged: nothing new is told of them until they are rebuilt.",
+	}, func() float64 { return float64(r.aside.count()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "relay_fold_waiting", Help: "1 while what one callback brought does not fit into the room that is left, so that nothing is folded until deliveries have made some.",
+	}, func() float64 {
+		if r.Waiting() {
+			return 1
+		}
+		return 0
+	})
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "relay_held_records", Help: "Records that wait for somebody to be known by their ref."}, func() float64 { return float64(r.Held()) })
 	return m
 }

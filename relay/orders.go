@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/outbox/store"
 	"countersign/relay/format"
 )
 
@@ -26,7 +25,7 @@ func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor stri
 		return err
 	}
 	late := false
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		late = overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
 		return nil
 	})
@@ -55,7 +54,7 @@ func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 }
 
 // revive carries an order out, in the fold's transaction.
-func (r *Relay) revive(tx *bolt.Tx, o order) error {
+func (r *Relay) revive(tx *store.Tx, o order) error {
 	return r.o.Outbox.Revive(tx, o.id, func(d outbox.DeadDelivery) bool {
 		return o.force || !overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
 	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) {
@@ -90,7 +89,7 @@ func (r *Relay) disable(ctx context.Context, s *sender, reason string) {
 	}
 	r.m.disabled.WithLabelValues(s.e.ID).Set(1)
 	r.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.e.ID, "reason", reason)
-	mark := func(tx *bolt.Tx) error {
+	mark := func(tx *store.Tx) error {
 		if s.disabled.Load() != &reason {
 			return nil // resumed before the mark was written
 		}
@@ -110,7 +109,7 @@ func (r *Relay) Resume(ctx context.Context, endpoint string) error {
 		return fmt.Errorf("endpoint %s: %w", endpoint, outbox.ErrNotFound)
 	}
 	why := s.disabled.Swap(nil)
-	if err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error { return outbox.Enable(tx, endpoint) }); err != nil {
+	if err := r.o.Store.Update(ctx, func(tx *store.Tx) error { return outbox.Enable(tx, endpoint) }); err != nil {
 		s.disabled.CompareAndSwap(nil, why)
 		return fmt.Errorf("resume %s: %w", endpoint, err)
 	}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
@@ -42,7 +40,7 @@ func (r *Relay) ForeseeDecision(d Decision) (out Decided, err error) {
 		return out, fmt.Errorf("decide: %w", err)
 	}
 	now := r.o.Now().Round(0).UTC()
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		s, err := r.decides(tx, &d)
 		if err != nil {
 			return err
@@ -52,7 +50,10 @@ func (r *Relay) ForeseeDecision(d Decision) (out Decided, err error) {
 			out.Lifts = d.open(s, p)
 		}
 		out.Before = s.State.Status()
-		owed, _ := s.State.Apply([]kyc.Update{d.update(now)}, p)
+		owed := s.State.After(r.floor, func() []kyc.Change {
+			owed, _ := s.State.Apply([]kyc.Update{d.update(now)}, p)
+			return owed
+		})
 		out.After = s.State.Status()
 		out.Changes, err = r.effects(d.Partner, owed, now)
 		return err
@@ -90,8 +91,8 @@ func (r *Relay) outcome(ctx context.Context, u *kyc.Update, lifts int) (out Deci
 		return out, err
 	}
 	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
-		s, err := loadSubject(tx, lane)
+	err = r.o.Store.View(func(tx *store.Tx) error {
+		s, err := r.load(tx, lane)
 		if err != nil {
 			return err
 		}
@@ -109,14 +110,14 @@ func (r *Relay) outcome(ctx context.Context, u *kyc.Update, lifts int) (out Deci
 }
 
 // owedFor finds the changes that a record of a lane owed, and when it was appended, by its id. It looks at the newest records first.
-func owedFor(tx *bolt.Tx, lane, id string) (owed []kyc.Change, at time.Time) {
+func owedFor(tx *store.Tx, lane, id string) (owed []kyc.Change, at time.Time) {
 	history := tx.Bucket(store.History)
 	eachRecord(tx, lane, func(key []byte, h *RecordView) bool {
 		if h.Update.ID != id || h.Verdict == kyc.Duplicate {
 			return true
 		}
 		at = h.At
-		changesOf(history, key, func(_ byte, body []byte) bool {
+		changesOf(history, key, func(_ []byte, _ byte, body []byte) bool {
 			var c kyc.Change
 			if json.Unmarshal(body, &c) == nil && c.CauseID == id {
 				owed = append(owed, c)
@@ -129,15 +130,15 @@ func owedFor(tx *bolt.Tx, lane, id string) (owed []kyc.Change, at time.Time) {
 }
 
 // eachRecord calls fn with the records of a lane and their keys in the history, the newest first, until fn says no.
-func eachRecord(tx *bolt.Tx, lane string, fn func(key []byte, h *RecordView) bool) {
+func eachRecord(tx *store.Tx, lane string, fn func(key []byte, h *RecordView) bool) {
 	prefix := indexPrefix(lane)
 	history := tx.Bucket(store.History)
 	c := tx.Bucket(store.Index).Cursor()
-	k, _ := c.Seek(append(bytes.Clone(indexPrefix(lane)), bytes.Repeat([]byte{0xff}, historyHead+1)...))
+	k, v := c.Seek(append(bytes.Clone(indexPrefix(lane)), bytes.Repeat([]byte{0xff}, historyHead+1)...))
 	if k == nil {
-		k, _ = c.Last()
+		k, v = c.Last()
 	}
-	for ; k != nil; k, _ = c.Prev() {
+	for ; k != nil; k, v = c.Prev() {
 		if !bytes.HasPrefix(k, prefix) {
 			if strings.Compare(string(k), string(prefix)) < 0 {
 				return
@@ -145,11 +146,11 @@ func eachRecord(tx *bolt.Tx, lane string, fn func(key []byte, h *RecordView) boo
 			continue // it stands after the lane
 		}
 		key := k[len(prefix):]
-		if len(key) < historyHead || key[historyHead-1] != kindRecord {
+		if v == nil || len(key) < historyHead || key[historyHead-1] != kindRecord {
 			continue
 		}
 		var h RecordView
-		if _, body, ok := entry(history.Get(key)); ok && json.Unmarshal(body, &h) == nil && !fn(bytes.Clone(key), &h) {
+		if _, body, ok := entryAt(history, key); ok && json.Unmarshal(body, &h) == nil && !fn(bytes.Clone(key), &h) {
 			return
 		}
 	}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -64,7 +62,7 @@ func (r *Relay) HeldItems(after string, n int) (list []HeldView, more bool, err 
 	}
 	n = min(n, maxHeld)
 	list = []HeldView{} // never null
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Held).Cursor()
 		for k, v := c.Seek(heldKey(at + 1)); bytes.HasPrefix(k, []byte("r\x00")) && len(k) == 10; k, v = c.Next() {
 			if len(list) == n {
@@ -130,12 +128,10 @@ func (r *Relay) heldUpdate(id, actor string) (u kyc.Update, h *heldRecord, err e
 		return u, nil, err
 	}
 	offset, ok := heldOffset(id)
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
-		v := tx.Bucket(store.Held).Get(heldKey(offset))
-		if v == nil || !ok {
+	err = r.o.Store.View(func(tx *store.Tx) error {
+		if h = heldIn(tx, offset); h == nil || !ok {
 			return fmt.Errorf("held record %s: %w", id, outbox.ErrNotFound)
 		}
-		h = readHeld(offset, v)
 		return nil
 	})
 	if err == nil && h.view().Reason != unreadable {

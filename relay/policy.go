@@ -1,12 +1,9 @@
 package relay
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -21,25 +18,35 @@ func policyKey(partner string, version int) []byte {
 	return fmt.Appendf(policyPrefix(partner), "%08d", version)
 }
 
+// registeredKey is the number of the newest version of a partner's policy, in meta.
+func registeredKey(partner string) []byte { return []byte("relay/policy/" + partner) }
+
 // registerPolicies makes a partner's configured policy its newest version if it differs from the last. Subjects keep the version they are folded under.
 func (r *Relay) registerPolicies(ctx context.Context) error {
 	all := policyVersions{}
-	err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		clear(all)
 		for id, p := range r.partners {
 			known, err := policies(tx, id)
 			if err != nil {
 				return err
 			}
+			registered, err := tx.Number(registeredKey(id))
+			if err != nil {
+				return err
+			}
 			want := p.Policy
-			want.Version = len(known)
-			if last, ok := known[len(known)]; !ok || !want.Same(last) {
+			want.Version = max(newest(known), int(registered)) // of the last the record may be damaged, and its number must not come again
+			if last, ok := known[want.Version]; !ok || !want.Same(last) {
 				want.Version++
 				v, err := json.Marshal(want)
 				if err != nil {
 					return err
 				}
-				if err := tx.Bucket(store.Registry).Put(policyKey(id, want.Version), store.AppendRecord(nil, 0, v)); err != nil {
+				if err := tx.Bucket(store.Registry).PutTwice(policyKey(id, want.Version), v); err != nil {
+					return err
+				}
+				if err := tx.SetNumber(registeredKey(id), int64(want.Version)); err != nil {
 					return err
 				}
 				known[want.Version] = want
@@ -60,23 +67,29 @@ func (r *Relay) newestVersion(partner string) int {
 	if r.partners[partner] == nil {
 		return 0
 	}
-	return len((*r.policies.Load())[partner]) // they are numbered from 1
+	return newest((*r.policies.Load())[partner])
 }
 
-func policies(tx *bolt.Tx, partner string) (map[int]kyc.Policy, error) {
+// newest is the newest version; 0: there is none. One that is damaged, and its second copy too, leaves a gap.
+func newest(known map[int]kyc.Policy) (version int) {
+	for v := range known {
+		version = max(version, v)
+	}
+	return version
+}
+
+func policies(tx *store.Tx, partner string) (map[int]kyc.Policy, error) {
 	known := map[int]kyc.Policy{}
-	prefix := policyPrefix(partner)
-	c := tx.Bucket(store.Registry).Cursor()
-	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		body, _, err := store.Record(v)
+	err := tx.Bucket(store.Registry).EachEither(policyPrefix(partner), func(k, v []byte) error {
 		var p kyc.Policy
-		if err == nil {
-			err = json.Unmarshal(body, &p)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("policy %s: %w", k, err)
+		if json.Unmarshal(v, &p) != nil {
+			return fmt.Errorf("policy %s: %w", k, store.ErrBadRecord)
 		}
 		known[p.Version] = p
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return known, nil
 }

@@ -3,11 +3,10 @@ package relay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/kyc"
 	"countersign/outbox"
@@ -96,7 +95,7 @@ func (r *Relay) plan(ctx context.Context, partner string, apply func([]kyc.Updat
 
 // planSome looks at some subjects after a lane. Each is a copy of its own, so that it can be folded to see what becomes of it.
 func (r *Relay) planSome(plan *PolicyPlan, after []byte) (us []kyc.Update, next []byte, err error) {
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Subjects).Cursor()
 		k, _ := c.Seek(append(bytes.Clone(after), 0))
 		for n := 0; bytes.HasPrefix(k, []byte(plan.Partner+"/")); k, _ = c.Next() {
@@ -104,7 +103,10 @@ func (r *Relay) planSome(plan *PolicyPlan, after []byte) (us []kyc.Update, next 
 				return nil
 			}
 			next = bytes.Clone(k)
-			s, err := loadSubject(tx, string(k))
+			s, err := r.load(tx, string(k))
+			if errors.Is(err, ErrAside) {
+				continue // nobody knows what would become of it: it moves when it has been rebuilt
+			}
 			if err != nil {
 				return err
 			}
@@ -170,8 +172,8 @@ func foresee(s *kyc.State, u kyc.Update, p kyc.Policy) []kyc.Change {
 func (r *Relay) awaitPolicy(ctx context.Context, u *kyc.Update) error {
 	for {
 		var s *subject
-		err := r.o.Store.View(func(tx *bolt.Tx) (err error) {
-			s, err = loadSubject(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
+		err := r.o.Store.View(func(tx *store.Tx) (err error) {
+			s, err = r.load(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
 			return err
 		})
 		if err != nil || !s.known || s.Policy >= u.PolicyVersion {

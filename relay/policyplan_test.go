@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
@@ -117,9 +115,10 @@ func (j *pausing) Append(ctx context.Context, rs ...journal.Record) error {
 			return journal.ErrBacklog
 		}
 		var folded []byte
-		err := j.g.store.View(func(tx *bolt.Tx) error {
-			folded = bytes.Clone(tx.Bucket(store.Meta).Get(positionKey))
-			return nil
+		err := j.g.store.View(func(tx *store.Tx) error {
+			v, err := tx.Bucket(store.Meta).Get(positionKey)
+			folded = bytes.Clone(v)
+			return err
 		})
 		if err != nil {
 			return err

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
@@ -38,7 +36,7 @@ func people(seed uint64, n int) (us []kyc.Update) {
 // due reports whether any subject of the file has a timer that is due.
 func (g *rig) due() (yes bool) {
 	g.t.Helper()
-	err := g.store.View(func(tx *bolt.Tx) error {
+	err := g.store.View(func(tx *store.Tx) error {
 		k, _ := tx.Bucket(store.Timers).Cursor().First()
 		if k != nil {
 			at, _ := splitTimer(k)

@@ -8,10 +8,9 @@ import (
 	"slices"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/outbox/store"
 )
 
 // Pretence is an outcome that somebody drives in the sandbox, to see what comes of it.
@@ -113,8 +112,8 @@ func (p *Pretence) updates(required []kyc.Check, now time.Time) (us []kyc.Update
 func (r *Relay) awaitFold(ctx context.Context, u *kyc.Update) error {
 	for {
 		var s *subject
-		err := r.o.Store.View(func(tx *bolt.Tx) (err error) {
-			s, err = loadSubject(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
+		err := r.o.Store.View(func(tx *store.Tx) (err error) {
+			s, err = r.load(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
 			return err
 		})
 		if err != nil || s.State.Knows(u.ID) {

@@ -7,7 +7,6 @@ package relay
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
@@ -78,8 +76,9 @@ type Options struct {
 	Metrics    prometheus.Registerer
 	Now        func() time.Time
 	Retention  Retention
-	Forward    bool          // changes are queued for Kafka
-	Grace      time.Duration // for attempts in flight when the relay stops; 0: 10 s
+	Forward    bool                           // changes are queued for Kafka
+	Folded     func(records int, bytes int64) // is told what folding has written, by the fold; nil: nobody is
+	Grace      time.Duration                  // for attempts in flight when the relay stops, and then they are given back; 0: 250 ms
 
 	// Alarm is how timers wait for Now: a channel that is ready when the clock has reached an instant, and what ends the wait before. It may be ready too early: then
 	// the clock is read again. Nil: it goes as time does.
@@ -99,13 +98,19 @@ type Relay struct {
 	tried     []byte       // owned by retain: where it looks at attempts next
 	aged      []byte       // and at orders
 	timers    timers
+	aside     asides
+	floor     uint64 // the first change of a subject from here on comes after this number: see floorKey
 	feed      *feed
-	folding   sync.Mutex // held while a batch is folded: whoever else writes to subjects takes it
+	folding   sync.Mutex  // held while a batch is folded: whoever else writes to subjects takes it
+	step      int         // owned by the fold: callbacks in a batch at most
+	retained  int         // owned by retain: entries looked at in one transaction
+	waiting   atomic.Bool // the fold waits for room
 }
 
 var (
 	positionKey  = []byte("relay/position")
 	heldCountKey = []byte("relay/held")
+	floorKey     = []byte("relay/floor") // raised when a backup is restored: numbers up to it may have been told of anybody
 )
 
 // New reads where the fold stands. Run registers the partners' policies: one that differs from the last becomes the next version, under which new subjects are
@@ -115,12 +120,12 @@ func New(o Options) (*Relay, error) {
 		o.Now = time.Now
 	}
 	if o.Grace == 0 {
-		o.Grace = 10 * time.Second
+		o.Grace = 250 * time.Millisecond // what is about to be answered need not be repeated; a partner that hangs must not hold up a restart
 	}
 	if o.Alarm == nil {
 		o.Alarm = alarm(o.Now)
 	}
-	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}}
+	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}, step: maxStep, retained: maxRetain}
 	r.timers.moved, r.timers.firing = make(chan struct{}, 1), map[string]bool{}
 	r.m = newMetrics(o.Metrics, r)
 	for i := range o.Partners {
@@ -134,15 +139,30 @@ func New(o Options) (*Relay, error) {
 		}
 	}
 	r.m.start(r)
-	err := o.Store.View(func(tx *bolt.Tx) error {
-		if v := tx.Bucket(store.Meta).Get(positionKey); len(v) == 8 {
-			r.position.Store(int64(binary.BigEndian.Uint64(v))) //nolint:gosec // written by the fold
+	err := o.Store.View(func(tx *store.Tx) error {
+		at, err := tx.Number(positionKey)
+		if err != nil {
+			return err
 		}
-		r.held.Store(heldCount(tx))
-		r.openFeed(tx)
+		r.position.Store(at)
+		held, err := tx.Number(heldCountKey)
+		if err != nil {
+			return err
+		}
+		r.held.Store(held)
+		floor, err := tx.Number(floorKey)
+		if err != nil {
+			return err
+		}
+		r.floor = uint64(floor) //nolint:gosec // a floor is positive
+		if err := r.openAside(tx); err != nil {
+			return err
+		}
+		if err := r.openFeed(tx); err != nil {
+			return err
+		}
 		known := policyVersions{}
 		for id := range r.partners {
-			var err error
 			if known[id], err = policies(tx, id); err != nil {
 				return err
 			}
@@ -157,9 +177,13 @@ func New(o Options) (*Relay, error) {
 }
 
 // Run registers policies, then folds, keeps time and delivers until ctx ends or the journal or store fails. Before it returns, attempts in flight have ended or were
-// cut off after Options.Grace, and everything settled is on disk.
+// given back after Options.Grace, to be made again by the next Run with the same id and body, and everything settled is on disk.
 func (r *Relay) Run(ctx context.Context) error {
-	if err := r.registerPolicies(ctx); err != nil {
+	err := r.repair(ctx)
+	if err == nil {
+		err = r.registerPolicies(ctx)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped before it began
 		}
@@ -178,12 +202,12 @@ func (r *Relay) Run(ctx context.Context) error {
 			}
 		})
 	}
-	err := r.o.Journal.Tail(ctx, journal.Position{Offset: r.position.Load()}, r.fold)
+	err = r.o.Journal.Tail(ctx, journal.Position{Offset: r.position.Load()}, r.fold)
 	if err != nil {
 		cancel(err)
 	}
 	wg.Wait()
-	flush, done := context.WithTimeout(context.WithoutCancel(ctx), r.o.Grace)
+	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
 	defer done()
 	if ferr := r.o.Outbox.Flush(flush); ferr != nil {
 		r.o.Logger.Warn("settle_unfinished", "error", ferr)
@@ -196,6 +220,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// flushWithin is how long a stop waits for the disk to take what was settled.
+const flushWithin = 10 * time.Second
 
 // trim forgets journal records behind the fold, a few times a second: behind whoever else follows the journal too, which may move while the fold rests.
 func (r *Relay) trim(ctx context.Context) error {
@@ -235,6 +262,9 @@ func (r *Relay) sweep(ctx context.Context) error {
 				return err
 			}
 		}
+		if err := r.mend(ctx); err != nil {
+			return err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -243,8 +273,24 @@ func (r *Relay) sweep(ctx context.Context) error {
 	}
 }
 
+// mend finds lanes that a damaged record has orphaned.
+func (r *Relay) mend(ctx context.Context) error {
+	if !r.o.Outbox.Astray() {
+		return nil
+	}
+	heads, graves, err := r.o.Outbox.Mend(ctx)
+	if err != nil && ctx.Err() == nil && !isFull(err) {
+		return err
+	}
+	r.o.Logger.Error("outbox_mended", "lanes", heads, "rejections", graves)
+	return nil
+}
+
 // Position is the last offset whose effects are on disk.
 func (r *Relay) Position() int64 { return r.position.Load() }
+
+// Waiting reports whether the fold waits for room: what one callback brought does not fit into what is left.
+func (r *Relay) Waiting() bool { return r.waiting.Load() }
 
 // Held is how many records wait for somebody to be known by their ref.
 func (r *Relay) Held() int64 { return r.held.Load() }

@@ -5,10 +5,9 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -47,8 +46,11 @@ type relived struct {
 }
 
 // relive works out what follows when a record is taken back. ErrNotWhole: that cannot be known.
-func (r *Relay) relive(tx *bolt.Tx, g *given) (l relived, err error) {
-	s, err := loadSubject(tx, g.Lane)
+func (r *Relay) relive(tx *store.Tx, g *given) (l relived, err error) {
+	s, err := r.load(tx, g.Lane)
+	if errors.Is(err, ErrAside) {
+		return l, ErrNotWhole
+	}
 	if err != nil {
 		return l, err
 	}
@@ -69,17 +71,20 @@ func (r *Relay) relive(tx *bolt.Tx, g *given) (l relived, err error) {
 }
 
 // livesOf is everything that was said of a lane, in the order in which it was folded; not whole: too much, or something cannot be read.
-func livesOf(tx *bolt.Tx, lane string) (es []*lived, whole bool) {
+func livesOf(tx *store.Tx, lane string) (es []*lived, whole bool) {
 	prefix := indexPrefix(lane)
 	history := tx.Bucket(store.History)
 	c := tx.Bucket(store.Index).Cursor()
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if v == nil {
+			return nil, false // damaged: nobody knows what it was of
+		}
 		key := k[len(prefix):]
 		if len(key) < historyHead || key[historyHead-1] != kindRecord {
 			continue
 		}
 		e := &lived{lane: lane, key: bytes.Clone(key), offset: int64(binary.BigEndian.Uint64(key[8:]))} //nolint:gosec // written by recordKey
-		_, body, ok := entry(history.Get(key))
+		_, body, ok := entryAt(history, key)
 		if !ok || json.Unmarshal(body, e) != nil || json.Unmarshal(e.Update, &e.said) != nil || len(es) >= maxRelived {
 			return nil, false
 		}
@@ -117,36 +122,80 @@ func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
 
 // foldAgain folds records again, under a first version of the policy: without some of them, as if they had never been; or with nil all of them, with what was taken back
 // at its time.
-func (r *Relay) foldAgain(partner string, es []*lived, version int, without func(*lived) bool) (state kyc.State) {
-	last := version
+func (r *Relay) foldAgain(partner string, es []*lived, version int, without func(*lived) bool) kyc.State {
+	f := folder{r: r, partner: partner}
+	return f.fold(es, version, without)
+}
+
+// folder folds the records of one subject again.
+type folder struct {
+	r       *Relay
+	partner string
+	last    int  // version of the policy that the last record was folded under
+	differs bool // other changes were owed than are noted, or something was done that cannot be done again
+}
+
+func (f *folder) fold(es []*lived, version int, without func(*lived) bool) (state kyc.State) {
+	f.last = version
 	for i := 0; i < len(es); {
 		group := groupOf(es[i:])
 		i += len(group)
 		var us []kyc.Update
+		var owed []kyc.Change
 		for _, e := range group {
 			u := e.said
 			switch {
 			case e.Verdict == kyc.Duplicate, u.Kind == kyc.Redelivery, u.Kind == kyc.FetchRequest, without != nil && without(e):
 				continue
+			case u.Rebuild != "":
+				f.differs = f.differs || u.Rebuild != fromHistory && e.Verdict != kyc.Stale
+				continue
 			case u.Kind == kyc.Decision && u.HeldID != "":
 				if without == nil && u.TakenBack != "" && e.Verdict == kyc.Applied {
-					before := r.foldAgain(partner, es[:i-1], version, func(o *lived) bool {
+					before := f.r.foldAgain(f.partner, es[:i-1], version, func(o *lived) bool {
 						return o.TakenBack != "" && (o.TakenBack == u.ID || ordered(es[:i-1], o.TakenBack))
 					})
-					state.TakeBack(&before, u, r.policy(partner, last))
+					owed = state.After(floorOf(group), func() []kyc.Change { return state.TakeBack(&before, u, f.r.policy(f.partner, f.last)) })
 				}
 				continue
 			case u.Kind == kyc.PolicyChange:
-				last = max(last, u.PolicyVersion)
+				f.last = max(f.last, u.PolicyVersion)
 			}
 			u.Partner, u.Subject.ID, u.Livemode = splitLane(e.lane)
 			us = append(us, u)
 		}
 		if len(us) > 0 {
-			state.Apply(us, r.policy(partner, last))
+			owed = state.After(floorOf(group), func() []kyc.Change {
+				owed, _ := state.Apply(us, f.r.policy(f.partner, f.last))
+				return owed
+			})
 		}
+		f.compare(group, owed)
 	}
 	return state
+}
+
+// compare finds out whether the changes that a group of records owes are those that are noted with it.
+func (f *folder) compare(group []*lived, owed []kyc.Change) {
+	var noted []uint64
+	for _, e := range group {
+		noted = append(noted, e.Changes...)
+	}
+	slices.Sort(noted)
+	f.differs = f.differs || !slices.EqualFunc(noted, owed, func(n uint64, c kyc.Change) bool { return n == c.Sequence })
+}
+
+// floorStep is by how much a floor is raised: more changes of one subject than there ever are between two backups.
+const floorStep = 1 << 20
+
+// floorOf is the floor that stood when a group was folded: its first change tells.
+func floorOf(group []*lived) uint64 {
+	for _, e := range group {
+		if len(e.Changes) > 0 {
+			return (e.Changes[0] - 1) &^ (floorStep - 1)
+		}
+	}
+	return 0
 }
 
 // ordered reports whether an order stands among records.

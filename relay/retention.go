@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -19,7 +17,7 @@ type Retention struct {
 }
 
 const (
-	retainStep = 2000        // entries looked at in one transaction
+	maxRetain  = 2000        // entries looked at in one transaction; fewer where that many do not fit
 	retainRest = time.Minute // when there is nothing more to remove
 )
 
@@ -29,7 +27,7 @@ var changesGone = []byte("relay/changes_removed")
 // retain removes what has had its time, a small transaction at a time. The history stands in order of time, so what is old is at its front.
 func (r *Relay) retain(ctx context.Context) error {
 	for {
-		more := false
+		more, full := false, false
 		for _, step := range []func(context.Context) (bool, error){r.retainHistory, r.retainChanges, r.retainAttempts, r.retainOrders} {
 			again, err := step(ctx)
 			if err != nil && !isFull(err) {
@@ -38,7 +36,10 @@ func (r *Relay) retain(ctx context.Context) error {
 				}
 				return err
 			}
-			more = more || again
+			more, full = more || again, full || isFull(err)
+		}
+		if r.retained = min(r.retained+r.retained/8+1, maxRetain); full { // to remove takes a little room, too
+			r.retained, more = max(1, r.retained/2), true
 		}
 		rest := retainRest
 		if more {
@@ -77,9 +78,9 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	var gone []removal
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.History).Cursor()
-		for k, v := c.First(); k != nil && bytes.Compare(k, until) < 0 && len(gone) < retainStep; k, v = c.Next() {
+		for k, v := c.First(); k != nil && bytes.Compare(k, until) < 0 && len(gone) < r.retained; k, v = c.Next() {
 			if lane, _, ok := entry(v); ok { // a damaged one stays (I8)
 				gone = append(gone, removal{store.History, bytes.Clone(k)}, removal{store.Index, indexKey(lane, k)})
 			}
@@ -89,7 +90,7 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 	if err == nil {
 		err = r.remove(ctx, gone, nil)
 	}
-	return len(gone) >= retainStep, err
+	return len(gone) >= r.retained, err
 }
 
 // retainChanges removes a step of changes that are older than Changes, going on from where the last step ended.
@@ -101,20 +102,24 @@ func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
 	var gone []removal
 	var at []byte
 	seen := 0
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.History).Cursor()
-		for k, _ := c.Seek(tx.Bucket(store.Meta).Get(changesGone)); k != nil && bytes.Compare(k, until) < 0 && seen < retainStep; k, _ = c.Next() {
+		from, err := tx.Bucket(store.Meta).Get(changesGone)
+		if err != nil {
+			return err
+		}
+		for k, v := c.Seek(from); k != nil && bytes.Compare(k, until) < 0 && seen < r.retained; k, v = c.Next() {
 			seen++
-			if at = bytes.Clone(k); len(k) >= historyHead && k[historyHead-1] == kindChange {
+			if at = bytes.Clone(k); v != nil && len(k) >= historyHead && k[historyHead-1] == kindChange {
 				gone = append(gone, removal{store.History, at})
 			}
 		}
 		return nil
 	})
 	if err == nil && at != nil {
-		err = r.remove(ctx, gone, func(tx *bolt.Tx) error { return tx.Bucket(store.Meta).Put(changesGone, append(at, 0)) })
+		err = r.remove(ctx, gone, func(tx *store.Tx) error { return tx.Bucket(store.Meta).Put(changesGone, append(at, 0)) })
 	}
-	return seen >= retainStep, err
+	return seen >= r.retained, err
 }
 
 // retainAttempts removes old failed tries. There are few: only failures have one.
@@ -125,20 +130,19 @@ func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
 	}
 	var gone []removal
 	now := r.o.Now()
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		seen := 0
 		c := tx.Bucket(store.Attempts).Cursor()
 		k, v := c.Seek(r.tried)
 		for r.tried = nil; k != nil; k, v = c.Next() {
-			if seen++; seen > retainStep {
+			if seen++; seen > r.retained {
 				r.tried = bytes.Clone(k)
 				return nil
 			}
-			body, _, err := store.Record(v)
 			var try struct {
 				At time.Time `json:"at"`
 			}
-			if err == nil && json.Unmarshal(body, &try) == nil && now.Sub(try.At) > keep {
+			if json.Unmarshal(v, &try) == nil && now.Sub(try.At) > keep {
 				gone = append(gone, removal{store.Attempts, bytes.Clone(k)})
 			}
 		}
@@ -150,13 +154,16 @@ func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
 	return r.tried != nil, err
 }
 
-type removal struct{ bucket, key []byte }
+type removal struct {
+	bucket store.Name
+	key    []byte
+}
 
-func (r *Relay) remove(ctx context.Context, gone []removal, also func(*bolt.Tx) error) error {
+func (r *Relay) remove(ctx context.Context, gone []removal, also func(*store.Tx) error) error {
 	if len(gone) == 0 && also == nil {
 		return nil
 	}
-	err := r.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, g := range gone {
 			if err := tx.Bucket(g.bucket).Delete(g.key); err != nil {
 				return err

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest/journal"
 	"countersign/outbox"
@@ -26,6 +25,7 @@ type rig struct {
 	partners []Partner
 	grace    time.Duration
 	forward  bool
+	maxSize  int64                               // of the database; 0: the default
 	wrap     func(*journal.Bolt) journal.Journal // for faults
 	alarm    func(time.Time) (<-chan time.Time, func())
 	log      logBook
@@ -66,7 +66,7 @@ func (g *rig) open() {
 	g.reg = prometheus.NewRegistry()
 	log := slog.New(slog.NewJSONHandler(&g.log, nil))
 	var err error
-	if g.store, err = store.Open(store.Options{Dir: g.dir, Logger: log, Metrics: g.reg, Linger: 200 * time.Microsecond}); err != nil {
+	if g.store, err = store.Open(store.Options{Dir: g.dir, MaxSize: g.maxSize, Logger: log, Metrics: g.reg, Linger: 200 * time.Microsecond}); err != nil {
 		g.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -188,7 +188,14 @@ func (g *rig) restart() {
 func (g *rig) snapshot() (dir string) {
 	dir, err := os.MkdirTemp(g.t.TempDir(), "crash")
 	if err == nil {
-		err = g.store.View(func(tx *bolt.Tx) error { return tx.CopyFile(filepath.Join(dir, "countersign.db"), 0o600) })
+		var f *os.File
+		if f, err = os.OpenFile(filepath.Join(dir, "countersign.db"), os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
+			err = g.store.View(func(tx *store.Tx) error {
+				_, err := tx.WriteTo(f)
+				return err
+			})
+			err = errors.Join(err, f.Close())
+		}
 	}
 	var key []byte
 	if err == nil {

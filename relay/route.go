@@ -108,7 +108,11 @@ func (b *batch) ref(key string) string {
 	if v, ok := b.refs[key]; ok {
 		return v
 	}
-	return string(b.tx.Bucket(store.Refs).Get([]byte(key)))
+	v, err := b.tx.Bucket(store.Refs).Get([]byte(key))
+	if err != nil {
+		return ambiguousRef // damaged: whose it was, nobody can say
+	}
+	return string(v)
 }
 
 // refKeys are the update's refs that belong to one person.
@@ -191,7 +195,7 @@ func (b *batch) learn(u *kyc.Update, key, lane, value string) error {
 		b.unclear++
 		b.r.o.Logger.Error("ref_ambiguous", "source", u.Source, "update", u.ID)
 	}
-	b.put(store.Refs, []byte(key), []byte(b.refs[key]))
+	b.put(store.Refs, []byte(key), store.NewRecord([]byte(b.refs[key])))
 	return nil
 }
 

@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
 	"golang.org/x/time/rate"
 
 	"countersign/outbox"
+	"countersign/outbox/store"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -39,7 +39,7 @@ func newSender(r *Relay, e *Endpoint) *sender {
 	if e.Rate > 0 {
 		s.limit = rate.NewLimiter(rate.Limit(e.Rate), max(1, int(e.Rate/10)))
 	}
-	_ = r.o.Store.View(func(tx *bolt.Tx) error {
+	_ = r.o.Store.View(func(tx *store.Tx) error {
 		if reason := outbox.DisabledFor(tx, e.ID); reason != "" {
 			s.disabled.Store(&reason)
 		}

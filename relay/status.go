@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -23,8 +21,8 @@ type SubjectStatus struct {
 // SubjectStatus is where a subject stands by everything that has been folded; outbox.ErrNotFound if nobody has said anything. Unlike Subject it reads no history, so it
 // costs the same however long that is.
 func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatus, err error) {
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
-		s, err := loadSubject(tx, laneOf(partner, id, livemode))
+	err = r.o.Store.View(func(tx *store.Tx) error {
+		s, err := r.load(tx, laneOf(partner, id, livemode))
 		if err != nil {
 			return err
 		}
@@ -45,8 +43,8 @@ func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatu
 }
 
 // change is the change that stands there; nil: retention has taken it, or it is damaged.
-func (p *place) change(tx *bolt.Tx) *kyc.Change {
-	_, body, ok := entry(tx.Bucket(store.History).Get(changeKey(time.UnixMicro(p.At), p.Offset, p.Sequence)))
+func (p *place) change(tx *store.Tx) *kyc.Change {
+	_, body, ok := entryAt(tx.Bucket(store.History), changeKey(time.UnixMicro(p.At), p.Offset, p.Sequence))
 	if !ok {
 		return nil
 	}

@@ -4,12 +4,11 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/kyc"
 	"countersign/outbox"
@@ -36,6 +35,7 @@ type subject struct {
 	Owed   map[string]uint64 `json:"o,omitempty"` // by endpoint: the last sequence owed
 	Timer  int64             `json:"t,omitempty"` // where it stands in the timers bucket; 0: nowhere
 	Told   *place            `json:"c,omitempty"` // the last change of its status, notices apart
+	Lane   string            `json:"l"`           // its own key: were that damaged, whose state is this?
 	State  kyc.State         `json:"-"`
 
 	lane  string
@@ -51,6 +51,7 @@ type place struct {
 }
 
 func (s *subject) encode() ([]byte, error) {
+	s.Lane = s.lane
 	beside, err := json.Marshal(s)
 	if err != nil {
 		return nil, err
@@ -59,14 +60,10 @@ func (s *subject) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.AppendRecord(make([]byte, 0, 16+len(beside)+len(state)), 0, binary.AppendUvarint(nil, uint64(len(beside))), beside, state), nil
+	return store.NewRecord(binary.AppendUvarint(nil, uint64(len(beside))), beside, state), nil
 }
 
-func (s *subject) decode(v []byte) error {
-	b, _, err := store.Record(v)
-	if err != nil {
-		return err
-	}
+func (s *subject) decode(b []byte) error {
 	n, size := binary.Uvarint(b)
 	if size <= 0 || n > uint64(len(b)-size) { //nolint:gosec // size is at most len(b)
 		return store.ErrBadRecord
@@ -74,6 +71,9 @@ func (s *subject) decode(v []byte) error {
 	b = b[size:]
 	if err := json.Unmarshal(b[:n], s); err != nil {
 		return err
+	}
+	if s.Lane != s.lane {
+		return store.ErrBadRecord
 	}
 	return s.State.UnmarshalBinary(b[n:])
 }
@@ -83,7 +83,10 @@ func (b *batch) subject(lane string) (*subject, error) {
 	if s := b.subjects[lane]; s != nil {
 		return s, nil
 	}
-	s, err := loadSubject(b.tx, lane)
+	if b.asideNow[lane] != 0 && !b.back[lane] {
+		return nil, ErrAside
+	}
+	s, err := b.r.load(b.tx, lane)
 	if err != nil {
 		return nil, err
 	}
@@ -91,16 +94,19 @@ func (b *batch) subject(lane string) (*subject, error) {
 	return s, nil
 }
 
-func loadSubject(tx *bolt.Tx, lane string) (*subject, error) {
+func loadSubject(tx *store.Tx, lane string) (*subject, error) {
 	s := &subject{lane: lane}
-	v := tx.Bucket(store.Subjects).Get([]byte(lane))
-	if v == nil {
+	v, err := tx.Bucket(store.Subjects).Get([]byte(lane))
+	if v == nil && err == nil {
 		return s, nil
 	}
 	s.known = true
-	if err := s.decode(v); err != nil {
-		// Going on without it would approve or release on half the truth. Stop, and say where.
-		return nil, fmt.Errorf("state of a subject of partner %s is damaged (%w): restore a backup", strings.SplitN(lane, "/", 2)[0], err)
+	if err == nil {
+		err = s.decode(v)
+	}
+	if err != nil {
+		// Going on without it would approve or release on half the truth.
+		return nil, fmt.Errorf("state of a subject of partner %s: %w", strings.SplitN(lane, "/", 2)[0], err)
 	}
 	return s, nil
 }
@@ -153,6 +159,7 @@ type SubjectView struct {
 	Records    []RecordView     `json:"records"`
 	Changes    []kyc.Change     `json:"changes"`
 	Deliveries []OutcomeView    `json:"deliveries"`
+	SetAside   bool             `json:"set_aside,omitempty"` // something of it is damaged: nobody knows where it stands, and nothing new is told until it is rebuilt
 	Truncated  bool             `json:"truncated,omitempty"` // more history stands in the file than is shown
 }
 
@@ -162,15 +169,20 @@ const maxHistory = 3000 // entries shown at once
 func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err error) {
 	lane := laneOf(partner, id, livemode)
 	v = SubjectView{Object: "subject", Partner: partner, ID: id, Livemode: livemode, Records: []RecordView{}, Changes: []kyc.Change{}, Deliveries: []OutcomeView{}}
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
-		s, err := loadSubject(tx, lane)
-		if err != nil {
+	err = r.o.Store.View(func(tx *store.Tx) error {
+		s, err := r.load(tx, lane)
+		known := errors.Is(err, ErrAside)
+		switch {
+		case known: // nobody knows where it stands
+			v.SetAside = true
+		case err != nil:
 			return err
+		default:
+			v.Policy = r.policy(partner, s.Policy)
+			v.Status, v.Checks, v.Why = s.State.View(), s.State.Checks(), s.State.Why(v.Policy)
+			known = s.known
 		}
-		v.Policy = r.policy(partner, s.Policy)
-		v.Status, v.Checks, v.Why = s.State.View(), s.State.Checks(), s.State.Why(v.Policy)
-		known := tx.Bucket(store.Subjects).Get([]byte(lane)) != nil
-		recall(tx, lane, func(kind byte, body []byte) bool {
+		recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
 			known = true
 			return v.add(kind, body)
 		})

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -119,7 +117,7 @@ func TestDamagedHistory(t *testing.T) {
 	g := start(t, acme())
 	g.tell(said("ann", 1, kyc.InReview), said("ann", 2, kyc.Approved), said("ann", 3, kyc.Rejected))
 	g.folded()
-	g.tamper(func(tx *bolt.Tx) error {
+	g.tamper(func(tx *store.Tx) error {
 		seen := map[byte]int{}
 		var keys [][]byte
 		err := tx.Bucket(store.History).ForEach(func(k, _ []byte) error {
@@ -130,7 +128,7 @@ func TestDamagedHistory(t *testing.T) {
 			return nil
 		})
 		for _, k := range keys {
-			err = errors.Join(err, tx.Bucket(store.History).Put(k, []byte("damaged")))
+			err = errors.Join(err, spoil(tx, store.History, k))
 		}
 		return err
 	})

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -58,8 +56,12 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (id string, err error)
 
 // free finds out whether the ref leads to nobody else.
 func (r *Relay) free(s *Submission) error {
-	return r.o.Store.View(func(tx *bolt.Tx) error {
-		known := string(tx.Bucket(store.Refs).Get([]byte(refKey(s.Source, s.ProviderRef, s.Livemode))))
+	return r.o.Store.View(func(tx *store.Tx) error {
+		v, err := tx.Bucket(store.Refs).Get([]byte(refKey(s.Source, s.ProviderRef, s.Livemode)))
+		if err != nil {
+			return err
+		}
+		known := string(v)
 		if owner := strings.TrimPrefix(known, submittedMark); owner != "" && owner != laneOf(s.Partner, s.Subject, s.Livemode) {
 			return ErrConflict
 		}

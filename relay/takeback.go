@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
@@ -20,7 +18,7 @@ import (
 )
 
 // ErrNotWhole says that nobody can tell any more where a subject would stand without a record: not everything that was ever said of it is kept, or it was folded by other rules.
-var ErrNotWhole = errors.New("the history of this subject is not whole any more, so nobody can tell where it would stand without the record: decide about the subject instead")
+var ErrNotWhole = errors.New("the history of this subject is not whole any more, so nobody can tell where it would stand: decide about the subject instead")
 
 // given is what is kept of a held record that an operator gave to somebody, so that it can be taken back.
 type given struct {
@@ -42,17 +40,17 @@ func (b *batch) give(rec *journal.Record, order *kyc.Update, h *heldRecord, u *k
 	if err != nil {
 		return err
 	}
-	b.put(store.Held, givenKey(h.Position.Offset), store.AppendRecord(nil, 0, v))
+	b.put(store.Held, givenKey(h.Position.Offset), store.NewRecord(v))
 	return b.applyFreed(lane, []saying{{&h.Record, *u}})
 }
 
 // readGiven is whom a held record was given to; nil: to nobody, by an operator.
-func readGiven(tx *bolt.Tx, id string) *given {
+func readGiven(tx *store.Tx, id string) *given {
 	offset, ok := heldOffset(id)
 	if !ok {
 		return nil
 	}
-	body, _, err := store.Record(tx.Bucket(store.Held).Get(givenKey(offset)))
+	body, err := tx.Bucket(store.Held).Get(givenKey(offset))
 	g := &given{}
 	if err != nil || json.Unmarshal(body, g) != nil {
 		return nil
@@ -81,7 +79,7 @@ func (r *Relay) TakeBack(ctx context.Context, id, note, actor string) (out Taken
 		return out, invalid("reason", "is longer than 500 bytes")
 	}
 	var g *given
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		if g = readGiven(tx, id); g == nil {
 			return fmt.Errorf("released record %s: %w", id, outbox.ErrNotFound)
 		}
@@ -109,7 +107,7 @@ func (r *Relay) TakeBack(ctx context.Context, id, note, actor string) (out Taken
 	if out.Decided, err = r.outcome(ctx, &u, 0); err != nil {
 		return out, err
 	}
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		eachRecord(tx, g.Lane, func(_ []byte, h *RecordView) bool {
 			if h.TakenBack == u.ID {
 				out.Held++
@@ -124,7 +122,7 @@ func (r *Relay) TakeBack(ctx context.Context, id, note, actor string) (out Taken
 // awaitRecord returns what became of a record of a lane, once it has been folded; nothing: ctx has ended before.
 func (r *Relay) awaitRecord(ctx context.Context, lane, id string) (v kyc.Verdict, err error) {
 	for {
-		err = r.o.Store.View(func(tx *bolt.Tx) error {
+		err = r.o.Store.View(func(tx *store.Tx) error {
 			eachRecord(tx, lane, func(_ []byte, h *RecordView) bool {
 				if h.Update.ID == id {
 					v = h.Verdict
@@ -170,7 +168,7 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	if err != nil {
 		return err
 	}
-	changes := s.State.TakeBack(l.without, *order, b.r.policyOf(s))
+	changes := s.State.After(b.r.floor, func() []kyc.Change { return s.State.TakeBack(l.without, *order, b.r.policyOf(s)) })
 	h := historyRecord{At: rec.Appended, Verdict: kyc.Applied, Update: rec.Body}
 	for i := range changes {
 		h.Changes = append(h.Changes, changes[i].Sequence)

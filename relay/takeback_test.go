@@ -1,14 +1,13 @@
 package relay
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/kyc"
 	"countersign/outbox"
@@ -189,19 +188,20 @@ func TestTakeBackRefuses(t *testing.T) {
 		t.Errorf("by nobody: %v", err)
 	}
 	before := g.standing("ann")
-	g.tamper(func(tx *bolt.Tx) error { // as retention does
-		c := tx.Bucket(store.Index).Cursor()
+	g.tamper(func(tx *store.Tx) error { // as retention does
+		index := tx.Bucket(store.Index)
+		c := index.Cursor()
 		for k, _ := c.Seek(indexPrefix("acme/ann")); k != nil; k, _ = c.Next() {
 			key := k[len(indexPrefix("acme/ann")):]
-			if _, body, ok := entry(tx.Bucket(store.History).Get(key)); ok && strings.Contains(string(body), "sumsub") {
-				return c.Delete()
+			if _, body, ok := entryAt(tx.Bucket(store.History), key); ok && strings.Contains(string(body), "sumsub") {
+				return index.Delete(bytes.Clone(k))
 			}
 		}
 		return nil
 	})
 	f("half a history", heldID(1), ErrNotWhole)
 	order := kyc.Update{SchemaVersion: 1, ID: "order", Kind: kyc.Decision, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: "ann"}, HeldID: heldID(1), Actor: "ops"}
-	err := g.store.View(func(tx *bolt.Tx) error {
+	err := g.store.View(func(tx *store.Tx) error {
 		order.TakenBack = readGiven(tx, heldID(1)).Update
 		return nil
 	})
@@ -297,7 +297,7 @@ func (g *rig) happens(i int) (tookBack bool) {
 // whole checks that the history of every subject makes its state, and counts them, and their timers.
 func (g *rig) whole(seed uint64) (lanes, timers int) {
 	g.t.Helper()
-	err := g.store.View(func(tx *bolt.Tx) error {
+	err := g.store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Subjects).Cursor()
 		for k, _ := c.First(); k != nil; k, _ = c.Next() {
 			s, err := loadSubject(tx, string(k))

@@ -3,13 +3,13 @@ package relay
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -37,6 +37,7 @@ type timers struct {
 type volley struct {
 	keys   []string
 	timers []kyc.TimerDue
+	hurt   []string // subjects that are damaged
 	stray  []string // entries that are due, though nothing of their subject is
 }
 
@@ -68,7 +69,7 @@ func (b *batch) setTimer(s *subject) {
 		b.moved = append(b.moved, string(old))
 	}
 	if s.Timer = next; next != 0 {
-		b.put(store.Timers, timerKey(next, s.lane), []byte{})
+		b.put(store.Timers, timerKey(next, s.lane), store.NewRecord())
 		b.timed = true
 	}
 }
@@ -128,6 +129,16 @@ func (r *Relay) keepTime(ctx context.Context) error {
 			continue
 		}
 		v, err := r.aim(keys, now)
+		if err == nil && len(v.hurt) > 0 {
+			err = r.besideFold(ctx, func(tx *store.Tx) error {
+				for _, lane := range v.hurt {
+					if err := r.putAside(tx, lane, store.Subjects); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
 		if err == nil && len(v.stray) > 0 {
 			err = r.reindex(ctx, v.stray)
 		}
@@ -173,10 +184,10 @@ func (r *Relay) overdue(now time.Time) (keys []string, next time.Time, err error
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var first int64
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Timers).Cursor()
-		for k, _ := c.First(); len(k) > 8 && len(keys) < timerStep && len(t.firing)+len(keys) < maxFiring; k, _ = c.Next() {
-			if t.firing[string(k)] {
+		for k, v := c.First(); k != nil && len(keys) < timerStep && len(t.firing)+len(keys) < maxFiring; k, v = c.Next() {
+			if v == nil || len(k) <= 8 || t.firing[string(k)] || r.aside.has(string(k[8:])) {
 				continue
 			}
 			at, _ := splitTimer(k)
@@ -202,16 +213,17 @@ func (r *Relay) overdue(now time.Time) (keys []string, next time.Time, err error
 
 // aim works out what entries stand for. They have been marked before: were one folded in between, it would no longer be there.
 func (r *Relay) aim(keys []string, now time.Time) (v volley, err error) {
-	err = r.o.Store.View(func(tx *bolt.Tx) error {
+	err = r.o.Store.View(func(tx *store.Tx) error {
 		for _, k := range keys {
-			if tx.Bucket(store.Timers).Get([]byte(k)) == nil {
+			if !tx.Bucket(store.Timers).Has([]byte(k)) {
 				r.timers.forget(k)
 				continue
 			}
 			at, lane := splitTimer([]byte(k))
-			s, err := loadSubject(tx, lane)
-			if err != nil { // its next record stops the fold; until then the others' timers go on
-				r.o.Logger.Error("timer_subject_damaged", "error", err)
+			s, err := r.load(tx, lane)
+			if err != nil { // time waits for it too; the others' timers go on
+				v.hurt = append(v.hurt, lane)
+				r.timers.forget(k)
 				continue
 			}
 			due, ok := s.State.Next(r.policyOf(s))
@@ -270,10 +282,13 @@ func timerKind(d *kyc.TimerDue) string {
 
 // reindex puts entries right whose subject has nothing due at their instant: a program with other rules wrote them.
 func (r *Relay) reindex(ctx context.Context, keys []string) error {
-	err := r.besideFold(ctx, func(tx *bolt.Tx) error {
+	err := r.besideFold(ctx, func(tx *store.Tx) error {
 		for _, k := range keys {
 			at, lane := splitTimer([]byte(k))
-			s, err := loadSubject(tx, lane)
+			s, err := r.load(tx, lane)
+			if errors.Is(err, ErrAside) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -296,9 +311,9 @@ func (r *Relay) reindex(ctx context.Context, keys []string) error {
 }
 
 // retime writes the entry of a subject that has none, and the subject that says so.
-func (r *Relay) retime(tx *bolt.Tx, s *subject) error {
+func (r *Relay) retime(tx *store.Tx, s *subject) error {
 	if s.Timer = r.next(s); s.Timer != 0 {
-		if err := tx.Bucket(store.Timers).Put(timerKey(s.Timer, s.lane), []byte{}); err != nil {
+		if err := tx.Bucket(store.Timers).Put(timerKey(s.Timer, s.lane)); err != nil {
 			return err
 		}
 	}
@@ -306,11 +321,11 @@ func (r *Relay) retime(tx *bolt.Tx, s *subject) error {
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(store.Subjects).Put([]byte(s.lane), v)
+	return tx.Bucket(store.Subjects).PutRecord([]byte(s.lane), v)
 }
 
 // besideFold writes to subjects while the fold waits. It is not left behind when ctx ends: a commit that came later would undo what the fold has read.
-func (r *Relay) besideFold(ctx context.Context, fn func(*bolt.Tx) error) error {
+func (r *Relay) besideFold(ctx context.Context, fn func(*store.Tx) error) error {
 	r.folding.Lock()
 	defer r.folding.Unlock()
 	err := r.o.Store.Update(context.WithoutCancel(ctx), fn)

@@ -2,13 +2,12 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
@@ -195,9 +194,9 @@ func TestLateness(t *testing.T) {
 // TestFiringIsBounded: however many are due, a bounded number is on its way to the fold (I9); what has been folded, or was refused, makes room.
 func TestFiringIsBounded(t *testing.T) {
 	g := newRig(t, acme())
-	g.tamper(func(tx *bolt.Tx) error {
+	g.tamper(func(tx *store.Tx) error {
 		for i := range maxFiring + 700 {
-			if err := tx.Bucket(store.Timers).Put(timerKey(int64(i+1), fmt.Sprintf("acme/u%05d", i)), []byte{}); err != nil {
+			if err := tx.Bucket(store.Timers).Put(timerKey(int64(i+1), fmt.Sprintf("acme/u%05d", i))); err != nil {
 				return err
 			}
 		}
@@ -269,7 +268,7 @@ func TestStrayTimers(t *testing.T) {
 	if err := g.halt(); err != nil {
 		t.Fatal(err)
 	}
-	g.tamper(func(tx *bolt.Tx) error {
+	g.tamper(func(tx *store.Tx) error {
 		timers := tx.Bucket(store.Timers)
 		early, err := loadSubject(tx, "acme/u00001") // whose entry stands where rules of old wanted it
 		if err != nil {
@@ -283,18 +282,13 @@ func TestStrayTimers(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, put := range [][3][]byte{
-			{store.Subjects, []byte(early.lane), v},
-			{store.Subjects, []byte("acme/u00002"), []byte("damaged")},
-			{store.Timers, timerKey(early.Timer, early.lane), {}},
-			{store.Timers, timerKey(instant(start.Add(time.Minute)), "acme/u00000"), {}},
-			{store.Timers, timerKey(instant(start.Add(time.Minute)), "acme/nobody"), {}},
-		} {
-			if err := tx.Bucket(put[0]).Put(put[1], put[2]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return errors.Join(
+			tx.Bucket(store.Subjects).PutRecord([]byte(early.lane), v),
+			spoil(tx, store.Subjects, []byte("acme/u00002")),
+			timers.Put(timerKey(early.Timer, early.lane)),
+			timers.Put(timerKey(instant(start.Add(time.Minute)), "acme/u00000")),
+			timers.Put(timerKey(instant(start.Add(time.Minute)), "acme/nobody")),
+		)
 	})
 	g.restart()
 	g.clock.set(start.Add(2 * time.Hour))
@@ -304,7 +298,7 @@ func TestStrayTimers(t *testing.T) {
 	}
 	g.clock.set(start.AddDate(0, 0, 23))
 	g.quiet(w, 2)
-	if !g.log.has("timer_subject_damaged") {
+	if !g.log.has("subject_set_aside") {
 		t.Error("nobody was told of the damage")
 	}
 	if s := loaded(t, g, "acme/u00001"); s.Timer != instant(start.AddDate(0, 0, 30)) {

@@ -2,14 +2,14 @@ package main
 
 import (
 	"strings"
-
-	"countersign/outbox/store"
 )
 
 type checkCommand struct {
 	configFlag
 	jsonFlag
 	File    string `help:"Check a database file in place of a config." type:"path"`
+	Mend    string `help:"With --file: make a new file here of what can be read, if something is damaged. The file itself is not changed." type:"path"`
+	Answers bool   `hidden:"" help:"With --file: for the program itself, a line of JSON for each step."`
 	Explain bool   `help:"Print every key of the config, its default and its meaning."`
 	Offline bool   `help:"Connect to nothing: with kafka in the config, its brokers are asked else."`
 }
@@ -17,11 +17,7 @@ type checkCommand struct {
 // Run says what is wrong, or what a right config amounts to.
 func (cmd *checkCommand) Run(c *console) error {
 	if cmd.File != "" {
-		if err := store.Check(cmd.File); err != nil {
-			return err
-		}
-		c.printf("%s: every page is in order\n", cmd.File)
-		return nil
+		return cmd.file(c)
 	}
 	if cmd.Explain {
 		return cmd.explain(c)

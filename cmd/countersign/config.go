@@ -22,6 +22,7 @@ const (
 type Config struct {
 	Path           string // of the file it came from
 	Mode           string // sandbox | live
+	Log            LogConfig
 	Data           string // directory of the bbolt file and the key file, relative to the working directory
 	Listen         ListenConfig
 	TLS            *TLSConfig // of the callback listener; nil: plain HTTP, behind a proxy
@@ -33,6 +34,7 @@ type Config struct {
 	Storage        StorageConfig
 	Retention      RetentionConfig
 	Tokens         []TokenConfig
+	SecretFiles    []string // every file that was read for a secret, and the private keys of certificates
 }
 
 // Live reports whether the gateway tells partners about real people.
@@ -87,7 +89,7 @@ type EndpointConfig struct {
 	URL         string // never logged: its query may be a secret
 	Format      string
 	Keys        []EndpointKey // newest first
-	GenerateKey bool          // none was given: one is to be made and shown once
+	GenerateKey bool          // none was given: one is to be made, and handed over once
 	Events      []string      // exact types, or patterns that end in ".*"
 	Concurrency int
 	Rate        float64 // deliveries per second; 0: unlimited
@@ -183,6 +185,7 @@ func defaultConfig(path string) *Config {
 		Listen:    ListenConfig{Callbacks: "127.0.0.1:8480", Control: "127.0.0.1:8481"},
 		Storage:   StorageConfig{MaxSize: 64 << 30, Backlog: 1_000_000},
 		Retention: RetentionConfig{Changes: 90 * day, Attempts: 30 * day, QuarantineBodies: 30 * day, History: 5 * year},
+		Log:       LogConfig{Level: "info", Format: formatAuto},
 	}
 }
 

@@ -80,6 +80,7 @@ func (l *loader) kafkaTLS(n *yaml.Node, at string) *KafkaTLS {
 	case has(n, "cert") != has(n, "key"):
 		l.wrong(n, join(at, "cert"), mistake{"certificate and key go together", "give both, or neither"})
 	case c.CertFile != "" && c.KeyFile != "":
+		l.holdsSecret(c.KeyFile)
 		if _, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile); err != nil {
 			l.wrong(n, join(at, "cert"), mistake{"certificate and key cannot be loaded: " + err.Error(), "name a PEM certificate (with its chain) and the PEM key that belongs to it"})
 		}

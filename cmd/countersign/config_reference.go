@@ -19,8 +19,8 @@ func configReference() []configKey {
 		{"mode", "sandbox", "sandbox, or live: https endpoints only, no test helpers. COUNTERSIGN_MODE overrides it"},
 		{"data", "./data", "directory of the database and the key file, relative to the working directory. COUNTERSIGN_DATA overrides it"},
 		{"listen", "", "the two addresses served"},
-		{"listen.callbacks", "127.0.0.1:8480", "where providers post. COUNTERSIGN_LISTEN_CALLBACKS overrides it"},
-		{"listen.control", "127.0.0.1:8481", "metrics, health, API and console: keep it private. COUNTERSIGN_LISTEN_CONTROL overrides it"},
+		{"listen.callbacks", "127.0.0.1:8480", "where providers post, unless a socket of that name is passed. COUNTERSIGN_LISTEN_CALLBACKS overrides it"},
+		{"listen.control", "127.0.0.1:8481", "metrics, health, API and console, unless a socket of that name is passed: keep it private. COUNTERSIGN_LISTEN_CONTROL overrides it"},
 		{"tls", "", "serve callbacks over TLS; without it, plain HTTP behind a proxy that does"},
 		{"tls.cert", "", "file: reference to the PEM certificate chain, read again when it changes"},
 		{"tls.key", "", "file: reference to its PEM key"},
@@ -57,6 +57,9 @@ func configReference() []configKey {
 		{"tokens[].sha256", "", "SHA-256 of the token, 64 hexadecimal digits"},
 		{"tokens[].scope", "", "admin, operator, viewer or partner"},
 		{"tokens[].partner", "", "with scope partner: the id of the only partner it sees"},
+		{"log", "", "what is logged, on stderr"},
+		{"log.level", "info", "debug, info, warn or error; at debug each callback that is taken is logged too"},
+		{"log.format", "auto", "json, text, or auto: text on a terminal, else JSON"},
 	}...)...)
 }
 
@@ -130,7 +133,7 @@ func partnerReference() []configKey {
 		{"partners[].endpoints[].id", "", "unique over all partners; 1 to 64 of a-z 0-9 . - _"},
 		{"partners[].endpoints[].url", "", "https, and http in the sandbox; no private address unless egress.allow has it"},
 		{"partners[].endpoints[].format", "standard", "how changes are written and signed; `countersign formats` lists them"},
-		{"partners[].endpoints[].keys", "", "env: or file: references, newest first; without it, one is generated and shown once"},
+		{"partners[].endpoints[].keys", "", "env: or file: references, newest first; without it, one is made, and handed over in <data>/endpoint-ID.key, or shown once on a terminal"},
 		{"partners[].endpoints[].keys[].key", "", "the reference of a key that ends"},
 		{"partners[].endpoints[].keys[].until", "", "when that key is no longer offered"},
 		{"partners[].endpoints[].events", "[kyc.status.*]", "types sent; kyc.check.* and kyc.document.* on request"},

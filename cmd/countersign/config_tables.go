@@ -34,6 +34,7 @@ func (l *loader) root(n *yaml.Node) {
 		field{"storage", false, l.storage},
 		field{"retention", false, l.retention},
 		field{"tokens", false, l.list(true, l.token)},
+		field{"log", false, l.log},
 	)
 	c.Mode = cmp.Or(l.mode, c.Mode)
 	l.override("COUNTERSIGN_DATA", value(l, &c.Data, tagText, parseText))
@@ -89,6 +90,7 @@ func (l *loader) tls(n *yaml.Node, at string) {
 		return
 	}
 	l.cfg.TLS = c
+	l.holdsSecret(c.KeyFile)
 }
 
 func (l *loader) egress(n *yaml.Node, at string) {
@@ -113,6 +115,15 @@ func (l *loader) retention(n *yaml.Node, at string) {
 		field{"attempts", false, keep(&c.Attempts)},
 		field{"quarantine_bodies", false, keep(&c.QuarantineBodies)},
 		field{"history", false, keep(&c.History)},
+	)
+}
+
+func (l *loader) log(n *yaml.Node, at string) {
+	c := &l.cfg.Log
+	l.object(
+		n, at,
+		field{"level", false, value(l, &c.Level, tagText, oneOf("debug", "info", "warn", "error"))},
+		field{"format", false, value(l, &c.Format, tagText, oneOf(formatJSON, formatText, formatAuto))},
 	)
 }
 

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -35,11 +35,13 @@ func (f configFlag) client(c *console) (*client, error) {
 	}
 	token, ok := c.env("COUNTERSIGN_TOKEN")
 	if !ok {
-		b, err := os.ReadFile(filepath.Join(cfg.Data, tokenFile))
-		if err != nil {
-			return nil, fmt.Errorf("no token: set COUNTERSIGN_TOKEN, or run as who may read %s: %w", filepath.Join(cfg.Data, tokenFile), err)
+		path := filepath.Join(cfg.Data, tokenFile)
+		if token, err = readToken(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("no token: set COUNTERSIGN_TOKEN, or run as who may read %s: %w", path, err)
 		}
-		token = strings.TrimSpace(string(b))
+		if err != nil {
+			return nil, err
+		}
 	}
 	return &client{base: "http://" + cfg.Listen.Control, token: token}, nil
 }
@@ -105,7 +107,7 @@ func (cl *client) do(ctx context.Context, method, path, key string, in, out any)
 	return nil
 }
 
-type subjectCommand struct {
+type subjectShowCommand struct {
 	configFlag
 	jsonFlag
 	modeFlag
@@ -127,7 +129,7 @@ func (m modeFlag) query() string {
 }
 
 // Run prints the subject's history.
-func (cmd *subjectCommand) Run(c *console) error {
+func (cmd *subjectShowCommand) Run(c *console) error {
 	cl, err := cmd.client(c)
 	if err != nil {
 		return err
@@ -145,7 +147,11 @@ func (cmd *subjectCommand) Run(c *console) error {
 }
 
 func (c *console) subject(v relay.SubjectView) {
-	c.printf("%s/%s  %s\n", v.Partner, v.ID, v.Status.Status)
+	if v.SetAside {
+		c.printf("%s/%s  is set aside: a record of it is damaged, so nobody knows where it stands, and nothing new is told of it (countersign subject rebuild)\n", v.Partner, v.ID)
+	} else {
+		c.printf("%s/%s  %s\n", v.Partner, v.ID, v.Status.Status)
+	}
 	c.printf("\nwhat each check says\n")
 	for _, ch := range v.Checks {
 		c.printf("  %-22s %-10s %-10s %s\n", ch.Type, ch.Source, ch.Status, reasons(ch.Reasons))
@@ -181,6 +187,8 @@ func (c *console) subject(v relay.SubjectView) {
 // recordName says what a record is that no provider has named.
 func recordName(u *kyc.Update) string {
 	switch {
+	case u.Kind == kyc.Decision && u.Rebuild != "":
+		return "decision: rebuild"
 	case u.Kind == kyc.Decision && u.TakenBack != "":
 		return "decision: take back"
 	case u.Kind == kyc.Decision && u.Release:

@@ -88,7 +88,7 @@ func (cmd *demoCommand) Run(c *console) (err error) {
 	if err != nil {
 		return err
 	}
-	g, err := newGateway(cfg, roleAll, slog.New(slog.DiscardHandler), io.Discard)
+	g, err := newGateway(cfg, roleAll, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		return err
 	}

@@ -1,29 +1,25 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest"
-	"countersign/ingest/confirm"
 	"countersign/ingest/journal"
+	"countersign/ingest/journal/kafka"
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
@@ -44,8 +40,8 @@ const (
 type gateway struct {
 	cfg     *Config
 	role    string
-	log     *slog.Logger
-	notices io.Writer // what an operator must see once: generated keys, where the token is
+	notices io.Writer // what an operator should know once: where the token is, and generated keys
+	outside
 	reg     *prometheus.Registry
 	process *process
 
@@ -55,27 +51,59 @@ type gateway struct {
 	outbox  *outbox.Outbox
 	client  *send.Client
 	relay   *relay.Relay
-	updates *journal.Forwarder             // nil without kafka
-	changes *journal.Forwarder             // nil without kafka, or without a relay
-	ingress atomic.Pointer[ingest.Ingress] // set last: the control listener answers before it is there
+	kafka   *kafka.Client      // nil without kafka
+	updates *journal.Forwarder // nil without kafka
+	changes *journal.Forwarder // nil without kafka, or without a relay
+	ingress atomic.Pointer[ingest.Ingress]
 	control net.Listener
-	token   string
+
+	forwarding *journal.ForwardMetrics
+	token      string
+
+	callbacks net.Listener // closed last
+	phase     atomic.Int32 // starting, serving or stopping
+	recovery  recovery     // of this start
+	closed    bool         // the store is
 }
 
-// newGateway opens the database, binds the listeners and starts every component. On error everything it has started is stopped.
-func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (g *gateway, err error) {
-	g = &gateway{cfg: cfg, role: role, log: log, notices: notices, reg: prometheus.NewRegistry(), process: newProcess(log)}
+// The phases of a gateway.
+const (
+	starting int32 = iota
+	serving
+	stopping
+)
+
+// newGateway makes a gateway that is given no more than a log and a place for notices.
+func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (*gateway, error) { //nolint:unparam // the role is for the caller to say
+	return openGateway(cfg, role, outside{log: log, terminal: notices})
+}
+
+// openGateway binds the listeners, opens the database and starts every component. On error everything it has started is stopped. The components are stopped in the
+// reverse of this order, so callbacks are taken until the journal is all that is left.
+func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
+	g = &gateway{cfg: cfg, role: role, outside: o, notices: o.terminal, reg: prometheus.NewRegistry(), process: newProcess(o.log)}
+	if o.terminal == nil {
+		g.notices = noticeLog{o.log}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.close())
 		}
 	}()
 	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func() error{g.openStore, g.openJournal, g.openRelay, g.startForwarders, g.startRelay, g.startControl, g.startIngress} {
+	for _, c := range o.collectors {
+		if err := g.metrics().Register(c); err != nil {
+			return g, err
+		}
+	}
+	for _, step := range []func() error{
+		g.bindEarly, g.openStore, g.openJournal, g.openKafka, g.startIngress, g.openRelay, g.tellRecovery, g.startForwarders, g.startRelay, g.startControl, g.startAsking,
+	} {
 		if err := step(); err != nil {
 			return g, err
 		}
 	}
+	g.phase.Store(serving)
 	return g, nil
 }
 
@@ -85,33 +113,23 @@ func (g *gateway) metrics() prometheus.Registerer {
 
 func (g *gateway) openStore() (err error) {
 	g.store, err = store.Open(store.Options{
-		Dir: g.cfg.Data, MaxSize: g.cfg.Storage.MaxSize, Verify: checkFileApart, Logger: g.log, Metrics: g.metrics(),
+		Dir: g.cfg.Data, MaxSize: g.cfg.Storage.MaxSize, Examine: g.examine, Logger: g.log, Metrics: g.metrics(),
 	})
 	if err != nil {
 		return err
 	}
+	g.process.lost = g.store.Failed()
 	g.process.start("store", g.store.Run)
 	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
 		return err
 	}
-	g.token, err = operatorToken(g.cfg.Data, g.notices)
-	return err
-}
-
-// checkFileApart checks a database in a process of its own, because bbolt panics on a corrupt one where nothing can recover.
-func checkFileApart(path string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
+		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, self, "check", "--file", path).CombinedOutput() //nolint:gosec // this program itself
-	if err == nil {
-		return nil
+	for _, f := range exposed(g.cfg) {
+		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
 	}
-	text, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	return fmt.Errorf("%w: %s", store.ErrCorrupt, text)
+	return nil
 }
 
 func (g *gateway) openJournal() (err error) {
@@ -121,12 +139,17 @@ func (g *gateway) openJournal() (err error) {
 			asking = append(asking, sc.Name)
 		}
 	}
+	endpoints := 0
+	for _, p := range g.cfg.Partners {
+		endpoints = max(endpoints, len(p.Endpoints))
+	}
 	g.journal, err = journal.NewBolt(journal.Options{
-		Asking: asking, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
+		Asking: asking, Endpoints: endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
 	})
 	if err != nil {
 		return err
 	}
+	g.recovery.look(g.journal)
 	g.process.start("quarantine", func(ctx context.Context) error { return g.journal.Retain(ctx, g.cfg.Retention.QuarantineBodies) })
 	return nil
 }
@@ -149,10 +172,10 @@ func (g *gateway) openRelay() error {
 	if err != nil {
 		return err
 	}
-	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, UserAgent: "countersign/" + version()})
+	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, UserAgent: "countersign/" + version(), MaxIdle: g.limits.partners})
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs(),
-		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil,
+		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
 		Retention: relay.Retention{Changes: g.cfg.Retention.Changes, History: g.cfg.Retention.History, Attempts: g.cfg.Retention.Attempts},
 	})
 	return err
@@ -169,7 +192,7 @@ func (g *gateway) startRelay() error {
 	return nil
 }
 
-// partners turns the config's partners into the relay's; an endpoint without keys gets one, shown once.
+// partners turns the config's partners into the relay's; an endpoint without keys gets one, handed over once.
 func (g *gateway) partners() ([]relay.Partner, error) {
 	var ps []relay.Partner
 	for _, pc := range g.cfg.Partners {
@@ -177,7 +200,7 @@ func (g *gateway) partners() ([]relay.Partner, error) {
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
 			e := relay.Endpoint{
-				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: ec.Concurrency, Rate: ec.Rate, Timeout: ec.Timeout,
+				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: g.limits.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
 				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: relay.Schedule(ec.Retry),
 			}
 			for _, k := range ec.Keys {
@@ -208,23 +231,20 @@ func checkEndpointKeys(f format.Format, e *relay.Endpoint) error {
 	return signing.CheckKeys(f.Scheme, ring)
 }
 
-// generatedKey reads the key made for an endpoint, or makes, seals and shows it.
+// generatedKey reads the key made for an endpoint, or makes, seals and hands it over.
 func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 	name := "endpoint-key/" + endpoint
 	var sealed []byte
-	err := g.store.View(func(tx *bolt.Tx) error {
-		sealed = append(sealed, tx.Bucket(store.Registry).Get([]byte(name))...)
-		return nil
+	err := g.store.View(func(tx *store.Tx) error {
+		v, err := tx.Bucket(store.Registry).GetEither([]byte(name))
+		sealed = bytes.Clone(v)
+		return err
 	})
 	if err != nil {
 		return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
 	}
 	if sealed != nil {
-		body, _, err := store.Record(sealed)
-		if err != nil {
-			return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
-		}
-		text, err := g.sealer.Unseal(name, body)
+		text, err := g.sealer.Unseal(name, sealed)
 		if err != nil {
 			return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
 		}
@@ -237,43 +257,38 @@ func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 	if sealed, err = g.sealer.Seal(name, []byte(text)); err != nil {
 		return signing.Key{}, err
 	}
-	err = g.store.Update(context.Background(), func(tx *bolt.Tx) error {
-		return tx.Bucket(store.Registry).Put([]byte(name), store.AppendRecord(nil, 1, sealed))
+	if g.terminal == nil { // before it counts: a start that ends here makes another
+		if err := g.handOver(endpoint, text); err != nil {
+			return signing.Key{}, err
+		}
+	}
+	err = g.store.Update(context.Background(), func(tx *store.Tx) error {
+		return tx.Bucket(store.Registry).PutTwice([]byte(name), sealed)
 	})
 	if err != nil {
 		return signing.Key{}, fmt.Errorf("keep the key of %s: %w", endpoint, err)
 	}
-	fmt.Fprintf(g.notices, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
+	if g.terminal != nil {
+		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
+	}
 	return key, nil
 }
 
-const tokenFile = "operator.token"
-
-// operatorToken reads the token made at the first start, or makes it.
-func operatorToken(dir string, notices io.Writer) (string, error) {
-	path := filepath.Join(dir, tokenFile)
-	b, err := os.ReadFile(path) //nolint:gosec // the operator's own data directory
-	if err == nil && len(strings.TrimSpace(string(b))) > 0 {
-		return strings.TrimSpace(string(b)), nil
+// handOver writes a generated key where only the operator can read it: the log stream is kept, copied and searched by others.
+func (g *gateway) handOver(endpoint, text string) error {
+	path := filepath.Join(g.cfg.Data, "endpoint-"+endpoint+".key")
+	if err := store.WriteFile(path, []byte(text+"\n")); err != nil {
+		return fmt.Errorf("hand over the key of %s: %w", endpoint, err)
 	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read the operator token: %w", err)
-	}
-	var raw [32]byte
-	if _, err := rand.Read(raw[:]); err != nil {
-		return "", fmt.Errorf("make the operator token: %w", err)
-	}
-	text := "cs_" + hex.EncodeToString(raw[:])
-	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("make the operator token: %w", err)
-	}
-	fmt.Fprintf(notices, "made %s: the command line reads it to speak to this gateway\n", path) //nolint:errcheck // a notice
-	return text, nil
+	g.log.Warn("endpoint_key_made", "endpoint", endpoint, "file", path, "remedy", "give it to the partner, then delete the file: it is not needed here")
+	return nil
 }
 
 func (g *gateway) startControl() (err error) {
-	if g.control, err = net.Listen("tcp", g.cfg.Listen.Control); err != nil { //nolint:noctx // bound once at start
-		return fmt.Errorf("control listener: %w", err)
+	if g.control = g.sockets[socketControl]; g.control == nil {
+		if g.control, err = net.Listen("tcp", g.cfg.Listen.Control); err != nil { //nolint:noctx // bound once at start
+			return fmt.Errorf("control listener: %w", err)
+		}
 	}
 	tokens := []admin.Token{{Name: tokenFile, SHA256: sha256.Sum256([]byte(g.token)), Scope: admin.Operator}}
 	for _, t := range g.cfg.Tokens {
@@ -285,7 +300,7 @@ func (g *gateway) startControl() (err error) {
 		return err
 	}
 	o := admin.Options{
-		Listener: g.control, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Listener: newLimited(g.control, controlConns), Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Tokens: tokens, Sources: map[string]bool{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
 	}
 	for _, sc := range g.cfg.Sources {
@@ -312,81 +327,25 @@ func (g *gateway) release(item journal.Item) (journal.Intake, error) {
 	return in.Release(item)
 }
 
-func (g *gateway) startIngress() error {
-	if g.role == roleRelay {
-		return nil
-	}
-	o := ingest.Options{Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{}}
-	for _, p := range g.cfg.Partners {
-		o.Partners[p.ID] = true
-	}
-	for _, sc := range g.cfg.Sources {
-		s, err := newSource(sc)
-		if err != nil {
-			return err
-		}
-		o.Sources = append(o.Sources, s)
-	}
-	var err error
-	if t := g.cfg.TLS; t != nil {
-		if o.TLS, err = ingest.NewCertificate(t.CertFile, t.KeyFile, g.log, time.Now); err != nil {
-			return err
-		}
-	}
-	if o.Listener, err = net.Listen("tcp", g.cfg.Listen.Callbacks); err != nil { //nolint:noctx // bound once at start
-		return fmt.Errorf("callback listener: %w", err)
-	}
-	in, err := ingest.New(o)
-	if err != nil {
-		return errors.Join(err, o.Listener.Close())
-	}
-	if err := errors.Join(g.startConfirmer(in), g.startFollower(in)); err != nil {
-		return errors.Join(err, o.Listener.Close())
-	}
-	g.ingress.Store(in)
-	g.process.start("ingress", in.Run)
-	return nil
-}
-
-// startConfirmer asks what callbacks leave open. It stops after the ingress, whose questions it takes.
-func (g *gateway) startConfirmer(in *ingest.Ingress) error {
-	o := confirm.Options{
-		Journal: g.journal, Asked: g.journal.Asked, Oldest: g.journal.OldestQuestion, Take: in.Confirmed, Logger: g.log, Metrics: g.metrics(),
-	}
-	for _, sc := range g.cfg.Sources {
-		if s, ok := apiSource(sc); ok {
-			o.Sources = append(o.Sources, s)
-		}
-	}
-	c, err := confirm.New(o)
-	if err != nil {
-		return err
-	}
-	g.process.start("confirmer", c.Run)
-	return nil
-}
-
-// ready says why this process should get no traffic, and what is worth knowing while it does.
-func (g *gateway) ready() (reasons, notes []string) {
-	if g.store.Admit() != nil {
-		reasons = append(reasons, "storage is full: new callbacks are refused, what is owed is still delivered")
-	}
-	if waiting := g.journal.Backlog(); waiting >= g.cfg.Storage.Backlog {
-		reasons = append(reasons, fmt.Sprintf("%d records wait, which is the configured backlog (storage.backlog): new callbacks are refused", waiting))
-	}
-	if g.role != roleRelay && g.ingress.Load() == nil {
-		reasons = append(reasons, "starting")
-	}
-	stopped, notes := g.kafkaState()
-	return append(reasons, stopped...), notes
-}
-
-// close stops everything, the disk last. Closing again does nothing.
+// close stops everything: first what works on what is stored, then what takes callbacks, the disk last. Closing again does nothing. When the disk has failed, or hangs, the
+// file is left open: the end of the process closes it, and the next start checks it.
 func (g *gateway) close() error {
-	err := g.process.stop()
-	if g.store != nil {
-		err = errors.Join(err, g.store.Close())
-		g.store = nil
+	g.phase.Store(stopping)
+	if in := g.ingress.Load(); in != nil {
+		in.Drain()
 	}
-	return err
+	err := g.process.stop()
+	if g.callbacks != nil {
+		g.callbacks.Close() //nolint:errcheck,gosec // closed by the ingress already, unless that was never started
+	}
+	switch {
+	case g.store == nil || g.closed:
+		return err
+	case g.store.Failure() != nil:
+		return errors.Join(err, g.store.Failure())
+	case !g.store.Stopped():
+		return errors.Join(err, fmt.Errorf("%s is left open: a commit has been running for %s", g.store.Path(), g.store.Running().Round(time.Second)))
+	}
+	g.closed = true
+	return errors.Join(err, g.store.Close())
 }

@@ -32,23 +32,26 @@ func (c *KafkaConfig) topic(name string, create bool) kafka.TopicOptions {
 	return kafka.TopicOptions{Name: name, Create: create, Partitions: c.Partitions, Replication: c.Replication, Retention: c.Retention}
 }
 
-// startForwarders copies updates to Kafka, and changes where this process decides them. They start before the relay and the ingress, and so stop after them.
-func (g *gateway) startForwarders() error {
-	cfg := g.cfg.Kafka
-	if cfg == nil {
+// openKafka makes what callbacks wait for with ack: kafka, and starts it: it stops after the ingress. With ack: disk there is time until the ingress takes callbacks.
+func (g *gateway) openKafka() error {
+	if k := g.cfg.Kafka; k == nil || k.Ack != ackKafka {
 		return nil
 	}
-	client, err := newKafka(cfg, g.log, g.metrics())
-	if err != nil {
+	return g.startUpdates()
+}
+
+// startUpdates copies updates to Kafka.
+func (g *gateway) startUpdates() (err error) {
+	if g.kafka, err = newKafka(g.cfg.Kafka, g.log, g.metrics()); err != nil {
 		return err
 	}
 	g.process.start("kafka", func(ctx context.Context) error {
 		<-ctx.Done()
-		client.Close()
+		g.kafka.Close()
 		return nil
 	})
-	metrics := journal.NewForwardMetrics(g.metrics())
-	updates := g.forwardOptions(client, metrics, journal.UpdatesTopic, g.journal.Updates(), g.journal.Forgotten())
+	g.forwarding = journal.NewForwardMetrics(g.metrics())
+	updates := g.forwardOptions(journal.UpdatesTopic, g.journal.Updates(), g.journal.Forgotten())
 	if g.role == roleIngest {
 		updates.Trim = func(ctx context.Context, upTo int64) error {
 			return g.journal.Trim(ctx, journal.Position{Offset: upTo})
@@ -59,11 +62,25 @@ func (g *gateway) startForwarders() error {
 	}
 	g.journal.Follow(g.updates.Kept)
 	g.process.start("forward updates", g.updates.Run)
+	return nil
+}
+
+// startForwarders copies updates to Kafka, unless that is done already, and changes where this process decides them. They start before the relay, and so stop after it.
+func (g *gateway) startForwarders() error {
+	if g.cfg.Kafka == nil {
+		return nil
+	}
+	if g.updates == nil {
+		if err := g.startUpdates(); err != nil {
+			return err
+		}
+	}
 	if g.relay == nil {
 		return nil
 	}
-	changes := g.forwardOptions(client, metrics, journal.ChangesTopic, g.relay.Changes(), 0)
+	changes := g.forwardOptions(journal.ChangesTopic, g.relay.Changes(), 0)
 	changes.Gap = g.relay.Unqueued()
+	var err error
 	if g.changes, err = journal.NewForwarder(changes); err != nil {
 		return err
 	}
@@ -72,10 +89,10 @@ func (g *gateway) startForwarders() error {
 	return nil
 }
 
-func (g *gateway) forwardOptions(client *kafka.Client, metrics *journal.ForwardMetrics, name string, feed journal.Feed, forgotten int64) journal.ForwardOptions {
+func (g *gateway) forwardOptions(name string, feed journal.Feed, forgotten int64) journal.ForwardOptions {
 	cfg := g.cfg.Kafka
 	o := journal.ForwardOptions{
-		Name: name, Topic: client.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: metrics,
+		Name: name, Topic: g.kafka.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: g.forwarding,
 		TooLarge: func(ctx context.Context, m *journal.Message) error { return g.journal.HoldMessage(ctx, name, m) },
 	}
 	if cfg.Deliberate {

@@ -11,9 +11,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"countersign/outbox/store"
 )
 
 // Exit codes, for scripts.
@@ -28,8 +31,10 @@ type console struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) (string, bool)
-	terminal bool            // somebody sits at in
-	ctx      context.Context //nolint:containedctx // ends with the first interrupt; commands take it from here
+	terminal bool                   // somebody sits at in
+	watched  bool                   // err is a terminal
+	ctx      context.Context        //nolint:containedctx // ends with the first interrupt; commands take it from here
+	last     atomic.Pointer[func()] // what is done before a second interrupt ends the process; nil: nothing
 }
 
 func (c *console) printf(format string, args ...any) {
@@ -47,7 +52,7 @@ type commands struct {
 	Translate  translateCommand  `cmd:"" help:"Show what a captured callback means."`
 	Sign       signCommand       `cmd:"" help:"Sign a body as a partner would receive it."`
 	Trigger    triggerCommand    `cmd:"" help:"Send a signed sample callback to a running gateway."`
-	Subject    subjectCommand    `cmd:"" help:"Show who told us what of a person, what we made of it, and whom we told."`
+	Subject    subjectCommand    `cmd:"" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
 	Listen     listenCommand     `cmd:"" help:"Be a partner: verify, print, forward."`
 	Deliveries deliveriesCommand `cmd:"" help:"List deliveries that ended without a 2xx."`
 	Redeliver  redeliverCommand  `cmd:"" help:"Order a dead delivery again."`
@@ -59,15 +64,44 @@ type commands struct {
 	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`
 	Audit      auditCommand      `cmd:"" help:"List who changed what."`
 	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
+	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database of a gateway that does not run."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, stop := context.WithCancel(context.Background())
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // net/http may print what a partner sent, through package log
-	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, terminal: isTerminal(os.Stdin), ctx: ctx}
+	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, terminal: isTerminal(os.Stdin), watched: isTerminal(os.Stderr), ctx: ctx}
+	go c.obey(stop)
 	os.Exit(run(c, os.Args[1:]))
+}
+
+// obey ends the context with the first interrupt or SIGTERM, and the process with the second: whoever asks twice does not want to wait.
+func (c *console) obey(stop func()) {
+	asked := make(chan os.Signal, 2)
+	signal.Notify(asked, os.Interrupt, syscall.SIGTERM)
+	<-asked
+	stop()
+	<-asked
+	if last := c.last.Load(); last != nil {
+		(*last)()
+	}
+	os.Exit(exitNo)
+}
+
+// endure keeps the process from ending with the terminal it was started at, and says what came of a SIGHUP: nothing.
+func endure(ctx context.Context, log *slog.Logger) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+			log.Warn("sighup_ignored", "reason", "reload is not built yet; restart instead")
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // isTerminal reports whether somebody may answer at a file: it is a device of characters, and not the one that never says anything.
@@ -147,7 +181,7 @@ type serveCommand struct {
 	Role string `help:"What this process does." enum:"all,ingest,relay" default:"all"`
 }
 
-// Run serves until an interrupt or SIGTERM, then stops gracefully; a component that fails ends the process with exit 1.
+// Run serves until an interrupt or SIGTERM, then stops gracefully; a second one ends the process at once, with exit 1. A component that fails ends it with exit 1 too.
 func (cmd *serveCommand) Run(c *console) error {
 	cfg, err := cmd.load(c)
 	if err != nil {
@@ -156,16 +190,36 @@ func (cmd *serveCommand) Run(c *console) error {
 	if _, set := c.env("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
 	}
-	lines := newLogWriter(c.err)
-	defer lines.flush()
-	log := slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	g, err := newGateway(cfg, cmd.Role, log, c.err)
-	if err != nil {
-		return err
+	signal.Ignore(syscall.SIGPIPE) // a write to a pipe that nobody reads fails, and no more
+	form := func(w io.Writer) *slog.Logger { return cfg.Log.logger(w, c.watched) }
+	lines := newLogWriter(c.err, form)
+	log := form(lines)
+	house := newProcess(log) // what is there before the gateway, and after it
+	house.start("log", lines.run)
+	house.start("signals", func(ctx context.Context) error { return endure(ctx, log) })
+	defer house.stop() //nolint:errcheck // it has nothing to say
+	last := func() {
+		log.Error("stop_forced", "reason", "asked a second time; the next start checks the file")
+		lines.drain()
 	}
-	flusher := newProcess(log)
-	flusher.start("log", lines.run)
-	defer flusher.stop() //nolint:errcheck // it has nothing to say
+	c.last.Store(&last)
+	return cmd.serve(c, cfg, log, lines)
+}
+
+// serve is Run with a log, which is where errors go: stderr may be a pipe that nobody reads any more.
+func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines *logWriter) error {
+	o := outside{log: log, collectors: lines.collectors()}
+	if c.watched {
+		o.terminal = c.err
+	}
+	err := o.measure(c, cfg)
+	var g *gateway
+	if err == nil {
+		g, err = openGateway(cfg, cmd.Role, o)
+	}
+	if err != nil {
+		return lastLine(log, "start", err)
+	}
 	log.Info("ready", "version", version(), "role", cmd.Role, "mode", cfg.Mode, "callbacks", g.callbackAddr(), "control", g.control.Addr().String(),
 		"sources", len(cfg.Sources), "partners", len(cfg.Partners))
 	failed := g.process.wait(c.ctx)
@@ -174,9 +228,24 @@ func (cmd *serveCommand) Run(c *console) error {
 	} else {
 		log.Info("stopping")
 	}
-	err = g.close()
-	log.Info("stopped", "clean", err == nil && failed == nil)
-	return errors.Join(failed, err)
+	err = errors.Join(failed, g.close())
+	if g.store.Failure() == nil {
+		log.Info("stopped", "clean", err == nil)
+	}
+	if err != nil {
+		return lastLine(log, "stop", err)
+	}
+	return nil
+}
+
+// lastLine logs why a process ends. If the disk ended it, that is said with the file, the call and what it answered: nothing else has to be said then.
+func lastLine(log *slog.Logger, what string, err error) error {
+	if lost, ok := errors.AsType[*store.IOError](err); ok {
+		log.Error("store_failed", "path", lost.Path, "call", lost.Call, "errno", lost.Errno, "error", lost.Err)
+		return errNo
+	}
+	log.Error("serve_failed", "in", what, "error", err)
+	return errNo
 }
 
 func (g *gateway) callbackAddr() string {

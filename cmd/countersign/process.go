@@ -14,7 +14,8 @@ import (
 type process struct {
 	log    *slog.Logger
 	parts  []part
-	failed chan error // the first component that ended by itself
+	failed chan error      // the first component that ended by itself
+	lost   <-chan struct{} // closed when nothing can be finished any more, for the disk has failed: stop then waits for nobody; nil: never
 }
 
 type part struct {
@@ -68,6 +69,7 @@ func (p *process) stop() error {
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
 			}
+		case <-p.lost: // the end of the process takes it along
 		case <-time.After(partStop):
 			errs = append(errs, fmt.Errorf("%s did not stop within %s", c.name, partStop))
 		}

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest"
 	"countersign/ingest/journal"
@@ -232,7 +231,7 @@ func (g *stage) settled() {
 
 // nextTimer is when time changes somebody next: an entry stands until its record has been folded.
 func (g *stage) nextTimer() (at time.Time, ok bool) {
-	g.view(func(tx *bolt.Tx) {
+	g.view(func(tx *store.Tx) {
 		if k, _ := tx.Bucket(store.Timers).Cursor().First(); len(k) > 8 {
 			at, ok = time.UnixMicro(int64(binary.BigEndian.Uint64(k))).UTC(), true
 		}
@@ -247,7 +246,7 @@ func (g *stage) overdue() bool {
 
 // unfolded is how many records the relay has not taken.
 func (g *stage) unfolded() (n int64) {
-	g.view(func(tx *bolt.Tx) {
+	g.view(func(tx *store.Tx) {
 		if k, _ := tx.Bucket(store.Journal).Cursor().Last(); len(k) == 8 {
 			n = max(0, int64(binary.BigEndian.Uint64(k))-g.relay.Position())
 		}
@@ -255,9 +254,9 @@ func (g *stage) unfolded() (n int64) {
 	return n
 }
 
-func (g *stage) view(fn func(*bolt.Tx)) {
+func (g *stage) view(fn func(*store.Tx)) {
 	g.t.Helper()
-	g.must(g.store.View(func(tx *bolt.Tx) error { fn(tx); return nil }))
+	g.must(g.store.View(func(tx *store.Tx) error { fn(tx); return nil }))
 }
 
 func (g *stage) owed() (n int64) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"countersign/signing"
@@ -107,9 +108,24 @@ func readSecretFile(path string) (string, *mistake) {
 	return s, nil
 }
 
+// readSecret notes which files hold secrets.
+func (l *loader) readSecret(ref string) (string, *mistake) {
+	s, m := readSecret(ref, l.dir, l.env)
+	if path, none := fileRef(ref, l.dir); none == nil && m == nil {
+		l.holdsSecret(path)
+	}
+	return s, m
+}
+
+func (l *loader) holdsSecret(path string) {
+	if !slices.Contains(l.cfg.SecretFiles, path) {
+		l.cfg.SecretFiles = append(l.cfg.SecretFiles, path)
+	}
+}
+
 // parseSecret and parseKey are the two things a reference may become.
 func (l *loader) parseSecret(ref string) (Secret, *mistake) {
-	s, m := readSecret(ref, l.dir, l.env)
+	s, m := l.readSecret(ref)
 	if m != nil {
 		return Secret{}, m
 	}
@@ -117,7 +133,7 @@ func (l *loader) parseSecret(ref string) (Secret, *mistake) {
 }
 
 func (l *loader) parseKey(ref string) (signing.Key, *mistake) {
-	s, m := readSecret(ref, l.dir, l.env)
+	s, m := l.readSecret(ref)
 	if m != nil {
 		return signing.Key{}, m
 	}

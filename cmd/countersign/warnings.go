@@ -3,10 +3,14 @@ package main
 import (
 	"crypto/sha256"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"countersign/ingest/provider"
 	"countersign/kyc"
+	"countersign/outbox/store"
 )
 
 // warnings are what a config that works probably does not mean. `countersign check` prints them, and its answer stays yes.
@@ -37,7 +41,31 @@ func warnings(cfg *Config) (all []problem) {
 			}
 		}
 	}
+	for _, f := range exposed(cfg) {
+		warn("", f.String(), fmt.Sprintf("chmod 600 %s, and replace the secret if somebody may have read it", f.path))
+	}
 	return all
+}
+
+// exposedFile is a file with secrets that others than its owner may read or change.
+type exposedFile struct {
+	path string
+	mode fs.FileMode
+}
+
+// String says what is wrong.
+func (f exposedFile) String() string {
+	return fmt.Sprintf("%s holds secrets, and others than its owner may read or change it (mode %04o)", f.path, f.mode.Perm())
+}
+
+// exposed lists them: of the config and of the data directory. What is not there yet is not listed.
+func exposed(cfg *Config) (files []exposedFile) {
+	for _, p := range slices.Concat(cfg.SecretFiles, store.Files(cfg.Data), []string{filepath.Join(cfg.Data, tokenFile)}) {
+		if fi, err := os.Stat(p); err == nil && fi.Mode().Perm()&0o077 != 0 {
+			files = append(files, exposedFile{p, fi.Mode()})
+		}
+	}
+	return files
 }
 
 // shared says what follows from a secret that two sources have in common.

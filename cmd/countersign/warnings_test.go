@@ -1,7 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -60,4 +67,58 @@ func TestWarnings(t *testing.T) {
 	f(levels+", workflows: [poa]}", "required: [identity_verification, address_verification]", none("identity_verification"))
 	f(levels+", workflows: [poa, full]}", "required: [identity_verification, address_verification]")
 	f(levels+", workflows: [full]}", "required: [identity_verification, address_verification]", none("address_verification"))
+}
+
+// TestWarningsOfModes: files with secrets that others may read are named with the remedy, by check and by the log of the start.
+func TestWarningsOfModes(t *testing.T) {
+	dir, config := house(t, "http://127.0.0.1:9/")
+	f := func(mode os.FileMode, want ...string) {
+		t.Helper()
+		code, out, errs := cli(t, nil, "check", "--config", config)
+		if got := strings.Count(out, "warning: "); code != exitYes || got != len(want) {
+			t.Errorf("mode %04o: exit %d, %d warnings, want %d\n%s%s", mode, code, got, len(want), out, errs)
+		}
+		for _, w := range want {
+			if !strings.Contains(out, fmt.Sprintf("%s holds secrets, and others than its owner may read or change it (mode %04o); chmod 600 %s", w, mode, w)) {
+				t.Errorf("%s is not named:\n%s", w, out)
+			}
+		}
+	}
+	cfg, problems := loadConfig(config, func(string) (string, bool) { return "", false }, knownNames())
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	var log bytes.Buffer
+	start := func() {
+		t.Helper()
+		g, err := newGateway(cfg, roleAll, slog.New(slog.NewJSONHandler(&log, nil)), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start()
+	f(0o600)
+	if strings.Contains(log.String(), "file_open_to_others") {
+		t.Errorf("warned of nothing: %s", log.String())
+	}
+	paths := append(slices.Clone(cfg.SecretFiles), filepath.Join(dir, "data", "countersign.db"), filepath.Join(dir, "data", "countersign.key"), filepath.Join(dir, "data", tokenFile))
+	if len(paths) < 5 {
+		t.Fatalf("the config names %d files with secrets", len(cfg.SecretFiles))
+	}
+	for _, mode := range []os.FileMode{0o640, 0o604, 0o620} {
+		for _, p := range paths {
+			if err := os.Chmod(p, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f(mode, paths...)
+	}
+	log.Reset()
+	start()
+	if got := strings.Count(log.String(), `"file_open_to_others"`); got != len(paths) {
+		t.Errorf("the start names %d of %d: %s", got, len(paths), log.String())
+	}
 }

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
 	"countersign/outbox"
@@ -115,7 +114,7 @@ func fill(ctx context.Context, dir string, n int, now time.Time) (err error) {
 	}
 	perEndpoint := (n + owedEndpoints - 1) / owedEndpoints
 	for from := 0; from < n; from += owedPerTx {
-		err := st.Update(ctx, func(tx *bolt.Tx) error {
+		err := st.Update(ctx, func(tx *store.Tx) error {
 			var halves [2][]outbox.Delivery
 			for i := from; i < min(n, from+owedPerTx); i++ {
 				halves[i%2] = append(halves[i%2], owedDelivery(i, endpointID(i/perEndpoint), now))

@@ -204,8 +204,12 @@ func (s *setup) write(ctx context.Context, binary, role string) (*gateway, error
 
 func (s *setup) yaml(callbacks, control string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "mode: sandbox\ndata: %s\nlisten: {callbacks: %s, control: %s}\negress: {allow: [127.0.0.0/8]}\nstorage: {backlog: %d, max_size: %s}\n",
-		filepath.Join(s.dir, "data"), callbacks, control, cmp.Or(s.backlog, 100_000_000), cmp.Or(s.maxSize, "64GiB"))
+	maxSize := ""
+	if s.maxSize != "" {
+		maxSize = ", max_size: " + s.maxSize
+	}
+	fmt.Fprintf(&b, "mode: sandbox\ndata: %s\nlisten: {callbacks: %s, control: %s}\negress: {allow: [127.0.0.0/8]}\nstorage: {backlog: %d%s}\n",
+		filepath.Join(s.dir, "data"), callbacks, control, cmp.Or(s.backlog, 100_000_000), maxSize)
 	if s.kafka != nil {
 		b.WriteString(s.kafka.yaml())
 	}

@@ -85,23 +85,38 @@ func storageStories(fires, quiet teller) {
 	quiet("CountersignFoldBehind critical", 30, `journal_backlog_records 0+6000`, behind)
 	quiet("CountersignDeliverySLOBurn critical", 60, `journal_backlog_records 0+6000`, behind)
 	fires("CountersignFoldBehind critical", 30, `journal_backlog_records 0+6000`, behind, `journal_unread_records 100`)
-	fires("CountersignStorageFull critical", 10, `store_full 0x5 1x5`)
+	for _, what := range []string{"disk", "size", "owed", "commit"} {
+		fires("CountersignStorageFull critical", 10, `store_short{what="`+what+`"} 0x5 1x5`)
+	}
 	quiet("CountersignStorageFull critical", 10, `store_file_bytes 64e9`)
+	fires("CountersignFoldWaits critical", 10, `relay_fold_waiting 0x5 1x5`)
+	quiet("CountersignFoldWaits critical", 10, `relay_fold_waiting 0x5 1 0x4`)
 
 	const nearly = "CountersignStorageNearlyFull warning"
 	fires(nearly, 20, `store_file_bytes 60e9`)
 	fires(nearly, 20, `store_disk_free_bytes 2e9`)
 	quiet(nearly, 20, `store_file_bytes 60e9`, `store_free_page_bytes 30e9`)
 	quiet(nearly, 20, `store_disk_free_bytes 3e9`)
+	fires(nearly, 20, `store_owed_bytes 4.99e10`)
+	quiet(nearly, 20, `store_owed_bytes 4.9e10`, `journal_backlog_records 400000`)
 
 	fires("CountersignCommitSlow warning", 20, `store_commit_seconds_bucket{le="0.25"} 0+980`)
 	quiet("CountersignCommitSlow warning", 20, `store_commit_seconds_bucket{le="0.25"} 0+995`)
-	fires("CountersignCommitFailuresIO critical", 10, `store_commit_failures_total{reason="io"} 0x5 1x5`)
-	quiet("CountersignCommitFailuresIO critical", 10, `store_commit_failures_total{reason="full"} 0x5 1x5`)
+	fires("CountersignCommitHangs critical", 10, `store_commit_running_seconds 0x8 2.5 14`)
+	quiet("CountersignCommitHangs critical", 10, `store_commit_running_seconds 0x5 1.9x5`)
+	fires("CountersignUncleanStart critical", 25, `process_start_time_seconds 60`, `store_unclean_start 1`)
+	fires("CountersignUncleanStart critical", 60, `process_start_time_seconds 60x40 3000x20`, `store_unclean_start 0x40 1x20`) // the disk has failed in minute 40, and a supervisor has started it again
+	quiet("CountersignUncleanStart critical", 60, `process_start_time_seconds 60x40 3000x20`, `store_unclean_start 0`)
+	quiet("CountersignUncleanStart critical", 60, `process_start_time_seconds -3000`, `store_unclean_start 1`) // long known
 	fires("CountersignDamagedRecords critical", 10, `journal_damaged_records_total 0x5 1x5`)
 	fires("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="damaged"} 0x5 1x5`)
 	fires("CountersignDamagedRecords critical", 10, `relay_damaged_changes_total 0x5 1x5`)
 	quiet("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="overflow"} 0x5 1x5`)
+	fires("CountersignSubjectsSetAside critical", 10, `relay_subjects_set_aside 0x5 1x5`)
+	quiet("CountersignSubjectsSetAside critical", 10, `relay_subjects_set_aside 0`)
+	fires("CountersignFileMended warning", 10, `store_mended_records{outcome="damaged"} 2`)
+	fires("CountersignFileMended warning", 10, `store_mended_records{outcome="corrected"} 1`)
+	quiet("CountersignFileMended warning", 10, `store_mended_records{outcome="corrected"} 0`)
 	fires("CountersignSettleRetries warning", 15, `outbox_settle_retries_total 0+60`)
 	quiet("CountersignSettleRetries warning", 15, `outbox_settle_retries_total 0x5 1x10`)
 }
@@ -256,6 +271,8 @@ func processStories(fires, quiet teller) {
 	quiet("CountersignRestarting critical", 30, `process_start_time_seconds`+other+`1x5 2x5 3x5 4x12`)
 	fires("CountersignOpenFilesHigh warning", 10, `process_open_fds 900`)
 	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds 700`)
+	fires("CountersignConnectionsUsedUp warning", 10, `ingest_connections 4000`)
+	quiet("CountersignConnectionsUsedUp warning", 10, `ingest_connections 3000`)
 	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds`+other+`900`, `process_max_fds`+other+`1000`)
 	fires("CountersignWatchdog info", 5)
 	quiet("CountersignWatchdog info", 5, build+`_x5`)

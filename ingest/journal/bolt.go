@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -45,6 +44,9 @@ type Options struct {
 	Sealer  *store.Sealer
 	Backlog int64    // records that may wait for the relay, or for who follows the journal; 0: 1,000,000
 	Asking  []string // sources that may leave questions open, for their metrics
+
+	Endpoints int // the most that one partner has, for what a record will need; 0: 1
+
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
@@ -56,14 +58,16 @@ type Bolt struct {
 	next    atomic.Int64 // offset of the next record, as committed
 	trimmed atomic.Int64 // last offset forgotten
 	passed  atomic.Int64 // last offset that whoever calls Trim needs no more
+	taking  atomic.Int64 // records that are being written at this moment
+	cost    cost
 	m       *metrics
 
 	quarantined atomic.Int64
 	more        signal // there are new records
 	asked       signal // there are new questions
 
-	writing *bolt.Tx // owned by the store's writer: the transaction that pending belongs to
-	pending int64    // offset of the next record within it
+	writing *store.Tx // owned by the store's writer: the transaction that pending belongs to
+	pending int64     // offset of the next record within it
 
 	followers []func() int64 // up to where each needs nothing any more; set before the journal is used
 
@@ -80,18 +84,26 @@ func NewBolt(o Options) (*Bolt, error) {
 		o.Now = time.Now
 	}
 	j := &Bolt{o: o, recent: make([]Record, keepRecent)}
+	j.cost.floor = recordCost + endpointCost*int64(max(1, o.Endpoints))
 	var open map[string]int
 	j.next.Store(1)
-	err := o.Store.View(func(tx *bolt.Tx) error {
-		if v := tx.Bucket(store.Meta).Get(trimmedKey); len(v) == 8 {
-			j.trimmed.Store(int64(binary.BigEndian.Uint64(v))) //nolint:gosec // written below from an int64
-			j.next.Store(j.trimmed.Load() + 1)
+	err := o.Store.View(func(tx *store.Tx) error {
+		trimmed, err := tx.Number(trimmedKey)
+		if err != nil {
+			return err
 		}
-		if k, _ := tx.Bucket(store.Journal).Cursor().Last(); k != nil {
-			j.next.Store(max(j.next.Load(), offset(k)+1)) // what is left may be a damaged record from long ago
+		j.trimmed.Store(trimmed)
+		next, err := tx.Number(nextKey)
+		if err != nil {
+			return err
 		}
+		j.next.Store(max(next, j.trimmed.Load()+1)) // never from the last record: it may be damaged, and its offset must not come again
 		j.passed.Store(j.trimmed.Load())
-		j.quarantined.Store(count(tx))
+		kept, err := tx.Number(countKey)
+		if err != nil {
+			return err
+		}
+		j.quarantined.Store(kept)
 		open = j.countQuestions(tx)
 		return nil
 	})
@@ -99,6 +111,7 @@ func NewBolt(o Options) (*Bolt, error) {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
 	j.m = newMetrics(o.Metrics, j)
+	o.Store.Owe(j.owed)
 	for _, source := range o.Asking {
 		j.m.open.WithLabelValues(source)
 	}
@@ -108,17 +121,22 @@ func NewBolt(o Options) (*Bolt, error) {
 	return j, nil
 }
 
-var trimmedKey = []byte("journal/trimmed")
+var (
+	trimmedKey = []byte("journal/trimmed") // up to where it has forgotten
+	nextKey    = []byte("journal/next")    // the offset of the next record
+)
 
 // Append implements Journal. Errors wrap ErrBacklog or ErrFull where the cause is known before anything was written.
 func (j *Bolt) Append(ctx context.Context, rs ...Record) error { return j.append(ctx, rs, nil, nil) }
 
 // append writes records, and whatever else belongs into their transaction, all or none. The offset of the first goes to first, where that is asked for.
-func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(tx *bolt.Tx) error) error {
+func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(tx *store.Tx) error) error {
 	if j.Backlog()+int64(len(rs)) > j.room(rs) {
 		return fmt.Errorf("append: %w", ErrBacklog)
 	}
-	if err := j.o.Store.Admit(); err != nil {
+	taking := j.taking.Add(int64(len(rs)))
+	defer j.taking.Add(-int64(len(rs)))
+	if err := j.admit(rs, taking*j.cost.ofRecord()); err != nil {
 		return fmt.Errorf("append: %w: %w", ErrFull, err)
 	}
 	vals := make([][]byte, len(rs))
@@ -128,12 +146,12 @@ func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(
 			return fmt.Errorf("append: no reader knows records of kind %q", rs[i].Kind)
 		}
 		vals[i] = encode(rs[i])
-		rs[i].Body = vals[i][len(vals[i])-len(rs[i].Body):]
+		rs[i].Body = vals[i][len(vals[i])-len(rs[i].Body):] // the store fills in what stands before it
 	}
 	if skipDisk {
 		return nil
 	}
-	err := j.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+	err := j.o.Store.Update(ctx, func(tx *store.Tx) error {
 		if also != nil {
 			if err := also(tx); err != nil {
 				return err
@@ -157,36 +175,27 @@ func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(
 	return nil
 }
 
-// room is how many records may wait for these to be taken. What time, operators and confirmations do to people finds some when callbacks, which their providers send again, do
-// not any more: an outage of Kafka must not keep an approval from running out.
-func (j *Bolt) room(rs []Record) int64 {
-	for i := range rs {
-		if k := rs[i].Kind; k == kyc.Observation || k == kyc.FetchRequest {
-			return j.o.Backlog
-		}
-	}
-	return j.o.Backlog + j.o.Backlog/reserved
-}
-
 // put gives the records the next offsets of this transaction, and returns the first. Only the store's writer runs it, one at a time.
-func (j *Bolt) put(tx *bolt.Tx, rs []Record, vals [][]byte) (first int64, err error) {
+func (j *Bolt) put(tx *store.Tx, rs []Record, vals [][]byte) (first int64, err error) {
 	if len(vals) == 0 {
 		return 0, nil
 	}
 	b := tx.Bucket(store.Journal)
-	b.FillPercent = 0.9
 	if j.writing != tx { // the first of this transaction; bbolt's Cursor.Last would tell too, but never returns from a bucket emptied in the same transaction
 		j.writing, j.pending = tx, j.next.Load()
 	}
 	next := j.pending
 	for i, v := range vals {
-		if err := b.Put(key(next+int64(i)), v); err != nil {
+		if err := b.PutRecord(key(next+int64(i)), v); err != nil {
 			return 0, err
 		}
 	}
 	first = next
 	next += int64(len(vals))
 	j.pending = next
+	if err := tx.SetNumber(nextKey, next); err != nil {
+		return 0, err
+	}
 	tx.OnCommit(func() {
 		j.remember(first, rs)
 		j.advance(next)
@@ -292,9 +301,14 @@ func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 	if batch = j.known(at); len(batch) > 0 {
 		return batch, at + int64(len(batch)), nil
 	}
-	err = j.o.Store.View(func(tx *bolt.Tx) error {
+	err = j.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Journal).Cursor()
 		for k, v := c.Seek(key(at + 1)); k != nil && (len(batch) < maxBatch || unfinished(&batch[len(batch)-1])); k, v = c.Next() {
+			if v == nil {
+				j.m.damaged.Inc()
+				j.o.Logger.Error("journal_record_damaged", "key", fmt.Sprintf("%x", k))
+				continue
+			}
 			last = offset(k)
 			r, err := decode(v)
 			if err != nil { // one bad record is kept where it is, named, and passed over (I8)
@@ -317,8 +331,12 @@ func (j *Bolt) Trim(ctx context.Context, upTo Position) error {
 	for _, passed := range j.followers {
 		end = min(end, passed())
 	}
-	for j.trimmed.Load() < end {
-		err := j.o.Store.Update(ctx, func(tx *bolt.Tx) error { return j.forget(tx, end) })
+	for chunk := trimChunk; j.trimmed.Load() < end; {
+		err := j.o.Store.Update(ctx, func(tx *store.Tx) error { return j.forget(tx, end, chunk) })
+		if errors.Is(err, store.ErrFull) && chunk > 1 { // to forget takes a little room, too
+			chunk /= 2
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("trim the journal: %w", err)
 		}
@@ -326,18 +344,21 @@ func (j *Bolt) Trim(ctx context.Context, upTo Position) error {
 	return nil
 }
 
-func (j *Bolt) forget(tx *bolt.Tx, upTo int64) error {
+func (j *Bolt) forget(tx *store.Tx, upTo int64, chunk int) error {
 	b := tx.Bucket(store.Journal)
 	done := j.trimmed.Load()
 	var old []int64
 	c := b.Cursor()
-	for k, v := c.First(); k != nil && offset(k) <= upTo && len(old) < trimChunk; k, v = c.Next() {
+	for k, v := c.First(); k != nil && (v == nil || offset(k) <= upTo) && len(old) < chunk; k, v = c.Next() {
+		if v == nil {
+			continue // a damaged record stays (I8)
+		}
 		done = offset(k)
-		if _, err := decode(v); err == nil { // a damaged record stays for whoever can read it (I8)
+		if _, err := decode(v); err == nil { // and so does one of a later program
 			old = append(old, done)
 		}
 	}
-	if len(old) < trimChunk {
+	if len(old) < chunk {
 		done = max(upTo, j.trimmed.Load())
 	}
 	for _, at := range old {
@@ -346,7 +367,7 @@ func (j *Bolt) forget(tx *bolt.Tx, upTo int64) error {
 		}
 	}
 	tx.OnCommit(func() { j.trimmed.Store(done) })
-	return tx.Bucket(store.Meta).Put(trimmedKey, binary.BigEndian.AppendUint64(nil, uint64(done))) //nolint:gosec // offsets are positive
+	return tx.SetNumber(trimmedKey, done)
 }
 
 // Backlog is how many records wait for their readers.
@@ -360,13 +381,12 @@ func encode(r Record) []byte {
 	var head [bodyOffset]byte
 	head[0] = kindCodes[r.Kind]
 	binary.BigEndian.PutUint64(head[1:], uint64(r.Appended.UnixMicro()))
-	return store.FinishRecord(append(append(store.StartRecord(bodyOffset+len(r.Body)), head[:]...), r.Body...))
+	return append(append(store.StartRecord(bodyOffset+len(r.Body)), head[:]...), r.Body...)
 }
 
-// decode returns a record that owns its bytes.
-func decode(v []byte) (Record, error) {
-	b, _, err := store.Record(v)
-	if err != nil || len(b) < bodyOffset || int(b[0]) >= len(kindNames) || kindNames[b[0]] == "" {
+// decode returns a record that owns its bytes, from what encode made after the store's own head.
+func decode(b []byte) (Record, error) {
+	if len(b) < bodyOffset || int(b[0]) >= len(kindNames) || kindNames[b[0]] == "" {
 		return Record{}, store.ErrBadRecord
 	}
 	return Record{
@@ -377,11 +397,11 @@ func decode(v []byte) (Record, error) {
 }
 
 // firstAppended is when the first record after an offset was appended; zero: there is none.
-func firstAppended(tx *bolt.Tx, after int64) time.Time {
+func firstAppended(tx *store.Tx, after int64) time.Time {
 	c := tx.Bucket(store.Journal).Cursor()
 	for k, v := c.Seek(key(after + 1)); k != nil; k, v = c.Next() {
-		if b, _, err := store.Record(v); err == nil && len(b) >= bodyOffset {
-			return appendedOf(b)
+		if len(v) >= bodyOffset {
+			return appendedOf(v)
 		}
 	}
 	return time.Time{}
@@ -389,4 +409,16 @@ func firstAppended(tx *bolt.Tx, after int64) time.Time {
 
 func appendedOf(b []byte) time.Time {
 	return time.UnixMicro(int64(binary.BigEndian.Uint64(b[1:]))).UTC() //nolint:gosec // written by encode
+}
+
+// After is how many records there are after an offset, and when the newest of them was appended.
+func After(tx *store.Tx, at int64) (newest time.Time, n int64) {
+	c := tx.Bucket(store.Journal).Cursor()
+	for k, v := c.Seek(key(at + 1)); k != nil; k, v = c.Next() {
+		if len(v) >= bodyOffset {
+			newest = appendedOf(v)
+			n++
+		}
+	}
+	return newest, n
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -197,7 +196,7 @@ func TestAppendToAFullFile(t *testing.T) {
 	if err := r.Append(t.Context(), record(1)); !errors.Is(err, ErrFull) {
 		t.Errorf("Append while the store admits nothing = %v, want ErrFull", err)
 	}
-	if err := r.s.Update(t.Context(), func(*bolt.Tx) error { return nil }); err != nil { // a commit finds that there is room
+	if err := r.s.Update(t.Context(), func(*store.Tx) error { return nil }); err != nil { // a commit finds that there is room
 		t.Fatal(err)
 	}
 	mustAppend(t, r, record(1))
@@ -207,12 +206,14 @@ func TestAppendToAFullFile(t *testing.T) {
 }
 
 // spoil flips one bit of a stored record.
-func (r *rig) spoil(t *testing.T, bucket, key []byte) {
+func (r *rig) spoil(t *testing.T, bucket store.Name, key []byte) {
 	t.Helper()
-	if err := r.s.Update(t.Context(), func(tx *bolt.Tx) error {
-		v := append([]byte(nil), tx.Bucket(bucket).Get(key)...)
-		v[len(v)-1] ^= 4
-		return tx.Bucket(bucket).Put(key, v)
+	if err := r.s.Update(t.Context(), func(tx *store.Tx) error {
+		body, err := tx.Bucket(bucket).Get(key)
+		record := store.NewRecord(body)
+		err = errors.Join(err, tx.Bucket(bucket).PutRecord(key, record))
+		record[len(record)-1] ^= 4 // the checksum has been made, and the page has not
+		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -239,9 +240,9 @@ func TestDamagedRecordIsPassedOverAndKept(t *testing.T) {
 	}
 	for range 2 {
 		r = r.again(t)
-		if err := r.s.View(func(tx *bolt.Tx) error {
-			if n := tx.Bucket(store.Journal).Inspect().KeyN; tx.Bucket(store.Journal).Get(key(4)) == nil || tx.Bucket(store.Journal).Get(key(10)) == nil {
-				t.Errorf("the damaged records are not both among the %d kept", n)
+		if err := r.s.View(func(tx *store.Tx) error {
+			if b := tx.Bucket(store.Journal); !b.Has(key(4)) || !b.Has(key(10)) {
+				t.Error("the damaged records are not both kept")
 			}
 			return nil
 		}); err != nil {
@@ -275,7 +276,7 @@ func TestTrimNeverGoesBack(t *testing.T) {
 	if err := r.Trim(t.Context(), Position{Offset: 10}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.s.Update(t.Context(), func(tx *bolt.Tx) error { return r.forget(tx, 5) }); err != nil { // one that was on its way
+	if err := r.s.Update(t.Context(), func(tx *store.Tx) error { return r.forget(tx, 5, trimChunk) }); err != nil { // one that was on its way
 		t.Fatal(err)
 	}
 	if r = r.again(t); r.Backlog() != 0 || r.next.Load() != 11 {
@@ -288,7 +289,7 @@ func TestAppendGoesOnWithoutTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t, store.Options{}, Options{})
 		in, out := make(chan struct{}), make(chan struct{})
-		go r.s.Update(context.Background(), func(*bolt.Tx) error { close(in); <-out; return nil })
+		go r.s.Update(context.Background(), func(*store.Tx) error { close(in); <-out; return nil })
 		<-in
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -329,21 +330,19 @@ func TestAppendToAStoppedStore(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(encode(record(1)))
-	f.Add(store.AppendRecord(nil, 0, []byte{99, 0, 0, 0, 0, 0, 0, 0, 0}))
+	f.Add(store.RecordBody(encode(record(1))))
+	f.Add([]byte{99, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, v := range [][]byte{b, store.AppendRecord(nil, 0, b)} { // as found on disk, and past the checksum
-			r, err := decode(v)
-			if err != nil {
-				continue
-			}
-			again, err := decode(encode(r))
-			if err != nil {
-				t.Fatalf("%v cannot be read back: %v", r, err)
-			}
-			same(t, again, 0, r)
+		r, err := decode(b)
+		if err != nil {
+			return
 		}
+		again, err := decode(store.RecordBody(encode(r)))
+		if err != nil {
+			t.Fatalf("%v cannot be read back: %v", r, err)
+		}
+		same(t, again, 0, r)
 	})
 }
 

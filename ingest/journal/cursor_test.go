@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -52,14 +50,7 @@ func TestDamagedCursor(t *testing.T) {
 	if err := j.AppendFrom(context.Background(), "a", "7"); err != nil {
 		t.Fatal(err)
 	}
-	err := j.s.Update(context.Background(), func(tx *bolt.Tx) error {
-		v := append([]byte(nil), tx.Bucket(store.Meta).Get(cursorKey("a"))...)
-		v[len(v)-1] ^= 1
-		return tx.Bucket(store.Meta).Put(cursorKey("a"), v)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	j.spoil(t, store.Meta, cursorKey("a"))
 	if c, err := j.Cursor("a"); c != "" || !errors.Is(err, store.ErrBadRecord) || !strings.Contains(err.Error(), "cursor of a") {
 		t.Errorf("%q, %v", c, err)
 	}

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
@@ -38,8 +36,8 @@ func TestAppendAfterTrimInOneTransaction(t *testing.T) {
 	wait, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	rs := []Record{{Kind: kyc.Observation, Body: body}}
-	err = s.Update(wait, func(tx *bolt.Tx) error {
-		if err := j.forget(tx, 50); err != nil {
+	err = s.Update(wait, func(tx *store.Tx) error {
+		if err := j.forget(tx, 50, trimChunk); err != nil {
 			return err
 		}
 		_, err := j.put(tx, rs, [][]byte{encode(rs[0])})

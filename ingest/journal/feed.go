@@ -8,9 +8,8 @@ import (
 	"strings"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/kyc"
+	"countersign/outbox/store"
 )
 
 // The two topics. Updates are claims, as providers and operators made them; changes are what was decided.
@@ -25,7 +24,7 @@ type Feed interface {
 	// then it returns the place it was given.
 	Next(ctx context.Context, after int64) ([]Entry, int64, error)
 	// Pass is called in the transaction that keeps how far the forwarder is: nothing up to this place will be asked for again.
-	Pass(tx *bolt.Tx, upTo int64) error
+	Pass(tx *store.Tx, upTo int64) error
 	// Waiting is how many entries there are after a place, and when the first of them was taken in; zero: none.
 	Waiting(after int64) (n int64, since time.Time)
 }
@@ -176,14 +175,14 @@ func (f updates) entries(batch []Record) []Entry {
 }
 
 // Pass implements Feed. Trim asks the forwarder itself how far it is.
-func (f updates) Pass(*bolt.Tx, int64) error { return nil }
+func (f updates) Pass(*store.Tx, int64) error { return nil }
 
 // Waiting implements Feed.
 func (f updates) Waiting(after int64) (n int64, since time.Time) {
 	if n = f.j.next.Load() - 1 - after; n <= 0 {
 		return 0, time.Time{}
 	}
-	err := f.j.o.Store.View(func(tx *bolt.Tx) error {
+	err := f.j.o.Store.View(func(tx *store.Tx) error {
 		since = firstAppended(tx, after)
 		return nil
 	})

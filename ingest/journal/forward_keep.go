@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -20,16 +18,13 @@ type kept struct {
 
 // load reads how far each partition is; none: the topic has never been written to.
 func (f *Forwarder) load() (places []int64, err error) {
-	err = f.o.Store.View(func(tx *bolt.Tx) error {
-		v := tx.Bucket(store.Meta).Get(f.key())
+	err = f.o.Store.View(func(tx *store.Tx) error {
+		v, err := tx.Bucket(store.Meta).Get(f.key())
 		if v == nil {
-			return nil
+			return err
 		}
-		body, _, err := store.Record(v)
 		var k kept
-		if err == nil {
-			err = json.Unmarshal(body, &k)
-		}
+		err = json.Unmarshal(v, &k)
 		places = k.Places
 		return err
 	})
@@ -40,11 +35,10 @@ func (f *Forwarder) load() (places []int64, err error) {
 }
 
 // save writes how far each partition is, and tells the feed.
-func (f *Forwarder) save(places []int64) func(*bolt.Tx) error {
+func (f *Forwarder) save(places []int64) func(*store.Tx) error {
 	body, err := json.Marshal(kept{places})
-	v := store.AppendRecord(nil, 0, body)
-	return func(tx *bolt.Tx) error {
-		return errors.Join(err, tx.Bucket(store.Meta).Put(f.key(), v), f.o.Feed.Pass(tx, slices.Min(places)))
+	return func(tx *store.Tx) error {
+		return errors.Join(err, tx.Bucket(store.Meta).Put(f.key(), body), f.o.Feed.Pass(tx, slices.Min(places)))
 	}
 }
 

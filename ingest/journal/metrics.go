@@ -28,7 +28,7 @@ func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
 		m.quarantined.WithLabelValues(string(r))
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_backlog_records", Help: "Records that wait for the relay, or for Kafka."}, func() float64 { return float64(j.Backlog()) })
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_unread_records", Help: "Records that the relay has not passed."}, func() float64 { return float64(j.next.Load() - 1 - j.passed.Load()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_unread_records", Help: "Records that the relay has not passed."}, func() float64 { return float64(j.unfolded()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_backlog_max_records", Help: "Records that may wait before new callbacks are answered 503."}, func() float64 { return float64(j.o.Backlog) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_quarantine_items", Help: "Bodies in quarantine."}, func() float64 { return float64(j.Quarantined()) })
 	return m

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -8,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/outbox/store"
 )
@@ -77,45 +76,37 @@ func (j *Bolt) hold(ctx context.Context, item Item, rs []Record, first *int64) e
 }
 
 // keeping seals an item, and returns what writes it in a transaction. Of no item that is nothing.
-func (j *Bolt) keeping(item *Item) (func(tx *bolt.Tx) error, error) {
+func (j *Bolt) keeping(item *Item) (func(tx *store.Tx) error, error) {
 	if item == nil {
-		return func(*bolt.Tx) error { return nil }, nil
+		return func(*store.Tx) error { return nil }, nil
 	}
 	id, reason := item.ID, item.Reason // the caller's may change once its ctx has ended
 	sealed, err := j.seal(item)
 	if err != nil {
 		return nil, err
 	}
-	return func(tx *bolt.Tx) error {
+	return func(tx *store.Tx) error {
 		b := tx.Bucket(store.Quarantine)
-		if b.Get([]byte(id)) == nil { // else it has been told of already
-			if err := addCount(tx, 1); err != nil {
+		if !b.Has([]byte(id)) { // else it has been told of already
+			if err := j.addCount(tx, 1); err != nil {
 				return err
 			}
 			tx.OnCommit(func() { j.m.quarantined.WithLabelValues(string(reason)).Inc() })
 		}
-		j.recount(tx)
-		return b.Put([]byte(id), sealed)
+		return b.PutRecord([]byte(id), sealed)
 	}, nil
 }
 
 // takeOut removes an item in a transaction, and reports whether there was one.
-func (j *Bolt) takeOut(tx *bolt.Tx, id string) (bool, error) {
+func (j *Bolt) takeOut(tx *store.Tx, id string) (bool, error) {
 	b := tx.Bucket(store.Quarantine)
-	if b.Get([]byte(id)) == nil {
+	if !b.Has([]byte(id)) {
 		return false, nil
 	}
-	if err := errors.Join(addCount(tx, -1), b.Delete([]byte(id))); err != nil {
+	if err := errors.Join(j.addCount(tx, -1), b.Delete([]byte(id))); err != nil {
 		return false, err
 	}
-	j.recount(tx)
 	return true, nil
-}
-
-// recount has the number of items told when the transaction is on disk.
-func (j *Bolt) recount(tx *bolt.Tx) {
-	n := count(tx)
-	tx.OnCommit(func() { j.quarantined.Store(n) })
 }
 
 // HoldMessage keeps a record that is larger than Kafka takes; nil means on stable storage. It has been, or will be, applied all the same. Its header Topic says where it
@@ -148,20 +139,19 @@ func (j *Bolt) seal(item *Item) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("quarantine: %w", err)
 	}
-	return store.AppendRecord(nil, 1, binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, sealed), nil //nolint:gosec // a view is small
+	return store.NewRecord(binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, sealed), nil //nolint:gosec // a view is small
 }
 
 var countKey = []byte("quarantine/count")
 
-func count(tx *bolt.Tx) int64 {
-	if v := tx.Bucket(store.Meta).Get(countKey); len(v) == 8 {
-		return int64(binary.BigEndian.Uint64(v)) //nolint:gosec // written by addCount
+// addCount moves the number of items, and has it told when the transaction is on disk.
+func (j *Bolt) addCount(tx *store.Tx, n int64) error {
+	was, err := tx.Number(countKey)
+	if err != nil {
+		return err
 	}
-	return 0
-}
-
-func addCount(tx *bolt.Tx, n int64) error {
-	return tx.Bucket(store.Meta).Put(countKey, binary.BigEndian.AppendUint64(nil, uint64(count(tx)+n))) //nolint:gosec // counts are positive
+	tx.OnCommit(func() { j.quarantined.Store(was + n) })
+	return tx.SetNumber(countKey, was+n)
 }
 
 // Drop takes an item out of quarantine, and writes what came of it if anything did, all or none: nil means on stable storage. What is appended has the item's own
@@ -171,7 +161,7 @@ func (j *Bolt) Drop(ctx context.Context, id string, t Intake) error {
 	if err != nil {
 		return err
 	}
-	return j.append(ctx, t.Records, nil, func(tx *bolt.Tx) error {
+	return j.append(ctx, t.Records, nil, func(tx *store.Tx) error {
 		was, err := j.takeOut(tx, id)
 		if err != nil {
 			return err
@@ -188,7 +178,7 @@ func (j *Bolt) Quarantined() int64 { return j.quarantined.Load() }
 
 // Items lists up to n items with ids after the one given, in order of id.
 func (j *Bolt) Items(after string, n int) (items []ItemView, more bool, err error) {
-	err = j.o.Store.View(func(tx *bolt.Tx) error {
+	err = j.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Quarantine).Cursor()
 		k, v := c.Seek([]byte(after))
 		if k != nil && string(k) == after {
@@ -214,9 +204,10 @@ func (j *Bolt) Items(after string, n int) (items []ItemView, more bool, err erro
 // Unseal returns an item in clear, for whoever is allowed to see a body.
 func (j *Bolt) Unseal(id string) (item Item, err error) {
 	var raw []byte
-	err = j.o.Store.View(func(tx *bolt.Tx) error {
-		raw = append(raw, tx.Bucket(store.Quarantine).Get([]byte(id))...)
-		return nil
+	err = j.o.Store.View(func(tx *store.Tx) error {
+		v, err := tx.Bucket(store.Quarantine).Get([]byte(id))
+		raw = bytes.Clone(v)
+		return err
 	})
 	if err != nil || raw == nil {
 		return Item{}, fmt.Errorf("quarantine %s: %w", id, orNotFound(err))
@@ -265,7 +256,7 @@ const removeChunk = 500
 func (j *Bolt) removeBodies(ctx context.Context, before time.Time) error {
 	for {
 		stripped := map[string][]byte{}
-		err := j.o.Store.View(func(tx *bolt.Tx) error {
+		err := j.o.Store.View(func(tx *store.Tx) error {
 			c := tx.Bucket(store.Quarantine).Cursor()
 			for k, v := c.First(); k != nil && len(stripped) < removeChunk; k, v = c.Next() {
 				view, sealed, err := split(v)
@@ -277,16 +268,16 @@ func (j *Bolt) removeBodies(ctx context.Context, before time.Time) error {
 				if err != nil {
 					return err
 				}
-				stripped[string(k)] = store.AppendRecord(nil, 0, binary.BigEndian.AppendUint32(nil, uint32(len(text))), text) //nolint:gosec // a view is small
+				stripped[string(k)] = store.NewRecord(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text) //nolint:gosec // a view is small
 			}
 			return nil
 		})
 		if err != nil || len(stripped) == 0 {
 			return err
 		}
-		err = j.o.Store.Update(ctx, func(tx *bolt.Tx) error {
+		err = j.o.Store.Update(ctx, func(tx *store.Tx) error {
 			for k, v := range stripped {
-				if err := tx.Bucket(store.Quarantine).Put([]byte(k), v); err != nil {
+				if err := tx.Bucket(store.Quarantine).PutRecord([]byte(k), v); err != nil {
 					return err
 				}
 			}
@@ -298,11 +289,7 @@ func (j *Bolt) removeBodies(ctx context.Context, before time.Time) error {
 	}
 }
 
-func split(v []byte) (view ItemView, sealed []byte, err error) {
-	b, _, err := store.Record(v)
-	if err != nil {
-		return view, nil, err
-	}
+func split(b []byte) (view ItemView, sealed []byte, err error) {
 	if len(b) < 4 || len(b)-4 < int(binary.BigEndian.Uint32(b)) {
 		return view, nil, store.ErrBadRecord
 	}

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -47,12 +45,12 @@ func appendInstant(b []byte, at time.Time) []byte {
 }
 
 // ask writes questions in the transaction of the record that raises them.
-func (j *Bolt) ask(tx *bolt.Tx, rs []Record) error {
+func (j *Bolt) ask(tx *store.Tx, rs []Record) error {
 	for i := range rs {
 		for _, q := range rs[i].Ask {
 			old, err := question(tx, q.key())
-			if err != nil {
-				return err
+			if err != nil { // a damaged one is asked anew
+				old = nil
 			}
 			if old != nil {
 				q.Since = old.Since
@@ -69,15 +67,14 @@ func (j *Bolt) ask(tx *bolt.Tx, rs []Record) error {
 // Asked returns a channel that is closed when the next question has been written.
 func (j *Bolt) Asked() <-chan struct{} { return j.asked.next() }
 
-func question(tx *bolt.Tx, key []byte) (*Question, error) {
-	v := tx.Bucket(store.Questions).Get(questionKey(key))
-	if v == nil {
+func question(tx *store.Tx, key []byte) (*Question, error) {
+	v, err := tx.Bucket(store.Questions).Get(questionKey(key))
+	if v == nil && err == nil {
 		return nil, nil
 	}
-	body, _, err := store.Record(v)
 	var q Question
 	if err == nil {
-		err = json.Unmarshal(body, &q)
+		err = json.Unmarshal(v, &q)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("question %q: %w", key, err)
@@ -86,7 +83,7 @@ func question(tx *bolt.Tx, key []byte) (*Question, error) {
 }
 
 // write puts q in the place of old; either may be nil.
-func (j *Bolt) write(tx *bolt.Tx, old, q *Question) error {
+func (j *Bolt) write(tx *store.Tx, old, q *Question) error {
 	b := tx.Bucket(store.Questions)
 	source, delta := "", 0
 	if old != nil {
@@ -107,8 +104,8 @@ func (j *Bolt) write(tx *bolt.Tx, old, q *Question) error {
 			return err
 		}
 		err = errors.Join(
-			b.Put(questionKey(q.key()), store.AppendRecord(nil, 0, v)),
-			b.Put(q.dueKey(), nil), b.Put(q.sinceKey(), nil),
+			b.Put(questionKey(q.key()), v),
+			b.Put(q.dueKey()), b.Put(q.sinceKey()),
 		)
 		if err != nil {
 			return err
@@ -123,9 +120,12 @@ func (j *Bolt) write(tx *bolt.Tx, old, q *Question) error {
 // Due lists up to n questions of a source that are due at now, soonest first, and when the next one after them is; zero: there is none.
 func (j *Bolt) Due(source string, now time.Time, n int) (qs []Question, next time.Time, err error) {
 	prefix := duePrefix(source)
-	err = j.o.Store.View(func(tx *bolt.Tx) error {
+	err = j.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Questions).Cursor()
-		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(k) > len(prefix)+8; k, _ = c.Next() {
+		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			if v == nil || len(k) <= len(prefix)+8 {
+				continue // damaged
+			}
 			at := instantOf(k[len(prefix):])
 			if len(qs) == n || at.After(now) {
 				next = at
@@ -150,8 +150,12 @@ func instantOf(k []byte) time.Time {
 
 // OldestQuestion is since when the longest open question waits; zero: none is open.
 func (j *Bolt) OldestQuestion() (since time.Time) {
-	err := j.o.Store.View(func(tx *bolt.Tx) error {
-		if k, _ := tx.Bucket(store.Questions).Cursor().Seek([]byte("s\x00")); bytes.HasPrefix(k, []byte("s\x00")) && len(k) > 10 {
+	err := j.o.Store.View(func(tx *store.Tx) error {
+		c := tx.Bucket(store.Questions).Cursor()
+		k, v := c.Seek([]byte("s\x00"))
+		for ; k != nil && v == nil; k, v = c.Next() { // damaged: not to be believed
+		}
+		if bytes.HasPrefix(k, []byte("s\x00")) && len(k) > 10 {
 			since = instantOf(k[2:])
 		}
 		return nil
@@ -164,7 +168,7 @@ func (j *Bolt) OldestQuestion() (since time.Time) {
 
 // Questions lists up to n open questions after the one given by its id, in order of source, what and ref.
 func (j *Bolt) Questions(after string, n int) (qs []Question, more bool, err error) {
-	err = j.o.Store.View(func(tx *bolt.Tx) error {
+	err = j.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Questions).Cursor()
 		from := questionKey([]byte(after))
 		k, _ := c.Seek(from)
@@ -195,7 +199,7 @@ func (j *Bolt) Answer(ctx context.Context, q Question, t Intake) error {
 	if err != nil {
 		return err
 	}
-	return j.append(ctx, t.Records, nil, func(tx *bolt.Tx) error {
+	return j.append(ctx, t.Records, nil, func(tx *store.Tx) error {
 		old, err := question(tx, q.key())
 		if err != nil {
 			return err
@@ -212,7 +216,7 @@ func (j *Bolt) Answer(ctx context.Context, q Question, t Intake) error {
 
 // DropQuestion closes a question that nobody will answer, by the id it has in lists: nil means on stable storage.
 func (j *Bolt) DropQuestion(ctx context.Context, id string) error {
-	return j.append(ctx, nil, nil, func(tx *bolt.Tx) error {
+	return j.append(ctx, nil, nil, func(tx *store.Tx) error {
 		old, err := question(tx, []byte(id))
 		if err != nil {
 			return err
@@ -231,7 +235,7 @@ func (j *Bolt) Postpone(ctx context.Context, q Question, t Intake) error {
 	if err != nil {
 		return err
 	}
-	return j.append(ctx, t.Records, nil, func(tx *bolt.Tx) error {
+	return j.append(ctx, t.Records, nil, func(tx *store.Tx) error {
 		if err := keep(tx); err != nil {
 			return err
 		}
@@ -245,10 +249,13 @@ func (j *Bolt) Postpone(ctx context.Context, q Question, t Intake) error {
 }
 
 // countQuestions sets the gauges of open questions once, at the start.
-func (j *Bolt) countQuestions(tx *bolt.Tx) map[string]int {
+func (j *Bolt) countQuestions(tx *store.Tx) map[string]int {
 	open := map[string]int{}
 	c := tx.Bucket(store.Questions).Cursor()
-	for k, _ := c.Seek([]byte("q\x00")); bytes.HasPrefix(k, []byte("q\x00")); k, _ = c.Next() {
+	for k, v := c.Seek([]byte("q\x00")); bytes.HasPrefix(k, []byte("q\x00")); k, v = c.Next() {
+		if v == nil {
+			continue
+		}
 		source, _, _ := bytes.Cut(k[2:], []byte{0})
 		open[string(source)]++
 	}

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 )
 
@@ -87,11 +85,8 @@ func TestRaisedAgain(t *testing.T) {
 	if err := j.Answer(context.Background(), all[0], Intake{}); err != nil {
 		t.Fatal(err)
 	}
-	err = j.s.View(func(tx *bolt.Tx) error {
-		if n := tx.Bucket(store.Questions).Stats().KeyN; n != 0 {
-			return fmt.Errorf("%d keys are left", n)
-		}
-		return nil
+	err = j.s.View(func(tx *store.Tx) error {
+		return tx.Bucket(store.Questions).ForEach(func(k, _ []byte) error { return fmt.Errorf("%q is left", k) })
 	})
 	if err != nil {
 		t.Error(err)
@@ -145,12 +140,7 @@ func TestKeptAnswers(t *testing.T) {
 func TestDamagedQuestion(t *testing.T) {
 	j := startRig(t, store.Options{}, Options{})
 	mustAppend(t, j, asking("a", "1", "c", noon), asking("a", "2", "c", noon))
-	err := j.s.Update(context.Background(), func(tx *bolt.Tx) error {
-		return tx.Bucket(store.Questions).Put(questionKey([]byte("a\x00check\x001")), []byte("noise"))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	j.spoil(t, store.Questions, questionKey([]byte("a\x00check\x001")))
 	if qs, _, err := j.Due("a", noon, 10); err != nil || len(qs) != 1 || qs[0].Ref != "2" {
 		t.Errorf("%+v, %v", qs, err)
 	}

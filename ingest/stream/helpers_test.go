@@ -17,7 +17,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
-	bolt "go.etcd.io/bbolt"
 
 	"countersign/ingest"
 	"countersign/ingest/journal"
@@ -161,7 +160,7 @@ func (d *desk) reaches(source, cursor string) {
 		c, err := d.journal.Cursor(source)
 		return err == nil && c == cursor
 	})
-	if err := d.store.Update(context.Background(), func(*bolt.Tx) error { return nil }); err != nil { // the journal hears of a commit a moment after its readers can see it
+	if err := d.store.Update(context.Background(), func(*store.Tx) error { return nil }); err != nil { // the journal hears of a commit a moment after its readers can see it
 		d.t.Fatal(err)
 	}
 }

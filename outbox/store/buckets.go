@@ -1,25 +1,65 @@
 package store
 
-// The buckets. Each belongs to one package; the store only makes them.
-var (
-	Meta       = []byte("meta")       // schema version, positions, counts
-	Journal    = []byte("journal")    // ingest/journal: records by offset
-	Quarantine = []byte("quarantine") // ingest/journal: sealed bodies
-	Questions  = []byte("questions")  // ingest/journal: what a provider's API has still to be asked, by ref, due time and age
-	Subjects   = []byte("subjects")   // relay: the state of each subject
-	History    = []byte("history")    // relay: records with their verdicts, changes, how deliveries ended, in order of time
-	Index      = []byte("index")      // relay: what of the history belongs to one subject
-	Refs       = []byte("refs")       // relay: (source, ref) -> subject
-	Held       = []byte("held")       // relay: records that nobody could be found for, by (source, ref)
-	Timers     = []byte("timers")     // relay: when time itself changes a subject next, by (instant, subject)
-	Forward    = []byte("forward")    // relay: changes that Kafka has not acknowledged, by the offset of the record that owed them
-	Registry   = []byte("registry")   // relay: versions of policies, endpoints disabled
-	Deliveries = []byte("deliveries") // outbox: bodies owed, by (endpoint, lane, sequence)
-	Due        = []byte("due")        // outbox: heads of lanes, by (endpoint, due time, lane)
-	Dead       = []byte("dead")       // outbox: deliveries that ended without a 2xx
-	Grave      = []byte("grave")      // outbox: rejections and suspensions owed, by (endpoint, owed since)
-	Audit      = []byte("audit")      // relay/admin: every call that changed something
-	Orders     = []byte("orders")     // relay: what an Idempotency-Key was used for, and what came of it, by the id of the record
-	Attempts   = []byte("attempts")   // outbox: failed tries, bounded per delivery
-	buckets    = [][]byte{Meta, Journal, Quarantine, Questions, Subjects, History, Index, Refs, Held, Timers, Forward, Registry, Deliveries, Due, Dead, Grave, Attempts, Audit, Orders}
+import bolt "go.etcd.io/bbolt"
+
+// Name names a bucket. Each belongs to one package; the store only makes them. Its number is a part of every checksum: never renumber.
+type Name byte
+
+// The buckets.
+const (
+	Meta       Name = iota + 1 // positions, counts, what the store knows of itself
+	Journal                    // ingest/journal: records by offset
+	Quarantine                 // ingest/journal: sealed bodies
+	Questions                  // ingest/journal: what a provider's API has still to be asked, by ref, due time and age
+	Subjects                   // relay: the state of each subject
+	History                    // relay: records with their verdicts, changes, how deliveries ended, in order of time
+	Index                      // relay: what of the history belongs to one subject
+	Refs                       // relay: (source, ref) -> subject
+	Held                       // relay: records that nobody could be found for, by (source, ref)
+	Timers                     // relay: when time itself changes a subject next, by (instant, subject)
+	Forward                    // relay: changes that Kafka has not acknowledged, by the offset of the record that owed them
+	Registry                   // relay: versions of policies, endpoints disabled
+	Deliveries                 // outbox: bodies owed, by (endpoint, lane, sequence)
+	Due                        // outbox: heads of lanes, by (endpoint, due time, lane)
+	Dead                       // outbox: deliveries that ended without a 2xx
+	Grave                      // outbox: rejections and suspensions owed, by (endpoint, owed since)
+	Attempts                   // outbox: failed tries, bounded per delivery
+	Audit                      // relay/admin: every call that changed something
+	Orders                     // relay: what an Idempotency-Key was used for, and what came of it, by the id of the record
+	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
+	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
+
+	buckets = int(Aside) // how many there are
 )
+
+var names = [buckets + 1]string{
+	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "held", "timers", "forward", "registry", "deliveries", "due", "dead",
+	"grave", "attempts", "audit", "orders", "damaged", "aside",
+}
+
+// Names lists every bucket, in the order of their numbers.
+func Names() []Name {
+	all := make([]Name, buckets)
+	for i := range all {
+		all[i] = Name(i + 1) //nolint:gosec // there are few
+	}
+	return all
+}
+
+// String is the bucket's name in the file.
+func (n Name) String() string {
+	if int(n) >= len(names) {
+		return ""
+	}
+	return names[n]
+}
+
+// fill is how full pages are packed: what is mostly written in order is seldom inserted into again.
+func (n Name) fill() float64 {
+	switch n {
+	case Journal, History, Forward, Deliveries, Due:
+		return 0.9
+	default:
+		return bolt.DefaultFillPercent
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -44,13 +45,8 @@ func TestCreateAfterACut(t *testing.T) {
 		if exists(tmp) {
 			t.Errorf("%s: %s is still there", what, tmp)
 		}
-		if err := s.View(func(tx *bolt.Tx) error {
-			for _, b := range buckets {
-				if tx.Bucket(b) == nil {
-					return fmt.Errorf("no bucket %s", b)
-				}
-			}
-			return nil
+		if err := s.View(func(tx *Tx) error {
+			return known(tx.bolt)
 		}); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -64,27 +60,33 @@ func TestCreateAfterACut(t *testing.T) {
 	f("a whole file, not yet renamed", b)
 }
 
-// A file of an earlier program lacks the buckets that came later; it is completed, and what is in it stays.
-func TestEarlierFile(t *testing.T) {
-	dir := t.TempDir()
-	reopen := func(look func(tx *bolt.Tx) error) {
+// A bucket that is not there, or that has another name, is no older file: what was in it has gone.
+func TestOtherBuckets(t *testing.T) {
+	f := func(what string, change func(tx *bolt.Tx) error) {
 		t.Helper()
-		s, err := Open(Options{Dir: dir})
-		if err != nil {
+		s := mustOpen(t, Options{})
+		if err := errors.Join(s.db.Update(change), s.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(s.db.Update(look), s.Close()); err != nil {
-			t.Fatal(err)
+		before := digest(t, s.Path())
+		if _, err := Open(s.o); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), s.Path()) {
+			t.Errorf("%s: Open = %v, want ErrCorrupt and the name", what, err)
+		}
+		if digest(t, s.Path()) != before {
+			t.Errorf("%s: the file has been changed", what)
 		}
 	}
-	reopen(func(tx *bolt.Tx) error {
-		return errors.Join(tx.Bucket(Journal).Put([]byte("k"), []byte("v")), tx.DeleteBucket(Questions))
+	f("one is missing", func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("questions")) })
+	f("one has another name", func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("questionr"))
+		return errors.Join(err, tx.DeleteBucket([]byte("questions")))
 	})
-	reopen(func(tx *bolt.Tx) error {
-		if tx.Bucket(Questions) == nil || string(tx.Bucket(Journal).Get([]byte("k"))) != "v" {
-			return errors.New("the earlier file was not completed")
-		}
-		return nil
+	f("there is one more", func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("later"))
+		return err
+	})
+	f("a record stands among them", func(tx *bolt.Tx) error {
+		return errors.Join(tx.DeleteBucket([]byte("questions")), tx.Cursor().Bucket().Put([]byte("questions"), []byte("v")))
 	})
 }
 
@@ -100,7 +102,7 @@ func TestFirstStartKilled(t *testing.T) {
 		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != -1 {
 			t.Fatalf("the child ended by itself: %v", err)
 		}
-		s, err := Open(Options{Dir: dir, Verify: verifyApart})
+		s, err := Open(Options{Dir: dir})
 		if err != nil {
 			t.Fatalf("kill %d: %v", i, err)
 		}
@@ -157,9 +159,12 @@ func TestLockedByAnotherProcess(t *testing.T) {
 			}
 		}
 	}
-	_, err = Open(Options{Dir: dir, Verify: func(string) error { t.Error("a file in use was checked"); return nil }})
+	_, err = Open(Options{Dir: dir, Examine: func(context.Context, string, string, func(int64, int64)) (Report, error) {
+		t.Error("a file in use was checked")
+		return Report{}, nil
+	}})
 	f(err, path, strconv.Itoa(cmd.Process.Pid))
-	f(Check(path), path)
+	f(examined(path), path)
 	if digest(t, path) != before || digest(t, tag) != mark {
 		t.Error("the file of the other process, or its mark, has been changed")
 	}
@@ -169,11 +174,12 @@ func TestLockedByAnotherProcess(t *testing.T) {
 	}
 	s := mustOpen(t, Options{Dir: dir})
 	defer s.Close()
-	if err := s.View(func(tx *bolt.Tx) error {
-		if string(tx.Bucket(Meta).Get([]byte("k"))) != "by the child" {
+	if err := s.View(func(tx *Tx) error {
+		b, err := tx.Bucket(Meta).Get([]byte("k"))
+		if string(b) != "by the child" {
 			return errors.New("what the child wrote is not there")
 		}
-		return nil
+		return err
 	}); err != nil {
 		t.Error(err)
 	}
@@ -184,7 +190,10 @@ func TestUncleanStop(t *testing.T) {
 	tag := filepath.Join(dir, uncleanTag)
 	var checked []string
 	verdict := error(nil)
-	o := Options{Dir: dir, Verify: func(path string) error { checked = append(checked, path); return verdict }}
+	o := Options{Dir: dir, ExamineBelow: 1, Examine: func(_ context.Context, path, _ string, _ func(int64, int64)) (Report, error) {
+		checked = append(checked, path)
+		return Report{}, verdict
+	}}
 	s := mustOpen(t, o)
 	if b, err := os.ReadFile(tag); string(b) != fmt.Sprintln(os.Getpid()) {
 		t.Errorf("the mark says %q, %v; want this process", b, err)
@@ -232,16 +241,28 @@ func TestMarkGoesBeforeTheLock(t *testing.T) {
 }
 
 func TestOtherSchemaVersion(t *testing.T) {
+	t.Run("later", func(t *testing.T) {
+		otherVersion(t, SchemaVersion+1, func(tx *bolt.Tx) error {
+			return (&Tx{bolt: tx, sums: &sums{}}).Bucket(Meta).Put(schemaKey, []byte{SchemaVersion + 1})
+		})
+	})
+	t.Run("as it was written before records had checksums", func(t *testing.T) {
+		otherVersion(t, 2, func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put(schemaKey, []byte{2}) })
+	})
+}
+
+func otherVersion(t *testing.T, version int, write func(tx *bolt.Tx) error) {
+	t.Helper()
 	s := mustOpen(t, Options{})
-	if err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(Meta).Put([]byte("schema"), []byte{SchemaVersion + 1}) }); err != nil {
+	if err := s.db.Update(func(tx *bolt.Tx) error { return write(tx) }); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
 	before := digest(t, s.Path())
 	for range 2 { // the second time must not say anything else
 		_, err := Open(s.o)
-		if err == nil || errors.Is(err, ErrCorrupt) || strings.Contains(err.Error(), "cleanly") || !strings.Contains(err.Error(), s.Path()) || !strings.Contains(err.Error(), fmt.Sprintf("schema version [%d]", SchemaVersion+1)) {
-			t.Errorf("Open = %v, want an error about version %d of %s", err, SchemaVersion+1, s.Path())
+		if err == nil || errors.Is(err, ErrCorrupt) || strings.Contains(err.Error(), "cleanly") || !strings.Contains(err.Error(), s.Path()) || !strings.Contains(err.Error(), fmt.Sprintf("schema version [%d]", version)) {
+			t.Errorf("Open = %v, want an error about version %d of %s", err, version, s.Path())
 		}
 	}
 	if digest(t, s.Path()) != before {
@@ -286,7 +307,7 @@ func TestBackup(t *testing.T) {
 	cancel()
 	wg.Wait()
 	for dir, want := range dirs {
-		if err := Check(filepath.Join(dir, fileName)); err != nil {
+		if err := examined(filepath.Join(dir, fileName)); err != nil {
 			t.Error(err)
 		}
 		again := mustOpen(t, Options{Dir: dir})
@@ -302,37 +323,47 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-func TestBackupRefusesAndCleansUp(t *testing.T) {
-	dir := t.TempDir()
-	bad := errors.New("odd page")
-	verify := error(nil)
-	s := mustOpen(t, Options{Verify: func(string) error { return verify }}) // and no Logger
-	defer s.Close()
-	path := filepath.Join(dir, "copy.db")
-	if _, err := s.Backup(path); err != nil {
-		t.Fatal(err)
-	}
-	before := digest(t, path)
-	if _, err := s.Backup(path); !errors.Is(err, os.ErrExist) || digest(t, path) != before {
-		t.Errorf("overwriting a backup: %v", err)
-	}
-	if _, err := s.Backup(s.Path()); !errors.Is(err, os.ErrExist) {
-		t.Errorf("overwriting the database: %v", err)
-	}
-	if _, err := s.Backup(filepath.Join(dir, "none", "copy.db")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a directory that is not there: %v", err)
-	}
-	verify = bad
-	if _, err := s.Backup(filepath.Join(dir, "second.db")); !errors.Is(err, bad) || !strings.Contains(err.Error(), "second.db") {
-		t.Errorf("a copy that fails its check: %v", err)
-	}
-}
-
 func TestRemoteFileSystemsAreNamed(t *testing.T) {
 	if err := onLocalDisk(t.TempDir()); err != nil {
 		t.Error(err)
 	}
 	if err := onLocalDisk(filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("a directory that is not there was found local")
+	}
+}
+
+// TestStopEndsBackup: a backup that is far from done holds up no stop, and there is nothing of it afterwards that could be taken for one.
+func TestStopEndsBackup(t *testing.T) {
+	s, stop := start(t, Options{MaxSize: 64 << 20, Logger: slog.New(slog.DiscardHandler)})
+	for i := range 16 {
+		if err := s.Update(t.Context(), put(fmt.Sprint("k", i), strings.Repeat("v", 1<<20))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, w, err := os.Pipe() // a disk that takes what is read, and no more
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.copyTo(w)
+		ended <- err
+	}()
+	if _, err := io.ReadFull(r, make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- errors.Join(stop()) }() // it waits for who reads the file
+	<-s.stopped
+	rest, err := io.Copy(io.Discard, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, ErrClosed) || rest > 1<<20 {
+		t.Errorf("%d more bytes were copied after the stop: %v", rest, err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
 	}
 }

@@ -4,14 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bolt "go.etcd.io/bbolt"
 )
 
-func drop(ks ...string) func(*bolt.Tx) error {
-	return func(tx *bolt.Tx) error {
+func drop(ks ...string) func(*Tx) error {
+	return func(tx *Tx) error {
 		for _, k := range ks {
 			if err := tx.Bucket(Journal).Delete([]byte(k)); err != nil {
 				return err
@@ -25,7 +26,7 @@ func drop(ks ...string) func(*bolt.Tx) error {
 func fill(t *testing.T, s *Store, body string) (n int) {
 	t.Helper()
 	for s.Admit() == nil {
-		if err := s.Update(t.Context(), func(tx *bolt.Tx) error {
+		if err := s.Update(t.Context(), func(tx *Tx) error {
 			for i := range 10 {
 				if err := put(fmt.Sprint("k", n+i), body)(tx); err != nil {
 					return err
@@ -122,7 +123,7 @@ func TestMaxSizeReached(t *testing.T) {
 	if run, closed := stop(); run != nil || closed != nil {
 		t.Errorf("Run = %v, Close = %v; a full file is no reason to stop", run, closed)
 	}
-	if err := Check(s.Path()); err != nil {
+	if err := examined(s.Path()); err != nil {
 		t.Error(err)
 	}
 }
@@ -156,10 +157,10 @@ func TestMaxSizeLowered(t *testing.T) {
 	s, stop := start(t, Options{Dir: fastDir(t), MaxSize: 16 << 20})
 	body := strings.Repeat("x", 2_000)
 	const n, group = 4000, 20
-	each := func(from int, do func(k string) func(*bolt.Tx) error) {
+	each := func(from int, do func(k string) func(*Tx) error) {
 		t.Helper()
 		for ; from < n; from += group {
-			mustUpdate(t, s, func(tx *bolt.Tx) (err error) {
+			mustUpdate(t, s, func(tx *Tx) (err error) {
 				for i := range group {
 					err = errors.Join(err, do(fmt.Sprintf("k%05d", from+i))(tx))
 				}
@@ -167,7 +168,7 @@ func TestMaxSizeLowered(t *testing.T) {
 			})
 		}
 	}
-	each(0, func(k string) func(*bolt.Tx) error { return put(k, body) })
+	each(0, func(k string) func(*Tx) error { return put(k, body) })
 	for i := range 400 { // some room has always been left by what was settled
 		mustUpdate(t, s, drop(fmt.Sprintf("k%05d", i)))
 	}
@@ -179,26 +180,110 @@ func TestMaxSizeLowered(t *testing.T) {
 	if get(t, s, "k03999") != body {
 		t.Error("what is there cannot be read")
 	}
-	each(400, func(k string) func(*bolt.Tx) error { return drop(k) })
+	each(400, func(k string) func(*Tx) error { return drop(k) })
 	mustUpdate(t, s, put("k", "v"))
 }
 
-func TestReserve(t *testing.T) {
+func TestRoom(t *testing.T) {
 	s := mustOpen(t, Options{MaxSize: 1 << 30})
 	defer s.Close()
+	s.ahead.Store(0)
 	const reserve, alloc = 64 << 20, 16 << 20
-	f := func(used, free int64, want bool) {
+	f := func(used, free, owed, wantRoom int64, want Shortage) {
 		t.Helper()
-		if got := s.short(used, free); got != want {
-			t.Errorf("short(used %d, free %d) = %v, want %v", used, free, got, want)
+		pages := s.page * int64(s.db.Stats().FreePageN+s.db.Stats().PendingPageN) / 2
+		if room, short := s.left(used, free, owed); room != wantRoom+pages || short != want {
+			t.Errorf("left(used %d, free %d, owed %d) = %d, %v; want %d, %v", used, free, owed, room-pages, short, wantRoom, want)
 		}
 	}
-	f(0, reserve, false)
-	f(0, reserve-1, true) // the disk
-	f(1<<30-reserve-alloc, 1<<40, false)
-	f(1<<30-reserve-alloc+1<<20, 1<<40, true) // the file; it has fewer free pages than a megabyte
-	f(1<<30, 1<<40, true)
-	if got := (Options{MaxSize: 16 << 20}).reserve(); got != 1<<20 {
-		t.Errorf("reserve of 16 MiB = %d, want a sixteenth", got)
+	f(0, reserve, 0, reserve, 0)
+	f(0, reserve-1, 0, reserve-1, ShortDisk)
+	f(1<<30-reserve-alloc, 1<<40, 0, reserve, 0)
+	f(1<<30-reserve-alloc+1<<20, 1<<40, 0, reserve-1<<20, ShortSize)
+	f(1<<30, 0, 0, -alloc, ShortSize|ShortDisk)
+	f(0, 3*reserve, reserve, 3*reserve, 0)
+	f(0, 3*reserve, 3*reserve, 3*reserve, ShortOwed)
+	f(0, 1<<40, 1<<30, 1<<30-alloc, ShortOwed)
+	s.ahead.Store(40 << 20) // what is allocated already is no part of what the disk has left
+	f(8<<20, reserve-32<<20, 0, reserve, 0)
+	f(8<<20, reserve-32<<20-1, 0, reserve-1, ShortDisk)
+	if o := (Options{MaxSize: 16 << 20}); o.reserve() != 1<<20 || o.settling() != 1<<19 {
+		t.Errorf("reserve of 16 MiB = %d and %d, want a sixteenth and half of that", o.reserve(), o.settling())
 	}
+	if got := (ShortDisk | ShortOwed).String(); got != "disk, owed" {
+		t.Errorf("they are called %q", got)
+	}
+}
+
+// Each class leaves its part to the next: what callbacks may not use the fold may, and what that may not use settling may.
+func TestClasses(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	s, _ := start(t, Options{Dir: fastDir(t), MaxSize: 32 << 20, Metrics: reg})
+	var owed atomic.Int64
+	s.Owe(owed.Load)
+	a := s.Account()
+	if a.Short != 0 || a.Owed != 0 || a.Reserve != 2<<20 || a.Room < 24<<20 || s.Admit() != nil || s.AdmitFor(20<<20) != nil {
+		t.Fatalf("an empty file: %+v, Admit = %v, AdmitFor = %v", a, s.Admit(), s.AdmitFor(20<<20))
+	}
+	if err := s.AdmitFor(a.Room - a.Reserve + 1); !errors.Is(err, ErrFull) {
+		t.Errorf("more than there is: %v", err)
+	}
+	owed.Store(a.Room - a.Reserve + 1)
+	s.measure()
+	if err := s.Admit(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "owed") || s.Account().Short != ShortOwed {
+		t.Errorf("when all that is left is owed: %v, %+v", err, s.Account())
+	}
+	if metric(t, reg, "store_short", "owed") != 1 || metric(t, reg, "store_short", "disk") != 0 || metric(t, reg, "store_full", "") != 1 {
+		t.Error("the metrics do not say what is short")
+	}
+	if err := errors.Join(s.AdmitOwn(0), s.AdmitOwn(a.Reserve/4-1)); err != nil {
+		t.Errorf("records that nobody sends again: %v", err)
+	}
+	if err := s.AdmitOwn(a.Reserve / 4); !errors.Is(err, ErrFull) {
+		t.Errorf("more of those than there is room for: %v", err)
+	}
+	if err := s.AdmitFold(1<<20, 10); err != nil {
+		t.Errorf("the fold, for whom that is kept: %v", err)
+	}
+	if err := s.AdmitFold((a.Room-a.Reserve/2)/2+1, 0); !errors.Is(err, ErrFull) {
+		t.Errorf("more than the fold may use: %v", err)
+	}
+	if err := s.AdmitFold(0, int(a.Room/s.page)); !errors.Is(err, ErrFull) {
+		t.Errorf("more pages than the fold may use: %v", err)
+	}
+	owed.Store(0)
+	s.measure()
+	if err := s.Admit(); err != nil {
+		t.Errorf("when nothing is owed any more: %v", err)
+	}
+}
+
+// What settling alone may use is allocated on the disk, and no part of the file's size; it stays ahead as the file grows.
+func TestReserveIsAllocated(t *testing.T) {
+	s := mustOpen(t, Options{Dir: fastDir(t), MaxSize: 64 << 20}) // does not run: the test is its writer
+	defer s.Close()
+	f := func() {
+		t.Helper()
+		var st syscall.Stat_t
+		if err := syscall.Stat(s.Path(), &st); err != nil {
+			t.Fatal(err)
+		}
+		var used int64
+		if err := s.View(func(tx *Tx) error { used = tx.bolt.Size(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := st.Blocks*512, used+s.o.settling(); s.ahead.Load() < want-s.o.settling()/8 || got < want-s.o.settling()/4 { // less is topped up; and bbolt leaves holes
+			t.Errorf("%d bytes are allocated, %d said to be, of %d in use and %d ahead", got, s.ahead.Load(), used, s.o.settling())
+		}
+	}
+	s.allocate()
+	f()
+	body := strings.Repeat("x", 100_000)
+	for i := range 60 {
+		if _, err := s.try([]*op{{fn: put(fmt.Sprint("k", i), body)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.allocate()
+	f()
 }

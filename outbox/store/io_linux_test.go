@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -135,7 +136,10 @@ func TestCommitErrorEndsTheStore(t *testing.T) {
 			t.Errorf("%v commits failed, want 1", got)
 		}
 		checked := false
-		again := mustOpen(t, Options{Dir: s.o.Dir, Verify: func(path string) error { checked = true; return Check(path) }})
+		again := mustOpen(t, Options{Dir: s.o.Dir, Examine: func(ctx context.Context, path, to string, tick func(done, total int64)) (Report, error) {
+			checked = true
+			return Examine(ctx, path, to, tick)
+		}})
 		defer again.Close()
 		if !checked {
 			t.Error("the next start does not check the file")
@@ -210,7 +214,7 @@ func TestFirstStartCutByWriting(t *testing.T) {
 		if code == 0 && limit < 20_000 {
 			t.Errorf("limit %d: nothing was cut", limit)
 		}
-		s, err := Open(Options{Dir: dir, Verify: verifyApart})
+		s, err := Open(Options{Dir: dir})
 		if err != nil {
 			t.Errorf("limit %d: the start after it: %v; the one before said %s", limit, err, said)
 			continue

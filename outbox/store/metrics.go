@@ -31,17 +31,44 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 		}, []string{"reason"}),
 		free: f.NewGauge(prometheus.GaugeOpts{Name: "store_disk_free_bytes", Help: "Space left on the disk of the data directory."}),
 	}
+	damaged := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "store_damaged_records", Help: "Damaged records that were put aside when the file was mended, by bucket. They stay in the file.",
+	}, []string{"bucket"})
+	mended := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "store_mended_records", Help: "Records that were found damaged at this start: corrected (one bit had changed, and is known) or damaged (put aside).",
+	}, []string{"outcome"})
+	if s.found != nil {
+		mended.WithLabelValues("corrected").Set(float64(total(s.found.Corrected)))
+		mended.WithLabelValues("damaged").Set(float64(total(s.found.Damaged)))
+	}
+	for _, n := range Names() {
+		damaged.WithLabelValues(n.String()).Set(float64(s.damaged[n]))
+	}
 	for _, r := range []string{"full", "io"} {
 		m.failures.WithLabelValues(r)
 	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "store_commit_running_seconds", Help: "For how long the commit under way has been running; 0 while none is. Over 2 s the disk hangs, and the gateway is not ready.",
+	}, func() float64 { return s.Running().Seconds() })
+	f.NewGauge(prometheus.GaugeOpts{
+		Name: "store_unclean_start", Help: "1 if the process before this one did not close the database: it was killed, lost its power, or ended itself after an I/O error.",
+	}).Set(map[bool]float64{true: 1}[s.unclean])
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_file_bytes", Help: "Size of the database file."}, func() float64 { return float64(s.size.Load()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_max_bytes", Help: "Size the database file may reach."}, func() float64 { return float64(s.o.MaxSize) })
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_full", Help: "1 while new callbacks are refused because the disk or the file is full."}, func() float64 {
-		if s.full.Load() {
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_full", Help: "1 while new callbacks are refused because there is too little room; store_short says of what."}, func() float64 {
+		if s.Admit() != nil {
 			return 1
 		}
 		return 0
 	})
+	if r != nil {
+		r.MustRegister(&shortages{s})
+	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_room_bytes", Help: "What the file can still take: its free pages by half, and what it may grow by."}, func() float64 { return float64(s.room.Load()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "store_owed_bytes", Help: "Of the room, what is expected to be written for what has been taken and not been folded, delivered and settled.",
+	}, func() float64 { return float64(s.owed.Load()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_reserve_bytes", Help: "Of the room, what new callbacks leave. Half of it is for settling alone."}, func() float64 { return float64(s.o.reserve()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_free_page_bytes", Help: "Bytes of the database file that can be used again."}, func() float64 {
 		return float64(s.db.Stats().FreePageN) * float64(s.page)
 	})
@@ -51,4 +78,23 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 func (m *metrics) committed(n int, took time.Duration) {
 	m.commits.Observe(took.Seconds())
 	m.group.Observe(float64(n))
+}
+
+var shortDesc = prometheus.NewDesc("store_short", "1 while there is too little room, by what is short: disk, size (storage.max_size), owed (it will be needed for what has been taken), commit (the last one found none).",
+	[]string{"what"}, nil)
+
+// shortages is the one metric that is several at once.
+type shortages struct{ s *Store }
+
+func (c *shortages) Describe(ch chan<- *prometheus.Desc) { ch <- shortDesc }
+
+func (c *shortages) Collect(ch chan<- prometheus.Metric) {
+	short := c.s.Account().Short
+	for _, one := range Shortages {
+		v := 0.0
+		if short&one.Is != 0 {
+			v = 1
+		}
+		ch <- prometheus.MustNewConstMetric(shortDesc, prometheus.GaugeValue, v, one.Name)
+	}
 }

@@ -3,51 +3,72 @@ package store
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
+
+	"github.com/cespare/xxhash/v2"
 )
 
-// A record on disk is: version (1 byte), key id (1 byte, 0 = not sealed), CRC-32C of what follows and of both bytes before (4 bytes), body.
+// A record on disk is: version (1 byte), checksum (8 bytes), body. The checksum is XXH64 of the bucket's number, the key, the version and the body: a record whose
+// key is damaged, or that stands in another bucket, is as damaged as one whose body is.
 const (
-	recordVersion = 1
-	recordHeader  = 6
+	recordVersion = 2
+	recordHeader  = 9
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrBadRecord says that one record is damaged or of a version this program does not know. The others are fine.
 var ErrBadRecord = errors.New("record is damaged")
 
-// AppendRecord appends body as a record to dst.
-func AppendRecord(dst []byte, keyID byte, body ...[]byte) []byte {
-	at := len(dst)
-	dst = append(dst, recordVersion, keyID, 0, 0, 0, 0)
-	for _, b := range body {
-		dst = append(dst, b...)
-	}
-	binary.LittleEndian.PutUint32(dst[at+2:], checksum(dst[at:]))
-	return dst
-}
-
-// StartRecord returns an unsealed record without a body, with room for one of size bytes; the body is appended to it, and FinishRecord makes it whole. It is
-// AppendRecord for a body that does not exist yet, and saves its copy.
+// StartRecord returns a record without a body, with room for one of size bytes; the body is appended to it, and PutRecord makes it whole. It saves the copy that Put makes.
 func StartRecord(size int) []byte {
-	return append(make([]byte, 0, recordHeader+size), recordVersion, 0, 0, 0, 0, 0)
+	var head [recordHeader]byte
+	return append(make([]byte, 0, recordHeader+size), head[:]...)
 }
 
-// FinishRecord completes what StartRecord began.
-func FinishRecord(b []byte) []byte {
-	binary.LittleEndian.PutUint32(b[2:], checksum(b))
-	return b
-}
-
-// Record returns the body and key id of a record. The body is a part of b.
-func Record(b []byte) (body []byte, keyID byte, err error) {
-	if len(b) < recordHeader || b[0] != recordVersion || binary.LittleEndian.Uint32(b[2:]) != checksum(b) {
-		return nil, 0, ErrBadRecord
+// NewRecord is StartRecord with its body.
+func NewRecord(body ...[]byte) []byte {
+	n := 0
+	for _, b := range body {
+		n += len(b)
 	}
-	return b[recordHeader:], b[1], nil
+	r := StartRecord(n)
+	for _, b := range body {
+		r = append(r, b...)
+	}
+	return r
 }
 
-func checksum(b []byte) uint32 {
-	return crc32.Update(crc32.Checksum(b[:2], castagnoli), castagnoli, b[recordHeader:])
+// RecordBody is the body of what StartRecord or NewRecord began. It is a part of record.
+func RecordBody(record []byte) []byte { return record[recordHeader:] }
+
+// finish writes version and checksum into a record's head.
+func finish(n Name, key, record []byte) {
+	record[0] = recordVersion
+	binary.LittleEndian.PutUint64(record[1:], checksum(n, key, record))
+}
+
+// unwrap returns the body of a record, a part of it. It is never nil.
+func unwrap(n Name, key, record []byte) (body []byte, err error) {
+	if len(record) < recordHeader || !believe && (record[0] != recordVersion || stored(record) != checksum(n, key, record)) {
+		return nil, ErrBadRecord
+	}
+	return record[recordHeader:len(record):len(record)], nil
+}
+
+// stored is the checksum that a record carries, right or wrong; 0: it is too short to have one.
+func stored(record []byte) uint64 {
+	if len(record) < recordHeader {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(record[1:])
+}
+
+func checksum(n Name, key, record []byte) uint64 {
+	var head [6]byte
+	head[0], head[1] = byte(n), record[0]
+	binary.LittleEndian.PutUint32(head[2:], uint32(len(key))) //nolint:gosec // bbolt's keys have at most 32 KiB
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.Write(head[:])
+	_, _ = d.Write(key)
+	_, _ = d.Write(record[recordHeader:])
+	return d.Sum64()
 }

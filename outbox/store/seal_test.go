@@ -2,7 +2,9 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,31 +61,49 @@ func TestSealer(t *testing.T) {
 	f("", "no name")
 }
 
+// A key file that is not what was written is refused by name and left as it is: every flipped bit, every cut, and the layout of earlier versions.
 func TestKeyFile(t *testing.T) {
 	dir := t.TempDir()
 	mustSealer(t, dir)
 	path := filepath.Join(dir, keyFile)
 	fi, err := os.Stat(path)
-	if err != nil || fi.Mode().Perm() != 0o600 || fi.Size() != keyBytes {
+	if err != nil || fi.Mode().Perm() != 0o600 || fi.Size() != 1+keyBytes+4 {
 		t.Fatalf("the key file: %v, %v", fi, err)
 	}
-	f := func(n int) {
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(what string, b []byte, want string) {
 		t.Helper()
-		if err := os.WriteFile(path, make([]byte, n), 0o600); err != nil {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		_, err := OpenSealer(dir)
-		if ok := n == keyBytes; ok != (err == nil) || !ok && !strings.Contains(err.Error(), path) {
-			t.Errorf("a key file of %d bytes: %v", n, err)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v", what, err)
 		}
-		if fi, err := os.Stat(path); err != nil || fi.Size() != int64(n) {
-			t.Errorf("a key file of %d bytes was replaced: %v, %v", n, fi, err)
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, b) {
+			t.Errorf("%s: it was replaced: %v", what, err)
 		}
 	}
-	f(0)
-	f(keyBytes - 1)
-	f(keyBytes + 1)
-	f(keyBytes)
+	for i := range 8 * len(good) {
+		b := bytes.Clone(good)
+		b[i/8] ^= 1 << (i % 8)
+		f("a flipped bit", b, "damaged")
+	}
+	for n := range good {
+		want := "damaged"
+		if n == keyBytes {
+			want = "without a checksum"
+		}
+		f("cut off", good[:n], want)
+	}
+	f("longer", append(bytes.Clone(good), 0), "damaged")
+	later := bytes.Clone(good[:1+keyBytes])
+	later[0] = keyVersion + 1
+	f("of a later version", binary.BigEndian.AppendUint32(later, crc32.Checksum(later, castagnoli)), "version 2")
+	f("whole", good, "")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

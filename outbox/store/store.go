@@ -20,7 +20,7 @@ import (
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
-const SchemaVersion = 2
+const SchemaVersion = 3
 
 var (
 	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is stored is still delivered.
@@ -37,12 +37,15 @@ var (
 
 // Options of a Store. Dir is required.
 type Options struct {
-	Dir     string             // holds countersign.db; made with mode 0700
-	MaxSize int64              // bytes the file may take; 0: 64 GiB. New records are refused a sixteenth earlier (Admit)
-	Verify  func(string) error // checks the file at this path after an unclean stop, in a process of its own, for bbolt panics where recover cannot reach; nil: Check, in this process
-	Logger  *slog.Logger
-	Metrics prometheus.Registerer
-	Linger  time.Duration // how long a Later waits for company; 0: 2 ms
+	Dir          string                  // holds countersign.db; made with mode 0700
+	MaxSize      int64                   // bytes the file may take; 0: 64 GiB. New records are refused a sixteenth earlier (Admit)
+	Examine      Examiner                // reads the whole file before it is used, and mends it; nil: Examine, in this process and without auditors
+	ExamineBelow int64                   // bytes up to which a file that was closed cleanly is examined too; 0: 1 GiB
+	Checked      func(done, total int64) // bytes: how far that is; nil: nobody asks
+	Context      context.Context         //nolint:containedctx // ends an opening that takes long; nil: nothing does
+	Logger       *slog.Logger
+	Metrics      prometheus.Registerer
+	Linger       time.Duration // how long a Later waits for company; 0: 2 ms
 }
 
 // Store owns the file. Its methods are safe for concurrent use.
@@ -54,19 +57,34 @@ type Store struct {
 	lazy    chan *op
 	stopped chan struct{} // closed when Run has returned
 	running atomic.Bool
-	full    atomic.Bool
 	size    atomic.Int64
-	failed  atomic.Bool // a commit has failed: the file is not closed cleanly any more
-	m       *metrics
-	once    sync.Once
-	later   sync.RWMutex // held for reading by each Later on its way in, so that the end can wait for them
-	page    int64        // bytes
-	last    int          // size of the last group; owned by Run
-	blind   bool         // which write of a commit failed cannot be told (counted); owned by Run
+	room    atomic.Int64  // see Account
+	owed    atomic.Int64  // see Account
+	short   atomic.Uint32 // a Shortage
+	ahead   atomic.Int64  // up to where the disk has room for the file, in bytes from its beginning; 0: unknown
+	owing   sync.Mutex    // guards owes
+	owes    []func() int64
+
+	unallocated bool        // owned by allocate: that has been logged
+	failed      atomic.Bool // a commit has failed: the file is not closed cleanly any more
+	failure     atomic.Pointer[IOError]
+	dead        chan struct{} // closed when failure is set
+	epoch       time.Time     // of began, on the monotonic clock
+	began       atomic.Int64  // when the commit under way began, in nanoseconds since epoch; 0: none is
+	unclean     bool          // the file was not closed cleanly before
+	m           *metrics
+	once        sync.Once
+	later       sync.RWMutex     // held for reading by each Later on its way in, so that the end can wait for them
+	page        int64            // bytes
+	last        int              // size of the last group; owned by Run
+	blind       bool             // which write of a commit failed cannot be told (counted); owned by Run
+	sums        sums             // as committed; owned by Run
+	damaged     [buckets + 1]int // records that were put aside as damaged, by bucket, as it was opened
+	found       *Report          // of the examination before it was opened; nil: there was none
 }
 
 type op struct {
-	fn   func(*bolt.Tx) error
+	fn   func(*Tx) error
 	err  error
 	done chan struct{}
 	then func(error) // for Later, in place of done
@@ -90,14 +108,22 @@ func Open(o Options) (*Store, error) {
 	if o.Linger == 0 {
 		o.Linger = 2 * time.Millisecond
 	}
-	if o.Verify == nil {
-		o.Verify = Check
+	if o.Examine == nil {
+		o.Examine = func(ctx context.Context, path, to string, tick func(done, total int64)) (Report, error) {
+			return Examine(ctx, path, to, tick)
+		}
+	}
+	if o.ExamineBelow == 0 {
+		o.ExamineBelow = 1 << 30
+	}
+	if o.Context == nil {
+		o.Context = context.Background()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+	if err := makeDir(o.Dir, syncDir); err != nil {
+		return nil, err
 	}
 	path := filepath.Join(o.Dir, fileName)
 	if err := onLocalDisk(o.Dir); err != nil {
@@ -106,20 +132,40 @@ func Open(o Options) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	db, err := take(o, path)
+	_, tagged := os.Lstat(filepath.Join(o.Dir, uncleanTag))
+	db, found, err := take(o, path)
 	if err != nil {
 		return nil, err
 	}
-	if err := rewriteMeta(path, int64(db.Info().PageSize)); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	if err := complete(db); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+	if tagged == nil {
+		if err := rewriteMeta(path, int64(db.Info().PageSize)); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
 	}
 	db.AllocSize = int(min(int64(db.AllocSize), o.MaxSize/64)) // bbolt refuses to grow when less than this is left
 	s := &Store{
-		db: db, path: path, o: o,
+		db: db, path: path, o: o, found: found,
 		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), stopped: make(chan struct{}),
+		dead: make(chan struct{}), epoch: time.Now(), unclean: tagged == nil,
+	}
+	if err := s.View(func(tx *Tx) error {
+		b, err := tx.Bucket(Meta).Get(sumsKey)
+		if err != nil {
+			return err
+		}
+		return s.sums.decode(b)
+	}); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err), db.Close())
+	}
+	if err := s.View(func(tx *Tx) error {
+		return tx.Bucket(Damaged).ForEach(func(k, _ []byte) error {
+			if len(k) > 0 && int(k[0]) <= buckets {
+				s.damaged[k[0]]++
+			}
+			return nil
+		})
+	}); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
 	s.page = int64(db.Info().PageSize)
 	s.m = newMetrics(o.Metrics, s)
@@ -142,13 +188,16 @@ func (s *Store) Run(ctx context.Context) error {
 		case o := <-s.lazy:
 			group = s.linger(append(group, o))
 		case <-tick.C:
+			done := s.busy()
+			s.allocate()
 			s.measure()
+			done()
 			continue
 		case <-ctx.Done():
 			return s.drain()
 		}
 		if err := s.commit(s.gather(group)); err != nil {
-			return err
+			return s.fail(err)
 		}
 	}
 }
@@ -210,13 +259,14 @@ func (s *Store) drain() error {
 			return nil
 		}
 		if err := s.commit(group); err != nil {
-			return err
+			return s.fail(err)
 		}
 	}
 }
 
 // commit runs the group in one transaction. A function that fails is answered alone and the rest is run again without it.
 func (s *Store) commit(group []*op) error {
+	defer s.busy()()
 	s.last = len(group)
 	ackEarly(group)
 	for len(group) > 0 {
@@ -232,7 +282,7 @@ func (s *Store) commit(group []*op) error {
 			s.measure()
 		case errors.Is(err, ErrFull):
 			s.m.failures.WithLabelValues("full").Inc()
-			s.full.Store(true)
+			s.short.Or(uint32(ShortCommit))
 		default:
 			s.m.failures.WithLabelValues("io").Inc()
 			s.failed.Store(true)
@@ -250,28 +300,35 @@ func (s *Store) commit(group []*op) error {
 
 // try returns the index of the function that failed, or -1 and the outcome of the commit: nil, ErrFull or ErrUnknown.
 func (s *Store) try(group []*op) (bad int, err error) {
-	tx, err := s.db.Begin(true)
+	bare, err := s.db.Begin(true)
 	if err != nil {
 		return -1, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
+	left := sums{of: s.sums.of}
+	tx := &Tx{bolt: bare, sums: &left}
 	for i, o := range group {
 		if err := protect(o.fn, tx); err != nil {
-			if rerr := tx.Rollback(); rerr != nil {
+			if rerr := bare.Rollback(); rerr != nil {
 				return -1, fmt.Errorf("%w: %w", ErrUnknown, rerr)
 			}
 			return i, err
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		_ = tx.Rollback() // bbolt has done so already; harmless
-		return -1, outcome(err, tx.Stats(), s.blind)
+	if err := left.keep(tx); err != nil {
+		_ = bare.Rollback() // nothing has been written
+		return -1, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	s.blind = s.blind || !counted(tx.Stats())
+	if err := bare.Commit(); err != nil {
+		_ = bare.Rollback() // bbolt has done so already; harmless
+		return -1, outcome(err, bare.Stats(), s.blind)
+	}
+	s.blind = s.blind || !counted(bare.Stats())
+	s.sums.of = left.of
 	return -1, nil
 }
 
 // protect turns a panic of one caller's function into its error, so that it cannot take the others down.
-func protect(fn func(*bolt.Tx) error, tx *bolt.Tx) (err error) {
+func protect(fn func(*Tx) error, tx *Tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic in a storage transaction: %v", p)
@@ -294,7 +351,7 @@ func (o *op) answer(err error) {
 
 // Update runs fn in the next write transaction and waits for the commit: nil means on stable storage. fn may run more than once and must set its results, never
 // add to them; it must not block, and no slice of the transaction may outlive it. If ctx ends first the outcome is unknown and fn may still run.
-func (s *Store) Update(ctx context.Context, fn func(*bolt.Tx) error) error {
+func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	done := make(chan struct{})
 	o := &op{fn: fn, done: done}
 	select {
@@ -321,7 +378,7 @@ func (s *Store) Update(ctx context.Context, fn func(*bolt.Tx) error) error {
 
 // Later runs fn in a write transaction that commits soon, with other writes where there are any; then is called from the writer's goroutine with the outcome
 // and must not block; when the store stops first, it is told ErrClosed. It reports false, and calls nothing, when the store has stopped.
-func (s *Store) Later(fn func(*bolt.Tx) error, then func(error)) bool {
+func (s *Store) Later(fn func(*Tx) error, then func(error)) bool {
 	s.later.RLock()
 	defer s.later.RUnlock()
 	select {
@@ -352,7 +409,15 @@ func (s *Store) end() {
 }
 
 // View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied before fn returns.
-func (s *Store) View(fn func(*bolt.Tx) error) error { return s.db.View(fn) }
+func (s *Store) View(fn func(*Tx) error) error {
+	return s.db.View(func(bare *bolt.Tx) error { return fn(&Tx{bolt: bare}) })
+}
+
+// Found is what the examination before the opening has found; nil: the file was closed cleanly and is too large to be read as a whole at every start.
+func (s *Store) Found() *Report { return s.found }
+
+// Unclean reports whether the file had not been closed cleanly before this opening.
+func (s *Store) Unclean() bool { return s.unclean }
 
 // Path is the file's name.
 func (s *Store) Path() string { return s.path }
@@ -369,6 +434,11 @@ func (s *Store) Close() error {
 		s.end()
 	}
 	var err error
+	if !s.failed.Load() { // both meta pages will say the same, so that either may be lost
+		if err = s.db.Update(func(*bolt.Tx) error { return nil }); err != nil {
+			s.failed.Store(true)
+		}
+	}
 	if !s.failed.Load() {
 		err = os.Remove(filepath.Join(s.o.Dir, uncleanTag))
 	}

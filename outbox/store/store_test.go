@@ -36,9 +36,10 @@ func missing(t *testing.T, s *Store, rounds, writers int) (n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		db.View(func(tx *bolt.Tx) error {
+		db.View(func(bare *bolt.Tx) error {
+			tx := &Tx{bolt: bare}
 			for w := range writers {
-				if tx.Bucket(Journal).Get([]byte(fmt.Sprint(round, "/", w))) == nil {
+				if !tx.Bucket(Journal).Has([]byte(fmt.Sprint(round, "/", w))) {
 					n++
 				}
 			}
@@ -88,7 +89,7 @@ func TestConcurrentUpdatesShareCommits(t *testing.T) {
 // One bad caller of a group is answered alone; the others are run again without it and commit together.
 func TestFailureIsAnsweredAlone(t *testing.T) {
 	errMine := errors.New("mine")
-	f := func(bad func(*bolt.Tx) error, check func(error) bool) {
+	f := func(bad func(*Tx) error, check func(error) bool) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			reg := prometheus.NewPedanticRegistry()
@@ -100,7 +101,7 @@ func TestFailureIsAnsweredAlone(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range n {
 				wg.Go(func() {
-					errs[i] = s.Update(t.Context(), func(tx *bolt.Tx) error {
+					errs[i] = s.Update(t.Context(), func(tx *Tx) error {
 						runs[i].Add(1)
 						if err := put(strconv.Itoa(i), "v")(tx); err != nil {
 							return err
@@ -132,9 +133,9 @@ func TestFailureIsAnsweredAlone(t *testing.T) {
 			}
 		})
 	}
-	f(func(*bolt.Tx) error { return errMine }, func(err error) bool { return errors.Is(err, errMine) })
-	f(func(*bolt.Tx) error { panic("boom") }, func(err error) bool { return err != nil && err.Error() == "panic in a storage transaction: boom" })
-	f(func(tx *bolt.Tx) error { return tx.Bucket([]byte("no such bucket")).Put(nil, nil) }, func(err error) bool { return err != nil })
+	f(func(*Tx) error { return errMine }, func(err error) bool { return errors.Is(err, errMine) })
+	f(func(*Tx) error { panic("boom") }, func(err error) bool { return err != nil && err.Error() == "panic in a storage transaction: boom" })
+	f(func(tx *Tx) error { return tx.Bucket(Name(99)).Put(nil, nil) }, func(err error) bool { return err != nil })
 }
 
 // A function is run again when another of its group fails after it, from a clean transaction.
@@ -144,13 +145,16 @@ func TestFunctionsMayRunAgain(t *testing.T) {
 		release := hold(s)
 		runs := 0
 		var leftover string
-		go s.Update(t.Context(), func(tx *bolt.Tx) error {
+		go s.Update(t.Context(), func(tx *Tx) error {
 			runs++
-			leftover = string(tx.Bucket(Journal).Get([]byte("k")))
+			b, err := tx.Bucket(Journal).Get([]byte("k"))
+			if leftover = string(b); err != nil {
+				return err
+			}
 			return put("k", strconv.Itoa(runs))(tx)
 		})
 		synctest.Wait()
-		go s.Update(t.Context(), func(*bolt.Tx) error { return errors.New("no") })
+		go s.Update(t.Context(), func(*Tx) error { return errors.New("no") })
 		synctest.Wait()
 		release()
 		synctest.Wait()
@@ -201,7 +205,7 @@ func TestLaterHearsOfItsFailure(t *testing.T) {
 	s, _ := start(t, Options{})
 	want := errors.New("no")
 	got := make(chan error, 1)
-	s.Later(func(*bolt.Tx) error { return want }, func(err error) { got <- err })
+	s.Later(func(*Tx) error { return want }, func(err error) { got <- err })
 	if err := <-got; !errors.Is(err, want) {
 		t.Errorf("then was told %v, want %v", err, want)
 	}
@@ -315,7 +319,7 @@ func TestCloseWithoutRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuses(t, s)
-	if err := s.View(func(*bolt.Tx) error { return nil }); err == nil {
+	if err := s.View(func(*Tx) error { return nil }); err == nil {
 		t.Error("View works on a closed store")
 	}
 }

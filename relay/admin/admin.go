@@ -131,6 +131,8 @@ func (s *Server) routes() []Route {
 		rs,
 		Route{"GET /v1/subjects/{partner}/{id}", Viewer, false, s.subject},
 		Route{"POST /v1/subjects/{partner}/{id}/decisions", Operator, false, s.decide},
+		Route{"GET /v1/set-aside", Viewer, false, s.aside},
+		Route{"POST /v1/subjects/{partner}/{id}/rebuild", Operator, false, s.rebuild},
 		Route{"GET /v1/policies/{partner}", Viewer, false, s.policy},
 		Route{"POST /v1/policies/{partner}/apply", Operator, false, s.applyPolicy},
 		Route{"POST /v1/submissions", Operator, true, s.submit},
@@ -294,6 +296,10 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 		p = &problem{http.StatusConflict, "conflict", "idempotency_key_used", err.Error(), "Idempotency-Key"}
 	case errors.Is(err, relay.ErrNotWhole):
 		p = &problem{http.StatusConflict, "conflict", "history_not_whole", err.Error(), ""}
+	case errors.Is(err, relay.ErrAside):
+		p = &problem{http.StatusConflict, "conflict", "set_aside", err.Error(), ""}
+	case errors.Is(err, relay.ErrNotAside):
+		p = &problem{http.StatusConflict, "conflict", "not_set_aside", err.Error(), ""}
 	case errors.Is(err, relay.ErrConflict):
 		p = &problem{http.StatusConflict, "conflict", "ref_taken", err.Error(), "provider_ref"}
 	case errors.Is(err, journal.ErrBacklog), errors.Is(err, journal.ErrFull):

@@ -41,6 +41,8 @@ func TestScopes(t *testing.T) {
 		"POST /v1/backup":                            {"/v1/backup", "{}", 400, operators, 403, 403},
 		"GET /v1/subjects/{partner}/{id}":            {"/v1/subjects/PARTNER/ann?livemode=true", "", 200, everybody, 403, 403},
 		"POST /v1/subjects/{partner}/{id}/decisions": {"/v1/subjects/PARTNER/ann/decisions", "{}", 400, operators, 403, 403},
+		"POST /v1/subjects/{partner}/{id}/rebuild":   {"/v1/subjects/PARTNER/ann/rebuild", `{"reason":"r"}`, 409, operators, 403, 403},
+		"GET /v1/set-aside":                          {"/v1/set-aside", "", 200, everybody, 403, 403},
 		"GET /v1/policies/{partner}":                 {"/v1/policies/PARTNER", "", 200, everybody, 403, 403},
 		"POST /v1/policies/{partner}/apply":          {"/v1/policies/PARTNER/apply", "", 200, operators, 403, 403},
 		"POST /v1/submissions":                       {"/v1/submissions", `{"partner":"PARTNER","subject":"bob","source":"sumsub-eu","provider_ref":"b-1"}`, 200, operators, 200, 403},

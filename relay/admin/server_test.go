@@ -95,8 +95,8 @@ func TestBackup(t *testing.T) {
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 		t.Error("the first backup was touched")
 	}
-	if err := store.Check(path); err != nil {
-		t.Error(err)
+	if rep, err := store.Examine(t.Context(), path, "", nil); err != nil || !rep.Sound() {
+		t.Errorf("%+v, %v", rep, err)
 	}
 }
 

@@ -36,6 +36,7 @@ type Options struct {
 	DialTimeout     time.Duration  // default 5 s
 	TLSTimeout      time.Duration  // default 5 s
 	MaxConnsPerHost int            // default 512
+	MaxIdle         int            // connections that rest, over all hosts; default 4096
 	Now             func() time.Time
 }
 
@@ -51,6 +52,7 @@ func New(o Options) *Client {
 	o.DialTimeout = orDefault(o.DialTimeout, 5*time.Second)
 	o.TLSTimeout = orDefault(o.TLSTimeout, 5*time.Second)
 	o.MaxConnsPerHost = orDefault(o.MaxConnsPerHost, 512)
+	o.MaxIdle = orDefault(o.MaxIdle, 4096)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -72,7 +74,7 @@ func New(o Options) *Client {
 		DisableCompression:     true, // else 16 KiB on the wire may become 16 MiB
 		MaxResponseHeaderBytes: maxHeader,
 		MaxConnsPerHost:        o.MaxConnsPerHost,
-		MaxIdleConns:           4096,
+		MaxIdleConns:           o.MaxIdle,
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        90 * time.Second,
 		Protocols:              protocols,

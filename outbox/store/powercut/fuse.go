@@ -81,8 +81,14 @@ func (i *inode) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrIn, 
 	return 0
 }
 
-// Allocate implements fs.NodeAllocater: of fallocate, what makes a file longer.
+// keepSize is fallocate's FALLOC_FL_KEEP_SIZE.
+const keepSize = 1
+
+// Allocate implements fs.NodeAllocater: of fallocate, what makes a file longer, or finds room for that.
 func (i *inode) Allocate(_ context.Context, _ fs.FileHandle, off, size uint64, mode uint32) syscall.Errno {
+	if mode == keepSize {
+		return i.d.Reserve(i.n)
+	}
 	if mode != 0 {
 		return syscall.EOPNOTSUPP
 	}

@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	countersign v0.0.0
 	github.com/hanwen/go-fuse/v2 v2.12.0
-	go.etcd.io/bbolt v1.5.0
 )
 
 require (
@@ -16,6 +15,7 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )

@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 
-	bolt "go.etcd.io/bbolt"
-
 	"countersign/outbox/store"
 	"countersign/outbox/store/powercut/disk"
 )
@@ -52,7 +50,7 @@ func (o *opened) put(rng *rand.Rand, version int, acked map[string]int) error {
 	for i := range keys {
 		keys[i] = fmt.Sprintf("key%03d", rng.IntN(300))
 	}
-	err := o.Update(o.t.Context(), func(tx *bolt.Tx) error {
+	err := o.Update(o.t.Context(), func(tx *store.Tx) error {
 		for _, k := range keys {
 			if err := tx.Bucket(store.Journal).Put([]byte(k), fmt.Appendf(nil, "%08d%s", version, strings.Repeat("x", 400))); err != nil {
 				return err
@@ -71,10 +69,11 @@ func (o *opened) put(rng *rand.Rand, version int, acked map[string]int) error {
 // check looks for what was acknowledged; what is newer may be there too.
 func (o *opened) check(acked map[string]int) {
 	o.t.Helper()
-	err := o.View(func(tx *bolt.Tx) error {
+	err := o.View(func(tx *store.Tx) error {
 		for k, want := range acked {
 			got := 0
-			if _, err := fmt.Sscanf(string(tx.Bucket(store.Journal).Get([]byte(k))), "%08d", &got); err != nil || got < want {
+			b, err := tx.Bucket(store.Journal).Get([]byte(k))
+			if _, serr := fmt.Sscanf(string(b), "%08d", &got); err != nil || serr != nil || got < want {
 				o.t.Errorf("%s is version %d, and %d was acknowledged (%v)", k, got, want, err)
 			}
 		}
@@ -225,7 +224,7 @@ func TestGrowingFailsOnStore(t *testing.T) {
 	acked := map[string]int{}
 	st := openStore(s)
 	large := func() error {
-		return st.Update(t.Context(), func(tx *bolt.Tx) error { return tx.Bucket(store.Journal).Put([]byte("large"), make([]byte, 10<<20)) })
+		return st.Update(t.Context(), func(tx *store.Tx) error { return tx.Bucket(store.Journal).Put([]byte("large"), make([]byte, 10<<20)) })
 	}
 	must(t, st.put(rng, 1, acked))
 	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
@@ -243,7 +242,7 @@ func TestGrowingFailsOnStore(t *testing.T) {
 	st = openStore(s)
 	st.check(acked)
 	s.do(order{Do: "arm", Plan: disk.Plan{Call: disk.Grow, Errno: syscall.EIO, CutAfter: -1}})
-	if err := st.Update(t.Context(), func(tx *bolt.Tx) error { return tx.Bucket(store.Journal).Put([]byte("larger"), make([]byte, 30<<20)) }); !errors.Is(err, store.ErrUnknown) {
+	if err := st.Update(t.Context(), func(tx *store.Tx) error { return tx.Bucket(store.Journal).Put([]byte("larger"), make([]byte, 30<<20)) }); !errors.Is(err, store.ErrUnknown) {
 		t.Errorf("EIO while growing: %v, want ErrUnknown", err)
 	}
 	_ = st.stop()

@@ -136,6 +136,13 @@ func (d *Disk) Resize(n *Node, size int64) syscall.Errno {
 	return 0
 }
 
+// Reserve finds room for a file that is to grow. There always is some, unless a plan says otherwise.
+func (d *Disk) Reserve(n *Node) syscall.Errno {
+	_, errno := d.enter(Grow, n)
+	d.mu.Unlock()
+	return errno
+}
+
 func (d *Disk) change(n *Node, c change) {
 	d.seq++
 	c.seq = d.seq

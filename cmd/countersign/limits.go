@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// limits are the connections that may be open at once. They follow from the number of files that may be (ulimit -n): whatever providers and partners do, there are some
+// left for the database, for the log, and for whoever asks how we are.
+type limits struct {
+	files     int            // that this process may have open
+	callbacks int            // connections of providers; more wait in the kernel until one is closed
+	partners  int            // connections to partners, in use or resting
+	attempts  map[string]int // by endpoint: attempts in flight at most, where that is fewer than its concurrency
+}
+
+// What is kept aside.
+const (
+	manyCallbacks = 4096 // connections of providers, however many files there may be
+	leastOfThem   = 16
+	ownFiles      = 48 // the database, its lock, the log, what listens, look-ups of names, the process that checks a file, what metrics read of /proc
+	controlConns  = 32
+	apiConns      = 8 // of each source that asks its provider, or follows its stream
+	kafkaConns    = 32
+	spareConns    = 16 // to partners: dialled in vain, or not yet closed
+)
+
+// maxFiles is how many files this process may have open. The runtime has raised it to the hard limit at its start already.
+func maxFiles() (int, error) {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0, fmt.Errorf("read the limit of open files: %w", err)
+	}
+	return int(min(l.Cur, 1<<30)), nil
+}
+
+// newLimits divides files. An error names the least there must be.
+func newLimits(cfg *Config, files int) (limits, error) {
+	own := ownFiles + controlConns
+	for i := range cfg.Sources {
+		if cfg.Sources[i].API != nil {
+			own += apiConns
+		}
+	}
+	if cfg.Kafka != nil {
+		own += kafkaConns
+	}
+	endpoints, wanted := 0, 0
+	for i := range cfg.Partners {
+		for j := range cfg.Partners[i].Endpoints {
+			endpoints++
+			wanted += cfg.Partners[i].Endpoints[j].Concurrency
+		}
+	}
+	least := own + leastOfThem + withSpare(endpoints)
+	if files < least {
+		return limits{}, fmt.Errorf("at most %d files may be open, and this config needs %d at the least; raise it with ulimit -n, or LimitNOFILE= in a unit of systemd", files, least)
+	}
+	left := files - own
+	l := limits{files: files, attempts: map[string]int{}}
+	l.callbacks = min(manyCallbacks, max(left-withSpare(wanted), left/2), left-withSpare(endpoints))
+	l.partners = min(withSpare(wanted), left-l.callbacks)
+	if l.partners == withSpare(wanted) {
+		return l, nil
+	}
+	share := float64(l.partners-withSpare(endpoints)) / float64(withSpare(wanted)-withSpare(endpoints)) // of what each wants beyond its first
+	for i := range cfg.Partners {
+		for _, e := range cfg.Partners[i].Endpoints {
+			l.attempts[e.ID] = 1 + int(share*float64(e.Concurrency-1))
+		}
+	}
+	return l, nil
+}
+
+// withSpare is how many connections may be open while so many attempts are in flight: a quarter more rest, or were dialled in vain.
+func withSpare(attempts int) int {
+	if attempts == 0 {
+		return 0
+	}
+	return attempts + attempts/4 + spareConns
+}
+
+// reduced reports whether there are fewer than there would be with more files.
+func (l *limits) reduced() bool { return l.callbacks < manyCallbacks || len(l.attempts) > 0 }
+
+// concurrency is how many attempts an endpoint may have in flight.
+func (l *limits) concurrency(e *EndpointConfig) int {
+	if n, ok := l.attempts[e.ID]; ok {
+		return min(n, e.Concurrency)
+	}
+	return e.Concurrency
+}
+
+// limited is a listener with at most so many connections open; the next waits in the kernel until one is closed.
+type limited struct {
+	net.Listener
+	slots chan struct{}
+	once  sync.Once
+	ended chan struct{} // closed with the listener
+}
+
+func newLimited(ln net.Listener, conns int) *limited {
+	return &limited{Listener: ln, slots: make(chan struct{}, conns), ended: make(chan struct{})}
+}
+
+// Accept waits for a slot, then for a connection.
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.ended:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &slotted{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+// Close stops accepting.
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.ended) })
+	return l.Listener.Close()
+}
+
+type slotted struct {
+	net.Conn
+	free func()
+}
+
+// Close gives the slot back.
+func (c *slotted) Close() error {
+	defer c.free()
+	return c.Conn.Close()
+}

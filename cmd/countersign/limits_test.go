@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestLimits: what callbacks and partners may use together with what is kept aside is never more than there is, each endpoint may make at least one attempt, and with many
+// files nobody has less than it asks for.
+func TestLimits(t *testing.T) {
+	config := func(kafka bool, concurrency ...int) *Config {
+		c := &Config{Sources: []SourceConfig{{Name: "a"}, {Name: "b", API: &APIConfig{}}}}
+		if kafka {
+			c.Kafka = defaultKafka()
+		}
+		p := PartnerConfig{ID: "acme"}
+		for i, n := range concurrency {
+			p.Endpoints = append(p.Endpoints, EndpointConfig{ID: strconv.Itoa(i), Concurrency: n})
+		}
+		c.Partners = []PartnerConfig{p}
+		return c
+	}
+	for _, c := range []*Config{config(false), config(false, 16), config(true, 16, 16, 1), config(false, 1000, 1, 16), config(true, 1000, 1000, 1000, 1000, 1000)} {
+		aside := ownFiles + controlConns + apiConns
+		if c.Kafka != nil {
+			aside += kafkaConns
+		}
+		least, before := 0, limits{}
+		for files := 1; files < 20_000; files++ {
+			l, err := newLimits(c, files)
+			if err != nil {
+				if least > 0 {
+					t.Fatalf("%d files are enough, and %d are not: %v", least, files, err)
+				}
+				continue
+			}
+			if least == 0 {
+				least = files
+			}
+			inFlight := 0
+			for i := range c.Partners[0].Endpoints {
+				e := &c.Partners[0].Endpoints[i]
+				n := l.concurrency(e)
+				if n < 1 || n > e.Concurrency {
+					t.Fatalf("%d files: endpoint %s may have %d attempts in flight of %d", files, e.ID, n, e.Concurrency)
+				}
+				inFlight += n
+			}
+			if aside+l.callbacks+l.partners > files || withSpare(inFlight) > l.partners || l.callbacks < leastOfThem || l.callbacks < before.callbacks || l.partners < before.partners {
+				t.Fatalf("%d files: %+v with %d in flight and %d aside, after %+v", files, l, inFlight, aside, before)
+			}
+			before = l
+		}
+		if before.reduced() != (before.callbacks < manyCallbacks) || before.reduced() {
+			t.Errorf("with 20,000 files: %+v", before)
+		}
+		if _, err := newLimits(c, least-1); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("at most %d files may be open, and this config needs %d", least-1, least)) {
+			t.Errorf("one fewer than the least: %v", err)
+		}
+	}
+}
+
+// TestLimitedListener: the connection beyond the limit waits, and gets its turn when another is closed; closing wakes who waits.
+func TestLimitedListener(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := newLimited(inner, 1)
+	served := make(chan error, 1)
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				served <- err
+				return
+			}
+			go func() {
+				io.Copy(c, c)
+				c.Close()
+				c.Close() // twice, as net/http does
+			}()
+		}
+	}()
+	echo := func(wait time.Duration) (net.Conn, error) {
+		c, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.Write([]byte{1})
+		c.SetReadDeadline(time.Now().Add(wait))
+		_, err = c.Read(make([]byte, 1))
+		return c, err
+	}
+	first, err := echo(10 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := echo(50 * time.Millisecond)
+	if err == nil {
+		t.Error("two connections are served, and one may be")
+	}
+	first.Close()
+	second.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := second.Read(make([]byte, 1)); err != nil {
+		t.Errorf("after the first was closed: %v", err)
+	}
+	ln.Close()
+	if err := <-served; err == nil {
+		t.Error("it goes on after it was closed")
+	}
+}
+
+// TestCgroupMemory reads cgroups of both versions as they are found: in containers, below slices with limits of their own, and without any.
+func TestCgroupMemory(t *testing.T) {
+	f := func(want int64, from string, files map[string]string) {
+		t.Helper()
+		root := t.TempDir()
+		for name, text := range files {
+			path := filepath.Join(root, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, file := cgroupMemory(root)
+		if got != want || file != "" && strings.TrimPrefix(file, root+"/") != from || file == "" && from != "" {
+			t.Errorf("%v: %d by %q, want %d by %q", files, got, file, want, from)
+		}
+	}
+	const unlimited = "9223372036854771712\n"
+	f(0, "", nil)
+	f(0, "", map[string]string{"proc/self/cgroup": "0::/\n"})
+	f(512<<20, "sys/fs/cgroup/memory.max", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "536870912\n"})
+	f(0, "", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"})
+	f(1<<30, "sys/fs/cgroup/system.slice/memory.max", map[string]string{ // the slice is tighter than the service
+		"proc/self/cgroup": "0::/system.slice/countersign.service\n", "sys/fs/cgroup/system.slice/memory.max": "1073741824\n",
+		"sys/fs/cgroup/system.slice/countersign.service/memory.max": "2147483648\n",
+	})
+	f(256<<20, "sys/fs/cgroup/system.slice/countersign.service/memory.max", map[string]string{
+		"proc/self/cgroup": "0::/system.slice/countersign.service\n", "sys/fs/cgroup/system.slice/memory.max": "max\n",
+		"sys/fs/cgroup/system.slice/countersign.service/memory.max": "268435456\n",
+	})
+	f(128<<20, "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", map[string]string{
+		"proc/self/cgroup": "12:cpu,cpuacct:/docker/abc\n5:memory:/docker/abc\n", "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes": "134217728\n",
+		"sys/fs/cgroup/memory/memory.limit_in_bytes": unlimited,
+	})
+	f(64<<20, "sys/fs/cgroup/memory/memory.limit_in_bytes", map[string]string{ // the path is the host's, and what is mounted is the container's
+		"proc/self/cgroup": "5:memory:/docker/abc\n0::/docker/abc\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "67108864\n",
+	})
+	f(0, "", map[string]string{"proc/self/cgroup": "5:memory:/\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": unlimited})
+	f(0, "", map[string]string{"proc/self/cgroup": "rubbish\n::\n0::/../../etc\n", "sys/fs/cgroup/memory.max": "no number\n"})
+}
+
+// TestLimitMemory: the heap may take nine tenths of what the cgroup has, and the log says so.
+func TestLimitMemory(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	root := t.TempDir()
+	for name, text := range map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "10737418240\n"} {
+		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, root, name, text)
+	}
+	var log bytes.Buffer
+	limitMemory(slog.New(slog.NewJSONHandler(&log, nil)), root)
+	if got := debug.SetMemoryLimit(-1); got != 9663676416 || !strings.Contains(log.String(), `"bytes":9663676416,"of":10737418240`) {
+		t.Errorf("the limit is %d; %s", got, log.String())
+	}
+}

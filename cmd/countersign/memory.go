@@ -1,0 +1,77 @@
+package main
+
+import (
+	"log/slog"
+	"math"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// memoryShare is how much of a cgroup's memory the heap may take before it is collected harder. The rest is for stacks, and for what the kernel keeps for us.
+const memoryShare = 0.9
+
+// limitMemory bounds the heap by the cgroup that is found below root, if there is one: without it the collector would let the heap grow until the kernel ends the process.
+func limitMemory(log *slog.Logger, root string) {
+	limit, from := cgroupMemory(root)
+	if limit == 0 {
+		return
+	}
+	heap := int64(float64(limit) * memoryShare)
+	debug.SetMemoryLimit(heap)
+	log.Info("memory_limit", "bytes", heap, "of", limit, "file", from)
+}
+
+// cgroupMemory is the least memory that this process's cgroup, or one above it, is limited to, and the file that says so; 0: none is. It reads proc/self/cgroup and
+// sys/fs/cgroup below root, of either version. In a container the path may be the host's and so not be there: then what is above it counts.
+func cgroupMemory(root string) (limit int64, from string) {
+	of, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup")) //nolint:gosec // the kernel's
+	if err != nil {
+		return 0, ""
+	}
+	limit = math.MaxInt64
+	for line := range strings.Lines(string(of)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3) // hierarchy, controllers, path
+		if len(parts) != 3 {
+			continue
+		}
+		var dir, file string
+		switch {
+		case parts[0] == "0" && parts[1] == "":
+			dir, file = "sys/fs/cgroup", "memory.max"
+		case parts[1] == "memory":
+			dir, file = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+		default:
+			continue
+		}
+		for at := path.Clean("/" + parts[2]); ; at = path.Dir(at) {
+			name := filepath.Join(root, dir, at, file)
+			if n := memoryIn(name); n > 0 && n < limit {
+				limit, from = n, name
+			}
+			if at == "/" {
+				break
+			}
+		}
+	}
+	if from == "" {
+		return 0, ""
+	}
+	return limit, from
+}
+
+// memoryIn reads one limit; 0: none. Version 1 says the largest number of whole pages for none.
+func memoryIn(name string) int64 {
+	b, err := os.ReadFile(name) //nolint:gosec // the kernel's
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64) // "max" is no number
+	if err != nil || n < 0 || n >= math.MaxInt64>>12<<12 {
+		return 0
+	}
+	return n
+}

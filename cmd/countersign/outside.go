@@ -1,0 +1,54 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// outside is what a gateway is given by whoever starts it.
+type outside struct {
+	log        *slog.Logger
+	terminal   io.Writer               // where an operator sees what is shown once; nil: nobody looks, and secrets go to files
+	sockets    map[string]net.Listener // that a service manager has passed, by name
+	collectors []prometheus.Collector  // of what is there before the gateway
+	limits     limits                  // zero: as many as each likes
+}
+
+// measure finds out how much this process may use of what the system gives: sockets that are open already, files, memory.
+func (o *outside) measure(c *console, cfg *Config) (err error) {
+	if o.sockets, err = passedSockets(c.env, os.Getpid()); err != nil {
+		return err
+	}
+	files, err := maxFiles()
+	if err != nil {
+		return err
+	}
+	if o.limits, err = newLimits(cfg, files); err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if o.limits.reduced() {
+		level = slog.LevelWarn
+	}
+	o.log.Log(c.ctx, level, "limits", "open_files", files, "callback_connections", o.limits.callbacks, "partner_connections", o.limits.partners,
+		"endpoints_with_fewer_attempts", len(o.limits.attempts))
+	if _, set := c.env("GOMEMLIMIT"); set {
+		return nil // the runtime has read it
+	}
+	limitMemory(o.log, "/")
+	return nil
+}
+
+// noticeLog logs what there is no terminal for.
+type noticeLog struct{ log *slog.Logger }
+
+// Write implements io.Writer.
+func (n noticeLog) Write(b []byte) (int, error) {
+	n.log.Info("notice", "text", strings.TrimSpace(string(b)))
+	return len(b), nil
+}

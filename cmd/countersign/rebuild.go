@@ -1,0 +1,80 @@
+package main
+
+import (
+	"net/http"
+	"time"
+
+	"countersign/relay"
+)
+
+type subjectCommand struct {
+	Show    subjectShowCommand    `cmd:"" default:"withargs" help:"Show who told us what of a person, what we made of it, and whom we told."`
+	Aside   subjectAsideCommand   `cmd:"" help:"List those of whom something is damaged, so that nothing new is told of them."`
+	Rebuild subjectRebuildCommand `cmd:"" help:"Make the state of one that is set aside anew, from the history; where that is not whole, from what is left and your word."`
+}
+
+type subjectAsideCommand struct {
+	configFlag
+	jsonFlag
+}
+
+// Run lists who is set aside.
+func (cmd *subjectAsideCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v struct {
+		Data []relay.AsideView `json:"data"`
+	}
+	if err := cl.call(c.ctx, http.MethodGet, "/v1/set-aside", nil, &v); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, a := range v.Data {
+		c.printf("%s/%s  since %s: a record of bucket %s is damaged\n", a.Partner, a.ID, a.Since.Format(time.RFC3339), a.Bucket)
+	}
+	return nil
+}
+
+type subjectRebuildCommand struct {
+	configFlag
+	jsonFlag
+	modeFlag
+	Partner   string   `arg:"" help:"The partner's id."`
+	ID        string   `arg:"" help:"The subject's id, as the partner knows it."`
+	Because   string   `required:"" help:"Why, for whoever must explain it later."`
+	Status    string   `help:"Where the history is not whole: what holds from now on (approved, in_review, rejected, expired or suspended)."`
+	Check     string   `help:"With --status: the check type, such as identity_verification."`
+	Reasons   []string `help:"With --status: reasons, in our words."`
+	Retryable bool     `help:"With --status rejected: another try may help."`
+}
+
+// Run makes a subject anew.
+func (cmd *subjectRebuildCommand) Run(c *console) error {
+	if (cmd.Status == "") != (cmd.Check == "") {
+		return usageError("--status and --check come together: the word that holds, and which check it is about")
+	}
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	in := map[string]any{"reason": cmd.Because, "status": cmd.Status, "check": cmd.Check, "reasons": cmd.Reasons, "retryable": cmd.Retryable}
+	var v relay.Decided
+	path := "/v1/subjects/" + segment(cmd.Partner) + "/" + segment(cmd.ID) + "/rebuild" + cmd.query()
+	if err := cl.post(c.ctx, path, "", in, &v); err != nil {
+		return err
+	}
+	switch {
+	case cmd.JSON:
+		return c.show(v)
+	case !v.Folded:
+		c.printf("ordered: %s\nit is kept, and not carried out yet: see countersign subject\n", v.ID)
+	default:
+		c.printf("%s/%s is rebuilt  %s -> %s\n", cmd.Partner, cmd.ID, v.Before, v.After)
+		c.effects(v.Changes)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"countersign/outbox/store"
+	"countersign/relay"
+)
+
+type restoreCommand struct {
+	configFlag
+	jsonFlag
+	File string `arg:"" help:"The backup, as countersign backup made it." type:"path"`
+	Yes  bool   `help:"Do it without asking."`
+}
+
+// restored is what restoring a backup comes to.
+type restored struct {
+	File   string       `json:"file"`
+	Kept   string       `json:"kept,omitempty"` // the database that was there before, under its new name
+	Report store.Report `json:"report"`
+	relay.Standing
+}
+
+// Run puts a backup in the place of the database of a gateway that does not run.
+func (cmd *restoreCommand) Run(c *console) error {
+	if !cmd.Yes && !c.terminal {
+		return usageError("restore asks before it does anything, and there is no terminal to ask on: add --yes")
+	}
+	cfg, err := cmd.load(c)
+	if err != nil {
+		return err
+	}
+	rep, err := examineApart(c.ctx, cmd.File, "", nil)
+	if err != nil {
+		return err
+	}
+	if !rep.Sound() {
+		return fmt.Errorf("%s is damaged itself: countersign check --file %s says what, and with --mend makes a file of what can be read", cmd.File, cmd.File)
+	}
+	v := restored{File: cmd.File, Report: rep}
+	if v.Standing, err = standing(cmd.File); err != nil {
+		return err
+	}
+	if !cmd.Yes {
+		cmd.warn(c, &v)
+		if !c.sure() {
+			fmt.Fprintln(c.err, "nothing was done") //nolint:errcheck // a terminal that is gone is no error of ours
+			return errNo
+		}
+	}
+	if v.Kept, err = store.Restore(cmd.File, cfg.Data, relay.RaiseFloor); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	if cmd.Yes {
+		cmd.warn(c, &v)
+	}
+	if v.Kept != "" {
+		c.printf("the database that was there is kept as %s\n", v.Kept)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.Data, store.KeyFile)); errors.Is(err, os.ErrNotExist) {
+		c.printf("there is no key file %s: put the one that belongs to the backup there, or what is sealed in it stays closed\n", filepath.Join(cfg.Data, store.KeyFile))
+	}
+	c.printf("restored: start the gateway\n")
+	return nil
+}
+
+// warn says what the backup does not know, and what will be repeated.
+func (cmd *restoreCommand) warn(c *console, v *restored) {
+	out := &console{out: c.err}
+	if v.Newest.IsZero() {
+		out.printf("%s holds no record\n", cmd.File)
+	} else {
+		out.printf("%s knows what was accepted up to %s. What was accepted later is not in it: ask the providers for it again.\n", cmd.File, v.Newest.UTC().Format(time.RFC3339))
+	}
+	out.printf("  %d record(s) will be folded again: partners are told of them again, with the ids that they had\n", v.Unfolded)
+	out.printf("  %d deliver(ies) were owed when it was made: those that have been accepted since are sent again, with the same ids\n", v.Owed)
+	out.printf("  the next change of anybody has a number above %d: no number that was told since is used for another change\n", v.Floor)
+}
+
+// standing reads where a database stands.
+func standing(path string) (s relay.Standing, err error) {
+	err = store.Look(path, func(tx *store.Tx) (err error) {
+		s, err = relay.StandingOf(tx)
+		return err
+	})
+	return s, err
+}

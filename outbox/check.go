@@ -1,0 +1,107 @@
+package outbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"countersign/outbox/store"
+)
+
+// checker is the outbox's store.Auditor. Sums of hashes compare what lies in two buckets in different orders, in memory that does not grow with them.
+type checker struct {
+	counted, found map[string]int64 // owed and dead of each endpoint: as kept in meta, and as they are
+	lanes, heads   uint64           // lanes that owe something, and lanes that have a head
+	owed, listed   uint64           // rejections that are owed, and those that stand in the index
+	lane           []byte
+	malformed      map[store.Name]int
+}
+
+// NewAuditor looks at what the outbox keeps: each lane that owes something has one head, each rejection owed is listed, and the counts kept are right.
+func NewAuditor() store.Auditor {
+	return &checker{counted: map[string]int64{}, found: map[string]int64{}, malformed: map[store.Name]int{}}
+}
+
+// Record implements store.Auditor.
+func (c *checker) Record(n store.Name, key, body []byte) {
+	ok := true
+	switch n {
+	case store.Meta:
+		if name := string(key); strings.HasPrefix(name, "outbox/") && len(body) == 8 {
+			c.counted[name] = int64(binary.BigEndian.Uint64(body)) //nolint:gosec // written by tally
+		}
+	case store.Deliveries:
+		ok = c.delivery(key, body)
+	case store.Due:
+		endpoint, rest, cut := bytes.Cut(key, []byte{0})
+		_, readable := decodeHead(body)
+		if ok = cut && len(rest) > 8 && readable; ok {
+			c.heads += laneHash(string(endpoint), string(rest[8:]))
+		}
+	case store.Grave:
+		c.listed += xxhash.Sum64(key)
+	case store.Dead:
+		_, _, err := splitDead(body)
+		at := bytes.LastIndexByte(key, 0)
+		if ok = err == nil && at > 0; ok {
+			c.found[string(deadKey(string(key[at+1:])))]++
+		}
+	default:
+	}
+	if !ok {
+		c.malformed[n]++
+	}
+}
+
+func (c *checker) delivery(key, body []byte) bool {
+	d, ok := splitDelivery(key)
+	if !ok || decodeDelivery(body, &d) != nil {
+		return false
+	}
+	c.found[string(owedKey(d.Endpoint))]++
+	if !bytes.Equal(c.lane, key[:len(key)-8]) {
+		c.lane = append(c.lane[:0], key[:len(key)-8]...)
+		c.lanes += laneHash(d.Endpoint, d.Lane)
+	}
+	if d.Grave {
+		c.owed += xxhash.Sum64(graveKey(&d))
+	}
+	return true
+}
+
+// Problems implements store.Auditor.
+func (c *checker) Problems() (ps []string) {
+	if c.lanes != c.heads {
+		ps = append(ps, "lanes in deliveries and their heads in due differ")
+	}
+	if c.owed != c.listed {
+		ps = append(ps, "rejections in deliveries and those listed in grave differ")
+	}
+	for name, n := range c.found {
+		if c.counted[name] != n {
+			ps = append(ps, fmt.Sprintf("meta says that %s is %d, and it is %d", name, c.counted[name], n))
+		}
+	}
+	for name, n := range c.counted {
+		if _, ok := c.found[name]; !ok && n != 0 {
+			ps = append(ps, fmt.Sprintf("meta says that %s is %d, and it is 0", name, n))
+		}
+	}
+	for n, count := range c.malformed {
+		ps = append(ps, fmt.Sprintf("%d records of %s are not what they should be", count, n))
+	}
+	return ps
+}
+
+// splitDelivery undoes deliveryKey.
+func splitDelivery(key []byte) (d Delivery, ok bool) {
+	if len(key) < 11 {
+		return d, false
+	}
+	endpoint, rest, ok := bytes.Cut(key[:len(key)-8], []byte{0})
+	lane, ended := bytes.CutSuffix(rest, []byte{0})
+	return Delivery{Endpoint: string(endpoint), Lane: string(lane), Sequence: sequence(key)}, ok && ended
+}

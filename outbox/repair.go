@@ -1,0 +1,128 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"countersign/outbox/store"
+)
+
+// repairChunk is how many damaged deliveries are seen to in one transaction.
+const repairChunk = 100
+
+// Repair follows the mending of a file: a delivery that was damaged is owed again if restore can make it anew, else it is dead, with its bytes; counts, heads and the index of
+// rejections are made right. Nothing may be in flight.
+func (b *Outbox) Repair(ctx context.Context, restore func(*store.Tx, *Delivery) (bool, error)) error {
+	var after []byte
+	for {
+		var seen int
+		err := b.o.Store.Update(ctx, func(tx *store.Tx) (err error) {
+			list := tx.Damaged(store.Deliveries, after, repairChunk)
+			for i := range list {
+				if err := b.see(tx, &list[i], restore); err != nil {
+					return err
+				}
+			}
+			if seen = len(list); seen > 0 {
+				after = list[seen-1].ID
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("repair the outbox: %w", err)
+		}
+		if seen < repairChunk {
+			break
+		}
+	}
+	if err := b.recount(ctx); err != nil {
+		return fmt.Errorf("repair the outbox: %w", err)
+	}
+	_, _, err := b.Mend(ctx)
+	return err
+}
+
+// see deals with one damaged delivery. One whose key says nothing stays where it is.
+func (b *Outbox) see(tx *store.Tx, r *store.DamagedRecord, restore func(*store.Tx, *Delivery) (bool, error)) error {
+	d, ok := splitDelivery(r.Key)
+	if !ok || b.lanes[d.Endpoint] == nil || tx.Bucket(store.Deliveries).Has(r.Key) {
+		return nil
+	}
+	whole, err := restore(tx, &d)
+	if err != nil {
+		return err
+	}
+	if err := unhead(tx, &d); err != nil {
+		return err
+	}
+	t := b.tally()
+	if whole {
+		err = reinstate(tx, &d)
+	} else {
+		d.Body, d.WebhookID = r.Record, fmt.Sprintf("damaged-%s-%d", d.Lane, d.Sequence)
+		err = b.bury(tx, t, &d, Damaged)
+	}
+	if err != nil {
+		return err
+	}
+	if err := tx.Bucket(store.Damaged).Delete(r.ID); err != nil {
+		return err
+	}
+	return t.write(tx)
+}
+
+// unhead takes away the head of a lane that is this delivery, or would be sent before it. Mend gives the lane another.
+func unhead(tx *store.Tx, d *Delivery) error {
+	due, prefix := tx.Bucket(store.Due), append([]byte(d.Endpoint), 0)
+	c := due.Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if h, ok := decodeHead(v); ok && string(k[len(prefix)+8:]) == d.Lane && h.seq >= d.Sequence {
+			return due.Delete(bytes.Clone(k))
+		}
+	}
+	return nil
+}
+
+// reinstate puts a delivery back among those of its lane.
+func reinstate(tx *store.Tx, d *Delivery) error {
+	if d.Grave {
+		if err := tx.Bucket(store.Grave).Put(graveKey(d)); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(store.Deliveries).PutRecord(deliveryKey(d.Endpoint, d.Lane, d.Sequence), encodeDelivery(d))
+}
+
+// recount writes how much each endpoint owes, and how much of it is dead.
+func (b *Outbox) recount(ctx context.Context) error {
+	return b.o.Store.Update(ctx, func(tx *store.Tx) error {
+		is := map[string]int64{}
+		for e := range b.lanes {
+			is[string(owedKey(e))], is[string(deadKey(e))] = 0, 0
+		}
+		c := tx.Bucket(store.Deliveries).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if d, ok := splitDelivery(k); ok && v != nil {
+				is[string(owedKey(d.Endpoint))]++
+			}
+		}
+		c = tx.Bucket(store.Dead).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if at := bytes.LastIndexByte(k, 0); at > 0 && v != nil {
+				is[string(deadKey(string(k[at+1:])))]++
+			}
+		}
+		for name, n := range is {
+			if err := tx.SetNumber([]byte(name), n); err != nil {
+				return err
+			}
+		}
+		tx.OnCommit(func() {
+			for e := range b.lanes {
+				b.show(e, func(l *lanes) { l.owed, l.dead = is[string(owedKey(e))], is[string(deadKey(e))] })
+			}
+		})
+		return nil
+	})
+}

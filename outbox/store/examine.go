@@ -1,0 +1,313 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Report is what an examination has found.
+type Report struct {
+	Records   int64          `json:"records"`             // in all buckets
+	Damaged   map[string]int `json:"damaged,omitempty"`   // by bucket: records that cannot be read
+	Corrected map[string]int `json:"corrected,omitempty"` // by bucket: records of which one bit had changed, and is known
+	Bent      bool           `json:"bent,omitempty"`      // records stand where nobody would find them
+	Problems  []string       `json:"problems,omitempty"`  // what is sound, and does not fit together
+}
+
+// Sound reports whether the file can be used as it is.
+func (r *Report) Sound() bool { return len(r.Damaged) == 0 && len(r.Corrected) == 0 && !r.Bent }
+
+// Auditor looks at every sound record of a file, bucket by bucket in the order of Names and within a bucket in the order of keys, and says at the end what does not fit
+// together. Its memory must not grow with the file.
+type Auditor interface {
+	Record(n Name, key, body []byte)
+	Problems() []string
+}
+
+// Examiner is Examine, or something that has it done in another process.
+type Examiner func(ctx context.Context, path, to string, tick func(done, total int64)) (Report, error)
+
+// maxDamaged is how many damaged records are still records, and no longer a damaged file.
+const maxDamaged = 10_000
+
+// mendedKey stands in meta from the mending of a file until its owners have seen to what was damaged.
+var mendedKey = []byte("store/mended")
+
+// Unrepaired reports whether the owners of what is in the file have to look at what was damaged, or what does not fit together, before they use it. Repaired says that they have.
+func (s *Store) Unrepaired() (yes bool, err error) {
+	if s.found != nil && len(s.found.Problems) > 0 {
+		return true, nil
+	}
+	err = s.View(func(tx *Tx) error {
+		n, err := tx.Number(mendedKey)
+		yes = n != 0
+		return err
+	})
+	return yes, err
+}
+
+// Repaired ends what Unrepaired reports, with the transaction.
+func (tx *Tx) Repaired() error { return tx.Bucket(Meta).Delete(mendedKey) }
+
+// Examine reads a whole database that nobody writes to, believes nothing of it, and says what is damaged. Its memory is bounded, whatever stands in the file. An error wraps
+// ErrCorrupt, and names the file: then records have gone, or are there as they once were, and nobody can say whose. Where to is given, and something is damaged, a new file
+// is made there with all that is sound, what could be corrected, and the damaged records, as they are, in a bucket of their own: it is on stable storage then. The file itself
+// is never changed.
+func Examine(ctx context.Context, path, to string, tick func(done, total int64), auditors ...Auditor) (Report, error) {
+	e := &examination{auditors: auditors, report: Report{Damaged: map[string]int{}, Corrected: map[string]int{}}}
+	bent, err := walkFile(ctx, path, e.record, tick)
+	if err == nil {
+		err = e.compare()
+	}
+	var other *versionError
+	switch {
+	case ctx.Err() != nil:
+		return e.report, ctx.Err()
+	case errors.As(err, &other), errors.As(err, new(*os.PathError)), errors.Is(err, ErrLocked):
+		return e.report, fmt.Errorf("%s: %w", path, err)
+	case err != nil:
+		return e.report, fmt.Errorf("%s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
+	}
+	e.report.Bent = bent
+	for _, a := range auditors {
+		e.report.Problems = append(e.report.Problems, a.Problems()...)
+	}
+	if to == "" || e.report.Sound() {
+		return e.report, nil
+	}
+	if err := rewrite(ctx, path, to, tick); err != nil {
+		return e.report, fmt.Errorf("mend %s: %w", path, err)
+	}
+	return e.report, nil
+}
+
+// examination is what is known of a file while it is walked.
+type examination struct {
+	auditors []Auditor
+	report   Report
+	is, was  sums // as counted, and as the file says
+	damaged  int
+}
+
+// versionError says that a file has another layout.
+type versionError struct{ version []byte }
+
+// Error implements error.
+func (e *versionError) Error() string {
+	return fmt.Sprintf("schema version %v, but this program knows %d only; use the program that wrote it", e.version, SchemaVersion)
+}
+
+func (e *examination) record(r leafRecord) error {
+	key, value, ok := r.key, r.value, true
+	if r.bucket == Meta && bytes.Equal(key, schemaKey) && len(value) == 1 { // as it was before records had heads
+		return &versionError{bytes.Clone(value)}
+	}
+	body, err := unwrap(r.bucket, key, value)
+	if err != nil {
+		*r.last = true
+		if e.damaged++; e.damaged > maxDamaged {
+			return fmt.Errorf("more than %d damaged records", maxDamaged)
+		}
+		if key, value, ok = correct(r); ok {
+			e.report.Corrected[r.bucket.String()]++
+			body = value[recordHeader:]
+		} else {
+			e.report.Damaged[r.bucket.String()]++
+			value = r.value
+		}
+	}
+	e.report.Records++
+	if r.bucket != Meta {
+		e.is.of[r.bucket].count++
+		e.is.of[r.bucket].total += stored(value)
+	}
+	if !ok {
+		return nil
+	}
+	if r.bucket == Meta {
+		if err := e.meta(key, body); err != nil {
+			return err
+		}
+	}
+	for _, a := range e.auditors {
+		a.Record(r.bucket, key, body)
+	}
+	return nil
+}
+
+func (e *examination) meta(key, body []byte) error {
+	switch {
+	case bytes.Equal(key, schemaKey) && (len(body) != 1 || body[0] != SchemaVersion):
+		return &versionError{bytes.Clone(body)}
+	case bytes.Equal(key, sumsKey):
+		return e.was.decode(body)
+	}
+	return nil
+}
+
+// compare finds out whether what is there is what was written. A bucket in which a damaged record may be counted with a damaged checksum has at least as many as it should.
+func (e *examination) compare() error {
+	if believe {
+		return nil
+	}
+	if n := e.report.Damaged[Meta.String()]; n > 0 {
+		return fmt.Errorf("%d records of meta are damaged: nobody knows where it stands", n)
+	}
+	for _, n := range Names() {
+		is, was := e.is.of[n], e.was.of[n]
+		switch {
+		case is.count != was.count:
+			return fmt.Errorf("bucket %s has %d records and should have %d", n, is.count, was.count)
+		case is.total != was.total && e.report.Damaged[n.String()] == 0:
+			return fmt.Errorf("bucket %s has records that are not the last that were written", n)
+		}
+	}
+	return nil
+}
+
+// damagedKey says where a damaged record was found. What follows tells records apart whose keys are equal.
+func damagedKey(n Name, at uint32, key []byte) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{byte(n)}, at), key[:min(len(key), 1024)]...)
+}
+
+// DamagedRecord is one that was put aside when a file was mended.
+type DamagedRecord struct {
+	ID     []byte // of the entry in Damaged
+	Bucket Name
+	Key    []byte // as it was found: it may itself be what is damaged
+	Record []byte // as it was found, head and all
+}
+
+// Damaged lists up to n of the damaged records of a bucket after an entry (nil: from the first). Their slices are copies.
+func (tx *Tx) Damaged(bucket Name, after []byte, n int) (list []DamagedRecord) {
+	c := tx.Bucket(Damaged).Cursor()
+	from := []byte{byte(bucket)}
+	if after != nil {
+		from = append(bytes.Clone(after), 0)
+	}
+	for k, v := c.Seek(from); len(k) >= 5 && k[0] == byte(bucket) && len(list) < n; k, v = c.Next() {
+		list = append(list, DamagedRecord{bytes.Clone(k), bucket, bytes.Clone(k[5:]), bytes.Clone(v)})
+	}
+	return list
+}
+
+// What is written in one transaction, at most.
+const (
+	mendBatch = 5000
+	mendBytes = 8 << 20
+)
+
+// rewrite makes a new file of what can be read of another. Records come in the order of their keys, so that its pages are full.
+func rewrite(ctx context.Context, path, to string, tick func(done, total int64)) (err error) {
+	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) { // of a try that was cut off
+		return err
+	}
+	db, err := bolt.Open(to, 0o600, &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, db.Close()); err != nil {
+			err = errors.Join(err, os.Remove(to))
+		}
+	}()
+	if err := db.Update(initialise); err != nil {
+		return err
+	}
+	w := &rewriting{db: db}
+	if _, err = walkFile(ctx, path, w.record, tick); err == nil {
+		err = w.flush()
+	}
+	return errors.Join(err, db.Sync(), syncDir(filepath.Dir(to)))
+}
+
+type rewriting struct {
+	db      *bolt.DB
+	sums    sums
+	pending []mendedRecord
+	bytes   int // of what is pending
+	damaged uint32
+}
+
+type mendedRecord struct {
+	bucket     Name
+	key, value []byte
+}
+
+func (w *rewriting) record(r leafRecord) error {
+	m := mendedRecord{r.bucket, r.key, r.value}
+	if _, err := unwrap(m.bucket, m.key, m.value); err != nil {
+		*r.last = true
+		key, record, ok := correct(r)
+		switch {
+		case ok:
+			m.key, m.value = key, record
+		case r.key == nil:
+			m = mendedRecord{Damaged, damagedKey(r.bucket, w.damaged, nil), NewRecord(r.elem)}
+			w.damaged++
+		default:
+			m = mendedRecord{Damaged, damagedKey(r.bucket, w.damaged, r.key), NewRecord(r.value)}
+			w.damaged++
+		}
+	}
+	if m.bucket == Meta && bytes.Equal(m.key, sumsKey) {
+		return nil // counted anew
+	}
+	m.key, m.value = bytes.Clone(m.key), bytes.Clone(m.value) // they are parts of the file that is walked
+	w.pending = append(w.pending, m)
+	if w.bytes += len(m.key) + len(m.value); len(w.pending) < mendBatch && w.bytes < mendBytes {
+		return nil
+	}
+	return w.flush()
+}
+
+func (w *rewriting) flush() error {
+	err := w.db.Update(func(bare *bolt.Tx) error {
+		tx := &Tx{bolt: bare, sums: &w.sums}
+		for _, m := range w.pending {
+			if err := tx.Bucket(m.bucket).PutRecord(m.key, m.value); err != nil {
+				return err
+			}
+		}
+		w.sums.moved = true
+		return errors.Join(w.sums.keep(tx), tx.SetNumber(mendedKey, 1))
+	})
+	w.pending, w.bytes = w.pending[:0], 0
+	return err
+}
+
+// mend puts a file in the place of a damaged one, which keeps everything under another name.
+func mend(ctx context.Context, o Options, path string, tick func(done, total int64)) (Report, error) {
+	to := path + ".mended"
+	rep, err := o.Examine(ctx, path, to, tick)
+	if err != nil || rep.Sound() {
+		return rep, err
+	}
+	aside := fmt.Sprintf("%s.damaged-%s", path, time.Now().UTC().Format("20060102T150405Z"))
+	for n := 1; ; n++ {
+		if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		aside = fmt.Sprintf("%s.%d", aside, n)
+	}
+	if err := errors.Join(os.Link(path, aside), os.Rename(to, path), syncDir(o.Dir)); err != nil { // at no moment is there no file
+		return rep, fmt.Errorf("mend %s: %w", path, err)
+	}
+	o.Logger.Error("file_mended", "path", path, "damaged_file", aside, "damaged", total(rep.Damaged), "corrected", total(rep.Corrected), "bent", rep.Bent)
+	return rep, nil
+}
+
+func total(by map[string]int) (n int) {
+	for _, m := range by {
+		n += m
+	}
+	return n
+}

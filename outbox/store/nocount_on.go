@@ -1,0 +1,5 @@
+//go:build fault_nocount
+
+package store
+
+const counting = false

@@ -1,0 +1,193 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Tx is a transaction. What it hands out is part of the file: it is valid until the transaction ends, and must not be changed.
+type Tx struct {
+	bolt *bolt.Tx
+	sums *sums // of a write transaction: what it will leave; nil: it only reads
+}
+
+// Bucket is one bucket. Every record in it carries a checksum over its bucket, its key and its body, so what is read is what was written, under this key, or it is
+// said to be damaged.
+type Bucket struct {
+	tx   *Tx
+	bolt *bolt.Bucket
+	name Name
+}
+
+// Bucket returns a bucket.
+func (tx *Tx) Bucket(n Name) Bucket {
+	b := tx.bolt.Bucket([]byte(n.String()))
+	b.FillPercent = n.fill()
+	return Bucket{tx, b, n}
+}
+
+// WriteTo copies the whole file as the transaction sees it.
+func (tx *Tx) WriteTo(w io.Writer) (int64, error) { return tx.bolt.WriteTo(w) }
+
+// OnCommit calls fn when a write transaction is on stable storage.
+func (tx *Tx) OnCommit(fn func()) { tx.bolt.OnCommit(fn) }
+
+// Get returns the body of the record with this key; nil: there is none; ErrBadRecord: there is one, and it is damaged.
+func (b Bucket) Get(key []byte) (body []byte, err error) {
+	v := b.bolt.Get(key)
+	if v == nil {
+		return nil, nil
+	}
+	if body, err = unwrap(b.name, key, v); err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", b.name, err)
+	}
+	return body, nil
+}
+
+// Has reports whether there is a record with this key, damaged or not.
+func (b Bucket) Has(key []byte) bool { return b.bolt.Get(key) != nil }
+
+// Raw returns a record as it stands in the file, damaged or not; nil: there is none.
+func (b Bucket) Raw(key []byte) []byte { return b.bolt.Get(key) }
+
+// Put writes a record of these parts in place of whatever has its key. It copies them.
+func (b Bucket) Put(key []byte, body ...[]byte) error { return b.PutRecord(key, NewRecord(body...)) }
+
+// PutRecord writes a record that StartRecord began. It is the file's until the transaction has ended.
+func (b Bucket) PutRecord(key, record []byte) error {
+	finish(b.name, key, record)
+	b.tx.sums.move(b.name, b.bolt.Get(key), record)
+	if err := b.bolt.Put(key, record); err != nil {
+		return fmt.Errorf("bucket %s: %w", b.name, err)
+	}
+	return nil
+}
+
+// Delete takes a record away. It is no error if there is none.
+func (b Bucket) Delete(key []byte) error {
+	b.tx.sums.move(b.name, b.bolt.Get(key), nil)
+	if err := b.bolt.Delete(key); err != nil {
+		return fmt.Errorf("bucket %s: %w", b.name, err)
+	}
+	return nil
+}
+
+// Cursor walks a bucket in the order of its keys. A record that is damaged has the body nil, and its key may be: pass it over, and take its key for nobody's. A sound
+// one's body is never nil.
+type Cursor struct {
+	bolt *bolt.Cursor
+	name Name
+}
+
+// Cursor returns a cursor of the bucket. Put and Delete while it walks make it lose its place.
+func (b Bucket) Cursor() *Cursor { return &Cursor{b.bolt.Cursor(), b.name} }
+
+// Seek moves to the first key that is not before this one; its key is nil at the end.
+func (c *Cursor) Seek(key []byte) (k, body []byte) { return c.sound(c.bolt.Seek(key)) }
+
+// First moves to the first key.
+func (c *Cursor) First() (k, body []byte) { return c.sound(c.bolt.First()) }
+
+// Last moves to the last key.
+func (c *Cursor) Last() (k, body []byte) { return c.sound(c.bolt.Last()) }
+
+// Next moves to the next key.
+func (c *Cursor) Next() (k, body []byte) { return c.sound(c.bolt.Next()) }
+
+// Prev moves to the key before.
+func (c *Cursor) Prev() (k, body []byte) { return c.sound(c.bolt.Prev()) }
+
+func (c *Cursor) sound(k, v []byte) (key, body []byte) {
+	if k == nil {
+		return nil, nil
+	}
+	body, err := unwrap(c.name, k, v)
+	if err != nil {
+		return k, nil
+	}
+	return k, body
+}
+
+// sums are, for each bucket, how many records it holds and the sum of the checksums that they carry. They are written with every commit, so that a record that has gone, or
+// has come back as it was before, is noticed although each that is there is sound: a page that was never written, or that was written over by an older one.
+type sums struct {
+	of    [buckets + 1]sum
+	moved bool
+}
+
+type sum struct{ count, total uint64 }
+
+// move takes one record out of the sums and another in; nil is none.
+func (s *sums) move(n Name, was, is []byte) {
+	if n == Meta { // it holds the sums, and each of its records is known by name
+		return
+	}
+	s.moved = true
+	if was != nil {
+		s.of[n].count--
+		s.of[n].total -= stored(was)
+	}
+	if is != nil {
+		s.of[n].count++
+		s.of[n].total += stored(is)
+	}
+}
+
+var sumsKey = []byte("store/sums")
+
+func (s *sums) encode() []byte {
+	b := make([]byte, 0, 16*buckets)
+	for _, of := range s.of[1:] {
+		b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, of.count), of.total)
+	}
+	return b
+}
+
+func (s *sums) decode(b []byte) error {
+	if len(b) != 16*buckets {
+		return fmt.Errorf("the sums of the buckets: %w", ErrBadRecord)
+	}
+	for i := range s.of[1:] {
+		s.of[i+1] = sum{binary.BigEndian.Uint64(b[16*i:]), binary.BigEndian.Uint64(b[16*i+8:])}
+	}
+	return nil
+}
+
+// keep writes the sums into their transaction.
+func (s *sums) keep(tx *Tx) error {
+	if !s.moved {
+		return nil
+	}
+	return tx.Bucket(Meta).Put(sumsKey, s.encode())
+}
+
+// Number is a count or a position in Meta; 0: it has never been set. Meta is checked when the file is opened, so an error is of something that happened since.
+func (tx *Tx) Number(key []byte) (int64, error) {
+	v, err := tx.Bucket(Meta).Get(key)
+	if err != nil || v == nil {
+		return 0, err
+	}
+	if len(v) != 8 {
+		return 0, fmt.Errorf("meta %s: %w", key, ErrBadRecord)
+	}
+	return int64(binary.BigEndian.Uint64(v)), nil //nolint:gosec // written by SetNumber
+}
+
+// SetNumber sets what Number reads.
+func (tx *Tx) SetNumber(key []byte, n int64) error {
+	return tx.Bucket(Meta).Put(key, binary.BigEndian.AppendUint64(nil, uint64(n))) //nolint:gosec // read as it was written
+}
+
+// ForEach calls fn with every record in the order of its keys, a damaged one with the body nil.
+func (b Bucket) ForEach(fn func(key, body []byte) error) error {
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if err := fn(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,326 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"runtime/debug"
+	"slices"
+	"syscall"
+)
+
+// A walk reads a file page by page as bbolt lays it out (https://pkg.go.dev/go.etcd.io/bbolt/internal/common), and believes nothing: bbolt itself takes what stands in a page at
+// its word, and panics, or eats all memory, where that is damaged. It needs a bit for each page, and a page.
+type walk struct {
+	file  []byte // mapped
+	page  int64
+	high  int64    // pages that may be in use
+	root  uint64   // of the bucket of buckets
+	seen  []uint64 // bits: pages that were met
+	bent  uint64   // a page whose place or order is damaged, so that bbolt would not find what is there; 0: none
+	done  int64    // bytes of them
+	visit func(leafRecord) error
+	tick  func(done, total int64)
+	ctx   context.Context //nolint:containedctx // of one walk
+}
+
+// leafRecord is what one element of a leaf holds. Its slices are parts of the mapped file.
+type leafRecord struct {
+	bucket Name
+	key    []byte
+	value  []byte
+	elem   []byte // its 16 bytes in the leaf's table
+	rest   []byte // from there to the end of the page
+	last   *bool  // set by who visits it if a damaged key breaks the order of its leaf
+}
+
+const (
+	pageHead   = 16
+	elemSize   = 16
+	flagBranch = 0x01
+	flagLeaf   = 0x02
+	flagBucket = 0x01 // of a leaf's element
+	maxDepth   = 32   // of a tree; a full one of 64 GiB has 6
+	boltMagic  = 0xED0CDAED
+	boltLayout = 2
+	tickEvery  = 1024 // pages
+)
+
+// errShape says that the tree itself is damaged, at a page.
+type shapeError struct {
+	page uint64
+	what string
+}
+
+// Error implements error.
+func (e *shapeError) Error() string { return fmt.Sprintf("page %d: %s", e.page, e.what) }
+
+func shape(page uint64, format string, args ...any) error {
+	return &shapeError{page, fmt.Sprintf(format, args...)}
+}
+
+// walkFile calls visit with every record of every bucket in the order of the file. Errors are visit's, ctx's, or of the file's shape.
+// bent says that some stand where bbolt would not find them.
+func walkFile(ctx context.Context, path string, visit func(leafRecord) error, tick func(done, total int64)) (bent bool, err error) {
+	f, err := os.Open(path) //nolint:gosec // the operator's own file
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()                                                                                              //nolint:errcheck // read only
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) { // closing gives it back
+		return false, ErrLocked
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	if !fi.Mode().IsRegular() {
+		return false, shape(0, "not a regular file")
+	}
+	if fi.Size() < 4*4096 {
+		return false, shape(0, "%d bytes are too few", fi.Size())
+	}
+	m, err := syscall.Mmap(int(f.Fd()), 0, int(fi.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return false, fmt.Errorf("map: %w", err)
+	}
+	defer syscall.Munmap(m)                                  //nolint:errcheck // read only
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a bad sector is a fault
+	defer func() {
+		if p := recover(); p != nil {
+			err = shape(0, "it cannot be read: %v", p)
+		}
+	}()
+	w := &walk{file: m, visit: visit, tick: tick, ctx: ctx}
+	if err := w.meta(); err != nil {
+		return false, err
+	}
+	err = w.buckets()
+	return w.bent != 0, err
+}
+
+// meta chooses the meta page as bbolt does: the newest that is sound.
+func (w *walk) meta() error {
+	newest := uint64(0)
+	found := false
+	for i := range uint64(2) {
+		p := w.file[i*uint64(os.Getpagesize()):] //nolint:gosec // positive
+		b := p[pageHead:]
+		h := fnv.New64a()
+		_, _ = h.Write(b[:56])
+		le := binary.LittleEndian
+		if le.Uint32(b) != boltMagic || le.Uint32(b[4:]) != boltLayout || le.Uint64(b[56:]) != h.Sum64() {
+			continue
+		}
+		if tx := le.Uint64(b[48:]); !found || tx > newest {
+			newest, found = tx, true
+			w.page, w.root, w.high = int64(le.Uint32(b[8:])), le.Uint64(b[16:]), int64(le.Uint64(b[40:])) //nolint:gosec // checked below
+		}
+	}
+	switch size := int64(len(w.file)); {
+	case !found:
+		return shape(0, "neither meta page is sound")
+	case w.page != int64(os.Getpagesize()):
+		return shape(0, "pages of %d bytes", w.page)
+	case w.high < 4 || w.high > size/w.page:
+		return shape(0, "it should have %d pages and has %d: it has been cut off", w.high, size/w.page)
+	}
+	w.seen = make([]uint64, w.high/64+1)
+	return nil
+}
+
+// buckets walks each bucket, the one that says which layout this is first.
+func (w *walk) buckets() error {
+	values := map[Name][]byte{}
+	var strange error
+	err := w.tree(w.root, nil, nil, 0, func(_ uint64, flags uint32, r leafRecord) error {
+		i := slices.Index(names[1:], string(r.key))
+		if i < 0 || flags&flagBucket == 0 || len(r.value) < 16 {
+			if strange = fmt.Errorf("it has a bucket %.40q, which this program never made", r.key); len(values) > buckets {
+				return strange
+			}
+			return nil
+		}
+		values[Name(i+1)] = r.value //nolint:gosec // there are few
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, n := range Names() { // Meta is the first
+		v := values[n]
+		if v == nil {
+			if strange == nil {
+				strange = fmt.Errorf("it has no bucket %s", n)
+			}
+			continue
+		}
+		if root := binary.LittleEndian.Uint64(v); root != 0 {
+			err = w.tree(root, nil, nil, 0, w.leafVisitor(n))
+		} else {
+			_, err = w.leaf(0, v[16:], nil, nil, w.leafVisitor(n)) // so small that it stands inside
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return strange
+}
+
+func (w *walk) leafVisitor(n Name) func(uint64, uint32, leafRecord) error {
+	return func(page uint64, flags uint32, r leafRecord) error {
+		if flags != 0 { // bbolt would take it for a bucket
+			w.bend(page)
+		}
+		r.bucket = n
+		return w.visit(r)
+	}
+}
+
+// take marks a page as met and returns all of its bytes, with those of the pages that follow it.
+func (w *walk) take(id uint64) ([]byte, error) {
+	if id < 2 || id >= uint64(w.high) {
+		return nil, shape(id, "there is no such page")
+	}
+	b := w.file[int64(id)*w.page:]
+	if binary.LittleEndian.Uint64(b) != id {
+		w.bend(id) // another page stands here, or its number is damaged
+	}
+	n := 1 + int64(binary.LittleEndian.Uint32(b[12:]))
+	if int64(id)+n > w.high {
+		return nil, shape(id, "it goes on for %d pages, beyond the end", n)
+	}
+	for i := id; i < id+uint64(n); i++ {
+		if w.seen[i/64]&(1<<(i%64)) != 0 {
+			return nil, shape(i, "two places lead to it")
+		}
+		w.seen[i/64] |= 1 << (i % 64)
+	}
+	before := w.done
+	w.done += n * w.page
+	if before/w.page/tickEvery != w.done/w.page/tickEvery {
+		if w.tick != nil {
+			w.tick(w.done, w.high*w.page)
+		}
+		if err := w.ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return b[:n*w.page], nil
+}
+
+func (w *walk) bend(page uint64) { w.bent = max(w.bent, page, 1) }
+
+// tree walks the pages below one, whose keys are from low (nil: any) to before high (nil: any).
+func (w *walk) tree(id uint64, low, high []byte, depth int, each func(uint64, uint32, leafRecord) error) error {
+	if depth > maxDepth {
+		return shape(id, "the tree is too deep")
+	}
+	b, err := w.take(id)
+	if err != nil {
+		return err
+	}
+	switch flags := binary.LittleEndian.Uint16(b[8:]); flags {
+	case flagLeaf:
+		_, err := w.leaf(id, b, low, high, each)
+		return err
+	case flagBranch:
+		return w.branch(id, b, low, high, depth, each)
+	default:
+		return shape(id, "it is neither a branch nor a leaf")
+	}
+}
+
+func (w *walk) branch(id uint64, b, low, high []byte, depth int, each func(uint64, uint32, leafRecord) error) error {
+	n := int(binary.LittleEndian.Uint16(b[10:]))
+	if n == 0 || pageHead+n*elemSize > len(b) {
+		return shape(id, "a branch of %d", n)
+	}
+	key := func(i int) ([]byte, uint64, error) {
+		at := pageHead + i*elemSize
+		pos, size := uint64(binary.LittleEndian.Uint32(b[at:])), uint64(binary.LittleEndian.Uint32(b[at+4:]))
+		if pos+size > uint64(len(b)-at) {
+			return nil, 0, shape(id, "a key beyond its end")
+		}
+		return b[uint64(at)+pos : uint64(at)+pos+size], binary.LittleEndian.Uint64(b[at+8:]), nil
+	}
+	for i := range n {
+		k, child, err := key(i)
+		if err != nil {
+			return err
+		}
+		next := high
+		if i+1 < n {
+			if next, _, err = key(i + 1); err != nil {
+				return err
+			}
+		}
+		if i > 0 || low != nil {
+			if !within(k, low, high) || next != nil && bytes.Compare(k, next) >= 0 {
+				w.bend(id)
+			}
+		}
+		from := k
+		if i == 0 {
+			from = low // what is less than a branch's first key is looked for there too
+		}
+		if err := w.tree(child, from, next, depth+1, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func within(k, low, high []byte) bool {
+	return (low == nil || bytes.Compare(k, low) >= 0) && (high == nil || bytes.Compare(k, high) < 0)
+}
+
+// leaf calls each with the records of a leaf. Whoever visits one that is damaged says so, and it does not count for the order of the others.
+func (w *walk) leaf(id uint64, b, low, high []byte, each func(uint64, uint32, leafRecord) error) (n int, err error) {
+	if len(b) < pageHead {
+		return 0, shape(id, "too small for a page")
+	}
+	n = int(binary.LittleEndian.Uint16(b[10:]))
+	if pageHead+n*elemSize > len(b) {
+		return 0, shape(id, "a leaf of %d", n)
+	}
+	var last []byte
+	for i := range n {
+		at := pageHead + i*elemSize
+		damaged := false
+		flags, key, value, ok := element(b[at:])
+		r := leafRecord{key: key, value: value, elem: b[at : at+elemSize], rest: b[at:], last: &damaged}
+		if !ok {
+			r.key, r.value = nil, nil
+		}
+		if err := each(id, flags, r); err != nil {
+			return i, err
+		}
+		switch {
+		case damaged:
+		case !ok:
+			return i, shape(id, "a record beyond its end")
+		default:
+			if last != nil && bytes.Compare(last, key) >= 0 || !within(key, low, high) {
+				w.bend(id)
+			}
+			last = key
+		}
+	}
+	return n, nil
+}
+
+// element reads an element of a leaf's table and what it points to.
+func element(b []byte) (flags uint32, key, value []byte, ok bool) {
+	le := binary.LittleEndian
+	flags = le.Uint32(b)
+	pos, ksize, vsize := uint64(le.Uint32(b[4:])), uint64(le.Uint32(b[8:])), uint64(le.Uint32(b[12:]))
+	if pos < elemSize || pos+ksize+vsize > uint64(len(b)) {
+		return flags, nil, nil, false
+	}
+	return flags, b[pos : pos+ksize : pos+ksize], b[pos+ksize : pos+ksize+vsize : pos+ksize+vsize], true
+}

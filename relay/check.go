@@ -1,0 +1,86 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+
+	"countersign/ingest/journal"
+	"countersign/outbox/store"
+)
+
+// checker is the relay's store.Auditor. Sums of hashes compare what lies in two buckets in different orders, in memory that does not grow with them.
+type checker struct {
+	position, next  int64
+	waiting, held   int64  // records nobody is known for: as kept in meta, and as they are
+	due, timed      uint64 // timers that states ask for, and those that are there
+	listed, indexed uint64 // entries of the history that the index should have, and has
+	malformed       map[store.Name]int
+}
+
+// NewAuditor looks at what the relay keeps: its place is in the journal, states can be read, timers are where they ask for them, and the index finds what is in the history.
+func NewAuditor() store.Auditor { return &checker{next: 1, malformed: map[store.Name]int{}} }
+
+// Record implements store.Auditor.
+func (c *checker) Record(n store.Name, key, body []byte) {
+	ok := true
+	switch n {
+	case store.Meta:
+		c.meta(key, body)
+	case store.Subjects:
+		s := &subject{lane: string(key)}
+		if ok = s.decode(body) == nil; ok && s.Timer != 0 {
+			c.due += xxhash.Sum64(timerKey(s.Timer, s.lane))
+		}
+	case store.Timers:
+		c.timed += xxhash.Sum64(key)
+	case store.History:
+		lane, _, readable := entry(body)
+		if ok = readable && len(key) >= historyHead; ok && key[historyHead-1] != kindChange {
+			c.listed += xxhash.Sum64(indexKey(lane, key))
+		}
+	case store.Index:
+		c.indexed += xxhash.Sum64(key)
+	case store.Held:
+		if bytes.HasPrefix(key, []byte("r\x00")) {
+			c.held++
+		}
+	default:
+	}
+	if !ok {
+		c.malformed[n]++
+	}
+}
+
+func (c *checker) meta(key, body []byte) {
+	if next, ok := journal.NextOffset(key, body); ok {
+		c.next = next
+	}
+	for name, to := range map[string]*int64{string(positionKey): &c.position, string(heldCountKey): &c.waiting} {
+		if string(key) == name && len(body) == 8 {
+			*to = int64(binary.BigEndian.Uint64(body)) //nolint:gosec // written by SetNumber
+		}
+	}
+}
+
+// Problems implements store.Auditor.
+func (c *checker) Problems() (ps []string) {
+	if c.position >= c.next {
+		ps = append(ps, fmt.Sprintf("the relay has folded up to %d, and the journal's next offset is %d", c.position, c.next))
+	}
+	if c.waiting != c.held {
+		ps = append(ps, fmt.Sprintf("meta says that %d records are held, and there are %d", c.waiting, c.held))
+	}
+	if c.due != c.timed {
+		ps = append(ps, "timers and what the states of subjects ask for differ")
+	}
+	if c.listed != c.indexed {
+		ps = append(ps, "the history and its index differ")
+	}
+	for n, count := range c.malformed {
+		ps = append(ps, fmt.Sprintf("%d records of %s are not what they should be", count, n))
+	}
+	return ps
+}

@@ -1,0 +1,5 @@
+//go:build fault_nocount
+
+package relay
+
+const halving = false

@@ -1,0 +1,245 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/outbox/store"
+)
+
+// repairStep is how many records of a bucket are looked at in one transaction.
+const repairStep = 1000
+
+// repair follows the mending of a file, before anything is folded: whoever a damaged record may have been about is set aside, and what follows from other records is made anew.
+// Each step does nothing a second time, so a repair that is cut off is done again.
+func (r *Relay) repair(ctx context.Context) error {
+	if yes, err := r.o.Store.Unrepaired(); err != nil || !yes {
+		return err
+	}
+	steps := []func(context.Context) error{
+		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Subjects, r.damagedSubject) },
+		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Journal, r.damagedRecord) },
+		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Held, r.damagedHeld) },
+		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Refs, r.damagedRef) },
+		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Forward, r.damagedChanges) },
+		r.retimeAll, r.reindexAll, r.recountHeld,
+		func(ctx context.Context) error { return r.o.Outbox.Repair(ctx, r.restore) },
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("repair: %w", err)
+		}
+	}
+	return r.o.Store.Update(ctx, func(tx *store.Tx) error { return tx.Repaired() })
+}
+
+// eachDamaged calls fn with each damaged record of a bucket.
+func (r *Relay) eachDamaged(ctx context.Context, n store.Name, fn func(*store.Tx, *store.DamagedRecord) error) error {
+	var after []byte
+	for {
+		seen := 0
+		err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
+			list := tx.Damaged(n, after, repairStep)
+			for i := range list {
+				if err := fn(tx, &list[i]); err != nil {
+					return err
+				}
+			}
+			if seen = len(list); seen > 0 {
+				after = list[seen-1].ID
+			}
+			return nil
+		})
+		if err != nil || seen < repairStep {
+			return err
+		}
+	}
+}
+
+// damagedSubject sets aside whoever a damaged state may have been of: the subject whose key it has, and the one that it names itself, should that be another.
+func (r *Relay) damagedSubject(tx *store.Tx, d *store.DamagedRecord) error {
+	lanes := []string{string(d.Key)}
+	if len(d.Record) > 9 {
+		s := &subject{}
+		if _ = s.decode(d.Record[9:]); s.Lane != "" {
+			lanes = append(lanes, s.Lane)
+		}
+	}
+	for _, lane := range lanes {
+		if partner, id, _ := splitLane(lane); partner == "" || id == "" || tx.Bucket(store.Subjects).Has([]byte(lane)) {
+			continue // of nobody, or of somebody whose state is whole: it was the other's
+		}
+		if err := r.putAside(tx, lane, store.Subjects); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// damagedRecord sets aside whoever a damaged record of the journal seems to be about, if it had not been folded yet. What it says counts for nothing.
+func (r *Relay) damagedRecord(tx *store.Tx, d *store.DamagedRecord) error {
+	at := bytes.Index(d.Record, []byte(`{"`))
+	if at < 0 {
+		return nil
+	}
+	return r.suspect(tx, d.Record[at:], store.Journal)
+}
+
+// damagedHeld does the same for a record that waited.
+func (r *Relay) damagedHeld(tx *store.Tx, d *store.DamagedRecord) error {
+	at := bytes.Index(d.Record, []byte(`{"`))
+	if at < 0 {
+		return nil
+	}
+	var h heldRecord
+	if json.Unmarshal(d.Record[at:], &h) != nil {
+		return nil
+	}
+	return r.suspect(tx, h.Body, store.Held)
+}
+
+// suspect sets aside whom a text that may be damaged names.
+func (r *Relay) suspect(tx *store.Tx, text []byte, n store.Name) error {
+	var u kyc.Update
+	if json.NewDecoder(bytes.NewReader(text)).Decode(&u) != nil {
+		return nil //nolint:nilerr // whom it was about, nobody can say: it is counted
+	}
+	b := &batch{r: r, tx: tx, refs: map[string]string{}}
+	lane, verdict := b.owner(&u)
+	if verdict != "" || !tx.Bucket(store.Subjects).Has([]byte(lane)) && r.partners[u.Partner] == nil {
+		return nil
+	}
+	return r.putAside(tx, lane, n)
+}
+
+// damagedRef makes a ref lead to nobody, for good: whose it was, nobody can say.
+func (r *Relay) damagedRef(tx *store.Tx, d *store.DamagedRecord) error {
+	if tx.Bucket(store.Refs).Has(d.Key) {
+		return nil // it has been taught again, or it is the other one that was damaged
+	}
+	return tx.Bucket(store.Refs).Put(d.Key, []byte(ambiguousRef))
+}
+
+// damagedChanges counts a batch of changes that Kafka will not have.
+func (r *Relay) damagedChanges(_ *store.Tx, d *store.DamagedRecord) error {
+	r.m.damaged.Inc()
+	last, n, _ := splitForwardKey(d.Key)
+	r.o.Logger.Error("changes_damaged", "offset", last, "changes", n)
+	return nil
+}
+
+// sweepBucket calls look with the records of a bucket, some at a time, and write with what it returned of them.
+func (r *Relay) sweepBucket(ctx context.Context, n store.Name, look func(tx *store.Tx, k, v []byte) [][]byte, write func(tx *store.Tx, ks [][]byte) error) error {
+	var after []byte
+	for more := true; more; {
+		var found [][]byte
+		err := r.o.Store.View(func(tx *store.Tx) error {
+			c := tx.Bucket(n).Cursor()
+			seen := 0
+			k, v := c.Seek(after)
+			for ; k != nil && seen < repairStep; k, v = c.Next() {
+				if seen++; v != nil {
+					found = append(found, look(tx, k, v)...)
+				}
+			}
+			after, more = bytes.Clone(k), k != nil
+			return nil
+		})
+		if err == nil && len(found) > 0 {
+			err = r.o.Store.Update(ctx, func(tx *store.Tx) error { return write(tx, found) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retimeAll gives subjects the timers back that their states ask for.
+func (r *Relay) retimeAll(ctx context.Context) error {
+	return r.sweepBucket(ctx, store.Subjects, func(tx *store.Tx, k, v []byte) [][]byte {
+		s := &subject{lane: string(k)}
+		if s.decode(v) != nil || s.Timer == 0 || tx.Bucket(store.Timers).Has(timerKey(s.Timer, s.lane)) {
+			return nil
+		}
+		return [][]byte{timerKey(s.Timer, s.lane)}
+	}, func(tx *store.Tx, ks [][]byte) error {
+		for _, k := range ks {
+			if err := tx.Bucket(store.Timers).Put(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// reindexAll gives entries of the history their places in the index back.
+func (r *Relay) reindexAll(ctx context.Context) error {
+	return r.sweepBucket(ctx, store.History, func(tx *store.Tx, k, v []byte) [][]byte {
+		lane, _, ok := entry(v)
+		if !ok || len(k) < historyHead || k[historyHead-1] == kindChange || tx.Bucket(store.Index).Has(indexKey(lane, k)) {
+			return nil
+		}
+		return [][]byte{indexKey(lane, k)}
+	}, func(tx *store.Tx, ks [][]byte) error {
+		for _, k := range ks {
+			if err := tx.Bucket(store.Index).Put(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// recountHeld makes the number of held records right.
+func (r *Relay) recountHeld(ctx context.Context) error {
+	return r.o.Store.Update(ctx, func(tx *store.Tx) error {
+		n, prefix := int64(0), []byte("r\x00")
+		c := tx.Bucket(store.Held).Cursor()
+		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			if v != nil {
+				n++
+			}
+		}
+		tx.OnCommit(func() { r.held.Store(n) })
+		return tx.SetNumber(heldCountKey, n)
+	})
+}
+
+// restore makes a delivery anew from its change, as long as that is kept.
+func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
+	e := r.endpoints[d.Endpoint]
+	if e == nil {
+		return false, nil
+	}
+	c, ok := changeOf(tx, d.Lane, d.Sequence)
+	if !ok {
+		return false, nil
+	}
+	appended := c.ReceivedAt
+	before := func(endpoint string, seq uint64) {
+		if endpoint == d.Endpoint && seq < d.Sequence {
+			d.PreviousSequence = max(d.PreviousSequence, seq)
+		}
+	}
+	recall(tx, d.Lane, func(_ []byte, kind byte, body []byte) bool {
+		var o OutcomeView
+		if kind == kindOutcome && json.Unmarshal(body, &o) == nil {
+			before(o.Endpoint, o.Sequence)
+		}
+		return true
+	})
+	outbox.OwedOf(tx, d.Lane, before)
+	body, err := e.body(&c, appended, d.PreviousSequence)
+	if err != nil || body == nil {
+		return false, err
+	}
+	d.WebhookID, d.Type, d.Format, d.Traceparent, d.Body = c.ID, c.Type, e.Format.Name, c.Traceparent, body
+	d.Grave = isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
+	d.Owed, d.Received = r.o.Now(), appended
+	return true, nil
+}
