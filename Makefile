@@ -3,15 +3,16 @@
 
 GO       ?= go
 BIN      := bin
-RACED    := . cmd/kycsim signing/judge ingest/journal/brokers
+RACED    := . cmd/kycsim signing/judge ingest/journal/brokers outbox/store/powercut
 MODULES  := $(RACED) dashboards/ruletest docs/doctest
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 KILLS    ?= 100
+CUTS     ?= 200
 FLIPS    ?= 2000
 OTHERS   ?= 50
 
-.PHONY: bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control powercut powercut-control powercut-disk chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -39,7 +40,7 @@ format:
 
 lint:
 	@$(GO) run $(LINT) run ./...
-	@for m in $(filter-out .,$(MODULES)); do (cd $$m && $(GO) run $(LINT) run --config $(CURDIR)/.golangci.yml --build-tags realkafka ./...) || exit 1; done
+	@for m in $(filter-out .,$(MODULES)); do (cd $$m && $(GO) run $(LINT) run --config $(CURDIR)/.golangci.yml --build-tags realkafka,realfuse ./...) || exit 1; done
 
 fuzz: ## every fuzz target for FUZZTIME, and each adapter's parser by itself
 	@for p in $$($(GO) list ./... | grep -v '/ingest/provider$$'); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
@@ -62,6 +63,20 @@ soak: build ## 100 times kill -9 under load
 soak-control: build ## the same with a gateway that answers before the commit: must find losses
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_ackearly -o $(BIN)/countersign-ackearly ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim soak --gateway $(BIN)/countersign-ackearly --kills 10 --rate 500 --dir $$dir/soak --expect-failure && rm -rf $$dir
+
+powercut: powercut-disk ## CUTS times the power goes under load, from a disk that fails in one of nine ways; needs root and /dev/fuse
+	$(GO) -C outbox/store/powercut test -count=1 -tags realfuse ./...
+	dir=$$(mktemp -d) && $(BIN)/kycsim powercut --gateway $(BIN)/countersign --disk $(BIN)/powercut --cuts $(CUTS) --dir $$dir/powercut && rm -rf $$dir # kept if it fails
+
+powercut-control: powercut-disk ## the same with a gateway without flushes, and with one that goes on after a failed flush: must destroy databases or lose events
+	$(GO) -C outbox/store/powercut test -count=1 -tags realfuse,fault_flushon -run TestFlushFailsOnce . | grep 'of 40 databases are destroyed'
+	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_noflush -o $(BIN)/countersign-noflush ./cmd/countersign
+	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_flushon -o $(BIN)/countersign-flushon ./cmd/countersign
+	dir=$$(mktemp -d) && $(BIN)/kycsim powercut --gateway $(BIN)/countersign-noflush --disk $(BIN)/powercut --mode cut --cuts 20 --dir $$dir/noflush --expect-failure && \
+		$(BIN)/kycsim powercut --gateway $(BIN)/countersign-flushon --disk $(BIN)/powercut --mode flush-enospc --cuts 100 --load 500ms --dir $$dir/flushon --expect-failure && rm -rf $$dir
+
+powercut-disk: build
+	CGO_ENABLED=0 $(GO) -C outbox/store/powercut build -trimpath -o ../../../$(BIN)/powercut .
 
 bitrot: build ## single bits, whole pages and the end of the file damaged, one a life: refused by name, or put right, or one person set aside and counted
 	dir=$$(mktemp -d) && $(BIN)/kycsim bitrot --gateway $(BIN)/countersign --flips $(FLIPS) --others $(OTHERS) --dir $$dir/rot && rm -rf $$dir # kept if it fails

@@ -36,8 +36,8 @@ var layers = map[string][]string{
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.
 var simLayers = []string{"ingest/journal/brokers/cluster", "ingest/provider", "kyc", "outbox", "outbox/store", "relay/format", "signing"}
 
-// judges are modules of their own that hold what only tests need: the official libraries that judge us, and the brokers we are tried on.
-var judges = []string{"dashboards/ruletest", "docs/doctest", "ingest/journal/brokers", "ingest/journal/brokers/cluster", "signing/judge"}
+// judges are modules of their own that hold what only tests need: the official libraries that judge us, and the brokers and the disk we are tried on.
+var judges = []string{"dashboards/ruletest", "docs/doctest", "ingest/journal/brokers", "ingest/journal/brokers/cluster", "outbox/store/powercut", "outbox/store/powercut/disk", "signing/judge"}
 
 // clients are the packages that may know a client of Kafka, beside the judges and the simulator, which use another one than ours.
 var clients = []string{"ingest/journal/kafka"}
@@ -55,7 +55,7 @@ func TestLayers(t *testing.T) {
 			allowed, ok = simLayers, true
 		}
 		if slices.Contains(judges, pkg) {
-			allowed, ok = []string{"dashboards", "signing"}, true
+			allowed, ok = []string{"dashboards", "outbox/store/powercut/disk", "signing"}, true
 		}
 		if !ok {
 			t.Errorf("package %s is not in the table of layers", pkg)

@@ -32,6 +32,7 @@ type fireOptions struct {
 	Ledger      *ledger
 	Before      func(c *callback, at time.Time)           // called just before an event is sent for the first time
 	Answered    func(c *callback, code int, at time.Time) // called for each answer; code 0: none came
+	Over        <-chan struct{}                           // closed: nobody is there any more, and nothing is sent again; may be nil
 }
 
 // answerTimeout is how long a provider waits for an answer.

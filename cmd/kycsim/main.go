@@ -27,6 +27,7 @@ type cli struct {
 	Judge    judgeCmd    `cmd:"" help:"Hold what was received against what was sent. Exit 1 if anything is wrong."`
 	Topics   topicsCmd   `cmd:"" help:"Read the gateway's Kafka topics and write down what stands there."`
 	Soak     soakCmd     `cmd:"" help:"Kill a gateway under load, again and again, and judge what came through."`
+	Powercut powercutCmd `cmd:"" help:"Fail a gateway's disk and take its power under load, again and again, and judge what came through."`
 	Bitrot   bitrotCmd   `cmd:"" help:"Damage a gateway's database in many ways, one a life, and judge what partners are told then."`
 	Diskfull diskfullCmd `cmd:"" help:"Fill a gateway's disk under load, three ways, make room, and judge what came through. Needs root: it mounts a small tmpfs."`
 	Chaos    chaosCmd    `cmd:"" help:"Kill real Kafka and the gateway under load, and judge what came through."`

@@ -89,7 +89,12 @@ func (w *worker) deliver(s *source, c *callback, took *latencies) bool {
 		if ended.Add(pause).After(deadline) {
 			return false
 		}
-		time.Sleep(pause)
+		select {
+		case <-w.f.o.Over:
+			return false
+		default:
+			time.Sleep(pause)
+		}
 		wait = min(2*wait, maxBackoff)
 	}
 }

@@ -100,7 +100,7 @@ func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error
 	}
 	db, err = bolt.Open(path, 0o600, &bolt.Options{
 		Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true, ReadOnly: readOnly,
-		InitialMmapSize: int(min(maxSize, 8<<30)), MaxSize: int(maxSize),
+		InitialMmapSize: int(min(maxSize, 8<<30)), MaxSize: int(maxSize), NoSync: noFlush, NoGrowSync: noFlush,
 	})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):

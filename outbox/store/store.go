@@ -13,12 +13,10 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
@@ -67,6 +65,7 @@ type Store struct {
 	later   sync.RWMutex     // held for reading by each Later on its way in, so that the end can wait for them
 	page    int64            // bytes
 	last    int              // size of the last group; owned by Run
+	blind   bool             // which write of a commit failed cannot be told (counted); owned by Run
 	sums    sums             // as committed; owned by Run
 	damaged [buckets + 1]int // records that were put aside as damaged, by bucket, as it was opened
 	found   *Report          // of the examination before it was opened; nil: there was none
@@ -126,6 +125,11 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if tagged == nil {
+		if err := rewriteMeta(path, int64(db.Info().PageSize)); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
 	db.AllocSize = int(min(int64(db.AllocSize), o.MaxSize/64)) // bbolt refuses to grow when less than this is left
 	s := &Store{
 		db: db, path: path, o: o, found: found,
@@ -158,7 +162,7 @@ func Open(o Options) (*Store, error) {
 }
 
 // Run commits what Update and Later bring, until ctx ends; then it commits what is still queued and returns nil. A commit error other than a full disk ends it with
-// that error: after a failed flush the page cache cannot be trusted, so the process has to exit and start again.
+// that error: after a failed flush, whatever its errno, the page cache cannot be trusted, so the process has to exit and start again.
 func (s *Store) Run(ctx context.Context) error {
 	s.running.Store(true)
 	defer s.end()
@@ -265,14 +269,12 @@ func (s *Store) commit(group []*op) error {
 			s.m.committed(len(group), time.Since(started))
 			s.allocate(false)
 			s.measure()
-		case errors.Is(err, berrors.ErrMaxSizeReached), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		case errors.Is(err, ErrFull):
 			s.m.failures.WithLabelValues("full").Inc()
 			s.short.Or(uint32(ShortCommit))
-			err = fmt.Errorf("%w: %w", ErrFull, err)
 		default:
 			s.m.failures.WithLabelValues("io").Inc()
 			s.failed.Store(true)
-			err = fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
 		for _, o := range group {
 			o.answer(err)
@@ -285,30 +287,31 @@ func (s *Store) commit(group []*op) error {
 	return nil
 }
 
-// try returns the index of the function that failed, or -1 and the outcome of the commit.
+// try returns the index of the function that failed, or -1 and the outcome of the commit: nil, ErrFull or ErrUnknown.
 func (s *Store) try(group []*op) (bad int, err error) {
 	bare, err := s.db.Begin(true)
 	if err != nil {
-		return -1, err
+		return -1, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	left := sums{of: s.sums.of}
 	tx := &Tx{bolt: bare, sums: &left}
 	for i, o := range group {
 		if err := protect(o.fn, tx); err != nil {
 			if rerr := bare.Rollback(); rerr != nil {
-				return -1, rerr
+				return -1, fmt.Errorf("%w: %w", ErrUnknown, rerr)
 			}
 			return i, err
 		}
 	}
 	if err := left.keep(tx); err != nil {
 		_ = bare.Rollback() // nothing has been written
-		return -1, err
+		return -1, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	if err := bare.Commit(); err != nil {
 		_ = bare.Rollback() // bbolt has done so already; harmless
-		return -1, err
+		return -1, outcome(err, bare.Stats(), s.blind)
 	}
+	s.blind = s.blind || !counted(bare.Stats())
 	s.sums.of = left.of
 	return -1, nil
 }
