@@ -307,13 +307,27 @@ func (s *Store) try(group []*op) (bad int, err error) {
 		_ = bare.Rollback() // nothing has been written
 		return -1, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	if err := bare.Commit(); err != nil {
+	if err := finished(bare); errors.Is(err, errPanicked) {
+		return -1, err // and not rolled back: whatever it did may panic again
+	} else if err != nil {
 		_ = bare.Rollback() // bbolt has done so already; harmless
 		return -1, outcome(err, bare.Stats(), s.blind)
 	}
 	s.blind = s.blind || !counted(bare.Stats())
 	s.sums.of = left.of
 	return -1, nil
+}
+
+var errPanicked = errors.New("panic in the commit")
+
+// finished commits. bbolt panics where the tree that it writes is not what it thinks: then nothing is known, as after any other error of a commit.
+func finished(tx *bolt.Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %w: %v", ErrUnknown, errPanicked, p)
+		}
+	}()
+	return tx.Commit()
 }
 
 // protect turns a panic of one caller's function into its error, so that it cannot take the others down.
