@@ -143,6 +143,19 @@ func (i *inode) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.E
 	return i.child(ctx, n, out), 0
 }
 
+// Link implements fs.NodeLinker.
+func (i *inode) Link(_ context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	t, ok := target.(*inode)
+	if !ok {
+		return nil, syscall.EINVAL
+	}
+	if errno := i.d.Link(t.n, i.n, name); errno != 0 {
+		return nil, errno
+	}
+	i.fill(t.n, &out.Attr)
+	return t.EmbeddedInode(), 0
+}
+
 // Unlink implements fs.NodeUnlinker.
 func (i *inode) Unlink(_ context.Context, name string) syscall.Errno {
 	return i.d.Remove(i.n, name, false)

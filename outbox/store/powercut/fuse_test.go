@@ -179,6 +179,9 @@ func TestCuts(t *testing.T) {
 	s.syncDir(s.path("dir"))
 	s.cut(disk.Drop, 1)
 	holds(t, s.path("a"), "new")
+	must(t, os.Link(s.path("a"), s.path("l")), os.Remove(s.path("a")))
+	holds(t, s.path("l"), "new")
+	s.cut(disk.Drop, 1)
 	entries, err := os.ReadDir(s.at)
 	if err != nil || len(entries) != 1 {
 		t.Errorf("there are %v, %v; want a alone", entries, err)

@@ -178,6 +178,50 @@ func flushFailsOnce(s *shown, rng *rand.Rand, dir string, n uint64) error {
 	return st.stop()
 }
 
+// A first start that the power ends at any of its calls is no obstacle to the next, and what was acknowledged after it is there: the name of the data directory too.
+func TestFirstStart(t *testing.T) {
+	s := begin(t, t.TempDir())
+	rng := rand.New(rand.NewPCG(5, 6))
+	acknowledged := 0
+	for n := range 100 {
+		dir := s.path(fmt.Sprintf("data%02d", n))
+		s.do(order{Do: "arm", Plan: disk.Plan{CutAfter: n / 2}})
+		acked := map[string]int{}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, err := store.OpenSealer(dir)
+			if err != nil {
+				return
+			}
+			st, err := tryStore(s, dir)
+			if err != nil {
+				return
+			}
+			for st.put(rng, n, acked) == nil {
+			}
+			_ = st.stop()
+		}()
+		s.until("cut")
+		s.do(order{Do: "release"})
+		<-ended
+		s.cut(disk.Styles[n%len(disk.Styles)], uint64(n))
+		if len(acked) > 0 {
+			acknowledged++
+		}
+		if _, err := store.OpenSealer(dir); err != nil {
+			t.Errorf("cut %d: %v", n, err)
+		}
+		st, err := tryStore(s, dir)
+		must(t, err)
+		st.check(acked)
+		must(t, st.stop())
+	}
+	if acknowledged == 0 || acknowledged == 100 {
+		t.Errorf("%d of 100 came to acknowledge something: both are to be seen", acknowledged)
+	}
+}
+
 // A full disk refuses and passes, if it was a page that could not be written; with the meta page, of which half may be there, nobody knows.
 func TestWriteFailsOnStore(t *testing.T) {
 	s := begin(t, t.TempDir())

@@ -197,6 +197,11 @@ func TestNames(t *testing.T) {
 		d.Remove(root, "a", false)
 	}, "", "a=x ")
 	f(func(d *Disk, root *Node) {
+		n := file(d, "a", "x")
+		flush(t, d, root)
+		d.Link(n, root, "b")
+	}, "a=x ", "a=x b=x ")
+	f(func(d *Disk, root *Node) {
 		n := create(t, d, root, "a") // named is not flushed
 		flush(t, d, root)
 		write(t, d, n, 0, []byte("x"))
@@ -240,6 +245,8 @@ func TestDirectories(t *testing.T) {
 	f("remove what is not there", d.Remove(root, "none", false), syscall.ENOENT)
 	f("rename over a directory", d.Rename(root, "g", root, "sub", false), syscall.EISDIR)
 	f("rename over what is to be kept", d.Rename(again, "f", root, "g", true), syscall.EEXIST)
+	f("link a directory", d.Link(again, root, "h"), syscall.EPERM)
+	f("link over what is there", d.Link(d.Lookup(root, "g"), root, "sub"), syscall.EEXIST)
 	f("rename to another directory", d.Rename(again, "f", root, "g", false), 0)
 	f("remove what is empty now", d.Remove(root, "sub", true), 0)
 	if names, _ := d.List(root); !slices.Equal(names, []string{"g"}) {

@@ -50,6 +50,22 @@ func (d *Disk) make(dir *Node, name string, isDir bool, mode uint32, exclusive b
 	return n, 0
 }
 
+// Link gives a file one more name.
+func (d *Disk) Link(n, dir *Node, name string) syscall.Errno {
+	_, errno := d.enter(Names, nil)
+	defer d.mu.Unlock()
+	switch {
+	case errno != 0:
+		return errno
+	case n.Dir:
+		return syscall.EPERM
+	case dir.names[name] != nil:
+		return syscall.EEXIST
+	}
+	d.move(dir, map[string]*Node{name: n})
+	return 0
+}
+
 // Remove takes a name away: of a file, or of an empty directory.
 func (d *Disk) Remove(dir *Node, name string, isDir bool) syscall.Errno {
 	_, errno := d.enter(Names, nil)
