@@ -221,6 +221,9 @@ func (d *diskRun) release(ctx context.Context) error {
 		if err := errors.Join(d.answer(ctx), d.g.start(ctx)); err != nil {
 			return err
 		}
+		if err := d.opened(ctx); err != nil {
+			return err
+		}
 	case "ballast":
 		if err := d.restart(ctx); err != nil {
 			return err
@@ -252,13 +255,18 @@ func (d *diskRun) restart(ctx context.Context) error {
 	if err := d.g.start(ctx); err != nil {
 		return err
 	}
-	for until := time.Now().Add(d.c.Settle); ; {
-		status, _, err := get(ctx, d.g.control+"/readyz")
-		switch {
-		case err == nil && status == http.StatusServiceUnavailable: // it is full, and says so
+	return d.opened(ctx)
+}
+
+// opened waits until the gateway has opened its database, however full the disk is.
+func (d *diskRun) opened(ctx context.Context) error {
+	for until := time.Now().Add(readyWithin); ; {
+		_, err := d.g.rest(ctx)
+		if err == nil {
 			return nil
-		case time.Now().After(until):
-			return fmt.Errorf("the gateway does not start on a full disk: %d, %w", status, err)
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("the gateway does not start on a full disk: %w", err)
 		}
 		select {
 		case <-d.g.exited:
