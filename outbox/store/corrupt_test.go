@@ -261,6 +261,28 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
+// A bucket's name with one bit flipped is known for what it is: what is in it is all there.
+func TestBucketNames(t *testing.T) {
+	whole, ledger := sample(t)
+	for _, n := range []Name{Deliveries, Due, Index, Quarantine, Meta, Subjects} {
+		at := bytes.LastIndex(whole, []byte(n.String())) // the root is among the pages that are written last
+		for _, bit := range []int{0, 6} {
+			bad := append([]byte(nil), whole...)
+			bad[at+1] ^= 1 << bit
+			if got := tryCorrupt(t, fmt.Sprintf("bit %d of the name of %s", bit, n), bad, ledger); got == "refused" {
+				t.Errorf("%s, bit %d: %s", n, bit, got)
+			}
+		}
+	}
+	for _, a := range names[1:] {
+		for _, b := range names[1:] {
+			if oneBit(a, []byte(b)) {
+				t.Errorf("%s and %s are too near each other", a, b)
+			}
+		}
+	}
+}
+
 // The ordinary ways to be no database, with nothing in between.
 func TestNoDatabase(t *testing.T) {
 	whole, ledger := sample(t)

@@ -78,7 +78,7 @@ func TestOtherBuckets(t *testing.T) {
 	}
 	f("one is missing", func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("questions")) })
 	f("one has another name", func(tx *bolt.Tx) error {
-		_, err := tx.CreateBucket([]byte("questionr"))
+		_, err := tx.CreateBucket([]byte("questionz"))
 		return errors.Join(err, tx.DeleteBucket([]byte("questions")))
 	})
 	f("there is one more", func(tx *bolt.Tx) error {
