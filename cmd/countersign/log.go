@@ -23,13 +23,15 @@ const (
 // slow, blocked or gone. Lines that find no room, or whose write fails, are counted, and a line says how many are missing once it flows again.
 type logWriter struct {
 	out    io.Writer
-	wake   chan struct{}              // one token: there is enough to write
+	wake   chan struct{} // one token: there is enough to write
+	form   func(io.Writer) *slog.Logger
 	note   func(missing int64) []byte // the line that says how many are missing; called by pump alone
 	failed atomic.Int64               // writes
 	lost   atomic.Int64               // lines, for ever
 
 	mu      sync.Mutex // guards the fields below
 	waiting []byte
+	ended   bool  // the last line is among those waiting, or written
 	busy    bool  // a write is under way
 	missing int64 // lines lost since the reader was last told
 	noted   int64 // how many the note says that is among those waiting
@@ -39,7 +41,7 @@ type logWriter struct {
 func newLogWriter(w io.Writer, form func(io.Writer) *slog.Logger) *logWriter {
 	var b bytes.Buffer
 	log := form(&b)
-	return &logWriter{out: w, wake: make(chan struct{}, 1), note: func(missing int64) []byte {
+	return &logWriter{out: w, wake: make(chan struct{}, 1), form: form, note: func(missing int64) []byte {
 		b.Reset()
 		log.Warn("log_lines_missing", "lines", missing)
 		return b.Bytes()
@@ -50,6 +52,9 @@ func newLogWriter(w io.Writer, form func(io.Writer) *slog.Logger) *logWriter {
 func (l *logWriter) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.ended {
+		return len(b), nil
+	}
 	if len(l.waiting)+len(b) > maxWaiting {
 		l.lose(b)
 		return len(b), nil
@@ -58,6 +63,15 @@ func (l *logWriter) Write(b []byte) (int, error) {
 		l.nudge()
 	}
 	return len(b), nil
+}
+
+// finish writes the last line: what is still going on, and says something later, is not heard any more.
+func (l *logWriter) finish(say func(*slog.Logger)) {
+	var b bytes.Buffer
+	say(l.form(&b))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting, l.ended = append(l.waiting, b.Bytes()...), true
 }
 
 // lose counts the lines of b, for whoever holds mu.

@@ -190,3 +190,16 @@ func TestLogForms(t *testing.T) {
 	f(LogConfig{"debug", "json"}, false, js)
 	f(LogConfig{"error", "json"}, false, "")
 }
+
+// TestLogFinishes: after the last line comes none, whoever still has something to say, and it is on its way to the reader.
+func TestLogFinishes(t *testing.T) {
+	m := &moody{}
+	written(t, m, func(l *logWriter, log *slog.Logger) {
+		log.Info("first")
+		l.finish(func(log *slog.Logger) { log.Error("last") })
+		log.Info("after it")
+	})
+	if got := strings.TrimSpace(m.String()); strings.Count(got, "\n") != 1 || !strings.HasSuffix(got, `"msg":"last"}`) {
+		t.Errorf("the log says %s", got)
+	}
+}

@@ -222,7 +222,7 @@ func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines 
 		return nil
 	}
 	if err != nil {
-		return lastLine(log, "start", err)
+		return lastLine(log, lines, "start", err)
 	}
 	log.Info("ready", "version", version(), "role", cmd.Role, "mode", cfg.Mode, "callbacks", g.callbackAddr(), "control", g.control.Addr().String(),
 		"sources", len(cfg.Sources), "partners", len(cfg.Partners))
@@ -237,15 +237,17 @@ func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines 
 		log.Info("stopped", "clean", err == nil)
 	}
 	if err != nil {
-		return lastLine(log, "stop", err)
+		return lastLine(log, lines, "stop", err)
 	}
 	return nil
 }
 
 // lastLine logs why a process ends. If the disk ended it, that is said with the file, the call and what it answered: nothing else has to be said then.
-func lastLine(log *slog.Logger, what string, err error) error {
+func lastLine(log *slog.Logger, lines *logWriter, what string, err error) error {
 	if lost, ok := errors.AsType[*store.IOError](err); ok {
-		log.Error("store_failed", "path", lost.Path, "call", lost.Call, "errno", lost.Errno, "error", lost.Err)
+		lines.finish(func(log *slog.Logger) { // callbacks are still being refused, which would be said after it
+			log.Error("store_failed", "path", lost.Path, "call", lost.Call, "errno", lost.Errno, "error", lost.Err)
+		})
 		return errNo
 	}
 	log.Error("serve_failed", "in", what, "error", err)
