@@ -49,7 +49,10 @@ func TestForwardThroughFaults(t *testing.T) {
 			})
 			got, repeated := topic.ids(t)
 			wantInOrder(t, got, persons, each)
-			t.Logf("%d repeated of %d, %d requests", repeated, persons*each, topic.requests)
+			topic.mu.Lock() // what is sent again may be under way still
+			requests := topic.requests
+			topic.mu.Unlock()
+			t.Logf("%d repeated of %d, %d requests", repeated, persons*each, requests)
 		})
 	}
 }
