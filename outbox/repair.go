@@ -14,18 +14,15 @@ const repairChunk = 100
 // Repair follows the mending of a file: a delivery that was damaged is owed again if restore can make it anew, else it is dead, with its bytes; counts, heads and the index of
 // rejections are made right. Nothing may be in flight.
 func (b *Outbox) Repair(ctx context.Context, restore func(*store.Tx, *Delivery) (bool, error)) error {
-	var after []byte
 	for {
-		var seen int
-		err := b.o.Store.Update(ctx, func(tx *store.Tx) (err error) {
-			list := tx.Damaged(store.Deliveries, after, repairChunk)
+		seen := 0
+		err := b.o.Store.Update(ctx, func(tx *store.Tx) error {
+			list := tx.Damaged(store.Deliveries, nil, repairChunk)
+			seen = len(list)
 			for i := range list {
 				if err := b.see(tx, &list[i], restore); err != nil {
 					return err
 				}
-			}
-			if seen = len(list); seen > 0 {
-				after = list[seen-1].ID
 			}
 			return nil
 		})
@@ -43,11 +40,11 @@ func (b *Outbox) Repair(ctx context.Context, restore func(*store.Tx, *Delivery) 
 	return err
 }
 
-// see deals with one damaged delivery. One whose key says nothing stays where it is.
+// see deals with one damaged delivery. One whose key says nothing stays as it is.
 func (b *Outbox) see(tx *store.Tx, r *store.DamagedRecord, restore func(*store.Tx, *Delivery) (bool, error)) error {
 	d, ok := splitDelivery(r.Key)
 	if !ok || b.lanes[d.Endpoint] == nil || tx.Bucket(store.Deliveries).Has(r.Key) {
-		return nil
+		return tx.SeenTo(r)
 	}
 	whole, err := restore(tx, &d)
 	if err != nil {

@@ -210,6 +210,13 @@ func TestRepairSuspects(t *testing.T) {
 	if v := g.view("acme", "ann", true); v.Status.Status != kyc.Approved || v.SetAside {
 		t.Errorf("ann: %+v", v.Status)
 	}
+	if out, err := g.relay.Rebuild(t.Context(), Rebuild{Partner: "acme", Subject: "bob", Livemode: true, Actor: "ops"}); err != nil || !out.Folded {
+		t.Fatalf("Rebuild = %+v, %v", out, err)
+	}
+	g.wound(store.Subjects, []byte("acme/ann"))
+	g.restart()
+	eventually(t, "ann is set aside", func() bool { return len(g.relay.Aside()) > 0 })
+	isAside(g, "ann") // and bob is not again
 }
 
 // spoilHead damages a record so that what it says can still be guessed.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"countersign/kyc"
@@ -39,18 +40,15 @@ func (r *Relay) repair(ctx context.Context) error {
 
 // eachDamaged calls fn with each damaged record of a bucket.
 func (r *Relay) eachDamaged(ctx context.Context, n store.Name, fn func(*store.Tx, *store.DamagedRecord) error) error {
-	var after []byte
 	for {
 		seen := 0
 		err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
-			list := tx.Damaged(n, after, repairStep)
+			list := tx.Damaged(n, nil, repairStep)
+			seen = len(list)
 			for i := range list {
-				if err := fn(tx, &list[i]); err != nil {
+				if err := errors.Join(fn(tx, &list[i]), tx.SeenTo(&list[i])); err != nil {
 					return err
 				}
-			}
-			if seen = len(list); seen > 0 {
-				after = list[seen-1].ID
 			}
 			return nil
 		})
@@ -121,10 +119,12 @@ func (r *Relay) damagedRef(tx *store.Tx, d *store.DamagedRecord) error {
 }
 
 // damagedChanges counts a batch of changes that Kafka will not have.
-func (r *Relay) damagedChanges(_ *store.Tx, d *store.DamagedRecord) error {
-	r.m.damaged.Inc()
+func (r *Relay) damagedChanges(tx *store.Tx, d *store.DamagedRecord) error {
 	last, n, _ := splitForwardKey(d.Key)
-	r.o.Logger.Error("changes_damaged", "offset", last, "changes", n)
+	tx.OnCommit(func() {
+		r.m.damaged.Inc()
+		r.o.Logger.Error("changes_damaged", "offset", last, "changes", n)
+	})
 	return nil
 }
 

@@ -176,10 +176,15 @@ func (e *examination) compare() error {
 	return nil
 }
 
-// damagedKey says where a damaged record was found. What follows tells records apart whose keys are equal.
-func damagedKey(n Name, at uint32, key []byte) []byte {
-	return append(binary.BigEndian.AppendUint32([]byte{byte(n)}, at), key[:min(len(key), 1024)]...)
+// damagedKey says where a damaged record was found, and when: at tells records apart whose keys are equal, also those of an earlier mending.
+func damagedKey(n Name, at uint64, key []byte) []byte {
+	return append(binary.BigEndian.AppendUint64([]byte{byte(n)}, at), key[:min(len(key), 1024)]...)
 }
+
+const (
+	damagedHead = 9    // bytes before the key that it was found under
+	seenTo      = 0x80 // in the first byte: its owner has done what there is to do
+)
 
 // DamagedRecord is one that was put aside when a file was mended.
 type DamagedRecord struct {
@@ -189,17 +194,24 @@ type DamagedRecord struct {
 	Record []byte // as it was found, head and all
 }
 
-// Damaged lists up to n of the damaged records of a bucket after an entry (nil: from the first). Their slices are copies.
+// Damaged lists up to n of the damaged records of a bucket after an entry (nil: from the first) that SeenTo has not marked. Their slices are copies.
 func (tx *Tx) Damaged(bucket Name, after []byte, n int) (list []DamagedRecord) {
 	c := tx.Bucket(Damaged).Cursor()
 	from := []byte{byte(bucket)}
 	if after != nil {
 		from = append(bytes.Clone(after), 0)
 	}
-	for k, v := c.Seek(from); len(k) >= 5 && k[0] == byte(bucket) && len(list) < n; k, v = c.Next() {
-		list = append(list, DamagedRecord{bytes.Clone(k), bucket, bytes.Clone(k[5:]), bytes.Clone(v)})
+	for k, v := c.Seek(from); len(k) >= damagedHead && k[0] == byte(bucket) && len(list) < n; k, v = c.Next() {
+		list = append(list, DamagedRecord{bytes.Clone(k), bucket, bytes.Clone(k[damagedHead:]), bytes.Clone(v)})
 	}
 	return list
+}
+
+// SeenTo marks a damaged record: it is kept, and Damaged does not list it any more.
+func (tx *Tx) SeenTo(d *DamagedRecord) error {
+	marked := bytes.Clone(d.ID)
+	marked[0] |= seenTo
+	return errors.Join(tx.Bucket(Damaged).Put(marked, d.Record), tx.Bucket(Damaged).Delete(d.ID))
 }
 
 // What is written in one transaction, at most.
@@ -225,7 +237,7 @@ func rewrite(ctx context.Context, path, to string, tick func(done, total int64))
 	if err := db.Update(initialise); err != nil {
 		return err
 	}
-	w := &rewriting{db: db}
+	w := &rewriting{db: db, damaged: uint64(time.Now().UnixMicro())} //nolint:gosec // after 1970
 	if _, err = walkFile(ctx, path, w.record, tick); err == nil {
 		err = w.flush()
 	}
@@ -236,8 +248,8 @@ type rewriting struct {
 	db      *bolt.DB
 	sums    sums
 	pending []mendedRecord
-	bytes   int // of what is pending
-	damaged uint32
+	bytes   int    // of what is pending
+	damaged uint64 // number of the next damaged record
 }
 
 type mendedRecord struct {

@@ -147,8 +147,8 @@ func Open(o Options) (*Store, error) {
 	}
 	if err := s.View(func(tx *Tx) error {
 		return tx.Bucket(Damaged).ForEach(func(k, _ []byte) error {
-			if len(k) > 0 && int(k[0]) <= buckets {
-				s.damaged[k[0]]++
+			if len(k) > 0 && int(k[0]&^seenTo) <= buckets {
+				s.damaged[k[0]&^seenTo]++
 			}
 			return nil
 		})
