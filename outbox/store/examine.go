@@ -237,7 +237,7 @@ func rewrite(ctx context.Context, path, to string, tick func(done, total int64))
 	if err := db.Update(initialise); err != nil {
 		return err
 	}
-	w := &rewriting{db: db, damaged: uint64(time.Now().UnixMicro())} //nolint:gosec // after 1970
+	w := &rewriting{db: db, damaged: uint64(time.Now().UnixMicro())}
 	if _, err = walkFile(ctx, path, w.record, tick); err == nil {
 		err = w.flush()
 	}

@@ -147,13 +147,14 @@ func (w *walk) buckets() error {
 		if flags&flagBucket == 0 {
 			w.bend(w.root)
 		}
-		if i < 0 || len(r.value) < 16 || values[Name(i+1)] != nil {
+		n := Name(i + 1) //nolint:gosec // there are few
+		if i < 0 || len(r.value) < 16 || values[n] != nil {
 			if strange = fmt.Errorf("it has a bucket %.40q, which this program never made", r.key); len(values) > buckets {
 				return strange
 			}
 			return nil
 		}
-		values[Name(i+1)] = r.value //nolint:gosec // there are few
+		values[n] = r.value
 		return nil
 	})
 	if err != nil {
