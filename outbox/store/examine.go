@@ -62,11 +62,13 @@ func (tx *Tx) Repaired() error { return tx.Bucket(Meta).Delete(mendedKey) }
 // is made there with all that is sound, what could be corrected, and the damaged records, as they are, in a bucket of their own: it is on stable storage then. The file itself
 // is never changed.
 func Examine(ctx context.Context, path, to string, tick func(done, total int64), auditors ...Auditor) (Report, error) {
-	e := &examination{auditors: auditors, report: Report{Damaged: map[string]int{}, Corrected: map[string]int{}}}
-	bent, err := walkFile(ctx, path, e.record, tick)
-	if e.report.Bent = bent || e.bent; err == nil {
-		err = e.compare()
+	e, harder := examine(ctx, path, tick, false, auditors), false
+	if e.err != nil && ctx.Err() == nil {
+		if again := examine(ctx, path, tick, true, nil); again.err == nil {
+			e, harder = again, true
+		}
 	}
+	err := e.err
 	var other *versionError
 	switch {
 	case ctx.Err() != nil:
@@ -82,17 +84,29 @@ func Examine(ctx context.Context, path, to string, tick func(done, total int64),
 	if to == "" || e.report.Sound() {
 		return e.report, nil
 	}
-	if err := rewrite(ctx, path, to, tick); err != nil {
+	if err := rewrite(ctx, path, to, tick, harder); err != nil {
 		return e.report, fmt.Errorf("mend %s: %w", path, err)
 	}
 	return e.report, nil
+}
+
+// examine walks a file once.
+func examine(ctx context.Context, path string, tick func(done, total int64), harder bool, auditors []Auditor) *examination {
+	e := &examination{auditors: auditors, report: Report{Damaged: map[string]int{}, Corrected: map[string]int{}}}
+	var bent bool
+	bent, e.err = walkFile(ctx, path, e.record, tick, harder)
+	if e.report.Bent = bent || e.bent; e.err == nil {
+		e.err = e.compare()
+	}
+	return e
 }
 
 // examination is what is known of a file while it is walked.
 type examination struct {
 	auditors []Auditor
 	report   Report
-	is, was  sums // as counted, and as the file says
+	err      error // why the file cannot be used
+	is, was  sums  // as counted, and as the file says
 	damaged  int
 	bent     bool // a record stands in another bucket than its own
 }
@@ -221,7 +235,7 @@ const (
 )
 
 // rewrite makes a new file of what can be read of another. Records come in the order of their keys, so that its pages are full.
-func rewrite(ctx context.Context, path, to string, tick func(done, total int64)) (err error) {
+func rewrite(ctx context.Context, path, to string, tick func(done, total int64), harder bool) (err error) {
 	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) { // of a try that was cut off
 		return err
 	}
@@ -238,7 +252,7 @@ func rewrite(ctx context.Context, path, to string, tick func(done, total int64))
 		return err
 	}
 	w := &rewriting{db: db, damaged: uint64(time.Now().UnixMicro())}
-	if _, err = walkFile(ctx, path, w.record, tick); err == nil {
+	if _, err = walkFile(ctx, path, w.record, tick, harder); err == nil {
 		err = w.flush()
 	}
 	return errors.Join(err, db.Sync(), syncDir(filepath.Dir(to)))

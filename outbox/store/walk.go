@@ -27,6 +27,8 @@ type walk struct {
 	visit func(leafRecord) error
 	tick  func(done, total int64)
 	ctx   context.Context //nolint:containedctx // of one walk
+
+	harder bool // see harder.go
 }
 
 // leafRecord is what one element of a leaf holds. Its slices are parts of the mapped file.
@@ -66,7 +68,7 @@ func shape(page uint64, format string, args ...any) error {
 
 // walkFile calls visit with every record of every bucket in the order of the file. Errors are visit's, ctx's, or of the file's shape.
 // bent says that some stand where bbolt would not find them.
-func walkFile(ctx context.Context, path string, visit func(leafRecord) error, tick func(done, total int64)) (bent bool, err error) {
+func walkFile(ctx context.Context, path string, visit func(leafRecord) error, tick func(done, total int64), harder bool) (bent bool, err error) {
 	f, err := os.Open(path) //nolint:gosec // the operator's own file
 	if err != nil {
 		return false, err
@@ -96,7 +98,7 @@ func walkFile(ctx context.Context, path string, visit func(leafRecord) error, ti
 			err = shape(0, "it cannot be read: %v", p)
 		}
 	}()
-	w := &walk{file: m, visit: visit, tick: tick, ctx: ctx}
+	w := &walk{file: m, visit: visit, tick: tick, ctx: ctx, harder: harder}
 	if err := w.meta(); err != nil {
 		return false, err
 	}
@@ -212,6 +214,10 @@ func (w *walk) take(id uint64) ([]byte, error) {
 	if binary.LittleEndian.Uint64(b) != id {
 		w.bend(id) // another page stands here, or its number is damaged
 	}
+	if w.harder {
+		b = w.whole(at)
+		w.bend(id)
+	}
 	n := 1 + int64(binary.LittleEndian.Uint32(b[12:]))
 	if at+n > w.high {
 		return nil, shape(id, "it goes on for %d pages, beyond the end", n)
@@ -271,24 +277,22 @@ func (w *walk) branch(id uint64, b []byte, in bounds, depth int, each func(uint6
 	if n == 0 || pageHead+n*elemSize > len(b) {
 		return shape(id, "a branch of %d", n)
 	}
-	key := func(i int) ([]byte, uint64, error) {
-		rest := b[pageHead+i*elemSize:]
-		pos, size := uint64(binary.LittleEndian.Uint32(rest)), uint64(binary.LittleEndian.Uint32(rest[4:]))
-		if pos+size > uint64(len(rest)) {
-			return nil, 0, shape(id, "a key beyond its end")
-		}
-		return rest[pos : pos+size], binary.LittleEndian.Uint64(rest[8:]), nil
-	}
 	for i := range n {
-		k, child, err := key(i)
-		if err != nil {
-			return err
+		k, child, ok := branchElement(b[pageHead+i*elemSize:])
+		if w.harder {
+			if err := w.tree(w.child(child, k), bounds{}, depth+1, each); err != nil {
+				return err
+			}
+			continue
 		}
 		next := in.high
 		if i+1 < n {
-			if next, _, err = key(i + 1); err != nil {
-				return err
-			}
+			var readable bool
+			next, _, readable = branchElement(b[pageHead+(i+1)*elemSize:])
+			ok = ok && readable
+		}
+		if !ok {
+			return shape(id, "a key beyond its end")
 		}
 		if i == 0 && !in.begin(k) || !in.hold(k) || next != nil && bytes.Compare(k, next) >= 0 {
 			w.bend(id)
