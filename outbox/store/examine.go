@@ -85,7 +85,7 @@ func Examine(ctx context.Context, path, to string, tick func(done, total int64),
 		return e.report, nil
 	}
 	if err := rewrite(ctx, path, to, tick, harder); err != nil {
-		return e.report, fmt.Errorf("mend %s: %w", path, err)
+		return e.report, fmt.Errorf("mend %s: %w; the new file needs as much room as the damaged one takes: make some, or restore a backup", path, err)
 	}
 	return e.report, nil
 }
