@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -373,53 +372,3 @@ func (j *Bolt) forget(tx *store.Tx, upTo int64, chunk int) error {
 
 // Backlog is how many records wait for their readers.
 func (j *Bolt) Backlog() int64 { return j.next.Load() - 1 - j.trimmed.Load() }
-
-func key(offset int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(offset)) } //nolint:gosec // offsets are positive
-
-func offset(k []byte) int64 { return int64(binary.BigEndian.Uint64(k)) } //nolint:gosec // written by key
-
-func encode(r Record) []byte {
-	var head [bodyOffset]byte
-	head[0] = kindCodes[r.Kind]
-	binary.BigEndian.PutUint64(head[1:], uint64(r.Appended.UnixMicro()))
-	return append(append(store.StartRecord(bodyOffset+len(r.Body)), head[:]...), r.Body...)
-}
-
-// decode returns a record that owns its bytes, from what encode made after the store's own head.
-func decode(b []byte) (Record, error) {
-	if len(b) < bodyOffset || int(b[0]) >= len(kindNames) || kindNames[b[0]] == "" {
-		return Record{}, store.ErrBadRecord
-	}
-	return Record{
-		Kind:     kindNames[b[0]],
-		Appended: appendedOf(b),
-		Body:     append([]byte(nil), b[bodyOffset:]...),
-	}, nil
-}
-
-// firstAppended is when the first record after an offset was appended; zero: there is none.
-func firstAppended(tx *store.Tx, after int64) time.Time {
-	c := tx.Bucket(store.Journal).Cursor()
-	for k, v := c.Seek(key(after + 1)); k != nil; k, v = c.Next() {
-		if len(v) >= bodyOffset {
-			return appendedOf(v)
-		}
-	}
-	return time.Time{}
-}
-
-func appendedOf(b []byte) time.Time {
-	return time.UnixMicro(int64(binary.BigEndian.Uint64(b[1:]))).UTC() //nolint:gosec // written by encode
-}
-
-// After is how many records there are after an offset, and when the newest of them was appended.
-func After(tx *store.Tx, at int64) (newest time.Time, n int64) {
-	c := tx.Bucket(store.Journal).Cursor()
-	for k, v := c.Seek(key(at + 1)); k != nil; k, v = c.Next() {
-		if len(v) >= bodyOffset {
-			newest = appendedOf(v)
-			n++
-		}
-	}
-	return newest, n
-}
