@@ -56,7 +56,7 @@ func isAside(g *rig, ids ...string) {
 	}
 }
 
-// TestDamagedState: one damaged record costs one person. Nothing is told of them, what is said of them is kept, everybody else goes on; and from the whole history the state is
+// TestDamagedState (I13): one damaged record costs one person. Nothing is told of them, what is said of them is kept, everybody else goes on; and from the whole history the state is
 // made anew, the very one that would stand had nothing happened.
 func TestDamagedState(t *testing.T) {
 	f := func(what string, damage func(g *rig)) {
