@@ -283,6 +283,33 @@ func TestBucketNames(t *testing.T) {
 	}
 }
 
+// Where the damaged file cannot be kept beside the new one, it stays where it is: it is never lost.
+func TestMendKeepsTheDamagedFile(t *testing.T) {
+	whole, _ := sample(t)
+	bad := append([]byte(nil), whole...)
+	at := bytes.LastIndex(bad, recordBody(399)) // a record that nobody can put right
+	bad[at] ^= 0xff
+	dir := fastDir(t)
+	for len(dir) < 4060 { // so long that a name beside the file's is too long for the system
+		dir = filepath.Join(dir, strings.Repeat("d", min(200, 4068-len(dir))))
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, fileName)
+	if err := os.WriteFile(path, bad, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := digest(t, path)
+	_, err := Open(Options{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "name too long") {
+		t.Errorf("Open = %.100v", err)
+	}
+	if digest(t, path) != before || exists(path+".mended") {
+		t.Error("the damaged file is not what it was, or half of a new one is beside it")
+	}
+}
+
 // The ordinary ways to be no database, with nothing in between.
 func TestNoDatabase(t *testing.T) {
 	whole, ledger := sample(t)

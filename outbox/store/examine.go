@@ -328,18 +328,23 @@ func mend(ctx context.Context, o Options, path string, tick func(done, total int
 	if err != nil || rep.Sound() {
 		return rep, err
 	}
-	aside := fmt.Sprintf("%s.damaged-%s", path, time.Now().UTC().Format("20060102T150405Z"))
-	for n := 1; ; n++ {
-		if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
-			break
-		}
-		aside = fmt.Sprintf("%s.%d", aside, n)
-	}
-	if err := errors.Join(os.Link(path, aside), os.Rename(to, path), syncDir(o.Dir)); err != nil { // at no moment is there no file
-		return rep, fmt.Errorf("mend %s: %w", path, err)
+	aside := fmt.Sprintf("%s.damaged-%s", path, time.Now().UTC().Format("20060102T150405.000000Z"))
+	if err := replace(path, to, aside); err != nil {
+		return rep, fmt.Errorf("mend %s: %w; it is left as it is", path, errors.Join(err, os.Remove(to)))
 	}
 	o.Logger.Error("file_mended", "path", path, "damaged_file", aside, "damaged", total(rep.Damaged), "corrected", total(rep.Corrected), "bent", rep.Bent)
 	return rep, nil
+}
+
+// replace puts a file in the place of another, which has its other name before it loses this one: at no moment is there no file, and what was there is never lost.
+func replace(path, with, aside string) error {
+	if err := os.Link(path, aside); err != nil {
+		return err
+	}
+	if err := os.Rename(with, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 func total(by map[string]int) (n int) {

@@ -40,14 +40,15 @@ func Restore(backup, dir string, change func(*Tx) error) (kept string, err error
 	if err := changed(to, change); err != nil {
 		return "", fmt.Errorf("restore: %w", errors.Join(err, os.Remove(to)))
 	}
-	if _, err := os.Lstat(path); err == nil {
+	_, err = os.Lstat(path)
+	if err == nil {
 		kept = fmt.Sprintf("%s.before-restore-%s", path, time.Now().UTC().Format("20060102T150405.000Z"))
-		if err := os.Link(path, kept); err != nil {
-			return "", fmt.Errorf("restore: %w", errors.Join(err, os.Remove(to)))
-		}
+		err = replace(path, to, kept)
+	} else if err = os.Rename(to, path); err == nil {
+		err = syncDir(dir)
 	}
-	if err := errors.Join(os.Rename(to, path), syncDir(dir)); err != nil {
-		return kept, fmt.Errorf("restore: %w", err)
+	if err != nil {
+		return "", fmt.Errorf("restore: %w", errors.Join(err, os.Remove(to)))
 	}
 	return kept, nil
 }
