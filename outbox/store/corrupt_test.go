@@ -283,6 +283,41 @@ func TestBucketNames(t *testing.T) {
 	}
 }
 
+// seenAll is an auditor that says how much it has seen.
+type seenAll struct{ records int }
+
+func (s *seenAll) Record(Name, []byte, []byte) { s.records++ }
+func (s *seenAll) Problems() []string          { return []string{fmt.Sprint("seen ", s.records)} }
+
+// An auditor is asked only if it has seen the whole file: of one whose page headers had to be put right first, it knows a part.
+func TestAuditorsSeeAll(t *testing.T) {
+	whole, _ := sample(t)
+	path := filepath.Join(fastDir(t), fileName)
+	f := func(what string, b []byte, asked bool) {
+		t.Helper()
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rep, err := Examine(t.Context(), path, "", nil, &seenAll{})
+		if err != nil || len(rep.Problems) != map[bool]int{true: 1}[asked] || asked && rep.Problems[0] != fmt.Sprint("seen ", rep.Records) {
+			t.Errorf("%s: %+v, %v", what, rep, err)
+		}
+	}
+	f("nothing damaged", whole, true)
+	for at := len(whole) - 4096; at >= 2*4096; at -= 4096 { // the last leaf that was written, and is in use
+		bad := append([]byte(nil), whole...)
+		bad[at+8] ^= 0x10
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if rep, err := Examine(t.Context(), path, "", nil); err == nil && rep.Bent {
+			f("a page's header", bad, false)
+			return
+		}
+	}
+	t.Error("no header of a page in use was found")
+}
+
 // Where the damaged file cannot be kept beside the new one, it stays where it is: it is never lost.
 func TestMendKeepsTheDamagedFile(t *testing.T) {
 	whole, _ := sample(t)

@@ -78,7 +78,7 @@ func Examine(ctx context.Context, path, to string, tick func(done, total int64),
 	case err != nil:
 		return e.report, fmt.Errorf("%s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
 	}
-	for _, a := range auditors {
+	for _, a := range e.auditors { // none that have seen but a part of the file
 		e.report.Problems = append(e.report.Problems, a.Problems()...)
 	}
 	if to == "" || e.report.Sound() {
