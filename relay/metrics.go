@@ -17,6 +17,7 @@ type metrics struct {
 	changes     *prometheus.CounterVec
 	attempts    *prometheus.CounterVec
 	deliveries  *prometheus.CounterVec
+	repeated    *prometheus.CounterVec
 	latency     *prometheus.HistogramVec
 	endToEnd    prometheus.Histogram
 	disabled    *prometheus.GaugeVec
@@ -51,6 +52,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		attempts: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_attempts_total", Help: "Delivery attempts, by endpoint and what came of them.",
 		}, []string{"endpoint", "reason"}),
+		repeated: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_repeated_requests_total", Help: "Requests written once more at once, within their attempt, because a connection used before ended in place of an answer, by endpoint.",
+		}, []string{"endpoint"}),
 		deliveries: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_deliveries_total", Help: "Attempts settled, by partner format and outcome (done, retry, dead).",
 		}, []string{"format", "outcome"}),
@@ -128,6 +132,7 @@ func (m *metrics) start(r *Relay) {
 			m.deliveries.WithLabelValues(e.Format.Name, string(o))
 		}
 		m.latency.WithLabelValues(e.ID)
+		m.repeated.WithLabelValues(e.ID)
 		m.keyEnds.WithLabelValues(e.ID).Set(e.keyEnds(r.o.Now()))
 		off := 0.0
 		if r.senders[e.ID].disabled.Load() != nil {

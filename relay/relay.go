@@ -46,6 +46,8 @@ type Endpoint struct {
 	MaxOwed     int64
 	Since       time.Time // changes whose record was appended before are not owed; zero: always
 	Retry       Schedule
+	Headers     []send.Header // with every request, beside the format's
+	TLS         send.TLSFiles
 }
 
 // Key is one signing key of an endpoint. It signs until Until; zero: for good.

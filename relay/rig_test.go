@@ -79,7 +79,7 @@ func (g *rig) open() {
 	if g.journal, err = journal.NewBolt(journal.Options{Store: g.store, Sealer: sealer, Logger: log, Metrics: g.reg, Now: g.clock.now}); err != nil {
 		g.t.Fatal(err)
 	}
-	g.client = send.New(send.Options{MaxConnsPerHost: 64})
+	g.client = send.New(send.Options{})
 	g.makeRelay(log)
 }
 

@@ -60,7 +60,7 @@ func CheckURL(raw string, live bool, allow []netip.Prefix) error {
 	case u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "":
 		return &URLError{"is not an absolute http or https URL", "write it like https://hooks.example.com/kyc"}
 	case u.User != nil:
-		return &URLError{"holds a user name or password", "remove it: deliveries prove themselves by their signature"}
+		return &URLError{"holds a user name or password", "remove it: deliveries prove themselves by their signature, and auth gives credentials where a server wants them"}
 	case u.Hostname() == "":
 		return &URLError{"names no host", "write it like https://hooks.example.com/kyc"}
 	case u.Fragment != "" || strings.HasSuffix(raw, "#"):
