@@ -313,7 +313,11 @@ func TestHTTP2ConnectionLost(t *testing.T) {
 		case r.URL.Path == "/stream":
 			panic(http.ErrAbortHandler)
 		case r.URL.Path == "/lost" && n == 2:
-			conns.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
+			var open []net.Conn // first, for the next one may come while these are closed
+			conns.Range(func(c, _ any) bool { open = append(open, c.(net.Conn)); return true })
+			for _, c := range open {
+				c.Close()
+			}
 		}
 	})
 	s.Config.ConnState = func(c net.Conn, st http.ConnState) {

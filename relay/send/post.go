@@ -25,7 +25,7 @@ func (p *Pool) Post(ctx context.Context, rawURL string, h http.Header, body []by
 	o := &p.c.o
 	start := o.Now()
 	u, err := url.Parse(rawURL)
-	if err != nil || u.Host == "" {
+	if err != nil || u.Hostname() == "" { // without a name the dialer would take this machine
 		return Answer{}, &failure{reason: Other, text: "the URL cannot be used"}
 	}
 	if o.LiveMode && u.Scheme != "https" {

@@ -106,7 +106,7 @@ func (t *tunnel) judge(ctx context.Context, address string) ([]netip.AddrPort, e
 			network = "tcp6"
 		}
 		if no := t.guard.Safe(network, at.String(), nil); no != nil {
-			err = &net.OpError{Op: "dial", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: no}
+			err = &net.OpError{Op: "dial", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: fmt.Errorf("%w: %w", ErrRefused, no)}
 			continue
 		}
 		judged = append(judged, at)

@@ -98,7 +98,7 @@ func isReset(err error) bool {
 	text := err.Error()
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || strings.HasSuffix(text, "server closed idle connection") ||
-		isStreamError(err) || strings.HasPrefix(text, "http2: client connection lost") || strings.Contains(text, "sent GOAWAY")
+		isStreamError(err) || strings.HasPrefix(text, "http2: client conn") || strings.Contains(text, "sent GOAWAY")
 }
 
 func isProtocol(err error) bool {
