@@ -53,8 +53,8 @@ func NewProxy(raw, credentials string) (*Proxy, error) {
 	return p, nil
 }
 
-// Plain reports whether it is spoken to in clear.
-func (p *Proxy) Plain() bool { return p.host == "" }
+// InClear reports whether credentials are sent to it in clear.
+func (p *Proxy) InClear() bool { return p.host == "" && p.auth != nil }
 
 // Format writes where it is, and never its credentials, whatever the verb.
 func (p *Proxy) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, p.address) }

@@ -273,7 +273,7 @@ func TestNewProxy(t *testing.T) {
 		p, err := NewProxy(raw, "user:canary")
 		got := ""
 		if p != nil {
-			got = fmt.Sprintf("%v %v", p, p.Plain())
+			got = fmt.Sprintf("%v %v", p, p.InClear())
 		}
 		ue, _ := errors.AsType[*URLError](err)
 		if got != want || problem != "" && (ue == nil || !strings.Contains(ue.Problem, problem) || ue.Remedy == "") {
