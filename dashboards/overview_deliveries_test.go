@@ -60,9 +60,10 @@ func deliveriesRow() row {
 		},
 		{
 			title: "Expiry", unit: "s", alert: "CountersignCertificateExpiresSoon",
-			description: "How long the callback listener's certificate, and endpoint keys that have an end, still hold. The line of a key that has ended stands below zero.",
+			description: "How long the callback listener's certificate, the client certificates shown to endpoints, and endpoint keys that have an end, still hold. The line of what has ended stands below zero.",
 			queries: []query{
 				{`(countersign_ingest_certificate_expires_timestamp_seconds > 0) - time()`, "certificate"},
+				{`(countersign_relay_client_certificate_expires_timestamp_seconds{endpoint=~"$endpoint"} > 0) - time()`, "client certificate for {{endpoint}}"},
 				{`(countersign_relay_key_expires_timestamp_seconds{endpoint=~"$endpoint"} > 0) - time()`, "key of {{endpoint}}"},
 			},
 		},

@@ -27,6 +27,7 @@ type metrics struct {
 	removed     prometheus.Counter
 	damaged     prometheus.Counter
 	keyEnds     *prometheus.GaugeVec
+	certEnds    *prometheus.GaugeVec
 
 	fired         *prometheus.CounterVec
 	timersRefused prometheus.Counter
@@ -83,6 +84,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 	m.keyEnds = f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "relay_key_expires_timestamp_seconds", Help: "Unix time at which the next of an endpoint's keys stops signing, by endpoint; 0: none does.",
 	}, []string{"endpoint"})
+	m.certEnds = f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "relay_client_certificate_expires_timestamp_seconds", Help: "Unix time at which the client certificate shown to an endpoint ends, by endpoint; 0: there is none, or it cannot be read.",
+	}, []string{"endpoint"})
 	m.timers(f, r)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_subjects_set_aside", Help: "Subjects of whom something is damaged: nothing new is told of them until they are rebuilt.",
@@ -124,6 +128,7 @@ func (m *metrics) start(r *Relay) {
 	for _, s := range kyc.Statuses {
 		m.changes.WithLabelValues(string(s))
 	}
+	m.certificates(r)
 	for _, e := range r.endpoints {
 		for _, reason := range reasons() {
 			m.attempts.WithLabelValues(e.ID, reason)
@@ -139,6 +144,13 @@ func (m *metrics) start(r *Relay) {
 			off = 1
 		}
 		m.disabled.WithLabelValues(e.ID).Set(off)
+	}
+}
+
+// certificates says when client certificates end, also of those that have just been renewed.
+func (m *metrics) certificates(r *Relay) {
+	for id, s := range r.senders {
+		m.certEnds.WithLabelValues(id).Set(float64(max(0, s.pool.CertificateEnds().Unix())))
 	}
 }
 

@@ -246,7 +246,10 @@ func (r *Relay) trim(ctx context.Context) error {
 func (r *Relay) sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
+		if n%60 == 0 {
+			r.m.certificates(r)
+		}
 		gone, err := r.o.Outbox.Strangers()
 		if err != nil {
 			return err

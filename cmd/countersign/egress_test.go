@@ -14,10 +14,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
 )
 
 // connectProxy is an HTTP proxy on loopback that wants credentials; what it was asked is kept. It is a partner's way in, so it connects to loopback only.
@@ -149,6 +152,15 @@ partners:
 	mu.Unlock()
 	if asked := proxy.seen(); !strings.Contains(asked, "CONNECT "+strings.TrimPrefix(partner.URL, "https://")) {
 		t.Errorf("the proxy was asked %s", asked)
+	}
+	families, err := g.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(families, func(f *dto.MetricFamily) bool {
+		return f.GetName() == "countersign_relay_client_certificate_expires_timestamp_seconds" && f.GetMetric()[0].GetGauge().GetValue() > float64(time.Now().Add(300*24*time.Hour).Unix())
+	}) {
+		t.Error("no metric says when the client certificate ends")
 	}
 	_, shown, _ := cli(t, nil, "endpoints", "--config", config, "--json")
 	_, checked, _ := cli(t, nil, "check", "--config", config)

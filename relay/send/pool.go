@@ -85,6 +85,19 @@ func (p *Pool) give(g *generation) {
 	}
 }
 
+// CertificateEnds is when the client certificate ends that is, or is about to be, in use; zero: there is none.
+func (p *Pool) CertificateEnds() time.Time {
+	if leaf := p.o.TLS.Leaf(); leaf != nil {
+		return leaf.NotAfter
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current == nil || len(p.current.tls.Certificates) == 0 {
+		return time.Time{}
+	}
+	return p.current.tls.Certificates[0].Leaf.NotAfter // its files cannot be used any more
+}
+
 func (p *Pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -183,6 +183,9 @@ func TestCertificatesAreFollowed(t *testing.T) {
 		}
 	}
 	f(TLS, "", `"endpoint_tls_unusable","endpoint":"acme-main"`)
+	if at := p.CertificateEnds(); !at.IsZero() {
+		t.Errorf("a certificate that is not there ends at %v", at)
+	}
 	put(t, files.CA, theirs.pem)
 	become("first")
 	f("", "first", "")
@@ -199,6 +202,9 @@ func TestCertificatesAreFollowed(t *testing.T) {
 	f("", "third", "endpoint_tls_reloaded")
 	if err := os.Remove(files.CA); err != nil {
 		t.Fatal(err)
+	}
+	if left := time.Until(p.CertificateEnds()); left < 50*time.Minute || left > time.Hour {
+		t.Errorf("the certificate in use ends in %v", left)
 	}
 	c.forward(5 * time.Minute)
 	f("", "third", "it does not exist")
