@@ -46,7 +46,7 @@ func answering(t *testing.T, answer string) *send.Proxy {
 // dead as refused by its partner after an hour.
 func TestProxyIsNotThePartner(t *testing.T) {
 	schedule := Schedule{First: time.Minute, Factor: 2, Max: time.Hour, Attempts: 4}
-	f := func(what string, o send.Options, url string, reason string, want outbox.Outcome) {
+	f := func(what string, o send.Options, url, reason string, want outbox.Outcome) {
 		t.Helper()
 		a, err := send.New(o).Pool(send.PoolOptions{}).Post(t.Context(), url, nil, []byte("{}"), patience)
 		v := read(a, err)

@@ -91,7 +91,6 @@ func TestEndpointsShareNoConnection(t *testing.T) {
 // house is one name with two addresses, of which DNS tells one at a time.
 type house struct {
 	url   string
-	hosts sync.Map // of a request's path: which address took it
 	at    atomic.Pointer[string]
 	open  [2]atomic.Int64 // connections, by address
 	hang  chan struct{}   // requests to /hangs end when it is closed

@@ -55,6 +55,7 @@ func newEgress(t *testing.T, secure *tls.Config, answer func(target string) stri
 }
 
 func (e *egress) serve(t *testing.T, c net.Conn) {
+	t.Helper()
 	defer c.Close()
 	r := bufio.NewReader(c)
 	req, err := http.ReadRequest(r)
@@ -178,7 +179,7 @@ func TestProxyAndPlainHTTP(t *testing.T) {
 
 // TestProxyRefusals: what the proxy says is not the partner's answer. Each has a reason of its own, and none quotes the proxy or its credentials.
 func TestProxyRefusals(t *testing.T) {
-	f := func(answer, want string, text string) {
+	f := func(answer, want, text string) {
 		t.Helper()
 		e := newEgress(t, nil, func(string) string { return answer })
 		p := client(t, Options{Proxy: proxyAt(t, "http://"+e.addr, "user:canary"), Allow: standIn})

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ var errNotLoopback = errors.New("a test connects to loopback only")
 
 // onlyLoopback is asked before each connect(2), after the guard. It fails loudly and connects to nothing where an address gets that far which is not loopback.
 func onlyLoopback(t *testing.T) func(address string) error {
+	t.Helper()
 	return func(address string) error {
 		if at, err := netip.ParseAddrPort(address); err != nil || !at.Addr().IsLoopback() {
 			t.Errorf("%s GOT PAST THE GUARD, as far as connect(2)", address)
@@ -43,7 +45,7 @@ func mustLeaf(t *testing.T, cert tls.Certificate) *x509.Certificate {
 func notations(s string) (hosts []string) {
 	a := netip.MustParseAddr(s).As4()
 	n := binary.BigEndian.Uint32(a[:])
-	join := func(format string, sep string) string {
+	join := func(format, sep string) string {
 		parts := make([]string, 4)
 		for i, b := range a {
 			parts[i] = fmt.Sprintf(format, b)
@@ -51,16 +53,16 @@ func notations(s string) (hosts []string) {
 		return strings.Join(parts, sep)
 	}
 	wide := strings.NewReplacer("0", "０", "1", "１", "2", "２", "3", "３", "4", "４", "5", "５", "6", "６", "7", "７", "8", "８", "9", "９").Replace(s)
-	percent := ""
+	var percent strings.Builder
 	for _, c := range []byte(s) {
-		percent += fmt.Sprintf("%%%02x", c)
+		fmt.Fprintf(&percent, "%%%02x", c)
 	}
 	return []string{
-		s, s + ".", fmt.Sprint(n), fmt.Sprintf("0x%x", n), fmt.Sprintf("0X%X", n), fmt.Sprintf("0%o", n), fmt.Sprintf("0x%032x", n),
+		s, s + ".", strconv.FormatUint(uint64(n), 10), fmt.Sprintf("0x%x", n), fmt.Sprintf("0X%X", n), fmt.Sprintf("0%o", n), fmt.Sprintf("0x%032x", n),
 		join("0x%x", "."), join("0%o", "."), join("%03d", "."), join("0x%02X", "."), fmt.Sprintf("0x%x.%d.0%o.%d", a[0], a[1], a[2], a[3]),
 		fmt.Sprintf("%d.%d", a[0], n&0xffffff), fmt.Sprintf("%d.%d.%d", a[0], a[1], n&0xffff), fmt.Sprintf("0x%x.0x%x", a[0], n&0xffffff), fmt.Sprintf("0%o.%d", a[0], n&0xffffff),
-		fmt.Sprintf("%d", uint64(n)+1<<32), // wraps around to the same in 32 bits
-		wide, join("%d", "。"), join("%d", "．"), join("%d", "｡"), percent, strings.ReplaceAll(s, ".", "%2e"),
+		strconv.FormatUint(uint64(n)+1<<32, 10), // wraps around to the same in 32 bits
+		wide, join("%d", "。"), join("%d", "．"), join("%d", "｡"), percent.String(), strings.ReplaceAll(s, ".", "%2e"),
 		fmt.Sprintf("[::ffff:%s]", s), fmt.Sprintf("[::ffff:%x:%x]", n>>16, n&0xffff), fmt.Sprintf("[0:0:0:0:0:ffff:%s]", s), fmt.Sprintf("[0000:0000:0000:0000:0000:FFFF:%04X:%04X]", n>>16, n&0xffff),
 		fmt.Sprintf("[::%s]", s), fmt.Sprintf("[::%x:%x]", n>>16, n&0xffff), fmt.Sprintf("[::ffff:0:%s]", s),
 		fmt.Sprintf("[64:ff9b::%s]", s), fmt.Sprintf("[64:ff9b::%x:%x]", n>>16, n&0xffff), fmt.Sprintf("[64:ff9b:1::%s]", s),
