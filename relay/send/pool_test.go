@@ -67,11 +67,15 @@ func TestEndpointsShareNoConnection(t *testing.T) {
 			stuck.Go(func() { _, _ = sick.Post(ctx, s.URL+"/hangs", nil, []byte("x"), time.Minute) })
 		}
 		eventually(t, "all connections of the sick one hang", func() bool { return hanging.Load() >= conns })
+		slowest := time.Duration(0)
 		for range 20 {
-			if a, err := post(t, well, s.URL+"/passes", soon); err != nil || a.Code != http.StatusOK {
+			a, err := post(t, well, s.URL+"/passes", soon)
+			if err != nil || a.Code != http.StatusOK {
 				t.Errorf("%s: the healthy endpoint: %+v, %v", proto, a, err)
 			}
+			slowest = max(slowest, a.Timings.Total)
 		}
+		t.Logf("%s: 20 posts beside %d that hang, at one host and port: the slowest took %v", proto, hanging.Load(), slowest)
 		if n := hanging.Load(); n != conns { // and its bound holds
 			t.Errorf("%s: %d requests hang, of an endpoint that may have %d connections with one each", proto, n, conns)
 		}
