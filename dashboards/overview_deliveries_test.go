@@ -13,6 +13,11 @@ func deliveriesRow() row {
 			queries:     []query{{`sum by (endpoint) (rate(countersign_relay_attempts_total{endpoint=~"$endpoint",reason!="http_2xx"}[$__rate_interval])) / sum by (endpoint) (rate(countersign_relay_attempts_total{endpoint=~"$endpoint"}[$__rate_interval]))`, "{{endpoint}}"}},
 		},
 		{
+			title: "Repeated requests", unit: "ops",
+			description: "Written once more at once, within one attempt: a connection that had been used before ended in place of an answer. Many of them: the partner closes idle connections soon, or resets.",
+			queries:     []query{{`sum by (endpoint) (rate(countersign_relay_repeated_requests_total{endpoint=~"$endpoint"}[$__rate_interval]))`, "{{endpoint}}"}},
+		},
+		{
 			title: "Outcomes by format", unit: "ops", stack: true,
 			description: "done: accepted. retry: will be tried again. dead: given up.",
 			queries:     []query{{`sum by (format, outcome) (rate(countersign_relay_deliveries_total[$__rate_interval])) > 0`, "{{format}} {{outcome}}"}},
@@ -55,9 +60,10 @@ func deliveriesRow() row {
 		},
 		{
 			title: "Expiry", unit: "s", alert: "CountersignCertificateExpiresSoon",
-			description: "How long the callback listener's certificate, and endpoint keys that have an end, still hold. The line of a key that has ended stands below zero.",
+			description: "How long the callback listener's certificate, the client certificates shown to endpoints, and endpoint keys that have an end, still hold. The line of what has ended stands below zero.",
 			queries: []query{
 				{`(countersign_ingest_certificate_expires_timestamp_seconds > 0) - time()`, "certificate"},
+				{`(countersign_relay_client_certificate_expires_timestamp_seconds{endpoint=~"$endpoint"} > 0) - time()`, "client certificate for {{endpoint}}"},
 				{`(countersign_relay_key_expires_timestamp_seconds{endpoint=~"$endpoint"} > 0) - time()`, "key of {{endpoint}}"},
 			},
 		},

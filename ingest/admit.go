@@ -17,6 +17,10 @@ import (
 
 const pathPrefix = "/v1/callbacks/"
 
+// TriggerHeader marks a callback that the command line has made. It is signed with the source's own key, so nothing else tells it from the provider's word: where people are
+// real it is refused. Who has the key and leaves the header out is not the command line, and may say what he likes; that is what the key is for.
+const TriggerHeader = "Countersign-Trigger"
+
 // admit decides on everything that needs no body.
 func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
 	h := &ctx.Request.Header
@@ -36,6 +40,8 @@ func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
 		return src, refuse(method, nil)
 	case !src.allows(in.client(ctx)):
 		return src, refuse(address, errors.New("client address is not in allow"))
+	case (in.o.Live || src.Livemode) && len(h.Peek(TriggerHeader)) > 0:
+		return src, refuse(triggered, errors.New("made by countersign trigger, which is for test people only"))
 	case in.stopping.Load():
 		return src, refuse(stopping, nil)
 	case !src.limit.Allow():

@@ -56,6 +56,7 @@ type Appender interface {
 type Options struct {
 	Listener       net.Listener // closed by Run
 	TLS            *Certificate // nil: plain HTTP
+	Live           bool         // the gateway tells partners about real people
 	Journal        Appender
 	Sources        []Source
 	Partners       map[string]bool // known partner ids, for subject_prefix

@@ -25,6 +25,7 @@ const (
 	mismatch      verdict = "mismatch"    // no key fits
 	stale         verdict = "stale"       // its timestamp is outside the tolerance
 	address       verdict = "address"     // not an allowed client address
+	triggered     verdict = "trigger"     // made by the command line, where people are real
 	unknownSource verdict = "unknown"     // no such source, or not its token
 	method        verdict = "method"      // not a POST
 	noLength      verdict = "no_length"   // chunked, or no Content-Length
@@ -41,7 +42,7 @@ const (
 )
 
 var verdicts = []verdict{
-	accepted, ignored, quarantined, handshake, badRequest, unsigned, malformed, mismatch, stale, address, unknownSource, method,
+	accepted, ignored, quarantined, handshake, badRequest, unsigned, malformed, mismatch, stale, address, triggered, unknownSource, method,
 	noLength, tooLarge, tooFast, longHeader, noKey, backlog, full, unforwarded, undecided, stopping, panicked,
 }
 
@@ -54,7 +55,7 @@ func (v verdict) status() int {
 		return fasthttp.StatusBadRequest
 	case unsigned, malformed, mismatch, stale:
 		return fasthttp.StatusUnauthorized
-	case address:
+	case address, triggered:
 		return fasthttp.StatusForbidden
 	case unknownSource:
 		return fasthttp.StatusNotFound

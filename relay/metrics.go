@@ -17,6 +17,7 @@ type metrics struct {
 	changes     *prometheus.CounterVec
 	attempts    *prometheus.CounterVec
 	deliveries  *prometheus.CounterVec
+	repeated    *prometheus.CounterVec
 	latency     *prometheus.HistogramVec
 	endToEnd    prometheus.Histogram
 	disabled    *prometheus.GaugeVec
@@ -26,6 +27,7 @@ type metrics struct {
 	removed     prometheus.Counter
 	damaged     prometheus.Counter
 	keyEnds     *prometheus.GaugeVec
+	certEnds    *prometheus.GaugeVec
 
 	fired         *prometheus.CounterVec
 	timersRefused prometheus.Counter
@@ -51,6 +53,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		attempts: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_attempts_total", Help: "Delivery attempts, by endpoint and what came of them.",
 		}, []string{"endpoint", "reason"}),
+		repeated: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_repeated_requests_total", Help: "Requests written once more at once, within their attempt, because a connection used before ended in place of an answer, by endpoint.",
+		}, []string{"endpoint"}),
 		deliveries: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_deliveries_total", Help: "Attempts settled, by partner format and outcome (done, retry, dead).",
 		}, []string{"format", "outcome"}),
@@ -78,6 +83,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 	}
 	m.keyEnds = f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "relay_key_expires_timestamp_seconds", Help: "Unix time at which the next of an endpoint's keys stops signing, by endpoint; 0: none does.",
+	}, []string{"endpoint"})
+	m.certEnds = f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "relay_client_certificate_expires_timestamp_seconds", Help: "Unix time at which the client certificate shown to an endpoint ends, by endpoint; 0: there is none, or it cannot be read.",
 	}, []string{"endpoint"})
 	m.timers(f, r)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
@@ -120,6 +128,7 @@ func (m *metrics) start(r *Relay) {
 	for _, s := range kyc.Statuses {
 		m.changes.WithLabelValues(string(s))
 	}
+	m.certificates(r)
 	for _, e := range r.endpoints {
 		for _, reason := range reasons() {
 			m.attempts.WithLabelValues(e.ID, reason)
@@ -128,12 +137,20 @@ func (m *metrics) start(r *Relay) {
 			m.deliveries.WithLabelValues(e.Format.Name, string(o))
 		}
 		m.latency.WithLabelValues(e.ID)
+		m.repeated.WithLabelValues(e.ID)
 		m.keyEnds.WithLabelValues(e.ID).Set(e.keyEnds(r.o.Now()))
 		off := 0.0
 		if r.senders[e.ID].disabled.Load() != nil {
 			off = 1
 		}
 		m.disabled.WithLabelValues(e.ID).Set(off)
+	}
+}
+
+// certificates says when client certificates end, also of those that have just been renewed.
+func (m *metrics) certificates(r *Relay) {
+	for id, s := range r.senders {
+		m.certEnds.WithLabelValues(id).Set(float64(max(0, s.pool.CertificateEnds().Unix())))
 	}
 }
 

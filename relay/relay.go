@@ -46,6 +46,8 @@ type Endpoint struct {
 	MaxOwed     int64
 	Since       time.Time // changes whose record was appended before are not owed; zero: always
 	Retry       Schedule
+	Headers     []send.Header // with every request, beside the format's
+	TLS         send.TLSFiles
 }
 
 // Key is one signing key of an endpoint. It signs until Until; zero: for good.
@@ -244,7 +246,10 @@ func (r *Relay) trim(ctx context.Context) error {
 func (r *Relay) sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
+		if n%60 == 0 {
+			r.m.certificates(r)
+		}
 		gone, err := r.o.Outbox.Strangers()
 		if err != nil {
 			return err

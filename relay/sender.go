@@ -16,11 +16,12 @@ import (
 	"countersign/signing"
 )
 
-// sender delivers what one endpoint is owed. Each endpoint has its own, with its own slots, rate and pauses: that is why one costs no other anything (I6).
+// sender delivers what one endpoint is owed. Each endpoint has its own, with its own slots, rate, pauses and connections: that is why one costs no other anything (I6).
 type sender struct {
 	r        *Relay
 	e        *Endpoint
 	limit    *rate.Limiter
+	pool     *send.Pool             // connections that no other endpoint has a part in
 	disabled atomic.Pointer[string] // why, if it is
 	freed    chan struct{}          // one token: a slot has become free
 	workers  atomic.Int64           // goroutines that deliver or wait for something to deliver
@@ -32,10 +33,14 @@ type sender struct {
 	lastSuccess time.Time
 }
 
+// connections is how many an endpoint has open at most: one for each attempt in flight, and a quarter more that rest, or are dialled in vain.
+func (e *Endpoint) connections() int { return e.Concurrency + e.Concurrency/4 }
+
 const maxPause = 5 * time.Minute // of the whole endpoint, for a Retry-After
 
 func newSender(r *Relay, e *Endpoint) *sender {
 	s := &sender{r: r, e: e, allowed: e.Concurrency, freed: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
+	s.pool = r.o.Client.Pool(send.PoolOptions{Name: e.ID, Conns: e.connections(), Headers: e.Headers, TLS: e.TLS})
 	if e.Rate > 0 {
 		s.limit = rate.NewLimiter(rate.Limit(e.Rate), max(1, int(e.Rate/10)))
 	}
@@ -204,13 +209,16 @@ func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 	h, err := s.sign(&d, started)
 	var a send.Answer
 	if err == nil {
-		a, err = s.r.o.Client.Post(ctx, s.e.URL, h, d.Body, s.e.Timeout)
+		a, err = s.pool.Post(ctx, s.e.URL, h, d.Body, s.e.Timeout)
 	}
 	if err != nil && ctx.Err() != nil { // stopping: whether it arrived is unknown, so it is owed still
 		s.r.o.Outbox.Release(d)
 		return
 	}
 	took := s.r.o.Now().Sub(started)
+	if a.Repeated {
+		s.r.m.repeated.WithLabelValues(s.e.ID).Inc()
+	}
 	v := read(a, err)
 	out := settle(d, v, a, s.e.Retry, started, took, s.note(v, a))
 	if err != nil {

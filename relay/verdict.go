@@ -36,11 +36,13 @@ type answer struct {
 	ok      bool // delivered
 	disable bool // the partner said that the endpoint is gone for good
 	slow    bool // the endpoint asks for less
+	unasked bool // our own way out has failed: it says nothing about this body, nor about the endpoint
 }
 
 func read(a send.Answer, err error) answer {
 	if err != nil {
-		return answer{reason: send.Classify(err)}
+		reason := send.Classify(err)
+		return answer{reason: reason, unasked: reason == send.ProxyAuth || reason == send.ProxyRefused || reason == send.ProxyFailed}
 	}
 	switch c := a.Code; {
 	case c >= 200 && c < 300:
@@ -73,7 +75,7 @@ func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time
 	switch {
 	case !again:
 		out.Outcome, out.Reason = outbox.Died, reasonExhausted
-	case !d.FirstFailure.IsZero() && at.Sub(d.FirstFailure) >= refusedAfter && lastSuccess.After(d.FirstFailure):
+	case !v.unasked && !d.FirstFailure.IsZero() && at.Sub(d.FirstFailure) >= refusedAfter && lastSuccess.After(d.FirstFailure):
 		out.Outcome, out.Reason = outbox.Died, reasonRefused
 	default:
 		out.Outcome, out.Retry = outbox.Retry, at.Add(took).Add(max(wait, a.RetryAfter))

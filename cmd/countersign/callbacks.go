@@ -46,7 +46,7 @@ func (g *gateway) startIngress() error {
 	}
 	o := ingest.Options{
 		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{},
-		MaxConns: g.limits.callbacks,
+		MaxConns: g.limits.callbacks, Live: g.cfg.Live(),
 	}
 	for _, p := range g.cfg.Partners {
 		o.Partners[p.ID] = true

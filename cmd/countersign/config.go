@@ -9,6 +9,7 @@ import (
 
 	"countersign/ingest/provider"
 	"countersign/kyc"
+	"countersign/relay/send"
 	"countersign/signing"
 )
 
@@ -30,6 +31,7 @@ type Config struct {
 	Sources        []SourceConfig
 	Partners       []PartnerConfig
 	EgressAllow    []netip.Prefix // exceptions to the addresses that are never called
+	EgressProxy    *send.Proxy    // through which endpoints are reached; nil: none
 	Kafka          *KafkaConfig   // nil: nothing goes to Kafka
 	Storage        StorageConfig
 	Retention      RetentionConfig
@@ -97,6 +99,8 @@ type EndpointConfig struct {
 	MaxOwed     int64
 	Since       time.Time // zero: always
 	Retry       RetryConfig
+	TLS         send.TLSFiles
+	Headers     []send.Header // beside the format's, with what auth makes
 }
 
 // EndpointKey is one key of an endpoint, and how long it is still offered.
@@ -136,6 +140,7 @@ type TokenConfig struct {
 type known struct {
 	Providers map[string]func(options map[string]string) error // an error names the option and the remedy
 	Formats   map[string]bool
+	Signing   map[string]bool                             // canonical names of the headers that formats set
 	Asks      map[string]bool                             // providers whose API can be asked
 	Source    func(SourceConfig) (key string, m *mistake) // what is wrong with a source as a whole, and at which of its keys; nil: nothing is looked at
 	Streams   map[string]bool                             // those that post no callbacks: their stream is followed

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"crypto/tls"
-	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -91,10 +90,6 @@ func (l *loader) tls(n *yaml.Node, at string) {
 	}
 	l.cfg.TLS = c
 	l.holdsSecret(c.KeyFile)
-}
-
-func (l *loader) egress(n *yaml.Node, at string) {
-	l.object(n, at, field{"allow", false, l.prefixes(true, &l.cfg.EgressAllow)})
 }
 
 func (l *loader) storage(n *yaml.Node, at string) {
@@ -242,6 +237,9 @@ func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {
 		field{"max_owed", false, value(l, &e.MaxOwed, tagNumber, whole[int64](1, 1e9))},
 		field{"since", false, value(l, &e.Since, tagTime, parseSince)},
 		field{"retry", false, func(n *yaml.Node, at string) { l.retry(&e.Retry, n, at) }},
+		field{"tls", false, l.endpointTLS(&e)},
+		field{"headers", false, l.headers(&e.Headers)},
+		field{"auth", false, l.auth(&e.Headers)},
 	)
 	e.GenerateKey = !has(n, "keys")
 	return e
@@ -263,11 +261,8 @@ func (l *loader) retry(r *RetryConfig, n *yaml.Node, at string) {
 }
 
 func (l *loader) parseURL(s string) (string, *mistake) {
-	if err := send.CheckURL(s, l.live(), l.cfg.EgressAllow); err != nil {
-		if ue, ok := errors.AsType[*send.URLError](err); ok {
-			return "", &mistake{ue.Problem, ue.Remedy}
-		}
-		return "", &mistake{"cannot be used", "write it like https://hooks.example.com/kyc"}
+	if m := ofURL(send.CheckURL(s, l.live(), l.cfg.EgressAllow)); m != nil {
+		return "", m
 	}
 	return s, nil
 }

@@ -22,6 +22,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"countersign/kyc"
+	"countersign/relay/send"
 )
 
 var knownHere = known{
@@ -42,6 +43,7 @@ var knownHere = known{
 		},
 	},
 	Formats: map[string]bool{"standard": true, "blendfi": true},
+	Signing: map[string]bool{"X-Blendfi-Signature": true},
 	Asks:    map[string]bool{"onfido": true, "sumsub": true},
 	Streams: map[string]bool{"alpaca": true},
 }
@@ -49,7 +51,7 @@ var knownHere = known{
 // secretsHere all hold the word canary, so that one search finds any leak.
 var secretsHere = map[string]string{
 	"KEY": "canary-key", "SUMSUB_KEY": "canary-sumsub", "SUMSUB_PATH_TOKEN": "canary-path-token", "ACME_KEY": "whsec_canaryAAAA", "ACME_OLD": "canary-old",
-	"EMPTY": "", "SHORT": "canary",
+	"EMPTY": "", "SHORT": "canary", "PROXY_AUTH": "user:canary", "TWO_LINES": "user:can\nary",
 }
 
 // folder holds the files that the samples refer to.
@@ -169,6 +171,7 @@ func TestGoodConfig(t *testing.T) {
 	f("tls", c.TLS, &TLSConfig{dir + "/tls.crt", dir + "/tls.key"})
 	f("trusted_proxies", c.TrustedProxies, ten)
 	f("egress", c.EgressAllow, ten)
+	f("egress.proxy", fmt.Sprint(c.EgressProxy), "10.1.2.3:3128")
 	k := *c.Kafka
 	f("kafka.tls", k.TLS, &KafkaTLS{dir + "/tls.crt", dir + "/tls.crt", dir + "/tls.key"})
 	f("kafka.sasl", fmt.Sprint(k.SASL.Mechanism, k.SASL.User, k.SASL.Password, k.SASL.Password.IsZero()), "scram-sha-512cssecret false")
@@ -205,12 +208,17 @@ func TestGoodConfig(t *testing.T) {
 	e := c.Partners[0].Endpoints[0]
 	f("key", fmt.Sprintln(len(e.Keys), e.Keys[0].Ref, e.Keys[0].Until.IsZero(), e.Keys[1].Ref), "2 env:ACME_KEY true env:ACME_OLD\n")
 	f("until", e.Keys[1].Until, time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))
-	e.Keys = nil
+	f("headers", fmt.Sprint(e.Headers), "[X-Env: (not shown) X-Api-Key: (not shown) X-Count: (not shown) Authorization: (not shown)]")
+	e.Keys, e.Headers = nil, nil
 	want := EndpointConfig{
-		ID: "acme-main", URL: "https://hooks.acme.example/kyc", Format: "standard", Events: []string{"kyc.status.*"}, Concurrency: 16, Rate: 100,
+		TLS: send.TLSFiles{CA: dir + "/tls.crt", Cert: dir + "/tls.crt", Key: dir + "/tls.key"},
+		ID:  "acme-main", URL: "https://hooks.acme.example/kyc", Format: "standard", Events: []string{"kyc.status.*"}, Concurrency: 16, Rate: 100,
 		Timeout: 15 * time.Second, MaxOwed: 1_000_000, Retry: RetryConfig{5 * time.Second, 3, 12 * time.Hour, 0.2, 15},
 	}
 	f("endpoint", e, want)
+	want.TLS = send.TLSFiles{}
+	f("headers", fmt.Sprint(c.Partners[0].Endpoints[1].Headers), "[Authorization: (not shown)]")
+	c.Partners[0].Endpoints[1].Headers = nil
 	want.ID, want.URL, want.Rate, want.GenerateKey = "acme-second", "http://localhost:3000/hook", 0, true
 	want.Since = time.Date(2026, 3, 1, 7, 0, 0, 0, time.UTC)
 	f("endpoint", c.Partners[0].Endpoints[1], want)

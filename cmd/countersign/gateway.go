@@ -175,7 +175,7 @@ func (g *gateway) openRelay() error {
 	if err != nil {
 		return err
 	}
-	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, UserAgent: "countersign/" + version(), MaxIdle: g.limits.partners})
+	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, Proxy: g.cfg.EgressProxy, UserAgent: "countersign/" + version(), Logger: g.log})
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs(),
 		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
@@ -204,7 +204,7 @@ func (g *gateway) partners() ([]relay.Partner, error) {
 			f, _ := format.ByName(ec.Format)
 			e := relay.Endpoint{
 				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: g.limits.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
-				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: relay.Schedule(ec.Retry),
+				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: relay.Schedule(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
 			}
 			for _, k := range ec.Keys {
 				e.Keys = append(e.Keys, relay.Key{Key: k.Key, Until: k.Until})

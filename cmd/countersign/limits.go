@@ -74,7 +74,8 @@ func newLimits(cfg *Config, files int) (limits, error) {
 	return l, nil
 }
 
-// withSpare is how many connections may be open while so many attempts are in flight: a quarter more rest, or were dialled in vain.
+// withSpare is how many connections may be open while so many attempts are in flight: a quarter more rest, or were dialled in vain (relay holds each endpoint to its own part of
+// that), and a few are dialled to two addresses at once, or not yet closed.
 func withSpare(attempts int) int {
 	if attempts == 0 {
 		return 0

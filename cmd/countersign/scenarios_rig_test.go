@@ -94,7 +94,7 @@ func newStage(t *testing.T, sources []string, policies map[string]kyc.Policy, ot
 	if g.journal, err = journal.NewBolt(journal.Options{Store: g.store, Sealer: g.sealer, Logger: log, Metrics: reg, Now: g.clock.now}); err != nil {
 		t.Fatal(err)
 	}
-	g.client = send.New(send.Options{MaxConnsPerHost: 64})
+	g.client = send.New(send.Options{})
 	t.Cleanup(g.client.Close)
 	g.play(policies)
 	g.strong = g.door(log, sources, signing.BodyHMAC{Header: "X-Signature"}, kyc.Signed, others...)

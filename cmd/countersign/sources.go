@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"maps"
+	"net/http"
+	"strings"
 	"time"
 
 	"countersign/ingest"
@@ -99,7 +101,27 @@ func knownNames() known {
 	for _, f := range format.All {
 		k.Formats[f.Name] = true
 	}
+	k.Signing = signingHeaders()
 	return k
+}
+
+// signingHeaders are the headers that formats set, found by having each sign something. A delivery keeps the format it was made in, so those of all are kept free.
+func signingHeaders() map[string]bool {
+	h := http.Header{}
+	key, err := signing.NewKey([]byte(strings.Repeat("k", 32)))
+	for _, f := range format.All {
+		if err == nil {
+			err = f.Scheme.Sign(h, signing.Message{ID: "msg", Time: time.Unix(1, 0), Body: []byte("{}")}, signing.Keyring{key})
+		}
+	}
+	if err != nil {
+		panic("a format cannot sign: " + err.Error()) // a test has seen each do it
+	}
+	names := map[string]bool{}
+	for name := range h {
+		names[http.CanonicalHeaderKey(name)] = true
+	}
+	return names
 }
 
 // checkSource finds what would keep a source from working, so that `countersign check` says it and not the first callback.

@@ -76,7 +76,7 @@ func (w *waiting) state() string {
 
 func (w *waiting) answer(rw http.ResponseWriter, code int, reason string) {
 	rw.Header().Set("Content-Type", "application/json")
-	v := map[string]any{"status": "ok"}
+	v := map[string]any{"status": "ok", "mode": w.g.cfg.Mode}
 	if reason != "" {
 		rw.Header().Set("Retry-After", "1")
 		v = map[string]any{"status": "not_ready", "reasons": []string{reason}}

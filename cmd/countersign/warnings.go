@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"countersign/ingest/provider"
 	"countersign/kyc"
@@ -41,6 +42,7 @@ func warnings(cfg *Config) (all []problem) {
 			}
 		}
 	}
+	all = append(all, egressWarnings(cfg, time.Now())...)
 	for _, f := range exposed(cfg) {
 		warn("", f.String(), fmt.Sprintf("chmod 600 %s, and replace the secret if somebody may have read it", f.path))
 	}

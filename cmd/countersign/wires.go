@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/ingest"
 	"countersign/ingest/provider"
 	"countersign/kyc"
 	"countersign/relay/format"
@@ -28,7 +29,7 @@ func reasons(rs []kyc.ReasonPair) string {
 	return strings.TrimSpace(b.String())
 }
 
-// callback makes the request a provider would send: a sample body, signed with the source's newest key.
+// newCallback makes the request a provider would send: a sample body, signed with the source's newest key, and marked as made here.
 func newCallback(ctx context.Context, sc *SourceConfig, base string, body []byte, now time.Time) (*http.Request, error) {
 	a, err := adapterOf(*sc)
 	if err != nil {
@@ -62,14 +63,15 @@ func newCallback(ctx context.Context, sc *SourceConfig, base string, body []byte
 		return nil, fmt.Errorf("make the callback: %w", err)
 	}
 	req.Header = h
+	req.Header.Set(ingest.TriggerHeader, "true")
 	return req, nil
 }
 
-// post sends a callback and returns the status and its text.
+// post sends a request and returns the status and its text.
 func post(req *http.Request) (int, string, error) {
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, "", fmt.Errorf("send the callback: %w", err)
+		return 0, "", fmt.Errorf("send the request: %w", err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
@@ -88,7 +90,7 @@ type triggerCommand struct {
 	Session string `help:"The provider's id of the session; default made of the subject's."`
 }
 
-// Run sends one signed sample.
+// Run sends one signed sample. It counts as the provider's own word, so it is for test people only: that is asked of the config, of the running gateway, and by the gateway itself.
 func (cmd *triggerCommand) Run(c *console) error {
 	cfg, err := cmd.load(c)
 	if err != nil {
@@ -99,6 +101,9 @@ func (cmd *triggerCommand) Run(c *console) error {
 		return fmt.Errorf("no source %s in %s", cmd.Source, cfg.Path)
 	}
 	sc := &cfg.Sources[i]
+	if err := onlyForTests(cfg, sc); err != nil {
+		return err
+	}
 	now := time.Now()
 	body, err := provider.Sample(sc.Provider, cmd.Event, provider.SampleVars{
 		Subject: cmd.Subject, ProviderRef: cmd.Ref, SessionRef: cmd.Session, At: now, Livemode: sc.Livemode,
@@ -114,6 +119,9 @@ func (cmd *triggerCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	if err := saysSandbox(c.ctx, cfg.Listen.Control); err != nil {
+		return err
+	}
 	code, text, err := post(req)
 	if err != nil {
 		return err
@@ -121,6 +129,37 @@ func (cmd *triggerCommand) Run(c *console) error {
 	c.printf("%d %s\n", code, text)
 	if code != http.StatusOK {
 		return errNo
+	}
+	return nil
+}
+
+// onlyForTests refuses what would be about real people. Nothing overrules it.
+func onlyForTests(cfg *Config, sc *SourceConfig) error {
+	const instead = "have the provider send a test callback, or use a gateway in the sandbox"
+	switch {
+	case cfg.Live():
+		return fmt.Errorf("%s is live: a sample signed with the key of %s would be the provider's own word about a real person; %s", cfg.Path, sc.Name, instead)
+	case sc.Livemode:
+		return fmt.Errorf("source %s is live (livemode: true): a sample signed with its key would be the provider's own word about a real person; %s", sc.Name, instead)
+	}
+	return nil
+}
+
+// saysSandbox asks the gateway at the control address for its mode: it may run with another config than this one, or with another environment.
+func saysSandbox(ctx context.Context, control string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+control+"/healthz", nil)
+	if err != nil {
+		return fmt.Errorf("ask for the gateway's mode: %w", err)
+	}
+	code, text, err := post(req)
+	if err != nil {
+		return fmt.Errorf("no gateway at %s says in which mode it is, so nothing was sent; is it running with this config? %w", control, err)
+	}
+	var v struct{ Mode string }
+	if err := json.Unmarshal([]byte(text), &v); err != nil || code != http.StatusOK || v.Mode != modeSandbox {
+		return fmt.Errorf("the gateway at %s does not say that it is in the sandbox (mode %q), so nothing was sent", control, v.Mode)
 	}
 	return nil
 }

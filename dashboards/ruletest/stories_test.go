@@ -207,6 +207,9 @@ func deliveryStories(fires, quiet teller) {
 	fires("CountersignCertificateExpiresSoon warning", 10, `ingest_certificate_expires_timestamp_seconds{} 600000x20`)
 	quiet("CountersignCertificateExpiresSoon warning", 10, `ingest_certificate_expires_timestamp_seconds{} 9000000x20`)
 	quiet("CountersignCertificateExpiresSoon warning", 10, `ingest_certificate_expires_timestamp_seconds{} 0x20`) // plain HTTP
+	fires("CountersignClientCertificateExpiresSoon warning", 10, `relay_client_certificate_expires_timestamp_seconds{endpoint="acme"} 600000x20`)
+	quiet("CountersignClientCertificateExpiresSoon warning", 10, `relay_client_certificate_expires_timestamp_seconds{endpoint="acme"} 9000000x20`)
+	quiet("CountersignClientCertificateExpiresSoon warning", 10, `relay_client_certificate_expires_timestamp_seconds{endpoint="acme"} 0x20`) // it cannot be read
 	fires("CountersignEndpointDisabled critical", 10, `relay_endpoint_disabled{endpoint="acme"} 0x5 1x5`)
 	quiet("CountersignEndpointDisabled critical", 10, `relay_attempts_total{endpoint="acme",reason="http_5xx"} 0+20`)
 

@@ -88,7 +88,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{o: o, mux: http.NewServeMux()}
 	s.mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, map[string]any{"status": "ok"}) })
+	s.mux.HandleFunc("GET /healthz", s.health)
 	s.mux.HandleFunc("GET /readyz", s.ready)
 	s.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	s.mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -203,6 +203,15 @@ func (r *refusal) WriteHeader(status int) { r.status = status }
 
 // Write implements http.ResponseWriter.
 func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
+
+// health says that the process answers, and whether it tells partners about real people: the command line asks before it makes somebody up.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	mode := "sandbox"
+	if s.o.Livemode {
+		mode = "live"
+	}
+	s.json(w, http.StatusOK, map[string]any{"status": "ok", "mode": mode})
+}
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	reasons, notes := s.o.Ready()

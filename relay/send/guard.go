@@ -3,6 +3,7 @@ package send
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -41,7 +42,10 @@ func newGuard(live bool, allow []netip.Prefix) *ssrf.Guardian {
 // control runs after the lookup and before connect(2), once for every address tried.
 func control(g *ssrf.Guardian) func(context.Context, string, string, syscall.RawConn) error {
 	return func(_ context.Context, network, address string, conn syscall.RawConn) error {
-		return g.Safe(network, address, conn)
+		if err := g.Safe(network, address, conn); err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err) // also what it cannot read, such as an IPv4 address with a zone
+		}
+		return nil
 	}
 }
 
@@ -60,7 +64,7 @@ func CheckURL(raw string, live bool, allow []netip.Prefix) error {
 	case u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "":
 		return &URLError{"is not an absolute http or https URL", "write it like https://hooks.example.com/kyc"}
 	case u.User != nil:
-		return &URLError{"holds a user name or password", "remove it: deliveries prove themselves by their signature"}
+		return &URLError{"holds a user name or password", "remove it: deliveries prove themselves by their signature, and auth gives credentials where a server wants them"}
 	case u.Hostname() == "":
 		return &URLError{"names no host", "write it like https://hooks.example.com/kyc"}
 	case u.Fragment != "" || strings.HasSuffix(raw, "#"):
@@ -89,7 +93,7 @@ func checkHost(host string, live bool, allow []netip.Prefix) error {
 		return &URLError{"points at this machine", "use a public host, or set mode: sandbox"}
 	}
 	for _, l := range labels {
-		if l == "" || len(l) > 63 || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 			return &URLError{"has a host that is no DNS name", "use a plain name; write international ones in their xn-- form"}
 		}
 	}

@@ -21,14 +21,17 @@ const (
 	DNS            = "dns"
 	Connect        = "connect"
 	TLS            = "tls"
-	Reset          = "reset"    // the connection ended before the answer did
-	Protocol       = "protocol" // the answer is not HTTP, or its headers are too large
-	Canceled       = "canceled" // by us, on shutdown
+	Reset          = "reset"         // the connection ended before the answer did
+	Protocol       = "protocol"      // the answer is not HTTP, or its headers are too large
+	ProxyAuth      = "proxy_auth"    // the egress proxy wants other credentials; the partner was not asked
+	ProxyRefused   = "proxy_refused" // the egress proxy does not let us there; the same
+	ProxyFailed    = "proxy_failed"  // the egress proxy cannot be reached, or could not connect; the same
+	Canceled       = "canceled"      // by us, on shutdown
 	Other          = "other"
 )
 
 // Reasons lists everything Classify returns, for label sets.
-var Reasons = []string{Timeout, RefusedAddress, DNS, Connect, TLS, Reset, Protocol, Canceled, Other}
+var Reasons = []string{Timeout, RefusedAddress, DNS, Connect, TLS, Reset, Protocol, ProxyAuth, ProxyRefused, ProxyFailed, Canceled, Other}
 
 // failure is the only error Post returns. Its text is ours: errors of net/http quote the answer, and an answer may echo the request with its query.
 type failure struct {
@@ -95,7 +98,7 @@ func isReset(err error) bool {
 	text := err.Error()
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || strings.HasSuffix(text, "server closed idle connection") ||
-		strings.HasPrefix(text, "stream error: ") || strings.HasPrefix(text, "http2: client connection lost") || strings.Contains(text, "sent GOAWAY")
+		isStreamError(err) || strings.HasPrefix(text, "http2: client conn") || strings.Contains(text, "sent GOAWAY")
 }
 
 func isProtocol(err error) bool {
@@ -104,8 +107,14 @@ func isProtocol(err error) bool {
 		strings.HasPrefix(text, "malformed ") || strings.HasPrefix(text, "connection error: ") || strings.HasPrefix(text, "invalid byte in chunk length")
 }
 
+// isStreamError reports whether the other side has reset one stream of HTTP/2, and not the connection.
+func isStreamError(err error) bool { return strings.HasPrefix(err.Error(), "stream error: ") }
+
 // explain turns an error of the transport into one that may be stored, logged and shown.
 func explain(ctx context.Context, err error, t *trace) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
 	f := &failure{reason: reason(ctx, err)}
 	switch f.reason {
 	case Timeout:

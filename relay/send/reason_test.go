@@ -235,3 +235,7 @@ func TestClassifyIsClosed(t *testing.T) {
 		t.Errorf("Classify(nil) = %q", got)
 	}
 }
+
+func tlsWith(cert tls.Certificate) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{cert}}
+}

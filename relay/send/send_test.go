@@ -52,14 +52,15 @@ func raw(t *testing.T, fn func(*net.TCPConn)) (addr string, accepted *atomic.Int
 	return l.Addr().String(), accepted
 }
 
-func client(t *testing.T, o Options) *Client {
+// client is the pool of one endpoint.
+func client(t *testing.T, o Options) *Pool {
 	t.Helper()
 	c := New(o)
 	t.Cleanup(c.Close)
-	return c
+	return c.Pool(PoolOptions{Name: "hooks"})
 }
 
-func post(t *testing.T, c *Client, url string, timeout time.Duration) (Answer, error) {
+func post(t *testing.T, c *Pool, url string, timeout time.Duration) (Answer, error) {
 	t.Helper()
 	return c.Post(t.Context(), url, http.Header{"Content-Type": {"application/json"}}, []byte(`{"a":1}`), timeout)
 }

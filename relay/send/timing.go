@@ -23,6 +23,8 @@ type trace struct {
 	start time.Time
 
 	dnsStart, dnsDone, connStart, connDone, tlsStart, tlsDone, wrote, first atomic.Int64
+
+	reused atomic.Bool // the connection had been used before
 }
 
 func (t *trace) hooks() *httptrace.ClientTrace {
@@ -33,6 +35,7 @@ func (t *trace) hooks() *httptrace.ClientTrace {
 		ConnectDone:          func(string, string, error) { t.mark(&t.connDone) },
 		TLSHandshakeStart:    func() { t.mark(&t.tlsStart) },
 		TLSHandshakeDone:     func(tls.ConnectionState, error) { t.mark(&t.tlsDone) },
+		GotConn:              func(c httptrace.GotConnInfo) { t.reused.Store(c.Reused) },
 		WroteRequest:         func(httptrace.WroteRequestInfo) { t.mark(&t.wrote) },
 		GotFirstResponseByte: func() { t.once(&t.first) },
 	}
