@@ -2,9 +2,8 @@ package relay
 
 import (
 	"errors"
-	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"countersign/kyc"
 )
 
 var (
@@ -33,15 +32,10 @@ func invalid(field, problem string) error { return &FieldError{field, problem} }
 
 // name checks a name that others give: of a subject, a source, a ref, a person who orders something.
 func name(field, s string) error {
-	switch {
-	case s == "":
-		return invalid(field, "is missing")
-	case len(s) > maxName:
-		return invalid(field, "is longer than 256 bytes")
-	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
-		return invalid(field, "has characters that are no text")
+	if problem := kyc.IDProblem(s); problem != "" {
+		return invalid(field, problem)
 	}
 	return nil
 }
 
-const maxName = 256
+const maxName = kyc.MaxID

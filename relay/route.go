@@ -62,6 +62,9 @@ func (b *batch) route(said []saying) error {
 
 // owner is the lane of the subject that an update is about, which it then says itself.
 func (b *batch) owner(u *kyc.Update) (lane string, verdict kyc.Verdict) {
+	if !kyc.IsText(u.Subject.ID) {
+		return "", kyc.Unrouted // no such id was ever let in: its lane could be somebody else's
+	}
 	if u.Subject.ID == "" || u.Partner == "" {
 		if lane, verdict = b.find(u); verdict != "" {
 			return "", verdict

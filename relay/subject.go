@@ -15,7 +15,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// laneOf names a subject within the outbox and the subjects bucket. Test and live never share a state, so a test subject is another lane.
+// laneOf names a subject within the outbox and the subjects bucket. Test and live never share a state, so a test subject is another lane. Two subjects never share a name: a
+// partner's id has no slash, and a subject's has no control character (kyc.IDProblem).
 func laneOf(partner, id string, livemode bool) string {
 	if livemode {
 		return partner + "/" + id
