@@ -210,6 +210,16 @@ func foldRow() row {
 			queries:     []query{{`sum by (instance) (rate(countersign_relay_ambiguous_refs_total[$__rate_interval]))`, "{{instance}}"}},
 		},
 		{
+			title: "Calls that change something", unit: "ops", stack: true,
+			description: "Of the control API, by what came of them. Many refused ones are a partner whose program is broken, or somebody who tries; refused_not_kept are in the log only.",
+			queries:     []query{{`sum by (result) (rate(countersign_control_audited_calls_total[$__rate_interval]))`, "{{result}}"}},
+		},
+		{
+			title: "Calls of partners over their rate", unit: "ops",
+			description: "Calls of partners' tokens that write, and were answered 429 because one token makes too many.",
+			queries:     []query{{`sum by (instance) (rate(countersign_control_partner_calls_limited_total[$__rate_interval]))`, "{{instance}}"}},
+		},
+		{
 			title: "Quarantine", unit: "none", alert: "CountersignQuarantineNotEmpty",
 			description: "Genuine callbacks, events and answers whose body is kept aside because we could not understand it in full, or may not apply it.",
 			queries:     []query{{`countersign_journal_quarantine_items`, "{{instance}}"}},

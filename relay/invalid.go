@@ -13,6 +13,8 @@ var (
 	ErrConflict = errors.New("belongs to another subject")
 	// ErrKeyUsed says that an idempotency key stands for another order already.
 	ErrKeyUsed = errors.New("the idempotency key stands for another order already: use a key of its own for each")
+	// ErrTooMany says that a partner's token has registered, driven or ordered as much as one partner may.
+	ErrTooMany = errors.New("too many")
 	// ErrNoCheck says that a subject has no such check. It comes with outbox.ErrNotFound.
 	ErrNoCheck = errors.New("no such check")
 )

@@ -243,4 +243,7 @@ func walkWho(w *walk) {
 	}
 	w.run(exitNo, `decide acme nobody --source sumsub-eu --check identity_verification --status approved --because "a slip" --yes`, "not found")
 	w.run(exitYes, "audit --limit 1", "/v1/subjects/acme/nobody/decisions", "not found") // what was refused stands there too
+	w.run(exitYes, "audit --ndjson --since 2020-01-01 --actor kim", `"actor":"kim"`, `"path":"/v1/subjects/acme/rupert/decisions","ok":true`, `"status":404`)
+	w.run(exitYes, "audit --actor lee", "")
+	w.run(exitNo, "audit --ndjson --since yesterday", "since is a time")
 }

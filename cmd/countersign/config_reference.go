@@ -52,6 +52,7 @@ func configReference() []configKey {
 		{"retention.attempts", "30d", "the single attempts of deliveries"},
 		{"retention.quarantine_bodies", "30d", "bodies of callbacks that could not be read"},
 		{"retention.history", "5y", "who told us what, what we made of it, whom we told"},
+		{"retention.audit", "5y", "the audit trail: calls that changed something or showed a body; refused ones stay 30 days"},
 		{"tokens", "[]", "bearer tokens of the control API, beside the one in <data>/operator.token"},
 		{"tokens[].name", "", "who holds it; stands in the audit log"},
 		{"tokens[].sha256", "", "SHA-256 of the token, 64 hexadecimal digits"},

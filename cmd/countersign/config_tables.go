@@ -115,6 +115,7 @@ func (l *loader) retention(n *yaml.Node, at string) {
 		field{"attempts", false, keep(&c.Attempts)},
 		field{"quarantine_bodies", false, keep(&c.QuarantineBodies)},
 		field{"history", false, keep(&c.History)},
+		field{"audit", false, keep(&c.Audit)},
 	)
 }
 

@@ -308,6 +308,7 @@ func (g *gateway) startControl() (err error) {
 	o := admin.Options{
 		Listener: newLimited(g.control, controlConns), Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Tokens: tokens, Sources: map[string]bool{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
+		Metrics: g.metrics(), AuditKeep: g.cfg.Retention.Audit,
 	}
 	for _, sc := range g.cfg.Sources {
 		o.Sources[sc.Name] = true
@@ -316,6 +317,7 @@ func (g *gateway) startControl() (err error) {
 		o.Release = g.release
 	}
 	s := admin.New(o)
+	g.process.start("audit", s.Retain)
 	g.process.start("control", s.Run)
 	return nil
 }

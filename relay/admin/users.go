@@ -13,6 +13,11 @@ import (
 
 // about says which partner a call is about: a partner's token knows; others name one.
 func (s *Server) about(t Token, named string) (string, error) {
+	if named != "" {
+		if err := idIn("partner", named); err != nil {
+			return "", err
+		}
+	}
 	switch {
 	case t.Scope == Partner && named != "" && named != t.Partner:
 		return "", &problem{http.StatusForbidden, "authorization", "other_partner", "this token sees partner " + t.Partner + " only", "partner"}
