@@ -205,6 +205,16 @@ func foldRow() row {
 			queries:     []query{{`sum by (instance) (rate(countersign_relay_unconfirmed_claims_total[$__rate_interval]))`, "{{instance}}"}},
 		},
 		{
+			title: "Contested refs", unit: "none", alert: "CountersignAmbiguousRef",
+			description: "Provider refs that two have registered, or that are two people's: what comes for them is held until an operator has settled whose they are.",
+			queries:     []query{{`countersign_relay_contested_refs`, "{{instance}}"}},
+		},
+		{
+			title: "Submissions", unit: "ops", stack: true,
+			description: "Refs that were registered, by what came of it: contested is two about one ref, refused one about somebody else's, too_many one beyond what a partner may have open.",
+			queries:     []query{{`sum by (outcome) (rate(countersign_relay_submissions_total[$__rate_interval]))`, "{{outcome}}"}},
+		},
+		{
 			title: "Ambiguous refs", unit: "ops", alert: "CountersignAmbiguousRef",
 			description: "Provider refs that were taught for two subjects. Nobody is guessed.",
 			queries:     []query{{`sum by (instance) (rate(countersign_relay_ambiguous_refs_total[$__rate_interval]))`, "{{instance}}"}},

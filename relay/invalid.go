@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"fmt"
 
 	"countersign/kyc"
 )
@@ -11,6 +12,8 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrConflict says that a ref belongs to another subject already.
 	ErrConflict = errors.New("belongs to another subject")
+	// ErrContested says that somebody else has registered a ref too, so that it leads to nobody until an operator has settled whose it is. It is an ErrConflict.
+	ErrContested = fmt.Errorf("%w, or to none: it is registered more than once, and what comes for it is held until an operator has settled whose it is", ErrConflict)
 	// ErrKeyUsed says that an idempotency key stands for another order already.
 	ErrKeyUsed = errors.New("the idempotency key stands for another order already: use a key of its own for each")
 	// ErrTooMany says that a partner's token has registered, driven or ordered as much as one partner may.

@@ -36,6 +36,7 @@ type subject struct {
 	Owed   map[string]uint64 `json:"o,omitempty"` // by endpoint: the last sequence owed
 	Timer  int64             `json:"t,omitempty"` // where it stands in the timers bucket; 0: nowhere
 	Told   *place            `json:"c,omitempty"` // the last change of its status, notices apart
+	Refs   int               `json:"r,omitempty"` // submissions that were folded
 	Lane   string            `json:"l"`           // its own key: were that damaged, whose state is this?
 	State  kyc.State         `json:"-"`
 

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"countersign/kyc"
+	"countersign/relay"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -206,10 +207,11 @@ func (l *loader) validity(dst *map[kyc.Check]int) setter {
 }
 
 func (l *loader) partner(n *yaml.Node, at string) {
-	p := PartnerConfig{Policy: defaultPolicy()}
+	p := PartnerConfig{Policy: defaultPolicy(), MaxOpen: relay.DefaultMaxOpen}
 	l.object(
 		n, at,
 		field{"id", true, l.named(&p.ID, "partner")},
+		field{"max_submissions", false, value(l, &p.MaxOpen, tagNumber, whole[int64](1, 1e9))},
 		field{"policy", false, func(n *yaml.Node, at string) {
 			l.object(
 				n, at,

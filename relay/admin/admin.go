@@ -61,11 +61,13 @@ type Options struct {
 	Tokens    []Token
 	Sources   map[string]bool // names in the config
 	Livemode  bool            // of subjects, where a call does not say
-	Logger    *slog.Logger
-	Gatherer  prometheus.Gatherer
-	Metrics   prometheus.Registerer
-	AuditKeep time.Duration    // how long the audit trail keeps what was done; zero: for ever
-	Now       func() time.Time // nil: time.Now
+	// SourcePartners has the one partner whose subjects a source is for; a source that is not in it is for the subjects of all.
+	SourcePartners map[string]string
+	Logger         *slog.Logger
+	Gatherer       prometheus.Gatherer
+	Metrics        prometheus.Registerer
+	AuditKeep      time.Duration    // how long the audit trail keeps what was done; zero: for ever
+	Now            func() time.Time // nil: time.Now
 }
 
 // Quarantine is what is needed of the bodies that could not be applied. Drop is all or none, and nil only when it is on stable storage.
@@ -145,6 +147,8 @@ func (s *Server) routes() []Route {
 		Route{"POST /v1/policies/{partner}/apply", Operator, false, s.applyPolicy},
 		Route{"POST /v1/submissions", Operator, true, s.submit},
 		Route{"GET /v1/users/{id}/kyc", Viewer, true, s.user},
+		Route{"GET /v1/refs/conflicts", Viewer, false, s.conflicts},
+		Route{"POST /v1/refs/settle", Operator, false, s.settle},
 		Route{"GET /v1/endpoints", Viewer, false, s.endpoints},
 		Route{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
 		Route{"GET /v1/deliveries", Viewer, false, s.deliveries},

@@ -23,6 +23,9 @@ func TestHostileIDs(t *testing.T) {
 			`{"partner":"acme","subject":"HERE","source":"sumsub-eu","provider_ref":"r"}`, `{"partner":"acme","subject":"s","source":"sumsub-eu","provider_ref":"HERE"}`,
 			`{"partner":"HERE","subject":"s","source":"sumsub-eu","provider_ref":"r"}`, `{"partner":"acme","subject":"s","source":"HERE","provider_ref":"r"}`,
 		},
+		"POST /v1/refs/settle": {
+			`{"source":"sumsub-eu","provider_ref":"HERE","partner":"acme","subject":"s","reason":"r"}`, `{"source":"sumsub-eu","provider_ref":"r","partner":"acme","subject":"HERE","reason":"r"}`,
+		},
 		"POST /v1/questions/discard":                 {`{"id":"HERE"}`},
 		"POST /v1/quarantine/{id}/release":           {`{"partner":"acme","subject":"HERE"}`, `{"partner":"HERE","subject":"s"}`},
 		"POST /v1/test_helpers/users/{id}/kyc":       {`{"status":"pending","kind":"HERE"}`},
