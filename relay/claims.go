@@ -329,7 +329,7 @@ type Settlement struct {
 	Note string // why, in the operator's words: at most 500 bytes
 }
 
-// SettleRef orders that a ref be one subject's from now on, through the journal (I11), and returns the id of the order once it is folded: what was held for the ref has then been
+// SettleRef orders that a ref be one subject's from now on, through the journal (I11), and returns the id of the order once it is folded, or an error beside it if ctx ended before: what was held for the ref has then been
 // applied to that subject, in the order of its arrival. What was applied to anybody before stays theirs. outbox.ErrNotFound: nobody was ever known by this ref.
 func (r *Relay) SettleRef(ctx context.Context, s Settlement) (id string, err error) {
 	if err := s.check(r); err != nil {

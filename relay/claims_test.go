@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/kyc"
 	"countersign/outbox"
@@ -266,4 +267,56 @@ func TestSubjectHasSoManyRefs(t *testing.T) {
 			t.Fatalf("ref %d: %v", i, err)
 		}
 	}
+}
+
+// TestSandboxIsBounded: what a partner's own token may leave of the sandbox is bounded, and time makes room for new keys.
+func TestSandboxIsBounded(t *testing.T) {
+	g := start(t, acme())
+	drive := func(subject, key string, guest bool) error {
+		t.Helper()
+		_, err := g.relay.Pretend(t.Context(), Pretence{Partner: "acme", Subject: subject, Kind: kyc.Individual, Status: kyc.Pending, Key: key, Guest: guest})
+		return err
+	}
+	registered := func() {
+		t.Helper()
+		eventually(t, "the policies are registered", func() bool { _, err := g.relay.newest("acme"); return err == nil })
+	}
+	registered()
+	for i := range 3 {
+		if err := errors.Join(drive(fmt.Sprint("s", i), "", true), drive(fmt.Sprint("s", i), fmt.Sprint("k", i), true), drive(fmt.Sprint("s", i), fmt.Sprint("k", i), true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if subjects, keys := g.relay.counts.of(drivenSubjects+"acme"), g.relay.counts.of(usedKeys+"acme"); subjects != 3 || keys != 3 {
+		t.Errorf("%d subjects and %d keys are counted", subjects, keys)
+	}
+	g.appended = g.relay.Position()
+	g.restart()
+	if subjects, keys := g.relay.counts.of(drivenSubjects+"acme"), g.relay.counts.of(usedKeys+"acme"); subjects != 3 || keys != 3 {
+		t.Errorf("after a restart %d subjects and %d keys are counted", subjects, keys)
+	}
+	registered()
+	g.relay.counts.set(drivenSubjects+"acme", maxDriven)
+	if err := drive("s9", "", true); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one more subject: %v", err)
+	}
+	if err := errors.Join(drive("s1", "", true), drive("s9", "", false)); err != nil {
+		t.Errorf("one that is there, and an operator's: %v", err)
+	}
+	g.relay.counts.set(usedKeys+"acme", maxKeys)
+	if err := drive("s1", "k9", true); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one more key: %v", err)
+	}
+	if err := errors.Join(drive("s1", "k1", true), drive("s1", "k9", false)); err != nil {
+		t.Errorf("one that is there, and an operator's: %v", err)
+	}
+	g.relay.counts.set(usedKeys+"acme", 3)
+	g.appended = g.relay.Position()
+	g.stopped()
+	g.clock.advance(91 * 24 * time.Hour)
+	g.retained()
+	if n := g.relay.counts.of(usedKeys + "acme"); n != 0 {
+		t.Errorf("90 days later %d keys are counted", n)
+	}
+	g.run()
 }

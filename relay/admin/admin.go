@@ -90,7 +90,7 @@ type Server struct {
 	m   *metrics
 	now func() time.Time
 
-	refusals, guests *allowance // by token
+	refusals, guests, driven *allowance // by token
 }
 
 // New lays out the routes.

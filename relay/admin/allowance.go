@@ -9,6 +9,8 @@ const (
 	// A partner's token may make so many calls that write at once, and then one every so often.
 	guestBurst = 1000
 	guestEvery = 20 * time.Millisecond
+	// Outcomes that it drives in the sandbox come less often, for they cost more.
+	drivenEvery = 500 * time.Millisecond
 
 	maxNames = 10_000 // whose allowance is remembered
 )

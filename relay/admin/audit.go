@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -23,10 +24,15 @@ type AuditEntry struct {
 	OK     bool      `json:"ok"`
 	Status int       `json:"status,omitempty"` // of the answer, unless it was 200
 	Error  string    `json:"error,omitempty"`
+
+	// Changed: it was refused, and has had an effect all the same, such as a claim that makes a ref contested.
+	Changed bool `json:"changed,omitempty"`
 }
 
 // refused reports a call that did nothing because of its caller's own mistake.
-func (e *AuditEntry) refused() bool { return !e.OK && e.Status < http.StatusInternalServerError }
+func (e *AuditEntry) refused() bool {
+	return !e.OK && !e.Changed && e.Status < http.StatusInternalServerError
+}
 
 const (
 	// refusedKept is how long a refused call stays in the trail.
@@ -36,10 +42,17 @@ const (
 	refusedEvery = 10 * time.Minute
 )
 
+// effective is an error of a call that has had an effect all the same.
+type effective struct{ error }
+
+// Unwrap implements the wrapping of errors.
+func (e *effective) Unwrap() error { return e.error }
+
 // newAllowances bounds what a token's calls may leave in the file.
 func (s *Server) newAllowances() {
 	s.refusals = &allowance{burst: refusedBurst, every: refusedEvery}
 	s.guests = &allowance{burst: guestBurst, every: guestEvery}
+	s.driven = &allowance{burst: guestBurst, every: drivenEvery}
 }
 
 // idle is the answer of a call that has changed nothing, for there was nothing to change. It stands in no trail.
@@ -54,9 +67,14 @@ func (r Route) audits(answer any) bool {
 // record writes a call into the audit trail, on stable storage before it is answered. Of refused ones only so many are kept, since they cost their caller nothing.
 func (s *Server) record(req *http.Request, r Route, t Token, outcome error) error {
 	e := AuditEntry{Object: "audit_entry", At: s.now().UTC().Truncate(time.Microsecond), Actor: bounded(t.Name), Scope: t.Scope, Call: r.Pattern, Path: bounded(req.URL.Path), OK: outcome == nil}
+	var effect *effective
+	e.Changed = errors.As(outcome, &effect)
 	kept, kind := true, "done"
 	if outcome != nil {
 		e.Status, e.Error, kind = problemOf(outcome).status, bounded(outcome.Error()), "failed"
+	}
+	if e.Changed {
+		kind = "done"
 	}
 	if e.refused() {
 		if kept, kind = s.refusals.take(t.Name, s.now()), "refused"; !kept {

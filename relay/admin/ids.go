@@ -16,8 +16,8 @@ func (r Route) ids(req *http.Request) error {
 		if !strings.Contains(r.Pattern, "{"+wildcard+"}") {
 			continue
 		}
-		if problem := kyc.IDProblem(req.PathValue(wildcard)); problem != "" {
-			return bad(wildcard, wildcard+" "+problem)
+		if err := idIn(wildcard, req.PathValue(wildcard)); err != nil {
+			return err
 		}
 	}
 	for name, values := range req.URL.Query() {
@@ -33,9 +33,13 @@ func (r Route) ids(req *http.Request) error {
 	return nil
 }
 
-// idIn holds an id in a call's body to the same rule.
+// idIn holds an id to the rule, wherever it stands. A partner's has no slash either, for that ends it in the name of a subject.
 func idIn(field, id string) error {
-	if problem := kyc.IDProblem(id); problem != "" {
+	problem := kyc.IDProblem(id)
+	if problem == "" && field == "partner" && strings.Contains(id, "/") {
+		problem = "has a slash"
+	}
+	if problem != "" {
 		return bad(field, field+" "+problem)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -96,7 +95,12 @@ func TestTestStateIsNotLive(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", path, a.code, a.body, want)
 		}
 	}
-	if a := g.call("ada", "GET", "/v1/subjects/acme%2Feve/x", ""); a.code != 404 { // a partner's id has no slash
-		t.Error(fmt.Sprint(a.code, a.body))
+	if a := g.call("pia", "POST", "/v1/test_helpers/users/eve%2Fx/kyc", `{"status":"approved"}`); a.code != 200 {
+		t.Fatalf("%d %s", a.code, a.body)
+	}
+	for _, path := range []string{"/v1/subjects/acme%2Feve/x", "/v1/users/x/kyc?partner=acme%2Feve", "/v1/policies/acme%2Feve"} { // a partner's id has no slash: this is nobody's
+		if a := g.call("ada", "GET", path, ""); a.code200() != "400 partner" {
+			t.Errorf("%s: %d %s", path, a.code, a.body)
+		}
 	}
 }

@@ -49,6 +49,9 @@ func (s *Server) submit(req *http.Request, t Token) (any, error) {
 		return nil, err
 	}
 	out, err := s.o.Relay.Submit(req.Context(), sub)
+	if out.ID != "" && err != nil {
+		return nil, &effective{err} // it is kept, and the ref is contested now
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +109,7 @@ type settledView struct {
 	ProviderRef string `json:"provider_ref"`
 	Livemode    bool   `json:"livemode"`
 	Settled     bool   `json:"settled"`
+	Folded      bool   `json:"folded"` // false: it is kept, and what was held is applied when the fold comes to it
 }
 
 // settle makes a ref one subject's, whoever else has claimed it.
@@ -135,8 +139,8 @@ func (s *Server) settle(req *http.Request, t Token) (any, error) {
 	wait, cancel := context.WithTimeout(req.Context(), foldWait)
 	defer cancel()
 	id, err := s.o.Relay.SettleRef(wait, relay.Settlement{Submission: sub, Note: ask.Reason})
-	if err != nil {
+	if err != nil && (id == "" || wait.Err() == nil) {
 		return nil, err
 	}
-	return settledView{"ref", id, sub.Partner, sub.Subject, sub.Source, sub.ProviderRef, sub.Livemode, true}, nil
+	return settledView{"ref", id, sub.Partner, sub.Subject, sub.Source, sub.ProviderRef, sub.Livemode, true, err == nil}, nil
 }

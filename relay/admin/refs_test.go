@@ -106,7 +106,7 @@ func TestRefsOfTwoPartners(t *testing.T) {
 		t.Errorf("the history does not say who settled it, and why: %s", s)
 	}
 	trail := g.call("vera", "GET", "/v1/audit?limit=1000", "").body
-	if !strings.Contains(trail, `"call":"POST /v1/refs/settle"`) || strings.Count(trail, `"ok":true`) != 2 { // the claim and the settlement; the same claim again is no change
+	if !strings.Contains(trail, `"call":"POST /v1/refs/settle"`) || strings.Count(trail, `"changed":true`) != 1 || strings.Count(trail, `"ok":true`) != 2 { // the claim and the settlement; the same claim again is no change
 		t.Errorf("the trail: %s", trail)
 	}
 }
@@ -209,5 +209,26 @@ func TestPartnersCallsAreRationed(t *testing.T) {
 	c.add(time.Second)
 	if a := g.call("pia", "POST", "/v1/submissions", submission("s", "sumsub-eu", "r")); a.code != 200 {
 		t.Errorf("a second later: %d %s", a.code, a.body)
+	}
+}
+
+// TestOneSubjectsRefsEnd: a partner's token cannot register one subject without end, and is told so.
+func TestOneSubjectsRefsEnd(t *testing.T) {
+	g := newRig(t)
+	refused, taken := 0, int64(0)
+	for i := range 103 {
+		a := g.call("pia", "POST", "/v1/submissions", submission("ann", "sumsub-eu", fmt.Sprint("r-", i)))
+		switch {
+		case a.code200() == "429 too_many":
+			refused++
+		case a.code != 200:
+			t.Fatalf("%d: %d %s", i, a.code, a.body)
+		default:
+			taken++
+		}
+		eventually(t, "it is folded", func() bool { return g.relay.Position() >= taken })
+	}
+	if refused != 3 {
+		t.Errorf("%d of 103 were refused", refused)
 	}
 }
