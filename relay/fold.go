@@ -253,12 +253,7 @@ func (b *batch) apply(lane string, said []saying) error {
 	for i := range said {
 		b.tallies[verdicts[i]]++
 		if verdicts[i] != kyc.Duplicate {
-			if us[i].Kind == kyc.Submission {
-				s.Refs++
-			}
-			if us[i].Source == PretendSource && !s.known {
-				b.counted[drivenSubjects+us[i].Partner]++
-			}
+			b.countSubject(s, &us[i])
 			if s.dirty, s.known = true, true; us[i].ClaimedStatus != "" {
 				b.claims++
 			}
@@ -368,10 +363,8 @@ func (b *batch) commit(tx *store.Tx, last int64) error {
 	for lane := range b.back {
 		tx.OnCommit(func() { b.r.aside.end(lane) })
 	}
-	for name, by := range b.counted {
-		if err := b.r.bump(tx, name, by); err != nil {
-			return err
-		}
+	if err := b.keepCounts(tx); err != nil {
+		return err
 	}
 	if b.held != 0 {
 		n, err := tx.Number(heldCountKey)
@@ -396,10 +389,5 @@ func (b *batch) count() {
 	}
 	b.r.m.unconfirmed.Add(float64(b.claims))
 	b.r.m.ambiguous.Add(float64(b.unclear))
-	for outcome, n := range b.submissions {
-		b.r.m.submissions.WithLabelValues(outcome).Add(float64(n))
-	}
-	for partner, n := range b.folded {
-		b.r.counts.add(unfoldedClaims+partner, -n)
-	}
+	b.countClaims()
 }

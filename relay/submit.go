@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -236,6 +237,36 @@ func (r *Relay) bump(tx *store.Tx, name string, by int64) error {
 	return tx.SetNumber(countKey(name), n)
 }
 
+// countSubject counts what a record that is new makes of a subject.
+func (b *batch) countSubject(s *subject, u *kyc.Update) {
+	if u.Kind == kyc.Submission {
+		s.Refs++
+	}
+	if u.Source == PretendSource && !s.known {
+		b.counted[drivenSubjects+u.Partner]++
+	}
+}
+
+// keepCounts writes what a batch has moved of what is counted.
+func (b *batch) keepCounts(tx *store.Tx) error {
+	for name, by := range b.counted {
+		if err := b.r.bump(tx, name, by); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countClaims counts what became of claims, once that is on disk.
+func (b *batch) countClaims() {
+	for outcome, n := range b.submissions {
+		b.r.m.submissions.WithLabelValues(outcome).Add(float64(n))
+	}
+	for partner, n := range b.folded {
+		b.r.counts.add(unfoldedClaims+partner, -n)
+	}
+}
+
 // openCounts reads what is counted.
 func (r *Relay) openCounts(tx *store.Tx) error {
 	names := []string{contestedRefs}
@@ -269,10 +300,7 @@ func (r *Relay) recount(ctx context.Context) error {
 		return err
 	}
 	return r.o.Store.Update(ctx, func(tx *store.Tx) error {
-		total := map[string]int64{}
-		for name, k := range n {
-			total[name] = k
-		}
+		total := maps.Clone(n)
 		c := tx.Bucket(store.Held).Cursor()
 		for k, v := c.Seek(contestKey("")); strings.HasPrefix(string(k), "c\x00"); k, v = c.Next() {
 			found, err := readContest(v, nil)

@@ -71,7 +71,7 @@ func (cl *client) stream(ctx context.Context, out io.Writer, path string) error 
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	if resp.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) //nolint:errcheck // what there is of it
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		return fmt.Errorf("the gateway answered %s: %s", resp.Status, strings.TrimSpace(string(b)))
 	}
 	if _, err := io.Copy(out, resp.Body); err != nil {

@@ -9,8 +9,15 @@ import (
 
 // hostile are ids that no subject, partner or ref has, as they stand in a path and in JSON. The first would be ann's test state read as a live one.
 var hostile = []struct{ path, json string }{
-	{"ann%01t", `ann\u0001t`}, {"%00", `\u0000`}, {"ann%0A", `ann\n`}, {"ann%1B%5B2J", `ann\u001b[2J`}, {"ann%7F", `ann\u007f`}, {"ann%C2%85", `ann\u0085`},
-	{"ann%FF", `ann\ufffd`}, {"ann%C3", `ann\ud800`}, {strings.Repeat("x", kyc.MaxID+1), strings.Repeat("x", kyc.MaxID+1)},
+	{"ann%01t", `ann\u0001t`},
+	{"%00", `\u0000`},
+	{"ann%0A", `ann\n`},
+	{"ann%1B%5B2J", `ann\u001b[2J`},
+	{"ann%7F", `ann\u007f`},
+	{"ann%C2%85", `ann\u0085`},
+	{"ann%FF", `ann\ufffd`},
+	{"ann%C3", `ann\ud800`},
+	{strings.Repeat("x", kyc.MaxID+1), strings.Repeat("x", kyc.MaxID+1)},
 }
 
 // TestHostileIDs is the table of every route against every id that is none: nothing is read, done or kept under it, by whomever it is sent.

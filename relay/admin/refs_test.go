@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func (a answer) code200() string {
 	if e, ok := a.json["error"].(map[string]any); ok {
 		return fmt.Sprint(a.code, " ", e["code"])
 	}
-	return fmt.Sprint(a.code)
+	return strconv.Itoa(a.code)
 }
 
 // TestRefsOfTwoPartners walks a ref that two partners registered from the claims to the operator's word, as the partners and the operator see it.
@@ -187,7 +188,7 @@ func TestPartnersCallsAreRationed(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.Now = c.read })
 	limited := 0
 	for i := range guestBurst + 100 {
-		a := g.call("pia", "POST", "/v1/submissions", submission("s", "nowhere", fmt.Sprint(i)))
+		a := g.call("pia", "POST", "/v1/submissions", submission("s", "nowhere", strconv.Itoa(i)))
 		if a.code == 429 {
 			limited++
 			if a.code200() != "429 too_many" || a.header.Get("Retry-After") == "" {

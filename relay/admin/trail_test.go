@@ -158,7 +158,7 @@ func TestTrailStreams(t *testing.T) {
 func TestStreamHoldsNobodyUp(t *testing.T) {
 	g := newRig(t)
 	g.wrote(20*trailStep, time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
-	req, _ := http.NewRequest("GET", g.url+"/v1/audit?format=ndjson", nil)
+	req, _ := http.NewRequest(http.MethodGet, g.url+"/v1/audit?format=ndjson", nil)
 	req.Header.Set("Authorization", "Bearer secret-vera")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
