@@ -88,6 +88,7 @@ func TestContested(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.appended++
+		g.folded()
 		held(t, g, 0)
 		if a, b := stands(g, "acme", "ann"), stands(g, "globex", "bob"); a != kyc.Pending || b != kyc.Suspended {
 			t.Errorf("%s: settled, they are %q and %q", what, a, b)

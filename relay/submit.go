@@ -254,6 +254,11 @@ func (b *batch) keepCounts(tx *store.Tx) error {
 			return err
 		}
 	}
+	tx.OnCommit(func() {
+		for partner, n := range b.folded {
+			b.r.counts.add(unfoldedClaims+partner, -n)
+		}
+	})
 	return nil
 }
 
@@ -261,9 +266,6 @@ func (b *batch) keepCounts(tx *store.Tx) error {
 func (b *batch) countClaims() {
 	for outcome, n := range b.submissions {
 		b.r.m.submissions.WithLabelValues(outcome).Add(float64(n))
-	}
-	for partner, n := range b.folded {
-		b.r.counts.add(unfoldedClaims+partner, -n)
 	}
 }
 
