@@ -9,6 +9,7 @@ import (
 
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/outbox/store"
 )
 
 // globex registers a ref of persona's as one of its own subjects'.
@@ -320,4 +321,49 @@ func TestSandboxIsBounded(t *testing.T) {
 		t.Errorf("90 days later %d keys are counted", n)
 	}
 	g.run()
+}
+
+// TestGuestsLeaveTheSetAsideAlone: what is said of somebody who is set aside is kept until she is rebuilt, so a partner's own token says nothing of her.
+func TestGuestsLeaveTheSetAsideAlone(t *testing.T) {
+	g := start(t, acme())
+	test := said("tess", 1, kyc.Approved)
+	test.Livemode = false
+	g.tell(of(said("ann", 1, kyc.Approved), "persona", "act_ann", "", ""), named(test))
+	g.folded()
+	g.wound(store.Subjects, []byte("acme/ann"))
+	g.wound(store.Subjects, []byte("acme/tess\x01t"))
+	g.restart()
+	eventually(t, "both are set aside", func() bool { return len(g.relay.Aside()) == 2 })
+	eventually(t, "the policies are registered", func() bool { _, err := g.relay.newest("acme"); return err == nil })
+	at := g.relay.Position()
+	if _, err := g.submit(submits("ann", "ref_9", func(s *Submission) { s.Guest = true })); !errors.Is(err, ErrAside) {
+		t.Errorf("a submission: %v", err)
+	}
+	if _, err := g.relay.Pretend(t.Context(), Pretence{Partner: "acme", Subject: "tess", Kind: kyc.Individual, Status: kyc.Pending, Guest: true}); !errors.Is(err, ErrAside) {
+		t.Errorf("a pretence: %v", err)
+	}
+	if _, err := g.submit(submits("ann", "ref_9")); err != nil || g.relay.Position() != at+1 {
+		t.Errorf("an operator's: %v, %d records", err, g.relay.Position()-at)
+	}
+}
+
+// TestDamagedRefIsSettled: a ref of which the disk has lost whose it is leads to nobody, until an operator says whose.
+func TestDamagedRefIsSettled(t *testing.T) {
+	g := start(t, acme())
+	g.tell(of(said("ann", 1, kyc.Pending), "persona", "act_ann", "", ""))
+	g.folded()
+	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Refs, []byte(refKey("persona-eu", "act_ann", true))) })
+	g.restart()
+	g.tell(unknown(2, kyc.Approved, "act_ann", "", ""))
+	g.folded()
+	held(t, g, 1)
+	if _, err := g.relay.SettleRef(t.Context(), Settlement{submits("ann", "act_ann"), "the provider says so"}); err != nil {
+		t.Fatal(err)
+	}
+	g.appended++
+	g.folded()
+	held(t, g, 0)
+	if s := stands(g, "acme", "ann"); s != kyc.Approved {
+		t.Errorf("ann is %s", s)
+	}
 }

@@ -101,16 +101,15 @@ func (r *Relay) admitPretence(p *Pretence) error {
 	if !p.Guest {
 		return nil
 	}
-	if r.counts.of(drivenSubjects+p.Partner) >= maxDriven {
-		err := r.o.Store.View(func(tx *store.Tx) error {
-			if tx.Bucket(store.Subjects).Has([]byte(laneOf(p.Partner, p.Subject, false))) {
-				return nil
-			}
-			return fmt.Errorf("%w test subjects: at most %d", ErrTooMany, maxDriven)
-		})
-		if err != nil {
-			return err
+	err := r.o.Store.View(func(tx *store.Tx) error {
+		s, err := r.load(tx, laneOf(p.Partner, p.Subject, false))
+		if err == nil && !s.known && r.counts.of(drivenSubjects+p.Partner) >= maxDriven {
+			err = fmt.Errorf("%w test subjects: at most %d", ErrTooMany, maxDriven)
 		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	return r.admitGuest()
 }

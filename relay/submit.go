@@ -132,7 +132,7 @@ func (r *Relay) judge(s *Submission, id string) (outcome string, err error) {
 		of, err := r.load(tx, lane)
 		known := err == nil && of.State.Knows(id)
 		switch {
-		case err != nil && !errors.Is(err, ErrAside):
+		case err != nil && (s.Guest || !errors.Is(err, ErrAside)): // what is said of somebody who is set aside is kept, without end
 			return err
 		case known && owner == lane && submitted:
 			outcome = repeatedClaim
