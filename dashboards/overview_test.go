@@ -205,9 +205,29 @@ func foldRow() row {
 			queries:     []query{{`sum by (instance) (rate(countersign_relay_unconfirmed_claims_total[$__rate_interval]))`, "{{instance}}"}},
 		},
 		{
+			title: "Contested refs", unit: "none", alert: "CountersignAmbiguousRef",
+			description: "Provider refs that two have registered, or that are two people's: what comes for them is held until an operator has settled whose they are.",
+			queries:     []query{{`countersign_relay_contested_refs`, "{{instance}}"}},
+		},
+		{
+			title: "Submissions", unit: "ops", stack: true,
+			description: "Refs that were registered, by what came of it: contested is two about one ref, refused one about somebody else's, too_many one beyond what a partner may have open.",
+			queries:     []query{{`sum by (outcome) (rate(countersign_relay_submissions_total[$__rate_interval]))`, "{{outcome}}"}},
+		},
+		{
 			title: "Ambiguous refs", unit: "ops", alert: "CountersignAmbiguousRef",
 			description: "Provider refs that were taught for two subjects. Nobody is guessed.",
 			queries:     []query{{`sum by (instance) (rate(countersign_relay_ambiguous_refs_total[$__rate_interval]))`, "{{instance}}"}},
+		},
+		{
+			title: "Calls that change something", unit: "ops", stack: true,
+			description: "Of the control API, by what came of them. Many refused ones are a partner whose program is broken, or somebody who tries; refused_not_kept are in the log only.",
+			queries:     []query{{`sum by (result) (rate(countersign_control_audited_calls_total[$__rate_interval]))`, "{{result}}"}},
+		},
+		{
+			title: "Calls of partners over their rate", unit: "ops",
+			description: "Calls of partners' tokens that write, and were answered 429 because one token makes too many.",
+			queries:     []query{{`sum by (instance) (rate(countersign_control_partner_calls_limited_total[$__rate_interval]))`, "{{instance}}"}},
 		},
 		{
 			title: "Quarantine", unit: "none", alert: "CountersignQuarantineNotEmpty",

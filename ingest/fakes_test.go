@@ -61,7 +61,7 @@ func (p *probe) Verify(h signing.Header, body []byte, keys signing.Keyring, now 
 
 func (p *probe) translate(_ signing.Header, body []byte, _ provider.Options) (provider.Result, error) {
 	p.translated.Add(1)
-	word, _, _ := strings.Cut(string(body), ":")
+	word, rest, _ := strings.Cut(string(body), ":")
 	u := kyc.Update{Subject: kyc.Subject{ID: "user-1"}, Scope: kyc.Overall, Check: kyc.Screening, Status: kyc.Pending}
 	switch word {
 	case "ignored":
@@ -77,6 +77,14 @@ func (p *probe) translate(_ signing.Header, body []byte, _ provider.Options) (pr
 		return provider.Result{Ignored: "broken", Fault: true}, nil
 	case "handshake":
 		return provider.Result{Ignored: "a challenge", Reply: []byte("challenge-17")}, nil
+	case "subject": // an adapter that takes whatever stands there
+		u.Subject.ID = rest
+		return provider.Result{Updates: []kyc.Update{u}}, nil
+	case "ref":
+		u.Verification.Ref = rest
+		return provider.Result{Updates: []kyc.Update{u}}, nil
+	case "fetches":
+		return provider.Result{Fetch: []provider.Fetch{{Ref: rest, What: "w"}}}, nil
 	case "reply":
 		return provider.Result{Updates: []kyc.Update{u}, Reply: []byte("thanks")}, nil
 	case "keep":

@@ -66,7 +66,10 @@ var holds = map[provider.Hold]struct {
 // said is the intake of a message that says something of somebody.
 func (in *Ingress) said(m *message) journal.Intake {
 	rs, err := in.records(m)
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoID):
+		return m.kept(journal.Unreadable, err)
+	case err != nil:
 		return m.kept(journal.NoPartner, err)
 	}
 	t := journal.Intake{Records: rs}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -14,6 +16,11 @@ import (
 
 // records makes of a message what the journal takes: its updates, completed with what only the source knows, and the questions they leave open.
 func (in *Ingress) records(m *message) ([]journal.Record, error) {
+	for _, f := range m.res.Fetch {
+		if !kyc.IsText(f.Ref) || !kyc.IsText(f.What) {
+			return nil, fmt.Errorf("a ref to ask about: %w has characters that are no text", errNoID)
+		}
+	}
 	us := make([]kyc.Update, 0, len(m.res.Updates))
 	for i := range m.res.Updates {
 		if m.src.bars(&m.res.Updates[i]) {
@@ -88,8 +95,29 @@ func (in *Ingress) complete(m *message, u *kyc.Update) error {
 	if err := in.address(m.src, u); err != nil {
 		return err
 	}
+	if err := named(u); err != nil {
+		return err
+	}
 	if u.Scope == kyc.Overall {
 		u.Check = m.src.check(*u)
+	}
+	return nil
+}
+
+// errNoID says that an id in a body is none that could be somebody's: the body is kept, and nothing of it is applied to anybody.
+var errNoID = errors.New("an id in it")
+
+// named holds every id that a body carries to the one rule, whatever its adapter has made of it. A cut or mended id would be somebody else's.
+func named(u *kyc.Update) error {
+	if u.Subject.ID != "" {
+		if problem := kyc.IDProblem(u.Subject.ID); problem != "" {
+			return fmt.Errorf("the subject's id: %w %s", errNoID, problem)
+		}
+	}
+	for _, ref := range [...]string{u.Subject.ProviderRef, u.Verification.Ref, u.Verification.ParentRef, u.Document.ID} {
+		if !kyc.IsText(ref) {
+			return fmt.Errorf("a ref: %w has characters that are no text", errNoID)
+		}
 	}
 	return nil
 }

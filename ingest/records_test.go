@@ -281,6 +281,27 @@ func TestQuarantine(t *testing.T) {
 	live.quarantines(journal.WrongMode, "sumsub", sample(t, "sumsub", "approved", provider.SampleVars{}))
 }
 
+// TestHostileIDs: an id that could be taken for another subject's, or that cannot be told from another, is nobody's: its body is kept, and nothing of it is applied.
+func TestHostileIDs(t *testing.T) {
+	d := open(t)
+	for _, id := range []string{`ann\u0001t`, `\u0000`, `ann\u0085`, `ann\n`, `ann\u001b[2J`, `ann\ufffd`, `ann\ud800`, strings.Repeat("x", kyc.MaxID+1)} {
+		body := strings.Replace(sample(t, "sumsub", "approved", provider.SampleVars{Subject: "HERE"}), "HERE", id, 1)
+		d.quarantines(journal.Unreadable, "sumsub", body)
+	}
+	for _, id := range []string{"ann\x01t", "\x00", "ann\u0085", "ann\n", "ann\xff", "ann\ufffd", strings.Repeat("x", kyc.MaxID+1)} { // whatever the adapter makes of it
+		d.quarantines(journal.Unreadable, "probe", "subject:"+id)
+	}
+	for _, ref := range []string{"a\x00b", "a\x01t", "a\xff", "a\ufffd"} {
+		d.quarantines(journal.Unreadable, "probe", "ref:"+ref)
+		d.quarantines(journal.Unreadable, "probe", "fetches:"+ref)
+	}
+	for _, id := range []string{"a/b", "%01t", `ann\x01t`, ".", "Zoë", strings.Repeat("x", kyc.MaxID)} {
+		if u := d.last(genuine(t, "probe", "subject:"+id)); u.Subject.ID != id {
+			t.Errorf("%q became %q", id, u.Subject.ID)
+		}
+	}
+}
+
 // TestTraceparent: only a well-formed W3C header goes on.
 func TestTraceparent(t *testing.T) {
 	const good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -195,9 +195,9 @@ type Update struct {
 	Callback          Callback      `json:"callback,omitzero"`
 
 	// What follows belongs to the kinds decision, redelivery, confirmation, policy and submission.
-	Release       bool      `json:"release,omitempty"`        // decision: lift every hold known now; with HeldID: apply that record. Observation, confirmation: the provider ends its own suspension
+	Release       bool      `json:"release,omitempty"`        // decision: lift every hold known now; with HeldID: apply that record. Observation, confirmation: the provider ends its own suspension. Submission: an operator settles whose the ref is
 	Actor         string    `json:"actor,omitempty"`          // all but confirmation: who ordered it (a token's name)
-	Note          string    `json:"note,omitempty"`           // decision: why, in the operator's words
+	Note          string    `json:"note,omitempty"`           // decision, submission: why, in the operator's words
 	Endpoint      string    `json:"endpoint,omitempty"`       // redelivery: which endpoint
 	ChangeID      string    `json:"change_id,omitempty"`      // redelivery: which change
 	Force         bool      `json:"force,omitempty"`          // redelivery: even if the lane has moved on; observation of a test subject: what was said before does not count

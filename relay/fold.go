@@ -32,16 +32,20 @@ type batch struct {
 	statuses map[kyc.Status]int
 	claims   int
 	unclear  int // refs that became ambiguous
-	held     int64
-	heldNow  map[string][]byte     // what this batch has written to the held bucket, by key; nil: deleted
-	wake     []heldRecord          // held records that a ref taught by the current record sets free
-	asideNow map[string]store.Name // subjects that this batch sets aside, and for what
-	back     map[string]bool       // subjects that it makes anew
-	moved    []string              // entries of the timers bucket that this batch takes away
-	timed    bool                  // it has put others there
-	at       int64                 // offset of the record that is worked on, or the last of those that are
-	freed    int                   // groups of held records that it has set free so far
-	freeing  bool                  // such a group is worked on
+
+	counted     map[string]int64 // by how much what is counted moves
+	submissions map[string]int   // what became of claims in the fold, where the door could not know
+	folded      map[string]int64 // submissions, by partner
+	held        int64
+	heldNow     map[string][]byte     // what this batch has written to the held bucket, by key; nil: deleted
+	wake        []heldRecord          // held records that a ref taught by the current record sets free
+	asideNow    map[string]store.Name // subjects that this batch sets aside, and for what
+	back        map[string]bool       // subjects that it makes anew
+	moved       []string              // entries of the timers bucket that this batch takes away
+	timed       bool                  // it has put others there
+	at          int64                 // offset of the record that is worked on, or the last of those that are
+	freed       int                   // groups of held records that it has set free so far
+	freeing     bool                  // such a group is worked on
 }
 
 type write struct {
@@ -88,6 +92,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	defer r.folding.Unlock()
 	started := time.Now()
 	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, heldNow: map[string][]byte{}}
+	b.counted, b.submissions, b.folded = map[string]int64{}, map[string]int{}, map[string]int64{}
 	b.asideNow, b.back = map[string]store.Name{}, map[string]bool{}
 	b.writes, b.owed = make([]write, 0, 8*len(records)), make([]outbox.Delivery, 0, len(records))
 	callbacks := 0
@@ -179,7 +184,9 @@ func (b *batch) record(r *saying) error {
 		if !b.r.knows(u.Partner, u.PolicyVersion) {
 			return b.keepUnknown(rec, u)
 		}
-	case kyc.Observation, kyc.Confirmation, kyc.Timer, kyc.Submission:
+	case kyc.Submission:
+		b.folded[u.Partner]++
+	case kyc.Observation, kyc.Confirmation, kyc.Timer:
 	default:
 		return b.keepUnknown(rec, u)
 	}
@@ -246,6 +253,7 @@ func (b *batch) apply(lane string, said []saying) error {
 	for i := range said {
 		b.tallies[verdicts[i]]++
 		if verdicts[i] != kyc.Duplicate {
+			b.countSubject(s, &us[i])
 			if s.dirty, s.known = true, true; us[i].ClaimedStatus != "" {
 				b.claims++
 			}
@@ -355,6 +363,9 @@ func (b *batch) commit(tx *store.Tx, last int64) error {
 	for lane := range b.back {
 		tx.OnCommit(func() { b.r.aside.end(lane) })
 	}
+	if err := b.keepCounts(tx); err != nil {
+		return err
+	}
 	if b.held != 0 {
 		n, err := tx.Number(heldCountKey)
 		if err == nil {
@@ -378,4 +389,5 @@ func (b *batch) count() {
 	}
 	b.r.m.unconfirmed.Add(float64(b.claims))
 	b.r.m.ambiguous.Add(float64(b.unclear))
+	b.countClaims()
 }

@@ -2,9 +2,9 @@ package relay
 
 import (
 	"errors"
-	"strings"
-	"unicode"
-	"unicode/utf8"
+	"fmt"
+
+	"countersign/kyc"
 )
 
 var (
@@ -12,8 +12,12 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrConflict says that a ref belongs to another subject already.
 	ErrConflict = errors.New("belongs to another subject")
+	// ErrContested says that somebody else has registered a ref too, so that it leads to nobody until an operator has settled whose it is. It is an ErrConflict.
+	ErrContested = fmt.Errorf("%w, or to none: it is registered more than once, and what comes for it is held until an operator has settled whose it is", ErrConflict)
 	// ErrKeyUsed says that an idempotency key stands for another order already.
 	ErrKeyUsed = errors.New("the idempotency key stands for another order already: use a key of its own for each")
+	// ErrTooMany says that a partner's token has registered, driven or ordered as much as one partner may.
+	ErrTooMany = errors.New("too many")
 	// ErrNoCheck says that a subject has no such check. It comes with outbox.ErrNotFound.
 	ErrNoCheck = errors.New("no such check")
 )
@@ -33,15 +37,10 @@ func invalid(field, problem string) error { return &FieldError{field, problem} }
 
 // name checks a name that others give: of a subject, a source, a ref, a person who orders something.
 func name(field, s string) error {
-	switch {
-	case s == "":
-		return invalid(field, "is missing")
-	case len(s) > maxName:
-		return invalid(field, "is longer than 256 bytes")
-	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
-		return invalid(field, "has characters that are no text")
+	if problem := kyc.IDProblem(s); problem != "" {
+		return invalid(field, problem)
 	}
 	return nil
 }
 
-const maxName = 256
+const maxName = kyc.MaxID

@@ -21,11 +21,12 @@ const keepOrders = 90 * 24 * time.Hour
 // keyed is an order that came with an idempotency key, in the orders bucket, by an id that the key makes. It is written before the record, so that the
 // same key with another order is refused while the first is on its way, after a restart, and where nobody knows whether the journal took it.
 type keyed struct {
-	At     time.Time       `json:"at"`
-	Record string          `json:"record"`           // id of the record, or the first of them
-	Said   string          `json:"said"`             // digest of what was ordered
-	Lifts  int             `json:"lifts,omitempty"`  // of a release: what stood open when it was ordered
-	Answer json.RawMessage `json:"answer,omitempty"` // what came of it, once that is known: whoever asks again is told the same
+	At      time.Time       `json:"at"`
+	Record  string          `json:"record"`            // id of the record, or the first of them
+	Said    string          `json:"said"`              // digest of what was ordered
+	Lifts   int             `json:"lifts,omitempty"`   // of a release: what stood open when it was ordered
+	Partner string          `json:"partner,omitempty"` // whose own token used the key
+	Answer  json.RawMessage `json:"answer,omitempty"`  // what came of it, once that is known: whoever asks again is told the same
 }
 
 // digestOf is the digest of an order without what differs when it is given again: the key itself, and who gives it.
@@ -83,7 +84,10 @@ func (r *Relay) compare(k keyed, tx *store.Tx, id, lane string) (was keyed, know
 // reserve makes a key stand for an order, from now on. Another order that was faster has it.
 func (r *Relay) reserve(ctx context.Context, id, lane string, k keyed) error {
 	return r.writeKeyed(ctx, id, func(tx *store.Tx) (keyed, error) {
-		k, _, err := r.compare(k, tx, id, lane)
+		k, known, err := r.compare(k, tx, id, lane)
+		if err == nil && !known && k.Partner != "" {
+			err = r.bump(tx, usedKeys+k.Partner, 1)
+		}
 		return k, err
 	})
 }
@@ -124,6 +128,7 @@ func (r *Relay) writeKeyed(ctx context.Context, id string, fn func(*store.Tx) (k
 // retainOrders removes a step of what keys were used for, long ago.
 func (r *Relay) retainOrders(ctx context.Context) (more bool, err error) {
 	var gone []removal
+	whose := map[string]int64{}
 	now := r.o.Now()
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		seen := 0
@@ -137,12 +142,22 @@ func (r *Relay) retainOrders(ctx context.Context) (more bool, err error) {
 			var o keyed
 			if json.Unmarshal(v, &o) == nil && now.Sub(o.At) > keepOrders {
 				gone = append(gone, removal{store.Orders, bytes.Clone(k)})
+				if o.Partner != "" {
+					whose[o.Partner]++
+				}
 			}
 		}
 		return nil
 	})
-	if err == nil {
-		err = r.remove(ctx, gone, nil)
+	if err == nil && len(gone) > 0 {
+		err = r.remove(ctx, gone, func(tx *store.Tx) error {
+			for partner, n := range whose {
+				if err := r.bump(tx, usedKeys+partner, -n); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	return r.aged != nil, err
 }

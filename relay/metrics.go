@@ -23,6 +23,7 @@ type metrics struct {
 	disabled    *prometheus.GaugeVec
 	unconfirmed prometheus.Counter
 	ambiguous   prometheus.Counter
+	submissions *prometheus.CounterVec
 	fold        prometheus.Histogram
 	removed     prometheus.Counter
 	damaged     prometheus.Counter
@@ -72,6 +73,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		ambiguous: f.NewCounter(prometheus.CounterOpts{
 			Name: "relay_ambiguous_refs_total", Help: "Provider refs that were taught for two subjects.",
 		}),
+		submissions: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_submissions_total", Help: "Claims of refs, by what became of them (taken, repeated, contested: somebody else has registered it, refused: it serves somebody else, too_many).",
+		}, []string{"outcome"}),
 		damaged: f.NewCounter(prometheus.CounterOpts{
 			Name: "relay_damaged_changes_total", Help: "Batches of changes for Kafka that failed their checksum and were passed over. They stay in the file.",
 		}),
@@ -100,6 +104,12 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		return 0
 	})
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "relay_held_records", Help: "Records that wait for somebody to be known by their ref."}, func() float64 { return float64(r.Held()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "relay_contested_refs", Help: "Provider refs that several were said to have: what comes for them is held until an operator has settled whose they are.",
+	}, func() float64 { return float64(r.counts.of(contestedRefs)) })
+	for _, o := range claimOutcomes {
+		m.submissions.WithLabelValues(o)
+	}
 	return m
 }
 

@@ -21,6 +21,7 @@ type Pretence struct {
 	Status    kyc.Status
 	Reasons   []kyc.Reason // of a review, a rejection or a suspension; a rejection has other if none is given
 	Retryable bool         // of a rejection
+	Guest     bool         `json:"-"` // a partner's own token drives it: the bounds of what one partner may leave in the file hold
 	Key       string       // the same key about the same subject is the same pretence, and another one is refused with ErrKeyUsed; empty: every call is another
 }
 
@@ -41,6 +42,9 @@ func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err err
 		return out, fmt.Errorf("partner %s: %w", p.Partner, outbox.ErrNotFound)
 	}
 	if err := p.check(); err != nil {
+		return out, err
+	}
+	if err := r.admitPretence(&p); err != nil {
 		return out, err
 	}
 	policy, err := r.newest(p.Partner)
@@ -81,9 +85,33 @@ func (r *Relay) drives(ctx context.Context, order string, p Pretence, first *kyc
 	lane := laneOf(p.Partner, p.Subject, false)
 	k, known, err := r.ordered(order, lane, p, first)
 	if err == nil && !known {
+		if p.Guest {
+			k.Partner = p.Partner
+			if r.counts.of(usedKeys+p.Partner) >= maxKeys {
+				return nil, fmt.Errorf("%w idempotency keys are in use: at most %d in 90 days", ErrTooMany, maxKeys)
+			}
+		}
 		err = r.reserve(ctx, order, lane, k)
 	}
 	return k.Answer, err
+}
+
+// admitPretence refuses what is more than one partner may leave in the file.
+func (r *Relay) admitPretence(p *Pretence) error {
+	if !p.Guest {
+		return nil
+	}
+	err := r.o.Store.View(func(tx *store.Tx) error {
+		s, err := r.load(tx, laneOf(p.Partner, p.Subject, false))
+		if err == nil && !s.known && r.counts.of(drivenSubjects+p.Partner) >= maxDriven {
+			err = fmt.Errorf("%w test subjects: at most %d", ErrTooMany, maxDriven)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.admitGuest()
 }
 
 // updates are the records of a pretence, as if one callback had brought them.
@@ -158,8 +186,10 @@ func (p *Pretence) check() error {
 		return invalid("reasons", "belong to a review, a rejection or a suspension")
 	case slices.ContainsFunc(p.Reasons, func(c kyc.Reason) bool { return !slices.Contains(kyc.Priority, c) }):
 		return invalid("reasons", "name one that is not known")
-	case len(p.Key) > maxName:
-		return invalid("Idempotency-Key", "is longer than 256 bytes")
+	case len(p.Key) > maxName || !kyc.IsText(p.Key):
+		return invalid("Idempotency-Key", "is longer than 256 bytes, or no text")
+	case len(p.Reasons) > len(kyc.Priority):
+		return invalid("reasons", "name one more than once")
 	}
 	return nil
 }

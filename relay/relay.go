@@ -30,6 +30,7 @@ import (
 type Partner struct {
 	ID        string
 	Policy    kyc.Policy // its Version is set by New
+	MaxOpen   int64      // refs that its own tokens may have registered that no callback has come for; 0: DefaultMaxOpen
 	Endpoints []Endpoint
 }
 
@@ -103,6 +104,7 @@ type Relay struct {
 	aside     asides
 	floor     uint64 // the first change of a subject from here on comes after this number: see floorKey
 	feed      *feed
+	counts    counts
 	folding   sync.Mutex  // held while a batch is folded: whoever else writes to subjects takes it
 	step      int         // owned by the fold: callbacks in a batch at most
 	retained  int         // owned by retain: entries looked at in one transaction
@@ -157,6 +159,9 @@ func New(o Options) (*Relay, error) {
 			return err
 		}
 		r.floor = uint64(floor) //nolint:gosec // a floor is positive
+		if err := r.openCounts(tx); err != nil {
+			return err
+		}
 		if err := r.openAside(tx); err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ func (r *Relay) repair(ctx context.Context) error {
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Held, r.damagedHeld) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Refs, r.damagedRef) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Forward, r.damagedChanges) },
-		r.retimeAll, r.reindexAll, r.recountHeld,
+		r.retimeAll, r.reindexAll, r.recountHeld, r.recount,
 		func(ctx context.Context) error { return r.o.Outbox.Repair(ctx, r.restore) },
 	}
 	for _, step := range steps {

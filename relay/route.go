@@ -9,12 +9,6 @@ import (
 	"countersign/outbox/store"
 )
 
-// What a ref leads to, beside the lane it stands for.
-const (
-	ambiguousRef  = "!"    // it was taught for two subjects: it never leads to anybody again by itself
-	submittedMark = "\x02" // before the lane: somebody registered it as that subject's, so it counts whichever kind of ref a callback carries it as
-)
-
 // route finds whose updates these are that one callback brought: by our own id if they carry one, else by what their refs were taught. Nobody is ever guessed.
 func (b *batch) route(said []saying) error {
 	var lost []saying // nobody is known by their refs
@@ -62,6 +56,9 @@ func (b *batch) route(said []saying) error {
 
 // owner is the lane of the subject that an update is about, which it then says itself.
 func (b *batch) owner(u *kyc.Update) (lane string, verdict kyc.Verdict) {
+	if !kyc.IsText(u.Subject.ID) {
+		return "", kyc.Unrouted // no such id was ever let in: its lane could be somebody else's
+	}
 	if u.Subject.ID == "" || u.Partner == "" {
 		if lane, verdict = b.find(u); verdict != "" {
 			return "", verdict
@@ -89,7 +86,7 @@ func (b *batch) find(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 func (b *batch) lookUp(keys []string, submittedOnly bool) (lane string, verdict kyc.Verdict) {
 	for _, k := range keys {
 		known := b.ref(k)
-		owner, submitted := strings.CutPrefix(known, submittedMark)
+		owner, submitted, _ := readRef(known)
 		switch {
 		case known == "", submittedOnly && !submitted:
 		case known == ambiguousRef, lane != "" && lane != owner:
@@ -154,16 +151,21 @@ func refKey(source, ref string, livemode bool) string {
 // teach remembers whose the update's refs are.
 func (b *batch) teach(u *kyc.Update) error {
 	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
-	value := lane
-	if u.Kind == kyc.Submission {
-		value = submittedMark + lane
-	}
-	for _, k := range b.teaches(u) {
-		if err := b.learn(u, k, lane, value); err != nil {
+	keys := b.teaches(u)
+	for _, k := range keys {
+		if err := b.learn(u, k, lane); err != nil {
 			return err
 		}
 	}
+	if b.r.counts.of(openClaims+u.Partner)+b.counted[openClaims+u.Partner] > 0 && b.r.proves(u) {
+		b.serves(u, lane)
+	}
 	return nil
+}
+
+// proves reports whether an update is a provider's word that is known to be its own. A network address proves too little.
+func (r *Relay) proves(u *kyc.Update) bool {
+	return u.Kind == kyc.Confirmation || u.Kind == kyc.Observation && u.Authenticity.AtLeast(kyc.Authenticated)
 }
 
 // teaches are the refs that an update teaches. A network address proves too little to teach anything, and our own timers and an operator's word know of no new ref.
@@ -171,32 +173,10 @@ func (b *batch) teaches(u *kyc.Update) []string {
 	switch {
 	case u.Kind == kyc.Submission:
 		return []string{refKey(u.Source, u.Subject.ProviderRef, u.Livemode)}
-	case u.Kind == kyc.Observation && !u.Authenticity.AtLeast(kyc.Authenticated), u.Kind != kyc.Observation && u.Kind != kyc.Confirmation:
+	case !b.r.proves(u):
 		return nil
 	}
 	return b.refKeys(u)
-}
-
-// learn lets a ref lead to a lane, and sets free what waited for that. One that leads to another lane is ambiguous from now on.
-func (b *batch) learn(u *kyc.Update, key, lane, value string) error {
-	known := b.ref(key)
-	switch owner := strings.TrimPrefix(known, submittedMark); {
-	case known == ambiguousRef, known == value, owner == lane && value == lane:
-		return nil
-	case known == "", owner == lane:
-		b.refs[key] = value
-		freed, err := b.heldBy(key)
-		if err != nil {
-			return err
-		}
-		b.wake = append(b.wake, freed...)
-	default:
-		b.refs[key] = ambiguousRef
-		b.unclear++
-		b.r.o.Logger.Error("ref_ambiguous", "source", u.Source, "update", u.ID)
-	}
-	b.put(store.Refs, []byte(key), store.NewRecord([]byte(b.refs[key])))
-	return nil
 }
 
 func isStatus(changeType string) bool { return strings.HasPrefix(changeType, "kyc.status.") }

@@ -15,7 +15,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// laneOf names a subject within the outbox and the subjects bucket. Test and live never share a state, so a test subject is another lane.
+// laneOf names a subject within the outbox and the subjects bucket. Test and live never share a state, so a test subject is another lane. Two subjects never share a name: a
+// partner's id has no slash, and a subject's has no control character (kyc.IDProblem).
 func laneOf(partner, id string, livemode bool) string {
 	if livemode {
 		return partner + "/" + id
@@ -35,6 +36,7 @@ type subject struct {
 	Owed   map[string]uint64 `json:"o,omitempty"` // by endpoint: the last sequence owed
 	Timer  int64             `json:"t,omitempty"` // where it stands in the timers bucket; 0: nowhere
 	Told   *place            `json:"c,omitempty"` // the last change of its status, notices apart
+	Refs   int               `json:"r,omitempty"` // submissions that were folded
 	Lane   string            `json:"l"`           // its own key: were that damaged, whose state is this?
 	State  kyc.State         `json:"-"`
 

@@ -21,11 +21,12 @@ func submits(subject, ref string, change ...func(*Submission)) Submission {
 // submit orders a submission and waits until it is folded.
 func (g *rig) submit(s Submission) (id string, err error) {
 	g.t.Helper()
-	if id, err = g.relay.Submit(g.t.Context(), s); err == nil {
+	out, err := g.relay.Submit(g.t.Context(), s)
+	if err == nil && !out.Known || errors.Is(err, ErrContested) && out.ID != "" {
 		g.appended++
 		g.folded()
 	}
-	return id, err
+	return out.ID, err
 }
 
 // unknown is what a callback says that knows a provider's refs only, and no partner either.
@@ -110,7 +111,7 @@ func TestTaughtParentIsNobodys(t *testing.T) {
 	records(t, g, "bob", "applied[1 2]", "applied[3 4]")
 }
 
-// TestSubmitConflicts: a ref of somebody else's is refused; one that becomes so on its way to the fold leads to nobody any more.
+// TestSubmitConflicts: a ref that serves somebody else is refused, at the door and in the fold; one that somebody else has only registered becomes contested.
 func TestSubmitConflicts(t *testing.T) {
 	g := start(t, acme(), Partner{ID: "globex"})
 	g.tell(of(said("ann", 1, kyc.Pending), "persona", "ref_1", "", ""))
@@ -123,27 +124,31 @@ func TestSubmitConflicts(t *testing.T) {
 	}
 	f("taught as another's", submits("bob", "ref_1"), ErrConflict)
 	f("her own", submits("ann", "ref_1"), nil)
-	f("registered as another's", submits("bob", "ref_1"), ErrConflict)
+	f("registered as another's, and serving", submits("bob", "ref_1"), ErrConflict)
 	f("another partner's", submits("ann", "ref_1", func(s *Submission) { s.Partner = "globex" }), ErrConflict)
 	f("in test mode", submits("bob", "ref_1", func(s *Submission) { s.Livemode = false }), nil)
 	f("at another source", submits("bob", "ref_1", func(s *Submission) { s.Source = "sumsub-eu" }), nil)
 	f("again", submits("ann", "ref_1"), nil)
-	records(t, g, "ann", "applied[1 2]", "applied[]", "duplicate[]")
+	records(t, g, "ann", "applied[1 2]", "applied[]") // and again wrote nothing
 
 	racing := kyc.Update{SchemaVersion: 1, Kind: kyc.Submission, Source: "persona-eu", Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: "bob", ProviderRef: "ref_1"}}
-	g.tell(named(racing), unknown(5, kyc.Approved, "ref_1", "", ""), unknown(5, kyc.Approved, "", "", "ref_1"))
+	g.tell(named(racing), unknown(5, kyc.Approved, "ref_1", "", ""), unknown(6, kyc.Approved, "", "", "ref_1"))
 	g.folded()
-	held(t, g, 2)
-	if n := g.metric("relay_ambiguous_refs_total"); n != 1 {
+	held(t, g, 0) // it serves ann, whatever bob's partner says
+	records(t, g, "ann", "applied[1 2]", "applied[]", "applied[3 4]", "applied[5 6]")
+	if n := g.metric("relay_ambiguous_refs_total"); n != 0 {
 		t.Errorf("%v refs are ambiguous", n)
 	}
-	f("ambiguous", submits("ann", "ref_1"), ErrConflict)
 	g.tell(of(said("cid", 1, kyc.Pending), "persona", "ref_2", "", ""))
 	g.folded()
 	f("to be taught as another's", submits("dan", "ref_3"), nil)
-	g.tell(of(said("cid", 2, kyc.Pending), "persona", "ref_3", "", ""), unknown(5, kyc.Approved, "", "", "ref_3"))
+	g.tell(of(said("cid", 2, kyc.Pending), "persona", "ref_3", "", ""), unknown(5, kyc.Approved, "ref_3", "", ""))
 	g.folded()
-	held(t, g, 3)
+	held(t, g, 0) // its provider knows whose it is
+	f("which a provider said is another's", submits("dan", "ref_3"), ErrConflict)
+	if refs := contestedOf(t, g, "acme", "dan"); refs != "refused ref_3" {
+		t.Errorf("dan's partner is told %q", refs)
+	}
 }
 
 func TestSubmitRefuses(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"countersign/ingest/journal"
@@ -180,9 +179,8 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	b.tallies[kyc.Applied]++
 	b.chronicle(s.lane, rec, &h)
 	for _, ref := range l.unlearn {
-		if strings.TrimPrefix(b.ref(ref), submittedMark) == g.Lane {
-			b.refs[ref] = ""
-			b.put(store.Refs, []byte(ref), nil)
+		if owner, _, _ := readRef(b.ref(ref)); owner == g.Lane {
+			b.setRef(ref, "")
 		}
 	}
 	offset, _ := heldOffset(order.HeldID)

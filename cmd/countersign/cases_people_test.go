@@ -85,6 +85,34 @@ func walkTwoPeople(w *walk) {
 	w.run(exitYes, "quarantine discard "+second, "is discarded")
 	w.metric("countersign_relay_held_records", 0)
 	w.until("subject acme bob", "acme/bob  pending")
+	w.metric("countersign_relay_contested_refs", 1)
+	w.run(exitYes, "refs", "sumsub-eu  shared-1  test", "acme/ada  said by the provider", "acme/bob  said by the provider")
+	w.run(exitYes, `refs settle sumsub-eu shared-1 --partner acme --subject ada --because "bob had used ada's link, ticket 4811"`, "is acme/ada's from now on")
+	w.metric("countersign_relay_contested_refs", 0)
+	v := provider.SampleVars{Subject: "x", ProviderRef: "shared-1", SessionRef: "new-2"}
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "on_hold", v, `"externalUserId":"x",`, "")))
+	w.until("subject acme ada", "acme/ada  in_review", "submission: settled", "ticket 4811")
+}
+
+func walkTwoPartners(w *walk) {
+	w.edit("partners:\n", fmt.Sprintf("tokens: [{name: beta-api, sha256: %x, scope: partner, partner: beta}]\npartners:\n  - {id: beta, endpoints: []}\n", sha256.Sum256([]byte("cs_of_beta"))))
+	w.edit("keys: [file:sumsub.key], partner: acme}", "keys: [file:sumsub.key], partner_from: submission}")
+	w.run(exitYes, "submit acme pia sumsub-eu applicant-88", "are acme/pia's")
+	w.metric("countersign_relay_updates_total{verdict=\"applied\"}", 1)
+	w.env["COUNTERSIGN_TOKEN"] = "cs_of_beta"
+	w.run(exitNo, "submit beta otto sumsub-eu applicant-88", "registered more than once")
+	w.run(exitNo, "submit acme otto sumsub-eu applicant-88", "sees partner beta only")
+	delete(w.env, "COUNTERSIGN_TOKEN")
+	w.metric("countersign_relay_contested_refs", 1)
+	w.metric(`countersign_relay_submissions_total{outcome="contested"}`, 1)
+	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", provider.SampleVars{Subject: "x", ProviderRef: "applicant-88"})))
+	w.metric("countersign_relay_held_records", 1)
+	w.run(exitYes, "refs", "sumsub-eu  applicant-88  test", "acme/pia  registered", "beta/otto  registered")
+	w.run(exitYes, `refs settle sumsub-eu applicant-88 --partner acme --subject pia --because "the provider's dashboard shows acme's link, ticket 4812"`, "is acme/pia's from now on")
+	w.metric("countersign_relay_held_records", 0)
+	w.until("subject acme pia", "acme/pia  approved")
+	w.until("subject beta otto", "beta/otto  pending")
+	w.run(exitYes, "audit --limit 1", "/v1/refs/settle", "ok")
 }
 
 func walkTakeBack(w *walk) {
@@ -243,4 +271,7 @@ func walkWho(w *walk) {
 	}
 	w.run(exitNo, `decide acme nobody --source sumsub-eu --check identity_verification --status approved --because "a slip" --yes`, "not found")
 	w.run(exitYes, "audit --limit 1", "/v1/subjects/acme/nobody/decisions", "not found") // what was refused stands there too
+	w.run(exitYes, "audit --ndjson --since 2020-01-01 --actor kim", `"actor":"kim"`, `"path":"/v1/subjects/acme/rupert/decisions","ok":true`, `"status":404`)
+	w.run(exitYes, "audit --actor lee", "")
+	w.run(exitNo, "audit --ndjson --since yesterday", "since is a time")
 }

@@ -16,6 +16,7 @@ var hardCases = []struct {
 	{"PEP hit that comes again after its release", walkHitAgain},
 	{"One ref, two people", walkTwoPeople},
 	{"Record released to the wrong person", walkTakeBack},
+	{"Ref that two partners registered", walkTwoPartners},
 	{"Callback before the submission", walkBeforeSubmission},
 	{"Live body at a test source", walkLivemode},
 	{"Key rotated at the provider first", walkRotatedEarly},

@@ -81,6 +81,7 @@ type APIConfig struct {
 // PartnerConfig is who is told.
 type PartnerConfig struct {
 	ID        string
+	MaxOpen   int64      // refs its tokens may have registered that no callback has come for
 	Policy    kyc.Policy // without a version: policies are numbered when they are recorded
 	Endpoints []EndpointConfig
 }
@@ -126,7 +127,7 @@ type StorageConfig struct {
 }
 
 // RetentionConfig says how long what is kept.
-type RetentionConfig struct{ Changes, Attempts, QuarantineBodies, History time.Duration }
+type RetentionConfig struct{ Changes, Attempts, QuarantineBodies, History, Audit time.Duration }
 
 // TokenConfig is one bearer token of the control API, known by its digest.
 type TokenConfig struct {
@@ -189,7 +190,7 @@ func defaultConfig(path string) *Config {
 		Path: path, Mode: modeSandbox, Data: "./data",
 		Listen:    ListenConfig{Callbacks: "127.0.0.1:8480", Control: "127.0.0.1:8481"},
 		Storage:   StorageConfig{MaxSize: 64 << 30, Backlog: 1_000_000},
-		Retention: RetentionConfig{Changes: 90 * day, Attempts: 30 * day, QuarantineBodies: 30 * day, History: 5 * year},
+		Retention: RetentionConfig{Changes: 90 * day, Attempts: 30 * day, QuarantineBodies: 30 * day, History: 5 * year, Audit: 5 * year},
 		Log:       LogConfig{Level: "info", Format: formatAuto},
 	}
 }

@@ -54,6 +54,7 @@ func configReference() []configKey {
 		{"retention.attempts", "30d", "the single attempts of deliveries"},
 		{"retention.quarantine_bodies", "30d", "bodies of callbacks that could not be read"},
 		{"retention.history", "5y", "who told us what, what we made of it, whom we told"},
+		{"retention.audit", "5y", "the audit trail: calls that changed something or showed a body; refused ones stay 30 days"},
 		{"tokens", "[]", "bearer tokens of the control API, beside the one in <data>/operator.token"},
 		{"tokens[].name", "", "who holds it; stands in the audit log"},
 		{"tokens[].sha256", "", "SHA-256 of the token, 64 hexadecimal digits"},
@@ -125,6 +126,7 @@ func partnerReference() []configKey {
 	return []configKey{
 		{"partners", "", "who is told; may be an empty list"},
 		{"partners[].id", "", "1 to 64 of a-z 0-9 . - _"},
+		{"partners[].max_submissions", "100000", "refs that its own tokens may have registered that no callback has come for yet; more are answered 429"},
 		{"partners[].policy", "", "what a subject needs to be approved for this partner"},
 		{"partners[].policy.required", "[identity_verification]", "check types an individual needs"},
 		{"partners[].policy.required_company", "[business_verification]", "check types a company needs"},

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"countersign/kyc"
+	"countersign/relay"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -110,6 +111,7 @@ func (l *loader) retention(n *yaml.Node, at string) {
 		field{"attempts", false, keep(&c.Attempts)},
 		field{"quarantine_bodies", false, keep(&c.QuarantineBodies)},
 		field{"history", false, keep(&c.History)},
+		field{"audit", false, keep(&c.Audit)},
 	)
 }
 
@@ -200,10 +202,11 @@ func (l *loader) validity(dst *map[kyc.Check]int) setter {
 }
 
 func (l *loader) partner(n *yaml.Node, at string) {
-	p := PartnerConfig{Policy: defaultPolicy()}
+	p := PartnerConfig{Policy: defaultPolicy(), MaxOpen: relay.DefaultMaxOpen}
 	l.object(
 		n, at,
 		field{"id", true, l.named(&p.ID, "partner")},
+		field{"max_submissions", false, value(l, &p.MaxOpen, tagNumber, whole[int64](1, 1e9))},
 		field{"policy", false, func(n *yaml.Node, at string) {
 			l.object(
 				n, at,

@@ -193,6 +193,8 @@ func recordName(u *kyc.Update) string {
 		return "decision: take back"
 	case u.Kind == kyc.Decision && u.Release:
 		return "decision: release"
+	case u.Kind == kyc.Submission && u.Release:
+		return "submission: settled"
 	case u.Kind == kyc.Timer && u.Expiring:
 		return "timer: notice"
 	case u.Kind == kyc.Timer:

@@ -199,7 +199,7 @@ func (g *gateway) startRelay() error {
 func (g *gateway) partners() ([]relay.Partner, error) {
 	var ps []relay.Partner
 	for _, pc := range g.cfg.Partners {
-		p := relay.Partner{ID: pc.ID, Policy: pc.Policy}
+		p := relay.Partner{ID: pc.ID, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
 			e := relay.Endpoint{
@@ -307,15 +307,20 @@ func (g *gateway) startControl() (err error) {
 	}
 	o := admin.Options{
 		Listener: newLimited(g.control, controlConns), Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
-		Ready: g.ready, Tokens: tokens, Sources: map[string]bool{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
+		Ready: g.ready, Tokens: tokens, Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
+		Metrics: g.metrics(), AuditKeep: g.cfg.Retention.Audit,
 	}
 	for _, sc := range g.cfg.Sources {
 		o.Sources[sc.Name] = true
+		if sc.Partner != "" {
+			o.SourcePartners[sc.Name] = sc.Partner
+		}
 	}
 	if g.role != roleRelay {
 		o.Release = g.release
 	}
 	s := admin.New(o)
+	g.process.start("audit", s.Retain)
 	g.process.start("control", s.Run)
 	return nil
 }

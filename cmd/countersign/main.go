@@ -60,6 +60,7 @@ type commands struct {
 	Quarantine quarantineCommand `cmd:"" help:"List, show, release or discard what could not be applied."`
 	Questions  questionsCommand  `cmd:"" help:"List, or close, what providers have still to be asked."`
 	Submit     submitCommand     `cmd:"" help:"Register whose a provider's ref is."`
+	Refs       refsCommand       `cmd:"" help:"List refs that several have registered, or say whose one is."`
 	Decide     decideCommand     `cmd:"" help:"Decide about a check of a person: a status, or the release of what holds it."`
 	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`
 	Audit      auditCommand      `cmd:"" help:"List who changed what."`

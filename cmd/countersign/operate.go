@@ -14,7 +14,6 @@ import (
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/relay"
-	"countersign/relay/admin"
 )
 
 // pageFlags are the flags of every list.
@@ -250,36 +249,6 @@ func (cmd *questionsListCommand) Run(c *console) error {
 	}
 	for _, q := range v.Data {
 		c.printf("%s  since %s  %d tries, next %s  %s\n", q.ID, q.Since.Format(time.RFC3339), q.Tries, q.Due.Format(time.RFC3339), q.Error)
-	}
-	return nil
-}
-
-type auditCommand struct {
-	configFlag
-	jsonFlag
-	pageFlags
-}
-
-// Run lists the audit trail, the newest first.
-func (cmd *auditCommand) Run(c *console) error {
-	cl, err := cmd.client(c)
-	if err != nil {
-		return err
-	}
-	v, err := fetchList[admin.AuditEntry](c.ctx, cl, "/v1/audit", cmd.query())
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for _, e := range v.Data {
-		outcome := "ok"
-		if !e.OK {
-			outcome = e.Error
-		}
-		method, _, _ := strings.Cut(e.Call, " ")
-		c.printf("%s  %s  %-16s %-5s %s  %s\n", e.ID, e.At.Format(time.RFC3339), e.Actor, method, e.Path, outcome)
 	}
 	return nil
 }

@@ -225,6 +225,13 @@ func TestClasses(t *testing.T) {
 	if a.Short != 0 || a.Owed != 0 || a.Reserve != 2<<20 || a.Room < 24<<20 || s.Admit() != nil || s.AdmitFor(20<<20) != nil {
 		t.Fatalf("an empty file: %+v, Admit = %v, AdmitFor = %v", a, s.Admit(), s.AdmitFor(20<<20))
 	}
+	left := 4*a.Reserve + 1<<20 // what callers leave who may be anybody's programs, and some for the clock's tick
+	if s.AdmitGuest(1) != nil || s.AdmitGuest(a.Room-left) != nil {
+		t.Errorf("an empty file: AdmitGuest = %v, %v", s.AdmitGuest(1), s.AdmitGuest(a.Room-left))
+	}
+	if err := s.AdmitGuest(a.Room - left + 2<<20); !errors.Is(err, ErrFull) || s.AdmitFor(a.Room-left+2<<20) != nil {
+		t.Errorf("what is left for callbacks: AdmitGuest = %v, AdmitFor = %v", err, s.AdmitFor(a.Room-left+2<<20))
+	}
 	if err := s.AdmitFor(a.Room - a.Reserve + 1); !errors.Is(err, ErrFull) {
 		t.Errorf("more than there is: %v", err)
 	}

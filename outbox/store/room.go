@@ -53,10 +53,11 @@ func (s Shortage) String() string {
 
 // account is a Store's part of this.
 type account struct {
-	room  atomic.Int64  // see Account
-	owed  atomic.Int64  // see Account
-	short atomic.Uint32 // a Shortage
-	ahead atomic.Int64  // up to where the disk has room for the file, in bytes from its beginning; 0: unknown
+	inside atomic.Int64  // left of the file's size alone
+	room   atomic.Int64  // see Account
+	owed   atomic.Int64  // see Account
+	short  atomic.Uint32 // a Shortage
+	ahead  atomic.Int64  // up to where the disk has room for the file, in bytes from its beginning; 0: unknown
 
 	owing sync.Mutex // guards owes
 	owes  []func() int64
@@ -111,6 +112,14 @@ func (s *Store) AdmitOwn(bytes int64) error {
 	return nil
 }
 
+// AdmitGuest is AdmitFor for what callers ask for who may be anybody's programs: they leave an eighth of the file, and four times the reserve, to callbacks.
+func (s *Store) AdmitGuest(bytes int64) error {
+	if counting && (s.inside.Load()-s.owed.Load()-bytes < s.o.MaxSize/8 || s.room.Load()-s.owed.Load()-bytes < 4*s.o.reserve()) {
+		return fmt.Errorf("%w: the room that is left is for callbacks", ErrFull)
+	}
+	return s.AdmitFor(bytes)
+}
+
 // AdmitFold reports ErrFull when a transaction that writes so many bytes into so many places would use what is kept for settling. Each place may cost a page, until the
 // commit has freed the one before it.
 func (s *Store) AdmitFold(bytes int64, places int) error {
@@ -156,6 +165,7 @@ func (s *Store) measure() {
 	}
 	s.owing.Unlock()
 	room, short := s.left(used, free, owed)
+	s.inside.Store(s.within(used))
 	s.room.Store(room)
 	s.owed.Store(owed)
 	s.short.Store(uint32(short))
@@ -164,10 +174,8 @@ func (s *Store) measure() {
 // left is the room, and what is short. Free pages count half: they lie scattered, and a large record needs neighbours. The size of the file says nothing: it grows ahead of
 // its use, and stops short of MaxSize by up to that much.
 func (s *Store) left(used, free, owed int64) (room int64, short Shortage) {
-	st := s.db.Stats()
-	pages := int64(st.FreePageN+st.PendingPageN) * s.page / 2
+	pages, size := s.pages(), s.within(used)
 	free += max(0, s.ahead.Load()-used) // allocated already
-	size := s.o.MaxSize - int64(s.db.AllocSize) - used + pages
 	if free < s.o.reserve() {
 		short |= ShortDisk
 	}
@@ -179,6 +187,17 @@ func (s *Store) left(used, free, owed int64) (room int64, short Shortage) {
 		short |= ShortOwed
 	}
 	return room, short
+}
+
+// within is what is left of the file's size alone, whatever its disk has.
+func (s *Store) within(used int64) int64 {
+	return s.o.MaxSize - int64(s.db.AllocSize) - used + s.pages()
+}
+
+// pages is what free pages are good for.
+func (s *Store) pages() int64 {
+	st := s.db.Stats()
+	return int64(st.FreePageN+st.PendingPageN) * s.page / 2
 }
 
 // allocate keeps what settling alone may use allocated on the disk, behind the pages in use. Where the file system cannot, or has no room for all of it now, the account goes

@@ -61,8 +61,13 @@ type Options struct {
 	Tokens    []Token
 	Sources   map[string]bool // names in the config
 	Livemode  bool            // of subjects, where a call does not say
-	Logger    *slog.Logger
-	Gatherer  prometheus.Gatherer
+	// SourcePartners has the one partner whose subjects a source is for; a source that is not in it is for the subjects of all.
+	SourcePartners map[string]string
+	Logger         *slog.Logger
+	Gatherer       prometheus.Gatherer
+	Metrics        prometheus.Registerer
+	AuditKeep      time.Duration    // how long the audit trail keeps what was done; zero: for ever
+	Now            func() time.Time // nil: time.Now
 }
 
 // Quarantine is what is needed of the bodies that could not be applied. Drop is all or none, and nil only when it is on stable storage.
@@ -82,11 +87,19 @@ type Questions interface {
 type Server struct {
 	o   Options
 	mux *http.ServeMux
+	m   *metrics
+	now func() time.Time
+
+	refusals, guests, driven *allowance // by token
 }
 
 // New lays out the routes.
 func New(o Options) *Server {
-	s := &Server{o: o, mux: http.NewServeMux()}
+	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.newAllowances()
 	s.mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	s.mux.HandleFunc("GET /healthz", s.health)
 	s.mux.HandleFunc("GET /readyz", s.ready)
@@ -108,9 +121,6 @@ type Route struct {
 	Partner bool  // partners may call it too, and are answered about their own subjects only
 	do      func(*http.Request, Token) (any, error)
 }
-
-// audited reports whether a call leaves a record in the audit trail: every change does, and every look at a body.
-func (r Route) audited() bool { return r.Scope != Viewer }
 
 func (s *Server) routes() []Route {
 	rs := []Route{
@@ -137,6 +147,8 @@ func (s *Server) routes() []Route {
 		Route{"POST /v1/policies/{partner}/apply", Operator, false, s.applyPolicy},
 		Route{"POST /v1/submissions", Operator, true, s.submit},
 		Route{"GET /v1/users/{id}/kyc", Viewer, true, s.user},
+		Route{"GET /v1/refs/conflicts", Viewer, false, s.conflicts},
+		Route{"POST /v1/refs/settle", Operator, false, s.settle},
 		Route{"GET /v1/endpoints", Viewer, false, s.endpoints},
 		Route{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
 		Route{"GET /v1/deliveries", Viewer, false, s.deliveries},
@@ -251,15 +263,19 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 			s.fail(w, &problem{http.StatusForbidden, "authorization", "scope_too_small", "this call needs scope " + string(r.Scope), ""})
 			return
 		}
+		if err := errors.Join(r.ids(req), s.guest(r, t)); err != nil {
+			s.fail(w, err)
+			return
+		}
 		v, err := r.do(req, t)
-		if d, _ := v.(decisionView); r.audited() && !d.DryRun { // a decision that was only foreseen has changed nothing
+		if r.audits(v) {
 			err = errors.Join(err, s.record(req, r, t, err))
 		}
 		if err != nil {
 			s.fail(w, err)
 			return
 		}
-		s.json(w, http.StatusOK, v)
+		s.answer(w, v)
 	}
 }
 
@@ -292,36 +308,6 @@ func (s *Server) token(req *http.Request) (Token, bool) {
 		}
 	}
 	return found, hit == 1
-}
-
-func (s *Server) fail(w http.ResponseWriter, err error) {
-	var p *problem
-	var field *relay.FieldError
-	switch {
-	case errors.As(err, &p):
-	case errors.As(err, &field):
-		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
-	case errors.Is(err, relay.ErrKeyUsed):
-		p = &problem{http.StatusConflict, "conflict", "idempotency_key_used", err.Error(), "Idempotency-Key"}
-	case errors.Is(err, relay.ErrNotWhole):
-		p = &problem{http.StatusConflict, "conflict", "history_not_whole", err.Error(), ""}
-	case errors.Is(err, relay.ErrAside):
-		p = &problem{http.StatusConflict, "conflict", "set_aside", err.Error(), ""}
-	case errors.Is(err, relay.ErrNotAside):
-		p = &problem{http.StatusConflict, "conflict", "not_set_aside", err.Error(), ""}
-	case errors.Is(err, relay.ErrConflict):
-		p = &problem{http.StatusConflict, "conflict", "ref_taken", err.Error(), "provider_ref"}
-	case errors.Is(err, journal.ErrBacklog), errors.Is(err, journal.ErrFull):
-		p = &problem{http.StatusServiceUnavailable, "unavailable", "journal_full", err.Error() + "; try again", ""}
-	case errors.Is(err, outbox.ErrNotFound), errors.Is(err, journal.ErrNotFound):
-		p = &problem{http.StatusNotFound, "not_found", "not_found", err.Error(), ""}
-	case errors.Is(err, relay.ErrOvertaken):
-		p = &problem{http.StatusConflict, "conflict", "overtaken", err.Error() + "; send it all the same with force", "force"}
-	default:
-		s.o.Logger.Error("control_call_failed", "error", err)
-		p = &problem{http.StatusInternalServerError, "internal", "internal", err.Error(), ""}
-	}
-	s.json(w, p.status, map[string]any{"error": p})
 }
 
 func (s *Server) json(w http.ResponseWriter, status int, v any) {

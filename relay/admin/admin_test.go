@@ -48,6 +48,8 @@ func TestScopes(t *testing.T) {
 		"POST /v1/submissions":                       {"/v1/submissions", `{"partner":"PARTNER","subject":"bob","source":"sumsub-eu","provider_ref":"b-1"}`, 200, operators, 200, 403},
 		"GET /v1/users/{id}/kyc":                     {"/v1/users/ann/kyc?livemode=true&partner=PARTNER", "", 200, everybody, 200, 403},
 		"POST /v1/test_helpers/users/{id}/kyc":       {"/v1/test_helpers/users/bob/kyc?partner=PARTNER", `{"status":"pending"}`, 200, operators, 200, 403},
+		"GET /v1/refs/conflicts":                     {"/v1/refs/conflicts", "", 200, everybody, 403, 403},
+		"POST /v1/refs/settle":                       {"/v1/refs/settle", `{"source":"sumsub-eu","provider_ref":"nobodys","partner":"PARTNER","subject":"s","reason":"r"}`, 404, operators, 403, 403},
 		"GET /v1/endpoints":                          {"/v1/endpoints", "", 200, everybody, 403, 403},
 		"POST /v1/endpoints/{id}/resume":             {"/v1/endpoints/main/resume", "", 200, operators, 403, 403},
 		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead", "", 200, everybody, 403, 403},

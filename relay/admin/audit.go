@@ -3,8 +3,8 @@ package admin
 import (
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -12,7 +12,7 @@ import (
 	"countersign/outbox/store"
 )
 
-// AuditEntry is one call that changed something, or showed a body, in the audit trail.
+// AuditEntry is one call that changed something, or showed a body, in the audit trail. Every text in it is bounded, whatever the caller sent.
 type AuditEntry struct {
 	Object string    `json:"object"`
 	ID     string    `json:"id"`
@@ -22,16 +22,70 @@ type AuditEntry struct {
 	Call   string    `json:"call"` // the route
 	Path   string    `json:"path"` // what it was called on
 	OK     bool      `json:"ok"`
+	Status int       `json:"status,omitempty"` // of the answer, unless it was 200
 	Error  string    `json:"error,omitempty"`
+
+	// Changed: it was refused, and has had an effect all the same, such as a claim that makes a ref contested.
+	Changed bool `json:"changed,omitempty"`
 }
 
-// record writes a call into the audit trail, on stable storage before it is answered. Entries are never removed.
+// refused reports a call that did nothing because of its caller's own mistake.
+func (e *AuditEntry) refused() bool {
+	return !e.OK && !e.Changed && e.Status < http.StatusInternalServerError
+}
+
+const (
+	// refusedKept is how long a refused call stays in the trail.
+	refusedKept = 30 * 24 * time.Hour
+	// Of the refused calls of one token so many are kept at once, and then one every so often: at most 4,400 in 30 days. Others are counted and logged.
+	refusedBurst = 50
+	refusedEvery = 10 * time.Minute
+)
+
+// effective is an error of a call that has had an effect all the same.
+type effective struct{ error }
+
+// Unwrap implements the wrapping of errors.
+func (e *effective) Unwrap() error { return e.error }
+
+// newAllowances bounds what a token's calls may leave in the file.
+func (s *Server) newAllowances() {
+	s.refusals = &allowance{burst: refusedBurst, every: refusedEvery}
+	s.guests = &allowance{burst: guestBurst, every: guestEvery}
+	s.driven = &allowance{burst: guestBurst, every: drivenEvery}
+}
+
+// idle is the answer of a call that has changed nothing, for there was nothing to change. It stands in no trail.
+type idle interface{ idle() bool }
+
+// audits reports whether a call leaves a record in the audit trail: every change does, and every look at a body.
+func (r Route) audits(answer any) bool {
+	i, ok := answer.(idle)
+	return r.Scope != Viewer && (!ok || !i.idle())
+}
+
+// record writes a call into the audit trail, on stable storage before it is answered. Of refused ones only so many are kept, since they cost their caller nothing.
 func (s *Server) record(req *http.Request, r Route, t Token, outcome error) error {
-	e := AuditEntry{Object: "audit_entry", At: time.Now().UTC().Truncate(time.Microsecond), Actor: t.Name, Scope: t.Scope, Call: r.Pattern, Path: req.URL.Path, OK: outcome == nil}
+	e := AuditEntry{Object: "audit_entry", At: s.now().UTC().Truncate(time.Microsecond), Actor: bounded(t.Name), Scope: t.Scope, Call: r.Pattern, Path: bounded(req.URL.Path), OK: outcome == nil}
+	var effect *effective
+	e.Changed = errors.As(outcome, &effect)
+	kept, kind := true, "done"
 	if outcome != nil {
-		e.Error = outcome.Error()
+		e.Status, e.Error, kind = problemOf(outcome).status, bounded(outcome.Error()), "failed"
 	}
-	s.o.Logger.Info("audit", "call", e.Call, "path", e.Path, "actor", e.Actor, "ok", e.OK)
+	if e.Changed {
+		kind = "done"
+	}
+	if e.refused() {
+		if kept, kind = s.refusals.take(t.Name, s.now()), "refused"; !kept {
+			kind = "refused_not_kept"
+		}
+	}
+	s.m.audited.WithLabelValues(kind).Inc()
+	s.o.Logger.Info("audit", "call", e.Call, "path", e.Path, "actor", e.Actor, "ok", e.OK, "kept", kept)
+	if !kept {
+		return nil
+	}
 	// The call has had its effect by now, so whoever hangs up must not leave it out of the trail.
 	err := s.o.Store.Update(context.WithoutCancel(req.Context()), func(tx *store.Tx) error {
 		b := tx.Bucket(store.Audit)
@@ -43,7 +97,7 @@ func (s *Server) record(req *http.Request, r Route, t Token, outcome error) erro
 		if err != nil {
 			return err
 		}
-		return b.Put(binary.BigEndian.AppendUint64(nil, n), v)
+		return b.Put(auditKey(n), v)
 	})
 	if err != nil {
 		return fmt.Errorf("the call is not in the audit trail: %w", err)
@@ -51,37 +105,4 @@ func (s *Server) record(req *http.Request, r Route, t Token, outcome error) erro
 	return nil
 }
 
-// audit lists the trail, the newest first.
-func (s *Server) audit(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
-	if err != nil {
-		return nil, err
-	}
-	from, err := hex.DecodeString(after)
-	if err != nil || after != "" && len(from) != 8 {
-		return nil, bad("after", "after is the id of an entry, as the list shows it")
-	}
-	entries, more := []AuditEntry{}, false
-	err = s.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Audit).Cursor()
-		k, v := c.Last()
-		if after != "" {
-			c.Seek(from)
-			k, v = c.Prev()
-		}
-		for ; k != nil; k, v = c.Prev() {
-			if len(entries) == limit {
-				more = true
-				return nil
-			}
-			var e AuditEntry
-			if json.Unmarshal(v, &e) != nil {
-				e = AuditEntry{Object: "audit_entry", Error: "this entry is damaged"}
-			}
-			e.ID = hex.EncodeToString(k)
-			entries = append(entries, e)
-		}
-		return nil
-	})
-	return list{Object: "list", Data: entries, HasMore: more}, err
-}
+func auditKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

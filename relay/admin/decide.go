@@ -20,6 +20,9 @@ type decisionView struct {
 	Released *bool `json:"released,omitempty"` // of a release: whether it released anything
 }
 
+// idle implements idle: a decision that was only foreseen has changed nothing.
+func (v decisionView) idle() bool { return v.DryRun }
+
 // decide takes an operator's decision, or says what would come of it.
 func (s *Server) decide(req *http.Request, t Token) (any, error) {
 	var ask struct {

@@ -87,11 +87,15 @@ type rig struct {
 }
 
 // The tokens, by name.
-var scopes = map[string]Scope{"vera": Viewer, "otto": Operator, "ada": Admin, "pia": Partner, "odd": "chief"}
+var scopes = map[string]Scope{"vera": Viewer, "otto": Operator, "ada": Admin, "pia": Partner, "bea": Partner, "odd": "chief"}
 
 func tokens() (ts []Token) {
 	for name, scope := range scopes {
-		ts = append(ts, Token{Name: name, SHA256: sha256.Sum256([]byte("secret-" + name)), Scope: scope, Partner: "acme"})
+		partner := "acme"
+		if name == "bea" {
+			partner = "beta"
+		}
+		ts = append(ts, Token{Name: name, SHA256: sha256.Sum256([]byte("secret-" + name)), Scope: scope, Partner: partner})
 	}
 	return ts
 }
@@ -136,7 +140,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	g.url = "http://" + l.Addr().String()
 	o := Options{
 		Listener: l, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
-		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg,
+		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true, "beta-only": true}, SourcePartners: map[string]string{"beta-only": "beta"}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg, Metrics: g.reg,
 	}
 	for _, fn := range change {
 		fn(&o)
@@ -203,7 +207,7 @@ func (g *rig) startRelay(log *slog.Logger) {
 	}
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: send.New(send.Options{}), Logger: log, Metrics: g.reg,
-		Partners: []relay.Partner{{ID: "acme", Endpoints: es}},
+		Partners: []relay.Partner{{ID: "acme", Endpoints: es}, {ID: "beta"}},
 	})
 	if err != nil {
 		g.t.Fatal(err)

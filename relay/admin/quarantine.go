@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,6 +106,9 @@ func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, erro
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
+	if err := cmp.Or(idIn("partner", ask.Partner), idIn("subject", ask.Subject)); err != nil {
+		return nil, err
+	}
 	if err := s.o.Relay.ReleaseHeld(req.Context(), id, ask.Partner, ask.Subject, t.Name); err != nil {
 		return nil, err
 	}
@@ -196,6 +200,9 @@ func (s *Server) dropQuestion(req *http.Request, _ Token) (any, error) {
 	var ask struct{ ID string }
 	if err := read(req, &ask); err != nil {
 		return nil, err
+	}
+	if len(ask.ID) > maxParam || !kyc.IsText(ask.ID) {
+		return nil, bad("id", "id is no id of a question")
 	}
 	if err := s.o.Questions.DropQuestion(req.Context(), questionID(ask.ID)); err != nil {
 		return nil, err

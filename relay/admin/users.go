@@ -13,6 +13,11 @@ import (
 
 // about says which partner a call is about: a partner's token knows; others name one.
 func (s *Server) about(t Token, named string) (string, error) {
+	if named != "" {
+		if err := idIn("partner", named); err != nil {
+			return "", err
+		}
+	}
 	switch {
 	case t.Scope == Partner && named != "" && named != t.Partner:
 		return "", &problem{http.StatusForbidden, "authorization", "other_partner", "this token sees partner " + t.Partner + " only", "partner"}
@@ -44,6 +49,13 @@ type userView struct {
 	DecidedBy         string           `json:"decided_by,omitempty"`
 	Check             kyc.CheckView    `json:"check,omitzero"`
 	Checks            []kyc.CheckState `json:"checks"`
+	Refs              []refView        `json:"refs,omitempty"` // that are contested, or that it was refused
+}
+
+// pollView is a subject's status in BlendFi's shape, and beside it what is wrong with its refs, if anything is.
+type pollView struct {
+	format.BlendFiStatus
+	Refs []refView `json:"refs,omitempty"`
 }
 
 // user answers those who poll: in BlendFi's shape, or in our own with format=canonical.
@@ -61,6 +73,10 @@ func (s *Server) user(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	refs, err := s.contested(partner, id, live)
+	if err != nil {
+		return nil, err
+	}
 	switch req.URL.Query().Get("format") {
 	case "", "blendfi":
 		c := kyc.Change{
@@ -70,7 +86,7 @@ func (s *Server) user(req *http.Request, t Token) (any, error) {
 		if st.Change != nil { // as long as it is kept, its own times
 			c.OccurredAt, c.ReceivedAt = st.Change.OccurredAt, st.Change.ReceivedAt
 		}
-		return format.PollBlendFi(id, c), nil
+		return pollView{format.PollBlendFi(id, c), refs}, nil
 	case "canonical":
 		if st.Status != kyc.InReview && st.Status != kyc.Rejected && st.Status != kyc.Suspended {
 			st.DecidedBy = "" // as in the webhook: it names the finding that stands
@@ -81,7 +97,7 @@ func (s *Server) user(req *http.Request, t Token) (any, error) {
 		v := userView{
 			Object: "subject", ID: id, Partner: partner, Livemode: live, Status: st.Status, Reasons: st.Reasons, Retryable: st.Retryable, Terminal: st.Terminal,
 			ApprovedAt: st.ApprovedAt, ExpiresAt: st.ExpiresAt, ChangedAt: st.ChangedAt, Checks: st.Checks,
-			Sequence: st.Sequence, NeedsConfirmation: st.NeedsConfirmation, ClaimedStatus: st.ClaimedStatus, DecidedBy: st.DecidedBy, Check: st.Check,
+			Sequence: st.Sequence, NeedsConfirmation: st.NeedsConfirmation, ClaimedStatus: st.ClaimedStatus, DecidedBy: st.DecidedBy, Check: st.Check, Refs: refs,
 		}
 		if v.Reasons == nil {
 			v.Reasons = []kyc.ReasonPair{}
@@ -115,6 +131,7 @@ func (s *Server) pretend(req *http.Request, t Token) (any, error) {
 	}
 	p := relay.Pretence{
 		Partner: partner, Subject: req.PathValue("id"), Kind: cmp.Or(ask.Kind, kyc.Individual), Status: ask.Status, Reasons: ask.Reasons,
+		Guest:     t.Scope == Partner,
 		Retryable: ask.Retryable == nil || *ask.Retryable, Key: req.Header.Get("Idempotency-Key"),
 	}
 	wait, cancel := context.WithTimeout(req.Context(), foldWait)
@@ -124,39 +141,6 @@ func (s *Server) pretend(req *http.Request, t Token) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"object": "test_helper", "user_id": p.Subject, "asked": p.Status, "status": came.Status, "sequence": came.Sequence, "updates": came.Updates}, nil
-}
-
-// submit registers whose a provider's ref is.
-func (s *Server) submit(req *http.Request, t Token) (any, error) {
-	var ask struct {
-		Partner     string `json:"partner"`
-		Subject     string `json:"subject"`
-		Source      string `json:"source"`
-		ProviderRef string `json:"provider_ref"`
-		Kind        string `json:"kind"`
-		Livemode    *bool  `json:"livemode"`
-	}
-	if err := read(req, &ask); err != nil {
-		return nil, err
-	}
-	partner, err := s.about(t, ask.Partner)
-	if err != nil {
-		return nil, err
-	}
-	sub := relay.Submission{
-		Partner: partner, Subject: ask.Subject, Source: ask.Source, ProviderRef: ask.ProviderRef, Kind: ask.Kind, Livemode: s.o.Livemode, Actor: t.Name,
-	}
-	if ask.Livemode != nil {
-		sub.Livemode = *ask.Livemode
-	}
-	if !s.o.Sources[sub.Source] {
-		return nil, bad("source", "there is no such source in this gateway's config")
-	}
-	id, err := s.o.Relay.Submit(req.Context(), sub)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"object": "submission", "id": id, "partner": partner, "subject": sub.Subject, "source": sub.Source, "provider_ref": sub.ProviderRef}, nil
 }
 
 // planView is what a policy means for those who are folded under an older one.

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"net/http"
+	"time"
+
+	"countersign/relay"
+)
+
+type refsCommand struct {
+	List   refsListCommand   `cmd:"" default:"withargs" help:"List refs that were registered, or said to be, more than one person's; what comes for them is held."`
+	Settle refsSettleCommand `cmd:"" help:"Say whose a ref is, whoever else has registered it; what was held for it is applied."`
+}
+
+type refsListCommand struct {
+	configFlag
+	jsonFlag
+	pageFlags
+}
+
+// Run lists contested refs and who claims them.
+func (cmd *refsListCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	v, err := fetchList[relay.ContestedRef](c.ctx, cl, "/v1/refs/conflicts", cmd.query())
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, r := range v.Data {
+		mode := "test"
+		if r.Livemode {
+			mode = "live"
+		}
+		c.printf("%s  %s  %s  since %s\n", r.Source, r.ProviderRef, mode, r.Since.Format(time.RFC3339))
+		for _, s := range r.Claims {
+			by := "said by the provider"
+			if s.Registered {
+				by = "registered"
+			}
+			if !s.At.IsZero() {
+				by += " " + s.At.Format(time.RFC3339)
+			}
+			c.printf("    %s/%s  %s\n", s.Partner, s.Subject, by)
+		}
+	}
+	if v.HasMore {
+		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].ID)
+	}
+	return nil
+}
+
+type refsSettleCommand struct {
+	configFlag
+	modeFlag
+	Source  string `arg:"" help:"The source whose ref it is."`
+	Ref     string `arg:"" help:"The provider's id of the person or of the verification."`
+	Partner string `required:"" help:"The partner whose subject has it."`
+	Subject string `required:"" help:"The subject's id, as the partner knows it."`
+	Because string `required:"" help:"Why; stays in the subject's history."`
+}
+
+// Run settles whose a ref is.
+func (cmd *refsSettleCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	in := map[string]any{"source": cmd.Source, "provider_ref": cmd.Ref, "partner": cmd.Partner, "subject": cmd.Subject, "livemode": cmd.Livemode, "reason": cmd.Because}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/refs/settle", in, &struct{}{}); err != nil {
+		return err
+	}
+	c.printf("%s of %s is %s/%s's from now on; what was held for it is applied\n", cmd.Ref, cmd.Source, cmd.Partner, cmd.Subject)
+	return nil
+}
