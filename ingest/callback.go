@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -158,7 +159,7 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 	h := header{&ctx.Request.Header}
 	wait, cancel := context.WithTimeout(context.Background(), in.o.AppendTimeout)
 	defer cancel()
-	if err := src.verify(wait, h, b, now); err != nil {
+	if err := src.verify(wait, h, b, now, in.client(ctx)); err != nil {
 		return nil, refuse(ofSignature(err), err)
 	}
 	m := &message{src: src, h: h, body: b, now: now}
@@ -208,15 +209,21 @@ func (in *Ingress) logTaken(m *message, v verdict, rs []journal.Record) {
 }
 
 // verify proves a callback genuine with the source's keys, or with those its provider publishes.
-func (s *source) verify(ctx context.Context, h signing.Header, body []byte, now time.Time) error {
-	keys := s.Keys
-	if s.KeysFor != nil {
-		var err error
-		if keys, err = s.KeysFor(ctx, h); err != nil {
-			return err
-		}
+func (s *source) verify(ctx context.Context, h signing.Header, body []byte, now time.Time, client netip.Addr) error {
+	if s.KeysFor == nil {
+		return s.scheme.Verify(h, body, s.Keys, now)
 	}
-	return s.scheme.Verify(h, body, keys, now)
+	keys, err := s.KeysFor(ctx, h, body, client)
+	if err != nil {
+		return err
+	}
+	if err := s.scheme.Verify(h, body, keys, now); err != nil {
+		return err
+	}
+	if s.Proved != nil {
+		s.Proved(client)
+	}
+	return nil
 }
 
 // address says whose subject it is, as far as the source can tell; the rest is found by refs in the relay.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,7 @@ func (p *probe) adapter() provider.Adapter {
 }
 
 // keysFor is a provider that publishes its keys: it answers by what the callback says of its key.
-func (p *probe) keysFor(_ context.Context, h signing.Header) (signing.Keyring, error) {
+func (p *probe) keysFor(_ context.Context, h signing.Header, _ []byte, _ netip.Addr) (signing.Keyring, error) {
 	switch kid := h.Values("X-Key"); {
 	case len(kid) == 0:
 		return nil, signing.ErrMissing

@@ -43,7 +43,9 @@ type Source struct {
 	Token       signing.Keyring // path segment that must be there; empty: none
 	Allow       []netip.Prefix  // client addresses; empty: any
 	// KeysFor looks up keys that the provider publishes, by what a callback says of them; nil: Keys. Errors wrap signing's, or provider.ErrNoKey.
-	KeysFor func(ctx context.Context, h signing.Header) (signing.Keyring, error)
+	KeysFor func(ctx context.Context, h signing.Header, body []byte, client netip.Addr) (signing.Keyring, error)
+	// Proved is told from where a callback came that such a key proved; nil: nobody wants to know.
+	Proved func(client netip.Addr)
 }
 
 // Appender is what the ingress needs of the journal. Both calls are all or none, and nil only when everything is on stable storage.

@@ -9,6 +9,7 @@ import (
 
 	"countersign/ingest"
 	"countersign/ingest/confirm"
+	"countersign/relay/send"
 )
 
 // bindCallbacks is the first thing a gateway does and closing that listener the last: while the file is opened, connections wait in the kernel and are not refused. An
@@ -56,6 +57,9 @@ func (g *gateway) startIngress() error {
 		if err != nil {
 			return err
 		}
+		if err := g.startKeys(sc, &s); err != nil {
+			return err
+		}
 		o.Sources = append(o.Sources, s)
 	}
 	var err error
@@ -86,6 +90,7 @@ func (g *gateway) startAsking() error {
 func (g *gateway) startConfirmer(in *ingest.Ingress) error {
 	o := confirm.Options{
 		Journal: g.journal, Asked: g.journal.Asked, Oldest: g.journal.OldestQuestion, Take: in.Confirmed, Logger: g.log, Metrics: g.metrics(),
+		Control: send.Guard(g.cfg.Live(), g.cfg.EgressAllow),
 	}
 	for _, sc := range g.cfg.Sources {
 		if s, ok := apiSource(sc); ok {

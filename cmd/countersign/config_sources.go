@@ -121,6 +121,9 @@ func (l *loader) parseBase(s string) (string, *mistake) {
 	case u.Scheme == "http" && l.live():
 		return "", &mistake{"credentials would travel in clear", "use https in live mode"}
 	}
+	if _, m := l.parseURL(s); m != nil {
+		return "", m
+	}
 	return strings.TrimRight(s, "/"), nil
 }
 

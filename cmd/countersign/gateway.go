@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"countersign/ingest"
+	"countersign/ingest/confirm"
 	"countersign/ingest/journal"
 	"countersign/ingest/journal/kafka"
 	"countersign/outbox"
@@ -59,6 +60,7 @@ type gateway struct {
 	waiting *waiting // answers there until the gateway does
 
 	forwarding *journal.ForwardMetrics
+	keyMetrics *confirm.KeyMetrics // nil: no source's provider publishes keys
 	token      string
 
 	callbacks net.Listener // closed last

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"maps"
-	"time"
 
 	"countersign/ingest"
 	"countersign/ingest/confirm"
@@ -29,14 +28,6 @@ func newSource(sc SourceConfig) (ingest.Source, error) {
 			return ingest.Source{}, fmt.Errorf("source %s: token: %w", sc.Name, err)
 		}
 		s.Token = signing.Keyring{k}
-	}
-	if a.API != nil && a.API.Keys != nil {
-		asked, _ := apiSource(sc)
-		keys, err := confirm.NewKeys(asked, time.Now)
-		if err != nil {
-			return ingest.Source{}, err
-		}
-		s.KeysFor = keys.For
 	}
 	return s, nil
 }

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"countersign/ingest/provider"
@@ -48,13 +50,18 @@ func (f *failure) Error() string { return f.err.Error() }
 // Unwrap returns the cause.
 func (f *failure) Unwrap() error { return f.err }
 
-// newClient makes a client that follows nothing: where a provider's API sends us is not where the operator told us to bring the credentials.
-func newClient(timeout time.Duration) *http.Client {
+// Control judges an address that is about to be connected to, after the lookup, as net.Dialer.ControlContext does; nil: every address may be called.
+type Control func(ctx context.Context, network, address string, conn syscall.RawConn) error
+
+// newClient makes a client that follows nothing: where a provider's API sends us is not where the operator told us to bring the credentials. Go itself looks names up, for
+// libc reads 0x7f.1 as an address.
+func newClient(timeout time.Duration, control Control) *http.Client {
+	dialer := &net.Dialer{Timeout: timeout, ControlContext: control, Resolver: &net.Resolver{PreferGo: true}}
 	return &http.Client{
 		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			Proxy: nil, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: atOnce, IdleConnTimeout: time.Minute,
+			Proxy: nil, DialContext: dialer.DialContext, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: atOnce, IdleConnTimeout: time.Minute,
 			TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout, MaxResponseHeaderBytes: 64 << 10,
 		},
 	}

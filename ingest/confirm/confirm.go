@@ -53,6 +53,7 @@ type Options struct {
 	Metrics prometheus.Registerer
 	Now     func() time.Time
 	First   time.Duration // before the first retry; 0: 5 s
+	Control Control       // judges the addresses of APIs
 }
 
 // Confirmer asks. Make it with New, run it with Run.
@@ -102,7 +103,7 @@ func New(o Options) (*Confirmer, error) {
 		if s.Base == "" && s.canAsk() {
 			return nil, fmt.Errorf("source %s: this provider gives each account an address of its own: set api.url", s.Name)
 		}
-		c.sources[s.Name] = &source{Source: s, client: newClient(s.Timeout), limit: rate.NewLimiter(rate.Limit(s.Rate), max(1, int(s.Rate)))}
+		c.sources[s.Name] = &source{Source: s, client: newClient(s.Timeout, o.Control), limit: rate.NewLimiter(rate.Limit(s.Rate), max(1, int(s.Rate)))}
 	}
 	c.m = newMetrics(o.Metrics, c)
 	return c, nil
