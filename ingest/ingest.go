@@ -56,8 +56,9 @@ type Appender interface {
 
 // Options of an Ingress. Listener, Journal, Logger and Sources are required.
 type Options struct {
-	Listener       net.Listener // closed by Run
-	TLS            *Certificate // nil: plain HTTP
+	Listener       net.Listener       // closed by Run
+	TLS            *Certificate       // nil: plain HTTP
+	Clients        *ClientAuthorities // with TLS: who vouches for clients; nil: they need no certificate
 	Journal        Appender
 	Sources        []Source
 	Partners       map[string]bool // known partner ids, for subject_prefix
@@ -180,7 +181,7 @@ func (in *Ingress) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	var tlsLn net.Listener = in.ln
 	if in.o.TLS != nil {
-		tlsLn = tls.NewListener(in.ln, in.o.TLS.config())
+		tlsLn = tls.NewListener(in.ln, in.o.TLS.config(in.o.Clients))
 	}
 	go func() {
 		defer close(served)

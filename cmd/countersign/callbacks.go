@@ -67,6 +67,11 @@ func (g *gateway) startIngress() error {
 		if o.TLS, err = ingest.NewCertificate(t.CertFile, t.KeyFile, g.log, time.Now); err != nil {
 			return err
 		}
+		if t.ClientCAFile != "" {
+			if o.Clients, err = ingest.NewClientAuthorities(t.ClientCAFile, g.log, time.Now); err != nil {
+				return err
+			}
+		}
 	}
 	in, err := ingest.New(o)
 	if err != nil {

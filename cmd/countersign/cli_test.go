@@ -84,7 +84,7 @@ func house(t *testing.T, hook string) (dir, config string) {
 	t.Helper()
 	dir = t.TempDir()
 	write(t, dir, "sumsub.key", "sumsub-secret-canary")
-	write(t, dir, "rebilly.key", "countersign:basic-canary")
+	write(t, dir, "rebilly.key", "countersign:basic-canary-long-enough")
 	write(t, dir, "acme.key", acmeKey)
 	return dir, write(t, dir, "countersign.yaml", fmt.Sprintf(`mode: sandbox
 data: %s/data
@@ -106,6 +106,12 @@ func start(t *testing.T, config string) *gateway {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
+	return startConfig(t, cfg)
+}
+
+// startConfig is start for a config that was loaded already.
+func startConfig(t *testing.T, cfg *Config) *gateway {
+	t.Helper()
 	g, err := newGateway(cfg, roleAll, slog.New(slog.DiscardHandler), io.Discard)
 	if err != nil {
 		t.Fatal(err)

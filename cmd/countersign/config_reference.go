@@ -24,6 +24,7 @@ func configReference() []configKey {
 		{"tls", "", "serve callbacks over TLS; without it, plain HTTP behind a proxy that does"},
 		{"tls.cert", "", "file: reference to the PEM certificate chain, read again when it changes"},
 		{"tls.key", "", "file: reference to its PEM key"},
+		{"tls.client_ca", "", "file: reference to PEM authorities, read again when it changes: every client then has to show a certificate of theirs, beside what its source asks for. Without it, none has to"},
 		{"trusted_proxies", "[]", "networks whose X-Forwarded-For is believed when a source has an allow list"},
 		{"sources", "", "the accounts at providers that post to us; may be an empty list"},
 	}, sourceReference()...), append(partnerReference(), []configKey{

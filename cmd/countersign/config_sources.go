@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
@@ -61,6 +62,13 @@ func (l *loader) source(n *yaml.Node, at string) {
 	if l.known.Source != nil && len(l.problems) == before {
 		if key, m := l.known.Source(s); m != nil {
 			l.wrong(n, join(at, key), *m)
+		}
+	}
+	if l.known.KeySizes != nil && l.live() && len(l.problems) == before {
+		for i, size := range l.known.KeySizes(s) {
+			if size < minSecret {
+				l.wrong(child(n, "keys").Content[i], fmt.Sprintf("%s.keys[%d]", at, i), tooShort(size))
+			}
 		}
 	}
 	l.cfg.Sources = append(l.cfg.Sources, s)

@@ -166,7 +166,7 @@ func TestGoodConfig(t *testing.T) {
 	f("mode", c.Mode, "sandbox")
 	f("data", c.Data, "./data")
 	f("listen", c.Listen, ListenConfig{"127.0.0.1:8480", "127.0.0.1:8481"})
-	f("tls", c.TLS, &TLSConfig{dir + "/tls.crt", dir + "/tls.key"})
+	f("tls", c.TLS, &TLSConfig{dir + "/tls.crt", dir + "/tls.key", dir + "/tls.crt"})
 	f("trusted_proxies", c.TrustedProxies, ten)
 	f("egress", c.EgressAllow, ten)
 	k := *c.Kafka

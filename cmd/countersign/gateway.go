@@ -131,6 +131,9 @@ func (g *gateway) openStore() (err error) {
 	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
 		return err
 	}
+	for _, p := range append(wideNetworks(g.cfg), shortKeys(g.cfg)...) {
+		g.log.Warn("config_doubtful", "key", p.Key, "what", p.What, "remedy", p.Remedy)
+	}
 	for _, f := range exposed(g.cfg) {
 		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
 	}

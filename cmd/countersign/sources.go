@@ -86,7 +86,7 @@ func knownNames() known {
 		}
 	}
 	k.Providers[provider.GenericName] = genericOptions
-	k.Source = checkSource
+	k.Source, k.KeySizes, k.KeySize = checkSource, sourceKeySizes, endpointKeySize
 	for _, f := range format.All {
 		k.Formats[f.Name] = true
 	}

@@ -42,7 +42,7 @@ func warnings(cfg *Config) (all []problem) {
 			}
 		}
 	}
-	for _, w := range wideNetworks(cfg) {
+	for _, w := range append(wideNetworks(cfg), shortKeys(cfg)...) {
 		warn(w.Key, w.What, w.Remedy)
 	}
 	for _, f := range exposed(cfg) {
