@@ -38,7 +38,7 @@ func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
 		return src, refuse(address, errors.New("client address is not in allow"))
 	case in.stopping.Load():
 		return src, refuse(stopping, nil)
-	case !src.limit.Allow():
+	case !src.keyed && !src.limit.Allow():
 		return src, refuse(tooFast, nil)
 	case headers.folded:
 		return src, refuse(badRequest, errors.New("a header goes on in a second line"))

@@ -66,7 +66,7 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	if r != nil {
 		v = r.verdict
 	}
-	label := "unknown"
+	label := unknownLabel
 	if src != nil {
 		label = src.label
 	}
@@ -97,10 +97,10 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	}
 }
 
-// logRefused writes one line per refused callback, at most ten a second; how many were left out is in the next line.
+// logRefused writes one line per refused callback, a few a second of each verdict at each source; how many of these were left out is in the next such line.
 func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, source string, r *refusal) {
-	if !in.refusals.Allow() {
-		in.unlogged.Add(1)
+	unlogged, ok := in.refusals.allow(source, r.verdict)
+	if !ok {
 		return
 	}
 	reason := ""
@@ -108,7 +108,7 @@ func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, source string, r *refusa
 		reason = r.err.Error()
 	}
 	in.o.Logger.Warn("callback_refused", "source", source, "verdict", string(r.verdict), "status", r.verdict.status(), "reason", reason,
-		"client", in.client(ctx).String(), "not_logged", in.unlogged.Swap(0))
+		"client", in.client(ctx).String(), "not_logged", unlogged)
 }
 
 // malformed answers what fasthttp could not read as a request.
@@ -161,6 +161,9 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 	defer cancel()
 	if err := src.verify(wait, h, b, now, in.client(ctx)); err != nil {
 		return nil, refuse(ofSignature(err), err)
+	}
+	if src.keyed && !src.limit.Allow() {
+		return nil, refuse(tooFast, nil)
 	}
 	m := &message{src: src, h: h, body: b, now: now}
 	m.res, m.err = src.Adapter.Translate(h, b, src.Options)

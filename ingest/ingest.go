@@ -36,7 +36,7 @@ type Source struct {
 	Check       kyc.Check            // overrides the adapter's check type of overall updates; empty: the adapter's
 	Checks      map[string]kyc.Check // the same, by workflow
 	Workflows   []string             // of the provider, whose approvals count; empty: all
-	Rate        float64              // callbacks per second; 0: no limit
+	Rate        float64              // callbacks per second, where a key proves them of genuine ones; 0: no limit
 	Livemode    bool
 	Evidence    kyc.Authenticity // what an approval needs without confirmation
 	MaxBody     int64
@@ -82,14 +82,14 @@ type Ingress struct {
 	stopping atomic.Bool  // nothing is taken any more
 	busy     atomic.Int64 // requests being handled
 	m        *metrics
-	refusals *rate.Limiter // of log lines, not of callbacks
-	unlogged atomic.Int64
+	refusals refusals // of log lines, not of callbacks
 }
 
 type source struct {
 	Source
 	scheme signing.Scheme
 	limit  *rate.Limiter
+	keyed  bool // a key proves its callbacks: only genuine ones count towards the rate
 	label  string
 	proves kyc.Authenticity
 }
@@ -105,7 +105,7 @@ func New(o Options) (*Ingress, error) {
 	if o.MaxConns == 0 {
 		o.MaxConns = 4096
 	}
-	in := &Ingress{o: o, sources: map[string]*source{}, refusals: rate.NewLimiter(10, 50)}
+	in := &Ingress{o: o, sources: map[string]*source{}}
 	for _, s := range o.Sources {
 		scheme, err := s.Adapter.Scheme(s.Options)
 		if err != nil {
@@ -116,7 +116,7 @@ func New(o Options) (*Ingress, error) {
 				return nil, fmt.Errorf("source %s: %w", s.Name, err)
 			}
 		}
-		src := &source{Source: s, scheme: scheme, label: s.Name, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options)}
+		src := &source{Source: s, scheme: scheme, label: s.Name, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options), keyed: !signing.Keyless(scheme)}
 		if s.Adapter.Stream != nil {
 			src.proves = kyc.Signed // nobody posts to it: what it says came over a connection that we opened
 		}
@@ -125,6 +125,7 @@ func New(o Options) (*Ingress, error) {
 		}
 		in.sources[s.Name] = src
 	}
+	in.refusals = newRefusals(in.sources)
 	in.ln = newListener(o.Listener, o.MaxConns, o.Logger)
 	in.m = newMetrics(o.Metrics, in)
 	in.server = in.harden()

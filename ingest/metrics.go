@@ -55,7 +55,7 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 		Name: "ingest_connections_max", Help: "Connections that may be open on the callbacks' listener. Beyond them callbacks wait, unanswered, until one is closed.",
 	}, func() float64 { return float64(in.o.MaxConns) })
 	for _, v := range verdicts {
-		m.callbacks.WithLabelValues("unknown", string(v))
+		m.callbacks.WithLabelValues(unknownLabel, string(v))
 		for name := range in.sources {
 			m.callbacks.WithLabelValues(name, string(v))
 		}
