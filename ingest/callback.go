@@ -165,7 +165,7 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 	if src.keyed && !src.limit.Allow() {
 		return nil, refuse(tooFast, nil)
 	}
-	m := &message{src: src, h: h, body: b, now: now}
+	m := &message{src: src, h: h, body: b, now: now, client: in.client(ctx)}
 	m.res, m.err = src.Adapter.Translate(h, b, src.Options)
 	return in.take(wait, m)
 }

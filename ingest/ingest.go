@@ -61,8 +61,9 @@ type Options struct {
 	Clients        *ClientAuthorities // with TLS: who vouches for clients; nil: they need no certificate
 	Journal        Appender
 	Sources        []Source
-	Partners       map[string]bool // known partner ids, for subject_prefix
-	TrustedProxies []netip.Prefix  // whose X-Forwarded-For is believed
+	Partners       map[string]bool          // known partner ids, for subject_prefix
+	Knows          func(u *kyc.Update) bool // whether a ref of an update is known here; nil: none is
+	TrustedProxies []netip.Prefix           // whose X-Forwarded-For is believed
 	Logger         *slog.Logger
 	Metrics        prometheus.Registerer
 	Now            func() time.Time
@@ -91,6 +92,7 @@ type source struct {
 	limit  *rate.Limiter
 	keyed  bool // a key proves its callbacks: only genuine ones count towards the rate
 	label  string
+	places *places
 	proves kyc.Authenticity
 }
 
@@ -116,7 +118,7 @@ func New(o Options) (*Ingress, error) {
 				return nil, fmt.Errorf("source %s: %w", s.Name, err)
 			}
 		}
-		src := &source{Source: s, scheme: scheme, label: s.Name, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options), keyed: !signing.Keyless(scheme)}
+		src := &source{Source: s, scheme: scheme, label: s.Name, places: &places{}, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options), keyed: !signing.Keyless(scheme)}
 		if s.Adapter.Stream != nil {
 			src.proves = kyc.Signed // nobody posts to it: what it says came over a connection that we opened
 		}

@@ -9,6 +9,8 @@ import (
 
 	"countersign/ingest"
 	"countersign/ingest/confirm"
+	"countersign/kyc"
+	"countersign/relay"
 	"countersign/relay/send"
 )
 
@@ -47,7 +49,7 @@ func (g *gateway) startIngress() error {
 	}
 	o := ingest.Options{
 		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{},
-		MaxConns: g.limits.callbacks,
+		MaxConns: g.limits.callbacks, Knows: func(u *kyc.Update) bool { return relay.Knows(g.store, u) },
 	}
 	for _, p := range g.cfg.Partners {
 		o.Partners[p.ID] = true

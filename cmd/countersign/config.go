@@ -77,6 +77,8 @@ type APIConfig struct {
 	User string      // what the provider's page calls client id, partner id or user, where it has one
 	Key  signing.Key // the secret
 	Rate float64     // calls per second; 0: the default
+	// Questions of callbacks that proved nothing that may be open at once.
+	Questions int
 }
 
 // PartnerConfig is who is told.

@@ -86,6 +86,7 @@ func sourceReference() []configKey {
 		{"sources[].api.user", "", "the client id, partner id or user, where the provider has one"},
 		{"sources[].api.key", "", "env: or file: reference to the secret"},
 		{"sources[].api.rate", "", "calls per second; without it, 5"},
+		{"sources[].api.questions", "", "open questions of callbacks that proved nothing of who sent them; beyond it such callbacks are answered 503 until some are asked. Without it, 10000"},
 	}, genericReference()...)
 }
 

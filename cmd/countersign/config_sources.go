@@ -105,16 +105,20 @@ func (l *loader) followed(n *yaml.Node, at string, s *SourceConfig) {
 	}
 }
 
+// defaultQuestions are asked within an hour at the default rate.
+const defaultQuestions = 10_000
+
 // api reads an account at the provider's API.
 func (l *loader) api(s *SourceConfig) setter {
 	return func(n *yaml.Node, at string) {
-		a := &APIConfig{}
+		a := &APIConfig{Questions: defaultQuestions}
 		l.object(
 			n, at,
 			field{"url", false, value(l, &a.URL, tagText, l.parseBase)},
 			field{"user", false, value(l, &a.User, tagText, parseText)},
 			field{"key", true, value(l, &a.Key, tagText, l.parseKey)},
 			field{"rate", false, value(l, &a.Rate, tagNumber, parseRate)},
+			field{"questions", false, value(l, &a.Questions, tagNumber, whole(1, 1_000_000))},
 		)
 		s.API = a
 	}

@@ -142,9 +142,13 @@ func (g *gateway) openStore() (err error) {
 
 func (g *gateway) openJournal() (err error) {
 	var asking []string
+	questions := map[string]int{}
 	for _, sc := range g.cfg.Sources {
 		if _, ok := apiSource(sc); ok {
 			asking = append(asking, sc.Name)
+			if sc.API != nil { // of one that cannot ask, nobody's question waits for another's
+				questions[sc.Name] = sc.API.Questions
+			}
 		}
 	}
 	endpoints := 0
@@ -152,7 +156,7 @@ func (g *gateway) openJournal() (err error) {
 		endpoints = max(endpoints, len(p.Endpoints))
 	}
 	g.journal, err = journal.NewBolt(journal.Options{
-		Asking: asking, Endpoints: endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
+		Asking: asking, Questions: questions, Endpoints: endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
 	})
 	if err != nil {
 		return err

@@ -31,10 +31,11 @@ const (
 	limited       outcome = "limited"        // 429
 	failing       outcome = "failing"        // 5xx, and every other status
 	unreachable   outcome = "unreachable"    // no connection, no TLS, no answer in time
+	givenUp       outcome = "given_up"       // the provider knows nothing of what an unproved callback about an unknown ref named, again: it is asked no more
 	unusable      outcome = "unusable"       // an answer that cannot be translated or belongs to nobody
 )
 
-var outcomes = []outcome{answered, unsettled, noCredentials, refused, notFound, limited, failing, unreachable, unusable}
+var outcomes = []outcome{answered, unsettled, noCredentials, refused, notFound, limited, failing, unreachable, givenUp, unusable}
 
 // failure is a try without an answer. Its text is made of fixed words and status codes.
 type failure struct {

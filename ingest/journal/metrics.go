@@ -24,6 +24,12 @@ func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
 			Name: "journal_open_questions", Help: "What a provider's API has still to be asked, by source.",
 		}, []string{"source"}),
 	}
+	for source, open := range j.unproved.open {
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "journal_open_unproved_questions", Help: "Of the open questions those that callbacks raised which proved nothing of who sent them, by source. At sources[].api.questions such callbacks are answered 503.",
+			ConstLabels: prometheus.Labels{"source": source},
+		}, func() float64 { return float64(open.Load()) })
+	}
 	for _, r := range Reasons {
 		m.quarantined.WithLabelValues(string(r))
 	}
