@@ -153,10 +153,12 @@ func newUnproved(most map[string]int) unproved {
 	return u
 }
 
-func (u unproved) add(source string, n int64) {
-	if open := u.open[source]; open != nil {
-		open.Add(n)
+// add counts some more, or fewer, and returns how many there are now; false: of this source nobody counts them.
+func (u unproved) add(source string, n int64) (open int64, bounded bool) {
+	if o := u.open[source]; o != nil {
+		return o.Add(n), true
 	}
+	return 0, false
 }
 
 // roomToAsk refuses records with a question of an unproved callback for which there is no room. It looks before the transaction, since one that fails there costs those that it was to be

@@ -110,7 +110,11 @@ func (j *Bolt) write(tx *store.Tx, old, q *Question) error {
 		}
 	}
 	if weak := weight(q) - weight(old); weak != 0 {
-		tx.OnCommit(func() { j.unproved.add(source, weak) })
+		tx.OnCommit(func() {
+			if open, bounded := j.unproved.add(source, weak); bounded {
+				j.m.unproved.WithLabelValues(source).Set(float64(open))
+			}
+		})
 	}
 	if delta != 0 {
 		tx.OnCommit(func() { j.m.open.WithLabelValues(source).Add(float64(delta)) })
