@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"countersign/ingest/journal"
 	"countersign/ingest/provider"
 	"countersign/kyc"
@@ -162,11 +160,4 @@ func (b *book) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
-}
-
-// bare is a request that came over no connection.
-func bare() *fasthttp.RequestCtx {
-	ctx := &fasthttp.RequestCtx{}
-	ctx.Init(&fasthttp.Request{}, nil, nil)
-	return ctx
 }

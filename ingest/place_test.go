@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/ingest/provider"
 	"countersign/kyc"
 	"countersign/signing"
@@ -70,5 +71,21 @@ func TestUnprovedQuestions(t *testing.T) {
 	f("proved", "stranger", false, false)
 	if qs := d.questions("bare"); len(qs) != 2 || qs[0].Ref != "known" {
 		t.Errorf("%+v", qs)
+	}
+}
+
+// TestKnownRefCannotStarve: whoever knows one ref, and says it again and again, is asked about first only so often.
+func TestKnownRefCannotStarve(t *testing.T) {
+	in := &Ingress{o: Options{Knows: func(*kyc.Update) bool { return true }}}
+	m := &message{src: &source{proves: kyc.Network, places: &places{}}, client: netip.MustParseAddr("192.0.2.1")}
+	before := 0
+	for range 2000 {
+		q := journal.Question{Since: at}
+		if in.stand(m, &kyc.Update{}, &q); q.Place.Before(at) {
+			before++
+		}
+	}
+	if want := int(headStart / placeApart); before != want {
+		t.Errorf("%d of 2000 stand before what somebody else says now, want %d", before, want)
 	}
 }

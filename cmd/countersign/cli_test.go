@@ -106,12 +106,6 @@ func start(t *testing.T, config string) *gateway {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	return startConfig(t, cfg)
-}
-
-// startConfig is start for a config that was loaded already.
-func startConfig(t *testing.T, cfg *Config) *gateway {
-	t.Helper()
 	g, err := newGateway(cfg, roleAll, slog.New(slog.DiscardHandler), io.Discard)
 	if err != nil {
 		t.Fatal(err)

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -37,45 +41,73 @@ func TestAPIAddresses(t *testing.T) {
 	f("live", "", "http://api.example.com", "credentials would travel in clear")
 }
 
-// TestAPIGuard: what protects is the dialer, whatever the config's text looked like. The address is a private one, and is never connected to.
+// safeLog is a log that a test reads while it is written.
+type safeLog struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *safeLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// String returns what was written.
+func (l *safeLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestAPIGuard: what protects is the dialer, whatever the config's text looked like: of what is asked, of keys that are looked up, and of streams. The addresses are private ones, and are
+// never connected to.
 func TestAPIGuard(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "path.token", pathToken)
-	write(t, dir, "api.key", "api-canary-of-some-length")
-	path := write(t, dir, "countersign.yaml", fmt.Sprintf(`mode: sandbox
+	f := func(url, source string, post func(g *gateway)) {
+		t.Helper()
+		dir := t.TempDir()
+		write(t, dir, "path.token", pathToken)
+		write(t, dir, "api.key", "api-canary-of-some-length")
+		path := write(t, dir, "countersign.yaml", fmt.Sprintf(`
+mode: sandbox
 data: %s/data
 listen: {callbacks: %s, control: %s}
 sources:
-  - {name: jumio, provider: jumio, token: file:path.token, partner: acme, api: {url: "http://127.0.0.1:1", user: client-7, key: file:api.key}}
+  - {%s, partner: acme, api: {url: "http://127.0.0.1:1", user: client-7, key: file:api.key}}
 partners: [{id: acme}]
-`, dir, freeAddr(t), freeAddr(t)))
-	f := func(url, want string) {
-		t.Helper()
+`, dir, freeAddr(t), freeAddr(t), source))
 		cfg, problems := loadConfig(path, func(string) (string, bool) { return "", false }, knownNames())
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
 		cfg.Sources[0].API.URL = url // as a name would, that leads somewhere else than it did
-		g := startConfig(t, cfg)
-		c := posted{path: "/v1/callbacks/jumio/" + pathToken, h: http.Header{}, body: []byte(section(t, "jumio/PROCESSED.txtar", "body"))}
-		if code := c.send(t, "http://"+g.callbackAddr()); code != http.StatusOK {
-			t.Fatalf("answered %d", code)
-		}
-		said := ""
-		eventually(t, "it was tried", func() bool {
-			qs, _, err := g.journal.Questions("", 10)
-			if err == nil && len(qs) == 1 && qs[0].Tries > 0 {
-				said = qs[0].Error
-			}
-			return said != ""
-		})
-		if !strings.Contains(said, want) {
-			t.Errorf("%s: %q, want %q", url, said, want)
-		}
-		if err := g.close(); err != nil {
+		var log safeLog
+		g, err := newGateway(cfg, roleAll, slog.New(slog.NewJSONHandler(&log, nil)), io.Discard)
+		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() {
+			if err := g.close(); err != nil {
+				t.Error(err)
+			}
+		})
+		post(g)
+		eventually(t, source+": the address is refused", func() bool { return strings.Contains(log.String(), "prohibited IP address") })
 	}
-	f("http://10.255.255.254:9", "prohibited IP address")
-	f("http://169.254.169.254", "prohibited IP address")
+	for _, url := range []string{"http://10.255.255.254:9", "http://169.254.169.254"} {
+		f(url, "name: jumio, provider: jumio, token: file:path.token", func(g *gateway) {
+			c := posted{path: "/v1/callbacks/jumio/" + pathToken, h: http.Header{}, body: []byte(section(t, "jumio/PROCESSED.txtar", "body"))}
+			if code := c.send(t, "http://"+g.callbackAddr()); code != http.StatusOK {
+				t.Errorf("answered %d", code)
+			}
+		})
+		f(url, "name: plaid, provider: plaid_idv", func(g *gateway) {
+			c := plaidCallback(t, newKeyShop(t).rotate("kid", true), "user-1")
+			if code := c.send(t, "http://"+g.callbackAddr()); code != http.StatusServiceUnavailable {
+				t.Errorf("answered %d", code)
+			}
+		})
+		f(url, "name: brokerage, provider: alpaca", func(*gateway) {})
+	}
 }

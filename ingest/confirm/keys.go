@@ -181,7 +181,7 @@ func (k *Keys) begin(kid string, c *Callback) (*lookUp, error) {
 			return nil, err // whatever the key is
 		}
 	}
-	allowed := false
+	var allowed bool
 	if k.known[kid] != nil {
 		allowed = k.expired.AllowN(k.now(), 1)
 	} else {

@@ -87,7 +87,7 @@ func NewBolt(o Options) (*Bolt, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	j := &Bolt{o: o, recent: make([]Record, keepRecent), unproved: newUnproved(o.Questions)}
+	j := &Bolt{o: o, recent: make([]Record, keepRecent), unproved: countUnproved(o.Questions)}
 	j.cost.floor = recordCost + endpointCost*int64(max(1, o.Endpoints))
 	var open map[string]int
 	j.next.Store(1)

@@ -13,15 +13,13 @@ import (
 // ErrQuestions says that as many questions of callbacks that proved nothing are open as the source may have: another would only wait behind them.
 var ErrQuestions = errors.New("too many open questions of unproved callbacks")
 
-// The order in which a source's questions are asked: those that proved callbacks raised; of the others those about refs that are known here; then the rest. Within each, by time: what was
-// asked already when it is due again, what was not by its place. Each list is one prefix of the index.
+// The order in which a source's questions are asked: those that proved callbacks raised, the oldest due first; then the others, those that were asked already when they are due again, and
+// those that were not by their places. Each list is one prefix of the index.
 const (
 	dueProved   = "d" // by the instant it is due
-	dueKnown    = "k"
-	dueUnknown  = "u"
-	newKnown    = "K" // by its place
-	newUnknown  = "U"
-	listPrefix  = 2 // a list's name and a zero byte
+	dueUnproved = "u"
+	newUnproved = "U" // by its place
+	listPrefix  = 2   // a list's name and a zero byte
 	instantSize = 8
 )
 
@@ -30,14 +28,10 @@ func (q *Question) list() (name string, at time.Time) {
 	switch {
 	case !q.Weak:
 		return dueProved, q.Due
-	case q.Place.IsZero() && q.Known:
-		return dueKnown, q.Due
 	case q.Place.IsZero():
-		return dueUnknown, q.Due
-	case q.Known:
-		return newKnown, q.Place
+		return dueUnproved, q.Due
 	default:
-		return newUnknown, q.Place
+		return newUnproved, q.Place
 	}
 }
 
@@ -53,7 +47,7 @@ func (q *Question) replaces(old *Question) {
 	q.Since = old.Since
 	q.Weak = q.Weak && old.Weak
 	q.Known = q.Known || old.Known
-	if q.Weak && !old.Place.IsZero() {
+	if q.Weak && !old.Place.IsZero() && old.Place.Before(q.Place) {
 		q.Place = old.Place
 	}
 }
@@ -97,8 +91,7 @@ func (j *Bolt) Due(source string, now time.Time, n int) (qs []Question, next tim
 	err = j.o.Store.View(func(tx *store.Tx) error {
 		for _, ws := range [][]*walker{
 			{newWalker(tx, dueProved, source, false)},
-			{newWalker(tx, dueKnown, source, false), newWalker(tx, newKnown, source, true)},
-			{newWalker(tx, dueUnknown, source, false), newWalker(tx, newUnknown, source, true)},
+			{newWalker(tx, dueUnproved, source, false), newWalker(tx, newUnproved, source, true)},
 		} {
 			for {
 				w := first(ws, now)
@@ -145,7 +138,7 @@ type unproved struct {
 	open map[string]*atomic.Int64
 }
 
-func newUnproved(most map[string]int) unproved {
+func countUnproved(most map[string]int) unproved {
 	u := unproved{most: most, open: map[string]*atomic.Int64{}}
 	for source := range most {
 		u.open[source] = &atomic.Int64{}

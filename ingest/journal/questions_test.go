@@ -153,11 +153,11 @@ func weak(source, ref string, at time.Time, known bool) Record {
 	return r
 }
 
-// TestOrderOfQuestions: what was proved is asked first, then what is about refs that are known, then the rest; within each the oldest due. A place is no time: nobody waits for one.
+// TestOrderOfQuestions: what was proved is asked first, the oldest due of it; then the rest by their places, and when they are due again. A place is no time: nobody waits for one.
 func TestOrderOfQuestions(t *testing.T) {
 	j := startRig(t, store.Options{}, Options{})
 	later := weak("a", "forged-1", noon.Add(-time.Hour), false)
-	mustAppend(t, j, later, weak("a", "forged-2", noon.Add(time.Hour), false), weak("a", "known", noon.Add(time.Minute), true), asking("a", "proved", "c1", noon), asking("a", "tomorrow", "c2", noon.Add(24*time.Hour)))
+	mustAppend(t, j, later, weak("a", "forged-2", noon.Add(time.Hour), false), weak("a", "known", noon.Add(-2*time.Hour), true), asking("a", "proved", "c1", noon), asking("a", "tomorrow", "c2", noon.Add(24*time.Hour)))
 	f := func(n int, want string) {
 		t.Helper()
 		qs, _, err := j.Due("a", noon, n)
