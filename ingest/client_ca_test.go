@@ -132,7 +132,7 @@ func TestClientAuthorities(t *testing.T) {
 			}
 		}
 	}
-	good := ours.issue(at.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth)
+	good := ours.issue(at.AddDate(50, 0, 0), x509.ExtKeyUsageClientAuth)
 	f(good, "", 200)
 	f(nil, noClientCert, 0)
 	f(other.issue(at.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth), strangeClientCert, 0)

@@ -233,7 +233,10 @@ func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) erro
 	if f.outcome != noCredentials { // nobody was asked
 		q.Tries++
 	}
-	if hopeless(&q, f) {
+	if stranger(&q, f) {
+		q.Unknown++
+	}
+	if q.Unknown >= enough {
 		c.o.Logger.Debug("question_given_up", "source", s.Name, "what", q.What, "claim", q.Claim, "tries", q.Tries, "error", f.err)
 		return c.settle(ctx, s, givenUp, func() error { return c.o.Journal.Answer(ctx, q, journal.Intake{}) })
 	}
@@ -257,8 +260,6 @@ const (
 func stranger(q *journal.Question, f *failure) bool {
 	return q.Weak && !q.Known && (f.outcome == notFound || f.bad)
 }
-
-func hopeless(q *journal.Question, f *failure) bool { return stranger(q, f) && q.Tries >= enough }
 
 // take says what an answer comes to. With an error the question stays open; what is kept of the answer, or applied of one that is not the last, is written all the same.
 func (c *Confirmer) take(q journal.Question, a answer, asked time.Time) (journal.Intake, error) {

@@ -48,6 +48,13 @@ func TestGivenUp(t *testing.T) {
 		return func(d *desk) { d.raiseWeak("7", d.now(), known) }
 	}
 	f(http.StatusNotFound, true, weak(false))
+	t.Run("a provider that was down", func(t *testing.T) { // has not said that it knows nothing
+		d := newDesk(t)
+		base, calls := server(t, says(502, ""), says(502, ""), says(404, ""), says(200, "approved"))
+		d.raiseWeak("7", d.now(), false)
+		d.run(Source{Name: "src", API: thin(), Base: base, Credentials: credentials(t), Rate: 1000})
+		d.eventually("it is answered", func() bool { return len(d.confirmations()) == 1 && calls.Load() == 4 })
+	})
 	f(http.StatusBadRequest, true, weak(false))
 	f(http.StatusNotFound, false, weak(true))
 	f(http.StatusBadGateway, false, weak(false))

@@ -114,8 +114,15 @@ func (k *Keys) save(ctx context.Context) {
 	dirty := k.dirty
 	k.dirty = nil
 	k.mu.Unlock()
-	for _, write := range dirty {
-		if err := write(ctx); err != nil && ctx.Err() == nil {
+	for i, write := range dirty {
+		err := write(ctx)
+		if ctx.Err() != nil { // stopping: what is left is told once more, for the last time; to tell the store twice does no harm
+			k.mu.Lock()
+			k.dirty = append(dirty[i:], k.dirty...)
+			k.mu.Unlock()
+			return
+		}
+		if err != nil {
 			k.o.Logger.Warn("key_not_kept", "source", k.s.Name, "error", err)
 		}
 	}

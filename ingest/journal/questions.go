@@ -24,6 +24,8 @@ type Question struct {
 	Tries  int       `json:"tries,omitempty"` // that have failed
 	Error  string    `json:"error,omitempty"` // of the last of them, in fixed words
 
+	Unknown int `json:"unknown,omitempty"` // how often the provider has said that it knows nothing of the ref
+
 	Weak  bool      `json:"weak,omitempty"`  // the callback proved nothing of who sent it
 	Known bool      `json:"known,omitempty"` // of a weak one: its ref was known here before
 	Place time.Time `json:"place,omitzero"`  // of a weak one that was never asked: where it stands among its like
