@@ -37,7 +37,7 @@ func callbacksRow() row {
 	return row{"Callbacks", []view{
 		{
 			title: "Callbacks by verdict", unit: "reqps", stack: true, alert: "CountersignCallbacksRefusedByUs",
-			description: "What became of every callback. backlog, full, kafka, undecided, stopping, panic and no_key are answered 503.",
+			description: "What became of every callback. backlog, full, kafka, undecided, stopping, panic, no_key and questions are answered 503.",
 			queries:     []query{{`sum by (verdict) (rate(countersign_ingest_callbacks_total{source=~"$source"}[$__rate_interval])) > 0`, "{{verdict}}"}},
 		},
 		{
@@ -49,6 +49,11 @@ func callbacksRow() row {
 			title: "Refused, by source", unit: "reqps", alert: "CountersignSourceRefusalsJump",
 			description: "Everything that was not answered 200, and why. mismatch on a source that used to work is most often a key that was changed on one side; no_key, a published key that could not be looked up.",
 			queries:     []query{{`sum by (source, verdict) (rate(countersign_ingest_callbacks_total{source=~"$source",verdict!~"accepted|ignored|quarantined|handshake"}[$__rate_interval])) > 0`, "{{source}} {{verdict}}"}},
+		},
+		{
+			title: "Handshakes refused", unit: "ops", stack: true,
+			description: "TLS handshakes refused for the client's certificate, where tls.client_ca asks for one. missing: it showed none. unknown: of another authority, or not made for clients.",
+			queries:     []query{{`sum by (reason) (rate(countersign_ingest_handshakes_refused_total[$__rate_interval]))`, "{{reason}}"}},
 		},
 		{
 			title: "Callback latency", unit: "s",

@@ -44,7 +44,7 @@ func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
 		return src, refuse(triggered, errors.New("made by countersign trigger, which is for test people only"))
 	case in.stopping.Load():
 		return src, refuse(stopping, nil)
-	case !src.limit.Allow():
+	case !src.keyed && !src.limit.Allow():
 		return src, refuse(tooFast, nil)
 	case headers.folded:
 		return src, refuse(badRequest, errors.New("a header goes on in a second line"))

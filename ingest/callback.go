@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -65,7 +66,7 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	if r != nil {
 		v = r.verdict
 	}
-	label := "unknown"
+	label := unknownLabel
 	if src != nil {
 		label = src.label
 	}
@@ -96,10 +97,10 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	}
 }
 
-// logRefused writes one line per refused callback, at most ten a second; how many were left out is in the next line.
+// logRefused writes one line per refused callback, a few a second of each verdict at each source; how many of these were left out is in the next such line.
 func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, source string, r *refusal) {
-	if !in.refusals.Allow() {
-		in.unlogged.Add(1)
+	unlogged, ok := in.refusals.allow(source, r.verdict)
+	if !ok {
 		return
 	}
 	reason := ""
@@ -107,7 +108,7 @@ func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, source string, r *refusa
 		reason = r.err.Error()
 	}
 	in.o.Logger.Warn("callback_refused", "source", source, "verdict", string(r.verdict), "status", r.verdict.status(), "reason", reason,
-		"client", in.client(ctx).String(), "not_logged", in.unlogged.Swap(0))
+		"client", in.client(ctx).String(), "not_logged", unlogged)
 }
 
 // malformed answers what fasthttp could not read as a request.
@@ -158,10 +159,13 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 	h := header{&ctx.Request.Header}
 	wait, cancel := context.WithTimeout(context.Background(), in.o.AppendTimeout)
 	defer cancel()
-	if err := src.verify(wait, h, b, now); err != nil {
+	if err := src.verify(wait, h, b, now, in.client(ctx)); err != nil {
 		return nil, refuse(ofSignature(err), err)
 	}
-	m := &message{src: src, h: h, body: b, now: now}
+	if src.keyed && !src.limit.Allow() {
+		return nil, refuse(tooFast, nil)
+	}
+	m := &message{src: src, h: h, body: b, now: now, client: in.client(ctx)}
 	m.res, m.err = src.Adapter.Translate(h, b, src.Options)
 	return in.take(wait, m)
 }
@@ -208,15 +212,21 @@ func (in *Ingress) logTaken(m *message, v verdict, rs []journal.Record) {
 }
 
 // verify proves a callback genuine with the source's keys, or with those its provider publishes.
-func (s *source) verify(ctx context.Context, h signing.Header, body []byte, now time.Time) error {
-	keys := s.Keys
-	if s.KeysFor != nil {
-		var err error
-		if keys, err = s.KeysFor(ctx, h); err != nil {
-			return err
-		}
+func (s *source) verify(ctx context.Context, h signing.Header, body []byte, now time.Time, client netip.Addr) error {
+	if s.KeysFor == nil {
+		return s.scheme.Verify(h, body, s.Keys, now)
 	}
-	return s.scheme.Verify(h, body, keys, now)
+	keys, err := s.KeysFor(ctx, h, body, client)
+	if err != nil {
+		return err
+	}
+	if err := s.scheme.Verify(h, body, keys, now); err != nil {
+		return err
+	}
+	if s.Proved != nil {
+		s.Proved(client)
+	}
+	return nil
 }
 
 // address says whose subject it is, as far as the source can tell; the rest is found by refs in the relay.

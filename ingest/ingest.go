@@ -36,14 +36,16 @@ type Source struct {
 	Check       kyc.Check            // overrides the adapter's check type of overall updates; empty: the adapter's
 	Checks      map[string]kyc.Check // the same, by workflow
 	Workflows   []string             // of the provider, whose approvals count; empty: all
-	Rate        float64              // callbacks per second; 0: no limit
+	Rate        float64              // callbacks per second, where a key proves them of genuine ones; 0: no limit
 	Livemode    bool
 	Evidence    kyc.Authenticity // what an approval needs without confirmation
 	MaxBody     int64
 	Token       signing.Keyring // path segment that must be there; empty: none
 	Allow       []netip.Prefix  // client addresses; empty: any
 	// KeysFor looks up keys that the provider publishes, by what a callback says of them; nil: Keys. Errors wrap signing's, or provider.ErrNoKey.
-	KeysFor func(ctx context.Context, h signing.Header) (signing.Keyring, error)
+	KeysFor func(ctx context.Context, h signing.Header, body []byte, client netip.Addr) (signing.Keyring, error)
+	// Proved is told from where a callback came that such a key proved; nil: nobody wants to know.
+	Proved func(client netip.Addr)
 }
 
 // Appender is what the ingress needs of the journal. Both calls are all or none, and nil only when everything is on stable storage.
@@ -54,13 +56,15 @@ type Appender interface {
 
 // Options of an Ingress. Listener, Journal, Logger and Sources are required.
 type Options struct {
-	Listener       net.Listener // closed by Run
-	TLS            *Certificate // nil: plain HTTP
-	Live           bool         // the gateway tells partners about real people
+	Listener       net.Listener       // closed by Run
+	TLS            *Certificate       // nil: plain HTTP
+	Clients        *ClientAuthorities // with TLS: who vouches for clients; nil: they need no certificate
+	Live           bool               // the gateway tells partners about real people
 	Journal        Appender
 	Sources        []Source
-	Partners       map[string]bool // known partner ids, for subject_prefix
-	TrustedProxies []netip.Prefix  // whose X-Forwarded-For is believed
+	Partners       map[string]bool          // known partner ids, for subject_prefix
+	Knows          func(u *kyc.Update) bool // whether a ref of an update is known here; nil: none is
+	TrustedProxies []netip.Prefix           // whose X-Forwarded-For is believed
 	Logger         *slog.Logger
 	Metrics        prometheus.Registerer
 	Now            func() time.Time
@@ -80,15 +84,16 @@ type Ingress struct {
 	stopping atomic.Bool  // nothing is taken any more
 	busy     atomic.Int64 // requests being handled
 	m        *metrics
-	refusals *rate.Limiter // of log lines, not of callbacks
-	unlogged atomic.Int64
+	refusals refusals // of log lines, not of callbacks
 }
 
 type source struct {
 	Source
 	scheme signing.Scheme
 	limit  *rate.Limiter
+	keyed  bool // a key proves its callbacks: only genuine ones count towards the rate
 	label  string
+	places *places
 	proves kyc.Authenticity
 }
 
@@ -103,7 +108,7 @@ func New(o Options) (*Ingress, error) {
 	if o.MaxConns == 0 {
 		o.MaxConns = 4096
 	}
-	in := &Ingress{o: o, sources: map[string]*source{}, refusals: rate.NewLimiter(10, 50)}
+	in := &Ingress{o: o, sources: map[string]*source{}}
 	for _, s := range o.Sources {
 		scheme, err := s.Adapter.Scheme(s.Options)
 		if err != nil {
@@ -114,7 +119,7 @@ func New(o Options) (*Ingress, error) {
 				return nil, fmt.Errorf("source %s: %w", s.Name, err)
 			}
 		}
-		src := &source{Source: s, scheme: scheme, label: s.Name, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options)}
+		src := &source{Source: s, scheme: scheme, label: s.Name, places: &places{}, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options), keyed: !signing.Keyless(scheme)}
 		if s.Adapter.Stream != nil {
 			src.proves = kyc.Signed // nobody posts to it: what it says came over a connection that we opened
 		}
@@ -123,6 +128,7 @@ func New(o Options) (*Ingress, error) {
 		}
 		in.sources[s.Name] = src
 	}
+	in.refusals = newRefusals(in.sources)
 	in.ln = newListener(o.Listener, o.MaxConns, o.Logger)
 	in.m = newMetrics(o.Metrics, in)
 	in.server = in.harden()
@@ -179,7 +185,7 @@ func (in *Ingress) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	var tlsLn net.Listener = in.ln
 	if in.o.TLS != nil {
-		tlsLn = tls.NewListener(in.ln, in.o.TLS.config())
+		tlsLn = tls.NewListener(in.ln, in.o.TLS.config(in.o.Clients))
 	}
 	go func() {
 		defer close(served)

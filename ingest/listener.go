@@ -259,6 +259,10 @@ func (in *Ingress) certificateEnds() float64 {
 	return float64(in.o.TLS.ends().Unix())
 }
 
-func (c *Certificate) config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}}
+func (c *Certificate) config(clients *ClientAuthorities) *tls.Config {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}}
+	if clients != nil {
+		return clients.demand(conf)
+	}
+	return conf
 }

@@ -39,6 +39,15 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ingest_certificate_expires_timestamp_seconds", Help: "Unix time at which the callback listener's TLS certificate ends; 0: it serves plain HTTP.",
 	}, in.certificateEnds)
+	if c := in.o.Clients; c != nil {
+		refused := f.NewCounterVec(prometheus.CounterOpts{
+			Name: "ingest_handshakes_refused_total", Help: "TLS handshakes refused for the client's certificate, by reason. Only with tls.client_ca.",
+		}, []string{"reason"})
+		for _, r := range clientCertReasons {
+			refused.WithLabelValues(r)
+		}
+		c.refused = func(reason string) { refused.WithLabelValues(reason).Inc() }
+	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ingest_connections", Help: "Open connections on the callbacks' listener.",
 	}, func() float64 { return float64(in.ln.count()) })
@@ -46,7 +55,7 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 		Name: "ingest_connections_max", Help: "Connections that may be open on the callbacks' listener. Beyond them callbacks wait, unanswered, until one is closed.",
 	}, func() float64 { return float64(in.o.MaxConns) })
 	for _, v := range verdicts {
-		m.callbacks.WithLabelValues("unknown", string(v))
+		m.callbacks.WithLabelValues(unknownLabel, string(v))
 		for name := range in.sources {
 			m.callbacks.WithLabelValues(name, string(v))
 		}

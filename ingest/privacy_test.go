@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -196,22 +195,5 @@ func TestMutations(t *testing.T) {
 		if u.BodySHA256 != want {
 			t.Errorf("a changed body was taken: %+v", u)
 		}
-	}
-}
-
-// TestRefusalLog: a flood of refusals does not flood the log, and the log says how many it left out.
-func TestRefusalLog(t *testing.T) {
-	var b bytes.Buffer
-	in, err := New(Options{Logger: slog.New(slog.NewTextHandler(&b, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	in.refusals.SetLimit(0)
-	in.refusals.SetBurst(5)
-	for range 100 {
-		in.logRefused(bare(), "s", refuse(address, nil))
-	}
-	if lines := strings.Count(b.String(), "\n"); lines != 5 || in.unlogged.Load() != 95 {
-		t.Errorf("%d lines and %d not logged, want 5 and 95", lines, in.unlogged.Load())
 	}
 }

@@ -112,9 +112,9 @@ func TestVerdicts(t *testing.T) {
 	d.sources["other"].Livemode = true
 	refused("other", triggered, 403, genuine(t, "other", green, TriggerHeader+": true"))
 	refused("other", triggered, 403, genuine(t, "other", green, strings.ToLower(TriggerHeader)+": 1"))
-	for v, err := range map[verdict]error{backlog: journal.ErrBacklog, full: journal.ErrFull, unforwarded: journal.ErrNotForwarded, undecided: errors.New("input/output error")} {
+	for v, err := range map[verdict]error{backlog: journal.ErrBacklog, unasked: journal.ErrQuestions, full: journal.ErrFull, unforwarded: journal.ErrNotForwarded, undecided: errors.New("input/output error")} {
 		d.held.set(fmt.Errorf("append: %w", err), nil)
-		after := map[verdict]string{backlog: "30", full: "30", unforwarded: "5", undecided: "1"}[v]
+		after := map[verdict]string{backlog: "30", unasked: "30", full: "30", unforwarded: "5", undecided: "1"}[v]
 		f("sumsub", v, 503, after, genuine(t, "sumsub", green))          // Append
 		f("sumsub", v, 503, after, genuine(t, "sumsub", "unreadable"))   // Hold
 		f("probe", v, 503, after, genuine(t, "probe", "keep"))           // Hold with records

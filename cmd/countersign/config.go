@@ -46,7 +46,10 @@ func (c *Config) Live() bool { return c.Mode == modeLive }
 type ListenConfig struct{ Callbacks, Control string }
 
 // TLSConfig names the files of a certificate. They are read again when they change, so the paths are what is kept.
-type TLSConfig struct{ CertFile, KeyFile string }
+type TLSConfig struct {
+	CertFile, KeyFile string
+	ClientCAFile      string // "": clients need no certificate
+}
 
 // SourceConfig is one configured account at one provider.
 type SourceConfig struct {
@@ -76,6 +79,8 @@ type APIConfig struct {
 	User string      // what the provider's page calls client id, partner id or user, where it has one
 	Key  signing.Key // the secret
 	Rate float64     // calls per second; 0: the default
+	// Questions of callbacks that proved nothing that may be open at once.
+	Questions int
 }
 
 // PartnerConfig is who is told.
@@ -144,6 +149,8 @@ type known struct {
 	Signing   map[string]bool                             // canonical names of the headers that formats set
 	Asks      map[string]bool                             // providers whose API can be asked
 	Source    func(SourceConfig) (key string, m *mistake) // what is wrong with a source as a whole, and at which of its keys; nil: nothing is looked at
+	KeySizes  func(SourceConfig) []int                    // how many secret bytes each key of a source has; nil: nothing is looked at
+	KeySize   func(format string, k signing.Key) int      // the same of an endpoint's key; nil: nothing is looked at
 	Streams   map[string]bool                             // those that post no callbacks: their stream is followed
 	Publishes map[string]bool                             // those whose API publishes the keys of their callbacks, which then need none in the config
 }

@@ -24,11 +24,12 @@ func configReference() []configKey {
 		{"tls", "", "serve callbacks over TLS; without it, plain HTTP behind a proxy that does"},
 		{"tls.cert", "", "file: reference to the PEM certificate chain, read again when it changes"},
 		{"tls.key", "", "file: reference to its PEM key"},
+		{"tls.client_ca", "", "file: reference to PEM authorities, read again when it changes: every client then has to show a certificate of theirs, beside what its source asks for. Without it, none has to"},
 		{"trusted_proxies", "[]", "networks whose X-Forwarded-For is believed when a source has an allow list"},
 		{"sources", "", "the accounts at providers that post to us; may be an empty list"},
 	}, sourceReference()...), append(partnerReference(), []configKey{
-		{"egress", "", "what deliveries may reach"},
-		{"egress.allow", "[]", "private or reserved networks that endpoints may be in all the same"},
+		{"egress", "", "what deliveries, and calls of providers' APIs, may reach"},
+		{"egress.allow", "[]", "private or reserved networks that endpoints and providers' APIs may be in all the same"},
 		{"egress.proxy", "", "an HTTP proxy for deliveries, http://host:port or https://host:port; it is given addresses that were looked up and judged here, never names"},
 		{"egress.proxy_auth", "", "env: or file: reference to its user:password"},
 		{"kafka", "", "every update and every change goes to Kafka too, see docs/API.md; without it, nowhere"},
@@ -84,10 +85,11 @@ func sourceReference() []configKey {
 		{"sources[].allow", "", "networks it may post from; without it, any"},
 		{"sources[].options", "", "what the adapter's page says can vary"},
 		{"sources[].api", "", "an account at the provider's API, with which what callbacks leave open is asked, or a stream of events followed; docs/PROVIDERS.md says of which providers"},
-		{"sources[].api.url", "", "its address; without it, the provider's own"},
+		{"sources[].api.url", "", "its address, judged like a partner's: https, and http in the sandbox; no private address unless egress.allow has it. Without it, the provider's own"},
 		{"sources[].api.user", "", "the client id, partner id or user, where the provider has one"},
 		{"sources[].api.key", "", "env: or file: reference to the secret"},
 		{"sources[].api.rate", "", "calls per second; without it, 5"},
+		{"sources[].api.questions", "", "open questions of callbacks that proved nothing of who sent them; beyond it such callbacks are answered 503 until some are asked. Without it, 10000"},
 	}, genericReference()...)
 }
 

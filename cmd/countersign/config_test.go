@@ -51,7 +51,7 @@ var knownHere = known{
 // secretsHere all hold the word canary, so that one search finds any leak.
 var secretsHere = map[string]string{
 	"KEY": "canary-key", "SUMSUB_KEY": "canary-sumsub", "SUMSUB_PATH_TOKEN": "canary-path-token", "ACME_KEY": "whsec_canaryAAAA", "ACME_OLD": "canary-old",
-	"EMPTY": "", "SHORT": "canary", "PROXY_AUTH": "user:canary", "TWO_LINES": "user:can\nary",
+	"EMPTY": "", "SHORT": "canary", "PROXY_AUTH": "user:canary", "BELL": "can\aary", "TWO_WORDS": "can ary",
 }
 
 // folder holds the files that the samples refer to.
@@ -168,7 +168,7 @@ func TestGoodConfig(t *testing.T) {
 	f("mode", c.Mode, "sandbox")
 	f("data", c.Data, "./data")
 	f("listen", c.Listen, ListenConfig{"127.0.0.1:8480", "127.0.0.1:8481"})
-	f("tls", c.TLS, &TLSConfig{dir + "/tls.crt", dir + "/tls.key"})
+	f("tls", c.TLS, &TLSConfig{dir + "/tls.crt", dir + "/tls.key", dir + "/tls.crt"})
 	f("trusted_proxies", c.TrustedProxies, ten)
 	f("egress", c.EgressAllow, ten)
 	f("egress.proxy", fmt.Sprint(c.EgressProxy), "10.1.2.3:3128")

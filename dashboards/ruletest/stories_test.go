@@ -151,6 +151,10 @@ func foldStories(fires, quiet teller) {
 func confirmStories(fires, quiet teller) {
 	const cannot, refused = "CountersignConfirmationCannotAsk warning", "CountersignConfirmationRefused "
 	const can, open = `confirm_source_can_ask{source="sumsub"} `, `journal_open_questions{source="sumsub"} `
+	const asked = `ingest_callbacks_total{source="sumsub",verdict="questions"} `
+	fires("CountersignQuestionsFull warning", 20, asked+`0+1`)
+	quiet("CountersignQuestionsFull warning", 30, asked+`0`)
+	quiet("CountersignQuestionsFull warning", 30, `ingest_callbacks_total{source="sumsub",verdict="unsigned"} 0+5`)
 	fires("CountersignStreamDown critical", 25, `stream_connected{source="alpaca"} 0`)
 	quiet("CountersignStreamDown critical", 60, `stream_connected{source="alpaca"} 0x5 1x1 0x5 1x1 0x5 1x50`)
 	fires(cannot, 10, can+`0`)
