@@ -122,8 +122,8 @@ func TestSlowloris(t *testing.T) {
 func TestSilence(t *testing.T) {
 	const readTimeout = 150 * time.Millisecond
 	d := open(t, func(o *Options) { o.ReadTimeout = readTimeout })
-	if d.server.IdleTimeout != time.Minute {
-		t.Errorf("idle connections are closed after %v, want 1m", d.server.IdleTimeout)
+	if d.server.IdleTimeout != 75*time.Second {
+		t.Errorf("idle connections are closed after %v, want 75s", d.server.IdleTimeout)
 	}
 	silent, started := d.dial(), time.Now()
 	io.Copy(io.Discard, silent)

@@ -27,10 +27,11 @@ const (
 	address       verdict = "address"     // not an allowed client address
 	unknownSource verdict = "unknown"     // no such source, or not its token
 	method        verdict = "method"      // not a POST
-	noLength      verdict = "no_length"   // chunked, or no Content-Length
+	noLength      verdict = "no_length"   // neither chunked, nor with a Content-Length
 	tooLarge      verdict = "too_large"   // more than the source accepts
 	tooFast       verdict = "rate"        // more often than the source may
 	longHeader    verdict = "header"      // headers longer than the buffer
+	noRoom        verdict = "bodies"      // the memory for bodies is used up
 	noKey         verdict = "no_key"      // the key it names cannot be had
 	backlog       verdict = "backlog"     // the relay is too far behind
 	full          verdict = "full"        // no room on disk
@@ -42,7 +43,7 @@ const (
 
 var verdicts = []verdict{
 	accepted, ignored, quarantined, handshake, badRequest, unsigned, malformed, mismatch, stale, address, unknownSource, method,
-	noLength, tooLarge, tooFast, longHeader, noKey, backlog, full, unforwarded, undecided, stopping, panicked,
+	noLength, tooLarge, tooFast, longHeader, noRoom, noKey, backlog, full, unforwarded, undecided, stopping, panicked,
 }
 
 // status is the HTTP answer. Providers take some answers for final, so there are no others than these.
@@ -68,7 +69,7 @@ func (v verdict) status() int {
 		return fasthttp.StatusTooManyRequests
 	case longHeader:
 		return fasthttp.StatusRequestHeaderFieldsTooLarge
-	default: // noKey, backlog, full, unforwarded, undecided, stopping, panicked: ask again
+	default: // noRoom, noKey, backlog, full, unforwarded, undecided, stopping, panicked: ask again
 		return fasthttp.StatusServiceUnavailable
 	}
 }
@@ -76,7 +77,7 @@ func (v verdict) status() int {
 // retryAfter is in seconds; 0: the header is not sent.
 func (v verdict) retryAfter() string {
 	switch v {
-	case tooFast, stopping, undecided, panicked:
+	case tooFast, noRoom, stopping, undecided, panicked:
 		return "1"
 	case unforwarded:
 		return "5"

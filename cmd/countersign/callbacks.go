@@ -46,8 +46,9 @@ func (g *gateway) startIngress() error {
 	}
 	o := ingest.Options{
 		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{},
-		MaxConns: g.limits.callbacks,
+		MaxConns: g.limits.callbacks, ConnsOfAddress: g.limits.ofAddress, IdleTimeout: g.cfg.Listen.IdleTimeout,
 	}
+	o.Bodies, o.BodiesOfSource, o.BodiesOfClient = g.cfg.bodies(memoryLimit("/"))
 	for _, p := range g.cfg.Partners {
 		o.Partners[p.ID] = true
 	}

@@ -126,8 +126,8 @@ func TestSecondSignal(t *testing.T) {
 	again.stop()
 }
 
-// TestOpenFiles: strangers take every connection that callbacks may have, and health and metrics answer all the same, a provider that was there before is served, and its
-// partner is told; when some strangers leave, the next callback is answered.
+// TestOpenFiles: strangers take every connection that callbacks may have, and health and metrics answer all the same, a provider that was there before is served, and so is
+// one that comes then, and its partner is told.
 func TestOpenFiles(t *testing.T) {
 	partner := newHook(t, func() int { return http.StatusOK })
 	_, config := house(t, partner.url)
@@ -142,8 +142,9 @@ func TestOpenFiles(t *testing.T) {
 			c.Close()
 		}
 	}()
-	for range 300 { // more than it may have files; the kernel takes them
-		c, err := net.DialTimeout("tcp", m.cfg.Listen.Callbacks, 5*time.Second)
+	for i := range 300 { // more than it may have files, of thirty addresses
+		from := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%30))}}
+		c, err := from.DialContext(t.Context(), "tcp", m.cfg.Listen.Callbacks)
 		if err != nil {
 			t.Fatalf("after %d: %v", len(strangers), err)
 		}
@@ -169,6 +170,12 @@ func TestOpenFiles(t *testing.T) {
 		t.Errorf("on the connection that was there before: %v", err)
 	}
 	eventually(t, "the partner is told", func() bool { return partner.told("user-001", "approved") })
+	if err := give(&http.Client{Timeout: 10 * time.Second}, m.callback("user-003")); err != nil {
+		t.Errorf("on a new connection: %v", err)
+	}
+	if now := metric("countersign_ingest_connections"); now > most || now < most-1 {
+		t.Errorf("%v of %v connections are open then", now, most)
+	}
 	for _, c := range strangers {
 		c.Close()
 	}
