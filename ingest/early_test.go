@@ -115,7 +115,7 @@ func TestEarlyAnswersToClients(t *testing.T) {
 
 // TestLingerEnds: what is drained is bounded, in bytes, in time and in number, and whoever closes is not waited for.
 func TestLingerEnds(t *testing.T) {
-	d := open(t, func(o *Options) { o.MaxConns = 8 })
+	d := open(t, func(o *Options) { o.MaxConns, o.ConnsOfAddress = 8, 8 })
 	refused := func() net.Conn {
 		t.Helper()
 		c := d.dial()
@@ -143,9 +143,21 @@ func TestLingerEnds(t *testing.T) {
 		t.Errorf("%d bytes were drained, then %v; want about %d", sent, err, lingerBytes)
 	}
 
-	conns := []net.Conn{refused(), refused()}
+	sending := func() net.Conn {
+		c := refused()
+		go func() {
+			for tick := time.NewTicker(lingerIdle / 20); ; <-tick.C {
+				if _, err := io.WriteString(c, "x"); err != nil {
+					tick.Stop()
+					return
+				}
+			}
+		}()
+		return c
+	}
+	conns := []net.Conn{sending(), sending()}
 	eventually(t, "two linger", func() bool { return d.lingers() == 2 })
-	conns = append(conns, refused())
+	conns = append(conns, sending())
 	eventually(t, "the first gave way to the third", func() bool { return d.lingers() == 2 && isReset(conns[0]) })
 	for _, c := range conns {
 		c.Close()

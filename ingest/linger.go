@@ -27,11 +27,7 @@ func (c *conn) linger() {
 	}
 	c.l.lingering(c)
 	defer c.l.lingersNoMore(c)
-	until := time.Now().Add(lingerTime)
-	for left := int64(lingerBytes); left > 0 && time.Now().Before(until); {
-		if c.wait(until) != nil {
-			return
-		}
+	for left := int64(lingerBytes); left > 0 && c.wait(); {
 		n, err := c.discard()
 		if err != nil {
 			return
@@ -40,20 +36,22 @@ func (c *conn) linger() {
 	}
 }
 
-// wait sets how long the next bytes may take. Hurry may come before or after: it is looked at twice.
-func (c *conn) wait(until time.Time) error {
-	next := time.Now().Add(lingerIdle)
-	if next.After(until) {
-		next = until
+// wait sets how long the next bytes may take; false: it has lingered for long enough. While it does so it may be hurried.
+func (c *conn) wait() bool {
+	for {
+		until := c.until.Load()
+		left := time.Duration(until - elapsed())
+		if left <= 0 || c.Conn.SetReadDeadline(time.Now().Add(min(left, lingerIdle))) != nil {
+			return false
+		}
+		if c.until.Load() == until {
+			return true
+		}
 	}
-	if err := c.Conn.SetReadDeadline(next); err != nil {
-		return err //nolint:wrapcheck // it only ends the wait
-	}
-	if c.hurried || c.l.hasty.Load() {
-		return c.Conn.SetReadDeadline(time.Now().Add(lingerHasty)) //nolint:wrapcheck // it only ends the wait
-	}
-	return nil
 }
+
+// hasten lets it linger for a moment only.
+func (c *conn) hasten() { c.until.Store(elapsed() + int64(lingerHasty)) }
 
 var waste = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
@@ -95,6 +93,9 @@ func (l *listener) lingering(c *conn) {
 		l.lingered = slices.Delete(l.lingered, 0, 1)
 	}
 	c.lingering.Store(true)
+	if c.until.Store(elapsed() + int64(lingerTime)); c.hurried || l.hasty {
+		c.hasten()
+	}
 	c.handling.Store(false)
 	l.lingered = append(l.lingered, c)
 }
@@ -109,10 +110,11 @@ func (l *listener) lingersNoMore(c *conn) {
 
 // hurry ends before long what lingers, now and from now on.
 func (l *listener) hurry() {
-	l.hasty.Store(true)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.hasty = true
 	for _, c := range l.lingered {
+		c.hasten()
 		c.Conn.SetReadDeadline(time.Now().Add(lingerHasty)) //nolint:errcheck,gosec // it is closed then
 	}
 }

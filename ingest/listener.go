@@ -32,13 +32,13 @@ type listener struct {
 	once   sync.Once
 	closed chan struct{}
 	freed  chan struct{} // holds one if a connection has ended since it was last looked at
-	hasty  atomic.Bool   // what lingers shall not do so for long
 
 	mu       sync.Mutex // guards the fields below
 	open     map[*conn]struct{}
 	origins  map[netip.Addr]map[*conn]struct{} // the same, by where they come from
 	latest   []standing                        // who may give way next, best last: see evict
 	lingered []*conn                           // those that linger, longest first
+	hasty    bool                              // what lingers shall not do so for long
 }
 
 func newListener(ln net.Listener, maxConns, share int, exempt func(netip.Addr) bool, log *slog.Logger) *listener {
@@ -158,6 +158,16 @@ func (s *sealed) Read(b []byte) (int, error) {
 	return n, err //nolint:wrapcheck // the server asks what it is
 }
 
+// Close ends what is sent, and drops all that TLS holds before it lingers.
+func (s *sealed) Close() error {
+	if !s.below.lingers {
+		return s.Conn.Close() //nolint:wrapcheck // nobody asks
+	}
+	s.Conn.CloseWrite() //nolint:errcheck,gosec // the sender has gone, or reads on
+	s.Conn = nil
+	return s.below.Close()
+}
+
 // sealing serves TLS on the connections of a listener.
 type sealing struct {
 	*listener
@@ -214,6 +224,7 @@ type conn struct {
 	handling  atomic.Bool  // its request is read and not answered yet: it is ours to finish
 	proven    atomic.Bool  // a genuine callback has come on it
 	lingering atomic.Bool  // it is answered for the last time, and what still comes is thrown away
+	until     atomic.Int64 // when it has lingered for long enough
 	due       atomic.Int64 // until when it is paid for by what it has sent, as elapsed tells time; before now it is late
 
 	// Of the goroutine that serves it.

@@ -87,7 +87,7 @@ func TestStopWhileAcceptWaits(t *testing.T) {
 
 // TestMaxConns: no slot is ever lost; the connection after the last slot takes the place of one on which nothing is under way, and waits while there is none such.
 func TestMaxConns(t *testing.T) {
-	d := open(t, func(o *Options) { o.MaxConns, o.ConnsOfAddress = 2, 2 })
+	d := open(t, func(o *Options) { o.MaxConns, o.ConnsOfAddress, o.AppendTimeout = 2, 2, time.Minute })
 	for range 200 { // many more than there are slots, ended in every way
 		c := d.dial()
 		io.WriteString(c, request("GET", "/", ""))
