@@ -138,7 +138,7 @@ func (b *bodies) slowest(f *flight, n int64, among func(*flight) bool) (slow *fl
 		due := o.conn.due.Load()
 		switch {
 		case o == f || o.held == 0 || !among(o):
-		case due >= now && !(modest && o.held > little):
+		case due >= now && (!modest || o.held <= little):
 		case slow == nil || due < least:
 			slow, least = o, due
 		}
@@ -152,7 +152,7 @@ func (b *bodies) giveWay(f *flight) {
 	b.land(f)
 	b.release(f)
 	b.cut()
-	f.conn.Conn.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck,gosec // its reader finds out
+	f.conn.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck,gosec // its reader finds out
 }
 
 func (b *bodies) holds() float64 {
@@ -233,7 +233,7 @@ var rooms [reused]sync.Pool
 
 // sizeOf is which of the sizes that are used again holds so many bytes; -1: none.
 func sizeOf(n int64) int {
-	i := max(0, bits.Len64(uint64(max(0, n-1)))-bits.Len64(leastRoom-1)) //nolint:gosec // not negative
+	i := max(0, bits.Len64(uint64(max(0, n-1)))-bits.Len64(leastRoom-1))
 	if i >= reused {
 		return -1
 	}

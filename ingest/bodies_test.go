@@ -52,7 +52,7 @@ func TestHoldingBodies(t *testing.T) {
 // TestBodiesHaveABudget: connections that send much and hold are cut when the memory for bodies is used up, with an answer, and a genuine callback of any size gets what it needs.
 func TestBodiesHaveABudget(t *testing.T) {
 	const held = 600 << 10
-	f := func(name string, hostile, genuineTo string, change func(*Options)) {
+	f := func(name, hostile, genuineTo string, change func(*Options)) {
 		t.Helper()
 		d := open(t, change, func(o *Options) { o.ConnsOfAddress, o.ReadTimeout = 1000, time.Minute })
 		var conns []net.Conn

@@ -220,10 +220,9 @@ func TestWhoGivesWay(t *testing.T) {
 	d := open(t, func(o *Options) {
 		o.MaxConns, o.ConnsOfAddress, o.ReadTimeout, o.AppendTimeout = 4, 4, time.Minute, time.Minute
 	})
-	rests, r := d.dial(), (*bufio.Reader)(nil)
+	rests := d.dial()
 	io.WriteString(rests, approval(t, "sumsub", "user-1"))
-	r = bufio.NewReader(rests)
-	if a, err := read(r); err != nil || a.status != 200 {
+	if a, err := read(bufio.NewReader(rests)); err != nil || a.status != 200 {
 		t.Fatalf("%d, %v", a.status, err)
 	}
 	gate := make(chan struct{})
