@@ -201,17 +201,37 @@ func TestOneAddressIsNotAll(t *testing.T) {
 	}
 }
 
-// TestTrustedProxyHasNoShare: a proxy speaks for many.
+// TestTrustedProxyHasNoShare: a proxy speaks for many. Of IPv6, a proxy is one address, and everybody else a /64.
 func TestTrustedProxyHasNoShare(t *testing.T) {
-	d := open(t, trusting("127.0.0.2/32"), func(o *Options) { o.MaxConns, o.ConnsOfAddress = 40, 10 })
-	for range 30 {
-		c, err := d.stranger(2)
+	f := func(listen string, proxies string, want int) {
+		t.Helper()
+		ln, err := net.Listen("tcp", listen)
 		if err != nil {
-			t.Fatal(err)
+			t.Logf("not on %s: %v", listen, err) // a machine without IPv6
+			return
 		}
-		defer c.Close()
+		d := open(t, trusting(proxies), func(o *Options) {
+			o.Listener.Close()
+			o.Listener, o.MaxConns, o.ConnsOfAddress, o.ReadTimeout = ln, 40, 10, time.Minute
+		})
+		d.addr = ln.Addr().String()
+		for range 30 {
+			io.WriteString(d.dial(), "P")
+		}
+		eventually(t, "all that may be are open", func() bool { return d.ln.count() == want && len(d.ln.begun()) == want })
 	}
-	eventually(t, "all are open", func() bool { return d.ln.count() == 30 })
+	f("127.0.0.1:0", "127.0.0.1/32", 30)
+	f("127.0.0.1:0", "127.0.0.2/32", 10)
+	f("[::1]:0", "::1/128", 30)
+	f("[::1]:0", "::2/128", 10)
+	for text, want := range map[string]string{"2001:db8::7": "2001:db8::", "2001:db8:0:1::7": "2001:db8:0:1::", "fe80::1%eth0": "fe80::", "203.0.113.7": "203.0.113.7"} {
+		if got := block(netip.MustParseAddr(text)); got != netip.MustParseAddr(want) {
+			t.Errorf("%s counts as %s, want %s", text, got, want)
+		}
+	}
+	if got := block(netip.Addr{}); got.IsValid() {
+		t.Errorf("nobody counts as %s", got)
+	}
 }
 
 // TestWhoGivesWay: when every connection is taken, first those go that have proven nothing and are late, the latest first; then proven ones that rest; never one whose

@@ -218,6 +218,7 @@ type conn struct {
 	net.Conn
 	l      *listener
 	origin netip.Addr // whose share of the connections it counts to
+	exempt bool       // it may have more than a share
 
 	begun     atomic.Bool  // bytes have come since the last answer
 	rested    atomic.Bool  // something was answered on it

@@ -17,7 +17,8 @@ const (
 // place counts a connection that was accepted. Where all are taken, the one that gives way first is closed; only if each has a request that is ours to finish does it
 // wait. nil: it could not have a place, and is closed.
 func (l *listener) place(nc net.Conn) *conn {
-	c := &conn{Conn: nc, l: l, origin: originOf(nc.RemoteAddr())}
+	from := peer(nc.RemoteAddr())
+	c := &conn{Conn: nc, l: l, origin: block(from), exempt: l.exempt(from)}
 	c.unbounded()
 	c.due.Store(elapsed() + int64(newCredit))
 	for {
@@ -42,7 +43,7 @@ func (l *listener) place(nc net.Conn) *conn {
 func (l *listener) try(c *conn) (placed, refused bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if own := l.origins[c.origin]; l.share < l.max && len(own) >= l.share && !l.exempt(c.origin) {
+	if own := l.origins[c.origin]; l.share < l.max && len(own) >= l.share && !c.exempt {
 		l.crowded(crowdedAddress)
 		late := first(own)
 		if late == nil {
@@ -66,9 +67,7 @@ func (l *listener) try(c *conn) (placed, refused bool) {
 	return true, false
 }
 
-// originOf is what connections are counted by: an IPv4 address, or the /64 of an IPv6 address, of which one sender has as many as it likes.
-func originOf(a net.Addr) netip.Addr { return block(peer(a)) }
-
+// block is what connections and bodies are counted by: an IPv4 address, or the /64 of an IPv6 address, of which one sender has as many as it likes.
 func block(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		if p, err := a.WithZone("").Prefix(64); err == nil {
