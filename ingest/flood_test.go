@@ -143,8 +143,7 @@ func TestSilence(t *testing.T) {
 		}
 		c.SetReadDeadline(time.Now().Add(patience))
 	}
-	idling := open(t)
-	idling.server.IdleTimeout = readTimeout // before its first connection
+	idling := open(t, func(o *Options) { o.IdleTimeout = readTimeout })
 	c = idling.dial()
 	r = bufio.NewReader(c)
 	io.WriteString(c, approval(t, "sumsub", "user-1"))

@@ -130,7 +130,12 @@ func TestSecondSignal(t *testing.T) {
 // one that comes then, and its partner is told.
 func TestOpenFiles(t *testing.T) {
 	partner := newHook(t, func() int { return http.StatusOK })
-	_, config := house(t, partner.url)
+	dir, config := house(t, partner.url)
+	b, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "countersign.yaml", string(b)+"limits: {bodies: 8MiB, connections_per_address: 10}\n")
 	m := launch(t, config, "ulimit -Sn 100; ulimit -Hn 160;", nil).ready()
 	early := &http.Client{Timeout: 10 * time.Second}
 	if err := give(early, m.callback("user-000")); err != nil {
@@ -160,6 +165,9 @@ func TestOpenFiles(t *testing.T) {
 	most := metric("countersign_ingest_connections_max")
 	if most < leastOfThem || most > 160-ownFiles-controlConns {
 		t.Errorf("%v connections for callbacks of 160 files", most)
+	}
+	if bodies := metric("countersign_ingest_body_bytes_max"); bodies != 8<<20 {
+		t.Errorf("%v bytes for bodies", bodies)
 	}
 	eventually(t, "the strangers have every connection", func() bool { return metric("countersign_ingest_connections") == most })
 	if status, text := m.control("/healthz"); status != http.StatusOK {
