@@ -289,8 +289,21 @@ func processRow() row {
 		},
 		{
 			title: "Connections of providers", unit: "percentunit", max: 1, line: 0.9, alert: "CountersignConnectionsUsedUp",
-			description: "Open connections on the callbacks' listener, as part of those that may be open. At 100 % the next callback waits, unanswered, until one is closed.",
+			description: "Open connections on the callbacks' listener, as part of those that may be open. At 100 % the one that has been idle or slow for longest is closed for the next.",
 			queries:     []query{{`countersign_ingest_connections / countersign_ingest_connections_max`, "{{instance}}"}},
+		},
+		{
+			title: "Memory for bodies", unit: "percentunit", max: 1, alert: "CountersignCrowded",
+			description: "What callbacks that are on their way hold of the memory there is for their bodies. At 100 % the slowest are cut, and then callbacks are refused with 503.",
+			queries:     []query{{`countersign_ingest_body_bytes / countersign_ingest_body_bytes_max`, "{{instance}}"}},
+		},
+		{
+			title: "Cut to make place", unit: "ops", alert: "CountersignCrowded",
+			description: "Bodies cut because they came slowest when the memory for bodies was used up, and connections closed for others: because all were taken, or those of one address.",
+			queries: []query{
+				{`rate(countersign_ingest_bodies_cut_total[$__rate_interval])`, "bodies {{instance}}"},
+				{`rate(countersign_ingest_connections_crowded_total[$__rate_interval])`, "connections, {{reason}} {{instance}}"},
+			},
 		},
 		{
 			title: "Log lines that nobody got", unit: "ops",

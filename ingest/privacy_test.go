@@ -154,7 +154,9 @@ func TestNothingUnprovenIsTranslated(t *testing.T) {
 	f(0, post(path, body, proof[0], proof[0]))
 	f(0, post(path, body, strings.Repeat("0", 64)))
 	f(0, post(path, body, signed(t, "sumsub", body)...))
-	f(0, request("POST", path, "7\r\nignored\r\n0\r\n\r\n", append(proof, "Transfer-Encoding: chunked")...))
+	f(1, request("POST", path, "7\r\nignored\r\n0\r\n\r\n", append(proof, "Transfer-Encoding: chunked")...))
+	f(0, request("POST", path, "7\r\nignored\r\n0\r\n"+proof[0]+"\r\n\r\n", "Transfer-Encoding: chunked")) // a proof behind the body
+	f(0, request("POST", path, "6\r\nignore\r\n1\r\nD\r\n0\r\n\r\n", append(proof, "Transfer-Encoding: chunked")...))
 	f(0, request("PUT", path, body, append(proof, "Content-Length: 7")...))
 	f(0, post(path+"/x", body, proof...))
 	f(0, strings.TrimSuffix(post(path, body, proof...), "d")) // one byte short

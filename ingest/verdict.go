@@ -28,10 +28,11 @@ const (
 	triggered     verdict = "trigger"     // made by the command line, where people are real
 	unknownSource verdict = "unknown"     // no such source, or not its token
 	method        verdict = "method"      // not a POST
-	noLength      verdict = "no_length"   // chunked, or no Content-Length
+	noLength      verdict = "no_length"   // neither chunked, nor with a Content-Length
 	tooLarge      verdict = "too_large"   // more than the source accepts
 	tooFast       verdict = "rate"        // more often than the source may
 	longHeader    verdict = "header"      // headers longer than the buffer
+	noRoom        verdict = "bodies"      // the memory for bodies is used up
 	noKey         verdict = "no_key"      // the key it names cannot be had
 	backlog       verdict = "backlog"     // the relay is too far behind
 	unasked       verdict = "questions"   // it proves nothing, and too many of its like have still to be asked about
@@ -44,7 +45,7 @@ const (
 
 var verdicts = []verdict{
 	accepted, ignored, quarantined, handshake, badRequest, unsigned, malformed, mismatch, stale, address, triggered, unknownSource, method,
-	noLength, tooLarge, tooFast, longHeader, noKey, backlog, unasked, full, unforwarded, undecided, stopping, panicked,
+	noLength, tooLarge, tooFast, longHeader, noRoom, noKey, backlog, unasked, full, unforwarded, undecided, stopping, panicked,
 }
 
 // status is the HTTP answer. Providers take some answers for final, so there are no others than these.
@@ -70,7 +71,7 @@ func (v verdict) status() int {
 		return fasthttp.StatusTooManyRequests
 	case longHeader:
 		return fasthttp.StatusRequestHeaderFieldsTooLarge
-	default: // noKey, backlog, unasked, full, unforwarded, undecided, stopping, panicked: ask again
+	default: // noRoom, noKey, backlog, unasked, full, unforwarded, undecided, stopping, panicked: ask again
 		return fasthttp.StatusServiceUnavailable
 	}
 }
@@ -78,7 +79,7 @@ func (v verdict) status() int {
 // retryAfter is in seconds; 0: the header is not sent.
 func (v verdict) retryAfter() string {
 	switch v {
-	case tooFast, stopping, undecided, panicked:
+	case tooFast, noRoom, stopping, undecided, panicked:
 		return "1"
 	case unforwarded:
 		return "5"

@@ -49,8 +49,10 @@ func (g *gateway) startIngress() error {
 	}
 	o := ingest.Options{
 		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{},
-		MaxConns: g.limits.callbacks, Live: g.cfg.Live(), Knows: func(u *kyc.Update) bool { return relay.Knows(g.store, u) },
+		MaxConns: g.limits.callbacks, ConnsOfAddress: g.limits.ofAddress, IdleTimeout: g.cfg.Listen.IdleTimeout,
+		Live: g.cfg.Live(), Knows: func(u *kyc.Update) bool { return relay.Knows(g.store, u) },
 	}
+	o.Bodies, o.BodiesOfSource, o.BodiesOfClient = g.cfg.bodies(memoryLimit("/"))
 	for _, p := range g.cfg.Partners {
 		o.Partners[p.ID] = true
 	}

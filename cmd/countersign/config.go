@@ -26,6 +26,7 @@ type Config struct {
 	Log            LogConfig
 	Data           string // directory of the bbolt file and the key file, relative to the working directory
 	Listen         ListenConfig
+	Limits         LimitsConfig
 	TLS            *TLSConfig // of the callback listener; nil: plain HTTP, behind a proxy
 	TrustedProxies []netip.Prefix
 	Sources        []SourceConfig
@@ -43,7 +44,10 @@ type Config struct {
 func (c *Config) Live() bool { return c.Mode == modeLive }
 
 // ListenConfig holds the two addresses served.
-type ListenConfig struct{ Callbacks, Control string }
+type ListenConfig struct {
+	Callbacks, Control string
+	IdleTimeout        time.Duration // of the callbacks' connections, between two requests
+}
 
 // TLSConfig names the files of a certificate. They are read again when they change, so the paths are what is kept.
 type TLSConfig struct {
@@ -195,7 +199,7 @@ func loadConfig(path string, env func(string) (string, bool), k known) (*Config,
 func defaultConfig(path string) *Config {
 	return &Config{
 		Path: path, Mode: modeSandbox, Data: "./data",
-		Listen:    ListenConfig{Callbacks: "127.0.0.1:8480", Control: "127.0.0.1:8481"},
+		Listen:    ListenConfig{Callbacks: "127.0.0.1:8480", Control: "127.0.0.1:8481", IdleTimeout: defaultIdle},
 		Storage:   StorageConfig{MaxSize: 64 << 30, Backlog: 1_000_000},
 		Retention: RetentionConfig{Changes: 90 * day, Attempts: 30 * day, QuarantineBodies: 30 * day, History: 5 * year, Audit: 5 * year},
 		Log:       LogConfig{Level: "info", Format: formatAuto},

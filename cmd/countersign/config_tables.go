@@ -16,7 +16,7 @@ import (
 	"countersign/signing"
 )
 
-// root reads the whole file. The order of the rows matters: mode and egress decide which URLs pass, and sources and tokens name partners.
+// root reads the whole file. The order of the rows matters: mode and egress decide which URLs pass, sources and tokens name partners, and limits hold what sources take.
 func (l *loader) root(n *yaml.Node) {
 	c := l.cfg
 	parseMode := oneOf(modeSandbox, modeLive)
@@ -31,6 +31,7 @@ func (l *loader) root(n *yaml.Node) {
 		field{"egress", false, l.egress},
 		field{"partners", true, l.list(true, l.partner)},
 		field{"sources", true, l.list(true, l.source)},
+		field{"limits", false, l.limits},
 		field{"kafka", false, l.kafka},
 		field{"storage", false, l.storage},
 		field{"retention", false, l.retention},
@@ -75,6 +76,7 @@ func (l *loader) listen(n *yaml.Node, at string) {
 		n, at,
 		field{"callbacks", false, value(l, &l.cfg.Listen.Callbacks, tagText, parseHostPort)},
 		field{"control", false, value(l, &l.cfg.Listen.Control, tagText, parseHostPort)},
+		field{"idle_timeout", false, value(l, &l.cfg.Listen.IdleTimeout, tagDuration, duration(time.Second, time.Hour))},
 	)
 }
 

@@ -167,7 +167,8 @@ func TestGoodConfig(t *testing.T) {
 	ten := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	f("mode", c.Mode, "sandbox")
 	f("data", c.Data, "./data")
-	f("listen", c.Listen, ListenConfig{"127.0.0.1:8480", "127.0.0.1:8481"})
+	f("listen", c.Listen, ListenConfig{"127.0.0.1:8480", "127.0.0.1:8481", 650 * time.Second})
+	f("limits", c.Limits, LimitsConfig{32 << 20, 16 << 20, 8 << 20, 500})
 	f("tls", c.TLS, &TLSConfig{dir + "/tls.crt", dir + "/tls.key", dir + "/tls.crt"})
 	f("trusted_proxies", c.TrustedProxies, ten)
 	f("egress", c.EgressAllow, ten)
@@ -251,7 +252,7 @@ sources: [{name: a, provider: sumsub, keys: [env:KEY], partner: acme}]
 	if len(problems) != 0 {
 		t.Fatal(problems)
 	}
-	if !c.Live() || c.Data != "/var/lib/countersign" || c.Listen != (ListenConfig{":80", "127.0.0.1:8481"}) {
+	if !c.Live() || c.Data != "/var/lib/countersign" || c.Listen != (ListenConfig{":80", "127.0.0.1:8481", 75 * time.Second}) {
 		t.Errorf("%s, %s, %+v", c.Mode, c.Data, c.Listen)
 	}
 	if !c.Sources[0].Livemode {

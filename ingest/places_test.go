@@ -27,7 +27,7 @@ func TestPlaces(t *testing.T) {
 	if got := p.take(forger, at.Add(time.Hour)); !got.Equal(at.Add(time.Hour)) {
 		t.Errorf("an hour later: %s", got)
 	}
-	if neighbourhood(netip.MustParseAddr("2001:db8::1")) != neighbourhood(netip.MustParseAddr("2001:db8::2")) {
+	if block(netip.MustParseAddr("2001:db8::1")) != block(netip.MustParseAddr("2001:db8::2")) {
 		t.Error("a /64 is one")
 	}
 	for i := range 3 * maxPlaces {
