@@ -174,9 +174,6 @@ func (f configFlag) load(c *console) (*Config, error) {
 	return nil, fmt.Errorf("%d problem(s) in %s", len(problems), f.Config)
 }
 
-// gcPercent lets the heap, which is small because what is owed lives on disk, grow fourfold between collections: a tenth of the CPU at saturation.
-const gcPercent = 300
-
 type serveCommand struct {
 	configFlag
 	Role string `help:"What this process does." enum:"all,ingest,relay" default:"all"`
@@ -189,7 +186,7 @@ func (cmd *serveCommand) Run(c *console) error {
 		return err
 	}
 	if _, set := c.env("GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
+		tend()
 	}
 	signal.Ignore(syscall.SIGPIPE) // a write to a pipe that nobody reads fails, and no more
 	form := func(w io.Writer) *slog.Logger { return cfg.Log.logger(w, c.watched) }

@@ -6,13 +6,72 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // memoryShare is how much of a cgroup's memory the heap may take before it is collected harder. The rest is for stacks, and for what the kernel keeps for us.
 const memoryShare = 0.9
+
+// The heap is small, because what is owed lives on disk, so it may grow fourfold between two collections: a tenth of the CPU at saturation. What a flood has made it hold
+// must not count fourfold, so garbage has a bound of its own; where even the living are more than that, it may be half of them.
+const (
+	mostGarbage = 64 << 20 // bytes
+	mostPercent = 300
+	leastGrowth = 50
+)
+
+// collector sets, after each collection, how much the heap may grow until the next.
+type collector struct {
+	live    []metrics.Sample
+	percent atomic.Int64
+	over    atomic.Bool
+}
+
+// tend begins to. It goes on until the process ends, or until it is stopped.
+func tend() *collector {
+	c := &collector{live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
+	c.set(mostPercent)
+	c.await()
+	return c
+}
+
+func (c *collector) stop() { c.over.Store(true) }
+
+// await has the runtime call adjust when a collection has found that nobody holds what is made here.
+func (c *collector) await() {
+	type sign struct{ _ *byte } // no tiny object: it would live as long as others in its block
+	runtime.SetFinalizer(&sign{}, func(*sign) {
+		if c.over.Load() {
+			return
+		}
+		c.adjust()
+		c.await()
+	})
+}
+
+func (c *collector) adjust() {
+	metrics.Read(c.live)
+	c.set(growth(c.live[0].Value.Uint64()))
+}
+
+func (c *collector) set(percent int) {
+	if c.percent.Swap(int64(percent)) != int64(percent) {
+		debug.SetGCPercent(percent)
+	}
+}
+
+// growth is by how many hundredths so many living bytes may grow.
+func growth(live uint64) int {
+	if live == 0 {
+		return mostPercent
+	}
+	return int(min(mostPercent, max(leastGrowth, mostGarbage*100/live))) //nolint:gosec // small
+}
 
 // limitMemory bounds the heap by the cgroup that is found below root, if there is one: without it the collector would let the heap grow until the kernel ends the process.
 func limitMemory(log *slog.Logger, root string) {
