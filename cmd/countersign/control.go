@@ -97,7 +97,7 @@ func (cl *client) do(ctx context.Context, method, path, key string, in, out any)
 			Error struct{ Message string }
 		}
 		if json.Unmarshal(b, &e) == nil && e.Error.Message != "" {
-			return errors.New(e.Error.Message)
+			return errors.New(escape(e.Error.Message, ""))
 		}
 		return fmt.Errorf("the gateway answered %s", resp.Status)
 	}
