@@ -61,6 +61,7 @@ type commands struct {
 	Decide     decideCommand     `cmd:"" help:"Decide about a check of a person: a status, or the release of what holds it."`
 	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`
 	Audit      auditCommand      `cmd:"" help:"List who changed what."`
+	Token      tokenCommand      `cmd:"" help:"List, make or revoke tokens of the control API."`
 	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
 	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database of a gateway that does not run."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,6 +40,11 @@ func warnings(cfg *Config) (all []problem) {
 				warn(fmt.Sprintf("partners[%d].policy.%s", i, r.key), fmt.Sprintf("%s: no source of %s can give it, so that nobody can be approved", c, p.ID),
 					"correct the policy, or the source's check; docs/PROVIDERS.md says what each provider approves")
 			}
+		}
+	}
+	if host, _, err := net.SplitHostPort(cfg.Listen.Control); err == nil {
+		if what := tooOpen(host); what != "" {
+			warn("listen.control", what, closeIt)
 		}
 	}
 	for _, f := range exposed(cfg) {

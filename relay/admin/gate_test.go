@@ -1,0 +1,389 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+)
+
+// refused is how often something was refused for a reason.
+func (g *rig) refused(reason string) float64 {
+	g.t.Helper()
+	var m dto.Metric
+	if err := g.server.o.Metrics.refused.WithLabelValues(reason).Write(&m); err != nil {
+		g.t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
+}
+
+// handwritten sends what a test has written by hand and returns the answer's code and all of it.
+func (g *rig) handwritten(text string) (code int, all string) {
+	g.t.Helper()
+	u, err := url.Parse(g.url)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, text); err != nil {
+		g.t.Fatal(err)
+	}
+	b, err := io.ReadAll(c)
+	if err != nil {
+		g.t.Fatalf("%q: %v", text, err)
+	}
+	if _, err := fmt.Sscanf(string(b), "HTTP/1.%d %d", new(int), &code); err != nil {
+		g.t.Fatalf("%q: %q", text, b)
+	}
+	return code, string(b)
+}
+
+// TestHost: a page that has made its own name resolve to this address is refused by the name, whatever it brings.
+func TestHost(t *testing.T) {
+	g := newRig(t, func(o *Options) { o.Names = []string{"Gateway.internal", "10.1.2.3"} })
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(g.url, "http://"))
+	f := func(host string, want int) {
+		t.Helper()
+		for _, path := range []string{"/healthz", "/readyz", "/metrics", "/debug/pprof/cmdline", "/v1/endpoints", "/v1/nothing"} {
+			code, all := g.handwritten("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer secret-ada\r\nConnection: close\r\n\r\n")
+			if want == 421 && (code != 421 || !strings.Contains(all, "listen.control_hosts") || !strings.Contains(all, `"code":"host"`)) || want == 200 && code == 421 {
+				t.Errorf("Host %s, %s: %d, want %d: %s", host, path, code, want, all)
+			}
+		}
+	}
+	for _, ours := range []string{
+		"127.0.0.1", "127.0.0.1:" + port, "127.9.9.9:1", "[::1]:" + port, "[::1]", "[::ffff:127.0.0.1]", "localhost", "LOCALHOST:" + port, "localhost.", "gateway.INTERNAL:80", "gateway.internal.", "10.1.2.3:8481",
+	} {
+		f(ours, 200)
+	}
+	for _, theirs := range []string{
+		"evil.example", "evil.example:" + port, "localhost.evil.example", "127.0.0.1.evil.example", "gateway", "internal", "x.gateway.internal", "0.0.0.0:" + port, "0.0.0.0", "[::]:" + port, "10.1.2.4", "8.8.8.8",
+		"169.254.169.254", "2130706433", "127.1", "0x7f000001", "evil.localhost", "[fe80::1]",
+	} {
+		f(theirs, 421)
+	}
+	if code, all := g.handwritten("GET http://evil.example/v1/endpoints HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); code != 421 { // the target names the host then
+		t.Errorf("by the target: %s", all)
+	}
+	if code, all := g.handwritten("GET /healthz HTTP/1.0\r\n\r\n"); code != 200 { // a probe of HTTP/1.0, which no browser speaks
+		t.Errorf("without a host: %s", all)
+	}
+	if n := g.refused(byHost); n != 18*6+1 {
+		t.Errorf("%v are counted", n)
+	}
+	if log := g.log.String(); strings.Count(log, "control_host_refused") != 1 || strings.Contains(log, "secret-") { // all came from one address within a minute
+		t.Errorf("the log says it %d times", strings.Count(log, "control_host_refused"))
+	}
+}
+
+// TestHostOfPod: a probe calls the address at which it reaches us, and no other.
+func TestHostOfPod(t *testing.T) {
+	d := NewDoor(DoorOptions{Metrics: NewMetrics(nil)})
+	f := func(host, local string, want bool) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(contextWith(local), http.MethodGet, "/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if req.Host = host; d.known(req) != want {
+			t.Errorf("Host %s at %s: %v", host, local, !want)
+		}
+	}
+	f("10.2.0.9:8481", "10.2.0.9:8481", true)
+	f("10.2.0.9", "[::ffff:10.2.0.9]:8481", true)
+	f("[fd00::9]:8481", "[fd00::9]:8481", true)
+	f("[fe80::9]", "[fe80::9%eth0]:8481", true)
+	f("10.2.0.10", "10.2.0.9:8481", false)
+	f("pod.example", "10.2.0.9:8481", false)
+}
+
+// TestWrongTokens: they are counted, logged without themselves, and slowed down; a right one from the same address passes all the while.
+func TestWrongTokens(t *testing.T) {
+	var now atomic.Int64
+	now.Store(time.Now().UnixNano())
+	g := newRig(t, func(o *Options) { o.Now = func() time.Time { return time.Unix(0, now.Load()) } })
+	wrong, often := 0, 0
+	for range 50 {
+		switch a := g.call("guessed", "GET", "/v1/endpoints", ""); {
+		case a.code == 401:
+			wrong++
+		case a.code == 429 && a.header.Get("Retry-After") == "1":
+			often++
+		default:
+			t.Fatalf("%d %s", a.code, a.body)
+		}
+		if a := g.call("vera", "GET", "/v1/endpoints", ""); a.code != 200 {
+			t.Fatalf("the right one beside it: %d %s", a.code, a.body)
+		}
+		if a := g.call("", "GET", "/healthz", ""); a.code != 200 {
+			t.Fatalf("health beside it: %d", a.code)
+		}
+	}
+	if wrong != wrongRate || often != 50-wrongRate {
+		t.Errorf("%d were looked at and %d refused at once, of 50 in no time", wrong, often)
+	}
+	if a, b := g.refused(byUnknown), g.refused(byOften); a != 50 || b != 50-wrongRate {
+		t.Errorf("%v and %v are counted", a, b)
+	}
+	now.Add(int64(time.Second)) // the next ones are looked at again
+	if a := g.call("guessed", "GET", "/v1/endpoints", ""); a.code != 401 {
+		t.Errorf("a second later: %d", a.code)
+	}
+	lines := func() int { return strings.Count(g.log.String(), `"control_token_refused"`) }
+	if lines() != 1 {
+		t.Errorf("the log says it %d times within a minute", lines())
+	}
+	now.Add(int64(tellEvery))
+	g.call("guessed", "GET", "/v1/endpoints", "")
+	if log := g.log.String(); lines() != 2 || !strings.Contains(log, `"others_since":50`) || !strings.Contains(log, `"address":"127.0.0.1:`) || strings.Contains(log, "guessed") {
+		t.Errorf("%d lines: %s", lines(), log)
+	}
+	if a := g.call("", "GET", "/v1/endpoints", ""); a.code != 401 || g.refused(byMissing) != 1 { // none is not a wrong one
+		t.Errorf("without: %d", a.code)
+	}
+}
+
+// TestWatchIsBounded: whoever has many addresses does not fill the memory, nor the log.
+func TestWatchIsBounded(t *testing.T) {
+	w := newWatch()
+	now, told := time.Now(), 0
+	for i := range 10 * watched {
+		from := network(&net.TCPAddr{IP: net.IP{10, byte(i >> 16), byte(i >> 8), byte(i)}, Port: 1})
+		w.often(from, now)
+		if _, ok := w.tell(from, now); ok {
+			told++
+		}
+	}
+	if len(w.seen) != watched || w.order.Len() != watched || told != linesAtOnce {
+		t.Errorf("%d and %d networks are kept, %d lines", len(w.seen), w.order.Len(), told)
+	}
+	a, b := network(addr("[2001:db8:1:2::1]:80")), network(addr("[2001:db8:1:2:ffff::9]:80"))
+	if a != b || a == network(addr("[2001:db8:1:3::1]:80")) || network(addr("[::ffff:10.0.0.1]:1")) != network(addr("10.0.0.1:2")) || network(addr("nothing")) != (netip.Addr{}) {
+		t.Errorf("networks: %v, %v", a, b)
+	}
+}
+
+// TestExposed: where strangers reach the listener, metrics and profiles take a token, and health says no more than it must.
+func TestExposed(t *testing.T) {
+	g := newRig(t, func(o *Options) { o.Exposed = true })
+	f := func(path, token string, want int) answer {
+		t.Helper()
+		a := g.call(token, "GET", path, "")
+		if a.code != want {
+			t.Errorf("%s by %q: %d, want %d: %.200s", path, token, a.code, want, a.body)
+		}
+		return a
+	}
+	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap", "/debug/pprof/symbol", "/debug/pprof/profile?seconds=1", "/debug/pprof/trace?seconds=1"} {
+		viewer := map[bool]int{true: 200, false: 403}[path == "/metrics"]
+		f(path, "", 401)
+		f(path, "eve", 401)
+		f(path, "pia", 403)
+		f(path, "odd", 403)
+		f(path, "vera", viewer)
+	}
+	f("/debug/pprof/cmdline", "otto", 200)
+	f("/debug/pprof/heap", "ada", 200)
+	f("/healthz", "", 200)
+	g.mu.Lock()
+	g.reasons, g.notes = []string{"the disk of /var/lib is nearly used up"}, []string{"kafka-1.internal is out"}
+	g.mu.Unlock()
+	if a := f("/readyz", "", 503); len(a.json) != 1 || a.json["status"] != "not_ready" || a.header.Get("Retry-After") != "1" {
+		t.Errorf("to a stranger: %s", a.body)
+	}
+	if a := f("/readyz", "vera", 503); a.json["reasons"] == nil || a.json["notes"] == nil {
+		t.Errorf("to a viewer: %s", a.body)
+	}
+	if a := f("/readyz", "pia", 503); len(a.json) != 1 {
+		t.Errorf("to a partner: %s", a.body)
+	}
+	f("/readyz", "eve", 401)
+}
+
+// TestProfiles: what runs for a time is bounded in time and number; what is a picture of the moment is not.
+func TestProfiles(t *testing.T) {
+	g := newRig(t)
+	for _, page := range []string{"profile", "trace", "heap", "goroutine", "allocs"} {
+		for _, seconds := range []string{"0", "-1", "61", "3600", "1e9", "0.5", "NaN", "x", "99999999999999999999"} {
+			if a := g.call("", "GET", "/debug/pprof/"+page+"?seconds="+seconds, ""); a.code != 400 || !strings.Contains(a.body, "1 to 60") {
+				t.Errorf("%s of %s: %d %.100s", page, seconds, a.code, a.body)
+			}
+		}
+	}
+	u, _ := url.Parse(g.url)
+	c, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /debug/pprof/trace?seconds=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	eventually(t, "it runs", g.server.profiling.Load)
+	for _, page := range []string{"profile", "profile?seconds=1", "trace", "heap?seconds=1"} {
+		if a := g.call("", "GET", "/debug/pprof/"+page, ""); a.code != 429 || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s beside it: %d %.100s", page, a.code, a.body)
+		}
+	}
+	for _, page := range []string{"", "heap", "goroutine?debug=1", "cmdline", "symbol"} {
+		if a := g.call("", "GET", "/debug/pprof/"+page, ""); a.code != 200 {
+			t.Errorf("%q beside it: %d", page, a.code)
+		}
+	}
+	c.Close() // whoever asked has gone
+	eventually(t, "it has ended", func() bool { return !g.server.profiling.Load() })
+	if a := g.call("", "GET", "/debug/pprof/trace?seconds=1", ""); a.code != 200 || a.body == "" {
+		t.Errorf("afterwards: %d", a.code)
+	}
+}
+
+// TestSlowCallers: connections on which nothing comes, or half of something, keep nobody out, and not a call that has brought a token.
+func TestSlowCallers(t *testing.T) {
+	g := newRig(t, func(o *Options) { o.Conns = 8 })
+	u, _ := url.Parse(g.url)
+	dial := func(text string) net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		io.WriteString(c, text)
+		return c
+	}
+	arrived, turn := make(chan struct{}), make(chan struct{})
+	g.mu.Lock()
+	g.block = func() { close(arrived); <-turn }
+	g.mu.Unlock()
+	busy := dial("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n") // being answered: it goes last
+	<-arrived
+	g.mu.Lock()
+	g.block = nil
+	g.mu.Unlock()
+	var slow []net.Conn
+	for i := range 60 {
+		slow = append(slow, dial([]string{"", "G", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"}[i%4]))
+		fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		resp, err := fresh.Get(g.url + "/healthz")
+		if err != nil {
+			t.Fatalf("health beside %d slow ones: %v", i+1, err)
+		}
+		resp.Body.Close()
+	}
+	g.server.door.mu.Lock()
+	open := len(g.server.door.open)
+	g.server.door.mu.Unlock()
+	if open > 8 || g.refused(byCrowd) < 40 {
+		t.Errorf("%d are open, %v had to go", open, g.refused(byCrowd))
+	}
+	slow[0].SetReadDeadline(time.Now().Add(patience))
+	if _, err := slow[0].Read(make([]byte, 1)); err == nil || isTimeout(err) {
+		t.Errorf("the first slow one is still in: %v", err)
+	}
+	close(turn)
+	busy.SetReadDeadline(time.Now().Add(patience))
+	if resp, err := http.ReadResponse(bufio.NewReader(busy), nil); err != nil || resp.StatusCode != 200 {
+		t.Errorf("the one that was being answered: %v", err)
+	}
+}
+
+// TestLongest: who has to go when it is full.
+func TestLongest(t *testing.T) {
+	d := NewDoor(DoorOptions{Metrics: NewMetrics(nil), Conns: 4})
+	base := time.Now()
+	in := func(name string, does, age int) *caller {
+		c := &caller{door: d, from: netip.MustParseAddr(name), does: does, since: base.Add(-time.Duration(age) * time.Second)}
+		d.open[c] = struct{}{}
+		return c
+	}
+	f := func(what string, want *caller) {
+		t.Helper()
+		if got := d.longest(); got != want {
+			t.Errorf("%s: %+v goes, want %+v", what, got, want)
+		}
+		d.forget(want)
+	}
+	token, busy := in("10.0.0.1", trusted, 900), in("10.0.0.1", called, 800)
+	d.trusted = 1
+	probe := in("10.0.0.2", awaited, 700)
+	old, young := in("10.0.0.3", awaited, 20), in("10.0.0.3", awaited, 10)
+	f("of the address that has most, the oldest", old)
+	f("of two that have one each, the oldest", probe)
+	f("the last that is waited for", young)
+	f("one that is being answered", busy)
+	f("one with a token", token)
+	if d.trusted != 0 || len(d.open) != 0 {
+		t.Errorf("%d trusted, %d open", d.trusted, len(d.open))
+	}
+}
+
+// TestMasked: what a viewer sees of a URL.
+func TestMasked(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		if got := masked(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	f("https://hooks.example.com/kyc/s3cr3t?token=s3cr3t#s3cr3t", "https://hooks.example.com/…?…")
+	f("https://hooks.example.com:8443/kyc", "https://hooks.example.com:8443/…")
+	f("https://user:s3cr3t@hooks.example.com/", "https://hooks.example.com/")
+	f("http://127.0.0.1:8490", "http://127.0.0.1:8490/")
+	f("https://hooks.example.com?s3cr3t", "https://hooks.example.com/?…")
+	f("://s3cr3t", "…")
+	f("mailto:s3cr3t", "…")
+}
+
+// TestViewerSeesNoURL asks for everything that a viewer may read.
+func TestViewerSeesNoURL(t *testing.T) {
+	g := newRigWith(t, []string{"cloudevents"}) // its URL has a path
+	g.tell("bad", 1, "rejected")
+	g.call("otto", "POST", "/v1/endpoints/cloudevents/resume", "")
+	for _, r := range g.server.routes() {
+		method, path, _ := strings.Cut(r.Pattern, " ")
+		if method != "GET" || r.Scope != Viewer {
+			continue
+		}
+		path = strings.NewReplacer("{partner}", "acme", "{id}", "bad").Replace(path) + "?livemode=true&status=dead&partner=acme"
+		a := g.call("vera", "GET", path, "")
+		if a.code != 200 || strings.Contains(a.body, g.partner.URL+"/cloudevents") {
+			t.Errorf("%s: %d %s", path, a.code, a.body)
+		}
+	}
+	urls := func(token string) string {
+		return fmt.Sprint(g.call(token, "GET", "/v1/endpoints", "").data(t)[2]["url"])
+	}
+	if got := urls("vera"); got != g.partner.URL+"/…" {
+		t.Errorf("a viewer sees %s", got)
+	}
+	for _, who := range []string{"otto", "ada"} {
+		if got := urls(who); got != g.partner.URL+"/cloudevents" {
+			t.Errorf("%s sees %s", who, got)
+		}
+	}
+	if strings.Contains(g.log.String(), g.partner.URL) {
+		t.Error("a URL was logged")
+	}
+}
+
+func contextWith(local string) context.Context {
+	return context.WithValue(context.Background(), http.LocalAddrContextKey, addr(local))
+}
+
+func isTimeout(err error) bool {
+	t, ok := err.(net.Error)
+	return ok && t.Timeout()
+}
