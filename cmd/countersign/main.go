@@ -138,7 +138,7 @@ func run(c *console, args []string) int {
 		return exit
 	}
 	if err != nil {
-		fmt.Fprintln(c.err, "countersign:", err, "(try countersign --help)") //nolint:errcheck // nowhere left to say it
+		c.complain(fmt.Errorf("%w (try countersign --help)", err))
 		return exitUsage
 	}
 	var misused usageError
@@ -146,12 +146,12 @@ func run(c *console, args []string) int {
 	case err == nil:
 		return exitYes
 	case errors.As(err, &misused):
-		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
+		c.complain(err)
 		return exitUsage
 	case errors.Is(err, errNo):
 		return exitNo
 	default:
-		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
+		c.complain(err)
 		return exitNo
 	}
 }

@@ -71,6 +71,17 @@ func seen(r rune) bool {
 	return strconv.IsPrint(r) && r != unseen && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
+// complain prints an error, each of several on a line of its own.
+func (c *console) complain(err error) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what is wrapped is one line with what wraps it
+		for _, e := range several.Unwrap() {
+			c.complain(e)
+		}
+		return
+	}
+	fmt.Fprintln(c.err, "countersign:", escape(err.Error(), "")) //nolint:errcheck // nowhere left to say it
+}
+
 // printf prints text. Line feeds and tabs in a text that is an argument are escaped too: a line is a line of ours, whatever a stranger called himself.
 func (c *console) printf(format string, args ...any) {
 	for i, a := range args {
