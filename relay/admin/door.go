@@ -35,6 +35,7 @@ type Door struct {
 	o     DoorOptions
 	names map[string]bool
 	watch *watch
+	takes time.Duration // answerTime, but in a test
 
 	mu      sync.Mutex // guards the fields below, and those of every caller
 	open    map[*caller]struct{}
@@ -67,7 +68,7 @@ func NewDoor(o DoorOptions) *Door {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	d := &Door{Listener: o.Listener, o: o, names: map[string]bool{}, open: map[*caller]struct{}{}, watch: newWatch()}
+	d := &Door{Listener: o.Listener, o: o, names: map[string]bool{}, open: map[*caller]struct{}{}, watch: newWatch(), takes: answerTime}
 	for _, n := range o.Names {
 		if n = hostname(n); n != "" {
 			d.names[n] = true
@@ -178,7 +179,7 @@ func (d *Door) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		d.note(req, called)
 		defer d.note(req, awaited)
-		answerWithin(w, answerTime)
+		answerWithin(w, d.takes)
 		if !d.known(req) {
 			d.stranger(w, req)
 			return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -298,6 +299,46 @@ func TestSlowCallers(t *testing.T) {
 	if resp, err := http.ReadResponse(bufio.NewReader(busy), nil); err != nil || resp.StatusCode != 200 {
 		t.Errorf("the one that was being answered: %v", err)
 	}
+}
+
+// TestUnreadAnswer: whoever asks and does not read the answer holds neither a connection nor what makes the answer.
+func TestUnreadAnswer(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := NewDoor(DoorOptions{Listener: ln, Metrics: NewMetrics(nil), Logger: slog.New(slog.DiscardHandler)})
+	d.takes = 100 * time.Millisecond
+	ended := make(chan error, 1)
+	server := d.Server(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}))
+	go server.Serve(d)
+	defer server.Close()
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	select {
+	case err := <-ended:
+		if !isTimeout(err) {
+			t.Errorf("ended by %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("it is still being written")
+	}
+	eventually(t, "its place is free", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.open) == 0
+	})
 }
 
 // TestLongest: who has to go when it is full.
