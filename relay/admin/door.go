@@ -166,12 +166,13 @@ func (d *Door) note(req *http.Request, does int) {
 // trust lets a call that has brought a right token take its time.
 func (d *Door) trust(req *http.Request) { d.note(req, trusted) }
 
-// Close implements net.Conn.
+// Close implements net.Conn. Its place is free when it is closed, and not before.
 func (c *caller) Close() error {
+	err := c.Conn.Close()
 	c.door.mu.Lock()
+	defer c.door.mu.Unlock()
 	c.door.forget(c)
-	c.door.mu.Unlock()
-	return c.Conn.Close()
+	return err
 }
 
 // guard refuses whoever calls by another name. An answer has to be taken in time.
