@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -82,6 +83,7 @@ func spoilt(v reflect.Value) {
 		v.SetUint(1)
 	case reflect.Interface:
 		v.Set(reflect.ValueOf(hostile))
+	default: // no text
 	}
 }
 
@@ -195,7 +197,7 @@ partners:
 func sweep(t *testing.T, command, line, config string, files map[string]string) {
 	t.Helper()
 	args := strings.Fields(command)
-	for _, w := range strings.Fields(line) {
+	for w := range strings.FieldsSeq(line) {
 		for name, path := range files {
 			w = strings.ReplaceAll(w, "%"+name, path)
 		}
@@ -270,6 +272,33 @@ func TestLookAlikes(t *testing.T) {
 	}
 	f("quarantine")
 	f("audit")
+}
+
+// TestServeVisible: the same of the log of a gateway, in either form, with the path of a call in it.
+func TestServeVisible(t *testing.T) {
+	for _, form := range []string{formatJSON, formatText} {
+		dir, config := house(t, "http://127.0.0.1:9/")
+		cfg := extended(t, config, "", "log: {format: "+form+"}\n")
+		ctx, cancel := context.WithCancel(t.Context())
+		var said notebook
+		c := &console{in: strings.NewReader(""), out: &said, err: &said, ctx: ctx, env: func(string) (string, bool) { return "", false }}
+		done := make(chan int, 1)
+		go func() { done <- run(c, []string{"serve", "--config", config}) }()
+		eventually(t, "it is ready", func() bool { return strings.Contains(said.String(), "ready") })
+		token, err := readToken(filepath.Join(dir, "data", tokenFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked(t, "http://"+cfg.Listen.Control+"/v1/quarantine/"+url.PathEscape("q\u202e\u009b2J\u200b\x1b[2J\nFORGED"), "", token)
+		eventually(t, "the call is logged", func() bool { return strings.Contains(said.String(), "FORGED") })
+		cancel()
+		if code := <-done; code != exitYes {
+			t.Errorf("exit %d: %s", code, said.String())
+		}
+		if found := obeyed(said.String()); found != "" {
+			t.Errorf("%s: the log holds %s: %q", form, found, said.String())
+		}
+	}
 }
 
 // TestListenVisible: a partner's terminal shows what was sent, and obeys none of it.

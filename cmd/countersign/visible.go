@@ -73,7 +73,7 @@ func seen(r rune) bool {
 
 // complain prints an error, each of several on a line of its own.
 func (c *console) complain(err error) {
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // what is wrapped is one line with what wraps it
+	if several, ok := err.(interface{ Unwrap() []error }); ok { // what is wrapped is one line with what wraps it
 		for _, e := range several.Unwrap() {
 			c.complain(e)
 		}
