@@ -92,7 +92,7 @@ func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 		}
 	}()
 	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	g.refusals = admin.NewMetrics(g.metrics())
+	g.refusals = admin.NewRefusals(g.metrics())
 	for _, c := range o.collectors {
 		if err := g.metrics().Register(c); err != nil {
 			return g, err
@@ -307,7 +307,7 @@ func (g *gateway) startControl() (err error) {
 		return err
 	}
 	o := admin.Options{
-		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Metrics: g.refusals, NewToken: newToken, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Tokens: fixedTokens(g.cfg, g.token), Sources: map[string]bool{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
 	}
 	for _, sc := range g.cfg.Sources {

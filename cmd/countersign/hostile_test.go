@@ -126,7 +126,7 @@ func adversary(t *testing.T, fails bool) string {
 		case strings.HasPrefix(path, "/v1/tokens/"):
 			v = spoiltOf[tokenView]()
 		default:
-			v = map[string]any{"text": hostile, "kept": hostile, "updates": 1, "bytes": 1, "headers": map[string]any{hostile: hostile}}
+			v = map[string]any{"mode": modeSandbox, "text": hostile, "kept": hostile, "updates": 1, "bytes": 1, "headers": map[string]any{hostile: hostile}}
 		}
 		json.NewEncoder(w).Encode(v)
 	}))
@@ -289,8 +289,8 @@ func TestServeVisible(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		asked(t, "http://"+cfg.Listen.Control+"/v1/quarantine/"+url.PathEscape("q\u202e\u009b2J\u200b\x1b[2J\nFORGED"), "", token)
-		eventually(t, "the call is logged", func() bool { return strings.Contains(said.String(), "FORGED") })
+		asked(t, "http://"+cfg.Listen.Control+"/v1/quarantine/"+url.PathEscape("q\u202e\u200b\u2066MARK"), "", token)
+		eventually(t, "the call is logged", func() bool { return strings.Contains(said.String(), "MARK") })
 		cancel()
 		if code := <-done; code != exitYes {
 			t.Errorf("exit %d: %s", code, said.String())

@@ -19,7 +19,7 @@ import (
 
 // machines is what a gateway has for machines that ask how it is.
 type machines struct {
-	refusals *admin.Metrics
+	refusals *admin.Refusals
 	told     atomic.Bool  // the gateway itself can be asked
 	scraped  net.Listener // listen.metrics, once it is bound
 }
@@ -109,10 +109,10 @@ func (g *gateway) serveMetrics() (err error) {
 	full := onLoopback(ln.Addr())
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.reg, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	mux.HandleFunc("GET /healthz", admin.Healthy(g.log))
+	mux.HandleFunc("GET /healthz", admin.Healthy(g.log, g.cfg.Live()))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { admin.Readiness(w, g.log, full, g.howReady) })
 	door := admin.NewDoor(admin.DoorOptions{
-		Listener: ln, Names: append(ownName(address), g.cfg.Listen.ControlHosts...), Conns: metricsConns, Metrics: g.refusals, Logger: g.log,
+		Listener: ln, Names: append(ownName(address), g.cfg.Listen.ControlHosts...), Conns: metricsConns, Refusals: g.refusals, Logger: g.log,
 	})
 	server := door.Server(mux)
 	g.process.start("metrics", func(ctx context.Context) error {

@@ -42,11 +42,11 @@ func (g *gateway) wait() (err error) {
 	w := &waiting{g: g, ended: make(chan error, 1), began: time.Now()}
 	w.percent.Store(-1)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", admin.Healthy(g.log))
+	mux.HandleFunc("GET /healthz", admin.Healthy(g.log, g.cfg.Live()))
 	mux.HandleFunc("/", w.tell)
 	mux.HandleFunc("GET /metrics", w.metrics(promhttp.HandlerFor(g.reg, promhttp.HandlerOpts{})))
 	w.ln = &lent{g.control}
-	door := admin.NewDoor(admin.DoorOptions{Listener: w.ln, Names: g.controlNames(), Conns: controlConns, Metrics: g.refusals, Logger: g.log})
+	door := admin.NewDoor(admin.DoorOptions{Listener: w.ln, Names: g.controlNames(), Conns: controlConns, Refusals: g.refusals, Logger: g.log})
 	w.open, w.tokens, w.server = !g.exposed(), g.tokensBeforehand(), door.Server(mux)
 	g.waiting = w
 	server := w.server

@@ -63,7 +63,7 @@ type Options struct {
 	Livemode  bool                   // of subjects, where a call does not say
 	Logger    *slog.Logger
 	Gatherer  prometheus.Gatherer
-	Metrics   *Metrics         // nil: nobody looks
+	Refusals  *Refusals        // nil: nobody looks
 	Now       func() time.Time // nil: time.Now
 
 	// Exposed: others than this machine's own users reach the listener, so that metrics and profiles take a token and /readyz tells strangers no reasons.
@@ -99,17 +99,17 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Metrics == nil {
-		o.Metrics = NewMetrics(nil)
+	if o.Refusals == nil {
+		o.Refusals = NewRefusals(nil)
 	}
 	s := &Server{o: o, mux: http.NewServeMux()}
-	s.door = NewDoor(DoorOptions{Listener: o.Listener, Names: o.Names, Conns: o.Conns, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
+	s.door = NewDoor(DoorOptions{Listener: o.Listener, Names: o.Names, Conns: o.Conns, Refusals: o.Refusals, Logger: o.Logger, Now: o.Now})
 	var err error
 	if s.tokens, err = newHolders(o.Store, o.Tokens); err != nil { // those that are not known are refused
 		o.Logger.Error("tokens_unreadable", "error", err)
 	}
 	s.mux.Handle("GET /metrics", s.machines(Viewer, promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
-	s.mux.Handle("GET /healthz", Healthy(o.Logger))
+	s.mux.Handle("GET /healthz", Healthy(o.Logger, o.Livemode))
 	s.mux.HandleFunc("GET /readyz", s.ready)
 	s.profiles()
 	for _, r := range s.routes() {
@@ -219,10 +219,14 @@ func (r *refusal) WriteHeader(status int) { r.status = status }
 // Write implements http.ResponseWriter.
 func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
 
-// Healthy answers that the process does.
-func Healthy(log *slog.Logger) http.HandlerFunc {
+// Healthy answers that the process does, and whether it tells partners about real people.
+func Healthy(log *slog.Logger, livemode bool) http.HandlerFunc {
+	mode := "sandbox"
+	if livemode {
+		mode = "live"
+	}
 	return func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, log, http.StatusOK, map[string]any{"status": "ok"})
+		reply(w, log, http.StatusOK, map[string]any{"status": "ok", "mode": mode})
 	}
 }
 

@@ -18,12 +18,12 @@ const (
 	answerTime = 30 * time.Second // to take an answer
 )
 
-// DoorOptions of a Door. Listener, Metrics and Logger are required.
+// DoorOptions of a Door. Listener, Refusals and Logger are required.
 type DoorOptions struct {
 	Listener net.Listener // closed by the server that uses the door
 	Names    []string     // hosts it may be called by, beside those of this machine: names, or addresses
 	Conns    int          // that are open at once; 0: 32
-	Metrics  *Metrics
+	Refusals *Refusals
 	Logger   *slog.Logger
 	Now      func() time.Time // nil: time.Now
 }
@@ -102,7 +102,7 @@ func (d *Door) Accept() (net.Conn, error) {
 	d.open[c] = struct{}{}
 	d.mu.Unlock()
 	if goes != nil {
-		d.o.Metrics.refuse(byCrowd)
+		d.o.Refusals.refuse(byCrowd)
 		goes.Conn.Close() //nolint:errcheck,gosec // its server sees that it is gone
 	}
 	return c, nil

@@ -32,7 +32,7 @@ func (s *Server) admit(w http.ResponseWriter, req *http.Request) (Token, bool) {
 		s.tokens.use(h, now)
 		return h.Token, true
 	}
-	s.o.Metrics.refuse(why)
+	s.o.Refusals.refuse(why)
 	w.Header().Set("WWW-Authenticate", "Bearer")
 	p := &problem{http.StatusUnauthorized, "authentication", why, "send Authorization: Bearer with a token of this gateway", ""}
 	switch why {
@@ -48,7 +48,7 @@ func (s *Server) admit(w http.ResponseWriter, req *http.Request) (Token, bool) {
 		s.o.Logger.WarnContext(req.Context(), "control_token_refused", "reason", why, "address", req.RemoteAddr, "method", req.Method, "others_since", untold)
 	}
 	if s.door.watch.often(from, now) {
-		s.o.Metrics.refuse(byOften)
+		s.o.Refusals.refuse(byOften)
 		w.Header().Set("Retry-After", strconv.Itoa(1))
 		p = &problem{http.StatusTooManyRequests, "authentication", byOften, "too many wrong tokens come from this address; a right one is not refused", ""}
 	}
@@ -58,7 +58,7 @@ func (s *Server) admit(w http.ResponseWriter, req *http.Request) (Token, bool) {
 
 // forbid refuses a call that its token may not make.
 func (s *Server) forbid(w http.ResponseWriter, least Scope) {
-	s.o.Metrics.refuse(byScope)
+	s.o.Refusals.refuse(byScope)
 	message := "this call needs scope " + string(least)
 	if least == Admin {
 		message += "; the token in the data directory has scope " + string(Operator) + ", an admin's first one stands under tokens in the config"

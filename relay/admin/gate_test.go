@@ -2,7 +2,6 @@ package admin
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,95 +23,10 @@ import (
 func (g *rig) refused(reason string) float64 {
 	g.t.Helper()
 	var m dto.Metric
-	if err := g.server.o.Metrics.refused.WithLabelValues(reason).Write(&m); err != nil {
+	if err := g.server.o.Refusals.refused.WithLabelValues(reason).Write(&m); err != nil {
 		g.t.Fatal(err)
 	}
 	return m.GetCounter().GetValue()
-}
-
-// handwritten sends what a test has written by hand and returns the answer's code and all of it.
-func (g *rig) handwritten(text string) (code int, all string) {
-	g.t.Helper()
-	u, err := url.Parse(g.url)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	c, err := net.Dial("tcp", u.Host)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
-	if _, err := io.WriteString(c, text); err != nil {
-		g.t.Fatal(err)
-	}
-	b, err := io.ReadAll(c)
-	if err != nil {
-		g.t.Fatalf("%q: %v", text, err)
-	}
-	if _, err := fmt.Sscanf(string(b), "HTTP/1.%d %d", new(int), &code); err != nil {
-		g.t.Fatalf("%q: %q", text, b)
-	}
-	return code, string(b)
-}
-
-// TestHost: a page that has made its own name resolve to this address is refused by the name, whatever it brings.
-func TestHost(t *testing.T) {
-	g := newRig(t, func(o *Options) { o.Names = []string{"Gateway.internal", "10.1.2.3"} })
-	_, port, _ := net.SplitHostPort(strings.TrimPrefix(g.url, "http://"))
-	f := func(host string, want int) {
-		t.Helper()
-		for _, path := range []string{"/healthz", "/readyz", "/metrics", "/debug/pprof/cmdline", "/v1/endpoints", "/v1/nothing"} {
-			code, all := g.handwritten("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer secret-ada\r\nConnection: close\r\n\r\n")
-			if want == 421 && (code != 421 || !strings.Contains(all, "listen.control_hosts") || !strings.Contains(all, `"code":"host"`)) || want == 200 && code == 421 {
-				t.Errorf("Host %s, %s: %d, want %d: %s", host, path, code, want, all)
-			}
-		}
-	}
-	for _, ours := range []string{
-		"127.0.0.1", "127.0.0.1:" + port, "127.9.9.9:1", "[::1]:" + port, "[::1]", "[::ffff:127.0.0.1]", "localhost", "LOCALHOST:" + port, "localhost.", "gateway.INTERNAL:80", "gateway.internal.", "10.1.2.3:8481",
-	} {
-		f(ours, 200)
-	}
-	for _, theirs := range []string{
-		"evil.example", "evil.example:" + port, "localhost.evil.example", "127.0.0.1.evil.example", "gateway", "internal", "x.gateway.internal", "0.0.0.0:" + port, "0.0.0.0", "[::]:" + port, "10.1.2.4", "8.8.8.8",
-		"169.254.169.254", "2130706433", "127.1", "0x7f000001", "evil.localhost", "[fe80::1]",
-	} {
-		f(theirs, 421)
-	}
-	if code, all := g.handwritten("GET http://evil.example/v1/endpoints HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); code != 421 { // the target names the host then
-		t.Errorf("by the target: %s", all)
-	}
-	if code, all := g.handwritten("GET /healthz HTTP/1.0\r\n\r\n"); code != 200 { // a probe of HTTP/1.0, which no browser speaks
-		t.Errorf("without a host: %s", all)
-	}
-	if n := g.refused(byHost); n != 18*6+1 {
-		t.Errorf("%v are counted", n)
-	}
-	if log := g.log.String(); strings.Count(log, "control_host_refused") != 1 || strings.Contains(log, "secret-") { // all came from one address within a minute
-		t.Errorf("the log says it %d times", strings.Count(log, "control_host_refused"))
-	}
-}
-
-// TestHostOfPod: a probe calls the address at which it reaches us, and no other.
-func TestHostOfPod(t *testing.T) {
-	d := NewDoor(DoorOptions{Metrics: NewMetrics(nil)})
-	f := func(host, local string, want bool) {
-		t.Helper()
-		req, err := http.NewRequestWithContext(contextWith(local), http.MethodGet, "/healthz", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if req.Host = host; d.known(req) != want {
-			t.Errorf("Host %s at %s: %v", host, local, !want)
-		}
-	}
-	f("10.2.0.9:8481", "10.2.0.9:8481", true)
-	f("10.2.0.9", "[::ffff:10.2.0.9]:8481", true)
-	f("[fd00::9]:8481", "[fd00::9]:8481", true)
-	f("[fe80::9]", "[fe80::9%eth0]:8481", true)
-	f("10.2.0.10", "10.2.0.9:8481", false)
-	f("pod.example", "10.2.0.9:8481", false)
 }
 
 // TestWrongTokens: they are counted, logged without themselves, and slowed down; a right one from the same address passes all the while.
@@ -335,7 +249,7 @@ func TestUnreadAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := NewDoor(DoorOptions{Listener: ln, Metrics: NewMetrics(nil), Logger: slog.New(slog.DiscardHandler)})
+	d := NewDoor(DoorOptions{Listener: ln, Refusals: NewRefusals(nil), Logger: slog.New(slog.DiscardHandler)})
 	d.takes = 100 * time.Millisecond
 	ended := make(chan error, 1)
 	server := d.Server(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -371,7 +285,7 @@ func TestUnreadAnswer(t *testing.T) {
 
 // TestLongest: who has to go when it is full.
 func TestLongest(t *testing.T) {
-	d := NewDoor(DoorOptions{Metrics: NewMetrics(nil), Conns: 4})
+	d := NewDoor(DoorOptions{Refusals: NewRefusals(nil), Conns: 4})
 	base := time.Now()
 	in := func(name string, does, age int) *caller {
 		c := &caller{door: d, from: netip.MustParseAddr(name), does: does, since: base.Add(-time.Duration(age) * time.Second)}
@@ -397,59 +311,6 @@ func TestLongest(t *testing.T) {
 	if d.trusted != 0 || len(d.open) != 0 {
 		t.Errorf("%d trusted, %d open", d.trusted, len(d.open))
 	}
-}
-
-// TestMasked: what a viewer sees of a URL.
-func TestMasked(t *testing.T) {
-	f := func(text, want string) {
-		t.Helper()
-		if got := masked(text); got != want {
-			t.Errorf("%s: %s, want %s", text, got, want)
-		}
-	}
-	f("https://hooks.example.com/kyc/s3cr3t?token=s3cr3t#s3cr3t", "https://hooks.example.com/…?…")
-	f("https://hooks.example.com:8443/kyc", "https://hooks.example.com:8443/…")
-	f("https://user:s3cr3t@hooks.example.com/", "https://hooks.example.com/")
-	f("http://127.0.0.1:8490", "http://127.0.0.1:8490/")
-	f("https://hooks.example.com?s3cr3t", "https://hooks.example.com/?…")
-	f("://s3cr3t", "…")
-	f("mailto:s3cr3t", "…")
-}
-
-// TestViewerSeesNoURL asks for everything that a viewer may read.
-func TestViewerSeesNoURL(t *testing.T) {
-	g := newRigWith(t, []string{"cloudevents"}) // its URL has a path
-	g.tell("bad", 1, "rejected")
-	g.call("otto", "POST", "/v1/endpoints/cloudevents/resume", "")
-	for _, r := range g.server.routes() {
-		method, path, _ := strings.Cut(r.Pattern, " ")
-		if method != "GET" || r.Scope != Viewer {
-			continue
-		}
-		path = strings.NewReplacer("{partner}", "acme", "{id}", "bad").Replace(path) + "?livemode=true&status=dead&partner=acme"
-		a := g.call("vera", "GET", path, "")
-		if a.code != 200 || strings.Contains(a.body, g.partner.URL+"/cloudevents") {
-			t.Errorf("%s: %d %s", path, a.code, a.body)
-		}
-	}
-	urls := func(token string) string {
-		return fmt.Sprint(g.call(token, "GET", "/v1/endpoints", "").data(t)[2]["url"])
-	}
-	if got := urls("vera"); got != g.partner.URL+"/…" {
-		t.Errorf("a viewer sees %s", got)
-	}
-	for _, who := range []string{"otto", "ada"} {
-		if got := urls(who); got != g.partner.URL+"/cloudevents" {
-			t.Errorf("%s sees %s", who, got)
-		}
-	}
-	if strings.Contains(g.log.String(), g.partner.URL) {
-		t.Error("a URL was logged")
-	}
-}
-
-func contextWith(local string) context.Context {
-	return context.WithValue(context.Background(), http.LocalAddrContextKey, addr(local))
 }
 
 func isTimeout(err error) bool {

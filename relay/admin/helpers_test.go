@@ -139,7 +139,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	o := Options{
 		Listener: l, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg,
-		NewToken: g.newToken, Partners: []string{"acme"}, Metrics: NewMetrics(g.reg),
+		NewToken: g.newToken, Partners: []string{"acme"}, Refusals: NewRefusals(g.reg),
 	}
 	for _, fn := range change {
 		fn(&o)

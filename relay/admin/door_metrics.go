@@ -17,18 +17,18 @@ const (
 	byCrowd   = "crowd"     // a connection that had waited longest made room for a new one
 )
 
-// Metrics are those of every listener that a process has for machines and operators.
-type Metrics struct{ refused *prometheus.CounterVec }
+// Refusals counts them, at every listener that a process has for machines and operators.
+type Refusals struct{ refused *prometheus.CounterVec }
 
-// NewMetrics registers them; nil: nobody looks.
-func NewMetrics(r prometheus.Registerer) *Metrics {
-	m := &Metrics{refused: promauto.With(r).NewCounterVec(prometheus.CounterOpts{
+// NewRefusals registers the count; nil: nobody looks.
+func NewRefusals(reg prometheus.Registerer) *Refusals {
+	r := &Refusals{refused: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: "control_refused_total", Help: "Calls and connections refused at the control listener, by reason.",
 	}, []string{"reason"})}
 	for _, reason := range []string{byHost, byMissing, byUnknown, byExpired, byRevoked, byOften, byScope, byCrowd} {
-		m.refused.WithLabelValues(reason)
+		r.refused.WithLabelValues(reason)
 	}
-	return m
+	return r
 }
 
-func (m *Metrics) refuse(reason string) { m.refused.WithLabelValues(reason).Inc() }
+func (r *Refusals) refuse(reason string) { r.refused.WithLabelValues(reason).Inc() }
