@@ -34,7 +34,8 @@ type Door struct {
 	net.Listener
 	o     DoorOptions
 	names map[string]bool
-	watch *watch
+	watch *watch        // of wrong tokens
+	wrong *watch        // of wrong hosts: apart, so that the one hides no line about the other
 	takes time.Duration // answerTime, but in a test
 
 	mu      sync.Mutex // guards the fields below, and those of every caller
@@ -68,7 +69,7 @@ func NewDoor(o DoorOptions) *Door {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	d := &Door{Listener: o.Listener, o: o, names: map[string]bool{}, open: map[*caller]struct{}{}, watch: newWatch(), takes: answerTime}
+	d := &Door{Listener: o.Listener, o: o, names: map[string]bool{}, open: map[*caller]struct{}{}, watch: newWatch(), wrong: newWatch(), takes: answerTime}
 	for _, n := range o.Names {
 		if n = hostname(n); n != "" {
 			d.names[n] = true

@@ -34,6 +34,10 @@ func TestWrongTokens(t *testing.T) {
 	var now atomic.Int64
 	now.Store(time.Now().UnixNano())
 	g := newRig(t, func(o *Options) { o.Now = func() time.Time { return time.Unix(0, now.Load()) } })
+	// What else is refused from this address hides no line about tokens.
+	if code, _ := g.handwritten("GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"); code != 421 {
+		t.Fatal(code)
+	}
 	wrong, often := 0, 0
 	for range 50 {
 		switch a := g.call("guessed", "GET", "/v1/endpoints", ""); {

@@ -25,7 +25,7 @@ func (d *Door) known(req *http.Request) bool {
 // stranger is told by which key the name may be let in.
 func (d *Door) stranger(w http.ResponseWriter, req *http.Request) {
 	d.o.Refusals.refuse(byHost)
-	if since, ok := d.watch.tell(network(addr(req.RemoteAddr)), d.o.Now()); ok {
+	if since, ok := d.wrong.tell(network(addr(req.RemoteAddr)), d.o.Now()); ok {
 		host := req.Host
 		d.o.Logger.WarnContext(req.Context(), "control_host_refused", "host", host[:min(len(host), 100)], "address", req.RemoteAddr, "others_since", since)
 	}
