@@ -127,3 +127,18 @@ func TestLimitMemory(t *testing.T) {
 		t.Errorf("the limit is %d; %s", got, log.String())
 	}
 }
+
+// TestLimitsOfMetrics: what asks at listen.metrics has connections of its own.
+func TestLimitsOfMetrics(t *testing.T) {
+	least := func(metrics string) (n int) {
+		c := &Config{Listen: ListenConfig{Metrics: metrics}}
+		for n = 1; ; n++ {
+			if _, err := newLimits(c, n); err == nil {
+				return n
+			}
+		}
+	}
+	if without, with := least(""), least("127.0.0.1:9100"); with != without+metricsConns {
+		t.Errorf("%d files are enough without, %d with it", without, with)
+	}
+}
