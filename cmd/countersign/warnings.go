@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,6 +44,11 @@ func warnings(cfg *Config) (all []problem) {
 		}
 	}
 	all = append(all, egressWarnings(cfg, time.Now())...)
+	if host, _, err := net.SplitHostPort(cfg.Listen.Control); err == nil {
+		if what := tooOpen(host); what != "" {
+			warn("listen.control", what, closeIt)
+		}
+	}
 	for _, f := range exposed(cfg) {
 		warn("", f.String(), fmt.Sprintf("chmod 600 %s, and replace the secret if somebody may have read it", f.path))
 	}
