@@ -21,17 +21,17 @@ import (
 	"countersign/outbox/store"
 )
 
-// clock is a time that a test moves.
-type clock struct{ at atomic.Int64 }
+// stopwatch is a time that a test moves.
+type stopwatch struct{ at atomic.Int64 }
 
-func newClock() *clock {
-	c := &clock{}
+func newStopwatch() *stopwatch {
+	c := &stopwatch{}
 	c.at.Store(time.Now().Truncate(time.Second).UnixNano())
 	return c
 }
 
-func (c *clock) now() time.Time       { return time.Unix(0, c.at.Load()) }
-func (c *clock) pass(d time.Duration) { c.at.Add(int64(d)) }
+func (c *stopwatch) now() time.Time       { return time.Unix(0, c.at.Load()) }
+func (c *stopwatch) pass(d time.Duration) { c.at.Add(int64(d)) }
 
 // with calls with a token that was made.
 func (g *rig) with(token, method, path, body string) answer {
@@ -65,7 +65,7 @@ func (g *rig) listed(name string) map[string]any {
 
 // TestTokens is a token's life: made, used, revoked, over restarts.
 func TestTokens(t *testing.T) {
-	c := newClock()
+	c := newStopwatch()
 	g := newRig(t, func(o *Options) { o.Now = c.now })
 	c.pass(time.Hour)
 	a := g.call("ada", "POST", "/v1/tokens/grafana", `{"scope":"viewer"}`)
@@ -141,7 +141,7 @@ func (g *rig) holdsNothingOf(tokens ...string) {
 
 // TestTokenExpires: at its instant, without anybody's doing.
 func TestTokenExpires(t *testing.T) {
-	c := newClock()
+	c := newStopwatch()
 	g := newRig(t, func(o *Options) { o.Now = c.now })
 	ends := c.now().Add(time.Hour).UTC().Format(time.RFC3339)
 	token := fmt.Sprint(g.call("ada", "POST", "/v1/tokens/visitor", fmt.Sprintf(`{"scope":"partner","partner":"acme","expires_at":%q}`, ends)).json["token"])
@@ -170,7 +170,7 @@ func TestTokenExpires(t *testing.T) {
 
 // TestTokenErrors: what cannot be made or revoked, and why.
 func TestTokenErrors(t *testing.T) {
-	c := newClock()
+	c := newStopwatch()
 	g := newRig(t, func(o *Options) { o.Now = c.now })
 	f := func(call, body string, code int, name string) {
 		t.Helper()
@@ -229,7 +229,7 @@ func TestOnlyAdminsMakeTokens(t *testing.T) {
 
 // TestLastUse is in the file within a minute, with one write in that time, and never undoes that a token was revoked.
 func TestLastUse(t *testing.T) {
-	c := newClock()
+	c := newStopwatch()
 	g := newRig(t, func(o *Options) { o.Now = c.now })
 	kept := func() (at int64) {
 		t.Helper()
