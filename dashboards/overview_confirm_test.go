@@ -4,13 +4,16 @@ func confirmRow() row {
 	return row{"Confirmations and time", []view{
 		{
 			title: "Asked, by outcome", unit: "ops", stack: true, alert: "CountersignConfirmationRefused",
-			description: "What came of asking a provider's API. unsettled: the provider is still at work. no_credentials: the source has none. refused: 401 or 403. Whatever is not answered is asked again, each hour at the latest.",
+			description: "What came of asking a provider's API. unsettled: the provider is still at work. no_credentials: the source has none. refused: 401 or 403. given_up: the provider knows nothing of what an unproved callback named. Whatever else is not answered is asked again, each hour at the latest.",
 			queries:     []query{{`sum by (source, outcome) (rate(countersign_confirm_questions_total{source=~"$source"}[$__rate_interval])) > 0`, "{{source}} {{outcome}}"}},
 		},
 		{
-			title: "Open questions, by source", unit: "none",
-			description: "What a provider has still to be asked. Somebody's decision hangs on each; a source that grows is one whose provider does not answer.",
-			queries:     []query{{`sum by (source) (countersign_journal_open_questions{source=~"$source"})`, "{{source}}"}},
+			title: "Open questions, by source", unit: "none", alert: "CountersignQuestionsFull",
+			description: "What a provider has still to be asked. Somebody's decision hangs on each; a source that grows is one whose provider does not answer. unproved: raised by callbacks that proved nothing of who sent them, which are refused at the source's api.questions.",
+			queries: []query{
+				{`sum by (source) (countersign_journal_open_questions{source=~"$source"})`, "{{source}}"},
+				{`sum by (source) (countersign_journal_open_unproved_questions{source=~"$source"}) > 0`, "{{source}} unproved"},
+			},
 		},
 		{
 			title: "Oldest open question", unit: "s", line: 86400, alert: "CountersignConfirmationOverdue",
@@ -24,6 +27,11 @@ func confirmRow() row {
 				{`histogram_quantile(0.5, sum by (le) (rate(countersign_confirm_call_seconds_bucket[$__rate_interval])))`, "p50"},
 				{`histogram_quantile(0.99, sum by (le) (rate(countersign_confirm_call_seconds_bucket[$__rate_interval])))`, "p99"},
 			},
+		},
+		{
+			title: "Look-ups of published keys", unit: "ops", stack: true, alert: "CountersignPublishedKeyMissing",
+			description: "Keys that callbacks name and a provider publishes. none: there is no such key, or it was ended. failed: the provider could not be asked. put_off: too many unknown names at once, which is somebody who makes them up; known keys are not among them.",
+			queries:     []query{{`sum by (source, outcome) (rate(countersign_confirm_key_lookups_total{source=~"$source"}[$__rate_interval])) > 0`, "{{source}} {{outcome}}"}},
 		},
 		{
 			title: "Sources that can ask", unit: "none", max: 1, alert: "CountersignConfirmationCannotAsk",

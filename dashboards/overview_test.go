@@ -37,7 +37,7 @@ func callbacksRow() row {
 	return row{"Callbacks", []view{
 		{
 			title: "Callbacks by verdict", unit: "reqps", stack: true, alert: "CountersignCallbacksRefusedByUs",
-			description: "What became of every callback. backlog, full, kafka, undecided, stopping, panic and no_key are answered 503.",
+			description: "What became of every callback. backlog, full, kafka, undecided, stopping, panic, no_key and questions are answered 503.",
 			queries:     []query{{`sum by (verdict) (rate(countersign_ingest_callbacks_total{source=~"$source"}[$__rate_interval])) > 0`, "{{verdict}}"}},
 		},
 		{
@@ -49,6 +49,11 @@ func callbacksRow() row {
 			title: "Refused, by source", unit: "reqps", alert: "CountersignSourceRefusalsJump",
 			description: "Everything that was not answered 200, and why. mismatch on a source that used to work is most often a key that was changed on one side; no_key, a published key that could not be looked up.",
 			queries:     []query{{`sum by (source, verdict) (rate(countersign_ingest_callbacks_total{source=~"$source",verdict!~"accepted|ignored|quarantined|handshake"}[$__rate_interval])) > 0`, "{{source}} {{verdict}}"}},
+		},
+		{
+			title: "Handshakes refused", unit: "ops", stack: true,
+			description: "TLS handshakes refused for the client's certificate, where tls.client_ca asks for one. missing: it showed none. unknown: of another authority, or not made for clients.",
+			queries:     []query{{`sum by (reason) (rate(countersign_ingest_handshakes_refused_total[$__rate_interval]))`, "{{reason}}"}},
 		},
 		{
 			title: "Callback latency", unit: "s",
@@ -284,8 +289,21 @@ func processRow() row {
 		},
 		{
 			title: "Connections of providers", unit: "percentunit", max: 1, line: 0.9, alert: "CountersignConnectionsUsedUp",
-			description: "Open connections on the callbacks' listener, as part of those that may be open. At 100 % the next callback waits, unanswered, until one is closed.",
+			description: "Open connections on the callbacks' listener, as part of those that may be open. At 100 % the one that has been idle or slow for longest is closed for the next.",
 			queries:     []query{{`countersign_ingest_connections / countersign_ingest_connections_max`, "{{instance}}"}},
+		},
+		{
+			title: "Memory for bodies", unit: "percentunit", max: 1, alert: "CountersignCrowded",
+			description: "What callbacks that are on their way hold of the memory there is for their bodies. At 100 % the slowest are cut, and then callbacks are refused with 503.",
+			queries:     []query{{`countersign_ingest_body_bytes / countersign_ingest_body_bytes_max`, "{{instance}}"}},
+		},
+		{
+			title: "Cut to make place", unit: "ops", alert: "CountersignCrowded",
+			description: "Bodies cut because they came slowest when the memory for bodies was used up, and connections closed for others: because all were taken, or those of one address.",
+			queries: []query{
+				{`rate(countersign_ingest_bodies_cut_total[$__rate_interval])`, "bodies {{instance}}"},
+				{`rate(countersign_ingest_connections_crowded_total[$__rate_interval])`, "connections, {{reason}} {{instance}}"},
+			},
 		},
 		{
 			title: "Refused at the control listener", unit: "ops", stack: true, alert: "CountersignWrongTokens",

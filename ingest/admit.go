@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,35 +28,48 @@ func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
 	if strings.ContainsAny(path, "%\\") || strings.Contains(path, "//") || hasDotSegment(path) || !strings.HasPrefix(path, "/") {
 		return nil, refuse(badRequest, errors.New("path with encoded, doubled or dot segments"))
 	}
-	name, token, hasToken := strings.Cut(rest, "/")
+	name, token, hasToken := strings.Cut(strings.TrimSuffix(rest, "/"), "/") // one slash at the end is forgiven
 	src := in.sources[name]
 	if !ok || src == nil || src.Adapter.Stream != nil || !src.tokenFits(token, hasToken) {
 		return nil, refuse(unknownSource, errors.New("no such source, or not its token"))
 	}
 	headers := sentHeaders(h.RawHeaders())
+	from := in.client(ctx)
+	ours(ctx.Conn()).client = from
 	switch {
 	case !ctx.IsPost():
 		return src, refuse(method, nil)
-	case !src.allows(in.client(ctx)):
+	case !src.allows(from):
 		return src, refuse(address, errors.New("client address is not in allow"))
 	case (in.o.Live || src.Livemode) && len(h.Peek(TriggerHeader)) > 0:
 		return src, refuse(triggered, errors.New("made by countersign trigger, which is for test people only"))
 	case in.stopping.Load():
 		return src, refuse(stopping, nil)
-	case !src.limit.Allow():
+	case !src.keyed && !src.limit.Allow():
 		return src, refuse(tooFast, nil)
 	case headers.folded:
 		return src, refuse(badRequest, errors.New("a header goes on in a second line"))
-	case h.ContentLength() < 0, headers.lengths == 0, headers.transfer > 0:
-		return src, refuse(noLength, errors.New("chunked, or without Content-Length"))
+	case headers.lengths > 0 && headers.transfer > 0:
+		return src, refuse(badRequest, errors.New("both Content-Length and Transfer-Encoding"))
+	case headers.lengths == 0 && h.ContentLength() != chunked:
+		return src, refuse(noLength, errors.New("neither chunked nor with a Content-Length"))
 	case int64(h.ContentLength()) > src.MaxBody:
 		return src, refuse(tooLarge, fmt.Errorf("%d bytes announced, max_body is %d", h.ContentLength(), src.MaxBody))
 	case headers.types > 1, headers.encodings > 1:
 		return src, refuse(badRequest, errors.New("duplicated Content-Type or Content-Encoding"))
-	case len(h.Peek("Content-Encoding")) > 0 && string(h.Peek("Content-Encoding")) != "identity":
+	case compressed(h.Peek("Content-Encoding")):
 		return src, refuse(badRequest, errors.New("compressed bodies are not accepted"))
 	}
 	return src, nil
+}
+
+// chunked is the length that fasthttp says of a body that comes in chunks.
+const chunked = -1
+
+// compressed reports whether a body is encoded by any other name than that of nothing.
+func compressed(encoding []byte) bool {
+	encoding = bytes.Trim(encoding, " \t")
+	return len(encoding) > 0 && !bytes.EqualFold(encoding, []byte("identity"))
 }
 
 // sent counts the headers that fasthttp makes one of, or makes up: it keeps the last Content-Type, and gives a request without Content-Length one of 0.
@@ -124,28 +136,6 @@ func (s *source) allows(client netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// client is who sent the request: the peer, or, behind trusted proxies, the last address in X-Forwarded-For that is not one of them.
-func (in *Ingress) client(ctx *fasthttp.RequestCtx) netip.Addr {
-	at := peer(ctx.RemoteAddr())
-	if !in.trusted(at) {
-		return at
-	}
-	var hops []string
-	for _, v := range ctx.Request.Header.PeekAll("X-Forwarded-For") {
-		hops = append(hops, strings.Split(string(v), ",")...)
-	}
-	for _, text := range slices.Backward(hops) {
-		hop, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil {
-			return at
-		}
-		if at = hop.Unmap(); !in.trusted(at) {
-			return at
-		}
-	}
-	return at
 }
 
 func peer(a net.Addr) netip.Addr {

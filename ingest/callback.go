@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"net"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -36,19 +36,66 @@ func (in *Ingress) contain(ctx *fasthttp.RequestCtx) {
 	var src *source
 	defer func() {
 		if p := recover(); p != nil {
-			in.o.Logger.Error("ingress_panic", "panic", printable(p), "stack", string(debug.Stack()))
-			ctx.SetConnectionClose()
-			in.answer(ctx, src, started, refuse(panicked, nil), nil)
+			in.panicked(ctx, src, started, p)
 		}
 	}()
-	src, r := in.admit(ctx)
+	c := ours(ctx.Conn())
+	r := (*refusal)(nil)
+	if src, c.admitted = c.admitted, nil; src == nil {
+		src, r = in.admit(ctx)
+	}
 	var reply []byte
 	if r == nil {
 		reply, r = in.callback(ctx, src)
 	} else {
-		ctx.SetConnectionClose() // its body was not read: whatever follows on this connection must not be taken for a request
+		last(ctx)
 	}
 	in.answer(ctx, src, started, r, reply)
+}
+
+// last makes the answer the last on its connection, for the request is not read to its end: whatever follows must not be taken for another, nor cost its sender the answer.
+func last(ctx *fasthttp.RequestCtx) {
+	ctx.SetConnectionClose()
+	if c := ours(ctx.Conn()); c != nil {
+		c.lingers = true
+	}
+}
+
+var continues = []byte("100-continue")
+
+// expects has fasthttp know who waits for 100 Continue: it compares case, of which there is none.
+func expects(h *fasthttp.RequestHeader) (none fasthttp.RequestConfig) {
+	if v := h.Peek("Expect"); len(v) > 0 && bytes.EqualFold(bytes.TrimSpace(v), continues) {
+		h.SetBytesV("Expect", continues)
+	}
+	return none
+}
+
+// expected decides on a request whose sender waits with the body until it is wanted: whoever is refused need not send it.
+func (in *Ingress) expected(ctx *fasthttp.RequestCtx) (status int) {
+	started := time.Now()
+	var src *source
+	defer func() {
+		if p := recover(); p != nil {
+			in.panicked(ctx, src, started, p)
+			status = panicked.status()
+		}
+	}()
+	src, r := in.admit(ctx)
+	if r == nil {
+		ours(ctx.Conn()).admitted = src
+		return fasthttp.StatusContinue
+	}
+	last(ctx)
+	in.answer(ctx, src, started, r, nil)
+	ctx.Response.ResetBody() // Java's client, of 17 at least, waits for ever where an answer other than 100 has one
+	return r.verdict.status()
+}
+
+func (in *Ingress) panicked(ctx *fasthttp.RequestCtx, src *source, started time.Time, p any) {
+	in.o.Logger.Error("ingress_panic", "panic", printable(p), "stack", string(debug.Stack()))
+	last(ctx)
+	in.answer(ctx, src, started, refuse(panicked, nil), nil)
 }
 
 // printable is what may be logged of a panic. The runtime's own words hold types and numbers; anybody else's may hold a piece of the body (I7).
@@ -65,7 +112,7 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	if r != nil {
 		v = r.verdict
 	}
-	label := "unknown"
+	label := unknownLabel
 	if src != nil {
 		label = src.label
 	}
@@ -89,6 +136,7 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	if in.draining.Load() {
 		ctx.SetConnectionClose()
 	}
+	ours(ctx.Conn()).answered(v.taken())
 	in.m.callbacks.WithLabelValues(label, string(v)).Inc()
 	in.m.latency.Observe(time.Since(started).Seconds())
 	if !v.taken() || v == quarantined {
@@ -96,10 +144,10 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	}
 }
 
-// logRefused writes one line per refused callback, at most ten a second; how many were left out is in the next line.
+// logRefused writes one line per refused callback, a few a second of each verdict at each source; how many of these were left out is in the next such line.
 func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, source string, r *refusal) {
-	if !in.refusals.Allow() {
-		in.unlogged.Add(1)
+	unlogged, ok := in.refusals.allow(source, r.verdict)
+	if !ok {
 		return
 	}
 	reason := ""
@@ -107,7 +155,7 @@ func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, source string, r *refusa
 		reason = r.err.Error()
 	}
 	in.o.Logger.Warn("callback_refused", "source", source, "verdict", string(r.verdict), "status", r.verdict.status(), "reason", reason,
-		"client", in.client(ctx).String(), "not_logged", in.unlogged.Swap(0))
+		"client", in.client(ctx).String(), "not_logged", unlogged)
 }
 
 // malformed answers what fasthttp could not read as a request.
@@ -116,52 +164,63 @@ func (in *Ingress) malformed(ctx *fasthttp.RequestCtx, err error) {
 	if _, ok := errors.AsType[*fasthttp.ErrSmallBuffer](err); ok {
 		v = longHeader
 	}
-	ctx.SetConnectionClose()
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		ours(ctx.Conn()).hurried = true
+	}
+	last(ctx)
 	in.answer(ctx, nil, time.Now(), refuse(v, errors.New("not a readable HTTP request")), nil)
 }
 
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// body reads what was announced, as it comes: memory follows the bytes received, not the bytes promised.
-func body(ctx *fasthttp.RequestCtx, buf *bytes.Buffer, limit int64) ([]byte, *refusal) {
-	r := ctx.RequestBodyStream()
-	if r == nil {
+// body reads what comes, in a flight that is the caller's to end.
+func (in *Ingress) body(ctx *fasthttp.RequestCtx, f *flight) ([]byte, *refusal) {
+	stream, length := ctx.RequestBodyStream(), int64(ctx.Request.Header.ContentLength())
+	if stream == nil {
 		return ctx.PostBody(), nil
 	}
-	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
-	switch {
-	case err != nil:
-		return nil, refuse(badRequest, errors.New("the body ended early"))
-	case n > limit:
-		return nil, refuse(tooLarge, nil)
-	case n != int64(ctx.Request.Header.ContentLength()):
-		return nil, refuse(badRequest, errors.New("the body ended early"))
+	headers := 0
+	if length < 0 {
+		last(ctx) // another parser might see the end of the chunks elsewhere
+		headers = ctx.Request.Header.Len()
 	}
-	return buf.Bytes(), nil
+	b, err := in.bodies.read(f, stream, length, f.src.MaxBody)
+	switch e, isNet := errors.AsType[net.Error](err); {
+	case errors.Is(err, errNoRoom):
+		return nil, refuse(noRoom, errNoRoom)
+	case errors.Is(err, errTooLong):
+		return nil, refuse(tooLarge, errTooLong)
+	case errors.Is(err, errOverhead):
+		return nil, refuse(badRequest, errOverhead)
+	case err != nil:
+		f.conn.hurried = isNet && e.Timeout()
+		return nil, refuse(badRequest, errEndEarly)
+	case length < 0 && ctx.Request.Header.Len() != headers:
+		return nil, refuse(badRequest, errors.New("headers behind the body"))
+	}
+	f.conn.handling.Store(true)
+	return b, nil
 }
 
 // callback proves, translates and appends. Nothing of ctx outlives it.
 func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte, _ *refusal) {
-	buf := buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // the pool holds nothing else
-	buf.Reset()
-	defer func() {
-		if buf.Cap() <= 64<<10 { // a rare large one must not stay for ever
-			buffers.Put(buf)
-		}
-	}()
-	b, r := body(ctx, buf, src.MaxBody)
+	c := ours(ctx.Conn())
+	f := in.bodies.start(src, c.client, c)
+	defer in.bodies.end(f)
+	b, r := in.body(ctx, f)
 	if r != nil {
-		ctx.SetConnectionClose()
+		last(ctx)
 		return nil, r
 	}
 	now := in.o.Now()
 	h := header{&ctx.Request.Header}
 	wait, cancel := context.WithTimeout(context.Background(), in.o.AppendTimeout)
 	defer cancel()
-	if err := src.verify(wait, h, b, now); err != nil {
+	if err := src.verify(wait, h, b, now, c.client); err != nil {
 		return nil, refuse(ofSignature(err), err)
 	}
-	m := &message{src: src, h: h, body: b, now: now}
+	if src.keyed && !src.limit.Allow() {
+		return nil, refuse(tooFast, nil)
+	}
+	m := &message{src: src, h: h, body: b, now: now, client: c.client}
 	m.res, m.err = src.Adapter.Translate(h, b, src.Options)
 	return in.take(wait, m)
 }
@@ -208,15 +267,21 @@ func (in *Ingress) logTaken(m *message, v verdict, rs []journal.Record) {
 }
 
 // verify proves a callback genuine with the source's keys, or with those its provider publishes.
-func (s *source) verify(ctx context.Context, h signing.Header, body []byte, now time.Time) error {
-	keys := s.Keys
-	if s.KeysFor != nil {
-		var err error
-		if keys, err = s.KeysFor(ctx, h); err != nil {
-			return err
-		}
+func (s *source) verify(ctx context.Context, h signing.Header, body []byte, now time.Time, client netip.Addr) error {
+	if s.KeysFor == nil {
+		return s.scheme.Verify(h, body, s.Keys, now)
 	}
-	return s.scheme.Verify(h, body, keys, now)
+	keys, err := s.KeysFor(ctx, h, body, client)
+	if err != nil {
+		return err
+	}
+	if err := s.scheme.Verify(h, body, keys, now); err != nil {
+		return err
+	}
+	if s.Proved != nil {
+		s.Proved(client)
+	}
+	return nil
 }
 
 // address says whose subject it is, as far as the source can tell; the rest is found by refs in the relay.

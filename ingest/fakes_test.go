@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"countersign/ingest/journal"
 	"countersign/ingest/provider"
@@ -31,7 +30,7 @@ func (p *probe) adapter() provider.Adapter {
 }
 
 // keysFor is a provider that publishes its keys: it answers by what the callback says of its key.
-func (p *probe) keysFor(_ context.Context, h signing.Header) (signing.Keyring, error) {
+func (p *probe) keysFor(_ context.Context, h signing.Header, _ []byte, _ netip.Addr) (signing.Keyring, error) {
 	switch kid := h.Values("X-Key"); {
 	case len(kid) == 0:
 		return nil, signing.ErrMissing
@@ -169,11 +168,4 @@ func (b *book) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
-}
-
-// bare is a request that came over no connection.
-func bare() *fasthttp.RequestCtx {
-	ctx := &fasthttp.RequestCtx{}
-	ctx.Init(&fasthttp.Request{}, nil, nil)
-	return ctx
 }

@@ -122,8 +122,8 @@ func TestSlowloris(t *testing.T) {
 func TestSilence(t *testing.T) {
 	const readTimeout = 150 * time.Millisecond
 	d := open(t, func(o *Options) { o.ReadTimeout = readTimeout })
-	if d.server.IdleTimeout != time.Minute {
-		t.Errorf("idle connections are closed after %v, want 1m", d.server.IdleTimeout)
+	if d.server.IdleTimeout != 75*time.Second {
+		t.Errorf("idle connections are closed after %v, want 75s", d.server.IdleTimeout)
 	}
 	silent, started := d.dial(), time.Now()
 	io.Copy(io.Discard, silent)
@@ -143,8 +143,7 @@ func TestSilence(t *testing.T) {
 		}
 		c.SetReadDeadline(time.Now().Add(patience))
 	}
-	idling := open(t)
-	idling.server.IdleTimeout = readTimeout // before its first connection
+	idling := open(t, func(o *Options) { o.IdleTimeout = readTimeout })
 	c = idling.dial()
 	r = bufio.NewReader(c)
 	io.WriteString(c, approval(t, "sumsub", "user-1"))

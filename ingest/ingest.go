@@ -5,8 +5,8 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,14 +36,16 @@ type Source struct {
 	Check       kyc.Check            // overrides the adapter's check type of overall updates; empty: the adapter's
 	Checks      map[string]kyc.Check // the same, by workflow
 	Workflows   []string             // of the provider, whose approvals count; empty: all
-	Rate        float64              // callbacks per second; 0: no limit
+	Rate        float64              // callbacks per second, where a key proves them of genuine ones; 0: no limit
 	Livemode    bool
 	Evidence    kyc.Authenticity // what an approval needs without confirmation
 	MaxBody     int64
 	Token       signing.Keyring // path segment that must be there; empty: none
 	Allow       []netip.Prefix  // client addresses; empty: any
 	// KeysFor looks up keys that the provider publishes, by what a callback says of them; nil: Keys. Errors wrap signing's, or provider.ErrNoKey.
-	KeysFor func(ctx context.Context, h signing.Header) (signing.Keyring, error)
+	KeysFor func(ctx context.Context, h signing.Header, body []byte, client netip.Addr) (signing.Keyring, error)
+	// Proved is told from where a callback came that such a key proved; nil: nobody wants to know.
+	Proved func(client netip.Addr)
 }
 
 // Appender is what the ingress needs of the journal. Both calls are all or none, and nil only when everything is on stable storage.
@@ -54,20 +56,52 @@ type Appender interface {
 
 // Options of an Ingress. Listener, Journal, Logger and Sources are required.
 type Options struct {
-	Listener       net.Listener // closed by Run
-	TLS            *Certificate // nil: plain HTTP
-	Live           bool         // the gateway tells partners about real people
+	Listener       net.Listener       // closed by Run
+	TLS            *Certificate       // nil: plain HTTP
+	Clients        *ClientAuthorities // with TLS: who vouches for clients; nil: they need no certificate
+	Live           bool               // the gateway tells partners about real people
 	Journal        Appender
 	Sources        []Source
-	Partners       map[string]bool // known partner ids, for subject_prefix
-	TrustedProxies []netip.Prefix  // whose X-Forwarded-For is believed
+	Partners       map[string]bool          // known partner ids, for subject_prefix
+	Knows          func(u *kyc.Update) bool // whether a ref of an update is known here; nil: none is
+	TrustedProxies []netip.Prefix           // whose X-Forwarded-For and Forwarded are believed
 	Logger         *slog.Logger
 	Metrics        prometheus.Registerer
 	Now            func() time.Time
 	ReadTimeout    time.Duration // of one request, headers and body; 0: 10 s
 	AppendTimeout  time.Duration // after which a callback is answered 503; 0: 2 s, for providers give 5
+	IdleTimeout    time.Duration // between two requests on a connection; 0: 75 s, for load balancers use one again for 60
 	MaxConns       int           // open connections; 0: 4096
+	ConnsOfAddress int           // of these, those of one address that is no trusted proxy; 0: a quarter
+	Bodies         int64         // bytes of memory for all bodies on their way; 0: 64 MiB
+	BodiesOfSource int64         // of these, those to one source; 0: half
+	BodiesOfClient int64         // of these, those of one client address; 0: a quarter, and at least the largest MaxBody
 	Grace          time.Duration // for requests in progress when stopping; 0: 5 s
+}
+
+// fill puts in what is left to us.
+func (o *Options) fill() {
+	o.Now = orNow(o.Now)
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, 10*time.Second)
+	o.AppendTimeout = cmp.Or(o.AppendTimeout, 2*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 75*time.Second)
+	o.Grace = cmp.Or(o.Grace, 5*time.Second)
+	o.MaxConns = cmp.Or(o.MaxConns, 4096)
+	o.ConnsOfAddress = cmp.Or(o.ConnsOfAddress, max(1, o.MaxConns/4))
+	o.Bodies = cmp.Or(o.Bodies, 64<<20)
+	o.BodiesOfSource = cmp.Or(o.BodiesOfSource, o.Bodies/2)
+	largest := int64(leastRoom)
+	for i := range o.Sources {
+		largest = max(largest, o.Sources[i].MaxBody)
+	}
+	o.BodiesOfClient = cmp.Or(o.BodiesOfClient, max(o.Bodies/4, largest))
+}
+
+func orNow(now func() time.Time) func() time.Time {
+	if now == nil {
+		return time.Now
+	}
+	return now
 }
 
 // Ingress serves callbacks. Make it with New, run it with Run.
@@ -76,34 +110,29 @@ type Ingress struct {
 	sources  map[string]*source
 	server   *fasthttp.Server
 	ln       *listener
+	bodies   *bodies
 	draining atomic.Bool  // each answer ends its connection
 	stopping atomic.Bool  // nothing is taken any more
 	busy     atomic.Int64 // requests being handled
 	m        *metrics
-	refusals *rate.Limiter // of log lines, not of callbacks
-	unlogged atomic.Int64
+	refusals refusals // of log lines, not of callbacks
 }
 
 type source struct {
 	Source
 	scheme signing.Scheme
 	limit  *rate.Limiter
+	keyed  bool // a key proves its callbacks: only genuine ones count towards the rate
 	label  string
+	places *places
 	proves kyc.Authenticity
+	held   int64 // by its bodies, guarded by the lock of bodies
 }
 
 // New checks that every source's scheme can be built and its keys fit.
 func New(o Options) (*Ingress, error) {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	o.ReadTimeout = orElse(o.ReadTimeout, 10*time.Second)
-	o.AppendTimeout = orElse(o.AppendTimeout, 2*time.Second)
-	o.Grace = orElse(o.Grace, 5*time.Second)
-	if o.MaxConns == 0 {
-		o.MaxConns = 4096
-	}
-	in := &Ingress{o: o, sources: map[string]*source{}, refusals: rate.NewLimiter(10, 50)}
+	o.fill()
+	in := &Ingress{o: o, sources: map[string]*source{}}
 	for _, s := range o.Sources {
 		scheme, err := s.Adapter.Scheme(s.Options)
 		if err != nil {
@@ -114,7 +143,7 @@ func New(o Options) (*Ingress, error) {
 				return nil, fmt.Errorf("source %s: %w", s.Name, err)
 			}
 		}
-		src := &source{Source: s, scheme: scheme, label: s.Name, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options)}
+		src := &source{Source: s, scheme: scheme, label: s.Name, places: &places{}, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options), keyed: !signing.Keyless(scheme)}
 		if s.Adapter.Stream != nil {
 			src.proves = kyc.Signed // nobody posts to it: what it says came over a connection that we opened
 		}
@@ -123,27 +152,25 @@ func New(o Options) (*Ingress, error) {
 		}
 		in.sources[s.Name] = src
 	}
-	in.ln = newListener(o.Listener, o.MaxConns, o.Logger)
+	in.refusals = newRefusals(in.sources)
+	in.ln = newListener(o.Listener, o.MaxConns, o.ConnsOfAddress, in.trusted, o.Logger)
+	in.bodies = newBodies(o.Bodies, o.BodiesOfSource, o.BodiesOfClient)
 	in.m = newMetrics(o.Metrics, in)
+	in.ln.crowded = func(reason string) { in.m.crowded.WithLabelValues(reason).Inc() }
+	in.bodies.cut = in.m.cut.Inc
 	in.server = in.harden()
 	return in, nil
 }
 
-func orElse(d, fallback time.Duration) time.Duration {
-	if d == 0 {
-		return fallback
-	}
-	return d
-}
-
-// preRead is how much of a body is read before the handler runs, and so the most that a silent connection makes us allocate; the rest is read as it comes,
-// up to the source's own limit.
-const preRead = 8 << 10
+// preRead is how much of a body fasthttp reads, and finds memory for, before the handler runs. The rest is read by us as it comes, and counted.
+const preRead = 1
 
 func (in *Ingress) harden() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      in.contain,
 		ErrorHandler:                 in.malformed,
+		HeaderReceived:               expects,
+		ExpectHandler:                in.expected,
 		NoDefaultServerHeader:        true,
 		NoDefaultDate:                true,
 		StreamRequestBody:            true,
@@ -152,9 +179,10 @@ func (in *Ingress) harden() *fasthttp.Server {
 		WriteBufferSize:              1 << 10,
 		ReadTimeout:                  in.o.ReadTimeout,
 		WriteTimeout:                 in.o.ReadTimeout,
-		IdleTimeout:                  time.Minute,
+		IdleTimeout:                  in.o.IdleTimeout,
 		MaxRequestsPerConn:           100_000,
-		Concurrency:                  in.o.MaxConns + 64, // the listener is the limit that waits; this one would refuse
+		Concurrency:                  2*in.o.MaxConns + 64, // the listener is the limit; this one would refuse, and counts connections that were cut until their goroutines have ended
+		ReduceMemoryUsage:            true,                 // no buffer for a connection on which nothing has come yet
 		DisablePreParseMultipartForm: true,
 		SecureErrorLogMessage:        true, // else it prints the raw request
 		ConnState:                    follow,
@@ -177,13 +205,13 @@ func (in *Ingress) Drain() { in.draining.Store(true) }
 // the listener fails. After Run nothing is appended any more.
 func (in *Ingress) Run(ctx context.Context) error {
 	served := make(chan error, 1)
-	var tlsLn net.Listener = in.ln
+	var ln net.Listener = in.ln
 	if in.o.TLS != nil {
-		tlsLn = tls.NewListener(in.ln, in.o.TLS.config())
+		ln = sealing{in.ln, in.o.TLS.config(in.o.Clients)}
 	}
 	go func() {
 		defer close(served)
-		served <- in.server.Serve(tlsLn)
+		served <- in.server.Serve(ln)
 	}()
 	var failed error
 	select {
@@ -204,6 +232,7 @@ const lastGrace = 250 * time.Millisecond
 // after that is cut: fasthttp would go on serving them.
 func (in *Ingress) stop() {
 	in.Drain()
+	in.ln.hurry()
 	begun := in.ln.begun()
 	if !within(in.o.Grace, func() bool { return in.ln.ended(begun) }) {
 		in.o.Logger.Warn("ingress_stop_unfinished", "requests", len(begun))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"countersign/ingest/journal"
@@ -20,7 +21,8 @@ type message struct {
 	src    *source
 	h      signing.Header
 	body   []byte
-	now    time.Time // when we received it
+	now    time.Time  // when we received it
+	client netip.Addr // from where; zero: nobody posted it
 	res    provider.Result
 	err    error           // why it could not be read
 	answer *journal.Answer // what it answers; nil: the provider said it unasked

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -17,46 +19,56 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// listener bounds the open connections, and outlives what makes fasthttp's Serve return for good: too many open files, a connection reset before it was accepted.
+// listener bounds the open connections, in all and of each address, and outlives what makes fasthttp's Serve return for good: too many open files, a connection reset
+// before it was accepted.
 type listener struct {
 	net.Listener
-	slots chan struct{}
-	log   *slog.Logger
+	max     int                   // connections open at once
+	share   int                   // of these, those of one address
+	exempt  func(netip.Addr) bool // addresses that may have more: they speak for many
+	crowded func(reason string)   // is told of each connection that was closed to make place
+	log     *slog.Logger
 
 	once   sync.Once
 	closed chan struct{}
+	freed  chan struct{} // holds one if a connection has ended since it was last looked at
 
-	mu   sync.Mutex // guards open
-	open map[*conn]struct{}
+	mu       sync.Mutex // guards the fields below
+	open     map[*conn]struct{}
+	origins  map[netip.Addr]map[*conn]struct{} // the same, by where they come from
+	latest   []standing                        // who may give way next, best last: see evict
+	lingered []*conn                           // those that linger, longest first
+	hasty    bool                              // what lingers shall not do so for long
 }
 
-func newListener(ln net.Listener, maxConns int, log *slog.Logger) *listener {
-	return &listener{Listener: ln, slots: make(chan struct{}, maxConns), log: log, closed: make(chan struct{}), open: map[*conn]struct{}{}}
-}
-
-// Accept waits for a free slot, then for a connection.
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
+func newListener(ln net.Listener, maxConns, share int, exempt func(netip.Addr) bool, log *slog.Logger) *listener {
+	return &listener{
+		Listener: ln, max: maxConns, share: share, exempt: exempt, crowded: func(string) {}, log: log, closed: make(chan struct{}), freed: make(chan struct{}, 1),
+		open: map[*conn]struct{}{}, origins: map[netip.Addr]map[*conn]struct{}{},
 	}
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+}
+
+// Accept waits for a connection, and makes place for it.
+func (l *listener) Accept() (net.Conn, error) {
+	for wait := 5 * time.Millisecond; ; {
 		c, err := l.Listener.Accept()
-		if err == nil {
-			return l.track(c), nil
-		}
-		if !passing(err) {
-			<-l.slots
+		switch {
+		case err == nil:
+			if t := l.place(c); t != nil {
+				return t, nil
+			}
+			wait = 5 * time.Millisecond
+			continue
+		case !passing(err):
 			return nil, err
 		}
 		l.log.Warn("accept_failed", "error", err, "again_in", wait)
 		select {
 		case <-time.After(wait):
 		case <-l.closed:
-			<-l.slots
 			return nil, net.ErrClosed
 		}
+		wait = min(2*wait, time.Second)
 	}
 }
 
@@ -72,12 +84,12 @@ func (l *listener) begun() (cs []*conn) {
 	return cs
 }
 
-// ended reports whether all of these are closed.
+// ended reports whether all of these are closed, or answered and only drained.
 func (l *listener) ended(cs []*conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range cs {
-		if _, open := l.open[c]; open {
+		if _, open := l.open[c]; open && !c.lingering.Load() {
 			return false
 		}
 	}
@@ -93,53 +105,88 @@ func (l *listener) count() int {
 
 // rest closes the connections that rest between two requests.
 func (l *listener) rest() {
-	l.mu.Lock()
-	open := slices.Collect(maps.Keys(l.open))
-	l.mu.Unlock()
-	for _, c := range open {
-		if c.rested.Load() && !c.begun.Load() {
-			c.Close() //nolint:errcheck,gosec // nothing is under way on it
+	for _, c := range l.all() {
+		if c.rested.Load() && !c.begun.Load() && !c.lingering.Load() {
+			c.end() //nolint:errcheck,gosec // nothing is under way on it
 		}
 	}
 }
 
+func (l *listener) all() []*conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.open))
+}
+
 // follow is told by fasthttp what becomes of a connection. It calls one active that has just been opened, so of the first request the bytes tell.
 func follow(nc net.Conn, state fasthttp.ConnState) {
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
-	}
-	c, ok := nc.(*conn)
+	c := ours(nc)
 	switch {
-	case !ok:
+	case c == nil:
 	case state == fasthttp.StateIdle:
+		c.handling.Store(false)
 		c.begun.Store(false)
 		c.rested.Store(true)
+		c.due.Store(elapsed())
 	case state == fasthttp.StateActive && c.rested.Load():
-		c.begun.Store(true)
+		c.begin()
 	}
 }
 
-func (l *listener) track(c net.Conn) *conn {
-	t := &conn{Conn: c}
-	t.free = sync.OnceFunc(func() {
-		l.mu.Lock()
-		delete(l.open, t)
-		l.mu.Unlock()
-		<-l.slots
-	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open[t] = struct{}{}
-	return t
+// ours is the connection below TLS; nil if it is none of this listener's.
+func ours(nc net.Conn) *conn {
+	if s, ok := nc.(*sealed); ok {
+		return s.below
+	}
+	c, _ := nc.(*conn)
+	return c
+}
+
+// sealed is a connection with TLS.
+type sealed struct {
+	*tls.Conn
+	below *conn
+}
+
+// Read notes the end that a sender puts inside TLS.
+func (s *sealed) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	if n > 0 {
+		return n, nil // an end behind it is read again
+	}
+	s.below.ended = s.below.ended || err != nil
+	return n, err //nolint:wrapcheck // the server asks what it is
+}
+
+// Close ends what is sent, and drops all that TLS holds before it lingers.
+func (s *sealed) Close() error {
+	if !s.below.lingers {
+		return s.Conn.Close() //nolint:wrapcheck // nobody asks
+	}
+	s.Conn.CloseWrite() //nolint:errcheck,gosec // the sender has gone, or reads on
+	s.Conn = nil
+	return s.below.Close()
+}
+
+// sealing serves TLS on the connections of a listener.
+type sealing struct {
+	*listener
+	config *tls.Config
+}
+
+// Accept does not wait for handshakes.
+func (l sealing) Accept() (net.Conn, error) {
+	nc, err := l.listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &sealed{tls.Server(nc, l.config), ours(nc)}, nil
 }
 
 // cut closes every connection that is still open.
 func (l *listener) cut() {
-	l.mu.Lock()
-	open := slices.Collect(maps.Keys(l.open))
-	l.mu.Unlock()
-	for _, c := range open {
-		c.Close() //nolint:errcheck,gosec // it is cut, not finished
+	for _, c := range l.all() {
+		c.end() //nolint:errcheck,gosec // it is cut, not finished
 	}
 }
 
@@ -158,25 +205,96 @@ func passing(err error) bool {
 	return false
 }
 
+// What counts as progress. A sender at a steady pace of bodyPace or more is never late; one that has sent much at once is late again after bodyCredit of silence.
+const (
+	bodyPace     = 32 << 10 // bytes a second
+	bodyCredit   = 500 * time.Millisecond
+	newCredit    = time.Second      // for the handshakes and the first byte of a new connection
+	provenCredit = 10 * time.Second // more, for a connection on which a genuine callback has come
+)
+
+// conn is one connection of the listener. One goroutine serves it; what others look at is atomic.
 type conn struct {
 	net.Conn
-	free   func()
-	begun  atomic.Bool // bytes have come since the last answer
-	rested atomic.Bool // something was answered on it
+	l      *listener
+	origin netip.Addr // whose share of the connections it counts to
+	exempt bool       // it may have more than a share
+
+	begun     atomic.Bool  // bytes have come since the last answer
+	rested    atomic.Bool  // something was answered on it
+	handling  atomic.Bool  // its request is read and not answered yet: it is ours to finish
+	proven    atomic.Bool  // a genuine callback has come on it
+	lingering atomic.Bool  // it is answered for the last time, and what still comes is thrown away
+	until     atomic.Int64 // when it has lingered for long enough
+	due       atomic.Int64 // until when it is paid for by what it has sent, as elapsed tells time; before now it is late
+
+	// Of the goroutine that serves it.
+	received int64      // bytes, as they came, TLS included
+	allowed  int64      // received beyond this fails
+	ended    bool       // nothing comes any more
+	lingers  bool       // after the last answer: what it answers is not read to its end
+	hurried  bool       // its sender is slow: it does not linger for long
+	client   netip.Addr // who sent the request
+	admitted *source    // of a request that waits for 100 Continue; nil: none does
 }
 
-// Read notes that a request begins.
+var errOverhead = errors.New("too much around the chunks of a body")
+
+// Read notes that a request begins and how it goes on.
 func (c *conn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 && !c.begun.Load() {
-		c.begun.Store(true)
+	if c.received > c.allowed {
+		return 0, errOverhead
 	}
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.received += int64(n)
+		if !c.begun.Load() {
+			c.begin()
+		}
+		c.progress(n)
+	}
+	c.ended = c.ended || n == 0 && err != nil
 	return n, err
 }
 
-// Close gives the slot back.
+func (c *conn) begin() {
+	c.begun.Store(true)
+	c.due.Store(elapsed() + int64(bodyCredit))
+}
+
+// answered says that an answer is about to be written: it may take a moment, and no longer.
+func (c *conn) answered(genuine bool) {
+	if genuine {
+		c.proven.Store(true)
+	}
+	c.due.Store(elapsed() + int64(bodyCredit))
+	c.handling.Store(false)
+}
+
+// progress pays for the time that so many bytes may take.
+func (c *conn) progress(n int) {
+	c.due.Store(min(c.due.Load()+int64(n)*int64(time.Second)/bodyPace, elapsed()+int64(bodyCredit)))
+}
+
+// unbounded lets as many bytes come as there are.
+func (c *conn) unbounded() { c.allowed = math.MaxInt64 }
+
+var epoch = time.Now()
+
+// elapsed tells time for what is compared with itself only: nanoseconds of the monotonic clock.
+func elapsed() int64 { return int64(time.Since(epoch)) }
+
+// Close is called by whoever serves the connection, after its last answer.
 func (c *conn) Close() error {
-	defer c.free()
+	if c.lingers {
+		c.linger()
+	}
+	return c.end()
+}
+
+// end closes it at once and gives the slot back. Anybody may call it, more than once.
+func (c *conn) end() error {
+	c.l.drop(c)
 	return c.Conn.Close()
 }
 
@@ -259,6 +377,10 @@ func (in *Ingress) certificateEnds() float64 {
 	return float64(in.o.TLS.ends().Unix())
 }
 
-func (c *Certificate) config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}}
+func (c *Certificate) config(clients *ClientAuthorities) *tls.Config {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}}
+	if clients != nil {
+		return clients.demand(conf)
+	}
+	return conf
 }

@@ -85,9 +85,9 @@ func TestStopWhileAcceptWaits(t *testing.T) {
 	}
 }
 
-// TestMaxConns: the connection after the last slot waits, and gets it when one is closed; no slot is ever lost.
+// TestMaxConns: no slot is ever lost; the connection after the last slot takes the place of one on which nothing is under way, and waits while there is none such.
 func TestMaxConns(t *testing.T) {
-	d := open(t, func(o *Options) { o.MaxConns = 2 })
+	d := open(t, func(o *Options) { o.MaxConns, o.ConnsOfAddress, o.AppendTimeout = 2, 2, time.Minute })
 	for range 200 { // many more than there are slots, ended in every way
 		c := d.dial()
 		io.WriteString(c, request("GET", "/", ""))
@@ -97,23 +97,28 @@ func TestMaxConns(t *testing.T) {
 		c.Close()
 		d.ask(genuine(t, "probe", "panic"))
 	}
+	gate := make(chan struct{})
+	d.held.set(nil, gate)
 	first, second := d.dial(), d.dial()
-	eventually(t, "both slots are taken", func() bool { return d.server.GetOpenConnectionsCount() == 2 })
+	before := d.held.called()
+	io.WriteString(first, approval(t, "sumsub", "user-1"))
+	io.WriteString(second, approval(t, "sumsub", "user-2"))
+	eventually(t, "both are being handled", func() bool { return d.held.called() == before+2 })
 	third := d.dial()
 	io.WriteString(third, approval(t, "sumsub", "user-3"))
 	third.SetReadDeadline(time.Now().Add(glance))
-	r := bufio.NewReader(third)
-	if _, err := r.Peek(1); !timedOut(err) {
+	if _, err := third.Read(make([]byte, 1)); !timedOut(err) {
 		t.Errorf("a third connection was served or refused: %v", err)
 	}
-	first.Close()
-	third.SetReadDeadline(time.Now().Add(patience))
-	if a, err := read(r); err != nil || a.status != 200 {
-		t.Errorf("after a slot came free: %d, %v", a.status, err)
+	close(gate)
+	for _, c := range []net.Conn{first, second, third} {
+		c.SetReadDeadline(time.Now().Add(patience))
+		if a, err := read(bufio.NewReader(c)); err != nil || a.status != 200 {
+			t.Errorf("%d, %v; want 200", a.status, err)
+		}
+		c.Close()
 	}
-	second.Close()
-	third.Close()
-	eventually(t, "all slots are free", func() bool { return d.server.GetOpenConnectionsCount() == 0 })
+	eventually(t, "all slots are free", func() bool { return d.ln.count() == 0 && d.server.GetOpenConnectionsCount() == 0 })
 }
 
 // TestPanics: a panic of ours costs one request and one connection, and is counted.

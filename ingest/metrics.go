@@ -13,6 +13,8 @@ type metrics struct {
 	ahead     *prometheus.CounterVec
 	evidence  *prometheus.GaugeVec
 	faults    *prometheus.CounterVec
+	cut       prometheus.Counter
+	crowded   *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
@@ -36,17 +38,27 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 			Name: "ingest_source_evidence", Help: "1 for the evidence a source's approvals need without confirmation.",
 		}, []string{"source", "evidence"}),
 	}
+	m.boundMemory(f, in)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ingest_certificate_expires_timestamp_seconds", Help: "Unix time at which the callback listener's TLS certificate ends; 0: it serves plain HTTP.",
 	}, in.certificateEnds)
+	if c := in.o.Clients; c != nil {
+		refused := f.NewCounterVec(prometheus.CounterOpts{
+			Name: "ingest_handshakes_refused_total", Help: "TLS handshakes refused for the client's certificate, by reason. Only with tls.client_ca.",
+		}, []string{"reason"})
+		for _, r := range clientCertReasons {
+			refused.WithLabelValues(r)
+		}
+		c.refused = func(reason string) { refused.WithLabelValues(reason).Inc() }
+	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ingest_connections", Help: "Open connections on the callbacks' listener.",
 	}, func() float64 { return float64(in.ln.count()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ingest_connections_max", Help: "Connections that may be open on the callbacks' listener. Beyond them callbacks wait, unanswered, until one is closed.",
+		Name: "ingest_connections_max", Help: "Connections that may be open on the callbacks' listener. Beyond them the one that has been slow or idle for longest is closed.",
 	}, func() float64 { return float64(in.o.MaxConns) })
 	for _, v := range verdicts {
-		m.callbacks.WithLabelValues("unknown", string(v))
+		m.callbacks.WithLabelValues(unknownLabel, string(v))
 		for name := range in.sources {
 			m.callbacks.WithLabelValues(name, string(v))
 		}
@@ -57,4 +69,23 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 		m.evidence.WithLabelValues(name, string(s.Evidence)).Set(1)
 	}
 	return m
+}
+
+// boundMemory is about what strangers can make us hold.
+func (m *metrics) boundMemory(f promauto.Factory, in *Ingress) {
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ingest_body_bytes", Help: "Memory held for the bodies of callbacks that are on their way or being dealt with, in bytes.",
+	}, in.bodies.holds)
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ingest_body_bytes_max", Help: "Memory that may be held for bodies, in bytes. Beyond it the slowest give way, and then callbacks are refused.",
+	}, func() float64 { return float64(in.bodies.limit) })
+	m.cut = f.NewCounter(prometheus.CounterOpts{
+		Name: "ingest_bodies_cut_total", Help: "Bodies that were cut off because the memory for bodies was used up and they came slowest.",
+	})
+	m.crowded = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "ingest_connections_crowded_total", Help: "Connections closed to make place for others, because all were taken or those of one address.",
+	}, []string{"reason"})
+	for _, reason := range []string{crowdedAll, crowdedAddress} {
+		m.crowded.WithLabelValues(reason)
+	}
 }

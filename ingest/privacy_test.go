@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -155,7 +154,9 @@ func TestNothingUnprovenIsTranslated(t *testing.T) {
 	f(0, post(path, body, proof[0], proof[0]))
 	f(0, post(path, body, strings.Repeat("0", 64)))
 	f(0, post(path, body, signed(t, "sumsub", body)...))
-	f(0, request("POST", path, "7\r\nignored\r\n0\r\n\r\n", append(proof, "Transfer-Encoding: chunked")...))
+	f(1, request("POST", path, "7\r\nignored\r\n0\r\n\r\n", append(proof, "Transfer-Encoding: chunked")...))
+	f(0, request("POST", path, "7\r\nignored\r\n0\r\n"+proof[0]+"\r\n\r\n", "Transfer-Encoding: chunked")) // a proof behind the body
+	f(0, request("POST", path, "6\r\nignore\r\n1\r\nD\r\n0\r\n\r\n", append(proof, "Transfer-Encoding: chunked")...))
 	f(0, request("PUT", path, body, append(proof, "Content-Length: 7")...))
 	f(0, post(path+"/x", body, proof...))
 	f(0, strings.TrimSuffix(post(path, body, proof...), "d")) // one byte short
@@ -196,22 +197,5 @@ func TestMutations(t *testing.T) {
 		if u.BodySHA256 != want {
 			t.Errorf("a changed body was taken: %+v", u)
 		}
-	}
-}
-
-// TestRefusalLog: a flood of refusals does not flood the log, and the log says how many it left out.
-func TestRefusalLog(t *testing.T) {
-	var b bytes.Buffer
-	in, err := New(Options{Logger: slog.New(slog.NewTextHandler(&b, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	in.refusals.SetLimit(0)
-	in.refusals.SetBurst(5)
-	for range 100 {
-		in.logRefused(bare(), "s", refuse(address, nil))
-	}
-	if lines := strings.Count(b.String(), "\n"); lines != 5 || in.unlogged.Load() != 95 {
-		t.Errorf("%d lines and %d not logged, want 5 and 95", lines, in.unlogged.Load())
 	}
 }

@@ -155,7 +155,9 @@ func (in *Ingress) ask(m *message, rs []journal.Record) []journal.Record {
 			rs = append(rs, in.fetchRecord(m, f))
 		}
 		r := &rs[0]
-		r.Ask = append(r.Ask, journal.Question{Source: m.src.Name, What: f.What, Ref: f.Ref, Claim: r.Update.ID, Since: r.Appended, Due: r.Appended})
+		q := journal.Question{Source: m.src.Name, What: f.What, Ref: f.Ref, Claim: r.Update.ID, Since: r.Appended, Due: r.Appended}
+		in.stand(m, r.Update, &q)
+		r.Ask = append(r.Ask, q)
 	}
 	return rs
 }

@@ -28,12 +28,14 @@ const (
 	triggered     verdict = "trigger"     // made by the command line, where people are real
 	unknownSource verdict = "unknown"     // no such source, or not its token
 	method        verdict = "method"      // not a POST
-	noLength      verdict = "no_length"   // chunked, or no Content-Length
+	noLength      verdict = "no_length"   // neither chunked, nor with a Content-Length
 	tooLarge      verdict = "too_large"   // more than the source accepts
 	tooFast       verdict = "rate"        // more often than the source may
 	longHeader    verdict = "header"      // headers longer than the buffer
+	noRoom        verdict = "bodies"      // the memory for bodies is used up
 	noKey         verdict = "no_key"      // the key it names cannot be had
 	backlog       verdict = "backlog"     // the relay is too far behind
+	unasked       verdict = "questions"   // it proves nothing, and too many of its like have still to be asked about
 	full          verdict = "full"        // no room on disk
 	unforwarded   verdict = "kafka"       // Kafka's acknowledgement is wanted, and cannot be had
 	undecided     verdict = "undecided"   // the disk did not answer in time: unknown whether it is kept
@@ -43,7 +45,7 @@ const (
 
 var verdicts = []verdict{
 	accepted, ignored, quarantined, handshake, badRequest, unsigned, malformed, mismatch, stale, address, triggered, unknownSource, method,
-	noLength, tooLarge, tooFast, longHeader, noKey, backlog, full, unforwarded, undecided, stopping, panicked,
+	noLength, tooLarge, tooFast, longHeader, noRoom, noKey, backlog, unasked, full, unforwarded, undecided, stopping, panicked,
 }
 
 // status is the HTTP answer. Providers take some answers for final, so there are no others than these.
@@ -69,7 +71,7 @@ func (v verdict) status() int {
 		return fasthttp.StatusTooManyRequests
 	case longHeader:
 		return fasthttp.StatusRequestHeaderFieldsTooLarge
-	default: // noKey, backlog, full, unforwarded, undecided, stopping, panicked: ask again
+	default: // noRoom, noKey, backlog, unasked, full, unforwarded, undecided, stopping, panicked: ask again
 		return fasthttp.StatusServiceUnavailable
 	}
 }
@@ -77,11 +79,11 @@ func (v verdict) status() int {
 // retryAfter is in seconds; 0: the header is not sent.
 func (v verdict) retryAfter() string {
 	switch v {
-	case tooFast, stopping, undecided, panicked:
+	case tooFast, noRoom, stopping, undecided, panicked:
 		return "1"
 	case unforwarded:
 		return "5"
-	case noKey, backlog, full:
+	case noKey, backlog, unasked, full:
 		return "30"
 	default:
 		return ""
@@ -110,6 +112,8 @@ func ofAppend(err error) verdict {
 	switch {
 	case errors.Is(err, journal.ErrBacklog):
 		return backlog
+	case errors.Is(err, journal.ErrQuestions):
+		return unasked
 	case errors.Is(err, journal.ErrFull):
 		return full
 	case errors.Is(err, journal.ErrNotForwarded):

@@ -47,6 +47,13 @@ func TestVerdicts(t *testing.T) {
 	}
 	taken("sumsub", accepted, genuine(t, "sumsub?retry=1", green))
 	taken("tokened", accepted, genuine(t, "tokened/"+token, green))
+	for _, path := range []string{"sumsub/", "sumsub/?retry=1"} {
+		taken("sumsub", accepted, genuine(t, path, green)) // one slash is forgiven
+	}
+	taken("tokened", accepted, genuine(t, "tokened/"+token+"/", green))
+	for _, line := range []string{"Content-Encoding: IDENTITY", "Content-Encoding:   Identity \t", "Content-Encoding:"} {
+		taken("sumsub", accepted, genuine(t, "sumsub", green, line))
+	}
 	taken("probe", accepted, genuine(t, "probe", "reply"))
 	taken("probe", accepted, genuine(t, "probe", "keep"))
 	taken("probe", ignored, genuine(t, "probe", "ignored"))
@@ -68,14 +75,14 @@ func TestVerdicts(t *testing.T) {
 		f(source, want, status, "", raw)
 	}
 	digest := signed(t, "sumsub", green) // X-Payload-Digest-Alg, X-Payload-Digest
-	for _, path := range []string{"//v1/callbacks/sumsub", "/v1/callbacks/./sumsub", "/v1/callbacks/x/../sumsub", "/v1/callbacks%2fsumsub", `/v1/callbacks\sumsub`, "http://gateway/v1/callbacks/sumsub"} {
+	for _, path := range []string{"//v1/callbacks/sumsub", "/v1/callbacks/./sumsub", "/v1/callbacks/x/../sumsub", "/v1/callbacks%2fsumsub", `/v1/callbacks\sumsub`, "/v1/callbacks/sumsub//", "http://gateway/v1/callbacks/sumsub"} {
 		refused("unknown", badRequest, 400, post(path, green, digest...))
 	}
 	for _, line := range []string{"Content-Type: a\r\nContent-Type: b", "Content-Encoding: identity\r\ncontent-encoding: identity", "Content-Encoding: gzip", "X-Folded: a\r\n b"} {
 		refused("sumsub", badRequest, 400, genuine(t, "sumsub", green, line))
 	}
 	refused("sumsub", badRequest, 400, strings.TrimSuffix(genuine(t, "sumsub", green+strings.Repeat(" ", 20_000)), " ")) // shorter than announced, longer than what is read ahead
-	refused("unknown", badRequest, 400, strings.TrimSuffix(genuine(t, "sumsub", green), "}"))
+	refused("sumsub", badRequest, 400, strings.TrimSuffix(genuine(t, "sumsub", green), "}"))
 	refused("unknown", badRequest, 400, "POST /v1/callbacks/sumsub HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
 
 	path := pathPrefix + "sumsub"
@@ -93,7 +100,7 @@ func TestVerdicts(t *testing.T) {
 	f("published", noKey, 503, "30", genuine(t, "published", "reply", "X-Key: unreachable"))
 
 	refused("walled", address, 403, genuine(t, "walled", green))
-	for _, name := range []string{"nobody", "sumsub/", "sumsub/x", "Sumsub", "", "tokened", "tokened/", "tokened/tok-5b1fQ8", "tokened/" + token + "/", "tokened/" + token + "/x"} {
+	for _, name := range []string{"nobody", "sumsub/x", "sumsub/x/", "Sumsub", "", "tokened", "tokened/", "tokened/tok-5b1fQ8", "tokened/" + token + "/x"} {
 		refused("unknown", unknownSource, 404, post(pathPrefix+name, green, digest...))
 	}
 	refused("unknown", unknownSource, 404, post("/v1/callbacks", green, digest...))
@@ -101,8 +108,11 @@ func TestVerdicts(t *testing.T) {
 		refused("sumsub", method, 405, request(m, path, ""))
 	}
 	refused("sumsub", noLength, 411, request("POST", path, ""))
-	refused("sumsub", noLength, 411, request("POST", path, "0\r\n\r\n", "Transfer-Encoding: chunked"))
-	refused("sumsub", noLength, 411, post(path, green, "Transfer-Encoding: identity"))
+	refused("sumsub", noLength, 411, request("POST", path, "", "Transfer-Encoding: identity"))
+	refused("sumsub", badRequest, 400, post(path, green, "Transfer-Encoding: identity"))
+	taken("sumsub", accepted, inChunks(genuine(t, "sumsub", green), 100))
+	refused("sumsub", mismatch, 401, inChunks(genuine(t, "sumsub", green)+" ", 100))
+	refused("small", tooLarge, 413, inChunks(genuine(t, "small", strings.Repeat("x", 1001)), 100))
 	refused("small", tooLarge, 413, genuine(t, "small", strings.Repeat("x", 1001)))
 	refused("unknown", longHeader, 431, post(path, green, "X-Long: "+strings.Repeat("h", 16<<10)))
 
@@ -112,9 +122,9 @@ func TestVerdicts(t *testing.T) {
 	d.sources["other"].Livemode = true
 	refused("other", triggered, 403, genuine(t, "other", green, TriggerHeader+": true"))
 	refused("other", triggered, 403, genuine(t, "other", green, strings.ToLower(TriggerHeader)+": 1"))
-	for v, err := range map[verdict]error{backlog: journal.ErrBacklog, full: journal.ErrFull, unforwarded: journal.ErrNotForwarded, undecided: errors.New("input/output error")} {
+	for v, err := range map[verdict]error{backlog: journal.ErrBacklog, unasked: journal.ErrQuestions, full: journal.ErrFull, unforwarded: journal.ErrNotForwarded, undecided: errors.New("input/output error")} {
 		d.held.set(fmt.Errorf("append: %w", err), nil)
-		after := map[verdict]string{backlog: "30", full: "30", unforwarded: "5", undecided: "1"}[v]
+		after := map[verdict]string{backlog: "30", unasked: "30", full: "30", unforwarded: "5", undecided: "1"}[v]
 		f("sumsub", v, 503, after, genuine(t, "sumsub", green))          // Append
 		f("sumsub", v, 503, after, genuine(t, "sumsub", "unreadable"))   // Hold
 		f("probe", v, 503, after, genuine(t, "probe", "keep"))           // Hold with records
@@ -122,6 +132,10 @@ func TestVerdicts(t *testing.T) {
 	}
 	d.held.set(nil, nil)
 	f("probe", panicked, 503, "1", genuine(t, "probe", "panic"))
+	d.budget(0)
+	f("sumsub", noRoom, 503, "1", genuine(t, "sumsub", green))
+	d.budget(1 << 20)
+	taken("sumsub", accepted, genuine(t, "sumsub", green))
 	d.stopping.Store(true)
 	f("sumsub", stopping, 503, "1", genuine(t, "sumsub", green))
 
@@ -232,9 +246,60 @@ func TestForwardedFor(t *testing.T) {
 	f(proxied, 200, "X-Forwarded-For: ::ffff:"+good)
 	f(proxied, 403, "X-Forwarded-For: "+good+", unknown, 10.1.2.3")
 	f(proxied, 403, "X-Forwarded-For: "+good+", "+bad+":443")
+	f(proxied, 200, "X-Forwarded-For: "+bad+", "+good+":443, [fd00::1]:8080, 10.1.2.3:1")
+	f(proxied, 200, `X-Forwarded-For: "`+good+`:443", [fd00::1]`)
+	f(proxied, 403, "X-Forwarded-For: "+good+":http")
+	f(proxied, 403, "X-Forwarded-For: "+good+":99999")
+	f(proxied, 403, "X-Forwarded-For: ["+good+"]")
+	f(proxied, 403, `X-Forwarded-For: "`+good)
 	f(proxied, 403, "X-Forwarded-For: "+good+",")
 	f(proxied, 403, "X-Forwarded-For: ")
 	f(proxied, 403, "X-Forwarded-For: 10.0.0.1, 10.0.0.2")
 	f(proxied, 403, "X-Forwarded-For: "+good+"%eth0")
-	f(proxied, 403, "X-Real-IP: "+good, "Forwarded: for="+good)
+	f(proxied, 403, "X-Real-IP: "+good)
+}
+
+// TestForwarded: the standard's header counts like X-Forwarded-For, and where both are there they have to agree.
+func TestForwarded(t *testing.T) {
+	d := open(t, func(o *Options) {
+		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+		for i := range o.Sources {
+			if o.Sources[i].Name == "walled" {
+				o.Sources[i].Allow = append(o.Sources[i].Allow, netip.MustParsePrefix("2001:db8::/32"))
+			}
+		}
+	})
+	f := func(status int, lines ...string) {
+		t.Helper()
+		if a := d.ask(genuine(t, "walled", sample(t, "sumsub", "approved", provider.SampleVars{}), lines...)); a.status != status {
+			t.Errorf("%q: %d, want %d", lines, a.status, status)
+		}
+	}
+	const good, bad = "203.0.113.7", "198.51.100.9"
+	f(200, "Forwarded: for="+good)
+	f(200, "forwarded: proto=https; FOR="+good+";by=10.0.0.1")
+	f(200, `Forwarded: for="`+good+`:4711"`)
+	f(200, `Forwarded: for="[2001:db8::7]:4711", for=10.1.2.3`)
+	f(200, `Forwarded: for="[2001:DB8::7]"`)
+	f(200, "Forwarded: for="+bad+", for="+good)
+	f(200, "Forwarded: for="+bad, "Forwarded: for="+good+",for=10.1.2.3")
+	f(403, "Forwarded: for="+good+", for="+bad)
+	f(403, "Forwarded: for="+good+", for=unknown")
+	f(403, "Forwarded: for="+good+", for=_hidden, for=10.1.2.3")
+	f(403, "Forwarded: for="+good+", proto=https") // it does not say who
+	f(403, "Forwarded: for="+good+";for="+bad)
+	f(403, "Forwarded: for="+good+";for="+good)
+	f(403, "Forwarded: by="+good)
+	f(403, "Forwarded: ")
+	f(403, `Forwarded: host="x;for=`+good+`"`) // what stands in quotes is the client's
+	f(403, `Forwarded: host="x, for=`+good+`"`)
+	f(200, `Forwarded: host="x\", for=`+bad+`";for=`+good)
+	f(403, `Forwarded: for=`+good+`, host="x`)
+
+	f(200, "Forwarded: for="+good, "X-Forwarded-For: "+good)
+	f(200, "Forwarded: for="+good, "X-Forwarded-For: "+bad+", "+good+":443")
+	f(403, "Forwarded: for="+good, "X-Forwarded-For: "+bad) // whichever a proxy let through
+	f(403, "Forwarded: for="+bad, "X-Forwarded-For: "+good)
+	f(403, "Forwarded: for="+good, "X-Forwarded-For: 203.0.113.8")
+	f(403, "Forwarded: for=unknown", "X-Forwarded-For: "+good)
 }

@@ -9,6 +9,9 @@ import (
 
 	"countersign/ingest"
 	"countersign/ingest/confirm"
+	"countersign/kyc"
+	"countersign/relay"
+	"countersign/relay/send"
 )
 
 // bindCallbacks is the first thing a gateway does and closing that listener the last: while the file is opened, connections wait in the kernel and are not refused. An
@@ -46,8 +49,10 @@ func (g *gateway) startIngress() error {
 	}
 	o := ingest.Options{
 		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{},
-		MaxConns: g.limits.callbacks, Live: g.cfg.Live(),
+		MaxConns: g.limits.callbacks, ConnsOfAddress: g.limits.ofAddress, IdleTimeout: g.cfg.Listen.IdleTimeout,
+		Live: g.cfg.Live(), Knows: func(u *kyc.Update) bool { return relay.Knows(g.store, u) },
 	}
+	o.Bodies, o.BodiesOfSource, o.BodiesOfClient = g.cfg.bodies(memoryLimit("/"))
 	for _, p := range g.cfg.Partners {
 		o.Partners[p.ID] = true
 	}
@@ -56,12 +61,20 @@ func (g *gateway) startIngress() error {
 		if err != nil {
 			return err
 		}
+		if err := g.startKeys(sc, &s); err != nil {
+			return err
+		}
 		o.Sources = append(o.Sources, s)
 	}
 	var err error
 	if t := g.cfg.TLS; t != nil {
 		if o.TLS, err = ingest.NewCertificate(t.CertFile, t.KeyFile, g.log, time.Now); err != nil {
 			return err
+		}
+		if t.ClientCAFile != "" {
+			if o.Clients, err = ingest.NewClientAuthorities(t.ClientCAFile, g.log, time.Now); err != nil {
+				return err
+			}
 		}
 	}
 	in, err := ingest.New(o)
@@ -86,6 +99,7 @@ func (g *gateway) startAsking() error {
 func (g *gateway) startConfirmer(in *ingest.Ingress) error {
 	o := confirm.Options{
 		Journal: g.journal, Asked: g.journal.Asked, Oldest: g.journal.OldestQuestion, Take: in.Confirmed, Logger: g.log, Metrics: g.metrics(),
+		Control: send.Guard(g.cfg.Live(), g.cfg.EgressAllow),
 	}
 	for _, sc := range g.cfg.Sources {
 		if s, ok := apiSource(sc); ok {

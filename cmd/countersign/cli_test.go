@@ -84,7 +84,7 @@ func house(t *testing.T, hook string) (dir, config string) {
 	t.Helper()
 	dir = t.TempDir()
 	write(t, dir, "sumsub.key", "sumsub-secret-canary")
-	write(t, dir, "rebilly.key", "countersign:basic-canary")
+	write(t, dir, "rebilly.key", "countersign:basic-canary-long-enough")
 	write(t, dir, "acme.key", acmeKey)
 	return dir, write(t, dir, "countersign.yaml", fmt.Sprintf(`mode: sandbox
 data: %s/data

@@ -26,6 +26,7 @@ type Config struct {
 	Log            LogConfig
 	Data           string // directory of the bbolt file and the key file, relative to the working directory
 	Listen         ListenConfig
+	Limits         LimitsConfig
 	TLS            *TLSConfig // of the callback listener; nil: plain HTTP, behind a proxy
 	TrustedProxies []netip.Prefix
 	Sources        []SourceConfig
@@ -45,12 +46,16 @@ func (c *Config) Live() bool { return c.Mode == modeLive }
 // ListenConfig holds the addresses served.
 type ListenConfig struct {
 	Callbacks, Control string
-	ControlHosts       []string // names that the control listener may be called by, beside its own address and this machine's
-	Metrics            string   // "": what machines ask is served on the control listener alone
+	IdleTimeout        time.Duration // of the callbacks' connections, between two requests
+	ControlHosts       []string      // names that the control listener may be called by, beside its own address and this machine's
+	Metrics            string        // "": what machines ask is served on the control listener alone
 }
 
 // TLSConfig names the files of a certificate. They are read again when they change, so the paths are what is kept.
-type TLSConfig struct{ CertFile, KeyFile string }
+type TLSConfig struct {
+	CertFile, KeyFile string
+	ClientCAFile      string // "": clients need no certificate
+}
 
 // SourceConfig is one configured account at one provider.
 type SourceConfig struct {
@@ -80,6 +85,8 @@ type APIConfig struct {
 	User string      // what the provider's page calls client id, partner id or user, where it has one
 	Key  signing.Key // the secret
 	Rate float64     // calls per second; 0: the default
+	// Questions of callbacks that proved nothing that may be open at once.
+	Questions int
 }
 
 // PartnerConfig is who is told.
@@ -148,6 +155,8 @@ type known struct {
 	Signing   map[string]bool                             // canonical names of the headers that formats set
 	Asks      map[string]bool                             // providers whose API can be asked
 	Source    func(SourceConfig) (key string, m *mistake) // what is wrong with a source as a whole, and at which of its keys; nil: nothing is looked at
+	KeySizes  func(SourceConfig) []int                    // how many secret bytes each key of a source has; nil: nothing is looked at
+	KeySize   func(format string, k signing.Key) int      // the same of an endpoint's key; nil: nothing is looked at
 	Streams   map[string]bool                             // those that post no callbacks: their stream is followed
 	Publishes map[string]bool                             // those whose API publishes the keys of their callbacks, which then need none in the config
 }
@@ -192,7 +201,7 @@ func loadConfig(path string, env func(string) (string, bool), k known) (*Config,
 func defaultConfig(path string) *Config {
 	return &Config{
 		Path: path, Mode: modeSandbox, Data: "./data",
-		Listen:    ListenConfig{Callbacks: "127.0.0.1:8480", Control: "127.0.0.1:8481"},
+		Listen:    ListenConfig{Callbacks: "127.0.0.1:8480", Control: "127.0.0.1:8481", IdleTimeout: defaultIdle},
 		Storage:   StorageConfig{MaxSize: 64 << 30, Backlog: 1_000_000},
 		Retention: RetentionConfig{Changes: 90 * day, Attempts: 30 * day, QuarantineBodies: 30 * day, History: 5 * year, Audit: 5 * year},
 		Log:       LogConfig{Level: "info", Format: formatAuto},

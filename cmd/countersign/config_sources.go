@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
@@ -63,6 +64,13 @@ func (l *loader) source(n *yaml.Node, at string) {
 			l.wrong(n, join(at, key), *m)
 		}
 	}
+	if l.known.KeySizes != nil && l.live() && len(l.problems) == before {
+		for i, size := range l.known.KeySizes(s) {
+			if size < minSecret {
+				l.wrong(child(n, "keys").Content[i], fmt.Sprintf("%s.keys[%d]", at, i), tooShort(size))
+			}
+		}
+	}
 	l.cfg.Sources = append(l.cfg.Sources, s)
 }
 
@@ -97,16 +105,20 @@ func (l *loader) followed(n *yaml.Node, at string, s *SourceConfig) {
 	}
 }
 
+// defaultQuestions are asked within an hour at the default rate.
+const defaultQuestions = 10_000
+
 // api reads an account at the provider's API.
 func (l *loader) api(s *SourceConfig) setter {
 	return func(n *yaml.Node, at string) {
-		a := &APIConfig{}
+		a := &APIConfig{Questions: defaultQuestions}
 		l.object(
 			n, at,
 			field{"url", false, value(l, &a.URL, tagText, l.parseBase)},
 			field{"user", false, value(l, &a.User, tagText, parseText)},
 			field{"key", true, value(l, &a.Key, tagText, l.parseKey)},
 			field{"rate", false, value(l, &a.Rate, tagNumber, parseRate)},
+			field{"questions", false, value(l, &a.Questions, tagNumber, whole(1, 1_000_000))},
 		)
 		s.API = a
 	}
@@ -120,6 +132,9 @@ func (l *loader) parseBase(s string) (string, *mistake) {
 		return "", &mistake{"is not the address of an API", "write it like https://api.example.com/v1, without a query and without credentials"}
 	case u.Scheme == "http" && l.live():
 		return "", &mistake{"credentials would travel in clear", "use https in live mode"}
+	}
+	if _, m := l.parseURL(s); m != nil {
+		return "", m
 	}
 	return strings.TrimRight(s, "/"), nil
 }

@@ -9,13 +9,14 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"countersign/ingest"
 	"countersign/kyc"
 	"countersign/relay"
 	"countersign/relay/send"
 	"countersign/signing"
 )
 
-// root reads the whole file. The order of the rows matters: mode and egress decide which URLs pass, and sources and tokens name partners.
+// root reads the whole file. The order of the rows matters: mode and egress decide which URLs pass, sources and tokens name partners, and limits hold what sources take.
 func (l *loader) root(n *yaml.Node) {
 	c := l.cfg
 	parseMode := oneOf(modeSandbox, modeLive)
@@ -30,6 +31,7 @@ func (l *loader) root(n *yaml.Node) {
 		field{"egress", false, l.egress},
 		field{"partners", true, l.list(true, l.partner)},
 		field{"sources", true, l.list(true, l.source)},
+		field{"limits", false, l.limits},
 		field{"kafka", false, l.kafka},
 		field{"storage", false, l.storage},
 		field{"retention", false, l.retention},
@@ -80,14 +82,32 @@ func (l *loader) listen(n *yaml.Node, at string) {
 		field{"control", false, value(l, &l.cfg.Listen.Control, tagText, parseHostPort)},
 		field{"control_hosts", false, l.list(true, appendTo(l, &l.cfg.Listen.ControlHosts, tagText, parseHost))},
 		field{"metrics", false, value(l, &l.cfg.Listen.Metrics, tagText, parsePrivate)},
+		field{"idle_timeout", false, value(l, &l.cfg.Listen.IdleTimeout, tagDuration, duration(time.Second, time.Hour))},
 	)
 }
 
 func (l *loader) parseFileRef(ref string) (string, *mistake) { return fileRef(ref, l.dir) }
 
+// parseAuthorities wants a file of PEM certificates.
+func (l *loader) parseAuthorities(ref string) (string, *mistake) {
+	path, m := fileRef(ref, l.dir)
+	if m != nil {
+		return "", m
+	}
+	if _, err := ingest.ReadAuthorities(path); err != nil {
+		return "", &mistake{"cannot be used: " + err.Error(), "name a PEM file with the certificates of the authorities that vouch for your providers or proxies, and nothing else"}
+	}
+	return path, nil
+}
+
 func (l *loader) tls(n *yaml.Node, at string) {
 	c := &TLSConfig{}
-	l.object(n, at, field{"cert", true, value(l, &c.CertFile, tagText, l.parseFileRef)}, field{"key", true, value(l, &c.KeyFile, tagText, l.parseFileRef)})
+	l.object(
+		n, at,
+		field{"cert", true, value(l, &c.CertFile, tagText, l.parseFileRef)},
+		field{"key", true, value(l, &c.KeyFile, tagText, l.parseFileRef)},
+		field{"client_ca", false, value(l, &c.ClientCAFile, tagText, l.parseAuthorities)},
+	)
 	if c.CertFile == "" || c.KeyFile == "" {
 		return
 	}
@@ -180,6 +200,16 @@ func has(n *yaml.Node, key string) bool {
 	return false
 }
 
+// child is the value of a key that a mapping has.
+func child(n *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return &yaml.Node{}
+}
+
 func (l *loader) checks(dst *[]kyc.Check) setter {
 	return func(n *yaml.Node, at string) {
 		*dst = nil
@@ -235,7 +265,7 @@ func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {
 		field{"id", true, l.named(&e.ID, "endpoint")},
 		field{"url", true, value(l, &e.URL, tagText, l.parseURL)},
 		field{"format", false, value(l, &e.Format, tagText, l.parseFormat)},
-		field{"keys", false, l.endpointKeys(&e.Keys)},
+		field{"keys", false, func(n *yaml.Node, at string) { l.endpointKeys(&e.Keys, e.Format)(n, at) }},
 		field{"events", false, func(n *yaml.Node, at string) {
 			e.Events = nil
 			l.list(false, appendTo(l, &e.Events, tagText, parseEvent))(n, at)
@@ -284,14 +314,21 @@ func (l *loader) parseFormat(s string) (string, *mistake) {
 }
 
 // endpointKeys reads strings and {key, until} objects, newest first.
-func (l *loader) endpointKeys(dst *[]EndpointKey) setter {
+func (l *loader) endpointKeys(dst *[]EndpointKey, format string) setter {
 	return func(n *yaml.Node, at string) {
 		lasting, before := false, len(l.problems)
 		l.list(false, func(n *yaml.Node, at string) {
 			var k EndpointKey
 			key := value(l, &k.Key, tagText, func(ref string) (signing.Key, *mistake) {
 				k.Ref = ref
-				return l.parseKey(ref)
+				key, m := l.parseKey(ref)
+				if m == nil && l.known.KeySize != nil && l.live() {
+					if size := l.known.KeySize(format, key); size < minSecret {
+						short := tooShort(size)
+						m = &short
+					}
+				}
+				return key, m
 			})
 			if n.Kind == yaml.MappingNode {
 				l.object(n, at, field{"key", true, key}, field{"until", true, value(l, &k.Until, tagTime, parseTime)})

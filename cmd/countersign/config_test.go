@@ -51,7 +51,7 @@ var knownHere = known{
 // secretsHere all hold the word canary, so that one search finds any leak.
 var secretsHere = map[string]string{
 	"KEY": "canary-key", "SUMSUB_KEY": "canary-sumsub", "SUMSUB_PATH_TOKEN": "canary-path-token", "ACME_KEY": "whsec_canaryAAAA", "ACME_OLD": "canary-old",
-	"EMPTY": "", "SHORT": "canary", "PROXY_AUTH": "user:canary", "TWO_LINES": "user:can\nary",
+	"EMPTY": "", "SHORT": "canary", "PROXY_AUTH": "user:canary", "BELL": "can\aary", "TWO_WORDS": "can ary",
 }
 
 // folder holds the files that the samples refer to.
@@ -167,8 +167,9 @@ func TestGoodConfig(t *testing.T) {
 	ten := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	f("mode", c.Mode, "sandbox")
 	f("data", c.Data, "./data")
-	f("listen", c.Listen, ListenConfig{"127.0.0.1:8480", "127.0.0.1:8481", []string{"countersign.internal", "10.0.0.7"}, "10.0.0.7:9100"})
-	f("tls", c.TLS, &TLSConfig{dir + "/tls.crt", dir + "/tls.key"})
+	f("listen", c.Listen, ListenConfig{"127.0.0.1:8480", "127.0.0.1:8481", 650 * time.Second, []string{"countersign.internal", "10.0.0.7"}, "10.0.0.7:9100"})
+	f("limits", c.Limits, LimitsConfig{32 << 20, 16 << 20, 8 << 20, 500})
+	f("tls", c.TLS, &TLSConfig{dir + "/tls.crt", dir + "/tls.key", dir + "/tls.crt"})
 	f("trusted_proxies", c.TrustedProxies, ten)
 	f("egress", c.EgressAllow, ten)
 	f("egress.proxy", fmt.Sprint(c.EgressProxy), "10.1.2.3:3128")
@@ -252,7 +253,7 @@ sources: [{name: a, provider: sumsub, keys: [env:KEY], partner: acme}]
 	if len(problems) != 0 {
 		t.Fatal(problems)
 	}
-	if !c.Live() || c.Data != "/var/lib/countersign" || !reflect.DeepEqual(c.Listen, ListenConfig{Callbacks: ":80", Control: "127.0.0.1:8481", Metrics: "10.1.2.3:9100"}) {
+	if !c.Live() || c.Data != "/var/lib/countersign" || !reflect.DeepEqual(c.Listen, ListenConfig{Callbacks: ":80", Control: "127.0.0.1:8481", IdleTimeout: 75 * time.Second, Metrics: "10.1.2.3:9100"}) {
 		t.Errorf("%s, %s, %+v", c.Mode, c.Data, c.Listen)
 	}
 	if !c.Sources[0].Livemode {

@@ -126,11 +126,16 @@ func TestSecondSignal(t *testing.T) {
 	again.stop()
 }
 
-// TestOpenFiles: strangers take every connection that callbacks may have, and health and metrics answer all the same, a provider that was there before is served, and its
-// partner is told; when some strangers leave, the next callback is answered.
+// TestOpenFiles: strangers take every connection that callbacks may have, and health and metrics answer all the same, a provider that was there before is served, and so is
+// one that comes then, and its partner is told.
 func TestOpenFiles(t *testing.T) {
 	partner := newHook(t, func() int { return http.StatusOK })
-	_, config := house(t, partner.url)
+	dir, config := house(t, partner.url)
+	b, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "countersign.yaml", string(b)+"limits: {bodies: 8MiB, connections_per_address: 10}\n")
 	m := launch(t, config, "ulimit -Sn 100; ulimit -Hn 160;", nil).ready()
 	early := &http.Client{Timeout: 10 * time.Second}
 	if err := give(early, m.callback("user-000")); err != nil {
@@ -142,8 +147,9 @@ func TestOpenFiles(t *testing.T) {
 			c.Close()
 		}
 	}()
-	for range 300 { // more than it may have files; the kernel takes them
-		c, err := net.DialTimeout("tcp", m.cfg.Listen.Callbacks, 5*time.Second)
+	for i := range 300 { // more than it may have files, of thirty addresses
+		from := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%30))}}
+		c, err := from.DialContext(t.Context(), "tcp", m.cfg.Listen.Callbacks)
 		if err != nil {
 			t.Fatalf("after %d: %v", len(strangers), err)
 		}
@@ -160,6 +166,9 @@ func TestOpenFiles(t *testing.T) {
 	if most < leastOfThem || most > 160-ownFiles-controlConns {
 		t.Errorf("%v connections for callbacks of 160 files", most)
 	}
+	if bodies := metric("countersign_ingest_body_bytes_max"); bodies != 8<<20 {
+		t.Errorf("%v bytes for bodies", bodies)
+	}
 	eventually(t, "the strangers have every connection", func() bool { return metric("countersign_ingest_connections") == most })
 	if status, text := m.control("/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz: %d %s", status, text)
@@ -169,6 +178,12 @@ func TestOpenFiles(t *testing.T) {
 		t.Errorf("on the connection that was there before: %v", err)
 	}
 	eventually(t, "the partner is told", func() bool { return partner.told("user-001", "approved") })
+	if err := give(&http.Client{Timeout: 10 * time.Second}, m.callback("user-003")); err != nil {
+		t.Errorf("on a new connection: %v", err)
+	}
+	if now := metric("countersign_ingest_connections"); now > most || now < most-1 {
+		t.Errorf("%v of %v connections are open then", now, most)
+	}
 	for _, c := range strangers {
 		c.Close()
 	}

@@ -5,11 +5,14 @@ import (
 	"countersign/ingest/provider"
 	"countersign/ingest/stream"
 	"countersign/kyc"
+	"countersign/relay/send"
 )
 
 // startFollower follows the streams of providers that post nothing. Like the ingress it takes work in, so it stops before the relay.
 func (g *gateway) startFollower(in *ingest.Ingress) error {
-	o := stream.Options{Journal: g.journal, Take: in.Streamed, Logger: g.log, Metrics: g.metrics()}
+	o := stream.Options{
+		Journal: g.journal, Take: in.Streamed, Logger: g.log, Metrics: g.metrics(), Control: send.Guard(g.cfg.Live(), g.cfg.EgressAllow),
+	}
 	for _, sc := range g.cfg.Sources {
 		if s, ok := streamSource(sc); ok {
 			o.Sources = append(o.Sources, s)

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"countersign/ingest"
+	"countersign/ingest/confirm"
 	"countersign/ingest/journal"
 	"countersign/ingest/journal/kafka"
 	"countersign/outbox"
@@ -59,6 +60,7 @@ type gateway struct {
 	machines          // who asks how it is
 
 	forwarding *journal.ForwardMetrics
+	keyMetrics *confirm.KeyMetrics // nil: no source's provider publishes keys
 	token      string
 
 	callbacks net.Listener // closed last
@@ -130,6 +132,9 @@ func (g *gateway) openStore() (err error) {
 	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
 		return err
 	}
+	for _, p := range append(wideNetworks(g.cfg), shortKeys(g.cfg)...) {
+		g.log.Warn("config_doubtful", "key", p.Key, "what", p.What, "remedy", p.Remedy)
+	}
 	for _, f := range exposed(g.cfg) {
 		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
 	}
@@ -138,9 +143,13 @@ func (g *gateway) openStore() (err error) {
 
 func (g *gateway) openJournal() (err error) {
 	var asking []string
+	questions := map[string]int{}
 	for _, sc := range g.cfg.Sources {
 		if _, ok := apiSource(sc); ok {
 			asking = append(asking, sc.Name)
+			if sc.API != nil { // of one that cannot ask, nobody's question waits for another's
+				questions[sc.Name] = sc.API.Questions
+			}
 		}
 	}
 	endpoints := 0
@@ -148,7 +157,7 @@ func (g *gateway) openJournal() (err error) {
 		endpoints = max(endpoints, len(p.Endpoints))
 	}
 	g.journal, err = journal.NewBolt(journal.Options{
-		Asking: asking, Endpoints: endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
+		Asking: asking, Questions: questions, Endpoints: endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
 	})
 	if err != nil {
 		return err

@@ -9,7 +9,8 @@ import (
 // left for the database, for the log, and for whoever asks how we are.
 type limits struct {
 	files     int            // that this process may have open
-	callbacks int            // connections of providers; more wait in the kernel until one is closed
+	callbacks int            // connections of providers; beyond them one that is idle or slow is closed for the next
+	ofAddress int            // of these, those of one address
 	partners  int            // connections to partners, in use or resting
 	attempts  map[string]int // by endpoint: attempts in flight at most, where that is fewer than its concurrency
 }
@@ -63,6 +64,9 @@ func newLimits(cfg *Config, files int) (limits, error) {
 	left := files - own
 	l := limits{files: files, attempts: map[string]int{}}
 	l.callbacks = min(manyCallbacks, max(left-withSpare(wanted), left/2), left-withSpare(endpoints))
+	if l.ofAddress = cfg.Limits.ConnectionsPerAddress; l.ofAddress == 0 {
+		l.ofAddress = max(leastOfThem, l.callbacks/4)
+	}
 	l.partners = min(withSpare(wanted), left-l.callbacks)
 	if l.partners == withSpare(wanted) {
 		return l, nil

@@ -128,6 +128,61 @@ func TestLimitMemory(t *testing.T) {
 	}
 }
 
+// TestBodiesOfMemory: what bodies may take follows the memory there is, within bounds, and is never less than one of the largest.
+func TestBodiesOfMemory(t *testing.T) {
+	const mib = int64(1) << 20
+	f := func(c *Config, memory int64, want ...int64) {
+		t.Helper()
+		all, source, address := c.bodies(memory * mib)
+		if all != want[0]*mib || source != want[1]*mib || address != want[2]*mib {
+			t.Errorf("%+v of %d MiB: %d, %d, %d MiB; want %v", c.Limits, memory, all/mib, source/mib, address/mib, want)
+		}
+	}
+	usual := &Config{Sources: []SourceConfig{{MaxBody: mib}, {MaxBody: mib / 2}}}
+	f(usual, 0, 64, 32, 16) // nobody knows how much there is
+	f(usual, 24<<10, 64, 32, 16)
+	f(usual, 256, 64, 32, 16)
+	f(usual, 128, 32, 16, 8)
+	f(usual, 8, 2, 1, 1)
+	f(usual, 1, 1, 1, 1)
+	f(&Config{}, 128, 32, 16, 8)
+	large := &Config{Sources: []SourceConfig{{MaxBody: 16 * mib}}}
+	f(large, 128, 32, 16, 16)
+	f(large, 16, 16, 16, 16)
+	set := &Config{Sources: usual.Sources, Limits: LimitsConfig{Bodies: 8 * mib}}
+	f(set, 128, 8, 4, 2)
+	f(&Config{Sources: usual.Sources, Limits: LimitsConfig{BodiesPerSource: 100 * mib}}, 1024, 100, 100, 25)
+	f(&Config{Sources: usual.Sources, Limits: LimitsConfig{BodiesPerAddress: 3 * mib}}, 1024, 64, 32, 3)
+}
+
+// TestMemoryLimit: the cgroup's limit counts before the machine's memory.
+func TestMemoryLimit(t *testing.T) {
+	root := t.TempDir()
+	f := func(want int64) {
+		t.Helper()
+		if got := memoryLimit(root); got != want {
+			t.Errorf("%d, want %d", got, want)
+		}
+	}
+	f(0)
+	for _, dir := range []string{"proc/self", "sys/fs/cgroup"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, root, "proc/meminfo", "MemFree:  17 kB\nMemTotal:       24683520 kB\n")
+	f(24683520 << 10)
+	write(t, root, "proc/self/cgroup", "0::/\n")
+	write(t, root, "sys/fs/cgroup/memory.max", "536870912\n")
+	f(512 << 20)
+	write(t, root, "sys/fs/cgroup/memory.max", "max\n")
+	write(t, root, "proc/meminfo", "MemTotal: lots\n")
+	f(0)
+	if here := memoryLimit("/"); here < 64<<20 {
+		t.Errorf("this machine has %d bytes", here)
+	}
+}
+
 // TestLimitsOfMetrics: what asks at listen.metrics has connections of its own.
 func TestLimitsOfMetrics(t *testing.T) {
 	least := func(metrics string) (n int) {

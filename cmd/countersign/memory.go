@@ -25,6 +25,25 @@ func limitMemory(log *slog.Logger, root string) {
 	log.Info("memory_limit", "bytes", heap, "of", limit, "file", from)
 }
 
+// memoryLimit is how much memory this process may have: its cgroup's, else the machine's, as proc/meminfo below root says; 0: nobody knows.
+func memoryLimit(root string) int64 {
+	if limit, _ := cgroupMemory(root); limit > 0 {
+		return limit
+	}
+	b, err := os.ReadFile(filepath.Join(root, "proc/meminfo")) //nolint:gosec // the kernel's
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if words := strings.Fields(line); len(words) == 3 && words[0] == "MemTotal:" && words[2] == "kB" {
+			if n, err := strconv.ParseInt(words[1], 10, 64); err == nil && n > 0 {
+				return n << 10
+			}
+		}
+	}
+	return 0
+}
+
 // cgroupMemory is the least memory that this process's cgroup, or one above it, is limited to, and the file that says so; 0: none is. It reads proc/self/cgroup and
 // sys/fs/cgroup below root, of either version. In a container the path may be the host's and so not be there: then what is above it counts.
 func cgroupMemory(root string) (limit int64, from string) {

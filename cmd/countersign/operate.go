@@ -202,57 +202,6 @@ func (cmd *quarantineTakeBackCommand) Run(c *console) error {
 	return nil
 }
 
-type questionsCommand struct {
-	List    questionsListCommand    `cmd:"" default:"withargs" help:"List what providers have still to be asked."`
-	Discard questionsDiscardCommand `cmd:"" help:"Close a question that nobody will answer; what was claimed stays as it is."`
-}
-
-type questionsDiscardCommand struct {
-	configFlag
-	ID string `arg:"" help:"The question's id, as countersign questions prints it."`
-}
-
-// Run closes a question.
-func (cmd *questionsDiscardCommand) Run(c *console) error {
-	cl, err := cmd.client(c)
-	if err != nil {
-		return err
-	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/questions/discard", map[string]string{"id": cmd.ID}, &struct{}{}); err != nil {
-		return err
-	}
-	c.printf("%s is closed; what was claimed stays as it is\n", cmd.ID)
-	return nil
-}
-
-type questionsListCommand struct {
-	configFlag
-	jsonFlag
-	pageFlags
-}
-
-// Run lists what providers have still to be asked.
-func (cmd *questionsListCommand) Run(c *console) error {
-	cl, err := cmd.client(c)
-	if err != nil {
-		return err
-	}
-	v, err := fetchList[struct {
-		ID string `json:"id"`
-		journal.Question
-	}](c.ctx, cl, "/v1/questions", cmd.query())
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for _, q := range v.Data {
-		c.printf("%s  since %s  %d tries, next %s  %s\n", q.ID, q.Since.Format(time.RFC3339), q.Tries, q.Due.Format(time.RFC3339), q.Error)
-	}
-	return nil
-}
-
 type submitCommand struct {
 	configFlag
 	modeFlag

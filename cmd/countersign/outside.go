@@ -40,7 +40,8 @@ func (o *outside) measure(c *console, cfg *Config) (err error) {
 	if o.limits.reduced() {
 		level = slog.LevelWarn
 	}
-	o.log.Log(c.ctx, level, "limits", "open_files", files, "callback_connections", o.limits.callbacks, "partner_connections", o.limits.partners,
+	bodies, _, _ := cfg.bodies(memoryLimit("/"))
+	o.log.Log(c.ctx, level, "limits", "open_files", files, "callback_connections", o.limits.callbacks, "callback_body_bytes", bodies, "partner_connections", o.limits.partners,
 		"endpoints_with_fewer_attempts", len(o.limits.attempts))
 	if _, set := c.env("GOMEMLIMIT"); set {
 		return nil // the runtime has read it

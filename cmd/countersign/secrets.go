@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"countersign/signing"
 )
@@ -47,18 +49,49 @@ const maxSecret = 64 << 10
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// readSecret follows a reference, env:NAME or file:/path; a relative path starts at dir. One newline at the end of a file is not part of the secret.
+// bareSecret is a secret without what an editor, a shell or a mounted secret adds where nobody sees it: a byte order mark before it, and newlines behind it. What may be part of it and is
+// more often a slip is refused, and why says what: blanks around it, a newline within (but for PEM and JSON, which have lines). "": there is nothing but blanks. Bytes that are no text
+// are left as they are, but for one newline at their end.
+func bareSecret(s string) (bare, why string) {
+	if !utf8.ValidString(s) {
+		return strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r"), ""
+	}
+	s = strings.TrimRight(strings.TrimPrefix(s, "\ufeff"), "\r\n")
+	if strings.TrimFunc(s, blank) == "" {
+		return "", ""
+	}
+	first, _ := utf8.DecodeRuneInString(s)
+	last, _ := utf8.DecodeLastRuneInString(s)
+	switch {
+	case blank(first):
+		return s, "a blank, or a character that does not show, stands before the secret"
+	case blank(last):
+		return s, "a blank, or a character that does not show, stands behind the secret"
+	case strings.ContainsAny(s, "\r\n") && s[0] != '{' && !strings.HasPrefix(s, "-----BEGIN "):
+		return s, "there is more than one line in it"
+	}
+	return s, ""
+}
+
+// blank reports whether nothing is seen of a character: white space of any kind, and what has no width.
+func blank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
+
+// readSecret follows a reference, env:NAME or file:/path; a relative path starts at dir.
 func readSecret(ref, dir string, env func(string) (string, bool)) (string, *mistake) {
 	if name, ok := strings.CutPrefix(ref, "env:"); ok {
 		if !envName.MatchString(name) {
 			return "", &mistake{"names no environment variable after env:", "write env:NAME, with letters, digits and underscores"}
 		}
 		v, set := env(name)
-		switch {
-		case !set:
+		if !set {
 			return "", &mistake{"the environment variable " + name + " is not set", "set it where countersign is started"}
-		case strings.TrimSpace(v) == "":
+		}
+		v, why := bareSecret(v)
+		switch {
+		case v == "":
 			return "", &mistake{"the environment variable " + name + " is empty", "set it to the secret"}
+		case why != "":
+			return "", &mistake{"the environment variable " + name + " cannot be used: " + why, "set it to the secret and nothing else"}
 		}
 		return v, nil
 	}
@@ -101,9 +134,12 @@ func readSecretFile(path string) (string, *mistake) {
 	if err != nil {
 		return "", unreadable(fileError(err))
 	}
-	s := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if strings.TrimSpace(s) == "" {
+	s, why := bareSecret(string(b))
+	switch {
+	case s == "":
 		return "", unreadable("it is empty")
+	case why != "":
+		return "", unreadable(why)
 	}
 	return s, nil
 }

@@ -25,7 +25,7 @@ func TestReadSecret(t *testing.T) {
 	write("newline", "canary\n")
 	write("crlf", "canary\r\n")
 	write("two", "canary\n\n")
-	write("inner", " can\nary ")
+	write("inner", "can\nary")
 	write("empty", "")
 	write("blank", " \n")
 	write("huge", strings.Repeat("c", maxSecret+1))
@@ -50,13 +50,13 @@ func TestReadSecret(t *testing.T) {
 		return "the secret file " + filepath.Join(dir, name) + " cannot be used: " + why
 	}
 	f("env:SET", "canary", "")
-	f("env:SPACED", " canary\n", "")
+	f("env:SPACED", "", "the environment variable SPACED cannot be used: a blank, or a character that does not show, stands before the secret")
 	f("file:plain", "canary", "")
 	f("file:"+dir+"/plain", "canary", "")
 	f("file:newline", "canary", "")
 	f("file:crlf", "canary", "")
-	f("file:two", "canary\n", "") // one newline is the editor's, the next is the secret's
-	f("file:inner", " can\nary ", "")
+	f("file:two", "canary", "")
+	f("file:inner", "", file("inner", "there is more than one line in it"))
 	f("env:NONE", "", "the environment variable NONE is not set")
 	f("env:EMPTY", "", "the environment variable EMPTY is empty")
 	f("env:BLANK", "", "the environment variable BLANK is empty")

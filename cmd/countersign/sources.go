@@ -32,14 +32,6 @@ func newSource(sc SourceConfig) (ingest.Source, error) {
 		}
 		s.Token = signing.Keyring{k}
 	}
-	if a.API != nil && a.API.Keys != nil {
-		asked, _ := apiSource(sc)
-		keys, err := confirm.NewKeys(asked, time.Now)
-		if err != nil {
-			return ingest.Source{}, err
-		}
-		s.KeysFor = keys.For
-	}
 	return s, nil
 }
 
@@ -97,7 +89,7 @@ func knownNames() known {
 		}
 	}
 	k.Providers[provider.GenericName] = genericOptions
-	k.Source = checkSource
+	k.Source, k.KeySizes, k.KeySize = checkSource, sourceKeySizes, endpointKeySize
 	for _, f := range format.All {
 		k.Formats[f.Name] = true
 	}

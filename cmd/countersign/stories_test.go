@@ -307,7 +307,7 @@ func (s *story) pretends(to kyc.Status) {
 }
 
 var rebillyKey = func() signing.Key {
-	k, err := signing.ParseKey("countersign:basic-canary")
+	k, err := signing.ParseKey("countersign:basic-canary-long-enough")
 	if err != nil {
 		panic(err)
 	}

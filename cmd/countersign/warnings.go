@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,9 @@ func warnings(cfg *Config) (all []problem) {
 		if what := tooOpen(host); what != "" {
 			warn("listen.control", what, closeIt)
 		}
+	}
+	for _, w := range append(wideNetworks(cfg), shortKeys(cfg)...) {
+		warn(w.Key, w.What, w.Remedy)
 	}
 	for _, f := range exposed(cfg) {
 		warn("", f.String(), fmt.Sprintf("chmod 600 %s, and replace the secret if somebody may have read it", f.path))
@@ -154,4 +158,46 @@ func gives(s *SourceConfig) (can []kyc.Check, anything bool) {
 		can = append(can, a.Overall...)
 	}
 	return can, false
+}
+
+// The widest networks that somebody who writes one can mean. fc00::/7 is IPv6's private space as a whole.
+const (
+	widest4 = 8
+	widest6 = 16
+)
+
+var private6 = netip.MustParsePrefix("fc00::/7")
+
+// wideNetworks lists the networks of the config that let in, or out, a large part of the Internet: all that allow and trusted_proxies are for is to name few.
+func wideNetworks(cfg *Config) (all []problem) {
+	look := func(key string, networks []netip.Prefix, what string) {
+		for i, p := range networks {
+			if wide(p) {
+				all = append(all, problem{
+					File: cfg.Path, Key: fmt.Sprintf("%s[%d]", key, i), What: fmt.Sprintf("%s is a large part of all addresses: %s", p, what),
+					Remedy: fmt.Sprintf("name the networks you mean, none wider than /%d (IPv6: /%d)", widest4, widest6),
+				})
+			}
+		}
+	}
+	look("trusted_proxies", cfg.TrustedProxies, "whoever is in it may say that a request comes from any address")
+	for i := range cfg.Sources {
+		look(fmt.Sprintf("sources[%d].allow", i), cfg.Sources[i].Allow, "whoever is in it may post")
+	}
+	look("egress.allow", cfg.EgressAllow, "endpoints and providers' APIs may be in private networks of it")
+	return all
+}
+
+// wide reports whether a network is wider than anybody's. One of IPv4 written as IPv6 counts as what it is.
+func wide(p netip.Prefix) bool {
+	switch a := p.Addr(); {
+	case a.Is4():
+		return p.Bits() < widest4
+	case a.Is4In6():
+		return p.Bits() < 96+widest4
+	case private6.Contains(a) && p.Bits() >= private6.Bits():
+		return false
+	default:
+		return p.Bits() < widest6
+	}
 }

@@ -70,6 +70,53 @@ func TestWarnings(t *testing.T) {
 }
 
 // TestWarningsOfModes: files with secrets that others may read are named with the remedy, by check and by the log of the start.
+// TestWideNetworks: what lets in, or out, a large part of all addresses is said by check and at the start.
+func TestWideNetworks(t *testing.T) {
+	dir := t.TempDir()
+	f := func(allow string, wide bool) {
+		t.Helper()
+		config := write(t, dir, "c.yaml", fmt.Sprintf(`mode: sandbox
+data: %s/data
+listen: {callbacks: %s, control: %s}
+trusted_proxies: ["%s"]
+egress: {allow: ["%s"]}
+sources: [{name: a, provider: sumsub, partner: acme, keys: [env:ONE], allow: [203.0.113.0/24, "%s"]}]
+partners: [{id: acme}]
+`, dir, freeAddr(t), freeAddr(t), allow, allow, allow))
+		env := map[string]string{"ONE": "canary-of-thirty-two-bytes-or-so"}
+		code, out, errs := cli(t, env, "check", "--config", config)
+		for _, key := range []string{"trusted_proxies[0]", "egress.allow[0]", "sources[0].allow[1]"} {
+			if code != exitYes || strings.Contains(out, key+": "+allow+" is a large part of all addresses") != wide {
+				t.Errorf("%s, %s: exit %d, want a warning %v\n%s%s", allow, key, code, wide, out, errs)
+			}
+		}
+		cfg, problems := loadConfig(config, func(k string) (string, bool) { v, ok := env[k]; return v, ok }, knownNames())
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		var log bytes.Buffer
+		g, err := newGateway(cfg, roleAll, slog.New(slog.NewJSONHandler(&log, nil)), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.close(); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(log.String(), "config_doubtful"); n != map[bool]int{true: 3}[wide] {
+			t.Errorf("%s: %d lines at the start\n%s", allow, n, log.String())
+		}
+	}
+	f("128.0.0.0/1", true)
+	f("0.0.0.0/7", true)
+	f("10.0.0.0/8", false)
+	f("2000::/3", true)
+	f("2000::/15", true)
+	f("2001::/16", false)
+	f("fc00::/7", false)
+	f("::ffff:0.0.0.0/96", true)
+	f("::ffff:10.0.0.0/104", false)
+}
+
 func TestWarningsOfModes(t *testing.T) {
 	dir, config := house(t, "http://127.0.0.1:9/")
 	f := func(mode os.FileMode, want ...string) {

@@ -151,6 +151,10 @@ func foldStories(fires, quiet teller) {
 func confirmStories(fires, quiet teller) {
 	const cannot, refused = "CountersignConfirmationCannotAsk warning", "CountersignConfirmationRefused "
 	const can, open = `confirm_source_can_ask{source="sumsub"} `, `journal_open_questions{source="sumsub"} `
+	const asked = `ingest_callbacks_total{source="sumsub",verdict="questions"} `
+	fires("CountersignQuestionsFull warning", 20, asked+`0+1`)
+	quiet("CountersignQuestionsFull warning", 30, asked+`0`)
+	quiet("CountersignQuestionsFull warning", 30, `ingest_callbacks_total{source="sumsub",verdict="unsigned"} 0+5`)
 	fires("CountersignStreamDown critical", 25, `stream_connected{source="alpaca"} 0`)
 	quiet("CountersignStreamDown critical", 60, `stream_connected{source="alpaca"} 0x5 1x1 0x5 1x1 0x5 1x50`)
 	fires(cannot, 10, can+`0`)
@@ -279,6 +283,10 @@ func processStories(fires, quiet teller) {
 	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds 700`)
 	fires("CountersignConnectionsUsedUp warning", 10, `ingest_connections 4000`)
 	quiet("CountersignConnectionsUsedUp warning", 10, `ingest_connections 3000`)
+	fires("CountersignCrowded warning", 20, `ingest_bodies_cut_total 0+5`)
+	fires("CountersignCrowded warning", 20, `ingest_connections_crowded_total{reason="address"} 0+50`)
+	fires("CountersignCrowded warning", 20, `ingest_callbacks_total{source="sumsub",verdict="bodies"} 0+5`)
+	quiet("CountersignCrowded warning", 20, `ingest_connections_crowded_total{reason="all"} 0+2`)
 	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds`+other+`900`, `process_max_fds`+other+`1000`)
 	const wrong = "CountersignWrongTokens warning"
 	fires(wrong, 20, `control_refused_total{reason="token_unknown"} 0+5`)

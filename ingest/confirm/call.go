@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"countersign/ingest/provider"
@@ -29,10 +31,11 @@ const (
 	limited       outcome = "limited"        // 429
 	failing       outcome = "failing"        // 5xx, and every other status
 	unreachable   outcome = "unreachable"    // no connection, no TLS, no answer in time
+	givenUp       outcome = "given_up"       // the provider knows nothing of what an unproved callback about an unknown ref named, again: it is asked no more
 	unusable      outcome = "unusable"       // an answer that cannot be translated or belongs to nobody
 )
 
-var outcomes = []outcome{answered, unsettled, noCredentials, refused, notFound, limited, failing, unreachable, unusable}
+var outcomes = []outcome{answered, unsettled, noCredentials, refused, notFound, limited, failing, unreachable, givenUp, unusable}
 
 // failure is a try without an answer. Its text is made of fixed words and status codes.
 type failure struct {
@@ -48,13 +51,18 @@ func (f *failure) Error() string { return f.err.Error() }
 // Unwrap returns the cause.
 func (f *failure) Unwrap() error { return f.err }
 
-// newClient makes a client that follows nothing: where a provider's API sends us is not where the operator told us to bring the credentials.
-func newClient(timeout time.Duration) *http.Client {
+// Control judges an address that is about to be connected to, after the lookup, as net.Dialer.ControlContext does; nil: every address may be called.
+type Control func(ctx context.Context, network, address string, conn syscall.RawConn) error
+
+// newClient makes a client that follows nothing: where a provider's API sends us is not where the operator told us to bring the credentials. Go itself looks names up, for
+// libc reads 0x7f.1 as an address.
+func newClient(timeout time.Duration, control Control) *http.Client {
+	dialer := &net.Dialer{Timeout: timeout, ControlContext: control, Resolver: &net.Resolver{PreferGo: true}}
 	return &http.Client{
 		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			Proxy: nil, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: atOnce, IdleConnTimeout: time.Minute,
+			Proxy: nil, DialContext: dialer.DialContext, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: atOnce, IdleConnTimeout: time.Minute,
 			TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout, MaxResponseHeaderBytes: 64 << 10,
 		},
 	}

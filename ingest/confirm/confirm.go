@@ -53,6 +53,7 @@ type Options struct {
 	Metrics prometheus.Registerer
 	Now     func() time.Time
 	First   time.Duration // before the first retry; 0: 5 s
+	Control Control       // judges the addresses of APIs
 }
 
 // Confirmer asks. Make it with New, run it with Run.
@@ -72,7 +73,6 @@ type source struct {
 // The bounds of one source's asking.
 const (
 	atOnce    = 4         // questions in flight
-	batch     = 64        // questions read from disk at a time
 	maxAnswer = 4 << 20   // bytes of one answer
 	maxCalls  = 16        // of one question
 	maxWait   = time.Hour // between two tries
@@ -102,7 +102,7 @@ func New(o Options) (*Confirmer, error) {
 		if s.Base == "" && s.canAsk() {
 			return nil, fmt.Errorf("source %s: this provider gives each account an address of its own: set api.url", s.Name)
 		}
-		c.sources[s.Name] = &source{Source: s, client: newClient(s.Timeout), limit: rate.NewLimiter(rate.Limit(s.Rate), max(1, int(s.Rate)))}
+		c.sources[s.Name] = &source{Source: s, client: newClient(s.Timeout, o.Control), limit: rate.NewLimiter(rate.Limit(s.Rate), max(1, int(s.Rate)))}
 	}
 	c.m = newMetrics(o.Metrics, c)
 	return c, nil
@@ -135,40 +135,59 @@ func (c *Confirmer) Run(ctx context.Context) error {
 	return nil
 }
 
-// follow works through one source's questions as they become due.
+// asked is one question that was asked, and what the journal said to what came of it.
+type asked struct {
+	id  string
+	err error
+}
+
+// follow works through one source's questions as they become due, a few at once. Which is next is decided anew for each, so that one that comes before others need not wait for them.
 func (c *Confirmer) follow(ctx context.Context, s *source) error {
 	if err := c.seeing(ctx, s); err != nil {
 		return err
 	}
-	for {
-		asked := c.o.Asked()
-		qs, next, err := c.o.Journal.Due(s.Name, c.o.Now(), batch)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	busy, done := map[string]bool{}, make(chan asked, atOnce)
+	for ctx.Err() == nil {
+		raised := c.o.Asked()
+		qs, next, err := c.o.Journal.Due(s.Name, c.o.Now(), atOnce)
 		if err != nil {
 			return fmt.Errorf("read the questions of %s: %w", s.Name, err)
 		}
-		if err := c.all(ctx, s, qs); err != nil {
+		for _, q := range qs {
+			if len(busy) == atOnce || busy[q.ID()] {
+				continue
+			}
+			busy[q.ID()] = true
+			wg.Go(func() { done <- asked{q.ID(), c.one(ctx, s, q)} })
+		}
+		if err := c.pause(ctx, next, raised, busy, done); err != nil && ctx.Err() == nil {
 			return err
 		}
-		if len(qs) > 0 {
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // stopping
-			}
-			continue
-		}
-		wait := maxWait
-		if !next.IsZero() {
-			wait = min(wait, max(0, next.Sub(c.o.Now())))
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-asked:
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return nil
-		}
-		t.Stop()
 	}
+	return nil
+}
+
+// pause waits until there may be something to ask: a question was raised or has become due, or one that was in flight is no more.
+func (c *Confirmer) pause(ctx context.Context, next time.Time, raised <-chan struct{}, busy map[string]bool, done <-chan asked) error {
+	wait := maxWait
+	if !next.IsZero() && len(busy) < atOnce {
+		wait = min(wait, max(0, next.Sub(c.o.Now())))
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case d := <-done:
+		delete(busy, d.id)
+		return d.err
+	case <-raised:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 // seeing makes what a source could not ask before due at once, now that it has credentials.
@@ -195,28 +214,6 @@ func (c *Confirmer) seeing(ctx context.Context, s *source) error {
 // errBlind is why a source without credentials asks nothing.
 var errBlind = errors.New("the source has no api credentials")
 
-// all asks a few questions at once.
-func (c *Confirmer) all(ctx context.Context, s *source, qs []journal.Question) error {
-	slots := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
-	var failed error
-	var once sync.Once
-	for _, q := range qs {
-		slots <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := c.one(ctx, s, q); err != nil && ctx.Err() == nil {
-				once.Do(func() { failed = err })
-			}
-		})
-	}
-	wg.Wait()
-	return failed
-}
-
 // one asks one question and writes down what came of it.
 func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) error {
 	asked := c.o.Now()
@@ -236,11 +233,32 @@ func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) erro
 	if f.outcome != noCredentials { // nobody was asked
 		q.Tries++
 	}
+	if stranger(&q, f) {
+		q.Unknown++
+	}
+	if q.Unknown >= enough {
+		c.o.Logger.Debug("question_given_up", "source", s.Name, "what", q.What, "claim", q.Claim, "tries", q.Tries, "error", f.err)
+		return c.settle(ctx, s, givenUp, func() error { return c.o.Journal.Answer(ctx, q, journal.Intake{}) })
+	}
 	q.Due, q.Error = c.o.Now().Add(c.wait(q.Tries, f)), f.err.Error()
-	if f.outcome != unsettled && f.outcome != noCredentials {
+	if stranger(&q, f) {
+		q.Due = c.o.Now().Add(secondLook * c.o.First)
+	} else if f.outcome != unsettled && f.outcome != noCredentials {
 		c.o.Logger.Warn("question_unanswered", "source", s.Name, "what", q.What, "claim", q.Claim, "outcome", string(f.outcome), "tries", q.Tries, "error", f.err)
 	}
 	return c.settle(ctx, s, f.outcome, func() error { return c.o.Journal.Postpone(ctx, q, t) })
+}
+
+// enough is how often a provider has to say that it knows nothing of a ref that an unproved callback named, and secondLook how long it is given in between: it may not have written down yet
+// what it has just posted. In units of the first wait, so a minute.
+const (
+	enough     = 2
+	secondLook = 12
+)
+
+// stranger reports whether an unproved callback named a ref that neither we nor the provider know.
+func stranger(q *journal.Question, f *failure) bool {
+	return q.Weak && !q.Known && (f.outcome == notFound || f.bad)
 }
 
 // take says what an answer comes to. With an error the question stays open; what is kept of the answer, or applied of one that is not the last, is written all the same.

@@ -46,3 +46,36 @@ func newMetrics(r prometheus.Registerer, c *Confirmer) *metrics {
 	}
 	return m
 }
+
+// What came of looking a published key up. Metric labels come from it.
+const (
+	keyFound  = "found"
+	keyNone   = "none"    // the provider has no such key, or has ended it
+	keyFailed = "failed"  // the provider could not be asked
+	keyPutOff = "put_off" // too many unknown ids at once: the callback is asked to come again
+)
+
+// KeyMetrics count the look-ups of all sources. A nil one counts nothing.
+type KeyMetrics struct{ lookUps *prometheus.CounterVec }
+
+// NewKeyMetrics registers them.
+func NewKeyMetrics(r prometheus.Registerer) *KeyMetrics {
+	return &KeyMetrics{promauto.With(r).NewCounterVec(prometheus.CounterOpts{
+		Name: "confirm_key_lookups_total", Help: "Look-ups of keys that a provider publishes, by source and outcome.",
+	}, []string{"source", "outcome"})}
+}
+
+func (m *KeyMetrics) begin(source string) {
+	if m == nil {
+		return
+	}
+	for _, o := range []string{keyFound, keyNone, keyFailed, keyPutOff} {
+		m.lookUps.WithLabelValues(source, o)
+	}
+}
+
+func (m *KeyMetrics) count(source, outcome string) {
+	if m != nil {
+		m.lookUps.WithLabelValues(source, outcome).Inc()
+	}
+}

@@ -44,6 +44,8 @@ type Options struct {
 	Sealer  *store.Sealer
 	Backlog int64    // records that may wait for the relay, or for who follows the journal; 0: 1,000,000
 	Asking  []string // sources that may leave questions open, for their metrics
+	// Questions of callbacks that proved nothing that a source may have open; a source that is not in it: any number. Beyond it Append fails with ErrQuestions.
+	Questions map[string]int
 
 	Endpoints int // the most that one partner has, for what a record will need; 0: 1
 
@@ -61,6 +63,8 @@ type Bolt struct {
 	taking  atomic.Int64 // records that are being written at this moment
 	cost    cost
 	m       *metrics
+
+	unproved unproved
 
 	quarantined atomic.Int64
 	more        signal // there are new records
@@ -83,7 +87,7 @@ func NewBolt(o Options) (*Bolt, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	j := &Bolt{o: o, recent: make([]Record, keepRecent)}
+	j := &Bolt{o: o, recent: make([]Record, keepRecent), unproved: countUnproved(o.Questions)}
 	j.cost.floor = recordCost + endpointCost*int64(max(1, o.Endpoints))
 	var open map[string]int
 	j.next.Store(1)
@@ -133,6 +137,9 @@ func (j *Bolt) Append(ctx context.Context, rs ...Record) error { return j.append
 func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(tx *store.Tx) error) error {
 	if j.Backlog()+int64(len(rs)) > j.room(rs) {
 		return fmt.Errorf("append: %w", ErrBacklog)
+	}
+	if err := j.roomToAsk(rs); err != nil {
+		return err
 	}
 	taking := j.taking.Add(int64(len(rs)))
 	defer j.taking.Add(-int64(len(rs)))

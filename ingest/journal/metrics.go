@@ -9,6 +9,7 @@ type metrics struct {
 	damaged     prometheus.Counter
 	quarantined *prometheus.CounterVec
 	open        *prometheus.GaugeVec
+	unproved    *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
@@ -23,6 +24,13 @@ func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
 		open: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "journal_open_questions", Help: "What a provider's API has still to be asked, by source.",
 		}, []string{"source"}),
+		unproved: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "journal_open_unproved_questions",
+			Help: "Of the open questions those that callbacks raised which proved nothing of who sent them, by source. At sources[].api.questions such callbacks are answered 503.",
+		}, []string{"source"}),
+	}
+	for source, open := range j.unproved.open {
+		m.unproved.WithLabelValues(source).Set(float64(open.Load()))
 	}
 	for _, r := range Reasons {
 		m.quarantined.WithLabelValues(string(r))

@@ -23,18 +23,18 @@ type Question struct {
 	Due    time.Time `json:"due"`             // when to ask next
 	Tries  int       `json:"tries,omitempty"` // that have failed
 	Error  string    `json:"error,omitempty"` // of the last of them, in fixed words
+
+	Unknown int `json:"unknown,omitempty"` // how often the provider has said that it knows nothing of the ref
+
+	Weak  bool      `json:"weak,omitempty"`  // the callback proved nothing of who sent it
+	Known bool      `json:"known,omitempty"` // of a weak one: its ref was known here before
+	Place time.Time `json:"place,omitzero"`  // of a weak one that was never asked: where it stands among its like
 }
 
 func (q *Question) key() []byte { return []byte(q.Source + "\x00" + q.What + "\x00" + q.Ref) }
 
-// The questions bucket: each question by its key, and beside it one index entry by source and the instant it is due, and one by since when it is open.
+// The questions bucket: each question by its key, and beside it one index entry by source and in the order of asking, and one by since when it is open.
 func questionKey(key []byte) []byte { return append([]byte("q\x00"), key...) }
-
-func duePrefix(source string) []byte { return []byte("d\x00" + source + "\x00") }
-
-func (q *Question) dueKey() []byte {
-	return append(appendInstant(duePrefix(q.Source), q.Due), q.key()...)
-}
 
 func (q *Question) sinceKey() []byte {
 	return append(appendInstant([]byte("s\x00"), q.Since), q.key()...)
@@ -53,7 +53,7 @@ func (j *Bolt) ask(tx *store.Tx, rs []Record) error {
 				old = nil
 			}
 			if old != nil {
-				q.Since = old.Since
+				q.replaces(old)
 			}
 			if err := j.write(tx, old, &q); err != nil {
 				return err
@@ -111,41 +111,29 @@ func (j *Bolt) write(tx *store.Tx, old, q *Question) error {
 			return err
 		}
 	}
+	if weak := weight(q) - weight(old); weak != 0 {
+		tx.OnCommit(func() {
+			if open, bounded := j.unproved.add(source, weak); bounded {
+				j.m.unproved.WithLabelValues(source).Set(float64(open))
+			}
+		})
+	}
 	if delta != 0 {
 		tx.OnCommit(func() { j.m.open.WithLabelValues(source).Add(float64(delta)) })
 	}
 	return nil
 }
 
-// Due lists up to n questions of a source that are due at now, soonest first, and when the next one after them is; zero: there is none.
-func (j *Bolt) Due(source string, now time.Time, n int) (qs []Question, next time.Time, err error) {
-	prefix := duePrefix(source)
-	err = j.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Questions).Cursor()
-		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-			if v == nil || len(k) <= len(prefix)+8 {
-				continue // damaged
-			}
-			at := instantOf(k[len(prefix):])
-			if len(qs) == n || at.After(now) {
-				next = at
-				return nil
-			}
-			q, err := question(tx, k[len(prefix)+8:])
-			if err != nil || q == nil {
-				j.m.damaged.Inc()
-				j.o.Logger.Error("question_damaged", "error", err)
-				continue
-			}
-			qs = append(qs, *q)
-		}
-		return nil
-	})
-	return qs, next, err
-}
-
 func instantOf(k []byte) time.Time {
 	return time.UnixMicro(int64(binary.BigEndian.Uint64(k))).UTC() //nolint:gosec // written by appendInstant
+}
+
+// weight is how many of the bounded questions one is.
+func weight(q *Question) int64 {
+	if q != nil && q.Weak {
+		return 1
+	}
+	return 0
 }
 
 // OldestQuestion is since when the longest open question waits; zero: none is open.
@@ -214,6 +202,66 @@ func (j *Bolt) Answer(ctx context.Context, q Question, t Intake) error {
 	})
 }
 
+// dropBatch is how many questions are closed in one transaction.
+const dropBatch = 500
+
+// DropQuestions closes a source's questions that are open since before an instant: those of callbacks that proved nothing, or all. It returns how many there are; dry: nothing is closed.
+// Nil means on stable storage; with an error, what was closed before it stays closed.
+func (j *Bolt) DropQuestions(ctx context.Context, source string, before time.Time, all, dry bool) (n int, err error) {
+	for from := []byte("s\x00"); from != nil; {
+		var qs []Question
+		if qs, from, err = j.openBefore(source, from, before, all); err != nil {
+			return n, err
+		}
+		n += len(qs)
+		if dry || len(qs) == 0 {
+			continue
+		}
+		err = j.free(ctx, func(tx *store.Tx) error {
+			for i := range qs {
+				old, err := question(tx, qs[i].key())
+				if err != nil || old == nil || old.Claim != qs[i].Claim {
+					continue // gone, or raised again meanwhile
+				}
+				if err := j.write(tx, old, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return n - len(qs), err
+		}
+	}
+	return n, nil
+}
+
+// openBefore reads a batch of them, and where to go on; nil: it was the last.
+func (j *Bolt) openBefore(source string, from []byte, before time.Time, all bool) (qs []Question, next []byte, err error) {
+	end := appendInstant([]byte("s\x00"), before)
+	err = j.o.Store.View(func(tx *store.Tx) error {
+		c := tx.Bucket(store.Questions).Cursor()
+		for k, v := c.Seek(from); k != nil && bytes.Compare(k, end) < 0; k, v = c.Next() {
+			if v == nil || len(k) <= listPrefix+instantSize {
+				continue
+			}
+			if len(qs) == dropBatch {
+				next = bytes.Clone(k)
+				return nil
+			}
+			id := k[listPrefix+instantSize:]
+			if of, _, _ := bytes.Cut(id, []byte{0}); string(of) != source {
+				continue
+			}
+			if q, err := question(tx, id); err == nil && q != nil && (all || q.Weak) {
+				qs = append(qs, *q)
+			}
+		}
+		return nil
+	})
+	return qs, next, err
+}
+
 // DropQuestion closes a question that nobody will answer, by the id it has in lists: nil means on stable storage.
 func (j *Bolt) DropQuestion(ctx context.Context, id string) error {
 	return j.free(ctx, func(tx *store.Tx) error {
@@ -243,7 +291,7 @@ func (j *Bolt) Postpone(ctx context.Context, q Question, t Intake) error {
 		if err != nil || old == nil || old.Claim != q.Claim {
 			return err
 		}
-		q.Since = old.Since
+		q.Since, q.Place = old.Since, time.Time{}
 		return j.write(tx, old, &q)
 	})
 }
@@ -258,6 +306,10 @@ func (j *Bolt) countQuestions(tx *store.Tx) map[string]int {
 		}
 		source, _, _ := bytes.Cut(k[2:], []byte{0})
 		open[string(source)]++
+		var q Question
+		if json.Unmarshal(v, &q) == nil {
+			j.unproved.add(string(source), weight(&q))
+		}
 	}
 	return open
 }

@@ -145,3 +145,90 @@ func TestDamagedQuestion(t *testing.T) {
 		t.Errorf("%+v, %v", qs, err)
 	}
 }
+
+// weak is a record with a question of a callback that proved nothing.
+func weak(source, ref string, at time.Time, known bool) Record {
+	r := asking(source, ref, "claim-"+ref, at)
+	r.Ask[0].Weak, r.Ask[0].Known, r.Ask[0].Place = true, known, at
+	return r
+}
+
+// TestOrderOfQuestions: what was proved is asked first, the oldest due of it; then the rest by their places, and when they are due again. A place is no time: nobody waits for one.
+func TestOrderOfQuestions(t *testing.T) {
+	j := startRig(t, store.Options{}, Options{})
+	later := weak("a", "forged-1", noon.Add(-time.Hour), false)
+	mustAppend(t, j, later, weak("a", "forged-2", noon.Add(time.Hour), false), weak("a", "known", noon.Add(-2*time.Hour), true), asking("a", "proved", "c1", noon), asking("a", "tomorrow", "c2", noon.Add(24*time.Hour)))
+	f := func(n int, want string) {
+		t.Helper()
+		qs, _, err := j.Due("a", noon, n)
+		var got []string
+		for _, q := range qs {
+			got = append(got, q.Ref)
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%v, %v; want %s", got, err, want)
+		}
+	}
+	f(10, "proved known forged-1 forged-2")
+	f(2, "proved known")
+	q := later.Ask[0]
+	q.Due, q.Tries = noon.Add(time.Minute), 1
+	if err := j.Postpone(context.Background(), q, Intake{}); err != nil {
+		t.Fatal(err)
+	}
+	f(10, "proved known forged-2") // what was asked waits for its time
+	q.Due = noon
+	if err := j.Postpone(context.Background(), q, Intake{}); err != nil {
+		t.Fatal(err)
+	}
+	f(10, "proved known forged-1 forged-2")
+	mustAppend(t, j, asking("a", "forged-2", "c3", noon)) // now somebody who can prove it says so
+	f(10, "forged-2 proved known forged-1")
+	mustAppend(t, j, weak("a", "forged-2", noon, false)) // and nobody takes that back
+	f(10, "forged-2 proved known forged-1")
+	for _, ref := range []string{"forged-1", "forged-2", "known", "proved", "tomorrow"} {
+		if err := j.DropQuestion(context.Background(), "a\x00check\x00"+ref); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := j.s.View(func(tx *store.Tx) error {
+		return tx.Bucket(store.Questions).ForEach(func(k, _ []byte) error { return fmt.Errorf("%q is left", k) })
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBoundOfQuestions: unproved callbacks may leave so many questions open and no more, over a restart; proved ones any number, and what is open already may be raised again.
+func TestBoundOfQuestions(t *testing.T) {
+	o := Options{Questions: map[string]int{"a": 3}}
+	dir := fastDir(t)
+	j := startRig(t, store.Options{Dir: dir}, o)
+	add := func(r Record, want error) {
+		t.Helper()
+		if err := j.Append(context.Background(), r); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", r.Ask[0].Ref, err, want)
+		}
+	}
+	full := func() {
+		t.Helper()
+		add(weak("a", "4", noon, false), ErrQuestions)
+		add(weak("a", "4", noon, true), ErrQuestions)
+		add(weak("a", "2", noon, false), nil)
+		add(weak("b", "4", noon, false), nil)
+		add(asking("a", "proved", "c", noon), nil)
+	}
+	for _, ref := range []string{"1", "2", "3"} {
+		add(weak("a", ref, noon, false), nil)
+	}
+	full()
+	if err := j.stop(); err != nil {
+		t.Fatal(err)
+	}
+	j = startRig(t, store.Options{Dir: dir}, o)
+	full()
+	if n, err := j.DropQuestions(context.Background(), "a", noon.Add(time.Second), false, false); n != 3 || err != nil {
+		t.Errorf("%d closed, %v", n, err)
+	}
+	add(weak("a", "4", noon, false), nil)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -267,6 +268,33 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// TestTimesAreLimited: whatever else a source configures, a signed time is good for a finite while unless the config says any.
+func TestTimesAreLimited(t *testing.T) {
+	looked := 0
+	for _, a := range All {
+		for _, v := range variants(t, a) {
+			if v.Error != "" || v.Options["tolerance"] == "any" {
+				continue
+			}
+			s := scheme(t, a, v.Options)
+			if p, ok := s.(plaidJWT); ok {
+				s = signing.Timestamped{Tolerance: p.tolerance()}
+			}
+			f := reflect.ValueOf(s).FieldByName("Tolerance")
+			if !f.IsValid() {
+				continue
+			}
+			looked++
+			if d := time.Duration(f.Int()); d <= 0 || d > 7*24*time.Hour {
+				t.Errorf("%s%v accepts a time of %v", a.Name, v.Options, d)
+			}
+		}
+	}
+	if looked < 8 {
+		t.Errorf("only %d schemes have a time", looked)
+	}
+}
+
 func TestSchemeOptions(t *testing.T) {
 	f := func(a Adapter, o Options, want signing.Scheme) {
 		t.Helper()
@@ -284,9 +312,9 @@ func TestSchemeOptions(t *testing.T) {
 	stamped := func(header string, tolerance, ahead time.Duration) signing.Timestamped {
 		return signing.Timestamped{Header: header, Tolerance: tolerance, Ahead: ahead}
 	}
-	f(persona, nil, stamped("Persona-Signature", 0, 5*time.Minute))
-	f(persona, Options{"tolerance": "72h", "completed": "approved"}, stamped("Persona-Signature", 72*time.Hour, 5*time.Minute))
-	f(persona, Options{"tolerance": "0s", "completed": "pending"}, stamped("Persona-Signature", 0, 5*time.Minute))
+	f(persona, nil, stamped("Persona-Signature", 72*time.Hour, 5*time.Minute))
+	f(persona, Options{"tolerance": "96h", "completed": "approved"}, stamped("Persona-Signature", 96*time.Hour, 5*time.Minute))
+	f(persona, Options{"tolerance": "any", "completed": "pending"}, stamped("Persona-Signature", 0, 5*time.Minute))
 
 	f(rebilly, nil, signing.Static{Header: "Authorization", Scheme: signing.Basic})
 	f(rebilly, Options{"auth": "header", "header": "X-Token"}, signing.Static{Header: "X-Token", Scheme: signing.Raw})

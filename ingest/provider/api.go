@@ -30,6 +30,9 @@ type API struct {
 type PublishedKeys struct {
 	KeyID func(h signing.Header) (string, error) // the name, not yet proved; errors are signing's
 	Call  func(kid string) (Call, error)
+	// Plausible finds what is wrong with a callback whatever its key is: a time out of the tolerance, a digest of another body. It keeps forgers from having keys looked up for nothing;
+	// it proves nothing. Errors are signing's. Nil: nothing can be told without the key.
+	Plausible func(h signing.Header, body []byte, o Options, now time.Time) error
 	// Read makes of the answer a key of the scheme's keyring. An expired one proves nothing any more.
 	Read func(answer []byte) (jwk string, expired bool, err error)
 }

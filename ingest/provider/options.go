@@ -37,14 +37,20 @@ func (o Options) oneOf(name string, words ...string) (string, error) {
 	return v, nil
 }
 
-// tolerance returns how old a signed message may be. None (0) accepts any age, and not every scheme may have none.
-func (o Options) tolerance(unset time.Duration, noneAllowed bool) (time.Duration, error) {
+// tolerance returns how old a signed message may be. The word any (0) accepts any age, and not every scheme may.
+func (o Options) tolerance(unset time.Duration, anyAllowed bool) (time.Duration, error) {
 	v, ok := o["tolerance"]
-	if !ok {
+	switch {
+	case !ok:
 		return unset, nil
+	case v == "any" && anyAllowed:
+		return 0, nil
 	}
 	d, err := time.ParseDuration(v)
-	if err != nil || d < 0 || d == 0 && !noneAllowed {
+	switch {
+	case err == nil && d == 0 && anyAllowed:
+		return 0, errors.New("option tolerance: 0 accepts nothing; write any to accept any age, or a duration such as 72h")
+	case err != nil || d <= 0:
 		return 0, fmt.Errorf("option tolerance: %q is not a duration such as 5m", v)
 	}
 	if d%time.Second != 0 {

@@ -39,8 +39,11 @@ var persona = Adapter{
 
 var personaOptions = map[string]string{
 	"completed": "pending or approved: what inquiry.completed means; approved only where no workflow decides after it (default pending)",
-	"tolerance": "how old a signature may be, such as 72h; 0 for any age (default 0: retries go on for 52 hours and may repeat the first timestamp)",
+	"tolerance": "how old a signature may be, such as 72h; any accepts any age (default 72h: retries go on for 52 hours and may repeat the first timestamp)",
 }
+
+// personaTolerance is longer than Persona goes on trying: whether it signs a retry afresh is not documented.
+const personaTolerance = 72 * time.Hour
 
 func personaScheme(o Options) (signing.Scheme, error) {
 	if err := o.allow(personaOptions); err != nil {
@@ -49,7 +52,7 @@ func personaScheme(o Options) (signing.Scheme, error) {
 	if _, err := o.oneOf("completed", string(kyc.Pending), string(kyc.Approved)); err != nil {
 		return nil, err
 	}
-	tolerance, err := o.tolerance(0, true)
+	tolerance, err := o.tolerance(personaTolerance, true)
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,8 @@ var plaidAPI = API{
 			body, err := json.Marshal(map[string]string{"key_id": kid})
 			return Call{Method: http.MethodPost, Path: "/webhook_verification_key/get", Body: body}, err
 		},
-		Read: plaidReadKey,
+		Plausible: plaidPlausible,
+		Read:      plaidReadKey,
 	},
 }
 

@@ -160,3 +160,25 @@ func TestPlaidExplain(t *testing.T) {
 	f(good, sent, now.Add(301*time.Second), []string{ours}, "301 seconds old", "refused: timestamp outside the tolerance", "Remedy: Check both clocks")
 	f(good, sent, now.Add(-301*time.Second), []string{ours}, "301 seconds ahead", "too far ahead")
 }
+
+// TestPlaidPlausible: what no key could make right is found before one is looked up; what a key decides is not.
+func TestPlaidPlausible(t *testing.T) {
+	ours, other := plaidKeys(t)
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	f := func(what string, h http.Header, body string, o Options, now time.Time, want error) {
+		t.Helper()
+		if err := plaidPlausible(h, []byte(body), o, now); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	for _, key := range []string{ours, other} {
+		h := plaidSigned(t, "{}", at, key)
+		f("whoever signed it", h, "{}", nil, at, nil)
+		f("another body", h, "{ }", nil, at, signing.ErrMismatch)
+		f("old", h, "{}", nil, at.Add(plaidTolerance+time.Second), signing.ErrStale)
+		f("old, where that is allowed", h, "{}", Options{"tolerance": "1h"}, at.Add(plaidTolerance+time.Second), nil)
+		f("of the future", h, "{}", nil, at.Add(-plaidAhead-time.Second), signing.ErrStale)
+	}
+	f("nothing", http.Header{}, "{}", nil, at, signing.ErrMissing)
+	f("nonsense", http.Header{plaidHeader: {"e30.e30.e30"}}, "{}", nil, at, signing.ErrMalformed)
+}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -37,14 +38,18 @@ type ending struct {
 	err     error
 }
 
+// Control judges an address that is about to be connected to, after the lookup, as net.Dialer.ControlContext does.
+type Control func(ctx context.Context, network, address string, conn syscall.RawConn) error
+
 // newClient makes a client that follows nothing: where a provider's API sends us is not where the operator told us to bring the credentials. It has no deadline for the
-// body, which never ends.
-func newClient(answer time.Duration) *http.Client {
+// body, which never ends. Control judges every address before it is connected to; nil: every one may be called.
+func newClient(answer time.Duration, control Control) *http.Client {
+	dialer := &net.Dialer{Timeout: answer, ControlContext: control, Resolver: &net.Resolver{PreferGo: true}}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			Proxy: nil, ForceAttemptHTTP2: true, DisableCompression: true, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
-			DialContext:         (&net.Dialer{Timeout: answer}).DialContext,
+			DialContext:         dialer.DialContext,
 			TLSHandshakeTimeout: answer, ResponseHeaderTimeout: answer, MaxResponseHeaderBytes: 64 << 10,
 		},
 	}

@@ -48,6 +48,7 @@ type Options struct {
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
+	Control Control // judges the addresses of streams; nil: every one may be called
 }
 
 // Follower follows. Make it with New, run it with Run.
@@ -95,7 +96,7 @@ func New(o Options) (*Follower, error) {
 		case s.Base == "":
 			s.Base = s.Adapter.Stream.Base(s.Live)
 		}
-		f.sources = append(f.sources, &source{Source: s, client: newClient(f.waits.answer)})
+		f.sources = append(f.sources, &source{Source: s, client: newClient(f.waits.answer, o.Control)})
 	}
 	f.m = newMetrics(o.Metrics, f.sources)
 	return f, nil

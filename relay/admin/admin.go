@@ -83,10 +83,11 @@ type Quarantine interface {
 	Drop(ctx context.Context, id string, t journal.Intake) error
 }
 
-// Questions is what is needed of the questions that providers have still to be asked. DropQuestion is nil only when it is on stable storage.
+// Questions is what is needed of the questions that providers have still to be asked. The error of the calls that drop is nil only when it is on stable storage.
 type Questions interface {
 	Questions(after string, n int) ([]journal.Question, bool, error)
 	DropQuestion(ctx context.Context, id string) error
+	DropQuestions(ctx context.Context, source string, before time.Time, all, dry bool) (n int, err error)
 }
 
 // Server is the control listener. Make it with New, run it with Run.
@@ -143,7 +144,9 @@ func (s *Server) routes() []Route {
 		{"POST /v1/quarantine/{id}/discard", Operator, false, s.discard},
 		{"POST /v1/quarantine/{id}/take-back", Operator, false, s.takeBack},
 		{"GET /v1/questions", Viewer, false, s.questions},
+		{"GET /v1/questions/old", Viewer, false, s.oldQuestions},
 		{"POST /v1/questions/discard", Operator, false, s.dropQuestion},
+		{"POST /v1/questions/discard-old", Operator, false, s.dropQuestions},
 		{"GET /v1/audit", Viewer, false, s.audit},
 		{"POST /v1/backup", Operator, false, s.backup},
 	}

@@ -42,6 +42,8 @@ func TestScopes(t *testing.T) {
 		"POST /v1/quarantine/{id}/take-back":         {"/v1/quarantine/x/take-back", `{"reason":"r"}`, 404, operators, 403, 403},
 		"GET /v1/questions":                          {"/v1/questions", "", 200, everybody, 403, 403},
 		"POST /v1/questions/discard":                 {"/v1/questions/discard", `{"id":"a/b/c"}`, 404, operators, 403, 403},
+		"GET /v1/questions/old":                      {"/v1/questions/old?source=jumio&older=1h", "", 200, everybody, 403, 403},
+		"POST /v1/questions/discard-old":             {"/v1/questions/discard-old", `{"source":"jumio","older":"1h"}`, 200, operators, 403, 403},
 		"GET /v1/audit":                              {"/v1/audit", "", 200, everybody, 403, 403},
 		"POST /v1/backup":                            {"/v1/backup", "{}", 400, operators, 403, 403},
 		"GET /v1/tokens":                             {"/v1/tokens", "", 200, operators, 403, 403},

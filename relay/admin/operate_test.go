@@ -289,6 +289,45 @@ func TestQuestionsDesk(t *testing.T) {
 	}
 }
 
+// TestOldQuestionsDesk: what a flood of forged callbacks has left is counted, and closed at once; what proved callbacks raised stays unless that is said.
+func TestOldQuestionsDesk(t *testing.T) {
+	g := newRig(t)
+	raise := func(source, ref string, weak bool, age time.Duration) {
+		t.Helper()
+		u := kyc.Update{SchemaVersion: 1, ID: "f-" + source + ref, Kind: kyc.FetchRequest, Source: source, Partner: "acme"}
+		at := time.Now().Add(-age)
+		q := journal.Question{Source: source, What: "workflow", Ref: ref, Claim: u.ID, Since: at, Due: at, Weak: weak}
+		if err := g.journal.Append(context.Background(), journal.Record{Kind: u.Kind, Appended: at, Body: u.AppendJSON(nil), Ask: []journal.Question{q}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 1200 {
+		raise("jumio", fmt.Sprint("forged-", i), true, 2*time.Hour)
+	}
+	raise("jumio", "fresh", true, time.Minute)
+	raise("jumio", "proved", false, 2*time.Hour)
+	raise("jumio-2", "other", true, 2*time.Hour)
+	f := func(how, path, body string, want int) {
+		t.Helper()
+		if a := g.call("otto", how, path, body); a.code != 200 || a.json["count"] != float64(want) || a.json["discarded"] != (how == "POST") {
+			t.Errorf("%s %s %s: %d %s, want %d", how, path, body, a.code, a.body, want)
+		}
+	}
+	f("GET", "/v1/questions/old?source=jumio&older=1h", "", 1200)
+	f("GET", "/v1/questions/old?source=jumio&older=1h&all=true", "", 1201)
+	f("POST", "/v1/questions/discard-old", `{"source":"jumio","older":"1h"}`, 1200)
+	f("POST", "/v1/questions/discard-old", `{"source":"jumio","older":"1h"}`, 0)
+	if open := g.call("vera", "GET", "/v1/questions", "").data(t); len(open) != 3 {
+		t.Errorf("%v", open)
+	}
+	f("POST", "/v1/questions/discard-old", `{"source":"jumio","older":"0s","all":true}`, 2)
+	for _, body := range []string{`{"older":"1h"}`, `{"source":"jumio"}`, `{"source":"jumio","older":"-1h"}`, `{"source":"jumio","older":"old"}`} {
+		if a := g.call("otto", "POST", "/v1/questions/discard-old", body); a.code != 400 {
+			t.Errorf("%s: %d %s", body, a.code, a.body)
+		}
+	}
+}
+
 // TestHeldDesk: a record that waits for its subject is given one, or put down.
 func TestHeldDesk(t *testing.T) {
 	g := newRig(t)

@@ -39,6 +39,12 @@ func newGuard(live bool, allow []netip.Prefix) *ssrf.Guardian {
 	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(azureWire), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
 }
 
+// Guard is what the dialer of every connection that we open to an address from the config runs, once for each address tried, after the lookup and before connect(2): it fails
+// for one that may not be called. It knows the same addresses for a provider's API as for a partner's endpoint.
+func Guard(live bool, allow []netip.Prefix) func(context.Context, string, string, syscall.RawConn) error {
+	return control(newGuard(live, allow))
+}
+
 // control runs after the lookup and before connect(2), once for every address tried.
 func control(g *ssrf.Guardian) func(context.Context, string, string, syscall.RawConn) error {
 	return func(_ context.Context, network, address string, conn syscall.RawConn) error {

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"countersign/ingest/journal"
+)
+
+type questionsCommand struct {
+	List    questionsListCommand    `cmd:"" default:"withargs" help:"List what providers have still to be asked."`
+	Discard questionsDiscardCommand `cmd:"" help:"Close a question that nobody will answer, or all old ones of a source; what was claimed stays as it is."`
+}
+
+type questionsDiscardCommand struct {
+	configFlag
+	ID     string        `arg:"" optional:"" help:"The question's id, as countersign questions prints it."`
+	Source string        `help:"In place of an id: close the source's questions that callbacks raised which proved nothing of who sent them."`
+	Older  time.Duration `help:"With --source: only those that are open for longer, such as 1h."`
+	All    bool          `help:"With --source: also those that proved callbacks raised."`
+	Yes    bool          `help:"With --source: do it without asking." xor:"sure"`
+	DryRun bool          `help:"With --source: say how many there are, and do nothing." xor:"sure"`
+}
+
+// Run closes a question, or many, of which it says how many there are before somebody says yes.
+func (cmd *questionsDiscardCommand) Run(c *console) error {
+	many := cmd.Source != ""
+	switch {
+	case many == (cmd.ID != ""):
+		return usageError("questions discard needs the id of one question, or --source with --older for all old ones of a source")
+	case many && cmd.Older <= 0:
+		return usageError("questions discard --source needs --older, such as --older 1h")
+	case !many && (cmd.Older != 0 || cmd.All || cmd.Yes || cmd.DryRun):
+		return usageError("--older, --all, --yes and --dry-run go with --source")
+	case many && !cmd.Yes && !cmd.DryRun && !c.terminal:
+		return usageError("questions discard --source asks before it does anything, and there is no terminal to ask on: add --yes, or --dry-run to see how many there are")
+	}
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	if many {
+		return cmd.old(c, cl)
+	}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/questions/discard", map[string]string{"id": cmd.ID}, &struct{}{}); err != nil {
+		return err
+	}
+	c.printf("%s is closed; what was claimed stays as it is\n", cmd.ID)
+	return nil
+}
+
+// old closes all that are open for longer.
+func (cmd *questionsDiscardCommand) old(c *console, cl *client) error {
+	var v struct {
+		Count int `json:"count"`
+	}
+	if !cmd.Yes {
+		q := url.Values{"source": {cmd.Source}, "older": {cmd.Older.String()}, "all": {strconv.FormatBool(cmd.All)}}
+		if err := cl.call(c.ctx, http.MethodGet, "/v1/questions/old?"+q.Encode(), nil, &v); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.err, "%d question(s) of %s are open for longer than %s\n", v.Count, cmd.Source, cmd.Older) //nolint:errcheck // a terminal that is gone is no error of ours
+		if cmd.DryRun {
+			return nil
+		}
+		if v.Count == 0 || !c.sure() {
+			fmt.Fprintln(c.err, "nothing was done") //nolint:errcheck // the same
+			return errNo
+		}
+	}
+	ask := map[string]any{"source": cmd.Source, "older": cmd.Older.String(), "all": cmd.All}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/questions/discard-old", ask, &v); err != nil {
+		return err
+	}
+	c.printf("%d question(s) of %s are closed; what was claimed stays as it is\n", v.Count, cmd.Source)
+	return nil
+}
+
+type questionsListCommand struct {
+	configFlag
+	jsonFlag
+	pageFlags
+}
+
+// Run lists what providers have still to be asked.
+func (cmd *questionsListCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	v, err := fetchList[struct {
+		ID string `json:"id"`
+		journal.Question
+	}](c.ctx, cl, "/v1/questions", cmd.query())
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, q := range v.Data {
+		c.printf("%s  since %s  %d tries, next %s  %s\n", q.ID, q.Since.Format(time.RFC3339), q.Tries, q.Due.Format(time.RFC3339), q.Error)
+	}
+	return nil
+}
