@@ -3,7 +3,7 @@
 // Its promise: every metric that is named here exists in the code, every metric of the code is shown or alerted on (or listed as not shown, with the reason), every alert
 // has a runbook, and the dashboard is what its description in overview_test.go says. It imports nothing of ours. How Grafana renders the dashboard is not tested.
 //
-// Prometheus scrapes /metrics on the control listener. The panels and rules read classic histogram buckets: with native histograms, set
+// Prometheus scrapes /metrics on the control listener, or on listen.metrics. The panels and rules read classic histogram buckets: with native histograms, set
 // always_scrape_classic_histograms: true. Load alerts.yaml with rule_files; its runbook links are paths in this repository.
 package dashboards
 

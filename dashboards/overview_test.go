@@ -306,6 +306,11 @@ func processRow() row {
 			},
 		},
 		{
+			title: "Refused at the control listener", unit: "ops", stack: true, alert: "CountersignWrongTokens",
+			description: "token_unknown, token_expired, token_revoked: wrong tokens; too_often: those of them that were not looked at. host: called by a name that is not its own, by a page that should not or by a probe whose name is missing in listen.control_hosts. scope: a right token that may not do this. crowd: a slow connection made room for a new one.",
+			queries:     []query{{`sum by (reason) (rate(countersign_control_refused_total[$__rate_interval])) > 0`, "{{reason}}"}},
+		},
+		{
 			title: "Log lines that nobody got", unit: "ops",
 			description: "Lines lost because a write failed or the reader was too slow, and the writes that failed. The gateway goes on; a line log_lines_missing says how many when it flows again.",
 			queries: []query{

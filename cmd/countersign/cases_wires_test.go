@@ -218,7 +218,7 @@ func walkPartnerSignature(w *walk) {
 	h, body := w.desk.last() // what the partner captured
 	w.save("body.json", body)
 	w.run(exitYes, "sign --scheme standard --key file:acme.key --body body.json --id "+h.Get("Webhook-Id")+" --at "+h.Get("Webhook-Timestamp"),
-		"Webhook-Signature: "+h.Get("Webhook-Signature")+"\r\n")
+		"Webhook-Signature: "+h.Get("Webhook-Signature")+"\n")
 
 	addr := freeAddr(w.t)
 	w.edit(w.desk.url, "http://"+addr+"/")

@@ -43,10 +43,12 @@ type Config struct {
 // Live reports whether the gateway tells partners about real people.
 func (c *Config) Live() bool { return c.Mode == modeLive }
 
-// ListenConfig holds the two addresses served.
+// ListenConfig holds the addresses served.
 type ListenConfig struct {
 	Callbacks, Control string
 	IdleTimeout        time.Duration // of the callbacks' connections, between two requests
+	ControlHosts       []string      // names that the control listener may be called by, beside its own address and this machine's
+	Metrics            string        // "": what machines ask is served on the control listener alone
 }
 
 // TLSConfig names the files of a certificate. They are read again when they change, so the paths are what is kept.

@@ -18,9 +18,11 @@ func configReference() []configKey {
 	return append(append([]configKey{
 		{"mode", "sandbox", "sandbox, or live: https endpoints only, no test helpers. COUNTERSIGN_MODE overrides it"},
 		{"data", "./data", "directory of the database and the key file, relative to the working directory. COUNTERSIGN_DATA overrides it"},
-		{"listen", "", "the two addresses served"},
+		{"listen", "", "the addresses served"},
 		{"listen.callbacks", "127.0.0.1:8480", "where providers post, unless a socket of that name is passed. COUNTERSIGN_LISTEN_CALLBACKS overrides it"},
 		{"listen.control", "127.0.0.1:8481", "metrics, health, API and console, unless a socket of that name is passed: keep it private. COUNTERSIGN_LISTEN_CONTROL overrides it"},
+		{"listen.control_hosts", "[]", "names that callers of it may say in Host, beside its own address, localhost and the address they reach it at: that of a service, or of a proxy. Others are answered 421"},
+		{"listen.metrics", "", "a loopback or private address for /metrics, /healthz and /readyz alone, without a token; without it, they are on listen.control only. COUNTERSIGN_LISTEN_METRICS overrides it"},
 		{"listen.idle_timeout", "75s", "how long a provider's connection may rest between two callbacks; longer than whatever load balancer is in front keeps it, 1s to 1h"},
 		{"limits", "", "what strangers can make the callbacks' listener hold; see Limits"},
 		{"limits.bodies", "", "memory for all bodies that are on their way; without it, a quarter of what the process may have, at most 64MiB, and at least the largest max_body"},

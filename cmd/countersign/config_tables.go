@@ -42,6 +42,10 @@ func (l *loader) root(n *yaml.Node) {
 	l.override("COUNTERSIGN_DATA", value(l, &c.Data, tagText, parseText))
 	l.override("COUNTERSIGN_LISTEN_CALLBACKS", value(l, &c.Listen.Callbacks, tagText, parseHostPort))
 	l.override("COUNTERSIGN_LISTEN_CONTROL", value(l, &c.Listen.Control, tagText, parseHostPort))
+	l.override("COUNTERSIGN_LISTEN_METRICS", value(l, &c.Listen.Metrics, tagText, parsePrivate))
+	if m := c.Listen.Metrics; (m == c.Listen.Control || m == c.Listen.Callbacks) && !strings.HasSuffix(m, ":0") {
+		l.wrong(n, "listen.metrics", mistake{"is the address of another listener", "give each its own"})
+	}
 	if c.Listen.Callbacks == c.Listen.Control && !strings.HasSuffix(c.Listen.Control, ":0") {
 		l.wrong(n, "listen.control", mistake{"is the address of the callback listener", "give each its own: the control listener must not be public"})
 	}
@@ -76,6 +80,8 @@ func (l *loader) listen(n *yaml.Node, at string) {
 		n, at,
 		field{"callbacks", false, value(l, &l.cfg.Listen.Callbacks, tagText, parseHostPort)},
 		field{"control", false, value(l, &l.cfg.Listen.Control, tagText, parseHostPort)},
+		field{"control_hosts", false, l.list(true, appendTo(l, &l.cfg.Listen.ControlHosts, tagText, parseHost))},
+		field{"metrics", false, value(l, &l.cfg.Listen.Metrics, tagText, parsePrivate)},
 		field{"idle_timeout", false, value(l, &l.cfg.Listen.IdleTimeout, tagDuration, duration(time.Second, time.Hour))},
 	)
 }

@@ -167,7 +167,7 @@ func TestGoodConfig(t *testing.T) {
 	ten := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	f("mode", c.Mode, "sandbox")
 	f("data", c.Data, "./data")
-	f("listen", c.Listen, ListenConfig{"127.0.0.1:8480", "127.0.0.1:8481", 650 * time.Second})
+	f("listen", c.Listen, ListenConfig{"127.0.0.1:8480", "127.0.0.1:8481", 650 * time.Second, []string{"countersign.internal", "10.0.0.7"}, "10.0.0.7:9100"})
 	f("limits", c.Limits, LimitsConfig{32 << 20, 16 << 20, 8 << 20, 500})
 	f("tls", c.TLS, &TLSConfig{dir + "/tls.crt", dir + "/tls.key", dir + "/tls.crt"})
 	f("trusted_proxies", c.TrustedProxies, ten)
@@ -248,11 +248,12 @@ partners: [{id: acme}]
 sources: [{name: a, provider: sumsub, keys: [env:KEY], partner: acme}]
 `, map[string]string{
 		"COUNTERSIGN_MODE": "live", "COUNTERSIGN_DATA": "/var/lib/countersign", "COUNTERSIGN_LISTEN_CALLBACKS": ":80", "COUNTERSIGN_LISTEN_CONTROL": "",
+		"COUNTERSIGN_LISTEN_METRICS": "10.1.2.3:9100",
 	})
 	if len(problems) != 0 {
 		t.Fatal(problems)
 	}
-	if !c.Live() || c.Data != "/var/lib/countersign" || c.Listen != (ListenConfig{":80", "127.0.0.1:8481", 75 * time.Second}) {
+	if !c.Live() || c.Data != "/var/lib/countersign" || !reflect.DeepEqual(c.Listen, ListenConfig{Callbacks: ":80", Control: "127.0.0.1:8481", IdleTimeout: 75 * time.Second, Metrics: "10.1.2.3:9100"}) {
 		t.Errorf("%s, %s, %+v", c.Mode, c.Data, c.Listen)
 	}
 	if !c.Sources[0].Livemode {

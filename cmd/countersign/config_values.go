@@ -215,6 +215,37 @@ func parseHostPort(s string) (string, *mistake) {
 	return s, nil
 }
 
+var hostForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$`)
+
+// parseHost is for names in Host headers, and addresses.
+func parseHost(s string) (string, *mistake) {
+	if _, err := netip.ParseAddr(s); err != nil && !hostForm.MatchString(s) {
+		return "", &mistake{"is not a host name", "write the name or the address alone, without scheme, port and path, like countersign.internal"}
+	}
+	return strings.ToLower(s), nil
+}
+
+// parsePrivate is for an address to listen on that asks for no token.
+func parsePrivate(s string) (string, *mistake) {
+	if _, m := parseHostPort(s); m != nil {
+		return "", m
+	}
+	host, _, _ := net.SplitHostPort(s)
+	if a, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !within(a)) {
+		return "", &mistake{"is not a loopback or private address", "whoever reaches it needs no token: write the address of this machine in its private network, or 127.0.0.1, with a port"}
+	}
+	return s, nil
+}
+
+// carrierGrade are the addresses of RFC 6598, which networks of containers use too.
+var carrierGrade = netip.MustParsePrefix("100.64.0.0/10")
+
+// within reports whether an address is of this machine or of a private network, and of one machine only.
+func within(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || carrierGrade.Contains(a)
+}
+
 func parseEvent(s string) (string, *mistake) {
 	prefix, isPattern := strings.CutSuffix(s, ".*")
 	if slices.ContainsFunc(changeTypes, func(t string) bool {

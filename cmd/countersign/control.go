@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -43,7 +45,19 @@ func (f configFlag) client(c *console) (*client, error) {
 			return nil, err
 		}
 	}
-	return &client{base: "http://" + cfg.Listen.Control, token: token}, nil
+	return &client{base: "http://" + reachable(cfg.Listen.Control), token: token}, nil
+}
+
+// reachable is where an address that is listened on is called from the same machine: all addresses are none to call, and no name to be called by.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if a, aerr := netip.ParseAddr(host); err != nil || host != "" && (aerr != nil || !a.IsUnspecified()) {
+		return address
+	}
+	if strings.Contains(host, ":") {
+		return net.JoinHostPort("::1", port)
+	}
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 // segment is a name as one segment of a path: one of dots only would otherwise be taken for a step in a file system, by whoever stands between us and the gateway.
@@ -97,7 +111,7 @@ func (cl *client) do(ctx context.Context, method, path, key string, in, out any)
 			Error struct{ Message string }
 		}
 		if json.Unmarshal(b, &e) == nil && e.Error.Message != "" {
-			return errors.New(e.Error.Message)
+			return errors.New(escape(e.Error.Message, ""))
 		}
 		return fmt.Errorf("the gateway answered %s", resp.Status)
 	}

@@ -299,7 +299,7 @@ func (p *demoPartner) judge(c *console, g *gateway) error {
 	case p.bad > 0:
 		return fmt.Errorf("%d deliveries did not verify", p.bad)
 	case !slices.Equal(got, want):
-		return fmt.Errorf("the partner accepted\n  %s\nbut should have accepted\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+		return fmt.Errorf("the partner accepted %s, but should have accepted %s", strings.Join(got, "; "), strings.Join(want, "; "))
 	case len(unique) != len(p.ids):
 		return errors.New("something was delivered twice")
 	case p.failed != 2:

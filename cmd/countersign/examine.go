@@ -141,12 +141,12 @@ func (cmd *checkCommand) file(c *console) error {
 	var tick func(done, total int64)
 	if c.terminal {
 		tick = func(done, total int64) {
-			fmt.Fprintf(c.err, "\r%s: %d %%", cmd.File, done*100/max(total, 1)) //nolint:errcheck // a terminal that is gone is no error of ours
+			fmt.Fprintf(c.bar, "\r%s: %d %%", escape(cmd.File, ""), done*100/max(total, 1)) //nolint:errcheck // a terminal that is gone is no error of ours
 		}
 	}
 	rep, err := examineApart(c.ctx, cmd.File, cmd.Mend, tick)
 	if c.terminal {
-		fmt.Fprintf(c.err, "\r%s\r", strings.Repeat(" ", min(len(cmd.File)+8, math.MaxInt16))) //nolint:errcheck // as above
+		fmt.Fprintf(c.bar, "\r%s\r", strings.Repeat(" ", min(len(escape(cmd.File, ""))+8, math.MaxInt16))) //nolint:errcheck // as above
 	}
 	if err != nil {
 		return err

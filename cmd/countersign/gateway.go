@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -46,18 +45,19 @@ type gateway struct {
 	reg     *prometheus.Registry
 	process *process
 
-	store   *store.Store
-	sealer  *store.Sealer
-	journal *journal.Bolt
-	outbox  *outbox.Outbox
-	client  *send.Client
-	relay   *relay.Relay
-	kafka   *kafka.Client      // nil without kafka
-	updates *journal.Forwarder // nil without kafka
-	changes *journal.Forwarder // nil without kafka, or without a relay
-	ingress atomic.Pointer[ingest.Ingress]
-	control net.Listener
-	waiting *waiting // answers there until the gateway does
+	store    *store.Store
+	sealer   *store.Sealer
+	journal  *journal.Bolt
+	outbox   *outbox.Outbox
+	client   *send.Client
+	relay    *relay.Relay
+	kafka    *kafka.Client      // nil without kafka
+	updates  *journal.Forwarder // nil without kafka
+	changes  *journal.Forwarder // nil without kafka, or without a relay
+	ingress  atomic.Pointer[ingest.Ingress]
+	control  net.Listener
+	waiting  *waiting // answers there until the gateway does
+	machines          // who asks how it is
 
 	forwarding *journal.ForwardMetrics
 	keyMetrics *confirm.KeyMetrics // nil: no source's provider publishes keys
@@ -94,13 +94,14 @@ func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 		}
 	}()
 	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	g.refusals = admin.NewRefusals(g.metrics())
 	for _, c := range o.collectors {
 		if err := g.metrics().Register(c); err != nil {
 			return g, err
 		}
 	}
 	for _, step := range []func() error{
-		g.bindEarly, g.wait, g.openStore, g.openJournal, g.openKafka, g.startIngress, g.openRelay, g.tellRecovery, g.startForwarders, g.startRelay, g.startControl, g.startAsking,
+		g.bindEarly, g.wait, g.serveMetrics, g.openStore, g.openJournal, g.openKafka, g.startIngress, g.openRelay, g.tellRecovery, g.startForwarders, g.startRelay, g.startControl, g.startAsking,
 	} {
 		if err := step(); err != nil {
 			return g, err
@@ -305,18 +306,19 @@ func (g *gateway) startControl() (err error) {
 			return err
 		}
 	}
-	tokens := []admin.Token{{Name: tokenFile, SHA256: sha256.Sum256([]byte(g.token)), Scope: admin.Operator}}
-	for _, t := range g.cfg.Tokens {
-		tokens = append(tokens, admin.Token{Name: t.Name, SHA256: t.SHA256, Scope: admin.Scope(t.Scope), Partner: t.Partner})
+	if err := g.serveMetrics(); err != nil {
+		return err
 	}
+	g.warnOpen()
 	f := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "build_info", Help: "1, with this program's version and role."}, []string{"version", "role"})
 	f.WithLabelValues(version(), g.role).Set(1)
 	if err := g.metrics().Register(f); err != nil {
 		return err
 	}
 	o := admin.Options{
-		Listener: newLimited(g.control, controlConns), Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
-		Ready: g.ready, Tokens: tokens, Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
+		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
+		Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Ready: g.ready, Tokens: fixedTokens(g.cfg, g.token), Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
 		Metrics: g.metrics(), AuditKeep: g.cfg.Retention.Audit,
 	}
 	for _, sc := range g.cfg.Sources {
@@ -325,12 +327,16 @@ func (g *gateway) startControl() (err error) {
 			o.SourcePartners[sc.Name] = sc.Partner
 		}
 	}
+	for i := range g.cfg.Partners {
+		o.Partners = append(o.Partners, g.cfg.Partners[i].ID)
+	}
 	if g.role != roleRelay {
 		o.Release = g.release
 	}
 	s := admin.New(o)
 	g.process.start("audit", s.Retain)
 	g.process.start("control", s.Run)
+	g.told.Store(true)
 	return nil
 }
 

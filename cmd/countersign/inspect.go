@@ -67,7 +67,7 @@ func (cmd *providersCommand) Run(c *console) error {
 	return nil
 }
 
-func sortedKeys(m map[string]string) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	var ks []string
 	for k := range m {
 		ks = append(ks, k)
@@ -294,8 +294,10 @@ func (cmd *signCommand) Run(c *console) error {
 	if cmd.JSON {
 		return c.show(h)
 	}
-	if err := h.Write(c.out); err != nil {
-		return fmt.Errorf("print: %w", err)
+	for _, name := range sortedKeys(h) {
+		for _, v := range h[name] {
+			c.printf("%s: %s\n", name, v)
+		}
 	}
 	return nil
 }

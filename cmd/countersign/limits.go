@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
-	"sync"
 	"syscall"
 )
 
@@ -23,7 +21,8 @@ const (
 	leastOfThem   = 16
 	ownFiles      = 48 // the database, its lock, the log, what listens, look-ups of names, the process that checks a file, what metrics read of /proc
 	controlConns  = 32
-	apiConns      = 8 // of each source that asks its provider, or follows its stream
+	metricsConns  = 16 // of listen.metrics, where it is configured
+	apiConns      = 8  // of each source that asks its provider, or follows its stream
 	kafkaConns    = 32
 	spareConns    = 16 // to partners: dialled in vain, or not yet closed
 )
@@ -47,6 +46,9 @@ func newLimits(cfg *Config, files int) (limits, error) {
 	}
 	if cfg.Kafka != nil {
 		own += kafkaConns
+	}
+	if cfg.Listen.Metrics != "" {
+		own += metricsConns
 	}
 	endpoints, wanted := 0, 0
 	for i := range cfg.Partners {
@@ -96,48 +98,4 @@ func (l *limits) concurrency(e *EndpointConfig) int {
 		return min(n, e.Concurrency)
 	}
 	return e.Concurrency
-}
-
-// limited is a listener with at most so many connections open; the next waits in the kernel until one is closed.
-type limited struct {
-	net.Listener
-	slots chan struct{}
-	once  sync.Once
-	ended chan struct{} // closed with the listener
-}
-
-func newLimited(ln net.Listener, conns int) *limited {
-	return &limited{Listener: ln, slots: make(chan struct{}, conns), ended: make(chan struct{})}
-}
-
-// Accept waits for a slot, then for a connection.
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.ended:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &slotted{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-// Close stops accepting.
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.ended) })
-	return l.Listener.Close()
-}
-
-type slotted struct {
-	net.Conn
-	free func()
-}
-
-// Close gives the slot back.
-func (c *slotted) Close() error {
-	defer c.free()
-	return c.Conn.Close()
 }

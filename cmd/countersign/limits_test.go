@@ -3,16 +3,13 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestLimits: what callbacks and partners may use together with what is kept aside is never more than there is, each endpoint may make at least one attempt, and with many
@@ -67,58 +64,6 @@ func TestLimits(t *testing.T) {
 		if _, err := newLimits(c, least-1); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("at most %d files may be open, and this config needs %d", least-1, least)) {
 			t.Errorf("one fewer than the least: %v", err)
 		}
-	}
-}
-
-// TestLimitedListener: the connection beyond the limit waits, and gets its turn when another is closed; closing wakes who waits.
-func TestLimitedListener(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln := newLimited(inner, 1)
-	served := make(chan error, 1)
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				served <- err
-				return
-			}
-			go func() {
-				io.Copy(c, c)
-				c.Close()
-				c.Close() // twice, as net/http does
-			}()
-		}
-	}()
-	echo := func(wait time.Duration) (net.Conn, error) {
-		c, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		c.Write([]byte{1})
-		c.SetReadDeadline(time.Now().Add(wait))
-		_, err = c.Read(make([]byte, 1))
-		return c, err
-	}
-	first, err := echo(10 * time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := echo(50 * time.Millisecond)
-	if err == nil {
-		t.Error("two connections are served, and one may be")
-	}
-	first.Close()
-	second.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := second.Read(make([]byte, 1)); err != nil {
-		t.Errorf("after the first was closed: %v", err)
-	}
-	ln.Close()
-	if err := <-served; err == nil {
-		t.Error("it goes on after it was closed")
 	}
 }
 
@@ -235,5 +180,20 @@ func TestMemoryLimit(t *testing.T) {
 	f(0)
 	if here := memoryLimit("/"); here < 64<<20 {
 		t.Errorf("this machine has %d bytes", here)
+	}
+}
+
+// TestLimitsOfMetrics: what asks at listen.metrics has connections of its own.
+func TestLimitsOfMetrics(t *testing.T) {
+	least := func(metrics string) (n int) {
+		c := &Config{Listen: ListenConfig{Metrics: metrics}}
+		for n = 1; ; n++ {
+			if _, err := newLimits(c, n); err == nil {
+				return n
+			}
+		}
+	}
+	if without, with := least(""), least("127.0.0.1:9100"); with != without+metricsConns {
+		t.Errorf("%d files are enough without, %d with it", without, with)
 	}
 }

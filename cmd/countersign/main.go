@@ -29,16 +29,14 @@ const (
 // console is where a command reads and writes: main's streams, or a test's.
 type console struct {
 	in       io.Reader
-	out, err io.Writer
+	out, err io.Writer // run makes them visible ones
+	bar      io.Writer // err as it is, for a line of progress that is written over itself
 	env      func(string) (string, bool)
 	terminal bool                   // somebody sits at in
+	shown    bool                   // out is a terminal
 	watched  bool                   // err is a terminal
 	ctx      context.Context        //nolint:containedctx // ends with the first interrupt; commands take it from here
 	last     atomic.Pointer[func()] // what is done before a second interrupt ends the process; nil: nothing
-}
-
-func (c *console) printf(format string, args ...any) {
-	fmt.Fprintf(c.out, format, args...) //nolint:errcheck // a terminal that is gone is no error of ours
 }
 
 // commands is the command line.
@@ -64,6 +62,7 @@ type commands struct {
 	Decide     decideCommand     `cmd:"" help:"Decide about a check of a person: a status, or the release of what holds it."`
 	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`
 	Audit      auditCommand      `cmd:"" help:"List who changed what."`
+	Token      tokenCommand      `cmd:"" help:"List, make or revoke tokens of the control API."`
 	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
 	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database of a gateway that does not run."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
@@ -72,7 +71,7 @@ type commands struct {
 func main() {
 	ctx, stop := context.WithCancel(context.Background())
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // net/http may print what a partner sent, through package log
-	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, terminal: isTerminal(os.Stdin), watched: isTerminal(os.Stderr), ctx: ctx}
+	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, terminal: isTerminal(os.Stdin), shown: isTerminal(os.Stdout), watched: isTerminal(os.Stderr), ctx: ctx}
 	go c.obey(stop)
 	os.Exit(run(c, os.Args[1:]))
 }
@@ -126,6 +125,7 @@ func (e usageError) Error() string { return string(e) }
 
 // run is main without the process: it returns the exit code.
 func run(c *console, args []string) int {
+	c.out, c.err, c.bar = visible{c.out}, visible{c.err}, c.err
 	var cmds commands
 	exit := -1
 	parser, err := kong.New(&cmds, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
@@ -139,7 +139,7 @@ func run(c *console, args []string) int {
 		return exit
 	}
 	if err != nil {
-		fmt.Fprintln(c.err, "countersign:", err, "(try countersign --help)") //nolint:errcheck // nowhere left to say it
+		c.complain(fmt.Errorf("%w (try countersign --help)", err))
 		return exitUsage
 	}
 	var misused usageError
@@ -147,12 +147,12 @@ func run(c *console, args []string) int {
 	case err == nil:
 		return exitYes
 	case errors.As(err, &misused):
-		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
+		c.complain(err)
 		return exitUsage
 	case errors.Is(err, errNo):
 		return exitNo
 	default:
-		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
+		c.complain(err)
 		return exitNo
 	}
 }

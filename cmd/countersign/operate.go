@@ -251,13 +251,13 @@ type planned struct {
 func (p planned) String() string {
 	var parts, tells, sends []string
 	for _, s := range slices.Sorted(maps.Keys(p.Becomes)) {
-		parts = append(parts, fmt.Sprintf("%d become %s", p.Becomes[s], s))
+		parts = append(parts, fmt.Sprintf("%d become %s", p.Becomes[s], escape(string(s), "")))
 	}
 	for _, t := range slices.Sorted(maps.Keys(p.Tells)) {
-		tells = append(tells, fmt.Sprintf("\n  %d %s", p.Tells[t], t))
+		tells = append(tells, fmt.Sprintf("\n  %d %s", p.Tells[t], escape(t, "")))
 	}
 	for _, e := range slices.Sorted(maps.Keys(p.Sends)) {
-		sends = append(sends, fmt.Sprintf("\n  %d to %s", p.Sends[e], e))
+		sends = append(sends, fmt.Sprintf("\n  %d to %s", p.Sends[e], escape(e, "")))
 	}
 	if len(parts) == 0 {
 		parts = []string{"nobody's status changes"}

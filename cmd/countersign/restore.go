@@ -82,6 +82,7 @@ func (cmd *restoreCommand) warn(c *console, v *restored) {
 	}
 	out.printf("  %d record(s) will be folded again: partners are told of them again, with the ids that they had\n", v.Unfolded)
 	out.printf("  %d deliver(ies) were owed when it was made: those that have been accepted since are sent again, with the same ids\n", v.Owed)
+	out.printf("  tokens that were revoked since count again, and those made since do not: see countersign token list\n")
 	out.printf("  the next change of anybody has a number above %d: no number that was told since is used for another change\n", v.Floor)
 }
 

@@ -28,17 +28,24 @@ func operatorToken(dir string, notices io.Writer) (string, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return text, err
 	}
-	var raw [32]byte
-	if _, err := rand.Read(raw[:]); err != nil {
-		return "", fmt.Errorf("make the operator token: %w", err)
+	if text, err = newToken(); err != nil {
+		return "", err
 	}
-	text = tokenPrefix + hex.EncodeToString(raw[:])
-	text += tokenSum(text)
 	if err := store.WriteFile(path, []byte(text+"\n")); err != nil {
 		return "", fmt.Errorf("make the operator token: %w", err)
 	}
 	fmt.Fprintf(notices, "made %s: the command line reads it to speak to this gateway\n", path) //nolint:errcheck // a notice
 	return text, nil
+}
+
+// newToken makes a token that nobody guesses.
+func newToken() (string, error) {
+	var raw [32]byte
+	if _, err := rand.Read(raw[:]); err != nil {
+		return "", fmt.Errorf("make a token: %w", err)
+	}
+	text := tokenPrefix + hex.EncodeToString(raw[:])
+	return text + tokenSum(text), nil
 }
 
 // readToken reads a token and looks whether it is whole: whoever guesses half of one is an operator.

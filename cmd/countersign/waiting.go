@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"countersign/relay/admin"
 )
 
 // waiting answers at the control listener while the file is opened, which takes minutes if all of a large one has to be read: it lives, it is not ready, and how far it is.
@@ -20,8 +21,10 @@ type waiting struct {
 	ln      *lent
 	server  *http.Server
 	ended   chan error
-	percent atomic.Int64 // of the file that has been read; -1: nothing is read
-	said    int64        // owned by Checked: the last percentage that was logged
+	open    bool          // whoever reaches it may know everything
+	tokens  []admin.Token // else, who has one of these
+	percent atomic.Int64  // of the file that has been read; -1: nothing is read
+	said    int64         // owned by Checked: the last percentage that was logged
 	began   time.Time
 }
 
@@ -39,15 +42,16 @@ func (g *gateway) wait() (err error) {
 	w := &waiting{g: g, ended: make(chan error, 1), began: time.Now()}
 	w.percent.Store(-1)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(rw http.ResponseWriter, _ *http.Request) { w.answer(rw, http.StatusOK, "") })
-	mux.HandleFunc("GET /readyz", func(rw http.ResponseWriter, _ *http.Request) { w.answer(rw, http.StatusServiceUnavailable, w.state()) })
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g.reg, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) { w.answer(rw, http.StatusServiceUnavailable, w.state()) })
-	w.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
+	mux.HandleFunc("GET /healthz", admin.Healthy(g.log, g.cfg.Live()))
+	mux.HandleFunc("/", w.tell)
+	mux.HandleFunc("GET /metrics", w.metrics(promhttp.HandlerFor(g.reg, promhttp.HandlerOpts{})))
 	w.ln = &lent{g.control}
+	door := admin.NewDoor(admin.DoorOptions{Listener: w.ln, Names: g.controlNames(), Conns: controlConns, Refusals: g.refusals, Logger: g.log})
+	w.open, w.tokens, w.server = !g.exposed(), g.tokensBeforehand(), door.Server(mux)
 	g.waiting = w
+	server := w.server
 	g.process.start("waiting", func(ctx context.Context) error {
-		w.ended <- w.server.Serve(newLimited(w.ln, controlConns))
+		w.ended <- server.Serve(door)
 		<-ctx.Done() // it has had its time, and has not failed
 		return nil
 	})
@@ -74,15 +78,22 @@ func (w *waiting) state() string {
 	return "starting"
 }
 
-func (w *waiting) answer(rw http.ResponseWriter, code int, reason string) {
-	rw.Header().Set("Content-Type", "application/json")
-	v := map[string]any{"status": "ok", "mode": w.g.cfg.Mode}
-	if reason != "" {
-		rw.Header().Set("Retry-After", "1")
-		v = map[string]any{"status": "not_ready", "reasons": []string{reason}}
+// tell answers that the gateway is not ready, and to those who may know it how far it is.
+func (w *waiting) tell(rw http.ResponseWriter, req *http.Request) {
+	admin.Readiness(rw, w.g.log, w.full(req), func() (reasons, notes []string) { return []string{w.state()}, nil })
+}
+
+func (w *waiting) full(req *http.Request) bool { return w.open || admin.Known(w.tokens, req) }
+
+// metrics answers those who may see them. To others the gateway is not ready: it does not know yet which tokens have been made.
+func (w *waiting) metrics(h http.Handler) http.HandlerFunc {
+	return func(rw http.ResponseWriter, req *http.Request) {
+		if !w.full(req) {
+			w.tell(rw, req)
+			return
+		}
+		h.ServeHTTP(rw, req)
 	}
-	rw.WriteHeader(code)
-	_ = json.NewEncoder(rw).Encode(v) // who has gone needs no answer
 }
 
 // checked notes how far the examination is, and logs it now and then if it takes long.

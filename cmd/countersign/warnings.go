@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -44,6 +45,11 @@ func warnings(cfg *Config) (all []problem) {
 		}
 	}
 	all = append(all, egressWarnings(cfg, time.Now())...)
+	if host, _, err := net.SplitHostPort(cfg.Listen.Control); err == nil {
+		if what := tooOpen(host); what != "" {
+			warn("listen.control", what, closeIt)
+		}
+	}
 	for _, w := range append(wideNetworks(cfg), shortKeys(cfg)...) {
 		warn(w.Key, w.What, w.Remedy)
 	}

@@ -119,7 +119,7 @@ func (cmd *triggerCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := saysSandbox(c.ctx, cfg.Listen.Control); err != nil {
+	if err := saysSandbox(c.ctx, reachable(cfg.Listen.Control)); err != nil {
 		return err
 	}
 	code, text, err := post(req)

@@ -288,6 +288,13 @@ func processStories(fires, quiet teller) {
 	fires("CountersignCrowded warning", 20, `ingest_callbacks_total{source="sumsub",verdict="bodies"} 0+5`)
 	quiet("CountersignCrowded warning", 20, `ingest_connections_crowded_total{reason="all"} 0+2`)
 	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds`+other+`900`, `process_max_fds`+other+`1000`)
+	const wrong = "CountersignWrongTokens warning"
+	fires(wrong, 20, `control_refused_total{reason="token_unknown"} 0+5`)
+	fires(wrong, 20, `control_refused_total{reason="token_expired"} 0+4`) // Prometheus, every 15 seconds
+	fires(wrong, 20, `control_refused_total{reason="token_revoked"} 0+2`, `control_refused_total{reason="token_unknown"} 0+2`)
+	quiet(wrong, 60, `control_refused_total{reason="token_unknown"} 0+1`) // somebody types it
+	quiet(wrong, 60, `control_refused_total{reason="token_missing"} 0+60`)
+	quiet(wrong, 60, `control_refused_total{reason="host"} 0+60`)
 	fires("CountersignWatchdog info", 5)
 	quiet("CountersignWatchdog info", 5, build+`_x5`)
 }

@@ -6,16 +6,14 @@ package admin
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,15 +57,23 @@ type Options struct {
 	Backup    func(path string) (int64, error)
 	Ready     func() (reasons, notes []string) // why not, none: ready; and what is worth knowing either way
 	Tokens    []Token
-	Sources   map[string]bool // names in the config
-	Livemode  bool            // of subjects, where a call does not say
+	NewToken  func() (string, error) // makes one that nobody can guess; nil: none can be made here
+	Partners  []string               // ids in the config
+	Sources   map[string]bool        // names in the config
+	Livemode  bool                   // of subjects, where a call does not say
 	// SourcePartners has the one partner whose subjects a source is for; a source that is not in it is for the subjects of all.
 	SourcePartners map[string]string
 	Logger         *slog.Logger
 	Gatherer       prometheus.Gatherer
 	Metrics        prometheus.Registerer
+	Refusals       *Refusals        // nil: nobody looks
 	AuditKeep      time.Duration    // how long the audit trail keeps what was done; zero: for ever
 	Now            func() time.Time // nil: time.Now
+
+	// Exposed: others than this machine's own users reach the listener, so that metrics and profiles take a token and /readyz tells strangers no reasons.
+	Exposed bool
+	Names   []string // hosts that the listener may be called by, beside this machine's
+	Conns   int      // that may be open at once; 0: 32
 }
 
 // Quarantine is what is needed of the bodies that could not be applied. Drop is all or none, and nil only when it is on stable storage.
@@ -86,29 +92,36 @@ type Questions interface {
 
 // Server is the control listener. Make it with New, run it with Run.
 type Server struct {
-	o   Options
-	mux *http.ServeMux
-	m   *metrics
-	now func() time.Time
+	o         Options
+	mux       *http.ServeMux
+	m         *metrics
+	now       func() time.Time
+	door      *Door
+	tokens    *holders
+	profiling atomic.Bool // a profile is being made
 
 	refusals, guests, driven *allowance // by token
 }
 
-// New lays out the routes.
+// New lays out the routes, and reads the tokens that were made.
 func New(o Options) *Server {
-	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now}
-	if s.now == nil {
-		s.now = time.Now
+	if o.Now == nil {
+		o.Now = time.Now
 	}
+	if o.Refusals == nil {
+		o.Refusals = NewRefusals(nil)
+	}
+	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now}
 	s.newAllowances()
-	s.mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	s.mux.HandleFunc("GET /healthz", s.health)
+	s.door = NewDoor(DoorOptions{Listener: o.Listener, Names: o.Names, Conns: o.Conns, Refusals: o.Refusals, Logger: o.Logger, Now: o.Now})
+	var err error
+	if s.tokens, err = newHolders(o.Store, o.Tokens); err != nil { // those that are not known are refused
+		o.Logger.Error("tokens_unreadable", "error", err)
+	}
+	s.mux.Handle("GET /metrics", s.machines(Viewer, promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
+	s.mux.Handle("GET /healthz", Healthy(o.Logger, o.Livemode))
 	s.mux.HandleFunc("GET /readyz", s.ready)
-	s.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	s.mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	s.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	s.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	s.profiles()
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.Pattern, s.guard(r))
 	}
@@ -118,7 +131,7 @@ func New(o Options) *Server {
 // Route is one call of the API and the least it asks for.
 type Route struct {
 	Pattern string
-	Scope   Scope // viewer, or operator for what changes something
+	Scope   Scope // viewer, operator for what changes something, or admin for what concerns tokens
 	Partner bool  // partners may call it too, and are answered about their own subjects only
 	do      func(*http.Request, Token) (any, error)
 }
@@ -137,6 +150,7 @@ func (s *Server) routes() []Route {
 		{"GET /v1/audit", Viewer, false, s.audit},
 		{"POST /v1/backup", Operator, false, s.backup},
 	}
+	rs = append(rs, s.tokenRoutes()...)
 	if s.o.Relay == nil {
 		return rs
 	}
@@ -170,10 +184,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.fail(w, &problem{http.StatusForbidden, "authorization", "cross_origin", "pages of other sites may not make changes", ""})
 	}))
 	h := origins.Handler(http.MaxBytesHandler(http.HandlerFunc(s.serve), 1<<20))
-	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
-	}
+	server := s.door.Server(h)
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -184,7 +195,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	})
 	defer stop()
-	if err := server.Serve(s.o.Listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(s.door); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("control listener: %w", err)
 	}
 	<-stopped // Serve returns as soon as the stop begins
@@ -219,26 +230,32 @@ func (r *refusal) WriteHeader(status int) { r.status = status }
 // Write implements http.ResponseWriter.
 func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
 
-// health says that the process answers, and whether it tells partners about real people: the command line asks before it makes somebody up.
-func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+// Healthy answers that the process does, and whether it tells partners about real people.
+func Healthy(log *slog.Logger, livemode bool) http.HandlerFunc {
 	mode := "sandbox"
-	if s.o.Livemode {
+	if livemode {
 		mode = "live"
 	}
-	s.json(w, http.StatusOK, map[string]any{"status": "ok", "mode": mode})
+	return func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, log, http.StatusOK, map[string]any{"status": "ok", "mode": mode})
+	}
 }
 
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
-	reasons, notes := s.o.Ready()
-	answer, status := map[string]any{"status": "ready"}, http.StatusOK
+// Readiness answers whether a process should get traffic; full: with why not, and what is worth knowing either way.
+func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() (reasons, notes []string)) {
+	reasons, notes := state()
+	v, status := map[string]any{"status": "ready"}, http.StatusOK
 	if len(reasons) > 0 {
-		answer, status = map[string]any{"status": "not_ready", "reasons": reasons}, http.StatusServiceUnavailable
+		v, status = map[string]any{"status": "not_ready"}, http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	}
-	if len(notes) > 0 {
-		answer["notes"] = notes
+	if full && len(reasons) > 0 {
+		v["reasons"] = reasons
 	}
-	s.json(w, status, answer)
+	if full && len(notes) > 0 {
+		v["notes"] = notes
+	}
+	reply(w, log, status, v)
 }
 
 // problem is an error as the API shows it.
@@ -256,14 +273,12 @@ func (p *problem) Error() string { return p.Message }
 // guard lets a request through to r if its token may make it.
 func (s *Server) guard(r Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
-		t, ok := s.token(req)
+		t, ok := s.admit(w, req)
 		if !ok {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			s.fail(w, &problem{http.StatusUnauthorized, "authentication", "token_unknown", "send Authorization: Bearer with a token of this gateway", ""})
 			return
 		}
 		if !t.may(r) {
-			s.fail(w, &problem{http.StatusForbidden, "authorization", "scope_too_small", "this call needs scope " + string(r.Scope), ""})
+			s.forbid(w, r.Scope)
 			return
 		}
 		if err := errors.Join(r.ids(req), s.guest(r, t)); err != nil {
@@ -297,29 +312,17 @@ func (t Token) may(r Route) bool {
 	}
 }
 
-func (s *Server) token(req *http.Request) (Token, bool) {
-	text, ok := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
-	if !ok || text == "" {
-		return Token{}, false
-	}
-	sum := sha256.Sum256([]byte(text))
-	var found Token
-	hit := 0
-	for _, t := range s.o.Tokens {
-		if subtle.ConstantTimeCompare(sum[:], t.SHA256[:]) == 1 {
-			found, hit = t, 1
-		}
-	}
-	return found, hit == 1
-}
+func (s *Server) json(w http.ResponseWriter, status int, v any) { reply(w, s.o.Logger, status, v) }
 
-func (s *Server) json(w http.ResponseWriter, status int, v any) {
+// reply writes v, and gives whoever asked some time to take it.
+func reply(w http.ResponseWriter, log *slog.Logger, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	answerWithin(w, answerTime)
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		s.o.Logger.Debug("control_answer_cut", "error", err)
+		log.Debug("control_answer_cut", "error", err)
 	}
 }
 

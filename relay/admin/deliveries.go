@@ -16,8 +16,8 @@ func (s *Server) subject(req *http.Request, _ Token) (any, error) {
 	return s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live)
 }
 
-func (s *Server) endpoints(*http.Request, Token) (any, error) {
-	return list{Object: "list", Data: s.o.Relay.Endpoints()}, nil
+func (s *Server) endpoints(_ *http.Request, t Token) (any, error) {
+	return list{Object: "list", Data: endpointsFor(t, s.o.Relay.Endpoints())}, nil
 }
 
 func (s *Server) resume(req *http.Request, _ Token) (any, error) {

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,7 +77,8 @@ type rig struct {
 	server   *Server
 	stop     func() error // ends the listener and returns what Run returned
 	appended int64
-	formats  []string // of further endpoints
+	formats  []string     // of further endpoints
+	made     atomic.Int64 // tokens
 
 	mu      sync.Mutex   // guards the fields below
 	took    []took       // what the partner was sent, in this order
@@ -141,6 +143,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	o := Options{
 		Listener: l, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true, "beta-only": true}, SourcePartners: map[string]string{"beta-only": "beta"}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg, Metrics: g.reg,
+		NewToken: g.newToken, Partners: []string{"acme"}, Refusals: NewRefusals(g.reg),
 	}
 	for _, fn := range change {
 		fn(&o)
@@ -218,6 +221,9 @@ func (g *rig) startRelay(log *slog.Logger) {
 		return err == nil
 	})
 }
+
+// newToken makes tokens that are easily told apart.
+func (g *rig) newToken() (string, error) { return fmt.Sprint("secret-made-", g.made.Add(1)), nil }
 
 // translate is what the ingress would make of a body from quarantine.
 func (g *rig) translate(item journal.Item) (in journal.Intake, err error) {

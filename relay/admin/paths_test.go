@@ -24,7 +24,7 @@ func (g *rig) raw(token, method, path, body string) (code int, text string) {
 		g.t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer secret-%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", method, path, token, len(body), body)
+	fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret-%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", method, path, token, len(body), body)
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		g.t.Fatal(err)

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+)
+
+type tokenCommand struct {
+	List   tokenListCommand   `cmd:"" default:"withargs" help:"List the tokens of the control API: whose, what each may do, until when, and when it was last used."`
+	Make   tokenMakeCommand   `cmd:"" help:"Make a token. It is shown once, on a terminal, or written to a file."`
+	Revoke tokenRevokeCommand `cmd:"" help:"End a token at once."`
+}
+
+// tokenView is a token as the control API shows it.
+type tokenView struct {
+	Name       string    `json:"name"`
+	Scope      string    `json:"scope"`
+	Partner    string    `json:"partner,omitempty"`
+	From       string    `json:"from"`
+	Status     string    `json:"status"`
+	MadeAt     time.Time `json:"made_at,omitzero"`
+	MadeBy     string    `json:"made_by,omitempty"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	RevokedAt  time.Time `json:"revoked_at,omitzero"`
+	RevokedBy  string    `json:"revoked_by,omitempty"`
+	LastUsedAt time.Time `json:"last_used_at,omitzero"`
+	Token      string    `json:"token,omitempty"`
+}
+
+type tokenListCommand struct {
+	configFlag
+	jsonFlag
+	pageFlags
+}
+
+// Run lists the tokens.
+func (cmd *tokenListCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	v, err := fetchList[tokenView](c.ctx, cl, "/v1/tokens", cmd.query())
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for i := range v.Data {
+		c.token(&v.Data[i])
+	}
+	if v.HasMore {
+		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].Name)
+	}
+	return nil
+}
+
+func (c *console) token(t *tokenView) {
+	when := func(what string, at time.Time) string {
+		if at.IsZero() {
+			return ""
+		}
+		return what + at.Format(time.RFC3339)
+	}
+	used := when(", last used ", t.LastUsedAt)
+	if used == "" {
+		used = ", never used"
+	}
+	c.printf("%-20s %-9s %-12s %-8s %-7s%s%s%s%s\n", t.Name, t.Scope, t.Partner, t.Status, t.From, when(" made ", t.MadeAt)+by(t.MadeBy), when(", expires ", t.ExpiresAt),
+		when(", revoked ", t.RevokedAt)+by(t.RevokedBy), used)
+}
+
+type tokenMakeCommand struct {
+	configFlag
+	jsonFlag
+	Name      string `arg:"" help:"Who holds it; stands in the audit trail."`
+	Scope     string `required:"" help:"What it may do: admin, operator, viewer or partner." enum:"admin,operator,viewer,partner"`
+	Partner   string `help:"With scope partner: the id of the only partner it sees."`
+	Expires   string `help:"When it ends: in so long (90d, 12h), or at a time (2027-01-01, or with hours). Without it, never."`
+	Out       string `help:"Write it to this file, which must not exist, with mode 0600." type:"path"`
+	ForConfig bool   `help:"Ask no gateway: print the lines for the config too. So the first admin's token is made."`
+}
+
+// Run makes a token.
+func (cmd *tokenMakeCommand) Run(c *console) (err error) {
+	if cmd.Out == "" && !c.shown {
+		return usageError("a token is shown on a terminal only, and there is none: add --out FILE")
+	}
+	ends, err := expiry(cmd.Expires, time.Now())
+	if err != nil {
+		return err
+	}
+	if cmd.ForConfig {
+		return cmd.forConfig(c)
+	}
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	f, err := cmd.open() // before it is made: it is shown once, and had to be revoked if there were no place for it
+	if err != nil {
+		return err
+	}
+	in := map[string]any{"scope": cmd.Scope, "partner": cmd.Partner}
+	if !ends.IsZero() {
+		in["expires_at"] = ends
+	}
+	var v tokenView
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/tokens/"+segment(cmd.Name), in, &v); err != nil {
+		return errors.Join(err, abandon(f))
+	}
+	text := v.Token
+	v.Token = ""
+	if err := cmd.hand(c, f, text); err != nil {
+		return fmt.Errorf("%w; revoke %s, and make another", err, cmd.Name)
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	c.token(&v)
+	return nil
+}
+
+// forConfig makes a token that no gateway keeps: its digest goes into the config.
+func (cmd *tokenMakeCommand) forConfig(c *console) error {
+	if _, m := parseName(cmd.Name); m != nil {
+		return usageError("the name " + m.what + "; " + m.remedy)
+	}
+	if cmd.Expires != "" {
+		return usageError("a token of the config has no end of its own: leave --expires out, and take it out of the config when it has to end")
+	}
+	if (cmd.Scope == "partner") != (cmd.Partner != "") {
+		return usageError("--partner and scope partner come together")
+	}
+	text, err := newToken()
+	if err != nil {
+		return err
+	}
+	f, err := cmd.open()
+	if err != nil {
+		return err
+	}
+	if err := cmd.hand(c, f, text); err != nil {
+		return err
+	}
+	partner := ""
+	if cmd.Partner != "" {
+		partner = ", partner: " + cmd.Partner
+	}
+	c.printf("for the config; it counts after a restart:\ntokens:\n  - {name: %s, scope: %s%s, sha256: %x}\n", cmd.Name, cmd.Scope, partner, sha256.Sum256([]byte(text)))
+	return nil
+}
+
+// expiry is when a token ends; zero: never.
+func expiry(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := parseLong(text); err == nil && d > 0 {
+		return now.Add(d).UTC().Truncate(time.Second), nil
+	}
+	t, m := parseTime(text)
+	if m != nil {
+		return t, usageError("--expires " + m.what + " and no duration; write it like 90d, 12h, 2027-01-01 or 2027-01-01T08:00:00Z")
+	}
+	return t, nil
+}
+
+// open makes the file that the token goes to; nil: it goes to the terminal.
+func (cmd *tokenMakeCommand) open() (*os.File, error) {
+	if cmd.Out == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(cmd.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("a place for the token: %w", err)
+	}
+	return f, nil
+}
+
+// abandon takes a file back that nothing came into.
+func abandon(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// hand gives a token to whoever asked for it, this once.
+func (cmd *tokenMakeCommand) hand(c *console, f *os.File, text string) error {
+	if f == nil {
+		c.printf("shown this once: %s\n", text)
+		return nil
+	}
+	_, err := f.WriteString(text + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write the token to %s: %w", cmd.Out, err)
+	}
+	if !cmd.JSON {
+		c.printf("the token is in %s\n", cmd.Out)
+	}
+	return nil
+}
+
+type tokenRevokeCommand struct {
+	configFlag
+	Name string `arg:"" help:"The token's name, as countersign token prints it."`
+}
+
+// Run revokes a token.
+func (cmd *tokenRevokeCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/tokens/"+segment(cmd.Name)+"/revoke", nil, &struct{}{}); err != nil {
+		return err
+	}
+	c.printf("%s is revoked: whoever comes with it is refused\n", cmd.Name)
+	return nil
+}
