@@ -203,7 +203,7 @@ func TestOneAddressIsNotAll(t *testing.T) {
 
 // TestTrustedProxyHasNoShare: a proxy speaks for many. Of IPv6, a proxy is one address, and everybody else a /64.
 func TestTrustedProxyHasNoShare(t *testing.T) {
-	f := func(listen string, proxies string, want int) {
+	f := func(listen, proxies string, want int) {
 		t.Helper()
 		ln, err := net.Listen("tcp", listen)
 		if err != nil {
