@@ -165,19 +165,65 @@ func TestLingerEnds(t *testing.T) {
 	eventually(t, "none is left", func() bool { return d.ln.count() == 0 })
 }
 
-// TestLingerWhileStopping: a stop waits for nobody who is only drained.
+// drips sends a byte every now and then until that fails.
+func drips(c net.Conn) (ended chan struct{}) {
+	ended = make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(lingerHasty / 5)
+		defer tick.Stop()
+		for range tick.C {
+			if _, err := io.WriteString(c, "x"); err != nil {
+				return
+			}
+		}
+	}()
+	return ended
+}
+
+// TestLingerWhileStopping: a stop waits for nobody who is only drained, and drains nobody for long, although others have their grace.
 func TestLingerWhileStopping(t *testing.T) {
-	d := open(t, func(o *Options) { o.Grace = patience })
+	d := open(t, func(o *Options) { o.Grace, o.ReadTimeout = time.Minute, time.Minute })
+	begun := d.dial()
+	io.WriteString(begun, "POST /v1/call")
 	c := d.dial()
-	defer c.Close()
+	c.SetDeadline(time.Time{})
 	io.WriteString(c, "POST /v1/callbacks/nobody HTTP/1.1\r\nHost: h\r\nContent-Length: 999999999\r\n\r\nx")
 	if a, err := read(bufio.NewReader(c)); err != nil || a.status != 404 {
 		t.Fatalf("%d, %v; want 404", a.status, err)
 	}
+	ended := drips(c)
 	eventually(t, "it lingers", func() bool { return d.lingers() == 1 })
-	started := time.Now()
-	if err := d.stop(); err != nil || time.Since(started) > patience/2 {
-		t.Errorf("Run = %v after %v", err, time.Since(started))
+	stopped := make(chan error, 1)
+	go func() { stopped <- d.stop() }()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Error("it still lingers")
+	}
+	eventually(t, "the one with its grace is left", func() bool { return d.ln.count() == 1 && len(d.ln.begun()) == 1 })
+	begun.Close()
+	if err := <-stopped; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+// TestSlowIsNotDrained: who was too slow with the request is not given more time after the answer.
+func TestSlowIsNotDrained(t *testing.T) {
+	d := open(t, func(o *Options) { o.ReadTimeout = glance })
+	for _, begins := range []string{"POST /v1/callbacks/sumsub HTTP/1.1\r\nX-More: ", someBody} {
+		c := d.dial()
+		c.SetDeadline(time.Time{})
+		io.WriteString(c, begins)
+		ended := drips(c)
+		if a, err := read(bufio.NewReader(c)); err != nil || a.status != 400 {
+			t.Errorf("%d, %v; want 400", a.status, err)
+		}
+		select {
+		case <-ended:
+		case <-time.After(lingerTime / 2):
+			t.Errorf("%.10q: it is drained all the same", begins)
+		}
 	}
 }
 

@@ -163,7 +163,7 @@ func (s *sealed) Close() error {
 	if !s.below.lingers {
 		return s.Conn.Close() //nolint:wrapcheck // nobody asks
 	}
-	s.Conn.CloseWrite() //nolint:errcheck,gosec // the sender has gone, or reads on
+	s.CloseWrite() //nolint:errcheck,gosec // the sender has gone, or reads on
 	s.Conn = nil
 	return s.below.Close()
 }
