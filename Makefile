@@ -12,7 +12,7 @@ CUTS     ?= 200
 FLIPS    ?= 2000
 OTHERS   ?= 50
 
-.PHONY: bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control powercut powercut-control powercut-disk chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control powercut powercut-control powercut-disk chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -92,6 +92,16 @@ diskfull: build ## a small disk filled four ways under load: it recovers by itse
 diskfull-control: build ## the same with a gateway that counts nothing and keeps nothing: must get stuck
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_nocount -o $(BIN)/countersign-nocount ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign-nocount --scenario backlog,ballast --settle 10s --dir $$dir/full --expect-failure && rm -rf $$dir
+
+attack: build ## strangers: raw HTTP, three languages' clients, every call of the control listener, floods, and addresses that may not be called; two minutes, and it needs root, iproute2, Node and Java
+	dir=$$(mktemp -d) && $(BIN)/kycsim attack --gateway $(BIN)/countersign --dir $$dir/attack && rm -rf $$dir # kept if it fails
+
+attack-control: build ## the same with a gateway that believes strangers and may call every network: each attack must find that
+	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_credulous -o $(BIN)/countersign-credulous ./cmd/countersign
+	dir=$$(mktemp -d) && $(BIN)/kycsim attack --gateway $(BIN)/countersign-credulous --open-door --dir $$dir/attack --expect-failure && rm -rf $$dir
+
+vulncheck: ## known vulnerabilities in what the program calls, where Go's database can be had
+	.ci/vulncheck
 
 chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers that hang, a partition without a leader, a journal that is full
 	$(GO) -C ingest/journal/brokers test -count=1 -tags realkafka ./cluster

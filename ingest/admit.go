@@ -49,6 +49,8 @@ func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
 		return src, refuse(tooFast, nil)
 	case headers.folded:
 		return src, refuse(badRequest, errors.New("a header goes on in a second line"))
+	case headers.misnamed:
+		return src, refuse(badRequest, errors.New("a header's name is no token"))
 	case headers.lengths > 0 && headers.transfer > 0:
 		return src, refuse(badRequest, errors.New("both Content-Length and Transfer-Encoding"))
 	case headers.lengths == 0 && h.ContentLength() != chunked:
@@ -75,10 +77,13 @@ func compressed(encoding []byte) bool {
 // sent counts the headers that fasthttp makes one of, or makes up: it keeps the last Content-Type, and gives a request without Content-Length one of 0.
 type sent struct {
 	lengths, transfer, types, encodings int
-	folded                              bool
+	folded, misnamed                    bool
 }
 
 func sentHeaders(raw []byte) (s sent) {
+	if credulous {
+		return sent{lengths: 1}
+	}
 	for line := range bytes.SplitSeq(raw, []byte{'\n'}) {
 		name, _, _ := bytes.Cut(line, []byte{':'})
 		switch {
@@ -92,6 +97,8 @@ func sentHeaders(raw []byte) (s sent) {
 			s.types++
 		case bytes.EqualFold(name, []byte("Content-Encoding")):
 			s.encodings++
+		default:
+			s.misnamed = s.misnamed || bytes.ContainsAny(name, " \t(){}[]<>@,;\\\"/?=") // fasthttp has refused what is stranger
 		}
 	}
 	return s

@@ -53,6 +53,8 @@ func TestSmuggling(t *testing.T) {
 	f("TE with a vertical tab", 400, start+"Transfer-Encoding: \vchunked\r\nContent-Length: 0\r\n\r\n")
 	f("space before the colon, CL", 400, start+"Content-Length : 5\r\n\r\nhello")
 	f("space before the colon, TE", 400, start+"Transfer-Encoding : chunked\r\nContent-Length: 0\r\n\r\n")
+	f("a blank in a header's name", 400, start+"X Sig: a\r\nContent-Length: 0\r\n\r\n")
+	f("a bracket in a header's name", 400, start+"X(Sig): a\r\nContent-Length: 0\r\n\r\n")
 	f("folded header", 400, start+"X-Sig: a\r\n b\r\nContent-Length: 0\r\n\r\n")
 	f("folded CL", 400, start+"X-Sig: a\r\n Content-Length: 5\r\nContent-Length: 0\r\n\r\n")
 	f("folded TE", 400, start+"Transfer-Encoding:\r\n chunked\r\nContent-Length: 0\r\n\r\n")

@@ -286,7 +286,7 @@ func elapsed() int64 { return int64(time.Since(epoch)) }
 
 // Close is called by whoever serves the connection, after its last answer.
 func (c *conn) Close() error {
-	if c.lingers {
+	if c.lingers && !credulous {
 		c.linger()
 	}
 	return c.end()

@@ -34,7 +34,7 @@ var layers = map[string][]string{
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.
-var simLayers = []string{"ingest/journal/brokers/cluster", "ingest/provider", "kyc", "outbox", "outbox/store", "relay/format", "signing"}
+var simLayers = []string{"cmd/kycsim/attack", "ingest/journal/brokers/cluster", "ingest/provider", "kyc", "outbox", "outbox/store", "relay/format", "signing"}
 
 // judges are modules of their own that hold what only tests need: the official libraries that judge us, and the brokers and the disk we are tried on.
 var judges = []string{"dashboards/ruletest", "docs/doctest", "ingest/journal/brokers", "ingest/journal/brokers/cluster", "outbox/store/powercut", "outbox/store/powercut/disk", "signing/judge"}

@@ -33,6 +33,9 @@ type cli struct {
 	Chaos    chaosCmd    `cmd:"" help:"Kill real Kafka and the gateway under load, and judge what came through."`
 	Kafka    kafkaCmd    `cmd:"" help:"Run real Apache Kafka on loopback until a signal; prints its addresses."`
 	Bench    benchCmd    `cmd:"" help:"Measure a gateway against its bounds. Exit 1 if one is missed."`
+	Attack   attackCmd   `cmd:"" help:"Attack a gateway as strangers do, and report what should not have been."`
+
+	AttackAddresses attackAddressesCmd `cmd:"" hidden:""`
 }
 
 // errNo is the answer no: exit 1, and nothing more to say.

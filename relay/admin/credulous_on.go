@@ -1,0 +1,5 @@
+//go:build fault_credulous
+
+package admin
+
+const credulous = true
