@@ -70,7 +70,7 @@ func growth(live uint64) int {
 	if live == 0 {
 		return mostPercent
 	}
-	return int(min(mostPercent, max(leastGrowth, mostGarbage*100/live))) //nolint:gosec // small
+	return int(min(mostPercent, max(leastGrowth, mostGarbage*100/live)))
 }
 
 // limitMemory bounds the heap by the cgroup that is found below root, if there is one: without it the collector would let the heap grow until the kernel ends the process.

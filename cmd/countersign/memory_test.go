@@ -25,16 +25,17 @@ func TestCollector(t *testing.T) {
 		c.stop()
 		debug.SetGCPercent(was)
 	}()
-	held := make([][]byte, 0, 256)
-	for range cap(held) {
-		held = append(held, make([]byte, 1<<20))
-	}
-	eventually(t, "a large heap may grow by half", func() bool {
-		runtime.GC()
-		return c.percent.Load() == leastGrowth
-	})
-	runtime.KeepAlive(held)
-	held = nil
+	func() {
+		held := make([][]byte, 256)
+		for i := range held {
+			held[i] = make([]byte, 1<<20)
+		}
+		eventually(t, "a large heap may grow by half", func() bool {
+			runtime.GC()
+			return c.percent.Load() == leastGrowth
+		})
+		runtime.KeepAlive(held)
+	}()
 	eventually(t, "a small one fourfold again", func() bool {
 		runtime.GC()
 		return c.percent.Load() > 100
