@@ -33,13 +33,14 @@ type auditor struct {
 	heads    map[laneID]head
 	due      map[laneID]int64
 	dead     map[string]deadItem
+	withheld map[deliveryID]*withheldRecord
 	decoded  map[string]deadItem // what was read before, by its bytes: decoding is most of the cost
 	problems []error
 }
 
 func inspect(tx *store.Tx, b *Outbox, decoded map[string]deadItem) *auditor {
 	a := &auditor{
-		owed: map[deliveryID]*Delivery{}, raw: map[deliveryID]string{}, lanes: map[laneID]int{}, heads: map[laneID]head{}, due: map[laneID]int64{}, dead: map[string]deadItem{}, decoded: decoded,
+		owed: map[deliveryID]*Delivery{}, raw: map[deliveryID]string{}, lanes: map[laneID]int{}, heads: map[laneID]head{}, due: map[laneID]int64{}, dead: map[string]deadItem{}, withheld: map[deliveryID]*withheldRecord{}, decoded: decoded,
 	}
 	a.deliveries(tx)
 	a.dues(tx)
@@ -94,7 +95,7 @@ func (a *auditor) dues(tx *store.Tx) {
 			a.problem("%v has two heads, %d and %d", id, old.seq, h.seq)
 		}
 		a.heads[id], a.due[id] = h, int64(binary.BigEndian.Uint64(rest))
-		if _, ok := a.owed[deliveryID{id, h.seq}]; !ok {
+		if _, ok := a.owed[deliveryID{id, h.seq}]; !ok && h.seq >= a.last(id) { // one that was given up for a later one leads to the first of its lane
 			a.problem("the head of %v is %d, which is not owed", id, h.seq)
 		}
 		return nil
@@ -106,24 +107,51 @@ func (a *auditor) dues(tx *store.Tx) {
 	}
 }
 
+// last is the last delivery of a lane that is owed; 0: none is.
+func (a *auditor) last(lane laneID) (seq uint64) {
+	for id := range a.owed {
+		if id.laneID == lane {
+			seq = max(seq, id.seq)
+		}
+	}
+	return seq
+}
+
+// graves proves that each rejection owed is listed as such, that none is listed as owed that is not, and that the indexes agree.
 func (a *auditor) graves(tx *store.Tx) {
-	want := map[string]bool{}
-	for _, d := range a.owed {
-		if d != nil && d.Grave {
-			want[string(graveKey(d))] = true
+	want := map[string]bool{} // keys of both indexes
+	tx.Bucket(store.Grave).ForEach(func(k, _ []byte) error {
+		if k[0] != byLane {
+			return nil
+		}
+		d, _ := splitDelivery(k[1:])
+		id, w := idOf(&d), readWithheld(tx, k)
+		owed, ok := a.owed[id]
+		if w == nil || w.Dead == "" && !ok || w.Dead != "" && owed != nil || owed != nil && !owed.Grave {
+			a.problem("%v is listed as %+v, and owed is %+v", id, w, owed)
+			return nil
+		}
+		a.withheld[id] = w
+		want[string(withheldIDKey(w.WebhookID, d.Endpoint))] = true
+		if w.Acknowledged == nil {
+			want[string(w.ageKey(d.Endpoint, d.Lane, d.Sequence))] = true
+		}
+		return nil
+	})
+	for id, d := range a.owed {
+		if d != nil && d.Grave && a.withheld[id] == nil {
+			a.problem("the rejection %v is owed and not listed", id)
 		}
 	}
 	tx.Bucket(store.Grave).ForEach(func(k, _ []byte) error {
-		endpoint, rest, _ := bytes.Cut(k, []byte{0})
-		id := deliveryID{laneID{string(endpoint), string(rest[8 : len(rest)-8])}, sequence(k)}
-		if d, ok := a.owed[id]; !want[string(k)] && (!ok || d != nil) { // of a damaged one nobody knows
-			a.problem("a rejection is listed for %v, which owes none", id)
+		if k[0] != byLane && !want[string(k)] {
+			a.problem("the index of rejections has %q, which leads to nothing", k)
 		}
 		delete(want, string(k))
 		return nil
 	})
 	for k := range want {
-		a.problem("the rejection %q is owed and not listed", k)
+		a.problem("the index of rejections lacks %q", k)
 	}
 }
 
@@ -224,10 +252,18 @@ func TestAuditFindsWhatIsBroken(t *testing.T) {
 	})
 	f("a rejection listed for ever", func(tx *store.Tx, _ *Outbox) error {
 		d := change("a", "x", 9)
+		return withhold(tx, &d)
+	})
+	f("a rejection in the index of nobody", func(tx *store.Tx, _ *Outbox) error {
+		d := change("a", "x", 9)
 		return tx.Bucket(store.Grave).Put(graveKey(&d))
 	})
+	f("a rejection that died and is listed as owed", func(tx *store.Tx, _ *Outbox) error {
+		d := change("a", "x", 3)
+		return lapse(tx, &d, Overflow)
+	})
 	f("a lease of nothing", func(_ *store.Tx, b *Outbox) error {
-		b.show("a", func(l *lanes) { l.leased["z"] = struct{}{} })
+		b.show("a", func(l *lanes) { l.leased["z"] = 1 })
 		return nil
 	})
 	f("a dead one dug up", func(tx *store.Tx, _ *Outbox) error { return tx.Bucket(store.Dead).Delete(deadItemKey("evt_x-1", "b")) })

@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -15,12 +16,13 @@ import (
 type checker struct {
 	counted, found map[string]int64 // owed and dead of each endpoint: as kept in meta, and as they are
 	lanes, heads   uint64           // lanes that owe something, and lanes that have a head
-	owed, listed   uint64           // rejections that are owed, and those that stand in the index
+	owed, listed   uint64           // rejections that are owed, and those that are listed as owed
+	open, aged     uint64           // rejections that nobody has acknowledged, and those that stand in the index by age
 	lane           []byte
 	malformed      map[store.Name]int
 }
 
-// NewAuditor looks at what the outbox keeps: each lane that owes something has one head, each rejection owed is listed, and the counts kept are right.
+// NewAuditor looks at what the outbox keeps: each lane that owes something has one head, each rejection owed is listed and stands in the index by age, and the counts kept are right.
 func NewAuditor() store.Auditor {
 	return &checker{counted: map[string]int64{}, found: map[string]int64{}, malformed: map[store.Name]int{}}
 }
@@ -42,7 +44,7 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 			c.heads += laneHash(string(endpoint), string(rest[8:]))
 		}
 	case store.Grave:
-		c.listed += xxhash.Sum64(key)
+		ok = c.withheld(key, body)
 	case store.Dead:
 		_, _, err := splitDead(body)
 		at := bytes.LastIndexByte(key, 0)
@@ -67,7 +69,31 @@ func (c *checker) delivery(key, body []byte) bool {
 		c.lanes += laneHash(d.Endpoint, d.Lane)
 	}
 	if d.Grave {
-		c.owed += xxhash.Sum64(graveKey(&d))
+		c.owed += xxhash.Sum64(key)
+	}
+	return true
+}
+
+func (c *checker) withheld(key, body []byte) bool {
+	switch {
+	case len(key) < 2:
+		return false
+	case key[0] == byID:
+		return len(body) > 8
+	case key[0] != byLane:
+		c.aged += xxhash.Sum64(key)
+		return true
+	}
+	d, ok := splitDelivery(key[1:])
+	w := &withheldRecord{}
+	if !ok || json.Unmarshal(body, w) != nil {
+		return false
+	}
+	if w.Dead == "" {
+		c.listed += xxhash.Sum64(key[1:])
+	}
+	if w.Acknowledged == nil {
+		c.open += xxhash.Sum64(w.ageKey(d.Endpoint, d.Lane, d.Sequence))
 	}
 	return true
 }
@@ -79,6 +105,9 @@ func (c *checker) Problems() (ps []string) {
 	}
 	if c.owed != c.listed {
 		ps = append(ps, "rejections in deliveries and those listed in grave differ")
+	}
+	if c.open != c.aged {
+		ps = append(ps, "rejections in grave and their index by age differ")
 	}
 	for name, n := range c.found {
 		if c.counted[name] != n {

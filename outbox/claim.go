@@ -35,11 +35,13 @@ func (b *Outbox) Claim(endpoint string, n int) (ds []Delivery, next time.Time, e
 			}
 			d := Delivery{Endpoint: endpoint, Lane: string(k[len(prefix)+8:]), due: due}
 			h, ok := decodeHead(v)
-			d.Sequence, d.Failures = h.seq, h.failures
+			d.head = h.seq
+			sound := ok && read(waiting, &d, &h) == nil
+			d.Failures = h.failures
 			if h.first != 0 {
 				d.FirstFailure = time.UnixMilli(h.first).UTC()
 			}
-			if !ok || readDelivery(waiting, &d) != nil {
+			if !sound {
 				damaged = append(damaged, d)
 				continue
 			}
@@ -51,7 +53,7 @@ func (b *Outbox) Claim(endpoint string, n int) (ds []Delivery, next time.Time, e
 		return nil, time.Time{}, err
 	}
 	for _, d := range append(ds, damaged...) {
-		l.leased[d.Lane] = struct{}{}
+		l.leased[d.Lane] = d.Sequence
 	}
 	for _, d := range damaged {
 		b.o.Logger.Error("delivery_damaged", "endpoint", d.Endpoint, "sequence", d.Sequence)
@@ -80,22 +82,6 @@ func (b *Outbox) OldestDue(endpoint string) (at time.Time) {
 			if due := time.UnixMilli(int64(binary.BigEndian.Uint64(k[len(prefix):]))); !due.After(b.o.Now()) { //nolint:gosec // written by dueKey
 				at = due
 			}
-		}
-		return nil
-	})
-	return at
-}
-
-// OldestGrave is since when the endpoint's oldest undelivered rejection or suspension has been owed; zero: none is.
-func (b *Outbox) OldestGrave(endpoint string) (at time.Time) {
-	prefix := append([]byte(endpoint), 0)
-	_ = b.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Grave).Cursor()
-		k, v := c.Seek(prefix)
-		for ; k != nil && v == nil; k, v = c.Next() { // damaged: not to be believed
-		}
-		if bytes.HasPrefix(k, prefix) {
-			at = time.UnixMilli(int64(binary.BigEndian.Uint64(k[len(prefix):]))) //nolint:gosec // written by graveKey
 		}
 		return nil
 	})

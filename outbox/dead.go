@@ -42,28 +42,11 @@ func (b *Outbox) inter(tx *store.Tx, t *tally, a *Attempt) error {
 			return nil // it is the head that is damaged: it names no delivery, and none is lost
 		}
 		d.Body, d.WebhookID = bytes.Clone(raw), fmt.Sprintf("damaged-%s-%d", d.Lane, d.Sequence)
-		if err := ungrave(tx, d); err != nil {
-			return err
-		}
 	}
 	if err := b.forget(tx, t, d); err != nil {
 		return err
 	}
 	return b.buryAttempt(tx, t, a)
-}
-
-// ungrave takes a damaged delivery out of the index of rejections: its record no longer says whether and since when it stands there.
-func ungrave(tx *store.Tx, d *Delivery) error {
-	prefix := append([]byte(d.Endpoint), 0)
-	suffix := binary.BigEndian.AppendUint64([]byte(d.Lane), d.Sequence)
-	grave := tx.Bucket(store.Grave)
-	c := grave.Cursor()
-	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		if v != nil && string(k[len(prefix)+8:]) == string(suffix) {
-			return grave.Delete(bytes.Clone(k))
-		}
-	}
-	return nil
 }
 
 func (b *Outbox) bury(tx *store.Tx, t *tally, d *Delivery, reason string) error {
@@ -86,6 +69,11 @@ func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
 	dead, k := tx.Bucket(store.Dead), deadItemKey(d.WebhookID, d.Endpoint)
 	if !dead.Has(k) {
 		t.dead[d.Endpoint]++
+	}
+	if d.Grave || a.Reason == Damaged { // of a damaged one its record no longer says
+		if err := lapse(tx, d, a.Reason); err != nil {
+			return err
+		}
 	}
 	tx.OnCommit(func() { b.m.died(d.Endpoint, a.Reason) })
 	if err := b.o.Settled(tx, *a); err != nil {

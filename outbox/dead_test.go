@@ -49,7 +49,7 @@ func TestDamagedDelivery(t *testing.T) {
 	r.put(t, change("a", lane, 2), change("a", lane, 3), change("a", lane, 4), change("a", "y", 1))
 	raw := r.spoil(t, store.Deliveries, deliveryKey("a", lane, 3)) // a rejection
 	r.spoil(t, store.Deliveries, deliveryKey("a", "y", 1))
-	if at := r.OldestGrave("a"); !at.Equal(base.Add(3 * time.Second)) {
+	if at := r.OldestWithheld("a"); !at.Equal(base.Add(3 * time.Second)) {
 		t.Errorf("the oldest rejection is owed since %v", at)
 	}
 	ds := r.claim(t, "a", 9)
@@ -79,8 +79,8 @@ func TestDamagedDelivery(t *testing.T) {
 	}); err != nil {
 		t.Error(err)
 	}
-	if at := r.OldestGrave("a"); !at.IsZero() {
-		t.Errorf("a rejection is owed since %v, want none", at)
+	if at := r.OldestWithheld("a"); !at.Equal(base.Add(3 * time.Second)) {
+		t.Errorf("the rejection that was damaged is withheld since %v, want what it was", at)
 	}
 	r.revive(t, id, true)
 	if d, err := r.FindDead(id); err != nil || d.Reason != Damaged || r.Owed("a") != 1 {
@@ -136,7 +136,7 @@ func TestMend(t *testing.T) {
 	if heads, graves, err := r.Mend(t.Context()); heads != 0 || graves != 0 || err != nil {
 		t.Errorf("the second Mend = %d, %d, %v; want nothing", heads, graves, err)
 	}
-	if at := r.OldestGrave("a"); !at.Equal(grave.Owed) {
+	if at := r.OldestWithheld("a"); !at.Equal(grave.Owed) {
 		t.Errorf("the oldest rejection is owed since %v, want %v", at, grave.Owed)
 	}
 	ds = r.claim(t, "a", 9)
@@ -197,8 +197,8 @@ func TestRevive(t *testing.T) {
 	if d, err := r.FindDead("evt_x-1@a"); err != nil || d.Reason != Overflow {
 		t.Errorf("%+v, %v; want an overflow", d, err)
 	}
-	if at := r.OldestGrave("a"); !at.Equal(c.now()) {
-		t.Errorf("the rejection ordered again is owed since %v, want %v", at, c.now())
+	if at := r.OldestWithheld("a"); !at.Equal(base.Add(3 * time.Second)) {
+		t.Errorf("the rejection ordered again is withheld since %v, want since it was owed first", at)
 	}
 	want := map[string]string{"evt_z-1": "rendered", "evt_y-3": string(change("a", "y", 3).Body)} // I5: the body of the first attempt
 	for _, d := range r.claim(t, "a", 9) {

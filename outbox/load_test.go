@@ -110,6 +110,6 @@ func TestGauges(t *testing.T) {
 	r.end(t, r.claim(t, "a", 1)[0], Died, "refused")
 	f("outbox_owed_deliveries", "a", 1)
 	f("outbox_dead_deliveries", "a", 1)
-	f("outbox_oldest_withheld_rejection_seconds", "a", 0)
+	f("outbox_oldest_withheld_rejection_seconds", "a", 7) // it is dead, and nobody has been told
 	f("outbox_owed_deliveries", "b", 0)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -24,12 +25,12 @@ type orphan struct {
 // Astray reports whether a claim has met a damaged head since the last Mend: then a lane may have none.
 func (b *Outbox) Astray() bool { return b.astray.Load() }
 
-// Mend gives a head to each lane that owes something and has none, and their place in the index to rejections that have none: both follow from the deliveries. What is
+// Mend gives a head to each lane that owes something and has none, and their places to rejections that are withheld and lack one: both follow from what else is kept. What is
 // damaged stays where it is. It looks at everything that is owed, in memory of eight bytes a lane.
 func (b *Outbox) Mend(ctx context.Context) (heads, graves int, err error) {
 	b.astray.Store(false)
 	var orphans []orphan
-	var missing [][]byte
+	var missing []Delivery
 	err = b.o.Store.View(func(tx *store.Tx) error {
 		orphans, missing = lost(tx)
 		return nil
@@ -44,8 +45,8 @@ func (b *Outbox) Mend(ctx context.Context) (heads, graves int, err error) {
 	}
 	for chunk := range slices.Chunk(missing, mendChunk) {
 		err := b.o.Store.Update(ctx, func(tx *store.Tx) error {
-			for _, k := range chunk {
-				if err := tx.Bucket(store.Grave).Put(k); err != nil {
+			for i := range chunk {
+				if err := restoreWithheld(tx, &chunk[i]); err != nil {
 					return err
 				}
 			}
@@ -72,8 +73,8 @@ func (b *Outbox) adopt(tx *store.Tx, orphans []orphan) error {
 	return nil
 }
 
-// lost finds lanes without a head, and rejections that the index lacks.
-func lost(tx *store.Tx) (orphans []orphan, missing [][]byte) {
+// lost finds lanes without a head, and rejections that are not listed in full.
+func lost(tx *store.Tx) (orphans []orphan, missing []Delivery) {
 	heads := headed(tx)
 	var lane []byte // with its endpoint, as its deliveries' keys begin
 	c := tx.Bucket(store.Deliveries).Cursor()
@@ -88,11 +89,79 @@ func lost(tx *store.Tx) (orphans []orphan, missing [][]byte) {
 				orphans = append(orphans, orphan{d.Endpoint, d.Lane, d.Sequence})
 			}
 		}
-		if decodeDelivery(v, &d) == nil && d.Grave && !tx.Bucket(store.Grave).Has(graveKey(&d)) {
-			missing = append(missing, graveKey(&d))
+		if decodeDelivery(v, &d) == nil && d.Grave && readWithheld(tx, withheldKey(d.Endpoint, d.Lane, d.Sequence)) == nil {
+			d.Body = nil
+			missing = append(missing, d)
 		}
 	}
-	return orphans, missing
+	return orphans, append(missing, unlisted(tx)...)
+}
+
+// unlisted are rejections that stand in one of the places where they are listed, and not in the others. What is owed is not among them: it is made from its delivery.
+func unlisted(tx *store.Tx) (ds []Delivery) {
+	grave := tx.Bucket(store.Grave)
+	lost := func(d *Delivery) bool {
+		return !tx.Bucket(store.Deliveries).Has(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) && readWithheld(tx, withheldKey(d.Endpoint, d.Lane, d.Sequence)) == nil
+	}
+	c := grave.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		endpoint, rest, ok := bytes.Cut(k, []byte{0})
+		switch {
+		case v == nil:
+		case k[0] == byLane:
+			d, ok := splitDelivery(k[1:])
+			if w := readWithheld(tx, k); ok && w != nil &&
+				(!grave.Has(withheldIDKey(w.WebhookID, d.Endpoint)) || w.Acknowledged == nil && !grave.Has(w.ageKey(d.Endpoint, d.Lane, d.Sequence))) {
+				ds = append(ds, d)
+			}
+		case k[0] == byID:
+			if at := bytes.LastIndexByte(k, 0); at > 0 && len(v) > 8 {
+				d := Delivery{Endpoint: string(k[at+1:]), WebhookID: string(k[1:at]), Lane: string(v[:len(v)-8]), Sequence: sequence(v)}
+				if lost(&d) {
+					ds = append(ds, d)
+				}
+			}
+		case ok && len(rest) > 16:
+			d := Delivery{Endpoint: string(endpoint), Lane: string(rest[8 : len(rest)-8]), Sequence: sequence(k), Owed: time.UnixMilli(int64(binary.BigEndian.Uint64(rest)))} //nolint:gosec // written by graveKey
+			if lost(&d) {
+				ds = append(ds, d)
+			}
+		}
+	}
+	return ds
+}
+
+// restoreWithheld makes anew what is kept of a rejection, from what is found of it: its delivery, its place in the index by id, or that in the index by age. That an operator had
+// acknowledged it is not known then.
+func restoreWithheld(tx *store.Tx, d *Delivery) error {
+	k := withheldKey(d.Endpoint, d.Lane, d.Sequence)
+	w := readWithheld(tx, k)
+	if w != nil {
+		if !d.Owed.IsZero() && w.Acknowledged == nil && d.Owed.UnixMilli() != w.Since { // it was made from the index by id, which does not know since when
+			if err := tx.Bucket(store.Grave).Delete(w.ageKey(d.Endpoint, d.Lane, d.Sequence)); err != nil {
+				return err
+			}
+			w.Since = d.Owed.UnixMilli()
+			if err := putWithheld(tx, k, w); err != nil {
+				return err
+			}
+		}
+		return index(tx, k, w)
+	}
+	w = &withheldRecord{Since: max(0, d.Owed.UnixMilli()), WebhookID: d.WebhookID, Type: d.Type}
+	if !tx.Bucket(store.Deliveries).Has(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) {
+		w.Dead = Damaged
+		if view, _, err := dead(tx, d.ID()); err == nil {
+			w.Dead, w.Type, w.Since = view.Reason, view.Type, view.Owed.UnixMilli()
+		}
+	}
+	if w.WebhookID == "" {
+		w.WebhookID = fmt.Sprintf("withheld-%s-%d", d.Lane, d.Sequence)
+	}
+	if err := putWithheld(tx, k, w); err != nil {
+		return err
+	}
+	return index(tx, k, w)
 }
 
 // headed are the lanes that have a head, as sorted hashes.

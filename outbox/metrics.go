@@ -45,18 +45,18 @@ func (m *metrics) died(endpoint, reason string) {
 }
 
 var (
-	owedDesc  = prometheus.NewDesc("outbox_owed_deliveries", "Deliveries owed, by endpoint.", []string{"endpoint"}, nil)
-	limitDesc = prometheus.NewDesc("outbox_max_owed_deliveries", "Deliveries an endpoint may owe before more are put down as overflow.", []string{"endpoint"}, nil)
-	deadDesc  = prometheus.NewDesc("outbox_dead_deliveries", "Dead deliveries kept, by endpoint.", []string{"endpoint"}, nil)
-	dueDesc   = prometheus.NewDesc("outbox_oldest_due_seconds", "For how long the earliest due delivery has been due, by endpoint; 0: nothing is due.", []string{"endpoint"}, nil)
-	graveDesc = prometheus.NewDesc("outbox_oldest_withheld_rejection_seconds", "For how long the oldest undelivered rejection or suspension has been owed, by endpoint; 0: none is.", []string{"endpoint"}, nil)
+	owedDesc     = prometheus.NewDesc("outbox_owed_deliveries", "Deliveries owed, by endpoint.", []string{"endpoint"}, nil)
+	limitDesc    = prometheus.NewDesc("outbox_max_owed_deliveries", "Deliveries an endpoint may owe before more are put down as overflow.", []string{"endpoint"}, nil)
+	deadDesc     = prometheus.NewDesc("outbox_dead_deliveries", "Dead deliveries kept, by endpoint.", []string{"endpoint"}, nil)
+	dueDesc      = prometheus.NewDesc("outbox_oldest_due_seconds", "For how long the earliest due delivery has been due, by endpoint; 0: nothing is due.", []string{"endpoint"}, nil)
+	withheldDesc = prometheus.NewDesc("outbox_oldest_withheld_rejection_seconds", "For how long the oldest rejection or suspension that nobody has acknowledged has not been told, dead or alive, by endpoint, also of those that are not in the config; 0: there is none.", []string{"endpoint"}, nil)
 )
 
-// collector reads kept counts and does two look-ups per endpoint; it never walks what is owed.
+// collector reads kept counts and does two look-ups for each endpoint; it never walks what is owed.
 type collector struct{ b *Outbox }
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{owedDesc, limitDesc, deadDesc, dueDesc, graveDesc} {
+	for _, d := range []*prometheus.Desc{owedDesc, limitDesc, deadDesc, dueDesc, withheldDesc} {
 		ch <- d
 	}
 }
@@ -77,6 +77,28 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(limitDesc, float64(l.MaxOwed), id)
 		gauge(deadDesc, float64(dead), id)
 		gauge(dueDesc, age(c.b.OldestDue(id)), id)
-		gauge(graveDesc, age(c.b.OldestGrave(id)), id)
+		gauge(withheldDesc, age(c.b.OldestWithheld(id)), id)
 	}
+	for _, s := range bound(c.b.strangeWithheld()) {
+		gauge(withheldDesc, age(s.since), s.endpoint)
+	}
+}
+
+const (
+	maxStrange = 32         // endpoints that are not in the config and have a series of their own
+	strangers  = "(others)" // all the rest; no endpoint has such an id
+)
+
+// bound makes one of all that are beyond maxStrange.
+func bound(list []strange) []strange {
+	if len(list) <= maxStrange {
+		return list
+	}
+	rest := strange{strangers, list[maxStrange].since}
+	for _, s := range list[maxStrange:] {
+		if s.since.Before(rest.since) {
+			rest.since = s.since
+		}
+	}
+	return append(list[:maxStrange:maxStrange], rest)
 }

@@ -25,6 +25,9 @@ type model struct {
 	damaged  map[deliveryID]bool
 	heads    map[laneID]*Delivery // a copy, with failures and due
 	leased   map[laneID]bool
+	stale    map[laneID]bool          // its head was given up: it leads to what is first in the lane
+	search   map[string]*Delivery     // by endpoint: where it looks next for what gives way
+	withheld map[deliveryID]time.Time // since when
 	dead     map[string]grave
 	done     map[deliveryID]bool
 	top      map[laneID]uint64     // the latest change delivered
@@ -47,7 +50,7 @@ func newModel() *model {
 	return &model{
 		now: base, max: map[string]int64{"a": 0, "b": 12, "c": 4}, disabled: map[string]bool{}, owed: map[deliveryID]*Delivery{}, damaged: map[deliveryID]bool{},
 		heads: map[laneID]*Delivery{}, leased: map[laneID]bool{}, dead: map[string]grave{}, done: map[deliveryID]bool{}, top: map[laneID]uint64{},
-		put: map[deliveryID]string{}, same: map[deliveryID]stored{},
+		stale: map[laneID]bool{}, search: map[string]*Delivery{}, withheld: map[deliveryID]time.Time{}, put: map[deliveryID]string{}, same: map[deliveryID]stored{},
 	}
 }
 
@@ -66,13 +69,18 @@ func (m *model) owe(d Delivery) {
 	id := idOf(&d)
 	m.put[id] = d.ID()
 	limit, known := m.max[d.Endpoint]
+	if known && m.owed[id] != nil { // once is enough
+		return
+	}
+	if _, ok := m.withheld[id]; d.Grave && !ok {
+		m.withheld[id] = d.Owed
+	}
 	switch {
 	case !known:
 		m.dead[d.ID()] = grave{d, Removed, 0}
-	case m.owed[id] != nil: // once is enough
 	case m.disabled[d.Endpoint]:
 		m.dead[d.ID()] = grave{d, Disabled, 0}
-	case limit > 0 && m.count(d.Endpoint) >= limit:
+	case limit > 0 && m.count(d.Endpoint) >= limit && !m.admit(&d, m.count(d.Endpoint), limit):
 		d.Body = nil
 		m.dead[d.ID()] = grave{d, Overflow, 0}
 	default:
@@ -80,16 +88,121 @@ func (m *model) owe(d Delivery) {
 		if m.heads[id.laneID] == nil {
 			m.head(id.laneID)
 		}
+		m.resolve(id.laneID)
 	}
+}
+
+// lane are the sequences that are owed of a lane and whole, in order.
+func (m *model) lane(lane laneID) (seqs []uint64) {
+	for id := range m.owed {
+		if id.laneID == lane {
+			seqs = append(seqs, id.seq)
+		}
+	}
+	slices.Sort(seqs)
+	return seqs
+}
+
+// newest is the last decision of a lane that can be read, d being one of it.
+func (m *model) newest(d *Delivery) uint64 {
+	newest := d.Sequence
+	for _, seq := range m.lane(idOf(d).laneID) {
+		if !m.damaged[deliveryID{idOf(d).laneID, seq}] {
+			newest = max(newest, seq)
+		}
+	}
+	return newest
+}
+
+// admit makes room for what comes, and reports whether it stays.
+func (m *model) admit(d *Delivery, owed, limit int64) bool {
+	lane, newest, gave := idOf(d).laneID, m.newest(d), int64(0)
+	for _, seq := range m.lane(lane) {
+		id := deliveryID{lane, seq}
+		flying := m.leased[lane] && m.heads[lane].Sequence == seq
+		if seq < d.Sequence && gave <= owed-limit && !flying && !m.damaged[id] && !m.owed[id].Force {
+			m.give(m.owed[id], 0)
+			gave++
+		}
+	}
+	if m.resolve(lane); gave > 0 {
+		return true
+	}
+	if newest != d.Sequence || m.leased[lane] || !d.Grave {
+		return newest == d.Sequence && m.leased[lane]
+	}
+	return m.yield(lane) || owed < limit+limit/10
+}
+
+// give gives up what is owed. A head that was given up leads to the first of its lane.
+func (m *model) give(d *Delivery, failures int) {
+	id, bare := idOf(d), *d
+	bare.Body = nil
+	m.bury(bare, Overflow, failures)
+	if h := m.heads[id.laneID]; h != nil && h.Sequence == id.seq && !m.leased[id.laneID] {
+		m.stale[id.laneID] = true
+	}
+}
+
+// resolve looks for what a stale head leads to.
+func (m *model) resolve(lane laneID) {
+	if !m.stale[lane] || m.leased[lane] {
+		return
+	}
+	if seqs := m.lane(lane); len(seqs) > 0 {
+		c := *m.owed[deliveryID{lane, seqs[0]}]
+		c.due, c.head = m.heads[lane].due, m.heads[lane].head
+		m.heads[lane] = &c
+	}
+}
+
+// before orders heads as the due index does.
+func before(a, b *Delivery) int {
+	return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.Lane, b.Lane))
+}
+
+// yield gives up the first of another lane, if it is neither a rejection nor in flight. An endpoint of the model has fewer lanes than are looked at.
+func (m *model) yield(lane laneID) bool {
+	var heads []*Delivery
+	for l, h := range m.heads {
+		if l.endpoint == lane.endpoint {
+			heads = append(heads, h)
+		}
+	}
+	slices.SortFunc(heads, before)
+	from := 0
+	if at := m.search[lane.endpoint]; at != nil {
+		for from < len(heads) && before(heads[from], at) < 0 {
+			from++
+		}
+	}
+	for _, h := range slices.Concat(heads[from:], heads[:from]) {
+		l := idOf(h).laneID
+		seqs := m.lane(l)
+		first := deliveryID{l, seqs[0]}
+		if d := m.owed[first]; l == lane || m.leased[l] || m.damaged[first] || d.Grave || d.Force {
+			continue
+		}
+		m.search[lane.endpoint] = &Delivery{due: h.due, Lane: h.Lane}
+		was := h.head
+		m.give(m.owed[first], 0)
+		if _, ok := m.owed[deliveryID{l, was}]; !ok {
+			m.head(l)
+		}
+		return true
+	}
+	m.search[lane.endpoint] = nil
+	return false
 }
 
 // head makes the earliest delivery of a lane its head, due now.
 func (m *model) head(lane laneID) {
 	delete(m.heads, lane)
+	delete(m.stale, lane)
 	for id, d := range m.owed {
 		if id.laneID == lane && (m.heads[lane] == nil || d.Sequence < m.heads[lane].Sequence) {
 			c := *d
-			c.due = m.now.UnixMilli()
+			c.due, c.head = m.now.UnixMilli(), d.Sequence
 			m.heads[lane] = &c
 		}
 	}
@@ -126,6 +239,11 @@ func (m *model) settle(a Attempt) {
 		delete(m.owed, id)
 		m.done[id] = true
 		m.top[id.laneID] = max(m.top[id.laneID], d.Sequence)
+		for w := range m.withheld {
+			if o := m.owed[w]; w.laneID == id.laneID && w.seq <= d.Sequence && (o == nil || !o.Force || m.damaged[w]) {
+				delete(m.withheld, w)
+			}
+		}
 		m.end(&d, d.Sequence)
 	case Died:
 		failures := d.Failures
@@ -135,7 +253,16 @@ func (m *model) settle(a Attempt) {
 		m.bury(*m.owed[id], a.Reason, failures)
 		m.end(&d, 0)
 	case Retry:
+		if limit := m.max[d.Endpoint]; limit > 0 && m.count(d.Endpoint) > limit && !d.Force && m.newest(&d) > d.Sequence {
+			bare := *m.owed[id]
+			bare.Body = nil
+			m.bury(bare, Overflow, d.Failures+1)
+			m.end(&d, 0)
+			return
+		}
+		delete(m.stale, id.laneID)
 		h := m.heads[id.laneID]
+		h.head = h.Sequence
 		h.due, h.Failures = a.Retry.UnixMilli(), h.Failures+1
 		if h.FirstFailure.IsZero() {
 			h.FirstFailure = a.At
@@ -152,7 +279,7 @@ func (m *model) claim(endpoint string, n int) (ds []Delivery, next time.Time) {
 			heads = append(heads, h)
 		}
 	}
-	slices.SortFunc(heads, func(a, b *Delivery) int { return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.Lane, b.Lane)) })
+	slices.SortFunc(heads, before)
 	var damaged []*Delivery
 	for _, h := range heads {
 		if h.due > m.now.UnixMilli() || len(ds) == n {
@@ -223,7 +350,7 @@ func (m *model) compare(tx *store.Tx, a *auditor) error {
 		bad("%d are owed, want %d; %d heads, want %d", len(a.owed), len(m.owed), len(a.heads), len(m.heads))
 	}
 	for lane, want := range m.heads {
-		if h := a.heads[lane]; h.seq != want.Sequence || h.failures != want.Failures || a.due[lane] != want.due {
+		if h := a.heads[lane]; h.seq != want.head || !m.stale[lane] && (h.seq != want.Sequence || h.failures != want.Failures) || a.due[lane] != want.due {
 			bad("the head of %v is %+v due %d, want %+v", lane, h, a.due[lane], want)
 		}
 	}
@@ -241,6 +368,14 @@ func (m *model) compare(tx *store.Tx, a *auditor) error {
 		if _, dead := m.dead[name]; a.owed[id] == nil && !m.damaged[id] && !dead && !m.done[id] {
 			bad("%v is neither owed, dead nor done", id)
 		}
+	}
+	for id, since := range m.withheld {
+		if w := a.withheld[id]; w == nil || w.Since != since.UnixMilli() {
+			bad("%v is withheld since %v, listed is %+v", id, since, w)
+		}
+	}
+	if len(a.withheld) != len(m.withheld) {
+		bad("%d are withheld, want %d", len(a.withheld), len(m.withheld))
 	}
 	for e := range m.max {
 		if IsDisabled(tx, e) != m.disabled[e] {
@@ -292,6 +427,10 @@ func (h *history) reopen() error {
 		return err
 	}
 	clear(h.m.leased)
+	clear(h.m.search)
+	for lane := range h.m.stale {
+		h.m.resolve(lane)
+	}
 	h.flying = nil
 	return h.open()
 }

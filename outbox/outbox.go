@@ -38,6 +38,7 @@ type Delivery struct {
 	Failures     int       // tries so far that ended without a 2xx
 	FirstFailure time.Time // of these
 	due          int64     // unix milliseconds: where the head stands in the due index
+	head         uint64    // the sequence that stands there; another one, if that has been given up
 }
 
 // Outcome is how one attempt, or the wait for it, ended.
@@ -64,7 +65,7 @@ type Attempt struct {
 
 // Why a delivery is dead without a last attempt of its own.
 const (
-	Overflow  = "overflow"  // the endpoint owed max_owed already; id only, no body
+	Overflow  = "overflow"  // given up for want of room: the endpoint owed max_owed; id only, no body
 	Overtaken = "overtaken" // ordered again, but its lane has delivered a later change since
 	Disabled  = "disabled"  // its endpoint is disabled
 	Removed   = "removed"   // its endpoint is gone from the config
@@ -79,6 +80,8 @@ type Options struct {
 	Now     func() time.Time
 	// Settled is called in the transaction that ends a delivery (done or dead), to write its history. It may be called again if the transaction is.
 	Settled func(*store.Tx, Attempt) error
+	// Decides reports whether changes of a type say where a person stands, so that a later one makes an earlier one needless. Nil: all do.
+	Decides func(changeType string) bool
 }
 
 // Endpoint is what the outbox knows of one endpoint.
@@ -109,10 +112,12 @@ type lanes struct {
 	Endpoint
 	wake chan struct{} // one token: something may be due
 
-	mu     sync.Mutex // guards the fields below; a claim holds it across its read transaction
-	leased map[string]struct{}
+	mu     sync.Mutex        // guards the fields below; a claim holds it across its read transaction
+	leased map[string]uint64 // by lane: the sequence of what is in flight
 	owed   int64
 	dead   int64
+
+	search []byte // owned by the writer: where it looks next for what gives way to a rejection
 }
 
 // ErrNotFound says that there is no such delivery or endpoint.
@@ -126,11 +131,14 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	if o.Settled == nil {
 		o.Settled = func(*store.Tx, Attempt) error { return nil }
 	}
+	if o.Decides == nil {
+		o.Decides = func(string) bool { return true }
+	}
 	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{}), gone: make(chan struct{})}
 	close(b.idle)
 	err := o.Store.View(func(tx *store.Tx) error {
 		for _, e := range endpoints {
-			l := &lanes{Endpoint: e, wake: make(chan struct{}, 1), leased: map[string]struct{}{}}
+			l := &lanes{Endpoint: e, wake: make(chan struct{}, 1), leased: map[string]uint64{}}
 			var err error
 			if l.owed, err = tx.Number(owedKey(e.ID)); err != nil {
 				return err

@@ -68,16 +68,16 @@ func TestPutTwice(t *testing.T) {
 	if r.Owed("a") != 2 || r.Dead("a") != 0 {
 		t.Errorf("%d owed, %d dead; want 2, 0", r.Owed("a"), r.Dead("a"))
 	}
-	r.put(t, three, three) // too many: put down, once, without its body
+	r.put(t, three, three) // too many: the oldest is put down for it, once, without its body
 	r.audit(t)
-	if d, err := r.FindDead(three.ID()); err != nil || d.Reason != Overflow || d.HasBody || r.Dead("a") != 1 {
+	if d, err := r.FindDead(one.ID()); err != nil || d.Reason != Overflow || d.HasBody || r.Dead("a") != 1 {
 		t.Errorf("%+v, %v; %d dead, want one of overflow without a body", d, err, r.Dead("a"))
 	}
 	if got := r.metric(t, "outbox_put_down_total", Overflow); got == 0 {
 		t.Error("the overflow is not counted")
 	}
 	r.update(t, func(tx *store.Tx) error { return Disable(tx, "a", "410 Gone") })
-	r.put(t, one)
+	r.put(t, three)
 	if r.Owed("a") != 2 || r.Dead("a") != 1 {
 		t.Errorf("disabled: %d owed, %d dead; want 2, 1", r.Owed("a"), r.Dead("a"))
 	}

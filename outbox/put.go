@@ -3,12 +3,13 @@ package outbox
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 
 	"countersign/outbox/store"
 )
 
-// Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed, or is owed to a disabled endpoint, is put down as dead instead:
-// nothing is dropped and nothing grows without bound.
+// Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed (admit has the rule), or is owed to a disabled endpoint, is put down as dead
+// instead: nothing is dropped and nothing grows without bound.
 func (b *Outbox) Put(tx *store.Tx, ds ...Delivery) error {
 	t := b.tally()
 	for i := range ds {
@@ -21,14 +22,17 @@ func (b *Outbox) Put(tx *store.Tx, ds ...Delivery) error {
 
 func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 	l := b.lanes[d.Endpoint]
-	if l == nil {
-		return b.bury(tx, t, d, Removed)
-	}
 	waiting := tx.Bucket(store.Deliveries)
 	empty := !laneHasMore(tx, d.Endpoint, d.Lane)
 	k := deliveryKey(d.Endpoint, d.Lane, d.Sequence)
 	if !empty && waiting.Has(k) {
 		return nil // owed already, and so not dead as well
+	}
+	if err := withhold(tx, d); err != nil {
+		return err
+	}
+	if l == nil {
+		return b.bury(tx, t, d, Removed)
 	}
 	at, err := t.standing(tx, d.Endpoint)
 	switch {
@@ -37,19 +41,16 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 	case at.disabled:
 		return b.bury(tx, t, d, Disabled)
 	case l.MaxOwed > 0 && at.owed+t.owed[d.Endpoint] >= l.MaxOwed:
-		bare := *d
-		bare.Body = nil
-		return b.bury(tx, t, &bare, Overflow)
+		if ok, err := b.admit(tx, t, l, d, at.owed+t.owed[d.Endpoint]); !ok || err != nil {
+			bare := *d
+			bare.Body = nil
+			return errors.Join(err, b.bury(tx, t, &bare, Overflow))
+		}
 	}
 	if err := waiting.PutRecord(k, encodeDelivery(d)); err != nil {
 		return err
 	}
 	t.owed[d.Endpoint]++
-	if d.Grave {
-		if err := tx.Bucket(store.Grave).Put(graveKey(d)); err != nil {
-			return err
-		}
-	}
 	if !empty {
 		return nil // behind its lane's head
 	}

@@ -83,10 +83,8 @@ func unhead(tx *store.Tx, d *Delivery) error {
 
 // reinstate puts a delivery back among those of its lane.
 func reinstate(tx *store.Tx, d *Delivery) error {
-	if d.Grave {
-		if err := tx.Bucket(store.Grave).Put(graveKey(d)); err != nil {
-			return err
-		}
+	if err := withhold(tx, d); err != nil {
+		return err
 	}
 	return tx.Bucket(store.Deliveries).PutRecord(deliveryKey(d.Endpoint, d.Lane, d.Sequence), encodeDelivery(d))
 }

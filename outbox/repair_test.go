@@ -70,7 +70,7 @@ func TestRepair(t *testing.T) {
 	if d, err := r.FindDead("damaged-y-1@a"); err != nil || d.Reason != Damaged || !d.HasBody {
 		t.Errorf("FindDead = %+v, %v", d, err)
 	}
-	if at := r.OldestGrave("a"); at.IsZero() {
+	if at := r.OldestWithheld("a"); at.IsZero() {
 		t.Error("no rejection is listed, and one is owed")
 	}
 	c.add(time.Second)

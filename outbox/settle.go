@@ -133,11 +133,30 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
 	due, k := tx.Bucket(store.Due), dueKey(d.Endpoint, d.due, d.Lane)
 	v, err := due.Get(k)
-	if h, _ := decodeHead(v); err != nil || v == nil || h.seq != d.Sequence { // of one that cannot be read, 0, as the claim has it
-		return nil //nolint:nilerr // swept away meanwhile, or damaged since: then it stays where it is
+	gone := d.WebhookID != "" && tx.Bucket(store.Deliveries).Raw(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) == nil // given up, or swept away, as it was claimed
+	if h, _ := decodeHead(v); err != nil || v == nil || h.seq != d.head {                                            // of one that cannot be read, 0, as the claim has it
+		if gone {
+			return b.told(tx, t, a)
+		}
+		return nil //nolint:nilerr // damaged since: then it stays where it is
 	}
 	if err := due.Delete(k); err != nil {
 		return err
+	}
+	if gone {
+		if err := b.told(tx, t, a); err != nil {
+			return err
+		}
+		return b.advance(tx, t, d, delivered(a))
+	}
+	if a.Outcome == Retry {
+		if over, err := b.superseded(tx, t, d); err != nil {
+			return err
+		} else if over {
+			given := *a // the attempt itself may have to be settled once more
+			given.Outcome, given.Reason, given.Delivery.Body = Died, Overflow, nil
+			a, d = &given, &given.Delivery
+		}
 	}
 	switch a.Outcome {
 	case Retry:
@@ -163,6 +182,9 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 		if err := b.o.Settled(tx, *a); err != nil {
 			return err
 		}
+		if err := b.tell(tx, d); err != nil {
+			return err
+		}
 	}
 	if err := b.forget(tx, t, d); err != nil {
 		return err
@@ -170,14 +192,34 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	return b.advance(tx, t, d, d.Sequence)
 }
 
+// delivered is the sequence up to which an attempt has told the lane; 0: nothing.
+func delivered(a *Attempt) uint64 {
+	if a.Outcome == Done {
+		return a.Delivery.Sequence
+	}
+	return 0
+}
+
+// told settles what was put down as dead while it was under way: if it has arrived, it is dead no more.
+func (b *Outbox) told(tx *store.Tx, t *tally, a *Attempt) error {
+	d := &a.Delivery
+	view, _, err := dead(tx, d.ID())
+	if a.Outcome != Done || err != nil || view.Sequence != d.Sequence || view.Subject != d.Lane {
+		return nil //nolint:nilerr // it stays as it is
+	}
+	t.dead[d.Endpoint]--
+	if err := tx.Bucket(store.Dead).Delete(deadItemKey(d.WebhookID, d.Endpoint)); err != nil {
+		return err
+	}
+	if err := b.o.Settled(tx, *a); err != nil {
+		return err
+	}
+	return b.tell(tx, d)
+}
+
 // forget takes a delivery out of what is owed.
 func (b *Outbox) forget(tx *store.Tx, t *tally, d *Delivery) error {
 	t.owed[d.Endpoint]--
-	if d.Grave {
-		if err := tx.Bucket(store.Grave).Delete(graveKey(d)); err != nil {
-			return err
-		}
-	}
 	return tx.Bucket(store.Deliveries).Delete(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
 }
 

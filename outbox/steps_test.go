@@ -140,6 +140,7 @@ func (h *history) release() error {
 	d := h.flying[i]
 	h.flying = slices.Delete(h.flying, i, i+1)
 	delete(h.m.leased, idOf(&d).laneID)
+	h.m.resolve(idOf(&d).laneID)
 	h.b.Release(d)
 	return nil
 }

@@ -97,7 +97,7 @@ func (g *rig) makeRelay(log *slog.Logger) {
 		}
 	}
 	var err error
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled}, owed); err != nil {
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled, Decides: Decides}, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	var j journal.Journal = g.journal

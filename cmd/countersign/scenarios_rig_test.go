@@ -139,7 +139,7 @@ func (g *stage) play(policies map[string]kyc.Policy) {
 		owed = append(owed, outbox.Endpoint{ID: id + "-main"})
 	}
 	log, reg := slog.New(slog.NewJSONHandler(&g.log, &slog.HandlerOptions{Level: slog.LevelError})), prometheus.NewRegistry()
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now, Settled: relay.Settled}, owed); err != nil {
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now, Settled: relay.Settled, Decides: relay.Decides}, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	if g.relay, err = relay.New(relay.Options{

@@ -205,7 +205,7 @@ func (g *rig) startRelay(log *slog.Logger) {
 		e.Format, _ = format.ByName(name)
 		es, owed = append(es, e), append(owed, outbox.Endpoint{ID: name})
 	}
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled}, owed); err != nil {
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled, Decides: relay.Decides}, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	g.relay, err = relay.New(relay.Options{

@@ -1,0 +1,180 @@
+package outbox
+
+import (
+	"bytes"
+
+	"countersign/outbox/store"
+)
+
+// What an endpoint owes at most, and who gives way. When it owes max_owed, room is made for what comes, in this order:
+//
+//  1. by the same person: the oldest deliveries that a later decision about that person follows, which may be the new one itself;
+//  2. where the only older one is in flight, by nobody: the new decision is owed beyond max_owed, at most one for each person in flight;
+//  3. for a rejection or suspension, by another person: a delivery that is neither, whose turn is next. Of the lanes whose turn is next yieldLook are looked at, the next
+//     time those behind them. If none of them gives way, the rejection is owed beyond max_owed, up to a tenth;
+//  4. else by the new one.
+//
+// Who gives way is dead as an overflow, listed, and can be ordered again. What is in flight, and what an operator forces, never gives way. So the newest decision about a
+// person is never given up while an older one about the same person is owed, and nothing walks over what an endpoint owes.
+
+const (
+	yieldLook = 64 // heads looked at for one that gives way to another person's rejection
+	laneLook  = 64 // deliveries of one lane looked at, or given up, for one that comes
+)
+
+// admit reports whether a delivery may be owed by an endpoint that owes as much as it may, and gives up what makes room for it.
+func (b *Outbox) admit(tx *store.Tx, t *tally, l *lanes, d *Delivery, owed int64) (bool, error) {
+	newest := b.newestDecision(tx, d)
+	older := b.olderThan(tx, l, d, newest, owed-l.MaxOwed+1)
+	for i := range older {
+		if err := b.giveUp(tx, t, &older[i]); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case len(older) > 0:
+		return true, nil
+	case newest != d.Sequence:
+		return false, nil // it decides nothing, or its person has been decided about since
+	case b.isLeased(d.Endpoint, d.Lane):
+		return true, nil
+	case !d.Grave:
+		return false, nil
+	}
+	yielded, err := b.yield(tx, t, l, d.Lane)
+	return err == nil && (yielded || owed < l.MaxOwed+l.MaxOwed/10), err
+}
+
+// newestDecision is the sequence of the last decision about the person of d, among what is owed and d itself; 0: there is none.
+func (b *Outbox) newestDecision(tx *store.Tx, d *Delivery) (newest uint64) {
+	if b.o.Decides(d.Type) {
+		newest = d.Sequence
+	}
+	prefix := laneKey(d.Endpoint, d.Lane)
+	c := tx.Bucket(store.Deliveries).Cursor()
+	k, v := c.Seek(append(bytes.Clone(prefix), bytes.Repeat([]byte{0xff}, 9)...)) // behind the lane
+	if k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	for n := 0; isOfLane(k, prefix) && sequence(k) > newest && n < laneLook; n++ {
+		var o Delivery
+		if decodeDelivery(v, &o) == nil && b.o.Decides(o.Type) {
+			return sequence(k)
+		}
+		k, v = c.Prev()
+	}
+	return newest
+}
+
+// olderThan are the oldest deliveries of the lane of d, at most n, that may be given up for a later decision: none that comes after d, unless d is not to be given up.
+func (b *Outbox) olderThan(tx *store.Tx, l *lanes, d *Delivery, newest uint64, n int64) (older []Delivery) {
+	flying := l.inFlight(d.Lane)
+	prefix := laneKey(d.Endpoint, d.Lane)
+	c := tx.Bucket(store.Deliveries).Cursor()
+	for k, v := c.Seek(prefix); isOfLane(k, prefix) && sequence(k) < min(newest, d.Sequence) && int64(len(older)) < min(n, laneLook); k, v = c.Next() {
+		o := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: sequence(k)}
+		if o.Sequence != flying && decodeDelivery(v, &o) == nil && !o.Force {
+			older = append(older, o)
+		}
+	}
+	return older
+}
+
+// giveUp puts down as dead what is owed, for want of room. Its lane's head stays where it is: the claim finds what is first in the lane then.
+func (b *Outbox) giveUp(tx *store.Tx, t *tally, d *Delivery) error {
+	a := Attempt{Delivery: *d, Outcome: Died, Reason: Overflow, At: b.o.Now()}
+	a.Delivery.Body = nil
+	return b.inter(tx, t, &a)
+}
+
+// yield gives up a head that tells neither of a rejection nor of a suspension, of another lane than this, and reports whether there was one among those looked at. The next
+// search begins where this one ended.
+func (b *Outbox) yield(tx *store.Tx, t *tally, l *lanes, lane string) (bool, error) {
+	prefix := append([]byte(l.ID), 0)
+	c := tx.Bucket(store.Due).Cursor()
+	from, wrapped := l.search, len(l.search) == 0
+	if wrapped {
+		from = prefix
+	}
+	k, v := c.Seek(from)
+	for range yieldLook {
+		if !bytes.HasPrefix(k, prefix) {
+			if wrapped {
+				break
+			}
+			wrapped = true
+			k, v = c.Seek(prefix)
+			continue
+		}
+		if d, ok := yields(tx, l, k, v, lane); ok {
+			l.search = bytes.Clone(k)
+			return true, b.giveUpFirst(tx, t, &d, l.search)
+		}
+		k, v = c.Next()
+	}
+	l.search = bytes.Clone(k)
+	return false, nil
+}
+
+// yields is what is first in the lane of a head, if it may give way to a rejection about somebody else.
+func yields(tx *store.Tx, l *lanes, k, v []byte, lane string) (d Delivery, ok bool) {
+	at := len(l.ID) + 9
+	h, ok := decodeHead(v)
+	if !ok || len(k) <= at || string(k[at:]) == lane || l.inFlight(string(k[at:])) != 0 {
+		return d, false
+	}
+	d = Delivery{Endpoint: l.ID, Lane: string(k[at:]), head: h.seq}
+	prefix := laneKey(d.Endpoint, d.Lane)
+	first, v := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+	if !isOfLane(first, prefix) || decodeDelivery(v, &d) != nil {
+		return d, false
+	}
+	d.Sequence = sequence(first)
+	return d, !d.Grave && !d.Force
+}
+
+// giveUpFirst gives up what is first in a lane, whose head stands at due. The next of the lane takes the head's place if that was it.
+func (b *Outbox) giveUpFirst(tx *store.Tx, t *tally, d *Delivery, due []byte) error {
+	if err := b.giveUp(tx, t, d); err != nil {
+		return err
+	}
+	if tx.Bucket(store.Deliveries).Raw(deliveryKey(d.Endpoint, d.Lane, d.head)) != nil {
+		return nil
+	}
+	if err := tx.Bucket(store.Due).Delete(due); err != nil {
+		return err
+	}
+	return b.advance(tx, t, d, 0)
+}
+
+// superseded reports whether an endpoint owes more than it may, and a later decision than d about the same person: then d is not tried again.
+func (b *Outbox) superseded(tx *store.Tx, t *tally, d *Delivery) (bool, error) {
+	l := b.lanes[d.Endpoint]
+	if l == nil || l.MaxOwed == 0 || d.Force {
+		return false, nil
+	}
+	at, err := t.standing(tx, d.Endpoint)
+	return err == nil && at.owed+t.owed[d.Endpoint] > l.MaxOwed && b.newestDecision(tx, d) > d.Sequence, err
+}
+
+// read fills in what a head leads to: its delivery, or the first of the lane where that was given up for a later one. The head is then as of that one.
+func read(waiting store.Bucket, d *Delivery, h *head) error {
+	d.Sequence = h.seq
+	k := deliveryKey(d.Endpoint, d.Lane, h.seq)
+	prefix := k[:len(k)-8]
+	if later, _ := waiting.Cursor().Seek(k); !bytes.Equal(later, k) && isOfLane(later, prefix) {
+		first, _ := waiting.Cursor().Seek(prefix)
+		d.Sequence = sequence(first)
+		*h = head{seq: d.Sequence}
+	}
+	return readDelivery(waiting, d)
+}
+
+// inFlight is the sequence of what is in flight of a lane; 0: nothing is.
+func (l *lanes) inFlight(lane string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leased[lane]
+}

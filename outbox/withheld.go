@@ -1,0 +1,278 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"countersign/outbox/store"
+)
+
+// A rejection or suspension is withheld from an endpoint from when it is owed until the endpoint has accepted it, or a later decision about the same person, whatever that
+// says; or until an operator acknowledges it. That it dies, for whatever reason, or that its endpoint is disabled or gone, ends nothing: the partner still treats that
+// person as before.
+
+// withheldRecord is what is kept of one, under its endpoint, lane and sequence. Its place in the index by age is there until it is acknowledged.
+type withheldRecord struct {
+	Since        int64            `json:"since"` // Unix milliseconds: when it was owed first
+	WebhookID    string           `json:"id"`
+	Type         string           `json:"type"`
+	Dead         string           `json:"dead,omitempty"` // why; "": it is owed still
+	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
+}
+
+// Acknowledgement is an operator's word that nobody need be alarmed about a withheld delivery any more. It is for good: also when it is ordered again.
+type Acknowledgement struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"` // the token's name
+	Reason string    `json:"reason"`
+}
+
+// Withheld is a rejection or suspension that an endpoint has not been told of. Its endpoint need not be in the config any more.
+type Withheld struct {
+	ID           string           `json:"id"` // the delivery's
+	Endpoint     string           `json:"endpoint"`
+	Subject      string           `json:"subject"`
+	Sequence     uint64           `json:"sequence"`
+	Type         string           `json:"type"`
+	Since        time.Time        `json:"since"`
+	Dead         string           `json:"dead,omitempty"` // why; empty: it is owed still, and tried again
+	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
+}
+
+// The bucket's keys: by endpoint and age (an id begins with no control character), by lane, and by the delivery's id.
+const (
+	byLane = 1
+	byID   = 2
+)
+
+func withheldKey(endpoint, lane string, seq uint64) []byte {
+	return append([]byte{byLane}, deliveryKey(endpoint, lane, seq)...)
+}
+
+func withheldIDKey(webhookID, endpoint string) []byte {
+	return append([]byte{byID}, deadItemKey(webhookID, endpoint)...)
+}
+
+// ageKey is the place in the index by age of what is kept under a key.
+func (w *withheldRecord) ageKey(endpoint, lane string, seq uint64) []byte {
+	return graveKey(&Delivery{Endpoint: endpoint, Lane: lane, Sequence: seq, Owed: time.UnixMilli(w.Since)})
+}
+
+// readWithheld is what is kept of one; nil: nothing, or nothing that is whole.
+func readWithheld(tx *store.Tx, key []byte) *withheldRecord {
+	v, err := tx.Bucket(store.Grave).Get(key)
+	w := &withheldRecord{}
+	if err != nil || v == nil || json.Unmarshal(v, w) != nil {
+		return nil
+	}
+	return w
+}
+
+func putWithheld(tx *store.Tx, key []byte, w *withheldRecord) error {
+	v, err := json.Marshal(w)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(store.Grave).Put(key, v)
+}
+
+// withhold notes that a rejection or suspension is owed. One that was owed before is withheld since then.
+func withhold(tx *store.Tx, d *Delivery) error {
+	if !d.Grave {
+		return nil
+	}
+	k := withheldKey(d.Endpoint, d.Lane, d.Sequence)
+	w := readWithheld(tx, k)
+	switch {
+	case w == nil:
+		w = &withheldRecord{Since: d.Owed.UnixMilli(), WebhookID: d.WebhookID, Type: d.Type}
+	case w.Dead == "":
+		return nil
+	}
+	w.Dead = ""
+	if err := putWithheld(tx, k, w); err != nil {
+		return err
+	}
+	return index(tx, k, w)
+}
+
+// index gives a withheld delivery its places by id and, unless it is acknowledged, by age.
+func index(tx *store.Tx, key []byte, w *withheldRecord) error {
+	d, _ := splitDelivery(key[1:])
+	lane := binary.BigEndian.AppendUint64([]byte(d.Lane), d.Sequence)
+	if err := tx.Bucket(store.Grave).Put(withheldIDKey(w.WebhookID, d.Endpoint), lane); err != nil || w.Acknowledged != nil {
+		return err
+	}
+	return tx.Bucket(store.Grave).Put(w.ageKey(d.Endpoint, d.Lane, d.Sequence))
+}
+
+// lapse notes that a withheld delivery is dead: nobody will be told unless it is ordered again.
+func lapse(tx *store.Tx, d *Delivery, reason string) error {
+	k := withheldKey(d.Endpoint, d.Lane, d.Sequence)
+	w := readWithheld(tx, k)
+	if w == nil {
+		return nil
+	}
+	w.Dead = reason
+	return putWithheld(tx, k, w)
+}
+
+// tell ends what is withheld of a person up to the decision that the endpoint has accepted. What an operator forces out after it is owed, and so withheld, still.
+func (b *Outbox) tell(tx *store.Tx, d *Delivery) error {
+	if !d.Grave && !b.o.Decides(d.Type) {
+		return nil
+	}
+	grave := tx.Bucket(store.Grave)
+	prefix := append([]byte{byLane}, laneKey(d.Endpoint, d.Lane)...)
+	var gone [][]byte
+	c := grave.Cursor()
+	for k, _ := c.Seek(prefix); isOfLane(k, prefix) && sequence(k) <= d.Sequence; k, _ = c.Next() {
+		o := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: sequence(k)}
+		if o.Sequence == d.Sequence || readDelivery(tx.Bucket(store.Deliveries), &o) != nil || !o.Force {
+			gone = append(gone, bytes.Clone(k))
+		}
+	}
+	for _, k := range gone {
+		if w := readWithheld(tx, k); w != nil {
+			if err := grave.Delete(w.ageKey(d.Endpoint, d.Lane, sequence(k))); err != nil {
+				return err
+			}
+			if err := grave.Delete(withheldIDKey(w.WebhookID, d.Endpoint)); err != nil {
+				return err
+			}
+		}
+		if err := grave.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// OldestWithheld is since when the endpoint has not been told of its oldest withheld rejection or suspension that nobody has acknowledged; zero: there is none. The endpoint
+// need not be in the config any more.
+func (b *Outbox) OldestWithheld(endpoint string) (at time.Time) {
+	prefix := append([]byte(endpoint), 0)
+	_ = b.o.Store.View(func(tx *store.Tx) error {
+		at = oldest(tx, prefix)
+		return nil
+	})
+	return at
+}
+
+func oldest(tx *store.Tx, prefix []byte) (at time.Time) {
+	c := tx.Bucket(store.Grave).Cursor()
+	k, v := c.Seek(prefix)
+	for ; bytes.HasPrefix(k, prefix) && v == nil; k, v = c.Next() { // damaged: not to be believed
+	}
+	if bytes.HasPrefix(k, prefix) {
+		at = time.UnixMilli(int64(binary.BigEndian.Uint64(k[len(prefix):]))) //nolint:gosec // written by graveKey
+	}
+	return at
+}
+
+// strange is what is withheld from an endpoint that is not in the config.
+type strange struct {
+	endpoint string
+	since    time.Time
+}
+
+// strangeWithheld calls fn with what is withheld, and not acknowledged, from each endpoint that New was not given. One look-up for each.
+func (b *Outbox) strangeWithheld() (list []strange) {
+	_ = b.o.Store.View(func(tx *store.Tx) error {
+		c := tx.Bucket(store.Grave).Cursor()
+		k, v := c.Seek([]byte{byID + 1})
+		for k != nil {
+			end := bytes.IndexByte(k, 0)
+			if v == nil || end < 0 {
+				k, v = c.Next() // damaged: it names nobody
+				continue
+			}
+			id := string(k[:end])
+			if at := oldest(tx, append([]byte(id), 0)); b.lanes[id] == nil && !at.IsZero() {
+				list = append(list, strange{id, at})
+			}
+			k, v = c.Seek(append([]byte(id), 1))
+		}
+		return nil
+	})
+	return list
+}
+
+// ListWithheld lists up to n withheld deliveries with ids after the one given, in order of id; endpoint "" is all. acknowledged: those that an operator has acknowledged, and
+// no others; else those that nobody has.
+func (b *Outbox) ListWithheld(endpoint, after string, n int, acknowledged bool) (list []Withheld, more bool, err error) {
+	from := []byte{byID}
+	if id, e, ok := SplitID(after); ok {
+		from = append(withheldIDKey(id, e), 0)
+	}
+	list = []Withheld{} // never null
+	err = b.o.Store.View(func(tx *store.Tx) error {
+		c := tx.Bucket(store.Grave).Cursor()
+		for k, v := c.Seek(from); len(k) > 0 && k[0] == byID; k, v = c.Next() {
+			w, ok := withheldOf(tx, k, v)
+			if !ok || endpoint != "" && w.Endpoint != endpoint || acknowledged != (w.Acknowledged != nil) {
+				continue
+			}
+			if len(list) == n {
+				more = true
+				return nil
+			}
+			list = append(list, w)
+		}
+		return nil
+	})
+	return list, more, err
+}
+
+// withheldOf is what a record of the index by id leads to.
+func withheldOf(tx *store.Tx, k, v []byte) (o Withheld, ok bool) {
+	end := bytes.LastIndexByte(k, 0)
+	if end < 0 || len(v) < 8 {
+		return o, false
+	}
+	lane, seq := string(v[:len(v)-8]), sequence(v)
+	endpoint := string(k[end+1:])
+	w := readWithheld(tx, withheldKey(endpoint, lane, seq))
+	if w == nil {
+		return o, false
+	}
+	d := Delivery{Endpoint: endpoint, WebhookID: w.WebhookID}
+	return Withheld{
+		ID: d.ID(), Endpoint: endpoint, Subject: lane, Sequence: seq, Type: w.Type, Since: time.UnixMilli(w.Since).UTC(), Dead: w.Dead, Acknowledged: w.Acknowledged,
+	}, true
+}
+
+// Acknowledge says that nobody need be alarmed about a withheld delivery any more: nil once that is on stable storage, ErrNotFound if none is withheld under that id. What is
+// owed is owed still. The first acknowledgement stands.
+func (b *Outbox) Acknowledge(ctx context.Context, id string, a Acknowledgement) (w Withheld, err error) {
+	err = b.o.Store.Update(ctx, func(tx *store.Tx) error {
+		webhookID, endpoint, _ := SplitID(id)
+		k := withheldIDKey(webhookID, endpoint)
+		v, err := tx.Bucket(store.Grave).Get(k)
+		if err != nil {
+			return err
+		}
+		var ok bool
+		if w, ok = withheldOf(tx, k, v); !ok {
+			return ErrNotFound
+		}
+		if w.Acknowledged != nil {
+			return nil
+		}
+		key := withheldKey(endpoint, w.Subject, w.Sequence)
+		r := readWithheld(tx, key)
+		r.Acknowledged, w.Acknowledged = &a, &a
+		if err := tx.Bucket(store.Grave).Delete(r.ageKey(endpoint, w.Subject, w.Sequence)); err != nil {
+			return err
+		}
+		return putWithheld(tx, key, r)
+	})
+	if err != nil {
+		return Withheld{}, fmt.Errorf("acknowledge %s: %w", id, err)
+	}
+	return w, nil
+}
