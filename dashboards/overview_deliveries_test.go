@@ -55,7 +55,7 @@ func deliveriesRow() row {
 		},
 		{
 			title: "Oldest withheld rejection", unit: "s", line: 900, alert: "CountersignRejectionWithheld",
-			description: "For how long a rejection or suspension has been owed. The partner still treats that person as before.",
+			description: "For how long a rejection or suspension has not been told, be it owed or dead, or its endpoint gone, and nobody has acknowledged it. The partner still treats that person as before.",
 			queries:     []query{{`countersign_outbox_oldest_withheld_rejection_seconds{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
 		},
 		{
@@ -74,7 +74,7 @@ func deliveriesRow() row {
 		},
 		{
 			title: "Put down without an attempt", unit: "ops", stack: true,
-			description: "overflow: too much owed. overtaken: a later change has been delivered. disabled, removed: the endpoint takes nothing. damaged: the record fails its checksum.",
+			description: "overflow: too much owed, and this gave way. overtaken: a later change has been delivered. disabled, removed: the endpoint takes nothing. damaged: the record fails its checksum.",
 			queries:     []query{{`sum by (endpoint, reason) (rate(countersign_outbox_put_down_total{endpoint=~"$endpoint"}[$__rate_interval])) > 0`, "{{endpoint}} {{reason}}"}},
 		},
 		{

@@ -154,7 +154,7 @@ func partnerReference() []configKey {
 		{"partners[].endpoints[].concurrency", "16", "deliveries under way at once, 1 to 1000"},
 		{"partners[].endpoints[].rate", "unlimited", "deliveries per second"},
 		{"partners[].endpoints[].timeout", "15s", "for a whole attempt, 100ms to 2m"},
-		{"partners[].endpoints[].max_owed", "1000000", "deliveries that may wait; beyond it they are dead as overflow, and can be replayed"},
+		{"partners[].endpoints[].max_owed", "1000000", "deliveries that may wait; beyond it something gives way, is dead as overflow, and can be replayed: what a later decision about the same person follows, before anything else"},
 		{"partners[].endpoints[].since", "always", "changes recorded before this time are not owed"},
 		{"partners[].endpoints[].tls", "", "for the connections to it; files that are replaced are followed within ten seconds"},
 		{"partners[].endpoints[].tls.ca", "", "file: reference to the PEM authorities that are believed, and no others; without it, the system's"},

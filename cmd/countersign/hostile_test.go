@@ -98,7 +98,7 @@ func adversary(t *testing.T, fails bool) string {
 	t.Helper()
 	question := map[string]any{"id": hostile, "source": hostile, "ref": hostile, "error": hostile}
 	lists := map[string]any{
-		"/v1/deliveries": spoiltOf[outbox.DeadDelivery](), "/v1/endpoints": spoiltOf[relay.EndpointView](), "/v1/quarantine": spoiltOf[journal.ItemView](), "/v1/quarantine?records": spoiltOf[relay.HeldView](),
+		"/v1/deliveries": spoiltOf[outbox.DeadDelivery](), "/v1/withheld": spoiltOf[outbox.Withheld](), "/v1/endpoints": spoiltOf[relay.EndpointView](), "/v1/quarantine": spoiltOf[journal.ItemView](), "/v1/quarantine?records": spoiltOf[relay.HeldView](),
 		"/v1/questions": question, "/v1/audit": spoiltOf[admin.AuditEntry](), "/v1/set-aside": spoiltOf[relay.AsideView](), "/v1/tokens": spoiltOf[tokenView](), "/v1/refs/conflicts": spoiltOf[relay.ContestedRef](),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -138,7 +138,7 @@ func adversary(t *testing.T, fails bool) string {
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
 		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
-		"deliveries": {"--dead"}, "redeliver": {"H"}, "endpoints list": {""}, "endpoints resume": {"H"},
+		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints resume": {"H"},
 		"quarantine list": {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
 		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"},
 		"decide":       {"H H --source H --check identity_verification --status approved --because H --yes", "H H --manual --check liveness --release --because H --dry-run"},

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"countersign/outbox"
+)
+
+type withheldCommand struct {
+	List        withheldListCommand        `cmd:"" default:"withargs" help:"List rejections and suspensions that an endpoint has not been told of."`
+	Acknowledge withheldAcknowledgeCommand `cmd:"" help:"Say that nobody need be alarmed about one any more, for its partner knows. Nothing is sent by that."`
+}
+
+type withheldListCommand struct {
+	configFlag
+	jsonFlag
+	pageFlags
+	Endpoint     string `help:"Only of this endpoint, which need not be in the config any more."`
+	Acknowledged bool   `help:"Those that somebody has acknowledged, in place of those that nobody has."`
+}
+
+// Run lists what is withheld.
+func (cmd *withheldListCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	q := cmd.query()
+	if cmd.Endpoint != "" {
+		q.Set("endpoint", cmd.Endpoint)
+	}
+	if cmd.Acknowledged {
+		q.Set("acknowledged", "true")
+	}
+	v, err := fetchList[outbox.Withheld](c.ctx, cl, "/v1/withheld", q)
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	for _, w := range v.Data {
+		state := "owed"
+		if w.Dead != "" {
+			state = "dead: " + w.Dead
+		}
+		c.printf("%s  %s  #%d  %s  since %s  %s\n", w.ID, w.Subject, w.Sequence, w.Type, w.Since.Format(time.RFC3339), state)
+		if a := w.Acknowledged; a != nil {
+			c.printf("  acknowledged by %s at %s: %s\n", a.By, a.At.Format(time.RFC3339), a.Reason)
+		}
+	}
+	return nil
+}
+
+type withheldAcknowledgeCommand struct {
+	configFlag
+	ID     string `arg:"" help:"The delivery's id, as countersign withheld prints it."`
+	Reason string `required:"" help:"Why, for whoever must explain it later; such as whom of the partner you have told, and how."`
+}
+
+// Run acknowledges one.
+func (cmd *withheldAcknowledgeCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	path := "/v1/withheld/" + url.PathEscape(cmd.ID) + "/acknowledge"
+	var w outbox.Withheld
+	if err := cl.call(c.ctx, http.MethodPost, path, map[string]string{"reason": cmd.Reason}, &w); err != nil {
+		return err
+	}
+	what := "it is owed still, and tried again"
+	if w.Dead != "" {
+		what = "it is dead (" + w.Dead + "), and can be ordered again"
+	}
+	c.printf("%s is acknowledged; %s\n", cmd.ID, what)
+	return nil
+}
