@@ -208,13 +208,13 @@ func deliveryStories(fires, quiet teller) {
 	quiet("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 600000`, `outbox_max_owed_deliveries{endpoint="acme"} 0`) // no limit
 	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`)
 	quiet("CountersignRejectionWithheld critical", 14, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`)
-	// It has died after 74 hours; its endpoint is gone from the config, with all its other series; an operator has acknowledged it, or it has been told.
+	// It has died after 74 hours; its endpoint is gone from the config, with all its other series. It is quiet where an operator has acknowledged it, or it has been told, in time.
 	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 266400+60`, `outbox_owed_deliveries{endpoint="acme"} 0`, `outbox_dead_deliveries{endpoint="acme"} 1`)
 	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="gone"} 0+60`)
 	fires("CountersignRejectionWithheld critical", 40, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`, `outbox_owed_deliveries{endpoint="acme"} 5x10 _x30`, `outbox_oldest_due_seconds{endpoint="acme"} 0x10 _x30`,
 		`outbox_max_owed_deliveries{endpoint="acme"} 10x10 _x30`, `outbox_dead_deliveries{endpoint="acme"} 0x10 _x30`)
-	quiet("CountersignRejectionWithheld critical", 40, `outbox_oldest_withheld_rejection_seconds{endpoint="gone"} 266400+60x10 _x30`)
-	quiet("CountersignRejectionWithheld critical", 40, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 266400+60x10 0x30`)
+	quiet("CountersignRejectionWithheld critical", 40, `outbox_oldest_withheld_rejection_seconds{endpoint="gone"} 0+60x13 _x30`)
+	quiet("CountersignRejectionWithheld critical", 40, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60x13 0x30`)
 	quiet("CountersignRejectionWithheld critical", 60, `outbox_oldest_due_seconds{endpoint="acme"} 0+60`)
 	fires("CountersignDeadDeliveries warning", 10, `outbox_dead_deliveries{endpoint="acme"} 0x5 2x5`)
 	quiet("CountersignDeadDeliveries warning", 30, `outbox_dead_deliveries{endpoint="acme"} 5x10 2x20`) // known, and being redelivered
