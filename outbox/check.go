@@ -80,6 +80,8 @@ func (c *checker) withheld(key, body []byte) bool {
 		return false
 	case key[0] == byID:
 		return len(body) > 8
+	case key[0] == byRoom:
+		return len(body) == 0
 	case key[0] != byLane:
 		c.aged += xxhash.Sum64(key)
 		return true

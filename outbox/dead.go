@@ -166,6 +166,9 @@ func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 	if err := tx.Bucket(store.Dead).Delete(deadItemKey(webhookID, endpoint)); err != nil {
 		return err
 	}
+	if err := tx.Bucket(store.Grave).Delete(roomKey(endpoint, webhookID, view.Grave, view.Owed)); err != nil {
+		return err
+	}
 	if err := b.put(tx, t, &d); err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func unlisted(tx *store.Tx) (ds []Delivery) {
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		endpoint, rest, ok := bytes.Cut(k, []byte{0})
 		switch {
-		case v == nil:
+		case v == nil || k[0] == byRoom:
 		case k[0] == byLane:
 			d, ok := splitDelivery(k[1:])
 			if w := readWithheld(tx, k); ok && w != nil &&

@@ -128,8 +128,10 @@ func (m *model) admit(d *Delivery, owed, limit int64) bool {
 	if m.resolve(lane); gave > 0 {
 		return true
 	}
-	if newest != d.Sequence || m.leased[lane] || !d.Grave {
-		return newest == d.Sequence && m.leased[lane]
+	seqs := m.lane(lane)
+	older := len(seqs) > 0 && seqs[0] < d.Sequence
+	if newest != d.Sequence || older || !d.Grave {
+		return newest == d.Sequence && older
 	}
 	return m.yield(lane) || owed < limit+limit/10
 }

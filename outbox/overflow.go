@@ -9,12 +9,13 @@ import (
 // What an endpoint owes at most, and who gives way. When it owes max_owed, room is made for what comes, in this order:
 //
 //  1. by the same person: the oldest deliveries that a later decision about that person follows, which may be the new one itself;
-//  2. where the only older one is in flight, by nobody: the new decision is owed beyond max_owed, at most one for each person in flight;
+//  2. where the older ones are in flight or forced, by nobody: the new decision is owed beyond max_owed, at most one for each such person;
 //  3. for a rejection or suspension, by another person: a delivery that is neither, whose turn is next. Of the lanes whose turn is next yieldLook are looked at, the next
 //     time those behind them. If none of them gives way, the rejection is owed beyond max_owed, up to a tenth;
 //  4. else by the new one.
 //
-// Who gives way is dead as an overflow, listed, and can be ordered again. What is in flight, and what an operator forces, never gives way. So the newest decision about a
+// Who gives way is dead as an overflow, listed, and can be ordered again. If nothing later has been decided about that person it waits for room, and is owed again when there
+// is some (Refill), rejections first. What is in flight, and what an operator forces, never gives way. So the newest decision about a
 // person is never given up while an older one about the same person is owed, and nothing walks over what an endpoint owes.
 
 const (
@@ -31,18 +32,31 @@ func (b *Outbox) admit(tx *store.Tx, t *tally, l *lanes, d *Delivery, owed int64
 			return false, err
 		}
 	}
+	if len(older) == 0 && newest > d.Sequence {
+		return false, nil // its person has been decided about since
+	}
 	switch {
 	case len(older) > 0:
 		return true, nil
 	case newest != d.Sequence:
-		return false, nil // it decides nothing, or its person has been decided about since
-	case b.isLeased(d.Endpoint, d.Lane):
+		return false, await(tx, d) // it decides nothing
+	case owesOlder(tx, d):
 		return true, nil
 	case !d.Grave:
-		return false, nil
+		return false, await(tx, d)
 	}
 	yielded, err := b.yield(tx, t, l, d.Lane)
-	return err == nil && (yielded || owed < l.MaxOwed+l.MaxOwed/10), err
+	if err != nil || yielded || owed < l.MaxOwed+l.MaxOwed/10 {
+		return err == nil, err
+	}
+	return false, await(tx, d)
+}
+
+// owesOlder reports whether something older of the same person is owed.
+func owesOlder(tx *store.Tx, d *Delivery) bool {
+	prefix := laneKey(d.Endpoint, d.Lane)
+	k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+	return isOfLane(k, prefix) && sequence(k) < d.Sequence
 }
 
 // newestDecision is the sequence of the last decision about the person of d, among what is owed and d itself; 0: there is none.
@@ -139,6 +153,11 @@ func yields(tx *store.Tx, l *lanes, k, v []byte, lane string) (d Delivery, ok bo
 func (b *Outbox) giveUpFirst(tx *store.Tx, t *tally, d *Delivery, due []byte) error {
 	if err := b.giveUp(tx, t, d); err != nil {
 		return err
+	}
+	if b.newestDecision(tx, d) <= d.Sequence {
+		if err := await(tx, d); err != nil {
+			return err
+		}
 	}
 	if tx.Bucket(store.Deliveries).Raw(deliveryKey(d.Endpoint, d.Lane, d.head)) != nil {
 		return nil

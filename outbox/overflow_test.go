@@ -224,3 +224,54 @@ func TestRedeliverAfterOverflow(t *testing.T) {
 	again("evt_x-1@a", true)
 	r.wants(t, c, nil, []string{"x1"})
 }
+
+// refill owes again what waited for room.
+func (r *rig) refill(t *testing.T, allowed bool) int {
+	t.Helper()
+	n, err := r.Refill(t.Context(), "a", func(_ *store.Tx, d DeadDelivery) bool { return allowed && d.ID != "evt_a-1@a" }, func(_ *store.Tx, d DeadDelivery) ([]byte, error) {
+		if d.Subject == "unkept" {
+			return nil, nil
+		}
+		return []byte("rendered again"), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.audit(t)
+	return n
+}
+
+// TestRefill: what had to give way is owed again when there is room, rejections first, as much as there is room for; but not what its person has been decided about since.
+func TestRefill(t *testing.T) {
+	c := newClock()
+	r := fullRig(t, c, 2)
+	r.put(t, of("x", 1, true), of("y", 1, true))
+	r.put(t, of("a", 1, false), of("b", 1, false), of("c", 1, true), of("unkept", 1, false), of("d", 1, false))
+	r = r.reopened(t, 2)
+	if n := r.refill(t, true); n != 0 || r.Dead("a") != 5 {
+		t.Fatalf("%d are owed again, %d dead; want none, there is no room", n, r.Dead("a"))
+	}
+	ds := r.claim(t, "a", 9)
+	r.end(t, ds[0], Done, "http_2xx")
+	if n := r.refill(t, true); n != 1 || r.Owed("a") != 2 {
+		t.Errorf("%d are owed again, %d owed; want one", n, r.Owed("a"))
+	}
+	if d, err := r.FindDead("evt_c-1@a"); err == nil {
+		t.Errorf("%+v is dead, want the rejection owed first", d)
+	}
+	r.put(t, of("a", 2, false)) // no room for it either; of the two that wait the caller knows which counts
+	r = r.reopened(t, 2)
+	for range 4 {
+		r.told(t, c)
+		r.refill(t, true)
+	}
+	r.wants(t, c, []string{"a1", "unkept1"}, nil)
+	if n := r.refill(t, true); n != 0 {
+		t.Errorf("%d are owed again, want none: what is left waits no longer", n)
+	}
+	r.put(t, of("m", 1, true), of("n", 1, true), of("o", 1, false))
+	r.told(t, c)
+	if n := r.refill(t, false); n != 0 {
+		t.Errorf("%d are owed again, want none: it is overtaken", n)
+	}
+}

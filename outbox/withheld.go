@@ -43,10 +43,11 @@ type Withheld struct {
 	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
 }
 
-// The bucket's keys: by endpoint and age (an id begins with no control character), by lane, and by the delivery's id.
+// The bucket's keys: by endpoint and age (an id begins with no control character), by lane, and by the delivery's id. What waits for room stands there too.
 const (
 	byLane = 1
 	byID   = 2
+	byRoom = 3
 )
 
 func withheldKey(endpoint, lane string, seq uint64) []byte {
@@ -184,7 +185,7 @@ type strange struct {
 func (b *Outbox) strangeWithheld() (list []strange) {
 	_ = b.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Grave).Cursor()
-		k, v := c.Seek([]byte{byID + 1})
+		k, v := c.Seek([]byte{byRoom + 1})
 		for k != nil {
 			end := bytes.IndexByte(k, 0)
 			if v == nil || end < 0 {

@@ -57,21 +57,44 @@ func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 func (r *Relay) revive(tx *store.Tx, o order) error {
 	return r.o.Outbox.Revive(tx, o.id, func(d outbox.DeadDelivery) bool {
 		return o.force || !overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
-	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) {
-		e := r.endpoints[d.Endpoint]
-		if e == nil {
-			return nil, nil
+	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) { return r.renderDead(tx, d) })
+}
+
+// renderDead makes the body of a dead delivery that was put down without one; nil: it cannot be made any more, and stays dead.
+func (r *Relay) renderDead(tx *store.Tx, d outbox.DeadDelivery) ([]byte, error) {
+	e := r.endpoints[d.Endpoint]
+	if e == nil {
+		return nil, nil
+	}
+	c, ok := changeOf(tx, d.Subject, d.Sequence)
+	if !ok {
+		return nil, nil // its change is no longer kept
+	}
+	f, ok := r.formatOf(e, d.Format)
+	if !ok {
+		return nil, nil
+	}
+	return f.Render(c, d.Previous)
+}
+
+// current reports whether nothing later has been decided about the person of a dead delivery, and the endpoint has accepted nothing later.
+func (r *Relay) current(tx *store.Tx, d outbox.DeadDelivery) bool {
+	s, err := r.load(tx, d.Subject)
+	if err != nil || s.Told != nil && s.Told.Sequence > d.Sequence {
+		return false
+	}
+	return !overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
+}
+
+// refill owes again what endpoints that owed max_owed had to give up, now that they have room.
+func (r *Relay) refill(ctx context.Context) error {
+	for id := range r.endpoints {
+		_, err := r.o.Outbox.Refill(ctx, id, r.current, r.renderDead)
+		if err != nil && ctx.Err() == nil && !isFull(err) {
+			return err
 		}
-		c, ok := changeOf(tx, d.Subject, d.Sequence)
-		if !ok {
-			return nil, nil // its change is no longer kept: it stays dead
-		}
-		f, ok := r.formatOf(e, d.Format)
-		if !ok {
-			return nil, nil
-		}
-		return f.Render(c, d.Previous)
-	})
+	}
+	return nil
 }
 
 // formatOf is the format a delivery was made in, which need not be the one its endpoint has now (I5).

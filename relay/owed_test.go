@@ -59,3 +59,34 @@ func TestMaxOwedKeepsTheRejection(t *testing.T) {
 		t.Errorf("withheld: %+v, %v; want nothing, all have been told", list, err)
 	}
 }
+
+// TestRoomIsForTheNewest: of a person for whom there was no room at all the newest decision is told when there is some, and none before it.
+func TestRoomIsForTheNewest(t *testing.T) {
+	p := newPartner(t, always(500))
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), hourly, func(e *Endpoint) { e.MaxOwed = 1 })))
+	g.tell(said("bob", 1, kyc.InReview))
+	p.until(t, 1)
+	eventually(t, "that is settled", func() bool { return g.outbox.OldestDue("a").IsZero() })
+	g.tell(said("ann", 1, kyc.InReview), said("cat", 1, kyc.InReview))
+	g.folded()
+	g.tell(said("ann", 2, kyc.Approved))
+	g.folded()
+	if owed, dead := g.outbox.Owed("a"), g.outbox.Dead("a"); owed != 1 || dead != 3 {
+		t.Fatalf("%d owed, %d dead; want 1 and 3", owed, dead)
+	}
+	g.restart()
+	p.from(ok)
+	g.after(2 * time.Hour)
+	eventually(t, "each has been told of the newest", func() bool { return len(p.accepted()) == 3 && g.outbox.Owed("a") == 0 })
+	told := map[string]string{}
+	for _, h := range p.accepted() {
+		b := read1(t, h)
+		told[b.Data.Subject.ID] += b.Type
+	}
+	if told["ann"] != "kyc.status.approved" || told["bob"] != "kyc.status.in_review" || told["cat"] != "kyc.status.in_review" {
+		t.Errorf("told %v", told)
+	}
+	if dead := g.dead("a"); len(dead) != 1 || dead[0].Subject != "acme/ann" || dead[0].Type != "kyc.status.in_review" {
+		t.Errorf("dead: %+v, want what came before the approval of ann", dead)
+	}
+}

@@ -247,7 +247,7 @@ func (r *Relay) trim(ctx context.Context) error {
 	}
 }
 
-// sweep puts down what endpoints owe that are disabled or gone, a step at a time.
+// sweep puts down what endpoints owe that are disabled or gone, and owes again what there was no room for, a step at a time.
 func (r *Relay) sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -273,6 +273,9 @@ func (r *Relay) sweep(ctx context.Context) error {
 			}
 		}
 		if err := r.mend(ctx); err != nil {
+			return err
+		}
+		if err := r.refill(ctx); err != nil {
 			return err
 		}
 		select {
