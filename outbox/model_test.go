@@ -120,7 +120,7 @@ func (m *model) admit(d *Delivery, owed, limit int64) bool {
 	for _, seq := range m.lane(lane) {
 		id := deliveryID{lane, seq}
 		flying := m.leased[lane] && m.heads[lane].Sequence == seq
-		if seq < d.Sequence && gave <= owed-limit && !flying && !m.damaged[id] && !m.owed[id].Force {
+		if seq < d.Sequence && gave <= owed-limit && gave < giveMost && !flying && !m.damaged[id] && !m.owed[id].Force {
 			m.give(m.owed[id], 0)
 			gave++
 		}

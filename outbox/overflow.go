@@ -20,7 +20,8 @@ import (
 
 const (
 	yieldLook = 64 // heads looked at for one that gives way to another person's rejection
-	laneLook  = 64 // deliveries of one lane looked at, or given up, for one that comes
+	laneLook  = 64 // deliveries of one lane looked at for its newest decision
+	giveMost  = 2  // given up for one that comes: where more is owed than may be, it becomes less
 )
 
 // admit reports whether a delivery may be owed by an endpoint that owes as much as it may, and gives up what makes room for it.
@@ -87,7 +88,7 @@ func (b *Outbox) olderThan(tx *store.Tx, l *lanes, d *Delivery, newest uint64, n
 	flying := l.inFlight(d.Lane)
 	prefix := laneKey(d.Endpoint, d.Lane)
 	c := tx.Bucket(store.Deliveries).Cursor()
-	for k, v := c.Seek(prefix); isOfLane(k, prefix) && sequence(k) < min(newest, d.Sequence) && int64(len(older)) < min(n, laneLook); k, v = c.Next() {
+	for k, v := c.Seek(prefix); isOfLane(k, prefix) && sequence(k) < min(newest, d.Sequence) && int64(len(older)) < min(n, giveMost); k, v = c.Next() {
 		o := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: sequence(k)}
 		if o.Sequence != flying && decodeDelivery(v, &o) == nil && !o.Force {
 			older = append(older, o)

@@ -21,13 +21,26 @@ func (r *Relay) smaller(ctx context.Context, callbacks int) bool {
 
 // size is what the batch writes, in bytes, and into how many places of the file: an upper bound, since what stands together shares a page.
 func (b *batch) size() (bytes int64, places int) {
-	const head = 256 // of a delivery: what is beside its body and names, in the two buckets it stands in
+	const (
+		head = 256     // of a delivery: what is beside its body and names, in the two buckets it stands in
+		over = 2 << 10 // where an endpoint owes as much as it may: who gives way is written down as dead, in its history, and in the row of those that wait
+	)
+	places = len(b.writes) + 8
 	for _, w := range b.writes {
 		bytes += int64(len(w.key) + len(w.value))
 	}
 	for i := range b.owed {
 		d := &b.owed[i]
 		bytes += int64(head + len(d.Body) + 2*(len(d.Endpoint)+len(d.Lane)))
+		places += 2
+		if d.Grave { // as a rejection that is withheld
+			bytes += head
+			places += 3
+		}
+		if e := b.r.endpoints[d.Endpoint]; e != nil && e.MaxOwed > 0 && b.r.o.Outbox.Owed(d.Endpoint)+int64(len(b.owed)) > e.MaxOwed {
+			bytes += over
+			places += 8
+		}
 	}
-	return bytes + int64(len(b.queued.value)), len(b.writes) + 2*len(b.owed) + 8
+	return bytes + int64(len(b.queued.value)), places
 }
