@@ -35,6 +35,7 @@ var hardCases = []struct {
 	{"Approval that ends", walkEnds},
 	{"Partner that answers 410", walkGone},
 	{"Redelivery overtaken by a newer change", walkOvertaken},
+	{"Rejection that a partner was never told", walkWithheld},
 	{"Stricter policy", walkPolicy},
 	{"Provider clock ahead of ours", walkAhead},
 	{"Partner that cannot verify our signature", walkPartnerSignature},

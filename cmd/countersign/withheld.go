@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"countersign/outbox"
@@ -46,7 +47,11 @@ func (cmd *withheldListCommand) Run(c *console) error {
 		if w.Dead != "" {
 			state = "dead: " + w.Dead
 		}
-		c.printf("%s  %s  #%d  %s  since %s  %s\n", w.ID, w.Subject, w.Sequence, w.Type, w.Since.Format(time.RFC3339), state)
+		who, _, test := strings.Cut(w.Subject, "\x01") // the mark of test mode
+		if test {
+			who += " (test)"
+		}
+		c.printf("%s  %s  #%d  %s  since %s  %s\n", w.ID, who, w.Sequence, w.Type, w.Since.Format(time.RFC3339), state)
 		if a := w.Acknowledged; a != nil {
 			c.printf("  acknowledged by %s at %s: %s\n", a.By, a.At.Format(time.RFC3339), a.Reason)
 		}
@@ -73,7 +78,7 @@ func (cmd *withheldAcknowledgeCommand) Run(c *console) error {
 	}
 	what := "it is owed still, and tried again"
 	if w.Dead != "" {
-		what = "it is dead (" + w.Dead + "), and can be ordered again"
+		what = "it stays dead (" + w.Dead + ") unless it is redelivered"
 	}
 	c.printf("%s is acknowledged; %s\n", cmd.ID, what)
 	return nil
