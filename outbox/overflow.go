@@ -67,12 +67,11 @@ func (b *Outbox) newestDecision(tx *store.Tx, d *Delivery) (newest uint64) {
 	}
 	prefix := laneKey(d.Endpoint, d.Lane)
 	c := tx.Bucket(store.Deliveries).Cursor()
-	k, v := c.Seek(append(bytes.Clone(prefix), bytes.Repeat([]byte{0xff}, 9)...)) // behind the lane
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	back := c.Prev
+	if k, _ := c.Seek(append(bytes.Clone(prefix), bytes.Repeat([]byte{0xff}, 9)...)); k == nil { // behind the lane is nothing
+		back = c.Last
 	}
+	k, v := back()
 	for n := 0; isOfLane(k, prefix) && sequence(k) > newest && n < laneLook; n++ {
 		var o Delivery
 		if decodeDelivery(v, &o) == nil && b.o.Decides(o.Type) {

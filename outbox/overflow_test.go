@@ -29,11 +29,13 @@ func decides(changeType string) bool { return changeType != "kyc.document.receiv
 
 // fullRig is an endpoint that owes as much as it may once something is put.
 func fullRig(t *testing.T, c *clock, limit int64) *rig {
+	t.Helper()
 	return startRig(t, store.Options{}, Options{Now: c.now, Decides: decides}, Endpoint{ID: "a", MaxOwed: limit})
 }
 
 // reopened stops the rig and starts it on the same file.
 func (r *rig) reopened(t *testing.T, limit int64) *rig {
+	t.Helper()
 	r.audit(t)
 	n := r.again(t, Endpoint{ID: "a", MaxOwed: limit})
 	n.audit(t)

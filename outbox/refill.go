@@ -17,7 +17,7 @@ func roomKey(endpoint, webhookID string, grave bool, owed time.Time) []byte {
 		after = 0
 	}
 	k := append(append(append(make([]byte, 0, len(endpoint)+len(webhookID)+11), byRoom), endpoint...), 0, after)
-	return append(binary.BigEndian.AppendUint64(k, uint64(owed.UnixMilli())), webhookID...) //nolint:gosec // times after 1970
+	return append(binary.BigEndian.AppendUint64(k, uint64(owed.UnixMilli())), webhookID...)
 }
 
 // await puts a delivery that is given up in the row of those that wait for room.

@@ -138,7 +138,7 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 		if gone {
 			return b.told(tx, t, a)
 		}
-		return nil //nolint:nilerr // damaged since: then it stays where it is
+		return nil // damaged since: then it stays where it is
 	}
 	if err := due.Delete(k); err != nil {
 		return err

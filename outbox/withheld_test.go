@@ -11,6 +11,7 @@ import (
 
 // withheldRig owes one rejection of x, since three seconds after base.
 func withheldRig(t *testing.T, c *clock) *rig {
+	t.Helper()
 	r := fullRig(t, c, 0)
 	r.put(t, of("x", 1, false), of("x", 3, true))
 	r.end(t, r.claim(t, "a", 1)[0], Done, "http_2xx")

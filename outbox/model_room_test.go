@@ -1,0 +1,146 @@
+package outbox
+
+import (
+	"cmp"
+	"slices"
+)
+
+// How the model makes room where an endpoint owes as much as it may, sweeps and revives.
+
+// lane are the sequences that are owed of a lane and whole, in order.
+func (m *model) lane(lane laneID) (seqs []uint64) {
+	for id := range m.owed {
+		if id.laneID == lane {
+			seqs = append(seqs, id.seq)
+		}
+	}
+	slices.Sort(seqs)
+	return seqs
+}
+
+// newest is the last decision of a lane that can be read, d being one of it.
+func (m *model) newest(d *Delivery) uint64 {
+	newest := d.Sequence
+	for _, seq := range m.lane(idOf(d).laneID) {
+		if !m.damaged[deliveryID{idOf(d).laneID, seq}] {
+			newest = max(newest, seq)
+		}
+	}
+	return newest
+}
+
+// admit makes room for what comes, and reports whether it stays.
+func (m *model) admit(d *Delivery, owed, limit int64) bool {
+	lane, newest, gave := idOf(d).laneID, m.newest(d), int64(0)
+	for _, seq := range m.lane(lane) {
+		id := deliveryID{lane, seq}
+		flying := m.leased[lane] && m.heads[lane].Sequence == seq
+		if seq < d.Sequence && gave <= owed-limit && gave < giveMost && !flying && !m.damaged[id] && !m.owed[id].Force {
+			m.give(m.owed[id], 0)
+			gave++
+		}
+	}
+	if m.resolve(lane); gave > 0 {
+		return true
+	}
+	seqs := m.lane(lane)
+	older := len(seqs) > 0 && seqs[0] < d.Sequence
+	if newest != d.Sequence || older || !d.Grave {
+		return newest == d.Sequence && older
+	}
+	return m.yield(lane) || owed < limit+limit/10
+}
+
+// give gives up what is owed. A head that was given up leads to the first of its lane.
+func (m *model) give(d *Delivery, failures int) {
+	id, bare := idOf(d), *d
+	bare.Body = nil
+	m.bury(bare, Overflow, failures)
+	if h := m.heads[id.laneID]; h != nil && h.Sequence == id.seq && !m.leased[id.laneID] {
+		m.stale[id.laneID] = true
+	}
+}
+
+// resolve looks for what a stale head leads to.
+func (m *model) resolve(lane laneID) {
+	if !m.stale[lane] || m.leased[lane] {
+		return
+	}
+	if seqs := m.lane(lane); len(seqs) > 0 {
+		c := *m.owed[deliveryID{lane, seqs[0]}]
+		c.due, c.head = m.heads[lane].due, m.heads[lane].head
+		m.heads[lane] = &c
+	}
+}
+
+// before orders heads as the due index does.
+func before(a, b *Delivery) int {
+	return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.Lane, b.Lane))
+}
+
+// yield gives up the first of another lane, if it is neither a rejection nor in flight. An endpoint of the model has fewer lanes than are looked at.
+func (m *model) yield(lane laneID) bool {
+	var heads []*Delivery
+	for l, h := range m.heads {
+		if l.endpoint == lane.endpoint {
+			heads = append(heads, h)
+		}
+	}
+	slices.SortFunc(heads, before)
+	from := 0
+	if at := m.search[lane.endpoint]; at != nil {
+		for from < len(heads) && before(heads[from], at) < 0 {
+			from++
+		}
+	}
+	for _, h := range slices.Concat(heads[from:], heads[:from]) {
+		l := idOf(h).laneID
+		seqs := m.lane(l)
+		first := deliveryID{l, seqs[0]}
+		if d := m.owed[first]; l == lane || m.leased[l] || m.damaged[first] || d.Grave || d.Force {
+			continue
+		}
+		m.search[lane.endpoint] = &Delivery{due: h.due, Lane: h.Lane}
+		was := h.head
+		m.give(m.owed[first], 0)
+		if _, ok := m.owed[deliveryID{l, was}]; !ok {
+			m.head(l)
+		}
+		return true
+	}
+	m.search[lane.endpoint] = nil
+	return false
+}
+
+func (m *model) sweep(endpoint string) (done bool) {
+	done = true
+	for id, d := range m.owed {
+		switch {
+		case id.endpoint != endpoint:
+		case m.leased[id.laneID]:
+			done = false
+		default:
+			failures := 0
+			if h := m.heads[id.laneID]; h != nil && h.Sequence == id.seq {
+				failures = h.Failures
+				delete(m.heads, id.laneID)
+			}
+			m.bury(*d, Disabled, failures)
+		}
+	}
+	return done
+}
+
+func (m *model) revive(id string, force bool, body []byte) {
+	g, ok := m.dead[id]
+	d := g.Delivery
+	if !ok || g.reason == Damaged || !force && m.top[laneID{d.Endpoint, d.Lane}] > d.Sequence || d.Body == nil && body == nil {
+		return
+	}
+	delete(m.dead, id)
+	if d.Body == nil {
+		d.Body = body
+	}
+	d.Force, d.Owed = force, m.now
+	m.owe(d)
+}
