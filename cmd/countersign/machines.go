@@ -72,10 +72,10 @@ func ownName(address string) []string {
 	return []string{host}
 }
 
-// fixedTokens are those of the data directory, if it has one already, and of the config.
+// fixedTokens are those of the data directory, if it has one already, and of the config. Whoever can read the former is the owner of everything there, so it may make others.
 func fixedTokens(cfg *Config, own string) (ts []admin.Token) {
 	if own != "" {
-		ts = append(ts, admin.Token{Name: tokenFile, SHA256: sha256.Sum256([]byte(own)), Scope: admin.Operator})
+		ts = append(ts, admin.Token{Name: tokenFile, SHA256: sha256.Sum256([]byte(own)), Scope: admin.Admin})
 	}
 	for _, t := range cfg.Tokens {
 		ts = append(ts, admin.Token{Name: t.Name, SHA256: t.SHA256, Scope: admin.Scope(t.Scope), Partner: t.Partner})

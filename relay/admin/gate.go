@@ -59,11 +59,7 @@ func (s *Server) admit(w http.ResponseWriter, req *http.Request) (Token, bool) {
 // forbid refuses a call that its token may not make.
 func (s *Server) forbid(w http.ResponseWriter, least Scope) {
 	s.o.Refusals.refuse(byScope)
-	message := "this call needs scope " + string(least)
-	if least == Admin {
-		message += "; the token in the data directory has scope " + string(Operator) + ", an admin's first one stands under tokens in the config"
-	}
-	s.fail(w, &problem{http.StatusForbidden, "authorization", "scope_too_small", message, ""})
+	s.fail(w, &problem{http.StatusForbidden, "authorization", "scope_too_small", "this call needs scope " + string(least), ""})
 }
 
 // machines lets whoever reaches a loopback address see a page that is for machines; elsewhere it takes a token of a scope.

@@ -221,8 +221,8 @@ func TestOnlyAdminsMakeTokens(t *testing.T) {
 			}
 		}
 	}
-	if a := g.call("otto", "GET", "/v1/tokens", ""); a.code != 403 || !strings.Contains(a.body, "under tokens in the config") {
-		t.Errorf("an operator is not told whose that is: %s", a.body)
+	if a := g.call("otto", "GET", "/v1/tokens", ""); a.code != 403 || !strings.Contains(a.body, "scope admin") {
+		t.Errorf("an operator is not told who may: %s", a.body)
 	}
 	if g.made.Load() != 0 {
 		t.Errorf("%d were made", g.made.Load())
