@@ -230,7 +230,7 @@ func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
 		return true
 	})
 	outbox.OwedOf(tx, d.Lane, before)
-	body, err := e.body(&c, appended, d.PreviousSequence)
+	body, err := bodyFor(e, &c, appended, d.PreviousSequence)
 	if err != nil || body == nil {
 		return false, err
 	}

@@ -15,6 +15,7 @@ import (
 	"countersign/ingest/journal"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/relay/dispatch"
 	"countersign/relay/send"
 )
 
@@ -36,6 +37,7 @@ type rig struct {
 	journal *journal.Bolt
 	outbox  *outbox.Outbox
 	relay   *Relay
+	sends   *dispatch.Dispatcher
 	client  *send.Client
 	reg     *prometheus.Registry
 
@@ -105,18 +107,27 @@ func (g *rig) makeRelay(log *slog.Logger) {
 		j = g.wrap(g.journal)
 	}
 	g.relay, err = New(Options{
-		Store: g.store, Journal: j, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs,
-		Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace, Alarm: g.alarm, Forward: g.forward,
+		Store: g.store, Journal: j, Outbox: g.outbox, Partners: partners, PersonRefs: personRefs,
+		Logger: log, Metrics: g.reg, Now: g.clock.now, Alarm: g.alarm, Forward: g.forward,
 	})
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	g.sends = dispatch.New(dispatch.Options{
+		Store: g.store, Outbox: g.outbox, Client: g.client, Partners: partners, After: g.relay.Begun(), Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace,
+	})
 }
 
 func (g *rig) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopRelay, g.relayDone = cancel, make(chan error, 1)
-	go func(r *Relay, done chan error) { done <- r.Run(ctx) }(g.relay, g.relayDone)
+	go func(r *Relay, d *dispatch.Dispatcher, done chan error) {
+		delivered := make(chan error, 1)
+		go func() { delivered <- d.Run(ctx) }()
+		err := r.Run(ctx)
+		cancel() // one that ends by itself ends the other, as the gateway would
+		done <- errors.Join(err, <-delivered)
+	}(g.relay, g.sends, g.relayDone)
 }
 
 // halt asks the relay to stop and returns what Run returned.

@@ -24,7 +24,9 @@ import (
 	"countersign/outbox/store"
 	"countersign/relay"
 	"countersign/relay/admin"
+	"countersign/relay/dispatch"
 	"countersign/relay/format"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -51,6 +53,7 @@ type gateway struct {
 	outbox   *outbox.Outbox
 	client   *send.Client
 	relay    *relay.Relay
+	dispatch *dispatch.Dispatcher
 	kafka    *kafka.Client      // nil without kafka
 	updates  *journal.Forwarder // nil without kafka
 	changes  *journal.Forwarder // nil without kafka, or without a relay
@@ -187,44 +190,52 @@ func (g *gateway) openRelay() error {
 	}
 	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, Proxy: g.cfg.EgressProxy, UserAgent: "countersign/" + version(), Logger: g.log})
 	g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs(),
+		Store: g.store, Journal: g.journal, Outbox: g.outbox, Partners: partners, PersonRefs: personRefs(),
 		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
 		Retention: relay.Retention{Changes: g.cfg.Retention.Changes, History: g.cfg.Retention.History, Attempts: g.cfg.Retention.Attempts},
 	})
-	return err
-}
-
-func (g *gateway) startRelay() error {
-	if g.relay == nil {
-		return nil
+	if err != nil {
+		return err
 	}
-	g.process.start("relay", func(ctx context.Context) error {
-		defer g.client.Close()
-		return g.relay.Run(ctx)
+	g.dispatch = dispatch.New(dispatch.Options{
+		Store: g.store, Outbox: g.outbox, Client: g.client, Partners: partners, After: g.relay.Begun(), Logger: g.log, Metrics: g.metrics(),
 	})
 	return nil
 }
 
-// partners turns the config's partners into the relay's; an endpoint without keys gets one, handed over once.
-func (g *gateway) partners() ([]relay.Partner, error) {
-	var ps []relay.Partner
+// startRelay starts what delivers before what folds: nothing is owed any more when deliveries stop.
+func (g *gateway) startRelay() error {
+	if g.relay == nil {
+		return nil
+	}
+	g.process.start("dispatch", func(ctx context.Context) error {
+		defer g.client.Close()
+		return g.dispatch.Run(ctx)
+	})
+	g.process.start("relay", g.relay.Run)
+	return nil
+}
+
+// partners turns the config's partners into the registry's; an endpoint without keys gets one, handed over once.
+func (g *gateway) partners() ([]registry.Partner, error) {
+	var ps []registry.Partner
 	for _, pc := range g.cfg.Partners {
-		p := relay.Partner{ID: pc.ID, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
+		p := registry.Partner{ID: pc.ID, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
-			e := relay.Endpoint{
+			e := registry.Endpoint{
 				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: g.limits.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
-				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: relay.Schedule(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
+				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
 			}
 			for _, k := range ec.Keys {
-				e.Keys = append(e.Keys, relay.Key{Key: k.Key, Until: k.Until})
+				e.Keys = append(e.Keys, registry.Key{Key: k.Key, Until: k.Until})
 			}
 			if ec.GenerateKey {
 				k, err := g.generatedKey(ec.ID)
 				if err != nil {
 					return nil, err
 				}
-				e.Keys = []relay.Key{{Key: k}}
+				e.Keys = []registry.Key{{Key: k}}
 			}
 			if err := checkEndpointKeys(f, &e); err != nil {
 				return nil, fmt.Errorf("endpoint %s: %w", e.ID, err)
@@ -236,7 +247,7 @@ func (g *gateway) partners() ([]relay.Partner, error) {
 	return ps, nil
 }
 
-func checkEndpointKeys(f format.Format, e *relay.Endpoint) error {
+func checkEndpointKeys(f format.Format, e *registry.Endpoint) error {
 	var ring signing.Keyring
 	for _, k := range e.Keys {
 		ring = append(ring, k.Key)
@@ -317,7 +328,7 @@ func (g *gateway) startControl() (err error) {
 	}
 	o := admin.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
-		Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Tokens: fixedTokens(g.cfg, g.token), Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
 		Metrics: g.metrics(), AuditKeep: g.cfg.Retention.Audit,
 	}

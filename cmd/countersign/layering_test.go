@@ -28,9 +28,11 @@ var layers = map[string][]string{
 	"ingest/stream":        {"ingest/journal", "ingest/provider"},
 	"outbox":               {"outbox/store"},
 	"relay/format":         {"kyc", "signing"},
-	"relay":                {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/format", "relay/send", "signing"},
-	"relay/admin":          {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/format"},
-	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/journal", "ingest/journal/kafka", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/format", "relay/send", "signing"},
+	"relay/registry":       {"kyc", "relay/format", "relay/send", "signing"},
+	"relay":                {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/registry"},
+	"relay/dispatch":       {"outbox", "outbox/store", "relay/registry", "relay/send", "signing"},
+	"relay/admin":          {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/dispatch", "relay/format"},
+	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/journal", "ingest/journal/kafka", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/dispatch", "relay/format", "relay/registry", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.

@@ -23,6 +23,7 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
+	"countersign/relay/dispatch"
 )
 
 // Scope is what a token may do. Operator includes viewer.
@@ -44,10 +45,11 @@ type Token struct {
 	Partner string // of scope partner
 }
 
-// Options of a Server. Listener, Logger and Gatherer are required; a nil Relay (role ingest) leaves out what needs one.
+// Options of a Server. Listener, Logger and Gatherer are required; a nil Relay and Dispatcher (role ingest) leave out what needs them.
 type Options struct {
 	Listener   net.Listener // closed by Run
 	Relay      *relay.Relay
+	Dispatcher *dispatch.Dispatcher // with Relay
 	Outbox     *outbox.Outbox
 	Store      *store.Store // where the audit trail is kept
 	Quarantine Quarantine

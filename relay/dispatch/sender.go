@@ -1,4 +1,4 @@
-package relay
+package dispatch
 
 import (
 	"context"
@@ -12,14 +12,15 @@ import (
 
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
 )
 
 // sender delivers what one endpoint is owed. Each endpoint has its own, with its own slots, rate, pauses and connections: that is why one costs no other anything (I6).
 type sender struct {
-	r        *Relay
-	e        *Endpoint
+	r        *Dispatcher
+	e        *registry.Endpoint
 	limit    *rate.Limiter
 	pool     *send.Pool             // connections that no other endpoint has a part in
 	disabled atomic.Pointer[string] // why, if it is
@@ -34,13 +35,13 @@ type sender struct {
 }
 
 // connections is how many an endpoint has open at most: one for each attempt in flight, and a quarter more that rest, or are dialled in vain.
-func (e *Endpoint) connections() int { return e.Concurrency + e.Concurrency/4 }
+func connections(e *registry.Endpoint) int { return e.Concurrency + e.Concurrency/4 }
 
 const maxPause = 5 * time.Minute // of the whole endpoint, for a Retry-After
 
-func newSender(r *Relay, e *Endpoint) *sender {
+func newSender(r *Dispatcher, e *registry.Endpoint) *sender {
 	s := &sender{r: r, e: e, allowed: e.Concurrency, freed: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
-	s.pool = r.o.Client.Pool(send.PoolOptions{Name: e.ID, Conns: e.connections(), Headers: e.Headers, TLS: e.TLS})
+	s.pool = r.o.Client.Pool(send.PoolOptions{Name: e.ID, Conns: connections(e), Headers: e.Headers, TLS: e.TLS})
 	if e.Rate > 0 {
 		s.limit = rate.NewLimiter(rate.Limit(e.Rate), max(1, int(e.Rate/10)))
 	}
@@ -220,7 +221,7 @@ func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 		s.r.m.repeated.WithLabelValues(s.e.ID).Inc()
 	}
 	v := read(a, err)
-	out := settle(d, v, a, s.e.Retry, started, took, s.note(v, a))
+	out := settle(d, v, a, Schedule(s.e.Retry), started, took, s.note(v, a))
 	if err != nil {
 		out.Detail = err.Error()
 	}
@@ -240,7 +241,7 @@ func (s *sender) sign(d *outbox.Delivery, now time.Time) (http.Header, error) {
 			keys = append(keys, k.Key)
 		}
 	}
-	f, ok := s.r.formatOf(s.e, d.Format)
+	f, ok := s.e.FormatOf(d.Format)
 	if !ok {
 		return nil, errors.New("format " + d.Format + " is not in this program")
 	}
