@@ -227,9 +227,9 @@ func (b *batch) apply(lane string, said []saying) error {
 		b.tallies[kyc.Stale]++ // nobody is made by a record of ours
 		return nil
 	}
-	p := b.r.partners[first.Partner]
+	p := b.r.partner(first.Partner)
 	if s.Policy == 0 {
-		s.Policy = b.r.newestVersion(first.Partner)
+		s.Policy = b.r.o.Registry.Read().NewestPolicy(first.Partner)
 	}
 	if first.Kind == kyc.PolicyChange {
 		s.Policy = max(s.Policy, first.PolicyVersion) // an order of before does not go back
@@ -240,7 +240,7 @@ func (b *batch) apply(lane string, said []saying) error {
 	}
 	var verdicts []kyc.Verdict
 	changes := s.State.After(b.r.floor, func() (owed []kyc.Change) {
-		owed, verdicts = s.State.Apply(us, b.r.policy(first.Partner, s.Policy))
+		owed, verdicts = s.State.Apply(us, b.r.o.Registry.Read().Policy(first.Partner, s.Policy))
 		return owed
 	})
 	owed := make([]historyRecord, len(said))

@@ -57,7 +57,7 @@ func (r *Relay) revive(tx *store.Tx, o order) error {
 	return r.o.Outbox.Revive(tx, o.id, func(d outbox.DeadDelivery) bool {
 		return o.force || !overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
 	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) {
-		e := r.endpoints[d.Endpoint]
+		e := r.o.Registry.Read().Endpoint(d.Endpoint)
 		if e == nil {
 			return nil, nil
 		}

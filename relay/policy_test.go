@@ -11,20 +11,17 @@ import (
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // versions are the policies registered for acme.
 func versions(t *testing.T, g *rig) map[int]kyc.Policy {
 	t.Helper()
-	var known map[int]kyc.Policy
-	err := g.store.View(func(tx *store.Tx) (err error) {
-		known, err = policies(tx, "acme")
-		return err
-	})
+	r, err := registry.New(registry.Options{Store: g.store, Partners: []Partner{{ID: "acme"}}}) // it reads the file, and registers nothing
 	if err != nil {
 		t.Fatal(err)
 	}
-	return known
+	return r.Read().Policies("acme")
 }
 
 func TestPolicyVersions(t *testing.T) {
@@ -90,7 +87,7 @@ func TestDamagedPolicy(t *testing.T) {
 	g := start(t, p)
 	g.tell(said("ann", 1, kyc.Approved))
 	g.folded()
-	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Registry, policyKey("acme", 1)) })
+	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Registry, []byte("policy/acme/00000001")) })
 	g.restart()
 	g.tell(said("ann", 2, kyc.Rejected))
 	g.folded()

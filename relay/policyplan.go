@@ -31,9 +31,9 @@ const policyStep = 500
 
 // newest is the newest version of a partner's policy.
 func (r *Relay) newest(partner string) (kyc.Policy, error) {
-	versions := (*r.policies.Load())[partner]
+	versions := r.o.Registry.Read().Policies(partner)
 	p, ok := versions[len(versions)] // they are numbered from 1
-	if r.partners[partner] == nil || !ok {
+	if r.partner(partner) == nil || !ok {
 		return p, outbox.ErrNotFound
 	}
 	return p, nil
@@ -41,7 +41,7 @@ func (r *Relay) newest(partner string) (kyc.Policy, error) {
 
 // knows reports whether a version of a partner's policy is registered here.
 func (r *Relay) knows(partner string, version int) bool {
-	_, ok := (*r.policies.Load())[partner][version]
+	_, ok := r.o.Registry.Read().Policies(partner)[version]
 	return ok
 }
 

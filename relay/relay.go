@@ -37,7 +37,7 @@ type Options struct {
 	Store      *store.Store
 	Journal    journal.Journal
 	Outbox     *outbox.Outbox // with Settled as its hook; Run repairs it, see Begun
-	Partners   []registry.Partner
+	Registry   *registry.Registry
 	PersonRefs map[string][]RefKind // by provider: refs that belong to one person
 	Logger     *slog.Logger
 	Metrics    prometheus.Registerer
@@ -53,26 +53,23 @@ type Options struct {
 
 // Relay folds. Make it with New, run it with Run.
 type Relay struct {
-	o         Options
-	partners  map[string]*registry.Partner
-	endpoints map[string]*registry.Endpoint
-	begun     chan struct{} // closed when what Run does first is done
-	begin     func()
-	policies  atomic.Pointer[policyVersions]
-	m         *metrics
-	position  atomic.Int64 // last folded offset, on disk
-	held      atomic.Int64 // records that nobody is known for
-	tried     []byte       // owned by retain: where it looks at attempts next
-	aged      []byte       // and at orders
-	timers    timers
-	aside     asides
-	floor     uint64 // the first change of a subject from here on comes after this number: see floorKey
-	feed      *feed
-	counts    counts
-	folding   sync.Mutex  // held while a batch is folded: whoever else writes to subjects takes it
-	step      int         // owned by the fold: callbacks in a batch at most
-	retained  int         // owned by retain: entries looked at in one transaction
-	waiting   atomic.Bool // the fold waits for room
+	o        Options
+	begun    chan struct{} // closed when what Run does first is done
+	begin    func()
+	m        *metrics
+	position atomic.Int64 // last folded offset, on disk
+	held     atomic.Int64 // records that nobody is known for
+	tried    []byte       // owned by retain: where it looks at attempts next
+	aged     []byte       // and at orders
+	timers   timers
+	aside    asides
+	floor    uint64 // the first change of a subject from here on comes after this number: see floorKey
+	feed     *feed
+	counts   counts
+	folding  sync.Mutex  // held while a batch is folded: whoever else writes to subjects takes it
+	step     int         // owned by the fold: callbacks in a batch at most
+	retained int         // owned by retain: entries looked at in one transaction
+	waiting  atomic.Bool // the fold waits for room
 }
 
 var (
@@ -90,17 +87,10 @@ func New(o Options) (*Relay, error) {
 	if o.Alarm == nil {
 		o.Alarm = alarm(o.Now)
 	}
-	r := &Relay{o: o, partners: map[string]*registry.Partner{}, endpoints: map[string]*registry.Endpoint{}, begun: make(chan struct{}), step: maxStep, retained: maxRetain}
+	r := &Relay{o: o, begun: make(chan struct{}), step: maxStep, retained: maxRetain}
 	r.timers.moved, r.timers.firing = make(chan struct{}, 1), map[string]bool{}
 	r.begin = sync.OnceFunc(func() { close(r.begun) })
 	r.m = newMetrics(o.Metrics, r)
-	for i := range o.Partners {
-		p := &o.Partners[i]
-		r.partners[p.ID] = p
-		for j := range p.Endpoints {
-			r.endpoints[p.Endpoints[j].ID] = &p.Endpoints[j]
-		}
-	}
 	r.m.start()
 	err := o.Store.View(func(tx *store.Tx) error {
 		at, err := tx.Number(positionKey)
@@ -127,13 +117,6 @@ func New(o Options) (*Relay, error) {
 		if err := r.openFeed(tx); err != nil {
 			return err
 		}
-		known := policyVersions{}
-		for id := range r.partners {
-			if known[id], err = policies(tx, id); err != nil {
-				return err
-			}
-		}
-		r.policies.Store(&known)
 		return nil
 	})
 	if err != nil {
@@ -146,7 +129,7 @@ func New(o Options) (*Relay, error) {
 func (r *Relay) Run(ctx context.Context) error {
 	err := r.repair(ctx)
 	if err == nil {
-		err = r.registerPolicies(ctx)
+		err = r.o.Registry.RegisterPolicies(ctx)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -194,6 +177,9 @@ func (r *Relay) trim(ctx context.Context) error {
 		}
 	}
 }
+
+// partner is the partner of an id; nil: there is none.
+func (r *Relay) partner(id string) *registry.Partner { return r.o.Registry.Read().Partner(id) }
 
 // Begun is closed when Run has put right what a damaged file left of the outbox, and folds: nothing may be claimed there before.
 func (r *Relay) Begun() <-chan struct{} { return r.begun }

@@ -16,6 +16,7 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay/dispatch"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 )
 
@@ -33,13 +34,14 @@ type rig struct {
 	alarm    func(time.Time) (<-chan time.Time, func())
 	log      logBook
 
-	store   *store.Store
-	journal *journal.Bolt
-	outbox  *outbox.Outbox
-	relay   *Relay
-	sends   *dispatch.Dispatcher
-	client  *send.Client
-	reg     *prometheus.Registry
+	store    *store.Store
+	journal  *journal.Bolt
+	outbox   *outbox.Outbox
+	registry *registry.Registry
+	relay    *Relay
+	sends    *dispatch.Dispatcher
+	client   *send.Client
+	reg      *prometheus.Registry
 
 	stopRelay, stopStore context.CancelFunc
 	relayDone, storeDone chan error
@@ -99,7 +101,11 @@ func (g *rig) makeRelay(log *slog.Logger) {
 		}
 	}
 	var err error
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled}, owed); err != nil {
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners}); err != nil {
+		g.t.Fatal(err)
+	}
+	o := outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled, Disabled: registry.IsDisabled}
+	if g.outbox, err = outbox.New(o, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	var j journal.Journal = g.journal
@@ -107,14 +113,14 @@ func (g *rig) makeRelay(log *slog.Logger) {
 		j = g.wrap(g.journal)
 	}
 	g.relay, err = New(Options{
-		Store: g.store, Journal: j, Outbox: g.outbox, Partners: partners, PersonRefs: personRefs,
+		Store: g.store, Journal: j, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs,
 		Logger: log, Metrics: g.reg, Now: g.clock.now, Alarm: g.alarm, Forward: g.forward,
 	})
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	g.sends = dispatch.New(dispatch.Options{
-		Store: g.store, Outbox: g.outbox, Client: g.client, Partners: partners, After: g.relay.Begun(), Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace,
+		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace,
 	})
 }
 

@@ -23,7 +23,7 @@ func bodyFor(e *registry.Endpoint, c *kyc.Change, appended time.Time, previous u
 
 // told names the endpoints of a partner that a change is told to.
 func (r *Relay) told(partner string, c *kyc.Change, appended time.Time) (endpoints []string, err error) {
-	p := r.partners[partner]
+	p := r.partner(partner)
 	if p == nil {
 		return nil, nil
 	}

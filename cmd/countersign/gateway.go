@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -50,6 +49,7 @@ type gateway struct {
 	store    *store.Store
 	sealer   *store.Sealer
 	journal  *journal.Bolt
+	registry *registry.Registry
 	outbox   *outbox.Outbox
 	client   *send.Client
 	relay    *relay.Relay
@@ -132,6 +132,9 @@ func (g *gateway) openStore() (err error) {
 	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
 		return err
 	}
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Sealer: g.sealer, Random: rand.Reader}); err != nil {
+		return err
+	}
 	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
 		return err
 	}
@@ -178,19 +181,22 @@ func (g *gateway) openRelay() error {
 	if err != nil {
 		return err
 	}
+	if err := g.registry.Configure(partners); err != nil {
+		return err
+	}
 	var owed []outbox.Endpoint
 	for _, p := range partners {
 		for _, e := range p.Endpoints {
 			owed = append(owed, outbox.Endpoint{ID: e.ID, MaxOwed: e.MaxOwed})
 		}
 	}
-	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: relay.Settled}, owed)
+	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: relay.Settled, Disabled: registry.IsDisabled}, owed)
 	if err != nil {
 		return err
 	}
 	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, Proxy: g.cfg.EgressProxy, UserAgent: "countersign/" + version(), Logger: g.log})
 	g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Partners: partners, PersonRefs: personRefs(),
+		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs(),
 		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
 		Retention: relay.Retention{Changes: g.cfg.Retention.Changes, History: g.cfg.Retention.History, Attempts: g.cfg.Retention.Attempts},
 	})
@@ -198,7 +204,7 @@ func (g *gateway) openRelay() error {
 		return err
 	}
 	g.dispatch = dispatch.New(dispatch.Options{
-		Store: g.store, Outbox: g.outbox, Client: g.client, Partners: partners, After: g.relay.Begun(), Logger: g.log, Metrics: g.metrics(),
+		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Logger: g.log, Metrics: g.metrics(),
 	})
 	return nil
 }
@@ -255,47 +261,21 @@ func checkEndpointKeys(f format.Format, e *registry.Endpoint) error {
 	return signing.CheckKeys(f.Scheme, ring)
 }
 
-// generatedKey reads the key made for an endpoint, or makes, seals and hands it over.
+// generatedKey is the key made for an endpoint, or makes one and hands it over.
 func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
-	name := "endpoint-key/" + endpoint
-	var sealed []byte
-	err := g.store.View(func(tx *store.Tx) error {
-		v, err := tx.Bucket(store.Registry).GetEither([]byte(name))
-		sealed = bytes.Clone(v)
-		return err
-	})
-	if err != nil {
-		return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
+	if key, ok, err := g.registry.EndpointKey(endpoint); ok || err != nil {
+		return key, err
 	}
-	if sealed != nil {
-		text, err := g.sealer.Unseal(name, sealed)
-		if err != nil {
-			return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
+	text, key, err := g.registry.MakeEndpointKey(context.Background(), endpoint, func(text string) error {
+		if g.terminal != nil {
+			return nil
 		}
-		return signing.NewKey(text)
-	}
-	text, key, err := signing.GenerateKey(rand.Reader)
-	if err != nil {
-		return signing.Key{}, err
-	}
-	if sealed, err = g.sealer.Seal(name, []byte(text)); err != nil {
-		return signing.Key{}, err
-	}
-	if g.terminal == nil { // before it counts: a start that ends here makes another
-		if err := g.handOver(endpoint, text); err != nil {
-			return signing.Key{}, err
-		}
-	}
-	err = g.store.Update(context.Background(), func(tx *store.Tx) error {
-		return tx.Bucket(store.Registry).PutTwice([]byte(name), sealed)
+		return g.handOver(endpoint, text) // before it counts: a start that ends here makes another
 	})
-	if err != nil {
-		return signing.Key{}, fmt.Errorf("keep the key of %s: %w", endpoint, err)
-	}
-	if g.terminal != nil {
+	if err == nil && g.terminal != nil {
 		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
 	}
-	return key, nil
+	return key, err
 }
 
 // handOver writes a generated key where only the operator can read it: the log stream is kept, copied and searched by others.
@@ -328,7 +308,7 @@ func (g *gateway) startControl() (err error) {
 	}
 	o := admin.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
-		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Tokens: fixedTokens(g.cfg, g.token), Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
 		Metrics: g.metrics(), AuditKeep: g.cfg.Retention.Audit,
 	}

@@ -140,17 +140,21 @@ func (g *stage) play(policies map[string]kyc.Policy) {
 		}}})
 		owed = append(owed, outbox.Endpoint{ID: id + "-main"})
 	}
+	people, err := registry.New(registry.Options{Store: g.store, Partners: slices.Clone(g.partners)})
+	if err != nil {
+		g.t.Fatal(err)
+	}
 	log, reg := slog.New(slog.NewJSONHandler(&g.log, &slog.HandlerOptions{Level: slog.LevelError})), prometheus.NewRegistry()
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now, Settled: relay.Settled}, owed); err != nil {
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now, Settled: relay.Settled, Disabled: registry.IsDisabled}, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	if g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Partners: slices.Clone(g.partners), Logger: log, Metrics: reg, Now: g.clock.now, Alarm: g.clock.alarm,
+		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: people, Logger: log, Metrics: reg, Now: g.clock.now, Alarm: g.clock.alarm,
 	}); err != nil {
 		g.t.Fatal(err)
 	}
 	dispatcher := dispatch.New(dispatch.Options{
-		Store: g.store, Outbox: g.outbox, Client: g.client, Partners: g.partners, After: g.relay.Begun(), Logger: log, Metrics: reg, Now: g.clock.now,
+		Registry: people, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Logger: log, Metrics: reg, Now: g.clock.now,
 	})
 	ln, err := (&net.ListenConfig{}).Listen(g.t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

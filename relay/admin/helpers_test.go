@@ -74,6 +74,7 @@ type rig struct {
 	outbox     *outbox.Outbox
 	relay      *relay.Relay
 	dispatcher *dispatch.Dispatcher
+	registry   *registry.Registry
 	reg        *prometheus.Registry
 	log        logBook
 	partner    *httptest.Server // answers 404 to whatever holds the word bad
@@ -137,6 +138,9 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	if g.journal, err = journal.NewBolt(journal.Options{Store: g.store, Sealer: sealer, Logger: log, Metrics: g.reg}); err != nil {
 		t.Fatal(err)
 	}
+	if g.registry, err = registry.New(registry.Options{Store: g.store}); err != nil {
+		t.Fatal(err)
+	}
 	g.startRelay(log)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -144,7 +148,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	}
 	g.url = "http://" + l.Addr().String()
 	o := Options{
-		Listener: l, Relay: g.relay, Dispatcher: g.dispatcher, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Listener: l, Relay: g.relay, Dispatcher: g.dispatcher, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true, "beta-only": true}, SourcePartners: map[string]string{"beta-only": "beta"}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg, Metrics: g.reg,
 		NewToken: g.newToken, Partners: []string{"acme"}, Refusals: NewRefusals(g.reg),
 	}
@@ -208,18 +212,20 @@ func (g *rig) startRelay(log *slog.Logger) {
 		e.Format, _ = format.ByName(name)
 		es, owed = append(es, e), append(owed, outbox.Endpoint{ID: name})
 	}
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled}, owed); err != nil {
+	if err := g.registry.Configure([]registry.Partner{{ID: "acme", Endpoints: es}, {ID: "beta"}}); err != nil {
 		g.t.Fatal(err)
 	}
-	partners := []registry.Partner{{ID: "acme", Endpoints: es}, {ID: "beta"}}
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled, Disabled: registry.IsDisabled}, owed); err != nil {
+		g.t.Fatal(err)
+	}
 	g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Logger: log, Metrics: g.reg, Partners: partners,
+		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, Logger: log, Metrics: g.reg,
 	})
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	g.dispatcher = dispatch.New(dispatch.Options{
-		Store: g.store, Outbox: g.outbox, Client: send.New(send.Options{}), Partners: partners, After: g.relay.Begun(), Logger: log, Metrics: g.reg,
+		Registry: g.registry, Outbox: g.outbox, Client: send.New(send.Options{}), After: g.relay.Begun(), Logger: log, Metrics: g.reg,
 	})
 	background(g.t, g.dispatcher.Run)
 	background(g.t, g.relay.Run)

@@ -23,10 +23,9 @@ import (
 
 // Options of a Dispatcher. All but Metrics, Now, After and Grace are required.
 type Options struct {
-	Store    *store.Store // where the marks of disabled endpoints are
+	Registry *registry.Registry
 	Outbox   *outbox.Outbox
 	Client   *send.Client
-	Partners []registry.Partner
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer
 	Now      func() time.Time
@@ -42,7 +41,7 @@ type Dispatcher struct {
 	m         *metrics
 }
 
-// New makes a sender for each endpoint, and reads which are disabled.
+// New makes a sender for each endpoint there is.
 func New(o Options) *Dispatcher {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -51,8 +50,8 @@ func New(o Options) *Dispatcher {
 		o.Grace = 250 * time.Millisecond // what is about to be answered need not be repeated; a partner that hangs must not hold up a restart
 	}
 	d := &Dispatcher{o: o, endpoints: map[string]*registry.Endpoint{}, senders: map[string]*sender{}, m: newMetrics(o.Metrics)}
-	for i := range o.Partners {
-		for _, e := range o.Partners[i].Endpoints { // a copy: what is left out is completed
+	for _, p := range o.Registry.Read().Partners() {
+		for _, e := range p.Endpoints { // a copy: what is left out is completed
 			e.Concurrency = max(1, e.Concurrency)
 			d.endpoints[e.ID] = &e
 			d.senders[e.ID] = newSender(d, &e)
@@ -113,7 +112,7 @@ func (d *Dispatcher) sweep(ctx context.Context) error {
 			}
 		}
 		for id, s := range d.senders {
-			if s.disabled.Load() == nil || d.o.Outbox.Owed(id) == 0 {
+			if !s.disabled() || d.o.Outbox.Owed(id) == 0 {
 				continue
 			}
 			if _, err := d.o.Outbox.Sweep(ctx, id, outbox.Disabled); err != nil && ctx.Err() == nil && !isFull(err) {

@@ -5,27 +5,20 @@ import (
 	"fmt"
 
 	"countersign/outbox"
-	"countersign/outbox/store"
 )
 
 // disable marks an endpoint as gone: what it owes dies, replayable, until somebody resumes it.
 func (d *Dispatcher) disable(ctx context.Context, s *sender, reason string) {
-	if !s.disabled.CompareAndSwap(nil, &reason) {
-		return
-	}
-	d.m.disabled.WithLabelValues(s.e.ID).Set(1)
-	d.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.e.ID, "reason", reason)
-	mark := func(tx *store.Tx) error {
-		if s.disabled.Load() != &reason {
-			return nil // resumed before the mark was written
-		}
-		return outbox.Disable(tx, s.e.ID, reason)
-	}
-	d.o.Store.Later(mark, func(err error) {
+	marked := d.o.Registry.Disable(s.e.ID, reason, func(err error) {
 		if err != nil {
 			d.o.Logger.Error("endpoint_disable_not_written", "endpoint", s.e.ID, "error", err)
 		}
 	})
+	if !marked {
+		return
+	}
+	d.m.disabled.WithLabelValues(s.e.ID).Set(1)
+	d.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.e.ID, "reason", reason)
 }
 
 // Resume takes a disabled endpoint up again: nil once that is on stable storage.
@@ -34,9 +27,7 @@ func (d *Dispatcher) Resume(ctx context.Context, endpoint string) error {
 	if s == nil {
 		return fmt.Errorf("endpoint %s: %w", endpoint, outbox.ErrNotFound)
 	}
-	why := s.disabled.Swap(nil)
-	if err := d.o.Store.Update(ctx, func(tx *store.Tx) error { return outbox.Enable(tx, endpoint) }); err != nil {
-		s.disabled.CompareAndSwap(nil, why)
+	if err := d.o.Registry.Enable(ctx, endpoint); err != nil {
 		return fmt.Errorf("resume %s: %w", endpoint, err)
 	}
 	d.m.disabled.WithLabelValues(endpoint).Set(0)
@@ -59,13 +50,13 @@ type EndpointView struct {
 // Endpoints lists every endpoint of the config, in its order.
 func (d *Dispatcher) Endpoints() []EndpointView {
 	list := []EndpointView{} // never null
-	for i := range d.o.Partners {
-		p := &d.o.Partners[i]
+	now := d.o.Registry.Read()
+	for _, p := range now.Partners() {
 		for j := range p.Endpoints {
 			e := &p.Endpoints[j]
-			v := EndpointView{Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: d.o.Outbox.Owed(e.ID), Dead: d.o.Outbox.Dead(e.ID)}
-			if why := d.senders[e.ID].disabled.Load(); why != nil {
-				v.Disabled = *why
+			v := EndpointView{
+				Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: d.o.Outbox.Owed(e.ID), Dead: d.o.Outbox.Dead(e.ID),
+				Disabled: now.Disabled(e.ID),
 			}
 			list = append(list, v)
 		}

@@ -3,8 +3,8 @@ package dispatch
 import (
 	"testing"
 
-	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // TestResumeWins: an endpoint that is resumed while its mark is still being written stays resumed.
@@ -28,9 +28,9 @@ func TestResumeWins(t *testing.T) {
 	}
 	g.owe("ann")
 	eventually(t, "nothing is owed", func() bool { return g.outbox.Owed("a") == 0 })
-	var why string
-	g.update(func(tx *store.Tx) error { why = outbox.DisabledFor(tx, "a"); return nil })
-	if why != "" || g.took.Load() != 1 || g.dispatcher.Endpoints()[0].Disabled != "" {
-		t.Errorf("marked as %q on disk and %q in memory; %d delivered", why, g.dispatcher.Endpoints()[0].Disabled, g.took.Load())
+	var marked bool
+	g.update(func(tx *store.Tx) error { marked = registry.IsDisabled(tx, "a"); return nil })
+	if marked || g.took.Load() != 1 || g.dispatcher.Endpoints()[0].Disabled != "" {
+		t.Errorf("marked: %v on disk and %q in memory; %d delivered", marked, g.dispatcher.Endpoints()[0].Disabled, g.took.Load())
 	}
 }

@@ -72,7 +72,7 @@ func (m *metrics) start(d *Dispatcher) {
 		m.repeated.WithLabelValues(e.ID)
 		m.keyEnds.WithLabelValues(e.ID).Set(keyEnds(e, d.o.Now()))
 		off := 0.0
-		if d.senders[e.ID].disabled.Load() != nil {
+		if d.senders[e.ID].disabled() {
 			off = 1
 		}
 		m.disabled.WithLabelValues(e.ID).Set(off)

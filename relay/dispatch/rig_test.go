@@ -52,11 +52,12 @@ type rig struct {
 	clock      clock
 	store      *store.Store
 	outbox     *outbox.Outbox
+	registry   *registry.Registry
 	dispatcher *Dispatcher
 	took       atomic.Int64 // requests
 }
 
-func newRig(t *testing.T, concurrency int) *rig {
+func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
 	t.Helper()
 	g := &rig{t: t}
 	partner := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -82,14 +83,20 @@ func newRig(t *testing.T, concurrency int) *rig {
 		}
 	})
 	reg := prometheus.NewRegistry()
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now}, []outbox.Endpoint{{ID: "a"}}); err != nil {
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now, Disabled: registry.IsDisabled}, []outbox.Endpoint{{ID: "a"}}); err != nil {
+		t.Fatal(err)
+	}
+	partners := []registry.Partner{{ID: "acme", Endpoints: []registry.Endpoint{e}}}
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners}); err != nil {
 		t.Fatal(err)
 	}
 	client := send.New(send.Options{})
 	t.Cleanup(client.Close)
-	g.dispatcher = New(Options{
-		Store: g.store, Outbox: g.outbox, Client: client, Partners: []registry.Partner{{ID: "acme", Endpoints: []registry.Endpoint{e}}}, Logger: log, Metrics: reg, Now: g.clock.now,
-	})
+	o := Options{Registry: g.registry, Outbox: g.outbox, Client: client, Logger: log, Metrics: reg, Now: g.clock.now}
+	for _, fn := range set {
+		fn(&o)
+	}
+	g.dispatcher = New(o)
 	return g
 }
 

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"countersign/outbox"
-	"countersign/outbox/store"
 	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
@@ -19,13 +18,12 @@ import (
 
 // sender delivers what one endpoint is owed. Each endpoint has its own, with its own slots, rate, pauses and connections: that is why one costs no other anything (I6).
 type sender struct {
-	r        *Dispatcher
-	e        *registry.Endpoint
-	limit    *rate.Limiter
-	pool     *send.Pool             // connections that no other endpoint has a part in
-	disabled atomic.Pointer[string] // why, if it is
-	freed    chan struct{}          // one token: a slot has become free
-	workers  atomic.Int64           // goroutines that deliver or wait for something to deliver
+	r       *Dispatcher
+	e       *registry.Endpoint
+	limit   *rate.Limiter
+	pool    *send.Pool    // connections that no other endpoint has a part in
+	freed   chan struct{} // one token: a slot has become free
+	workers atomic.Int64  // goroutines that deliver or wait for something to deliver
 
 	mu          sync.Mutex // guards the fields below
 	inFlight    int
@@ -45,14 +43,10 @@ func newSender(r *Dispatcher, e *registry.Endpoint) *sender {
 	if e.Rate > 0 {
 		s.limit = rate.NewLimiter(rate.Limit(e.Rate), max(1, int(e.Rate/10)))
 	}
-	_ = r.o.Store.View(func(tx *store.Tx) error {
-		if reason := outbox.DisabledFor(tx, e.ID); reason != "" {
-			s.disabled.Store(&reason)
-		}
-		return nil
-	})
 	return s
 }
+
+func (s *sender) disabled() bool { return s.r.o.Registry.Read().Disabled(s.e.ID) != "" }
 
 // run claims and delivers until ctx ends, then waits for what is in flight and gives back the rest.
 func (s *sender) run(ctx context.Context) {
@@ -68,7 +62,7 @@ func (s *sender) run(ctx context.Context) {
 	defer func() { s.r.o.Outbox.Release(queue...) }()
 	for ctx.Err() == nil {
 		var next time.Time
-		if len(queue) == 0 && s.disabled.Load() == nil {
+		if len(queue) == 0 && !s.disabled() {
 			var err error
 			if queue, next, err = s.r.o.Outbox.Claim(s.e.ID, 2*s.e.Concurrency); err != nil {
 				s.r.o.Logger.Error("claim_failed", "endpoint", s.e.ID, "error", err)
@@ -88,7 +82,7 @@ func (s *sender) run(ctx context.Context) {
 			queue = queue[1:]
 			s.hand(&wg, attempts, work, d)
 		}
-		if s.disabled.Load() != nil { // what is claimed dies with the rest
+		if s.disabled() { // what is claimed dies with the rest
 			s.r.o.Outbox.Release(queue...)
 			queue = nil
 		}
@@ -159,7 +153,7 @@ func (s *sender) closed() bool {
 
 // shut is closed, for whoever holds mu.
 func (s *sender) shut() bool {
-	return s.r.o.Now().Before(s.pausedUntil) || s.disabled.Load() != nil
+	return s.r.o.Now().Before(s.pausedUntil) || s.disabled()
 }
 
 func (s *sender) give() {
