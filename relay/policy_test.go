@@ -94,16 +94,7 @@ func TestDamagedPolicy(t *testing.T) {
 	if v := g.view("acme", "ann", true); v.SetAside || v.Status.Status != kyc.Rejected || v.Policy.Version != 1 {
 		t.Errorf("with one copy left: %+v", v.Status)
 	}
-	g.tamper(func(tx *store.Tx) error {
-		for _, k := range []string{"policy/acme/00000001", "\x00second/policy/acme/00000001"} {
-			if b := tx.Bucket(store.Registry); b.Has([]byte(k)) {
-				if err := spoil(tx, store.Registry, []byte(k)); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
+	g.tamper(func(tx *store.Tx) error { return spoilPolicy(tx, 1) })
 	g.restart()
 	g.tell(said("ann", 3, kyc.Approved), said("bob", 1, kyc.Approved))
 	g.folded()
@@ -112,6 +103,41 @@ func TestDamagedPolicy(t *testing.T) {
 	}
 	if v := g.view("acme", "bob", true); v.SetAside || v.Status.Status != kyc.Approved {
 		t.Errorf("somebody new: %+v", v.Status)
+	}
+}
+
+// spoilPolicy damages both copies of a version of acme's policy, as far as they are not yet.
+func spoilPolicy(tx *store.Tx, version int) error {
+	for _, prefix := range []string{"", "\x00second/"} {
+		k := fmt.Appendf(nil, "%spolicy/acme/%08d", prefix, version)
+		if !tx.Bucket(store.Registry).Has(k) {
+			continue
+		}
+		if err := spoil(tx, store.Registry, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestNewestBehindAGap: an older policy that is damaged takes nothing from the newest: what a new one would mean can be asked, and it is the one that people are moved to.
+func TestNewestBehindAGap(t *testing.T) {
+	g := newRig(t, Partner{ID: "acme"})
+	for months := 1; months <= 3; months++ {
+		g.close()
+		g.partners = []Partner{{ID: "acme", Policy: kyc.Policy{ValidityMonths: months}}}
+		g.open()
+		g.run()
+		g.tell(said(fmt.Sprint("user-", months), 1, kyc.Approved))
+		g.folded()
+	}
+	g.tamper(func(tx *store.Tx) error { return spoilPolicy(tx, 1) })
+	g.restart()
+	g.tell(said("late", 1, kyc.Approved))
+	g.folded()
+	plan, err := g.relay.PlanPolicy(t.Context(), "acme")
+	if err != nil || plan.Version != 3 || plan.Policy.ValidityMonths != 3 {
+		t.Errorf("the plan is for version %d of %d months, %v; want 3 and 3", plan.Version, plan.Policy.ValidityMonths, err)
 	}
 }
 
