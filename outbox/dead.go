@@ -193,7 +193,7 @@ func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool,
 		var left, moved int
 		err := b.o.Store.Update(ctx, func(tx *store.Tx) (err error) { // its own err: it may still run when ctx has ended Update
 			left, moved = 0, 0
-			if reason == Disabled && !IsDisabled(tx, endpoint) {
+			if reason == Disabled && !b.o.Disabled(tx, endpoint) {
 				return nil // enabled again meanwhile
 			}
 			left, moved, err = b.sweep(tx, endpoint, reason, chunk)

@@ -281,14 +281,6 @@ func TestSweep(t *testing.T) {
 	r.end(t, flying[0], Done, "")
 	r.Release(flying[1])
 	f(true, 0, 2599)
-	if err := r.s.View(func(tx *store.Tx) error {
-		if why := DisabledFor(tx, "a"); why != "410 Gone" || DisabledFor(tx, "b") != "" {
-			t.Errorf("disabled for %q", why)
-		}
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
 }
 
 // When ctx ends while the writer is busy, Sweep returns and what it queued still runs, beside its caller.

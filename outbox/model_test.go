@@ -283,7 +283,7 @@ func (h *history) open() error {
 	for e, limit := range h.m.max {
 		es = append(es, Endpoint{ID: e, MaxOwed: limit})
 	}
-	h.b, err = New(Options{Store: s, Logger: discard, Now: h.clock.now}, es)
+	h.b, err = New(Options{Store: s, Logger: discard, Now: h.clock.now, Disabled: IsDisabled}, es)
 	return err
 }
 

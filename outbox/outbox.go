@@ -79,6 +79,8 @@ type Options struct {
 	Now     func() time.Time
 	// Settled is called in the transaction that ends a delivery (done or dead), to write its history. It may be called again if the transaction is.
 	Settled func(*store.Tx, Attempt) error
+	// Disabled reports whether an endpoint is marked as disabled in the file of this transaction; nil: none ever is.
+	Disabled func(tx *store.Tx, endpoint string) bool
 }
 
 // Endpoint is what the outbox knows of one endpoint.
@@ -125,6 +127,9 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	}
 	if o.Settled == nil {
 		o.Settled = func(*store.Tx, Attempt) error { return nil }
+	}
+	if o.Disabled == nil {
+		o.Disabled = func(*store.Tx, string) bool { return false }
 	}
 	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{}), gone: make(chan struct{})}
 	close(b.idle)
@@ -220,7 +225,7 @@ func (t *tally) standing(tx *store.Tx, endpoint string) (s standing, err error) 
 	if ok {
 		return s, nil
 	}
-	s.disabled = IsDisabled(tx, endpoint)
+	s.disabled = t.b.o.Disabled(tx, endpoint)
 	if s.owed, err = tx.Number(owedKey(endpoint)); err != nil {
 		return s, err
 	}

@@ -9,7 +9,6 @@ import (
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
-	"countersign/relay/format"
 )
 
 type journalRecord = journal.Record
@@ -58,7 +57,7 @@ func (r *Relay) revive(tx *store.Tx, o order) error {
 	return r.o.Outbox.Revive(tx, o.id, func(d outbox.DeadDelivery) bool {
 		return o.force || !overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
 	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) {
-		e := r.endpoints[d.Endpoint]
+		e := r.o.Registry.Read().Endpoint(d.Endpoint)
 		if e == nil {
 			return nil, nil
 		}
@@ -66,83 +65,10 @@ func (r *Relay) revive(tx *store.Tx, o order) error {
 		if !ok {
 			return nil, nil // its change is no longer kept: it stays dead
 		}
-		f, ok := r.formatOf(e, d.Format)
+		f, ok := e.FormatOf(d.Format)
 		if !ok {
 			return nil, nil
 		}
 		return f.Render(c, d.Previous)
 	})
-}
-
-// formatOf is the format a delivery was made in, which need not be the one its endpoint has now (I5).
-func (r *Relay) formatOf(e *Endpoint, name string) (format.Format, bool) {
-	if e.Format.Name == name {
-		return e.Format, true
-	}
-	return format.ByName(name)
-}
-
-// disable marks an endpoint as gone: what it owes dies, replayable, until somebody resumes it.
-func (r *Relay) disable(ctx context.Context, s *sender, reason string) {
-	if !s.disabled.CompareAndSwap(nil, &reason) {
-		return
-	}
-	r.m.disabled.WithLabelValues(s.e.ID).Set(1)
-	r.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.e.ID, "reason", reason)
-	mark := func(tx *store.Tx) error {
-		if s.disabled.Load() != &reason {
-			return nil // resumed before the mark was written
-		}
-		return outbox.Disable(tx, s.e.ID, reason)
-	}
-	r.o.Store.Later(mark, func(err error) {
-		if err != nil {
-			r.o.Logger.Error("endpoint_disable_not_written", "endpoint", s.e.ID, "error", err)
-		}
-	})
-}
-
-// Resume takes a disabled endpoint up again: nil once that is on stable storage.
-func (r *Relay) Resume(ctx context.Context, endpoint string) error {
-	s := r.senders[endpoint]
-	if s == nil {
-		return fmt.Errorf("endpoint %s: %w", endpoint, outbox.ErrNotFound)
-	}
-	why := s.disabled.Swap(nil)
-	if err := r.o.Store.Update(ctx, func(tx *store.Tx) error { return outbox.Enable(tx, endpoint) }); err != nil {
-		s.disabled.CompareAndSwap(nil, why)
-		return fmt.Errorf("resume %s: %w", endpoint, err)
-	}
-	r.m.disabled.WithLabelValues(endpoint).Set(0)
-	s.nudge()
-	return nil
-}
-
-// EndpointView is what is shown of an endpoint.
-type EndpointView struct {
-	Object   string `json:"object"`
-	ID       string `json:"id"`
-	Partner  string `json:"partner"`
-	URL      string `json:"url"`
-	Format   string `json:"format"`
-	Owed     int64  `json:"owed"`
-	Dead     int64  `json:"dead"`
-	Disabled string `json:"disabled,omitempty"` // why
-}
-
-// Endpoints lists every endpoint of the config, in its order.
-func (r *Relay) Endpoints() []EndpointView {
-	list := []EndpointView{} // never null
-	for i := range r.o.Partners {
-		p := &r.o.Partners[i]
-		for j := range p.Endpoints {
-			e := &p.Endpoints[j]
-			v := EndpointView{Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: r.o.Outbox.Owed(e.ID), Dead: r.o.Outbox.Dead(e.ID)}
-			if why := r.senders[e.ID].disabled.Load(); why != nil {
-				v.Disabled = *why
-			}
-			list = append(list, v)
-		}
-	}
-	return list
 }

@@ -15,71 +15,6 @@ import (
 	"countersign/relay/send"
 )
 
-// TestAnswers is the answers table: every code.
-func TestAnswers(t *testing.T) {
-	f := func(from, to int, want answer) {
-		t.Helper()
-		for c := from; c <= to; c++ {
-			if got := read(send.Answer{Code: c}, nil); got != want {
-				t.Errorf("%d means %+v, want %+v", c, got, want)
-			}
-		}
-	}
-	f(0, 199, answer{reason: "http_other"})
-	f(200, 299, answer{reason: "http_2xx", ok: true})
-	f(300, 399, answer{reason: "http_3xx"})
-	f(400, 409, answer{reason: "http_4xx"})
-	f(410, 410, answer{reason: "http_410", ok: true, disable: true})
-	f(411, 428, answer{reason: "http_4xx"})
-	f(429, 429, answer{reason: "http_429", slow: true})
-	f(430, 499, answer{reason: "http_4xx"})
-	f(500, 501, answer{reason: "http_5xx"})
-	f(502, 504, answer{reason: "http_5xx", slow: true})
-	f(505, 599, answer{reason: "http_5xx"})
-	f(600, 999, answer{reason: "http_other"})
-	if got := read(send.Answer{Code: 200}, errors.New("x")); got != (answer{reason: send.Other}) {
-		t.Errorf("an error means %+v", got)
-	}
-	known := strings.Join(reasons(), " ")
-	for c := range 1000 {
-		if r := read(send.Answer{Code: c}, nil).reason; !strings.Contains(known, r) {
-			t.Errorf("%s is no known reason", r)
-		}
-	}
-}
-
-func TestSettle(t *testing.T) {
-	schedule := Schedule{First: time.Minute, Factor: 2, Max: time.Hour, Attempts: 4}
-	now := at(0)
-	f := func(what string, failures int, firstFailure, lastSuccess time.Time, code int, retryAfter time.Duration, want string) {
-		t.Helper()
-		a := send.Answer{Code: code, RetryAfter: retryAfter}
-		out := settle(outbox.Delivery{Failures: failures, FirstFailure: firstFailure}, read(a, nil), a, schedule, now, time.Second, lastSuccess)
-		got := fmt.Sprint(out.Outcome, " ", out.Reason)
-		if out.Outcome == outbox.Retry {
-			got += fmt.Sprint(" ", out.Retry.Sub(now))
-		}
-		if got != want || out.Code != code || !out.At.Equal(now) || out.Took != time.Second {
-			t.Errorf("%s: %s (%d), want %s", what, got, out.Code, want)
-		}
-	}
-	never := time.Time{}
-	f("success", 0, never, never, 204, 0, "done http_2xx")
-	f("success at the last attempt", 3, at(-90), at(-1), 200, 0, "done http_2xx")
-	f("gone", 0, never, never, 410, 0, "done http_410")
-	f("first failure", 0, never, never, 500, 0, "retry http_5xx 1m1s")
-	f("third failure", 2, at(-10), never, 404, 0, "retry http_4xx 4m1s")
-	f("last failure", 3, at(-10), never, 404, 0, "dead exhausted")
-	f("Retry-After is later", 0, never, never, 503, 10*time.Minute, "retry http_5xx 10m1s")
-	f("the schedule is later", 2, never, never, 429, time.Second, "retry http_429 4m1s")
-	f("Retry-After does not add attempts", 3, never, never, 503, time.Hour, "dead exhausted")
-	f("a redirect", 0, never, never, 302, 0, "retry http_3xx 1m1s")
-	f("an hour, others accepted since", 1, at(-60), at(-1), 400, 0, "dead refused")
-	f("not yet an hour", 1, at(-59), at(-1), 400, 0, "retry http_4xx 2m1s")
-	f("an hour, nobody accepted", 1, at(-60), never, 400, 0, "retry http_4xx 2m1s")
-	f("an hour, others accepted before only", 1, at(-60), at(-61), 400, 0, "retry http_4xx 2m1s")
-}
-
 // TestAnswersInTheWild: what a real partner answers, and what the listings, history and metrics say of it.
 func TestAnswersInTheWild(t *testing.T) {
 	t.Parallel()
@@ -131,7 +66,7 @@ func TestNoAnswer(t *testing.T) {
 		if err != nil || len(tries) != 2 || tries[0].Reason != want {
 			t.Errorf("%s: %+v, %v; want two tries, the first %s", url, tries, err, want)
 		}
-		if d := g.dead("a"); len(d) != 1 || d[0].Reason != reasonExhausted || !d[0].HasBody {
+		if d := g.dead("a"); len(d) != 1 || d[0].Reason != "exhausted" || !d[0].HasBody {
 			t.Errorf("%s: %+v", url, d)
 		}
 		if g.metric("relay_attempts_total", "endpoint", "a", "reason", want) != 1 {
@@ -180,7 +115,7 @@ func TestGone(t *testing.T) {
 	}
 	disabled := func(want bool) {
 		t.Helper()
-		if v := g.relay.Endpoints()[0]; (v.Disabled != "") != want || (g.metric("relay_endpoint_disabled", "endpoint", "a") == 1) != want {
+		if v := g.sends.Endpoints()[0]; (v.Disabled != "") != want || (g.metric("relay_endpoint_disabled", "endpoint", "a") == 1) != want {
 			t.Errorf("disabled: %q, want %v", v.Disabled, want)
 		}
 	}
@@ -193,7 +128,7 @@ func TestGone(t *testing.T) {
 	if len(p.seen()) != 1 || len(g.dead("a")) != 40 {
 		t.Errorf("%d requests and %d dead, want 1 and 40", len(p.seen()), len(g.dead("a")))
 	}
-	if err := g.relay.Resume(t.Context(), "a"); err != nil {
+	if err := g.sends.Resume(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	disabled(false)
@@ -204,7 +139,7 @@ func TestGone(t *testing.T) {
 	}
 	g.restart()
 	disabled(false)
-	if err := g.relay.Resume(t.Context(), "nobody"); !errors.Is(err, outbox.ErrNotFound) {
+	if err := g.sends.Resume(t.Context(), "nobody"); !errors.Is(err, outbox.ErrNotFound) {
 		t.Errorf("Resume(nobody) = %v", err)
 	}
 }
@@ -235,7 +170,7 @@ func TestRefused(t *testing.T) {
 	}
 	g.after(26 * time.Minute)
 	g.settled()
-	if d := g.dead("a"); len(d) != 1 || d[0].Reason != reasonRefused || d[0].Sequence != 2 || d[0].Failures != 4 {
+	if d := g.dead("a"); len(d) != 1 || d[0].Reason != "refused" || d[0].Sequence != 2 || d[0].Failures != 4 {
 		t.Errorf("dead: %+v", d)
 	}
 	if s := story(t, p.accepted()); len(s) != 2 || s[1] != "status.suspended 2>4" {
@@ -255,7 +190,7 @@ func TestDeadLeavesTheLane(t *testing.T) {
 	g.tell(said("ann", 1, kyc.Pending), said("ann", 2, kyc.InReview), said("ann", 3, kyc.Approved), said("ann", 4, kyc.Rejected))
 	g.settled()
 	same(t, "delivered", story(t, p.accepted()), []string{"status.pending 0>2", "status.approved 4>6", "status.rejected 6>8"})
-	if d := g.dead("a"); len(d) != 1 || d[0].Reason != reasonExhausted || d[0].Failures != 3 || d[0].Type != "kyc.status.in_review" || d[0].Code != 500 {
+	if d := g.dead("a"); len(d) != 1 || d[0].Reason != "exhausted" || d[0].Failures != 3 || d[0].Type != "kyc.status.in_review" || d[0].Code != 500 {
 		t.Errorf("dead: %+v", d)
 	}
 	if len(p.seen()) != 6 {

@@ -21,6 +21,7 @@ import (
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/relay"
+	"countersign/relay/dispatch"
 )
 
 // client speaks to the control listener of a running gateway, found through its config.
@@ -328,7 +329,7 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 		return err
 	}
 	var v struct {
-		Data []relay.EndpointView `json:"data"`
+		Data []dispatch.EndpointView `json:"data"`
 	}
 	if err := cl.call(c.ctx, http.MethodGet, "/v1/endpoints", nil, &v); err != nil {
 		return err

@@ -4,7 +4,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,9 +30,11 @@ var layers = map[string][]string{
 	"ingest/stream":        {"ingest/journal", "ingest/provider"},
 	"outbox":               {"outbox/store"},
 	"relay/format":         {"kyc", "signing"},
-	"relay":                {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/format", "relay/send", "signing"},
-	"relay/admin":          {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/format"},
-	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/journal", "ingest/journal/kafka", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/format", "relay/send", "signing"},
+	"relay/registry":       {"kyc", "outbox/store", "relay/format", "relay/send", "signing"},
+	"relay":                {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/registry"},
+	"relay/dispatch":       {"outbox", "outbox/store", "relay/registry", "relay/send", "signing"},
+	"relay/admin":          {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/dispatch", "relay/format", "relay/registry"},
+	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/journal", "ingest/journal/kafka", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/dispatch", "relay/format", "relay/registry", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.
@@ -82,6 +86,33 @@ func TestLayers(t *testing.T) {
 				t.Errorf("%s no longer imports %s: take the edge out of the table", pkg, ours)
 			}
 		}
+	}
+}
+
+// TestOneOwner: what the registry keeps is read and written by relay/registry, and by nobody else.
+func TestOneOwner(t *testing.T) {
+	named := regexp.MustCompile(`\bstore\.Registry\b`)
+	owned := 0
+	for pkg := range layers {
+		files, err := filepath.Glob(filepath.Join("../..", pkg, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case strings.HasSuffix(f, "_test.go") || !named.Match(b):
+			case pkg == "relay/registry":
+				owned++
+			default:
+				t.Errorf("%s names the registry's bucket: ask relay/registry", f)
+			}
+		}
+	}
+	if owned == 0 {
+		t.Error("relay/registry does not name its bucket: this test sees nothing")
 	}
 }
 

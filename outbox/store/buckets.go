@@ -18,7 +18,7 @@ const (
 	Held                       // relay: records that nobody could be found for, by (source, ref)
 	Timers                     // relay: when time itself changes a subject next, by (instant, subject)
 	Forward                    // relay: changes that Kafka has not acknowledged, by the offset of the record that owed them
-	Registry                   // relay, relay/admin: versions of policies, endpoints disabled, tokens made at run time
+	Registry                   // relay/registry: versions of policies, endpoints disabled, keys and tokens made at run time, providers' published keys
 	Deliveries                 // outbox: bodies owed, by (endpoint, lane, sequence)
 	Due                        // outbox: heads of lanes, by (endpoint, due time, lane)
 	Dead                       // outbox: deliveries that ended without a 2xx

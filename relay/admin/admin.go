@@ -23,6 +23,8 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
+	"countersign/relay/dispatch"
+	"countersign/relay/registry"
 )
 
 // Scope is what a token may do. Operator includes viewer.
@@ -44,12 +46,14 @@ type Token struct {
 	Partner string // of scope partner
 }
 
-// Options of a Server. Listener, Logger and Gatherer are required; a nil Relay (role ingest) leaves out what needs one.
+// Options of a Server. Listener, Logger and Gatherer are required; a nil Relay and Dispatcher (role ingest) leave out what needs them.
 type Options struct {
 	Listener   net.Listener // closed by Run
 	Relay      *relay.Relay
+	Dispatcher *dispatch.Dispatcher // with Relay
 	Outbox     *outbox.Outbox
-	Store      *store.Store // where the audit trail is kept
+	Store      *store.Store       // where the audit trail is kept
+	Registry   *registry.Registry // where tokens are that are made here; nil: none can be
 	Quarantine Quarantine
 	// Release translates a body from quarantine again, as Ingress.Release does; nil (role relay): nobody here can.
 	Release   func(journal.Item) (journal.Intake, error)
@@ -115,7 +119,7 @@ func New(o Options) *Server {
 	s.newAllowances()
 	s.door = NewDoor(DoorOptions{Listener: o.Listener, Names: o.Names, Conns: o.Conns, Refusals: o.Refusals, Logger: o.Logger, Now: o.Now})
 	var err error
-	if s.tokens, err = newHolders(o.Store, o.Tokens); err != nil { // those that are not known are refused
+	if s.tokens, err = newHolders(o.Registry, o.Tokens); err != nil { // those that are not known are refused
 		o.Logger.Error("tokens_unreadable", "error", err)
 	}
 	s.mux.Handle("GET /metrics", s.machines(Viewer, promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))

@@ -17,7 +17,8 @@ import (
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
-	"countersign/relay"
+	"countersign/relay/dispatch"
+	"countersign/relay/registry"
 )
 
 // TestScopes is the table of who may call what. A route that is not in it fails.
@@ -286,10 +287,11 @@ func TestEmptyLists(t *testing.T) {
 	f("/v1/deliveries?status=dead", 0)
 	f("/v1/quarantine", 0)
 	f("/v1/endpoints", 2)
-	nobody, err := relay.New(relay.Options{Store: g.store, Journal: g.journal, Outbox: g.outbox, Logger: slog.New(slog.DiscardHandler)})
+	empty, err := registry.New(registry.Options{Store: g.store})
 	if err != nil {
 		t.Fatal(err)
 	}
+	nobody := dispatch.New(dispatch.Options{Registry: empty, Outbox: g.outbox, Logger: slog.New(slog.DiscardHandler)})
 	if b, err := json.Marshal(nobody.Endpoints()); err != nil || string(b) != "[]" {
 		t.Errorf("endpoints of nobody: %s, %v", b, err)
 	}

@@ -17,12 +17,12 @@ func (s *Server) subject(req *http.Request, _ Token) (any, error) {
 }
 
 func (s *Server) endpoints(_ *http.Request, t Token) (any, error) {
-	return list{Object: "list", Data: endpointsFor(t, s.o.Relay.Endpoints())}, nil
+	return list{Object: "list", Data: endpointsFor(t, s.o.Dispatcher.Endpoints())}, nil
 }
 
 func (s *Server) resume(req *http.Request, _ Token) (any, error) {
 	id := req.PathValue("id")
-	if err := s.o.Relay.Resume(req.Context(), id); err != nil {
+	if err := s.o.Dispatcher.Resume(req.Context(), id); err != nil {
 		return nil, err
 	}
 	return map[string]any{"object": "endpoint", "id": id, "resumed": true}, nil

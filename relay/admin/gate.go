@@ -18,7 +18,7 @@ func bearer(req *http.Request) string {
 
 // Known reports whether a call brings one of these tokens, of a scope that may see how a gateway is: for whoever answers before there is a Server.
 func Known(fixed []Token, req *http.Request) bool {
-	hs, _ := newHolders(nil, fixed) // without a store nothing can be read in vain
+	hs, _ := newHolders(nil, fixed) // without a registry nothing can be read in vain
 	h, why := hs.find(bearer(req), time.Time{})
 	return why == "" && h.may(Route{Scope: Viewer})
 }

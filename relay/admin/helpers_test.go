@@ -24,7 +24,9 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
+	"countersign/relay/dispatch"
 	"countersign/relay/format"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -65,20 +67,22 @@ func (l *logBook) String() string {
 
 // rig is a control listener with everything real behind it.
 type rig struct {
-	t        *testing.T
-	url      string
-	store    *store.Store
-	journal  *journal.Bolt
-	outbox   *outbox.Outbox
-	relay    *relay.Relay
-	reg      *prometheus.Registry
-	log      logBook
-	partner  *httptest.Server // answers 404 to whatever holds the word bad
-	server   *Server
-	stop     func() error // ends the listener and returns what Run returned
-	appended int64
-	formats  []string     // of further endpoints
-	made     atomic.Int64 // tokens
+	t          *testing.T
+	url        string
+	store      *store.Store
+	journal    *journal.Bolt
+	outbox     *outbox.Outbox
+	relay      *relay.Relay
+	dispatcher *dispatch.Dispatcher
+	registry   *registry.Registry
+	reg        *prometheus.Registry
+	log        logBook
+	partner    *httptest.Server // answers 404 to whatever holds the word bad
+	server     *Server
+	stop       func() error // ends the listener and returns what Run returned
+	appended   int64
+	formats    []string     // of further endpoints
+	made       atomic.Int64 // tokens
 
 	mu      sync.Mutex   // guards the fields below
 	took    []took       // what the partner was sent, in this order
@@ -134,6 +138,9 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	if g.journal, err = journal.NewBolt(journal.Options{Store: g.store, Sealer: sealer, Logger: log, Metrics: g.reg}); err != nil {
 		t.Fatal(err)
 	}
+	if g.registry, err = registry.New(registry.Options{Store: g.store}); err != nil {
+		t.Fatal(err)
+	}
 	g.startRelay(log)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -141,7 +148,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	}
 	g.url = "http://" + l.Addr().String()
 	o := Options{
-		Listener: l, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Listener: l, Relay: g.relay, Dispatcher: g.dispatcher, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true, "beta-only": true}, SourcePartners: map[string]string{"beta-only": "beta"}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg, Metrics: g.reg,
 		NewToken: g.newToken, Partners: []string{"acme"}, Refusals: NewRefusals(g.reg),
 	}
@@ -193,28 +200,34 @@ func (g *rig) startRelay(log *slog.Logger) {
 		g.t.Fatal(err)
 	}
 	standard, _ := format.ByName("standard")
-	e := relay.Endpoint{
-		ID: "main", URL: g.partner.URL, Format: standard, Keys: []relay.Key{{Key: key}}, Events: []string{"kyc.status.*"}, Concurrency: 4, Timeout: 5 * time.Second,
-		Retry: relay.Schedule{First: time.Millisecond, Factor: 1, Max: time.Millisecond, Attempts: 1},
+	e := registry.Endpoint{
+		ID: "main", URL: g.partner.URL, Format: standard, Keys: []registry.Key{{Key: key}}, Events: []string{"kyc.status.*"}, Concurrency: 4, Timeout: 5 * time.Second,
+		Retry: registry.Retry{First: time.Millisecond, Factor: 1, Max: time.Millisecond, Attempts: 1},
 	}
 	strict := e
 	strict.ID = "strict"
-	es, owed := []relay.Endpoint{e, strict}, []outbox.Endpoint{{ID: "main"}, {ID: "strict"}}
+	es, owed := []registry.Endpoint{e, strict}, []outbox.Endpoint{{ID: "main"}, {ID: "strict"}}
 	for _, name := range g.formats {
 		e.ID, e.URL, e.Events = name, g.partner.URL+"/"+name, []string{"kyc.*"}
 		e.Format, _ = format.ByName(name)
 		es, owed = append(es, e), append(owed, outbox.Endpoint{ID: name})
 	}
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled}, owed); err != nil {
+	if err := g.registry.Configure([]registry.Partner{{ID: "acme", Endpoints: es}, {ID: "beta"}}); err != nil {
+		g.t.Fatal(err)
+	}
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled, Disabled: registry.IsDisabled}, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: send.New(send.Options{}), Logger: log, Metrics: g.reg,
-		Partners: []relay.Partner{{ID: "acme", Endpoints: es}, {ID: "beta"}},
+		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, Logger: log, Metrics: g.reg,
 	})
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	g.dispatcher = dispatch.New(dispatch.Options{
+		Registry: g.registry, Outbox: g.outbox, Client: send.New(send.Options{}), After: g.relay.Begun(), Logger: log, Metrics: g.reg,
+	})
+	background(g.t, g.dispatcher.Run)
 	background(g.t, g.relay.Run)
 	eventually(g.t, "the policies are registered", func() bool {
 		_, err := g.relay.PlanPolicy(context.Background(), "acme")

@@ -3,7 +3,7 @@ package admin
 import (
 	"net/url"
 
-	"countersign/relay"
+	"countersign/relay/dispatch"
 )
 
 // hidden stands for what a viewer does not see of a URL.
@@ -29,7 +29,7 @@ func masked(text string) string {
 func (t Token) seesURLs() bool { return t.Scope == Operator || t.Scope == Admin }
 
 // endpointsFor are the endpoints as the holder of a token sees them.
-func endpointsFor(t Token, es []relay.EndpointView) []relay.EndpointView {
+func endpointsFor(t Token, es []dispatch.EndpointView) []dispatch.EndpointView {
 	if t.seesURLs() {
 		return es
 	}

@@ -77,7 +77,7 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 		return nil, err
 	}
 	switch {
-	case s.o.NewToken == nil || s.tokens.store == nil:
+	case s.o.NewToken == nil || s.tokens.registry == nil:
 		return nil, &problem{http.StatusConflict, "conflict", "role", "this process makes no tokens", ""}
 	case !tokenName.MatchString(name):
 		return nil, bad("name", "a name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit")

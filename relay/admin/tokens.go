@@ -16,14 +16,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 const (
-	madePrefix = "token/"      // of what is made at run time, in the registry
-	usedPrefix = "token-used/" // of when each token was last used, there too: apart, so that noting a use can never undo a revocation
-	useEvery   = time.Minute   // how much of that may be lost in a crash
-	maxMade    = 1000
+	useEvery = time.Minute // how much of when each token was last used may be lost in a crash
+	maxMade  = 1000
 )
 
 // Where a token comes from.
@@ -76,7 +74,7 @@ func (h *holder) endedAt() time.Time {
 
 // holders are all tokens that this gateway knows: those of the config, and those made while it runs, which are in the registry, in two copies. It is safe for use by several goroutines.
 type holders struct {
-	store *store.Store // nil: there are none but the config's
+	registry *registry.Registry // nil: there are none but the config's
 
 	changing sync.Mutex // held while one is made or revoked, over the commit
 
@@ -85,34 +83,30 @@ type holders struct {
 }
 
 // newHolders reads those that were made.
-func newHolders(st *store.Store, fixed []Token) (*holders, error) {
-	ts := &holders{store: st}
+func newHolders(reg *registry.Registry, fixed []Token) (*holders, error) {
+	ts := &holders{registry: reg}
 	for _, t := range fixed {
 		ts.all = append(ts.all, &holder{Token: t, from: fromConfig})
 	}
-	if st == nil {
+	if reg == nil {
 		return ts, nil
 	}
-	err := st.View(func(tx *store.Tx) error {
-		b := tx.Bucket(store.Registry)
-		if err := b.EachEither([]byte(madePrefix), ts.read); err != nil {
-			return err
+	err := reg.Tokens(ts.read)
+	for _, h := range ts.all {
+		if err == nil {
+			err = reg.TokenUse(h.Name, func(v []byte) {
+				if n, err := parseUse(v); err == nil {
+					h.used.Store(n)
+					h.written.Store(n)
+				}
+			})
 		}
-		for _, h := range ts.all {
-			v, err := b.Get([]byte(usedPrefix + h.Name))
-			if n, perr := parseUse(v); err == nil && perr == nil {
-				h.used.Store(n)
-				h.written.Store(n)
-			}
-		}
-		return nil
-	})
+	}
 	return ts, err
 }
 
 // read takes one over from the registry, where each stands once or twice.
-func (ts *holders) read(k, v []byte) error {
-	name := strings.TrimPrefix(string(k), madePrefix)
+func (ts *holders) read(name string, v []byte) error {
 	if slices.ContainsFunc(ts.all, func(h *holder) bool { return h.from == fromMade && h.Name == name }) {
 		return nil
 	}
@@ -157,12 +151,10 @@ func (ts *holders) use(h *holder, now time.Time) {
 	at := now.Unix()
 	h.used.Store(at)
 	before := h.written.Load()
-	if ts.store == nil || at-before < int64(useEvery/time.Second) || ts.store.Low() || !h.written.CompareAndSwap(before, at) {
+	if ts.registry == nil || at-before < int64(useEvery/time.Second) || ts.registry.Low() || !h.written.CompareAndSwap(before, at) {
 		return
 	}
-	ts.store.Later(func(tx *store.Tx) error {
-		return tx.Bucket(store.Registry).Put([]byte(usedPrefix+h.Name), fmt.Append(nil, at))
-	}, func(error) {}) // the next use is noted again
+	ts.registry.NoteTokenUse(h.Name, fmt.Append(nil, at))
 }
 
 var (
@@ -193,16 +185,11 @@ func (ts *holders) make(ctx context.Context, name string, m madeToken, now time.
 	if err != nil {
 		return fmt.Errorf("keep token %s: %w", name, err)
 	}
-	err = ts.store.Update(ctx, func(tx *store.Tx) error {
-		b := tx.Bucket(store.Registry)
-		if gone != nil {
-			if err := errors.Join(b.DeleteBoth([]byte(madePrefix+gone.Name)), b.Delete([]byte(usedPrefix+gone.Name))); err != nil {
-				return err
-			}
-		}
-		return b.PutTwice([]byte(madePrefix+name), v)
-	})
-	if err != nil {
+	instead := ""
+	if gone != nil {
+		instead = gone.Name
+	}
+	if err := ts.registry.KeepToken(ctx, name, v, instead); err != nil {
 		return fmt.Errorf("keep token %s: %w", name, err)
 	}
 	ts.mu.Lock()
@@ -254,7 +241,7 @@ func (ts *holders) revoke(ctx context.Context, name, actor string, now time.Time
 	ts.mu.Unlock()
 	v, err := json.Marshal(m)
 	if err == nil {
-		err = ts.store.Update(ctx, func(tx *store.Tx) error { return tx.Bucket(store.Registry).PutTwice([]byte(madePrefix+name), v) })
+		err = ts.registry.KeepToken(ctx, name, v, "")
 	}
 	if err != nil {
 		return fmt.Errorf("token %s is refused until the next start, and that it is revoked is not kept: %w", name, err)

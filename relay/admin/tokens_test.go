@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // stopwatch is a time that a test moves.
@@ -236,7 +237,7 @@ func TestLastUse(t *testing.T) {
 	kept := func() (at int64) {
 		t.Helper()
 		if err := g.store.View(func(tx *store.Tx) (err error) {
-			v, err := tx.Bucket(store.Registry).Get([]byte(usedPrefix + "vera"))
+			v, err := tx.Bucket(store.Registry).Get([]byte("token-used/vera"))
 			if err == nil {
 				at, err = parseUse(v)
 			}
@@ -272,7 +273,7 @@ func TestLastUse(t *testing.T) {
 	c.pass(2 * time.Second)
 	last = use()
 	eventually(t, "it is kept again", func() bool { return kept() == last })
-	hs, err := newHolders(g.store, tokens())
+	hs, err := newHolders(g.registry, tokens())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,9 +321,13 @@ func TestRevokedWithoutADisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
+	reg, err := registry.New(registry.Options{Store: st})
+	if err != nil {
+		t.Fatal(err)
+	}
 	sum := sha256.Sum256([]byte("secret"))
 	h := &holder{Token: Token{Name: "lost", Scope: Admin, SHA256: sum}, from: fromMade, made: madeToken{SHA256: hex.EncodeToString(sum[:]), Scope: Admin}}
-	hs := &holders{store: st, all: []*holder{h}}
+	hs := &holders{registry: reg, all: []*holder{h}}
 	if _, why := hs.find("secret", time.Now()); why != "" {
 		t.Fatal(why)
 	}
@@ -338,7 +343,7 @@ func TestRevokedWithoutADisk(t *testing.T) {
 	if err := hs.revoke(t.Context(), "lost", "eve", time.Now()); err != nil || h.made.RevokedBy != "ada" {
 		t.Errorf("revoked again: %v, by %s", err, h.made.RevokedBy)
 	}
-	after, err := newHolders(st, nil)
+	after, err := newHolders(reg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

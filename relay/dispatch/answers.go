@@ -1,11 +1,9 @@
-package relay
+package dispatch
 
 import (
-	"errors"
 	"time"
 
 	"countersign/outbox"
-	"countersign/outbox/store"
 	"countersign/relay/send"
 )
 
@@ -82,5 +80,3 @@ func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time
 	}
 	return out
 }
-
-func isFull(err error) bool { return errors.Is(err, store.ErrFull) }

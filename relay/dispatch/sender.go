@@ -1,4 +1,4 @@
-package relay
+package dispatch
 
 import (
 	"context"
@@ -11,20 +11,19 @@ import (
 	"golang.org/x/time/rate"
 
 	"countersign/outbox"
-	"countersign/outbox/store"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
 )
 
 // sender delivers what one endpoint is owed. Each endpoint has its own, with its own slots, rate, pauses and connections: that is why one costs no other anything (I6).
 type sender struct {
-	r        *Relay
-	e        *Endpoint
-	limit    *rate.Limiter
-	pool     *send.Pool             // connections that no other endpoint has a part in
-	disabled atomic.Pointer[string] // why, if it is
-	freed    chan struct{}          // one token: a slot has become free
-	workers  atomic.Int64           // goroutines that deliver or wait for something to deliver
+	r       *Dispatcher
+	e       *registry.Endpoint
+	limit   *rate.Limiter
+	pool    *send.Pool    // connections that no other endpoint has a part in
+	freed   chan struct{} // one token: a slot has become free
+	workers atomic.Int64  // goroutines that deliver or wait for something to deliver
 
 	mu          sync.Mutex // guards the fields below
 	inFlight    int
@@ -34,24 +33,20 @@ type sender struct {
 }
 
 // connections is how many an endpoint has open at most: one for each attempt in flight, and a quarter more that rest, or are dialled in vain.
-func (e *Endpoint) connections() int { return e.Concurrency + e.Concurrency/4 }
+func connections(e *registry.Endpoint) int { return e.Concurrency + e.Concurrency/4 }
 
 const maxPause = 5 * time.Minute // of the whole endpoint, for a Retry-After
 
-func newSender(r *Relay, e *Endpoint) *sender {
+func newSender(r *Dispatcher, e *registry.Endpoint) *sender {
 	s := &sender{r: r, e: e, allowed: e.Concurrency, freed: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
-	s.pool = r.o.Client.Pool(send.PoolOptions{Name: e.ID, Conns: e.connections(), Headers: e.Headers, TLS: e.TLS})
+	s.pool = r.o.Client.Pool(send.PoolOptions{Name: e.ID, Conns: connections(e), Headers: e.Headers, TLS: e.TLS})
 	if e.Rate > 0 {
 		s.limit = rate.NewLimiter(rate.Limit(e.Rate), max(1, int(e.Rate/10)))
 	}
-	_ = r.o.Store.View(func(tx *store.Tx) error {
-		if reason := outbox.DisabledFor(tx, e.ID); reason != "" {
-			s.disabled.Store(&reason)
-		}
-		return nil
-	})
 	return s
 }
+
+func (s *sender) disabled() bool { return s.r.o.Registry.Read().Disabled(s.e.ID) != "" }
 
 // run claims and delivers until ctx ends, then waits for what is in flight and gives back the rest.
 func (s *sender) run(ctx context.Context) {
@@ -67,7 +62,7 @@ func (s *sender) run(ctx context.Context) {
 	defer func() { s.r.o.Outbox.Release(queue...) }()
 	for ctx.Err() == nil {
 		var next time.Time
-		if len(queue) == 0 && s.disabled.Load() == nil {
+		if len(queue) == 0 && !s.disabled() {
 			var err error
 			if queue, next, err = s.r.o.Outbox.Claim(s.e.ID, 2*s.e.Concurrency); err != nil {
 				s.r.o.Logger.Error("claim_failed", "endpoint", s.e.ID, "error", err)
@@ -87,7 +82,7 @@ func (s *sender) run(ctx context.Context) {
 			queue = queue[1:]
 			s.hand(&wg, attempts, work, d)
 		}
-		if s.disabled.Load() != nil { // what is claimed dies with the rest
+		if s.disabled() { // what is claimed dies with the rest
 			s.r.o.Outbox.Release(queue...)
 			queue = nil
 		}
@@ -158,7 +153,7 @@ func (s *sender) closed() bool {
 
 // shut is closed, for whoever holds mu.
 func (s *sender) shut() bool {
-	return s.r.o.Now().Before(s.pausedUntil) || s.disabled.Load() != nil
+	return s.r.o.Now().Before(s.pausedUntil) || s.disabled()
 }
 
 func (s *sender) give() {
@@ -220,7 +215,7 @@ func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 		s.r.m.repeated.WithLabelValues(s.e.ID).Inc()
 	}
 	v := read(a, err)
-	out := settle(d, v, a, s.e.Retry, started, took, s.note(v, a))
+	out := settle(d, v, a, Schedule(s.e.Retry), started, took, s.note(v, a))
 	if err != nil {
 		out.Detail = err.Error()
 	}
@@ -240,7 +235,7 @@ func (s *sender) sign(d *outbox.Delivery, now time.Time) (http.Header, error) {
 			keys = append(keys, k.Key)
 		}
 	}
-	f, ok := s.r.formatOf(s.e, d.Format)
+	f, ok := s.e.FormatOf(d.Format)
 	if !ok {
 		return nil, errors.New("format " + d.Format + " is not in this program")
 	}

@@ -1,21 +1,17 @@
-package relay
+package dispatch
 
 import (
 	"math"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"countersign/relay/registry"
 )
 
 // Schedule says how long to wait before each retry: a pure function of the number of failures, so it survives restarts. What is zero, but for Jitter, is as in
 // DefaultSchedule.
-type Schedule struct {
-	First    time.Duration // after the first failure
-	Factor   float64       // each wait is this many times the one before; 1 or more
-	Max      time.Duration // no wait is longer, before jitter
-	Jitter   float64       // ± this part of the wait, 0 to 0.9
-	Attempts int           // tries in all; after the last a delivery is dead
-}
+type Schedule registry.Retry
 
 // DefaultSchedule makes 15 attempts over about 74 hours.
 var DefaultSchedule = Schedule{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15}
