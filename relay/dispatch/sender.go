@@ -210,10 +210,15 @@ func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 		s.r.o.Outbox.Release(d)
 		return
 	}
-	took := s.r.o.Now().Sub(started)
 	if a.Repeated {
 		s.r.m.repeated.WithLabelValues(s.e.ID).Inc()
 	}
+	s.conclude(ctx, d, a, err, started)
+}
+
+// conclude settles an attempt that was started then and had this answer, or none.
+func (s *sender) conclude(ctx context.Context, d outbox.Delivery, a send.Answer, err error, started time.Time) {
+	took := s.r.o.Now().Sub(started)
 	v := read(a, err)
 	out := settle(d, v, a, Schedule(s.e.Retry), started, took, s.note(v, a))
 	if err != nil {
