@@ -283,22 +283,6 @@ func (b *Outbox) Strangers() (ids []string, err error) {
 	return ids, err
 }
 
-// Tries lists the failed attempts of one delivery, oldest first.
-func (b *Outbox) Tries(endpoint, lane string, seq uint64) (tries []Try, err error) {
-	prefix := deliveryKey(endpoint, lane, seq)
-	err = b.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Attempts).Cursor()
-		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-			var try Try
-			if json.Unmarshal(v, &try) == nil { // a damaged one has no text
-				tries = append(tries, try)
-			}
-		}
-		return nil
-	})
-	return tries, err
-}
-
 // OwedOf calls fn with the endpoint and the sequence of each delivery of a lane that is owed, at whichever endpoint. It looks at every lane of every endpoint that owes
 // something, so it is for repairs only.
 func OwedOf(tx *store.Tx, lane string, fn func(endpoint string, seq uint64)) {

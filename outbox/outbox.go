@@ -60,6 +60,9 @@ type Attempt struct {
 	At       time.Time
 	Took     time.Duration
 	Retry    time.Time // for Outcome Retry
+
+	RefusedSince time.Time // when the unbroken refusals that it ends began; zero: it is none. Kept with the try, as is
+	RefusedTimes int       // how many they are
 }
 
 // Why a delivery is dead without a last attempt of its own.

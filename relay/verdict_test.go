@@ -144,7 +144,7 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// TestRefused: a delivery that fails for an hour while its endpoint takes others is about its own body, and gives its lane free.
+// TestRefused: a delivery that is refused for an hour, while its endpoint takes others all along, is about its own body, and gives its lane free.
 func TestRefused(t *testing.T) {
 	bad := said("bad", 1, kyc.Approved)
 	p := newPartner(t, func(h hit) reply {
@@ -157,24 +157,24 @@ func TestRefused(t *testing.T) {
 		e.Retry = Schedule{First: 25 * time.Minute, Factor: 1, Max: 25 * time.Minute, Attempts: 15}
 	})))
 	g.tell(bad, said("bad", 2, kyc.Suspended))
-	p.until(t, 1)
-	g.tell(said("good", 1, kyc.Approved))
-	for n := 2; n <= 3; n++ { // after 26 and 52 minutes
-		p.until(t, n+1-1)
-		eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == n-1 })
+	for n := 1; n <= 3; n++ { // at once, after 26 and after 52 minutes
+		eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == n })
+		g.tell(said(fmt.Sprint("good-", n), 1, kyc.Approved))
+		eventually(t, "others are taken in between", func() bool { return g.metric("relay_attempts_total", "reason", "http_2xx") == float64(n) })
+		if len(g.dead("a")) != 0 {
+			t.Error("dead before its hour")
+		}
 		g.after(26 * time.Minute)
 	}
-	eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == 3 })
-	if len(g.dead("a")) != 0 {
-		t.Error("dead before its hour")
-	}
-	g.after(26 * time.Minute)
 	g.settled()
 	if d := g.dead("a"); len(d) != 1 || d[0].Reason != "refused" || d[0].Sequence != 2 || d[0].Failures != 4 {
 		t.Errorf("dead: %+v", d)
 	}
-	if s := story(t, p.accepted()); len(s) != 2 || s[1] != "status.suspended 2>4" {
+	if s := story(t, p.accepted()); len(s) != 4 || s[3] != "status.suspended 2>4" {
 		t.Errorf("delivered: %q", s)
+	}
+	if tries, err := g.outbox.Tries("a", "acme/bad", 2); err != nil || len(tries) != 4 || !strings.HasPrefix(tries[3].Detail, "refused 4 times since ") {
+		t.Errorf("what an operator is told: %+v, %v", tries, err)
 	}
 }
 

@@ -17,7 +17,7 @@ const (
 	reasonServer    = "http_5xx"
 	reasonOther     = "http_other"
 	reasonExhausted = "exhausted" // the schedule's last attempt failed
-	reasonRefused   = "refused"   // failed for an hour while its endpoint took others: it is about this body
+	reasonRefused   = "refused"   // refused for an hour in which its endpoint took others: it is about this body
 )
 
 func reasons() []string {
@@ -26,21 +26,18 @@ func reasons() []string {
 	}, send.Reasons...)
 }
 
-const refusedAfter = time.Hour
-
 // answer is the answers table: what an HTTP answer, or the lack of one, means for the delivery and for its endpoint.
 type answer struct {
 	reason  string
 	ok      bool // delivered
 	disable bool // the partner said that the endpoint is gone for good
 	slow    bool // the endpoint asks for less
-	unasked bool // our own way out has failed: it says nothing about this body, nor about the endpoint
+	about   bool // it may be about this very delivery, and not about the endpoint, the moment or our way there
 }
 
 func read(a send.Answer, err error) answer {
 	if err != nil {
-		reason := send.Classify(err)
-		return answer{reason: reason, unasked: reason == send.ProxyAuth || reason == send.ProxyRefused || reason == send.ProxyFailed}
+		return answer{reason: send.Classify(err)}
 	}
 	switch c := a.Code; {
 	case c >= 200 && c < 300:
@@ -51,8 +48,10 @@ func read(a send.Answer, err error) answer {
 		return answer{reason: reasonGone, ok: true, disable: true}
 	case c == 429:
 		return answer{reason: reasonThrottled, slow: true}
-	case c >= 400 && c < 500:
+	case c == 408, c == 409, c == 423, c == 425: // about the moment
 		return answer{reason: reasonClient}
+	case c >= 400 && c < 500:
+		return answer{reason: reasonClient, about: true}
 	case c == 502, c == 503, c == 504:
 		return answer{reason: reasonServer, slow: true}
 	case c >= 500 && c < 600:
@@ -62,9 +61,9 @@ func read(a send.Answer, err error) answer {
 	}
 }
 
-// settle turns one attempt into what follows for its delivery. lastSuccess is when the endpoint last accepted any delivery.
-func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time, took time.Duration, lastSuccess time.Time) outbox.Attempt {
-	out := outbox.Attempt{Delivery: d, Reason: v.reason, Code: a.Code, At: at, Took: took}
+// settle turns one attempt into what follows for its delivery. r is what is proved of its refusals, this one included.
+func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time, took time.Duration, r refusals) outbox.Attempt {
+	out := outbox.Attempt{Delivery: d, Reason: v.reason, Code: a.Code, At: at, Took: took, RefusedSince: r.since, RefusedTimes: r.times}
 	if v.ok {
 		out.Outcome = outbox.Done
 		return out
@@ -73,8 +72,8 @@ func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time
 	switch {
 	case !again:
 		out.Outcome, out.Reason = outbox.Died, reasonExhausted
-	case !v.unasked && !d.FirstFailure.IsZero() && at.Sub(d.FirstFailure) >= refusedAfter && lastSuccess.After(d.FirstFailure):
-		out.Outcome, out.Reason = outbox.Died, reasonRefused
+	case v.about && r.proved(at):
+		out.Outcome, out.Reason, out.Detail = outbox.Died, reasonRefused, r.String()
 	default:
 		out.Outcome, out.Retry = outbox.Retry, at.Add(took).Add(max(wait, a.RetryAfter))
 	}

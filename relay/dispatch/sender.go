@@ -220,7 +220,12 @@ func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 func (s *sender) conclude(ctx context.Context, d outbox.Delivery, a send.Answer, err error, started time.Time) {
 	took := s.r.o.Now().Sub(started)
 	v := read(a, err)
-	out := settle(d, v, a, Schedule(s.e.Retry), started, took, s.note(v, a))
+	lastSuccess := s.note(v, a)
+	r := refusals{}
+	if v.about {
+		r = s.refusals(&d, started, lastSuccess)
+	}
+	out := settle(d, v, a, Schedule(s.e.Retry), started, took, r)
 	if err != nil {
 		out.Detail = err.Error()
 	}
