@@ -186,17 +186,14 @@ func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 
 const sweepChunk = 500
 
-// Sweep puts everything the endpoint owes down as dead, in small transactions, for it is disabled or gone. Lanes in flight are left for a later call; done
-// is false while there are any.
-func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool, err error) {
+// Sweep puts everything the endpoint owes down as dead, in small transactions, for it is gone from the config. Lanes in flight are left for a later call; done is false
+// while there are any.
+func (b *Outbox) Sweep(ctx context.Context, endpoint string) (done bool, err error) {
 	for chunk := sweepChunk; ; {
 		var left, moved int
 		err := b.o.Store.Update(ctx, func(tx *store.Tx) (err error) { // its own err: it may still run when ctx has ended Update
 			left, moved = 0, 0
-			if reason == Disabled && !b.o.Disabled(tx, endpoint) {
-				return nil // enabled again meanwhile
-			}
-			left, moved, err = b.sweep(tx, endpoint, reason, chunk)
+			left, moved, err = b.sweep(tx, endpoint, chunk)
 			return err
 		})
 		if errors.Is(err, store.ErrFull) && chunk > 1 { // fewer may fit
@@ -212,7 +209,7 @@ func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool,
 	}
 }
 
-func (b *Outbox) sweep(tx *store.Tx, endpoint, reason string, chunk int) (left, moved int, err error) {
+func (b *Outbox) sweep(tx *store.Tx, endpoint string, chunk int) (left, moved int, err error) {
 	var ds []Delivery
 	prefix := append([]byte(endpoint), 0)
 	c := tx.Bucket(store.Due).Cursor()
@@ -236,7 +233,7 @@ func (b *Outbox) sweep(tx *store.Tx, endpoint, reason string, chunk int) (left, 
 		if err := tx.Bucket(store.Due).Delete(heads[i]); err != nil {
 			return 0, 0, err
 		}
-		a := Attempt{Delivery: *d, Outcome: Died, Reason: reason, At: b.o.Now()}
+		a := Attempt{Delivery: *d, Outcome: Died, Reason: Removed, At: b.o.Now()}
 		if readDelivery(tx.Bucket(store.Deliveries), &a.Delivery) != nil {
 			a.Reason = Damaged
 		}

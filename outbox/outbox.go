@@ -45,7 +45,7 @@ type Outcome string
 
 // The outcomes.
 const (
-	Done  Outcome = "done"  // the partner answered 2xx (or 410)
+	Done  Outcome = "done"  // the partner answered 2xx
 	Retry Outcome = "retry" // again at Attempt.Retry
 	Died  Outcome = "dead"  // kept, listed, can be ordered again
 )
@@ -69,7 +69,6 @@ type Attempt struct {
 const (
 	Overflow  = "overflow"  // the endpoint owed max_owed already; id only, no body
 	Overtaken = "overtaken" // ordered again, but its lane has delivered a later change since
-	Disabled  = "disabled"  // its endpoint is disabled
 	Removed   = "removed"   // its endpoint is gone from the config
 	Damaged   = "damaged"   // its record fails the checksum; kept as it is
 )
@@ -82,8 +81,6 @@ type Options struct {
 	Now     func() time.Time
 	// Settled is called in the transaction that ends a delivery (done or dead), to write its history. It may be called again if the transaction is.
 	Settled func(*store.Tx, Attempt) error
-	// Disabled reports whether an endpoint is marked as disabled in the file of this transaction; nil: none ever is.
-	Disabled func(tx *store.Tx, endpoint string) bool
 }
 
 // Endpoint is what the outbox knows of one endpoint.
@@ -130,9 +127,6 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	}
 	if o.Settled == nil {
 		o.Settled = func(*store.Tx, Attempt) error { return nil }
-	}
-	if o.Disabled == nil {
-		o.Disabled = func(*store.Tx, string) bool { return false }
 	}
 	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{}), gone: make(chan struct{})}
 	close(b.idle)
@@ -215,8 +209,7 @@ type tally struct {
 
 // standing is what putting a delivery has to know of its endpoint.
 type standing struct {
-	disabled bool
-	owed     int64
+	owed int64
 }
 
 func (b *Outbox) tally() *tally {
@@ -228,7 +221,6 @@ func (t *tally) standing(tx *store.Tx, endpoint string) (s standing, err error) 
 	if ok {
 		return s, nil
 	}
-	s.disabled = t.b.o.Disabled(tx, endpoint)
 	if s.owed, err = tx.Number(owedKey(endpoint)); err != nil {
 		return s, err
 	}

@@ -104,7 +104,7 @@ func (g *rig) makeRelay(log *slog.Logger) {
 	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners}); err != nil {
 		g.t.Fatal(err)
 	}
-	o := outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled, Disabled: registry.IsDisabled}
+	o := outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled}
 	if g.outbox, err = outbox.New(o, owed); err != nil {
 		g.t.Fatal(err)
 	}

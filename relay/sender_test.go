@@ -200,9 +200,11 @@ func TestRateThenGone(t *testing.T) {
 	p := newPartner(t, always(410))
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Rate = 1 })))
 	g.tell(flurry(5, 1)...)
-	g.settled()
-	if len(p.seen()) != 1 {
-		t.Errorf("%d requests, want 1", len(p.seen()))
+	g.folded()
+	eventually(t, "one is dead", func() bool { return g.outbox.Dead("a") == 1 })
+	g.restart() // whoever waited has waited in vain
+	if len(p.seen()) != 1 || g.outbox.Owed("a") != 4 {
+		t.Errorf("%d requests and %d owed, want 1 and 4", len(p.seen()), g.outbox.Owed("a"))
 	}
 }
 

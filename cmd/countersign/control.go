@@ -361,7 +361,7 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/resume", nil, &struct{}{}); err != nil {
 		return err
 	}
-	c.printf("%s is enabled; what died meanwhile stays dead until it is redelivered\n", cmd.ID)
+	c.printf("%s is enabled: what it is owed goes out now; what was answered 410 is among the dead\n", cmd.ID)
 	return nil
 }
 

@@ -190,7 +190,7 @@ func (g *gateway) openRelay() error {
 			owed = append(owed, outbox.Endpoint{ID: e.ID, MaxOwed: e.MaxOwed})
 		}
 	}
-	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: relay.Settled, Disabled: registry.IsDisabled}, owed)
+	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: relay.Settled}, owed)
 	if err != nil {
 		return err
 	}

@@ -215,7 +215,7 @@ func (g *rig) startRelay(log *slog.Logger) {
 	if err := g.registry.Configure([]registry.Partner{{ID: "acme", Endpoints: es}, {ID: "beta"}}); err != nil {
 		g.t.Fatal(err)
 	}
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled, Disabled: registry.IsDisabled}, owed); err != nil {
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled}, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	g.relay, err = relay.New(relay.Options{

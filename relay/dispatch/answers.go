@@ -30,7 +30,7 @@ func reasons() []string {
 type answer struct {
 	reason  string
 	ok      bool // delivered
-	disable bool // the partner said that the endpoint is gone for good
+	disable bool // the partner said that the endpoint is gone for good: this delivery is dead, and the others wait until it is resumed
 	slow    bool // the endpoint asks for less
 	about   bool // it may be about this very delivery, and not about the endpoint, the moment or our way there
 }
@@ -45,7 +45,7 @@ func read(a send.Answer, err error) answer {
 	case c >= 300 && c < 400:
 		return answer{reason: reasonRedirect} // never followed
 	case c == 410:
-		return answer{reason: reasonGone, ok: true, disable: true}
+		return answer{reason: reasonGone, disable: true}
 	case c == 429:
 		return answer{reason: reasonThrottled, slow: true}
 	case c == 408, c == 409, c == 423, c == 425: // about the moment
@@ -70,6 +70,8 @@ func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time
 	}
 	wait, again := s.Wait(d.Failures + 1)
 	switch {
+	case v.disable:
+		out.Outcome = outbox.Died
 	case !again:
 		out.Outcome, out.Reason = outbox.Died, reasonExhausted
 	case v.about && r.proved(at):

@@ -27,7 +27,7 @@ func TestAnswers(t *testing.T) {
 	about := answer{reason: "http_4xx", about: true}
 	f(400, 407, about)
 	f(408, 409, answer{reason: "http_4xx"})
-	f(410, 410, answer{reason: "http_410", ok: true, disable: true})
+	f(410, 410, answer{reason: "http_410", disable: true})
 	f(411, 422, about)
 	f(423, 423, answer{reason: "http_4xx"})
 	f(424, 424, about)
@@ -68,7 +68,7 @@ func TestSettle(t *testing.T) {
 	never := time.Time{}
 	f("success", 0, never, 204, 0, "done http_2xx")
 	f("success at the last attempt", 3, never, 200, 0, "done http_2xx")
-	f("gone", 0, never, 410, 0, "done http_410")
+	f("gone", 0, never, 410, 0, "dead http_410")
 	f("first failure", 0, never, 500, 0, "retry http_5xx 1m1s")
 	f("third failure", 2, at(-10), 404, 0, "retry http_4xx 4m1s")
 	f("last failure", 3, at(-10), 404, 0, "dead exhausted")

@@ -94,7 +94,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // flushWithin is how long a stop waits for the disk to take what was settled.
 const flushWithin = 10 * time.Second
 
-// sweep puts down what endpoints owe that are disabled or gone, a step at a time.
+// sweep puts down what endpoints owe that are gone from the config, a step at a time.
 func (d *Dispatcher) sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -107,15 +107,7 @@ func (d *Dispatcher) sweep(ctx context.Context) error {
 			return err
 		}
 		for _, id := range gone {
-			if _, err := d.o.Outbox.Sweep(ctx, id, outbox.Removed); err != nil && ctx.Err() == nil && !isFull(err) {
-				return err
-			}
-		}
-		for id, s := range d.senders {
-			if !s.disabled() || d.o.Outbox.Owed(id) == 0 {
-				continue
-			}
-			if _, err := d.o.Outbox.Sweep(ctx, id, outbox.Disabled); err != nil && ctx.Err() == nil && !isFull(err) {
+			if _, err := d.o.Outbox.Sweep(ctx, id); err != nil && ctx.Err() == nil && !isFull(err) {
 				return err
 			}
 		}

@@ -284,6 +284,8 @@ func TestEightyHours(t *testing.T) {
 	for _, k := range later {
 		f(k, "dead exhausted 15", 59*time.Hour, 90*time.Hour)
 	}
+	f(code(410), "dead http_410 1", 0, 0)
+	f(code(204), "done", 0, 0)
 }
 
 // TestBrownOut: an endpoint that takes a tenth of what it is sent, for hours, loses nobody's rejection.

@@ -82,7 +82,7 @@ func (s *sender) run(ctx context.Context) {
 			queue = queue[1:]
 			s.hand(&wg, attempts, work, d)
 		}
-		if s.disabled() { // what is claimed dies with the rest
+		if s.disabled() { // what is claimed waits with the rest
 			s.r.o.Outbox.Release(queue...)
 			queue = nil
 		}
