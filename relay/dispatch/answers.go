@@ -32,6 +32,7 @@ type answer struct {
 	ok      bool // delivered
 	disable bool // the partner said that the endpoint is gone for good: this delivery is dead, and the others wait until it is resumed
 	slow    bool // the endpoint asks for less
+	person  bool // and perhaps of this person only
 	about   bool // it may be about this very delivery, and not about the endpoint, the moment or our way there
 }
 
@@ -47,7 +48,7 @@ func read(a send.Answer, err error) answer {
 	case c == 410:
 		return answer{reason: reasonGone, disable: true}
 	case c == 429:
-		return answer{reason: reasonThrottled, slow: true}
+		return answer{reason: reasonThrottled, slow: true, person: true}
 	case c == 408, c == 409, c == 423, c == 425: // about the moment
 		return answer{reason: reasonClient}
 	case c >= 400 && c < 500:
@@ -77,7 +78,7 @@ func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time
 	case v.about && r.proved(at):
 		out.Outcome, out.Reason, out.Detail = outbox.Died, reasonRefused, r.String()
 	default:
-		out.Outcome, out.Retry = outbox.Retry, at.Add(took).Add(max(wait, a.RetryAfter))
+		out.Outcome, out.Retry = outbox.Retry, at.Add(took).Add(max(wait, s.Obey(a.RetryAfter, d.Grave)))
 	}
 	return out
 }

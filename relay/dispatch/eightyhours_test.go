@@ -390,3 +390,28 @@ func TestRefusedRejection(t *testing.T) {
 	f("it is the newest", "dead exhausted 15", false)
 	f("something is told after it", "dead refused 8", true)
 }
+
+// TestRetryAfterOfARejection: whatever an endpoint asks for, a rejection is tried again as the schedule says or after five minutes, and anything else after the endpoint's bound.
+func TestRetryAfterOfARejection(t *testing.T) {
+	t.Parallel()
+	f := func(grave bool, most time.Duration) {
+		t.Helper()
+		h := newHours(t)
+		h.retry.First, h.retry.Factor, h.retry.Max, h.retry.Jitter = time.Second, 1, time.Second, 0
+		h.close()
+		h.open()
+		h.owe("bad", 1, grave)
+		for n := 1; n < 15; n++ {
+			tried := h.now()
+			_, next := h.try(func(outbox.Delivery) (send.Answer, error) {
+				return send.Answer{Code: []int{429, 503}[n%2], RetryAfter: 24 * time.Hour}, nil
+			})
+			if wait := next.Sub(tried); wait != most {
+				t.Fatalf("grave %v: tried again after %v, want %v", grave, wait, most)
+			}
+			h.leap(next)
+		}
+	}
+	f(true, 5*time.Minute)
+	f(false, time.Hour)
+}
