@@ -30,7 +30,8 @@ type DeadDelivery struct {
 	Received time.Time `json:"received_at,omitzero"`
 	Grave    bool      `json:"grave,omitempty"`
 	HasBody  bool      `json:"has_body"`
-	Tries    []Try     `json:"tries,omitempty"` // what went wrong each time, while it is kept; filled by whoever shows it
+	Anew     bool      `json:"rendered_anew,omitempty"` // in Format, since it was made
+	Tries    []Try     `json:"tries,omitempty"`         // what went wrong each time, while it is kept; filled by whoever shows it
 }
 
 // inter moves an owed delivery to the dead ones. The caller sees to the lane's head.
@@ -78,7 +79,7 @@ func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
 	}
 	view, err := json.Marshal(DeadDelivery{
 		ID: d.ID(), Endpoint: d.Endpoint, Subject: d.Lane, Sequence: d.Sequence, Previous: d.PreviousSequence, Type: d.Type, Format: d.Format, Trace: d.Traceparent,
-		Reason: a.Reason, Code: a.Code, Failures: failures, At: a.At.UTC(), Owed: d.Owed, Received: d.Received, Grave: d.Grave, HasBody: d.Body != nil,
+		Reason: a.Reason, Code: a.Code, Failures: failures, At: a.At.UTC(), Owed: d.Owed, Received: d.Received, Grave: d.Grave, HasBody: d.Body != nil, Anew: d.Anew,
 	})
 	if err != nil {
 		return err
@@ -171,7 +172,7 @@ func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 	webhookID, endpoint, _ := SplitID(id)
 	d := Delivery{
 		Endpoint: endpoint, Lane: view.Subject, Sequence: view.Sequence, PreviousSequence: view.Previous, WebhookID: webhookID,
-		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Grave: view.Grave, Force: force, Owed: b.o.Now(), Received: view.Received, Body: body,
+		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Grave: view.Grave, Anew: view.Anew, Force: force, Owed: b.o.Now(), Received: view.Received, Body: body,
 	}
 	t := b.tally()
 	t.dead[endpoint]--

@@ -30,6 +30,7 @@ type Delivery struct {
 	Format           string // the body was rendered in it (I5)
 	Traceparent      string // W3C trace context of the callback, "" if it had none
 	Grave            bool   // tells of a rejection or suspension: must not wait unseen
+	Anew             bool   // rendered again since it was made, for it could not be signed any more: Format and Body are of then
 	Force            bool   // ordered again by an operator, even if the lane has moved on
 	Owed             time.Time
 	Received         time.Time // when the record that caused it was received, for end-to-end latency
@@ -63,6 +64,8 @@ type Attempt struct {
 
 	RefusedSince time.Time // when the unbroken refusals that it ends began; zero: it is none. Kept with the try, as is
 	RefusedTimes int       // how many they are
+
+	Remade bool // for Outcome Retry: its delivery, with another format and body, takes the place of the one in the file
 }
 
 // Why a delivery is dead without a last attempt of its own.

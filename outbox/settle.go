@@ -140,6 +140,11 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	}
 	switch a.Outcome {
 	case Retry:
+		if a.Remade {
+			if err := tx.Bucket(store.Deliveries).PutRecord(deliveryKey(d.Endpoint, d.Lane, d.Sequence), encodeDelivery(d)); err != nil {
+				return err
+			}
+		}
 		if !b.o.Store.Low() { // else what made room by being delivered would be filled with the failures of what is not
 			if err := b.note(tx, a); err != nil {
 				return err

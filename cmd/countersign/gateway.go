@@ -204,7 +204,7 @@ func (g *gateway) openRelay() error {
 		return err
 	}
 	g.dispatch = dispatch.New(dispatch.Options{
-		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Logger: g.log, Metrics: g.metrics(),
+		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: g.log, Metrics: g.metrics(),
 	})
 	return nil
 }

@@ -225,7 +225,7 @@ func (g *rig) startRelay(log *slog.Logger) {
 		g.t.Fatal(err)
 	}
 	g.dispatcher = dispatch.New(dispatch.Options{
-		Registry: g.registry, Outbox: g.outbox, Client: send.New(send.Options{}), After: g.relay.Begun(), Logger: log, Metrics: g.reg,
+		Registry: g.registry, Outbox: g.outbox, Client: send.New(send.Options{}), After: g.relay.Begun(), Anew: g.relay.Anew, Logger: log, Metrics: g.reg,
 	})
 	background(g.t, g.dispatcher.Run)
 	background(g.t, g.relay.Run)

@@ -16,13 +16,15 @@ const (
 	reasonClient    = "http_4xx"
 	reasonServer    = "http_5xx"
 	reasonOther     = "http_other"
-	reasonExhausted = "exhausted" // the schedule's last attempt failed
-	reasonRefused   = "refused"   // refused for an hour in which its endpoint took others: it is about this body
+	reasonAnew      = "rendered_anew" // could not be signed any more, and was made again to be
+	reasonNoWord    = "unsignable"    // could not be signed any more, and its endpoint's format of today has no word for it
+	reasonExhausted = "exhausted"     // the schedule's last attempt failed
+	reasonRefused   = "refused"       // refused for an hour in which its endpoint took others: it is about this body
 )
 
 func reasons() []string {
 	return append([]string{
-		reasonOK, reasonRedirect, reasonGone, reasonThrottled, reasonClient, reasonServer, reasonOther, reasonExhausted, reasonRefused,
+		reasonOK, reasonRedirect, reasonGone, reasonThrottled, reasonClient, reasonServer, reasonOther, reasonAnew, reasonNoWord, reasonExhausted, reasonRefused,
 	}, send.Reasons...)
 }
 

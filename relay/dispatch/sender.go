@@ -205,6 +205,9 @@ func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 	defer s.give()
 	started := s.r.o.Now()
 	h, err := s.sign(&d, started)
+	if err != nil && s.remake(ctx, d, err, started) {
+		return
+	}
 	var a send.Answer
 	if err == nil {
 		a, err = s.pool.Post(ctx, s.e.URL, h, d.Body, s.e.Timeout)
@@ -235,6 +238,11 @@ func (s *sender) conclude(ctx context.Context, d outbox.Delivery, a send.Answer,
 	if v.disable {
 		s.r.disable(ctx, s, "the partner answered 410 Gone")
 	}
+	s.settle(ctx, out)
+}
+
+// settle counts, logs and writes how an attempt ended.
+func (s *sender) settle(ctx context.Context, out outbox.Attempt) {
 	s.r.m.settled(s.e, out, s.r.o.Now())
 	s.r.logSettled(ctx, out)
 	s.r.o.Outbox.Settle(out)
