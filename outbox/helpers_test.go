@@ -27,21 +27,6 @@ func fastDir(t *testing.T) string {
 	return dir
 }
 
-// The marks of disabled endpoints are the registry's, which the outbox is asked about through Options.Disabled: here they are as that keeps them.
-func disabledKey(endpoint string) []byte { return []byte("disabled/" + endpoint) }
-
-func Disable(tx *store.Tx, endpoint, reason string) error {
-	return tx.Bucket(store.Registry).PutTwice(disabledKey(endpoint), []byte(reason))
-}
-
-func Enable(tx *store.Tx, endpoint string) error {
-	return tx.Bucket(store.Registry).DeleteBoth(disabledKey(endpoint))
-}
-
-func IsDisabled(tx *store.Tx, endpoint string) bool {
-	return tx.Bucket(store.Registry).HasEither(disabledKey(endpoint))
-}
-
 // rig is an outbox on a store of its own, with a clock that stands until it is moved.
 type rig struct {
 	*Outbox
@@ -71,7 +56,6 @@ func startRig(t *testing.T, so store.Options, o Options, endpoints ...Endpoint) 
 			t.Error(err)
 		}
 	})
-	o.Disabled = IsDisabled
 	o.Store, o.Metrics, o.Logger = s, r.reg, slog.New(slog.DiscardHandler)
 	if r.Outbox, err = New(o, endpoints); err != nil {
 		t.Fatal(err)

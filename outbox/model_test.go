@@ -18,18 +18,17 @@ import (
 
 // model is what an outbox does, said with maps. Nothing of it is shared with the code under test but the types.
 type model struct {
-	now      time.Time
-	max      map[string]int64
-	disabled map[string]bool
-	owed     map[deliveryID]*Delivery
-	damaged  map[deliveryID]bool
-	heads    map[laneID]*Delivery // a copy, with failures and due
-	leased   map[laneID]bool
-	dead     map[string]grave
-	done     map[deliveryID]bool
-	top      map[laneID]uint64     // the latest change delivered
-	put      map[deliveryID]string // everything ever owed, and its id
-	same     map[deliveryID]stored // compared before
+	now     time.Time
+	max     map[string]int64
+	owed    map[deliveryID]*Delivery
+	damaged map[deliveryID]bool
+	heads   map[laneID]*Delivery // a copy, with failures and due
+	leased  map[laneID]bool
+	dead    map[string]grave
+	done    map[deliveryID]bool
+	top     map[laneID]uint64     // the latest change delivered
+	put     map[deliveryID]string // everything ever owed, and its id
+	same    map[deliveryID]stored // compared before
 }
 
 type stored struct {
@@ -45,7 +44,7 @@ type grave struct {
 
 func newModel() *model {
 	return &model{
-		now: base, max: map[string]int64{"a": 0, "b": 12, "c": 4}, disabled: map[string]bool{}, owed: map[deliveryID]*Delivery{}, damaged: map[deliveryID]bool{},
+		now: base, max: map[string]int64{"a": 0, "b": 12, "c": 4}, owed: map[deliveryID]*Delivery{}, damaged: map[deliveryID]bool{},
 		heads: map[laneID]*Delivery{}, leased: map[laneID]bool{}, dead: map[string]grave{}, done: map[deliveryID]bool{}, top: map[laneID]uint64{},
 		put: map[deliveryID]string{}, same: map[deliveryID]stored{},
 	}
@@ -70,8 +69,6 @@ func (m *model) owe(d Delivery) {
 	case !known:
 		m.dead[d.ID()] = grave{d, Removed, 0}
 	case m.owed[id] != nil: // once is enough
-	case m.disabled[d.Endpoint]:
-		m.dead[d.ID()] = grave{d, Disabled, 0}
 	case limit > 0 && m.count(d.Endpoint) >= limit:
 		d.Body = nil
 		m.dead[d.ID()] = grave{d, Overflow, 0}
@@ -186,7 +183,7 @@ func (m *model) sweep(endpoint string) (done bool) {
 				failures = h.Failures
 				delete(m.heads, id.laneID)
 			}
-			m.bury(*d, Disabled, failures)
+			m.bury(*d, Removed, failures)
 		}
 	}
 	return done
@@ -242,11 +239,6 @@ func (m *model) compare(tx *store.Tx, a *auditor) error {
 			bad("%v is neither owed, dead nor done", id)
 		}
 	}
-	for e := range m.max {
-		if IsDisabled(tx, e) != m.disabled[e] {
-			bad("%s is disabled: %v", e, !m.disabled[e])
-		}
-	}
 	return errors.Join(errs...)
 }
 
@@ -283,7 +275,7 @@ func (h *history) open() error {
 	for e, limit := range h.m.max {
 		es = append(es, Endpoint{ID: e, MaxOwed: limit})
 	}
-	h.b, err = New(Options{Store: s, Logger: discard, Now: h.clock.now, Disabled: IsDisabled}, es)
+	h.b, err = New(Options{Store: s, Logger: discard, Now: h.clock.now}, es)
 	return err
 }
 

@@ -30,6 +30,7 @@ type Delivery struct {
 	Format           string // the body was rendered in it (I5)
 	Traceparent      string // W3C trace context of the callback, "" if it had none
 	Grave            bool   // tells of a rejection or suspension: must not wait unseen
+	Anew             bool   // rendered again since it was made, for it could not be signed any more: Format and Body are of then
 	Force            bool   // ordered again by an operator, even if the lane has moved on
 	Owed             time.Time
 	Received         time.Time // when the record that caused it was received, for end-to-end latency
@@ -45,7 +46,7 @@ type Outcome string
 
 // The outcomes.
 const (
-	Done  Outcome = "done"  // the partner answered 2xx (or 410)
+	Done  Outcome = "done"  // the partner answered 2xx
 	Retry Outcome = "retry" // again at Attempt.Retry
 	Died  Outcome = "dead"  // kept, listed, can be ordered again
 )
@@ -60,13 +61,17 @@ type Attempt struct {
 	At       time.Time
 	Took     time.Duration
 	Retry    time.Time // for Outcome Retry
+
+	RefusedSince time.Time // when the unbroken refusals that it ends began; zero: it is none. Kept with the try, as is
+	RefusedTimes int       // how many they are
+
+	Remade bool // for Outcome Retry: its delivery, with another format and body, takes the place of the one in the file
 }
 
 // Why a delivery is dead without a last attempt of its own.
 const (
 	Overflow  = "overflow"  // the endpoint owed max_owed already; id only, no body
 	Overtaken = "overtaken" // ordered again, but its lane has delivered a later change since
-	Disabled  = "disabled"  // its endpoint is disabled
 	Removed   = "removed"   // its endpoint is gone from the config
 	Damaged   = "damaged"   // its record fails the checksum; kept as it is
 )
@@ -79,8 +84,6 @@ type Options struct {
 	Now     func() time.Time
 	// Settled is called in the transaction that ends a delivery (done or dead), to write its history. It may be called again if the transaction is.
 	Settled func(*store.Tx, Attempt) error
-	// Disabled reports whether an endpoint is marked as disabled in the file of this transaction; nil: none ever is.
-	Disabled func(tx *store.Tx, endpoint string) bool
 }
 
 // Endpoint is what the outbox knows of one endpoint.
@@ -127,9 +130,6 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	}
 	if o.Settled == nil {
 		o.Settled = func(*store.Tx, Attempt) error { return nil }
-	}
-	if o.Disabled == nil {
-		o.Disabled = func(*store.Tx, string) bool { return false }
 	}
 	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{}), gone: make(chan struct{})}
 	close(b.idle)
@@ -212,8 +212,7 @@ type tally struct {
 
 // standing is what putting a delivery has to know of its endpoint.
 type standing struct {
-	disabled bool
-	owed     int64
+	owed int64
 }
 
 func (b *Outbox) tally() *tally {
@@ -225,7 +224,6 @@ func (t *tally) standing(tx *store.Tx, endpoint string) (s standing, err error) 
 	if ok {
 		return s, nil
 	}
-	s.disabled = t.b.o.Disabled(tx, endpoint)
 	if s.owed, err = tx.Number(owedKey(endpoint)); err != nil {
 		return s, err
 	}

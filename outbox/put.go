@@ -7,8 +7,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed, or is owed to a disabled endpoint, is put down as dead instead:
-// nothing is dropped and nothing grows without bound.
+// Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed is put down as dead instead: nothing is dropped and nothing grows without
+// bound. A disabled endpoint is owed things like any other.
 func (b *Outbox) Put(tx *store.Tx, ds ...Delivery) error {
 	t := b.tally()
 	for i := range ds {
@@ -34,8 +34,6 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 	switch {
 	case err != nil:
 		return err
-	case at.disabled:
-		return b.bury(tx, t, d, Disabled)
 	case l.MaxOwed > 0 && at.owed+t.owed[d.Endpoint] >= l.MaxOwed:
 		bare := *d
 		bare.Body = nil

@@ -114,7 +114,8 @@ func TestMetricsOfDeath(t *testing.T) {
 	fromStart := g.series()
 	g.run()
 	g.tell(flurry(5, 1)...)
-	g.settled()
+	g.folded()
+	eventually(t, "one is dead", func() bool { return g.outbox.Dead("a") == 1 })
 	f := func(want float64, name string, labels ...string) {
 		t.Helper()
 		if got := g.metric(name, labels...); got != want {
@@ -122,14 +123,14 @@ func TestMetricsOfDeath(t *testing.T) {
 		}
 	}
 	f(1, "relay_attempts_total", "endpoint", "a", "reason", "http_410")
-	f(4, "outbox_put_down_total", "endpoint", "a", "reason", "disabled")
-	f(4, "outbox_dead_deliveries", "endpoint", "a")
+	f(1, "outbox_dead_deliveries", "endpoint", "a")
+	f(4, "outbox_owed_deliveries", "endpoint", "a")
 	f(1, "relay_endpoint_disabled", "endpoint", "a")
-	f(1, "relay_deliveries_total", "format", "standard", "outcome", "done")
+	f(1, "relay_deliveries_total", "format", "standard", "outcome", "dead")
 	same(t, "series", g.series(), fromStart)
 	g.restart()
 	f(1, "relay_endpoint_disabled", "endpoint", "a")
-	f(4, "outbox_dead_deliveries", "endpoint", "a")
+	f(1, "outbox_dead_deliveries", "endpoint", "a")
 }
 
 // TestUnconfirmedClaims: I10's claims are counted, once each.

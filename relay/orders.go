@@ -67,8 +67,28 @@ func (r *Relay) revive(tx *store.Tx, o order) error {
 		}
 		f, ok := e.FormatOf(d.Format)
 		if !ok {
-			return nil, nil
+			f = e.Format // which it will be said to be in when it is found that it cannot be signed
 		}
 		return f.Render(c, d.Previous)
 	})
+}
+
+// Anew makes a delivery again from its change, in its endpoint's format of today, with the same webhook-id. Its body is nil where that format has no word for it. outbox.ErrNotFound:
+// its change is not kept any more, or its endpoint has gone.
+func (r *Relay) Anew(d outbox.Delivery) (outbox.Delivery, error) {
+	e := r.o.Registry.Read().Endpoint(d.Endpoint)
+	var c kyc.Change
+	err := r.o.Store.View(func(tx *store.Tx) error {
+		var ok bool
+		if c, ok = changeOf(tx, d.Lane, d.Sequence); !ok || e == nil {
+			return fmt.Errorf("the change of delivery %s: %w", d.ID(), outbox.ErrNotFound)
+		}
+		return nil
+	})
+	if err != nil {
+		return d, err
+	}
+	d.Format, d.Anew = e.Format.Name, true
+	d.Body, err = e.Format.Render(c, d.PreviousSequence)
+	return d, err
 }

@@ -104,7 +104,7 @@ func (g *rig) makeRelay(log *slog.Logger) {
 	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners}); err != nil {
 		g.t.Fatal(err)
 	}
-	o := outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled, Disabled: registry.IsDisabled}
+	o := outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled}
 	if g.outbox, err = outbox.New(o, owed); err != nil {
 		g.t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func (g *rig) makeRelay(log *slog.Logger) {
 		g.t.Fatal(err)
 	}
 	g.sends = dispatch.New(dispatch.Options{
-		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace,
+		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace,
 	})
 }
 

@@ -200,9 +200,11 @@ func TestRateThenGone(t *testing.T) {
 	p := newPartner(t, always(410))
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Rate = 1 })))
 	g.tell(flurry(5, 1)...)
-	g.settled()
-	if len(p.seen()) != 1 {
-		t.Errorf("%d requests, want 1", len(p.seen()))
+	g.folded()
+	eventually(t, "one is dead", func() bool { return g.outbox.Dead("a") == 1 })
+	g.restart() // whoever waited has waited in vain
+	if len(p.seen()) != 1 || g.outbox.Owed("a") != 4 {
+		t.Errorf("%d requests and %d owed, want 1 and 4", len(p.seen()), g.outbox.Owed("a"))
 	}
 }
 
@@ -232,6 +234,27 @@ func TestRetryAfter(t *testing.T) {
 	if n := len(p.accepted()); n != 3 {
 		t.Errorf("%d delivered after the pause, want 3", n)
 	}
+}
+
+// TestRetryAfterOfOnePerson: who is asked about too often waits, and nobody else does.
+func TestRetryAfterOfOnePerson(t *testing.T) {
+	t.Parallel()
+	p := newPartner(t, func(h hit) reply {
+		if h.try == 1 && strings.Contains(h.body, `"id":"ann"`) {
+			return reply{code: 429, header: http.Header{"Retry-After": {"200"}}}
+		}
+		return ok(h)
+	})
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
+	g.tell(said("ann", 1, kyc.Approved))
+	eventually(t, "she is to wait", func() bool { tries, _ := g.outbox.Tries("a", "acme/ann", 2); return len(tries) == 1 })
+	g.tell(said("bob", 1, kyc.Approved), said("cid", 1, kyc.Rejected))
+	eventually(t, "the others are told", func() bool { return len(p.accepted()) == 2 && g.outbox.Owed("a") == 1 })
+	if n := len(p.seen()); n != 3 {
+		t.Errorf("%d requests, want 3: she was to wait", n)
+	}
+	g.after(201 * time.Second)
+	g.settled()
 }
 
 // TestHangingEndpoint: one that hangs costs the others nothing (I6).

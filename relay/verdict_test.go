@@ -89,7 +89,7 @@ func TestNoAnswer(t *testing.T) {
 	f("://", send.Other)
 }
 
-// TestGone: 410 takes the delivery and disables the endpoint; what it owes dies as disabled; Resume takes it up again.
+// TestGone: 410 disables the endpoint, and what it was the answer to is dead, for it was not delivered. All else stays owed, over a restart too, and goes out with Resume.
 func TestGone(t *testing.T) {
 	t.Parallel()
 	p := newPartner(t, always(410))
@@ -100,51 +100,57 @@ func TestGone(t *testing.T) {
 		us = append(us, said(fmt.Sprint("user-", i), 1, kyc.Pending), said(fmt.Sprint("user-", i), 2, kyc.Approved))
 	}
 	g.tell(us...)
-	g.settled() // nothing of it is owed any more, though one lane was in flight and others were claimed
-	if got := len(p.seen()); got != 1 {
-		t.Errorf("the partner was asked %d times after it said that it is gone, want once", got)
-	}
-	dead := g.dead("a")
-	if len(dead) != 39 || len(other.seen()) != 40 {
-		t.Errorf("%d dead, and %d delivered to the other endpoint; want 39 and 40", len(dead), len(other.seen()))
-	}
-	for _, d := range dead {
-		if d.Reason != outbox.Disabled || !d.HasBody {
-			t.Errorf("%+v", d)
-		}
-	}
-	disabled := func(want bool) {
+	g.folded()
+	eventually(t, "one is dead, and the other endpoint has all", func() bool { return g.outbox.Dead("a") == 1 && g.outbox.Owed("b") == 0 })
+	is := func(asked int, owed, dead int64, disabled bool) {
 		t.Helper()
-		if v := g.sends.Endpoints()[0]; (v.Disabled != "") != want || (g.metric("relay_endpoint_disabled", "endpoint", "a") == 1) != want {
-			t.Errorf("disabled: %q, want %v", v.Disabled, want)
+		if len(p.seen()) != asked || g.outbox.Owed("a") != owed || g.outbox.Dead("a") != dead {
+			t.Errorf("%d requests, %d owed, %d dead; want %d, %d, %d", len(p.seen()), g.outbox.Owed("a"), g.outbox.Dead("a"), asked, owed, dead)
+		}
+		if v := g.sends.Endpoints()[0]; (v.Disabled != "") != disabled || (g.metric("relay_endpoint_disabled", "endpoint", "a") == 1) != disabled {
+			t.Errorf("disabled: %q, want %v", v.Disabled, disabled)
 		}
 	}
-	disabled(true)
-	g.restart()
-	disabled(true)
+	is(1, 39, 1, true)
+	gone := g.dead("a")[0]
+	if gone.Reason != "http_410" || gone.Code != 410 || gone.Failures != 1 || !gone.HasBody {
+		t.Errorf("%+v", gone)
+	}
+	partner, id, livemode := splitLane(gone.Subject)
+	for _, d := range g.view(partner, id, livemode).Deliveries {
+		if d.Endpoint == "a" && (d.Outcome != outbox.Died || d.Reason != "http_410") {
+			t.Errorf("its history says %+v", d)
+		}
+	}
 	p.from(ok)
-	g.tell(said("late", 1, kyc.Approved)) // dies at once
-	g.settled()
-	if len(p.seen()) != 1 || len(g.dead("a")) != 40 {
-		t.Errorf("%d requests and %d dead, want 1 and 40", len(p.seen()), len(g.dead("a")))
+	g.restart()
+	g.tell(said("late", 1, kyc.Rejected))
+	g.folded()
+	is(1, 40, 1, true)
+	if g.outbox.OldestGrave("a").IsZero() {
+		t.Error("the rejection is not among those that are withheld")
 	}
 	if err := g.sends.Resume(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	disabled(false)
-	g.tell(said("late", 2, kyc.Suspended))
 	g.settled()
-	if n := len(p.accepted()); n != 1 || len(g.dead("a")) != 40 {
-		t.Errorf("after Resume %d delivered and %d dead; want 1 and 40", n, len(g.dead("a")))
+	is(41, 0, 1, false)
+	if err := g.redeliver(gone.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	g.settled()
+	is(42, 0, 0, false)
+	if hits := p.seen(); hits[41].id != hits[0].id || hits[41].body != hits[0].body {
+		t.Errorf("redelivered was %s, want %s", hits[41].id, hits[0].id)
 	}
 	g.restart()
-	disabled(false)
+	is(42, 0, 0, false)
 	if err := g.sends.Resume(t.Context(), "nobody"); !errors.Is(err, outbox.ErrNotFound) {
 		t.Errorf("Resume(nobody) = %v", err)
 	}
 }
 
-// TestRefused: a delivery that fails for an hour while its endpoint takes others is about its own body, and gives its lane free.
+// TestRefused: a delivery that is refused for an hour, while its endpoint takes others all along, is about its own body, and gives its lane free.
 func TestRefused(t *testing.T) {
 	bad := said("bad", 1, kyc.Approved)
 	p := newPartner(t, func(h hit) reply {
@@ -157,24 +163,24 @@ func TestRefused(t *testing.T) {
 		e.Retry = Schedule{First: 25 * time.Minute, Factor: 1, Max: 25 * time.Minute, Attempts: 15}
 	})))
 	g.tell(bad, said("bad", 2, kyc.Suspended))
-	p.until(t, 1)
-	g.tell(said("good", 1, kyc.Approved))
-	for n := 2; n <= 3; n++ { // after 26 and 52 minutes
-		p.until(t, n+1-1)
-		eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == n-1 })
+	for n := 1; n <= 3; n++ { // at once, after 26 and after 52 minutes
+		eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == n })
+		g.tell(said(fmt.Sprint("good-", n), 1, kyc.Approved))
+		eventually(t, "others are taken in between", func() bool { return g.metric("relay_attempts_total", "reason", "http_2xx") == float64(n) })
+		if len(g.dead("a")) != 0 {
+			t.Error("dead before its hour")
+		}
 		g.after(26 * time.Minute)
 	}
-	eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == 3 })
-	if len(g.dead("a")) != 0 {
-		t.Error("dead before its hour")
-	}
-	g.after(26 * time.Minute)
 	g.settled()
 	if d := g.dead("a"); len(d) != 1 || d[0].Reason != "refused" || d[0].Sequence != 2 || d[0].Failures != 4 {
 		t.Errorf("dead: %+v", d)
 	}
-	if s := story(t, p.accepted()); len(s) != 2 || s[1] != "status.suspended 2>4" {
+	if s := story(t, p.accepted()); len(s) != 4 || s[3] != "status.suspended 2>4" {
 		t.Errorf("delivered: %q", s)
+	}
+	if tries, err := g.outbox.Tries("a", "acme/bad", 2); err != nil || len(tries) != 4 || !strings.HasPrefix(tries[3].Detail, "refused 4 times since ") {
+		t.Errorf("what an operator is told: %+v, %v", tries, err)
 	}
 }
 

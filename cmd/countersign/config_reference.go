@@ -172,5 +172,6 @@ func partnerReference() []configKey {
 		{"partners[].endpoints[].retry.max", "12h", "no wait is longer"},
 		{"partners[].endpoints[].retry.jitter", "0.2", "each wait varies by this fraction, either way"},
 		{"partners[].endpoints[].retry.attempts", "15", "then the delivery is dead, and can be replayed"},
+		{"partners[].endpoints[].retry.max_retry_after", "1h", "no Retry-After of its answers is obeyed for longer; of one about a rejection or suspension 5m at most"},
 	}
 }

@@ -192,7 +192,11 @@ func (c *console) subject(v relay.SubjectView) {
 	}
 	c.printf("\nwhom we told\n")
 	for _, d := range v.Deliveries {
-		c.printf("  #%-3d %s  %-16s %-5s %s after %d attempt(s)\n", d.Sequence, d.At.Format(time.RFC3339), d.Endpoint, d.Outcome, d.Reason, d.Attempts)
+		anew := ""
+		if d.Anew != "" {
+			anew = ", rendered anew in " + d.Anew
+		}
+		c.printf("  #%-3d %s  %-16s %-5s %s after %d attempt(s)%s\n", d.Sequence, d.At.Format(time.RFC3339), d.Endpoint, d.Outcome, d.Reason, d.Attempts, anew)
 	}
 	if v.Truncated {
 		c.printf("\nthere is more than is shown here\n")
@@ -361,7 +365,7 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/resume", nil, &struct{}{}); err != nil {
 		return err
 	}
-	c.printf("%s is enabled; what died meanwhile stays dead until it is redelivered\n", cmd.ID)
+	c.printf("%s is enabled: what it is owed goes out now; what was answered 410 is among the dead\n", cmd.ID)
 	return nil
 }
 

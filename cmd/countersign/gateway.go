@@ -190,7 +190,7 @@ func (g *gateway) openRelay() error {
 			owed = append(owed, outbox.Endpoint{ID: e.ID, MaxOwed: e.MaxOwed})
 		}
 	}
-	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: relay.Settled, Disabled: registry.IsDisabled}, owed)
+	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: relay.Settled}, owed)
 	if err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (g *gateway) openRelay() error {
 		return err
 	}
 	g.dispatch = dispatch.New(dispatch.Options{
-		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Logger: g.log, Metrics: g.metrics(),
+		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: g.log, Metrics: g.metrics(),
 	})
 	return nil
 }

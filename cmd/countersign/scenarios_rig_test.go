@@ -145,7 +145,7 @@ func (g *stage) play(policies map[string]kyc.Policy) {
 		g.t.Fatal(err)
 	}
 	log, reg := slog.New(slog.NewJSONHandler(&g.log, &slog.HandlerOptions{Level: slog.LevelError})), prometheus.NewRegistry()
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now, Settled: relay.Settled, Disabled: registry.IsDisabled}, owed); err != nil {
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now, Settled: relay.Settled}, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	if g.relay, err = relay.New(relay.Options{
@@ -154,7 +154,7 @@ func (g *stage) play(policies map[string]kyc.Policy) {
 		g.t.Fatal(err)
 	}
 	dispatcher := dispatch.New(dispatch.Options{
-		Registry: people, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Logger: log, Metrics: reg, Now: g.clock.now,
+		Registry: people, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: log, Metrics: reg, Now: g.clock.now,
 	})
 	ln, err := (&net.ListenConfig{}).Listen(g.t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

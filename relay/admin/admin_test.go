@@ -303,7 +303,7 @@ func TestEndpointsAndResume(t *testing.T) {
 	g.tell("ann", 1, kyc.Rejected)
 	a := g.call("vera", "GET", "/v1/endpoints", "")
 	e := a.data(t)[0]
-	if e["object"] != "endpoint" || e["id"] != "main" || e["partner"] != "acme" || e["format"] != "standard" || e["owed"] != 0.0 || e["dead"] != 0.0 || e["disabled"] == nil {
+	if e["object"] != "endpoint" || e["id"] != "main" || e["partner"] != "acme" || e["format"] != "standard" || e["owed"] != 0.0 || e["dead"] != 1.0 || e["disabled"] == nil {
 		t.Errorf("endpoint: %v", e)
 	}
 	if strings.Contains(a.body, "whsec") {

@@ -215,7 +215,7 @@ func (g *rig) startRelay(log *slog.Logger) {
 	if err := g.registry.Configure([]registry.Partner{{ID: "acme", Endpoints: es}, {ID: "beta"}}); err != nil {
 		g.t.Fatal(err)
 	}
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled, Disabled: registry.IsDisabled}, owed); err != nil {
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Settled: relay.Settled}, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	g.relay, err = relay.New(relay.Options{
@@ -225,7 +225,7 @@ func (g *rig) startRelay(log *slog.Logger) {
 		g.t.Fatal(err)
 	}
 	g.dispatcher = dispatch.New(dispatch.Options{
-		Registry: g.registry, Outbox: g.outbox, Client: send.New(send.Options{}), After: g.relay.Begun(), Logger: log, Metrics: g.reg,
+		Registry: g.registry, Outbox: g.outbox, Client: send.New(send.Options{}), After: g.relay.Begun(), Anew: g.relay.Anew, Logger: log, Metrics: g.reg,
 	})
 	background(g.t, g.dispatcher.Run)
 	background(g.t, g.relay.Run)

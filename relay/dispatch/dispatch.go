@@ -21,7 +21,7 @@ import (
 	"countersign/relay/send"
 )
 
-// Options of a Dispatcher. All but Metrics, Now, After and Grace are required.
+// Options of a Dispatcher. All but Metrics, Now, After, Anew and Grace are required.
 type Options struct {
 	Registry *registry.Registry
 	Outbox   *outbox.Outbox
@@ -30,7 +30,10 @@ type Options struct {
 	Metrics  prometheus.Registerer
 	Now      func() time.Time
 	After    <-chan struct{} // nothing is claimed before it is closed; nil: at once
-	Grace    time.Duration   // for attempts in flight when the dispatcher stops, and then they are given back; 0: 250 ms
+	// Anew makes a delivery again from its change, in its endpoint's format of today, because it cannot be signed any more as it was made; with a nil body where that format has no
+	// word for it. Nil, or an error: it cannot be made again.
+	Anew  func(outbox.Delivery) (outbox.Delivery, error)
+	Grace time.Duration // for attempts in flight when the dispatcher stops, and then they are given back; 0: 250 ms
 }
 
 // Dispatcher delivers. Make it with New, run it with Run.
@@ -94,7 +97,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // flushWithin is how long a stop waits for the disk to take what was settled.
 const flushWithin = 10 * time.Second
 
-// sweep puts down what endpoints owe that are disabled or gone, a step at a time.
+// sweep puts down what endpoints owe that are gone from the config, a step at a time.
 func (d *Dispatcher) sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -107,15 +110,7 @@ func (d *Dispatcher) sweep(ctx context.Context) error {
 			return err
 		}
 		for _, id := range gone {
-			if _, err := d.o.Outbox.Sweep(ctx, id, outbox.Removed); err != nil && ctx.Err() == nil && !isFull(err) {
-				return err
-			}
-		}
-		for id, s := range d.senders {
-			if !s.disabled() || d.o.Outbox.Owed(id) == 0 {
-				continue
-			}
-			if _, err := d.o.Outbox.Sweep(ctx, id, outbox.Disabled); err != nil && ctx.Err() == nil && !isFull(err) {
+			if _, err := d.o.Outbox.Sweep(ctx, id); err != nil && ctx.Err() == nil && !isFull(err) {
 				return err
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"countersign/outbox"
 )
 
-// disable marks an endpoint as gone: what it owes dies, replayable, until somebody resumes it.
+// disable marks an endpoint as gone: nothing is sent, and what is owed stays owed, until somebody resumes it.
 func (d *Dispatcher) disable(ctx context.Context, s *sender, reason string) {
 	marked := d.o.Registry.Disable(s.e.ID, reason, func(err error) {
 		if err != nil {
@@ -21,7 +21,7 @@ func (d *Dispatcher) disable(ctx context.Context, s *sender, reason string) {
 	d.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.e.ID, "reason", reason)
 }
 
-// Resume takes a disabled endpoint up again: nil once that is on stable storage.
+// Resume takes a disabled endpoint up again, and sends what is owed: nil once that is on stable storage.
 func (d *Dispatcher) Resume(ctx context.Context, endpoint string) error {
 	s := d.senders[endpoint]
 	if s == nil {

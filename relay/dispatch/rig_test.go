@@ -83,7 +83,7 @@ func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
 		}
 	})
 	reg := prometheus.NewRegistry()
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now, Disabled: registry.IsDisabled}, []outbox.Endpoint{{ID: "a"}}); err != nil {
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now}, []outbox.Endpoint{{ID: "a"}}); err != nil {
 		t.Fatal(err)
 	}
 	partners := []registry.Partner{{ID: "acme", Endpoints: []registry.Endpoint{e}}}

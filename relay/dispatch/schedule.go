@@ -14,7 +14,7 @@ import (
 type Schedule registry.Retry
 
 // DefaultSchedule makes 15 attempts over about 74 hours.
-var DefaultSchedule = Schedule{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15}
+var DefaultSchedule = Schedule{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour}
 
 // complete leaves nothing that would make a wait zero or endless: a partner that fails must never be asked in a loop.
 func (s Schedule) complete() Schedule {
@@ -30,6 +30,9 @@ func (s Schedule) complete() Schedule {
 	}
 	if s.Attempts > 0 {
 		d.Attempts = s.Attempts
+	}
+	if s.MaxRetryAfter > 0 {
+		d.MaxRetryAfter = s.MaxRetryAfter
 	}
 	d.Jitter = min(max(s.Jitter, 0), 0.9)
 	return d
@@ -50,4 +53,16 @@ func (s Schedule) Wait(failures int) (time.Duration, bool) {
 		backoff.WithMaxElapsedTime(0), // its default gives up after 15 minutes
 	)
 	return b.NextBackOff(), true
+}
+
+// maxPause bounds what a Retry-After may cost those it is not about: the whole endpoint, and a rejection or suspension, which must not wait unseen.
+const maxPause = 5 * time.Minute
+
+// Obey is for how long a delivery heeds a Retry-After. urgent: it tells of a rejection or suspension.
+func (s Schedule) Obey(asked time.Duration, urgent bool) time.Duration {
+	asked = min(asked, s.complete().MaxRetryAfter)
+	if urgent {
+		return min(asked, maxPause)
+	}
+	return asked
 }

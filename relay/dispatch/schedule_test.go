@@ -95,3 +95,20 @@ func TestScheduleNeverSpins(t *testing.T) {
 	f("wild jitter", Schedule{First: time.Second, Factor: 1, Max: time.Second, Jitter: 3, Attempts: 100}, time.Millisecond)
 	f("beyond float64", Schedule{First: time.Second, Factor: 1e30, Max: time.Hour, Attempts: 100}, time.Second)
 }
+
+// TestObey: a Retry-After is heeded up to the endpoint's bound, and by a rejection for five minutes.
+func TestObey(t *testing.T) {
+	f := func(s Schedule, asked time.Duration, want, urgent time.Duration) {
+		t.Helper()
+		if got, short := s.Obey(asked, false), s.Obey(asked, true); got != want || short != urgent {
+			t.Errorf("%v: Obey(%v) = %v, of a rejection %v; want %v and %v", s.MaxRetryAfter, asked, got, short, want, urgent)
+		}
+	}
+	f(DefaultSchedule, 0, 0, 0)
+	f(DefaultSchedule, time.Minute, time.Minute, time.Minute)
+	f(DefaultSchedule, 10*time.Minute, 10*time.Minute, 5*time.Minute)
+	f(DefaultSchedule, 24*time.Hour, time.Hour, 5*time.Minute)
+	f(Schedule{}, 24*time.Hour, time.Hour, 5*time.Minute)
+	f(Schedule{MaxRetryAfter: 3 * time.Hour}, 24*time.Hour, 3*time.Hour, 5*time.Minute)
+	f(Schedule{MaxRetryAfter: time.Second}, time.Hour, time.Second, time.Second)
+}

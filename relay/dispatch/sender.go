@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,12 +31,14 @@ type sender struct {
 	allowed     int       // slots in use at most: halved when the endpoint asks for less, one more with each success
 	pausedUntil time.Time // the endpoint sent Retry-After
 	lastSuccess time.Time
+	throttled   []string // lanes that were answered 429 since then, up to manyPeople
 }
 
 // connections is how many an endpoint has open at most: one for each attempt in flight, and a quarter more that rest, or are dialled in vain.
 func connections(e *registry.Endpoint) int { return e.Concurrency + e.Concurrency/4 }
 
-const maxPause = 5 * time.Minute // of the whole endpoint, for a Retry-After
+// manyPeople answered 429, and nobody accepted in between, are the endpoint: then its Retry-After pauses all of it.
+const manyPeople = 3
 
 func newSender(r *Dispatcher, e *registry.Endpoint) *sender {
 	s := &sender{r: r, e: e, allowed: e.Concurrency, freed: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
@@ -82,7 +85,7 @@ func (s *sender) run(ctx context.Context) {
 			queue = queue[1:]
 			s.hand(&wg, attempts, work, d)
 		}
-		if s.disabled() { // what is claimed dies with the rest
+		if s.disabled() { // what is claimed waits with the rest
 			s.r.o.Outbox.Release(queue...)
 			queue = nil
 		}
@@ -202,6 +205,9 @@ func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 	defer s.give()
 	started := s.r.o.Now()
 	h, err := s.sign(&d, started)
+	if err != nil && s.remake(ctx, d, err, started) {
+		return
+	}
 	var a send.Answer
 	if err == nil {
 		a, err = s.pool.Post(ctx, s.e.URL, h, d.Body, s.e.Timeout)
@@ -210,18 +216,33 @@ func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 		s.r.o.Outbox.Release(d)
 		return
 	}
-	took := s.r.o.Now().Sub(started)
 	if a.Repeated {
 		s.r.m.repeated.WithLabelValues(s.e.ID).Inc()
 	}
+	s.conclude(ctx, d, a, err, started)
+}
+
+// conclude settles an attempt that was started then and had this answer, or none.
+func (s *sender) conclude(ctx context.Context, d outbox.Delivery, a send.Answer, err error, started time.Time) {
+	took := s.r.o.Now().Sub(started)
 	v := read(a, err)
-	out := settle(d, v, a, Schedule(s.e.Retry), started, took, s.note(v, a))
+	lastSuccess := s.note(v, a, d.Lane)
+	r := refusals{}
+	if v.about {
+		r = s.refusals(&d, started, lastSuccess)
+	}
+	out := settle(d, v, a, Schedule(s.e.Retry), started, took, r)
 	if err != nil {
 		out.Detail = err.Error()
 	}
 	if v.disable {
 		s.r.disable(ctx, s, "the partner answered 410 Gone")
 	}
+	s.settle(ctx, out)
+}
+
+// settle counts, logs and writes how an attempt ended.
+func (s *sender) settle(ctx context.Context, out outbox.Attempt) {
 	s.r.m.settled(s.e, out, s.r.o.Now())
 	s.r.logSettled(ctx, out)
 	s.r.o.Outbox.Settle(out)
@@ -249,20 +270,33 @@ func (s *sender) sign(d *outbox.Delivery, now time.Time) (http.Header, error) {
 	return h, nil
 }
 
-// note keeps what the endpoint's answers say about the endpoint, and returns when it last accepted anything.
-func (s *sender) note(v answer, a send.Answer) time.Time {
+// note keeps what the endpoint's answer about somebody says about the endpoint, and returns when it last accepted anything.
+func (s *sender) note(v answer, a send.Answer, lane string) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.r.o.Now()
 	switch {
 	case v.ok:
-		s.lastSuccess = now
+		s.lastSuccess, s.throttled = now, nil
 		s.allowed = min(s.e.Concurrency, s.allowed+1)
 	case v.slow:
 		s.allowed = max(1, s.allowed/2)
-		if until := now.Add(min(a.RetryAfter, maxPause)); a.RetryAfter > 0 && until.After(s.pausedUntil) {
+		asked := min(Schedule(s.e.Retry).Obey(a.RetryAfter, false), maxPause)
+		if until := now.Add(asked); asked > 0 && s.speaksForAll(v, lane) && until.After(s.pausedUntil) {
 			s.pausedUntil = until
 		}
 	}
 	return s.lastSuccess
+}
+
+// speaksForAll reports whether an answer that asks for less asks it of everybody: not if it may be about one person who is asked about too often, until as many people were answered
+// so in a row as makes that unlikely. s.mu is held.
+func (s *sender) speaksForAll(v answer, lane string) bool {
+	if !v.person {
+		return true
+	}
+	if len(s.throttled) < manyPeople && !slices.Contains(s.throttled, lane) {
+		s.throttled = append(s.throttled, lane)
+	}
+	return len(s.throttled) >= manyPeople
 }

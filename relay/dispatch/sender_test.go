@@ -13,7 +13,7 @@ func TestSlowDown(t *testing.T) {
 	s := g.dispatcher.senders["a"]
 	f := func(v answer, a send.Answer, allowed int, closedFor time.Duration) {
 		t.Helper()
-		s.note(v, a)
+		s.note(v, a, "acme/ann")
 		if s.allowed != allowed {
 			t.Errorf("after %+v %d are allowed, want %d", v, s.allowed, allowed)
 		}
@@ -49,4 +49,30 @@ func TestSlowDown(t *testing.T) {
 	if taken != 4 {
 		t.Errorf("%d slots after the pause, want 4", taken)
 	}
+}
+
+// TestOnePersonsLimit: a 429 halves what is at the endpoint at once, and pauses it only where several people in a row are answered so.
+func TestOnePersonsLimit(t *testing.T) {
+	g := newRig(t, 16)
+	s := g.dispatcher.senders["a"]
+	throttled := read(send.Answer{Code: 429}, nil)
+	f := func(v answer, lane string, allowed int, closed bool) {
+		t.Helper()
+		s.note(v, send.Answer{RetryAfter: time.Minute}, lane)
+		if s.allowed != allowed || s.closed() != closed {
+			t.Errorf("after %+v of %s %d are allowed, paused %v; want %d, %v", v, lane, s.allowed, s.closed(), allowed, closed)
+		}
+	}
+	fine := answer{ok: true}
+	f(throttled, "ann", 8, false)
+	f(throttled, "ann", 4, false)
+	f(throttled, "ann", 2, false)
+	f(throttled, "bob", 1, false)
+	f(fine, "cid", 2, false)
+	f(throttled, "ann", 1, false)
+	f(throttled, "bob", 1, false)
+	f(throttled, "cid", 1, true) // nobody is accepted any more
+	g.clock.advance(2 * time.Minute)
+	f(fine, "ann", 2, false)
+	f(throttled, "cid", 1, false)
 }

@@ -47,6 +47,8 @@ type Retry struct {
 	Max      time.Duration // no wait is longer, before jitter
 	Jitter   float64       // ± this part of the wait, 0 to 0.9
 	Attempts int           // tries in all; after the last a delivery is dead
+
+	MaxRetryAfter time.Duration // no Retry-After is obeyed for longer
 }
 
 // FormatOf is the format a delivery was made in, which need not be the one its endpoint has now (I5).
