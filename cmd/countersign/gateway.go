@@ -23,7 +23,7 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
-	"countersign/relay/admin"
+	"countersign/relay/control"
 	"countersign/relay/format"
 	"countersign/relay/send"
 	"countersign/signing"
@@ -94,7 +94,7 @@ func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 		}
 	}()
 	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	g.refusals = admin.NewRefusals(g.metrics())
+	g.refusals = control.NewRefusals(g.metrics())
 	for _, c := range o.collectors {
 		if err := g.metrics().Register(c); err != nil {
 			return g, err
@@ -315,7 +315,7 @@ func (g *gateway) startControl() (err error) {
 	if err := g.metrics().Register(f); err != nil {
 		return err
 	}
-	o := admin.Options{
+	o := control.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
 		Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Tokens: fixedTokens(g.cfg, g.token), Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
@@ -333,7 +333,7 @@ func (g *gateway) startControl() (err error) {
 	if g.role != roleRelay {
 		o.Release = g.release
 	}
-	s := admin.New(o)
+	s := control.New(o)
 	g.process.start("audit", s.Retain)
 	g.process.start("control", s.Run)
 	g.told.Store(true)

@@ -29,8 +29,8 @@ var layers = map[string][]string{
 	"outbox":               {"outbox/store"},
 	"relay/format":         {"kyc", "signing"},
 	"relay":                {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/format", "relay/send", "signing"},
-	"relay/admin":          {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/format"},
-	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/journal", "ingest/journal/kafka", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/format", "relay/send", "signing"},
+	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/format"},
+	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/journal", "ingest/journal/kafka", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/control", "relay/format", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.
