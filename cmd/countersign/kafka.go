@@ -51,7 +51,7 @@ func (g *gateway) startUpdates() (err error) {
 		return nil
 	})
 	g.forwarding = journal.NewForwardMetrics(g.metrics())
-	updates := g.forwardOptions(journal.UpdatesTopic, g.journal.Updates(), g.journal.Forgotten())
+	updates := g.forwardOptions(journal.UpdatesTopic, journal.Updates(g.journal), g.journal.Forgotten())
 	if g.role == roleIngest {
 		updates.Trim = func(ctx context.Context, upTo int64) error {
 			return g.journal.Trim(ctx, journal.Position{Offset: upTo})
@@ -93,7 +93,9 @@ func (g *gateway) forwardOptions(name string, feed journal.Feed, forgotten int64
 	cfg := g.cfg.Kafka
 	o := journal.ForwardOptions{
 		Name: name, Topic: g.kafka.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: g.forwarding,
-		TooLarge: func(ctx context.Context, m *journal.Message) error { return g.journal.HoldMessage(ctx, name, m) },
+		TooLarge: func(ctx context.Context, m *journal.Message) error {
+			return g.journal.Hold(ctx, journal.TooLargeItem(name, m, time.Now()))
+		},
 	}
 	if cfg.Deliberate {
 		o.Repartition = cfg.Partitions
@@ -104,7 +106,7 @@ func (g *gateway) forwardOptions(name string, feed journal.Feed, forgotten int64
 // appender is what the ingress writes to.
 func (g *gateway) appender() ingest.Appender {
 	if k := g.cfg.Kafka; k != nil && k.Ack == ackKafka {
-		return journal.Acked{Bolt: g.journal, To: g.updates}
+		return journal.Acked{Journal: g.journal, To: g.updates}
 	}
 	return g.journal
 }

@@ -2,33 +2,37 @@ package journal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
 
-// ErrNotForwarded says that Kafka, whose acknowledgement is wanted, does not give it now; nothing was written.
-var ErrNotForwarded = errors.New("kafka does not acknowledge now")
-
 // Acked is a journal that waits for Kafka as well as for the disk: `ack: kafka`.
 type Acked struct {
-	*Bolt
-	To *Forwarder // of Updates
+	Journal Numbered
+	To      *Forwarder // of Updates
+}
+
+// Numbered is a journal that says where records stand. Its errors are those of Journal.Append.
+type Numbered interface {
+	// AppendAt is Journal.Append, and returns the offset of the first record.
+	AppendAt(ctx context.Context, rs ...Record) (first int64, err error)
+	// HoldAt keeps an item in quarantine and appends the records, all or none, and returns the offset of the first.
+	HoldAt(ctx context.Context, item Item, rs ...Record) (first int64, err error)
 }
 
 // Append is Journal.Append, and nil only when the records are both on stable storage and acknowledged by all in-sync replicas. Where an acknowledgement cannot be
 // expected, nothing is written and the error wraps ErrNotForwarded.
 func (a Acked) Append(ctx context.Context, rs ...Record) error {
-	return a.both(ctx, rs, func(first *int64) error { return a.append(ctx, rs, first, nil) })
+	return a.both(ctx, rs, func() (int64, error) { return a.Journal.AppendAt(ctx, rs...) })
 }
 
 // Hold is Bolt.Hold; the records, if any, are acknowledged by Kafka too. The body in quarantine never goes there.
 func (a Acked) Hold(ctx context.Context, item Item, rs ...Record) error {
-	return a.both(ctx, rs, func(first *int64) error { return a.hold(ctx, item, rs, first) })
+	return a.both(ctx, rs, func() (int64, error) { return a.Journal.HoldAt(ctx, item, rs...) })
 }
 
 // both writes records, and waits until Kafka has each.
-func (a Acked) both(ctx context.Context, rs []Record, write func(first *int64) error) error {
+func (a Acked) both(ctx context.Context, rs []Record, write func() (first int64, err error)) error {
 	keys := make([][]byte, len(rs))
 	for i := range rs {
 		u, err := updateOf(&rs[i])
@@ -39,8 +43,8 @@ func (a Acked) both(ctx context.Context, rs []Record, write func(first *int64) e
 			return fmt.Errorf("append: %w", ErrNotForwarded)
 		}
 	}
-	var first int64
-	if err := write(&first); err != nil {
+	first, err := write()
+	if err != nil {
 		return err
 	}
 	for i := range keys {

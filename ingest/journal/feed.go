@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"math"
 	"strings"
 	"time"
 
@@ -125,38 +124,30 @@ func updateOf(r *Record) (*kyc.Update, error) {
 	return u, json.Unmarshal(r.Body, u)
 }
 
+// Log is the journal, as Updates reads it.
+type Log interface {
+	// Read returns records after an offset in order, and the offset up to which it has looked. It waits until there is something, or until ctx ends: then it returns the offset it
+	// was given.
+	Read(ctx context.Context, after int64) ([]Record, int64, error)
+	// Waiting is how many records there are after an offset, and when the first of them was appended; zero: none, or unknown.
+	Waiting(after int64) (n int64, since time.Time)
+	// PassOver notes that nothing could be made of a record.
+	PassOver(offset int64)
+}
+
 // updates is the journal as a Feed: its places are offsets.
-type updates struct{ j *Bolt }
+type updates struct{ Log }
 
 // Updates is the journal as it goes to UpdatesTopic: every record of every kind.
-func (j *Bolt) Updates() Feed { return updates{j} }
-
-// Forgotten is the offset up to which the journal has forgotten its records.
-func (j *Bolt) Forgotten() int64 { return j.trimmed.Load() }
-
-// Follow makes Trim wait for a forwarder: passed is up to where it needs nothing any more. Call it before the journal is used.
-func (j *Bolt) Follow(passed func() int64) { j.followers = append(j.followers, passed) }
-
-// Unneeded is what a follower passes that needs nothing at all.
-const Unneeded = math.MaxInt64
+func Updates(l Log) Feed { return updates{l} }
 
 // Next implements Feed.
 func (f updates) Next(ctx context.Context, after int64) ([]Entry, int64, error) {
-	for {
-		more := f.j.more.next()
-		batch, last, err := f.j.read(after)
-		if err != nil {
-			return nil, after, err
-		}
-		if last > after {
-			return f.entries(batch), last, nil
-		}
-		select {
-		case <-more:
-		case <-ctx.Done():
-			return nil, after, nil
-		}
+	batch, last, err := f.Read(ctx, after)
+	if err != nil || last == after {
+		return nil, after, err
 	}
+	return f.entries(batch), last, nil
 }
 
 func (f updates) entries(batch []Record) []Entry {
@@ -164,9 +155,8 @@ func (f updates) entries(batch []Record) []Entry {
 	for i := range batch {
 		r := &batch[i]
 		u, err := updateOf(r)
-		if err != nil { // the relay keeps it among what is held (I8)
-			f.j.m.damaged.Inc()
-			f.j.o.Logger.Error("record_not_forwarded", "offset", r.Position.Offset, "error", "its body is no update")
+		if err != nil {
+			f.PassOver(r.Position.Offset)
 			continue
 		}
 		es = append(es, Entry{Place: r.Position.Offset, Message: message(r, u)})
@@ -177,19 +167,17 @@ func (f updates) entries(batch []Record) []Entry {
 // Pass implements Feed. Trim asks the forwarder itself how far it is.
 func (f updates) Pass(*store.Tx, int64) error { return nil }
 
-// Waiting implements Feed.
-func (f updates) Waiting(after int64) (n int64, since time.Time) {
-	if n = f.j.next.Load() - 1 - after; n <= 0 {
-		return 0, time.Time{}
+// TooLargeItem is what the quarantine keeps of a record that is larger than Kafka takes. It has been, or will be, applied all the same. Its header Topic says where it was to go.
+func TooLargeItem(topic string, m *Message, at time.Time) Item {
+	var about struct {
+		Source, Provider string
+		Check            struct{ Source, Provider string }
 	}
-	err := f.j.o.Store.View(func(tx *store.Tx) error {
-		since = firstAppended(tx, after)
-		return nil
-	})
-	if err != nil {
-		return n, time.Time{}
+	_ = json.Unmarshal(m.Value, &about) // an update says it of itself, a change of the check that decides it
+	return Item{
+		ID: quarantineID(topic, m), Source: cmp.Or(about.Source, about.Check.Source), Provider: cmp.Or(about.Provider, about.Check.Provider), Reason: Oversized,
+		Detail: "larger than the broker's max.message.bytes", At: at.UTC(), Headers: map[string][]string{"Topic": {topic}}, Body: m.Value,
 	}
-	return n, since
 }
 
 // quarantineID names a record that was too large in lists of the quarantine.

@@ -81,12 +81,12 @@ func TestUpdatesFeed(t *testing.T) {
 			t.Error("the one that is no update is not counted")
 		}
 	}
-	f(r.Updates(), r)
+	f(Updates(r.Bolt), r)
 	r = r.again(t)
-	f(r.Updates(), r)
+	f(Updates(r.Bolt), r)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if es, last, err := r.Updates().Next(ctx, 7); len(es) != 0 || last != 7 || err != nil {
+	if es, last, err := Updates(r.Bolt).Next(ctx, 7); len(es) != 0 || last != 7 || err != nil {
 		t.Errorf("%d entries, place %d, %v", len(es), last, err)
 	}
 }

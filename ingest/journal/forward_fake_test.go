@@ -135,8 +135,10 @@ func update(person, n int) Record {
 func forwarding(t *testing.T, r *rig, topic Topic, change func(*ForwardOptions)) (f *Forwarder, stop func()) {
 	t.Helper()
 	o := ForwardOptions{
-		Name: UpdatesTopic, Topic: topic, Feed: r.Updates(), Store: r.s, Forgotten: r.Forgotten(), Logger: r.o.Logger, Metrics: NewForwardMetrics(prometheus.NewPedanticRegistry()),
-		TooLarge: func(ctx context.Context, m *Message) error { return r.HoldMessage(ctx, UpdatesTopic, m) },
+		Name: UpdatesTopic, Topic: topic, Feed: Updates(r.Bolt), Store: r.s, Forgotten: r.Forgotten(), Logger: r.o.Logger, Metrics: NewForwardMetrics(prometheus.NewPedanticRegistry()),
+		TooLarge: func(ctx context.Context, m *Message) error {
+			return r.Hold(ctx, TooLargeItem(UpdatesTopic, m, time.Now()))
+		},
 	}
 	if change != nil {
 		change(&o)

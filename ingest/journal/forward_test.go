@@ -252,7 +252,7 @@ func TestAcked(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	topic := newFakeTopic(2)
 	f, _ := forwarding(t, r, topic, nil)
-	a := Acked{Bolt: r.Bolt, To: f}
+	a := Acked{Journal: r.Bolt, To: f}
 	until(t, "the topic is known", func() bool { return f.admits([]byte("x")) })
 	if err := a.Append(t.Context(), update(0, 0), update(1, 0), update(2, 0)); err != nil || topic.count() != 3 {
 		t.Fatalf("%v, %d there", err, topic.count())
@@ -457,7 +457,7 @@ func TestForwardMemoryIsBounded(t *testing.T) {
 		}
 		mustAppend(t, r, rs...)
 	}
-	feed := &countingFeed{Feed: r.Updates()}
+	feed := &countingFeed{Feed: Updates(r.Bolt)}
 	f, _ := forwarding(t, r, topic, func(o *ForwardOptions) { o.Feed = feed })
 	until(t, "the window is full", func() bool { return feed.read.Load() >= windowEntries })
 	until(t, "it fails", func() bool { return f.Status().Trouble != nil })

@@ -70,7 +70,7 @@ func (g *gateway) forward() {
 	client := g.dial()
 	var err error
 	g.f, err = journal.NewForwarder(journal.ForwardOptions{
-		Name: name, Topic: g.wrap(client.Topic(g.topic)), Feed: g.journal.Updates(), Store: g.store, Logger: slog.New(slog.DiscardHandler), Metrics: journal.NewForwardMetrics(nil),
+		Name: name, Topic: g.wrap(client.Topic(g.topic)), Feed: journal.Updates(g.journal), Store: g.store, Logger: slog.New(slog.DiscardHandler), Metrics: journal.NewForwardMetrics(nil),
 		TooLarge: func(context.Context, *journal.Message) error { return errors.New("nothing here is too large") },
 	})
 	if err != nil {
