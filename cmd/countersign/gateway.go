@@ -18,8 +18,9 @@ import (
 
 	"countersign/ingest"
 	"countersign/ingest/confirm"
+	"countersign/ingest/forward"
+	"countersign/ingest/forward/kafka"
 	"countersign/ingest/journal"
-	"countersign/ingest/journal/kafka"
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
@@ -52,14 +53,14 @@ type gateway struct {
 	client   *send.Client
 	relay    *relay.Relay
 	kafka    *kafka.Client      // nil without kafka
-	updates  *journal.Forwarder // nil without kafka
-	changes  *journal.Forwarder // nil without kafka, or without a relay
+	updates  *forward.Forwarder // nil without kafka
+	changes  *forward.Forwarder // nil without kafka, or without a relay
 	ingress  atomic.Pointer[ingest.Ingress]
 	control  net.Listener
 	waiting  *waiting // answers there until the gateway does
 	machines          // who asks how it is
 
-	forwarding *journal.ForwardMetrics
+	forwarding *forward.ForwardMetrics
 	keyMetrics *confirm.KeyMetrics // nil: no source's provider publishes keys
 	token      string
 
