@@ -60,7 +60,7 @@ type gateway struct {
 	waiting  *waiting // answers there until the gateway does
 	machines          // who asks how it is
 
-	forwarding *forward.ForwardMetrics
+	forwarding *forward.Metrics
 	keyMetrics *confirm.KeyMetrics // nil: no source's provider publishes keys
 	token      string
 

@@ -51,14 +51,14 @@ func (g *gateway) startUpdates() (err error) {
 		g.kafka.Close()
 		return nil
 	})
-	g.forwarding = forward.NewForwardMetrics(g.metrics())
+	g.forwarding = forward.NewMetrics(g.metrics())
 	updates := g.forwardOptions(forward.UpdatesTopic, forward.Updates(g.journal), g.journal.Forgotten())
 	if g.role == roleIngest {
 		updates.Trim = func(ctx context.Context, upTo int64) error {
 			return g.journal.Trim(ctx, journal.Position{Offset: upTo})
 		}
 	}
-	if g.updates, err = forward.NewForwarder(updates); err != nil {
+	if g.updates, err = forward.New(updates); err != nil {
 		return err
 	}
 	g.journal.Follow(g.updates.Kept)
@@ -82,7 +82,7 @@ func (g *gateway) startForwarders() error {
 	changes := g.forwardOptions(forward.ChangesTopic, g.relay.Changes(), 0)
 	changes.Gap = g.relay.Unqueued()
 	var err error
-	if g.changes, err = forward.NewForwarder(changes); err != nil {
+	if g.changes, err = forward.New(changes); err != nil {
 		return err
 	}
 	g.journal.Follow(func() int64 { return g.relay.Undecided(g.changes.Kept()) })
@@ -90,9 +90,9 @@ func (g *gateway) startForwarders() error {
 	return nil
 }
 
-func (g *gateway) forwardOptions(name string, feed forward.Feed, forgotten int64) forward.ForwardOptions {
+func (g *gateway) forwardOptions(name string, feed forward.Feed, forgotten int64) forward.Options {
 	cfg := g.cfg.Kafka
-	o := forward.ForwardOptions{
+	o := forward.Options{
 		Name: name, Topic: g.kafka.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: g.forwarding,
 		TooLarge: func(ctx context.Context, m *forward.Message) error {
 			return g.journal.Hold(ctx, forward.TooLargeItem(name, m, time.Now()))

@@ -134,10 +134,10 @@ func update(person, n int) journal.Record {
 }
 
 // forwarding runs a forwarder of the rig's updates; stop ends it and waits.
-func forwarding(t *testing.T, r *rig, topic Topic, change func(*ForwardOptions)) (f *Forwarder, stop func()) {
+func forwarding(t *testing.T, r *rig, topic Topic, change func(*Options)) (f *Forwarder, stop func()) {
 	t.Helper()
-	o := ForwardOptions{
-		Name: UpdatesTopic, Topic: topic, Feed: Updates(r.Bolt), Store: r.s, Forgotten: r.Forgotten(), Logger: slog.New(slog.DiscardHandler), Metrics: NewForwardMetrics(prometheus.NewPedanticRegistry()),
+	o := Options{
+		Name: UpdatesTopic, Topic: topic, Feed: Updates(r.Bolt), Store: r.s, Forgotten: r.Forgotten(), Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewPedanticRegistry()),
 		TooLarge: func(ctx context.Context, m *Message) error {
 			return r.Hold(ctx, TooLargeItem(UpdatesTopic, m, time.Now()))
 		},
@@ -145,7 +145,7 @@ func forwarding(t *testing.T, r *rig, topic Topic, change func(*ForwardOptions))
 	if change != nil {
 		change(&o)
 	}
-	f, err := NewForwarder(o)
+	f, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// ForwardOptions of a Forwarder. All but Repartition, Forgotten, Gap, Trim and Now are required.
-type ForwardOptions struct {
+// Options of a Forwarder. All but Repartition, Forgotten, Gap, Trim and Now are required.
+type Options struct {
 	Name  string // of the topic
 	Topic Topic
 	Feed  Feed
@@ -35,16 +35,16 @@ type ForwardOptions struct {
 	Trim func(ctx context.Context, upTo int64) error
 
 	Logger  *slog.Logger
-	Metrics *ForwardMetrics // of this process; one forwarder of each topic
+	Metrics *Metrics // of this process; one forwarder of each topic
 	Now     func() time.Time
 }
 
 // Forwarder copies a feed to a Kafka topic, in order for each key, with acks of all in-sync replicas. How far it is, by partition, is kept after the acknowledgement and never
 // before: a crash repeats what was under way and skips nothing. One batch of a partition is under way at a time, and is sent again as it was until it is acknowledged, so that
-// whoever drops ids it has seen reads each key in the feed's order. Make it with NewForwarder, run it with Run.
+// whoever drops ids it has seen reads each key in the feed's order. Make it with New, run it with Run.
 type Forwarder struct {
-	o ForwardOptions
-	m *ForwardMetrics
+	o Options
+	m *Metrics
 
 	mu      sync.Mutex // guards the fields below
 	places  []int64    // by partition: acknowledged up to here; nil: not known how many there are
@@ -57,8 +57,8 @@ type Forwarder struct {
 	warned  []string
 }
 
-// NewForwarder reads how far the topic is.
-func NewForwarder(o ForwardOptions) (*Forwarder, error) {
+// New reads how far the topic is.
+func New(o Options) (*Forwarder, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -201,8 +201,8 @@ func (f *Forwarder) Kept() int64 {
 	return f.kept
 }
 
-// ForwardStatus is how a Forwarder stands.
-type ForwardStatus struct {
+// Status is how a Forwarder stands.
+type Status struct {
 	Topic    string
 	Waiting  int64     // entries not acknowledged, at most
 	Since    time.Time // when the first of them was taken in; zero: none waits
@@ -213,9 +213,9 @@ type ForwardStatus struct {
 }
 
 // Status reads how it stands now.
-func (f *Forwarder) Status() ForwardStatus {
+func (f *Forwarder) Status() Status {
 	f.mu.Lock()
-	s := ForwardStatus{Topic: f.o.Name, Trouble: f.trouble, Stopped: f.stopped, Begun: f.begun, Warnings: f.warned}
+	s := Status{Topic: f.o.Name, Trouble: f.trouble, Stopped: f.stopped, Begun: f.begun, Warnings: f.warned}
 	f.mu.Unlock()
 	s.Waiting, s.Since = f.waits()
 	return s

@@ -164,7 +164,7 @@ func TestForwardRepartitioned(t *testing.T) {
 	f, stop = forwarding(t, r, topic, nil)
 	until(t, "it is refused again", func() bool { return f.Status().Stopped })
 	stop()
-	f, _ = forwarding(t, r, topic, func(o *ForwardOptions) { o.Repartition = 6 })
+	f, _ = forwarding(t, r, topic, func(o *Options) { o.Repartition = 6 })
 	until(t, "it is accepted", func() bool { return f.Kept() == 2 })
 }
 
@@ -325,7 +325,7 @@ func TestForwardTrims(t *testing.T) {
 		}
 		return nil, true
 	}
-	f, _ := forwarding(t, r, topic, func(o *ForwardOptions) {
+	f, _ := forwarding(t, r, topic, func(o *Options) {
 		o.Trim = func(ctx context.Context, upTo int64) error { return r.Trim(ctx, journal.Position{Offset: upTo}) }
 	})
 	for n := range 20 {
@@ -458,7 +458,7 @@ func TestForwardMemoryIsBounded(t *testing.T) {
 		mustAppend(t, r, rs...)
 	}
 	feed := &countingFeed{Feed: Updates(r.Bolt)}
-	f, _ := forwarding(t, r, topic, func(o *ForwardOptions) { o.Feed = feed })
+	f, _ := forwarding(t, r, topic, func(o *Options) { o.Feed = feed })
 	until(t, "the window is full", func() bool { return feed.read.Load() >= windowEntries })
 	until(t, "it fails", func() bool { return f.Status().Trouble != nil })
 	if n := feed.read.Load(); n > windowEntries+2*hand {

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// ForwardMetrics are those of the forwarders of one process.
-type ForwardMetrics struct {
+// Metrics are those of the forwarders of one process.
+type Metrics struct {
 	factory promauto.Factory
 
 	records, quarantined, skipped *prometheus.CounterVec
@@ -16,13 +16,13 @@ type ForwardMetrics struct {
 	produce                       *prometheus.HistogramVec
 }
 
-// NewForwardMetrics registers what all forwarders share. A nil registry is fine.
-func NewForwardMetrics(r prometheus.Registerer) *ForwardMetrics {
+// NewMetrics registers what all forwarders share. A nil registry is fine.
+func NewMetrics(r prometheus.Registerer) *Metrics {
 	f := promauto.With(r)
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"topic"}, labels...))
 	}
-	return &ForwardMetrics{
+	return &Metrics{
 		factory:     f,
 		records:     counter("forward_records_total", "Records that Kafka has acknowledged, by topic."),
 		quarantined: counter("forward_quarantined_total", "Records that were larger than the broker takes and are in quarantine, by topic."),
@@ -37,7 +37,7 @@ func NewForwardMetrics(r prometheus.Registerer) *ForwardMetrics {
 }
 
 // watch makes every series of a forwarder, so that the first failure is seen as an increase.
-func (m *ForwardMetrics) watch(f *Forwarder) {
+func (m *Metrics) watch(f *Forwarder) {
 	topic := f.o.Name
 	m.records.WithLabelValues(topic)
 	m.quarantined.WithLabelValues(topic)
