@@ -18,7 +18,8 @@ type Acked struct {
 type Numbered interface {
 	// AppendAt is Journal.Append, and returns the offset of the first record.
 	AppendAt(ctx context.Context, rs ...journal.Record) (first int64, err error)
-	// HoldAt keeps an item in quarantine and appends the records, all or none, and returns the offset of the first.
+	// HoldAt keeps an item in quarantine and appends the records, all or none, and returns the offset
+	// of the first.
 	HoldAt(ctx context.Context, item journal.Item, rs ...journal.Record) (first int64, err error)
 }
 
@@ -28,7 +29,7 @@ func (a Acked) Append(ctx context.Context, rs ...journal.Record) error {
 	return a.both(ctx, rs, func() (int64, error) { return a.Journal.AppendAt(ctx, rs...) })
 }
 
-// Hold is Bolt.Hold; the records, if any, are acknowledged by Kafka too. The body in quarantine never goes there.
+// Hold is journal.Bolt.Hold; the records, if any, are acknowledged by Kafka too. The body in quarantine never goes there.
 func (a Acked) Hold(ctx context.Context, item journal.Item, rs ...journal.Record) error {
 	return a.both(ctx, rs, func() (int64, error) { return a.Journal.HoldAt(ctx, item, rs...) })
 }

@@ -127,10 +127,11 @@ func updateOf(r *journal.Record) (*kyc.Update, error) {
 
 // Log is the journal, as Updates reads it.
 type Log interface {
-	// Read returns records after an offset in order, and the offset up to which it has looked. It waits until there is something, or until ctx ends: then it returns the offset it
-	// was given.
+	// Read returns records after an offset in order, and the offset up to which it has looked. It
+	// waits until there is something, or until ctx ends: then it returns the offset it was given.
 	Read(ctx context.Context, after int64) ([]journal.Record, int64, error)
-	// Waiting is how many records there are after an offset, and when the first of them was appended; zero: none, or unknown.
+	// Waiting is how many records there are after an offset, and when the first of them was
+	// appended; zero: none, or unknown.
 	Waiting(after int64) (n int64, since time.Time)
 	// PassOver notes that nothing could be made of a record.
 	PassOver(offset int64)
@@ -168,7 +169,8 @@ func (f updates) entries(batch []journal.Record) []Entry {
 // Pass implements Feed. Trim asks the forwarder itself how far it is.
 func (f updates) Pass(*store.Tx, int64) error { return nil }
 
-// TooLargeItem is what the quarantine keeps of a record that is larger than Kafka takes. It has been, or will be, applied all the same. Its header Topic says where it was to go.
+// TooLargeItem is what the quarantine keeps of a record that is larger than Kafka takes. It has been,
+// or will be, applied all the same. Its header Topic says where it was to go.
 func TooLargeItem(topic string, m *Message, at time.Time) journal.Item {
 	var about struct {
 		Source, Provider string

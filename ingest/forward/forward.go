@@ -1,5 +1,7 @@
-// Package forward copies durable queues to Kafka: the journal, as updates, and what the relay decided, as changes. A record has been forwarded when all in-sync replicas have it, and
-// what is kept of how far a topic is never runs ahead of that: a crash repeats what was under way, and skips nothing.
+// Package forward copies durable queues to Kafka: the journal, as updates, and what the relay
+// decided, as changes. A record has been forwarded when all in-sync replicas have it, and what is
+// kept of how far a topic is never runs ahead of that: a crash repeats what was under way, and skips
+// nothing.
 package forward
 
 import (

@@ -8,10 +8,12 @@ import (
 	"countersign/outbox/store"
 )
 
-// What somebody needs who takes every record somewhere else, as a forwarder does: to read after an offset, to know how much waits there, to learn where its own records stand, and to keep
+// What somebody needs who takes every record somewhere else, as a forwarder does: to read after an
+// offset, to know how much waits there, to learn where records stand that are appended, and to keep
 // what it has not passed from being forgotten.
 
-// Follow makes Trim wait for a forwarder: passed is up to where it needs nothing any more. Call it before the journal is used.
+// Follow makes Trim wait for a follower: passed is up to where it needs nothing any more. Call it
+// before the journal is used.
 func (j *Bolt) Follow(passed func() int64) { j.followers = append(j.followers, passed) }
 
 // Unneeded is what a follower passes that needs nothing at all.
@@ -20,7 +22,8 @@ const Unneeded = math.MaxInt64
 // Forgotten is the offset up to which the journal has forgotten its records.
 func (j *Bolt) Forgotten() int64 { return j.trimmed.Load() }
 
-// Read returns records after an offset in order, and the offset up to which it has looked. It waits until there is something, or until ctx ends: then it returns the offset it was given.
+// Read returns records after an offset in order, and the offset up to which it has looked. It waits
+// until there is something, or until ctx ends: then it returns the offset it was given.
 func (j *Bolt) Read(ctx context.Context, after int64) ([]Record, int64, error) {
 	for {
 		more := j.more.next()
@@ -39,7 +42,8 @@ func (j *Bolt) Read(ctx context.Context, after int64) ([]Record, int64, error) {
 	}
 }
 
-// Waiting is how many records there are after an offset, and when the first of them was appended; zero: none, or unknown.
+// Waiting is how many records there are after an offset, and when the first of them was appended;
+// zero: none, or unknown.
 func (j *Bolt) Waiting(after int64) (n int64, since time.Time) {
 	if n = j.next.Load() - 1 - after; n <= 0 {
 		return 0, time.Time{}
@@ -54,7 +58,8 @@ func (j *Bolt) Waiting(after int64) (n int64, since time.Time) {
 	return n, since
 }
 
-// PassOver notes that a follower could make nothing of a record, whose body is no update. It stays for the relay, which keeps it among what is held (I8).
+// PassOver notes that a follower could make nothing of a record, whose body is no update. The relay
+// keeps such a one among what waits for somebody to be known (I8).
 func (j *Bolt) PassOver(offset int64) {
 	j.m.damaged.Inc()
 	j.o.Logger.Error("record_not_forwarded", "offset", offset, "error", "its body is no update")

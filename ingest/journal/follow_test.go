@@ -11,7 +11,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// What a follower needs: offsets of what it appends, what stands after an offset and since when, to be woken by what is new, and that nothing it has not passed is forgotten.
+// What a follower needs: offsets of what is appended, what stands after an offset and since when, to
+// be woken by what is new, and that nothing it has not passed is forgotten.
 func TestFollow(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	var passed atomic.Int64
