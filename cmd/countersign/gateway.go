@@ -17,12 +17,13 @@ import (
 
 	"countersign/ingest"
 	"countersign/ingest/confirm"
+	"countersign/ingest/forward"
+	"countersign/ingest/forward/kafka"
 	"countersign/ingest/journal"
-	"countersign/ingest/journal/kafka"
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
-	"countersign/relay/admin"
+	"countersign/relay/control"
 	"countersign/relay/dispatch"
 	"countersign/relay/format"
 	"countersign/relay/registry"
@@ -55,14 +56,14 @@ type gateway struct {
 	relay    *relay.Relay
 	dispatch *dispatch.Dispatcher
 	kafka    *kafka.Client      // nil without kafka
-	updates  *journal.Forwarder // nil without kafka
-	changes  *journal.Forwarder // nil without kafka, or without a relay
+	updates  *forward.Forwarder // nil without kafka
+	changes  *forward.Forwarder // nil without kafka, or without a relay
 	ingress  atomic.Pointer[ingest.Ingress]
 	control  net.Listener
 	waiting  *waiting // answers there until the gateway does
 	machines          // who asks how it is
 
-	forwarding *journal.ForwardMetrics
+	forwarding *forward.Metrics
 	keyMetrics *confirm.KeyMetrics // nil: no source's provider publishes keys
 	token      string
 
@@ -97,7 +98,7 @@ func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 		}
 	}()
 	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	g.refusals = admin.NewRefusals(g.metrics())
+	g.refusals = control.NewRefusals(g.metrics())
 	for _, c := range o.collectors {
 		if err := g.metrics().Register(c); err != nil {
 			return g, err
@@ -306,7 +307,7 @@ func (g *gateway) startControl() (err error) {
 	if err := g.metrics().Register(f); err != nil {
 		return err
 	}
-	o := admin.Options{
+	o := control.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
 		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Tokens: fixedTokens(g.cfg, g.token), Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
@@ -324,7 +325,7 @@ func (g *gateway) startControl() (err error) {
 	if g.role != roleRelay {
 		o.Release = g.release
 	}
-	s := admin.New(o)
+	s := control.New(o)
 	g.process.start("audit", s.Retain)
 	g.process.start("control", s.Run)
 	g.told.Store(true)

@@ -26,7 +26,7 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
-	"countersign/relay/admin"
+	"countersign/relay/control"
 	"countersign/relay/dispatch"
 	"countersign/relay/format"
 	"countersign/relay/registry"
@@ -161,9 +161,9 @@ func (g *stage) play(policies map[string]kyc.Policy) {
 		g.t.Fatal(err)
 	}
 	g.control = ln.Addr().String()
-	stopControl := g.run(admin.New(admin.Options{
+	stopControl := g.run(control.New(control.Options{
 		Listener: ln, Relay: g.relay, Dispatcher: dispatcher, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Logger: log, Gatherer: reg,
-		Tokens: []admin.Token{{Name: "viewer", SHA256: sha256.Sum256([]byte(pollToken)), Scope: admin.Viewer}},
+		Tokens: []control.Token{{Name: "viewer", SHA256: sha256.Sum256([]byte(pollToken)), Scope: control.Viewer}},
 	}).Run)
 	stopDispatch, stopRelay := g.run(dispatcher.Run), g.run(g.relay.Run)
 	g.stopRelay = func() { stopControl(); stopRelay(); stopDispatch() }

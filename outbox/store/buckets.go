@@ -24,7 +24,7 @@ const (
 	Dead                       // outbox: deliveries that ended without a 2xx
 	Grave                      // outbox: rejections and suspensions owed, by (endpoint, owed since)
 	Attempts                   // outbox: failed tries, bounded per delivery
-	Audit                      // relay/admin: every call that changed something
+	Audit                      // relay/control: every call that changed something
 	Orders                     // relay: what an Idempotency-Key was used for, and what came of it, by the id of the record
 	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
