@@ -5,14 +5,15 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
 
-// What a follower needs: offsets of what is appended, what stands after an offset and since when, to
-// be woken by what is new, and that nothing it has not passed is forgotten.
+// What a follower needs: offsets of what is appended, what stands after an offset and since when, and
+// that nothing it has not passed is forgotten.
 func TestFollow(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	var passed atomic.Int64
@@ -39,23 +40,8 @@ func TestFollow(t *testing.T) {
 		t.Errorf("%d wait since %v", n, since)
 	}
 
-	woken := make(chan int64, 1)
-	go func() {
-		_, last, err := r.Read(t.Context(), 3)
-		if err != nil {
-			last = -1
-		}
-		woken <- last
-	}()
 	first, err = r.AppendAt(t.Context(), record(3))
 	at(first, err, 4)
-	select {
-	case last := <-woken:
-		at(last, nil, 4)
-	case <-time.After(20 * time.Second):
-		t.Fatal("nobody was woken")
-	}
-
 	passed.Store(2)
 	if err := r.Trim(t.Context(), Position{Offset: 4}); err != nil {
 		t.Fatal(err)
@@ -83,6 +69,35 @@ func TestFollow(t *testing.T) {
 	if n := r.metric(t, "journal_damaged_records_total"); n != 1 {
 		t.Errorf("%v records are counted as passed over", n)
 	}
+}
+
+// Whoever waits after the last record is woken by the next.
+func TestReadWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRig(t, store.Options{}, Options{})
+		mustAppend(t, r, record(0))
+		got := make(chan int64, 1)
+		go func() {
+			_, last, err := r.Read(t.Context(), 1)
+			if err != nil {
+				last = -1
+			}
+			got <- last
+		}()
+		synctest.Wait() // it has found nothing
+		mustAppend(t, r, record(1))
+		select {
+		case last := <-got:
+			if last != 2 {
+				t.Errorf("it has read up to %d, want 2", last)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("nobody has woken it")
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // After an error nobody is told an offset: the store may still be writing.
