@@ -98,7 +98,7 @@ func TestScheduleNeverSpins(t *testing.T) {
 
 // TestObey: a Retry-After is heeded up to the endpoint's bound, and by a rejection for five minutes.
 func TestObey(t *testing.T) {
-	f := func(s Schedule, asked time.Duration, want, urgent time.Duration) {
+	f := func(s Schedule, asked, want, urgent time.Duration) {
 		t.Helper()
 		if got, short := s.Obey(asked, false), s.Obey(asked, true); got != want || short != urgent {
 			t.Errorf("%v: Obey(%v) = %v, of a rejection %v; want %v and %v", s.MaxRetryAfter, asked, got, short, want, urgent)
