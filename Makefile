@@ -3,7 +3,7 @@
 
 GO       ?= go
 BIN      := bin
-RACED    := . cmd/kycsim signing/judge ingest/journal/brokers outbox/store/powercut
+RACED    := . cmd/kycsim signing/judge ingest/forward/brokers outbox/store/powercut
 MODULES  := $(RACED) dashboards/ruletest docs/doctest
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
@@ -28,7 +28,7 @@ test: ## every module's tests
 	@for m in $(MODULES); do echo "== $$m"; $(GO) -C $$m test -count=1 ./... || exit 1; done
 
 test-kafka: build ## what only Apache Kafka itself can show, and one broker killed under load
-	$(GO) -C ingest/journal/brokers test -count=1 -timeout 10m -tags realkafka -run Real ./...
+	$(GO) -C ingest/forward/brokers test -count=1 -timeout 10m -tags realkafka -run Real ./...
 	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign --scenario leader --duration 30s --dir $$dir/chaos && rm -rf $$dir # kept if it fails
 
 check: format lint ## what must be green before a change lands
@@ -104,13 +104,13 @@ vulncheck: ## known vulnerabilities in what the program calls, where Go's databa
 	.ci/vulncheck
 
 chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers that hang, a partition without a leader, a journal that is full
-	$(GO) -C ingest/journal/brokers test -count=1 -tags realkafka ./cluster
+	$(GO) -C ingest/forward/brokers test -count=1 -tags realkafka ./cluster
 	$(GO) -C cmd/kycsim test -count=1 -tags realkafka -run TestReader .
 	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign --dir $$dir/chaos && \
 		$(BIN)/kycsim chaos --gateway $(BIN)/countersign --ack kafka --scenario leader --duration 30s --dir $$dir/acked && rm -rf $$dir # kept if it fails
 
 forward-control: ## a forwarder that keeps its position before the acknowledgement: its test must fail
-	$(GO) test -count=1 -tags fault_saveearly -run TestForwardThroughFaults/seed_0 ./ingest/journal | grep 'in vain until everything is there'
+	$(GO) test -count=1 -tags fault_saveearly -run TestForwardThroughFaults/seed_0 ./ingest/forward | grep 'in vain until everything is there'
 
 chaos-control: build ## a gateway that keeps its position before the acknowledgement: must find losses
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_saveearly -o $(BIN)/countersign-saveearly ./cmd/countersign

@@ -74,7 +74,7 @@ func deliveriesRow() row {
 		},
 		{
 			title: "Put down without an attempt", unit: "ops", stack: true,
-			description: "overflow: too much owed, and this gave way. overtaken: a later change has been delivered. disabled, removed: the endpoint takes nothing. damaged: the record fails its checksum.",
+			description: "overflow: too much owed, and this gave way. overtaken: a later change has been delivered. removed: the endpoint is no longer in the config. damaged: the record fails its checksum.",
 			queries:     []query{{`sum by (endpoint, reason) (rate(countersign_outbox_put_down_total{endpoint=~"$endpoint"}[$__rate_interval])) > 0`, "{{endpoint}} {{reason}}"}},
 		},
 		{

@@ -73,7 +73,7 @@ type Options struct {
 	IdleTimeout    time.Duration // between two requests on a connection; 0: 75 s, for load balancers use one again for 60
 	MaxConns       int           // open connections; 0: 4096
 	ConnsOfAddress int           // of these, those of one address that is no trusted proxy; 0: a quarter
-	Bodies         int64         // bytes of memory for all bodies on their way; 0: 64 MiB
+	Bodies         int64         // bytes of memory for all bodies on their way; 0: 48 MiB
 	BodiesOfSource int64         // of these, those to one source; 0: half
 	BodiesOfClient int64         // of these, those of one client address; 0: a quarter, and at least the largest MaxBody
 	Grace          time.Duration // for requests in progress when stopping; 0: 5 s
@@ -88,7 +88,7 @@ func (o *Options) fill() {
 	o.Grace = cmp.Or(o.Grace, 5*time.Second)
 	o.MaxConns = cmp.Or(o.MaxConns, 4096)
 	o.ConnsOfAddress = cmp.Or(o.ConnsOfAddress, max(1, o.MaxConns/4))
-	o.Bodies = cmp.Or(o.Bodies, 64<<20)
+	o.Bodies = cmp.Or(o.Bodies, 48<<20)
 	o.BodiesOfSource = cmp.Or(o.BodiesOfSource, o.Bodies/2)
 	largest := int64(leastRoom)
 	for i := range o.Sources {

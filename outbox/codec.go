@@ -60,6 +60,7 @@ func decodeHead(b []byte) (h head, ok bool) {
 const (
 	flagGrave = 1 << iota
 	flagForce
+	flagAnew
 )
 
 // encodeDelivery makes the record of what stays the same over every attempt.
@@ -70,6 +71,9 @@ func encodeDelivery(d *Delivery) []byte {
 	}
 	if d.Force {
 		flags |= flagForce
+	}
+	if d.Anew {
+		flags |= flagAnew
 	}
 	b := append(store.StartRecord(32+len(d.WebhookID)+len(d.Type)+len(d.Format)+len(d.Traceparent)+len(d.Body)), flags)
 	b = binary.BigEndian.AppendUint64(b, d.PreviousSequence)
@@ -95,7 +99,7 @@ func decodeDelivery(b []byte, d *Delivery) error {
 	if len(b) < 25 {
 		return store.ErrBadRecord
 	}
-	d.Grave, d.Force = b[0]&flagGrave != 0, b[0]&flagForce != 0
+	d.Grave, d.Force, d.Anew = b[0]&flagGrave != 0, b[0]&flagForce != 0, b[0]&flagAnew != 0
 	d.PreviousSequence = binary.BigEndian.Uint64(b[1:])
 	d.Owed = time.UnixMilli(int64(binary.BigEndian.Uint64(b[9:]))).UTC()      //nolint:gosec // written by encodeDelivery
 	d.Received = time.UnixMicro(int64(binary.BigEndian.Uint64(b[17:]))).UTC() //nolint:gosec // written by encodeDelivery

@@ -30,6 +30,8 @@ func TestDeliveryCodec(t *testing.T) {
 	forced := change("a", "x", 1)
 	forced.Force, forced.Grave = true, true
 	f(forced)
+	forced.Anew, forced.Grave = true, false
+	f(forced)
 	f(Delivery{Endpoint: "a", Lane: "x", Owed: time.UnixMilli(0).UTC(), Received: time.Time{}.UTC(), WebhookID: strings.Repeat("w", 255)})
 }
 

@@ -30,7 +30,8 @@ type DeadDelivery struct {
 	Received time.Time `json:"received_at,omitzero"`
 	Grave    bool      `json:"grave,omitempty"`
 	HasBody  bool      `json:"has_body"`
-	Tries    []Try     `json:"tries,omitempty"` // what went wrong each time, while it is kept; filled by whoever shows it
+	Anew     bool      `json:"rendered_anew,omitempty"` // in Format, since it was made
+	Tries    []Try     `json:"tries,omitempty"`         // what went wrong each time, while it is kept; filled by whoever shows it
 }
 
 // inter moves an owed delivery to the dead ones. The caller sees to the lane's head.
@@ -61,7 +62,7 @@ func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
 	}
 	view, err := json.Marshal(DeadDelivery{
 		ID: d.ID(), Endpoint: d.Endpoint, Subject: d.Lane, Sequence: d.Sequence, Previous: d.PreviousSequence, Type: d.Type, Format: d.Format, Trace: d.Traceparent,
-		Reason: a.Reason, Code: a.Code, Failures: failures, At: a.At.UTC(), Owed: d.Owed, Received: d.Received, Grave: d.Grave, HasBody: d.Body != nil,
+		Reason: a.Reason, Code: a.Code, Failures: failures, At: a.At.UTC(), Owed: d.Owed, Received: d.Received, Grave: d.Grave, HasBody: d.Body != nil, Anew: d.Anew,
 	})
 	if err != nil {
 		return err
@@ -159,7 +160,7 @@ func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 	webhookID, endpoint, _ := SplitID(id)
 	d := Delivery{
 		Endpoint: endpoint, Lane: view.Subject, Sequence: view.Sequence, PreviousSequence: view.Previous, WebhookID: webhookID,
-		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Grave: view.Grave, Force: force, Owed: b.o.Now(), Received: view.Received, Body: body,
+		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Grave: view.Grave, Anew: view.Anew, Force: force, Owed: b.o.Now(), Received: view.Received, Body: body,
 	}
 	t := b.tally()
 	t.dead[endpoint]--
@@ -177,17 +178,14 @@ func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 
 const sweepChunk = 500
 
-// Sweep puts everything the endpoint owes down as dead, in small transactions, for it is disabled or gone. Lanes in flight are left for a later call; done
-// is false while there are any.
-func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool, err error) {
+// Sweep puts everything the endpoint owes down as dead, in small transactions, for it is gone from the config. Lanes in flight are left for a later call; done is false
+// while there are any.
+func (b *Outbox) Sweep(ctx context.Context, endpoint string) (done bool, err error) {
 	for chunk := sweepChunk; ; {
 		var left, moved int
 		err := b.o.Store.Update(ctx, func(tx *store.Tx) (err error) { // its own err: it may still run when ctx has ended Update
 			left, moved = 0, 0
-			if reason == Disabled && !IsDisabled(tx, endpoint) {
-				return nil // enabled again meanwhile
-			}
-			left, moved, err = b.sweep(tx, endpoint, reason, chunk)
+			left, moved, err = b.sweep(tx, endpoint, chunk)
 			return err
 		})
 		if errors.Is(err, store.ErrFull) && chunk > 1 { // fewer may fit
@@ -203,7 +201,7 @@ func (b *Outbox) Sweep(ctx context.Context, endpoint, reason string) (done bool,
 	}
 }
 
-func (b *Outbox) sweep(tx *store.Tx, endpoint, reason string, chunk int) (left, moved int, err error) {
+func (b *Outbox) sweep(tx *store.Tx, endpoint string, chunk int) (left, moved int, err error) {
 	var ds []Delivery
 	prefix := append([]byte(endpoint), 0)
 	c := tx.Bucket(store.Due).Cursor()
@@ -227,7 +225,7 @@ func (b *Outbox) sweep(tx *store.Tx, endpoint, reason string, chunk int) (left, 
 		if err := tx.Bucket(store.Due).Delete(heads[i]); err != nil {
 			return 0, 0, err
 		}
-		a := Attempt{Delivery: *d, Outcome: Died, Reason: reason, At: b.o.Now()}
+		a := Attempt{Delivery: *d, Outcome: Died, Reason: Removed, At: b.o.Now()}
 		if readDelivery(tx.Bucket(store.Deliveries), &a.Delivery) != nil {
 			a.Reason = Damaged
 		}
@@ -272,22 +270,6 @@ func (b *Outbox) Strangers() (ids []string, err error) {
 		return nil
 	})
 	return ids, err
-}
-
-// Tries lists the failed attempts of one delivery, oldest first.
-func (b *Outbox) Tries(endpoint, lane string, seq uint64) (tries []Try, err error) {
-	prefix := deliveryKey(endpoint, lane, seq)
-	err = b.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Attempts).Cursor()
-		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-			var try Try
-			if json.Unmarshal(v, &try) == nil { // a damaged one has no text
-				tries = append(tries, try)
-			}
-		}
-		return nil
-	})
-	return tries, err
 }
 
 // OwedOf calls fn with the endpoint and the sequence of each delivery of a lane that is owed, at whichever endpoint. It looks at every lane of every endpoint that owes

@@ -214,7 +214,6 @@ func TestRevive(t *testing.T) {
 
 func TestListDead(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"}, Endpoint{ID: "b"})
-	r.update(t, func(tx *store.Tx) error { return errors.Join(Disable(tx, "a", "gone"), Disable(tx, "b", "gone")) })
 	var all, ofB []string
 	for i := range 9 {
 		for _, e := range []string{"a", "b"} {
@@ -224,6 +223,11 @@ func TestListDead(t *testing.T) {
 			if e == "b" {
 				ofB = append(ofB, d.ID())
 			}
+		}
+	}
+	for _, e := range []string{"a", "b"} {
+		if done, err := r.Sweep(t.Context(), e); err != nil || !done {
+			t.Fatalf("Sweep(%s) = %v, %v", e, done, err)
 		}
 	}
 	f := func(endpoint string, size int, want []string) {
@@ -269,26 +273,16 @@ func TestSweep(t *testing.T) {
 	flying := r.claim(t, "a", 2)
 	f := func(wantDone bool, owed, dead int64) {
 		t.Helper()
-		done, err := r.Sweep(t.Context(), "a", Disabled)
+		done, err := r.Sweep(t.Context(), "a")
 		r.audit(t)
 		if err != nil || done != wantDone || r.Owed("a") != owed || r.Dead("a") != dead || r.Owed("b") != 1 {
 			t.Errorf("Sweep = %v, %v; %d owed, %d dead; want %v, %d, %d", done, err, r.Owed("a"), r.Dead("a"), wantDone, owed, dead)
 		}
 	}
-	f(true, 2600, 0) // it is not disabled
-	r.update(t, func(tx *store.Tx) error { return Disable(tx, "a", "410 Gone") })
 	f(false, 4, 2596)
 	r.end(t, flying[0], Done, "")
 	r.Release(flying[1])
 	f(true, 0, 2599)
-	if err := r.s.View(func(tx *store.Tx) error {
-		if why := DisabledFor(tx, "a"); why != "410 Gone" || DisabledFor(tx, "b") != "" {
-			t.Errorf("disabled for %q", why)
-		}
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
 }
 
 // When ctx ends while the writer is busy, Sweep returns and what it queued still runs, beside its caller.
@@ -301,7 +295,7 @@ func TestSweepGoesOnWithoutTheCaller(t *testing.T) {
 		<-in
 		ctx, cancel := context.WithCancel(t.Context())
 		swept := make(chan error, 1)
-		go func() { _, err := r.Sweep(ctx, "a", Removed); swept <- err }()
+		go func() { _, err := r.Sweep(ctx, "a"); swept <- err }()
 		synctest.Wait()
 		cancel()
 		close(out)
@@ -329,7 +323,7 @@ func TestStrangers(t *testing.T) {
 	}
 	f("b", "b1")
 	for _, e := range []string{"b", "b1"} {
-		if done, err := r.Sweep(t.Context(), e, Removed); err != nil || !done {
+		if done, err := r.Sweep(t.Context(), e); err != nil || !done {
 			t.Errorf("Sweep(%s) = %v, %v", e, done, err)
 		}
 	}
@@ -374,8 +368,7 @@ func TestSettledIsPartOfTheTransaction(t *testing.T) {
 		t.Error(err)
 	}
 	refuse = errors.New("no")
-	r.update(t, func(tx *store.Tx) error { return Disable(tx, "a", "gone") })
-	if err := r.s.Update(t.Context(), func(tx *store.Tx) error { return r.Put(tx, change("a", "q", 1)) }); !errors.Is(err, refuse) || r.Dead("a") != 2 {
+	if err := r.s.Update(t.Context(), func(tx *store.Tx) error { return r.Put(tx, change("gone", "q", 1)) }); !errors.Is(err, refuse) || r.Dead("a") != 2 {
 		t.Errorf("Put = %v, %d dead; want the history's error and 2", err, r.Dead("a"))
 	}
 }

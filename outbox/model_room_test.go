@@ -125,7 +125,7 @@ func (m *model) sweep(endpoint string) (done bool) {
 				failures = h.Failures
 				delete(m.heads, id.laneID)
 			}
-			m.bury(*d, Disabled, failures)
+			m.bury(*d, Removed, failures)
 		}
 	}
 	return done

@@ -19,7 +19,6 @@ import (
 type model struct {
 	now      time.Time
 	max      map[string]int64
-	disabled map[string]bool
 	owed     map[deliveryID]*Delivery
 	damaged  map[deliveryID]bool
 	heads    map[laneID]*Delivery // a copy, with failures and due
@@ -47,7 +46,7 @@ type grave struct {
 
 func newModel() *model {
 	return &model{
-		now: base, max: map[string]int64{"a": 0, "b": 12, "c": 4}, disabled: map[string]bool{}, owed: map[deliveryID]*Delivery{}, damaged: map[deliveryID]bool{},
+		now: base, max: map[string]int64{"a": 0, "b": 12, "c": 4}, owed: map[deliveryID]*Delivery{}, damaged: map[deliveryID]bool{},
 		heads: map[laneID]*Delivery{}, leased: map[laneID]bool{}, dead: map[string]grave{}, done: map[deliveryID]bool{}, top: map[laneID]uint64{},
 		stale: map[laneID]bool{}, search: map[string]*Delivery{}, withheld: map[deliveryID]time.Time{}, put: map[deliveryID]string{}, same: map[deliveryID]stored{},
 	}
@@ -77,8 +76,6 @@ func (m *model) owe(d Delivery) {
 	switch {
 	case !known:
 		m.dead[d.ID()] = grave{d, Removed, 0}
-	case m.disabled[d.Endpoint]:
-		m.dead[d.ID()] = grave{d, Disabled, 0}
 	case limit > 0 && m.count(d.Endpoint) >= limit && !m.admit(&d, m.count(d.Endpoint), limit):
 		d.Body = nil
 		m.dead[d.ID()] = grave{d, Overflow, 0}
@@ -239,11 +236,6 @@ func (m *model) compare(tx *store.Tx, a *auditor) error {
 	}
 	if len(a.withheld) != len(m.withheld) {
 		bad("%d are withheld, want %d", len(a.withheld), len(m.withheld))
-	}
-	for e := range m.max {
-		if IsDisabled(tx, e) != m.disabled[e] {
-			bad("%s is disabled: %v", e, !m.disabled[e])
-		}
 	}
 	return errors.Join(errs...)
 }

@@ -30,6 +30,7 @@ type Delivery struct {
 	Format           string // the body was rendered in it (I5)
 	Traceparent      string // W3C trace context of the callback, "" if it had none
 	Grave            bool   // tells of a rejection or suspension: must not wait unseen
+	Anew             bool   // rendered again since it was made, for it could not be signed any more: Format and Body are of then
 	Force            bool   // ordered again by an operator, even if the lane has moved on
 	Owed             time.Time
 	Received         time.Time // when the record that caused it was received, for end-to-end latency
@@ -46,7 +47,7 @@ type Outcome string
 
 // The outcomes.
 const (
-	Done  Outcome = "done"  // the partner answered 2xx (or 410)
+	Done  Outcome = "done"  // the partner answered 2xx
 	Retry Outcome = "retry" // again at Attempt.Retry
 	Died  Outcome = "dead"  // kept, listed, can be ordered again
 )
@@ -61,13 +62,17 @@ type Attempt struct {
 	At       time.Time
 	Took     time.Duration
 	Retry    time.Time // for Outcome Retry
+
+	RefusedSince time.Time // when the unbroken refusals that it ends began; zero: it is none. Kept with the try, as is
+	RefusedTimes int       // how many they are
+
+	Remade bool // for Outcome Retry: its delivery, with another format and body, takes the place of the one in the file
 }
 
 // Why a delivery is dead without a last attempt of its own.
 const (
 	Overflow  = "overflow"  // given up for want of room: the endpoint owed max_owed; id only, no body
 	Overtaken = "overtaken" // ordered again, but its lane has delivered a later change since
-	Disabled  = "disabled"  // its endpoint is disabled
 	Removed   = "removed"   // its endpoint is gone from the config
 	Damaged   = "damaged"   // its record fails the checksum; kept as it is
 )
@@ -215,8 +220,7 @@ type tally struct {
 
 // standing is what putting a delivery has to know of its endpoint.
 type standing struct {
-	disabled bool
-	owed     int64
+	owed int64
 }
 
 func (b *Outbox) tally() *tally {
@@ -228,7 +232,6 @@ func (t *tally) standing(tx *store.Tx, endpoint string) (s standing, err error) 
 	if ok {
 		return s, nil
 	}
-	s.disabled = IsDisabled(tx, endpoint)
 	if s.owed, err = tx.Number(owedKey(endpoint)); err != nil {
 		return s, err
 	}

@@ -76,11 +76,6 @@ func TestPutTwice(t *testing.T) {
 	if got := r.metric(t, "outbox_put_down_total", Overflow); got == 0 {
 		t.Error("the overflow is not counted")
 	}
-	r.update(t, func(tx *store.Tx) error { return Disable(tx, "a", "410 Gone") })
-	r.put(t, three)
-	if r.Owed("a") != 2 || r.Dead("a") != 1 {
-		t.Errorf("disabled: %d owed, %d dead; want 2, 1", r.Owed("a"), r.Dead("a"))
-	}
 }
 
 // I3: a lane's deliveries are claimed one at a time and in order, whatever happens to the one before.

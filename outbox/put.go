@@ -8,8 +8,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed (admit has the rule), or is owed to a disabled endpoint, is put down as dead
-// instead: nothing is dropped and nothing grows without bound.
+// Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed (admit has the rule) is put down as dead instead: nothing is dropped and nothing
+// grows without bound. A disabled endpoint is owed things like any other.
 func (b *Outbox) Put(tx *store.Tx, ds ...Delivery) error {
 	t := b.tally()
 	for i := range ds {
@@ -38,8 +38,6 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 	switch {
 	case err != nil:
 		return err
-	case at.disabled:
-		return b.bury(tx, t, d, Disabled)
 	case l.MaxOwed > 0 && at.owed+t.owed[d.Endpoint] >= l.MaxOwed:
 		if ok, err := b.admit(tx, t, l, d, at.owed+t.owed[d.Endpoint]); !ok || err != nil {
 			bare := *d
@@ -74,30 +72,3 @@ func laneHasMore(tx *store.Tx, endpoint, lane string) bool {
 func isOfLane(k, prefix []byte) bool { return len(k) == len(prefix)+8 && bytes.HasPrefix(k, prefix) }
 
 func sequence(k []byte) uint64 { return binary.BigEndian.Uint64(k[len(k)-8:]) }
-
-// The registry's mark of a disabled endpoint: its value is the reason.
-func disabledKey(endpoint string) []byte { return []byte("disabled/" + endpoint) }
-
-// IsDisabled reports whether the endpoint is marked as disabled.
-func IsDisabled(tx *store.Tx, endpoint string) bool {
-	return tx.Bucket(store.Registry).HasEither(disabledKey(endpoint))
-}
-
-// Disable marks the endpoint: what it owes, and what it would owe, is dead until Enable.
-func Disable(tx *store.Tx, endpoint, reason string) error {
-	return tx.Bucket(store.Registry).PutTwice(disabledKey(endpoint), []byte(reason))
-}
-
-// Enable takes the mark away. What died meanwhile stays dead until it is ordered again.
-func Enable(tx *store.Tx, endpoint string) error {
-	return tx.Bucket(store.Registry).DeleteBoth(disabledKey(endpoint))
-}
-
-// DisabledFor is why the endpoint is disabled, "" if it is not.
-func DisabledFor(tx *store.Tx, endpoint string) string {
-	reason, err := tx.Bucket(store.Registry).GetEither(disabledKey(endpoint))
-	if err != nil {
-		return Damaged // that it is marked still stands
-	}
-	return string(reason)
-}

@@ -56,7 +56,7 @@ func (b *Outbox) room(endpoint string) (room int64, err error) {
 	}
 	prefix := roomPrefix(endpoint)
 	err = b.o.Store.View(func(tx *store.Tx) error {
-		if k, _ := tx.Bucket(store.Grave).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) && !IsDisabled(tx, endpoint) {
+		if k, _ := tx.Bucket(store.Grave).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
 			room, err = b.roomIn(tx, l)
 		}
 		return err
@@ -79,7 +79,7 @@ func roomPrefix(endpoint string) []byte {
 // refill is one transaction of Refill; more: some may wait still.
 func (b *Outbox) refill(tx *store.Tx, endpoint string, allowed func(*store.Tx, DeadDelivery) bool, render func(*store.Tx, DeadDelivery) ([]byte, error)) (n int, more bool, err error) {
 	room, err := b.roomIn(tx, b.lanes[endpoint])
-	if err != nil || IsDisabled(tx, endpoint) {
+	if err != nil {
 		return 0, false, err
 	}
 	prefix := roomPrefix(endpoint)

@@ -3,7 +3,6 @@ package outbox
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -160,6 +159,11 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	}
 	switch a.Outcome {
 	case Retry:
+		if a.Remade {
+			if err := tx.Bucket(store.Deliveries).PutRecord(deliveryKey(d.Endpoint, d.Lane, d.Sequence), encodeDelivery(d)); err != nil {
+				return err
+			}
+		}
 		if !b.o.Store.Low() { // else what made room by being delivered would be filled with the failures of what is not
 			if err := b.note(tx, a); err != nil {
 				return err
@@ -253,21 +257,4 @@ func (b *Outbox) advance(tx *store.Tx, t *tally, d *Delivery, delivered uint64) 
 		return nil
 	}
 	return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: first})
-}
-
-// Try is one failed attempt, as it is listed.
-type Try struct {
-	At     time.Time `json:"at"`
-	Reason string    `json:"reason"`
-	Code   int       `json:"code,omitempty"`
-	Detail string    `json:"detail,omitempty"`
-	TookMS int64     `json:"took_ms"`
-}
-
-func (b *Outbox) note(tx *store.Tx, a *Attempt) error {
-	v, err := json.Marshal(Try{At: a.At.UTC(), Reason: a.Reason, Code: a.Code, Detail: a.Detail, TookMS: a.Took.Milliseconds()})
-	if err != nil {
-		return err
-	}
-	return tx.Bucket(store.Attempts).Put(attemptKey(&a.Delivery), v)
 }

@@ -34,9 +34,7 @@ func (h *history) step() (what string, err error) {
 		h.clock.add(time.Duration(h.r.IntN(4000)) * time.Millisecond)
 		h.m.now = h.clock.now()
 		return "time", nil
-	case n < 82:
-		return "switch", h.toggle()
-	case n < 84:
+	case n < 80:
 		return "sweep", h.sweep()
 	case n < 97:
 		return "revive", h.revive()
@@ -145,24 +143,10 @@ func (h *history) release() error {
 	return nil
 }
 
-func (h *history) toggle() error {
-	e := pick(h, h.endpoints)
-	h.m.disabled[e] = !h.m.disabled[e]
-	return h.update(func(tx *store.Tx) error {
-		if h.m.disabled[e] {
-			return Disable(tx, e, "410 Gone")
-		}
-		return Enable(tx, e)
-	})
-}
-
 func (h *history) sweep() error {
 	e := pick(h, h.endpoints)
-	want := true
-	if h.m.disabled[e] {
-		want = h.m.sweep(e)
-	}
-	done, err := h.b.Sweep(context.Background(), e, Disabled)
+	want := h.m.sweep(e)
+	done, err := h.b.Sweep(context.Background(), e)
 	if err == nil && done != want {
 		err = fmt.Errorf("sweep of %s says done %v, want %v", e, done, want)
 	}

@@ -36,7 +36,7 @@ func (r *rig) stands(t *testing.T, dead string, es ...Endpoint) *rig {
 	return n
 }
 
-// TestWithheldWhateverEndsIt: that a rejection dies, for whatever reason, or that its endpoint is disabled, renamed or removed, tells nobody of it.
+// TestWithheldWhateverEndsIt: that a rejection dies, for whatever reason, or that its endpoint is renamed or removed, tells nobody of it.
 func TestWithheldWhateverEndsIt(t *testing.T) {
 	a := Endpoint{ID: "a"}
 	f := func(name, dead string, end func(r *rig), es ...Endpoint) {
@@ -50,8 +50,8 @@ func TestWithheldWhateverEndsIt(t *testing.T) {
 	died := func(reason string) func(*rig) {
 		return func(r *rig) { r.end(t, r.claim(t, "a", 9)[0], Died, reason) }
 	}
-	sweep := func(r *rig, reason string) {
-		if done, err := r.Sweep(t.Context(), "a", reason); !done || err != nil {
+	sweep := func(r *rig) {
+		if done, err := r.Sweep(t.Context(), "a"); !done || err != nil {
 			t.Errorf("Sweep = %v, %v", done, err)
 		}
 	}
@@ -63,13 +63,9 @@ func TestWithheldWhateverEndsIt(t *testing.T) {
 		r.claim(t, "a", 9)
 		r.flush(t)
 	}, a)
-	f("disabled", Disabled, func(r *rig) {
-		r.update(t, func(tx *store.Tx) error { return Disable(tx, "a", "410 Gone") })
-		sweep(r, Disabled)
-	}, a)
 	f("removed", Removed, func(r *rig) {
 		r2 := r.again(t, Endpoint{ID: "b"})
-		sweep(r2, Removed)
+		sweep(r2)
 		r.s, r.Outbox, r.stop, r.reg = r2.s, r2.Outbox, r2.stop, r2.reg
 	}, Endpoint{ID: "b"})
 	f("renamed, and not swept yet", "", func(*rig) {}, Endpoint{ID: "a-of-old"})
@@ -94,14 +90,13 @@ func TestWithheldWhateverEndsIt(t *testing.T) {
 	}, a)
 }
 
-// TestWithheldUntilPut: what was never owed, for its endpoint was disabled or gone, is withheld too.
-func TestWithheldUntilPut(t *testing.T) {
+// TestWithheldThoughNeverOwed: what was put down at once, for its endpoint was gone, is withheld too.
+func TestWithheldThoughNeverOwed(t *testing.T) {
 	c := newClock()
-	r := fullRig(t, c, 0)
-	r.update(t, func(tx *store.Tx) error { return Disable(tx, "a", "410 Gone") })
+	r := startRig(t, store.Options{}, Options{Now: c.now, Decides: decides}, Endpoint{ID: "b"})
 	r.put(t, of("x", 3, true))
 	c.add(time.Hour)
-	r.stands(t, Disabled, Endpoint{ID: "a"})
+	r.stands(t, Removed, Endpoint{ID: "b"})
 }
 
 // TestWithheldUntilTold: it ends with a 2xx for it, ordered again, or for a later decision about the same person, whatever that says.

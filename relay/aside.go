@@ -128,7 +128,7 @@ func (r *Relay) load(tx *store.Tx, lane string) (*subject, error) {
 // knowsPolicy reports whether the version that a subject is folded under can be read. What is no longer configured has none.
 func (r *Relay) knowsPolicy(s *subject) bool {
 	partner, _, _ := strings.Cut(s.lane, "/")
-	return s.Policy == 0 || r.partners[partner] == nil || r.knows(partner, s.Policy)
+	return s.Policy == 0 || r.partner(partner) == nil || r.knows(partner, s.Policy)
 }
 
 // asideRef is the ref under which the records of a subject that is set aside wait. No provider's ref begins so.

@@ -293,7 +293,7 @@ func TestBatches(t *testing.T) {
 			rs[i].Position.Offset = int64(i + 1)
 		}
 		g.write(rs...)
-		if err := g.relay.registerPolicies(t.Context()); err != nil {
+		if err := g.registry.RegisterPolicies(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for len(rs) > 0 {

@@ -149,7 +149,7 @@ func (r *Relay) decidable(d *Decision) (lifts int, err error) {
 
 // decides is the subject that a decision is about, as a copy of its own.
 func (r *Relay) decides(tx *store.Tx, d *Decision) (*subject, error) {
-	if r.partners[d.Partner] == nil {
+	if r.partner(d.Partner) == nil {
 		return nil, fmt.Errorf("partner %s: %w", d.Partner, outbox.ErrNotFound)
 	}
 	s, err := r.load(tx, laneOf(d.Partner, d.Subject, d.Livemode))

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"countersign/kyc"
-	"countersign/outbox"
-	"countersign/outbox/store"
 	"countersign/signing"
 )
 
@@ -51,33 +49,5 @@ func TestRotation(t *testing.T) {
 	f(one, last(flat), rotatedKey, false)
 	if len(silent.seen()) != 1 || len(g.dead("expired")) != 1 {
 		t.Errorf("%d requests and %d dead of an endpoint whose only key is out of use, want no more than before and 1", len(silent.seen()), len(g.dead("expired")))
-	}
-}
-
-// TestResumeWins: an endpoint that is resumed while its mark is still being written stays resumed.
-func TestResumeWins(t *testing.T) {
-	p := newPartner(t, ok)
-	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
-	busy, writer := make(chan struct{}), make(chan struct{})
-	go g.store.Update(t.Context(), func(*store.Tx) error {
-		close(busy)
-		<-writer
-		return nil
-	})
-	<-busy // nothing is written from here on
-	g.relay.disable(t.Context(), g.relay.senders["a"], "for a test")
-	resumed := make(chan error, 1)
-	go func() { resumed <- g.relay.Resume(t.Context(), "a") }()
-	eventually(t, "the mark is off in memory", func() bool { return g.relay.Endpoints()[0].Disabled == "" })
-	close(writer)
-	if err := <-resumed; err != nil {
-		t.Fatal(err)
-	}
-	g.tell(said("ann", 1, kyc.Approved))
-	g.settled()
-	var why string
-	g.tamper(func(tx *store.Tx) error { why = outbox.DisabledFor(tx, "a"); return nil })
-	if why != "" || len(p.seen()) != 1 || g.relay.Endpoints()[0].Disabled != "" {
-		t.Errorf("marked as %q on disk and %q in memory; %d delivered", why, g.relay.Endpoints()[0].Disabled, len(p.seen()))
 	}
 }

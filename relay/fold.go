@@ -11,6 +11,7 @@ import (
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // clocksDiffer is by how much an endpoint's since may lie after a record's arrival and still be told: in doubt, deliver.
@@ -226,9 +227,9 @@ func (b *batch) apply(lane string, said []saying) error {
 		b.tallies[kyc.Stale]++ // nobody is made by a record of ours
 		return nil
 	}
-	p := b.r.partners[first.Partner]
+	p := b.r.partner(first.Partner)
 	if s.Policy == 0 {
-		s.Policy = b.r.newestVersion(first.Partner)
+		s.Policy = b.r.o.Registry.Read().NewestPolicy(first.Partner)
 	}
 	if first.Kind == kyc.PolicyChange {
 		s.Policy = max(s.Policy, first.PolicyVersion) // an order of before does not go back
@@ -239,7 +240,7 @@ func (b *batch) apply(lane string, said []saying) error {
 	}
 	var verdicts []kyc.Verdict
 	changes := s.State.After(b.r.floor, func() (owed []kyc.Change) {
-		owed, verdicts = s.State.Apply(us, b.r.policy(first.Partner, s.Policy))
+		owed, verdicts = s.State.Apply(us, b.r.o.Registry.Read().Policy(first.Partner, s.Policy))
 		return owed
 	})
 	owed := make([]historyRecord, len(said))
@@ -282,7 +283,7 @@ func (b *batch) applyFreed(lane string, said []saying) error {
 }
 
 // owe keeps a change and owes it to every endpoint of the partner that wants it.
-func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) error {
+func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc.Change) error {
 	e := startEntry(s.lane, 640)
 	head := len(e)
 	e = c.AppendJSON(e)
@@ -302,7 +303,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *Partner, c *kyc.Change) 
 	}
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
-		body, err := e.body(c, rec.Appended, s.Owed[e.ID])
+		body, err := bodyFor(e, c, rec.Appended, s.Owed[e.ID])
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"countersign/ingest/forward"
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -56,10 +57,10 @@ func encodeDecided(ts []decided) []byte {
 }
 
 // message is the Kafka record of a change: its id is the webhook-id, its key the person.
-func (t *decided) message() *journal.Message {
+func (t *decided) message() *forward.Message {
 	c := &t.change
-	e := journal.Event{
-		ID: c.ID, Type: c.Type, Source: c.Check.Source, Subject: journal.SubjectKey(c.Partner, c.Subject.ID), At: c.OccurredAt, Taken: t.taken, Traceparent: c.Traceparent,
+	e := forward.Event{
+		ID: c.ID, Type: c.Type, Source: c.Check.Source, Subject: forward.SubjectKey(c.Partner, c.Subject.ID), At: c.OccurredAt, Taken: t.taken, Traceparent: c.Traceparent,
 	}
 	e.Key = cmp.Or(e.Subject, c.ID)
 	if e.At.IsZero() {
@@ -68,13 +69,13 @@ func (t *decided) message() *journal.Message {
 	return e.Message(t.json)
 }
 
-// feed is journal.Feed of what was decided.
+// feed is forward.Feed of what was decided.
 type feed struct {
 	r *Relay
 
 	mu      sync.Mutex    // guards the fields below
 	moved   chan struct{} // closed when the fold has added something
-	recent  []journal.Entry
+	recent  []forward.Entry
 	from    int64 // recent holds everything after this place
 	last    int64 // place of the newest batch
 	waiting int64 // changes in the bucket
@@ -82,8 +83,8 @@ type feed struct {
 	gap int64 // records whose changes were never queued
 }
 
-// Changes is what was decided, as it goes to journal.ChangesTopic; nil without Options.Forward.
-func (r *Relay) Changes() journal.Feed {
+// Changes is what was decided, as it goes to forward.ChangesTopic; nil without Options.Forward.
+func (r *Relay) Changes() forward.Feed {
 	if !r.o.Forward {
 		return nil
 	}
@@ -119,7 +120,7 @@ func (r *Relay) openFeed(tx *store.Tx) error {
 
 // queued is what a batch owed, made ready for its transaction.
 type queued struct {
-	entries []journal.Entry
+	entries []forward.Entry
 	value   []byte
 }
 
@@ -128,9 +129,9 @@ func queueOf(ts []decided, last int64) (q queued) {
 		return q
 	}
 	q.value = encodeDecided(ts)
-	q.entries = make([]journal.Entry, len(ts))
+	q.entries = make([]forward.Entry, len(ts))
 	for i := range ts {
-		q.entries[i] = journal.Entry{Place: last, Message: ts[i].message()}
+		q.entries[i] = forward.Entry{Place: last, Message: ts[i].message()}
 	}
 	return q
 }
@@ -150,7 +151,7 @@ func (f *feed) queue(tx *store.Tx, last int64, q queued) error {
 	return nil
 }
 
-func (f *feed) add(last int64, es []journal.Entry) {
+func (f *feed) add(last int64, es []forward.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.last, f.waiting = last, f.waiting+int64(len(es))
@@ -175,7 +176,7 @@ func (f *feed) drop(upTo int64) {
 }
 
 // known returns what is in memory after a place; nil: it has to be read, or waited for.
-func (f *feed) known(after int64) (es []journal.Entry, last int64, moved <-chan struct{}) {
+func (f *feed) known(after int64) (es []forward.Entry, last int64, moved <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if after >= f.from {
@@ -189,8 +190,8 @@ func (f *feed) known(after int64) (es []journal.Entry, last int64, moved <-chan 
 	return es, f.last, f.moved
 }
 
-// Next implements journal.Feed.
-func (f *feed) Next(ctx context.Context, after int64) ([]journal.Entry, int64, error) {
+// Next implements forward.Feed.
+func (f *feed) Next(ctx context.Context, after int64) ([]forward.Entry, int64, error) {
 	for {
 		es, last, moved := f.known(after)
 		switch {
@@ -210,7 +211,7 @@ func (f *feed) Next(ctx context.Context, after int64) ([]journal.Entry, int64, e
 const readChanges = 1000 // at once, of those that are no longer in memory; the last batch whole
 
 // read returns what stands in the file after a place. A damaged batch is passed over and stays (I8).
-func (f *feed) read(after int64) (es []journal.Entry, at int64, err error) {
+func (f *feed) read(after int64) (es []forward.Entry, at int64, err error) {
 	at = after
 	err = f.r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Forward).Cursor()
@@ -227,7 +228,7 @@ func (f *feed) read(after int64) (es []journal.Entry, at int64, err error) {
 				f.r.o.Logger.Error("changes_damaged", "offset", last)
 			}
 			for i := range ts {
-				es = append(es, journal.Entry{Place: last, Message: ts[i].message()})
+				es = append(es, forward.Entry{Place: last, Message: ts[i].message()})
 			}
 			at = last
 		}
@@ -262,7 +263,7 @@ func nextDecided(b []byte) (t decided, rest []byte, ok bool) {
 	return t, rest, true
 }
 
-// Pass implements journal.Feed: what is acknowledged leaves the file.
+// Pass implements forward.Feed: what is acknowledged leaves the file.
 func (f *feed) Pass(tx *store.Tx, upTo int64) error {
 	b := tx.Bucket(store.Forward)
 	var gone [][]byte
@@ -292,7 +293,7 @@ func (f *feed) Pass(tx *store.Tx, upTo int64) error {
 	return nil
 }
 
-// Waiting implements journal.Feed.
+// Waiting implements forward.Feed.
 func (f *feed) Waiting(after int64) (n int64, since time.Time) {
 	f.mu.Lock()
 	n, last := f.waiting, f.last

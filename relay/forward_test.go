@@ -8,13 +8,14 @@ import (
 	"slices"
 	"testing"
 
+	"countersign/ingest/forward"
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
 
 // queuedAfter reads the feed until nothing more waits.
-func (g *rig) queuedAfter(after int64) (es []journal.Entry) {
+func (g *rig) queuedAfter(after int64) (es []forward.Entry) {
 	g.t.Helper()
 	f := g.relay.Changes()
 	for {
@@ -43,7 +44,7 @@ func (g *rig) pass(upTo int64) {
 	}
 }
 
-func header(m *journal.Message, name string) string {
+func header(m *forward.Message, name string) string {
 	for _, h := range m.Headers {
 		if h.Name == name {
 			return string(h.Value)

@@ -17,7 +17,16 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay/format"
+	"countersign/relay/registry"
 	"countersign/signing"
+)
+
+// The registry's words, as these tests say them.
+type (
+	Partner  = registry.Partner
+	Endpoint = registry.Endpoint
+	Key      = registry.Key
+	Schedule = registry.Retry
 )
 
 const patience = 20 * time.Second // no passing test comes near it
@@ -179,8 +188,10 @@ func (g *rig) settled() {
 // wake makes every sender, and the keeper of time, look at the clock again.
 func (g *rig) wake() {
 	g.relay.timers.wake()
-	for _, s := range g.relay.senders {
-		s.nudge()
+	for _, p := range g.partners {
+		for _, e := range p.Endpoints {
+			g.outbox.Release(outbox.Delivery{Endpoint: e.ID}) // a lease that nobody has: its sender looks again at what is due
+		}
 	}
 }
 
@@ -223,6 +234,23 @@ func (g *rig) redeliver(id string, force bool) error {
 // metric is the value of one series; labels are pairs. -1: there is none.
 func (g *rig) metric(name string, labels ...string) float64 {
 	g.t.Helper()
+	if vs := g.metrics(name, labels...); len(vs) > 0 {
+		return vs[0]
+	}
+	return -1
+}
+
+// sum adds up every series that has these labels.
+func (g *rig) sum(name string, labels ...string) (all float64) {
+	g.t.Helper()
+	for _, v := range g.metrics(name, labels...) {
+		all += v
+	}
+	return all
+}
+
+func (g *rig) metrics(name string, labels ...string) (vs []float64) {
+	g.t.Helper()
 	families, err := g.reg.Gather()
 	if err != nil {
 		g.t.Fatal(err)
@@ -242,10 +270,10 @@ func (g *rig) metric(name string, labels ...string) float64 {
 					continue next
 				}
 			}
-			return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			vs = append(vs, m.GetCounter().GetValue()+m.GetGauge().GetValue()+float64(m.GetHistogram().GetSampleCount()))
 		}
 	}
-	return -1
+	return vs
 }
 
 // tamper writes to the file beside the relay.

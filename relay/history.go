@@ -130,6 +130,7 @@ type OutcomeView struct {
 	Reason   string         `json:"reason"`
 	Code     int            `json:"code,omitempty"`
 	Attempts int            `json:"attempts"`
+	Anew     string         `json:"rendered_anew,omitempty"` // the format it was rendered in again, because it could not be signed any more as it was made
 	At       time.Time      `json:"at"`
 }
 
@@ -142,6 +143,9 @@ func Settled(tx *store.Tx, a outbox.Attempt) error {
 	}
 	o := OutcomeView{
 		Endpoint: d.Endpoint, Sequence: d.Sequence, Outcome: a.Outcome, Reason: a.Reason, Code: a.Code, Attempts: attempts, At: a.At.Add(a.Took).UTC(),
+	}
+	if d.Anew {
+		o.Anew = d.Format
 	}
 	k := outcomeKey(o.At, d.Lane, d.Sequence, d.Endpoint)
 	if err := tx.Bucket(store.History).PutRecord(k, o.record(d.Lane)); err != nil {
@@ -160,6 +164,9 @@ func (o OutcomeView) record(lane string) []byte {
 		b = strconv.AppendInt(append(b, `,"code":`...), int64(o.Code), 10)
 	}
 	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(o.Attempts), 10)
+	if o.Anew != "" {
+		b = append(append(append(b, `,"rendered_anew":"`...), o.Anew...), '"')
+	}
 	b = o.At.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
 	return append(b, `"}`...)
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
-	"countersign/relay/format"
 )
 
 type journalRecord = journal.Record
@@ -62,17 +62,17 @@ func (r *Relay) revive(tx *store.Tx, o order) error {
 
 // renderDead makes the body of a dead delivery that was put down without one; nil: it cannot be made any more, and stays dead.
 func (r *Relay) renderDead(tx *store.Tx, d outbox.DeadDelivery) ([]byte, error) {
-	e := r.endpoints[d.Endpoint]
+	e := r.o.Registry.Read().Endpoint(d.Endpoint)
 	if e == nil {
 		return nil, nil
 	}
 	c, ok := changeOf(tx, d.Subject, d.Sequence)
 	if !ok {
-		return nil, nil // its change is no longer kept
+		return nil, nil // its change is no longer kept: it stays dead
 	}
-	f, ok := r.formatOf(e, d.Format)
+	f, ok := e.FormatOf(d.Format)
 	if !ok {
-		return nil, nil
+		f = e.Format // which it will be said to be in when it is found that it cannot be signed
 	}
 	return f.Render(c, d.Previous)
 }
@@ -86,86 +86,38 @@ func (r *Relay) current(tx *store.Tx, d outbox.DeadDelivery) bool {
 	return !overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
 }
 
-// refill owes again what endpoints that owed max_owed had to give up, now that they have room.
+// refill owes again, a step at a time, what endpoints that owed max_owed had to give up, when they have room.
 func (r *Relay) refill(ctx context.Context) error {
-	for id := range r.endpoints {
-		_, err := r.o.Outbox.Refill(ctx, id, r.current, r.renderDead)
-		if err != nil && ctx.Err() == nil && !isFull(err) {
-			return err
-		}
-	}
-	return nil
-}
-
-// formatOf is the format a delivery was made in, which need not be the one its endpoint has now (I5).
-func (r *Relay) formatOf(e *Endpoint, name string) (format.Format, bool) {
-	if e.Format.Name == name {
-		return e.Format, true
-	}
-	return format.ByName(name)
-}
-
-// disable marks an endpoint as gone: what it owes dies, replayable, until somebody resumes it.
-func (r *Relay) disable(ctx context.Context, s *sender, reason string) {
-	if !s.disabled.CompareAndSwap(nil, &reason) {
-		return
-	}
-	r.m.disabled.WithLabelValues(s.e.ID).Set(1)
-	r.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.e.ID, "reason", reason)
-	mark := func(tx *store.Tx) error {
-		if s.disabled.Load() != &reason {
-			return nil // resumed before the mark was written
-		}
-		return outbox.Disable(tx, s.e.ID, reason)
-	}
-	r.o.Store.Later(mark, func(err error) {
-		if err != nil {
-			r.o.Logger.Error("endpoint_disable_not_written", "endpoint", s.e.ID, "error", err)
-		}
-	})
-}
-
-// Resume takes a disabled endpoint up again: nil once that is on stable storage.
-func (r *Relay) Resume(ctx context.Context, endpoint string) error {
-	s := r.senders[endpoint]
-	if s == nil {
-		return fmt.Errorf("endpoint %s: %w", endpoint, outbox.ErrNotFound)
-	}
-	why := s.disabled.Swap(nil)
-	if err := r.o.Store.Update(ctx, func(tx *store.Tx) error { return outbox.Enable(tx, endpoint) }); err != nil {
-		s.disabled.CompareAndSwap(nil, why)
-		return fmt.Errorf("resume %s: %w", endpoint, err)
-	}
-	r.m.disabled.WithLabelValues(endpoint).Set(0)
-	s.nudge()
-	return nil
-}
-
-// EndpointView is what is shown of an endpoint.
-type EndpointView struct {
-	Object   string `json:"object"`
-	ID       string `json:"id"`
-	Partner  string `json:"partner"`
-	URL      string `json:"url"`
-	Format   string `json:"format"`
-	Owed     int64  `json:"owed"`
-	Dead     int64  `json:"dead"`
-	Disabled string `json:"disabled,omitempty"` // why
-}
-
-// Endpoints lists every endpoint of the config, in its order.
-func (r *Relay) Endpoints() []EndpointView {
-	list := []EndpointView{} // never null
-	for i := range r.o.Partners {
-		p := &r.o.Partners[i]
-		for j := range p.Endpoints {
-			e := &p.Endpoints[j]
-			v := EndpointView{Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: r.o.Outbox.Owed(e.ID), Dead: r.o.Outbox.Dead(e.ID)}
-			if why := r.senders[e.ID].disabled.Load(); why != nil {
-				v.Disabled = *why
+	for {
+		for _, p := range r.o.Registry.Read().Partners() {
+			for i := range p.Endpoints {
+				if _, err := r.o.Outbox.Refill(ctx, p.Endpoints[i].ID, r.current, r.renderDead); err != nil && ctx.Err() == nil && !isFull(err) {
+					return err
+				}
 			}
-			list = append(list, v)
+		}
+		if !pause(ctx, time.Second) {
+			return nil
 		}
 	}
-	return list
+}
+
+// Anew makes a delivery again from its change, in its endpoint's format of today, with the same webhook-id. Its body is nil where that format has no word for it. outbox.ErrNotFound:
+// its change is not kept any more, or its endpoint has gone.
+func (r *Relay) Anew(d outbox.Delivery) (outbox.Delivery, error) {
+	e := r.o.Registry.Read().Endpoint(d.Endpoint)
+	var c kyc.Change
+	err := r.o.Store.View(func(tx *store.Tx) error {
+		var ok bool
+		if c, ok = changeOf(tx, d.Lane, d.Sequence); !ok || e == nil {
+			return fmt.Errorf("the change of delivery %s: %w", d.ID(), outbox.ErrNotFound)
+		}
+		return nil
+	})
+	if err != nil {
+		return d, err
+	}
+	d.Format, d.Anew = e.Format.Name, true
+	d.Body, err = e.Format.Render(c, d.PreviousSequence)
+	return d, err
 }

@@ -181,7 +181,7 @@ func TestMaxOwed(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	}
-	eventually(t, "the first tries are settled", func() bool { return g.metric("relay_attempts_total", "endpoint", "full", "reason", reasonServer) == 3 })
+	eventually(t, "the first tries are settled", func() bool { return g.metric("relay_attempts_total", "endpoint", "full", "reason", "http_5xx") == 3 })
 	full.from(ok)
 	g.after(2 * time.Hour)
 	eventually(t, "there is room, so that nobody need order them again", func() bool { return len(full.accepted()) == 10 })
@@ -221,7 +221,7 @@ func TestRemoved(t *testing.T) {
 	if n := len(fine.accepted()); n != 8 {
 		t.Errorf("%d delivered to the one that stays, want 8", n)
 	}
-	if v := g.relay.Endpoints(); len(v) != 1 || v[0].ID != "stays" {
+	if v := g.sends.Endpoints(); len(v) != 1 || v[0].ID != "stays" {
 		t.Errorf("endpoints: %+v", v)
 	}
 	id := g.dead("gone")[0].ID

@@ -96,7 +96,7 @@ func (r *Relay) ReleaseHeld(ctx context.Context, id, partner, subject, actor str
 	if err != nil {
 		return err
 	}
-	if r.partners[partner] == nil {
+	if r.partner(partner) == nil {
 		return fmt.Errorf("partner %s: %w", partner, outbox.ErrNotFound)
 	}
 	if err := name("subject", subject); err != nil {

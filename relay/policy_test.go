@@ -11,20 +11,17 @@ import (
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // versions are the policies registered for acme.
 func versions(t *testing.T, g *rig) map[int]kyc.Policy {
 	t.Helper()
-	var known map[int]kyc.Policy
-	err := g.store.View(func(tx *store.Tx) (err error) {
-		known, err = policies(tx, "acme")
-		return err
-	})
+	r, err := registry.New(registry.Options{Store: g.store, Partners: []Partner{{ID: "acme"}}}) // it reads the file, and registers nothing
 	if err != nil {
 		t.Fatal(err)
 	}
-	return known
+	return r.Read().Policies("acme")
 }
 
 func TestPolicyVersions(t *testing.T) {
@@ -90,23 +87,14 @@ func TestDamagedPolicy(t *testing.T) {
 	g := start(t, p)
 	g.tell(said("ann", 1, kyc.Approved))
 	g.folded()
-	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Registry, policyKey("acme", 1)) })
+	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Registry, []byte("policy/acme/00000001")) })
 	g.restart()
 	g.tell(said("ann", 2, kyc.Rejected))
 	g.folded()
 	if v := g.view("acme", "ann", true); v.SetAside || v.Status.Status != kyc.Rejected || v.Policy.Version != 1 {
 		t.Errorf("with one copy left: %+v", v.Status)
 	}
-	g.tamper(func(tx *store.Tx) error {
-		for _, k := range []string{"policy/acme/00000001", "\x00second/policy/acme/00000001"} {
-			if b := tx.Bucket(store.Registry); b.Has([]byte(k)) {
-				if err := spoil(tx, store.Registry, []byte(k)); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
+	g.tamper(func(tx *store.Tx) error { return spoilPolicy(tx, 1) })
 	g.restart()
 	g.tell(said("ann", 3, kyc.Approved), said("bob", 1, kyc.Approved))
 	g.folded()
@@ -115,6 +103,41 @@ func TestDamagedPolicy(t *testing.T) {
 	}
 	if v := g.view("acme", "bob", true); v.SetAside || v.Status.Status != kyc.Approved {
 		t.Errorf("somebody new: %+v", v.Status)
+	}
+}
+
+// spoilPolicy damages both copies of a version of acme's policy, as far as they are not yet.
+func spoilPolicy(tx *store.Tx, version int) error {
+	for _, prefix := range []string{"", "\x00second/"} {
+		k := fmt.Appendf(nil, "%spolicy/acme/%08d", prefix, version)
+		if !tx.Bucket(store.Registry).Has(k) {
+			continue
+		}
+		if err := spoil(tx, store.Registry, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestNewestBehindAGap: an older policy that is damaged takes nothing from the newest: what a new one would mean can be asked, and it is the one that people are moved to.
+func TestNewestBehindAGap(t *testing.T) {
+	g := newRig(t, Partner{ID: "acme"})
+	for months := 1; months <= 3; months++ {
+		g.close()
+		g.partners = []Partner{{ID: "acme", Policy: kyc.Policy{ValidityMonths: months}}}
+		g.open()
+		g.run()
+		g.tell(said(fmt.Sprint("user-", months), 1, kyc.Approved))
+		g.folded()
+	}
+	g.tamper(func(tx *store.Tx) error { return spoilPolicy(tx, 1) })
+	g.restart()
+	g.tell(said("late", 1, kyc.Approved))
+	g.folded()
+	plan, err := g.relay.PlanPolicy(t.Context(), "acme")
+	if err != nil || plan.Version != 3 || plan.Policy.ValidityMonths != 3 {
+		t.Errorf("the plan is for version %d of %d months, %v; want 3 and 3", plan.Version, plan.Policy.ValidityMonths, err)
 	}
 }
 

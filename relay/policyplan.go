@@ -31,17 +31,17 @@ const policyStep = 500
 
 // newest is the newest version of a partner's policy.
 func (r *Relay) newest(partner string) (kyc.Policy, error) {
-	versions := (*r.policies.Load())[partner]
-	p, ok := versions[len(versions)] // they are numbered from 1
-	if r.partners[partner] == nil || !ok {
-		return p, outbox.ErrNotFound
+	s := r.o.Registry.Read()
+	version := s.NewestPolicy(partner) // one that is damaged leaves a gap: they cannot be counted
+	if version == 0 {
+		return kyc.Policy{}, outbox.ErrNotFound
 	}
-	return p, nil
+	return s.Policy(partner, version), nil
 }
 
 // knows reports whether a version of a partner's policy is registered here.
 func (r *Relay) knows(partner string, version int) bool {
-	_, ok := (*r.policies.Load())[partner][version]
+	_, ok := r.o.Registry.Read().Policies(partner)[version]
 	return ok
 }
 

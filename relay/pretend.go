@@ -38,7 +38,7 @@ type Pretended struct {
 // callback had brought them, and with the first everything that was said before ceases to count. It returns where the subject then stands: nil once that has been folded.
 // Errors wrap ErrInvalid (as a FieldError), or outbox.ErrNotFound for a partner that is not known.
 func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err error) {
-	if r.partners[p.Partner] == nil {
+	if r.partner(p.Partner) == nil {
 		return out, fmt.Errorf("partner %s: %w", p.Partner, outbox.ErrNotFound)
 	}
 	if err := p.check(); err != nil {

@@ -132,7 +132,7 @@ func (r *Relay) relife(tx *store.Tx, lane string) (*subject, error) {
 	}
 	partner, _, _ := splitLane(lane)
 	told := toldOf(tx, lane)
-	for version := r.newestVersion(partner); version >= 0; version-- {
+	for version := r.o.Registry.Read().NewestPolicy(partner); version >= 0; version-- {
 		f := folder{r: r, partner: partner}
 		state := f.fold(es, version, nil)
 		if f.differs || state.Sequence() != told.last {
@@ -149,7 +149,7 @@ func (r *Relay) rest(tx *store.Tx, lane string) *subject {
 	es, _ := livesOf(tx, lane)
 	partner, _, _ := splitLane(lane)
 	told := toldOf(tx, lane)
-	version := r.newestVersion(partner)
+	version := r.o.Registry.Read().NewestPolicy(partner)
 	f := folder{r: r, partner: partner}
 	s := &subject{lane: lane, known: true, dirty: true, State: f.fold(es, version, nil), Policy: version, Owed: told.owed, Told: told.status}
 	s.State.Untell()

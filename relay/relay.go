@@ -1,8 +1,7 @@
-// Package relay folds journal records into what changed for each subject, and delivers those changes to partners.
+// Package relay folds journal records into what changed for each subject, and owes those changes to partners.
 //
-// Its promises: the effects of a record and the position after it commit together (I2); per endpoint and subject, changes arrive in sequence order (I3); ids are
-// the same however often a record is folded (I4); a slow or dead endpoint costs no other endpoint anything (I6). What a relay knows of a subject is a pure fold
-// of the journal (I11).
+// Its promises: the effects of a record and the position after it commit together (I2); per endpoint and subject, changes are owed in sequence order (I3); ids are
+// the same however often a record is folded (I4). What a relay knows of a subject is a pure fold of the journal (I11). Who delivers what it owes is relay/dispatch.
 package relay
 
 import (
@@ -18,44 +17,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/ingest/journal"
-	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
-	"countersign/relay/format"
-	"countersign/relay/send"
-	"countersign/signing"
+	"countersign/relay/registry"
 )
-
-// Partner is who is told.
-type Partner struct {
-	ID        string
-	Policy    kyc.Policy // its Version is set by New
-	MaxOpen   int64      // refs that its own tokens may have registered that no callback has come for; 0: DefaultMaxOpen
-	Endpoints []Endpoint
-}
-
-// Endpoint is one URL of a partner.
-type Endpoint struct {
-	ID          string // unique over all partners
-	URL         string
-	Format      format.Format
-	Keys        []Key // newest first
-	Events      []string
-	Concurrency int     // attempts in flight; 0: 1
-	Rate        float64 // attempts per second; 0: no limit
-	Timeout     time.Duration
-	MaxOwed     int64
-	Since       time.Time // changes whose record was appended before are not owed; zero: always
-	Retry       Schedule
-	Headers     []send.Header // with every request, beside the format's
-	TLS         send.TLSFiles
-}
-
-// Key is one signing key of an endpoint. It signs until Until; zero: for good.
-type Key struct {
-	Key   signing.Key
-	Until time.Time
-}
 
 // RefKind names a ref of an update that belongs to one person only.
 type RefKind string
@@ -71,9 +36,8 @@ const (
 type Options struct {
 	Store      *store.Store
 	Journal    journal.Journal
-	Outbox     *outbox.Outbox // with Settled as its hook
-	Client     *send.Client
-	Partners   []Partner
+	Outbox     *outbox.Outbox // with Settled as its hook; Run repairs it, see Begun
+	Registry   *registry.Registry
 	PersonRefs map[string][]RefKind // by provider: refs that belong to one person
 	Logger     *slog.Logger
 	Metrics    prometheus.Registerer
@@ -81,34 +45,31 @@ type Options struct {
 	Retention  Retention
 	Forward    bool                           // changes are queued for Kafka
 	Folded     func(records int, bytes int64) // is told what folding has written, by the fold; nil: nobody is
-	Grace      time.Duration                  // for attempts in flight when the relay stops, and then they are given back; 0: 250 ms
 
 	// Alarm is how timers wait for Now: a channel that is ready when the clock has reached an instant, and what ends the wait before. It may be ready too early: then
 	// the clock is read again. Nil: it goes as time does.
 	Alarm func(at time.Time) (<-chan time.Time, func())
 }
 
-// Relay folds and dispatches. Make it with New, run it with Run.
+// Relay folds. Make it with New, run it with Run.
 type Relay struct {
-	o         Options
-	partners  map[string]*Partner
-	endpoints map[string]*Endpoint
-	senders   map[string]*sender
-	policies  atomic.Pointer[policyVersions]
-	m         *metrics
-	position  atomic.Int64 // last folded offset, on disk
-	held      atomic.Int64 // records that nobody is known for
-	tried     []byte       // owned by retain: where it looks at attempts next
-	aged      []byte       // and at orders
-	timers    timers
-	aside     asides
-	floor     uint64 // the first change of a subject from here on comes after this number: see floorKey
-	feed      *feed
-	counts    counts
-	folding   sync.Mutex  // held while a batch is folded: whoever else writes to subjects takes it
-	step      int         // owned by the fold: callbacks in a batch at most
-	retained  int         // owned by retain: entries looked at in one transaction
-	waiting   atomic.Bool // the fold waits for room
+	o        Options
+	begun    chan struct{} // closed when what Run does first is done
+	begin    func()
+	m        *metrics
+	position atomic.Int64 // last folded offset, on disk
+	held     atomic.Int64 // records that nobody is known for
+	tried    []byte       // owned by retain: where it looks at attempts next
+	aged     []byte       // and at orders
+	timers   timers
+	aside    asides
+	floor    uint64 // the first change of a subject from here on comes after this number: see floorKey
+	feed     *feed
+	counts   counts
+	folding  sync.Mutex  // held while a batch is folded: whoever else writes to subjects takes it
+	step     int         // owned by the fold: callbacks in a batch at most
+	retained int         // owned by retain: entries looked at in one transaction
+	waiting  atomic.Bool // the fold waits for room
 }
 
 var (
@@ -123,26 +84,14 @@ func New(o Options) (*Relay, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Grace == 0 {
-		o.Grace = 250 * time.Millisecond // what is about to be answered need not be repeated; a partner that hangs must not hold up a restart
-	}
 	if o.Alarm == nil {
 		o.Alarm = alarm(o.Now)
 	}
-	r := &Relay{o: o, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, senders: map[string]*sender{}, step: maxStep, retained: maxRetain}
+	r := &Relay{o: o, begun: make(chan struct{}), step: maxStep, retained: maxRetain}
 	r.timers.moved, r.timers.firing = make(chan struct{}, 1), map[string]bool{}
+	r.begin = sync.OnceFunc(func() { close(r.begun) })
 	r.m = newMetrics(o.Metrics, r)
-	for i := range o.Partners {
-		p := &o.Partners[i]
-		r.partners[p.ID] = p
-		for j := range p.Endpoints {
-			e := &p.Endpoints[j]
-			e.Concurrency = max(1, e.Concurrency)
-			r.endpoints[e.ID] = e
-			r.senders[e.ID] = newSender(r, e)
-		}
-	}
-	r.m.start(r)
+	r.m.start()
 	err := o.Store.View(func(tx *store.Tx) error {
 		at, err := tx.Number(positionKey)
 		if err != nil {
@@ -168,13 +117,6 @@ func New(o Options) (*Relay, error) {
 		if err := r.openFeed(tx); err != nil {
 			return err
 		}
-		known := policyVersions{}
-		for id := range r.partners {
-			if known[id], err = policies(tx, id); err != nil {
-				return err
-			}
-		}
-		r.policies.Store(&known)
 		return nil
 	})
 	if err != nil {
@@ -183,12 +125,11 @@ func New(o Options) (*Relay, error) {
 	return r, nil
 }
 
-// Run registers policies, then folds, keeps time and delivers until ctx ends or the journal or store fails. Before it returns, attempts in flight have ended or were
-// given back after Options.Grace, to be made again by the next Run with the same id and body, and everything settled is on disk.
+// Run registers policies, then folds and keeps time until ctx ends or the journal or store fails.
 func (r *Relay) Run(ctx context.Context) error {
 	err := r.repair(ctx)
 	if err == nil {
-		err = r.registerPolicies(ctx)
+		err = r.o.Registry.RegisterPolicies(ctx)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -196,13 +137,11 @@ func (r *Relay) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	r.begin()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for _, s := range r.senders {
-		wg.Go(func() { s.run(ctx) })
-	}
-	for _, part := range []func(context.Context) error{r.sweep, r.trim, r.retain, r.keepTime} {
+	for _, part := range []func(context.Context) error{r.trim, r.retain, r.keepTime, r.refill} {
 		wg.Go(func() {
 			if err := part(ctx); err != nil {
 				cancel(err)
@@ -214,11 +153,6 @@ func (r *Relay) Run(ctx context.Context) error {
 		cancel(err)
 	}
 	wg.Wait()
-	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
-	defer done()
-	if ferr := r.o.Outbox.Flush(flush); ferr != nil {
-		r.o.Logger.Warn("settle_unfinished", "error", ferr)
-	}
 	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}
@@ -227,9 +161,6 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	return nil
 }
-
-// flushWithin is how long a stop waits for the disk to take what was settled.
-const flushWithin = 10 * time.Second
 
 // trim forgets journal records behind the fold, a few times a second: behind whoever else follows the journal too, which may move while the fold rests.
 func (r *Relay) trim(ctx context.Context) error {
@@ -247,57 +178,11 @@ func (r *Relay) trim(ctx context.Context) error {
 	}
 }
 
-// sweep puts down what endpoints owe that are disabled or gone, and owes again what there was no room for, a step at a time.
-func (r *Relay) sweep(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for n := 0; ; n++ {
-		if n%60 == 0 {
-			r.m.certificates(r)
-		}
-		gone, err := r.o.Outbox.Strangers()
-		if err != nil {
-			return err
-		}
-		for _, id := range gone {
-			if _, err := r.o.Outbox.Sweep(ctx, id, outbox.Removed); err != nil && ctx.Err() == nil && !isFull(err) {
-				return err
-			}
-		}
-		for id, s := range r.senders {
-			if s.disabled.Load() == nil || r.o.Outbox.Owed(id) == 0 {
-				continue
-			}
-			if _, err := r.o.Outbox.Sweep(ctx, id, outbox.Disabled); err != nil && ctx.Err() == nil && !isFull(err) {
-				return err
-			}
-		}
-		if err := r.mend(ctx); err != nil {
-			return err
-		}
-		if err := r.refill(ctx); err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
+// partner is the partner of an id; nil: there is none.
+func (r *Relay) partner(id string) *registry.Partner { return r.o.Registry.Read().Partner(id) }
 
-// mend finds lanes that a damaged record has orphaned.
-func (r *Relay) mend(ctx context.Context) error {
-	if !r.o.Outbox.Astray() {
-		return nil
-	}
-	heads, graves, err := r.o.Outbox.Mend(ctx)
-	if err != nil && ctx.Err() == nil && !isFull(err) {
-		return err
-	}
-	r.o.Logger.Error("outbox_mended", "lanes", heads, "rejections", graves)
-	return nil
-}
+// Begun is closed when Run has put right what a damaged file left of the outbox, and folds: nothing may be claimed there before.
+func (r *Relay) Begun() <-chan struct{} { return r.begun }
 
 // Position is the last offset whose effects are on disk.
 func (r *Relay) Position() int64 { return r.position.Load() }
@@ -317,3 +202,5 @@ func matches(patterns []string, changeType string) bool {
 	}
 	return false
 }
+
+func isFull(err error) bool { return errors.Is(err, store.ErrFull) }

@@ -155,7 +155,9 @@ func (f *folder) fold(es []*lived, version int, without func(*lived) bool) (stat
 					before := f.r.foldAgain(f.partner, es[:i-1], version, func(o *lived) bool {
 						return o.TakenBack != "" && (o.TakenBack == u.ID || ordered(es[:i-1], o.TakenBack))
 					})
-					owed = state.After(floorOf(group), func() []kyc.Change { return state.TakeBack(&before, u, f.r.policy(f.partner, f.last)) })
+					owed = state.After(floorOf(group), func() []kyc.Change {
+						return state.TakeBack(&before, u, f.r.o.Registry.Read().Policy(f.partner, f.last))
+					})
 				}
 				continue
 			case u.Kind == kyc.PolicyChange:
@@ -166,7 +168,7 @@ func (f *folder) fold(es []*lived, version int, without func(*lived) bool) (stat
 		}
 		if len(us) > 0 {
 			owed = state.After(floorOf(group), func() []kyc.Change {
-				owed, _ := state.Apply(us, f.r.policy(f.partner, f.last))
+				owed, _ := state.Apply(us, f.r.o.Registry.Read().Policy(f.partner, f.last))
 				return owed
 			})
 		}

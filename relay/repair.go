@@ -104,7 +104,7 @@ func (r *Relay) suspect(tx *store.Tx, text []byte, n store.Name) error {
 	}
 	b := &batch{r: r, tx: tx, refs: map[string]string{}}
 	lane, verdict := b.owner(&u)
-	if verdict != "" || !tx.Bucket(store.Subjects).Has([]byte(lane)) && r.partners[u.Partner] == nil {
+	if verdict != "" || !tx.Bucket(store.Subjects).Has([]byte(lane)) && r.partner(u.Partner) == nil {
 		return nil
 	}
 	return r.putAside(tx, lane, n)
@@ -208,7 +208,7 @@ func (r *Relay) recountHeld(ctx context.Context) error {
 
 // restore makes a delivery anew from its change, as long as that is kept.
 func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
-	e := r.endpoints[d.Endpoint]
+	e := r.o.Registry.Read().Endpoint(d.Endpoint)
 	if e == nil {
 		return false, nil
 	}
@@ -230,7 +230,7 @@ func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
 		return true
 	})
 	outbox.OwedOf(tx, d.Lane, before)
-	body, err := e.body(&c, appended, d.PreviousSequence)
+	body, err := bodyFor(e, &c, appended, d.PreviousSequence)
 	if err != nil || body == nil {
 		return false, err
 	}

@@ -15,6 +15,8 @@ import (
 	"countersign/ingest/journal"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/relay/dispatch"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 )
 
@@ -32,12 +34,14 @@ type rig struct {
 	alarm    func(time.Time) (<-chan time.Time, func())
 	log      logBook
 
-	store   *store.Store
-	journal *journal.Bolt
-	outbox  *outbox.Outbox
-	relay   *Relay
-	client  *send.Client
-	reg     *prometheus.Registry
+	store    *store.Store
+	journal  *journal.Bolt
+	outbox   *outbox.Outbox
+	registry *registry.Registry
+	relay    *Relay
+	sends    *dispatch.Dispatcher
+	client   *send.Client
+	reg      *prometheus.Registry
 
 	stopRelay, stopStore context.CancelFunc
 	relayDone, storeDone chan error
@@ -97,7 +101,11 @@ func (g *rig) makeRelay(log *slog.Logger) {
 		}
 	}
 	var err error
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled, Decides: Decides}, owed); err != nil {
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners}); err != nil {
+		g.t.Fatal(err)
+	}
+	o := outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled, Decides: Decides}
+	if g.outbox, err = outbox.New(o, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	var j journal.Journal = g.journal
@@ -105,18 +113,27 @@ func (g *rig) makeRelay(log *slog.Logger) {
 		j = g.wrap(g.journal)
 	}
 	g.relay, err = New(Options{
-		Store: g.store, Journal: j, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs,
-		Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace, Alarm: g.alarm, Forward: g.forward,
+		Store: g.store, Journal: j, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs,
+		Logger: log, Metrics: g.reg, Now: g.clock.now, Alarm: g.alarm, Forward: g.forward,
 	})
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	g.sends = dispatch.New(dispatch.Options{
+		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace,
+	})
 }
 
 func (g *rig) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopRelay, g.relayDone = cancel, make(chan error, 1)
-	go func(r *Relay, done chan error) { done <- r.Run(ctx) }(g.relay, g.relayDone)
+	go func(r *Relay, d *dispatch.Dispatcher, done chan error) {
+		delivered := make(chan error, 1)
+		go func() { delivered <- d.Run(ctx) }()
+		err := r.Run(ctx)
+		cancel() // one that ends by itself ends the other, as the gateway would
+		done <- errors.Join(err, <-delivered)
+	}(g.relay, g.sends, g.relayDone)
 }
 
 // halt asks the relay to stop and returns what Run returned.

@@ -37,7 +37,7 @@ func (b *batch) size() (bytes int64, places int) {
 			bytes += head
 			places += 3
 		}
-		if e := b.r.endpoints[d.Endpoint]; e != nil && e.MaxOwed > 0 && b.r.o.Outbox.Owed(d.Endpoint)+int64(len(b.owed)) > e.MaxOwed {
+		if e := b.r.o.Registry.Read().Endpoint(d.Endpoint); e != nil && e.MaxOwed > 0 && b.r.o.Outbox.Owed(d.Endpoint)+int64(len(b.owed)) > e.MaxOwed {
 			bytes += over
 			places += 8
 		}

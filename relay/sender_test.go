@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"countersign/kyc"
-	"countersign/relay/send"
 )
 
 // flurry is several changes for each of many subjects.
@@ -201,53 +200,11 @@ func TestRateThenGone(t *testing.T) {
 	p := newPartner(t, always(410))
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Rate = 1 })))
 	g.tell(flurry(5, 1)...)
-	g.settled()
-	if len(p.seen()) != 1 {
-		t.Errorf("%d requests, want 1", len(p.seen()))
-	}
-}
-
-// TestSlowDown: an endpoint that asks for less gets half as much at a time, and more again with each success.
-func TestSlowDown(t *testing.T) {
-	g := newRig(t, acme(newPartner(t, ok).endpoint("a")))
-	s := g.relay.senders["a"]
-	f := func(v answer, a send.Answer, allowed int, closedFor time.Duration) {
-		t.Helper()
-		s.note(v, a)
-		if s.allowed != allowed {
-			t.Errorf("after %+v %d are allowed, want %d", v, s.allowed, allowed)
-		}
-		left := s.pausedUntil.Sub(g.clock.now())
-		if s.closed() != (closedFor > 0) || closedFor > 0 && (left < closedFor-5*time.Second || left > closedFor) {
-			t.Errorf("after %+v paused for %v, want %v", a, left, closedFor)
-		}
-	}
-	slow, fine, failed := answer{slow: true}, answer{ok: true}, answer{reason: reasonServer}
-	f(failed, send.Answer{RetryAfter: time.Minute}, 8, 0) // about the delivery, not the endpoint
-	f(slow, send.Answer{}, 4, 0)
-	f(slow, send.Answer{}, 2, 0)
-	f(slow, send.Answer{}, 1, 0)
-	f(slow, send.Answer{}, 1, 0)
-	f(fine, send.Answer{}, 2, 0)
-	f(slow, send.Answer{RetryAfter: time.Minute}, 1, time.Minute)
-	f(slow, send.Answer{RetryAfter: time.Second}, 1, time.Minute) // another one in flight: the longer pause stands
-	for want := 2; want <= 8; want++ {
-		f(fine, send.Answer{}, want, time.Minute)
-	}
-	f(fine, send.Answer{}, 8, time.Minute)
-	f(slow, send.Answer{RetryAfter: 24 * time.Hour}, 4, 5*time.Minute)
-	for range 3 {
-		if s.take() {
-			t.Error("a slot of a paused endpoint was given")
-		}
-	}
-	g.clock.advance(6 * time.Minute)
-	taken := 0
-	for s.take() {
-		taken++
-	}
-	if taken != 4 {
-		t.Errorf("%d slots after the pause, want 4", taken)
+	g.folded()
+	eventually(t, "one is dead", func() bool { return g.outbox.Dead("a") == 1 })
+	g.restart() // whoever waited has waited in vain
+	if len(p.seen()) != 1 || g.outbox.Owed("a") != 4 {
+		t.Errorf("%d requests and %d owed, want 1 and 4", len(p.seen()), g.outbox.Owed("a"))
 	}
 }
 
@@ -262,7 +219,7 @@ func TestRetryAfter(t *testing.T) {
 	fence := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*")), fence.endpoint("fence", only("kyc.status.*"))))
 	g.tell(said("ann", 1, kyc.Approved))
-	eventually(t, "the endpoint is paused", g.relay.senders["a"].closed)
+	eventually(t, "the endpoint is paused", func() bool { tries, _ := g.outbox.Tries("a", "acme/ann", 2); return len(tries) == 1 })
 	g.tell(said("bob", 1, kyc.Approved))
 	fence.until(t, 2)
 	g.after(190 * time.Second)
@@ -277,6 +234,27 @@ func TestRetryAfter(t *testing.T) {
 	if n := len(p.accepted()); n != 3 {
 		t.Errorf("%d delivered after the pause, want 3", n)
 	}
+}
+
+// TestRetryAfterOfOnePerson: who is asked about too often waits, and nobody else does.
+func TestRetryAfterOfOnePerson(t *testing.T) {
+	t.Parallel()
+	p := newPartner(t, func(h hit) reply {
+		if h.try == 1 && strings.Contains(h.body, `"id":"ann"`) {
+			return reply{code: 429, header: http.Header{"Retry-After": {"200"}}}
+		}
+		return ok(h)
+	})
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
+	g.tell(said("ann", 1, kyc.Approved))
+	eventually(t, "she is to wait", func() bool { tries, _ := g.outbox.Tries("a", "acme/ann", 2); return len(tries) == 1 })
+	g.tell(said("bob", 1, kyc.Approved), said("cid", 1, kyc.Rejected))
+	eventually(t, "the others are told", func() bool { return len(p.accepted()) == 2 && g.outbox.Owed("a") == 1 })
+	if n := len(p.seen()); n != 3 {
+		t.Errorf("%d requests, want 3: she was to wait", n)
+	}
+	g.after(201 * time.Second)
+	g.settled()
 }
 
 // TestHangingEndpoint: one that hangs costs the others nothing (I6).

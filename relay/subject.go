@@ -180,7 +180,7 @@ func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err e
 		case err != nil:
 			return err
 		default:
-			v.Policy = r.policy(partner, s.Policy)
+			v.Policy = r.o.Registry.Read().Policy(partner, s.Policy)
 			v.Status, v.Checks, v.Why = s.State.View(), s.State.Checks(), s.State.Why(v.Policy)
 			known = s.known
 		}

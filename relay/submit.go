@@ -59,7 +59,7 @@ func (s *Submission) check(r *Relay) error {
 	if s.Kind != "" && s.Kind != kyc.Individual && s.Kind != kyc.Company {
 		return invalid("kind", "is neither individual nor company")
 	}
-	if r.partners[s.Partner] == nil {
+	if r.partner(s.Partner) == nil {
 		return fmt.Errorf("partner %s: %w", s.Partner, outbox.ErrNotFound)
 	}
 	return nil
@@ -162,7 +162,7 @@ func (r *Relay) judge(s *Submission, id string) (outcome string, err error) {
 
 // admitClaim refuses what is more than one partner may leave in the file.
 func (r *Relay) admitClaim(s *Submission, refs int) error {
-	open, unfolded, most := r.counts.of(openClaims+s.Partner), r.counts.of(unfoldedClaims+s.Partner), r.partners[s.Partner].MaxOpen
+	open, unfolded, most := r.counts.of(openClaims+s.Partner), r.counts.of(unfoldedClaims+s.Partner), r.partner(s.Partner).MaxOpen
 	if most == 0 {
 		most = DefaultMaxOpen
 	}
@@ -272,8 +272,8 @@ func (b *batch) countClaims() {
 // openCounts reads what is counted.
 func (r *Relay) openCounts(tx *store.Tx) error {
 	names := []string{contestedRefs}
-	for partner := range r.partners {
-		names = append(names, openClaims+partner, drivenSubjects+partner, usedKeys+partner)
+	for _, p := range r.o.Registry.Read().Partners() {
+		names = append(names, openClaims+p.ID, drivenSubjects+p.ID, usedKeys+p.ID)
 	}
 	for _, name := range names {
 		n, err := tx.Number(countKey(name))
@@ -288,8 +288,8 @@ func (r *Relay) openCounts(tx *store.Tx) error {
 // recount makes the numbers of claims right after a repair.
 func (r *Relay) recount(ctx context.Context) error {
 	n := map[string]int64{contestedRefs: 0}
-	for partner := range r.partners {
-		n[openClaims+partner] = 0
+	for _, p := range r.o.Registry.Read().Partners() {
+		n[openClaims+p.ID] = 0
 	}
 	err := r.sweepBucket(ctx, store.Refs, func(_ *store.Tx, _, v []byte) [][]byte {
 		if lane, ok := strings.CutPrefix(string(v), claimedMark); ok {

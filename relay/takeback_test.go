@@ -284,7 +284,7 @@ func (g *rig) happens(i int) (tookBack bool) {
 			g.partners[0].Policy = kyc.Policy{ValidityMonths: i%3 + 1, Required: []kyc.Check{kyc.Checks[i%3]}}
 		}
 		g.restart()
-		eventually(g.t, "the policy is registered", func() bool { return len(versions(g.t, g)) > 0 && g.relay.policies.Load() != nil })
+		eventually(g.t, "the policy is registered", func() bool { return len(g.registry.Read().Policies("acme")) > 0 })
 		if _, err := g.relay.ApplyPolicy(g.t.Context(), "acme", "ops"); err != nil {
 			g.t.Fatal(err)
 		}

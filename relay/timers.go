@@ -85,7 +85,7 @@ func (r *Relay) next(s *subject) int64 {
 
 func (r *Relay) policyOf(s *subject) kyc.Policy {
 	partner, _, _ := strings.Cut(s.lane, "/")
-	return r.policy(partner, s.Policy)
+	return r.o.Registry.Read().Policy(partner, s.Policy)
 }
 
 // forget lets entries be fired again: what they stood for has been folded, or has not been appended.

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"countersign/kyc"
+	"countersign/relay/registry"
 )
 
-// body is a change as this endpoint is told it; nil: it is not, by its events or its since, or because its format has no word for a change that takes nothing away.
+// bodyFor is a change as this endpoint is told it; nil: it is not, by its events or its since, or because its format has no word for a change that takes nothing away.
 // appended is when the record was that owes it, previous the sequence that the endpoint was owed before.
-func (e *Endpoint) body(c *kyc.Change, appended time.Time, previous uint64) ([]byte, error) {
+func bodyFor(e *registry.Endpoint, c *kyc.Change, appended time.Time, previous uint64) ([]byte, error) {
 	if !matches(e.Events, c.Type) || !e.Since.IsZero() && e.Since.After(appended.Add(clocksDiffer)) {
 		return nil, nil
 	}
@@ -22,12 +23,12 @@ func (e *Endpoint) body(c *kyc.Change, appended time.Time, previous uint64) ([]b
 
 // told names the endpoints of a partner that a change is told to.
 func (r *Relay) told(partner string, c *kyc.Change, appended time.Time) (endpoints []string, err error) {
-	p := r.partners[partner]
+	p := r.partner(partner)
 	if p == nil {
 		return nil, nil
 	}
 	for i := range p.Endpoints {
-		body, err := p.Endpoints[i].body(c, appended, 0)
+		body, err := bodyFor(&p.Endpoints[i], c, appended, 0)
 		if err != nil {
 			return nil, err
 		}

@@ -15,71 +15,6 @@ import (
 	"countersign/relay/send"
 )
 
-// TestAnswers is the answers table: every code.
-func TestAnswers(t *testing.T) {
-	f := func(from, to int, want answer) {
-		t.Helper()
-		for c := from; c <= to; c++ {
-			if got := read(send.Answer{Code: c}, nil); got != want {
-				t.Errorf("%d means %+v, want %+v", c, got, want)
-			}
-		}
-	}
-	f(0, 199, answer{reason: "http_other"})
-	f(200, 299, answer{reason: "http_2xx", ok: true})
-	f(300, 399, answer{reason: "http_3xx"})
-	f(400, 409, answer{reason: "http_4xx"})
-	f(410, 410, answer{reason: "http_410", ok: true, disable: true})
-	f(411, 428, answer{reason: "http_4xx"})
-	f(429, 429, answer{reason: "http_429", slow: true})
-	f(430, 499, answer{reason: "http_4xx"})
-	f(500, 501, answer{reason: "http_5xx"})
-	f(502, 504, answer{reason: "http_5xx", slow: true})
-	f(505, 599, answer{reason: "http_5xx"})
-	f(600, 999, answer{reason: "http_other"})
-	if got := read(send.Answer{Code: 200}, errors.New("x")); got != (answer{reason: send.Other}) {
-		t.Errorf("an error means %+v", got)
-	}
-	known := strings.Join(reasons(), " ")
-	for c := range 1000 {
-		if r := read(send.Answer{Code: c}, nil).reason; !strings.Contains(known, r) {
-			t.Errorf("%s is no known reason", r)
-		}
-	}
-}
-
-func TestSettle(t *testing.T) {
-	schedule := Schedule{First: time.Minute, Factor: 2, Max: time.Hour, Attempts: 4}
-	now := at(0)
-	f := func(what string, failures int, firstFailure, lastSuccess time.Time, code int, retryAfter time.Duration, want string) {
-		t.Helper()
-		a := send.Answer{Code: code, RetryAfter: retryAfter}
-		out := settle(outbox.Delivery{Failures: failures, FirstFailure: firstFailure}, read(a, nil), a, schedule, now, time.Second, lastSuccess)
-		got := fmt.Sprint(out.Outcome, " ", out.Reason)
-		if out.Outcome == outbox.Retry {
-			got += fmt.Sprint(" ", out.Retry.Sub(now))
-		}
-		if got != want || out.Code != code || !out.At.Equal(now) || out.Took != time.Second {
-			t.Errorf("%s: %s (%d), want %s", what, got, out.Code, want)
-		}
-	}
-	never := time.Time{}
-	f("success", 0, never, never, 204, 0, "done http_2xx")
-	f("success at the last attempt", 3, at(-90), at(-1), 200, 0, "done http_2xx")
-	f("gone", 0, never, never, 410, 0, "done http_410")
-	f("first failure", 0, never, never, 500, 0, "retry http_5xx 1m1s")
-	f("third failure", 2, at(-10), never, 404, 0, "retry http_4xx 4m1s")
-	f("last failure", 3, at(-10), never, 404, 0, "dead exhausted")
-	f("Retry-After is later", 0, never, never, 503, 10*time.Minute, "retry http_5xx 10m1s")
-	f("the schedule is later", 2, never, never, 429, time.Second, "retry http_429 4m1s")
-	f("Retry-After does not add attempts", 3, never, never, 503, time.Hour, "dead exhausted")
-	f("a redirect", 0, never, never, 302, 0, "retry http_3xx 1m1s")
-	f("an hour, others accepted since", 1, at(-60), at(-1), 400, 0, "dead refused")
-	f("not yet an hour", 1, at(-59), at(-1), 400, 0, "retry http_4xx 2m1s")
-	f("an hour, nobody accepted", 1, at(-60), never, 400, 0, "retry http_4xx 2m1s")
-	f("an hour, others accepted before only", 1, at(-60), at(-61), 400, 0, "retry http_4xx 2m1s")
-}
-
 // TestAnswersInTheWild: what a real partner answers, and what the listings, history and metrics say of it.
 func TestAnswersInTheWild(t *testing.T) {
 	t.Parallel()
@@ -131,7 +66,7 @@ func TestNoAnswer(t *testing.T) {
 		if err != nil || len(tries) != 2 || tries[0].Reason != want {
 			t.Errorf("%s: %+v, %v; want two tries, the first %s", url, tries, err, want)
 		}
-		if d := g.dead("a"); len(d) != 1 || d[0].Reason != reasonExhausted || !d[0].HasBody {
+		if d := g.dead("a"); len(d) != 1 || d[0].Reason != "exhausted" || !d[0].HasBody {
 			t.Errorf("%s: %+v", url, d)
 		}
 		if g.metric("relay_attempts_total", "endpoint", "a", "reason", want) != 1 {
@@ -154,7 +89,7 @@ func TestNoAnswer(t *testing.T) {
 	f("://", send.Other)
 }
 
-// TestGone: 410 takes the delivery and disables the endpoint; what it owes dies as disabled; Resume takes it up again.
+// TestGone: 410 disables the endpoint, and what it was the answer to is dead, for it was not delivered. All else stays owed, over a restart too, and goes out with Resume.
 func TestGone(t *testing.T) {
 	t.Parallel()
 	p := newPartner(t, always(410))
@@ -165,51 +100,57 @@ func TestGone(t *testing.T) {
 		us = append(us, said(fmt.Sprint("user-", i), 1, kyc.Pending), said(fmt.Sprint("user-", i), 2, kyc.Approved))
 	}
 	g.tell(us...)
-	g.settled() // nothing of it is owed any more, though one lane was in flight and others were claimed
-	if got := len(p.seen()); got != 1 {
-		t.Errorf("the partner was asked %d times after it said that it is gone, want once", got)
-	}
-	dead := g.dead("a")
-	if len(dead) != 39 || len(other.seen()) != 40 {
-		t.Errorf("%d dead, and %d delivered to the other endpoint; want 39 and 40", len(dead), len(other.seen()))
-	}
-	for _, d := range dead {
-		if d.Reason != outbox.Disabled || !d.HasBody {
-			t.Errorf("%+v", d)
-		}
-	}
-	disabled := func(want bool) {
+	g.folded()
+	eventually(t, "one is dead, and the other endpoint has all", func() bool { return g.outbox.Dead("a") == 1 && g.outbox.Owed("b") == 0 })
+	is := func(asked int, owed, dead int64, disabled bool) {
 		t.Helper()
-		if v := g.relay.Endpoints()[0]; (v.Disabled != "") != want || (g.metric("relay_endpoint_disabled", "endpoint", "a") == 1) != want {
-			t.Errorf("disabled: %q, want %v", v.Disabled, want)
+		if len(p.seen()) != asked || g.outbox.Owed("a") != owed || g.outbox.Dead("a") != dead {
+			t.Errorf("%d requests, %d owed, %d dead; want %d, %d, %d", len(p.seen()), g.outbox.Owed("a"), g.outbox.Dead("a"), asked, owed, dead)
+		}
+		if v := g.sends.Endpoints()[0]; (v.Disabled != "") != disabled || (g.metric("relay_endpoint_disabled", "endpoint", "a") == 1) != disabled {
+			t.Errorf("disabled: %q, want %v", v.Disabled, disabled)
 		}
 	}
-	disabled(true)
-	g.restart()
-	disabled(true)
-	p.from(ok)
-	g.tell(said("late", 1, kyc.Approved)) // dies at once
-	g.settled()
-	if len(p.seen()) != 1 || len(g.dead("a")) != 40 {
-		t.Errorf("%d requests and %d dead, want 1 and 40", len(p.seen()), len(g.dead("a")))
+	is(1, 39, 1, true)
+	gone := g.dead("a")[0]
+	if gone.Reason != "http_410" || gone.Code != 410 || gone.Failures != 1 || !gone.HasBody {
+		t.Errorf("%+v", gone)
 	}
-	if err := g.relay.Resume(t.Context(), "a"); err != nil {
+	partner, id, livemode := splitLane(gone.Subject)
+	for _, d := range g.view(partner, id, livemode).Deliveries {
+		if d.Endpoint == "a" && (d.Outcome != outbox.Died || d.Reason != "http_410") {
+			t.Errorf("its history says %+v", d)
+		}
+	}
+	p.from(ok)
+	g.restart()
+	g.tell(said("late", 1, kyc.Rejected))
+	g.folded()
+	is(1, 40, 1, true)
+	if g.outbox.OldestWithheld("a").IsZero() {
+		t.Error("the rejection is not among those that are withheld")
+	}
+	if err := g.sends.Resume(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	disabled(false)
-	g.tell(said("late", 2, kyc.Suspended))
 	g.settled()
-	if n := len(p.accepted()); n != 1 || len(g.dead("a")) != 40 {
-		t.Errorf("after Resume %d delivered and %d dead; want 1 and 40", n, len(g.dead("a")))
+	is(41, 0, 1, false)
+	if err := g.redeliver(gone.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	g.settled()
+	is(42, 0, 0, false)
+	if hits := p.seen(); hits[41].id != hits[0].id || hits[41].body != hits[0].body {
+		t.Errorf("redelivered was %s, want %s", hits[41].id, hits[0].id)
 	}
 	g.restart()
-	disabled(false)
-	if err := g.relay.Resume(t.Context(), "nobody"); !errors.Is(err, outbox.ErrNotFound) {
+	is(42, 0, 0, false)
+	if err := g.sends.Resume(t.Context(), "nobody"); !errors.Is(err, outbox.ErrNotFound) {
 		t.Errorf("Resume(nobody) = %v", err)
 	}
 }
 
-// TestRefused: a delivery that fails for an hour while its endpoint takes others is about its own body, and gives its lane free.
+// TestRefused: a delivery that is refused for an hour, while its endpoint takes others all along, is about its own body, and gives its lane free.
 func TestRefused(t *testing.T) {
 	bad := said("bad", 1, kyc.Approved)
 	p := newPartner(t, func(h hit) reply {
@@ -222,24 +163,24 @@ func TestRefused(t *testing.T) {
 		e.Retry = Schedule{First: 25 * time.Minute, Factor: 1, Max: 25 * time.Minute, Attempts: 15}
 	})))
 	g.tell(bad, said("bad", 2, kyc.Suspended))
-	p.until(t, 1)
-	g.tell(said("good", 1, kyc.Approved))
-	for n := 2; n <= 3; n++ { // after 26 and 52 minutes
-		p.until(t, n+1-1)
-		eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == n-1 })
+	for n := 1; n <= 3; n++ { // at once, after 26 and after 52 minutes
+		eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == n })
+		g.tell(said(fmt.Sprint("good-", n), 1, kyc.Approved))
+		eventually(t, "others are taken in between", func() bool { return g.metric("relay_attempts_total", "reason", "http_2xx") == float64(n) })
+		if len(g.dead("a")) != 0 {
+			t.Error("dead before its hour")
+		}
 		g.after(26 * time.Minute)
 	}
-	eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == 3 })
-	if len(g.dead("a")) != 0 {
-		t.Error("dead before its hour")
-	}
-	g.after(26 * time.Minute)
 	g.settled()
-	if d := g.dead("a"); len(d) != 1 || d[0].Reason != reasonRefused || d[0].Sequence != 2 || d[0].Failures != 4 {
+	if d := g.dead("a"); len(d) != 1 || d[0].Reason != "refused" || d[0].Sequence != 2 || d[0].Failures != 4 {
 		t.Errorf("dead: %+v", d)
 	}
-	if s := story(t, p.accepted()); len(s) != 2 || s[1] != "status.suspended 2>4" {
+	if s := story(t, p.accepted()); len(s) != 4 || s[3] != "status.suspended 2>4" {
 		t.Errorf("delivered: %q", s)
+	}
+	if tries, err := g.outbox.Tries("a", "acme/bad", 2); err != nil || len(tries) != 4 || !strings.HasPrefix(tries[3].Detail, "refused 4 times since ") {
+		t.Errorf("what an operator is told: %+v, %v", tries, err)
 	}
 }
 
@@ -255,7 +196,7 @@ func TestDeadLeavesTheLane(t *testing.T) {
 	g.tell(said("ann", 1, kyc.Pending), said("ann", 2, kyc.InReview), said("ann", 3, kyc.Approved), said("ann", 4, kyc.Rejected))
 	g.settled()
 	same(t, "delivered", story(t, p.accepted()), []string{"status.pending 0>2", "status.approved 4>6", "status.rejected 6>8"})
-	if d := g.dead("a"); len(d) != 1 || d[0].Reason != reasonExhausted || d[0].Failures != 3 || d[0].Type != "kyc.status.in_review" || d[0].Code != 500 {
+	if d := g.dead("a"); len(d) != 1 || d[0].Reason != "exhausted" || d[0].Failures != 3 || d[0].Type != "kyc.status.in_review" || d[0].Code != 500 {
 		t.Errorf("dead: %+v", d)
 	}
 	if len(p.seen()) != 6 {

@@ -129,6 +129,8 @@ type RetryConfig struct {
 	Max      time.Duration
 	Jitter   float64
 	Attempts int
+
+	MaxRetryAfter time.Duration // no Retry-After is obeyed for longer
 }
 
 // StorageConfig bounds the one file.
@@ -217,6 +219,6 @@ func defaultPolicy() kyc.Policy {
 func defaultEndpoint() EndpointConfig {
 	return EndpointConfig{
 		Format: "standard", Events: []string{"kyc.status.*"}, Concurrency: 16, Timeout: 15 * time.Second, MaxOwed: 1_000_000,
-		Retry: RetryConfig{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15},
+		Retry: RetryConfig{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour},
 	}
 }

@@ -14,8 +14,8 @@ type LimitsConfig struct {
 	ConnectionsPerAddress int
 }
 
-// What all bodies may take where the config does not say: a quarter of the memory, and no more than this, which is sixty bodies of a megabyte at once.
-const manyBodies = 64 << 20
+// What all bodies may take where the config does not say: a quarter of the memory, and no more than this, which is some fifty bodies of a megabyte at once.
+const manyBodies = 48 << 20
 
 func (l *loader) limits(n *yaml.Node, at string) {
 	c := &l.cfg.Limits

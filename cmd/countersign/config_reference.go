@@ -25,7 +25,7 @@ func configReference() []configKey {
 		{"listen.metrics", "", "a loopback or private address for /metrics, /healthz and /readyz alone, without a token; without it, they are on listen.control only. COUNTERSIGN_LISTEN_METRICS overrides it"},
 		{"listen.idle_timeout", "75s", "how long a provider's connection may rest between two callbacks; longer than whatever load balancer is in front keeps it, 1s to 1h"},
 		{"limits", "", "what strangers can make the callbacks' listener hold; see Limits"},
-		{"limits.bodies", "", "memory for all bodies that are on their way; without it, a quarter of what the process may have, at most 64MiB, and at least the largest max_body"},
+		{"limits.bodies", "", "memory for all bodies that are on their way; without it, a quarter of what the process may have, at most 48MiB, and at least the largest max_body"},
 		{"limits.bodies_per_source", "", "of these, bodies to one source; without it, half, and at least the largest max_body"},
 		{"limits.bodies_per_address", "", "of these, bodies of one client address (of IPv6, a /64); without it, a quarter, and at least the largest max_body"},
 		{"limits.connections_per_address", "", "open connections of one address, unless it is in trusted_proxies; without it, a quarter of all there may be"},
@@ -172,5 +172,6 @@ func partnerReference() []configKey {
 		{"partners[].endpoints[].retry.max", "12h", "no wait is longer"},
 		{"partners[].endpoints[].retry.jitter", "0.2", "each wait varies by this fraction, either way"},
 		{"partners[].endpoints[].retry.attempts", "15", "then the delivery is dead, and can be replayed"},
+		{"partners[].endpoints[].retry.max_retry_after", "1h", "no Retry-After of its answers is obeyed for longer; of one about a rejection or suspension 5m at most"},
 	}
 }

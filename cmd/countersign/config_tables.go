@@ -293,6 +293,7 @@ func (l *loader) retry(r *RetryConfig, n *yaml.Node, at string) {
 		field{"max", false, value(l, &r.Max, tagDuration, duration(10*time.Millisecond, 7*day))},
 		field{"jitter", false, value(l, &r.Jitter, tagNumber, number(0, 0.9))},
 		field{"attempts", false, value(l, &r.Attempts, tagNumber, whole(1, 100))},
+		field{"max_retry_after", false, value(l, &r.MaxRetryAfter, tagDuration, duration(time.Second, day))},
 	)
 	if len(l.problems) == before && r.Max < r.First {
 		l.wrong(n, join(at, "max"), mistake{"is shorter than first", "raise max, or lower first"})

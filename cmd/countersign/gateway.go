@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -18,13 +17,16 @@ import (
 
 	"countersign/ingest"
 	"countersign/ingest/confirm"
+	"countersign/ingest/forward"
+	"countersign/ingest/forward/kafka"
 	"countersign/ingest/journal"
-	"countersign/ingest/journal/kafka"
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
-	"countersign/relay/admin"
+	"countersign/relay/control"
+	"countersign/relay/dispatch"
 	"countersign/relay/format"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -48,18 +50,20 @@ type gateway struct {
 	store    *store.Store
 	sealer   *store.Sealer
 	journal  *journal.Bolt
+	registry *registry.Registry
 	outbox   *outbox.Outbox
 	client   *send.Client
 	relay    *relay.Relay
+	dispatch *dispatch.Dispatcher
 	kafka    *kafka.Client      // nil without kafka
-	updates  *journal.Forwarder // nil without kafka
-	changes  *journal.Forwarder // nil without kafka, or without a relay
+	updates  *forward.Forwarder // nil without kafka
+	changes  *forward.Forwarder // nil without kafka, or without a relay
 	ingress  atomic.Pointer[ingest.Ingress]
 	control  net.Listener
 	waiting  *waiting // answers there until the gateway does
 	machines          // who asks how it is
 
-	forwarding *journal.ForwardMetrics
+	forwarding *forward.Metrics
 	keyMetrics *confirm.KeyMetrics // nil: no source's provider publishes keys
 	token      string
 
@@ -94,7 +98,7 @@ func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 		}
 	}()
 	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	g.refusals = admin.NewRefusals(g.metrics())
+	g.refusals = control.NewRefusals(g.metrics())
 	for _, c := range o.collectors {
 		if err := g.metrics().Register(c); err != nil {
 			return g, err
@@ -127,6 +131,9 @@ func (g *gateway) openStore() (err error) {
 	g.process.lost = g.store.Failed()
 	g.process.start("store", g.store.Run)
 	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
+		return err
+	}
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Sealer: g.sealer, Random: rand.Reader}); err != nil {
 		return err
 	}
 	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
@@ -175,6 +182,9 @@ func (g *gateway) openRelay() error {
 	if err != nil {
 		return err
 	}
+	if err := g.registry.Configure(partners); err != nil {
+		return err
+	}
 	var owed []outbox.Endpoint
 	for _, p := range partners {
 		for _, e := range p.Endpoints {
@@ -187,44 +197,52 @@ func (g *gateway) openRelay() error {
 	}
 	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, Proxy: g.cfg.EgressProxy, UserAgent: "countersign/" + version(), Logger: g.log})
 	g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: g.client, Partners: partners, PersonRefs: personRefs(),
+		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs(),
 		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
 		Retention: relay.Retention{Changes: g.cfg.Retention.Changes, History: g.cfg.Retention.History, Attempts: g.cfg.Retention.Attempts},
 	})
-	return err
-}
-
-func (g *gateway) startRelay() error {
-	if g.relay == nil {
-		return nil
+	if err != nil {
+		return err
 	}
-	g.process.start("relay", func(ctx context.Context) error {
-		defer g.client.Close()
-		return g.relay.Run(ctx)
+	g.dispatch = dispatch.New(dispatch.Options{
+		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: g.log, Metrics: g.metrics(),
 	})
 	return nil
 }
 
-// partners turns the config's partners into the relay's; an endpoint without keys gets one, handed over once.
-func (g *gateway) partners() ([]relay.Partner, error) {
-	var ps []relay.Partner
+// startRelay starts what delivers before what folds: nothing is owed any more when deliveries stop.
+func (g *gateway) startRelay() error {
+	if g.relay == nil {
+		return nil
+	}
+	g.process.start("dispatch", func(ctx context.Context) error {
+		defer g.client.Close()
+		return g.dispatch.Run(ctx)
+	})
+	g.process.start("relay", g.relay.Run)
+	return nil
+}
+
+// partners turns the config's partners into the registry's; an endpoint without keys gets one, handed over once.
+func (g *gateway) partners() ([]registry.Partner, error) {
+	var ps []registry.Partner
 	for _, pc := range g.cfg.Partners {
-		p := relay.Partner{ID: pc.ID, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
+		p := registry.Partner{ID: pc.ID, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
-			e := relay.Endpoint{
+			e := registry.Endpoint{
 				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: g.limits.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
-				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: relay.Schedule(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
+				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
 			}
 			for _, k := range ec.Keys {
-				e.Keys = append(e.Keys, relay.Key{Key: k.Key, Until: k.Until})
+				e.Keys = append(e.Keys, registry.Key{Key: k.Key, Until: k.Until})
 			}
 			if ec.GenerateKey {
 				k, err := g.generatedKey(ec.ID)
 				if err != nil {
 					return nil, err
 				}
-				e.Keys = []relay.Key{{Key: k}}
+				e.Keys = []registry.Key{{Key: k}}
 			}
 			if err := checkEndpointKeys(f, &e); err != nil {
 				return nil, fmt.Errorf("endpoint %s: %w", e.ID, err)
@@ -236,7 +254,7 @@ func (g *gateway) partners() ([]relay.Partner, error) {
 	return ps, nil
 }
 
-func checkEndpointKeys(f format.Format, e *relay.Endpoint) error {
+func checkEndpointKeys(f format.Format, e *registry.Endpoint) error {
 	var ring signing.Keyring
 	for _, k := range e.Keys {
 		ring = append(ring, k.Key)
@@ -244,47 +262,21 @@ func checkEndpointKeys(f format.Format, e *relay.Endpoint) error {
 	return signing.CheckKeys(f.Scheme, ring)
 }
 
-// generatedKey reads the key made for an endpoint, or makes, seals and hands it over.
+// generatedKey is the key made for an endpoint, or makes one and hands it over.
 func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
-	name := "endpoint-key/" + endpoint
-	var sealed []byte
-	err := g.store.View(func(tx *store.Tx) error {
-		v, err := tx.Bucket(store.Registry).GetEither([]byte(name))
-		sealed = bytes.Clone(v)
-		return err
-	})
-	if err != nil {
-		return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
+	if key, ok, err := g.registry.EndpointKey(endpoint); ok || err != nil {
+		return key, err
 	}
-	if sealed != nil {
-		text, err := g.sealer.Unseal(name, sealed)
-		if err != nil {
-			return signing.Key{}, fmt.Errorf("read the key of %s: %w", endpoint, err)
+	text, key, err := g.registry.MakeEndpointKey(context.Background(), endpoint, func(text string) error {
+		if g.terminal != nil {
+			return nil
 		}
-		return signing.NewKey(text)
-	}
-	text, key, err := signing.GenerateKey(rand.Reader)
-	if err != nil {
-		return signing.Key{}, err
-	}
-	if sealed, err = g.sealer.Seal(name, []byte(text)); err != nil {
-		return signing.Key{}, err
-	}
-	if g.terminal == nil { // before it counts: a start that ends here makes another
-		if err := g.handOver(endpoint, text); err != nil {
-			return signing.Key{}, err
-		}
-	}
-	err = g.store.Update(context.Background(), func(tx *store.Tx) error {
-		return tx.Bucket(store.Registry).PutTwice([]byte(name), sealed)
+		return g.handOver(endpoint, text) // before it counts: a start that ends here makes another
 	})
-	if err != nil {
-		return signing.Key{}, fmt.Errorf("keep the key of %s: %w", endpoint, err)
-	}
-	if g.terminal != nil {
+	if err == nil && g.terminal != nil {
 		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
 	}
-	return key, nil
+	return key, err
 }
 
 // handOver writes a generated key where only the operator can read it: the log stream is kept, copied and searched by others.
@@ -315,9 +307,9 @@ func (g *gateway) startControl() (err error) {
 	if err := g.metrics().Register(f); err != nil {
 		return err
 	}
-	o := admin.Options{
+	o := control.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
-		Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Tokens: fixedTokens(g.cfg, g.token), Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
 		Metrics: g.metrics(), AuditKeep: g.cfg.Retention.Audit,
 	}
@@ -333,7 +325,7 @@ func (g *gateway) startControl() (err error) {
 	if g.role != roleRelay {
 		o.Release = g.release
 	}
-	s := admin.New(o)
+	s := control.New(o)
 	g.process.start("audit", s.Retain)
 	g.process.start("control", s.Run)
 	g.told.Store(true)

@@ -11,14 +11,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/ingest"
+	"countersign/ingest/forward"
+	"countersign/ingest/forward/kafka"
 	"countersign/ingest/journal"
-	"countersign/ingest/journal/kafka"
 	"countersign/kyc"
 )
 
 // newKafka makes a client of the configured cluster. Nothing is dialled yet.
 func newKafka(cfg *KafkaConfig, log *slog.Logger, metrics prometheus.Registerer) (*kafka.Client, error) {
-	o := kafka.Options{Brokers: cfg.Brokers, Topics: []string{journal.UpdatesTopic, journal.ChangesTopic}, Logger: log, Metrics: metrics}
+	o := kafka.Options{Brokers: cfg.Brokers, Topics: []string{forward.UpdatesTopic, forward.ChangesTopic}, Logger: log, Metrics: metrics}
 	if t := cfg.TLS; t != nil {
 		o.TLS = &kafka.TLS{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile}
 	}
@@ -50,14 +51,14 @@ func (g *gateway) startUpdates() (err error) {
 		g.kafka.Close()
 		return nil
 	})
-	g.forwarding = journal.NewForwardMetrics(g.metrics())
-	updates := g.forwardOptions(journal.UpdatesTopic, g.journal.Updates(), g.journal.Forgotten())
+	g.forwarding = forward.NewMetrics(g.metrics())
+	updates := g.forwardOptions(forward.UpdatesTopic, forward.Updates(g.journal), g.journal.Forgotten())
 	if g.role == roleIngest {
 		updates.Trim = func(ctx context.Context, upTo int64) error {
 			return g.journal.Trim(ctx, journal.Position{Offset: upTo})
 		}
 	}
-	if g.updates, err = journal.NewForwarder(updates); err != nil {
+	if g.updates, err = forward.New(updates); err != nil {
 		return err
 	}
 	g.journal.Follow(g.updates.Kept)
@@ -78,10 +79,10 @@ func (g *gateway) startForwarders() error {
 	if g.relay == nil {
 		return nil
 	}
-	changes := g.forwardOptions(journal.ChangesTopic, g.relay.Changes(), 0)
+	changes := g.forwardOptions(forward.ChangesTopic, g.relay.Changes(), 0)
 	changes.Gap = g.relay.Unqueued()
 	var err error
-	if g.changes, err = journal.NewForwarder(changes); err != nil {
+	if g.changes, err = forward.New(changes); err != nil {
 		return err
 	}
 	g.journal.Follow(func() int64 { return g.relay.Undecided(g.changes.Kept()) })
@@ -89,11 +90,13 @@ func (g *gateway) startForwarders() error {
 	return nil
 }
 
-func (g *gateway) forwardOptions(name string, feed journal.Feed, forgotten int64) journal.ForwardOptions {
+func (g *gateway) forwardOptions(name string, feed forward.Feed, forgotten int64) forward.Options {
 	cfg := g.cfg.Kafka
-	o := journal.ForwardOptions{
+	o := forward.Options{
 		Name: name, Topic: g.kafka.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: g.forwarding,
-		TooLarge: func(ctx context.Context, m *journal.Message) error { return g.journal.HoldMessage(ctx, name, m) },
+		TooLarge: func(ctx context.Context, m *forward.Message) error {
+			return g.journal.Hold(ctx, forward.TooLargeItem(name, m, time.Now()))
+		},
 	}
 	if cfg.Deliberate {
 		o.Repartition = cfg.Partitions
@@ -104,7 +107,7 @@ func (g *gateway) forwardOptions(name string, feed journal.Feed, forgotten int64
 // appender is what the ingress writes to.
 func (g *gateway) appender() ingest.Appender {
 	if k := g.cfg.Kafka; k != nil && k.Ack == ackKafka {
-		return journal.Acked{Bolt: g.journal, To: g.updates}
+		return forward.Acked{Journal: g.journal, To: g.updates}
 	}
 	return g.journal
 }
@@ -112,12 +115,12 @@ func (g *gateway) appender() ingest.Appender {
 // kafkaState is how the topics stand, for /readyz: what keeps this process from being ready, and what is worth knowing while it is. With ack: disk callbacks are taken
 // whatever Kafka does, so what breaks later is no reason; a topic that is not as it must be when a process starts is, for that is a mistake in a setting.
 func (g *gateway) kafkaState() (reasons, notes []string) {
-	for _, f := range []*journal.Forwarder{g.updates, g.changes} {
+	for _, f := range []*forward.Forwarder{g.updates, g.changes} {
 		if f == nil {
 			continue
 		}
 		s := f.Status()
-		wrong := s.Stopped && (g.cfg.Kafka.Ack == ackKafka || !s.Begun && s.Trouble.Class == journal.BadTopic)
+		wrong := s.Stopped && (g.cfg.Kafka.Ack == ackKafka || !s.Begun && s.Trouble.Class == forward.BadTopic)
 		if wrong {
 			reasons = append(reasons, "nothing goes to "+s.Topic+": "+s.Trouble.Text)
 		}
@@ -137,7 +140,7 @@ func (g *gateway) kafkaState() (reasons, notes []string) {
 // releaseRecord gives the journal a record again that was larger than Kafka took: the relay knows its id and does nothing, and it is forwarded.
 func releaseRecord(item journal.Item, now time.Time) ([]journal.Record, error) {
 	var u kyc.Update
-	if topics := item.Headers["Topic"]; len(topics) != 1 || topics[0] != journal.UpdatesTopic {
+	if topics := item.Headers["Topic"]; len(topics) != 1 || topics[0] != forward.UpdatesTopic {
 		return nil, errors.New("a change cannot go back into its place in the order of its person: read it with quarantine show, then discard it")
 	}
 	if err := json.Unmarshal(item.Body, &u); err != nil {
@@ -159,9 +162,9 @@ func kafkaProblems(ctx context.Context, cfg *KafkaConfig, say func(string, ...an
 		return []string{err.Error()}
 	}
 	partitions := map[int]bool{}
-	for _, name := range []string{journal.UpdatesTopic, journal.ChangesTopic} {
+	for _, name := range []string{forward.UpdatesTopic, forward.ChangesTopic} {
 		l, err := client.Topic(cfg.topic(name, false)).Prepare(ctx)
-		t, _ := errors.AsType[*journal.Trouble](err)
+		t, _ := errors.AsType[*forward.Trouble](err)
 		switch {
 		case err == nil:
 			partitions[l.Partitions] = true

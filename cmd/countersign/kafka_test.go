@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"countersign/ingest/forward"
 	"countersign/ingest/journal"
 	"countersign/kyc"
 )
 
-// withKafka adds a block to a config. Brokers answer in the module ingest/journal/brokers; here nobody does.
+// withKafka adds a block to a config. Brokers answer in the module ingest/forward/brokers; here nobody does.
 func withKafka(t *testing.T, config, block string) {
 	t.Helper()
 	f, err := os.OpenFile(config, os.O_APPEND|os.O_WRONLY, 0)
@@ -52,7 +53,7 @@ func TestKafkaOutage(t *testing.T) {
 	eventually(t, "the partner is told", func() bool { return partner.told("user-001", "approved") })
 	eventually(t, "trouble is known", func() bool { return g.updates.Status().Trouble != nil })
 	code, text := readyz(t, g)
-	if code != http.StatusOK || !strings.Contains(text, broker) || !strings.Contains(text, journal.UpdatesTopic+": 1 record(s) wait") || strings.Contains(text, "reasons") {
+	if code != http.StatusOK || !strings.Contains(text, broker) || !strings.Contains(text, forward.UpdatesTopic+": 1 record(s) wait") || strings.Contains(text, "reasons") {
 		t.Errorf("/readyz: %d %s", code, text)
 	}
 	waits := func(g *gateway) bool {
@@ -117,12 +118,12 @@ func TestCheckConnects(t *testing.T) {
 func TestReleaseRecord(t *testing.T) {
 	u := kyc.Update{SchemaVersion: 1, ID: "01J", Kind: kyc.Confirmation, Source: "jumio"}
 	now := time.Now()
-	item := journal.Item{Reason: journal.Oversized, Headers: map[string][]string{"Topic": {journal.UpdatesTopic}}, Body: u.AppendJSON(nil)}
+	item := journal.Item{Reason: journal.Oversized, Headers: map[string][]string{"Topic": {forward.UpdatesTopic}}, Body: u.AppendJSON(nil)}
 	rs, err := releaseRecord(item, now)
 	if err != nil || len(rs) != 1 || rs[0].Kind != kyc.Confirmation || rs[0].Update.ID != "01J" || string(rs[0].Body) != string(item.Body) || rs[0].Appended.IsZero() {
 		t.Errorf("%+v, %v", rs, err)
 	}
-	item.Headers["Topic"][0] = journal.ChangesTopic
+	item.Headers["Topic"][0] = forward.ChangesTopic
 	if _, err := releaseRecord(item, now); err == nil || !strings.Contains(err.Error(), "discard") {
 		t.Errorf("a change was released: %v", err)
 	}

@@ -4,7 +4,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,25 +24,28 @@ var layers = map[string][]string{
 	"relay/send":           {},
 	"ingest/provider":      {"kyc", "signing"},
 	"ingest/journal":       {"kyc", "outbox/store"},
-	"ingest/journal/kafka": {"ingest/journal"},
+	"ingest/forward":       {"ingest/journal", "kyc", "outbox/store"},
+	"ingest/forward/kafka": {"ingest/forward"},
 	"ingest":               {"ingest/journal", "ingest/provider", "kyc", "signing"},
 	"ingest/confirm":       {"ingest/journal", "ingest/provider", "signing"},
 	"ingest/stream":        {"ingest/journal", "ingest/provider"},
 	"outbox":               {"outbox/store"},
 	"relay/format":         {"kyc", "signing"},
-	"relay":                {"ingest/journal", "kyc", "outbox", "outbox/store", "relay/format", "relay/send", "signing"},
-	"relay/admin":          {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/format"},
-	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/journal", "ingest/journal/kafka", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/admin", "relay/format", "relay/send", "signing"},
+	"relay/registry":       {"kyc", "outbox/store", "relay/format", "relay/send", "signing"},
+	"relay":                {"ingest/forward", "ingest/journal", "kyc", "outbox", "outbox/store", "relay/registry"},
+	"relay/dispatch":       {"outbox", "outbox/store", "relay/registry", "relay/send", "signing"},
+	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/dispatch", "relay/format", "relay/registry"},
+	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/control", "relay/dispatch", "relay/format", "relay/registry", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.
-var simLayers = []string{"cmd/kycsim/attack", "ingest/journal/brokers/cluster", "ingest/provider", "kyc", "outbox", "outbox/store", "relay/format", "signing"}
+var simLayers = []string{"cmd/kycsim/attack", "ingest/forward/brokers/cluster", "ingest/provider", "kyc", "outbox", "outbox/store", "relay/format", "signing"}
 
 // judges are modules of their own that hold what only tests need: the official libraries that judge us, and the brokers and the disk we are tried on.
-var judges = []string{"dashboards/ruletest", "docs/doctest", "ingest/journal/brokers", "ingest/journal/brokers/cluster", "outbox/store/powercut", "outbox/store/powercut/disk", "signing/judge"}
+var judges = []string{"dashboards/ruletest", "docs/doctest", "ingest/forward/brokers", "ingest/forward/brokers/cluster", "outbox/store/powercut", "outbox/store/powercut/disk", "signing/judge"}
 
 // clients are the packages that may know a client of Kafka, beside the judges and the simulator, which use another one than ours.
-var clients = []string{"ingest/journal/kafka"}
+var clients = []string{"ingest/forward/kafka"}
 
 // stdOnly are the packages that import the standard library and nothing else.
 var stdOnly = []string{"kyc", "kyc/truth", "kyc/truth/second", "signing"}
@@ -82,6 +87,33 @@ func TestLayers(t *testing.T) {
 				t.Errorf("%s no longer imports %s: take the edge out of the table", pkg, ours)
 			}
 		}
+	}
+}
+
+// TestOneOwner: what the registry keeps is read and written by relay/registry, and by nobody else.
+func TestOneOwner(t *testing.T) {
+	named := regexp.MustCompile(`\bstore\.Registry\b`)
+	owned := 0
+	for pkg := range layers {
+		files, err := filepath.Glob(filepath.Join("../..", pkg, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case strings.HasSuffix(f, "_test.go") || !named.Match(b):
+			case pkg == "relay/registry":
+				owned++
+			default:
+				t.Errorf("%s names the registry's bucket: ask relay/registry", f)
+			}
+		}
+	}
+	if owned == 0 {
+		t.Error("relay/registry does not name its bucket: this test sees nothing")
 	}
 }
 

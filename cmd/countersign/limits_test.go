@@ -139,9 +139,9 @@ func TestBodiesOfMemory(t *testing.T) {
 		}
 	}
 	usual := &Config{Sources: []SourceConfig{{MaxBody: mib}, {MaxBody: mib / 2}}}
-	f(usual, 0, 64, 32, 16) // nobody knows how much there is
-	f(usual, 24<<10, 64, 32, 16)
-	f(usual, 256, 64, 32, 16)
+	f(usual, 0, 48, 24, 12) // nobody knows how much there is
+	f(usual, 24<<10, 48, 24, 12)
+	f(usual, 256, 48, 24, 12)
 	f(usual, 128, 32, 16, 8)
 	f(usual, 8, 2, 1, 1)
 	f(usual, 1, 1, 1, 1)
@@ -152,7 +152,7 @@ func TestBodiesOfMemory(t *testing.T) {
 	set := &Config{Sources: usual.Sources, Limits: LimitsConfig{Bodies: 8 * mib}}
 	f(set, 128, 8, 4, 2)
 	f(&Config{Sources: usual.Sources, Limits: LimitsConfig{BodiesPerSource: 100 * mib}}, 1024, 100, 100, 25)
-	f(&Config{Sources: usual.Sources, Limits: LimitsConfig{BodiesPerAddress: 3 * mib}}, 1024, 64, 32, 3)
+	f(&Config{Sources: usual.Sources, Limits: LimitsConfig{BodiesPerAddress: 3 * mib}}, 1024, 48, 24, 3)
 }
 
 // TestMemoryLimit: the cgroup's limit counts before the machine's memory.

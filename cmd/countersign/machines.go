@@ -14,12 +14,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"countersign/relay/admin"
+	"countersign/relay/control"
 )
 
 // machines is what a gateway has for machines that ask how it is.
 type machines struct {
-	refusals *admin.Refusals
+	refusals *control.Refusals
 	told     atomic.Bool  // the gateway itself can be asked
 	scraped  net.Listener // listen.metrics, once it is bound
 }
@@ -72,19 +72,19 @@ func ownName(address string) []string {
 	return []string{host}
 }
 
-// fixedTokens are those of the data directory, if it has one already, and of the config.
-func fixedTokens(cfg *Config, own string) (ts []admin.Token) {
+// fixedTokens are those of the data directory, if it has one already, and of the config. Whoever can read the former is the owner of everything there, so it may make others.
+func fixedTokens(cfg *Config, own string) (ts []control.Token) {
 	if own != "" {
-		ts = append(ts, admin.Token{Name: tokenFile, SHA256: sha256.Sum256([]byte(own)), Scope: admin.Operator})
+		ts = append(ts, control.Token{Name: tokenFile, SHA256: sha256.Sum256([]byte(own)), Scope: control.Admin})
 	}
 	for _, t := range cfg.Tokens {
-		ts = append(ts, admin.Token{Name: t.Name, SHA256: t.SHA256, Scope: admin.Scope(t.Scope), Partner: t.Partner})
+		ts = append(ts, control.Token{Name: t.Name, SHA256: t.SHA256, Scope: control.Scope(t.Scope), Partner: t.Partner})
 	}
 	return ts
 }
 
 // tokensBeforehand are those that are known before the file is open.
-func (g *gateway) tokensBeforehand() []admin.Token {
+func (g *gateway) tokensBeforehand() []control.Token {
 	own, err := readToken(filepath.Join(g.cfg.Data, tokenFile))
 	if err != nil {
 		own = "" // there is none yet, or the opening will say what is wrong with it
@@ -109,9 +109,9 @@ func (g *gateway) serveMetrics() (err error) {
 	full := onLoopback(ln.Addr())
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.reg, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	mux.HandleFunc("GET /healthz", admin.Healthy(g.log, g.cfg.Live()))
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { admin.Readiness(w, g.log, full, g.howReady) })
-	door := admin.NewDoor(admin.DoorOptions{
+	mux.HandleFunc("GET /healthz", control.Healthy(g.log, g.cfg.Live()))
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { control.Readiness(w, g.log, full, g.howReady) })
+	door := control.NewDoor(control.DoorOptions{
 		Listener: ln, Names: append(ownName(address), g.cfg.Listen.ControlHosts...), Conns: metricsConns, Refusals: g.refusals, Logger: g.log,
 	})
 	server := door.Server(mux)

@@ -237,7 +237,7 @@ func TestTokenCommands(t *testing.T) {
 	g := start(t, config)
 	admin := map[string]string{"COUNTERSIGN_TOKEN": root}
 
-	f(nil, exitNo, "under tokens in the config", "token", "list") // operator.token is an operator's
+	f(nil, exitYes, "operator.token", "token", "list") // which may do so
 	f(admin, exitUsage, "add --out FILE", "token", "make", "prometheus", "--scope", "viewer")
 	if said := f(admin, exitYes, "expires", "token", "make", "prometheus", "--scope", "viewer", "--expires", "90d", "--out", out("prometheus.token")); strings.Contains(said, "cs_") {
 		t.Errorf("the token is printed as well: %s", said)

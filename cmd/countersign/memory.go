@@ -18,11 +18,11 @@ import (
 const memoryShare = 0.9
 
 // The heap is small, because what is owed lives on disk, so it may grow fourfold between two collections: a tenth of the CPU at saturation. What a flood has made it hold
-// must not count fourfold, so garbage has a bound of its own; where even the living are more than that, it may be half of them.
+// must not count fourfold, so garbage has a bound of its own; where even the living are more than that, it may be a quarter of them.
 const (
-	mostGarbage = 64 << 20 // bytes
+	mostGarbage = 48 << 20 // bytes
 	mostPercent = 300
-	leastGrowth = 50
+	leastGrowth = 25
 )
 
 // collector sets, after each collection, how much the heap may grow until the next.

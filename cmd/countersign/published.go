@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"countersign/ingest"
 	"countersign/ingest/confirm"
-	"countersign/outbox/store"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -24,7 +23,7 @@ func (g *gateway) startKeys(sc SourceConfig, s *ingest.Source) error {
 		g.keyMetrics = confirm.NewKeyMetrics(g.metrics())
 	}
 	keys, err := confirm.NewKeys(confirm.KeysOptions{
-		Source: asked, Store: publishedKeys{g.store}, Control: send.Guard(g.cfg.Live(), g.cfg.EgressAllow), Logger: g.log, Metrics: g.keyMetrics,
+		Source: asked, Store: publishedKeys{g.registry}, Control: send.Guard(g.cfg.Live(), g.cfg.EgressAllow), Logger: g.log, Metrics: g.keyMetrics,
 	})
 	if err != nil {
 		return err
@@ -38,23 +37,17 @@ func (g *gateway) startKeys(sc SourceConfig, s *ingest.Source) error {
 }
 
 // publishedKeys keeps what was looked up in the registry, whose checksums tell when one was changed.
-type publishedKeys struct{ store *store.Store }
-
-func publishedPrefix(source string) string { return "published-key/" + source + "/" }
+type publishedKeys struct{ registry *registry.Registry }
 
 // Keys implements confirm.KeyStore. One that is damaged is looked up again.
 func (p publishedKeys) Keys(source string) (all []confirm.PublishedKey, err error) {
-	prefix := publishedPrefix(source)
-	err = p.store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Registry).Cursor()
-		for k, v := c.Seek([]byte(prefix)); strings.HasPrefix(string(k), prefix); k, v = c.Next() {
-			var key confirm.PublishedKey
-			if v != nil && json.Unmarshal(v, &key) == nil {
-				all = append(all, key)
-			}
+	kept, err := p.registry.PublishedKeys(source)
+	for _, v := range kept {
+		var key confirm.PublishedKey
+		if json.Unmarshal(v, &key) == nil {
+			all = append(all, key)
 		}
-		return nil
-	})
+	}
 	return all, err
 }
 
@@ -64,14 +57,10 @@ func (p publishedKeys) KeepKey(ctx context.Context, source string, k confirm.Pub
 	if err != nil {
 		return fmt.Errorf("keep a published key: %w", err)
 	}
-	return p.store.Update(ctx, func(tx *store.Tx) error {
-		return tx.Bucket(store.Registry).Put([]byte(publishedPrefix(source)+k.ID), v)
-	})
+	return p.registry.KeepPublishedKey(ctx, source, k.ID, v)
 }
 
 // DropKey implements confirm.KeyStore.
 func (p publishedKeys) DropKey(ctx context.Context, source, id string) error {
-	return p.store.Update(ctx, func(tx *store.Tx) error {
-		return tx.Bucket(store.Registry).Delete([]byte(publishedPrefix(source) + id))
-	})
+	return p.registry.DropPublishedKey(ctx, source, id)
 }

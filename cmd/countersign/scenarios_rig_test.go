@@ -26,8 +26,10 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
-	"countersign/relay/admin"
+	"countersign/relay/control"
+	"countersign/relay/dispatch"
 	"countersign/relay/format"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -46,7 +48,7 @@ type stage struct {
 	outbox   *outbox.Outbox
 	relay    *relay.Relay
 	client   *send.Client
-	partners []relay.Partner
+	partners []registry.Partner
 
 	strong, weak door
 	control      string // the address of the control listener
@@ -133,31 +135,38 @@ func (g *stage) play(policies map[string]kyc.Policy) {
 	var owed []outbox.Endpoint
 	g.partners = nil
 	for id, p := range policies {
-		g.partners = append(g.partners, relay.Partner{ID: id, Policy: p, Endpoints: []relay.Endpoint{{
-			ID: id + "-main", URL: g.post.URL + "/" + id, Format: f, Keys: []relay.Key{{Key: key}}, Events: []string{"kyc.*"}, Concurrency: 16,
+		g.partners = append(g.partners, registry.Partner{ID: id, Policy: p, Endpoints: []registry.Endpoint{{
+			ID: id + "-main", URL: g.post.URL + "/" + id, Format: f, Keys: []registry.Key{{Key: key}}, Events: []string{"kyc.*"}, Concurrency: 16,
 		}}})
 		owed = append(owed, outbox.Endpoint{ID: id + "-main"})
+	}
+	people, err := registry.New(registry.Options{Store: g.store, Partners: slices.Clone(g.partners)})
+	if err != nil {
+		g.t.Fatal(err)
 	}
 	log, reg := slog.New(slog.NewJSONHandler(&g.log, &slog.HandlerOptions{Level: slog.LevelError})), prometheus.NewRegistry()
 	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now, Settled: relay.Settled, Decides: relay.Decides}, owed); err != nil {
 		g.t.Fatal(err)
 	}
 	if g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Client: g.client, Partners: slices.Clone(g.partners), Logger: log, Metrics: reg, Now: g.clock.now, Alarm: g.clock.alarm,
+		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: people, Logger: log, Metrics: reg, Now: g.clock.now, Alarm: g.clock.alarm,
 	}); err != nil {
 		g.t.Fatal(err)
 	}
+	dispatcher := dispatch.New(dispatch.Options{
+		Registry: people, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: log, Metrics: reg, Now: g.clock.now,
+	})
 	ln, err := (&net.ListenConfig{}).Listen(g.t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	g.control = ln.Addr().String()
-	stopControl := g.run(admin.New(admin.Options{
-		Listener: ln, Relay: g.relay, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Logger: log, Gatherer: reg,
-		Tokens: []admin.Token{{Name: "viewer", SHA256: sha256.Sum256([]byte(pollToken)), Scope: admin.Viewer}},
+	stopControl := g.run(control.New(control.Options{
+		Listener: ln, Relay: g.relay, Dispatcher: dispatcher, Outbox: g.outbox, Store: g.store, Quarantine: g.journal, Questions: g.journal, Logger: log, Gatherer: reg,
+		Tokens: []control.Token{{Name: "viewer", SHA256: sha256.Sum256([]byte(pollToken)), Scope: control.Viewer}},
 	}).Run)
-	stopRelay := g.run(g.relay.Run)
-	g.stopRelay = func() { stopControl(); stopRelay() }
+	stopDispatch, stopRelay := g.run(dispatcher.Run), g.run(g.relay.Run)
+	g.stopRelay = func() { stopControl(); stopRelay(); stopDispatch() }
 }
 
 // door opens an ingress whose sources are all of a provider that signs like this.

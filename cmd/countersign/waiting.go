@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"countersign/relay/admin"
+	"countersign/relay/control"
 )
 
 // waiting answers at the control listener while the file is opened, which takes minutes if all of a large one has to be read: it lives, it is not ready, and how far it is.
@@ -21,10 +21,10 @@ type waiting struct {
 	ln      *lent
 	server  *http.Server
 	ended   chan error
-	open    bool          // whoever reaches it may know everything
-	tokens  []admin.Token // else, who has one of these
-	percent atomic.Int64  // of the file that has been read; -1: nothing is read
-	said    int64         // owned by Checked: the last percentage that was logged
+	open    bool            // whoever reaches it may know everything
+	tokens  []control.Token // else, who has one of these
+	percent atomic.Int64    // of the file that has been read; -1: nothing is read
+	said    int64           // owned by Checked: the last percentage that was logged
 	began   time.Time
 }
 
@@ -42,11 +42,11 @@ func (g *gateway) wait() (err error) {
 	w := &waiting{g: g, ended: make(chan error, 1), began: time.Now()}
 	w.percent.Store(-1)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", admin.Healthy(g.log, g.cfg.Live()))
+	mux.HandleFunc("GET /healthz", control.Healthy(g.log, g.cfg.Live()))
 	mux.HandleFunc("/", w.tell)
 	mux.HandleFunc("GET /metrics", w.metrics(promhttp.HandlerFor(g.reg, promhttp.HandlerOpts{})))
 	w.ln = &lent{g.control}
-	door := admin.NewDoor(admin.DoorOptions{Listener: w.ln, Names: g.controlNames(), Conns: controlConns, Refusals: g.refusals, Logger: g.log})
+	door := control.NewDoor(control.DoorOptions{Listener: w.ln, Names: g.controlNames(), Conns: controlConns, Refusals: g.refusals, Logger: g.log})
 	w.open, w.tokens, w.server = !g.exposed(), g.tokensBeforehand(), door.Server(mux)
 	g.waiting = w
 	server := w.server
@@ -80,10 +80,10 @@ func (w *waiting) state() string {
 
 // tell answers that the gateway is not ready, and to those who may know it how far it is.
 func (w *waiting) tell(rw http.ResponseWriter, req *http.Request) {
-	admin.Readiness(rw, w.g.log, w.full(req), func() (reasons, notes []string) { return []string{w.state()}, nil })
+	control.Readiness(rw, w.g.log, w.full(req), func() (reasons, notes []string) { return []string{w.state()}, nil })
 }
 
-func (w *waiting) full(req *http.Request) bool { return w.open || admin.Known(w.tokens, req) }
+func (w *waiting) full(req *http.Request) bool { return w.open || control.Known(w.tokens, req) }
 
 // metrics answers those who may see them. To others the gateway is not ready: it does not know yet which tokens have been made.
 func (w *waiting) metrics(h http.Handler) http.HandlerFunc {

@@ -20,7 +20,7 @@ import (
 type attackCmd struct {
 	Gateway       string   `help:"The gateway's binary." required:"" type:"existingfile"`
 	Dir           string   `help:"An empty directory." required:""`
-	Only          []string `help:"Of raw, floods, clients, addresses, routes; default: all."`
+	Only          []string `help:"Of raw, clients, control, floods, tls, addresses; default: all."`
 	OpenDoor      bool     `help:"Let the gateway call every network, as one without a guard: the attack with addresses must find that."`
 	ExpectFailure bool     `help:"For a gateway that is broken on purpose: exit 0 only if every attack finds a fault."`
 }
@@ -29,10 +29,18 @@ type attackCmd struct {
 type attackSection struct {
 	name string
 	run  func(context.Context, *attack.Target) (*attack.Section, error) // nil: it is run in a network of its own
+	tls  bool
 }
 
 func attackSections() []attackSection {
-	return []attackSection{{"raw", attack.Corpus}, {"clients", attack.Clients}, {"control", attack.Calls}, {"floods", attack.Floods}, {"addresses", nil}}
+	return []attackSection{
+		{"raw", attack.Corpus, false},
+		{"clients", attack.Clients, false},
+		{"control", attack.Calls, false},
+		{"floods", attack.Floods, false},
+		{"tls", attack.FloodsTLS, true},
+		{"addresses", nil, false},
+	}
 }
 
 // Run attacks, and prints one report.
@@ -88,11 +96,18 @@ func (c *attackCmd) one(ctx context.Context, s attackSection) (found *attack.Sec
 	if err != nil {
 		return nil, err
 	}
-	config, err := attack.Config(dir, callbacks, control, plaid)
+	t := &attack.Target{Callbacks: callbacks, Control: "http://" + control, Plaid: plaid, Dir: dir}
+	sealed := ""
+	if s.tls {
+		if sealed, t.Roots, err = attack.Sealed(dir); err != nil {
+			return nil, err
+		}
+	}
+	config, err := attack.Config(dir, callbacks, control, plaid, sealed)
 	if err != nil {
 		return nil, err
 	}
-	return attackOne(ctx, c.Gateway, dir, config, &attack.Target{Callbacks: callbacks, Control: "http://" + control, Plaid: plaid, Dir: dir}, s.run)
+	return attackOne(ctx, c.Gateway, dir, config, t, s.run)
 }
 
 func attackOne(ctx context.Context, binary, dir, config string, t *attack.Target, run func(context.Context, *attack.Target) (*attack.Section, error)) (*attack.Section, error) {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"countersign/ingest/journal/brokers/cluster"
+	"countersign/ingest/forward/brokers/cluster"
 )
 
 const maxBehind = 1 // second, of the topics behind the partner

@@ -12,7 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"countersign/ingest/journal/brokers/cluster"
+	"countersign/ingest/forward/brokers/cluster"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"countersign/ingest/journal/brokers/cluster"
+	"countersign/ingest/forward/brokers/cluster"
 	"countersign/signing"
 )
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"countersign/ingest/journal/brokers/cluster"
+	"countersign/ingest/forward/brokers/cluster"
 )
 
 // topicsCmd is `kycsim topics`.

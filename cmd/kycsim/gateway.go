@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"countersign/ingest/journal/brokers/cluster"
+	"countersign/ingest/forward/brokers/cluster"
 )
 
 // gateway is a Countersign process under test. Only processes started here are ever signalled, through their handle.

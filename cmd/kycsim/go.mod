@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	countersign v0.0.0
-	countersign/ingest/journal/brokers v0.0.0
+	countersign/ingest/forward/brokers v0.0.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
@@ -36,5 +36,5 @@ require (
 
 replace (
 	countersign => ../..
-	countersign/ingest/journal/brokers => ../../ingest/journal/brokers
+	countersign/ingest/forward/brokers => ../../ingest/forward/brokers
 )

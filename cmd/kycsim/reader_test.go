@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"countersign/ingest/journal/brokers/cluster"
+	"countersign/ingest/forward/brokers/cluster"
 )
 
 // producer writes updates and changes as a gateway would, with a plain client.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"countersign/ingest/journal"
+	"countersign/ingest/forward"
 )
 
 func api(t *testing.T) string {
@@ -54,14 +54,14 @@ func TestProseNamesEverything(t *testing.T) {
 			t.Errorf("docs/API.md does not name %s", what)
 		}
 	}
-	for name := range headersOf(journal.Event{ID: "i", Type: "t", Subject: "s", At: t0, Traceparent: trace}) {
+	for name := range headersOf(forward.Event{ID: "i", Type: "t", Subject: "s", At: t0, Traceparent: trace}) {
 		f(name)
 	}
 	for _, kind := range words(t)["Kind"] {
 		f(kind)
 	}
-	f(journal.UpdatesTopic)
-	f(journal.ChangesTopic)
+	f(forward.UpdatesTopic)
+	f(forward.ChangesTopic)
 }
 
 // TestPrograms: there is one reader in each language, and it parses. That they read is tested where there is a broker.

@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"countersign/ingest/journal"
+	"countersign/ingest/forward"
 )
 
 // async is docs/asyncapi.yaml.
@@ -92,11 +92,11 @@ func TestAsyncAPI(t *testing.T) {
 	if v := get(doc, "asyncapi"); v != "3.0.0" {
 		t.Errorf("version %v", v)
 	}
-	event := journal.Event{
-		ID: "01KM2VSGN1Q0KF3ZB6H8D4YTAC", Type: "kyc.update.observation", Source: "sumsub-eu", Subject: journal.SubjectKey("acme", "user-001"), Key: "acme/user-001",
+	event := forward.Event{
+		ID: "01KM2VSGN1Q0KF3ZB6H8D4YTAC", Type: "kyc.update.observation", Source: "sumsub-eu", Subject: forward.SubjectKey("acme", "user-001"), Key: "acme/user-001",
 		At: time.Date(2026, 3, 19, 10, 20, 0, 1e6, time.FixedZone("", 3600)), Traceparent: trace,
 	}
-	f := func(channel, message, topic, payload string, event journal.Event) {
+	f := func(channel, message, topic, payload string, event forward.Event) {
 		t.Helper()
 		if got := get(doc, "channels", channel, "address"); got != topic {
 			t.Errorf("%s: address %v, want %s", channel, got, topic)
@@ -140,9 +140,9 @@ func TestAsyncAPI(t *testing.T) {
 			t.Errorf("%s: no examples, or no key", channel)
 		}
 	}
-	f("updates", "update", journal.UpdatesTopic, "update.schema.json", event)
+	f("updates", "update", forward.UpdatesTopic, "update.schema.json", event)
 	event.ID, event.Type, event.Source = "evt_01KM2VSGN1Z7W3R5T9X2C4V6BM", "kyc.status.approved", ""
-	f("changes", "change", journal.ChangesTopic, "change.schema.json", event)
+	f("changes", "change", forward.ChangesTopic, "change.schema.json", event)
 
 	var kinds []string
 	for _, k := range words(t)["Kind"] {
@@ -158,7 +158,7 @@ func TestAsyncAPI(t *testing.T) {
 }
 
 // headersOf are the headers that the code writes.
-func headersOf(e journal.Event) map[string]any {
+func headersOf(e forward.Event) map[string]any {
 	all := map[string]any{}
 	for _, h := range e.Message(nil).Headers {
 		all[h.Name] = string(h.Value)

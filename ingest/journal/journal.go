@@ -47,6 +47,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrFull says that the disk or the database has no room for new records.
 	ErrFull = errors.New("no room for new records")
+	// ErrNotForwarded says that Kafka, whose acknowledgement is wanted, does not give it now; nothing was written.
+	ErrNotForwarded = errors.New("kafka does not acknowledge now")
 )
 
 // unfinished reports whether more of what the same callback brought follows a record: they were written together, and are read together.

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -107,20 +106,6 @@ func (j *Bolt) takeOut(tx *store.Tx, id string) (bool, error) {
 		return false, err
 	}
 	return true, nil
-}
-
-// HoldMessage keeps a record that is larger than Kafka takes; nil means on stable storage. It has been, or will be, applied all the same. Its header Topic says where it
-// was to go.
-func (j *Bolt) HoldMessage(ctx context.Context, topic string, m *Message) error {
-	var about struct {
-		Source, Provider string
-		Check            struct{ Source, Provider string }
-	}
-	_ = json.Unmarshal(m.Value, &about) // an update says it of itself, a change of the check that decides it
-	return j.Hold(ctx, Item{
-		ID: quarantineID(topic, m), Source: cmp.Or(about.Source, about.Check.Source), Provider: cmp.Or(about.Provider, about.Check.Provider), Reason: Oversized,
-		Detail: "larger than the broker's max.message.bytes", At: j.o.Now().UTC(), Headers: map[string][]string{"Topic": {topic}}, Body: m.Value,
-	})
 }
 
 func (j *Bolt) seal(item *Item) ([]byte, error) {

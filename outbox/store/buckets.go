@@ -18,13 +18,13 @@ const (
 	Held                       // relay: records that nobody could be found for, by (source, ref)
 	Timers                     // relay: when time itself changes a subject next, by (instant, subject)
 	Forward                    // relay: changes that Kafka has not acknowledged, by the offset of the record that owed them
-	Registry                   // relay, relay/admin: versions of policies, endpoints disabled, tokens made at run time
+	Registry                   // relay/registry: versions of policies, endpoints disabled, keys and tokens made at run time, providers' published keys
 	Deliveries                 // outbox: bodies owed, by (endpoint, lane, sequence)
 	Due                        // outbox: heads of lanes, by (endpoint, due time, lane)
 	Dead                       // outbox: deliveries that ended without a 2xx
 	Grave                      // outbox: rejections and suspensions owed, by (endpoint, owed since)
 	Attempts                   // outbox: failed tries, bounded per delivery
-	Audit                      // relay/admin: every call that changed something
+	Audit                      // relay/control: every call that changed something
 	Orders                     // relay: what an Idempotency-Key was used for, and what came of it, by the id of the record
 	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them

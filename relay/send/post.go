@@ -58,7 +58,7 @@ func (p *Pool) Post(ctx context.Context, rawURL string, h http.Header, body []by
 	defer func() { _ = resp.Body.Close() }() // a body that was not read to its end costs the connection
 	a := Answer{Code: resp.StatusCode, Repeated: repeated}
 	if v := resp.Header.Get("Retry-After"); v != "" {
-		a.RetryAfter = retryAfter(v, o.Now())
+		a.RetryAfter = retryAfter(v, resp.Header.Get("Date"), o.Now())
 	}
 	if a.Body, err = readBody(resp); err != nil {
 		a.Cut = reason(ctx, err)

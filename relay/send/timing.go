@@ -76,11 +76,12 @@ func (t *trace) stage() string {
 	}
 }
 
-// maxRetryAfter caps what a partner may ask for; its endpoint would else be asleep for as long as it likes.
+// maxRetryAfter is more than anybody obeys: who sends has a bound of its own.
 const maxRetryAfter = 24 * time.Hour
 
-// retryAfter reads RFC 9110's two forms, whole seconds or an HTTP date. What is neither, or past, is 0.
-func retryAfter(v string, now time.Time) time.Duration {
+// retryAfter reads RFC 9110's two forms, whole seconds or an HTTP date. A date is read against the partner's own clock, which its Date tells; ours stands in where that says
+// nothing. What is neither, or past, is 0.
+func retryAfter(v, date string, now time.Time) time.Duration {
 	v = strings.TrimSpace(v)
 	if v == "" {
 		return 0
@@ -95,6 +96,9 @@ func retryAfter(v string, now time.Time) time.Duration {
 	at, err := http.ParseTime(v)
 	if err != nil {
 		return 0
+	}
+	if theirs, err := http.ParseTime(date); err == nil {
+		now = theirs
 	}
 	return min(max(at.Sub(now), 0), maxRetryAfter)
 }

@@ -9,15 +9,20 @@ import (
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 3, 19, 9, 20, 0, 0, time.UTC)
 	c := client(t, Options{Now: func() time.Time { return now }})
-	f := func(header string, want time.Duration) {
+	at := func(header string, date []string, want time.Duration) {
 		t.Helper()
 		a, err := post(t, c, serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Retry-After"] = []string{header}
+			w.Header()["Date"] = date // nil: none is sent
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}), soon)
 		if err != nil || a.RetryAfter != want {
-			t.Errorf("Retry-After %q = %v, %v; want %v", header, a.RetryAfter, err, want)
+			t.Errorf("Retry-After %q at %q = %v, %v; want %v", header, date, a.RetryAfter, err, want)
 		}
+	}
+	f := func(header string, want time.Duration) {
+		t.Helper()
+		at(header, nil, want)
 	}
 	f("120", 2*time.Minute)
 	f(" 7 ", 7*time.Second)
@@ -38,4 +43,11 @@ func TestRetryAfter(t *testing.T) {
 	f("0x10", 0)
 	f("５", 0) // full-width five
 	f("soon", 0)
+
+	// A partner's clock is its own: an hour behind, a day ahead, or not to be read.
+	at("Thu, 19 Mar 2026 08:25:00 GMT", []string{"Thu, 19 Mar 2026 08:20:00 GMT"}, 5*time.Minute)
+	at("Fri, 20 Mar 2026 09:21:00 GMT", []string{"Fri, 20 Mar 2026 09:20:00 GMT"}, time.Minute)
+	at("Thu, 19 Mar 2026 09:25:00 GMT", []string{"Thu, 19 Mar 2026 09:26:00 GMT"}, 0)
+	at("Thu, 19 Mar 2026 09:25:00 GMT", []string{"today"}, 5*time.Minute)
+	at("60", []string{"Thu, 19 Mar 2020 09:20:00 GMT"}, time.Minute)
 }

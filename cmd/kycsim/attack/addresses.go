@@ -134,8 +134,15 @@ func authority(dir string) (tls.Certificate, string, error) {
 	if err != nil {
 		return tls.Certificate{}, "", err
 	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
 	path := filepath.Join(dir, "authority.pem")
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, path, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, path, errors.Join(
+		os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
+		os.WriteFile(filepath.Join(dir, "authority.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600),
+	)
 }
 
 // Aim is a gateway in live mode whose partner gives addresses that may not be called.
@@ -251,7 +258,7 @@ func (a *Aim) Run(ctx context.Context, t *Target) (*Section, error) {
 		if err != nil {
 			return nil, err
 		}
-		if x, err := say(ctx, t.Callbacks, g.request()); err != nil || x.first() != http.StatusOK {
+		if x, err := t.say(ctx, g.request()); err != nil || x.first() != http.StatusOK {
 			return nil, fmt.Errorf("a genuine callback: %v, %w", x.statuses, err)
 		}
 	}

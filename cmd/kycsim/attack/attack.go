@@ -7,6 +7,7 @@ package attack
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -21,10 +22,11 @@ import (
 
 // Target is a running gateway, made with Config.
 type Target struct {
-	Callbacks string // host:port
-	Control   string // base URL
-	Token     string // of an operator
-	Plaid     string // host:port at which a source of Config asks for keys
+	Callbacks string         // host:port
+	Control   string         // base URL
+	Token     string         // of an operator
+	Roots     *x509.CertPool // whom its certificate is judged by; nil: it speaks plain HTTP
+	Plaid     string         // host:port at which a source of Config asks for keys
 	PID       int
 	Dir       string // of Config, and of what the attacks write
 }
@@ -135,7 +137,7 @@ func (t *Target) settled(ctx context.Context, subject string) error {
 	if err != nil {
 		return err
 	}
-	x, err := say(ctx, t.Callbacks, g.request())
+	x, err := t.say(ctx, g.request())
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 // TestRoutes holds the table of routes to those that the gateway has: one that nobody attacks is a fault.
 func TestRoutes(t *testing.T) {
-	files, err := filepath.Glob("../../../relay/admin/*.go")
+	files, err := filepath.Glob("../../../relay/control/*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}

@@ -53,6 +53,7 @@ func asks(client string) ([]ask, error) {
 		early("404", "POST", "/v1/callbacks/nobody", 404, nil),
 		early("405", "PUT", "/v1/callbacks/open", 405, nil),
 		early("403", "POST", "/v1/callbacks/elsewhere", 403, nil),
+		early("429", "POST", "/v1/callbacks/scarce", 429, nil),
 		early("400", "POST", "/v1/callbacks/open", 400, map[string]string{"Content-Encoding": "gzip"})[:1],
 		[]ask{{Name: "413, chunked", Method: "POST", Path: "/v1/callbacks/small", Size: 8 << 20, Chunked: true, want: 413}},
 	)
@@ -77,6 +78,9 @@ func asks(client string) ([]ask, error) {
 // Clients lets the HTTP clients of three languages read every early answer, and send a callback in chunks.
 func Clients(ctx context.Context, t *Target) (*Section, error) {
 	s := &Section{Name: "clients"}
+	if _, err := t.say(ctx, "POST /v1/callbacks/scarce HTTP/1.1\r\nHost: gateway\r\nContent-Length: 2\r\n\r\n{}"); err != nil { // the only one that it may have
+		return nil, err
+	}
 	for _, c := range []struct {
 		name string
 		run  func(context.Context, *Target, []ask) (map[string][]string, error)

@@ -54,7 +54,7 @@ func Corpus(ctx context.Context, t *Target) (*Section, error) {
 	err := each(len(forms), 8, func(i int) (err error) {
 		text, err := forms[i].fill(i)
 		if err == nil {
-			came[i], err = say(ctx, t.Callbacks, text)
+			came[i], err = t.say(ctx, text)
 		}
 		return err
 	})

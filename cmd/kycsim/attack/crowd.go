@@ -3,6 +3,7 @@ package attack
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -56,8 +57,8 @@ type crowd struct {
 }
 
 // join opens a connection and says something; what the gateway does with it is its business.
-func (c *crowd) join(ctx context.Context, d *net.Dialer, addr string, text []byte) {
-	nc, err := d.DialContext(ctx, "tcp", addr)
+func (c *crowd) join(ctx context.Context, t *Target, d *net.Dialer, text []byte) {
+	nc, err := t.dial(ctx, d)
 	if err != nil {
 		return // it was not let in
 	}
@@ -73,11 +74,14 @@ func (c *crowd) open() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, nc := range c.conns {
-		t, ok := nc.(syscall.Conn)
+		if secure, ok := nc.(*tls.Conn); ok {
+			nc = secure.NetConn()
+		}
+		below, ok := nc.(syscall.Conn)
 		if !ok {
 			continue
 		}
-		raw, err := t.SyscallConn()
+		raw, err := below.SyscallConn()
 		if err != nil {
 			continue
 		}

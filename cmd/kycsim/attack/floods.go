@@ -22,15 +22,18 @@ const (
 	hostile    = 10_000    // connections
 	holders    = 800       // that hold a megabyte each
 	mostMemory = 256 << 20 // of the gateway, in bytes, whatever happens
+	mostTLS    = 320 << 20 // the same, where each connection has the buffers of TLS
 	answerIn   = time.Second
 	lastAnswer = 5 * time.Second // what a provider waits
 )
 
-// floods are what many strangers do at once. Each judges what became of those who are none.
-var floods = []struct {
+type floodCase struct {
 	name string
 	run  func(ctx context.Context, t *Target, s *Section, name string) error
-}{
+}
+
+// floods are what many strangers do at once. Each judges what became of those who are none.
+var floods = []floodCase{
 	{"10,000 connections", connections},
 	{"5,000 connections of one address", oneAddress},
 	{"800 that hold a megabyte", holding},
@@ -43,8 +46,16 @@ var floods = []struct {
 
 // Floods are many strangers, and a few who are not.
 func Floods(ctx context.Context, t *Target) (*Section, error) {
-	s := &Section{Name: "floods"}
-	for _, f := range floods {
+	return flood(ctx, t, &Section{Name: "floods"}, floods, mostMemory)
+}
+
+// FloodsTLS are those of connections, where each costs a handshake and the memory of TLS too.
+func FloodsTLS(ctx context.Context, t *Target) (*Section, error) {
+	return flood(ctx, t, &Section{Name: "floods, TLS"}, floods[:3], mostTLS)
+}
+
+func flood(ctx context.Context, t *Target, s *Section, all []floodCase, bound int64) (*Section, error) {
+	for _, f := range all {
 		s.Tried++
 		if err := forgetMost(t.PID); err != nil {
 			return nil, err
@@ -57,8 +68,8 @@ func Floods(ctx context.Context, t *Target) (*Section, error) {
 			return nil, err
 		}
 		s.note("%s: the gateway had at most %d MiB in RAM, and has %d", f.name, top>>20, now>>20)
-		if top > mostMemory {
-			s.fault("%s: the gateway had %d MiB in RAM; the bound is %d", f.name, top>>20, mostMemory>>20)
+		if top > bound {
+			s.fault("%s: the gateway had %d MiB in RAM; the bound is %d", f.name, top>>20, bound>>20)
 		}
 	}
 	return s, t.settled(ctx, "after-the-floods")
@@ -74,7 +85,7 @@ func (t *Target) beside(ctx context.Context, s *Section, name string, n int) {
 			return
 		}
 		began := time.Now()
-		x, err := say(ctx, t.Callbacks, g.request())
+		x, err := t.say(ctx, g.request())
 		took := time.Since(began)
 		if err != nil || !slices.Equal(x.statuses, taken) {
 			s.fault("%s: a genuine callback beside it: %v, %v after %s", name, x.statuses, err, took)
@@ -123,7 +134,7 @@ func (t *Target) crowded(ctx context.Context, s *Section, name string, n int, te
 	done := make(chan error, 1)
 	go func() {
 		done <- each(n, 64, func(i int) error {
-			c.join(ctx, dialer(i), t.Callbacks, texts[rand.IntN(len(texts))]) //nolint:gosec // no secret
+			c.join(ctx, t, dialer(i), texts[rand.IntN(len(texts))]) //nolint:gosec // no secret
 			return nil
 		})
 	}()
@@ -158,7 +169,7 @@ func forged(ctx context.Context, t *Target, s *Section, name string) error {
 		if err != nil {
 			return err
 		}
-		x, err := say(ctx, t.Callbacks, g.request())
+		x, err := t.say(ctx, g.request())
 		if err != nil || !slices.Equal(x.statuses, taken) {
 			s.fault("%s: a genuine one beside them: %v, %v", name, x.statuses, err)
 		}
@@ -219,7 +230,7 @@ func hiddenMismatch(ctx context.Context, t *Target, s *Section, name string) err
 		})
 	}
 	pause(ctx, 500*time.Millisecond)
-	x, err := say(ctx, t.Callbacks, forgery("small"))
+	x, err := t.say(ctx, forgery("small"))
 	if err != nil || x.first() != http.StatusUnauthorized {
 		s.fault("%s: answered %v, %v", name, x.statuses, err)
 	}

@@ -197,7 +197,7 @@ func (p *plaid) send(ctx context.Context, t *Target, kid string, n int) (int, er
 	if err != nil {
 		return 0, err
 	}
-	x, err := say(ctx, t.Callbacks, text)
+	x, err := t.say(ctx, text)
 	if err != nil || len(x.statuses) == 0 {
 		return 0, err
 	}

@@ -78,7 +78,7 @@ func (t *Target) callers() []caller {
 		{"a viewer", bearer(token("vera")), "v"},
 		{"an operator", bearer(token("otto")), "o"},
 		{"an admin", bearer(token("ada")), "a"},
-		{"the operator's token file", bearer(t.Token), "o"},
+		{"the operator's token file", bearer(t.Token), "a"},
 		{"the partner", bearer(token("paula")), "p"},
 		{"another partner", bearer(token("quentin")), "q"},
 	}

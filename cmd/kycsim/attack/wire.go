@@ -3,6 +3,7 @@ package attack
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -35,11 +36,25 @@ func (x *exchange) first() int {
 	return x.statuses[0]
 }
 
+// dial opens a connection for callbacks, with TLS where the target speaks it.
+func (t *Target) dial(ctx context.Context, d *net.Dialer) (net.Conn, error) {
+	nc, err := d.DialContext(ctx, "tcp", t.Callbacks)
+	if err != nil || t.Roots == nil {
+		return nc, err
+	}
+	secure := tls.Client(nc, &tls.Config{RootCAs: t.Roots, ServerName: "localhost", MinVersion: tls.VersionTLS12})
+	ctx, cancel := context.WithTimeout(ctx, d.Timeout)
+	defer cancel()
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, nc.Close())
+	}
+	return secure, nil
+}
+
 // say sends bytes over a connection of its own, closes its side of it, and reads to the end.
-func say(ctx context.Context, addr, text string) (x exchange, err error) {
+func (t *Target) say(ctx context.Context, text string) (x exchange, err error) {
 	began := time.Now()
-	d := net.Dialer{Timeout: patience}
-	nc, err := d.DialContext(ctx, "tcp", addr)
+	nc, err := t.dial(ctx, &net.Dialer{Timeout: patience})
 	if err != nil {
 		return x, fmt.Errorf("the gateway cannot be reached: %w", err)
 	}
@@ -49,8 +64,8 @@ func say(ctx context.Context, addr, text string) (x exchange, err error) {
 	}
 	go func() {
 		if _, err := io.WriteString(nc, text); err == nil {
-			if t, ok := nc.(*net.TCPConn); ok {
-				t.CloseWrite() //nolint:errcheck,gosec // it may have been closed by the other side
+			if half, ok := nc.(interface{ CloseWrite() error }); ok {
+				half.CloseWrite() //nolint:errcheck,gosec // it may have been closed by the other side
 			}
 		}
 	}()

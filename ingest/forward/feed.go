@@ -1,0 +1,199 @@
+package forward
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+// The two topics. Updates are claims, as providers and operators made them; changes are what was decided.
+const (
+	UpdatesTopic = "kyc.status-updates"
+	ChangesTopic = "kyc.status-changes"
+)
+
+// Feed is a durable queue of what goes to one topic, in order. A place is a point in it; places grow, and several entries may share one. A Forwarder is its only reader.
+type Feed interface {
+	// Next returns entries after a place in order, all of a place together, and the place up to which it has looked. It waits until there is something, or until ctx ends:
+	// then it returns the place it was given.
+	Next(ctx context.Context, after int64) ([]Entry, int64, error)
+	// Pass is called in the transaction that keeps how far the forwarder is: nothing up to this place will be asked for again.
+	Pass(tx *store.Tx, upTo int64) error
+	// Waiting is how many entries there are after a place, and when the first of them was taken in; zero: none.
+	Waiting(after int64) (n int64, since time.Time)
+}
+
+// Entry is one message of a Feed.
+type Entry struct {
+	Place   int64
+	Message *Message
+}
+
+// Event is what the headers of a message say of it: CloudEvents 1.0 in Kafka's binary mode.
+type Event struct {
+	ID          string
+	Type        string
+	Source      string    // the name of the source; "": the gateway itself
+	Subject     string    // partner/subject; "": not known yet
+	Key         string    // what decides the partition
+	At          time.Time // when it happened; zero: unknown
+	Taken       time.Time // when we took it
+	Traceparent string
+}
+
+// Message makes the Kafka record of an event. The message refers to value.
+func (e *Event) Message(value []byte) *Message {
+	source := "/gateway"
+	if e.Source != "" {
+		source = "/sources/" + e.Source
+	}
+	// One piece of memory for all: there is one of these for every event.
+	b := make([]byte, 0, len(e.ID)+len(e.Type)+len(source)+len(e.Subject)+len(e.Key)+len(e.Traceparent)+len(time.RFC3339Nano)+4)
+	hs := make([]Header, 2, 8)
+	hs[0], hs[1] = Header{"ce_specversion", specVersion}, Header{"content-type", contentType}
+	put := func(name, s string) {
+		if s == "" {
+			return
+		}
+		from := len(b)
+		b = append(b, s...)
+		hs = append(hs, Header{name, b[from:len(b):len(b)]})
+	}
+	put("ce_id", e.ID)
+	put("ce_source", source)
+	put("ce_type", e.Type)
+	put("ce_subject", e.Subject)
+	if !e.At.IsZero() {
+		from := len(b)
+		b = e.At.UTC().AppendFormat(b, time.RFC3339Nano)
+		hs = append(hs, Header{"ce_time", b[from:len(b):len(b)]})
+	}
+	put("traceparent", e.Traceparent)
+	from := len(b)
+	b = append(b, e.Key...)
+	return &Message{Key: b[from:len(b):len(b)], Value: value, Headers: hs, Time: e.Taken}
+}
+
+var specVersion, contentType = []byte("1.0"), []byte("application/json")
+
+// SubjectKey names a person to partitions and in ce_subject: a partner's id has no slash.
+func SubjectKey(partner, subject string) string {
+	if partner == "" || subject == "" {
+		return ""
+	}
+	return partner + "/" + subject
+}
+
+// message makes the Kafka record of a journal record, whose body it is.
+func message(r *journal.Record, u *kyc.Update) *Message {
+	e := Event{
+		ID: u.ID, Type: "kyc.update." + string(u.Kind), Source: u.Source, Subject: SubjectKey(u.Partner, u.Subject.ID),
+		At: u.OccurredAt, Taken: r.Appended, Traceparent: u.Traceparent,
+	}
+	if e.At.IsZero() {
+		e.At = u.ReceivedAt
+	}
+	e.Key = keyOf(u)
+	return e.Message(r.Body)
+}
+
+// keyOf keeps a person's records together, and those about nobody known yet by the provider's ref.
+func keyOf(u *kyc.Update) string {
+	ref := cmp.Or(u.Verification.Ref, u.Subject.ProviderRef)
+	switch key := SubjectKey(u.Partner, u.Subject.ID); {
+	case key != "":
+		return key
+	case ref != "":
+		return u.Source + "|" + ref
+	default:
+		return u.ID
+	}
+}
+
+// updateOf is what a record says.
+func updateOf(r *journal.Record) (*kyc.Update, error) {
+	if r.Update != nil {
+		return r.Update, nil
+	}
+	u := new(kyc.Update)
+	return u, json.Unmarshal(r.Body, u)
+}
+
+// Log is the journal, as Updates reads it.
+type Log interface {
+	// Read returns records after an offset in order, and the offset up to which it has looked. It
+	// waits until there is something, or until ctx ends: then it returns the offset it was given.
+	Read(ctx context.Context, after int64) ([]journal.Record, int64, error)
+	// Waiting is how many records there are after an offset, and when the first of them was
+	// appended; zero: none, or unknown.
+	Waiting(after int64) (n int64, since time.Time)
+	// PassOver notes that nothing could be made of a record.
+	PassOver(offset int64)
+}
+
+// updates is the journal as a Feed: its places are offsets.
+type updates struct{ Log }
+
+// Updates is the journal as it goes to UpdatesTopic: every record of every kind.
+func Updates(l Log) Feed { return updates{l} }
+
+// Next implements Feed.
+func (f updates) Next(ctx context.Context, after int64) ([]Entry, int64, error) {
+	batch, last, err := f.Read(ctx, after)
+	if err != nil || last == after {
+		return nil, after, err
+	}
+	return f.entries(batch), last, nil
+}
+
+func (f updates) entries(batch []journal.Record) []Entry {
+	es := make([]Entry, 0, len(batch))
+	for i := range batch {
+		r := &batch[i]
+		u, err := updateOf(r)
+		if err != nil {
+			f.PassOver(r.Position.Offset)
+			continue
+		}
+		es = append(es, Entry{Place: r.Position.Offset, Message: message(r, u)})
+	}
+	return es
+}
+
+// Pass implements Feed. Trim asks the forwarder itself how far it is.
+func (f updates) Pass(*store.Tx, int64) error { return nil }
+
+// TooLargeItem is what the quarantine keeps of a record that is larger than Kafka takes. It has been,
+// or will be, applied all the same. Its header Topic says where it was to go.
+func TooLargeItem(topic string, m *Message, at time.Time) journal.Item {
+	var about struct {
+		Source, Provider string
+		Check            struct{ Source, Provider string }
+	}
+	_ = json.Unmarshal(m.Value, &about) // an update says it of itself, a change of the check that decides it
+	return journal.Item{
+		ID: quarantineID(topic, m), Source: cmp.Or(about.Source, about.Check.Source), Provider: cmp.Or(about.Provider, about.Check.Provider), Reason: journal.Oversized,
+		Detail: "larger than the broker's max.message.bytes", At: at.UTC(), Headers: map[string][]string{"Topic": {topic}}, Body: m.Value,
+	}
+}
+
+// quarantineID names a record that was too large in lists of the quarantine.
+func quarantineID(topic string, m *Message) string {
+	_, stream, _ := strings.Cut(topic, "-") // updates, changes
+	return "kafka_" + stream + "_" + m.header("ce_id")
+}
+
+func (m *Message) header(name string) string {
+	for i := range m.Headers {
+		if m.Headers[i].Name == name {
+			return string(m.Headers[i].Value)
+		}
+	}
+	return ""
+}

@@ -1,6 +1,0 @@
-//go:build fault_saveearly
-
-package journal
-
-// passEarly breaks the forwarder on purpose: what has been read counts as acknowledged, so its position is kept before Kafka has it.
-const passEarly = true

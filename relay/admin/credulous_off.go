@@ -1,6 +1,0 @@
-//go:build !fault_credulous
-
-package admin
-
-// credulous is false: strangers are not believed, and what they hold is bounded. The build tag fault_credulous breaks that on purpose, as the negative control of the attacks.
-const credulous = false

@@ -1,5 +1,0 @@
-//go:build fault_credulous
-
-package admin
-
-const credulous = true

@@ -1,0 +1,371 @@
+// Package control is the control listener: health and metrics for machines, and an API behind bearer tokens for operators.
+//
+// It is private (loopback by default), plain net/http, and never shares a listener with the callbacks. Every call that changes something is logged with who asked.
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"countersign/ingest/journal"
+	"countersign/outbox"
+	"countersign/outbox/store"
+	"countersign/relay"
+	"countersign/relay/dispatch"
+	"countersign/relay/registry"
+)
+
+// Scope is what a token may do. Operator includes viewer.
+type Scope string
+
+// The scopes.
+const (
+	Viewer   Scope = "viewer"
+	Operator Scope = "operator"
+	Admin    Scope = "admin"
+	Partner  Scope = "partner"
+)
+
+// Token is one bearer token, known by its digest only.
+type Token struct {
+	Name    string
+	SHA256  [sha256.Size]byte
+	Scope   Scope
+	Partner string // of scope partner
+}
+
+// Options of a Server. Listener, Logger and Gatherer are required; a nil Relay and Dispatcher (role ingest) leave out what needs them.
+type Options struct {
+	Listener   net.Listener // closed by Run
+	Relay      *relay.Relay
+	Dispatcher *dispatch.Dispatcher // with Relay
+	Outbox     *outbox.Outbox
+	Store      *store.Store       // where the audit trail is kept
+	Registry   *registry.Registry // where tokens are that are made here; nil: none can be
+	Quarantine Quarantine
+	// Release translates a body from quarantine again, as Ingress.Release does; nil (role relay): nobody here can.
+	Release   func(journal.Item) (journal.Intake, error)
+	Questions Questions
+	Backup    func(path string) (int64, error)
+	Ready     func() (reasons, notes []string) // why not, none: ready; and what is worth knowing either way
+	Tokens    []Token
+	NewToken  func() (string, error) // makes one that nobody can guess; nil: none can be made here
+	Partners  []string               // ids in the config
+	Sources   map[string]bool        // names in the config
+	Livemode  bool                   // of subjects, where a call does not say
+	// SourcePartners has the one partner whose subjects a source is for; a source that is not in it is for the subjects of all.
+	SourcePartners map[string]string
+	Logger         *slog.Logger
+	Gatherer       prometheus.Gatherer
+	Metrics        prometheus.Registerer
+	Refusals       *Refusals        // nil: nobody looks
+	AuditKeep      time.Duration    // how long the audit trail keeps what was done; zero: for ever
+	Now            func() time.Time // nil: time.Now
+
+	// Exposed: others than this machine's own users reach the listener, so that metrics and profiles take a token and /readyz tells strangers no reasons.
+	Exposed bool
+	Names   []string // hosts that the listener may be called by, beside this machine's
+	Conns   int      // that may be open at once; 0: 32
+}
+
+// Quarantine is what is needed of the bodies that could not be applied. Drop is all or none, and nil only when it is on stable storage.
+type Quarantine interface {
+	Items(after string, n int) ([]journal.ItemView, bool, error)
+	Unseal(id string) (journal.Item, error)
+	Drop(ctx context.Context, id string, t journal.Intake) error
+}
+
+// Questions is what is needed of the questions that providers have still to be asked. The error of the calls that drop is nil only when it is on stable storage.
+type Questions interface {
+	Questions(after string, n int) ([]journal.Question, bool, error)
+	DropQuestion(ctx context.Context, id string) error
+	DropQuestions(ctx context.Context, source string, before time.Time, all, dry bool) (n int, err error)
+}
+
+// Server is the control listener. Make it with New, run it with Run.
+type Server struct {
+	o         Options
+	mux       *http.ServeMux
+	m         *metrics
+	now       func() time.Time
+	door      *Door
+	tokens    *holders
+	profiling atomic.Bool // a profile is being made
+
+	refusals, guests, driven *allowance // by token
+}
+
+// New lays out the routes, and reads the tokens that were made.
+func New(o Options) *Server {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Refusals == nil {
+		o.Refusals = NewRefusals(nil)
+	}
+	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now}
+	s.newAllowances()
+	s.door = NewDoor(DoorOptions{Listener: o.Listener, Names: o.Names, Conns: o.Conns, Refusals: o.Refusals, Logger: o.Logger, Now: o.Now})
+	var err error
+	if s.tokens, err = newHolders(o.Registry, o.Tokens); err != nil { // those that are not known are refused
+		o.Logger.Error("tokens_unreadable", "error", err)
+	}
+	s.mux.Handle("GET /metrics", s.machines(Viewer, promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
+	s.mux.Handle("GET /healthz", Healthy(o.Logger, o.Livemode))
+	s.mux.HandleFunc("GET /readyz", s.ready)
+	s.profiles()
+	for _, r := range s.routes() {
+		s.mux.HandleFunc(r.Pattern, s.guard(r))
+	}
+	return s
+}
+
+// Route is one call of the API and the least it asks for.
+type Route struct {
+	Pattern string
+	Scope   Scope // viewer, operator for what changes something, or admin for what concerns tokens
+	Partner bool  // partners may call it too, and are answered about their own subjects only
+	do      func(*http.Request, Token) (any, error)
+}
+
+func (s *Server) routes() []Route {
+	rs := []Route{
+		{"GET /v1/quarantine", Viewer, false, s.quarantine},
+		{"GET /v1/quarantine/{id}", Operator, false, s.quarantined},
+		{"POST /v1/quarantine/{id}/release", Operator, false, s.release},
+		{"POST /v1/quarantine/{id}/discard", Operator, false, s.discard},
+		{"POST /v1/quarantine/{id}/take-back", Operator, false, s.takeBack},
+		{"GET /v1/questions", Viewer, false, s.questions},
+		{"GET /v1/questions/old", Viewer, false, s.oldQuestions},
+		{"POST /v1/questions/discard", Operator, false, s.dropQuestion},
+		{"POST /v1/questions/discard-old", Operator, false, s.dropQuestions},
+		{"GET /v1/audit", Viewer, false, s.audit},
+		{"POST /v1/backup", Operator, false, s.backup},
+	}
+	rs = append(rs, s.tokenRoutes()...)
+	if s.o.Relay == nil {
+		return rs
+	}
+	rs = append(
+		rs,
+		Route{"GET /v1/subjects/{partner}/{id}", Viewer, false, s.subject},
+		Route{"POST /v1/subjects/{partner}/{id}/decisions", Operator, false, s.decide},
+		Route{"GET /v1/set-aside", Viewer, false, s.aside},
+		Route{"POST /v1/subjects/{partner}/{id}/rebuild", Operator, false, s.rebuild},
+		Route{"GET /v1/policies/{partner}", Viewer, false, s.policy},
+		Route{"POST /v1/policies/{partner}/apply", Operator, false, s.applyPolicy},
+		Route{"POST /v1/submissions", Operator, true, s.submit},
+		Route{"GET /v1/users/{id}/kyc", Viewer, true, s.user},
+		Route{"GET /v1/refs/conflicts", Viewer, false, s.conflicts},
+		Route{"POST /v1/refs/settle", Operator, false, s.settle},
+		Route{"GET /v1/endpoints", Viewer, false, s.endpoints},
+		Route{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
+		Route{"GET /v1/deliveries", Viewer, false, s.deliveries},
+		Route{"POST /v1/deliveries/{id}/redeliver", Operator, false, s.redeliver},
+	)
+	rs = append(rs, s.withheldRoutes()...)
+	if !s.o.Livemode { // in live mode there is no such call
+		rs = append(rs, Route{"POST /v1/test_helpers/users/{id}/kyc", Operator, true, s.pretend})
+	}
+	return rs
+}
+
+// Run serves until ctx ends. When it returns, calls under way have ended, or were cut off after two seconds.
+func (s *Server) Run(ctx context.Context) error {
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s.fail(w, &problem{http.StatusForbidden, "authorization", "cross_origin", "pages of other sites may not make changes", ""})
+	}))
+	h := origins.Handler(http.MaxBytesHandler(http.HandlerFunc(s.serve), 1<<20))
+	server := s.door.Server(h)
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if server.Shutdown(end) != nil {
+			server.Close() //nolint:errcheck,gosec // it was asked politely
+		}
+	})
+	defer stop()
+	if err := server.Serve(s.door); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control listener: %w", err)
+	}
+	<-stopped // Serve returns as soon as the stop begins
+	return nil
+}
+
+// serve hands a call to its route. What the mux refuses itself gets the shape of every other error.
+func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
+	req = verbatim(req)
+	h, pattern := s.mux.Handler(req)
+	if pattern != "" {
+		s.mux.ServeHTTP(w, req)
+		return
+	}
+	refusal := &refusal{ResponseWriter: w}
+	if h.ServeHTTP(refusal, req); refusal.status == http.StatusMethodNotAllowed {
+		s.fail(w, &problem{http.StatusMethodNotAllowed, "invalid_request", "method", "this call takes " + w.Header().Get("Allow"), ""})
+		return
+	}
+	s.fail(w, &problem{http.StatusNotFound, "not_found", "no_such_call", "there is no such call", ""})
+}
+
+// refusal keeps the status and the headers of an answer, and drops its text.
+type refusal struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *refusal) WriteHeader(status int) { r.status = status }
+
+// Write implements http.ResponseWriter.
+func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
+
+// Healthy answers that the process does, and whether it tells partners about real people.
+func Healthy(log *slog.Logger, livemode bool) http.HandlerFunc {
+	mode := "sandbox"
+	if livemode {
+		mode = "live"
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, log, http.StatusOK, map[string]any{"status": "ok", "mode": mode})
+	}
+}
+
+// Readiness answers whether a process should get traffic; full: with why not, and what is worth knowing either way.
+func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() (reasons, notes []string)) {
+	reasons, notes := state()
+	v, status := map[string]any{"status": "ready"}, http.StatusOK
+	if len(reasons) > 0 {
+		v, status = map[string]any{"status": "not_ready"}, http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	}
+	if full && len(reasons) > 0 {
+		v["reasons"] = reasons
+	}
+	if full && len(notes) > 0 {
+		v["notes"] = notes
+	}
+	reply(w, log, status, v)
+}
+
+// problem is an error as the API shows it.
+type problem struct {
+	status  int
+	Type    string `json:"type"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Param   string `json:"param,omitempty"`
+}
+
+// Error implements error.
+func (p *problem) Error() string { return p.Message }
+
+// guard lets a request through to r if its token may make it.
+func (s *Server) guard(r Route) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		t, ok := s.admit(w, req)
+		if !ok {
+			return
+		}
+		if !t.may(r) {
+			s.forbid(w, r.Scope)
+			return
+		}
+		if err := errors.Join(r.ids(req), s.guest(r, t)); err != nil {
+			s.fail(w, err)
+			return
+		}
+		v, err := r.do(req, t)
+		if r.audits(v) {
+			err = errors.Join(err, s.record(req, r, t, err))
+		}
+		if err != nil {
+			s.fail(w, err)
+			return
+		}
+		s.answer(w, v)
+	}
+}
+
+func (t Token) may(r Route) bool {
+	switch t.Scope {
+	case Admin:
+		return true
+	case Operator:
+		return r.Scope == Operator || r.Scope == Viewer
+	case Viewer:
+		return r.Scope == Viewer
+	case Partner:
+		return r.Partner
+	default:
+		return false
+	}
+}
+
+func (s *Server) json(w http.ResponseWriter, status int, v any) { reply(w, s.o.Logger, status, v) }
+
+// reply writes v, and gives whoever asked some time to take it.
+func reply(w http.ResponseWriter, log *slog.Logger, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	answerWithin(w, answerTime)
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		log.Debug("control_answer_cut", "error", err)
+	}
+}
+
+// list is how every list is answered.
+type list struct {
+	Object  string `json:"object"`
+	Data    any    `json:"data"`
+	HasMore bool   `json:"has_more"`
+}
+
+// page reads after and limit.
+func page(req *http.Request) (after string, limit int, err error) {
+	limit = 100
+	if text := req.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 1000 {
+			return "", 0, &problem{http.StatusBadRequest, "invalid_request", "limit", "limit is a number from 1 to 1000", "limit"}
+		}
+		limit = n
+	}
+	return req.URL.Query().Get("after"), limit, nil
+}
+
+// livemode reads whose subjects a call is about; unsaid, the gateway's own mode.
+func (s *Server) livemode(req *http.Request) (bool, error) {
+	switch req.URL.Query().Get("livemode") {
+	case "":
+		return s.o.Livemode, nil
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	default:
+		return false, bad("livemode", "livemode is true or false")
+	}
+}
+
+// bad is a request that cannot be carried out as it stands.
+func bad(param, message string) error {
+	return &problem{http.StatusBadRequest, "invalid_request", param, message, param}
+}

@@ -1,0 +1,5 @@
+//go:build fault_credulous
+
+package control
+
+const credulous = true

@@ -1,0 +1,56 @@
+package control
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestMasked: what a viewer sees of a URL.
+func TestMasked(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		if got := masked(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	f("https://hooks.example.com/kyc/s3cr3t?token=s3cr3t#s3cr3t", "https://hooks.example.com/…?…")
+	f("https://hooks.example.com:8443/kyc", "https://hooks.example.com:8443/…")
+	f("https://user:s3cr3t@hooks.example.com/", "https://hooks.example.com/")
+	f("http://127.0.0.1:8490", "http://127.0.0.1:8490/")
+	f("https://hooks.example.com?s3cr3t", "https://hooks.example.com/?…")
+	f("://s3cr3t", "…")
+	f("mailto:s3cr3t", "…")
+}
+
+// TestViewerSeesNoURL asks for everything that a viewer may read.
+func TestViewerSeesNoURL(t *testing.T) {
+	g := newRigWith(t, []string{"cloudevents"}) // its URL has a path
+	g.tell("bad", 1, "rejected")
+	g.call("otto", "POST", "/v1/endpoints/cloudevents/resume", "")
+	for _, r := range g.server.routes() {
+		method, path, _ := strings.Cut(r.Pattern, " ")
+		if method != "GET" || r.Scope != Viewer {
+			continue
+		}
+		path = strings.NewReplacer("{partner}", "acme", "{id}", "bad").Replace(path) + "?livemode=true&status=dead&partner=acme&source=sumsub-eu&older=1h"
+		a := g.call("vera", "GET", path, "")
+		if a.code != 200 || strings.Contains(a.body, g.partner.URL+"/cloudevents") {
+			t.Errorf("%s: %d %s", path, a.code, a.body)
+		}
+	}
+	urls := func(token string) string {
+		return fmt.Sprint(g.call(token, "GET", "/v1/endpoints", "").data(t)[2]["url"])
+	}
+	if got := urls("vera"); got != g.partner.URL+"/…" {
+		t.Errorf("a viewer sees %s", got)
+	}
+	for _, who := range []string{"otto", "ada"} {
+		if got := urls(who); got != g.partner.URL+"/cloudevents" {
+			t.Errorf("%s sees %s", who, got)
+		}
+	}
+	if strings.Contains(g.log.String(), g.partner.URL) {
+		t.Error("a URL was logged")
+	}
+}

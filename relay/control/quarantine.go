@@ -1,0 +1,227 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/relay"
+)
+
+// heldPrefix begins the ids of records that wait for their subject, beside which quarantine holds bodies.
+const heldPrefix = "held_"
+
+// quarantine lists bodies; with kind=records, records that wait for their subject.
+func (s *Server) quarantine(req *http.Request, _ Token) (any, error) {
+	after, limit, err := page(req)
+	if err != nil {
+		return nil, err
+	}
+	switch kind := req.URL.Query().Get("kind"); {
+	case kind == "records" && s.o.Relay != nil:
+		data, more, err := s.o.Relay.HeldItems(after, limit)
+		return list{Object: "list", Data: data, HasMore: more}, err
+	case kind != "" && kind != "bodies":
+		return nil, bad("kind", "kind is bodies or records")
+	}
+	data, more, err := s.o.Quarantine.Items(after, limit)
+	if data == nil {
+		data = []journal.ItemView{}
+	}
+	return list{Object: "list", Data: data, HasMore: more}, err
+}
+
+// itemView shows a body in clear. Whoever asked for it stands in the audit trail.
+type itemView struct {
+	Object   string              `json:"object"`
+	ID       string              `json:"id"`
+	Source   string              `json:"source"`
+	Provider string              `json:"provider"`
+	Reason   journal.Reason      `json:"reason"`
+	Detail   string              `json:"detail,omitempty"`
+	At       time.Time           `json:"at"`
+	Headers  map[string][]string `json:"headers,omitempty"`
+	Answer   *journal.Answer     `json:"answer,omitempty"` // the question of the provider's API that the body answers
+	Text     string              `json:"text,omitempty"`   // the body, if it is text
+	Body     []byte              `json:"body,omitempty"`   // the body in base64, if it is not
+}
+
+func (s *Server) quarantined(req *http.Request, _ Token) (any, error) {
+	it, err := s.o.Quarantine.Unseal(req.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	v := itemView{
+		Object: "quarantined_body", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: it.Reason, Detail: it.Detail, At: it.At, Headers: it.Headers, Answer: it.Answer,
+	}
+	if utf8.Valid(it.Body) {
+		v.Text = string(it.Body)
+	} else {
+		v.Body = it.Body
+	}
+	return v, nil
+}
+
+// release translates a body again, or gives a record its subject.
+func (s *Server) release(req *http.Request, caller Token) (any, error) {
+	id := req.PathValue("id")
+	if strings.HasPrefix(id, heldPrefix) {
+		return s.releaseRecord(req, caller, id)
+	}
+	if s.o.Release == nil {
+		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no sources: call one with role all or ingest", ""}
+	}
+	it, err := s.o.Quarantine.Unseal(id)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.o.Release(it)
+	if err != nil {
+		return nil, &problem{http.StatusConflict, "conflict", "still_unclear", err.Error(), ""}
+	}
+	if err := s.o.Quarantine.Drop(req.Context(), id, t); err != nil {
+		return nil, err
+	}
+	out := map[string]any{"object": "quarantined_body", "id": id, "released": true, "updates": len(t.Records)}
+	if t.Keep != nil {
+		out["kept"] = t.Keep.Reason
+	}
+	return out, nil
+}
+
+func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, error) {
+	if s.o.Relay == nil {
+		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no subjects: call one with role all or relay", ""}
+	}
+	var ask struct{ Partner, Subject string }
+	if err := read(req, &ask); err != nil {
+		return nil, err
+	}
+	if err := cmp.Or(idIn("partner", ask.Partner), idIn("subject", ask.Subject)); err != nil {
+		return nil, err
+	}
+	if err := s.o.Relay.ReleaseHeld(req.Context(), id, ask.Partner, ask.Subject, t.Name); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "held_record", "id": id, "released": true}, nil
+}
+
+// takenBackView is what came of taking a record back from the subject that it had been released to.
+type takenBackView struct {
+	Object    string         `json:"object"`
+	ID        string         `json:"id"`
+	TakenBack bool           `json:"taken_back"`
+	Partner   string         `json:"partner"`
+	Subject   string         `json:"subject"`
+	Livemode  bool           `json:"livemode"`
+	Held      int            `json:"held"` // records that wait again
+	Order     string         `json:"order"`
+	Folded    bool           `json:"folded"` // false: it is kept, and what comes of it is not known yet
+	Before    kyc.Status     `json:"before,omitempty"`
+	After     kyc.Status     `json:"after,omitempty"`
+	Changes   []relay.Effect `json:"changes"`
+}
+
+// takeBack takes a record back that was released to somebody whom it was not about.
+func (s *Server) takeBack(req *http.Request, t Token) (any, error) {
+	if s.o.Relay == nil {
+		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no subjects: call one with role all or relay", ""}
+	}
+	var ask struct{ Reason string }
+	if err := read(req, &ask); err != nil {
+		return nil, err
+	}
+	if ask.Reason == "" {
+		return nil, bad("reason", "say why, for whoever must explain it later")
+	}
+	wait, cancel := context.WithTimeout(req.Context(), foldWait)
+	defer cancel()
+	id := req.PathValue("id")
+	v, err := s.o.Relay.TakeBack(wait, id, ask.Reason, t.Name)
+	if err != nil {
+		return nil, err
+	}
+	if v.Changes == nil {
+		v.Changes = []relay.Effect{}
+	}
+	return takenBackView{"held_record", id, true, v.Partner, v.Subject, v.Livemode, v.Held, v.ID, v.Folded, v.Before, v.After, v.Changes}, nil
+}
+
+// discard takes a body or a record out for good: of a body nothing stays but the entry in the audit trail; a record is kept and never applied.
+func (s *Server) discard(req *http.Request, t Token) (any, error) {
+	id := req.PathValue("id")
+	if strings.HasPrefix(id, heldPrefix) && s.o.Relay != nil {
+		if err := s.o.Relay.DiscardHeld(req.Context(), id, t.Name); err != nil {
+			return nil, err
+		}
+		return map[string]any{"object": "held_record", "id": id, "discarded": true}, nil
+	}
+	if err := s.o.Quarantine.Drop(req.Context(), id, journal.Intake{}); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "quarantined_body", "id": id, "discarded": true}, nil
+}
+
+// questions lists what providers have still to be asked.
+func (s *Server) questions(req *http.Request, _ Token) (any, error) {
+	after, limit, err := page(req)
+	if err != nil {
+		return nil, err
+	}
+	data, more, err := s.o.Questions.Questions(questionID(after), limit)
+	if err != nil {
+		return nil, err
+	}
+	type view struct {
+		ID string `json:"id"`
+		journal.Question
+	}
+	views := make([]view, 0, len(data))
+	for _, q := range data {
+		views = append(views, view{ID: strings.Join([]string{q.Source, q.What, q.Ref}, "/"), Question: q})
+	}
+	return list{Object: "list", Data: views, HasMore: more}, nil
+}
+
+// questionID is what the journal calls a question that lists name source/what/ref. A ref may hold slashes itself.
+func questionID(id string) string { return strings.Replace(id, "/", "\x00", 2) }
+
+// dropQuestion closes a question that nobody will answer, such as one about a ref that the provider has deleted. The claim it was asked about stays as it is.
+func (s *Server) dropQuestion(req *http.Request, _ Token) (any, error) {
+	var ask struct{ ID string }
+	if err := read(req, &ask); err != nil {
+		return nil, err
+	}
+	if len(ask.ID) > maxParam || !kyc.IsText(ask.ID) {
+		return nil, bad("id", "id is no id of a question")
+	}
+	if err := s.o.Questions.DropQuestion(req.Context(), questionID(ask.ID)); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "question", "id": ask.ID, "discarded": true}, nil
+}
+
+// read decodes the body of a call, strictly.
+func read(req *http.Request, v any) error {
+	d := json.NewDecoder(req.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		if errors.Is(err, io.EOF) {
+			return bad("body", "send a JSON object")
+		}
+		return bad("body", fmt.Sprintf("the body is not what this call takes: %v", err))
+	}
+	if d.More() {
+		return bad("body", "send one JSON object")
+	}
+	return nil
+}

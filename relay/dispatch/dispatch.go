@@ -1,0 +1,141 @@
+// Package dispatch delivers what the outbox owes: it claims, signs, posts, reads the answer, and settles.
+//
+// Its promises: an attempt carries the webhook-id and the body of every other of its delivery (I5); one is in flight of each lane, for the outbox leases no more (I3); a slow
+// or dead endpoint costs no other endpoint anything (I6); what was accepted is settled, or made again with the same id. It meets the relay, which decides what is owed, in the
+// outbox only.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/outbox"
+	"countersign/outbox/store"
+	"countersign/relay/registry"
+	"countersign/relay/send"
+)
+
+// Options of a Dispatcher. All but Metrics, Now, After, Anew and Grace are required.
+type Options struct {
+	Registry *registry.Registry
+	Outbox   *outbox.Outbox
+	Client   *send.Client
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer
+	Now      func() time.Time
+	After    <-chan struct{} // nothing is claimed before it is closed; nil: at once
+	// Anew makes a delivery again from its change, in its endpoint's format of today, because it cannot be signed any more as it was made; with a nil body where that format has no
+	// word for it. Nil, or an error: it cannot be made again.
+	Anew  func(outbox.Delivery) (outbox.Delivery, error)
+	Grace time.Duration // for attempts in flight when the dispatcher stops, and then they are given back; 0: 250 ms
+}
+
+// Dispatcher delivers. Make it with New, run it with Run.
+type Dispatcher struct {
+	o         Options
+	endpoints map[string]*registry.Endpoint
+	senders   map[string]*sender // by endpoint; fixed after New
+	m         *metrics
+}
+
+// New makes a sender for each endpoint there is.
+func New(o Options) *Dispatcher {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Grace == 0 {
+		o.Grace = 250 * time.Millisecond // what is about to be answered need not be repeated; a partner that hangs must not hold up a restart
+	}
+	d := &Dispatcher{o: o, endpoints: map[string]*registry.Endpoint{}, senders: map[string]*sender{}, m: newMetrics(o.Metrics)}
+	for _, p := range o.Registry.Read().Partners() {
+		for _, e := range p.Endpoints { // a copy: what is left out is completed
+			e.Concurrency = max(1, e.Concurrency)
+			d.endpoints[e.ID] = &e
+			d.senders[e.ID] = newSender(d, &e)
+		}
+	}
+	d.m.start(d)
+	return d
+}
+
+// Run delivers until ctx ends or the store fails. Before it returns, attempts in flight have ended or were given back after Options.Grace, to be made again by the next Run with
+// the same id and body, and everything settled is on disk.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	if d.o.After != nil {
+		select {
+		case <-d.o.After:
+		case <-ctx.Done():
+			return nil // stopped before it began
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, s := range d.senders {
+		wg.Go(func() { s.run(ctx) })
+	}
+	err := d.sweep(ctx)
+	cancel(err)
+	wg.Wait()
+	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
+	defer done()
+	if ferr := d.o.Outbox.Flush(flush); ferr != nil {
+		d.o.Logger.Warn("settle_unfinished", "error", ferr)
+	}
+	if err != nil {
+		return fmt.Errorf("dispatch: %w", err)
+	}
+	return nil
+}
+
+// flushWithin is how long a stop waits for the disk to take what was settled.
+const flushWithin = 10 * time.Second
+
+// sweep puts down what endpoints owe that are gone from the config, a step at a time.
+func (d *Dispatcher) sweep(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		if n%60 == 0 {
+			d.m.certificates(d)
+		}
+		gone, err := d.o.Outbox.Strangers()
+		if err != nil {
+			return err
+		}
+		for _, id := range gone {
+			if _, err := d.o.Outbox.Sweep(ctx, id); err != nil && ctx.Err() == nil && !isFull(err) {
+				return err
+			}
+		}
+		if err := d.mend(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// mend finds lanes that a damaged record has orphaned.
+func (d *Dispatcher) mend(ctx context.Context) error {
+	if !d.o.Outbox.Astray() {
+		return nil
+	}
+	heads, graves, err := d.o.Outbox.Mend(ctx)
+	if err != nil && ctx.Err() == nil && !isFull(err) {
+		return err
+	}
+	d.o.Logger.Error("outbox_mended", "lanes", heads, "rejections", graves)
+	return nil
+}
+
+func isFull(err error) bool { return errors.Is(err, store.ErrFull) }

@@ -1,0 +1,65 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+
+	"countersign/outbox"
+)
+
+// disable marks an endpoint as gone: nothing is sent, and what is owed stays owed, until somebody resumes it.
+func (d *Dispatcher) disable(ctx context.Context, s *sender, reason string) {
+	marked := d.o.Registry.Disable(s.e.ID, reason, func(err error) {
+		if err != nil {
+			d.o.Logger.Error("endpoint_disable_not_written", "endpoint", s.e.ID, "error", err)
+		}
+	})
+	if !marked {
+		return
+	}
+	d.m.disabled.WithLabelValues(s.e.ID).Set(1)
+	d.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.e.ID, "reason", reason)
+}
+
+// Resume takes a disabled endpoint up again, and sends what is owed: nil once that is on stable storage.
+func (d *Dispatcher) Resume(ctx context.Context, endpoint string) error {
+	s := d.senders[endpoint]
+	if s == nil {
+		return fmt.Errorf("endpoint %s: %w", endpoint, outbox.ErrNotFound)
+	}
+	if err := d.o.Registry.Enable(ctx, endpoint); err != nil {
+		return fmt.Errorf("resume %s: %w", endpoint, err)
+	}
+	d.m.disabled.WithLabelValues(endpoint).Set(0)
+	s.nudge()
+	return nil
+}
+
+// EndpointView is what is shown of an endpoint.
+type EndpointView struct {
+	Object   string `json:"object"`
+	ID       string `json:"id"`
+	Partner  string `json:"partner"`
+	URL      string `json:"url"`
+	Format   string `json:"format"`
+	Owed     int64  `json:"owed"`
+	Dead     int64  `json:"dead"`
+	Disabled string `json:"disabled,omitempty"` // why
+}
+
+// Endpoints lists every endpoint of the config, in its order.
+func (d *Dispatcher) Endpoints() []EndpointView {
+	list := []EndpointView{} // never null
+	now := d.o.Registry.Read()
+	for _, p := range now.Partners() {
+		for j := range p.Endpoints {
+			e := &p.Endpoints[j]
+			v := EndpointView{
+				Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: d.o.Outbox.Owed(e.ID), Dead: d.o.Outbox.Dead(e.ID),
+				Disabled: now.Disabled(e.ID),
+			}
+			list = append(list, v)
+		}
+	}
+	return list
+}

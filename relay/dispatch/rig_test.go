@@ -1,0 +1,135 @@
+package dispatch
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/outbox"
+	"countersign/outbox/store"
+	"countersign/relay/format"
+	"countersign/relay/registry"
+	"countersign/relay/send"
+	"countersign/signing"
+)
+
+const patience = 20 * time.Second // no passing test comes near it
+
+// eventually waits until ok holds.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited %s in vain until %s", patience, what)
+		}
+	}
+}
+
+// at is an instant, so many minutes from a fixed one.
+func at(minutes int) time.Time { return time.Date(2026, 3, 1, 12, minutes, 0, 0, time.UTC) }
+
+// clock is real time plus what a test adds to it.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time           { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) advance(by time.Duration) { c.ahead.Add(int64(by)) }
+
+// rig is a dispatcher with one endpoint, "a", whose partner takes everything: a real file, a real outbox and a real server. The relay's tests have whatever a relay owes.
+type rig struct {
+	t          *testing.T
+	clock      clock
+	store      *store.Store
+	outbox     *outbox.Outbox
+	registry   *registry.Registry
+	dispatcher *Dispatcher
+	took       atomic.Int64 // requests
+}
+
+func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
+	t.Helper()
+	g := &rig{t: t}
+	partner := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		g.took.Add(1)
+	}))
+	t.Cleanup(partner.Close)
+	key, err := signing.StandardKey("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, _ := format.ByName("standard")
+	e := registry.Endpoint{ID: "a", URL: partner.URL, Format: f, Keys: []registry.Key{{Key: key}}, Concurrency: concurrency, Timeout: 10 * time.Second}
+	log := slog.New(slog.DiscardHandler)
+	if g.store, err = store.Open(store.Options{Dir: t.TempDir(), Logger: log, Metrics: prometheus.NewRegistry(), Linger: 200 * time.Microsecond}); err != nil {
+		t.Fatal(err)
+	}
+	stop := g.background(g.store.Run)
+	t.Cleanup(func() {
+		stop()
+		if err := g.store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	reg := prometheus.NewRegistry()
+	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now}, []outbox.Endpoint{{ID: "a"}}); err != nil {
+		t.Fatal(err)
+	}
+	partners := []registry.Partner{{ID: "acme", Endpoints: []registry.Endpoint{e}}}
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners}); err != nil {
+		t.Fatal(err)
+	}
+	client := send.New(send.Options{})
+	t.Cleanup(client.Close)
+	o := Options{Registry: g.registry, Outbox: g.outbox, Client: client, Logger: log, Metrics: reg, Now: g.clock.now}
+	for _, fn := range set {
+		fn(&o)
+	}
+	g.dispatcher = New(o)
+	return g
+}
+
+// run runs the dispatcher until the test ends.
+func (g *rig) run() { g.t.Cleanup(g.background(g.dispatcher.Run)) }
+
+// background runs something until stop is called.
+func (g *rig) background(run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			g.t.Error(err)
+		}
+	}
+}
+
+func (g *rig) update(fn func(*store.Tx) error) {
+	g.t.Helper()
+	if err := g.store.Update(g.t.Context(), fn); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// owe puts one delivery about somebody into the outbox.
+func (g *rig) owe(subject string) {
+	g.t.Helper()
+	g.update(func(tx *store.Tx) error {
+		return g.outbox.Put(tx, outbox.Delivery{
+			Endpoint: "a", Lane: "acme/" + subject, Sequence: 2, WebhookID: "evt_" + subject, Type: "kyc.status.approved", Format: "standard",
+			Owed: g.clock.now(), Received: g.clock.now(), Body: []byte("{}"),
+		})
+	})
+}

@@ -1,0 +1,302 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"countersign/outbox"
+	"countersign/relay/registry"
+	"countersign/relay/send"
+	"countersign/signing"
+)
+
+// sender delivers what one endpoint is owed. Each endpoint has its own, with its own slots, rate, pauses and connections: that is why one costs no other anything (I6).
+type sender struct {
+	r       *Dispatcher
+	e       *registry.Endpoint
+	limit   *rate.Limiter
+	pool    *send.Pool    // connections that no other endpoint has a part in
+	freed   chan struct{} // one token: a slot has become free
+	workers atomic.Int64  // goroutines that deliver or wait for something to deliver
+
+	mu          sync.Mutex // guards the fields below
+	inFlight    int
+	allowed     int       // slots in use at most: halved when the endpoint asks for less, one more with each success
+	pausedUntil time.Time // the endpoint sent Retry-After
+	lastSuccess time.Time
+	throttled   []string // lanes that were answered 429 since then, up to manyPeople
+}
+
+// connections is how many an endpoint has open at most: one for each attempt in flight, and a quarter more that rest, or are dialled in vain.
+func connections(e *registry.Endpoint) int { return e.Concurrency + e.Concurrency/4 }
+
+// manyPeople answered 429, and nobody accepted in between, are the endpoint: then its Retry-After pauses all of it.
+const manyPeople = 3
+
+func newSender(r *Dispatcher, e *registry.Endpoint) *sender {
+	s := &sender{r: r, e: e, allowed: e.Concurrency, freed: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
+	s.pool = r.o.Client.Pool(send.PoolOptions{Name: e.ID, Conns: connections(e), Headers: e.Headers, TLS: e.TLS})
+	if e.Rate > 0 {
+		s.limit = rate.NewLimiter(rate.Limit(e.Rate), max(1, int(e.Rate/10)))
+	}
+	return s
+}
+
+func (s *sender) disabled() bool { return s.r.o.Registry.Read().Disabled(s.e.ID) != "" }
+
+// run claims and delivers until ctx ends, then waits for what is in flight and gives back the rest.
+func (s *sender) run(ctx context.Context) {
+	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(s.r.o.Grace, cut) })
+	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	work := make(chan outbox.Delivery)
+	defer close(work)
+	var queue []outbox.Delivery
+	defer func() { s.r.o.Outbox.Release(queue...) }()
+	for ctx.Err() == nil {
+		var next time.Time
+		if len(queue) == 0 && !s.disabled() {
+			var err error
+			if queue, next, err = s.r.o.Outbox.Claim(s.e.ID, 2*s.e.Concurrency); err != nil {
+				s.r.o.Logger.Error("claim_failed", "endpoint", s.e.ID, "error", err)
+				next = s.r.o.Now().Add(time.Second)
+			}
+		}
+		for len(queue) > 0 && s.take() {
+			if err := s.limit.Wait(ctx); err != nil { // stopping
+				s.give()
+				return
+			}
+			if s.closed() { // since it waited for its turn
+				s.give()
+				break
+			}
+			d := queue[0]
+			queue = queue[1:]
+			s.hand(&wg, attempts, work, d)
+		}
+		if s.disabled() { // what is claimed waits with the rest
+			s.r.o.Outbox.Release(queue...)
+			queue = nil
+		}
+		s.wait(ctx, len(queue) > 0, next)
+	}
+}
+
+// hand gives a delivery to a worker that waits for one, or to a new one. A worker that has had nothing to do for a while ends: an idle endpoint costs no memory, a busy
+// one no new goroutine and stack for each delivery.
+func (s *sender) hand(wg *sync.WaitGroup, ctx context.Context, work chan outbox.Delivery, d outbox.Delivery) { //nolint:revive // ctx is the attempts', not the call's
+	select {
+	case work <- d:
+		return
+	default:
+	}
+	if s.workers.Add(1) > int64(s.e.Concurrency) { // one of them is about to wait
+		s.workers.Add(-1)
+		select {
+		case work <- d:
+			return
+		case <-time.After(workerIdle): // or about to end
+			s.workers.Add(1)
+		}
+	}
+	wg.Go(func() {
+		defer s.workers.Add(-1)
+		s.work(ctx, work, d)
+	})
+}
+
+const workerIdle = 5 * time.Second
+
+func (s *sender) work(ctx context.Context, work <-chan outbox.Delivery, d outbox.Delivery) {
+	idle := time.NewTimer(workerIdle)
+	defer idle.Stop()
+	for {
+		s.deliver(ctx, d)
+		idle.Reset(workerIdle)
+		var ok bool
+		select {
+		case d, ok = <-work:
+			if !ok {
+				return
+			}
+		case <-idle.C:
+			return
+		}
+	}
+}
+
+// take takes a slot, unless all that are allowed are taken or the endpoint is paused.
+func (s *sender) take() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inFlight >= s.allowed || s.shut() {
+		return false
+	}
+	s.inFlight++
+	return true
+}
+
+// closed reports whether the endpoint is paused or disabled.
+func (s *sender) closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shut()
+}
+
+// shut is closed, for whoever holds mu.
+func (s *sender) shut() bool {
+	return s.r.o.Now().Before(s.pausedUntil) || s.disabled()
+}
+
+func (s *sender) give() {
+	s.mu.Lock()
+	s.inFlight--
+	s.mu.Unlock()
+	s.nudge()
+}
+
+// nudge makes run look again.
+func (s *sender) nudge() {
+	select {
+	case s.freed <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns when there may be something to do: a slot is free for what is queued, or something has become due.
+func (s *sender) wait(ctx context.Context, queued bool, next time.Time) {
+	now := s.r.o.Now()
+	s.mu.Lock()
+	paused := s.pausedUntil
+	s.mu.Unlock()
+	wake := s.r.o.Outbox.Wake(s.e.ID)
+	until := time.Minute
+	switch {
+	case now.Before(paused):
+		until = paused.Sub(now)
+	case queued:
+		wake = nil // nothing is claimed before the queue is empty
+	case !next.IsZero():
+		until = min(until, max(0, next.Sub(now)))
+	}
+	t := time.NewTimer(until)
+	defer t.Stop()
+	select {
+	case <-wake:
+	case <-s.freed:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// deliver makes one attempt and settles it.
+func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
+	defer s.give()
+	started := s.r.o.Now()
+	h, err := s.sign(&d, started)
+	if err != nil && s.remake(ctx, d, err, started) {
+		return
+	}
+	var a send.Answer
+	if err == nil {
+		a, err = s.pool.Post(ctx, s.e.URL, h, d.Body, s.e.Timeout)
+	}
+	if err != nil && ctx.Err() != nil { // stopping: whether it arrived is unknown, so it is owed still
+		s.r.o.Outbox.Release(d)
+		return
+	}
+	if a.Repeated {
+		s.r.m.repeated.WithLabelValues(s.e.ID).Inc()
+	}
+	s.conclude(ctx, d, a, err, started)
+}
+
+// conclude settles an attempt that was started then and had this answer, or none.
+func (s *sender) conclude(ctx context.Context, d outbox.Delivery, a send.Answer, err error, started time.Time) {
+	took := s.r.o.Now().Sub(started)
+	v := read(a, err)
+	lastSuccess := s.note(v, a, d.Lane)
+	r := refusals{}
+	if v.about {
+		r = s.refusals(&d, started, lastSuccess)
+	}
+	out := settle(d, v, a, Schedule(s.e.Retry), started, took, r)
+	if err != nil {
+		out.Detail = err.Error()
+	}
+	if v.disable {
+		s.r.disable(ctx, s, "the partner answered 410 Gone")
+	}
+	s.settle(ctx, out)
+}
+
+// settle counts, logs and writes how an attempt ended.
+func (s *sender) settle(ctx context.Context, out outbox.Attempt) {
+	s.r.m.settled(s.e, out, s.r.o.Now())
+	s.r.logSettled(ctx, out)
+	s.r.o.Outbox.Settle(out)
+}
+
+// sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a signature for each key that still signs (I5).
+func (s *sender) sign(d *outbox.Delivery, now time.Time) (http.Header, error) {
+	var keys signing.Keyring
+	for _, k := range s.e.Keys {
+		if k.Until.IsZero() || now.Before(k.Until) {
+			keys = append(keys, k.Key)
+		}
+	}
+	f, ok := s.e.FormatOf(d.Format)
+	if !ok {
+		return nil, errors.New("format " + d.Format + " is not in this program")
+	}
+	h := http.Header{"Content-Type": {f.ContentType}}
+	if d.Traceparent != "" {
+		h.Set("Traceparent", d.Traceparent)
+	}
+	if err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, keys); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// note keeps what the endpoint's answer about somebody says about the endpoint, and returns when it last accepted anything.
+func (s *sender) note(v answer, a send.Answer, lane string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.r.o.Now()
+	switch {
+	case v.ok:
+		s.lastSuccess, s.throttled = now, nil
+		s.allowed = min(s.e.Concurrency, s.allowed+1)
+	case v.slow:
+		s.allowed = max(1, s.allowed/2)
+		asked := min(Schedule(s.e.Retry).Obey(a.RetryAfter, false), maxPause)
+		if until := now.Add(asked); asked > 0 && s.speaksForAll(v, lane) && until.After(s.pausedUntil) {
+			s.pausedUntil = until
+		}
+	}
+	return s.lastSuccess
+}
+
+// speaksForAll reports whether an answer that asks for less asks it of everybody: not if it may be about one person who is asked about too often, until as many people were answered
+// so in a row as makes that unlikely. s.mu is held.
+func (s *sender) speaksForAll(v answer, lane string) bool {
+	if !v.person {
+		return true
+	}
+	if len(s.throttled) < manyPeople && !slices.Contains(s.throttled, lane) {
+		s.throttled = append(s.throttled, lane)
+	}
+	return len(s.throttled) >= manyPeople
+}

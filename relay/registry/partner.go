@@ -1,0 +1,60 @@
+package registry
+
+import (
+	"time"
+
+	"countersign/kyc"
+	"countersign/relay/format"
+	"countersign/relay/send"
+	"countersign/signing"
+)
+
+// Partner is who is told.
+type Partner struct {
+	ID        string
+	Policy    kyc.Policy // its Version is set by RegisterPolicies
+	MaxOpen   int64      // refs that its own tokens may have registered that no callback has come for; 0: relay.DefaultMaxOpen
+	Endpoints []Endpoint
+}
+
+// Endpoint is one URL of a partner.
+type Endpoint struct {
+	ID          string // unique over all partners
+	URL         string
+	Format      format.Format
+	Keys        []Key // newest first
+	Events      []string
+	Concurrency int     // attempts in flight; 0: 1
+	Rate        float64 // attempts per second; 0: no limit
+	Timeout     time.Duration
+	MaxOwed     int64
+	Since       time.Time // changes whose record was appended before are not owed; zero: always
+	Retry       Retry
+	Headers     []send.Header // with every request, beside the format's
+	TLS         send.TLSFiles
+}
+
+// Key is one signing key of an endpoint. It signs until Until; zero: for good.
+type Key struct {
+	Key   signing.Key
+	Until time.Time
+}
+
+// Retry says when a delivery that failed is tried again. What is zero, but for Jitter, is as in dispatch.DefaultSchedule.
+type Retry struct {
+	First    time.Duration // after the first failure
+	Factor   float64       // each wait is this many times the one before; 1 or more
+	Max      time.Duration // no wait is longer, before jitter
+	Jitter   float64       // ± this part of the wait, 0 to 0.9
+	Attempts int           // tries in all; after the last a delivery is dead
+
+	MaxRetryAfter time.Duration // no Retry-After is obeyed for longer
+}
+
+// FormatOf is the format a delivery was made in, which need not be the one its endpoint has now (I5).
+func (e *Endpoint) FormatOf(name string) (format.Format, bool) {
+	if e.Format.Name == name {
+		return e.Format, true
+	}
+	return format.ByName(name)
+}

@@ -1,0 +1,99 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+func policyPrefix(partner string) []byte { return []byte("policy/" + partner + "/") }
+
+func policyKey(partner string, version int) []byte {
+	return fmt.Appendf(policyPrefix(partner), "%08d", version)
+}
+
+// registeredKey is the number of the newest version of a partner's policy, in meta.
+func registeredKey(partner string) []byte { return []byte("relay/policy/" + partner) }
+
+// RegisterPolicies makes a partner's configured policy its newest version if it differs from the last: nil once that is on stable storage. Subjects keep the version they are
+// folded under.
+func (r *Registry) RegisterPolicies(ctx context.Context) error {
+	all := map[string]map[int]kyc.Policy{}
+	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
+		clear(all)
+		for _, p := range r.Read().Partners() {
+			known, err := registerPolicy(tx, p.ID, p.Policy)
+			if err != nil {
+				return err
+			}
+			all[p.ID] = known
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("register policies: %w", err)
+	}
+	r.change(func(s *Snapshot) bool {
+		s.policies = maps.Clone(s.policies)
+		maps.Copy(s.policies, all)
+		return true
+	})
+	return nil
+}
+
+// registerPolicy returns all versions of a partner's policy, the one it wants among them.
+func registerPolicy(tx *store.Tx, partner string, want kyc.Policy) (map[int]kyc.Policy, error) {
+	known, err := policies(tx, partner)
+	if err != nil {
+		return nil, err
+	}
+	registered, err := tx.Number(registeredKey(partner))
+	if err != nil {
+		return nil, err
+	}
+	want.Version = max(newest(known), int(registered)) // of the last the record may be damaged, and its number must not come again
+	if last, ok := known[want.Version]; ok && want.Same(last) {
+		return known, nil
+	}
+	want.Version++
+	v, err := json.Marshal(want)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.Bucket(store.Registry).PutTwice(policyKey(partner, want.Version), v); err != nil {
+		return nil, err
+	}
+	if err := tx.SetNumber(registeredKey(partner), int64(want.Version)); err != nil {
+		return nil, err
+	}
+	known[want.Version] = want
+	return known, nil
+}
+
+// newest is the newest version; 0: there is none. One that is damaged, and its second copy too, leaves a gap.
+func newest(known map[int]kyc.Policy) (version int) {
+	for v := range known {
+		version = max(version, v)
+	}
+	return version
+}
+
+func policies(tx *store.Tx, partner string) (map[int]kyc.Policy, error) {
+	known := map[int]kyc.Policy{}
+	err := tx.Bucket(store.Registry).EachEither(policyPrefix(partner), func(k, v []byte) error {
+		var p kyc.Policy
+		if json.Unmarshal(v, &p) != nil {
+			return fmt.Errorf("policy %s: %w", k, store.ErrBadRecord)
+		}
+		known[p.Version] = p
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return known, nil
+}

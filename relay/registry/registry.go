@@ -1,0 +1,136 @@
+// Package registry is the one owner of who is told and by which right: partners, their endpoints and keys, their policies, which endpoints are disabled, and the keys and
+// tokens that were made at run time. No other package writes its bucket.
+//
+// Its promises: everybody reads one snapshot, which nobody changes, so that two looks at it agree; what has been decided counts in the snapshot of whoever decided at once, and
+// is kept on stable storage; what cannot be made again stands there twice, for one copy may be damaged.
+package registry
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+// Options of a Registry. Store is required, and where keys are made Sealer and Random too.
+type Options struct {
+	Store    *store.Store
+	Sealer   *store.Sealer
+	Random   io.Reader
+	Partners []Partner // see Configure
+}
+
+// Registry is safe for concurrent use.
+type Registry struct {
+	o        Options
+	snapshot atomic.Pointer[Snapshot]
+
+	mu sync.Mutex // held by whoever puts another snapshot in the place of the last
+}
+
+// Snapshot is what the registry said at one moment. Nobody changes it, nor what it hands out.
+type Snapshot struct {
+	all       []Partner
+	partners  map[string]*Partner
+	endpoints map[string]*Endpoint
+	policies  map[string]map[int]kyc.Policy // by partner and version
+	disabled  map[string]*string            // by endpoint: why
+}
+
+// New reads what is kept about the partners given.
+func New(o Options) (*Registry, error) {
+	r := &Registry{o: o}
+	r.snapshot.Store(&Snapshot{})
+	if err := r.Configure(o.Partners); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Configure makes these the partners, in their order, with what is kept about them: their policies, and which of their endpoints are disabled. Nobody may change them after.
+func (r *Registry) Configure(ps []Partner) error {
+	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}}
+	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
+	defer r.mu.Unlock()
+	err := r.o.Store.View(func(tx *store.Tx) error {
+		for i := range ps {
+			p := &ps[i]
+			s.partners[p.ID] = p
+			known, err := policies(tx, p.ID)
+			if err != nil {
+				return err
+			}
+			s.policies[p.ID] = known
+			for j := range p.Endpoints {
+				e := &p.Endpoints[j]
+				s.endpoints[e.ID] = e
+				if why := disabledFor(tx, e.ID); why != "" {
+					s.disabled[e.ID] = &why
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the registry: %w", err)
+	}
+	r.snapshot.Store(s)
+	return nil
+}
+
+// Read returns what counts now. Whoever needs two answers that agree asks one snapshot.
+func (r *Registry) Read() *Snapshot { return r.snapshot.Load() }
+
+// change puts a copy that fn has changed in the place of the snapshot, unless fn says no. What fn changes in a map it changes in a clone.
+func (r *Registry) change(fn func(*Snapshot) bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := *r.Read()
+	if !fn(&s) {
+		return false
+	}
+	r.snapshot.Store(&s)
+	return true
+}
+
+// Partners are all of them, in the config's order.
+func (s *Snapshot) Partners() []Partner { return s.all }
+
+// Partner is the partner of an id; nil: there is none.
+func (s *Snapshot) Partner(id string) *Partner { return s.partners[id] }
+
+// Endpoint is the endpoint of an id; nil: there is none.
+func (s *Snapshot) Endpoint(id string) *Endpoint { return s.endpoints[id] }
+
+// Policy is a version of a partner's policy; the defaults where it is not registered.
+func (s *Snapshot) Policy(partner string, version int) kyc.Policy {
+	return s.policies[partner][version]
+}
+
+// Policies are all registered versions of a partner's policy.
+func (s *Snapshot) Policies(partner string) map[int]kyc.Policy { return s.policies[partner] }
+
+// NewestPolicy is the newest registered version of a partner's policy; 0: there is none.
+func (s *Snapshot) NewestPolicy(partner string) int { return newest(s.policies[partner]) }
+
+// Disabled is why an endpoint is disabled; "": it is not.
+func (s *Snapshot) Disabled(endpoint string) string {
+	if why := s.disabled[endpoint]; why != nil {
+		return *why
+	}
+	return ""
+}
+
+// mark sets why an endpoint is disabled; nil: it is not.
+func (s *Snapshot) mark(endpoint string, why *string) {
+	s.disabled = maps.Clone(s.disabled)
+	if why == nil {
+		delete(s.disabled, endpoint)
+		return
+	}
+	s.disabled[endpoint] = why
+}
