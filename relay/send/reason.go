@@ -89,9 +89,9 @@ func isTLS(err error) bool {
 		cert   *tls.CertificateVerificationError
 		record tls.RecordHeaderError
 	)
-	// Most errors of crypto/tls have no type, only this prefix.
+	// Most errors of crypto/tls have no type, only this prefix. An alert is wrapped in words where it met a request that was being written.
 	return errors.As(err, &cert) || errors.As(err, &record) ||
-		strings.HasPrefix(err.Error(), "tls: ") || strings.HasPrefix(err.Error(), "remote error: tls: ")
+		strings.HasPrefix(err.Error(), "tls: ") || strings.Contains(err.Error(), "remote error: tls: ") || strings.Contains(err.Error(), "local error: tls: ")
 }
 
 func isReset(err error) bool {

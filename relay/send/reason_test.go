@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -238,4 +239,19 @@ func TestClassifyIsClosed(t *testing.T) {
 
 func tlsWith(cert tls.Certificate) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{cert}}
+}
+
+// TestWrappedAlert: an alert of the other side is one of TLS, whatever net/http was doing when it came.
+func TestWrappedAlert(t *testing.T) {
+	alert := &net.OpError{Op: "remote error", Err: tls.AlertError(116)}
+	for _, err := range []error{
+		alert,
+		fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", alert),
+		fmt.Errorf("write tcp 127.0.0.1:1->127.0.0.1:2: %w", alert),
+		fmt.Errorf("http2: client connection lost: %w", alert),
+	} {
+		if got := reason(t.Context(), err); got != TLS {
+			t.Errorf("%v: %s", err, got)
+		}
+	}
 }
