@@ -44,6 +44,8 @@ func Routes() []Route {
 		{"GET /v1/tokens", "/v1/tokens", "", "a"},
 		{"POST /v1/tokens/{name}", "/v1/tokens/mallory", `{"scope":"none"}`, "a"},
 		{"POST /v1/tokens/{name}/revoke", "/v1/tokens/none/revoke", "{}", "a"},
+		{"GET /v1/withheld", "/v1/withheld", "", "voa"},
+		{"POST /v1/withheld/{id}/acknowledge", "/v1/withheld/none@acme-main/acknowledge", `{"reason":"r"}`, "oa"},
 		{"GET /v1/audit", "/v1/audit", "", "voa"},
 		{"POST /v1/backup", "/v1/backup", `{}`, "oa"},
 		{"GET /v1/subjects/{partner}/{id}", "/v1/subjects/acme/ann", "", "voa"},
@@ -238,6 +240,7 @@ func hostileIDs(ctx context.Context, t *Target, s *Section) error {
 			{"GET", "/v1/quarantine/" + id, ""},
 			{"POST", "/v1/endpoints/" + id + "/resume", ""},
 			{"POST", "/v1/deliveries/" + id + "/redeliver", "{}"},
+			{"POST", "/v1/withheld/" + id + "/acknowledge", `{"reason":"r"}`},
 		} {
 			s.Tried++
 			status, err := t.as(ctx, c.method, c.path, c.body, "Bearer "+token("ada"), "")
