@@ -209,6 +209,9 @@ func (k *Keys) lookUp(ctx context.Context, kid string, l *lookUp) {
 	l.key, l.err = k.ask(ctx, kid)
 	k.mu.Lock()
 	delete(k.asks, kid)
+	if l.key != nil && k.endedSince(kid, l.key.Fetched) {
+		l.key = nil // this answer is older than the one that ended it
+	}
 	switch {
 	case l.err != nil:
 		k.o.Metrics.count(k.s.Name, keyFailed)
@@ -226,6 +229,7 @@ func (k *Keys) lookUp(ctx context.Context, kid string, l *lookUp) {
 // ask returns nil where the provider says that there is no such key, or that it has expired. That a call is wrong (400) says so only of an id that never had a key: wrong credentials are
 // answered the same way by some.
 func (k *Keys) ask(ctx context.Context, kid string) (*knownKey, error) {
+	asked := k.now() // an answer is no fresher than its question
 	call, err := k.s.API.Keys.Call(kid)
 	if err != nil {
 		return nil, err
@@ -241,7 +245,7 @@ func (k *Keys) ask(ctx context.Context, kid string) (*knownKey, error) {
 	if err != nil || expired {
 		return nil, err
 	}
-	return newKnownKey(PublishedKey{ID: kid, Text: text, Fetched: k.now()})
+	return newKnownKey(PublishedKey{ID: kid, Text: text, Fetched: asked})
 }
 
 func newKnownKey(p PublishedKey) (*knownKey, error) {
@@ -256,6 +260,12 @@ func (k *Keys) had(kid string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.known[kid] != nil
+}
+
+// endedSince reports whether the provider has said since then that an id has no key. mu is held.
+func (k *Keys) endedSince(kid string, then time.Time) bool {
+	until, ok := k.none[sha256.Sum256([]byte(kid))]
+	return ok && then.Before(until.Add(-noKeyHolds))
 }
 
 // remember keeps a key, in the place of the one fetched longest ago if there are too many.

@@ -268,6 +268,38 @@ func TestKeysServeWhileFetched(t *testing.T) {
 	})
 }
 
+// TestLateAnswer: an answer that was on its way while another said that the key has ended does not bring it back, and one is as old as its question.
+func TestLateAnswer(t *testing.T) {
+	var ahead atomic.Int64
+	var how atomic.Value
+	how.Store("key")
+	asked, answer := make(chan struct{}, 10), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		said := how.Load()
+		asked <- struct{}{}
+		if said == "key" {
+			<-answer
+			io.WriteString(w, "the key itself")
+			return
+		}
+		io.WriteString(w, "expired key")
+	}))
+	t.Cleanup(s.Close)
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	k := newKeys(t, KeysOptions{Source: Source{API: published(), Base: s.URL, Timeout: time.Minute}, Now: now})
+	late := &lookUp{done: make(chan struct{})}
+	go k.lookUp(t.Context(), "good", late)
+	<-asked
+	ahead.Add(int64(time.Second))
+	how.Store("ended")
+	k.lookUp(t.Context(), "good", &lookUp{done: make(chan struct{})})
+	close(answer)
+	<-late.done
+	if _, err := k.For(t.Context(), named("good", "192.0.2.1")); !errors.Is(err, signing.ErrMismatch) || late.key != nil {
+		t.Errorf("%v, want that it has ended", err)
+	}
+}
+
 // TestKeysWaitTheirTurn: an id that was put off is looked up in its turn, one of each address at a time, however many one of them names.
 func TestKeysWaitTheirTurn(t *testing.T) {
 	f := newFairness()
