@@ -178,6 +178,9 @@ func (g *gateway) openRelay() error {
 	if g.role == roleIngest {
 		return nil
 	}
+	if err := g.own(); err != nil {
+		return err
+	}
 	partners, err := g.partners()
 	if err != nil {
 		return err
