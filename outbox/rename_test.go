@@ -24,9 +24,13 @@ func nameless(endpoint, lane string, seq uint64) Delivery {
 func lived(t *testing.T, id string) *rig {
 	t.Helper()
 	clock := newClock()
-	all := []Endpoint{{ID: id}, {ID: "a2"}, {ID: "0"}}
+	all := []Endpoint{{ID: id, MaxOwed: 3}, {ID: "a2"}, {ID: "0"}}
 	r := startRig(t, store.Options{}, Options{Now: clock.now}, all...)
 	for _, e := range all {
+		for i := range 3 { // of whom the last waits for room
+			r.put(t, nameless(e.ID, fmt.Sprint("acme/c", i), 1))
+		}
+		r.put(t, nameless(e.ID, "acme/d", 3))
 		for seq := uint64(1); seq <= 5; seq++ { // 3 is a rejection
 			r.put(t, nameless(e.ID, "acme/user@example.com", seq), nameless(e.ID, "acme/b\x01t", seq))
 		}
@@ -36,6 +40,24 @@ func lived(t *testing.T, id string) *rig {
 				r.end(t, d, outcome, "timeout")
 			}
 		}
+	}
+	list, _, err := r.ListWithheld(id, "", 9, false)
+	if err != nil || len(list) < 2 {
+		t.Fatalf("withheld: %+v, %v", list, err)
+	}
+	if _, err := r.Acknowledge(t.Context(), list[0].ID, Acknowledgement{At: clock.now(), By: "operator"}); err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[byte]bool{}
+	r.update(t, func(tx *store.Tx) error {
+		c := tx.Bucket(store.Grave).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			kinds[min(k[0], 4)] = true
+		}
+		return nil
+	})
+	if len(kinds) != 4 {
+		t.Fatalf("kinds of records in grave: %v, want all four", kinds)
 	}
 	return r
 }
