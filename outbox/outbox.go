@@ -85,6 +85,8 @@ type Options struct {
 	Now     func() time.Time
 	// Settled is called in the transaction that ends a delivery (done or dead), to write its history. It may be called again if the transaction is.
 	Settled func(*store.Tx, Attempt) error
+	// Current is the id that an endpoint has now, given one that it may have had before. Nil: none was renamed.
+	Current func(endpoint string) string
 	// Decides reports whether changes of a type say where a person stands, so that a later one makes an earlier one needless. Nil: all do.
 	Decides func(changeType string) bool
 }
@@ -135,6 +137,9 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	}
 	if o.Settled == nil {
 		o.Settled = func(*store.Tx, Attempt) error { return nil }
+	}
+	if o.Current == nil {
+		o.Current = func(endpoint string) string { return endpoint }
 	}
 	if o.Decides == nil {
 		o.Decides = func(string) bool { return true }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"countersign/outbox/store"
 )
 
@@ -156,4 +158,32 @@ func TestRenameKeepsTheOrder(t *testing.T) {
 	if !slices.Equal(seqs, []uint64{1, 2, 3, 4}) || r.Owed("c") != 0 {
 		t.Errorf("sent %v, %d owed", seqs, r.Owed("c"))
 	}
+}
+
+// TestRenameOfDamaged: a delivery that was damaged under the old id is made anew under the new one, in its place in the lane, although both are found at one start.
+func TestRenameOfDamaged(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "a"})
+	r.put(t, nameless("a", "x", 1), nameless("a", "x", 2))
+	r.wreck(t, store.Deliveries, deliveryKey("a", "x", 1))
+	r = r.again(t)
+	if err := Rename(t.Context(), r.s, "a", "c"); err != nil {
+		t.Fatal(err)
+	}
+	o := r.o
+	o.Metrics, o.Current = prometheus.NewRegistry(), func(id string) string { return map[string]string{"a": "c", "c": "c"}[id] }
+	b, err := New(o, []Endpoint{{ID: "c"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Repair(t.Context(), func(_ *store.Tx, d *Delivery) (bool, error) {
+		*d = nameless(d.Endpoint, d.Lane, d.Sequence)
+		return true, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ds, _, err := b.Claim("c", 9)
+	if err != nil || !slices.Equal(sequences(ds), []uint64{1}) || b.Owed("c") != 2 {
+		t.Errorf("claimed %v, %v; %d owed", sequences(ds), err, b.Owed("c"))
+	}
+	r.sound(t)
 }
