@@ -34,6 +34,7 @@ type patient struct {
 }
 
 func newPatient(t *testing.T) *patient {
+	t.Helper()
 	h := &patient{}
 	h.url = newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
@@ -203,10 +204,7 @@ func TestRenamedFrom(t *testing.T) {
 		base, _, _ := strings.Cut(string(b), "partners:")
 		write(t, dir, "countersign.yaml", base+"partners:\n  - id: acme\n    endpoints:\n"+endpoints)
 		_, problems := loadConfig(config, func(string) (string, bool) { return "", false }, knownNames())
-		text := ""
-		for _, p := range problems {
-			text += p.String() + "\n"
-		}
+		text := strings.TrimSuffix(fmt.Sprintln(problems), "[]\n")
 		if text == "" != (want == "") || !strings.Contains(text, want) {
 			t.Errorf("%s: %q, want %q", endpoints, text, want)
 		}

@@ -37,11 +37,12 @@ func (g *rig) plan(owing map[string]string, entries ...string) (p Plan) {
 func (g *rig) serve(owing map[string]string, entries ...string) (refused string) {
 	g.t.Helper()
 	p := g.plan(owing, entries...)
+	var all []string
 	for _, r := range p.Refused {
-		refused += fmt.Sprintf("%s.%s: %s; %s\n", r.Endpoint, r.Key, r.What, r.Remedy)
+		all = append(all, fmt.Sprintf("%s.%s: %s; %s", r.Endpoint, r.Key, r.What, r.Remedy))
 	}
-	if refused != "" {
-		return refused
+	if len(all) > 0 {
+		return strings.Join(all, "\n")
 	}
 	if err := g.Own(g.t.Context(), p); err != nil {
 		g.t.Fatal(err)
