@@ -73,7 +73,7 @@ type Attempt struct {
 const (
 	Overflow  = "overflow"  // given up for want of room: the endpoint owed max_owed; id only, no body
 	Overtaken = "overtaken" // ordered again, but its lane has delivered a later change since
-	Removed   = "removed"   // its endpoint is gone from the config
+	Removed   = "removed"   // ordered again while its endpoint is not in the config
 	Damaged   = "damaged"   // its record fails the checksum; kept as it is
 )
 
@@ -130,7 +130,7 @@ type lanes struct {
 // ErrNotFound says that there is no such delivery or endpoint.
 var ErrNotFound = errors.New("not found")
 
-// New reads the counts of the endpoints given; deliveries of others stay where they are until Sweep.
+// New reads the counts of the endpoints given; deliveries of others stay where they are.
 func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	if o.Now == nil {
 		o.Now = time.Now
