@@ -2,10 +2,8 @@ package outbox
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -174,102 +172,6 @@ func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 		return err
 	}
 	return t.write(tx)
-}
-
-const sweepChunk = 500
-
-// Sweep puts everything the endpoint owes down as dead, in small transactions, for it is gone from the config. Lanes in flight are left for a later call; done is false
-// while there are any.
-func (b *Outbox) Sweep(ctx context.Context, endpoint string) (done bool, err error) {
-	for chunk := sweepChunk; ; {
-		var left, moved int
-		err := b.o.Store.Update(ctx, func(tx *store.Tx) (err error) { // its own err: it may still run when ctx has ended Update
-			left, moved = 0, 0
-			left, moved, err = b.sweep(tx, endpoint, chunk)
-			return err
-		})
-		if errors.Is(err, store.ErrFull) && chunk > 1 { // fewer may fit
-			chunk /= 2
-			continue
-		}
-		if err != nil {
-			return false, fmt.Errorf("sweep %s: %w", endpoint, err)
-		}
-		if moved == 0 {
-			return left == 0, nil
-		}
-	}
-}
-
-func (b *Outbox) sweep(tx *store.Tx, endpoint string, chunk int) (left, moved int, err error) {
-	var ds []Delivery
-	prefix := append([]byte(endpoint), 0)
-	c := tx.Bucket(store.Due).Cursor()
-	var heads [][]byte
-	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(heads) < chunk; k, v = c.Next() {
-		if v == nil {
-			continue // damaged: it stays
-		}
-		lane := string(k[len(prefix)+8:])
-		if b.isLeased(endpoint, lane) {
-			left++
-			continue
-		}
-		h, _ := decodeHead(v)
-		ds = append(ds, Delivery{Endpoint: endpoint, Lane: lane, Sequence: h.seq, Failures: h.failures})
-		heads = append(heads, bytes.Clone(k))
-	}
-	t := b.tally()
-	for i := range ds {
-		d := &ds[i]
-		if err := tx.Bucket(store.Due).Delete(heads[i]); err != nil {
-			return 0, 0, err
-		}
-		a := Attempt{Delivery: *d, Outcome: Died, Reason: Removed, At: b.o.Now()}
-		if readDelivery(tx.Bucket(store.Deliveries), &a.Delivery) != nil {
-			a.Reason = Damaged
-		}
-		if err := b.inter(tx, t, &a); err != nil {
-			return 0, 0, err
-		}
-		if err := b.advance(tx, t, d, 0); err != nil {
-			return 0, 0, err
-		}
-	}
-	return left, len(ds), t.write(tx)
-}
-
-func (b *Outbox) isLeased(endpoint, lane string) bool {
-	l := b.lanes[endpoint]
-	if l == nil {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, ok := l.leased[lane]
-	return ok
-}
-
-// Strangers lists endpoints that owe something but are not among those New was given: removed from the config.
-func (b *Outbox) Strangers() (ids []string, err error) {
-	err = b.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Due).Cursor()
-		k, v := c.First()
-		for k != nil {
-			if v == nil {
-				k, v = c.Next() // damaged: it names nobody
-				continue
-			}
-			end := bytes.IndexByte(k, 0)
-			id := string(k[:end])
-			if b.lanes[id] == nil {
-				ids = append(ids, id)
-			}
-			k, v = c.Seek(append([]byte(id), 1))
-		}
-		return nil
-	})
-	return ids, err
 }
 
 // OwedOf calls fn with the endpoint and the sequence of each delivery of a lane that is owed, at whichever endpoint. It looks at every lane of every endpoint that owes

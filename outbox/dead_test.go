@@ -2,12 +2,10 @@ package outbox
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"countersign/outbox/store"
@@ -226,8 +224,8 @@ func TestListDead(t *testing.T) {
 		}
 	}
 	for _, e := range []string{"a", "b"} {
-		if done, err := r.Sweep(t.Context(), e); err != nil || !done {
-			t.Fatalf("Sweep(%s) = %v, %v", e, done, err)
+		for _, d := range r.claim(t, e, 9) {
+			r.end(t, d, Died, "exhausted")
 		}
 	}
 	f := func(endpoint string, size int, want []string) {
@@ -257,87 +255,6 @@ func TestListDead(t *testing.T) {
 		if _, err := r.FindDead(id); !errors.Is(err, ErrNotFound) {
 			t.Errorf("FindDead(%q) = %v, want ErrNotFound", id, err)
 		}
-	}
-}
-
-func TestSweep(t *testing.T) {
-	r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"}, Endpoint{ID: "b"})
-	r.update(t, func(tx *store.Tx) error {
-		for i := range 1300 { // more than one chunk
-			if err := r.Put(tx, change("a", fmt.Sprint("s", i), 1), change("a", fmt.Sprint("s", i), 2)); err != nil {
-				return err
-			}
-		}
-		return r.Put(tx, change("b", "s1", 1))
-	})
-	flying := r.claim(t, "a", 2)
-	f := func(wantDone bool, owed, dead int64) {
-		t.Helper()
-		done, err := r.Sweep(t.Context(), "a")
-		r.audit(t)
-		if err != nil || done != wantDone || r.Owed("a") != owed || r.Dead("a") != dead || r.Owed("b") != 1 {
-			t.Errorf("Sweep = %v, %v; %d owed, %d dead; want %v, %d, %d", done, err, r.Owed("a"), r.Dead("a"), wantDone, owed, dead)
-		}
-	}
-	f(false, 4, 2596)
-	r.end(t, flying[0], Done, "")
-	r.Release(flying[1])
-	f(true, 0, 2599)
-}
-
-// When ctx ends while the writer is busy, Sweep returns and what it queued still runs, beside its caller.
-func TestSweepGoesOnWithoutTheCaller(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"})
-		r.put(t, change("a", "x", 1))
-		in, out := make(chan struct{}), make(chan struct{})
-		go r.s.Update(context.Background(), func(*store.Tx) error { close(in); <-out; return nil })
-		<-in
-		ctx, cancel := context.WithCancel(t.Context())
-		swept := make(chan error, 1)
-		go func() { _, err := r.Sweep(ctx, "a"); swept <- err }()
-		synctest.Wait()
-		cancel()
-		close(out)
-		if err := <-swept; err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("Sweep = %v", err)
-		}
-		synctest.Wait()
-		r.audit(t)
-		if r.Dead("a") != 1 {
-			t.Errorf("%d dead, want 1", r.Dead("a"))
-		}
-	})
-}
-
-// What an endpoint owed that is no longer in the config is found, put down, and can be ordered again when it returns.
-func TestStrangers(t *testing.T) {
-	r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"}, Endpoint{ID: "b"}, Endpoint{ID: "b1"})
-	r.put(t, change("a", "x", 1), change("b", "x", 1), change("b", "y", 1), change("b1", "x", 1))
-	r = r.again(t, Endpoint{ID: "a"})
-	f := func(want ...string) {
-		t.Helper()
-		if ids, err := r.Strangers(); err != nil || !slices.Equal(ids, want) {
-			t.Errorf("Strangers = %v, %v; want %v", ids, err, want)
-		}
-	}
-	f("b", "b1")
-	for _, e := range []string{"b", "b1"} {
-		if done, err := r.Sweep(t.Context(), e); err != nil || !done {
-			t.Errorf("Sweep(%s) = %v, %v", e, done, err)
-		}
-	}
-	f()
-	r.put(t, change("b", "x", 2)) // folded before the config changed
-	r = r.again(t, Endpoint{ID: "a"}, Endpoint{ID: "b"})
-	r.audit(t)
-	if r.Owed("b") != 0 || r.Dead("b") != 3 {
-		t.Errorf("back again, b owes %d and has %d dead; want 0, 3", r.Owed("b"), r.Dead("b"))
-	}
-	r.revive(t, "evt_x-2@b", false)
-	r.audit(t)
-	if ds := r.claim(t, "b", 9); len(ds) != 1 || ds[0].Sequence != 2 {
-		t.Errorf("claimed %v, want 2", sequences(ds))
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// How the model makes room where an endpoint owes as much as it may, sweeps and revives.
+// How the model makes room where an endpoint owes as much as it may, and revives.
 
 // lane are the sequences that are owed of a lane and whole, in order.
 func (m *model) lane(lane laneID) (seqs []uint64) {
@@ -110,25 +110,6 @@ func (m *model) yield(lane laneID) bool {
 	}
 	m.search[lane.endpoint] = nil
 	return false
-}
-
-func (m *model) sweep(endpoint string) (done bool) {
-	done = true
-	for id, d := range m.owed {
-		switch {
-		case id.endpoint != endpoint:
-		case m.leased[id.laneID]:
-			done = false
-		default:
-			failures := 0
-			if h := m.heads[id.laneID]; h != nil && h.Sequence == id.seq {
-				failures = h.Failures
-				delete(m.heads, id.laneID)
-			}
-			m.bury(*d, Removed, failures)
-		}
-	}
-	return done
 }
 
 func (m *model) revive(id string, force bool, body []byte) {

@@ -73,7 +73,7 @@ type Attempt struct {
 const (
 	Overflow  = "overflow"  // given up for want of room: the endpoint owed max_owed; id only, no body
 	Overtaken = "overtaken" // ordered again, but its lane has delivered a later change since
-	Removed   = "removed"   // its endpoint is gone from the config
+	Removed   = "removed"   // ordered again while its endpoint is not in the config
 	Damaged   = "damaged"   // its record fails the checksum; kept as it is
 )
 
@@ -85,6 +85,8 @@ type Options struct {
 	Now     func() time.Time
 	// Settled is called in the transaction that ends a delivery (done or dead), to write its history. It may be called again if the transaction is.
 	Settled func(*store.Tx, Attempt) error
+	// Current is the id that an endpoint has now, given one that it may have had before. Nil: none was renamed.
+	Current func(endpoint string) string
 	// Decides reports whether changes of a type say where a person stands, so that a later one makes an earlier one needless. Nil: all do.
 	Decides func(changeType string) bool
 }
@@ -128,13 +130,16 @@ type lanes struct {
 // ErrNotFound says that there is no such delivery or endpoint.
 var ErrNotFound = errors.New("not found")
 
-// New reads the counts of the endpoints given; deliveries of others stay where they are until Sweep.
+// New reads the counts of the endpoints given; deliveries of others stay where they are.
 func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Settled == nil {
 		o.Settled = func(*store.Tx, Attempt) error { return nil }
+	}
+	if o.Current == nil {
+		o.Current = func(endpoint string) string { return endpoint }
 	}
 	if o.Decides == nil {
 		o.Decides = func(string) bool { return true }

@@ -43,7 +43,8 @@ func (b *Outbox) Repair(ctx context.Context, restore func(*store.Tx, *Delivery) 
 // see deals with one damaged delivery. One whose key says nothing stays as it is.
 func (b *Outbox) see(tx *store.Tx, r *store.DamagedRecord, restore func(*store.Tx, *Delivery) (bool, error)) error {
 	d, ok := splitDelivery(r.Key)
-	if !ok || b.lanes[d.Endpoint] == nil || tx.Bucket(store.Deliveries).Has(r.Key) {
+	d.Endpoint = b.o.Current(d.Endpoint) // the file may have been damaged under its old name
+	if !ok || b.lanes[d.Endpoint] == nil || tx.Bucket(store.Deliveries).Has(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) {
 		return tx.SeenTo(r)
 	}
 	whole, err := restore(tx, &d)
@@ -96,7 +97,13 @@ func (b *Outbox) recount(ctx context.Context) error {
 		for e := range b.lanes {
 			is[string(owedKey(e))], is[string(deadKey(e))] = 0, 0
 		}
-		c := tx.Bucket(store.Deliveries).Cursor()
+		c := tx.Bucket(store.Meta).Cursor()
+		for _, prefix := range [][]byte{owedKey(""), deadKey("")} { // of endpoints that are not in the config too
+			for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+				is[string(k)] = 0
+			}
+		}
+		c = tx.Bucket(store.Deliveries).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			if d, ok := splitDelivery(k); ok && v != nil {
 				is[string(owedKey(d.Endpoint))]++

@@ -34,8 +34,6 @@ func (h *history) step() (what string, err error) {
 		h.clock.add(time.Duration(h.r.IntN(4000)) * time.Millisecond)
 		h.m.now = h.clock.now()
 		return "time", nil
-	case n < 80:
-		return "sweep", h.sweep()
 	case n < 97:
 		return "revive", h.revive()
 	default:
@@ -141,16 +139,6 @@ func (h *history) release() error {
 	h.m.resolve(idOf(&d).laneID)
 	h.b.Release(d)
 	return nil
-}
-
-func (h *history) sweep() error {
-	e := pick(h, h.endpoints)
-	want := h.m.sweep(e)
-	done, err := h.b.Sweep(context.Background(), e)
-	if err == nil && done != want {
-		err = fmt.Errorf("sweep of %s says done %v, want %v", e, done, want)
-	}
-	return err
 }
 
 func (h *history) revive() error {

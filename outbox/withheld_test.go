@@ -50,11 +50,6 @@ func TestWithheldWhateverEndsIt(t *testing.T) {
 	died := func(reason string) func(*rig) {
 		return func(r *rig) { r.end(t, r.claim(t, "a", 9)[0], Died, reason) }
 	}
-	sweep := func(r *rig) {
-		if done, err := r.Sweep(t.Context(), "a"); !done || err != nil {
-			t.Errorf("Sweep = %v, %v", done, err)
-		}
-	}
 	f("owed", "", func(*rig) {}, a)
 	f("exhausted", "exhausted", died("exhausted"), a)
 	f("refused", "refused", died("refused"), a)
@@ -63,12 +58,7 @@ func TestWithheldWhateverEndsIt(t *testing.T) {
 		r.claim(t, "a", 9)
 		r.flush(t)
 	}, a)
-	f("removed", Removed, func(r *rig) {
-		r2 := r.again(t, Endpoint{ID: "b"})
-		sweep(r2)
-		r.s, r.Outbox, r.stop, r.reg = r2.s, r2.Outbox, r2.stop, r2.reg
-	}, Endpoint{ID: "b"})
-	f("renamed, and not swept yet", "", func(*rig) {}, Endpoint{ID: "a-of-old"})
+	f("gone from the config", "", func(*rig) {}, Endpoint{ID: "a-of-old"})
 	f("then accepted by another", "exhausted", func(r *rig) {
 		died("exhausted")(r)
 		r2 := r.again(t, Endpoint{ID: "a"}, Endpoint{ID: "b"})

@@ -301,9 +301,14 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 	if p == nil {
 		return nil
 	}
+	now := b.r.o.Registry.Read()
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
-		body, err := bodyFor(e, c, rec.Appended, s.Owed[e.ID])
+		previous := s.Owed[e.ID]
+		for _, id := range now.Formerly(e.ID) {
+			previous = max(previous, s.Owed[id])
+		}
+		body, err := bodyFor(e, c, rec.Appended, previous)
 		if err != nil {
 			return err
 		}
@@ -311,7 +316,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 			continue
 		}
 		b.owed = append(b.owed, outbox.Delivery{
-			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: s.Owed[e.ID], WebhookID: c.ID, Type: c.Type,
+			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: previous, WebhookID: c.ID, Type: c.Type,
 			Format: e.Format.Name, Traceparent: c.Traceparent, Grave: grave, Owed: b.r.o.Now(), Received: rec.Appended, Body: body,
 		})
 		if s.Owed == nil {

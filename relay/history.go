@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
@@ -202,11 +203,11 @@ func changesOf(history store.Bucket, record []byte, fn func(key []byte, kind byt
 	return true
 }
 
-// overtaken reports whether the endpoint has accepted a later change of the lane.
-func overtaken(tx *store.Tx, lane string, seq uint64, endpoint string) (late bool) {
+// overtaken reports whether the endpoint has accepted a later change of the lane, under one of its names.
+func overtaken(tx *store.Tx, lane string, seq uint64, names []string) (late bool) {
 	recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
 		var o OutcomeView
-		late = kind == kindOutcome && json.Unmarshal(body, &o) == nil && o.Endpoint == endpoint && o.Sequence > seq && o.Outcome == outbox.Done
+		late = kind == kindOutcome && json.Unmarshal(body, &o) == nil && slices.Contains(names, o.Endpoint) && o.Sequence > seq && o.Outcome == outbox.Done
 		return !late
 	})
 	return late

@@ -20,13 +20,14 @@ var ErrOvertaken = errors.New("a later change of this subject has been delivered
 // Redeliver orders a dead delivery again, through the journal (I11): nil once the order is on stable storage. Without force, one that has been overtaken is
 // refused with ErrOvertaken. actor is who ordered it.
 func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor string) error {
+	id = r.currentID(id)
 	d, err := r.o.Outbox.FindDead(id)
 	if err != nil {
 		return err
 	}
 	late := false
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		late = overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
+		late = overtaken(tx, d.Subject, d.Sequence, r.names(d.Endpoint))
 		return nil
 	})
 	if err != nil {
@@ -43,6 +44,21 @@ func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor stri
 	return r.append(ctx, u)
 }
 
+// names are the id of an endpoint and those that it had before: what the history says of it stands under the one it had then.
+func (r *Relay) names(endpoint string) []string {
+	return append([]string{endpoint}, r.o.Registry.Read().Formerly(endpoint)...)
+}
+
+// currentID is what a delivery is called now, which was named when its endpoint had perhaps another id.
+func (r *Relay) currentID(id string) string {
+	webhookID, endpoint, ok := outbox.SplitID(id)
+	if !ok {
+		return id
+	}
+	d := outbox.Delivery{WebhookID: webhookID, Endpoint: r.o.Registry.Read().Current(endpoint)}
+	return d.ID()
+}
+
 // append writes records of our own to the journal, all or none (I11): nil once they are on stable storage. They count as appended when they were received.
 func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 	rs := make([]journal.Record, len(us))
@@ -55,8 +71,8 @@ func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 
 // revive carries an order out, in the fold's transaction.
 func (r *Relay) revive(tx *store.Tx, o order) error {
-	return r.o.Outbox.Revive(tx, o.id, func(d outbox.DeadDelivery) bool {
-		return o.force || !overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
+	return r.o.Outbox.Revive(tx, r.currentID(o.id), func(d outbox.DeadDelivery) bool {
+		return o.force || !overtaken(tx, d.Subject, d.Sequence, r.names(d.Endpoint))
 	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) { return r.renderDead(tx, d) })
 }
 
@@ -83,7 +99,7 @@ func (r *Relay) current(tx *store.Tx, d outbox.DeadDelivery) bool {
 	if err != nil || s.Told != nil && s.Told.Sequence > d.Sequence {
 		return false
 	}
-	return !overtaken(tx, d.Subject, d.Sequence, d.Endpoint)
+	return !overtaken(tx, d.Subject, d.Sequence, r.names(d.Endpoint))
 }
 
 // refill owes again, a step at a time, what endpoints that owed max_owed had to give up, when they have room.

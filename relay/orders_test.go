@@ -200,8 +200,8 @@ func TestMaxOwed(t *testing.T) {
 	}
 }
 
-// TestRemoved: what an endpoint owes that is gone from the config is put down as removed, listed, and can be ordered once it is back.
-func TestRemoved(t *testing.T) {
+// TestOrphaned: what an endpoint owes that is gone from the config stays owed, costs the one that stays nothing, and goes out once it is back.
+func TestOrphaned(t *testing.T) {
 	p, fine := newPartner(t, always(500)), newPartner(t, ok)
 	gone, stays := p.endpoint("gone", only("kyc.status.*"), hourly), fine.endpoint("stays", only("kyc.status.*"))
 	g := start(t, acme(gone, stays))
@@ -211,39 +211,22 @@ func TestRemoved(t *testing.T) {
 	g.partners = []Partner{acme(stays)}
 	g.open()
 	g.run()
-	eventually(t, "what it owed is put down", func() bool { return len(g.dead("gone")) == 8 })
-	for _, d := range g.dead("gone") {
-		if d.Reason != outbox.Removed || !d.HasBody {
-			t.Errorf("%+v", d)
-		}
-	}
 	g.settled()
 	if n := len(fine.accepted()); n != 8 {
 		t.Errorf("%d delivered to the one that stays, want 8", n)
 	}
+	if k, err := g.outbox.Kept("gone"); err != nil || k.Owed != 8 || k.Dead != 0 || k.Lane == "" {
+		t.Errorf("kept of the one that is gone: %+v, %v", k, err)
+	}
 	if v := g.sends.Endpoints(); len(v) != 1 || v[0].ID != "stays" {
 		t.Errorf("endpoints: %+v", v)
-	}
-	id := g.dead("gone")[0].ID
-	if err := g.redeliver(id, false); err != nil { // nobody to send it to: it stays dead
-		t.Fatal(err)
-	}
-	if n := len(g.dead("gone")); n != 8 {
-		t.Errorf("%d dead after an order for an endpoint that is gone, want 8", n)
 	}
 	g.close()
 	g.partners = []Partner{acme(stays, gone)}
 	p.from(ok)
+	g.clock.advance(2 * time.Hour)
 	g.open()
 	g.run()
-	if g.outbox.Dead("gone") != 8 {
-		t.Errorf("%d dead are counted when it is back, want 8", g.outbox.Dead("gone"))
-	}
-	for _, d := range g.dead("gone") {
-		if err := g.redeliver(d.ID, true); err != nil {
-			t.Fatal(err)
-		}
-	}
 	g.settled()
 	if n := len(p.accepted()); n != 8 || len(g.dead("gone")) != 0 {
 		t.Errorf("%d delivered and %d dead in the end, want 8 and none", n, len(g.dead("gone")))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"countersign/kyc"
 	"countersign/outbox"
@@ -216,9 +217,9 @@ func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	appended := c.ReceivedAt
+	appended, names := c.ReceivedAt, r.names(d.Endpoint)
 	before := func(endpoint string, seq uint64) {
-		if endpoint == d.Endpoint && seq < d.Sequence {
+		if slices.Contains(names, endpoint) && seq < d.Sequence {
 			d.PreviousSequence = max(d.PreviousSequence, seq)
 		}
 	}

@@ -222,3 +222,6 @@ func (v *SubjectView) add(kind byte, body []byte) bool {
 	}
 	return true
 }
+
+// SubjectOf is of whom a lane is.
+func SubjectOf(lane string) (partner, id string, livemode bool) { return splitLane(lane) }

@@ -10,6 +10,7 @@ type checkCommand struct {
 	File    string `help:"Check a database file in place of a config." type:"path"`
 	Mend    string `help:"With --file: make a new file here of what can be read, if something is damaged. The file itself is not changed." type:"path"`
 	Answers bool   `hidden:"" help:"With --file: for the program itself, a line of JSON for each step."`
+	Against string `help:"Say what this config would refuse or orphan upon the data directory, or the backup, here. Nothing is changed." type:"path"`
 	Explain bool   `help:"Print every key of the config, its default and its meaning."`
 	Offline bool   `help:"Connect to nothing: with kafka in the config, its brokers are asked else."`
 }
@@ -23,17 +24,22 @@ func (cmd *checkCommand) Run(c *console) error {
 		return cmd.explain(c)
 	}
 	cfg, problems := loadConfig(cmd.Config, c.env, knownNames())
+	refused, orphans, err := cmd.against(c, cfg)
+	if err != nil {
+		return err
+	}
+	problems = append(problems, refused...)
 	if cmd.JSON {
-		return cmd.report(c, cfg, problems)
+		return cmd.report(c, cfg, problems, orphans)
 	}
 	for _, p := range problems {
 		c.printf("%s\n", p)
 	}
-	if cfg == nil {
+	if cfg == nil || len(problems) > 0 {
 		return errNo
 	}
 	cmd.summary(c, cfg)
-	for _, p := range warnings(cfg) {
+	for _, p := range append(warnings(cfg), orphans...) {
 		c.printf("warning: %s\n", p)
 	}
 	wrong := cmd.connect(c, cfg, c.printf)
@@ -47,7 +53,7 @@ func (cmd *checkCommand) Run(c *console) error {
 }
 
 // report is the same for scripts.
-func (cmd *checkCommand) report(c *console, cfg *Config, problems []problem) error {
+func (cmd *checkCommand) report(c *console, cfg *Config, problems, orphans []problem) error {
 	type view struct {
 		File   string `json:"file"`
 		Line   int    `json:"line,omitempty"`
@@ -60,7 +66,7 @@ func (cmd *checkCommand) report(c *console, cfg *Config, problems []problem) err
 		views = append(views, view(p))
 	}
 	if cfg != nil {
-		for _, p := range warnings(cfg) {
+		for _, p := range append(warnings(cfg), orphans...) {
 			doubts = append(doubts, view(p))
 		}
 	}

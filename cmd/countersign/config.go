@@ -38,6 +38,8 @@ type Config struct {
 	Retention      RetentionConfig
 	Tokens         []TokenConfig
 	SecretFiles    []string // every file that was read for a secret, and the private keys of certificates
+
+	lines map[string]int // of the ids of endpoints, and of what they were renamed from, by key
 }
 
 // Live reports whether the gateway tells partners about real people.
@@ -100,6 +102,7 @@ type PartnerConfig struct {
 // EndpointConfig is one URL of a partner.
 type EndpointConfig struct {
 	ID          string
+	RenamedFrom string // the id it had; "": no other
 	URL         string // never logged: its query may be a secret
 	Format      string
 	Keys        []EndpointKey // newest first
@@ -202,7 +205,7 @@ func loadConfig(path string, env func(string) (string, bool), k known) (*Config,
 
 func defaultConfig(path string) *Config {
 	return &Config{
-		Path: path, Mode: modeSandbox, Data: "./data",
+		Path: path, Mode: modeSandbox, Data: "./data", lines: map[string]int{},
 		Listen:    ListenConfig{Callbacks: "127.0.0.1:8480", Control: "127.0.0.1:8481", IdleTimeout: defaultIdle},
 		Storage:   StorageConfig{MaxSize: 64 << 30, Backlog: 1_000_000},
 		Retention: RetentionConfig{Changes: 90 * day, Attempts: 30 * day, QuarantineBodies: 30 * day, History: 5 * year, Audit: 5 * year},

@@ -28,6 +28,7 @@ type loader struct {
 	mode     string // from the environment, "" if it is silent
 	problems []problem
 	taken    map[string]map[string]int // kind → name → line, for names that must be unique
+	later    []func()                  // what can be looked at when the whole file is read
 	asked    map[string]bool           // every key of every table visited, for the test of configReference
 }
 

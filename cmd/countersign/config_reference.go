@@ -145,6 +145,7 @@ func partnerReference() []configKey {
 		{"partners[].policy.notice_days", "7", "how long before its end kyc.status.expiring is sent"},
 		{"partners[].endpoints", "[]", "where the partner is told"},
 		{"partners[].endpoints[].id", "", "unique over all partners; 1 to 64 of a-z 0-9 . - _"},
+		{"partners[].endpoints[].renamed_from", "", "the id it had: what is owed to it, what is dead and its generated key go with it, once; the key may stay in the file"},
 		{"partners[].endpoints[].url", "", "https, and http in the sandbox; no private address unless egress.allow has it"},
 		{"partners[].endpoints[].format", "standard", "how changes are written and signed; `countersign formats` lists them"},
 		{"partners[].endpoints[].keys", "", "env: or file: references, newest first; without it, one is made, and handed over in <data>/endpoint-ID.key, or shown once on a terminal"},

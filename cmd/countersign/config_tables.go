@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +39,9 @@ func (l *loader) root(n *yaml.Node) {
 		field{"tokens", false, l.list(true, l.token)},
 		field{"log", false, l.log},
 	)
+	for _, look := range l.later {
+		look()
+	}
 	c.Mode = cmp.Or(l.mode, c.Mode)
 	l.override("COUNTERSIGN_DATA", value(l, &c.Data, tagText, parseText))
 	l.override("COUNTERSIGN_LISTEN_CALLBACKS", value(l, &c.Listen.Callbacks, tagText, parseHostPort))
@@ -263,6 +267,7 @@ func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {
 	l.object(
 		n, at,
 		field{"id", true, l.named(&e.ID, "endpoint")},
+		field{"renamed_from", false, l.renamedFrom(&e)},
 		field{"url", true, value(l, &e.URL, tagText, l.parseURL)},
 		field{"format", false, value(l, &e.Format, tagText, l.parseFormat)},
 		field{"keys", false, func(n *yaml.Node, at string) { l.endpointKeys(&e.Keys, e.Format)(n, at) }},
@@ -281,7 +286,25 @@ func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {
 		field{"auth", false, l.auth(&e.Headers)},
 	)
 	e.GenerateKey = !has(n, "keys")
+	l.cfg.lines[join(at, "id")] = child(n, "id").Line
 	return e
+}
+
+// renamedFrom reads the id that an endpoint had. That none of this file has it can be said when all are read.
+func (l *loader) renamedFrom(e *EndpointConfig) setter {
+	return func(n *yaml.Node, at string) {
+		before := len(l.problems)
+		if value(l, &e.RenamedFrom, tagText, parseName)(n, at); len(l.problems) > before {
+			return
+		}
+		l.unique("renamed_from", e.RenamedFrom, n, at)
+		l.cfg.lines[at] = n.Line
+		l.later = append(l.later, func() {
+			if line, ok := l.taken["endpoint"][e.RenamedFrom]; ok {
+				l.wrong(n, at, mistake{"endpoint " + show(e.RenamedFrom) + " is in this file, on line " + strconv.Itoa(line), "name the id that this endpoint had and no endpoint has now, or remove renamed_from"})
+			}
+		})
+	}
 }
 
 func (l *loader) retry(r *RetryConfig, n *yaml.Node, at string) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 
 	"countersign/relay/dispatch"
@@ -35,6 +36,9 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 		state := "enabled"
 		if e.Disabled != "" {
 			state = "disabled: " + e.Disabled
+		}
+		if e.Orphaned {
+			state = fmt.Sprintf("orphaned: not in the config; %d rejections or suspensions withheld", e.Withheld)
 		}
 		c.printf("%-20s %-12s %-12s owed %d, dead %d, %s\n", e.ID, e.Partner, e.Format, e.Owed, e.Dead, state)
 	}

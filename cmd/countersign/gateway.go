@@ -178,6 +178,9 @@ func (g *gateway) openRelay() error {
 	if g.role == roleIngest {
 		return nil
 	}
+	if err := g.own(); err != nil {
+		return err
+	}
 	partners, err := g.partners()
 	if err != nil {
 		return err
@@ -191,7 +194,7 @@ func (g *gateway) openRelay() error {
 			owed = append(owed, outbox.Endpoint{ID: e.ID, MaxOwed: e.MaxOwed})
 		}
 	}
-	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: relay.Settled, Decides: relay.Decides}, owed)
+	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: relay.Settled, Decides: relay.Decides, Current: func(id string) string { return g.registry.Read().Current(id) }}, owed)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	for _, s := range d.senders {
 		wg.Go(func() { s.run(ctx) })
 	}
-	err := d.sweep(ctx)
+	err := d.look(ctx)
 	cancel(err)
 	wg.Wait()
 	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
@@ -97,22 +97,13 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // flushWithin is how long a stop waits for the disk to take what was settled.
 const flushWithin = 10 * time.Second
 
-// sweep puts down what endpoints owe that are gone from the config, a step at a time.
-func (d *Dispatcher) sweep(ctx context.Context) error {
+// look sees to what damaged records leave, and to when certificates end. What is owed to an endpoint that is not in the config is nobody's here: it stays owed.
+func (d *Dispatcher) look(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		if n%60 == 0 {
 			d.m.certificates(d)
-		}
-		gone, err := d.o.Outbox.Strangers()
-		if err != nil {
-			return err
-		}
-		for _, id := range gone {
-			if _, err := d.o.Outbox.Sweep(ctx, id); err != nil && ctx.Err() == nil && !isFull(err) {
-				return err
-			}
 		}
 		if err := d.mend(ctx); err != nil {
 			return err

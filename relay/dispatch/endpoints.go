@@ -45,9 +45,11 @@ type EndpointView struct {
 	Owed     int64  `json:"owed"`
 	Dead     int64  `json:"dead"`
 	Disabled string `json:"disabled,omitempty"` // why
+	Orphaned bool   `json:"orphaned,omitempty"` // it is not in the config: what is owed to it stays owed
+	Withheld int    `json:"withheld,omitempty"` // of an orphaned one: rejections and suspensions that it has not been told of
 }
 
-// Endpoints lists every endpoint of the config, in its order.
+// Endpoints lists every endpoint of the config, in its order, and after them those that are known and not in it.
 func (d *Dispatcher) Endpoints() []EndpointView {
 	list := []EndpointView{} // never null
 	now := d.o.Registry.Read()
@@ -59,6 +61,11 @@ func (d *Dispatcher) Endpoints() []EndpointView {
 				Disabled: now.Disabled(e.ID),
 			}
 			list = append(list, v)
+		}
+	}
+	for _, o := range now.Orphans() {
+		if k, err := d.o.Outbox.Kept(o.Endpoint); err == nil {
+			list = append(list, EndpointView{Object: "endpoint", ID: o.Endpoint, Partner: o.Partner, Owed: k.Owed, Dead: k.Dead, Orphaned: true, Withheld: len(k.Withheld)})
 		}
 	}
 	return list

@@ -20,6 +20,7 @@ type Partner struct {
 // Endpoint is one URL of a partner.
 type Endpoint struct {
 	ID          string // unique over all partners
+	RenamedFrom string // the id it had; "": no other
 	URL         string
 	Format      format.Format
 	Keys        []Key // newest first

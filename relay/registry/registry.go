@@ -39,6 +39,7 @@ type Snapshot struct {
 	endpoints map[string]*Endpoint
 	policies  map[string]map[int]kyc.Policy // by partner and version
 	disabled  map[string]*string            // by endpoint: why
+	owners    owners
 }
 
 // New reads what is kept about the partners given.
@@ -51,12 +52,15 @@ func New(o Options) (*Registry, error) {
 	return r, nil
 }
 
-// Configure makes these the partners, in their order, with what is kept about them: their policies, and which of their endpoints are disabled. Nobody may change them after.
+// Configure makes these the partners, in their order, with what is kept about them: their policies, which of their endpoints are disabled, and which names those had. Nobody may change them after.
 func (r *Registry) Configure(ps []Partner) error {
 	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}}
 	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
 	defer r.mu.Unlock()
-	err := r.o.Store.View(func(tx *store.Tx) error {
+	err := r.o.Store.View(func(tx *store.Tx) (err error) {
+		if s.owners, _, err = readOwners(tx); err != nil {
+			return err
+		}
 		for i := range ps {
 			p := &ps[i]
 			s.partners[p.ID] = p
