@@ -84,12 +84,12 @@ func (l *listener) begun() (cs []*conn) {
 	return cs
 }
 
-// ended reports whether all of these are closed, or answered and only drained.
+// ended reports whether all of these are closed, or answered: what was answered just before answers began to end connections rests.
 func (l *listener) ended(cs []*conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range cs {
-		if _, open := l.open[c]; open && !c.lingering.Load() {
+		if _, open := l.open[c]; open && c.begun.Load() && !c.lingering.Load() {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // failing is a listener whose Accept fails some times, and then, if it says so, for good.
@@ -239,5 +242,41 @@ func TestStopBeforeStart(t *testing.T) {
 	}
 	if n := late.Load(); n != 0 {
 		t.Errorf("%d times Serve was still running after Run", n)
+	}
+}
+
+// TestEndedAtRest: a stop does not wait for a connection that was answered as it began, and rests.
+func TestEndedAtRest(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newListener(ln, 10, 10, func(netip.Addr) bool { return false }, slog.New(slog.DiscardHandler))
+	defer l.Close()
+	out, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	io.WriteString(out, "P")
+	if _, err := in.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	begun := l.begun()
+	if len(begun) != 1 || l.ended(begun) {
+		t.Fatalf("%d have begun, and whether they have ended: %t", len(begun), l.ended(begun))
+	}
+	follow(in, fasthttp.StateIdle)
+	if !l.ended(begun) {
+		t.Error("it rests, and is waited for")
+	}
+	follow(in, fasthttp.StateActive)
+	if l.ended(begun) {
+		t.Error("its next request has begun, and is not waited for")
 	}
 }
