@@ -96,7 +96,7 @@ func TestHostileConnections(t *testing.T) {
 		n, limit = 1000, 1<<30
 	}
 	if n < 1000 {
-		t.Skipf("only %d files may be open", files.Cur)
+		t.Fatalf("only %d files may be open: raise it with ulimit -n", files.Cur)
 	}
 	d := open(t, func(o *Options) { o.ReadTimeout = 0 }) // what the gateway has
 	d.ask(approval(t, "sumsub", "user-0"))

@@ -388,15 +388,3 @@ func (b *batch) commit(tx *store.Tx, last int64) error {
 	}
 	return tx.SetNumber(positionKey, last)
 }
-
-func (b *batch) count() {
-	for v, n := range b.tallies {
-		b.r.m.updates.WithLabelValues(string(v)).Add(float64(n))
-	}
-	for s, n := range b.statuses {
-		b.r.m.changes.WithLabelValues(string(s)).Add(float64(n))
-	}
-	b.r.m.unconfirmed.Add(float64(b.claims))
-	b.r.m.ambiguous.Add(float64(b.unclear))
-	b.countClaims()
-}

@@ -54,7 +54,7 @@ func FuzzLane(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, partner, id string, live bool) {
 		if strings.Contains(partner, "/") || kyc.IDProblem(partner) != "" || kyc.IDProblem(id) != "" {
-			t.Skip()
+			return
 		}
 		if p, i, l := splitLane(laneOf(partner, id, live)); p != partner || i != id || l != live {
 			t.Errorf("the lane of %q %q %v is taken for that of %q %q %v", partner, id, live, p, i, l)

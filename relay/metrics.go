@@ -106,3 +106,16 @@ func (m *metrics) start() {
 		m.changes.WithLabelValues(string(s))
 	}
 }
+
+// count counts what a batch has come to, once that is on disk.
+func (b *batch) count() {
+	for v, n := range b.tallies {
+		b.r.m.updates.WithLabelValues(string(v)).Add(float64(n))
+	}
+	for s, n := range b.statuses {
+		b.r.m.changes.WithLabelValues(string(s)).Add(float64(n))
+	}
+	b.r.m.unconfirmed.Add(float64(b.claims))
+	b.r.m.ambiguous.Add(float64(b.unclear))
+	b.countClaims()
+}
