@@ -93,7 +93,7 @@ diskfull-control: build ## the same with a gateway that counts nothing and keeps
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_nocount -o $(BIN)/countersign-nocount ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign-nocount --scenario backlog,ballast --settle 10s --dir $$dir/full --expect-failure && rm -rf $$dir
 
-attack: build ## strangers: raw HTTP, three languages' clients, every call of the control listener, floods, and addresses that may not be called; two minutes, and it needs root, iproute2, Node and Java
+attack: build ## strangers: raw HTTP, three languages' clients, every call of the control listener, floods, and addresses that may not be called; a minute, and it needs root, iproute2, Node and Java
 	dir=$$(mktemp -d) && $(BIN)/kycsim attack --gateway $(BIN)/countersign --dir $$dir/attack && rm -rf $$dir # kept if it fails
 
 attack-control: build ## the same with a gateway that believes strangers and may call every network: each attack must find that
