@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"maps"
+
 	"countersign/outbox"
 	"countersign/relay/registry"
 )
@@ -11,10 +13,7 @@ import (
 func (d *Dispatcher) follow(now *registry.Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	gone := map[string]*sender{}
-	for id, s := range d.senders {
-		gone[id] = s
-	}
+	gone := maps.Clone(d.senders)
 	for _, p := range now.Partners() {
 		for _, e := range p.Endpoints { // a copy: what is left out is completed
 			e.Concurrency = max(1, e.Concurrency)
