@@ -138,6 +138,9 @@ type OutcomeView struct {
 // Settled keeps how a delivery ended with its subject, in the transaction that ends it. It is the outbox's hook.
 func Settled(tx *store.Tx, a outbox.Attempt) error {
 	d := &a.Delivery
+	if partner, _, _ := splitLane(d.Lane); partner == "" {
+		return nil // it tells of nobody
+	}
 	attempts := d.Failures
 	if a.Code != 0 || a.Took != 0 {
 		attempts++

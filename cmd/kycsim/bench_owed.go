@@ -36,9 +36,9 @@ func (c *benchCmd) owed(ctx context.Context) (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, clean()) }()
-	data := filepath.Join(s.dir, "data")
+	data := s.data()
 	began := time.Now()
-	if err := fill(ctx, data, c.Owed, began); err != nil {
+	if err := fill(ctx, data, filling{n: c.Owed, endpoints: endpointIDs(owedEndpoints), later: anHour}, began); err != nil {
 		return nil, err
 	}
 	filled := time.Since(began)
@@ -86,8 +86,23 @@ func (c *benchCmd) owed(ctx context.Context) (rows []row, err error) {
 	}, err
 }
 
-// fill owes n deliveries, one a lane: every second one is due now, the others in an hour. It uses the outbox as the gateway does, in this process and before that starts.
-func fill(ctx context.Context, dir string, n int, now time.Time) (err error) {
+// filling is what a gateway owes as it starts: n deliveries, one a lane, over some endpoints. Every second
+// one is due so much later than the others.
+type filling struct {
+	n         int
+	endpoints []string
+	later     time.Duration
+}
+
+func endpointIDs(n int) (ids []string) {
+	for i := range n {
+		ids = append(ids, endpointID(i))
+	}
+	return ids
+}
+
+// fill owes deliveries. It uses the outbox as the gateway does, in this process and before that starts.
+func fill(ctx context.Context, dir string, f filling, now time.Time) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, fillWithin)
 	defer cancel()
 	st, err := store.Open(store.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
@@ -101,23 +116,23 @@ func fill(ctx context.Context, dir string, n int, now time.Time) (err error) {
 		stop()
 		err = errors.Join(err, <-ran, st.Close())
 	}()
-	endpoints := make([]outbox.Endpoint, owedEndpoints)
+	endpoints := make([]outbox.Endpoint, len(f.endpoints))
 	for i := range endpoints {
-		endpoints[i] = outbox.Endpoint{ID: endpointID(i)}
+		endpoints[i] = outbox.Endpoint{ID: f.endpoints[i]}
 	}
-	var boxes [2]*outbox.Outbox // the heads of one become due now, those of the other in an hour
+	var boxes [2]*outbox.Outbox // the heads of one become due now, those of the other later
 	for i := range boxes {
-		at := now.Add(time.Duration(i) * anHour)
+		at := now.Add(time.Duration(i) * f.later)
 		if boxes[i], err = outbox.New(outbox.Options{Store: st, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return at }}, endpoints); err != nil {
 			return fmt.Errorf("fill: %w", err)
 		}
 	}
-	perEndpoint := (n + owedEndpoints - 1) / owedEndpoints
-	for from := 0; from < n; from += owedPerTx {
+	perEndpoint := (f.n + len(endpoints) - 1) / len(endpoints)
+	for from := 0; from < f.n; from += owedPerTx {
 		err := st.Update(ctx, func(tx *store.Tx) error {
 			var halves [2][]outbox.Delivery
-			for i := from; i < min(n, from+owedPerTx); i++ {
-				halves[i%2] = append(halves[i%2], owedDelivery(i, endpointID(i/perEndpoint), now))
+			for i := from; i < min(f.n, from+owedPerTx); i++ {
+				halves[i%2] = append(halves[i%2], owedDelivery(i, f.endpoints[i/perEndpoint], now))
 			}
 			return errors.Join(boxes[0].Put(tx, halves[0]...), boxes[1].Put(tx, halves[1]...))
 		})

@@ -131,6 +131,7 @@ type setup struct {
 	sources     []sourceKey
 	kafka       *kafkaSetup // nil: none
 	backlog     int64       // records; 0: as many as never come
+	retry       string      // of each endpoint; "": soon and often, "-": the gateway's default
 	maxSize     string      // of the database; "": the gateway's default
 }
 
@@ -157,6 +158,9 @@ func (s *sourceKey) file() string { return "source-" + s.name + ".key" }
 func testSources() []sourceKey {
 	return []sourceKey{{"sumsub-test", "sumsub", "sumsub-secret-of-a-test"}, {"persona-test", "persona", "wbhsec_secret-of-a-test"}}
 }
+
+// data is where the gateway keeps its file.
+func (s *setup) data() string { return filepath.Join(s.dir, "data") }
 
 // specs are what newSource reads.
 func (s *setup) specs() []string {
@@ -209,7 +213,7 @@ func (s *setup) yaml(callbacks, control string) string {
 		maxSize = ", max_size: " + s.maxSize
 	}
 	fmt.Fprintf(&b, "mode: sandbox\ndata: %s\nlisten: {callbacks: %s, control: %s}\negress: {allow: [127.0.0.0/8]}\nstorage: {backlog: %d%s}\n",
-		filepath.Join(s.dir, "data"), callbacks, control, cmp.Or(s.backlog, 100_000_000), maxSize)
+		s.data(), callbacks, control, cmp.Or(s.backlog, 100_000_000), maxSize)
 	if s.kafka != nil {
 		b.WriteString(s.kafka.yaml())
 	}
@@ -225,7 +229,9 @@ func (s *setup) yaml(callbacks, control string) string {
 		if s.concurrency > 0 {
 			fmt.Fprintf(&b, "        concurrency: %d\n", s.concurrency)
 		}
-		b.WriteString("        retry: {first: 200ms, factor: 2, max: 2s, attempts: 100}\n")
+		if retry := cmp.Or(s.retry, "{first: 200ms, factor: 2, max: 2s, attempts: 100}"); retry != "-" {
+			b.WriteString("        retry: " + retry + "\n")
+		}
 	}
 	return b.String()
 }

@@ -22,18 +22,19 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Fire     fireCmd     `cmd:"" help:"Send signed callbacks, as a provider does: again and again until acknowledged."`
-	Partner  partnerCmd  `cmd:"" help:"Receive deliveries, verify them, write them down, and misbehave as told."`
-	Judge    judgeCmd    `cmd:"" help:"Hold what was received against what was sent. Exit 1 if anything is wrong."`
-	Topics   topicsCmd   `cmd:"" help:"Read the gateway's Kafka topics and write down what stands there."`
-	Soak     soakCmd     `cmd:"" help:"Kill a gateway under load, again and again, and judge what came through."`
-	Powercut powercutCmd `cmd:"" help:"Fail a gateway's disk and take its power under load, again and again, and judge what came through."`
-	Bitrot   bitrotCmd   `cmd:"" help:"Damage a gateway's database in many ways, one a life, and judge what partners are told then."`
-	Diskfull diskfullCmd `cmd:"" help:"Fill a gateway's disk under load, three ways, make room, and judge what came through. Needs root: it mounts a small tmpfs."`
-	Chaos    chaosCmd    `cmd:"" help:"Kill real Kafka and the gateway under load, and judge what came through."`
-	Kafka    kafkaCmd    `cmd:"" help:"Run real Apache Kafka on loopback until a signal; prints its addresses."`
-	Bench    benchCmd    `cmd:"" help:"Measure a gateway against its bounds. Exit 1 if one is missed."`
-	Attack   attackCmd   `cmd:"" help:"Attack a gateway as strangers do, and report what should not have been."`
+	Fire      fireCmd      `cmd:"" help:"Send signed callbacks, as a provider does: again and again until acknowledged."`
+	Partner   partnerCmd   `cmd:"" help:"Receive deliveries, verify them, write them down, and misbehave as told."`
+	Judge     judgeCmd     `cmd:"" help:"Hold what was received against what was sent. Exit 1 if anything is wrong."`
+	Topics    topicsCmd    `cmd:"" help:"Read the gateway's Kafka topics and write down what stands there."`
+	Soak      soakCmd      `cmd:"" help:"Kill a gateway under load, again and again, and judge what came through."`
+	Powercut  powercutCmd  `cmd:"" help:"Fail a gateway's disk and take its power under load, again and again, and judge what came through."`
+	Bitrot    bitrotCmd    `cmd:"" help:"Damage a gateway's database in many ways, one a life, and judge what partners are told then."`
+	Diskfull  diskfullCmd  `cmd:"" help:"Fill a gateway's disk under load, three ways, make room, and judge what came through. Needs root: it mounts a small tmpfs."`
+	Chaos     chaosCmd     `cmd:"" help:"Kill real Kafka and the gateway under load, and judge what came through."`
+	Kafka     kafkaCmd     `cmd:"" help:"Run real Apache Kafka on loopback until a signal; prints its addresses."`
+	Bench     benchCmd     `cmd:"" help:"Measure a gateway against its bounds. Exit 1 if one is missed."`
+	Isolation isolationCmd `cmd:"" help:"What sick endpoints cost the healthy ones."`
+	Attack    attackCmd    `cmd:"" help:"Attack a gateway as strangers do, and report what should not have been."`
 
 	AttackAddresses attackAddressesCmd `cmd:"" hidden:""`
 }

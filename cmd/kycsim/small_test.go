@@ -128,7 +128,7 @@ func TestLedger(t *testing.T) {
 func TestFill(t *testing.T) {
 	const n = 2000
 	dir, now := filepath.Join(t.TempDir(), "data"), time.Now()
-	if err := fill(t.Context(), dir, n, now); err != nil {
+	if err := fill(t.Context(), dir, filling{n: n, endpoints: endpointIDs(owedEndpoints), later: anHour}, now); err != nil {
 		t.Fatal(err)
 	}
 	if size, err := dropCache(filepath.Join(dir, databaseInData)); err != nil || size < n*owedBody {

@@ -76,7 +76,7 @@ type EndpointView struct {
 func (d *Dispatcher) Endpoints() []EndpointView {
 	list := []EndpointView{} // never null
 	now := d.o.Registry.Read()
-	for _, p := range now.Partners() {
+	for _, p := range now.Receivers() {
 		for j := range p.Endpoints {
 			e := &p.Endpoints[j]
 			v := EndpointView{

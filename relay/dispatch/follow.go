@@ -14,7 +14,7 @@ func (d *Dispatcher) follow(now *registry.Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	gone := maps.Clone(d.senders)
-	for _, p := range now.Partners() {
+	for _, p := range now.Receivers() {
 		for _, e := range p.Endpoints { // a copy: what is left out is completed
 			e.Concurrency = max(1, e.Concurrency)
 			s := gone[e.ID]
@@ -42,7 +42,7 @@ func (d *Dispatcher) follow(now *registry.Snapshot) {
 // known makes endpoints known to the outbox before anything can be owed to them.
 func (d *Dispatcher) known(soon *registry.Snapshot) error {
 	var all []outbox.Endpoint
-	for _, p := range soon.Partners() {
+	for _, p := range soon.Receivers() {
 		for i := range p.Endpoints {
 			all = append(all, outbox.Endpoint{ID: p.Endpoints[i].ID, MaxOwed: p.Endpoints[i].MaxOwed})
 		}

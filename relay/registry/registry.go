@@ -44,6 +44,7 @@ type watcher struct {
 // Snapshot is what the registry said at one moment. Nobody changes it, nor what it hands out.
 type Snapshot struct {
 	all       []Partner
+	operator  []Endpoint
 	partners  map[string]*Partner
 	endpoints map[string]*Endpoint
 	policies  map[string]map[int]kyc.Policy // by partner and version
@@ -94,7 +95,7 @@ func (r *Registry) publish(s *Snapshot) error {
 // which of their endpoints are disabled or paused, and which names those had. It may be called again
 // while everything runs: the new ones count at once, or on error not at all. Nobody may change ps after.
 func (r *Registry) Configure(ps []Partner) error {
-	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}, paused: map[string]*Pause{}}
+	s := &Snapshot{partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}, paused: map[string]*Pause{}}
 	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
 	defer r.mu.Unlock()
 	err := r.o.Store.View(func(tx *store.Tx) (err error) {
@@ -103,7 +104,11 @@ func (r *Registry) Configure(ps []Partner) error {
 		}
 		for i := range ps {
 			p := &ps[i]
-			s.partners[p.ID] = p
+			if p.ID == Operator {
+				s.operator = p.Endpoints
+			} else {
+				s.all, s.partners[p.ID] = append(s.all, *p), p
+			}
 			known, err := policies(tx, p.ID)
 			if err != nil {
 				return err
@@ -143,8 +148,23 @@ func (r *Registry) change(fn func(*Snapshot) bool) bool {
 	return true
 }
 
-// Partners are all of them, in the config's order.
+// Partners are all of them, in the config's order. The operator is none.
 func (s *Snapshot) Partners() []Partner { return s.all }
+
+// Operator stands in the place of a partner's id for whoever runs the gateway: endpoints of its own are
+// told of what becomes of the others, and of nobody's status. No partner has such an id.
+const Operator = "(operator)"
+
+// Receivers are all whom anything is sent to: the partners and, with endpoints, the operator.
+func (s *Snapshot) Receivers() []Partner {
+	if len(s.operator) == 0 {
+		return s.all
+	}
+	return append(s.all[:len(s.all):len(s.all)], Partner{ID: Operator, Endpoints: s.operator})
+}
+
+// Owner is whose an endpoint is, also one that is not in the config any more; "": it is not known.
+func (s *Snapshot) Owner(endpoint string) string { return s.owners[s.owners.current(endpoint)].Partner }
 
 // Partner is the partner of an id; nil: there is none.
 func (s *Snapshot) Partner(id string) *Partner { return s.partners[id] }
