@@ -262,7 +262,7 @@ func checkEndpointKeys(f format.Format, e *registry.Endpoint) error {
 	for _, k := range e.Keys {
 		ring = append(ring, k.Key)
 	}
-	return signing.CheckKeys(f.Scheme, ring)
+	return signing.CheckSigning(f.Scheme, ring)
 }
 
 // generatedKey is the key made for an endpoint, or makes one and hands it over.
