@@ -240,14 +240,14 @@ func (g *gateway) partners() ([]registry.Partner, error) {
 			for _, k := range ec.Keys {
 				e.Keys = append(e.Keys, registry.Key{Key: k.Key, Until: k.Until})
 			}
+			keys := e.Keys
 			if ec.GenerateKey {
-				k, err := g.generatedKey(ec.ID)
-				if err != nil {
+				var err error
+				if keys, err = g.keptKeys(ec.ID); err != nil {
 					return nil, err
 				}
-				e.Keys = []registry.Key{{Key: k}}
 			}
-			if err := checkEndpointKeys(f, &e); err != nil {
+			if err := checkEndpointKeys(f, keys); err != nil {
 				return nil, fmt.Errorf("endpoint %s: %w", e.ID, err)
 			}
 			p.Endpoints = append(p.Endpoints, e)
@@ -257,29 +257,26 @@ func (g *gateway) partners() ([]registry.Partner, error) {
 	return ps, nil
 }
 
-func checkEndpointKeys(f format.Format, e *registry.Endpoint) error {
+func checkEndpointKeys(f format.Format, keys []registry.Key) error {
 	var ring signing.Keyring
-	for _, k := range e.Keys {
+	for _, k := range keys {
 		ring = append(ring, k.Key)
 	}
 	return signing.CheckSigning(f.Scheme, ring)
 }
 
-// generatedKey is the key made for an endpoint, or makes one and hands it over.
-func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
-	if key, ok, err := g.registry.EndpointKey(endpoint); ok || err != nil {
-		return key, err
-	}
-	text, key, err := g.registry.MakeEndpointKey(context.Background(), endpoint, func(text string) error {
+// keptKeys are the keys of an endpoint that has none in the config; the first is made and handed over.
+func (g *gateway) keptKeys(endpoint string) ([]registry.Key, error) {
+	keys, made, err := g.registry.FirstKey(context.Background(), endpoint, func(text string) error {
 		if g.terminal != nil {
 			return nil
 		}
 		return g.handOver(endpoint, text) // before it counts: a start that ends here makes another
 	})
-	if err == nil && g.terminal != nil {
-		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
+	if err == nil && made != nil && g.terminal != nil {
+		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, made.Secret) //nolint:errcheck // a notice
 	}
-	return key, err
+	return keys, err
 }
 
 // handOver writes a generated key where only the operator can read it: the log stream is kept, copied and searched by others.

@@ -61,6 +61,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 // start makes every series that can exist, so that the first failure is seen as an increase.
 func (m *metrics) start(d *Dispatcher) {
 	m.certificates(d)
+	m.keys(d)
 	for _, e := range d.endpoints {
 		for _, reason := range reasons() {
 			m.attempts.WithLabelValues(e.ID, reason)
@@ -70,7 +71,6 @@ func (m *metrics) start(d *Dispatcher) {
 		}
 		m.latency.WithLabelValues(e.ID)
 		m.repeated.WithLabelValues(e.ID)
-		m.keyEnds.WithLabelValues(e.ID).Set(keyEnds(e, d.o.Now()))
 		off := 0.0
 		if d.senders[e.ID].disabled() {
 			off = 1
@@ -86,10 +86,18 @@ func (m *metrics) certificates(d *Dispatcher) {
 	}
 }
 
+// keys says when keys end, also of those that have been rotated since.
+func (m *metrics) keys(d *Dispatcher) {
+	now := d.o.Registry.Read()
+	for id := range d.senders {
+		m.keyEnds.WithLabelValues(id).Set(keyEnds(now.Keys(id), d.o.Now()))
+	}
+}
+
 // keyEnds is when the next key stops signing, in unix seconds; 0: none does.
-func keyEnds(e *registry.Endpoint, now time.Time) float64 {
+func keyEnds(keys []registry.Key, now time.Time) float64 {
 	var next time.Time
-	for _, k := range e.Keys {
+	for _, k := range keys {
 		if k.Until.After(now) && (next.IsZero() || k.Until.Before(next)) {
 			next = k.Until
 		}

@@ -250,12 +250,7 @@ func (s *sender) settle(ctx context.Context, out outbox.Attempt) {
 
 // sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a signature for each key that still signs (I5).
 func (s *sender) sign(d *outbox.Delivery, now time.Time) (http.Header, error) {
-	var keys signing.Keyring
-	for _, k := range s.e.Keys {
-		if k.Until.IsZero() || now.Before(k.Until) {
-			keys = append(keys, k.Key)
-		}
-	}
+	keys := s.r.o.Registry.Read().Ring(s.e.ID, now) // of this instant: a rotation counts at once, and a revocation before the next attempt
 	f, ok := s.e.FormatOf(d.Format)
 	if !ok {
 		return nil, errors.New("format " + d.Format + " is not in this program")

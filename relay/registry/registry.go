@@ -11,6 +11,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -21,7 +22,8 @@ type Options struct {
 	Store    *store.Store
 	Sealer   *store.Sealer
 	Random   io.Reader
-	Partners []Partner // see Configure
+	Partners []Partner        // see Configure
+	Now      func() time.Time // nil: time.Now
 }
 
 // Registry is safe for concurrent use.
@@ -29,7 +31,8 @@ type Registry struct {
 	o        Options
 	snapshot atomic.Pointer[Snapshot]
 
-	mu sync.Mutex // held by whoever puts another snapshot in the place of the last
+	keying sync.Mutex // held by whoever changes kept keys, in the file and then in the snapshot; taken before mu
+	mu     sync.Mutex // held by whoever puts another snapshot in the place of the last
 }
 
 // Snapshot is what the registry said at one moment. Nobody changes it, nor what it hands out.
@@ -40,6 +43,7 @@ type Snapshot struct {
 	policies  map[string]map[int]kyc.Policy // by partner and version
 	disabled  map[string]*string            // by endpoint: why
 	owners    owners
+	kept      map[string][]Key // by endpoint: keys that are not in the config
 }
 
 // New reads what is kept about the partners given.
@@ -52,9 +56,9 @@ func New(o Options) (*Registry, error) {
 	return r, nil
 }
 
-// Configure makes these the partners, in their order, with what is kept about them: their policies, which of their endpoints are disabled, and which names those had. Nobody may change them after.
+// Configure makes these the partners, in their order, with what is kept about them: their policies, which of their endpoints are disabled, which names those had, and the keys of those that have none in the config. Nobody may change them after.
 func (r *Registry) Configure(ps []Partner) error {
-	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}}
+	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}, kept: map[string][]Key{}}
 	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
 	defer r.mu.Unlock()
 	err := r.o.Store.View(func(tx *store.Tx) (err error) {
@@ -75,6 +79,16 @@ func (r *Registry) Configure(ps []Partner) error {
 				if why := disabledFor(tx, e.ID); why != "" {
 					s.disabled[e.ID] = &why
 				}
+				if len(e.Keys) > 0 {
+					continue
+				}
+				ks, err := r.readKept(tx, e.ID)
+				if err != nil {
+					return err
+				}
+				if s.kept[e.ID], err = ks.keys(); err != nil {
+					return fmt.Errorf("the keys of %s: %w", e.ID, err)
+				}
 			}
 		}
 		return nil
@@ -84,6 +98,13 @@ func (r *Registry) Configure(ps []Partner) error {
 	}
 	r.snapshot.Store(s)
 	return nil
+}
+
+func (r *Registry) now() time.Time {
+	if r.o.Now == nil {
+		return time.Now()
+	}
+	return r.o.Now()
 }
 
 // Read returns what counts now. Whoever needs two answers that agree asks one snapshot.
