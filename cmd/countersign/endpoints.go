@@ -10,6 +10,9 @@ import (
 type endpointsCommand struct {
 	List   endpointsListCommand   `cmd:"" default:"withargs" help:"List the endpoints."`
 	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled endpoint up again."`
+	Keys   endpointsKeysCommand   `cmd:"" help:"List the keys that sign for an endpoint, newest first, without what signs."`
+	Rotate endpointsRotateCommand `cmd:"" help:"Make a key for an endpoint, which signs first from now on; older ones sign until the overlap has ended."`
+	Revoke endpointsRevokeCommand `cmd:"" help:"End a key of an endpoint at once."`
 }
 
 type endpointsListCommand struct {

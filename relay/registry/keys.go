@@ -33,10 +33,13 @@ type Key struct {
 // Signs reports whether the key signs at an instant.
 func (k *Key) Signs(now time.Time) bool { return k.Until.IsZero() || now.Before(k.Until) }
 
-// Made is a key that has just been made, and its text, for its owner's eyes: nothing gives that out a second time.
+// Made is a key that has just been made. Secret is what the partner needs of an HMAC key, and nothing gives that out a second time; of an ed25519 key the partner needs the public half,
+// and the private one is given to nobody: so nobody but the gateway can have signed.
 type Made struct {
 	Key
 	Secret string
+
+	text string
 }
 
 // keptKey is a key as it stands in the sealed record.
@@ -110,9 +113,10 @@ func (r *Registry) NewKey(kind signing.Kind) (m Made, err error) {
 	m.ID, m.MadeAt = "key_"+hex.EncodeToString(id[:]), r.now().UTC().Truncate(time.Second)
 	switch kind {
 	case signing.HMAC:
-		m.Secret, m.Key.Key, err = signing.GenerateKey(r.o.Random)
+		m.text, m.Key.Key, err = signing.GenerateKey(r.o.Random)
+		m.Secret = m.text
 	case signing.Ed25519:
-		m.Secret, m.Key.Key, err = signing.GenerateEd25519Key(r.o.Random)
+		m.text, m.Key.Key, err = signing.GenerateEd25519Key(r.o.Random)
 	default:
 		return Made{}, ErrKind
 	}
@@ -120,7 +124,7 @@ func (r *Registry) NewKey(kind signing.Kind) (m Made, err error) {
 }
 
 func (m *Made) kept() keptKey {
-	return keptKey{ID: m.ID, Text: m.Secret, MadeAt: m.MadeAt, Until: m.Until}
+	return keptKey{ID: m.ID, Text: m.text, MadeAt: m.MadeAt, Until: m.Until}
 }
 
 // PutFirstKey keeps a key of NewKey as the only one of an endpoint that is made in the same transaction. It signs from the next Configure on.

@@ -108,7 +108,7 @@ func TestRotate(t *testing.T) {
 		f(10*365*24*time.Hour, third.ID)
 		configure() // a restart
 	}
-	if k := g.Read().Keys("a")[1].Key; k.Kind() != signing.Ed25519 || k.Public() != second.Key.Key.Public() || !strings.HasPrefix(second.Secret, "whsk_") || !strings.HasPrefix(third.Secret, "whsec_") {
+	if k := g.Read().Keys("a")[1].Key; k.Kind() != signing.Ed25519 || k.Public() != second.Key.Key.Public() || second.Secret != "" || !strings.HasPrefix(third.Secret, "whsec_") {
 		t.Errorf("the second key is of kind %s", k.Kind())
 	}
 	*now = now.Add(90 * time.Minute)
@@ -223,7 +223,7 @@ func TestKeptKeysSurvive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{made.Secret, made.Secret[5:40], made.ID, "whsec_", "whsk_"} {
+	for _, text := range []string{made.text, made.text[5:40], made.ID, "whsec_", "whsk_"} {
 		if bytes.Contains(db, []byte(text)) {
 			t.Errorf("%.8s… stands in the file in clear", text)
 		}

@@ -1,0 +1,175 @@
+package control
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"countersign/relay/registry"
+	"countersign/signing"
+)
+
+// keyView is what is shown of a signing key of an endpoint: everything but what signs.
+type keyView struct {
+	Object   string       `json:"object"`
+	Endpoint string       `json:"endpoint"`
+	ID       string       `json:"id,omitempty"` // none: it stands in the config
+	Kind     signing.Kind `json:"kind"`
+	From     string       `json:"from"`                 // config, or made
+	Status   string       `json:"status"`               // signs or ended
+	Public   string       `json:"public_key,omitempty"` // of an ed25519 key: what the partner verifies with
+	MadeAt   time.Time    `json:"made_at,omitzero"`
+	Until    time.Time    `json:"until,omitzero"`   // when it stops signing
+	Secret   string       `json:"secret,omitempty"` // of an hmac key, in the answer that made it, and never again
+}
+
+func newKeyView(endpoint string, k *registry.Key, now time.Time) keyView {
+	v := keyView{
+		Object: "endpoint_key", Endpoint: endpoint, ID: k.ID, Kind: k.Key.Kind(), From: fromConfig, Status: "signs", Public: k.Key.Public(), MadeAt: k.MadeAt, Until: k.Until,
+	}
+	if k.ID != "" {
+		v.From = fromMade
+	}
+	if !k.Signs(now) {
+		v.Status = "ended"
+	}
+	return v
+}
+
+// made implements what the audit trail notes of it.
+func (v keyView) made() string { return v.ID }
+
+// revokedView is the answer to a revocation.
+type revokedView struct {
+	Object      string   `json:"object"`
+	Endpoint    string   `json:"endpoint"`
+	ID          string   `json:"id"`
+	Revoked     bool     `json:"revoked"`
+	Replacement *keyView `json:"replacement,omitempty"`
+}
+
+// made implements what the audit trail notes of it.
+func (v revokedView) made() string {
+	if v.Replacement == nil {
+		return ""
+	}
+	return v.Replacement.ID
+}
+
+func (s *Server) keyRoutes() []Route {
+	return []Route{
+		{"GET /v1/endpoints/{id}/keys", Viewer, false, s.listKeys},
+		{"POST /v1/endpoints/{id}/rotate", Operator, false, s.rotateKey},
+		{"POST /v1/endpoints/{id}/keys/{key}/revoke", Operator, false, s.revokeKey},
+	}
+}
+
+// ownEndpoint is the endpoint that a call is about. Of another partner's, a partner's token learns no more than of one that there is not.
+func (s *Server) ownEndpoint(t Token, id string) (*registry.Endpoint, error) {
+	partners := s.o.Registry.Read().Partners()
+	for i := range partners {
+		for j := range partners[i].Endpoints {
+			if e := &partners[i].Endpoints[j]; e.ID == id && (t.Scope != Partner || t.Partner == partners[i].ID) {
+				return e, nil
+			}
+		}
+	}
+	return nil, &problem{http.StatusNotFound, "not_found", "not_found", registry.ErrNoEndpoint.Error(), "id"}
+}
+
+// listKeys lists an endpoint's keys, newest first, without what signs.
+func (s *Server) listKeys(req *http.Request, t Token) (any, error) {
+	e, err := s.ownEndpoint(t, req.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	views := []keyView{}
+	for _, k := range s.o.Registry.Read().Keys(e.ID) {
+		views = append(views, newKeyView(e.ID, &k, s.now()))
+	}
+	return list{Object: "list", Data: views}, nil
+}
+
+// rotateKey makes a key, which signs first from now on, and shows it this once.
+func (s *Server) rotateKey(req *http.Request, t Token) (any, error) {
+	var ask struct {
+		Kind    signing.Kind `json:"kind"`
+		Overlap string       `json:"overlap"`
+	}
+	e, err := s.ownEndpoint(t, req.PathValue("id"))
+	if err == nil && req.ContentLength != 0 {
+		err = read(req, &ask)
+	}
+	if err != nil {
+		return nil, err
+	}
+	overlap, err := time.ParseDuration(cmp.Or(ask.Overlap, registry.DefaultOverlap.String()))
+	if err != nil {
+		return nil, bad("overlap", "overlap is how long older keys sign on, 0 to 7 days, such as 24h")
+	}
+	if keys := s.o.Registry.Read().Keys(e.ID); ask.Kind == "" && len(keys) > 0 {
+		ask.Kind = keys[0].Key.Kind()
+	}
+	m, err := s.o.Registry.Rotate(req.Context(), e.ID, cmp.Or(ask.Kind, signing.HMAC), overlap)
+	if err != nil {
+		return nil, keyProblem(err)
+	}
+	return s.madeKey(e.ID, &m), nil
+}
+
+func (s *Server) madeKey(endpoint string, m *registry.Made) keyView {
+	v := newKeyView(endpoint, &m.Key, s.now())
+	v.Secret = m.Secret
+	return v
+}
+
+// revokeKey ends one.
+func (s *Server) revokeKey(req *http.Request, t Token) (any, error) {
+	e, err := s.ownEndpoint(t, req.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	q := req.URL.Query()
+	replace, err := strconv.ParseBool(q.Get("replace"))
+	if q.Has("replace") && err != nil {
+		return nil, bad("replace", "replace is true or false")
+	}
+	id := req.PathValue("key")
+	m, err := s.o.Registry.Revoke(req.Context(), e.ID, id, replace)
+	if err != nil {
+		return nil, keyProblem(err)
+	}
+	v := revokedView{Object: "endpoint_key", Endpoint: e.ID, ID: id, Revoked: true}
+	if m != nil {
+		made := s.madeKey(e.ID, m)
+		v.Replacement = &made
+	}
+	return v, nil
+}
+
+// keyProblem says what is wrong with a change of keys as the API shows it.
+func keyProblem(err error) error {
+	conflict := func(code, param string) error {
+		return &problem{http.StatusConflict, "conflict", code, err.Error(), param}
+	}
+	switch {
+	case errors.Is(err, registry.ErrNoEndpoint):
+		return &problem{http.StatusNotFound, "not_found", "not_found", err.Error(), "id"}
+	case errors.Is(err, registry.ErrNoKey):
+		return &problem{http.StatusNotFound, "not_found", "not_found", err.Error(), "key"}
+	case errors.Is(err, registry.ErrKind), errors.Is(err, registry.ErrNoEd25519):
+		return bad("kind", err.Error())
+	case errors.Is(err, registry.ErrOverlap):
+		return bad("overlap", err.Error())
+	case errors.Is(err, registry.ErrKeysInConfig):
+		return conflict("keys_in_config", "id")
+	case errors.Is(err, registry.ErrManyKeys):
+		return conflict("too_many_keys", "")
+	case errors.Is(err, registry.ErrLastKey):
+		return conflict("last_key", "replace")
+	default:
+		return err
+	}
+}
