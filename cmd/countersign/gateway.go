@@ -248,7 +248,10 @@ func (g *gateway) partners() ([]registry.Partner, error) {
 				}
 			}
 			if err := checkEndpointKeys(f, keys); err != nil {
-				return nil, fmt.Errorf("endpoint %s: %w", e.ID, err)
+				if ec.GenerateKey {
+					err = fmt.Errorf("%w; with the format it had, rotate it to an hmac key and revoke the others, then change the format", err)
+				}
+				return nil, fmt.Errorf("endpoint %s, format %s: %w", e.ID, f.Name, err)
 			}
 			p.Endpoints = append(p.Endpoints, e)
 		}
