@@ -59,7 +59,7 @@ func TestMixedRing(t *testing.T) {
 	}
 	h := mustSign(t, s, m, ringOf(t, svixPrivate, secretA, text))
 	var versions []string
-	for _, entry := range strings.Fields(h.Values("webhook-signature")[0]) {
+	for entry := range strings.FieldsSeq(h.Values("webhook-signature")[0]) {
 		version, _, _ := strings.Cut(entry, ",")
 		versions = append(versions, version)
 	}

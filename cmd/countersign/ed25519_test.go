@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func TestSignEd25519(t *testing.T) {
 	f(exitNo, "is an ed25519 key, and this scheme is an HMAC", "sign", "--scheme", "blendfi-v1", "--key", "env:PUBLIC")
 
 	// verify, with a provider that signs as Standard Webhooks does
-	h := httptest.NewRequest("POST", "/", nil).Header
+	h := http.Header{}
 	for line := range strings.Lines(signed) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
 			h.Set(name, value)
@@ -60,7 +61,7 @@ func TestSignEd25519(t *testing.T) {
 		if tampered {
 			text = `{"type":"pong"}`
 		}
-		r, w := httptest.NewRequest("POST", "/", strings.NewReader(text)), httptest.NewRecorder()
+		r, w := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(text)), httptest.NewRecorder()
 		r.Header = h
 		if l.ServeHTTP(w, r); (w.Code == 200) == tampered {
 			t.Errorf("tampered %v: answered %d\n%s", tampered, w.Code, said.String())

@@ -48,6 +48,7 @@ type told struct {
 }
 
 func newPartner(t *testing.T) *told {
+	t.Helper()
 	p := &told{t: t}
 	p.Server = httptest.NewServer(p)
 	t.Cleanup(p.Close)
@@ -141,7 +142,7 @@ func address(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // only its number was wanted
+	defer l.Close()
 	return l.Addr().String()
 }
 
@@ -166,7 +167,7 @@ func (p *process) start() {
 		if err != nil {
 			return false
 		}
-		defer resp.Body.Close() //nolint:errcheck // only its status counts
+		defer resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
 }
@@ -196,7 +197,7 @@ func (p *process) call(path, body string) (v map[string]any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s: %d %s", path, resp.StatusCode, b)
@@ -219,6 +220,7 @@ func (p *process) must(path, body string) map[string]any {
 
 // load tells the gateway about people without end, until it is stopped. What fails while the gateway is down is of no interest.
 func (p *process) load(t *testing.T) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for worker := range 2 * slots {
