@@ -66,22 +66,21 @@ func (s *Server) keyRoutes() []Route {
 	}
 }
 
-// ownEndpoint is the endpoint that a call is about. Of another partner's, a partner's token learns no more than of one that there is not.
-func (s *Server) ownEndpoint(t Token, id string) (*registry.Endpoint, error) {
-	partners := s.o.Registry.Read().Partners()
-	for i := range partners {
-		for j := range partners[i].Endpoints {
-			if e := &partners[i].Endpoints[j]; e.ID == id && (t.Scope != Partner || t.Partner == partners[i].ID) {
-				return e, nil
-			}
-		}
+// keyed is the endpoint that a call about keys is about. Of another partner's, a partner's token learns no more than of one that there is not.
+func (s *Server) keyed(t Token, id string) (*registry.Endpoint, error) {
+	if err := s.ownEndpoint(t, id); err != nil {
+		return nil, err
 	}
-	return nil, &problem{http.StatusNotFound, "not_found", "not_found", registry.ErrNoEndpoint.Error(), "id"}
+	e := s.o.Registry.Read().Endpoint(id)
+	if e == nil {
+		return nil, &problem{http.StatusNotFound, "not_found", "not_found", "endpoint " + id + ": " + registry.ErrNoEndpoint.Error(), "id"}
+	}
+	return e, nil
 }
 
 // listKeys lists an endpoint's keys, newest first, without what signs.
 func (s *Server) listKeys(req *http.Request, t Token) (any, error) {
-	e, err := s.ownEndpoint(t, req.PathValue("id"))
+	e, err := s.keyed(t, req.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +97,7 @@ func (s *Server) rotateKey(req *http.Request, t Token) (any, error) {
 		Kind    signing.Kind `json:"kind"`
 		Overlap string       `json:"overlap"`
 	}
-	e, err := s.ownEndpoint(t, req.PathValue("id"))
+	e, err := s.keyed(t, req.PathValue("id"))
 	if err == nil && req.ContentLength != 0 {
 		err = read(req, &ask)
 	}
@@ -127,7 +126,7 @@ func (s *Server) madeKey(endpoint string, m *registry.Made) keyView {
 
 // revokeKey ends one.
 func (s *Server) revokeKey(req *http.Request, t Token) (any, error) {
-	e, err := s.ownEndpoint(t, req.PathValue("id"))
+	e, err := s.keyed(t, req.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}

@@ -146,8 +146,8 @@ func TestOwnEndpoint(t *testing.T) {
 	g := newRig(t)
 	f := func(token Token, id string, want bool) {
 		t.Helper()
-		e, err := g.server.ownEndpoint(token, id)
-		if (err == nil) != want || want && e.ID != id || !want && err.Error() != registry.ErrNoEndpoint.Error() {
+		e, err := g.server.keyed(token, id)
+		if (err == nil) != want || want && e.ID != id || !want && !strings.Contains(err.Error(), "endpoint "+id+": ") {
 			t.Errorf("%s of %s: %v", id, token.Partner, err)
 		}
 	}
@@ -155,5 +155,6 @@ func TestOwnEndpoint(t *testing.T) {
 	f(Token{Scope: Partner, Partner: "acme"}, "main", true)
 	f(Token{Scope: Partner, Partner: "beta"}, "main", false)
 	f(Token{Scope: Partner}, "main", false)
+	f(Token{Scope: Viewer}, "none", false)
 	f(Token{Scope: Partner, Partner: "acme"}, "none", false)
 }
