@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"countersign/relay/control"
+	"countersign/relay/control/api"
 )
 
 type auditCommand struct {
@@ -37,7 +37,7 @@ func (cmd *auditCommand) Run(c *console) error {
 		q.Set("format", "ndjson")
 		return cl.stream(c.ctx, c.out, "/v1/audit?"+q.Encode())
 	}
-	v, err := fetchList[control.AuditEntry](c.ctx, cl, "/v1/audit", q)
+	v, err := fetchList[api.AuditEntry](c.ctx, cl, "/v1/audit", q)
 	if err != nil {
 		return err
 	}

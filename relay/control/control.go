@@ -23,19 +23,20 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
+	"countersign/relay/control/api"
 	"countersign/relay/dispatch"
 	"countersign/relay/registry"
 )
 
-// Scope is what a token may do. Operator includes viewer.
-type Scope string
+// Scope is what a token may do.
+type Scope = api.Scope
 
 // The scopes.
 const (
-	Viewer   Scope = "viewer"
-	Operator Scope = "operator"
-	Admin    Scope = "admin"
-	Partner  Scope = "partner"
+	Viewer   = api.Viewer
+	Operator = api.Operator
+	Admin    = api.Admin
+	Partner  = api.Partner
 )
 
 // Token is one bearer token, known by its digest only.
@@ -242,23 +243,20 @@ func Healthy(log *slog.Logger, livemode bool) http.HandlerFunc {
 		mode = "live"
 	}
 	return func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, log, http.StatusOK, map[string]any{"status": "ok", "mode": mode})
+		reply(w, log, http.StatusOK, api.Health{Status: "ok", Mode: mode})
 	}
 }
 
 // Readiness answers whether a process should get traffic; full: with why not, and what is worth knowing either way.
 func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() (reasons, notes []string)) {
 	reasons, notes := state()
-	v, status := map[string]any{"status": "ready"}, http.StatusOK
+	v, status := api.Ready{Status: "ready"}, http.StatusOK
 	if len(reasons) > 0 {
-		v, status = map[string]any{"status": "not_ready"}, http.StatusServiceUnavailable
+		v, status = api.Ready{Status: "not_ready"}, http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	}
-	if full && len(reasons) > 0 {
-		v["reasons"] = reasons
-	}
-	if full && len(notes) > 0 {
-		v["notes"] = notes
+	if full {
+		v.Reasons, v.Notes = reasons, notes
 	}
 	reply(w, log, status, v)
 }
@@ -266,10 +264,15 @@ func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() 
 // problem is an error as the API shows it.
 type problem struct {
 	status  int
-	Type    string `json:"type"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Param   string `json:"param,omitempty"`
+	Type    string
+	Code    string
+	Message string
+	Param   string
+}
+
+// view is the problem as it is answered. What a caller sent comes back bounded.
+func (p *problem) view() api.Error {
+	return api.Error{Error: api.Fault{Type: p.Type, Code: p.Code, Message: cut(p.Message, maxMessage), Param: p.Param}}
 }
 
 // Error implements error.
@@ -329,13 +332,6 @@ func reply(w http.ResponseWriter, log *slog.Logger, status int, v any) {
 	if err := e.Encode(v); err != nil {
 		log.Debug("control_answer_cut", "error", err)
 	}
-}
-
-// list is how every list is answered.
-type list struct {
-	Object  string `json:"object"`
-	Data    any    `json:"data"`
-	HasMore bool   `json:"has_more"`
 }
 
 // page reads after and limit.

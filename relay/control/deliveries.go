@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"countersign/outbox"
+	"countersign/relay/control/api"
 )
 
 func (s *Server) subject(req *http.Request, _ Token) (any, error) {
@@ -13,11 +14,15 @@ func (s *Server) subject(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live)
+	v, err := s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live)
+	if err != nil {
+		return nil, err
+	}
+	return viewSubject(&v), nil
 }
 
 func (s *Server) endpoints(_ *http.Request, t Token) (any, error) {
-	return list{Object: "list", Data: endpointsFor(t, s.o.Dispatcher.Endpoints())}, nil
+	return api.Page(each(endpointsFor(t, s.o.Dispatcher.Endpoints()), viewEndpoint), false), nil
 }
 
 func (s *Server) resume(req *http.Request, _ Token) (any, error) {
@@ -25,7 +30,7 @@ func (s *Server) resume(req *http.Request, _ Token) (any, error) {
 	if err := s.o.Dispatcher.Resume(req.Context(), id); err != nil {
 		return nil, err
 	}
-	return map[string]any{"object": "endpoint", "id": id, "resumed": true}, nil
+	return api.Resumed{Object: "endpoint", ID: id, Resumed: true}, nil
 }
 
 func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
@@ -43,16 +48,13 @@ func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if data == nil {
-		data = []outbox.DeadDelivery{}
-	}
 	for i := range data {
 		d := &data[i]
 		if d.Tries, err = s.o.Outbox.Tries(d.Endpoint, d.Subject, d.Sequence); err != nil {
 			return nil, err
 		}
 	}
-	return list{Object: "list", Data: data, HasMore: more}, nil
+	return api.Page(each(data, viewDead), more), nil
 }
 
 func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
@@ -61,13 +63,11 @@ func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
 	if err := s.o.Relay.Redeliver(req.Context(), id, force, t.Name); err != nil {
 		return nil, err
 	}
-	return map[string]any{"object": "delivery", "id": id, "ordered": true}, nil
+	return api.Redelivery{Object: "delivery", ID: id, Ordered: true}, nil
 }
 
 func (s *Server) backup(req *http.Request, _ Token) (any, error) {
-	var ask struct {
-		Path string `json:"path"`
-	}
+	var ask api.BackupAsk
 	if err := json.NewDecoder(req.Body).Decode(&ask); err != nil || !strings.HasPrefix(ask.Path, "/") {
 		return nil, &problem{http.StatusBadRequest, "invalid_request", "path", `send {"path": "/absolute/file"}`, "path"}
 	}
@@ -75,5 +75,5 @@ func (s *Server) backup(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return nil, &problem{http.StatusConflict, "conflict", "backup_failed", err.Error(), "path"}
 	}
-	return map[string]any{"object": "backup", "path": ask.Path, "bytes": n, "checked": true}, nil
+	return api.Backup{Object: "backup", Path: ask.Path, Bytes: n, Checked: true}, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/relay/control/api"
 )
 
 // maxReason is how long an operator's reason may be, in bytes.
@@ -36,20 +37,12 @@ func (s *Server) withheld(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list{Object: "list", Data: data, HasMore: more}, nil
-}
-
-// withheldView is one of them, as it is answered.
-type withheldView struct {
-	Object string `json:"object"`
-	outbox.Withheld
+	return api.Page(each(data, viewWithheld), more), nil
 }
 
 // acknowledge ends the alarm about one. It is told nobody by that: what is owed is owed still, and what is dead can be ordered again.
 func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
-	var ask struct {
-		Reason string `json:"reason"`
-	}
+	var ask api.Because
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
@@ -63,5 +56,5 @@ func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return withheldView{"withheld", w}, nil
+	return api.Acknowledged{Object: "withheld", Withheld: viewWithheld(&w)}, nil
 }
