@@ -53,7 +53,7 @@ func (cmd *auditCommand) Run(c *console) error {
 		c.printf("%s  %s  %-16s %-5s %s  %s\n", e.ID, e.At.Format(time.RFC3339), e.Actor, method, e.Path, outcome)
 	}
 	if v.HasMore {
-		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].ID)
+		c.printf("more: --cursor %s\n", v.Next)
 	}
 	return nil
 }

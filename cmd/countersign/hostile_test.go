@@ -115,7 +115,7 @@ func adversary(t *testing.T, fails bool) string {
 			w.WriteHeader(http.StatusConflict)
 			v = map[string]any{"error": map[string]any{"message": hostile}}
 		case isList:
-			v = map[string]any{"data": []any{item}, "has_more": true}
+			v = map[string]any{"data": []any{item}, "has_more": true, "next": hostile}
 		case strings.HasPrefix(path, "/v1/policies/"):
 			v = spoiltOf[planned]()
 		case strings.HasSuffix(path, "/decisions"), strings.HasSuffix(path, "/rebuild"):

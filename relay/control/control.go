@@ -12,12 +12,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"countersign/ingest/journal"
 	"countersign/outbox"
@@ -66,6 +64,7 @@ type Options struct {
 	Partners  []string               // ids in the config
 	Sources   map[string]bool        // names in the config
 	Livemode  bool                   // of subjects, where a call does not say
+	Version   string                 // of the program, as the OpenAPI document says it
 	// SourcePartners has the one partner whose subjects a source is for; a source that is not in it is for the subjects of all.
 	SourcePartners map[string]string
 	Logger         *slog.Logger
@@ -123,17 +122,16 @@ func New(o Options) *Server {
 	if s.tokens, err = newHolders(o.Registry, o.Tokens); err != nil { // those that are not known are refused
 		o.Logger.Error("tokens_unreadable", "error", err)
 	}
-	s.mux.Handle("GET /metrics", s.machines(Viewer, promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
-	s.mux.Handle("GET /healthz", Healthy(o.Logger, o.Livemode))
-	s.mux.HandleFunc("GET /readyz", s.ready)
-	s.profiles()
+	for _, p := range s.pages() {
+		s.mux.Handle(p.pattern, p.serve)
+	}
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.Pattern, s.guard(r))
 	}
 	return s
 }
 
-// Route is one call of the API and the least it asks for.
+// Route is one call of the API and the least it asks for. api.Described has what else there is to say of it: a route that nobody has described fails a test.
 type Route struct {
 	Pattern string
 	Scope   Scope // viewer, operator for what changes something, or admin for what concerns tokens
@@ -334,30 +332,22 @@ func reply(w http.ResponseWriter, log *slog.Logger, status int, v any) {
 	}
 }
 
-// page reads after and limit.
-func page(req *http.Request) (after string, limit int, err error) {
-	limit = 100
-	if text := req.URL.Query().Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > 1000 {
-			return "", 0, &problem{http.StatusBadRequest, "invalid_request", "limit", "limit is a number from 1 to 1000", "limit"}
-		}
-		limit = n
-	}
-	return req.URL.Query().Get("after"), limit, nil
-}
-
 // livemode reads whose subjects a call is about; unsaid, the gateway's own mode.
 func (s *Server) livemode(req *http.Request) (bool, error) {
-	switch req.URL.Query().Get("livemode") {
+	return flag(req, "livemode", s.o.Livemode)
+}
+
+// flag reads a parameter that is true or false; unsaid is what it is without one.
+func flag(req *http.Request, name string, unsaid bool) (bool, error) {
+	switch req.URL.Query().Get(name) {
 	case "":
-		return s.o.Livemode, nil
+		return unsaid, nil
 	case "true":
 		return true, nil
 	case "false":
 		return false, nil
 	default:
-		return false, bad("livemode", "livemode is true or false")
+		return false, bad(name, name+" is true or false")
 	}
 }
 

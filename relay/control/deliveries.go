@@ -1,8 +1,8 @@
 package control
 
 import (
-	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"countersign/outbox"
@@ -21,8 +21,15 @@ func (s *Server) subject(req *http.Request, _ Token) (any, error) {
 	return viewSubject(&v), nil
 }
 
-func (s *Server) endpoints(_ *http.Request, t Token) (any, error) {
-	return api.Page(each(endpointsFor(t, s.o.Dispatcher.Endpoints()), viewEndpoint), false), nil
+// endpoints lists them by id, which is theirs for ever.
+func (s *Server) endpoints(req *http.Request, t Token) (any, error) {
+	p, err := pageOf(req, "endpoints")
+	if err != nil {
+		return nil, err
+	}
+	all := each(endpointsFor(t, s.o.Dispatcher.Endpoints()), viewEndpoint)
+	slices.SortFunc(all, func(a, b api.Endpoint) int { return strings.Compare(a.ID, b.ID) })
+	return cutOut(p, all, func(e *api.Endpoint) string { return e.ID }), nil
 }
 
 func (s *Server) resume(req *http.Request, _ Token) (any, error) {
@@ -34,17 +41,17 @@ func (s *Server) resume(req *http.Request, _ Token) (any, error) {
 }
 
 func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	p, err := pageOf(req, "deliveries")
 	if err != nil {
 		return nil, err
 	}
-	if _, _, ok := outbox.SplitID(after); after != "" && !ok {
-		return nil, &problem{http.StatusBadRequest, "invalid_request", "after", "after is the id of a delivery, as the list shows it", "after"}
+	if _, _, ok := outbox.SplitID(p.after); p.after != "" && !ok {
+		return nil, badCursor()
 	}
 	if st := req.URL.Query().Get("status"); st != "dead" {
 		return nil, &problem{http.StatusBadRequest, "invalid_request", "status", "only status=dead is listed; what is owed is in the metrics", "status"}
 	}
-	data, more, err := s.o.Outbox.ListDead(req.URL.Query().Get("endpoint"), after, limit)
+	data, more, err := s.o.Outbox.ListDead(req.URL.Query().Get("endpoint"), p.after, p.limit)
 	if err != nil {
 		return nil, err
 	}
@@ -54,12 +61,15 @@ func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 			return nil, err
 		}
 	}
-	return api.Page(each(data, viewDead), more), nil
+	return listed(p, each(data, viewDead), more, func(d *api.DeadDelivery) string { return d.ID }), nil
 }
 
 func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
-	force := req.URL.Query().Get("force") == "true"
+	force, err := flag(req, "force", false)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.o.Relay.Redeliver(req.Context(), id, force, t.Name); err != nil {
 		return nil, err
 	}
@@ -68,7 +78,7 @@ func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
 
 func (s *Server) backup(req *http.Request, _ Token) (any, error) {
 	var ask api.BackupAsk
-	if err := json.NewDecoder(req.Body).Decode(&ask); err != nil || !strings.HasPrefix(ask.Path, "/") {
+	if err := read(req, &ask); err != nil || !strings.HasPrefix(ask.Path, "/") {
 		return nil, &problem{http.StatusBadRequest, "invalid_request", "path", `send {"path": "/absolute/file"}`, "path"}
 	}
 	n, err := s.o.Backup(ask.Path)

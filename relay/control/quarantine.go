@@ -13,6 +13,7 @@ import (
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
+	"countersign/relay"
 	"countersign/relay/control/api"
 )
 
@@ -21,19 +22,30 @@ const heldPrefix = "held_"
 
 // quarantine lists bodies; with kind=records, records that wait for their subject.
 func (s *Server) quarantine(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
-	if err != nil {
-		return nil, err
-	}
 	switch kind := req.URL.Query().Get("kind"); {
 	case kind == "records" && s.o.Relay != nil:
-		data, more, err := s.o.Relay.HeldItems(after, limit)
-		return api.Page(each(data, viewHeld), more), err
+		return s.heldRecords(req)
 	case kind != "" && kind != "bodies":
 		return nil, bad("kind", "kind is bodies or records")
 	}
-	data, more, err := s.o.Quarantine.Items(after, limit)
-	return api.Page(each(data, viewItem), more), err
+	p, err := pageOf(req, "bodies")
+	if err != nil {
+		return nil, err
+	}
+	data, more, err := s.o.Quarantine.Items(p.after, p.limit)
+	return listed(p, each(data, viewItem), more, func(i *api.QuarantinedBody) string { return i.ID }), err
+}
+
+func (s *Server) heldRecords(req *http.Request) (any, error) {
+	p, err := pageOf(req, "records")
+	if err != nil {
+		return nil, err
+	}
+	data, more, err := s.o.Relay.HeldItems(p.after, p.limit)
+	if field := (*relay.FieldError)(nil); errors.As(err, &field) {
+		return nil, badCursor()
+	}
+	return listed(p, each(data, viewHeld), more, func(h *api.HeldRecord) string { return h.ID }), err
 }
 
 // quarantined shows a body in clear.
@@ -43,7 +55,7 @@ func (s *Server) quarantined(req *http.Request, _ Token) (any, error) {
 		return nil, err
 	}
 	v := api.OpenedBody{
-		Object: "quarantined_body", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: string(it.Reason), Detail: it.Detail, At: it.At, Headers: it.Headers,
+		Object: "quarantined_body", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: string(it.Reason), Detail: it.Detail, At: it.At, Headers: viewHeaders(it.Headers),
 		Answer: viewAnswer(it.Answer),
 	}
 	if utf8.Valid(it.Body) {
@@ -141,15 +153,15 @@ func (s *Server) discard(req *http.Request, t Token) (any, error) {
 
 // questions lists what providers have still to be asked.
 func (s *Server) questions(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	p, err := pageOf(req, "questions")
 	if err != nil {
 		return nil, err
 	}
-	data, more, err := s.o.Questions.Questions(questionID(after), limit)
+	data, more, err := s.o.Questions.Questions(questionID(p.after), p.limit)
 	if err != nil {
 		return nil, err
 	}
-	return api.Page(each(data, viewQuestion), more), nil
+	return listed(p, each(data, viewQuestion), more, func(q *api.Question) string { return q.ID }), nil
 }
 
 // shownQuestion names a question in lists.
@@ -166,7 +178,7 @@ func (s *Server) dropQuestion(req *http.Request, _ Token) (any, error) {
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
-	if len(ask.ID) > maxParam || !kyc.IsText(ask.ID) {
+	if ask.ID == "" || len(ask.ID) > maxParam || !kyc.IsText(ask.ID) {
 		return nil, bad("id", "id is no id of a question")
 	}
 	if err := s.o.Questions.DropQuestion(req.Context(), questionID(ask.ID)); err != nil {

@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 
 	"countersign/relay/control/api"
@@ -12,9 +11,9 @@ import (
 // oldQuestions counts what dropQuestions would close.
 func (s *Server) oldQuestions(req *http.Request, _ Token) (any, error) {
 	q := req.URL.Query()
-	all, err := strconv.ParseBool(q.Get("all"))
-	if q.Has("all") && err != nil {
-		return nil, bad("all", "is true or false")
+	all, err := flag(req, "all", false)
+	if err != nil {
+		return nil, err
 	}
 	return s.old(req.Context(), api.OldAsk{Source: q.Get("source"), Older: q.Get("older"), All: all}, true)
 }

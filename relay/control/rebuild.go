@@ -3,6 +3,9 @@ package control
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 
 	"countersign/kyc"
 	"countersign/relay"
@@ -10,8 +13,19 @@ import (
 )
 
 // aside lists the subjects that are set aside, because something of them is damaged.
-func (s *Server) aside(*http.Request, Token) (any, error) {
-	return api.Page(each(s.o.Relay.Aside(), viewAside), false), nil
+func (s *Server) aside(req *http.Request, _ Token) (any, error) {
+	p, err := pageOf(req, "set-aside")
+	if err != nil {
+		return nil, err
+	}
+	all := each(s.o.Relay.Aside(), viewAside)
+	slices.SortFunc(all, func(a, b api.SetAside) int { return strings.Compare(asideID(&a), asideID(&b)) })
+	return cutOut(p, all, asideID), nil
+}
+
+// asideID is what the list goes by.
+func asideID(a *api.SetAside) string {
+	return a.Partner + "\x00" + a.ID + "\x00" + strconv.FormatBool(a.Livemode)
 }
 
 // rebuild makes the state of a subject that is set aside anew: of its history, or, with a status, of what is left of it and that word.

@@ -72,12 +72,12 @@ func (s *Server) contested(partner, id string, live bool) (vs []api.UserRef, err
 
 // conflicts lists the refs that several were said to have.
 func (s *Server) conflicts(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	p, err := pageOf(req, "conflicts")
 	if err != nil {
 		return nil, err
 	}
-	data, more, err := s.o.Relay.ContestedRefs(after, limit)
-	return api.Page(each(data, viewContested), more), err
+	data, more, err := s.o.Relay.ContestedRefs(p.after, p.limit)
+	return listed(p, each(data, viewContested), more, func(c *api.ContestedRef) string { return c.ID }), err
 }
 
 // settle makes a ref one subject's, whoever else has claimed it.

@@ -39,16 +39,11 @@ func (s *Server) tokenRoutes() []Route {
 
 // listTokens lists all there are, those of the config too, and those that have ended.
 func (s *Server) listTokens(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	p, err := pageOf(req, "tokens")
 	if err != nil {
 		return nil, err
 	}
-	all := slices.DeleteFunc(s.tokens.list(s.o.Now()), func(v api.Token) bool { return v.Name <= after })
-	more := len(all) > limit
-	if more {
-		all = all[:limit]
-	}
-	return api.Page(all, more), nil
+	return cutOut(p, s.tokens.list(s.o.Now()), func(t *api.Token) string { return t.Name + "\x00" + t.From }), nil // one of the config may have a made one's name
 }
 
 // makeToken makes one and shows it, this once.
@@ -62,7 +57,7 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 	case s.o.NewToken == nil || s.tokens.registry == nil:
 		return nil, &problem{http.StatusConflict, "conflict", "role", "this process makes no tokens", ""}
 	case !tokenName.MatchString(name):
-		return nil, bad("name", "a name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit")
+		return nil, badName()
 	case !slices.Contains([]Scope{Admin, Operator, Viewer, Partner}, ask.Scope):
 		return nil, bad("scope", "scope is admin, operator, viewer or partner")
 	case ask.Scope == Partner && !slices.Contains(s.o.Partners, ask.Partner):
@@ -93,9 +88,16 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 	return v, nil
 }
 
+func badName() error {
+	return bad("name", "a name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit")
+}
+
 // revokeToken ends one.
 func (s *Server) revokeToken(req *http.Request, caller Token) (any, error) {
 	name := req.PathValue("name")
+	if !tokenName.MatchString(name) {
+		return nil, badName()
+	}
 	switch err := s.tokens.revoke(req.Context(), name, caller.Name, s.o.Now().UTC().Truncate(time.Second)); {
 	case errors.Is(err, errNoToken):
 		return nil, &problem{http.StatusNotFound, "not_found", "not_found", err.Error(), "name"}

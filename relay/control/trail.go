@@ -57,13 +57,13 @@ func (p *span) holds(e *api.AuditEntry) bool {
 
 // audit lists the trail, the newest first; as a stream all that is asked for, the oldest first.
 func (s *Server) audit(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	at, err := pageOf(req, "audit")
 	if err != nil {
 		return nil, err
 	}
-	from, err := hex.DecodeString(after)
-	if err != nil || after != "" && len(from) != 8 {
-		return nil, bad("after", "after is the id of an entry, as the list shows it")
+	from, err := hex.DecodeString(at.after)
+	if err != nil || at.after != "" && len(from) != 8 {
+		return nil, badCursor()
 	}
 	p, err := spanOf(req)
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *Server) audit(req *http.Request, _ Token) (any, error) {
 					return nil
 				}
 				if p.holds(&e) {
-					if more = len(entries) == limit; more {
+					if more = len(entries) == at.limit; more {
 						return nil
 					}
 					entries = append(entries, e)
@@ -114,7 +114,7 @@ func (s *Server) audit(req *http.Request, _ Token) (any, error) {
 			return nil, err
 		}
 	}
-	return api.Page(entries, more), req.Context().Err()
+	return listed(at, entries, more, func(e *api.AuditEntry) string { return e.ID }), req.Context().Err()
 }
 
 // lastBefore moves to the last entry whose number is smaller.

@@ -115,13 +115,13 @@ func TestTrailStreams(t *testing.T) {
 			t.Fatalf("%q: %d entries, want %d from %s on", query, len(es), want, first)
 		}
 		var paged []api.AuditEntry
-		for after, more := "", true; more; {
-			a := g.call("vera", "GET", "/v1/audit?limit=400"+query+"&after="+after, "")
+		for cursor, more := "", true; more; {
+			a := g.call("vera", "GET", "/v1/audit?limit=400"+query+"&cursor="+cursor, "")
 			for _, e := range a.data(t) {
 				paged = append(paged, api.AuditEntry{ID: e["id"].(string)})
-				after = e["id"].(string)
 			}
 			more = a.json["has_more"] == true
+			cursor, _ = a.json["next"].(string)
 		}
 		if len(paged) != len(es) {
 			t.Fatalf("%q: %d streamed, %d in pages", query, len(es), len(paged))

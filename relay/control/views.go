@@ -83,6 +83,15 @@ func viewAnswer(a *journal.Answer) *api.KeptAnswer {
 	return &api.KeptAnswer{What: a.What, Ref: a.Ref, Claim: a.Claim, Asked: a.Asked, Parts: a.Parts}
 }
 
+// viewHeaders shows a header that was not there as one without values.
+func viewHeaders(h map[string][]string) map[string][]string {
+	shown := make(map[string][]string, len(h))
+	for name, values := range h {
+		shown[name] = append([]string{}, values...)
+	}
+	return shown
+}
+
 func viewHeld(h *relay.HeldView) api.HeldRecord {
 	return api.HeldRecord{
 		ID: h.ID, Kind: string(h.Kind), Source: h.Source, Provider: h.Provider, Reason: h.Reason, At: h.At, Livemode: h.Livemode, ProviderRef: h.ProviderRef,
