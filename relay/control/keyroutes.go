@@ -7,27 +7,14 @@ import (
 	"strconv"
 	"time"
 
+	"countersign/relay/control/api"
 	"countersign/relay/registry"
 	"countersign/signing"
 )
 
-// keyView is what is shown of a signing key of an endpoint: everything but what signs.
-type keyView struct {
-	Object   string       `json:"object"`
-	Endpoint string       `json:"endpoint"`
-	ID       string       `json:"id,omitempty"` // none: it stands in the config
-	Kind     signing.Kind `json:"kind"`
-	From     string       `json:"from"`                 // config, or made
-	Status   string       `json:"status"`               // signs or ended
-	Public   string       `json:"public_key,omitempty"` // of an ed25519 key: what the partner verifies with
-	MadeAt   time.Time    `json:"made_at,omitzero"`
-	Until    time.Time    `json:"until,omitzero"`   // when it stops signing
-	Secret   string       `json:"secret,omitempty"` // of an hmac key, in the answer that made it, and never again
-}
-
-func newKeyView(endpoint string, k *registry.Key, now time.Time) keyView {
-	v := keyView{
-		Object: "endpoint_key", Endpoint: endpoint, ID: k.ID, Kind: k.Key.Kind(), From: fromConfig, Status: "signs", Public: k.Key.Public(), MadeAt: k.MadeAt, Until: k.Until,
+func viewKey(endpoint string, k *registry.Key, now time.Time) api.EndpointKey {
+	v := api.EndpointKey{
+		Object: "endpoint_key", Endpoint: endpoint, ID: k.ID, Kind: string(k.Key.Kind()), From: fromConfig, Status: "signs", PublicKey: k.Key.Public(), MadeAt: k.MadeAt, Until: k.Until,
 	}
 	if k.ID != "" {
 		v.From = fromMade
@@ -38,24 +25,17 @@ func newKeyView(endpoint string, k *registry.Key, now time.Time) keyView {
 	return v
 }
 
-// made implements what the audit trail notes of it.
-func (v keyView) made() string { return v.ID }
-
-// revokedView is the answer to a revocation.
-type revokedView struct {
-	Object      string   `json:"object"`
-	Endpoint    string   `json:"endpoint"`
-	ID          string   `json:"id"`
-	Revoked     bool     `json:"revoked"`
-	Replacement *keyView `json:"replacement,omitempty"`
-}
-
-// made implements what the audit trail notes of it.
-func (v revokedView) made() string {
-	if v.Replacement == nil {
-		return ""
+// madeKey is the id of the key that a call has made, for the audit trail; "": it made none.
+func madeKey(answer any) string {
+	switch v := answer.(type) {
+	case api.EndpointKey:
+		return v.ID
+	case api.RevokedKey:
+		if v.Replacement != nil {
+			return v.Replacement.ID
+		}
 	}
-	return v.Replacement.ID
+	return ""
 }
 
 func (s *Server) keyRoutes() []Route {
@@ -84,19 +64,16 @@ func (s *Server) listKeys(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	views := []keyView{}
+	views := []api.EndpointKey{}
 	for _, k := range s.o.Registry.Read().Keys(e.ID) {
-		views = append(views, newKeyView(e.ID, &k, s.now()))
+		views = append(views, viewKey(e.ID, &k, s.now()))
 	}
-	return list{Object: "list", Data: views}, nil
+	return api.Page(views, false), nil
 }
 
 // rotateKey makes a key, which signs first from now on, and shows it this once.
 func (s *Server) rotateKey(req *http.Request, t Token) (any, error) {
-	var ask struct {
-		Kind    signing.Kind `json:"kind"`
-		Overlap string       `json:"overlap"`
-	}
+	var ask api.RotateAsk
 	e, err := s.keyed(t, req.PathValue("id"))
 	if err == nil && req.ContentLength != 0 {
 		err = read(req, &ask)
@@ -108,18 +85,20 @@ func (s *Server) rotateKey(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, bad("overlap", "overlap is how long older keys sign on, 0 to 7 days, such as 24h")
 	}
-	if keys := s.o.Registry.Read().Keys(e.ID); ask.Kind == "" && len(keys) > 0 {
-		ask.Kind = keys[0].Key.Kind()
+	kind := signing.Kind(ask.Kind)
+	if keys := s.o.Registry.Read().Keys(e.ID); kind == "" && len(keys) > 0 {
+		kind = keys[0].Key.Kind()
 	}
-	m, err := s.o.Registry.Rotate(req.Context(), e.ID, cmp.Or(ask.Kind, signing.HMAC), overlap)
+	m, err := s.o.Registry.Rotate(req.Context(), e.ID, cmp.Or(kind, signing.HMAC), overlap)
 	if err != nil {
 		return nil, keyProblem(err)
 	}
-	return s.madeKey(e.ID, &m), nil
+	return s.shownOnce(e.ID, &m), nil
 }
 
-func (s *Server) madeKey(endpoint string, m *registry.Made) keyView {
-	v := newKeyView(endpoint, &m.Key, s.now())
+// shownOnce is a key with its secret, in the answer that made it.
+func (s *Server) shownOnce(endpoint string, m *registry.Made) api.EndpointKey {
+	v := viewKey(endpoint, &m.Key, s.now())
 	v.Secret = m.Secret
 	return v
 }
@@ -140,9 +119,9 @@ func (s *Server) revokeKey(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, keyProblem(err)
 	}
-	v := revokedView{Object: "endpoint_key", Endpoint: e.ID, ID: id, Revoked: true}
+	v := api.RevokedKey{Object: "endpoint_key", Endpoint: e.ID, ID: id, Revoked: true}
 	if m != nil {
-		made := s.madeKey(e.ID, m)
+		made := s.shownOnce(e.ID, m)
 		v.Replacement = &made
 	}
 	return v, nil
