@@ -6,22 +6,11 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"countersign/relay/control/api"
 )
 
-// keyView is a signing key of an endpoint as the control API shows it.
-type keyView struct {
-	Endpoint string    `json:"endpoint"`
-	ID       string    `json:"id,omitempty"`
-	Kind     string    `json:"kind"`
-	From     string    `json:"from"`
-	Status   string    `json:"status"`
-	Public   string    `json:"public_key,omitempty"`
-	MadeAt   time.Time `json:"made_at,omitzero"`
-	Until    time.Time `json:"until,omitzero"`
-	Secret   string    `json:"secret,omitempty"`
-}
-
-func (c *console) key(k *keyView) {
+func (c *console) key(k *api.EndpointKey) {
 	id, made, until := k.ID, "", ", signs for good"
 	if id == "" {
 		id = "(in the config)"
@@ -36,8 +25,8 @@ func (c *console) key(k *keyView) {
 		until = ", signs until " + k.Until.Format(time.RFC3339)
 	}
 	c.printf("%-24s %-8s %-7s%s%s\n", id, k.Kind, k.From, made, until)
-	if k.Public != "" {
-		c.printf("  the partner verifies with %s\n", k.Public)
+	if k.PublicKey != "" {
+		c.printf("  the partner verifies with %s\n", k.PublicKey)
 	}
 }
 
@@ -53,9 +42,7 @@ func (cmd *endpointsKeysCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct {
-		Data []keyView `json:"data"`
-	}
+	var v api.List[api.EndpointKey]
 	if err := cl.call(c.ctx, http.MethodGet, "/v1/endpoints/"+segment(cmd.ID)+"/keys", nil, &v); err != nil {
 		return err
 	}
@@ -89,7 +76,7 @@ func (h *handed) place(c *console) (*os.File, error) {
 }
 
 // hand gives the secret of a key to whoever made it, this once, and takes it out of the view.
-func (h *handed) hand(c *console, f *os.File, k *keyView, quiet bool) error {
+func (h *handed) hand(c *console, f *os.File, k *api.EndpointKey, quiet bool) error {
 	text := k.Secret
 	k.Secret = ""
 	switch {
@@ -138,7 +125,7 @@ func (cmd *endpointsRotateCommand) Run(c *console) error {
 	if cmd.Kind != "" {
 		in["kind"] = cmd.Kind
 	}
-	var k keyView
+	var k api.EndpointKey
 	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/rotate", in, &k); err != nil {
 		return errors.Join(err, abandon(f))
 	}
@@ -175,11 +162,7 @@ func (cmd *endpointsRevokeCommand) Run(c *console) error {
 		}
 		path += "?replace=true"
 	}
-	var v struct {
-		ID          string   `json:"id"`
-		Revoked     bool     `json:"revoked"`
-		Replacement *keyView `json:"replacement,omitempty"`
-	}
+	var v api.RevokedKey
 	if err := cl.call(c.ctx, http.MethodPost, path, nil, &v); err != nil {
 		return errors.Join(err, abandon(f))
 	}

@@ -125,11 +125,11 @@ func adversary(t *testing.T, fails bool) string {
 		case strings.HasPrefix(path, "/v1/subjects/"):
 			v = spoiltOf[relay.SubjectView]()
 		case strings.HasSuffix(path, "/keys"):
-			v = map[string]any{"data": []any{spoiltOf[keyView]()}}
+			v = map[string]any{"data": []any{spoiltOf[api.EndpointKey]()}}
 		case strings.HasSuffix(path, "/rotate"):
-			v = spoiltOf[keyView]()
+			v = spoiltOf[api.EndpointKey]()
 		case strings.HasPrefix(path, "/v1/endpoints/") && strings.HasSuffix(path, "/revoke"):
-			v = map[string]any{"id": hostile, "revoked": true, "replacement": spoiltOf[keyView]()}
+			v = map[string]any{"id": hostile, "revoked": true, "replacement": spoiltOf[api.EndpointKey]()}
 		case strings.HasPrefix(path, "/v1/tokens/"):
 			v = spoiltOf[tokenView]()
 		default:
