@@ -90,6 +90,24 @@ func (r *Registry) readKept(tx *store.Tx, endpoint string) (ks kept, err error) 
 	return ks, nil
 }
 
+// recallKeys reads the keys that are kept of the endpoints of a snapshot that have none of the config.
+func (r *Registry) recallKeys(tx *store.Tx, s *Snapshot) error {
+	s.kept = map[string][]Key{}
+	for id, e := range s.endpoints {
+		if len(e.Keys) > 0 {
+			continue
+		}
+		ks, err := r.readKept(tx, id)
+		if err != nil {
+			return err
+		}
+		if s.kept[id], err = ks.keys(); err != nil {
+			return fmt.Errorf("the keys of %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
 // putKept keeps the keys of an endpoint in place of those that were.
 func (r *Registry) putKept(tx *store.Tx, endpoint string, ks kept) error {
 	plain, err := json.Marshal(ks)

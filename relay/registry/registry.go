@@ -98,7 +98,7 @@ func (r *Registry) publish(s *Snapshot) error {
 // which of their endpoints are disabled or paused, which names those had, and the keys that are kept of them. It may be called again
 // while everything runs: the new ones count at once, or on error not at all. Nobody may change ps after.
 func (r *Registry) Configure(ps []Partner) error {
-	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}, paused: map[string]*Pause{}, kept: map[string][]Key{}}
+	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}, paused: map[string]*Pause{}}
 	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
 	defer r.mu.Unlock()
 	err := r.o.Store.View(func(tx *store.Tx) (err error) {
@@ -122,19 +122,9 @@ func (r *Registry) Configure(ps []Partner) error {
 				if p := pausedBy(tx, e.ID); p != nil {
 					s.paused[e.ID] = p
 				}
-				if len(e.Keys) > 0 {
-					continue
-				}
-				ks, err := r.readKept(tx, e.ID)
-				if err != nil {
-					return err
-				}
-				if s.kept[e.ID], err = ks.keys(); err != nil {
-					return fmt.Errorf("the keys of %s: %w", e.ID, err)
-				}
 			}
 		}
-		return nil
+		return r.recallKeys(tx, s)
 	})
 	if err != nil {
 		return fmt.Errorf("read the registry: %w", err)
