@@ -17,11 +17,13 @@ import (
 type outside struct {
 	ctx        context.Context //nolint:containedctx // ends an opening that takes long; nil: nothing does
 	log        *slog.Logger
-	examiner   store.Examiner          // reads a file before it is used; nil: examineApart
-	terminal   io.Writer               // where an operator sees what is shown once; nil: nobody looks, and secrets go to files
-	sockets    map[string]net.Listener // that a service manager has passed, by name
-	collectors []prometheus.Collector  // of what is there before the gateway
-	limits     limits                  // zero: as many as each likes
+	examiner   store.Examiner              // reads a file before it is used; nil: examineApart
+	terminal   io.Writer                   // where an operator sees what is shown once; nil: nobody looks, and secrets go to files
+	sockets    map[string]net.Listener     // that a service manager has passed, by name
+	collectors []prometheus.Collector      // of what is there before the gateway
+	limits     limits                      // zero: as many as each likes
+	load       func() (*Config, []problem) // reads the config again; nil: nobody can
+	level      *slog.LevelVar              // of the log; nil: it stays as it is
 }
 
 // measure finds out how much this process may use of what the system gives: sockets that are open already, files, memory.

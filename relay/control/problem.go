@@ -20,14 +20,22 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 		w.Header().Set("Retry-After", "1")
 	}
 	p.Message = cut(p.Message, maxMessage)
+	var refused *Refused
+	if errors.As(err, &refused) {
+		s.json(w, p.status, map[string]any{"error": refused.shown(&p)})
+		return
+	}
 	s.json(w, p.status, map[string]any{"error": &p})
 }
 
 // problemOf says what is wrong as the API shows it. This is the one place where an error becomes an answer.
 func problemOf(err error) (p *problem) {
 	var field *relay.FieldError
+	var refused *Refused
 	switch {
 	case errors.As(err, &p):
+	case errors.As(err, &refused):
+		p = &problem{http.StatusUnprocessableEntity, "invalid_request", "config_refused", err.Error(), ""}
 	case errors.As(err, &field):
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
 	case errors.Is(err, relay.ErrKeyUsed):
