@@ -16,8 +16,8 @@ import (
 // reloaded and fixed divide the keys of a config: what counts after a reload, and what takes a restart. A key stands for all below it. A test holds them to configReference, and to
 // docs/OPERATIONS.md.
 var (
-	reloadedKeys = []string{"limits", "trusted_proxies", "sources", "retention", "tokens", "log.level"}
-	fixedKeys    = []string{"mode", "data", "listen", "tls", "egress", "kafka", "storage", "log.format", "partners"}
+	reloadedKeys = []string{"limits", "trusted_proxies", "sources", "partners", "retention", "tokens", "log.level"}
+	fixedKeys    = []string{"mode", "data", "listen", "tls", "egress", "kafka", "storage", "log.format"}
 )
 
 // followedFiles are files that are read again when they change, whether anything is reloaded or not.

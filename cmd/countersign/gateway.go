@@ -180,7 +180,7 @@ func (g *gateway) openRelay() error {
 	if err := g.own(); err != nil {
 		return err
 	}
-	partners, err := g.partners()
+	partners, err := g.partners(g.cfg, &g.limits, g.generatedKey)
 	if err != nil {
 		return err
 	}
@@ -225,22 +225,22 @@ func (g *gateway) startRelay() error {
 	return nil
 }
 
-// partners turns the config's partners into the registry's; an endpoint without keys gets one, handed over once.
-func (g *gateway) partners() ([]registry.Partner, error) {
+// partners turns a config's partners into the registry's; an endpoint without keys gets one by generated.
+func (g *gateway) partners(cfg *Config, l *limits, generated func(endpoint string) (signing.Key, error)) ([]registry.Partner, error) {
 	var ps []registry.Partner
-	for _, pc := range g.cfg.Partners {
+	for _, pc := range cfg.Partners {
 		p := registry.Partner{ID: pc.ID, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
 			e := registry.Endpoint{
-				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: g.limits.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
+				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: l.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
 				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
 			}
 			for _, k := range ec.Keys {
 				e.Keys = append(e.Keys, registry.Key{Key: k.Key, Until: k.Until})
 			}
 			if ec.GenerateKey {
-				k, err := g.generatedKey(ec.ID)
+				k, err := generated(ec.ID)
 				if err != nil {
 					return nil, err
 				}
@@ -264,7 +264,7 @@ func checkEndpointKeys(f format.Format, e *registry.Endpoint) error {
 	return signing.CheckKeys(f.Scheme, ring)
 }
 
-// generatedKey is the key made for an endpoint, or makes one and hands it over.
+// generatedKey is the key made for an endpoint, or makes one and hands it over, once.
 func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 	if key, ok, err := g.registry.EndpointKey(endpoint); ok || err != nil {
 		return key, err

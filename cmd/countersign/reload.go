@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,6 +21,8 @@ import (
 	"countersign/outbox/store"
 	"countersign/relay"
 	"countersign/relay/control"
+	"countersign/relay/registry"
+	"countersign/signing"
 )
 
 // reloading is what a gateway knows of its config while it runs.
@@ -86,6 +90,7 @@ type prepared struct {
 	ingress   func() // nil: role relay
 	keys      keepersPlan
 	asking    *confirm.Plan
+	plan      registry.Plan // of the endpoints' owners
 	following *stream.Plan
 }
 
@@ -143,7 +148,7 @@ func (g *gateway) reloadNow(ctx context.Context, dry bool) (*control.Reloaded, e
 		return nil, refusal(wrong)
 	}
 	p, wrong := g.prepare(next)
-	owed, more, err := g.owedBy(next)
+	owed, more, err := g.owedBy(p)
 	if err != nil {
 		return nil, err
 	}
@@ -176,24 +181,41 @@ func faults(ps []problem) []control.Fault {
 }
 
 // owedBy says what a config does to what is owed, and what of it may not be.
-func (g *gateway) owedBy(cfg *Config) (owed []string, wrong []problem, err error) {
+func (g *gateway) owedBy(p *prepared) (owed []string, wrong []problem, err error) {
 	owed = []string{}
-	if g.role == roleIngest {
+	if g.relay == nil {
 		return owed, nil, nil
 	}
-	err = g.store.View(func(tx *store.Tx) error {
-		plan, err := planOf(tx, cfg)
-		if err != nil {
+	err = g.store.View(func(tx *store.Tx) (err error) {
+		if p.plan, err = planOf(tx, p.cfg); err != nil {
 			return err
 		}
-		wrong = refused(cfg, &plan)
-		doubts, err := orphaned(tx, cfg, &plan)
+		wrong = append(refused(p.cfg, &p.plan), moved(p.cfg, &p.plan)...)
+		doubts, err := orphaned(tx, p.cfg, &p.plan)
 		for _, d := range doubts {
 			owed = append(owed, d.What+"; "+d.Remedy)
 		}
 		return err
 	})
 	return owed, wrong, err
+}
+
+// moved are the renamings of a config that have not been carried out. Nothing of an endpoint may be under way while what it is owed moves, so that they take a restart.
+func moved(cfg *Config, plan *registry.Plan) (wrong []problem) {
+	for i := range cfg.Partners {
+		for j := range cfg.Partners[i].Endpoints {
+			e := &cfg.Partners[i].Endpoints[j]
+			if !slices.ContainsFunc(plan.Moves, func(m registry.Move) bool { return m.To == e.ID }) {
+				continue
+			}
+			key := fmt.Sprintf("partners[%d].endpoints[%d].renamed_from", i, j)
+			wrong = append(wrong, problem{
+				File: cfg.Path, Line: cfg.lines[key], Key: key, What: "endpoint " + e.ID + " is to take the place of " + e.RenamedFrom + ", which cannot be done while this process runs",
+				Remedy: "restart for this, or leave it for later; nothing else of this file counts before",
+			})
+		}
+	}
+	return wrong
 }
 
 // prepare works out everything of a config that can fail.
@@ -214,6 +236,13 @@ func (g *gateway) prepare(cfg *Config) (p *prepared, wrong []problem) {
 		p.token = text
 	} else if !errors.Is(err, fs.ErrNotExist) { // without a file, the one that was read goes on
 		fail("data", err)
+	}
+	if g.relay != nil {
+		_, err = g.partners(cfg, &p.limits, func(endpoint string) (signing.Key, error) { // which is made when it counts
+			_, key, err := signing.GenerateKey(rand.Reader)
+			return key, err
+		})
+		fail("partners", err)
 	}
 	in := g.ingress.Load()
 	if in == nil {
@@ -238,6 +267,9 @@ func (g *gateway) apply(ctx context.Context, p *prepared) error {
 	if err := g.journal.Configure(ctx, journalSettings(p.cfg)); err != nil {
 		return err
 	}
+	if err := g.applyPartners(ctx, p); err != nil {
+		return errors.Join(err, g.journal.Configure(ctx, journalSettings(g.reloading.cfg)))
+	}
 	if p.ingress != nil {
 		p.asking.End() // what was asked of one that changes is asked again: its answer is read as one set says
 		p.following.End()
@@ -257,6 +289,25 @@ func (g *gateway) apply(ctx context.Context, p *prepared) error {
 	}
 	g.limits, g.token, g.reloading.cfg = p.limits, p.token, p.cfg
 	return nil
+}
+
+// applyPartners makes the partners and endpoints count, before anything is taken for those that are new. What they need is on disk first: whose each endpoint is, keys that are made here, and policies.
+// With an error none of them counts.
+func (g *gateway) applyPartners(ctx context.Context, p *prepared) error {
+	if g.relay == nil {
+		return nil
+	}
+	if err := g.registry.Own(ctx, p.plan); err != nil {
+		return err
+	}
+	ps, err := g.partners(p.cfg, &p.limits, g.generatedKey)
+	if err != nil {
+		return err
+	}
+	if err := g.registry.Register(ctx, ps); err != nil {
+		return err
+	}
+	return g.registry.Configure(ps)
 }
 
 // hangup reloads, as whoever may send this process a signal has asked, and writes that into the audit trail.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -47,7 +48,10 @@ type receiver struct {
 type hearing struct {
 	id, subject string
 	sequence    int64
+	came        int64 // before which others, at every receiver of this process
 }
+
+var hearings atomic.Int64
 
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
@@ -69,7 +73,7 @@ func newReceiver(t *testing.T) *receiver {
 		}
 		time.Sleep(2 * time.Millisecond) // a partner's work: some are in flight whenever something is reloaded
 		r.mu.Lock()
-		r.told = append(r.told, hearing{req.Header.Get("Webhook-Id"), e.Data.Subject.ID, e.Data.Sequence})
+		r.told = append(r.told, hearing{req.Header.Get("Webhook-Id"), e.Data.Subject.ID, e.Data.Sequence, hearings.Add(1)})
 		r.mu.Unlock()
 	})}
 	go srv.Serve(ln)
@@ -128,8 +132,11 @@ func tokenOf(name string) string { return "the-token-of-" + name + "-is-this-012
 // write writes one of two configs: of what stays something changes, and of the rest one has what the other has not.
 func (r *reloader) write(n int) string {
 	keys, extra, url, name, more := "[file:k1, file:k2]", "", r.one.url, "ann", ""
+	events, partner := "kyc.status.*", ""
 	if n%2 == 1 {
 		keys, url, name = "[file:k2, file:k3]", r.two.url, "bob"
+		events = "kyc.status.*, kyc.status.approved"
+		partner = fmt.Sprintf("\n      - {id: acme-guest, url: %q, keys: [file:acme.key]}\n  - {id: beta, endpoints: [{id: beta-main, url: %q}]}", r.other.url, r.other.url)
 		extra = `
   - {name: comes, provider: sumsub, keys: [file:k3], partner: acme, rate: 5000}
   - {name: asked, provider: jumio, token: file:path.token, partner: acme, api: {url: "http://127.0.0.1:9", user: client-7, key: file:api.key, questions: 20}}
@@ -141,7 +148,6 @@ retention: {audit: 1y}
 trusted_proxies: [127.0.0.9/32]
 log: {level: warn}`
 	}
-	_ = url
 	text := fmt.Sprintf(`mode: sandbox
 data: %s/data
 listen: {callbacks: %s, control: %s}
@@ -151,10 +157,10 @@ sources:
 partners:
   - id: acme
     endpoints:
-      - {id: acme-main, url: "%s", keys: [file:acme.key]}
+      - {id: acme-main, url: "%s", keys: [file:acme.key], concurrency: %d, events: [%s]}%s
 tokens:
   - {name: %s, sha256: %x, scope: viewer}%s
-`, r.dir, r.callbacks, r.control, keys, extra, r.one.url, name, sha256.Sum256([]byte(tokenOf(name))), more)
+`, r.dir, r.callbacks, r.control, keys, extra, url, 4+12*(n%2), events, partner, name, sha256.Sum256([]byte(tokenOf(name))), more)
 	write(r.t, r.dir, "countersign.yaml", text)
 	return text
 }
@@ -329,23 +335,20 @@ func (r *reloader) sequences() map[string][]int64 {
 // inOrder wants nothing told twice, and nothing before what came first.
 func (r *reloader) inOrder() {
 	r.t.Helper()
-	seen, repeated := map[string]bool{}, 0
-	for _, x := range append(r.one.all(), r.two.all()...) {
-		if seen[x.id] {
-			repeated++
-		}
-		seen[x.id] = true
-	}
-	if repeated > 0 {
-		r.t.Errorf("%d of %d were told twice", repeated, len(seen))
-	}
-	for _, at := range []*receiver{r.one, r.two} {
-		last := map[string]int64{}
-		for _, x := range at.all() {
-			if x.sequence <= last[x.subject] {
-				r.t.Errorf("%s: %d after %d", x.subject, x.sequence, last[x.subject])
+	for name, all := range map[string][]hearing{"acme-main": append(r.one.all(), r.two.all()...), "acme-guest": r.other.all()} {
+		slices.SortFunc(all, func(a, b hearing) int { return cmp.Compare(a.came, b.came) })
+		seen, last, repeated := map[string]bool{}, map[string]int64{}, 0
+		for _, x := range all {
+			if seen[x.id] {
+				repeated++
 			}
-			last[x.subject] = x.sequence
+			if x.sequence <= last[x.subject] {
+				r.t.Errorf("%s, %s: %d after %d", name, x.subject, x.sequence, last[x.subject])
+			}
+			seen[x.id], last[x.subject] = true, x.sequence
+		}
+		if repeated > 0 || len(all) == 0 {
+			r.t.Errorf("%s: %d of %d were told twice", name, repeated, len(all))
 		}
 	}
 }
@@ -379,7 +382,7 @@ func TestReloadRefusesWhole(t *testing.T) {
 	}
 	f("a wrong rate", "rate: 5000", "rate: fast", 7, "sources[2].rate", "is not a rate")
 	f("a secret that is not there", "keys: [file:k2, file:k3]", "keys: [file:k2, file:k9]", 5, "sources[0].keys[1]", "does not exist")
-	f("a key that is none", "retention: {audit: 1y}", "retentions: {audit: 1y}", 18, "retentions")
+	f("a key that is none", "retention: {audit: 1y}", "retentions: {audit: 1y}", 20, "retentions")
 	f("two of a name", "name: steady", "name: rotates", 6, "sources[1].name")
 	f("what takes a restart, beside what does not", "mode: sandbox", "mode: sandbox\nstorage: {backlog: 5}", 2, "storage.backlog", "restart for this")
 	f("what takes a restart", "listen: {callbacks: ", "listen: {idle_timeout: 10s, callbacks: ", 3, "listen.idle_timeout", "restart for this")
@@ -425,6 +428,66 @@ func (r *reloader) seen() string {
 	fmt.Fprintln(&b, text)
 	fmt.Fprintln(&b, r.reloading.cfg.Retention, r.level.Level(), r.reloading.quarantineKept())
 	return b.String()
+}
+
+// TestDryRun: it says what would come and go, and what becomes of what is owed, and changes nothing, not on disk either. What would take from a partner what is its own is refused, and so is what cannot
+// be done while the gateway runs.
+func TestDryRun(t *testing.T) {
+	r := newReloader(t)
+	dry := func(wants ...string) {
+		t.Helper()
+		before := r.seen()
+		code, out, errs := cli(t, nil, "reload", "--dry-run", "--config", r.path)
+		for _, want := range wants {
+			if !strings.Contains(out, want) {
+				t.Errorf("exit %d, no %q in\n%s%s", code, want, out, errs)
+			}
+		}
+		if now := r.seen(); now != before {
+			t.Errorf("before\n%s\nafter\n%s", before, now)
+		}
+	}
+	r.write(1)
+	dry("+ sources[comes]\n", "+ partners[beta]\n", "~ partners[acme].endpoints[acme-main].url: (not shown) -> (not shown)", "- tokens[ann]\n", "would be applied", "nothing was changed")
+	if _, made, err := r.registry.EndpointKey("beta-main"); made || err != nil {
+		t.Errorf("a key was made: %v %v", made, err)
+	}
+	r.again(1)
+	if _, made, err := r.registry.EndpointKey("beta-main"); !made || err != nil {
+		t.Errorf("no key was made: %v %v", made, err)
+	}
+	r.write(2)
+	dry("- partners[acme].endpoints[acme-guest]", "owed: partner beta is not in the config", "owed: endpoint acme-guest of acme is not in the config, and is orphaned", "would be applied")
+	text := r.write(1)
+	write(t, r.dir, "countersign.yaml", strings.Replace(text, "{id: beta-main, ", "{id: acme-guest, ", 1))
+	dry("countersign.yaml:16: ", "acme-guest stands twice", "nothing was changed") // it stands twice
+	write(t, r.dir, "countersign.yaml", strings.Replace(strings.Replace(text, "{id: acme-guest, ", "{id: acme-third, ", 1), "{id: beta-main, ", "{id: acme-guest, ", 1))
+	dry("countersign.yaml:16: partners[1].endpoints[0].id: endpoint acme-guest belongs to partner acme, for ever", "nothing was changed")
+	write(t, r.dir, "countersign.yaml", strings.Replace(text, "{id: acme-guest, ", "{id: acme-other, renamed_from: acme-guest, ", 1))
+	dry("countersign.yaml:15: partners[0].endpoints[1].renamed_from: endpoint acme-other is to take the place of acme-guest", "restart for this", "nothing was changed")
+}
+
+// TestReloadedPolicy: another policy is its partner's newest version at once, and nobody's status changes by that.
+func TestReloadedPolicy(t *testing.T) {
+	r := newReloader(t)
+	if err := give(fresh(), r.callback("steady", "a-key-that-is-good-002", "user-1", "approved")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the partner is told", func() bool { return len(r.one.all()) == 1 })
+	before := r.registry.Read().NewestPolicy("acme")
+	for range 2 { // it is the same the second time
+		text := r.write(0)
+		write(t, r.dir, "countersign.yaml", strings.Replace(text, "  - id: acme\n", "  - id: acme\n    policy: {required: [identity_verification, screening]}\n", 1))
+		if _, err := r.reload(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := r.registry.Read().NewestPolicy("acme"); now != before+1 {
+		t.Errorf("the newest policy is %d, was %d", now, before)
+	}
+	if _, text := r.call(r.token, "/v1/subjects/acme/user-1"); !strings.Contains(text, `"status":"approved"`) || len(r.one.all()) != 1 {
+		t.Errorf("%s, %d told", text, len(r.one.all()))
+	}
 }
 
 // TestReloadReadsSecretsAgain: a file that was rewritten in its place counts after a reload, though the config is the same.
