@@ -38,13 +38,7 @@ func (o *outside) measure(c *console, cfg *Config) (err error) {
 	if o.limits, err = newLimits(cfg, files); err != nil {
 		return err
 	}
-	level := slog.LevelInfo
-	if o.limits.reduced() {
-		level = slog.LevelWarn
-	}
-	bodies, _, _ := cfg.bodies(memoryLimit("/"))
-	o.log.Log(c.ctx, level, "limits", "open_files", files, "callback_connections", o.limits.callbacks, "callback_body_bytes", bodies, "partner_connections", o.limits.partners,
-		"endpoints_with_fewer_attempts", len(o.limits.attempts))
+	o.limits.tell(c.ctx, o.log, cfg)
 	if _, set := c.env("GOMEMLIMIT"); set {
 		return nil // the runtime has read it
 	}

@@ -131,6 +131,9 @@ func (g *gateway) reload(ctx context.Context, dry bool) (*control.Reloaded, erro
 		for _, text := range r.Owed {
 			g.log.Warn("reload_leaves", "what", text)
 		}
+		if g.limits.files > 0 {
+			g.limits.tell(ctx, g.log, g.reloading.cfg)
+		}
 		g.doubt(g.reloading.cfg)
 	}
 	return r, err
