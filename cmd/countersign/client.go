@@ -106,7 +106,7 @@ func (cl *client) do(ctx context.Context, method, path, key string, in, out any)
 	}
 	if resp.StatusCode != http.StatusOK {
 		var e struct {
-			Error configRefused
+			Error configError
 		}
 		if json.Unmarshal(b, &e) == nil && len(e.Error.Problems) > 0 {
 			return &e.Error

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -90,7 +91,7 @@ func nameOf(item *yaml.Node, i int) string {
 			return v.Value
 		}
 	}
-	return fmt.Sprint(i)
+	return strconv.Itoa(i)
 }
 
 // differences are what another config says otherwise, in its order, and then what it says no more. A source, a partner, an endpoint or a token that comes or goes is one.

@@ -67,7 +67,7 @@ func (r *reloading) quarantineKept() time.Duration { return time.Duration(r.bodi
 
 // count notes what came of a reload.
 func (r *reloading) count(err error) {
-	var refused *control.Refused
+	var refused *control.RefusedError
 	switch {
 	case err == nil:
 		r.outcomes.WithLabelValues(reloadApplied).Inc()
@@ -113,7 +113,7 @@ func (g *gateway) reload(ctx context.Context, dry bool) (*control.Reloaded, erro
 		return r, err
 	}
 	g.reloading.count(err)
-	var refused *control.Refused
+	var refused *control.RefusedError
 	switch {
 	case errors.As(err, &refused):
 		for _, f := range refused.Faults {
@@ -172,7 +172,7 @@ func (g *gateway) reloadNow(ctx context.Context, dry bool) (*control.Reloaded, e
 
 // refusal is what a config is refused for.
 func refusal(wrong []problem) error {
-	return &control.Refused{Faults: faults(wrong)}
+	return &control.RefusedError{Faults: faults(wrong)}
 }
 
 func faults(ps []problem) []control.Fault {

@@ -18,7 +18,7 @@ type reloadCommand struct {
 func (cmd *reloadCommand) Run(c *console) error {
 	cfg, problems := whereabouts(cmd.Config, c.env)
 	if cfg == nil {
-		return cmd.refused(c, &configRefused{Problems: faults(problems)})
+		return cmd.refused(c, &configError{Problems: faults(problems)})
 	}
 	cl, err := newClient(c, cfg)
 	if err != nil {
@@ -26,7 +26,7 @@ func (cmd *reloadCommand) Run(c *console) error {
 	}
 	var r control.Reloaded
 	err = cl.call(c.ctx, http.MethodPost, "/v1/reload", map[string]bool{"dry_run": cmd.DryRun}, &r)
-	if refused, ok := errors.AsType[*configRefused](err); ok {
+	if refused, ok := errors.AsType[*configError](err); ok {
 		return cmd.refused(c, refused)
 	}
 	if err != nil {
@@ -82,7 +82,7 @@ func (c *console) difference(d *control.Difference) {
 }
 
 // refused prints what is wrong with the file.
-func (cmd *reloadCommand) refused(c *console, r *configRefused) error {
+func (cmd *reloadCommand) refused(c *console, r *configError) error {
 	if cmd.JSON {
 		return errors.Join(c.show(map[string]any{"object": "reload", "applied": false, "problems": r.Problems}), errNo)
 	}
@@ -93,13 +93,13 @@ func (cmd *reloadCommand) refused(c *console, r *configRefused) error {
 	return errNo
 }
 
-// configRefused is an answer that lists the problems of a config.
-type configRefused struct {
+// configError is an answer that lists the problems of a config.
+type configError struct {
 	Message  string
 	Problems []control.Fault
 }
 
 // Error implements error.
-func (r *configRefused) Error() string {
+func (r *configError) Error() string {
 	return fmt.Sprintf("%d problem(s): %s", len(r.Problems), escape(r.Message, ""))
 }

@@ -52,7 +52,7 @@ func TestConfigure(t *testing.T) {
 // TestNote: what nobody called for over the network stands in the trail too, with what came of it.
 func TestNote(t *testing.T) {
 	g := newRig(t)
-	wrong := &Refused{[]Fault{{File: "c.yaml", Line: 7, Key: "mode", What: "is wrong", Remedy: "correct it"}}}
+	wrong := &RefusedError{[]Fault{{File: "c.yaml", Line: 7, Key: "mode", What: "is wrong", Remedy: "correct it"}}}
 	for _, outcome := range []error{nil, wrong, errors.New("the disk is full")} {
 		if err := g.server.Note(t.Context(), "SIGHUP", "SIGHUP", "c.yaml", outcome); err != nil {
 			t.Fatal(err)

@@ -20,8 +20,7 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 		w.Header().Set("Retry-After", "1")
 	}
 	p.Message = cut(p.Message, maxMessage)
-	var refused *Refused
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		s.json(w, p.status, map[string]any{"error": refused.shown(&p)})
 		return
 	}
@@ -31,7 +30,7 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 // problemOf says what is wrong as the API shows it. This is the one place where an error becomes an answer.
 func problemOf(err error) (p *problem) {
 	var field *relay.FieldError
-	var refused *Refused
+	var refused *RefusedError
 	switch {
 	case errors.As(err, &p):
 	case errors.As(err, &refused):

@@ -37,16 +37,16 @@ type Reloaded struct {
 // idle: what a dry run says stands in no trail.
 func (r *Reloaded) idle() bool { return r != nil && r.DryRun }
 
-// Refused is why a config was not applied: nothing was changed.
-type Refused struct{ Faults []Fault }
+// RefusedError is why a config was not applied: nothing was changed.
+type RefusedError struct{ Faults []Fault }
 
 // Error implements error.
-func (r *Refused) Error() string {
+func (r *RefusedError) Error() string {
 	return fmt.Sprintf("the config has %d problem(s), and nothing was changed: %s", len(r.Faults), r.Faults[0].String())
 }
 
 // shown is the error as every other, with each problem beside it.
-func (r *Refused) shown(p *problem) any {
+func (r *RefusedError) shown(p *problem) any {
 	return struct {
 		*problem
 		Problems []Fault `json:"problems"`
