@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -156,6 +157,7 @@ func (g *gateway) reloadNow(ctx context.Context, dry bool) (*control.Reloaded, e
 		return nil, err
 	}
 	if wrong = append(wrong, more...); len(wrong) > 0 {
+		slices.SortStableFunc(wrong, func(a, b problem) int { return cmp.Compare(a.Line, b.Line) })
 		return nil, refusal(wrong)
 	}
 	r := &control.Reloaded{Object: "reload", Config: next.Path, DryRun: dry, Differences: []control.Difference{}, Owed: owed, Warnings: faults(warnings(next))}
