@@ -104,7 +104,15 @@ func endure(ctx context.Context, log *slog.Logger, runs *atomic.Pointer[gateway]
 				log.Warn("sighup_ignored", "reason", "the gateway is starting; send it again when it is ready")
 				continue
 			}
-			g.hangup(ctx)
+			done := make(chan struct{})
+			go func() { // a disk that hangs holds it up, and must not hold up the stop
+				defer close(done)
+				g.hangup(ctx)
+			}()
+			select {
+			case <-done:
+			case <-ctx.Done():
+			}
 		case <-ctx.Done():
 			return nil
 		}

@@ -98,16 +98,16 @@ type prepared struct {
 // reload reads the config again, and makes it count, all of it or nothing; dry: only says what that would come to. One is under way at a time, and others wait for it.
 func (g *gateway) reload(ctx context.Context, dry bool) (*control.Reloaded, error) {
 	if g.load == nil {
-		return nil, errNoConfig
+		return nil, control.ErrNoConfig
 	}
 	select {
 	case g.reloading.turn <- struct{}{}:
 		defer func() { <-g.reloading.turn }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("another reload is under way: %w", ctx.Err())
+		return nil, fmt.Errorf("%w: %w", control.ErrNotNow, ctx.Err())
 	}
 	if g.phase.Load() != serving {
-		return nil, errors.New("the gateway is starting, or stopping")
+		return nil, control.ErrNotNow
 	}
 	r, err := g.reloadNow(context.WithoutCancel(ctx), dry) // whoever asked may go: it is not left half done
 	if dry {
@@ -139,8 +139,6 @@ func (g *gateway) reload(ctx context.Context, dry bool) (*control.Reloaded, erro
 	}
 	return r, err
 }
-
-var errNoConfig = errors.New("this process was started without a config that could be read again")
 
 func (g *gateway) reloadNow(ctx context.Context, dry bool) (*control.Reloaded, error) {
 	next, wrong := g.load()
@@ -318,7 +316,7 @@ func (g *gateway) applyPartners(ctx context.Context, p *prepared) error {
 // hangup reloads, as whoever may send this process a signal has asked, and writes that into the audit trail.
 func (g *gateway) hangup(ctx context.Context) {
 	_, err := g.reload(ctx, false)
-	if errors.Is(err, errNoConfig) {
+	if errors.Is(err, control.ErrNoConfig) {
 		g.log.Warn("sighup_ignored", "reason", err)
 		return
 	}

@@ -35,6 +35,10 @@ func problemOf(err error) (p *problem) {
 	case errors.As(err, &p):
 	case errors.As(err, &refused):
 		p = &problem{http.StatusUnprocessableEntity, "invalid_request", "config_refused", err.Error(), ""}
+	case errors.Is(err, ErrNoConfig):
+		p = &problem{http.StatusConflict, "conflict", "no_config", err.Error(), ""}
+	case errors.Is(err, ErrNotNow):
+		p = &problem{http.StatusServiceUnavailable, "unavailable", "not_now", err.Error(), ""}
 	case errors.As(err, &field):
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
 	case errors.Is(err, relay.ErrKeyUsed):

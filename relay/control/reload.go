@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -36,6 +37,12 @@ type Reloaded struct {
 
 // idle: what a dry run says stands in no trail.
 func (r *Reloaded) idle() bool { return r != nil && r.DryRun }
+
+// Why nothing is reloaded, whatever the config says.
+var (
+	ErrNoConfig = errors.New("this process was started without a config that could be read again")
+	ErrNotNow   = errors.New("the gateway is starting or stopping, or another reload takes long")
+)
 
 // RefusedError is why a config was not applied: nothing was changed.
 type RefusedError struct{ Faults []Fault }
@@ -77,7 +84,7 @@ func (s *Server) reload(req *http.Request, _ Token) (any, error) {
 		return nil, err
 	}
 	if s.o.Reload == nil {
-		return nil, &problem{http.StatusConflict, "conflict", "no_config", "this process was started without a config that could be read again", ""}
+		return nil, ErrNoConfig
 	}
 	r, err := s.o.Reload(req.Context(), ask.DryRun)
 	if err != nil {
