@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"countersign/ingest/provider"
+	"countersign/relay/format"
 	"countersign/signing"
 )
 
@@ -47,31 +49,48 @@ type hearing struct {
 	id, subject string
 	sequence    int64
 	came        int64 // before which others, at every receiver of this process
+	by          int   // which of endpointKeys has signed it
 }
 
 var hearings atomic.Int64
 
+// endpointKeys are those of the endpoint that stays, by turns.
+var endpointKeys = []string{acmeKey, "whsec_OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2NTQzMjEwOTg="}
+
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
 	r := &receiver{}
+	f, ok := format.ByName("standard")
+	if !ok {
+		t.Fatal("no format")
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(req.Body)
+		by := -1 // which of the keys has signed it
+		for i, text := range endpointKeys {
+			key, kerr := signing.ParseKey(text)
+			if err = errors.Join(err, kerr); f.Scheme.Verify(req.Header, body, signing.Keyring{key}, time.Now()) == nil {
+				by = i
+			}
+		}
 		var e struct {
 			Data struct {
 				Sequence int64
 				Subject  struct{ ID string }
 			}
 		}
-		if json.NewDecoder(req.Body).Decode(&e) != nil {
+		if err != nil || by < 0 || json.Unmarshal(body, &e) != nil {
+			t.Errorf("told in words, or with a signature, that nobody reads: %v", err)
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
 		time.Sleep(2 * time.Millisecond) // a partner's work: some are in flight whenever something is reloaded
 		r.mu.Lock()
-		r.told = append(r.told, hearing{req.Header.Get("Webhook-Id"), e.Data.Subject.ID, e.Data.Sequence, hearings.Add(1)})
+		r.told = append(r.told, hearing{req.Header.Get("Webhook-Id"), e.Data.Subject.ID, e.Data.Sequence, hearings.Add(1), by})
 		r.mu.Unlock()
 	})}
 	go srv.Serve(ln)
@@ -92,7 +111,9 @@ func newReloader(t *testing.T) *reloader {
 	for i, key := range []string{"a-key-that-is-old-0001", "a-key-that-is-good-002", "a-key-that-is-new-0003"} {
 		write(t, r.dir, fmt.Sprintf("k%d", i+1), key)
 	}
-	write(t, r.dir, "acme.key", acmeKey)
+	for i, key := range endpointKeys {
+		write(t, r.dir, fmt.Sprintf("acme%d.key", i), key)
+	}
 	write(t, r.dir, "api.key", "a-secret-of-an-api-account")
 	write(t, r.dir, "path.token", "a-token-in-a-path-0001")
 	r.path = filepath.Join(r.dir, "countersign.yaml")
@@ -134,7 +155,7 @@ func (r *reloader) write(n int) string {
 	if n%2 == 1 {
 		keys, url, name = "[file:k2, file:k3]", r.two.url, "bob"
 		events = "kyc.status.*, kyc.status.approved"
-		partner = fmt.Sprintf("\n      - {id: acme-guest, url: %q, keys: [file:acme.key]}\n  - {id: beta, endpoints: [{id: beta-main, url: %q}]}", r.other.url, r.other.url)
+		partner = fmt.Sprintf("\n      - {id: acme-guest, url: %q, keys: [file:acme0.key]}\n  - {id: beta, endpoints: [{id: beta-main, url: %q}]}", r.other.url, r.other.url)
 		extra = `
   - {name: comes, provider: sumsub, keys: [file:k3], partner: acme, rate: 5000}
   - {name: asked, provider: jumio, token: file:path.token, partner: acme, api: {url: "http://127.0.0.1:9", user: client-7, key: file:api.key, questions: 20}}
@@ -155,16 +176,17 @@ sources:
 partners:
   - id: acme
     endpoints:
-      - {id: acme-main, url: "%s", keys: [file:acme.key], concurrency: %d, events: [%s]}%s
+      - {id: acme-main, url: "%s", keys: [file:acme%d.key], concurrency: %d, events: [%s]}%s
 tokens:
   - {name: %s, sha256: %x, scope: viewer}%s
-`, r.dir, r.callbacks, r.control, keys, extra, url, 4+12*(n%2), events, partner, name, sha256.Sum256([]byte(tokenOf(name))), more)
+`, r.dir, r.callbacks, r.control, keys, extra, url, n%2, 4+12*(n%2), events, partner, name, sha256.Sum256([]byte(tokenOf(name))), more)
 	write(r.t, r.dir, "countersign.yaml", text)
 	return text
 }
 
 // poster posts about people of its own to a source until it is ended, and wants each callback taken.
 type poster struct {
+	source  string
 	refused []error
 	taken   []string // subjects of whom everything was answered 200
 	good    atomic.Int64
@@ -173,7 +195,7 @@ type poster struct {
 
 func (r *reloader) post(source, key string, c *http.Client, events ...string) *poster {
 	ctx, cancel := context.WithCancel(r.t.Context())
-	p, done := &poster{}, make(chan struct{})
+	p, done := &poster{source: source}, make(chan struct{})
 	p.end = sync.OnceFunc(func() { cancel(); <-done })
 	r.t.Cleanup(p.end)
 	go func() {
@@ -242,6 +264,17 @@ func (r *reloader) again(n int) {
 	} else if _, err := r.reload(r.t.Context(), false); err != nil {
 		r.t.Fatalf("reload %d: %v", n, err)
 	}
+}
+
+// undecided is how often the disk did not answer in time for a callback of a source.
+func (r *reloader) undecided(source string) (n int) {
+	_, text := r.call(r.token, "/metrics")
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, fmt.Sprintf("countersign_ingest_callbacks_total{source=%q,verdict=\"undecided\"} ", source)); ok {
+			fmt.Sscan(rest, &n)
+		}
+	}
+	return n
 }
 
 func openFiles(t *testing.T) int {

@@ -50,8 +50,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	wanted := map[string]bool{}
 	for _, p := range posters {
 		p.end()
-		if len(p.refused) > 0 {
-			t.Errorf("%d refused: %v", len(p.refused), p.refused[0])
+		if slow := r.undecided(p.source); len(p.refused) > slow { // a disk that takes two seconds is no reload's fault
+			t.Errorf("%s: %d refused, and the disk was slow %d times: %v", p.source, len(p.refused), slow, p.refused[0])
 		}
 		for _, subject := range p.taken {
 			wanted[subject] = true
@@ -242,6 +242,15 @@ func TestReloadReadsSecretsAgain(t *testing.T) {
 	if err := give(fresh(), r.callback("steady", old, "user-3", "approved")); err == nil {
 		t.Error("the old key counts")
 	}
+	eventually(t, "both are told", func() bool { return len(r.one.all()) == 2 })
+	write(t, r.dir, "acme0.key", endpointKeys[1])
+	if _, err := r.reload(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := give(fresh(), r.callback("steady", next, "user-4", "approved")); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the partner is told with its new key", func() bool { all := r.one.all(); return len(all) == 3 && all[2].by == 1 && all[1].by == 0 })
 	if log := r.log.String(); strings.Contains(log, next) || strings.Contains(log, old) {
 		t.Error("a key is in the log")
 	}
