@@ -11,7 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"countersign/relay/control"
+	"countersign/relay/control/api"
 )
 
 // reloaded and fixed divide the keys of a config: what counts after a reload, and what takes a restart. A key stands for all below it. A test holds them to configReference, and to
@@ -95,9 +95,9 @@ func nameOf(item *yaml.Node, i int) string {
 }
 
 // differences are what another config says otherwise, in its order, and then what it says no more. A source, a partner, an endpoint or a token that comes or goes is one.
-func differences(was, is *Config) (all []control.Difference) {
+func differences(was, is *Config) (all []api.Difference) {
 	seen := map[string]bool{}
-	add := func(d control.Difference) {
+	add := func(d api.Difference) {
 		if !seen[d.Key] {
 			seen[d.Key] = true
 			all = append(all, d)
@@ -110,13 +110,13 @@ func differences(was, is *Config) (all []control.Difference) {
 		thing := outermost(s.key, things)
 		switch {
 		case thing != "":
-			add(control.Difference{Key: thing, Is: "new"})
+			add(api.Difference{Key: thing, Is: "new"})
 		case !had:
-			add(control.Difference{Key: s.key, Is: shown(&s)})
+			add(api.Difference{Key: s.key, Is: shown(&s)})
 		case old.text != s.text:
-			add(control.Difference{Key: s.key, Was: shown(&old), Is: shown(&s)})
+			add(api.Difference{Key: s.key, Was: shown(&old), Is: shown(&s)})
 		case old.sum != s.sum:
-			add(control.Difference{Key: s.key, Was: shown(&old), Is: "the same reference, which leads to something else now"})
+			add(api.Difference{Key: s.key, Was: shown(&old), Is: "the same reference, which leads to something else now"})
 		}
 	}
 	for _, s := range was.Said {
@@ -124,10 +124,10 @@ func differences(was, is *Config) (all []control.Difference) {
 			continue
 		}
 		if thing := outermost(s.key, now); thing != "" {
-			add(control.Difference{Key: thing, Was: "gone"})
+			add(api.Difference{Key: thing, Was: "gone"})
 			continue
 		}
-		add(control.Difference{Key: s.key, Was: shown(&s)})
+		add(api.Difference{Key: s.key, Was: shown(&s)})
 	}
 	return all
 }

@@ -312,7 +312,7 @@ func (g *gateway) startControl() (err error) {
 	o := control.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
 		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
-		Ready: g.ready, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg, Metrics: g.metrics(), Reload: g.reload,
+		Ready: g.ready, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg, Metrics: g.metrics(), Version: version(), Reload: g.reload,
 	}
 	known := controlSettings(g.cfg, g.token)
 	o.Tokens, o.Partners, o.Sources, o.SourcePartners, o.AuditKeep = known.Tokens, known.Partners, known.Sources, known.SourcePartners, known.AuditKeep

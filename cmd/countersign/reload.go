@@ -22,6 +22,7 @@ import (
 	"countersign/outbox/store"
 	"countersign/relay"
 	"countersign/relay/control"
+	"countersign/relay/control/api"
 	"countersign/relay/registry"
 	"countersign/signing"
 )
@@ -96,7 +97,7 @@ type prepared struct {
 }
 
 // reload reads the config again, and makes it count, all of it or nothing; dry: only says what that would come to. One is under way at a time, and others wait for it.
-func (g *gateway) reload(ctx context.Context, dry bool) (*control.Reloaded, error) {
+func (g *gateway) reload(ctx context.Context, dry bool) (*api.Reloaded, error) {
 	if g.load == nil {
 		return nil, control.ErrNoConfig
 	}
@@ -117,10 +118,10 @@ func (g *gateway) reload(ctx context.Context, dry bool) (*control.Reloaded, erro
 	var refused *control.RefusedError
 	switch {
 	case errors.As(err, &refused):
-		for _, f := range refused.Faults {
+		for _, f := range refused.Problems {
 			g.log.Error("config_refused", "file", f.File, "line", f.Line, "key", f.Key, "what", f.What, "remedy", f.Remedy)
 		}
-		g.log.Error("reload_refused", "config", g.reloading.cfg.Path, "problems", len(refused.Faults), "remedy", "correct the file and reload again; nothing was changed")
+		g.log.Error("reload_refused", "config", g.reloading.cfg.Path, "problems", len(refused.Problems), "remedy", "correct the file and reload again; nothing was changed")
 	case err != nil:
 		g.log.Error("reload_failed", "config", g.reloading.cfg.Path, "error", err)
 	default:
@@ -140,7 +141,7 @@ func (g *gateway) reload(ctx context.Context, dry bool) (*control.Reloaded, erro
 	return r, err
 }
 
-func (g *gateway) reloadNow(ctx context.Context, dry bool) (*control.Reloaded, error) {
+func (g *gateway) reloadNow(ctx context.Context, dry bool) (*api.Reloaded, error) {
 	next, wrong := g.load()
 	if next == nil {
 		return nil, refusal(wrong)
@@ -158,7 +159,7 @@ func (g *gateway) reloadNow(ctx context.Context, dry bool) (*control.Reloaded, e
 		slices.SortStableFunc(wrong, func(a, b problem) int { return cmp.Compare(a.Line, b.Line) })
 		return nil, refusal(wrong)
 	}
-	r := &control.Reloaded{Object: "reload", Config: next.Path, DryRun: dry, Differences: []control.Difference{}, Owed: owed, Warnings: faults(warnings(next))}
+	r := &api.Reloaded{Object: "reload", Config: next.Path, DryRun: dry, Differences: []api.Difference{}, Owed: owed, Warnings: faults(warnings(next))}
 	r.Differences = append(r.Differences, differences(was, next)...)
 	if dry {
 		return r, nil
@@ -172,13 +173,13 @@ func (g *gateway) reloadNow(ctx context.Context, dry bool) (*control.Reloaded, e
 
 // refusal is what a config is refused for.
 func refusal(wrong []problem) error {
-	return &control.RefusedError{Faults: faults(wrong)}
+	return &control.RefusedError{Problems: faults(wrong)}
 }
 
-func faults(ps []problem) []control.Fault {
-	all := []control.Fault{}
+func faults(ps []problem) []api.ConfigProblem {
+	all := []api.ConfigProblem{}
 	for _, p := range ps {
-		all = append(all, control.Fault(p))
+		all = append(all, api.ConfigProblem(p))
 	}
 	return all
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"countersign/relay/control"
+	"countersign/relay/control/api"
 )
 
 type reloadCommand struct {
@@ -24,7 +24,7 @@ func (cmd *reloadCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var r control.Reloaded
+	var r api.Reloaded
 	err = cl.call(c.ctx, http.MethodPost, "/v1/reload", map[string]bool{"dry_run": cmd.DryRun}, &r)
 	if refused, ok := errors.AsType[*configError](err); ok {
 		return cmd.refused(c, refused)
@@ -66,7 +66,7 @@ func whereabouts(path string, env func(string) (string, bool)) (*Config, []probl
 	return l.cfg, nil
 }
 
-func (c *console) difference(d *control.Difference) {
+func (c *console) difference(d *api.Difference) {
 	switch {
 	case d.Is == "new":
 		c.printf("+ %s\n", d.Key)
@@ -96,7 +96,7 @@ func (cmd *reloadCommand) refused(c *console, r *configError) error {
 // configError is an answer that lists the problems of a config.
 type configError struct {
 	Message  string
-	Problems []control.Fault
+	Problems []api.ConfigProblem
 }
 
 // Error implements error.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"countersign/relay/control/api"
 )
 
 // TestConfigure: a token that has gone from the config is refused from then on, and a new one passes; those that were made stay, and so does when one that stays was last used. Partners and sources are those of
@@ -52,7 +54,7 @@ func TestConfigure(t *testing.T) {
 // TestNote: what nobody called for over the network stands in the trail too, with what came of it.
 func TestNote(t *testing.T) {
 	g := newRig(t)
-	wrong := &RefusedError{[]Fault{{File: "c.yaml", Line: 7, Key: "mode", What: "is wrong", Remedy: "correct it"}}}
+	wrong := &RefusedError{[]api.ConfigProblem{{File: "c.yaml", Line: 7, Key: "mode", What: "is wrong", Remedy: "correct it"}}}
 	for _, outcome := range []error{nil, wrong, errors.New("the disk is full")} {
 		if err := g.server.Note(t.Context(), "SIGHUP", "SIGHUP", "c.yaml", outcome); err != nil {
 			t.Fatal(err)
