@@ -90,6 +90,18 @@ func (r *Registry) readKept(tx *store.Tx, endpoint string) (ks kept, err error) 
 	return ks, nil
 }
 
+// KeptKeys are the keys that are kept of an endpoint, newest first, whatever the config says of it; none: none were made.
+func (r *Registry) KeptKeys(endpoint string) (keys []Key, err error) {
+	err = r.o.Store.View(func(tx *store.Tx) error {
+		ks, err := r.readKept(tx, endpoint)
+		if err == nil {
+			keys, err = ks.keys()
+		}
+		return err
+	})
+	return keys, err
+}
+
 // recallKeys reads the keys that are kept of the endpoints of a snapshot that have none of the config.
 func (r *Registry) recallKeys(tx *store.Tx, s *Snapshot) error {
 	s.kept = map[string][]Key{}
