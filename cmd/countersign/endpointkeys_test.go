@@ -19,12 +19,15 @@ func TestKeysByCommand(t *testing.T) {
 	}
 	kept := strings.Replace(string(b), "keys: [file:acme.key], ", "", 1)
 	write(t, dir, "countersign.yaml", kept)
+	load := func() (*Config, []problem) {
+		return loadConfig(config, func(string) (string, bool) { return "", false }, knownNames())
+	}
 	open := func() (*gateway, error) {
-		cfg, problems := loadConfig(config, func(string) (string, bool) { return "", false }, knownNames())
+		cfg, problems := load()
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		return newGateway(cfg, roleAll, slog.New(slog.DiscardHandler), io.Discard)
+		return openGateway(cfg, roleAll, outside{log: slog.New(slog.DiscardHandler), terminal: io.Discard, load: load})
 	}
 	g, err := open()
 	if err != nil {
@@ -64,6 +67,14 @@ func TestKeysByCommand(t *testing.T) {
 	f(exitNo, "there is no such key that signs", "revoke", "acme-main", first[0])
 	f(exitNo, "there is no such endpoint", "keys", "nosuch")
 	before := ids()
+	write(t, dir, "countersign.yaml", strings.Replace(kept, "{id: acme-main,", "{id: acme-main, format: blendfi,", 1))
+	if code, out, errs := cli(t, nil, "reload", "--config", config); code != exitNo || !strings.Contains(out+errs, "is an ed25519 key") {
+		t.Errorf("a reload to a format that cannot use its keys: %d %s%s", code, out, errs)
+	}
+	write(t, dir, "countersign.yaml", strings.Replace(kept, "{id: acme-main,", "{id: acme-main, concurrency: 3,", 1))
+	if code, out, errs := cli(t, nil, "reload", "--config", config); code != exitYes || strings.Join(ids(), " ") != strings.Join(before, " ") {
+		t.Errorf("after a reload %v, before it %v: %d %s%s", ids(), before, code, out, errs)
+	}
 	if err := g.close(); err != nil {
 		t.Fatal(err)
 	}
