@@ -63,6 +63,9 @@ func TestKeysByCommand(t *testing.T) {
 		t.Errorf("of four keys %v are listed", all)
 	}
 	f(exitYes, "signs until", "keys", "acme-main")
+	if code, out, errs := cli(t, nil, "audit", "--config", config); code != exitYes || !strings.Contains(out, "/v1/endpoints/acme-main/rotate  ok, made "+ids()[0]) {
+		t.Errorf("the trail: %d\n%s%s", code, out, errs)
+	}
 	f(exitYes, "is revoked", "revoke", "acme-main", first[0])
 	f(exitNo, "there is no such key that signs", "revoke", "acme-main", first[0])
 	f(exitNo, "there is no such endpoint", "keys", "nosuch")
