@@ -109,7 +109,7 @@ func (h *hours) owe(lane string, seq uint64, grave bool) {
 // try concludes everything that is due, by what answer says, and returns how many that were and when the next is due.
 func (h *hours) try(answer func(d outbox.Delivery) (send.Answer, error)) (n int, next time.Time) {
 	h.t.Helper()
-	ds, next, err := h.outbox.Claim("a", 100)
+	ds, next, err := h.outbox.Claim("a", outbox.Turn{Max: 100, Failed: 100})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func (s *sender) run(ctx context.Context) {
 		var next time.Time
 		if len(queue) == 0 && !s.disabled() {
 			var err error
-			if queue, next, err = s.r.o.Outbox.Claim(s.e.ID, 2*s.e.Concurrency); err != nil {
+			if queue, next, err = s.r.o.Outbox.Claim(s.e.ID, outbox.Turn{Max: 2 * s.e.Concurrency, Failed: 2 * s.e.Concurrency}); err != nil {
 				s.r.o.Logger.Error("claim_failed", "endpoint", s.e.ID, "error", err)
 				next = s.r.o.Now().Add(time.Second)
 			}
