@@ -19,6 +19,7 @@ type metrics struct {
 	latency    *prometheus.HistogramVec
 	endToEnd   prometheus.Histogram
 	disabled   *prometheus.GaugeVec
+	breaker    *prometheus.GaugeVec
 	keyEnds    *prometheus.GaugeVec
 	certEnds   *prometheus.GaugeVec
 }
@@ -49,6 +50,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		disabled: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_endpoint_disabled", Help: "1 while an endpoint is disabled, by endpoint.",
 		}, []string{"endpoint"}),
+		breaker: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "relay_endpoint_breaker", Help: "The breaker of an endpoint, by endpoint: 0 closed, 1 half-open (it is back, and gets more and more), 2 open (it is probed only).",
+		}, []string{"endpoint"}),
 		keyEnds: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_key_expires_timestamp_seconds", Help: "Unix time at which the next of an endpoint's keys stops signing, by endpoint; 0: none does.",
 		}, []string{"endpoint"}),
@@ -76,6 +80,7 @@ func (m *metrics) start(d *Dispatcher) {
 			off = 1
 		}
 		m.disabled.WithLabelValues(e.ID).Set(off)
+		m.breaker.WithLabelValues(e.ID).Set(float64(d.senders[e.ID].breaker.state))
 	}
 }
 
@@ -103,7 +108,9 @@ func keyEnds(e *registry.Endpoint, now time.Time) float64 {
 func (m *metrics) settled(e *registry.Endpoint, a outbox.Attempt, now time.Time) {
 	m.attempts.WithLabelValues(e.ID, a.Reason).Inc()
 	m.deliveries.WithLabelValues(e.Format.Name, string(a.Outcome)).Inc()
-	m.latency.WithLabelValues(e.ID).Observe(a.Took.Seconds())
+	if a.Took > 0 { // else it died without a try
+		m.latency.WithLabelValues(e.ID).Observe(a.Took.Seconds())
+	}
 	if a.Outcome == outbox.Done {
 		m.endToEnd.Observe(now.Sub(a.Delivery.Received).Seconds())
 	}

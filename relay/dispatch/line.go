@@ -1,0 +1,270 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"countersign/outbox"
+	"countersign/relay/registry"
+)
+
+// job is one attempt to make.
+type job struct {
+	d     outbox.Delivery
+	probe bool // of an open breaker
+}
+
+// line is what is claimed for one endpoint and waits for a slot. The goroutine that runs the sender owns it.
+type line struct {
+	s       *sender
+	queue   []outbox.Delivery
+	looked  time.Time // when it was last looked for what is due
+	next    time.Time // when something more becomes due; zero: nothing known
+	sweep   time.Time // when an open one is looked through for what has waited too long
+	probes  int       // begun since the breaker opened
+	early   bool      // the endpoint is back: what waits for its next try is tried now
+	places  [2][]byte // where that stands, of others and of urgent lanes
+	settled bool      // nothing is due and nothing is waiting
+}
+
+func (s *sender) endpoint() *registry.Endpoint { return s.e }
+
+func (s *sender) name() string { return s.e.ID }
+
+// lookAgain is for how long a queue goes on before something urgent that has become due is looked for.
+const lookAgain = 100 * time.Millisecond
+
+// take is the next attempt to make, whose slot is taken with it; not ok: there is none now.
+func (l *line) take(ctx context.Context) (j job, ok bool) {
+	s := l.s
+	if s.closed() {
+		l.release() // when it goes on, what is urgent then goes first
+		return job{}, false
+	}
+	s.mu.Lock()
+	state, opened, slots, full := s.breaker.state, s.breaker.changed, s.slots(), s.turns.inFlight >= s.slots()
+	if s.recovering {
+		l.early, s.recovering = true, false
+	}
+	s.mu.Unlock()
+	switch {
+	case state == open:
+		l.release()
+		l.early = false
+		if now := s.r.o.Now(); !now.Before(l.sweep) {
+			l.sweep = s.expire(ctx, opened)
+		}
+		return l.probe()
+	case full:
+		return job{}, false
+	}
+	l.probes, l.sweep = 0, time.Time{}
+	now := s.r.o.Now()
+	failed := l.failed()
+	switch rush := s.r.o.Outbox.Rush(s.name()); {
+	case slots == 1 && failed == len(l.queue): // it is by turns, and whose turn it is may not have been claimed
+	case rush || len(l.queue) > 0 && now.Sub(l.looked) > lookAgain:
+		l.claim(outbox.Turn{Max: 3*s.endpoint().Concurrency - len(l.queue), Failed: forFailed(slots) - failed, Urgent: true})
+		fallthrough
+	default:
+		if j, ok = l.choose(); ok {
+			return j, true
+		}
+		failed = l.failed()
+	}
+	l.claim(outbox.Turn{Max: 2*s.endpoint().Concurrency - len(l.queue) + failed, Failed: forFailed(slots) - failed})
+	if j, ok = l.choose(); ok {
+		return j, true
+	}
+	return l.beforeTime()
+}
+
+// claim adds to the queue what a turn takes, and reports whether that is anything.
+func (l *line) claim(t outbox.Turn) bool {
+	s := l.s
+	t.Max, t.Failed = max(t.Max, 0), max(t.Failed, 0)
+	ds, next, err := s.r.o.Outbox.Claim(s.name(), t)
+	l.looked = s.r.o.Now()
+	if err != nil {
+		s.r.o.Logger.Error("claim_failed", "endpoint", s.name(), "error", err)
+		next = l.looked.Add(time.Second)
+	}
+	if !t.Urgent {
+		l.next = next
+	}
+	l.queue = append(l.queue, ds...)
+	return len(ds) > 0
+}
+
+// failed is how many of the queue have failed before.
+func (l *line) failed() (n int) {
+	for i := range l.queue {
+		if l.queue[i].Failures > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// choose takes from the queue whose turn it is, and a slot for it.
+func (l *line) choose() (job, bool) {
+	s := l.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.turns.choose(l.queue, s.slots())
+	if i < 0 {
+		return job{}, false
+	}
+	d := l.queue[i]
+	l.queue = append(l.queue[:i:i], l.queue[i+1:]...)
+	s.turns.begin(&d)
+	return job{d: d}, true
+}
+
+// slots is how many attempts may be under way now. s.mu is held.
+func (s *sender) slots() int { return min(s.allowed, s.breaker.slots(s.endpoint().Concurrency)) }
+
+// release gives back what waits.
+func (l *line) release() {
+	l.s.r.o.Outbox.Release(l.queue...)
+	l.queue = nil
+}
+
+// beforeTime tries once, where slots are left and the endpoint is back, each delivery that waits for its
+// next try, those of urgent lanes first. What fails so is not counted.
+func (l *line) beforeTime() (job, bool) {
+	s := l.s
+	s.mu.Lock()
+	free := s.turns.inFlight < s.slots() && s.turns.failed < forFailed(s.slots())
+	s.mu.Unlock()
+	for _, urgent := range []bool{true, false} {
+		if !l.early || !free {
+			break
+		}
+		if d, ok := l.behind(urgent); ok {
+			return l.begin(job{d: d}), true
+		}
+	}
+	if free && l.early {
+		l.early, l.places = false, [2][]byte{}
+	}
+	if free && len(l.queue) == 0 {
+		l.rest()
+	}
+	return job{}, false
+}
+
+// rest closes the breaker of an endpoint that is back, where nothing is left to be sent.
+func (l *line) rest() {
+	s := l.s
+	s.mu.Lock()
+	if s.turns.inFlight > 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.keep(s.breaker.rested(), s.r.o.Now())
+}
+
+func (l *line) begin(j job) job {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.s.turns.begin(&j.d)
+	if j.probe {
+		l.s.breaker.probe()
+	}
+	return j
+}
+
+// behind is the next delivery that waits for its time, of urgent lanes or of others.
+func (l *line) behind(urgent bool) (outbox.Delivery, bool) {
+	place := &l.places[0]
+	if urgent {
+		place = &l.places[1]
+	}
+	d, at, err := l.s.r.o.Outbox.Early(l.s.name(), urgent, *place)
+	if err != nil {
+		l.s.r.o.Logger.Error("claim_failed", "endpoint", l.s.name(), "error", err)
+		return d, false
+	}
+	*place = at
+	return d, at != nil
+}
+
+// probe is the next probe of an open breaker, if it is time for one: of an urgent lane, and every second
+// time of another, for it may be a person who is hung up on and not the endpoint. What has never been tried
+// goes first; what is not due is tried when nothing is, and then that does not count.
+func (l *line) probe() (job, bool) {
+	if at, ok := l.probeAt(); !ok || l.s.r.o.Now().Before(at) {
+		return job{}, false
+	}
+	l.probes++
+	for _, urgent := range []bool{l.probes%2 == 1, l.probes%2 == 0} {
+		if d, ok := l.any(urgent); ok {
+			return l.begin(job{d: d, probe: true}), true
+		}
+	}
+	return job{}, false
+}
+
+// probeAt is when the next probe is due; not ok: one is under way, or the breaker is not open.
+func (l *line) probeAt() (at time.Time, ok bool) {
+	s := l.s
+	urgent, fresh := s.r.o.Outbox.Owes(s.name())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.breaker.state != open || s.breaker.probing {
+		return at, false
+	}
+	return s.breaker.probeAt(urgent, fresh), true
+}
+
+// any is a delivery to probe with, of urgent lanes or of others.
+func (l *line) any(urgent bool) (d outbox.Delivery, ok bool) {
+	s := l.s
+	for failed := range 2 {
+		ds, _, err := s.r.o.Outbox.Claim(s.name(), outbox.Turn{Max: 1, Failed: failed, Urgent: urgent, Plain: !urgent})
+		if err != nil {
+			s.r.o.Logger.Error("claim_failed", "endpoint", s.name(), "error", err)
+			return d, false
+		}
+		if len(ds) > 0 {
+			return ds[0], true
+		}
+	}
+	if d, ok = l.behind(urgent); ok {
+		return d, true
+	}
+	return l.behind(urgent) // from the first again
+}
+
+// until is when there may be something to do, if nothing wakes us before. deaf: a token of the outbox says
+// nothing new.
+func (l *line) until() (at time.Time, deaf bool) {
+	s := l.s
+	now := s.r.o.Now()
+	at = now.Add(time.Minute)
+	sooner := func(t time.Time) {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
+	}
+	s.mu.Lock()
+	paused, state, full := s.pausedUntil, s.breaker.state, s.turns.inFlight >= s.slots()
+	s.mu.Unlock()
+	switch {
+	case now.Before(paused):
+		return paused, true
+	case s.disabled():
+		return at, true
+	case state == open:
+		sooner(l.sweep)
+		if probe, ok := l.probeAt(); ok && probe.After(now) { // else nothing is owed to probe with
+			sooner(probe)
+		}
+		return at, false
+	case full:
+		return at, true
+	}
+	sooner(l.next)
+	return at, false
+}
