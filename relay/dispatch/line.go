@@ -253,9 +253,9 @@ func (l *line) until() (at time.Time, deaf bool) {
 	s.mu.Unlock()
 	switch {
 	case now.Before(paused):
-		return paused, true
+		return paused, false
 	case s.disabled():
-		return at, true
+		return at, false
 	case state == open:
 		sooner(l.sweep)
 		if probe, ok := l.probeAt(); ok && probe.After(now) { // else nothing is owed to probe with
