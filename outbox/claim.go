@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"fmt"
 	"time"
 
 	"countersign/outbox/store"
@@ -19,7 +20,10 @@ type Turn struct {
 // other one becomes due (zero: none is waiting, or only what the turn does not take); a lane that is leased, or settled and not yet committed, does not count. A delivery whose record is damaged is put down as
 // dead and does not hold back its lane. It looks at what it takes and at what is leased, whatever is owed.
 func (b *Outbox) Claim(endpoint string, t Turn) (ds []Delivery, next time.Time, err error) {
-	l := b.lanes[endpoint]
+	l := b.of(endpoint)
+	if l == nil {
+		return nil, time.Time{}, fmt.Errorf("claim for %s: %w", endpoint, ErrNotFound)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var damaged []Delivery
@@ -109,7 +113,7 @@ func (c *claim) wait(due int64) {
 
 // read is the delivery that a head leads to. Not sound: it, or what it leads to, is damaged.
 func (c *claim) read(w *walker) (d Delivery, sound bool) {
-	d = Delivery{Endpoint: c.l.ID, Lane: w.lane, class: w.class, due: w.due, Urgent: w.class.urgent(), Early: w.due > c.now}
+	d = Delivery{Endpoint: c.l.id, Lane: w.lane, class: w.class, due: w.due, Urgent: w.class.urgent(), Early: w.due > c.now}
 	h, ok := decodeHead(w.head)
 	d.head = h.seq
 	sound = ok && read(c.tx.Bucket(store.Deliveries), &d, &h) == nil
@@ -137,7 +141,7 @@ func (c *claim) walk(of class) *walker { return c.walkFrom(of, nil) }
 
 // walkFrom begins with what stands at a key or behind it; nil: with the first of the class.
 func (c *claim) walkFrom(of class, key []byte) *walker {
-	w := &walker{c: c, class: of, prefix: append([]byte(c.l.ID), 0, byte(of)), cursor: c.tx.Bucket(store.Due).Cursor()}
+	w := &walker{c: c, class: of, prefix: append([]byte(c.l.id), 0, byte(of)), cursor: c.tx.Bucket(store.Due).Cursor()}
 	if bytes.Compare(key, w.prefix) < 0 {
 		key = w.prefix
 	}
@@ -165,7 +169,10 @@ func (w *walker) settle(k, v []byte) {
 // Early leases a head that has failed and is not due yet, the first behind a place in their order (nil: the first of all), of urgent lanes or of others. at is its place; nil: there
 // is none. A failure of it may be left uncounted.
 func (b *Outbox) Early(endpoint string, urgent bool, behind []byte) (d Delivery, at []byte, err error) {
-	l := b.lanes[endpoint]
+	l := b.of(endpoint)
+	if l == nil {
+		return Delivery{}, nil, fmt.Errorf("claim for %s: %w", endpoint, ErrNotFound)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var damaged []Delivery
@@ -200,7 +207,10 @@ func (b *Outbox) Early(endpoint string, urgent bool, behind []byte) (d Delivery,
 // Overdue leases up to n heads whose time is over: ends says when that is, of one that became due then and has failed so often. next is the earliest end of those that are due
 // and whose time is not over, and that it has met; zero: there is none. It looks at each due head that has failed.
 func (b *Outbox) Overdue(endpoint string, n int, ends func(due time.Time, failures int) time.Time) (ds []Delivery, next time.Time, err error) {
-	l := b.lanes[endpoint]
+	l := b.of(endpoint)
+	if l == nil {
+		return nil, time.Time{}, fmt.Errorf("claim for %s: %w", endpoint, ErrNotFound)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var damaged []Delivery
@@ -235,13 +245,18 @@ func (b *Outbox) Overdue(endpoint string, n int, ends func(due time.Time, failur
 }
 
 // Rush reports whether something urgent has come to stand in the endpoint's index since it was last asked: a claim may find it.
-func (b *Outbox) Rush(endpoint string) bool { return b.lanes[endpoint].rush.Swap(false) }
+func (b *Outbox) Rush(endpoint string) bool {
+	l := b.of(endpoint)
+	return l != nil && l.rush.Swap(false)
+}
 
 // Release gives leases back without an attempt: pause, shutdown.
 func (b *Outbox) Release(ds ...Delivery) {
 	for _, d := range ds {
 		b.show(d.Endpoint, func(l *lanes) { delete(l.leased, d.Lane) })
-		b.lanes[d.Endpoint].signal()
+		if l := b.of(d.Endpoint); l != nil {
+			l.signal()
+		}
 	}
 }
 
@@ -271,7 +286,10 @@ func (b *Outbox) OldestDue(endpoint string) (at time.Time) {
 
 // Owes reports whether the endpoint owes a delivery in an urgent lane that is at the head of it, and whether one of those has never been tried and is not under way. Two look-ups.
 func (b *Outbox) Owes(endpoint string) (urgent, fresh bool) {
-	l := b.lanes[endpoint]
+	l := b.of(endpoint)
+	if l == nil {
+		return false, false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = b.o.Store.View(func(tx *store.Tx) error {

@@ -126,7 +126,7 @@ func (b *Outbox) setHead(tx *store.Tx, endpoint, lane string, due int64, h head,
 
 // stand puts a head in its place.
 func (b *Outbox) stand(tx *store.Tx, endpoint, lane string, c class, due int64, v []byte) error {
-	if l := b.lanes[endpoint]; l != nil {
+	if l := b.of(endpoint); l != nil {
 		tx.OnCommit(func() {
 			if c.urgent() {
 				l.rush.Store(true)

@@ -58,14 +58,21 @@ func (h *health) stale() bool {
 
 // recall takes up what was kept of the endpoint when the gateway stopped.
 func (s *sender) recall() {
-	kept, err := s.r.o.Registry.Health(s.name())
+	kept, err := s.r.o.Registry.Health(s.id)
 	if err != nil {
-		s.r.o.Logger.Error("endpoint_health_not_read", "endpoint", s.name(), "error", err)
+		s.r.o.Logger.Error("endpoint_health_not_read", "endpoint", s.id, "error", err)
 	}
 	s.mu.Lock()
 	s.health = health{is: kept, kept: kept}
 	s.breaker = resumed(kept.Opened, s.r.o.Now())
 	s.mu.Unlock()
+}
+
+// turned is the state of the breaker.
+func (s *sender) turned() breakerState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.breaker.state
 }
 
 // judge tells the breaker, and the clock of the endpoint's failures, what came of an attempt.
@@ -110,24 +117,24 @@ func (s *sender) keep(t turned, now time.Time) {
 	if stale {
 		s.health.kept = is
 	}
-	if t != unturned {
-		s.r.m.breaker.WithLabelValues(s.name()).Set(float64(s.breaker.state))
+	if t != unturned && !s.over {
+		s.r.m.breaker.WithLabelValues(s.id).Set(float64(s.breaker.state))
 	}
 	s.mu.Unlock()
 	if t == hasOpened || t == hasClosed {
-		s.r.o.Logger.Warn("endpoint_breaker", "endpoint", s.name(), "state", map[turned]string{hasOpened: "open", hasClosed: "closed"}[t], "opened_at", since)
+		s.r.o.Logger.Warn("endpoint_breaker", "endpoint", s.id, "state", map[turned]string{hasOpened: "open", hasClosed: "closed"}[t], "opened_at", since)
 	}
 	if !stale {
 		return
 	}
-	s.r.o.Registry.SetHealth(s.name(), is, func(err error) {
+	s.r.o.Registry.SetHealth(s.id, is, func(err error) {
 		switch {
 		case err != nil:
-			s.r.o.Logger.Error("endpoint_health_not_written", "endpoint", s.name(), "error", err)
+			s.r.o.Logger.Error("endpoint_health_not_written", "endpoint", s.id, "error", err)
 		case t == hasOpened:
-			s.r.notice(Notice{Kind: Opened, Endpoint: s.name(), At: now, Since: since})
+			s.r.notice(Notice{Kind: Opened, Endpoint: s.id, At: now, Since: since})
 		case t == hasClosed:
-			s.r.notice(Notice{Kind: Recovered, Endpoint: s.name(), At: now, Since: since})
+			s.r.notice(Notice{Kind: Recovered, Endpoint: s.id, At: now, Since: since})
 		}
 	})
 }
@@ -137,7 +144,9 @@ func (s *sender) forgive() {
 	s.mu.Lock()
 	s.breaker, s.recovering = breaker{}, false
 	s.health.succeeded()
-	s.r.m.breaker.WithLabelValues(s.name()).Set(0)
+	if !s.over {
+		s.r.m.breaker.WithLabelValues(s.id).Set(0)
+	}
 	s.keep(unturned, s.r.o.Now())
 }
 
@@ -166,9 +175,9 @@ const overdueAtOnce = 500
 // when to look again.
 func (s *sender) expire(ctx context.Context, opened time.Time) time.Time {
 	now := s.r.o.Now()
-	ds, next, err := s.r.o.Outbox.Overdue(s.name(), overdueAtOnce, s.ends(opened))
+	ds, next, err := s.r.o.Outbox.Overdue(s.id, overdueAtOnce, s.ends(opened))
 	if err != nil {
-		s.r.o.Logger.Error("claim_failed", "endpoint", s.name(), "error", err)
+		s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
 	}
 	for _, d := range ds {
 		out := outbox.Attempt{Delivery: d, Outcome: outbox.Died, Reason: reasonExhausted, At: now}

@@ -27,9 +27,7 @@ type line struct {
 	settled bool      // nothing is due and nothing is waiting
 }
 
-func (s *sender) endpoint() *registry.Endpoint { return s.e }
-
-func (s *sender) name() string { return s.e.ID }
+func (s *sender) endpoint() *registry.Endpoint { return s.setup.Load().Endpoint }
 
 // lookAgain is for how long a queue goes on before something urgent that has become due is looked for.
 const lookAgain = 100 * time.Millisecond
@@ -61,7 +59,7 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 	l.probes, l.sweep = 0, time.Time{}
 	now := s.r.o.Now()
 	failed := l.failed()
-	switch rush := s.r.o.Outbox.Rush(s.name()); {
+	switch rush := s.r.o.Outbox.Rush(s.id); {
 	case slots == 1 && failed == len(l.queue): // it is by turns, and whose turn it is may not have been claimed
 	case rush || len(l.queue) > 0 && now.Sub(l.looked) > lookAgain:
 		l.claim(outbox.Turn{Max: 3*s.endpoint().Concurrency - len(l.queue), Failed: forFailed(slots) - failed, Urgent: true})
@@ -83,10 +81,10 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 func (l *line) claim(t outbox.Turn) bool {
 	s := l.s
 	t.Max, t.Failed = max(t.Max, 0), max(t.Failed, 0)
-	ds, next, err := s.r.o.Outbox.Claim(s.name(), t)
+	ds, next, err := s.r.o.Outbox.Claim(s.id, t)
 	l.looked = s.r.o.Now()
 	if err != nil {
-		s.r.o.Logger.Error("claim_failed", "endpoint", s.name(), "error", err)
+		s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
 		next = l.looked.Add(time.Second)
 	}
 	if !t.Urgent {
@@ -181,9 +179,9 @@ func (l *line) behind(urgent bool) (outbox.Delivery, bool) {
 	if urgent {
 		place = &l.places[1]
 	}
-	d, at, err := l.s.r.o.Outbox.Early(l.s.name(), urgent, *place)
+	d, at, err := l.s.r.o.Outbox.Early(l.s.id, urgent, *place)
 	if err != nil {
-		l.s.r.o.Logger.Error("claim_failed", "endpoint", l.s.name(), "error", err)
+		l.s.r.o.Logger.Error("claim_failed", "endpoint", l.s.id, "error", err)
 		return d, false
 	}
 	*place = at
@@ -209,7 +207,7 @@ func (l *line) probe() (job, bool) {
 // probeAt is when the next probe is due; not ok: one is under way, or the breaker is not open.
 func (l *line) probeAt() (at time.Time, ok bool) {
 	s := l.s
-	urgent, fresh := s.r.o.Outbox.Owes(s.name())
+	urgent, fresh := s.r.o.Outbox.Owes(s.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.breaker.state != open || s.breaker.probing {
@@ -222,9 +220,9 @@ func (l *line) probeAt() (at time.Time, ok bool) {
 func (l *line) any(urgent bool) (d outbox.Delivery, ok bool) {
 	s := l.s
 	for failed := range 2 {
-		ds, _, err := s.r.o.Outbox.Claim(s.name(), outbox.Turn{Max: 1, Failed: failed, Urgent: urgent, Plain: !urgent})
+		ds, _, err := s.r.o.Outbox.Claim(s.id, outbox.Turn{Max: 1, Failed: failed, Urgent: urgent, Plain: !urgent})
 		if err != nil {
-			s.r.o.Logger.Error("claim_failed", "endpoint", s.name(), "error", err)
+			s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
 			return d, false
 		}
 		if len(ds) > 0 {
@@ -254,7 +252,7 @@ func (l *line) until() (at time.Time, deaf bool) {
 	switch {
 	case now.Before(paused):
 		return paused, false
-	case s.disabled():
+	case s.idle():
 		return at, false
 	case state == open:
 		sooner(l.sweep)
