@@ -113,7 +113,7 @@ func (c *claim) wait(due int64) {
 
 // read is the delivery that a head leads to. Not sound: it, or what it leads to, is damaged.
 func (c *claim) read(w *walker) (d Delivery, sound bool) {
-	d = Delivery{Endpoint: c.l.id, Lane: w.lane, class: w.class, due: w.due, Urgent: w.class.urgent(), Early: w.due > c.now}
+	d = Delivery{Endpoint: c.l.id, Lane: w.lane, class: w.class, due: w.due, Urgent: w.class.urgent()}
 	h, ok := decodeHead(w.head)
 	d.head = h.seq
 	sound = ok && read(c.tx.Bucket(store.Deliveries), &d, &h) == nil
@@ -166,7 +166,7 @@ func (w *walker) settle(k, v []byte) {
 	w.at = nil
 }
 
-// Early leases a head that has failed and is not due yet, the first behind a place in their order (nil: the first of all), of urgent lanes or of others. at is its place; nil: there
+// Early leases a head that has failed, due or not: the first behind a place in the order of due times (nil: the first of all), of urgent lanes or of others. at is its place; nil: there
 // is none. A failure of it may be left uncounted.
 func (b *Outbox) Early(endpoint string, urgent bool, behind []byte) (d Delivery, at []byte, err error) {
 	l := b.of(endpoint)
@@ -179,14 +179,14 @@ func (b *Outbox) Early(endpoint string, urgent bool, behind []byte) (d Delivery,
 	err = b.o.Store.View(func(tx *store.Tx) error {
 		c := &claim{b: b, l: l, tx: tx, now: b.o.Now().UnixMilli()}
 		of := classOf(urgent, true)
-		from := dueKey(endpoint, of, c.now+1, "")
-		if bytes.Compare(behind, from) >= 0 {
+		var from []byte
+		if behind != nil {
 			from = append(bytes.Clone(behind), 0)
 		}
 		for w := c.walkFrom(of, from); w.at != nil; w.step() {
 			var sound bool
 			if d, sound = c.read(w); sound {
-				at = bytes.Clone(w.at)
+				d.Early, at = true, bytes.Clone(w.at)
 				return nil
 			}
 			damaged = append(damaged, d)

@@ -38,7 +38,7 @@ type Delivery struct {
 	Failures     int       // tries so far that ended without a 2xx, and are counted
 	FirstFailure time.Time // of these
 	Urgent       bool      // of a claimed one: a rejection or suspension is owed in its lane, perhaps behind it
-	Early        bool      // of a claimed one: tried before it was due, so that a failure is not counted
+	Early        bool      // of a claimed one: tried for its endpoint's sake, perhaps before it is due, so that a failure is not counted
 	class        class     // where the head stands in the due index
 	due          int64     // and there: unix milliseconds
 	head         uint64    // the sequence that stands there; another one, if that has been given up

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,13 +36,24 @@ type hours struct {
 	sender *sender
 }
 
+// fastDir is a directory in memory where there is one: these tests commit often and are not about the disk.
+func fastDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "countersign")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 func newHours(t *testing.T) *hours {
 	t.Helper()
 	key, err := signing.StandardKey("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hours{t: t, dir: t.TempDir(), retry: registry.Retry(DefaultSchedule), format: "standard", keys: []registry.Key{{Key: key}}}
+	h := &hours{t: t, dir: fastDir(t), retry: registry.Retry(DefaultSchedule), format: "standard", keys: []registry.Key{{Key: key}}}
 	h.leap(at(0))
 	h.open()
 	t.Cleanup(func() { h.close() })

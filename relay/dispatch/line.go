@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -16,15 +17,14 @@ type job struct {
 
 // line is what is claimed for one endpoint and waits for a slot. The goroutine that runs the sender owns it.
 type line struct {
-	s       *sender
-	queue   []outbox.Delivery
-	looked  time.Time // when it was last looked for what is due
-	next    time.Time // when something more becomes due; zero: nothing known
-	sweep   time.Time // when an open one is looked through for what has waited too long
-	probes  int       // begun since the breaker opened
-	early   bool      // the endpoint is back: what waits for its next try is tried now
-	places  [2][]byte // where that stands, of others and of urgent lanes
-	settled bool      // nothing is due and nothing is waiting
+	s      *sender
+	queue  []outbox.Delivery
+	looked time.Time // when it was last looked for what is due
+	next   time.Time // when something more becomes due; zero: nothing known
+	sweep  time.Time // when an open one is looked through for what has waited too long
+	probes int       // begun since the breaker opened
+	early  bool      // the endpoint is back: what waits for its next try is tried now
+	rounds [2]round  // of what has failed before: of urgent lanes, and of others
 }
 
 func (s *sender) endpoint() *registry.Endpoint { return s.setup.Load().Endpoint }
@@ -43,6 +43,8 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 	state, opened, slots, full := s.breaker.state, s.breaker.changed, s.slots(), s.turns.inFlight >= s.slots()
 	if s.recovering {
 		l.early, s.recovering = true, false
+		l.rounds[0].begin()
+		l.rounds[1].begin()
 	}
 	s.mu.Unlock()
 	switch {
@@ -135,21 +137,55 @@ func (l *line) beforeTime() (job, bool) {
 	s.mu.Lock()
 	free := s.turns.inFlight < s.slots() && s.turns.failed < forFailed(s.slots())
 	s.mu.Unlock()
-	for _, urgent := range []bool{true, false} {
-		if !l.early || !free {
+	if !free {
+		return job{}, false
+	}
+	for i := range l.rounds {
+		if !l.early {
 			break
 		}
-		if d, ok := l.behind(urgent); ok {
+		if d, ok := l.rounds[i].next(s, i == 0, false); ok {
 			return l.begin(job{d: d}), true
 		}
 	}
-	if free && l.early {
-		l.early, l.places = false, [2][]byte{}
-	}
-	if free && len(l.queue) == 0 {
+	l.early = false
+	if len(l.queue) == 0 {
 		l.rest()
 	}
 	return job{}, false
+}
+
+// round goes through what has failed before, each once, from wherever the last one came to: so that those
+// who go first and fail for reasons of their own are not all that is ever tried.
+type round struct {
+	place   []byte // behind it is the next
+	from    []byte // where it began; nil: at the first
+	wrapped bool   // it has come to the last, and gone on at the first
+}
+
+func (r *round) begin() { r.from, r.wrapped = r.place, r.place == nil }
+
+// next is the next of an endpoint's urgent lanes, or of its others; not ok: it has been through all of
+// them, unless it goes on for ever.
+func (r *round) next(s *sender, urgent, forever bool) (outbox.Delivery, bool) {
+	for {
+		d, at, err := s.r.o.Outbox.Early(s.id, urgent, r.place)
+		switch {
+		case err != nil:
+			s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
+			return d, false
+		case at == nil && (r.place == nil || r.wrapped && !forever):
+			return d, false
+		case at == nil:
+			r.place, r.wrapped = nil, true
+		case r.wrapped && !forever && r.from != nil && bytes.Compare(at, r.from) > 0:
+			s.r.o.Outbox.Release(d)
+			return d, false
+		default:
+			r.place = at
+			return d, true
+		}
+	}
 }
 
 // rest closes the breaker of an endpoint that is back, where nothing is left to be sent.
@@ -173,24 +209,8 @@ func (l *line) begin(j job) job {
 	return j
 }
 
-// behind is the next delivery that waits for its time, of urgent lanes or of others.
-func (l *line) behind(urgent bool) (outbox.Delivery, bool) {
-	place := &l.places[0]
-	if urgent {
-		place = &l.places[1]
-	}
-	d, at, err := l.s.r.o.Outbox.Early(l.s.id, urgent, *place)
-	if err != nil {
-		l.s.r.o.Logger.Error("claim_failed", "endpoint", l.s.id, "error", err)
-		return d, false
-	}
-	*place = at
-	return d, at != nil
-}
-
 // probe is the next probe of an open breaker, if it is time for one: of an urgent lane, and every second
-// time of another, for it may be a person who is hung up on and not the endpoint. What has never been tried
-// goes first; what is not due is tried when nothing is, and then that does not count.
+// time of another, for it may be persons who are hung up on and not the endpoint.
 func (l *line) probe() (job, bool) {
 	if at, ok := l.probeAt(); !ok || l.s.r.o.Now().Before(at) {
 		return job{}, false
@@ -216,23 +236,22 @@ func (l *line) probeAt() (at time.Time, ok bool) {
 	return s.breaker.probeAt(urgent, fresh), true
 }
 
-// any is a delivery to probe with, of urgent lanes or of others.
+// any is a delivery to probe with, of urgent lanes or of others: one that has never been tried, whose
+// schedule begins with that, or else one that has, for which it does not count.
 func (l *line) any(urgent bool) (d outbox.Delivery, ok bool) {
-	s := l.s
-	for failed := range 2 {
-		ds, _, err := s.r.o.Outbox.Claim(s.id, outbox.Turn{Max: 1, Failed: failed, Urgent: urgent, Plain: !urgent})
-		if err != nil {
-			s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
-			return d, false
-		}
-		if len(ds) > 0 {
-			return ds[0], true
-		}
+	s, i := l.s, 1
+	if urgent {
+		i = 0
 	}
-	if d, ok = l.behind(urgent); ok {
-		return d, true
+	ds, _, err := s.r.o.Outbox.Claim(s.id, outbox.Turn{Max: 1, Urgent: urgent, Plain: !urgent})
+	if err != nil {
+		s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
+		return d, false
 	}
-	return l.behind(urgent) // from the first again
+	if len(ds) > 0 {
+		return ds[0], true
+	}
+	return l.rounds[i].next(s, urgent, true)
 }
 
 // until is when there may be something to do, if nothing wakes us before. deaf: a token of the outbox says
