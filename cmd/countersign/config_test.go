@@ -214,7 +214,7 @@ func TestGoodConfig(t *testing.T) {
 	want := EndpointConfig{
 		TLS: send.TLSFiles{CA: dir + "/tls.crt", Cert: dir + "/tls.crt", Key: dir + "/tls.key"},
 		ID:  "acme-main", URL: "https://hooks.acme.example/kyc", Format: "standard", Events: []string{"kyc.status.*"}, Concurrency: 16, Rate: 100,
-		Timeout: 15 * time.Second, MaxOwed: 1_000_000, Retry: RetryConfig{5 * time.Second, 3, 12 * time.Hour, 0.2, 15, time.Hour},
+		Timeout: 15 * time.Second, MaxOwed: 1_000_000, Retry: RetryConfig{5 * time.Second, 3, 12 * time.Hour, 0.2, 15, time.Hour}, DisableAfter: 5 * day,
 	}
 	f("endpoint", e, want)
 	want.TLS = send.TLSFiles{}

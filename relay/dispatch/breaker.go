@@ -46,7 +46,7 @@ const (
 
 	probeFirst  = 5 * time.Second // from the opening, or a failed probe, to the next; doubled with each
 	probeUrgent = time.Minute     // at most, while a rejection or suspension is owed
-	probeMost   = 5 * time.Minute // at most
+	probeMost   = 4 * time.Minute // at most; alerts look at what fails over five
 	probeFresh  = time.Second     // where a rejection waits that has never been tried
 )
 

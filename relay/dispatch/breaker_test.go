@@ -104,7 +104,7 @@ func TestProbes(t *testing.T) {
 		}
 	}
 	const s, m = time.Second, time.Minute
-	f(false, false, 5*s, 10*s, 20*s, 40*s, 80*s, 160*s, 5*m, 5*m)
+	f(false, false, 5*s, 10*s, 20*s, 40*s, 80*s, 160*s, 4*m, 4*m)
 	f(true, false, 5*s, 10*s, 20*s, 40*s, m, m)
 	f(true, true, s, s, s)
 	if b := resumed(at(-600), at(0)); b.probeAt(false, false).After(at(0)) || b.state != open {
