@@ -221,6 +221,7 @@ func TestGoodConfig(t *testing.T) {
 	f("headers", fmt.Sprint(c.Partners[0].Endpoints[1].Headers), "[Authorization: (not shown)]")
 	c.Partners[0].Endpoints[1].Headers = nil
 	want.ID, want.URL, want.Rate, want.GenerateKey = "acme-second", "http://localhost:3000/hook", 0, true
+	want.DisableAfter = neverDisabled
 	want.Since = time.Date(2026, 3, 1, 7, 0, 0, 0, time.UTC)
 	f("endpoint", c.Partners[0].Endpoints[1], want)
 }
