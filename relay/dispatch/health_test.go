@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,6 +68,15 @@ func TestNoticeAndResume(t *testing.T) {
 	s.mu.Unlock()
 	if v := g.dispatcher.Endpoints()[0]; v.Breaker != "open" || v.BreakerOpened.IsZero() || v.FailingSince.IsZero() || v.Disabled == "" {
 		t.Errorf("shown as %+v", v)
+	}
+	p := g.registry.Read().Partners()[0]
+	p.Endpoints = slices.Clone(p.Endpoints)
+	p.Endpoints[0].URL += "/new"
+	if err := g.registry.Configure([]registry.Partner{p}); err != nil {
+		t.Fatal(err)
+	}
+	if v := g.dispatcher.Endpoints()[0]; v.Breaker != "closed" || v.Disabled == "" {
+		t.Errorf("with another URL, shown as %+v", v)
 	}
 	if err := g.dispatcher.Resume(t.Context(), "a"); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"countersign/outbox"
@@ -116,7 +117,7 @@ func (l *line) choose() (job, bool) {
 		return job{}, false
 	}
 	d := l.queue[i]
-	l.queue = append(l.queue[:i:i], l.queue[i+1:]...)
+	l.queue = slices.Delete(l.queue, i, i+1)
 	s.turns.begin(&d)
 	return job{d: d}, true
 }
@@ -192,7 +193,7 @@ func (r *round) next(s *sender, urgent, forever bool) (outbox.Delivery, bool) {
 func (l *line) rest() {
 	s := l.s
 	s.mu.Lock()
-	if s.turns.inFlight > 0 {
+	if s.turns.inFlight > 0 || s.breaker.state != halfOpen {
 		s.mu.Unlock()
 		return
 	}

@@ -87,6 +87,9 @@ func (s *sender) follow(e *registry.Endpoint) {
 		s.limit.SetBurst(max(1, int(e.Rate/10)))
 	}
 	s.setup.Store(is)
+	if was != nil && was.URL != e.URL {
+		s.forgive() // how one address did says nothing about another
+	}
 	if was != nil && was.pool != is.pool {
 		was.pool.End()
 	}
