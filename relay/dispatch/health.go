@@ -100,7 +100,7 @@ func (s *sender) judge(ctx context.Context, j job, v answer, started time.Time) 
 	}
 	s.keep(t, now)
 	if disable {
-		s.r.disable(ctx, s, fmt.Sprintf("nothing but failures since %s", since.UTC().Format(time.RFC3339)))
+		s.r.disable(ctx, s, "nothing but failures since "+since.UTC().Format(time.RFC3339))
 	}
 }
 

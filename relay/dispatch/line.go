@@ -80,8 +80,8 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 	return l.beforeTime()
 }
 
-// claim adds to the queue what a turn takes, and reports whether that is anything.
-func (l *line) claim(t outbox.Turn) bool {
+// claim adds to the queue what a turn takes.
+func (l *line) claim(t outbox.Turn) {
 	s := l.s
 	t.Max, t.Failed = max(t.Max, 0), max(t.Failed, 0)
 	ds, next, err := s.r.o.Outbox.Claim(s.id, t)
@@ -94,7 +94,6 @@ func (l *line) claim(t outbox.Turn) bool {
 		l.next = next
 	}
 	l.queue = append(l.queue, ds...)
-	return len(ds) > 0
 }
 
 // failed is how many of the queue have failed before.

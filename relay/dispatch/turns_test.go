@@ -65,6 +65,7 @@ var always = registry.Retry{First: time.Millisecond, Factor: 1, Max: time.Millis
 func TestHangingPersons(t *testing.T) {
 	t.Parallel()
 	f := func(t *testing.T, concurrency, people int, grave bool, most int) {
+		t.Helper()
 		t.Parallel()
 		const tries = 3
 		var a arrivals
@@ -89,10 +90,10 @@ func TestHangingPersons(t *testing.T) {
 			t.Errorf("%d slots: of %d healthy persons %d were told before %d of those who hang", concurrency, tries, well, most)
 		}
 	}
-	t.Run("16-160-true-32", func(t *testing.T) { f(t, 16, 160, true, 32) })
-	t.Run("16-160-false-64", func(t *testing.T) { f(t, 16, 160, false, 64) })
-	t.Run("1-16-true-4", func(t *testing.T) { f(t, 1, 8, true, 4) })
-	t.Run("1-16-false-4", func(t *testing.T) { f(t, 1, 8, false, 4) })
+	t.Run("rejections", func(t *testing.T) { f(t, 16, 160, true, 32) })
+	t.Run("others", func(t *testing.T) { f(t, 16, 160, false, 64) })
+	t.Run("rejections by one slot", func(t *testing.T) { f(t, 1, 8, true, 4) })
+	t.Run("others by one slot", func(t *testing.T) { f(t, 1, 8, false, 4) })
 }
 
 // TestRejectionAfterAPause: a rejection that comes while the endpoint has asked for a rest is the first
