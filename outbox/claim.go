@@ -14,6 +14,7 @@ type Turn struct {
 	Failed int  // of them, at most so many that have failed before
 	Urgent bool // of urgent lanes only
 	Plain  bool // of others only
+	Newest bool // what has become due last first, and nothing that has failed
 }
 
 // Claim leases due heads of the endpoint's lanes, those of urgent lanes before all others, and of each kind those that have been due for longest. next is when the earliest
@@ -29,6 +30,9 @@ func (b *Outbox) Claim(endpoint string, t Turn) (ds []Delivery, next time.Time, 
 	var damaged []Delivery
 	err = b.o.Store.View(func(tx *store.Tx) error {
 		c := &claim{b: b, l: l, tx: tx, now: b.o.Now().UnixMilli(), turn: t}
+		if t.Newest {
+			c.turn.Failed = 0
+		}
 		if !t.Plain {
 			c.take(urgentFresh, urgentFailed)
 		}
@@ -75,6 +79,9 @@ type claim struct {
 // take takes what is due of two classes, in the order in which it became due.
 func (c *claim) take(fresh, failed class) {
 	a, z := c.walk(fresh), c.walk(failed)
+	if c.turn.Newest {
+		a = c.walkBack(fresh)
+	}
 	for {
 		w := a
 		if a.at == nil || z.at != nil && z.due < a.due && c.failed < c.turn.Failed {
@@ -130,6 +137,7 @@ type walker struct {
 	class  class
 	prefix []byte
 	cursor *store.Cursor
+	next   func() (k, v []byte)
 
 	at   []byte // its key; nil: there is none
 	head []byte
@@ -142,6 +150,7 @@ func (c *claim) walk(of class) *walker { return c.walkFrom(of, nil) }
 // walkFrom begins with what stands at a key or behind it; nil: with the first of the class.
 func (c *claim) walkFrom(of class, key []byte) *walker {
 	w := &walker{c: c, class: of, prefix: append([]byte(c.l.id), 0, byte(of)), cursor: c.tx.Bucket(store.Due).Cursor()}
+	w.next = w.cursor.Next
 	if bytes.Compare(key, w.prefix) < 0 {
 		key = w.prefix
 	}
@@ -149,10 +158,24 @@ func (c *claim) walkFrom(of class, key []byte) *walker {
 	return w
 }
 
-func (w *walker) step() { w.settle(w.cursor.Next()) }
+// walkBack begins with the last of a class, and goes to the first.
+func (c *claim) walkBack(of class) *walker {
+	w := &walker{c: c, class: of, prefix: append([]byte(c.l.id), 0, byte(of)), cursor: c.tx.Bucket(store.Due).Cursor()}
+	w.next = w.cursor.Prev
+	k, v := w.cursor.Seek(append([]byte(c.l.id), 0, byte(of+1)))
+	if k == nil {
+		k, v = w.cursor.Last()
+	} else {
+		k, v = w.cursor.Prev()
+	}
+	w.settle(k, v)
+	return w
+}
+
+func (w *walker) step() { w.settle(w.next()) }
 
 func (w *walker) settle(k, v []byte) {
-	for ; bytes.HasPrefix(k, w.prefix); k, v = w.cursor.Next() {
+	for ; bytes.HasPrefix(k, w.prefix); k, v = w.next() {
 		_, _, due, lane, ok := splitDue(k)
 		if v == nil || !ok {
 			w.c.b.astray.Store(true) // whose it is, nobody can say: Mend finds the lane

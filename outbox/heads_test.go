@@ -61,6 +61,8 @@ func TestTurns(t *testing.T) {
 	f(Turn{Max: 2, Failed: 9}, "g1", "f01")
 	f(Turn{Max: 9, Failed: 9, Urgent: true}, "g1")
 	f(Turn{Max: 9, Plain: true}, "x1", "y1")
+	f(Turn{Max: 9, Failed: 9, Newest: true}, "g1", "y1", "x1")
+	f(Turn{Max: 1, Plain: true, Newest: true}, "y1")
 	f(Turn{Max: 0})
 	r.audit(t)
 }

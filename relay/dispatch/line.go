@@ -237,13 +237,14 @@ func (l *line) probeAt() (at time.Time, ok bool) {
 }
 
 // any is a delivery to probe with, of urgent lanes or of others: one that has never been tried, whose
-// schedule begins with that, or else one that has, for which it does not count.
+// schedule begins with that, or else one that has, for which it does not count. What came last goes first: it
+// is more likely about somebody else than those who made the breaker open.
 func (l *line) any(urgent bool) (d outbox.Delivery, ok bool) {
 	s, i := l.s, 1
 	if urgent {
 		i = 0
 	}
-	ds, _, err := s.r.o.Outbox.Claim(s.id, outbox.Turn{Max: 1, Urgent: urgent, Plain: !urgent})
+	ds, _, err := s.r.o.Outbox.Claim(s.id, outbox.Turn{Max: 1, Urgent: urgent, Plain: !urgent, Newest: true})
 	if err != nil {
 		s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
 		return d, false
