@@ -162,13 +162,11 @@ func (c *claim) walkFrom(of class, key []byte) *walker {
 func (c *claim) walkBack(of class) *walker {
 	w := &walker{c: c, class: of, prefix: append([]byte(c.l.id), 0, byte(of)), cursor: c.tx.Bucket(store.Due).Cursor()}
 	w.next = w.cursor.Prev
-	k, v := w.cursor.Seek(append([]byte(c.l.id), 0, byte(of+1)))
-	if k == nil {
-		k, v = w.cursor.Last()
+	if k, _ := w.cursor.Seek(append([]byte(c.l.id), 0, byte(of+1))); k == nil {
+		w.settle(w.cursor.Last())
 	} else {
-		k, v = w.cursor.Prev()
+		w.settle(w.cursor.Prev())
 	}
-	w.settle(k, v)
 	return w
 }
 
