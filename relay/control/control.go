@@ -170,11 +170,11 @@ func (s *Server) routes() []Route {
 		Route{"GET /v1/refs/conflicts", Viewer, false, s.conflicts},
 		Route{"POST /v1/refs/settle", Operator, false, s.settle},
 		Route{"GET /v1/endpoints", Viewer, false, s.endpoints},
-		Route{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
 		Route{"GET /v1/deliveries", Viewer, false, s.deliveries},
 		Route{"POST /v1/deliveries/{id}/redeliver", Operator, false, s.redeliver},
 	)
 	rs = append(rs, s.withheldRoutes()...)
+	rs = append(rs, s.steerRoutes()...)
 	if !s.o.Livemode { // in live mode there is no such call
 		rs = append(rs, Route{"POST /v1/test_helpers/users/{id}/kyc", Operator, true, s.pretend})
 	}

@@ -32,14 +32,6 @@ func (s *Server) endpoints(req *http.Request, t Token) (any, error) {
 	return cutOut(p, all, func(e *api.Endpoint) string { return e.ID }), nil
 }
 
-func (s *Server) resume(req *http.Request, _ Token) (any, error) {
-	id := req.PathValue("id")
-	if err := s.o.Dispatcher.Resume(req.Context(), id); err != nil {
-		return nil, err
-	}
-	return api.Resumed{Object: "endpoint", ID: id, Resumed: true}, nil
-}
-
 func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 	p, err := pageOf(req, "deliveries")
 	if err != nil {

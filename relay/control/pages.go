@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"countersign/relay/control/api"
 )
 
@@ -21,10 +19,9 @@ type machinePage struct {
 
 // pages are all of them.
 func (s *Server) pages() []machinePage {
-	metrics := promhttp.HandlerFor(s.o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})
 	return append(
 		[]machinePage{
-			{"GET /metrics", Viewer, false, true, s.machines(Viewer, metrics)},
+			{"GET /metrics", Viewer, false, true, s.machines(Viewer, s.metrics())},
 			{"GET /healthz", "", false, false, Healthy(s.o.Logger, s.o.Livemode)},
 			{"GET /readyz", Viewer, false, true, http.HandlerFunc(s.ready)},
 			{"GET /v1/openapi.json", Viewer, true, true, s.described()},

@@ -67,9 +67,13 @@ func viewWithheld(w *outbox.Withheld) api.Withheld {
 }
 
 func viewEndpoint(e *dispatch.EndpointView) api.Endpoint {
-	return api.Endpoint{
+	v := api.Endpoint{
 		Object: e.Object, ID: e.ID, Partner: e.Partner, URL: e.URL, Format: e.Format, Owed: e.Owed, Dead: e.Dead, Disabled: e.Disabled, Orphaned: e.Orphaned, Withheld: e.Withheld,
 	}
+	if p := e.Paused; p != nil {
+		v.Paused = &api.Pause{By: p.By, At: p.At}
+	}
+	return v
 }
 
 func viewItem(i *journal.ItemView) api.QuarantinedBody {

@@ -59,6 +59,8 @@ func Routes() []Route {
 		{"GET /v1/users/{id}/kyc", "/v1/users/ann/kyc?partner=acme", "", "voap"},
 		{"POST /v1/test_helpers/users/{id}/kyc", "/v1/test_helpers/users/ann/kyc?partner=acme", `{"status":"pending"}`, "oap"},
 		{"GET /v1/endpoints", "/v1/endpoints", "", "voa"},
+		{"POST /v1/endpoints/{id}/pause", "/v1/endpoints/nobody/pause", "", "oa"},
+		{"POST /v1/endpoints/{id}/ping", "/v1/endpoints/nobody/ping", "", "oa"},
 		{"POST /v1/endpoints/{id}/resume", "/v1/endpoints/acme-main/resume", "", "oa"},
 		{"GET /v1/deliveries", "/v1/deliveries?status=dead", "", "voa"},
 		{"POST /v1/deliveries/{id}/redeliver", "/v1/deliveries/none@acme-main/redeliver", "{}", "oa"},
@@ -239,7 +241,9 @@ func hostileIDs(ctx context.Context, t *Target, s *Section) error {
 			{"POST", "/v1/test_helpers/users/" + id + "/kyc?partner=acme", `{"status":"approved"}`},
 			{"GET", "/v1/policies/" + id, ""},
 			{"GET", "/v1/quarantine/" + id, ""},
+			{"POST", "/v1/endpoints/" + id + "/pause", ""},
 			{"POST", "/v1/endpoints/" + id + "/resume", ""},
+			{"POST", "/v1/endpoints/" + id + "/ping", ""},
 			{"POST", "/v1/deliveries/" + id + "/redeliver", "{}"},
 			{"POST", "/v1/withheld/" + id + "/acknowledge", `{"reason":"r"}`},
 		} {

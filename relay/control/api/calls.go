@@ -6,7 +6,11 @@ import "net/http"
 var machineCalls = []Call{
 	{Pattern: "GET /healthz", ID: "health", Summary: "Whether the process lives, and whether it tells partners about real people", Answer: Health{}},
 	{Pattern: "GET /readyz", ID: "readiness", Summary: "Whether the process should get traffic, and why not", Answer: Ready{}},
-	{Pattern: "GET /metrics", ID: "metrics", Summary: "Metrics, for Prometheus", Media: "*/*", Answer: ""},
+	{
+		Pattern: "GET /metrics", ID: "metrics", Summary: "Metrics, for Prometheus", Media: "*/*", Answer: "",
+		Params:  []Param{{Name: "endpoint", Kind: "string", Max: 1024, About: "What is counted of this endpoint alone."}},
+		Refuses: []Refusal{notFound},
+	},
 	{
 		Pattern: "GET /v1/openapi.json", ID: "describe", Summary: "This document",
 		About: "It says nothing that is secret. On a listener that others than this machine's own users reach it needs a token all the same, of whichever scope.", Answer: map[string]any{},
@@ -142,7 +146,14 @@ var refCalls = []Call{
 var deliveryCalls = []Call{
 	{Pattern: "GET /v1/endpoints", ID: "listEndpoints", Summary: "List the endpoints, by id", Params: pages(), Answer: List[Endpoint]{}},
 	{
-		Pattern: "POST /v1/endpoints/{id}/resume", ID: "resume", Summary: "Take a disabled endpoint up again; what it is owed goes out now", Answer: Resumed{}, Refuses: []Refusal{notFound},
+		Pattern: "POST /v1/endpoints/{id}/pause", ID: "pause", Summary: "Send an endpoint nothing for now; what it is owed stays owed", Answer: Paused{}, Refuses: []Refusal{notFound},
+	},
+	{
+		Pattern: "POST /v1/endpoints/{id}/resume", ID: "resume", Summary: "Take a disabled or paused endpoint up again; what it is owed goes out now", Answer: Resumed{},
+		Refuses: []Refusal{notFound},
+	},
+	{
+		Pattern: "POST /v1/endpoints/{id}/ping", ID: "ping", Summary: "Post a test webhook to an endpoint, and say what it answers", Answer: Pinged{}, Refuses: []Refusal{notFound, tooMany},
 	},
 	{
 		Pattern: "GET /v1/deliveries", ID: "listDeliveries", Summary: "List dead deliveries",

@@ -77,8 +77,34 @@ type Endpoint struct {
 	Owed     int64  `json:"owed"`
 	Dead     int64  `json:"dead"`
 	Disabled string `json:"disabled,omitempty" doc:"Why."`
+	Paused   *Pause `json:"paused,omitempty" doc:"Nothing is sent to it until it is resumed; what it is owed waits."`
 	Orphaned bool   `json:"orphaned,omitempty" doc:"It is not in the config: what is owed to it stays owed."`
 	Withheld int    `json:"withheld,omitempty" doc:"Of an orphaned one: rejections and suspensions that it has not been told of."`
+}
+
+// Pause is who had an endpoint paused, and when.
+type Pause struct {
+	By string    `json:"by,omitempty" doc:"The token's name."`
+	At time.Time `json:"at"`
+}
+
+// Paused is an endpoint that was paused.
+type Paused struct {
+	Object string `json:"object" enum:"endpoint"`
+	ID     string `json:"id"`
+	Paused bool   `json:"paused"`
+}
+
+// Pinged is what came of a test webhook.
+type Pinged struct {
+	Object    string  `json:"object" enum:"ping"`
+	ID        string  `json:"id" doc:"Of the webhook."`
+	Endpoint  string  `json:"endpoint"`
+	Delivered bool    `json:"delivered"`
+	Reason    string  `json:"reason"`
+	Code      int     `json:"code,omitempty"`
+	Detail    string  `json:"detail,omitempty"`
+	Seconds   float64 `json:"seconds"`
 }
 
 // Resumed is an endpoint that was taken up again.
