@@ -2,10 +2,7 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"time"
-
-	"countersign/relay/dispatch"
 )
 
 type endpointsCommand struct {
@@ -18,6 +15,7 @@ type endpointsCommand struct {
 type endpointsListCommand struct {
 	configFlag
 	jsonFlag
+	pageFlags
 }
 
 // Run lists the endpoints.
@@ -26,10 +24,8 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct {
-		Data []dispatch.EndpointView `json:"data"`
-	}
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/endpoints", nil, &v); err != nil {
+	v, err := cl.ListEndpoints(c.ctx, cmd.page())
+	if err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -48,6 +44,7 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 		}
 		c.printf("%-20s %-12s %-12s owed %d, dead %d, %s\n", e.ID, e.Partner, e.Format, e.Owed, e.Dead, state)
 	}
+	c.more(v.Next)
 	return nil
 }
 
@@ -62,7 +59,7 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/resume", nil, &struct{}{}); err != nil {
+	if _, err := cl.Resume(c.ctx, cmd.ID); err != nil {
 		return err
 	}
 	c.printf("%s is enabled: what it is owed goes out now; what was answered 410 is among the dead\n", cmd.ID)
@@ -80,7 +77,7 @@ func (cmd *endpointsPauseCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/pause", nil, &struct{}{}); err != nil {
+	if _, err := cl.Pause(c.ctx, cmd.ID); err != nil {
 		return err
 	}
 	c.printf("%s is paused: what it is owed, and what comes for it, waits until it is resumed\n", cmd.ID)
@@ -99,17 +96,8 @@ func (cmd *endpointsPingCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct {
-		Object    string  `json:"object"`
-		ID        string  `json:"id"`
-		Endpoint  string  `json:"endpoint"`
-		Delivered bool    `json:"delivered"`
-		Reason    string  `json:"reason"`
-		Code      int     `json:"code,omitempty"`
-		Detail    string  `json:"detail,omitempty"`
-		Seconds   float64 `json:"seconds"`
-	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/ping", nil, &v); err != nil {
+	v, err := cl.Ping(c.ctx, cmd.ID)
+	if err != nil {
 		return err
 	}
 	switch {
