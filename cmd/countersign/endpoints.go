@@ -104,7 +104,7 @@ func (cmd *endpointsPingCommand) Run(c *console) error {
 	case cmd.JSON:
 		err = c.show(v)
 	case v.Delivered:
-		c.printf("%s answered %d in %.0f ms to webhook %s\n", cmd.ID, v.Code, 1000*v.Seconds, v.ID)
+		c.printf("%s answered %d in %.0f ms to webhook %s\n", cmd.ID, v.Code, v.TookMS, v.ID)
 	case v.Code != 0:
 		c.printf("%s answered %d (%s): not delivered\n", cmd.ID, v.Code, v.Reason)
 	default:

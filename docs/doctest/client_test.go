@@ -228,7 +228,7 @@ func (s *session) endpoints() {
 	resumed, err := c.Resume(ctx, "acme-old")
 	good(s, resumed, err)(func(v contract.Resumed) bool { return v.Resumed })
 	pinged, err := c.Ping(ctx, "acme-main")
-	good(s, pinged, err)(func(v contract.Pinged) bool { return v.Delivered && v.Code == http.StatusOK })
+	good(s, pinged, err)(func(v contract.Ping) bool { return v.Delivered && v.Code == http.StatusOK })
 	dead, err := c.ListDeliveries(ctx, client.Page{}, "acme-main")
 	good(s, dead, err)(func(l contract.List[contract.DeadDelivery]) bool {
 		return len(l.Data) == 1 && len(l.Data[0].Tries) == 2

@@ -48,8 +48,8 @@ func (s *Server) ping(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.Pinged{
-		Object: "ping", ID: p.WebhookID, Endpoint: id, Delivered: p.Delivered, Reason: p.Reason, Code: p.Code, Detail: p.Detail, Seconds: p.Took.Seconds(),
+	return api.Ping{
+		Object: "ping", ID: p.WebhookID, Endpoint: id, Delivered: p.Delivered, Reason: p.Reason, Code: p.Code, Detail: p.Detail, TookMS: float64(p.Took.Microseconds()) / 1000,
 	}, nil
 }
 

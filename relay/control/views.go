@@ -7,6 +7,7 @@ import (
 	"countersign/relay/control/api"
 	"countersign/relay/dispatch"
 	"countersign/relay/format"
+	"countersign/relay/registry"
 )
 
 // Each record of the disk becomes what the API shows of it here, in one place; views_test.go holds that nothing of it gets lost on the way.
@@ -67,13 +68,17 @@ func viewWithheld(w *outbox.Withheld) api.Withheld {
 }
 
 func viewEndpoint(e *dispatch.EndpointView) api.Endpoint {
-	v := api.Endpoint{
-		Object: e.Object, ID: e.ID, Partner: e.Partner, URL: e.URL, Format: e.Format, Owed: e.Owed, Dead: e.Dead, Disabled: e.Disabled, Orphaned: e.Orphaned, Withheld: e.Withheld,
+	return api.Endpoint{
+		Object: e.Object, ID: e.ID, Partner: e.Partner, URL: e.URL, Format: e.Format, Owed: e.Owed, Dead: e.Dead, Disabled: e.Disabled, Paused: viewPause(e.Paused),
+		Orphaned: e.Orphaned, Withheld: e.Withheld,
 	}
-	if p := e.Paused; p != nil {
-		v.Paused = &api.Pause{By: p.By, At: p.At}
+}
+
+func viewPause(p *registry.Pause) *api.Pause {
+	if p == nil {
+		return nil
 	}
-	return v
+	return &api.Pause{By: p.By, At: p.At}
 }
 
 func viewItem(i *journal.ItemView) api.QuarantinedBody {

@@ -8,8 +8,7 @@ var machineCalls = []Call{
 	{Pattern: "GET /readyz", ID: "readiness", Summary: "Whether the process should get traffic, and why not", Answer: Ready{}},
 	{
 		Pattern: "GET /metrics", ID: "metrics", Summary: "Metrics, for Prometheus", Media: "*/*", Answer: "",
-		Params:  []Param{{Name: "endpoint", Kind: "string", Max: 1024, About: "What is counted of this endpoint alone."}},
-		Refuses: []Refusal{notFound},
+		Params: []Param{{Name: "endpoint", Kind: "string", About: "What is counted of this endpoint alone, in place of everything."}}, Refuses: []Refusal{notFound},
 	},
 	{
 		Pattern: "GET /v1/openapi.json", ID: "describe", Summary: "This document",
@@ -149,11 +148,11 @@ var deliveryCalls = []Call{
 		Pattern: "POST /v1/endpoints/{id}/pause", ID: "pause", Summary: "Send an endpoint nothing for now; what it is owed stays owed", Answer: Paused{}, Refuses: []Refusal{notFound},
 	},
 	{
-		Pattern: "POST /v1/endpoints/{id}/resume", ID: "resume", Summary: "Take a disabled or paused endpoint up again; what it is owed goes out now", Answer: Resumed{},
-		Refuses: []Refusal{notFound},
+		Pattern: "POST /v1/endpoints/{id}/resume", ID: "resume", Summary: "Take a disabled or paused endpoint up again; what it is owed goes out now", Answer: Resumed{}, Refuses: []Refusal{notFound},
 	},
 	{
-		Pattern: "POST /v1/endpoints/{id}/ping", ID: "ping", Summary: "Post a test webhook to an endpoint, and say what it answers", Answer: Pinged{}, Refuses: []Refusal{notFound, tooMany},
+		Pattern: "POST /v1/endpoints/{id}/ping", ID: "ping", Summary: "Post a test webhook that tells of nobody, and say what it was answered", Answer: Ping{},
+		About: "It is signed like every other, tried once, kept nowhere, and reaches a disabled or paused endpoint too.", Refuses: []Refusal{notFound, tooMany},
 	},
 	{
 		Pattern: "GET /v1/deliveries", ID: "listDeliveries", Summary: "List dead deliveries",

@@ -77,34 +77,34 @@ type Endpoint struct {
 	Owed     int64  `json:"owed"`
 	Dead     int64  `json:"dead"`
 	Disabled string `json:"disabled,omitempty" doc:"Why."`
-	Paused   *Pause `json:"paused,omitempty" doc:"Nothing is sent to it until it is resumed; what it is owed waits."`
+	Paused   *Pause `json:"paused,omitempty" doc:"An operator has asked for nothing to be sent to it; what it is owed stays owed."`
 	Orphaned bool   `json:"orphaned,omitempty" doc:"It is not in the config: what is owed to it stays owed."`
 	Withheld int    `json:"withheld,omitempty" doc:"Of an orphaned one: rejections and suspensions that it has not been told of."`
 }
 
 // Pause is who had an endpoint paused, and when.
 type Pause struct {
-	By string    `json:"by,omitempty" doc:"The token's name."`
+	By string    `json:"by,omitempty"`
 	At time.Time `json:"at"`
 }
 
-// Paused is an endpoint that was paused.
+// Paused is an endpoint that is sent nothing until it is resumed.
 type Paused struct {
 	Object string `json:"object" enum:"endpoint"`
 	ID     string `json:"id"`
 	Paused bool   `json:"paused"`
 }
 
-// Pinged is what came of a test webhook.
-type Pinged struct {
+// Ping is what came of a test webhook.
+type Ping struct {
 	Object    string  `json:"object" enum:"ping"`
 	ID        string  `json:"id" doc:"Of the webhook."`
 	Endpoint  string  `json:"endpoint"`
-	Delivered bool    `json:"delivered"`
-	Reason    string  `json:"reason"`
-	Code      int     `json:"code,omitempty"`
+	Delivered bool    `json:"delivered" doc:"It was answered 2xx."`
+	Reason    string  `json:"reason" doc:"As of an attempt, such as http_2xx or timeout."`
+	Code      int     `json:"code,omitempty" doc:"Of the answer; none: there was none."`
 	Detail    string  `json:"detail,omitempty"`
-	Seconds   float64 `json:"seconds"`
+	TookMS    float64 `json:"took_ms"`
 }
 
 // Resumed is an endpoint that was taken up again.

@@ -87,8 +87,8 @@ func (c *Client) Resume(ctx context.Context, id string) (api.Resumed, error) {
 }
 
 // Ping posts a test webhook to an endpoint.
-func (c *Client) Ping(ctx context.Context, id string) (api.Pinged, error) {
-	return do[api.Pinged](ctx, c, call{method: http.MethodPost, path: at("/v1/endpoints/{id}/ping", id)})
+func (c *Client) Ping(ctx context.Context, id string) (api.Ping, error) {
+	return do[api.Ping](ctx, c, call{method: http.MethodPost, path: at("/v1/endpoints/{id}/ping", id)})
 }
 
 // ListDeliveries lists dead deliveries; with an endpoint's id its own only.
