@@ -18,6 +18,10 @@ func (f configFlag) client(c *console) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newClient(c, cfg)
+}
+
+func newClient(c *console, cfg *Config) (_ *client.Client, err error) {
 	token, ok := c.env("COUNTERSIGN_TOKEN")
 	if !ok {
 		path := filepath.Join(cfg.Data, tokenFile)

@@ -275,6 +275,14 @@ func (s *session) tokens() {
 	good(s, trail.String(), err)(func(text string) bool {
 		return strings.Count(text, "\n") > 10 && strings.Contains(text, "/v1/tokens/dashboard")
 	})
+	reloaded, err := c.Reload(ctx, true)
+	good(s, reloaded, err)(func(v contract.Reloaded) bool { return v.DryRun && !v.Applied && len(v.Differences) == 0 })
+	s.g.write("countersign.yaml", "mode: neither\n")
+	_, err = c.Reload(ctx, false)
+	s.refused(err, http.StatusUnprocessableEntity, "invalid_request", "config_refused", "")
+	if e, ok := err.(*client.Error); !ok || len(e.Problems) == 0 || e.Problems[0].Line == 0 {
+		s.t.Errorf("what is wrong with the config is not said: %v", err)
+	}
 	backup, err := c.Backup(ctx, filepath.Join(s.g.dir, "backup.db"))
 	good(s, backup, err)(func(v contract.Backup) bool { return v.Bytes > 0 && v.Checked })
 }

@@ -151,6 +151,11 @@ func (c *Client) StreamAudit(ctx context.Context, out io.Writer, s Span) error {
 	return c.stream(ctx, out, call{method: http.MethodGet, path: "/v1/audit", query: q})
 }
 
+// Reload has the gateway read its config again, and apply it, all of it or nothing; dry: only say what it would change. A config that is refused is an Error with its Problems.
+func (c *Client) Reload(ctx context.Context, dry bool) (api.Reloaded, error) {
+	return do[api.Reloaded](ctx, c, call{method: http.MethodPost, path: "/v1/reload", ask: api.ReloadAsk{DryRun: dry}})
+}
+
 // Backup makes a checked backup in a file on the gateway's machine.
 func (c *Client) Backup(ctx context.Context, path string) (api.Backup, error) {
 	return do[api.Backup](ctx, c, call{method: http.MethodPost, path: "/v1/backup", ask: api.BackupAsk{Path: path}})

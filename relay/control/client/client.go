@@ -64,6 +64,8 @@ type Error struct {
 	Code   string
 	Param  string // the parameter, header or field that is wrong; "": none
 	Text   string
+
+	Problems []api.ConfigProblem // of a config that was refused: all that is wrong with it
 }
 
 // Error implements error.
@@ -204,7 +206,7 @@ func refusal(resp *http.Response, b []byte) error {
 	var v api.Error
 	e := &Error{Status: resp.StatusCode, Text: "the gateway answered " + resp.Status}
 	if json.Unmarshal(b, &v) == nil && v.Error.Message != "" {
-		e.Type, e.Code, e.Param, e.Text = v.Error.Type, v.Error.Code, v.Error.Param, v.Error.Message
+		e.Type, e.Code, e.Param, e.Text, e.Problems = v.Error.Type, v.Error.Code, v.Error.Param, v.Error.Message, v.Error.Problems
 	}
 	return e
 }
