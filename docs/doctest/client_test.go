@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -158,7 +159,7 @@ func (s *session) bodies() {
 // refused fails where a call was not refused just so.
 func (s *session) refused(err error, status int, kind, code, param string) {
 	s.t.Helper()
-	e, ok := err.(*client.Error)
+	e, ok := errors.AsType[*client.Error](err)
 	if !ok || e.Status != status || e.Type != kind || e.Code != code || e.Param != param || e.Error() == "" || !client.Is(fmt.Errorf("more: %w", err), code) {
 		s.t.Errorf("refused as %#v, want %d %s %s %s", err, status, kind, code, param)
 	}
@@ -280,7 +281,7 @@ func (s *session) tokens() {
 	s.g.write("countersign.yaml", "mode: neither\n")
 	_, err = c.Reload(ctx, false)
 	s.refused(err, http.StatusUnprocessableEntity, "invalid_request", "config_refused", "")
-	if e, ok := err.(*client.Error); !ok || len(e.Problems) == 0 || e.Problems[0].Line == 0 {
+	if e, ok := errors.AsType[*client.Error](err); !ok || len(e.Problems) == 0 || e.Problems[0].Line == 0 {
 		s.t.Errorf("what is wrong with the config is not said: %v", err)
 	}
 	backup, err := c.Backup(ctx, filepath.Join(s.g.dir, "backup.db"))

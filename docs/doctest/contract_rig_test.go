@@ -56,7 +56,7 @@ var built = sync.OnceValues(func() (string, error) {
 	}
 	builtIn = dir
 	path := filepath.Join(dir, "countersign")
-	c := exec.Command("go", "build", "-o", path, "./cmd/countersign") //nolint:noctx // bounded by the test's own time
+	c := exec.Command("go", "build", "-o", path, "./cmd/countersign")
 	c.Dir = filepath.Join("..", "..")
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build countersign: %w\n%s", err, out)
@@ -149,7 +149,7 @@ func free(t *testing.T) string {
 func (g *running) start() {
 	g.t.Helper()
 	g.out = &bytes.Buffer{}
-	g.process = exec.Command(g.binary, "serve", "--config", filepath.Join(g.dir, "countersign.yaml")) //nolint:noctx // ended by stop
+	g.process = exec.Command(g.binary, "serve", "--config", filepath.Join(g.dir, "countersign.yaml"))
 	g.process.Stdout, g.process.Stderr = g.out, g.out
 	g.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := g.process.Start(); err != nil {

@@ -142,6 +142,7 @@ func (g *running) stage() *strings.Replacer {
 
 // play sends every example, and compares what is answered with what stands in the document.
 func (g *running) play(t *testing.T) {
+	t.Helper()
 	names := g.stage()
 	told := map[string][]contract.Example{}
 	for _, s := range story {
@@ -196,6 +197,7 @@ func (g *running) soon(ok func() bool) {
 
 // shownAs reports whether the document shows an answer as it came. What is settled beside the calls may still be under way.
 func (g *running) shownAs(t *testing.T, id string, e *contract.Example) bool {
+	t.Helper()
 	for _, r := range g.operation(t, id).doc["responses"].(map[string]any) {
 		if v := get(r, "content", "application/json", "examples", e.Name, "value"); v != nil {
 			return reflect.DeepEqual(masked(decoded(t, encoded(t, v)), ""), masked(decoded(t, e.Answer), ""))
@@ -241,7 +243,7 @@ func hold(t *testing.T, id string, list []contract.Example) {
 		t.Errorf("%s is answered otherwise than its examples say; go test -run TestContract -update writes them:\n%s", id, b.Bytes())
 		return
 	}
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil { //nolint:gosec // it is published
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

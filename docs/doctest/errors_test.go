@@ -39,7 +39,7 @@ func TestErrorsInProse(t *testing.T) {
 		t.Errorf("the table of errors in docs/API.md is not\n%s", want.String())
 		return
 	}
-	if err := os.WriteFile(filepath.Join(docs, "API.md"), []byte(before+head+want.String()+"\n"+after), 0o644); err != nil { //nolint:gosec // it is published
+	if err := os.WriteFile(filepath.Join(docs, "API.md"), []byte(before+head+want.String()+"\n"+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

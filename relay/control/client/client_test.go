@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,9 +23,7 @@ func answers(t *testing.T, header http.Header, statuses ...int) (c *Client, call
 	calls = &atomic.Int64{}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		n := int(calls.Add(1))
-		for name, values := range header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), header)
 		status := statuses[min(n, len(statuses))-1]
 		switch {
 		case status == 0: // it ends in the middle
@@ -64,9 +63,8 @@ func TestRetries(t *testing.T) {
 		t.Helper()
 		c, calls := answers(t, nil, statuses...)
 		err := call(c)
-		var e *Error
 		status := 0
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*Error](err); ok {
 			status = e.Status
 		}
 		if calls.Load() != wantCalls || status != wantStatus || (err == nil) != (wantStatus == 0) {
@@ -123,7 +121,7 @@ func TestErrors(t *testing.T) {
 	defer s.Close()
 	c := New(Options{Base: s.URL})
 	_, err := c.ListTokens(t.Context(), Page{})
-	if e, ok := err.(*Error); !ok || e.Status != 403 || e.Type != "" || e.Error() != "the gateway answered 403 Forbidden" {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Status != 403 || e.Type != "" || e.Error() != "the gateway answered 403 Forbidden" {
 		t.Errorf("%#v", err)
 	}
 	if _, err := c.ListSetAside(t.Context(), Page{}); err == nil || !strings.Contains(err.Error(), "read the answer") {
