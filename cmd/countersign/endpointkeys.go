@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"time"
 
@@ -42,8 +41,8 @@ func (cmd *endpointsKeysCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v api.List[api.EndpointKey]
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/endpoints/"+segment(cmd.ID)+"/keys", nil, &v); err != nil {
+	v, err := cl.ListKeys(c.ctx, cmd.ID)
+	if err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -121,12 +120,8 @@ func (cmd *endpointsRotateCommand) Run(c *console) error {
 			return err
 		}
 	}
-	in := map[string]any{"overlap": overlap.String()}
-	if cmd.Kind != "" {
-		in["kind"] = cmd.Kind
-	}
-	var k api.EndpointKey
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/rotate", in, &k); err != nil {
+	k, err := cl.RotateKey(c.ctx, cmd.ID, api.RotateAsk{Kind: cmd.Kind, Overlap: overlap.String()})
+	if err != nil {
 		return errors.Join(err, abandon(f))
 	}
 	if err := cmd.hand(c, f, &k, cmd.JSON); err != nil {
@@ -154,16 +149,14 @@ func (cmd *endpointsRevokeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	path := "/v1/endpoints/" + segment(cmd.ID) + "/keys/" + segment(cmd.Key) + "/revoke"
 	var f *os.File
 	if cmd.Replace {
 		if f, err = cmd.place(c); err != nil {
 			return err
 		}
-		path += "?replace=true"
 	}
-	var v api.RevokedKey
-	if err := cl.call(c.ctx, http.MethodPost, path, nil, &v); err != nil {
+	v, err := cl.RevokeKey(c.ctx, cmd.ID, cmd.Key, cmd.Replace)
+	if err != nil {
 		return errors.Join(err, abandon(f))
 	}
 	if v.Replacement != nil {

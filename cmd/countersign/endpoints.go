@@ -2,11 +2,8 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
-
-	"countersign/relay/dispatch"
 )
 
 type endpointsCommand struct {
@@ -22,6 +19,7 @@ type endpointsCommand struct {
 type endpointsListCommand struct {
 	configFlag
 	jsonFlag
+	pageFlags
 }
 
 // Run lists the endpoints.
@@ -30,10 +28,8 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct {
-		Data []dispatch.EndpointView `json:"data"`
-	}
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/endpoints", nil, &v); err != nil {
+	v, err := cl.ListEndpoints(c.ctx, cmd.page())
+	if err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -57,6 +53,7 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 		}
 		c.printf("%-20s %-12s %-12s owed %d, dead %d, %s\n", e.ID, e.Partner, e.Format, e.Owed, e.Dead, state)
 	}
+	c.more(v.Next)
 	return nil
 }
 
@@ -71,7 +68,7 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/resume", nil, &struct{}{}); err != nil {
+	if _, err := cl.Resume(c.ctx, cmd.ID); err != nil {
 		return err
 	}
 	c.printf("%s is enabled: what it is owed goes out now; what was answered 410 is among the dead\n", cmd.ID)
@@ -89,7 +86,7 @@ func (cmd *endpointsPauseCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/pause", nil, &struct{}{}); err != nil {
+	if _, err := cl.Pause(c.ctx, cmd.ID); err != nil {
 		return err
 	}
 	c.printf("%s is paused: what it is owed, and what comes for it, waits until it is resumed\n", cmd.ID)
@@ -108,17 +105,8 @@ func (cmd *endpointsPingCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct {
-		Object    string  `json:"object"`
-		ID        string  `json:"id"`
-		Endpoint  string  `json:"endpoint"`
-		Delivered bool    `json:"delivered"`
-		Reason    string  `json:"reason"`
-		Code      int     `json:"code,omitempty"`
-		Detail    string  `json:"detail,omitempty"`
-		TookMS    float64 `json:"took_ms"`
-	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/ping", nil, &v); err != nil {
+	v, err := cl.Ping(c.ctx, cmd.ID)
+	if err != nil {
 		return err
 	}
 	switch {

@@ -23,10 +23,7 @@ import (
 
 	"countersign/ingest/journal"
 	"countersign/ingest/provider"
-	"countersign/outbox"
-	"countersign/relay"
 	"countersign/relay/control/api"
-	"countersign/relay/dispatch"
 	"countersign/relay/format"
 	"countersign/signing"
 )
@@ -97,10 +94,9 @@ func spoiltOf[T any]() any {
 // adversary is a gateway whose every answer is hostile: lists, single things, or an error.
 func adversary(t *testing.T, fails bool) string {
 	t.Helper()
-	question := map[string]any{"id": hostile, "source": hostile, "ref": hostile, "error": hostile}
 	lists := map[string]any{
-		"/v1/deliveries": spoiltOf[outbox.DeadDelivery](), "/v1/withheld": spoiltOf[outbox.Withheld](), "/v1/endpoints": spoiltOf[dispatch.EndpointView](), "/v1/quarantine": spoiltOf[journal.ItemView](), "/v1/quarantine?records": spoiltOf[relay.HeldView](),
-		"/v1/questions": question, "/v1/audit": spoiltOf[api.AuditEntry](), "/v1/set-aside": spoiltOf[relay.AsideView](), "/v1/tokens": spoiltOf[tokenView](), "/v1/refs/conflicts": spoiltOf[relay.ContestedRef](),
+		"/v1/deliveries": spoiltOf[api.DeadDelivery](), "/v1/withheld": spoiltOf[api.Withheld](), "/v1/endpoints": spoiltOf[api.Endpoint](), "/v1/quarantine": spoiltOf[api.QuarantinedBody](), "/v1/quarantine?records": spoiltOf[api.HeldRecord](),
+		"/v1/questions": spoiltOf[api.Question](), "/v1/audit": spoiltOf[api.AuditEntry](), "/v1/set-aside": spoiltOf[api.SetAside](), "/v1/tokens": spoiltOf[api.Token](), "/v1/refs/conflicts": spoiltOf[api.ContestedRef](),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -122,13 +118,13 @@ func adversary(t *testing.T, fails bool) string {
 		case path == "/v1/reload":
 			v = spoiltOf[api.Reloaded]()
 		case strings.HasPrefix(path, "/v1/policies/"):
-			v = spoiltOf[planned]()
+			v = spoiltOf[api.Plan]()
 		case strings.HasSuffix(path, "/decisions"), strings.HasSuffix(path, "/rebuild"):
-			v = map[string]any{"id": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[relay.Effect]()}, "lifts": 1}
+			v = map[string]any{"id": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[api.Effect]()}, "lifts": 1}
 		case strings.HasSuffix(path, "/take-back"):
-			v = map[string]any{"partner": hostile, "subject": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[relay.Effect]()}}
+			v = map[string]any{"partner": hostile, "subject": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[api.Effect]()}}
 		case strings.HasPrefix(path, "/v1/subjects/"):
-			v = spoiltOf[relay.SubjectView]()
+			v = spoiltOf[api.Subject]()
 		case strings.HasSuffix(path, "/keys"):
 			v = map[string]any{"data": []any{spoiltOf[api.EndpointKey]()}}
 		case strings.HasSuffix(path, "/rotate"):
@@ -136,7 +132,7 @@ func adversary(t *testing.T, fails bool) string {
 		case strings.HasPrefix(path, "/v1/endpoints/") && strings.HasSuffix(path, "/revoke"):
 			v = map[string]any{"id": hostile, "revoked": true, "replacement": spoiltOf[api.EndpointKey]()}
 		case strings.HasPrefix(path, "/v1/tokens/"):
-			v = spoiltOf[tokenView]()
+			v = spoiltOf[api.Token]()
 		default:
 			v = map[string]any{"mode": modeSandbox, "text": hostile, "kept": hostile, "updates": 1, "bytes": 1, "headers": map[string]any{hostile: hostile}}
 		}

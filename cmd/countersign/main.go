@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"countersign/outbox/store"
+	"countersign/relay/control/client"
 )
 
 // Exit codes, for scripts.
@@ -165,6 +166,9 @@ func run(c *console, args []string) int {
 		c.complain(err)
 		return exitUsage
 	case errors.Is(err, errNo):
+		return exitNo
+	case errors.Is(err, client.ErrUnreachable):
+		c.complain(fmt.Errorf("%w; is it running with this config?", err))
 		return exitNo
 	default:
 		c.complain(err)

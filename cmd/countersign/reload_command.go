@@ -2,10 +2,9 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"net/http"
 
 	"countersign/relay/control/api"
+	"countersign/relay/control/client"
 )
 
 type reloadCommand struct {
@@ -18,16 +17,15 @@ type reloadCommand struct {
 func (cmd *reloadCommand) Run(c *console) error {
 	cfg, problems := whereabouts(cmd.Config, c.env)
 	if cfg == nil {
-		return cmd.refused(c, &configError{Problems: faults(problems)})
+		return cmd.refused(c, faults(problems))
 	}
 	cl, err := newClient(c, cfg)
 	if err != nil {
 		return err
 	}
-	var r api.Reloaded
-	err = cl.call(c.ctx, http.MethodPost, "/v1/reload", map[string]bool{"dry_run": cmd.DryRun}, &r)
-	if refused, ok := errors.AsType[*configError](err); ok {
-		return cmd.refused(c, refused)
+	r, err := cl.Reload(c.ctx, cmd.DryRun)
+	if refused, ok := errors.AsType[*client.Error](err); ok && len(refused.Problems) > 0 {
+		return cmd.refused(c, refused.Problems)
 	}
 	if err != nil {
 		return err
@@ -82,24 +80,13 @@ func (c *console) difference(d *api.Difference) {
 }
 
 // refused prints what is wrong with the file.
-func (cmd *reloadCommand) refused(c *console, r *configError) error {
+func (cmd *reloadCommand) refused(c *console, problems []api.ConfigProblem) error {
 	if cmd.JSON {
-		return errors.Join(c.show(map[string]any{"object": "reload", "applied": false, "problems": r.Problems}), errNo)
+		return errors.Join(c.show(map[string]any{"object": "reload", "applied": false, "problems": problems}), errNo)
 	}
-	for _, p := range r.Problems {
+	for _, p := range problems {
 		c.printf("%s\n", p.String())
 	}
-	c.printf("%d problem(s); nothing was changed\n", len(r.Problems))
+	c.printf("%d problem(s); nothing was changed\n", len(problems))
 	return errNo
-}
-
-// configError is an answer that lists the problems of a config.
-type configError struct {
-	Message  string
-	Problems []api.ConfigProblem
-}
-
-// Error implements error.
-func (r *configError) Error() string {
-	return fmt.Sprintf("%d problem(s): %s", len(r.Problems), escape(r.Message, ""))
 }

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
-
-	"countersign/outbox"
 )
 
 type withheldCommand struct {
@@ -28,14 +24,7 @@ func (cmd *withheldListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	q := cmd.query()
-	if cmd.Endpoint != "" {
-		q.Set("endpoint", cmd.Endpoint)
-	}
-	if cmd.Acknowledged {
-		q.Set("acknowledged", "true")
-	}
-	v, err := fetchList[outbox.Withheld](c.ctx, cl, "/v1/withheld", q)
+	v, err := cl.ListWithheld(c.ctx, cmd.page(), cmd.Endpoint, cmd.Acknowledged)
 	if err != nil {
 		return err
 	}
@@ -56,6 +45,7 @@ func (cmd *withheldListCommand) Run(c *console) error {
 			c.printf("  acknowledged by %s at %s: %s\n", a.By, a.At.Format(time.RFC3339), a.Reason)
 		}
 	}
+	c.more(v.Next)
 	return nil
 }
 
@@ -71,9 +61,8 @@ func (cmd *withheldAcknowledgeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	path := "/v1/withheld/" + url.PathEscape(cmd.ID) + "/acknowledge"
-	var w outbox.Withheld
-	if err := cl.call(c.ctx, http.MethodPost, path, map[string]string{"reason": cmd.Reason}, &w); err != nil {
+	w, err := cl.Acknowledge(c.ctx, cmd.ID, cmd.Reason)
+	if err != nil {
 		return err
 	}
 	what := "it is owed still, and tried again"

@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 // mistakes: whatever breaks what the document says of a parameter or a body is refused as a request that is wrong, and nothing else.
 func (g *running) mistakes(t *testing.T) {
+	t.Helper()
 	tried := 0
 	for _, o := range g.operations(t) {
 		if !strings.HasPrefix(o.path, "/v1/") {
@@ -79,10 +81,10 @@ func breaks(schema map[string]any) (all []string) {
 	case "integer":
 		all = append(all, "x", "1.5", "99999999999999999999")
 		if low, ok := number("minimum"); ok {
-			all = append(all, fmt.Sprint(low-1))
+			all = append(all, strconv.Itoa(low-1))
 		}
 		if high, ok := number("maximum"); ok {
-			all = append(all, fmt.Sprint(high+1))
+			all = append(all, strconv.Itoa(high+1))
 		}
 	case "boolean":
 		all = append(all, "perhaps")
@@ -138,6 +140,7 @@ func (o *operation) spoilt(t *testing.T, ask string) map[string]string {
 
 // surplus is the control of all that: an answer with a field or a status that is not documented is found, whichever call it is of.
 func (g *running) surplus(t *testing.T) {
+	t.Helper()
 	for _, o := range g.operations(t) {
 		if o.method != "GET" && o.id != "backup" || !strings.HasPrefix(o.path, "/v1/") || o.id == "describe" {
 			continue

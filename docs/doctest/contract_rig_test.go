@@ -47,13 +47,16 @@ type running struct {
 // The tokens of the config, by scope. other is a partner's whose subjects these are not.
 func tokenOf(who string) string { return "token-of-" + who + "-in-a-test-of-the-contract" }
 
+var builtIn string // the folder that it is in; "": nobody has needed it
+
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "countersign-contract-")
 	if err != nil {
 		return "", err
 	}
+	builtIn = dir
 	path := filepath.Join(dir, "countersign")
-	c := exec.Command("go", "build", "-o", path, "./cmd/countersign") //nolint:noctx // bounded by the test's own time
+	c := exec.Command("go", "build", "-o", path, "./cmd/countersign")
 	c.Dir = filepath.Join("..", "..")
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build countersign: %w\n%s", err, out)
@@ -64,8 +67,8 @@ var built = sync.OnceValues(func() (string, error) {
 // TestMain removes what was built.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := built(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	if builtIn != "" {
+		os.RemoveAll(builtIn)
 	}
 	os.Exit(code)
 }
@@ -148,7 +151,7 @@ func free(t *testing.T) string {
 func (g *running) start() {
 	g.t.Helper()
 	g.out = &bytes.Buffer{}
-	g.process = exec.Command(g.binary, "serve", "--config", filepath.Join(g.dir, "countersign.yaml")) //nolint:noctx // ended by stop
+	g.process = exec.Command(g.binary, "serve", "--config", filepath.Join(g.dir, "countersign.yaml"))
 	g.process.Stdout, g.process.Stderr = g.out, g.out
 	g.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := g.process.Start(); err != nil {

@@ -196,6 +196,7 @@ func TestContract(t *testing.T) {
 
 // shown: what the document has of examples is as its own schemas say.
 func (g *running) shown(t *testing.T) {
+	t.Helper()
 	for _, o := range g.operations(t) {
 		n := 0
 		for status, r := range o.doc["responses"].(map[string]any) {
@@ -235,6 +236,7 @@ func (g *running) sample(o *operation) (path, ask string) {
 
 // everybody makes every call as everybody, and in every method.
 func (g *running) everybody(t *testing.T) {
+	t.Helper()
 	ops := g.operations(t)
 	tried := 0
 	for _, o := range ops {

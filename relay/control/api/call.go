@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -108,6 +110,19 @@ func Calls() []*Call {
 		}
 	}
 	return all
+}
+
+// Refusals are all that a call may be refused with, each once, by status, type and code.
+func Refusals() []Refusal {
+	all := append(Everywhere(true), Refusal{http.StatusNotFound, TypeNotFound, "no_such_call", "there is no such call"},
+		Refusal{http.StatusMethodNotAllowed, TypeRequest, "method", "the call takes another method, which Allow names"})
+	for _, c := range Calls() {
+		all = append(all, c.Refuses...)
+	}
+	slices.SortStableFunc(all, func(a, b Refusal) int {
+		return cmp.Or(cmp.Compare(a.Status, b.Status), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Code, b.Code))
+	})
+	return slices.CompactFunc(all, func(a, b Refusal) bool { return a.Status == b.Status && a.Type == b.Type && a.Code == b.Code })
 }
 
 // Described finds the description of a route by its pattern; nil: nobody has described it.

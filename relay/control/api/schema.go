@@ -74,8 +74,7 @@ func (s schemas) fields(t reflect.Type, asked bool) object {
 }
 
 func (s schemas) collect(t reflect.Type, asked bool, properties object, required *[]string) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if f.Anonymous {
 			s.collect(f.Type, asked, properties, required)
 			continue
