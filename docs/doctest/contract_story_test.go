@@ -115,6 +115,7 @@ const folder = "/srv/backups"
 func (g *running) stage() *strings.Replacer {
 	g.t.Helper()
 	g.say("sumsub-eu", g.sumsub("approved", "user-001", "applicant-1", 1))
+	g.lists("/v1/deliveries?status=dead&endpoint=acme-old", 1) // from here on it is disabled
 	g.say("sumsub-eu", g.sumsub("rejected_final", "user-002", "applicant-2", 2))
 	g.say("sumsub-eu", g.sumsub("rejected_sanctions", "user-003", "applicant-3", 3))
 	g.say("sumsub-eu", []byte(`{"applicantId":"applicant-5","type":"applicantReviewed"`))
@@ -200,7 +201,11 @@ func (g *running) folded() {
 
 // soon tries something that comes about in a while, if it does.
 func (g *running) soon(ok func() bool) {
-	for end := time.Now().Add(3 * time.Second); !ok() && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	patience := 20 * time.Second
+	if *update { // what is new does not come to be as it is shown
+		patience = 2 * time.Second
+	}
+	for end := time.Now().Add(patience); !ok() && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 	}
 }
 
