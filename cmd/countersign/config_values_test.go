@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"countersign/relay/registry"
 )
 
 // try runs a parser and says "" when the value is refused.
@@ -42,8 +44,8 @@ func TestDurations(t *testing.T) {
 func TestDurationsAreShownAsTheyAreWritten(t *testing.T) {
 	f := func(s string) {
 		t.Helper()
-		if d, err := parseLong(s); err != nil || formatDuration(d) != s {
-			t.Errorf("%q shows as %q, %v", s, formatDuration(d), err)
+		if d, err := registry.ParseDuration(s); err != nil || registry.FormatDuration(d) != s {
+			t.Errorf("%q shows as %q, %v", s, registry.FormatDuration(d), err)
 		}
 	}
 	f("100ms")

@@ -133,7 +133,10 @@ func (g *gateway) openStore() (err error) {
 	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
 		return err
 	}
-	if g.registry, err = registry.New(registry.Options{Store: g.store, Sealer: g.sealer, Random: rand.Reader}); err != nil {
+	g.registry, err = registry.New(registry.Options{
+		Store: g.store, Sealer: g.sealer, Random: rand.Reader, Live: g.cfg.Live(), Allow: g.cfg.EgressAllow, Reserved: signingHeaders(), Divide: g.limits.divide,
+	})
+	if err != nil {
 		return err
 	}
 	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
@@ -161,6 +164,9 @@ func (g *gateway) openJournal() (err error) {
 	}
 	endpoints := 0
 	for _, p := range g.cfg.Partners {
+		endpoints = max(endpoints, len(p.Endpoints)+g.registry.Read().StoredBy(p.ID))
+	}
+	for _, p := range g.registry.Read().Partners() {
 		endpoints = max(endpoints, len(p.Endpoints))
 	}
 	g.journal, err = journal.NewBolt(journal.Options{
@@ -189,7 +195,7 @@ func (g *gateway) openRelay() error {
 		return err
 	}
 	var owed []outbox.Endpoint
-	for _, p := range partners {
+	for _, p := range g.registry.Read().Partners() {
 		for _, e := range p.Endpoints {
 			owed = append(owed, outbox.Endpoint{ID: e.ID, MaxOwed: e.MaxOwed})
 		}
@@ -226,7 +232,7 @@ func (g *gateway) startRelay() error {
 	return nil
 }
 
-// partners turns the config's partners into the registry's; an endpoint without keys gets one, handed over once.
+// partners turns the config's partners into the registry's, each endpoint with the concurrency it asks for; an endpoint without keys gets one, handed over once.
 func (g *gateway) partners() ([]registry.Partner, error) {
 	var ps []registry.Partner
 	for _, pc := range g.cfg.Partners {
@@ -234,8 +240,12 @@ func (g *gateway) partners() ([]registry.Partner, error) {
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
 			e := registry.Endpoint{
-				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: g.limits.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
+				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: ec.Concurrency, Rate: ec.Rate, Timeout: ec.Timeout,
 				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
+			}
+			var err error
+			if e.Filter, err = registry.NewFilter(ec.Filter); err != nil {
+				return nil, fmt.Errorf("endpoint %s: %w", e.ID, err)
 			}
 			for _, k := range ec.Keys {
 				e.Keys = append(e.Keys, registry.Key{Key: k.Key, Until: k.Until})
@@ -321,9 +331,6 @@ func (g *gateway) startControl() (err error) {
 		if sc.Partner != "" {
 			o.SourcePartners[sc.Name] = sc.Partner
 		}
-	}
-	for i := range g.cfg.Partners {
-		o.Partners = append(o.Partners, g.cfg.Partners[i].ID)
 	}
 	if g.role != roleRelay {
 		o.Release = g.release

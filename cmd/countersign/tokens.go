@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"countersign/relay/registry"
 )
 
 type tokenCommand struct {
@@ -160,7 +162,7 @@ func expiry(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if d, err := parseLong(text); err == nil && d > 0 {
+	if d, err := registry.ParseDuration(text); err == nil && d > 0 {
 		return now.Add(d).UTC().Truncate(time.Second), nil
 	}
 	t, m := parseTime(text)

@@ -62,7 +62,6 @@ type Options struct {
 	Ready     func() (reasons, notes []string) // why not, none: ready; and what is worth knowing either way
 	Tokens    []Token
 	NewToken  func() (string, error) // makes one that nobody can guess; nil: none can be made here
-	Partners  []string               // ids in the config
 	Sources   map[string]bool        // names in the config
 	Livemode  bool                   // of subjects, where a call does not say
 	// SourcePartners has the one partner whose subjects a source is for; a source that is not in it is for the subjects of all.
@@ -104,7 +103,9 @@ type Server struct {
 	tokens    *holders
 	profiling atomic.Bool // a profile is being made
 
-	refusals, guests, driven *allowance // by token
+	calls onceOnly // that carry an Idempotency-Key
+
+	refusals, guests, driven, changed *allowance // by token
 }
 
 // New lays out the routes, and reads the tokens that were made.
@@ -170,12 +171,13 @@ func (s *Server) routes() []Route {
 		Route{"GET /v1/users/{id}/kyc", Viewer, true, s.user},
 		Route{"GET /v1/refs/conflicts", Viewer, false, s.conflicts},
 		Route{"POST /v1/refs/settle", Operator, false, s.settle},
-		Route{"GET /v1/endpoints", Viewer, false, s.endpoints},
-		Route{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
-		Route{"GET /v1/deliveries", Viewer, false, s.deliveries},
-		Route{"POST /v1/deliveries/{id}/redeliver", Operator, false, s.redeliver},
+		Route{"GET /v1/endpoints", Viewer, true, s.endpoints},
+		Route{"POST /v1/endpoints/{id}/resume", Operator, true, s.resume},
+		Route{"GET /v1/deliveries", Viewer, true, s.deliveries},
+		Route{"POST /v1/deliveries/{id}/redeliver", Operator, true, s.redeliver},
 	)
 	rs = append(rs, s.withheldRoutes()...)
+	rs = append(rs, s.partnerRoutes()...)
 	if !s.o.Livemode { // in live mode there is no such call
 		rs = append(rs, Route{"POST /v1/test_helpers/users/{id}/kyc", Operator, true, s.pretend})
 	}

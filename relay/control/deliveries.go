@@ -20,15 +20,18 @@ func (s *Server) endpoints(_ *http.Request, t Token) (any, error) {
 	return list{Object: "list", Data: endpointsFor(t, s.o.Dispatcher.Endpoints())}, nil
 }
 
-func (s *Server) resume(req *http.Request, _ Token) (any, error) {
+func (s *Server) resume(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
+	if err := s.ownEndpoint(t, id); err != nil {
+		return nil, err
+	}
 	if err := s.o.Dispatcher.Resume(req.Context(), id); err != nil {
 		return nil, err
 	}
 	return map[string]any{"object": "endpoint", "id": id, "resumed": true}, nil
 }
 
-func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
+func (s *Server) deliveries(req *http.Request, t Token) (any, error) {
 	after, limit, err := page(req)
 	if err != nil {
 		return nil, err
@@ -39,7 +42,13 @@ func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 	if st := req.URL.Query().Get("status"); st != "dead" {
 		return nil, &problem{http.StatusBadRequest, "invalid_request", "status", "only status=dead is listed; what is owed is in the metrics", "status"}
 	}
-	data, more, err := s.o.Outbox.ListDead(req.URL.Query().Get("endpoint"), after, limit)
+	of := req.URL.Query().Get("endpoint")
+	if of != "" {
+		if err := s.ownEndpoint(t, of); err != nil {
+			return nil, err
+		}
+	}
+	data, more, err := s.o.Outbox.ListDeadOf(func(endpoint string) bool { return (of == "" || of == endpoint) && s.ownEndpoint(t, endpoint) == nil }, after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +66,9 @@ func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 
 func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
+	if err := s.ownDelivery(t, id); err != nil {
+		return nil, err
+	}
 	force := req.URL.Query().Get("force") == "true"
 	if err := s.o.Relay.Redeliver(req.Context(), id, force, t.Name); err != nil {
 		return nil, err

@@ -28,6 +28,8 @@ func problemOf(err error) (p *problem) {
 	var field *relay.FieldError
 	switch {
 	case errors.As(err, &p):
+	case refusedChange(err) != nil:
+		p = refusedChange(err)
 	case errors.As(err, &field):
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
 	case errors.Is(err, relay.ErrKeyUsed):
@@ -56,6 +58,12 @@ func problemOf(err error) (p *problem) {
 
 // answer writes what came of a call.
 func (s *Server) answer(w http.ResponseWriter, v any) {
+	if one, ok := v.(tagged); ok {
+		w.Header().Set("ETag", one.etag())
+	}
+	if _, ok := v.(again); ok {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
 	write, ok := v.(stream)
 	if !ok {
 		s.json(w, http.StatusOK, v)

@@ -83,8 +83,8 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 		return nil, bad("name", "a name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit")
 	case !slices.Contains([]Scope{Admin, Operator, Viewer, Partner}, ask.Scope):
 		return nil, bad("scope", "scope is admin, operator, viewer or partner")
-	case ask.Scope == Partner && !slices.Contains(s.o.Partners, ask.Partner):
-		return nil, bad("partner", "scope partner needs the id of a partner of this gateway's config")
+	case ask.Scope == Partner && s.o.Registry.Read().Partner(ask.Partner) == nil:
+		return nil, bad("partner", "scope partner needs the id of a partner of this gateway")
 	case ask.Scope != Partner && ask.Partner != "":
 		return nil, bad("partner", "partner goes with scope partner only")
 	case !ask.ExpiresAt.IsZero() && !ask.ExpiresAt.After(now):

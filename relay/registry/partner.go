@@ -25,6 +25,7 @@ type Endpoint struct {
 	Format      format.Format
 	Keys        []Key // newest first
 	Events      []string
+	Filter      *Filter // what must be met beside Events; nil: nothing
 	Concurrency int     // attempts in flight; 0: 1
 	Rate        float64 // attempts per second; 0: no limit
 	Timeout     time.Duration
@@ -43,13 +44,13 @@ type Key struct {
 
 // Retry says when a delivery that failed is tried again. What is zero, but for Jitter, is as in dispatch.DefaultSchedule.
 type Retry struct {
-	First    time.Duration // after the first failure
-	Factor   float64       // each wait is this many times the one before; 1 or more
-	Max      time.Duration // no wait is longer, before jitter
-	Jitter   float64       // ± this part of the wait, 0 to 0.9
-	Attempts int           // tries in all; after the last a delivery is dead
+	First    time.Duration `json:"first"`    // after the first failure
+	Factor   float64       `json:"factor"`   // each wait is this many times the one before; 1 or more
+	Max      time.Duration `json:"max"`      // no wait is longer, before jitter
+	Jitter   float64       `json:"jitter"`   // ± this part of the wait, 0 to 0.9
+	Attempts int           `json:"attempts"` // tries in all; after the last a delivery is dead
 
-	MaxRetryAfter time.Duration // no Retry-After is obeyed for longer
+	MaxRetryAfter time.Duration `json:"max_retry_after"` // no Retry-After is obeyed for longer
 }
 
 // FormatOf is the format a delivery was made in, which need not be the one its endpoint has now (I5).

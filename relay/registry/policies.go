@@ -22,6 +22,8 @@ func registeredKey(partner string) []byte { return []byte("relay/policy/" + part
 // RegisterPolicies makes a partner's configured policy its newest version if it differs from the last: nil once that is on stable storage. Subjects keep the version they are
 // folded under.
 func (r *Registry) RegisterPolicies(ctx context.Context) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	all := map[string]map[int]kyc.Policy{}
 	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		clear(all)

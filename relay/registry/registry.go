@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -22,6 +24,11 @@ type Options struct {
 	Sealer   *store.Sealer
 	Random   io.Reader
 	Partners []Partner // see Configure
+
+	Live     bool                  // the addresses of endpoints that are made through the API are held to what live mode allows,
+	Allow    []netip.Prefix        // and to these exceptions
+	Reserved map[string]bool       // canonical names of the headers that formats set
+	Divide   func([]Partner) error // gives every endpoint its share of what may be in flight, whenever there are other endpoints; an error: there is no room for so many. Nil: each has what it asks for
 }
 
 // Registry is safe for concurrent use.
@@ -29,12 +36,20 @@ type Registry struct {
 	o        Options
 	snapshot atomic.Pointer[Snapshot]
 
+	changing sync.Mutex // held by whoever changes partners and endpoints, over the commit; guards the fields below
+	declared []Partner
+	answers  map[string]time.Time // when each that is kept was given
+	dropping []string             // those that the write under way takes away
+
 	mu sync.Mutex // held by whoever puts another snapshot in the place of the last
 }
 
 // Snapshot is what the registry said at one moment. Nobody changes it, nor what it hands out.
 type Snapshot struct {
 	all       []Partner
+	declared  map[string]bool // endpoints of the config, and its partners by partnerName
+	stored    Stored
+	whose     map[string]string // partners by endpoint
 	partners  map[string]*Partner
 	endpoints map[string]*Endpoint
 	policies  map[string]map[int]kyc.Policy // by partner and version
@@ -45,44 +60,59 @@ type Snapshot struct {
 // New reads what is kept about the partners given.
 func New(o Options) (*Registry, error) {
 	r := &Registry{o: o}
-	r.snapshot.Store(&Snapshot{})
+	r.snapshot.Store(&Snapshot{stored: noneStored()})
+	if err := o.Store.View(r.readAnswers); err != nil {
+		return nil, fmt.Errorf("read the registry: %w", err)
+	}
 	if err := r.Configure(o.Partners); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// Configure makes these the partners, in their order, with what is kept about them: their policies, which of their endpoints are disabled, and which names those had. Nobody may change them after.
+// Configure makes these the partners of the config, in their order, beside those that are kept in the file, with what is kept about all of them: their policies, which of their
+// endpoints are disabled, and which names those had. Nobody may change them after.
 func (r *Registry) Configure(ps []Partner) error {
-	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}}
-	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
-	defer r.mu.Unlock()
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	var stored Stored
 	err := r.o.Store.View(func(tx *store.Tx) (err error) {
-		if s.owners, _, err = readOwners(tx); err != nil {
-			return err
-		}
-		for i := range ps {
-			p := &ps[i]
-			s.partners[p.ID] = p
-			known, err := policies(tx, p.ID)
-			if err != nil {
-				return err
-			}
-			s.policies[p.ID] = known
-			for j := range p.Endpoints {
-				e := &p.Endpoints[j]
-				s.endpoints[e.ID] = e
-				if why := disabledFor(tx, e.ID); why != "" {
-					s.disabled[e.ID] = &why
-				}
-			}
-		}
-		return nil
+		stored, err = readStored(tx)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
+	s, err := r.compose(ps, stored, nil)
+	if err != nil {
+		return fmt.Errorf("read the registry: %w", err)
+	}
+	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
+	defer r.mu.Unlock()
+	if err := r.o.Store.View(s.recall); err != nil {
+		return fmt.Errorf("read the registry: %w", err)
+	}
+	r.declared = ps
 	r.snapshot.Store(s)
+	return nil
+}
+
+// recall reads what is kept about the partners and endpoints of a snapshot.
+func (s *Snapshot) recall(tx *store.Tx) (err error) {
+	s.policies, s.disabled = map[string]map[int]kyc.Policy{}, map[string]*string{}
+	if s.owners, _, err = readOwners(tx); err != nil {
+		return err
+	}
+	for id := range s.partners {
+		if s.policies[id], err = policies(tx, id); err != nil {
+			return err
+		}
+	}
+	for id := range s.endpoints {
+		if why := disabledFor(tx, id); why != "" {
+			s.disabled[id] = &why
+		}
+	}
 	return nil
 }
 
@@ -101,7 +131,7 @@ func (r *Registry) change(fn func(*Snapshot) bool) bool {
 	return true
 }
 
-// Partners are all of them, in the config's order.
+// Partners are all of them: those of the config in its order, then those that are kept in the file.
 func (s *Snapshot) Partners() []Partner { return s.all }
 
 // Partner is the partner of an id; nil: there is none.

@@ -1,0 +1,466 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"countersign/kyc"
+	"countersign/outbox/store"
+)
+
+func keptPartner(id string) StoredPartner {
+	return StoredPartner{ID: id, MaxOpen: 10, Policy: kyc.Policy{
+		Required: []kyc.Check{kyc.IdentityVerification}, RequiredCompany: []kyc.Check{kyc.BusinessVerification}, ValidityMonths: 12, NoticeDays: 7,
+	}}
+}
+
+func keptEndpoint(id, partner string) EndpointDraft {
+	return EndpointDraft{StoredEndpoint: StoredEndpoint{
+		ID: id, Partner: partner, URL: "https://hooks.example.com/kyc", Format: "standard", Events: []string{"kyc.status.*"}, Concurrency: 16, Timeout: 15 * time.Second, MaxOwed: 1000,
+		Retry: Retry{First: time.Second, Factor: 3, Max: time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour},
+	}, Clear: map[string]string{"x-env": "canary-secret"}}
+}
+
+func by(actor string) Change { return Change{Actor: actor, At: time.Now()} }
+
+// stored is what the file holds: by its current records, and folded from all versions.
+func (g *rig) kept() (current, folded Stored) {
+	g.t.Helper()
+	err := g.store.View(func(tx *store.Tx) error {
+		var err error
+		if current, err = readStored(tx); err != nil {
+			return err
+		}
+		all, err := Versions(tx)
+		folded = Fold(all)
+		return err
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return current, folded
+}
+
+// TestStored: partners and endpoints are made, changed and removed beside those of the config, and are the same after a restart.
+func TestStored(t *testing.T) {
+	g := newRig(t, acme())
+	g.run()
+	ctx := t.Context()
+	v, err := g.CreatePartner(ctx, keptPartner("beta"), by("otto"))
+	if err != nil || v.Number != 1 || v.What != PartnerCreated || v.Actor != "otto" || v.Partner.MaxOpen != 10 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	v, key, err := g.CreateEndpoint(ctx, keptEndpoint("b-main", "beta"), by("otto"))
+	if err != nil || v.Number != 2 || !strings.HasPrefix(key, "whsec_") {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if _, _, err = g.CreateEndpoint(ctx, keptEndpoint("a-more", "acme"), by("otto")); err != nil { // of a partner of the config
+		t.Fatal(err)
+	}
+	look := func(when string) {
+		t.Helper()
+		s := g.Read()
+		if ps := s.Partners(); len(ps) != 2 || ps[0].ID != "acme" || len(ps[0].Endpoints) != 3 || ps[1].ID != "beta" || len(ps[1].Endpoints) != 1 {
+			t.Fatalf("%s: %+v", when, ps)
+		}
+		e := s.Endpoint("b-main")
+		if e == nil || len(e.Keys) != 1 || len(e.Headers) != 1 || e.Headers[0].Name != "X-Env" || s.Owner("b-main") != "beta" || s.Declared("b-main") || !s.Declared("a") || s.NewestPolicy("beta") != 1 {
+			t.Fatalf("%s: %+v", when, e)
+		}
+		kept, ok, err := g.EndpointKey("b-main")
+		if !ok || err != nil || !same(kept, e.Keys[0].Key) {
+			t.Errorf("%s: the key is another", when)
+		}
+		if current, folded := g.kept(); !reflect.DeepEqual(current, folded) {
+			t.Errorf("%s: the file holds\n%+v, and its versions come to\n%+v", when, current, folded)
+		}
+	}
+	look("made")
+	g.again(acme())
+	look("after a restart")
+	was := g.Read().Endpoint("b-main")
+	v, err = g.UpdateEndpoint(ctx, "b-main", by("otto"), func(d *EndpointDraft) error {
+		d.ID, d.Partner, d.Concurrency, d.Filter = "other", "acme", 3, "change.terminal" // the first two stay
+		if d.Clear["X-Env"] != "canary-secret" {
+			t.Error("the header is not what it was")
+		}
+		return nil
+	})
+	if e := g.Read().Endpoint("b-main"); err != nil || v.Number != 4 || e.Concurrency != 3 || e.Filter.String() != "change.terminal" || was.Concurrency != 16 || !same(e.Keys[0].Key, was.Keys[0].Key) {
+		t.Errorf("updated: %+v, %v", e, err)
+	}
+	look("updated")
+	if _, err := g.UpdatePartner(ctx, "beta", by("otto"), func(p *StoredPartner) error { p.Policy.NoticeDays = 9; return nil }); err != nil || g.Read().NewestPolicy("beta") != 2 || g.Read().Policy("beta", 2).NoticeDays != 9 {
+		t.Errorf("updated: %v, policy %d", err, g.Read().NewestPolicy("beta"))
+	}
+	if err := g.RemoveEndpoint(ctx, "a-more", by("otto")); err != nil || g.Read().Endpoint("a-more") != nil || g.Read().Owner("a-more") != "acme" {
+		t.Errorf("removed: %v", err)
+	}
+	if err := g.RemovePartner(ctx, "beta", by("otto")); err != nil || g.Read().Partner("beta") != nil || g.Read().Endpoint("b-main") != nil {
+		t.Errorf("removed: %v", err)
+	}
+	if o := g.Read().Orphans(); len(o) != 2 || o[0] != (Orphan{"acme", "a-more"}) || o[1] != (Orphan{"beta", "b-main"}) {
+		t.Errorf("orphans: %+v", o)
+	}
+	g.again(acme())
+	if current, folded := g.kept(); !reflect.DeepEqual(current, folded) || len(current.Endpoints)+len(current.Partners) != 0 || current.Last != 8 {
+		t.Errorf("the file holds %+v, and its versions come to %+v", current, folded)
+	}
+	err = g.store.View(func(tx *store.Tx) error {
+		return tx.Bucket(store.Registry).EachEither([]byte(versionPrefix), func(_, v []byte) error {
+			if strings.Contains(string(v), "canary") || strings.Contains(string(v), "whsec") {
+				t.Errorf("a secret stands in a version: %s", v)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStoredRefused: what may not be is refused, and leaves nothing behind.
+func TestStoredRefused(t *testing.T) {
+	g := newRig(t, acme())
+	g.run()
+	ctx := t.Context()
+	if _, err := g.CreatePartner(ctx, keptPartner("beta"), by("otto")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := g.CreateEndpoint(ctx, keptEndpoint("b-main", "beta"), by("otto")); err != nil {
+		t.Fatal(err)
+	}
+	g.own(t, acme(), "gone", "acme")
+	last := g.Read().stored.Last
+	is := func(what string, err, want error) {
+		t.Helper()
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	create := func(id, partner string) error {
+		_, _, err := g.CreateEndpoint(ctx, keptEndpoint(id, partner), by("otto"))
+		return err
+	}
+	_, err := g.CreatePartner(ctx, keptPartner("acme"), by("otto"))
+	is("a partner of the config", err, ErrDeclared)
+	_, err = g.CreatePartner(ctx, keptPartner("beta"), by("otto"))
+	is("twice", err, ErrTaken)
+	is("an endpoint of the config", create("a", "acme"), ErrTaken)
+	is("twice", create("b-main", "beta"), ErrTaken)
+	is("another's", create("gone", "beta"), ErrTaken)
+	is("of nobody", create("new", "nobody"), ErrUnknown)
+	_, err = g.UpdateEndpoint(ctx, "a", by("otto"), func(*EndpointDraft) error { return nil })
+	is("declared", err, ErrDeclared)
+	is("declared", g.RemoveEndpoint(ctx, "a", by("otto")), ErrDeclared)
+	is("declared", g.RemovePartner(ctx, "acme", by("otto")), ErrDeclared)
+	is("unknown", g.RemoveEndpoint(ctx, "nobody", by("otto")), ErrUnknown)
+	c := by("otto")
+	c.Expect = func(v Version) bool { return v.Number != last }
+	is("changed meanwhile", g.RemoveEndpoint(ctx, "b-main", c), ErrChanged)
+	wrong := func(field string, change func(*EndpointDraft)) {
+		t.Helper()
+		_, err := g.UpdateEndpoint(ctx, "b-main", by("otto"), func(d *EndpointDraft) error { change(d); return nil })
+		var m *Mistake
+		if !errors.As(err, &m) || m.Field != field || m.What == "" || m.Remedy == "" || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	for _, url := range []string{"http://169.254.169.254/", "https://10.0.0.1/x", "https://[fd00::1]/", "https://168.63.129.16/", "https://2130706433/", "https://user:canary@example.com/", "ftp://example.com/", "https:///x"} {
+		wrong("url", func(d *EndpointDraft) { d.URL = url })
+	}
+	wrong("format", func(d *EndpointDraft) { d.Format = "canary" })
+	wrong("events", func(d *EndpointDraft) { d.Events = nil })
+	wrong("events[1]", func(d *EndpointDraft) { d.Events = []string{"*", "kyc.canary"} })
+	wrong("filter", func(d *EndpointDraft) { d.Filter = "change.nosuch" })
+	wrong("concurrency", func(d *EndpointDraft) { d.Concurrency = 1001 })
+	wrong("rate", func(d *EndpointDraft) { d.Rate = -1 })
+	wrong("timeout", func(d *EndpointDraft) { d.Timeout = time.Hour })
+	wrong("max_owed", func(d *EndpointDraft) { d.MaxOwed = 0 })
+	wrong("retry.max", func(d *EndpointDraft) { d.Retry.Max = time.Millisecond })
+	wrong("retry.max", func(d *EndpointDraft) { d.Retry.Max = 500 * time.Millisecond }) // shorter than first
+	wrong("retry.jitter", func(d *EndpointDraft) { d.Retry.Jitter = 1 })
+	wrong("headers", func(d *EndpointDraft) { d.Clear = map[string]string{"Host": "canary"} })
+	wrong("headers", func(d *EndpointDraft) { d.Clear = map[string]string{"X-A": "canary\r\nX-B: c"} })
+	if _, _, err := g.CreateEndpoint(ctx, EndpointDraft{}, by("otto")); err == nil {
+		t.Error("an endpoint of no values")
+	}
+	if g.Read().stored.Last != last {
+		t.Errorf("%d versions, want %d: what was refused has left something", g.Read().stored.Last, last)
+	}
+}
+
+// own records an endpoint as a partner's that is not served.
+func (g *rig) own(t *testing.T, declared Partner, endpoint, partner string) {
+	t.Helper()
+	if err := g.Own(t.Context(), Plan{fresh: []Move{{Partner: partner, To: endpoint}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Configure([]Partner{declared}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLiveAddresses: in live mode an endpoint has https only, and what egress allows may be private.
+func TestLiveAddresses(t *testing.T) {
+	g := newRig(t, acme())
+	g.run()
+	g.o.Live, g.o.Allow = true, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+	f := func(url string, ok bool) {
+		t.Helper()
+		d := keptEndpoint(fmt.Sprintf("e%d", g.Read().stored.Last), "acme")
+		d.URL = url
+		if _, _, err := g.CreateEndpoint(t.Context(), d, by("otto")); (err == nil) != ok {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	f("http://hooks.example.com/", false)
+	f("https://127.0.0.1/", false)
+	f("https://localhost/", false)
+	f("https://10.2.0.1/", false)
+	f("https://10.1.0.1/", true)
+	f("https://hooks.example.com/", true)
+}
+
+// TestStoredAgainstConfig: a config that names what is kept is refused with the remedy, what is kept is no orphan, and what was removed may be declared.
+func TestStoredAgainstConfig(t *testing.T) {
+	g := newRig(t, acme())
+	g.run()
+	ctx := t.Context()
+	if _, err := g.CreatePartner(ctx, keptPartner("beta"), by("otto")); err != nil {
+		t.Fatal(err)
+	}
+	for id, partner := range map[string]string{"b-main": "beta", "a-more": "acme", "a-old": "acme"} {
+		if _, _, err := g.CreateEndpoint(ctx, keptEndpoint(id, partner), by("otto")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.RemoveEndpoint(ctx, "a-old", by("otto")); err != nil {
+		t.Fatal(err)
+	}
+	plan := func(ps ...Partner) (p Plan) {
+		t.Helper()
+		err := g.store.View(func(tx *store.Tx) (err error) {
+			p, err = PlanOf(tx, ps, nil)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if p := plan(acme()); len(p.Refused) != 0 || len(p.Gone) != 0 || len(p.Orphans) != 1 || p.Orphans[0].Endpoint != "a-old" {
+		t.Errorf("%+v", p)
+	}
+	with := acme()
+	with.Endpoints = append(with.Endpoints, Endpoint{ID: "a-more"})
+	if p := plan(with, Partner{ID: "beta"}); len(p.Refused) != 2 || p.Refused[0].Partner != "beta" || p.Refused[0].Endpoint != "" || p.Refused[1].Endpoint != "a-more" {
+		t.Errorf("%+v", p.Refused)
+	}
+	with = acme()
+	with.Endpoints = append(with.Endpoints, Endpoint{ID: "a-new", RenamedFrom: "a-more"})
+	if p := plan(with); len(p.Refused) != 1 || p.Refused[0].Key != "renamed_from" {
+		t.Errorf("%+v", p.Refused)
+	}
+	with = acme()
+	with.Endpoints = append(with.Endpoints, Endpoint{ID: "a-new", RenamedFrom: "a-old"})
+	if p := plan(with); len(p.Refused) != 0 || len(p.Moves) != 1 {
+		t.Errorf("%+v", p)
+	}
+	with = acme()
+	with.Endpoints = append(with.Endpoints, Endpoint{ID: "a-old"})
+	if p := plan(with); len(p.Refused) != 0 || len(p.Orphans) != 0 {
+		t.Errorf("%+v", p)
+	}
+	if p := plan(); len(p.Gone) != 1 || p.Gone[0] != "acme" || len(p.Orphans) != 2 { // a-more is of a partner that is not there: nobody serves it
+		t.Errorf("%+v", p)
+	}
+	if err := g.Configure(nil); err != nil || g.Read().Endpoint("a-more") != nil || g.Read().Endpoint("b-main") == nil {
+		t.Errorf("Configure: %v", err)
+	}
+}
+
+// TestVersions: whatever is done, what the file holds is what its versions come to, also where current records or one of the copies are damaged.
+func TestVersions(t *testing.T) {
+	for seed := range uint64(5) {
+		g := newRig(t, acme())
+		g.run()
+		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
+		for range 60 {
+			partner := fmt.Sprint("p", r.IntN(4))
+			endpoint := fmt.Sprint(partner, "-e", r.IntN(3))
+			switch r.IntN(6) { // most are refused now and then
+			case 0:
+				_, _ = g.CreatePartner(t.Context(), keptPartner(partner), by("otto"))
+			case 1, 2:
+				_, _, _ = g.CreateEndpoint(t.Context(), keptEndpoint(endpoint, partner), by("otto"))
+			case 3:
+				_, _ = g.UpdateEndpoint(t.Context(), endpoint, by("otto"), func(d *EndpointDraft) error { d.Concurrency = 1 + r.IntN(9); return nil })
+			case 4:
+				_ = g.RemoveEndpoint(t.Context(), endpoint, by("otto"))
+			case 5:
+				if r.IntN(4) == 0 {
+					_ = g.RemovePartner(t.Context(), partner, by("otto"))
+				}
+			}
+		}
+		current, folded := g.kept()
+		if !reflect.DeepEqual(current, folded) || current.Last < 5 || !reflect.DeepEqual(plain(current), plain(g.Read().stored)) {
+			t.Fatalf("seed %d: the file holds\n%+v\n, its versions come to\n%+v\n, and the snapshot has\n%+v", seed, current, folded, g.Read().stored)
+		}
+		err := g.store.Update(t.Context(), func(tx *store.Tx) error {
+			b := tx.Bucket(store.Registry)
+			for id := range current.Endpoints {
+				if err := b.Put([]byte(storedPrefix+id), []byte("{")); err != nil { // a current record that is no record
+					return err
+				}
+			}
+			return b.Delete(versionKey(2)) // one of its copies is still there
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mended, _ := g.kept(); !reflect.DeepEqual(mended, folded) {
+			t.Errorf("seed %d: mended to %+v", seed, mended)
+		}
+	}
+}
+
+// plain has the times as they are read again.
+func plain(s Stored) Stored {
+	s = s.with(nil)
+	for _, all := range []map[string]Version{s.Partners, s.Endpoints} {
+		for id, v := range all {
+			v.At = v.At.Round(0)
+			all[id] = v
+		}
+	}
+	return s
+}
+
+// TestManyChangesAtOnce: changes at the same time come one after another, and marks and changes do not undo one another. The race detector judges too.
+func TestManyChangesAtOnce(t *testing.T) {
+	g := newRig(t, acme())
+	g.run()
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for n := range 10 {
+				if _, _, err := g.CreateEndpoint(t.Context(), keptEndpoint(fmt.Sprintf("e%d-%d", i, n), "acme"), by("otto")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 20 {
+			if !g.Disable("a", "for a test", func(error) {}) || g.Read().Disabled("a") == "" {
+				t.Error("the mark has gone")
+			}
+			if err := g.Enable(t.Context(), "a"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Go(func() {
+		for range 5 {
+			if err := g.Configure([]Partner{acme()}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	current, folded := g.kept()
+	if len(g.Read().Partner("acme").Endpoints) != 42 || current.Last != 40 || !reflect.DeepEqual(current, folded) {
+		t.Errorf("%d endpoints, %d versions", len(g.Read().Partner("acme").Endpoints), current.Last)
+	}
+}
+
+// TestDivide: every endpoint gets its share again whenever there is another, and one that nobody has room for is refused.
+func TestDivide(t *testing.T) {
+	g := newRig(t, acme())
+	g.run()
+	full := errors.New("full")
+	g.o.Divide = func(ps []Partner) error {
+		n := 0
+		for _, p := range ps {
+			n += len(p.Endpoints)
+		}
+		for _, p := range ps {
+			for i := range p.Endpoints {
+				p.Endpoints[i].Concurrency = min(p.Endpoints[i].Concurrency, 12/n)
+			}
+		}
+		if n > 4 {
+			return full
+		}
+		return nil
+	}
+	f := func(id string, want int, wanted error) {
+		t.Helper()
+		if _, _, err := g.CreateEndpoint(t.Context(), keptEndpoint(id, "acme"), by("otto")); !errors.Is(err, wanted) {
+			t.Errorf("%s: %v", id, err)
+		}
+		if e := g.Read().Endpoint("first"); e.Concurrency != want {
+			t.Errorf("after %s: %d at once, want %d", id, e.Concurrency, want)
+		}
+	}
+	f("first", 4, nil)
+	f("second", 3, nil)
+	f("third", 3, full)
+	if err := g.RemoveEndpoint(t.Context(), "second", by("otto")); err != nil || g.Read().Endpoint("first").Concurrency != 4 {
+		t.Errorf("%v, %d at once", err, g.Read().Endpoint("first").Concurrency)
+	}
+}
+
+// TestAnswers: what a call was answered is kept sealed with what it made, is there after a restart, and goes when it has had its time.
+func TestAnswers(t *testing.T) {
+	g := newRig(t, acme())
+	g.run()
+	create := func(id string, at time.Time) error {
+		c := Change{Actor: "otto", At: at, Answer: func(v Version, key string) (Answer, error) {
+			return Answer{ID: "of-" + id, At: at, Said: "said", Body: []byte(v.ID + key)}, nil
+		}}
+		_, _, err := g.CreateEndpoint(t.Context(), keptEndpoint(id, "acme"), c)
+		return err
+	}
+	now := time.Now()
+	if err := create("one", now.Add(-25*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	g.again(acme())
+	a, ok, err := g.Answer("of-one")
+	if !ok || err != nil || a.Said != "said" || !strings.HasPrefix(string(a.Body), "onewhsec_") {
+		t.Errorf("%+v, %v, %v", a, ok, err)
+	}
+	err = g.store.View(func(tx *store.Tx) error {
+		return tx.Bucket(store.Registry).EachEither([]byte(answerPrefix), func(_, v []byte) error {
+			if strings.Contains(string(v), "whsec") {
+				t.Error("an answer is not sealed")
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := create("two", now); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := g.Answer("of-one"); ok || err != nil {
+		t.Errorf("after 25 hours: %v, %v", ok, err)
+	}
+	for i := range maxAnswers {
+		g.answers[fmt.Sprint(i)] = now
+	}
+	if err := create("three", now); !errors.Is(err, ErrAnswers) || g.Read().Endpoint("three") != nil {
+		t.Errorf("one too many: %v", err)
+	}
+}
