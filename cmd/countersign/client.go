@@ -21,7 +21,11 @@ import (
 type client struct {
 	base  string
 	token string
+	match string // the state that a change is made of; "": any
 }
+
+// matching is the client for a change of what is in that state.
+func (cl *client) matching(tag string) *client { return &client{cl.base, cl.token, tag} }
 
 // client reads the token from COUNTERSIGN_TOKEN or from the gateway's data directory.
 func (f configFlag) client(c *console) (*client, error) {
@@ -90,6 +94,9 @@ func (cl *client) do(ctx context.Context, method, path, key string, in, out any)
 	req.Header.Set("Authorization", "Bearer "+cl.token)
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
+	}
+	if cl.match != "" {
+		req.Header.Set("If-Match", cl.match)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -100,7 +100,7 @@ func adversary(t *testing.T, fails bool) string {
 	question := map[string]any{"id": hostile, "source": hostile, "ref": hostile, "error": hostile}
 	lists := map[string]any{
 		"/v1/deliveries": spoiltOf[outbox.DeadDelivery](), "/v1/withheld": spoiltOf[outbox.Withheld](), "/v1/endpoints": spoiltOf[dispatch.EndpointView](), "/v1/quarantine": spoiltOf[journal.ItemView](), "/v1/quarantine?records": spoiltOf[relay.HeldView](),
-		"/v1/questions": question, "/v1/audit": spoiltOf[control.AuditEntry](), "/v1/set-aside": spoiltOf[relay.AsideView](), "/v1/tokens": spoiltOf[tokenView](), "/v1/refs/conflicts": spoiltOf[relay.ContestedRef](),
+		"/v1/partners": spoiltOf[control.PartnerView](), "/v1/questions": question, "/v1/audit": spoiltOf[control.AuditEntry](), "/v1/set-aside": spoiltOf[relay.AsideView](), "/v1/tokens": spoiltOf[tokenView](), "/v1/refs/conflicts": spoiltOf[relay.ContestedRef](),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -114,7 +114,7 @@ func adversary(t *testing.T, fails bool) string {
 		case fails:
 			w.WriteHeader(http.StatusConflict)
 			v = map[string]any{"error": map[string]any{"message": hostile}}
-		case isList:
+		case isList && r.Method == http.MethodGet:
 			v = map[string]any{"data": []any{item}, "has_more": true}
 		case strings.HasPrefix(path, "/v1/policies/"):
 			v = spoiltOf[planned]()
@@ -124,6 +124,12 @@ func adversary(t *testing.T, fails bool) string {
 			v = map[string]any{"partner": hostile, "subject": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[relay.Effect]()}}
 		case strings.HasPrefix(path, "/v1/subjects/"):
 			v = spoiltOf[relay.SubjectView]()
+		case strings.HasSuffix(path, "/endpoints"), strings.HasPrefix(path, "/v1/endpoints/") && r.Method != http.MethodDelete && r.Method != http.MethodPost:
+			v = spoiltOf[control.EndpointDetail]()
+		case strings.HasPrefix(path, "/v1/partners") && r.Method != http.MethodDelete:
+			v = spoiltOf[control.PartnerView]()
+		case r.Method == http.MethodDelete:
+			v = spoiltOf[control.RemovedView]()
 		case strings.HasPrefix(path, "/v1/tokens/"):
 			v = spoiltOf[tokenView]()
 		default:
@@ -139,8 +145,11 @@ func adversary(t *testing.T, fails bool) string {
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
 		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
-		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints resume": {"H"},
-		"quarantine list": {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
+		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
+		"endpoints create": {"H H --url H --out %token"}, "endpoints update": {"H --url H --filter H --if-version 3"},
+		"partners list": {""}, "partners show": {"H"}, "partners create": {"H --required H"}, "partners update": {"H --notice-days 3"}, "partners remove": {"H"},
+		"endpoints resume": {"H"},
+		"quarantine list":  {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
 		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"},
 		"decide":       {"H H --source H --check identity_verification --status approved --because H --yes", "H H --manual --check liveness --release --because H --dry-run"},
 		"policy show":  {"H"},

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Route is a call of the control listener, and who may make it: v, o and a are tokens of scope viewer, operator and admin, p one of the partner whose business it is, and *
-// anybody without a token.
+// Route is a call of the control listener, and who may make it: v, o and a are tokens of scope viewer, operator and admin, p one of the partner whose business it is, q one of another,
+// who is answered about its own, and * anybody without a token.
 type Route struct {
 	Pattern string
 	path    string // with what the pattern leaves open
@@ -57,10 +57,20 @@ func Routes() []Route {
 		{"POST /v1/submissions", "/v1/submissions", `{"partner":"acme","subject":"ann","source":"open","provider_ref":"r-1"}`, "oap"},
 		{"GET /v1/users/{id}/kyc", "/v1/users/ann/kyc?partner=acme", "", "voap"},
 		{"POST /v1/test_helpers/users/{id}/kyc", "/v1/test_helpers/users/ann/kyc?partner=acme", `{"status":"pending"}`, "oap"},
-		{"GET /v1/endpoints", "/v1/endpoints", "", "voa"},
-		{"POST /v1/endpoints/{id}/resume", "/v1/endpoints/acme-main/resume", "", "oa"},
-		{"GET /v1/deliveries", "/v1/deliveries?status=dead", "", "voa"},
-		{"POST /v1/deliveries/{id}/redeliver", "/v1/deliveries/none@acme-main/redeliver", "{}", "oa"},
+		{"GET /v1/endpoints", "/v1/endpoints", "", "voapq"},
+		{"POST /v1/endpoints/{id}/resume", "/v1/endpoints/acme-main/resume", "", "oap"},
+		{"GET /v1/deliveries", "/v1/deliveries?status=dead&endpoint=acme-main", "", "voap"},
+		{"POST /v1/deliveries/{id}/redeliver", "/v1/deliveries/none@acme-main/redeliver", "{}", "oap"},
+		{"GET /v1/partners", "/v1/partners", "", "voapq"},
+		{"POST /v1/partners", "/v1/partners", `{"id":"NONE"}`, "oa"},
+		{"GET /v1/partners/{id}", "/v1/partners/acme", "", "voap"},
+		{"PATCH /v1/partners/{id}", "/v1/partners/acme", "{}", "oa"},
+		{"DELETE /v1/partners/{id}", "/v1/partners/acme", "", "oa"},
+		{"GET /v1/partners/{id}/endpoints", "/v1/partners/acme/endpoints", "", "voap"},
+		{"POST /v1/partners/{id}/endpoints", "/v1/partners/acme/endpoints", `{"id":"NONE"}`, "oap"},
+		{"GET /v1/endpoints/{id}", "/v1/endpoints/acme-main", "", "voap"},
+		{"PATCH /v1/endpoints/{id}", "/v1/endpoints/acme-main", "{}", "oap"},
+		{"DELETE /v1/endpoints/{id}", "/v1/endpoints/acme-main", "", "oap"},
 	}
 }
 
@@ -142,7 +152,7 @@ func (r *Route) judge(c *caller, status int) string {
 		if status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
 			return "a token is needed"
 		}
-	case c.letter == "q": // the same call about another partner's business
+	case c.letter == "q" && !strings.Contains(r.Who, "q"): // the same call about another partner's business
 		if status != http.StatusForbidden && status != http.StatusNotFound {
 			return "it is not that partner's business"
 		}
