@@ -294,7 +294,7 @@ func (in *Ingress) address(s *source, u *kyc.Update) error {
 		return nil
 	}
 	partner, id, ok := strings.Cut(u.Subject.ID, ":")
-	if !ok || id == "" || !in.o.Partners[partner] {
+	if !ok || id == "" || !in.o.Partners(partner) {
 		return errors.New("the subject's id does not begin with a known partner and a colon")
 	}
 	u.Partner, u.Subject.ID = partner, id

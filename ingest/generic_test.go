@@ -44,7 +44,7 @@ func TestGenericRelease(t *testing.T) {
 	if err != nil || item.Reason != journal.NoPartner || len(item.Headers) != 2 {
 		t.Fatalf("held %+v, %v", item, err)
 	}
-	d.o.Partners["gamma"] = true
+	d.o.Partners = func(id string) bool { return id == "gamma" }
 	in, err := d.Release(item)
 	if err != nil || len(in.Records) != 1 {
 		t.Fatalf("released %+v, %v", in, err)

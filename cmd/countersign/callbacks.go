@@ -39,6 +39,15 @@ func (g *gateway) bindEarly() error {
 	return nil
 }
 
+// knowsPartner reports whether there is a partner of an id: in the config, or made since.
+func (g *gateway) knowsPartner() func(id string) bool {
+	declared := map[string]bool{} // those of the config are in the registry soon after the first callbacks are taken
+	for _, p := range g.cfg.Partners {
+		declared[p.ID] = true
+	}
+	return func(id string) bool { return declared[id] || g.registry.Read().Partner(id) != nil }
+}
+
 // startIngress takes callbacks. It is started as soon as there is a journal, before all that works on what is in it, and so stops after it.
 func (g *gateway) startIngress() error {
 	if g.role == roleRelay {
@@ -48,14 +57,11 @@ func (g *gateway) startIngress() error {
 		return err
 	}
 	o := ingest.Options{
-		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{},
+		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: g.knowsPartner(),
 		MaxConns: g.limits.callbacks, ConnsOfAddress: g.limits.ofAddress, IdleTimeout: g.cfg.Listen.IdleTimeout,
 		Live: g.cfg.Live(), Knows: func(u *kyc.Update) bool { return relay.Knows(g.store, u) },
 	}
 	o.Bodies, o.BodiesOfSource, o.BodiesOfClient = g.cfg.bodies(memoryLimit("/"))
-	for _, p := range g.cfg.Partners {
-		o.Partners[p.ID] = true
-	}
 	for _, sc := range g.cfg.Sources {
 		s, err := newSource(sc)
 		if err != nil {
