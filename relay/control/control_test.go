@@ -63,6 +63,8 @@ func TestScopes(t *testing.T) {
 		"POST /v1/refs/settle":                       {"/v1/refs/settle", `{"source":"sumsub-eu","provider_ref":"nobodys","partner":"PARTNER","subject":"s","reason":"r"}`, 404, operators, 403, 403},
 		"GET /v1/endpoints":                          {"/v1/endpoints", "", 200, everybody, 200, 200},
 		"POST /v1/endpoints/{id}/resume":             {"/v1/endpoints/OF-PARTNER/resume", "", 200, operators, 200, 404},
+		"POST /v1/endpoints/{id}/pause":              {"/v1/endpoints/strict/pause", "", 200, operators, 403, 403},
+		"POST /v1/endpoints/{id}/ping":               {"/v1/endpoints/nobody/ping", "", 404, operators, 404, 404},
 		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead&endpoint=OF-PARTNER", "", 200, everybody, 200, 404},
 		"GET /v1/partners":                           {"/v1/partners", "", 200, everybody, 200, 200},
 		"POST /v1/partners":                          {"/v1/partners", `{"id":"No"}`, 400, operators, 403, 403},

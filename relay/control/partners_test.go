@@ -177,6 +177,7 @@ func TestPartnersSeeTheirOwn(t *testing.T) {
 	f("GET /v1/endpoints/ID", "", "main", "b-main", "nobody")
 	f("PATCH /v1/endpoints/ID", `{"concurrency":2}`, "a-own", "b-main", "nobody")
 	f("POST /v1/endpoints/ID/resume", "", "main", "b-main", "nobody")
+	f("POST /v1/endpoints/ID/ping", "", "strict", "b-main", "nobody")
 	f("GET /v1/deliveries?status=dead&endpoint=ID", "", "main", "b-main", "nobody")
 	f("GET /v1/deliveries?status=dead&endpoint=ID", "", "main", "b-gone", "nobody")
 	f("DELETE /v1/endpoints/ID?dry_run=true", "", "a-own", "b-main", "nobody")
@@ -204,9 +205,11 @@ func TestPartnersSeeTheirOwn(t *testing.T) {
 	if ps := g.call("pia", "GET", "/v1/partners", "").data(t); len(ps) != 1 || ps[0]["id"] != "acme" {
 		t.Errorf("partners: %v", ps)
 	}
-	if after := g.call("ada", "GET", "/v1/endpoints/b-main", "").body; after != before || tried != 12 {
+	if after := g.call("ada", "GET", "/v1/endpoints/b-main", "").body; after != before || tried != 13 {
 		t.Errorf("it was %s, and is %s", before, after)
 	}
+	g.call("otto", "POST", "/v1/endpoints/strict/pause", "").want(t, 200, "")
+	g.call("pia", "POST", "/v1/endpoints/strict/resume", "").want(t, 409, "paused") // by whoever runs the gateway
 	g.call("pia", "POST", "/v1/partners/acme/endpoints", `{"id":"b-gone","url":"https://hooks.example.com/a"}`).want(t, 409, "id_taken id")
 	g.call("pia", "POST", "/v1/partners/acme/endpoints", `{"id":"a-big","url":"https://hooks.example.com/a","concurrency":65}`).want(t, 400, "concurrency concurrency")
 	g.call("otto", "PATCH", "/v1/endpoints/a-two", `{"concurrency":100}`).want(t, 200, "")

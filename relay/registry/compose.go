@@ -130,18 +130,16 @@ func (r *Registry) endpoint(k *StoredEndpoint, m *made) (e Endpoint, err error) 
 	return e, err
 }
 
-// publish puts a snapshot after a change in the place of the last, with what was decided meanwhile.
-func (r *Registry) publish(next *Snapshot, m *made) {
-	r.change(func(s *Snapshot) bool {
-		s.all, s.declared, s.partners, s.endpoints, s.whose, s.stored = next.all, next.declared, next.partners, next.endpoints, next.whose, next.stored
-		s.policies = maps.Clone(s.policies)
-		maps.Copy(s.policies, next.policies)
-		if m.endpoint != "" {
-			s.owners = next.owners
-			s.mark(m.endpoint, nil)
-		}
-		return true
-	})
+// with gives a snapshot after a change what was decided about partners and endpoints beside it. r.mu is held.
+func (s *Snapshot) with(now *Snapshot, m *made) {
+	s.policies, s.disabled, s.paused = now.policies, now.disabled, now.paused
+	if m.endpoint == "" {
+		s.owners = now.owners
+		return
+	}
+	s.disabled, s.paused = maps.Clone(now.disabled), maps.Clone(now.paused)
+	delete(s.disabled, m.endpoint)
+	delete(s.paused, m.endpoint)
 }
 
 // StoredBy counts the endpoints that are kept of a partner.

@@ -41,7 +41,16 @@ type Registry struct {
 	answers  map[string]time.Time // when each that is kept was given
 	dropping []string             // those that the write under way takes away
 
-	mu sync.Mutex // held by whoever puts another snapshot in the place of the last
+	mu       sync.Mutex // held by whoever puts another snapshot in the place of the last
+	watchers []watcher
+
+	pausing sync.Mutex // held over a pause, or its end, from the file to the snapshot
+}
+
+// watcher is told of other partners and endpoints.
+type watcher struct {
+	before func(*Snapshot) error
+	after  func(*Snapshot)
 }
 
 // Snapshot is what the registry said at one moment. Nobody changes it, nor what it hands out.
@@ -54,6 +63,7 @@ type Snapshot struct {
 	endpoints map[string]*Endpoint
 	policies  map[string]map[int]kyc.Policy // by partner and version
 	disabled  map[string]*string            // by endpoint: why
+	paused    map[string]*Pause             // by endpoint
 	owners    owners
 }
 
@@ -70,8 +80,41 @@ func New(o Options) (*Registry, error) {
 	return r, nil
 }
 
+// Watch has somebody told whenever the partners and endpoints are others than before: before is called
+// while the snapshot does not count yet, and may refuse it, after when it does. Both are called one
+// after the other for each set, and may not change the registry themselves; either may be nil.
+func (r *Registry) Watch(before func(*Snapshot) error, after func(*Snapshot)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watchers = append(r.watchers, watcher{before, after})
+}
+
+// admit asks the watchers whether a snapshot with other partners may count. r.mu is held.
+func (r *Registry) admit(s *Snapshot) error {
+	for _, w := range r.watchers {
+		if w.before == nil {
+			continue
+		}
+		if err := w.before(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish makes a snapshot with other partners, which has been admitted, the one that counts. r.mu is held.
+func (r *Registry) publish(s *Snapshot) {
+	r.snapshot.Store(s)
+	for _, w := range r.watchers {
+		if w.after != nil {
+			w.after(s)
+		}
+	}
+}
+
 // Configure makes these the partners of the config, in their order, beside those that are kept in the file, with what is kept about all of them: their policies, which of their
-// endpoints are disabled, and which names those had. Nobody may change them after.
+// endpoints are disabled or paused, and which names those had. It may be called again while everything runs: the new ones count at once, or on error not at all. Nobody may change
+// ps after.
 func (r *Registry) Configure(ps []Partner) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
@@ -92,14 +135,17 @@ func (r *Registry) Configure(ps []Partner) error {
 	if err := r.o.Store.View(s.recall); err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
+	if err := r.admit(s); err != nil {
+		return err
+	}
 	r.declared = ps
-	r.snapshot.Store(s)
+	r.publish(s)
 	return nil
 }
 
 // recall reads what is kept about the partners and endpoints of a snapshot.
 func (s *Snapshot) recall(tx *store.Tx) (err error) {
-	s.policies, s.disabled = map[string]map[int]kyc.Policy{}, map[string]*string{}
+	s.policies, s.disabled, s.paused = map[string]map[int]kyc.Policy{}, map[string]*string{}, map[string]*Pause{}
 	if s.owners, _, err = readOwners(tx); err != nil {
 		return err
 	}
@@ -111,6 +157,9 @@ func (s *Snapshot) recall(tx *store.Tx) (err error) {
 	for id := range s.endpoints {
 		if why := disabledFor(tx, id); why != "" {
 			s.disabled[id] = &why
+		}
+		if p := pausedBy(tx, id); p != nil {
+			s.paused[id] = p
 		}
 	}
 	return nil

@@ -322,10 +322,16 @@ func (r *Registry) one(ctx context.Context, c Change, what string, work func(*Sn
 		}
 		m.answer = &a
 	}
-	if err := r.keep(ctx, next, m); err != nil {
+	r.mu.Lock() // over the commit too: what is disabled or paused meanwhile is not lost, and what nobody admits is not written
+	defer r.mu.Unlock()
+	next.with(r.Read(), m)
+	if err = r.admit(next); err == nil {
+		err = r.keep(ctx, next, m)
+	}
+	if err != nil {
 		return v, fmt.Errorf("keep %s %s: %w", what, v.ID, err)
 	}
-	r.publish(next, m)
+	r.publish(next)
 	return v, nil
 }
 
@@ -349,7 +355,7 @@ func (r *Registry) keep(ctx context.Context, next *Snapshot, m *made) error {
 			}
 		}
 		if m.endpoint != "" {
-			err := errors.Join(b.PutTwice([]byte(endpointKey(m.endpoint)), m.sealed), b.DeleteBoth(disabledKey(m.endpoint)), putTwice(b, ownerPrefix+m.endpoint, next.owners[m.endpoint]))
+			err := errors.Join(b.PutTwice([]byte(endpointKey(m.endpoint)), m.sealed), b.DeleteBoth(disabledKey(m.endpoint)), b.DeleteBoth(pausedKey(m.endpoint)), putTwice(b, ownerPrefix+m.endpoint, next.owners[m.endpoint]))
 			if err != nil {
 				return err
 			}
@@ -361,7 +367,8 @@ func (r *Registry) keep(ctx context.Context, next *Snapshot, m *made) error {
 		return err
 	}
 	r.noteAnswer(m.answer)
-	next.policies = known
+	next.policies = maps.Clone(next.policies)
+	maps.Copy(next.policies, known)
 	return nil
 }
 

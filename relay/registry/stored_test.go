@@ -464,3 +464,32 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("one too many: %v", err)
 	}
 }
+
+// TestWatchersAdmit: whoever watches sees a set before it counts, with what is kept in the file, and when one refuses it nothing is written.
+func TestWatchersAdmit(t *testing.T) {
+	g := newRig(t, acme())
+	g.run()
+	var refuse error
+	before, after := 0, 0
+	g.Watch(func(soon *Snapshot) error {
+		if before++; soon.Endpoint("more") == nil || g.Read().Endpoint("more") != nil {
+			t.Error("it does not see what will be, or that counts already")
+		}
+		return refuse
+	}, func(now *Snapshot) {
+		if after++; now != g.Read() || now.Endpoint("more") == nil || now.Owner("more") != "acme" || len(now.Policies("acme")) != 0 {
+			t.Error("it sees another set than the one that counts")
+		}
+	})
+	refuse = errors.New("no room")
+	if _, _, err := g.CreateEndpoint(t.Context(), keptEndpoint("more", "acme"), by("otto")); !errors.Is(err, refuse) || before != 1 || after != 0 || g.Read().Endpoint("more") != nil {
+		t.Errorf("refused: %v, %d before, %d after", err, before, after)
+	}
+	if current, _ := g.kept(); current.Last != 0 {
+		t.Errorf("what was refused is kept: %+v", current)
+	}
+	refuse = nil
+	if _, _, err := g.CreateEndpoint(t.Context(), keptEndpoint("more", "acme"), by("otto")); err != nil || before != 2 || after != 1 {
+		t.Errorf("%v, %d before, %d after", err, before, after)
+	}
+}

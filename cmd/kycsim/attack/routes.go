@@ -59,6 +59,8 @@ func Routes() []Route {
 		{"POST /v1/test_helpers/users/{id}/kyc", "/v1/test_helpers/users/ann/kyc?partner=acme", `{"status":"pending"}`, "oap"},
 		{"GET /v1/endpoints", "/v1/endpoints", "", "voapq"},
 		{"POST /v1/endpoints/{id}/resume", "/v1/endpoints/acme-main/resume", "", "oap"},
+		{"POST /v1/endpoints/{id}/pause", "/v1/endpoints/nobody/pause", "", "oa"},
+		{"POST /v1/endpoints/{id}/ping", "/v1/endpoints/nobody/ping", "", "oap"},
 		{"GET /v1/deliveries", "/v1/deliveries?status=dead&endpoint=acme-main", "", "voap"},
 		{"POST /v1/deliveries/{id}/redeliver", "/v1/deliveries/none@acme-main/redeliver", "{}", "oap"},
 		{"GET /v1/partners", "/v1/partners", "", "voapq"},
@@ -248,7 +250,9 @@ func hostileIDs(ctx context.Context, t *Target, s *Section) error {
 			{"POST", "/v1/test_helpers/users/" + id + "/kyc?partner=acme", `{"status":"approved"}`},
 			{"GET", "/v1/policies/" + id, ""},
 			{"GET", "/v1/quarantine/" + id, ""},
+			{"POST", "/v1/endpoints/" + id + "/pause", ""},
 			{"POST", "/v1/endpoints/" + id + "/resume", ""},
+			{"POST", "/v1/endpoints/" + id + "/ping", ""},
 			{"POST", "/v1/deliveries/" + id + "/redeliver", "{}"},
 			{"POST", "/v1/withheld/" + id + "/acknowledge", `{"reason":"r"}`},
 		} {
