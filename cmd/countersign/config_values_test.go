@@ -98,9 +98,22 @@ func TestEvents(t *testing.T) {
 	f("kyc.stat*", false)
 	f("kyc.status.", false)
 	f(".*", false)
-	f("*", false)
+	f("*", true)
+	f("kyc*", false)
 	f("kyc", false)
 	f("", false)
+}
+
+func TestFilters(t *testing.T) {
+	f := func(s string, want bool) {
+		t.Helper()
+		if _, m := parseFilter(s); (m == nil) != want || m != nil && (m.what == "" || m.remedy == "") {
+			t.Errorf("parseFilter(%q): %v", s, m)
+		}
+	}
+	f(`change.status == "rejected" || change.check.source startsWith "sumsub"`, true)
+	f("change.status", false)
+	f("any(1..9, true)", false)
 }
 
 func TestPrefixes(t *testing.T) {

@@ -299,6 +299,9 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 			s.fail(w, err)
 			return
 		}
+		if req.Method == http.MethodGet && oneThing(v) {
+			w.Header().Set("ETag", declaredTag(v))
+		}
 		s.answer(w, v)
 	}
 }

@@ -27,6 +27,16 @@ func declaredTag(view any) string {
 	return `"c` + hex.EncodeToString(sum[:8]) + `"`
 }
 
+// oneThing reports whether an answer is about one thing.
+func oneThing(answer any) bool {
+	switch answer.(type) {
+	case list, PartnerList, EndpointDetailList, stream:
+		return false
+	default:
+		return true
+	}
+}
+
 // expects is the condition of a call that changes something: If-Match names the state that the caller has seen. Nil: any will do.
 func expects(req *http.Request) func(registry.Version) bool {
 	wanted := req.Header.Values("If-Match")

@@ -14,7 +14,7 @@ import (
 	"countersign/relay/registry"
 )
 
-// showAgain is how long a call that is sent again with its Idempotency-Key is shown the key that it made: whoever lost the first answer can ask within that time.
+// showAgain is how long a call that is sent again with its Idempotency-Key is shown the key, or the token, that it made: whoever lost the first answer can ask within that time.
 const showAgain = time.Hour
 
 // onceOnly are the calls that are being made with an Idempotency-Key.
@@ -96,7 +96,7 @@ func held(req *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// shownAgain is a kept answer, without the key that it made when that was long ago.
+// shownAgain is a kept answer, without the key, or the token, that it made when that was long ago.
 func shownAgain(a *registry.Answer, now time.Time) (any, error) {
 	if now.Sub(a.At) <= showAgain {
 		return again{a.Body}, nil
@@ -106,19 +106,32 @@ func shownAgain(a *registry.Answer, now time.Time) (any, error) {
 		return nil, fmt.Errorf("read a kept answer: %w", err)
 	}
 	delete(v, "key")
+	delete(v, "token")
 	b, err := json.Marshal(v)
 	return again{b}, err
 }
 
-// answer is what the registry keeps of this call; nil: it carries no key.
+// answer is what the registry keeps of this call with a change; nil: it carries no key.
 func (o *once) answer(view func(v registry.Version, key string) any) func(registry.Version, string) (registry.Answer, error) {
 	if o == nil {
 		return nil
 	}
 	return func(v registry.Version, key string) (registry.Answer, error) {
-		body, err := json.Marshal(view(v, key))
-		return registry.Answer{ID: o.id, At: v.At, Said: o.said, Body: body}, err
+		a, err := o.keeps(view(v, key), v.At)
+		if err != nil {
+			return registry.Answer{}, err
+		}
+		return *a, nil
 	}
+}
+
+// keeps is what is kept of this call, which is answered so; nil: it carries no key.
+func (o *once) keeps(view any, now time.Time) (*registry.Answer, error) {
+	if o == nil {
+		return nil, nil
+	}
+	body, err := json.Marshal(view)
+	return &registry.Answer{ID: o.id, At: now, Said: o.said, Body: body}, err
 }
 
 // digest is one of several texts, none of which can pass for a part of another.

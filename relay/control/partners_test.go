@@ -301,6 +301,44 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
+// TestTokenOnce: the same for a token that is made.
+func TestTokenOnce(t *testing.T) {
+	g := newRig(t)
+	path, body := "/v1/tokens/vera-2", `{"scope":"viewer"}`
+	first := g.call("ada", "POST", path, body, "Idempotency-Key", "k1").want(t, 200, "")
+	second := g.call("ada", "POST", path, body, "Idempotency-Key", "k1").want(t, 200, "")
+	if first.json["token"] == nil || first.json["token"] != second.json["token"] || g.made.Load() != 1 {
+		t.Errorf("%s, and then %s", first.body, second.body)
+	}
+	g.call("ada", "POST", path, `{"scope":"admin"}`, "Idempotency-Key", "k1").want(t, 409, "idempotency_key_used Idempotency-Key")
+	g.call("ada", "POST", path, body, "Idempotency-Key", "k2").want(t, 409, "name_taken name")
+}
+
+// TestTags: every answer about one thing says which state of it is shown, and another state has another.
+func TestTags(t *testing.T) {
+	g := newRig(t)
+	g.tell("ann", 1, kyc.Approved)
+	tag := func(path string) string {
+		t.Helper()
+		tag := g.call("vera", "GET", path, "").want(t, 200, "").header.Get("ETag")
+		if tag == "" || tag != g.call("vera", "GET", path, "").header.Get("ETag") {
+			t.Errorf("%s: ETag %s", path, tag)
+		}
+		return tag
+	}
+	before := tag("/v1/users/ann/kyc?partner=acme&livemode=true")
+	tag("/v1/subjects/acme/ann?livemode=true")
+	tag("/v1/partners/acme")
+	tag("/v1/policies/acme")
+	g.tell("ann", 2, kyc.Rejected)
+	if after := tag("/v1/users/ann/kyc?partner=acme&livemode=true"); after == before {
+		t.Error("another state has the same tag")
+	}
+	if a := g.call("vera", "GET", "/v1/partners", ""); a.header.Get("ETag") != "" {
+		t.Error("a list has a tag")
+	}
+}
+
 // TestPartnerTokenOfMadePartner: a token may be made for a partner that was made here.
 func TestPartnerTokenOfMadePartner(t *testing.T) {
 	g := newRig(t)

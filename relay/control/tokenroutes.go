@@ -73,12 +73,18 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 		ExpiresAt time.Time `json:"expires_at"`
 	}
 	name, now := req.PathValue("name"), s.o.Now().UTC().Truncate(time.Second)
+	if s.o.NewToken == nil || s.tokens.registry == nil {
+		return nil, &problem{http.StatusConflict, "conflict", "role", "this process makes no tokens", ""}
+	}
+	o, done, ends, err := s.once(req, caller)
+	defer ends()
+	if err != nil || done != nil {
+		return done, err
+	}
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
 	switch {
-	case s.o.NewToken == nil || s.tokens.registry == nil:
-		return nil, &problem{http.StatusConflict, "conflict", "role", "this process makes no tokens", ""}
 	case !tokenName.MatchString(name):
 		return nil, bad("name", "a name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit")
 	case !slices.Contains([]Scope{Admin, Operator, Viewer, Partner}, ask.Scope):
@@ -98,7 +104,13 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 	m := madeToken{
 		SHA256: hex.EncodeToString(sum[:]), Scope: ask.Scope, Partner: ask.Partner, MadeAt: now, MadeBy: caller.Name, ExpiresAt: ask.ExpiresAt.UTC(),
 	}
-	switch err := s.tokens.make(req.Context(), name, m, now); {
+	v := (&holder{Token: Token{Name: name, Scope: m.Scope, Partner: m.Partner}, from: fromMade, made: m}).view(now)
+	v.Token = text
+	answer, err := o.keeps(v, now)
+	if err != nil {
+		return nil, err
+	}
+	switch err := s.tokens.make(req.Context(), name, m, now, answer); {
 	case errors.Is(err, errNameTaken):
 		return nil, &problem{http.StatusConflict, "conflict", "name_taken", err.Error(), "name"}
 	case errors.Is(err, errTooMany):
@@ -106,8 +118,6 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 	case err != nil:
 		return nil, err
 	}
-	v := (&holder{Token: Token{Name: name, Scope: m.Scope, Partner: m.Partner}, from: fromMade, made: m}).view(now)
-	v.Token = text
 	return v, nil
 }
 

@@ -281,6 +281,12 @@ func othersBusiness(ctx context.Context, t *Target, s *Section) error {
 		{"reads another's in the other mode", "GET", "/v1/users/ann/kyc?livemode=true&partner=acme", "", "quentin", []int{403, 404}},
 		{"binds at another's source", "POST", "/v1/submissions", `{"subject":"ann","source":"open","provider_ref":"ann-ref"}`, "quentin", []int{400, 403, 404}},
 		{"binds for another", "POST", "/v1/submissions", `{"partner":"acme","subject":"eve","source":"open","provider_ref":"eve-ref"}`, "quentin", []int{400, 403, 404}},
+		{"looks at another's endpoint", "GET", "/v1/endpoints/acme-main", "", "quentin", []int{404}},
+		{"looks at another partner", "GET", "/v1/partners/acme", "", "quentin", []int{404}},
+		{"makes another an endpoint", "POST", "/v1/partners/acme/endpoints", `{"id":"quentins","url":"http://127.0.0.1:9/"}`, "quentin", []int{404}},
+		{"changes another's endpoint", "PATCH", "/v1/endpoints/acme-main", `{"url":"http://127.0.0.1:9/"}`, "quentin", []int{404}},
+		{"removes another's endpoint", "DELETE", "/v1/endpoints/acme-main", "", "quentin", []int{404}},
+		{"lists another's deliveries", "GET", "/v1/deliveries?status=dead&endpoint=acme-main", "", "quentin", []int{404}},
 		{"drives another's", "POST", "/v1/test_helpers/users/ann/kyc?partner=acme", `{"status":"approved"}`, "quentin", []int{403, 404}},
 	} {
 		s.Tried++
