@@ -337,13 +337,6 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 	return nil
 }
 
-// filterFailed notes that a filter failed about a change, which is owed all the same. Of each filter the first is logged.
-func (b *batch) filterFailed(e *registry.Endpoint, err error) {
-	if b.unasked++; e.Filter.First() {
-		b.r.o.Logger.Error("endpoint_filter_failed", "endpoint", e.ID, "error", err, "remedy", "correct its filter; until then it is told what the filter fails about")
-	}
-}
-
 // noticeType is the one change of a status that tells no other status.
 const noticeType = "kyc.status.expiring"
 

@@ -82,3 +82,10 @@ func (r *Relay) told(s *subject, partner string, c *kyc.Change, appended time.Ti
 	}
 	return endpoints, nil
 }
+
+// filterFailed notes that a filter failed about a change, which is owed all the same. Of each filter the first is logged.
+func (b *batch) filterFailed(e *registry.Endpoint, err error) {
+	if b.unasked++; e.Filter.First() {
+		b.r.o.Logger.Error("endpoint_filter_failed", "endpoint", e.ID, "error", err, "remedy", "correct its filter; until then it is told what the filter fails about")
+	}
+}

@@ -57,6 +57,9 @@ func (f jsonFlag) endpoint(c *console, v *control.EndpointDetail) error {
 	if v.Disabled != "" {
 		c.printf("  disabled: %s\n", v.Disabled)
 	}
+	if v.Paused != nil {
+		c.printf("  paused by %s since %s\n", v.Paused.By, v.Paused.At.Format(time.RFC3339))
+	}
 	c.printf("  owed %d, dead %d\n", v.Owed, v.Dead)
 	return nil
 }

@@ -27,6 +27,9 @@ func (s *Server) detail(now *registry.Snapshot, id string) (v EndpointDetail, ok
 		v = viewDeclared(now.Owner(id), e)
 	}
 	v.Disabled, v.Owed, v.Dead = now.Disabled(id), s.o.Outbox.Owed(id), s.o.Outbox.Dead(id)
+	if p := now.Paused(id); p != nil {
+		v.Paused = &PauseView{p.By, p.At}
+	}
 	return v, true
 }
 

@@ -87,8 +87,9 @@ type EndpointDetail struct {
 	MaxOwed     int64      `json:"max_owed"`
 	Since       since      `json:"since"`
 	Retry       RetryInput `json:"retry"`
-	Headers     []string   `json:"headers"` // their names
-	Disabled    string     `json:"disabled,omitempty"`
+	Headers     []string   `json:"headers"`            // their names
+	Disabled    string     `json:"disabled,omitempty"` // why
+	Paused      *PauseView `json:"paused,omitempty"`
 	Owed        int64      `json:"owed"`
 	Dead        int64      `json:"dead"`
 	Version     uint64     `json:"version,omitempty"` // of what was made through the API: the number of its last change
@@ -96,6 +97,12 @@ type EndpointDetail struct {
 	Key         string     `json:"key,omitempty"` // in the answer that made it, and never again
 
 	tag string // worked out before anything was masked
+}
+
+// PauseView is who has paused an endpoint, and when.
+type PauseView struct {
+	By string    `json:"by,omitempty"`
+	At time.Time `json:"at"`
 }
 
 // EndpointDetailList is a page of endpoints of one partner.
@@ -112,7 +119,7 @@ func (v EndpointDetail) etag() string {
 	case v.Version > 0:
 		return versionTag(v.Version)
 	}
-	v.Owed, v.Dead, v.Disabled = 0, 0, ""
+	v.Owed, v.Dead, v.Disabled, v.Paused = 0, 0, "", nil
 	return declaredTag(v)
 }
 

@@ -28,14 +28,15 @@ func (r *Registry) compose(declared []Partner, stored Stored, m *made) (*Snapsho
 			s.all = append(s.all, Partner{ID: kept.ID, Policy: kept.Policy, MaxOpen: kept.MaxOpen})
 		}
 	}
+	kept := stored.byPartner()
 	for i := range s.all {
 		p := &s.all[i]
 		s.partners[p.ID] = p
-		for _, v := range stored.of(p.ID) {
+		for _, v := range kept[p.ID] {
 			if s.declared[v.ID] {
 				continue
 			}
-			e, err := r.endpoint(v.Endpoint, m)
+			e, err := r.endpoint(v, m)
 			if err != nil {
 				return nil, err
 			}
@@ -95,8 +96,15 @@ func (s *Snapshot) Owner(endpoint string) string {
 	return s.owners[endpoint].Partner
 }
 
-// endpoint is an endpoint that is kept, as everybody sees it.
-func (r *Registry) endpoint(k *StoredEndpoint, m *made) (e Endpoint, err error) {
+// endpoint is an endpoint that is kept, as everybody sees it. One that has not changed is what it was.
+func (r *Registry) endpoint(v Version, m *made) (e Endpoint, err error) {
+	k, now := v.Endpoint, r.Read()
+	was := now.endpoints[k.ID]
+	if was != nil && now.stored.Endpoints[k.ID].Number == v.Number {
+		e = *was
+		e.Concurrency = k.Concurrency // of which it may have had a share
+		return e, nil
+	}
 	e = Endpoint{
 		ID: k.ID, URL: k.URL, Events: k.Events, Concurrency: k.Concurrency, Rate: k.Rate, Timeout: k.Timeout, MaxOwed: k.MaxOwed, Since: k.Since, Retry: k.Retry,
 	}
@@ -118,7 +126,7 @@ func (r *Registry) endpoint(k *StoredEndpoint, m *made) (e Endpoint, err error) 
 		e.Keys = []Key{{Key: m.key}}
 		return e, nil
 	}
-	if was := r.Read().endpoints[k.ID]; was != nil {
+	if was != nil {
 		e.Keys = was.Keys
 		return e, nil
 	}

@@ -121,7 +121,7 @@ func (r *Registry) RemovePartner(ctx context.Context, id string, c Change) error
 			return nil, err
 		}
 		m := &made{}
-		for _, e := range s.stored.of(id) {
+		for _, e := range s.stored.byPartner()[id] {
 			m.versions = append(m.versions, Version{What: EndpointRemoved, ID: e.ID})
 		}
 		m.versions = append(m.versions, Version{What: PartnerRemoved, ID: id})

@@ -93,14 +93,13 @@ func put(all map[string]Version, v Version, stands bool) {
 	delete(all, v.ID)
 }
 
-// of are the endpoints of a partner, in the order of their ids.
-func (s *Stored) of(partner string) (all []Version) {
-	for _, v := range s.Endpoints {
-		if v.Endpoint.Partner == partner {
-			all = append(all, v)
-		}
+// byPartner are the endpoints of each partner, in the order of their ids.
+func (s *Stored) byPartner() map[string][]Version {
+	all := map[string][]Version{}
+	for _, id := range slices.Sorted(maps.Keys(s.Endpoints)) {
+		v := s.Endpoints[id]
+		all[v.Endpoint.Partner] = append(all[v.Endpoint.Partner], v)
 	}
-	slices.SortFunc(all, func(a, b Version) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }
 
