@@ -25,7 +25,7 @@ func parseText(s string) (string, *mistake) {
 func parseName(s string) (string, *mistake) { return s, ofRule(registry.CheckName(s)) }
 
 // ofRule is what a rule of package registry finds wrong, as a mistake in a config; nil: nothing.
-func ofRule(m *registry.Mistake) *mistake {
+func ofRule(m *registry.ValueError) *mistake {
 	if m == nil {
 		return nil
 	}
@@ -221,7 +221,7 @@ func parseEvent(s string) (string, *mistake) {
 // parseFilter wants a condition on a change that compiles.
 func parseFilter(s string) (string, *mistake) {
 	if _, err := registry.NewFilter(s); err != nil {
-		if m, ok := errors.AsType[*registry.Mistake](err); ok {
+		if m, ok := errors.AsType[*registry.ValueError](err); ok {
 			return "", ofRule(m)
 		}
 		return "", &mistake{"cannot be used", "write a condition on change"}

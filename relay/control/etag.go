@@ -45,7 +45,7 @@ func expects(req *http.Request) func(registry.Version) bool {
 	}
 	return func(v registry.Version) bool {
 		tag := versionTag(v.Number)
-		for _, one := range strings.Split(strings.Join(wanted, ","), ",") {
+		for one := range strings.SplitSeq(strings.Join(wanted, ","), ",") {
 			if one = strings.TrimSpace(one); one == "*" || one == tag {
 				return true
 			}

@@ -79,7 +79,7 @@ func (s *Server) change(req *http.Request, t Token) registry.Change {
 
 // refusedChange says why the registry has not made a change.
 func refusedChange(err error) *problem {
-	var m *registry.Mistake
+	var m *registry.ValueError
 	switch {
 	case errors.As(err, &m):
 		return &problem{http.StatusBadRequest, "invalid_request", "invalid_value", m.Error(), m.Field}

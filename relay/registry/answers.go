@@ -18,7 +18,7 @@ const (
 	dropAnswers  = 100 // that are too old, with each that is kept
 )
 
-// ErrAnswers: so many answers are kept that there is no room for another within 24 hours.
+// ErrAnswers says that so many answers are kept that there is no room for another within 24 hours.
 var ErrAnswers = errors.New("too many calls came with an Idempotency-Key within 24 hours: try again later, or without one")
 
 // Answer is what a call was answered, kept for whoever sends the same call again. It is sealed, for it may hold a key.

@@ -2,7 +2,7 @@ package registry
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +48,7 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("after 25 hours: %v, %v", ok, err)
 	}
 	for i := range maxAnswers {
-		g.answers[fmt.Sprint(i)] = now
+		g.answers[strconv.Itoa(i)] = now
 	}
 	if err := create("three", now); !errors.Is(err, ErrAnswers) || g.Read().Endpoint("three") != nil {
 		t.Errorf("one too many: %v", err)

@@ -29,13 +29,13 @@ type Filter struct {
 	failed  atomic.Bool
 }
 
-// NewFilter compiles a condition; its errors are *Mistake, with the column. An empty text is no filter: nil.
+// NewFilter compiles a condition; its errors are *ValueError, with the column. An empty text is no filter: nil.
 func NewFilter(text string) (*Filter, error) {
 	switch {
 	case text == "":
 		return nil, nil
 	case len(text) > maxFilter:
-		return nil, &Mistake{"filter", fmt.Sprintf("is longer than %d bytes", maxFilter), "shorten it"}
+		return nil, &ValueError{"filter", fmt.Sprintf("is longer than %d bytes", maxFilter), "shorten it"}
 	}
 	tree, err := parser.Parse(text)
 	if err != nil {
@@ -86,12 +86,12 @@ func (f *Filter) Match(c *kyc.Change) (bool, error) {
 }
 
 // filterMistake says what is wrong with a filter, and where, without the text itself.
-func filterMistake(err error) *Mistake {
+func filterMistake(err error) *ValueError {
 	var fe *file.Error
 	if !errors.As(err, &fe) {
-		return &Mistake{"filter", "cannot be compiled: " + err.Error(), filterRemedy}
+		return &ValueError{"filter", "cannot be compiled: " + err.Error(), filterRemedy}
 	}
-	return &Mistake{"filter", fmt.Sprintf("cannot be used at line %d, column %d: %s", max(1, fe.Line), fe.Column+1, fe.Message), filterRemedy}
+	return &ValueError{"filter", fmt.Sprintf("cannot be used at line %d, column %d: %s", max(1, fe.Line), fe.Column+1, fe.Message), filterRemedy}
 }
 
 const filterRemedy = `write a condition like change.status == "rejected" || change.check.source startsWith "sumsub"`
@@ -178,12 +178,12 @@ var (
 // bounds looks for what a filter may not say.
 type bounds struct {
 	nodes   int
-	mistake *Mistake
+	mistake *ValueError
 }
 
 func (b *bounds) wrong(n ast.Node, what string) {
 	if b.mistake == nil {
-		b.mistake = &Mistake{"filter", fmt.Sprintf("cannot be used at column %d: %s", n.Location().From+1, what), filterRemedy}
+		b.mistake = &ValueError{"filter", fmt.Sprintf("cannot be used at column %d: %s", n.Location().From+1, what), filterRemedy}
 	}
 }
 

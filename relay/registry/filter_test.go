@@ -46,7 +46,7 @@ func TestFilterRefused(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
 		_, err := NewFilter(text)
-		var m *Mistake
+		var m *ValueError
 		if !errors.As(err, &m) || m.Field != "filter" || m.Remedy == "" || !strings.Contains(m.What, want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}

@@ -15,11 +15,11 @@ import (
 
 // The rules about the values of a partner and an endpoint, for those that stand in the config and those that are made through the API.
 
-// Mistake is what is wrong with a value, and what to do about it. It never holds the value: that may be a secret.
-type Mistake struct{ Field, What, Remedy string }
+// ValueError is what is wrong with a value, and what to do about it. It never holds the value: that may be a secret.
+type ValueError struct{ Field, What, Remedy string }
 
 // Error implements error.
-func (m *Mistake) Error() string {
+func (m *ValueError) Error() string {
 	if m.Field == "" {
 		return m.What + "; " + m.Remedy
 	}
@@ -61,49 +61,49 @@ var EventTypes = []string{
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // CheckName holds the id of a partner or an endpoint to its form.
-func CheckName(s string) *Mistake {
+func CheckName(s string) *ValueError {
 	if nameForm.MatchString(s) {
 		return nil
 	}
-	return &Mistake{What: "is not a usable name", Remedy: "use 1 to 64 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit"}
+	return &ValueError{What: "is not a usable name", Remedy: "use 1 to 64 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit"}
 }
 
 // CheckEvent holds one of an endpoint's events to what there is: an exact type, a pattern that ends in ".*", or "*" for all.
-func CheckEvent(s string) *Mistake {
+func CheckEvent(s string) *ValueError {
 	prefix, isPattern := strings.CutSuffix(s, ".*")
 	known := s == "*" || slices.ContainsFunc(EventTypes, func(t string) bool { return t == s || isPattern && prefix != "" && strings.HasPrefix(t, prefix+".") })
 	if known {
 		return nil
 	}
-	return &Mistake{What: "matches no event", Remedy: "use a type like kyc.status.approved, or a pattern: *, kyc.*, kyc.status.*, kyc.check.*, kyc.document.*"}
+	return &ValueError{What: "matches no event", Remedy: "use a type like kyc.status.approved, or a pattern: *, kyc.*, kyc.status.*, kyc.check.*, kyc.document.*"}
 }
 
 // Check finds what is wrong with a schedule that is complete.
-func (r *Retry) Check() *Mistake {
+func (r *Retry) Check() *ValueError {
 	if r.Max < r.First {
-		return &Mistake{"max", "is shorter than first", "raise max, or lower first"}
+		return &ValueError{"max", "is shorter than first", "raise max, or lower first"}
 	}
 	return nil
 }
 
 // within reports what is wrong with a number that has bounds.
-func within[T int | int64 | float64](field string, v, low, high T) *Mistake {
+func within[T int | int64 | float64](field string, v, low, high T) *ValueError {
 	if v >= low && v <= high {
 		return nil
 	}
-	return &Mistake{field, fmt.Sprintf("is not between %v and %v", low, high), "choose one within these bounds"}
+	return &ValueError{field, fmt.Sprintf("is not between %v and %v", low, high), "choose one within these bounds"}
 }
 
 // lasts reports what is wrong with a duration that has bounds.
-func lasts(field string, v, low, high time.Duration) *Mistake {
+func lasts(field string, v, low, high time.Duration) *ValueError {
 	if v >= low && v <= high {
 		return nil
 	}
-	return &Mistake{field, "is not between " + FormatDuration(low) + " and " + FormatDuration(high), "choose a duration within these bounds"}
+	return &ValueError{field, "is not between " + FormatDuration(low) + " and " + FormatDuration(high), "choose a duration within these bounds"}
 }
 
 // first is the first mistake there is; nil: there is none.
-func first(all ...*Mistake) error {
+func first(all ...*ValueError) error {
 	for _, m := range all {
 		if m != nil {
 			return m
@@ -113,20 +113,20 @@ func first(all ...*Mistake) error {
 }
 
 // at is a mistake of a field.
-func (m *Mistake) at(field string) *Mistake {
+func (m *ValueError) at(field string) *ValueError {
 	if m == nil {
 		return nil
 	}
-	return &Mistake{field, m.What, m.Remedy}
+	return &ValueError{field, m.What, m.Remedy}
 }
 
 // checkEvents holds a list of events to the rules.
-func checkEvents(events []string) *Mistake {
+func checkEvents(events []string) *ValueError {
 	switch {
 	case len(events) == 0:
-		return &Mistake{"events", "is an empty list", "name at least one, or leave it out to have the default"}
+		return &ValueError{"events", "is an empty list", "name at least one, or leave it out to have the default"}
 	case len(events) > len(EventTypes):
-		return &Mistake{"events", "names more than there are", "use patterns: *, kyc.*, kyc.status.*"}
+		return &ValueError{"events", "names more than there are", "use patterns: *, kyc.*, kyc.status.*"}
 	}
 	for i, e := range events {
 		if m := CheckEvent(e); m != nil {
@@ -137,24 +137,24 @@ func checkEvents(events []string) *Mistake {
 }
 
 // CheckHeaders holds what every request to an endpoint carries to the rules: reserved are the headers that formats set, by their canonical names.
-func CheckHeaders(hs map[string]string, reserved map[string]bool) *Mistake {
+func CheckHeaders(hs map[string]string, reserved map[string]bool) *ValueError {
 	size, seen := 0, map[string]bool{}
 	for name, value := range hs {
 		canonical, field := http.CanonicalHeaderKey(name), "headers."+name
 		var he *send.HeaderError
 		switch {
 		case errors.As(send.CheckHeader(name, value), &he):
-			return &Mistake{"headers", "have one that " + he.Problem, he.Remedy}
+			return &ValueError{"headers", "have one that " + he.Problem, he.Remedy}
 		case reserved[canonical]:
-			return &Mistake{field, "is a header of the signature, of this format or of another", "remove it"}
+			return &ValueError{field, "is a header of the signature, of this format or of another", "remove it"}
 		case seen[canonical]:
-			return &Mistake{field, "stands twice, in another case", "keep one of them"}
+			return &ValueError{field, "stands twice, in another case", "keep one of them"}
 		}
 		seen[canonical] = true
 		size += send.NewHeader(canonical, value).Size()
 	}
 	if len(hs) > send.MaxHeaders || size > send.MaxHeaderBytes {
-		return &Mistake{"headers", "are too many, or too long together", "keep at most " + strconv.Itoa(send.MaxHeaders) + ", of 16 KiB together"}
+		return &ValueError{"headers", "are too many, or too long together", "keep at most " + strconv.Itoa(send.MaxHeaders) + ", of 16 KiB together"}
 	}
 	return nil
 }

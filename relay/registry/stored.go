@@ -223,7 +223,7 @@ func (p *StoredPartner) check() error {
 	for _, list := range [][]kyc.Check{ps.Required, ps.RequiredCompany, slices.Collect(maps.Keys(ps.Validity))} {
 		for _, c := range list {
 			if !slices.Contains(kyc.Checks, c) {
-				return &Mistake{"policy", "names a check that is none", "use the types of checks that docs/API.md lists"}
+				return &ValueError{"policy", "names a check that is none", "use the types of checks that docs/API.md lists"}
 			}
 		}
 	}
@@ -233,7 +233,7 @@ func (p *StoredPartner) check() error {
 		}
 	}
 	if len(ps.Required) == 0 || len(ps.RequiredCompany) == 0 {
-		return &Mistake{"policy", "requires no check", "name at least one, or leave the list out to have the default"}
+		return &ValueError{"policy", "requires no check", "name at least one, or leave the list out to have the default"}
 	}
 	return first(
 		within("max_submissions", p.MaxOpen, 1, MaxOpenRefs), within("policy.validity_months", ps.ValidityMonths, 1, MaxValidity),
@@ -243,12 +243,11 @@ func (p *StoredPartner) check() error {
 
 // sound holds an endpoint to the rules, and seals its headers.
 func (r *Registry) sound(d *EndpointDraft) (*StoredEndpoint, error) {
-	var ue *send.URLError
-	if errors.As(send.CheckURL(d.URL, r.o.Live, r.o.Allow), &ue) {
-		return nil, &Mistake{"url", ue.Problem, ue.Remedy}
+	if ue, ok := errors.AsType[*send.URLError](send.CheckURL(d.URL, r.o.Live, r.o.Allow)); ok {
+		return nil, &ValueError{"url", ue.Problem, ue.Remedy}
 	}
 	if _, ok := format.ByName(d.Format); !ok {
-		return nil, &Mistake{"format", "is none that this program knows", "use one of those that countersign formats lists"}
+		return nil, &ValueError{"format", "is none that this program knows", "use one of those that countersign formats lists"}
 	}
 	if _, err := NewFilter(d.Filter); err != nil {
 		return nil, err
@@ -308,7 +307,7 @@ func (r *Registry) one(ctx context.Context, c Change, what string, work func(*Sn
 	}
 	for i := range m.versions {
 		mv := &m.versions[i]
-		mv.Schema, mv.Number, mv.At, mv.Actor = versionSchema, now.stored.Last+uint64(i)+1, c.At.UTC(), c.Actor //nolint:gosec // a few
+		mv.Schema, mv.Number, mv.At, mv.Actor = versionSchema, now.stored.Last+uint64(i)+1, c.At.UTC(), c.Actor
 		v = *mv
 	}
 	next, err := r.compose(r.declared, now.stored.with(m.versions), m)
@@ -378,7 +377,7 @@ func (d *EndpointDraft) SetHeaders(hs map[string]*string) error {
 	for name, value := range hs {
 		canonical := http.CanonicalHeaderKey(name)
 		if seen[canonical] {
-			return &Mistake{"headers", "have one twice, in another case", "keep one of them"}
+			return &ValueError{"headers", "have one twice, in another case", "keep one of them"}
 		}
 		seen[canonical] = true
 		if d.Clear == nil {

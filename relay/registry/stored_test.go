@@ -130,7 +130,7 @@ func TestVersions(t *testing.T) {
 	for seed := range uint64(5) {
 		g := newRig(t, acme())
 		g.run()
-		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
+		r := rand.New(rand.NewPCG(seed, 1))
 		for range 60 {
 			partner := fmt.Sprint("p", r.IntN(4))
 			endpoint := fmt.Sprint(partner, "-e", r.IntN(3))

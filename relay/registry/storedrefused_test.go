@@ -53,7 +53,7 @@ func TestStoredRefused(t *testing.T) {
 	wrong := func(field string, change func(*EndpointDraft)) {
 		t.Helper()
 		_, err := g.UpdateEndpoint(ctx, "b-main", by("otto"), func(d *EndpointDraft) error { change(d); return nil })
-		var m *Mistake
+		var m *ValueError
 		if !errors.As(err, &m) || m.Field != field || m.What == "" || m.Remedy == "" || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v", field, err)
 		}
