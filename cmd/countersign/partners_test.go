@@ -126,3 +126,23 @@ partners: []
 		t.Errorf("a config that names it: %s", m.log)
 	}
 }
+
+// TestFilterOfConfig: an endpoint of the config has the filter and the events that stand there.
+func TestFilterOfConfig(t *testing.T) {
+	dir, config := house(t, "http://127.0.0.1:9/")
+	b, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(filter string) string {
+		return write(t, dir, "countersign.yaml", strings.Replace(string(b), "keys: [file:acme.key]", `keys: [file:acme.key], events: ["*"], filter: '`+filter+`'`, 1))
+	}
+	g := start(t, with(`change.status == "rejected"`))
+	if e := g.registry.Read().Endpoint("acme-main"); e.Filter.String() != `change.status == "rejected"` || fmt.Sprint(e.Events) != "[*]" {
+		t.Errorf("%+v", e)
+	}
+	code, out, errs := cli(t, nil, "check", "--config", with(`change.state == "rejected"`))
+	if want := "partners[0].endpoints[0].filter: cannot be used at line 1, column 8"; code != exitNo || !strings.Contains(out+errs, want) {
+		t.Errorf("check: exit %d, %s%s want %s", code, out, errs, want)
+	}
+}

@@ -102,6 +102,9 @@ func (s *Server) fill(d *registry.EndpointDraft, in *EndpointInput, t Token) err
 	if err := in.put(d); err != nil {
 		return err
 	}
+	if in.URL != "" {
+		d.URL, d.Public = in.URL, t.Scope == Partner
+	}
 	switch {
 	case t.Scope != Partner:
 		return nil

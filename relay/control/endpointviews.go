@@ -78,6 +78,7 @@ type EndpointDetail struct {
 	Partner     string     `json:"partner"`
 	From        string     `json:"from"` // config, or api
 	URL         string     `json:"url"`
+	PublicOnly  bool       `json:"public_only,omitempty"` // egress.allow does not count for it: a partner's own token gave its URL
 	Format      string     `json:"format"`
 	Events      []string   `json:"events"`
 	Filter      string     `json:"filter,omitempty"`
@@ -133,20 +134,20 @@ func defaultEndpoint() EndpointInput {
 
 func defaultEvents() []string { return []string{"kyc.status.*"} }
 
-// inputOf is an endpoint that is kept as it would be sent, so that a change of it may leave out what stays.
+// inputOf is an endpoint that is kept as it would be sent, but for its URL, so that a change of it may leave out what stays.
 func inputOf(d *registry.EndpointDraft) EndpointInput {
 	return EndpointInput{
-		URL: d.URL, Format: d.Format, Events: d.Events, Filter: d.Filter, Concurrency: d.Concurrency, Rate: d.Rate, Timeout: duration(d.Timeout), MaxOwed: d.MaxOwed, Since: since(d.Since),
+		Format: d.Format, Events: d.Events, Filter: d.Filter, Concurrency: d.Concurrency, Rate: d.Rate, Timeout: duration(d.Timeout), MaxOwed: d.MaxOwed, Since: since(d.Since),
 		Retry: viewRetry(d.Retry),
 	}
 }
 
-// put makes a draft what was sent.
+// put makes a draft what was sent, but for its URL.
 func (in *EndpointInput) put(d *registry.EndpointDraft) error {
 	if in.Events == nil {
 		in.Events = defaultEvents()
 	}
-	d.URL, d.Format, d.Events, d.Filter, d.Concurrency, d.Rate = in.URL, in.Format, in.Events, in.Filter, in.Concurrency, in.Rate
+	d.Format, d.Events, d.Filter, d.Concurrency, d.Rate = in.Format, in.Events, in.Filter, in.Concurrency, in.Rate
 	d.Timeout, d.MaxOwed, d.Since = time.Duration(in.Timeout), in.MaxOwed, time.Time(in.Since)
 	r := in.Retry
 	d.Retry = registry.Retry{First: time.Duration(r.First), Factor: r.Factor, Max: time.Duration(r.Max), Jitter: r.Jitter, Attempts: r.Attempts, MaxRetryAfter: time.Duration(r.MaxRetryAfter)}
@@ -161,7 +162,7 @@ func viewRetry(r registry.Retry) RetryInput {
 func viewMadeEndpoint(v *registry.Version, key string) EndpointDetail {
 	e := v.Endpoint
 	return EndpointDetail{
-		Object: "endpoint", ID: e.ID, Partner: e.Partner, From: fromAPI, URL: e.URL, Format: e.Format, Events: e.Events, Filter: e.Filter, Concurrency: e.Concurrency, Rate: e.Rate,
+		Object: "endpoint", ID: e.ID, Partner: e.Partner, From: fromAPI, URL: e.URL, PublicOnly: e.Public, Format: e.Format, Events: e.Events, Filter: e.Filter, Concurrency: e.Concurrency, Rate: e.Rate,
 		Timeout: duration(e.Timeout), MaxOwed: e.MaxOwed, Since: since(e.Since), Retry: viewRetry(e.Retry), Headers: headerNames(slices.Sorted(maps.Keys(e.Headers))),
 		Version: v.Number, ChangedAt: v.At, Key: key,
 	}

@@ -217,6 +217,27 @@ func TestPartnersSeeTheirOwn(t *testing.T) {
 	g.call("pia", "PATCH", "/v1/endpoints/a-two", `{"concurrency":101}`).want(t, 400, "concurrency concurrency")
 }
 
+// TestPublicOnly: what egress.allow excepts is for whoever runs the gateway to give away: a partner's own token reaches none of it.
+func TestPublicOnly(t *testing.T) {
+	g := newRig(t)
+	g.call("pia", "POST", "/v1/partners/acme/endpoints", `{"id":"own","url":"https://hooks.example.com/a"}`).want(t, 200, "")
+	public := func(want bool) {
+		t.Helper()
+		if e := g.registry.Read().Endpoint("own"); e.Public != want {
+			t.Errorf("public only: %v", e.Public)
+		}
+	}
+	public(true)
+	g.call("otto", "PATCH", "/v1/endpoints/own", `{"timeout":"5s"}`).want(t, 200, "")
+	public(true)
+	g.call("otto", "PATCH", "/v1/endpoints/own", `{"url":"https://hooks.example.com/a"}`).want(t, 200, "")
+	public(false)
+	g.call("pia", "PATCH", "/v1/endpoints/own", `{"timeout":"6s"}`).want(t, 200, "")
+	public(false)
+	g.call("pia", "PATCH", "/v1/endpoints/own", `{"url":"https://hooks.example.com/b"}`).want(t, 200, "")
+	public(true)
+}
+
 // TestChangesAreBounded: each change of a partner's own token stays in the file for good, so there are only so many.
 func TestChangesAreBounded(t *testing.T) {
 	now := time.Now()

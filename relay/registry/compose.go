@@ -106,7 +106,7 @@ func (r *Registry) endpoint(v Version, m *made) (e Endpoint, err error) {
 		return e, nil
 	}
 	e = Endpoint{
-		ID: k.ID, URL: k.URL, Events: k.Events, Concurrency: k.Concurrency, Rate: k.Rate, Timeout: k.Timeout, MaxOwed: k.MaxOwed, Since: k.Since, Retry: k.Retry,
+		ID: k.ID, URL: k.URL, Public: k.Public, Events: k.Events, Concurrency: k.Concurrency, Rate: k.Rate, Timeout: k.Timeout, MaxOwed: k.MaxOwed, Since: k.Since, Retry: k.Retry,
 	}
 	var ok bool
 	if e.Format, ok = format.ByName(k.Format); !ok {

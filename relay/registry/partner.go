@@ -34,6 +34,7 @@ type Endpoint struct {
 	Retry       Retry
 	Headers     []send.Header // with every request, beside the format's
 	TLS         send.TLSFiles
+	Public      bool // its partner's own token gave its URL: the networks that egress.allow excepts are no business of whoever that is
 }
 
 // Key is one signing key of an endpoint. It signs until Until; zero: for good.

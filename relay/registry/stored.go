@@ -28,6 +28,7 @@ type StoredEndpoint struct {
 	ID          string            `json:"id"`
 	Partner     string            `json:"partner"`
 	URL         string            `json:"url"`
+	Public      bool              `json:"public,omitempty"` // see Endpoint.Public
 	Format      string            `json:"format"`
 	Events      []string          `json:"events"`
 	Filter      string            `json:"filter,omitempty"`
@@ -243,7 +244,11 @@ func (p *StoredPartner) check() error {
 
 // sound holds an endpoint to the rules, and seals its headers.
 func (r *Registry) sound(d *EndpointDraft) (*StoredEndpoint, error) {
-	if ue, ok := errors.AsType[*send.URLError](send.CheckURL(d.URL, r.o.Live, r.o.Allow)); ok {
+	allow := r.o.Allow
+	if d.Public {
+		allow = nil
+	}
+	if ue, ok := errors.AsType[*send.URLError](send.CheckURL(d.URL, r.o.Live, allow)); ok {
 		return nil, &ValueError{"url", ue.Problem, ue.Remedy}
 	}
 	if _, ok := format.ByName(d.Format); !ok {
