@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"countersign/relay/control"
+	"countersign/relay/control/api"
 )
 
 type endpointsShowCommand struct {
@@ -24,7 +24,7 @@ func (cmd *endpointsShowCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v control.EndpointDetail
+	var v api.EndpointDetail
 	if err := cl.call(c.ctx, http.MethodGet, "/v1/endpoints/"+segment(cmd.ID), nil, &v); err != nil {
 		return err
 	}
@@ -32,22 +32,15 @@ func (cmd *endpointsShowCommand) Run(c *console) error {
 }
 
 // endpoint shows an endpoint in full.
-func (f jsonFlag) endpoint(c *console, v *control.EndpointDetail) error {
+func (f jsonFlag) endpoint(c *console, v *api.EndpointDetail) error {
 	if f.JSON {
 		return c.show(v)
-	}
-	text := func(m interface{ MarshalText() ([]byte, error) }) string {
-		b, err := m.MarshalText()
-		if err != nil {
-			return "?"
-		}
-		return string(b)
 	}
 	c.printf("%s of %s, from %s\n  %s, format %s\n  events %s\n", v.ID, v.Partner, v.From, v.URL, v.Format, strings.Join(v.Events, ", "))
 	if v.Filter != "" {
 		c.printf("  filter %s\n", v.Filter)
 	}
-	c.printf("  %d at once, timeout %s, %d owed at most, since %s, %d attempts\n", v.Concurrency, text(v.Timeout), v.MaxOwed, text(v.Since), v.Retry.Attempts)
+	c.printf("  %d at once, timeout %s, %d owed at most, since %s, %d attempts\n", v.Concurrency, v.Timeout, v.MaxOwed, v.Since, v.Retry.Attempts)
 	if len(v.Headers) > 0 {
 		c.printf("  headers %s\n", strings.Join(v.Headers, ", "))
 	}
@@ -152,7 +145,7 @@ func (cmd *endpointsCreateCommand) Run(c *console) (err error) {
 		}
 	}
 	in["id"] = cmd.ID
-	var v control.EndpointDetail
+	var v api.EndpointDetail
 	if err := cl.call(c.ctx, http.MethodPost, "/v1/partners/"+segment(cmd.Partner)+"/endpoints", in, &v); err != nil {
 		return errors.Join(err, abandon(f))
 	}
@@ -187,7 +180,7 @@ func (cmd *endpointsUpdateCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v control.EndpointDetail
+	var v api.EndpointDetail
 	if err := cl.matching(cmd.match()).call(c.ctx, http.MethodPatch, "/v1/endpoints/"+segment(cmd.ID), in, &v); err != nil {
 		return err
 	}

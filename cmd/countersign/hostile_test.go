@@ -25,7 +25,7 @@ import (
 	"countersign/ingest/provider"
 	"countersign/outbox"
 	"countersign/relay"
-	"countersign/relay/control"
+	"countersign/relay/control/api"
 	"countersign/relay/dispatch"
 	"countersign/relay/format"
 	"countersign/signing"
@@ -100,7 +100,7 @@ func adversary(t *testing.T, fails bool) string {
 	question := map[string]any{"id": hostile, "source": hostile, "ref": hostile, "error": hostile}
 	lists := map[string]any{
 		"/v1/deliveries": spoiltOf[outbox.DeadDelivery](), "/v1/withheld": spoiltOf[outbox.Withheld](), "/v1/endpoints": spoiltOf[dispatch.EndpointView](), "/v1/quarantine": spoiltOf[journal.ItemView](), "/v1/quarantine?records": spoiltOf[relay.HeldView](),
-		"/v1/partners": spoiltOf[control.PartnerView](), "/v1/questions": question, "/v1/audit": spoiltOf[control.AuditEntry](), "/v1/set-aside": spoiltOf[relay.AsideView](), "/v1/tokens": spoiltOf[tokenView](), "/v1/refs/conflicts": spoiltOf[relay.ContestedRef](),
+		"/v1/partners": spoiltOf[api.PartnerDetail](), "/v1/questions": question, "/v1/audit": spoiltOf[api.AuditEntry](), "/v1/set-aside": spoiltOf[relay.AsideView](), "/v1/tokens": spoiltOf[tokenView](), "/v1/refs/conflicts": spoiltOf[relay.ContestedRef](),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -115,7 +115,7 @@ func adversary(t *testing.T, fails bool) string {
 			w.WriteHeader(http.StatusConflict)
 			v = map[string]any{"error": map[string]any{"message": hostile}}
 		case isList && r.Method == http.MethodGet:
-			v = map[string]any{"data": []any{item}, "has_more": true}
+			v = map[string]any{"data": []any{item}, "has_more": true, "next": hostile}
 		case strings.HasPrefix(path, "/v1/policies/"):
 			v = spoiltOf[planned]()
 		case strings.HasSuffix(path, "/decisions"), strings.HasSuffix(path, "/rebuild"):
@@ -125,11 +125,11 @@ func adversary(t *testing.T, fails bool) string {
 		case strings.HasPrefix(path, "/v1/subjects/"):
 			v = spoiltOf[relay.SubjectView]()
 		case strings.HasSuffix(path, "/endpoints"), strings.HasPrefix(path, "/v1/endpoints/") && r.Method != http.MethodDelete && r.Method != http.MethodPost:
-			v = spoiltOf[control.EndpointDetail]()
+			v = spoiltOf[api.EndpointDetail]()
 		case strings.HasPrefix(path, "/v1/partners") && r.Method != http.MethodDelete:
-			v = spoiltOf[control.PartnerView]()
+			v = spoiltOf[api.PartnerDetail]()
 		case r.Method == http.MethodDelete:
-			v = spoiltOf[control.RemovedView]()
+			v = spoiltOf[api.Removed]()
 		case strings.HasPrefix(path, "/v1/tokens/"):
 			v = spoiltOf[tokenView]()
 		default:

@@ -6,8 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"countersign/kyc"
-	"countersign/relay/control"
+	"countersign/relay/control/api"
 )
 
 type partnersCommand struct {
@@ -18,7 +17,7 @@ type partnersCommand struct {
 	Remove partnersRemoveCommand `cmd:"" help:"Take a partner that was made here away, with its endpoints; what is owed stays owed."`
 }
 
-func (c *console) partner(p *control.PartnerView) {
+func (c *console) partner(p *api.PartnerDetail) {
 	c.printf("%-20s %-7s endpoints: %s\n", p.ID, p.From, strings.Join(p.Endpoints, ", "))
 }
 
@@ -34,7 +33,7 @@ func (cmd *partnersListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := fetchList[control.PartnerView](c.ctx, cl, "/v1/partners", cmd.query())
+	v, err := fetchList[api.PartnerDetail](c.ctx, cl, "/v1/partners", cmd.query())
 	if err != nil {
 		return err
 	}
@@ -59,7 +58,7 @@ func (cmd *partnersShowCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v control.PartnerView
+	var v api.PartnerDetail
 	if err := cl.call(c.ctx, http.MethodGet, "/v1/partners/"+segment(cmd.ID), nil, &v); err != nil {
 		return err
 	}
@@ -67,7 +66,7 @@ func (cmd *partnersShowCommand) Run(c *console) error {
 }
 
 // print shows a partner in full.
-func (f jsonFlag) print(c *console, v *control.PartnerView) error {
+func (f jsonFlag) print(c *console, v *api.PartnerDetail) error {
 	if f.JSON {
 		return c.show(v)
 	}
@@ -77,16 +76,8 @@ func (f jsonFlag) print(c *console, v *control.PartnerView) error {
 	}
 	p := &v.Policy
 	c.printf("  requires %s of a person, %s of a business; valid %d months, notice %d days; at most %d refs without a callback\n",
-		listed(p.Required), listed(p.RequiredCompany), p.ValidityMonths, p.NoticeDays, v.MaxSubmissions)
+		strings.Join(p.Required, ", "), strings.Join(p.RequiredCompany, ", "), p.ValidityMonths, p.NoticeDays, v.MaxSubmissions)
 	return nil
-}
-
-func listed(cs []kyc.Check) string {
-	texts := make([]string, len(cs))
-	for i, c := range cs {
-		texts[i] = string(c)
-	}
-	return strings.Join(texts, ", ")
 }
 
 // partnerFlags are what may be said of a partner. What is not said stays, or is the default of a new one.
@@ -132,7 +123,7 @@ func (cmd *partnersCreateCommand) Run(c *console) error {
 	}
 	in := cmd.body()
 	in["id"] = cmd.ID
-	var v control.PartnerView
+	var v api.PartnerDetail
 	if err := cl.call(c.ctx, http.MethodPost, "/v1/partners", in, &v); err != nil {
 		return err
 	}
@@ -166,7 +157,7 @@ func (cmd *partnersUpdateCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v control.PartnerView
+	var v api.PartnerDetail
 	if err := cl.matching(cmd.match()).call(c.ctx, http.MethodPatch, "/v1/partners/"+segment(cmd.ID), cmd.body(), &v); err != nil {
 		return err
 	}
@@ -184,7 +175,7 @@ func (f *removeFlags) remove(c *console, cl *client, path string, asJSON bool) e
 	if f.DryRun {
 		path += "?" + url.Values{"dry_run": {"true"}}.Encode()
 	}
-	var v control.RemovedView
+	var v api.Removed
 	if err := cl.matching(f.match()).call(c.ctx, http.MethodDelete, path, nil, &v); err != nil {
 		return err
 	}

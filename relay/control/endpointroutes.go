@@ -1,11 +1,13 @@
 package control
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
+	"countersign/relay/control/api"
 	"countersign/relay/registry"
 )
 
@@ -16,7 +18,7 @@ const (
 )
 
 // detail is an endpoint that there is; not ok: there is none of this id.
-func (s *Server) detail(now *registry.Snapshot, id string) (v EndpointDetail, ok bool) {
+func (s *Server) detail(now *registry.Snapshot, id string) (v api.EndpointDetail, ok bool) {
 	e := now.Endpoint(id)
 	if e == nil {
 		return v, false
@@ -27,15 +29,13 @@ func (s *Server) detail(now *registry.Snapshot, id string) (v EndpointDetail, ok
 		v = viewDeclared(now.Owner(id), e)
 	}
 	v.Disabled, v.Owed, v.Dead = now.Disabled(id), s.o.Outbox.Owed(id), s.o.Outbox.Dead(id)
-	if p := now.Paused(id); p != nil {
-		v.Paused = &PauseView{p.By, p.At}
-	}
+	v.Paused = viewPause(now.Paused(id))
 	return v, true
 }
 
 // listEndpoints lists those of one partner.
 func (s *Server) listEndpoints(req *http.Request, t Token) (any, error) {
-	after, limit, err := page(req)
+	page, err := pageOf(req, "endpoints of")
 	if err != nil {
 		return nil, err
 	}
@@ -44,15 +44,14 @@ func (s *Server) listEndpoints(req *http.Request, t Token) (any, error) {
 	if ownPartner(t, id) != nil || p == nil {
 		return nil, none("partner", id)
 	}
-	views := []EndpointDetail{}
+	var views []api.EndpointDetail
 	for i := range p.Endpoints {
-		if v, ok := s.detail(now, p.Endpoints[i].ID); ok && v.ID > after {
-			views = append(views, v.masked(t))
+		if v, ok := s.detail(now, p.Endpoints[i].ID); ok {
+			views = append(views, shown(v, t).EndpointDetail)
 		}
 	}
-	slices.SortFunc(views, func(a, b EndpointDetail) int { return strings.Compare(a.ID, b.ID) })
-	more := len(views) > limit
-	return EndpointDetailList{"list", views[:min(limit, len(views))], more}, nil
+	slices.SortFunc(views, func(a, b api.EndpointDetail) int { return strings.Compare(a.ID, b.ID) })
+	return cutOut(page, views, func(e *api.EndpointDetail) string { return e.ID }), nil
 }
 
 func (s *Server) getEndpoint(req *http.Request, t Token) (any, error) {
@@ -64,7 +63,7 @@ func (s *Server) getEndpoint(req *http.Request, t Token) (any, error) {
 	if !ok {
 		return nil, none("endpoint", id)
 	}
-	return v.masked(t), nil
+	return shown(v, t), nil
 }
 
 // createEndpoint makes one, and shows its key, this once.
@@ -93,13 +92,13 @@ func (s *Server) createEndpoint(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return viewMadeEndpoint(&v, key), nil
+	return shown(viewMadeEndpoint(&v, key), t), nil
 }
 
 // fill makes a draft what was sent, if the caller may ask for that. What an operator has given stays.
-func (s *Server) fill(d *registry.EndpointDraft, in *EndpointInput, t Token) error {
+func (s *Server) fill(d *registry.EndpointDraft, in *api.EndpointAsk, t Token) error {
 	concurrency, owed := max(guestConcurrency, d.Concurrency), max(guestOwed, d.MaxOwed)
-	if err := in.put(d); err != nil {
+	if err := take(d, in); err != nil {
 		return err
 	}
 	if in.URL != "" {
@@ -122,12 +121,16 @@ func (s *Server) updateEndpoint(req *http.Request, t Token) (any, error) {
 	if err := s.ownEndpoint(t, id); err != nil {
 		return nil, err
 	}
-	if _, err := held(req); err != nil {
+	body, err := held(req)
+	if err == nil {
+		err = decode(bytes.NewReader(body), &api.EndpointAsk{}) // whatever it is about, it has to be one
+	}
+	if err != nil {
 		return nil, err
 	}
 	v, err := s.o.Registry.UpdateEndpoint(req.Context(), id, s.change(req, t), func(d *registry.EndpointDraft) error {
-		in := inputOf(d)
-		if err := read(req, &in); err != nil {
+		in := askOf(d)
+		if err := decode(bytes.NewReader(body), &in); err != nil {
 			return err
 		}
 		if in.ID != "" && in.ID != id {
@@ -138,7 +141,7 @@ func (s *Server) updateEndpoint(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return viewMadeEndpoint(&v, ""), nil
+	return shown(viewMadeEndpoint(&v, ""), t), nil
 }
 
 // removeEndpoint takes one away, and says what stays owed to it.
@@ -147,7 +150,7 @@ func (s *Server) removeEndpoint(req *http.Request, t Token) (any, error) {
 	if err := s.ownEndpoint(t, id); err != nil {
 		return nil, err
 	}
-	dry, err := dryRun(req)
+	dry, err := flag(req, "dry_run", false)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +160,7 @@ func (s *Server) removeEndpoint(req *http.Request, t Token) (any, error) {
 	case now.Declared(id):
 		return nil, fmt.Errorf("endpoint %s: %w", id, registry.ErrDeclared)
 	}
-	view := RemovedView{Object: "endpoint", ID: id, DryRun: dry, Removed: !dry}
+	view := removed{api.Removed{Object: "endpoint", ID: id, DryRun: dry, Removed: !dry}}
 	if err := s.leaves(&view, id); err != nil || dry {
 		return view, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -29,12 +30,18 @@ func declaredTag(view any) string {
 
 // oneThing reports whether an answer is about one thing.
 func oneThing(answer any) bool {
-	switch answer.(type) {
-	case list, PartnerList, EndpointDetailList, stream:
+	if _, ok := answer.(stream); ok {
 		return false
-	default:
-		return true
 	}
+	return !strings.HasPrefix(reflect.TypeOf(answer).Name(), "List[")
+}
+
+// tagOf is the ETag of what has a version, and else stands in the config.
+func tagOf(version uint64, view any) string {
+	if version > 0 {
+		return versionTag(version)
+	}
+	return declaredTag(view)
 }
 
 // expects is the condition of a call that changes something: If-Match names the state that the caller has seen. Nil: any will do.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"countersign/outbox"
+	"countersign/relay/control/api"
 	"countersign/relay/registry"
 )
 
@@ -101,19 +103,18 @@ func refusedChange(err error) *problem {
 }
 
 func (s *Server) listPartners(req *http.Request, t Token) (any, error) {
-	after, limit, err := page(req)
+	page, err := pageOf(req, "partners")
 	if err != nil {
 		return nil, err
 	}
-	now, views := s.o.Registry.Read(), []PartnerView{}
+	now, views := s.o.Registry.Read(), []api.PartnerDetail{}
 	for _, p := range now.Partners() {
-		if p.ID > after && ownPartner(t, p.ID) == nil {
+		if ownPartner(t, p.ID) == nil {
 			views = append(views, viewPartner(now, &p))
 		}
 	}
-	slices.SortFunc(views, func(a, b PartnerView) int { return strings.Compare(a.ID, b.ID) })
-	more := len(views) > limit
-	return PartnerList{"list", views[:min(limit, len(views))], more}, nil
+	slices.SortFunc(views, func(a, b api.PartnerDetail) int { return strings.Compare(a.ID, b.ID) })
+	return cutOut(page, views, func(p *api.PartnerDetail) string { return p.ID }), nil
 }
 
 func (s *Server) getPartner(req *http.Request, t Token) (any, error) {
@@ -122,7 +123,7 @@ func (s *Server) getPartner(req *http.Request, t Token) (any, error) {
 	if ownPartner(t, id) != nil || p == nil {
 		return nil, none("partner", id)
 	}
-	return viewPartner(now, p), nil
+	return onePartner{viewPartner(now, p)}, nil
 }
 
 // createPartner makes one.
@@ -136,32 +137,36 @@ func (s *Server) createPartner(req *http.Request, t Token) (any, error) {
 	if err := read(req, &in); err != nil {
 		return nil, err
 	}
-	in = in.filled()
+	in = filled(in)
 	c := s.change(req, t)
 	c.Expect, c.Answer = nil, o.answer(func(v registry.Version, _ string) any { return viewMadePartner(&v, nil) })
-	v, err := s.o.Registry.CreatePartner(req.Context(), registry.StoredPartner{ID: in.ID, Policy: in.Policy.policy(), MaxOpen: in.MaxSubmissions}, c)
+	v, err := s.o.Registry.CreatePartner(req.Context(), registry.StoredPartner{ID: in.ID, Policy: policyOf(&in.Policy), MaxOpen: in.MaxSubmissions}, c)
 	if err != nil {
 		return nil, err
 	}
-	return viewMadePartner(&v, nil), nil
+	return onePartner{viewMadePartner(&v, nil)}, nil
 }
 
 // updatePartner changes what is sent, and leaves the rest.
 func (s *Server) updatePartner(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
-	if _, err := held(req); err != nil {
+	body, err := held(req)
+	if err == nil {
+		err = decode(bytes.NewReader(body), &api.PartnerAsk{}) // whatever it is about, it has to be one
+	}
+	if err != nil {
 		return nil, err
 	}
 	v, err := s.o.Registry.UpdatePartner(req.Context(), id, s.change(req, t), func(p *registry.StoredPartner) error {
-		in := PartnerInput{MaxSubmissions: p.MaxOpen, Policy: viewPolicy(&p.Policy)}
-		if err := read(req, &in); err != nil {
+		in := api.PartnerAsk{MaxSubmissions: p.MaxOpen, Policy: api.PolicyAsk(viewTerms(&p.Policy))}
+		if err := decode(bytes.NewReader(body), &in); err != nil {
 			return err
 		}
 		if in.ID != "" && in.ID != id {
 			return bad("id", "the id of a partner stays what it is")
 		}
-		in = in.filled()
-		p.MaxOpen, p.Policy = in.MaxSubmissions, in.Policy.policy()
+		in = filled(in)
+		p.MaxOpen, p.Policy = in.MaxSubmissions, policyOf(&in.Policy)
 		return nil
 	})
 	if err != nil {
@@ -169,16 +174,16 @@ func (s *Server) updatePartner(req *http.Request, t Token) (any, error) {
 	}
 	now := s.o.Registry.Read()
 	if p := now.Partner(id); p != nil {
-		return viewMadePartner(&v, viewPartner(now, p).Endpoints), nil
+		return onePartner{viewMadePartner(&v, viewPartner(now, p).Endpoints)}, nil
 	}
-	return viewMadePartner(&v, nil), nil
+	return onePartner{viewMadePartner(&v, nil)}, nil
 }
 
 // removePartner takes one away with its endpoints, and says what stays owed to them.
 func (s *Server) removePartner(req *http.Request, t Token) (any, error) {
 	id, now := req.PathValue("id"), s.o.Registry.Read()
-	view := RemovedView{Object: "partner", ID: id}
-	dry, err := dryRun(req)
+	view := removed{api.Removed{Object: "partner", ID: id, Endpoints: []api.Left{}}}
+	dry, err := flag(req, "dry_run", false)
 	if err != nil {
 		return nil, err
 	}
@@ -196,27 +201,16 @@ func (s *Server) removePartner(req *http.Request, t Token) (any, error) {
 	} else if now.Partner(id) == nil {
 		err = none("partner", id)
 	}
-	view.Removed = !dry
+	view.Removed.Removed = !dry
 	return view, err
 }
 
 // leaves adds what is left of an endpoint that is removed.
-func (s *Server) leaves(view *RemovedView, id string) error {
+func (s *Server) leaves(view *removed, id string) error {
 	k, err := s.o.Outbox.Kept(id)
 	if err != nil {
 		return err
 	}
-	view.Endpoints = append(view.Endpoints, OrphanView{id, k.Owed, k.Dead, len(k.Withheld)})
+	view.Endpoints = append(view.Endpoints, api.Left{ID: id, Owed: k.Owed, Dead: k.Dead, Withheld: len(k.Withheld)})
 	return nil
-}
-
-func dryRun(req *http.Request) (bool, error) {
-	switch req.URL.Query().Get("dry_run") {
-	case "", "false":
-		return false, nil
-	case "true":
-		return true, nil
-	default:
-		return false, bad("dry_run", "dry_run is true or false")
-	}
 }

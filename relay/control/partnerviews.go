@@ -1,87 +1,35 @@
 package control
 
 import (
-	"time"
-
 	"countersign/kyc"
 	"countersign/relay"
+	"countersign/relay/control/api"
 	"countersign/relay/registry"
 )
 
-// Where a partner or an endpoint comes from.
+// fromAPI is where a partner or an endpoint comes from that is not from the config.
 const fromAPI = "api"
 
-// PolicyInput is a partner's policy as it is sent and shown.
-type PolicyInput struct {
-	Required        []kyc.Check       `json:"required"`         // of a person; [] or null: the default
-	RequiredCompany []kyc.Check       `json:"required_company"` // of a business
-	ValidityMonths  int               `json:"validity_months"`
-	Validity        map[kyc.Check]int `json:"validity,omitempty"` // months, by check, where it differs
-	NoticeDays      int               `json:"notice_days"`
-}
+// removed is what came of a removal. A dry run stands in no trail.
+type removed struct{ api.Removed }
 
-// PartnerInput is the request that makes or changes a partner. In a change, what is left out stays.
-type PartnerInput struct {
-	ID             string      `json:"id,omitempty"` // of a new one
-	MaxSubmissions int64       `json:"max_submissions"`
-	Policy         PolicyInput `json:"policy"`
-}
+// idle implements idle.
+func (v removed) idle() bool { return v.DryRun }
 
-// PartnerView is what is shown of a partner.
-type PartnerView struct {
-	Object         string      `json:"object"` // partner
-	ID             string      `json:"id"`
-	From           string      `json:"from"` // config, or api
-	MaxSubmissions int64       `json:"max_submissions"`
-	Policy         PolicyInput `json:"policy"`
-	Endpoints      []string    `json:"endpoints"`         // their ids
-	Version        uint64      `json:"version,omitempty"` // of what was made through the API: the number of its last change
-	ChangedAt      time.Time   `json:"changed_at,omitzero"`
-}
+// onePartner is an answer about a partner.
+type onePartner struct{ api.PartnerDetail }
 
-// PartnerList is a page of partners.
-type PartnerList struct {
-	Object  string        `json:"object"` // list
-	Data    []PartnerView `json:"data"`
-	HasMore bool          `json:"has_more"`
-}
-
-// RemovedView is what came of a removal, or would come of it.
-type RemovedView struct {
-	Object    string       `json:"object"` // partner, or endpoint
-	ID        string       `json:"id"`
-	Removed   bool         `json:"removed"` // false: it was a dry run
-	DryRun    bool         `json:"dry_run"`
-	Endpoints []OrphanView `json:"endpoints"` // what is left of each endpoint
-}
-
-// OrphanView is what is kept of an endpoint that is removed. What is owed stays owed: it goes out when an endpoint of this id is made again.
-type OrphanView struct {
-	ID       string `json:"id"`
-	Owed     int64  `json:"owed"`
-	Dead     int64  `json:"dead"`
-	Withheld int    `json:"withheld"` // of what is owed: rejections and suspensions
-}
-
-// idle implements idle: a dry run has changed nothing.
-func (v RemovedView) idle() bool { return v.DryRun }
-
-func (v PartnerView) etag() string {
-	if v.Version > 0 {
-		return versionTag(v.Version)
-	}
-	return declaredTag(v)
-}
+func (v onePartner) etag() string { return tagOf(v.Version, v.PartnerDetail) }
 
 // defaultPartner is what is not said of a new partner; as in the config.
-func defaultPartner() PartnerInput {
-	return PartnerInput{MaxSubmissions: relay.DefaultMaxOpen, Policy: PolicyInput{
-		Required: []kyc.Check{kyc.IdentityVerification}, RequiredCompany: []kyc.Check{kyc.BusinessVerification}, ValidityMonths: 12, NoticeDays: 7,
+func defaultPartner() api.PartnerAsk {
+	return api.PartnerAsk{MaxSubmissions: relay.DefaultMaxOpen, Policy: api.PolicyAsk{
+		Required: []string{string(kyc.IdentityVerification)}, RequiredCompany: []string{string(kyc.BusinessVerification)}, ValidityMonths: 12, NoticeDays: 7,
 	}}
 }
 
 // filled has the defaults where a list is empty.
-func (in PartnerInput) filled() PartnerInput {
+func filled(in api.PartnerAsk) api.PartnerAsk {
 	d := defaultPartner().Policy
 	if len(in.Policy.Required) == 0 {
 		in.Policy.Required = d.Required
@@ -92,17 +40,30 @@ func (in PartnerInput) filled() PartnerInput {
 	return in
 }
 
-func (p PolicyInput) policy() kyc.Policy {
-	return kyc.Policy{Required: p.Required, RequiredCompany: p.RequiredCompany, ValidityMonths: p.ValidityMonths, Validity: p.Validity, NoticeDays: p.NoticeDays}
+func policyOf(p *api.PolicyAsk) kyc.Policy {
+	out := kyc.Policy{Required: wordsOf[kyc.Check](p.Required), RequiredCompany: wordsOf[kyc.Check](p.RequiredCompany), ValidityMonths: p.ValidityMonths, NoticeDays: p.NoticeDays}
+	for check, months := range p.Validity {
+		if out.Validity == nil {
+			out.Validity = map[kyc.Check]int{}
+		}
+		out.Validity[kyc.Check(check)] = months
+	}
+	return out
 }
 
-func viewPolicy(p *kyc.Policy) PolicyInput {
-	return PolicyInput{p.Required, p.RequiredCompany, p.ValidityMonths, p.Validity, p.NoticeDays}
+func viewTerms(p *kyc.Policy) api.PolicyTerms {
+	v := api.PolicyTerms{Required: each(p.Required, spell), RequiredCompany: each(p.RequiredCompany, spell), ValidityMonths: p.ValidityMonths, NoticeDays: p.NoticeDays}
+	if len(p.Validity) > 0 {
+		v.Validity = counts(p.Validity)
+	}
+	return v
 }
+
+func spell(c *kyc.Check) string { return string(*c) }
 
 // viewPartner is a partner that there is.
-func viewPartner(now *registry.Snapshot, p *registry.Partner) PartnerView {
-	v := PartnerView{Object: "partner", ID: p.ID, From: fromConfig, MaxSubmissions: p.MaxOpen, Policy: viewPolicy(&p.Policy), Endpoints: []string{}}
+func viewPartner(now *registry.Snapshot, p *registry.Partner) api.PartnerDetail {
+	v := api.PartnerDetail{Object: "partner", ID: p.ID, From: fromConfig, MaxSubmissions: p.MaxOpen, Policy: viewTerms(&p.Policy), Endpoints: []string{}}
 	for i := range p.Endpoints {
 		v.Endpoints = append(v.Endpoints, p.Endpoints[i].ID)
 	}
@@ -113,11 +74,11 @@ func viewPartner(now *registry.Snapshot, p *registry.Partner) PartnerView {
 }
 
 // viewMadePartner is a partner as a change has left it.
-func viewMadePartner(v *registry.Version, endpoints []string) PartnerView {
+func viewMadePartner(v *registry.Version, endpoints []string) api.PartnerDetail {
 	if endpoints == nil {
 		endpoints = []string{}
 	}
-	return PartnerView{
-		Object: "partner", ID: v.ID, From: fromAPI, MaxSubmissions: v.Partner.MaxOpen, Policy: viewPolicy(&v.Partner.Policy), Endpoints: endpoints, Version: v.Number, ChangedAt: v.At,
+	return api.PartnerDetail{
+		Object: "partner", ID: v.ID, From: fromAPI, MaxSubmissions: v.Partner.MaxOpen, Policy: viewTerms(&v.Partner.Policy), Endpoints: endpoints, Version: v.Number, ChangedAt: v.At,
 	}
 }
