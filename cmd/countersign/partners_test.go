@@ -146,3 +146,37 @@ func TestFilterOfConfig(t *testing.T) {
 		t.Errorf("check: exit %d, %s%s want %s", code, out, errs, want)
 	}
 }
+
+// TestReloadKeepsWhatIsMade: another config counts beside what was made through the API; one that names it is refused, and changes nothing.
+func TestReloadKeepsWhatIsMade(t *testing.T) {
+	dir, config := house(t, "http://127.0.0.1:9/")
+	b, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := launch(t, config, "", nil).ready()
+	do := func(want int, args ...string) string {
+		t.Helper()
+		code, out, errs := cli(t, nil, append(args, "--config", config)...)
+		if code != want {
+			t.Fatalf("%q: exit %d\n%s%s", args, code, out, errs)
+		}
+		return out + errs
+	}
+	do(exitYes, "partners", "create", "gamma")
+	do(exitYes, "endpoints", "create", "gamma", "gamma-main", "--url", "http://127.0.0.1:9/", "--out", filepath.Join(dir, "gamma.key"))
+	do(exitYes, "endpoints", "create", "acme", "acme-more", "--url", "http://127.0.0.1:9/", "--out", filepath.Join(dir, "more.key"))
+	write(t, dir, "countersign.yaml", string(b)+"  - id: beta\n")
+	do(exitYes, "reload")
+	if list := do(exitYes, "partners"); !strings.Contains(list, "acme-main, acme-more") || !strings.Contains(list, "beta") || !strings.Contains(list, "endpoints: gamma-main") {
+		t.Errorf("after a reload: %s", list)
+	}
+	write(t, dir, "countersign.yaml", string(b)+"  - id: gamma\n")
+	if said := do(exitNo, "reload"); !strings.Contains(said, "partner gamma was made through the API") {
+		t.Errorf("a config that names what is kept: %s", said)
+	}
+	if list := do(exitYes, "partners"); !strings.Contains(list, "beta") || !strings.Contains(list, "endpoints: gamma-main") {
+		t.Errorf("after a reload that was refused: %s", list)
+	}
+	m.stop()
+}
