@@ -60,7 +60,9 @@ func take(d *registry.EndpointDraft, in *api.EndpointAsk) error {
 		name, text string
 		to         *time.Duration
 	}{
-		{"timeout", in.Timeout, &d.Timeout}, {"retry.first", in.Retry.First, &d.Retry.First}, {"retry.max", in.Retry.Max, &d.Retry.Max},
+		{"timeout", in.Timeout, &d.Timeout},
+		{"retry.first", in.Retry.First, &d.Retry.First},
+		{"retry.max", in.Retry.Max, &d.Retry.Max},
 		{"retry.max_retry_after", in.Retry.MaxRetryAfter, &d.Retry.MaxRetryAfter},
 	} {
 		var err error

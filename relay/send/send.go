@@ -15,9 +15,9 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 
 	"code.dny.dev/ssrf"
-	"time"
 )
 
 // What one attempt may cost us, whatever the partner does.

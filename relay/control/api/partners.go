@@ -27,7 +27,7 @@ type PolicyAsk struct {
 type PartnerAsk struct {
 	ID             string    `json:"id,omitempty" doc:"Of a new one: 1 to 64 of a-z, 0-9, dot, dash and underscore. It stays what it is."`
 	MaxSubmissions int64     `json:"max_submissions,omitempty" doc:"Refs that its tokens may have registered that no callback has come for."`
-	Policy         PolicyAsk `json:"policy,omitempty"`
+	Policy         PolicyAsk `json:"policy,omitzero"`
 }
 
 // PartnerDetail is one partner.
@@ -74,7 +74,7 @@ type EndpointAsk struct {
 	Timeout     string             `json:"timeout,omitempty" doc:"For a whole attempt, such as 15s."`
 	MaxOwed     int64              `json:"max_owed,omitempty" doc:"Deliveries that may wait."`
 	Since       string             `json:"since,omitempty" doc:"Changes recorded before are not owed: an instant, or always."`
-	Retry       RetryAsk           `json:"retry,omitempty"`
+	Retry       RetryAsk           `json:"retry,omitzero"`
 	Headers     map[string]*string `json:"headers,omitempty" doc:"With every request. Values are sealed, and never shown again."`
 }
 
