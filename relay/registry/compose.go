@@ -36,7 +36,7 @@ func (r *Registry) compose(declared []Partner, stored Stored, m *made) (*Snapsho
 			if s.declared[v.ID] {
 				continue
 			}
-			e, err := r.endpoint(v, m)
+			e, err := r.endpoint(v)
 			if err != nil {
 				return nil, err
 			}
@@ -97,7 +97,7 @@ func (s *Snapshot) Owner(endpoint string) string {
 }
 
 // endpoint is an endpoint that is kept, as everybody sees it. One that has not changed is what it was.
-func (r *Registry) endpoint(v Version, m *made) (e Endpoint, err error) {
+func (r *Registry) endpoint(v Version) (e Endpoint, err error) {
 	k, now := v.Endpoint, r.Read()
 	was := now.endpoints[k.ID]
 	if was != nil && now.stored.Endpoints[k.ID].Number == v.Number {
@@ -122,25 +122,12 @@ func (r *Registry) endpoint(v Version, m *made) (e Endpoint, err error) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		e.Headers = append(e.Headers, send.NewHeader(name, values[name]))
 	}
-	if m != nil && m.endpoint == k.ID {
-		e.Keys = []Key{{Key: m.key}}
-		return e, nil
-	}
-	if was != nil {
-		e.Keys = was.Keys
-		return e, nil
-	}
-	key, ok, err := r.EndpointKey(k.ID)
-	if err == nil && !ok {
-		err = fmt.Errorf("endpoint %s has no key", k.ID)
-	}
-	e.Keys = []Key{{Key: key}}
-	return e, err
+	return e, nil
 }
 
 // with gives a snapshot after a change what was decided about partners and endpoints beside it. r.mu is held.
 func (s *Snapshot) with(now *Snapshot, m *made) {
-	s.policies, s.disabled, s.paused = now.policies, now.disabled, now.paused
+	s.policies, s.disabled, s.paused, s.kept = now.policies, now.disabled, now.paused, now.kept
 	if m.endpoint == "" {
 		s.owners = now.owners
 		return
@@ -148,6 +135,7 @@ func (s *Snapshot) with(now *Snapshot, m *made) {
 	s.disabled, s.paused = maps.Clone(now.disabled), maps.Clone(now.paused)
 	delete(s.disabled, m.endpoint)
 	delete(s.paused, m.endpoint)
+	s.keep(m.endpoint, []Key{m.key.Key})
 }
 
 // StoredBy counts the endpoints that are kept of a partner.

@@ -6,7 +6,6 @@ import (
 	"countersign/kyc"
 	"countersign/relay/format"
 	"countersign/relay/send"
-	"countersign/signing"
 )
 
 // Partner is who is told.
@@ -23,7 +22,7 @@ type Endpoint struct {
 	RenamedFrom string // the id it had; "": no other
 	URL         string
 	Format      format.Format
-	Keys        []Key // newest first
+	Keys        []Key // of the config, newest first; none: it has kept ones (Snapshot.Keys)
 	Events      []string
 	Filter      *Filter // what must be met beside Events; nil: nothing
 	Concurrency int     // attempts in flight; 0: 1
@@ -35,12 +34,6 @@ type Endpoint struct {
 	Headers     []send.Header // with every request, beside the format's
 	TLS         send.TLSFiles
 	Public      bool // its partner's own token gave its URL: the networks that egress.allow excepts are no business of whoever that is
-}
-
-// Key is one signing key of an endpoint. It signs until Until; zero: for good.
-type Key struct {
-	Key   signing.Key
-	Until time.Time
 }
 
 // Retry says when a delivery that failed is tried again. What is zero, but for Jitter, is as in dispatch.DefaultSchedule.

@@ -6,6 +6,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -23,7 +24,8 @@ type Options struct {
 	Store    *store.Store
 	Sealer   *store.Sealer
 	Random   io.Reader
-	Partners []Partner // see Configure
+	Partners []Partner        // see Configure
+	Now      func() time.Time // nil: time.Now
 
 	Live     bool                  // the addresses of endpoints that are made through the API are held to what live mode allows,
 	Allow    []netip.Prefix        // and to these exceptions
@@ -45,6 +47,7 @@ type Registry struct {
 	watchers []watcher
 
 	pausing sync.Mutex // held over a pause, or its end, from the file to the snapshot
+	keying  sync.Mutex // held over a change of kept keys, from the file to the snapshot
 }
 
 // watcher is told of other partners and endpoints.
@@ -65,6 +68,7 @@ type Snapshot struct {
 	disabled  map[string]*string            // by endpoint: why
 	paused    map[string]*Pause             // by endpoint
 	owners    owners
+	kept      map[string][]Key // by endpoint: keys that are not in the config
 }
 
 // New reads what is kept about the partners given.
@@ -113,7 +117,7 @@ func (r *Registry) publish(s *Snapshot) {
 }
 
 // Configure makes these the partners of the config, in their order, beside those that are kept in the file, with what is kept about all of them: their policies, which of their
-// endpoints are disabled or paused, and which names those had. It may be called again while everything runs: the new ones count at once, or on error not at all. Nobody may change
+// endpoints are disabled or paused, which names those had, and the keys that are kept of them. It may be called again while everything runs: the new ones count at once, or on error not at all. Nobody may change
 // ps after.
 func (r *Registry) Configure(ps []Partner) error {
 	r.changing.Lock()
@@ -132,7 +136,8 @@ func (r *Registry) Configure(ps []Partner) error {
 	}
 	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
 	defer r.mu.Unlock()
-	if err := r.o.Store.View(s.recall); err != nil {
+	err = r.o.Store.View(func(tx *store.Tx) error { return errors.Join(s.recall(tx), r.recallKeys(tx, s)) })
+	if err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
 	if err := r.admit(s); err != nil {
@@ -163,6 +168,13 @@ func (s *Snapshot) recall(tx *store.Tx) (err error) {
 		}
 	}
 	return nil
+}
+
+func (r *Registry) now() time.Time {
+	if r.o.Now == nil {
+		return time.Now()
+	}
+	return r.o.Now()
 }
 
 // Read returns what counts now. Whoever needs two answers that agree asks one snapshot.

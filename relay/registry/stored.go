@@ -74,10 +74,8 @@ type Change struct {
 // made is what is written with versions, in one transaction.
 type made struct {
 	versions []Version
-	endpoint string      // of a new one: its id, and
-	sealed   []byte      // its key, which
-	key      signing.Key // is this, and in text
-	text     string
+	endpoint string // of a new one: its id
+	key      Made   // and its key
 	answer   *Answer
 }
 
@@ -150,11 +148,8 @@ func (r *Registry) CreateEndpoint(ctx context.Context, d EndpointDraft, c Change
 			return nil, err
 		}
 		m := &made{versions: []Version{{What: EndpointCreated, ID: d.ID, Endpoint: e}}, endpoint: d.ID}
-		if m.text, m.key, err = signing.GenerateKey(r.o.Random); err != nil {
-			return nil, err
-		}
-		key = m.text
-		m.sealed, err = r.o.Sealer.Seal(endpointKey(d.ID), []byte(m.text))
+		m.key, err = r.NewKey(signing.HMAC)
+		key = m.key.Secret
 		return m, err
 	})
 	return v, key, err
@@ -177,6 +172,9 @@ func (r *Registry) UpdateEndpoint(ctx context.Context, id string, c Change, fn f
 		}
 		d.ID, d.Partner = id, v.Endpoint.Partner
 		e, err := r.sound(&d)
+		if f, ok := format.ByName(d.Format); ok && err == nil && signing.CheckKeys(f.Scheme, s.Ring(id, c.At)) != nil {
+			err = &ValueError{"format", "cannot use the keys that this endpoint has", "rotate them to a kind that the format takes, or keep the format"}
+		}
 		return &made{versions: []Version{{What: EndpointUpdated, ID: id, Endpoint: e}}}, err
 	})
 }
@@ -320,7 +318,7 @@ func (r *Registry) one(ctx context.Context, c Change, what string, work func(*Sn
 		return v, err
 	}
 	if c.Answer != nil {
-		a, err := c.Answer(v, m.text)
+		a, err := c.Answer(v, m.key.Secret)
 		if err != nil {
 			return v, err
 		}
@@ -359,7 +357,7 @@ func (r *Registry) keep(ctx context.Context, next *Snapshot, m *made) error {
 			}
 		}
 		if m.endpoint != "" {
-			err := errors.Join(b.PutTwice([]byte(endpointKey(m.endpoint)), m.sealed), b.DeleteBoth(disabledKey(m.endpoint)), b.DeleteBoth(pausedKey(m.endpoint)), putTwice(b, ownerPrefix+m.endpoint, next.owners[m.endpoint]))
+			err := errors.Join(r.PutFirstKey(tx, m.endpoint, m.key), b.DeleteBoth(disabledKey(m.endpoint)), b.DeleteBoth(pausedKey(m.endpoint)), putTwice(b, ownerPrefix+m.endpoint, next.owners[m.endpoint]))
 			if err != nil {
 				return err
 			}
