@@ -240,7 +240,7 @@ func (g *gateway) partners(cfg *Config, first func(endpoint string) ([]registry.
 			f, _ := format.ByName(ec.Format)
 			e := registry.Endpoint{
 				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: ec.Concurrency, Rate: ec.Rate, Timeout: ec.Timeout,
-				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
+				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS, DisableAfter: ec.DisableAfter,
 			}
 			var err error
 			if e.Filter, err = registry.NewFilter(ec.Filter); err != nil {

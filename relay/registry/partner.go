@@ -31,9 +31,11 @@ type Endpoint struct {
 	MaxOwed     int64
 	Since       time.Time // changes whose record was appended before are not owed; zero: always
 	Retry       Retry
-	Headers     []send.Header // with every request, beside the format's
-	TLS         send.TLSFiles
-	Public      bool // its partner's own token gave its URL: the networks that egress.allow excepts are no business of whoever that is
+	// DisableAfter is after how long of nothing but failures the endpoint is disabled; 0: dispatch.DisableAfter, less: never.
+	DisableAfter time.Duration
+	Headers      []send.Header // with every request, beside the format's
+	TLS          send.TLSFiles
+	Public       bool // its partner's own token gave its URL: the networks that egress.allow excepts are no business of whoever that is
 }
 
 // Retry says when a delivery that failed is tried again. What is zero, but for Jitter, is as in dispatch.DefaultSchedule.

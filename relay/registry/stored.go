@@ -357,7 +357,7 @@ func (r *Registry) keep(ctx context.Context, next *Snapshot, m *made) error {
 			}
 		}
 		if m.endpoint != "" {
-			err := errors.Join(r.PutFirstKey(tx, m.endpoint, m.key), b.DeleteBoth(disabledKey(m.endpoint)), b.DeleteBoth(pausedKey(m.endpoint)), putTwice(b, ownerPrefix+m.endpoint, next.owners[m.endpoint]))
+			err := errors.Join(r.PutFirstKey(tx, m.endpoint, m.key), b.DeleteBoth(disabledKey(m.endpoint)), b.DeleteBoth(pausedKey(m.endpoint)), b.DeleteBoth(healthKey(m.endpoint)), putTwice(b, ownerPrefix+m.endpoint, next.owners[m.endpoint]))
 			if err != nil {
 				return err
 			}
