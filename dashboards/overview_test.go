@@ -113,6 +113,13 @@ func storageRow() row {
 			},
 		},
 		{
+			title: "Filters that failed", unit: "ops",
+			description: "Changes that the filter of an endpoint failed about. They are sent all the same; the log names the endpoint (endpoint_filter_failed).",
+			queries: []query{
+				{`sum by (instance) (rate(countersign_relay_filter_failures_total[$__rate_interval]))`, "{{instance}}"},
+			},
+		},
+		{
 			title: "Damaged records", unit: "ops", alert: "CountersignDamagedRecords",
 			description: "Records that failed their checksum. They stay in the file and are passed over.",
 			queries: []query{

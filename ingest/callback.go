@@ -298,7 +298,7 @@ func (s *source) address(u *kyc.Update) error {
 		return nil
 	}
 	partner, id, ok := strings.Cut(u.Subject.ID, ":")
-	if !ok || id == "" || !s.of.partners[partner] {
+	if !ok || id == "" || !s.of.partners(partner) {
 		return errors.New("the subject's id does not begin with a known partner and a colon")
 	}
 	u.Partner, u.Subject.ID = partner, id

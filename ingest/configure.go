@@ -16,7 +16,7 @@ import (
 // is zero gets its default.
 type Settings struct {
 	Sources        []Source
-	Partners       map[string]bool
+	Partners       func(id string) bool
 	TrustedProxies []netip.Prefix
 
 	MaxConns, ConnsOfAddress               int
@@ -50,7 +50,7 @@ func (s *Settings) fill() {
 // set is what one request sees, from its first byte to its last. Nobody changes it.
 type set struct {
 	sources  map[string]*source
-	partners map[string]bool
+	partners func(id string) bool
 	proxies  []netip.Prefix
 }
 

@@ -60,7 +60,7 @@ type Options struct {
 	Live           bool               // the gateway tells partners about real people
 	Journal        Appender
 	Sources        []Source
-	Partners       map[string]bool          // known partner ids, for subject_prefix
+	Partners       func(id string) bool     // whether a partner is known, for subject_prefix
 	Knows          func(u *kyc.Update) bool // whether a ref of an update is known here; nil: none is
 	TrustedProxies []netip.Prefix           // whose X-Forwarded-For and Forwarded are believed
 	Logger         *slog.Logger

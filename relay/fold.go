@@ -33,6 +33,7 @@ type batch struct {
 	statuses map[kyc.Status]int
 	claims   int
 	unclear  int // refs that became ambiguous
+	unasked  int // changes that a filter failed about
 
 	counted     map[string]int64 // by how much what is counted moves
 	submissions map[string]int   // what became of claims in the fold, where the door could not know
@@ -304,11 +305,19 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 	now := b.r.o.Registry.Read()
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
+		names := now.Formerly(e.ID)
+		owed, err := wants(e, c, rec.Appended, s.trusts(e.ID, names))
+		if err != nil {
+			b.filterFailed(e, err)
+		}
+		if !owed {
+			continue
+		}
 		previous := s.Owed[e.ID]
-		for _, id := range now.Formerly(e.ID) {
+		for _, id := range names {
 			previous = max(previous, s.Owed[id])
 		}
-		body, err := bodyFor(e, c, rec.Appended, previous)
+		body, err := bodyFor(e, c, previous)
 		if err != nil {
 			return err
 		}
@@ -323,6 +332,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 			s.Owed = map[string]uint64{}
 		}
 		s.Owed[e.ID] = c.Sequence
+		s.tell(e.ID, names, c)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -118,7 +119,7 @@ func (r *Relay) rebuilt(lane string, u *kyc.Update, last uint64) (out Decided, e
 		if out.Before == "" {
 			out.Before = out.After
 		}
-		out.Changes, err = r.effects(u.Partner, owed, u.ReceivedAt)
+		out.Changes, err = r.effects(s, u.Partner, owed, u.ReceivedAt)
 		return err
 	})
 	return out, err
@@ -138,7 +139,7 @@ func (r *Relay) relife(tx *store.Tx, lane string) (*subject, error) {
 		if f.differs || state.Sequence() != told.last {
 			continue
 		}
-		s := &subject{lane: lane, known: true, dirty: true, State: state, Policy: f.last, Owed: told.owed, Told: told.status}
+		s := &subject{lane: lane, known: true, dirty: true, State: state, Policy: f.last, Owed: told.owed, Told: told.status, Trusts: told.trusts()}
 		return s, nil
 	}
 	return nil, ErrNotWhole
@@ -151,7 +152,7 @@ func (r *Relay) rest(tx *store.Tx, lane string) *subject {
 	told := toldOf(tx, lane)
 	version := r.o.Registry.Read().NewestPolicy(partner)
 	f := folder{r: r, partner: partner}
-	s := &subject{lane: lane, known: true, dirty: true, State: f.fold(es, version, nil), Policy: version, Owed: told.owed, Told: told.status}
+	s := &subject{lane: lane, known: true, dirty: true, State: f.fold(es, version, nil), Policy: version, Owed: told.owed, Told: told.status, Trusts: told.trusts()}
 	s.State.Untell()
 	s.State.Renumber(told.last)
 	return s
@@ -163,6 +164,9 @@ type toldBefore struct {
 	owed   map[string]uint64
 	status *place // the last change of its status, notices apart
 }
+
+// trusts are the endpoints that may believe that the person is approved. Nobody knows any more which do: all that were told anything are told what takes that away.
+func (t *toldBefore) trusts() []string { return slices.Sorted(maps.Keys(t.owed)) }
 
 func toldOf(tx *store.Tx, lane string) (t toldBefore) {
 	t.owed = map[string]uint64{}

@@ -231,7 +231,7 @@ func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
 		return true
 	})
 	outbox.OwedOf(tx, d.Lane, before)
-	body, err := bodyFor(e, &c, appended, d.PreviousSequence)
+	body, err := bodyFor(e, &c, d.PreviousSequence) // it was owed: what its endpoint wants today does not matter
 	if err != nil || body == nil {
 		return false, err
 	}

@@ -37,6 +37,7 @@ type subject struct {
 	Timer  int64             `json:"t,omitempty"` // where it stands in the timers bucket; 0: nowhere
 	Told   *place            `json:"c,omitempty"` // the last change of its status, notices apart
 	Refs   int               `json:"r,omitempty"` // submissions that were folded
+	Trusts []string          `json:"a,omitempty"` // endpoints that were told that the person is approved, and of nothing since that ends it
 	Lane   string            `json:"l"`           // its own key: were that damaged, whose state is this?
 	State  kyc.State         `json:"-"`
 

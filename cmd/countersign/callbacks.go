@@ -39,6 +39,15 @@ func (g *gateway) bindEarly() error {
 	return nil
 }
 
+// knowsPartner reports whether there is a partner of an id: in the config, or made since.
+func (g *gateway) knowsPartner(cfg *Config) func(id string) bool {
+	declared := map[string]bool{} // those of the config are in the registry soon after the first callbacks are taken
+	for _, p := range cfg.Partners {
+		declared[p.ID] = true
+	}
+	return func(id string) bool { return declared[id] || g.registry.Read().Partner(id) != nil }
+}
+
 // startIngress takes callbacks. It is started as soon as there is a journal, before all that works on what is in it, and so stops after it.
 func (g *gateway) startIngress() error {
 	if g.role == roleRelay {
@@ -79,11 +88,8 @@ func (g *gateway) startIngress() error {
 
 // ingressSettings are what a config says to the ingress, and who looks up keys for its sources.
 func (g *gateway) ingressSettings(cfg *Config, l *limits) (s ingest.Settings, keys keepersPlan, err error) {
-	s = ingest.Settings{TrustedProxies: cfg.TrustedProxies, Partners: map[string]bool{}, MaxConns: l.callbacks, ConnsOfAddress: l.ofAddress}
+	s = ingest.Settings{TrustedProxies: cfg.TrustedProxies, Partners: g.knowsPartner(cfg), MaxConns: l.callbacks, ConnsOfAddress: l.ofAddress}
 	s.Bodies, s.BodiesOfSource, s.BodiesOfClient = cfg.bodies(memoryLimit("/"))
-	for i := range cfg.Partners {
-		s.Partners[cfg.Partners[i].ID] = true
-	}
 	for _, sc := range cfg.Sources {
 		src, err := newSource(sc)
 		if err != nil {

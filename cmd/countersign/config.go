@@ -41,7 +41,7 @@ type Config struct {
 	Said           sayings  // what the file says, in its order
 	SecretFiles    []string // every file that was read for a secret, and the private keys of certificates
 
-	lines map[string]int // of the ids of endpoints, and of what they were renamed from, by key
+	lines map[string]int // of the ids of partners and endpoints, and of what they were renamed from, by key
 }
 
 // Live reports whether the gateway tells partners about real people.
@@ -109,7 +109,8 @@ type EndpointConfig struct {
 	Format      string
 	Keys        []EndpointKey // newest first
 	GenerateKey bool          // none was given: one is to be made, and handed over once
-	Events      []string      // exact types, or patterns that end in ".*"
+	Events      []string      // exact types, patterns that end in ".*", or "*"
+	Filter      string        // a condition on a change; "": none
 	Concurrency int
 	Rate        float64 // deliveries per second; 0: unlimited
 	Timeout     time.Duration

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"countersign/relay/control/api"
+	"countersign/relay/registry"
 )
 
 func (c *console) key(k *api.EndpointKey) {
@@ -106,7 +107,7 @@ type endpointsRotateCommand struct {
 
 // Run makes a key that signs first from now on.
 func (cmd *endpointsRotateCommand) Run(c *console) error {
-	overlap, err := parseLong(cmd.Overlap)
+	overlap, err := registry.ParseDuration(cmd.Overlap)
 	if err != nil {
 		return usageError("--overlap is no duration; write it like 24h or 7d")
 	}

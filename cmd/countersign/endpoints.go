@@ -8,6 +8,10 @@ import (
 
 type endpointsCommand struct {
 	List   endpointsListCommand   `cmd:"" default:"withargs" help:"List the endpoints."`
+	Show   endpointsShowCommand   `cmd:"" help:"Show one endpoint."`
+	Create endpointsCreateCommand `cmd:"" help:"Make an endpoint, without a restart. Its key is shown once, on a terminal, or written to a file."`
+	Update endpointsUpdateCommand `cmd:"" help:"Change an endpoint that was made here; what is not named stays."`
+	Remove endpointsRemoveCommand `cmd:"" help:"Take an endpoint that was made here away; what is owed to it stays owed."`
 	Pause  endpointsPauseCommand  `cmd:"" help:"Send an endpoint nothing for now: what it is owed stays owed."`
 	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled or paused endpoint up again."`
 	Ping   endpointsPingCommand   `cmd:"" help:"Post a test webhook to an endpoint, and say what it answers."`
@@ -49,7 +53,7 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 			state = fmt.Sprintf("paused by %s since %s; %s", e.Paused.By, e.Paused.At.Format(time.RFC3339), state)
 		}
 		if e.Orphaned {
-			state = fmt.Sprintf("orphaned: not in the config; %d rejections or suspensions withheld", e.Withheld)
+			state = fmt.Sprintf("orphaned: not served; %d rejections or suspensions withheld", e.Withheld)
 		}
 		c.printf("%-20s %-12s %-12s owed %d, dead %d, %s\n", e.ID, e.Partner, e.Format, e.Owed, e.Dead, state)
 	}

@@ -52,6 +52,7 @@ type gateway struct {
 	sealer   *store.Sealer
 	journal  *journal.Bolt
 	registry *registry.Registry
+	dividing atomic.Pointer[limits] // that endpoints have their shares by
 	outbox   *outbox.Outbox
 	client   *send.Client
 	relay    *relay.Relay
@@ -140,7 +141,12 @@ func (g *gateway) openStore() (err error) {
 	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
 		return err
 	}
-	if g.registry, err = registry.New(registry.Options{Store: g.store, Sealer: g.sealer, Random: rand.Reader}); err != nil {
+	l := g.limits
+	g.dividing.Store(&l)
+	g.registry, err = registry.New(registry.Options{
+		Store: g.store, Sealer: g.sealer, Random: rand.Reader, Live: g.cfg.Live(), Allow: g.cfg.EgressAllow, Reserved: signingHeaders(), Divide: func(ps []registry.Partner) error { return g.dividing.Load().divide(ps) },
+	})
+	if err != nil {
 		return err
 	}
 	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
@@ -161,7 +167,7 @@ func (g *gateway) doubt(cfg *Config) {
 }
 
 func (g *gateway) openJournal() (err error) {
-	s := journalSettings(g.cfg)
+	s := g.journalSettings(g.cfg)
 	g.journal, err = journal.NewBolt(journal.Options{
 		Asking: s.Asking, Questions: s.Questions, Endpoints: s.Endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
 	})
@@ -180,7 +186,7 @@ func (g *gateway) openRelay() error {
 	if err := g.own(); err != nil {
 		return err
 	}
-	partners, err := g.partners(g.cfg, &g.limits, g.keptKeys)
+	partners, err := g.partners(g.cfg, g.keptKeys)
 	if err != nil {
 		return err
 	}
@@ -188,7 +194,7 @@ func (g *gateway) openRelay() error {
 		return err
 	}
 	var owed []outbox.Endpoint
-	for _, p := range partners {
+	for _, p := range g.registry.Read().Partners() {
 		for _, e := range p.Endpoints {
 			owed = append(owed, outbox.Endpoint{ID: e.ID, MaxOwed: e.MaxOwed})
 		}
@@ -226,15 +232,19 @@ func (g *gateway) startRelay() error {
 }
 
 // partners turns a config's partners into the registry's; first has the keys that are kept of an endpoint that has none in it.
-func (g *gateway) partners(cfg *Config, l *limits, first func(endpoint string) ([]registry.Key, error)) ([]registry.Partner, error) {
+func (g *gateway) partners(cfg *Config, first func(endpoint string) ([]registry.Key, error)) ([]registry.Partner, error) {
 	var ps []registry.Partner
 	for _, pc := range cfg.Partners {
 		p := registry.Partner{ID: pc.ID, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
 			e := registry.Endpoint{
-				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: l.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
+				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: ec.Concurrency, Rate: ec.Rate, Timeout: ec.Timeout,
 				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS, DisableAfter: ec.DisableAfter,
+			}
+			var err error
+			if e.Filter, err = registry.NewFilter(ec.Filter); err != nil {
+				return nil, fmt.Errorf("endpoint %s: %w", e.ID, err)
 			}
 			for _, k := range ec.Keys {
 				e.Keys = append(e.Keys, registry.Key{Key: k.Key, Until: k.Until})
@@ -315,7 +325,7 @@ func (g *gateway) startControl() (err error) {
 		Ready: g.ready, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg, Metrics: g.metrics(), Version: version(), Reload: g.reload,
 	}
 	known := controlSettings(g.cfg, g.token)
-	o.Tokens, o.Partners, o.Sources, o.SourcePartners, o.AuditKeep = known.Tokens, known.Partners, known.Sources, known.SourcePartners, known.AuditKeep
+	o.Tokens, o.Sources, o.SourcePartners, o.AuditKeep = known.Tokens, known.Sources, known.SourcePartners, known.AuditKeep
 	if g.role != roleRelay {
 		o.Release = g.release
 	}

@@ -96,7 +96,7 @@ func adversary(t *testing.T, fails bool) string {
 	t.Helper()
 	lists := map[string]any{
 		"/v1/deliveries": spoiltOf[api.DeadDelivery](), "/v1/withheld": spoiltOf[api.Withheld](), "/v1/endpoints": spoiltOf[api.Endpoint](), "/v1/quarantine": spoiltOf[api.QuarantinedBody](), "/v1/quarantine?records": spoiltOf[api.HeldRecord](),
-		"/v1/questions": spoiltOf[api.Question](), "/v1/audit": spoiltOf[api.AuditEntry](), "/v1/set-aside": spoiltOf[api.SetAside](), "/v1/tokens": spoiltOf[api.Token](), "/v1/refs/conflicts": spoiltOf[api.ContestedRef](),
+		"/v1/partners": spoiltOf[api.PartnerDetail](), "/v1/questions": spoiltOf[api.Question](), "/v1/audit": spoiltOf[api.AuditEntry](), "/v1/set-aside": spoiltOf[api.SetAside](), "/v1/tokens": spoiltOf[api.Token](), "/v1/refs/conflicts": spoiltOf[api.ContestedRef](),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -113,7 +113,7 @@ func adversary(t *testing.T, fails bool) string {
 		case fails:
 			w.WriteHeader(http.StatusConflict)
 			v = map[string]any{"error": map[string]any{"message": hostile}}
-		case isList:
+		case isList && r.Method == http.MethodGet:
 			v = map[string]any{"data": []any{item}, "has_more": true, "next": hostile}
 		case path == "/v1/reload":
 			v = spoiltOf[api.Reloaded]()
@@ -131,6 +131,12 @@ func adversary(t *testing.T, fails bool) string {
 			v = spoiltOf[api.EndpointKey]()
 		case strings.HasPrefix(path, "/v1/endpoints/") && strings.HasSuffix(path, "/revoke"):
 			v = map[string]any{"id": hostile, "revoked": true, "replacement": spoiltOf[api.EndpointKey]()}
+		case strings.HasSuffix(path, "/endpoints"), strings.HasPrefix(path, "/v1/endpoints/") && r.Method != http.MethodDelete && r.Method != http.MethodPost:
+			v = spoiltOf[api.EndpointDetail]()
+		case strings.HasPrefix(path, "/v1/partners") && r.Method != http.MethodDelete:
+			v = spoiltOf[api.PartnerDetail]()
+		case r.Method == http.MethodDelete:
+			v = spoiltOf[api.Removed]()
 		case strings.HasPrefix(path, "/v1/tokens/"):
 			v = spoiltOf[api.Token]()
 		default:
@@ -146,7 +152,10 @@ func adversary(t *testing.T, fails bool) string {
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
 		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
-		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"},
+		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
+		"endpoints create": {"H H --url H --out %token"}, "endpoints update": {"H --url H --filter H --if-version 3"},
+		"partners list": {""}, "partners show": {"H"}, "partners create": {"H --required H"}, "partners update": {"H --notice-days 3"}, "partners remove": {"H"},
+		"endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"},
 		"endpoints keys": {"H"}, "endpoints rotate": {"H --out %secret", "H --kind ed25519"}, "endpoints revoke": {"H H", "H H --replace --out %secret"},
 		"quarantine list": {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
 		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"}, "reload": {"", "--dry-run"},

@@ -39,6 +39,10 @@ func planOf(tx *store.Tx, cfg *Config) (registry.Plan, error) {
 func refused(cfg *Config, plan *registry.Plan) (all []problem) {
 	for _, r := range plan.Refused {
 		for i := range cfg.Partners {
+			if r.Endpoint == "" && cfg.Partners[i].ID == r.Partner {
+				key := fmt.Sprintf("partners[%d].%s", i, r.Key)
+				all = append(all, problem{File: cfg.Path, Line: cfg.lines[key], Key: key, What: r.What, Remedy: r.Remedy})
+			}
 			for j := range cfg.Partners[i].Endpoints {
 				if cfg.Partners[i].Endpoints[j].ID == r.Endpoint {
 					key := fmt.Sprintf("partners[%d].endpoints[%d].%s", i, j, r.Key)

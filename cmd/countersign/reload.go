@@ -242,7 +242,7 @@ func (g *gateway) prepare(cfg *Config) (p *prepared, wrong []problem) {
 		fail("data", err)
 	}
 	if g.relay != nil {
-		_, err = g.partners(cfg, &p.limits, func(endpoint string) ([]registry.Key, error) {
+		_, err = g.partners(cfg, func(endpoint string) ([]registry.Key, error) {
 			keys, err := g.registry.KeptKeys(endpoint)
 			if err != nil || len(keys) > 0 {
 				return keys, err
@@ -272,11 +272,14 @@ func (g *gateway) prepare(cfg *Config) (p *prepared, wrong []problem) {
 
 // apply makes a config count. What can still fail is what has to be written, and comes first: with an error nothing counts but what was.
 func (g *gateway) apply(ctx context.Context, p *prepared) error {
-	if err := g.journal.Configure(ctx, journalSettings(p.cfg)); err != nil {
+	if err := g.journal.Configure(ctx, g.journalSettings(p.cfg)); err != nil {
 		return err
 	}
+	divided, divides := g.dividing.Load(), p.limits
+	g.dividing.Store(&divides)
 	if err := g.applyPartners(ctx, p); err != nil {
-		return errors.Join(err, g.journal.Configure(ctx, journalSettings(g.reloading.cfg)))
+		g.dividing.Store(divided)
+		return errors.Join(err, g.journal.Configure(ctx, g.journalSettings(g.reloading.cfg)))
 	}
 	if p.ingress != nil {
 		p.asking.End() // what was asked of one that changes is asked again: its answer is read as one set says
@@ -295,7 +298,7 @@ func (g *gateway) apply(ctx context.Context, p *prepared) error {
 	if g.level != nil {
 		p.cfg.Log.set(g.level)
 	}
-	g.limits, g.token, g.reloading.cfg = p.limits, p.token, p.cfg
+	g.limits, g.token, g.reloading.cfg = p.limits, p.token, p.cfg // dividing has them already
 	return nil
 }
 
@@ -308,7 +311,7 @@ func (g *gateway) applyPartners(ctx context.Context, p *prepared) error {
 	if err := g.registry.Own(ctx, p.plan); err != nil {
 		return err
 	}
-	ps, err := g.partners(p.cfg, &p.limits, g.keptKeys)
+	ps, err := g.partners(p.cfg, g.keptKeys)
 	if err != nil {
 		return err
 	}
@@ -331,7 +334,7 @@ func (g *gateway) hangup(ctx context.Context) {
 }
 
 // journalSettings are what a config says to the journal.
-func journalSettings(cfg *Config) journal.Settings {
+func (g *gateway) journalSettings(cfg *Config) journal.Settings {
 	s := journal.Settings{Questions: map[string]int{}}
 	for _, sc := range cfg.Sources {
 		if _, ok := apiSource(sc); ok {
@@ -341,7 +344,11 @@ func journalSettings(cfg *Config) journal.Settings {
 			}
 		}
 	}
+	kept := g.registry.Read()
 	for _, p := range cfg.Partners {
+		s.Endpoints = max(s.Endpoints, len(p.Endpoints)+kept.StoredBy(p.ID))
+	}
+	for _, p := range kept.Partners() {
 		s.Endpoints = max(s.Endpoints, len(p.Endpoints))
 	}
 	return s
@@ -355,9 +362,6 @@ func controlSettings(cfg *Config, own string) control.Settings {
 		if sc.Partner != "" {
 			s.SourcePartners[sc.Name] = sc.Partner
 		}
-	}
-	for i := range cfg.Partners {
-		s.Partners = append(s.Partners, cfg.Partners[i].ID)
 	}
 	return s
 }

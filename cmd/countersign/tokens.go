@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"countersign/relay/control/api"
+	"countersign/relay/registry"
 )
 
 type tokenCommand struct {
@@ -139,7 +140,7 @@ func expiry(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if d, err := parseLong(text); err == nil && d > 0 {
+	if d, err := registry.ParseDuration(text); err == nil && d > 0 {
 		return now.Add(d).UTC().Truncate(time.Second), nil
 	}
 	t, m := parseTime(text)

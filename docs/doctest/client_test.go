@@ -64,6 +64,7 @@ func TestClient(t *testing.T) {
 	s.refs()
 	s.endpoints()
 	s.keys("beta-main")
+	s.partners()
 	s.tokens()
 	for _, o := range rec.ops {
 		if method := strings.ToUpper(o.id[:1]) + o.id[1:]; !reflect.ValueOf(c).MethodByName(method).IsValid() {
@@ -246,6 +247,38 @@ func (s *session) endpoints() {
 	})
 	ordered, err := c.Redeliver(ctx, id, false)
 	good(s, ordered, err)(func(v contract.Redelivery) bool { return v.Ordered && v.ID == id })
+}
+
+func (s *session) partners() {
+	c, ctx := s.c, s.ctx
+	made, err := c.CreatePartner(ctx, "made-once", contract.PartnerAsk{ID: "gamma"})
+	good(s, made, err)(func(v contract.PartnerDetail) bool { return v.ID == "gamma" && v.From == "api" })
+	again, err := c.CreatePartner(ctx, "made-once", contract.PartnerAsk{ID: "gamma"})
+	good(s, again, err)(func(v contract.PartnerDetail) bool { return v.Version == made.Version })
+	all, err := c.ListPartners(ctx, client.Page{})
+	good(s, all, err)(func(l contract.List[contract.PartnerDetail]) bool { return len(l.Data) == 3 })
+	endpoint, err := c.CreateEndpoint(ctx, "gamma", "", contract.EndpointAsk{ID: "gamma-main", URL: s.g.partner.URL + "/gamma"})
+	good(s, endpoint, err)(func(v contract.EndpointDetail) bool { return v.Key != "" && v.Partner == "gamma" })
+	changed, err := c.UpdateEndpoint(ctx, "gamma-main", fmt.Sprintf(`"v%d"`, endpoint.Version), contract.Fields{"concurrency": 3, "filter": `change.status == "rejected"`})
+	good(s, changed, err)(func(v contract.EndpointDetail) bool { return v.Concurrency == 3 && v.Filter != "" && v.Key == "" })
+	_, err = c.UpdateEndpoint(ctx, "gamma-main", fmt.Sprintf(`"v%d"`, endpoint.Version), contract.Fields{"concurrency": 4})
+	s.refused(err, http.StatusPreconditionFailed, "conflict", "changed_meanwhile", "If-Match")
+	cleared, err := c.UpdateEndpoint(ctx, "gamma-main", "", contract.Fields{"filter": ""})
+	good(s, cleared, err)(func(v contract.EndpointDetail) bool { return v.Filter == "" && v.Concurrency == 3 })
+	shown, err := c.Endpoint(ctx, "gamma-main")
+	good(s, shown, err)(func(v contract.EndpointDetail) bool { return v.Version == cleared.Version && v.Key == "" })
+	of, err := c.ListEndpointsOf(ctx, client.Page{}, "gamma")
+	good(s, of, err)(func(l contract.List[contract.EndpointDetail]) bool { return len(l.Data) == 1 && l.Data[0].ID == "gamma-main" })
+	partner, err := c.UpdatePartner(ctx, "gamma", "", contract.PartnerAsk{MaxSubmissions: 7})
+	good(s, partner, err)(func(v contract.PartnerDetail) bool { return v.MaxSubmissions == 7 })
+	partner, err = c.Partner(ctx, "gamma")
+	good(s, partner, err)(func(v contract.PartnerDetail) bool { return v.MaxSubmissions == 7 && len(v.Endpoints) == 1 })
+	removed, err := c.RemoveEndpoint(ctx, "gamma-main", "", true)
+	good(s, removed, err)(func(v contract.Removed) bool { return v.DryRun && !v.Removed })
+	removed, err = c.RemoveEndpoint(ctx, "gamma-main", "", false)
+	good(s, removed, err)(func(v contract.Removed) bool { return v.Removed })
+	removed, err = c.RemovePartner(ctx, "gamma", "", false)
+	good(s, removed, err)(func(v contract.Removed) bool { return v.Removed && v.Object == "partner" })
 }
 
 func (s *session) keys(endpoint string) {

@@ -121,7 +121,7 @@ func (d *desk) run(sources ...Source) (stop func()) {
 // ingress knows the same sources, all of one partner but for "prefixed".
 func (d *desk) ingress(sources []Source) *ingest.Ingress {
 	d.t.Helper()
-	o := ingest.Options{Journal: d.journal, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: d.now, Partners: map[string]bool{"acme": true}}
+	o := ingest.Options{Journal: d.journal, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: d.now, Partners: func(id string) bool { return id == "acme" }}
 	for _, s := range sources {
 		is := ingest.Source{Name: s.Name, Options: s.Options, Partner: "acme", Livemode: s.Live, Evidence: kyc.Signed}
 		if s.Name == "prefixed" {

@@ -52,6 +52,7 @@ func (s *Server) newAllowances() {
 	s.refusals = &allowance{burst: refusedBurst, every: refusedEvery}
 	s.guests = &allowance{burst: guestBurst, every: guestEvery}
 	s.driven = &allowance{burst: guestBurst, every: drivenEvery}
+	s.changed = &allowance{burst: changeBurst, every: changeEvery}
 }
 
 // idle is the answer of a call that has changed nothing, for there was nothing to change. It stands in no trail.

@@ -5,14 +5,13 @@ import "time"
 // Settings are what of a Server can change while it serves; see Options for what each means.
 type Settings struct {
 	Tokens         []Token
-	Partners       []string
 	Sources        map[string]bool
 	SourcePartners map[string]string
 	AuditKeep      time.Duration
 }
 
 func (o *Options) settings() *Settings {
-	return &Settings{Tokens: o.Tokens, Partners: o.Partners, Sources: o.Sources, SourcePartners: o.SourcePartners, AuditKeep: o.AuditKeep}
+	return &Settings{Tokens: o.Tokens, Sources: o.Sources, SourcePartners: o.SourcePartners, AuditKeep: o.AuditKeep}
 }
 
 // Configure makes these count from the next call on. Tokens that were made at run time stay; one that has

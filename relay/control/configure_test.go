@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"countersign/relay/control/api"
+	"countersign/relay/registry"
 )
 
 // TestConfigure: a token that has gone from the config is refused from then on, and a new one passes; those that were made stay, and so does when one that stays was last used. Partners and sources are those of
@@ -34,7 +35,7 @@ func TestConfigure(t *testing.T) {
 		}
 	}
 	to.Tokens = append(to.Tokens, Token{Name: "new", SHA256: sha256.Sum256([]byte("secret-new")), Scope: Viewer})
-	to.Partners, to.Sources = []string{"gamma"}, map[string]bool{"onfido": true}
+	to.Sources = map[string]bool{"onfido": true}
 	f("secret-new", 401)
 	g.server.Configure(to)
 	f("secret-new", 200)
@@ -42,6 +43,9 @@ func TestConfigure(t *testing.T) {
 	f(made, 200)
 	if now := g.listed("vera")["last_used_at"]; now != used || used == nil {
 		t.Errorf("vera's token was last used %v, and now %v", used, now)
+	}
+	if err := g.registry.Configure([]registry.Partner{{ID: "gamma"}}); err != nil {
+		t.Fatal(err)
 	}
 	if a := g.call("ada", "POST", "/v1/tokens/p", `{"scope":"partner","partner":"acme"}`); a.code != 400 {
 		t.Errorf("a token for a partner that has gone: %d", a.code)

@@ -61,7 +61,6 @@ type Options struct {
 	Ready     func() (reasons, notes []string) // why not, none: ready; and what is worth knowing either way
 	Tokens    []Token
 	NewToken  func() (string, error) // makes one that nobody can guess; nil: none can be made here
-	Partners  []string               // ids in the config
 	Sources   map[string]bool        // names in the config
 	Livemode  bool                   // of subjects, where a call does not say
 	Version   string                 // of the program, as the OpenAPI document says it
@@ -108,7 +107,9 @@ type Server struct {
 	settings  atomic.Pointer[Settings]
 	profiling atomic.Bool // a profile is being made
 
-	refusals, guests, driven *allowance // by token
+	calls onceOnly // that carry an Idempotency-Key
+
+	refusals, guests, driven, changed *allowance // by token
 }
 
 // New lays out the routes, and reads the tokens that were made.
@@ -175,11 +176,12 @@ func (s *Server) routes() []Route {
 		Route{"GET /v1/users/{id}/kyc", Viewer, true, s.user},
 		Route{"GET /v1/refs/conflicts", Viewer, false, s.conflicts},
 		Route{"POST /v1/refs/settle", Operator, false, s.settle},
-		Route{"GET /v1/endpoints", Viewer, false, s.endpoints},
-		Route{"GET /v1/deliveries", Viewer, false, s.deliveries},
-		Route{"POST /v1/deliveries/{id}/redeliver", Operator, false, s.redeliver},
+		Route{"GET /v1/endpoints", Viewer, true, s.endpoints},
+		Route{"GET /v1/deliveries", Viewer, true, s.deliveries},
+		Route{"POST /v1/deliveries/{id}/redeliver", Operator, true, s.redeliver},
 	)
 	rs = append(rs, s.withheldRoutes()...)
+	rs = append(rs, s.partnerRoutes()...)
 	rs = append(rs, s.steerRoutes()...)
 	rs = append(rs, s.keyRoutes()...)
 	if !s.o.Livemode { // in live mode there is no such call
@@ -305,6 +307,9 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 		if err != nil {
 			s.fail(w, err)
 			return
+		}
+		if req.Method == http.MethodGet && oneThing(v) {
+			w.Header().Set("ETag", declaredTag(v))
 		}
 		s.answer(w, v)
 	}

@@ -62,17 +62,27 @@ func TestScopes(t *testing.T) {
 		"POST /v1/test_helpers/users/{id}/kyc":       {"/v1/test_helpers/users/bob/kyc?partner=PARTNER", `{"status":"pending"}`, 200, operators, 200, 403},
 		"GET /v1/refs/conflicts":                     {"/v1/refs/conflicts", "", 200, everybody, 403, 403},
 		"POST /v1/refs/settle":                       {"/v1/refs/settle", `{"source":"sumsub-eu","provider_ref":"nobodys","partner":"PARTNER","subject":"s","reason":"r"}`, 404, operators, 403, 403},
-		"GET /v1/endpoints":                          {"/v1/endpoints", "", 200, everybody, 403, 403},
-		"POST /v1/endpoints/{id}/pause":              {"/v1/endpoints/main/pause", "", 200, operators, 403, 403},
-		"POST /v1/endpoints/{id}/ping":               {"/v1/endpoints/nobody/ping", "", 404, operators, 403, 403},
-		"POST /v1/endpoints/{id}/resume":             {"/v1/endpoints/main/resume", "", 200, operators, 403, 403},
-		"GET /v1/endpoints/{id}/keys":                {"/v1/endpoints/main/keys", "", 200, everybody, 403, 403},
-		"POST /v1/endpoints/{id}/rotate":             {"/v1/endpoints/main/rotate", "", 409, operators, 403, 403},
-		"POST /v1/endpoints/{id}/keys/{key}/revoke":  {"/v1/endpoints/main/keys/none/revoke", "", 409, operators, 403, 403},
-		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead", "", 200, everybody, 403, 403},
+		"GET /v1/endpoints":                          {"/v1/endpoints", "", 200, everybody, 200, 200},
+		"POST /v1/endpoints/{id}/resume":             {"/v1/endpoints/OF-PARTNER/resume", "", 200, operators, 200, 404},
+		"POST /v1/endpoints/{id}/pause":              {"/v1/endpoints/strict/pause", "", 200, operators, 403, 403},
+		"POST /v1/endpoints/{id}/ping":               {"/v1/endpoints/nobody/ping", "", 404, operators, 404, 404},
+		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead&endpoint=OF-PARTNER", "", 200, everybody, 200, 404},
+		"GET /v1/partners":                           {"/v1/partners", "", 200, everybody, 200, 200},
+		"POST /v1/partners":                          {"/v1/partners", `{"id":"No"}`, 400, operators, 403, 403},
+		"GET /v1/partners/{id}":                      {"/v1/partners/PARTNER", "", 200, everybody, 200, 404},
+		"PATCH /v1/partners/{id}":                    {"/v1/partners/PARTNER", "{}", 409, operators, 403, 403},
+		"DELETE /v1/partners/{id}":                   {"/v1/partners/PARTNER", "", 409, operators, 403, 403},
+		"GET /v1/partners/{id}/endpoints":            {"/v1/partners/PARTNER/endpoints", "", 200, everybody, 200, 404},
+		"POST /v1/partners/{id}/endpoints":           {"/v1/partners/PARTNER/endpoints", `{"id":"No"}`, 400, operators, 400, 404},
+		"GET /v1/endpoints/{id}":                     {"/v1/endpoints/OF-PARTNER", "", 200, everybody, 200, 404},
+		"PATCH /v1/endpoints/{id}":                   {"/v1/endpoints/OF-PARTNER", "{}", 409, operators, 409, 404},
+		"DELETE /v1/endpoints/{id}":                  {"/v1/endpoints/OF-PARTNER", "", 409, operators, 409, 404},
+		"GET /v1/endpoints/{id}/keys":                {"/v1/endpoints/OF-PARTNER/keys", "", 200, everybody, 200, 404},
+		"POST /v1/endpoints/{id}/rotate":             {"/v1/endpoints/OF-PARTNER/rotate", "", 409, operators, 409, 404},
+		"POST /v1/endpoints/{id}/keys/{key}/revoke":  {"/v1/endpoints/OF-PARTNER/keys/none/revoke", "", 409, operators, 409, 404},
 		"GET /v1/withheld":                           {"/v1/withheld", "", 200, everybody, 403, 403},
 		"POST /v1/withheld/{id}/acknowledge":         {"/v1/withheld/evt_1@main/acknowledge", `{"reason":"r"}`, 404, operators, 403, 403},
-		"POST /v1/deliveries/{id}/redeliver":         {"/v1/deliveries/evt_1@main/redeliver", "", 404, operators, 403, 403},
+		"POST /v1/deliveries/{id}/redeliver":         {"/v1/deliveries/evt_1@main/redeliver", "", 404, operators, 404, 404},
 	}
 	if n := len(g.server.routes()); n != len(table) {
 		t.Errorf("%d routes, %d in the table", n, len(table))
@@ -90,7 +100,8 @@ func TestScopes(t *testing.T) {
 			if authorization != "" {
 				headers = []string{"Authorization", authorization}
 			}
-			a := g.call("", method, strings.ReplaceAll(c.path, "PARTNER", partner), strings.ReplaceAll(c.body, "PARTNER", partner), headers...)
+			path := strings.NewReplacer("OF-PARTNER", map[string]string{"acme": "main", "beta": "betas"}[partner], "PARTNER", partner).Replace(c.path)
+			a := g.call("", method, path, strings.ReplaceAll(c.body, "PARTNER", partner), headers...)
 			if want == 0 {
 				want = c.answer
 			}

@@ -32,7 +32,7 @@ func (s *Server) endpoints(req *http.Request, t Token) (any, error) {
 	return cutOut(p, all, func(e *api.Endpoint) string { return e.ID }), nil
 }
 
-func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
+func (s *Server) deliveries(req *http.Request, t Token) (any, error) {
 	p, err := pageOf(req, "deliveries")
 	if err != nil {
 		return nil, err
@@ -43,7 +43,13 @@ func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 	if st := req.URL.Query().Get("status"); st != "dead" {
 		return nil, &problem{http.StatusBadRequest, "invalid_request", "status", "only status=dead is listed; what is owed is in the metrics", "status"}
 	}
-	data, more, err := s.o.Outbox.ListDead(req.URL.Query().Get("endpoint"), p.after, p.limit)
+	of := req.URL.Query().Get("endpoint")
+	if of != "" {
+		if err := s.ownEndpoint(t, of); err != nil {
+			return nil, err
+		}
+	}
+	data, more, err := s.o.Outbox.ListDeadOf(func(endpoint string) bool { return (of == "" || of == endpoint) && s.ownEndpoint(t, endpoint) == nil }, p.after, p.limit)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +64,9 @@ func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 
 func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
+	if err := s.ownDelivery(t, id); err != nil {
+		return nil, err
+	}
 	force, err := flag(req, "force", false)
 	if err != nil {
 		return nil, err

@@ -151,7 +151,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	o := Options{
 		Listener: l, Relay: g.relay, Dispatcher: g.dispatcher, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true, "beta-only": true}, SourcePartners: map[string]string{"beta-only": "beta"}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg, Metrics: g.reg,
-		NewToken: g.newToken, Partners: []string{"acme"}, Refusals: NewRefusals(g.reg),
+		NewToken: g.newToken, Refusals: NewRefusals(g.reg),
 	}
 	for _, fn := range change {
 		fn(&o)

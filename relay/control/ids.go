@@ -32,6 +32,9 @@ func (r Route) ids(req *http.Request) error {
 			}
 		}
 	}
+	if tag := req.Header.Get("If-Match"); len(tag) > maxParam {
+		return bad("If-Match", "If-Match is longer than 1024 bytes")
+	}
 	if key := req.Header.Get("Idempotency-Key"); len(key) > kyc.MaxID || !kyc.IsText(key) {
 		return bad("Idempotency-Key", "Idempotency-Key is longer than 256 bytes, or has characters that are no text")
 	}

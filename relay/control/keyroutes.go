@@ -40,9 +40,9 @@ func madeKey(answer any) string {
 
 func (s *Server) keyRoutes() []Route {
 	return []Route{
-		{"GET /v1/endpoints/{id}/keys", Viewer, false, s.listKeys},
-		{"POST /v1/endpoints/{id}/rotate", Operator, false, s.rotateKey},
-		{"POST /v1/endpoints/{id}/keys/{key}/revoke", Operator, false, s.revokeKey},
+		{"GET /v1/endpoints/{id}/keys", Viewer, true, s.listKeys},
+		{"POST /v1/endpoints/{id}/rotate", Operator, true, s.rotateKey},
+		{"POST /v1/endpoints/{id}/keys/{key}/revoke", Operator, true, s.revokeKey},
 	}
 }
 

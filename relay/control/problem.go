@@ -32,6 +32,8 @@ func problemOf(err error) (p *problem) {
 	var refused *RefusedError
 	switch {
 	case errors.As(err, &p):
+	case refusedChange(err) != nil:
+		p = refusedChange(err)
 	case errors.As(err, &refused):
 		p = &problem{http.StatusUnprocessableEntity, "invalid_request", "config_refused", err.Error(), ""}
 	case errors.Is(err, ErrNoConfig):
@@ -66,6 +68,12 @@ func problemOf(err error) (p *problem) {
 
 // answer writes what came of a call.
 func (s *Server) answer(w http.ResponseWriter, v any) {
+	if one, ok := v.(tagged); ok {
+		w.Header().Set("ETag", one.etag())
+	}
+	if _, ok := v.(again); ok {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
 	write, ok := v.(stream)
 	if !ok {
 		s.json(w, http.StatusOK, v)

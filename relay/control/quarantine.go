@@ -188,8 +188,11 @@ func (s *Server) dropQuestion(req *http.Request, _ Token) (any, error) {
 }
 
 // read decodes the body of a call, strictly.
-func read(req *http.Request, v any) error {
-	d := json.NewDecoder(req.Body)
+func read(req *http.Request, v any) error { return decode(req.Body, v) }
+
+// decode is read for a body that has been read already.
+func decode(body io.Reader, v any) error {
+	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		if errors.Is(err, io.EOF) {

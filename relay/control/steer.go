@@ -16,8 +16,8 @@ import (
 func (s *Server) steerRoutes() []Route {
 	return []Route{
 		{"POST /v1/endpoints/{id}/pause", Operator, false, s.pause},
-		{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
-		{"POST /v1/endpoints/{id}/ping", Operator, false, s.ping},
+		{"POST /v1/endpoints/{id}/resume", Operator, true, s.resume},
+		{"POST /v1/endpoints/{id}/ping", Operator, true, s.ping},
 	}
 }
 
@@ -30,8 +30,14 @@ func (s *Server) pause(req *http.Request, t Token) (any, error) {
 	return api.Paused{Object: "endpoint", ID: id, Paused: true}, nil
 }
 
-func (s *Server) resume(req *http.Request, _ Token) (any, error) {
+func (s *Server) resume(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
+	if err := s.ownEndpoint(t, id); err != nil {
+		return nil, err
+	}
+	if t.Scope == Partner && s.o.Registry.Read().Paused(id) != nil {
+		return nil, &problem{http.StatusConflict, "conflict", "paused", "it was paused by whoever runs this gateway, who has to resume it", ""}
+	}
 	if err := s.o.Dispatcher.Resume(req.Context(), id); err != nil {
 		return nil, err
 	}
@@ -39,8 +45,11 @@ func (s *Server) resume(req *http.Request, _ Token) (any, error) {
 }
 
 // ping posts a test webhook to an endpoint and says what it answered.
-func (s *Server) ping(req *http.Request, _ Token) (any, error) {
+func (s *Server) ping(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
+	if err := s.ownEndpoint(t, id); err != nil {
+		return nil, err
+	}
 	p, err := s.o.Dispatcher.Ping(req.Context(), id)
 	if errors.Is(err, dispatch.ErrBusy) {
 		return nil, &problem{http.StatusTooManyRequests, "rate_limit", "too_many", "an endpoint is pinged once a second at most", ""}

@@ -50,18 +50,24 @@ func (s *Server) listTokens(req *http.Request, _ Token) (any, error) {
 func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 	var ask api.TokenAsk
 	name, now := req.PathValue("name"), s.o.Now().UTC().Truncate(time.Second)
+	if s.o.NewToken == nil || s.tokens.registry == nil {
+		return nil, &problem{http.StatusConflict, "conflict", "role", "this process makes no tokens", ""}
+	}
+	o, done, ends, err := s.once(req, caller)
+	defer ends()
+	if err != nil || done != nil {
+		return done, err
+	}
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
 	switch {
-	case s.o.NewToken == nil || s.tokens.registry == nil:
-		return nil, &problem{http.StatusConflict, "conflict", "role", "this process makes no tokens", ""}
 	case !tokenName.MatchString(name):
 		return nil, badName()
 	case !slices.Contains([]Scope{Admin, Operator, Viewer, Partner}, ask.Scope):
 		return nil, bad("scope", "scope is admin, operator, viewer or partner")
-	case ask.Scope == Partner && !slices.Contains(s.settings.Load().Partners, ask.Partner):
-		return nil, bad("partner", "scope partner needs the id of a partner of this gateway's config")
+	case ask.Scope == Partner && s.o.Registry.Read().Partner(ask.Partner) == nil:
+		return nil, bad("partner", "scope partner needs the id of a partner of this gateway")
 	case ask.Scope != Partner && ask.Partner != "":
 		return nil, bad("partner", "partner goes with scope partner only")
 	case !ask.ExpiresAt.IsZero() && !ask.ExpiresAt.After(now):
@@ -75,7 +81,13 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 	m := madeToken{
 		SHA256: hex.EncodeToString(sum[:]), Scope: ask.Scope, Partner: ask.Partner, MadeAt: now, MadeBy: caller.Name, ExpiresAt: ask.ExpiresAt.UTC(),
 	}
-	switch err := s.tokens.make(req.Context(), name, m, now); {
+	v := (&holder{Token: Token{Name: name, Scope: m.Scope, Partner: m.Partner}, from: fromMade, made: m}).view(now)
+	v.Token = text
+	answer, err := o.keeps(v, now)
+	if err != nil {
+		return nil, err
+	}
+	switch err := s.tokens.make(req.Context(), name, m, now, answer); {
 	case errors.Is(err, errNameTaken):
 		return nil, &problem{http.StatusConflict, "conflict", "name_taken", err.Error(), "name"}
 	case errors.Is(err, errTooMany):
@@ -83,8 +95,6 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 	case err != nil:
 		return nil, err
 	}
-	v := (&holder{Token: Token{Name: name, Scope: m.Scope, Partner: m.Partner}, from: fromMade, made: m}).view(now)
-	v.Token = text
 	return v, nil
 }
 

@@ -203,7 +203,7 @@ var (
 var tokenName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // make keeps a new token, in the place of one of its name that has ended: nil once that is on stable storage. It counts from then on.
-func (ts *holders) make(ctx context.Context, name string, m madeToken, now time.Time) error {
+func (ts *holders) make(ctx context.Context, name string, m madeToken, now time.Time, answer *registry.Answer) error {
 	ts.changing.Lock()
 	defer ts.changing.Unlock()
 	ts.mu.RLock()
@@ -224,7 +224,7 @@ func (ts *holders) make(ctx context.Context, name string, m madeToken, now time.
 	if gone != nil {
 		instead = gone.Name
 	}
-	if err := ts.registry.KeepToken(ctx, name, v, instead); err != nil {
+	if err := ts.registry.KeepToken(ctx, name, v, instead, answer); err != nil {
 		return fmt.Errorf("keep token %s: %w", name, err)
 	}
 	ts.mu.Lock()
@@ -276,7 +276,7 @@ func (ts *holders) revoke(ctx context.Context, name, actor string, now time.Time
 	ts.mu.Unlock()
 	v, err := json.Marshal(m)
 	if err == nil {
-		err = ts.registry.KeepToken(ctx, name, v, "")
+		err = ts.registry.KeepToken(ctx, name, v, "", nil)
 	}
 	if err != nil {
 		return fmt.Errorf("token %s is refused until the next start, and that it is revoked is not kept: %w", name, err)

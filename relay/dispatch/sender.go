@@ -104,7 +104,7 @@ func limitOf(e *registry.Endpoint) rate.Limit {
 }
 
 func poolOptions(e *registry.Endpoint) send.PoolOptions {
-	return send.PoolOptions{Name: e.ID, Conns: connections(e), Headers: e.Headers, TLS: e.TLS}
+	return send.PoolOptions{Name: e.ID, Conns: connections(e), Headers: e.Headers, TLS: e.TLS, Public: e.Public}
 }
 
 // idle reports whether nothing may be sent, for the endpoint is disabled or paused by an operator.

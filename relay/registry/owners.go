@@ -39,7 +39,7 @@ type Refusal struct {
 	What, Remedy      string
 }
 
-// Orphan is an endpoint that is known and not in the config: what is owed to it stays owed.
+// Orphan is an endpoint that is known, and neither in the config nor made through the API: what is owed to it stays owed.
 type Orphan struct{ Partner, Endpoint string }
 
 // Plan is what a config comes to upon what is kept.
@@ -111,6 +111,7 @@ type planner struct {
 	owners
 	tx       *store.Tx
 	declared map[string]string // partners by endpoint
+	stored   Stored            // what was made through the API
 	owing    map[string]string // partners, by endpoint that owes something about their people
 	known    bool              // endpoints have been recorded before
 }
@@ -121,7 +122,11 @@ func PlanOf(tx *store.Tx, ps []Partner, owing map[string]string) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("read the owners of endpoints: %w", err)
 	}
-	p := &planner{owners: all, tx: tx, declared: map[string]string{}, owing: owing, known: len(all) > 0}
+	stored, err := readStored(tx)
+	if err != nil {
+		return Plan{}, fmt.Errorf("read the partners and endpoints that are kept: %w", err)
+	}
+	p := &planner{owners: all, tx: tx, declared: map[string]string{}, stored: stored, owing: owing, known: len(all) > 0}
 	for _, m := range begun {
 		p.Moves = append(p.Moves, m)
 		p.move(m)
@@ -132,6 +137,12 @@ func PlanOf(tx *store.Tx, ps []Partner, owing map[string]string) (Plan, error) {
 		for j := range ps[i].Endpoints {
 			p.declared[ps[i].Endpoints[j].ID] = ps[i].ID
 		}
+	}
+	for id := range stored.Partners {
+		if partners[id] {
+			p.Refused = append(p.Refused, Refusal{Partner: id, Key: "id", What: "partner " + id + " was made through the API, and is kept in the database", Remedy: "take it out of the config; or remove it with countersign partners remove " + id + ", and then start with this config: what is owed stays owed, and its endpoints go on if they are declared under their ids"})
+		}
+		partners[id] = true
 	}
 	for i := range ps {
 		for j := range ps[i].Endpoints {
@@ -144,6 +155,9 @@ func PlanOf(tx *store.Tx, ps []Partner, owing map[string]string) (Plan, error) {
 		}
 	}
 	for id, o := range p.owners {
+		if v, ok := stored.Endpoints[id]; ok && partners[v.Endpoint.Partner] {
+			continue
+		}
 		if o.Became == "" && p.declared[id] == "" {
 			p.Orphans = append(p.Orphans, Orphan{o.Partner, id})
 		}
@@ -170,6 +184,10 @@ func (p *planner) endpoint(partner string, e *Endpoint) {
 	}
 	if is := p.owner(e.ID); is != "" && is != partner {
 		refuse("id", fmt.Sprintf("endpoint %s belongs to partner %s, for ever: what is owed to it, and its key, are that partner's", e.ID, is), "give this endpoint an id of its own")
+		return
+	}
+	if v, ok := p.stored.Endpoints[e.ID]; ok && v.Endpoint.Partner == partner {
+		refuse("id", fmt.Sprintf("endpoint %s was made through the API, and is kept in the database", e.ID), "take it out of the config; or remove it with countersign endpoints remove "+e.ID+", and then start with this config: what is owed to it goes on")
 		return
 	}
 	o, known := p.owners[e.ID]
@@ -204,6 +222,8 @@ func (p *planner) refusal(partner string, e *Endpoint, from string) (what, remed
 	o, known := p.owners[e.ID]
 	is := p.owner(from)
 	switch {
+	case p.stored.Endpoints[from].Endpoint != nil:
+		return fmt.Sprintf("endpoint %s was made through the API, and is kept in the database", from), "remove renamed_from, or remove that endpoint first, with countersign endpoints remove " + from
 	case p.declared[from] != "":
 		return fmt.Sprintf("endpoint %s was renamed to %s, which is in the config", e.RenamedFrom, from), "remove renamed_from, or that endpoint"
 	case is != "" && is != partner:
@@ -304,7 +324,7 @@ func (s *Snapshot) Formerly(endpoint string) []string { return s.owners[endpoint
 // Current is the id that an endpoint has now.
 func (s *Snapshot) Current(endpoint string) string { return s.owners.current(endpoint) }
 
-// Orphans are the endpoints that are known and not in the config, in the order of their ids.
+// Orphans are the endpoints that are known and not served, in the order of their ids.
 func (s *Snapshot) Orphans() (list []Orphan) {
 	for id, o := range s.owners {
 		if o.Became == "" && s.endpoints[id] == nil {

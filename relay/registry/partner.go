@@ -24,6 +24,7 @@ type Endpoint struct {
 	Format      format.Format
 	Keys        []Key // of the config, newest first; none: it has kept ones (Snapshot.Keys)
 	Events      []string
+	Filter      *Filter // what must be met beside Events; nil: nothing
 	Concurrency int     // attempts in flight; 0: 1
 	Rate        float64 // attempts per second; 0: no limit
 	Timeout     time.Duration
@@ -34,17 +35,18 @@ type Endpoint struct {
 	DisableAfter time.Duration
 	Headers      []send.Header // with every request, beside the format's
 	TLS          send.TLSFiles
+	Public       bool // its partner's own token gave its URL: the networks that egress.allow excepts are no business of whoever that is
 }
 
 // Retry says when a delivery that failed is tried again. What is zero, but for Jitter, is as in dispatch.DefaultSchedule.
 type Retry struct {
-	First    time.Duration // after the first failure
-	Factor   float64       // each wait is this many times the one before; 1 or more
-	Max      time.Duration // no wait is longer, before jitter
-	Jitter   float64       // ± this part of the wait, 0 to 0.9
-	Attempts int           // tries in all; after the last a delivery is dead
+	First    time.Duration `json:"first"`    // after the first failure
+	Factor   float64       `json:"factor"`   // each wait is this many times the one before; 1 or more
+	Max      time.Duration `json:"max"`      // no wait is longer, before jitter
+	Jitter   float64       `json:"jitter"`   // ± this part of the wait, 0 to 0.9
+	Attempts int           `json:"attempts"` // tries in all; after the last a delivery is dead
 
-	MaxRetryAfter time.Duration // no Retry-After is obeyed for longer
+	MaxRetryAfter time.Duration `json:"max_retry_after"` // no Retry-After is obeyed for longer
 }
 
 // FormatOf is the format a delivery was made in, which need not be the one its endpoint has now (I5).

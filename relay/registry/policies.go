@@ -22,6 +22,8 @@ func registeredKey(partner string) []byte { return []byte("relay/policy/" + part
 // RegisterPolicies makes a partner's configured policy its newest version if it differs from the last: nil once that is on stable storage. Subjects keep the version they are
 // folded under.
 func (r *Registry) RegisterPolicies(ctx context.Context) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	all, err := r.register(ctx, r.Read().Partners())
 	if err != nil {
 		return err
@@ -37,6 +39,8 @@ func (r *Registry) RegisterPolicies(ctx context.Context) error {
 // Register does the same for partners that are about to be configured, whose newest versions then are
 // what they want from the first moment on: nil once that is on stable storage. Nothing counts before.
 func (r *Registry) Register(ctx context.Context, ps []Partner) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	_, err := r.register(ctx, ps)
 	return err
 }

@@ -6,9 +6,11 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,12 +26,22 @@ type Options struct {
 	Random   io.Reader
 	Partners []Partner        // see Configure
 	Now      func() time.Time // nil: time.Now
+
+	Live     bool                  // the addresses of endpoints that are made through the API are held to what live mode allows,
+	Allow    []netip.Prefix        // and to these exceptions
+	Reserved map[string]bool       // canonical names of the headers that formats set
+	Divide   func([]Partner) error // gives every endpoint its share of what may be in flight, whenever there are other endpoints; an error: there is no room for so many. Nil: each has what it asks for
 }
 
 // Registry is safe for concurrent use.
 type Registry struct {
 	o        Options
 	snapshot atomic.Pointer[Snapshot]
+
+	changing sync.Mutex // held by whoever changes partners and endpoints, over the commit; guards the fields below
+	declared []Partner
+	answers  map[string]time.Time // when each that is kept was given
+	dropping []string             // those that the write under way takes away
 
 	mu       sync.Mutex // held by whoever puts another snapshot in the place of the last
 	watchers []watcher
@@ -47,6 +59,9 @@ type watcher struct {
 // Snapshot is what the registry said at one moment. Nobody changes it, nor what it hands out.
 type Snapshot struct {
 	all       []Partner
+	declared  map[string]bool // endpoints of the config, and its partners by partnerName
+	stored    Stored
+	whose     map[string]string // partners by endpoint
 	partners  map[string]*Partner
 	endpoints map[string]*Endpoint
 	policies  map[string]map[int]kyc.Policy // by partner and version
@@ -59,7 +74,10 @@ type Snapshot struct {
 // New reads what is kept about the partners given.
 func New(o Options) (*Registry, error) {
 	r := &Registry{o: o}
-	r.snapshot.Store(&Snapshot{})
+	r.snapshot.Store(&Snapshot{stored: noneStored()})
+	if err := o.Store.View(r.readAnswers); err != nil {
+		return nil, fmt.Errorf("read the registry: %w", err)
+	}
 	if err := r.Configure(o.Partners); err != nil {
 		return nil, err
 	}
@@ -75,8 +93,8 @@ func (r *Registry) Watch(before func(*Snapshot) error, after func(*Snapshot)) {
 	r.watchers = append(r.watchers, watcher{before, after})
 }
 
-// publish makes a snapshot with other partners the one that counts. r.mu is held.
-func (r *Registry) publish(s *Snapshot) error {
+// admit asks the watchers whether a snapshot with other partners may count. r.mu is held.
+func (r *Registry) admit(s *Snapshot) error {
 	for _, w := range r.watchers {
 		if w.before == nil {
 			continue
@@ -85,51 +103,71 @@ func (r *Registry) publish(s *Snapshot) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// publish makes a snapshot with other partners, which has been admitted, the one that counts. r.mu is held.
+func (r *Registry) publish(s *Snapshot) {
 	r.snapshot.Store(s)
 	for _, w := range r.watchers {
 		if w.after != nil {
 			w.after(s)
 		}
 	}
-	return nil
 }
 
-// Configure makes these the partners, in their order, with what is kept about them: their policies,
-// which of their endpoints are disabled or paused, which names those had, and the keys that are kept of them. It may be called again
-// while everything runs: the new ones count at once, or on error not at all. Nobody may change ps after.
+// Configure makes these the partners of the config, in their order, beside those that are kept in the file, with what is kept about all of them: their policies, which of their
+// endpoints are disabled or paused, which names those had, and the keys that are kept of them. It may be called again while everything runs: the new ones count at once, or on error not at all. Nobody may change
+// ps after.
 func (r *Registry) Configure(ps []Partner) error {
-	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}, paused: map[string]*Pause{}}
-	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
-	defer r.mu.Unlock()
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	var stored Stored
 	err := r.o.Store.View(func(tx *store.Tx) (err error) {
-		if s.owners, _, err = readOwners(tx); err != nil {
-			return err
-		}
-		for i := range ps {
-			p := &ps[i]
-			s.partners[p.ID] = p
-			known, err := policies(tx, p.ID)
-			if err != nil {
-				return err
-			}
-			s.policies[p.ID] = known
-			for j := range p.Endpoints {
-				e := &p.Endpoints[j]
-				s.endpoints[e.ID] = e
-				if why := disabledFor(tx, e.ID); why != "" {
-					s.disabled[e.ID] = &why
-				}
-				if p := pausedBy(tx, e.ID); p != nil {
-					s.paused[e.ID] = p
-				}
-			}
-		}
-		return r.recallKeys(tx, s)
+		stored, err = readStored(tx)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
-	return r.publish(s)
+	s, err := r.compose(ps, stored, nil)
+	if err != nil {
+		return fmt.Errorf("read the registry: %w", err)
+	}
+	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
+	defer r.mu.Unlock()
+	err = r.o.Store.View(func(tx *store.Tx) error { return errors.Join(s.recall(tx), r.recallKeys(tx, s)) })
+	if err != nil {
+		return fmt.Errorf("read the registry: %w", err)
+	}
+	if err := r.admit(s); err != nil {
+		return err
+	}
+	r.declared = ps
+	r.publish(s)
+	return nil
+}
+
+// recall reads what is kept about the partners and endpoints of a snapshot.
+func (s *Snapshot) recall(tx *store.Tx) (err error) {
+	s.policies, s.disabled, s.paused = map[string]map[int]kyc.Policy{}, map[string]*string{}, map[string]*Pause{}
+	if s.owners, _, err = readOwners(tx); err != nil {
+		return err
+	}
+	for id := range s.partners {
+		if s.policies[id], err = policies(tx, id); err != nil {
+			return err
+		}
+	}
+	for id := range s.endpoints {
+		if why := disabledFor(tx, id); why != "" {
+			s.disabled[id] = &why
+		}
+		if p := pausedBy(tx, id); p != nil {
+			s.paused[id] = p
+		}
+	}
+	return nil
 }
 
 func (r *Registry) now() time.Time {
@@ -154,7 +192,7 @@ func (r *Registry) change(fn func(*Snapshot) bool) bool {
 	return true
 }
 
-// Partners are all of them, in the config's order.
+// Partners are all of them: those of the config in its order, then those that are kept in the file.
 func (s *Snapshot) Partners() []Partner { return s.all }
 
 // Partner is the partner of an id; nil: there is none.

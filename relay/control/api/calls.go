@@ -148,7 +148,8 @@ var deliveryCalls = []Call{
 		Pattern: "POST /v1/endpoints/{id}/pause", ID: "pause", Summary: "Send an endpoint nothing for now; what it is owed stays owed", Answer: Paused{}, Refuses: []Refusal{notFound},
 	},
 	{
-		Pattern: "POST /v1/endpoints/{id}/resume", ID: "resume", Summary: "Take a disabled or paused endpoint up again; what it is owed goes out now", Answer: Resumed{}, Refuses: []Refusal{notFound},
+		Pattern: "POST /v1/endpoints/{id}/resume", ID: "resume", Summary: "Take a disabled or paused endpoint up again; what it is owed goes out now", Answer: Resumed{},
+		Refuses: []Refusal{notFound, {http.StatusConflict, TypeConflict, "paused", "to a partner: whoever runs the gateway has paused it"}},
 	},
 	{
 		Pattern: "POST /v1/endpoints/{id}/ping", ID: "ping", Summary: "Post a test webhook that tells of nobody, and say what it was answered", Answer: Ping{},
@@ -157,6 +158,7 @@ var deliveryCalls = []Call{
 	{
 		Pattern: "GET /v1/deliveries", ID: "listDeliveries", Summary: "List dead deliveries",
 		Params: pages(Param{Name: "status", Kind: "string", Need: true, Enum: []string{"dead"}, About: "What is owed is in the metrics."}, endpointParam), Answer: List[DeadDelivery]{},
+		Refuses: []Refusal{notFound},
 	},
 	{
 		Pattern: "POST /v1/deliveries/{id}/redeliver", ID: "redeliver", Summary: "Owe a dead delivery again",
@@ -181,9 +183,9 @@ var deliveryCalls = []Call{
 var tokenCalls = []Call{
 	{Pattern: "GET /v1/tokens", ID: "listTokens", Summary: "List all tokens, those that have ended too; never themselves", Params: pages(), Answer: List[Token]{}},
 	{
-		Pattern: "POST /v1/tokens/{name}", ID: "makeToken", Summary: "Make a token, and show it this once", Ask: TokenAsk{}, Answer: Token{},
+		Pattern: "POST /v1/tokens/{name}", ID: "makeToken", Summary: "Make a token, and show it this once", Params: []Param{keyHeader}, Ask: TokenAsk{}, Answer: Token{},
 		Refuses: []Refusal{
-			otherRole, {http.StatusConflict, TypeConflict, "name_taken", "there is a token of this name"}, {http.StatusConflict, TypeConflict, "too_many_tokens", "1,000 tokens are active"},
+			otherRole, keyUsed, keyInUse, tooMany, {http.StatusConflict, TypeConflict, "name_taken", "there is a token of this name"}, {http.StatusConflict, TypeConflict, "too_many_tokens", "1,000 tokens are active"},
 		},
 	},
 	{

@@ -86,6 +86,7 @@ type call struct {
 	query        url.Values
 	ask          any    // nil: no body
 	key          string // the Idempotency-Key; "": none
+	match        string // If-Match: the state that a change is made of; "": any
 	accept       int    // a status beside 200 that is no error; 0: none
 }
 
@@ -193,6 +194,9 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 	}
 	if r.key != "" {
 		req.Header.Set("Idempotency-Key", r.key)
+	}
+	if r.match != "" {
+		req.Header.Set("If-Match", r.match)
 	}
 	resp, err := c.o.HTTP.Do(req)
 	if err != nil {
