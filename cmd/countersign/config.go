@@ -9,6 +9,7 @@ import (
 
 	"countersign/ingest/provider"
 	"countersign/kyc"
+	"countersign/relay/dispatch"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -115,8 +116,10 @@ type EndpointConfig struct {
 	MaxOwed     int64
 	Since       time.Time // zero: always
 	Retry       RetryConfig
-	TLS         send.TLSFiles
-	Headers     []send.Header // beside the format's, with what auth makes
+	// DisableAfter is after how long of nothing but failures it is disabled; neverDisabled: never.
+	DisableAfter time.Duration
+	TLS          send.TLSFiles
+	Headers      []send.Header // beside the format's, with what auth makes
 }
 
 // EndpointKey is one key of an endpoint, and how long it is still offered.
@@ -163,6 +166,7 @@ type known struct {
 	Source    func(SourceConfig) (key string, m *mistake) // what is wrong with a source as a whole, and at which of its keys; nil: nothing is looked at
 	KeySizes  func(SourceConfig) []int                    // how many secret bytes each key of a source has; nil: nothing is looked at
 	KeySize   func(format string, k signing.Key) int      // the same of an endpoint's key; nil: nothing is looked at
+	KeySigns  func(format string, k signing.Key) error    // why an endpoint's key cannot sign in that format; nil: nothing is looked at
 	Streams   map[string]bool                             // those that post no callbacks: their stream is followed
 	Publishes map[string]bool                             // those whose API publishes the keys of their callbacks, which then need none in the config
 }
@@ -226,6 +230,7 @@ func defaultPolicy() kyc.Policy {
 func defaultEndpoint() EndpointConfig {
 	return EndpointConfig{
 		Format: "standard", Events: []string{"kyc.status.*"}, Concurrency: 16, Timeout: 15 * time.Second, MaxOwed: 1_000_000,
-		Retry: RetryConfig{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour},
+		Retry:        RetryConfig{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour},
+		DisableAfter: dispatch.DisableAfter,
 	}
 }

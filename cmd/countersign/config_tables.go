@@ -281,6 +281,7 @@ func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {
 		field{"max_owed", false, value(l, &e.MaxOwed, tagNumber, whole[int64](1, 1e9))},
 		field{"since", false, value(l, &e.Since, tagTime, parseSince)},
 		field{"retry", false, func(n *yaml.Node, at string) { l.retry(&e.Retry, n, at) }},
+		field{"disable_after", false, value(l, &e.DisableAfter, tagDuration, parseDisableAfter)},
 		field{"tls", false, l.endpointTLS(&e)},
 		field{"headers", false, l.headers(&e.Headers)},
 		field{"auth", false, l.auth(&e.Headers)},
@@ -346,6 +347,11 @@ func (l *loader) endpointKeys(dst *[]EndpointKey, format string) setter {
 			key := value(l, &k.Key, tagText, func(ref string) (signing.Key, *mistake) {
 				k.Ref = ref
 				key, m := l.parseKey(ref)
+				if m == nil && l.known.KeySigns != nil {
+					if err := l.known.KeySigns(format, key); err != nil {
+						return key, &mistake{"cannot sign in format " + format + ": " + err.Error(), "see docs/FORMATS.md for the keys that each format takes"}
+					}
+				}
 				if m == nil && l.known.KeySize != nil && l.live() {
 					if size := l.known.KeySize(format, key); size < minSecret {
 						short := tooShort(size)

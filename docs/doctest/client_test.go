@@ -224,10 +224,16 @@ func (s *session) endpoints() {
 	good(s, paused, err)(func(v contract.Paused) bool { return v.Paused })
 	endpoints, err := c.ListEndpoints(ctx, client.Page{})
 	good(s, endpoints, err)(func(l contract.List[contract.Endpoint]) bool {
-		return len(l.Data) == 2 && l.Data[1].Paused != nil && l.Data[0].Paused == nil
+		return len(l.Data) == 3 && l.Data[1].Paused != nil && l.Data[0].Paused == nil
 	})
 	resumed, err := c.Resume(ctx, "acme-old")
 	good(s, resumed, err)(func(v contract.Resumed) bool { return v.Resumed })
+	keys, err := c.ListKeys(ctx, "beta-main")
+	good(s, keys, err)(func(l contract.List[contract.EndpointKey]) bool { return len(l.Data) == 1 && l.Data[0].Secret == "" })
+	made, err := c.RotateKey(ctx, "beta-main", contract.RotateAsk{Kind: "hmac", Overlap: "1h"})
+	good(s, made, err)(func(v contract.EndpointKey) bool { return v.Secret != "" && v.ID != keys.Data[0].ID })
+	ended, err := c.RevokeKey(ctx, "beta-main", keys.Data[0].ID, false)
+	good(s, ended, err)(func(v contract.RevokedKey) bool { return v.Revoked })
 	pinged, err := c.Ping(ctx, "acme-main")
 	good(s, pinged, err)(func(v contract.Ping) bool { return v.Delivered && v.Code == http.StatusOK })
 	dead, err := c.ListDeliveries(ctx, client.Page{}, "acme-main")
