@@ -20,6 +20,7 @@ import (
 //	          time offset 2 sequence    one change the record owed            found beside its record
 //	          time sequence 3 endpoint  how a delivery to one endpoint ended  indexed
 //	index     lane 0x00 history key
+//	index     lane 0x00 0xff endpoint   see delivered.go
 //
 // Times are microseconds: when the record was appended, or when the delivery ended. Every value begins with its lane and a zero byte.
 const (
@@ -152,7 +153,10 @@ func Settled(tx *store.Tx, a outbox.Attempt) error {
 	if err := tx.Bucket(store.History).PutRecord(k, o.record(d.Lane)); err != nil {
 		return err
 	}
-	return tx.Bucket(store.Index).Put(indexKey(d.Lane, k))
+	if err := tx.Bucket(store.Index).Put(indexKey(d.Lane, k)); err != nil || a.Outcome != outbox.Done {
+		return err
+	}
+	return accepted(tx, d.Lane, d.Endpoint, d.Sequence, o.At)
 }
 
 // record writes what encoding/json would: every delivery has one, and none of its texts needs an escape.
@@ -174,12 +178,18 @@ func (o OutcomeView) record(lane string) []byte {
 
 // recall calls fn with everything kept of one lane and its keys, in order of time, until fn says no.
 func recall(tx *store.Tx, lane string, fn func(key []byte, kind byte, body []byte) bool) {
-	prefix := indexPrefix(lane)
+	recallFrom(tx, lane, nil, fn)
+}
+
+// recallFrom is recall of what stands under keys of the history that begin so.
+func recallFrom(tx *store.Tx, lane string, begin []byte, fn func(key []byte, kind byte, body []byte) bool) {
+	lists := indexPrefix(lane)
+	prefix := indexKey(lane, begin)
 	history := tx.Bucket(store.History)
 	c := tx.Bucket(store.Index).Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		key := k[len(prefix):]
-		if v == nil || len(key) < historyHead {
+		key := k[len(lists):]
+		if v == nil || len(key) < historyHead || key[0] == indexEnd {
 			continue
 		}
 		if body, ok := entryAt(history, key); ok && !fn(key, key[historyHead-1], body) {
@@ -203,8 +213,8 @@ func changesOf(history store.Bucket, record []byte, fn func(key []byte, kind byt
 	return true
 }
 
-// overtaken reports whether the endpoint has accepted a later change of the lane, under one of its names.
-func overtaken(tx *store.Tx, lane string, seq uint64, names []string) (late bool) {
+// overtakenBefore is overtaken by a walk through all that is kept of the lane.
+func overtakenBefore(tx *store.Tx, lane string, seq uint64, names []string) (late bool) {
 	recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
 		var o OutcomeView
 		late = kind == kindOutcome && json.Unmarshal(body, &o) == nil && slices.Contains(names, o.Endpoint) && o.Sequence > seq && o.Outcome == outbox.Done
@@ -213,12 +223,19 @@ func overtaken(tx *store.Tx, lane string, seq uint64, names []string) (late bool
 	return late
 }
 
-// changeOf finds one change of the lane, while it is kept.
-func changeOf(tx *store.Tx, lane string, seq uint64) (c kyc.Change, ok bool) {
-	recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
+// changeOf finds one change of the lane, while it is kept: beside the records that were appended at the time
+// given, where it stands unless that is not known.
+func changeOf(tx *store.Tx, lane string, seq uint64, appended time.Time) (c kyc.Change, ok bool) {
+	find := func(_ []byte, kind byte, body []byte) bool {
 		ok = kind == kindChange && json.Unmarshal(body, &c) == nil && c.Sequence == seq
 		return !ok
-	})
+	}
+	if appended.Unix() > 0 {
+		recallFrom(tx, lane, historyKey(appended, 0, 0)[:8], find)
+	}
+	if !ok {
+		recall(tx, lane, find)
+	}
 	return c, ok
 }
 

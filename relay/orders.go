@@ -82,7 +82,7 @@ func (r *Relay) renderDead(tx *store.Tx, d outbox.DeadDelivery) ([]byte, error) 
 	if e == nil {
 		return nil, nil
 	}
-	c, ok := changeOf(tx, d.Subject, d.Sequence)
+	c, ok := changeOf(tx, d.Subject, d.Sequence, d.Received)
 	if !ok {
 		return nil, nil // its change is no longer kept: it stays dead
 	}
@@ -125,7 +125,7 @@ func (r *Relay) Anew(d outbox.Delivery) (outbox.Delivery, error) {
 	var c kyc.Change
 	err := r.o.Store.View(func(tx *store.Tx) error {
 		var ok bool
-		if c, ok = changeOf(tx, d.Lane, d.Sequence); !ok || e == nil {
+		if c, ok = changeOf(tx, d.Lane, d.Sequence, d.Received); !ok || e == nil {
 			return fmt.Errorf("the change of delivery %s: %w", d.ID(), outbox.ErrNotFound)
 		}
 		return nil

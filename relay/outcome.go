@@ -134,7 +134,7 @@ func eachRecord(tx *store.Tx, lane string, fn func(key []byte, h *RecordView) bo
 	prefix := indexPrefix(lane)
 	history := tx.Bucket(store.History)
 	c := tx.Bucket(store.Index).Cursor()
-	k, v := c.Seek(append(bytes.Clone(indexPrefix(lane)), bytes.Repeat([]byte{0xff}, historyHead+1)...))
+	k, v := c.Seek(append(indexPrefix(lane), indexEnd))
 	if k == nil {
 		k, v = c.Last()
 	}

@@ -80,7 +80,7 @@ func livesOf(tx *store.Tx, lane string) (es []*lived, whole bool) {
 			return nil, false // damaged: nobody knows what it was of
 		}
 		key := k[len(prefix):]
-		if len(key) < historyHead || key[historyHead-1] != kindRecord {
+		if len(key) < historyHead || key[0] == indexEnd || key[historyHead-1] != kindRecord {
 			continue
 		}
 		e := &lived{lane: lane, key: bytes.Clone(key), offset: int64(binary.BigEndian.Uint64(key[8:]))} //nolint:gosec // written by recordKey

@@ -87,8 +87,8 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 		}
 		return nil
 	})
-	if err == nil {
-		err = r.remove(ctx, gone, nil)
+	if err == nil && len(gone) > 0 {
+		err = r.remove(ctx, gone, func(tx *store.Tx) error { return forgetDelivered(tx, gone) })
 	}
 	return len(gone) >= r.retained, err
 }
