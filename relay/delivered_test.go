@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"countersign/ingest/journal"
 	"errors"
 	"fmt"
 	"testing"
@@ -23,10 +24,10 @@ func (g *rig) lifetime(id string, n int, endpoint string) {
 			for i := first; i < min(n, first+5000); i++ {
 				at, seq := begin.Add(time.Duration(i)*time.Millisecond), uint64(100+i)
 				h := historyRecord{At: at, Verdict: kyc.Applied, Changes: []uint64{seq}, Update: []byte(`{}`)}
-				k, c := recordKey(at, int64(1000+i)), kyc.Change{ID: fmt.Sprint("evt_", i), Sequence: seq}
+				k, c := recordKey(at, journal.At(int64(1000+i))), kyc.Change{ID: fmt.Sprint("evt_", i), Sequence: seq}
 				d := outbox.Delivery{Endpoint: endpoint, Lane: lane, Sequence: seq}
 				err = errors.Join(err, tx.Bucket(store.History).PutRecord(k, h.record(lane)), tx.Bucket(store.Index).Put(indexKey(lane, k)),
-					tx.Bucket(store.History).PutRecord(changeKey(at, int64(1000+i), seq), c.AppendJSON(startEntry(lane, 640))),
+					tx.Bucket(store.History).PutRecord(changeKey(at, journal.At(int64(1000+i)), seq), c.AppendJSON(startEntry(lane, 640))),
 					Settled(tx, outbox.Attempt{Delivery: d, Outcome: outbox.Done, At: at}))
 			}
 			return err

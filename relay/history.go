@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -16,37 +17,42 @@ import (
 // History is written in the order of time, so that what is new fills pages that follow each other, whoever it is about, and what has had its time leaves at the
 // front. A narrow index beside it finds what belongs to one subject:
 //
-//	history   time offset 1             one record and its verdict            indexed
-//	          time offset 2 sequence    one change the record owed            found beside its record
-//	          time sequence 3 endpoint  how a delivery to one endpoint ended  indexed
+//	history   time position 1             one record and its verdict            indexed
+//	          time position 2 sequence    one change the record owed            found beside its record
+//	          time 0 sequence 3 endpoint  how a delivery to one endpoint ended  indexed
 //	index     lane 0x00 history key
 //	index     lane 0x00 0xff endpoint   see delivered.go
 //
-// Times are microseconds: when the record was appended, or when the delivery ended. Every value begins with its lane and a zero byte.
+// A position is the record's in the journal (journal.Position), and 0 sequence is written like one. Times are
+// microseconds: when the record was appended, or when the delivery ended. Every value begins with its lane and a zero byte.
 const (
 	kindRecord  = 1
 	kindChange  = 2
 	kindOutcome = 3
 
-	historyHead = 17 // bytes of time, number and kind
+	historyHead = 8 + journal.PositionSize + 1 // bytes of time, position and kind
 )
 
-func historyKey(at time.Time, number uint64, kind byte) []byte {
-	k := binary.BigEndian.AppendUint64(make([]byte, 0, 48), uint64(at.UnixMicro()))
-	return append(binary.BigEndian.AppendUint64(k, number), kind)
+func historyKey(at time.Time, place journal.Position, kind byte) []byte {
+	k := binary.BigEndian.AppendUint64(make([]byte, 0, 56), uint64(at.UnixMicro()))
+	return append(place.AppendTo(k), kind)
 }
 
-func recordKey(at time.Time, offset int64) []byte {
-	return historyKey(at, uint64(offset), kindRecord) //nolint:gosec // offsets are positive
+// placeOf is the position in a key of the history.
+func placeOf(k []byte) journal.Position {
+	at, _ := journal.PositionOf(k[8:])
+	return at
 }
 
-func changeKey(at time.Time, offset int64, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(historyKey(at, uint64(offset), kindChange), seq) //nolint:gosec // offsets are positive
+func recordKey(at time.Time, place journal.Position) []byte { return historyKey(at, place, kindRecord) }
+
+func changeKey(at time.Time, place journal.Position, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(historyKey(at, place, kindChange), seq)
 }
 
 // outcomeKey tells deliveries apart that end in the same microsecond: two subjects' by their lane, which follows the endpoint.
 func outcomeKey(at time.Time, lane string, seq uint64, endpoint string) []byte {
-	return append(append(append(historyKey(at, seq, kindOutcome), endpoint...), 0), lane...)
+	return append(append(append(historyKey(at, journal.At(int64(seq)), kindOutcome), endpoint...), 0), lane...) //nolint:gosec // far below 2⁶³
 }
 
 func indexPrefix(lane string) []byte { return append([]byte(lane), 0) }
@@ -82,9 +88,9 @@ type historyRecord struct {
 	At        time.Time
 	Verdict   kyc.Verdict
 	Changes   []uint64
-	After     int64  // of one that had waited: the offset of the record that set it free, and
-	Nth       int    // the how manyeth of those it was; what one callback brought has one number
-	TakenBack string // id of the order that took it back: it counts for nothing here
+	After     journal.Position // of one that had waited: the position of the record that set it free, and
+	Nth       int              // the how manyeth of those it was; what one callback brought has one number
+	TakenBack string           // id of the order that took it back: it counts for nothing here
 	Update    json.RawMessage
 }
 
@@ -105,8 +111,11 @@ func (h *historyRecord) record(lane string) []byte {
 	if len(h.Changes) > 0 {
 		b = append(b, ']')
 	}
-	if h.After != 0 {
-		b = strconv.AppendInt(append(b, `,"after":`...), h.After, 10)
+	if h.After.Offset != 0 {
+		b = strconv.AppendInt(append(b, `,"after":`...), h.After.Offset, 10)
+		if h.After.Partition != 0 {
+			b = strconv.AppendInt(append(b, `,"after_partition":`...), int64(h.After.Partition), 10)
+		}
 		b = strconv.AppendInt(append(b, `,"nth":`...), int64(h.Nth), 10)
 	}
 	if h.TakenBack != "" {
@@ -119,7 +128,7 @@ func (h *historyRecord) record(lane string) []byte {
 
 // chronicle keeps a record with its verdict, where its subject finds it.
 func (b *batch) chronicle(lane string, rec *journalRecord, h *historyRecord) {
-	k := recordKey(rec.Appended, rec.Position.Offset)
+	k := recordKey(rec.Appended, rec.Position)
 	b.put(store.History, k, h.record(lane))
 	b.put(store.Index, indexKey(lane, k), store.NewRecord())
 }
@@ -231,7 +240,7 @@ func changeOf(tx *store.Tx, lane string, seq uint64, appended time.Time) (c kyc.
 		return !ok
 	}
 	if appended.Unix() > 0 {
-		recallFrom(tx, lane, historyKey(appended, 0, 0)[:8], find)
+		recallFrom(tx, lane, historyKey(appended, journal.Position{}, 0)[:8], find)
 	}
 	if !ok {
 		recall(tx, lane, find)

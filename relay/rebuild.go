@@ -182,7 +182,8 @@ func toldOf(tx *store.Tx, lane string) (t toldBefore) {
 			}
 			note("", c.Sequence)
 			if isStatus(c.Type) && c.Type != noticeType && c.Sequence > at.Sequence {
-				at = place{int64(binary.BigEndian.Uint64(key)), int64(binary.BigEndian.Uint64(key[8:])), c.Sequence} //nolint:gosec // written by changeKey
+				from := placeOf(key)
+				at = place{int64(binary.BigEndian.Uint64(key)), from.Partition, from.Offset, c.Sequence} //nolint:gosec // written by changeKey
 			}
 		case kindOutcome:
 			var o OutcomeView
@@ -266,7 +267,7 @@ func (b *batch) giveBack(lane string) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(hs, func(x, y heldRecord) int { return cmp.Compare(x.Position.Offset, y.Position.Offset) })
+	slices.SortFunc(hs, func(x, y heldRecord) int { return x.Position.Compare(y.Position) })
 	for len(hs) > 0 {
 		n := 1
 		for id := callbackOf(&hs[0]); id != "" && n < len(hs) && callbackOf(&hs[n]) == id; n++ {
@@ -275,8 +276,8 @@ func (b *batch) giveBack(lane string) error {
 		for i := range hs[:n] {
 			h := &hs[i]
 			b.held--
-			b.writeHeld(heldKey(h.Position.Offset), nil)
-			b.writeHeld(heldIndex(asideRef(lane), h.Position.Offset), nil)
+			b.writeHeld(heldKey(h.Position), nil)
+			b.writeHeld(heldIndex(asideRef(lane), h.Position), nil)
 			var u kyc.Update
 			if err := json.Unmarshal(h.Body, &u); err != nil {
 				return fmt.Errorf("a record that was kept: %w", err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/outbox/store"
 )
 
@@ -68,7 +69,7 @@ func (r *Relay) before(keep time.Duration) []byte {
 	if keep <= 0 {
 		return nil
 	}
-	return historyKey(r.o.Now().Add(-keep), 0, 0)
+	return historyKey(r.o.Now().Add(-keep), journal.Position{}, 0)
 }
 
 // retainHistory removes a step of what is older than History: records, changes and outcomes alike, and their place in the index.

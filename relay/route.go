@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -46,7 +45,7 @@ func (b *batch) route(said []saying) error {
 		whose[lane] = append(whose[lane], *r)
 	}
 	for _, lane := range lanes {
-		slices.SortStableFunc(whose[lane], func(x, y saying) int { return cmp.Compare(x.rec.Position.Offset, y.rec.Position.Offset) })
+		slices.SortStableFunc(whose[lane], func(x, y saying) int { return x.rec.Position.Compare(y.rec.Position) })
 		if err := b.apply(lane, whose[lane]); err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatu
 
 // change is the change that stands there; nil: retention has taken it, or it is damaged.
 func (p *place) change(tx *store.Tx) *kyc.Change {
-	body, ok := entryAt(tx.Bucket(store.History), changeKey(time.UnixMicro(p.At), p.Offset, p.Sequence))
+	body, ok := entryAt(tx.Bucket(store.History), p.key())
 	if !ok {
 		return nil
 	}

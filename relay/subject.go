@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -47,9 +48,14 @@ type subject struct {
 
 // place is where a change stands in the history.
 type place struct {
-	At       int64  `json:"a"` // microseconds
-	Offset   int64  `json:"o"`
-	Sequence uint64 `json:"s"`
+	At        int64  `json:"a"` // microseconds
+	Partition int32  `json:"p,omitempty"`
+	Offset    int64  `json:"o"`
+	Sequence  uint64 `json:"s"`
+}
+
+func (p *place) key() []byte {
+	return changeKey(time.UnixMicro(p.At), journal.Position{Partition: p.Partition, Offset: p.Offset}, p.Sequence)
 }
 
 func (s *subject) encode() ([]byte, error) {

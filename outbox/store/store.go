@@ -20,7 +20,7 @@ import (
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
-const SchemaVersion = 4
+const SchemaVersion = 5
 
 var (
 	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is stored is still delivered.
