@@ -10,6 +10,7 @@ import (
 type endpointsCommand struct {
 	List   endpointsListCommand   `cmd:"" default:"withargs" help:"List the endpoints."`
 	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled endpoint up again."`
+	GiveUp endpointsGiveUpCommand `cmd:"" help:"Give up what is owed to an endpoint that is orphaned or disabled: it is kept among the dead."`
 }
 
 type endpointsListCommand struct {

@@ -172,6 +172,7 @@ func (s *Server) routes() []Route {
 		Route{"POST /v1/refs/settle", Operator, false, s.settle},
 		Route{"GET /v1/endpoints", Viewer, false, s.endpoints},
 		Route{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
+		Route{"POST /v1/endpoints/{id}/give-up", Operator, false, s.giveUp},
 		Route{"GET /v1/deliveries", Viewer, false, s.deliveries},
 		Route{"POST /v1/deliveries/{id}/redeliver", Operator, false, s.redeliver},
 	)

@@ -63,6 +63,7 @@ func TestScopes(t *testing.T) {
 		"POST /v1/refs/settle":                       {"/v1/refs/settle", `{"source":"sumsub-eu","provider_ref":"nobodys","partner":"PARTNER","subject":"s","reason":"r"}`, 404, operators, 403, 403},
 		"GET /v1/endpoints":                          {"/v1/endpoints", "", 200, everybody, 403, 403},
 		"POST /v1/endpoints/{id}/resume":             {"/v1/endpoints/main/resume", "", 200, operators, 403, 403},
+		"POST /v1/endpoints/{id}/give-up":            {"/v1/endpoints/main/give-up", "{}", 409, operators, 403, 403},
 		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead", "", 200, everybody, 403, 403},
 		"GET /v1/withheld":                           {"/v1/withheld", "", 200, everybody, 403, 403},
 		"POST /v1/withheld/{id}/acknowledge":         {"/v1/withheld/evt_1@main/acknowledge", `{"reason":"r"}`, 404, operators, 403, 403},

@@ -45,7 +45,7 @@ type withheldView struct {
 	outbox.Withheld
 }
 
-// acknowledge ends the alarm about one. It is told nobody by that: what is owed is owed still, and what is dead can be ordered again.
+// acknowledge ends the alarm about one, by the id that it has or had before its endpoint was renamed. It is told nobody by that: what is owed is owed still, and what is dead can be ordered again.
 func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
 	var ask struct {
 		Reason string `json:"reason"`
@@ -59,7 +59,7 @@ func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
 	case len(ask.Reason) > maxReason || !kyc.IsText(ask.Reason):
 		return nil, bad("reason", "reason is longer than 500 bytes, or has characters that are no text")
 	}
-	w, err := s.o.Outbox.Acknowledge(req.Context(), req.PathValue("id"), outbox.Acknowledgement{At: s.now().UTC(), By: bounded(t.Name), Reason: ask.Reason})
+	w, err := s.o.Outbox.Acknowledge(req.Context(), s.o.Relay.CurrentID(req.PathValue("id")), outbox.Acknowledgement{At: s.now().UTC(), By: bounded(t.Name), Reason: ask.Reason})
 	if err != nil {
 		return nil, err
 	}

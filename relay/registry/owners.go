@@ -318,10 +318,16 @@ func (s *Snapshot) Formerly(endpoint string) []string { return s.owners[endpoint
 // Current is the id that an endpoint has now.
 func (s *Snapshot) Current(endpoint string) string { return s.owners.current(endpoint) }
 
+// IsOrphan reports whether an endpoint is known and not in the config.
+func (s *Snapshot) IsOrphan(endpoint string) bool {
+	o, known := s.owners[endpoint]
+	return known && o.Became == "" && s.endpoints[endpoint] == nil
+}
+
 // Orphans are the endpoints that are known and not in the config, in the order of their ids.
 func (s *Snapshot) Orphans() (list []Orphan) {
 	for id, o := range s.owners {
-		if o.Became == "" && s.endpoints[id] == nil {
+		if s.IsOrphan(id) {
 			list = append(list, Orphan{o.Partner, id})
 		}
 	}

@@ -59,6 +59,7 @@ func Routes() []Route {
 		{"POST /v1/test_helpers/users/{id}/kyc", "/v1/test_helpers/users/ann/kyc?partner=acme", `{"status":"pending"}`, "oap"},
 		{"GET /v1/endpoints", "/v1/endpoints", "", "voa"},
 		{"POST /v1/endpoints/{id}/resume", "/v1/endpoints/acme-main/resume", "", "oa"},
+		{"POST /v1/endpoints/{id}/give-up", "/v1/endpoints/acme-main/give-up", "{}", "oa"},
 		{"GET /v1/deliveries", "/v1/deliveries?status=dead", "", "voa"},
 		{"POST /v1/deliveries/{id}/redeliver", "/v1/deliveries/none@acme-main/redeliver", "{}", "oa"},
 	}
@@ -239,6 +240,7 @@ func hostileIDs(ctx context.Context, t *Target, s *Section) error {
 			{"GET", "/v1/policies/" + id, ""},
 			{"GET", "/v1/quarantine/" + id, ""},
 			{"POST", "/v1/endpoints/" + id + "/resume", ""},
+			{"POST", "/v1/endpoints/" + id + "/give-up", "{}"},
 			{"POST", "/v1/deliveries/" + id + "/redeliver", "{}"},
 			{"POST", "/v1/withheld/" + id + "/acknowledge", `{"reason":"r"}`},
 		} {
