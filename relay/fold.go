@@ -284,6 +284,7 @@ func (b *batch) applyFreed(lane string, said []saying) error {
 
 // owe keeps a change and owes it to every endpoint of the partner that wants it.
 func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc.Change) error {
+	c.Partner = b.r.shown(c.Partner)
 	e := startEntry(s.lane, 640)
 	head := len(e)
 	e = c.AppendJSON(e)

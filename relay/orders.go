@@ -63,7 +63,8 @@ func (r *Relay) CurrentID(id string) string {
 func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 	rs := make([]journal.Record, len(us))
 	for i := range us {
-		u := &us[i]
+		u := us[i]
+		u.Partner = r.shown(u.Partner)
 		rs[i] = journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: u.AppendJSON(make([]byte, 0, 512))}
 	}
 	return r.o.Journal.Append(ctx, rs...)

@@ -90,7 +90,7 @@ func (r *Relay) outcome(ctx context.Context, u *kyc.Update, lifts int) (out Deci
 		}
 		return out, err
 	}
-	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	lane := r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		s, err := r.load(tx, lane)
 		if err != nil {

@@ -118,7 +118,7 @@ func (r *Relay) ReleaseHeld(ctx context.Context, id, partner, subject, actor str
 	switch {
 	case h.view().Reason == unreadable:
 		return invalid("id", "is of a record that this program cannot read")
-	case u.Partner != "" && u.Partner != partner:
+	case u.Partner != "" && r.kept(u.Partner) != r.kept(partner):
 		return invalid("partner", "is not the one the record is for")
 	case u.Subject.ID != "" && u.Subject.ID != subject:
 		return invalid("subject", "is not the one the record is about")
@@ -155,7 +155,7 @@ func (r *Relay) heldUpdate(id, actor string) (u kyc.Update, h *heldRecord, err e
 
 // order appends an operator's word about a held record.
 func (r *Relay) order(ctx context.Context, u kyc.Update) error {
-	u.SchemaVersion, u.Kind, u.ReceivedAt = 1, kyc.Decision, r.o.Now().Round(0).UTC()
+	u.SchemaVersion, u.Kind, u.ReceivedAt, u.Partner = 1, kyc.Decision, r.o.Now().Round(0).UTC(), r.kept(u.Partner)
 	u.ID = kyc.UpdateID("", []string{u.HeldID, strconv.FormatBool(u.Release), u.Partner, u.Subject.ID}, u.Kind, "", "", "", 0, time.Time{})
 	return r.append(ctx, u)
 }

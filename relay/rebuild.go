@@ -48,7 +48,8 @@ func (r *Relay) Rebuild(ctx context.Context, o Rebuild) (out Decided, err error)
 	if len(o.Note) > maxNote {
 		return out, invalid("reason", "is longer than 500 bytes")
 	}
-	lane := laneOf(o.Partner, o.Subject, o.Livemode)
+	o.Partner = r.kept(o.Partner)
+	lane := r.laneOf(o.Partner, o.Subject, o.Livemode)
 	if !r.aside.has(lane) {
 		return out, ErrNotAside
 	}
@@ -218,7 +219,7 @@ func rebuilds(rec *journal.Record) bool {
 
 // rebuild carries an order out.
 func (b *batch) rebuild(rec *journal.Record, order *kyc.Update) error {
-	lane := laneOf(order.Partner, order.Subject.ID, order.Livemode)
+	lane := b.r.laneOf(order.Partner, order.Subject.ID, order.Livemode)
 	if !b.r.aside.has(lane) || b.subjects[lane] != nil {
 		b.note(rec, order, kyc.Stale)
 		return nil

@@ -103,6 +103,7 @@ func (r *Relay) suspect(tx *store.Tx, text []byte, n store.Name) error {
 	if json.NewDecoder(bytes.NewReader(text)).Decode(&u) != nil {
 		return nil //nolint:nilerr // whom it was about, nobody can say: it is counted
 	}
+	u.Partner = r.kept(u.Partner)
 	b := &batch{r: r, tx: tx, refs: map[string]string{}}
 	lane, verdict := b.owner(&u)
 	if verdict != "" || !tx.Bucket(store.Subjects).Has([]byte(lane)) && r.partner(u.Partner) == nil {

@@ -64,7 +64,7 @@ func (b *batch) owner(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 		}
 		u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
 	}
-	return laneOf(u.Partner, u.Subject.ID, u.Livemode), ""
+	return b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode), ""
 }
 
 // find looks the update's refs up: those that its provider gives to one person only, then, for those registered by a submission, the others.
@@ -76,7 +76,7 @@ func (b *batch) find(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 	if verdict != "" {
 		return "", verdict
 	}
-	if partner, id, _ := splitLane(lane); u.Partner != "" && u.Partner != partner || u.Subject.ID != "" && u.Subject.ID != id {
+	if partner, id, _ := splitLane(lane); u.Partner != "" && b.r.kept(u.Partner) != partner || u.Subject.ID != "" && u.Subject.ID != id {
 		return "", kyc.Ambiguous // what it says itself and what its refs say differ
 	}
 	return lane, ""
@@ -149,7 +149,7 @@ func refKey(source, ref string, livemode bool) string {
 
 // teach remembers whose the update's refs are.
 func (b *batch) teach(u *kyc.Update) error {
-	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	lane := b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	keys := b.teaches(u)
 	for _, k := range keys {
 		if err := b.learn(u, k, lane); err != nil {

@@ -22,7 +22,7 @@ type SubjectStatus struct {
 // costs the same however long that is.
 func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatus, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		s, err := r.load(tx, laneOf(partner, id, livemode))
+		s, err := r.load(tx, r.laneOf(partner, id, livemode))
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ func givenKey(at journal.Position) []byte { return at.AppendTo([]byte("g\x00")) 
 
 // give applies a held record to the subject that an operator names, and notes that.
 func (b *batch) give(rec *journal.Record, order *kyc.Update, h *heldRecord, u *kyc.Update) error {
-	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	lane := b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	v, err := json.Marshal(given{lane, recordKey(h.Appended, h.Position), u.ID, order.ID, rec.Appended})
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (r *Relay) TakeBack(ctx context.Context, id, note, actor string) (out Taken
 	u := kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, HeldID: id, TakenBack: g.Update, Actor: actor, Note: note, ReceivedAt: r.o.Now().Round(0).UTC()}
 	u.Partner, u.Subject.ID, u.Livemode = splitLane(g.Lane)
 	u.ID = kyc.UpdateID("", []string{id, g.Order, g.Update, strconv.FormatInt(u.ReceivedAt.UnixNano(), 10)}, u.Kind, "", "", "", 0, u.ReceivedAt)
-	out.Partner, out.Subject, out.Livemode = u.Partner, u.Subject.ID, u.Livemode
+	out.Partner, out.Subject, out.Livemode = r.shownOf(g.Lane)
 	if err := r.append(ctx, u); err != nil {
 		return out, err
 	}

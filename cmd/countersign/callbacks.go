@@ -54,7 +54,16 @@ func (g *gateway) startIngress() error {
 	}
 	o.Bodies, o.BodiesOfSource, o.BodiesOfClient = g.cfg.bodies(memoryLimit("/"))
 	for _, p := range g.cfg.Partners {
-		o.Partners[p.ID] = true
+		ids, err := g.registry.PartnerNames(p.ID)
+		if err != nil {
+			return err
+		}
+		if p.RenamedFrom != "" {
+			ids = append(ids, p.RenamedFrom)
+		}
+		for _, id := range ids { // people keep the prefix that they began with
+			o.Partners[id] = true
+		}
 	}
 	for _, sc := range g.cfg.Sources {
 		s, err := newSource(sc)

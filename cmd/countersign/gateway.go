@@ -230,7 +230,7 @@ func (g *gateway) startRelay() error {
 func (g *gateway) partners() ([]registry.Partner, error) {
 	var ps []registry.Partner
 	for _, pc := range g.cfg.Partners {
-		p := registry.Partner{ID: pc.ID, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
+		p := registry.Partner{ID: pc.ID, RenamedFrom: pc.RenamedFrom, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
 			e := registry.Endpoint{

@@ -51,6 +51,7 @@ func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 		if d.Tries, err = s.o.Outbox.Tries(d.Endpoint, d.Subject, d.Sequence); err != nil {
 			return nil, err
 		}
+		d.Subject = s.o.Relay.ShownLane(d.Subject)
 	}
 	return list{Object: "list", Data: data, HasMore: more}, nil
 }

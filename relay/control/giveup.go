@@ -45,5 +45,5 @@ func (s *Server) giveUp(req *http.Request, _ Token) (any, error) {
 	if err != nil && g.GivenUp > 0 {
 		return nil, &effective{err} // some have been given up
 	}
-	return giveUpView{"give_up", o.Endpoint, ask.DryRun, g.GivenUp, o.Owed, o.Rejections, o.Withheld}, err
+	return giveUpView{"give_up", o.Endpoint, ask.DryRun, g.GivenUp, o.Owed, o.Rejections, s.shown(o.Withheld)}, err
 }

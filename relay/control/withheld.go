@@ -36,7 +36,7 @@ func (s *Server) withheld(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return list{Object: "list", Data: data, HasMore: more}, nil
+	return list{Object: "list", Data: s.shown(data), HasMore: more}, nil
 }
 
 // withheldView is one of them, as it is answered.
@@ -63,5 +63,14 @@ func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.Subject = s.o.Relay.ShownLane(w.Subject)
 	return withheldView{"withheld", w}, nil
+}
+
+// shown names subjects by the ids that their partners have now.
+func (s *Server) shown(data []outbox.Withheld) []outbox.Withheld {
+	for i := range data {
+		data[i].Subject = s.o.Relay.ShownLane(data[i].Subject)
+	}
+	return data
 }

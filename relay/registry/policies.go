@@ -26,11 +26,12 @@ func (r *Registry) RegisterPolicies(ctx context.Context) error {
 	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		clear(all)
 		for _, p := range r.Read().Partners() {
-			known, err := registerPolicy(tx, p.ID, p.Policy)
+			root := r.Read().Kept(p.ID)
+			known, err := registerPolicy(tx, root, p.Policy)
 			if err != nil {
 				return err
 			}
-			all[p.ID] = known
+			all[root] = known
 		}
 		return nil
 	})

@@ -35,11 +35,13 @@ type Registry struct {
 // Snapshot is what the registry said at one moment. Nobody changes it, nor what it hands out.
 type Snapshot struct {
 	all       []Partner
-	partners  map[string]*Partner
+	partners  map[string]*Partner // by the id that each is kept under
 	endpoints map[string]*Endpoint
-	policies  map[string]map[int]kyc.Policy // by partner and version
+	policies  map[string]map[int]kyc.Policy // by partner, as it is kept, and version
 	disabled  map[string]*string            // by endpoint: why
 	owners    owners
+	names     names             // of partners that were renamed
+	roots     map[string]string // the ids that those are kept under, by each that they have or had
 }
 
 // New reads what is kept about the partners given.
@@ -61,14 +63,19 @@ func (r *Registry) Configure(ps []Partner) error {
 		if s.owners, _, err = readOwners(tx); err != nil {
 			return err
 		}
+		if s.names, err = readNames(tx); err != nil {
+			return err
+		}
+		s.roots = s.names.roots()
 		for i := range ps {
 			p := &ps[i]
-			s.partners[p.ID] = p
-			known, err := policies(tx, p.ID)
+			root := s.Kept(p.ID)
+			s.partners[root] = p
+			known, err := policies(tx, root)
 			if err != nil {
 				return err
 			}
-			s.policies[p.ID] = known
+			s.policies[root] = known
 			for j := range p.Endpoints {
 				e := &p.Endpoints[j]
 				s.endpoints[e.ID] = e
@@ -104,22 +111,24 @@ func (r *Registry) change(fn func(*Snapshot) bool) bool {
 // Partners are all of them, in the config's order.
 func (s *Snapshot) Partners() []Partner { return s.all }
 
-// Partner is the partner of an id; nil: there is none.
-func (s *Snapshot) Partner(id string) *Partner { return s.partners[id] }
+// Partner is the partner of an id, which it has or had; nil: there is none.
+func (s *Snapshot) Partner(id string) *Partner { return s.partners[s.Kept(id)] }
 
 // Endpoint is the endpoint of an id; nil: there is none.
 func (s *Snapshot) Endpoint(id string) *Endpoint { return s.endpoints[id] }
 
 // Policy is a version of a partner's policy; the defaults where it is not registered.
 func (s *Snapshot) Policy(partner string, version int) kyc.Policy {
-	return s.policies[partner][version]
+	return s.policies[s.Kept(partner)][version]
 }
 
 // Policies are all registered versions of a partner's policy.
-func (s *Snapshot) Policies(partner string) map[int]kyc.Policy { return s.policies[partner] }
+func (s *Snapshot) Policies(partner string) map[int]kyc.Policy {
+	return s.policies[s.Kept(partner)]
+}
 
 // NewestPolicy is the newest registered version of a partner's policy; 0: there is none.
-func (s *Snapshot) NewestPolicy(partner string) int { return newest(s.policies[partner]) }
+func (s *Snapshot) NewestPolicy(partner string) int { return newest(s.policies[s.Kept(partner)]) }
 
 // Disabled is why an endpoint is disabled; "": it is not.
 func (s *Snapshot) Disabled(endpoint string) string {
