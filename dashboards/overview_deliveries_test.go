@@ -4,18 +4,18 @@ func deliveriesRow() row {
 	return row{"Deliveries", []view{
 		{
 			title: "Attempts by result", unit: "ops", stack: true, alert: "CountersignManyEndpointsFailing",
-			description: "http_2xx is accepted; everything else is tried again, except http_410, which disables the endpoint. exhausted and refused are dead.",
-			queries:     []query{{`sum by (reason) (rate(countersign_relay_attempts_total{endpoint=~"$endpoint"}[$__rate_interval])) > 0`, "{{reason}}"}},
+			description: "http_2xx is accepted; everything else is tried again, except http_410, which disables the endpoint. exhausted and refused are dead. Those of one endpoint are at /metrics?endpoint=ID.",
+			queries:     []query{{`sum by (reason) (rate(countersign_relay_attempt_reasons_total[$__rate_interval])) > 0`, "{{reason}}"}},
 		},
 		{
 			title: "Failed attempts by endpoint", unit: "percentunit", max: 1, line: 0.5, alert: "CountersignEndpointFailing",
 			description: "Of each endpoint's attempts, the part that was not accepted.",
-			queries:     []query{{`sum by (endpoint) (rate(countersign_relay_attempts_total{endpoint=~"$endpoint",reason!="http_2xx"}[$__rate_interval])) / sum by (endpoint) (rate(countersign_relay_attempts_total{endpoint=~"$endpoint"}[$__rate_interval]))`, "{{endpoint}}"}},
+			queries:     []query{{`sum by (endpoint) (rate(countersign_relay_attempts_total{endpoint=~"$endpoint",outcome!="done"}[$__rate_interval])) / sum by (endpoint) (rate(countersign_relay_attempts_total{endpoint=~"$endpoint"}[$__rate_interval]))`, "{{endpoint}}"}},
 		},
 		{
 			title: "Repeated requests", unit: "ops",
 			description: "Written once more at once, within one attempt: a connection that had been used before ended in place of an answer. Many of them: the partner closes idle connections soon, or resets.",
-			queries:     []query{{`sum by (endpoint) (rate(countersign_relay_repeated_requests_total{endpoint=~"$endpoint"}[$__rate_interval]))`, "{{endpoint}}"}},
+			queries:     []query{{`sum by (instance) (rate(countersign_relay_repeated_requests_total[$__rate_interval]))`, "{{instance}}"}},
 		},
 		{
 			title: "Outcomes by format", unit: "ops", stack: true,
@@ -26,8 +26,9 @@ func deliveriesRow() row {
 			title: "Attempt latency", unit: "s",
 			description: "One request to a partner, failures and time-outs included.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_relay_attempt_seconds_bucket{endpoint=~"$endpoint"}[$__rate_interval])))`, "p50"},
-				{`histogram_quantile(0.99, sum by (le, endpoint) (rate(countersign_relay_attempt_seconds_bucket{endpoint=~"$endpoint"}[$__rate_interval])))`, "p99 {{endpoint}}"},
+				{`histogram_quantile(0.5, sum by (le) (rate(countersign_relay_attempt_seconds_bucket[$__rate_interval])))`, "p50 of all"},
+				{`histogram_quantile(0.99, sum by (le) (rate(countersign_relay_attempt_seconds_bucket[$__rate_interval])))`, "p99 of all"},
+				{`rate(countersign_relay_endpoint_attempt_seconds_sum{endpoint=~"$endpoint"}[$__rate_interval]) / rate(countersign_relay_endpoint_attempt_seconds_count{endpoint=~"$endpoint"}[$__rate_interval])`, "mean of {{endpoint}}"},
 			},
 		},
 		{
@@ -75,12 +76,15 @@ func deliveriesRow() row {
 		{
 			title: "Put down without an attempt", unit: "ops", stack: true,
 			description: "overflow: too much owed, and this gave way. overtaken: a later change has been delivered. removed: the endpoint is no longer in the config. damaged: the record fails its checksum.",
-			queries:     []query{{`sum by (endpoint, reason) (rate(countersign_outbox_put_down_total{endpoint=~"$endpoint"}[$__rate_interval])) > 0`, "{{endpoint}} {{reason}}"}},
+			queries:     []query{{`sum by (reason) (rate(countersign_outbox_put_down_total[$__rate_interval])) > 0`, "{{reason}}"}},
 		},
 		{
-			title: "Disabled", unit: "none", max: 1, alert: "CountersignEndpointDisabled",
-			description: "1: the partner answered 410 Gone, and the endpoint gets nothing until it is resumed.",
-			queries:     []query{{`countersign_relay_endpoint_disabled{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
+			title: "Disabled or paused", unit: "none", max: 1, alert: "CountersignEndpointDisabled",
+			description: "1: the partner answered 410 Gone, or an operator has paused the endpoint: it gets nothing until it is resumed.",
+			queries: []query{
+				{`countersign_relay_endpoint_disabled{endpoint=~"$endpoint"}`, "{{endpoint}} disabled"},
+				{`countersign_relay_endpoint_paused{endpoint=~"$endpoint"}`, "{{endpoint}} paused"},
+			},
 		},
 	}}
 }

@@ -47,7 +47,7 @@ func inspect(tx *store.Tx, b *Outbox, decoded map[string]deadItem) *auditor {
 	a.graves(tx)
 	a.ended(tx)
 	a.counts(tx, b)
-	for endpoint, l := range b.lanes {
+	for endpoint, l := range *b.lanes.Load() {
 		l.mu.Lock()
 		for lane := range l.leased {
 			if _, ok := a.heads[laneID{endpoint, lane}]; !ok {
@@ -191,7 +191,7 @@ func (a *auditor) counts(tx *store.Tx, b *Outbox) {
 	for _, it := range a.dead {
 		dead[it.Endpoint]++
 	}
-	for e := range b.lanes {
+	for e := range *b.lanes.Load() {
 		if n := count(tx, owedKey(e)); n != owed[e] || b.Owed(e) != n {
 			a.problem("%s owes %d, counted are %d, shown are %d", e, owed[e], n, b.Owed(e))
 		}
@@ -200,7 +200,7 @@ func (a *auditor) counts(tx *store.Tx, b *Outbox) {
 		}
 	}
 	for e := range maps.Keys(owed) {
-		if b.lanes[e] == nil && count(tx, owedKey(e)) != owed[e] {
+		if b.of(e) == nil && count(tx, owedKey(e)) != owed[e] {
 			a.problem("%s, which is not in the config, owes %d, counted are %d", e, owed[e], count(tx, owedKey(e)))
 		}
 	}

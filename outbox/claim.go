@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"countersign/outbox/store"
@@ -11,7 +12,10 @@ import (
 // Claim leases up to n due heads of the endpoint's lanes. next is when the earliest other one becomes due (zero: none is waiting); a lane that is leased, or
 // settled and not yet committed, does not count. A delivery whose record is damaged is put down as dead and does not hold back its lane.
 func (b *Outbox) Claim(endpoint string, n int) (ds []Delivery, next time.Time, err error) {
-	l := b.lanes[endpoint]
+	l := b.of(endpoint)
+	if l == nil {
+		return nil, time.Time{}, fmt.Errorf("claim for %s: %w", endpoint, ErrNotFound)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := b.o.Now().UnixMilli()
@@ -66,7 +70,9 @@ func (b *Outbox) Claim(endpoint string, n int) (ds []Delivery, next time.Time, e
 func (b *Outbox) Release(ds ...Delivery) {
 	for _, d := range ds {
 		b.show(d.Endpoint, func(l *lanes) { delete(l.leased, d.Lane) })
-		b.lanes[d.Endpoint].signal()
+		if l := b.of(d.Endpoint); l != nil {
+			l.signal()
+		}
 	}
 }
 

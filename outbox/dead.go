@@ -74,7 +74,7 @@ func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
 			return err
 		}
 	}
-	tx.OnCommit(func() { b.m.died(d.Endpoint, a.Reason) })
+	tx.OnCommit(func() { b.m.died(a.Reason) })
 	if err := b.o.Settled(tx, *a); err != nil {
 		return err
 	}

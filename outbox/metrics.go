@@ -8,7 +8,7 @@ import (
 )
 
 type metrics struct {
-	dead          *prometheus.CounterVec
+	putDown       *prometheus.CounterVec
 	settleRetries prometheus.Counter
 }
 
@@ -18,17 +18,15 @@ var ownReasons = []string{Overflow, Overtaken, Removed, Damaged, ReasonGivenUp}
 func newMetrics(r prometheus.Registerer, b *Outbox) *metrics {
 	f := promauto.With(r)
 	m := &metrics{
-		dead: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "outbox_put_down_total", Help: "Deliveries put down as dead without an attempt, by endpoint and reason.",
-		}, []string{"endpoint", "reason"}),
+		putDown: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "outbox_put_down_total", Help: "Deliveries put down as dead without an attempt, by reason.",
+		}, []string{"reason"}),
 		settleRetries: f.NewCounter(prometheus.CounterOpts{
 			Name: "outbox_settle_retries_total", Help: "Times the outcome of attempts could not be written and is being tried again.",
 		}),
 	}
-	for id := range b.lanes {
-		for _, reason := range ownReasons {
-			m.dead.WithLabelValues(id, reason)
-		}
+	for _, reason := range ownReasons {
+		m.putDown.WithLabelValues(reason)
 	}
 	if r != nil {
 		r.MustRegister(&collector{b: b})
@@ -36,10 +34,10 @@ func newMetrics(r prometheus.Registerer, b *Outbox) *metrics {
 	return m
 }
 
-func (m *metrics) died(endpoint, reason string) {
+func (m *metrics) died(reason string) {
 	for _, own := range ownReasons {
 		if own == reason {
-			m.dead.WithLabelValues(endpoint, reason).Inc()
+			m.putDown.WithLabelValues(reason).Inc()
 		}
 	}
 }
@@ -71,10 +69,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, id string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, id)
 	}
-	for id, l := range c.b.lanes {
+	for id, l := range *c.b.lanes.Load() {
+		if !l.served.Load() {
+			continue
+		}
 		owed, dead := c.b.counts(id)
 		gauge(owedDesc, float64(owed), id)
-		gauge(limitDesc, float64(l.MaxOwed), id)
+		gauge(limitDesc, float64(l.maxOwed.Load()), id)
 		gauge(deadDesc, float64(dead), id)
 		gauge(dueDesc, age(c.b.OldestDue(id)), id)
 		gauge(withheldDesc, age(c.b.OldestWithheld(id)), id)

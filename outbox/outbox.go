@@ -7,7 +7,6 @@ package outbox
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -102,12 +101,14 @@ type Endpoint struct {
 // Outbox is safe for concurrent use.
 type Outbox struct {
 	o     Options
-	lanes map[string]*lanes // by endpoint; fixed after New
+	lanes atomic.Pointer[map[string]*lanes] // by endpoint; nobody changes a map that is there, see Serve
 	m     *metrics
 	lost  sync.Once
 	gone  chan struct{} // closed when the store takes nothing any more
 
 	astray atomic.Bool // a claim has met a head that is damaged
+
+	serving sync.Mutex // held by whoever puts another map of lanes in the place of the last
 
 	mu        sync.Mutex // guards the fields below
 	pending   []Attempt  // settled by the dispatcher, not yet handed to the store
@@ -118,8 +119,10 @@ type Outbox struct {
 
 // lanes is what is in memory of one endpoint: leases and counts, nothing that grows with what is owed.
 type lanes struct {
-	Endpoint
-	wake chan struct{} // one token: something may be due
+	id      string
+	maxOwed atomic.Int64
+	served  atomic.Bool   // not once it has left: then what comes is owed all the same, and nobody claims it
+	wake    chan struct{} // one token: something may be due
 
 	mu     sync.Mutex        // guards the fields below; a claim holds it across its read transaction
 	leased map[string]uint64 // by lane: the sequence of what is in flight
@@ -132,7 +135,8 @@ type lanes struct {
 // ErrNotFound says that there is no such delivery or endpoint.
 var ErrNotFound = errors.New("not found")
 
-// New reads the counts of the endpoints given; deliveries of others stay where they are.
+// New reads the counts of the endpoints given; deliveries of others stay where they are. Serve and
+// Leave say which they are from then on.
 func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -146,25 +150,11 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	if o.Decides == nil {
 		o.Decides = func(string) bool { return true }
 	}
-	b := &Outbox{o: o, lanes: map[string]*lanes{}, idle: make(chan struct{}), gone: make(chan struct{})}
+	b := &Outbox{o: o, idle: make(chan struct{}), gone: make(chan struct{})}
 	close(b.idle)
-	err := o.Store.View(func(tx *store.Tx) error {
-		for _, e := range endpoints {
-			l := &lanes{Endpoint: e, wake: make(chan struct{}, 1), leased: map[string]uint64{}}
-			var err error
-			if l.owed, err = tx.Number(owedKey(e.ID)); err != nil {
-				return err
-			}
-			if l.dead, err = tx.Number(deadKey(e.ID)); err != nil {
-				return err
-			}
-			l.signal() // look once at what was owed before
-			b.lanes[e.ID] = l
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read what is owed: %w", err)
+	b.lanes.Store(&map[string]*lanes{})
+	if err := b.Serve(endpoints...); err != nil {
+		return nil, err
 	}
 	b.m = newMetrics(o.Metrics, b)
 	o.Store.Owe(b.needs)
@@ -176,7 +166,7 @@ const settleCost = 1 << 10
 
 // needs is what ending all that is owed will write.
 func (b *Outbox) needs() (bytes int64) {
-	for id := range b.lanes {
+	for id := range *b.lanes.Load() {
 		bytes += b.Owed(id) * settleCost
 	}
 	return bytes
@@ -189,8 +179,14 @@ func (l *lanes) signal() {
 	}
 }
 
-// Wake receives a token whenever something of the endpoint may have become due.
-func (b *Outbox) Wake(endpoint string) <-chan struct{} { return b.lanes[endpoint].wake }
+// Wake receives a token whenever something of the endpoint may have become due. Nil, and so never
+// ready, for one that Serve was never given.
+func (b *Outbox) Wake(endpoint string) <-chan struct{} {
+	if l := b.of(endpoint); l != nil {
+		return l.wake
+	}
+	return nil
+}
 
 // Owed and Dead are how many deliveries of the endpoint are owed, or ended without a 2xx. Kept, never counted by walking.
 func (b *Outbox) Owed(endpoint string) int64 {
@@ -205,7 +201,7 @@ func (b *Outbox) Dead(endpoint string) int64 {
 }
 
 func (b *Outbox) counts(endpoint string) (owed, dead int64) {
-	l := b.lanes[endpoint]
+	l := b.of(endpoint)
 	if l == nil {
 		return 0, 0
 	}
@@ -272,7 +268,7 @@ func (t *tally) write(tx *store.Tx) error {
 }
 
 func (b *Outbox) show(endpoint string, set func(*lanes)) {
-	if l := b.lanes[endpoint]; l != nil {
+	if l := b.of(endpoint); l != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		set(l)

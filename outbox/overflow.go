@@ -27,7 +27,7 @@ const (
 // admit reports whether a delivery may be owed by an endpoint that owes as much as it may, and gives up what makes room for it.
 func (b *Outbox) admit(tx *store.Tx, t *tally, l *lanes, d *Delivery, owed int64) (bool, error) {
 	newest := b.newestDecision(tx, d)
-	older := b.olderThan(tx, l, d, newest, owed-l.MaxOwed+1)
+	older := b.olderThan(tx, l, d, newest, owed-l.maxOwed.Load()+1)
 	for i := range older {
 		if err := b.giveUp(tx, t, &older[i]); err != nil {
 			return false, err
@@ -47,7 +47,7 @@ func (b *Outbox) admit(tx *store.Tx, t *tally, l *lanes, d *Delivery, owed int64
 		return false, await(tx, d)
 	}
 	yielded, err := b.yield(tx, t, l, d.Lane)
-	if err != nil || yielded || owed < l.MaxOwed+l.MaxOwed/10 {
+	if err != nil || yielded || owed < l.maxOwed.Load()+l.maxOwed.Load()/10 {
 		return err == nil, err
 	}
 	return false, await(tx, d)
@@ -106,7 +106,7 @@ func (b *Outbox) giveUp(tx *store.Tx, t *tally, d *Delivery) error {
 // yield gives up a head that tells neither of a rejection nor of a suspension, of another lane than this, and reports whether there was one among those looked at. The next
 // search begins where this one ended.
 func (b *Outbox) yield(tx *store.Tx, t *tally, l *lanes, lane string) (bool, error) {
-	prefix := append([]byte(l.ID), 0)
+	prefix := append([]byte(l.id), 0)
 	c := tx.Bucket(store.Due).Cursor()
 	from, wrapped := l.search, len(l.search) == 0
 	if wrapped {
@@ -134,12 +134,12 @@ func (b *Outbox) yield(tx *store.Tx, t *tally, l *lanes, lane string) (bool, err
 
 // yields is what is first in the lane of a head, if it may give way to a rejection about somebody else.
 func yields(tx *store.Tx, l *lanes, k, v []byte, lane string) (d Delivery, ok bool) {
-	at := len(l.ID) + 9
+	at := len(l.id) + 9
 	h, ok := decodeHead(v)
 	if !ok || len(k) <= at || string(k[at:]) == lane || l.inFlight(string(k[at:])) != 0 {
 		return d, false
 	}
-	d = Delivery{Endpoint: l.ID, Lane: string(k[at:]), head: h.seq}
+	d = Delivery{Endpoint: l.id, Lane: string(k[at:]), head: h.seq}
 	prefix := laneKey(d.Endpoint, d.Lane)
 	first, v := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
 	if !isOfLane(first, prefix) || decodeDelivery(v, &d) != nil {
@@ -170,12 +170,12 @@ func (b *Outbox) giveUpFirst(tx *store.Tx, t *tally, d *Delivery, due []byte) er
 
 // superseded reports whether an endpoint owes more than it may, and a later decision than d about the same person: then d is not tried again.
 func (b *Outbox) superseded(tx *store.Tx, t *tally, d *Delivery) (bool, error) {
-	l := b.lanes[d.Endpoint]
-	if l == nil || l.MaxOwed == 0 || d.Force {
+	l := b.of(d.Endpoint)
+	if l == nil || l.maxOwed.Load() == 0 || d.Force {
 		return false, nil
 	}
 	at, err := t.standing(tx, d.Endpoint)
-	return err == nil && at.owed+t.owed[d.Endpoint] > l.MaxOwed && b.newestDecision(tx, d) > d.Sequence, err
+	return err == nil && at.owed+t.owed[d.Endpoint] > l.maxOwed.Load() && b.newestDecision(tx, d) > d.Sequence, err
 }
 
 // read fills in what a head leads to: its delivery, or the first of the lane where that was given up for a later one. The head is then as of that one.

@@ -21,7 +21,7 @@ func (b *Outbox) Put(tx *store.Tx, ds ...Delivery) error {
 }
 
 func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
-	l := b.lanes[d.Endpoint]
+	l := b.of(d.Endpoint)
 	waiting := tx.Bucket(store.Deliveries)
 	empty := !laneHasMore(tx, d.Endpoint, d.Lane)
 	k := deliveryKey(d.Endpoint, d.Lane, d.Sequence)
@@ -38,7 +38,7 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 	switch {
 	case err != nil:
 		return err
-	case l.MaxOwed > 0 && at.owed+t.owed[d.Endpoint] >= l.MaxOwed:
+	case l.maxOwed.Load() > 0 && at.owed+t.owed[d.Endpoint] >= l.maxOwed.Load():
 		if ok, err := b.admit(tx, t, l, d, at.owed+t.owed[d.Endpoint]); !ok || err != nil {
 			bare := *d
 			bare.Body = nil
@@ -57,7 +57,7 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 
 // setHead makes a delivery its lane's head and tells the endpoint's dispatcher once that is on disk.
 func (b *Outbox) setHead(tx *store.Tx, endpoint, lane string, due int64, h head) error {
-	if l := b.lanes[endpoint]; l != nil {
+	if l := b.of(endpoint); l != nil {
 		tx.OnCommit(l.signal)
 	}
 	return tx.Bucket(store.Due).Put(dueKey(endpoint, due, lane), h.encode())

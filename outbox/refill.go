@@ -50,7 +50,7 @@ func (b *Outbox) Refill(ctx context.Context, endpoint string, allowed func(*stor
 
 // room is how many of those that wait may be owed again; 0: none waits. One look-up.
 func (b *Outbox) room(endpoint string) (room int64, err error) {
-	l := b.lanes[endpoint]
+	l := b.of(endpoint)
 	if l == nil {
 		return 0, nil
 	}
@@ -65,11 +65,12 @@ func (b *Outbox) room(endpoint string) (room int64, err error) {
 }
 
 func (b *Outbox) roomIn(tx *store.Tx, l *lanes) (int64, error) {
-	owed, err := tx.Number(owedKey(l.ID))
-	if l.MaxOwed == 0 {
+	owed, err := tx.Number(owedKey(l.id))
+	most := l.maxOwed.Load()
+	if most == 0 {
 		return refillChunk, err
 	}
-	return l.MaxOwed - owed, err
+	return most - owed, err
 }
 
 func roomPrefix(endpoint string) []byte {
@@ -78,7 +79,7 @@ func roomPrefix(endpoint string) []byte {
 
 // refill is one transaction of Refill; more: some may wait still.
 func (b *Outbox) refill(tx *store.Tx, endpoint string, allowed func(*store.Tx, DeadDelivery) bool, render func(*store.Tx, DeadDelivery) ([]byte, error)) (n int, more bool, err error) {
-	room, err := b.roomIn(tx, b.lanes[endpoint])
+	room, err := b.roomIn(tx, b.of(endpoint))
 	if err != nil {
 		return 0, false, err
 	}

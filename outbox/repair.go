@@ -44,7 +44,7 @@ func (b *Outbox) Repair(ctx context.Context, restore func(*store.Tx, *Delivery) 
 func (b *Outbox) see(tx *store.Tx, r *store.DamagedRecord, restore func(*store.Tx, *Delivery) (bool, error)) error {
 	d, ok := splitDelivery(r.Key)
 	d.Endpoint = b.o.Current(d.Endpoint) // the file may have been damaged under its old name
-	if !ok || b.lanes[d.Endpoint] == nil || tx.Bucket(store.Deliveries).Has(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) {
+	if !ok || b.of(d.Endpoint) == nil || tx.Bucket(store.Deliveries).Has(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) {
 		return tx.SeenTo(r)
 	}
 	whole, err := restore(tx, &d)
@@ -94,7 +94,7 @@ func reinstate(tx *store.Tx, d *Delivery) error {
 func (b *Outbox) recount(ctx context.Context) error {
 	return b.o.Store.Update(ctx, func(tx *store.Tx) error {
 		is := map[string]int64{}
-		for e := range b.lanes {
+		for e := range *b.lanes.Load() {
 			is[string(owedKey(e))], is[string(deadKey(e))] = 0, 0
 		}
 		c := tx.Bucket(store.Meta).Cursor()
@@ -121,7 +121,7 @@ func (b *Outbox) recount(ctx context.Context) error {
 			}
 		}
 		tx.OnCommit(func() {
-			for e := range b.lanes {
+			for e := range *b.lanes.Load() {
 				b.show(e, func(l *lanes) { l.owed, l.dead = is[string(owedKey(e))], is[string(deadKey(e))] })
 			}
 		})

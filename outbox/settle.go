@@ -68,7 +68,7 @@ func (b *Outbox) settled(err error) {
 		b.show(a.Delivery.Endpoint, func(l *lanes) { delete(l.leased, a.Delivery.Lane) })
 	}
 	for _, a := range batch {
-		if l := b.lanes[a.Delivery.Endpoint]; l != nil {
+		if l := b.of(a.Delivery.Endpoint); l != nil {
 			l.signal()
 		}
 	}

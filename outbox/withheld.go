@@ -181,7 +181,7 @@ type strange struct {
 	since    time.Time
 }
 
-// strangeWithheld calls fn with what is withheld, and not acknowledged, from each endpoint that New was not given. One look-up for each.
+// strangeWithheld calls fn with what is withheld, and not acknowledged, from each endpoint that is not served. One look-up for each.
 func (b *Outbox) strangeWithheld() (list []strange) {
 	_ = b.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Grave).Cursor()
@@ -193,7 +193,7 @@ func (b *Outbox) strangeWithheld() (list []strange) {
 				continue
 			}
 			id := string(k[:end])
-			if at := oldest(tx, append([]byte(id), 0)); b.lanes[id] == nil && !at.IsZero() {
+			if at := oldest(tx, append([]byte(id), 0)); !b.serves(id) && !at.IsZero() {
 				list = append(list, strange{id, at})
 			}
 			k, v = c.Seek(append([]byte(id), 1))

@@ -270,7 +270,7 @@ func (g *rig) metrics(name string, labels ...string) (vs []float64) {
 					continue next
 				}
 			}
-			vs = append(vs, m.GetCounter().GetValue()+m.GetGauge().GetValue()+float64(m.GetHistogram().GetSampleCount()))
+			vs = append(vs, m.GetCounter().GetValue()+m.GetGauge().GetValue()+float64(m.GetHistogram().GetSampleCount())+float64(m.GetSummary().GetSampleCount()))
 		}
 	}
 	return vs

@@ -56,25 +56,28 @@ func TestMetricsTellTheTruth(t *testing.T) {
 			t.Errorf("%s%v = %v, want %d", name, labels, got, want)
 		}
 	}
-	done, twice := map[string]int{}, 0
+	done, attempts, all := map[string]int{}, 0, 0
 	for id, hits := range map[string][]hit{"p": p.seen(), "q": q.seen()} {
-		counted := g.sum("relay_attempts_total", "endpoint", id)
-		repeated := int(g.metric("relay_repeated_requests_total", "endpoint", id))
-		twice += repeated
-		if int(counted)+repeated != len(hits) {
-			t.Errorf("%s: %v attempts and %d repeated requests counted, the partner saw %d", id, counted, repeated, len(hits))
-		}
+		counted := int(g.sum("relay_attempts_total", "endpoint", id))
+		attempts, all = attempts+counted, all+len(hits)
 		for _, h := range hits {
 			if h.code/100 == 2 {
 				done[id]++
 			}
 		}
-		f(len(hits)-repeated, "relay_attempt_seconds", "endpoint", id)
-		f(done[id], "relay_attempts_total", "endpoint", id, "reason", "http_2xx")
+		f(counted, "relay_endpoint_attempt_seconds", "endpoint", id)
+		f(done[id], "relay_attempts_total", "endpoint", id, "outcome", "done")
 		f(0, "outbox_owed_deliveries", "endpoint", id)
 		f(len(m.owed[id])-done[id], "outbox_dead_deliveries", "endpoint", id)
-		f(len(m.owed[id])-done[id], "relay_attempts_total", "endpoint", id, "reason", "exhausted")
+		f(len(m.owed[id])-done[id], "relay_attempts_total", "endpoint", id, "outcome", "dead")
 	}
+	twice := int(g.metric("relay_repeated_requests_total"))
+	if attempts+twice != all {
+		t.Errorf("%d attempts and %d repeated requests counted, the partners saw %d", attempts, twice, all)
+	}
+	f(attempts, "relay_attempt_seconds")
+	f(done["p"]+done["q"], "relay_attempt_reasons_total", "reason", "http_2xx")
+	f(len(m.owed["p"])+len(m.owed["q"])-done["p"]-done["q"], "relay_attempt_reasons_total", "reason", "exhausted")
 	f(done["p"], "relay_deliveries_total", "format", "standard", "outcome", "done")
 	f(len(m.owed["p"])-done["p"], "relay_deliveries_total", "format", "standard", "outcome", "dead")
 	f(len(p.seen())-twice-len(m.owed["p"]), "relay_deliveries_total", "format", "standard", "outcome", "retry")
@@ -122,7 +125,8 @@ func TestMetricsOfDeath(t *testing.T) {
 			t.Errorf("%s%v = %v, want %v", name, labels, got, want)
 		}
 	}
-	f(1, "relay_attempts_total", "endpoint", "a", "reason", "http_410")
+	f(1, "relay_attempts_total", "endpoint", "a", "outcome", "dead")
+	f(1, "relay_attempt_reasons_total", "reason", "http_410")
 	f(1, "outbox_dead_deliveries", "endpoint", "a")
 	f(4, "outbox_owed_deliveries", "endpoint", "a")
 	f(1, "relay_endpoint_disabled", "endpoint", "a")

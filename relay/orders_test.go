@@ -173,7 +173,7 @@ func TestMaxOwed(t *testing.T) {
 	g.folded()
 	eventually(t, "the other endpoint has everything", func() bool { return len(fine.accepted()) == 10 })
 	dead := g.dead("full")
-	if owed := g.outbox.Owed("full"); owed != 3 || len(dead) != 7 || g.metric("outbox_put_down_total", "endpoint", "full", "reason", outbox.Overflow) != 7 {
+	if owed := g.outbox.Owed("full"); owed != 3 || len(dead) != 7 || g.metric("outbox_put_down_total", "reason", outbox.Overflow) != 7 {
 		t.Fatalf("%d owed and %d dead, want 3 and 7", owed, len(dead))
 	}
 	for _, d := range dead {
@@ -181,7 +181,7 @@ func TestMaxOwed(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	}
-	eventually(t, "the first tries are settled", func() bool { return g.metric("relay_attempts_total", "endpoint", "full", "reason", "http_5xx") == 3 })
+	eventually(t, "the first tries are settled", func() bool { return g.metric("relay_attempts_total", "endpoint", "full", "outcome", "retry") == 3 })
 	full.from(ok)
 	g.after(2 * time.Hour)
 	eventually(t, "there is room, so that nobody need order them again", func() bool { return len(full.accepted()) == 10 })

@@ -14,7 +14,7 @@ func TestMaxOwedKeepsTheRejection(t *testing.T) {
 	p := newPartner(t, always(500))
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), hourly, func(e *Endpoint) { e.MaxOwed = 2 })))
 	g.tell(said("ann", 1, kyc.InReview), said("bob", 1, kyc.InReview))
-	eventually(t, "both have been tried in vain", func() bool { return g.metric("relay_attempts_total", "endpoint", "a", "reason", "http_5xx") == 2 })
+	eventually(t, "both have been tried in vain", func() bool { return g.metric("relay_attempts_total", "endpoint", "a", "outcome", "retry") == 2 })
 	eventually(t, "that is settled", func() bool { return len(p.seen()) == 2 && g.outbox.OldestDue("a").IsZero() })
 	g.tell(said("ann", 2, kyc.Approved))
 	g.folded()

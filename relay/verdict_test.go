@@ -69,7 +69,7 @@ func TestNoAnswer(t *testing.T) {
 		if d := g.dead("a"); len(d) != 1 || d[0].Reason != "exhausted" || !d[0].HasBody {
 			t.Errorf("%s: %+v", url, d)
 		}
-		if g.metric("relay_attempts_total", "endpoint", "a", "reason", want) != 1 {
+		if g.metric("relay_attempt_reasons_total", "reason", want) != 1 {
 			t.Errorf("%s: not counted as %s", url, want)
 		}
 	}
@@ -166,7 +166,7 @@ func TestRefused(t *testing.T) {
 	for n := 1; n <= 3; n++ { // at once, after 26 and after 52 minutes
 		eventually(t, "the attempt is settled", func() bool { tries, _ := g.outbox.Tries("a", "acme/bad", 2); return len(tries) == n })
 		g.tell(said(fmt.Sprint("good-", n), 1, kyc.Approved))
-		eventually(t, "others are taken in between", func() bool { return g.metric("relay_attempts_total", "reason", "http_2xx") == float64(n) })
+		eventually(t, "others are taken in between", func() bool { return g.metric("relay_attempt_reasons_total", "reason", "http_2xx") == float64(n) })
 		if len(g.dead("a")) != 0 {
 			t.Error("dead before its hour")
 		}

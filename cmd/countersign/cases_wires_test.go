@@ -214,7 +214,8 @@ func walkPartnerSignature(w *walk) {
 	w.desk.answer(http.StatusUnauthorized)
 	w.run(exitYes, "trigger sumsub-eu approved --subject dave", "200 ok")
 	w.until("endpoints", "owed 0, dead 1")
-	w.metric(`countersign_relay_attempts_total{endpoint="acme-main",reason="http_4xx"}`, 1)
+	w.metric(`countersign_relay_attempt_reasons_total{reason="http_4xx"}`, 1)
+	w.metric(`countersign_relay_attempts_total{endpoint="acme-main",outcome="retry"}`, 1)
 	dead := strings.Fields(w.run(exitYes, "deliveries --dead --endpoint acme-main", "answer 401"))[0]
 	h, body := w.desk.last() // what the partner captured
 	w.save("body.json", body)

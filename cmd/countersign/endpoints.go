@@ -3,14 +3,17 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"countersign/relay/dispatch"
 )
 
 type endpointsCommand struct {
 	List   endpointsListCommand   `cmd:"" default:"withargs" help:"List the endpoints."`
-	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled endpoint up again."`
 	GiveUp endpointsGiveUpCommand `cmd:"" help:"Give up what is owed to an endpoint that is orphaned or disabled: it is kept among the dead."`
+	Pause  endpointsPauseCommand  `cmd:"" help:"Send an endpoint nothing for now: what it is owed stays owed."`
+	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled or paused endpoint up again."`
+	Ping   endpointsPingCommand   `cmd:"" help:"Post a test webhook to an endpoint, and say what it answers."`
 }
 
 type endpointsListCommand struct {
@@ -38,6 +41,9 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 		if e.Disabled != "" {
 			state = "disabled: " + e.Disabled
 		}
+		if e.Paused != nil {
+			state = fmt.Sprintf("paused by %s since %s; %s", e.Paused.By, e.Paused.At.Format(time.RFC3339), state)
+		}
 		if e.Orphaned {
 			state = fmt.Sprintf("orphaned: not in the config; %d rejections or suspensions withheld", e.Withheld)
 		}
@@ -62,4 +68,63 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 	}
 	c.printf("%s is enabled: what it is owed goes out now; what was answered 410 is among the dead\n", cmd.ID)
 	return nil
+}
+
+type endpointsPauseCommand struct {
+	configFlag
+	ID string `arg:"" help:"The endpoint's id."`
+}
+
+// Run pauses an endpoint.
+func (cmd *endpointsPauseCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/pause", nil, &struct{}{}); err != nil {
+		return err
+	}
+	c.printf("%s is paused: what it is owed, and what comes for it, waits until it is resumed\n", cmd.ID)
+	return nil
+}
+
+type endpointsPingCommand struct {
+	configFlag
+	jsonFlag
+	ID string `arg:"" help:"The endpoint's id."`
+}
+
+// Run pings an endpoint: exit 1 if it did not answer 2xx.
+func (cmd *endpointsPingCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	var v struct {
+		Object    string  `json:"object"`
+		ID        string  `json:"id"`
+		Endpoint  string  `json:"endpoint"`
+		Delivered bool    `json:"delivered"`
+		Reason    string  `json:"reason"`
+		Code      int     `json:"code,omitempty"`
+		Detail    string  `json:"detail,omitempty"`
+		Seconds   float64 `json:"seconds"`
+	}
+	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/ping", nil, &v); err != nil {
+		return err
+	}
+	switch {
+	case cmd.JSON:
+		err = c.show(v)
+	case v.Delivered:
+		c.printf("%s answered %d in %.0f ms to webhook %s\n", cmd.ID, v.Code, 1000*v.Seconds, v.ID)
+	case v.Code != 0:
+		c.printf("%s answered %d (%s): not delivered\n", cmd.ID, v.Code, v.Reason)
+	default:
+		c.printf("%s did not answer (%s): %s\n", cmd.ID, v.Reason, v.Detail)
+	}
+	if err == nil && !v.Delivered {
+		err = errNo
+	}
+	return err
 }

@@ -139,7 +139,7 @@ func adversary(t *testing.T, fails bool) string {
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
 		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
-		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints resume": {"H"}, "endpoints give-up": {"H --yes", "H --dry-run"},
+		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"}, "endpoints give-up": {"H --yes", "H --dry-run"},
 		"quarantine list": {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
 		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"},
 		"decide":       {"H H --source H --check identity_verification --status approved --because H --yes", "H H --manual --check liveness --release --because H --dry-run"},

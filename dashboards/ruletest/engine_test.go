@@ -54,11 +54,11 @@ var healthyTopic = []string{
 
 // healthyEndpoint is what each of the three endpoints adds.
 var healthyEndpoint = []string{
-	`relay_attempts_total{endpoint="E",reason="http_2xx"} 0+20`, `relay_attempts_total{endpoint="E",reason="http_5xx"} 0`,
-	`relay_attempt_seconds_sum{endpoint="E"} 0+1`, `relay_attempt_seconds_count{endpoint="E"} 0+20`, `relay_endpoint_disabled{endpoint="E"} 0`,
+	`relay_attempts_total{endpoint="E",outcome="done"} 0+20`, `relay_attempts_total{endpoint="E",outcome="retry"} 0`,
+	`relay_endpoint_attempt_seconds_sum{endpoint="E"} 0+1`, `relay_endpoint_attempt_seconds_count{endpoint="E"} 0+20`, `relay_endpoint_disabled{endpoint="E"} 0`, `relay_endpoint_paused{endpoint="E"} 0`,
 	`outbox_oldest_due_seconds{endpoint="E"} 0`, `outbox_oldest_withheld_rejection_seconds{endpoint="E"} 0`, `outbox_owed_deliveries{endpoint="E"} 5`,
-	`outbox_max_owed_deliveries{endpoint="E"} 1000000`, `outbox_dead_deliveries{endpoint="E"} 0`, `outbox_put_down_total{endpoint="E",reason="damaged"} 0`,
-	`outbox_put_down_total{endpoint="E",reason="overflow"} 0`,
+	`outbox_max_owed_deliveries{endpoint="E"} 1000000`, `outbox_dead_deliveries{endpoint="E"} 0`, `outbox_put_down_total{reason="damaged"} 0`,
+	`outbox_put_down_total{reason="overflow"} 0`,
 }
 
 // story lays the given series over a healthy gateway. A series without job is one of the gateway's.

@@ -22,15 +22,16 @@ func promiseStories(fires, quiet teller) {
 	fires(callbacks+"warning", 60, accepted+`0+1000`, `ingest_callback_seconds_count 0+1000`, unhurried+`0+996`)
 
 	const due = `outbox_oldest_due_seconds{endpoint="acme"} `
-	const idle = `relay_attempts_total{endpoint="acme",reason="http_2xx"} 0`
+	const idle = `relay_attempts_total{endpoint="acme",outcome="done"} 0`
 	// We do not send, though nothing has failed.
 	fires(deliveries+"critical", 30, due+`0+60`, idle)
 	// The relay folds nothing, so that nothing even becomes due.
 	fires(deliveries+"critical", 30, `journal_unread_records 100`, `relay_updates_total{verdict="applied"} 60`)
 	// The partner fails, is slow, or has said that it is gone.
-	quiet(deliveries+"critical", 30, due+`0+60`, `relay_attempts_total{endpoint="acme",reason="http_5xx"} 0+5`)
-	quiet(deliveries+"critical", 30, due+`0+60`, `relay_attempt_seconds_sum{endpoint="acme"} 0+60`)
+	quiet(deliveries+"critical", 30, due+`0+60`, `relay_attempts_total{endpoint="acme",outcome="retry"} 0+5`)
+	quiet(deliveries+"critical", 30, due+`0+60`, `relay_endpoint_attempt_seconds_sum{endpoint="acme"} 0+60`)
 	quiet(deliveries+"critical", 30, due+`0+60`, idle, `relay_endpoint_disabled{endpoint="acme"} 1`)
+	quiet(deliveries+"critical", 30, due+`0+60`, idle, `relay_endpoint_paused{endpoint="acme"} 1`)
 	// Late in one minute of twelve at one endpoint of three; then once in three hours.
 	fires(deliveries+"warning", 150, due+strings.Repeat("0x10 90 ", 14))
 	quiet(deliveries+"warning", 180, due+"0x100 90 0x79")
@@ -109,9 +110,9 @@ func storageStories(fires, quiet teller) {
 	quiet("CountersignUncleanStart critical", 60, `process_start_time_seconds 60x40 3000x20`, `store_unclean_start 0`)
 	quiet("CountersignUncleanStart critical", 60, `process_start_time_seconds -3000`, `store_unclean_start 1`) // long known
 	fires("CountersignDamagedRecords critical", 10, `journal_damaged_records_total 0x5 1x5`)
-	fires("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="damaged"} 0x5 1x5`)
+	fires("CountersignDamagedRecords critical", 10, `outbox_put_down_total{reason="damaged"} 0x5 1x5`)
 	fires("CountersignDamagedRecords critical", 10, `relay_damaged_changes_total 0x5 1x5`)
-	quiet("CountersignDamagedRecords critical", 10, `outbox_put_down_total{endpoint="acme",reason="overflow"} 0x5 1x5`)
+	quiet("CountersignDamagedRecords critical", 10, `outbox_put_down_total{reason="overflow"} 0x5 1x5`)
 	fires("CountersignSubjectsSetAside critical", 10, `relay_subjects_set_aside 0x5 1x5`)
 	quiet("CountersignSubjectsSetAside critical", 10, `relay_subjects_set_aside 0`)
 	fires("CountersignFileMended warning", 10, `store_mended_records{outcome="damaged"} 2`)
@@ -225,13 +226,13 @@ func deliveryStories(fires, quiet teller) {
 	quiet("CountersignClientCertificateExpiresSoon warning", 10, `relay_client_certificate_expires_timestamp_seconds{endpoint="acme"} 9000000x20`)
 	quiet("CountersignClientCertificateExpiresSoon warning", 10, `relay_client_certificate_expires_timestamp_seconds{endpoint="acme"} 0x20`) // it cannot be read
 	fires("CountersignEndpointDisabled critical", 10, `relay_endpoint_disabled{endpoint="acme"} 0x5 1x5`)
-	quiet("CountersignEndpointDisabled critical", 10, `relay_attempts_total{endpoint="acme",reason="http_5xx"} 0+20`)
+	quiet("CountersignEndpointDisabled critical", 10, `relay_attempts_total{endpoint="acme",outcome="retry"} 0+20`)
 
 	failing := func(endpoint string) []string {
-		return []string{`relay_attempts_total{endpoint="` + endpoint + `",reason="http_2xx"} 0+5`, `relay_attempts_total{endpoint="` + endpoint + `",reason="http_5xx"} 0+10`}
+		return []string{`relay_attempts_total{endpoint="` + endpoint + `",outcome="done"} 0+5`, `relay_attempts_total{endpoint="` + endpoint + `",outcome="retry"} 0+10`}
 	}
 	without := func(endpoint string) []string {
-		return []string{`relay_attempts_total{endpoint="` + endpoint + `",reason="http_2xx"} 7`}
+		return []string{`relay_attempts_total{endpoint="` + endpoint + `",outcome="done"} 7`}
 	}
 	join := func(parts ...[]string) (all []string) {
 		for _, p := range parts {
@@ -240,7 +241,7 @@ func deliveryStories(fires, quiet teller) {
 		return all
 	}
 	fires("CountersignEndpointFailing warning", 40, failing("acme")...)
-	quiet("CountersignEndpointFailing warning", 40, `relay_attempts_total{endpoint="acme",reason="http_5xx"} 0+10`) // a third
+	quiet("CountersignEndpointFailing warning", 40, `relay_attempts_total{endpoint="acme",outcome="retry"} 0+10`) // a third
 	quiet("CountersignEndpointFailing warning", 14, failing("acme")...)                                             // a short outage
 	fires("CountersignManyEndpointsFailing critical", 20, join(failing("acme"), failing("beta"))...)
 	quiet("CountersignManyEndpointsFailing critical", 20, failing("acme")...)

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"countersign/ingest/journal"
 	"countersign/outbox"
@@ -122,7 +121,7 @@ func New(o Options) *Server {
 	if s.tokens, err = newHolders(o.Registry, o.Tokens); err != nil { // those that are not known are refused
 		o.Logger.Error("tokens_unreadable", "error", err)
 	}
-	s.mux.Handle("GET /metrics", s.machines(Viewer, promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
+	s.mux.Handle("GET /metrics", s.machines(Viewer, s.metrics()))
 	s.mux.Handle("GET /healthz", Healthy(o.Logger, o.Livemode))
 	s.mux.HandleFunc("GET /readyz", s.ready)
 	s.profiles()
@@ -171,12 +170,12 @@ func (s *Server) routes() []Route {
 		Route{"GET /v1/refs/conflicts", Viewer, false, s.conflicts},
 		Route{"POST /v1/refs/settle", Operator, false, s.settle},
 		Route{"GET /v1/endpoints", Viewer, false, s.endpoints},
-		Route{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
 		Route{"POST /v1/endpoints/{id}/give-up", Operator, false, s.giveUp},
 		Route{"GET /v1/deliveries", Viewer, false, s.deliveries},
 		Route{"POST /v1/deliveries/{id}/redeliver", Operator, false, s.redeliver},
 	)
 	rs = append(rs, s.withheldRoutes()...)
+	rs = append(rs, s.steerRoutes()...)
 	if !s.o.Livemode { // in live mode there is no such call
 		rs = append(rs, Route{"POST /v1/test_helpers/users/{id}/kyc", Operator, true, s.pretend})
 	}

@@ -62,6 +62,8 @@ func TestScopes(t *testing.T) {
 		"GET /v1/refs/conflicts":                     {"/v1/refs/conflicts", "", 200, everybody, 403, 403},
 		"POST /v1/refs/settle":                       {"/v1/refs/settle", `{"source":"sumsub-eu","provider_ref":"nobodys","partner":"PARTNER","subject":"s","reason":"r"}`, 404, operators, 403, 403},
 		"GET /v1/endpoints":                          {"/v1/endpoints", "", 200, everybody, 403, 403},
+		"POST /v1/endpoints/{id}/pause":              {"/v1/endpoints/main/pause", "", 200, operators, 403, 403},
+		"POST /v1/endpoints/{id}/ping":               {"/v1/endpoints/nobody/ping", "", 404, operators, 403, 403},
 		"POST /v1/endpoints/{id}/resume":             {"/v1/endpoints/main/resume", "", 200, operators, 403, 403},
 		"POST /v1/endpoints/{id}/give-up":            {"/v1/endpoints/main/give-up", "{}", 409, operators, 403, 403},
 		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead", "", 200, everybody, 403, 403},

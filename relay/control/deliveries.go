@@ -20,14 +20,6 @@ func (s *Server) endpoints(_ *http.Request, t Token) (any, error) {
 	return list{Object: "list", Data: endpointsFor(t, s.o.Dispatcher.Endpoints())}, nil
 }
 
-func (s *Server) resume(req *http.Request, _ Token) (any, error) {
-	id := req.PathValue("id")
-	if err := s.o.Dispatcher.Resume(req.Context(), id); err != nil {
-		return nil, err
-	}
-	return map[string]any{"object": "endpoint", "id": id, "resumed": true}, nil
-}
-
 func (s *Server) deliveries(req *http.Request, _ Token) (any, error) {
 	after, limit, err := page(req)
 	if err != nil {

@@ -38,13 +38,16 @@ type Options struct {
 
 // Dispatcher delivers. Make it with New, run it with Run.
 type Dispatcher struct {
-	o         Options
-	endpoints map[string]*registry.Endpoint
-	senders   map[string]*sender // by endpoint; fixed after New
-	m         *metrics
+	o Options
+	m *metrics
+
+	mu      sync.Mutex         // guards the fields below
+	senders map[string]*sender // by endpoint
+	begin   func(*sender)      // runs one; nil: Run has not begun, or is ending
 }
 
-// New makes a sender for each endpoint there is.
+// New makes a sender for each endpoint there is, and from then on follows the registry: endpoints come,
+// change and go while it runs.
 func New(o Options) *Dispatcher {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -52,15 +55,10 @@ func New(o Options) *Dispatcher {
 	if o.Grace == 0 {
 		o.Grace = 250 * time.Millisecond // what is about to be answered need not be repeated; a partner that hangs must not hold up a restart
 	}
-	d := &Dispatcher{o: o, endpoints: map[string]*registry.Endpoint{}, senders: map[string]*sender{}, m: newMetrics(o.Metrics)}
-	for _, p := range o.Registry.Read().Partners() {
-		for _, e := range p.Endpoints { // a copy: what is left out is completed
-			e.Concurrency = max(1, e.Concurrency)
-			d.endpoints[e.ID] = &e
-			d.senders[e.ID] = newSender(d, &e)
-		}
-	}
-	d.m.start(d)
+	d := &Dispatcher{o: o, senders: map[string]*sender{}, m: newMetrics(o.Metrics)}
+	d.m.start()
+	o.Registry.Watch(d.known, d.follow)
+	d.follow(o.Registry.Read())
 	return d
 }
 
@@ -77,11 +75,10 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for _, s := range d.senders {
-		wg.Go(func() { s.run(ctx) })
-	}
+	d.each(func(s *sender) { wg.Go(func() { s.run(ctx) }) })
 	err := d.look(ctx)
 	cancel(err)
+	d.each(nil)
 	wg.Wait()
 	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
 	defer done()
@@ -103,7 +100,7 @@ func (d *Dispatcher) look(ctx context.Context) error {
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		if n%60 == 0 {
-			d.m.certificates(d)
+			d.certificates()
 		}
 		if err := d.mend(ctx); err != nil {
 			return err

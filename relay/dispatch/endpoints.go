@@ -2,34 +2,56 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"countersign/outbox"
+	"countersign/relay/registry"
 )
 
 // disable marks an endpoint as gone: nothing is sent, and what is owed stays owed, until somebody resumes it.
 func (d *Dispatcher) disable(ctx context.Context, s *sender, reason string) {
-	marked := d.o.Registry.Disable(s.e.ID, reason, func(err error) {
+	marked := d.o.Registry.Disable(s.id, reason, func(err error) {
 		if err != nil {
-			d.o.Logger.Error("endpoint_disable_not_written", "endpoint", s.e.ID, "error", err)
+			d.o.Logger.Error("endpoint_disable_not_written", "endpoint", s.id, "error", err)
 		}
 	})
 	if !marked {
 		return
 	}
-	d.m.disabled.WithLabelValues(s.e.ID).Set(1)
-	d.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.e.ID, "reason", reason)
+	s.mu.Lock()
+	if !s.over {
+		d.m.disabled.WithLabelValues(s.id).Set(1)
+	}
+	s.mu.Unlock()
+	d.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.id, "reason", reason)
 }
 
-// Resume takes a disabled endpoint up again, and sends what is owed: nil once that is on stable storage.
-func (d *Dispatcher) Resume(ctx context.Context, endpoint string) error {
-	s := d.senders[endpoint]
+// Pause has nothing new sent to an endpoint until Resume: what it is owed, and what comes for it, stays
+// owed. Nil once that is on stable storage; what is under way ends as it would have.
+func (d *Dispatcher) Pause(ctx context.Context, endpoint, by string) error {
+	s := d.sender(endpoint)
 	if s == nil {
 		return fmt.Errorf("endpoint %s: %w", endpoint, outbox.ErrNotFound)
 	}
-	if err := d.o.Registry.Enable(ctx, endpoint); err != nil {
+	if err := d.o.Registry.Pause(ctx, endpoint, registry.Pause{By: by, At: d.o.Now().UTC()}); err != nil {
+		return err
+	}
+	d.m.paused.WithLabelValues(endpoint).Set(1)
+	s.nudge()
+	return nil
+}
+
+// Resume takes a disabled or paused endpoint up again, and sends what is owed: nil once that is on stable storage.
+func (d *Dispatcher) Resume(ctx context.Context, endpoint string) error {
+	s := d.sender(endpoint)
+	if s == nil {
+		return fmt.Errorf("endpoint %s: %w", endpoint, outbox.ErrNotFound)
+	}
+	if err := errors.Join(d.o.Registry.Enable(ctx, endpoint), d.o.Registry.Unpause(ctx, endpoint)); err != nil {
 		return fmt.Errorf("resume %s: %w", endpoint, err)
 	}
+	d.m.paused.WithLabelValues(endpoint).Set(0)
 	d.m.disabled.WithLabelValues(endpoint).Set(0)
 	s.nudge()
 	return nil
@@ -37,16 +59,17 @@ func (d *Dispatcher) Resume(ctx context.Context, endpoint string) error {
 
 // EndpointView is what is shown of an endpoint.
 type EndpointView struct {
-	Object   string `json:"object"`
-	ID       string `json:"id"`
-	Partner  string `json:"partner"`
-	URL      string `json:"url"`
-	Format   string `json:"format"`
-	Owed     int64  `json:"owed"`
-	Dead     int64  `json:"dead"`
-	Disabled string `json:"disabled,omitempty"` // why
-	Orphaned bool   `json:"orphaned,omitempty"` // it is not in the config: what is owed to it stays owed
-	Withheld int    `json:"withheld,omitempty"` // of an orphaned one: rejections and suspensions that it has not been told of
+	Object   string          `json:"object"`
+	ID       string          `json:"id"`
+	Partner  string          `json:"partner"`
+	URL      string          `json:"url"`
+	Format   string          `json:"format"`
+	Owed     int64           `json:"owed"`
+	Dead     int64           `json:"dead"`
+	Disabled string          `json:"disabled,omitempty"` // why
+	Paused   *registry.Pause `json:"paused,omitempty"`   // who had it paused, and when
+	Orphaned bool            `json:"orphaned,omitempty"` // it is not in the config: what is owed to it stays owed
+	Withheld int             `json:"withheld,omitempty"` // of an orphaned one: rejections and suspensions that it has not been told of
 }
 
 // Endpoints lists every endpoint of the config, in its order, and after them those that are known and not in it.
@@ -58,7 +81,7 @@ func (d *Dispatcher) Endpoints() []EndpointView {
 			e := &p.Endpoints[j]
 			v := EndpointView{
 				Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: d.o.Outbox.Owed(e.ID), Dead: d.o.Outbox.Dead(e.ID),
-				Disabled: now.Disabled(e.ID),
+				Disabled: now.Disabled(e.ID), Paused: now.Paused(e.ID),
 			}
 			list = append(list, v)
 		}

@@ -14,11 +14,14 @@ import (
 
 type metrics struct {
 	attempts   *prometheus.CounterVec
+	answers    *prometheus.CounterVec
 	deliveries *prometheus.CounterVec
-	repeated   *prometheus.CounterVec
-	latency    *prometheus.HistogramVec
+	repeated   prometheus.Counter
+	latency    prometheus.Histogram
+	took       *prometheus.SummaryVec
 	endToEnd   prometheus.Histogram
 	disabled   *prometheus.GaugeVec
+	paused     *prometheus.GaugeVec
 	keyEnds    *prometheus.GaugeVec
 	certEnds   *prometheus.GaugeVec
 }
@@ -34,20 +37,28 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	return &metrics{
 		attempts: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "relay_attempts_total", Help: "Delivery attempts, by endpoint and what came of them.",
-		}, []string{"endpoint", "reason"}),
-		repeated: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "relay_repeated_requests_total", Help: "Requests written once more at once, within their attempt, because a connection used before ended in place of an answer, by endpoint.",
-		}, []string{"endpoint"}),
+			Name: "relay_attempts_total", Help: "Delivery attempts, by endpoint and outcome (done, retry, dead).",
+		}, []string{"endpoint", "outcome"}),
+		answers: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "relay_attempt_reasons_total", Help: "Delivery attempts, by what came of them; for one endpoint ask /metrics?endpoint=ID.",
+		}, []string{"reason"}),
+		repeated: f.NewCounter(prometheus.CounterOpts{
+			Name: "relay_repeated_requests_total", Help: "Requests written once more at once, within their attempt, because a connection used before ended in place of an answer.",
+		}),
 		deliveries: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_deliveries_total", Help: "Attempts settled, by partner format and outcome (done, retry, dead).",
 		}, []string{"format", "outcome"}),
-		latency: f.NewHistogramVec(histogram("relay_attempt_seconds", "Time of one delivery attempt, by endpoint.",
-			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30}), []string{"endpoint"}),
+		latency: f.NewHistogram(histogram("relay_attempt_seconds", "Time of one delivery attempt; for one endpoint ask /metrics?endpoint=ID.", attemptBuckets)),
+		took: f.NewSummaryVec(prometheus.SummaryOpts{
+			Name: "relay_endpoint_attempt_seconds", Help: "Time of one delivery attempt, by endpoint: their sum and their number.",
+		}, []string{"endpoint"}),
 		endToEnd: f.NewHistogram(histogram("relay_end_to_end_seconds", "From the receipt of a callback to the partner's 2xx.",
 			[]float64{.001, .002, .003, .005, .01, .015, .025, .05, .1, .25, .5, 1, 5, 15, 60, 600, 3600})),
 		disabled: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_endpoint_disabled", Help: "1 while an endpoint is disabled, by endpoint.",
+		}, []string{"endpoint"}),
+		paused: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "relay_endpoint_paused", Help: "1 while an operator has paused an endpoint, by endpoint.",
 		}, []string{"endpoint"}),
 		keyEnds: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_key_expires_timestamp_seconds", Help: "Unix time at which the next of an endpoint's keys stops signing, by endpoint; 0: none does.",
@@ -58,32 +69,51 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 }
 
-// start makes every series that can exist, so that the first failure is seen as an increase.
-func (m *metrics) start(d *Dispatcher) {
-	m.certificates(d)
-	for _, e := range d.endpoints {
-		for _, reason := range reasons() {
-			m.attempts.WithLabelValues(e.ID, reason)
-		}
-		for _, o := range []outbox.Outcome{outbox.Done, outbox.Retry, outbox.Died} {
-			m.deliveries.WithLabelValues(e.Format.Name, string(o))
-		}
-		m.latency.WithLabelValues(e.ID)
-		m.repeated.WithLabelValues(e.ID)
-		m.keyEnds.WithLabelValues(e.ID).Set(keyEnds(e, d.o.Now()))
-		off := 0.0
-		if d.senders[e.ID].disabled() {
-			off = 1
-		}
-		m.disabled.WithLabelValues(e.ID).Set(off)
+// outcomes are how an attempt may end.
+var outcomes = []outbox.Outcome{outbox.Done, outbox.Retry, outbox.Died}
+
+// start makes every series that can exist of no one endpoint, so that the first failure is seen as an increase.
+func (m *metrics) start() {
+	for _, reason := range reasons() {
+		m.answers.WithLabelValues(reason)
 	}
 }
 
-// certificates says when client certificates end, also of those that have just been renewed.
-func (m *metrics) certificates(d *Dispatcher) {
-	for id, s := range d.senders {
-		m.certEnds.WithLabelValues(id).Set(float64(max(0, s.pool.CertificateEnds().Unix())))
+// begin makes every series that can exist of an endpoint, or brings them up to what it is now.
+func (m *metrics) begin(s *sender, now time.Time, is *registry.Snapshot) {
+	e := s.setup.Load().Endpoint
+	for _, o := range outcomes {
+		m.attempts.WithLabelValues(e.ID, string(o))
+		m.deliveries.WithLabelValues(e.Format.Name, string(o))
 	}
+	m.took.WithLabelValues(e.ID)
+	m.keyEnds.WithLabelValues(e.ID).Set(keyEnds(e, now))
+	m.disabled.WithLabelValues(e.ID).Set(oneIf(is.Disabled(e.ID) != ""))
+	m.paused.WithLabelValues(e.ID).Set(oneIf(is.Paused(e.ID) != nil))
+	m.certificate(s)
+}
+
+// end takes the series of an endpoint away.
+func (m *metrics) end(endpoint string) {
+	for _, o := range outcomes {
+		m.attempts.DeleteLabelValues(endpoint, string(o))
+	}
+	m.took.DeleteLabelValues(endpoint)
+	for _, g := range []*prometheus.GaugeVec{m.keyEnds, m.disabled, m.paused, m.certEnds} {
+		g.DeleteLabelValues(endpoint)
+	}
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// certificate says when the client certificate of an endpoint ends, also of one that has just been renewed.
+func (m *metrics) certificate(s *sender) {
+	m.certEnds.WithLabelValues(s.id).Set(float64(max(0, s.setup.Load().pool.CertificateEnds().Unix())))
 }
 
 // keyEnds is when the next key stops signing, in unix seconds; 0: none does.
@@ -101,9 +131,11 @@ func keyEnds(e *registry.Endpoint, now time.Time) float64 {
 }
 
 func (m *metrics) settled(e *registry.Endpoint, a outbox.Attempt, now time.Time) {
-	m.attempts.WithLabelValues(e.ID, a.Reason).Inc()
+	m.attempts.WithLabelValues(e.ID, string(a.Outcome)).Inc()
+	m.answers.WithLabelValues(a.Reason).Inc()
 	m.deliveries.WithLabelValues(e.Format.Name, string(a.Outcome)).Inc()
-	m.latency.WithLabelValues(e.ID).Observe(a.Took.Seconds())
+	m.latency.Observe(a.Took.Seconds())
+	m.took.WithLabelValues(e.ID).Observe(a.Took.Seconds())
 	if a.Outcome == outbox.Done {
 		m.endToEnd.Observe(now.Sub(a.Delivery.Received).Seconds())
 	}

@@ -16,7 +16,7 @@ func (s *sender) remake(ctx context.Context, d outbox.Delivery, cause error, at 
 	}
 	anew, err := s.r.o.Anew(d)
 	if err != nil {
-		s.r.o.Logger.WarnContext(ctx, "delivery_not_rendered_anew", "endpoint", s.e.ID, "webhook_id", d.WebhookID, "format", d.Format, "error", err)
+		s.r.o.Logger.WarnContext(ctx, "delivery_not_rendered_anew", "endpoint", s.id, "webhook_id", d.WebhookID, "format", d.Format, "error", err)
 		return false
 	}
 	out := outbox.Attempt{Delivery: d, At: at, Took: s.r.o.Now().Sub(at)}
@@ -26,7 +26,7 @@ func (s *sender) remake(ctx context.Context, d outbox.Delivery, cause error, at 
 		s.settle(ctx, out)
 		return true
 	}
-	if _, err := s.sign(&anew, at); err != nil {
+	if _, err := sign(s.setup.Load().Endpoint, &anew, at); err != nil {
 		return false // no key signs anything today
 	}
 	out.Delivery, out.Remade, out.Outcome, out.Reason, out.Retry = anew, true, outbox.Retry, reasonAnew, at

@@ -54,6 +54,7 @@ type rig struct {
 	outbox     *outbox.Outbox
 	registry   *registry.Registry
 	dispatcher *Dispatcher
+	reg        *prometheus.Registry
 	took       atomic.Int64 // requests
 }
 
@@ -83,6 +84,7 @@ func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
 		}
 	})
 	reg := prometheus.NewRegistry()
+	g.reg = reg
 	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now}, []outbox.Endpoint{{ID: "a"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -20,11 +20,14 @@ import (
 // sender delivers what one endpoint is owed. Each endpoint has its own, with its own slots, rate, pauses and connections: that is why one costs no other anything (I6).
 type sender struct {
 	r       *Dispatcher
-	e       *registry.Endpoint
+	id      string // of its endpoint
+	setup   atomic.Pointer[setup]
 	limit   *rate.Limiter
-	pool    *send.Pool    // connections that no other endpoint has a part in
-	freed   chan struct{} // one token: a slot has become free
-	workers atomic.Int64  // goroutines that deliver or wait for something to deliver
+	detail  *detail         // what is counted of this endpoint alone
+	freed   chan struct{}   // one token: a slot has become free, or something else may have changed
+	life    context.Context //nolint:containedctx // ends when the endpoint is no more
+	cease   context.CancelFunc
+	workers atomic.Int64 // goroutines that deliver or wait for something to deliver
 
 	mu          sync.Mutex // guards the fields below
 	inFlight    int
@@ -32,6 +35,15 @@ type sender struct {
 	pausedUntil time.Time // the endpoint sent Retry-After
 	lastSuccess time.Time
 	throttled   []string // lanes that were answered 429 since then, up to manyPeople
+	pinged      time.Time
+	over        bool // the endpoint is no more: it has no series
+}
+
+// setup is what a sender goes by at one moment. Nobody changes it: an attempt goes by the one it began
+// with.
+type setup struct {
+	*registry.Endpoint
+	pool *send.Pool // connections that no other endpoint has a part in
 }
 
 // connections is how many an endpoint has open at most: one for each attempt in flight, and a quarter more that rest, or are dialled in vain.
@@ -41,22 +53,69 @@ func connections(e *registry.Endpoint) int { return e.Concurrency + e.Concurrenc
 const manyPeople = 3
 
 func newSender(r *Dispatcher, e *registry.Endpoint) *sender {
-	s := &sender{r: r, e: e, allowed: e.Concurrency, freed: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
-	s.pool = r.o.Client.Pool(send.PoolOptions{Name: e.ID, Conns: connections(e), Headers: e.Headers, TLS: e.TLS})
-	if e.Rate > 0 {
-		s.limit = rate.NewLimiter(rate.Limit(e.Rate), max(1, int(e.Rate/10)))
-	}
+	s := &sender{r: r, id: e.ID, detail: newDetail(), freed: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
+	s.life, s.cease = context.WithCancel(context.Background())
+	s.follow(e)
 	return s
 }
 
-func (s *sender) disabled() bool { return s.r.o.Registry.Read().Disabled(s.e.ID) != "" }
+// follow makes the sender go by what its endpoint is now. What is under way ends as it began.
+func (s *sender) follow(e *registry.Endpoint) {
+	was, is := s.setup.Load(), &setup{Endpoint: e}
+	o := poolOptions(e)
+	if was != nil && o.Same(poolOptions(was.Endpoint)) {
+		is.pool = was.pool
+	} else {
+		is.pool = s.r.o.Client.Pool(o)
+	}
+	s.mu.Lock()
+	switch {
+	case was == nil:
+		s.allowed = e.Concurrency
+	case e.Concurrency > was.Concurrency && s.allowed == was.Concurrency: // nothing has slowed it down
+		s.allowed = e.Concurrency
+	default:
+		s.allowed = min(s.allowed, e.Concurrency)
+	}
+	s.mu.Unlock()
+	if was == nil || was.Rate != e.Rate {
+		s.limit.SetLimit(limitOf(e))
+		s.limit.SetBurst(max(1, int(e.Rate/10)))
+	}
+	s.setup.Store(is)
+	if was != nil && was.pool != is.pool {
+		was.pool.End()
+	}
+	s.nudge()
+}
 
-// run claims and delivers until ctx ends, then waits for what is in flight and gives back the rest.
+func limitOf(e *registry.Endpoint) rate.Limit {
+	if e.Rate > 0 {
+		return rate.Limit(e.Rate)
+	}
+	return rate.Inf
+}
+
+func poolOptions(e *registry.Endpoint) send.PoolOptions {
+	return send.PoolOptions{Name: e.ID, Conns: connections(e), Headers: e.Headers, TLS: e.TLS}
+}
+
+// idle reports whether nothing may be sent, for the endpoint is disabled or paused by an operator.
+func (s *sender) idle() bool {
+	now := s.r.o.Registry.Read()
+	return now.Disabled(s.id) != "" || now.Paused(s.id) != nil
+}
+
+// run claims and delivers until ctx ends or the sender does, then waits for what is in flight and gives
+// back the rest.
 func (s *sender) run(ctx context.Context) {
 	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(s.r.o.Grace, cut) })
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(s.r.o.Grace, cut) }) // a stop; an end waits for its answers
 	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	work := make(chan outbox.Delivery)
@@ -65,10 +124,10 @@ func (s *sender) run(ctx context.Context) {
 	defer func() { s.r.o.Outbox.Release(queue...) }()
 	for ctx.Err() == nil {
 		var next time.Time
-		if len(queue) == 0 && !s.disabled() {
+		if len(queue) == 0 && !s.idle() {
 			var err error
-			if queue, next, err = s.r.o.Outbox.Claim(s.e.ID, 2*s.e.Concurrency); err != nil {
-				s.r.o.Logger.Error("claim_failed", "endpoint", s.e.ID, "error", err)
+			if queue, next, err = s.r.o.Outbox.Claim(s.id, 2*s.setup.Load().Concurrency); err != nil {
+				s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
 				next = s.r.o.Now().Add(time.Second)
 			}
 		}
@@ -85,7 +144,7 @@ func (s *sender) run(ctx context.Context) {
 			queue = queue[1:]
 			s.hand(&wg, attempts, work, d)
 		}
-		if s.disabled() { // what is claimed waits with the rest
+		if s.idle() { // what is claimed waits with the rest
 			s.r.o.Outbox.Release(queue...)
 			queue = nil
 		}
@@ -101,7 +160,7 @@ func (s *sender) hand(wg *sync.WaitGroup, ctx context.Context, work chan outbox.
 		return
 	default:
 	}
-	if s.workers.Add(1) > int64(s.e.Concurrency) { // one of them is about to wait
+	if s.workers.Add(1) > int64(s.setup.Load().Concurrency) { // one of them is about to wait
 		s.workers.Add(-1)
 		select {
 		case work <- d:
@@ -147,7 +206,8 @@ func (s *sender) take() bool {
 	return true
 }
 
-// closed reports whether the endpoint is paused or disabled.
+// closed reports whether nothing may be sent now: the endpoint is disabled, paused by an operator, or has
+// asked for a rest.
 func (s *sender) closed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,7 +216,7 @@ func (s *sender) closed() bool {
 
 // shut is closed, for whoever holds mu.
 func (s *sender) shut() bool {
-	return s.r.o.Now().Before(s.pausedUntil) || s.disabled()
+	return s.r.o.Now().Before(s.pausedUntil) || s.idle()
 }
 
 func (s *sender) give() {
@@ -180,7 +240,7 @@ func (s *sender) wait(ctx context.Context, queued bool, next time.Time) {
 	s.mu.Lock()
 	paused := s.pausedUntil
 	s.mu.Unlock()
-	wake := s.r.o.Outbox.Wake(s.e.ID)
+	wake := s.r.o.Outbox.Wake(s.id)
 	until := time.Minute
 	switch {
 	case now.Before(paused):
@@ -203,21 +263,22 @@ func (s *sender) wait(ctx context.Context, queued bool, next time.Time) {
 // deliver makes one attempt and settles it.
 func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 	defer s.give()
-	started := s.r.o.Now()
-	h, err := s.sign(&d, started)
+	started, by := s.r.o.Now(), s.setup.Load()
+	h, err := sign(by.Endpoint, &d, started)
 	if err != nil && s.remake(ctx, d, err, started) {
 		return
 	}
 	var a send.Answer
 	if err == nil {
-		a, err = s.pool.Post(ctx, s.e.URL, h, d.Body, s.e.Timeout)
+		a, err = by.pool.Post(ctx, by.URL, h, d.Body, by.Timeout)
 	}
 	if err != nil && ctx.Err() != nil { // stopping: whether it arrived is unknown, so it is owed still
 		s.r.o.Outbox.Release(d)
 		return
 	}
 	if a.Repeated {
-		s.r.m.repeated.WithLabelValues(s.e.ID).Inc()
+		s.r.m.repeated.Inc()
+		s.detail.repeated.Add(1)
 	}
 	s.conclude(ctx, d, a, err, started)
 }
@@ -231,7 +292,7 @@ func (s *sender) conclude(ctx context.Context, d outbox.Delivery, a send.Answer,
 	if v.about {
 		r = s.refusals(&d, started, lastSuccess)
 	}
-	out := settle(d, v, a, Schedule(s.e.Retry), started, took, r)
+	out := settle(d, v, a, Schedule(s.setup.Load().Retry), started, took, r)
 	if err != nil {
 		out.Detail = err.Error()
 	}
@@ -243,20 +304,23 @@ func (s *sender) conclude(ctx context.Context, d outbox.Delivery, a send.Answer,
 
 // settle counts, logs and writes how an attempt ended.
 func (s *sender) settle(ctx context.Context, out outbox.Attempt) {
-	s.r.m.settled(s.e, out, s.r.o.Now())
+	s.count(&out)
 	s.r.logSettled(ctx, out)
 	s.r.o.Outbox.Settle(out)
 }
 
-// sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a signature for each key that still signs (I5).
-func (s *sender) sign(d *outbox.Delivery, now time.Time) (http.Header, error) {
-	var keys signing.Keyring
-	for _, k := range s.e.Keys {
-		if k.Until.IsZero() || now.Before(k.Until) {
-			keys = append(keys, k.Key)
-		}
+func (s *sender) count(out *outbox.Attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.detail.settled(out)
+	if !s.over {
+		s.r.m.settled(s.setup.Load().Endpoint, *out, s.r.o.Now())
 	}
-	f, ok := s.e.FormatOf(d.Format)
+}
+
+// sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a signature for each key that still signs (I5).
+func sign(e *registry.Endpoint, d *outbox.Delivery, now time.Time) (http.Header, error) {
+	f, ok := e.FormatOf(d.Format)
 	if !ok {
 		return nil, errors.New("format " + d.Format + " is not in this program")
 	}
@@ -264,7 +328,7 @@ func (s *sender) sign(d *outbox.Delivery, now time.Time) (http.Header, error) {
 	if d.Traceparent != "" {
 		h.Set("Traceparent", d.Traceparent)
 	}
-	if err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, keys); err != nil {
+	if err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, ringOf(e, now)); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -278,10 +342,10 @@ func (s *sender) note(v answer, a send.Answer, lane string) time.Time {
 	switch {
 	case v.ok:
 		s.lastSuccess, s.throttled = now, nil
-		s.allowed = min(s.e.Concurrency, s.allowed+1)
+		s.allowed = min(s.setup.Load().Concurrency, s.allowed+1)
 	case v.slow:
 		s.allowed = max(1, s.allowed/2)
-		asked := min(Schedule(s.e.Retry).Obey(a.RetryAfter, false), maxPause)
+		asked := min(Schedule(s.setup.Load().Retry).Obey(a.RetryAfter, false), maxPause)
 		if until := now.Add(asked); asked > 0 && s.speaksForAll(v, lane) && until.After(s.pausedUntil) {
 			s.pausedUntil = until
 		}

@@ -282,6 +282,9 @@ func (r *Registry) Finish(ctx context.Context, m Move) error {
 		if err := r.carryKey(b, m); err != nil {
 			return err
 		}
+		if err := carryPause(b, tx, m); err != nil {
+			return err
+		}
 		if b.HasEither(disabledKey(m.From)) {
 			if err := b.PutTwice(disabledKey(m.To), []byte(disabledFor(tx, m.From))); err != nil {
 				return err

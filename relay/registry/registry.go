@@ -29,7 +29,16 @@ type Registry struct {
 	o        Options
 	snapshot atomic.Pointer[Snapshot]
 
-	mu sync.Mutex // held by whoever puts another snapshot in the place of the last
+	mu       sync.Mutex // held by whoever puts another snapshot in the place of the last
+	watchers []watcher
+
+	pausing sync.Mutex // held over a pause, or its end, from the file to the snapshot
+}
+
+// watcher is told of other partners and endpoints.
+type watcher struct {
+	before func(*Snapshot) error
+	after  func(*Snapshot)
 }
 
 // Snapshot is what the registry said at one moment. Nobody changes it, nor what it hands out.
@@ -39,6 +48,7 @@ type Snapshot struct {
 	endpoints map[string]*Endpoint
 	policies  map[string]map[int]kyc.Policy // by partner, as it is kept, and version
 	disabled  map[string]*string            // by endpoint: why
+	paused    map[string]*Pause             // by endpoint
 	owners    owners
 	names     names             // of partners that were renamed
 	roots     map[string]string // the ids that those are kept under, by each that they have or had
@@ -54,9 +64,39 @@ func New(o Options) (*Registry, error) {
 	return r, nil
 }
 
-// Configure makes these the partners, in their order, with what is kept about them: their policies, which of their endpoints are disabled, and which names those had. Nobody may change them after.
+// Watch has somebody told whenever the partners and endpoints are others than before: before is called
+// while the snapshot does not count yet, and may refuse it, after when it does. Both are called one
+// after the other for each set, and may not change the registry themselves; either may be nil.
+func (r *Registry) Watch(before func(*Snapshot) error, after func(*Snapshot)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watchers = append(r.watchers, watcher{before, after})
+}
+
+// publish makes a snapshot with other partners the one that counts. r.mu is held.
+func (r *Registry) publish(s *Snapshot) error {
+	for _, w := range r.watchers {
+		if w.before == nil {
+			continue
+		}
+		if err := w.before(s); err != nil {
+			return err
+		}
+	}
+	r.snapshot.Store(s)
+	for _, w := range r.watchers {
+		if w.after != nil {
+			w.after(s)
+		}
+	}
+	return nil
+}
+
+// Configure makes these the partners, in their order, with what is kept about them: their policies,
+// which of their endpoints are disabled or paused, and which names those had. It may be called again
+// while everything runs: the new ones count at once, or on error not at all. Nobody may change ps after.
 func (r *Registry) Configure(ps []Partner) error {
-	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}}
+	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}, paused: map[string]*Pause{}}
 	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
 	defer r.mu.Unlock()
 	err := r.o.Store.View(func(tx *store.Tx) (err error) {
@@ -82,6 +122,9 @@ func (r *Registry) Configure(ps []Partner) error {
 				if why := disabledFor(tx, e.ID); why != "" {
 					s.disabled[e.ID] = &why
 				}
+				if p := pausedBy(tx, e.ID); p != nil {
+					s.paused[e.ID] = p
+				}
 			}
 		}
 		return nil
@@ -89,8 +132,7 @@ func (r *Registry) Configure(ps []Partner) error {
 	if err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
-	r.snapshot.Store(s)
-	return nil
+	return r.publish(s)
 }
 
 // Read returns what counts now. Whoever needs two answers that agree asks one snapshot.

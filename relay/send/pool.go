@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,6 +16,12 @@ type PoolOptions struct {
 	Conns   int      // connections open at once at most, being opened, in use or resting; default 64
 	Headers []Header // with every request; what the format sets of the same name wins
 	TLS     TLSFiles // followed when they change
+}
+
+// Same reports whether a pool with these options serves as well as one with the others.
+func (o PoolOptions) Same(other PoolOptions) bool {
+	return o.Name == other.Name && o.Conns == other.Conns && o.TLS == other.TLS &&
+		slices.EqualFunc(o.Headers, other.Headers, func(a, b Header) bool { return a.Name == b.Name && a.value() == b.value() })
 }
 
 // Pool is the connections of one endpoint, and of nobody else: two endpoints at one host share none, in HTTP/2 neither, so one that hangs holds up itself only (I6).
@@ -96,6 +103,20 @@ func (p *Pool) CertificateEnds() time.Time {
 		return time.Time{}
 	}
 	return p.current.tls.Certificates[0].Leaf.NotAfter // its files cannot be used any more
+}
+
+// End closes the connections: those at rest at once, those in use when the posts under way on them have
+// ended as they would have. Nobody may post through it any more.
+func (p *Pool) End() {
+	p.c.mu.Lock()
+	p.c.pools = slices.DeleteFunc(p.c.pools, func(other *Pool) bool { return other == p })
+	p.c.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current != nil {
+		p.current.retired = true
+		p.current.transport.CloseIdleConnections()
+	}
 }
 
 func (p *Pool) close() {

@@ -249,7 +249,10 @@ func refusedAtTheDoor(ctx context.Context, binary, config string) (map[int]bool,
 	return refused, nil
 }
 
-var attemptsLine = regexp.MustCompile(`(?m)^countersign_relay_attempts_total\{([^}]*)\} (\d+)$`)
+var (
+	attemptsLine = regexp.MustCompile(`(?m)^countersign_relay_attempts_total\{([^}]*)\} (\d+)$`)
+	reasonsLine  = regexp.MustCompile(`(?m)^countersign_relay_attempt_reasons_total\{([^}]*)\} (\d+)$`)
+)
 
 // Run has the gateway try every address that its door let in, and judges whom it called.
 func (a *Aim) Run(ctx context.Context, t *Target) (*Section, error) {
@@ -291,8 +294,14 @@ func (a *Aim) attempts(ctx context.Context, t *Target) (tried map[string]bool, r
 			}
 			if n > 0 {
 				tried[label(m[1], "endpoint")] = true
-				reasons[label(m[1], "reason")] += n
 				all += n
+			}
+		}
+		for _, m := range reasonsLine.FindAllStringSubmatch(text, -1) {
+			if n, err := strconv.Atoi(m[2]); err != nil {
+				return nil, nil, err
+			} else if n > 0 {
+				reasons[label(m[1], "reason")] = n
 			}
 		}
 		if still++; all != last {

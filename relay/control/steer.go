@@ -1,0 +1,83 @@
+package control
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"countersign/relay/dispatch"
+)
+
+// What an operator does with an endpoint while the gateway runs.
+
+func (s *Server) steerRoutes() []Route {
+	return []Route{
+		{"POST /v1/endpoints/{id}/pause", Operator, false, s.pause},
+		{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
+		{"POST /v1/endpoints/{id}/ping", Operator, false, s.ping},
+	}
+}
+
+// pause has nothing sent to an endpoint until it is resumed.
+func (s *Server) pause(req *http.Request, t Token) (any, error) {
+	id := req.PathValue("id")
+	if err := s.o.Dispatcher.Pause(req.Context(), id, t.Name); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "endpoint", "id": id, "paused": true}, nil
+}
+
+func (s *Server) resume(req *http.Request, _ Token) (any, error) {
+	id := req.PathValue("id")
+	if err := s.o.Dispatcher.Resume(req.Context(), id); err != nil {
+		return nil, err
+	}
+	return map[string]any{"object": "endpoint", "id": id, "resumed": true}, nil
+}
+
+// pinged is what came of a ping, as the API shows it.
+type pinged struct {
+	Object    string  `json:"object"`
+	ID        string  `json:"id"` // of the webhook
+	Endpoint  string  `json:"endpoint"`
+	Delivered bool    `json:"delivered"`
+	Reason    string  `json:"reason"`
+	Code      int     `json:"code,omitempty"`
+	Detail    string  `json:"detail,omitempty"`
+	Seconds   float64 `json:"seconds"`
+}
+
+// ping posts a test webhook to an endpoint and says what it answered.
+func (s *Server) ping(req *http.Request, _ Token) (any, error) {
+	id := req.PathValue("id")
+	p, err := s.o.Dispatcher.Ping(req.Context(), id)
+	if errors.Is(err, dispatch.ErrBusy) {
+		return nil, &problem{http.StatusTooManyRequests, "rate_limit", "too_many", "an endpoint is pinged once a second at most", ""}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return pinged{"ping", p.WebhookID, id, p.Delivered, p.Reason, p.Code, p.Detail, p.Took.Seconds()}, nil
+}
+
+// metrics answers what is counted; with endpoint=ID what is counted of that endpoint alone.
+func (s *Server) metrics() http.Handler {
+	o := promhttp.HandlerOpts{EnableOpenMetrics: true}
+	all := promhttp.HandlerFor(s.o.Gatherer, o)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		id := req.URL.Query().Get("endpoint")
+		if id == "" || s.o.Dispatcher == nil {
+			all.ServeHTTP(w, req)
+			return
+		}
+		var of prometheus.Gatherer
+		of, err := s.o.Dispatcher.Detail(id)
+		if err != nil {
+			s.fail(w, err)
+			return
+		}
+		promhttp.HandlerFor(of, o).ServeHTTP(w, req)
+	})
+}
