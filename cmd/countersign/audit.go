@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"countersign/relay/control"
+	"countersign/relay/control/api"
 )
 
 type auditCommand struct {
@@ -37,7 +37,7 @@ func (cmd *auditCommand) Run(c *console) error {
 		q.Set("format", "ndjson")
 		return cl.stream(c.ctx, c.out, "/v1/audit?"+q.Encode())
 	}
-	v, err := fetchList[control.AuditEntry](c.ctx, cl, "/v1/audit", q)
+	v, err := fetchList[api.AuditEntry](c.ctx, cl, "/v1/audit", q)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (cmd *auditCommand) Run(c *console) error {
 		c.printf("%s  %s  %-16s %-5s %s  %s\n", e.ID, e.At.Format(time.RFC3339), e.Actor, method, e.Path, outcome)
 	}
 	if v.HasMore {
-		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].ID)
+		c.printf("more: --cursor %s\n", v.Next)
 	}
 	return nil
 }

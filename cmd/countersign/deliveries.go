@@ -14,8 +14,8 @@ type deliveriesCommand struct {
 	jsonFlag
 	Dead     bool   `required:"" help:"List the dead ones (what is owed is in the metrics)."`
 	Endpoint string `help:"Of this endpoint only."`
-	After    string `help:"Begin after this id."`
-	Limit    int    `help:"At most so many." default:"100"`
+	Cursor   string `help:"Go on where a page ended: what it printed behind more."`
+	Limit    int    `help:"At most so many, up to 1000." default:"100"`
 }
 
 // Run lists dead deliveries.
@@ -27,8 +27,9 @@ func (cmd *deliveriesCommand) Run(c *console) error {
 	var v struct {
 		Data    []outbox.DeadDelivery `json:"data"`
 		HasMore bool                  `json:"has_more"`
+		Next    string                `json:"next,omitempty"`
 	}
-	q := url.Values{"status": {"dead"}, "endpoint": {cmd.Endpoint}, "after": {cmd.After}, "limit": {strconv.Itoa(cmd.Limit)}}
+	q := url.Values{"status": {"dead"}, "endpoint": {cmd.Endpoint}, "cursor": {cmd.Cursor}, "limit": {strconv.Itoa(cmd.Limit)}}
 	if err := cl.call(c.ctx, http.MethodGet, "/v1/deliveries?"+q.Encode(), nil, &v); err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (cmd *deliveriesCommand) Run(c *console) error {
 		}
 	}
 	if v.HasMore {
-		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].ID)
+		c.printf("more: --cursor %s\n", v.Next)
 	}
 	return nil
 }

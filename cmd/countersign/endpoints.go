@@ -108,7 +108,7 @@ func (cmd *endpointsPingCommand) Run(c *console) error {
 		Reason    string  `json:"reason"`
 		Code      int     `json:"code,omitempty"`
 		Detail    string  `json:"detail,omitempty"`
-		Seconds   float64 `json:"seconds"`
+		TookMS    float64 `json:"took_ms"`
 	}
 	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/ping", nil, &v); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (cmd *endpointsPingCommand) Run(c *console) error {
 	case cmd.JSON:
 		err = c.show(v)
 	case v.Delivered:
-		c.printf("%s answered %d in %.0f ms to webhook %s\n", cmd.ID, v.Code, 1000*v.Seconds, v.ID)
+		c.printf("%s answered %d in %.0f ms to webhook %s\n", cmd.ID, v.Code, v.TookMS, v.ID)
 	case v.Code != 0:
 		c.printf("%s answered %d (%s): not delivered\n", cmd.ID, v.Code, v.Reason)
 	default:

@@ -314,7 +314,7 @@ func (g *gateway) startControl() (err error) {
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
 		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Tokens: fixedTokens(g.cfg, g.token), Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
-		Metrics: g.metrics(), AuditKeep: g.cfg.Retention.Audit,
+		Metrics: g.metrics(), AuditKeep: g.cfg.Retention.Audit, Version: version(),
 	}
 	for _, sc := range g.cfg.Sources {
 		o.Sources[sc.Name] = true

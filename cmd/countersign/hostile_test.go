@@ -25,7 +25,7 @@ import (
 	"countersign/ingest/provider"
 	"countersign/outbox"
 	"countersign/relay"
-	"countersign/relay/control"
+	"countersign/relay/control/api"
 	"countersign/relay/dispatch"
 	"countersign/relay/format"
 	"countersign/signing"
@@ -100,7 +100,7 @@ func adversary(t *testing.T, fails bool) string {
 	question := map[string]any{"id": hostile, "source": hostile, "ref": hostile, "error": hostile}
 	lists := map[string]any{
 		"/v1/deliveries": spoiltOf[outbox.DeadDelivery](), "/v1/withheld": spoiltOf[outbox.Withheld](), "/v1/endpoints": spoiltOf[dispatch.EndpointView](), "/v1/quarantine": spoiltOf[journal.ItemView](), "/v1/quarantine?records": spoiltOf[relay.HeldView](),
-		"/v1/questions": question, "/v1/audit": spoiltOf[control.AuditEntry](), "/v1/set-aside": spoiltOf[relay.AsideView](), "/v1/tokens": spoiltOf[tokenView](), "/v1/refs/conflicts": spoiltOf[relay.ContestedRef](),
+		"/v1/questions": question, "/v1/audit": spoiltOf[api.AuditEntry](), "/v1/set-aside": spoiltOf[relay.AsideView](), "/v1/tokens": spoiltOf[tokenView](), "/v1/refs/conflicts": spoiltOf[relay.ContestedRef](),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -115,7 +115,7 @@ func adversary(t *testing.T, fails bool) string {
 			w.WriteHeader(http.StatusConflict)
 			v = map[string]any{"error": map[string]any{"message": hostile}}
 		case isList:
-			v = map[string]any{"data": []any{item}, "has_more": true}
+			v = map[string]any{"data": []any{item}, "has_more": true, "next": hostile}
 		case strings.HasPrefix(path, "/v1/policies/"):
 			v = spoiltOf[planned]()
 		case strings.HasSuffix(path, "/decisions"), strings.HasSuffix(path, "/rebuild"):

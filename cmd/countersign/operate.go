@@ -18,18 +18,19 @@ import (
 
 // pageFlags are the flags of every list.
 type pageFlags struct {
-	After string `help:"Begin after this id."`
-	Limit int    `help:"At most so many." default:"100"`
+	Cursor string `help:"Go on where a page ended: what it printed behind more."`
+	Limit  int    `help:"At most so many, up to 1000." default:"100"`
 }
 
 func (p pageFlags) query() url.Values {
-	return url.Values{"after": {p.After}, "limit": {strconv.Itoa(p.Limit)}}
+	return url.Values{"cursor": {p.Cursor}, "limit": {strconv.Itoa(p.Limit)}}
 }
 
 // listOf is a list as the control API answers it.
 type listOf[T any] struct {
-	Data    []T  `json:"data"`
-	HasMore bool `json:"has_more"`
+	Data    []T    `json:"data"`
+	HasMore bool   `json:"has_more"`
+	Next    string `json:"next,omitempty"`
 }
 
 // fetchList reads one page of a list.

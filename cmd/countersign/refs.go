@@ -49,7 +49,7 @@ func (cmd *refsListCommand) Run(c *console) error {
 		}
 	}
 	if v.HasMore {
-		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].ID)
+		c.printf("more: --cursor %s\n", v.Next)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (cmd *tokenListCommand) Run(c *console) error {
 		c.token(&v.Data[i])
 	}
 	if v.HasMore {
-		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].Name)
+		c.printf("more: --cursor %s\n", v.Next)
 	}
 	return nil
 }

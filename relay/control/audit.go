@@ -12,10 +12,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// AuditEntry is one call that changed something, or showed a body, in the audit trail. Every text in it is bounded, whatever the caller sent.
-type AuditEntry struct {
-	Object string    `json:"object"`
-	ID     string    `json:"id"`
+// auditEntry is one call that changed something, or showed a body, as it is kept. Every text in it is bounded, whatever the caller sent.
+type auditEntry struct {
 	At     time.Time `json:"at"`
 	Actor  string    `json:"actor"` // the token's name
 	Scope  Scope     `json:"scope"`
@@ -30,7 +28,7 @@ type AuditEntry struct {
 }
 
 // refused reports a call that did nothing because of its caller's own mistake.
-func (e *AuditEntry) refused() bool {
+func (e *auditEntry) refused() bool {
 	return !e.OK && !e.Changed && e.Status < http.StatusInternalServerError
 }
 
@@ -66,7 +64,7 @@ func (r Route) audits(answer any) bool {
 
 // record writes a call into the audit trail, on stable storage before it is answered. Of refused ones only so many are kept, since they cost their caller nothing.
 func (s *Server) record(req *http.Request, r Route, t Token, outcome error) error {
-	e := AuditEntry{Object: "audit_entry", At: s.now().UTC().Truncate(time.Microsecond), Actor: bounded(t.Name), Scope: t.Scope, Call: r.Pattern, Path: bounded(req.URL.Path), OK: outcome == nil}
+	e := auditEntry{At: s.now().UTC().Truncate(time.Microsecond), Actor: bounded(t.Name), Scope: t.Scope, Call: r.Pattern, Path: bounded(req.URL.Path), OK: outcome == nil}
 	var effect *effective
 	e.Changed = errors.As(outcome, &effect)
 	kept, kind := true, "done"

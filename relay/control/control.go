@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -22,19 +21,20 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
+	"countersign/relay/control/api"
 	"countersign/relay/dispatch"
 	"countersign/relay/registry"
 )
 
-// Scope is what a token may do. Operator includes viewer.
-type Scope string
+// Scope is what a token may do.
+type Scope = api.Scope
 
 // The scopes.
 const (
-	Viewer   Scope = "viewer"
-	Operator Scope = "operator"
-	Admin    Scope = "admin"
-	Partner  Scope = "partner"
+	Viewer   = api.Viewer
+	Operator = api.Operator
+	Admin    = api.Admin
+	Partner  = api.Partner
 )
 
 // Token is one bearer token, known by its digest only.
@@ -64,6 +64,7 @@ type Options struct {
 	Partners  []string               // ids in the config
 	Sources   map[string]bool        // names in the config
 	Livemode  bool                   // of subjects, where a call does not say
+	Version   string                 // of the program, as the OpenAPI document says it
 	// SourcePartners has the one partner whose subjects a source is for; a source that is not in it is for the subjects of all.
 	SourcePartners map[string]string
 	Logger         *slog.Logger
@@ -121,17 +122,16 @@ func New(o Options) *Server {
 	if s.tokens, err = newHolders(o.Registry, o.Tokens); err != nil { // those that are not known are refused
 		o.Logger.Error("tokens_unreadable", "error", err)
 	}
-	s.mux.Handle("GET /metrics", s.machines(Viewer, s.metrics()))
-	s.mux.Handle("GET /healthz", Healthy(o.Logger, o.Livemode))
-	s.mux.HandleFunc("GET /readyz", s.ready)
-	s.profiles()
+	for _, p := range s.pages() {
+		s.mux.Handle(p.pattern, p.serve)
+	}
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.Pattern, s.guard(r))
 	}
 	return s
 }
 
-// Route is one call of the API and the least it asks for.
+// Route is one call of the API and the least it asks for. api.Described has what else there is to say of it: a route that nobody has described fails a test.
 type Route struct {
 	Pattern string
 	Scope   Scope // viewer, operator for what changes something, or admin for what concerns tokens
@@ -242,23 +242,20 @@ func Healthy(log *slog.Logger, livemode bool) http.HandlerFunc {
 		mode = "live"
 	}
 	return func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, log, http.StatusOK, map[string]any{"status": "ok", "mode": mode})
+		reply(w, log, http.StatusOK, api.Health{Status: "ok", Mode: mode})
 	}
 }
 
 // Readiness answers whether a process should get traffic; full: with why not, and what is worth knowing either way.
 func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() (reasons, notes []string)) {
 	reasons, notes := state()
-	v, status := map[string]any{"status": "ready"}, http.StatusOK
+	v, status := api.Ready{Status: "ready"}, http.StatusOK
 	if len(reasons) > 0 {
-		v, status = map[string]any{"status": "not_ready"}, http.StatusServiceUnavailable
+		v, status = api.Ready{Status: "not_ready"}, http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	}
-	if full && len(reasons) > 0 {
-		v["reasons"] = reasons
-	}
-	if full && len(notes) > 0 {
-		v["notes"] = notes
+	if full {
+		v.Reasons, v.Notes = reasons, notes
 	}
 	reply(w, log, status, v)
 }
@@ -266,10 +263,15 @@ func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() 
 // problem is an error as the API shows it.
 type problem struct {
 	status  int
-	Type    string `json:"type"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Param   string `json:"param,omitempty"`
+	Type    string
+	Code    string
+	Message string
+	Param   string
+}
+
+// view is the problem as it is answered. What a caller sent comes back bounded.
+func (p *problem) view() api.Error {
+	return api.Error{Error: api.Fault{Type: p.Type, Code: p.Code, Message: cut(p.Message, maxMessage), Param: p.Param}}
 }
 
 // Error implements error.
@@ -331,37 +333,22 @@ func reply(w http.ResponseWriter, log *slog.Logger, status int, v any) {
 	}
 }
 
-// list is how every list is answered.
-type list struct {
-	Object  string `json:"object"`
-	Data    any    `json:"data"`
-	HasMore bool   `json:"has_more"`
-}
-
-// page reads after and limit.
-func page(req *http.Request) (after string, limit int, err error) {
-	limit = 100
-	if text := req.URL.Query().Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > 1000 {
-			return "", 0, &problem{http.StatusBadRequest, "invalid_request", "limit", "limit is a number from 1 to 1000", "limit"}
-		}
-		limit = n
-	}
-	return req.URL.Query().Get("after"), limit, nil
-}
-
 // livemode reads whose subjects a call is about; unsaid, the gateway's own mode.
 func (s *Server) livemode(req *http.Request) (bool, error) {
-	switch req.URL.Query().Get("livemode") {
+	return flag(req, "livemode", s.o.Livemode)
+}
+
+// flag reads a parameter that is true or false; unsaid is what it is without one.
+func flag(req *http.Request, name string, unsaid bool) (bool, error) {
+	switch req.URL.Query().Get(name) {
 	case "":
-		return s.o.Livemode, nil
+		return unsaid, nil
 	case "true":
 		return true, nil
 	case "false":
 		return false, nil
 	default:
-		return false, bad("livemode", "livemode is true or false")
+		return false, bad(name, name+" is true or false")
 	}
 }
 

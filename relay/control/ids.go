@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -22,8 +23,12 @@ func (r Route) ids(req *http.Request) error {
 	}
 	for name, values := range req.URL.Query() {
 		for _, v := range values {
-			if len(v) > maxParam || !kyc.IsText(v) {
-				return bad(bounded(name), bounded(name)+" is longer than 1024 bytes, or has characters that are no text")
+			most := maxParam
+			if name == "cursor" {
+				most = maxCursor
+			}
+			if len(v) > most || !kyc.IsText(v) {
+				return bad(bounded(name), fmt.Sprintf("%s is longer than %d bytes, or has characters that are no text", bounded(name), most))
 			}
 		}
 	}

@@ -10,17 +10,16 @@ import (
 	"countersign/relay"
 )
 
-// fail answers what is wrong. What a caller sent comes back bounded.
+// fail answers what is wrong.
 func (s *Server) fail(w http.ResponseWriter, err error) {
-	p := *problemOf(err)
+	p := problemOf(err)
 	if p.status >= http.StatusInternalServerError && p.Code == "internal" {
 		s.o.Logger.Error("control_call_failed", "error", err)
 	}
 	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	p.Message = cut(p.Message, maxMessage)
-	s.json(w, p.status, map[string]any{"error": &p})
+	s.json(w, p.status, p.view())
 }
 
 // problemOf says what is wrong as the API shows it. This is the one place where an error becomes an answer.

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"countersign/relay/control/api"
 	"countersign/relay/registry"
 )
 
@@ -268,14 +269,14 @@ func (ts *holders) revocable(name string) (*holder, error) {
 }
 
 // list returns all of them, by name.
-func (ts *holders) list(now time.Time) []tokenView {
+func (ts *holders) list(now time.Time) []api.Token {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
-	views := make([]tokenView, 0, len(ts.all))
+	views := make([]api.Token, 0, len(ts.all))
 	for _, h := range ts.all {
 		views = append(views, h.view(now))
 	}
-	slices.SortStableFunc(views, func(a, b tokenView) int {
+	slices.SortStableFunc(views, func(a, b api.Token) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.From, b.From))
 	})
 	return views

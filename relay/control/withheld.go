@@ -2,10 +2,10 @@ package control
 
 import (
 	"net/http"
-	"strconv"
 
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/relay/control/api"
 )
 
 // maxReason is how long an operator's reason may be, in bytes.
@@ -20,36 +20,28 @@ func (s *Server) withheldRoutes() []Route {
 
 // withheld lists rejections and suspensions that an endpoint has not been told of: those that nobody has acknowledged, or those that somebody has.
 func (s *Server) withheld(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	p, err := pageOf(req, "withheld")
 	if err != nil {
 		return nil, err
 	}
-	if _, _, ok := outbox.SplitID(after); after != "" && !ok {
-		return nil, bad("after", "after is the id of a delivery, as the list shows it")
+	if _, _, ok := outbox.SplitID(p.after); p.after != "" && !ok {
+		return nil, badCursor()
 	}
 	q := req.URL.Query()
-	acknowledged, err := strconv.ParseBool(q.Get("acknowledged"))
-	if q.Has("acknowledged") && err != nil {
-		return nil, bad("acknowledged", "is true or false")
-	}
-	data, more, err := s.o.Outbox.ListWithheld(q.Get("endpoint"), after, limit, acknowledged)
+	acknowledged, err := flag(req, "acknowledged", false)
 	if err != nil {
 		return nil, err
 	}
-	return list{Object: "list", Data: s.shown(data), HasMore: more}, nil
-}
-
-// withheldView is one of them, as it is answered.
-type withheldView struct {
-	Object string `json:"object"`
-	outbox.Withheld
+	data, more, err := s.o.Outbox.ListWithheld(q.Get("endpoint"), p.after, p.limit, acknowledged)
+	if err != nil {
+		return nil, err
+	}
+	return listed(p, each(s.shown(data), viewWithheld), more, func(w *api.Withheld) string { return w.ID }), nil
 }
 
 // acknowledge ends the alarm about one, by the id that it has or had before its endpoint was renamed. It is told nobody by that: what is owed is owed still, and what is dead can be ordered again.
 func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
-	var ask struct {
-		Reason string `json:"reason"`
-	}
+	var ask api.Because
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
@@ -64,7 +56,7 @@ func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
 		return nil, err
 	}
 	w.Subject = s.o.Relay.ShownLane(w.Subject)
-	return withheldView{"withheld", w}, nil
+	return api.Acknowledged{Object: "withheld", Withheld: viewWithheld(&w)}, nil
 }
 
 // shown names subjects by the ids that their partners have now.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -43,7 +44,7 @@ func (d *Dispatcher) Ping(ctx context.Context, endpoint string) (p Pinged, err e
 		return p, fmt.Errorf("endpoint %s: %w", endpoint, ErrBusy)
 	}
 	by := s.setup.Load()
-	p.WebhookID = fmt.Sprintf("ping_%s_%d", endpoint, now.UnixMilli())
+	p.WebhookID = fmt.Sprintf("ping_%016x", rand.Uint64()) //nolint:gosec // unique, and no secret
 	body, h, err := pingOf(by.Endpoint, p.WebhookID, now)
 	if err != nil {
 		return p, fmt.Errorf("ping %s: %w", endpoint, err)
