@@ -328,12 +328,6 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 	return nil
 }
 
-// noticeType is the one change of a status that tells no other status.
-const noticeType = "kyc.status.expiring"
-
-// Decides reports whether changes of a type say where a person stands: who is told of a later one need not be told of one before it.
-func Decides(changeType string) bool { return isStatus(changeType) && changeType != noticeType }
-
 // put writes a record that store.NewRecord or StartRecord began; nil deletes.
 func (b *batch) put(bucket store.Name, key, value []byte) {
 	b.writes = append(b.writes, write{bucket, key, value})

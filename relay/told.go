@@ -38,3 +38,9 @@ func (r *Relay) told(partner string, c *kyc.Change, appended time.Time) (endpoin
 	}
 	return endpoints, nil
 }
+
+// noticeType is the one change of a status that tells no other status.
+const noticeType = "kyc.status.expiring"
+
+// Decides reports whether changes of a type say where a person stands: who is told of a later one need not be told of one before it.
+func Decides(changeType string) bool { return isStatus(changeType) && changeType != noticeType }
