@@ -311,6 +311,18 @@ func processRow() row {
 			queries:     []query{{`sum by (reason) (rate(countersign_control_refused_total[$__rate_interval])) > 0`, "{{reason}}"}},
 		},
 		{
+			title: "Reloads of the config", unit: "short", stack: true, alert: "CountersignConfigNotReloaded",
+			description: "By what came of them. refused: the file is wrong, or takes a restart, and what was there before counts on; the log line config_refused names file, line, key and remedy.",
+			queries: []query{
+				{`sum by (outcome) (increase(countersign_reloads_total[$__rate_interval]))`, "{{outcome}}"},
+			},
+		},
+		{
+			title: "Age of the config that counts", unit: "s", alert: "CountersignConfigNotReloaded",
+			description: "Since the start, or the last reload that was applied. It says nothing about how old the file is.",
+			queries:     []query{{`time() - countersign_reload_last_success_timestamp_seconds`, "{{instance}}"}},
+		},
+		{
 			title: "Log lines that nobody got", unit: "ops",
 			description: "Lines lost because a write failed or the reader was too slow, and the writes that failed. The gateway goes on; a line log_lines_missing says how many when it flows again.",
 			queries: []query{

@@ -17,6 +17,9 @@ type Retention struct {
 	Attempts time.Duration // failed tries
 }
 
+// Keep makes another retention count from now on.
+func (r *Relay) Keep(to Retention) { r.keep.Store(&to) }
+
 const (
 	maxRetain  = 2000        // entries looked at in one transaction; fewer where that many do not fit
 	retainRest = time.Minute // when there is nothing more to remove
@@ -74,7 +77,7 @@ func (r *Relay) before(keep time.Duration) []byte {
 
 // retainHistory removes a step of what is older than History: records, changes and outcomes alike, and their place in the index.
 func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
-	until := r.before(r.o.Retention.History)
+	until := r.before(r.keep.Load().History)
 	if until == nil {
 		return false, nil
 	}
@@ -96,7 +99,7 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 
 // retainChanges removes a step of changes that are older than Changes, going on from where the last step ended.
 func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
-	until := r.before(r.o.Retention.Changes)
+	until := r.before(r.keep.Load().Changes)
 	if until == nil {
 		return false, nil
 	}
@@ -125,7 +128,7 @@ func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
 
 // retainAttempts removes old failed tries. There are few: only failures have one.
 func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
-	keep := r.o.Retention.Attempts
+	keep := r.keep.Load().Attempts
 	if keep <= 0 {
 		return false, nil
 	}

@@ -29,6 +29,10 @@ func (f configFlag) client(c *console) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newClient(c, cfg)
+}
+
+func newClient(c *console, cfg *Config) (_ *client, err error) {
 	token, ok := c.env("COUNTERSIGN_TOKEN")
 	if !ok {
 		path := filepath.Join(cfg.Data, tokenFile)
@@ -102,9 +106,12 @@ func (cl *client) do(ctx context.Context, method, path, key string, in, out any)
 	}
 	if resp.StatusCode != http.StatusOK {
 		var e struct {
-			Error struct{ Message string }
+			Error configError
 		}
-		if json.Unmarshal(b, &e) == nil && e.Error.Message != "" {
+		if json.Unmarshal(b, &e) == nil && len(e.Error.Problems) > 0 {
+			return &e.Error
+		}
+		if e.Error.Message != "" {
 			return errors.New(escape(e.Error.Message, ""))
 		}
 		return fmt.Errorf("the gateway answered %s", resp.Status)

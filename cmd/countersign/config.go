@@ -37,6 +37,7 @@ type Config struct {
 	Storage        StorageConfig
 	Retention      RetentionConfig
 	Tokens         []TokenConfig
+	Said           sayings  // what the file says, in its order
 	SecretFiles    []string // every file that was read for a secret, and the private keys of certificates
 
 	lines map[string]int // of the ids of endpoints, and of what they were renamed from, by key
@@ -196,6 +197,9 @@ func loadConfig(path string, env func(string) (string, bool), k known) (*Config,
 	l := newLoader(path, env, k)
 	if root := l.parse(); root != nil {
 		l.root(root)
+		if len(l.problems) == 0 {
+			l.cfg.Said = l.flatten(root, "")
+		}
 	}
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(a, b problem) int { return cmp.Compare(a.Line, b.Line) })

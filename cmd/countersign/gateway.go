@@ -20,6 +20,7 @@ import (
 	"countersign/ingest/forward"
 	"countersign/ingest/forward/kafka"
 	"countersign/ingest/journal"
+	"countersign/ingest/stream"
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
@@ -65,6 +66,11 @@ type gateway struct {
 
 	forwarding *forward.Metrics
 	keyMetrics *confirm.KeyMetrics // nil: no source's provider publishes keys
+	keepers    keepers             // of the keys that providers publish
+	confirmer  *confirm.Confirmer  // nil: role relay
+	follower   *stream.Follower    // the same
+	api        *control.Server
+	reloading  reloading
 	token      string
 
 	callbacks net.Listener // closed last
@@ -97,6 +103,7 @@ func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 			err = errors.Join(err, g.close())
 		}
 	}()
+	g.reloading.begin(cfg, g.metrics())
 	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g.refusals = control.NewRefusals(g.metrics())
 	for _, c := range o.collectors {
@@ -139,38 +146,30 @@ func (g *gateway) openStore() (err error) {
 	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
 		return err
 	}
-	for _, p := range append(wideNetworks(g.cfg), shortKeys(g.cfg)...) {
-		g.log.Warn("config_doubtful", "key", p.Key, "what", p.What, "remedy", p.Remedy)
-	}
-	for _, f := range exposed(g.cfg) {
-		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
-	}
+	g.doubt(g.cfg)
 	return nil
 }
 
+// doubt logs what a config that works probably does not mean.
+func (g *gateway) doubt(cfg *Config) {
+	for _, p := range append(wideNetworks(cfg), shortKeys(cfg)...) {
+		g.log.Warn("config_doubtful", "key", p.Key, "what", p.What, "remedy", p.Remedy)
+	}
+	for _, f := range exposed(cfg) {
+		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
+	}
+}
+
 func (g *gateway) openJournal() (err error) {
-	var asking []string
-	questions := map[string]int{}
-	for _, sc := range g.cfg.Sources {
-		if _, ok := apiSource(sc); ok {
-			asking = append(asking, sc.Name)
-			if sc.API != nil { // of one that cannot ask, nobody's question waits for another's
-				questions[sc.Name] = sc.API.Questions
-			}
-		}
-	}
-	endpoints := 0
-	for _, p := range g.cfg.Partners {
-		endpoints = max(endpoints, len(p.Endpoints))
-	}
+	s := journalSettings(g.cfg)
 	g.journal, err = journal.NewBolt(journal.Options{
-		Asking: asking, Questions: questions, Endpoints: endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
+		Asking: s.Asking, Questions: s.Questions, Endpoints: s.Endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
 	})
 	if err != nil {
 		return err
 	}
 	g.recovery.look(g.journal)
-	g.process.start("quarantine", func(ctx context.Context) error { return g.journal.Retain(ctx, g.cfg.Retention.QuarantineBodies) })
+	g.process.start("quarantine", func(ctx context.Context) error { return g.journal.Retain(ctx, g.reloading.quarantineKept) })
 	return nil
 }
 
@@ -181,7 +180,7 @@ func (g *gateway) openRelay() error {
 	if err := g.own(); err != nil {
 		return err
 	}
-	partners, err := g.partners()
+	partners, err := g.partners(g.cfg, &g.limits, g.generatedKey)
 	if err != nil {
 		return err
 	}
@@ -202,7 +201,7 @@ func (g *gateway) openRelay() error {
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs(),
 		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
-		Retention: relay.Retention{Changes: g.cfg.Retention.Changes, History: g.cfg.Retention.History, Attempts: g.cfg.Retention.Attempts},
+		Retention: relayKeeps(g.cfg),
 	})
 	if err != nil {
 		return err
@@ -226,22 +225,22 @@ func (g *gateway) startRelay() error {
 	return nil
 }
 
-// partners turns the config's partners into the registry's; an endpoint without keys gets one, handed over once.
-func (g *gateway) partners() ([]registry.Partner, error) {
+// partners turns a config's partners into the registry's; an endpoint without keys gets one by generated.
+func (g *gateway) partners(cfg *Config, l *limits, generated func(endpoint string) (signing.Key, error)) ([]registry.Partner, error) {
 	var ps []registry.Partner
-	for _, pc := range g.cfg.Partners {
+	for _, pc := range cfg.Partners {
 		p := registry.Partner{ID: pc.ID, RenamedFrom: pc.RenamedFrom, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
 			e := registry.Endpoint{
-				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: g.limits.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
+				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: l.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
 				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
 			}
 			for _, k := range ec.Keys {
 				e.Keys = append(e.Keys, registry.Key{Key: k.Key, Until: k.Until})
 			}
 			if ec.GenerateKey {
-				k, err := g.generatedKey(ec.ID)
+				k, err := generated(ec.ID)
 				if err != nil {
 					return nil, err
 				}
@@ -265,7 +264,7 @@ func checkEndpointKeys(f format.Format, e *registry.Endpoint) error {
 	return signing.CheckKeys(f.Scheme, ring)
 }
 
-// generatedKey is the key made for an endpoint, or makes one and hands it over.
+// generatedKey is the key made for an endpoint, or makes one and hands it over, once.
 func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
 	if key, ok, err := g.registry.EndpointKey(endpoint); ok || err != nil {
 		return key, err
@@ -313,22 +312,15 @@ func (g *gateway) startControl() (err error) {
 	o := control.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
 		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
-		Ready: g.ready, Tokens: fixedTokens(g.cfg, g.token), Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
-		Metrics: g.metrics(), AuditKeep: g.cfg.Retention.Audit, Version: version(),
+		Ready: g.ready, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg, Metrics: g.metrics(), Version: version(), Reload: g.reload,
 	}
-	for _, sc := range g.cfg.Sources {
-		o.Sources[sc.Name] = true
-		if sc.Partner != "" {
-			o.SourcePartners[sc.Name] = sc.Partner
-		}
-	}
-	for i := range g.cfg.Partners {
-		o.Partners = append(o.Partners, g.cfg.Partners[i].ID)
-	}
+	known := controlSettings(g.cfg, g.token)
+	o.Tokens, o.Partners, o.Sources, o.SourcePartners, o.AuditKeep = known.Tokens, known.Partners, known.Sources, known.SourcePartners, known.AuditKeep
 	if g.role != roleRelay {
 		o.Release = g.release
 	}
 	s := control.New(o)
+	g.api = s
 	g.process.start("audit", s.Retain)
 	g.process.start("control", s.Run)
 	g.told.Store(true)

@@ -111,11 +111,16 @@ func adversary(t *testing.T, fails bool) string {
 		var v any
 		item, isList := lists[path]
 		switch {
+		case fails && path == "/v1/reload":
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			v = map[string]any{"error": map[string]any{"message": hostile, "problems": []any{spoiltOf[api.ConfigProblem]()}}}
 		case fails:
 			w.WriteHeader(http.StatusConflict)
 			v = map[string]any{"error": map[string]any{"message": hostile}}
 		case isList:
 			v = map[string]any{"data": []any{item}, "has_more": true, "next": hostile}
+		case path == "/v1/reload":
+			v = spoiltOf[api.Reloaded]()
 		case strings.HasPrefix(path, "/v1/policies/"):
 			v = spoiltOf[planned]()
 		case strings.HasSuffix(path, "/decisions"), strings.HasSuffix(path, "/rebuild"):
@@ -141,7 +146,7 @@ func TestEveryCommandIsVisible(t *testing.T) {
 		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
 		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"}, "endpoints give-up": {"H --yes", "H --dry-run"},
 		"quarantine list": {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
-		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"},
+		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"}, "reload": {"", "--dry-run"},
 		"decide":       {"H H --source H --check identity_verification --status approved --because H --yes", "H H --manual --check liveness --release --because H --dry-run"},
 		"policy show":  {"H"},
 		"policy apply": {"H --yes", "H"},

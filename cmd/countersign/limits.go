@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"syscall"
 )
 
@@ -91,6 +93,17 @@ func withSpare(attempts int) int {
 
 // reduced reports whether there are fewer than there would be with more files.
 func (l *limits) reduced() bool { return l.callbacks < manyCallbacks || len(l.attempts) > 0 }
+
+// tell logs them.
+func (l *limits) tell(ctx context.Context, log *slog.Logger, cfg *Config) {
+	level := slog.LevelInfo
+	if l.reduced() {
+		level = slog.LevelWarn
+	}
+	bodies, _, _ := cfg.bodies(memoryLimit("/"))
+	log.Log(ctx, level, "limits", "open_files", l.files, "callback_connections", l.callbacks, "callback_body_bytes", bodies, "partner_connections", l.partners,
+		"endpoints_with_fewer_attempts", len(l.attempts))
+}
 
 // concurrency is how many attempts an endpoint may have in flight.
 func (l *limits) concurrency(e *EndpointConfig) int {

@@ -47,6 +47,8 @@ func TestPartnersAreRenamed(t *testing.T) {
 		})
 	}
 	owes("main .* owed 2, dead 0, enabled")
+	use("globex", entry("id: globex, renamed_from: acme", "main"))
+	says(exitNo, `partners\[0\].renamed_from: partner globex is to take the place of acme, which cannot be done while this process runs; restart`, "reload")
 	m.stop()
 
 	use("globex", entry("id: globex", "main"))

@@ -113,7 +113,7 @@ func (cmd *checkCommand) against(c *console, cfg *Config) (wrong, doubts []probl
 	rep, err := examineApart(c.ctx, path, "", nil)
 	switch {
 	case errors.Is(err, store.ErrLocked):
-		return nil, nil, fmt.Errorf("%w: a gateway is running upon %s; stop it, or make a copy with countersign backup and check against that", err, cmd.Against)
+		return nil, nil, fmt.Errorf("%w: a gateway is running upon %s: countersign reload --dry-run asks it; or make a copy with countersign backup, and check against that", err, cmd.Against)
 	case err != nil:
 		return nil, nil, err
 	case !rep.Sound():

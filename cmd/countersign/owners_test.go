@@ -128,7 +128,7 @@ func TestEndpointsHaveOwners(t *testing.T) {
 		})
 	}
 	owed(m, "main .* owed 2, dead 0, enabled")
-	against(exitNo, "a gateway is running upon .*data; stop it, or make a copy with countersign backup")
+	against(exitNo, "a gateway is running upon .*data: countersign reload --dry-run asks it; or make a copy with countersign backup")
 	m.stop()
 	against(exitYes, "is in order")
 

@@ -151,7 +151,7 @@ func (cmd *tokenMakeCommand) forConfig(c *console) error {
 	if cmd.Partner != "" {
 		partner = ", partner: " + cmd.Partner
 	}
-	c.printf("for the config; it counts after a restart:\ntokens:\n  - {name: %s, scope: %s%s, sha256: %x}\n", cmd.Name, cmd.Scope, partner, sha256.Sum256([]byte(text)))
+	c.printf("for the config; it counts after countersign reload:\ntokens:\n  - {name: %s, scope: %s%s, sha256: %x}\n", cmd.Name, cmd.Scope, partner, sha256.Sum256([]byte(text)))
 	return nil
 }
 

@@ -303,6 +303,10 @@ func processStories(fires, quiet teller) {
 	quiet(wrong, 60, `control_refused_total{reason="token_unknown"} 0+1`) // somebody types it
 	quiet(wrong, 60, `control_refused_total{reason="token_missing"} 0+60`)
 	quiet(wrong, 60, `control_refused_total{reason="host"} 0+60`)
+	const reload = "CountersignConfigNotReloaded warning"
+	fires(reload, 20, `reload_last_successful 1x5 0x15`)
+	quiet(reload, 20, `reload_last_successful 1x5 0x3 1x11`) // corrected at once
+	quiet(reload, 20)
 	fires("CountersignWatchdog info", 5)
 	quiet("CountersignWatchdog info", 5, build+`_x5`)
 }

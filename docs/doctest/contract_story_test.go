@@ -96,6 +96,8 @@ var story = []step{
 	{id: "listTokens", name: "the first two", as: "admin", path: "/v1/tokens?limit=2"},
 	{id: "revokeToken", name: "the dashboard's", as: "admin", path: "/v1/tokens/dashboard/revoke"},
 	{id: "listAudit", name: "the newest two", as: "viewer", path: "/v1/audit?limit=2"},
+	{id: "reload", name: "what it would change", path: "/v1/reload", ask: `{"dry_run":true}`},
+	{id: "reload", name: "of the same file", path: "/v1/reload", ask: `{}`},
 	{id: "backup", name: "into a file", path: "/v1/backup", ask: `{"path":"{dir}/backup.db"}`},
 	{id: "backup", name: "where it cannot be", path: "/v1/backup", ask: `{"path":"/no/such/folder/backup.db"}`, status: 409},
 }

@@ -37,6 +37,7 @@ type desk struct {
 	ahead   atomic.Int64         // of real time
 	first   time.Duration        // before the first retry
 	stop    func()
+	asks    *Confirmer // the one that was run last
 }
 
 func (d *desk) now() time.Time { return time.Now().Add(time.Duration(d.ahead.Load())) }
@@ -100,6 +101,7 @@ func (d *desk) run(sources ...Source) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
+	d.asks = c
 	go func() { done <- c.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()

@@ -84,8 +84,13 @@ func (s *Server) record(req *http.Request, r Route, t Token, outcome error) erro
 	if !kept {
 		return nil
 	}
+	return s.keep(req.Context(), &e)
+}
+
+// keep writes an entry into the audit trail: nil once it is on stable storage.
+func (s *Server) keep(ctx context.Context, e *auditEntry) error {
 	// The call has had its effect by now, so whoever hangs up must not leave it out of the trail.
-	err := s.o.Store.Update(context.WithoutCancel(req.Context()), func(tx *store.Tx) error {
+	err := s.o.Store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		b := tx.Bucket(store.Audit)
 		n := uint64(1)
 		if k, _ := b.Cursor().Last(); len(k) == 8 {

@@ -70,9 +70,12 @@ type Options struct {
 	Logger         *slog.Logger
 	Gatherer       prometheus.Gatherer
 	Metrics        prometheus.Registerer
-	Refusals       *Refusals        // nil: nobody looks
-	AuditKeep      time.Duration    // how long the audit trail keeps what was done; zero: for ever
-	Now            func() time.Time // nil: time.Now
+	// Reload reads the config again that the process was started with, and applies it; dry: only says what that would come to. Errors wrap Refused where nothing was changed
+	// because of the config. nil: there is no config to read.
+	Reload    func(ctx context.Context, dry bool) (*api.Reloaded, error)
+	Refusals  *Refusals        // nil: nobody looks
+	AuditKeep time.Duration    // how long the audit trail keeps what was done; zero: for ever
+	Now       func() time.Time // nil: time.Now
 
 	// Exposed: others than this machine's own users reach the listener, so that metrics and profiles take a token and /readyz tells strangers no reasons.
 	Exposed bool
@@ -102,6 +105,7 @@ type Server struct {
 	now       func() time.Time
 	door      *Door
 	tokens    *holders
+	settings  atomic.Pointer[Settings]
 	profiling atomic.Bool // a profile is being made
 
 	refusals, guests, driven *allowance // by token
@@ -117,6 +121,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now}
 	s.newAllowances()
+	s.settings.Store(o.settings())
 	s.door = NewDoor(DoorOptions{Listener: o.Listener, Names: o.Names, Conns: o.Conns, Refusals: o.Refusals, Logger: o.Logger, Now: o.Now})
 	var err error
 	if s.tokens, err = newHolders(o.Registry, o.Tokens); err != nil { // those that are not known are refused
@@ -152,6 +157,7 @@ func (s *Server) routes() []Route {
 		{"POST /v1/questions/discard-old", Operator, false, s.dropQuestions},
 		{"GET /v1/audit", Viewer, false, s.audit},
 		{"POST /v1/backup", Operator, false, s.backup},
+		{"POST /v1/reload", Operator, false, s.reload},
 	}
 	rs = append(rs, s.tokenRoutes()...)
 	if s.o.Relay == nil {

@@ -43,7 +43,7 @@ func (s *Server) decide(req *http.Request, t Token) (any, error) {
 		defer cancel()
 		came, err = s.o.Relay.Decide(wait, d)
 	}
-	if errors.Is(err, relay.ErrNoCheck) && !s.o.Sources[d.Source] { // a source that has gone may still be decided about, as long as it has a check
+	if errors.Is(err, relay.ErrNoCheck) && !s.settings.Load().Sources[d.Source] { // a source that has gone may still be decided about, as long as it has a check
 		return nil, bad("source", "there is no such source in this gateway's config, and this subject has no check of one; what is no source's is decided with manual")
 	}
 	if err != nil {

@@ -19,14 +19,25 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	s.json(w, p.status, p.view())
+	v := p.view()
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		v.Error.Problems = refused.Problems
+	}
+	s.json(w, p.status, v)
 }
 
 // problemOf says what is wrong as the API shows it. This is the one place where an error becomes an answer.
 func problemOf(err error) (p *problem) {
 	var field *relay.FieldError
+	var refused *RefusedError
 	switch {
 	case errors.As(err, &p):
+	case errors.As(err, &refused):
+		p = &problem{http.StatusUnprocessableEntity, "invalid_request", "config_refused", err.Error(), ""}
+	case errors.Is(err, ErrNoConfig):
+		p = &problem{http.StatusConflict, "conflict", "no_config", err.Error(), ""}
+	case errors.Is(err, ErrNotNow):
+		p = &problem{http.StatusServiceUnavailable, "unavailable", "not_now", err.Error(), ""}
 	case errors.As(err, &field):
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
 	case errors.Is(err, relay.ErrKeyUsed):

@@ -49,8 +49,9 @@ func (s *Server) submit(req *http.Request, t Token) (any, error) {
 
 // serves finds out whether a source is for a partner's subjects. A partner is told of no source but its own and those that are for everybody.
 func (s *Server) serves(t Token, source, partner string) error {
-	owner := s.o.SourcePartners[source]
-	switch known := s.o.Sources[source]; {
+	now := s.settings.Load()
+	owner := now.SourcePartners[source]
+	switch known := now.Sources[source]; {
 	case known && (owner == "" || owner == partner):
 		return nil
 	case t.Scope == Partner:

@@ -60,7 +60,7 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 		return nil, badName()
 	case !slices.Contains([]Scope{Admin, Operator, Viewer, Partner}, ask.Scope):
 		return nil, bad("scope", "scope is admin, operator, viewer or partner")
-	case ask.Scope == Partner && !slices.Contains(s.o.Partners, ask.Partner):
+	case ask.Scope == Partner && !slices.Contains(s.settings.Load().Partners, ask.Partner):
 		return nil, bad("partner", "scope partner needs the id of a partner of this gateway's config")
 	case ask.Scope != Partner && ask.Partner != "":
 		return nil, bad("partner", "partner goes with scope partner only")

@@ -95,15 +95,49 @@ func newHolders(reg *registry.Registry, fixed []Token) (*holders, error) {
 	err := reg.Tokens(ts.read)
 	for _, h := range ts.all {
 		if err == nil {
-			err = reg.TokenUse(h.Name, func(v []byte) {
-				if n, err := parseUse(v); err == nil {
-					h.used.Store(n)
-					h.written.Store(n)
-				}
-			})
+			err = ts.readUse(h)
 		}
 	}
 	return ts, err
+}
+
+// readUse finds out when a token was last used.
+func (ts *holders) readUse(h *holder) error {
+	if ts.registry == nil {
+		return nil
+	}
+	return ts.registry.TokenUse(h.Name, func(v []byte) {
+		if n, err := parseUse(v); err == nil {
+			h.used.Store(n)
+			h.written.Store(n)
+		}
+	})
+}
+
+// fix puts other tokens of the config in the place of those there were; those that were made stay. Whoever comes with one that has gone is refused from now on. When one
+// that is new was last used is not known where that cannot be read.
+func (ts *holders) fix(fixed []Token) (unread error) {
+	ts.changing.Lock()
+	defer ts.changing.Unlock()
+	var all []*holder
+	for _, t := range fixed {
+		h := &holder{Token: t, from: fromConfig}
+		if i := slices.IndexFunc(ts.all, func(o *holder) bool { return o.from == fromConfig && o.Token == t }); i >= 0 {
+			h = ts.all[i]
+		} else if err := ts.readUse(h); err != nil {
+			unread = err
+		}
+		all = append(all, h)
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for _, h := range ts.all {
+		if h.from == fromMade {
+			all = append(all, h)
+		}
+	}
+	ts.all = all
+	return unread
 }
 
 // read takes one over from the registry, where each stands once or twice.
@@ -162,7 +196,7 @@ var (
 	errNameTaken = errors.New("there is a token of this name")
 	errTooMany   = fmt.Errorf("there are %d tokens, and none of them has ended; revoke some", maxMade)
 	errNoToken   = errors.New("there is no token of this name")
-	errFixed     = errors.New("this token is not one that was made here: it stands in the config or in the data directory; take it out there, and restart")
+	errFixed     = errors.New("this token is not one that was made here: it stands in the config or in the data directory; take it out there, and reload")
 )
 
 // tokenName is how a token may be called: as in the config.

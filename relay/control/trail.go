@@ -233,7 +233,7 @@ func (s *Server) Retain(ctx context.Context) error {
 	for {
 		more := false
 		for _, walk := range []func() (bool, error){
-			func() (bool, error) { return s.retain(ctx, nil, s.o.AuditKeep, false, nil) },
+			func() (bool, error) { return s.retain(ctx, nil, s.settings.Load().AuditKeep, false, nil) },
 			func() (bool, error) { return s.retain(ctx, refused, refusedKept, true, &refused) },
 		} {
 			again, err := walk()

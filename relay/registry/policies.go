@@ -22,10 +22,30 @@ func registeredKey(partner string) []byte { return []byte("relay/policy/" + part
 // RegisterPolicies makes a partner's configured policy its newest version if it differs from the last: nil once that is on stable storage. Subjects keep the version they are
 // folded under.
 func (r *Registry) RegisterPolicies(ctx context.Context) error {
+	all, err := r.register(ctx, r.Read().Partners())
+	if err != nil {
+		return err
+	}
+	r.change(func(s *Snapshot) bool {
+		s.policies = maps.Clone(s.policies)
+		maps.Copy(s.policies, all)
+		return true
+	})
+	return nil
+}
+
+// Register does the same for partners that are about to be configured, whose newest versions then are
+// what they want from the first moment on: nil once that is on stable storage. Nothing counts before.
+func (r *Registry) Register(ctx context.Context, ps []Partner) error {
+	_, err := r.register(ctx, ps)
+	return err
+}
+
+func (r *Registry) register(ctx context.Context, ps []Partner) (map[string]map[int]kyc.Policy, error) {
 	all := map[string]map[int]kyc.Policy{}
 	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		clear(all)
-		for _, p := range r.Read().Partners() {
+		for _, p := range ps {
 			root := r.Read().Kept(p.ID)
 			known, err := registerPolicy(tx, root, p.Policy)
 			if err != nil {
@@ -36,14 +56,9 @@ func (r *Registry) RegisterPolicies(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("register policies: %w", err)
+		return nil, fmt.Errorf("register policies: %w", err)
 	}
-	r.change(func(s *Snapshot) bool {
-		s.policies = maps.Clone(s.policies)
-		maps.Copy(s.policies, all)
-		return true
-	})
-	return nil
+	return all, nil
 }
 
 // registerPolicy returns all versions of a partner's policy, the one it wants among them.

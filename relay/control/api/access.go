@@ -38,7 +38,7 @@ type AuditEntry struct {
 	Object  string    `json:"object" enum:"audit_entry"`
 	ID      string    `json:"id"`
 	At      time.Time `json:"at"`
-	Actor   string    `json:"actor" doc:"The token's name."`
+	Actor   string    `json:"actor" doc:"The token's name; SIGHUP of what a signal asked for."`
 	Scope   Scope     `json:"scope"`
 	Call    string    `json:"call" doc:"Method and path, as this document has them."`
 	Path    string    `json:"path" doc:"What it was called on."`

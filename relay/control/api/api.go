@@ -28,6 +28,8 @@ type Fault struct {
 	Code    string `json:"code" doc:"What it is, in one word. Of an invalid_request, mostly the name of what is wrong."`
 	Message string `json:"message" doc:"A sentence for people; it may change."`
 	Param   string `json:"param,omitempty" doc:"The parameter, header or field that is wrong."`
+
+	Problems []ConfigProblem `json:"problems,omitempty" doc:"Of a config that was refused: all that is wrong with it."`
 }
 
 // List is one page of a list.

@@ -206,6 +206,15 @@ var tokenCalls = []Call{
 		Answer: List[AuditEntry]{},
 	},
 	{
+		Pattern: "POST /v1/reload", ID: "reload", Summary: "Read the config again that the process was started with, and make it count, all of it or nothing",
+		About: "With dry_run nothing is changed, and the answer says what would be. Nothing of the config comes from the caller.", Ask: ReloadAsk{}, Answer: Reloaded{},
+		Refuses: []Refusal{
+			{http.StatusUnprocessableEntity, TypeRequest, "config_refused", "the config has a mistake, or changes what takes a restart; problems lists all, and nothing was changed"},
+			{http.StatusConflict, TypeConflict, "no_config", "the process was started without a config that could be read again"},
+			{http.StatusServiceUnavailable, TypeUnavailable, "not_now", "the gateway is starting or stopping, or another reload takes long"},
+		},
+	},
+	{
 		Pattern: "POST /v1/backup", ID: "backup", Summary: "Make a checked backup in a file on the gateway's machine", Ask: BackupAsk{}, Answer: Backup{},
 		Refuses: []Refusal{{http.StatusConflict, TypeConflict, "backup_failed", "the file is there already, or cannot be written"}},
 	},
