@@ -2,12 +2,12 @@ package relay
 
 import (
 	"bytes"
-	"countersign/ingest/journal"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"

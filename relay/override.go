@@ -53,7 +53,7 @@ func heldPosition(id string) (at journal.Position, ok bool) {
 	}
 	p, err := strconv.ParseInt(partition, 16, 32)
 	n, err2 := strconv.ParseInt(offset, 16, 64)
-	at = journal.Position{Partition: int32(p), Offset: n} //nolint:gosec // parsed as 32 bits
+	at = journal.Position{Partition: int32(p), Offset: n}
 	if err != nil || err2 != nil || n <= 0 || p < 0 || heldID(at) != id {
 		return journal.Position{}, false
 	}

@@ -31,7 +31,7 @@ func (g *rig) become(id, from string) {
 }
 
 // toldAs are the webhooks that a partner accepted, in short, without the name that they call it by; and those names.
-func toldAs(t *testing.T, p *partner) (lines []string, names []string) {
+func toldAs(t *testing.T, p *partner) (lines, names []string) {
 	t.Helper()
 	for _, h := range p.accepted() {
 		for _, name := range []string{"acme", "globex"} {

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"bytes"
-	"countersign/ingest/journal"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"

@@ -20,8 +20,8 @@ func At(offset int64) Position { return Position{Offset: offset} }
 
 // AppendTo appends a position to a key. Keys of one partition stand in the order of its offsets.
 func (p Position) AppendTo(key []byte) []byte {
-	key = binary.BigEndian.AppendUint32(key, uint32(p.Partition))       //nolint:gosec // partitions are positive
-	return binary.BigEndian.AppendUint64(key, uint64(max(0, p.Offset))) //nolint:gosec // and so are offsets
+	key = binary.BigEndian.AppendUint32(key, uint32(p.Partition)) //nolint:gosec // partitions are positive
+	return binary.BigEndian.AppendUint64(key, uint64(max(0, p.Offset)))
 }
 
 // PositionOf reads the position that a key begins with; not ok: the key is too short for one.

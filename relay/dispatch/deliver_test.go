@@ -4,7 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -156,7 +156,7 @@ func TestNoAnswer(t *testing.T) {
 		}
 	}
 	tls := httptest.NewUnstartedServer(http.NotFoundHandler())
-	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
+	tls.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	tls.StartTLS()
 	t.Cleanup(tls.Close)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
