@@ -113,7 +113,7 @@ func (g *rig) deliveredAs(endpoint string) (look delivered, walk uint64) {
 func TestDeliveredTo(t *testing.T) {
 	p := newPartner(t, ok)
 	g := newRig(t, acme(p.endpoint("a", only("kyc.status.*"))))
-	g.relay.o.Retention = Retention{History: 48 * time.Hour}
+	g.relay.Keep(Retention{History: 48 * time.Hour})
 	g.run()
 	g.acceptances()
 	f := func(when string, there bool) {
