@@ -49,6 +49,9 @@ func (cmd *auditCommand) Run(c *console) error {
 		if !e.OK {
 			outcome = e.Error
 		}
+		if e.Key != "" {
+			outcome += ", made " + e.Key
+		}
 		method, _, _ := strings.Cut(e.Call, " ")
 		c.printf("%s  %s  %-16s %-5s %s  %s\n", e.ID, e.At.Format(time.RFC3339), e.Actor, method, e.Path, outcome)
 	}

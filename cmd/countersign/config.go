@@ -164,6 +164,7 @@ type known struct {
 	Source    func(SourceConfig) (key string, m *mistake) // what is wrong with a source as a whole, and at which of its keys; nil: nothing is looked at
 	KeySizes  func(SourceConfig) []int                    // how many secret bytes each key of a source has; nil: nothing is looked at
 	KeySize   func(format string, k signing.Key) int      // the same of an endpoint's key; nil: nothing is looked at
+	KeySigns  func(format string, k signing.Key) error    // why an endpoint's key cannot sign in that format; nil: nothing is looked at
 	Streams   map[string]bool                             // those that post no callbacks: their stream is followed
 	Publishes map[string]bool                             // those whose API publishes the keys of their callbacks, which then need none in the config
 }

@@ -365,6 +365,11 @@ func (l *loader) endpointKeys(dst *[]EndpointKey, format string) setter {
 			key := value(l, &k.Key, tagText, func(ref string) (signing.Key, *mistake) {
 				k.Ref = ref
 				key, m := l.parseKey(ref)
+				if m == nil && l.known.KeySigns != nil {
+					if err := l.known.KeySigns(format, key); err != nil {
+						return key, &mistake{"cannot sign in format " + format + ": " + err.Error(), "see docs/FORMATS.md for the keys that each format takes"}
+					}
+				}
 				if m == nil && l.known.KeySize != nil && l.live() {
 					if size := l.known.KeySize(format, key); size < minSecret {
 						short := tooShort(size)

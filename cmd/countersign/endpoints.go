@@ -14,6 +14,9 @@ type endpointsCommand struct {
 	Pause  endpointsPauseCommand  `cmd:"" help:"Send an endpoint nothing for now: what it is owed stays owed."`
 	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled or paused endpoint up again."`
 	Ping   endpointsPingCommand   `cmd:"" help:"Post a test webhook to an endpoint, and say what it answers."`
+	Keys   endpointsKeysCommand   `cmd:"" help:"List the keys that sign for an endpoint, newest first, without what signs."`
+	Rotate endpointsRotateCommand `cmd:"" help:"Make a key for an endpoint, which signs first from now on; older ones sign until the overlap has ended."`
+	Revoke endpointsRevokeCommand `cmd:"" help:"End a key of an endpoint at once."`
 }
 
 type endpointsListCommand struct {

@@ -180,7 +180,7 @@ func (g *gateway) openRelay() error {
 	if err := g.own(); err != nil {
 		return err
 	}
-	partners, err := g.partners(g.cfg, &g.limits, g.generatedKey)
+	partners, err := g.partners(g.cfg, &g.limits, g.keptKeys)
 	if err != nil {
 		return err
 	}
@@ -225,8 +225,8 @@ func (g *gateway) startRelay() error {
 	return nil
 }
 
-// partners turns a config's partners into the registry's; an endpoint without keys gets one by generated.
-func (g *gateway) partners(cfg *Config, l *limits, generated func(endpoint string) (signing.Key, error)) ([]registry.Partner, error) {
+// partners turns a config's partners into the registry's; first has the keys that are kept of an endpoint that has none in it.
+func (g *gateway) partners(cfg *Config, l *limits, first func(endpoint string) ([]registry.Key, error)) ([]registry.Partner, error) {
 	var ps []registry.Partner
 	for _, pc := range cfg.Partners {
 		p := registry.Partner{ID: pc.ID, RenamedFrom: pc.RenamedFrom, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
@@ -239,15 +239,18 @@ func (g *gateway) partners(cfg *Config, l *limits, generated func(endpoint strin
 			for _, k := range ec.Keys {
 				e.Keys = append(e.Keys, registry.Key{Key: k.Key, Until: k.Until})
 			}
+			keys := e.Keys
 			if ec.GenerateKey {
-				k, err := generated(ec.ID)
-				if err != nil {
+				var err error
+				if keys, err = first(ec.ID); err != nil {
 					return nil, err
 				}
-				e.Keys = []registry.Key{{Key: k}}
 			}
-			if err := checkEndpointKeys(f, &e); err != nil {
-				return nil, fmt.Errorf("endpoint %s: %w", e.ID, err)
+			if err := checkEndpointKeys(f, keys); err != nil {
+				if ec.GenerateKey {
+					err = fmt.Errorf("%w; with the format it had, rotate it to an hmac key and revoke the others, then change the format", err)
+				}
+				return nil, fmt.Errorf("endpoint %s, format %s: %w", e.ID, f.Name, err)
 			}
 			p.Endpoints = append(p.Endpoints, e)
 		}
@@ -256,29 +259,26 @@ func (g *gateway) partners(cfg *Config, l *limits, generated func(endpoint strin
 	return ps, nil
 }
 
-func checkEndpointKeys(f format.Format, e *registry.Endpoint) error {
+func checkEndpointKeys(f format.Format, keys []registry.Key) error {
 	var ring signing.Keyring
-	for _, k := range e.Keys {
+	for _, k := range keys {
 		ring = append(ring, k.Key)
 	}
-	return signing.CheckKeys(f.Scheme, ring)
+	return signing.CheckSigning(f.Scheme, ring)
 }
 
-// generatedKey is the key made for an endpoint, or makes one and hands it over, once.
-func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
-	if key, ok, err := g.registry.EndpointKey(endpoint); ok || err != nil {
-		return key, err
-	}
-	text, key, err := g.registry.MakeEndpointKey(context.Background(), endpoint, func(text string) error {
+// keptKeys are the keys of an endpoint that has none in the config; the first is made and handed over.
+func (g *gateway) keptKeys(endpoint string) ([]registry.Key, error) {
+	keys, made, err := g.registry.FirstKey(context.Background(), endpoint, func(text string) error {
 		if g.terminal != nil {
 			return nil
 		}
 		return g.handOver(endpoint, text) // before it counts: a start that ends here makes another
 	})
-	if err == nil && g.terminal != nil {
-		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
+	if err == nil && made != nil && g.terminal != nil {
+		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, made.Secret) //nolint:errcheck // a notice
 	}
-	return key, err
+	return keys, err
 }
 
 // handOver writes a generated key where only the operator can read it: the log stream is kept, copied and searched by others.

@@ -129,6 +129,12 @@ func adversary(t *testing.T, fails bool) string {
 			v = map[string]any{"partner": hostile, "subject": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[relay.Effect]()}}
 		case strings.HasPrefix(path, "/v1/subjects/"):
 			v = spoiltOf[relay.SubjectView]()
+		case strings.HasSuffix(path, "/keys"):
+			v = map[string]any{"data": []any{spoiltOf[api.EndpointKey]()}}
+		case strings.HasSuffix(path, "/rotate"):
+			v = spoiltOf[api.EndpointKey]()
+		case strings.HasPrefix(path, "/v1/endpoints/") && strings.HasSuffix(path, "/revoke"):
+			v = map[string]any{"id": hostile, "revoked": true, "replacement": spoiltOf[api.EndpointKey]()}
 		case strings.HasPrefix(path, "/v1/tokens/"):
 			v = spoiltOf[tokenView]()
 		default:
@@ -145,6 +151,7 @@ func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
 		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
 		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"}, "endpoints give-up": {"H --yes", "H --dry-run"},
+		"endpoints keys": {"H"}, "endpoints rotate": {"H --out %secret", "H --kind ed25519"}, "endpoints revoke": {"H H", "H H --replace --out %secret"},
 		"quarantine list": {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
 		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"}, "reload": {"", "--dry-run"},
 		"decide":       {"H H --source H --check identity_verification --status approved --because H --yes", "H H --manual --check liveness --release --because H --dry-run"},
@@ -173,7 +180,7 @@ func TestEveryCommandIsVisible(t *testing.T) {
 	headers, _ := json.Marshal(map[string]string{"X-Payload-Digest": hostile, "X-Payload-Digest-Alg": hostile, hostile: hostile})
 	files := map[string]string{
 		"hostile": write(t, dir, "hostile", hostile), "body": write(t, dir, "body", string(body)), "alike": write(t, dir, "alike", string(alike)), "headers": write(t, dir, "headers", string(headers)), "key": write(t, dir, "key", "a-key-of-sumsub"),
-		"acme": write(t, dir, "acme", acmeKey), "backup": filepath.Join(dir, "backup"), "token": filepath.Join(dir, "token"),
+		"acme": write(t, dir, "acme", acmeKey), "backup": filepath.Join(dir, "backup"), "token": filepath.Join(dir, "token"), "secret": filepath.Join(dir, "secret"),
 	}
 	for _, fails := range []bool{false, true} {
 		control := adversary(t, fails)

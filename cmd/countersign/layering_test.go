@@ -34,7 +34,7 @@ var layers = map[string][]string{
 	"relay/registry":       {"kyc", "outbox/store", "relay/format", "relay/send", "signing"},
 	"relay":                {"ingest/forward", "ingest/journal", "kyc", "outbox", "outbox/store", "relay/registry"},
 	"relay/dispatch":       {"outbox", "outbox/store", "relay/registry", "relay/send", "signing"},
-	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry"},
+	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "signing"},
 	"relay/control/api":    {},
 	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/control", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "relay/send", "signing"},
 }

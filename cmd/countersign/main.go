@@ -55,7 +55,7 @@ type commands struct {
 	Deliveries deliveriesCommand `cmd:"" help:"List deliveries that ended without a 2xx."`
 	Redeliver  redeliverCommand  `cmd:"" help:"Order a dead delivery again."`
 	Withheld   withheldCommand   `cmd:"" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`
-	Endpoints  endpointsCommand  `cmd:"" help:"List endpoints, or take a disabled one up again."`
+	Endpoints  endpointsCommand  `cmd:"" help:"List endpoints, take a disabled one up again, and rotate and revoke their keys."`
 	Quarantine quarantineCommand `cmd:"" help:"List, show, release or discard what could not be applied."`
 	Questions  questionsCommand  `cmd:"" help:"List, or close, what providers have still to be asked."`
 	Submit     submitCommand     `cmd:"" help:"Register whose a provider's ref is."`

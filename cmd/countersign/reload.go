@@ -249,9 +249,13 @@ func (g *gateway) prepare(cfg *Config) (p *prepared, wrong []problem) {
 		fail("data", err)
 	}
 	if g.relay != nil {
-		_, err = g.partners(cfg, &p.limits, func(endpoint string) (signing.Key, error) { // which is made when it counts
-			_, key, err := signing.GenerateKey(rand.Reader)
-			return key, err
+		_, err = g.partners(cfg, &p.limits, func(endpoint string) ([]registry.Key, error) {
+			keys, err := g.registry.KeptKeys(endpoint)
+			if err != nil || len(keys) > 0 {
+				return keys, err
+			}
+			_, key, err := signing.GenerateKey(rand.Reader) // the first is made when it counts
+			return []registry.Key{{Key: key}}, err
 		})
 		fail("partners", err)
 	}
@@ -311,7 +315,7 @@ func (g *gateway) applyPartners(ctx context.Context, p *prepared) error {
 	if err := g.registry.Own(ctx, p.plan); err != nil {
 		return err
 	}
-	ps, err := g.partners(p.cfg, &p.limits, g.generatedKey)
+	ps, err := g.partners(p.cfg, &p.limits, g.keptKeys)
 	if err != nil {
 		return err
 	}

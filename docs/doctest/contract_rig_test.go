@@ -123,8 +123,10 @@ partners:
       - {id: acme-main, url: "%s/kyc", keys: [file:acme.key], retry: {first: 10ms, factor: 1, max: 10ms, attempts: 2}}
       - {id: acme-old, url: "%s/gone", keys: [file:acme.key], retry: {first: 10ms, factor: 1, max: 10ms, attempts: 2}}
   - id: beta
+    endpoints:
+      - {id: beta-main, url: "%s/beta"}
 tokens:
-`, g.dir, g.callbacks, g.control, more, free(g.t), g.partner.URL, g.partner.URL)
+`, g.dir, g.callbacks, g.control, more, free(g.t), g.partner.URL, g.partner.URL, g.partner.URL)
 	for _, who := range []struct{ name, rest string }{
 		{"viewer", "scope: viewer"}, {"operator", "scope: operator"}, {"admin", "scope: admin"}, {"partner", "scope: partner, partner: acme"}, {"other", "scope: partner, partner: beta"},
 	} {

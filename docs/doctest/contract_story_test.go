@@ -86,6 +86,14 @@ var story = []step{
 	{id: "pause", name: "one that is moving", path: "/v1/endpoints/acme-old/pause"},
 	{id: "ping", name: "one that is paused", path: "/v1/endpoints/acme-old/ping"},
 	{id: "ping", name: "one that is not there", path: "/v1/endpoints/nobody/ping", status: 404},
+	{id: "listKeys", name: "of the config", as: "viewer", path: "/v1/endpoints/acme-main/keys"},
+	{id: "rotateKey", name: "a shared secret", path: "/v1/endpoints/beta-main/rotate", ask: `{"kind":"hmac","overlap":"48h"}`},
+	{id: "rotateKey", name: "to an ed25519 key", path: "/v1/endpoints/beta-main/rotate", ask: `{"kind":"ed25519"}`},
+	{id: "rotateKey", name: "one of the config", path: "/v1/endpoints/acme-main/rotate", ask: `{}`, status: 409},
+	{id: "rotateKey", name: "of no kind there is", path: "/v1/endpoints/beta-main/rotate", ask: `{"kind":"rsa"}`, status: 400},
+	{id: "listKeys", name: "that are kept", as: "viewer", path: "/v1/endpoints/beta-main/keys"},
+	{id: "revokeKey", name: "one, and another in its place", path: "/v1/endpoints/beta-main/keys/{key}/revoke?replace=true"},
+	{id: "revokeKey", name: "none that signs", path: "/v1/endpoints/beta-main/keys/key_0123456789abcdef/revoke", status: 404},
 	{id: "listDeliveries", name: "what is dead at acme-main", as: "viewer", path: "/v1/deliveries?status=dead&endpoint=acme-main"},
 	{id: "listWithheld", name: "what acme-main was not told", as: "viewer", path: "/v1/withheld?endpoint=acme-main"},
 	{id: "acknowledge", name: "after a call to the partner", path: "/v1/withheld/{dead}/acknowledge", ask: `{"reason":"told by telephone, ticket 4814"}`},
@@ -138,6 +146,7 @@ func (g *running) stage() *strings.Replacer {
 	}
 	return strings.NewReplacer(
 		"{body}", bodies[0]["id"].(string), "{live}", bodies[1]["id"].(string), "{held}", held[0]["id"].(string), "{second}", held[1]["id"].(string), "{dir}", g.dir,
+		"{key}", g.lists("/v1/endpoints/beta-main/keys", 1)[0]["id"].(string),
 		"{question}", g.lists("/v1/questions", 1)[0]["id"].(string), "{dead}", g.lists("/v1/deliveries?status=dead&endpoint=acme-main", 1)[0]["id"].(string),
 	)
 }
@@ -218,7 +227,7 @@ func encoded(t *testing.T, v any) []byte {
 // neutral is a text without what is of this machine.
 func (g *running) neutral(text string) string {
 	text = strings.NewReplacer(g.partner.URL, "https://acme.example", g.dir, folder).Replace(text)
-	return regexp.MustCompile(`cs_[0-9a-f]{72}`).ReplaceAllString(text, "cs_…")
+	return regexp.MustCompile(`(cs|whsec|whpk)_[0-9A-Za-z+/]{43,72}=?`).ReplaceAllString(text, "${1}_…")
 }
 
 // hold compares the examples of a call with the file that the document has them from; with -update it writes the file.

@@ -22,6 +22,7 @@ type auditEntry struct {
 	OK     bool      `json:"ok"`
 	Status int       `json:"status,omitempty"` // of the answer, unless it was 200
 	Error  string    `json:"error,omitempty"`
+	Key    string    `json:"key,omitempty"` // the id of the endpoint's key that it made
 
 	// Changed: it was refused, and has had an effect all the same, such as a claim that makes a ref contested.
 	Changed bool `json:"changed,omitempty"`
@@ -63,8 +64,11 @@ func (r Route) audits(answer any) bool {
 }
 
 // record writes a call into the audit trail, on stable storage before it is answered. Of refused ones only so many are kept, since they cost their caller nothing.
-func (s *Server) record(req *http.Request, r Route, t Token, outcome error) error {
+func (s *Server) record(req *http.Request, r Route, t Token, answer any, outcome error) error {
 	e := auditEntry{At: s.now().UTC().Truncate(time.Microsecond), Actor: bounded(t.Name), Scope: t.Scope, Call: r.Pattern, Path: bounded(req.URL.Path), OK: outcome == nil}
+	if outcome == nil {
+		e.Key = madeKey(answer)
+	}
 	var effect *effective
 	e.Changed = errors.As(outcome, &effect)
 	kept, kind := true, "done"

@@ -182,6 +182,7 @@ func (s *Server) routes() []Route {
 	)
 	rs = append(rs, s.withheldRoutes()...)
 	rs = append(rs, s.steerRoutes()...)
+	rs = append(rs, s.keyRoutes()...)
 	if !s.o.Livemode { // in live mode there is no such call
 		rs = append(rs, Route{"POST /v1/test_helpers/users/{id}/kyc", Operator, true, s.pretend})
 	}
@@ -300,7 +301,7 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 		}
 		v, err := r.do(req, t)
 		if r.audits(v) {
-			err = errors.Join(err, s.record(req, r, t, err))
+			err = errors.Join(err, s.record(req, r, t, v, err))
 		}
 		if err != nil {
 			s.fail(w, err)

@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -138,7 +139,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	if g.journal, err = journal.NewBolt(journal.Options{Store: g.store, Sealer: sealer, Logger: log, Metrics: g.reg}); err != nil {
 		t.Fatal(err)
 	}
-	if g.registry, err = registry.New(registry.Options{Store: g.store}); err != nil {
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Sealer: sealer, Random: rand.Reader}); err != nil {
 		t.Fatal(err)
 	}
 	g.startRelay(log)

@@ -13,7 +13,7 @@ const maxParam = 4 * kyc.MaxID
 
 // ids holds every id in a call's path and query to the one rule there is (kyc.IDProblem), before the call does anything: no route reads ids of its own.
 func (r Route) ids(req *http.Request) error {
-	for _, wildcard := range []string{"partner", "id"} {
+	for _, wildcard := range []string{"partner", "id", "key"} {
 		if !strings.Contains(r.Pattern, "{"+wildcard+"}") {
 			continue
 		}

@@ -179,7 +179,7 @@ func TestAuditOutlivesTheCall(t *testing.T) {
 	ctx, hangUp := context.WithCancel(context.Background())
 	hangUp()
 	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/endpoints/main/resume", nil)
-	if err := g.server.record(req, Route{Pattern: "POST /v1/endpoints/{id}/resume", Scope: Operator}, Token{Name: "otto", Scope: Operator}, nil); err != nil {
+	if err := g.server.record(req, Route{Pattern: "POST /v1/endpoints/{id}/resume", Scope: Operator}, Token{Name: "otto", Scope: Operator}, nil, nil); err != nil {
 		t.Error(err)
 	}
 	if trail := g.call("vera", "GET", "/v1/audit", "").data(t); len(trail) != 1 || trail[0]["actor"] != "otto" {

@@ -94,13 +94,18 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // flushWithin is how long a stop waits for the disk to take what was settled.
 const flushWithin = 10 * time.Second
 
-// look sees to what damaged records leave, and to when certificates end. What is owed to an endpoint that is not in the config is nobody's here: it stays owed.
+// look sees to what damaged records leave, and to when certificates and keys end. What is owed to an endpoint that is not in the config is nobody's here: it stays owed.
 func (d *Dispatcher) look(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	known := d.o.Registry.Read()
 	for n := 0; ; n++ {
 		if n%60 == 0 {
 			d.certificates()
+		}
+		if now := d.o.Registry.Read(); n%60 == 0 || now != known { // a key was rotated, or has ended
+			d.keys(now)
+			known = now
 		}
 		if err := d.mend(ctx); err != nil {
 			return err

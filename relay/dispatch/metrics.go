@@ -87,7 +87,7 @@ func (m *metrics) begin(s *sender, now time.Time, is *registry.Snapshot) {
 		m.deliveries.WithLabelValues(e.Format.Name, string(o))
 	}
 	m.took.WithLabelValues(e.ID)
-	m.keyEnds.WithLabelValues(e.ID).Set(keyEnds(e, now))
+	m.key(e.ID, is.Keys(e.ID), now)
 	m.disabled.WithLabelValues(e.ID).Set(oneIf(is.Disabled(e.ID) != ""))
 	m.paused.WithLabelValues(e.ID).Set(oneIf(is.Paused(e.ID) != nil))
 	m.certificate(s)
@@ -114,20 +114,6 @@ func oneIf(yes bool) float64 {
 // certificate says when the client certificate of an endpoint ends, also of one that has just been renewed.
 func (m *metrics) certificate(s *sender) {
 	m.certEnds.WithLabelValues(s.id).Set(float64(max(0, s.setup.Load().pool.CertificateEnds().Unix())))
-}
-
-// keyEnds is when the next key stops signing, in unix seconds; 0: none does.
-func keyEnds(e *registry.Endpoint, now time.Time) float64 {
-	var next time.Time
-	for _, k := range e.Keys {
-		if k.Until.After(now) && (next.IsZero() || k.Until.Before(next)) {
-			next = k.Until
-		}
-	}
-	if next.IsZero() {
-		return 0
-	}
-	return float64(next.Unix())
 }
 
 func (m *metrics) settled(e *registry.Endpoint, a outbox.Attempt, now time.Time) {

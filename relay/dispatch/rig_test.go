@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"log/slog"
 	"net/http"
@@ -72,8 +73,8 @@ func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
 	}
 	f, _ := format.ByName("standard")
 	e := registry.Endpoint{ID: "a", URL: partner.URL, Format: f, Keys: []registry.Key{{Key: key}}, Concurrency: concurrency, Timeout: 10 * time.Second}
-	log := slog.New(slog.DiscardHandler)
-	if g.store, err = store.Open(store.Options{Dir: t.TempDir(), Logger: log, Metrics: prometheus.NewRegistry(), Linger: 200 * time.Microsecond}); err != nil {
+	log, dir := slog.New(slog.DiscardHandler), t.TempDir()
+	if g.store, err = store.Open(store.Options{Dir: dir, Logger: log, Metrics: prometheus.NewRegistry(), Linger: 200 * time.Microsecond}); err != nil {
 		t.Fatal(err)
 	}
 	stop := g.background(g.store.Run)
@@ -89,7 +90,11 @@ func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	partners := []registry.Partner{{ID: "acme", Endpoints: []registry.Endpoint{e}}}
-	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners}); err != nil {
+	sealer, err := store.OpenSealer(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners, Sealer: sealer, Random: rand.Reader, Now: g.clock.now}); err != nil {
 		t.Fatal(err)
 	}
 	client := send.New(send.Options{})

@@ -263,8 +263,12 @@ func (s *sender) wait(ctx context.Context, queued bool, next time.Time) {
 // deliver makes one attempt and settles it.
 func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 	defer s.give()
+	if !s.there() { // it went before the attempt began
+		s.r.o.Outbox.Release(d)
+		return
+	}
 	started, by := s.r.o.Now(), s.setup.Load()
-	h, err := sign(by.Endpoint, &d, started)
+	h, err := sign(by.Endpoint, s.ring(started), &d, started)
 	if err != nil && s.remake(ctx, d, err, started) {
 		return
 	}
@@ -319,7 +323,7 @@ func (s *sender) count(out *outbox.Attempt) {
 }
 
 // sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a signature for each key that still signs (I5).
-func sign(e *registry.Endpoint, d *outbox.Delivery, now time.Time) (http.Header, error) {
+func sign(e *registry.Endpoint, keys signing.Keyring, d *outbox.Delivery, now time.Time) (http.Header, error) {
 	f, ok := e.FormatOf(d.Format)
 	if !ok {
 		return nil, errors.New("format " + d.Format + " is not in this program")
@@ -328,7 +332,7 @@ func sign(e *registry.Endpoint, d *outbox.Delivery, now time.Time) (http.Header,
 	if d.Traceparent != "" {
 		h.Set("Traceparent", d.Traceparent)
 	}
-	if err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, ringOf(e, now)); err != nil {
+	if err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, keys); err != nil {
 		return nil, err
 	}
 	return h, nil

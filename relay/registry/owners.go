@@ -264,7 +264,7 @@ func (r *Registry) Begin(ctx context.Context, m Move) error {
 	return nil
 }
 
-// Finish ends a move that has begun, when what was owed has moved: the key that was made, the mark of a disabled one and the ownership follow, in one transaction. Nil once
+// Finish ends a move that has begun, when what was owed has moved: the keys that are kept, the mark of a disabled one and the ownership follow, in one transaction. Nil once
 // that is on stable storage.
 func (r *Registry) Finish(ctx context.Context, m Move) error {
 	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
@@ -279,7 +279,7 @@ func (r *Registry) Finish(ctx context.Context, m Move) error {
 				return err
 			}
 		}
-		if err := r.carryKey(b, m); err != nil {
+		if err := r.carryKey(tx, m); err != nil {
 			return err
 		}
 		if err := carryPause(b, tx, m); err != nil {
@@ -299,26 +299,6 @@ func (r *Registry) Finish(ctx context.Context, m Move) error {
 		return fmt.Errorf("rename endpoint %s to %s: %w", m.From, m.To, err)
 	}
 	return nil
-}
-
-// carryKey seals the key that was made for an endpoint under the name of the one that takes its place.
-func (r *Registry) carryKey(b store.Bucket, m Move) error {
-	from, to := endpointKey(m.From), endpointKey(m.To)
-	sealed, err := b.GetEither([]byte(from))
-	if err != nil || sealed == nil {
-		return err
-	}
-	text, err := r.o.Sealer.Unseal(from, sealed)
-	if err != nil {
-		return err
-	}
-	if sealed, err = r.o.Sealer.Seal(to, text); err != nil {
-		return err
-	}
-	if err := b.PutTwice([]byte(to), sealed); err != nil {
-		return err
-	}
-	return b.DeleteBoth([]byte(from))
 }
 
 func putTwice(b store.Bucket, key string, v any) error {

@@ -6,7 +6,6 @@ import (
 	"countersign/kyc"
 	"countersign/relay/format"
 	"countersign/relay/send"
-	"countersign/signing"
 )
 
 // Partner is who is told.
@@ -24,7 +23,7 @@ type Endpoint struct {
 	RenamedFrom string // the id it had; "": no other
 	URL         string
 	Format      format.Format
-	Keys        []Key // newest first
+	Keys        []Key // of the config, newest first; none: it has kept ones (Snapshot.Keys)
 	Events      []string
 	Concurrency int     // attempts in flight; 0: 1
 	Rate        float64 // attempts per second; 0: no limit
@@ -34,12 +33,6 @@ type Endpoint struct {
 	Retry       Retry
 	Headers     []send.Header // with every request, beside the format's
 	TLS         send.TLSFiles
-}
-
-// Key is one signing key of an endpoint. It signs until Until; zero: for good.
-type Key struct {
-	Key   signing.Key
-	Until time.Time
 }
 
 // Retry says when a delivery that failed is tried again. What is zero, but for Jitter, is as in dispatch.DefaultSchedule.

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -21,7 +22,8 @@ type Options struct {
 	Store    *store.Store
 	Sealer   *store.Sealer
 	Random   io.Reader
-	Partners []Partner // see Configure
+	Partners []Partner        // see Configure
+	Now      func() time.Time // nil: time.Now
 }
 
 // Registry is safe for concurrent use.
@@ -33,6 +35,7 @@ type Registry struct {
 	watchers []watcher
 
 	pausing sync.Mutex // held over a pause, or its end, from the file to the snapshot
+	keying  sync.Mutex // held over a change of kept keys, from the file to the snapshot
 }
 
 // watcher is told of other partners and endpoints.
@@ -52,6 +55,7 @@ type Snapshot struct {
 	owners    owners
 	names     names             // of partners that were renamed
 	roots     map[string]string // the ids that those are kept under, by each that they have or had
+	kept      map[string][]Key  // by endpoint: keys that are not in the config
 }
 
 // New reads what is kept about the partners given.
@@ -93,7 +97,7 @@ func (r *Registry) publish(s *Snapshot) error {
 }
 
 // Configure makes these the partners, in their order, with what is kept about them: their policies,
-// which of their endpoints are disabled or paused, and which names those had. It may be called again
+// which of their endpoints are disabled or paused, which names those had, and the keys that are kept of them. It may be called again
 // while everything runs: the new ones count at once, or on error not at all. Nobody may change ps after.
 func (r *Registry) Configure(ps []Partner) error {
 	s := &Snapshot{all: ps, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}, paused: map[string]*Pause{}}
@@ -127,12 +131,19 @@ func (r *Registry) Configure(ps []Partner) error {
 				}
 			}
 		}
-		return nil
+		return r.recallKeys(tx, s)
 	})
 	if err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
 	return r.publish(s)
+}
+
+func (r *Registry) now() time.Time {
+	if r.o.Now == nil {
+		return time.Now()
+	}
+	return r.o.Now()
 }
 
 // Read returns what counts now. Whoever needs two answers that agree asks one snapshot.

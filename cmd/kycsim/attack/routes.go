@@ -64,6 +64,9 @@ func Routes() []Route {
 		{"POST /v1/endpoints/{id}/ping", "/v1/endpoints/nobody/ping", "", "oa"},
 		{"POST /v1/endpoints/{id}/resume", "/v1/endpoints/acme-main/resume", "", "oa"},
 		{"POST /v1/endpoints/{id}/give-up", "/v1/endpoints/acme-main/give-up", "{}", "oa"},
+		{"GET /v1/endpoints/{id}/keys", "/v1/endpoints/acme-main/keys", "", "voa"},
+		{"POST /v1/endpoints/{id}/rotate", "/v1/endpoints/acme-main/rotate", `{"kind":"none"}`, "oa"},
+		{"POST /v1/endpoints/{id}/keys/{key}/revoke", "/v1/endpoints/acme-main/keys/none/revoke", "", "oa"},
 		{"GET /v1/deliveries", "/v1/deliveries?status=dead", "", "voa"},
 		{"POST /v1/deliveries/{id}/redeliver", "/v1/deliveries/none@acme-main/redeliver", "{}", "oa"},
 	}

@@ -45,5 +45,6 @@ type AuditEntry struct {
 	OK      bool      `json:"ok"`
 	Status  int       `json:"status,omitempty" doc:"Of the answer, unless it was 200."`
 	Error   string    `json:"error,omitempty"`
+	Key     string    `json:"key,omitempty" doc:"The id of the endpoint's key that it made."`
 	Changed bool      `json:"changed,omitempty" doc:"It was refused, and has had an effect all the same."`
 }

@@ -102,7 +102,7 @@ func (c *Call) Split() (method, path string) {
 // Calls are all that are described.
 func Calls() []*Call {
 	var all []*Call
-	for _, table := range [][]Call{machineCalls, bodyCalls, subjectCalls, refCalls, deliveryCalls, tokenCalls} {
+	for _, table := range [][]Call{machineCalls, bodyCalls, subjectCalls, refCalls, deliveryCalls, keyCalls, tokenCalls} {
 		for i := range table {
 			all = append(all, &table[i])
 		}

@@ -137,7 +137,7 @@ func (r *Route) parameters() []any {
 			schema = object{"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"}
 		}
 		all = append(all, object{"name": m[1], "in": "path", "required": true, "schema": schema, "description": map[string]string{
-			"id": "The id, as lists show it; at most 256 bytes.", "partner": "The partner's id.", "name": "The token's name.",
+			"id": "The id, as lists show it; at most 256 bytes.", "partner": "The partner's id.", "name": "The token's name.", "key": "The key's id, as the list shows it.",
 		}[m[1]]})
 	}
 	for i := range r.Params {
