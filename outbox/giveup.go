@@ -68,33 +68,39 @@ func (b *Outbox) giveUpSome(tx *store.Tx, endpoint string, most int) (n int64, m
 		return 0, true, err
 	}
 	t := b.tally()
-	prefix, size, after := append([]byte(endpoint), 0), 0, []byte(nil)
+	size := 0
+	from, end := append([]byte(endpoint), 0), placeKey(endpoint, "")
 	for int(n) < most && size < giveUpBytes {
 		c := tx.Bucket(store.Due).Cursor()
-		k, v := c.Seek(append(bytes.Clone(prefix), after...))
-		for ; bytes.HasPrefix(k, prefix) && (v == nil || len(k) <= len(prefix)+8); k, v = c.Next() { // damaged: Mend sees to its lane
+		k, v := c.Seek(from)
+		_, _, _, lane, ok := splitDue(k)
+		for ; k != nil && bytes.Compare(k, end) < 0 && (v == nil || !ok); _, _, _, lane, ok = splitDue(k) { // damaged: Mend sees to its lane
+			k, v = c.Next()
 		}
-		if !bytes.HasPrefix(k, prefix) {
+		if k == nil || bytes.Compare(k, end) >= 0 {
 			return n, false, t.write(tx)
 		}
-		due := bytes.Clone(k)
-		given, bytes, empty, err := b.giveUpLane(tx, t, endpoint, string(due[len(prefix)+8:]), most-int(n), giveUpBytes-size)
+		from = bytes.Clone(k)
+		given, bytes, empty, err := b.giveUpLane(tx, t, endpoint, lane, most-int(n), giveUpBytes-size)
+		if err == nil {
+			err = unstand(tx, endpoint, lane, from)
+		}
 		if err != nil {
 			return 0, false, err
 		}
 		n, size = n+int64(given), size+bytes
 		if !empty {
+			first := firstOf(tx, laneKey(endpoint, lane))
+			if err := b.setHead(tx, endpoint, lane, b.o.Now().UnixMilli(), head{seq: first}, owesGrave(tx, endpoint, lane)); err != nil {
+				return 0, false, err
+			}
 			break
 		}
-		if err := tx.Bucket(store.Due).Delete(due); err != nil {
-			return 0, false, err
-		}
-		after = due[len(prefix):]
 	}
 	return n, true, t.write(tx)
 }
 
-// giveUpLane gives up the first deliveries of a lane, and reports whether they were all. Its head is left.
+// giveUpLane gives up the first deliveries of a lane, and reports whether they were all. Its head is the caller's.
 func (b *Outbox) giveUpLane(tx *store.Tx, t *tally, endpoint, lane string, most, room int) (n, size int, empty bool, err error) {
 	prefix := laneKey(endpoint, lane)
 	for ; n < most && (size < room || n == 0); n++ {

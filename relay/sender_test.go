@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"countersign/kyc"
+	"countersign/outbox"
 )
 
 // flurry is several changes for each of many subjects.
@@ -215,7 +216,7 @@ func TestStopFinishes(t *testing.T) {
 	if n := g.outbox.Owed("a"); n != 7 || len(p.accepted()) != 2 {
 		t.Errorf("%d owed and %d delivered, want 7 and 2", n, len(p.accepted()))
 	}
-	if ds, _, err := g.outbox.Claim("a", 100); err != nil || len(ds) != 7 {
+	if ds, _, err := g.outbox.Claim("a", outbox.Turn{Max: 100, Failed: 100}); err != nil || len(ds) != 7 {
 		t.Errorf("%d can be claimed, %v; want 7: every claim was given back", len(ds), err)
 	}
 	g.restart()
@@ -236,7 +237,7 @@ func TestStopCutsOff(t *testing.T) {
 	if err := g.halt(); err != nil { // fails after its own patience, which is far below the timeout
 		t.Errorf("Run = %v", err)
 	}
-	if ds, _, err := g.outbox.Claim("a", 9); err != nil || len(ds) != 1 || ds[0].Failures != 0 {
+	if ds, _, err := g.outbox.Claim("a", outbox.Turn{Max: 9, Failed: 9}); err != nil || len(ds) != 1 || ds[0].Failures != 0 {
 		t.Errorf("claimed %+v, %v; want one that counts no failure", ds, err)
 	}
 	p.from(ok)

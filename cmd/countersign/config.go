@@ -9,6 +9,7 @@ import (
 
 	"countersign/ingest/provider"
 	"countersign/kyc"
+	"countersign/relay/dispatch"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -116,8 +117,10 @@ type EndpointConfig struct {
 	MaxOwed     int64
 	Since       time.Time // zero: always
 	Retry       RetryConfig
-	TLS         send.TLSFiles
-	Headers     []send.Header // beside the format's, with what auth makes
+	// DisableAfter is after how long of nothing but failures it is disabled; neverDisabled: never.
+	DisableAfter time.Duration
+	TLS          send.TLSFiles
+	Headers      []send.Header // beside the format's, with what auth makes
 }
 
 // EndpointKey is one key of an endpoint, and how long it is still offered.
@@ -228,6 +231,7 @@ func defaultPolicy() kyc.Policy {
 func defaultEndpoint() EndpointConfig {
 	return EndpointConfig{
 		Format: "standard", Events: []string{"kyc.status.*"}, Concurrency: 16, Timeout: 15 * time.Second, MaxOwed: 1_000_000,
-		Retry: RetryConfig{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour},
+		Retry:        RetryConfig{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour},
+		DisableAfter: dispatch.DisableAfter,
 	}
 }

@@ -175,5 +175,6 @@ func partnerReference() []configKey {
 		{"partners[].endpoints[].retry.jitter", "0.2", "each wait varies by this fraction, either way"},
 		{"partners[].endpoints[].retry.attempts", "15", "then the delivery is dead, and can be replayed"},
 		{"partners[].endpoints[].retry.max_retry_after", "1h", "no Retry-After of its answers is obeyed for longer; of one about a rejection or suspension 5m at most"},
+		{"partners[].endpoints[].disable_after", "5d", "after so long of nothing but failures it is disabled, until it is resumed; or never"},
 	}
 }

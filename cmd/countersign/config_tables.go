@@ -300,6 +300,7 @@ func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {
 		field{"max_owed", false, value(l, &e.MaxOwed, tagNumber, whole[int64](1, 1e9))},
 		field{"since", false, value(l, &e.Since, tagTime, parseSince)},
 		field{"retry", false, func(n *yaml.Node, at string) { l.retry(&e.Retry, n, at) }},
+		field{"disable_after", false, value(l, &e.DisableAfter, tagDuration, parseDisableAfter)},
 		field{"tls", false, l.endpointTLS(&e)},
 		field{"headers", false, l.headers(&e.Headers)},
 		field{"auth", false, l.auth(&e.Headers)},

@@ -150,6 +150,20 @@ func duration(low, high time.Duration) func(string) (time.Duration, *mistake) {
 	}
 }
 
+// neverDisabled is the disable_after of an endpoint that is tried for ever.
+const neverDisabled = -1
+
+func parseDisableAfter(s string) (time.Duration, *mistake) {
+	if s == "never" {
+		return neverDisabled, nil
+	}
+	d, m := duration(time.Hour, year)(s)
+	if m != nil {
+		m.remedy += ", or never"
+	}
+	return d, m
+}
+
 func formatDuration(d time.Duration) string {
 	switch {
 	case d >= year && d%year == 0:

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"countersign/relay/dispatch"
@@ -41,6 +42,11 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 	}
 	for _, e := range v.Data {
 		state := "enabled"
+		if !e.BreakerOpened.IsZero() {
+			state = fmt.Sprintf("enabled, breaker %s since %s", strings.ReplaceAll(e.Breaker, "_", "-"), e.BreakerOpened.Format(time.RFC3339))
+		} else if !e.FailingSince.IsZero() {
+			state = "enabled, failing since " + e.FailingSince.Format(time.RFC3339)
+		}
 		if e.Disabled != "" {
 			state = "disabled: " + e.Disabled
 		}

@@ -234,7 +234,7 @@ func (g *gateway) partners(cfg *Config, l *limits, first func(endpoint string) (
 			f, _ := format.ByName(ec.Format)
 			e := registry.Endpoint{
 				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: l.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
-				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
+				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS, DisableAfter: ec.DisableAfter,
 			}
 			for _, k := range ec.Keys {
 				e.Keys = append(e.Keys, registry.Key{Key: k.Key, Until: k.Until})

@@ -32,6 +32,7 @@ func promiseStories(fires, quiet teller) {
 	quiet(deliveries+"critical", 30, due+`0+60`, `relay_endpoint_attempt_seconds_sum{endpoint="acme"} 0+60`)
 	quiet(deliveries+"critical", 30, due+`0+60`, idle, `relay_endpoint_disabled{endpoint="acme"} 1`)
 	quiet(deliveries+"critical", 30, due+`0+60`, idle, `relay_endpoint_paused{endpoint="acme"} 1`)
+	quiet(deliveries+"critical", 30, due+`0+60`, idle, `relay_endpoint_breaker{endpoint="acme"} 2`)
 	// Late in one minute of twelve at one endpoint of three; then once in three hours.
 	fires(deliveries+"warning", 150, due+strings.Repeat("0x10 90 ", 14))
 	quiet(deliveries+"warning", 180, due+"0x100 90 0x79")
@@ -226,6 +227,8 @@ func deliveryStories(fires, quiet teller) {
 	quiet("CountersignClientCertificateExpiresSoon warning", 10, `relay_client_certificate_expires_timestamp_seconds{endpoint="acme"} 9000000x20`)
 	quiet("CountersignClientCertificateExpiresSoon warning", 10, `relay_client_certificate_expires_timestamp_seconds{endpoint="acme"} 0x20`) // it cannot be read
 	fires("CountersignEndpointDisabled critical", 10, `relay_endpoint_disabled{endpoint="acme"} 0x5 1x5`)
+	fires("CountersignEndpointBreakerOpen warning", 40, `relay_endpoint_breaker{endpoint="acme"} 0x5 2x40`)
+	quiet("CountersignEndpointBreakerOpen warning", 40, `relay_endpoint_breaker{endpoint="acme"} 0x5 2x10 1x2 0x40`) // back within a quarter of an hour
 	quiet("CountersignEndpointDisabled critical", 10, `relay_attempts_total{endpoint="acme",outcome="retry"} 0+20`)
 
 	failing := func(endpoint string) []string {
@@ -242,7 +245,7 @@ func deliveryStories(fires, quiet teller) {
 	}
 	fires("CountersignEndpointFailing warning", 40, failing("acme")...)
 	quiet("CountersignEndpointFailing warning", 40, `relay_attempts_total{endpoint="acme",outcome="retry"} 0+10`) // a third
-	quiet("CountersignEndpointFailing warning", 14, failing("acme")...)                                             // a short outage
+	quiet("CountersignEndpointFailing warning", 14, failing("acme")...)                                           // a short outage
 	fires("CountersignManyEndpointsFailing critical", 20, join(failing("acme"), failing("beta"))...)
 	quiet("CountersignManyEndpointsFailing critical", 20, failing("acme")...)
 	quiet("CountersignManyEndpointsFailing critical", 20, join(failing("acme"), failing("beta"), without("gamma"))...) // two partners are no majority of anything

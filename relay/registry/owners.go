@@ -293,6 +293,9 @@ func (r *Registry) Finish(ctx context.Context, m Move) error {
 				return err
 			}
 		}
+		if err := carryHealth(b, m); err != nil {
+			return err
+		}
 		return b.DeleteBoth([]byte(movePrefix + m.To))
 	})
 	if err != nil {

@@ -31,8 +31,10 @@ type Endpoint struct {
 	MaxOwed     int64
 	Since       time.Time // changes whose record was appended before are not owed; zero: always
 	Retry       Retry
-	Headers     []send.Header // with every request, beside the format's
-	TLS         send.TLSFiles
+	// DisableAfter is after how long of nothing but failures the endpoint is disabled; 0: dispatch.DisableAfter, less: never.
+	DisableAfter time.Duration
+	Headers      []send.Header // with every request, beside the format's
+	TLS          send.TLSFiles
 }
 
 // Retry says when a delivery that failed is tried again. What is zero, but for Jitter, is as in dispatch.DefaultSchedule.

@@ -80,6 +80,10 @@ type Endpoint struct {
 	Paused   *Pause `json:"paused,omitempty" doc:"An operator has asked for nothing to be sent to it; what it is owed stays owed."`
 	Orphaned bool   `json:"orphaned,omitempty" doc:"It is not in the config: what is owed to it stays owed."`
 	Withheld int    `json:"withheld,omitempty" doc:"Of an orphaned one: rejections and suspensions that it has not been told of."`
+
+	Breaker       string    `json:"breaker,omitempty" enum:"closed,half_open,open" doc:"Open: it fails for everybody, is probed only, and what it is owed waits. Half-open: it is back, and gets more and more."`
+	BreakerOpened time.Time `json:"breaker_opened_at,omitzero" doc:"Of a breaker that is not closed."`
+	FailingSince  time.Time `json:"failing_since,omitzero" doc:"Nothing was accepted since."`
 }
 
 // Pause is who had an endpoint paused, and when.
