@@ -80,6 +80,8 @@ const (
 	Overtaken = "overtaken" // ordered again, but its lane has delivered a later change since
 	Removed   = "removed"   // ordered again while its endpoint is not in the config
 	Damaged   = "damaged"   // its record fails the checksum; kept as it is
+
+	ReasonGivenUp = "given_up" // an operator gave it up: its endpoint was not in the config any more, or disabled
 )
 
 // Options of an Outbox. Store is required.

@@ -90,7 +90,7 @@ func (r *Relay) outcome(ctx context.Context, u *kyc.Update, lifts int) (out Deci
 		}
 		return out, err
 	}
-	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	lane := r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		s, err := r.load(tx, lane)
 		if err != nil {
@@ -134,7 +134,7 @@ func eachRecord(tx *store.Tx, lane string, fn func(key []byte, h *RecordView) bo
 	prefix := indexPrefix(lane)
 	history := tx.Bucket(store.History)
 	c := tx.Bucket(store.Index).Cursor()
-	k, v := c.Seek(append(bytes.Clone(indexPrefix(lane)), bytes.Repeat([]byte{0xff}, historyHead+1)...))
+	k, v := c.Seek(append(indexPrefix(lane), indexEnd))
 	if k == nil {
 		k, v = c.Last()
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/outbox/store"
 )
 
@@ -71,7 +72,7 @@ func (r *Relay) before(keep time.Duration) []byte {
 	if keep <= 0 {
 		return nil
 	}
-	return historyKey(r.o.Now().Add(-keep), 0, 0)
+	return historyKey(r.o.Now().Add(-keep), journal.Position{}, 0)
 }
 
 // retainHistory removes a step of what is older than History: records, changes and outcomes alike, and their place in the index.
@@ -90,8 +91,8 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 		}
 		return nil
 	})
-	if err == nil {
-		err = r.remove(ctx, gone, nil)
+	if err == nil && len(gone) > 0 {
+		err = r.remove(ctx, gone, func(tx *store.Tx) error { return forgetDelivered(tx, gone) })
 	}
 	return len(gone) >= r.retained, err
 }

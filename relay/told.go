@@ -89,3 +89,9 @@ func (b *batch) filterFailed(e *registry.Endpoint, err error) {
 		b.r.o.Logger.Error("endpoint_filter_failed", "endpoint", e.ID, "error", err, "remedy", "correct its filter; until then it is told what the filter fails about")
 	}
 }
+
+// noticeType is the one change of a status that tells no other status.
+const noticeType = "kyc.status.expiring"
+
+// Decides reports whether changes of a type say where a person stands: who is told of a later one need not be told of one before it.
+func Decides(changeType string) bool { return isStatus(changeType) && changeType != noticeType }

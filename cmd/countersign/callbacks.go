@@ -40,12 +40,18 @@ func (g *gateway) bindEarly() error {
 }
 
 // knowsPartner reports whether there is a partner of an id: in the config, or made since.
-func (g *gateway) knowsPartner(cfg *Config) func(id string) bool {
+func (g *gateway) knowsPartner(cfg *Config) (func(id string) bool, error) {
 	declared := map[string]bool{} // those of the config are in the registry soon after the first callbacks are taken
-	for _, p := range cfg.Partners {
-		declared[p.ID] = true
+	for i := range cfg.Partners {
+		ids, err := g.registry.PartnerNames(cfg.Partners[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range append(ids, cfg.Partners[i].RenamedFrom) { // people keep the prefix that they began with
+			declared[id] = id != ""
+		}
 	}
-	return func(id string) bool { return declared[id] || g.registry.Read().Partner(id) != nil }
+	return func(id string) bool { return declared[id] || g.registry.Read().Partner(id) != nil }, nil
 }
 
 // startIngress takes callbacks. It is started as soon as there is a journal, before all that works on what is in it, and so stops after it.
@@ -88,7 +94,10 @@ func (g *gateway) startIngress() error {
 
 // ingressSettings are what a config says to the ingress, and who looks up keys for its sources.
 func (g *gateway) ingressSettings(cfg *Config, l *limits) (s ingest.Settings, keys keepersPlan, err error) {
-	s = ingest.Settings{TrustedProxies: cfg.TrustedProxies, Partners: g.knowsPartner(cfg), MaxConns: l.callbacks, ConnsOfAddress: l.ofAddress}
+	s = ingest.Settings{TrustedProxies: cfg.TrustedProxies, MaxConns: l.callbacks, ConnsOfAddress: l.ofAddress}
+	if s.Partners, err = g.knowsPartner(cfg); err != nil {
+		return s, keys, err
+	}
 	s.Bodies, s.BodiesOfSource, s.BodiesOfClient = cfg.bodies(memoryLimit("/"))
 	for _, sc := range cfg.Sources {
 		src, err := newSource(sc)

@@ -95,10 +95,11 @@ type APIConfig struct {
 
 // PartnerConfig is who is told.
 type PartnerConfig struct {
-	ID        string
-	MaxOpen   int64      // refs its tokens may have registered that no callback has come for
-	Policy    kyc.Policy // without a version: policies are numbered when they are recorded
-	Endpoints []EndpointConfig
+	ID          string
+	RenamedFrom string     // the id it had; "": no other
+	MaxOpen     int64      // refs its tokens may have registered that no callback has come for
+	Policy      kyc.Policy // without a version: policies are numbered when they are recorded
+	Endpoints   []EndpointConfig
 }
 
 // EndpointConfig is one URL of a partner.

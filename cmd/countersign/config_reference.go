@@ -136,6 +136,7 @@ func partnerReference() []configKey {
 	return []configKey{
 		{"partners", "", "who is told; may be an empty list"},
 		{"partners[].id", "", "1 to 64 of a-z 0-9 . - _"},
+		{"partners[].renamed_from", "", "the id it had: its people, deliveries, endpoints, policies, submissions and tokens go on under the new one; the key may stay in the file"},
 		{"partners[].max_submissions", "100000", "refs that its own tokens may have registered that no callback has come for yet; more are answered 429"},
 		{"partners[].policy", "", "what a subject needs to be approved for this partner"},
 		{"partners[].policy.required", "[identity_verification]", "check types an individual needs"},

@@ -247,6 +247,7 @@ func (l *loader) partner(n *yaml.Node, at string) {
 	l.object(
 		n, at,
 		field{"id", true, l.named(&p.ID, "partner")},
+		field{"renamed_from", false, l.renamedPartner(&p)},
 		field{"max_submissions", false, value(l, &p.MaxOpen, tagNumber, whole[int64](1, registry.MaxOpenRefs))},
 		field{"policy", false, func(n *yaml.Node, at string) {
 			l.object(
@@ -262,6 +263,23 @@ func (l *loader) partner(n *yaml.Node, at string) {
 	)
 	l.cfg.lines[join(at, "id")] = child(n, "id").Line
 	l.cfg.Partners = append(l.cfg.Partners, p)
+}
+
+// renamedPartner reads the id that a partner had. That none of this file has it can be said when all are read.
+func (l *loader) renamedPartner(p *PartnerConfig) setter {
+	return func(n *yaml.Node, at string) {
+		before := len(l.problems)
+		if value(l, &p.RenamedFrom, tagText, parseName)(n, at); len(l.problems) > before {
+			return
+		}
+		l.unique("partner renamed_from", p.RenamedFrom, n, at)
+		l.cfg.lines[at] = n.Line
+		l.later = append(l.later, func() {
+			if line, ok := l.taken["partner"][p.RenamedFrom]; ok {
+				l.wrong(n, at, mistake{"partner " + show(p.RenamedFrom) + " is in this file, on line " + strconv.Itoa(line), "name the id that this partner had and no partner has now, or remove renamed_from"})
+			}
+		})
+	}
 }
 
 func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {

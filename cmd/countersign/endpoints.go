@@ -12,6 +12,7 @@ type endpointsCommand struct {
 	Create endpointsCreateCommand `cmd:"" help:"Make an endpoint, without a restart. Its key is shown once, on a terminal, or written to a file."`
 	Update endpointsUpdateCommand `cmd:"" help:"Change an endpoint that was made here; what is not named stays."`
 	Remove endpointsRemoveCommand `cmd:"" help:"Take an endpoint that was made here away; what is owed to it stays owed."`
+	GiveUp endpointsGiveUpCommand `cmd:"" help:"Give up what is owed to an endpoint that is orphaned or disabled: it is kept among the dead."`
 	Pause  endpointsPauseCommand  `cmd:"" help:"Send an endpoint nothing for now: what it is owed stays owed."`
 	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled or paused endpoint up again."`
 	Ping   endpointsPingCommand   `cmd:"" help:"Post a test webhook to an endpoint, and say what it answers."`

@@ -235,7 +235,7 @@ func (g *gateway) startRelay() error {
 func (g *gateway) partners(cfg *Config, first func(endpoint string) ([]registry.Key, error)) ([]registry.Partner, error) {
 	var ps []registry.Partner
 	for _, pc := range cfg.Partners {
-		p := registry.Partner{ID: pc.ID, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
+		p := registry.Partner{ID: pc.ID, RenamedFrom: pc.RenamedFrom, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
 			e := registry.Endpoint{

@@ -155,7 +155,7 @@ func TestEveryCommandIsVisible(t *testing.T) {
 		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
 		"endpoints create": {"H H --url H --out %token"}, "endpoints update": {"H --url H --filter H --if-version 3"},
 		"partners list": {""}, "partners show": {"H"}, "partners create": {"H --required H"}, "partners update": {"H --notice-days 3"}, "partners remove": {"H"},
-		"endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"},
+		"endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"}, "endpoints give-up": {"H --yes", "H --dry-run"},
 		"endpoints keys": {"H"}, "endpoints rotate": {"H --out %secret", "H --kind ed25519"}, "endpoints revoke": {"H H", "H H --replace --out %secret"},
 		"quarantine list": {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
 		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"}, "reload": {"", "--dry-run"},

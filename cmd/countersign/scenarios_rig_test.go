@@ -256,8 +256,9 @@ func (g *stage) overdue() bool {
 // unfolded is how many records the relay has not taken.
 func (g *stage) unfolded() (n int64) {
 	g.view(func(tx *store.Tx) {
-		if k, _ := tx.Bucket(store.Journal).Cursor().Last(); len(k) == 8 {
-			n = max(0, int64(binary.BigEndian.Uint64(k))-g.relay.Position())
+		k, _ := tx.Bucket(store.Journal).Cursor().Last()
+		if last, ok := journal.PositionOf(k); ok {
+			n = max(0, last.Offset-g.relay.Position())
 		}
 	})
 	return n

@@ -36,10 +36,7 @@ func (cmd *withheldListCommand) Run(c *console) error {
 		if w.Dead != "" {
 			state = "dead: " + w.Dead
 		}
-		who, _, test := strings.Cut(w.Subject, "\x01") // the mark of test mode
-		if test {
-			who += " (test)"
-		}
+		who := subjectText(w.Subject)
 		c.printf("%s  %s  #%d  %s  since %s  %s\n", w.ID, who, w.Sequence, w.Type, w.Since.Format(time.RFC3339), state)
 		if a := w.Acknowledged; a != nil {
 			c.printf("  acknowledged by %s at %s: %s\n", a.By, a.At.Format(time.RFC3339), a.Reason)
@@ -47,6 +44,15 @@ func (cmd *withheldListCommand) Run(c *console) error {
 	}
 	c.more(v.Next)
 	return nil
+}
+
+// subjectText names a subject as it is kept to people.
+func subjectText(lane string) string {
+	who, _, test := strings.Cut(lane, "\x01") // the mark of test mode
+	if test {
+		who += " (test)"
+	}
+	return who
 }
 
 type withheldAcknowledgeCommand struct {
@@ -69,6 +75,6 @@ func (cmd *withheldAcknowledgeCommand) Run(c *console) error {
 	if w.Dead != "" {
 		what = "it stays dead (" + w.Dead + ") unless it is redelivered"
 	}
-	c.printf("%s is acknowledged; %s\n", cmd.ID, what)
+	c.printf("%s is acknowledged; %s\n", w.ID, what)
 	return nil
 }

@@ -222,6 +222,8 @@ func (s *session) refs() {
 
 func (s *session) endpoints() {
 	c, ctx := s.c, s.ctx
+	gone, err := c.GiveUp(ctx, "acme-old", true) // it has answered 410
+	good(s, gone, err)(func(v contract.GaveUp) bool { return v.DryRun && v.GivenUp == 0 && v.Endpoint == "acme-old" })
 	paused, err := c.Pause(ctx, "acme-old")
 	good(s, paused, err)(func(v contract.Paused) bool { return v.Paused })
 	endpoints, err := c.ListEndpoints(ctx, client.Page{})

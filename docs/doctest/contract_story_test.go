@@ -80,6 +80,8 @@ var story = []step{
 	},
 	{id: "listEndpoints", name: "to an operator", path: "/v1/endpoints"},
 	{id: "listEndpoints", name: "to a viewer, page by page", as: "viewer", path: "/v1/endpoints?limit=1"},
+	{id: "giveUp", name: "what would be given up", path: "/v1/endpoints/acme-old/give-up", ask: `{"dry_run":true}`},
+	{id: "giveUp", name: "of one that is served", path: "/v1/endpoints/acme-main/give-up", ask: `{}`, status: 409},
 	{id: "resume", name: "one that had answered 410", path: "/v1/endpoints/acme-old/resume"},
 	{id: "pause", name: "one that is moving", path: "/v1/endpoints/acme-old/pause"},
 	{id: "ping", name: "one that is paused", path: "/v1/endpoints/acme-old/ping"},

@@ -179,6 +179,7 @@ func (s *Server) routes() []Route {
 		Route{"GET /v1/endpoints", Viewer, true, s.endpoints},
 		Route{"GET /v1/deliveries", Viewer, true, s.deliveries},
 		Route{"POST /v1/deliveries/{id}/redeliver", Operator, true, s.redeliver},
+		Route{"POST /v1/endpoints/{id}/give-up", Operator, false, s.giveUp},
 	)
 	rs = append(rs, s.withheldRoutes()...)
 	rs = append(rs, s.partnerRoutes()...)
@@ -295,6 +296,9 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 		if !t.may(r) {
 			s.forbid(w, r.Scope)
 			return
+		}
+		if t.Scope == Partner && s.o.Registry != nil { // which may have been renamed since the token was made
+			t.Partner = s.o.Registry.Read().Shown(t.Partner)
 		}
 		if err := errors.Join(r.ids(req), s.guest(r, t)); err != nil {
 			s.fail(w, err)

@@ -80,6 +80,7 @@ func TestScopes(t *testing.T) {
 		"GET /v1/endpoints/{id}/keys":                {"/v1/endpoints/OF-PARTNER/keys", "", 200, everybody, 200, 404},
 		"POST /v1/endpoints/{id}/rotate":             {"/v1/endpoints/OF-PARTNER/rotate", "", 409, operators, 409, 404},
 		"POST /v1/endpoints/{id}/keys/{key}/revoke":  {"/v1/endpoints/OF-PARTNER/keys/none/revoke", "", 409, operators, 409, 404},
+		"POST /v1/endpoints/{id}/give-up":            {"/v1/endpoints/main/give-up", "{}", 409, operators, 403, 403},
 		"GET /v1/withheld":                           {"/v1/withheld", "", 200, everybody, 403, 403},
 		"POST /v1/withheld/{id}/acknowledge":         {"/v1/withheld/evt_1@main/acknowledge", `{"reason":"r"}`, 404, operators, 403, 403},
 		"POST /v1/deliveries/{id}/redeliver":         {"/v1/deliveries/evt_1@main/redeliver", "", 404, operators, 404, 404},

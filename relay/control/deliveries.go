@@ -58,6 +58,7 @@ func (s *Server) deliveries(req *http.Request, t Token) (any, error) {
 		if d.Tries, err = s.o.Outbox.Tries(d.Endpoint, d.Subject, d.Sequence); err != nil {
 			return nil, err
 		}
+		d.Subject = s.o.Relay.ShownLane(d.Subject)
 	}
 	return listed(p, each(data, viewDead), more, func(d *api.DeadDelivery) string { return d.ID }), nil
 }

@@ -24,7 +24,7 @@ func (s *Server) detail(now *registry.Snapshot, id string) (v api.EndpointDetail
 		return v, false
 	}
 	if kept, made := now.StoredEndpoint(id); made {
-		v = viewMadeEndpoint(&kept, "")
+		v = s.viewMadeEndpoint(&kept, "")
 	} else {
 		v = viewDeclared(now.Owner(id), e)
 	}
@@ -87,12 +87,12 @@ func (s *Server) createEndpoint(req *http.Request, t Token) (any, error) {
 		return nil, err
 	}
 	c := s.change(req, t)
-	c.Expect, c.Answer = nil, o.answer(func(v registry.Version, key string) any { return viewMadeEndpoint(&v, key) })
+	c.Expect, c.Answer = nil, o.answer(func(v registry.Version, key string) any { return s.viewMadeEndpoint(&v, key) })
 	v, key, err := s.o.Registry.CreateEndpoint(req.Context(), d, c)
 	if err != nil {
 		return nil, err
 	}
-	return shown(viewMadeEndpoint(&v, key), t), nil
+	return shown(s.viewMadeEndpoint(&v, key), t), nil
 }
 
 // fill makes a draft what was sent, if the caller may ask for that. What an operator has given stays.
@@ -141,7 +141,7 @@ func (s *Server) updateEndpoint(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return shown(viewMadeEndpoint(&v, ""), t), nil
+	return shown(s.viewMadeEndpoint(&v, ""), t), nil
 }
 
 // removeEndpoint takes one away, and says what stays owed to it.

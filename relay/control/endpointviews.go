@@ -93,10 +93,10 @@ func viewRetry(r registry.Retry) api.RetryTerms {
 }
 
 // viewMadeEndpoint is an endpoint as a change has left it; key is its new key, "": it is not shown.
-func viewMadeEndpoint(v *registry.Version, key string) api.EndpointDetail {
+func (s *Server) viewMadeEndpoint(v *registry.Version, key string) api.EndpointDetail {
 	e := v.Endpoint
 	return api.EndpointDetail{
-		Object: "endpoint", ID: e.ID, Partner: e.Partner, From: fromAPI, URL: e.URL, PublicOnly: e.Public, Format: e.Format, Events: e.Events, Filter: e.Filter, Concurrency: e.Concurrency,
+		Object: "endpoint", ID: e.ID, Partner: s.o.Registry.Read().Shown(e.Partner), From: fromAPI, URL: e.URL, PublicOnly: e.Public, Format: e.Format, Events: e.Events, Filter: e.Filter, Concurrency: e.Concurrency,
 		Rate: e.Rate, Timeout: registry.FormatDuration(e.Timeout), MaxOwed: e.MaxOwed, Since: viewSince(e.Since), Retry: viewRetry(e.Retry),
 		Headers: headerNames(slices.Sorted(maps.Keys(e.Headers))), Version: v.Number, ChangedAt: v.At, Key: key,
 	}

@@ -58,6 +58,8 @@ func problemOf(err error) (p *problem) {
 		p = &problem{http.StatusServiceUnavailable, "unavailable", "journal_full", err.Error() + "; try again", ""}
 	case errors.Is(err, outbox.ErrNotFound), errors.Is(err, journal.ErrNotFound):
 		p = &problem{http.StatusNotFound, "not_found", "not_found", err.Error(), ""}
+	case errors.Is(err, outbox.ErrServed):
+		p = &problem{http.StatusConflict, "conflict", "endpoint_served", err.Error(), ""}
 	case errors.Is(err, relay.ErrOvertaken):
 		p = &problem{http.StatusConflict, "conflict", "overtaken", err.Error() + "; send it all the same with force", "force"}
 	default:

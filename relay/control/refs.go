@@ -90,7 +90,7 @@ func (s *Server) settle(req *http.Request, t Token) (any, error) {
 	if ask.Reason == "" {
 		return nil, bad("reason", "say why, for whoever must explain it later")
 	}
-	sub := relay.Submission{Partner: ask.Partner, Subject: ask.Subject, Source: ask.Source, ProviderRef: ask.ProviderRef, Kind: ask.Kind, Livemode: s.o.Livemode, Actor: t.Name}
+	sub := relay.Submission{Partner: s.partnerNow(ask.Partner), Subject: ask.Subject, Source: ask.Source, ProviderRef: ask.ProviderRef, Kind: ask.Kind, Livemode: s.o.Livemode, Actor: t.Name}
 	if ask.Livemode != nil {
 		sub.Livemode = *ask.Livemode
 	}

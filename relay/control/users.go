@@ -19,15 +19,24 @@ func (s *Server) about(t Token, named string) (string, error) {
 			return "", err
 		}
 	}
+	own := s.partnerNow(t.Partner)
 	switch {
-	case t.Scope == Partner && named != "" && named != t.Partner:
-		return "", &problem{http.StatusForbidden, "authorization", "other_partner", "this token sees partner " + t.Partner + " only", "partner"}
+	case t.Scope == Partner && named != "" && s.partnerNow(named) != own:
+		return "", &problem{http.StatusForbidden, "authorization", "other_partner", "this token sees partner " + own + " only", "partner"}
 	case t.Scope == Partner:
-		return t.Partner, nil
+		return own, nil
 	case named == "":
 		return "", bad("partner", "name the partner")
 	}
-	return named, nil
+	return s.partnerNow(named), nil
+}
+
+// partnerNow is the id that a partner has now, by any that it has or had.
+func (s *Server) partnerNow(id string) string {
+	if s.o.Relay == nil {
+		return id
+	}
+	return s.o.Relay.PartnerNow(id)
 }
 
 // user answers those who poll: in BlendFi's shape, or in our own with format=canonical.

@@ -36,10 +36,10 @@ func (s *Server) withheld(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listed(p, each(data, viewWithheld), more, func(w *api.Withheld) string { return w.ID }), nil
+	return listed(p, each(s.shown(data), viewWithheld), more, func(w *api.Withheld) string { return w.ID }), nil
 }
 
-// acknowledge ends the alarm about one. It is told nobody by that: what is owed is owed still, and what is dead can be ordered again.
+// acknowledge ends the alarm about one, by the id that it has or had before its endpoint was renamed. It is told nobody by that: what is owed is owed still, and what is dead can be ordered again.
 func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
 	var ask api.Because
 	if err := read(req, &ask); err != nil {
@@ -51,9 +51,18 @@ func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
 	case len(ask.Reason) > maxReason || !kyc.IsText(ask.Reason):
 		return nil, bad("reason", "reason is longer than 500 bytes, or has characters that are no text")
 	}
-	w, err := s.o.Outbox.Acknowledge(req.Context(), req.PathValue("id"), outbox.Acknowledgement{At: s.now().UTC(), By: bounded(t.Name), Reason: ask.Reason})
+	w, err := s.o.Outbox.Acknowledge(req.Context(), s.o.Relay.CurrentID(req.PathValue("id")), outbox.Acknowledgement{At: s.now().UTC(), By: bounded(t.Name), Reason: ask.Reason})
 	if err != nil {
 		return nil, err
 	}
+	w.Subject = s.o.Relay.ShownLane(w.Subject)
 	return api.Acknowledged{Object: "withheld", Withheld: viewWithheld(&w)}, nil
+}
+
+// shown names subjects by the ids that their partners have now.
+func (s *Server) shown(data []outbox.Withheld) []outbox.Withheld {
+	for i := range data {
+		data[i].Subject = s.o.Relay.ShownLane(data[i].Subject)
+	}
+	return data
 }

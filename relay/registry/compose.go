@@ -12,8 +12,8 @@ import (
 // compose is the one place where the partners of the config and what is kept in the file become the partners there are: those of the config in its order, each with its own
 // endpoints and then those that are kept of it, and then those that are kept, by their ids. m is a change that is not written yet; nil: there is none. What compose does not know
 // (policies, and what is disabled) is left out.
-func (r *Registry) compose(declared []Partner, stored Stored, m *made) (*Snapshot, error) {
-	s := &Snapshot{declared: map[string]bool{}, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, whose: map[string]string{}, stored: stored, owners: r.Read().owners}
+func (r *Registry) compose(declared []Partner, stored Stored, ns names, m *made) (*Snapshot, error) {
+	s := &Snapshot{declared: map[string]bool{}, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, whose: map[string]string{}, stored: stored, owners: r.Read().owners, names: ns, roots: ns.roots()}
 	for i := range declared {
 		p := declared[i]
 		p.Endpoints = slices.Clone(p.Endpoints)
@@ -24,15 +24,16 @@ func (r *Registry) compose(declared []Partner, stored Stored, m *made) (*Snapsho
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(stored.Partners)) {
-		if kept := stored.Partners[id].Partner; !s.declared[partnerName(id)] { // else its config's counts: own has refused that at the start
+		if kept := stored.Partners[id].Partner; !s.declared[partnerName(s.Shown(id))] { // else its config's counts: own has refused that at the start
 			s.all = append(s.all, Partner{ID: kept.ID, Policy: kept.Policy, MaxOpen: kept.MaxOpen})
 		}
 	}
 	kept := stored.byPartner()
 	for i := range s.all {
 		p := &s.all[i]
-		s.partners[p.ID] = p
-		for _, v := range kept[p.ID] {
+		root := s.Kept(p.ID)
+		s.partners[root] = p
+		for _, v := range kept[root] {
 			if s.declared[v.ID] {
 				continue
 			}
@@ -93,7 +94,7 @@ func (s *Snapshot) Owner(endpoint string) string {
 	if partner, ok := s.whose[endpoint]; ok {
 		return partner
 	}
-	return s.owners[endpoint].Partner
+	return s.Shown(s.owners[endpoint].Partner)
 }
 
 // endpoint is an endpoint that is kept, as everybody sees it. One that has not changed is what it was.
@@ -140,6 +141,7 @@ func (s *Snapshot) with(now *Snapshot, m *made) {
 
 // StoredBy counts the endpoints that are kept of a partner.
 func (s *Snapshot) StoredBy(partner string) (n int) {
+	partner = s.Kept(partner)
 	for id, v := range s.stored.Endpoints {
 		if v.Endpoint.Partner == partner && !s.declared[id] {
 			n++

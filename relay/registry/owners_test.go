@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,14 +12,15 @@ import (
 	"countersign/signing"
 )
 
-// config is a config in short: partner:endpoint, and <old where it was renamed from.
+// config is a config in short: partner:endpoint, and <old behind either that was renamed from that.
 func config(entries ...string) (ps []Partner) {
 	for _, s := range entries {
 		partner, rest, _ := strings.Cut(s, ":")
 		id, from, _ := strings.Cut(rest, "<")
+		partner, was, _ := strings.Cut(partner, "<")
 		i := slices.IndexFunc(ps, func(p Partner) bool { return p.ID == partner })
 		if i < 0 {
-			i, ps = len(ps), append(ps, Partner{ID: partner})
+			i, ps = len(ps), append(ps, Partner{ID: partner, RenamedFrom: was})
 		}
 		if id != "" {
 			ps[i].Endpoints = append(ps[i].Endpoints, Endpoint{ID: id, RenamedFrom: from})
@@ -46,7 +48,7 @@ func (g *rig) serve(owing map[string]string, entries ...string) (refused string)
 	if len(all) > 0 {
 		return strings.Join(all, "\n")
 	}
-	if err := g.Own(g.t.Context(), p); err != nil {
+	if err := errors.Join(g.RenamePartners(g.t.Context(), p), g.Own(g.t.Context(), p)); err != nil {
 		g.t.Fatal(err)
 	}
 	for _, m := range p.Moves {

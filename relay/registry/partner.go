@@ -10,10 +10,11 @@ import (
 
 // Partner is who is told.
 type Partner struct {
-	ID        string
-	Policy    kyc.Policy // its Version is set by RegisterPolicies
-	MaxOpen   int64      // refs that its own tokens may have registered that no callback has come for; 0: relay.DefaultMaxOpen
-	Endpoints []Endpoint
+	ID          string
+	RenamedFrom string     // the id it had; "": no other
+	Policy      kyc.Policy // its Version is set by RegisterPolicies
+	MaxOpen     int64      // refs that its own tokens may have registered that no callback has come for; 0: relay.DefaultMaxOpen
+	Endpoints   []Endpoint
 }
 
 // Endpoint is one URL of a partner.

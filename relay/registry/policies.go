@@ -50,11 +50,12 @@ func (r *Registry) register(ctx context.Context, ps []Partner) (map[string]map[i
 	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		clear(all)
 		for _, p := range ps {
-			known, err := registerPolicy(tx, p.ID, p.Policy)
+			root := r.Read().Kept(p.ID)
+			known, err := registerPolicy(tx, root, p.Policy)
 			if err != nil {
 				return err
 			}
-			all[p.ID] = known
+			all[root] = known
 		}
 		return nil
 	})

@@ -61,14 +61,16 @@ type Snapshot struct {
 	all       []Partner
 	declared  map[string]bool // endpoints of the config, and its partners by partnerName
 	stored    Stored
-	whose     map[string]string // partners by endpoint
-	partners  map[string]*Partner
+	whose     map[string]string   // partners by endpoint
+	partners  map[string]*Partner // by the id that each is kept under
 	endpoints map[string]*Endpoint
-	policies  map[string]map[int]kyc.Policy // by partner and version
+	policies  map[string]map[int]kyc.Policy // by partner, as it is kept, and version
 	disabled  map[string]*string            // by endpoint: why
 	paused    map[string]*Pause             // by endpoint
 	owners    owners
-	kept      map[string][]Key // by endpoint: keys that are not in the config
+	names     names             // of partners that were renamed
+	roots     map[string]string // the ids that those are kept under, by each that they have or had
+	kept      map[string][]Key  // by endpoint: keys that are not in the config
 }
 
 // New reads what is kept about the partners given.
@@ -123,14 +125,18 @@ func (r *Registry) Configure(ps []Partner) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	var stored Stored
+	var ns names
 	err := r.o.Store.View(func(tx *store.Tx) (err error) {
+		if ns, err = readNames(tx); err != nil {
+			return err
+		}
 		stored, err = readStored(tx)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
-	s, err := r.compose(ps, stored, nil)
+	s, err := r.compose(ps, stored, ns, nil)
 	if err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
@@ -195,22 +201,24 @@ func (r *Registry) change(fn func(*Snapshot) bool) bool {
 // Partners are all of them: those of the config in its order, then those that are kept in the file.
 func (s *Snapshot) Partners() []Partner { return s.all }
 
-// Partner is the partner of an id; nil: there is none.
-func (s *Snapshot) Partner(id string) *Partner { return s.partners[id] }
+// Partner is the partner of an id, which it has or had; nil: there is none.
+func (s *Snapshot) Partner(id string) *Partner { return s.partners[s.Kept(id)] }
 
 // Endpoint is the endpoint of an id; nil: there is none.
 func (s *Snapshot) Endpoint(id string) *Endpoint { return s.endpoints[id] }
 
 // Policy is a version of a partner's policy; the defaults where it is not registered.
 func (s *Snapshot) Policy(partner string, version int) kyc.Policy {
-	return s.policies[partner][version]
+	return s.policies[s.Kept(partner)][version]
 }
 
 // Policies are all registered versions of a partner's policy.
-func (s *Snapshot) Policies(partner string) map[int]kyc.Policy { return s.policies[partner] }
+func (s *Snapshot) Policies(partner string) map[int]kyc.Policy {
+	return s.policies[s.Kept(partner)]
+}
 
 // NewestPolicy is the newest registered version of a partner's policy; 0: there is none.
-func (s *Snapshot) NewestPolicy(partner string) int { return newest(s.policies[partner]) }
+func (s *Snapshot) NewestPolicy(partner string) int { return newest(s.policies[s.Kept(partner)]) }
 
 // Disabled is why an endpoint is disabled; "": it is not.
 func (s *Snapshot) Disabled(endpoint string) string {

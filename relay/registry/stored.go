@@ -87,7 +87,7 @@ func (r *Registry) CreatePartner(ctx context.Context, p StoredPartner, c Change)
 			return nil, CheckName(p.ID).at("id")
 		case s.declaredPartner(p.ID):
 			return nil, fmt.Errorf("partner %s: %w", p.ID, ErrDeclared)
-		case s.partners[p.ID] != nil:
+		case s.Partner(p.ID) != nil:
 			return nil, fmt.Errorf("partner %s: %w", p.ID, ErrTaken)
 		case len(s.stored.Partners) >= maxPartners:
 			return nil, ErrTooMany
@@ -132,7 +132,8 @@ func (r *Registry) RemovePartner(ctx context.Context, id string, c Change) error
 // CreateEndpoint keeps a new endpoint and makes its key, whose text is returned this once: nil once both are on stable storage, and everybody sees them.
 func (r *Registry) CreateEndpoint(ctx context.Context, d EndpointDraft, c Change) (v Version, key string, err error) {
 	v, err = r.one(ctx, c, EndpointCreated, func(s *Snapshot) (*made, error) {
-		p := s.partners[d.Partner]
+		p := s.Partner(d.Partner)
+		d.Partner = s.Kept(d.Partner)
 		switch {
 		case CheckName(d.ID) != nil:
 			return nil, CheckName(d.ID).at("id")
@@ -313,7 +314,7 @@ func (r *Registry) one(ctx context.Context, c Change, what string, work func(*Sn
 		mv.Schema, mv.Number, mv.At, mv.Actor = versionSchema, now.stored.Last+uint64(i)+1, c.At.UTC(), c.Actor
 		v = *mv
 	}
-	next, err := r.compose(r.declared, now.stored.with(m.versions), m)
+	next, err := r.compose(r.declared, now.stored.with(m.versions), now.names, m)
 	if err != nil {
 		return v, err
 	}

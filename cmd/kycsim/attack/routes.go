@@ -78,6 +78,7 @@ func Routes() []Route {
 		{"GET /v1/endpoints/{id}", "/v1/endpoints/acme-main", "", "voap"},
 		{"PATCH /v1/endpoints/{id}", "/v1/endpoints/acme-main", "{}", "oap"},
 		{"DELETE /v1/endpoints/{id}", "/v1/endpoints/acme-main", "", "oap"},
+		{"POST /v1/endpoints/{id}/give-up", "/v1/endpoints/acme-main/give-up", "{}", "oa"},
 	}
 }
 
@@ -257,6 +258,7 @@ func hostileIDs(ctx context.Context, t *Target, s *Section) error {
 			{"GET", "/v1/quarantine/" + id, ""},
 			{"POST", "/v1/endpoints/" + id + "/pause", ""},
 			{"POST", "/v1/endpoints/" + id + "/resume", ""},
+			{"POST", "/v1/endpoints/" + id + "/give-up", "{}"},
 			{"POST", "/v1/endpoints/" + id + "/ping", ""},
 			{"POST", "/v1/deliveries/" + id + "/redeliver", "{}"},
 			{"POST", "/v1/withheld/" + id + "/acknowledge", `{"reason":"r"}`},

@@ -156,6 +156,12 @@ var deliveryCalls = []Call{
 		About: "It is signed like every other, tried once, kept nowhere, and reaches a disabled or paused endpoint too.", Refuses: []Refusal{notFound, tooMany},
 	},
 	{
+		Pattern: "POST /v1/endpoints/{id}/give-up", ID: "giveUp", Summary: "Give up what is owed to an endpoint that is orphaned or disabled",
+		About: "It is dead as given_up, 10,000 deliveries a call: kept, listed, and redeliverable should the endpoint come back. Rejections stay withheld until they are acknowledged.",
+		Ask:   GiveUpAsk{}, Answer: GaveUp{},
+		Refuses: []Refusal{notFound, {http.StatusConflict, TypeConflict, "endpoint_served", "the endpoint is in the config and enabled: what it owes is sent"}},
+	},
+	{
 		Pattern: "GET /v1/deliveries", ID: "listDeliveries", Summary: "List dead deliveries",
 		Params: pages(Param{Name: "status", Kind: "string", Need: true, Enum: []string{"dead"}, About: "What is owed is in the metrics."}, endpointParam), Answer: List[DeadDelivery]{},
 		Refuses: []Refusal{notFound},

@@ -111,6 +111,22 @@ type Ping struct {
 	TookMS    float64 `json:"took_ms"`
 }
 
+// GiveUpAsk is what may be said of giving up what an endpoint owes.
+type GiveUpAsk struct {
+	DryRun bool `json:"dry_run" doc:"Say what would be given up, and do nothing."`
+}
+
+// GaveUp is what came of it, or would.
+type GaveUp struct {
+	Object     string     `json:"object" enum:"give_up"`
+	Endpoint   string     `json:"endpoint" doc:"By the id that it has now."`
+	DryRun     bool       `json:"dry_run"`
+	GivenUp    int64      `json:"given_up" doc:"Deliveries that this call has made dead."`
+	Owed       int64      `json:"owed" doc:"Deliveries that are owed still: call again until there are none."`
+	Rejections int64      `json:"rejections" doc:"How many of what is owed are rejections or suspensions."`
+	Withheld   []Withheld `json:"withheld" doc:"Which these are, the first 1,000 of them."`
+}
+
 // Resumed is an endpoint that was taken up again.
 type Resumed struct {
 	Object  string `json:"object" enum:"endpoint"`

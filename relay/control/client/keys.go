@@ -23,3 +23,8 @@ func (c *Client) RevokeKey(ctx context.Context, endpoint, key string, replace bo
 		method: http.MethodPost, path: at("/v1/endpoints/{id}/keys/{key}/revoke", endpoint, key), query: Page{}.query("replace", word(replace)),
 	})
 }
+
+// GiveUp gives up what is owed to an endpoint that is orphaned or disabled, some at a time: call it again until nothing is owed. dry: it only says what that would be.
+func (c *Client) GiveUp(ctx context.Context, endpoint string, dry bool) (api.GaveUp, error) {
+	return do[api.GaveUp](ctx, c, call{method: http.MethodPost, path: at("/v1/endpoints/{id}/give-up", endpoint), ask: api.GiveUpAsk{DryRun: dry}})
+}
