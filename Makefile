@@ -1,4 +1,4 @@
-# make demo and make test are the two commands of the README. All that is needed is Go, git and make; tools come as Go modules. What ends in -kafka runs Apache Kafka itself and
+# make demo and make test are the two commands of the README. All that is needed is Go, git and make, and for the tests Node.js with npm; tools come as Go modules. What ends in -kafka runs Apache Kafka itself and
 # needs Java 17, Maven and Python 3 too; what is missing is said in one sentence.
 
 GO       ?= go

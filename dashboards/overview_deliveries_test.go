@@ -79,8 +79,13 @@ func deliveriesRow() row {
 			queries:     []query{{`sum by (reason) (rate(countersign_outbox_put_down_total[$__rate_interval])) > 0`, "{{reason}}"}},
 		},
 		{
+			title: "Breaker", unit: "none", max: 2, alert: "CountersignEndpointBreakerOpen",
+			description: "2: the endpoint fails for everybody, is probed only, and what it is owed waits. 1: it is back, and gets more and more at once. 0: closed.",
+			queries:     []query{{`countersign_relay_endpoint_breaker{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
+		},
+		{
 			title: "Disabled or paused", unit: "none", max: 1, alert: "CountersignEndpointDisabled",
-			description: "1: the partner answered 410 Gone, or an operator has paused the endpoint: it gets nothing until it is resumed.",
+			description: "1: the partner answered 410 Gone or failed for days, or an operator has paused the endpoint: it gets nothing until it is resumed.",
 			queries: []query{
 				{`countersign_relay_endpoint_disabled{endpoint=~"$endpoint"}`, "{{endpoint}} disabled"},
 				{`countersign_relay_endpoint_paused{endpoint=~"$endpoint"}`, "{{endpoint}} paused"},

@@ -113,6 +113,13 @@ func storageRow() row {
 			},
 		},
 		{
+			title: "Filters that failed", unit: "ops",
+			description: "Changes that the filter of an endpoint failed about. They are sent all the same; the log names the endpoint (endpoint_filter_failed).",
+			queries: []query{
+				{`sum by (instance) (rate(countersign_relay_filter_failures_total[$__rate_interval]))`, "{{instance}}"},
+			},
+		},
+		{
 			title: "Damaged records", unit: "ops", alert: "CountersignDamagedRecords",
 			description: "Records that failed their checksum. They stay in the file and are passed over.",
 			queries: []query{
@@ -309,6 +316,18 @@ func processRow() row {
 			title: "Refused at the control listener", unit: "ops", stack: true, alert: "CountersignWrongTokens",
 			description: "token_unknown, token_expired, token_revoked: wrong tokens; too_often: those of them that were not looked at. host: called by a name that is not its own, by a page that should not or by a probe whose name is missing in listen.control_hosts. scope: a right token that may not do this. crowd: a slow connection made room for a new one.",
 			queries:     []query{{`sum by (reason) (rate(countersign_control_refused_total[$__rate_interval])) > 0`, "{{reason}}"}},
+		},
+		{
+			title: "Reloads of the config", unit: "short", stack: true, alert: "CountersignConfigNotReloaded",
+			description: "By what came of them. refused: the file is wrong, or takes a restart, and what was there before counts on; the log line config_refused names file, line, key and remedy.",
+			queries: []query{
+				{`sum by (outcome) (increase(countersign_reloads_total[$__rate_interval]))`, "{{outcome}}"},
+			},
+		},
+		{
+			title: "Age of the config that counts", unit: "s", alert: "CountersignConfigNotReloaded",
+			description: "Since the start, or the last reload that was applied. It says nothing about how old the file is.",
+			queries:     []query{{`time() - countersign_reload_last_success_timestamp_seconds`, "{{instance}}"}},
 		},
 		{
 			title: "Log lines that nobody got", unit: "ops",

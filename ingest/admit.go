@@ -29,12 +29,13 @@ func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
 		return nil, refuse(badRequest, errors.New("path with encoded, doubled or dot segments"))
 	}
 	name, token, hasToken := strings.Cut(strings.TrimSuffix(rest, "/"), "/") // one slash at the end is forgiven
-	src := in.sources[name]
+	now := in.set.Load()                                                     // this request sees no other
+	src := now.sources[name]
 	if !ok || src == nil || src.Adapter.Stream != nil || !src.tokenFits(token, hasToken) {
 		return nil, refuse(unknownSource, errors.New("no such source, or not its token"))
 	}
 	headers := sentHeaders(h.RawHeaders())
-	from := in.client(ctx)
+	from := now.client(ctx)
 	ours(ctx.Conn()).client = from
 	switch {
 	case !ctx.IsPost():
@@ -152,8 +153,11 @@ func peer(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-func (in *Ingress) trusted(a netip.Addr) bool {
-	for _, p := range in.o.TrustedProxies {
+// trusted reports whether an address may speak for others just now.
+func (in *Ingress) trusted(a netip.Addr) bool { return in.set.Load().trusted(a) }
+
+func (now *set) trusted(a netip.Addr) bool {
+	for _, p := range now.proxies {
 		if p.Contains(a) {
 			return true
 		}

@@ -12,19 +12,35 @@ import (
 // bodies is the one budget of memory for all bodies that are on their way, with a share for each source and each address. What counts is the room that was made for what
 // has come, not what was promised. When it is used up, who is slow gives way to who is not.
 type bodies struct {
-	limit, perSource, perAddress int64
-	cut                          func() // is told of each body that gave way
+	cut func() // is told of each body that gave way
 
-	mu        sync.Mutex // guards the fields below, what each source holds, and what each flight says it guards
+	mu sync.Mutex // guards the fields below, what each source holds, and what each flight says it guards
+
+	limit, perSource, perAddress int64
+
 	held      int64
 	addresses map[netip.Addr]int64 // what each holds
 	head      flight               // of the ring of flights that are being read
 }
 
-func newBodies(limit, perSource, perAddress int64) *bodies {
-	b := &bodies{limit: limit, perSource: perSource, perAddress: perAddress, cut: func() {}, addresses: map[netip.Addr]int64{}}
+func newBodies() *bodies {
+	b := &bodies{cut: func() {}, addresses: map[netip.Addr]int64{}}
 	b.head.next, b.head.prev = &b.head, &b.head
 	return b
+}
+
+// bound sets how much may be held. Who holds more already keeps it.
+func (b *bodies) bound(limit, perSource, perAddress int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit, b.perSource, b.perAddress = limit, perSource, perAddress
+}
+
+// most is how much may be held in all.
+func (b *bodies) most() float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return float64(b.limit)
 }
 
 // flight is one body on its way, from its first byte to the answer.
@@ -89,7 +105,7 @@ func (b *bodies) land(f *flight) {
 // release is called with the lock held.
 func (b *bodies) release(f *flight) {
 	b.held -= f.held
-	f.src.held -= f.held
+	f.src.tally.held -= f.held
 	if n := b.addresses[f.from] - f.held; n > 0 {
 		b.addresses[f.from] = n
 	} else {
@@ -109,14 +125,14 @@ func (b *bodies) take(f *flight, n int64) bool {
 			return true
 		case b.held+n > b.limit:
 			among = func(*flight) bool { return true }
-		case f.src.held+n > b.perSource:
-			among = func(o *flight) bool { return o.src == f.src }
+		case f.src.tally.held+n > b.perSource:
+			among = func(o *flight) bool { return o.src.tally == f.src.tally }
 		case b.addresses[f.from]+n > b.perAddress:
 			among = func(o *flight) bool { return o.from == f.from }
 		default:
 			f.held += n
 			b.held += n
-			f.src.held += n
+			f.src.tally.held += n
 			b.addresses[f.from] += n
 			return true
 		}

@@ -107,7 +107,7 @@ func TestBodiesHaveABudget(t *testing.T) {
 func TestSlowGivesWayToFast(t *testing.T) {
 	d := open(t, func(o *Options) { o.Bodies, o.BodiesOfSource, o.BodiesOfClient = 2<<20, 2<<20, 2<<20 })
 	b := d.bodies
-	src := d.sources["sumsub"]
+	src := d.set.Load().sources["sumsub"]
 	fly := func(n int64, due time.Duration) *flight {
 		t.Helper()
 		near, far := net.Pipe()
@@ -158,7 +158,7 @@ func TestSlowGivesWayToFast(t *testing.T) {
 	for _, f := range []*flight{steady, drips, holds, large, small, other} {
 		b.end(f)
 	}
-	if b.holds() != 0 || src.held != 0 || len(b.addresses) != 0 {
-		t.Errorf("%v bytes are held, %d of the source, %v", b.holds(), src.held, b.addresses)
+	if b.holds() != 0 || src.tally.held != 0 || len(b.addresses) != 0 {
+		t.Errorf("%v bytes are held, %d of the source, %v", b.holds(), src.tally.held, b.addresses)
 	}
 }

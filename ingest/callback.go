@@ -112,9 +112,9 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	if r != nil {
 		v = r.verdict
 	}
-	label := unknownLabel
+	to := in.nobody
 	if src != nil {
-		label = src.label
+		to = src.tally
 	}
 	ctx.Response.ResetBody()
 	ctx.SetStatusCode(v.status())
@@ -137,25 +137,29 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 		ctx.SetConnectionClose()
 	}
 	ours(ctx.Conn()).answered(v.taken())
-	in.m.callbacks.WithLabelValues(label, string(v)).Inc()
+	to.callbacks[v].Inc()
 	in.m.latency.Observe(time.Since(started).Seconds())
 	if !v.taken() || v == quarantined {
-		in.logRefused(ctx, label, r)
+		in.logRefused(ctx, src, to, r)
 	}
 }
 
 // logRefused writes one line per refused callback, a few a second of each verdict at each source; how many of these were left out is in the next such line.
-func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, source string, r *refusal) {
-	unlogged, ok := in.refusals.allow(source, r.verdict)
+func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, src *source, to *tally, r *refusal) {
+	unlogged, ok := to.refusals.allow(r.verdict)
 	if !ok {
 		return
+	}
+	now := in.set.Load()
+	if src != nil {
+		now = src.of
 	}
 	reason := ""
 	if r.err != nil {
 		reason = r.err.Error()
 	}
-	in.o.Logger.Warn("callback_refused", "source", source, "verdict", string(r.verdict), "status", r.verdict.status(), "reason", reason,
-		"client", in.client(ctx).String(), "not_logged", unlogged)
+	in.o.Logger.Warn("callback_refused", "source", to.label, "verdict", string(r.verdict), "status", r.verdict.status(), "reason", reason,
+		"client", now.client(ctx).String(), "not_logged", unlogged)
 }
 
 // malformed answers what fasthttp could not read as a request.
@@ -285,7 +289,7 @@ func (s *source) verify(ctx context.Context, h signing.Header, body []byte, now 
 }
 
 // address says whose subject it is, as far as the source can tell; the rest is found by refs in the relay.
-func (in *Ingress) address(s *source, u *kyc.Update) error {
+func (s *source) address(u *kyc.Update) error {
 	u.Partner = s.Partner
 	if u.Partner != "" || u.Subject.ID == "" || s.PartnerFrom != "subject_prefix" {
 		if s.PartnerFrom == "submission" {
@@ -294,7 +298,7 @@ func (in *Ingress) address(s *source, u *kyc.Update) error {
 		return nil
 	}
 	partner, id, ok := strings.Cut(u.Subject.ID, ":")
-	if !ok || id == "" || !in.o.Partners[partner] {
+	if !ok || id == "" || !s.of.partners(partner) {
 		return errors.New("the subject's id does not begin with a known partner and a colon")
 	}
 	u.Partner, u.Subject.ID = partner, id

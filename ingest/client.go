@@ -10,33 +10,33 @@ import (
 
 // client is who sent the request: the peer, or, behind trusted proxies, the last address in X-Forwarded-For or Forwarded that is not one of them. Where both are there
 // and do not say the same, a proxy wrote one of them and let a stranger's through in the other: then it is nobody, whom no allow list has.
-func (in *Ingress) client(ctx *fasthttp.RequestCtx) netip.Addr {
+func (now *set) client(ctx *fasthttp.RequestCtx) netip.Addr {
 	at := peer(ctx.RemoteAddr())
-	if !in.trusted(at) {
+	if !now.trusted(at) {
 		return at
 	}
 	h := &ctx.Request.Header
 	listed := h.PeekAll("X-Forwarded-For")
-	by, isListed := in.behind(at, listed, hop), len(listed) > 0
+	by, isListed := now.behind(at, listed, hop), len(listed) > 0
 	standard := h.PeekAll("Forwarded") // from here on listed is something else
 	if len(standard) == 0 {
 		return by
 	}
-	if also := in.behind(at, standard, forwardedFor); !isListed || also == by {
+	if also := now.behind(at, standard, forwardedFor); !isListed || also == by {
 		return also
 	}
 	return netip.Addr{}
 }
 
 // behind follows the hops that proxies wrote, the last first, as far as each is one that is trusted. A hop that cannot be read, or hides itself, is as far as it goes.
-func (in *Ingress) behind(at netip.Addr, lines [][]byte, read func(string) (netip.Addr, bool)) netip.Addr {
+func (now *set) behind(at netip.Addr, lines [][]byte, read func(string) (netip.Addr, bool)) netip.Addr {
 	for _, line := range slices.Backward(lines) {
 		for _, text := range slices.Backward(parts(string(line), ',')) {
 			hop, ok := read(text)
 			if !ok {
 				return at
 			}
-			if at = hop; !in.trusted(at) {
+			if at = hop; !now.trusted(at) {
 				return at
 			}
 		}

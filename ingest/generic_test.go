@@ -44,7 +44,13 @@ func TestGenericRelease(t *testing.T) {
 	if err != nil || item.Reason != journal.NoPartner || len(item.Headers) != 2 {
 		t.Fatalf("held %+v, %v", item, err)
 	}
-	d.o.Partners["gamma"] = true
+	to := d.o.settings()
+	to.Partners = func(id string) bool { return id == "gamma" }
+	apply, err := d.Plan(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply()
 	in, err := d.Release(item)
 	if err != nil || len(in.Records) != 1 {
 		t.Fatalf("released %+v, %v", in, err)

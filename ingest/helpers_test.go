@@ -66,7 +66,7 @@ func open(tb testing.TB, changes ...func(*Options)) *door {
 	}
 	d.addr, d.held = ln.Addr().String(), &faulty{Appender: d.journal}
 	o := Options{
-		Listener: ln, Journal: d.held, Sources: sources(tb, d.probe), Partners: map[string]bool{"acme": true, "beta": true},
+		Listener: ln, Journal: d.held, Sources: sources(tb, d.probe), Partners: func(id string) bool { return id == "acme" || id == "beta" },
 		Logger: logger, Metrics: d.reg, Now: func() time.Time { return at }, ReadTimeout: patience,
 	}
 	for _, change := range changes {

@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
-	"golang.org/x/time/rate"
 
 	"countersign/ingest/journal"
 	"countersign/ingest/provider"
@@ -62,7 +60,7 @@ type Options struct {
 	Live           bool               // the gateway tells partners about real people
 	Journal        Appender
 	Sources        []Source
-	Partners       map[string]bool          // known partner ids, for subject_prefix
+	Partners       func(id string) bool     // whether a partner is known, for subject_prefix
 	Knows          func(u *kyc.Update) bool // whether a ref of an update is known here; nil: none is
 	TrustedProxies []netip.Prefix           // whose X-Forwarded-For and Forwarded are believed
 	Logger         *slog.Logger
@@ -86,15 +84,6 @@ func (o *Options) fill() {
 	o.AppendTimeout = cmp.Or(o.AppendTimeout, 2*time.Second)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, 75*time.Second)
 	o.Grace = cmp.Or(o.Grace, 5*time.Second)
-	o.MaxConns = cmp.Or(o.MaxConns, 4096)
-	o.ConnsOfAddress = cmp.Or(o.ConnsOfAddress, max(1, o.MaxConns/4))
-	o.Bodies = cmp.Or(o.Bodies, 48<<20)
-	o.BodiesOfSource = cmp.Or(o.BodiesOfSource, o.Bodies/2)
-	largest := int64(leastRoom)
-	for i := range o.Sources {
-		largest = max(largest, o.Sources[i].MaxBody)
-	}
-	o.BodiesOfClient = cmp.Or(o.BodiesOfClient, max(o.Bodies/4, largest))
 }
 
 func orNow(now func() time.Time) func() time.Time {
@@ -107,7 +96,7 @@ func orNow(now func() time.Time) func() time.Time {
 // Ingress serves callbacks. Make it with New, run it with Run.
 type Ingress struct {
 	o        Options
-	sources  map[string]*source
+	set      atomic.Pointer[set]
 	server   *fasthttp.Server
 	ln       *listener
 	bodies   *bodies
@@ -115,49 +104,25 @@ type Ingress struct {
 	stopping atomic.Bool  // nothing is taken any more
 	busy     atomic.Int64 // requests being handled
 	m        *metrics
-	refusals refusals // of log lines, not of callbacks
-}
-
-type source struct {
-	Source
-	scheme signing.Scheme
-	limit  *rate.Limiter
-	keyed  bool // a key proves its callbacks: only genuine ones count towards the rate
-	label  string
-	places *places
-	proves kyc.Authenticity
-	held   int64 // by its bodies, guarded by the lock of bodies
+	nobody   *tally // of what came for no source
 }
 
 // New checks that every source's scheme can be built and its keys fit.
 func New(o Options) (*Ingress, error) {
 	o.fill()
-	in := &Ingress{o: o, sources: map[string]*source{}}
-	for _, s := range o.Sources {
-		scheme, err := s.Adapter.Scheme(s.Options)
-		if err != nil {
-			return nil, fmt.Errorf("source %s: %w", s.Name, err)
-		}
-		if s.KeysFor == nil {
-			if err := signing.CheckKeys(scheme, s.Keys); err != nil {
-				return nil, fmt.Errorf("source %s: %w", s.Name, err)
-			}
-		}
-		src := &source{Source: s, scheme: scheme, label: s.Name, places: &places{}, limit: rate.NewLimiter(rate.Inf, 1), proves: s.Adapter.Authenticity(s.Options), keyed: !signing.Keyless(scheme)}
-		if s.Adapter.Stream != nil {
-			src.proves = kyc.Signed // nobody posts to it: what it says came over a connection that we opened
-		}
-		if s.Rate > 0 {
-			src.limit = rate.NewLimiter(rate.Limit(s.Rate), max(1, int(s.Rate)))
-		}
-		in.sources[s.Name] = src
-	}
-	in.refusals = newRefusals(in.sources)
-	in.ln = newListener(o.Listener, o.MaxConns, o.ConnsOfAddress, in.trusted, o.Logger)
-	in.bodies = newBodies(o.Bodies, o.BodiesOfSource, o.BodiesOfClient)
+	in := &Ingress{o: o}
+	in.set.Store(&set{})
+	in.ln = newListener(o.Listener, in.trusted, o.Logger)
+	in.bodies = newBodies()
 	in.m = newMetrics(o.Metrics, in)
 	in.ln.crowded = func(reason string) { in.m.crowded.WithLabelValues(reason).Inc() }
 	in.bodies.cut = in.m.cut.Inc
+	in.nobody = in.m.answers(unknownLabel)
+	apply, err := in.Plan(o.settings())
+	if err != nil {
+		return nil, err
+	}
+	apply()
 	in.server = in.harden()
 	return in, nil
 }
@@ -181,8 +146,8 @@ func (in *Ingress) harden() *fasthttp.Server {
 		WriteTimeout:                 in.o.ReadTimeout,
 		IdleTimeout:                  in.o.IdleTimeout,
 		MaxRequestsPerConn:           100_000,
-		Concurrency:                  2*in.o.MaxConns + 64, // the listener is the limit; this one would refuse, and counts connections that were cut until their goroutines have ended
-		ReduceMemoryUsage:            true,                 // no buffer for a connection on which nothing has come yet
+		Concurrency:                  2*max(in.o.MaxConns, mostConns) + 64, // the listener is the limit; this one would refuse, and counts connections that were cut until their goroutines have ended
+		ReduceMemoryUsage:            true,                                 // no buffer for a connection on which nothing has come yet
 		DisablePreParseMultipartForm: true,
 		SecureErrorLogMessage:        true, // else it prints the raw request
 		ConnState:                    follow,

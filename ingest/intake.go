@@ -87,7 +87,7 @@ func (in *Ingress) said(m *message) journal.Intake {
 // fault tells an operator what the provider says to nobody else: that the integration is broken.
 func (in *Ingress) fault(m *message) {
 	if m.res.Fault {
-		in.m.faults.WithLabelValues(m.src.label).Inc()
+		m.src.tally.faults.Inc()
 		in.o.Logger.Error("provider_reports_fault", "source", m.src.Name, "event", m.res.EventType)
 	}
 }
@@ -142,7 +142,7 @@ func (m *message) dedupe() []string {
 // Confirmed is the intake of what a provider's API answered to a question that was asked at this instant. Answers count like signed updates, since we opened the connection.
 // The same answer to the same claim gives the same ids. Unread says why an answer could not be read; nil: it could.
 func (in *Ingress) Confirmed(q journal.Question, res provider.Result, unread error, answers [][]byte, asked time.Time) (journal.Intake, error) {
-	src := in.sources[q.Source]
+	src := in.set.Load().sources[q.Source]
 	if src == nil {
 		return journal.Intake{}, fmt.Errorf("source %s: %w", q.Source, errNoSource)
 	}
@@ -156,7 +156,7 @@ func (in *Ingress) Confirmed(q journal.Question, res provider.Result, unread err
 // Streamed is the intake of one event of a source's stream. Events count like signed callbacks, since we opened the connection. The same event gives the same ids, so that a
 // stream that is read again repeats nothing (I4). Unread says why an event could not be read; nil: it could.
 func (in *Ingress) Streamed(source string, res provider.Result, unread error, event []byte) (journal.Intake, error) {
-	src := in.sources[source]
+	src := in.set.Load().sources[source]
 	if src == nil || src.Adapter.Stream == nil {
 		return journal.Intake{}, fmt.Errorf("source %s: %w", source, errNoSource)
 	}

@@ -23,8 +23,6 @@ import (
 // before it was accepted.
 type listener struct {
 	net.Listener
-	max     int                   // connections open at once
-	share   int                   // of these, those of one address
 	exempt  func(netip.Addr) bool // addresses that may have more: they speak for many
 	crowded func(reason string)   // is told of each connection that was closed to make place
 	log     *slog.Logger
@@ -34,6 +32,8 @@ type listener struct {
 	freed  chan struct{} // holds one if a connection has ended since it was last looked at
 
 	mu       sync.Mutex // guards the fields below
+	max      int        // connections open at once
+	share    int        // of these, those of one address
 	open     map[*conn]struct{}
 	origins  map[netip.Addr]map[*conn]struct{} // the same, by where they come from
 	latest   []standing                        // who may give way next, best last: see evict
@@ -41,9 +41,9 @@ type listener struct {
 	hasty    bool                              // what lingers shall not do so for long
 }
 
-func newListener(ln net.Listener, maxConns, share int, exempt func(netip.Addr) bool, log *slog.Logger) *listener {
+func newListener(ln net.Listener, exempt func(netip.Addr) bool, log *slog.Logger) *listener {
 	return &listener{
-		Listener: ln, max: maxConns, share: share, exempt: exempt, crowded: func(string) {}, log: log, closed: make(chan struct{}), freed: make(chan struct{}, 1),
+		Listener: ln, exempt: exempt, crowded: func(string) {}, log: log, closed: make(chan struct{}), freed: make(chan struct{}, 1),
 		open: map[*conn]struct{}{}, origins: map[netip.Addr]map[*conn]struct{}{},
 	}
 }
@@ -94,6 +94,19 @@ func (l *listener) ended(cs []*conn) bool {
 		}
 	}
 	return true
+}
+
+// bound sets how many may be open, and how many of one address. Those beyond it go when another comes.
+func (l *listener) bound(most, share int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.max, l.share = most, share
+}
+
+func (l *listener) most() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.max
 }
 
 // count is how many connections are open.

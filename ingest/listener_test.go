@@ -251,7 +251,8 @@ func TestEndedAtRest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newListener(ln, 10, 10, func(netip.Addr) bool { return false }, slog.New(slog.DiscardHandler))
+	l := newListener(ln, func(netip.Addr) bool { return false }, slog.New(slog.DiscardHandler))
+	l.bound(10, 10)
 	defer l.Close()
 	out, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {

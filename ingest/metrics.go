@@ -56,18 +56,7 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 	}, func() float64 { return float64(in.ln.count()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ingest_connections_max", Help: "Connections that may be open on the callbacks' listener. Beyond them the one that has been slow or idle for longest is closed.",
-	}, func() float64 { return float64(in.o.MaxConns) })
-	for _, v := range verdicts {
-		m.callbacks.WithLabelValues(unknownLabel, string(v))
-		for name := range in.sources {
-			m.callbacks.WithLabelValues(name, string(v))
-		}
-	}
-	for name, s := range in.sources {
-		m.ahead.WithLabelValues(name)
-		m.faults.WithLabelValues(name)
-		m.evidence.WithLabelValues(name, string(s.Evidence)).Set(1)
-	}
+	}, func() float64 { return float64(in.ln.most()) })
 	return m
 }
 
@@ -78,7 +67,7 @@ func (m *metrics) boundMemory(f promauto.Factory, in *Ingress) {
 	}, in.bodies.holds)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ingest_body_bytes_max", Help: "Memory that may be held for bodies, in bytes. Beyond it the slowest give way, and then callbacks are refused.",
-	}, func() float64 { return float64(in.bodies.limit) })
+	}, in.bodies.most)
 	m.cut = f.NewCounter(prometheus.CounterOpts{
 		Name: "ingest_bodies_cut_total", Help: "Bodies that were cut off because the memory for bodies was used up and they came slowest.",
 	})

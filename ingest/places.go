@@ -66,7 +66,7 @@ func (in *Ingress) stand(m *message, u *kyc.Update, q *journal.Question) {
 	}
 	q.Weak = true
 	q.Known = in.o.Knows != nil && in.o.Knows(u)
-	if q.Place = m.src.places.take(m.client, q.Since); q.Known {
+	if q.Place = m.src.tally.places.take(m.client, q.Since); q.Known {
 		q.Place = q.Place.Add(-headStart)
 	}
 }

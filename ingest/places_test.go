@@ -77,7 +77,7 @@ func TestUnprovedQuestions(t *testing.T) {
 // TestKnownRefCannotStarve: whoever knows one ref, and says it again and again, is asked about first only so often.
 func TestKnownRefCannotStarve(t *testing.T) {
 	in := &Ingress{o: Options{Knows: func(*kyc.Update) bool { return true }}}
-	m := &message{src: &source{proves: kyc.Network, places: &places{}}, client: netip.MustParseAddr("192.0.2.1")}
+	m := &message{src: &source{proves: kyc.Network, tally: &tally{}}, client: netip.MustParseAddr("192.0.2.1")}
 	before := 0
 	for range 2000 {
 		q := journal.Question{Since: at}

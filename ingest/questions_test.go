@@ -129,7 +129,7 @@ func TestRelease(t *testing.T) {
 		t.Errorf("an event that is known by now: %+v, %v", in, err)
 	}
 
-	d.sources["sumsub"].Livemode = true // the operator has corrected the source
+	d.set.Load().sources["sumsub"].Livemode = true // the operator has corrected the source
 	mode.At = at.Add(-72 * time.Hour)
 	in, err := d.Release(mode)
 	rs := in.Records

@@ -92,7 +92,7 @@ func (in *Ingress) complete(m *message, u *kyc.Update) error {
 	u.Source, u.Provider, u.AdapterVersion = m.src.Name, m.src.Adapter.Name, m.src.Adapter.Version
 	u.Livemode = m.src.Livemode
 	u.ReceivedAt, u.BodySHA256 = m.now.UTC().Truncate(time.Microsecond), m.digest()
-	if err := in.address(m.src, u); err != nil {
+	if err := m.src.address(u); err != nil {
 		return err
 	}
 	if err := named(u); err != nil {
@@ -134,7 +134,7 @@ func stable(u *kyc.Update) time.Time {
 func (in *Ingress) record(src *source, u kyc.Update) journal.Record {
 	u, ahead := u.Clamp()
 	if ahead {
-		in.m.ahead.WithLabelValues(src.label).Inc()
+		src.tally.ahead.Inc()
 		in.o.Logger.Warn("provider_clock_ahead", "source", src.Name, "update", u.ID)
 	}
 	return journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: u.AppendJSON(make([]byte, 0, 1024)), Update: &u}

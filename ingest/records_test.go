@@ -123,7 +123,7 @@ func TestIDs(t *testing.T) {
 	f("persona", "persona", "persona", "approved", provider.SampleVars{})
 
 	several := provider.Result{Updates: []kyc.Update{{}, {}, {Document: kyc.Document{ID: "d"}}}}
-	rs, err := d.Ingress.records(&message{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: several})
+	rs, err := d.Ingress.records(&message{src: d.set.Load().sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: several})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestIDs(t *testing.T) {
 		seen[u.ID] = true
 	}
 	id := func(u kyc.Update) string {
-		rs, err := d.Ingress.records(&message{src: d.sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
+		rs, err := d.Ingress.records(&message{src: d.set.Load().sources["sumsub"], h: http.Header{}, body: []byte("x"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func TestIDs(t *testing.T) {
 // TestCheckOverride: a source says what its overall updates are about, by workflow before by source; steps and documents keep their own.
 func TestCheckOverride(t *testing.T) {
 	d := open(t)
-	src := *d.sources["sumsub"]
+	src := *d.set.Load().sources["sumsub"]
 	f := func(want kyc.Check, u kyc.Update) {
 		t.Helper()
 		u.Check = kyc.Liveness
@@ -355,7 +355,7 @@ func TestProviderReleases(t *testing.T) {
 			Subject: kyc.Subject{ID: "user-1"}, Scope: kyc.Overall, Check: kyc.IdentityVerification, Status: status, Release: true,
 			Verification: kyc.Verification{ParentRef: "user"}, OccurredAt: happened, OccurredAtOrigin: kyc.OriginProvider,
 		}
-		in := d.intake(&message{src: d.sources[source], h: http.Header{}, body: []byte("active"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
+		in := d.intake(&message{src: d.set.Load().sources[source], h: http.Header{}, body: []byte("active"), now: at, res: provider.Result{Updates: []kyc.Update{u}}})
 		if len(in.Records) != 1 || in.Keep != nil {
 			t.Fatalf("%s: %+v", source, in)
 		}

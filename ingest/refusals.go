@@ -6,14 +6,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// refusals bound the log: a few lines a second for each verdict at each source, so that a flood of one kind hides no line of another, and none of another source. All paths that lead to no
+// refusals bound the log of one source: a few lines a second for each verdict, so that a flood of one kind hides no line of another, and none of another source. All paths that lead to no
 // source are one.
-type refusals map[refusalKind]*refusalLog
-
-type refusalKind struct {
-	source  string // unknown: of no source
-	verdict verdict
-}
+type refusals map[verdict]*refusalLog
 
 type refusalLog struct {
 	limit    *rate.Limiter
@@ -29,20 +24,17 @@ const (
 // unknownLabel stands for the source of what was posted to none.
 const unknownLabel = "unknown"
 
-func newRefusals(sources map[string]*source) refusals {
+func newRefusals() refusals {
 	all := refusals{}
 	for _, v := range verdicts {
-		all[refusalKind{unknownLabel, v}] = &refusalLog{limit: rate.NewLimiter(refusalLines, refusalBurst)}
-		for _, s := range sources {
-			all[refusalKind{s.label, v}] = &refusalLog{limit: rate.NewLimiter(refusalLines, refusalBurst)}
-		}
+		all[v] = &refusalLog{limit: rate.NewLimiter(refusalLines, refusalBurst)}
 	}
 	return all
 }
 
 // allow reports whether a line may be written, and how many of its kind were not since the last one.
-func (r refusals) allow(source string, v verdict) (unlogged int64, ok bool) {
-	l := r[refusalKind{source, v}]
+func (r refusals) allow(v verdict) (unlogged int64, ok bool) {
+	l := r[v]
 	if !l.limit.Allow() {
 		l.unlogged.Add(1)
 		return 0, false

@@ -14,9 +14,15 @@ import (
 // TestRefusalLog: a flood of refusals does not flood the log, and the log says how many it left out. It hides no other refusal: not of another source, not of another kind.
 func TestRefusalLog(t *testing.T) {
 	d := open(t)
-	for _, l := range d.refusals {
-		l.limit.SetLimit(0)
-		l.limit.SetBurst(5)
+	tallies := []*tally{d.nobody}
+	for _, s := range d.set.Load().sources {
+		tallies = append(tallies, s.tally)
+	}
+	for _, to := range tallies {
+		for _, l := range to.refusals {
+			l.limit.SetLimit(0)
+			l.limit.SetBurst(5)
+		}
 	}
 	lines := func(source string, v verdict) int {
 		return strings.Count(d.log.String(), fmt.Sprintf(`"source":%q,"verdict":%q`, source, v))
@@ -29,12 +35,16 @@ func TestRefusalLog(t *testing.T) {
 	}
 	d.ask(post(pathPrefix+"sumsub", green, "X-Payload-Digest: "+strings.Repeat("0", 64), "X-Payload-Digest-Alg: HMAC_SHA256_HEX"))
 	d.ask(post(pathPrefix+"other", green))
-	for k, want := range map[refusalKind]int{{unknownLabel, unknownSource}: 5, {"sumsub", unsigned}: 5, {"sumsub", mismatch}: 1, {"other", unsigned}: 1} {
+	type kind struct {
+		source  string
+		verdict verdict
+	}
+	for k, want := range map[kind]int{{unknownLabel, unknownSource}: 5, {"sumsub", unsigned}: 5, {"sumsub", mismatch}: 1, {"other", unsigned}: 1} {
 		if got := lines(k.source, k.verdict); got != want {
 			t.Errorf("%s %s: %d lines, want %d", k.source, k.verdict, got, want)
 		}
 	}
-	l := d.refusals[refusalKind{unknownLabel, unknownSource}]
+	l := d.nobody.refusals[unknownSource]
 	if n := l.unlogged.Load(); n != 95 {
 		t.Errorf("%d are not logged, want 95", n)
 	}

@@ -20,7 +20,7 @@ var (
 // which only a part has become clear is kept on, with the reason of today. Putting that in the item's place is one transaction. Errors wrap ErrStillUnclear where nothing has
 // become clearer.
 func (in *Ingress) Release(item journal.Item) (journal.Intake, error) {
-	src := in.sources[item.Source]
+	src := in.set.Load().sources[item.Source]
 	if src == nil {
 		return journal.Intake{}, fmt.Errorf("source %s: %w", item.Source, errNoSource)
 	}

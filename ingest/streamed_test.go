@@ -26,7 +26,7 @@ func TestStreamed(t *testing.T) {
 	d := followed(t)
 	f := func(event string) (us []kyc.Update) {
 		t.Helper()
-		res, err := d.sources["brokerage"].Adapter.Translate(nil, []byte(event), nil)
+		res, err := d.set.Load().sources["brokerage"].Adapter.Translate(nil, []byte(event), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

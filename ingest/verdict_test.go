@@ -119,7 +119,7 @@ func TestVerdicts(t *testing.T) {
 	taken("slow", accepted, genuine(t, "slow", green))
 	f("slow", tooFast, 429, "1", genuine(t, "slow", green))
 	taken("other", accepted, genuine(t, "other", green, TriggerHeader+": true")) // of a test source in the sandbox
-	d.sources["other"].Livemode = true
+	d.set.Load().sources["other"].Livemode = true
 	refused("other", triggered, 403, genuine(t, "other", green, TriggerHeader+": true"))
 	refused("other", triggered, 403, genuine(t, "other", green, strings.ToLower(TriggerHeader)+": 1"))
 	for v, err := range map[verdict]error{backlog: journal.ErrBacklog, unasked: journal.ErrQuestions, full: journal.ErrFull, unforwarded: journal.ErrNotForwarded, undecided: errors.New("input/output error")} {

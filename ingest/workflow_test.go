@@ -57,7 +57,7 @@ func TestWorkflows(t *testing.T) {
 // TestWorkflowsInPart: of a body that approves and takes away, what takes away is applied and the body is kept; when the workflow is allowed, releasing it adds what was left out.
 func TestWorkflowsInPart(t *testing.T) {
 	d := open(t)
-	src := d.sources["probe"]
+	src := d.set.Load().sources["probe"]
 	approval := kyc.Update{Subject: kyc.Subject{ID: "user-1"}, Scope: kyc.Overall, Check: kyc.IdentityVerification, Status: kyc.Approved, Verification: kyc.Verification{Workflow: "lite"}}
 	hit := kyc.Update{Subject: kyc.Subject{ID: "user-1"}, Scope: kyc.CheckScope, Check: kyc.Screening, Status: kyc.InReview, Verification: kyc.Verification{Workflow: "lite"}}
 	res := provider.Result{Updates: []kyc.Update{approval, hit}, KeepBody: true}
@@ -83,7 +83,7 @@ func TestWorkflowsInPart(t *testing.T) {
 // TestWorkflowAnswered: an API's answer is held to the same list. It ends its question: asking again would bring the same.
 func TestWorkflowAnswered(t *testing.T) {
 	d := open(t)
-	d.sources["sumsub"].Workflows = []string{"full"}
+	d.set.Load().sources["sumsub"].Workflows = []string{"full"}
 	q := journal.Question{Source: "sumsub", What: "w", Ref: "r", Claim: "c"}
 	res := provider.Result{Updates: []kyc.Update{{Subject: kyc.Subject{ID: "user-1"}, Scope: kyc.Overall, Check: kyc.IdentityVerification, Status: kyc.Approved}}}
 	in, err := d.Confirmed(q, res, nil, [][]byte{[]byte("the answer")}, at)

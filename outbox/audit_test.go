@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -32,6 +31,7 @@ type auditor struct {
 	lanes    map[laneID]int
 	heads    map[laneID]head
 	due      map[laneID]int64
+	class    map[laneID]class
 	dead     map[string]deadItem
 	withheld map[deliveryID]*withheldRecord
 	decoded  map[string]deadItem // what was read before, by its bytes: decoding is most of the cost
@@ -40,7 +40,7 @@ type auditor struct {
 
 func inspect(tx *store.Tx, b *Outbox, decoded map[string]deadItem) *auditor {
 	a := &auditor{
-		owed: map[deliveryID]*Delivery{}, raw: map[deliveryID]string{}, lanes: map[laneID]int{}, heads: map[laneID]head{}, due: map[laneID]int64{}, dead: map[string]deadItem{}, withheld: map[deliveryID]*withheldRecord{}, decoded: decoded,
+		owed: map[deliveryID]*Delivery{}, raw: map[deliveryID]string{}, lanes: map[laneID]int{}, heads: map[laneID]head{}, due: map[laneID]int64{}, class: map[laneID]class{}, dead: map[string]deadItem{}, withheld: map[deliveryID]*withheldRecord{}, decoded: decoded,
 	}
 	a.deliveries(tx)
 	a.dues(tx)
@@ -84,9 +84,27 @@ func (a *auditor) deliveries(tx *store.Tx) {
 }
 
 func (a *auditor) dues(tx *store.Tx) {
+	places := 0
 	tx.Bucket(store.Due).ForEach(func(k, v []byte) error {
-		endpoint, rest, _ := bytes.Cut(k, []byte{0})
-		id := laneID{string(endpoint), string(rest[8:])}
+		if isPlace(k) {
+			places++
+			return nil
+		}
+		endpoint, c, due, lane, ok := splitDue(k)
+		id := laneID{endpoint, lane}
+		if !ok {
+			a.problem("key %q of due is malformed", k)
+			return nil
+		}
+		if at, _ := locate(tx, endpoint, lane); !bytes.Equal(at, k) {
+			a.problem("the head of %v stands at %q, and is looked for at %q", id, k, at)
+		}
+		if owesGrave(tx, endpoint, lane) && !c.urgent() {
+			a.problem("%v owes a rejection, and is not urgent", id)
+		}
+		if tx.Bucket(store.Due).Has(placeKey(endpoint, lane)) {
+			places--
+		}
 		h, ok := decodeHead(v)
 		if !ok {
 			a.problem("the head of %v is malformed", id)
@@ -94,12 +112,15 @@ func (a *auditor) dues(tx *store.Tx) {
 		if old, twice := a.heads[id]; twice {
 			a.problem("%v has two heads, %d and %d", id, old.seq, h.seq)
 		}
-		a.heads[id], a.due[id] = h, int64(binary.BigEndian.Uint64(rest))
+		a.heads[id], a.due[id], a.class[id] = h, due, c
 		if _, ok := a.owed[deliveryID{id, h.seq}]; !ok && h.seq >= a.last(id) { // one that was given up for a later one leads to the first of its lane
 			a.problem("the head of %v is %d, which is not owed", id, h.seq)
 		}
 		return nil
 	})
+	if places != 0 {
+		a.problem("%d places lead to no head", places)
+	}
 	for id, n := range a.lanes {
 		if _, ok := a.heads[id]; !ok {
 			a.problem("%v owes %d and has no head", id, n)
@@ -222,15 +243,17 @@ func TestAuditFindsWhatIsBroken(t *testing.T) {
 		}
 	}
 	due := base.UnixMilli()
-	f("the next head is not put in", func(tx *store.Tx, _ *Outbox) error { return tx.Bucket(store.Due).Delete(dueKey("a", due, "x")) })
+	f("the next head is not put in", func(tx *store.Tx, _ *Outbox) error {
+		return tx.Bucket(store.Due).Delete(dueKey("a", urgentFresh, due, "x"))
+	})
 	f("the old head is not taken out", func(tx *store.Tx, _ *Outbox) error {
-		return tx.Bucket(store.Due).Put(dueKey("a", due-5, "x"), head{seq: 1}.encode())
+		return tx.Bucket(store.Due).Put(dueKey("a", urgentFresh, due-5, "x"), head{seq: 1}.encode())
 	})
 	f("a head of nothing", func(tx *store.Tx, _ *Outbox) error {
-		return tx.Bucket(store.Due).Put(dueKey("a", due, "z"), head{seq: 1}.encode())
+		return tx.Bucket(store.Due).Put(dueKey("a", urgentFresh, due, "z"), head{seq: 1}.encode())
 	})
 	f("a head that is delivered", func(tx *store.Tx, _ *Outbox) error {
-		return tx.Bucket(store.Due).Put(dueKey("a", due, "x"), head{seq: 9}.encode())
+		return tx.Bucket(store.Due).Put(dueKey("a", urgentFresh, due, "x"), head{seq: 9}.encode())
 	})
 	f("a delivery lost", func(tx *store.Tx, _ *Outbox) error {
 		return tx.Bucket(store.Deliveries).Delete(deliveryKey("a", "x", 2))

@@ -38,11 +38,7 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 	case store.Deliveries:
 		ok = c.delivery(key, body)
 	case store.Due:
-		endpoint, rest, cut := bytes.Cut(key, []byte{0})
-		_, readable := decodeHead(body)
-		if ok = cut && len(rest) > 8 && readable; ok {
-			c.heads += laneHash(string(endpoint), string(rest[8:]))
-		}
+		ok = c.head(key, body)
 	case store.Grave:
 		ok = c.withheld(key, body)
 	case store.Dead:
@@ -56,6 +52,20 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 	if !ok {
 		c.malformed[n]++
 	}
+}
+
+// head looks at a head, or at what says where one stands.
+func (c *checker) head(key, body []byte) bool {
+	if isPlace(key) {
+		return len(body) == 9 && class(body[0]) < classes
+	}
+	endpoint, _, _, lane, ok := splitDue(key)
+	_, readable := decodeHead(body)
+	if !ok || !readable {
+		return false
+	}
+	c.heads += laneHash(endpoint, lane)
+	return true
 }
 
 func (c *checker) delivery(key, body []byte) bool {

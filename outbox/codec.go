@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 	"time"
@@ -18,9 +19,19 @@ func deliveryKey(endpoint, lane string, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(laneKey(endpoint, lane), seq)
 }
 
-func dueKey(endpoint string, due int64, lane string) []byte {
-	k := append(append(make([]byte, 0, len(endpoint)+len(lane)+9), endpoint...), 0)
+// dueKey is where a head stands: heads of a class follow each other as they become due.
+func dueKey(endpoint string, c class, due int64, lane string) []byte {
+	k := append(append(make([]byte, 0, len(endpoint)+len(lane)+10), endpoint...), 0, byte(c))
 	return append(binary.BigEndian.AppendUint64(k, uint64(due)), lane...) //nolint:gosec // times after 1970
+}
+
+// splitDue undoes dueKey. Not ok: it is no head's key.
+func splitDue(k []byte) (endpoint string, c class, due int64, lane string, ok bool) {
+	id, rest, ok := bytes.Cut(k, []byte{0})
+	if !ok || len(rest) < 10 || class(rest[0]) >= classes {
+		return "", 0, 0, "", false
+	}
+	return string(id), class(rest[0]), int64(binary.BigEndian.Uint64(rest[1:])), string(rest[9:]), true //nolint:gosec // written by dueKey
 }
 
 func graveKey(d *Delivery) []byte {

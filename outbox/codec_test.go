@@ -54,7 +54,8 @@ func TestHeadCodec(t *testing.T) {
 // The due index orders by endpoint, then by time, whatever the lanes are called.
 func TestKeysOrder(t *testing.T) {
 	keys := [][]byte{
-		dueKey("a", 5, "z"), dueKey("a", 6, "a"), dueKey("a", 255, "a"), dueKey("a", 256, "a"), dueKey("a-b", 1, "a"), dueKey("b", 0, ""),
+		dueKey("a", urgentFresh, 5, "z"), dueKey("a", urgentFresh, 6, "a"), dueKey("a", urgentFresh, 255, "a"), dueKey("a", urgentFresh, 256, "a"),
+		dueKey("a", urgentFailed, 1, "a"), dueKey("a", plainFresh, 0, "a"), dueKey("a", plainFailed, 0, "a"), placeKey("a", ""), dueKey("a-b", urgentFresh, 1, "a"), dueKey("b", urgentFresh, 0, ""),
 	}
 	for i := 1; i < len(keys); i++ {
 		if bytes.Compare(keys[i-1], keys[i]) >= 0 {

@@ -97,6 +97,11 @@ func splitDead(b []byte) (d DeadDelivery, body []byte, err error) {
 
 // ListDead lists up to n dead deliveries with ids after the one given, in order of id (which is the order of the changes' times). endpoint "" is all.
 func (b *Outbox) ListDead(endpoint, after string, n int) (list []DeadDelivery, more bool, err error) {
+	return b.ListDeadOf(func(e string) bool { return endpoint == "" || e == endpoint }, after, n)
+}
+
+// ListDeadOf is ListDead for the endpoints that are wanted.
+func (b *Outbox) ListDeadOf(wanted func(endpoint string) bool, after string, n int) (list []DeadDelivery, more bool, err error) {
 	var from []byte
 	if id, e, ok := SplitID(after); ok {
 		from = append(deadItemKey(id, e), 0)
@@ -105,7 +110,7 @@ func (b *Outbox) ListDead(endpoint, after string, n int) (list []DeadDelivery, m
 		c := tx.Bucket(store.Dead).Cursor()
 		for k, v := c.Seek(from); k != nil; k, v = c.Next() {
 			d, _, err := splitDead(v)
-			if err != nil || endpoint != "" && d.Endpoint != endpoint {
+			if err != nil || !wanted(d.Endpoint) {
 				continue
 			}
 			if len(list) == n {

@@ -95,7 +95,7 @@ func TestDamagedHead(t *testing.T) {
 		t.Helper()
 		r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "a"})
 		r.put(t, change("a", "x", 1), change("a", "x", 2))
-		damage(r, dueKey("a", base.UnixMilli(), "x"))
+		damage(r, dueKey("a", plainFresh, base.UnixMilli(), "x"))
 		for range 3 {
 			r.claim(t, "a", 9) // the first meets it; nothing is in flight
 			r.flush(t)
@@ -120,7 +120,7 @@ func TestMend(t *testing.T) {
 	c := newClock()
 	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a"})
 	r.put(t, change("a", "x", 1), change("a", "x", 2), change("a", "y", 3))
-	bad := r.spoil(t, store.Due, dueKey("a", base.UnixMilli(), "x"))
+	bad := r.spoil(t, store.Due, dueKey("a", plainFresh, base.UnixMilli(), "x"))
 	grave := change("a", "y", 3)
 	r.update(t, func(tx *store.Tx) error { return tx.Bucket(store.Grave).Delete(graveKey(&grave)) })
 	ds := r.claim(t, "a", 9)
@@ -146,7 +146,7 @@ func TestMend(t *testing.T) {
 		t.Errorf("claimed %v, want 2", sequences(ds))
 	}
 	if err := r.s.View(func(tx *store.Tx) error {
-		if !bytes.Equal(tx.Bucket(store.Due).Raw(dueKey("a", base.UnixMilli(), "x")), bad) {
+		if !bytes.Equal(tx.Bucket(store.Due).Raw(dueKey("a", plainFresh, base.UnixMilli(), "x")), bad) {
 			t.Error("the damaged head is not there any more")
 		}
 		return nil

@@ -103,7 +103,7 @@ func (r *rig) settle(t *testing.T, as ...Attempt) {
 // claim returns the sequences claimed, in order.
 func (r *rig) claim(t *testing.T, endpoint string, n int) []Delivery {
 	t.Helper()
-	ds, _, err := r.Claim(endpoint, n)
+	ds, _, err := r.Claim(endpoint, Turn{Max: n, Failed: n})
 	if err != nil {
 		t.Fatal(err)
 	}

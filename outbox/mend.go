@@ -38,11 +38,6 @@ func (b *Outbox) Mend(ctx context.Context) (heads, graves int, err error) {
 	if err != nil {
 		return 0, 0, fmt.Errorf("mend the outbox: %w", err)
 	}
-	for chunk := range slices.Chunk(orphans, mendChunk) {
-		if err := b.o.Store.Update(ctx, func(tx *store.Tx) error { return b.adopt(tx, chunk) }); err != nil {
-			return 0, 0, fmt.Errorf("mend the outbox: %w", err)
-		}
-	}
 	for chunk := range slices.Chunk(missing, mendChunk) {
 		err := b.o.Store.Update(ctx, func(tx *store.Tx) error {
 			for i := range chunk {
@@ -56,6 +51,11 @@ func (b *Outbox) Mend(ctx context.Context) (heads, graves int, err error) {
 			return 0, 0, fmt.Errorf("mend the outbox: %w", err)
 		}
 	}
+	for chunk := range slices.Chunk(orphans, mendChunk) {
+		if err := b.o.Store.Update(ctx, func(tx *store.Tx) error { return b.adopt(tx, chunk) }); err != nil {
+			return 0, 0, fmt.Errorf("mend the outbox: %w", err)
+		}
+	}
 	return len(orphans), len(missing), nil
 }
 
@@ -66,7 +66,7 @@ func (b *Outbox) adopt(tx *store.Tx, orphans []orphan) error {
 		if k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(prefix); !isOfLane(k, prefix) || sequence(k) != o.first {
 			continue
 		}
-		if err := b.setHead(tx, o.endpoint, o.lane, b.o.Now().UnixMilli(), head{seq: o.first}); err != nil {
+		if err := b.setHead(tx, o.endpoint, o.lane, b.o.Now().UnixMilli(), head{seq: o.first}, owesGrave(tx, o.endpoint, o.lane)); err != nil {
 			return err
 		}
 	}
@@ -168,8 +168,8 @@ func restoreWithheld(tx *store.Tx, d *Delivery) error {
 func headed(tx *store.Tx) (hashes []uint64) {
 	c := tx.Bucket(store.Due).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if endpoint, rest, ok := bytes.Cut(k, []byte{0}); v != nil && ok && len(rest) > 8 {
-			hashes = append(hashes, laneHash(string(endpoint), string(rest[8:])))
+		if endpoint, _, _, lane, ok := splitDue(k); v != nil && ok {
+			hashes = append(hashes, laneHash(endpoint, lane))
 		}
 	}
 	slices.Sort(hashes)

@@ -68,21 +68,21 @@ func (m *model) resolve(lane laneID) {
 	}
 	if seqs := m.lane(lane); len(seqs) > 0 {
 		c := *m.owed[deliveryID{lane, seqs[0]}]
-		c.due, c.head = m.heads[lane].due, m.heads[lane].head
+		c.due, c.head, c.class, c.Urgent = m.heads[lane].due, m.heads[lane].head, m.heads[lane].class, m.heads[lane].Urgent
 		m.heads[lane] = &c
 	}
 }
 
 // before orders heads as the due index does.
 func before(a, b *Delivery) int {
-	return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.Lane, b.Lane))
+	return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.due, b.due), cmp.Compare(a.Lane, b.Lane))
 }
 
 // yield gives up the first of another lane, if it is neither a rejection nor in flight. An endpoint of the model has fewer lanes than are looked at.
 func (m *model) yield(lane laneID) bool {
 	var heads []*Delivery
 	for l, h := range m.heads {
-		if l.endpoint == lane.endpoint {
+		if l.endpoint == lane.endpoint && !h.class.urgent() {
 			heads = append(heads, h)
 		}
 	}
@@ -100,7 +100,7 @@ func (m *model) yield(lane laneID) bool {
 		if d := m.owed[first]; l == lane || m.leased[l] || m.damaged[first] || d.Grave || d.Force {
 			continue
 		}
-		m.search[lane.endpoint] = &Delivery{due: h.due, Lane: h.Lane}
+		m.search[lane.endpoint] = &Delivery{class: h.class, due: h.due, Lane: h.Lane}
 		was := h.head
 		m.give(m.owed[first], 0)
 		if _, ok := m.owed[deliveryID{l, was}]; !ok {

@@ -81,8 +81,10 @@ func (m *model) owe(d Delivery) {
 		m.dead[d.ID()] = grave{d, Overflow, 0}
 	default:
 		m.owed[id] = &d
-		if m.heads[id.laneID] == nil {
+		if h := m.heads[id.laneID]; h == nil {
 			m.head(id.laneID)
+		} else if d.Grave && !h.class.urgent() {
+			m.hasten(h)
 		}
 		m.resolve(id.laneID)
 	}
@@ -98,6 +100,28 @@ func (m *model) head(lane laneID) {
 			c.due, c.head = m.now.UnixMilli(), d.Sequence
 			m.heads[lane] = &c
 		}
+	}
+	if h := m.heads[lane]; h != nil {
+		h.class = classOf(m.urgent(lane), false)
+		h.Urgent = h.class.urgent()
+	}
+}
+
+// urgent says whether a lane owes a rejection.
+func (m *model) urgent(lane laneID) bool {
+	for id, d := range m.owed {
+		if _, listed := m.withheld[id]; id.laneID == lane && d.Grave && listed {
+			return true
+		}
+	}
+	return false
+}
+
+// hasten makes the lane of a head urgent, and its head due.
+func (m *model) hasten(h *Delivery) {
+	h.class, h.Urgent = classOf(true, h.class.failed()), true
+	if !m.leased[idOf(h).laneID] {
+		h.due = min(h.due, m.now.UnixMilli())
 	}
 }
 
@@ -157,6 +181,8 @@ func (m *model) settle(a Attempt) {
 		h := m.heads[id.laneID]
 		h.head = h.Sequence
 		h.due, h.Failures = a.Retry.UnixMilli(), h.Failures+1
+		h.class = classOf(h.Grave || m.urgent(id.laneID), true)
+		h.Urgent = h.class.urgent()
 		if h.FirstFailure.IsZero() {
 			h.FirstFailure = a.At
 		}
@@ -164,33 +190,57 @@ func (m *model) settle(a Attempt) {
 	}
 }
 
-// claim returns what must be claimed, and when the next is due.
-func (m *model) claim(endpoint string, n int) (ds []Delivery, next time.Time) {
-	var heads []*Delivery
-	for lane, h := range m.heads {
-		if lane.endpoint == endpoint && !m.leased[lane] {
-			heads = append(heads, h)
+// claim returns what must be claimed, and when the next is due: of each kind those that have never failed and, as many as the turn has, those that have, as they became due.
+func (m *model) claim(endpoint string, t Turn) (ds []Delivery, next time.Time) {
+	var damaged []*Delivery
+	var ahead []int64
+	failed := 0
+	for _, urgent := range []bool{true, false} {
+		rows := [2][]*Delivery{m.row(endpoint, classOf(urgent, false)), m.row(endpoint, classOf(urgent, true))}
+		for {
+			from := 0
+			if z := rows[1]; len(z) > 0 && failed < t.Failed && (len(rows[0]) == 0 || z[0].due < rows[0][0].due) {
+				from = 1
+			}
+			if len(rows[from]) == 0 || rows[from][0].due > m.now.UnixMilli() || len(ds) == t.Max {
+				break
+			}
+			h := rows[from][0]
+			rows[from] = rows[from][1:]
+			if m.damaged[idOf(h)] {
+				damaged = append(damaged, h)
+				continue
+			}
+			failed += from
+			m.leased[laneID{h.Endpoint, h.Lane}] = true
+			ds = append(ds, *h)
+		}
+		if len(rows[0]) > 0 {
+			ahead = append(ahead, rows[0][0].due)
+		}
+		if z := rows[1]; len(z) > 0 && (failed < t.Failed || z[0].due > m.now.UnixMilli()) {
+			ahead = append(ahead, z[0].due)
 		}
 	}
-	slices.SortFunc(heads, before)
-	var damaged []*Delivery
-	for _, h := range heads {
-		if h.due > m.now.UnixMilli() || len(ds) == n {
-			next = time.UnixMilli(h.due)
-			break
-		}
-		if m.damaged[idOf(h)] {
-			damaged = append(damaged, h)
-			continue
-		}
-		m.leased[laneID{h.Endpoint, h.Lane}] = true
-		ds = append(ds, *h)
+	if len(ahead) > 0 {
+		next = time.UnixMilli(slices.Min(ahead))
 	}
 	for _, h := range damaged {
 		m.bury(*m.owed[idOf(h)], Damaged, h.Failures)
 		m.end(h, 0)
 	}
 	return ds, next
+}
+
+// row is what stands in the due index of a class, and is not in flight.
+func (m *model) row(endpoint string, of class) (heads []*Delivery) {
+	for lane, h := range m.heads {
+		if lane.endpoint == endpoint && !m.leased[lane] && h.class == of {
+			heads = append(heads, h)
+		}
+	}
+	slices.SortFunc(heads, before)
+	return heads
 }
 
 // compare holds what was found to the model, in everything that can be seen.
@@ -210,7 +260,7 @@ func (m *model) compare(tx *store.Tx, a *auditor) error {
 		bad("%d are owed, want %d; %d heads, want %d", len(a.owed), len(m.owed), len(a.heads), len(m.heads))
 	}
 	for lane, want := range m.heads {
-		if h := a.heads[lane]; h.seq != want.head || !m.stale[lane] && (h.seq != want.Sequence || h.failures != want.Failures) || a.due[lane] != want.due {
+		if h := a.heads[lane]; h.seq != want.head || !m.stale[lane] && (h.seq != want.Sequence || h.failures != want.Failures) || a.due[lane] != want.due || a.class[lane] != want.class {
 			bad("the head of %v is %+v due %d, want %+v", lane, h, a.due[lane], want)
 		}
 	}
@@ -371,7 +421,7 @@ func TestModelSeesASabotage(t *testing.T) {
 			return nil
 		}
 		later, value := append([]byte(nil), k...), append([]byte(nil), v...)
-		later[2]++ // endpoints have one letter: this is the due time's first byte
+		later[3]++ // endpoints have one letter, and then comes the class: this is the due time's first byte
 		return errors.Join(tx.Bucket(store.Due).Delete(k), tx.Bucket(store.Due).Put(later, value))
 	})
 	f("failures", func(tx *store.Tx) error {

@@ -35,9 +35,12 @@ type Delivery struct {
 	Received         time.Time // when the record that caused it was received, for end-to-end latency
 	Body             []byte
 
-	Failures     int       // tries so far that ended without a 2xx
+	Failures     int       // tries so far that ended without a 2xx, and are counted
 	FirstFailure time.Time // of these
-	due          int64     // unix milliseconds: where the head stands in the due index
+	Urgent       bool      // of a claimed one: a rejection or suspension is owed in its lane, perhaps behind it
+	Early        bool      // of a claimed one: tried for its endpoint's sake, perhaps before it is due, so that a failure is not counted
+	class        class     // where the head stands in the due index
+	due          int64     // and there: unix milliseconds
 	head         uint64    // the sequence that stands there; another one, if that has been given up
 }
 
@@ -61,11 +64,14 @@ type Attempt struct {
 	At       time.Time
 	Took     time.Duration
 	Retry    time.Time // for Outcome Retry
+	Sooner   time.Time // for Outcome Retry: instead, if a rejection is owed in the lane by then; zero: no matter
 
 	RefusedSince time.Time // when the unbroken refusals that it ends began; zero: it is none. Kept with the try, as is
 	RefusedTimes int       // how many they are
 
-	Remade bool // for Outcome Retry: its delivery, with another format and body, takes the place of the one in the file
+	Remade    bool   // for Outcome Retry: its delivery, with another format and body, takes the place of the one in the file
+	Uncounted bool   // for Outcome Retry: it does not count, and the delivery is due when it was
+	Settled   func() // called once its effect is on stable storage, by whoever writes: it must return at once. Nil: nobody waits
 }
 
 // Why a delivery is dead without a last attempt of its own.
@@ -74,6 +80,8 @@ const (
 	Overtaken = "overtaken" // ordered again, but its lane has delivered a later change since
 	Removed   = "removed"   // ordered again while its endpoint is not in the config
 	Damaged   = "damaged"   // its record fails the checksum; kept as it is
+
+	ReasonGivenUp = "given_up" // an operator gave it up: its endpoint was not in the config any more, or disabled
 )
 
 // Options of an Outbox. Store is required.
@@ -121,6 +129,7 @@ type lanes struct {
 	maxOwed atomic.Int64
 	served  atomic.Bool   // not once it has left: then what comes is owed all the same, and nobody claims it
 	wake    chan struct{} // one token: something may be due
+	rush    atomic.Bool   // something urgent has come to stand in the index since it was last asked for
 
 	mu     sync.Mutex        // guards the fields below; a claim holds it across its read transaction
 	leased map[string]uint64 // by lane: the sequence of what is in flight

@@ -141,7 +141,7 @@ func TestClaimSaysWhenTheNextIsDue(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a"})
 	f := func(n, want int, wantNext time.Time) []Delivery {
 		t.Helper()
-		ds, next, err := r.Claim("a", n)
+		ds, next, err := r.Claim("a", Turn{Max: n, Failed: n})
 		if err != nil || len(ds) != want || !next.Equal(wantNext) {
 			t.Fatalf("Claim = %d, %v, %v; want %d, %v", len(ds), next, err, want, wantNext)
 		}
@@ -286,7 +286,7 @@ func TestManyDispatchers(t *testing.T) {
 		for range workers {
 			wg.Go(func() {
 				for !t.Failed() {
-					ds, _, err := r.Claim(e, 3)
+					ds, _, err := r.Claim(e, Turn{Max: 3, Failed: 3})
 					if err != nil {
 						t.Error(err)
 						return

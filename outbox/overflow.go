@@ -98,28 +98,31 @@ func (b *Outbox) olderThan(tx *store.Tx, l *lanes, d *Delivery, newest uint64, n
 
 // giveUp puts down as dead what is owed, for want of room. Its lane's head stays where it is: the claim finds what is first in the lane then.
 func (b *Outbox) giveUp(tx *store.Tx, t *tally, d *Delivery) error {
+	if err := pin(tx, d.Endpoint, d.Lane); err != nil {
+		return err
+	}
 	a := Attempt{Delivery: *d, Outcome: Died, Reason: Overflow, At: b.o.Now()}
 	a.Delivery.Body = nil
 	return b.inter(tx, t, &a)
 }
 
-// yield gives up a head that tells neither of a rejection nor of a suspension, of another lane than this, and reports whether there was one among those looked at. The next
+// yield gives up a head of a lane that is not urgent, of another lane than this, and reports whether there was one among those looked at. The next
 // search begins where this one ended.
 func (b *Outbox) yield(tx *store.Tx, t *tally, l *lanes, lane string) (bool, error) {
-	prefix := append([]byte(l.id), 0)
+	begin, end := append([]byte(l.id), 0, byte(plainFresh)), append([]byte(l.id), 0, byte(classes))
 	c := tx.Bucket(store.Due).Cursor()
 	from, wrapped := l.search, len(l.search) == 0
 	if wrapped {
-		from = prefix
+		from = begin
 	}
 	k, v := c.Seek(from)
 	for range yieldLook {
-		if !bytes.HasPrefix(k, prefix) {
+		if bytes.Compare(k, begin) < 0 || bytes.Compare(k, end) >= 0 { // at the end of the index it is nil
 			if wrapped {
 				break
 			}
 			wrapped = true
-			k, v = c.Seek(prefix)
+			k, v = c.Seek(begin)
 			continue
 		}
 		if d, ok := yields(tx, l, k, v, lane); ok {
@@ -134,12 +137,12 @@ func (b *Outbox) yield(tx *store.Tx, t *tally, l *lanes, lane string) (bool, err
 
 // yields is what is first in the lane of a head, if it may give way to a rejection about somebody else.
 func yields(tx *store.Tx, l *lanes, k, v []byte, lane string) (d Delivery, ok bool) {
-	at := len(l.id) + 9
-	h, ok := decodeHead(v)
-	if !ok || len(k) <= at || string(k[at:]) == lane || l.inFlight(string(k[at:])) != 0 {
+	h, sound := decodeHead(v)
+	_, _, _, whose, ok := splitDue(k)
+	if !ok || !sound || whose == lane || l.inFlight(whose) != 0 {
 		return d, false
 	}
-	d = Delivery{Endpoint: l.id, Lane: string(k[at:]), head: h.seq}
+	d = Delivery{Endpoint: l.id, Lane: whose, head: h.seq}
 	prefix := laneKey(d.Endpoint, d.Lane)
 	first, v := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
 	if !isOfLane(first, prefix) || decodeDelivery(v, &d) != nil {
@@ -162,7 +165,7 @@ func (b *Outbox) giveUpFirst(tx *store.Tx, t *tally, d *Delivery, due []byte) er
 	if tx.Bucket(store.Deliveries).Raw(deliveryKey(d.Endpoint, d.Lane, d.head)) != nil {
 		return nil
 	}
-	if err := tx.Bucket(store.Due).Delete(due); err != nil {
+	if err := unstand(tx, d.Endpoint, d.Lane, due); err != nil {
 		return err
 	}
 	return b.advance(tx, t, d, 0)

@@ -172,7 +172,9 @@ func TestOverflowLooksOn(t *testing.T) {
 	const n = 4 * yieldLook
 	r := fullRig(t, c, n)
 	for i := range n - 1 {
-		r.put(t, of(fmt.Sprintf("r%04d", i), 1, true))
+		forced := of(fmt.Sprintf("r%04d", i), 1, false)
+		forced.Force = true
+		r.put(t, forced)
 	}
 	r.put(t, of("s", 1, false)) // the last of all
 	looked := 0
@@ -196,7 +198,11 @@ func TestGivenUpAsItIsClaimed(t *testing.T) {
 		c := newClock()
 		r := fullRig(t, c, 2)
 		r.put(t, of("x", 1, false), of("y", 1, true))
-		d := r.claim(t, "a", 1)[0]
+		ds, _, err := r.Claim("a", Turn{Max: 1, Plain: true})
+		if len(ds) != 1 || err != nil {
+			t.Fatalf("claimed %v, %v", ds, err)
+		}
+		d := ds[0]
 		r.show("a", func(l *lanes) { delete(l.leased, d.Lane) }) // the writer had looked before the claim
 		r.put(t, of("x", 2, true))
 		r.audit(t)

@@ -45,6 +45,11 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 			return errors.Join(err, b.bury(tx, t, &bare, Overflow))
 		}
 	}
+	if !empty {
+		if err := b.behind(tx, l, d); err != nil {
+			return err
+		}
+	}
 	if err := waiting.PutRecord(k, encodeDelivery(d)); err != nil {
 		return err
 	}
@@ -52,15 +57,7 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 	if !empty {
 		return nil // behind its lane's head
 	}
-	return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: d.Sequence})
-}
-
-// setHead makes a delivery its lane's head and tells the endpoint's dispatcher once that is on disk.
-func (b *Outbox) setHead(tx *store.Tx, endpoint, lane string, due int64, h head) error {
-	if l := b.of(endpoint); l != nil {
-		tx.OnCommit(l.signal)
-	}
-	return tx.Bucket(store.Due).Put(dueKey(endpoint, due, lane), h.encode())
+	return b.firstHead(tx, d)
 }
 
 func laneHasMore(tx *store.Tx, endpoint, lane string) bool {

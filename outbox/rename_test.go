@@ -181,7 +181,7 @@ func TestRenameOfDamaged(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	ds, _, err := b.Claim("c", 9)
+	ds, _, err := b.Claim("c", Turn{Max: 9, Failed: 9})
 	if err != nil || !slices.Equal(sequences(ds), []uint64{1}) || b.Owed("c") != 2 {
 		t.Errorf("claimed %v, %v; %d owed", sequences(ds), err, b.Owed("c"))
 	}

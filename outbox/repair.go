@@ -56,7 +56,7 @@ func (b *Outbox) see(tx *store.Tx, r *store.DamagedRecord, restore func(*store.T
 	}
 	t := b.tally()
 	if whole {
-		err = reinstate(tx, &d)
+		err = b.reinstate(tx, &d)
 	} else {
 		d.Body, d.WebhookID = r.Record, fmt.Sprintf("damaged-%s-%d", d.Lane, d.Sequence)
 		err = b.bury(tx, t, &d, Damaged)
@@ -72,19 +72,19 @@ func (b *Outbox) see(tx *store.Tx, r *store.DamagedRecord, restore func(*store.T
 
 // unhead takes away the head of a lane that is this delivery, or would be sent before it. Mend gives the lane another.
 func unhead(tx *store.Tx, d *Delivery) error {
-	due, prefix := tx.Bucket(store.Due), append([]byte(d.Endpoint), 0)
-	c := due.Cursor()
-	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		if h, ok := decodeHead(v); ok && string(k[len(prefix)+8:]) == d.Lane && h.seq >= d.Sequence {
-			return due.Delete(bytes.Clone(k))
-		}
+	k, v := search(tx, d.Endpoint, d.Lane)
+	if h, ok := decodeHead(v); ok && h.seq >= d.Sequence {
+		return unstand(tx, d.Endpoint, d.Lane, bytes.Clone(k))
 	}
 	return nil
 }
 
 // reinstate puts a delivery back among those of its lane.
-func reinstate(tx *store.Tx, d *Delivery) error {
+func (b *Outbox) reinstate(tx *store.Tx, d *Delivery) error {
 	if err := withhold(tx, d); err != nil {
+		return err
+	}
+	if err := b.behind(tx, b.of(d.Endpoint), d); err != nil {
 		return err
 	}
 	return tx.Bucket(store.Deliveries).PutRecord(deliveryKey(d.Endpoint, d.Lane, d.Sequence), encodeDelivery(d))

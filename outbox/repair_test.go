@@ -44,7 +44,7 @@ func TestRepair(t *testing.T) {
 	r.put(t, change("a", "x", 1), change("a", "x", 3), change("a", "y", 1), change("a", "y", 2), change("a", "z", 3), change("a", "w", 1))
 	r.wreck(t, store.Deliveries, deliveryKey("a", "x", 1))
 	r.wreck(t, store.Deliveries, deliveryKey("a", "y", 1))
-	r.wreck(t, store.Due, dueKey("a", base.UnixMilli(), "w"))
+	r.wreck(t, store.Due, dueKey("a", plainFresh, base.UnixMilli(), "w"))
 	z := change("a", "z", 3)
 	r.wreck(t, store.Grave, graveKey(&z))
 	r = r.again(t, Endpoint{ID: "a"})
@@ -93,8 +93,9 @@ func TestAuditor(t *testing.T) {
 	f := func(want string, breaks func(tx *store.Tx) error) {
 		t.Helper()
 		r := startRig(t, store.Options{Dir: filepath.Join(fastDir(t), "d")}, Options{Now: newClock().now}, Endpoint{ID: "a"})
-		r.put(t, change("a", "x", 1), change("a", "x", 2), change("a", "y", 3))
+		r.put(t, change("a", "x", 1), change("a", "x", 2))
 		r.end(t, r.claim(t, "a", 1)[0], Died, "refused")
+		r.put(t, change("a", "y", 3))
 		r.update(t, breaks)
 		if err := r.stop(); err != nil {
 			t.Fatal(err)
@@ -106,9 +107,11 @@ func TestAuditor(t *testing.T) {
 	}
 	d := change("a", "y", 3)
 	f("", func(*store.Tx) error { return nil })
-	f("lanes in deliveries", func(tx *store.Tx) error { return tx.Bucket(store.Due).Delete(dueKey("a", base.UnixMilli(), "y")) })
 	f("lanes in deliveries", func(tx *store.Tx) error {
-		return tx.Bucket(store.Due).Put(dueKey("a", base.UnixMilli()+5, "y"), head{seq: 3}.encode())
+		return tx.Bucket(store.Due).Delete(dueKey("a", urgentFresh, base.UnixMilli(), "y"))
+	})
+	f("lanes in deliveries", func(tx *store.Tx) error {
+		return tx.Bucket(store.Due).Put(dueKey("a", urgentFresh, base.UnixMilli()+5, "y"), head{seq: 3}.encode())
 	})
 	f("rejections", func(tx *store.Tx) error { return tx.Bucket(store.Grave).Delete(graveKey(&d)) })
 	f("outbox/owed/a is 2, and it is 1", func(tx *store.Tx) error { return tx.Bucket(store.Deliveries).Delete(deliveryKey("a", "x", 2)) })

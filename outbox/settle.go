@@ -71,6 +71,9 @@ func (b *Outbox) settled(err error) {
 		if l := b.of(a.Delivery.Endpoint); l != nil {
 			l.signal()
 		}
+		if a.Settled != nil {
+			a.Settled()
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,8 +133,7 @@ func (b *Outbox) Flush(ctx context.Context) error {
 
 func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
-	due, k := tx.Bucket(store.Due), dueKey(d.Endpoint, d.due, d.Lane)
-	v, err := due.Get(k)
+	k, v, err := standsAt(tx, d)
 	gone := d.WebhookID != "" && tx.Bucket(store.Deliveries).Raw(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) == nil // given up, or swept away, as it was claimed
 	if h, _ := decodeHead(v); err != nil || v == nil || h.seq != d.head {                                            // of one that cannot be read, 0, as the claim has it
 		if gone {
@@ -139,7 +141,7 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 		}
 		return nil // damaged since: then it stays where it is
 	}
-	if err := due.Delete(k); err != nil {
+	if err := unstand(tx, d.Endpoint, d.Lane, k); err != nil {
 		return err
 	}
 	if gone {
@@ -169,11 +171,7 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 				return err
 			}
 		}
-		h := head{seq: d.Sequence, failures: d.Failures + 1, first: d.FirstFailure.UnixMilli()}
-		if d.FirstFailure.IsZero() {
-			h.first = a.At.UnixMilli()
-		}
-		return b.setHead(tx, d.Endpoint, d.Lane, a.Retry.UnixMilli(), h)
+		return b.again(tx, a)
 	case Died:
 		if err := b.note(tx, a); err != nil {
 			return err
@@ -256,5 +254,5 @@ func (b *Outbox) advance(tx *store.Tx, t *tally, d *Delivery, delivered uint64) 
 	if first == 0 {
 		return nil
 	}
-	return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: first})
+	return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: first}, owesGrave(tx, d.Endpoint, d.Lane))
 }

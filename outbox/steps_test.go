@@ -82,13 +82,14 @@ func (h *history) flush() error {
 
 func (h *history) claim() error {
 	e, n := pick(h, h.endpoints), h.r.IntN(5)
-	want, wantNext := h.m.claim(e, n)
-	got, next, err := h.b.Claim(e, n)
+	turn := Turn{Max: n, Failed: h.r.IntN(5)}
+	want, wantNext := h.m.claim(e, turn)
+	got, next, err := h.b.Claim(e, turn)
 	if err = errors.Join(err, h.flush()); err != nil { // a damaged one that was met is settled behind the back
 		return err
 	}
 	if len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) || !next.Equal(wantNext) {
-		return fmt.Errorf("claimed %d of %s: %+v, next at %v; want %+v, %v", n, e, got, next, want, wantNext)
+		return fmt.Errorf("claimed %+v of %s: %+v, next at %v; want %+v, %v", turn, e, got, next, want, wantNext)
 	}
 	for i := range got {
 		d := &got[i]

@@ -74,7 +74,7 @@ func (r *Relay) Aside() []AsideView {
 	for _, lane := range slices.Sorted(maps.Keys(r.aside.lanes)) {
 		m := r.aside.lanes[lane]
 		v := AsideView{Since: m.Since, Bucket: m.Bucket}
-		v.Partner, v.ID, v.Livemode = splitLane(lane)
+		v.Partner, v.ID, v.Livemode = r.shownOf(lane)
 		views = append(views, v)
 	}
 	return views

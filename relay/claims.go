@@ -275,7 +275,7 @@ func (r *Relay) ContestedRefs(after string, n int) (list []ContestedRef, more bo
 				return nil
 			}
 			if found, err := readContest(v, nil); found != nil && err == nil { // a damaged one stays in the file
-				list = append(list, found.view(string(k[len(prefix):])))
+				list = append(list, found.view(r, string(k[len(prefix):])))
 			}
 		}
 		return nil
@@ -283,11 +283,11 @@ func (r *Relay) ContestedRefs(after string, n int) (list []ContestedRef, more bo
 	return list, more, err
 }
 
-func (c *contest) view(key string) (v ContestedRef) {
+func (c *contest) view(r *Relay, key string) (v ContestedRef) {
 	v.Source, v.ProviderRef, v.Livemode = splitRef(key)
 	v.ID, v.State, v.Since = refID(key), contestedClaim, c.Since
 	for _, s := range c.Claims {
-		partner, subject, _ := splitLane(s.Lane)
+		partner, subject, _ := r.shownOf(s.Lane)
 		v.Claims = append(v.Claims, ClaimView{partner, subject, s.Registered, s.At})
 	}
 	return v
@@ -295,7 +295,7 @@ func (c *contest) view(key string) (v ContestedRef) {
 
 // ContestedOf lists the contested refs of one subject, and those that it was refused, without the others who claim them: a partner learns that there is somebody, never who.
 func (r *Relay) ContestedOf(partner, id string, livemode bool) (list []ContestedRef, err error) {
-	lane := laneOf(partner, id, livemode)
+	lane := r.laneOf(partner, id, livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		held := tx.Bucket(store.Held)
 		list = append(marked(held, contestMark(lane, ""), contestedClaim), marked(held, refusedMark(lane, ""), refusedClaim)...)
@@ -338,6 +338,7 @@ func (r *Relay) SettleRef(ctx context.Context, s Settlement) (id string, err err
 	if s.Note == "" || len(s.Note) > maxNote || !kyc.IsText(s.Note) {
 		return "", invalid("reason", "is missing, longer than 500 bytes, or no text")
 	}
+	s.Partner = r.kept(s.Partner)
 	key := refKey(s.Source, s.ProviderRef, s.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		if !tx.Bucket(store.Refs).Has([]byte(key)) {

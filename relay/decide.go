@@ -50,6 +50,7 @@ func (r *Relay) Decide(ctx context.Context, d Decision) (out Decided, err error)
 	if err := d.check(); err != nil {
 		return out, fmt.Errorf("decide: %w", err)
 	}
+	d.Partner = r.kept(d.Partner)
 	u := d.update(r.o.Now().Round(0).UTC())
 	lifts, answer, err := r.admit(ctx, &d, &u)
 	if answer != nil && err == nil {
@@ -78,7 +79,7 @@ func (r *Relay) admit(ctx context.Context, d *Decision, u *kyc.Update) (lifts in
 	if said.Actor, said.IdempotencyKey = "", ""; len(said.Reasons) == 0 { // whoever gives it again means the same
 		said.Reasons = nil
 	}
-	lane := laneOf(d.Partner, d.Subject, d.Livemode)
+	lane := r.laneOf(d.Partner, d.Subject, d.Livemode)
 	k, known, err := r.ordered(u.ID, lane, said, u)
 	if err != nil || known {
 		return k.Lifts, k.Answer, err
@@ -152,7 +153,7 @@ func (r *Relay) decides(tx *store.Tx, d *Decision) (*subject, error) {
 	if r.partner(d.Partner) == nil {
 		return nil, fmt.Errorf("partner %s: %w", d.Partner, outbox.ErrNotFound)
 	}
-	s, err := r.load(tx, laneOf(d.Partner, d.Subject, d.Livemode))
+	s, err := r.load(tx, r.laneOf(d.Partner, d.Subject, d.Livemode))
 	switch {
 	case err != nil:
 		return nil, err

@@ -350,7 +350,7 @@ func TestOrdersAreDurable(t *testing.T) {
 	g.restart()
 	g.tell() // its policy is registered by now
 	eventually(t, "the policy is registered", func() bool { return len(versions(t, g)) == 2 })
-	held := heldID(2)
+	held := heldID(journal.At(2))
 	f := func(what string, err error) {
 		t.Helper()
 		if !errors.Is(err, journal.ErrFull) {

@@ -33,6 +33,7 @@ type batch struct {
 	statuses map[kyc.Status]int
 	claims   int
 	unclear  int // refs that became ambiguous
+	unasked  int // changes that a filter failed about
 
 	counted     map[string]int64 // by how much what is counted moves
 	submissions map[string]int   // what became of claims in the fold, where the door could not know
@@ -44,7 +45,7 @@ type batch struct {
 	back        map[string]bool       // subjects that it makes anew
 	moved       []string              // entries of the timers bucket that this batch takes away
 	timed       bool                  // it has put others there
-	at          int64                 // offset of the record that is worked on, or the last of those that are
+	at          journal.Position      // of the record that is worked on, or the last of those that are
 	freed       int                   // groups of held records that it has set free so far
 	freeing     bool                  // such a group is worked on
 }
@@ -148,7 +149,7 @@ func (b *batch) records(said []saying) error {
 	if len(said) == 0 {
 		return nil
 	}
-	b.at, b.freed = said[len(said)-1].rec.Position.Offset, 0
+	b.at, b.freed = said[len(said)-1].rec.Position, 0
 	if len(said) > 1 && !slices.ContainsFunc(said, func(r saying) bool { return r.u.Kind != kyc.Observation && r.u.Kind != kyc.Confirmation }) {
 		return b.route(said)
 	}
@@ -163,7 +164,7 @@ func (b *batch) records(said []saying) error {
 // record works out one record.
 func (b *batch) record(r *saying) error {
 	rec, u := r.rec, &r.u
-	b.at, b.freed = rec.Position.Offset, 0
+	b.at, b.freed = rec.Position, 0
 	switch u.Kind {
 	case kyc.Redelivery:
 		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force})
@@ -284,10 +285,11 @@ func (b *batch) applyFreed(lane string, said []saying) error {
 
 // owe keeps a change and owes it to every endpoint of the partner that wants it.
 func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc.Change) error {
+	c.Partner = b.r.shown(c.Partner)
 	e := startEntry(s.lane, 640)
 	head := len(e)
 	e = c.AppendJSON(e)
-	b.put(store.History, changeKey(rec.Appended, rec.Position.Offset, c.Sequence), e)
+	b.put(store.History, changeKey(rec.Appended, rec.Position, c.Sequence), e)
 	if b.r.o.Forward {
 		b.decided = append(b.decided, decided{change: *c, json: e[head:], taken: rec.Appended})
 	}
@@ -295,7 +297,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 	if isStatus(c.Type) {
 		b.statuses[c.Status]++
 		if c.Type != noticeType {
-			s.Told = &place{At: rec.Appended.UnixMicro(), Offset: rec.Position.Offset, Sequence: c.Sequence}
+			s.Told = &place{rec.Appended.UnixMicro(), rec.Position.Partition, rec.Position.Offset, c.Sequence}
 		}
 	}
 	if p == nil {
@@ -304,11 +306,19 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 	now := b.r.o.Registry.Read()
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
+		names := now.Formerly(e.ID)
+		owed, err := wants(e, c, rec.Appended, s.trusts(e.ID, names))
+		if err != nil {
+			b.filterFailed(e, err)
+		}
+		if !owed {
+			continue
+		}
 		previous := s.Owed[e.ID]
-		for _, id := range now.Formerly(e.ID) {
+		for _, id := range names {
 			previous = max(previous, s.Owed[id])
 		}
-		body, err := bodyFor(e, c, rec.Appended, previous)
+		body, err := bodyFor(e, c, previous)
 		if err != nil {
 			return err
 		}
@@ -323,15 +333,10 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 			s.Owed = map[string]uint64{}
 		}
 		s.Owed[e.ID] = c.Sequence
+		s.tell(e.ID, names, c)
 	}
 	return nil
 }
-
-// noticeType is the one change of a status that tells no other status.
-const noticeType = "kyc.status.expiring"
-
-// Decides reports whether changes of a type say where a person stands: who is told of a later one need not be told of one before it.
-func Decides(changeType string) bool { return isStatus(changeType) && changeType != noticeType }
 
 // put writes a record that store.NewRecord or StartRecord began; nil deletes.
 func (b *batch) put(bucket store.Name, key, value []byte) {

@@ -259,7 +259,7 @@ func TestUnknownRecordsAreKept(t *testing.T) {
 		}
 		var kept string
 		g.tamper(func(tx *store.Tx) error {
-			v, err := tx.Bucket(store.Held).Get(heldKey(1))
+			v, err := tx.Bucket(store.Held).Get(heldKey(journal.At(1)))
 			var h heldRecord
 			if err == nil {
 				err = json.Unmarshal(v, &h)

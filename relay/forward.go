@@ -18,7 +18,7 @@ import (
 // What was decided goes to Kafka too, if Options.Forward says so. The fold writes what a batch of records owed as one entry of the forward bucket, in its own transaction
 // (I2); the forwarder takes it out after the acknowledgement:
 //
-//	forward   offset of the batch's last record, number of changes   each change: length, JSON
+//	forward   position of the batch's last record, number of changes   each change: length, JSON
 //
 // Since a place is an offset of the journal, the journal can keep what has not been decided and forwarded, and one bound holds for both topics.
 
@@ -33,14 +33,15 @@ type decided struct {
 
 // forwardKey stands in the order of the journal.
 func forwardKey(last int64, changes int) []byte {
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(last)), uint32(changes)) //nolint:gosec // both are positive and small
+	return binary.BigEndian.AppendUint32(journal.At(last).AppendTo(make([]byte, 0, journal.PositionSize+4)), uint32(changes)) //nolint:gosec // positive and small
 }
 
 func splitForwardKey(k []byte) (last, changes int64, ok bool) {
-	if len(k) != 12 {
+	at, ok := journal.PositionOf(k)
+	if !ok || len(k) != journal.PositionSize+4 {
 		return 0, 0, false
 	}
-	return int64(binary.BigEndian.Uint64(k)), int64(binary.BigEndian.Uint32(k[8:])), true //nolint:gosec // written by forwardKey
+	return at.Offset, int64(binary.BigEndian.Uint32(k[journal.PositionSize:])), true
 }
 
 // encodeDecided is the value of a batch.

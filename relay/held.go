@@ -2,8 +2,6 @@ package relay
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/binary"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -24,18 +22,18 @@ type heldRecord struct {
 }
 
 // The held bucket: records by position, beside them one index entry for each ref, and apart from both what has been discarded: kept, and never looked at again.
-func discardedKey(offset int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte("d\x00"), uint64(offset)) //nolint:gosec // offsets are positive
+func discardedKey(at journal.Position) []byte { return at.AppendTo([]byte("d\x00")) }
+
+func heldKey(at journal.Position) []byte { return at.AppendTo([]byte("r\x00")) }
+
+// heldAt undoes heldKey and discardedKey.
+func heldAt(k []byte) journal.Position {
+	at, _ := journal.PositionOf(k[2:])
+	return at
 }
 
-func heldKey(offset int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte("r\x00"), uint64(offset)) //nolint:gosec // offsets are positive
-}
-
-func keyOffset(k []byte) int64 { return int64(binary.BigEndian.Uint64(k[2:])) } //nolint:gosec // written by heldKey
-
-func heldIndex(ref string, offset int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte("i\x00"+ref+"\x00"), uint64(offset)) //nolint:gosec // offsets are positive
+func heldIndex(ref string, at journal.Position) []byte {
+	return at.AppendTo([]byte("i\x00" + ref + "\x00"))
 }
 
 // keep puts a record aside until one of its refs is taught (or for good, if it has none: an operator sees it).
@@ -49,9 +47,9 @@ func (b *batch) keep(h heldRecord, refs []string) error {
 		return err
 	}
 	b.held++
-	b.writeHeld(heldKey(h.Position.Offset), store.NewRecord(v))
+	b.writeHeld(heldKey(h.Position), store.NewRecord(v))
 	for _, ref := range refs {
-		b.writeHeld(heldIndex(ref, h.Position.Offset), store.NewRecord())
+		b.writeHeld(heldIndex(ref, h.Position), store.NewRecord())
 	}
 	return nil
 }
@@ -109,7 +107,7 @@ func (b *batch) release() error {
 	for len(b.wake) > 0 {
 		free := b.wake
 		b.wake = nil
-		slices.SortFunc(free, func(x, y heldRecord) int { return cmp.Compare(x.Position.Offset, y.Position.Offset) })
+		slices.SortFunc(free, func(x, y heldRecord) int { return x.Position.Compare(y.Position) })
 		for len(free) > 0 {
 			n := 1
 			for id := callbackOf(&free[0]); id != "" && n < len(free) && callbackOf(&free[n]) == id; n++ {
@@ -138,7 +136,7 @@ func (b *batch) free(hs []heldRecord) error {
 	var lanes []string
 	for i := range hs {
 		h := &hs[i]
-		if v, ok := b.heldNow[string(heldKey(h.Position.Offset))]; ok && v == nil {
+		if v, ok := b.heldNow[string(heldKey(h.Position))]; ok && v == nil {
 			continue // freed already
 		}
 		var u kyc.Update
@@ -167,9 +165,9 @@ func (b *batch) free(hs []heldRecord) error {
 // takeOut removes a record and its places in the index.
 func (b *batch) takeOut(h *heldRecord, u *kyc.Update) {
 	b.held--
-	b.writeHeld(heldKey(h.Position.Offset), nil)
+	b.writeHeld(heldKey(h.Position), nil)
 	for _, ref := range b.allRefs(u) {
-		b.writeHeld(heldIndex(ref, h.Position.Offset), nil)
+		b.writeHeld(heldIndex(ref, h.Position), nil)
 	}
 }
 
@@ -191,7 +189,7 @@ func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 		if err != nil {
 			return err
 		}
-		b.put(store.Held, discardedKey(h.Position.Offset), store.NewRecord(v))
+		b.put(store.Held, discardedKey(h.Position), store.NewRecord(v))
 	case !readable || h.Reason == "":
 		b.note(rec, order, kyc.Stale)
 		return nil
@@ -212,39 +210,39 @@ func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 
 // heldRecord is a held record by its id; nil: there is none (any more). One that is damaged has its bytes as Raw.
 func (b *batch) heldRecord(id string) *heldRecord {
-	offset, ok := heldOffset(id)
+	at, ok := heldPosition(id)
 	if !ok {
 		return nil
 	}
-	if record, ok := b.heldNow[string(heldKey(offset))]; ok {
+	if record, ok := b.heldNow[string(heldKey(at))]; ok {
 		if record == nil {
 			return nil
 		}
-		return readHeld(offset, store.RecordBody(record))
+		return readHeld(at, store.RecordBody(record))
 	}
-	return heldIn(b.tx, offset)
+	return heldIn(b.tx, at)
 }
 
 // heldIn is a held record as it stands in the file; nil: there is none. One that is damaged has its bytes as Raw.
-func heldIn(tx *store.Tx, offset int64) *heldRecord {
+func heldIn(tx *store.Tx, at journal.Position) *heldRecord {
 	held := tx.Bucket(store.Held)
-	body, err := held.Get(heldKey(offset))
+	body, err := held.Get(heldKey(at))
 	switch {
 	case err != nil:
-		h := &heldRecord{Raw: bytes.Clone(held.Raw(heldKey(offset)))}
-		h.Position.Offset = offset
+		h := &heldRecord{Raw: bytes.Clone(held.Raw(heldKey(at)))}
+		h.Position = at
 		return h
 	case body == nil:
 		return nil
 	}
-	return readHeld(offset, body)
+	return readHeld(at, body)
 }
 
-func readHeld(offset int64, body []byte) *heldRecord {
+func readHeld(at journal.Position, body []byte) *heldRecord {
 	h := &heldRecord{}
 	if json.Unmarshal(body, h) != nil {
 		h = &heldRecord{Raw: bytes.Clone(body)}
 	}
-	h.Position.Offset = offset
+	h.Position = at
 	return h
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -16,36 +17,42 @@ import (
 // History is written in the order of time, so that what is new fills pages that follow each other, whoever it is about, and what has had its time leaves at the
 // front. A narrow index beside it finds what belongs to one subject:
 //
-//	history   time offset 1             one record and its verdict            indexed
-//	          time offset 2 sequence    one change the record owed            found beside its record
-//	          time sequence 3 endpoint  how a delivery to one endpoint ended  indexed
+//	history   time position 1             one record and its verdict            indexed
+//	          time position 2 sequence    one change the record owed            found beside its record
+//	          time 0 sequence 3 endpoint  how a delivery to one endpoint ended  indexed
 //	index     lane 0x00 history key
+//	index     lane 0x00 0xff endpoint   see delivered.go
 //
-// Times are microseconds: when the record was appended, or when the delivery ended. Every value begins with its lane and a zero byte.
+// A position is the record's in the journal (journal.Position), and 0 sequence is written like one. Times are
+// microseconds: when the record was appended, or when the delivery ended. Every value begins with its lane and a zero byte.
 const (
 	kindRecord  = 1
 	kindChange  = 2
 	kindOutcome = 3
 
-	historyHead = 17 // bytes of time, number and kind
+	historyHead = 8 + journal.PositionSize + 1 // bytes of time, position and kind
 )
 
-func historyKey(at time.Time, number uint64, kind byte) []byte {
-	k := binary.BigEndian.AppendUint64(make([]byte, 0, 48), uint64(at.UnixMicro()))
-	return append(binary.BigEndian.AppendUint64(k, number), kind)
+func historyKey(at time.Time, place journal.Position, kind byte) []byte {
+	k := binary.BigEndian.AppendUint64(make([]byte, 0, 56), uint64(at.UnixMicro()))
+	return append(place.AppendTo(k), kind)
 }
 
-func recordKey(at time.Time, offset int64) []byte {
-	return historyKey(at, uint64(offset), kindRecord) //nolint:gosec // offsets are positive
+// placeOf is the position in a key of the history.
+func placeOf(k []byte) journal.Position {
+	at, _ := journal.PositionOf(k[8:])
+	return at
 }
 
-func changeKey(at time.Time, offset int64, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(historyKey(at, uint64(offset), kindChange), seq) //nolint:gosec // offsets are positive
+func recordKey(at time.Time, place journal.Position) []byte { return historyKey(at, place, kindRecord) }
+
+func changeKey(at time.Time, place journal.Position, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(historyKey(at, place, kindChange), seq)
 }
 
 // outcomeKey tells deliveries apart that end in the same microsecond: two subjects' by their lane, which follows the endpoint.
 func outcomeKey(at time.Time, lane string, seq uint64, endpoint string) []byte {
-	return append(append(append(historyKey(at, seq, kindOutcome), endpoint...), 0), lane...)
+	return append(append(append(historyKey(at, journal.At(int64(seq)), kindOutcome), endpoint...), 0), lane...) //nolint:gosec // far below 2⁶³
 }
 
 func indexPrefix(lane string) []byte { return append([]byte(lane), 0) }
@@ -81,9 +88,9 @@ type historyRecord struct {
 	At        time.Time
 	Verdict   kyc.Verdict
 	Changes   []uint64
-	After     int64  // of one that had waited: the offset of the record that set it free, and
-	Nth       int    // the how manyeth of those it was; what one callback brought has one number
-	TakenBack string // id of the order that took it back: it counts for nothing here
+	After     journal.Position // of one that had waited: the position of the record that set it free, and
+	Nth       int              // the how manyeth of those it was; what one callback brought has one number
+	TakenBack string           // id of the order that took it back: it counts for nothing here
 	Update    json.RawMessage
 }
 
@@ -104,8 +111,11 @@ func (h *historyRecord) record(lane string) []byte {
 	if len(h.Changes) > 0 {
 		b = append(b, ']')
 	}
-	if h.After != 0 {
-		b = strconv.AppendInt(append(b, `,"after":`...), h.After, 10)
+	if h.After.Offset != 0 {
+		b = strconv.AppendInt(append(b, `,"after":`...), h.After.Offset, 10)
+		if h.After.Partition != 0 {
+			b = strconv.AppendInt(append(b, `,"after_partition":`...), int64(h.After.Partition), 10)
+		}
 		b = strconv.AppendInt(append(b, `,"nth":`...), int64(h.Nth), 10)
 	}
 	if h.TakenBack != "" {
@@ -118,7 +128,7 @@ func (h *historyRecord) record(lane string) []byte {
 
 // chronicle keeps a record with its verdict, where its subject finds it.
 func (b *batch) chronicle(lane string, rec *journalRecord, h *historyRecord) {
-	k := recordKey(rec.Appended, rec.Position.Offset)
+	k := recordKey(rec.Appended, rec.Position)
 	b.put(store.History, k, h.record(lane))
 	b.put(store.Index, indexKey(lane, k), store.NewRecord())
 }
@@ -155,7 +165,10 @@ func Settled(tx *store.Tx, a outbox.Attempt) error {
 	if err := tx.Bucket(store.History).PutRecord(k, o.record(d.Lane)); err != nil {
 		return err
 	}
-	return tx.Bucket(store.Index).Put(indexKey(d.Lane, k))
+	if err := tx.Bucket(store.Index).Put(indexKey(d.Lane, k)); err != nil || a.Outcome != outbox.Done {
+		return err
+	}
+	return accepted(tx, d.Lane, d.Endpoint, d.Sequence, o.At)
 }
 
 // record writes what encoding/json would: every delivery has one, and none of its texts needs an escape.
@@ -177,12 +190,18 @@ func (o OutcomeView) record(lane string) []byte {
 
 // recall calls fn with everything kept of one lane and its keys, in order of time, until fn says no.
 func recall(tx *store.Tx, lane string, fn func(key []byte, kind byte, body []byte) bool) {
-	prefix := indexPrefix(lane)
+	recallFrom(tx, lane, nil, fn)
+}
+
+// recallFrom is recall of what stands under keys of the history that begin so.
+func recallFrom(tx *store.Tx, lane string, begin []byte, fn func(key []byte, kind byte, body []byte) bool) {
+	lists := indexPrefix(lane)
+	prefix := indexKey(lane, begin)
 	history := tx.Bucket(store.History)
 	c := tx.Bucket(store.Index).Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		key := k[len(prefix):]
-		if v == nil || len(key) < historyHead {
+		key := k[len(lists):]
+		if v == nil || len(key) < historyHead || key[0] == indexEnd {
 			continue
 		}
 		if body, ok := entryAt(history, key); ok && !fn(key, key[historyHead-1], body) {
@@ -206,8 +225,8 @@ func changesOf(history store.Bucket, record []byte, fn func(key []byte, kind byt
 	return true
 }
 
-// overtaken reports whether the endpoint has accepted a later change of the lane, under one of its names.
-func overtaken(tx *store.Tx, lane string, seq uint64, names []string) (late bool) {
+// overtakenBefore is overtaken by a walk through all that is kept of the lane.
+func overtakenBefore(tx *store.Tx, lane string, seq uint64, names []string) (late bool) {
 	recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
 		var o OutcomeView
 		late = kind == kindOutcome && json.Unmarshal(body, &o) == nil && slices.Contains(names, o.Endpoint) && o.Sequence > seq && o.Outcome == outbox.Done
@@ -216,12 +235,19 @@ func overtaken(tx *store.Tx, lane string, seq uint64, names []string) (late bool
 	return late
 }
 
-// changeOf finds one change of the lane, while it is kept.
-func changeOf(tx *store.Tx, lane string, seq uint64) (c kyc.Change, ok bool) {
-	recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
+// changeOf finds one change of the lane, while it is kept: beside the records that were appended at the time
+// given, where it stands unless that is not known.
+func changeOf(tx *store.Tx, lane string, seq uint64, appended time.Time) (c kyc.Change, ok bool) {
+	find := func(_ []byte, kind byte, body []byte) bool {
 		ok = kind == kindChange && json.Unmarshal(body, &c) == nil && c.Sequence == seq
 		return !ok
-	})
+	}
+	if appended.Unix() > 0 {
+		recallFrom(tx, lane, historyKey(appended, journal.Position{}, 0)[:8], find)
+	}
+	if !ok {
+		recall(tx, lane, find)
+	}
 	return c, ok
 }
 

@@ -18,6 +18,7 @@ type metrics struct {
 	fold        prometheus.Histogram
 	removed     prometheus.Counter
 	damaged     prometheus.Counter
+	filters     prometheus.Counter
 
 	fired         *prometheus.CounterVec
 	timersRefused prometheus.Counter
@@ -51,6 +52,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		}, []string{"outcome"}),
 		damaged: f.NewCounter(prometheus.CounterOpts{
 			Name: "relay_damaged_changes_total", Help: "Batches of changes for Kafka that failed their checksum and were passed over. They stay in the file.",
+		}),
+		filters: f.NewCounter(prometheus.CounterOpts{
+			Name: "relay_filter_failures_total", Help: "Changes that the filter of an endpoint failed about. They were owed: nothing is withheld for a filter that is broken.",
 		}),
 		removed: f.NewCounter(prometheus.CounterOpts{
 			Name: "relay_retention_removed_total", Help: "History entries, changes and failed attempts removed because they had their time.",
@@ -117,5 +121,6 @@ func (b *batch) count() {
 	}
 	b.r.m.unconfirmed.Add(float64(b.claims))
 	b.r.m.ambiguous.Add(float64(b.unclear))
+	b.r.m.filters.Add(float64(b.unasked))
 	b.countClaims()
 }

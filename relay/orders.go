@@ -20,7 +20,7 @@ var ErrOvertaken = errors.New("a later change of this subject has been delivered
 // Redeliver orders a dead delivery again, through the journal (I11): nil once the order is on stable storage. Without force, one that has been overtaken is
 // refused with ErrOvertaken. actor is who ordered it.
 func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor string) error {
-	id = r.currentID(id)
+	id = r.CurrentID(id)
 	d, err := r.o.Outbox.FindDead(id)
 	if err != nil {
 		return err
@@ -49,8 +49,8 @@ func (r *Relay) names(endpoint string) []string {
 	return append([]string{endpoint}, r.o.Registry.Read().Formerly(endpoint)...)
 }
 
-// currentID is what a delivery is called now, which was named when its endpoint had perhaps another id.
-func (r *Relay) currentID(id string) string {
+// CurrentID is what a delivery is called now, which was named when its endpoint had perhaps another id.
+func (r *Relay) CurrentID(id string) string {
 	webhookID, endpoint, ok := outbox.SplitID(id)
 	if !ok {
 		return id
@@ -63,7 +63,8 @@ func (r *Relay) currentID(id string) string {
 func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 	rs := make([]journal.Record, len(us))
 	for i := range us {
-		u := &us[i]
+		u := us[i]
+		u.Partner = r.shown(u.Partner)
 		rs[i] = journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: u.AppendJSON(make([]byte, 0, 512))}
 	}
 	return r.o.Journal.Append(ctx, rs...)
@@ -71,7 +72,7 @@ func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 
 // revive carries an order out, in the fold's transaction.
 func (r *Relay) revive(tx *store.Tx, o order) error {
-	return r.o.Outbox.Revive(tx, r.currentID(o.id), func(d outbox.DeadDelivery) bool {
+	return r.o.Outbox.Revive(tx, r.CurrentID(o.id), func(d outbox.DeadDelivery) bool {
 		return o.force || !overtaken(tx, d.Subject, d.Sequence, r.names(d.Endpoint))
 	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) { return r.renderDead(tx, d) })
 }
@@ -82,7 +83,7 @@ func (r *Relay) renderDead(tx *store.Tx, d outbox.DeadDelivery) ([]byte, error) 
 	if e == nil {
 		return nil, nil
 	}
-	c, ok := changeOf(tx, d.Subject, d.Sequence)
+	c, ok := changeOf(tx, d.Subject, d.Sequence, d.Received)
 	if !ok {
 		return nil, nil // its change is no longer kept: it stays dead
 	}
@@ -125,7 +126,7 @@ func (r *Relay) Anew(d outbox.Delivery) (outbox.Delivery, error) {
 	var c kyc.Change
 	err := r.o.Store.View(func(tx *store.Tx) error {
 		var ok bool
-		if c, ok = changeOf(tx, d.Lane, d.Sequence); !ok || e == nil {
+		if c, ok = changeOf(tx, d.Lane, d.Sequence, d.Received); !ok || e == nil {
 			return fmt.Errorf("the change of delivery %s: %w", d.ID(), outbox.ErrNotFound)
 		}
 		return nil

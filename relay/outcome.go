@@ -55,7 +55,7 @@ func (r *Relay) ForeseeDecision(d Decision) (out Decided, err error) {
 			return owed
 		})
 		out.After = s.State.Status()
-		out.Changes, err = r.effects(d.Partner, owed, now)
+		out.Changes, err = r.effects(s, d.Partner, owed, now)
 		return err
 	})
 	if err != nil {
@@ -64,12 +64,12 @@ func (r *Relay) ForeseeDecision(d Decision) (out Decided, err error) {
 	return out, nil
 }
 
-// effects are changes with who is told of each.
-func (r *Relay) effects(partner string, owed []kyc.Change, appended time.Time) ([]Effect, error) {
+// effects are changes of a subject, which has to be a copy, with who is told of each.
+func (r *Relay) effects(s *subject, partner string, owed []kyc.Change, appended time.Time) ([]Effect, error) {
 	es := make([]Effect, len(owed))
 	for i := range owed {
 		c := &owed[i]
-		told, err := r.told(partner, c, appended)
+		told, err := r.told(s, partner, c, appended)
 		if err != nil {
 			return nil, err
 		}
@@ -90,7 +90,7 @@ func (r *Relay) outcome(ctx context.Context, u *kyc.Update, lifts int) (out Deci
 		}
 		return out, err
 	}
-	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	lane := r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		s, err := r.load(tx, lane)
 		if err != nil {
@@ -103,7 +103,7 @@ func (r *Relay) outcome(ctx context.Context, u *kyc.Update, lifts int) (out Deci
 				out.Before, out.After = c.PreviousStatus, c.Status
 			}
 		}
-		out.Changes, err = r.effects(u.Partner, owed, at)
+		out.Changes, err = r.effects(s, u.Partner, owed, at)
 		return err
 	})
 	return out, err
@@ -134,7 +134,7 @@ func eachRecord(tx *store.Tx, lane string, fn func(key []byte, h *RecordView) bo
 	prefix := indexPrefix(lane)
 	history := tx.Bucket(store.History)
 	c := tx.Bucket(store.Index).Cursor()
-	k, v := c.Seek(append(bytes.Clone(indexPrefix(lane)), bytes.Repeat([]byte{0xff}, historyHead+1)...))
+	k, v := c.Seek(append(indexPrefix(lane), indexEnd))
 	if k == nil {
 		k, v = c.Last()
 	}

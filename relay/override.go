@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -37,23 +38,35 @@ const (
 )
 
 // heldID names a held record: by where it stood in the journal, so that ids sort as records arrived.
-func heldID(offset int64) string { return fmt.Sprintf("%s%016x", heldPrefix, offset) }
-
-func heldOffset(id string) (offset int64, ok bool) {
-	n, err := strconv.ParseInt(strings.TrimPrefix(id, heldPrefix), 16, 64)
-	if err != nil || n <= 0 || heldID(n) != id {
-		return 0, false
+func heldID(at journal.Position) string {
+	if at.Partition == 0 {
+		return fmt.Sprintf("%s%016x", heldPrefix, at.Offset)
 	}
-	return n, true
+	return fmt.Sprintf("%s%x_%016x", heldPrefix, at.Partition, at.Offset)
+}
+
+// heldPosition undoes heldID.
+func heldPosition(id string) (at journal.Position, ok bool) {
+	partition, offset, parted := strings.Cut(strings.TrimPrefix(id, heldPrefix), "_")
+	if !parted {
+		partition, offset = "0", partition
+	}
+	p, err := strconv.ParseInt(partition, 16, 32)
+	n, err2 := strconv.ParseInt(offset, 16, 64)
+	at = journal.Position{Partition: int32(p), Offset: n}
+	if err != nil || err2 != nil || n <= 0 || p < 0 || heldID(at) != id {
+		return journal.Position{}, false
+	}
+	return at, true
 }
 
 // HeldItems lists up to n records (at most 1,000; 0: 100) that wait for their subject, in order of arrival, from after the id given; "" is before the first. It
 // reports whether there are more.
 func (r *Relay) HeldItems(after string, n int) (list []HeldView, more bool, err error) {
-	at := int64(0)
+	var at journal.Position
 	if after != "" {
 		var ok bool
-		if at, ok = heldOffset(after); !ok {
+		if at, ok = heldPosition(after); !ok {
 			return nil, false, invalid("after", "is no id of a held record")
 		}
 	}
@@ -64,12 +77,12 @@ func (r *Relay) HeldItems(after string, n int) (list []HeldView, more bool, err 
 	list = []HeldView{} // never null
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Held).Cursor()
-		for k, v := c.Seek(heldKey(at + 1)); bytes.HasPrefix(k, []byte("r\x00")) && len(k) == 10; k, v = c.Next() {
+		for k, v := c.Seek(append(heldKey(at), 0)); bytes.HasPrefix(k, []byte("r\x00")) && len(k) == 2+journal.PositionSize; k, v = c.Next() {
 			if len(list) == n {
 				more = true
 				return nil
 			}
-			list = append(list, readHeld(keyOffset(k), v).view())
+			list = append(list, readHeld(heldAt(k), v).view())
 		}
 		return nil
 	})
@@ -77,7 +90,7 @@ func (r *Relay) HeldItems(after string, n int) (list []HeldView, more bool, err 
 }
 
 func (h *heldRecord) view() HeldView {
-	v := HeldView{ID: heldID(h.Position.Offset), Kind: h.Kind, Reason: string(h.Reason), At: h.Appended}
+	v := HeldView{ID: heldID(h.Position), Kind: h.Kind, Reason: string(h.Reason), At: h.Appended}
 	var u kyc.Update
 	if v.Reason == "" || json.Unmarshal(h.Body, &u) != nil {
 		v.Reason = unreadable
@@ -105,7 +118,7 @@ func (r *Relay) ReleaseHeld(ctx context.Context, id, partner, subject, actor str
 	switch {
 	case h.view().Reason == unreadable:
 		return invalid("id", "is of a record that this program cannot read")
-	case u.Partner != "" && u.Partner != partner:
+	case u.Partner != "" && r.kept(u.Partner) != r.kept(partner):
 		return invalid("partner", "is not the one the record is for")
 	case u.Subject.ID != "" && u.Subject.ID != subject:
 		return invalid("subject", "is not the one the record is about")
@@ -127,9 +140,9 @@ func (r *Relay) heldUpdate(id, actor string) (u kyc.Update, h *heldRecord, err e
 	if err := name("actor", actor); err != nil {
 		return u, nil, err
 	}
-	offset, ok := heldOffset(id)
+	at, ok := heldPosition(id)
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		if h = heldIn(tx, offset); h == nil || !ok {
+		if h = heldIn(tx, at); h == nil || !ok {
 			return fmt.Errorf("held record %s: %w", id, outbox.ErrNotFound)
 		}
 		return nil
@@ -142,7 +155,7 @@ func (r *Relay) heldUpdate(id, actor string) (u kyc.Update, h *heldRecord, err e
 
 // order appends an operator's word about a held record.
 func (r *Relay) order(ctx context.Context, u kyc.Update) error {
-	u.SchemaVersion, u.Kind, u.ReceivedAt = 1, kyc.Decision, r.o.Now().Round(0).UTC()
+	u.SchemaVersion, u.Kind, u.ReceivedAt, u.Partner = 1, kyc.Decision, r.o.Now().Round(0).UTC(), r.kept(u.Partner)
 	u.ID = kyc.UpdateID("", []string{u.HeldID, strconv.FormatBool(u.Release), u.Partner, u.Subject.ID}, u.Kind, "", "", "", 0, time.Time{})
 	return r.append(ctx, u)
 }

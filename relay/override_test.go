@@ -88,26 +88,26 @@ func TestReleaseHeld(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
 	}
-	f("nobody's partner", heldID(1), "initech", "ann", outbox.ErrNotFound)
-	f("no subject", heldID(1), "acme", "", ErrInvalid)
-	f("another partner's", heldID(7), "acme", "ann", ErrInvalid)
-	f("no such record", heldID(99), "acme", "ann", outbox.ErrNotFound)
+	f("nobody's partner", heldID(journal.At(1)), "initech", "ann", outbox.ErrNotFound)
+	f("no subject", heldID(journal.At(1)), "acme", "", ErrInvalid)
+	f("another partner's", heldID(journal.At(7)), "acme", "ann", ErrInvalid)
+	f("no such record", heldID(journal.At(99)), "acme", "ann", outbox.ErrNotFound)
 	f("no id", "1", "acme", "ann", outbox.ErrNotFound)
-	if err := g.relay.ReleaseHeld(t.Context(), heldID(1), "acme", "ann", ""); !errors.Is(err, ErrInvalid) {
+	if err := g.relay.ReleaseHeld(t.Context(), heldID(journal.At(1)), "acme", "ann", ""); !errors.Is(err, ErrInvalid) {
 		t.Errorf("nobody orders it: %v", err)
 	}
 	held(t, g, 5)
 
-	f("unrouted", heldID(1), "acme", "ann", nil)
+	f("unrouted", heldID(journal.At(1)), "acme", "ann", nil)
 	records(t, g, "ann", "applied[1 2]", "applied[3 4]", "applied[]") // the other one waited for the same ref
-	if r := g.view("acme", "ann", true).Records[2].Update; r.Actor != "ops" || r.HeldID != heldID(1) || !r.Release {
+	if r := g.view("acme", "ann", true).Records[2].Update; r.Actor != "ops" || r.HeldID != heldID(journal.At(1)) || !r.Release {
 		t.Errorf("the order is kept as %+v", r)
 	}
-	f("released already", heldID(1), "acme", "ann", outbox.ErrNotFound)
-	f("ambiguous", heldID(5), "acme", "bob", nil)
+	f("released already", heldID(journal.At(1)), "acme", "ann", outbox.ErrNotFound)
+	f("ambiguous", heldID(journal.At(5)), "acme", "bob", nil)
 	records(t, g, "bob", "applied[1 2]", "applied[3 4]", "applied[]")
 	records(t, g, "cid", "applied[1 2]")
-	f("with a partner of its own", heldID(7), "globex", "gil", nil)
+	f("with a partner of its own", heldID(journal.At(7)), "globex", "gil", nil)
 	held(t, g, 1) // the other ambiguous one
 	g.tell(unknown(6, kyc.Approved, "act_1", "", ""))
 	g.settled()
@@ -123,7 +123,7 @@ func TestHeldOrdersRace(t *testing.T) {
 	g := newRig(t, acme())
 	g.tell(unknown(1, kyc.Approved, "act_1", "", ""))
 	order := func(release bool, subject string) kyc.Update {
-		return named(kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, HeldID: heldID(1), Release: release, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: subject}, Actor: "ops"})
+		return named(kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, HeldID: heldID(journal.At(1)), Release: release, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: subject}, Actor: "ops"})
 	}
 	g.tell(order(true, "ann"), order(true, "bob"), order(false, ""))
 	g.run()
@@ -139,25 +139,25 @@ func TestDiscardHeld(t *testing.T) {
 	g.tell(unknown(1, kyc.Approved, "act_1", "", ""), unknown(2, kyc.Approved, "act_1", "", ""))
 	g.write(journal.Record{Kind: kyc.Observation, Appended: g.clock.now(), Body: []byte("not json")}, journal.Record{Kind: kyc.Observation, Appended: g.clock.now(), Body: []byte(`{"kind":"prophecy"}`)})
 	g.folded()
-	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Held, heldKey(4)) })
+	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Held, heldKey(journal.At(4))) })
 	f := func(id string, want error) {
 		t.Helper()
 		if err := g.ordered(g.relay.DiscardHeld(t.Context(), id, "ops")); !errors.Is(err, want) {
 			t.Errorf("DiscardHeld(%s) = %v, want %v", id, err, want)
 		}
 	}
-	f(heldID(9), outbox.ErrNotFound)
-	if err := g.relay.DiscardHeld(t.Context(), heldID(1), ""); !errors.Is(err, ErrInvalid) {
+	f(heldID(journal.At(9)), outbox.ErrNotFound)
+	if err := g.relay.DiscardHeld(t.Context(), heldID(journal.At(1)), ""); !errors.Is(err, ErrInvalid) {
 		t.Errorf("nobody orders it: %v", err)
 	}
-	if err := g.relay.ReleaseHeld(t.Context(), heldID(3), "acme", "ann", "ops"); !errors.Is(err, ErrInvalid) {
+	if err := g.relay.ReleaseHeld(t.Context(), heldID(journal.At(3)), "acme", "ann", "ops"); !errors.Is(err, ErrInvalid) {
 		t.Errorf("unreadable, and released: %v", err)
 	}
 	held(t, g, 4)
-	f(heldID(1), nil)
-	f(heldID(3), nil)
-	f(heldID(4), nil)
-	f(heldID(1), outbox.ErrNotFound)
+	f(heldID(journal.At(1)), nil)
+	f(heldID(journal.At(3)), nil)
+	f(heldID(journal.At(4)), nil)
+	f(heldID(journal.At(1)), outbox.ErrNotFound)
 	held(t, g, 1)
 	g.tell(of(said("ann", 0, kyc.Pending), "persona", "act_1", "", ""))
 	g.folded()
@@ -166,7 +166,7 @@ func TestDiscardHeld(t *testing.T) {
 	kept := func(offset int64) (h heldRecord) {
 		t.Helper()
 		g.tamper(func(tx *store.Tx) error {
-			body, err := tx.Bucket(store.Held).Get(discardedKey(offset))
+			body, err := tx.Bucket(store.Held).Get(discardedKey(journal.At(offset)))
 			if err == nil {
 				err = json.Unmarshal(body, &h)
 			}

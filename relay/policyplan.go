@@ -76,6 +76,7 @@ func (r *Relay) ApplyPolicy(ctx context.Context, partner, actor string) (PolicyP
 
 // plan goes through the subjects of a partner and hands the records that move them to apply, a step at a time.
 func (r *Relay) plan(ctx context.Context, partner string, apply func([]kyc.Update) error) (PolicyPlan, error) {
+	partner = r.kept(partner)
 	p, err := r.newest(partner)
 	plan := PolicyPlan{Partner: partner, Version: p.Version, Policy: p, Becomes: map[kyc.Status]int{}, Tells: map[string]int{}, Sends: map[string]int{}}
 	for after := []byte(partner + "/"); err == nil && after != nil; {
@@ -87,8 +88,9 @@ func (r *Relay) plan(ctx context.Context, partner string, apply func([]kyc.Updat
 			err = ctx.Err()
 		}
 	}
+	plan.Partner = r.shown(partner)
 	if err != nil {
-		return plan, fmt.Errorf("policy of partner %s: %w", partner, err)
+		return plan, fmt.Errorf("policy of partner %s: %w", plan.Partner, err)
 	}
 	return plan, nil
 }
@@ -134,7 +136,7 @@ func (r *Relay) move(p *PolicyPlan, s *subject, now time.Time) (kyc.Update, erro
 	was := s.State.Status()
 	for _, c := range foresee(&s.State, u, p.Policy) {
 		p.Tells[c.Type]++
-		endpoints, err := r.told(p.Partner, &c, now)
+		endpoints, err := r.told(s, p.Partner, &c, now)
 		if err != nil {
 			return u, err
 		}
@@ -173,7 +175,7 @@ func (r *Relay) awaitPolicy(ctx context.Context, u *kyc.Update) error {
 	for {
 		var s *subject
 		err := r.o.Store.View(func(tx *store.Tx) (err error) {
-			s, err = r.load(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
+			s, err = r.load(tx, r.laneOf(u.Partner, u.Subject.ID, u.Livemode))
 			return err
 		})
 		if err != nil || !s.known || s.Policy >= u.PolicyVersion {

@@ -41,6 +41,7 @@ func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err err
 	if r.partner(p.Partner) == nil {
 		return out, fmt.Errorf("partner %s: %w", p.Partner, outbox.ErrNotFound)
 	}
+	p.Partner = r.kept(p.Partner)
 	if err := p.check(); err != nil {
 		return out, err
 	}
@@ -82,7 +83,7 @@ func (r *Relay) drives(ctx context.Context, order string, p Pretence, first *kyc
 	if p.Key = ""; len(p.Reasons) == 0 {
 		p.Reasons = nil
 	}
-	lane := laneOf(p.Partner, p.Subject, false)
+	lane := r.laneOf(p.Partner, p.Subject, false)
 	k, known, err := r.ordered(order, lane, p, first)
 	if err == nil && !known {
 		if p.Guest {
@@ -102,7 +103,7 @@ func (r *Relay) admitPretence(p *Pretence) error {
 		return nil
 	}
 	err := r.o.Store.View(func(tx *store.Tx) error {
-		s, err := r.load(tx, laneOf(p.Partner, p.Subject, false))
+		s, err := r.load(tx, r.laneOf(p.Partner, p.Subject, false))
 		if err == nil && !s.known && r.counts.of(drivenSubjects+p.Partner) >= maxDriven {
 			err = fmt.Errorf("%w test subjects: at most %d", ErrTooMany, maxDriven)
 		}
@@ -141,7 +142,7 @@ func (r *Relay) awaitFold(ctx context.Context, u *kyc.Update) error {
 	for {
 		var s *subject
 		err := r.o.Store.View(func(tx *store.Tx) (err error) {
-			s, err = r.load(tx, laneOf(u.Partner, u.Subject.ID, u.Livemode))
+			s, err = r.load(tx, r.laneOf(u.Partner, u.Subject.ID, u.Livemode))
 			return err
 		})
 		if err != nil || s.State.Knows(u.ID) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -48,7 +49,8 @@ func (r *Relay) Rebuild(ctx context.Context, o Rebuild) (out Decided, err error)
 	if len(o.Note) > maxNote {
 		return out, invalid("reason", "is longer than 500 bytes")
 	}
-	lane := laneOf(o.Partner, o.Subject, o.Livemode)
+	o.Partner = r.kept(o.Partner)
+	lane := r.laneOf(o.Partner, o.Subject, o.Livemode)
 	if !r.aside.has(lane) {
 		return out, ErrNotAside
 	}
@@ -118,7 +120,7 @@ func (r *Relay) rebuilt(lane string, u *kyc.Update, last uint64) (out Decided, e
 		if out.Before == "" {
 			out.Before = out.After
 		}
-		out.Changes, err = r.effects(u.Partner, owed, u.ReceivedAt)
+		out.Changes, err = r.effects(s, u.Partner, owed, u.ReceivedAt)
 		return err
 	})
 	return out, err
@@ -138,7 +140,7 @@ func (r *Relay) relife(tx *store.Tx, lane string) (*subject, error) {
 		if f.differs || state.Sequence() != told.last {
 			continue
 		}
-		s := &subject{lane: lane, known: true, dirty: true, State: state, Policy: f.last, Owed: told.owed, Told: told.status}
+		s := &subject{lane: lane, known: true, dirty: true, State: state, Policy: f.last, Owed: told.owed, Told: told.status, Trusts: told.trusts()}
 		return s, nil
 	}
 	return nil, ErrNotWhole
@@ -151,7 +153,7 @@ func (r *Relay) rest(tx *store.Tx, lane string) *subject {
 	told := toldOf(tx, lane)
 	version := r.o.Registry.Read().NewestPolicy(partner)
 	f := folder{r: r, partner: partner}
-	s := &subject{lane: lane, known: true, dirty: true, State: f.fold(es, version, nil), Policy: version, Owed: told.owed, Told: told.status}
+	s := &subject{lane: lane, known: true, dirty: true, State: f.fold(es, version, nil), Policy: version, Owed: told.owed, Told: told.status, Trusts: told.trusts()}
 	s.State.Untell()
 	s.State.Renumber(told.last)
 	return s
@@ -163,6 +165,9 @@ type toldBefore struct {
 	owed   map[string]uint64
 	status *place // the last change of its status, notices apart
 }
+
+// trusts are the endpoints that may believe that the person is approved. Nobody knows any more which do: all that were told anything are told what takes that away.
+func (t *toldBefore) trusts() []string { return slices.Sorted(maps.Keys(t.owed)) }
 
 func toldOf(tx *store.Tx, lane string) (t toldBefore) {
 	t.owed = map[string]uint64{}
@@ -182,7 +187,8 @@ func toldOf(tx *store.Tx, lane string) (t toldBefore) {
 			}
 			note("", c.Sequence)
 			if isStatus(c.Type) && c.Type != noticeType && c.Sequence > at.Sequence {
-				at = place{int64(binary.BigEndian.Uint64(key)), int64(binary.BigEndian.Uint64(key[8:])), c.Sequence} //nolint:gosec // written by changeKey
+				from := placeOf(key)
+				at = place{int64(binary.BigEndian.Uint64(key)), from.Partition, from.Offset, c.Sequence} //nolint:gosec // written by changeKey
 			}
 		case kindOutcome:
 			var o OutcomeView
@@ -217,7 +223,7 @@ func rebuilds(rec *journal.Record) bool {
 
 // rebuild carries an order out.
 func (b *batch) rebuild(rec *journal.Record, order *kyc.Update) error {
-	lane := laneOf(order.Partner, order.Subject.ID, order.Livemode)
+	lane := b.r.laneOf(order.Partner, order.Subject.ID, order.Livemode)
 	if !b.r.aside.has(lane) || b.subjects[lane] != nil {
 		b.note(rec, order, kyc.Stale)
 		return nil
@@ -266,7 +272,7 @@ func (b *batch) giveBack(lane string) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(hs, func(x, y heldRecord) int { return cmp.Compare(x.Position.Offset, y.Position.Offset) })
+	slices.SortFunc(hs, func(x, y heldRecord) int { return x.Position.Compare(y.Position) })
 	for len(hs) > 0 {
 		n := 1
 		for id := callbackOf(&hs[0]); id != "" && n < len(hs) && callbackOf(&hs[n]) == id; n++ {
@@ -275,8 +281,8 @@ func (b *batch) giveBack(lane string) error {
 		for i := range hs[:n] {
 			h := &hs[i]
 			b.held--
-			b.writeHeld(heldKey(h.Position.Offset), nil)
-			b.writeHeld(heldIndex(asideRef(lane), h.Position.Offset), nil)
+			b.writeHeld(heldKey(h.Position), nil)
+			b.writeHeld(heldIndex(asideRef(lane), h.Position), nil)
 			var u kyc.Update
 			if err := json.Unmarshal(h.Body, &u); err != nil {
 				return fmt.Errorf("a record that was kept: %w", err)

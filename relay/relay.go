@@ -59,8 +59,9 @@ type Relay struct {
 	m        *metrics
 	position atomic.Int64 // last folded offset, on disk
 	held     atomic.Int64 // records that nobody is known for
-	tried    []byte       // owned by retain: where it looks at attempts next
-	aged     []byte       // and at orders
+	keep     atomic.Pointer[Retention]
+	tried    []byte // owned by retain: where it looks at attempts next
+	aged     []byte // and at orders
 	timers   timers
 	aside    asides
 	floor    uint64 // the first change of a subject from here on comes after this number: see floorKey
@@ -90,6 +91,7 @@ func New(o Options) (*Relay, error) {
 	r := &Relay{o: o, begun: make(chan struct{}), step: maxStep, retained: maxRetain}
 	r.timers.moved, r.timers.firing = make(chan struct{}, 1), map[string]bool{}
 	r.begin = sync.OnceFunc(func() { close(r.begun) })
+	r.Keep(o.Retention)
 	r.m = newMetrics(o.Metrics, r)
 	r.m.start()
 	err := o.Store.View(func(tx *store.Tx) error {

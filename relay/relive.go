@@ -3,12 +3,12 @@ package relay
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"slices"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
@@ -25,18 +25,24 @@ type lived struct {
 	Verdict   kyc.Verdict     `json:"verdict"`
 	Changes   []uint64        `json:"changes"`
 	After     int64           `json:"after"`
+	Partition int32           `json:"after_partition"`
 	Nth       int             `json:"nth"`
 	TakenBack string          `json:"taken_back"`
 	Update    json.RawMessage `json:"update"`
 
-	lane   string
-	said   kyc.Update // Update, as it came: whose it is stands in it only if it said so itself
-	key    []byte
-	offset int64
+	lane  string
+	said  kyc.Update // Update, as it came: whose it is stands in it only if it said so itself
+	key   []byte
+	place journal.Position
 }
 
-// turn is when it was folded: with the record at this offset.
-func (e *lived) turn() int64 { return cmp.Or(e.After, e.offset) }
+// turn is when it was folded: with the record at this position.
+func (e *lived) turn() journal.Position { return cmp.Or(e.after(), e.place) }
+
+// after is the position of the record that set it free; zero: it had not waited.
+func (e *lived) after() journal.Position {
+	return journal.Position{Partition: e.Partition, Offset: e.After}
+}
 
 // relived is what follows when a record is taken back from a subject.
 type relived struct {
@@ -80,10 +86,10 @@ func livesOf(tx *store.Tx, lane string) (es []*lived, whole bool) {
 			return nil, false // damaged: nobody knows what it was of
 		}
 		key := k[len(prefix):]
-		if len(key) < historyHead || key[historyHead-1] != kindRecord {
+		if len(key) < historyHead || key[0] == indexEnd || key[historyHead-1] != kindRecord {
 			continue
 		}
-		e := &lived{lane: lane, key: bytes.Clone(key), offset: int64(binary.BigEndian.Uint64(key[8:]))} //nolint:gosec // written by recordKey
+		e := &lived{lane: lane, key: bytes.Clone(key), place: placeOf(key)}
 		body, ok := entryAt(history, key)
 		if !ok || json.Unmarshal(body, e) != nil || json.Unmarshal(e.Update, &e.said) != nil || len(es) >= maxRelived {
 			return nil, false
@@ -91,7 +97,7 @@ func livesOf(tx *store.Tx, lane string) (es []*lived, whole bool) {
 		es = append(es, e)
 	}
 	slices.SortStableFunc(es, func(a, b *lived) int {
-		return cmp.Or(cmp.Compare(a.turn(), b.turn()), cmp.Compare(a.Nth, b.Nth), cmp.Compare(a.offset, b.offset))
+		return cmp.Or(a.turn().Compare(b.turn()), cmp.Compare(a.Nth, b.Nth), a.place.Compare(b.place))
 	})
 	return es, true
 }
@@ -219,8 +225,10 @@ func groupOf(es []*lived) []*lived {
 
 // with reports whether a record was folded together with another: of the same sending of the same callback, and at the same time.
 func (e *lived) with(o *lived) bool {
-	sent := func(e *lived) int64 { return e.offset - int64(e.said.Callback.Index) }
-	return e.said.Callback.ID == o.said.Callback.ID && e.After == o.After && e.Nth == o.Nth && (e.After != 0 || sent(e) == sent(o))
+	sent := func(e *lived) journal.Position {
+		return journal.Position{Partition: e.place.Partition, Offset: e.place.Offset - int64(e.said.Callback.Index)}
+	}
+	return e.said.Callback.ID == o.said.Callback.ID && e.after() == o.after() && e.Nth == o.Nth && (e.After != 0 || sent(e) == sent(o))
 }
 
 // astray is what came to a subject by a record that was never about it: the record, and what says of no subject whose it is and is led here by no ref that anything else has
@@ -266,7 +274,7 @@ func (e *lived) own() bool {
 // givenHere reports whether an operator gave a record to this subject by itself.
 func givenHere(es []*lived, e *lived) bool {
 	return e.After != 0 && slices.ContainsFunc(es, func(o *lived) bool {
-		return o.offset == e.After && o.said.Kind == kyc.Decision && o.said.Release && o.said.HeldID == heldID(e.offset) && o.Verdict == kyc.Applied
+		return o.place == e.after() && o.said.Kind == kyc.Decision && o.said.Release && o.said.HeldID == heldID(e.place) && o.Verdict == kyc.Applied
 	})
 }
 

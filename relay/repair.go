@@ -28,7 +28,7 @@ func (r *Relay) repair(ctx context.Context) error {
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Held, r.damagedHeld) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Refs, r.damagedRef) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Forward, r.damagedChanges) },
-		r.retimeAll, r.reindexAll, r.recountHeld, r.recount,
+		r.retimeAll, r.reindexAll, r.redeliveredAll, r.recountHeld, r.recount,
 		func(ctx context.Context) error { return r.o.Outbox.Repair(ctx, r.restore) },
 	}
 	for _, step := range steps {
@@ -103,6 +103,7 @@ func (r *Relay) suspect(tx *store.Tx, text []byte, n store.Name) error {
 	if json.NewDecoder(bytes.NewReader(text)).Decode(&u) != nil {
 		return nil //nolint:nilerr // whom it was about, nobody can say: it is counted
 	}
+	u.Partner = r.kept(u.Partner)
 	b := &batch{r: r, tx: tx, refs: map[string]string{}}
 	lane, verdict := b.owner(&u)
 	if verdict != "" || !tx.Bucket(store.Subjects).Has([]byte(lane)) && r.partner(u.Partner) == nil {
@@ -213,7 +214,7 @@ func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
 	if e == nil {
 		return false, nil
 	}
-	c, ok := changeOf(tx, d.Lane, d.Sequence)
+	c, ok := changeOf(tx, d.Lane, d.Sequence, d.Received)
 	if !ok {
 		return false, nil
 	}
@@ -231,7 +232,7 @@ func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
 		return true
 	})
 	outbox.OwedOf(tx, d.Lane, before)
-	body, err := bodyFor(e, &c, appended, d.PreviousSequence)
+	body, err := bodyFor(e, &c, d.PreviousSequence) // it was owed: what its endpoint wants today does not matter
 	if err != nil || body == nil {
 		return false, err
 	}

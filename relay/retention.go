@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/outbox/store"
 )
 
@@ -15,6 +16,9 @@ type Retention struct {
 	History  time.Duration // records with their verdicts, and how deliveries ended
 	Attempts time.Duration // failed tries
 }
+
+// Keep makes another retention count from now on.
+func (r *Relay) Keep(to Retention) { r.keep.Store(&to) }
 
 const (
 	maxRetain  = 2000        // entries looked at in one transaction; fewer where that many do not fit
@@ -68,12 +72,12 @@ func (r *Relay) before(keep time.Duration) []byte {
 	if keep <= 0 {
 		return nil
 	}
-	return historyKey(r.o.Now().Add(-keep), 0, 0)
+	return historyKey(r.o.Now().Add(-keep), journal.Position{}, 0)
 }
 
 // retainHistory removes a step of what is older than History: records, changes and outcomes alike, and their place in the index.
 func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
-	until := r.before(r.o.Retention.History)
+	until := r.before(r.keep.Load().History)
 	if until == nil {
 		return false, nil
 	}
@@ -87,15 +91,15 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 		}
 		return nil
 	})
-	if err == nil {
-		err = r.remove(ctx, gone, nil)
+	if err == nil && len(gone) > 0 {
+		err = r.remove(ctx, gone, func(tx *store.Tx) error { return forgetDelivered(tx, gone) })
 	}
 	return len(gone) >= r.retained, err
 }
 
 // retainChanges removes a step of changes that are older than Changes, going on from where the last step ended.
 func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
-	until := r.before(r.o.Retention.Changes)
+	until := r.before(r.keep.Load().Changes)
 	if until == nil {
 		return false, nil
 	}
@@ -124,7 +128,7 @@ func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
 
 // retainAttempts removes old failed tries. There are few: only failures have one.
 func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
-	keep := r.o.Retention.Attempts
+	keep := r.keep.Load().Attempts
 	if keep <= 0 {
 		return false, nil
 	}

@@ -56,7 +56,7 @@ func (g *rig) entries(bucket store.Name) (n int) {
 func TestRetention(t *testing.T) {
 	p := newPartner(t, always(500))
 	g := newRig(t, acme(p.endpoint("a", only("kyc.status.*"), attempts(2))))
-	g.relay.o.Retention = Retention{Changes: 24 * time.Hour, History: 48 * time.Hour, Attempts: 24 * time.Hour}
+	g.relay.Keep(Retention{Changes: 24 * time.Hour, History: 48 * time.Hour, Attempts: 24 * time.Hour})
 	g.run()
 	g.tell(said("ann", 1, kyc.Approved), said("bob", 1, kyc.Rejected))
 	g.settled()
@@ -85,7 +85,7 @@ func TestRetention(t *testing.T) {
 // A damaged entry is never removed (I8), and does not hold up the rest.
 func TestRetentionLeavesWhatIsDamaged(t *testing.T) {
 	g := newRig(t, acme())
-	g.relay.o.Retention = Retention{History: time.Hour}
+	g.relay.Keep(Retention{History: time.Hour})
 	g.run()
 	g.tell(said("ann", 1, kyc.Approved), said("bob", 1, kyc.Rejected))
 	g.folded()

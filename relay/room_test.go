@@ -177,7 +177,7 @@ func TestRetentionInParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.stuff(g.store.Account().Room - 1<<20)() // leaves free pages, so that the file need not grow
-	g.relay.o.Retention = Retention{History: time.Hour}
+	g.relay.Keep(Retention{History: time.Hour})
 	g.clock.advance(2 * time.Hour)
 	empty := g.fillDisk()
 	ctx, cancel := context.WithCancel(t.Context())

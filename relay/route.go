@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -46,7 +45,7 @@ func (b *batch) route(said []saying) error {
 		whose[lane] = append(whose[lane], *r)
 	}
 	for _, lane := range lanes {
-		slices.SortStableFunc(whose[lane], func(x, y saying) int { return cmp.Compare(x.rec.Position.Offset, y.rec.Position.Offset) })
+		slices.SortStableFunc(whose[lane], func(x, y saying) int { return x.rec.Position.Compare(y.rec.Position) })
 		if err := b.apply(lane, whose[lane]); err != nil {
 			return err
 		}
@@ -65,7 +64,7 @@ func (b *batch) owner(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 		}
 		u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
 	}
-	return laneOf(u.Partner, u.Subject.ID, u.Livemode), ""
+	return b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode), ""
 }
 
 // find looks the update's refs up: those that its provider gives to one person only, then, for those registered by a submission, the others.
@@ -77,7 +76,7 @@ func (b *batch) find(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 	if verdict != "" {
 		return "", verdict
 	}
-	if partner, id, _ := splitLane(lane); u.Partner != "" && u.Partner != partner || u.Subject.ID != "" && u.Subject.ID != id {
+	if partner, id, _ := splitLane(lane); u.Partner != "" && b.r.kept(u.Partner) != partner || u.Subject.ID != "" && u.Subject.ID != id {
 		return "", kyc.Ambiguous // what it says itself and what its refs say differ
 	}
 	return lane, ""
@@ -150,7 +149,7 @@ func refKey(source, ref string, livemode bool) string {
 
 // teach remembers whose the update's refs are.
 func (b *batch) teach(u *kyc.Update) error {
-	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	lane := b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	keys := b.teaches(u)
 	for _, k := range keys {
 		if err := b.learn(u, k, lane); err != nil {

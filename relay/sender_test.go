@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"countersign/kyc"
+	"countersign/outbox"
 )
 
 // flurry is several changes for each of many subjects.
@@ -133,67 +134,6 @@ func TestOrderChecker(t *testing.T) {
 	}
 }
 
-// together is the most requests that were at a partner at one time.
-func together(hits []hit) (most int) {
-	for _, h := range hits {
-		n := 0
-		for _, o := range hits {
-			if o.start <= h.start && h.start < o.end {
-				n++
-			}
-		}
-		most = max(most, n)
-	}
-	return most
-}
-
-func TestConcurrency(t *testing.T) {
-	t.Parallel()
-	f := func(allowed, want int) {
-		t.Helper()
-		turn := make(chan struct{})
-		p := newPartner(t, func(h hit) reply {
-			<-turn
-			return ok(h)
-		})
-		g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Concurrency = allowed })))
-		g.tell(flurry(30, 1)...)
-		p.until(t, want)
-		for range 30 {
-			turn <- struct{}{}
-		}
-		g.settled()
-		if got := together(p.seen()); got != want {
-			t.Errorf("concurrency %d: %d at a time, want %d", allowed, got, want)
-		}
-	}
-	f(1, 1)
-	f(3, 3)
-	f(16, 16)
-	f(0, 1) // left out: slow, but it goes on
-}
-
-// TestRate holds the least time that so many deliveries may take, never the most.
-func TestRate(t *testing.T) {
-	f := func(rate float64, n int, least time.Duration) {
-		t.Helper()
-		t.Run(fmt.Sprint(rate), func(t *testing.T) {
-			t.Parallel()
-			p := newPartner(t, ok)
-			g := start(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Rate = rate })))
-			began := time.Now()
-			g.tell(flurry(n, 1)...)
-			hits := p.until(t, n)
-			if took := hits[n-1].at.Sub(began); took < least {
-				t.Errorf("%d deliveries took %v, want at least %v", n, took, least)
-			}
-		})
-	}
-	f(50, 30, 490*time.Millisecond) // 5 at once, then one each 20 ms
-	f(5, 4, 590*time.Millisecond)   // one at once
-	f(1000, 200, 90*time.Millisecond)
-}
-
 // TestRateThenGone: who has waited for its turn looks again before it sends.
 func TestRateThenGone(t *testing.T) {
 	t.Parallel()
@@ -236,27 +176,6 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestRetryAfterOfOnePerson: who is asked about too often waits, and nobody else does.
-func TestRetryAfterOfOnePerson(t *testing.T) {
-	t.Parallel()
-	p := newPartner(t, func(h hit) reply {
-		if h.try == 1 && strings.Contains(h.body, `"id":"ann"`) {
-			return reply{code: 429, header: http.Header{"Retry-After": {"200"}}}
-		}
-		return ok(h)
-	})
-	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
-	g.tell(said("ann", 1, kyc.Approved))
-	eventually(t, "she is to wait", func() bool { tries, _ := g.outbox.Tries("a", "acme/ann", 2); return len(tries) == 1 })
-	g.tell(said("bob", 1, kyc.Approved), said("cid", 1, kyc.Rejected))
-	eventually(t, "the others are told", func() bool { return len(p.accepted()) == 2 && g.outbox.Owed("a") == 1 })
-	if n := len(p.seen()); n != 3 {
-		t.Errorf("%d requests, want 3: she was to wait", n)
-	}
-	g.after(201 * time.Second)
-	g.settled()
-}
-
 // TestHangingEndpoint: one that hangs costs the others nothing (I6).
 func TestHangingEndpoint(t *testing.T) {
 	t.Parallel()
@@ -297,7 +216,7 @@ func TestStopFinishes(t *testing.T) {
 	if n := g.outbox.Owed("a"); n != 7 || len(p.accepted()) != 2 {
 		t.Errorf("%d owed and %d delivered, want 7 and 2", n, len(p.accepted()))
 	}
-	if ds, _, err := g.outbox.Claim("a", 100); err != nil || len(ds) != 7 {
+	if ds, _, err := g.outbox.Claim("a", outbox.Turn{Max: 100, Failed: 100}); err != nil || len(ds) != 7 {
 		t.Errorf("%d can be claimed, %v; want 7: every claim was given back", len(ds), err)
 	}
 	g.restart()
@@ -318,7 +237,7 @@ func TestStopCutsOff(t *testing.T) {
 	if err := g.halt(); err != nil { // fails after its own patience, which is far below the timeout
 		t.Errorf("Run = %v", err)
 	}
-	if ds, _, err := g.outbox.Claim("a", 9); err != nil || len(ds) != 1 || ds[0].Failures != 0 {
+	if ds, _, err := g.outbox.Claim("a", outbox.Turn{Max: 9, Failed: 9}); err != nil || len(ds) != 1 || ds[0].Failures != 0 {
 		t.Errorf("claimed %+v, %v; want one that counts no failure", ds, err)
 	}
 	p.from(ok)
@@ -352,11 +271,8 @@ func TestScheduleSurvives(t *testing.T) {
 	}
 }
 
-// TestTogether keeps the measure honest.
-func TestTogether(t *testing.T) {
-	if n := together([]hit{{start: 1, end: 4}, {start: 2, end: 3}, {start: 5, end: 8}, {start: 6, end: 9}, {start: 7, end: 10}}); n != 3 {
-		t.Errorf("together = %d, want 3", n)
-	}
+// TestOverlaps keeps the measure honest.
+func TestOverlaps(t *testing.T) {
 	if !slices.Equal(overlaps([]hit{{id: "a", start: 1, end: 2}, {id: "b", start: 3, end: 4}}, []expected{{"l", "a", ""}, {"l", "b", ""}}), nil) {
 		t.Error("requests one after the other are said to overlap")
 	}

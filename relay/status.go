@@ -22,7 +22,7 @@ type SubjectStatus struct {
 // costs the same however long that is.
 func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatus, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		s, err := r.load(tx, laneOf(partner, id, livemode))
+		s, err := r.load(tx, r.laneOf(partner, id, livemode))
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatu
 
 // change is the change that stands there; nil: retention has taken it, or it is damaged.
 func (p *place) change(tx *store.Tx) *kyc.Change {
-	body, ok := entryAt(tx.Bucket(store.History), changeKey(time.UnixMicro(p.At), p.Offset, p.Sequence))
+	body, ok := entryAt(tx.Bucket(store.History), p.key())
 	if !ok {
 		return nil
 	}

@@ -61,7 +61,7 @@ func TestSubjectStatus(t *testing.T) {
 		t.Errorf("it changed at %s and at %s", was, v.ChangedAt)
 	}
 	g.stopped()
-	g.relay.o.Retention = Retention{Changes: time.Hour}
+	g.relay.Keep(Retention{Changes: time.Hour})
 	g.clock.advance(2 * time.Hour)
 	g.retained()
 	if gone := f("when its change is no longer kept", kyc.Rejected, "", 0); !gone.ChangedAt.Equal(v.ChangedAt) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -24,6 +25,27 @@ func laneOf(partner, id string, livemode bool) string {
 	return partner + "/" + id + "\x01t"
 }
 
+// laneOf names a subject of a partner by any id that the partner has or had: people are kept under the first.
+func (r *Relay) laneOf(partner, id string, livemode bool) string {
+	return laneOf(r.kept(partner), id, livemode)
+}
+
+// kept is the id that a partner is kept under, and shown the one that it has now, by any that it has or had.
+func (r *Relay) kept(partner string) string  { return r.o.Registry.Read().Kept(partner) }
+func (r *Relay) shown(partner string) string { return r.o.Registry.Read().Shown(partner) }
+
+// shownOf is of whom a lane is, by the id that the partner has now.
+func (r *Relay) shownOf(lane string) (partner, id string, livemode bool) {
+	partner, id, livemode = splitLane(lane)
+	return r.shown(partner), id, livemode
+}
+
+// PartnerNow is the id that a partner has now, by any that it has or had.
+func (r *Relay) PartnerNow(partner string) string { return r.shown(partner) }
+
+// ShownLane is a lane's name as people and APIs see it, with the id that its partner has now.
+func (r *Relay) ShownLane(lane string) string { return laneOf(r.shownOf(lane)) }
+
 func splitLane(lane string) (partner, id string, livemode bool) {
 	partner, id, _ = strings.Cut(lane, "/")
 	id, test := strings.CutSuffix(id, "\x01t")
@@ -37,6 +59,7 @@ type subject struct {
 	Timer  int64             `json:"t,omitempty"` // where it stands in the timers bucket; 0: nowhere
 	Told   *place            `json:"c,omitempty"` // the last change of its status, notices apart
 	Refs   int               `json:"r,omitempty"` // submissions that were folded
+	Trusts []string          `json:"a,omitempty"` // endpoints that were told that the person is approved, and of nothing since that ends it
 	Lane   string            `json:"l"`           // its own key: were that damaged, whose state is this?
 	State  kyc.State         `json:"-"`
 
@@ -47,9 +70,14 @@ type subject struct {
 
 // place is where a change stands in the history.
 type place struct {
-	At       int64  `json:"a"` // microseconds
-	Offset   int64  `json:"o"`
-	Sequence uint64 `json:"s"`
+	At        int64  `json:"a"` // microseconds
+	Partition int32  `json:"p,omitempty"`
+	Offset    int64  `json:"o"`
+	Sequence  uint64 `json:"s"`
+}
+
+func (p *place) key() []byte {
+	return changeKey(time.UnixMicro(p.At), journal.Position{Partition: p.Partition, Offset: p.Offset}, p.Sequence)
 }
 
 func (s *subject) encode() ([]byte, error) {
@@ -135,7 +163,7 @@ func (b *batch) note(rec *journalRecord, u *kyc.Update, v kyc.Verdict) {
 		return
 	}
 	h := historyRecord{At: rec.Appended, Verdict: v, Update: rec.Body}
-	b.chronicle(laneOf(u.Partner, u.Subject.ID, u.Livemode), rec, &h)
+	b.chronicle(b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode), rec, &h)
 }
 
 // RecordView is one record of a subject's history.
@@ -169,8 +197,8 @@ const maxHistory = 3000 // entries shown at once
 
 // Subject shows everything about one subject; outbox.ErrNotFound if nobody has said anything.
 func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err error) {
-	lane := laneOf(partner, id, livemode)
-	v = SubjectView{Object: "subject", Partner: partner, ID: id, Livemode: livemode, Records: []RecordView{}, Changes: []kyc.Change{}, Deliveries: []OutcomeView{}}
+	lane := r.laneOf(partner, id, livemode)
+	v = SubjectView{Object: "subject", Partner: r.shown(partner), ID: id, Livemode: livemode, Records: []RecordView{}, Changes: []kyc.Change{}, Deliveries: []OutcomeView{}}
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		s, err := r.load(tx, lane)
 		known := errors.Is(err, ErrAside)

@@ -90,6 +90,7 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (out Submitted, err er
 	if err := s.check(r); err != nil {
 		return out, fmt.Errorf("submit: %w", err)
 	}
+	s.Partner = r.kept(s.Partner)
 	u := s.update(r.o.Now().Round(0).UTC())
 	outcome, err := r.judge(&s, u.ID)
 	if errors.Is(err, ErrTooMany) {
@@ -122,7 +123,7 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (out Submitted, err er
 
 // judge foresees what comes of a submission, by what has been folded. What is on its way is judged again by the fold, by the same rules.
 func (r *Relay) judge(s *Submission, id string) (outcome string, err error) {
-	lane := laneOf(s.Partner, s.Subject, s.Livemode)
+	lane := r.laneOf(s.Partner, s.Subject, s.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		v, err := tx.Bucket(store.Refs).Get([]byte(refKey(s.Source, s.ProviderRef, s.Livemode)))
 		if err != nil {

@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,28 +27,26 @@ type given struct {
 	At     time.Time `json:"at"`
 }
 
-func givenKey(offset int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte("g\x00"), uint64(offset)) //nolint:gosec // offsets are positive
-}
+func givenKey(at journal.Position) []byte { return at.AppendTo([]byte("g\x00")) }
 
 // give applies a held record to the subject that an operator names, and notes that.
 func (b *batch) give(rec *journal.Record, order *kyc.Update, h *heldRecord, u *kyc.Update) error {
-	lane := laneOf(u.Partner, u.Subject.ID, u.Livemode)
-	v, err := json.Marshal(given{lane, recordKey(h.Appended, h.Position.Offset), u.ID, order.ID, rec.Appended})
+	lane := b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	v, err := json.Marshal(given{lane, recordKey(h.Appended, h.Position), u.ID, order.ID, rec.Appended})
 	if err != nil {
 		return err
 	}
-	b.put(store.Held, givenKey(h.Position.Offset), store.NewRecord(v))
+	b.put(store.Held, givenKey(h.Position), store.NewRecord(v))
 	return b.applyFreed(lane, []saying{{&h.Record, *u}})
 }
 
 // readGiven is whom a held record was given to; nil: to nobody, by an operator.
 func readGiven(tx *store.Tx, id string) *given {
-	offset, ok := heldOffset(id)
+	at, ok := heldPosition(id)
 	if !ok {
 		return nil
 	}
-	body, err := tx.Bucket(store.Held).Get(givenKey(offset))
+	body, err := tx.Bucket(store.Held).Get(givenKey(at))
 	g := &given{}
 	if err != nil || json.Unmarshal(body, g) != nil {
 		return nil
@@ -91,7 +88,7 @@ func (r *Relay) TakeBack(ctx context.Context, id, note, actor string) (out Taken
 	u := kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, HeldID: id, TakenBack: g.Update, Actor: actor, Note: note, ReceivedAt: r.o.Now().Round(0).UTC()}
 	u.Partner, u.Subject.ID, u.Livemode = splitLane(g.Lane)
 	u.ID = kyc.UpdateID("", []string{id, g.Order, g.Update, strconv.FormatInt(u.ReceivedAt.UnixNano(), 10)}, u.Kind, "", "", "", 0, u.ReceivedAt)
-	out.Partner, out.Subject, out.Livemode = u.Partner, u.Subject.ID, u.Livemode
+	out.Partner, out.Subject, out.Livemode = r.shownOf(g.Lane)
 	if err := r.append(ctx, u); err != nil {
 		return out, err
 	}
@@ -183,8 +180,8 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 			b.setRef(ref, "")
 		}
 	}
-	offset, _ := heldOffset(order.HeldID)
-	b.put(store.Held, givenKey(offset), nil)
+	at, _ := heldPosition(order.HeldID)
+	b.put(store.Held, givenKey(at), nil)
 	for _, e := range l.taken {
 		if err := b.holdAgain(rec, order, g.Lane, e); err != nil {
 			return err
@@ -195,13 +192,13 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 
 // holdAgain puts a record back where it waited. In its history it then stands as of now, so that what comes of it for somebody else gets into nobody's way.
 func (b *batch) holdAgain(rec *journal.Record, order *kyc.Update, lane string, e *lived) error {
-	h := historyRecord{At: e.At, Verdict: e.Verdict, Changes: e.Changes, After: e.After, Nth: e.Nth, TakenBack: order.ID, Update: e.Update}
+	h := historyRecord{At: e.At, Verdict: e.Verdict, Changes: e.Changes, After: e.after(), Nth: e.Nth, TakenBack: order.ID, Update: e.Update}
 	b.put(store.History, e.key, h.record(lane))
 	_, verdict := b.find(&e.said)
 	if verdict == "" {
 		verdict = kyc.Unrouted // it still leads there, and an operator has said that it must not
 	}
 	held := heldRecord{Record: journal.Record{Kind: e.said.Kind, Appended: rec.Appended, Body: bytes.Clone(e.Update)}, Reason: verdict}
-	held.Position.Offset = e.offset
+	held.Position = e.place
 	return b.keep(held, b.allRefs(&e.said))
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -64,7 +65,7 @@ func TestTakeBack(t *testing.T) {
 		r.tell(append(hers, his...)...)
 		r.folded()
 	}
-	wrong := heldID(3)
+	wrong := heldID(journal.At(3))
 	g.release(wrong, "ann")
 	rightly.release(wrong, "bob")
 	for _, r := range []*rig{g, never, rightly} {
@@ -87,7 +88,7 @@ func TestTakeBack(t *testing.T) {
 	same(t, "her partner was told", story(t, p.seen()[told:]), []string{"check.pending 11>12", "status.pending 12>13"})
 	held(t, g, 3)
 	list, _ := g.items("", 0)
-	for i, id := range []string{heldID(3), heldID(4), heldID(6)} {
+	for i, id := range []string{heldID(journal.At(3)), heldID(journal.At(4)), heldID(journal.At(6))} {
 		if list[i].ID != id || list[i].Reason != string(kyc.Unrouted) {
 			t.Errorf("held: %+v, want %s", list[i], id)
 		}
@@ -149,11 +150,11 @@ func TestTakeBackKeeps(t *testing.T) {
 		g := start(t, acme())
 		g.tell(unknown(1, kyc.Approved, "act_1", "", ""), unknown(2, kyc.Pending, "act_2", "", ""))
 		g.folded()
-		g.release(heldID(1), "ann")
+		g.release(heldID(journal.At(1)), "ann")
 		also(g)
 		g.tell(unknown(5, kyc.InReview, "act_1", "", ""))
 		g.folded()
-		g.takeBack(heldID(1))
+		g.takeBack(heldID(journal.At(1)))
 		if held(t, g, left); strings.Contains(g.standing("ann"), "in_review") != reviewed {
 			t.Errorf("%s: ann stands at %s", what, g.standing("ann"))
 		}
@@ -165,7 +166,7 @@ func TestTakeBackKeeps(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	f("another release", 2, false, func(g *rig) { g.release(heldID(2), "ann") }) // of a ref of its own: the other two wait
+	f("another release", 2, false, func(g *rig) { g.release(heldID(journal.At(2)), "ann") }) // of a ref of its own: the other two wait
 	f("of a network address", 3, false, func(g *rig) { g.tell(weakly(of(said("ann", 3, kyc.Pending), "persona", "act_1", "", ""))) })
 }
 
@@ -180,11 +181,11 @@ func TestTakeBackRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
 	}
-	f("held", heldID(1), outbox.ErrNotFound)
-	f("never held", heldID(2), outbox.ErrNotFound)
+	f("held", heldID(journal.At(1)), outbox.ErrNotFound)
+	f("never held", heldID(journal.At(2)), outbox.ErrNotFound)
 	f("no id", "x", outbox.ErrNotFound)
-	g.release(heldID(1), "ann")
-	if _, err := g.relay.TakeBack(t.Context(), heldID(1), "", ""); !errors.Is(err, ErrInvalid) {
+	g.release(heldID(journal.At(1)), "ann")
+	if _, err := g.relay.TakeBack(t.Context(), heldID(journal.At(1)), "", ""); !errors.Is(err, ErrInvalid) {
 		t.Errorf("by nobody: %v", err)
 	}
 	before := g.standing("ann")
@@ -199,10 +200,10 @@ func TestTakeBackRefuses(t *testing.T) {
 		}
 		return nil
 	})
-	f("half a history", heldID(1), ErrNotWhole)
-	order := kyc.Update{SchemaVersion: 1, ID: "order", Kind: kyc.Decision, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: "ann"}, HeldID: heldID(1), Actor: "ops"}
+	f("half a history", heldID(journal.At(1)), ErrNotWhole)
+	order := kyc.Update{SchemaVersion: 1, ID: "order", Kind: kyc.Decision, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: "ann"}, HeldID: heldID(journal.At(1)), Actor: "ops"}
 	err := g.store.View(func(tx *store.Tx) error {
-		order.TakenBack = readGiven(tx, heldID(1)).Update
+		order.TakenBack = readGiven(tx, heldID(journal.At(1))).Update
 		return nil
 	})
 	if err != nil {

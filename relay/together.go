@@ -34,6 +34,7 @@ func (b *batch) together(records []journal.Record) (said []saying, n int, err er
 			}
 			continue
 		}
+		r.u.Partner = b.r.kept(r.u.Partner)
 		if i > 0 && (id == "" || r.u.Callback.ID != id) {
 			return said, i, nil
 		}

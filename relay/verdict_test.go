@@ -3,16 +3,13 @@ package relay
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"countersign/kyc"
 	"countersign/outbox"
-	"countersign/relay/send"
 )
 
 // TestAnswersInTheWild: what a real partner answers, and what the listings, history and metrics say of it.
@@ -51,42 +48,6 @@ func TestAnswersInTheWild(t *testing.T) {
 	if n := len(elsewhere.seen()); n != 0 {
 		t.Errorf("a redirect was followed %d times", n)
 	}
-}
-
-// TestNoAnswer: attempts that cannot be made or end without an answer are failures like others, with their own reason.
-func TestNoAnswer(t *testing.T) {
-	t.Parallel()
-	f := func(url, want string) {
-		t.Helper()
-		p := newPartner(t, ok)
-		g := start(t, acme(p.endpoint("a", only("kyc.status.*"), attempts(2), func(e *Endpoint) { e.URL = url })))
-		g.tell(said("ann", 1, kyc.Approved))
-		g.settled()
-		tries, err := g.outbox.Tries("a", "acme/ann", 2)
-		if err != nil || len(tries) != 2 || tries[0].Reason != want {
-			t.Errorf("%s: %+v, %v; want two tries, the first %s", url, tries, err, want)
-		}
-		if d := g.dead("a"); len(d) != 1 || d[0].Reason != "exhausted" || !d[0].HasBody {
-			t.Errorf("%s: %+v", url, d)
-		}
-		if g.metric("relay_attempt_reasons_total", "reason", want) != 1 {
-			t.Errorf("%s: not counted as %s", url, want)
-		}
-	}
-	tls := httptest.NewUnstartedServer(http.NotFoundHandler())
-	tls.Config.ErrorLog = nil
-	tls.StartTLS()
-	t.Cleanup(tls.Close)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
-	f(tls.URL, send.TLS)
-	f("http://"+closed.Addr().String(), send.Connect)
-	f("http://169.254.169.254/latest", send.RefusedAddress)
-	f("http://10.0.0.1/", send.RefusedAddress)
-	f("://", send.Other)
 }
 
 // TestGone: 410 disables the endpoint, and what it was the answer to is dead, for it was not delivered. All else stays owed, over a restart too, and goes out with Resume.

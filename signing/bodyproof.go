@@ -86,7 +86,7 @@ func (s BodyProof) Check(keys Keyring) error {
 	for i, k := range keys {
 		sec := k.secret()
 		if sec == nil {
-			return keyError(i, len(keys), errNoKey)
+			return keyError(i, len(keys), k.unusable())
 		}
 		if _, _, ok := sec.credential(); !ok {
 			return keyError(i, len(keys), errors.New("a key of this scheme is partner_id:api_key, in one text with a colon between"))

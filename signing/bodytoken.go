@@ -59,7 +59,7 @@ func (s BodyToken) Check(keys Keyring) error {
 	for i, k := range keys {
 		switch sec := k.secret(); {
 		case sec == nil:
-			return keyError(i, len(keys), errNoKey)
+			return keyError(i, len(keys), k.unusable())
 		case !utf8.Valid(sec.raw) || bytes.ContainsAny(sec.raw, "\r\n\x00"):
 			return keyError(i, len(keys), errors.New("a token in a body is one line of text"))
 		case len(sec.raw) > maxHeader:

@@ -191,7 +191,7 @@ func (e *explanation) timestamped(s Timestamped) {
 
 func (e *explanation) standard(s StandardWebhooks) {
 	p := s.family(e.h)
-	e.say(`Scheme: Standard Webhooks, HMAC of "<id>.<timestamp>.<body>" with sha256, in %s-id, %s-timestamp and %s-signature.`, p, p, p)
+	e.say(`Scheme: Standard Webhooks, HMAC with sha256 (v1) or ed25519 (v1a) of "<id>.<timestamp>.<body>", in %s-id, %s-timestamp and %s-signature.`, p, p, p)
 	text, okSignature := e.header(p + "-signature")
 	id, okID := e.header(p + "-id")
 	t, okTime := e.header(p + "-timestamp")
@@ -213,15 +213,19 @@ func (e *explanation) standard(s StandardWebhooks) {
 		e.say("The signature header does not parse: %v.", err)
 		return
 	}
-	e.say("It holds %s of version v1.", count(len(sigs), "readable signature"))
+	e.say("It holds %s of version v1.", count(len(sigs.v1), "readable signature"))
+	if len(sigs.v1a) > 0 {
+		e.say("It holds %s of version v1a, which is ed25519.", count(len(sigs.v1a), "readable signature"))
+	}
 	e.age(at, s.tolerance(), s.tolerance())
 	head := id + "." + t + "."
 	e.say("Expected to be signed: %d bytes, the id, the timestamp and the body, joined with dots.", len(head)+len(e.body))
-	if e.tryKeys(func(k Keyring) bool { return k.matchesAny(sha256Standard, head, e.body, sigs) }) {
+	if e.tryKeys(func(k Keyring) bool { return sigs.fit(k, head, e.body) }) {
 		return
 	}
+	e.kinds(sigs)
 	c := claim{hash: SHA256, encoding: Base64, head: head, standard: true}
-	for _, sig := range sigs {
+	for _, sig := range sigs.v1 {
 		c.texts = append(c.texts, Base64.encode(sig[:]))
 	}
 	e.diagnose(c)

@@ -20,8 +20,11 @@ import (
 
 // Key is one secret. It never prints: not by fmt, not by slog, not by an encoder, and not to someone who walks the struct by reflection, for the
 // secret lives in a closure. The zero Key signs nothing and matches nothing. Keys are safe for concurrent use and cheap to copy.
+//
+// A key is a secret for an HMAC, or an ed25519 key (Kind): what is one has nothing that the other could be mistaken for.
 type Key struct {
 	open func() *secret
+	pair func() *pair // of an ed25519 key, which has no secret
 }
 
 // Keyring holds the keys that are valid now, newest first.
@@ -74,13 +77,21 @@ type mac struct {
 	sum   []byte
 }
 
-// NewKey makes a key of these bytes, which it copies. Empty and all-zero secrets are refused: they are what a failed look-up leaves behind.
+// NewKey makes a key of these bytes, which it copies. Empty and all-zero secrets are refused: they are what a failed look-up leaves behind. A text that
+// begins with whsk_ or whpk_ is an ed25519 key, or a mistake.
 func NewKey(b []byte) (Key, error) {
 	if len(b) == 0 {
 		return Key{}, errors.New("key is empty")
 	}
 	if allZero(b) {
 		return Key{}, errors.New("key is all zero bytes")
+	}
+	if asymmetric(string(b)) {
+		p, err := parsePair(string(b))
+		if err != nil {
+			return Key{}, err
+		}
+		return Key{pair: func() *pair { return p }}, nil
 	}
 	s := &secret{raw: append([]byte(nil), b...), static: sha256.Sum256(b)}
 	s.standard, s.standardErr = decodeStandard(string(b))
@@ -91,8 +102,11 @@ func NewKey(b []byte) (Key, error) {
 // their HMAC with the whole "whsec_…" and others with what it decodes to.
 func ParseKey(s string) (Key, error) { return NewKey([]byte(s)) }
 
-// StandardKey makes a key of a Standard Webhooks secret: base64 of 24 to 64 bytes, with or without "whsec_".
+// StandardKey makes a key of a Standard Webhooks secret: base64 of 24 to 64 bytes, with or without "whsec_"; or of an ed25519 key, "whsk_" or "whpk_".
 func StandardKey(text string) (Key, error) {
+	if asymmetric(text) {
+		return ParseKey(text)
+	}
 	if _, err := decodeStandard(text); err != nil {
 		return Key{}, err
 	}
@@ -122,8 +136,14 @@ func CheckKeys(s Scheme, keys Keyring) error {
 		return errors.New("no key")
 	}
 	for i, k := range keys {
-		if k.secret() == nil {
+		switch k.Kind() {
+		case "":
 			return keyError(i, len(keys), errors.New("key is empty"))
+		case Ed25519:
+			if !Asymmetric(s) {
+				return keyError(i, len(keys), errNotAsymmetric)
+			}
+		case HMAC:
 		}
 	}
 	if c, ok := s.(interface{ Check(keys Keyring) error }); ok {
@@ -138,7 +158,7 @@ func Keyless(s Scheme) bool {
 	return ok && k.Keyless()
 }
 
-// With lends the secret to a scheme that lives in another package. The zero Key lends nothing: use is not called. The bytes are the key's own: use must
+// With lends the secret to a scheme that lives in another package. The zero Key and an ed25519 key lend nothing: use is not called. The bytes are the key's own: use must
 // neither change them nor keep them once it has returned.
 func (k Key) With(use func(secret []byte)) {
 	if s := k.secret(); s != nil {
@@ -170,7 +190,7 @@ func (Key) MarshalYAML() (any, error) { return nil, errEncode }
 // MarshalBinary always fails.
 func (Key) MarshalBinary() ([]byte, error) { return nil, errEncode }
 
-// secret returns what the key hides, nil for the zero Key.
+// secret returns what the key hides, nil for the zero Key and for an ed25519 key.
 func (k Key) secret() *secret {
 	if k.open == nil {
 		return nil
@@ -267,10 +287,14 @@ func (r Keyring) matchesAny(at slot, head string, body []byte, wants [][sha256.S
 
 // oldest returns the key for a scheme with room for one signature.
 func (r Keyring) oldest() (Key, error) {
-	if len(r) == 0 || r[len(r)-1].secret() == nil {
+	if len(r) == 0 {
 		return Key{}, errNoKey
 	}
-	return r[len(r)-1], nil
+	k := r[len(r)-1]
+	if k.secret() == nil {
+		return Key{}, k.unusable()
+	}
+	return k, nil
 }
 
 var errNoKey = errors.New("no usable key to sign with")

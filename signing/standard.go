@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -9,8 +10,9 @@ import (
 	"time"
 )
 
-// StandardWebhooks is the symmetric scheme of the Standard Webhooks specification, which Svix uses under its own header names: HMAC-SHA-256 of
-// "<id>.<unix seconds>.<body>", written as "v1,<base64>", one for each key, separated by blanks. Keys are base64 texts with or without "whsec_".
+// StandardWebhooks are the schemes of the Standard Webhooks specification, which Svix uses under its own header names. What is signed is
+// "<id>.<unix seconds>.<body>"; there is one signature for each key, separated by blanks: "v1,<base64>", an HMAC-SHA-256 under a base64 text with or
+// without "whsec_", or "v1a,<base64>", an ed25519 signature under a "whsk_", which a "whpk_" verifies. A ring may hold keys of both kinds.
 type StandardWebhooks struct {
 	// HeaderPrefix is "webhook" (or "") or "svix". With "svix" a request without svix-signature is read by its webhook-* headers, as Svix's own
 	// libraries do; the two families are never mixed.
@@ -23,7 +25,7 @@ func (s StandardWebhooks) Sign(h Header, m Message, keys Keyring) error {
 	if err := checkID(m.ID); err != nil {
 		return fmt.Errorf("message id: %w", err)
 	}
-	if err := s.Check(keys); err != nil {
+	if err := CheckSigning(s, keys); err != nil {
 		return err
 	}
 	t, err := unix(m.Time)
@@ -31,12 +33,17 @@ func (s StandardWebhooks) Sign(h Header, m Message, keys Keyring) error {
 		return err
 	}
 	var b strings.Builder
+	head := m.ID + "." + t + "."
 	for i, k := range keys {
-		var sum [maxSum]byte
-		n := k.sum(sha256Standard, m.ID+"."+t+".", m.Body, &sum)
 		if i > 0 {
 			b.WriteByte(' ')
 		}
+		if k.pair != nil {
+			b.WriteString("v1a," + base64.StdEncoding.EncodeToString(k.pair().signs(head, m.Body)))
+			continue
+		}
+		var sum [maxSum]byte
+		n := k.sum(sha256Standard, head, m.Body, &sum)
 		b.WriteString("v1," + base64.StdEncoding.EncodeToString(sum[:n]))
 	}
 	p := s.prefix()
@@ -46,7 +53,8 @@ func (s StandardWebhooks) Sign(h Header, m Message, keys Keyring) error {
 	return nil
 }
 
-// Verify accepts a body that any v1 signature fits under any key, within the tolerance. Other versions and unreadable signatures are passed over.
+// Verify accepts a body that any v1 signature fits under any secret, or any v1a under any ed25519 key, within the tolerance. A signature of one kind never
+// counts under a key of the other. Other versions and unreadable signatures are passed over.
 func (s StandardWebhooks) Verify(h Header, body []byte, keys Keyring, now time.Time) error {
 	id, t, sigs, err := s.read(h)
 	if err != nil {
@@ -56,13 +64,16 @@ func (s StandardWebhooks) Verify(h Header, body []byte, keys Keyring, now time.T
 	if !ok {
 		return fmt.Errorf("%w: the timestamp is not unix seconds", ErrMalformed)
 	}
-	if !keys.matchesAny(sha256Standard, id+"."+t+".", body, sigs) {
+	if !sigs.fit(keys, id+"."+t+".", body) {
 		return ErrMismatch
 	}
 	return fresh(at, now, s.tolerance(), s.tolerance())
 }
 
-// Check reports settings that cannot work and keys that are not Standard Webhooks secrets.
+// Asymmetric is true: v1a is ed25519.
+func (StandardWebhooks) Asymmetric() bool { return true }
+
+// Check reports settings that cannot work and keys that are neither Standard Webhooks secrets nor ed25519 keys.
 func (s StandardWebhooks) Check(keys Keyring) error {
 	switch {
 	case s.HeaderPrefix != "" && s.HeaderPrefix != "webhook" && s.HeaderPrefix != "svix":
@@ -75,6 +86,9 @@ func (s StandardWebhooks) Check(keys Keyring) error {
 		return fmt.Errorf("%d keys at a time are too many, at most %d fit into the header", len(keys), maxSignatures)
 	}
 	for i, k := range keys {
+		if k.pair != nil {
+			continue
+		}
 		if sec := k.secret(); sec == nil {
 			return keyError(i, len(keys), errNoKey)
 		} else if sec.standardErr != nil {
@@ -108,39 +122,54 @@ func (s StandardWebhooks) family(h Header) string {
 }
 
 // read returns the three headers, each of which must stand once.
-func (s StandardWebhooks) read(h Header) (id, t string, sigs [][sha256.Size]byte, err error) {
+func (s StandardWebhooks) read(h Header) (id, t string, sigs standardSigs, err error) {
 	p := s.family(h)
 	text, err := one(h, p+"-signature")
 	if err != nil {
-		return "", "", nil, err
+		return "", "", sigs, err
 	}
 	if id, err = one(h, p+"-id"); err != nil {
-		return "", "", nil, err
+		return "", "", sigs, err
 	}
 	if err := checkID(id); err != nil {
-		return "", "", nil, fmt.Errorf("%w: %s-id: %w", ErrMalformed, p, err)
+		return "", "", sigs, fmt.Errorf("%w: %s-id: %w", ErrMalformed, p, err)
 	}
 	if t, err = one(h, p+"-timestamp"); err != nil {
-		return "", "", nil, err
+		return "", "", sigs, err
 	}
 	sigs, err = standardSignatures(text)
 	return id, t, sigs, err
 }
 
-func standardSignatures(text string) ([][sha256.Size]byte, error) {
-	var sigs [][sha256.Size]byte
+// standardSigs are the signatures of a header that can be read, by their version.
+type standardSigs struct {
+	v1  [][sha256.Size]byte
+	v1a [][ed25519.SignatureSize]byte
+}
+
+// fit reports whether any of them is one of head and body under a key of its own kind.
+func (g standardSigs) fit(keys Keyring, head string, body []byte) bool {
+	shared := keys.matchesAny(sha256Standard, head, body, g.v1)
+	return keys.verifiesAny(head, body, g.v1a) || shared
+}
+
+func standardSignatures(text string) (sigs standardSigs, err error) {
 	entries := 0
 	for entry := range strings.FieldsSeq(text) {
 		if entries++; entries > maxSignatures {
-			return nil, fmt.Errorf("%w: more than %d signatures", ErrMalformed, maxSignatures)
+			return standardSigs{}, fmt.Errorf("%w: more than %d signatures", ErrMalformed, maxSignatures)
 		}
 		version, value, ok := strings.Cut(entry, ",")
 		if !ok {
-			return nil, fmt.Errorf("%w: a signature is not version,value", ErrMalformed)
+			return standardSigs{}, fmt.Errorf("%w: a signature is not version,value", ErrMalformed)
 		}
-		var sig [sha256.Size]byte
-		if version == "v1" && Base64.decode(sig[:], value) {
-			sigs = append(sigs, sig)
+		var v1 [sha256.Size]byte
+		var v1a [ed25519.SignatureSize]byte
+		switch {
+		case version == "v1" && Base64.decode(v1[:], value):
+			sigs.v1 = append(sigs.v1, v1)
+		case version == "v1a" && Base64.decode(v1a[:], value):
+			sigs.v1a = append(sigs.v1a, v1a)
 		}
 	}
 	return sigs, nil

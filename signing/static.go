@@ -81,7 +81,7 @@ func (s Static) Check(keys Keyring) error {
 	for i, k := range keys {
 		switch sec := k.secret(); {
 		case sec == nil:
-			return keyError(i, len(keys), errNoKey)
+			return keyError(i, len(keys), k.unusable())
 		case bytes.ContainsAny(sec.raw, "\r\n\x00"):
 			return keyError(i, len(keys), errors.New("a credential is one line"))
 		case s.Scheme == Basic && bytes.IndexByte(sec.raw, ':') < 0:

@@ -42,7 +42,7 @@ func (s Timestamped) Sign(h Header, m Message, keys Keyring) error {
 		var sum [maxSum]byte
 		n := k.sum(sha256Raw, t+".", m.Body, &sum)
 		if n == 0 {
-			return keyError(i, len(keys), errNoKey)
+			return keyError(i, len(keys), k.unusable())
 		}
 		b.WriteString(",v1=" + hex.EncodeToString(sum[:n]))
 	}

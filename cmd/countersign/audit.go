@@ -1,14 +1,10 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"time"
 
-	"countersign/relay/control"
+	"countersign/relay/control/client"
 )
 
 type auditCommand struct {
@@ -27,17 +23,11 @@ func (cmd *auditCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	q := cmd.query()
-	for name, v := range map[string]string{"since": cmd.Since, "until": cmd.Until, "actor": cmd.Actor} {
-		if v != "" {
-			q.Set(name, v)
-		}
-	}
+	span := client.Span{Since: cmd.Since, Until: cmd.Until, Actor: cmd.Actor}
 	if cmd.NDJSON {
-		q.Set("format", "ndjson")
-		return cl.stream(c.ctx, c.out, "/v1/audit?"+q.Encode())
+		return cl.StreamAudit(c.ctx, c.out, span)
 	}
-	v, err := fetchList[control.AuditEntry](c.ctx, cl, "/v1/audit", q)
+	v, err := cl.ListAudit(c.ctx, cmd.page(), span)
 	if err != nil {
 		return err
 	}
@@ -49,33 +39,12 @@ func (cmd *auditCommand) Run(c *console) error {
 		if !e.OK {
 			outcome = e.Error
 		}
+		if e.Key != "" {
+			outcome += ", made " + e.Key
+		}
 		method, _, _ := strings.Cut(e.Call, " ")
 		c.printf("%s  %s  %-16s %-5s %s  %s\n", e.ID, e.At.Format(time.RFC3339), e.Actor, method, e.Path, outcome)
 	}
-	if v.HasMore {
-		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].ID)
-	}
-	return nil
-}
-
-// stream copies an answer as it comes, however long it is. One that ends early is an error.
-func (cl *client) stream(ctx context.Context, out io.Writer, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, cl.base+path, nil)
-	if err != nil {
-		return fmt.Errorf("make the request: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+cl.token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("no gateway answers at %s; is it running with this config? %w", cl.base, err)
-	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
-	if resp.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		return fmt.Errorf("the gateway answered %s: %s", resp.Status, strings.TrimSpace(string(b)))
-	}
-	if _, err := io.Copy(out, resp.Body); err != nil {
-		return fmt.Errorf("not all of the answer was read: %w", err)
-	}
+	c.more(v.Next)
 	return nil
 }

@@ -1,7 +1,5 @@
 package main
 
-import "net/http"
-
 type backupCommand struct {
 	configFlag
 	File string `arg:"" help:"The file to write; it must not exist." type:"path"`
@@ -13,8 +11,8 @@ func (cmd *backupCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct{ Bytes int64 }
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/backup", map[string]string{"path": cmd.File}, &v); err != nil {
+	v, err := cl.Backup(c.ctx, cmd.File)
+	if err != nil {
 		return err
 	}
 	c.printf("%s: %d bytes, every page checked; keep the key file of the data directory with it\n", cmd.File, v.Bytes)

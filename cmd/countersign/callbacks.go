@@ -39,6 +39,21 @@ func (g *gateway) bindEarly() error {
 	return nil
 }
 
+// knowsPartner reports whether there is a partner of an id: in the config, or made since.
+func (g *gateway) knowsPartner(cfg *Config) (func(id string) bool, error) {
+	declared := map[string]bool{} // those of the config are in the registry soon after the first callbacks are taken
+	for i := range cfg.Partners {
+		ids, err := g.registry.PartnerNames(cfg.Partners[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range append(ids, cfg.Partners[i].RenamedFrom) { // people keep the prefix that they began with
+			declared[id] = id != ""
+		}
+	}
+	return func(id string) bool { return declared[id] || g.registry.Read().Partner(id) != nil }, nil
+}
+
 // startIngress takes callbacks. It is started as soon as there is a journal, before all that works on what is in it, and so stops after it.
 func (g *gateway) startIngress() error {
 	if g.role == roleRelay {
@@ -47,26 +62,17 @@ func (g *gateway) startIngress() error {
 	if err := g.bindCallbacks(); err != nil {
 		return err
 	}
+	s, keys, err := g.ingressSettings(g.cfg, &g.limits)
+	if err != nil {
+		return err
+	}
+	keys.start()
+	g.process.start("published keys", g.keepers.run)
 	o := ingest.Options{
-		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: g.cfg.TrustedProxies, Partners: map[string]bool{},
-		MaxConns: g.limits.callbacks, ConnsOfAddress: g.limits.ofAddress, IdleTimeout: g.cfg.Listen.IdleTimeout,
+		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: s.TrustedProxies, Partners: s.Partners, Sources: s.Sources,
+		MaxConns: s.MaxConns, ConnsOfAddress: s.ConnsOfAddress, IdleTimeout: g.cfg.Listen.IdleTimeout, Bodies: s.Bodies, BodiesOfSource: s.BodiesOfSource, BodiesOfClient: s.BodiesOfClient,
 		Live: g.cfg.Live(), Knows: func(u *kyc.Update) bool { return relay.Knows(g.store, u) },
 	}
-	o.Bodies, o.BodiesOfSource, o.BodiesOfClient = g.cfg.bodies(memoryLimit("/"))
-	for _, p := range g.cfg.Partners {
-		o.Partners[p.ID] = true
-	}
-	for _, sc := range g.cfg.Sources {
-		s, err := newSource(sc)
-		if err != nil {
-			return err
-		}
-		if err := g.startKeys(sc, &s); err != nil {
-			return err
-		}
-		o.Sources = append(o.Sources, s)
-	}
-	var err error
 	if t := g.cfg.TLS; t != nil {
 		if o.TLS, err = ingest.NewCertificate(t.CertFile, t.KeyFile, g.log, time.Now); err != nil {
 			return err
@@ -86,6 +92,24 @@ func (g *gateway) startIngress() error {
 	return nil
 }
 
+// ingressSettings are what a config says to the ingress, and who looks up keys for its sources.
+func (g *gateway) ingressSettings(cfg *Config, l *limits) (s ingest.Settings, keys keepersPlan, err error) {
+	s = ingest.Settings{TrustedProxies: cfg.TrustedProxies, MaxConns: l.callbacks, ConnsOfAddress: l.ofAddress}
+	if s.Partners, err = g.knowsPartner(cfg); err != nil {
+		return s, keys, err
+	}
+	s.Bodies, s.BodiesOfSource, s.BodiesOfClient = cfg.bodies(memoryLimit("/"))
+	for _, sc := range cfg.Sources {
+		src, err := newSource(sc)
+		if err != nil {
+			return s, keys, err
+		}
+		s.Sources = append(s.Sources, src)
+	}
+	keys, err = g.planKeys(cfg, s.Sources)
+	return s, keys, err
+}
+
 // startAsking asks what callbacks leave open, and follows the streams of providers that post none.
 func (g *gateway) startAsking() error {
 	in := g.ingress.Load()
@@ -101,15 +125,22 @@ func (g *gateway) startConfirmer(in *ingest.Ingress) error {
 		Journal: g.journal, Asked: g.journal.Asked, Oldest: g.journal.OldestQuestion, Take: in.Confirmed, Logger: g.log, Metrics: g.metrics(),
 		Control: send.Guard(g.cfg.Live(), g.cfg.EgressAllow),
 	}
-	for _, sc := range g.cfg.Sources {
-		if s, ok := apiSource(sc); ok {
-			o.Sources = append(o.Sources, s)
-		}
-	}
+	o.Sources = askedSources(g.cfg)
 	c, err := confirm.New(o)
 	if err != nil {
 		return err
 	}
+	g.confirmer = c
 	g.process.start("confirmer", c.Run)
 	return nil
+}
+
+// askedSources are the sources whose provider can be asked.
+func askedSources(cfg *Config) (all []confirm.Source) {
+	for _, sc := range cfg.Sources {
+		if s, ok := apiSource(sc); ok {
+			all = append(all, s)
+		}
+	}
+	return all
 }

@@ -36,6 +36,7 @@ var hardCases = []struct {
 	{"Partner that answers 410", walkGone},
 	{"Redelivery overtaken by a newer change", walkOvertaken},
 	{"Rejection that a partner was never told", walkWithheld},
+	{"Endpoint that never comes back", walkGivenUp},
 	{"Stricter policy", walkPolicy},
 	{"Provider clock ahead of ours", walkAhead},
 	{"Partner that cannot verify our signature", walkPartnerSignature},

@@ -9,6 +9,7 @@ import (
 
 	"countersign/ingest/provider"
 	"countersign/kyc"
+	"countersign/relay/dispatch"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -37,9 +38,10 @@ type Config struct {
 	Storage        StorageConfig
 	Retention      RetentionConfig
 	Tokens         []TokenConfig
+	Said           sayings  // what the file says, in its order
 	SecretFiles    []string // every file that was read for a secret, and the private keys of certificates
 
-	lines map[string]int // of the ids of endpoints, and of what they were renamed from, by key
+	lines map[string]int // of the ids of partners and endpoints, and of what they were renamed from, by key
 }
 
 // Live reports whether the gateway tells partners about real people.
@@ -93,10 +95,11 @@ type APIConfig struct {
 
 // PartnerConfig is who is told.
 type PartnerConfig struct {
-	ID        string
-	MaxOpen   int64      // refs its tokens may have registered that no callback has come for
-	Policy    kyc.Policy // without a version: policies are numbered when they are recorded
-	Endpoints []EndpointConfig
+	ID          string
+	RenamedFrom string     // the id it had; "": no other
+	MaxOpen     int64      // refs its tokens may have registered that no callback has come for
+	Policy      kyc.Policy // without a version: policies are numbered when they are recorded
+	Endpoints   []EndpointConfig
 }
 
 // EndpointConfig is one URL of a partner.
@@ -107,15 +110,18 @@ type EndpointConfig struct {
 	Format      string
 	Keys        []EndpointKey // newest first
 	GenerateKey bool          // none was given: one is to be made, and handed over once
-	Events      []string      // exact types, or patterns that end in ".*"
+	Events      []string      // exact types, patterns that end in ".*", or "*"
+	Filter      string        // a condition on a change; "": none
 	Concurrency int
 	Rate        float64 // deliveries per second; 0: unlimited
 	Timeout     time.Duration
 	MaxOwed     int64
 	Since       time.Time // zero: always
 	Retry       RetryConfig
-	TLS         send.TLSFiles
-	Headers     []send.Header // beside the format's, with what auth makes
+	// DisableAfter is after how long of nothing but failures it is disabled; neverDisabled: never.
+	DisableAfter time.Duration
+	TLS          send.TLSFiles
+	Headers      []send.Header // beside the format's, with what auth makes
 }
 
 // EndpointKey is one key of an endpoint, and how long it is still offered.
@@ -162,6 +168,7 @@ type known struct {
 	Source    func(SourceConfig) (key string, m *mistake) // what is wrong with a source as a whole, and at which of its keys; nil: nothing is looked at
 	KeySizes  func(SourceConfig) []int                    // how many secret bytes each key of a source has; nil: nothing is looked at
 	KeySize   func(format string, k signing.Key) int      // the same of an endpoint's key; nil: nothing is looked at
+	KeySigns  func(format string, k signing.Key) error    // why an endpoint's key cannot sign in that format; nil: nothing is looked at
 	Streams   map[string]bool                             // those that post no callbacks: their stream is followed
 	Publishes map[string]bool                             // those whose API publishes the keys of their callbacks, which then need none in the config
 }
@@ -195,6 +202,9 @@ func loadConfig(path string, env func(string) (string, bool), k known) (*Config,
 	l := newLoader(path, env, k)
 	if root := l.parse(); root != nil {
 		l.root(root)
+		if len(l.problems) == 0 {
+			l.cfg.Said = l.flatten(root, "")
+		}
 	}
 	if len(l.problems) > 0 {
 		slices.SortStableFunc(l.problems, func(a, b problem) int { return cmp.Compare(a.Line, b.Line) })
@@ -222,6 +232,7 @@ func defaultPolicy() kyc.Policy {
 func defaultEndpoint() EndpointConfig {
 	return EndpointConfig{
 		Format: "standard", Events: []string{"kyc.status.*"}, Concurrency: 16, Timeout: 15 * time.Second, MaxOwed: 1_000_000,
-		Retry: RetryConfig{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour},
+		Retry:        RetryConfig{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour},
+		DisableAfter: dispatch.DisableAfter,
 	}
 }

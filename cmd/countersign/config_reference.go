@@ -79,7 +79,7 @@ func sourceReference() []configKey {
 	return append([]configKey{
 		{"sources[].name", "", "the last part of the callback URL, /v1/callbacks/NAME; 1 to 64 of a-z 0-9 . - _, but not manual or test_helpers"},
 		{"sources[].provider", "", "the adapter; `countersign providers` lists them"},
-		{"sources[].keys", "", "env: or file: references to the signing keys, newest first; any verifies"},
+		{"sources[].keys", "", "env: or file: references to the signing keys, newest first; any verifies. Where the provider signs as Standard Webhooks do, a public key whpk_… verifies v1a"},
 		{"sources[].partner", "", "the partner all its subjects belong to; or use partner_from"},
 		{"sources[].partner_from", "", "subject_prefix (acme:user-001), or submission (registered through the API)"},
 		{"sources[].check", "", "the check type of all its callbacks, or a mapping of the provider's workflows to check types; without it, the adapter's"},
@@ -136,6 +136,7 @@ func partnerReference() []configKey {
 	return []configKey{
 		{"partners", "", "who is told; may be an empty list"},
 		{"partners[].id", "", "1 to 64 of a-z 0-9 . - _"},
+		{"partners[].renamed_from", "", "the id it had: its people, deliveries, endpoints, policies, submissions and tokens go on under the new one; the key may stay in the file"},
 		{"partners[].max_submissions", "100000", "refs that its own tokens may have registered that no callback has come for yet; more are answered 429"},
 		{"partners[].policy", "", "what a subject needs to be approved for this partner"},
 		{"partners[].policy.required", "[identity_verification]", "check types an individual needs"},
@@ -145,13 +146,14 @@ func partnerReference() []configKey {
 		{"partners[].policy.notice_days", "7", "how long before its end kyc.status.expiring is sent"},
 		{"partners[].endpoints", "[]", "where the partner is told"},
 		{"partners[].endpoints[].id", "", "unique over all partners; 1 to 64 of a-z 0-9 . - _"},
-		{"partners[].endpoints[].renamed_from", "", "the id it had: what is owed to it, what is dead and its generated key go with it, once; the key may stay in the file"},
+		{"partners[].endpoints[].renamed_from", "", "the id it had: what is owed to it, what is dead and its kept keys go with it, once; the line may stay in the file"},
 		{"partners[].endpoints[].url", "", "https, and http in the sandbox; no private address unless egress.allow has it"},
 		{"partners[].endpoints[].format", "standard", "how changes are written and signed; `countersign formats` lists them"},
-		{"partners[].endpoints[].keys", "", "env: or file: references, newest first; without it, one is made, and handed over in <data>/endpoint-ID.key, or shown once on a terminal"},
+		{"partners[].endpoints[].keys", "", "env: or file: references, newest first: whsec_… signs v1, whsk_… (ed25519) v1a, where the format is signed as Standard Webhooks are; without it, they are kept and rotated by the gateway, and the first is handed over in <data>/endpoint-ID.key, or shown once on a terminal"},
 		{"partners[].endpoints[].keys[].key", "", "the reference of a key that ends"},
 		{"partners[].endpoints[].keys[].until", "", "when that key is no longer offered"},
-		{"partners[].endpoints[].events", "[kyc.status.*]", "types sent; kyc.check.* and kyc.document.* on request"},
+		{"partners[].endpoints[].events", "[kyc.status.*]", "types sent; kyc.check.* and kyc.document.* on request, * for all"},
+		{"partners[].endpoints[].filter", "", "a condition on the change, such as change.status == \"rejected\"; what takes an approval away that this endpoint was told of is sent whatever it says"},
 		{"partners[].endpoints[].concurrency", "16", "deliveries under way at once, 1 to 1000"},
 		{"partners[].endpoints[].rate", "unlimited", "deliveries per second"},
 		{"partners[].endpoints[].timeout", "15s", "for a whole attempt, 100ms to 2m"},
@@ -174,5 +176,6 @@ func partnerReference() []configKey {
 		{"partners[].endpoints[].retry.jitter", "0.2", "each wait varies by this fraction, either way"},
 		{"partners[].endpoints[].retry.attempts", "15", "then the delivery is dead, and can be replayed"},
 		{"partners[].endpoints[].retry.max_retry_after", "1h", "no Retry-After of its answers is obeyed for longer; of one about a rejection or suspension 5m at most"},
+		{"partners[].endpoints[].disable_after", "5d", "after so long of nothing but failures it is disabled, until it is resumed; or never"},
 	}
 }

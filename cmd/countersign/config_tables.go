@@ -13,6 +13,7 @@ import (
 	"countersign/ingest"
 	"countersign/kyc"
 	"countersign/relay"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -234,7 +235,7 @@ func (l *loader) validity(dst *map[kyc.Check]int) setter {
 			}
 			var months int
 			if l.plain(v, at) {
-				value(l, &months, tagNumber, whole(1, 1200))(v, at)
+				value(l, &months, tagNumber, whole(1, registry.MaxValidity))(v, at)
 			}
 			(*dst)[check] = months
 		})
@@ -246,20 +247,39 @@ func (l *loader) partner(n *yaml.Node, at string) {
 	l.object(
 		n, at,
 		field{"id", true, l.named(&p.ID, "partner")},
-		field{"max_submissions", false, value(l, &p.MaxOpen, tagNumber, whole[int64](1, 1e9))},
+		field{"renamed_from", false, l.renamedPartner(&p)},
+		field{"max_submissions", false, value(l, &p.MaxOpen, tagNumber, whole[int64](1, registry.MaxOpenRefs))},
 		field{"policy", false, func(n *yaml.Node, at string) {
 			l.object(
 				n, at,
 				field{"required", false, l.checks(&p.Policy.Required)},
 				field{"required_company", false, l.checks(&p.Policy.RequiredCompany)},
-				field{"validity_months", false, value(l, &p.Policy.ValidityMonths, tagNumber, whole(1, 1200))},
+				field{"validity_months", false, value(l, &p.Policy.ValidityMonths, tagNumber, whole(1, registry.MaxValidity))},
 				field{"validity", false, l.validity(&p.Policy.Validity)},
-				field{"notice_days", false, value(l, &p.Policy.NoticeDays, tagNumber, whole(1, 365))},
+				field{"notice_days", false, value(l, &p.Policy.NoticeDays, tagNumber, whole(1, registry.MaxNotice))},
 			)
 		}},
 		field{"endpoints", false, l.list(true, func(n *yaml.Node, at string) { p.Endpoints = append(p.Endpoints, l.endpoint(n, at)) })},
 	)
+	l.cfg.lines[join(at, "id")] = child(n, "id").Line
 	l.cfg.Partners = append(l.cfg.Partners, p)
+}
+
+// renamedPartner reads the id that a partner had. That none of this file has it can be said when all are read.
+func (l *loader) renamedPartner(p *PartnerConfig) setter {
+	return func(n *yaml.Node, at string) {
+		before := len(l.problems)
+		if value(l, &p.RenamedFrom, tagText, parseName)(n, at); len(l.problems) > before {
+			return
+		}
+		l.unique("partner renamed_from", p.RenamedFrom, n, at)
+		l.cfg.lines[at] = n.Line
+		l.later = append(l.later, func() {
+			if line, ok := l.taken["partner"][p.RenamedFrom]; ok {
+				l.wrong(n, at, mistake{"partner " + show(p.RenamedFrom) + " is in this file, on line " + strconv.Itoa(line), "name the id that this partner had and no partner has now, or remove renamed_from"})
+			}
+		})
+	}
 }
 
 func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {
@@ -275,12 +295,14 @@ func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {
 			e.Events = nil
 			l.list(false, appendTo(l, &e.Events, tagText, parseEvent))(n, at)
 		}},
-		field{"concurrency", false, value(l, &e.Concurrency, tagNumber, whole(1, 1000))},
+		field{"filter", false, value(l, &e.Filter, tagText, parseFilter)},
+		field{"concurrency", false, value(l, &e.Concurrency, tagNumber, whole(1, registry.MaxConcurrency))},
 		field{"rate", false, value(l, &e.Rate, tagNumber, parseRate)},
-		field{"timeout", false, value(l, &e.Timeout, tagDuration, duration(100*time.Millisecond, 2*time.Minute))},
-		field{"max_owed", false, value(l, &e.MaxOwed, tagNumber, whole[int64](1, 1e9))},
+		field{"timeout", false, value(l, &e.Timeout, tagDuration, duration(registry.MinTimeout, registry.MaxTimeout))},
+		field{"max_owed", false, value(l, &e.MaxOwed, tagNumber, whole[int64](1, registry.MostOwed))},
 		field{"since", false, value(l, &e.Since, tagTime, parseSince)},
 		field{"retry", false, func(n *yaml.Node, at string) { l.retry(&e.Retry, n, at) }},
+		field{"disable_after", false, value(l, &e.DisableAfter, tagDuration, parseDisableAfter)},
 		field{"tls", false, l.endpointTLS(&e)},
 		field{"headers", false, l.headers(&e.Headers)},
 		field{"auth", false, l.auth(&e.Headers)},
@@ -311,15 +333,15 @@ func (l *loader) retry(r *RetryConfig, n *yaml.Node, at string) {
 	before := len(l.problems)
 	l.object(
 		n, at,
-		field{"first", false, value(l, &r.First, tagDuration, duration(10*time.Millisecond, 7*day))},
-		field{"factor", false, value(l, &r.Factor, tagNumber, number(1, 100))},
-		field{"max", false, value(l, &r.Max, tagDuration, duration(10*time.Millisecond, 7*day))},
-		field{"jitter", false, value(l, &r.Jitter, tagNumber, number(0, 0.9))},
-		field{"attempts", false, value(l, &r.Attempts, tagNumber, whole(1, 100))},
-		field{"max_retry_after", false, value(l, &r.MaxRetryAfter, tagDuration, duration(time.Second, day))},
+		field{"first", false, value(l, &r.First, tagDuration, duration(registry.MinWait, registry.MaxWait))},
+		field{"factor", false, value(l, &r.Factor, tagNumber, number(1, registry.MaxFactor))},
+		field{"max", false, value(l, &r.Max, tagDuration, duration(registry.MinWait, registry.MaxWait))},
+		field{"jitter", false, value(l, &r.Jitter, tagNumber, number(0, registry.MaxJitter))},
+		field{"attempts", false, value(l, &r.Attempts, tagNumber, whole(1, registry.MaxAttempts))},
+		field{"max_retry_after", false, value(l, &r.MaxRetryAfter, tagDuration, duration(registry.MinRetryAfter, registry.MaxRetryAfter))},
 	)
-	if len(l.problems) == before && r.Max < r.First {
-		l.wrong(n, join(at, "max"), mistake{"is shorter than first", "raise max, or lower first"})
+	if m := (*registry.Retry)(r).Check(); len(l.problems) == before && m != nil {
+		l.wrong(n, join(at, m.Field), *ofRule(m))
 	}
 }
 
@@ -346,6 +368,11 @@ func (l *loader) endpointKeys(dst *[]EndpointKey, format string) setter {
 			key := value(l, &k.Key, tagText, func(ref string) (signing.Key, *mistake) {
 				k.Ref = ref
 				key, m := l.parseKey(ref)
+				if m == nil && l.known.KeySigns != nil {
+					if err := l.known.KeySigns(format, key); err != nil {
+						return key, &mistake{"cannot sign in format " + format + ": " + err.Error(), "see docs/FORMATS.md for the keys that each format takes"}
+					}
+				}
 				if m == nil && l.known.KeySize != nil && l.live() {
 					if size := l.known.KeySize(format, key); size < minSecret {
 						short := tooShort(size)

@@ -214,13 +214,14 @@ func TestGoodConfig(t *testing.T) {
 	want := EndpointConfig{
 		TLS: send.TLSFiles{CA: dir + "/tls.crt", Cert: dir + "/tls.crt", Key: dir + "/tls.key"},
 		ID:  "acme-main", URL: "https://hooks.acme.example/kyc", Format: "standard", Events: []string{"kyc.status.*"}, Concurrency: 16, Rate: 100,
-		Timeout: 15 * time.Second, MaxOwed: 1_000_000, Retry: RetryConfig{5 * time.Second, 3, 12 * time.Hour, 0.2, 15, time.Hour},
+		Timeout: 15 * time.Second, MaxOwed: 1_000_000, Retry: RetryConfig{5 * time.Second, 3, 12 * time.Hour, 0.2, 15, time.Hour}, DisableAfter: 5 * day,
 	}
 	f("endpoint", e, want)
 	want.TLS = send.TLSFiles{}
 	f("headers", fmt.Sprint(c.Partners[0].Endpoints[1].Headers), "[Authorization: (not shown)]")
 	c.Partners[0].Endpoints[1].Headers = nil
 	want.ID, want.URL, want.Rate, want.GenerateKey = "acme-second", "http://localhost:3000/hook", 0, true
+	want.DisableAfter = neverDisabled
 	want.Since = time.Date(2026, 3, 1, 7, 0, 0, 0, time.UTC)
 	f("endpoint", c.Partners[0].Endpoints[1], want)
 }
@@ -338,7 +339,7 @@ kafka: {brokers: [127.0.0.1:9092]}
 	if !got.Kafka.Deliberate || want.Kafka.Deliberate {
 		t.Error("who states the number of partitions wants just that")
 	}
-	got.Kafka.Deliberate, got.lines, want.lines = false, nil, nil
+	got.Kafka.Deliberate, got.lines, want.lines, got.Said, want.Said = false, nil, nil, nil, nil
 	if !strings.Contains(string(text), "attempts: 15") || !reflect.DeepEqual(got, want) {
 		t.Errorf("%s\n got %+v\nwant %+v", text, got, want)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"math"
 	"net"
 	"net/netip"
@@ -10,15 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// changeTypes are the types a partner can be told, which event patterns are held against.
-var changeTypes = []string{
-	"kyc.document.processing", "kyc.document.approved", "kyc.document.rejected",
-	"kyc.check.pending", "kyc.check.clear", "kyc.check.failed", "kyc.check.review_required", "kyc.check.error", "kyc.check.expired", "kyc.check.suspended",
-	"kyc.status.not_started", "kyc.status.pending", "kyc.status.in_review", "kyc.status.approved", "kyc.status.rejected", "kyc.status.expired",
-	"kyc.status.suspended", "kyc.status.expiring",
-}
+	"countersign/relay/registry"
+)
 
 func parseText(s string) (string, *mistake) {
 	if strings.TrimSpace(s) == "" {
@@ -27,13 +22,14 @@ func parseText(s string) (string, *mistake) {
 	return s, nil
 }
 
-var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+func parseName(s string) (string, *mistake) { return s, ofRule(registry.CheckName(s)) }
 
-func parseName(s string) (string, *mistake) {
-	if !nameForm.MatchString(s) {
-		return "", &mistake{"is not a usable name", "use 1 to 64 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit"}
+// ofRule is what a rule of package registry finds wrong, as a mistake in a config; nil: nothing.
+func ofRule(m *registry.ValueError) *mistake {
+	if m == nil {
+		return nil
 	}
-	return s, nil
+	return &mistake{m.What, m.Remedy}
 }
 
 // oneOf accepts the words of a closed list.
@@ -82,7 +78,7 @@ func parseRate(s string) (float64, *mistake) {
 		return 0, nil
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsNaN(f) || f < 0.001 || f > 1e6 {
+	if err != nil || math.IsNaN(f) || f < registry.MinRate || f > registry.MaxRate {
 		return 0, &mistake{"is not a rate", "write how many per second, from 0.001 to 1000000, without a unit; or unlimited"}
 	}
 	return f, nil
@@ -122,49 +118,32 @@ const (
 	year = 365 * day
 )
 
-var longForm = regexp.MustCompile(`^([0-9]{1,4})([dy])$`)
-
-func parseLong(s string) (time.Duration, error) {
-	if m := longForm.FindStringSubmatch(s); m != nil {
-		n, _ := strconv.Atoi(m[1]) // four digits at most
-		if m[2] == "y" {
-			n = min(n, 290) // 292 years are all a Duration holds
-			return time.Duration(n) * year, nil
-		}
-		return time.Duration(n) * day, nil
-	}
-	return time.ParseDuration(s)
-}
-
 // duration accepts Go's spellings, days (90d) and years of 365 days (5y), from low to high.
 func duration(low, high time.Duration) func(string) (time.Duration, *mistake) {
 	return func(s string) (time.Duration, *mistake) {
-		d, err := parseLong(s)
+		d, err := registry.ParseDuration(s)
 		switch {
 		case err != nil:
 			return 0, &mistake{"is not a duration", "write a number and its unit, like 500ms, 15s, 12h, 90d or 5y"}
 		case d < low || d > high:
-			return 0, &mistake{"is not between " + formatDuration(low) + " and " + formatDuration(high), "choose a duration within these bounds"}
+			return 0, &mistake{"is not between " + registry.FormatDuration(low) + " and " + registry.FormatDuration(high), "choose a duration within these bounds"}
 		}
 		return d, nil
 	}
 }
 
-func formatDuration(d time.Duration) string {
-	switch {
-	case d >= year && d%year == 0:
-		return strconv.Itoa(int(d/year)) + "y"
-	case d >= day && d%day == 0:
-		return strconv.Itoa(int(d/day)) + "d"
+// neverDisabled is the disable_after of an endpoint that is tried for ever.
+const neverDisabled = -1
+
+func parseDisableAfter(s string) (time.Duration, *mistake) {
+	if s == "never" {
+		return neverDisabled, nil
 	}
-	s := strings.TrimSuffix(d.String(), "0s")
-	if strings.HasSuffix(s, "h0m") {
-		return strings.TrimSuffix(s, "0m")
+	d, m := duration(time.Hour, year)(s)
+	if m != nil {
+		m.remedy += ", or never"
 	}
-	if s == "" || s[len(s)-1] >= '0' && s[len(s)-1] <= '9' {
-		return d.String()
-	}
-	return s
+	return d, m
 }
 
 func parseTime(s string) (time.Time, *mistake) {
@@ -247,13 +226,21 @@ func within(a netip.Addr) bool {
 }
 
 func parseEvent(s string) (string, *mistake) {
-	prefix, isPattern := strings.CutSuffix(s, ".*")
-	if slices.ContainsFunc(changeTypes, func(t string) bool {
-		return t == s || isPattern && strings.HasPrefix(t, prefix+".") && prefix != ""
-	}) {
-		return s, nil
+	if m := ofRule(registry.CheckEvent(s)); m != nil {
+		return "", &mistake{m.what + ": " + show(s), m.remedy}
 	}
-	return "", &mistake{"matches no event: " + show(s), "use a type like kyc.status.approved, or a pattern: kyc.*, kyc.status.*, kyc.check.*, kyc.document.*"}
+	return s, nil
+}
+
+// parseFilter wants a condition on a change that compiles.
+func parseFilter(s string) (string, *mistake) {
+	if _, err := registry.NewFilter(s); err != nil {
+		if m, ok := errors.AsType[*registry.ValueError](err); ok {
+			return "", ofRule(m)
+		}
+		return "", &mistake{"cannot be used", "write a condition on change"}
+	}
+	return s, nil
 }
 
 func parseDigest(s string) (d [32]byte, _ *mistake) {

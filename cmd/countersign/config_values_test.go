@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"countersign/relay/registry"
 )
 
 // try runs a parser and says "" when the value is refused.
@@ -42,8 +44,8 @@ func TestDurations(t *testing.T) {
 func TestDurationsAreShownAsTheyAreWritten(t *testing.T) {
 	f := func(s string) {
 		t.Helper()
-		if d, err := parseLong(s); err != nil || formatDuration(d) != s {
-			t.Errorf("%q shows as %q, %v", s, formatDuration(d), err)
+		if d, err := registry.ParseDuration(s); err != nil || registry.FormatDuration(d) != s {
+			t.Errorf("%q shows as %q, %v", s, registry.FormatDuration(d), err)
 		}
 	}
 	f("100ms")
@@ -96,9 +98,22 @@ func TestEvents(t *testing.T) {
 	f("kyc.stat*", false)
 	f("kyc.status.", false)
 	f(".*", false)
-	f("*", false)
+	f("*", true)
+	f("kyc*", false)
 	f("kyc", false)
 	f("", false)
+}
+
+func TestFilters(t *testing.T) {
+	f := func(s string, want bool) {
+		t.Helper()
+		if _, m := parseFilter(s); (m == nil) != want || m != nil && (m.what == "" || m.remedy == "") {
+			t.Errorf("parseFilter(%q): %v", s, m)
+		}
+	}
+	f(`change.status == "rejected" || change.check.source startsWith "sumsub"`, true)
+	f("change.status", false)
+	f("any(1..9, true)", false)
 }
 
 func TestPrefixes(t *testing.T) {

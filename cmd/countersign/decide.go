@@ -7,7 +7,8 @@ import (
 	"io"
 	"strings"
 
-	"countersign/relay"
+	"countersign/relay/control/api"
+	"countersign/relay/control/client"
 )
 
 type decideCommand struct {
@@ -29,12 +30,6 @@ type decideCommand struct {
 	Key       string   `help:"Idempotency key: the same one is the same decision."`
 	Yes       bool     `help:"Do it without asking." xor:"sure"`
 	DryRun    bool     `help:"Say what would come of it, and do nothing." xor:"sure"`
-}
-
-// decided is a decision as the control API answers it.
-type decided struct {
-	relay.Decided
-	Released *bool `json:"released,omitempty"`
 }
 
 // Run makes a decision, after it has shown what would come of it and somebody has said yes.
@@ -73,17 +68,15 @@ func (cmd *decideCommand) Run(c *console) error {
 	return cmd.report(c, v)
 }
 
-func (cmd *decideCommand) post(c *console, cl *client, dry bool) (v decided, err error) {
-	in := map[string]any{
-		"source": cmd.Source, "manual": cmd.Manual, "check": cmd.Check, "scope": cmd.Scope, "document_type": cmd.Document, "status": cmd.Status, "release": cmd.Release,
-		"reasons": cmd.Reasons, "retryable": cmd.Retryable, "reason": cmd.Because, "dry_run": dry,
-	}
-	path := "/v1/subjects/" + segment(cmd.Partner) + "/" + segment(cmd.Subject) + "/decisions" + cmd.query()
-	return v, cl.post(c.ctx, path, cmd.Key, in, &v)
+func (cmd *decideCommand) post(c *console, cl *client.Client, dry bool) (api.Decision, error) {
+	return cl.Decide(c.ctx, cmd.Partner, cmd.Subject, cmd.Livemode, cmd.Key, api.DecisionAsk{
+		Source: cmd.Source, Manual: cmd.Manual, Check: cmd.Check, Scope: cmd.Scope, DocumentType: cmd.Document, Status: cmd.Status, Release: cmd.Release,
+		Reasons: cmd.Reasons, Retryable: cmd.Retryable, Reason: cmd.Because, DryRun: dry,
+	})
 }
 
 // tell says before and after, and who is told.
-func (cmd *decideCommand) tell(w io.Writer, v decided) {
+func (cmd *decideCommand) tell(w io.Writer, v api.Decision) {
 	out := &console{out: w}
 	out.printf("%s/%s  %s -> %s\n", cmd.Partner, cmd.Subject, v.Before, v.After)
 	out.effects(v.Changes)
@@ -96,7 +89,7 @@ func (cmd *decideCommand) tell(w io.Writer, v decided) {
 }
 
 // effects lists changes, and who is told of each.
-func (c *console) effects(es []relay.Effect) {
+func (c *console) effects(es []api.Effect) {
 	for _, e := range es {
 		to := "nobody"
 		if len(e.Endpoints) > 0 {
@@ -107,7 +100,7 @@ func (c *console) effects(es []relay.Effect) {
 }
 
 // report says what came of it. A release of nothing is a no.
-func (cmd *decideCommand) report(c *console, v decided) error {
+func (cmd *decideCommand) report(c *console, v api.Decision) error {
 	nothing := v.Released != nil && !*v.Released
 	switch {
 	case cmd.JSON:

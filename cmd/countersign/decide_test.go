@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"countersign/relay/control/api"
 )
 
 // at types one command at a terminal, where somebody answers what is asked.
@@ -42,7 +44,7 @@ func TestDecideAsks(t *testing.T) {
 
 	release := `decide acme dana --source sumsub-eu --check identity_verification --release --because "x" --yes`
 	w.run(exitNo, release, "there is nothing to release", "decided: ")
-	var v decided
+	var v api.Decision
 	if err := json.Unmarshal([]byte(w.run(exitNo, release+" --json")), &v); err != nil || v.Released == nil || *v.Released || !v.Folded {
 		t.Errorf("%+v, %v", v, err)
 	}

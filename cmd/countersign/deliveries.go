@@ -1,21 +1,13 @@
 package main
 
-import (
-	"net/http"
-	"net/url"
-	"strconv"
-	"time"
-
-	"countersign/outbox"
-)
+import "time"
 
 type deliveriesCommand struct {
 	configFlag
 	jsonFlag
+	pageFlags
 	Dead     bool   `required:"" help:"List the dead ones (what is owed is in the metrics)."`
 	Endpoint string `help:"Of this endpoint only."`
-	After    string `help:"Begin after this id."`
-	Limit    int    `help:"At most so many." default:"100"`
 }
 
 // Run lists dead deliveries.
@@ -24,12 +16,8 @@ func (cmd *deliveriesCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct {
-		Data    []outbox.DeadDelivery `json:"data"`
-		HasMore bool                  `json:"has_more"`
-	}
-	q := url.Values{"status": {"dead"}, "endpoint": {cmd.Endpoint}, "after": {cmd.After}, "limit": {strconv.Itoa(cmd.Limit)}}
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/deliveries?"+q.Encode(), nil, &v); err != nil {
+	v, err := cl.ListDeliveries(c.ctx, cmd.page(), cmd.Endpoint)
+	if err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -42,9 +30,7 @@ func (cmd *deliveriesCommand) Run(c *console) error {
 			c.printf("    last: %s %s, answer %d %s\n", last.At.Format(time.RFC3339), last.Reason, last.Code, last.Detail)
 		}
 	}
-	if v.HasMore {
-		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].ID)
-	}
+	c.more(v.Next)
 	return nil
 }
 
@@ -60,8 +46,7 @@ func (cmd *redeliverCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	path := "/v1/deliveries/" + segment(cmd.ID) + "/redeliver?force=" + strconv.FormatBool(cmd.Force)
-	if err := cl.call(c.ctx, http.MethodPost, path, nil, &struct{}{}); err != nil {
+	if _, err := cl.Redeliver(c.ctx, cmd.ID, cmd.Force); err != nil {
 		return err
 	}
 	c.printf("%s is owed again\n", cmd.ID)

@@ -2,22 +2,29 @@ package main
 
 import (
 	"fmt"
-	"net/http"
+	"strings"
 	"time"
-
-	"countersign/relay/dispatch"
 )
 
 type endpointsCommand struct {
 	List   endpointsListCommand   `cmd:"" default:"withargs" help:"List the endpoints."`
+	Show   endpointsShowCommand   `cmd:"" help:"Show one endpoint."`
+	Create endpointsCreateCommand `cmd:"" help:"Make an endpoint, without a restart. Its key is shown once, on a terminal, or written to a file."`
+	Update endpointsUpdateCommand `cmd:"" help:"Change an endpoint that was made here; what is not named stays."`
+	Remove endpointsRemoveCommand `cmd:"" help:"Take an endpoint that was made here away; what is owed to it stays owed."`
+	GiveUp endpointsGiveUpCommand `cmd:"" help:"Give up what is owed to an endpoint that is orphaned or disabled: it is kept among the dead."`
 	Pause  endpointsPauseCommand  `cmd:"" help:"Send an endpoint nothing for now: what it is owed stays owed."`
 	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled or paused endpoint up again."`
 	Ping   endpointsPingCommand   `cmd:"" help:"Post a test webhook to an endpoint, and say what it answers."`
+	Keys   endpointsKeysCommand   `cmd:"" help:"List the keys that sign for an endpoint, newest first, without what signs."`
+	Rotate endpointsRotateCommand `cmd:"" help:"Make a key for an endpoint, which signs first from now on; older ones sign until the overlap has ended."`
+	Revoke endpointsRevokeCommand `cmd:"" help:"End a key of an endpoint at once."`
 }
 
 type endpointsListCommand struct {
 	configFlag
 	jsonFlag
+	pageFlags
 }
 
 // Run lists the endpoints.
@@ -26,10 +33,8 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct {
-		Data []dispatch.EndpointView `json:"data"`
-	}
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/endpoints", nil, &v); err != nil {
+	v, err := cl.ListEndpoints(c.ctx, cmd.page())
+	if err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -37,6 +42,11 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 	}
 	for _, e := range v.Data {
 		state := "enabled"
+		if !e.BreakerOpened.IsZero() {
+			state = fmt.Sprintf("enabled, breaker %s since %s", strings.ReplaceAll(e.Breaker, "_", "-"), e.BreakerOpened.Format(time.RFC3339))
+		} else if !e.FailingSince.IsZero() {
+			state = "enabled, failing since " + e.FailingSince.Format(time.RFC3339)
+		}
 		if e.Disabled != "" {
 			state = "disabled: " + e.Disabled
 		}
@@ -44,10 +54,11 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 			state = fmt.Sprintf("paused by %s since %s; %s", e.Paused.By, e.Paused.At.Format(time.RFC3339), state)
 		}
 		if e.Orphaned {
-			state = fmt.Sprintf("orphaned: not in the config; %d rejections or suspensions withheld", e.Withheld)
+			state = fmt.Sprintf("orphaned: not served; %d rejections or suspensions withheld", e.Withheld)
 		}
 		c.printf("%-20s %-12s %-12s owed %d, dead %d, %s\n", e.ID, e.Partner, e.Format, e.Owed, e.Dead, state)
 	}
+	c.more(v.Next)
 	return nil
 }
 
@@ -62,7 +73,7 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/resume", nil, &struct{}{}); err != nil {
+	if _, err := cl.Resume(c.ctx, cmd.ID); err != nil {
 		return err
 	}
 	c.printf("%s is enabled: what it is owed goes out now; what was answered 410 is among the dead\n", cmd.ID)
@@ -80,7 +91,7 @@ func (cmd *endpointsPauseCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/pause", nil, &struct{}{}); err != nil {
+	if _, err := cl.Pause(c.ctx, cmd.ID); err != nil {
 		return err
 	}
 	c.printf("%s is paused: what it is owed, and what comes for it, waits until it is resumed\n", cmd.ID)
@@ -99,24 +110,15 @@ func (cmd *endpointsPingCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct {
-		Object    string  `json:"object"`
-		ID        string  `json:"id"`
-		Endpoint  string  `json:"endpoint"`
-		Delivered bool    `json:"delivered"`
-		Reason    string  `json:"reason"`
-		Code      int     `json:"code,omitempty"`
-		Detail    string  `json:"detail,omitempty"`
-		Seconds   float64 `json:"seconds"`
-	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/endpoints/"+segment(cmd.ID)+"/ping", nil, &v); err != nil {
+	v, err := cl.Ping(c.ctx, cmd.ID)
+	if err != nil {
 		return err
 	}
 	switch {
 	case cmd.JSON:
 		err = c.show(v)
 	case v.Delivered:
-		c.printf("%s answered %d in %.0f ms to webhook %s\n", cmd.ID, v.Code, 1000*v.Seconds, v.ID)
+		c.printf("%s answered %d in %.0f ms to webhook %s\n", cmd.ID, v.Code, v.TookMS, v.ID)
 	case v.Code != 0:
 		c.printf("%s answered %d (%s): not delivered\n", cmd.ID, v.Code, v.Reason)
 	default:

@@ -13,17 +13,24 @@ func (g *gateway) startFollower(in *ingest.Ingress) error {
 	o := stream.Options{
 		Journal: g.journal, Take: in.Streamed, Logger: g.log, Metrics: g.metrics(), Control: send.Guard(g.cfg.Live(), g.cfg.EgressAllow),
 	}
-	for _, sc := range g.cfg.Sources {
-		if s, ok := streamSource(sc); ok {
-			o.Sources = append(o.Sources, s)
-		}
-	}
+	o.Sources = followedSources(g.cfg)
 	f, err := stream.New(o)
 	if err != nil {
 		return err
 	}
+	g.follower = f
 	g.process.start("follower", f.Run)
 	return nil
+}
+
+// followedSources are the sources whose provider posts nothing.
+func followedSources(cfg *Config) (all []stream.Source) {
+	for _, sc := range cfg.Sources {
+		if s, ok := streamSource(sc); ok {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // streamSource is a configured source as the follower knows it; false: its provider posts callbacks.

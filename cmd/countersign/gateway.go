@@ -20,6 +20,7 @@ import (
 	"countersign/ingest/forward"
 	"countersign/ingest/forward/kafka"
 	"countersign/ingest/journal"
+	"countersign/ingest/stream"
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
@@ -51,6 +52,7 @@ type gateway struct {
 	sealer   *store.Sealer
 	journal  *journal.Bolt
 	registry *registry.Registry
+	dividing atomic.Pointer[limits] // that endpoints have their shares by
 	outbox   *outbox.Outbox
 	client   *send.Client
 	relay    *relay.Relay
@@ -65,6 +67,11 @@ type gateway struct {
 
 	forwarding *forward.Metrics
 	keyMetrics *confirm.KeyMetrics // nil: no source's provider publishes keys
+	keepers    keepers             // of the keys that providers publish
+	confirmer  *confirm.Confirmer  // nil: role relay
+	follower   *stream.Follower    // the same
+	api        *control.Server
+	reloading  reloading
 	token      string
 
 	callbacks net.Listener // closed last
@@ -97,6 +104,7 @@ func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 			err = errors.Join(err, g.close())
 		}
 	}()
+	g.reloading.begin(cfg, g.metrics())
 	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g.refusals = control.NewRefusals(g.metrics())
 	for _, c := range o.collectors {
@@ -133,44 +141,41 @@ func (g *gateway) openStore() (err error) {
 	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
 		return err
 	}
-	if g.registry, err = registry.New(registry.Options{Store: g.store, Sealer: g.sealer, Random: rand.Reader}); err != nil {
+	l := g.limits
+	g.dividing.Store(&l)
+	g.registry, err = registry.New(registry.Options{
+		Store: g.store, Sealer: g.sealer, Random: rand.Reader, Live: g.cfg.Live(), Allow: g.cfg.EgressAllow, Reserved: signingHeaders(), Divide: func(ps []registry.Partner) error { return g.dividing.Load().divide(ps) },
+	})
+	if err != nil {
 		return err
 	}
 	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
 		return err
 	}
-	for _, p := range append(wideNetworks(g.cfg), shortKeys(g.cfg)...) {
-		g.log.Warn("config_doubtful", "key", p.Key, "what", p.What, "remedy", p.Remedy)
-	}
-	for _, f := range exposed(g.cfg) {
-		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
-	}
+	g.doubt(g.cfg)
 	return nil
 }
 
+// doubt logs what a config that works probably does not mean.
+func (g *gateway) doubt(cfg *Config) {
+	for _, p := range append(wideNetworks(cfg), shortKeys(cfg)...) {
+		g.log.Warn("config_doubtful", "key", p.Key, "what", p.What, "remedy", p.Remedy)
+	}
+	for _, f := range exposed(cfg) {
+		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
+	}
+}
+
 func (g *gateway) openJournal() (err error) {
-	var asking []string
-	questions := map[string]int{}
-	for _, sc := range g.cfg.Sources {
-		if _, ok := apiSource(sc); ok {
-			asking = append(asking, sc.Name)
-			if sc.API != nil { // of one that cannot ask, nobody's question waits for another's
-				questions[sc.Name] = sc.API.Questions
-			}
-		}
-	}
-	endpoints := 0
-	for _, p := range g.cfg.Partners {
-		endpoints = max(endpoints, len(p.Endpoints))
-	}
+	s := g.journalSettings(g.cfg)
 	g.journal, err = journal.NewBolt(journal.Options{
-		Asking: asking, Questions: questions, Endpoints: endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
+		Asking: s.Asking, Questions: s.Questions, Endpoints: s.Endpoints, Store: g.store, Sealer: g.sealer, Backlog: g.cfg.Storage.Backlog, Logger: g.log, Metrics: g.metrics(),
 	})
 	if err != nil {
 		return err
 	}
 	g.recovery.look(g.journal)
-	g.process.start("quarantine", func(ctx context.Context) error { return g.journal.Retain(ctx, g.cfg.Retention.QuarantineBodies) })
+	g.process.start("quarantine", func(ctx context.Context) error { return g.journal.Retain(ctx, g.reloading.quarantineKept) })
 	return nil
 }
 
@@ -181,7 +186,7 @@ func (g *gateway) openRelay() error {
 	if err := g.own(); err != nil {
 		return err
 	}
-	partners, err := g.partners()
+	partners, err := g.partners(g.cfg, g.keptKeys)
 	if err != nil {
 		return err
 	}
@@ -189,7 +194,7 @@ func (g *gateway) openRelay() error {
 		return err
 	}
 	var owed []outbox.Endpoint
-	for _, p := range partners {
+	for _, p := range g.registry.Read().Partners() {
 		for _, e := range p.Endpoints {
 			owed = append(owed, outbox.Endpoint{ID: e.ID, MaxOwed: e.MaxOwed})
 		}
@@ -202,7 +207,7 @@ func (g *gateway) openRelay() error {
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs(),
 		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
-		Retention: relay.Retention{Changes: g.cfg.Retention.Changes, History: g.cfg.Retention.History, Attempts: g.cfg.Retention.Attempts},
+		Retention: relayKeeps(g.cfg),
 	})
 	if err != nil {
 		return err
@@ -226,29 +231,36 @@ func (g *gateway) startRelay() error {
 	return nil
 }
 
-// partners turns the config's partners into the registry's; an endpoint without keys gets one, handed over once.
-func (g *gateway) partners() ([]registry.Partner, error) {
+// partners turns a config's partners into the registry's; first has the keys that are kept of an endpoint that has none in it.
+func (g *gateway) partners(cfg *Config, first func(endpoint string) ([]registry.Key, error)) ([]registry.Partner, error) {
 	var ps []registry.Partner
-	for _, pc := range g.cfg.Partners {
-		p := registry.Partner{ID: pc.ID, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
+	for _, pc := range cfg.Partners {
+		p := registry.Partner{ID: pc.ID, RenamedFrom: pc.RenamedFrom, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)
 			e := registry.Endpoint{
-				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: g.limits.concurrency(&ec), Rate: ec.Rate, Timeout: ec.Timeout,
-				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS,
+				ID: ec.ID, URL: ec.URL, Format: f, Events: ec.Events, Concurrency: ec.Concurrency, Rate: ec.Rate, Timeout: ec.Timeout,
+				MaxOwed: ec.MaxOwed, Since: ec.Since, Retry: registry.Retry(ec.Retry), Headers: ec.Headers, TLS: ec.TLS, DisableAfter: ec.DisableAfter,
+			}
+			var err error
+			if e.Filter, err = registry.NewFilter(ec.Filter); err != nil {
+				return nil, fmt.Errorf("endpoint %s: %w", e.ID, err)
 			}
 			for _, k := range ec.Keys {
 				e.Keys = append(e.Keys, registry.Key{Key: k.Key, Until: k.Until})
 			}
+			keys := e.Keys
 			if ec.GenerateKey {
-				k, err := g.generatedKey(ec.ID)
-				if err != nil {
+				var err error
+				if keys, err = first(ec.ID); err != nil {
 					return nil, err
 				}
-				e.Keys = []registry.Key{{Key: k}}
 			}
-			if err := checkEndpointKeys(f, &e); err != nil {
-				return nil, fmt.Errorf("endpoint %s: %w", e.ID, err)
+			if err := checkEndpointKeys(f, keys); err != nil {
+				if ec.GenerateKey {
+					err = fmt.Errorf("%w; with the format it had, rotate it to an hmac key and revoke the others, then change the format", err)
+				}
+				return nil, fmt.Errorf("endpoint %s, format %s: %w", e.ID, f.Name, err)
 			}
 			p.Endpoints = append(p.Endpoints, e)
 		}
@@ -257,29 +269,26 @@ func (g *gateway) partners() ([]registry.Partner, error) {
 	return ps, nil
 }
 
-func checkEndpointKeys(f format.Format, e *registry.Endpoint) error {
+func checkEndpointKeys(f format.Format, keys []registry.Key) error {
 	var ring signing.Keyring
-	for _, k := range e.Keys {
+	for _, k := range keys {
 		ring = append(ring, k.Key)
 	}
-	return signing.CheckKeys(f.Scheme, ring)
+	return signing.CheckSigning(f.Scheme, ring)
 }
 
-// generatedKey is the key made for an endpoint, or makes one and hands it over.
-func (g *gateway) generatedKey(endpoint string) (signing.Key, error) {
-	if key, ok, err := g.registry.EndpointKey(endpoint); ok || err != nil {
-		return key, err
-	}
-	text, key, err := g.registry.MakeEndpointKey(context.Background(), endpoint, func(text string) error {
+// keptKeys are the keys of an endpoint that has none in the config; the first is made and handed over.
+func (g *gateway) keptKeys(endpoint string) ([]registry.Key, error) {
+	keys, made, err := g.registry.FirstKey(context.Background(), endpoint, func(text string) error {
 		if g.terminal != nil {
 			return nil
 		}
 		return g.handOver(endpoint, text) // before it counts: a start that ends here makes another
 	})
-	if err == nil && g.terminal != nil {
-		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, text) //nolint:errcheck // a notice
+	if err == nil && made != nil && g.terminal != nil {
+		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, made.Secret) //nolint:errcheck // a notice
 	}
-	return key, err
+	return keys, err
 }
 
 // handOver writes a generated key where only the operator can read it: the log stream is kept, copied and searched by others.
@@ -313,22 +322,15 @@ func (g *gateway) startControl() (err error) {
 	o := control.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
 		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
-		Ready: g.ready, Tokens: fixedTokens(g.cfg, g.token), Sources: map[string]bool{}, SourcePartners: map[string]string{}, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg,
-		Metrics: g.metrics(), AuditKeep: g.cfg.Retention.Audit,
+		Ready: g.ready, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg, Metrics: g.metrics(), Version: version(), Reload: g.reload,
 	}
-	for _, sc := range g.cfg.Sources {
-		o.Sources[sc.Name] = true
-		if sc.Partner != "" {
-			o.SourcePartners[sc.Name] = sc.Partner
-		}
-	}
-	for i := range g.cfg.Partners {
-		o.Partners = append(o.Partners, g.cfg.Partners[i].ID)
-	}
+	known := controlSettings(g.cfg, g.token)
+	o.Tokens, o.Sources, o.SourcePartners, o.AuditKeep = known.Tokens, known.Sources, known.SourcePartners, known.AuditKeep
 	if g.role != roleRelay {
 		o.Release = g.release
 	}
 	s := control.New(o)
+	g.api = s
 	g.process.start("audit", s.Retain)
 	g.process.start("control", s.Run)
 	g.told.Store(true)

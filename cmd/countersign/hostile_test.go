@@ -23,10 +23,7 @@ import (
 
 	"countersign/ingest/journal"
 	"countersign/ingest/provider"
-	"countersign/outbox"
-	"countersign/relay"
-	"countersign/relay/control"
-	"countersign/relay/dispatch"
+	"countersign/relay/control/api"
 	"countersign/relay/format"
 	"countersign/signing"
 )
@@ -97,10 +94,9 @@ func spoiltOf[T any]() any {
 // adversary is a gateway whose every answer is hostile: lists, single things, or an error.
 func adversary(t *testing.T, fails bool) string {
 	t.Helper()
-	question := map[string]any{"id": hostile, "source": hostile, "ref": hostile, "error": hostile}
 	lists := map[string]any{
-		"/v1/deliveries": spoiltOf[outbox.DeadDelivery](), "/v1/withheld": spoiltOf[outbox.Withheld](), "/v1/endpoints": spoiltOf[dispatch.EndpointView](), "/v1/quarantine": spoiltOf[journal.ItemView](), "/v1/quarantine?records": spoiltOf[relay.HeldView](),
-		"/v1/questions": question, "/v1/audit": spoiltOf[control.AuditEntry](), "/v1/set-aside": spoiltOf[relay.AsideView](), "/v1/tokens": spoiltOf[tokenView](), "/v1/refs/conflicts": spoiltOf[relay.ContestedRef](),
+		"/v1/deliveries": spoiltOf[api.DeadDelivery](), "/v1/withheld": spoiltOf[api.Withheld](), "/v1/endpoints": spoiltOf[api.Endpoint](), "/v1/quarantine": spoiltOf[api.QuarantinedBody](), "/v1/quarantine?records": spoiltOf[api.HeldRecord](),
+		"/v1/partners": spoiltOf[api.PartnerDetail](), "/v1/questions": spoiltOf[api.Question](), "/v1/audit": spoiltOf[api.AuditEntry](), "/v1/set-aside": spoiltOf[api.SetAside](), "/v1/tokens": spoiltOf[api.Token](), "/v1/refs/conflicts": spoiltOf[api.ContestedRef](),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -111,21 +107,38 @@ func adversary(t *testing.T, fails bool) string {
 		var v any
 		item, isList := lists[path]
 		switch {
+		case fails && path == "/v1/reload":
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			v = map[string]any{"error": map[string]any{"message": hostile, "problems": []any{spoiltOf[api.ConfigProblem]()}}}
 		case fails:
 			w.WriteHeader(http.StatusConflict)
 			v = map[string]any{"error": map[string]any{"message": hostile}}
-		case isList:
-			v = map[string]any{"data": []any{item}, "has_more": true}
+		case isList && r.Method == http.MethodGet:
+			v = map[string]any{"data": []any{item}, "has_more": true, "next": hostile}
+		case path == "/v1/reload":
+			v = spoiltOf[api.Reloaded]()
 		case strings.HasPrefix(path, "/v1/policies/"):
-			v = spoiltOf[planned]()
+			v = spoiltOf[api.Plan]()
 		case strings.HasSuffix(path, "/decisions"), strings.HasSuffix(path, "/rebuild"):
-			v = map[string]any{"id": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[relay.Effect]()}, "lifts": 1}
+			v = map[string]any{"id": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[api.Effect]()}, "lifts": 1}
 		case strings.HasSuffix(path, "/take-back"):
-			v = map[string]any{"partner": hostile, "subject": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[relay.Effect]()}}
+			v = map[string]any{"partner": hostile, "subject": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[api.Effect]()}}
 		case strings.HasPrefix(path, "/v1/subjects/"):
-			v = spoiltOf[relay.SubjectView]()
+			v = spoiltOf[api.Subject]()
+		case strings.HasSuffix(path, "/keys"):
+			v = map[string]any{"data": []any{spoiltOf[api.EndpointKey]()}}
+		case strings.HasSuffix(path, "/rotate"):
+			v = spoiltOf[api.EndpointKey]()
+		case strings.HasPrefix(path, "/v1/endpoints/") && strings.HasSuffix(path, "/revoke"):
+			v = map[string]any{"id": hostile, "revoked": true, "replacement": spoiltOf[api.EndpointKey]()}
+		case strings.HasSuffix(path, "/endpoints"), strings.HasPrefix(path, "/v1/endpoints/") && r.Method != http.MethodDelete && r.Method != http.MethodPost:
+			v = spoiltOf[api.EndpointDetail]()
+		case strings.HasPrefix(path, "/v1/partners") && r.Method != http.MethodDelete:
+			v = spoiltOf[api.PartnerDetail]()
+		case r.Method == http.MethodDelete:
+			v = spoiltOf[api.Removed]()
 		case strings.HasPrefix(path, "/v1/tokens/"):
-			v = spoiltOf[tokenView]()
+			v = spoiltOf[api.Token]()
 		default:
 			v = map[string]any{"mode": modeSandbox, "text": hostile, "kept": hostile, "updates": 1, "bytes": 1, "headers": map[string]any{hostile: hostile}}
 		}
@@ -139,9 +152,13 @@ func adversary(t *testing.T, fails bool) string {
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
 		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
-		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"},
+		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
+		"endpoints create": {"H H --url H --out %token"}, "endpoints update": {"H --url H --filter H --if-version 3"},
+		"partners list": {""}, "partners show": {"H"}, "partners create": {"H --required H"}, "partners update": {"H --notice-days 3"}, "partners remove": {"H"},
+		"endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"}, "endpoints give-up": {"H --yes", "H --dry-run"},
+		"endpoints keys": {"H"}, "endpoints rotate": {"H --out %secret", "H --kind ed25519"}, "endpoints revoke": {"H H", "H H --replace --out %secret"},
 		"quarantine list": {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
-		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"},
+		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"}, "reload": {"", "--dry-run"},
 		"decide":       {"H H --source H --check identity_verification --status approved --because H --yes", "H H --manual --check liveness --release --because H --dry-run"},
 		"policy show":  {"H"},
 		"policy apply": {"H --yes", "H"},
@@ -168,7 +185,7 @@ func TestEveryCommandIsVisible(t *testing.T) {
 	headers, _ := json.Marshal(map[string]string{"X-Payload-Digest": hostile, "X-Payload-Digest-Alg": hostile, hostile: hostile})
 	files := map[string]string{
 		"hostile": write(t, dir, "hostile", hostile), "body": write(t, dir, "body", string(body)), "alike": write(t, dir, "alike", string(alike)), "headers": write(t, dir, "headers", string(headers)), "key": write(t, dir, "key", "a-key-of-sumsub"),
-		"acme": write(t, dir, "acme", acmeKey), "backup": filepath.Join(dir, "backup"), "token": filepath.Join(dir, "token"),
+		"acme": write(t, dir, "acme", acmeKey), "backup": filepath.Join(dir, "backup"), "token": filepath.Join(dir, "token"), "secret": filepath.Join(dir, "secret"),
 	}
 	for _, fails := range []bool{false, true} {
 		control := adversary(t, fails)

@@ -262,11 +262,11 @@ func (cmd *translateCommand) Run(c *console) error {
 
 type signCommand struct {
 	jsonFlag
-	Scheme string `required:"" help:"A partner format (see countersign formats)."`
-	Key    string `required:"" help:"env:NAME or file:PATH of the endpoint's key."`
-	Body   string `required:"" help:"File with the body, byte for byte; - is standard input."`
-	ID     string `help:"The webhook-id." default:"evt_00000000000000000000000000"`
-	At     int64  `help:"Sign as of this unix time; default now."`
+	Scheme string   `required:"" help:"A partner format (see countersign formats)."`
+	Key    []string `required:"" help:"env:NAME or file:PATH of the endpoint's key; may be repeated, newest first."`
+	Body   string   `required:"" help:"File with the body, byte for byte; - is standard input."`
+	ID     string   `help:"The webhook-id." default:"evt_00000000000000000000000000"`
+	At     int64    `help:"Sign as of this unix time; default now."`
 }
 
 // Run prints the headers a partner would receive with this body.
@@ -275,7 +275,7 @@ func (cmd *signCommand) Run(c *console) error {
 	if !ok {
 		return fmt.Errorf("format %s is not in this program (see countersign formats)", cmd.Scheme)
 	}
-	keys, err := readKeys(c, []string{cmd.Key})
+	keys, err := readKeys(c, cmd.Key)
 	if err != nil {
 		return err
 	}

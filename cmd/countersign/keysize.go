@@ -33,6 +33,15 @@ func endpointKeySize(name string, k signing.Key) int {
 	return signing.SecretSize(f.Scheme, k)
 }
 
+// endpointKeySigns is why a key cannot sign for an endpoint of a format; of one that is not in this program that is said elsewhere.
+func endpointKeySigns(name string, k signing.Key) error {
+	f, ok := format.ByName(name)
+	if !ok {
+		return nil
+	}
+	return signing.CheckSigning(f.Scheme, signing.Keyring{k})
+}
+
 func tooShort(size int) mistake {
 	return mistake{
 		fmt.Sprintf("has %d secret bytes, and live mode wants %d: a shorter one can be found by trying", size, minSecret),

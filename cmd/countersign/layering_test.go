@@ -34,8 +34,10 @@ var layers = map[string][]string{
 	"relay/registry":       {"kyc", "outbox/store", "relay/format", "relay/send", "signing"},
 	"relay":                {"ingest/forward", "ingest/journal", "kyc", "outbox", "outbox/store", "relay/registry"},
 	"relay/dispatch":       {"outbox", "outbox/store", "relay/registry", "relay/send", "signing"},
-	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/dispatch", "relay/format", "relay/registry"},
-	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/control", "relay/dispatch", "relay/format", "relay/registry", "relay/send", "signing"},
+	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "signing"},
+	"relay/control/api":    {},
+	"relay/control/client": {"relay/control/api"},
+	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/registry", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.
@@ -48,7 +50,7 @@ var judges = []string{"dashboards/ruletest", "docs/doctest", "ingest/forward/bro
 var clients = []string{"ingest/forward/kafka"}
 
 // stdOnly are the packages that import the standard library and nothing else.
-var stdOnly = []string{"kyc", "kyc/truth", "kyc/truth/second", "signing"}
+var stdOnly = []string{"kyc", "kyc/truth", "kyc/truth/second", "relay/control/api", "relay/control/client", "signing"}
 
 const module = "countersign/"
 

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"syscall"
+
+	"countersign/relay/registry"
 )
 
 // limits are the connections that may be open at once. They follow from the number of files that may be (ulimit -n): whatever providers and partners do, there are some
@@ -25,6 +29,7 @@ const (
 	apiConns      = 8  // of each source that asks its provider, or follows its stream
 	kafkaConns    = 32
 	spareConns    = 16 // to partners: dialled in vain, or not yet closed
+	laterAttempts = 64 // at endpoints that are made while we run, before the others have to give way
 )
 
 // maxFiles is how many files this process may have open. The runtime has raised it to the hard limit at its start already.
@@ -63,21 +68,58 @@ func newLimits(cfg *Config, files int) (limits, error) {
 	}
 	left := files - own
 	l := limits{files: files, attempts: map[string]int{}}
-	l.callbacks = min(manyCallbacks, max(left-withSpare(wanted), left/2), left-withSpare(endpoints))
+	l.callbacks = min(manyCallbacks, max(left-withSpare(wanted+laterAttempts), left/2, leastOfThem), left-withSpare(endpoints))
 	if l.ofAddress = cfg.Limits.ConnectionsPerAddress; l.ofAddress == 0 {
 		l.ofAddress = max(leastOfThem, l.callbacks/4)
 	}
-	l.partners = min(withSpare(wanted), left-l.callbacks)
-	if l.partners == withSpare(wanted) {
-		return l, nil
-	}
-	share := float64(l.partners-withSpare(endpoints)) / float64(withSpare(wanted)-withSpare(endpoints)) // of what each wants beyond its first
+	l.partners = left - l.callbacks
+	share := l.share(endpoints, wanted)
 	for i := range cfg.Partners {
 		for _, e := range cfg.Partners[i].Endpoints {
-			l.attempts[e.ID] = 1 + int(share*float64(e.Concurrency-1))
+			if share < 1 {
+				l.attempts[e.ID] = attemptsOf(share, e.Concurrency)
+			}
 		}
 	}
 	return l, nil
+}
+
+// share is how much each of so many endpoints may have of what it wants beyond its first attempt.
+func (l *limits) share(endpoints, wanted int) float64 {
+	if withSpare(wanted) <= l.partners {
+		return 1
+	}
+	return float64(l.partners-withSpare(endpoints)) / float64(withSpare(wanted)-withSpare(endpoints))
+}
+
+func attemptsOf(share float64, concurrency int) int {
+	return min(concurrency, 1+int(share*float64(concurrency-1)))
+}
+
+// divide gives every endpoint its share, whenever there are other endpoints: what is made while we run makes the shares of the others smaller. An error: there is no room for one
+// attempt of each.
+func (l *limits) divide(ps []registry.Partner) error {
+	endpoints, wanted := 0, 0
+	for i := range ps {
+		for j := range ps[i].Endpoints {
+			endpoints++
+			wanted += ps[i].Endpoints[j].Concurrency
+		}
+	}
+	switch {
+	case l.files == 0: // nobody has measured
+		return nil
+	case withSpare(endpoints) > l.partners:
+		return fmt.Errorf("%d endpoints: %w", endpoints, registry.ErrNoRoom)
+	}
+	share := l.share(endpoints, wanted)
+	for i := range ps {
+		for j := range ps[i].Endpoints {
+			e := &ps[i].Endpoints[j]
+			e.Concurrency = attemptsOf(share, e.Concurrency)
+		}
+	}
+	return nil
 }
 
 // withSpare is how many connections may be open while so many attempts are in flight: a quarter more rest, or were dialled in vain (relay holds each endpoint to its own part of
@@ -91,6 +133,17 @@ func withSpare(attempts int) int {
 
 // reduced reports whether there are fewer than there would be with more files.
 func (l *limits) reduced() bool { return l.callbacks < manyCallbacks || len(l.attempts) > 0 }
+
+// tell logs them.
+func (l *limits) tell(ctx context.Context, log *slog.Logger, cfg *Config) {
+	level := slog.LevelInfo
+	if l.reduced() {
+		level = slog.LevelWarn
+	}
+	bodies, _, _ := cfg.bodies(memoryLimit("/"))
+	log.Log(ctx, level, "limits", "open_files", l.files, "callback_connections", l.callbacks, "callback_body_bytes", bodies, "partner_connections", l.partners,
+		"endpoints_with_fewer_attempts", len(l.attempts))
+}
 
 // concurrency is how many attempts an endpoint may have in flight.
 func (l *limits) concurrency(e *EndpointConfig) int {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"countersign/relay/registry"
 )
 
 // TestLimits: what callbacks and partners may use together with what is kept aside is never more than there is, each endpoint may make at least one attempt, and with many
@@ -63,6 +66,40 @@ func TestLimits(t *testing.T) {
 		}
 		if _, err := newLimits(c, least-1); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("at most %d files may be open, and this config needs %d", least-1, least)) {
 			t.Errorf("one fewer than the least: %v", err)
+		}
+	}
+}
+
+// TestDivide: whatever endpoints there are, what is in flight fits into what is left for partners, each has one attempt at least and none more than it asks for; and what has no room
+// at all is refused.
+func TestDivide(t *testing.T) {
+	for _, files := range []int{200, 400, 1024, 20_000} {
+		l, err := newLimits(&Config{}, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := 1; n < 300; n++ {
+			ps := []registry.Partner{{ID: "a"}, {ID: "b"}}
+			for i := range n {
+				ps[i%2].Endpoints = append(ps[i%2].Endpoints, registry.Endpoint{ID: strconv.Itoa(i), Concurrency: 1 + 37*i%64})
+			}
+			err := l.divide(ps)
+			if (err != nil) != (withSpare(n) > l.partners) || err != nil && !errors.Is(err, registry.ErrNoRoom) {
+				t.Fatalf("%d files, %d endpoints: %v, with %d for partners", files, n, err, l.partners)
+			}
+			if err != nil {
+				continue
+			}
+			inFlight := 0
+			for i := range n {
+				c := ps[i%2].Endpoints[i/2].Concurrency
+				if inFlight += c; c < 1 || c > 1+37*i%64 {
+					t.Fatalf("%d files, %d endpoints: number %d may have %d in flight", files, n, i, c)
+				}
+			}
+			if withSpare(inFlight) > l.partners {
+				t.Fatalf("%d files, %d endpoints: %d in flight, with %d for partners", files, n, inFlight, l.partners)
+			}
 		}
 	}
 }

@@ -197,13 +197,23 @@ type LogConfig struct {
 	Format string // json | text | auto: text on a terminal, else JSON
 }
 
-// logger writes to w, which is a terminal or not.
+// set makes its level count.
+func (c LogConfig) set(level *slog.LevelVar) {
+	var l slog.Level // info
+	_ = l.UnmarshalText([]byte(c.Level))
+	level.Set(l)
+}
+
+// logger writes to w, which is a terminal or not, what is at its level.
 func (c LogConfig) logger(w io.Writer, terminal bool) *slog.Logger {
-	o := &slog.HandlerOptions{Level: slog.LevelInfo}
-	var level slog.Level
-	if level.UnmarshalText([]byte(c.Level)) == nil {
-		o.Level = level
-	}
+	level := new(slog.LevelVar)
+	c.set(level)
+	return c.loggerAt(w, terminal, level)
+}
+
+// loggerAt is logger, at a level that changes.
+func (c LogConfig) loggerAt(w io.Writer, terminal bool, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
 	if c.Format == formatText || c.Format == formatAuto && terminal {
 		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.TimeKey { // people know what day it is

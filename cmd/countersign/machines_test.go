@@ -232,7 +232,7 @@ func TestTokenCommands(t *testing.T) {
 	if strings.Contains(lines, root) {
 		t.Error("the token is printed as well")
 	}
-	_, yaml, _ := strings.Cut(lines, "restart:\n")
+	_, yaml, _ := strings.Cut(lines, "reload:\n")
 	extended(t, config, "", yaml)
 	g := start(t, config)
 	admin := map[string]string{"COUNTERSIGN_TOKEN": root}

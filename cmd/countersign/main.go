@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"countersign/outbox/store"
+	"countersign/relay/control/client"
 )
 
 // Exit codes, for scripts.
@@ -55,7 +56,8 @@ type commands struct {
 	Deliveries deliveriesCommand `cmd:"" help:"List deliveries that ended without a 2xx."`
 	Redeliver  redeliverCommand  `cmd:"" help:"Order a dead delivery again."`
 	Withheld   withheldCommand   `cmd:"" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`
-	Endpoints  endpointsCommand  `cmd:"" help:"List endpoints, or take a disabled one up again."`
+	Partners   partnersCommand   `cmd:"" help:"List, show, make, change or remove partners."`
+	Endpoints  endpointsCommand  `cmd:"" help:"List, show, make, change or remove endpoints, take a disabled one up again, rotate and revoke their keys."`
 	Quarantine quarantineCommand `cmd:"" help:"List, show, release or discard what could not be applied."`
 	Questions  questionsCommand  `cmd:"" help:"List, or close, what providers have still to be asked."`
 	Submit     submitCommand     `cmd:"" help:"Register whose a provider's ref is."`
@@ -64,6 +66,7 @@ type commands struct {
 	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`
 	Audit      auditCommand      `cmd:"" help:"List who changed what."`
 	Token      tokenCommand      `cmd:"" help:"List, make or revoke tokens of the control API."`
+	Reload     reloadCommand     `cmd:"" help:"Have a running gateway read its config again, or say what that would change."`
 	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
 	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database of a gateway that does not run."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
@@ -90,15 +93,28 @@ func (c *console) obey(stop func()) {
 	os.Exit(exitNo)
 }
 
-// endure keeps the process from ending with the terminal it was started at, and says what came of a SIGHUP: nothing.
-func endure(ctx context.Context, log *slog.Logger) error {
+// endure keeps the process from ending with the terminal it was started at, and has the gateway that runs read its config again for each SIGHUP.
+func endure(ctx context.Context, log *slog.Logger, runs *atomic.Pointer[gateway]) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	for {
 		select {
 		case <-hangup:
-			log.Warn("sighup_ignored", "reason", "reload is not built yet; restart instead")
+			g := runs.Load()
+			if g == nil {
+				log.Warn("sighup_ignored", "reason", "the gateway is starting; send it again when it is ready")
+				continue
+			}
+			done := make(chan struct{})
+			go func() { // a disk that hangs holds it up, and must not hold up the stop
+				defer close(done)
+				g.hangup(ctx)
+			}()
+			select {
+			case <-done:
+			case <-ctx.Done():
+			}
 		case <-ctx.Done():
 			return nil
 		}
@@ -152,6 +168,9 @@ func run(c *console, args []string) int {
 		return exitUsage
 	case errors.Is(err, errNo):
 		return exitNo
+	case errors.Is(err, client.ErrUnreachable):
+		c.complain(fmt.Errorf("%w; is it running with this config?", err))
+		return exitNo
 	default:
 		c.complain(err)
 		return exitNo
@@ -190,24 +209,28 @@ func (cmd *serveCommand) Run(c *console) error {
 		tend()
 	}
 	signal.Ignore(syscall.SIGPIPE) // a write to a pipe that nobody reads fails, and no more
-	form := func(w io.Writer) *slog.Logger { return cfg.Log.logger(w, c.watched) }
+	level := new(slog.LevelVar)
+	cfg.Log.set(level)
+	form := func(w io.Writer) *slog.Logger { return cfg.Log.loggerAt(w, c.watched, level) }
 	lines := newLogWriter(c.err, form)
 	log := form(lines)
 	house := newProcess(log) // what is there before the gateway, and after it
 	house.start("log", lines.run)
-	house.start("signals", func(ctx context.Context) error { return endure(ctx, log) })
+	var runs atomic.Pointer[gateway]
+	house.start("signals", func(ctx context.Context) error { return endure(ctx, log, &runs) })
 	defer house.stop() //nolint:errcheck // it has nothing to say
 	last := func() {
 		log.Error("stop_forced", "reason", "asked a second time; the next start checks the file")
 		lines.drain()
 	}
 	c.last.Store(&last)
-	return cmd.serve(c, cfg, log, lines)
+	load := func() (*Config, []problem) { return loadConfig(cmd.Config, c.env, knownNames()) }
+	return cmd.serve(c, cfg, outside{ctx: c.ctx, log: log, collectors: lines.collectors(), load: load, level: level}, lines, &runs)
 }
 
 // serve is Run with a log, which is where errors go: stderr may be a pipe that nobody reads any more.
-func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines *logWriter) error {
-	o := outside{ctx: c.ctx, log: log, collectors: lines.collectors()}
+func (cmd *serveCommand) serve(c *console, cfg *Config, o outside, lines *logWriter, runs *atomic.Pointer[gateway]) error {
+	log := o.log
 	if c.watched {
 		o.terminal = c.err
 	}
@@ -223,6 +246,7 @@ func (cmd *serveCommand) serve(c *console, cfg *Config, log *slog.Logger, lines 
 	if err != nil {
 		return lastLine(log, lines, "start", err)
 	}
+	runs.Store(g)
 	log.Info("ready", "version", version(), "role", cmd.Role, "mode", cfg.Mode, "callbacks", g.callbackAddr(), "control", g.control.Addr().String(),
 		"sources", len(cfg.Sources), "partners", len(cfg.Partners))
 	failed := g.process.wait(c.ctx)

@@ -1,41 +1,15 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"countersign/ingest/journal"
-	"countersign/kyc"
-	"countersign/relay"
+	"countersign/relay/control/api"
+	"countersign/relay/control/client"
 )
-
-// pageFlags are the flags of every list.
-type pageFlags struct {
-	After string `help:"Begin after this id."`
-	Limit int    `help:"At most so many." default:"100"`
-}
-
-func (p pageFlags) query() url.Values {
-	return url.Values{"after": {p.After}, "limit": {strconv.Itoa(p.Limit)}}
-}
-
-// listOf is a list as the control API answers it.
-type listOf[T any] struct {
-	Data    []T  `json:"data"`
-	HasMore bool `json:"has_more"`
-}
-
-// fetchList reads one page of a list.
-func fetchList[T any](ctx context.Context, cl *client, path string, q url.Values) (v listOf[T], err error) {
-	return v, cl.call(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &v)
-}
 
 type quarantineCommand struct {
 	List    quarantineListCommand    `cmd:"" default:"withargs" help:"List bodies that could not be applied; with --records, records that wait for their subject."`
@@ -62,7 +36,7 @@ func (cmd *quarantineListCommand) Run(c *console) error {
 	if cmd.Records {
 		return cmd.records(c, cl)
 	}
-	v, err := fetchList[journal.ItemView](c.ctx, cl, "/v1/quarantine", cmd.query())
+	v, err := cl.ListQuarantine(c.ctx, cmd.page())
 	if err != nil {
 		return err
 	}
@@ -72,13 +46,12 @@ func (cmd *quarantineListCommand) Run(c *console) error {
 	for _, i := range v.Data {
 		c.printf("%s  %s  %-12s %-14s %s\n", i.ID, i.At.Format(time.RFC3339), i.Source, i.Reason, i.Detail)
 	}
+	c.more(v.Next)
 	return nil
 }
 
-func (cmd *quarantineListCommand) records(c *console, cl *client) error {
-	q := cmd.query()
-	q.Set("kind", "records")
-	v, err := fetchList[relay.HeldView](c.ctx, cl, "/v1/quarantine", q)
+func (cmd *quarantineListCommand) records(c *console, cl *client.Client) error {
+	v, err := cl.ListHeld(c.ctx, cmd.page())
 	if err != nil {
 		return err
 	}
@@ -89,6 +62,7 @@ func (cmd *quarantineListCommand) records(c *console, cl *client) error {
 		c.printf("%s  %s  %-12s %-10s %s %s  refs %s\n", r.ID, r.At.Format(time.RFC3339), r.Source, r.Reason, r.Check, r.Status,
 			strings.Join(slices.DeleteFunc([]string{r.ProviderRef, r.VerificationRef, r.ParentRef}, func(s string) bool { return s == "" }), " "))
 	}
+	c.more(v.Next)
 	return nil
 }
 
@@ -103,8 +77,8 @@ func (cmd *quarantineShowCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v map[string]any
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/quarantine/"+segment(cmd.ID), nil, &v); err != nil {
+	v, err := cl.OpenBody(c.ctx, cmd.ID)
+	if err != nil {
 		return err
 	}
 	return c.show(v)
@@ -123,19 +97,16 @@ func (cmd *quarantineReleaseCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var in any
+	var ask *api.ReleaseAsk
 	if cmd.Partner != "" || cmd.Subject != "" {
-		in = map[string]string{"partner": cmd.Partner, "subject": cmd.Subject}
+		ask = &api.ReleaseAsk{Partner: cmd.Partner, Subject: cmd.Subject}
 	}
-	var v struct {
-		Updates *int
-		Kept    string
-	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+segment(cmd.ID)+"/release", in, &v); err != nil {
+	v, err := cl.Release(c.ctx, cmd.ID, ask)
+	if err != nil {
 		return err
 	}
 	switch {
-	case v.Kept != "":
+	case v.Kept != "" && v.Updates != nil:
 		c.printf("%s is released: %d update(s); the body is kept on as %s\n", cmd.ID, *v.Updates, v.Kept)
 	case v.Updates != nil:
 		c.printf("%s is released: %d update(s)\n", cmd.ID, *v.Updates)
@@ -156,7 +127,7 @@ func (cmd *quarantineDiscardCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+segment(cmd.ID)+"/discard", nil, &struct{}{}); err != nil {
+	if _, err := cl.Discard(c.ctx, cmd.ID); err != nil {
 		return err
 	}
 	c.printf("%s is discarded\n", cmd.ID)
@@ -176,17 +147,8 @@ func (cmd *quarantineTakeBackCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct {
-		Partner string         `json:"partner"`
-		Subject string         `json:"subject"`
-		Held    int            `json:"held"`
-		Order   string         `json:"order"`
-		Folded  bool           `json:"folded"`
-		Before  kyc.Status     `json:"before"`
-		After   kyc.Status     `json:"after"`
-		Changes []relay.Effect `json:"changes"`
-	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/quarantine/"+segment(cmd.ID)+"/take-back", map[string]string{"reason": cmd.Because}, &v); err != nil {
+	v, err := cl.TakeBack(c.ctx, cmd.ID, cmd.Because)
+	if err != nil {
 		return err
 	}
 	switch {
@@ -218,8 +180,8 @@ func (cmd *submitCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	in := map[string]any{"partner": cmd.Partner, "subject": cmd.Subject, "source": cmd.Source, "provider_ref": cmd.Ref, "kind": cmd.Kind, "livemode": cmd.Livemode}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/submissions", in, &struct{}{}); err != nil {
+	ask := api.SubmissionAsk{Partner: cmd.Partner, Subject: cmd.Subject, Source: cmd.Source, ProviderRef: cmd.Ref, Kind: cmd.Kind, Livemode: cmd.Livemode}
+	if _, err := cl.Submit(c.ctx, ask); err != nil {
 		return err
 	}
 	c.printf("callbacks of %s about %s are %s/%s's\n", cmd.Source, cmd.Ref, cmd.Partner, cmd.Subject)
@@ -237,21 +199,14 @@ type policyShowCommand struct {
 	Partner string `arg:"" help:"The partner's id."`
 }
 
-// planned is a policy as the control API answers it.
-type planned struct {
-	Version  int                `json:"version"`
-	Subjects int                `json:"subjects"`
-	Behind   int                `json:"behind"`
-	Moves    int                `json:"moves"`
-	Becomes  map[kyc.Status]int `json:"becomes"`
-	Tells    map[string]int     `json:"tells"`
-	Sends    map[string]int     `json:"sends"`
-}
+// planned is what a policy means, in words.
+type planned api.Plan
 
+// String implements fmt.Stringer.
 func (p planned) String() string {
 	var parts, tells, sends []string
 	for _, s := range slices.Sorted(maps.Keys(p.Becomes)) {
-		parts = append(parts, fmt.Sprintf("%d become %s", p.Becomes[s], escape(string(s), "")))
+		parts = append(parts, fmt.Sprintf("%d become %s", p.Becomes[s], escape(s, "")))
 	}
 	for _, t := range slices.Sorted(maps.Keys(p.Tells)) {
 		tells = append(tells, fmt.Sprintf("\n  %d %s", p.Tells[t], escape(t, "")))
@@ -278,14 +233,14 @@ func (cmd *policyShowCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v planned
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/policies/"+segment(cmd.Partner), nil, &v); err != nil {
+	v, err := cl.Policy(c.ctx, cmd.Partner)
+	if err != nil {
 		return err
 	}
 	if cmd.JSON {
 		return c.show(v)
 	}
-	c.printf("%s\n", v)
+	c.printf("%s\n", planned(v))
 	return nil
 }
 
@@ -301,18 +256,18 @@ func (cmd *policyApplyCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v planned
-	path := "/v1/policies/" + segment(cmd.Partner)
 	if !cmd.Yes {
-		if err := cl.call(c.ctx, http.MethodGet, path, nil, &v); err != nil {
+		v, err := cl.Policy(c.ctx, cmd.Partner)
+		if err != nil {
 			return err
 		}
-		c.printf("%s\nnothing was done: add --yes\n", v)
+		c.printf("%s\nnothing was done: add --yes\n", planned(v))
 		return errNo
 	}
-	if err := cl.call(c.ctx, http.MethodPost, path+"/apply", nil, &v); err != nil {
+	v, err := cl.ApplyPolicy(c.ctx, cmd.Partner)
+	if err != nil {
 		return err
 	}
-	c.printf("%s\napplied\n", v)
+	c.printf("%s\napplied\n", planned(v))
 	return nil
 }

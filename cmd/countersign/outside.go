@@ -17,11 +17,13 @@ import (
 type outside struct {
 	ctx        context.Context //nolint:containedctx // ends an opening that takes long; nil: nothing does
 	log        *slog.Logger
-	examiner   store.Examiner          // reads a file before it is used; nil: examineApart
-	terminal   io.Writer               // where an operator sees what is shown once; nil: nobody looks, and secrets go to files
-	sockets    map[string]net.Listener // that a service manager has passed, by name
-	collectors []prometheus.Collector  // of what is there before the gateway
-	limits     limits                  // zero: as many as each likes
+	examiner   store.Examiner              // reads a file before it is used; nil: examineApart
+	terminal   io.Writer                   // where an operator sees what is shown once; nil: nobody looks, and secrets go to files
+	sockets    map[string]net.Listener     // that a service manager has passed, by name
+	collectors []prometheus.Collector      // of what is there before the gateway
+	limits     limits                      // zero: as many as each likes
+	load       func() (*Config, []problem) // reads the config again; nil: nobody can
+	level      *slog.LevelVar              // of the log; nil: it stays as it is
 }
 
 // measure finds out how much this process may use of what the system gives: sockets that are open already, files, memory.
@@ -36,13 +38,7 @@ func (o *outside) measure(c *console, cfg *Config) (err error) {
 	if o.limits, err = newLimits(cfg, files); err != nil {
 		return err
 	}
-	level := slog.LevelInfo
-	if o.limits.reduced() {
-		level = slog.LevelWarn
-	}
-	bodies, _, _ := cfg.bodies(memoryLimit("/"))
-	o.log.Log(c.ctx, level, "limits", "open_files", files, "callback_connections", o.limits.callbacks, "callback_body_bytes", bodies, "partner_connections", o.limits.partners,
-		"endpoints_with_fewer_attempts", len(o.limits.attempts))
+	o.limits.tell(c.ctx, o.log, cfg)
 	if _, set := c.env("GOMEMLIMIT"); set {
 		return nil // the runtime has read it
 	}

@@ -19,7 +19,7 @@ import (
 // declared are the partners and endpoints of a config, by their names alone.
 func declared(cfg *Config) (ps []registry.Partner) {
 	for _, pc := range cfg.Partners {
-		p := registry.Partner{ID: pc.ID}
+		p := registry.Partner{ID: pc.ID, RenamedFrom: pc.RenamedFrom}
 		for _, ec := range pc.Endpoints {
 			p.Endpoints = append(p.Endpoints, registry.Endpoint{ID: ec.ID, RenamedFrom: ec.RenamedFrom})
 		}
@@ -39,6 +39,10 @@ func planOf(tx *store.Tx, cfg *Config) (registry.Plan, error) {
 func refused(cfg *Config, plan *registry.Plan) (all []problem) {
 	for _, r := range plan.Refused {
 		for i := range cfg.Partners {
+			if r.Endpoint == "" && cfg.Partners[i].ID == r.Partner {
+				key := fmt.Sprintf("partners[%d].%s", i, r.Key)
+				all = append(all, problem{File: cfg.Path, Line: cfg.lines[key], Key: key, What: r.What, Remedy: r.Remedy})
+			}
 			for j := range cfg.Partners[i].Endpoints {
 				if cfg.Partners[i].Endpoints[j].ID == r.Endpoint {
 					key := fmt.Sprintf("partners[%d].endpoints[%d].%s", i, j, r.Key)
@@ -73,6 +77,12 @@ func (g *gateway) own() error {
 		}
 		return errors.New(strings.Join(texts, "\n"))
 	}
+	if err := g.registry.RenamePartners(ctx, plan); err != nil {
+		return err
+	}
+	for _, r := range plan.Renames {
+		g.log.Info("partner_renamed", "from", r.From, "to", r.To)
+	}
 	if err := g.registry.Own(ctx, plan); err != nil {
 		return err
 	}
@@ -103,7 +113,7 @@ func (cmd *checkCommand) against(c *console, cfg *Config) (wrong, doubts []probl
 	rep, err := examineApart(c.ctx, path, "", nil)
 	switch {
 	case errors.Is(err, store.ErrLocked):
-		return nil, nil, fmt.Errorf("%w: a gateway is running upon %s; stop it, or make a copy with countersign backup and check against that", err, cmd.Against)
+		return nil, nil, fmt.Errorf("%w: a gateway is running upon %s: countersign reload --dry-run asks it; or make a copy with countersign backup, and check against that", err, cmd.Against)
 	case err != nil:
 		return nil, nil, err
 	case !rep.Sound():
@@ -122,6 +132,13 @@ func (cmd *checkCommand) against(c *console, cfg *Config) (wrong, doubts []probl
 
 // orphaned says what a config leaves behind.
 func orphaned(tx *store.Tx, cfg *Config, plan *registry.Plan) (all []problem, err error) {
+	for _, r := range plan.Renames {
+		all = append(all, problem{
+			File: cfg.Path, Key: "partners",
+			What:   fmt.Sprintf("partner %s becomes %s: its people, their deliveries and sequences, its endpoints, policies, submissions and tokens go on under the new id", r.From, r.To),
+			Remedy: "tell whoever reads the partner's id in webhooks, Kafka or the API; put the old id back if that is not meant",
+		})
+	}
 	for _, id := range plan.Gone {
 		all = append(all, problem{
 			File: cfg.Path, Key: "partners", What: fmt.Sprintf("partner %s is not in the config, and is known: nobody is told any more about its people", id),

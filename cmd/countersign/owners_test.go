@@ -128,7 +128,7 @@ func TestEndpointsHaveOwners(t *testing.T) {
 		})
 	}
 	owed(m, "main .* owed 2, dead 0, enabled")
-	against(exitNo, "a gateway is running upon .*data; stop it, or make a copy with countersign backup")
+	against(exitNo, "a gateway is running upon .*data: countersign reload --dry-run asks it; or make a copy with countersign backup")
 	m.stop()
 	against(exitYes, "is in order")
 
@@ -138,7 +138,7 @@ func TestEndpointsHaveOwners(t *testing.T) {
 	use("", "")
 	against(exitYes, `warning: .*endpoint main of acme is not in the config, and is orphaned: 2 owed to it stay owed, 0 dead, 1 rejections or suspensions withheld \(user-002 \(test\) change 2 since .*\); put it back`)
 	m = launch(t, config, "", nil).ready()
-	owed(m, "main +acme .* owed 2, dead 0, orphaned: not in the config; 1 rejections or suspensions withheld")
+	owed(m, "main +acme .* owed 2, dead 0, orphaned: not served; 1 rejections or suspensions withheld")
 	m.stop()
 
 	h.recover()

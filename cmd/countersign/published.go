@@ -4,37 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 
-	"countersign/ingest"
 	"countersign/ingest/confirm"
 	"countersign/relay/registry"
-	"countersign/relay/send"
-	"countersign/signing"
 )
-
-// startKeys lets a source look up the keys that its provider publishes. Like the ingress it is started as soon as there is a journal, and before it.
-func (g *gateway) startKeys(sc SourceConfig, s *ingest.Source) error {
-	asked, ok := apiSource(sc)
-	if !ok || asked.API.Keys == nil {
-		return nil
-	}
-	if g.keyMetrics == nil {
-		g.keyMetrics = confirm.NewKeyMetrics(g.metrics())
-	}
-	keys, err := confirm.NewKeys(confirm.KeysOptions{
-		Source: asked, Store: publishedKeys{g.registry}, Control: send.Guard(g.cfg.Live(), g.cfg.EgressAllow), Logger: g.log, Metrics: g.keyMetrics,
-	})
-	if err != nil {
-		return err
-	}
-	s.KeysFor = func(ctx context.Context, h signing.Header, body []byte, client netip.Addr) (signing.Keyring, error) {
-		return keys.For(ctx, confirm.Callback{Header: h, Body: body, Client: client})
-	}
-	s.Proved = keys.Proved
-	g.process.start("keys of "+sc.Name, keys.Run)
-	return nil
-}
 
 // publishedKeys keeps what was looked up in the registry, whose checksums tell when one was changed.
 type publishedKeys struct{ registry *registry.Registry }

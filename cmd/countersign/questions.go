@@ -2,12 +2,10 @@ package main
 
 import (
 	"fmt"
-	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
-	"countersign/ingest/journal"
+	"countersign/relay/control/api"
+	"countersign/relay/control/client"
 )
 
 type questionsCommand struct {
@@ -45,7 +43,7 @@ func (cmd *questionsDiscardCommand) Run(c *console) error {
 	if many {
 		return cmd.old(c, cl)
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/questions/discard", map[string]string{"id": cmd.ID}, &struct{}{}); err != nil {
+	if _, err := cl.DiscardQuestion(c.ctx, cmd.ID); err != nil {
 		return err
 	}
 	c.printf("%s is closed; what was claimed stays as it is\n", cmd.ID)
@@ -53,13 +51,11 @@ func (cmd *questionsDiscardCommand) Run(c *console) error {
 }
 
 // old closes all that are open for longer.
-func (cmd *questionsDiscardCommand) old(c *console, cl *client) error {
-	var v struct {
-		Count int `json:"count"`
-	}
+func (cmd *questionsDiscardCommand) old(c *console, cl *client.Client) error {
+	ask := api.OldAsk{Source: cmd.Source, Older: cmd.Older.String(), All: cmd.All}
 	if !cmd.Yes {
-		q := url.Values{"source": {cmd.Source}, "older": {cmd.Older.String()}, "all": {strconv.FormatBool(cmd.All)}}
-		if err := cl.call(c.ctx, http.MethodGet, "/v1/questions/old?"+q.Encode(), nil, &v); err != nil {
+		v, err := cl.CountOldQuestions(c.ctx, ask)
+		if err != nil {
 			return err
 		}
 		fmt.Fprintf(c.err, "%d question(s) of %s are open for longer than %s\n", v.Count, cmd.Source, cmd.Older) //nolint:errcheck // a terminal that is gone is no error of ours
@@ -71,8 +67,8 @@ func (cmd *questionsDiscardCommand) old(c *console, cl *client) error {
 			return errNo
 		}
 	}
-	ask := map[string]any{"source": cmd.Source, "older": cmd.Older.String(), "all": cmd.All}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/questions/discard-old", ask, &v); err != nil {
+	v, err := cl.DiscardOldQuestions(c.ctx, ask)
+	if err != nil {
 		return err
 	}
 	c.printf("%d question(s) of %s are closed; what was claimed stays as it is\n", v.Count, cmd.Source)
@@ -91,10 +87,7 @@ func (cmd *questionsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := fetchList[struct {
-		ID string `json:"id"`
-		journal.Question
-	}](c.ctx, cl, "/v1/questions", cmd.query())
+	v, err := cl.ListQuestions(c.ctx, cmd.page())
 	if err != nil {
 		return err
 	}
@@ -104,5 +97,6 @@ func (cmd *questionsListCommand) Run(c *console) error {
 	for _, q := range v.Data {
 		c.printf("%s  since %s  %d tries, next %s  %s\n", q.ID, q.Since.Format(time.RFC3339), q.Tries, q.Due.Format(time.RFC3339), q.Error)
 	}
+	c.more(v.Next)
 	return nil
 }

@@ -1,10 +1,9 @@
 package main
 
 import (
-	"net/http"
 	"time"
 
-	"countersign/relay"
+	"countersign/relay/control/api"
 )
 
 type subjectCommand struct {
@@ -16,6 +15,7 @@ type subjectCommand struct {
 type subjectAsideCommand struct {
 	configFlag
 	jsonFlag
+	pageFlags
 }
 
 // Run lists who is set aside.
@@ -24,10 +24,8 @@ func (cmd *subjectAsideCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	var v struct {
-		Data []relay.AsideView `json:"data"`
-	}
-	if err := cl.call(c.ctx, http.MethodGet, "/v1/set-aside", nil, &v); err != nil {
+	v, err := cl.ListSetAside(c.ctx, cmd.page())
+	if err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -36,6 +34,7 @@ func (cmd *subjectAsideCommand) Run(c *console) error {
 	for _, a := range v.Data {
 		c.printf("%s/%s  since %s: a record of bucket %s is damaged\n", a.Partner, a.ID, a.Since.Format(time.RFC3339), a.Bucket)
 	}
+	c.more(v.Next)
 	return nil
 }
 
@@ -61,10 +60,9 @@ func (cmd *subjectRebuildCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	in := map[string]any{"reason": cmd.Because, "status": cmd.Status, "check": cmd.Check, "reasons": cmd.Reasons, "retryable": cmd.Retryable}
-	var v relay.Decided
-	path := "/v1/subjects/" + segment(cmd.Partner) + "/" + segment(cmd.ID) + "/rebuild" + cmd.query()
-	if err := cl.post(c.ctx, path, "", in, &v); err != nil {
+	ask := api.RebuildAsk{Check: cmd.Check, Status: cmd.Status, Reasons: cmd.Reasons, Retryable: cmd.Retryable, Reason: cmd.Because}
+	v, err := cl.Rebuild(c.ctx, cmd.Partner, cmd.ID, cmd.Livemode, ask)
+	if err != nil {
 		return err
 	}
 	switch {

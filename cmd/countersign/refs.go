@@ -1,10 +1,9 @@
 package main
 
 import (
-	"net/http"
 	"time"
 
-	"countersign/relay"
+	"countersign/relay/control/api"
 )
 
 type refsCommand struct {
@@ -24,7 +23,7 @@ func (cmd *refsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := fetchList[relay.ContestedRef](c.ctx, cl, "/v1/refs/conflicts", cmd.query())
+	v, err := cl.ListConflicts(c.ctx, cmd.page())
 	if err != nil {
 		return err
 	}
@@ -48,9 +47,7 @@ func (cmd *refsListCommand) Run(c *console) error {
 			c.printf("    %s/%s  %s\n", s.Partner, s.Subject, by)
 		}
 	}
-	if v.HasMore {
-		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].ID)
-	}
+	c.more(v.Next)
 	return nil
 }
 
@@ -70,8 +67,8 @@ func (cmd *refsSettleCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	in := map[string]any{"source": cmd.Source, "provider_ref": cmd.Ref, "partner": cmd.Partner, "subject": cmd.Subject, "livemode": cmd.Livemode, "reason": cmd.Because}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/refs/settle", in, &struct{}{}); err != nil {
+	ask := api.SettleAsk{Source: cmd.Source, ProviderRef: cmd.Ref, Partner: cmd.Partner, Subject: cmd.Subject, Livemode: cmd.Livemode, Reason: cmd.Because}
+	if _, err := cl.Settle(c.ctx, ask); err != nil {
 		return err
 	}
 	c.printf("%s of %s is %s/%s's from now on; what was held for it is applied\n", cmd.Ref, cmd.Source, cmd.Partner, cmd.Subject)

@@ -180,9 +180,9 @@ func (g *stage) door(log *slog.Logger, sources []string, scheme signing.Scheme, 
 		Name: "stage", Version: 1, Evidence: proves, Translate: translateSaid,
 		Scheme: func(provider.Options) (signing.Scheme, error) { return scheme, nil },
 	}
-	o := ingest.Options{Listener: ln, Journal: g.journal, Sources: others, Partners: map[string]bool{}, Logger: log, Metrics: prometheus.NewRegistry(), Now: g.clock.now}
-	for i := range g.partners {
-		o.Partners[g.partners[i].ID] = true
+	o := ingest.Options{Listener: ln, Journal: g.journal, Sources: others, Logger: log, Metrics: prometheus.NewRegistry(), Now: g.clock.now}
+	o.Partners = func(id string) bool {
+		return slices.ContainsFunc(g.partners, func(p registry.Partner) bool { return p.ID == id })
 	}
 	for _, name := range sources {
 		o.Sources = append(o.Sources, ingest.Source{
@@ -256,8 +256,9 @@ func (g *stage) overdue() bool {
 // unfolded is how many records the relay has not taken.
 func (g *stage) unfolded() (n int64) {
 	g.view(func(tx *store.Tx) {
-		if k, _ := tx.Bucket(store.Journal).Cursor().Last(); len(k) == 8 {
-			n = max(0, int64(binary.BigEndian.Uint64(k))-g.relay.Position())
+		k, _ := tx.Bucket(store.Journal).Cursor().Last()
+		if last, ok := journal.PositionOf(k); ok {
+			n = max(0, last.Offset-g.relay.Position())
 		}
 	})
 	return n

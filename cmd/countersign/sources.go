@@ -89,7 +89,7 @@ func knownNames() known {
 		}
 	}
 	k.Providers[provider.GenericName] = genericOptions
-	k.Source, k.KeySizes, k.KeySize = checkSource, sourceKeySizes, endpointKeySize
+	k.Source, k.KeySizes, k.KeySize, k.KeySigns = checkSource, sourceKeySizes, endpointKeySize, endpointKeySigns
 	for _, f := range format.All {
 		k.Formats[f.Name] = true
 	}

@@ -3,13 +3,11 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"countersign/kyc"
-	"countersign/relay"
+	"countersign/relay/control/api"
 )
 
 type subjectShowCommand struct {
@@ -25,23 +23,14 @@ type modeFlag struct {
 	Livemode *bool `help:"Whether the subject is a live one; without it, as the gateway's mode." negatable:""`
 }
 
-// query is the flag as the control API reads it.
-func (m modeFlag) query() string {
-	if m.Livemode == nil {
-		return ""
-	}
-	return "?livemode=" + strconv.FormatBool(*m.Livemode)
-}
-
 // Run prints the subject's history.
 func (cmd *subjectShowCommand) Run(c *console) error {
 	cl, err := cmd.client(c)
 	if err != nil {
 		return err
 	}
-	var v relay.SubjectView
-	path := "/v1/subjects/" + segment(cmd.Partner) + "/" + segment(cmd.ID) + cmd.query()
-	if err := cl.call(c.ctx, http.MethodGet, path, nil, &v); err != nil {
+	v, err := cl.Subject(c.ctx, cmd.Partner, cmd.ID, cmd.Livemode)
+	if err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -51,7 +40,7 @@ func (cmd *subjectShowCommand) Run(c *console) error {
 	return nil
 }
 
-func (c *console) subject(v relay.SubjectView) {
+func (c *console) subject(v api.Subject) {
 	if v.SetAside {
 		c.printf("%s/%s  is set aside: a record of it is damaged, so nobody knows where it stands, and nothing new is told of it (countersign subject rebuild)\n", v.Partner, v.ID)
 	} else {
@@ -65,11 +54,11 @@ func (c *console) subject(v relay.SubjectView) {
 	c.printf("\nwho told us what, and what we made of it\n")
 	for _, r := range v.Records {
 		u := r.Update
-		said := string(u.Status)
+		said := u.Status
 		if u.ClaimedStatus != "" {
-			said += " (claimed " + string(u.ClaimedStatus) + ")"
+			said += " (claimed " + u.ClaimedStatus + ")"
 		}
-		verdict := string(r.Verdict)
+		verdict := r.Verdict
 		if r.TakenBack != "" {
 			verdict = "taken_back"
 		}
@@ -94,29 +83,29 @@ func (c *console) subject(v relay.SubjectView) {
 }
 
 // recordName says what a record is that no provider has named.
-func recordName(u *kyc.Update) string {
+func recordName(u *api.Update) string {
 	switch {
-	case u.Kind == kyc.Decision && u.Rebuild != "":
+	case u.Kind == string(kyc.Decision) && u.Rebuild != "":
 		return "decision: rebuild"
-	case u.Kind == kyc.Decision && u.TakenBack != "":
+	case u.Kind == string(kyc.Decision) && u.TakenBack != "":
 		return "decision: take back"
-	case u.Kind == kyc.Decision && u.Release:
+	case u.Kind == string(kyc.Decision) && u.Release:
 		return "decision: release"
-	case u.Kind == kyc.Submission && u.Release:
+	case u.Kind == string(kyc.Submission) && u.Release:
 		return "submission: settled"
-	case u.Kind == kyc.Timer && u.Expiring:
+	case u.Kind == string(kyc.Timer) && u.Expiring:
 		return "timer: notice"
-	case u.Kind == kyc.Timer:
-		return "timer: " + string(u.ExpiryKind)
-	case u.Kind == kyc.PolicyChange:
+	case u.Kind == string(kyc.Timer):
+		return "timer: " + u.ExpiryKind
+	case u.Kind == string(kyc.PolicyChange):
 		return fmt.Sprintf("policy: version %d", u.PolicyVersion)
 	default:
-		return string(u.Kind)
+		return u.Kind
 	}
 }
 
 // ordered says who wanted it, and why.
-func ordered(u *kyc.Update) (s string) {
+func ordered(u *api.Update) (s string) {
 	if u.Actor != "" {
 		s = " by " + u.Actor
 	}
@@ -127,8 +116,8 @@ func ordered(u *kyc.Update) (s string) {
 }
 
 // happened says when an event took place that came too late to count, or out of its order.
-func happened(u *kyc.Update, v kyc.Verdict) string {
-	switch {
+func happened(u *api.Update, v string) string {
+	switch v := kyc.Verdict(v); {
 	case v == kyc.Overruled && !u.OccurredAt.IsZero():
 		return " (happened " + u.OccurredAt.Format(time.RFC3339) + ", before an operator's approval)"
 	case v == kyc.Overruled:
@@ -147,7 +136,7 @@ func sequences(ns []uint64) string {
 	return strings.TrimSpace(b.String())
 }
 
-func reasons(rs []kyc.ReasonPair) string {
+func reasons(rs []api.Reason) string {
 	var b strings.Builder
 	for _, r := range rs {
 		fmt.Fprintf(&b, "%s(%s) ", r.Code, r.ProviderCode)

@@ -4,31 +4,17 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"time"
+
+	"countersign/relay/control/api"
+	"countersign/relay/registry"
 )
 
 type tokenCommand struct {
 	List   tokenListCommand   `cmd:"" default:"withargs" help:"List the tokens of the control API: whose, what each may do, until when, and when it was last used."`
 	Make   tokenMakeCommand   `cmd:"" help:"Make a token. It is shown once, on a terminal, or written to a file."`
 	Revoke tokenRevokeCommand `cmd:"" help:"End a token at once."`
-}
-
-// tokenView is a token as the control API shows it.
-type tokenView struct {
-	Name       string    `json:"name"`
-	Scope      string    `json:"scope"`
-	Partner    string    `json:"partner,omitempty"`
-	From       string    `json:"from"`
-	Status     string    `json:"status"`
-	MadeAt     time.Time `json:"made_at,omitzero"`
-	MadeBy     string    `json:"made_by,omitempty"`
-	ExpiresAt  time.Time `json:"expires_at,omitzero"`
-	RevokedAt  time.Time `json:"revoked_at,omitzero"`
-	RevokedBy  string    `json:"revoked_by,omitempty"`
-	LastUsedAt time.Time `json:"last_used_at,omitzero"`
-	Token      string    `json:"token,omitempty"`
 }
 
 type tokenListCommand struct {
@@ -43,7 +29,7 @@ func (cmd *tokenListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := fetchList[tokenView](c.ctx, cl, "/v1/tokens", cmd.query())
+	v, err := cl.ListTokens(c.ctx, cmd.page())
 	if err != nil {
 		return err
 	}
@@ -53,13 +39,11 @@ func (cmd *tokenListCommand) Run(c *console) error {
 	for i := range v.Data {
 		c.token(&v.Data[i])
 	}
-	if v.HasMore {
-		c.printf("more: --after %s\n", v.Data[len(v.Data)-1].Name)
-	}
+	c.more(v.Next)
 	return nil
 }
 
-func (c *console) token(t *tokenView) {
+func (c *console) token(t *api.Token) {
 	when := func(what string, at time.Time) string {
 		if at.IsZero() {
 			return ""
@@ -105,12 +89,8 @@ func (cmd *tokenMakeCommand) Run(c *console) (err error) {
 	if err != nil {
 		return err
 	}
-	in := map[string]any{"scope": cmd.Scope, "partner": cmd.Partner}
-	if !ends.IsZero() {
-		in["expires_at"] = ends
-	}
-	var v tokenView
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/tokens/"+segment(cmd.Name), in, &v); err != nil {
+	v, err := cl.MakeToken(c.ctx, cmd.Name, api.TokenAsk{Scope: api.Scope(cmd.Scope), Partner: cmd.Partner, ExpiresAt: ends})
+	if err != nil {
 		return errors.Join(err, abandon(f))
 	}
 	text := v.Token
@@ -151,7 +131,7 @@ func (cmd *tokenMakeCommand) forConfig(c *console) error {
 	if cmd.Partner != "" {
 		partner = ", partner: " + cmd.Partner
 	}
-	c.printf("for the config; it counts after a restart:\ntokens:\n  - {name: %s, scope: %s%s, sha256: %x}\n", cmd.Name, cmd.Scope, partner, sha256.Sum256([]byte(text)))
+	c.printf("for the config; it counts after countersign reload:\ntokens:\n  - {name: %s, scope: %s%s, sha256: %x}\n", cmd.Name, cmd.Scope, partner, sha256.Sum256([]byte(text)))
 	return nil
 }
 
@@ -160,7 +140,7 @@ func expiry(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if d, err := parseLong(text); err == nil && d > 0 {
+	if d, err := registry.ParseDuration(text); err == nil && d > 0 {
 		return now.Add(d).UTC().Truncate(time.Second), nil
 	}
 	t, m := parseTime(text)
@@ -217,7 +197,7 @@ func (cmd *tokenRevokeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := cl.call(c.ctx, http.MethodPost, "/v1/tokens/"+segment(cmd.Name)+"/revoke", nil, &struct{}{}); err != nil {
+	if _, err := cl.RevokeToken(c.ctx, cmd.Name); err != nil {
 		return err
 	}
 	c.printf("%s is revoked: whoever comes with it is refused\n", cmd.Name)

@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +13,7 @@ import (
 
 	"countersign/ingest"
 	"countersign/ingest/provider"
+	"countersign/relay/control/client"
 	"countersign/signing"
 )
 
@@ -84,16 +85,11 @@ func onlyForTests(cfg *Config, sc *SourceConfig) error {
 func saysSandbox(ctx context.Context, control string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+control+"/healthz", nil)
-	if err != nil {
-		return fmt.Errorf("ask for the gateway's mode: %w", err)
+	v, err := client.New(client.Options{Base: "http://" + control, Tries: 1}).Health(ctx)
+	if errors.Is(err, client.ErrUnreachable) {
+		return fmt.Errorf("no gateway at %s says in which mode it is, so nothing was sent: %w", control, err)
 	}
-	code, text, err := post(req)
-	if err != nil {
-		return fmt.Errorf("no gateway at %s says in which mode it is, so nothing was sent; is it running with this config? %w", control, err)
-	}
-	var v struct{ Mode string }
-	if err := json.Unmarshal([]byte(text), &v); err != nil || code != http.StatusOK || v.Mode != modeSandbox {
+	if err != nil || v.Mode != modeSandbox {
 		return fmt.Errorf("the gateway at %s does not say that it is in the sandbox (mode %q), so nothing was sent", control, v.Mode)
 	}
 	return nil

@@ -99,6 +99,9 @@ func shareSecret(a, b *SourceConfig) bool {
 // secretsOf are digests of a source's keys, or of its token where that is all there is.
 func secretsOf(s *SourceConfig) (sums [][sha256.Size]byte) {
 	for _, k := range s.Keys {
+		if public := k.Public(); public != "" {
+			sums = append(sums, sha256.Sum256([]byte(public)))
+		}
 		k.With(func(secret []byte) { sums = append(sums, sha256.Sum256(secret)) })
 	}
 	if len(sums) == 0 && !s.Token.IsZero() {

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"time"
 
-	"countersign/kyc"
+	"countersign/relay/control/api"
 )
 
 // why prints what a status stands on: each finding and approval that still matters, the deciding one first, and what became or would become of it.
-func (c *console) why(standing []kyc.Standing) {
+func (c *console) why(standing []api.Standing) {
 	if len(standing) == 0 {
 		return
 	}
@@ -22,7 +22,7 @@ func (c *console) why(standing []kyc.Standing) {
 		case s.Stands:
 			mark = "+"
 		}
-		said := string(s.Status)
+		said := s.Status
 		if s.Terminal {
 			said += " terminal"
 		}

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
-
-	"countersign/outbox"
 )
 
 type withheldCommand struct {
@@ -28,14 +24,7 @@ func (cmd *withheldListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	q := cmd.query()
-	if cmd.Endpoint != "" {
-		q.Set("endpoint", cmd.Endpoint)
-	}
-	if cmd.Acknowledged {
-		q.Set("acknowledged", "true")
-	}
-	v, err := fetchList[outbox.Withheld](c.ctx, cl, "/v1/withheld", q)
+	v, err := cl.ListWithheld(c.ctx, cmd.page(), cmd.Endpoint, cmd.Acknowledged)
 	if err != nil {
 		return err
 	}
@@ -47,16 +36,23 @@ func (cmd *withheldListCommand) Run(c *console) error {
 		if w.Dead != "" {
 			state = "dead: " + w.Dead
 		}
-		who, _, test := strings.Cut(w.Subject, "\x01") // the mark of test mode
-		if test {
-			who += " (test)"
-		}
+		who := subjectText(w.Subject)
 		c.printf("%s  %s  #%d  %s  since %s  %s\n", w.ID, who, w.Sequence, w.Type, w.Since.Format(time.RFC3339), state)
 		if a := w.Acknowledged; a != nil {
 			c.printf("  acknowledged by %s at %s: %s\n", a.By, a.At.Format(time.RFC3339), a.Reason)
 		}
 	}
+	c.more(v.Next)
 	return nil
+}
+
+// subjectText names a subject as it is kept to people.
+func subjectText(lane string) string {
+	who, _, test := strings.Cut(lane, "\x01") // the mark of test mode
+	if test {
+		who += " (test)"
+	}
+	return who
 }
 
 type withheldAcknowledgeCommand struct {
@@ -71,15 +67,14 @@ func (cmd *withheldAcknowledgeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	path := "/v1/withheld/" + url.PathEscape(cmd.ID) + "/acknowledge"
-	var w outbox.Withheld
-	if err := cl.call(c.ctx, http.MethodPost, path, map[string]string{"reason": cmd.Reason}, &w); err != nil {
+	w, err := cl.Acknowledge(c.ctx, cmd.ID, cmd.Reason)
+	if err != nil {
 		return err
 	}
 	what := "it is owed still, and tried again"
 	if w.Dead != "" {
 		what = "it stays dead (" + w.Dead + ") unless it is redelivered"
 	}
-	c.printf("%s is acknowledged; %s\n", cmd.ID, what)
+	c.printf("%s is acknowledged; %s\n", w.ID, what)
 	return nil
 }

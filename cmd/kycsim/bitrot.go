@@ -340,7 +340,7 @@ func (g *gateway) setAside(ctx context.Context) map[string]bool {
 	if err != nil {
 		return nil
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.control+"/v1/set-aside", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.control+"/v1/set-aside?limit=1000", nil)
 	if err != nil {
 		return nil
 	}

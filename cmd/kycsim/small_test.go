@@ -149,7 +149,7 @@ func TestFill(t *testing.T) {
 	}
 	owed, due := int64(0), 0
 	for _, e := range endpoints {
-		ds, next, err := b.Claim(e.ID, n)
+		ds, next, err := b.Claim(e.ID, outbox.Turn{Max: n, Failed: n})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,7 +24,7 @@ const (
 
 // healthy is a gateway with three endpoints, and with Kafka, that has nothing to complain of, a sample a minute. Values are in promtool's notation; 0+60 goes on for as long as needed.
 var healthy = []string{
-	`up 1`, `build_info{version="v1",role="all"} 1`, `process_start_time_seconds 1000`, `process_open_fds 50`, `process_max_fds 1000`, `ingest_connections 20`, `ingest_connections_max 4096`,
+	`up 1`, `build_info{version="v1",role="all"} 1`, `reload_last_successful 1`, `process_start_time_seconds 1000`, `process_open_fds 50`, `process_max_fds 1000`, `ingest_connections 20`, `ingest_connections_max 4096`,
 	`ingest_body_bytes 1e5`, `ingest_body_bytes_max 67108864`, `ingest_bodies_cut_total 0`, `ingest_connections_crowded_total{reason="all"} 0`, `ingest_connections_crowded_total{reason="address"} 0`,
 	`ingest_callbacks_total{source="sumsub",verdict="bodies"} 0`, `ingest_callbacks_total{source="unknown",verdict="bodies"} 0`,
 	`ingest_callbacks_total{source="sumsub",verdict="accepted"} 0+60`, `ingest_callbacks_total{source="sumsub",verdict="mismatch"} 0`,
@@ -55,7 +55,7 @@ var healthyTopic = []string{
 // healthyEndpoint is what each of the three endpoints adds.
 var healthyEndpoint = []string{
 	`relay_attempts_total{endpoint="E",outcome="done"} 0+20`, `relay_attempts_total{endpoint="E",outcome="retry"} 0`,
-	`relay_endpoint_attempt_seconds_sum{endpoint="E"} 0+1`, `relay_endpoint_attempt_seconds_count{endpoint="E"} 0+20`, `relay_endpoint_disabled{endpoint="E"} 0`, `relay_endpoint_paused{endpoint="E"} 0`,
+	`relay_endpoint_attempt_seconds_sum{endpoint="E"} 0+1`, `relay_endpoint_attempt_seconds_count{endpoint="E"} 0+20`, `relay_endpoint_disabled{endpoint="E"} 0`, `relay_endpoint_paused{endpoint="E"} 0`, `relay_endpoint_breaker{endpoint="E"} 0`,
 	`outbox_oldest_due_seconds{endpoint="E"} 0`, `outbox_oldest_withheld_rejection_seconds{endpoint="E"} 0`, `outbox_owed_deliveries{endpoint="E"} 5`,
 	`outbox_max_owed_deliveries{endpoint="E"} 1000000`, `outbox_dead_deliveries{endpoint="E"} 0`, `outbox_put_down_total{reason="damaged"} 0`,
 	`outbox_put_down_total{reason="overflow"} 0`,

@@ -32,6 +32,7 @@ func promiseStories(fires, quiet teller) {
 	quiet(deliveries+"critical", 30, due+`0+60`, `relay_endpoint_attempt_seconds_sum{endpoint="acme"} 0+60`)
 	quiet(deliveries+"critical", 30, due+`0+60`, idle, `relay_endpoint_disabled{endpoint="acme"} 1`)
 	quiet(deliveries+"critical", 30, due+`0+60`, idle, `relay_endpoint_paused{endpoint="acme"} 1`)
+	quiet(deliveries+"critical", 30, due+`0+60`, idle, `relay_endpoint_breaker{endpoint="acme"} 2`)
 	// Late in one minute of twelve at one endpoint of three; then once in three hours.
 	fires(deliveries+"warning", 150, due+strings.Repeat("0x10 90 ", 14))
 	quiet(deliveries+"warning", 180, due+"0x100 90 0x79")
@@ -226,6 +227,8 @@ func deliveryStories(fires, quiet teller) {
 	quiet("CountersignClientCertificateExpiresSoon warning", 10, `relay_client_certificate_expires_timestamp_seconds{endpoint="acme"} 9000000x20`)
 	quiet("CountersignClientCertificateExpiresSoon warning", 10, `relay_client_certificate_expires_timestamp_seconds{endpoint="acme"} 0x20`) // it cannot be read
 	fires("CountersignEndpointDisabled critical", 10, `relay_endpoint_disabled{endpoint="acme"} 0x5 1x5`)
+	fires("CountersignEndpointBreakerOpen warning", 40, `relay_endpoint_breaker{endpoint="acme"} 0x5 2x40`)
+	quiet("CountersignEndpointBreakerOpen warning", 40, `relay_endpoint_breaker{endpoint="acme"} 0x5 2x10 1x2 0x40`) // back within a quarter of an hour
 	quiet("CountersignEndpointDisabled critical", 10, `relay_attempts_total{endpoint="acme",outcome="retry"} 0+20`)
 
 	failing := func(endpoint string) []string {
@@ -242,7 +245,7 @@ func deliveryStories(fires, quiet teller) {
 	}
 	fires("CountersignEndpointFailing warning", 40, failing("acme")...)
 	quiet("CountersignEndpointFailing warning", 40, `relay_attempts_total{endpoint="acme",outcome="retry"} 0+10`) // a third
-	quiet("CountersignEndpointFailing warning", 14, failing("acme")...)                                             // a short outage
+	quiet("CountersignEndpointFailing warning", 14, failing("acme")...)                                           // a short outage
 	fires("CountersignManyEndpointsFailing critical", 20, join(failing("acme"), failing("beta"))...)
 	quiet("CountersignManyEndpointsFailing critical", 20, failing("acme")...)
 	quiet("CountersignManyEndpointsFailing critical", 20, join(failing("acme"), failing("beta"), without("gamma"))...) // two partners are no majority of anything
@@ -303,6 +306,10 @@ func processStories(fires, quiet teller) {
 	quiet(wrong, 60, `control_refused_total{reason="token_unknown"} 0+1`) // somebody types it
 	quiet(wrong, 60, `control_refused_total{reason="token_missing"} 0+60`)
 	quiet(wrong, 60, `control_refused_total{reason="host"} 0+60`)
+	const reload = "CountersignConfigNotReloaded warning"
+	fires(reload, 20, `reload_last_successful 1x5 0x15`)
+	quiet(reload, 20, `reload_last_successful 1x5 0x3 1x11`) // corrected at once
+	quiet(reload, 20)
 	fires("CountersignWatchdog info", 5)
 	quiet("CountersignWatchdog info", 5, build+`_x5`)
 }

@@ -56,15 +56,20 @@ type Options struct {
 	Control Control       // judges the addresses of APIs
 }
 
-// Confirmer asks. Make it with New, run it with Run.
+// Confirmer asks. Make it with New, run it with Run, change its sources with Plan.
 type Confirmer struct {
-	o       Options
-	sources map[string]*source
-	m       *metrics
+	o Options
+	m *metrics
+
+	mu      sync.Mutex                   // guards the fields below
+	sources map[string]*source           // by name
+	workers map[string]worker            // of those that are asked just now, by name
+	begin   func(name string, s *source) // gives a source its worker; nil: Run has not begun, or has ended
 }
 
 type source struct {
 	Source
+	given  Source // before it was completed
 	client *http.Client
 	limit  *rate.Limiter
 	token  token
@@ -78,6 +83,8 @@ const (
 	maxWait   = time.Hour // between two tries
 	blind     = time.Hour // between two looks at a question that nobody can ask
 	maxSeeing = 10_000    // of these that are due at once when somebody can
+
+	defaultTimeout = 10 * time.Second // of one call
 )
 
 // New checks that every source's API has an address.
@@ -88,23 +95,13 @@ func New(o Options) (*Confirmer, error) {
 	if o.First == 0 {
 		o.First = 5 * time.Second
 	}
-	c := &Confirmer{o: o, sources: map[string]*source{}}
-	for _, s := range o.Sources {
-		if s.Rate == 0 {
-			s.Rate = 5
-		}
-		if s.Timeout == 0 {
-			s.Timeout = 10 * time.Second
-		}
-		if s.Base == "" {
-			s.Base = s.API.Base(s.Live)
-		}
-		if s.Base == "" && s.canAsk() {
-			return nil, fmt.Errorf("source %s: this provider gives each account an address of its own: set api.url", s.Name)
-		}
-		c.sources[s.Name] = &source{Source: s, client: newClient(s.Timeout, o.Control), limit: rate.NewLimiter(rate.Limit(s.Rate), max(1, int(s.Rate)))}
+	c := &Confirmer{o: o, workers: map[string]worker{}}
+	p, err := c.Plan(o.Sources)
+	if err != nil {
+		return nil, err
 	}
 	c.m = newMetrics(o.Metrics, c)
+	p.Begin()
 	return c, nil
 }
 
@@ -120,18 +117,31 @@ func (c *Confirmer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for _, s := range c.sources {
+	c.mu.Lock()
+	c.begin = func(name string, s *source) {
+		ctx, end := context.WithCancel(ctx)
+		w := worker{end: end, ended: make(chan struct{})}
+		c.workers[name] = w
 		wg.Go(func() {
-			if err := c.follow(ctx, s); err != nil {
+			defer close(w.ended)
+			if err := c.follow(ctx, s); err != nil && ctx.Err() == nil {
 				cancel(err)
 			}
 		})
 	}
+	for name, s := range c.sources {
+		c.begin(name, s)
+	}
+	c.mu.Unlock()
+	<-ctx.Done()
+	c.mu.Lock()
+	c.begin = nil
+	clear(c.workers)
+	c.mu.Unlock()
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("confirm: %w", err)
 	}
-	<-ctx.Done() // without sources there is nothing to do, which is no reason to end
 	return nil
 }
 

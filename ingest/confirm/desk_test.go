@@ -37,6 +37,7 @@ type desk struct {
 	ahead   atomic.Int64         // of real time
 	first   time.Duration        // before the first retry
 	stop    func()
+	asks    *Confirmer // the one that was run last
 }
 
 func (d *desk) now() time.Time { return time.Now().Add(time.Duration(d.ahead.Load())) }
@@ -100,6 +101,7 @@ func (d *desk) run(sources ...Source) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
+	d.asks = c
 	go func() { done <- c.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
@@ -119,7 +121,7 @@ func (d *desk) run(sources ...Source) (stop func()) {
 // ingress knows the same sources, all of one partner but for "prefixed".
 func (d *desk) ingress(sources []Source) *ingest.Ingress {
 	d.t.Helper()
-	o := ingest.Options{Journal: d.journal, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: d.now, Partners: map[string]bool{"acme": true}}
+	o := ingest.Options{Journal: d.journal, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: d.now, Partners: func(id string) bool { return id == "acme" }}
 	for _, s := range sources {
 		is := ingest.Source{Name: s.Name, Options: s.Options, Partner: "acme", Livemode: s.Live, Evidence: kyc.Signed}
 		if s.Name == "prefixed" {

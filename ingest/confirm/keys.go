@@ -106,7 +106,6 @@ func NewKeys(o KeysOptions) (*Keys, error) {
 	if err := k.load(); err != nil {
 		return nil, fmt.Errorf("source %s: read its provider's keys: %w", src.Name, err)
 	}
-	o.Metrics.begin(src.Name)
 	return k, nil
 }
 

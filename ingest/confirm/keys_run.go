@@ -32,6 +32,7 @@ func (k *Keys) load() error {
 
 // Run fetches keys anew that have had their day, looks up what was put off, and keeps what was found, until ctx ends.
 func (k *Keys) Run(ctx context.Context) error {
+	k.o.Metrics.begin(k.s.Name)
 	for {
 		wait := k.work(ctx)
 		t := time.NewTimer(wait)

@@ -10,6 +10,7 @@ import (
 type metrics struct {
 	questions *prometheus.CounterVec
 	call      prometheus.Histogram
+	can       *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer, c *Confirmer) *metrics {
@@ -24,7 +25,7 @@ func newMetrics(r prometheus.Registerer, c *Confirmer) *metrics {
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
 		}),
 	}
-	can := f.NewGaugeVec(prometheus.GaugeOpts{
+	m.can = f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "confirm_source_can_ask", Help: "1 if the source has credentials for its provider's API, 0 if its questions can only wait.",
 	}, []string{"source"})
 	f.NewGaugeFunc(prometheus.GaugeOpts{
@@ -35,16 +36,24 @@ func newMetrics(r prometheus.Registerer, c *Confirmer) *metrics {
 		}
 		return 0
 	})
-	for name, s := range c.sources {
-		can.WithLabelValues(name).Set(0)
-		if s.canAsk() {
-			can.WithLabelValues(name).Set(1)
-		}
-		for _, o := range outcomes {
-			m.questions.WithLabelValues(name, string(o))
-		}
-	}
 	return m
+}
+
+// begin makes the series of a source.
+func (m *metrics) begin(s *source) {
+	m.can.WithLabelValues(s.Name).Set(0)
+	if s.canAsk() {
+		m.can.WithLabelValues(s.Name).Set(1)
+	}
+	for _, o := range outcomes {
+		m.questions.WithLabelValues(s.Name, string(o))
+	}
+}
+
+// forget takes out those of one that has ended.
+func (m *metrics) forget(name string) {
+	m.can.DeleteLabelValues(name)
+	m.questions.DeletePartialMatch(prometheus.Labels{"source": name})
 }
 
 // What came of looking a published key up. Metric labels come from it.
@@ -71,6 +80,13 @@ func (m *KeyMetrics) begin(source string) {
 	}
 	for _, o := range []string{keyFound, keyNone, keyFailed, keyPutOff} {
 		m.lookUps.WithLabelValues(source, o)
+	}
+}
+
+// Forget takes out the series of a source that has ended.
+func (m *KeyMetrics) Forget(source string) {
+	if m != nil {
+		m.lookUps.DeletePartialMatch(prometheus.Labels{"source": source})
 	}
 }
 

@@ -64,7 +64,7 @@ type Bolt struct {
 	cost    cost
 	m       *metrics
 
-	unproved unproved
+	unproved atomic.Pointer[unproved] // put in its place by the store's writer
 
 	quarantined atomic.Int64
 	more        signal // there are new records
@@ -87,8 +87,9 @@ func NewBolt(o Options) (*Bolt, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	j := &Bolt{o: o, recent: make([]Record, keepRecent), unproved: countUnproved(o.Questions)}
-	j.cost.floor = recordCost + endpointCost*int64(max(1, o.Endpoints))
+	j := &Bolt{o: o, recent: make([]Record, keepRecent)}
+	j.unproved.Store(countOn(o.Questions, nil))
+	j.cost.of(o.Endpoints)
 	var open map[string]int
 	j.next.Store(1)
 	err := o.Store.View(func(tx *store.Tx) error {
@@ -117,6 +118,7 @@ func NewBolt(o Options) (*Bolt, error) {
 	j.m = newMetrics(o.Metrics, j)
 	o.Store.Owe(j.owed)
 	for _, source := range o.Asking {
+		j.m.asking[source] = true
 		j.m.open.WithLabelValues(source)
 	}
 	for source, n := range open {

@@ -27,11 +27,12 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 			}
 		}
 	case store.Journal:
-		if _, err := decode(body); err != nil || len(key) != 8 {
+		at, ok := PositionOf(key)
+		if _, err := decode(body); err != nil || !ok || len(key) != PositionSize || at.Partition != 0 {
 			c.malformed++
 			return
 		}
-		c.last = max(c.last, offset(key))
+		c.last = max(c.last, at.Offset)
 	case store.Quarantine:
 		c.items++
 	default:

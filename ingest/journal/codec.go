@@ -7,9 +7,14 @@ import (
 	"countersign/outbox/store"
 )
 
-func key(offset int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(offset)) } //nolint:gosec // offsets are positive
+// key is where a record of the embedded log stands.
+func key(offset int64) []byte { return At(offset).AppendTo(make([]byte, 0, PositionSize)) }
 
-func offset(k []byte) int64 { return int64(binary.BigEndian.Uint64(k)) } //nolint:gosec // written by key
+// offset undoes key.
+func offset(k []byte) int64 {
+	p, _ := PositionOf(k)
+	return p.Offset
+}
 
 func encode(r Record) []byte {
 	var head [bodyOffset]byte

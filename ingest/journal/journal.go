@@ -24,12 +24,6 @@ type Journal interface {
 	Trim(ctx context.Context, upTo Position) error
 }
 
-// Position is a place in the log. The zero value is before its first record.
-type Position struct {
-	Partition int32 // of the Kafka topic; 0 in the embedded log
-	Offset    int64 // of the record; the first is 1
-}
-
 // Record is one entry.
 type Record struct {
 	Position Position // set by the journal

@@ -10,11 +10,14 @@ type metrics struct {
 	quarantined *prometheus.CounterVec
 	open        *prometheus.GaugeVec
 	unproved    *prometheus.GaugeVec
+
+	asking map[string]bool // sources with a series of their own; owned by the store's writer once the journal is used
 }
 
 func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
 	f := promauto.With(r)
 	m := &metrics{
+		asking: map[string]bool{},
 		damaged: f.NewCounter(prometheus.CounterOpts{
 			Name: "journal_damaged_records_total", Help: "Journal records that failed their checksum and were passed over. They stay in the file.",
 		}),
@@ -29,7 +32,7 @@ func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
 			Help: "Of the open questions those that callbacks raised which proved nothing of who sent them, by source. At sources[].api.questions such callbacks are answered 503.",
 		}, []string{"source"}),
 	}
-	for source, open := range j.unproved.open {
+	for source, open := range j.unproved.Load().open {
 		m.unproved.WithLabelValues(source).Set(float64(open.Load()))
 	}
 	for _, r := range Reasons {

@@ -222,12 +222,12 @@ func (j *Bolt) Unseal(id string) (item Item, err error) {
 	}, nil
 }
 
-// Retain removes the bodies of items older than keep (0: never), a few at a time, until ctx ends. The items themselves stay listed.
-func (j *Bolt) Retain(ctx context.Context, keep time.Duration) error {
+// Retain removes the bodies of items older than keep says (0: never), which is asked each time, a few at a time, until ctx ends. The items themselves stay listed.
+func (j *Bolt) Retain(ctx context.Context, keep func() time.Duration) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
-		if keep > 0 {
+		if keep := keep(); keep > 0 {
 			if err := j.removeBodies(ctx, j.o.Now().Add(-keep)); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrFull) {
 				return fmt.Errorf("quarantine retention: %w", err)
 			}

@@ -219,7 +219,7 @@ func TestRetain(t *testing.T) {
 		began := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- r.Retain(ctx, time.Hour) }()
+		go func() { ended <- r.Retain(ctx, func() time.Duration { return time.Hour }) }()
 		<-time.After(30 * time.Minute) // of the bubble's clock
 		fresh := item("young")
 		fresh.At = time.Now()

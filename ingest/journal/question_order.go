@@ -138,16 +138,27 @@ type unproved struct {
 	open map[string]*atomic.Int64
 }
 
-func countUnproved(most map[string]int) unproved {
-	u := unproved{most: most, open: map[string]*atomic.Int64{}}
+// countOn goes on counting those that were counted before.
+func countOn(most map[string]int, was *unproved) *unproved {
+	u := &unproved{most: most, open: map[string]*atomic.Int64{}}
 	for source := range most {
-		u.open[source] = &atomic.Int64{}
+		if u.open[source] = was.counts(source); u.open[source] == nil {
+			u.open[source] = &atomic.Int64{}
+		}
 	}
 	return u
 }
 
+// counts is where the questions of a source are counted; nil: nowhere.
+func (u *unproved) counts(source string) *atomic.Int64 {
+	if u == nil {
+		return nil
+	}
+	return u.open[source]
+}
+
 // add counts some more, or fewer, and returns how many there are now; false: of this source nobody counts them.
-func (u unproved) add(source string, n int64) (open int64, bounded bool) {
+func (u *unproved) add(source string, n int64) (open int64, bounded bool) {
 	if o := u.open[source]; o != nil {
 		return o.Add(n), true
 	}
@@ -157,11 +168,12 @@ func (u unproved) add(source string, n int64) (open int64, bounded bool) {
 // roomToAsk refuses records with a question of an unproved callback for which there is no room. It looks before the transaction, since one that fails there costs those that it was to be
 // committed with; so a source may have a few more than it may, as many as callbacks come at once.
 func (j *Bolt) roomToAsk(rs []Record) error {
+	u := j.unproved.Load()
 	for i := range rs {
 		for k := range rs[i].Ask {
 			q := &rs[i].Ask[k]
-			most, bounded := j.unproved.most[q.Source]
-			if !q.Weak || !bounded || j.unproved.open[q.Source].Load() < int64(most) {
+			most, bounded := u.most[q.Source]
+			if !q.Weak || !bounded || u.open[q.Source].Load() < int64(most) {
 				continue
 			}
 			open := false

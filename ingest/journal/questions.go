@@ -113,7 +113,7 @@ func (j *Bolt) write(tx *store.Tx, old, q *Question) error {
 	}
 	if weak := weight(q) - weight(old); weak != 0 {
 		tx.OnCommit(func() {
-			if open, bounded := j.unproved.add(source, weak); bounded {
+			if open, bounded := j.unproved.Load().add(source, weak); bounded {
 				j.m.unproved.WithLabelValues(source).Set(float64(open))
 			}
 		})
@@ -299,17 +299,11 @@ func (j *Bolt) Postpone(ctx context.Context, q Question, t Intake) error {
 // countQuestions sets the gauges of open questions once, at the start.
 func (j *Bolt) countQuestions(tx *store.Tx) map[string]int {
 	open := map[string]int{}
-	c := tx.Bucket(store.Questions).Cursor()
-	for k, v := c.Seek([]byte("q\x00")); bytes.HasPrefix(k, []byte("q\x00")); k, v = c.Next() {
-		if v == nil {
-			continue
+	eachQuestion(tx, func(source string, q *Question) {
+		open[source]++
+		if q != nil {
+			j.unproved.Load().add(source, weight(q))
 		}
-		source, _, _ := bytes.Cut(k[2:], []byte{0})
-		open[string(source)]++
-		var q Question
-		if json.Unmarshal(v, &q) == nil {
-			j.unproved.add(string(source), weight(&q))
-		}
-	}
+	})
 	return open
 }

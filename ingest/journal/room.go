@@ -20,12 +20,17 @@ const (
 
 // cost learns what records come to.
 type cost struct {
-	floor   int64        // bytes
+	floor   atomic.Int64 // bytes
 	average atomic.Int64 // bytes that folding one record wrote, over some thousand; 0: unknown
 }
 
 // ofRecord is what one that has not been folded is expected to need, in bytes: twice what such records have written, for pages are not full.
-func (c *cost) ofRecord() int64 { return max(c.floor, 2*c.average.Load()) }
+func (c *cost) ofRecord() int64 { return max(c.floor.Load(), 2*c.average.Load()) }
+
+// of is told the most endpoints that one partner has.
+func (c *cost) of(endpoints int) {
+	c.floor.Store(recordCost + endpointCost*int64(max(1, endpoints)))
+}
 
 // Folded says that so many records have been folded, and how many bytes that wrote. The relay calls it, from one goroutine.
 func (j *Bolt) Folded(records int, bytes int64) {

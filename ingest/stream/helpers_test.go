@@ -30,16 +30,17 @@ const patience = 20 * time.Second // no passing test comes near it
 
 // desk is a follower on a real journal, with the ingress's records.
 type desk struct {
-	t       *testing.T
-	dir     string
-	backlog int64
-	store   *store.Store
-	journal *journal.Bolt
-	reg     *prometheus.Registry // of the follower
-	log     *strings.Builder
-	full    atomic.Int64 // times that the journal had no room
-	change  func(*Follower)
-	stop    func()
+	t        *testing.T
+	dir      string
+	backlog  int64
+	store    *store.Store
+	journal  *journal.Bolt
+	reg      *prometheus.Registry // of the follower
+	log      *strings.Builder
+	full     atomic.Int64 // times that the journal had no room
+	change   func(*Follower)
+	stop     func()
+	follower *Follower // the one that was run last
 }
 
 func newDesk(t *testing.T) *desk {
@@ -124,6 +125,7 @@ func (d *desk) run(sources ...Source) (stop func()) {
 	d.change(f)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
+	d.follower = f
 	go func() { done <- f.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()

@@ -26,7 +26,7 @@ type metrics struct {
 	last        *prometheus.GaugeVec
 }
 
-func newMetrics(r prometheus.Registerer, sources []*source) *metrics {
+func newMetrics(r prometheus.Registerer) *metrics {
 	f := promauto.With(r)
 	m := &metrics{
 		events: f.NewCounterVec(prometheus.CounterOpts{
@@ -42,15 +42,26 @@ func newMetrics(r prometheus.Registerer, sources []*source) *metrics {
 			Name: "stream_last_event_timestamp_seconds", Help: "Unix time at which the last event of the source's stream came; 0: none has since the start.",
 		}, []string{"source"}),
 	}
-	for _, s := range sources {
-		for _, v := range verdicts {
-			m.events.WithLabelValues(s.Name, string(v))
-		}
-		for _, o := range outcomes {
-			m.connections.WithLabelValues(s.Name, string(o))
-		}
-		m.connected.WithLabelValues(s.Name)
-		m.last.WithLabelValues(s.Name)
-	}
 	return m
+}
+
+// begin makes the series of a source.
+func (m *metrics) begin(name string) {
+	for _, v := range verdicts {
+		m.events.WithLabelValues(name, string(v))
+	}
+	for _, o := range outcomes {
+		m.connections.WithLabelValues(name, string(o))
+	}
+	m.connected.WithLabelValues(name)
+	m.last.WithLabelValues(name)
+}
+
+// forget takes out those of one that has ended.
+func (m *metrics) forget(name string) {
+	of := prometheus.Labels{"source": name}
+	m.events.DeletePartialMatch(of)
+	m.connections.DeletePartialMatch(of)
+	m.connected.DeletePartialMatch(of)
+	m.last.DeletePartialMatch(of)
 }

@@ -51,12 +51,16 @@ type Options struct {
 	Control Control // judges the addresses of streams; nil: every one may be called
 }
 
-// Follower follows. Make it with New, run it with Run.
+// Follower follows. Make it with New, run it with Run, change its sources with Plan.
 type Follower struct {
-	o       Options
-	waits   waits
-	sources []*source
-	m       *metrics
+	o     Options
+	waits waits
+	m     *metrics
+
+	mu      sync.Mutex                   // guards the fields below
+	sources map[string]*source           // by name
+	workers map[string]worker            // of those that are followed just now, by name
+	begin   func(name string, s *source) // gives a source its worker; nil: Run has not begun, or has ended
 }
 
 // waits are the times of following.
@@ -71,6 +75,7 @@ type waits struct {
 
 type source struct {
 	Source
+	given  Source // before it was completed
 	client *http.Client
 }
 
@@ -82,23 +87,13 @@ func New(o Options) (*Follower, error) {
 	f := &Follower{o: o, waits: waits{
 		silence: 2 * time.Minute, answer: 30 * time.Second, first: time.Second, longest: time.Minute, refused: 10 * time.Minute, room: time.Second,
 	}}
-	for _, s := range o.Sources {
-		has := false
-		s.Credentials.Key.With(func([]byte) { has = true })
-		if s.MaxEvent == 0 {
-			s.MaxEvent = 1 << 20
-		}
-		switch {
-		case s.Adapter.Stream == nil:
-			return nil, fmt.Errorf("source %s: %s has no stream", s.Name, s.Adapter.Name)
-		case !has:
-			return nil, fmt.Errorf("source %s: its stream opens to nobody without credentials: set api.user and api.key", s.Name)
-		case s.Base == "":
-			s.Base = s.Adapter.Stream.Base(s.Live)
-		}
-		f.sources = append(f.sources, &source{Source: s, client: newClient(f.waits.answer, o.Control)})
+	f.workers = map[string]worker{}
+	p, err := f.Plan(o.Sources)
+	if err != nil {
+		return nil, err
 	}
-	f.m = newMetrics(o.Metrics, f.sources)
+	f.m = newMetrics(o.Metrics)
+	p.Begin()
 	return f, nil
 }
 
@@ -107,18 +102,31 @@ func (f *Follower) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for _, s := range f.sources {
+	f.mu.Lock()
+	f.begin = func(name string, s *source) {
+		ctx, end := context.WithCancel(ctx)
+		w := worker{end: end, ended: make(chan struct{})}
+		f.workers[name] = w
 		wg.Go(func() {
-			if err := f.follow(ctx, s); err != nil {
+			defer close(w.ended)
+			if err := f.follow(ctx, s); err != nil && ctx.Err() == nil {
 				cancel(err)
 			}
 		})
 	}
+	for name, s := range f.sources {
+		f.begin(name, s)
+	}
+	f.mu.Unlock()
+	<-ctx.Done()
+	f.mu.Lock()
+	f.begin = nil
+	clear(f.workers)
+	f.mu.Unlock()
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("stream: %w", err)
 	}
-	<-ctx.Done() // without sources there is nothing to do, which is no reason to end
 	return nil
 }
 

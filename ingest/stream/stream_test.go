@@ -400,7 +400,7 @@ func TestNew(t *testing.T) {
 	for live, want := range map[bool]string{true: "https://broker-api.alpaca.markets", false: "https://broker-api.sandbox.alpaca.markets"} {
 		s := alpaca(t, "src", "")
 		s.Live = live
-		if f, err := New(Options{Sources: []Source{s}}); err != nil || f.sources[0].Base != want {
+		if f, err := New(Options{Sources: []Source{s}}); err != nil || f.sources[s.Name].Base != want {
 			t.Errorf("live %v: %v, %v", live, f, err)
 		}
 	}

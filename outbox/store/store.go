@@ -20,7 +20,7 @@ import (
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
-const SchemaVersion = 4
+const SchemaVersion = 5
 
 var (
 	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is stored is still delivered.
@@ -316,28 +316,6 @@ func (s *Store) try(group []*op) (bad int, err error) {
 	s.blind = s.blind || !counted(bare.Stats())
 	s.sums.of = left.of
 	return -1, nil
-}
-
-var errPanicked = errors.New("panic in the commit")
-
-// finished commits. bbolt panics where the tree that it writes is not what it thinks: then nothing is known, as after any other error of a commit.
-func finished(tx *bolt.Tx) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %w: %v", ErrUnknown, errPanicked, p)
-		}
-	}()
-	return tx.Commit()
-}
-
-// protect turns a panic of one caller's function into its error, so that it cannot take the others down.
-func protect(fn func(*Tx) error, tx *Tx) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in a storage transaction: %v", p)
-		}
-	}()
-	return fn(tx)
 }
 
 func (o *op) answer(err error) {

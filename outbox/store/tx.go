@@ -12,7 +12,13 @@ import (
 type Tx struct {
 	bolt *bolt.Tx
 	sums *sums // of a write transaction: what it will leave; nil: it only reads
+
+	looked int // see Looked
 }
+
+// Looked is how many records the transaction has looked at so far, there or not. Whoever promises not
+// to walk is held to it by this: everybody waits for the writer.
+func (tx *Tx) Looked() int { return tx.looked }
 
 // Bucket is one bucket. Every record in it carries a checksum over its bucket, its key and its body, so what is read is what was written, under this key, or it is
 // said to be damaged.
@@ -37,6 +43,7 @@ func (tx *Tx) OnCommit(fn func()) { tx.bolt.OnCommit(fn) }
 
 // Get returns the body of the record with this key; nil: there is none; ErrBadRecord: there is one, and it is damaged.
 func (b Bucket) Get(key []byte) (body []byte, err error) {
+	b.tx.looked++
 	v := b.bolt.Get(key)
 	if v == nil {
 		return nil, nil
@@ -48,10 +55,13 @@ func (b Bucket) Get(key []byte) (body []byte, err error) {
 }
 
 // Has reports whether there is a record with this key, damaged or not.
-func (b Bucket) Has(key []byte) bool { return b.bolt.Get(key) != nil }
+func (b Bucket) Has(key []byte) bool { return b.Raw(key) != nil }
 
 // Raw returns a record as it stands in the file, damaged or not; nil: there is none.
-func (b Bucket) Raw(key []byte) []byte { return b.bolt.Get(key) }
+func (b Bucket) Raw(key []byte) []byte {
+	b.tx.looked++
+	return b.bolt.Get(key)
+}
 
 // Put writes a record of these parts in place of whatever has its key. It copies them.
 func (b Bucket) Put(key []byte, body ...[]byte) error { return b.PutRecord(key, NewRecord(body...)) }
@@ -78,12 +88,13 @@ func (b Bucket) Delete(key []byte) error {
 // Cursor walks a bucket in the order of its keys. A record that is damaged has the body nil, and its key may be: pass it over, and take its key for nobody's. A sound
 // one's body is never nil.
 type Cursor struct {
+	tx   *Tx
 	bolt *bolt.Cursor
 	name Name
 }
 
 // Cursor returns a cursor of the bucket. Put and Delete while it walks make it lose its place.
-func (b Bucket) Cursor() *Cursor { return &Cursor{b.bolt.Cursor(), b.name} }
+func (b Bucket) Cursor() *Cursor { return &Cursor{b.tx, b.bolt.Cursor(), b.name} }
 
 // Seek moves to the first key that is not before this one; its key is nil at the end.
 func (c *Cursor) Seek(key []byte) (k, body []byte) { return c.sound(c.bolt.Seek(key)) }
@@ -101,6 +112,7 @@ func (c *Cursor) Next() (k, body []byte) { return c.sound(c.bolt.Next()) }
 func (c *Cursor) Prev() (k, body []byte) { return c.sound(c.bolt.Prev()) }
 
 func (c *Cursor) sound(k, v []byte) (key, body []byte) {
+	c.tx.looked++
 	if k == nil {
 		return nil, nil
 	}

@@ -12,10 +12,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// AuditEntry is one call that changed something, or showed a body, in the audit trail. Every text in it is bounded, whatever the caller sent.
-type AuditEntry struct {
-	Object string    `json:"object"`
-	ID     string    `json:"id"`
+// auditEntry is one call that changed something, or showed a body, as it is kept. Every text in it is bounded, whatever the caller sent.
+type auditEntry struct {
 	At     time.Time `json:"at"`
 	Actor  string    `json:"actor"` // the token's name
 	Scope  Scope     `json:"scope"`
@@ -24,13 +22,14 @@ type AuditEntry struct {
 	OK     bool      `json:"ok"`
 	Status int       `json:"status,omitempty"` // of the answer, unless it was 200
 	Error  string    `json:"error,omitempty"`
+	Key    string    `json:"key,omitempty"` // the id of the endpoint's key that it made
 
 	// Changed: it was refused, and has had an effect all the same, such as a claim that makes a ref contested.
 	Changed bool `json:"changed,omitempty"`
 }
 
 // refused reports a call that did nothing because of its caller's own mistake.
-func (e *AuditEntry) refused() bool {
+func (e *auditEntry) refused() bool {
 	return !e.OK && !e.Changed && e.Status < http.StatusInternalServerError
 }
 
@@ -53,6 +52,7 @@ func (s *Server) newAllowances() {
 	s.refusals = &allowance{burst: refusedBurst, every: refusedEvery}
 	s.guests = &allowance{burst: guestBurst, every: guestEvery}
 	s.driven = &allowance{burst: guestBurst, every: drivenEvery}
+	s.changed = &allowance{burst: changeBurst, every: changeEvery}
 }
 
 // idle is the answer of a call that has changed nothing, for there was nothing to change. It stands in no trail.
@@ -65,8 +65,11 @@ func (r Route) audits(answer any) bool {
 }
 
 // record writes a call into the audit trail, on stable storage before it is answered. Of refused ones only so many are kept, since they cost their caller nothing.
-func (s *Server) record(req *http.Request, r Route, t Token, outcome error) error {
-	e := AuditEntry{Object: "audit_entry", At: s.now().UTC().Truncate(time.Microsecond), Actor: bounded(t.Name), Scope: t.Scope, Call: r.Pattern, Path: bounded(req.URL.Path), OK: outcome == nil}
+func (s *Server) record(req *http.Request, r Route, t Token, answer any, outcome error) error {
+	e := auditEntry{At: s.now().UTC().Truncate(time.Microsecond), Actor: bounded(t.Name), Scope: t.Scope, Call: r.Pattern, Path: bounded(req.URL.Path), OK: outcome == nil}
+	if outcome == nil {
+		e.Key = madeKey(answer)
+	}
 	var effect *effective
 	e.Changed = errors.As(outcome, &effect)
 	kept, kind := true, "done"
@@ -86,8 +89,13 @@ func (s *Server) record(req *http.Request, r Route, t Token, outcome error) erro
 	if !kept {
 		return nil
 	}
+	return s.keep(req.Context(), &e)
+}
+
+// keep writes an entry into the audit trail: nil once it is on stable storage.
+func (s *Server) keep(ctx context.Context, e *auditEntry) error {
 	// The call has had its effect by now, so whoever hangs up must not leave it out of the trail.
-	err := s.o.Store.Update(context.WithoutCancel(req.Context()), func(tx *store.Tx) error {
+	err := s.o.Store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		b := tx.Bucket(store.Audit)
 		n := uint64(1)
 		if k, _ := b.Cursor().Last(); len(k) == 8 {

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -22,19 +21,20 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/relay"
+	"countersign/relay/control/api"
 	"countersign/relay/dispatch"
 	"countersign/relay/registry"
 )
 
-// Scope is what a token may do. Operator includes viewer.
-type Scope string
+// Scope is what a token may do.
+type Scope = api.Scope
 
 // The scopes.
 const (
-	Viewer   Scope = "viewer"
-	Operator Scope = "operator"
-	Admin    Scope = "admin"
-	Partner  Scope = "partner"
+	Viewer   = api.Viewer
+	Operator = api.Operator
+	Admin    = api.Admin
+	Partner  = api.Partner
 )
 
 // Token is one bearer token, known by its digest only.
@@ -61,17 +61,20 @@ type Options struct {
 	Ready     func() (reasons, notes []string) // why not, none: ready; and what is worth knowing either way
 	Tokens    []Token
 	NewToken  func() (string, error) // makes one that nobody can guess; nil: none can be made here
-	Partners  []string               // ids in the config
 	Sources   map[string]bool        // names in the config
 	Livemode  bool                   // of subjects, where a call does not say
+	Version   string                 // of the program, as the OpenAPI document says it
 	// SourcePartners has the one partner whose subjects a source is for; a source that is not in it is for the subjects of all.
 	SourcePartners map[string]string
 	Logger         *slog.Logger
 	Gatherer       prometheus.Gatherer
 	Metrics        prometheus.Registerer
-	Refusals       *Refusals        // nil: nobody looks
-	AuditKeep      time.Duration    // how long the audit trail keeps what was done; zero: for ever
-	Now            func() time.Time // nil: time.Now
+	// Reload reads the config again that the process was started with, and applies it; dry: only says what that would come to. Errors wrap Refused where nothing was changed
+	// because of the config. nil: there is no config to read.
+	Reload    func(ctx context.Context, dry bool) (*api.Reloaded, error)
+	Refusals  *Refusals        // nil: nobody looks
+	AuditKeep time.Duration    // how long the audit trail keeps what was done; zero: for ever
+	Now       func() time.Time // nil: time.Now
 
 	// Exposed: others than this machine's own users reach the listener, so that metrics and profiles take a token and /readyz tells strangers no reasons.
 	Exposed bool
@@ -101,9 +104,12 @@ type Server struct {
 	now       func() time.Time
 	door      *Door
 	tokens    *holders
+	settings  atomic.Pointer[Settings]
 	profiling atomic.Bool // a profile is being made
 
-	refusals, guests, driven *allowance // by token
+	calls onceOnly // that carry an Idempotency-Key
+
+	refusals, guests, driven, changed *allowance // by token
 }
 
 // New lays out the routes, and reads the tokens that were made.
@@ -116,22 +122,22 @@ func New(o Options) *Server {
 	}
 	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now}
 	s.newAllowances()
+	s.settings.Store(o.settings())
 	s.door = NewDoor(DoorOptions{Listener: o.Listener, Names: o.Names, Conns: o.Conns, Refusals: o.Refusals, Logger: o.Logger, Now: o.Now})
 	var err error
 	if s.tokens, err = newHolders(o.Registry, o.Tokens); err != nil { // those that are not known are refused
 		o.Logger.Error("tokens_unreadable", "error", err)
 	}
-	s.mux.Handle("GET /metrics", s.machines(Viewer, s.metrics()))
-	s.mux.Handle("GET /healthz", Healthy(o.Logger, o.Livemode))
-	s.mux.HandleFunc("GET /readyz", s.ready)
-	s.profiles()
+	for _, p := range s.pages() {
+		s.mux.Handle(p.pattern, p.serve)
+	}
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.Pattern, s.guard(r))
 	}
 	return s
 }
 
-// Route is one call of the API and the least it asks for.
+// Route is one call of the API and the least it asks for. api.Described has what else there is to say of it: a route that nobody has described fails a test.
 type Route struct {
 	Pattern string
 	Scope   Scope // viewer, operator for what changes something, or admin for what concerns tokens
@@ -152,6 +158,7 @@ func (s *Server) routes() []Route {
 		{"POST /v1/questions/discard-old", Operator, false, s.dropQuestions},
 		{"GET /v1/audit", Viewer, false, s.audit},
 		{"POST /v1/backup", Operator, false, s.backup},
+		{"POST /v1/reload", Operator, false, s.reload},
 	}
 	rs = append(rs, s.tokenRoutes()...)
 	if s.o.Relay == nil {
@@ -169,12 +176,15 @@ func (s *Server) routes() []Route {
 		Route{"GET /v1/users/{id}/kyc", Viewer, true, s.user},
 		Route{"GET /v1/refs/conflicts", Viewer, false, s.conflicts},
 		Route{"POST /v1/refs/settle", Operator, false, s.settle},
-		Route{"GET /v1/endpoints", Viewer, false, s.endpoints},
-		Route{"GET /v1/deliveries", Viewer, false, s.deliveries},
-		Route{"POST /v1/deliveries/{id}/redeliver", Operator, false, s.redeliver},
+		Route{"GET /v1/endpoints", Viewer, true, s.endpoints},
+		Route{"GET /v1/deliveries", Viewer, true, s.deliveries},
+		Route{"POST /v1/deliveries/{id}/redeliver", Operator, true, s.redeliver},
+		Route{"POST /v1/endpoints/{id}/give-up", Operator, false, s.giveUp},
 	)
 	rs = append(rs, s.withheldRoutes()...)
+	rs = append(rs, s.partnerRoutes()...)
 	rs = append(rs, s.steerRoutes()...)
+	rs = append(rs, s.keyRoutes()...)
 	if !s.o.Livemode { // in live mode there is no such call
 		rs = append(rs, Route{"POST /v1/test_helpers/users/{id}/kyc", Operator, true, s.pretend})
 	}
@@ -241,23 +251,20 @@ func Healthy(log *slog.Logger, livemode bool) http.HandlerFunc {
 		mode = "live"
 	}
 	return func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, log, http.StatusOK, map[string]any{"status": "ok", "mode": mode})
+		reply(w, log, http.StatusOK, api.Health{Status: "ok", Mode: mode})
 	}
 }
 
 // Readiness answers whether a process should get traffic; full: with why not, and what is worth knowing either way.
 func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() (reasons, notes []string)) {
 	reasons, notes := state()
-	v, status := map[string]any{"status": "ready"}, http.StatusOK
+	v, status := api.Ready{Status: "ready"}, http.StatusOK
 	if len(reasons) > 0 {
-		v, status = map[string]any{"status": "not_ready"}, http.StatusServiceUnavailable
+		v, status = api.Ready{Status: "not_ready"}, http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "1")
 	}
-	if full && len(reasons) > 0 {
-		v["reasons"] = reasons
-	}
-	if full && len(notes) > 0 {
-		v["notes"] = notes
+	if full {
+		v.Reasons, v.Notes = reasons, notes
 	}
 	reply(w, log, status, v)
 }
@@ -265,10 +272,15 @@ func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() 
 // problem is an error as the API shows it.
 type problem struct {
 	status  int
-	Type    string `json:"type"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Param   string `json:"param,omitempty"`
+	Type    string
+	Code    string
+	Message string
+	Param   string
+}
+
+// view is the problem as it is answered. What a caller sent comes back bounded.
+func (p *problem) view() api.Error {
+	return api.Error{Error: api.Fault{Type: p.Type, Code: p.Code, Message: cut(p.Message, maxMessage), Param: p.Param}}
 }
 
 // Error implements error.
@@ -285,17 +297,23 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 			s.forbid(w, r.Scope)
 			return
 		}
+		if t.Scope == Partner && s.o.Registry != nil { // which may have been renamed since the token was made
+			t.Partner = s.o.Registry.Read().Shown(t.Partner)
+		}
 		if err := errors.Join(r.ids(req), s.guest(r, t)); err != nil {
 			s.fail(w, err)
 			return
 		}
 		v, err := r.do(req, t)
 		if r.audits(v) {
-			err = errors.Join(err, s.record(req, r, t, err))
+			err = errors.Join(err, s.record(req, r, t, v, err))
 		}
 		if err != nil {
 			s.fail(w, err)
 			return
+		}
+		if req.Method == http.MethodGet && oneThing(v) {
+			w.Header().Set("ETag", declaredTag(v))
 		}
 		s.answer(w, v)
 	}
@@ -330,37 +348,22 @@ func reply(w http.ResponseWriter, log *slog.Logger, status int, v any) {
 	}
 }
 
-// list is how every list is answered.
-type list struct {
-	Object  string `json:"object"`
-	Data    any    `json:"data"`
-	HasMore bool   `json:"has_more"`
-}
-
-// page reads after and limit.
-func page(req *http.Request) (after string, limit int, err error) {
-	limit = 100
-	if text := req.URL.Query().Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > 1000 {
-			return "", 0, &problem{http.StatusBadRequest, "invalid_request", "limit", "limit is a number from 1 to 1000", "limit"}
-		}
-		limit = n
-	}
-	return req.URL.Query().Get("after"), limit, nil
-}
-
 // livemode reads whose subjects a call is about; unsaid, the gateway's own mode.
 func (s *Server) livemode(req *http.Request) (bool, error) {
-	switch req.URL.Query().Get("livemode") {
+	return flag(req, "livemode", s.o.Livemode)
+}
+
+// flag reads a parameter that is true or false; unsaid is what it is without one.
+func flag(req *http.Request, name string, unsaid bool) (bool, error) {
+	switch req.URL.Query().Get(name) {
 	case "":
-		return s.o.Livemode, nil
+		return unsaid, nil
 	case "true":
 		return true, nil
 	case "false":
 		return false, nil
 	default:
-		return false, bad("livemode", "livemode is true or false")
+		return false, bad(name, name+" is true or false")
 	}
 }
 

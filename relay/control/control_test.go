@@ -47,6 +47,7 @@ func TestScopes(t *testing.T) {
 		"POST /v1/questions/discard-old":             {"/v1/questions/discard-old", `{"source":"jumio","older":"1h"}`, 200, operators, 403, 403},
 		"GET /v1/audit":                              {"/v1/audit", "", 200, everybody, 403, 403},
 		"POST /v1/backup":                            {"/v1/backup", "{}", 400, operators, 403, 403},
+		"POST /v1/reload":                            {"/v1/reload", "{}", 409, operators, 403, 403},
 		"GET /v1/tokens":                             {"/v1/tokens", "", 200, operators, 403, 403},
 		"POST /v1/tokens/{name}":                     {"/v1/tokens/new", `{"scope":"nothing"}`, 400, operators, 403, 403},
 		"POST /v1/tokens/{name}/revoke":              {"/v1/tokens/otto/revoke", "", 409, operators, 403, 403},
@@ -61,14 +62,28 @@ func TestScopes(t *testing.T) {
 		"POST /v1/test_helpers/users/{id}/kyc":       {"/v1/test_helpers/users/bob/kyc?partner=PARTNER", `{"status":"pending"}`, 200, operators, 200, 403},
 		"GET /v1/refs/conflicts":                     {"/v1/refs/conflicts", "", 200, everybody, 403, 403},
 		"POST /v1/refs/settle":                       {"/v1/refs/settle", `{"source":"sumsub-eu","provider_ref":"nobodys","partner":"PARTNER","subject":"s","reason":"r"}`, 404, operators, 403, 403},
-		"GET /v1/endpoints":                          {"/v1/endpoints", "", 200, everybody, 403, 403},
-		"POST /v1/endpoints/{id}/pause":              {"/v1/endpoints/main/pause", "", 200, operators, 403, 403},
-		"POST /v1/endpoints/{id}/ping":               {"/v1/endpoints/nobody/ping", "", 404, operators, 403, 403},
-		"POST /v1/endpoints/{id}/resume":             {"/v1/endpoints/main/resume", "", 200, operators, 403, 403},
-		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead", "", 200, everybody, 403, 403},
+		"GET /v1/endpoints":                          {"/v1/endpoints", "", 200, everybody, 200, 200},
+		"POST /v1/endpoints/{id}/resume":             {"/v1/endpoints/OF-PARTNER/resume", "", 200, operators, 200, 404},
+		"POST /v1/endpoints/{id}/pause":              {"/v1/endpoints/strict/pause", "", 200, operators, 403, 403},
+		"POST /v1/endpoints/{id}/ping":               {"/v1/endpoints/nobody/ping", "", 404, operators, 404, 404},
+		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead&endpoint=OF-PARTNER", "", 200, everybody, 200, 404},
+		"GET /v1/partners":                           {"/v1/partners", "", 200, everybody, 200, 200},
+		"POST /v1/partners":                          {"/v1/partners", `{"id":"No"}`, 400, operators, 403, 403},
+		"GET /v1/partners/{id}":                      {"/v1/partners/PARTNER", "", 200, everybody, 200, 404},
+		"PATCH /v1/partners/{id}":                    {"/v1/partners/PARTNER", "{}", 409, operators, 403, 403},
+		"DELETE /v1/partners/{id}":                   {"/v1/partners/PARTNER", "", 409, operators, 403, 403},
+		"GET /v1/partners/{id}/endpoints":            {"/v1/partners/PARTNER/endpoints", "", 200, everybody, 200, 404},
+		"POST /v1/partners/{id}/endpoints":           {"/v1/partners/PARTNER/endpoints", `{"id":"No"}`, 400, operators, 400, 404},
+		"GET /v1/endpoints/{id}":                     {"/v1/endpoints/OF-PARTNER", "", 200, everybody, 200, 404},
+		"PATCH /v1/endpoints/{id}":                   {"/v1/endpoints/OF-PARTNER", "{}", 409, operators, 409, 404},
+		"DELETE /v1/endpoints/{id}":                  {"/v1/endpoints/OF-PARTNER", "", 409, operators, 409, 404},
+		"GET /v1/endpoints/{id}/keys":                {"/v1/endpoints/OF-PARTNER/keys", "", 200, everybody, 200, 404},
+		"POST /v1/endpoints/{id}/rotate":             {"/v1/endpoints/OF-PARTNER/rotate", "", 409, operators, 409, 404},
+		"POST /v1/endpoints/{id}/keys/{key}/revoke":  {"/v1/endpoints/OF-PARTNER/keys/none/revoke", "", 409, operators, 409, 404},
+		"POST /v1/endpoints/{id}/give-up":            {"/v1/endpoints/main/give-up", "{}", 409, operators, 403, 403},
 		"GET /v1/withheld":                           {"/v1/withheld", "", 200, everybody, 403, 403},
 		"POST /v1/withheld/{id}/acknowledge":         {"/v1/withheld/evt_1@main/acknowledge", `{"reason":"r"}`, 404, operators, 403, 403},
-		"POST /v1/deliveries/{id}/redeliver":         {"/v1/deliveries/evt_1@main/redeliver", "", 404, operators, 403, 403},
+		"POST /v1/deliveries/{id}/redeliver":         {"/v1/deliveries/evt_1@main/redeliver", "", 404, operators, 404, 404},
 	}
 	if n := len(g.server.routes()); n != len(table) {
 		t.Errorf("%d routes, %d in the table", n, len(table))
@@ -86,7 +101,8 @@ func TestScopes(t *testing.T) {
 			if authorization != "" {
 				headers = []string{"Authorization", authorization}
 			}
-			a := g.call("", method, strings.ReplaceAll(c.path, "PARTNER", partner), strings.ReplaceAll(c.body, "PARTNER", partner), headers...)
+			path := strings.NewReplacer("OF-PARTNER", map[string]string{"acme": "main", "beta": "betas"}[partner], "PARTNER", partner).Replace(c.path)
+			a := g.call("", method, path, strings.ReplaceAll(c.body, "PARTNER", partner), headers...)
 			if want == 0 {
 				want = c.answer
 			}
@@ -158,8 +174,8 @@ func TestErrors(t *testing.T) {
 		f("vera", "GET /v1/audit?limit="+limit, "", 400, "invalid_request", "limit", "limit")
 	}
 	f("vera", "GET /v1/quarantine?kind=x", "", 400, "invalid_request", "kind", "kind")
-	f("vera", "GET /v1/quarantine?kind=records&after=x", "", 400, "invalid_request", "after", "after")
-	f("vera", "GET /v1/audit?after=x", "", 400, "invalid_request", "after", "after")
+	f("vera", "GET /v1/quarantine?kind=records&cursor=x", "", 400, "invalid_request", "cursor", "cursor")
+	f("vera", "GET /v1/audit?cursor=x", "", 400, "invalid_request", "cursor", "cursor")
 	f("vera", "GET /v1/users/bad/kyc", "", 400, "invalid_request", "partner", "partner")
 	f("vera", "GET /v1/users/bad/kyc?partner=acme&livemode=true&format=x", "", 400, "invalid_request", "format", "format")
 	f("vera", "GET /v1/users/nobody/kyc?partner=acme", "", 404, "not_found", "not_found", "")
@@ -215,7 +231,7 @@ func TestOvertakenNeedsForce(t *testing.T) {
 	if e, _ := a.json["error"].(map[string]any); a.code != 409 || e["code"] != "overtaken" || e["param"] != "force" {
 		t.Errorf("redeliver: %d %s", a.code, a.body)
 	}
-	for _, force := range []string{"?force=false", "?force=", "?force=1"} {
+	for _, force := range []string{"?force=false", "?force="} {
 		if a := g.call("otto", "POST", path+force, ""); a.code != 409 {
 			t.Errorf("redeliver%s: %d %s", force, a.code, a.body)
 		}
@@ -245,24 +261,28 @@ func TestPages(t *testing.T) {
 	}
 	f := func(path string, limit, want int) {
 		t.Helper()
-		after, pages, last := "", 0, ""
+		cursor, pages, last := "", 0, ""
 		seen := map[string]bool{}
 		for more := true; more; pages++ {
 			if pages > want {
 				t.Fatalf("%s by %d: no end", path, limit)
 			}
-			a := g.call("vera", "GET", fmt.Sprint(path, "limit=", limit, "&after=", url.QueryEscape(after)), "")
+			a := g.call("vera", "GET", fmt.Sprint(path, "limit=", limit, "&cursor=", cursor), "")
 			items := a.data(t)
 			more, _ = a.json["has_more"].(bool)
+			cursor, _ = a.json["next"].(string)
+			if more != (cursor != "") {
+				t.Fatalf("%s by %d: more is %v, and the cursor %q", path, limit, more, cursor)
+			}
 			if len(items) > limit || more && len(items) != limit || strings.Contains(a.body, "canary") {
 				t.Fatalf("%s by %d: %s", path, limit, a.body)
 			}
 			for _, i := range items {
-				after = i["id"].(string)
-				if seen[after] || after <= last {
-					t.Errorf("%s by %d: %s after %s", path, limit, after, last)
+				id := i["id"].(string)
+				if seen[id] || id <= last {
+					t.Errorf("%s by %d: %s after %s", path, limit, id, last)
 				}
-				seen[after], last = true, after
+				seen[id], last = true, id
 			}
 		}
 		if len(seen) != want || pages != (want+limit-1)/limit {

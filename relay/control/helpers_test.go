@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -138,7 +139,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	if g.journal, err = journal.NewBolt(journal.Options{Store: g.store, Sealer: sealer, Logger: log, Metrics: g.reg}); err != nil {
 		t.Fatal(err)
 	}
-	if g.registry, err = registry.New(registry.Options{Store: g.store}); err != nil {
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Sealer: sealer, Random: rand.Reader}); err != nil {
 		t.Fatal(err)
 	}
 	g.startRelay(log)
@@ -150,7 +151,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	o := Options{
 		Listener: l, Relay: g.relay, Dispatcher: g.dispatcher, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true, "beta-only": true}, SourcePartners: map[string]string{"beta-only": "beta"}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg, Metrics: g.reg,
-		NewToken: g.newToken, Partners: []string{"acme"}, Refusals: NewRefusals(g.reg),
+		NewToken: g.newToken, Refusals: NewRefusals(g.reg),
 	}
 	for _, fn := range change {
 		fn(&o)
@@ -264,6 +265,13 @@ func (g *rig) ready() (reasons, notes []string) {
 // tell lets sumsub say something about acme's subject, and waits until everything of it is delivered or dead.
 func (g *rig) tell(subject string, minute int, s kyc.Status) {
 	g.t.Helper()
+	g.append(subject, minute, s)
+	g.settled()
+}
+
+// append is tell, and waits for nothing.
+func (g *rig) append(subject string, minute int, s kyc.Status) {
+	g.t.Helper()
 	at := time.Date(2026, 3, 1, 9, minute, 0, 0, time.UTC)
 	u := kyc.Update{
 		SchemaVersion: 1, Kind: kyc.Observation, Source: "sumsub-eu", Provider: "sumsub", Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: subject},
@@ -279,7 +287,6 @@ func (g *rig) tell(subject string, minute int, s kyc.Status) {
 		g.t.Fatal(err)
 	}
 	g.appended++
-	g.settled()
 }
 
 func (g *rig) settled() {

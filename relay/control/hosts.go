@@ -29,9 +29,8 @@ func (d *Door) stranger(w http.ResponseWriter, req *http.Request) {
 		host := req.Host
 		d.o.Logger.WarnContext(req.Context(), "control_host_refused", "host", host[:min(len(host), 100)], "address", req.RemoteAddr, "others_since", since)
 	}
-	reply(w, d.o.Logger, http.StatusMisdirectedRequest, map[string]any{"error": &problem{
-		http.StatusMisdirectedRequest, "invalid_request", "host", "the name in Host is not one of this listener; if it should be, add it to listen.control_hosts in the config", "Host",
-	}})
+	p := &problem{http.StatusMisdirectedRequest, "invalid_request", "host", "the name in Host is not one of this listener; if it should be, add it to listen.control_hosts in the config", "Host"}
+	reply(w, d.o.Logger, p.status, p.view())
 }
 
 // hostname is the name or the address of a Host header, without port, brackets and case.

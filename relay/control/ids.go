@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -12,7 +13,7 @@ const maxParam = 4 * kyc.MaxID
 
 // ids holds every id in a call's path and query to the one rule there is (kyc.IDProblem), before the call does anything: no route reads ids of its own.
 func (r Route) ids(req *http.Request) error {
-	for _, wildcard := range []string{"partner", "id"} {
+	for _, wildcard := range []string{"partner", "id", "key"} {
 		if !strings.Contains(r.Pattern, "{"+wildcard+"}") {
 			continue
 		}
@@ -22,10 +23,17 @@ func (r Route) ids(req *http.Request) error {
 	}
 	for name, values := range req.URL.Query() {
 		for _, v := range values {
-			if len(v) > maxParam || !kyc.IsText(v) {
-				return bad(bounded(name), bounded(name)+" is longer than 1024 bytes, or has characters that are no text")
+			most := maxParam
+			if name == "cursor" {
+				most = maxCursor
+			}
+			if len(v) > most || !kyc.IsText(v) {
+				return bad(bounded(name), fmt.Sprintf("%s is longer than %d bytes, or has characters that are no text", bounded(name), most))
 			}
 		}
+	}
+	if tag := req.Header.Get("If-Match"); len(tag) > maxParam {
+		return bad("If-Match", "If-Match is longer than 1024 bytes")
 	}
 	if key := req.Header.Get("Idempotency-Key"); len(key) > kyc.MaxID || !kyc.IsText(key) {
 		return bad("Idempotency-Key", "Idempotency-Key is longer than 256 bytes, or has characters that are no text")

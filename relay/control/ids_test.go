@@ -67,7 +67,7 @@ func TestHostileIDs(t *testing.T) {
 				}
 			}
 			if method == "GET" || strings.Contains(path, "users") {
-				f("query", full+"?partner=acme&after="+strings.Repeat(h.path, 1+4*len(h.path)/len(strings.Repeat("x", kyc.MaxID+1))), "{}")
+				f("query", full+"?partner=acme&endpoint="+strings.Repeat(h.path, 1+4*len(h.path)/len(strings.Repeat("x", kyc.MaxID+1))), "{}")
 			}
 			if strings.HasPrefix(h.path, "ann%") {
 				f("key", full+"?partner=acme", `{"status":"pending"}`, "Idempotency-Key", "\x80"+h.path)

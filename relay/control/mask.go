@@ -2,6 +2,7 @@ package control
 
 import (
 	"net/url"
+	"slices"
 
 	"countersign/relay/dispatch"
 )
@@ -25,11 +26,12 @@ func masked(text string) string {
 	return s
 }
 
-// seesURLs reports whether a token is shown URLs of partners as they are.
-func (t Token) seesURLs() bool { return t.Scope == Operator || t.Scope == Admin }
+// seesURLs reports whether a token is shown URLs of partners as they are: a partner's own is shown no others.
+func (t Token) seesURLs() bool { return t.Scope == Operator || t.Scope == Admin || t.Scope == Partner }
 
 // endpointsFor are the endpoints as the holder of a token sees them.
 func endpointsFor(t Token, es []dispatch.EndpointView) []dispatch.EndpointView {
+	es = slices.DeleteFunc(es, func(e dispatch.EndpointView) bool { return t.Scope == Partner && t.Partner != e.Partner })
 	if t.seesURLs() {
 		return es
 	}

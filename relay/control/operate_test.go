@@ -105,7 +105,8 @@ func TestDecide(t *testing.T) {
 	if len(trail) != 2 || trail[0]["actor"] != "otto" || trail[0]["path"] != call || trail[0]["ok"] != true || trail[0]["id"] == trail[1]["id"] {
 		t.Errorf("%v", trail)
 	}
-	if next := g.call("vera", "GET", "/v1/audit?limit=1&after="+trail[0]["id"].(string), "").data(t); len(next) != 1 || next[0]["id"] != trail[1]["id"] {
+	first := g.call("vera", "GET", "/v1/audit?limit=1", "")
+	if next := g.call("vera", "GET", "/v1/audit?limit=1&cursor="+first.json["next"].(string), "").data(t); len(next) != 1 || next[0]["id"] != trail[1]["id"] {
 		t.Errorf("%v", next)
 	}
 	g.call("otto", "POST", call+query, `{}`) // refused, and still in the trail
@@ -178,7 +179,7 @@ func TestAuditOutlivesTheCall(t *testing.T) {
 	ctx, hangUp := context.WithCancel(context.Background())
 	hangUp()
 	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/endpoints/main/resume", nil)
-	if err := g.server.record(req, Route{Pattern: "POST /v1/endpoints/{id}/resume", Scope: Operator}, Token{Name: "otto", Scope: Operator}, nil); err != nil {
+	if err := g.server.record(req, Route{Pattern: "POST /v1/endpoints/{id}/resume", Scope: Operator}, Token{Name: "otto", Scope: Operator}, nil, nil); err != nil {
 		t.Error(err)
 	}
 	if trail := g.call("vera", "GET", "/v1/audit", "").data(t); len(trail) != 1 || trail[0]["actor"] != "otto" {
@@ -276,9 +277,6 @@ func TestQuestionsDesk(t *testing.T) {
 	open := g.call("vera", "GET", "/v1/questions", "").data(t)
 	if len(open) != 1 || open[0]["id"] != "jumio/workflow/account/execution" || open[0]["claim"] != "f-1" {
 		t.Fatalf("%v", open)
-	}
-	if after := g.call("vera", "GET", "/v1/questions?after="+open[0]["id"].(string), "").data(t); len(after) != 0 {
-		t.Errorf("%v", after)
 	}
 	body := `{"id":"jumio/workflow/account/execution"}`
 	if a := g.call("otto", "POST", "/v1/questions/discard", body); a.code != 200 || a.json["discarded"] != true {

@@ -10,24 +10,36 @@ import (
 	"countersign/relay"
 )
 
-// fail answers what is wrong. What a caller sent comes back bounded.
+// fail answers what is wrong.
 func (s *Server) fail(w http.ResponseWriter, err error) {
-	p := *problemOf(err)
+	p := problemOf(err)
 	if p.status >= http.StatusInternalServerError && p.Code == "internal" {
 		s.o.Logger.Error("control_call_failed", "error", err)
 	}
 	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	p.Message = cut(p.Message, maxMessage)
-	s.json(w, p.status, map[string]any{"error": &p})
+	v := p.view()
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		v.Error.Problems = refused.Problems
+	}
+	s.json(w, p.status, v)
 }
 
 // problemOf says what is wrong as the API shows it. This is the one place where an error becomes an answer.
 func problemOf(err error) (p *problem) {
 	var field *relay.FieldError
+	var refused *RefusedError
 	switch {
 	case errors.As(err, &p):
+	case refusedChange(err) != nil:
+		p = refusedChange(err)
+	case errors.As(err, &refused):
+		p = &problem{http.StatusUnprocessableEntity, "invalid_request", "config_refused", err.Error(), ""}
+	case errors.Is(err, ErrNoConfig):
+		p = &problem{http.StatusConflict, "conflict", "no_config", err.Error(), ""}
+	case errors.Is(err, ErrNotNow):
+		p = &problem{http.StatusServiceUnavailable, "unavailable", "not_now", err.Error(), ""}
 	case errors.As(err, &field):
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
 	case errors.Is(err, relay.ErrKeyUsed):
@@ -46,6 +58,8 @@ func problemOf(err error) (p *problem) {
 		p = &problem{http.StatusServiceUnavailable, "unavailable", "journal_full", err.Error() + "; try again", ""}
 	case errors.Is(err, outbox.ErrNotFound), errors.Is(err, journal.ErrNotFound):
 		p = &problem{http.StatusNotFound, "not_found", "not_found", err.Error(), ""}
+	case errors.Is(err, outbox.ErrServed):
+		p = &problem{http.StatusConflict, "conflict", "endpoint_served", err.Error(), ""}
 	case errors.Is(err, relay.ErrOvertaken):
 		p = &problem{http.StatusConflict, "conflict", "overtaken", err.Error() + "; send it all the same with force", "force"}
 	default:
@@ -56,6 +70,12 @@ func problemOf(err error) (p *problem) {
 
 // answer writes what came of a call.
 func (s *Server) answer(w http.ResponseWriter, v any) {
+	if one, ok := v.(tagged); ok {
+		w.Header().Set("ETag", one.etag())
+	}
+	if _, ok := v.(again); ok {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
 	write, ok := v.(stream)
 	if !ok {
 		s.json(w, http.StatusOK, v)

@@ -10,13 +10,17 @@ import (
 const longestProfile = 60 * time.Second
 
 // profiles are /debug/pprof. What runs for a time (a profile of the CPU, a trace, the difference of two heaps) is bounded: one at once, and no longer than longestProfile.
-func (s *Server) profiles() {
-	index := http.HandlerFunc(pprof.Index)
-	s.mux.Handle("GET /debug/pprof/", s.machines(Operator, s.timed(index, 0)))
-	s.mux.Handle("GET /debug/pprof/cmdline", s.machines(Operator, http.HandlerFunc(pprof.Cmdline)))
-	s.mux.Handle("GET /debug/pprof/symbol", s.machines(Operator, http.HandlerFunc(pprof.Symbol)))
-	s.mux.Handle("GET /debug/pprof/profile", s.machines(Operator, s.timed(http.HandlerFunc(pprof.Profile), 30*time.Second)))
-	s.mux.Handle("GET /debug/pprof/trace", s.machines(Operator, s.timed(http.HandlerFunc(pprof.Trace), time.Second)))
+func (s *Server) profiles() []machinePage {
+	of := func(pattern string, h http.HandlerFunc) machinePage {
+		return machinePage{pattern, Operator, false, true, s.machines(Operator, h)}
+	}
+	return []machinePage{
+		of("GET /debug/pprof/", s.timed(http.HandlerFunc(pprof.Index), 0)),
+		of("GET /debug/pprof/cmdline", pprof.Cmdline),
+		of("GET /debug/pprof/symbol", pprof.Symbol),
+		of("GET /debug/pprof/profile", s.timed(http.HandlerFunc(pprof.Profile), 30*time.Second)),
+		of("GET /debug/pprof/trace", s.timed(http.HandlerFunc(pprof.Trace), time.Second)),
+	}
 }
 
 // timed bounds what runs for as many seconds as the call says; usual is how long it runs if it says nothing, 0: it is a picture of the moment.

@@ -9,12 +9,12 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/relay"
+	"countersign/relay/control/api"
 )
 
 // heldPrefix begins the ids of records that wait for their subject, beside which quarantine holds bodies.
@@ -22,46 +22,41 @@ const heldPrefix = "held_"
 
 // quarantine lists bodies; with kind=records, records that wait for their subject.
 func (s *Server) quarantine(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
-	if err != nil {
-		return nil, err
-	}
 	switch kind := req.URL.Query().Get("kind"); {
 	case kind == "records" && s.o.Relay != nil:
-		data, more, err := s.o.Relay.HeldItems(after, limit)
-		return list{Object: "list", Data: data, HasMore: more}, err
+		return s.heldRecords(req)
 	case kind != "" && kind != "bodies":
 		return nil, bad("kind", "kind is bodies or records")
 	}
-	data, more, err := s.o.Quarantine.Items(after, limit)
-	if data == nil {
-		data = []journal.ItemView{}
+	p, err := pageOf(req, "bodies")
+	if err != nil {
+		return nil, err
 	}
-	return list{Object: "list", Data: data, HasMore: more}, err
+	data, more, err := s.o.Quarantine.Items(p.after, p.limit)
+	return listed(p, each(data, viewItem), more, func(i *api.QuarantinedBody) string { return i.ID }), err
 }
 
-// itemView shows a body in clear. Whoever asked for it stands in the audit trail.
-type itemView struct {
-	Object   string              `json:"object"`
-	ID       string              `json:"id"`
-	Source   string              `json:"source"`
-	Provider string              `json:"provider"`
-	Reason   journal.Reason      `json:"reason"`
-	Detail   string              `json:"detail,omitempty"`
-	At       time.Time           `json:"at"`
-	Headers  map[string][]string `json:"headers,omitempty"`
-	Answer   *journal.Answer     `json:"answer,omitempty"` // the question of the provider's API that the body answers
-	Text     string              `json:"text,omitempty"`   // the body, if it is text
-	Body     []byte              `json:"body,omitempty"`   // the body in base64, if it is not
+func (s *Server) heldRecords(req *http.Request) (any, error) {
+	p, err := pageOf(req, "records")
+	if err != nil {
+		return nil, err
+	}
+	data, more, err := s.o.Relay.HeldItems(p.after, p.limit)
+	if field := (*relay.FieldError)(nil); errors.As(err, &field) {
+		return nil, badCursor()
+	}
+	return listed(p, each(data, viewHeld), more, func(h *api.HeldRecord) string { return h.ID }), err
 }
 
+// quarantined shows a body in clear.
 func (s *Server) quarantined(req *http.Request, _ Token) (any, error) {
 	it, err := s.o.Quarantine.Unseal(req.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}
-	v := itemView{
-		Object: "quarantined_body", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: it.Reason, Detail: it.Detail, At: it.At, Headers: it.Headers, Answer: it.Answer,
+	v := api.OpenedBody{
+		Object: "quarantined_body", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: string(it.Reason), Detail: it.Detail, At: it.At, Headers: viewHeaders(it.Headers),
+		Answer: viewAnswer(it.Answer),
 	}
 	if utf8.Valid(it.Body) {
 		v.Text = string(it.Body)
@@ -91,9 +86,10 @@ func (s *Server) release(req *http.Request, caller Token) (any, error) {
 	if err := s.o.Quarantine.Drop(req.Context(), id, t); err != nil {
 		return nil, err
 	}
-	out := map[string]any{"object": "quarantined_body", "id": id, "released": true, "updates": len(t.Records)}
+	updates := len(t.Records)
+	out := api.Released{Object: "quarantined_body", ID: id, Released: true, Updates: &updates}
 	if t.Keep != nil {
-		out["kept"] = t.Keep.Reason
+		out.Kept = string(t.Keep.Reason)
 	}
 	return out, nil
 }
@@ -102,7 +98,7 @@ func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, erro
 	if s.o.Relay == nil {
 		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no subjects: call one with role all or relay", ""}
 	}
-	var ask struct{ Partner, Subject string }
+	var ask api.ReleaseAsk
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
@@ -112,23 +108,7 @@ func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, erro
 	if err := s.o.Relay.ReleaseHeld(req.Context(), id, ask.Partner, ask.Subject, t.Name); err != nil {
 		return nil, err
 	}
-	return map[string]any{"object": "held_record", "id": id, "released": true}, nil
-}
-
-// takenBackView is what came of taking a record back from the subject that it had been released to.
-type takenBackView struct {
-	Object    string         `json:"object"`
-	ID        string         `json:"id"`
-	TakenBack bool           `json:"taken_back"`
-	Partner   string         `json:"partner"`
-	Subject   string         `json:"subject"`
-	Livemode  bool           `json:"livemode"`
-	Held      int            `json:"held"` // records that wait again
-	Order     string         `json:"order"`
-	Folded    bool           `json:"folded"` // false: it is kept, and what comes of it is not known yet
-	Before    kyc.Status     `json:"before,omitempty"`
-	After     kyc.Status     `json:"after,omitempty"`
-	Changes   []relay.Effect `json:"changes"`
+	return api.Released{Object: "held_record", ID: id, Released: true}, nil
 }
 
 // takeBack takes a record back that was released to somebody whom it was not about.
@@ -136,7 +116,7 @@ func (s *Server) takeBack(req *http.Request, t Token) (any, error) {
 	if s.o.Relay == nil {
 		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no subjects: call one with role all or relay", ""}
 	}
-	var ask struct{ Reason string }
+	var ask api.Because
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
@@ -150,10 +130,10 @@ func (s *Server) takeBack(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.Changes == nil {
-		v.Changes = []relay.Effect{}
-	}
-	return takenBackView{"held_record", id, true, v.Partner, v.Subject, v.Livemode, v.Held, v.ID, v.Folded, v.Before, v.After, v.Changes}, nil
+	return api.TakenBack{
+		Object: "held_record", ID: id, TakenBack: true, Partner: v.Partner, Subject: v.Subject, Livemode: v.Livemode, Held: v.Held, Order: v.ID, Folded: v.Folded,
+		Before: string(v.Before), After: string(v.After), Changes: each(v.Changes, viewEffect),
+	}, nil
 }
 
 // discard takes a body or a record out for good: of a body nothing stays but the entry in the audit trail; a record is kept and never applied.
@@ -163,33 +143,30 @@ func (s *Server) discard(req *http.Request, t Token) (any, error) {
 		if err := s.o.Relay.DiscardHeld(req.Context(), id, t.Name); err != nil {
 			return nil, err
 		}
-		return map[string]any{"object": "held_record", "id": id, "discarded": true}, nil
+		return api.Discarded{Object: "held_record", ID: id, Discarded: true}, nil
 	}
 	if err := s.o.Quarantine.Drop(req.Context(), id, journal.Intake{}); err != nil {
 		return nil, err
 	}
-	return map[string]any{"object": "quarantined_body", "id": id, "discarded": true}, nil
+	return api.Discarded{Object: "quarantined_body", ID: id, Discarded: true}, nil
 }
 
 // questions lists what providers have still to be asked.
 func (s *Server) questions(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	p, err := pageOf(req, "questions")
 	if err != nil {
 		return nil, err
 	}
-	data, more, err := s.o.Questions.Questions(questionID(after), limit)
+	data, more, err := s.o.Questions.Questions(questionID(p.after), p.limit)
 	if err != nil {
 		return nil, err
 	}
-	type view struct {
-		ID string `json:"id"`
-		journal.Question
-	}
-	views := make([]view, 0, len(data))
-	for _, q := range data {
-		views = append(views, view{ID: strings.Join([]string{q.Source, q.What, q.Ref}, "/"), Question: q})
-	}
-	return list{Object: "list", Data: views, HasMore: more}, nil
+	return listed(p, each(data, viewQuestion), more, func(q *api.Question) string { return q.ID }), nil
+}
+
+// shownQuestion names a question in lists.
+func shownQuestion(q *journal.Question) string {
+	return strings.Join([]string{q.Source, q.What, q.Ref}, "/")
 }
 
 // questionID is what the journal calls a question that lists name source/what/ref. A ref may hold slashes itself.
@@ -197,22 +174,25 @@ func questionID(id string) string { return strings.Replace(id, "/", "\x00", 2) }
 
 // dropQuestion closes a question that nobody will answer, such as one about a ref that the provider has deleted. The claim it was asked about stays as it is.
 func (s *Server) dropQuestion(req *http.Request, _ Token) (any, error) {
-	var ask struct{ ID string }
+	var ask api.QuestionAsk
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
-	if len(ask.ID) > maxParam || !kyc.IsText(ask.ID) {
+	if ask.ID == "" || len(ask.ID) > maxParam || !kyc.IsText(ask.ID) {
 		return nil, bad("id", "id is no id of a question")
 	}
 	if err := s.o.Questions.DropQuestion(req.Context(), questionID(ask.ID)); err != nil {
 		return nil, err
 	}
-	return map[string]any{"object": "question", "id": ask.ID, "discarded": true}, nil
+	return api.Discarded{Object: "question", ID: ask.ID, Discarded: true}, nil
 }
 
 // read decodes the body of a call, strictly.
-func read(req *http.Request, v any) error {
-	d := json.NewDecoder(req.Body)
+func read(req *http.Request, v any) error { return decode(req.Body, v) }
+
+// decode is read for a body that has been read already.
+func decode(body io.Reader, v any) error {
+	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		if errors.Is(err, io.EOF) {

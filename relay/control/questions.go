@@ -3,47 +3,31 @@ package control
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
+
+	"countersign/relay/control/api"
 )
-
-// oldAsk names the questions of a source that are open for longer than a while.
-type oldAsk struct {
-	Source string `json:"source"`
-	Older  string `json:"older"` // such as 1h
-	All    bool   `json:"all"`   // also those that proved callbacks raised
-}
-
-// oldView says how many there are, or were closed.
-type oldView struct {
-	Object    string `json:"object"`
-	Source    string `json:"source"`
-	Older     string `json:"older"`
-	All       bool   `json:"all"`
-	Count     int    `json:"count"`
-	Discarded bool   `json:"discarded"`
-}
 
 // oldQuestions counts what dropQuestions would close.
 func (s *Server) oldQuestions(req *http.Request, _ Token) (any, error) {
 	q := req.URL.Query()
-	all, err := strconv.ParseBool(q.Get("all"))
-	if q.Has("all") && err != nil {
-		return nil, bad("all", "is true or false")
+	all, err := flag(req, "all", false)
+	if err != nil {
+		return nil, err
 	}
-	return s.old(req.Context(), oldAsk{q.Get("source"), q.Get("older"), all}, true)
+	return s.old(req.Context(), api.OldAsk{Source: q.Get("source"), Older: q.Get("older"), All: all}, true)
 }
 
 // dropQuestions closes the questions of a source that nobody will answer any more, as a flood of forged callbacks leaves them. What was claimed stays as it is.
 func (s *Server) dropQuestions(req *http.Request, _ Token) (any, error) {
-	var ask oldAsk
+	var ask api.OldAsk
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
 	return s.old(req.Context(), ask, false)
 }
 
-func (s *Server) old(ctx context.Context, ask oldAsk, dry bool) (any, error) {
+func (s *Server) old(ctx context.Context, ask api.OldAsk, dry bool) (any, error) {
 	age, err := time.ParseDuration(ask.Older)
 	switch {
 	case ask.Source == "": // not one of the config's: a source that was removed may have left some
@@ -55,5 +39,5 @@ func (s *Server) old(ctx context.Context, ask oldAsk, dry bool) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return oldView{"old_questions", ask.Source, ask.Older, ask.All, n, !dry}, nil
+	return api.OldQuestions{Object: "old_questions", Source: ask.Source, Older: ask.Older, All: ask.All, Count: n, Discarded: !dry}, nil
 }

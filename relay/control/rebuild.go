@@ -3,34 +3,34 @@ package control
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 
 	"countersign/kyc"
 	"countersign/relay"
+	"countersign/relay/control/api"
 )
 
 // aside lists the subjects that are set aside, because something of them is damaged.
-func (s *Server) aside(*http.Request, Token) (any, error) {
-	return list{Object: "list", Data: s.o.Relay.Aside()}, nil
+func (s *Server) aside(req *http.Request, _ Token) (any, error) {
+	p, err := pageOf(req, "set-aside")
+	if err != nil {
+		return nil, err
+	}
+	all := each(s.o.Relay.Aside(), viewAside)
+	slices.SortFunc(all, func(a, b api.SetAside) int { return strings.Compare(asideID(&a), asideID(&b)) })
+	return cutOut(p, all, asideID), nil
 }
 
-// rebuildView is what came of making a subject anew.
-type rebuildView struct {
-	Object   string `json:"object"`
-	Partner  string `json:"partner"`
-	Subject  string `json:"subject"`
-	Livemode bool   `json:"livemode"`
-	relay.Decided
+// asideID is what the list goes by.
+func asideID(a *api.SetAside) string {
+	return a.Partner + "\x00" + a.ID + "\x00" + strconv.FormatBool(a.Livemode)
 }
 
 // rebuild makes the state of a subject that is set aside anew: of its history, or, with a status, of what is left of it and that word.
 func (s *Server) rebuild(req *http.Request, t Token) (any, error) {
-	var ask struct {
-		Check     kyc.Check    `json:"check"`
-		Status    kyc.Status   `json:"status"`
-		Reasons   []kyc.Reason `json:"reasons"`
-		Retryable bool         `json:"retryable"`
-		Reason    string       `json:"reason"` // why, in the operator's own words
-	}
+	var ask api.RebuildAsk
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
@@ -43,13 +43,15 @@ func (s *Server) rebuild(req *http.Request, t Token) (any, error) {
 	}
 	o := relay.Rebuild{Partner: req.PathValue("partner"), Subject: req.PathValue("id"), Livemode: live, Note: ask.Reason, Actor: t.Name}
 	if ask.Status != "" {
-		o.Decision = &relay.Decision{Manual: true, Check: ask.Check, Scope: kyc.Overall, Status: ask.Status, Reasons: ask.Reasons, Retryable: ask.Retryable}
+		o.Decision = &relay.Decision{
+			Manual: true, Check: kyc.Check(ask.Check), Scope: kyc.Overall, Status: kyc.Status(ask.Status), Reasons: wordsOf[kyc.Reason](ask.Reasons), Retryable: ask.Retryable,
+		}
 	}
 	wait, cancel := context.WithTimeout(req.Context(), foldWait)
 	defer cancel()
-	v := rebuildView{Object: "rebuild", Partner: o.Partner, Subject: o.Subject, Livemode: live}
-	if v.Decided, err = s.o.Relay.Rebuild(wait, o); err != nil {
+	came, err := s.o.Relay.Rebuild(wait, o)
+	if err != nil {
 		return nil, err
 	}
-	return v, nil
+	return api.Rebuild{Object: "rebuild", Partner: o.Partner, Subject: o.Subject, Livemode: live, Decided: viewDecided(&came)}, nil
 }

@@ -3,35 +3,23 @@ package control
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"countersign/relay"
+	"countersign/relay/control/api"
 )
 
-// submittedView is a submission that was taken.
-type submittedView struct {
-	Object      string `json:"object"`
-	ID          string `json:"id"`
-	Partner     string `json:"partner"`
-	Subject     string `json:"subject"`
-	Source      string `json:"source"`
-	ProviderRef string `json:"provider_ref"`
-	known       bool   // it had been taken before
+// submitted is a submission that was taken.
+type submitted struct {
+	api.Submission
+	known bool // it had been taken before
 }
 
 // idle implements idle: the same submission again writes nothing.
-func (v submittedView) idle() bool { return v.known }
+func (v submitted) idle() bool { return v.known }
 
 // submit registers whose a provider's ref is.
 func (s *Server) submit(req *http.Request, t Token) (any, error) {
-	var ask struct {
-		Partner     string `json:"partner"`
-		Subject     string `json:"subject"`
-		Source      string `json:"source"`
-		ProviderRef string `json:"provider_ref"`
-		Kind        string `json:"kind"`
-		Livemode    *bool  `json:"livemode"`
-	}
+	var ask api.SubmissionAsk
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
@@ -55,13 +43,15 @@ func (s *Server) submit(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return submittedView{"submission", out.ID, partner, sub.Subject, sub.Source, sub.ProviderRef, out.Known}, nil
+	v := api.Submission{Object: "submission", ID: out.ID, Partner: partner, Subject: sub.Subject, Source: sub.Source, ProviderRef: sub.ProviderRef}
+	return submitted{v, out.Known}, nil
 }
 
 // serves finds out whether a source is for a partner's subjects. A partner is told of no source but its own and those that are for everybody.
 func (s *Server) serves(t Token, source, partner string) error {
-	owner := s.o.SourcePartners[source]
-	switch known := s.o.Sources[source]; {
+	now := s.settings.Load()
+	owner := now.SourcePartners[source]
+	switch known := now.Sources[source]; {
 	case known && (owner == "" || owner == partner):
 		return nil
 	case t.Scope == Partner:
@@ -72,64 +62,35 @@ func (s *Server) serves(t Token, source, partner string) error {
 	return bad("source", "there is no such source in this gateway's config")
 }
 
-// refView is a contested ref of a subject, as its partner sees it.
-type refView struct {
-	State       string    `json:"state"` // contested or refused
-	Source      string    `json:"source"`
-	ProviderRef string    `json:"provider_ref"`
-	Since       time.Time `json:"since,omitzero"`
-}
-
 // contested lists the refs of a subject that are contested, or that it was refused.
-func (s *Server) contested(partner, id string, live bool) (vs []refView, err error) {
+func (s *Server) contested(partner, id string, live bool) (vs []api.UserRef, err error) {
 	list, err := s.o.Relay.ContestedOf(partner, id, live)
 	for _, c := range list {
-		vs = append(vs, refView{c.State, c.Source, c.ProviderRef, c.Since})
+		vs = append(vs, api.UserRef{State: c.State, Source: c.Source, ProviderRef: c.ProviderRef, Since: c.Since})
 	}
 	return vs, err
 }
 
 // conflicts lists the refs that several were said to have.
 func (s *Server) conflicts(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	p, err := pageOf(req, "conflicts")
 	if err != nil {
 		return nil, err
 	}
-	data, more, err := s.o.Relay.ContestedRefs(after, limit)
-	return list{Object: "list", Data: data, HasMore: more}, err
-}
-
-// settledView is what came of settling whose a ref is.
-type settledView struct {
-	Object      string `json:"object"`
-	ID          string `json:"id"`
-	Partner     string `json:"partner"`
-	Subject     string `json:"subject"`
-	Source      string `json:"source"`
-	ProviderRef string `json:"provider_ref"`
-	Livemode    bool   `json:"livemode"`
-	Settled     bool   `json:"settled"`
-	Folded      bool   `json:"folded"` // false: it is kept, and what was held is applied when the fold comes to it
+	data, more, err := s.o.Relay.ContestedRefs(p.after, p.limit)
+	return listed(p, each(data, viewContested), more, func(c *api.ContestedRef) string { return c.ID }), err
 }
 
 // settle makes a ref one subject's, whoever else has claimed it.
 func (s *Server) settle(req *http.Request, t Token) (any, error) {
-	var ask struct {
-		Source      string `json:"source"`
-		ProviderRef string `json:"provider_ref"`
-		Partner     string `json:"partner"`
-		Subject     string `json:"subject"`
-		Kind        string `json:"kind"`
-		Livemode    *bool  `json:"livemode"`
-		Reason      string `json:"reason"` // why, in the operator's own words
-	}
+	var ask api.SettleAsk
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
 	if ask.Reason == "" {
 		return nil, bad("reason", "say why, for whoever must explain it later")
 	}
-	sub := relay.Submission{Partner: ask.Partner, Subject: ask.Subject, Source: ask.Source, ProviderRef: ask.ProviderRef, Kind: ask.Kind, Livemode: s.o.Livemode, Actor: t.Name}
+	sub := relay.Submission{Partner: s.partnerNow(ask.Partner), Subject: ask.Subject, Source: ask.Source, ProviderRef: ask.ProviderRef, Kind: ask.Kind, Livemode: s.o.Livemode, Actor: t.Name}
 	if ask.Livemode != nil {
 		sub.Livemode = *ask.Livemode
 	}
@@ -142,5 +103,7 @@ func (s *Server) settle(req *http.Request, t Token) (any, error) {
 	if err != nil && (id == "" || wait.Err() == nil) {
 		return nil, err
 	}
-	return settledView{"ref", id, sub.Partner, sub.Subject, sub.Source, sub.ProviderRef, sub.Livemode, true, err == nil}, nil
+	return api.Settled{
+		Object: "ref", ID: id, Partner: sub.Partner, Subject: sub.Subject, Source: sub.Source, ProviderRef: sub.ProviderRef, Livemode: sub.Livemode, Settled: true, Folded: err == nil,
+	}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"countersign/relay/control/api"
 	"countersign/relay/dispatch"
 )
 
@@ -15,8 +16,8 @@ import (
 func (s *Server) steerRoutes() []Route {
 	return []Route{
 		{"POST /v1/endpoints/{id}/pause", Operator, false, s.pause},
-		{"POST /v1/endpoints/{id}/resume", Operator, false, s.resume},
-		{"POST /v1/endpoints/{id}/ping", Operator, false, s.ping},
+		{"POST /v1/endpoints/{id}/resume", Operator, true, s.resume},
+		{"POST /v1/endpoints/{id}/ping", Operator, true, s.ping},
 	}
 }
 
@@ -26,32 +27,29 @@ func (s *Server) pause(req *http.Request, t Token) (any, error) {
 	if err := s.o.Dispatcher.Pause(req.Context(), id, t.Name); err != nil {
 		return nil, err
 	}
-	return map[string]any{"object": "endpoint", "id": id, "paused": true}, nil
+	return api.Paused{Object: "endpoint", ID: id, Paused: true}, nil
 }
 
-func (s *Server) resume(req *http.Request, _ Token) (any, error) {
+func (s *Server) resume(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
+	if err := s.ownEndpoint(t, id); err != nil {
+		return nil, err
+	}
+	if t.Scope == Partner && s.o.Registry.Read().Paused(id) != nil {
+		return nil, &problem{http.StatusConflict, "conflict", "paused", "it was paused by whoever runs this gateway, who has to resume it", ""}
+	}
 	if err := s.o.Dispatcher.Resume(req.Context(), id); err != nil {
 		return nil, err
 	}
-	return map[string]any{"object": "endpoint", "id": id, "resumed": true}, nil
-}
-
-// pinged is what came of a ping, as the API shows it.
-type pinged struct {
-	Object    string  `json:"object"`
-	ID        string  `json:"id"` // of the webhook
-	Endpoint  string  `json:"endpoint"`
-	Delivered bool    `json:"delivered"`
-	Reason    string  `json:"reason"`
-	Code      int     `json:"code,omitempty"`
-	Detail    string  `json:"detail,omitempty"`
-	Seconds   float64 `json:"seconds"`
+	return api.Resumed{Object: "endpoint", ID: id, Resumed: true}, nil
 }
 
 // ping posts a test webhook to an endpoint and says what it answered.
-func (s *Server) ping(req *http.Request, _ Token) (any, error) {
+func (s *Server) ping(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
+	if err := s.ownEndpoint(t, id); err != nil {
+		return nil, err
+	}
 	p, err := s.o.Dispatcher.Ping(req.Context(), id)
 	if errors.Is(err, dispatch.ErrBusy) {
 		return nil, &problem{http.StatusTooManyRequests, "rate_limit", "too_many", "an endpoint is pinged once a second at most", ""}
@@ -59,7 +57,9 @@ func (s *Server) ping(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pinged{"ping", p.WebhookID, id, p.Delivered, p.Reason, p.Code, p.Detail, p.Took.Seconds()}, nil
+	return api.Ping{
+		Object: "ping", ID: p.WebhookID, Endpoint: id, Delivered: p.Delivered, Reason: p.Reason, Code: p.Code, Detail: p.Detail, TookMS: float64(p.Took.Microseconds()) / 1000,
+	}, nil
 }
 
 // metrics answers what is counted; with endpoint=ID what is counted of that endpoint alone.

@@ -7,27 +7,13 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"countersign/relay/control/api"
 )
 
-// tokenView is what is shown of a token: everything but itself.
-type tokenView struct {
-	Object     string    `json:"object"`
-	Name       string    `json:"name"`
-	Scope      Scope     `json:"scope"`
-	Partner    string    `json:"partner,omitempty"`
-	From       string    `json:"from"`   // config, or made
-	Status     string    `json:"status"` // active, expired or revoked
-	MadeAt     time.Time `json:"made_at,omitzero"`
-	MadeBy     string    `json:"made_by,omitempty"`
-	ExpiresAt  time.Time `json:"expires_at,omitzero"`
-	RevokedAt  time.Time `json:"revoked_at,omitzero"`
-	RevokedBy  string    `json:"revoked_by,omitempty"`
-	LastUsedAt time.Time `json:"last_used_at,omitzero"` // after a crash, up to a minute earlier than it was
-	Token      string    `json:"token,omitempty"`       // in the answer that made it, and never again
-}
-
-func (h *holder) view(now time.Time) tokenView {
-	v := tokenView{
+// view is what is shown of a token: everything but itself.
+func (h *holder) view(now time.Time) api.Token {
+	v := api.Token{
 		Object: "token", Name: h.Name, Scope: h.Scope, Partner: h.Partner, From: h.from, Status: "active",
 		MadeAt: h.made.MadeAt, MadeBy: h.made.MadeBy, ExpiresAt: h.made.ExpiresAt, RevokedAt: h.made.RevokedAt, RevokedBy: h.made.RevokedBy,
 	}
@@ -53,38 +39,35 @@ func (s *Server) tokenRoutes() []Route {
 
 // listTokens lists all there are, those of the config too, and those that have ended.
 func (s *Server) listTokens(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	p, err := pageOf(req, "tokens")
 	if err != nil {
 		return nil, err
 	}
-	all := slices.DeleteFunc(s.tokens.list(s.o.Now()), func(v tokenView) bool { return v.Name <= after })
-	more := len(all) > limit
-	if more {
-		all = all[:limit]
-	}
-	return list{Object: "list", Data: all, HasMore: more}, nil
+	return cutOut(p, s.tokens.list(s.o.Now()), func(t *api.Token) string { return t.Name + "\x00" + t.From }), nil // one of the config may have a made one's name
 }
 
 // makeToken makes one and shows it, this once.
 func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
-	var ask struct {
-		Scope     Scope     `json:"scope"`
-		Partner   string    `json:"partner"`
-		ExpiresAt time.Time `json:"expires_at"`
-	}
+	var ask api.TokenAsk
 	name, now := req.PathValue("name"), s.o.Now().UTC().Truncate(time.Second)
+	if s.o.NewToken == nil || s.tokens.registry == nil {
+		return nil, &problem{http.StatusConflict, "conflict", "role", "this process makes no tokens", ""}
+	}
+	o, done, ends, err := s.once(req, caller)
+	defer ends()
+	if err != nil || done != nil {
+		return done, err
+	}
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
 	switch {
-	case s.o.NewToken == nil || s.tokens.registry == nil:
-		return nil, &problem{http.StatusConflict, "conflict", "role", "this process makes no tokens", ""}
 	case !tokenName.MatchString(name):
-		return nil, bad("name", "a name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit")
+		return nil, badName()
 	case !slices.Contains([]Scope{Admin, Operator, Viewer, Partner}, ask.Scope):
 		return nil, bad("scope", "scope is admin, operator, viewer or partner")
-	case ask.Scope == Partner && !slices.Contains(s.o.Partners, ask.Partner):
-		return nil, bad("partner", "scope partner needs the id of a partner of this gateway's config")
+	case ask.Scope == Partner && s.o.Registry.Read().Partner(ask.Partner) == nil:
+		return nil, bad("partner", "scope partner needs the id of a partner of this gateway")
 	case ask.Scope != Partner && ask.Partner != "":
 		return nil, bad("partner", "partner goes with scope partner only")
 	case !ask.ExpiresAt.IsZero() && !ask.ExpiresAt.After(now):
@@ -98,7 +81,13 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 	m := madeToken{
 		SHA256: hex.EncodeToString(sum[:]), Scope: ask.Scope, Partner: ask.Partner, MadeAt: now, MadeBy: caller.Name, ExpiresAt: ask.ExpiresAt.UTC(),
 	}
-	switch err := s.tokens.make(req.Context(), name, m, now); {
+	v := (&holder{Token: Token{Name: name, Scope: m.Scope, Partner: m.Partner}, from: fromMade, made: m}).view(now)
+	v.Token = text
+	answer, err := o.keeps(v, now)
+	if err != nil {
+		return nil, err
+	}
+	switch err := s.tokens.make(req.Context(), name, m, now, answer); {
 	case errors.Is(err, errNameTaken):
 		return nil, &problem{http.StatusConflict, "conflict", "name_taken", err.Error(), "name"}
 	case errors.Is(err, errTooMany):
@@ -106,14 +95,19 @@ func (s *Server) makeToken(req *http.Request, caller Token) (any, error) {
 	case err != nil:
 		return nil, err
 	}
-	v := (&holder{Token: Token{Name: name, Scope: m.Scope, Partner: m.Partner}, from: fromMade, made: m}).view(now)
-	v.Token = text
 	return v, nil
+}
+
+func badName() error {
+	return bad("name", "a name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and begins with a letter or digit")
 }
 
 // revokeToken ends one.
 func (s *Server) revokeToken(req *http.Request, caller Token) (any, error) {
 	name := req.PathValue("name")
+	if !tokenName.MatchString(name) {
+		return nil, badName()
+	}
 	switch err := s.tokens.revoke(req.Context(), name, caller.Name, s.o.Now().UTC().Truncate(time.Second)); {
 	case errors.Is(err, errNoToken):
 		return nil, &problem{http.StatusNotFound, "not_found", "not_found", err.Error(), "name"}
@@ -122,5 +116,5 @@ func (s *Server) revokeToken(req *http.Request, caller Token) (any, error) {
 	case err != nil:
 		return nil, err
 	}
-	return map[string]any{"object": "token", "name": name, "revoked": true}, nil
+	return api.Revoked{Object: "token", Name: name, Revoked: true}, nil
 }

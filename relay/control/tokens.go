@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"countersign/relay/control/api"
 	"countersign/relay/registry"
 )
 
@@ -94,15 +95,49 @@ func newHolders(reg *registry.Registry, fixed []Token) (*holders, error) {
 	err := reg.Tokens(ts.read)
 	for _, h := range ts.all {
 		if err == nil {
-			err = reg.TokenUse(h.Name, func(v []byte) {
-				if n, err := parseUse(v); err == nil {
-					h.used.Store(n)
-					h.written.Store(n)
-				}
-			})
+			err = ts.readUse(h)
 		}
 	}
 	return ts, err
+}
+
+// readUse finds out when a token was last used.
+func (ts *holders) readUse(h *holder) error {
+	if ts.registry == nil {
+		return nil
+	}
+	return ts.registry.TokenUse(h.Name, func(v []byte) {
+		if n, err := parseUse(v); err == nil {
+			h.used.Store(n)
+			h.written.Store(n)
+		}
+	})
+}
+
+// fix puts other tokens of the config in the place of those there were; those that were made stay. Whoever comes with one that has gone is refused from now on. When one
+// that is new was last used is not known where that cannot be read.
+func (ts *holders) fix(fixed []Token) (unread error) {
+	ts.changing.Lock()
+	defer ts.changing.Unlock()
+	var all []*holder
+	for _, t := range fixed {
+		h := &holder{Token: t, from: fromConfig}
+		if i := slices.IndexFunc(ts.all, func(o *holder) bool { return o.from == fromConfig && o.Token == t }); i >= 0 {
+			h = ts.all[i]
+		} else if err := ts.readUse(h); err != nil {
+			unread = err
+		}
+		all = append(all, h)
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for _, h := range ts.all {
+		if h.from == fromMade {
+			all = append(all, h)
+		}
+	}
+	ts.all = all
+	return unread
 }
 
 // read takes one over from the registry, where each stands once or twice.
@@ -161,14 +196,14 @@ var (
 	errNameTaken = errors.New("there is a token of this name")
 	errTooMany   = fmt.Errorf("there are %d tokens, and none of them has ended; revoke some", maxMade)
 	errNoToken   = errors.New("there is no token of this name")
-	errFixed     = errors.New("this token is not one that was made here: it stands in the config or in the data directory; take it out there, and restart")
+	errFixed     = errors.New("this token is not one that was made here: it stands in the config or in the data directory; take it out there, and reload")
 )
 
 // tokenName is how a token may be called: as in the config.
 var tokenName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // make keeps a new token, in the place of one of its name that has ended: nil once that is on stable storage. It counts from then on.
-func (ts *holders) make(ctx context.Context, name string, m madeToken, now time.Time) error {
+func (ts *holders) make(ctx context.Context, name string, m madeToken, now time.Time, answer *registry.Answer) error {
 	ts.changing.Lock()
 	defer ts.changing.Unlock()
 	ts.mu.RLock()
@@ -189,7 +224,7 @@ func (ts *holders) make(ctx context.Context, name string, m madeToken, now time.
 	if gone != nil {
 		instead = gone.Name
 	}
-	if err := ts.registry.KeepToken(ctx, name, v, instead); err != nil {
+	if err := ts.registry.KeepToken(ctx, name, v, instead, answer); err != nil {
 		return fmt.Errorf("keep token %s: %w", name, err)
 	}
 	ts.mu.Lock()
@@ -241,7 +276,7 @@ func (ts *holders) revoke(ctx context.Context, name, actor string, now time.Time
 	ts.mu.Unlock()
 	v, err := json.Marshal(m)
 	if err == nil {
-		err = ts.registry.KeepToken(ctx, name, v, "")
+		err = ts.registry.KeepToken(ctx, name, v, "", nil)
 	}
 	if err != nil {
 		return fmt.Errorf("token %s is refused until the next start, and that it is revoked is not kept: %w", name, err)
@@ -268,14 +303,14 @@ func (ts *holders) revocable(name string) (*holder, error) {
 }
 
 // list returns all of them, by name.
-func (ts *holders) list(now time.Time) []tokenView {
+func (ts *holders) list(now time.Time) []api.Token {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
-	views := make([]tokenView, 0, len(ts.all))
+	views := make([]api.Token, 0, len(ts.all))
 	for _, h := range ts.all {
 		views = append(views, h.view(now))
 	}
-	slices.SortStableFunc(views, func(a, b tokenView) int {
+	slices.SortStableFunc(views, func(a, b api.Token) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.From, b.From))
 	})
 	return views

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"countersign/outbox/store"
+	"countersign/relay/control/api"
 )
 
 const (
@@ -50,19 +51,19 @@ func spanOf(req *http.Request) (p span, err error) {
 	return p, nil
 }
 
-func (p *span) holds(e *AuditEntry) bool {
+func (p *span) holds(e *api.AuditEntry) bool {
 	return (p.since.IsZero() || !e.At.Before(p.since)) && (p.until.IsZero() || e.At.Before(p.until)) && (p.actor == "" || e.Actor == p.actor)
 }
 
 // audit lists the trail, the newest first; as a stream all that is asked for, the oldest first.
 func (s *Server) audit(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	at, err := pageOf(req, "audit")
 	if err != nil {
 		return nil, err
 	}
-	from, err := hex.DecodeString(after)
-	if err != nil || after != "" && len(from) != 8 {
-		return nil, bad("after", "after is the id of an entry, as the list shows it")
+	from, err := hex.DecodeString(at.after)
+	if err != nil || at.after != "" && len(from) != 8 {
+		return nil, badCursor()
 	}
 	p, err := spanOf(req)
 	if err != nil {
@@ -74,7 +75,7 @@ func (s *Server) audit(req *http.Request, _ Token) (any, error) {
 	case format != "" && format != "json":
 		return nil, bad("format", "format is json or ndjson")
 	}
-	entries, more := []AuditEntry{}, false
+	entries, more := []api.AuditEntry{}, false
 	before := ^uint64(0) // numbers from here on have been looked at
 	if len(from) == 8 {
 		before = binary.BigEndian.Uint64(from)
@@ -101,7 +102,7 @@ func (s *Server) audit(req *http.Request, _ Token) (any, error) {
 					return nil
 				}
 				if p.holds(&e) {
-					if more = len(entries) == limit; more {
+					if more = len(entries) == at.limit; more {
 						return nil
 					}
 					entries = append(entries, e)
@@ -113,7 +114,7 @@ func (s *Server) audit(req *http.Request, _ Token) (any, error) {
 			return nil, err
 		}
 	}
-	return list{Object: "list", Data: entries, HasMore: more}, req.Context().Err()
+	return listed(at, entries, more, func(e *api.AuditEntry) string { return e.ID }), req.Context().Err()
 }
 
 // lastBefore moves to the last entry whose number is smaller.
@@ -125,13 +126,15 @@ func lastBefore(c *store.Cursor, n uint64) (k, v []byte) {
 }
 
 // entryOf reads an entry. One that is damaged says so.
-func entryOf(k, v []byte) (e AuditEntry) {
+func entryOf(k, v []byte) api.AuditEntry {
+	var e auditEntry
 	if v == nil || json.Unmarshal(v, &e) != nil {
-		e = AuditEntry{Object: "audit_entry", Error: "this entry is damaged"}
+		e = auditEntry{Error: "this entry is damaged"}
 	}
-	e.ID = hex.EncodeToString(k)
-	e.Path, e.Error = short(e.Path), short(e.Error)
-	return e
+	return api.AuditEntry{
+		Object: "audit_entry", ID: hex.EncodeToString(k), At: e.At, Actor: e.Actor, Scope: e.Scope, Call: e.Call, Path: short(e.Path), OK: e.OK, Status: e.Status,
+		Error: short(e.Error), Key: e.Key, Changed: e.Changed,
+	}
 }
 
 // short is a text of an entry that was written before texts were bounded.
@@ -158,7 +161,7 @@ func (s *Server) firstAt(at time.Time) (n uint64, err error) {
 			for k != nil && v == nil { // damaged: the next one tells
 				k, v = c.Next()
 			}
-			if e := (AuditEntry{}); k != nil && json.Unmarshal(v, &e) == nil && e.At.Before(at) {
+			if e := (auditEntry{}); k != nil && json.Unmarshal(v, &e) == nil && e.At.Before(at) {
 				low = binary.BigEndian.Uint64(k) + 1
 				continue
 			}
@@ -230,7 +233,7 @@ func (s *Server) Retain(ctx context.Context) error {
 	for {
 		more := false
 		for _, walk := range []func() (bool, error){
-			func() (bool, error) { return s.retain(ctx, nil, s.o.AuditKeep, false, nil) },
+			func() (bool, error) { return s.retain(ctx, nil, s.settings.Load().AuditKeep, false, nil) },
 			func() (bool, error) { return s.retain(ctx, refused, refusedKept, true, &refused) },
 		} {
 			again, err := walk()
@@ -267,7 +270,7 @@ func (s *Server) retain(ctx context.Context, from []byte, keep time.Duration, re
 		last = bytes.Clone(last)
 		k, v := c.Seek(from)
 		for seen := 0; k != nil && !bytes.Equal(k, last); k, v = c.Next() {
-			var e AuditEntry
+			var e auditEntry
 			readable := v != nil && json.Unmarshal(v, &e) == nil
 			if readable && !e.At.Before(until) {
 				break

@@ -2,10 +2,10 @@ package control
 
 import (
 	"net/http"
-	"strconv"
 
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/relay/control/api"
 )
 
 // maxReason is how long an operator's reason may be, in bytes.
@@ -20,36 +20,28 @@ func (s *Server) withheldRoutes() []Route {
 
 // withheld lists rejections and suspensions that an endpoint has not been told of: those that nobody has acknowledged, or those that somebody has.
 func (s *Server) withheld(req *http.Request, _ Token) (any, error) {
-	after, limit, err := page(req)
+	p, err := pageOf(req, "withheld")
 	if err != nil {
 		return nil, err
 	}
-	if _, _, ok := outbox.SplitID(after); after != "" && !ok {
-		return nil, bad("after", "after is the id of a delivery, as the list shows it")
+	if _, _, ok := outbox.SplitID(p.after); p.after != "" && !ok {
+		return nil, badCursor()
 	}
 	q := req.URL.Query()
-	acknowledged, err := strconv.ParseBool(q.Get("acknowledged"))
-	if q.Has("acknowledged") && err != nil {
-		return nil, bad("acknowledged", "is true or false")
-	}
-	data, more, err := s.o.Outbox.ListWithheld(q.Get("endpoint"), after, limit, acknowledged)
+	acknowledged, err := flag(req, "acknowledged", false)
 	if err != nil {
 		return nil, err
 	}
-	return list{Object: "list", Data: data, HasMore: more}, nil
-}
-
-// withheldView is one of them, as it is answered.
-type withheldView struct {
-	Object string `json:"object"`
-	outbox.Withheld
-}
-
-// acknowledge ends the alarm about one. It is told nobody by that: what is owed is owed still, and what is dead can be ordered again.
-func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
-	var ask struct {
-		Reason string `json:"reason"`
+	data, more, err := s.o.Outbox.ListWithheld(q.Get("endpoint"), p.after, p.limit, acknowledged)
+	if err != nil {
+		return nil, err
 	}
+	return listed(p, each(s.shown(data), viewWithheld), more, func(w *api.Withheld) string { return w.ID }), nil
+}
+
+// acknowledge ends the alarm about one, by the id that it has or had before its endpoint was renamed. It is told nobody by that: what is owed is owed still, and what is dead can be ordered again.
+func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
+	var ask api.Because
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
@@ -59,9 +51,18 @@ func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
 	case len(ask.Reason) > maxReason || !kyc.IsText(ask.Reason):
 		return nil, bad("reason", "reason is longer than 500 bytes, or has characters that are no text")
 	}
-	w, err := s.o.Outbox.Acknowledge(req.Context(), req.PathValue("id"), outbox.Acknowledgement{At: s.now().UTC(), By: bounded(t.Name), Reason: ask.Reason})
+	w, err := s.o.Outbox.Acknowledge(req.Context(), s.o.Relay.CurrentID(req.PathValue("id")), outbox.Acknowledgement{At: s.now().UTC(), By: bounded(t.Name), Reason: ask.Reason})
 	if err != nil {
 		return nil, err
 	}
-	return withheldView{"withheld", w}, nil
+	w.Subject = s.o.Relay.ShownLane(w.Subject)
+	return api.Acknowledged{Object: "withheld", Withheld: viewWithheld(&w)}, nil
+}
+
+// shown names subjects by the ids that their partners have now.
+func (s *Server) shown(data []outbox.Withheld) []outbox.Withheld {
+	for i := range data {
+		data[i].Subject = s.o.Relay.ShownLane(data[i].Subject)
+	}
+	return data
 }

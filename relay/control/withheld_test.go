@@ -48,7 +48,7 @@ func TestAcknowledgeWithheld(t *testing.T) {
 	if trail := g.call("vera", "GET", "/v1/audit?limit=1000", "").body; strings.Count(trail, "POST /v1/withheld/{id}/acknowledge") < 2 || !strings.Contains(trail, id) {
 		t.Errorf("the audit trail: %s", trail)
 	}
-	for _, q := range []string{"?acknowledged=perhaps", "?after=nonsense", "?limit=0"} {
+	for _, q := range []string{"?acknowledged=perhaps", "?cursor=nonsense", "?after=evt_1@main", "?limit=0"} {
 		if a := g.call("vera", "GET", "/v1/withheld"+q, ""); a.code != 400 {
 			t.Errorf("%s: %d", q, a.code)
 		}

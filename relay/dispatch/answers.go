@@ -75,12 +75,15 @@ func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time
 	switch {
 	case v.disable:
 		out.Outcome = outbox.Died
+	case d.Early: // it was tried for the endpoint's sake
+		out.Outcome, out.Uncounted = outbox.Retry, true
 	case !again:
 		out.Outcome, out.Reason = outbox.Died, reasonExhausted
 	case v.about && r.proved(at):
 		out.Outcome, out.Reason, out.Detail = outbox.Died, reasonRefused, r.String()
 	default:
-		out.Outcome, out.Retry = outbox.Retry, at.Add(took).Add(max(wait, s.Obey(a.RetryAfter, d.Grave)))
+		out.Outcome, out.Retry = outbox.Retry, at.Add(took).Add(max(wait, s.Obey(a.RetryAfter, d.Grave || d.Urgent)))
+		out.Sooner = at.Add(took).Add(max(wait, s.Obey(a.RetryAfter, true)))
 	}
 	return out
 }

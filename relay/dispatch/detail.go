@@ -36,6 +36,9 @@ func (d *detail) settled(a *outbox.Attempt) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.reasons[a.Reason]++
+	if a.Took == 0 {
+		return // it died without a try
+	}
 	d.count++
 	d.sum += took
 	if i, _ := slices.BinarySearch(attemptBuckets, took); i < len(d.buckets) {

@@ -21,7 +21,7 @@ import (
 	"countersign/relay/send"
 )
 
-// Options of a Dispatcher. All but Metrics, Now, After, Anew and Grace are required.
+// Options of a Dispatcher. All but Metrics, Now, After, Anew, Grace and Notice are required.
 type Options struct {
 	Registry *registry.Registry
 	Outbox   *outbox.Outbox
@@ -32,8 +32,10 @@ type Options struct {
 	After    <-chan struct{} // nothing is claimed before it is closed; nil: at once
 	// Anew makes a delivery again from its change, in its endpoint's format of today, because it cannot be signed any more as it was made; with a nil body where that format has no
 	// word for it. Nil, or an error: it cannot be made again.
-	Anew  func(outbox.Delivery) (outbox.Delivery, error)
-	Grace time.Duration // for attempts in flight when the dispatcher stops, and then they are given back; 0: 250 ms
+	Anew func(outbox.Delivery) (outbox.Delivery, error)
+	// Notice is told what becomes of endpoints; nil: nobody is. See Notice.
+	Notice func(Notice)
+	Grace  time.Duration // for attempts in flight when the dispatcher stops, and then they are given back; 0: 250 ms
 }
 
 // Dispatcher delivers. Make it with New, run it with Run.
@@ -94,13 +96,18 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // flushWithin is how long a stop waits for the disk to take what was settled.
 const flushWithin = 10 * time.Second
 
-// look sees to what damaged records leave, and to when certificates end. What is owed to an endpoint that is not in the config is nobody's here: it stays owed.
+// look sees to what damaged records leave, and to when certificates and keys end. What is owed to an endpoint that is not in the config is nobody's here: it stays owed.
 func (d *Dispatcher) look(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	known := d.o.Registry.Read()
 	for n := 0; ; n++ {
 		if n%60 == 0 {
 			d.certificates()
+		}
+		if now := d.o.Registry.Read(); n%60 == 0 || now != known { // a key was rotated, or has ended
+			d.keys(now)
+			known = now
 		}
 		if err := d.mend(ctx); err != nil {
 			return err

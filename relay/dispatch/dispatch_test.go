@@ -3,6 +3,8 @@ package dispatch
 import (
 	"testing"
 	"time"
+
+	"countersign/outbox"
 )
 
 // TestNothingBefore: what is owed is not claimed before whoever repairs the outbox says so, and a dispatcher that waits for it can be stopped.
@@ -15,7 +17,7 @@ func TestNothingBefore(t *testing.T) {
 	g.owe("ann")
 	g.run()
 	<-time.After(50 * time.Millisecond) // long enough for one that does not wait
-	if ds, _, err := g.outbox.Claim("a", 1); err != nil || len(ds) != 1 || g.took.Load() != 0 {
+	if ds, _, err := g.outbox.Claim("a", outbox.Turn{Max: 1, Failed: 1}); err != nil || len(ds) != 1 || g.took.Load() != 0 {
 		t.Errorf("%d can be claimed, %v; %d delivered", len(ds), err, g.took.Load())
 	} else {
 		g.outbox.Release(ds...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"countersign/outbox"
 	"countersign/relay/registry"
@@ -11,10 +12,13 @@ import (
 
 // disable marks an endpoint as gone: nothing is sent, and what is owed stays owed, until somebody resumes it.
 func (d *Dispatcher) disable(ctx context.Context, s *sender, reason string) {
+	at := d.o.Now()
 	marked := d.o.Registry.Disable(s.id, reason, func(err error) {
 		if err != nil {
 			d.o.Logger.Error("endpoint_disable_not_written", "endpoint", s.id, "error", err)
+			return
 		}
+		d.notice(Notice{Kind: Disabled, Endpoint: s.id, At: at, Reason: reason})
 	})
 	if !marked {
 		return
@@ -53,6 +57,7 @@ func (d *Dispatcher) Resume(ctx context.Context, endpoint string) error {
 	}
 	d.m.paused.WithLabelValues(endpoint).Set(0)
 	d.m.disabled.WithLabelValues(endpoint).Set(0)
+	s.forgive()
 	s.nudge()
 	return nil
 }
@@ -70,6 +75,23 @@ type EndpointView struct {
 	Paused   *registry.Pause `json:"paused,omitempty"`   // who had it paused, and when
 	Orphaned bool            `json:"orphaned,omitempty"` // it is not in the config: what is owed to it stays owed
 	Withheld int             `json:"withheld,omitempty"` // of an orphaned one: rejections and suspensions that it has not been told of
+
+	Breaker       string    `json:"breaker,omitempty"`          // closed, half_open or open
+	BreakerOpened time.Time `json:"breaker_opened_at,omitzero"` // of one that is not closed
+	FailingSince  time.Time `json:"failing_since,omitzero"`     // nothing has been accepted since
+}
+
+// view shows how the endpoint does.
+func (s *sender) view(v *EndpointView) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v.Breaker = s.breaker.state.String()
+	if at := s.breaker.opened; !at.IsZero() {
+		v.BreakerOpened = at.UTC()
+	}
+	if at := s.health.is.Since; !at.IsZero() {
+		v.FailingSince = at.UTC()
+	}
 }
 
 // Endpoints lists every endpoint of the config, in its order, and after them those that are known and not in it.
@@ -82,6 +104,9 @@ func (d *Dispatcher) Endpoints() []EndpointView {
 			v := EndpointView{
 				Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: d.o.Outbox.Owed(e.ID), Dead: d.o.Outbox.Dead(e.ID),
 				Disabled: now.Disabled(e.ID), Paused: now.Paused(e.ID),
+			}
+			if s := d.sender(e.ID); s != nil {
+				s.view(&v)
 			}
 			list = append(list, v)
 		}

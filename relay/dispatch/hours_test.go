@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,13 +36,24 @@ type hours struct {
 	sender *sender
 }
 
+// fastDir is a directory in memory where there is one: these tests commit often and are not about the disk.
+func fastDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "countersign")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 func newHours(t *testing.T) *hours {
 	t.Helper()
 	key, err := signing.StandardKey("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hours{t: t, dir: t.TempDir(), retry: registry.Retry(DefaultSchedule), format: "standard", keys: []registry.Key{{Key: key}}}
+	h := &hours{t: t, dir: fastDir(t), retry: registry.Retry(DefaultSchedule), format: "standard", keys: []registry.Key{{Key: key}}}
 	h.leap(at(0))
 	h.open()
 	t.Cleanup(func() { h.close() })
@@ -109,13 +121,13 @@ func (h *hours) owe(lane string, seq uint64, grave bool) {
 // try concludes everything that is due, by what answer says, and returns how many that were and when the next is due.
 func (h *hours) try(answer func(d outbox.Delivery) (send.Answer, error)) (n int, next time.Time) {
 	h.t.Helper()
-	ds, next, err := h.outbox.Claim("a", 100)
+	ds, next, err := h.outbox.Claim("a", outbox.Turn{Max: 100, Failed: 100})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	for _, d := range ds {
 		a, err := answer(d)
-		h.sender.conclude(h.t.Context(), d, a, err, h.now().Add(-time.Millisecond)) // a failure without an answer has taken time
+		h.sender.conclude(h.t.Context(), job{d: d}, a, err, h.now().Add(-time.Millisecond)) // a failure without an answer has taken time
 	}
 	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
 	defer cancel()

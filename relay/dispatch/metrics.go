@@ -21,6 +21,7 @@ type metrics struct {
 	took       *prometheus.SummaryVec
 	endToEnd   prometheus.Histogram
 	disabled   *prometheus.GaugeVec
+	breaker    *prometheus.GaugeVec
 	paused     *prometheus.GaugeVec
 	keyEnds    *prometheus.GaugeVec
 	certEnds   *prometheus.GaugeVec
@@ -57,6 +58,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		disabled: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_endpoint_disabled", Help: "1 while an endpoint is disabled, by endpoint.",
 		}, []string{"endpoint"}),
+		breaker: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "relay_endpoint_breaker", Help: "The breaker of an endpoint, by endpoint: 0 closed, 1 half-open (it is back, and gets more and more), 2 open (it is probed only).",
+		}, []string{"endpoint"}),
 		paused: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_endpoint_paused", Help: "1 while an operator has paused an endpoint, by endpoint.",
 		}, []string{"endpoint"}),
@@ -87,9 +91,10 @@ func (m *metrics) begin(s *sender, now time.Time, is *registry.Snapshot) {
 		m.deliveries.WithLabelValues(e.Format.Name, string(o))
 	}
 	m.took.WithLabelValues(e.ID)
-	m.keyEnds.WithLabelValues(e.ID).Set(keyEnds(e, now))
+	m.key(e.ID, is.Keys(e.ID), now)
 	m.disabled.WithLabelValues(e.ID).Set(oneIf(is.Disabled(e.ID) != ""))
 	m.paused.WithLabelValues(e.ID).Set(oneIf(is.Paused(e.ID) != nil))
+	m.breaker.WithLabelValues(e.ID).Set(float64(s.turned()))
 	m.certificate(s)
 }
 
@@ -99,7 +104,7 @@ func (m *metrics) end(endpoint string) {
 		m.attempts.DeleteLabelValues(endpoint, string(o))
 	}
 	m.took.DeleteLabelValues(endpoint)
-	for _, g := range []*prometheus.GaugeVec{m.keyEnds, m.disabled, m.paused, m.certEnds} {
+	for _, g := range []*prometheus.GaugeVec{m.keyEnds, m.disabled, m.breaker, m.paused, m.certEnds} {
 		g.DeleteLabelValues(endpoint)
 	}
 }
@@ -116,26 +121,14 @@ func (m *metrics) certificate(s *sender) {
 	m.certEnds.WithLabelValues(s.id).Set(float64(max(0, s.setup.Load().pool.CertificateEnds().Unix())))
 }
 
-// keyEnds is when the next key stops signing, in unix seconds; 0: none does.
-func keyEnds(e *registry.Endpoint, now time.Time) float64 {
-	var next time.Time
-	for _, k := range e.Keys {
-		if k.Until.After(now) && (next.IsZero() || k.Until.Before(next)) {
-			next = k.Until
-		}
-	}
-	if next.IsZero() {
-		return 0
-	}
-	return float64(next.Unix())
-}
-
 func (m *metrics) settled(e *registry.Endpoint, a outbox.Attempt, now time.Time) {
 	m.attempts.WithLabelValues(e.ID, string(a.Outcome)).Inc()
 	m.answers.WithLabelValues(a.Reason).Inc()
 	m.deliveries.WithLabelValues(e.Format.Name, string(a.Outcome)).Inc()
-	m.latency.Observe(a.Took.Seconds())
-	m.took.WithLabelValues(e.ID).Observe(a.Took.Seconds())
+	if a.Took > 0 { // else it died without a try
+		m.latency.Observe(a.Took.Seconds())
+		m.took.WithLabelValues(e.ID).Observe(a.Took.Seconds())
+	}
 	if a.Outcome == outbox.Done {
 		m.endToEnd.Observe(now.Sub(a.Delivery.Received).Seconds())
 	}

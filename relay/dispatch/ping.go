@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -43,8 +44,8 @@ func (d *Dispatcher) Ping(ctx context.Context, endpoint string) (p Pinged, err e
 		return p, fmt.Errorf("endpoint %s: %w", endpoint, ErrBusy)
 	}
 	by := s.setup.Load()
-	p.WebhookID = fmt.Sprintf("ping_%s_%d", endpoint, now.UnixMilli())
-	body, h, err := pingOf(by.Endpoint, p.WebhookID, now)
+	p.WebhookID = fmt.Sprintf("ping_%016x", rand.Uint64()) //nolint:gosec // unique, and no secret
+	body, h, err := pingOf(by.Endpoint, s.ring(now), p.WebhookID, now)
 	if err != nil {
 		return p, fmt.Errorf("ping %s: %w", endpoint, err)
 	}
@@ -68,7 +69,7 @@ func (s *sender) pinging(now time.Time) bool {
 	return true
 }
 
-func pingOf(e *registry.Endpoint, id string, now time.Time) (body []byte, h http.Header, err error) {
+func pingOf(e *registry.Endpoint, keys signing.Keyring, id string, now time.Time) (body []byte, h http.Header, err error) {
 	body, err = json.Marshal(map[string]any{
 		"type": PingType, "timestamp": now.UTC().Format(time.RFC3339Nano), "data": map[string]string{"id": id, "endpoint": e.ID},
 	})
@@ -76,15 +77,5 @@ func pingOf(e *registry.Endpoint, id string, now time.Time) (body []byte, h http
 		return nil, nil, err
 	}
 	h = http.Header{"Content-Type": {"application/json"}}
-	return body, h, e.Format.Scheme.Sign(h, signing.Message{ID: id, Time: now, Body: body}, ringOf(e, now))
-}
-
-// ringOf are the keys of an endpoint that sign now.
-func ringOf(e *registry.Endpoint, now time.Time) (ring signing.Keyring) {
-	for _, k := range e.Keys {
-		if k.Until.IsZero() || now.Before(k.Until) {
-			ring = append(ring, k.Key)
-		}
-	}
-	return ring
+	return body, h, e.Format.Scheme.Sign(h, signing.Message{ID: id, Time: now, Body: body}, keys)
 }

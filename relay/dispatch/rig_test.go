@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"log/slog"
 	"net/http"
@@ -60,10 +61,17 @@ type rig struct {
 
 func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
 	t.Helper()
+	return newRigOf(t, func(*rig, http.ResponseWriter, *http.Request) {}, func(e *registry.Endpoint) { e.Concurrency = concurrency }, set...)
+}
+
+// newRigOf is one whose partner answers as it is told, and whose endpoint is as it is told.
+func newRigOf(t *testing.T, answer func(*rig, http.ResponseWriter, *http.Request), endpoint func(*registry.Endpoint), set ...func(*Options)) *rig {
+	t.Helper()
 	g := &rig{t: t}
-	partner := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	partner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		g.took.Add(1)
+		answer(g, w, r)
 	}))
 	t.Cleanup(partner.Close)
 	key, err := signing.StandardKey("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
@@ -71,9 +79,10 @@ func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	f, _ := format.ByName("standard")
-	e := registry.Endpoint{ID: "a", URL: partner.URL, Format: f, Keys: []registry.Key{{Key: key}}, Concurrency: concurrency, Timeout: 10 * time.Second}
-	log := slog.New(slog.DiscardHandler)
-	if g.store, err = store.Open(store.Options{Dir: t.TempDir(), Logger: log, Metrics: prometheus.NewRegistry(), Linger: 200 * time.Microsecond}); err != nil {
+	e := registry.Endpoint{ID: "a", URL: partner.URL, Format: f, Keys: []registry.Key{{Key: key}}, Timeout: 10 * time.Second}
+	endpoint(&e)
+	log, dir := slog.New(slog.DiscardHandler), t.TempDir()
+	if g.store, err = store.Open(store.Options{Dir: dir, Logger: log, Metrics: prometheus.NewRegistry(), Linger: 200 * time.Microsecond}); err != nil {
 		t.Fatal(err)
 	}
 	stop := g.background(g.store.Run)
@@ -89,7 +98,11 @@ func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	partners := []registry.Partner{{ID: "acme", Endpoints: []registry.Endpoint{e}}}
-	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners}); err != nil {
+	sealer, err := store.OpenSealer(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners, Sealer: sealer, Random: rand.Reader, Now: g.clock.now}); err != nil {
 		t.Fatal(err)
 	}
 	client := send.New(send.Options{})
@@ -126,11 +139,13 @@ func (g *rig) update(fn func(*store.Tx) error) {
 }
 
 // owe puts one delivery about somebody into the outbox.
-func (g *rig) owe(subject string) {
+func (g *rig) owe(subject string) { g.oweOf(subject, 2, false) }
+
+func (g *rig) oweOf(subject string, seq uint64, grave bool) {
 	g.t.Helper()
 	g.update(func(tx *store.Tx) error {
 		return g.outbox.Put(tx, outbox.Delivery{
-			Endpoint: "a", Lane: "acme/" + subject, Sequence: 2, WebhookID: "evt_" + subject, Type: "kyc.status.approved", Format: "standard",
+			Endpoint: "a", Lane: "acme/" + subject, Sequence: seq, WebhookID: "evt_" + subject, Type: "kyc.status.approved", Format: "standard", Grave: grave,
 			Owed: g.clock.now(), Received: g.clock.now(), Body: []byte("{}"),
 		})
 	})

@@ -55,6 +55,18 @@ func (s Schedule) Wait(failures int) (time.Duration, bool) {
 	return b.NextBackOff(), true
 }
 
+// left is how long a delivery that has failed so often is tried for from then on, but for the jitter.
+func (s Schedule) left(failures int) (d time.Duration) {
+	s.Jitter = 0
+	for n := failures + 1; ; n++ {
+		wait, ok := s.Wait(n)
+		if !ok {
+			return d
+		}
+		d += wait
+	}
+}
+
 // maxPause bounds what a Retry-After may cost those it is not about: the whole endpoint, and a rejection or suspension, which must not wait unseen.
 const maxPause = 5 * time.Minute
 

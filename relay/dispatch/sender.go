@@ -30,7 +30,10 @@ type sender struct {
 	workers atomic.Int64 // goroutines that deliver or wait for something to deliver
 
 	mu          sync.Mutex // guards the fields below
-	inFlight    int
+	turns       turns      // slots, and who has them
+	breaker     breaker
+	recovering  bool // the breaker has half opened, and whoever sends has not seen it yet
+	health      health
 	allowed     int       // slots in use at most: halved when the endpoint asks for less, one more with each success
 	pausedUntil time.Time // the endpoint sent Retry-After
 	lastSuccess time.Time
@@ -56,6 +59,7 @@ func newSender(r *Dispatcher, e *registry.Endpoint) *sender {
 	s := &sender{r: r, id: e.ID, detail: newDetail(), freed: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
 	s.life, s.cease = context.WithCancel(context.Background())
 	s.follow(e)
+	s.recall()
 	return s
 }
 
@@ -83,6 +87,9 @@ func (s *sender) follow(e *registry.Endpoint) {
 		s.limit.SetBurst(max(1, int(e.Rate/10)))
 	}
 	s.setup.Store(is)
+	if was != nil && was.URL != e.URL {
+		s.forgive() // how one address did says nothing about another
+	}
 	if was != nil && was.pool != is.pool {
 		was.pool.End()
 	}
@@ -97,7 +104,7 @@ func limitOf(e *registry.Endpoint) rate.Limit {
 }
 
 func poolOptions(e *registry.Endpoint) send.PoolOptions {
-	return send.PoolOptions{Name: e.ID, Conns: connections(e), Headers: e.Headers, TLS: e.TLS}
+	return send.PoolOptions{Name: e.ID, Conns: connections(e), Headers: e.Headers, TLS: e.TLS, Public: e.Public}
 }
 
 // idle reports whether nothing may be sent, for the endpoint is disabled or paused by an operator.
@@ -118,52 +125,44 @@ func (s *sender) run(ctx context.Context) {
 	defer context.AfterFunc(s.life, cancel)()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	work := make(chan outbox.Delivery)
+	work := make(chan job)
 	defer close(work)
-	var queue []outbox.Delivery
-	defer func() { s.r.o.Outbox.Release(queue...) }()
+	l := &line{s: s}
+	defer l.release()
 	for ctx.Err() == nil {
-		var next time.Time
-		if len(queue) == 0 && !s.idle() {
-			var err error
-			if queue, next, err = s.r.o.Outbox.Claim(s.id, 2*s.setup.Load().Concurrency); err != nil {
-				s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
-				next = s.r.o.Now().Add(time.Second)
-			}
-		}
-		for len(queue) > 0 && s.take() {
-			if err := s.limit.Wait(ctx); err != nil { // stopping
-				s.give()
-				return
-			}
-			if s.closed() { // since it waited for its turn
-				s.give()
+		for {
+			j, ok := l.take(attempts)
+			if !ok {
 				break
 			}
-			d := queue[0]
-			queue = queue[1:]
-			s.hand(&wg, attempts, work, d)
+			if err := s.limit.Wait(ctx); err != nil || s.closed() { // stopping, or closed since it waited for its turn
+				s.spare(j)
+				break
+			}
+			s.hand(&wg, attempts, work, j)
 		}
-		if s.idle() { // what is claimed waits with the rest
-			s.r.o.Outbox.Release(queue...)
-			queue = nil
-		}
-		s.wait(ctx, len(queue) > 0, next)
+		s.wait(ctx, l)
 	}
+}
+
+// spare gives back what was not tried.
+func (s *sender) spare(j job) {
+	s.r.o.Outbox.Release(j.d)
+	s.give(j)
 }
 
 // hand gives a delivery to a worker that waits for one, or to a new one. A worker that has had nothing to do for a while ends: an idle endpoint costs no memory, a busy
 // one no new goroutine and stack for each delivery.
-func (s *sender) hand(wg *sync.WaitGroup, ctx context.Context, work chan outbox.Delivery, d outbox.Delivery) { //nolint:revive // ctx is the attempts', not the call's
+func (s *sender) hand(wg *sync.WaitGroup, ctx context.Context, work chan job, j job) { //nolint:revive // ctx is the attempts', not the call's
 	select {
-	case work <- d:
+	case work <- j:
 		return
 	default:
 	}
 	if s.workers.Add(1) > int64(s.setup.Load().Concurrency) { // one of them is about to wait
 		s.workers.Add(-1)
 		select {
-		case work <- d:
+		case work <- j:
 			return
 		case <-time.After(workerIdle): // or about to end
 			s.workers.Add(1)
@@ -171,21 +170,21 @@ func (s *sender) hand(wg *sync.WaitGroup, ctx context.Context, work chan outbox.
 	}
 	wg.Go(func() {
 		defer s.workers.Add(-1)
-		s.work(ctx, work, d)
+		s.work(ctx, work, j)
 	})
 }
 
 const workerIdle = 5 * time.Second
 
-func (s *sender) work(ctx context.Context, work <-chan outbox.Delivery, d outbox.Delivery) {
+func (s *sender) work(ctx context.Context, work <-chan job, j job) {
 	idle := time.NewTimer(workerIdle)
 	defer idle.Stop()
 	for {
-		s.deliver(ctx, d)
+		s.deliver(ctx, j)
 		idle.Reset(workerIdle)
 		var ok bool
 		select {
-		case d, ok = <-work:
+		case j, ok = <-work:
 			if !ok {
 				return
 			}
@@ -193,17 +192,6 @@ func (s *sender) work(ctx context.Context, work <-chan outbox.Delivery, d outbox
 			return
 		}
 	}
-}
-
-// take takes a slot, unless all that are allowed are taken or the endpoint is paused.
-func (s *sender) take() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.inFlight >= s.allowed || s.shut() {
-		return false
-	}
-	s.inFlight++
-	return true
 }
 
 // closed reports whether nothing may be sent now: the endpoint is disabled, paused by an operator, or has
@@ -219,9 +207,13 @@ func (s *sender) shut() bool {
 	return s.r.o.Now().Before(s.pausedUntil) || s.idle()
 }
 
-func (s *sender) give() {
+// give gives back the slot of an attempt that has ended.
+func (s *sender) give(j job) {
 	s.mu.Lock()
-	s.inFlight--
+	s.turns.end(&j.d)
+	if j.probe && s.breaker.probing { // it said nothing
+		s.breaker.spared(s.r.o.Now())
+	}
 	s.mu.Unlock()
 	s.nudge()
 }
@@ -234,23 +226,14 @@ func (s *sender) nudge() {
 	}
 }
 
-// wait returns when there may be something to do: a slot is free for what is queued, or something has become due.
-func (s *sender) wait(ctx context.Context, queued bool, next time.Time) {
-	now := s.r.o.Now()
-	s.mu.Lock()
-	paused := s.pausedUntil
-	s.mu.Unlock()
+// wait returns when there may be something to do.
+func (s *sender) wait(ctx context.Context, l *line) {
+	at, deaf := l.until()
 	wake := s.r.o.Outbox.Wake(s.id)
-	until := time.Minute
-	switch {
-	case now.Before(paused):
-		until = paused.Sub(now)
-	case queued:
-		wake = nil // nothing is claimed before the queue is empty
-	case !next.IsZero():
-		until = min(until, max(0, next.Sub(now)))
+	if deaf {
+		wake = nil
 	}
-	t := time.NewTimer(until)
+	t := time.NewTimer(max(0, at.Sub(s.r.o.Now())))
 	defer t.Stop()
 	select {
 	case <-wake:
@@ -261,10 +244,15 @@ func (s *sender) wait(ctx context.Context, queued bool, next time.Time) {
 }
 
 // deliver makes one attempt and settles it.
-func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
-	defer s.give()
+func (s *sender) deliver(ctx context.Context, j job) {
+	defer s.give(j)
+	d := j.d
+	if !s.there() { // it went before the attempt began
+		s.r.o.Outbox.Release(d)
+		return
+	}
 	started, by := s.r.o.Now(), s.setup.Load()
-	h, err := sign(by.Endpoint, &d, started)
+	h, err := sign(by.Endpoint, s.ring(started), &d, started)
 	if err != nil && s.remake(ctx, d, err, started) {
 		return
 	}
@@ -280,16 +268,17 @@ func (s *sender) deliver(ctx context.Context, d outbox.Delivery) {
 		s.r.m.repeated.Inc()
 		s.detail.repeated.Add(1)
 	}
-	s.conclude(ctx, d, a, err, started)
+	s.conclude(ctx, j, a, err, started)
 }
 
 // conclude settles an attempt that was started then and had this answer, or none.
-func (s *sender) conclude(ctx context.Context, d outbox.Delivery, a send.Answer, err error, started time.Time) {
+func (s *sender) conclude(ctx context.Context, j job, a send.Answer, err error, started time.Time) {
+	d := j.d
 	took := s.r.o.Now().Sub(started)
 	v := read(a, err)
 	lastSuccess := s.note(v, a, d.Lane)
 	r := refusals{}
-	if v.about {
+	if v.about && !d.Early {
 		r = s.refusals(&d, started, lastSuccess)
 	}
 	out := settle(d, v, a, Schedule(s.setup.Load().Retry), started, took, r)
@@ -299,6 +288,7 @@ func (s *sender) conclude(ctx context.Context, d outbox.Delivery, a send.Answer,
 	if v.disable {
 		s.r.disable(ctx, s, "the partner answered 410 Gone")
 	}
+	s.judge(ctx, j, v, started)
 	s.settle(ctx, out)
 }
 
@@ -306,6 +296,7 @@ func (s *sender) conclude(ctx context.Context, d outbox.Delivery, a send.Answer,
 func (s *sender) settle(ctx context.Context, out outbox.Attempt) {
 	s.count(&out)
 	s.r.logSettled(ctx, out)
+	s.r.died(&out)
 	s.r.o.Outbox.Settle(out)
 }
 
@@ -319,7 +310,7 @@ func (s *sender) count(out *outbox.Attempt) {
 }
 
 // sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a signature for each key that still signs (I5).
-func sign(e *registry.Endpoint, d *outbox.Delivery, now time.Time) (http.Header, error) {
+func sign(e *registry.Endpoint, keys signing.Keyring, d *outbox.Delivery, now time.Time) (http.Header, error) {
 	f, ok := e.FormatOf(d.Format)
 	if !ok {
 		return nil, errors.New("format " + d.Format + " is not in this program")
@@ -328,7 +319,7 @@ func sign(e *registry.Endpoint, d *outbox.Delivery, now time.Time) (http.Header,
 	if d.Traceparent != "" {
 		h.Set("Traceparent", d.Traceparent)
 	}
-	if err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, ringOf(e, now)); err != nil {
+	if err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, keys); err != nil {
 		return nil, err
 	}
 	return h, nil

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -36,14 +37,19 @@ func TestSlowDown(t *testing.T) {
 	}
 	f(fine, send.Answer{}, 8, time.Minute)
 	f(slow, send.Answer{RetryAfter: 24 * time.Hour}, 4, 5*time.Minute)
+	for i := range 10 {
+		g.owe(fmt.Sprint("p", i))
+	}
+	l := &line{s: s}
+	defer l.release()
 	for range 3 {
-		if s.take() {
-			t.Error("a slot of a paused endpoint was given")
+		if j, ok := l.take(t.Context()); ok {
+			t.Errorf("%+v is sent to a paused endpoint", j)
 		}
 	}
 	g.clock.advance(6 * time.Minute)
 	taken := 0
-	for s.take() {
+	for _, ok := l.take(t.Context()); ok; _, ok = l.take(t.Context()) {
 		taken++
 	}
 	if taken != 4 {

@@ -68,7 +68,8 @@ func TestSnippets(t *testing.T) {
 		}
 		snippets[name] = string(m[3])
 	}
-	if want := len(languages) * len(snippetFormats); len(snippets) != want {
+	tryAsymmetric(t, snippets)
+	if want := len(languages)*len(snippetFormats) + len(asymmetricSnippets); len(snippets) != want {
 		t.Errorf("%d snippets, want %d", len(snippets), want)
 	}
 	for _, l := range languages {

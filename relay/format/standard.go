@@ -12,7 +12,7 @@ var standard = Format{ // https://www.standardwebhooks.com
 	Render:      renderStandard,
 	Gaps: []string{
 		"Nothing of the model is left out: every change has a word, and the order of the fields is fixed.",
-		"Signatures are symmetric (v1): whoever can verify a webhook could also have made it.",
+		"With a shared secret (whsec_, v1) whoever can verify a webhook could also have made it; with an ed25519 key (whsk_, v1a) only the gateway could.",
 	},
 }
 

@@ -20,7 +20,7 @@ const (
 
 // owner is what is kept of an endpoint for good.
 type owner struct {
-	Partner  string   `json:"partner"`
+	Partner  string   `json:"partner"`            // by the id that it is kept under
 	Became   string   `json:"became,omitempty"`   // the id that took its place
 	Formerly []string `json:"formerly,omitempty"` // the ids whose place it took, the last first
 }
@@ -34,18 +34,19 @@ type Move struct {
 
 // Refusal is why a config may not be served upon what is kept.
 type Refusal struct {
-	Partner, Endpoint string // whose entry in the config it is about
+	Partner, Endpoint string // whose entry in the config it is about; no endpoint: the partner's own
 	Key               string // of that entry: id or renamed_from
 	What, Remedy      string
 }
 
-// Orphan is an endpoint that is known and not in the config: what is owed to it stays owed.
+// Orphan is an endpoint that is known, and neither in the config nor made through the API: what is owed to it stays owed.
 type Orphan struct{ Partner, Endpoint string }
 
 // Plan is what a config comes to upon what is kept.
 type Plan struct {
 	Refused []Refusal
-	Moves   []Move // those that have begun first
+	Renames []Rename // of partners
+	Moves   []Move   // those that have begun first
 	Orphans []Orphan
 	Gone    []string // partners that own endpoints and are not in the config
 
@@ -109,10 +110,12 @@ func (os owners) move(m Move) {
 type planner struct {
 	Plan
 	owners
+	names
 	tx       *store.Tx
-	declared map[string]string // partners by endpoint
+	declared map[string]string // partners by endpoint, as they are kept
+	stored   Stored            // what was made through the API
 	owing    map[string]string // partners, by endpoint that owes something about their people
-	known    bool              // endpoints have been recorded before
+	any      bool              // endpoints have been recorded before
 }
 
 // PlanOf compares a config with what is kept. owing says, of each endpoint that owes something, whose people that is about: files of before owners were kept are judged by it.
@@ -121,21 +124,43 @@ func PlanOf(tx *store.Tx, ps []Partner, owing map[string]string) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("read the owners of endpoints: %w", err)
 	}
-	p := &planner{owners: all, tx: tx, declared: map[string]string{}, owing: owing, known: len(all) > 0}
+	stored, err := readStored(tx)
+	if err != nil {
+		return Plan{}, fmt.Errorf("read the partners and endpoints that are kept: %w", err)
+	}
+	ns, err := readNames(tx)
+	if err != nil {
+		return Plan{}, fmt.Errorf("read the names of partners: %w", err)
+	}
+	p := &planner{owners: all, names: ns, tx: tx, declared: map[string]string{}, stored: stored, owing: owing, any: len(all) > 0}
+	ids := map[string]bool{}
+	for i := range ps {
+		ids[ps[i].ID] = true
+	}
+	for i := range ps {
+		p.rename(&ps[i], ids)
+	}
 	for _, m := range begun {
 		p.Moves = append(p.Moves, m)
 		p.move(m)
 	}
 	partners := map[string]bool{}
 	for i := range ps {
-		partners[ps[i].ID] = true
+		root := p.kept(ps[i].ID)
+		partners[root] = true
 		for j := range ps[i].Endpoints {
-			p.declared[ps[i].Endpoints[j].ID] = ps[i].ID
+			p.declared[ps[i].Endpoints[j].ID] = root
 		}
+	}
+	for id := range stored.Partners {
+		if partners[id] {
+			p.Refused = append(p.Refused, Refusal{Partner: id, Key: "id", What: "partner " + id + " was made through the API, and is kept in the database", Remedy: "take it out of the config; or remove it with countersign partners remove " + id + ", and then start with this config: what is owed stays owed, and its endpoints go on if they are declared under their ids"})
+		}
+		partners[id] = true
 	}
 	for i := range ps {
 		for j := range ps[i].Endpoints {
-			p.endpoint(ps[i].ID, &ps[i].Endpoints[j])
+			p.endpoint(p.kept(ps[i].ID), &ps[i].Endpoints[j])
 		}
 	}
 	for id, partner := range owing {
@@ -144,11 +169,14 @@ func PlanOf(tx *store.Tx, ps []Partner, owing map[string]string) (Plan, error) {
 		}
 	}
 	for id, o := range p.owners {
-		if o.Became == "" && p.declared[id] == "" {
-			p.Orphans = append(p.Orphans, Orphan{o.Partner, id})
+		if v, ok := stored.Endpoints[id]; ok && partners[v.Endpoint.Partner] {
+			continue
 		}
-		if !partners[o.Partner] && !slices.Contains(p.Gone, o.Partner) {
-			p.Gone = append(p.Gone, o.Partner)
+		if o.Became == "" && p.declared[id] == "" {
+			p.Orphans = append(p.Orphans, Orphan{p.shown(o.Partner), id})
+		}
+		if is := p.shown(o.Partner); !partners[o.Partner] && !slices.Contains(p.Gone, is) {
+			p.Gone = append(p.Gone, is)
 		}
 	}
 	slices.SortFunc(p.Orphans, func(a, b Orphan) int { return strings.Compare(a.Endpoint, b.Endpoint) })
@@ -166,10 +194,14 @@ func (p *planner) owner(id string) string {
 
 func (p *planner) endpoint(partner string, e *Endpoint) {
 	refuse := func(key, what, remedy string) {
-		p.Refused = append(p.Refused, Refusal{Partner: partner, Endpoint: e.ID, Key: key, What: what, Remedy: remedy})
+		p.Refused = append(p.Refused, Refusal{Partner: p.shown(partner), Endpoint: e.ID, Key: key, What: what, Remedy: remedy})
 	}
 	if is := p.owner(e.ID); is != "" && is != partner {
-		refuse("id", fmt.Sprintf("endpoint %s belongs to partner %s, for ever: what is owed to it, and its key, are that partner's", e.ID, is), "give this endpoint an id of its own")
+		refuse("id", fmt.Sprintf("endpoint %s belongs to partner %s, for ever: what is owed to it, and its key, are that partner's", e.ID, p.shown(is)), "give this endpoint an id of its own")
+		return
+	}
+	if v, ok := p.stored.Endpoints[e.ID]; ok && v.Endpoint.Partner == partner {
+		refuse("id", fmt.Sprintf("endpoint %s was made through the API, and is kept in the database", e.ID), "take it out of the config; or remove it with countersign endpoints remove "+e.ID+", and then start with this config: what is owed to it goes on")
 		return
 	}
 	o, known := p.owners[e.ID]
@@ -204,15 +236,17 @@ func (p *planner) refusal(partner string, e *Endpoint, from string) (what, remed
 	o, known := p.owners[e.ID]
 	is := p.owner(from)
 	switch {
+	case p.stored.Endpoints[from].Endpoint != nil:
+		return fmt.Sprintf("endpoint %s was made through the API, and is kept in the database", from), "remove renamed_from, or remove that endpoint first, with countersign endpoints remove " + from
 	case p.declared[from] != "":
 		return fmt.Sprintf("endpoint %s was renamed to %s, which is in the config", e.RenamedFrom, from), "remove renamed_from, or that endpoint"
 	case is != "" && is != partner:
-		return fmt.Sprintf("endpoint %s belongs to partner %s, for ever", from, is), "remove renamed_from: what is owed to it is about that partner's people"
+		return fmt.Sprintf("endpoint %s belongs to partner %s, for ever", from, p.shown(is)), "remove renamed_from: what is owed to it is about that partner's people"
 	case known && o.Became == "" || !known && p.owing[e.ID] != "":
 		return fmt.Sprintf("endpoint %s has been in use already: only a new id can take the place of another", e.ID), "give it an id that is new, or remove renamed_from"
 	case known && p.current(e.ID) != from:
 		return fmt.Sprintf("endpoint %s was renamed to %s", e.ID, p.current(e.ID)), "give it an id that is new"
-	case is == "" && p.known && !p.traces(from):
+	case is == "" && p.any && !p.traces(from):
 		return fmt.Sprintf("no endpoint %s is known", from), "correct it, or remove renamed_from"
 	}
 	return "", ""
@@ -250,7 +284,7 @@ func (r *Registry) Begin(ctx context.Context, m Move) error {
 	return nil
 }
 
-// Finish ends a move that has begun, when what was owed has moved: the key that was made, the mark of a disabled one and the ownership follow, in one transaction. Nil once
+// Finish ends a move that has begun, when what was owed has moved: the keys that are kept, the mark of a disabled one and the ownership follow, in one transaction. Nil once
 // that is on stable storage.
 func (r *Registry) Finish(ctx context.Context, m Move) error {
 	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
@@ -265,7 +299,7 @@ func (r *Registry) Finish(ctx context.Context, m Move) error {
 				return err
 			}
 		}
-		if err := r.carryKey(b, m); err != nil {
+		if err := r.carryKey(tx, m); err != nil {
 			return err
 		}
 		if err := carryPause(b, tx, m); err != nil {
@@ -279,32 +313,15 @@ func (r *Registry) Finish(ctx context.Context, m Move) error {
 				return err
 			}
 		}
+		if err := carryHealth(b, m); err != nil {
+			return err
+		}
 		return b.DeleteBoth([]byte(movePrefix + m.To))
 	})
 	if err != nil {
 		return fmt.Errorf("rename endpoint %s to %s: %w", m.From, m.To, err)
 	}
 	return nil
-}
-
-// carryKey seals the key that was made for an endpoint under the name of the one that takes its place.
-func (r *Registry) carryKey(b store.Bucket, m Move) error {
-	from, to := endpointKey(m.From), endpointKey(m.To)
-	sealed, err := b.GetEither([]byte(from))
-	if err != nil || sealed == nil {
-		return err
-	}
-	text, err := r.o.Sealer.Unseal(from, sealed)
-	if err != nil {
-		return err
-	}
-	if sealed, err = r.o.Sealer.Seal(to, text); err != nil {
-		return err
-	}
-	if err := b.PutTwice([]byte(to), sealed); err != nil {
-		return err
-	}
-	return b.DeleteBoth([]byte(from))
 }
 
 func putTwice(b store.Bucket, key string, v any) error {
@@ -321,11 +338,17 @@ func (s *Snapshot) Formerly(endpoint string) []string { return s.owners[endpoint
 // Current is the id that an endpoint has now.
 func (s *Snapshot) Current(endpoint string) string { return s.owners.current(endpoint) }
 
-// Orphans are the endpoints that are known and not in the config, in the order of their ids.
+// IsOrphan reports whether an endpoint is known and not served.
+func (s *Snapshot) IsOrphan(endpoint string) bool {
+	o, known := s.owners[endpoint]
+	return known && o.Became == "" && s.endpoints[endpoint] == nil
+}
+
+// Orphans are the endpoints that are known and not served, in the order of their ids.
 func (s *Snapshot) Orphans() (list []Orphan) {
 	for id, o := range s.owners {
-		if o.Became == "" && s.endpoints[id] == nil {
-			list = append(list, Orphan{o.Partner, id})
+		if s.IsOrphan(id) {
+			list = append(list, Orphan{s.Shown(o.Partner), id})
 		}
 	}
 	slices.SortFunc(list, func(a, b Orphan) int { return strings.Compare(a.Endpoint, b.Endpoint) })

@@ -1,22 +1,26 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/outbox/store"
+	"countersign/signing"
 )
 
-// config is a config in short: partner:endpoint, and <old where it was renamed from.
+// config is a config in short: partner:endpoint, and <old behind either that was renamed from that.
 func config(entries ...string) (ps []Partner) {
 	for _, s := range entries {
 		partner, rest, _ := strings.Cut(s, ":")
 		id, from, _ := strings.Cut(rest, "<")
+		partner, was, _ := strings.Cut(partner, "<")
 		i := slices.IndexFunc(ps, func(p Partner) bool { return p.ID == partner })
 		if i < 0 {
-			i, ps = len(ps), append(ps, Partner{ID: partner})
+			i, ps = len(ps), append(ps, Partner{ID: partner, RenamedFrom: was})
 		}
 		if id != "" {
 			ps[i].Endpoints = append(ps[i].Endpoints, Endpoint{ID: id, RenamedFrom: from})
@@ -44,7 +48,7 @@ func (g *rig) serve(owing map[string]string, entries ...string) (refused string)
 	if len(all) > 0 {
 		return strings.Join(all, "\n")
 	}
-	if err := g.Own(g.t.Context(), p); err != nil {
+	if err := errors.Join(g.RenamePartners(g.t.Context(), p), g.Own(g.t.Context(), p)); err != nil {
 		g.t.Fatal(err)
 	}
 	for _, m := range p.Moves {
@@ -123,10 +127,13 @@ func TestMove(t *testing.T) {
 	if s := g.serve(nil, "acme:a", "acme:b"); s != "" {
 		t.Fatal(s)
 	}
-	_, made, err := g.MakeEndpointKey(t.Context(), "a", func(string) error { return nil })
-	if err != nil {
+	if _, _, err := g.FirstKey(t.Context(), "a", func(string) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := g.Rotate(t.Context(), "a", signing.HMAC, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	made := g.Read().Keys("a")
 	wrote := make(chan error, 1)
 	g.Disable("a", "410 Gone", func(err error) { wrote <- err })
 	if err := <-wrote; err != nil {
@@ -148,11 +155,17 @@ func TestMove(t *testing.T) {
 	if s := g.serve(nil, "acme:b", "acme:c"); s != "" {
 		t.Error(s)
 	}
-	if key, ok, err := g.EndpointKey("c"); !ok || err != nil || !same(key, made) {
-		t.Errorf("the key has not gone along: %v, %v", ok, err)
+	moved := g.Read().Keys("c")
+	if len(moved) != 2 || len(made) != 2 {
+		t.Fatalf("%d of %d keys have gone along", len(moved), len(made))
 	}
-	if _, ok, err := g.EndpointKey("a"); ok || err != nil {
-		t.Errorf("the old id has a key: %v, %v", ok, err)
+	for i := range moved {
+		if moved[i].ID != made[i].ID || !moved[i].Until.Equal(made[i].Until) || !same(moved[i].Key, made[i].Key) {
+			t.Errorf("key %d has changed on the way", i)
+		}
+	}
+	if g.kept("a") != nil {
+		t.Error("the old id has keys")
 	}
 	if s := g.Read(); s.Disabled("c") != "410 Gone" || g.isDisabled("a") || len(s.Orphans()) != 0 {
 		t.Errorf("c is disabled for %q, a: %v; orphans %v", s.Disabled("c"), g.isDisabled("a"), s.Orphans())

@@ -22,20 +22,11 @@ func registeredKey(partner string) []byte { return []byte("relay/policy/" + part
 // RegisterPolicies makes a partner's configured policy its newest version if it differs from the last: nil once that is on stable storage. Subjects keep the version they are
 // folded under.
 func (r *Registry) RegisterPolicies(ctx context.Context) error {
-	all := map[string]map[int]kyc.Policy{}
-	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
-		clear(all)
-		for _, p := range r.Read().Partners() {
-			known, err := registerPolicy(tx, p.ID, p.Policy)
-			if err != nil {
-				return err
-			}
-			all[p.ID] = known
-		}
-		return nil
-	})
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	all, err := r.register(ctx, r.Read().Partners())
 	if err != nil {
-		return fmt.Errorf("register policies: %w", err)
+		return err
 	}
 	r.change(func(s *Snapshot) bool {
 		s.policies = maps.Clone(s.policies)
@@ -43,6 +34,38 @@ func (r *Registry) RegisterPolicies(ctx context.Context) error {
 		return true
 	})
 	return nil
+}
+
+// Register does the same for partners that are about to be configured, whose newest versions then are
+// what they want from the first moment on: nil once that is on stable storage. Nothing counts before.
+func (r *Registry) Register(ctx context.Context, ps []Partner) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	_, err := r.register(ctx, ps)
+	return err
+}
+
+func (r *Registry) register(ctx context.Context, ps []Partner) (map[string]map[int]kyc.Policy, error) {
+	all := map[string]map[int]kyc.Policy{}
+	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
+		clear(all)
+		for _, p := range ps {
+			if p.ID == Operator {
+				continue
+			}
+			root := r.Read().Kept(p.ID)
+			known, err := registerPolicy(tx, root, p.Policy)
+			if err != nil {
+				return err
+			}
+			all[root] = known
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("register policies: %w", err)
+	}
+	return all, nil
 }
 
 // registerPolicy returns all versions of a partner's policy, the one it wants among them.

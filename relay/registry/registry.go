@@ -6,11 +6,14 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -21,7 +24,13 @@ type Options struct {
 	Store    *store.Store
 	Sealer   *store.Sealer
 	Random   io.Reader
-	Partners []Partner // see Configure
+	Partners []Partner        // see Configure
+	Now      func() time.Time // nil: time.Now
+
+	Live     bool                  // the addresses of endpoints that are made through the API are held to what live mode allows,
+	Allow    []netip.Prefix        // and to these exceptions
+	Reserved map[string]bool       // canonical names of the headers that formats set
+	Divide   func([]Partner) error // gives every endpoint its share of what may be in flight, whenever there are other endpoints; an error: there is no room for so many. Nil: each has what it asks for
 }
 
 // Registry is safe for concurrent use.
@@ -29,10 +38,16 @@ type Registry struct {
 	o        Options
 	snapshot atomic.Pointer[Snapshot]
 
+	changing sync.Mutex // held by whoever changes partners and endpoints, over the commit; guards the fields below
+	declared []Partner
+	answers  map[string]time.Time // when each that is kept was given
+	dropping []string             // those that the write under way takes away
+
 	mu       sync.Mutex // held by whoever puts another snapshot in the place of the last
 	watchers []watcher
 
 	pausing sync.Mutex // held over a pause, or its end, from the file to the snapshot
+	keying  sync.Mutex // held over a change of kept keys, from the file to the snapshot
 }
 
 // watcher is told of other partners and endpoints.
@@ -45,18 +60,27 @@ type watcher struct {
 type Snapshot struct {
 	all       []Partner
 	operator  []Endpoint
-	partners  map[string]*Partner
+	declared  map[string]bool // endpoints of the config, and its partners by partnerName
+	stored    Stored
+	whose     map[string]string   // partners by endpoint
+	partners  map[string]*Partner // by the id that each is kept under
 	endpoints map[string]*Endpoint
-	policies  map[string]map[int]kyc.Policy // by partner and version
+	policies  map[string]map[int]kyc.Policy // by partner, as it is kept, and version
 	disabled  map[string]*string            // by endpoint: why
 	paused    map[string]*Pause             // by endpoint
 	owners    owners
+	names     names             // of partners that were renamed
+	roots     map[string]string // the ids that those are kept under, by each that they have or had
+	kept      map[string][]Key  // by endpoint: keys that are not in the config
 }
 
 // New reads what is kept about the partners given.
 func New(o Options) (*Registry, error) {
 	r := &Registry{o: o}
-	r.snapshot.Store(&Snapshot{})
+	r.snapshot.Store(&Snapshot{stored: noneStored()})
+	if err := o.Store.View(r.readAnswers); err != nil {
+		return nil, fmt.Errorf("read the registry: %w", err)
+	}
 	if err := r.Configure(o.Partners); err != nil {
 		return nil, err
 	}
@@ -72,8 +96,8 @@ func (r *Registry) Watch(before func(*Snapshot) error, after func(*Snapshot)) {
 	r.watchers = append(r.watchers, watcher{before, after})
 }
 
-// publish makes a snapshot with other partners the one that counts. r.mu is held.
-func (r *Registry) publish(s *Snapshot) error {
+// admit asks the watchers whether a snapshot with other partners may count. r.mu is held.
+func (r *Registry) admit(s *Snapshot) error {
 	for _, w := range r.watchers {
 		if w.before == nil {
 			continue
@@ -82,55 +106,82 @@ func (r *Registry) publish(s *Snapshot) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// publish makes a snapshot with other partners, which has been admitted, the one that counts. r.mu is held.
+func (r *Registry) publish(s *Snapshot) {
 	r.snapshot.Store(s)
 	for _, w := range r.watchers {
 		if w.after != nil {
 			w.after(s)
 		}
 	}
-	return nil
 }
 
-// Configure makes these the partners, in their order, with what is kept about them: their policies,
-// which of their endpoints are disabled or paused, and which names those had. It may be called again
-// while everything runs: the new ones count at once, or on error not at all. Nobody may change ps after.
+// Configure makes these the partners of the config, in their order, beside those that are kept in the file, with what is kept about all of them: their policies, which of their
+// endpoints are disabled or paused, which names those had, and the keys that are kept of them. It may be called again while everything runs: the new ones count at once, or on error not at all. Nobody may change
+// ps after.
 func (r *Registry) Configure(ps []Partner) error {
-	s := &Snapshot{partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, policies: map[string]map[int]kyc.Policy{}, disabled: map[string]*string{}, paused: map[string]*Pause{}}
-	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
-	defer r.mu.Unlock()
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	var stored Stored
+	var ns names
 	err := r.o.Store.View(func(tx *store.Tx) (err error) {
-		if s.owners, _, err = readOwners(tx); err != nil {
+		if ns, err = readNames(tx); err != nil {
 			return err
 		}
-		for i := range ps {
-			p := &ps[i]
-			if p.ID == Operator {
-				s.operator = p.Endpoints
-			} else {
-				s.all, s.partners[p.ID] = append(s.all, *p), p
-			}
-			known, err := policies(tx, p.ID)
-			if err != nil {
-				return err
-			}
-			s.policies[p.ID] = known
-			for j := range p.Endpoints {
-				e := &p.Endpoints[j]
-				s.endpoints[e.ID] = e
-				if why := disabledFor(tx, e.ID); why != "" {
-					s.disabled[e.ID] = &why
-				}
-				if p := pausedBy(tx, e.ID); p != nil {
-					s.paused[e.ID] = p
-				}
-			}
-		}
-		return nil
+		stored, err = readStored(tx)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read the registry: %w", err)
 	}
-	return r.publish(s)
+	s, err := r.compose(ps, stored, ns, nil)
+	if err != nil {
+		return fmt.Errorf("read the registry: %w", err)
+	}
+	r.mu.Lock() // over the look at the file too, or it would miss an endpoint that is disabled meanwhile
+	defer r.mu.Unlock()
+	err = r.o.Store.View(func(tx *store.Tx) error { return errors.Join(s.recall(tx), r.recallKeys(tx, s)) })
+	if err != nil {
+		return fmt.Errorf("read the registry: %w", err)
+	}
+	if err := r.admit(s); err != nil {
+		return err
+	}
+	r.declared = ps
+	r.publish(s)
+	return nil
+}
+
+// recall reads what is kept about the partners and endpoints of a snapshot.
+func (s *Snapshot) recall(tx *store.Tx) (err error) {
+	s.policies, s.disabled, s.paused = map[string]map[int]kyc.Policy{}, map[string]*string{}, map[string]*Pause{}
+	if s.owners, _, err = readOwners(tx); err != nil {
+		return err
+	}
+	for id := range s.partners {
+		if s.policies[id], err = policies(tx, id); err != nil {
+			return err
+		}
+	}
+	for id := range s.endpoints {
+		if why := disabledFor(tx, id); why != "" {
+			s.disabled[id] = &why
+		}
+		if p := pausedBy(tx, id); p != nil {
+			s.paused[id] = p
+		}
+	}
+	return nil
+}
+
+func (r *Registry) now() time.Time {
+	if r.o.Now == nil {
+		return time.Now()
+	}
+	return r.o.Now()
 }
 
 // Read returns what counts now. Whoever needs two answers that agree asks one snapshot.
@@ -148,14 +199,14 @@ func (r *Registry) change(fn func(*Snapshot) bool) bool {
 	return true
 }
 
-// Partners are all of them, in the config's order. The operator is none.
+// Partners are all of them: those of the config in its order, then those that are kept in the file. The operator is none.
 func (s *Snapshot) Partners() []Partner { return s.all }
 
 // Operator stands in the place of a partner's id for whoever runs the gateway: endpoints of its own are
 // told of what becomes of the others, and of nobody's status. No partner has such an id.
 const Operator = "(operator)"
 
-// Receivers are all whom anything is sent to: the partners and, with endpoints, the operator.
+// Receivers are all whom anything is sent to: the partners and, where it has endpoints, the operator.
 func (s *Snapshot) Receivers() []Partner {
 	if len(s.operator) == 0 {
 		return s.all
@@ -163,25 +214,24 @@ func (s *Snapshot) Receivers() []Partner {
 	return append(s.all[:len(s.all):len(s.all)], Partner{ID: Operator, Endpoints: s.operator})
 }
 
-// Owner is whose an endpoint is, also one that is not in the config any more; "": it is not known.
-func (s *Snapshot) Owner(endpoint string) string { return s.owners[s.owners.current(endpoint)].Partner }
-
-// Partner is the partner of an id; nil: there is none.
-func (s *Snapshot) Partner(id string) *Partner { return s.partners[id] }
+// Partner is the partner of an id, which it has or had; nil: there is none.
+func (s *Snapshot) Partner(id string) *Partner { return s.partners[s.Kept(id)] }
 
 // Endpoint is the endpoint of an id; nil: there is none.
 func (s *Snapshot) Endpoint(id string) *Endpoint { return s.endpoints[id] }
 
 // Policy is a version of a partner's policy; the defaults where it is not registered.
 func (s *Snapshot) Policy(partner string, version int) kyc.Policy {
-	return s.policies[partner][version]
+	return s.policies[s.Kept(partner)][version]
 }
 
 // Policies are all registered versions of a partner's policy.
-func (s *Snapshot) Policies(partner string) map[int]kyc.Policy { return s.policies[partner] }
+func (s *Snapshot) Policies(partner string) map[int]kyc.Policy {
+	return s.policies[s.Kept(partner)]
+}
 
 // NewestPolicy is the newest registered version of a partner's policy; 0: there is none.
-func (s *Snapshot) NewestPolicy(partner string) int { return newest(s.policies[partner]) }
+func (s *Snapshot) NewestPolicy(partner string) int { return newest(s.policies[s.Kept(partner)]) }
 
 // Disabled is why an endpoint is disabled; "": it is not.
 func (s *Snapshot) Disabled(endpoint string) string {

@@ -202,28 +202,28 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestEndpointKey: a key is handed over before it counts, kept sealed, and the same ever after.
-func TestEndpointKey(t *testing.T) {
+// TestFirstKey: a key is handed over before it counts, kept sealed, and the same ever after.
+func TestFirstKey(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()
 	refused := errors.New("no room")
-	if _, _, err := g.MakeEndpointKey(t.Context(), "a", func(string) error { return refused }); !errors.Is(err, refused) {
-		t.Errorf("MakeEndpointKey = %v", err)
+	if _, _, err := g.FirstKey(t.Context(), "a", func(string) error { return refused }); !errors.Is(err, refused) {
+		t.Errorf("FirstKey = %v", err)
 	}
-	if _, ok, err := g.EndpointKey("a"); ok || err != nil {
-		t.Errorf("a key that nobody was given: %v, %v", ok, err)
+	if g.again(acme()); len(g.Read().Keys("a")) != 0 {
+		t.Error("a key that nobody was given")
 	}
 	var given string
-	text, key, err := g.MakeEndpointKey(t.Context(), "a", func(text string) error { given = text; return nil })
-	if err != nil || given == "" || given != text {
-		t.Fatalf("%v; handed over: %v", err, given == text)
+	keys, made, err := g.FirstKey(t.Context(), "a", func(text string) error { given = text; return nil })
+	if err != nil || given == "" || made == nil || given != made.Secret || len(keys) != 1 {
+		t.Fatalf("%v, %d keys; handed over: %v", err, len(keys), made != nil && given == made.Secret)
 	}
-	kept, ok, err := g.EndpointKey("a")
-	if !ok || err != nil || !same(kept, key) {
-		t.Errorf("kept: %v, %v", ok, err)
+	keys, again, err := g.FirstKey(t.Context(), "a", func(string) error { t.Error("handed over twice"); return nil })
+	if err != nil || again != nil || len(keys) != 1 || !same(keys[0].Key, made.Key.Key) {
+		t.Errorf("kept: %v, %v", again != nil, err)
 	}
-	if _, ok, _ := g.EndpointKey("b"); ok {
-		t.Error("it is another's too")
+	if g.again(acme()); len(g.Read().Keys("a")) != 1 || !same(g.Read().Keys("a")[0].Key, made.Key.Key) || len(g.Read().Keys("b")) != 0 {
+		t.Error("it has not survived, or is another's too")
 	}
 }
 

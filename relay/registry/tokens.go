@@ -30,17 +30,23 @@ func (r *Registry) TokenUse(name string, fn func(v []byte)) error {
 	})
 }
 
-// KeepToken keeps one, in the place of another if that has a name: nil once it is on stable storage.
-func (r *Registry) KeepToken(ctx context.Context, name string, v []byte, instead string) error {
-	return r.o.Store.Update(ctx, func(tx *store.Tx) error {
+// KeepToken keeps one, in the place of another if that has a name, and with what the call that made it was answered if that is to be kept: nil once it is on stable storage.
+func (r *Registry) KeepToken(ctx context.Context, name string, v []byte, instead string, answer *Answer) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		b := tx.Bucket(store.Registry)
 		if instead != "" {
 			if err := errors.Join(b.DeleteBoth([]byte(madePrefix+instead)), b.Delete([]byte(usedPrefix+instead))); err != nil {
 				return err
 			}
 		}
-		return b.PutTwice([]byte(madePrefix+name), v)
+		return errors.Join(b.PutTwice([]byte(madePrefix+name), v), r.writeAnswer(b, answer))
 	})
+	if err == nil {
+		r.noteAnswer(answer)
+	}
+	return err
 }
 
 // Low reports whether the disk has no room for what nobody waits for.

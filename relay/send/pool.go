@@ -16,11 +16,12 @@ type PoolOptions struct {
 	Conns   int      // connections open at once at most, being opened, in use or resting; default 64
 	Headers []Header // with every request; what the format sets of the same name wins
 	TLS     TLSFiles // followed when they change
+	Public  bool     // the exceptions of Options.Allow do not count
 }
 
 // Same reports whether a pool with these options serves as well as one with the others.
 func (o PoolOptions) Same(other PoolOptions) bool {
-	return o.Name == other.Name && o.Conns == other.Conns && o.TLS == other.TLS &&
+	return o.Name == other.Name && o.Conns == other.Conns && o.TLS == other.TLS && o.Public == other.Public &&
 		slices.EqualFunc(o.Headers, other.Headers, func(a, b Header) bool { return a.Name == b.Name && a.value() == b.value() })
 }
 
@@ -182,7 +183,11 @@ func (p *Pool) dial(ctx context.Context, network, address string) (net.Conn, err
 		return nil, &failure{reason: Timeout, text: "all connections of the endpoint are in use", is: context.DeadlineExceeded}
 	}
 	free := sync.OnceFunc(func() { <-p.slots })
-	conn, err := p.c.dial(ctx, network, address)
+	open := p.c.dial
+	if p.o.Public {
+		open = p.c.public
+	}
+	conn, err := open(ctx, network, address)
 	if err != nil {
 		free()
 		return nil, err

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"code.dny.dev/ssrf"
 )
 
 // What one attempt may cost us, whatever the partner does.
@@ -44,8 +46,9 @@ type Options struct {
 
 // Client posts deliveries. It is safe for concurrent use; one serves all endpoints, each through a Pool of its own.
 type Client struct {
-	o    Options
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	o      Options
+	dial   dial
+	public dial // without the exceptions of Allow
 
 	mu    sync.Mutex // guards the field below
 	pools []*Pool
@@ -66,15 +69,20 @@ func New(o Options) *Client {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	guard := newGuard(o.LiveMode, o.Allow)
 	c := &Client{o: o}
-	if o.Proxy == nil {
-		c.dial = o.dialer(control(guard)).DialContext
-		return c
-	}
-	tunnel := &tunnel{o: &c.o, guard: guard, dialer: o.dialer(nil)}
-	c.dial = tunnel.dial
+	c.dial, c.public = c.guarded(newGuard(o.LiveMode, o.Allow)), c.guarded(newGuard(o.LiveMode, nil))
 	return c
+}
+
+// dial opens a connection, as http.Transport wants it.
+type dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// guarded dials what a guard lets pass.
+func (c *Client) guarded(guard *ssrf.Guardian) dial {
+	if c.o.Proxy == nil {
+		return c.o.dialer(control(guard)).DialContext
+	}
+	return (&tunnel{o: &c.o, guard: guard, dialer: c.o.dialer(nil)}).dial
 }
 
 // dialer connects; judge is asked about each address before.

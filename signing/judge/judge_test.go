@@ -1,5 +1,5 @@
-// Package judge lets the official Standard Webhooks library judge our signer and our verifier. It is a module of its own, so that the library never
-// becomes a dependency of the product.
+// Package judge lets the official libraries of Standard Webhooks for Go and JavaScript, and Svix's, judge our signer and our verifier. It is a module of its own,
+// so that they never become a dependency of the product. None of them knows v1a (ed25519): OpenSSL, which Node.js brings, judges that.
 package judge
 
 import (
@@ -83,6 +83,10 @@ func TestTheLibraryAcceptsOurSignatures(t *testing.T) {
 			f("newest of two", keyring(t, secret, other), true)
 			f("oldest of two", keyring(t, other, secret), true)
 			f("not in the ring", keyring(t, other), false)
+			private, _ := pair(t)
+			f("before an ed25519 key", keyring(t, secret, private), true)
+			f("behind an ed25519 key", keyring(t, private, secret), true)
+			f("an ed25519 key alone", keyring(t, private), false)
 		}
 	}
 }

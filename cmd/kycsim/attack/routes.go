@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Route is a call of the control listener, and who may make it: v, o and a are tokens of scope viewer, operator and admin, p one of the partner whose business it is, and *
-// anybody without a token.
+// Route is a call of the control listener, and who may make it: v, o and a are tokens of scope viewer, operator and admin, p one of the partner whose business it is, q one of another,
+// who is answered about its own, and * anybody without a token.
 type Route struct {
 	Pattern string
 	path    string // with what the pattern leaves open
@@ -27,6 +27,7 @@ func Routes() []Route {
 		{"GET /healthz", "/healthz", "", "*"},
 		{"GET /readyz", "/readyz", "", "*"},
 		{"GET /metrics", "/metrics", "", "*"},
+		{"GET /v1/openapi.json", "/v1/openapi.json", "", "*"},
 		{"GET /debug/pprof/", "/debug/pprof/", "", "*"},
 		{"GET /debug/pprof/cmdline", "/debug/pprof/cmdline", "", "*"},
 		{"GET /debug/pprof/symbol", "/debug/pprof/symbol", "", "*"},
@@ -48,6 +49,7 @@ func Routes() []Route {
 		{"POST /v1/withheld/{id}/acknowledge", "/v1/withheld/none@acme-main/acknowledge", `{"reason":"r"}`, "oa"},
 		{"GET /v1/audit", "/v1/audit", "", "voa"},
 		{"POST /v1/backup", "/v1/backup", `{}`, "oa"},
+		{"POST /v1/reload", "/v1/reload", `{"dry_run":true}`, "oa"},
 		{"GET /v1/subjects/{partner}/{id}", "/v1/subjects/acme/ann", "", "voa"},
 		{"POST /v1/subjects/{partner}/{id}/decisions", "/v1/subjects/acme/ann/decisions", "{}", "oa"},
 		{"POST /v1/subjects/{partner}/{id}/rebuild", "/v1/subjects/acme/ann/rebuild", `{"reason":"r"}`, "oa"},
@@ -57,12 +59,26 @@ func Routes() []Route {
 		{"POST /v1/submissions", "/v1/submissions", `{"partner":"acme","subject":"ann","source":"open","provider_ref":"r-1"}`, "oap"},
 		{"GET /v1/users/{id}/kyc", "/v1/users/ann/kyc?partner=acme", "", "voap"},
 		{"POST /v1/test_helpers/users/{id}/kyc", "/v1/test_helpers/users/ann/kyc?partner=acme", `{"status":"pending"}`, "oap"},
-		{"GET /v1/endpoints", "/v1/endpoints", "", "voa"},
+		{"GET /v1/endpoints", "/v1/endpoints", "", "voapq"},
+		{"POST /v1/endpoints/{id}/resume", "/v1/endpoints/acme-main/resume", "", "oap"},
 		{"POST /v1/endpoints/{id}/pause", "/v1/endpoints/nobody/pause", "", "oa"},
-		{"POST /v1/endpoints/{id}/ping", "/v1/endpoints/nobody/ping", "", "oa"},
-		{"POST /v1/endpoints/{id}/resume", "/v1/endpoints/acme-main/resume", "", "oa"},
-		{"GET /v1/deliveries", "/v1/deliveries?status=dead", "", "voa"},
-		{"POST /v1/deliveries/{id}/redeliver", "/v1/deliveries/none@acme-main/redeliver", "{}", "oa"},
+		{"GET /v1/endpoints/{id}/keys", "/v1/endpoints/acme-main/keys", "", "voap"},
+		{"POST /v1/endpoints/{id}/rotate", "/v1/endpoints/acme-main/rotate", `{"kind":"none"}`, "oap"},
+		{"POST /v1/endpoints/{id}/keys/{key}/revoke", "/v1/endpoints/acme-main/keys/none/revoke", "", "oap"},
+		{"POST /v1/endpoints/{id}/ping", "/v1/endpoints/nobody/ping", "", "oap"},
+		{"GET /v1/deliveries", "/v1/deliveries?status=dead&endpoint=acme-main", "", "voap"},
+		{"POST /v1/deliveries/{id}/redeliver", "/v1/deliveries/none@acme-main/redeliver", "{}", "oap"},
+		{"GET /v1/partners", "/v1/partners", "", "voapq"},
+		{"POST /v1/partners", "/v1/partners", `{"id":"NONE"}`, "oa"},
+		{"GET /v1/partners/{id}", "/v1/partners/acme", "", "voap"},
+		{"PATCH /v1/partners/{id}", "/v1/partners/acme", "{}", "oa"},
+		{"DELETE /v1/partners/{id}", "/v1/partners/acme", "", "oa"},
+		{"GET /v1/partners/{id}/endpoints", "/v1/partners/acme/endpoints", "", "voap"},
+		{"POST /v1/partners/{id}/endpoints", "/v1/partners/acme/endpoints", `{"id":"NONE"}`, "oap"},
+		{"GET /v1/endpoints/{id}", "/v1/endpoints/acme-main", "", "voap"},
+		{"PATCH /v1/endpoints/{id}", "/v1/endpoints/acme-main", "{}", "oap"},
+		{"DELETE /v1/endpoints/{id}", "/v1/endpoints/acme-main", "", "oap"},
+		{"POST /v1/endpoints/{id}/give-up", "/v1/endpoints/acme-main/give-up", "{}", "oa"},
 	}
 }
 
@@ -144,7 +160,7 @@ func (r *Route) judge(c *caller, status int) string {
 		if status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
 			return "a token is needed"
 		}
-	case c.letter == "q": // the same call about another partner's business
+	case c.letter == "q" && !strings.Contains(r.Who, "q"): // the same call about another partner's business
 		if status != http.StatusForbidden && status != http.StatusNotFound {
 			return "it is not that partner's business"
 		}
@@ -242,6 +258,7 @@ func hostileIDs(ctx context.Context, t *Target, s *Section) error {
 			{"GET", "/v1/quarantine/" + id, ""},
 			{"POST", "/v1/endpoints/" + id + "/pause", ""},
 			{"POST", "/v1/endpoints/" + id + "/resume", ""},
+			{"POST", "/v1/endpoints/" + id + "/give-up", "{}"},
 			{"POST", "/v1/endpoints/" + id + "/ping", ""},
 			{"POST", "/v1/deliveries/" + id + "/redeliver", "{}"},
 			{"POST", "/v1/withheld/" + id + "/acknowledge", `{"reason":"r"}`},
@@ -271,6 +288,12 @@ func othersBusiness(ctx context.Context, t *Target, s *Section) error {
 		{"reads another's in the other mode", "GET", "/v1/users/ann/kyc?livemode=true&partner=acme", "", "quentin", []int{403, 404}},
 		{"binds at another's source", "POST", "/v1/submissions", `{"subject":"ann","source":"open","provider_ref":"ann-ref"}`, "quentin", []int{400, 403, 404}},
 		{"binds for another", "POST", "/v1/submissions", `{"partner":"acme","subject":"eve","source":"open","provider_ref":"eve-ref"}`, "quentin", []int{400, 403, 404}},
+		{"looks at another's endpoint", "GET", "/v1/endpoints/acme-main", "", "quentin", []int{404}},
+		{"looks at another partner", "GET", "/v1/partners/acme", "", "quentin", []int{404}},
+		{"makes another an endpoint", "POST", "/v1/partners/acme/endpoints", `{"id":"quentins","url":"http://127.0.0.1:9/"}`, "quentin", []int{404}},
+		{"changes another's endpoint", "PATCH", "/v1/endpoints/acme-main", `{"url":"http://127.0.0.1:9/"}`, "quentin", []int{404}},
+		{"removes another's endpoint", "DELETE", "/v1/endpoints/acme-main", "", "quentin", []int{404}},
+		{"lists another's deliveries", "GET", "/v1/deliveries?status=dead&endpoint=acme-main", "", "quentin", []int{404}},
 		{"drives another's", "POST", "/v1/test_helpers/users/ann/kyc?partner=acme", `{"status":"approved"}`, "quentin", []int{403, 404}},
 	} {
 		s.Tried++

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+)
+
+// walkGivenUp is a partner that takes an endpoint away for good: what is owed to it is given up, and its rejections are acknowledged, by the ids that they had before the endpoint
+// was renamed.
+func walkGivenUp(w *walk) {
+	w.desk.answer(http.StatusGone)
+	w.run(exitYes, "trigger sumsub-eu rejected_retry --subject olga", "200 ok")
+	w.until("endpoints", "acme-main", "disabled: the partner answered 410 Gone")
+	w.run(exitYes, "trigger sumsub-eu rejected_retry --subject pete", "200 ok")
+	w.until("endpoints", "owed 1, dead 1, disabled: ")
+	w.edit("{id: acme-main,", "{id: acme-new,")
+	w.until("endpoints", "acme-main", "orphaned: not in the config")
+	w.run(exitUsage, "endpoints give-up acme-main", "--dry-run")
+	w.run(exitNo, "endpoints give-up acme-new --yes", "what it owes is sent; remove it from the config first")
+	w.run(exitNo, "endpoints give-up acme-none --yes", "not found")
+	w.run(exitYes, "endpoints give-up acme-main --dry-run", "owed to acme-main: 1, of which rejections or suspensions: 1", "acme/pete (test)")
+	w.run(exitYes, "endpoints give-up acme-main --yes", "given up of what acme-main was owed: 1; it is kept among the dead")
+	w.run(exitYes, "endpoints give-up acme-main --yes", "acme-main was owed: 0;")
+	w.run(exitYes, "deliveries --dead --endpoint acme-main", "given_up")
+	w.until("endpoints", "acme-main", "orphaned: not in the config")
+	var id string
+	for line := range strings.Lines(w.run(exitYes, "withheld", "dead: given_up")) {
+		if strings.Contains(line, "given_up") {
+			id = strings.Fields(line)[0]
+		}
+	}
+	const series = `countersign_outbox_oldest_withheld_rejection_seconds{endpoint="acme-main"}`
+	w.series = append(w.series, series)
+	eventually(w.t, "the rejections are withheld still", func() bool { v, ok := w.scrape(series); return ok && v > 0 })
+	w.edit("{id: acme-new,", "{id: acme-newest, renamed_from: acme-main,")
+	w.run(exitYes, `withheld acknowledge `+id+` --reason "told Mr Ode at Acme by telephone"`, "@acme-newest is acknowledged; it stays dead (given_up)")
+	w.run(exitYes, "audit", "/v1/endpoints/acme-main/give-up")
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"countersign/relay/control/api"
+)
+
+type endpointsGiveUpCommand struct {
+	configFlag
+	ID     string `arg:"" help:"The endpoint's id, or one that it had before."`
+	Yes    bool   `help:"Do it without asking." xor:"sure"`
+	DryRun bool   `help:"Say how many there are, and which rejections, and do nothing." xor:"sure"`
+}
+
+// Run says what would be given up, and gives it up when somebody says yes, some at a time.
+func (cmd *endpointsGiveUpCommand) Run(c *console) error {
+	if !cmd.Yes && !cmd.DryRun && !c.terminal {
+		return usageError("endpoints give-up asks before it does anything, and there is no terminal to ask on: add --yes, or --dry-run to see what it would give up")
+	}
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	if !cmd.Yes {
+		v, err := cl.GiveUp(c.ctx, cmd.ID, true)
+		if err != nil {
+			return err
+		}
+		cmd.tell(c, &v)
+		if cmd.DryRun {
+			return nil
+		}
+		if v.Owed == 0 || !c.sure() {
+			fmt.Fprintln(c.err, "nothing was done") //nolint:errcheck // a terminal that is gone is no error of ours
+			return errNo
+		}
+	}
+	all, still := int64(0), ""
+	for {
+		v, err := cl.GiveUp(c.ctx, cmd.ID, false)
+		if err != nil {
+			return err
+		}
+		all += v.GivenUp
+		if v.Owed > 0 && v.GivenUp > 0 {
+			continue
+		}
+		if v.Owed > 0 {
+			still = fmt.Sprintf(", and %d came since: say it again", v.Owed)
+		}
+		c.printf("given up of what %s was owed: %d%s; it is kept among the dead, and rejections stay alerted until they are acknowledged\n", v.Endpoint, all, still)
+		return nil
+	}
+}
+
+// tell says what would be given up.
+func (cmd *endpointsGiveUpCommand) tell(c *console, v *api.GaveUp) {
+	c.printf("owed to %s: %d, of which rejections or suspensions: %d\n", v.Endpoint, v.Owed, v.Rejections)
+	for i := range v.Withheld {
+		w := &v.Withheld[i]
+		c.printf("%s  %s  #%d  %s  since %s\n", w.ID, subjectText(w.Subject), w.Sequence, w.Type, w.Since.Format(time.RFC3339))
+	}
+	if n := v.Rejections - int64(len(v.Withheld)); n > 0 {
+		c.printf("and %d more\n", n)
+	}
+}

@@ -1,0 +1,50 @@
+package api
+
+import "time"
+
+// Token is everything of a token but itself.
+type Token struct {
+	Object     string    `json:"object" enum:"token"`
+	Name       string    `json:"name"`
+	Scope      Scope     `json:"scope"`
+	Partner    string    `json:"partner,omitempty"`
+	From       string    `json:"from" enum:"config,made"`
+	Status     string    `json:"status" enum:"active,expired,revoked"`
+	MadeAt     time.Time `json:"made_at,omitzero"`
+	MadeBy     string    `json:"made_by,omitempty"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	RevokedAt  time.Time `json:"revoked_at,omitzero"`
+	RevokedBy  string    `json:"revoked_by,omitempty"`
+	LastUsedAt time.Time `json:"last_used_at,omitzero" doc:"After a crash, up to a minute earlier than it was."`
+	Token      string    `json:"token,omitempty" doc:"In the answer that made it, and never again."`
+}
+
+// TokenAsk says what a new token may do.
+type TokenAsk struct {
+	Scope     Scope     `json:"scope" need:"true" enum:"admin,operator,viewer,partner"`
+	Partner   string    `json:"partner,omitempty" doc:"Of scope partner: whose."`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Revoked is a token that was ended.
+type Revoked struct {
+	Object  string `json:"object" enum:"token"`
+	Name    string `json:"name"`
+	Revoked bool   `json:"revoked"`
+}
+
+// AuditEntry is one call that changed something, or showed a body. Every text in it is bounded, whatever the caller sent.
+type AuditEntry struct {
+	Object  string    `json:"object" enum:"audit_entry"`
+	ID      string    `json:"id"`
+	At      time.Time `json:"at"`
+	Actor   string    `json:"actor" doc:"The token's name; SIGHUP of what a signal asked for."`
+	Scope   Scope     `json:"scope"`
+	Call    string    `json:"call" doc:"Method and path, as this document has them."`
+	Path    string    `json:"path" doc:"What it was called on."`
+	OK      bool      `json:"ok"`
+	Status  int       `json:"status,omitempty" doc:"Of the answer, unless it was 200."`
+	Error   string    `json:"error,omitempty"`
+	Key     string    `json:"key,omitempty" doc:"The id of the endpoint's key that it made."`
+	Changed bool      `json:"changed,omitempty" doc:"It was refused, and has had an effect all the same."`
+}

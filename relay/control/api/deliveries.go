@@ -1,0 +1,135 @@
+package api
+
+import "time"
+
+// DeadDelivery is a delivery that ended without a 2xx.
+type DeadDelivery struct {
+	ID       string    `json:"id"`
+	Endpoint string    `json:"endpoint"`
+	Subject  string    `json:"subject" doc:"partner/subject; a test subject has a mark behind it, U+0001 and t."`
+	Sequence uint64    `json:"sequence"`
+	Previous uint64    `json:"previous_sequence"`
+	Type     string    `json:"type"`
+	Format   string    `json:"format"`
+	Trace    string    `json:"traceparent,omitempty"`
+	Reason   string    `json:"reason"`
+	Code     int       `json:"code,omitempty"`
+	Failures int       `json:"failures"`
+	At       time.Time `json:"at"`
+	Owed     time.Time `json:"owed_at"`
+	Received time.Time `json:"received_at,omitzero"`
+	Grave    bool      `json:"grave,omitempty" doc:"A rejection or suspension."`
+	HasBody  bool      `json:"has_body"`
+	Anew     bool      `json:"rendered_anew,omitempty"`
+	Tries    []Try     `json:"tries,omitempty" doc:"What went wrong each time, while it is kept."`
+}
+
+// Try is one attempt that failed.
+type Try struct {
+	At           time.Time `json:"at"`
+	Reason       string    `json:"reason"`
+	Code         int       `json:"code,omitempty"`
+	Detail       string    `json:"detail,omitempty"`
+	TookMS       int64     `json:"took_ms"`
+	RefusedSince time.Time `json:"refused_since,omitzero" doc:"The endpoint has refused this delivery each time since, and taken others in between."`
+	RefusedTimes int       `json:"refused_times,omitempty"`
+}
+
+// Redelivery is one that was ordered.
+type Redelivery struct {
+	Object  string `json:"object" enum:"delivery"`
+	ID      string `json:"id"`
+	Ordered bool   `json:"ordered"`
+}
+
+// Withheld is a rejection or suspension that an endpoint has not been told of.
+type Withheld struct {
+	ID           string           `json:"id" doc:"The delivery's."`
+	Endpoint     string           `json:"endpoint"`
+	Subject      string           `json:"subject" doc:"partner/subject; a test subject has a mark behind it, U+0001 and t."`
+	Sequence     uint64           `json:"sequence"`
+	Type         string           `json:"type"`
+	Since        time.Time        `json:"since"`
+	Dead         string           `json:"dead,omitempty" doc:"Why; without it, it is owed still, and tried again."`
+	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
+}
+
+// Acknowledgement is an operator's word that nobody need be alarmed about it any more.
+type Acknowledgement struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+}
+
+// Acknowledged is what was acknowledged.
+type Acknowledged struct {
+	Object string `json:"object" enum:"withheld"`
+	Withheld
+}
+
+// Endpoint is one URL of a partner.
+type Endpoint struct {
+	Object   string `json:"object" enum:"endpoint"`
+	ID       string `json:"id"`
+	Partner  string `json:"partner"`
+	URL      string `json:"url" doc:"To a viewer only its scheme and host: what follows may be what lets somebody in."`
+	Format   string `json:"format"`
+	Owed     int64  `json:"owed"`
+	Dead     int64  `json:"dead"`
+	Disabled string `json:"disabled,omitempty" doc:"Why."`
+	Paused   *Pause `json:"paused,omitempty" doc:"An operator has asked for nothing to be sent to it; what it is owed stays owed."`
+	Orphaned bool   `json:"orphaned,omitempty" doc:"It is not in the config: what is owed to it stays owed."`
+	Withheld int    `json:"withheld,omitempty" doc:"Of an orphaned one: rejections and suspensions that it has not been told of."`
+
+	Breaker       string    `json:"breaker,omitempty" enum:"closed,half_open,open" doc:"Open: it fails for everybody, is probed only, and what it is owed waits. Half-open: it is back, and gets more and more."`
+	BreakerOpened time.Time `json:"breaker_opened_at,omitzero" doc:"Of a breaker that is not closed."`
+	FailingSince  time.Time `json:"failing_since,omitzero" doc:"Nothing was accepted since."`
+}
+
+// Pause is who had an endpoint paused, and when.
+type Pause struct {
+	By string    `json:"by,omitempty"`
+	At time.Time `json:"at"`
+}
+
+// Paused is an endpoint that is sent nothing until it is resumed.
+type Paused struct {
+	Object string `json:"object" enum:"endpoint"`
+	ID     string `json:"id"`
+	Paused bool   `json:"paused"`
+}
+
+// Ping is what came of a test webhook.
+type Ping struct {
+	Object    string  `json:"object" enum:"ping"`
+	ID        string  `json:"id" doc:"Of the webhook."`
+	Endpoint  string  `json:"endpoint"`
+	Delivered bool    `json:"delivered" doc:"It was answered 2xx."`
+	Reason    string  `json:"reason" doc:"As of an attempt, such as http_2xx or timeout."`
+	Code      int     `json:"code,omitempty" doc:"Of the answer; none: there was none."`
+	Detail    string  `json:"detail,omitempty"`
+	TookMS    float64 `json:"took_ms"`
+}
+
+// GiveUpAsk is what may be said of giving up what an endpoint owes.
+type GiveUpAsk struct {
+	DryRun bool `json:"dry_run" doc:"Say what would be given up, and do nothing."`
+}
+
+// GaveUp is what came of it, or would.
+type GaveUp struct {
+	Object     string     `json:"object" enum:"give_up"`
+	Endpoint   string     `json:"endpoint" doc:"By the id that it has now."`
+	DryRun     bool       `json:"dry_run"`
+	GivenUp    int64      `json:"given_up" doc:"Deliveries that this call has made dead."`
+	Owed       int64      `json:"owed" doc:"Deliveries that are owed still: call again until there are none."`
+	Rejections int64      `json:"rejections" doc:"How many of what is owed are rejections or suspensions."`
+	Withheld   []Withheld `json:"withheld" doc:"Which these are, the first 1,000 of them."`
+}
+
+// Resumed is an endpoint that was taken up again.
+type Resumed struct {
+	Object  string `json:"object" enum:"endpoint"`
+	ID      string `json:"id"`
+	Resumed bool   `json:"resumed"`
+}

@@ -1,0 +1,241 @@
+package api
+
+import "time"
+
+// Subject is who told us what of a person, what we made of it, and whom we told.
+type Subject struct {
+	Object     string       `json:"object" enum:"subject"`
+	Partner    string       `json:"partner"`
+	ID         string       `json:"id"`
+	Livemode   bool         `json:"livemode"`
+	Policy     Policy       `json:"policy"`
+	Status     Status       `json:"status"`
+	Checks     []CheckState `json:"checks"`
+	Why        []Standing   `json:"why" doc:"Each finding and approval that still matters, and what became or would become of it."`
+	Records    []Record     `json:"records"`
+	Changes    []Change     `json:"changes"`
+	Deliveries []Outcome    `json:"deliveries"`
+	SetAside   bool         `json:"set_aside,omitempty" doc:"Something of it is damaged: nobody knows where it stands, and nothing new is told until it is rebuilt."`
+	Truncated  bool         `json:"truncated,omitempty" doc:"More history stands in the file than is shown."`
+}
+
+// Policy says what a partner asks of a subject before it counts as approved, and how long an approval holds.
+type Policy struct {
+	Version         int            `json:"version"`
+	Required        []string       `json:"required,omitempty"`
+	RequiredCompany []string       `json:"required_company,omitempty"`
+	ValidityMonths  int            `json:"validity_months,omitempty"`
+	Validity        map[string]int `json:"validity,omitempty" doc:"Months, by check type."`
+	NoticeDays      int            `json:"notice_days,omitempty"`
+}
+
+// Status is where a subject stands, as partners were last told it.
+type Status struct {
+	Status            string    `json:"status"`
+	PreviousStatus    string    `json:"previous_status"`
+	Reasons           []Reason  `json:"reasons,omitempty"`
+	Retryable         bool      `json:"retryable"`
+	Terminal          bool      `json:"terminal"`
+	NeedsConfirmation bool      `json:"needs_confirmation"`
+	ClaimedStatus     string    `json:"claimed_status,omitempty"`
+	ApprovedAt        time.Time `json:"approved_at,omitzero"`
+	ExpiresAt         time.Time `json:"expires_at,omitzero"`
+	OccurredAt        time.Time `json:"occurred_at,omitzero"`
+	DecidedBy         string    `json:"decided_by,omitempty" doc:"Id of the record that decides."`
+	Check             Check     `json:"check,omitzero"`
+	Sequence          uint64    `json:"sequence" doc:"Of the last change."`
+}
+
+// Reason is why a status is not a plain yes: in our word, and beside it the provider's own code.
+type Reason struct {
+	Code         string `json:"code"`
+	ProviderCode string `json:"provider_code,omitempty"`
+}
+
+// Check is the check that a change is about, as partners see it.
+type Check struct {
+	Type        string `json:"type,omitempty"`
+	Status      string `json:"status,omitempty"`
+	Source      string `json:"source,omitempty"`
+	Provider    string `json:"provider,omitempty"`
+	ProviderRef string `json:"provider_ref,omitempty"`
+}
+
+// CheckState is where one check of a subject stands.
+type CheckState struct {
+	Source            string    `json:"source"`
+	Provider          string    `json:"provider,omitempty"`
+	ProviderRef       string    `json:"provider_ref,omitempty"`
+	Type              string    `json:"type"`
+	Scope             string    `json:"scope"`
+	DocumentType      string    `json:"document_type,omitempty"`
+	Status            string    `json:"status"`
+	Reasons           []Reason  `json:"reasons,omitempty"`
+	Retryable         bool      `json:"retryable"`
+	Terminal          bool      `json:"terminal"`
+	NeedsConfirmation bool      `json:"needs_confirmation"`
+	ClaimedStatus     string    `json:"claimed_status,omitempty"`
+	ApprovedAt        time.Time `json:"approved_at,omitzero"`
+	ExpiresAt         time.Time `json:"expires_at,omitzero"`
+	OccurredAt        time.Time `json:"occurred_at,omitzero"`
+	DecidedBy         string    `json:"decided_by,omitempty"`
+	HeldBy            []string  `json:"held_by,omitempty" doc:"Ids of the sanctions and PEP matches that only an operator releases."`
+}
+
+// Standing is one finding or approval that still matters, with what became of it.
+type Standing struct {
+	Kind              string    `json:"kind"`
+	ID                string    `json:"id,omitempty"`
+	Source            string    `json:"source"`
+	Check             string    `json:"check"`
+	Scope             string    `json:"scope"`
+	DocumentType      string    `json:"document_type,omitempty"`
+	Status            string    `json:"status"`
+	Terminal          bool      `json:"terminal"`
+	NeedsConfirmation bool      `json:"needs_confirmation"`
+	Operator          bool      `json:"operator" doc:"An operator's own word."`
+	Reasons           []Reason  `json:"reasons,omitempty"`
+	At                time.Time `json:"at"`
+	ExpiresAt         time.Time `json:"expires_at,omitzero"`
+	Stands            bool      `json:"stands"`
+	Decides           bool      `json:"decides" doc:"The status stands on it."`
+	By                string    `json:"by,omitempty" doc:"Id of the record that answered, superseded, reset or ended it."`
+	Because           string    `json:"because"`
+}
+
+// Record is one record of a subject's history.
+type Record struct {
+	At        time.Time `json:"at"`
+	Verdict   string    `json:"verdict" doc:"What became of it."`
+	Changes   []uint64  `json:"changes,omitempty"`
+	Update    Update    `json:"update"`
+	TakenBack string    `json:"taken_back,omitempty" doc:"Id of the order that took it back: it counts for nothing here."`
+}
+
+// Update is what one record said about one subject, as it is on Kafka too.
+type Update struct {
+	SchemaVersion     int          `json:"schema_version"`
+	ID                string       `json:"id,omitempty"`
+	Kind              string       `json:"kind"`
+	Source            string       `json:"source,omitempty"`
+	Provider          string       `json:"provider,omitempty"`
+	ProviderEvent     Event        `json:"provider_event,omitzero"`
+	Partner           string       `json:"partner,omitempty"`
+	Livemode          bool         `json:"livemode"`
+	Subject           Person       `json:"subject,omitzero"`
+	Verification      Verification `json:"verification,omitzero"`
+	Scope             string       `json:"scope,omitempty"`
+	Check             string       `json:"check,omitempty"`
+	Document          Document     `json:"document,omitzero"`
+	Status            string       `json:"status,omitempty"`
+	ExpiryKind        string       `json:"expiry_kind,omitempty"`
+	Reasons           []Reason     `json:"reasons,omitempty"`
+	Retryable         bool         `json:"retryable"`
+	Terminal          bool         `json:"terminal"`
+	Authenticity      string       `json:"authenticity,omitempty"`
+	NeedsConfirmation bool         `json:"needs_confirmation"`
+	ClaimedStatus     string       `json:"claimed_status,omitempty"`
+	ExpiresAt         time.Time    `json:"expires_at,omitzero"`
+	Expiring          bool         `json:"expiring"`
+	OccurredAt        time.Time    `json:"occurred_at,omitzero"`
+	OccurredAtOrigin  string       `json:"occurred_at_origin,omitempty"`
+	ReceivedAt        time.Time    `json:"received_at,omitzero"`
+	BodySHA256        string       `json:"body_sha256,omitempty"`
+	AdapterVersion    int          `json:"adapter_version,omitempty"`
+	Traceparent       string       `json:"traceparent,omitempty"`
+	Callback          Callback     `json:"callback,omitzero"`
+	Release           bool         `json:"release,omitempty"`
+	Actor             string       `json:"actor,omitempty"`
+	Note              string       `json:"note,omitempty"`
+	Endpoint          string       `json:"endpoint,omitempty"`
+	ChangeID          string       `json:"change_id,omitempty"`
+	Force             bool         `json:"force,omitempty"`
+	AskedAt           time.Time    `json:"asked_at,omitzero"`
+	PolicyVersion     int          `json:"policy_version,omitempty"`
+	HeldID            string       `json:"held_id,omitempty"`
+	TakenBack         string       `json:"taken_back,omitempty"`
+	Rebuild           string       `json:"rebuild,omitempty"`
+}
+
+// Event is the provider's own name for what happened.
+type Event struct {
+	ID       string `json:"id,omitempty"`
+	Type     string `json:"type,omitempty"`
+	Revision int64  `json:"revision,omitempty"`
+}
+
+// Person is the person or business that a record or a change is about.
+type Person struct {
+	ID          string `json:"id,omitempty"`
+	ProviderRef string `json:"provider_ref,omitempty"`
+	Kind        string `json:"kind,omitempty"`
+}
+
+// Verification names the provider's session.
+type Verification struct {
+	Ref        string `json:"ref,omitempty"`
+	ParentRef  string `json:"parent_ref,omitempty"`
+	AttemptRef string `json:"attempt_ref,omitempty"`
+	Workflow   string `json:"workflow,omitempty"`
+}
+
+// Document is one document, by the provider's id and types.
+type Document struct {
+	ID      string `json:"id,omitempty"`
+	Type    string `json:"type,omitempty"`
+	Subtype string `json:"subtype,omitempty"`
+}
+
+// Callback says which records one callback brought, where it brought several.
+type Callback struct {
+	ID    string `json:"id,omitempty"`
+	Index int    `json:"index"`
+	Count int    `json:"count"`
+}
+
+// Change is one numbered effect on a subject, as it is on Kafka too.
+type Change struct {
+	ID                string    `json:"id"`
+	Type              string    `json:"type"`
+	Sequence          uint64    `json:"sequence"`
+	Partner           string    `json:"partner"`
+	Livemode          bool      `json:"livemode"`
+	Subject           Person    `json:"subject,omitzero"`
+	Status            string    `json:"status"`
+	PreviousStatus    string    `json:"previous_status"`
+	Check             Check     `json:"check,omitzero"`
+	Document          Document  `json:"document,omitzero"`
+	Reasons           []Reason  `json:"reasons,omitempty"`
+	Retryable         bool      `json:"retryable"`
+	Terminal          bool      `json:"terminal"`
+	NeedsConfirmation bool      `json:"needs_confirmation"`
+	ClaimedStatus     string    `json:"claimed_status,omitempty"`
+	ApprovedAt        time.Time `json:"approved_at,omitzero"`
+	ExpiresAt         time.Time `json:"expires_at,omitzero"`
+	DecidedBy         string    `json:"decided_by,omitempty"`
+	OccurredAt        time.Time `json:"occurred_at,omitzero"`
+	ReceivedAt        time.Time `json:"received_at,omitzero"`
+	CauseID           string    `json:"cause_id"`
+	Traceparent       string    `json:"traceparent,omitempty"`
+}
+
+// Outcome is how one delivery ended.
+type Outcome struct {
+	Endpoint string    `json:"endpoint"`
+	Sequence uint64    `json:"sequence"`
+	Outcome  string    `json:"outcome"`
+	Reason   string    `json:"reason"`
+	Code     int       `json:"code,omitempty"`
+	Attempts int       `json:"attempts"`
+	Anew     string    `json:"rendered_anew,omitempty" doc:"The format it was rendered in again, because it could not be signed any more as it was made."`
+	At       time.Time `json:"at"`
+}
+
+// SetAside is a subject of which something is damaged.
+type SetAside struct {
+	Partner  string    `json:"partner"`
+	ID       string    `json:"id"`
+	Livemode bool      `json:"livemode"`
+	Since    time.Time `json:"since"`
+	Bucket   string    `json:"bucket" doc:"Of what is damaged."`
+}

@@ -1,0 +1,63 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"countersign/relay/control/api"
+)
+
+// reloaded is what a config came to.
+type reloaded struct{ *api.Reloaded }
+
+// idle: what a dry run says stands in no trail.
+func (r reloaded) idle() bool { return r.DryRun }
+
+// Why nothing is reloaded, whatever the config says.
+var (
+	ErrNoConfig = errors.New("this process was started without a config that could be read again")
+	ErrNotNow   = errors.New("the gateway is starting or stopping, or another reload takes long")
+)
+
+// RefusedError is why a config was not applied: nothing was changed.
+type RefusedError struct{ Problems []api.ConfigProblem }
+
+// Error implements error.
+func (r *RefusedError) Error() string {
+	return fmt.Sprintf("the config has %d problem(s), and nothing was changed: %s", len(r.Problems), r.Problems[0].String())
+}
+
+// reload reads the config again. Of the caller comes nothing but whether it is meant.
+func (s *Server) reload(req *http.Request, _ Token) (any, error) {
+	var ask api.ReloadAsk
+	if err := read(req, &ask); err != nil {
+		return nil, err
+	}
+	if s.o.Reload == nil {
+		return nil, ErrNoConfig
+	}
+	r, err := s.o.Reload(req.Context(), ask.DryRun)
+	if err != nil {
+		return reloaded{&api.Reloaded{DryRun: ask.DryRun}}, err
+	}
+	return reloaded{r}, nil
+}
+
+// Note writes something into the audit trail that nobody called for over the network: nil once it is on
+// stable storage.
+func (s *Server) Note(ctx context.Context, actor, call, path string, outcome error) error {
+	e := auditEntry{
+		At: s.now().UTC().Truncate(time.Microsecond), Actor: actor, Call: call,
+		Path: bounded(path), OK: outcome == nil,
+	}
+	kind := "done"
+	if outcome != nil {
+		e.Status, e.Error, kind = problemOf(outcome).status, bounded(outcome.Error()), "failed"
+	}
+	s.m.audited.WithLabelValues(kind).Inc()
+	s.o.Logger.Info("audit", "call", e.Call, "path", e.Path, "actor", e.Actor, "ok", e.OK, "kept", true)
+	return s.keep(ctx, &e)
+}

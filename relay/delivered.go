@@ -1,0 +1,154 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"time"
+
+	"countersign/outbox"
+	"countersign/outbox/store"
+)
+
+// How far an endpoint has been told of a subject stands behind what the index lists of that subject, so
+// whether a redelivery is overtaken is a look, and not a walk through a life while everybody waits for
+// the writer. What ends a delivery writes to that page anyway.
+//
+//	index     lane 0x00 0xff endpoint   newest sequence accepted, time of the last acceptance
+//
+// The endpoint is named as it was called then, as in the history. The record goes when the history of the
+// last acceptance does. One that is damaged says nothing: then the history is walked, and a mended file
+// gets it from there.
+
+// indexEnd begins what stands behind all that the index lists: times begin with a zero byte.
+const indexEnd = 0xff
+
+func deliveredKey(lane, endpoint string) []byte {
+	return append(append(indexPrefix(lane), indexEnd), endpoint...)
+}
+
+// splitDelivered undoes deliveredKey; not ok: it is the key of something else.
+func splitDelivered(k []byte) (lane, endpoint string, ok bool) {
+	before, after, ok := bytes.Cut(k, []byte{0})
+	if !ok || len(after) < 2 || after[0] != indexEnd {
+		return "", "", false
+	}
+	return string(before), string(after[1:]), true
+}
+
+// delivered is how far one endpoint has been told of one subject.
+type delivered struct {
+	sequence uint64 // the newest that it has accepted
+	last     int64  // when it accepted something last, in microseconds
+}
+
+func (d delivered) encode() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.sequence), uint64(d.last)) //nolint:gosec // after 1970
+}
+
+func (d *delivered) decode(b []byte) error {
+	if len(b) != 16 || binary.BigEndian.Uint64(b) == 0 {
+		return store.ErrBadRecord
+	}
+	d.sequence, d.last = binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[8:])) //nolint:gosec // written by encode
+	return nil
+}
+
+// deliveredTo reads it; zero: nothing that is kept.
+func deliveredTo(tx *store.Tx, lane, endpoint string) (d delivered, err error) {
+	b, err := tx.Bucket(store.Index).Get(deliveredKey(lane, endpoint))
+	if b != nil && err == nil {
+		err = d.decode(b)
+	}
+	return d, err
+}
+
+// accepted notes that an endpoint has accepted a change. It may be said again, in any order. A damaged record
+// stays, for it may have said more.
+func accepted(tx *store.Tx, lane, endpoint string, seq uint64, at time.Time) error {
+	d, err := deliveredTo(tx, lane, endpoint)
+	is := delivered{max(d.sequence, seq), max(d.last, at.UnixMicro())}
+	if err != nil || is == d {
+		return nil //nolint:nilerr // see above
+	}
+	return tx.Bucket(store.Index).Put(deliveredKey(lane, endpoint), is.encode())
+}
+
+// overtaken reports whether the endpoint has accepted a later change of the lane, under one of its names.
+func overtaken(tx *store.Tx, lane string, seq uint64, names []string) bool {
+	for _, name := range names {
+		d, err := deliveredTo(tx, lane, name)
+		if err != nil {
+			return overtakenBefore(tx, lane, seq, names)
+		}
+		if d.sequence > seq {
+			return true
+		}
+	}
+	return false
+}
+
+// outcomeAt reads how a delivery ended from its key in the history; not ok: it is the key of something else.
+func outcomeAt(k []byte) (lane, endpoint string, at time.Time, ok bool) {
+	if len(k) <= historyHead || k[historyHead-1] != kindOutcome {
+		return "", "", at, false
+	}
+	name, rest, ok := bytes.Cut(k[historyHead:], []byte{0})
+	return string(rest), string(name), time.UnixMicro(int64(binary.BigEndian.Uint64(k))), ok //nolint:gosec // written by historyKey
+}
+
+// forgetDelivered takes away how far endpoints have been told, where the last acceptance goes with these keys
+// of the history.
+func forgetDelivered(tx *store.Tx, gone []removal) error {
+	for _, g := range gone {
+		if g.bucket != store.History {
+			continue
+		}
+		lane, endpoint, at, ok := outcomeAt(g.key)
+		if !ok {
+			continue
+		}
+		if d, err := deliveredTo(tx, lane, endpoint); err != nil || d.sequence == 0 || d.last > at.UnixMicro() {
+			continue // damaged, gone, or something that is kept says it too
+		}
+		if err := tx.Bucket(store.Index).Delete(deliveredKey(lane, endpoint)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// redeliveredAll makes anew, from the history, how far endpoints have been told.
+func (r *Relay) redeliveredAll(ctx context.Context) error {
+	said := func(k, v []byte) (lane string, o OutcomeView, at time.Time, ok bool) {
+		lane, _, at, ok = outcomeAt(k)
+		if !ok {
+			return lane, o, at, false
+		}
+		_, body, ok := entry(v)
+		return lane, o, at, ok && json.Unmarshal(body, &o) == nil && o.Outcome == outbox.Done
+	}
+	return r.sweepBucket(ctx, store.History, func(tx *store.Tx, k, v []byte) [][]byte {
+		lane, o, at, ok := said(k, v)
+		if !ok {
+			return nil
+		}
+		if d, err := deliveredTo(tx, lane, o.Endpoint); err != nil || d.sequence >= o.Sequence && d.last >= at.UnixMicro() {
+			return nil
+		}
+		return [][]byte{bytes.Clone(k)}
+	}, func(tx *store.Tx, ks [][]byte) error {
+		for _, k := range ks {
+			v, err := tx.Bucket(store.History).Get(k)
+			lane, o, at, ok := said(k, v)
+			if err != nil || !ok {
+				continue
+			}
+			if err := accepted(tx, lane, o.Endpoint, o.Sequence, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

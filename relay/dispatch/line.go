@@ -1,0 +1,288 @@
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"countersign/outbox"
+	"countersign/relay/registry"
+)
+
+// job is one attempt to make.
+type job struct {
+	d     outbox.Delivery
+	probe bool // of an open breaker
+}
+
+// line is what is claimed for one endpoint and waits for a slot. The goroutine that runs the sender owns it.
+type line struct {
+	s      *sender
+	queue  []outbox.Delivery
+	looked time.Time // when it was last looked for what is due
+	next   time.Time // when something more becomes due; zero: nothing known
+	sweep  time.Time // when an open one is looked through for what has waited too long
+	probes int       // begun since the breaker opened
+	early  bool      // the endpoint is back: what waits for its next try is tried now
+	rounds [2]round  // of what has failed before: of urgent lanes, and of others
+}
+
+func (s *sender) endpoint() *registry.Endpoint { return s.setup.Load().Endpoint }
+
+// lookAgain is for how long a queue goes on before something urgent that has become due is looked for.
+const lookAgain = 100 * time.Millisecond
+
+// take is the next attempt to make, whose slot is taken with it; not ok: there is none now.
+func (l *line) take(ctx context.Context) (j job, ok bool) {
+	s := l.s
+	if s.closed() {
+		l.release() // when it goes on, what is urgent then goes first
+		return job{}, false
+	}
+	s.mu.Lock()
+	state, opened, slots, full := s.breaker.state, s.breaker.changed, s.slots(), s.turns.inFlight >= s.slots()
+	if s.recovering {
+		l.early, s.recovering = true, false
+		l.rounds[0].begin()
+		l.rounds[1].begin()
+	}
+	s.mu.Unlock()
+	switch {
+	case state == open:
+		l.release()
+		l.early = false
+		if now := s.r.o.Now(); !now.Before(l.sweep) {
+			l.sweep = s.expire(ctx, opened)
+		}
+		return l.probe()
+	case full:
+		return job{}, false
+	}
+	l.probes, l.sweep = 0, time.Time{}
+	now := s.r.o.Now()
+	failed := l.failed()
+	switch rush := s.r.o.Outbox.Rush(s.id); {
+	case slots == 1 && failed == len(l.queue): // it is by turns, and whose turn it is may not have been claimed
+	case rush || len(l.queue) > 0 && now.Sub(l.looked) > lookAgain:
+		l.claim(outbox.Turn{Max: 3*s.endpoint().Concurrency - len(l.queue), Failed: forFailed(slots) - failed, Urgent: true})
+		fallthrough
+	default:
+		if j, ok = l.choose(); ok {
+			return j, true
+		}
+		failed = l.failed()
+	}
+	l.claim(outbox.Turn{Max: 2*s.endpoint().Concurrency - len(l.queue) + failed, Failed: forFailed(slots) - failed})
+	if j, ok = l.choose(); ok {
+		return j, true
+	}
+	return l.beforeTime()
+}
+
+// claim adds to the queue what a turn takes.
+func (l *line) claim(t outbox.Turn) {
+	s := l.s
+	t.Max, t.Failed = max(t.Max, 0), max(t.Failed, 0)
+	ds, next, err := s.r.o.Outbox.Claim(s.id, t)
+	l.looked = s.r.o.Now()
+	if err != nil {
+		s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
+		next = l.looked.Add(time.Second)
+	}
+	if !t.Urgent {
+		l.next = next
+	}
+	l.queue = append(l.queue, ds...)
+}
+
+// failed is how many of the queue have failed before.
+func (l *line) failed() (n int) {
+	for i := range l.queue {
+		if l.queue[i].Failures > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// choose takes from the queue whose turn it is, and a slot for it.
+func (l *line) choose() (job, bool) {
+	s := l.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.turns.choose(l.queue, s.slots())
+	if i < 0 {
+		return job{}, false
+	}
+	d := l.queue[i]
+	l.queue = slices.Delete(l.queue, i, i+1)
+	s.turns.begin(&d)
+	return job{d: d}, true
+}
+
+// slots is how many attempts may be under way now. s.mu is held.
+func (s *sender) slots() int { return min(s.allowed, s.breaker.slots(s.endpoint().Concurrency)) }
+
+// release gives back what waits.
+func (l *line) release() {
+	l.s.r.o.Outbox.Release(l.queue...)
+	l.queue = nil
+}
+
+// beforeTime tries once, where slots are left and the endpoint is back, each delivery that waits for its
+// next try, those of urgent lanes first. What fails so is not counted.
+func (l *line) beforeTime() (job, bool) {
+	s := l.s
+	s.mu.Lock()
+	free := s.turns.inFlight < s.slots() && s.turns.failed < forFailed(s.slots())
+	s.mu.Unlock()
+	if !free {
+		return job{}, false
+	}
+	for i := range l.rounds {
+		if !l.early {
+			break
+		}
+		if d, ok := l.rounds[i].next(s, i == 0, false); ok {
+			return l.begin(job{d: d}), true
+		}
+	}
+	l.early = false
+	if len(l.queue) == 0 {
+		l.rest()
+	}
+	return job{}, false
+}
+
+// round goes through what has failed before, each once, from wherever the last one came to: so that those
+// who go first and fail for reasons of their own are not all that is ever tried.
+type round struct {
+	place   []byte // behind it is the next
+	from    []byte // where it began; nil: at the first
+	wrapped bool   // it has come to the last, and gone on at the first
+}
+
+func (r *round) begin() { r.from, r.wrapped = r.place, r.place == nil }
+
+// next is the next of an endpoint's urgent lanes, or of its others; not ok: it has been through all of
+// them, unless it goes on for ever.
+func (r *round) next(s *sender, urgent, forever bool) (outbox.Delivery, bool) {
+	for {
+		d, at, err := s.r.o.Outbox.Early(s.id, urgent, r.place)
+		switch {
+		case err != nil:
+			s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
+			return d, false
+		case at == nil && (r.place == nil || r.wrapped && !forever):
+			return d, false
+		case at == nil:
+			r.place, r.wrapped = nil, true
+		case r.wrapped && !forever && r.from != nil && bytes.Compare(at, r.from) > 0:
+			s.r.o.Outbox.Release(d)
+			return d, false
+		default:
+			r.place = at
+			return d, true
+		}
+	}
+}
+
+// rest closes the breaker of an endpoint that is back, where nothing is left to be sent.
+func (l *line) rest() {
+	s := l.s
+	s.mu.Lock()
+	if s.turns.inFlight > 0 || s.breaker.state != halfOpen {
+		s.mu.Unlock()
+		return
+	}
+	s.keep(s.breaker.rested(), s.r.o.Now())
+}
+
+func (l *line) begin(j job) job {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.s.turns.begin(&j.d)
+	if j.probe {
+		l.s.breaker.probe()
+	}
+	return j
+}
+
+// probe is the next probe of an open breaker, if it is time for one: of an urgent lane, and every second
+// time of another, for it may be persons who are hung up on and not the endpoint.
+func (l *line) probe() (job, bool) {
+	if at, ok := l.probeAt(); !ok || l.s.r.o.Now().Before(at) {
+		return job{}, false
+	}
+	l.probes++
+	for _, urgent := range []bool{l.probes%2 == 1, l.probes%2 == 0} {
+		if d, ok := l.any(urgent); ok {
+			return l.begin(job{d: d, probe: true}), true
+		}
+	}
+	return job{}, false
+}
+
+// probeAt is when the next probe is due; not ok: one is under way, or the breaker is not open.
+func (l *line) probeAt() (at time.Time, ok bool) {
+	s := l.s
+	urgent, fresh := s.r.o.Outbox.Owes(s.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.breaker.state != open || s.breaker.probing {
+		return at, false
+	}
+	return s.breaker.probeAt(urgent, fresh), true
+}
+
+// any is a delivery to probe with, of urgent lanes or of others: one that has never been tried, whose
+// schedule begins with that, or else one that has, for which it does not count. What came last goes first: it
+// is more likely about somebody else than those who made the breaker open.
+func (l *line) any(urgent bool) (d outbox.Delivery, ok bool) {
+	s, i := l.s, 1
+	if urgent {
+		i = 0
+	}
+	ds, _, err := s.r.o.Outbox.Claim(s.id, outbox.Turn{Max: 1, Urgent: urgent, Plain: !urgent, Newest: true})
+	if err != nil {
+		s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
+		return d, false
+	}
+	if len(ds) > 0 {
+		return ds[0], true
+	}
+	return l.rounds[i].next(s, urgent, true)
+}
+
+// until is when there may be something to do, if nothing wakes us before. deaf: a token of the outbox says
+// nothing new.
+func (l *line) until() (at time.Time, deaf bool) {
+	s := l.s
+	now := s.r.o.Now()
+	at = now.Add(time.Minute)
+	sooner := func(t time.Time) {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
+	}
+	s.mu.Lock()
+	paused, state, full := s.pausedUntil, s.breaker.state, s.turns.inFlight >= s.slots()
+	s.mu.Unlock()
+	switch {
+	case now.Before(paused):
+		return paused, false
+	case s.idle():
+		return at, false
+	case state == open:
+		sooner(l.sweep)
+		if probe, ok := l.probeAt(); ok && probe.After(now) { // else nothing is owed to probe with
+			sooner(probe)
+		}
+		return at, false
+	case full:
+		return at, true
+	}
+	sooner(l.next)
+	return at, false
+}

@@ -1,0 +1,48 @@
+package relay
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"countersign/ingest/journal"
+)
+
+// TestKeysOfPartitions: what is kept by a record's position is another record's in another partition, and says which.
+func TestKeysOfPartitions(t *testing.T) {
+	one, other := journal.Position{Partition: 0, Offset: 7}, journal.Position{Partition: 3, Offset: 7}
+	at := time.UnixMicro(1_800_000_000_000_000)
+	for name, key := range map[string]func(journal.Position) []byte{
+		"held":      heldKey,
+		"discarded": discardedKey,
+		"given":     givenKey,
+		"index":     func(p journal.Position) []byte { return heldIndex("a|b", p) },
+		"record":    func(p journal.Position) []byte { return recordKey(at, p) },
+		"change":    func(p journal.Position) []byte { return changeKey(at, p, 1) },
+		"id":        func(p journal.Position) []byte { return []byte(heldID(p)) },
+		"told":      func(p journal.Position) []byte { return (&place{at.UnixMicro(), p.Partition, p.Offset, 1}).key() },
+	} {
+		if bytes.Equal(key(one), key(other)) {
+			t.Errorf("%s: one key for two records", name)
+		}
+	}
+	for _, p := range []journal.Position{one, other} {
+		if got := placeOf(changeKey(at, p, 9)); got != p {
+			t.Errorf("a change of %+v is at %+v", p, got)
+		}
+		if got := heldAt(heldKey(p)); got != p {
+			t.Errorf("a held record of %+v is at %+v", p, got)
+		}
+		if got, ok := heldPosition(heldID(p)); !ok || got != p {
+			t.Errorf("%s leads to %+v, %v", heldID(p), got, ok)
+		}
+	}
+	if heldID(one) != "held_0000000000000007" {
+		t.Errorf("an id of the embedded log is %s", heldID(one))
+	}
+	for _, id := range []string{"held_0_0000000000000007", "held_-1_0000000000000007", "held_100000000_0000000000000007", "held_3_7", "held__7"} {
+		if got, ok := heldPosition(id); ok {
+			t.Errorf("%s leads to %+v", id, got)
+		}
+	}
+}
