@@ -207,9 +207,9 @@ func foldRow() row {
 			},
 		},
 		{
-			title: "Held records", unit: "none", alert: "CountersignHeldRecords",
+			title: "Unrouted records", unit: "none", alert: "CountersignUnroutedRecords",
 			description: "They wait until somebody is known by their ref.",
-			queries:     []query{{`countersign_relay_held_records`, "{{instance}}"}},
+			queries:     []query{{`countersign_relay_unrouted_records`, "{{instance}}"}},
 		},
 		{
 			title: "Unconfirmed claims", unit: "ops", alert: "CountersignUnconfirmedClaims",
@@ -218,7 +218,7 @@ func foldRow() row {
 		},
 		{
 			title: "Contested refs", unit: "none", alert: "CountersignAmbiguousRef",
-			description: "Provider refs that two have registered, or that are two people's: what comes for them is held until an operator has settled whose they are.",
+			description: "Provider refs that two have registered, or that are two people's: what comes for them waits until an operator has settled whose they are.",
 			queries:     []query{{`countersign_relay_contested_refs`, "{{instance}}"}},
 		},
 		{

@@ -37,10 +37,10 @@ type ClientAuthorities struct {
 const (
 	noClientCert      = "missing"
 	expiredClientCert = "expired"
-	strangeClientCert = "unknown" // of another authority, or not made for clients
+	unknownClientCert = "unknown" // of another authority, or not made for clients
 )
 
-var clientCertReasons = []string{noClientCert, expiredClientCert, strangeClientCert}
+var clientCertReasons = []string{noClientCert, expiredClientCert, unknownClientCert}
 
 // NewClientAuthorities loads the PEM file once, so that a wrong one is found at start.
 func NewClientAuthorities(file string, log *slog.Logger, now func() time.Time) (*ClientAuthorities, error) {
@@ -146,7 +146,7 @@ func (c *ClientAuthorities) judge(pool *x509.CertPool, chain []*x509.Certificate
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
 		return expiredClientCert, errors.New("the client's certificate, or one that it rests on, is not valid at this time")
 	}
-	return strangeClientCert, errors.New("the client's certificate is of no authority in tls.client_ca, or not made for clients")
+	return unknownClientCert, errors.New("the client's certificate is of no authority in tls.client_ca, or not made for clients")
 }
 
 // refuse writes one line for each refused handshake, at most one a second; how many were left out is in the next. Nothing of the certificate is logged: whoever connects writes it.

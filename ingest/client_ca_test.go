@@ -135,8 +135,8 @@ func TestClientAuthorities(t *testing.T) {
 	good := ours.issue(at.AddDate(50, 0, 0), x509.ExtKeyUsageClientAuth)
 	f(good, "", 200)
 	f(nil, noClientCert, 0)
-	f(other.issue(at.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth), strangeClientCert, 0)
-	f(ours.issue(at.AddDate(0, 6, 0), x509.ExtKeyUsageServerAuth), strangeClientCert, 0)
+	f(other.issue(at.AddDate(0, 6, 0), x509.ExtKeyUsageClientAuth), unknownClientCert, 0)
+	f(ours.issue(at.AddDate(0, 6, 0), x509.ExtKeyUsageServerAuth), unknownClientCert, 0)
 	f(ours.issue(at.Add(-time.Hour), x509.ExtKeyUsageClientAuth), expiredClientCert, 0)
 	if got := callback(good, tls.VersionTLS13, post(pathPrefix+"sumsub", "{}"), nil); got != 401 {
 		t.Errorf("with a certificate and without a signature: %d", got)
@@ -156,7 +156,7 @@ func TestClientAuthorities(t *testing.T) {
 	f(good, "", 200) // the old file goes on
 	p.write(file, other.pem())
 	clock.pass(lookAgain)
-	f(good, strangeClientCert, 0)
+	f(good, unknownClientCert, 0)
 	if got := callback(good, tls.VersionTLS13, approval(t, "sumsub", "user-3"), sessions); got != 0 { // a session that was begun under the old authority
 		t.Errorf("an old session was taken up again: %d", got)
 	}

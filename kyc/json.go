@@ -82,7 +82,7 @@ func (o *object) order(u *Update) {
 	if u.PolicyVersion != 0 {
 		o.int("policy_version", int64(u.PolicyVersion))
 	}
-	o.text("held_id", u.HeldID)
+	o.text("unrouted_id", u.UnroutedID)
 	o.text("taken_back", u.TakenBack)
 	o.text("rebuild", u.Rebuild)
 }

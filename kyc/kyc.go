@@ -195,7 +195,7 @@ type Update struct {
 	Callback          Callback      `json:"callback,omitzero"`
 
 	// What follows belongs to the kinds decision, redelivery, confirmation, policy and submission.
-	Release       bool      `json:"release,omitempty"`        // decision: lift every hold known now; with HeldID: apply that record. Observation, confirmation: the provider ends its own suspension. Submission: an operator settles whose the ref is
+	Release       bool      `json:"release,omitempty"`        // decision: lift every hold known now; with UnroutedID: apply that record. Observation, confirmation: the provider ends its own suspension. Submission: an operator settles whose the ref is
 	Actor         string    `json:"actor,omitempty"`          // all but confirmation: who ordered it (a token's name)
 	Note          string    `json:"note,omitempty"`           // decision, submission: why, in the operator's words
 	Endpoint      string    `json:"endpoint,omitempty"`       // redelivery: which endpoint
@@ -203,8 +203,8 @@ type Update struct {
 	Force         bool      `json:"force,omitempty"`          // redelivery: even if the lane has moved on; observation of a test subject: what was said before does not count
 	AskedAt       time.Time `json:"asked_at,omitzero"`        // confirmation: when the provider was asked; answers claims received before
 	PolicyVersion int       `json:"policy_version,omitempty"` // policy: the version the subject is folded under from here on
-	HeldID        string    `json:"held_id,omitempty"`        // decision: it is about a held record, not about a check
-	TakenBack     string    `json:"taken_back,omitempty"`     // decision with HeldID: the update that was given to the wrong subject by it, and is taken back
+	UnroutedID    string    `json:"unrouted_id,omitempty"`    // decision: it is about an unrouted record, not about a check
+	TakenBack     string    `json:"taken_back,omitempty"`     // decision with UnroutedID: the update that was given to the wrong subject by it, and is taken back
 	Rebuild       string    `json:"rebuild,omitempty"`        // decision: the state of a subject that was set aside is made anew, from its "history", or from the "rest" of it
 }
 

@@ -31,7 +31,7 @@ func TestTakeBack(t *testing.T) {
 			}
 		}
 		before, stood := s.View(), s.Checks()
-		order := Update{SchemaVersion: 1, ID: "order", Kind: Decision, Partner: "acme", Subject: Subject{ID: "user-001"}, HeldID: "held_1", TakenBack: "x", ReceivedAt: s.last.time()}
+		order := Update{SchemaVersion: 1, ID: "order", Kind: Decision, Partner: "acme", Subject: Subject{ID: "user-001"}, UnroutedID: "unrouted_1", TakenBack: "x", ReceivedAt: s.last.time()}
 		changes := s.TakeBack(without, order, p)
 		statuses := 0
 		for i, c := range changes {

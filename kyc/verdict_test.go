@@ -174,7 +174,7 @@ func TestDecisions(t *testing.T) {
 	f("and not what came after it, whatever the clocks say", rankTerminal, decide(sumsub, 9, rankApproved), obs(sumsub, "i", 3, rankTerminal, SanctionsMatch))
 	f("of another check it lifts nothing", rankTerminal, hit, decide(persona, 9, rankApproved))
 	held := decide(sumsub, 9, rankApproved)
-	held.HeldID = "held"
+	held.UnroutedID = "held"
 	f("an operator approves nobody by what is unconfirmed", rankInReview, func() Update { x := decide(sumsub, 9, rankApproved); x.NeedsConfirmation = true; return x }())
 }
 

@@ -44,7 +44,7 @@ func TestWire(t *testing.T) {
 	u.Kind, u.Verification.ParentRef, u.Verification.AttemptRef = Decision, "p", "a"
 	u.Status, u.ExpiryKind, u.ClaimedStatus, u.Terminal, u.NeedsConfirmation, u.Expiring, u.Livemode, u.ExpiresAt = Expired, ExpiryValidity, Approved, true, true, true, true, until
 	u.Release, u.Actor, u.Note, u.Endpoint, u.ChangeID, u.Force, u.AskedAt = true, "ops", "seen", "acme-main", "evt_1", true, when
-	u.PolicyVersion, u.HeldID, u.TakenBack, u.Rebuild, u.Callback = 3, "held_1", "01JPN3ABCDEFGHJKMNPQRSTVWX", "history", Callback{"01JPN3ABCDEFGHJKMNPQRSTVWX", 1, 2}
+	u.PolicyVersion, u.UnroutedID, u.TakenBack, u.Rebuild, u.Callback = 3, "unrouted_1", "01JPN3ABCDEFGHJKMNPQRSTVWX", "history", Callback{"01JPN3ABCDEFGHJKMNPQRSTVWX", 1, 2}
 	f("update-most.json", u)
 	f("change.json", Change{
 		ID: "evt_01JPN3ABCDEFGHJKMNPQRSTVWX", Type: "kyc.status.approved", Sequence: 7, Partner: "acme", Subject: Subject{ID: "user-001", Kind: Individual},

@@ -44,7 +44,7 @@ func inspect(tx *store.Tx, b *Outbox, decoded map[string]deadItem) *auditor {
 	}
 	a.deliveries(tx)
 	a.dues(tx)
-	a.graves(tx)
+	a.rejections(tx)
 	a.ended(tx)
 	a.counts(tx, b)
 	for endpoint, l := range *b.lanes.Load() {
@@ -99,7 +99,7 @@ func (a *auditor) dues(tx *store.Tx) {
 		if at, _ := locate(tx, endpoint, lane); !bytes.Equal(at, k) {
 			a.problem("the head of %v stands at %q, and is looked for at %q", id, k, at)
 		}
-		if owesGrave(tx, endpoint, lane) && !c.urgent() {
+		if owesRestrictive(tx, endpoint, lane) && !c.urgent() {
 			a.problem("%v owes a rejection, and is not urgent", id)
 		}
 		if tx.Bucket(store.Due).Has(placeKey(endpoint, lane)) {
@@ -138,17 +138,17 @@ func (a *auditor) last(lane laneID) (seq uint64) {
 	return seq
 }
 
-// graves proves that each rejection owed is listed as such, that none is listed as owed that is not, and that the indexes agree.
-func (a *auditor) graves(tx *store.Tx) {
+// rejections proves that each rejection owed is listed as such, that none is listed as owed that is not, and that the indexes agree.
+func (a *auditor) rejections(tx *store.Tx) {
 	want := map[string]bool{} // keys of both indexes
-	tx.Bucket(store.Grave).ForEach(func(k, _ []byte) error {
+	tx.Bucket(store.Withheld).ForEach(func(k, _ []byte) error {
 		if k[0] != byLane {
 			return nil
 		}
 		d, _ := splitDelivery(k[1:])
 		id, w := idOf(&d), readWithheld(tx, k)
 		owed, ok := a.owed[id]
-		if w == nil || w.Dead == "" && !ok || w.Dead != "" && owed != nil || owed != nil && !owed.Grave {
+		if w == nil || w.Dead == "" && !ok || w.Dead != "" && owed != nil || owed != nil && !owed.Restrictive {
 			a.problem("%v is listed as %+v, and owed is %+v", id, w, owed)
 			return nil
 		}
@@ -160,11 +160,11 @@ func (a *auditor) graves(tx *store.Tx) {
 		return nil
 	})
 	for id, d := range a.owed {
-		if d != nil && d.Grave && a.withheld[id] == nil {
+		if d != nil && d.Restrictive && a.withheld[id] == nil {
 			a.problem("the rejection %v is owed and not listed", id)
 		}
 	}
-	tx.Bucket(store.Grave).ForEach(func(k, _ []byte) error {
+	tx.Bucket(store.Withheld).ForEach(func(k, _ []byte) error {
 		if k[0] != byLane && k[0] != byRoom && !want[string(k)] {
 			a.problem("the index of rejections has %q, which leads to nothing", k)
 		}
@@ -271,7 +271,7 @@ func TestAuditFindsWhatIsBroken(t *testing.T) {
 	f("a count not shown", func(_ *store.Tx, b *Outbox) error { b.show("a", func(l *lanes) { l.owed-- }); return nil })
 	f("a rejection not listed", func(tx *store.Tx, _ *Outbox) error {
 		d := change("a", "x", 3)
-		return tx.Bucket(store.Grave).Delete(graveKey(&d))
+		return tx.Bucket(store.Withheld).Delete(withheldAgeKey(&d))
 	})
 	f("a rejection listed for ever", func(tx *store.Tx, _ *Outbox) error {
 		d := change("a", "x", 9)
@@ -279,7 +279,7 @@ func TestAuditFindsWhatIsBroken(t *testing.T) {
 	})
 	f("a rejection in the index of nobody", func(tx *store.Tx, _ *Outbox) error {
 		d := change("a", "x", 9)
-		return tx.Bucket(store.Grave).Put(graveKey(&d))
+		return tx.Bucket(store.Withheld).Put(withheldAgeKey(&d))
 	})
 	f("a rejection that died and is listed as owed", func(tx *store.Tx, _ *Outbox) error {
 		d := change("a", "x", 3)

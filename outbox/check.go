@@ -39,7 +39,7 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 		ok = c.delivery(key, body)
 	case store.Due:
 		ok = c.head(key, body)
-	case store.Grave:
+	case store.Withheld:
 		ok = c.withheld(key, body)
 	case store.Dead:
 		_, _, err := splitDead(body)
@@ -78,7 +78,7 @@ func (c *checker) delivery(key, body []byte) bool {
 		c.lane = append(c.lane[:0], key[:len(key)-8]...)
 		c.lanes += laneHash(d.Endpoint, d.Lane)
 	}
-	if d.Grave {
+	if d.Restrictive {
 		c.owed += xxhash.Sum64(key)
 	}
 	return true
@@ -116,10 +116,10 @@ func (c *checker) Problems() (ps []string) {
 		ps = append(ps, "lanes in deliveries and their heads in due differ")
 	}
 	if c.owed != c.listed {
-		ps = append(ps, "rejections in deliveries and those listed in grave differ")
+		ps = append(ps, "rejections in deliveries and those listed in withheld differ")
 	}
 	if c.open != c.aged {
-		ps = append(ps, "rejections in grave and their index by age differ")
+		ps = append(ps, "rejections in withheld and their index by age differ")
 	}
 	for name, n := range c.found {
 		if c.counted[name] != n {

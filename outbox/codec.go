@@ -34,7 +34,7 @@ func splitDue(k []byte) (endpoint string, c class, due int64, lane string, ok bo
 	return string(id), class(rest[0]), int64(binary.BigEndian.Uint64(rest[1:])), string(rest[9:]), true //nolint:gosec // written by dueKey
 }
 
-func graveKey(d *Delivery) []byte {
+func withheldAgeKey(d *Delivery) []byte {
 	k := append(append(make([]byte, 0, len(d.Endpoint)+len(d.Lane)+17), d.Endpoint...), 0)
 	k = binary.BigEndian.AppendUint64(k, uint64(d.Owed.UnixMilli()))
 	return binary.BigEndian.AppendUint64(append(k, d.Lane...), d.Sequence)
@@ -69,7 +69,7 @@ func decodeHead(b []byte) (h head, ok bool) {
 }
 
 const (
-	flagGrave = 1 << iota
+	flagRestrictive = 1 << iota
 	flagForce
 	flagAnew
 )
@@ -77,8 +77,8 @@ const (
 // encodeDelivery makes the record of what stays the same over every attempt.
 func encodeDelivery(d *Delivery) []byte {
 	var flags byte
-	if d.Grave {
-		flags |= flagGrave
+	if d.Restrictive {
+		flags |= flagRestrictive
 	}
 	if d.Force {
 		flags |= flagForce
@@ -110,7 +110,7 @@ func decodeDelivery(b []byte, d *Delivery) error {
 	if len(b) < 25 {
 		return store.ErrBadRecord
 	}
-	d.Grave, d.Force, d.Anew = b[0]&flagGrave != 0, b[0]&flagForce != 0, b[0]&flagAnew != 0
+	d.Restrictive, d.Force, d.Anew = b[0]&flagRestrictive != 0, b[0]&flagForce != 0, b[0]&flagAnew != 0
 	d.PreviousSequence = binary.BigEndian.Uint64(b[1:])
 	d.Owed = time.UnixMilli(int64(binary.BigEndian.Uint64(b[9:]))).UTC()      //nolint:gosec // written by encodeDelivery
 	d.Received = time.UnixMicro(int64(binary.BigEndian.Uint64(b[17:]))).UTC() //nolint:gosec // written by encodeDelivery

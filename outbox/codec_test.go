@@ -28,9 +28,9 @@ func TestDeliveryCodec(t *testing.T) {
 	f(change("a", "x", 3))
 	f(change("a", "x", 1<<63+5))
 	forced := change("a", "x", 1)
-	forced.Force, forced.Grave = true, true
+	forced.Force, forced.Restrictive = true, true
 	f(forced)
-	forced.Anew, forced.Grave = true, false
+	forced.Anew, forced.Restrictive = true, false
 	f(forced)
 	f(Delivery{Endpoint: "a", Lane: "x", Owed: time.UnixMilli(0).UTC(), Received: time.Time{}.UTC(), WebhookID: strings.Repeat("w", 255)})
 }

@@ -12,24 +12,24 @@ import (
 
 // DeadDelivery is a delivery that ended without a 2xx. Its body is kept, except after an overflow.
 type DeadDelivery struct {
-	ID       string    `json:"id"`
-	Endpoint string    `json:"endpoint"`
-	Subject  string    `json:"subject"`
-	Sequence uint64    `json:"sequence"`
-	Previous uint64    `json:"previous_sequence"`
-	Type     string    `json:"type"`
-	Format   string    `json:"format"`
-	Trace    string    `json:"traceparent,omitempty"`
-	Reason   string    `json:"reason"`
-	Code     int       `json:"code,omitempty"`
-	Failures int       `json:"failures"`
-	At       time.Time `json:"at"`
-	Owed     time.Time `json:"owed_at"`
-	Received time.Time `json:"received_at,omitzero"`
-	Grave    bool      `json:"grave,omitempty"`
-	HasBody  bool      `json:"has_body"`
-	Anew     bool      `json:"rendered_anew,omitempty"` // in Format, since it was made
-	Tries    []Try     `json:"tries,omitempty"`         // what went wrong each time, while it is kept; filled by whoever shows it
+	ID          string    `json:"id"`
+	Endpoint    string    `json:"endpoint"`
+	Subject     string    `json:"subject"`
+	Sequence    uint64    `json:"sequence"`
+	Previous    uint64    `json:"previous_sequence"`
+	Type        string    `json:"type"`
+	Format      string    `json:"format"`
+	Trace       string    `json:"traceparent,omitempty"`
+	Reason      string    `json:"reason"`
+	Code        int       `json:"code,omitempty"`
+	Failures    int       `json:"failures"`
+	At          time.Time `json:"at"`
+	Owed        time.Time `json:"owed_at"`
+	Received    time.Time `json:"received_at,omitzero"`
+	Restrictive bool      `json:"restrictive,omitempty"`
+	HasBody     bool      `json:"has_body"`
+	Anew        bool      `json:"rendered_anew,omitempty"` // in Format, since it was made
+	Tries       []Try     `json:"tries,omitempty"`         // what went wrong each time, while it is kept; filled by whoever shows it
 }
 
 // inter moves an owed delivery to the dead ones. The caller sees to the lane's head.
@@ -60,7 +60,7 @@ func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
 	}
 	view, err := json.Marshal(DeadDelivery{
 		ID: d.ID(), Endpoint: d.Endpoint, Subject: d.Lane, Sequence: d.Sequence, Previous: d.PreviousSequence, Type: d.Type, Format: d.Format, Trace: d.Traceparent,
-		Reason: a.Reason, Code: a.Code, Failures: failures, At: a.At.UTC(), Owed: d.Owed, Received: d.Received, Grave: d.Grave, HasBody: d.Body != nil, Anew: d.Anew,
+		Reason: a.Reason, Code: a.Code, Failures: failures, At: a.At.UTC(), Owed: d.Owed, Received: d.Received, Restrictive: d.Restrictive, HasBody: d.Body != nil, Anew: d.Anew,
 	})
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
 	if !dead.Has(k) {
 		t.dead[d.Endpoint]++
 	}
-	if d.Grave || a.Reason == Damaged { // of a damaged one its record no longer says
+	if d.Restrictive || a.Reason == Damaged { // of a damaged one its record no longer says
 		if err := lapse(tx, d, a.Reason); err != nil {
 			return err
 		}
@@ -163,14 +163,14 @@ func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 	webhookID, endpoint, _ := SplitID(id)
 	d := Delivery{
 		Endpoint: endpoint, Lane: view.Subject, Sequence: view.Sequence, PreviousSequence: view.Previous, WebhookID: webhookID,
-		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Grave: view.Grave, Anew: view.Anew, Force: force, Owed: b.o.Now(), Received: view.Received, Body: body,
+		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Restrictive: view.Restrictive, Anew: view.Anew, Force: force, Owed: b.o.Now(), Received: view.Received, Body: body,
 	}
 	t := b.tally()
 	t.dead[endpoint]--
 	if err := tx.Bucket(store.Dead).Delete(deadItemKey(webhookID, endpoint)); err != nil {
 		return err
 	}
-	if err := tx.Bucket(store.Grave).Delete(roomKey(endpoint, webhookID, view.Grave, view.Owed)); err != nil {
+	if err := tx.Bucket(store.Withheld).Delete(roomKey(endpoint, webhookID, view.Restrictive, view.Owed)); err != nil {
 		return err
 	}
 	if err := b.put(tx, t, &d); err != nil {

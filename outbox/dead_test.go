@@ -121,21 +121,21 @@ func TestMend(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a"})
 	r.put(t, change("a", "x", 1), change("a", "x", 2), change("a", "y", 3))
 	bad := r.spoil(t, store.Due, dueKey("a", plainFresh, base.UnixMilli(), "x"))
-	grave := change("a", "y", 3)
-	r.update(t, func(tx *store.Tx) error { return tx.Bucket(store.Grave).Delete(graveKey(&grave)) })
+	restrictive := change("a", "y", 3)
+	r.update(t, func(tx *store.Tx) error { return tx.Bucket(store.Withheld).Delete(withheldAgeKey(&restrictive)) })
 	ds := r.claim(t, "a", 9)
 	if !slices.Equal(sequences(ds), []uint64{3}) || !r.Astray() {
 		t.Fatalf("claimed %v, astray %v; want 3 of y alone, and that it is noticed", sequences(ds), r.Astray())
 	}
 	c.add(time.Second)
-	if heads, graves, err := r.Mend(t.Context()); heads != 1 || graves != 1 || err != nil || r.Astray() {
-		t.Fatalf("Mend = %d, %d, %v; want 1, 1", heads, graves, err)
+	if heads, rejections, err := r.Mend(t.Context()); heads != 1 || rejections != 1 || err != nil || r.Astray() {
+		t.Fatalf("Mend = %d, %d, %v; want 1, 1", heads, rejections, err)
 	}
-	if heads, graves, err := r.Mend(t.Context()); heads != 0 || graves != 0 || err != nil {
-		t.Errorf("the second Mend = %d, %d, %v; want nothing", heads, graves, err)
+	if heads, rejections, err := r.Mend(t.Context()); heads != 0 || rejections != 0 || err != nil {
+		t.Errorf("the second Mend = %d, %d, %v; want nothing", heads, rejections, err)
 	}
-	if at := r.OldestWithheld("a"); !at.Equal(grave.Owed) {
-		t.Errorf("the oldest rejection is owed since %v, want %v", at, grave.Owed)
+	if at := r.OldestWithheld("a"); !at.Equal(restrictive.Owed) {
+		t.Errorf("the oldest rejection is owed since %v, want %v", at, restrictive.Owed)
 	}
 	ds = r.claim(t, "a", 9)
 	if !slices.Equal(sequences(ds), []uint64{1}) {

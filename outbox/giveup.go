@@ -91,7 +91,7 @@ func (b *Outbox) giveUpSome(tx *store.Tx, endpoint string, most int) (n int64, m
 		n, size = n+int64(given), size+bytes
 		if !empty {
 			first := firstOf(tx, laneKey(endpoint, lane))
-			if err := b.setHead(tx, endpoint, lane, b.o.Now().UnixMilli(), head{seq: first}, owesGrave(tx, endpoint, lane)); err != nil {
+			if err := b.setHead(tx, endpoint, lane, b.o.Now().UnixMilli(), head{seq: first}, owesRestrictive(tx, endpoint, lane)); err != nil {
 				return 0, false, err
 			}
 			break
@@ -125,12 +125,12 @@ func (b *Outbox) giveUpLane(tx *store.Tx, t *tally, endpoint, lane string, most,
 func stopWaiting(tx *store.Tx, endpoint string, most int) (left int, err error) {
 	prefix := roomPrefix(endpoint)
 	var gone [][]byte
-	c := tx.Bucket(store.Grave).Cursor()
+	c := tx.Bucket(store.Withheld).Cursor()
 	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(gone) < most; k, _ = c.Next() {
 		gone = append(gone, bytes.Clone(k))
 	}
 	for _, k := range gone {
-		if err := tx.Bucket(store.Grave).Delete(k); err != nil {
+		if err := tx.Bucket(store.Withheld).Delete(k); err != nil {
 			return 0, err
 		}
 	}
@@ -143,7 +143,7 @@ func (b *Outbox) OwedWithheld(endpoint string, n int) (list []Withheld, all int6
 	list = []Withheld{} // never null
 	err = b.o.Store.View(func(tx *store.Tx) error {
 		prefix := append([]byte{byLane}, append([]byte(endpoint), 0)...)
-		c := tx.Bucket(store.Grave).Cursor()
+		c := tx.Bucket(store.Withheld).Cursor()
 		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			d, ok := splitDelivery(k[1:])
 			w := readWithheld(tx, k)

@@ -144,15 +144,15 @@ const owedLately = time.Minute
 func (b *Outbox) firstHead(tx *store.Tx, d *Delivery) error {
 	now, h := b.o.Now(), head{seq: d.Sequence}
 	if ago := now.Sub(d.Owed); ago < 0 || ago > owedLately {
-		return b.setHead(tx, d.Endpoint, d.Lane, now.UnixMilli(), h, d.Grave)
+		return b.setHead(tx, d.Endpoint, d.Lane, now.UnixMilli(), h, d.Restrictive)
 	}
-	return b.stand(tx, d.Endpoint, d.Lane, classOf(d.Grave, false), d.Owed.UnixMilli(), h.encode())
+	return b.stand(tx, d.Endpoint, d.Lane, classOf(d.Restrictive, false), d.Owed.UnixMilli(), h.encode())
 }
 
 // behind sees to the head of a lane in which something is owed already, before d is put there: a rejection or suspension makes the lane urgent, and what waits there for its
 // next try is tried now, for nothing less brings the partner nearer to it.
 func (b *Outbox) behind(tx *store.Tx, l *lanes, d *Delivery) error {
-	if !d.Grave {
+	if !d.Restrictive {
 		if prefix := laneKey(d.Endpoint, d.Lane); firstOf(tx, prefix) > d.Sequence {
 			return pin(tx, d.Endpoint, d.Lane)
 		}
@@ -199,10 +199,10 @@ func pin(tx *store.Tx, endpoint, lane string) error {
 	return tx.Bucket(store.Due).Put(placeKey(endpoint, lane), place(c, due))
 }
 
-// owesGrave reports whether a rejection or suspension is owed in a lane.
-func owesGrave(tx *store.Tx, endpoint, lane string) bool {
+// owesRestrictive reports whether a rejection or suspension is owed in a lane.
+func owesRestrictive(tx *store.Tx, endpoint, lane string) bool {
 	prefix := append([]byte{byLane}, laneKey(endpoint, lane)...)
-	c := tx.Bucket(store.Grave).Cursor()
+	c := tx.Bucket(store.Withheld).Cursor()
 	for k, _ := c.Seek(prefix); isOfLane(k, prefix); k, _ = c.Next() {
 		if w := readWithheld(tx, k); w == nil || w.Dead == "" { // of a damaged one nobody can say
 			return true
@@ -218,7 +218,7 @@ func (b *Outbox) again(tx *store.Tx, a *Attempt) error {
 	if !d.FirstFailure.IsZero() {
 		h.first = d.FirstFailure.UnixMilli()
 	}
-	urgent := d.Grave || owesGrave(tx, d.Endpoint, d.Lane)
+	urgent := d.Restrictive || owesRestrictive(tx, d.Endpoint, d.Lane)
 	if a.Uncounted {
 		return b.setHead(tx, d.Endpoint, d.Lane, d.due, h, urgent)
 	}

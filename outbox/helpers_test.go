@@ -160,7 +160,7 @@ func (c *clock) add(d time.Duration) {
 func change(endpoint, lane string, seq uint64) Delivery {
 	return Delivery{
 		Endpoint: endpoint, Lane: lane, Sequence: seq, PreviousSequence: seq - 1, WebhookID: fmt.Sprintf("evt_%s-%d", lane, seq), Type: "kyc.status.approved",
-		Format: "standard", Traceparent: "00-4bf9", Grave: seq%3 == 0, Owed: base.Add(time.Duration(seq) * time.Second), Received: base,
+		Format: "standard", Traceparent: "00-4bf9", Restrictive: seq%3 == 0, Owed: base.Add(time.Duration(seq) * time.Second), Received: base,
 		Body: fmt.Appendf(nil, "body %d of %s at %s", seq, lane, endpoint),
 	}
 }

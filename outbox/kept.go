@@ -12,12 +12,12 @@ import (
 // Kept is what a file keeps of one endpoint, in the config or not.
 type Kept struct {
 	Owed, Dead int64
-	Lane       string  // one that something is owed in; "": nothing is
-	Withheld   []Grave // rejections and suspensions that it has not been told of, the oldest first
+	Lane       string      // one that something is owed in; "": nothing is
+	Withheld   []Rejection // rejections and suspensions that it has not been told of, the oldest first
 }
 
-// Grave is one rejection or suspension that an endpoint has not been told of.
-type Grave struct {
+// Rejection is one rejection or suspension that an endpoint has not been told of.
+type Rejection struct {
 	Lane     string
 	Sequence uint64
 	Since    time.Time
@@ -30,10 +30,10 @@ func KeptOf(tx *store.Tx, endpoint string) (k Kept, err error) {
 	k.Dead, dead = tx.Number(deadKey(endpoint))
 	k.Lane = laneOwed(tx, endpoint)
 	prefix := append([]byte(endpoint), 0)
-	c := tx.Bucket(store.Grave).Cursor()
+	c := tx.Bucket(store.Withheld).Cursor()
 	for key, v := c.Seek(prefix); bytes.HasPrefix(key, prefix); key, v = c.Next() {
 		if rest := key[len(prefix):]; v != nil && len(rest) > 16 {
-			k.Withheld = append(k.Withheld, Grave{string(rest[8 : len(rest)-8]), sequence(rest), time.UnixMilli(int64(binary.BigEndian.Uint64(rest)))}) //nolint:gosec // written by graveKey
+			k.Withheld = append(k.Withheld, Rejection{string(rest[8 : len(rest)-8]), sequence(rest), time.UnixMilli(int64(binary.BigEndian.Uint64(rest)))}) //nolint:gosec // written by withheldAgeKey
 		}
 	}
 	return k, errors.Join(err, dead)

@@ -27,7 +27,7 @@ func (b *Outbox) Astray() bool { return b.astray.Load() }
 
 // Mend gives a head to each lane that owes something and has none, and their places to rejections that are withheld and lack one: both follow from what else is kept. What is
 // damaged stays where it is. It looks at everything that is owed, in memory of eight bytes a lane.
-func (b *Outbox) Mend(ctx context.Context) (heads, graves int, err error) {
+func (b *Outbox) Mend(ctx context.Context) (heads, rejections int, err error) {
 	b.astray.Store(false)
 	var orphans []orphan
 	var missing []Delivery
@@ -66,7 +66,7 @@ func (b *Outbox) adopt(tx *store.Tx, orphans []orphan) error {
 		if k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(prefix); !isOfLane(k, prefix) || sequence(k) != o.first {
 			continue
 		}
-		if err := b.setHead(tx, o.endpoint, o.lane, b.o.Now().UnixMilli(), head{seq: o.first}, owesGrave(tx, o.endpoint, o.lane)); err != nil {
+		if err := b.setHead(tx, o.endpoint, o.lane, b.o.Now().UnixMilli(), head{seq: o.first}, owesRestrictive(tx, o.endpoint, o.lane)); err != nil {
 			return err
 		}
 	}
@@ -89,7 +89,7 @@ func lost(tx *store.Tx) (orphans []orphan, missing []Delivery) {
 				orphans = append(orphans, orphan{d.Endpoint, d.Lane, d.Sequence})
 			}
 		}
-		if decodeDelivery(v, &d) == nil && d.Grave && readWithheld(tx, withheldKey(d.Endpoint, d.Lane, d.Sequence)) == nil {
+		if decodeDelivery(v, &d) == nil && d.Restrictive && readWithheld(tx, withheldKey(d.Endpoint, d.Lane, d.Sequence)) == nil {
 			d.Body = nil
 			missing = append(missing, d)
 		}
@@ -99,11 +99,11 @@ func lost(tx *store.Tx) (orphans []orphan, missing []Delivery) {
 
 // unlisted are rejections that stand in one of the places where they are listed, and not in the others. What is owed is not among them: it is made from its delivery.
 func unlisted(tx *store.Tx) (ds []Delivery) {
-	grave := tx.Bucket(store.Grave)
+	listed := tx.Bucket(store.Withheld)
 	lost := func(d *Delivery) bool {
 		return !tx.Bucket(store.Deliveries).Has(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) && readWithheld(tx, withheldKey(d.Endpoint, d.Lane, d.Sequence)) == nil
 	}
-	c := grave.Cursor()
+	c := listed.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		endpoint, rest, ok := bytes.Cut(k, []byte{0})
 		switch {
@@ -111,7 +111,7 @@ func unlisted(tx *store.Tx) (ds []Delivery) {
 		case k[0] == byLane:
 			d, ok := splitDelivery(k[1:])
 			if w := readWithheld(tx, k); ok && w != nil &&
-				(!grave.Has(withheldIDKey(w.WebhookID, d.Endpoint)) || w.Acknowledged == nil && !grave.Has(w.ageKey(d.Endpoint, d.Lane, d.Sequence))) {
+				(!listed.Has(withheldIDKey(w.WebhookID, d.Endpoint)) || w.Acknowledged == nil && !listed.Has(w.ageKey(d.Endpoint, d.Lane, d.Sequence))) {
 				ds = append(ds, d)
 			}
 		case k[0] == byID:
@@ -122,7 +122,7 @@ func unlisted(tx *store.Tx) (ds []Delivery) {
 				}
 			}
 		case ok && len(rest) > 16:
-			d := Delivery{Endpoint: string(endpoint), Lane: string(rest[8 : len(rest)-8]), Sequence: sequence(k), Owed: time.UnixMilli(int64(binary.BigEndian.Uint64(rest)))} //nolint:gosec // written by graveKey
+			d := Delivery{Endpoint: string(endpoint), Lane: string(rest[8 : len(rest)-8]), Sequence: sequence(k), Owed: time.UnixMilli(int64(binary.BigEndian.Uint64(rest)))} //nolint:gosec // written by withheldAgeKey
 			if lost(&d) {
 				ds = append(ds, d)
 			}
@@ -138,7 +138,7 @@ func restoreWithheld(tx *store.Tx, d *Delivery) error {
 	w := readWithheld(tx, k)
 	if w != nil {
 		if !d.Owed.IsZero() && w.Acknowledged == nil && d.Owed.UnixMilli() != w.Since { // it was made from the index by id, which does not know since when
-			if err := tx.Bucket(store.Grave).Delete(w.ageKey(d.Endpoint, d.Lane, d.Sequence)); err != nil {
+			if err := tx.Bucket(store.Withheld).Delete(w.ageKey(d.Endpoint, d.Lane, d.Sequence)); err != nil {
 				return err
 			}
 			w.Since = d.Owed.UnixMilli()

@@ -80,26 +80,26 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(dueDesc, age(c.b.OldestDue(id)), id)
 		gauge(withheldDesc, age(c.b.OldestWithheld(id)), id)
 	}
-	for _, s := range bound(c.b.strangeWithheld()) {
+	for _, s := range bound(c.b.orphansWithheld()) {
 		gauge(withheldDesc, age(s.since), s.endpoint)
 	}
 }
 
 const (
-	maxStrange = 32         // endpoints that are not in the config and have a series of their own
-	strangers  = "(others)" // all the rest; no endpoint has such an id
+	maxOrphans   = 32         // endpoints that are not in the config and have a series of their own
+	otherOrphans = "(others)" // all the rest; no endpoint has such an id
 )
 
-// bound makes one of all that are beyond maxStrange.
-func bound(list []strange) []strange {
-	if len(list) <= maxStrange {
+// bound makes one of all that are beyond maxOrphans.
+func bound(list []orphanWithheld) []orphanWithheld {
+	if len(list) <= maxOrphans {
 		return list
 	}
-	rest := strange{strangers, list[maxStrange].since}
-	for _, s := range list[maxStrange:] {
+	rest := orphanWithheld{otherOrphans, list[maxOrphans].since}
+	for _, s := range list[maxOrphans:] {
 		if s.since.Before(rest.since) {
 			rest.since = s.since
 		}
 	}
-	return append(list[:maxStrange:maxStrange], rest)
+	return append(list[:maxOrphans:maxOrphans], rest)
 }

@@ -45,7 +45,7 @@ func (m *model) admit(d *Delivery, owed, limit int64) bool {
 	}
 	seqs := m.lane(lane)
 	older := len(seqs) > 0 && seqs[0] < d.Sequence
-	if newest != d.Sequence || older || !d.Grave {
+	if newest != d.Sequence || older || !d.Restrictive {
 		return newest == d.Sequence && older
 	}
 	return m.yield(lane) || owed < limit+limit/10
@@ -97,7 +97,7 @@ func (m *model) yield(lane laneID) bool {
 		l := idOf(h).laneID
 		seqs := m.lane(l)
 		first := deliveryID{l, seqs[0]}
-		if d := m.owed[first]; l == lane || m.leased[l] || m.damaged[first] || d.Grave || d.Force {
+		if d := m.owed[first]; l == lane || m.leased[l] || m.damaged[first] || d.Restrictive || d.Force {
 			continue
 		}
 		m.search[lane.endpoint] = &Delivery{class: h.class, due: h.due, Lane: h.Lane}

@@ -26,7 +26,7 @@ type model struct {
 	stale    map[laneID]bool          // its head was given up: it leads to what is first in the lane
 	search   map[string]*Delivery     // by endpoint: where it looks next for what gives way
 	withheld map[deliveryID]time.Time // since when
-	dead     map[string]grave
+	dead     map[string]buried
 	done     map[deliveryID]bool
 	top      map[laneID]uint64     // the latest change delivered
 	put      map[deliveryID]string // everything ever owed, and its id
@@ -38,7 +38,7 @@ type stored struct {
 	raw  string
 }
 
-type grave struct {
+type buried struct {
 	Delivery
 	reason   string
 	failures int
@@ -47,7 +47,7 @@ type grave struct {
 func newModel() *model {
 	return &model{
 		now: base, max: map[string]int64{"a": 0, "b": 12, "c": 4}, owed: map[deliveryID]*Delivery{}, damaged: map[deliveryID]bool{},
-		heads: map[laneID]*Delivery{}, leased: map[laneID]bool{}, dead: map[string]grave{}, done: map[deliveryID]bool{}, top: map[laneID]uint64{},
+		heads: map[laneID]*Delivery{}, leased: map[laneID]bool{}, dead: map[string]buried{}, done: map[deliveryID]bool{}, top: map[laneID]uint64{},
 		stale: map[laneID]bool{}, search: map[string]*Delivery{}, withheld: map[deliveryID]time.Time{}, put: map[deliveryID]string{}, same: map[deliveryID]stored{},
 	}
 }
@@ -70,20 +70,20 @@ func (m *model) owe(d Delivery) {
 	if known && m.owed[id] != nil { // once is enough
 		return
 	}
-	if _, ok := m.withheld[id]; d.Grave && !ok {
+	if _, ok := m.withheld[id]; d.Restrictive && !ok {
 		m.withheld[id] = d.Owed
 	}
 	switch {
 	case !known:
-		m.dead[d.ID()] = grave{d, Removed, 0}
+		m.dead[d.ID()] = buried{d, Removed, 0}
 	case limit > 0 && m.count(d.Endpoint) >= limit && !m.admit(&d, m.count(d.Endpoint), limit):
 		d.Body = nil
-		m.dead[d.ID()] = grave{d, Overflow, 0}
+		m.dead[d.ID()] = buried{d, Overflow, 0}
 	default:
 		m.owed[id] = &d
 		if h := m.heads[id.laneID]; h == nil {
 			m.head(id.laneID)
-		} else if d.Grave && !h.class.urgent() {
+		} else if d.Restrictive && !h.class.urgent() {
 			m.hasten(h)
 		}
 		m.resolve(id.laneID)
@@ -110,7 +110,7 @@ func (m *model) head(lane laneID) {
 // urgent says whether a lane owes a rejection.
 func (m *model) urgent(lane laneID) bool {
 	for id, d := range m.owed {
-		if _, listed := m.withheld[id]; id.laneID == lane && d.Grave && listed {
+		if _, listed := m.withheld[id]; id.laneID == lane && d.Restrictive && listed {
 			return true
 		}
 	}
@@ -133,7 +133,7 @@ func (m *model) bury(d Delivery, reason string, failures int) {
 		reason, d.WebhookID = Damaged, fmt.Sprintf("damaged-%s-%d", d.Lane, d.Sequence)
 		m.put[id] = d.ID()
 	}
-	m.dead[d.ID()] = grave{d, reason, failures}
+	m.dead[d.ID()] = buried{d, reason, failures}
 }
 
 // end takes a lane's head away; what its delivery has overtaken dies, unless it is forced.
@@ -181,7 +181,7 @@ func (m *model) settle(a Attempt) {
 		h := m.heads[id.laneID]
 		h.head = h.Sequence
 		h.due, h.Failures = a.Retry.UnixMilli(), h.Failures+1
-		h.class = classOf(h.Grave || m.urgent(id.laneID), true)
+		h.class = classOf(h.Restrictive || m.urgent(id.laneID), true)
 		h.Urgent = h.class.urgent()
 		if h.FirstFailure.IsZero() {
 			h.FirstFailure = a.At
@@ -267,7 +267,7 @@ func (m *model) compare(tx *store.Tx, a *auditor) error {
 	for id, want := range m.dead {
 		got, ok := a.dead[id]
 		if !ok || got.Reason != want.reason || got.Sequence != want.Sequence || got.Subject != want.Lane || got.Failures != want.failures || want.reason != Damaged &&
-			(got.Previous != want.PreviousSequence || string(got.body) != string(want.Body) || got.Grave != want.Grave || got.HasBody != (want.Body != nil)) {
+			(got.Previous != want.PreviousSequence || string(got.body) != string(want.Body) || got.Restrictive != want.Restrictive || got.HasBody != (want.Body != nil)) {
 			bad("dead %s is %+v, want %+v", id, got, want)
 		}
 	}

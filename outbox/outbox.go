@@ -28,7 +28,7 @@ type Delivery struct {
 	Type             string // of the change
 	Format           string // the body was rendered in it (I5)
 	Traceparent      string // W3C trace context of the callback, "" if it had none
-	Grave            bool   // tells of a rejection or suspension: must not wait unseen
+	Restrictive      bool   // tells of a rejection or suspension: must not wait unseen
 	Anew             bool   // rendered again since it was made, for it could not be signed any more: Format and Body are of then
 	Force            bool   // ordered again by an operator, even if the lane has moved on
 	Owed             time.Time

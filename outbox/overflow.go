@@ -43,7 +43,7 @@ func (b *Outbox) admit(tx *store.Tx, t *tally, l *lanes, d *Delivery, owed int64
 		return false, await(tx, d) // it decides nothing
 	case owesOlder(tx, d):
 		return true, nil
-	case !d.Grave:
+	case !d.Restrictive:
 		return false, await(tx, d)
 	}
 	yielded, err := b.yield(tx, t, l, d.Lane)
@@ -149,7 +149,7 @@ func yields(tx *store.Tx, l *lanes, k, v []byte, lane string) (d Delivery, ok bo
 		return d, false
 	}
 	d.Sequence = sequence(first)
-	return d, !d.Grave && !d.Force
+	return d, !d.Restrictive && !d.Force
 }
 
 // giveUpFirst gives up what is first in a lane, whose head stands at due. The next of the lane takes the head's place if that was it.

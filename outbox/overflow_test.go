@@ -12,7 +12,7 @@ import (
 // of is a change of a lane of another kind than its number says: a rejection or not, and of which type.
 func of(lane string, seq uint64, rejection bool) Delivery {
 	d := change("a", lane, seq)
-	if d.Grave = rejection; rejection {
+	if d.Restrictive = rejection; rejection {
 		d.Type = "kyc.status.rejected"
 	}
 	return d

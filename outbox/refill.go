@@ -11,9 +11,9 @@ import (
 )
 
 // roomKey is where a delivery that was given up waits for room: rejections and suspensions of its endpoint before all others, then what was owed first.
-func roomKey(endpoint, webhookID string, grave bool, owed time.Time) []byte {
+func roomKey(endpoint, webhookID string, restrictive bool, owed time.Time) []byte {
 	after := byte(1)
-	if grave {
+	if restrictive {
 		after = 0
 	}
 	k := append(append(append(make([]byte, 0, len(endpoint)+len(webhookID)+11), byRoom), endpoint...), 0, after)
@@ -22,7 +22,7 @@ func roomKey(endpoint, webhookID string, grave bool, owed time.Time) []byte {
 
 // await puts a delivery that is given up in the row of those that wait for room.
 func await(tx *store.Tx, d *Delivery) error {
-	return tx.Bucket(store.Grave).Put(roomKey(d.Endpoint, d.WebhookID, d.Grave, d.Owed))
+	return tx.Bucket(store.Withheld).Put(roomKey(d.Endpoint, d.WebhookID, d.Restrictive, d.Owed))
 }
 
 // refillChunk is how many are owed again in one transaction.
@@ -56,7 +56,7 @@ func (b *Outbox) room(endpoint string) (room int64, err error) {
 	}
 	prefix := roomPrefix(endpoint)
 	err = b.o.Store.View(func(tx *store.Tx) error {
-		if k, _ := tx.Bucket(store.Grave).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
+		if k, _ := tx.Bucket(store.Withheld).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
 			room, err = b.roomIn(tx, l)
 		}
 		return err
@@ -85,12 +85,12 @@ func (b *Outbox) refill(tx *store.Tx, endpoint string, allowed func(*store.Tx, D
 	}
 	prefix := roomPrefix(endpoint)
 	var keys [][]byte
-	c := tx.Bucket(store.Grave).Cursor()
+	c := tx.Bucket(store.Withheld).Cursor()
 	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && int64(len(keys)) < min(room, refillChunk); k, _ = c.Next() {
 		keys = append(keys, bytes.Clone(k))
 	}
 	for _, k := range keys {
-		if err := tx.Bucket(store.Grave).Delete(k); err != nil {
+		if err := tx.Bucket(store.Withheld).Delete(k); err != nil {
 			return 0, false, err
 		}
 		d := Delivery{Endpoint: endpoint}

@@ -43,7 +43,7 @@ func (m *renaming) run(ctx context.Context) error {
 		{store.Attempts, []string{""}, nil},
 		{store.Deliveries, []string{""}, []byte("outbox/owed/")},
 		{store.Due, []string{""}, nil}, // after what they lead to: a lane without a head is seen to, a head without a lane is not
-		{store.Grave, []string{"", "\x01", "\x03"}, nil},
+		{store.Withheld, []string{"", "\x01", "\x03"}, nil},
 	} {
 		for _, mark := range b.marks {
 			if err := m.leading(ctx, b.name, mark, b.counts); err != nil {
@@ -51,7 +51,7 @@ func (m *renaming) run(ctx context.Context) error {
 			}
 		}
 	}
-	if err := m.trailing(ctx, store.Grave, []byte{2}, nil); err != nil {
+	if err := m.trailing(ctx, store.Withheld, []byte{2}, nil); err != nil {
 		return err
 	}
 	return m.trailing(ctx, store.Dead, nil, []byte("outbox/dead/"))

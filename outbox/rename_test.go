@@ -52,14 +52,14 @@ func lived(t *testing.T, id string) *rig {
 	}
 	kinds := map[byte]bool{}
 	r.update(t, func(tx *store.Tx) error {
-		c := tx.Bucket(store.Grave).Cursor()
+		c := tx.Bucket(store.Withheld).Cursor()
 		for k, _ := c.First(); k != nil; k, _ = c.Next() {
 			kinds[min(k[0], 4)] = true
 		}
 		return nil
 	})
 	if len(kinds) != 4 {
-		t.Fatalf("kinds of records in grave: %v, want all four", kinds)
+		t.Fatalf("kinds of records in withheld: %v, want all four", kinds)
 	}
 	return r
 }
@@ -68,7 +68,7 @@ func lived(t *testing.T, id string) *rig {
 func (r *rig) dump(t *testing.T) (all []string) {
 	t.Helper()
 	if err := r.s.View(func(tx *store.Tx) error {
-		for _, n := range []store.Name{store.Meta, store.Deliveries, store.Due, store.Grave, store.Dead, store.Attempts} {
+		for _, n := range []store.Name{store.Meta, store.Deliveries, store.Due, store.Withheld, store.Dead, store.Attempts} {
 			if err := tx.Bucket(n).ForEach(func(k, v []byte) error {
 				if n != store.Meta || bytes.HasPrefix(k, []byte("outbox/")) && !bytes.Equal(v, make([]byte, 8)) {
 					all = append(all, fmt.Sprintf("%v %q %q", n, k, v))

@@ -46,9 +46,9 @@ func TestRepair(t *testing.T) {
 	r.wreck(t, store.Deliveries, deliveryKey("a", "y", 1))
 	r.wreck(t, store.Due, dueKey("a", plainFresh, base.UnixMilli(), "w"))
 	z := change("a", "z", 3)
-	r.wreck(t, store.Grave, graveKey(&z))
+	r.wreck(t, store.Withheld, withheldAgeKey(&z))
 	r = r.again(t, Endpoint{ID: "a"})
-	if found := r.s.Found(); found == nil || !maps.Equal(found.Damaged, map[string]int{"deliveries": 2, "due": 1, "grave": 1}) {
+	if found := r.s.Found(); found == nil || !maps.Equal(found.Damaged, map[string]int{"deliveries": 2, "due": 1, "withheld": 1}) {
 		t.Fatalf("found %+v", found)
 	}
 	restore := func(_ *store.Tx, d *Delivery) (bool, error) {
@@ -113,7 +113,7 @@ func TestAuditor(t *testing.T) {
 	f("lanes in deliveries", func(tx *store.Tx) error {
 		return tx.Bucket(store.Due).Put(dueKey("a", urgentFresh, base.UnixMilli()+5, "y"), head{seq: 3}.encode())
 	})
-	f("rejections", func(tx *store.Tx) error { return tx.Bucket(store.Grave).Delete(graveKey(&d)) })
+	f("rejections", func(tx *store.Tx) error { return tx.Bucket(store.Withheld).Delete(withheldAgeKey(&d)) })
 	f("outbox/owed/a is 2, and it is 1", func(tx *store.Tx) error { return tx.Bucket(store.Deliveries).Delete(deliveryKey("a", "x", 2)) })
 	f("outbox/dead/a is 7, and it is 1", func(tx *store.Tx) error { return tx.SetNumber(deadKey("a"), 7) })
 	f("outbox/dead/b is 1, and it is 0", func(tx *store.Tx) error { return tx.SetNumber(deadKey("b"), 1) })

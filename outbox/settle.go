@@ -137,7 +137,7 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	gone := d.WebhookID != "" && tx.Bucket(store.Deliveries).Raw(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) == nil // given up, or swept away, as it was claimed
 	if h, _ := decodeHead(v); err != nil || v == nil || h.seq != d.head {                                            // of one that cannot be read, 0, as the claim has it
 		if gone {
-			return b.told(tx, t, a)
+			return b.settleDead(tx, t, a)
 		}
 		return nil // damaged since: then it stays where it is
 	}
@@ -145,7 +145,7 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 		return err
 	}
 	if gone {
-		if err := b.told(tx, t, a); err != nil {
+		if err := b.settleDead(tx, t, a); err != nil {
 			return err
 		}
 		return b.advance(tx, t, d, delivered(a))
@@ -184,7 +184,7 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 		if err := b.o.Settled(tx, *a); err != nil {
 			return err
 		}
-		if err := b.tell(tx, d); err != nil {
+		if err := b.endWithheld(tx, d); err != nil {
 			return err
 		}
 	}
@@ -202,8 +202,8 @@ func delivered(a *Attempt) uint64 {
 	return 0
 }
 
-// told settles what was put down as dead while it was under way: if it has arrived, it is dead no more.
-func (b *Outbox) told(tx *store.Tx, t *tally, a *Attempt) error {
+// settleDead settles what was put down as dead while it was under way: if it has arrived, it is dead no more.
+func (b *Outbox) settleDead(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
 	view, _, err := dead(tx, d.ID())
 	if a.Outcome != Done || err != nil || view.Sequence != d.Sequence || view.Subject != d.Lane {
@@ -216,7 +216,7 @@ func (b *Outbox) told(tx *store.Tx, t *tally, a *Attempt) error {
 	if err := b.o.Settled(tx, *a); err != nil {
 		return err
 	}
-	return b.tell(tx, d)
+	return b.endWithheld(tx, d)
 }
 
 // forget takes a delivery out of what is owed.
@@ -254,5 +254,5 @@ func (b *Outbox) advance(tx *store.Tx, t *tally, d *Delivery, delivered uint64) 
 	if first == 0 {
 		return nil
 	}
-	return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: first}, owesGrave(tx, d.Endpoint, d.Lane))
+	return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: first}, owesRestrictive(tx, d.Endpoint, d.Lane))
 }

@@ -60,12 +60,12 @@ func withheldIDKey(webhookID, endpoint string) []byte {
 
 // ageKey is the place in the index by age of what is kept under a key.
 func (w *withheldRecord) ageKey(endpoint, lane string, seq uint64) []byte {
-	return graveKey(&Delivery{Endpoint: endpoint, Lane: lane, Sequence: seq, Owed: time.UnixMilli(w.Since)})
+	return withheldAgeKey(&Delivery{Endpoint: endpoint, Lane: lane, Sequence: seq, Owed: time.UnixMilli(w.Since)})
 }
 
 // readWithheld is what is kept of one; nil: nothing, or nothing that is whole.
 func readWithheld(tx *store.Tx, key []byte) *withheldRecord {
-	v, err := tx.Bucket(store.Grave).Get(key)
+	v, err := tx.Bucket(store.Withheld).Get(key)
 	w := &withheldRecord{}
 	if err != nil || v == nil || json.Unmarshal(v, w) != nil {
 		return nil
@@ -78,12 +78,12 @@ func putWithheld(tx *store.Tx, key []byte, w *withheldRecord) error {
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(store.Grave).Put(key, v)
+	return tx.Bucket(store.Withheld).Put(key, v)
 }
 
 // withhold notes that a rejection or suspension is owed. One that was owed before is withheld since then.
 func withhold(tx *store.Tx, d *Delivery) error {
-	if !d.Grave {
+	if !d.Restrictive {
 		return nil
 	}
 	k := withheldKey(d.Endpoint, d.Lane, d.Sequence)
@@ -105,10 +105,10 @@ func withhold(tx *store.Tx, d *Delivery) error {
 func index(tx *store.Tx, key []byte, w *withheldRecord) error {
 	d, _ := splitDelivery(key[1:])
 	lane := binary.BigEndian.AppendUint64([]byte(d.Lane), d.Sequence)
-	if err := tx.Bucket(store.Grave).Put(withheldIDKey(w.WebhookID, d.Endpoint), lane); err != nil || w.Acknowledged != nil {
+	if err := tx.Bucket(store.Withheld).Put(withheldIDKey(w.WebhookID, d.Endpoint), lane); err != nil || w.Acknowledged != nil {
 		return err
 	}
-	return tx.Bucket(store.Grave).Put(w.ageKey(d.Endpoint, d.Lane, d.Sequence))
+	return tx.Bucket(store.Withheld).Put(w.ageKey(d.Endpoint, d.Lane, d.Sequence))
 }
 
 // lapse notes that a withheld delivery is dead: nobody will be told unless it is ordered again.
@@ -122,15 +122,15 @@ func lapse(tx *store.Tx, d *Delivery, reason string) error {
 	return putWithheld(tx, k, w)
 }
 
-// tell ends what is withheld of a person up to the decision that the endpoint has accepted. What an operator forces out after it is owed, and so withheld, still.
-func (b *Outbox) tell(tx *store.Tx, d *Delivery) error {
-	if !d.Grave && !b.o.Decides(d.Type) {
+// endWithheld ends what is withheld of a person up to the decision that the endpoint has accepted. What an operator forces out after it is owed, and so withheld, still.
+func (b *Outbox) endWithheld(tx *store.Tx, d *Delivery) error {
+	if !d.Restrictive && !b.o.Decides(d.Type) {
 		return nil
 	}
-	grave := tx.Bucket(store.Grave)
+	listed := tx.Bucket(store.Withheld)
 	prefix := append([]byte{byLane}, laneKey(d.Endpoint, d.Lane)...)
 	var gone [][]byte
-	c := grave.Cursor()
+	c := listed.Cursor()
 	for k, _ := c.Seek(prefix); isOfLane(k, prefix) && sequence(k) <= d.Sequence; k, _ = c.Next() {
 		o := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: sequence(k)}
 		if o.Sequence == d.Sequence || readDelivery(tx.Bucket(store.Deliveries), &o) != nil || !o.Force {
@@ -139,14 +139,14 @@ func (b *Outbox) tell(tx *store.Tx, d *Delivery) error {
 	}
 	for _, k := range gone {
 		if w := readWithheld(tx, k); w != nil {
-			if err := grave.Delete(w.ageKey(d.Endpoint, d.Lane, sequence(k))); err != nil {
+			if err := listed.Delete(w.ageKey(d.Endpoint, d.Lane, sequence(k))); err != nil {
 				return err
 			}
-			if err := grave.Delete(withheldIDKey(w.WebhookID, d.Endpoint)); err != nil {
+			if err := listed.Delete(withheldIDKey(w.WebhookID, d.Endpoint)); err != nil {
 				return err
 			}
 		}
-		if err := grave.Delete(k); err != nil {
+		if err := listed.Delete(k); err != nil {
 			return err
 		}
 	}
@@ -165,26 +165,26 @@ func (b *Outbox) OldestWithheld(endpoint string) (at time.Time) {
 }
 
 func oldest(tx *store.Tx, prefix []byte) (at time.Time) {
-	c := tx.Bucket(store.Grave).Cursor()
+	c := tx.Bucket(store.Withheld).Cursor()
 	k, v := c.Seek(prefix)
 	for ; bytes.HasPrefix(k, prefix) && v == nil; k, v = c.Next() { // damaged: not to be believed
 	}
 	if bytes.HasPrefix(k, prefix) {
-		at = time.UnixMilli(int64(binary.BigEndian.Uint64(k[len(prefix):]))) //nolint:gosec // written by graveKey
+		at = time.UnixMilli(int64(binary.BigEndian.Uint64(k[len(prefix):]))) //nolint:gosec // written by withheldAgeKey
 	}
 	return at
 }
 
-// strange is what is withheld from an endpoint that is not in the config.
-type strange struct {
+// orphanWithheld is what is withheld from an endpoint that is not in the config.
+type orphanWithheld struct {
 	endpoint string
 	since    time.Time
 }
 
-// strangeWithheld calls fn with what is withheld, and not acknowledged, from each endpoint that is not served. One look-up for each.
-func (b *Outbox) strangeWithheld() (list []strange) {
+// orphansWithheld calls fn with what is withheld, and not acknowledged, from each endpoint that is not served. One look-up for each.
+func (b *Outbox) orphansWithheld() (list []orphanWithheld) {
 	_ = b.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Grave).Cursor()
+		c := tx.Bucket(store.Withheld).Cursor()
 		k, v := c.Seek([]byte{byRoom + 1})
 		for k != nil {
 			end := bytes.IndexByte(k, 0)
@@ -194,7 +194,7 @@ func (b *Outbox) strangeWithheld() (list []strange) {
 			}
 			id := string(k[:end])
 			if at := oldest(tx, append([]byte(id), 0)); !b.serves(id) && !at.IsZero() {
-				list = append(list, strange{id, at})
+				list = append(list, orphanWithheld{id, at})
 			}
 			k, v = c.Seek(append([]byte(id), 1))
 		}
@@ -212,7 +212,7 @@ func (b *Outbox) ListWithheld(endpoint, after string, n int, acknowledged bool) 
 	}
 	list = []Withheld{} // never null
 	err = b.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Grave).Cursor()
+		c := tx.Bucket(store.Withheld).Cursor()
 		for k, v := c.Seek(from); len(k) > 0 && k[0] == byID; k, v = c.Next() {
 			w, ok := withheldOf(tx, k, v)
 			if !ok || endpoint != "" && w.Endpoint != endpoint || acknowledged != (w.Acknowledged != nil) {
@@ -253,7 +253,7 @@ func (b *Outbox) Acknowledge(ctx context.Context, id string, a Acknowledgement) 
 	err = b.o.Store.Update(ctx, func(tx *store.Tx) error {
 		webhookID, endpoint, _ := SplitID(id)
 		k := withheldIDKey(webhookID, endpoint)
-		v, err := tx.Bucket(store.Grave).Get(k)
+		v, err := tx.Bucket(store.Withheld).Get(k)
 		if err != nil {
 			return err
 		}
@@ -267,7 +267,7 @@ func (b *Outbox) Acknowledge(ctx context.Context, id string, a Acknowledgement) 
 		key := withheldKey(endpoint, w.Subject, w.Sequence)
 		r := readWithheld(tx, key)
 		r.Acknowledged, w.Acknowledged = &a, &a
-		if err := tx.Bucket(store.Grave).Delete(r.ageKey(endpoint, w.Subject, w.Sequence)); err != nil {
+		if err := tx.Bucket(store.Withheld).Delete(r.ageKey(endpoint, w.Subject, w.Sequence)); err != nil {
 			return err
 		}
 		return putWithheld(tx, key, r)

@@ -173,7 +173,7 @@ func TestWithheldPages(t *testing.T) {
 func TestWithheldSeriesAreBounded(t *testing.T) {
 	c := newClock()
 	r := fullRig(t, c, 0)
-	for i := range maxStrange + 8 {
+	for i := range maxOrphans + 8 {
 		d := of("x", 3, true)
 		d.Endpoint, d.Owed = fmt.Sprintf("gone-%03d", i), base.Add(time.Duration(i)*time.Second)
 		r.put(t, d)
@@ -182,7 +182,7 @@ func TestWithheldSeriesAreBounded(t *testing.T) {
 	if got := r.metric(t, "outbox_oldest_withheld_rejection_seconds", "gone-000"); got != 3600 {
 		t.Errorf("withheld from the first for %v s", got)
 	}
-	if got, want := r.metric(t, "outbox_oldest_withheld_rejection_seconds", strangers), float64(3600-maxStrange); got != want {
+	if got, want := r.metric(t, "outbox_oldest_withheld_rejection_seconds", otherOrphans), float64(3600-maxOrphans); got != want {
 		t.Errorf("withheld from the others for %v s, want %v", got, want)
 	}
 }
@@ -190,13 +190,13 @@ func TestWithheldSeriesAreBounded(t *testing.T) {
 // TestWithheldIsMended: a damaged place of a rejection is made from the others, also of one that is dead; and it is told and acknowledged as any.
 func TestWithheldIsMended(t *testing.T) {
 	x := of("x", 3, true)
-	for _, k := range [][]byte{graveKey(&x), withheldKey("a", "x", 3), withheldIDKey("evt_x-3", "a")} {
+	for _, k := range [][]byte{withheldAgeKey(&x), withheldKey("a", "x", 3), withheldIDKey("evt_x-3", "a")} {
 		for _, dead := range []string{"", "exhausted"} {
 			r := withheldRig(t, newClock())
 			if dead != "" {
 				r.end(t, r.claim(t, "a", 9)[0], Died, dead)
 			}
-			r.wreck(t, store.Grave, k)
+			r.wreck(t, store.Withheld, k)
 			r = r.again(t, Endpoint{ID: "a"})
 			if err := r.Repair(t.Context(), func(*store.Tx, *Delivery) (bool, error) { return false, nil }); err != nil {
 				t.Fatal(err)

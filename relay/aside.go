@@ -143,7 +143,7 @@ func (b *batch) withhold(lane string, said []saying, n store.Name) error {
 		if b.tallies[kyc.SetAside]++; said[i].u.Kind == kyc.Timer {
 			continue
 		}
-		if err := b.keep(heldRecord{Record: *said[i].rec, Reason: kyc.SetAside}, []string{asideRef(lane)}); err != nil {
+		if err := b.keep(unroutedRecord{Record: *said[i].rec, Reason: kyc.SetAside}, []string{asideRef(lane)}); err != nil {
 			return err
 		}
 	}

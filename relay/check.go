@@ -48,7 +48,7 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 			break
 		}
 		c.indexed += xxhash.Sum64(key)
-	case store.Held:
+	case store.Unrouted:
 		if bytes.HasPrefix(key, []byte("r\x00")) {
 			c.held++
 		}
@@ -63,7 +63,7 @@ func (c *checker) meta(key, body []byte) {
 	if next, ok := journal.NextOffset(key, body); ok {
 		c.next = next
 	}
-	for name, to := range map[string]*int64{string(positionKey): &c.position, string(heldCountKey): &c.waiting} {
+	for name, to := range map[string]*int64{string(positionKey): &c.position, string(unroutedCountKey): &c.waiting} {
 		if string(key) == name && len(body) == 8 {
 			*to = int64(binary.BigEndian.Uint64(body)) //nolint:gosec // written by SetNumber
 		}

@@ -45,7 +45,7 @@ type claim struct {
 	Registered bool      `json:"registered,omitempty"`
 }
 
-// contest is a contested ref, in the held bucket: it says why records wait there. Beside it stands a mark for each lane, so that whoever polls is told.
+// contest is a contested ref, in the unrouted bucket: it says why records wait there. Beside it stands a mark for each lane, so that whoever polls is told.
 type contest struct {
 	Source   string    `json:"source"`
 	Ref      string    `json:"ref"`
@@ -108,7 +108,7 @@ func (b *batch) learn(u *kyc.Update, key, lane string) error {
 func (b *batch) refuse(u *kyc.Update, key, lane string) {
 	b.submissions[refusedClaim]++
 	b.r.o.Logger.Warn("ref_claim_refused", "source", u.Source, "update", u.ID)
-	b.writeHeld(refusedMark(lane, key), store.NewRecord())
+	b.writeUnrouted(refusedMark(lane, key), store.NewRecord())
 }
 
 // setRef writes what a ref leads to, and counts the claims that are undecided.
@@ -132,7 +132,7 @@ func (b *batch) countClaim(value string, by int64) {
 
 // wakeFor sets free what waits for a ref.
 func (b *batch) wakeFor(key string) error {
-	freed, err := b.heldBy(key)
+	freed, err := b.unroutedBy(key)
 	b.wake = append(b.wake, freed...)
 	return err
 }
@@ -148,7 +148,7 @@ func (b *batch) serves(u *kyc.Update, lane string) {
 
 // contested notes who else a ref is said to be of.
 func (b *batch) contested(u *kyc.Update, key string, said ...claim) error {
-	c, err := readContest(b.heldValue(contestKey(key)))
+	c, err := readContest(b.unroutedValue(contestKey(key)))
 	if err != nil {
 		return nil //nolint:nilerr // it is damaged, and stays: the ref leads to nobody all the same
 	}
@@ -166,14 +166,14 @@ func (b *batch) contested(u *kyc.Update, key string, said ...claim) error {
 		if partner, _, _ := splitLane(s.Lane); s.Registered {
 			b.counted[openClaims+partner]++
 		}
-		b.writeHeld(contestMark(s.Lane, key), store.NewRecord())
+		b.writeUnrouted(contestMark(s.Lane, key), store.NewRecord())
 	}
 	if len(c.Claims) == before {
 		return nil
 	}
 	v, err := json.Marshal(c)
 	if err == nil {
-		b.writeHeld(contestKey(key), store.NewRecord(v))
+		b.writeUnrouted(contestKey(key), store.NewRecord(v))
 	}
 	return err
 }
@@ -189,37 +189,37 @@ func (c *contest) names(lane string) bool {
 
 // settleRef makes a ref lead to the lane that an operator named, for good, and applies what waited for it.
 func (b *batch) settleRef(key, lane string) error {
-	c, err := readContest(b.heldValue(contestKey(key)))
+	c, err := readContest(b.unroutedValue(contestKey(key)))
 	if c != nil && err == nil {
 		b.counted[contestedRefs]--
 		for _, s := range c.Claims {
 			if partner, _, _ := splitLane(s.Lane); s.Registered {
 				b.counted[openClaims+partner]--
 			}
-			b.writeHeld(contestMark(s.Lane, key), nil)
+			b.writeUnrouted(contestMark(s.Lane, key), nil)
 		}
-		b.writeHeld(contestKey(key), nil)
+		b.writeUnrouted(contestKey(key), nil)
 	}
-	if mark := refusedMark(lane, key); b.heldHas(mark) {
-		b.writeHeld(mark, nil)
+	if mark := refusedMark(lane, key); b.unroutedHas(mark) {
+		b.writeUnrouted(mark, nil)
 	}
 	b.setRef(key, submittedMark+lane)
 	return b.wakeFor(key)
 }
 
-// heldValue is a record of the held bucket as this batch sees it.
-func (b *batch) heldValue(key []byte) ([]byte, error) {
-	if record, ok := b.heldNow[string(key)]; ok {
+// unroutedValue is a record of the unrouted bucket as this batch sees it.
+func (b *batch) unroutedValue(key []byte) ([]byte, error) {
+	if record, ok := b.unroutedNow[string(key)]; ok {
 		if record == nil {
 			return nil, nil
 		}
 		return store.RecordBody(record), nil
 	}
-	return b.tx.Bucket(store.Held).Get(key)
+	return b.tx.Bucket(store.Unrouted).Get(key)
 }
 
-func (b *batch) heldHas(key []byte) bool {
-	v, err := b.heldValue(key)
+func (b *batch) unroutedHas(key []byte) bool {
+	v, err := b.unroutedValue(key)
 	return v != nil || err != nil
 }
 
@@ -264,7 +264,7 @@ type ClaimView struct {
 func (r *Relay) ContestedRefs(after string, n int) (list []ContestedRef, more bool, err error) {
 	list = []ContestedRef{} // never null
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Held).Cursor()
+		c := tx.Bucket(store.Unrouted).Cursor()
 		prefix, from := contestKey(""), contestKey(strings.Replace(after, "/", "\x00", 2))
 		for k, v := c.Seek(from); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			if after != "" && bytes.Equal(k, from) {
@@ -297,7 +297,7 @@ func (c *contest) view(r *Relay, key string) (v ContestedRef) {
 func (r *Relay) ContestedOf(partner, id string, livemode bool) (list []ContestedRef, err error) {
 	lane := r.laneOf(partner, id, livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		held := tx.Bucket(store.Held)
+		held := tx.Bucket(store.Unrouted)
 		list = append(marked(held, contestMark(lane, ""), contestedClaim), marked(held, refusedMark(lane, ""), refusedClaim)...)
 		return nil
 	})

@@ -146,7 +146,7 @@ func TestClaimsFoldAlike(t *testing.T) {
 			}
 			g.folded()
 			got := fmt.Sprintf("ann %s [%s], bob %s [%s], %d held, %d contested, %d open", stands(g, "acme", "ann"), contestedOf(t, g, "acme", "ann"), stands(g, "globex", "bob"),
-				contestedOf(t, g, "globex", "bob"), g.relay.Held(), g.relay.counts.of(contestedRefs), g.relay.counts.of(openClaims+"acme")+g.relay.counts.of(openClaims+"globex"))
+				contestedOf(t, g, "globex", "bob"), g.relay.Unrouted(), g.relay.counts.of(contestedRefs), g.relay.counts.of(openClaims+"acme")+g.relay.counts.of(openClaims+"globex"))
 			if got != want {
 				t.Errorf("%s, together %v: %s\nwant %s", what, together, got, want)
 			}
@@ -276,7 +276,7 @@ func TestSandboxIsBounded(t *testing.T) {
 	g := start(t, acme())
 	drive := func(subject, key string, guest bool) error {
 		t.Helper()
-		_, err := g.relay.Pretend(t.Context(), Pretence{Partner: "acme", Subject: subject, Kind: kyc.Individual, Status: kyc.Pending, Key: key, Guest: guest})
+		_, err := g.relay.Simulate(t.Context(), Simulation{Partner: "acme", Subject: subject, Kind: kyc.Individual, Status: kyc.Pending, Key: key, Guest: guest})
 		return err
 	}
 	registered := func() {
@@ -339,8 +339,8 @@ func TestGuestsLeaveTheSetAsideAlone(t *testing.T) {
 	if _, err := g.submit(submits("ann", "ref_9", func(s *Submission) { s.Guest = true })); !errors.Is(err, ErrAside) {
 		t.Errorf("a submission: %v", err)
 	}
-	if _, err := g.relay.Pretend(t.Context(), Pretence{Partner: "acme", Subject: "tess", Kind: kyc.Individual, Status: kyc.Pending, Guest: true}); !errors.Is(err, ErrAside) {
-		t.Errorf("a pretence: %v", err)
+	if _, err := g.relay.Simulate(t.Context(), Simulation{Partner: "acme", Subject: "tess", Kind: kyc.Individual, Status: kyc.Pending, Guest: true}); !errors.Is(err, ErrAside) {
+		t.Errorf("a simulation: %v", err)
 	}
 	if _, err := g.submit(submits("ann", "ref_9")); err != nil || g.relay.Position() != at+1 {
 		t.Errorf("an operator's: %v, %d records", err, g.relay.Position()-at)

@@ -350,7 +350,7 @@ func TestOrdersAreDurable(t *testing.T) {
 	g.restart()
 	g.tell() // its policy is registered by now
 	eventually(t, "the policy is registered", func() bool { return len(versions(t, g)) == 2 })
-	held := heldID(journal.At(2))
+	held := unroutedID(journal.At(2))
 	f := func(what string, err error) {
 		t.Helper()
 		if !errors.Is(err, journal.ErrFull) {
@@ -361,8 +361,8 @@ func TestOrdersAreDurable(t *testing.T) {
 	f("decision", err)
 	_, err = g.relay.Submit(t.Context(), submits("ann", "act_9"))
 	f("submission", err)
-	f("release", g.relay.ReleaseHeld(t.Context(), held, "acme", "ann", "ops"))
-	f("discard", g.relay.DiscardHeld(t.Context(), held, "ops"))
+	f("release", g.relay.ReleaseUnrouted(t.Context(), held, "acme", "ann", "ops"))
+	f("discard", g.relay.DiscardUnrouted(t.Context(), held, "ops"))
 	eventually(t, "the policy is known", func() bool { _, err = g.relay.ApplyPolicy(t.Context(), "acme", "ops"); return err != nil })
 	f("policy", err)
 }

@@ -38,15 +38,15 @@ type batch struct {
 	counted     map[string]int64 // by how much what is counted moves
 	submissions map[string]int   // what became of claims in the fold, where the door could not know
 	folded      map[string]int64 // submissions, by partner
-	held        int64
-	heldNow     map[string][]byte     // what this batch has written to the held bucket, by key; nil: deleted
-	wake        []heldRecord          // held records that a ref taught by the current record sets free
+	unrouted    int64
+	unroutedNow map[string][]byte     // what this batch has written to the unrouted bucket, by key; nil: deleted
+	wake        []unroutedRecord      // unrouted records that a ref taught by the current record sets free
 	asideNow    map[string]store.Name // subjects that this batch sets aside, and for what
 	back        map[string]bool       // subjects that it makes anew
 	moved       []string              // entries of the timers bucket that this batch takes away
 	timed       bool                  // it has put others there
 	at          journal.Position      // of the record that is worked on, or the last of those that are
-	freed       int                   // groups of held records that it has set free so far
+	freed       int                   // groups of unrouted records that it has set free so far
 	freeing     bool                  // such a group is worked on
 }
 
@@ -93,7 +93,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	r.folding.Lock()
 	defer r.folding.Unlock()
 	started := time.Now()
-	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, heldNow: map[string][]byte{}}
+	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, unroutedNow: map[string][]byte{}}
 	b.counted, b.submissions, b.folded = map[string]int64{}, map[string]int{}, map[string]int64{}
 	b.asideNow, b.back = map[string]store.Name{}, map[string]bool{}
 	b.writes, b.owed = make([]write, 0, 8*len(records)), make([]outbox.Delivery, 0, len(records))
@@ -179,7 +179,7 @@ func (b *batch) record(r *saying) error {
 			return b.rebuild(rec, u)
 		case u.TakenBack != "":
 			return b.takeBack(rec, u)
-		case u.HeldID != "":
+		case u.UnroutedID != "":
 			return b.override(rec, u)
 		}
 	case kyc.PolicyChange:
@@ -198,7 +198,7 @@ func (b *batch) record(r *saying) error {
 // keepUnknown keeps a record of a later version, or about a policy of another node, so that a program that knows it can apply it (I8).
 func (b *batch) keepUnknown(rec *journal.Record, u *kyc.Update) error {
 	b.r.o.Logger.Error("record_kind_unknown", "offset", rec.Position.Offset, "kind", string(u.Kind))
-	return b.keep(heldRecord{Record: *rec}, nil)
+	return b.keep(unroutedRecord{Record: *rec}, nil)
 }
 
 // noteFetch keeps a question to a provider with whoever it is about. About nobody known it is passed over: the answer will come as a record of its own.
@@ -293,7 +293,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 	if b.r.o.Forward {
 		b.decided = append(b.decided, decided{change: *c, json: e[head:], taken: rec.Appended})
 	}
-	grave := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
+	restrictive := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
 	if isStatus(c.Type) {
 		b.statuses[c.Status]++
 		if c.Type != noticeType {
@@ -327,7 +327,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 		}
 		b.owed = append(b.owed, outbox.Delivery{
 			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: previous, WebhookID: c.ID, Type: c.Type,
-			Format: e.Format.Name, Traceparent: c.Traceparent, Grave: grave, Owed: b.r.o.Now(), Received: rec.Appended, Body: body,
+			Format: e.Format.Name, Traceparent: c.Traceparent, Restrictive: restrictive, Owed: b.r.o.Now(), Received: rec.Appended, Body: body,
 		})
 		if s.Owed == nil {
 			s.Owed = map[string]uint64{}
@@ -380,16 +380,16 @@ func (b *batch) commit(tx *store.Tx, last int64) error {
 	if err := b.keepCounts(tx); err != nil {
 		return err
 	}
-	if b.held != 0 {
-		n, err := tx.Number(heldCountKey)
+	if b.unrouted != 0 {
+		n, err := tx.Number(unroutedCountKey)
 		if err == nil {
-			n += b.held
-			err = tx.SetNumber(heldCountKey, n)
+			n += b.unrouted
+			err = tx.SetNumber(unroutedCountKey, n)
 		}
 		if err != nil {
 			return err
 		}
-		tx.OnCommit(func() { b.r.held.Store(n) })
+		tx.OnCommit(func() { b.r.unrouted.Store(n) })
 	}
 	return tx.SetNumber(positionKey, last)
 }

@@ -250,17 +250,17 @@ func TestUnknownRecordsAreKept(t *testing.T) {
 		g.write(journal.Record{Kind: kind, Appended: g.clock.now(), Body: []byte(body)})
 		g.tell(said("ann", 1, kyc.Approved))
 		g.settled()
-		if g.relay.Held() != 1 || len(p.seen()) != 1 {
-			t.Errorf("%s: %d held, %d delivered; want 1, 1", what, g.relay.Held(), len(p.seen()))
+		if g.relay.Unrouted() != 1 || len(p.seen()) != 1 {
+			t.Errorf("%s: %d held, %d delivered; want 1, 1", what, g.relay.Unrouted(), len(p.seen()))
 		}
 		g.restart()
-		if g.relay.Held() != 1 {
-			t.Errorf("%s: %d held after a restart", what, g.relay.Held())
+		if g.relay.Unrouted() != 1 {
+			t.Errorf("%s: %d held after a restart", what, g.relay.Unrouted())
 		}
 		var kept string
 		g.tamper(func(tx *store.Tx) error {
-			v, err := tx.Bucket(store.Held).Get(heldKey(journal.At(1)))
-			var h heldRecord
+			v, err := tx.Bucket(store.Unrouted).Get(unroutedKey(journal.At(1)))
+			var h unroutedRecord
 			if err == nil {
 				err = json.Unmarshal(v, &h)
 			}

@@ -74,9 +74,9 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 		}
 		return 0
 	})
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "relay_held_records", Help: "Records that wait for somebody to be known by their ref."}, func() float64 { return float64(r.Held()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "relay_unrouted_records", Help: "Records that wait for somebody to be known by their ref."}, func() float64 { return float64(r.Unrouted()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_contested_refs", Help: "Provider refs that several were said to have: what comes for them is held until an operator has settled whose they are.",
+		Name: "relay_contested_refs", Help: "Provider refs that several were said to have: what comes for them waits until an operator has settled whose they are.",
 	}, func() float64 { return float64(r.counts.of(contestedRefs)) })
 	for _, o := range claimOutcomes {
 		m.submissions.WithLabelValues(o)

@@ -83,7 +83,7 @@ func TestMetricsTellTheTruth(t *testing.T) {
 	f(len(p.seen())-twice-len(m.owed["p"]), "relay_deliveries_total", "format", "standard", "outcome", "retry")
 	f(done["q"], "relay_deliveries_total", "format", "blendfi-v1", "outcome", "done")
 	f(done["p"]+done["q"], "relay_end_to_end_seconds")
-	f(len(m.waiting), "relay_held_records")
+	f(len(m.waiting), "relay_unrouted_records")
 	tallies, statuses := map[kyc.Verdict]int{}, map[kyc.Status]int{}
 	for _, l := range m.lanes {
 		for _, r := range l.records {

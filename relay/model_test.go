@@ -214,7 +214,7 @@ func (m *model) compare(t *testing.T, r *Relay) (wrong []string) {
 			}
 		}
 	}
-	if got, want := r.Held(), int64(len(m.waiting)); got != want {
+	if got, want := r.Unrouted(), int64(len(m.waiting)); got != want {
 		wrong = append(wrong, "held "+text(t, got)+", want "+text(t, want))
 	}
 	return wrong

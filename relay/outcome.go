@@ -69,7 +69,7 @@ func (r *Relay) effects(s *subject, partner string, owed []kyc.Change, appended 
 	es := make([]Effect, len(owed))
 	for i := range owed {
 		c := &owed[i]
-		told, err := r.told(s, partner, c, appended)
+		told, err := r.recipients(s, partner, c, appended)
 		if err != nil {
 			return nil, err
 		}

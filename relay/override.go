@@ -15,8 +15,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// HeldView is what is shown of a record that waits for its subject to be known. It holds no body.
-type HeldView struct {
+// UnroutedView is what is shown of a record that waits for its subject to be known. It holds no body.
+type UnroutedView struct {
 	ID              string     `json:"id"`
 	Kind            kyc.Kind   `json:"kind,omitempty"`
 	Source          string     `json:"source,omitempty"`
@@ -32,65 +32,65 @@ type HeldView struct {
 }
 
 const (
-	heldPrefix = "held_"
-	unreadable = "unreadable"
-	maxHeld    = 1000 // shown at once
+	unroutedPrefix = "unrouted_"
+	unreadable     = "unreadable"
+	maxUnrouted    = 1000 // shown at once
 )
 
-// heldID names a held record: by where it stood in the journal, so that ids sort as records arrived.
-func heldID(at journal.Position) string {
+// unroutedID names an unrouted record: by where it stood in the journal, so that ids sort as records arrived.
+func unroutedID(at journal.Position) string {
 	if at.Partition == 0 {
-		return fmt.Sprintf("%s%016x", heldPrefix, at.Offset)
+		return fmt.Sprintf("%s%016x", unroutedPrefix, at.Offset)
 	}
-	return fmt.Sprintf("%s%x_%016x", heldPrefix, at.Partition, at.Offset)
+	return fmt.Sprintf("%s%x_%016x", unroutedPrefix, at.Partition, at.Offset)
 }
 
-// heldPosition undoes heldID.
-func heldPosition(id string) (at journal.Position, ok bool) {
-	partition, offset, parted := strings.Cut(strings.TrimPrefix(id, heldPrefix), "_")
+// unroutedPosition undoes unroutedID.
+func unroutedPosition(id string) (at journal.Position, ok bool) {
+	partition, offset, parted := strings.Cut(strings.TrimPrefix(id, unroutedPrefix), "_")
 	if !parted {
 		partition, offset = "0", partition
 	}
 	p, err := strconv.ParseInt(partition, 16, 32)
 	n, err2 := strconv.ParseInt(offset, 16, 64)
 	at = journal.Position{Partition: int32(p), Offset: n}
-	if err != nil || err2 != nil || n <= 0 || p < 0 || heldID(at) != id {
+	if err != nil || err2 != nil || n <= 0 || p < 0 || unroutedID(at) != id {
 		return journal.Position{}, false
 	}
 	return at, true
 }
 
-// HeldItems lists up to n records (at most 1,000; 0: 100) that wait for their subject, in order of arrival, from after the id given; "" is before the first. It
+// UnroutedItems lists up to n records (at most 1,000; 0: 100) that wait for their subject, in order of arrival, from after the id given; "" is before the first. It
 // reports whether there are more.
-func (r *Relay) HeldItems(after string, n int) (list []HeldView, more bool, err error) {
+func (r *Relay) UnroutedItems(after string, n int) (list []UnroutedView, more bool, err error) {
 	var at journal.Position
 	if after != "" {
 		var ok bool
-		if at, ok = heldPosition(after); !ok {
-			return nil, false, invalid("after", "is no id of a held record")
+		if at, ok = unroutedPosition(after); !ok {
+			return nil, false, invalid("after", "is no id of an unrouted record")
 		}
 	}
 	if n <= 0 {
 		n = 100
 	}
-	n = min(n, maxHeld)
-	list = []HeldView{} // never null
+	n = min(n, maxUnrouted)
+	list = []UnroutedView{} // never null
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Held).Cursor()
-		for k, v := c.Seek(append(heldKey(at), 0)); bytes.HasPrefix(k, []byte("r\x00")) && len(k) == 2+journal.PositionSize; k, v = c.Next() {
+		c := tx.Bucket(store.Unrouted).Cursor()
+		for k, v := c.Seek(append(unroutedKey(at), 0)); bytes.HasPrefix(k, []byte("r\x00")) && len(k) == 2+journal.PositionSize; k, v = c.Next() {
 			if len(list) == n {
 				more = true
 				return nil
 			}
-			list = append(list, readHeld(heldAt(k), v).view())
+			list = append(list, readUnrouted(unroutedAt(k), v).view())
 		}
 		return nil
 	})
 	return list, more, err
 }
 
-func (h *heldRecord) view() HeldView {
-	v := HeldView{ID: heldID(h.Position), Kind: h.Kind, Reason: string(h.Reason), At: h.Appended}
+func (h *unroutedRecord) view() UnroutedView {
+	v := UnroutedView{ID: unroutedID(h.Position), Kind: h.Kind, Reason: string(h.Reason), At: h.Appended}
 	var u kyc.Update
 	if v.Reason == "" || json.Unmarshal(h.Body, &u) != nil {
 		v.Reason = unreadable
@@ -101,11 +101,11 @@ func (h *heldRecord) view() HeldView {
 	return v
 }
 
-// ReleaseHeld orders that a held record be applied to this subject, through the journal (I11): nil once the order is on stable storage. What the record teaches then
+// ReleaseUnrouted orders that an unrouted record be applied to this subject, through the journal (I11): nil once the order is on stable storage. What the record teaches then
 // sets free whatever else waits for the same ref, unless that ref is ambiguous. A record that says itself whose it is goes to nobody else. actor is who ordered it;
 // the order stays in the subject's history.
-func (r *Relay) ReleaseHeld(ctx context.Context, id, partner, subject, actor string) error {
-	u, h, err := r.heldUpdate(id, actor)
+func (r *Relay) ReleaseUnrouted(ctx context.Context, id, partner, subject, actor string) error {
+	u, h, err := r.unroutedUpdate(id, actor)
 	if err != nil {
 		return err
 	}
@@ -123,27 +123,27 @@ func (r *Relay) ReleaseHeld(ctx context.Context, id, partner, subject, actor str
 	case u.Subject.ID != "" && u.Subject.ID != subject:
 		return invalid("subject", "is not the one the record is about")
 	}
-	return r.order(ctx, kyc.Update{HeldID: id, Release: true, Partner: partner, Subject: kyc.Subject{ID: subject}, Livemode: u.Livemode, Actor: actor})
+	return r.order(ctx, kyc.Update{UnroutedID: id, Release: true, Partner: partner, Subject: kyc.Subject{ID: subject}, Livemode: u.Livemode, Actor: actor})
 }
 
-// DiscardHeld orders that a held record be applied to nobody, ever: nil once the order is on stable storage. The record is kept where it is, with who discarded it and
+// DiscardUnrouted orders that an unrouted record be applied to nobody, ever: nil once the order is on stable storage. The record is kept where it is, with who discarded it and
 // when; it no longer counts as held and nothing sets it free.
-func (r *Relay) DiscardHeld(ctx context.Context, id, actor string) error {
-	if _, _, err := r.heldUpdate(id, actor); err != nil {
+func (r *Relay) DiscardUnrouted(ctx context.Context, id, actor string) error {
+	if _, _, err := r.unroutedUpdate(id, actor); err != nil {
 		return err
 	}
-	return r.order(ctx, kyc.Update{HeldID: id, Actor: actor})
+	return r.order(ctx, kyc.Update{UnroutedID: id, Actor: actor})
 }
 
-// heldUpdate is the update that is held under an id, and what holds it.
-func (r *Relay) heldUpdate(id, actor string) (u kyc.Update, h *heldRecord, err error) {
+// unroutedUpdate is the update that is held under an id, and what holds it.
+func (r *Relay) unroutedUpdate(id, actor string) (u kyc.Update, h *unroutedRecord, err error) {
 	if err := name("actor", actor); err != nil {
 		return u, nil, err
 	}
-	at, ok := heldPosition(id)
+	at, ok := unroutedPosition(id)
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		if h = heldIn(tx, at); h == nil || !ok {
-			return fmt.Errorf("held record %s: %w", id, outbox.ErrNotFound)
+		if h = unroutedIn(tx, at); h == nil || !ok {
+			return fmt.Errorf("unrouted record %s: %w", id, outbox.ErrNotFound)
 		}
 		return nil
 	})
@@ -153,9 +153,9 @@ func (r *Relay) heldUpdate(id, actor string) (u kyc.Update, h *heldRecord, err e
 	return u, h, err
 }
 
-// order appends an operator's word about a held record.
+// order appends an operator's word about an unrouted record.
 func (r *Relay) order(ctx context.Context, u kyc.Update) error {
 	u.SchemaVersion, u.Kind, u.ReceivedAt, u.Partner = 1, kyc.Decision, r.o.Now().Round(0).UTC(), r.kept(u.Partner)
-	u.ID = kyc.UpdateID("", []string{u.HeldID, strconv.FormatBool(u.Release), u.Partner, u.Subject.ID}, u.Kind, "", "", "", 0, time.Time{})
+	u.ID = kyc.UpdateID("", []string{u.UnroutedID, strconv.FormatBool(u.Release), u.Partner, u.Subject.ID}, u.Kind, "", "", "", 0, time.Time{})
 	return r.append(ctx, u)
 }

@@ -13,16 +13,16 @@ import (
 	"countersign/outbox/store"
 )
 
-func (g *rig) items(after string, n int) (list []HeldView, more bool) {
+func (g *rig) items(after string, n int) (list []UnroutedView, more bool) {
 	g.t.Helper()
-	list, more, err := g.relay.HeldItems(after, n)
+	list, more, err := g.relay.UnroutedItems(after, n)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	return list, more
 }
 
-// ordered waits until an order about a held record is folded.
+// ordered waits until an order about an unrouted record is folded.
 func (g *rig) ordered(err error) error {
 	g.t.Helper()
 	if err == nil {
@@ -32,7 +32,7 @@ func (g *rig) ordered(err error) error {
 	return err
 }
 
-func TestHeldItems(t *testing.T) {
+func TestUnroutedItems(t *testing.T) {
 	g := start(t, acme())
 	if list, more := g.items("", 0); len(list) != 0 || list == nil || more {
 		t.Errorf("%v, %v", list, more)
@@ -51,10 +51,10 @@ func TestHeldItems(t *testing.T) {
 		lines = append(lines, fmt.Sprint(v.ID, " ", v.Reason, " ", v.Source, " ", v.Provider, " ", v.ProviderRef, " ", v.VerificationRef, " ", v.ParentRef, " ", v.Status, " ", v.Check, " ", v.Livemode))
 	}
 	same(t, "items", lines, []string{
-		"held_0000000000000001 unrouted persona-eu persona act_1 inq_1 cmp_1 approved identity_verification true",
-		"held_0000000000000004 unrouted persona-eu persona act_2   rejected identity_verification false",
-		"held_0000000000000005 ambiguous persona-eu persona act_2   rejected identity_verification true",
-		"held_0000000000000006 unreadable        false",
+		"unrouted_0000000000000001 unrouted persona-eu persona act_1 inq_1 cmp_1 approved identity_verification true",
+		"unrouted_0000000000000004 unrouted persona-eu persona act_2   rejected identity_verification false",
+		"unrouted_0000000000000005 ambiguous persona-eu persona act_2   rejected identity_verification true",
+		"unrouted_0000000000000006 unreadable        false",
 	})
 	if more {
 		t.Error("there are no more")
@@ -65,14 +65,14 @@ func TestHeldItems(t *testing.T) {
 		after = list[0].ID
 		ids = append(ids, after)
 	}
-	same(t, "one by one", ids, []string{"held_0000000000000001", "held_0000000000000004", "held_0000000000000005", "held_0000000000000006"})
-	if _, _, err := g.relay.HeldItems("held_x", 1); !errors.Is(err, ErrInvalid) {
+	same(t, "one by one", ids, []string{"unrouted_0000000000000001", "unrouted_0000000000000004", "unrouted_0000000000000005", "unrouted_0000000000000006"})
+	if _, _, err := g.relay.UnroutedItems("unrouted_x", 1); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a cursor that is none: %v", err)
 	}
 }
 
-// TestReleaseHeld: an operator says whose a record is. It goes through the journal (I11), is applied once, teaches, and stays with its author in the history.
-func TestReleaseHeld(t *testing.T) {
+// TestReleaseUnrouted: an operator says whose a record is. It goes through the journal (I11), is applied once, teaches, and stays with its author in the history.
+func TestReleaseUnrouted(t *testing.T) {
 	p := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))), Partner{ID: "globex"})
 	theirs := unknown(5, kyc.Approved, "act_3", "", "")
@@ -84,30 +84,30 @@ func TestReleaseHeld(t *testing.T) {
 	held(t, g, 5)
 	f := func(what, id, partner, subject string, want error) {
 		t.Helper()
-		if err := g.ordered(g.relay.ReleaseHeld(t.Context(), id, partner, subject, "ops")); !errors.Is(err, want) {
+		if err := g.ordered(g.relay.ReleaseUnrouted(t.Context(), id, partner, subject, "ops")); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
 	}
-	f("nobody's partner", heldID(journal.At(1)), "initech", "ann", outbox.ErrNotFound)
-	f("no subject", heldID(journal.At(1)), "acme", "", ErrInvalid)
-	f("another partner's", heldID(journal.At(7)), "acme", "ann", ErrInvalid)
-	f("no such record", heldID(journal.At(99)), "acme", "ann", outbox.ErrNotFound)
+	f("nobody's partner", unroutedID(journal.At(1)), "initech", "ann", outbox.ErrNotFound)
+	f("no subject", unroutedID(journal.At(1)), "acme", "", ErrInvalid)
+	f("another partner's", unroutedID(journal.At(7)), "acme", "ann", ErrInvalid)
+	f("no such record", unroutedID(journal.At(99)), "acme", "ann", outbox.ErrNotFound)
 	f("no id", "1", "acme", "ann", outbox.ErrNotFound)
-	if err := g.relay.ReleaseHeld(t.Context(), heldID(journal.At(1)), "acme", "ann", ""); !errors.Is(err, ErrInvalid) {
+	if err := g.relay.ReleaseUnrouted(t.Context(), unroutedID(journal.At(1)), "acme", "ann", ""); !errors.Is(err, ErrInvalid) {
 		t.Errorf("nobody orders it: %v", err)
 	}
 	held(t, g, 5)
 
-	f("unrouted", heldID(journal.At(1)), "acme", "ann", nil)
+	f("unrouted", unroutedID(journal.At(1)), "acme", "ann", nil)
 	records(t, g, "ann", "applied[1 2]", "applied[3 4]", "applied[]") // the other one waited for the same ref
-	if r := g.view("acme", "ann", true).Records[2].Update; r.Actor != "ops" || r.HeldID != heldID(journal.At(1)) || !r.Release {
+	if r := g.view("acme", "ann", true).Records[2].Update; r.Actor != "ops" || r.UnroutedID != unroutedID(journal.At(1)) || !r.Release {
 		t.Errorf("the order is kept as %+v", r)
 	}
-	f("released already", heldID(journal.At(1)), "acme", "ann", outbox.ErrNotFound)
-	f("ambiguous", heldID(journal.At(5)), "acme", "bob", nil)
+	f("released already", unroutedID(journal.At(1)), "acme", "ann", outbox.ErrNotFound)
+	f("ambiguous", unroutedID(journal.At(5)), "acme", "bob", nil)
 	records(t, g, "bob", "applied[1 2]", "applied[3 4]", "applied[]")
 	records(t, g, "cid", "applied[1 2]")
-	f("with a partner of its own", heldID(journal.At(7)), "globex", "gil", nil)
+	f("with a partner of its own", unroutedID(journal.At(7)), "globex", "gil", nil)
 	held(t, g, 1) // the other ambiguous one
 	g.tell(unknown(6, kyc.Approved, "act_1", "", ""))
 	g.settled()
@@ -118,12 +118,12 @@ func TestReleaseHeld(t *testing.T) {
 	held(t, g, 1)
 }
 
-// TestHeldOrdersRace: of two orders about one record, both on their way to the fold, the first counts.
-func TestHeldOrdersRace(t *testing.T) {
+// TestUnroutedOrdersRace: of two orders about one record, both on their way to the fold, the first counts.
+func TestUnroutedOrdersRace(t *testing.T) {
 	g := newRig(t, acme())
 	g.tell(unknown(1, kyc.Approved, "act_1", "", ""))
 	order := func(release bool, subject string) kyc.Update {
-		return named(kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, HeldID: heldID(journal.At(1)), Release: release, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: subject}, Actor: "ops"})
+		return named(kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, UnroutedID: unroutedID(journal.At(1)), Release: release, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: subject}, Actor: "ops"})
 	}
 	g.tell(order(true, "ann"), order(true, "bob"), order(false, ""))
 	g.run()
@@ -133,40 +133,40 @@ func TestHeldOrdersRace(t *testing.T) {
 	held(t, g, 0)
 }
 
-// TestDiscardHeld: a discarded record is kept with who, when and what, counts no longer, and nothing sets it free (I8).
-func TestDiscardHeld(t *testing.T) {
+// TestDiscardUnrouted: a discarded record is kept with who, when and what, counts no longer, and nothing sets it free (I8).
+func TestDiscardUnrouted(t *testing.T) {
 	g := start(t, acme())
 	g.tell(unknown(1, kyc.Approved, "act_1", "", ""), unknown(2, kyc.Approved, "act_1", "", ""))
 	g.write(journal.Record{Kind: kyc.Observation, Appended: g.clock.now(), Body: []byte("not json")}, journal.Record{Kind: kyc.Observation, Appended: g.clock.now(), Body: []byte(`{"kind":"prophecy"}`)})
 	g.folded()
-	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Held, heldKey(journal.At(4))) })
+	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Unrouted, unroutedKey(journal.At(4))) })
 	f := func(id string, want error) {
 		t.Helper()
-		if err := g.ordered(g.relay.DiscardHeld(t.Context(), id, "ops")); !errors.Is(err, want) {
-			t.Errorf("DiscardHeld(%s) = %v, want %v", id, err, want)
+		if err := g.ordered(g.relay.DiscardUnrouted(t.Context(), id, "ops")); !errors.Is(err, want) {
+			t.Errorf("DiscardUnrouted(%s) = %v, want %v", id, err, want)
 		}
 	}
-	f(heldID(journal.At(9)), outbox.ErrNotFound)
-	if err := g.relay.DiscardHeld(t.Context(), heldID(journal.At(1)), ""); !errors.Is(err, ErrInvalid) {
+	f(unroutedID(journal.At(9)), outbox.ErrNotFound)
+	if err := g.relay.DiscardUnrouted(t.Context(), unroutedID(journal.At(1)), ""); !errors.Is(err, ErrInvalid) {
 		t.Errorf("nobody orders it: %v", err)
 	}
-	if err := g.relay.ReleaseHeld(t.Context(), heldID(journal.At(3)), "acme", "ann", "ops"); !errors.Is(err, ErrInvalid) {
+	if err := g.relay.ReleaseUnrouted(t.Context(), unroutedID(journal.At(3)), "acme", "ann", "ops"); !errors.Is(err, ErrInvalid) {
 		t.Errorf("unreadable, and released: %v", err)
 	}
 	held(t, g, 4)
-	f(heldID(journal.At(1)), nil)
-	f(heldID(journal.At(3)), nil)
-	f(heldID(journal.At(4)), nil)
-	f(heldID(journal.At(1)), outbox.ErrNotFound)
+	f(unroutedID(journal.At(1)), nil)
+	f(unroutedID(journal.At(3)), nil)
+	f(unroutedID(journal.At(4)), nil)
+	f(unroutedID(journal.At(1)), outbox.ErrNotFound)
 	held(t, g, 1)
 	g.tell(of(said("ann", 0, kyc.Pending), "persona", "act_1", "", ""))
 	g.folded()
 	records(t, g, "ann", "applied[3 4]", "applied[1 2]") // what was not discarded, and what set it free
 	held(t, g, 0)
-	kept := func(offset int64) (h heldRecord) {
+	kept := func(offset int64) (h unroutedRecord) {
 		t.Helper()
 		g.tamper(func(tx *store.Tx) error {
-			body, err := tx.Bucket(store.Held).Get(discardedKey(journal.At(offset)))
+			body, err := tx.Bucket(store.Unrouted).Get(discardedKey(journal.At(offset)))
 			if err == nil {
 				err = json.Unmarshal(body, &h)
 			}

@@ -48,7 +48,7 @@ func TestMaxOwedKeepsTheRejection(t *testing.T) {
 		t.Fatal("nothing was given up")
 	}
 	for _, d := range dead {
-		if d.Reason != outbox.Overflow || d.Grave {
+		if d.Reason != outbox.Overflow || d.Restrictive {
 			t.Errorf("%+v is dead, want older ones that were given up", d)
 		}
 		if err := g.redeliver(d.ID, false); !errors.Is(err, ErrOvertaken) {

@@ -13,13 +13,13 @@ func TestKeysOfPartitions(t *testing.T) {
 	one, other := journal.Position{Partition: 0, Offset: 7}, journal.Position{Partition: 3, Offset: 7}
 	at := time.UnixMicro(1_800_000_000_000_000)
 	for name, key := range map[string]func(journal.Position) []byte{
-		"held":      heldKey,
+		"held":      unroutedKey,
 		"discarded": discardedKey,
 		"given":     givenKey,
-		"index":     func(p journal.Position) []byte { return heldIndex("a|b", p) },
+		"index":     func(p journal.Position) []byte { return unroutedIndex("a|b", p) },
 		"record":    func(p journal.Position) []byte { return recordKey(at, p) },
 		"change":    func(p journal.Position) []byte { return changeKey(at, p, 1) },
-		"id":        func(p journal.Position) []byte { return []byte(heldID(p)) },
+		"id":        func(p journal.Position) []byte { return []byte(unroutedID(p)) },
 		"told":      func(p journal.Position) []byte { return (&place{at.UnixMicro(), p.Partition, p.Offset, 1}).key() },
 	} {
 		if bytes.Equal(key(one), key(other)) {
@@ -30,18 +30,18 @@ func TestKeysOfPartitions(t *testing.T) {
 		if got := placeOf(changeKey(at, p, 9)); got != p {
 			t.Errorf("a change of %+v is at %+v", p, got)
 		}
-		if got := heldAt(heldKey(p)); got != p {
-			t.Errorf("a held record of %+v is at %+v", p, got)
+		if got := unroutedAt(unroutedKey(p)); got != p {
+			t.Errorf("an unrouted record of %+v is at %+v", p, got)
 		}
-		if got, ok := heldPosition(heldID(p)); !ok || got != p {
-			t.Errorf("%s leads to %+v, %v", heldID(p), got, ok)
+		if got, ok := unroutedPosition(unroutedID(p)); !ok || got != p {
+			t.Errorf("%s leads to %+v, %v", unroutedID(p), got, ok)
 		}
 	}
-	if heldID(one) != "held_0000000000000007" {
-		t.Errorf("an id of the embedded log is %s", heldID(one))
+	if unroutedID(one) != "unrouted_0000000000000007" {
+		t.Errorf("an id of the embedded log is %s", unroutedID(one))
 	}
-	for _, id := range []string{"held_0_0000000000000007", "held_-1_0000000000000007", "held_100000000_0000000000000007", "held_3_7", "held__7"} {
-		if got, ok := heldPosition(id); ok {
+	for _, id := range []string{"unrouted_0_0000000000000007", "unrouted_-1_0000000000000007", "unrouted_100000000_0000000000000007", "unrouted_3_7", "unrouted__7"} {
+		if got, ok := unroutedPosition(id); ok {
 			t.Errorf("%s leads to %+v", id, got)
 		}
 	}

@@ -170,15 +170,15 @@ func TestViewWhileStarting(t *testing.T) {
 	<-stopped
 }
 
-// TestPretendBesideRun: policies are registered while others read them (the race detector judges), and whoever reads gets a version that is registered, or none.
-func TestPretendBesideRun(t *testing.T) {
+// TestSimulateBesideRun: policies are registered while others read them (the race detector judges), and whoever reads gets a version that is registered, or none.
+func TestSimulateBesideRun(t *testing.T) {
 	g := newRig(t, acme())
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
-			p := Pretence{Partner: "acme", Subject: fmt.Sprint("tess", i), Kind: kyc.Individual, Status: kyc.Approved}
+			p := Simulation{Partner: "acme", Subject: fmt.Sprint("tess", i), Kind: kyc.Individual, Status: kyc.Approved}
 			for {
-				got, err := g.relay.Pretend(context.Background(), p)
+				got, err := g.relay.Simulate(context.Background(), p)
 				if errors.Is(err, outbox.ErrNotFound) { // not registered yet
 					runtime.Gosched()
 					continue

@@ -136,7 +136,7 @@ func (r *Relay) move(p *PolicyPlan, s *subject, now time.Time) (kyc.Update, erro
 	was := s.State.Status()
 	for _, c := range foresee(&s.State, u, p.Policy) {
 		p.Tells[c.Type]++
-		endpoints, err := r.told(s, p.Partner, &c, now)
+		endpoints, err := r.recipients(s, p.Partner, &c, now)
 		if err != nil {
 			return u, err
 		}

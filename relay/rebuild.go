@@ -268,11 +268,11 @@ func (b *batch) untime(lane string) {
 
 // giveBack applies what was kept while a subject was set aside, in the order of its arrival.
 func (b *batch) giveBack(lane string) error {
-	hs, err := b.heldBy(asideRef(lane))
+	hs, err := b.unroutedBy(asideRef(lane))
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(hs, func(x, y heldRecord) int { return x.Position.Compare(y.Position) })
+	slices.SortFunc(hs, func(x, y unroutedRecord) int { return x.Position.Compare(y.Position) })
 	for len(hs) > 0 {
 		n := 1
 		for id := callbackOf(&hs[0]); id != "" && n < len(hs) && callbackOf(&hs[n]) == id; n++ {
@@ -280,9 +280,9 @@ func (b *batch) giveBack(lane string) error {
 		var said []saying
 		for i := range hs[:n] {
 			h := &hs[i]
-			b.held--
-			b.writeHeld(heldKey(h.Position), nil)
-			b.writeHeld(heldIndex(asideRef(lane), h.Position), nil)
+			b.unrouted--
+			b.writeUnrouted(unroutedKey(h.Position), nil)
+			b.writeUnrouted(unroutedIndex(asideRef(lane), h.Position), nil)
 			var u kyc.Update
 			if err := json.Unmarshal(h.Body, &u); err != nil {
 				return fmt.Errorf("a record that was kept: %w", err)

@@ -58,7 +58,7 @@ type Relay struct {
 	begin    func()
 	m        *metrics
 	position atomic.Int64 // last folded offset, on disk
-	held     atomic.Int64 // records that nobody is known for
+	unrouted atomic.Int64 // records that nobody is known for
 	keep     atomic.Pointer[Retention]
 	tried    []byte // owned by retain: where it looks at attempts next
 	aged     []byte // and at orders
@@ -74,9 +74,9 @@ type Relay struct {
 }
 
 var (
-	positionKey  = []byte("relay/position")
-	heldCountKey = []byte("relay/held")
-	floorKey     = []byte("relay/floor") // raised when a backup is restored: numbers up to it may have been told of anybody
+	positionKey      = []byte("relay/position")
+	unroutedCountKey = []byte("relay/unrouted")
+	floorKey         = []byte("relay/floor") // raised when a backup is restored: numbers up to it may have been told of anybody
 )
 
 // New reads where the fold stands. Run registers the partners' policies: one that differs from the last becomes the next version, under which new subjects are
@@ -100,11 +100,11 @@ func New(o Options) (*Relay, error) {
 			return err
 		}
 		r.position.Store(at)
-		held, err := tx.Number(heldCountKey)
+		held, err := tx.Number(unroutedCountKey)
 		if err != nil {
 			return err
 		}
-		r.held.Store(held)
+		r.unrouted.Store(held)
 		floor, err := tx.Number(floorKey)
 		if err != nil {
 			return err
@@ -192,8 +192,8 @@ func (r *Relay) Position() int64 { return r.position.Load() }
 // Waiting reports whether the fold waits for room: what one callback brought does not fit into what is left.
 func (r *Relay) Waiting() bool { return r.waiting.Load() }
 
-// Held is how many records wait for somebody to be known by their ref.
-func (r *Relay) Held() int64 { return r.held.Load() }
+// Unrouted is how many records wait for somebody to be known by their ref.
+func (r *Relay) Unrouted() int64 { return r.unrouted.Load() }
 
 // matches reports whether a change type is among the patterns: an exact name, or a prefix that ends in *.
 func matches(patterns []string, changeType string) bool {

@@ -156,7 +156,7 @@ func (f *folder) fold(es []*lived, version int, without func(*lived) bool) (stat
 			case u.Rebuild != "":
 				f.differs = f.differs || u.Rebuild != fromHistory && e.Verdict != kyc.Stale
 				continue
-			case u.Kind == kyc.Decision && u.HeldID != "":
+			case u.Kind == kyc.Decision && u.UnroutedID != "":
 				if without == nil && u.TakenBack != "" && e.Verdict == kyc.Applied {
 					before := f.r.foldAgain(f.partner, es[:i-1], version, func(o *lived) bool {
 						return o.TakenBack != "" && (o.TakenBack == u.ID || ordered(es[:i-1], o.TakenBack))
@@ -274,7 +274,7 @@ func (e *lived) own() bool {
 // givenHere reports whether an operator gave a record to this subject by itself.
 func givenHere(es []*lived, e *lived) bool {
 	return e.After != 0 && slices.ContainsFunc(es, func(o *lived) bool {
-		return o.place == e.after() && o.said.Kind == kyc.Decision && o.said.Release && o.said.HeldID == heldID(e.place) && o.Verdict == kyc.Applied
+		return o.place == e.after() && o.said.Kind == kyc.Decision && o.said.Release && o.said.UnroutedID == unroutedID(e.place) && o.Verdict == kyc.Applied
 	})
 }
 

@@ -25,10 +25,10 @@ func (r *Relay) repair(ctx context.Context) error {
 	steps := []func(context.Context) error{
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Subjects, r.damagedSubject) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Journal, r.damagedRecord) },
-		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Held, r.damagedHeld) },
+		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Unrouted, r.damagedUnrouted) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Refs, r.damagedRef) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Forward, r.damagedChanges) },
-		r.retimeAll, r.reindexAll, r.redeliveredAll, r.recountHeld, r.recount,
+		r.retimeAll, r.reindexAll, r.redeliveredAll, r.recountUnrouted, r.recount,
 		func(ctx context.Context) error { return r.o.Outbox.Repair(ctx, r.restore) },
 	}
 	for _, step := range steps {
@@ -88,11 +88,11 @@ func (r *Relay) damagedRecord(tx *store.Tx, d *store.DamagedRecord) error {
 	return r.suspect(tx, d.Record[at:], store.Journal)
 }
 
-// damagedHeld does the same for a record that waited.
-func (r *Relay) damagedHeld(tx *store.Tx, d *store.DamagedRecord) error {
-	var h heldRecord
+// damagedUnrouted does the same for a record that waited.
+func (r *Relay) damagedUnrouted(tx *store.Tx, d *store.DamagedRecord) error {
+	var h unroutedRecord
 	if at := bytes.Index(d.Record, []byte(`{"`)); at >= 0 && json.Unmarshal(d.Record[at:], &h) == nil {
-		return r.suspect(tx, h.Body, store.Held)
+		return r.suspect(tx, h.Body, store.Unrouted)
 	}
 	return nil
 }
@@ -193,18 +193,18 @@ func (r *Relay) reindexAll(ctx context.Context) error {
 	})
 }
 
-// recountHeld makes the number of held records right.
-func (r *Relay) recountHeld(ctx context.Context) error {
+// recountUnrouted makes the number of unrouted records right.
+func (r *Relay) recountUnrouted(ctx context.Context) error {
 	return r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		n, prefix := int64(0), []byte("r\x00")
-		c := tx.Bucket(store.Held).Cursor()
+		c := tx.Bucket(store.Unrouted).Cursor()
 		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			if v != nil {
 				n++
 			}
 		}
-		tx.OnCommit(func() { r.held.Store(n) })
-		return tx.SetNumber(heldCountKey, n)
+		tx.OnCommit(func() { r.unrouted.Store(n) })
+		return tx.SetNumber(unroutedCountKey, n)
 	})
 }
 
@@ -237,7 +237,7 @@ func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
 		return false, err
 	}
 	d.WebhookID, d.Type, d.Format, d.Traceparent, d.Body = c.ID, c.Type, e.Format.Name, c.Traceparent, body
-	d.Grave = isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
+	d.Restrictive = isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
 	d.Owed, d.Received = r.o.Now(), appended
 	return true, nil
 }

@@ -33,7 +33,7 @@ func (b *batch) size() (bytes int64, places int) {
 		d := &b.owed[i]
 		bytes += int64(head + len(d.Body) + 2*(len(d.Endpoint)+len(d.Lane)))
 		places += 2
-		if d.Grave { // as a rejection that is withheld
+		if d.Restrictive { // as a rejection that is withheld
 			bytes += head
 			places += 3
 		}

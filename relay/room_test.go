@@ -108,7 +108,7 @@ func TestFoldSaysWhatItWrote(t *testing.T) {
 	}
 	var stored int64
 	if err := g.store.View(func(tx *store.Tx) error {
-		for _, b := range []store.Name{store.Subjects, store.History, store.Index, store.Refs, store.Deliveries, store.Due, store.Grave, store.Timers} {
+		for _, b := range []store.Name{store.Subjects, store.History, store.Index, store.Refs, store.Deliveries, store.Due, store.Withheld, store.Timers} {
 			if err := tx.Bucket(b).ForEach(func(k, v []byte) error {
 				stored += int64(len(k) + len(v))
 				return nil

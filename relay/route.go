@@ -37,7 +37,7 @@ func (b *batch) route(said []saying) error {
 		lane, verdict := b.owner(&r.u)
 		if verdict != "" {
 			b.tallies[verdict]++
-			if err := b.keep(heldRecord{Record: *r.rec, Reason: verdict}, b.allRefs(&r.u)); err != nil {
+			if err := b.keep(unroutedRecord{Record: *r.rec, Reason: verdict}, b.allRefs(&r.u)); err != nil {
 				return err
 			}
 			continue

@@ -51,8 +51,8 @@ func records(t *testing.T, g *rig, id string, want ...string) {
 
 func held(t *testing.T, g *rig, want int64) {
 	t.Helper()
-	if g.relay.Held() != want || g.metric("relay_held_records") != float64(want) {
-		t.Errorf("%d held, %v in the metric; want %d", g.relay.Held(), g.metric("relay_held_records"), want)
+	if g.relay.Unrouted() != want || g.metric("relay_unrouted_records") != float64(want) {
+		t.Errorf("%d held, %v in the metric; want %d", g.relay.Unrouted(), g.metric("relay_unrouted_records"), want)
 	}
 }
 
@@ -220,8 +220,8 @@ func TestRefOfAnotherPartner(t *testing.T) {
 	}, named(theirs), byRef(of(said("", 2, kyc.Approved), "persona", "act_1", "", "")), named(free))
 }
 
-// TestHeldCount follows the count over many records with two refs each, through restarts.
-func TestHeldCount(t *testing.T) {
+// TestUnroutedCount follows the count over many records with two refs each, through restarts.
+func TestUnroutedCount(t *testing.T) {
 	t.Parallel()
 	g := start(t, acme())
 	for i := range 30 {

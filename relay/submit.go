@@ -243,7 +243,7 @@ func (b *batch) countSubject(s *subject, u *kyc.Update) {
 	if u.Kind == kyc.Submission {
 		s.Refs++
 	}
-	if u.Source == PretendSource && !s.known {
+	if u.Source == SimulationSource && !s.known {
 		b.counted[drivenSubjects+u.Partner]++
 	}
 }
@@ -304,7 +304,7 @@ func (r *Relay) recount(ctx context.Context) error {
 	}
 	return r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		total := maps.Clone(n)
-		c := tx.Bucket(store.Held).Cursor()
+		c := tx.Bucket(store.Unrouted).Cursor()
 		for k, v := c.Seek(contestKey("")); strings.HasPrefix(string(k), "c\x00"); k, v = c.Next() {
 			found, err := readContest(v, nil)
 			if found == nil || err != nil {

@@ -18,7 +18,7 @@ import (
 // ErrNotWhole says that nobody can tell any more where a subject would stand without a record: not everything that was ever said of it is kept, or it was folded by other rules.
 var ErrNotWhole = errors.New("the history of this subject is not whole any more, so nobody can tell where it would stand: decide about the subject instead")
 
-// given is what is kept of a held record that an operator gave to somebody, so that it can be taken back.
+// given is what is kept of an unrouted record that an operator gave to somebody, so that it can be taken back.
 type given struct {
 	Lane   string    `json:"lane"`
 	Key    []byte    `json:"key"`    // where it stands in the history
@@ -29,24 +29,24 @@ type given struct {
 
 func givenKey(at journal.Position) []byte { return at.AppendTo([]byte("g\x00")) }
 
-// give applies a held record to the subject that an operator names, and notes that.
-func (b *batch) give(rec *journal.Record, order *kyc.Update, h *heldRecord, u *kyc.Update) error {
+// give applies an unrouted record to the subject that an operator names, and notes that.
+func (b *batch) give(rec *journal.Record, order *kyc.Update, h *unroutedRecord, u *kyc.Update) error {
 	lane := b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	v, err := json.Marshal(given{lane, recordKey(h.Appended, h.Position), u.ID, order.ID, rec.Appended})
 	if err != nil {
 		return err
 	}
-	b.put(store.Held, givenKey(h.Position), store.NewRecord(v))
+	b.put(store.Unrouted, givenKey(h.Position), store.NewRecord(v))
 	return b.applyFreed(lane, []saying{{&h.Record, *u}})
 }
 
-// readGiven is whom a held record was given to; nil: to nobody, by an operator.
+// readGiven is whom an unrouted record was given to; nil: to nobody, by an operator.
 func readGiven(tx *store.Tx, id string) *given {
-	at, ok := heldPosition(id)
+	at, ok := unroutedPosition(id)
 	if !ok {
 		return nil
 	}
-	body, err := tx.Bucket(store.Held).Get(givenKey(at))
+	body, err := tx.Bucket(store.Unrouted).Get(givenKey(at))
 	g := &given{}
 	if err != nil || json.Unmarshal(body, g) != nil {
 		return nil
@@ -59,11 +59,11 @@ type TakenBack struct {
 	Partner  string
 	Subject  string
 	Livemode bool
-	Held     int // records that are held again: the one that was named, and what had come by the refs that it alone had taught
+	Unrouted int // records that are held again: the one that was named, and what had come by the refs that it alone had taught
 	Decided
 }
 
-// TakeBack orders that a held record which an operator has released to a subject be taken back, through the journal (I11): it was about somebody else. The subject is folded
+// TakeBack orders that an unrouted record which an operator has released to a subject be taken back, through the journal (I11): it was about somebody else. The subject is folded
 // anew from all that is kept of it, without the record and without what came to it only by the refs which that had taught; what partners have to be told because of that is
 // owed; the refs are forgotten, and the records are held again. It returns what came of it: Folded is false if ctx ended before that was known. outbox.ErrNotFound: an operator
 // has released no such record. ErrNotWhole: it cannot be worked out.
@@ -85,7 +85,7 @@ func (r *Relay) TakeBack(ctx context.Context, id, note, actor string) (out Taken
 	if err != nil {
 		return out, err
 	}
-	u := kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, HeldID: id, TakenBack: g.Update, Actor: actor, Note: note, ReceivedAt: r.o.Now().Round(0).UTC()}
+	u := kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, UnroutedID: id, TakenBack: g.Update, Actor: actor, Note: note, ReceivedAt: r.o.Now().Round(0).UTC()}
 	u.Partner, u.Subject.ID, u.Livemode = splitLane(g.Lane)
 	u.ID = kyc.UpdateID("", []string{id, g.Order, g.Update, strconv.FormatInt(u.ReceivedAt.UnixNano(), 10)}, u.Kind, "", "", "", 0, u.ReceivedAt)
 	out.Partner, out.Subject, out.Livemode = r.shownOf(g.Lane)
@@ -106,7 +106,7 @@ func (r *Relay) TakeBack(ctx context.Context, id, note, actor string) (out Taken
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		eachRecord(tx, g.Lane, func(_ []byte, h *RecordView) bool {
 			if h.TakenBack == u.ID {
-				out.Held++
+				out.Unrouted++
 			}
 			return true
 		})
@@ -146,7 +146,7 @@ func takesBack(rec *journal.Record) bool {
 
 // takeBack carries an order out. It is the first of its batch, so that all before it stands in the history.
 func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
-	g := readGiven(b.tx, order.HeldID)
+	g := readGiven(b.tx, order.UnroutedID)
 	if g == nil || g.Update != order.TakenBack {
 		b.note(rec, order, kyc.Stale)
 		return nil
@@ -180,8 +180,8 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 			b.setRef(ref, "")
 		}
 	}
-	at, _ := heldPosition(order.HeldID)
-	b.put(store.Held, givenKey(at), nil)
+	at, _ := unroutedPosition(order.UnroutedID)
+	b.put(store.Unrouted, givenKey(at), nil)
 	for _, e := range l.taken {
 		if err := b.holdAgain(rec, order, g.Lane, e); err != nil {
 			return err
@@ -198,7 +198,7 @@ func (b *batch) holdAgain(rec *journal.Record, order *kyc.Update, lane string, e
 	if verdict == "" {
 		verdict = kyc.Unrouted // it still leads there, and an operator has said that it must not
 	}
-	held := heldRecord{Record: journal.Record{Kind: e.said.Kind, Appended: rec.Appended, Body: bytes.Clone(e.Update)}, Reason: verdict}
+	held := unroutedRecord{Record: journal.Record{Kind: e.said.Kind, Appended: rec.Appended, Body: bytes.Clone(e.Update)}, Reason: verdict}
 	held.Position = e.place
 	return b.keep(held, b.allRefs(&e.said))
 }

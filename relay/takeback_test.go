@@ -47,7 +47,7 @@ func (g *rig) takeBack(id string) TakenBack {
 
 func (g *rig) release(id, subject string) {
 	g.t.Helper()
-	if err := g.ordered(g.relay.ReleaseHeld(g.t.Context(), id, "acme", subject, "ops")); err != nil {
+	if err := g.ordered(g.relay.ReleaseUnrouted(g.t.Context(), id, "acme", subject, "ops")); err != nil {
 		g.t.Fatal(err)
 	}
 }
@@ -65,7 +65,7 @@ func TestTakeBack(t *testing.T) {
 		r.tell(append(hers, his...)...)
 		r.folded()
 	}
-	wrong := heldID(journal.At(3))
+	wrong := unroutedID(journal.At(3))
 	g.release(wrong, "ann")
 	rightly.release(wrong, "bob")
 	for _, r := range []*rig{g, never, rightly} {
@@ -73,13 +73,13 @@ func TestTakeBack(t *testing.T) {
 		r.folded()
 	}
 	g.settled()
-	if len(g.view("acme", "ann", true).Checks) != 2 || g.relay.Held() != 0 {
+	if len(g.view("acme", "ann", true).Checks) != 2 || g.relay.Unrouted() != 0 {
 		t.Fatalf("before: %s", g.standing("ann"))
 	}
 	told := len(p.seen())
 	out := g.takeBack(wrong)
 	g.settled()
-	if out.Subject != "ann" || out.Partner != "acme" || !out.Livemode || out.Held != 3 || !out.Folded || len(out.Changes) == 0 {
+	if out.Subject != "ann" || out.Partner != "acme" || !out.Livemode || out.Unrouted != 3 || !out.Folded || len(out.Changes) == 0 {
 		t.Errorf("came of it: %+v", out)
 	}
 	if got, want := g.standing("ann"), never.standing("ann"); got != want {
@@ -88,7 +88,7 @@ func TestTakeBack(t *testing.T) {
 	same(t, "her partner was told", story(t, p.seen()[told:]), []string{"check.pending 11>12", "status.pending 12>13"})
 	held(t, g, 3)
 	list, _ := g.items("", 0)
-	for i, id := range []string{heldID(journal.At(3)), heldID(journal.At(4)), heldID(journal.At(6))} {
+	for i, id := range []string{unroutedID(journal.At(3)), unroutedID(journal.At(4)), unroutedID(journal.At(6))} {
 		if list[i].ID != id || list[i].Reason != string(kyc.Unrouted) {
 			t.Errorf("held: %+v, want %s", list[i], id)
 		}
@@ -150,11 +150,11 @@ func TestTakeBackKeeps(t *testing.T) {
 		g := start(t, acme())
 		g.tell(unknown(1, kyc.Approved, "act_1", "", ""), unknown(2, kyc.Pending, "act_2", "", ""))
 		g.folded()
-		g.release(heldID(journal.At(1)), "ann")
+		g.release(unroutedID(journal.At(1)), "ann")
 		also(g)
 		g.tell(unknown(5, kyc.InReview, "act_1", "", ""))
 		g.folded()
-		g.takeBack(heldID(journal.At(1)))
+		g.takeBack(unroutedID(journal.At(1)))
 		if held(t, g, left); strings.Contains(g.standing("ann"), "in_review") != reviewed {
 			t.Errorf("%s: ann stands at %s", what, g.standing("ann"))
 		}
@@ -166,7 +166,7 @@ func TestTakeBackKeeps(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	f("another release", 2, false, func(g *rig) { g.release(heldID(journal.At(2)), "ann") }) // of a ref of its own: the other two wait
+	f("another release", 2, false, func(g *rig) { g.release(unroutedID(journal.At(2)), "ann") }) // of a ref of its own: the other two wait
 	f("of a network address", 3, false, func(g *rig) { g.tell(weakly(of(said("ann", 3, kyc.Pending), "persona", "act_1", "", ""))) })
 }
 
@@ -181,11 +181,11 @@ func TestTakeBackRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
 	}
-	f("held", heldID(journal.At(1)), outbox.ErrNotFound)
-	f("never held", heldID(journal.At(2)), outbox.ErrNotFound)
+	f("held", unroutedID(journal.At(1)), outbox.ErrNotFound)
+	f("never held", unroutedID(journal.At(2)), outbox.ErrNotFound)
 	f("no id", "x", outbox.ErrNotFound)
-	g.release(heldID(journal.At(1)), "ann")
-	if _, err := g.relay.TakeBack(t.Context(), heldID(journal.At(1)), "", ""); !errors.Is(err, ErrInvalid) {
+	g.release(unroutedID(journal.At(1)), "ann")
+	if _, err := g.relay.TakeBack(t.Context(), unroutedID(journal.At(1)), "", ""); !errors.Is(err, ErrInvalid) {
 		t.Errorf("by nobody: %v", err)
 	}
 	before := g.standing("ann")
@@ -200,10 +200,10 @@ func TestTakeBackRefuses(t *testing.T) {
 		}
 		return nil
 	})
-	f("half a history", heldID(journal.At(1)), ErrNotWhole)
-	order := kyc.Update{SchemaVersion: 1, ID: "order", Kind: kyc.Decision, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: "ann"}, HeldID: heldID(journal.At(1)), Actor: "ops"}
+	f("half a history", unroutedID(journal.At(1)), ErrNotWhole)
+	order := kyc.Update{SchemaVersion: 1, ID: "order", Kind: kyc.Decision, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: "ann"}, UnroutedID: unroutedID(journal.At(1)), Actor: "ops"}
 	err := g.store.View(func(tx *store.Tx) error {
-		order.TakenBack = readGiven(tx, heldID(journal.At(1))).Update
+		order.TakenBack = readGiven(tx, unroutedID(journal.At(1))).Update
 		return nil
 	})
 	if err != nil {
@@ -211,7 +211,7 @@ func TestTakeBackRefuses(t *testing.T) {
 	}
 	g.tell(order) // it came to that after the order was given
 	g.folded()
-	if v := g.view("acme", "ann", true); v.Records[len(v.Records)-1].Verdict != kyc.Stale || g.standing("ann") != before || g.relay.Held() != 1 {
+	if v := g.view("acme", "ann", true); v.Records[len(v.Records)-1].Verdict != kyc.Stale || g.standing("ann") != before || g.relay.Unrouted() != 1 {
 		t.Errorf("folded all the same: %q, ann stands at %s", verdicts(v), g.standing("ann"))
 	}
 }
@@ -262,7 +262,7 @@ func (g *rig) happens(i int) (tookBack bool) {
 		g.folded()
 		if list, _ := g.items("", 0); len(list) > 0 && list[0].Reason != unreadable {
 			id := list[i%len(list)].ID
-			if err := g.relay.ReleaseHeld(g.t.Context(), id, "acme", fmt.Sprint("user-", i%5), "ops"); err == nil {
+			if err := g.relay.ReleaseUnrouted(g.t.Context(), id, "acme", fmt.Sprint("user-", i%5), "ops"); err == nil {
 				g.appended++
 				if g.folded(); i%20 == 3 {
 					g.takeBack(id)

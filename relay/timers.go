@@ -33,8 +33,8 @@ type timers struct {
 	firing map[string]bool // entries whose records are on their way to the fold: not to be fired again by this process
 }
 
-// volley is what is fired together.
-type volley struct {
+// firedTogether is what is fired together.
+type firedTogether struct {
 	keys   []string
 	timers []kyc.TimerDue
 	hurt   []string // subjects that are damaged
@@ -212,7 +212,7 @@ func (r *Relay) overdue(now time.Time) (keys []string, next time.Time, err error
 }
 
 // aim works out what entries stand for. They have been marked before: were one folded in between, it would no longer be there.
-func (r *Relay) aim(keys []string, now time.Time) (v volley, err error) {
+func (r *Relay) aim(keys []string, now time.Time) (v firedTogether, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		for _, k := range keys {
 			if !tx.Bucket(store.Timers).Has([]byte(k)) {
@@ -238,8 +238,8 @@ func (r *Relay) aim(keys []string, now time.Time) (v volley, err error) {
 	return v, err
 }
 
-// fire appends a volley and reports whether it is on stable storage. If not, it is as if nothing had been tried: should it be there after all, the fold knows it.
-func (r *Relay) fire(ctx context.Context, v volley, idle time.Time) bool {
+// fire appends what is fired together and reports whether it is on stable storage. If not, it is as if nothing had been tried: should it be there after all, the fold knows it.
+func (r *Relay) fire(ctx context.Context, v firedTogether, idle time.Time) bool {
 	if len(v.timers) == 0 {
 		return true
 	}

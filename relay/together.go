@@ -26,7 +26,7 @@ func (b *batch) together(records []journal.Record) (said []saying, n int, err er
 				return said, i, nil
 			}
 			b.r.o.Logger.Error("record_unreadable", "offset", rec.Position.Offset)
-			if err := b.keep(heldRecord{Record: *rec}, nil); err != nil {
+			if err := b.keep(unroutedRecord{Record: *rec}, nil); err != nil {
 				return nil, 0, err
 			}
 			if id == "" {

@@ -14,7 +14,7 @@ func walkGivenUp(w *walk) {
 	w.run(exitYes, "trigger sumsub-eu rejected_retry --subject pete", "200 ok")
 	w.until("endpoints", "owed 1, dead 1, disabled: ")
 	w.edit("{id: acme-main,", "{id: acme-new,")
-	w.until("endpoints", "acme-main", "orphaned: not in the config")
+	w.until("endpoints", "acme-main", "orphaned: not served")
 	w.run(exitUsage, "endpoints give-up acme-main", "--dry-run")
 	w.run(exitNo, "endpoints give-up acme-new --yes", "what it owes is sent; remove it from the config first")
 	w.run(exitNo, "endpoints give-up acme-none --yes", "not found")
@@ -22,7 +22,7 @@ func walkGivenUp(w *walk) {
 	w.run(exitYes, "endpoints give-up acme-main --yes", "given up of what acme-main was owed: 1; it is kept among the dead")
 	w.run(exitYes, "endpoints give-up acme-main --yes", "acme-main was owed: 0;")
 	w.run(exitYes, "deliveries --dead --endpoint acme-main", "given_up")
-	w.until("endpoints", "acme-main", "orphaned: not in the config")
+	w.until("endpoints", "acme-main", "orphaned: not served")
 	var id string
 	for line := range strings.Lines(w.run(exitYes, "withheld", "dead: given_up")) {
 		if strings.Contains(line, "given_up") {

@@ -75,7 +75,7 @@ func walkTwoPeople(w *walk) {
 		v := provider.SampleVars{Subject: "x", ProviderRef: "shared-1", SessionRef: "new-1"}
 		w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", v, `"externalUserId":"x",`, "")))
 	}
-	w.metric("countersign_relay_held_records", 2)
+	w.metric("countersign_relay_unrouted_records", 2)
 	w.metric(`countersign_relay_updates_total{verdict="ambiguous"}`, 2)
 	list := w.run(exitYes, "quarantine --records", "ambiguous", "shared-1 new-1")
 	rows := strings.Split(strings.TrimSpace(list), "\n")
@@ -83,7 +83,7 @@ func walkTwoPeople(w *walk) {
 	w.run(exitYes, "quarantine release "+first+" --partner acme --subject ada", "is released")
 	w.told("ada", "kyc.status.approved")
 	w.run(exitYes, "quarantine discard "+second, "is discarded")
-	w.metric("countersign_relay_held_records", 0)
+	w.metric("countersign_relay_unrouted_records", 0)
 	w.until("subject acme bob", "acme/bob  pending")
 	w.metric("countersign_relay_contested_refs", 1)
 	w.run(exitYes, "refs", "sumsub-eu  shared-1  test", "acme/ada  said by the provider", "acme/bob  said by the provider")
@@ -106,10 +106,10 @@ func walkTwoPartners(w *walk) {
 	w.metric("countersign_relay_contested_refs", 1)
 	w.metric(`countersign_relay_submissions_total{outcome="contested"}`, 1)
 	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", provider.SampleVars{Subject: "x", ProviderRef: "applicant-88"})))
-	w.metric("countersign_relay_held_records", 1)
+	w.metric("countersign_relay_unrouted_records", 1)
 	w.run(exitYes, "refs", "sumsub-eu  applicant-88  test", "acme/pia  registered", "beta/otto  registered")
 	w.run(exitYes, `refs settle sumsub-eu applicant-88 --partner acme --subject pia --because "the provider's dashboard shows acme's link, ticket 4812"`, "is acme/pia's from now on")
-	w.metric("countersign_relay_held_records", 0)
+	w.metric("countersign_relay_unrouted_records", 0)
 	w.until("subject acme pia", "acme/pia  approved")
 	w.until("subject beta otto", "beta/otto  pending")
 	w.run(exitYes, "audit --limit 1", "/v1/refs/settle", "ok")
@@ -120,29 +120,29 @@ func walkTakeBack(w *walk) {
 		v := provider.SampleVars{Subject: "x", ProviderRef: "applicant-9", SessionRef: "try-" + event}
 		w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", event, v, `"externalUserId":"x",`, "")))
 	}
-	w.metric("countersign_relay_held_records", 2)
+	w.metric("countersign_relay_unrouted_records", 2)
 	id := strings.Fields(w.run(exitYes, "quarantine --records", "unrouted"))[0]
 	w.run(exitYes, "quarantine release "+id+" --partner acme --subject tom", "is released") // it is tim's
-	w.metric("countersign_relay_held_records", 0)
+	w.metric("countersign_relay_unrouted_records", 0)
 	w.until("subject acme tom", "acme/tom  in_review")
 	w.run(exitYes, "quarantine take-back "+id+` --because "it is tim's, ticket 4711"`, "acme/tom  in_review -> not_started", "to acme-main", "2 record(s) wait again")
 	w.until("subject acme tom", "acme/tom  not_started", "taken_back", "decision: take back", "it is tim's, ticket 4711")
-	w.metric("countersign_relay_held_records", 2)
+	w.metric("countersign_relay_unrouted_records", 2)
 	w.run(exitYes, "quarantine release "+id+" --partner acme --subject tim", "is released")
 	w.until("subject acme tim", "acme/tim  in_review")
-	w.metric("countersign_relay_held_records", 0)
-	w.run(exitNo, "quarantine take-back held_00000000000000ff --because x", "not found")
+	w.metric("countersign_relay_unrouted_records", 0)
+	w.run(exitNo, "quarantine take-back unrouted_00000000000000ff --because x", "not found")
 }
 
 func walkBeforeSubmission(w *walk) {
 	v := provider.SampleVars{Subject: "x", ProviderRef: "applicant-77"}
 	w.send(http.StatusOK, w.callback("sumsub-eu", "", w.sample("sumsub-eu", "approved", v, `"externalUserId":"x",`, "")))
-	w.metric("countersign_relay_held_records", 1)
+	w.metric("countersign_relay_unrouted_records", 1)
 	w.metric(`countersign_relay_updates_total{verdict="unrouted"}`, 1)
 	w.run(exitYes, "quarantine --records", "unrouted", "applicant-77")
 	w.run(exitYes, "submit acme eve sumsub-eu applicant-77", "are acme/eve's")
 	w.told("eve", "kyc.status.approved")
-	w.metric("countersign_relay_held_records", 0)
+	w.metric("countersign_relay_unrouted_records", 0)
 	w.run(exitYes, "quarantine --records")
 	w.run(exitNo, "submit acme mallory sumsub-eu applicant-77", "provider_ref belongs to another subject")
 }

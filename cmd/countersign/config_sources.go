@@ -46,7 +46,7 @@ func (l *loader) source(n *yaml.Node, at string) {
 	case has(n, "partner") && has(n, "partner_from"):
 		l.wrong(n, join(at, "partner_from"), mistake{"stands beside partner", "keep one of them"})
 	}
-	if s.Name == relay.ManualSource || s.Name == relay.PretendSource {
+	if s.Name == relay.ManualSource || s.Name == relay.SimulationSource {
 		l.wrong(n, join(at, "name"), mistake{"is reserved for what no provider has said", "call it otherwise, such as " + s.Provider + "-eu"})
 	}
 	l.proofs(n, at, &s)

@@ -284,9 +284,9 @@ func sendAll(t *testing.T, base string, all []posted) {
 // introduce says whose the refs are that callbacks without our own id carry.
 func introduce(t *testing.T, g *gateway) {
 	t.Helper()
-	list, more, err := g.relay.HeldItems("", 1000)
+	list, more, err := g.relay.UnroutedItems("", 1000)
 	if err != nil || more {
-		t.Fatalf("%d held records and more: %v", len(list), err)
+		t.Fatalf("%d unrouted records and more: %v", len(list), err)
 	}
 	for _, v := range list {
 		ref := cmp.Or(v.ProviderRef, v.VerificationRef, v.ParentRef)

@@ -95,7 +95,7 @@ func spoiltOf[T any]() any {
 func adversary(t *testing.T, fails bool) string {
 	t.Helper()
 	lists := map[string]any{
-		"/v1/deliveries": spoiltOf[api.DeadDelivery](), "/v1/withheld": spoiltOf[api.Withheld](), "/v1/endpoints": spoiltOf[api.Endpoint](), "/v1/quarantine": spoiltOf[api.QuarantinedBody](), "/v1/quarantine?records": spoiltOf[api.HeldRecord](),
+		"/v1/deliveries": spoiltOf[api.DeadDelivery](), "/v1/withheld": spoiltOf[api.Withheld](), "/v1/endpoints": spoiltOf[api.Endpoint](), "/v1/quarantine": spoiltOf[api.QuarantinedBody](), "/v1/quarantine?records": spoiltOf[api.UnroutedRecord](),
 		"/v1/partners": spoiltOf[api.PartnerDetail](), "/v1/questions": spoiltOf[api.Question](), "/v1/audit": spoiltOf[api.AuditEntry](), "/v1/set-aside": spoiltOf[api.SetAside](), "/v1/tokens": spoiltOf[api.Token](), "/v1/refs/conflicts": spoiltOf[api.ContestedRef](),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

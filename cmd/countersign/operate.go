@@ -160,7 +160,7 @@ func (cmd *quarantineTakeBackCommand) Run(c *console) error {
 	}
 	c.printf("%s/%s  %s -> %s\n", v.Partner, v.Subject, v.Before, v.After)
 	c.effects(v.Changes)
-	c.printf("%s is taken back: %d record(s) wait again\n", cmd.ID, v.Held)
+	c.printf("%s is taken back: %d record(s) wait again\n", cmd.ID, v.Unrouted)
 	return nil
 }
 

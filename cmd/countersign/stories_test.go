@@ -168,7 +168,7 @@ var stories = []struct {
 	{"the sandbox forces any outcome over a hit", screened, "rejected approved in_review rejected suspended pending not_started expired approved", func(s *story) {
 		s.says(1, word(sumsubID, "a", 1, truth.RejectedTerminal, "sanctions_match"))
 		for _, to := range []kyc.Status{kyc.Approved, kyc.InReview, kyc.Rejected, kyc.Suspended, kyc.Pending, kyc.NotStarted, kyc.Expired, kyc.Approved} {
-			s.pretends(to)
+			s.simulates(to)
 		}
 	}},
 	{"Rebilly: a credit file fulfils a request for documents", papers, "pending approved", func(s *story) {
@@ -292,15 +292,15 @@ func (s *story) adopts(p kyc.Policy) {
 	}
 }
 
-// pretends is the sandbox's helper.
-func (s *story) pretends(to kyc.Status) {
+// simulates is the sandbox's helper.
+func (s *story) simulates(to kyc.Status) {
 	s.t.Helper()
 	partner, id, _ := strings.Cut(s.about, ":")
 	s.callbacks++
 	s.clock.set(s.clock.now().Add(time.Hour))
-	out, err := s.relay.Pretend(s.t.Context(), relay.Pretence{Partner: partner, Subject: id, Kind: kyc.Individual, Status: to})
+	out, err := s.relay.Simulate(s.t.Context(), relay.Simulation{Partner: partner, Subject: id, Kind: kyc.Individual, Status: to})
 	if err != nil || out.Status != to {
-		s.t.Errorf("pretending %s answers %s: %v", to, out.Status, err)
+		s.t.Errorf("simulating %s answers %s: %v", to, out.Status, err)
 	}
 	s.lines = append(s.lines, daily.when(s.clock.now())+" the sandbox says "+string(to))
 	s.heard()

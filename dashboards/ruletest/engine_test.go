@@ -39,7 +39,7 @@ var healthy = []string{
 	`store_commit_seconds_bucket{le="0.25"} 0+1000`, `store_commit_seconds_bucket{le="0.5"} 0+1000`, `store_commit_seconds_bucket{le="+Inf"} 0+1000`,
 	`store_commit_failures_total{reason="io"} 0`, `store_commit_failures_total{reason="full"} 0`, `outbox_settle_retries_total 0`,
 	`relay_updates_total{verdict="applied"} 0+60`, `relay_updates_total{verdict="parked"} 0`, `relay_updates_total{verdict="ambiguous"} 0`, `relay_updates_total{verdict="held"} 0`, `relay_updates_total{verdict="overruled"} 0`,
-	`relay_held_records 0`, `relay_unconfirmed_claims_total 0`, `relay_ambiguous_refs_total 0`, `relay_contested_refs 0`, `relay_submissions_total{outcome="contested"} 0`, `relay_submissions_total{outcome="refused"} 0`,
+	`relay_unrouted_records 0`, `relay_unconfirmed_claims_total 0`, `relay_ambiguous_refs_total 0`, `relay_contested_refs 0`, `relay_submissions_total{outcome="contested"} 0`, `relay_submissions_total{outcome="refused"} 0`,
 	`confirm_questions_total{source="sumsub",outcome="answered"} 0+5`, `confirm_questions_total{source="sumsub",outcome="refused"} 0`,
 	`confirm_questions_total{source="sumsub",outcome="unsettled"} 0`, `confirm_source_can_ask{source="sumsub"} 1`, `journal_open_questions{source="sumsub"} 3`,
 	`confirm_oldest_question_timestamp_seconds 0`, `relay_timer_next_timestamp_seconds 1e9`,

@@ -125,7 +125,9 @@ func (s *session) bodies() {
 	bodies, err := c.ListQuarantine(ctx, client.Page{})
 	good(s, bodies, err)(func(l contract.List[contract.QuarantinedBody]) bool { return len(l.Data) == 2 })
 	held, err := c.ListHeld(ctx, client.Page{Limit: 2})
-	good(s, held, err)(func(l contract.List[contract.HeldRecord]) bool { return len(l.Data) == 2 && l.HasMore && l.Next != "" })
+	good(s, held, err)(func(l contract.List[contract.UnroutedRecord]) bool {
+		return len(l.Data) == 2 && l.HasMore && l.Next != ""
+	})
 	n := 0
 	for v, err := range client.All(ctx, client.Page{Limit: 1}, c.ListHeld) {
 		if n++; err != nil || v.ID == "" {
@@ -138,7 +140,7 @@ func (s *session) bodies() {
 	_, err = c.Release(ctx, s.of("{body}"), nil)
 	s.refused(err, http.StatusConflict, "conflict", "still_unclear", "")
 	released, err := c.Release(ctx, s.of("{held}"), &contract.ReleaseAsk{Partner: "acme", Subject: "user-006"})
-	good(s, released, err)(func(v contract.Released) bool { return v.Released && v.Object == "held_record" })
+	good(s, released, err)(func(v contract.Released) bool { return v.Released && v.Object == "unrouted_record" })
 	s.g.until("it is taken back", func() bool {
 		back, err := c.TakeBack(ctx, s.of("{held}"), "it is user-007's")
 		return err == nil && back.TakenBack && back.Subject == "user-006"
@@ -270,7 +272,9 @@ func (s *session) partners() {
 	shown, err := c.Endpoint(ctx, "gamma-main")
 	good(s, shown, err)(func(v contract.EndpointDetail) bool { return v.Version == cleared.Version && v.Key == "" })
 	of, err := c.ListEndpointsOf(ctx, client.Page{}, "gamma")
-	good(s, of, err)(func(l contract.List[contract.EndpointDetail]) bool { return len(l.Data) == 1 && l.Data[0].ID == "gamma-main" })
+	good(s, of, err)(func(l contract.List[contract.EndpointDetail]) bool {
+		return len(l.Data) == 1 && l.Data[0].ID == "gamma-main"
+	})
 	partner, err := c.UpdatePartner(ctx, "gamma", "", contract.PartnerAsk{MaxSubmissions: 7})
 	good(s, partner, err)(func(v contract.PartnerDetail) bool { return v.MaxSubmissions == 7 })
 	partner, err = c.Partner(ctx, "gamma")

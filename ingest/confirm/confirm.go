@@ -243,7 +243,7 @@ func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) erro
 	if f.outcome != noCredentials { // nobody was asked
 		q.Tries++
 	}
-	if stranger(&q, f) {
+	if unknownRef(&q, f) {
 		q.Unknown++
 	}
 	if q.Unknown >= enough {
@@ -251,7 +251,7 @@ func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) erro
 		return c.settle(ctx, s, givenUp, func() error { return c.o.Journal.Answer(ctx, q, journal.Intake{}) })
 	}
 	q.Due, q.Error = c.o.Now().Add(c.wait(q.Tries, f)), f.err.Error()
-	if stranger(&q, f) {
+	if unknownRef(&q, f) {
 		q.Due = c.o.Now().Add(secondLook * c.o.First)
 	} else if f.outcome != unsettled && f.outcome != noCredentials {
 		c.o.Logger.Warn("question_unanswered", "source", s.Name, "what", q.What, "claim", q.Claim, "outcome", string(f.outcome), "tries", q.Tries, "error", f.err)
@@ -266,8 +266,8 @@ const (
 	secondLook = 12
 )
 
-// stranger reports whether an unproved callback named a ref that neither we nor the provider know.
-func stranger(q *journal.Question, f *failure) bool {
+// unknownRef reports whether an unproved callback named a ref that neither we nor the provider know.
+func unknownRef(q *journal.Question, f *failure) bool {
 	return q.Weak && !q.Known && (f.outcome == notFound || f.bad)
 }
 

@@ -15,14 +15,14 @@ const (
 	History                    // relay: records with their verdicts, changes, how deliveries ended, in order of time
 	Index                      // relay: what of the history belongs to one subject
 	Refs                       // relay: (source, ref) -> subject
-	Held                       // relay: records that nobody could be found for, by (source, ref)
+	Unrouted                   // relay: records that nobody is known for, by (source, ref)
 	Timers                     // relay: when time itself changes a subject next, by (instant, subject)
 	Forward                    // relay: changes that Kafka has not acknowledged, by the offset of the record that owed them
 	Registry                   // relay/registry: versions of policies, endpoints disabled, keys and tokens made at run time, providers' published keys
 	Deliveries                 // outbox: bodies owed, by (endpoint, lane, sequence)
 	Due                        // outbox: heads of lanes, by (endpoint, due time, lane)
 	Dead                       // outbox: deliveries that ended without a 2xx
-	Grave                      // outbox: rejections and suspensions owed, by (endpoint, owed since)
+	Withheld                   // outbox: rejections and suspensions owed, by (endpoint, owed since)
 	Attempts                   // outbox: failed tries, bounded per delivery
 	Audit                      // relay/control: every call that changed something
 	Orders                     // relay: what an Idempotency-Key was used for, and what came of it, by the id of the record
@@ -33,8 +33,8 @@ const (
 )
 
 var names = [buckets + 1]string{
-	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "held", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"grave", "attempts", "audit", "orders", "damaged", "aside",
+	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside",
 }
 
 // Names lists every bucket, in the order of their numbers.

@@ -186,7 +186,7 @@ func (s *Server) routes() []Route {
 	rs = append(rs, s.steerRoutes()...)
 	rs = append(rs, s.keyRoutes()...)
 	if !s.o.Livemode { // in live mode there is no such call
-		rs = append(rs, Route{"POST /v1/test_helpers/users/{id}/kyc", Operator, true, s.pretend})
+		rs = append(rs, Route{"POST /v1/test_helpers/users/{id}/kyc", Operator, true, s.simulate})
 	}
 	return rs
 }

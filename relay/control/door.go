@@ -183,7 +183,7 @@ func (d *Door) guard(h http.Handler) http.Handler {
 		defer d.note(req, awaited)
 		answerWithin(w, d.takes)
 		if !d.known(req) {
-			d.stranger(w, req)
+			d.refuseHost(w, req)
 			return
 		}
 		h.ServeHTTP(w, req)

@@ -44,8 +44,8 @@ func (s *Server) admit(w http.ResponseWriter, req *http.Request) (Token, bool) {
 		p.Message = "this token has " + map[string]string{byExpired: "expired", byRevoked: "been revoked"}[why] + "; send another"
 	}
 	from := network(addr(req.RemoteAddr))
-	if untold, ok := s.door.watch.tell(from, now); ok {
-		s.o.Logger.WarnContext(req.Context(), "control_token_refused", "reason", why, "address", req.RemoteAddr, "method", req.Method, "others_since", untold)
+	if unlogged, ok := s.door.watch.tell(from, now); ok {
+		s.o.Logger.WarnContext(req.Context(), "control_token_refused", "reason", why, "address", req.RemoteAddr, "method", req.Method, "others_since", unlogged)
 	}
 	if s.door.watch.often(from, now) {
 		s.o.Refusals.refuse(byOften)

@@ -22,8 +22,8 @@ func (d *Door) known(req *http.Request) bool {
 	return a.IsLoopback() || a.Unmap().WithZone("") == address(local) // a pod is probed by the address it has
 }
 
-// stranger is told by which key the name may be let in.
-func (d *Door) stranger(w http.ResponseWriter, req *http.Request) {
+// refuseHost says by which key the name may be let in.
+func (d *Door) refuseHost(w http.ResponseWriter, req *http.Request) {
 	d.o.Refusals.refuse(byHost)
 	if since, ok := d.wrong.tell(network(addr(req.RemoteAddr)), d.o.Now()); ok {
 		host := req.Host

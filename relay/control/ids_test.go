@@ -37,7 +37,7 @@ func TestHostileIDs(t *testing.T) {
 		"POST /v1/test_helpers/users/{id}/kyc":       {`{"status":"pending","kind":"HERE"}`},
 		"POST /v1/subjects/{partner}/{id}/decisions": {`{"source":"HERE","check":"screening","status":"approved","reason":"r"}`},
 	}
-	paths := map[string]string{"POST /v1/quarantine/{id}/release": "held_0000000000000001"}
+	paths := map[string]string{"POST /v1/quarantine/{id}/release": "unrouted_0000000000000001"}
 	for _, r := range g.server.routes() {
 		method, path, _ := strings.Cut(r.Pattern, " ")
 		for _, h := range hostile {

@@ -28,8 +28,8 @@ func (g *rig) status(token, subject, more string) string {
 	return fmt.Sprint(a.code, " ", a.json["status"])
 }
 
-// TestPretend is the sandbox: an outcome takes the whole way to the partner, and whoever polls sees it. In live mode there is no such call.
-func TestPretend(t *testing.T) {
+// TestSimulate is the sandbox: an outcome takes the whole way to the partner, and whoever polls sees it. In live mode there is no such call.
+func TestSimulate(t *testing.T) {
 	g := newRig(t)
 	const call = "/v1/test_helpers/users/tess/kyc"
 	f := func(status, canonical, blendfi string, keys ...string) {
@@ -200,15 +200,15 @@ func TestSubmit(t *testing.T) {
 	}
 	g.folded()
 	held := g.call("vera", "GET", "/v1/quarantine?kind=records", "").data(t)
-	if len(held) != 1 || held[0]["reason"] != "unrouted" || held[0]["provider_ref"] != "app-1" || g.relay.Held() != 1 {
+	if len(held) != 1 || held[0]["reason"] != "unrouted" || held[0]["provider_ref"] != "app-1" || g.relay.Unrouted() != 1 {
 		t.Fatalf("%v", held)
 	}
 	if a := g.call("pia", "POST", "/v1/submissions", `{"subject":"sue","source":"sumsub-eu","provider_ref":"app-1"}`); a.code != 200 || a.json["partner"] != "acme" {
 		t.Fatalf("%d %s", a.code, a.body)
 	}
 	g.folded()
-	if got := g.status("pia", "sue", ""); got != "200 approved" || g.relay.Held() != 0 {
-		t.Errorf("%s, %d held", got, g.relay.Held())
+	if got := g.status("pia", "sue", ""); got != "200 approved" || g.relay.Unrouted() != 0 {
+		t.Errorf("%s, %d held", got, g.relay.Unrouted())
 	}
 	if a := g.call("pia", "POST", "/v1/submissions", `{"subject":"tom","source":"sumsub-eu","provider_ref":"app-1"}`); a.code != 409 {
 		t.Errorf("somebody else's ref: %d %s", a.code, a.body)
@@ -326,8 +326,8 @@ func TestOldQuestionsDesk(t *testing.T) {
 	}
 }
 
-// TestHeldDesk: a record that waits for its subject is given one, or put down.
-func TestHeldDesk(t *testing.T) {
+// TestUnroutedDesk: a record that waits for its subject is given one, or put down.
+func TestUnroutedDesk(t *testing.T) {
 	g := newRig(t)
 	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	for i, ref := range []string{"app-1", "app-2"} {
@@ -352,15 +352,15 @@ func TestHeldDesk(t *testing.T) {
 		t.Errorf("%d %s", a.code, a.body)
 	}
 	g.folded()
-	if got := g.status("pia", "hal", ""); got != "200 approved" || g.relay.Held() != 0 {
-		t.Errorf("%s, %d held", got, g.relay.Held())
+	if got := g.status("pia", "hal", ""); got != "200 approved" || g.relay.Unrouted() != 0 {
+		t.Errorf("%s, %d held", got, g.relay.Unrouted())
 	}
 	a := g.call("otto", "POST", "/v1/quarantine/"+first+"/take-back", `{"reason":"it is hob's"}`)
-	if a.code != 200 || a.json["taken_back"] != true || a.json["subject"] != "hal" || a.json["held"] != 1.0 || a.json["before"] != "approved" || a.json["folded"] != true {
+	if a.code != 200 || a.json["taken_back"] != true || a.json["subject"] != "hal" || a.json["unrouted"] != 1.0 || a.json["before"] != "approved" || a.json["folded"] != true {
 		t.Errorf("%d %s", a.code, a.body)
 	}
-	if got := g.status("pia", "hal", ""); got == "200 approved" || g.relay.Held() != 1 {
-		t.Errorf("taken back: %s, %d held", got, g.relay.Held())
+	if got := g.status("pia", "hal", ""); got == "200 approved" || g.relay.Unrouted() != 1 {
+		t.Errorf("taken back: %s, %d held", got, g.relay.Unrouted())
 	}
 	if s := g.call("vera", "GET", "/v1/subjects/acme/hal", "").body; !strings.Contains(s, "it is hob's") || !strings.Contains(s, `"taken_back":"`+a.json["order"].(string)) {
 		t.Errorf("the history does not say what was taken back and why: %s", s)

@@ -17,14 +17,14 @@ import (
 	"countersign/relay/control/api"
 )
 
-// heldPrefix begins the ids of records that wait for their subject, beside which quarantine holds bodies.
-const heldPrefix = "held_"
+// unroutedPrefix begins the ids of records that wait for their subject, beside which quarantine holds bodies.
+const unroutedPrefix = "unrouted_"
 
 // quarantine lists bodies; with kind=records, records that wait for their subject.
 func (s *Server) quarantine(req *http.Request, _ Token) (any, error) {
 	switch kind := req.URL.Query().Get("kind"); {
 	case kind == "records" && s.o.Relay != nil:
-		return s.heldRecords(req)
+		return s.unroutedRecords(req)
 	case kind != "" && kind != "bodies":
 		return nil, bad("kind", "kind is bodies or records")
 	}
@@ -36,16 +36,16 @@ func (s *Server) quarantine(req *http.Request, _ Token) (any, error) {
 	return listed(p, each(data, viewItem), more, func(i *api.QuarantinedBody) string { return i.ID }), err
 }
 
-func (s *Server) heldRecords(req *http.Request) (any, error) {
+func (s *Server) unroutedRecords(req *http.Request) (any, error) {
 	p, err := pageOf(req, "records")
 	if err != nil {
 		return nil, err
 	}
-	data, more, err := s.o.Relay.HeldItems(p.after, p.limit)
+	data, more, err := s.o.Relay.UnroutedItems(p.after, p.limit)
 	if field := (*relay.FieldError)(nil); errors.As(err, &field) {
 		return nil, badCursor()
 	}
-	return listed(p, each(data, viewHeld), more, func(h *api.HeldRecord) string { return h.ID }), err
+	return listed(p, each(data, viewUnrouted), more, func(h *api.UnroutedRecord) string { return h.ID }), err
 }
 
 // quarantined shows a body in clear.
@@ -69,7 +69,7 @@ func (s *Server) quarantined(req *http.Request, _ Token) (any, error) {
 // release translates a body again, or gives a record its subject.
 func (s *Server) release(req *http.Request, caller Token) (any, error) {
 	id := req.PathValue("id")
-	if strings.HasPrefix(id, heldPrefix) {
+	if strings.HasPrefix(id, unroutedPrefix) {
 		return s.releaseRecord(req, caller, id)
 	}
 	if s.o.Release == nil {
@@ -105,10 +105,10 @@ func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, erro
 	if err := cmp.Or(idIn("partner", ask.Partner), idIn("subject", ask.Subject)); err != nil {
 		return nil, err
 	}
-	if err := s.o.Relay.ReleaseHeld(req.Context(), id, ask.Partner, ask.Subject, t.Name); err != nil {
+	if err := s.o.Relay.ReleaseUnrouted(req.Context(), id, ask.Partner, ask.Subject, t.Name); err != nil {
 		return nil, err
 	}
-	return api.Released{Object: "held_record", ID: id, Released: true}, nil
+	return api.Released{Object: "unrouted_record", ID: id, Released: true}, nil
 }
 
 // takeBack takes a record back that was released to somebody whom it was not about.
@@ -131,7 +131,7 @@ func (s *Server) takeBack(req *http.Request, t Token) (any, error) {
 		return nil, err
 	}
 	return api.TakenBack{
-		Object: "held_record", ID: id, TakenBack: true, Partner: v.Partner, Subject: v.Subject, Livemode: v.Livemode, Held: v.Held, Order: v.ID, Folded: v.Folded,
+		Object: "unrouted_record", ID: id, TakenBack: true, Partner: v.Partner, Subject: v.Subject, Livemode: v.Livemode, Unrouted: v.Unrouted, Order: v.ID, Folded: v.Folded,
 		Before: string(v.Before), After: string(v.After), Changes: each(v.Changes, viewEffect),
 	}, nil
 }
@@ -139,11 +139,11 @@ func (s *Server) takeBack(req *http.Request, t Token) (any, error) {
 // discard takes a body or a record out for good: of a body nothing stays but the entry in the audit trail; a record is kept and never applied.
 func (s *Server) discard(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
-	if strings.HasPrefix(id, heldPrefix) && s.o.Relay != nil {
-		if err := s.o.Relay.DiscardHeld(req.Context(), id, t.Name); err != nil {
+	if strings.HasPrefix(id, unroutedPrefix) && s.o.Relay != nil {
+		if err := s.o.Relay.DiscardUnrouted(req.Context(), id, t.Name); err != nil {
 			return nil, err
 		}
-		return api.Discarded{Object: "held_record", ID: id, Discarded: true}, nil
+		return api.Discarded{Object: "unrouted_record", ID: id, Discarded: true}, nil
 	}
 	if err := s.o.Quarantine.Drop(req.Context(), id, journal.Intake{}); err != nil {
 		return nil, err

@@ -65,7 +65,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, want := range []string{ // what alerts are made of
 		`relay_updates_total{verdict="unrouted"} 0`, `relay_attempts_total{endpoint="main",outcome="retry"} 0`, `relay_attempt_reasons_total{reason="http_5xx"} 0`, `relay_deliveries_total{format="standard",outcome="dead"} 0`,
-		`relay_endpoint_disabled{endpoint="strict"} 0`, `relay_held_records 0`, `outbox_owed_deliveries{endpoint="main"} 0`, `outbox_oldest_due_seconds{endpoint="main"} 0`,
+		`relay_endpoint_disabled{endpoint="strict"} 0`, `relay_unrouted_records 0`, `outbox_owed_deliveries{endpoint="main"} 0`, `outbox_oldest_due_seconds{endpoint="main"} 0`,
 		`outbox_put_down_total{reason="overflow"} 0`, `journal_backlog_records 0`, `relay_end_to_end_seconds_bucket{le="0.005"} 0`,
 	} {
 		if !strings.Contains(a.body, want+"\n") {

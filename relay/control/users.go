@@ -88,8 +88,8 @@ func (s *Server) user(req *http.Request, t Token) (any, error) {
 // foldWait is how long a call waits to tell what came of what it has ordered.
 const foldWait = 10 * time.Second
 
-// pretend drives an outcome in the sandbox, through the whole path.
-func (s *Server) pretend(req *http.Request, t Token) (any, error) {
+// simulate drives an outcome in the sandbox, through the whole path.
+func (s *Server) simulate(req *http.Request, t Token) (any, error) {
 	var ask api.TestAsk
 	partner, err := s.about(t, req.URL.Query().Get("partner"))
 	if err == nil {
@@ -98,14 +98,14 @@ func (s *Server) pretend(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := relay.Pretence{
+	p := relay.Simulation{
 		Partner: partner, Subject: req.PathValue("id"), Kind: cmp.Or(ask.Kind, kyc.Individual), Status: kyc.Status(ask.Status), Reasons: wordsOf[kyc.Reason](ask.Reasons),
 		Guest:     t.Scope == Partner,
 		Retryable: ask.Retryable == nil || *ask.Retryable, Key: req.Header.Get("Idempotency-Key"),
 	}
 	wait, cancel := context.WithTimeout(req.Context(), foldWait)
 	defer cancel()
-	came, err := s.o.Relay.Pretend(wait, p)
+	came, err := s.o.Relay.Simulate(wait, p)
 	if err != nil {
 		return nil, err
 	}

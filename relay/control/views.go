@@ -51,7 +51,7 @@ func counts[T ~string](m map[T]int) map[string]int {
 func viewDead(d *outbox.DeadDelivery) api.DeadDelivery {
 	return api.DeadDelivery{
 		ID: d.ID, Endpoint: d.Endpoint, Subject: d.Subject, Sequence: d.Sequence, Previous: d.Previous, Type: d.Type, Format: d.Format, Trace: d.Trace, Reason: d.Reason, Code: d.Code,
-		Failures: d.Failures, At: d.At, Owed: d.Owed, Received: d.Received, Grave: d.Grave, HasBody: d.HasBody, Anew: d.Anew, Tries: some(d.Tries, viewTry),
+		Failures: d.Failures, At: d.At, Owed: d.Owed, Received: d.Received, Restrictive: d.Restrictive, HasBody: d.HasBody, Anew: d.Anew, Tries: some(d.Tries, viewTry),
 	}
 }
 
@@ -101,8 +101,8 @@ func viewHeaders(h map[string][]string) map[string][]string {
 	return shown
 }
 
-func viewHeld(h *relay.HeldView) api.HeldRecord {
-	return api.HeldRecord{
+func viewUnrouted(h *relay.UnroutedView) api.UnroutedRecord {
+	return api.UnroutedRecord{
 		ID: h.ID, Kind: string(h.Kind), Source: h.Source, Provider: h.Provider, Reason: h.Reason, At: h.At, Livemode: h.Livemode, ProviderRef: h.ProviderRef,
 		VerificationRef: h.VerificationRef, ParentRef: h.ParentRef, Check: string(h.Check), Status: string(h.Status),
 	}

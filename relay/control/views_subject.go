@@ -68,7 +68,7 @@ func viewUpdate(u *kyc.Update) api.Update {
 		Terminal: u.Terminal, Authenticity: string(u.Authenticity), NeedsConfirmation: u.NeedsConfirmation, ClaimedStatus: string(u.ClaimedStatus), ExpiresAt: u.ExpiresAt,
 		Expiring: u.Expiring, OccurredAt: u.OccurredAt, OccurredAtOrigin: string(u.OccurredAtOrigin), ReceivedAt: u.ReceivedAt, BodySHA256: u.BodySHA256,
 		AdapterVersion: u.AdapterVersion, Traceparent: u.Traceparent, Callback: api.Callback(u.Callback), Release: u.Release, Actor: u.Actor, Note: u.Note, Endpoint: u.Endpoint,
-		ChangeID: u.ChangeID, Force: u.Force, AskedAt: u.AskedAt, PolicyVersion: u.PolicyVersion, HeldID: u.HeldID, TakenBack: u.TakenBack, Rebuild: u.Rebuild,
+		ChangeID: u.ChangeID, Force: u.Force, AskedAt: u.AskedAt, PolicyVersion: u.PolicyVersion, UnroutedID: u.UnroutedID, TakenBack: u.TakenBack, Rebuild: u.Rebuild,
 	}
 }
 

@@ -95,7 +95,7 @@ func TestViewsLoseNothing(t *testing.T) {
 	alike(t, viewEndpoint)
 	alike(t, viewItem)
 	alike(t, func(a *journal.Answer) *api.KeptAnswer { return viewAnswer(a) })
-	alike(t, viewHeld)
+	alike(t, viewUnrouted)
 	alike(t, viewQuestion, "id")
 	alike(t, viewAside)
 	alike(t, viewContested)

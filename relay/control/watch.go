@@ -28,10 +28,10 @@ type watch struct {
 
 // suspect is a network from which something was refused.
 type suspect struct {
-	from   netip.Addr
-	wrong  *rate.Limiter
-	told   time.Time // when the log last had a line; zero: never
-	untold int       // refused since
+	from     netip.Addr
+	wrong    *rate.Limiter
+	told     time.Time // when the log last had a line; zero: never
+	unlogged int       // refused since
 }
 
 func newWatch() *watch {
@@ -62,14 +62,14 @@ func (w *watch) often(from netip.Addr, now time.Time) bool {
 }
 
 // tell reports whether a refusal is to be logged, and how many of this network were not since the last one that was.
-func (w *watch) tell(from netip.Addr, now time.Time) (untold int, ok bool) {
+func (w *watch) tell(from netip.Addr, now time.Time) (unlogged int, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.of(from)
 	if !s.told.IsZero() && now.Sub(s.told) < tellEvery || !w.lines.AllowN(now, 1) {
-		s.untold++
+		s.unlogged++
 		return 0, false
 	}
-	untold, s.untold, s.told = s.untold, 0, now
-	return untold, true
+	unlogged, s.unlogged, s.told = s.unlogged, 0, now
+	return unlogged, true
 }

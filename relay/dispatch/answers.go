@@ -82,7 +82,7 @@ func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time
 	case v.about && r.proved(at):
 		out.Outcome, out.Reason, out.Detail = outbox.Died, reasonRefused, r.String()
 	default:
-		out.Outcome, out.Retry = outbox.Retry, at.Add(took).Add(max(wait, s.Obey(a.RetryAfter, d.Grave || d.Urgent)))
+		out.Outcome, out.Retry = outbox.Retry, at.Add(took).Add(max(wait, s.Obey(a.RetryAfter, d.Restrictive || d.Urgent)))
 		out.Sooner = at.Add(took).Add(max(wait, s.Obey(a.RetryAfter, true)))
 	}
 	return out

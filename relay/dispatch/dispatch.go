@@ -125,11 +125,11 @@ func (d *Dispatcher) mend(ctx context.Context) error {
 	if !d.o.Outbox.Astray() {
 		return nil
 	}
-	heads, graves, err := d.o.Outbox.Mend(ctx)
+	heads, rejections, err := d.o.Outbox.Mend(ctx)
 	if err != nil && ctx.Err() == nil && !isFull(err) {
 		return err
 	}
-	d.o.Logger.Error("outbox_mended", "lanes", heads, "rejections", graves)
+	d.o.Logger.Error("outbox_mended", "lanes", heads, "rejections", rejections)
 	return nil
 }
 

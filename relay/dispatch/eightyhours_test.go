@@ -97,7 +97,7 @@ func (h *hours) end() string {
 func (h *hours) run(before func(tries int), answer func(tries int) kind) (how string, after time.Duration) {
 	h.t.Helper()
 	began, tries := h.now(), 0
-	h.owe("bad", 1, h.grave)
+	h.owe("bad", 1, h.restrictive)
 	reply := func(d outbox.Delivery) (send.Answer, error) {
 		if d.Lane != "acme/bad" || d.Sequence != 1 {
 			return send.Answer{Code: http.StatusOK}, nil
@@ -242,7 +242,7 @@ func TestRefusedRejection(t *testing.T) {
 	f := func(what, want string, next bool) {
 		t.Helper()
 		h := newHours(t)
-		h.grave = true
+		h.restrictive = true
 		how, after := h.run(func(tries int) {
 			if h.others(); next && tries == 1 {
 				h.owe("bad", 2, true)
@@ -259,20 +259,20 @@ func TestRefusedRejection(t *testing.T) {
 // TestRetryAfterOfARejection: whatever an endpoint asks for, a rejection is tried again as the schedule says or after five minutes, and anything else after the endpoint's bound.
 func TestRetryAfterOfARejection(t *testing.T) {
 	t.Parallel()
-	f := func(grave bool, most time.Duration) {
+	f := func(restrictive bool, most time.Duration) {
 		t.Helper()
 		h := newHours(t)
 		h.retry.First, h.retry.Factor, h.retry.Max, h.retry.Jitter = time.Second, 1, time.Second, 0
 		h.close()
 		h.open()
-		h.owe("bad", 1, grave)
+		h.owe("bad", 1, restrictive)
 		for n := 1; n < 15; n++ {
 			tried := h.now()
 			_, next := h.try(func(outbox.Delivery) (send.Answer, error) {
 				return send.Answer{Code: []int{429, 503}[n%2], RetryAfter: 24 * time.Hour}, nil
 			})
 			if wait := next.Sub(tried); wait != most {
-				t.Fatalf("grave %v: tried again after %v, want %v", grave, wait, most)
+				t.Fatalf("restrictive %v: tried again after %v, want %v", restrictive, wait, most)
 			}
 			h.leap(next)
 		}

@@ -21,14 +21,14 @@ import (
 
 // hours is one endpoint that is delivered to by a clock that leaps from one due time to the next: the real outbox file, schedule and answers, and no waiting.
 type hours struct {
-	t      *testing.T
-	dir    string
-	retry  registry.Retry
-	format string // of the endpoint
-	keys   []registry.Key
-	clock  atomic.Pointer[time.Time]
-	grave  bool   // what is tried tells of a rejection
-	n      uint64 // sequence of whoever else the endpoint is told of
+	t           *testing.T
+	dir         string
+	retry       registry.Retry
+	format      string // of the endpoint
+	keys        []registry.Key
+	clock       atomic.Pointer[time.Time]
+	restrictive bool   // what is tried tells of a rejection
+	n           uint64 // sequence of whoever else the endpoint is told of
 
 	store  *store.Store
 	stop   func()
@@ -105,12 +105,12 @@ func (h *hours) close() {
 }
 
 // owe makes one delivery owed to the endpoint.
-func (h *hours) owe(lane string, seq uint64, grave bool) {
+func (h *hours) owe(lane string, seq uint64, restrictive bool) {
 	h.t.Helper()
 	err := h.store.Update(h.t.Context(), func(tx *store.Tx) error {
 		return h.outbox.Put(tx, outbox.Delivery{
 			Endpoint: "a", Lane: "acme/" + lane, Sequence: seq, PreviousSequence: seq - 1, WebhookID: fmt.Sprintf("evt_%s-%d", lane, seq), Type: "kyc.status.rejected",
-			Format: "standard", Grave: grave, Owed: h.now(), Received: h.now(), Body: []byte("{}"),
+			Format: "standard", Restrictive: restrictive, Owed: h.now(), Received: h.now(), Body: []byte("{}"),
 		})
 	})
 	if err != nil {

@@ -42,6 +42,6 @@ func (s *sender) refusals(d *outbox.Delivery, at, lastSuccess time.Time) refusal
 		r.since, r.times = before.RefusedSince, before.RefusedTimes+1
 	}
 	// A rejection or suspension that is the newest there is to tell gives way to nothing: nobody waits for it to be given up.
-	r.stays = d.Grave && r.proved(at) && !s.r.o.Outbox.HasNext(d)
+	r.stays = d.Restrictive && r.proved(at) && !s.r.o.Outbox.HasNext(d)
 	return r
 }

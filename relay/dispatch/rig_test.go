@@ -141,11 +141,11 @@ func (g *rig) update(fn func(*store.Tx) error) {
 // owe puts one delivery about somebody into the outbox.
 func (g *rig) owe(subject string) { g.oweOf(subject, 2, false) }
 
-func (g *rig) oweOf(subject string, seq uint64, grave bool) {
+func (g *rig) oweOf(subject string, seq uint64, restrictive bool) {
 	g.t.Helper()
 	g.update(func(tx *store.Tx) error {
 		return g.outbox.Put(tx, outbox.Delivery{
-			Endpoint: "a", Lane: "acme/" + subject, Sequence: seq, WebhookID: "evt_" + subject, Type: "kyc.status.approved", Format: "standard", Grave: grave,
+			Endpoint: "a", Lane: "acme/" + subject, Sequence: seq, WebhookID: "evt_" + subject, Type: "kyc.status.approved", Format: "standard", Restrictive: restrictive,
 			Owed: g.clock.now(), Received: g.clock.now(), Body: []byte("{}"),
 		})
 	})

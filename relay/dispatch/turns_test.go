@@ -64,7 +64,7 @@ var always = registry.Retry{First: time.Millisecond, Factor: 1, Max: time.Millis
 // else has not failed, waits for no backlog of theirs.
 func TestHangingPersons(t *testing.T) {
 	t.Parallel()
-	f := func(t *testing.T, concurrency, people int, grave bool, most int) {
+	f := func(t *testing.T, concurrency, people int, restrictive bool, most int) {
 		t.Helper()
 		t.Parallel()
 		const tries = 3
@@ -80,7 +80,7 @@ func TestHangingPersons(t *testing.T) {
 		well := 0
 		for i := range tries { // a busy machine may spoil one of them
 			who, since := fmt.Sprint("well-", i), a.count()
-			g.oweOf(who, 2, grave)
+			g.oweOf(who, 2, restrictive)
 			eventually(t, who+" is told", func() bool { return a.before("evt_"+who) >= 0 })
 			if a.before("evt_"+who)-since <= most {
 				well++

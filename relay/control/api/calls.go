@@ -42,7 +42,7 @@ var bodyCalls = []Call{
 	{
 		Pattern: "GET /v1/quarantine", ID: "listQuarantine", Summary: "List bodies that could not be applied; with kind=records, records that wait for their subject",
 		Params: pages(Param{Name: "kind", Kind: "string", Enum: []string{"bodies", "records"}, Default: "bodies", About: "What is listed."}),
-		Answer: Either{List[QuarantinedBody]{}, List[HeldRecord]{}},
+		Answer: Either{List[QuarantinedBody]{}, List[UnroutedRecord]{}},
 	},
 	{
 		Pattern: "GET /v1/quarantine/{id}", ID: "openBody", Summary: "Show a body in clear", About: "The call stands in the audit trail.", Answer: OpenedBody{}, Refuses: []Refusal{notFound},

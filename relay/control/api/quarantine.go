@@ -14,8 +14,8 @@ type QuarantinedBody struct {
 	BodyGone bool      `json:"body_gone,omitempty" doc:"Removed by retention."`
 }
 
-// HeldRecord is a record that waits for its subject to be known.
-type HeldRecord struct {
+// UnroutedRecord is a record that waits for its subject to be known.
+type UnroutedRecord struct {
 	ID              string    `json:"id"`
 	Kind            string    `json:"kind,omitempty"`
 	Source          string    `json:"source,omitempty"`
@@ -54,7 +54,7 @@ type KeptAnswer struct {
 	Parts []int     `json:"parts" doc:"How long the answer to each call is; in the body a newline stands between them."`
 }
 
-// ReleaseAsk names the subject that a held record is given to. A body takes none.
+// ReleaseAsk names the subject that an unrouted record is given to. A body takes none.
 type ReleaseAsk struct {
 	Partner string `json:"partner,omitempty"`
 	Subject string `json:"subject,omitempty"`
@@ -62,7 +62,7 @@ type ReleaseAsk struct {
 
 // Released is what came of a release.
 type Released struct {
-	Object   string `json:"object" enum:"quarantined_body,held_record"`
+	Object   string `json:"object" enum:"quarantined_body,unrouted_record"`
 	ID       string `json:"id"`
 	Released bool   `json:"released"`
 	Updates  *int   `json:"updates,omitempty" doc:"Of a body: records that came of it."`
@@ -71,20 +71,20 @@ type Released struct {
 
 // Discarded is what was taken out for good.
 type Discarded struct {
-	Object    string `json:"object" enum:"quarantined_body,held_record,question"`
+	Object    string `json:"object" enum:"quarantined_body,unrouted_record,question"`
 	ID        string `json:"id"`
 	Discarded bool   `json:"discarded"`
 }
 
 // TakenBack is what came of taking a record back from the subject that it had been released to.
 type TakenBack struct {
-	Object    string   `json:"object" enum:"held_record"`
+	Object    string   `json:"object" enum:"unrouted_record"`
 	ID        string   `json:"id"`
 	TakenBack bool     `json:"taken_back"`
 	Partner   string   `json:"partner"`
 	Subject   string   `json:"subject"`
 	Livemode  bool     `json:"livemode"`
-	Held      int      `json:"held" doc:"Records that wait again."`
+	Unrouted  int      `json:"unrouted" doc:"Records that wait again."`
 	Order     string   `json:"order"`
 	Folded    bool     `json:"folded" doc:"False: it is kept, and what comes of it is not known yet."`
 	Before    string   `json:"before,omitempty"`

@@ -152,7 +152,7 @@ type Update struct {
 	Force             bool         `json:"force,omitempty"`
 	AskedAt           time.Time    `json:"asked_at,omitzero"`
 	PolicyVersion     int          `json:"policy_version,omitempty"`
-	HeldID            string       `json:"held_id,omitempty"`
+	UnroutedID        string       `json:"unrouted_id,omitempty"`
 	TakenBack         string       `json:"taken_back,omitempty"`
 	Rebuild           string       `json:"rebuild,omitempty"`
 }

@@ -69,8 +69,8 @@ func (c *Client) ListQuarantine(ctx context.Context, p Page) (api.List[api.Quara
 }
 
 // ListHeld lists records that wait for their subject: listQuarantine with kind=records.
-func (c *Client) ListHeld(ctx context.Context, p Page) (api.List[api.HeldRecord], error) {
-	return do[api.List[api.HeldRecord]](ctx, c, call{method: http.MethodGet, path: "/v1/quarantine", query: p.query("kind", "records")})
+func (c *Client) ListHeld(ctx context.Context, p Page) (api.List[api.UnroutedRecord], error) {
+	return do[api.List[api.UnroutedRecord]](ctx, c, call{method: http.MethodGet, path: "/v1/quarantine", query: p.query("kind", "records")})
 }
 
 // OpenBody shows a body in clear; that stands in the audit trail.

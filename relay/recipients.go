@@ -57,8 +57,8 @@ func bodyFor(e *registry.Endpoint, c *kyc.Change, previous uint64) ([]byte, erro
 	return body, nil
 }
 
-// told names the endpoints of a partner that a change of a subject is told to, and notes in the subject, which has to be a copy, what that makes them believe.
-func (r *Relay) told(s *subject, partner string, c *kyc.Change, appended time.Time) (endpoints []string, err error) {
+// recipients names the endpoints of a partner that a change of a subject is told to, and notes in the subject, which has to be a copy, what that makes them believe.
+func (r *Relay) recipients(s *subject, partner string, c *kyc.Change, appended time.Time) (endpoints []string, err error) {
 	now := r.o.Registry.Read()
 	p := now.Partner(partner)
 	if p == nil {

@@ -12,8 +12,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// heldRecord is a record that could not be applied yet, as it stands in the held bucket.
-type heldRecord struct {
+// unroutedRecord is a record that could not be applied yet, as it stands in the unrouted bucket.
+type unroutedRecord struct {
 	journal.Record
 	Reason    kyc.Verdict `json:"reason"`        // empty: this program cannot read it
 	Raw       []byte      `json:"raw,omitempty"` // in place of a Body that is not JSON
@@ -21,23 +21,23 @@ type heldRecord struct {
 	By        string      `json:"by,omitempty"` // who discarded it
 }
 
-// The held bucket: records by position, beside them one index entry for each ref, and apart from both what has been discarded: kept, and never looked at again.
+// The unrouted bucket: records by position, beside them one index entry for each ref, and apart from both what has been discarded: kept, and never looked at again.
 func discardedKey(at journal.Position) []byte { return at.AppendTo([]byte("d\x00")) }
 
-func heldKey(at journal.Position) []byte { return at.AppendTo([]byte("r\x00")) }
+func unroutedKey(at journal.Position) []byte { return at.AppendTo([]byte("r\x00")) }
 
-// heldAt undoes heldKey and discardedKey.
-func heldAt(k []byte) journal.Position {
+// unroutedAt undoes unroutedKey and discardedKey.
+func unroutedAt(k []byte) journal.Position {
 	at, _ := journal.PositionOf(k[2:])
 	return at
 }
 
-func heldIndex(ref string, at journal.Position) []byte {
+func unroutedIndex(ref string, at journal.Position) []byte {
 	return at.AppendTo([]byte("i\x00" + ref + "\x00"))
 }
 
 // keep puts a record aside until one of its refs is taught (or for good, if it has none: an operator sees it).
-func (b *batch) keep(h heldRecord, refs []string) error {
+func (b *batch) keep(h unroutedRecord, refs []string) error {
 	h.Update, h.Ask = nil, nil // its body says the one, and the other stands elsewhere
 	if !json.Valid(h.Body) {
 		h.Raw, h.Body = h.Body, nil
@@ -46,37 +46,37 @@ func (b *batch) keep(h heldRecord, refs []string) error {
 	if err != nil {
 		return err
 	}
-	b.held++
-	b.writeHeld(heldKey(h.Position), store.NewRecord(v))
+	b.unrouted++
+	b.writeUnrouted(unroutedKey(h.Position), store.NewRecord(v))
 	for _, ref := range refs {
-		b.writeHeld(heldIndex(ref, h.Position), store.NewRecord())
+		b.writeUnrouted(unroutedIndex(ref, h.Position), store.NewRecord())
 	}
 	return nil
 }
 
-// heldBy returns the records that wait for a ref: of earlier batches, from disk, and of this one.
-func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
-	if b.r.held.Load() == 0 && len(b.heldNow) == 0 {
+// unroutedBy returns the records that wait for a ref: of earlier batches, from disk, and of this one.
+func (b *batch) unroutedBy(ref string) (hs []unroutedRecord, err error) {
+	if b.r.unrouted.Load() == 0 && len(b.unroutedNow) == 0 {
 		return nil, nil // nobody waits for anything, as nearly always
 	}
 	prefix := []byte("i\x00" + ref + "\x00")
-	c := b.tx.Bucket(store.Held).Cursor()
+	c := b.tx.Bucket(store.Unrouted).Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		if v == nil {
 			continue // damaged: it names no record
 		}
-		body, err := b.tx.Bucket(store.Held).Get(append([]byte("r\x00"), k[len(prefix):]...))
+		body, err := b.tx.Bucket(store.Unrouted).Get(append([]byte("r\x00"), k[len(prefix):]...))
 		if err != nil {
 			continue // it stays where it is (I8)
 		}
-		if hs, err = appendHeld(hs, body); err != nil {
+		if hs, err = appendUnrouted(hs, body); err != nil {
 			return nil, err
 		}
 	}
-	for k, v := range b.heldNow {
+	for k, v := range b.unroutedNow {
 		if position, ok := strings.CutPrefix(k, string(prefix)); ok && v != nil {
-			if record := b.heldNow["r\x00"+position]; record != nil {
-				if hs, err = appendHeld(hs, store.RecordBody(record)); err != nil {
+			if record := b.unroutedNow["r\x00"+position]; record != nil {
+				if hs, err = appendUnrouted(hs, store.RecordBody(record)); err != nil {
 					return nil, err
 				}
 			}
@@ -85,17 +85,17 @@ func (b *batch) heldBy(ref string) (hs []heldRecord, err error) {
 	return hs, nil
 }
 
-// writeHeld writes to the held bucket; later records of the batch see it.
-func (b *batch) writeHeld(key, value []byte) {
-	b.put(store.Held, key, value)
-	b.heldNow[string(key)] = value
+// writeUnrouted writes to the unrouted bucket; later records of the batch see it.
+func (b *batch) writeUnrouted(key, value []byte) {
+	b.put(store.Unrouted, key, value)
+	b.unroutedNow[string(key)] = value
 }
 
-func appendHeld(hs []heldRecord, body []byte) ([]heldRecord, error) {
+func appendUnrouted(hs []unroutedRecord, body []byte) ([]unroutedRecord, error) {
 	if body == nil {
 		return hs, nil // applied meanwhile, through another of its refs
 	}
-	var h heldRecord
+	var h unroutedRecord
 	if err := json.Unmarshal(body, &h); err != nil {
 		return hs, err
 	}
@@ -107,7 +107,7 @@ func (b *batch) release() error {
 	for len(b.wake) > 0 {
 		free := b.wake
 		b.wake = nil
-		slices.SortFunc(free, func(x, y heldRecord) int { return x.Position.Compare(y.Position) })
+		slices.SortFunc(free, func(x, y unroutedRecord) int { return x.Position.Compare(y.Position) })
 		for len(free) > 0 {
 			n := 1
 			for id := callbackOf(&free[0]); id != "" && n < len(free) && callbackOf(&free[n]) == id; n++ {
@@ -121,8 +121,8 @@ func (b *batch) release() error {
 	return nil
 }
 
-// callbackOf names the callback that brought a held record together with others.
-func callbackOf(h *heldRecord) string {
+// callbackOf names the callback that brought an unrouted record together with others.
+func callbackOf(h *unroutedRecord) string {
 	var u kyc.Update
 	if json.Unmarshal(h.Body, &u) != nil {
 		return ""
@@ -130,13 +130,13 @@ func callbackOf(h *heldRecord) string {
 	return u.Callback.ID
 }
 
-// free applies held records that one callback brought. Where another of a record's refs leads elsewhere, it stays.
-func (b *batch) free(hs []heldRecord) error {
+// free applies unrouted records that one callback brought. Where another of a record's refs leads elsewhere, it stays.
+func (b *batch) free(hs []unroutedRecord) error {
 	whose := map[string][]saying{}
 	var lanes []string
 	for i := range hs {
 		h := &hs[i]
-		if v, ok := b.heldNow[string(heldKey(h.Position))]; ok && v == nil {
+		if v, ok := b.unroutedNow[string(unroutedKey(h.Position))]; ok && v == nil {
 			continue // freed already
 		}
 		var u kyc.Update
@@ -163,18 +163,18 @@ func (b *batch) free(hs []heldRecord) error {
 }
 
 // takeOut removes a record and its places in the index.
-func (b *batch) takeOut(h *heldRecord, u *kyc.Update) {
-	b.held--
-	b.writeHeld(heldKey(h.Position), nil)
+func (b *batch) takeOut(h *unroutedRecord, u *kyc.Update) {
+	b.unrouted--
+	b.writeUnrouted(unroutedKey(h.Position), nil)
 	for _, ref := range b.allRefs(u) {
-		b.writeHeld(heldIndex(ref, h.Position), nil)
+		b.writeUnrouted(unroutedIndex(ref, h.Position), nil)
 	}
 }
 
-// override carries out what an operator said about a held record: it is applied to the subject named, or put away for good. One that has gone meanwhile is left
+// override carries out what an operator said about an unrouted record: it is applied to the subject named, or put away for good. One that has gone meanwhile is left
 // alone.
 func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
-	h := b.heldRecord(order.HeldID)
+	h := b.unroutedRecord(order.UnroutedID)
 	if h == nil {
 		b.note(rec, order, kyc.Stale)
 		return nil
@@ -189,7 +189,7 @@ func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 		if err != nil {
 			return err
 		}
-		b.put(store.Held, discardedKey(h.Position), store.NewRecord(v))
+		b.put(store.Unrouted, discardedKey(h.Position), store.NewRecord(v))
 	case !readable || h.Reason == "":
 		b.note(rec, order, kyc.Stale)
 		return nil
@@ -208,40 +208,40 @@ func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 	return nil
 }
 
-// heldRecord is a held record by its id; nil: there is none (any more). One that is damaged has its bytes as Raw.
-func (b *batch) heldRecord(id string) *heldRecord {
-	at, ok := heldPosition(id)
+// unroutedRecord is an unrouted record by its id; nil: there is none (any more). One that is damaged has its bytes as Raw.
+func (b *batch) unroutedRecord(id string) *unroutedRecord {
+	at, ok := unroutedPosition(id)
 	if !ok {
 		return nil
 	}
-	if record, ok := b.heldNow[string(heldKey(at))]; ok {
+	if record, ok := b.unroutedNow[string(unroutedKey(at))]; ok {
 		if record == nil {
 			return nil
 		}
-		return readHeld(at, store.RecordBody(record))
+		return readUnrouted(at, store.RecordBody(record))
 	}
-	return heldIn(b.tx, at)
+	return unroutedIn(b.tx, at)
 }
 
-// heldIn is a held record as it stands in the file; nil: there is none. One that is damaged has its bytes as Raw.
-func heldIn(tx *store.Tx, at journal.Position) *heldRecord {
-	held := tx.Bucket(store.Held)
-	body, err := held.Get(heldKey(at))
+// unroutedIn is an unrouted record as it stands in the file; nil: there is none. One that is damaged has its bytes as Raw.
+func unroutedIn(tx *store.Tx, at journal.Position) *unroutedRecord {
+	held := tx.Bucket(store.Unrouted)
+	body, err := held.Get(unroutedKey(at))
 	switch {
 	case err != nil:
-		h := &heldRecord{Raw: bytes.Clone(held.Raw(heldKey(at)))}
+		h := &unroutedRecord{Raw: bytes.Clone(held.Raw(unroutedKey(at)))}
 		h.Position = at
 		return h
 	case body == nil:
 		return nil
 	}
-	return readHeld(at, body)
+	return readUnrouted(at, body)
 }
 
-func readHeld(at journal.Position, body []byte) *heldRecord {
-	h := &heldRecord{}
+func readUnrouted(at journal.Position, body []byte) *unroutedRecord {
+	h := &unroutedRecord{}
 	if json.Unmarshal(body, h) != nil {
-		h = &heldRecord{Raw: bytes.Clone(body)}
+		h = &unroutedRecord{Raw: bytes.Clone(body)}
 	}
 	h.Position = at
 	return h

@@ -13,8 +13,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// Pretence is an outcome that somebody drives in the sandbox, to see what comes of it.
-type Pretence struct {
+// Simulation is an outcome that somebody drives in the sandbox, to see what comes of it.
+type Simulation struct {
 	Partner   string
 	Subject   string
 	Kind      string // individual or company
@@ -22,22 +22,22 @@ type Pretence struct {
 	Reasons   []kyc.Reason // of a review, a rejection or a suspension; a rejection has other if none is given
 	Retryable bool         // of a rejection
 	Guest     bool         `json:"-"` // a partner's own token drives it: the bounds of what one partner may leave in the file hold
-	Key       string       // the same key about the same subject is the same pretence, and another one is refused with ErrKeyUsed; empty: every call is another
+	Key       string       // the same key about the same subject is the same simulation, and another one is refused with ErrKeyUsed; empty: every call is another
 }
 
-// PretendSource is the source and the provider of what is driven in the sandbox.
-const PretendSource = "test_helpers"
+// SimulationSource is the source and the provider of what is driven in the sandbox.
+const SimulationSource = "test_helpers"
 
-// Pretended is what came of it.
-type Pretended struct {
+// Simulated is what came of it.
+type Simulated struct {
 	Updates []string // ids of the records
 	SubjectStatus
 }
 
-// Pretend makes a test subject stand where the caller wants, whatever stood before: it appends a signed update for each check that the partner's policy requires, as if one
+// Simulate makes a test subject stand where the caller wants, whatever stood before: it appends a signed update for each check that the partner's policy requires, as if one
 // callback had brought them, and with the first everything that was said before ceases to count. It returns where the subject then stands: nil once that has been folded.
 // Errors wrap ErrInvalid (as a FieldError), or outbox.ErrNotFound for a partner that is not known.
-func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err error) {
+func (r *Relay) Simulate(ctx context.Context, p Simulation) (out Simulated, err error) {
 	if r.partner(p.Partner) == nil {
 		return out, fmt.Errorf("partner %s: %w", p.Partner, outbox.ErrNotFound)
 	}
@@ -45,7 +45,7 @@ func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err err
 	if err := p.check(); err != nil {
 		return out, err
 	}
-	if err := r.admitPretence(&p); err != nil {
+	if err := r.admitSimulation(&p); err != nil {
 		return out, err
 	}
 	policy, err := r.newest(p.Partner)
@@ -56,7 +56,7 @@ func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err err
 	for i := range us {
 		out.Updates = append(out.Updates, us[i].ID)
 	}
-	order := kyc.UpdateID(PretendSource, []string{p.Partner, p.Subject, p.Key}, kyc.Observation, "", "", "", 0, time.Time{})
+	order := kyc.UpdateID(SimulationSource, []string{p.Partner, p.Subject, p.Key}, kyc.Observation, "", "", "", 0, time.Time{})
 	if p.Key != "" {
 		answer, err := r.drives(ctx, order, p, &us[0])
 		if answer != nil && err == nil {
@@ -78,8 +78,8 @@ func (r *Relay) Pretend(ctx context.Context, p Pretence) (out Pretended, err err
 	return out, err
 }
 
-// drives makes the key of a pretence stand for it. Of one that has been carried out it is the answer.
-func (r *Relay) drives(ctx context.Context, order string, p Pretence, first *kyc.Update) (answer json.RawMessage, err error) {
+// drives makes the key of a simulation stand for it. Of one that has been carried out it is the answer.
+func (r *Relay) drives(ctx context.Context, order string, p Simulation, first *kyc.Update) (answer json.RawMessage, err error) {
 	if p.Key = ""; len(p.Reasons) == 0 {
 		p.Reasons = nil
 	}
@@ -97,8 +97,8 @@ func (r *Relay) drives(ctx context.Context, order string, p Pretence, first *kyc
 	return k.Answer, err
 }
 
-// admitPretence refuses what is more than one partner may leave in the file.
-func (r *Relay) admitPretence(p *Pretence) error {
+// admitSimulation refuses what is more than one partner may leave in the file.
+func (r *Relay) admitSimulation(p *Simulation) error {
 	if !p.Guest {
 		return nil
 	}
@@ -115,20 +115,20 @@ func (r *Relay) admitPretence(p *Pretence) error {
 	return r.admitGuest()
 }
 
-// updates are the records of a pretence, as if one callback had brought them.
-func (p *Pretence) updates(required []kyc.Check, now time.Time) (us []kyc.Update) {
+// updates are the records of a simulation, as if one callback had brought them.
+func (p *Simulation) updates(required []kyc.Check, now time.Time) (us []kyc.Update) {
 	key := p.Key
 	if key == "" {
 		key = rand.Text()
 	}
 	for i, check := range required {
 		u := kyc.Update{
-			SchemaVersion: 1, Kind: kyc.Observation, Source: PretendSource, Provider: PretendSource, Partner: p.Partner, Scope: kyc.Overall, Check: check,
+			SchemaVersion: 1, Kind: kyc.Observation, Source: SimulationSource, Provider: SimulationSource, Partner: p.Partner, Scope: kyc.Overall, Check: check,
 			ProviderEvent: kyc.ProviderEvent{Type: "kyc"}, Subject: kyc.Subject{ID: p.Subject, Kind: p.Kind}, Status: p.Status, Authenticity: kyc.Signed,
 			OccurredAt: now, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: now, Force: i == 0,
 		}
 		p.explain(&u)
-		u.ID = kyc.UpdateID(PretendSource, []string{p.Partner, p.Subject, key}, u.Kind, check, u.Scope, "", 0, time.Time{})
+		u.ID = kyc.UpdateID(SimulationSource, []string{p.Partner, p.Subject, key}, u.Kind, check, u.Scope, "", 0, time.Time{})
 		us = append(us, u)
 		if us[i].Callback = (kyc.Callback{ID: us[0].ID, Index: i, Count: len(required)}); len(required) == 1 {
 			us[i].Callback = kyc.Callback{}
@@ -155,7 +155,7 @@ func (r *Relay) awaitFold(ctx context.Context, u *kyc.Update) error {
 }
 
 // explain fills in what only some statuses have.
-func (p *Pretence) explain(u *kyc.Update) {
+func (p *Simulation) explain(u *kyc.Update) {
 	switch p.Status {
 	case kyc.Rejected:
 		u.Retryable, u.Terminal = p.Retryable, !p.Retryable
@@ -173,7 +173,7 @@ func (p *Pretence) explain(u *kyc.Update) {
 	}
 }
 
-func (p *Pretence) check() error {
+func (p *Simulation) check() error {
 	if err := name("subject", p.Subject); err != nil {
 		return err
 	}
