@@ -84,6 +84,11 @@ func deliveriesRow() row {
 			queries:     []query{{`countersign_relay_endpoint_breaker{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
 		},
 		{
+			title: "Operational webhooks", unit: "ops", stack: true,
+			description: "What the operator's endpoints, and partners that ask for it, are told: endpoints disabled and recovered, deliveries that died, keys that end.",
+			queries:     []query{{`sum by (type) (rate(countersign_relay_notices_total[$__rate_interval]))`, "{{type}}"}},
+		},
+		{
 			title: "Disabled or paused", unit: "none", max: 1, alert: "CountersignEndpointDisabled",
 			description: "1: the partner answered 410 Gone or failed for days, or an operator has paused the endpoint: it gets nothing until it is resumed.",
 			queries: []query{

@@ -18,12 +18,17 @@ type journalRecord = journal.Record
 var ErrOvertaken = errors.New("a later change of this subject has been delivered since")
 
 // Redeliver orders a dead delivery again, through the journal (I11): nil once the order is on stable storage. Without force, one that has been overtaken is
-// refused with ErrOvertaken. actor is who ordered it.
+// refused with ErrOvertaken. actor is who ordered it. An operational webhook is in no journal: it is owed again at once.
 func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor string) error {
 	id = r.CurrentID(id)
 	d, err := r.o.Outbox.FindDead(id)
 	if err != nil {
 		return err
+	}
+	if partner, _, _ := splitLane(d.Subject); partner == "" { // it tells of nobody, and no later one takes its place
+		return r.o.Store.Update(ctx, func(tx *store.Tx) error {
+			return r.o.Outbox.Revive(tx, id, func(outbox.DeadDelivery) bool { return true }, force, func(outbox.DeadDelivery) ([]byte, error) { return nil, nil })
+		})
 	}
 	late := false
 	err = r.o.Store.View(func(tx *store.Tx) error {

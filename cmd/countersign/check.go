@@ -121,7 +121,7 @@ func (cmd *checkCommand) summary(c *console, cfg *Config) {
 		}
 		c.printf("\n")
 	}
-	for _, p := range cfg.Partners {
+	for _, p := range cfg.receivers() {
 		for _, e := range p.Endpoints {
 			c.printf("  partner %s endpoint %s: %s, %d key(s), %s\n", p.ID, e.ID, e.Format, len(e.Keys), strings.Join(e.Events, " "))
 		}

@@ -32,9 +32,10 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Sources        []SourceConfig
 	Partners       []PartnerConfig
-	EgressAllow    []netip.Prefix // exceptions to the addresses that are never called
-	EgressProxy    *send.Proxy    // through which endpoints are reached; nil: none
-	Kafka          *KafkaConfig   // nil: nothing goes to Kafka
+	Operator       []EndpointConfig // of whoever runs the gateway
+	EgressAllow    []netip.Prefix   // exceptions to the addresses that are never called
+	EgressProxy    *send.Proxy      // through which endpoints are reached; nil: none
+	Kafka          *KafkaConfig     // nil: nothing goes to Kafka
 	Storage        StorageConfig
 	Retention      RetentionConfig
 	Tokens         []TokenConfig

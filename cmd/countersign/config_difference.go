@@ -17,7 +17,7 @@ import (
 // reloaded and fixed divide the keys of a config: what counts after a reload, and what takes a restart. A key stands for all below it. A test holds them to configReference, and to
 // docs/OPERATIONS.md.
 var (
-	reloadedKeys = []string{"limits", "trusted_proxies", "sources", "partners", "retention", "tokens", "log.level"}
+	reloadedKeys = []string{"limits", "trusted_proxies", "sources", "partners", "operator", "retention", "tokens", "log.level"}
 	fixedKeys    = []string{"mode", "data", "listen", "tls", "egress", "kafka", "storage", "log.format"}
 )
 

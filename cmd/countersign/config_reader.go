@@ -238,7 +238,13 @@ func join(at, key string) string {
 var index = regexp.MustCompile(`\[\d+\]`)
 
 // pattern turns sources[3].name into sources[].name.
-func pattern(at string) string { return index.ReplaceAllString(at, "[]") }
+func pattern(at string) string {
+	at = index.ReplaceAllString(at, "[]")
+	if rest, ok := strings.CutPrefix(at, "operator.endpoints[]."); ok {
+		return "partners[].endpoints[]." + rest // they have the same keys
+	}
+	return at
+}
 
 var harmless = regexp.MustCompile(`^[A-Za-z0-9_.:/*-]{1,40}$`)
 

@@ -36,6 +36,8 @@ func configReference() []configKey {
 		{"trusted_proxies", "[]", "networks whose X-Forwarded-For or Forwarded says who a client is, for allow lists and limits; where both are there and differ, nobody is"},
 		{"sources", "", "the accounts at providers that post to us; may be an empty list"},
 	}, sourceReference()...), append(partnerReference(), []configKey{
+		{"operator", "", "whoever runs the gateway"},
+		{"operator.endpoints", "", "where operational webhooks go (events: endpoint.disabled, endpoint.recovered, delivery.exhausted, key.expiring, or * for all, which is the default). Each has the keys of partners[].endpoints[]"},
 		{"egress", "", "what deliveries, and calls of providers' APIs, may reach"},
 		{"egress.allow", "[]", "private or reserved networks that endpoints and providers' APIs may be in all the same"},
 		{"egress.proxy", "", "an HTTP proxy for deliveries, http://host:port or https://host:port; it is given addresses that were looked up and judged here, never names"},

@@ -33,6 +33,7 @@ func (l *loader) root(n *yaml.Node) {
 		field{"egress", false, l.egress},
 		field{"partners", true, l.list(true, l.partner)},
 		field{"sources", true, l.list(true, l.source)},
+		field{"operator", false, l.operator},
 		field{"limits", false, l.limits},
 		field{"kafka", false, l.kafka},
 		field{"storage", false, l.storage},

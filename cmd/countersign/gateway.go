@@ -27,6 +27,7 @@ import (
 	"countersign/relay/control"
 	"countersign/relay/dispatch"
 	"countersign/relay/format"
+	"countersign/relay/notice"
 	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
@@ -57,6 +58,7 @@ type gateway struct {
 	client   *send.Client
 	relay    *relay.Relay
 	dispatch *dispatch.Dispatcher
+	notifier *notice.Notifier
 	kafka    *kafka.Client      // nil without kafka
 	updates  *forward.Forwarder // nil without kafka
 	changes  *forward.Forwarder // nil without kafka, or without a relay
@@ -194,12 +196,17 @@ func (g *gateway) openRelay() error {
 		return err
 	}
 	var owed []outbox.Endpoint
-	for _, p := range g.registry.Read().Partners() {
+	for _, p := range g.registry.Read().Receivers() {
 		for _, e := range p.Endpoints {
 			owed = append(owed, outbox.Endpoint{ID: e.ID, MaxOwed: e.MaxOwed})
 		}
 	}
-	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: relay.Settled, Decides: relay.Decides, Current: func(id string) string { return g.registry.Read().Current(id) }}, owed)
+	if g.notifier, err = notice.New(notice.Options{
+		Store: g.store, Outbox: func() *outbox.Outbox { return g.outbox }, Registry: g.registry, Logger: g.log, Metrics: g.metrics(),
+	}); err != nil {
+		return err
+	}
+	g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: g.log, Metrics: g.metrics(), Settled: g.settled, Decides: relay.Decides, Current: func(id string) string { return g.registry.Read().Current(id) }}, owed)
 	if err != nil {
 		return err
 	}
@@ -214,8 +221,14 @@ func (g *gateway) openRelay() error {
 	}
 	g.dispatch = dispatch.New(dispatch.Options{
 		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: g.log, Metrics: g.metrics(),
+		Notice: func(dispatch.Notice) { g.notifier.Wake() },
 	})
 	return nil
+}
+
+// settled keeps how a delivery ended: with its subject, and for whoever is told of that.
+func (g *gateway) settled(tx *store.Tx, a outbox.Attempt) error {
+	return errors.Join(relay.Settled(tx, a), g.notifier.Settled(tx, a))
 }
 
 // startRelay starts what delivers before what folds: nothing is owed any more when deliveries stop.
@@ -227,6 +240,7 @@ func (g *gateway) startRelay() error {
 		defer g.client.Close()
 		return g.dispatch.Run(ctx)
 	})
+	g.process.start("notices", func(ctx context.Context) error { return g.notifier.Run(ctx, g.relay.Begun()) })
 	g.process.start("relay", g.relay.Run)
 	return nil
 }
@@ -234,7 +248,7 @@ func (g *gateway) startRelay() error {
 // partners turns a config's partners into the registry's; first has the keys that are kept of an endpoint that has none in it.
 func (g *gateway) partners(cfg *Config, first func(endpoint string) ([]registry.Key, error)) ([]registry.Partner, error) {
 	var ps []registry.Partner
-	for _, pc := range cfg.Partners {
+	for _, pc := range cfg.receivers() {
 		p := registry.Partner{ID: pc.ID, RenamedFrom: pc.RenamedFrom, Policy: pc.Policy, MaxOpen: pc.MaxOpen}
 		for _, ec := range pc.Endpoints {
 			f, _ := format.ByName(ec.Format)

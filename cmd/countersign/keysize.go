@@ -62,11 +62,11 @@ func shortKeys(cfg *Config) (all []problem) {
 			look(fmt.Sprintf("sources[%d].keys[%d]", i, j), size)
 		}
 	}
-	for i := range cfg.Partners {
-		for j := range cfg.Partners[i].Endpoints {
-			e := &cfg.Partners[i].Endpoints[j]
+	for i, p := range cfg.receivers() {
+		for j := range p.Endpoints {
+			e := &p.Endpoints[j]
 			for n := range e.Keys {
-				look(fmt.Sprintf("partners[%d].endpoints[%d].keys[%d]", i, j, n), endpointKeySize(e.Format, e.Keys[n].Key))
+				look(fmt.Sprintf("%s.keys[%d]", cfg.endpointKey(i, j), n), endpointKeySize(e.Format, e.Keys[n].Key))
 			}
 		}
 	}

@@ -56,10 +56,11 @@ func newLimits(cfg *Config, files int) (limits, error) {
 		own += metricsConns
 	}
 	endpoints, wanted := 0, 0
-	for i := range cfg.Partners {
-		for j := range cfg.Partners[i].Endpoints {
+	receivers := cfg.receivers()
+	for i := range receivers {
+		for j := range receivers[i].Endpoints {
 			endpoints++
-			wanted += cfg.Partners[i].Endpoints[j].Concurrency
+			wanted += receivers[i].Endpoints[j].Concurrency
 		}
 	}
 	least := own + leastOfThem + withSpare(endpoints)
@@ -74,8 +75,8 @@ func newLimits(cfg *Config, files int) (limits, error) {
 	}
 	l.partners = left - l.callbacks
 	share := l.share(endpoints, wanted)
-	for i := range cfg.Partners {
-		for _, e := range cfg.Partners[i].Endpoints {
+	for i := range receivers {
+		for _, e := range receivers[i].Endpoints {
 			if share < 1 {
 				l.attempts[e.ID] = attemptsOf(share, e.Concurrency)
 			}

@@ -18,7 +18,7 @@ import (
 
 // declared are the partners and endpoints of a config, by their names alone.
 func declared(cfg *Config) (ps []registry.Partner) {
-	for _, pc := range cfg.Partners {
+	for _, pc := range cfg.receivers() {
 		p := registry.Partner{ID: pc.ID, RenamedFrom: pc.RenamedFrom}
 		for _, ec := range pc.Endpoints {
 			p.Endpoints = append(p.Endpoints, registry.Endpoint{ID: ec.ID, RenamedFrom: ec.RenamedFrom})
@@ -31,21 +31,25 @@ func declared(cfg *Config) (ps []registry.Partner) {
 // planOf compares a config with what is kept.
 func planOf(tx *store.Tx, cfg *Config) (registry.Plan, error) {
 	owing := map[string]string{}
-	outbox.Owing(tx, func(endpoint, lane string) { owing[endpoint], _, _ = relay.SubjectOf(lane) })
+	outbox.Owing(tx, func(endpoint, lane string) {
+		if partner, _, _ := relay.SubjectOf(lane); partner != "" { // else it is a notice, which is about nobody's people
+			owing[endpoint] = partner
+		}
+	})
 	return registry.PlanOf(tx, declared(cfg), owing)
 }
 
 // refused are the problems of a config that may not be served upon what is kept.
 func refused(cfg *Config, plan *registry.Plan) (all []problem) {
 	for _, r := range plan.Refused {
-		for i := range cfg.Partners {
-			if r.Endpoint == "" && cfg.Partners[i].ID == r.Partner {
+		for i, p := range cfg.receivers() {
+			if r.Endpoint == "" && p.ID == r.Partner {
 				key := fmt.Sprintf("partners[%d].%s", i, r.Key)
 				all = append(all, problem{File: cfg.Path, Line: cfg.lines[key], Key: key, What: r.What, Remedy: r.Remedy})
 			}
-			for j := range cfg.Partners[i].Endpoints {
-				if cfg.Partners[i].Endpoints[j].ID == r.Endpoint {
-					key := fmt.Sprintf("partners[%d].endpoints[%d].%s", i, j, r.Key)
+			for j := range p.Endpoints {
+				if p.Endpoints[j].ID == r.Endpoint {
+					key := join(cfg.endpointKey(i, j), r.Key)
 					all = append(all, problem{File: cfg.Path, Line: cfg.lines[key], Key: key, What: r.What, Remedy: r.Remedy})
 				}
 			}

@@ -206,20 +206,20 @@ func (g *gateway) owedBy(p *prepared) (owed []string, wrong []problem, err error
 
 // moved are the renamings of a config that have not been carried out. Nothing of an endpoint may be under way while what it is owed moves, so that they take a restart.
 func moved(cfg *Config, plan *registry.Plan) (wrong []problem) {
-	for i := range cfg.Partners {
-		if id := cfg.Partners[i].ID; slices.ContainsFunc(plan.Renames, func(r registry.Rename) bool { return r.To == id }) {
+	for i, p := range cfg.receivers() {
+		if id := p.ID; slices.ContainsFunc(plan.Renames, func(r registry.Rename) bool { return r.To == id }) {
 			key := fmt.Sprintf("partners[%d].renamed_from", i)
 			wrong = append(wrong, problem{
-				File: cfg.Path, Line: cfg.lines[key], Key: key, What: "partner " + id + " is to take the place of " + cfg.Partners[i].RenamedFrom + ", which cannot be done while this process runs",
+				File: cfg.Path, Line: cfg.lines[key], Key: key, What: "partner " + id + " is to take the place of " + p.RenamedFrom + ", which cannot be done while this process runs",
 				Remedy: "restart for this, or leave it for later; nothing else of this file counts before",
 			})
 		}
-		for j := range cfg.Partners[i].Endpoints {
-			e := &cfg.Partners[i].Endpoints[j]
+		for j := range p.Endpoints {
+			e := &p.Endpoints[j]
 			if !slices.ContainsFunc(plan.Moves, func(m registry.Move) bool { return m.To == e.ID }) {
 				continue
 			}
-			key := fmt.Sprintf("partners[%d].endpoints[%d].renamed_from", i, j)
+			key := join(cfg.endpointKey(i, j), "renamed_from")
 			wrong = append(wrong, problem{
 				File: cfg.Path, Line: cfg.lines[key], Key: key, What: "endpoint " + e.ID + " is to take the place of " + e.RenamedFrom + ", which cannot be done while this process runs",
 				Remedy: "restart for this, or leave it for later; nothing else of this file counts before",

@@ -76,18 +76,18 @@ var stories = []struct {
 	}},
 	{"a provider's notice before ours", identity, "approved expiring expired", func(s *story) {
 		s.says(1, until(word(sumsubID, "a", 1, truth.Approved), 30))
-		s.says(20, notice(until(word(sumsubID, "a", 1, truth.Approved), 30)))
+		s.says(20, noticed(until(word(sumsubID, "a", 1, truth.Approved), 30)))
 		s.goes(31)
 	}},
 	{"a provider's notice after ours", identity, "approved expiring expired", func(s *story) {
 		s.says(1, until(word(sumsubID, "a", 1, truth.Approved), 30))
-		s.says(25, notice(until(word(sumsubID, "a", 1, truth.Approved), 30)))
+		s.says(25, noticed(until(word(sumsubID, "a", 1, truth.Approved), 30)))
 		s.goes(31)
 	}},
 	{"the ends of two sources: the person's is the later", identity, "approved approved expiring expired", func(s *story) {
 		s.says(1, until(word(sumsubID, "a", 1, truth.Approved), 30))
 		s.says(2, until(word(personaID, "a", 2, truth.Approved), 60))
-		s.says(22, notice(until(word(sumsubID, "a", 1, truth.Approved), 30)))
+		s.says(22, noticed(until(word(sumsubID, "a", 1, truth.Approved), 30)))
 		s.goes(61)
 	}},
 	{"the boundary day while a new attempt is under way", identity, "approved expiring expired approved", func(s *story) {
@@ -223,7 +223,7 @@ func onDay(day float64) time.Time { return t0.Add(time.Duration(day * float64(da
 
 func amlOf(source string) truth.Key    { return truth.Key{Source: source, Type: "screening"} }
 func until(w said, day float64) said   { w.Expires = onDay(day); return w }
-func notice(w said) said               { w.Notice = true; return w }
+func noticed(w said) said              { w.Notice = true; return w }
 func operator(w said) said             { w.Operator = true; return w }
 func attempt(w said, name string) said { w.Try = name; return w }
 func weak(w said) said                 { w.Weak = true; return w }

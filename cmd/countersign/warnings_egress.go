@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/x509"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -18,12 +17,12 @@ func egressWarnings(cfg *Config, now time.Time) (all []problem) {
 	if cfg.EgressProxy != nil && cfg.EgressProxy.InClear() {
 		warn("egress.proxy_auth", "travels in clear to a proxy that is spoken to over http", "use an https proxy, or one that knows this machine by its address")
 	}
-	for i := range cfg.Partners {
-		for j := range cfg.Partners[i].Endpoints {
-			e := &cfg.Partners[i].Endpoints[j]
+	for i, p := range cfg.receivers() {
+		for j := range p.Endpoints {
+			e := &p.Endpoints[j]
 			if leaf := e.TLS.Leaf(); leaf != nil {
 				if what, remedy := doubtful(leaf, now); what != "" {
-					warn(fmt.Sprintf("partners[%d].endpoints[%d].tls.cert", i, j), what, remedy)
+					warn(join(cfg.endpointKey(i, j), "tls.cert"), what, remedy)
 				}
 			}
 		}

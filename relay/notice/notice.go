@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -33,7 +32,7 @@ const (
 )
 
 // Types are all of them.
-var Types = []string{EndpointDisabled, EndpointRecovered, DeliveryExhausted, KeyExpiring}
+var Types = registry.NoticeTypes
 
 // Format is the one that notices are made in: others have no word for them.
 const Format = "standard"
@@ -61,6 +60,7 @@ type Options struct {
 type Notifier struct {
 	o    Options
 	told *prometheus.CounterVec
+	wake chan struct{} // one token
 
 	mu        sync.Mutex // guards the fields below
 	states    map[string]*state
@@ -75,13 +75,8 @@ func New(o Options) (*Notifier, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	n := &Notifier{o: o, recovered: map[string]time.Time{}, exhausted: map[string]time.Time{}}
-	n.told = promauto.With(o.Metrics).NewCounterVec(prometheus.CounterOpts{
-		Name: "relay_notices_total", Help: "Operational webhooks owed, by type.",
-	}, []string{"type"})
-	for _, t := range Types {
-		n.told.WithLabelValues(t)
-	}
+	n := &Notifier{o: o, wake: make(chan struct{}, 1), recovered: map[string]time.Time{}, exhausted: map[string]time.Time{}}
+	n.told = newTold(o.Metrics)
 	err := o.Store.View(func(tx *store.Tx) (err error) {
 		n.states, err = readStates(tx)
 		return err
@@ -92,8 +87,22 @@ func New(o Options) (*Notifier, error) {
 	return n, nil
 }
 
-// Run looks once a second for what is to be told, until ctx ends or the store fails.
-func (n *Notifier) Run(ctx context.Context) error {
+// Wake has Run look at once.
+func (n *Notifier) Wake() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run looks once a second for what is to be told, and whenever it is woken, until ctx ends or the store
+// fails. It begins when begun is closed.
+func (n *Notifier) Run(ctx context.Context, begun <-chan struct{}) error {
+	select {
+	case <-begun:
+	case <-ctx.Done():
+		return nil
+	}
 	tick := time.NewTicker(rest)
 	defer tick.Stop()
 	for {
@@ -106,6 +115,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+		case <-n.wake:
 		case <-ctx.Done():
 			return nil
 		}
@@ -210,7 +220,7 @@ func (n *Notifier) lookAtKeys(ctx context.Context, now *registry.Snapshot) error
 	for _, p := range now.Receivers() {
 		for i := range p.Endpoints {
 			e := &p.Endpoints[i]
-			for _, k := range e.Keys {
+			for _, k := range now.Keys(e.ID) {
 				if left := k.Until.Sub(at); !k.Until.IsZero() && left > 0 && left <= keySoon {
 					if err := n.expires(ctx, now, p.ID, e.ID, k.Until.UTC(), at); err != nil {
 						return err
@@ -289,7 +299,7 @@ func audience(now *registry.Snapshot, t *note) (to []string) {
 		}
 		for i := range p.Endpoints {
 			e := &p.Endpoints[i]
-			if wants(e, t.kind) && e.Format.Name == Format && (e.ID != t.endpoint || t.kind == KeyExpiring) {
+			if wants(e, t.kind, p.ID == registry.Operator) && e.Format.Name == Format && (e.ID != t.endpoint || t.kind == KeyExpiring) {
 				to = append(to, e.ID)
 			}
 		}
@@ -297,9 +307,13 @@ func audience(now *registry.Snapshot, t *note) (to []string) {
 	return to
 }
 
-// wants reports whether an endpoint's events have a type among them.
-func wants(e *registry.Endpoint, kind string) bool {
+// wants reports whether an endpoint's events have a type among them. A partner's * is every change, and no
+// notice: that has to be asked for by name.
+func wants(e *registry.Endpoint, kind string, operator bool) bool {
 	for _, p := range e.Events {
+		if p == "*" && !operator {
+			continue
+		}
 		if prefix, ok := strings.CutSuffix(p, "*"); ok && strings.HasPrefix(kind, prefix) || p == kind {
 			return true
 		}

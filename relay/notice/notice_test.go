@@ -121,12 +121,12 @@ func (g *rig) look() {
 }
 
 // settle owes a delivery about somebody to acme-main, and has it end.
-func (g *rig) settle(outcome outbox.Outcome, reason string, grave bool) string {
+func (g *rig) settle(outcome outbox.Outcome, reason string, restrictive bool) string {
 	g.t.Helper()
 	g.sequence++
 	d := outbox.Delivery{
 		Endpoint: "acme-main", Lane: "acme/ann", Sequence: g.sequence, WebhookID: "evt_" + string('a'+rune(g.sequence)), Type: "kyc.status.rejected",
-		Format: Format, Grave: grave, Owed: g.now, Received: g.now, Body: []byte("{}"),
+		Format: Format, Restrictive: restrictive, Owed: g.now, Received: g.now, Body: []byte("{}"),
 	}
 	err := g.store.Update(g.t.Context(), func(tx *store.Tx) error { return g.outbox.Put(tx, d) })
 	if err != nil {
@@ -145,7 +145,7 @@ func (g *rig) settle(outcome outbox.Outcome, reason string, grave bool) string {
 
 func (g *rig) claim(endpoint string) []outbox.Delivery {
 	g.t.Helper()
-	ds, _, err := g.outbox.Claim(endpoint, 100)
+	ds, _, err := g.outbox.Claim(endpoint, outbox.Turn{Max: 100, Failed: 100})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -315,6 +315,19 @@ func TestSaysNothingOfAnybody(t *testing.T) {
 	for _, d := range g.claim("ops") {
 		if strings.Contains(string(d.Body), "ann") || strings.Contains(string(d.Body), "http") || !IsNotice(d.Lane) {
 			t.Errorf("%s in lane %s", d.Body, d.Lane)
+		}
+	}
+}
+
+// TestTypes: what the config knows is what is told, and a partner's * asks for none of it.
+func TestTypes(t *testing.T) {
+	if all := []string{EndpointDisabled, EndpointRecovered, DeliveryExhausted, KeyExpiring}; !slices.Equal(all, Types) {
+		t.Errorf("%q, and the registry has %q", all, Types)
+	}
+	for _, kind := range Types {
+		e := endpoint("e", "*", "kyc.*")
+		if wants(&e, kind, false) || !wants(&e, kind, true) || registry.CheckEvent(kind) != nil {
+			t.Errorf("%s: of a partner %v, of the operator %v, %v", kind, wants(&e, kind, false), wants(&e, kind, true), registry.CheckEvent(kind))
 		}
 	}
 }

@@ -161,7 +161,7 @@ func died(tx *store.Tx, a *outbox.Attempt) error {
 		d.Reasons = map[string]int{}
 	}
 	d.Reasons[a.Reason]++
-	if a.Delivery.Grave {
+	if a.Delivery.Restrictive {
 		d.Rejections++
 	}
 	if len(d.Deliveries) < named {

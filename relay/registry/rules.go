@@ -58,6 +58,18 @@ var EventTypes = []string{
 	"kyc.status.suspended", "kyc.status.expiring",
 }
 
+// NoticeTypes are the types of operational webhooks, which tell of nobody: see relay/notice.
+var NoticeTypes = []string{"endpoint.disabled", "endpoint.recovered", "delivery.exhausted", "key.expiring"}
+
+// IsNotice reports whether an event, or a pattern, is of operational webhooks.
+func IsNotice(s string) bool { return among(NoticeTypes, s) }
+
+// among reports whether an event is one of some types, or a pattern that any of them matches.
+func among(types []string, s string) bool {
+	prefix, isPattern := strings.CutSuffix(s, ".*")
+	return slices.ContainsFunc(types, func(t string) bool { return t == s || isPattern && prefix != "" && strings.HasPrefix(t, prefix+".") })
+}
+
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // CheckName holds the id of a partner or an endpoint to its form.
@@ -70,12 +82,10 @@ func CheckName(s string) *ValueError {
 
 // CheckEvent holds one of an endpoint's events to what there is: an exact type, a pattern that ends in ".*", or "*" for all.
 func CheckEvent(s string) *ValueError {
-	prefix, isPattern := strings.CutSuffix(s, ".*")
-	known := s == "*" || slices.ContainsFunc(EventTypes, func(t string) bool { return t == s || isPattern && prefix != "" && strings.HasPrefix(t, prefix+".") })
-	if known {
+	if s == "*" || among(EventTypes, s) || IsNotice(s) {
 		return nil
 	}
-	return &ValueError{What: "matches no event", Remedy: "use a type like kyc.status.approved, or a pattern: *, kyc.*, kyc.status.*, kyc.check.*, kyc.document.*"}
+	return &ValueError{What: "matches no event", Remedy: "use a type like kyc.status.approved, or a pattern: *, kyc.*, kyc.status.*, kyc.check.*, kyc.document.*; or of operational webhooks, such as endpoint.*"}
 }
 
 // Check finds what is wrong with a schedule that is complete.
@@ -125,7 +135,7 @@ func checkEvents(events []string) *ValueError {
 	switch {
 	case len(events) == 0:
 		return &ValueError{"events", "is an empty list", "name at least one, or leave it out to have the default"}
-	case len(events) > len(EventTypes):
+	case len(events) > len(EventTypes)+len(NoticeTypes):
 		return &ValueError{"events", "names more than there are", "use patterns: *, kyc.*, kyc.status.*"}
 	}
 	for i, e := range events {
