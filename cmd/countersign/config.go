@@ -9,7 +9,7 @@ import (
 
 	"countersign/ingest/provider"
 	"countersign/kyc"
-	"countersign/relay/dispatch"
+	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -234,6 +234,6 @@ func defaultEndpoint() EndpointConfig {
 	return EndpointConfig{
 		Format: "standard", Events: []string{"kyc.status.*"}, Concurrency: 16, Timeout: 15 * time.Second, MaxOwed: 1_000_000,
 		Retry:        RetryConfig{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour},
-		DisableAfter: dispatch.DisableAfter,
+		DisableAfter: registry.DisableAfter,
 	}
 }

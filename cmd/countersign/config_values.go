@@ -133,13 +133,13 @@ func duration(low, high time.Duration) func(string) (time.Duration, *mistake) {
 }
 
 // neverDisabled is the disable_after of an endpoint that is tried for ever.
-const neverDisabled = -1
+const neverDisabled = registry.NeverDisabled
 
 func parseDisableAfter(s string) (time.Duration, *mistake) {
 	if s == "never" {
 		return neverDisabled, nil
 	}
-	d, m := duration(time.Hour, year)(s)
+	d, m := duration(registry.MinDisableAfter, registry.MaxDisableAfter)(s)
 	if m != nil {
 		m.remedy += ", or never"
 	}

@@ -40,6 +40,7 @@ func (f jsonFlag) endpoint(c *console, v *api.EndpointDetail) error {
 	if v.Filter != "" {
 		c.printf("  filter %s\n", v.Filter)
 	}
+	c.printf("  disabled after failing for %s\n", v.DisableAfter)
 	c.printf("  %d at once, timeout %s, %d owed at most, since %s, %d attempts\n", v.Concurrency, v.Timeout, v.MaxOwed, v.Since, v.Retry.Attempts)
 	if len(v.Headers) > 0 {
 		c.printf("  headers %s\n", strings.Join(v.Headers, ", "))
@@ -59,17 +60,18 @@ func (f jsonFlag) endpoint(c *console, v *api.EndpointDetail) error {
 
 // endpointFlags are what may be said of an endpoint. What is not said stays, or is the default of a new one.
 type endpointFlags struct {
-	URL         *string           `help:"Where it is told."`
-	Format      *string           `help:"How changes are written and signed; countersign formats lists them."`
-	Events      []string          `help:"Types that are sent: *, kyc.status.*, kyc.status.rejected …"`
-	Filter      *string           `help:"A condition on the change, such as: change.status == \"rejected\". Empty: none."`
-	Concurrency *int              `help:"Deliveries under way at once."`
-	Rate        *string           `help:"Deliveries per second, or unlimited."`
-	Timeout     *string           `help:"For a whole attempt, such as 15s."`
-	MaxOwed     *int64            `help:"Deliveries that may wait."`
-	Since       *string           `help:"Changes recorded before this time are not owed: 2026-12-01T08:00:00Z, or always."`
-	Retry       map[string]string `help:"The schedule of attempts: first, factor, max, jitter, attempts, max_retry_after, as KEY=VALUE."`
-	Header      map[string]string `help:"With every request, as NAME=VALUE; a value is the text itself, env:NAME or file:PATH. An empty one takes the header away."`
+	URL          *string           `help:"Where it is told."`
+	Format       *string           `help:"How changes are written and signed; countersign formats lists them."`
+	Events       []string          `help:"Types that are sent: *, kyc.status.*, kyc.status.rejected …"`
+	Filter       *string           `help:"A condition on the change, such as: change.status == \"rejected\". Empty: none."`
+	Concurrency  *int              `help:"Deliveries under way at once."`
+	Rate         *string           `help:"Deliveries per second, or unlimited."`
+	Timeout      *string           `help:"For a whole attempt, such as 15s."`
+	MaxOwed      *int64            `help:"Deliveries that may wait."`
+	Since        *string           `help:"Changes recorded before this time are not owed: 2026-12-01T08:00:00Z, or always."`
+	DisableAfter *string           `help:"After so long of nothing but failures it is disabled, such as 5d, or never."`
+	Retry        map[string]string `help:"The schedule of attempts: first, factor, max, jitter, attempts, max_retry_after, as KEY=VALUE."`
+	Header       map[string]string `help:"With every request, as NAME=VALUE; a value is the text itself, env:NAME or file:PATH. An empty one takes the header away."`
 }
 
 // body is what was said, as the API takes it.
@@ -83,6 +85,7 @@ func (f *endpointFlags) body(c *console) (api.Fields, error) {
 	given(in, "timeout", f.Timeout, f.Timeout != nil)
 	given(in, "max_owed", f.MaxOwed, f.MaxOwed != nil)
 	given(in, "since", f.Since, f.Since != nil)
+	given(in, "disable_after", f.DisableAfter, f.DisableAfter != nil)
 	if f.Rate != nil {
 		rate, m := parseRate(*f.Rate)
 		if m != nil {

@@ -105,7 +105,7 @@ var story = []step{
 	{id: "updatePartner", name: "one of the config", path: "/v1/partners/acme", ask: `{"max_submissions":5}`, status: 409},
 	{
 		id: "createEndpoint", name: "with a filter", path: "/v1/partners/gamma/endpoints",
-		ask: `{"id":"gamma-main","url":"https://gamma.example/kyc","filter":"change.status in [\"approved\", \"rejected\"]","headers":{"X-Env":"prod"}}`,
+		ask: `{"id":"gamma-main","url":"https://gamma.example/kyc","filter":"change.status in [\"approved\", \"rejected\"]","disable_after":"12h","headers":{"X-Env":"prod"}}`,
 	},
 	{id: "createEndpoint", name: "of another partner", as: "partner", path: "/v1/partners/gamma/endpoints", ask: `{"id":"mine","url":"https://acme.example/mine"}`, status: 404},
 	{id: "updateEndpoint", name: "fewer at once", path: "/v1/endpoints/gamma-main", ask: `{"concurrency":4,"retry":{"attempts":10}}`},

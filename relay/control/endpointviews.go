@@ -35,7 +35,8 @@ const always = "always"
 func defaultEndpoint() api.EndpointAsk {
 	return api.EndpointAsk{
 		Format: "standard", Events: defaultEvents(), Concurrency: 16, Timeout: "15s", MaxOwed: 1_000_000, Since: always,
-		Retry: api.RetryAsk{First: "5s", Factor: 3, Max: "12h", Jitter: 0.2, Attempts: 15, MaxRetryAfter: "1h"},
+		Retry:        api.RetryAsk{First: "5s", Factor: 3, Max: "12h", Jitter: 0.2, Attempts: 15, MaxRetryAfter: "1h"},
+		DisableAfter: registry.FormatDisableAfter(0),
 	}
 }
 
@@ -45,7 +46,7 @@ func defaultEvents() []string { return []string{"kyc.status.*"} }
 func askOf(d *registry.EndpointDraft) api.EndpointAsk {
 	return api.EndpointAsk{
 		Format: d.Format, Events: d.Events, Filter: d.Filter, Concurrency: d.Concurrency, Rate: d.Rate, Timeout: registry.FormatDuration(d.Timeout), MaxOwed: d.MaxOwed,
-		Since: viewSince(d.Since), Retry: api.RetryAsk(viewRetry(d.Retry)),
+		Since: viewSince(d.Since), Retry: api.RetryAsk(viewRetry(d.Retry)), DisableAfter: registry.FormatDisableAfter(d.DisableAfter),
 	}
 }
 
@@ -70,6 +71,11 @@ func take(d *registry.EndpointDraft, in *api.EndpointAsk) error {
 			return &registry.ValueError{Field: f.name, What: "is not a duration", Remedy: "write a number and its unit, like 500ms, 15s, 12h or 7d"}
 		}
 	}
+	after, err := registry.ParseDisableAfter(in.DisableAfter)
+	if err != nil {
+		return &registry.ValueError{Field: "disable_after", What: "is not how long an endpoint may fail", Remedy: "write a number and its unit, like 12h or 5d, or never"}
+	}
+	d.DisableAfter = after
 	if d.Since = (time.Time{}); in.Since != always {
 		at, err := time.Parse(time.RFC3339, in.Since)
 		if err != nil {
@@ -97,7 +103,7 @@ func (s *Server) viewMadeEndpoint(v *registry.Version, key string) api.EndpointD
 	e := v.Endpoint
 	return api.EndpointDetail{
 		Object: "endpoint", ID: e.ID, Partner: s.o.Registry.Read().Shown(e.Partner), From: fromAPI, URL: e.URL, PublicOnly: e.Public, Format: e.Format, Events: e.Events, Filter: e.Filter, Concurrency: e.Concurrency,
-		Rate: e.Rate, Timeout: registry.FormatDuration(e.Timeout), MaxOwed: e.MaxOwed, Since: viewSince(e.Since), Retry: viewRetry(e.Retry),
+		Rate: e.Rate, Timeout: registry.FormatDuration(e.Timeout), MaxOwed: e.MaxOwed, Since: viewSince(e.Since), Retry: viewRetry(e.Retry), DisableAfter: registry.FormatDisableAfter(e.DisableAfter),
 		Headers: headerNames(slices.Sorted(maps.Keys(e.Headers))), Version: v.Number, ChangedAt: v.At, Key: key,
 	}
 }
@@ -110,7 +116,7 @@ func viewDeclared(partner string, e *registry.Endpoint) api.EndpointDetail {
 	}
 	return api.EndpointDetail{
 		Object: "endpoint", ID: e.ID, Partner: partner, From: fromConfig, URL: e.URL, Format: e.Format.Name, Events: headerNames(e.Events), Filter: e.Filter.String(),
-		Concurrency: e.Concurrency, Rate: e.Rate, Timeout: registry.FormatDuration(e.Timeout), MaxOwed: e.MaxOwed, Since: viewSince(e.Since), Retry: viewRetry(e.Retry),
+		Concurrency: e.Concurrency, Rate: e.Rate, Timeout: registry.FormatDuration(e.Timeout), MaxOwed: e.MaxOwed, Since: viewSince(e.Since), Retry: viewRetry(e.Retry), DisableAfter: registry.FormatDisableAfter(e.DisableAfter),
 		Headers: headerNames(names),
 	}
 }

@@ -129,11 +129,12 @@ func TestEndpointErrors(t *testing.T) {
 	for field, body := range map[string]string{
 		"url": `{"url":"http://169.254.169.254/latest"}`, "events[0]": `{"events":["kyc.nothing"]}`, "events": `{"events":[]}`, "filter": `{"filter":"change.nosuch == 1"}`,
 		"format": `{"format":"nothing"}`, "concurrency": `{"concurrency":0}`, "timeout": `{"timeout":"1h"}`, "retry.max": `{"retry":{"max":"1s"}}`, "headers": `{"headers":{"Host":"x"}}`,
-		"max_owed": `{"max_owed":-1}`, "rate": `{"rate":-1}`,
+		"disable_after": `{"disable_after":"59m"}`, "max_owed": `{"max_owed":-1}`, "rate": `{"rate":-1}`,
 	} {
 		f("PATCH /v1/endpoints/more", body, 400, "invalid_value "+field)
 	}
 	f("PATCH /v1/endpoints/more", `{"timeout":"soon"}`, 400, "invalid_value timeout")
+	f("PATCH /v1/endpoints/more", `{"disable_after":"-1ns"}`, 400, "invalid_value disable_after")
 	f("PATCH /v1/endpoints/more", `{"since":"soon"}`, 400, "invalid_value since")
 	f("PATCH /v1/endpoints/more", `{"headers":{"X-A":"1","x-a":"2"}}`, 400, "invalid_value headers")
 	if a := g.call("otto", "PATCH", "/v1/endpoints/more", `{"filter":"change.status == \"x\" &&& 1"}`); !strings.Contains(a.body, "line 1, column") {

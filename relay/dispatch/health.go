@@ -10,10 +10,6 @@ import (
 )
 
 const (
-	// DisableAfter is after how long of nothing but failures an endpoint is disabled, where it says nothing
-	// else.
-	DisableAfter = 5 * 24 * time.Hour
-
 	disableTimes = 5                // failures in that time, at least
 	keptEvery    = time.Hour        // how often what fails is written down, at most
 	keptFrom     = 10 * time.Minute // for how long it has failed before it is
@@ -29,7 +25,7 @@ type health struct {
 func (h *health) failed(e *registry.Endpoint, now time.Time) (disable bool) {
 	after := e.DisableAfter
 	if after == 0 {
-		after = DisableAfter
+		after = registry.DisableAfter
 	}
 	quiet := max(after/5, 2*Schedule(e.Retry).complete().Max)
 	if h.is.Since.IsZero() || now.Sub(h.is.Last) > quiet {

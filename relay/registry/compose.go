@@ -111,7 +111,7 @@ func (r *Registry) endpoint(v Version) (e Endpoint, err error) {
 		return e, nil
 	}
 	e = Endpoint{
-		ID: k.ID, URL: k.URL, Public: k.Public, Events: k.Events, Concurrency: k.Concurrency, Rate: k.Rate, Timeout: k.Timeout, MaxOwed: k.MaxOwed, Since: k.Since, Retry: k.Retry,
+		ID: k.ID, URL: k.URL, Public: k.Public, Events: k.Events, Concurrency: k.Concurrency, Rate: k.Rate, Timeout: k.Timeout, MaxOwed: k.MaxOwed, Since: k.Since, Retry: k.Retry, DisableAfter: k.DisableAfter,
 	}
 	var ok bool
 	if e.Format, ok = format.ByName(k.Format); !ok {

@@ -32,7 +32,7 @@ type Endpoint struct {
 	MaxOwed     int64
 	Since       time.Time // changes whose record was appended before are not owed; zero: always
 	Retry       Retry
-	// DisableAfter is after how long of nothing but failures the endpoint is disabled; 0: dispatch.DisableAfter, less: never.
+	// DisableAfter is after how long of nothing but failures the endpoint is disabled; 0: DisableAfter, less: never.
 	DisableAfter time.Duration
 	Headers      []send.Header // with every request, beside the format's
 	TLS          send.TLSFiles

@@ -41,6 +41,11 @@ const (
 	MaxAttempts    = 100
 	MinRetryAfter  = time.Second
 	MaxRetryAfter  = 24 * time.Hour
+
+	MinDisableAfter = time.Hour
+	MaxDisableAfter = year
+	DisableAfter    = 5 * day // where nothing is said
+	NeverDisabled   = -1      // however long it fails
 )
 
 // The bounds of a partner's values.
@@ -110,6 +115,41 @@ func lasts(field string, v, low, high time.Duration) *ValueError {
 		return nil
 	}
 	return &ValueError{field, "is not between " + FormatDuration(low) + " and " + FormatDuration(high), "choose a duration within these bounds"}
+}
+
+// checkDisableAfter holds how long an endpoint may fail to its bounds; 0 is the default.
+func checkDisableAfter(d time.Duration) *ValueError {
+	if d == 0 || d == NeverDisabled {
+		return nil
+	}
+	m := lasts("disable_after", d, MinDisableAfter, MaxDisableAfter)
+	if m != nil {
+		m.Remedy += ", or never"
+	}
+	return m
+}
+
+// ParseDisableAfter reads how long an endpoint may fail: a duration, or never. Its bounds are not looked at.
+func ParseDisableAfter(s string) (time.Duration, error) {
+	if s == "never" {
+		return NeverDisabled, nil
+	}
+	d, err := ParseDuration(s)
+	if err == nil && d <= 0 {
+		err = strconv.ErrRange
+	}
+	return d, err
+}
+
+// FormatDisableAfter spells it so that ParseDisableAfter reads it again.
+func FormatDisableAfter(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "never"
+	case d == 0:
+		d = DisableAfter
+	}
+	return FormatDuration(d)
 }
 
 // first is the first mistake there is; nil: there is none.

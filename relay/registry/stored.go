@@ -25,20 +25,21 @@ type StoredPartner struct {
 
 // StoredEndpoint is an endpoint that was made through the API, as it is kept: of a partner that was made so too, or of one of the config.
 type StoredEndpoint struct {
-	ID          string            `json:"id"`
-	Partner     string            `json:"partner"`
-	URL         string            `json:"url"`
-	Public      bool              `json:"public,omitempty"` // see Endpoint.Public
-	Format      string            `json:"format"`
-	Events      []string          `json:"events"`
-	Filter      string            `json:"filter,omitempty"`
-	Concurrency int               `json:"concurrency"`
-	Rate        float64           `json:"rate"`    // attempts per second; 0: no limit
-	Timeout     time.Duration     `json:"timeout"` // nanoseconds, as all durations here
-	MaxOwed     int64             `json:"max_owed"`
-	Since       time.Time         `json:"since,omitzero"`
-	Retry       Retry             `json:"retry"`
-	Headers     map[string][]byte `json:"headers,omitempty"` // sealed values, by canonical name
+	ID           string            `json:"id"`
+	Partner      string            `json:"partner"`
+	URL          string            `json:"url"`
+	Public       bool              `json:"public,omitempty"` // see Endpoint.Public
+	Format       string            `json:"format"`
+	Events       []string          `json:"events"`
+	Filter       string            `json:"filter,omitempty"`
+	Concurrency  int               `json:"concurrency"`
+	Rate         float64           `json:"rate"`    // attempts per second; 0: no limit
+	Timeout      time.Duration     `json:"timeout"` // nanoseconds, as all durations here
+	MaxOwed      int64             `json:"max_owed"`
+	Since        time.Time         `json:"since,omitzero"`
+	DisableAfter time.Duration     `json:"disable_after,omitempty"` // see Endpoint.DisableAfter
+	Retry        Retry             `json:"retry"`
+	Headers      map[string][]byte `json:"headers,omitempty"` // sealed values, by canonical name
 }
 
 // EndpointDraft is an endpoint that is to be kept, with the values of its headers in clear.
@@ -264,7 +265,7 @@ func (r *Registry) sound(d *EndpointDraft) (*StoredEndpoint, error) {
 		checkEvents(d.Events), within("concurrency", d.Concurrency, 1, MaxConcurrency), within("rate", rate, MinRate, MaxRate), lasts("timeout", d.Timeout, MinTimeout, MaxTimeout),
 		within("max_owed", d.MaxOwed, 1, MostOwed), lasts("retry.first", d.Retry.First, MinWait, MaxWait), within("retry.factor", d.Retry.Factor, 1, MaxFactor),
 		lasts("retry.max", d.Retry.Max, MinWait, MaxWait), within("retry.jitter", d.Retry.Jitter, 0, MaxJitter), within("retry.attempts", d.Retry.Attempts, 1, MaxAttempts),
-		lasts("retry.max_retry_after", d.Retry.MaxRetryAfter, MinRetryAfter, MaxRetryAfter), d.Retry.Check().at("retry.max"), CheckHeaders(d.Clear, r.o.Reserved),
+		lasts("retry.max_retry_after", d.Retry.MaxRetryAfter, MinRetryAfter, MaxRetryAfter), checkDisableAfter(d.DisableAfter), d.Retry.Check().at("retry.max"), CheckHeaders(d.Clear, r.o.Reserved),
 	)
 	if err != nil {
 		return nil, err

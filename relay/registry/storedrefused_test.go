@@ -69,6 +69,9 @@ func TestStoredRefused(t *testing.T) {
 	wrong("rate", func(d *EndpointDraft) { d.Rate = -1 })
 	wrong("timeout", func(d *EndpointDraft) { d.Timeout = time.Hour })
 	wrong("max_owed", func(d *EndpointDraft) { d.MaxOwed = 0 })
+	wrong("disable_after", func(d *EndpointDraft) { d.DisableAfter = time.Hour - 1 })
+	wrong("disable_after", func(d *EndpointDraft) { d.DisableAfter = 366 * day })
+	wrong("disable_after", func(d *EndpointDraft) { d.DisableAfter = -2 })
 	wrong("retry.max", func(d *EndpointDraft) { d.Retry.Max = time.Millisecond })
 	wrong("retry.max", func(d *EndpointDraft) { d.Retry.Max = 500 * time.Millisecond }) // shorter than first
 	wrong("retry.jitter", func(d *EndpointDraft) { d.Retry.Jitter = 1 })

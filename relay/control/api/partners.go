@@ -68,45 +68,47 @@ type RetryAsk struct {
 
 // EndpointAsk makes or changes an endpoint. In a change, what is left out stays; a header that is null goes.
 type EndpointAsk struct {
-	ID          string             `json:"id,omitempty" doc:"Of a new one, unique over all partners: 1 to 64 of a-z, 0-9, dot, dash and underscore. It stays what it is."`
-	URL         string             `json:"url,omitempty" doc:"Where it is told. A new one needs it."`
-	Format      string             `json:"format,omitempty"`
-	Events      []string           `json:"events,omitempty" doc:"Types that are sent: *, kyc.status.*, kyc.status.rejected and so on."`
-	Filter      string             `json:"filter,omitempty" doc:"A condition on the change. What takes an approval away that it was told of is sent whatever it says."`
-	Concurrency int                `json:"concurrency,omitempty" doc:"Deliveries under way at once."`
-	Rate        float64            `json:"rate,omitempty" doc:"Deliveries per second; 0: no limit."`
-	Timeout     string             `json:"timeout,omitempty" doc:"For a whole attempt, such as 15s."`
-	MaxOwed     int64              `json:"max_owed,omitempty" doc:"Deliveries that may wait."`
-	Since       string             `json:"since,omitempty" doc:"Changes recorded before are not owed: an instant, or always."`
-	Retry       RetryAsk           `json:"retry,omitzero"`
-	Headers     map[string]*string `json:"headers,omitempty" doc:"With every request. Values are sealed, and never shown again."`
+	ID           string             `json:"id,omitempty" doc:"Of a new one, unique over all partners: 1 to 64 of a-z, 0-9, dot, dash and underscore. It stays what it is."`
+	URL          string             `json:"url,omitempty" doc:"Where it is told. A new one needs it."`
+	Format       string             `json:"format,omitempty"`
+	Events       []string           `json:"events,omitempty" doc:"Types that are sent: *, kyc.status.*, kyc.status.rejected and so on."`
+	Filter       string             `json:"filter,omitempty" doc:"A condition on the change. What takes an approval away that it was told of is sent whatever it says."`
+	Concurrency  int                `json:"concurrency,omitempty" doc:"Deliveries under way at once."`
+	Rate         float64            `json:"rate,omitempty" doc:"Deliveries per second; 0: no limit."`
+	Timeout      string             `json:"timeout,omitempty" doc:"For a whole attempt, such as 15s."`
+	MaxOwed      int64              `json:"max_owed,omitempty" doc:"Deliveries that may wait."`
+	Since        string             `json:"since,omitempty" doc:"Changes recorded before are not owed: an instant, or always."`
+	Retry        RetryAsk           `json:"retry,omitzero"`
+	DisableAfter string             `json:"disable_after,omitempty" doc:"After so long of nothing but failures it is disabled, until it is resumed: 1h to 1y, or never."`
+	Headers      map[string]*string `json:"headers,omitempty" doc:"With every request. Values are sealed, and never shown again."`
 }
 
 // EndpointDetail is one endpoint.
 type EndpointDetail struct {
-	Object      string     `json:"object" enum:"endpoint"`
-	ID          string     `json:"id"`
-	Partner     string     `json:"partner"`
-	From        string     `json:"from" enum:"config,api"`
-	URL         string     `json:"url" doc:"To a viewer only its scheme and host: what follows may be what lets somebody in."`
-	PublicOnly  bool       `json:"public_only,omitempty" doc:"egress.allow does not count for it: a partner's own token gave its URL."`
-	Format      string     `json:"format"`
-	Events      []string   `json:"events"`
-	Filter      string     `json:"filter,omitempty"`
-	Concurrency int        `json:"concurrency"`
-	Rate        float64    `json:"rate"`
-	Timeout     string     `json:"timeout"`
-	MaxOwed     int64      `json:"max_owed"`
-	Since       string     `json:"since"`
-	Retry       RetryTerms `json:"retry"`
-	Headers     []string   `json:"headers" doc:"Their names."`
-	Disabled    string     `json:"disabled,omitempty" doc:"Why."`
-	Paused      *Pause     `json:"paused,omitempty"`
-	Owed        int64      `json:"owed"`
-	Dead        int64      `json:"dead"`
-	Version     uint64     `json:"version,omitempty" doc:"Of what was made through the API: the number of its last change."`
-	ChangedAt   time.Time  `json:"changed_at,omitzero"`
-	Key         string     `json:"key,omitempty" doc:"In the answer that made it, and never again."`
+	Object       string     `json:"object" enum:"endpoint"`
+	ID           string     `json:"id"`
+	Partner      string     `json:"partner"`
+	From         string     `json:"from" enum:"config,api"`
+	URL          string     `json:"url" doc:"To a viewer only its scheme and host: what follows may be what lets somebody in."`
+	PublicOnly   bool       `json:"public_only,omitempty" doc:"egress.allow does not count for it: a partner's own token gave its URL."`
+	Format       string     `json:"format"`
+	Events       []string   `json:"events"`
+	Filter       string     `json:"filter,omitempty"`
+	Concurrency  int        `json:"concurrency"`
+	Rate         float64    `json:"rate"`
+	Timeout      string     `json:"timeout"`
+	MaxOwed      int64      `json:"max_owed"`
+	Since        string     `json:"since"`
+	Retry        RetryTerms `json:"retry"`
+	DisableAfter string     `json:"disable_after" doc:"After so long of nothing but failures it is disabled; or never."`
+	Headers      []string   `json:"headers" doc:"Their names."`
+	Disabled     string     `json:"disabled,omitempty" doc:"Why."`
+	Paused       *Pause     `json:"paused,omitempty"`
+	Owed         int64      `json:"owed"`
+	Dead         int64      `json:"dead"`
+	Version      uint64     `json:"version,omitempty" doc:"Of what was made through the API: the number of its last change."`
+	ChangedAt    time.Time  `json:"changed_at,omitzero"`
+	Key          string     `json:"key,omitempty" doc:"In the answer that made it, and never again."`
 }
 
 // Removed is what came of a removal, or would come of it.
