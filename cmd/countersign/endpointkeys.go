@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -121,7 +122,7 @@ func (cmd *endpointsRotateCommand) Run(c *console) error {
 			return err
 		}
 	}
-	k, err := cl.RotateKey(c.ctx, cmd.ID, api.RotateAsk{Kind: cmd.Kind, Overlap: overlap.String()})
+	k, err := cl.RotateKey(c.ctx, cmd.ID, rand.Text(), api.RotateAsk{Kind: cmd.Kind, Overlap: overlap.String()})
 	if err != nil {
 		return errors.Join(err, abandon(f))
 	}
@@ -156,7 +157,7 @@ func (cmd *endpointsRevokeCommand) Run(c *console) error {
 			return err
 		}
 	}
-	v, err := cl.RevokeKey(c.ctx, cmd.ID, cmd.Key, cmd.Replace)
+	v, err := cl.RevokeKey(c.ctx, cmd.ID, cmd.Key, rand.Text(), cmd.Replace)
 	if err != nil {
 		return errors.Join(err, abandon(f))
 	}

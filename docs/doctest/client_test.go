@@ -289,14 +289,18 @@ func (s *session) partners() {
 
 func (s *session) keys(endpoint string) {
 	c, ctx := s.c, s.ctx
-	made, err := c.RotateKey(ctx, endpoint, contract.RotateAsk{Kind: "ed25519", Overlap: "1h"})
+	made, err := c.RotateKey(ctx, endpoint, "rotate-1", contract.RotateAsk{Kind: "ed25519", Overlap: "1h"})
 	good(s, made, err)(func(v contract.EndpointKey) bool { return v.PublicKey != "" && v.Secret == "" && v.ID != "" })
+	again, err := c.RotateKey(ctx, endpoint, "rotate-1", contract.RotateAsk{Kind: "ed25519", Overlap: "1h"})
+	good(s, again, err)(func(v contract.EndpointKey) bool { return v == made })
 	keys, err := c.ListKeys(ctx, endpoint)
 	good(s, keys, err)(func(l contract.List[contract.EndpointKey]) bool {
 		return len(l.Data) > 1 && l.Data[0].ID == made.ID && !l.Data[1].Until.IsZero()
 	})
-	revoked, err := c.RevokeKey(ctx, endpoint, made.ID, true)
+	revoked, err := c.RevokeKey(ctx, endpoint, made.ID, "revoke-1", true)
 	good(s, revoked, err)(func(v contract.RevokedKey) bool { return v.Revoked && v.ID == made.ID && v.Replacement != nil })
+	repeated, err := c.RevokeKey(ctx, endpoint, made.ID, "revoke-1", true)
+	good(s, repeated, err)(func(v contract.RevokedKey) bool { return *v.Replacement == *revoked.Replacement })
 }
 
 func (s *session) tokens() {

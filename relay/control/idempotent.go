@@ -107,6 +107,19 @@ func shownAgain(a *registry.Answer, now time.Time) (any, error) {
 	}
 	delete(v, "key")
 	delete(v, "token")
+	delete(v, "secret")
+	if made := v["replacement"]; made != nil {
+		var key map[string]json.RawMessage
+		if err := json.Unmarshal(made, &key); err != nil {
+			return nil, fmt.Errorf("read a kept answer: %w", err)
+		}
+		delete(key, "secret")
+		b, err := json.Marshal(key)
+		if err != nil {
+			return nil, err
+		}
+		v["replacement"] = b
+	}
 	b, err := json.Marshal(v)
 	return again{b}, err
 }

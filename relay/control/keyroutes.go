@@ -75,7 +75,15 @@ func (s *Server) listKeys(req *http.Request, t Token) (any, error) {
 func (s *Server) rotateKey(req *http.Request, t Token) (any, error) {
 	var ask api.RotateAsk
 	e, err := s.keyed(t, req.PathValue("id"))
-	if err == nil && req.ContentLength != 0 {
+	if err != nil {
+		return nil, err
+	}
+	o, done, ends, err := s.once(req, t)
+	defer ends()
+	if err != nil || done != nil {
+		return done, err
+	}
+	if req.ContentLength != 0 {
 		err = read(req, &ask)
 	}
 	if err != nil {
@@ -89,7 +97,7 @@ func (s *Server) rotateKey(req *http.Request, t Token) (any, error) {
 	if keys := s.o.Registry.Read().Keys(e.ID); kind == "" && len(keys) > 0 {
 		kind = keys[0].Key.Kind()
 	}
-	m, err := s.o.Registry.Rotate(req.Context(), e.ID, cmp.Or(kind, signing.HMAC), overlap)
+	m, err := s.o.Registry.Rotate(req.Context(), e.ID, cmp.Or(kind, signing.HMAC), overlap, func(m registry.Made) (*registry.Answer, error) { return o.keeps(s.shownOnce(e.ID, &m), s.now()) })
 	if err != nil {
 		return nil, keyProblem(err)
 	}
@@ -114,17 +122,27 @@ func (s *Server) revokeKey(req *http.Request, t Token) (any, error) {
 	if q.Has("replace") && err != nil {
 		return nil, bad("replace", "replace is true or false")
 	}
+	o, done, ends, err := s.once(req, t)
+	defer ends()
+	if err != nil || done != nil {
+		return done, err
+	}
 	id := req.PathValue("key")
-	m, err := s.o.Registry.Revoke(req.Context(), e.ID, id, replace)
+	m, err := s.o.Registry.Revoke(req.Context(), e.ID, id, replace, func(m *registry.Made) (*registry.Answer, error) { return o.keeps(s.revoked(e.ID, id, m), s.now()) })
 	if err != nil {
 		return nil, keyProblem(err)
 	}
-	v := api.RevokedKey{Object: "endpoint_key", Endpoint: e.ID, ID: id, Revoked: true}
+	return s.revoked(e.ID, id, m), nil
+}
+
+// revoked is a key that was ended, with the one that was made in its place; nil: none.
+func (s *Server) revoked(endpoint, id string, m *registry.Made) api.RevokedKey {
+	v := api.RevokedKey{Object: "endpoint_key", Endpoint: endpoint, ID: id, Revoked: true}
 	if m != nil {
-		made := s.shownOnce(e.ID, m)
+		made := s.shownOnce(endpoint, m)
 		v.Replacement = &made
 	}
-	return v, nil
+	return v
 }
 
 // keyProblem says what is wrong with a change of keys as the API shows it.

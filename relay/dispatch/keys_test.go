@@ -47,7 +47,7 @@ func TestKeysOfTheInstant(t *testing.T) {
 	}
 	rotate := func(name string, kind signing.Kind) string {
 		t.Helper()
-		m, err := g.registry.Rotate(t.Context(), "b", kind, time.Hour)
+		m, err := g.registry.Rotate(t.Context(), "b", kind, time.Hour, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,12 +94,12 @@ func TestKeysOfTheInstant(t *testing.T) {
 	f("v1a", "pair")
 	rotate("second", signing.HMAC)
 	f("v1 v1a", "second", "pair")
-	if _, err := g.registry.Revoke(t.Context(), "b", pair, false); err != nil {
+	if _, err := g.registry.Revoke(t.Context(), "b", pair, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	f("v1", "second")
 	ends(0)
-	made, err := g.registry.Revoke(t.Context(), "b", g.registry.Read().Keys("b")[0].ID, true)
+	made, err := g.registry.Revoke(t.Context(), "b", g.registry.Read().Keys("b")[0].ID, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -130,7 +130,7 @@ func TestMove(t *testing.T) {
 	if _, _, err := g.FirstKey(t.Context(), "a", func(string) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.Rotate(t.Context(), "a", signing.HMAC, time.Hour); err != nil {
+	if _, err := g.Rotate(t.Context(), "a", signing.HMAC, time.Hour, nil); err != nil {
 		t.Fatal(err)
 	}
 	made := g.Read().Keys("a")

@@ -38,7 +38,7 @@ type Registry struct {
 	o        Options
 	snapshot atomic.Pointer[Snapshot]
 
-	changing sync.Mutex // held by whoever changes partners and endpoints, over the commit; guards the fields below
+	changing sync.Mutex // held by whoever changes partners, endpoints or keys, over the commit, and taken before keying and mu; guards the fields below
 	declared []Partner
 	answers  map[string]time.Time // when each that is kept was given
 	dropping []string             // those that the write under way takes away

@@ -31,8 +31,8 @@ var (
 )
 
 // Rotate makes a new key for an endpoint, which signs first from the moment it is on stable storage, and nil is only returned then. The key that was the newest signs on until the
-// overlap has ended; one before it keeps the end it has.
-func (r *Registry) Rotate(ctx context.Context, endpoint string, kind signing.Kind, overlap time.Duration) (Made, error) {
+// overlap has ended; one before it keeps the end it has. answer says what the call is answered, which is kept in the same transaction for whoever asks again; nil: nothing is kept.
+func (r *Registry) Rotate(ctx context.Context, endpoint string, kind signing.Kind, overlap time.Duration, answer func(Made) (*Answer, error)) (Made, error) {
 	if overlap < 0 || overlap > MaxOverlap {
 		return Made{}, ErrOverlap
 	}
@@ -40,7 +40,13 @@ func (r *Registry) Rotate(ctx context.Context, endpoint string, kind signing.Kin
 	if err != nil {
 		return Made{}, err
 	}
-	err = r.rekey(ctx, endpoint, func(ks kept, now time.Time) (kept, error) { return ks.with(m.kept(), now, overlap) }, kind)
+	var a *Answer
+	if answer != nil {
+		a, err = answer(m)
+	}
+	if err == nil {
+		err = r.rekey(ctx, endpoint, func(ks kept, now time.Time) (kept, error) { return ks.with(m.kept(), now, overlap) }, kind, a)
+	}
 	if err != nil {
 		return Made{}, err
 	}
@@ -63,8 +69,8 @@ func (ks kept) with(m keptKey, now time.Time, overlap time.Duration) (kept, erro
 }
 
 // Revoke ends a key of an endpoint: when it returns nil that is on stable storage, and no attempt that begins is signed with the key. The newest of those that are left signs for good. The last
-// one that signs is only revoked with replace, which makes another of its kind; what is made is not nil then.
-func (r *Registry) Revoke(ctx context.Context, endpoint, id string, replace bool) (made *Made, err error) {
+// one that signs is only revoked with replace, which makes another of its kind; what is made is not nil then. answer is as that of Rotate, and is given what is made.
+func (r *Registry) Revoke(ctx context.Context, endpoint, id string, replace bool, answer func(*Made) (*Answer, error)) (made *Made, err error) {
 	kind := signing.HMAC
 	if i := slices.IndexFunc(r.Read().Keys(endpoint), func(k Key) bool { return k.ID == id }); i >= 0 {
 		kind = r.Read().Keys(endpoint)[i].Key.Kind()
@@ -76,7 +82,13 @@ func (r *Registry) Revoke(ctx context.Context, endpoint, id string, replace bool
 		}
 		made = &m
 	}
-	err = r.rekey(ctx, endpoint, func(ks kept, now time.Time) (kept, error) { return ks.without(id, made, now) }, "")
+	var a *Answer
+	if answer != nil {
+		a, err = answer(made)
+	}
+	if err == nil {
+		err = r.rekey(ctx, endpoint, func(ks kept, now time.Time) (kept, error) { return ks.without(id, made, now) }, "", a)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,9 +117,11 @@ func (ks kept) without(id string, made *Made, now time.Time) (kept, error) {
 	return left, nil
 }
 
-// rekey changes the kept keys of an endpoint, of which fn is given those that sign: nil once that is on stable storage, and in the snapshot. One change is under way at a time, so that the
+// rekey changes the kept keys of an endpoint, of which fn is given those that sign, and keeps an answer with that: nil once it is on stable storage, and in the snapshot. One change is under way at a time, so that the
 // snapshot follows them in their order.
-func (r *Registry) rekey(ctx context.Context, endpoint string, fn func(kept, time.Time) (kept, error), kind signing.Kind) error {
+func (r *Registry) rekey(ctx context.Context, endpoint string, fn func(kept, time.Time) (kept, error), kind signing.Kind, a *Answer) error {
+	r.changing.Lock() // for the answer
+	defer r.changing.Unlock()
 	r.keying.Lock()
 	defer r.keying.Unlock()
 	e := r.Read().Endpoint(endpoint)
@@ -133,11 +147,12 @@ func (r *Registry) rekey(ctx context.Context, endpoint string, fn func(kept, tim
 		if err != nil {
 			return err
 		}
-		return r.putKept(tx, endpoint, ks)
+		return errors.Join(r.putKept(tx, endpoint, ks), r.writeAnswer(tx.Bucket(store.Registry), a))
 	})
 	if err != nil {
 		return fmt.Errorf("endpoint %s: %w", endpoint, err)
 	}
+	r.noteAnswer(a)
 	r.change(func(s *Snapshot) bool {
 		s.keep(endpoint, keys)
 		return true

@@ -76,14 +76,14 @@ func TestRotate(t *testing.T) {
 	g, now, configure := keyed(t, "standard")
 	first := g.Read().Keys("a")[0]
 	held := g.Read()
-	second, err := g.Rotate(t.Context(), "a", signing.Ed25519, 2*time.Hour)
+	second, err := g.Rotate(t.Context(), "a", signing.Ed25519, 2*time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(held.Keys("a")) != 1 {
 		t.Error("a snapshot that is held has changed")
 	}
-	third, err := g.Rotate(t.Context(), "a", signing.HMAC, time.Hour)
+	third, err := g.Rotate(t.Context(), "a", signing.HMAC, time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestRotate(t *testing.T) {
 		t.Errorf("the second key is of kind %s", k.Kind())
 	}
 	*now = now.Add(90 * time.Minute)
-	fourth, err := g.Rotate(t.Context(), "a", signing.HMAC, 0)
+	fourth, err := g.Rotate(t.Context(), "a", signing.HMAC, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestRotateRefused(t *testing.T) {
 	before := g.kept("a")
 	f := func(endpoint string, kind signing.Kind, overlap time.Duration, want error) {
 		t.Helper()
-		if m, err := g.Rotate(t.Context(), endpoint, kind, overlap); !errors.Is(err, want) || (m.Secret != "") != (err == nil) {
+		if m, err := g.Rotate(t.Context(), endpoint, kind, overlap, nil); !errors.Is(err, want) || (m.Secret != "") != (err == nil) {
 			t.Errorf("%s, %s, %v: %v, want %v", endpoint, kind, overlap, err, want)
 		}
 	}
@@ -160,7 +160,7 @@ func TestRevoke(t *testing.T) {
 	first := g.Read().Keys("a")[0]
 	f := func(id string, replace bool, wantErr error, wantMade bool) *Made {
 		t.Helper()
-		made, err := g.Revoke(t.Context(), "a", id, replace)
+		made, err := g.Revoke(t.Context(), "a", id, replace, nil)
 		if !errors.Is(err, wantErr) || (made != nil) != wantMade {
 			t.Fatalf("revoke %s: %v, made %v; want %v, %v", id, err, made != nil, wantErr, wantMade)
 		}
@@ -169,13 +169,13 @@ func TestRevoke(t *testing.T) {
 	f(first.ID, false, ErrLastKey, false)
 	f("", false, ErrNoKey, false)
 	f("key_0000000000000000", true, ErrNoKey, false)
-	if _, err := g.Revoke(t.Context(), "b", "", true); !errors.Is(err, ErrKeysInConfig) {
+	if _, err := g.Revoke(t.Context(), "b", "", true, nil); !errors.Is(err, ErrKeysInConfig) {
 		t.Errorf("in the config: %v", err)
 	}
-	if _, err := g.Revoke(t.Context(), "c", first.ID, true); !errors.Is(err, ErrNoEndpoint) {
+	if _, err := g.Revoke(t.Context(), "c", first.ID, true, nil); !errors.Is(err, ErrNoEndpoint) {
 		t.Errorf("no endpoint: %v", err)
 	}
-	second, err := g.Rotate(t.Context(), "a", signing.Ed25519, time.Hour)
+	second, err := g.Rotate(t.Context(), "a", signing.Ed25519, time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestRevoke(t *testing.T) {
 		configure()
 	}
 	f(second.ID, false, ErrNoKey, false)
-	third, err := g.Rotate(t.Context(), "a", signing.Ed25519, time.Hour)
+	third, err := g.Rotate(t.Context(), "a", signing.Ed25519, time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestRevoke(t *testing.T) {
 // TestKeptKeysSurvive: one damaged copy costs nothing, two are said by name, and no key stands in the file in clear.
 func TestKeptKeysSurvive(t *testing.T) {
 	g, _, configure := keyed(t, "standard")
-	made, err := g.Rotate(t.Context(), "a", signing.Ed25519, time.Hour)
+	made, err := g.Rotate(t.Context(), "a", signing.Ed25519, time.Hour, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,10 +270,10 @@ func TestRotateAtOnce(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 25 {
-				m, err := g.Rotate(t.Context(), "a", signing.HMAC, time.Hour)
+				m, err := g.Rotate(t.Context(), "a", signing.HMAC, time.Hour, nil)
 				if errors.Is(err, ErrManyKeys) {
 					keys := g.Read().Keys("a")
-					_, err = g.Revoke(t.Context(), "a", keys[len(keys)-1].ID, false)
+					_, err = g.Revoke(t.Context(), "a", keys[len(keys)-1].ID, false, nil)
 					if errors.Is(err, ErrNoKey) { // somebody else has
 						err = nil
 					}
@@ -330,8 +330,8 @@ func TestKeysFollowTheDisk(t *testing.T) {
 		}
 	}
 	var made Made
-	f([]string{first}, func() (err error) { made, err = g.Rotate(t.Context(), "a", signing.HMAC, time.Hour); return err })
-	f([]string{made.ID, first}, func() error { _, err := g.Revoke(t.Context(), "a", first, false); return err })
+	f([]string{first}, func() (err error) { made, err = g.Rotate(t.Context(), "a", signing.HMAC, time.Hour, nil); return err })
+	f([]string{made.ID, first}, func() error { _, err := g.Revoke(t.Context(), "a", first, false, nil); return err })
 	if got := ids(g.Read().Keys("a")); !slices.Equal(got, []string{made.ID}) {
 		t.Errorf("%v sign", got)
 	}

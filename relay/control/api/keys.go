@@ -46,12 +46,12 @@ var keyCalls = []Call{
 	{
 		Pattern: "POST /v1/endpoints/{id}/rotate", ID: "rotateKey", Summary: "Make a key, which signs first from now on, and show its secret this once",
 		About: "The key before signs on until the overlap has ended, so whoever knows that verifies every delivery meanwhile. Of an ed25519 key the public half is shown; the private one is given to nobody.",
-		Ask:   RotateAsk{}, MayAsk: true, Answer: EndpointKey{},
-		Refuses: []Refusal{notFound, keysInConfig, {http.StatusConflict, TypeConflict, "too_many_keys", "ten older keys still sign"}},
+		Params: []Param{keyHeader}, Ask: RotateAsk{}, MayAsk: true, Answer: EndpointKey{},
+		Refuses: []Refusal{notFound, keysInConfig, {http.StatusConflict, TypeConflict, "too_many_keys", "ten older keys still sign"}, keyUsed, keyInUse, tooMany},
 	},
 	{
 		Pattern: "POST /v1/endpoints/{id}/keys/{key}/revoke", ID: "revokeKey", Summary: "End a key at once: nothing that is signed after the answer is signed with it",
-		Params: []Param{{Name: "replace", Kind: "boolean", Default: false, About: "Make another of its kind in the same step: the last key that signs is revoked only so."}},
-		Answer: RevokedKey{}, Refuses: []Refusal{notFound, keysInConfig, {http.StatusConflict, TypeConflict, "last_key", "no other key signs"}},
+		Params: []Param{keyHeader, {Name: "replace", Kind: "boolean", Default: false, About: "Make another of its kind in the same step: the last key that signs is revoked only so."}},
+		Answer: RevokedKey{}, Refuses: []Refusal{notFound, keysInConfig, {http.StatusConflict, TypeConflict, "last_key", "no other key signs"}, keyUsed, keyInUse, tooMany},
 	},
 }

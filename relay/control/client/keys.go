@@ -12,15 +12,16 @@ func (c *Client) ListKeys(ctx context.Context, endpoint string) (api.List[api.En
 	return do[api.List[api.EndpointKey]](ctx, c, call{method: http.MethodGet, path: at("/v1/endpoints/{id}/keys", endpoint)})
 }
 
-// RotateKey makes a key, which signs first from then on. Its secret is in this answer, and in no other.
-func (c *Client) RotateKey(ctx context.Context, endpoint string, ask api.RotateAsk) (api.EndpointKey, error) {
-	return do[api.EndpointKey](ctx, c, call{method: http.MethodPost, path: at("/v1/endpoints/{id}/rotate", endpoint), ask: ask})
+// RotateKey makes a key, which signs first from then on. Under a key (an Idempotency-Key) it does so once, however often it is
+// called. The secret is in this answer, and in no other.
+func (c *Client) RotateKey(ctx context.Context, endpoint, key string, ask api.RotateAsk) (api.EndpointKey, error) {
+	return do[api.EndpointKey](ctx, c, call{method: http.MethodPost, path: at("/v1/endpoints/{id}/rotate", endpoint), key: key, ask: ask})
 }
 
-// RevokeKey ends a key at once. replace: another of its kind is made in the same step.
-func (c *Client) RevokeKey(ctx context.Context, endpoint, key string, replace bool) (api.RevokedKey, error) {
+// RevokeKey ends a key at once. replace: another of its kind is made in the same step. once is an Idempotency-Key, as of RotateKey.
+func (c *Client) RevokeKey(ctx context.Context, endpoint, key, once string, replace bool) (api.RevokedKey, error) {
 	return do[api.RevokedKey](ctx, c, call{
-		method: http.MethodPost, path: at("/v1/endpoints/{id}/keys/{key}/revoke", endpoint, key), query: Page{}.query("replace", word(replace)),
+		method: http.MethodPost, path: at("/v1/endpoints/{id}/keys/{key}/revoke", endpoint, key), query: Page{}.query("replace", word(replace)), key: once,
 	})
 }
 
