@@ -28,6 +28,30 @@ func await(tx *store.Tx, d *Delivery) error {
 // refillChunk is how many are owed again in one transaction.
 const refillChunk = 100
 
+// Waiting are the served endpoints of which something waits for room. One look-up, and one for each of them.
+func (b *Outbox) Waiting() (endpoints []string, err error) {
+	err = b.o.Store.View(func(tx *store.Tx) error {
+		c := tx.Bucket(store.Withheld).Cursor()
+		k, _ := c.Seek([]byte{byRoom})
+		for len(k) > 0 && k[0] == byRoom {
+			id, _, ok := bytes.Cut(k[1:], []byte{0})
+			if !ok {
+				k, _ = c.Next() // damaged: it names nobody
+				continue
+			}
+			if b.serves(string(id)) {
+				endpoints = append(endpoints, string(id))
+			}
+			k, _ = c.Seek(append(append([]byte{byRoom}, id...), 1))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for what waits for room: %w", err)
+	}
+	return endpoints, nil
+}
+
 // Refill owes again what the endpoint's max_owed had pushed out, as far as there is room, and returns how many that were. allowed and render are as for Revive. What has been
 // decided otherwise since, is not allowed or cannot be rendered stays dead, and waits no longer.
 func (b *Outbox) Refill(ctx context.Context, endpoint string, allowed func(*store.Tx, DeadDelivery) bool, render func(*store.Tx, DeadDelivery) ([]byte, error)) (n int, err error) {

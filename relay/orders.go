@@ -111,11 +111,13 @@ func (r *Relay) current(tx *store.Tx, d outbox.DeadDelivery) bool {
 // refill owes again, a step at a time, what endpoints that owed max_owed had to give up, when they have room.
 func (r *Relay) refill(ctx context.Context) error {
 	for {
-		for _, p := range r.o.Registry.Read().Partners() {
-			for i := range p.Endpoints {
-				if _, err := r.o.Outbox.Refill(ctx, p.Endpoints[i].ID, r.current, r.renderDead); err != nil && ctx.Err() == nil && !isFull(err) {
-					return err
-				}
+		waiting, err := r.o.Outbox.Waiting()
+		if err != nil {
+			return err
+		}
+		for _, id := range waiting {
+			if _, err := r.o.Outbox.Refill(ctx, id, r.current, r.renderDead); err != nil && ctx.Err() == nil && !isFull(err) {
+				return err
 			}
 		}
 		if !pause(ctx, time.Second) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -35,7 +36,7 @@ func (c *Config) receivers() []PartnerConfig {
 	if len(c.Operator) == 0 {
 		return c.Partners
 	}
-	return append(c.Partners[:len(c.Partners):len(c.Partners)], PartnerConfig{ID: registry.Operator, Endpoints: c.Operator})
+	return append(slices.Clip(c.Partners), PartnerConfig{ID: registry.Operator, Endpoints: c.Operator})
 }
 
 // endpointKey is the key of an endpoint in the file: of the i-th receiver the j-th.

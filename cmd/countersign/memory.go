@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"math"
 	"os"
@@ -12,17 +13,19 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // memoryShare is how much of a cgroup's memory the heap may take before it is collected harder. The rest is for stacks, and for what the kernel keeps for us.
 const memoryShare = 0.9
 
 // The heap is small, because what is owed lives on disk, so it may grow fourfold between two collections: a tenth of the CPU at saturation. What a flood has made it hold
-// must not count fourfold, so garbage has a bound of its own; where even the living are more than that, it may be a quarter of them.
+// must not count fourfold, so garbage has a bound of its own, and a lower one where much lives, as with a thousand endpoints: then it may be a third of that.
 const (
 	mostGarbage = 48 << 20 // bytes
+	mostInAll   = 56 << 20 // bytes of the living and of garbage, where that leaves room for garbage
 	mostPercent = 300
-	leastGrowth = 25
+	leastGrowth = 30
 )
 
 // collector sets, after each collection, how much the heap may grow until the next.
@@ -34,7 +37,7 @@ type collector struct {
 
 // tend begins to. It goes on until the process ends, or until it is stopped.
 func tend() *collector {
-	c := &collector{live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}}
+	c := &collector{live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}}
 	c.set(mostPercent)
 	c.await()
 	return c
@@ -56,7 +59,11 @@ func (c *collector) await() {
 
 func (c *collector) adjust() {
 	metrics.Read(c.live)
-	c.set(growth(c.live[0].Value.Uint64()))
+	used := uint64(0) // what the runtime takes the percentage of
+	for i := range c.live {
+		used += c.live[i].Value.Uint64()
+	}
+	c.set(growth(used))
 }
 
 func (c *collector) set(percent int) {
@@ -65,12 +72,42 @@ func (c *collector) set(percent int) {
 	}
 }
 
-// growth is by how many hundredths so many living bytes may grow.
+// What a burst has made us hold is given back when it is quiet.
+const (
+	quietFor  = 5 * time.Second
+	quietRate = 1 << 20  // bytes allocated meanwhile
+	worthIt   = 16 << 20 // bytes that nobody uses, or fewer are not asked for
+)
+
+// ease gives memory back to the machine when nothing has been going on for a while, until ctx ends.
+func ease(ctx context.Context, quiet time.Duration) error {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	at := func(i int) uint64 { return s[i].Value.Uint64() }
+	tick := time.NewTicker(quiet)
+	defer tick.Stop()
+	for last := uint64(0); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		metrics.Read(s)
+		unused := at(1) + at(2) - min(at(2), at(3))
+		if at(0)-last < quietRate && unused > worthIt {
+			debug.FreeOSMemory()
+			metrics.Read(s)
+		}
+		last = at(0)
+	}
+}
+
+// growth is by how many hundredths so many living bytes, of the heap and of stacks, may grow.
 func growth(live uint64) int {
 	if live == 0 {
 		return mostPercent
 	}
-	return int(min(mostPercent, max(leastGrowth, mostGarbage*100/live)))
+	garbage := min(mostGarbage, mostInAll-min(mostInAll, live))
+	return int(min(mostPercent, max(leastGrowth, garbage*100/live)))
 }
 
 // limitMemory bounds the heap by the cgroup that is found below root, if there is one: without it the collector would let the heap grow until the kernel ends the process.

@@ -88,12 +88,12 @@ func TestStopOrder(t *testing.T) {
 		}
 		t.Logf("ack: %s, stopped in %v: %s", ack, took.Round(time.Millisecond), strings.Join(order, ", "))
 		at := slices.Index(order, "ingress")
-		if at < 0 || !slices.Equal(order[at+1:], after) || len(order) != 16 {
+		if at < 0 || !slices.Equal(order[at+1:], after) || len(order) != 17 {
 			t.Errorf("ack: %s: %s; want the ingress, and after it only %s", ack, strings.Join(order, ", "), strings.Join(after, ", "))
 		}
 	}
-	f("disk", "published keys", "quarantine", "store", "waiting", "signals")
-	f("kafka", "published keys", "forward updates", "kafka", "quarantine", "store", "waiting", "signals")
+	f("disk", "published keys", "quarantine", "store", "waiting", "signals", "memory")
+	f("kafka", "published keys", "forward updates", "kafka", "quarantine", "store", "waiting", "signals", "memory")
 }
 
 // TestTakenWhileStopping: however long something takes to stop, callbacks are taken until it has, and /readyz says what is going on.

@@ -258,7 +258,9 @@ func (s *sender) deliver(ctx context.Context, j job) {
 	}
 	var a send.Answer
 	if err == nil {
+		leave := queueUp()
 		a, err = by.pool.Post(ctx, by.URL, h, d.Body, by.Timeout)
+		leave()
 	}
 	if err != nil && ctx.Err() != nil { // stopping: whether it arrived is unknown, so it is owed still
 		s.r.o.Outbox.Release(d)

@@ -77,9 +77,9 @@ func New(o Options) (*Notifier, error) {
 	}
 	n := &Notifier{o: o, wake: make(chan struct{}, 1), recovered: map[string]time.Time{}, exhausted: map[string]time.Time{}}
 	n.told = newTold(o.Metrics)
-	err := o.Store.View(func(tx *store.Tx) (err error) {
-		n.states, err = readStates(tx)
-		return err
+	err := o.Store.View(func(tx *store.Tx) error {
+		n.states = readStates(tx)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read what operational webhooks have told: %w", err)
@@ -108,7 +108,7 @@ func (n *Notifier) Run(ctx context.Context, begun <-chan struct{}) error {
 	for {
 		err := n.look(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopping
+			return nil // stopping
 		}
 		if err != nil && !errors.Is(err, store.ErrFull) { // a full disk passes
 			return fmt.Errorf("operational webhooks: %w", err)
@@ -169,9 +169,9 @@ func (n *Notifier) accepted(ctx context.Context, now *registry.Snapshot, partner
 // lookAtDead tells of deliveries that have died, of each endpoint once a minute at most.
 func (n *Notifier) lookAtDead(ctx context.Context, now *registry.Snapshot) error {
 	var all map[string]deaths
-	err := n.o.Store.View(func(tx *store.Tx) (err error) {
-		all, err = readDeaths(tx)
-		return err
+	err := n.o.Store.View(func(tx *store.Tx) error {
+		all = readDeaths(tx)
+		return nil
 	})
 	if err != nil {
 		return err
@@ -196,9 +196,8 @@ func (n *Notifier) tellDead(ctx context.Context, now *registry.Snapshot, id stri
 		return exhaustedData{nid, partner, id, d.Count, d.Rejections, d.Reasons, d.Since, d.Deliveries}
 	}}
 	return n.tell(ctx, now, t, func(tx *store.Tx) error {
-		var err error
-		if d, err = deathsOf(tx, id); err != nil || d.Count == 0 { // of now: more may have died
-			return err
+		if d = deathsOf(tx, id); d.Count == 0 { // of now: more may have died
+			return nil
 		}
 		if err := tx.Bucket(store.Meta).Delete(deathsKey(id)); err != nil {
 			return err

@@ -46,44 +46,43 @@ type deaths struct {
 	Deliveries []string       `json:"deliveries"` // the first of them, by id
 }
 
-func readStates(tx *store.Tx) (map[string]*state, error) {
+func readStates(tx *store.Tx) map[string]*state {
 	all := map[string]*state{}
-	err := each(tx, statePrefix, func(id string, v []byte) {
+	each(tx, statePrefix, func(id string, v []byte) {
 		s := &state{}
 		if json.Unmarshal(v, s) == nil {
 			all[id] = s
 		}
 	})
-	return all, err
+	return all
 }
 
-func readDeaths(tx *store.Tx) (map[string]deaths, error) {
+func readDeaths(tx *store.Tx) map[string]deaths {
 	all := map[string]deaths{}
-	err := each(tx, deathPrefix, func(id string, v []byte) {
+	each(tx, deathPrefix, func(id string, v []byte) {
 		var d deaths
 		if json.Unmarshal(v, &d) == nil {
 			all[id] = d
 		}
 	})
-	return all, err
+	return all
 }
 
-func each(tx *store.Tx, prefix string, fn func(id string, v []byte)) error {
+func each(tx *store.Tx, prefix string, fn func(id string, v []byte)) {
 	c := tx.Bucket(store.Meta).Cursor()
 	for k, v := c.Seek([]byte(prefix)); bytes.HasPrefix(k, []byte(prefix)); k, v = c.Next() {
 		if v != nil {
 			fn(strings.TrimPrefix(string(k), prefix), v)
 		}
 	}
-	return nil
 }
 
-func deathsOf(tx *store.Tx, endpoint string) (d deaths, err error) {
+func deathsOf(tx *store.Tx, endpoint string) (d deaths) {
 	v, err := tx.Bucket(store.Meta).Get(deathsKey(endpoint))
 	if err != nil || v == nil || json.Unmarshal(v, &d) != nil {
-		return deaths{}, nil //nolint:nilerr // damaged: begun anew
+		return deaths{} // none, or damaged: begun anew
 	}
-	return d, nil
+	return d
 }
 
 // state is a copy of what has been told last of an endpoint.
@@ -150,10 +149,7 @@ func (n *Notifier) Settled(tx *store.Tx, a outbox.Attempt) error {
 
 func died(tx *store.Tx, a *outbox.Attempt) error {
 	id := a.Delivery.Endpoint
-	d, err := deathsOf(tx, id)
-	if err != nil {
-		return err
-	}
+	d := deathsOf(tx, id)
 	if d.Count++; d.Since.IsZero() {
 		d.Since = a.At.UTC()
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -211,7 +212,7 @@ func (s *Snapshot) Receivers() []Partner {
 	if len(s.operator) == 0 {
 		return s.all
 	}
-	return append(s.all[:len(s.all):len(s.all)], Partner{ID: Operator, Endpoints: s.operator})
+	return append(slices.Clip(s.all), Partner{ID: Operator, Endpoints: s.operator})
 }
 
 // Partner is the partner of an id, which it has or had; nil: there is none.

@@ -218,6 +218,7 @@ func (p *Pool) transport(c *tls.Config) *http.Transport {
 		TLSHandshakeTimeout:    p.c.o.TLSTimeout,
 		DisableCompression:     true, // else 16 KiB on the wire may become 16 MiB
 		MaxResponseHeaderBytes: maxHeader,
+		ReadBufferSize:         1 << 10, // of each connection; answers are short
 		MaxConnsPerHost:        p.o.Conns,
 		MaxIdleConns:           p.o.Conns,
 		MaxIdleConnsPerHost:    p.o.Conns,
