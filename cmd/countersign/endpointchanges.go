@@ -40,7 +40,11 @@ func (f jsonFlag) endpoint(c *console, v *api.EndpointDetail) error {
 	if v.Filter != "" {
 		c.printf("  filter %s\n", v.Filter)
 	}
-	c.printf("  disabled after failing for %s\n", v.DisableAfter)
+	fails := "disabled after failing for " + v.DisableAfter
+	if v.DisableAfter == "never" {
+		fails = "never disabled for failing"
+	}
+	c.printf("  %s\n", fails)
 	c.printf("  %d at once, timeout %s, %d owed at most, since %s, %d attempts\n", v.Concurrency, v.Timeout, v.MaxOwed, v.Since, v.Retry.Attempts)
 	if len(v.Headers) > 0 {
 		c.printf("  headers %s\n", strings.Join(v.Headers, ", "))

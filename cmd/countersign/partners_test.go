@@ -83,7 +83,10 @@ partners: []
 		t.Errorf("shown: %s", shown)
 	}
 	do(exitNo, "endpoints", "update", "acme-main", "--timeout", "3s", "--if-version", "77")
-	do(exitYes, "endpoints", "update", "acme-main", "--timeout", "3s", "--filter", `change.status == "approved"`, "--if-version", "2")
+	updated := do(exitYes, "endpoints", "update", "acme-main", "--timeout", "3s", "--disable-after", "never", "--filter", `change.status == "approved"`, "--if-version", "2")
+	if !strings.Contains(shown, "disabled after failing for 5d") || !strings.Contains(updated, "never disabled for failing") {
+		t.Errorf("how long it may fail: %s, and then %s", shown, updated)
+	}
 	m.says("acme:bob", "rejected_final") // what takes away that it was told is told, whatever the filter says
 	told(3)
 	h.mu.Lock()

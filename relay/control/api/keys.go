@@ -45,7 +45,7 @@ var keyCalls = []Call{
 	},
 	{
 		Pattern: "POST /v1/endpoints/{id}/rotate", ID: "rotateKey", Summary: "Make a key, which signs first from now on, and show its secret this once",
-		About: "The key before signs on until the overlap has ended, so whoever knows that verifies every delivery meanwhile. Of an ed25519 key the public half is shown; the private one is given to nobody.",
+		About:  "The key before signs on until the overlap has ended, so whoever knows that verifies every delivery meanwhile. Of an ed25519 key the public half is shown; the private one is given to nobody.",
 		Params: []Param{keyHeader}, Ask: RotateAsk{}, MayAsk: true, Answer: EndpointKey{},
 		Refuses: []Refusal{notFound, keysInConfig, {http.StatusConflict, TypeConflict, "too_many_keys", "ten older keys still sign"}, keyUsed, keyInUse, tooMany},
 	},
