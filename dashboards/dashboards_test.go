@@ -179,7 +179,8 @@ func lintQuery(q target, fail func(string)) {
 	}
 }
 
-// TestThresholds holds the lines in panels to the numbers in the alerts: an operator must not see red where no alert is, or the other way round.
+// TestThresholds holds the lines in panels to the numbers in the alerts: an operator must not see
+// red where no alert is, or the other way round.
 func TestThresholds(t *testing.T) {
 	exprs := map[string]string{}
 	for _, r := range allRules(t) {

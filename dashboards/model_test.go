@@ -234,7 +234,8 @@ func (v view) panel(id int, at gridPos) panel {
 
 var metricName = regexp.MustCompile(`\b(?:countersign_[a-z0-9_]+|process_[a-z_]+|go_[a-z_]+)\b(\{)?|\bcountersign:[a-z0-9_]+:[a-z0-9_]+\b(\{)?`)
 
-// filtered adds the filters on job and instance to every metric. Recorded series are of all instances of a job.
+// filtered adds the filters on job and instance to every metric. Recorded series are of all
+// instances of a job.
 func filtered(expr string) string {
 	return metricName.ReplaceAllStringFunc(expr, func(m string) string {
 		name, open := strings.CutSuffix(m, "{")

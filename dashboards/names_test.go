@@ -26,7 +26,8 @@ var notShown = map[string]string{
 // ofTarget are the labels that Prometheus adds.
 var ofTarget = []string{"job", "namespace", "instance"}
 
-// ofLibrary are the metrics that the Prometheus library makes for every process, as far as they are used here, with their labels.
+// ofLibrary are the metrics that the Prometheus library makes for every process, as far as they are
+// used here, with their labels.
 var ofLibrary = map[string][]string{
 	"process_cpu_seconds_total": nil, "process_resident_memory_bytes": nil, "process_open_fds": nil, "process_max_fds": nil, "process_start_time_seconds": nil,
 	"go_goroutines": nil, "go_memstats_heap_inuse_bytes": nil, "go_gc_duration_seconds": {"quantile"},
@@ -87,8 +88,9 @@ func literal(e ast.Expr) (string, bool) {
 	return s, err == nil
 }
 
-// look notes literals, and metrics: NewXVec(Opts{Name: "x"}, labels), NewX(Opts{…}), NewDesc("x", help, labels, …) and histogram("x", …) in place of Opts; and the
-// forwarder's counter("x", help, labels…) and gauge("x", help, …), all of which have a topic.
+// look notes literals, and metrics: NewXVec(Opts{Name: "x"}, labels), NewX(Opts{…}), NewDesc("x",
+// help, labels, …) and histogram("x", …) in place of Opts; and the forwarder's counter("x", help,
+// labels…) and gauge("x", help, …), all of which have a topic.
 func (c *code) look(n ast.Node) {
 	if l, ok := n.(*ast.BasicLit); ok {
 		if s, ok := literal(l); ok {
@@ -256,7 +258,8 @@ var (
 	matcher     = regexp.MustCompile(`(\w+)(=~|!~|!=|=)"([^"]*)"`)
 )
 
-// TestMetrics: every metric, label and label value in a panel or a rule exists in the code, and every metric of the code is in one of them.
+// TestMetrics: every metric, label and label value in a panel or a rule exists in the code, and
+// every metric of the code is in one of them.
 func TestMetrics(t *testing.T) {
 	c := scan(t)
 	used := map[string]bool{}

@@ -85,7 +85,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesNameWhatIsRecorded finds recorded series that nobody records, and those that nobody reads.
+// TestRulesNameWhatIsRecorded finds recorded series that nobody records, and those that nobody
+// reads.
 func TestRulesNameWhatIsRecorded(t *testing.T) {
 	exists, read := map[string]bool{}, map[string]bool{}
 	var exprs []string
@@ -150,7 +151,8 @@ func TestRunbooks(t *testing.T) {
 	}
 }
 
-// TestRunbooksNameWhatExists: alerts, panels, metrics, config keys' file and commands in the prose are real.
+// TestRunbooksNameWhatExists: alerts, panels, metrics, config keys' file and commands in the prose
+// are real.
 func TestRunbooksNameWhatExists(t *testing.T) {
 	code := scan(t)
 	names := alerts(t)

@@ -16,8 +16,10 @@ import (
 
 const pathPrefix = "/v1/callbacks/"
 
-// TriggerHeader marks a callback that the command line has made. It is signed with the source's own key, so nothing else tells it from the provider's word: where people are
-// real it is refused. Who has the key and leaves the header out is not the command line, and may say what he likes; that is what the key is for.
+// TriggerHeader marks a callback that the command line has made. It is signed with the source's own
+// key, so nothing else tells it from the provider's word: where people are real it is refused. Who
+// has the key and leaves the header out is not the command line, and may say what he likes; that is
+// what the key is for.
 const TriggerHeader = "Countersign-Trigger"
 
 // admit decides on everything that needs no body.
@@ -75,7 +77,8 @@ func compressed(encoding []byte) bool {
 	return len(encoding) > 0 && !bytes.EqualFold(encoding, []byte("identity"))
 }
 
-// sent counts the headers that fasthttp makes one of, or makes up: it keeps the last Content-Type, and gives a request without Content-Length one of 0.
+// sent counts the headers that fasthttp makes one of, or makes up: it keeps the last Content-Type,
+// and gives a request without Content-Length one of 0.
 type sent struct {
 	lengths, transfer, types, encodings int
 	folded, misnamed                    bool
@@ -122,7 +125,8 @@ func (s *source) tokenFits(token string, has bool) bool {
 	return has && signing.Static{Header: "token", Scheme: signing.Raw}.Verify(segment(token), nil, s.Token, time.Time{}) == nil
 }
 
-// segment shows a path segment as if it were a header, so that the one constant-time comparison we have serves for it too.
+// segment shows a path segment as if it were a header, so that the one constant-time comparison we
+// have serves for it too.
 type segment string
 
 // Values implements signing.Header.

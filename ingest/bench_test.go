@@ -13,8 +13,9 @@ import (
 	"countersign/ingest/provider"
 )
 
-// BenchmarkCallback is one signed callback over a loopback connection, client included: without a journal, which is the cost of the ingress itself, and with the
-// real one, where callbacks in parallel share a flush.
+// BenchmarkCallback is one signed callback over a loopback connection, client included: without a
+// journal, which is the cost of the ingress itself, and with the real one, where callbacks in
+// parallel share a flush.
 func BenchmarkCallback(b *testing.B) {
 	for _, c := range []struct {
 		name    string

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// bodies is the one budget of memory for all bodies that are on their way, with a share for each source and each address. What counts is the room that was made for what
-// has come, not what was promised. When it is used up, who is slow gives way to who is not.
+// bodies is the one budget of memory for all bodies that are on their way, with a share for each
+// source and each address. What counts is the room that was made for what has come, not what was
+// promised. When it is used up, who is slow gives way to who is not.
 type bodies struct {
 	cut func() // is told of each body that gave way
 
@@ -114,7 +115,8 @@ func (b *bodies) release(f *flight) {
 	f.held = 0
 }
 
-// take counts n bytes more for a body. Where they are not to be had, others give way; false: none did, or it gave way itself.
+// take counts n bytes more for a body. Where they are not to be had, others give way; false: none
+// did, or it gave way itself.
 func (b *bodies) take(f *flight, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -145,10 +147,12 @@ func (b *bodies) take(f *flight, n int64) bool {
 	return false
 }
 
-// little is what nearly every callback is content with. Who needs no more is not refused while there is anybody with more.
+// little is what nearly every callback is content with. Who needs no more is not refused while
+// there is anybody with more.
 const little = 64 << 10
 
-// slowest is who has fallen behind the most among those that share a limit; for who needs little, else one with more that has not fallen behind. nil: nobody.
+// slowest is who has fallen behind the most among those that share a limit; for who needs little,
+// else one with more that has not fallen behind. nil: nobody.
 func (b *bodies) slowest(f *flight, n int64, among func(*flight) bool) (slow *flight) {
 	modest := f.held+n <= little
 	now, least := elapsed(), int64(0)
@@ -186,7 +190,8 @@ var (
 	errEndEarly = errors.New("the body ended early")
 )
 
-// read reads a body to its end, at most limit bytes of it; length is what was announced, -1: it comes in chunks.
+// read reads a body to its end, at most limit bytes of it; length is what was announced, -1: it
+// comes in chunks.
 func (b *bodies) read(f *flight, r io.Reader, length, limit int64) ([]byte, error) {
 	most := length
 	if length < 0 {
@@ -218,13 +223,15 @@ func (b *bodies) read(f *flight, r io.Reader, length, limit int64) ([]byte, erro
 	return f.room.bytes(), nil
 }
 
-// What may stand around the chunks of a body: sizes, extensions. A sender of single bytes needs five times as much as it says.
+// What may stand around the chunks of a body: sizes, extensions. A sender of single bytes needs
+// five times as much as it says.
 const (
 	overhead      = 64 << 10
 	overheadShare = 8
 )
 
-// grow makes room for want bytes. Twice what has come is the most that is made, so memory follows the bytes received, not those promised.
+// grow makes room for want bytes. Twice what has come is the most that is made, so memory follows
+// the bytes received, not those promised.
 func (b *bodies) grow(f *flight, want, limit int64) bool {
 	next := newRoom(want, limit)
 	if !b.take(f, next.cap()-f.room.cap()) {

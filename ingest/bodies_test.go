@@ -16,7 +16,8 @@ import (
 
 var at1 = netip.MustParseAddr("198.51.100.1")
 
-// TestHoldingBodies: eight hundred connections that send nearly a megabyte each and hold cost what the budget says.
+// TestHoldingBodies: eight hundred connections that send nearly a megabyte each and hold cost what
+// the budget says.
 func TestHoldingBodies(t *testing.T) {
 	const n = 800
 	d := open(t, func(o *Options) { o.ReadTimeout = 0 })
@@ -49,7 +50,8 @@ func TestHoldingBodies(t *testing.T) {
 	}
 }
 
-// TestBodiesHaveABudget: connections that send much and hold are cut when the memory for bodies is used up, with an answer, and a genuine callback of any size gets what it needs.
+// TestBodiesHaveABudget: connections that send much and hold are cut when the memory for bodies is
+// used up, with an answer, and a genuine callback of any size gets what it needs.
 func TestBodiesHaveABudget(t *testing.T) {
 	const held = 600 << 10
 	f := func(name, hostile, genuineTo string, change func(*Options)) {
@@ -103,7 +105,8 @@ func TestBodiesHaveABudget(t *testing.T) {
 	f("an address", "sumsub", "sumsub", func(o *Options) { o.Bodies, o.BodiesOfSource, o.BodiesOfClient = 64<<20, 64<<20, 4<<20 })
 }
 
-// TestSlowGivesWayToFast: what is cut is what has made the least progress, however it goes about it, and not a body that keeps coming.
+// TestSlowGivesWayToFast: what is cut is what has made the least progress, however it goes about
+// it, and not a body that keeps coming.
 func TestSlowGivesWayToFast(t *testing.T) {
 	d := open(t, func(o *Options) { o.Bodies, o.BodiesOfSource, o.BodiesOfClient = 2<<20, 2<<20, 2<<20 })
 	b := d.bodies

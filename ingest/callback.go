@@ -53,7 +53,8 @@ func (in *Ingress) contain(ctx *fasthttp.RequestCtx) {
 	in.answer(ctx, src, started, r, reply)
 }
 
-// last makes the answer the last on its connection, for the request is not read to its end: whatever follows must not be taken for another, nor cost its sender the answer.
+// last makes the answer the last on its connection, for the request is not read to its end:
+// whatever follows must not be taken for another, nor cost its sender the answer.
 func last(ctx *fasthttp.RequestCtx) {
 	ctx.SetConnectionClose()
 	if c := ours(ctx.Conn()); c != nil {
@@ -71,7 +72,8 @@ func expects(h *fasthttp.RequestHeader) (none fasthttp.RequestConfig) {
 	return none
 }
 
-// expected decides on a request whose sender waits with the body until it is wanted: whoever is refused need not send it.
+// expected decides on a request whose sender waits with the body until it is wanted: whoever is
+// refused need not send it.
 func (in *Ingress) expected(ctx *fasthttp.RequestCtx) (status int) {
 	started := time.Now()
 	var src *source
@@ -98,7 +100,8 @@ func (in *Ingress) panicked(ctx *fasthttp.RequestCtx, src *source, started time.
 	in.answer(ctx, src, started, refuse(panicked, nil), nil)
 }
 
-// printable is what may be logged of a panic. The runtime's own words hold types and numbers; anybody else's may hold a piece of the body (I7).
+// printable is what may be logged of a panic. The runtime's own words hold types and numbers;
+// anybody else's may hold a piece of the body (I7).
 func printable(p any) string {
 	if err, ok := p.(runtime.Error); ok {
 		return err.Error()
@@ -144,7 +147,8 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	}
 }
 
-// logRefused writes one line per refused callback, a few a second of each verdict at each source; how many of these were left out is in the next such line.
+// logRefused writes one line per refused callback, a few a second of each verdict at each source;
+// how many of these were left out is in the next such line.
 func (in *Ingress) logRefused(ctx *fasthttp.RequestCtx, src *source, to *tally, r *refusal) {
 	unlogged, ok := to.refusals.allow(r.verdict)
 	if !ok {
@@ -229,7 +233,8 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 	return in.take(wait, m)
 }
 
-// take puts what a callback comes to on stable storage, and says how to answer. A body that is only kept is answered 200 all the same: the provider has done its part.
+// take puts what a callback comes to on stable storage, and says how to answer. A body that is only
+// kept is answered 200 all the same: the provider has done its part.
 func (in *Ingress) take(ctx context.Context, m *message) (reply []byte, _ *refusal) {
 	t := in.intake(m)
 	var err error
@@ -256,7 +261,8 @@ func (in *Ingress) take(ctx context.Context, m *message) (reply []byte, _ *refus
 	}
 }
 
-// logTaken writes one line, at debug, for a callback that is dealt with: our own ids of what it said, nothing of who it is about.
+// logTaken writes one line, at debug, for a callback that is dealt with: our own ids of what it
+// said, nothing of who it is about.
 func (in *Ingress) logTaken(m *message, v verdict, rs []journal.Record) {
 	if !in.o.Logger.Enabled(context.Background(), slog.LevelDebug) {
 		return
@@ -288,7 +294,8 @@ func (s *source) verify(ctx context.Context, h signing.Header, body []byte, now 
 	return nil
 }
 
-// address says whose subject it is, as far as the source can tell; the rest is found by refs in the relay.
+// address says whose subject it is, as far as the source can tell; the rest is found by refs in the
+// relay.
 func (s *source) address(u *kyc.Update) error {
 	u.Partner = s.Partner
 	if u.Partner != "" || u.Subject.ID == "" || s.PartnerFrom != "subject_prefix" {

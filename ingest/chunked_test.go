@@ -14,7 +14,8 @@ import (
 	"countersign/ingest/provider"
 )
 
-// inChunks sends the body of a raw request in chunks of some bytes, instead of with a Content-Length.
+// inChunks sends the body of a raw request in chunks of some bytes, instead of with a
+// Content-Length.
 func inChunks(raw string, size int) string {
 	head, body, _ := strings.Cut(raw, "\r\n\r\n")
 	lines := slices.DeleteFunc(strings.Split(head, "\r\n"), func(line string) bool { return strings.HasPrefix(line, "Content-Length:") })
@@ -36,7 +37,8 @@ func (d *door) budget(n int64) {
 	d.bodies.limit, d.bodies.perSource, d.bodies.perAddress = n, n, n
 }
 
-// TestChunked: a body in chunks is what its chunks come to, up to max_body, however it is cut; the connection ends with its answer.
+// TestChunked: a body in chunks is what its chunks come to, up to max_body, however it is cut; the
+// connection ends with its answer.
 func TestChunked(t *testing.T) {
 	d := open(t)
 	padded := func(n int) string {
@@ -77,7 +79,8 @@ func TestChunked(t *testing.T) {
 	}
 }
 
-// TestChunksThatLie: what parsers may read differently is refused, nothing behind it is served, and what is not whole is no body, even where nothing else proves it.
+// TestChunksThatLie: what parsers may read differently is refused, nothing behind it is served, and
+// what is not whole is no body, even where nothing else proves it.
 func TestChunksThatLie(t *testing.T) {
 	d := open(t)
 	hidden := approval(t, "sumsub", "smuggled")

@@ -8,8 +8,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// client is who sent the request: the peer, or, behind trusted proxies, the last address in X-Forwarded-For or Forwarded that is not one of them. Where both are there
-// and do not say the same, a proxy wrote one of them and let a stranger's through in the other: then it is nobody, whom no allow list has.
+// client is who sent the request: the peer, or, behind trusted proxies, the last address in
+// X-Forwarded-For or Forwarded that is not one of them. Where both are there and do not say the
+// same, a proxy wrote one of them and let a stranger's through in the other: then it is nobody,
+// whom no allow list has.
 func (now *set) client(ctx *fasthttp.RequestCtx) netip.Addr {
 	at := peer(ctx.RemoteAddr())
 	if !now.trusted(at) {
@@ -28,7 +30,8 @@ func (now *set) client(ctx *fasthttp.RequestCtx) netip.Addr {
 	return netip.Addr{}
 }
 
-// behind follows the hops that proxies wrote, the last first, as far as each is one that is trusted. A hop that cannot be read, or hides itself, is as far as it goes.
+// behind follows the hops that proxies wrote, the last first, as far as each is one that is
+// trusted. A hop that cannot be read, or hides itself, is as far as it goes.
 func (now *set) behind(at netip.Addr, lines [][]byte, read func(string) (netip.Addr, bool)) netip.Addr {
 	for _, line := range slices.Backward(lines) {
 		for _, text := range slices.Backward(parts(string(line), ',')) {
@@ -79,7 +82,8 @@ func hop(text string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// forwardedFor reads who a proxy had the request from, of one element of Forwarded (RFC 7239). "unknown" and names that begin with an underscore are no address.
+// forwardedFor reads who a proxy had the request from, of one element of Forwarded (RFC 7239).
+// "unknown" and names that begin with an underscore are no address.
 func forwardedFor(element string) (a netip.Addr, ok bool) {
 	for _, pair := range parts(element, ';') {
 		name, value, _ := strings.Cut(pair, "=")

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// ClientAuthorities are who may vouch for clients of the callback listener. They follow their file as a Certificate does. Every client has to show a certificate of theirs; what is asked of a
+// ClientAuthorities are who may vouch for clients of the callback listener. They follow their file
+// as a Certificate does. Every client has to show a certificate of theirs; what is asked of a
 // callback besides stays: the address, the token and the proof.
 type ClientAuthorities struct {
 	file string
@@ -51,7 +52,8 @@ func NewClientAuthorities(file string, log *slog.Logger, now func() time.Time) (
 	return c, nil
 }
 
-// ReadAuthorities reads the certificates of a PEM file. One that has none, or holds what is no certificate, is an error.
+// ReadAuthorities reads the certificates of a PEM file. One that has none, or holds what is no
+// certificate, is an error.
 func ReadAuthorities(file string) (*x509.CertPool, error) {
 	rest, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
@@ -111,8 +113,9 @@ func (c *ClientAuthorities) current() *x509.CertPool {
 	return c.pool
 }
 
-// demand makes a connection's config ask for a client's certificate. It is judged here and not by crypto/tls, which would refuse without telling us; a session that is taken up again is
-// judged again.
+// demand makes a connection's config ask for a client's certificate. It is judged here and not by
+// crypto/tls, which would refuse without telling us; a session that is taken up again is judged
+// again.
 func (c *ClientAuthorities) demand(base *tls.Config) *tls.Config {
 	base.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		pool, from := c.current(), hello.Conn.RemoteAddr()
@@ -149,7 +152,8 @@ func (c *ClientAuthorities) judge(pool *x509.CertPool, chain []*x509.Certificate
 	return unknownClientCert, errors.New("the client's certificate is of no authority in tls.client_ca, or not made for clients")
 }
 
-// refuse writes one line for each refused handshake, at most one a second; how many were left out is in the next. Nothing of the certificate is logged: whoever connects writes it.
+// refuse writes one line for each refused handshake, at most one a second; how many were left out
+// is in the next. Nothing of the certificate is logged: whoever connects writes it.
 func (c *ClientAuthorities) refuse(from net.Addr, reason string, err error) {
 	c.refused(reason)
 	if !c.refusals.Allow() {

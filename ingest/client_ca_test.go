@@ -87,8 +87,9 @@ func refusedFor(d *door, reason string) (n float64) {
 	return n
 }
 
-// TestClientAuthorities: only clients with a certificate of an authority are served, and only if what else is asked of them is there too; refused ones are logged and counted, with nothing
-// of what they showed; the file is followed.
+// TestClientAuthorities: only clients with a certificate of an authority are served, and only if
+// what else is asked of them is there too; refused ones are logged and counted, with nothing of
+// what they showed; the file is followed.
 func TestClientAuthorities(t *testing.T) {
 	p, clock, log := newPair(t), &wound{t: at}, &book{}
 	logger := slog.New(slog.NewJSONHandler(log, nil))

@@ -65,8 +65,8 @@ type source struct {
 	tally  *tally
 }
 
-// tally is what a source is known by as long as sets have one of its name. It counts on for requests
-// that saw a set which has ended, and nobody reads that any more.
+// tally is what a source is known by as long as sets have one of its name. It counts on for
+// requests that saw a set which has ended, and nobody reads that any more.
 type tally struct {
 	label     string
 	places    places
@@ -77,10 +77,10 @@ type tally struct {
 	held      int64 // by its bodies, guarded by the lock of bodies
 }
 
-// Plan works out what another set of settings comes to, with all that can fail, and changes nothing.
-// Apply, which cannot fail, makes it count: each request sees either what was before, as a whole, or
-// what is now. Nobody is refused meanwhile, and what is known of a source that stays is kept. One
-// plan is made and applied at a time.
+// Plan works out what another set of settings comes to, with all that can fail, and changes
+// nothing. Apply, which cannot fail, makes it count: each request sees either what was before, as a
+// whole, or what is now. Nobody is refused meanwhile, and what is known of a source that stays is
+// kept. One plan is made and applied at a time.
 func (in *Ingress) Plan(to Settings) (apply func(), err error) {
 	to.fill()
 	was := in.set.Load()

@@ -27,7 +27,8 @@ func without(name string) func(*Settings) {
 	}
 }
 
-// TestOneSetForEachRequest: a request that has begun is judged by what counted then, to its last byte; the next by what counts now. The series of a source that has ended stay gone, whatever was
+// TestOneSetForEachRequest: a request that has begun is judged by what counted then, to its last
+// byte; the next by what counts now. The series of a source that has ended stay gone, whatever was
 // under way to it.
 func TestOneSetForEachRequest(t *testing.T) {
 	d := open(t)
@@ -69,7 +70,8 @@ func TestOneSetForEachRequest(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptOfASource: its rate goes on counting over another set, unless it is the rate that is another.
+// TestWhatIsKeptOfASource: its rate goes on counting over another set, unless it is the rate that
+// is another.
 func TestWhatIsKeptOfASource(t *testing.T) {
 	d := open(t)
 	last := func(want int) {

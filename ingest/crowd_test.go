@@ -84,8 +84,9 @@ func (d *door) crowdedOut(reason string) float64 {
 	return m.GetCounter().GetValue()
 }
 
-// TestHostileConnections: ten thousand connections of two hundred addresses that say nothing, half a header or half a body, and hold, cost less than 256 MiB, their senders'
-// side included, and genuine callbacks beside them are answered.
+// TestHostileConnections: ten thousand connections of two hundred addresses that say nothing, half
+// a header or half a body, and hold, cost less than 256 MiB, their senders' side included, and
+// genuine callbacks beside them are answered.
 func TestHostileConnections(t *testing.T) {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
@@ -167,7 +168,8 @@ func TestHostileConnections(t *testing.T) {
 	eventually(t, "everything is given back", func() bool { return d.ln.count() == 0 && d.bodies.holds() == 0 })
 }
 
-// TestOneAddressIsNotAll: one address has its share of the connections, of which its own oldest gives way; others get in. A trusted proxy may have them all.
+// TestOneAddressIsNotAll: one address has its share of the connections, of which its own oldest
+// gives way; others get in. A trusted proxy may have them all.
 func TestOneAddressIsNotAll(t *testing.T) {
 	d := open(t, func(o *Options) { o.MaxConns, o.ConnsOfAddress, o.ReadTimeout = 40, 10, time.Minute })
 	var conns []net.Conn
@@ -199,7 +201,8 @@ func TestOneAddressIsNotAll(t *testing.T) {
 	}
 }
 
-// TestTrustedProxyHasNoShare: a proxy speaks for many. Of IPv6, a proxy is one address, and everybody else a /64.
+// TestTrustedProxyHasNoShare: a proxy speaks for many. Of IPv6, a proxy is one address, and
+// everybody else a /64.
 func TestTrustedProxyHasNoShare(t *testing.T) {
 	f := func(listen, proxies string, want int) {
 		t.Helper()
@@ -232,8 +235,8 @@ func TestTrustedProxyHasNoShare(t *testing.T) {
 	}
 }
 
-// TestWhoGivesWay: when every connection is taken, first those go that have proven nothing and are late, the latest first; then proven ones that rest; never one whose
-// request is being dealt with.
+// TestWhoGivesWay: when every connection is taken, first those go that have proven nothing and are
+// late, the latest first; then proven ones that rest; never one whose request is being dealt with.
 func TestWhoGivesWay(t *testing.T) {
 	d := open(t, func(o *Options) {
 		o.MaxConns, o.ConnsOfAddress, o.ReadTimeout, o.AppendTimeout = 4, 4, time.Minute, time.Minute

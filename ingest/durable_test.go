@@ -18,8 +18,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// answeredEarly holds the journal back, sends one callback and says what is wrong: a byte on the wire before the journal said yes, or a 200 without its record.
-// It is the checker of I1; TestNegativeControl shows that it can find something.
+// answeredEarly holds the journal back, sends one callback and says what is wrong: a byte on the
+// wire before the journal said yes, or a 200 without its record. It is the checker of I1;
+// TestNegativeControl shows that it can find something.
 func answeredEarly(d *door, raw string) error {
 	gate := make(chan struct{})
 	d.held.set(nil, gate)
@@ -78,7 +79,8 @@ func TestNegativeControl(t *testing.T) {
 	eventually(t, "the late append", func() bool { return d.journal.Backlog() == 1 })
 }
 
-// occupy keeps the store's one writer busy, as a slow disk does, until the returned function is called.
+// occupy keeps the store's one writer busy, as a slow disk does, until the returned function is
+// called.
 func (d *door) occupy() (release func()) {
 	gate, inside := make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -93,8 +95,9 @@ func (d *door) occupy() (release func()) {
 	return release
 }
 
-// TestSlowDisk: a disk that does not answer in time is a 503 within AppendTimeout, the record may stand all the same, and it is the record that was sent although
-// the request's memory has served others since.
+// TestSlowDisk: a disk that does not answer in time is a 503 within AppendTimeout, the record may
+// stand all the same, and it is the record that was sent although the request's memory has served
+// others since.
 func TestSlowDisk(t *testing.T) {
 	const timeout, n = 100 * time.Millisecond, 20
 	d := open(t, func(o *Options) { o.AppendTimeout = timeout })
@@ -182,7 +185,8 @@ func TestRealBacklogAndStoppedStore(t *testing.T) {
 	f(503, "1")
 }
 
-// TestStop: while requests are in progress the door stays open, for what comes now too; each answer ends its connection; then it closes, and no 200 is without its record.
+// TestStop: while requests are in progress the door stays open, for what comes now too; each answer
+// ends its connection; then it closes, and no 200 is without its record.
 func TestStop(t *testing.T) {
 	d := open(t, func(o *Options) { o.AppendTimeout = patience })
 	gate := make(chan struct{})

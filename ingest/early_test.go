@@ -39,8 +39,9 @@ func earlyAnswers(t *testing.T, size int) map[string]int {
 	}
 }
 
-// stubborn sends all it has, on a connection with small buffers, before it reads an answer, as clients do that were not made for early ones. It returns the answer, and
-// what became of the sending.
+// stubborn sends all it has, on a connection with small buffers, before it reads an answer, as
+// clients do that were not made for early ones. It returns the answer, and what became of the
+// sending.
 func (d *door) stubborn(raw string, over *tls.Config) (a answer, sent, err error) {
 	d.t.Helper()
 	c := d.dial()
@@ -53,7 +54,8 @@ func (d *door) stubborn(raw string, over *tls.Config) (a answer, sent, err error
 	return a, sent, err
 }
 
-// TestEarlyAnswers: an answer that is given before a large body has been read is read by who sends the body, all of it, over TCP and over TLS.
+// TestEarlyAnswers: an answer that is given before a large body has been read is read by who sends
+// the body, all of it, over TCP and over TLS.
 func TestEarlyAnswers(t *testing.T) {
 	p := newPair(t)
 	certificate, err := NewCertificate(p.cert, p.key, slog.New(slog.DiscardHandler), time.Now)
@@ -88,7 +90,8 @@ func TestEarlyAnswers(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswersToClients is the same with Go's client, which has its body sent while it waits for the answer.
+// TestEarlyAnswersToClients is the same with Go's client, which has its body sent while it waits
+// for the answer.
 func TestEarlyAnswersToClients(t *testing.T) {
 	d := open(t)
 	client := &http.Client{Transport: &http.Transport{}, Timeout: 4 * patience}
@@ -113,7 +116,8 @@ func TestEarlyAnswersToClients(t *testing.T) {
 	}
 }
 
-// TestLingerEnds: what is drained is bounded, in bytes, in time and in number, and whoever closes is not waited for.
+// TestLingerEnds: what is drained is bounded, in bytes, in time and in number, and whoever closes
+// is not waited for.
 func TestLingerEnds(t *testing.T) {
 	d := open(t, func(o *Options) { o.MaxConns, o.ConnsOfAddress = 8, 8 })
 	refused := func() net.Conn {
@@ -181,7 +185,8 @@ func drips(c net.Conn) (ended chan struct{}) {
 	return ended
 }
 
-// TestLingerWhileStopping: a stop waits for nobody who is only drained, and drains nobody for long, although others have their grace.
+// TestLingerWhileStopping: a stop waits for nobody who is only drained, and drains nobody for long,
+// although others have their grace.
 func TestLingerWhileStopping(t *testing.T) {
 	d := open(t, func(o *Options) { o.Grace, o.ReadTimeout = time.Minute, time.Minute })
 	begun := d.dial()

@@ -32,7 +32,8 @@ func memory(t *testing.T) (heap, rss int) {
 	return int(m.HeapAlloc + m.StackInuse), rss << 10
 }
 
-// TestBodyFlood: 500 connections that promise a megabyte and send one byte cost little memory and nobody else's time, and are cut.
+// TestBodyFlood: 500 connections that promise a megabyte and send one byte cost little memory and
+// nobody else's time, and are cut.
 func TestBodyFlood(t *testing.T) {
 	const n, limit, readTimeout = 500, 50 << 20, 1500 * time.Millisecond
 	d := open(t, func(o *Options) { o.ReadTimeout = readTimeout })
@@ -75,7 +76,8 @@ func TestBodyFlood(t *testing.T) {
 	eventually(t, "all slots are free", func() bool { return d.server.GetOpenConnectionsCount() == 0 })
 }
 
-// TestSlowloris: whoever drips is cut at ReadTimeout, wherever in the request it does so; honest callbacks go on.
+// TestSlowloris: whoever drips is cut at ReadTimeout, wherever in the request it does so; honest
+// callbacks go on.
 func TestSlowloris(t *testing.T) {
 	const readTimeout, drip = 400 * time.Millisecond, 20 * time.Millisecond
 	d := open(t, func(o *Options) { o.ReadTimeout = readTimeout })
@@ -118,7 +120,8 @@ func TestSlowloris(t *testing.T) {
 	drippers.Wait()
 }
 
-// TestSilence: a connection that says nothing is cut at ReadTimeout, one that has said something may stay idle for longer.
+// TestSilence: a connection that says nothing is cut at ReadTimeout, one that has said something
+// may stay idle for longer.
 func TestSilence(t *testing.T) {
 	const readTimeout = 150 * time.Millisecond
 	d := open(t, func(o *Options) { o.ReadTimeout = readTimeout })

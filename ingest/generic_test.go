@@ -9,7 +9,8 @@ import (
 	"countersign/kyc"
 )
 
-// TestGenericRelease: what a mapping reads of the headers is kept with the body, or a released one would say something else.
+// TestGenericRelease: what a mapping reads of the headers is kept with the body, or a released one
+// would say something else.
 func TestGenericRelease(t *testing.T) {
 	a, err := provider.Generic(provider.GenericSpec{
 		Signature: provider.GenericSignature{Kind: "header", Header: "X-Token"},

@@ -290,13 +290,15 @@ func read(r *bufio.Reader) (answer, error) {
 	return answer{res.StatusCode, res.Header, string(b)}, err
 }
 
-// timedOut reports that we gave up reading; any other error means that the gateway closed the connection.
+// timedOut reports that we gave up reading; any other error means that the gateway closed the
+// connection.
 func timedOut(err error) bool {
 	e, ok := errors.AsType[net.Error](err)
 	return ok && e.Timeout()
 }
 
-// send writes raw bytes on a new connection and returns all that comes back, and whether the gateway closed. half: we close our side after writing.
+// send writes raw bytes on a new connection and returns all that comes back, and whether the
+// gateway closed. half: we close our side after writing.
 func (d *door) send(raw string, half bool) (answers []answer, closed bool) {
 	d.t.Helper()
 	c := d.dial()

@@ -10,12 +10,14 @@ import (
 	"countersign/ingest/provider"
 )
 
-// TestSmuggling sends what two HTTP parsers may read differently. Behind each stands a second, genuine callback: it must never be served from inside the first.
+// TestSmuggling sends what two HTTP parsers may read differently. Behind each stands a second,
+// genuine callback: it must never be served from inside the first.
 func TestSmuggling(t *testing.T) {
 	d := open(t)
 	hidden := approval(t, "sumsub", "smuggled")
 	start := "POST /v1/callbacks/sumsub HTTP/1.1\r\nHost: h\r\n"
-	// f wants one answer with this status, a closed connection, and nothing behind it served. 0: no answer.
+	// f wants one answer with this status, a closed connection, and nothing behind it served. 0: no
+	// answer.
 	f := func(name string, status int, raw string) {
 		t.Helper()
 		for _, half := range []bool{false, true} { // whoever waits for our close gets it too
@@ -81,7 +83,8 @@ func TestSmuggling(t *testing.T) {
 	f("HTTP/1.2", 411, strings.Replace(start, "1.1", "1.2", 1)+"\r\n")
 }
 
-// TestPipelining: requests that are plainly two are two, in order; and a genuine callback inside a body is no callback.
+// TestPipelining: requests that are plainly two are two, in order; and a genuine callback inside a
+// body is no callback.
 func TestPipelining(t *testing.T) {
 	d := open(t)
 	first, second := approval(t, "sumsub", "user-1"), approval(t, "sumsub", "user-2")
@@ -198,7 +201,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestHead: a HEAD is refused without a body, so that the next answer is not read from the middle of this one.
+// TestHead: a HEAD is refused without a body, so that the next answer is not read from the middle
+// of this one.
 func TestHead(t *testing.T) {
 	d := open(t)
 	c := d.dial()
@@ -209,7 +213,8 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// TestExpect: who waits for 100 Continue gets it only if its body is wanted, and else is refused without it.
+// TestExpect: who waits for 100 Continue gets it only if its body is wanted, and else is refused
+// without it.
 func TestExpect(t *testing.T) {
 	d := open(t)
 	body := sample(t, "sumsub", "approved", provider.SampleVars{}) + strings.Repeat(" ", 20_000)

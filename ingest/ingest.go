@@ -1,7 +1,9 @@
-// Package ingest is the public door: it proves each provider callback genuine, translates it, appends it to the journal, and only then answers 200.
+// Package ingest is the public door: it proves each provider callback genuine, translates it,
+// appends it to the journal, and only then answers 200.
 //
-// Its promises: a 2xx means that the update is on stable storage (I1); nothing unproven is parsed as JSON (I7); what is genuine and not understood is kept (I8);
-// one flooding source costs no other source anything (I6); weak evidence approves nobody (I10). It serves callbacks and nothing else.
+// Its promises: a 2xx means that the update is on stable storage (I1); nothing unproven is parsed
+// as JSON (I7); what is genuine and not understood is kept (I8); one flooding source costs no other
+// source anything (I6); weak evidence approves nobody (I10). It serves callbacks and nothing else.
 package ingest
 
 import (
@@ -40,13 +42,15 @@ type Source struct {
 	MaxBody     int64
 	Token       signing.Keyring // path segment that must be there; empty: none
 	Allow       []netip.Prefix  // client addresses; empty: any
-	// KeysFor looks up keys that the provider publishes, by what a callback says of them; nil: Keys. Errors wrap signing's, or provider.ErrNoKey.
+	// KeysFor looks up keys that the provider publishes, by what a callback says of them; nil:
+	// Keys. Errors wrap signing's, or provider.ErrNoKey.
 	KeysFor func(ctx context.Context, h signing.Header, body []byte, client netip.Addr) (signing.Keyring, error)
 	// Proved is told from where a callback came that such a key proved; nil: nobody wants to know.
 	Proved func(client netip.Addr)
 }
 
-// Appender is what the ingress needs of the journal. Both calls are all or none, and nil only when everything is on stable storage.
+// Appender is what the ingress needs of the journal. Both calls are all or none, and nil only when
+// everything is on stable storage.
 type Appender interface {
 	Append(ctx context.Context, rs ...journal.Record) error
 	Hold(ctx context.Context, item journal.Item, rs ...journal.Record) error
@@ -127,7 +131,8 @@ func New(o Options) (*Ingress, error) {
 	return in, nil
 }
 
-// preRead is how much of a body fasthttp reads, and finds memory for, before the handler runs. The rest is read by us as it comes, and counted.
+// preRead is how much of a body fasthttp reads, and finds memory for, before the handler runs. The
+// rest is read by us as it comes, and counted.
 const preRead = 1
 
 func (in *Ingress) harden() *fasthttp.Server {
@@ -155,7 +160,8 @@ func (in *Ingress) harden() *fasthttp.Server {
 	}
 }
 
-// serverLog takes fasthttp's own messages without what they are about: even with SecureErrorLogMessage an error quotes the header value it does not like (I7).
+// serverLog takes fasthttp's own messages without what they are about: even with
+// SecureErrorLogMessage an error quotes the header value it does not like (I7).
 type serverLog struct{ l *slog.Logger }
 
 // Printf implements fasthttp.Logger.
@@ -163,11 +169,13 @@ func (l serverLog) Printf(format string, _ ...any) {
 	l.l.Debug("ingress_connection", "detail", format)
 }
 
-// Drain makes each answer end its connection, so that by the time of the stop hardly anybody is about to send on one that will be closed. Callbacks are taken as before.
+// Drain makes each answer end its connection, so that by the time of the stop hardly anybody is
+// about to send on one that will be closed. Callbacks are taken as before.
 func (in *Ingress) Drain() { in.draining.Store(true) }
 
-// Run serves until ctx ends; then it finishes the requests in progress, takes callbacks all the while, closes the listener last and returns nil. It returns an error when
-// the listener fails. After Run nothing is appended any more.
+// Run serves until ctx ends; then it finishes the requests in progress, takes callbacks all the
+// while, closes the listener last and returns nil. It returns an error when the listener fails.
+// After Run nothing is appended any more.
 func (in *Ingress) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	var ln net.Listener = in.ln
@@ -190,11 +198,13 @@ func (in *Ingress) Run(ctx context.Context) error {
 	return failed
 }
 
-// lastGrace is for what was accepted just before the listener was closed: its request is about to come.
+// lastGrace is for what was accepted just before the listener was closed: its request is about to
+// come.
 const lastGrace = 250 * time.Millisecond
 
-// stop gives the requests in progress their grace while others are still taken, for from the moment the listener is closed callbacks are refused. Whoever is still sending
-// after that is cut: fasthttp would go on serving them.
+// stop gives the requests in progress their grace while others are still taken, for from the moment
+// the listener is closed callbacks are refused. Whoever is still sending after that is cut:
+// fasthttp would go on serving them.
 func (in *Ingress) stop() {
 	in.Drain()
 	in.ln.hurry()

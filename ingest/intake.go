@@ -16,7 +16,8 @@ import (
 	"countersign/signing"
 )
 
-// message is one message of a provider that is genuine and has been read, however it came: posted, streamed, answered, or out of quarantine.
+// message is one message of a provider that is genuine and has been read, however it came: posted,
+// streamed, answered, or out of quarantine.
 type message struct {
 	src    *source
 	h      signing.Header
@@ -30,7 +31,8 @@ type message struct {
 	sum    string
 }
 
-// intake decides what a message comes to in the journal. Nothing else decides that: callbacks, events of streams, answers and what is released from quarantine all pass here.
+// intake decides what a message comes to in the journal. Nothing else decides that: callbacks,
+// events of streams, answers and what is released from quarantine all pass here.
 func (in *Ingress) intake(m *message) journal.Intake {
 	t := in.decide(m)
 	if m.answer != nil && t.Keep != nil {
@@ -139,8 +141,9 @@ func (m *message) dedupe() []string {
 	return []string{m.digest()}
 }
 
-// Confirmed is the intake of what a provider's API answered to a question that was asked at this instant. Answers count like signed updates, since we opened the connection.
-// The same answer to the same claim gives the same ids. Unread says why an answer could not be read; nil: it could.
+// Confirmed is the intake of what a provider's API answered to a question that was asked at this
+// instant. Answers count like signed updates, since we opened the connection. The same answer to
+// the same claim gives the same ids. Unread says why an answer could not be read; nil: it could.
 func (in *Ingress) Confirmed(q journal.Question, res provider.Result, unread error, answers [][]byte, asked time.Time) (journal.Intake, error) {
 	src := in.set.Load().sources[q.Source]
 	if src == nil {
@@ -153,8 +156,9 @@ func (in *Ingress) Confirmed(q journal.Question, res provider.Result, unread err
 	return in.intake(&message{src: src, h: http.Header{}, body: bytes.Join(answers, []byte{'\n'}), now: in.o.Now(), res: res, err: unread, answer: a}), nil
 }
 
-// Streamed is the intake of one event of a source's stream. Events count like signed callbacks, since we opened the connection. The same event gives the same ids, so that a
-// stream that is read again repeats nothing (I4). Unread says why an event could not be read; nil: it could.
+// Streamed is the intake of one event of a source's stream. Events count like signed callbacks,
+// since we opened the connection. The same event gives the same ids, so that a stream that is read
+// again repeats nothing (I4). Unread says why an event could not be read; nil: it could.
 func (in *Ingress) Streamed(source string, res provider.Result, unread error, event []byte) (journal.Intake, error) {
 	src := in.set.Load().sources[source]
 	if src == nil || src.Adapter.Stream == nil {

@@ -10,8 +10,10 @@ import (
 	"time"
 )
 
-// An answer that is given before a request is read to its end must not be lost: closing a socket with unread bytes in it sends a reset, at which the sender's side
-// throws away what it has not read. So the gateway says that it is done, throws away what still comes, and closes when the sender has closed, or at these bounds.
+// An answer that is given before a request is read to its end must not be lost: closing a socket
+// with unread bytes in it sends a reset, at which the sender's side throws away what it has not
+// read. So the gateway says that it is done, throws away what still comes, and closes when the
+// sender has closed, or at these bounds.
 const (
 	lingerBytes = 32 << 20
 	lingerTime  = 10 * time.Second
@@ -19,7 +21,8 @@ const (
 	lingerHasty = 100 * time.Millisecond // for a sender that was too slow, and while stopping
 )
 
-// linger ends a connection after its last answer has been written. It holds no buffer while nothing comes.
+// linger ends a connection after its last answer has been written. It holds no buffer while nothing
+// comes.
 func (c *conn) linger() {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
@@ -36,7 +39,8 @@ func (c *conn) linger() {
 	}
 }
 
-// wait sets how long the next bytes may take; false: it has lingered for long enough. While it does so it may be hurried.
+// wait sets how long the next bytes may take; false: it has lingered for long enough. While it does
+// so it may be hurried.
 func (c *conn) wait() bool {
 	for {
 		until := c.until.Load()
@@ -84,7 +88,8 @@ func (c *conn) discard() (n int, err error) {
 	}
 }
 
-// lingering counts a connection that lingers. At most a quarter of all do so; then the one that has for longest is closed.
+// lingering counts a connection that lingers. At most a quarter of all do so; then the one that has
+// for longest is closed.
 func (l *listener) lingering(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -3,13 +3,11 @@ package ingest
 import (
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"math"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,8 +17,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// listener bounds the open connections, in all and of each address, and outlives what makes fasthttp's Serve return for good: too many open files, a connection reset
-// before it was accepted.
+// listener bounds the open connections, in all and of each address, and outlives what makes
+// fasthttp's Serve return for good: too many open files, a connection reset before it was accepted.
 type listener struct {
 	net.Listener
 	exempt  func(netip.Addr) bool // addresses that may have more: they speak for many
@@ -84,7 +82,8 @@ func (l *listener) begun() (cs []*conn) {
 	return cs
 }
 
-// ended reports whether all of these are closed, or answered: what was answered just before answers began to end connections rests.
+// ended reports whether all of these are closed, or answered: what was answered just before answers
+// began to end connections rests.
 func (l *listener) ended(cs []*conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +95,8 @@ func (l *listener) ended(cs []*conn) bool {
 	return true
 }
 
-// bound sets how many may be open, and how many of one address. Those beyond it go when another comes.
+// bound sets how many may be open, and how many of one address. Those beyond it go when another
+// comes.
 func (l *listener) bound(most, share int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,7 +131,8 @@ func (l *listener) all() []*conn {
 	return slices.Collect(maps.Keys(l.open))
 }
 
-// follow is told by fasthttp what becomes of a connection. It calls one active that has just been opened, so of the first request the bytes tell.
+// follow is told by fasthttp what becomes of a connection. It calls one active that has just been
+// opened, so of the first request the bytes tell.
 func follow(nc net.Conn, state fasthttp.ConnState) {
 	c := ours(nc)
 	switch {
@@ -218,7 +219,8 @@ func passing(err error) bool {
 	return false
 }
 
-// What counts as progress. A sender at a steady pace of bodyPace or more is never late; one that has sent much at once is late again after bodyCredit of silence.
+// What counts as progress. A sender at a steady pace of bodyPace or more is never late; one that
+// has sent much at once is late again after bodyCredit of silence.
 const (
 	bodyPace     = 32 << 10 // bytes a second
 	bodyCredit   = 500 * time.Millisecond
@@ -309,91 +311,4 @@ func (c *conn) Close() error {
 func (c *conn) end() error {
 	c.l.drop(c)
 	return c.Conn.Close()
-}
-
-// Certificate is a TLS key pair that follows its files: a renewed one is served within a minute, a broken one is logged and the old one goes on.
-type Certificate struct {
-	certFile, keyFile string
-	log               *slog.Logger
-	now               func() time.Time
-
-	mu      sync.Mutex // guards the fields below
-	cert    *tls.Certificate
-	looked  time.Time
-	stamped [2]time.Time
-}
-
-const lookAgain = 10 * time.Second
-
-// NewCertificate loads the pair once, so that a wrong file is found at start.
-func NewCertificate(certFile, keyFile string, log *slog.Logger, now func() time.Time) (*Certificate, error) {
-	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log, now: now}
-	if err := c.load(); err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-func (c *Certificate) load() error {
-	stamps, err := c.stamps()
-	if err != nil {
-		return err
-	}
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		return fmt.Errorf("load the certificate %s: %w", c.certFile, err)
-	}
-	c.cert, c.stamped, c.looked = &pair, stamps, c.now()
-	return nil
-}
-
-func (c *Certificate) stamps() (s [2]time.Time, err error) {
-	for i, name := range []string{c.certFile, c.keyFile} {
-		fi, err := os.Stat(name)
-		if err != nil {
-			return s, fmt.Errorf("load the certificate: %w", err)
-		}
-		s[i] = fi.ModTime()
-	}
-	return s, nil
-}
-
-func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.now().Sub(c.looked) < lookAgain {
-		return c.cert, nil
-	}
-	c.looked = c.now()
-	if s, err := c.stamps(); err == nil && s == c.stamped {
-		return c.cert, nil
-	}
-	if err := c.load(); err != nil {
-		c.log.Error("certificate_not_reloaded", "error", err)
-	} else {
-		c.log.Info("certificate_reloaded", "file", c.certFile)
-	}
-	return c.cert, nil
-}
-
-// ends is when the certificate that is served ends.
-func (c *Certificate) ends() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.cert.Leaf.NotAfter
-}
-
-func (in *Ingress) certificateEnds() float64 {
-	if in.o.TLS == nil {
-		return 0
-	}
-	return float64(in.o.TLS.ends().Unix())
-}
-
-func (c *Certificate) config(clients *ClientAuthorities) *tls.Config {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}}
-	if clients != nil {
-		return clients.demand(conf)
-	}
-	return conf
 }

@@ -37,7 +37,8 @@ func (l *failing) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// TestAcceptFails: what passes is waited out, with a line in the log; what does not ends Run with an error.
+// TestAcceptFails: what passes is waited out, with a line in the log; what does not ends Run with
+// an error.
 func TestAcceptFails(t *testing.T) {
 	for _, err := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS} {
 		var ln *failing
@@ -88,7 +89,8 @@ func TestStopWhileAcceptWaits(t *testing.T) {
 	}
 }
 
-// TestMaxConns: no slot is ever lost; the connection after the last slot takes the place of one on which nothing is under way, and waits while there is none such.
+// TestMaxConns: no slot is ever lost; the connection after the last slot takes the place of one on
+// which nothing is under way, and waits while there is none such.
 func TestMaxConns(t *testing.T) {
 	d := open(t, func(o *Options) { o.MaxConns, o.ConnsOfAddress, o.AppendTimeout = 2, 2, time.Minute })
 	for range 200 { // many more than there are slots, ended in every way
@@ -159,7 +161,8 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// TestGraceEnds: who has not finished sending when the grace ends is cut; after Run nothing is appended and no goroutine is left.
+// TestGraceEnds: who has not finished sending when the grace ends is cut; after Run nothing is
+// appended and no goroutine is left.
 func TestGraceEnds(t *testing.T) {
 	before := runtime.NumGoroutine()
 	warm := open(t) // what fasthttp starts once and for ever

@@ -14,8 +14,9 @@ const (
 	crowdedAddress = "address" // its address had as many as one may have
 )
 
-// place counts a connection that was accepted. Where all are taken, the one that gives way first is closed; only if each has a request that is ours to finish does it
-// wait. nil: it could not have a place, and is closed.
+// place counts a connection that was accepted. Where all are taken, the one that gives way first is
+// closed; only if each has a request that is ours to finish does it wait. nil: it could not have a
+// place, and is closed.
 func (l *listener) place(nc net.Conn) *conn {
 	from := peer(nc.RemoteAddr())
 	c := &conn{Conn: nc, l: l, origin: block(from), exempt: l.exempt(from)}
@@ -67,7 +68,8 @@ func (l *listener) try(c *conn) (placed, refused bool) {
 	return true, false
 }
 
-// block is what connections and bodies are counted by: an IPv4 address, or the /64 of an IPv6 address, of which one sender has as many as it likes.
+// block is what connections and bodies are counted by: an IPv4 address, or the /64 of an IPv6
+// address, of which one sender has as many as it likes.
 func block(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		if p, err := a.WithZone("").Prefix(64); err == nil {
@@ -84,8 +86,8 @@ type standing struct {
 	due  int64
 }
 
-// stands says who gives way: first what is late and has proven nothing, then what rests or is late, then whatever has been silent for longest. One whose request is
-// read does not.
+// stands says who gives way: first what is late and has proven nothing, then what rests or is late,
+// then whatever has been silent for longest. One whose request is read does not.
 func (c *conn) stands(now int64) (s standing, ok bool) {
 	if c.handling.Load() {
 		return s, false
@@ -126,7 +128,8 @@ func first(conns map[*conn]struct{}) *conn {
 	return best.conn
 }
 
-// looksAhead is how many are chosen at once: in a flood, every connection is looked at once for so many that come.
+// looksAhead is how many are chosen at once: in a flood, every connection is looked at once for so
+// many that come.
 const looksAhead = 64
 
 // next is the first of all to give way; nil: none does. It is called with the lock held.

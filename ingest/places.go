@@ -9,8 +9,10 @@ import (
 	"countersign/kyc"
 )
 
-// places divide the asking among the addresses from which callbacks come that prove nothing: each address is given a place a second, so that whoever posts many stands behind everybody who
-// posts few. They are places and no times: while nobody else waits, all are asked as fast as the source may ask.
+// places divide the asking among the addresses from which callbacks come that prove nothing: each
+// address is given a place a second, so that whoever posts many stands behind everybody who posts
+// few. They are places and no times: while nobody else waits, all are asked as fast as the source
+// may ask.
 type places struct {
 	mu   sync.Mutex // guards last
 	last map[netip.Addr]time.Time
@@ -18,8 +20,9 @@ type places struct {
 
 const (
 	placeApart = time.Second
-	// headStart is how much earlier the place of a question about a known ref is. It is no class of its own: whoever is being verified knows a ref of a person, his own, and could
-	// have it asked about for ever, before everybody else's.
+	// headStart is how much earlier the place of a question about a known ref is. It is no class of
+	// its own: whoever is being verified knows a ref of a person, his own, and could have it asked
+	// about for ever, before everybody else's.
 	headStart = 10 * time.Minute
 	maxPlaces = 4096 // addresses that are remembered
 )

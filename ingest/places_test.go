@@ -12,7 +12,8 @@ import (
 	"countersign/signing"
 )
 
-// TestPlaces: whoever posts many stands behind everybody who posts few, and is remembered in bounded memory.
+// TestPlaces: whoever posts many stands behind everybody who posts few, and is remembered in
+// bounded memory.
 func TestPlaces(t *testing.T) {
 	var p places
 	forger, provider := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
@@ -74,7 +75,8 @@ func TestUnprovedQuestions(t *testing.T) {
 	}
 }
 
-// TestKnownRefCannotStarve: whoever knows one ref, and says it again and again, is asked about first only so often.
+// TestKnownRefCannotStarve: whoever knows one ref, and says it again and again, is asked about
+// first only so often.
 func TestKnownRefCannotStarve(t *testing.T) {
 	in := &Ingress{o: Options{Knows: func(*kyc.Update) bool { return true }}}
 	m := &message{src: &source{proves: kyc.Network, tally: &tally{}}, client: netip.MustParseAddr("192.0.2.1")}

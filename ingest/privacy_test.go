@@ -11,7 +11,8 @@ import (
 	"countersign/ingest/provider"
 )
 
-// The canaries stand for what nobody may see (I7): a name in a body, a signature, a path token, a key.
+// The canaries stand for what nobody may see (I7): a name in a body, a signature, a path token, a
+// key.
 const (
 	canaryBody   = "CANARY-Jane-Doe"
 	canaryHeader = "CANARY-signature-77"
@@ -20,7 +21,8 @@ const (
 
 var canaries = []string{"CANARY", "Jane", token, hmacKey, basicKey, "cmViaWxseTpwYXNzd29yZC05"} // the last: basicKey in base64
 
-// TestNothingIsShown sends secrets and personal data down every path that refuses, and finds none in the log, at any level, nor in an answer, nor in a metric.
+// TestNothingIsShown sends secrets and personal data down every path that refuses, and finds none
+// in the log, at any level, nor in an answer, nor in a metric.
 func TestNothingIsShown(t *testing.T) {
 	d := open(t)
 	body := fmt.Sprintf(`{"type":"applicantReviewed","externalUserId":5,"name":%q}`, canaryBody)
@@ -94,7 +96,8 @@ func TestNothingIsShown(t *testing.T) {
 	d.clean("the metrics", fmt.Sprint(families))
 }
 
-// TestTakenIsLogged: at debug, and only there, a callback that is taken is one line with our ids of its updates, and nothing of whom it is about.
+// TestTakenIsLogged: at debug, and only there, a callback that is taken is one line with our ids of
+// its updates, and nothing of whom it is about.
 func TestTakenIsLogged(t *testing.T) {
 	f := func(level slog.Level, lines int) {
 		t.Helper()
@@ -167,7 +170,8 @@ func TestNothingUnprovenIsTranslated(t *testing.T) {
 	}
 }
 
-// TestMutations changes one byte of a genuine request at a time: only the known answers come back, never two, and none that lets another body in.
+// TestMutations changes one byte of a genuine request at a time: only the known answers come back,
+// never two, and none that lets another body in.
 func TestMutations(t *testing.T) {
 	d := open(t)
 	body := sample(t, "sumsub", "approved", provider.SampleVars{Subject: "user-1"})

@@ -23,7 +23,8 @@ func (d *door) questions(source string) []journal.Question {
 	return qs
 }
 
-// TestQuestions: what a callback leaves open is on disk with it, and nothing is asked that it proved itself.
+// TestQuestions: what a callback leaves open is on disk with it, and nothing is asked that it
+// proved itself.
 func TestQuestions(t *testing.T) {
 	d := open(t)
 	u := d.last(genuine(t, "probe", "fetch"))
@@ -44,7 +45,8 @@ func TestQuestions(t *testing.T) {
 	}
 }
 
-// TestConfirmed: an answer counts like a signed update, names the claim it answers, and is the same however often it is given.
+// TestConfirmed: an answer counts like a signed update, names the claim it answers, and is the same
+// however often it is given.
 func TestConfirmed(t *testing.T) {
 	d := open(t)
 	asked := at.Add(-time.Second)
@@ -91,7 +93,8 @@ func TestConfirmed(t *testing.T) {
 	}
 }
 
-// TestRelease: what is in quarantine is translated again with today's adapter and today's source, and goes only if that made it clear.
+// TestRelease: what is in quarantine is translated again with today's adapter and today's source,
+// and goes only if that made it clear.
 func TestRelease(t *testing.T) {
 	wrongMode := sample(t, "sumsub", "approved", provider.SampleVars{Livemode: true})
 	d := open(t)
@@ -166,7 +169,8 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// TestReleaseAnswer: what an API answered is released as an answer, by today's adapter, and only if all of it is there.
+// TestReleaseAnswer: what an API answered is released as an answer, by today's adapter, and only if
+// all of it is there.
 func TestReleaseAnswer(t *testing.T) {
 	word := "gibberish" // what the adapter of the day makes of it
 	p := &probe{}

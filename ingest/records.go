@@ -14,7 +14,8 @@ import (
 	"countersign/kyc"
 )
 
-// records makes of a message what the journal takes: its updates, completed with what only the source knows, and the questions they leave open.
+// records makes of a message what the journal takes: its updates, completed with what only the
+// source knows, and the questions they leave open.
 func (in *Ingress) records(m *message) ([]journal.Record, error) {
 	for _, f := range m.res.Fetch {
 		if !kyc.IsText(f.Ref) || !kyc.IsText(f.What) {
@@ -46,7 +47,8 @@ func (in *Ingress) records(m *message) ([]journal.Record, error) {
 	return in.ask(m, rs), nil
 }
 
-// bars reports whether an update approves in a workflow that may not approve. Whatever takes away, and attempts, count whichever workflow they come from.
+// bars reports whether an update approves in a workflow that may not approve. Whatever takes away,
+// and attempts, count whichever workflow they come from.
 func (s *source) bars(u *kyc.Update) bool {
 	return len(s.Workflows) > 0 && u.Status == kyc.Approved && !slices.Contains(s.Workflows, u.Verification.Workflow)
 }
@@ -104,10 +106,12 @@ func (in *Ingress) complete(m *message, u *kyc.Update) error {
 	return nil
 }
 
-// errNoID says that an id in a body is none that could be somebody's: the body is kept, and nothing of it is applied to anybody.
+// errNoID says that an id in a body is none that could be somebody's: the body is kept, and nothing
+// of it is applied to anybody.
 var errNoID = errors.New("an id in it")
 
-// named holds every id that a body carries to the one rule, whatever its adapter has made of it. A cut or mended id would be somebody else's.
+// named holds every id that a body carries to the one rule, whatever its adapter has made of it. A
+// cut or mended id would be somebody else's.
 func named(u *kyc.Update) error {
 	if u.Subject.ID != "" {
 		if problem := kyc.IDProblem(u.Subject.ID); problem != "" {
@@ -122,7 +126,8 @@ func named(u *kyc.Update) error {
 	return nil
 }
 
-// stable is the time in an id: the provider's, before a clock ahead of ours is cut back to when we happened to receive it; zero where another sending has another.
+// stable is the time in an id: the provider's, before a clock ahead of ours is cut back to when we
+// happened to receive it; zero where another sending has another.
 func stable(u *kyc.Update) time.Time {
 	if u.OccurredAtOrigin != kyc.OriginProvider {
 		return time.Time{}
@@ -140,8 +145,9 @@ func (in *Ingress) record(src *source, u kyc.Update) journal.Record {
 	return journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: u.AppendJSON(make([]byte, 0, 1024)), Update: &u}
 }
 
-// ask adds the questions that a callback leaves open: all of a thin one's; of another's, those that would confirm what it proved too little for. A callback that said
-// nothing else becomes a fetch record, so that the journal knows of it.
+// ask adds the questions that a callback leaves open: all of a thin one's; of another's, those that
+// would confirm what it proved too little for. A callback that said nothing else becomes a fetch
+// record, so that the journal knows of it.
 func (in *Ingress) ask(m *message, rs []journal.Record) []journal.Record {
 	weak := false
 	for i := range rs {
@@ -170,7 +176,8 @@ func (in *Ingress) fetchRecord(m *message, f provider.Fetch) journal.Record {
 		Verification: kyc.Verification{Ref: f.Ref}, Authenticity: m.src.proves, NeedsConfirmation: true,
 		ReceivedAt: m.now.UTC().Truncate(time.Microsecond), BodySHA256: m.digest(), Traceparent: traceparent(m.h),
 	}
-	// Two thin callbacks about one ref may be the same bytes and still mean two things, so each arrival is a record; what is fetched tells them apart.
+	// Two thin callbacks about one ref may be the same bytes and still mean two things, so each
+	// arrival is a record; what is fetched tells them apart.
 	u.ID = kyc.UpdateID(u.Source, append([]string{u.ReceivedAt.Format(time.RFC3339Nano)}, m.dedupe()...), u.Kind, "", "", f.Ref, 0, time.Time{})
 	return journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: u.AppendJSON(make([]byte, 0, 512)), Update: &u}
 }

@@ -69,7 +69,8 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// TestClockAhead: a provider's clock far ahead of ours orders nothing, is counted, and leaves the id as it was.
+// TestClockAhead: a provider's clock far ahead of ours orders nothing, is counted, and leaves the
+// id as it was.
 func TestClockAhead(t *testing.T) {
 	d := open(t)
 	f := func(ahead time.Duration, occurred time.Time, origin kyc.Origin) kyc.Update {
@@ -93,7 +94,8 @@ func TestClockAhead(t *testing.T) {
 	}
 }
 
-// TestIDs is I4: the same callback has the same id, whichever node takes it and whenever; another source, event or time has another.
+// TestIDs is I4: the same callback has the same id, whichever node takes it and whenever; another
+// source, event or time has another.
 func TestIDs(t *testing.T) {
 	d := open(t)
 	later := at.Add(47 * time.Hour)
@@ -153,7 +155,8 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// TestCheckOverride: a source says what its overall updates are about, by workflow before by source; steps and documents keep their own.
+// TestCheckOverride: a source says what its overall updates are about, by workflow before by
+// source; steps and documents keep their own.
 func TestCheckOverride(t *testing.T) {
 	d := open(t)
 	src := *d.set.Load().sources["sumsub"]
@@ -206,7 +209,8 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// quarantines sends a callback that must be answered 200, leave no record, and be kept sealed; a second time it is kept once.
+// quarantines sends a callback that must be answered 200, leave no record, and be kept sealed; a
+// second time it is kept once.
 func (d *door) quarantines(reason journal.Reason, source, body string) {
 	d.t.Helper()
 	before, held := d.journal.Backlog(), d.journal.Quarantined()
@@ -247,7 +251,8 @@ func (d *door) keeps(reason journal.Reason, source, body string) {
 	d.t.Errorf("%s: not in quarantine: %.80s", reason, body)
 }
 
-// TestQuarantine is I8: what is genuine and cannot be applied is kept, sealed, and nothing is applied.
+// TestQuarantine is I8: what is genuine and cannot be applied is kept, sealed, and nothing is
+// applied.
 func TestQuarantine(t *testing.T) {
 	d := open(t)
 	d.quarantines(journal.WrongMode, "sumsub", sample(t, "sumsub", "approved", provider.SampleVars{Livemode: true}))
@@ -281,7 +286,8 @@ func TestQuarantine(t *testing.T) {
 	live.quarantines(journal.WrongMode, "sumsub", sample(t, "sumsub", "approved", provider.SampleVars{}))
 }
 
-// TestHostileIDs: an id that could be taken for another subject's, or that cannot be told from another, is nobody's: its body is kept, and nothing of it is applied.
+// TestHostileIDs: an id that could be taken for another subject's, or that cannot be told from
+// another, is nobody's: its body is kept, and nothing of it is applied.
 func TestHostileIDs(t *testing.T) {
 	d := open(t)
 	for _, id := range []string{`ann\u0001t`, `\u0000`, `ann\u0085`, `ann\n`, `ann\u001b[2J`, `ann\ufffd`, `ann\ud800`, strings.Repeat("x", kyc.MaxID+1)} {
@@ -345,8 +351,9 @@ func TestNew(t *testing.T) {
 	f("user:password", func(s *Source) { s.Adapter, s.Keys = adapter(t, "rebilly"), ring(t, "no-colon-here-at-all") })
 }
 
-// TestProviderReleases: a provider's word that ends its own suspension is a record like another, with or without a status, and at the provider's time. Who proves less than
-// the source asks for ends nothing.
+// TestProviderReleases: a provider's word that ends its own suspension is a record like another,
+// with or without a status, and at the provider's time. Who proves less than the source asks for
+// ends nothing.
 func TestProviderReleases(t *testing.T) {
 	d := open(t)
 	f := func(source string, status, wantStatus kyc.Status, wantRelease bool) {

@@ -6,8 +6,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// refusals bound the log of one source: a few lines a second for each verdict, so that a flood of one kind hides no line of another, and none of another source. All paths that lead to no
-// source are one.
+// refusals bound the log of one source: a few lines a second for each verdict, so that a flood of
+// one kind hides no line of another, and none of another source. All paths that lead to no source
+// are one.
 type refusals map[verdict]*refusalLog
 
 type refusalLog struct {
@@ -32,7 +33,8 @@ func newRefusals() refusals {
 	return all
 }
 
-// allow reports whether a line may be written, and how many of its kind were not since the last one.
+// allow reports whether a line may be written, and how many of its kind were not since the last
+// one.
 func (r refusals) allow(v verdict) (unlogged int64, ok bool) {
 	l := r[v]
 	if !l.limit.Allow() {

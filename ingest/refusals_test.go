@@ -11,7 +11,8 @@ import (
 	"countersign/signing"
 )
 
-// TestRefusalLog: a flood of refusals does not flood the log, and the log says how many it left out. It hides no other refusal: not of another source, not of another kind.
+// TestRefusalLog: a flood of refusals does not flood the log, and the log says how many it left
+// out. It hides no other refusal: not of another source, not of another kind.
 func TestRefusalLog(t *testing.T) {
 	d := open(t)
 	tallies := []*tally{d.nobody}
@@ -56,7 +57,8 @@ func TestRefusalLog(t *testing.T) {
 	}
 }
 
-// TestRateAfterProof: where a key proves callbacks, those that it does not prove use up nothing of the source's rate; where nothing does, all count.
+// TestRateAfterProof: where a key proves callbacks, those that it does not prove use up nothing of
+// the source's rate; where nothing does, all count.
 func TestRateAfterProof(t *testing.T) {
 	d := open(t, func(o *Options) {
 		a := provider.Adapter{

@@ -12,13 +12,15 @@ import (
 
 var (
 	errNoSource = errors.New("not in the configuration any more")
-	// ErrStillUnclear says that today's adapter makes no more of a body in quarantine than the one that put it there.
+	// ErrStillUnclear says that today's adapter makes no more of a body in quarantine than the one
+	// that put it there.
 	ErrStillUnclear = errors.New("today's adapter cannot tell what it says either")
 )
 
-// Release translates a body from quarantine again, with today's adapter and today's configuration of its source. Nothing comes of one that turns out to carry no status; one of
-// which only a part has become clear is kept on, with the reason of today. Putting that in the item's place is one transaction. Errors wrap ErrStillUnclear where nothing has
-// become clearer.
+// Release translates a body from quarantine again, with today's adapter and today's configuration
+// of its source. Nothing comes of one that turns out to carry no status; one of which only a part
+// has become clear is kept on, with the reason of today. Putting that in the item's place is one
+// transaction. Errors wrap ErrStillUnclear where nothing has become clearer.
 func (in *Ingress) Release(item journal.Item) (journal.Intake, error) {
 	src := in.set.Load().sources[item.Source]
 	if src == nil {

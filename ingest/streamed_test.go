@@ -21,7 +21,8 @@ func followed(t *testing.T) *door {
 	})
 }
 
-// TestStreamed: an event of a stream counts like a signed callback, and is the same however often it is read.
+// TestStreamed: an event of a stream counts like a signed callback, and is the same however often
+// it is read.
 func TestStreamed(t *testing.T) {
 	d := followed(t)
 	f := func(event string) (us []kyc.Update) {
@@ -65,7 +66,8 @@ func TestStreamed(t *testing.T) {
 	}
 }
 
-// TestStreamTakesNoCallbacks: a source that is followed does not exist for whoever posts; what of its stream is in quarantine is released as good as signed.
+// TestStreamTakesNoCallbacks: a source that is followed does not exist for whoever posts; what of
+// its stream is in quarantine is released as good as signed.
 func TestStreamTakesNoCallbacks(t *testing.T) {
 	d := followed(t)
 	before := d.journal.Backlog()

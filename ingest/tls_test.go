@@ -85,7 +85,8 @@ func newPair(t *testing.T) *pair {
 	return p
 }
 
-// TestTLS: served, renewed from its files, kept when the new files are broken, nothing below TLS 1.2.
+// TestTLS: served, renewed from its files, kept when the new files are broken, nothing below TLS
+// 1.2.
 func TestTLS(t *testing.T) {
 	p, clock, log := newPair(t), &wound{t: at}, &book{}
 	certificate, err := NewCertificate(p.cert, p.key, slog.New(slog.NewJSONHandler(log, nil)), clock.now)
@@ -146,7 +147,8 @@ func TestTLS(t *testing.T) {
 	d.hostileTLS(t)
 }
 
-// hostileTLS: old versions, plain HTTP and silence on a TLS port cost the connection and nothing else.
+// hostileTLS: old versions, plain HTTP and silence on a TLS port cost the connection and nothing
+// else.
 func (d *door) hostileTLS(t *testing.T) {
 	t.Helper()
 	old := tls.Client(d.dial(), &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})

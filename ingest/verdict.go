@@ -10,7 +10,8 @@ import (
 	"countersign/signing"
 )
 
-// verdict is what became of one callback. Metric label, log field and HTTP status all come from it, and from nowhere else.
+// verdict is what became of one callback. Metric label, log field and HTTP status all come from it,
+// and from nowhere else.
 type verdict string
 
 // The verdicts.
@@ -48,7 +49,8 @@ var verdicts = []verdict{
 	noLength, tooLarge, tooFast, longHeader, noRoom, noKey, backlog, unasked, full, unforwarded, undecided, stopping, panicked,
 }
 
-// status is the HTTP answer. Providers take some answers for final, so there are no others than these.
+// status is the HTTP answer. Providers take some answers for final, so there are no others than
+// these.
 func (v verdict) status() int {
 	switch v {
 	case accepted, ignored, quarantined, handshake:

@@ -165,7 +165,8 @@ func (h *header1) Values(string) []string { return []string{h.value} }
 func (h *header1) Set(_, v string)        { h.value = v }
 func (h *header1) Add(_, v string)        { h.value = v }
 
-// TestVerdictTable: the statuses of the API page and no others, and a label for each verdict from the first scrape.
+// TestVerdictTable: the statuses of the API page and no others, and a label for each verdict from
+// the first scrape.
 func TestVerdictTable(t *testing.T) {
 	d := open(t)
 	for _, v := range verdicts {
@@ -259,7 +260,8 @@ func TestForwardedFor(t *testing.T) {
 	f(proxied, 403, "X-Real-IP: "+good)
 }
 
-// TestForwarded: the standard's header counts like X-Forwarded-For, and where both are there they have to agree.
+// TestForwarded: the standard's header counts like X-Forwarded-For, and where both are there they
+// have to agree.
 func TestForwarded(t *testing.T) {
 	d := open(t, func(o *Options) {
 		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}

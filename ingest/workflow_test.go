@@ -13,8 +13,9 @@ import (
 	"countersign/signing"
 )
 
-// TestWorkflows: where a source names whose approvals count, those of another workflow, or of none, are kept and not applied. Everything else is applied whatever its workflow:
-// a rejection must not be lost.
+// TestWorkflows: where a source names whose approvals count, those of another workflow, or of none,
+// are kept and not applied. Everything else is applied whatever its workflow: a rejection must not
+// be lost.
 func TestWorkflows(t *testing.T) {
 	d := open(t, func(o *Options) {
 		for i := range o.Sources {
@@ -54,7 +55,8 @@ func TestWorkflows(t *testing.T) {
 	}
 }
 
-// TestWorkflowsInPart: of a body that approves and takes away, what takes away is applied and the body is kept; when the workflow is allowed, releasing it adds what was left out.
+// TestWorkflowsInPart: of a body that approves and takes away, what takes away is applied and the
+// body is kept; when the workflow is allowed, releasing it adds what was left out.
 func TestWorkflowsInPart(t *testing.T) {
 	d := open(t)
 	src := d.set.Load().sources["probe"]
@@ -80,7 +82,8 @@ func TestWorkflowsInPart(t *testing.T) {
 	}
 }
 
-// TestWorkflowAnswered: an API's answer is held to the same list. It ends its question: asking again would bring the same.
+// TestWorkflowAnswered: an API's answer is held to the same list. It ends its question: asking
+// again would bring the same.
 func TestWorkflowAnswered(t *testing.T) {
 	d := open(t)
 	d.set.Load().sources["sumsub"].Workflows = []string{"full"}

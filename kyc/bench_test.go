@@ -17,7 +17,8 @@ func life(n int) (us []Update) {
 	return us
 }
 
-// BenchmarkApply is what a record of a person with one provider costs: applied, judged, told, and when time will change it. Bound: 5 µs.
+// BenchmarkApply is what a record of a person with one provider costs: applied, judged, told, and
+// when time will change it. Bound: 5 µs.
 func BenchmarkApply(b *testing.B) {
 	us := life(0)
 	b.ReportAllocs()

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// daily tells five years of a source that screens a person every day in a run of its own, and identifies once a year, and calls check after each day.
+// daily tells five years of a source that screens a person every day in a run of its own, and
+// identifies once a year, and calls check after each day.
 func daily(t *testing.T, p Policy, identityRun func(year int) string, check func(day int, now time.Time, s *State)) {
 	t.Helper()
 	s, most := &State{}, 0
@@ -38,7 +39,8 @@ func daily(t *testing.T, p Policy, identityRun func(year int) string, check func
 	}
 }
 
-// A source that screens daily in ever new runs loses neither the dates of its screening nor the identity that it approved.
+// A source that screens daily in ever new runs loses neither the dates of its screening nor the
+// identity that it approved.
 func TestBoundsOfDailyScreening(t *testing.T) {
 	dated := Policy{Required: []Check{IdentityVerification, Screening}, Validity: map[Check]int{Screening: 1}}
 	f := func(name string, run func(year int) string) {
@@ -75,7 +77,8 @@ func TestBoundsOfDailyScreening(t *testing.T) {
 	})
 }
 
-// Whatever is said, a state stays small; the ids of records, which are forgotten after 90 days, come on top.
+// Whatever is said, a state stays small; the ids of records, which are forgotten after 90 days,
+// come on top.
 func TestBoundsOfHostileHistories(t *testing.T) {
 	most, decides, end := 0, 0, []int(nil)
 	for seed := range uint64(10) {
@@ -114,7 +117,8 @@ func deciding(t *testing.T, s *State) int {
 	return len(bytesOf(t, n)) - len(id{})*len(n.words)
 }
 
-// hostile is anything at all, about few checks in many runs, without an id: what those cost is known.
+// hostile is anything at all, about few checks in many runs, without an id: what those cost is
+// known.
 func hostile(r *rand.Rand, i int) Update {
 	types := []Check{IdentityVerification, DocumentVerification, AddressVerification, Screening}
 	k := of{fmt.Sprint("source-number-", r.IntN(4)), types[r.IntN(len(types))], Overall, ""}
@@ -144,7 +148,8 @@ func hostile(r *rand.Rand, i int) Update {
 	return x
 }
 
-// Whoever has more checks than are kept is in review, until an operator's manual release; what stands otherwise stands.
+// Whoever has more checks than are kept is in review, until an operator's manual release; what
+// stands otherwise stands.
 func TestCrowdedIsReleased(t *testing.T) {
 	us := []Update{obs(sumsub, "i", 1, rankApproved)}
 	for i := range limits.checks + 3 {

@@ -17,7 +17,8 @@ func alone(us ...Update) (groups [][]Update) {
 	return groups
 }
 
-// tell applies callbacks one after another and returns the types of the changes each owed, joined by blanks.
+// tell applies callbacks one after another and returns the types of the changes each owed, joined
+// by blanks.
 func tell(p Policy, groups ...[]Update) (out []string) {
 	s := &State{}
 	for i, us := range groups {
@@ -33,7 +34,8 @@ func tell(p Policy, groups ...[]Update) (out []string) {
 	return out
 }
 
-// What is owed, callback by callback: only what differs from the last one told, documents first, then checks, then the status.
+// What is owed, callback by callback: only what differs from the last one told, documents first,
+// then checks, then the status.
 func TestChanges(t *testing.T) {
 	f := func(name string, p Policy, groups [][]Update, want ...string) {
 		t.Helper()
@@ -165,13 +167,15 @@ func TestChangesFields(t *testing.T) {
 	if u.Reasons[0].Code != FraudSuspected || s.View().Reasons[0].Code != FraudSuspected {
 		t.Error("a change shares its reasons with the state")
 	}
-	// An older identity approval arrives: it owes its own check, and what it had been rejected for still decides the status.
+	// An older identity approval arrives: it owes its own check, and what it had been rejected for
+	// still decides the status.
 	first := received(obs(sumsub, "i", 2, rankApproved), 12)
 	owed, _ = s.Apply([]Update{first}, idv)
 	if want := []string{"kyc.check.clear"}; !slices.Equal(types(owed), want) || !owed[0].ApprovedAt.Equal(at(2)) || !owed[0].ExpiresAt.Equal(AddMonths(at(2), 12)) {
 		t.Errorf("owed %v", owed)
 	}
-	// The document is released; the status is decided by the approval of before, caused by the operator.
+	// The document is released; the status is decided by the approval of before, caused by the
+	// operator.
 	d := received(decide(passprt, 20, rankApproved), 20)
 	owed, _ = s.Apply([]Update{d}, idv)
 	if last := owed[len(owed)-1]; last.Type != "kyc.status.approved" || last.Check.Source != "sumsub" || !last.OccurredAt.Equal(at(2)) || !last.ReceivedAt.Equal(at(20)) ||
@@ -183,7 +187,8 @@ func TestChangesFields(t *testing.T) {
 	}
 }
 
-// A try that shows in place of a finding is told with what it is, and with the finding that decides.
+// A try that shows in place of a finding is told with what it is, and with the finding that
+// decides.
 func TestChangesOfTries(t *testing.T) {
 	no, try := obs(sumsub, "i", 3, rankRejected, DocumentUnreadable), obs(sumsub, "i", 5, rankPending)
 	no.Retryable = true
@@ -199,7 +204,8 @@ func TestChangesOfTries(t *testing.T) {
 	}
 }
 
-// Of several findings the gravest is shown, then what only an operator answers, then what is serious: its reasons are the ones that a partner must not overlook.
+// Of several findings the gravest is shown, then what only an operator answers, then what is
+// serious: its reasons are the ones that a partner must not overlook.
 func TestChangesShowTheGravest(t *testing.T) {
 	f := func(name string, want Reason, us ...Update) {
 		t.Helper()

@@ -15,7 +15,8 @@ var errState = errors.New("kyc: not the encoding of a state")
 // maxSaid bounds the strings that are written once.
 const maxSaid = 64
 
-// terms shortens what stands in every state. Its order is on disks: append only. A word that is not here is written out.
+// terms shortens what stands in every state. Its order is on disks: append only. A word that is not
+// here is written out.
 var terms = [...]string{
 	string(IdentityVerification), string(DocumentVerification), string(AddressVerification), string(TaxIDVerification), string(Screening), string(RiskAssessment),
 	string(Liveness), string(BusinessVerification), string(Overall), string(CheckScope), string(DocumentScope), Individual, Company,
@@ -124,7 +125,8 @@ func (w *writer) str(s string) {
 	w.b = append(w.b, s...)
 }
 
-// again writes a string that may stand in a state often: its place among those before, from 1, or 0 and the string.
+// again writes a string that may stand in a state often: its place among those before, from 1, or 0
+// and the string.
 func (w *writer) again(s string) {
 	at := slices.Index(w.said, s) + 1
 	if w.count(at); at > 0 {

@@ -92,7 +92,8 @@ func normal(s *State) *State {
 	return s
 }
 
-// A state says the same after it was written and read, as bytes and in JSON, and nothing is lost: every field of it is compared.
+// A state says the same after it was written and read, as bytes and in JSON, and nothing is lost:
+// every field of it is compared.
 func TestStateRoundTrip(t *testing.T) {
 	s := &State{}
 	for _, u := range everything() {
@@ -114,7 +115,8 @@ func TestStateRoundTrip(t *testing.T) {
 	}
 }
 
-// Everything is indeed everything: no field of a state, nor of what it holds, is empty in all of them.
+// Everything is indeed everything: no field of a state, nor of what it holds, is empty in all of
+// them.
 func TestStateRoundTripHasEverything(t *testing.T) {
 	set := map[string]bool{}
 	var walk func(name string, v reflect.Value)
@@ -141,7 +143,8 @@ func TestStateRoundTripHasEverything(t *testing.T) {
 		s.Apply([]Update{u}, Policy{Version: 3})
 		walk("", reflect.ValueOf(s))
 	}
-	// A state has room for what is not: these are of words, and a run, a lift or what is not told needs no more of one.
+	// A state has room for what is not: these are of words, and a run, a lift or what is not told
+	// needs no more of one.
 	for _, part := range []string{".runs.begun", ".lifts"} {
 		for f := range reflect.TypeFor[word]().Fields() {
 			switch f.Name {
@@ -203,7 +206,8 @@ func TestStateSize(t *testing.T) {
 		obs(passprt, "r", 0, rankApproved), obs(address, "r", 0, rankApproved), obs(aml, "s", 0, rankPending), obs(aml, "s", 0, rankApproved), until(obs(request, "r", 0, rankApproved), at(500000)))
 }
 
-// Bytes that are no state are refused and change nothing: every prefix, a byte too many, another version.
+// Bytes that are no state are refused and change nothing: every prefix, a byte too many, another
+// version.
 func TestStateRefusesWhatItIsNot(t *testing.T) {
 	good := bytesOf(t, full())
 	was := apply(idv, obs(sumsub, "i", 3, rankApproved))

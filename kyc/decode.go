@@ -2,7 +2,8 @@ package kyc
 
 import "encoding/binary"
 
-// UnmarshalBinary reads MarshalBinary. Bytes that are not a state are an error and leave s as it was.
+// UnmarshalBinary reads MarshalBinary. Bytes that are not a state are an error and leave s as it
+// was.
 func (s *State) UnmarshalBinary(data []byte) error {
 	if len(data) == 0 || data[0] != stateVersion {
 		return errState
@@ -36,7 +37,8 @@ func (s *State) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-// What is longer was not written by a state: a set of checks has no place for more, and judging so many words would take long.
+// What is longer was not written by a state: a set of checks has no place for more, and judging so
+// many words would take long.
 const (
 	maxChecks = 32
 	maxWords  = 1024
@@ -45,7 +47,8 @@ const (
 // maxPlace bounds the number of words that were ever said of somebody.
 const maxPlace = 1 << 40
 
-// reader takes fields off a string. After the first one that is not there everything is zero, and bad is set.
+// reader takes fields off a string. After the first one that is not there everything is zero, and
+// bad is set.
 type reader struct {
 	s       string
 	bad     bool
@@ -105,7 +108,8 @@ func (r *reader) int() int64 {
 	return int64(n>>1) ^ -int64(n&1) // #nosec G115 -- zigzag
 }
 
-// count reads a length; nothing counted takes less than a byte, so more than what is left is no length.
+// count reads a length; nothing counted takes less than a byte, so more than what is left is no
+// length.
 func (r *reader) count() int { return r.place(len(r.s)) }
 
 // place reads a number that is at most this.

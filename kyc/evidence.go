@@ -2,11 +2,13 @@ package kyc
 
 import "time"
 
-// maxAhead is how far a provider's clock may be ahead of ours before its time is no longer believed.
+// maxAhead is how far a provider's clock may be ahead of ours before its time is no longer
+// believed.
 const maxAhead = 5 * time.Minute
 
-// Gate applies the evidence a source asks for (I10). An update that proves less needs confirmation; if it claims an outcome it becomes in_review, with the claim beside it.
-// An unknown level asks for the strongest. Gating twice is gating once.
+// Gate applies the evidence a source asks for (I10). An update that proves less needs confirmation;
+// if it claims an outcome it becomes in_review, with the claim beside it. An unknown level asks for
+// the strongest. Gating twice is gating once.
 func (u Update) Gate(need Authenticity) Update {
 	if need.strength() == 0 {
 		need = Signed
@@ -18,8 +20,8 @@ func (u Update) Gate(need Authenticity) Update {
 	return u.lowered()
 }
 
-// lowered is what an unconfirmed update may say: that something is claimed, with the reasons that are claimed. The fold applies it again, so that no record gets past the
-// gate by another door.
+// lowered is what an unconfirmed update may say: that something is claimed, with the reasons that
+// are claimed. The fold applies it again, so that no record gets past the gate by another door.
 func (u Update) lowered() Update {
 	claims := u.Status == Approved || u.Status == Suspended || u.Status == Rejected || u.Status == Expired && u.ExpiryKind != ExpiryAttempt
 	if !u.NeedsConfirmation || !claims {
@@ -30,8 +32,9 @@ func (u Update) lowered() Update {
 	return u
 }
 
-// Clamp replaces a time that lies more than five minutes ahead of received_at by received_at, which orders nothing; else one wrong clock would outrank every later word.
-// It reports whether it did, for the alert.
+// Clamp replaces a time that lies more than five minutes ahead of received_at by received_at, which
+// orders nothing; else one wrong clock would outrank every later word. It reports whether it did,
+// for the alert.
 func (u Update) Clamp() (Update, bool) {
 	if u.OccurredAt.IsZero() || u.ReceivedAt.IsZero() || u.OccurredAtOrigin == OriginReceived || !u.OccurredAt.After(u.ReceivedAt.Add(maxAhead)) {
 		return u, false

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Below the evidence asked for, whatever approves or takes away becomes a claim in review with its reasons (I10); everything else only needs confirmation.
+// Below the evidence asked for, whatever approves or takes away becomes a claim in review with its
+// reasons (I10); everything else only needs confirmation.
 func TestGate(t *testing.T) {
 	f := func(name string, got, need Authenticity, r, wantRank rank, claimed Status, waits bool) {
 		t.Helper()
@@ -51,7 +52,8 @@ func TestGate(t *testing.T) {
 	f("no level", "", Network, rankApproved, rankInReview, Approved, true)
 }
 
-// A record that claims although it needs confirmation is lowered by the state too: no other door (I10).
+// A record that claims although it needs confirmation is lowered by the state too: no other door
+// (I10).
 func TestStateGatesToo(t *testing.T) {
 	for _, r := range []rank{rankApproved, rankExpired, rankRejected, rankTerminal, rankSuspended} {
 		x := obs(sumsub, "i", 3, r, SanctionsMatch)
@@ -101,7 +103,8 @@ func TestClampedOrdersNothing(t *testing.T) {
 	}
 }
 
-// What else unconfirmed evidence may try, as it stands in records: evidence without times, kinds of subject. None of it lifts anything (I10).
+// What else unconfirmed evidence may try, as it stands in records: evidence without times, kinds of
+// subject. None of it lifts anything (I10).
 func TestWeak(t *testing.T) {
 	f := func(name string, p Policy, want Status, us ...Update) {
 		t.Helper()
@@ -140,7 +143,8 @@ func TestWeak(t *testing.T) {
 	f("and stays one", Policy{}, Approved, kyb, later)
 }
 
-// Made-up runs, documents and checks cannot push out what is confirmed (I10): whatever floods in, the confirmed words are all still there.
+// Made-up runs, documents and checks cannot push out what is confirmed (I10): whatever floods in,
+// the confirmed words are all still there.
 func TestWeakFloodDropsNothing(t *testing.T) {
 	confirmed := []Update{obs(persona, "approved", 1, rankApproved), obs(persona, "rejected", 5, rankRejected, DocumentUnreadable), obs(persona, "retry", 6, rankPending), obs(aml, "s", 2, rankApproved)}
 	kept := apply(open, confirmed...)

@@ -29,7 +29,8 @@ func TestAddMonths(t *testing.T) {
 // expires is when the approval that stands runs out.
 func expires(p Policy, us ...Update) time.Time { return apply(p, us...).View().ExpiresAt }
 
-// An approval holds until the provider's date, else for the policy's months from when it was given; repeating it extends nothing, an attempt between makes it a renewal.
+// An approval holds until the provider's date, else for the policy's months from when it was given;
+// repeating it extends nothing, an attempt between makes it a renewal.
 func TestExpiresAt(t *testing.T) {
 	year := func(minute int) time.Time { return AddMonths(at(minute), 12) }
 	late := func(day, minute int) int { return day*24*60 + minute }
@@ -72,7 +73,8 @@ func TestExpiresAt(t *testing.T) {
 	f("nobody approved", time.Time{}, obs(sumsub, "i", 3, rankRejected))
 }
 
-// The policy's validity is for approvals of identity and business; of other types only where it names them.
+// The policy's validity is for approvals of identity and business; of other types only where it
+// names them.
 func TestValidity(t *testing.T) {
 	both := []Check{IdentityVerification, Screening}
 	f := func(name string, p Policy, want time.Time, us ...Update) {
@@ -95,7 +97,8 @@ func TestValidity(t *testing.T) {
 	f("the provider's date comes first", Policy{ValidityMonths: 6}, AddMonths(at(3), 30), until(id, AddMonths(at(3), 30)))
 }
 
-// What learnt says of a history: the last change of the status, where the clock stands at a minute when the last of it comes.
+// What learnt says of a history: the last change of the status, where the clock stands at a minute
+// when the last of it comes.
 func learnt(p Policy, minute int, us ...Update) (types []string, v View) {
 	s := &State{}
 	for _, u := range us[:len(us)-1] {
@@ -133,7 +136,8 @@ func TestLearntTooLate(t *testing.T) {
 	f("the policy's validity too", 366*24*60*2, gone[:1], received(until(obs(persona, "x", 1, rankApproved), at(1e7)), 50), obs(sumsub, "i", 3, rankApproved))
 }
 
-// The day it ends an approval is told expired, even while a new attempt is under way; what the provider then says of the end owes nothing.
+// The day it ends an approval is told expired, even while a new attempt is under way; what the
+// provider then says of the end owes nothing.
 func TestExpires(t *testing.T) {
 	s := apply(idv, until(obs(sumsub, "i", 3, rankApproved), at(1000)), obs(sumsub, "i", 900, rankPending))
 	f := func(name string, u Update, verdict Verdict, want ...string) {
@@ -212,7 +216,8 @@ func TestExpiresOneOfTwoTypes(t *testing.T) {
 	}
 }
 
-// A notice is told once for each end of the person's approval, with that end in it, whether the provider or our timer says so first.
+// A notice is told once for each end of the person's approval, with that end in it, whether the
+// provider or our timer says so first.
 func TestNotice(t *testing.T) {
 	notice := func(k of, name string, expires time.Time) Update {
 		x := timeless(k, "i", rankApproved, name)

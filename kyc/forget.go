@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// A state that is full forgets runs. What takes away is kept as of nobody knows which run; what helps is dropped, and ends what may have been approved before it.
+// A state that is full forgets runs. What takes away is kept as of nobody knows which run; what
+// helps is dropped, and ends what may have been approved before it.
 
 // bequeath lets the approvals that repeat one that is dropped end with it.
 func (s *State) bequeath(at int, p Policy) {
@@ -74,8 +75,9 @@ func (s *State) lostOf(check int, name session) *lost {
 	return nil
 }
 
-// lose notes that approvals of a run have been dropped. One that comes after that and is not the newest may belong anywhere among them: then no repetition in this run
-// lasts longer than any approval so far.
+// lose notes that approvals of a run have been dropped. One that comes after that and is not the
+// newest may belong anywhere among them: then no repetition in this run lasts longer than any
+// approval so far.
 func (s *State) lose(w *word, over bool) {
 	l := s.lostOf(w.check, w.session)
 	if l == nil {
@@ -95,7 +97,8 @@ func (s *State) lose(w *word, over bool) {
 	}
 }
 
-// forget drops a run of a source (-1: of any), the one that matters least, and reports whether there was one.
+// forget drops a run of a source (-1: of any), the one that matters least, and reports whether
+// there was one.
 func (s *State) forget(source int, p Policy) bool {
 	v := s.at(p, s.last)
 	best, least := -1, [2]int64{}
@@ -176,7 +179,8 @@ func (s *State) buryLost(r *runOf) {
 	}
 }
 
-// worth is what a run would be missed for: least if only unsigned words were said in it, most if nothing else approves as long as it does.
+// worth is what a run would be missed for: least if only unsigned words were said in it, most if
+// nothing else approves as long as it does.
 func (v *view) worth(r *runOf) (n int64) {
 	for i := range v.words {
 		w := &v.words[i]
@@ -199,7 +203,8 @@ func (v *view) worth(r *runOf) (n int64) {
 	return n
 }
 
-// outlasted reports whether a newer approval of the same check in another run lasts as long as this one, as far as that is known of a run that may be a forgotten one.
+// outlasted reports whether a newer approval of the same check in another run lasts as long as this
+// one, as far as that is known of a run that may be a forgotten one.
 func (v *view) outlasted(w *word) bool {
 	_, mine := v.first(w)
 	for i := range v.words {
@@ -214,8 +219,10 @@ func (v *view) outlasted(w *word) bool {
 	return false
 }
 
-// sieve tells runs that were forgotten from runs that are new: each has a place, and what finds its place taken may be one of them. It never says no of one that is. With
-// a run a day it says yes of one new run in six after a year, and of two in three after six: a run of which it says so is only trusted less.
+// sieve tells runs that were forgotten from runs that are new: each has a place, and what finds its
+// place taken may be one of them. It never says no of one that is. With a run a day it says yes of
+// one new run in six after a year, and of two in three after six: a run of which it says so is only
+// trusted less.
 type sieve [256]byte
 
 func (f *sieve) has(name session) bool { return f != nil && f[name>>3&0xff]&(1<<(name&7)) != 0 }

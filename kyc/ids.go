@@ -15,11 +15,14 @@ const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 // maxMillis is the last instant 48 bits of milliseconds can hold.
 const maxMillis = 1<<48 - 1
 
-// id is a ULID as 16 bytes: 48 bits of milliseconds, 80 bits of digest. Its byte order is the order of its text.
+// id is a ULID as 16 bytes: 48 bits of milliseconds, 80 bits of digest. Its byte order is the order
+// of its text.
 type id [16]byte
 
-// UpdateID names a record for ever (I4): the same callback gives the same id on every node and after every restart. The result is a ULID whose time is at,
-// where the provider sends the same one on every resend, else the first 48 bits of the digest. Every part is length-prefixed, so that no two lists of parts share a digest.
+// UpdateID names a record for ever (I4): the same callback gives the same id on every node and
+// after every restart. The result is a ULID whose time is at, where the provider sends the same one
+// on every resend, else the first 48 bits of the digest. Every part is length-prefixed, so that no
+// two lists of parts share a digest.
 func UpdateID(source string, dedupe []string, kind Kind, check Check, scope Scope, ref string, index int, at time.Time) string {
 	parts := make([]string, 0, 16)
 	parts = append(parts, source, strconv.Itoa(len(dedupe)))
@@ -32,7 +35,8 @@ func UpdateID(source string, dedupe []string, kind Kind, check Check, scope Scop
 	return h.String()
 }
 
-// ChangeID names the change of one type that a record owes for one object (I4): the webhook-id. It carries the time of the record's own id.
+// ChangeID names the change of one type that a record owes for one object (I4): the webhook-id. It
+// carries the time of the record's own id.
 func ChangeID(updateID, changeType, object string) string {
 	cause, i := idOf(updateID), digest(updateID, changeType, object)
 	copy(i[:6], cause[:6])
@@ -56,7 +60,8 @@ func (i *id) stamp(ms uint64) {
 	copy(i[:6], b[2:])
 }
 
-// String is the ULID as text: 26 characters, of which the first is at most 7 because 128 bits end there.
+// String is the ULID as text: 26 characters, of which the first is at most 7 because 128 bits end
+// there.
 func (i id) String() string {
 	hi, lo := binary.BigEndian.Uint64(i[:8]), binary.BigEndian.Uint64(i[8:])
 	var t [26]byte

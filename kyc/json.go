@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// AppendJSON appends the update as encoding/json writes it, byte for byte, at a fraction of the cost: every callback is encoded once.
+// AppendJSON appends the update as encoding/json writes it, byte for byte, at a fraction of the
+// cost: every callback is encoded once.
 func (u *Update) AppendJSON(b []byte) []byte {
 	o := object{append(b, '{'), false}
 	o.int("schema_version", int64(u.SchemaVersion))

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// fill sets every field of v, or leaves some empty, at random: a field that AppendJSON does not know is found by its absence.
+// fill sets every field of v, or leaves some empty, at random: a field that AppendJSON does not
+// know is found by its absence.
 func fill(r *rand.Rand, v reflect.Value, empty float64) {
 	if v.Kind() != reflect.Struct && r.Float64() < empty {
 		return
@@ -45,7 +46,8 @@ func fill(r *rand.Rand, v reflect.Value, empty float64) {
 	}
 }
 
-// AppendJSON is a contract's spelling (docs/API.md): it must never differ from what encoding/json makes of the tags.
+// AppendJSON is a contract's spelling (docs/API.md): it must never differ from what encoding/json
+// makes of the tags.
 func TestAppendJSON(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 20000 {

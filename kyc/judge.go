@@ -52,7 +52,8 @@ func (v *view) answered(w *word, sc *scope) Verdict {
 	return Stale
 }
 
-// judgeApproval: what approves counts, waits behind a finding that it does not answer, or comes too late.
+// judgeApproval: what approves counts, waits behind a finding that it does not answer, or comes too
+// late.
 func (v *view) judgeApproval(w *word, sc *scope, r *result, f *folding) Verdict {
 	waits := func(by func(class) bool) bool {
 		return slices.ContainsFunc(r.left, func(l *word) bool { return by(l.class) && before(l, w) })

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// limits bound what is kept of one subject. Beyond them a state forgets in the direction that approves nobody. A variable for the tests.
+// limits bound what is kept of one subject. Beyond them a state forgets in the direction that
+// approves nobody. A variable for the tests.
 var limits = struct {
 	checks int
 	runs   int // of a source
@@ -158,7 +159,8 @@ func (s *State) begin(w *word, p Policy) {
 	}
 }
 
-// answer drops the claims that the provider's own word answers: those about the same thing that were there when it was asked.
+// answer drops the claims that the provider's own word answers: those about the same thing that
+// were there when it was asked.
 func (s *State) answer(w *word, u *Update) {
 	asked, about := s.last, sessionNamed(u.Verification.Ref)
 	if !u.AskedAt.IsZero() {
@@ -203,7 +205,8 @@ func (s *State) merge(w word) {
 	s.words = append(s.words, w)
 }
 
-// lump puts together unsigned words of one check and run that are about too many things: no answer ends those any more, only what ends them all.
+// lump puts together unsigned words of one check and run that are about too many things: no answer
+// ends those any more, only what ends them all.
 func (s *State) lump(w *word) {
 	n, old := 0, -1
 	for i := range s.words {
@@ -221,7 +224,8 @@ func (s *State) lump(w *word) {
 	s.merge(x)
 }
 
-// keepLast keeps of the lapses of a check and run, and of its weak attempts, the newest, timed and timeless apart.
+// keepLast keeps of the lapses of a check and run, and of its weak attempts, the newest, timed and
+// timeless apart.
 func (s *State) keepLast(w word) {
 	for i := range s.words {
 		o := &s.words[i]
@@ -240,7 +244,8 @@ func fellows(a, b *word) bool {
 	return a.check == b.check && run(a, b) && (a.at == 0) == (b.at == 0)
 }
 
-// keepNewest keeps the newest few approvals, resets or attempts of a check and run. What one that is dropped had to say goes to its neighbour.
+// keepNewest keeps the newest few approvals, resets or attempts of a check and run. What one that
+// is dropped had to say goes to its neighbour.
 func (s *State) keepNewest(w word, p Policy) {
 	s.words = append(s.words, w)
 	n, old := 0, -1
@@ -268,7 +273,8 @@ func (s *State) keepNewest(w word, p Policy) {
 	s.words = slices.Delete(s.words, old, old+1)
 }
 
-// spare reports whether a is sooner dropped than b: an attempt that another follows before the next approval, else what is older.
+// spare reports whether a is sooner dropped than b: an attempt that another follows before the next
+// approval, else what is older.
 func (s *State) spare(a, b *word) bool {
 	if a.rank == rankPending {
 		if x, y := s.followed(a), s.followed(b); x != y {
@@ -286,7 +292,8 @@ func (w *word) order() int64 {
 	return w.revision
 }
 
-// followed reports whether a newer attempt of the run stands between an attempt and the approvals after it.
+// followed reports whether a newer attempt of the run stands between an attempt and the approvals
+// after it.
 func (s *State) followed(a *word) bool {
 	return slices.ContainsFunc(s.words, func(o word) bool {
 		follows := o.rank == rankPending && !o.weak && fellows(&o, a) && before(a, &o)
@@ -296,7 +303,8 @@ func (s *State) followed(a *word) bool {
 	})
 }
 
-// succeed lets the next reset stand for one that is dropped: what came after that by arrival came after a reset.
+// succeed lets the next reset stand for one that is dropped: what came after that by arrival came
+// after a reset.
 func (s *State) succeed(x *word, at int) {
 	var next *word
 	for i := range s.words {

@@ -1,7 +1,9 @@
-// Package kyc is the vocabulary of Countersign and the rules that turn what providers say about a person into what partners are told.
+// Package kyc is the vocabulary of Countersign and the rules that turn what providers say about a
+// person into what partners are told.
 //
-// It is pure: no clock, no I/O, standard library only. An Update is one record about one subject; State.Apply folds updates, in whatever order they
-// arrive, into numbered Changes. Spellings are a contract (docs/API.md): enums are open strings, so a reader keeps a word it does not know.
+// It is pure: no clock, no I/O, standard library only. An Update is one record about one subject;
+// State.Apply folds updates, in whatever order they arrive, into numbered Changes. Spellings are a
+// contract (docs/API.md): enums are open strings, so a reader keeps a word it does not know.
 package kyc
 
 import "time"
@@ -81,7 +83,8 @@ var Priority = []Reason{
 // Kind says what sort of record an Update is (I11).
 type Kind string
 
-// The record kinds. Observation is what a provider's callback said; the rest are made by Countersign or its operators.
+// The record kinds. Observation is what a provider's callback said; the rest are made by
+// Countersign or its operators.
 const (
 	Observation  Kind = "observation"
 	Confirmation Kind = "confirmation"
@@ -107,14 +110,16 @@ const (
 // Authenticity is how strongly a callback proved who sent it.
 type Authenticity string
 
-// The levels, strongest first: signed covers the body, authenticated proves the sender only, network is an address or a path.
+// The levels, strongest first: signed covers the body, authenticated proves the sender only,
+// network is an address or a path.
 const (
 	Signed        Authenticity = "signed"
 	Authenticated Authenticity = "authenticated"
 	Network       Authenticity = "network"
 )
 
-// AtLeast reports whether a is as strong as the level asked for. An unknown level is weaker than all.
+// AtLeast reports whether a is as strong as the level asked for. An unknown level is weaker than
+// all.
 func (a Authenticity) AtLeast(need Authenticity) bool {
 	return a.strength() >= need.strength() && a.strength() > 0
 }
@@ -151,7 +156,8 @@ const (
 	ExpiryAttempt  ExpiryKind = "attempt"
 )
 
-// Manual stands for the source of a decision that is about no source's check. Its release also answers what there was no room for.
+// Manual stands for the source of a decision that is about no source's check. Its release also
+// answers what there was no room for.
 const Manual = "manual"
 
 // Individual and Company are the subject kinds.
@@ -160,8 +166,9 @@ const (
 	Company    = "company"
 )
 
-// Update is one KYC status update: what one record said about one subject, normalised. Its JSON is what stands in the journal and on Kafka.
-// Empty strings, lists, objects and unknown times are absent; booleans are always present. It holds no name, birth date, document number or free text.
+// Update is one KYC status update: what one record said about one subject, normalised. Its JSON is
+// what stands in the journal and on Kafka. Empty strings, lists, objects and unknown times are
+// absent; booleans are always present. It holds no name, birth date, document number or free text.
 type Update struct {
 	SchemaVersion     int           `json:"schema_version"`
 	ID                string        `json:"id,omitempty"` // ULID, deterministic (I4)
@@ -208,7 +215,8 @@ type Update struct {
 	Rebuild       string    `json:"rebuild,omitempty"`        // decision: the state of a subject that was set aside is made anew, from its "history", or from the "rest" of it
 }
 
-// Callback says which records one callback brought, where it brought several: they stand one after another, and what they mean for a subject is worked out together.
+// Callback says which records one callback brought, where it brought several: they stand one after
+// another, and what they mean for a subject is worked out together.
 type Callback struct {
 	ID    string `json:"id,omitempty"` // of the first of them
 	Index int    `json:"index"`        // from 0
@@ -229,7 +237,8 @@ type Subject struct {
 	Kind        string `json:"kind,omitempty"` // individual | company
 }
 
-// Verification names the provider's session: ParentRef groups steps (a request of documents), AttemptRef is one try within Ref.
+// Verification names the provider's session: ParentRef groups steps (a request of documents),
+// AttemptRef is one try within Ref.
 type Verification struct {
 	Ref        string `json:"ref,omitempty"`
 	ParentRef  string `json:"parent_ref,omitempty"`
@@ -250,7 +259,8 @@ type ReasonPair struct {
 	ProviderCode string `json:"provider_code,omitempty"`
 }
 
-// Change is one numbered effect on a subject, complete enough for every partner format. It knows no endpoint: previous_sequence and keys belong to a delivery.
+// Change is one numbered effect on a subject, complete enough for every partner format. It knows no
+// endpoint: previous_sequence and keys belong to a delivery.
 type Change struct {
 	ID                string       `json:"id"`   // "evt_" + ULID: the webhook-id on every endpoint and every attempt (I4)
 	Type              string       `json:"type"` // kyc.status.approved, kyc.check.failed …

@@ -10,7 +10,8 @@ import (
 	"countersign/kyc/truth"
 )
 
-// Whatever the limits, the state approves nobody whom the definition does not, and for no longer: what does not fit may cost somebody an approval, and never gives one.
+// Whatever the limits, the state approves nobody whom the definition does not, and for no longer:
+// what does not fit may cost somebody an approval, and never gives one.
 func TestForgetsSafely(t *testing.T) {
 	was := limits
 	t.Cleanup(func() { limits = was })

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// mutant is one rule changed. One that says the same as the rule has the reason why: no scenario can tell it.
+// mutant is one rule changed. One that says the same as the rule has the reason why: no scenario
+// can tell it.
 type mutant struct {
 	name, file, was, is string
 	same                string
@@ -23,8 +24,9 @@ type mutant struct {
 // tables are the tests without the definition and without random histories in them.
 const tables = `^Test(Scenarios|Changes\w*|Verdicts\w*|Notice\w*|Timers|TimersOfAttempts|Decisions|Confirmation|Submissions|Seen|Gate|Clamp\w*|StateGatesToo|Weak|Expires\w*|LearntTooLate|Validity)$`
 
-// TestMutants changes one rule of the production code at a time, and wants the scenarios to notice; of what is told, the tables. Not part of CI: it builds the package once
-// for each mutant and takes about six minutes on two idle cores. make mutants; MUTANT="an expression" for some.
+// TestMutants changes one rule of the production code at a time, and wants the scenarios to notice;
+// of what is told, the tables. Not part of CI: it builds the package once for each mutant and takes
+// about six minutes on two idle cores. make mutants; MUTANT="an expression" for some.
 func TestMutants(t *testing.T) {
 	only := regexp.MustCompile(os.Getenv("MUTANT"))
 	for _, m := range append(append(ruleMutants(), scopeMutants()...), tellMutants()...) {

@@ -53,8 +53,9 @@ func unbounded(t *testing.T) {
 	t.Cleanup(func() { limits = was })
 }
 
-// The state says what the definition says, after every record and at every instant, whatever comes together, also after it has been written and read. A million histories:
-// HISTORIES=1000000 go test ./kyc -run TestOracle -timeout 2h.
+// The state says what the definition says, after every record and at every instant, whatever comes
+// together, also after it has been written and read. A million histories: HISTORIES=1000000 go test
+// ./kyc -run TestOracle -timeout 2h.
 func TestOracle(t *testing.T) {
 	unbounded(t)
 	var compared [9]atomic.Int64

@@ -12,7 +12,8 @@ const (
 	day           = 24 * time.Hour
 )
 
-// Policy says what a partner asks of a subject before it counts as approved, and how long an approval holds.
+// Policy says what a partner asks of a subject before it counts as approved, and how long an
+// approval holds.
 type Policy struct {
 	Version         int           `json:"version"`
 	Required        []Check       `json:"required,omitempty"`         // of individuals; empty: identity_verification
@@ -58,7 +59,8 @@ func (p Policy) validity(t Check, from moment) moment {
 	return momentOf(AddMonths(from.time(), months))
 }
 
-// AddMonths adds calendar months and stays in the month it reaches: 2024-02-29 and 12 months is 2025-02-28.
+// AddMonths adds calendar months and stays in the month it reaches: 2024-02-29 and 12 months is
+// 2025-02-28.
 func AddMonths(t time.Time, n int) time.Time {
 	t = t.UTC()
 	y, m, d := t.Date()
@@ -73,8 +75,9 @@ func (p Policy) notice() moment {
 	return moment(p.NoticeDays) * moment(day)
 }
 
-// For lists the check types the policy requires of a subject of this kind: business_verification of companies and identity_verification of everybody else, unless it
-// names others. An open policy requires none.
+// For lists the check types the policy requires of a subject of this kind: business_verification of
+// companies and identity_verification of everybody else, unless it names others. An open policy
+// requires none.
 func (p Policy) For(subjectKind string) []Check {
 	switch {
 	case p.Open:

@@ -34,7 +34,8 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-// What takes away makes nobody approved, nor does an attempt, a reset or an expiry that comes in order.
+// What takes away makes nobody approved, nor does an attempt, a reset or an expiry that comes in
+// order.
 func TestNegativesApproveNobody(t *testing.T) {
 	unbounded(t)
 	each(t, histories(3000), 66, func(r *rand.Rand, h truth.History, lasts time.Duration) error {
@@ -117,7 +118,8 @@ func (p *partner) hears(s *State, us []Update, owed []Change) error {
 	return p.polls(s)
 }
 
-// again reports whether a change says nothing that the last one did not. A second failed try is news.
+// again reports whether a change says nothing that the last one did not. A second failed try is
+// news.
 func again(c, was *Change) bool {
 	if c.Status == Rejected && c.DecidedBy != was.DecidedBy {
 		return false
@@ -158,8 +160,9 @@ func (p *partner) polls(s *State) error {
 	return nil
 }
 
-// Groups of records, timers and restarts, in any order: what was told last is what the definition says and what a poll says; nothing is told twice, at most once for a
-// callback, nor approved with an end that has passed; numbers have no gap, no id comes twice (I3, I4, I11).
+// Groups of records, timers and restarts, in any order: what was told last is what the definition
+// says and what a poll says; nothing is told twice, at most once for a callback, nor approved with
+// an end that has passed; numbers have no gap, no id comes twice (I3, I4, I11).
 func TestTellsOnce(t *testing.T) {
 	unbounded(t)
 	each(t, histories(8000), 77, func(r *rand.Rand, h truth.History, lasts time.Duration) error {

@@ -2,11 +2,13 @@ package kyc
 
 import "slices"
 
-// The rules say what a person's status is, given every word that has been said. kyc/truth is their definition, over everything that was ever said; docs/STATUS.md is the
-// page for people. State keeps the words that can still matter and judges them here, so that there is one set of rules.
+// The rules say what a person's status is, given every word that has been said. kyc/truth is their
+// definition, over everything that was ever said; docs/STATUS.md is the page for people. State
+// keeps the words that can still matter and judges them here, so that there is one set of rules.
 //
-// In short: what takes away is a finding, and a finding stays until something answers it: a newer approval, the provider's answer to our question, an operator who knew of
-// it. An attempt, a reset, an expiry, a milder word or the passing of time approves nobody.
+// In short: what takes away is a finding, and a finding stays until something answers it: a newer
+// approval, the provider's answer to our question, an operator who knew of it. An attempt, a reset,
+// an expiry, a milder word or the passing of time approves nobody.
 
 // view is what is known of a subject at an instant.
 type view struct {
@@ -82,7 +84,8 @@ func (v *view) ended(f *word) bool {
 	return f.class == ban && slices.ContainsFunc(v.lifts, func(l word) bool { return l.check == f.check && run(&l, f) && before(f, &l) })
 }
 
-// outrun reports whether a rejection that may be tried again is moot: a run of its source that began after its own had been approved before it, and was the try.
+// outrun reports whether a rejection that may be tried again is moot: a run of its source that
+// began after its own had been approved before it, and was the try.
 func (sc *scope) outrun(f *word) bool {
 	if f.rank != rankRejected || f.class != soft || f.session <= gone {
 		return false
@@ -97,7 +100,8 @@ func (sc *scope) outrun(f *word) bool {
 	})
 }
 
-// undone reports whether the source has begun the run of its approval anew, by a word that is not known to be older.
+// undone reports whether the source has begun the run of its approval anew, by a word that is not
+// known to be older.
 func (sc *scope) undone(a *word) bool { return sc.resetOf(a) != nil }
 
 // resetOf is that word; nil: there is none.
@@ -111,7 +115,8 @@ func (sc *scope) resetOf(a *word) *word {
 	return sc.words[i]
 }
 
-// until is when an approval ends: what it says, or when its source, of this run or a newer one, or an operator last said that it had ended.
+// until is when an approval ends: what it says, or when its source, of this run or a newer one, or
+// an operator last said that it had ended.
 func (sc *scope) until(a *word) period {
 	p := sc.given(a)
 	begun, old := sc.first(a)
@@ -131,7 +136,8 @@ func (sc *scope) until(a *word) period {
 	return p
 }
 
-// own is the end of an approval by itself: the provider's date, or the validity that the policy gives its type.
+// own is the end of an approval by itself: the provider's date, or the validity that the policy
+// gives its type.
 func (v *view) own(a *word) moment {
 	if a.dated {
 		return a.expires
@@ -143,8 +149,9 @@ func (v *view) own(a *word) moment {
 	return end
 }
 
-// given is since when an approval holds, and until when by its own word. One that only repeats the approval before it, whose date has not passed and whose run has not been
-// tried, begun again or ended between them, extends nothing but by a date of the provider's.
+// given is since when an approval holds, and until when by its own word. One that only repeats the
+// approval before it, whose date has not passed and whose run has not been tried, begun again or
+// ended between them, extends nothing but by a date of the provider's.
 func (sc *scope) given(a *word) period {
 	for i := range sc.periods {
 		if sc.periods[i].of == a {
@@ -183,7 +190,8 @@ func (sc *scope) repeats(o, a *word) bool {
 	})
 }
 
-// lasts is until when an approval lasts: where nobody knows which of two of its run is the newer, the one that ends sooner tells.
+// lasts is until when an approval lasts: where nobody knows which of two of its run is the newer,
+// the one that ends sooner tells.
 func (sc *scope) lasts(a *word) period {
 	p := sc.until(a)
 	for _, o := range sc.approvals {

@@ -83,8 +83,9 @@ func (v *view) scope(of checkSet) *scope {
 	return sc
 }
 
-// weigh finds the findings that no approval answers, and the approvals that no finding has superseded. One that was superseded does not come back when another approval
-// answers that finding.
+// weigh finds the findings that no approval answers, and the approvals that no finding has
+// superseded. One that was superseded does not come back when another approval answers that
+// finding.
 func (sc *scope) weigh() (open, standing []*word) {
 	for _, f := range sc.findings {
 		if !slices.ContainsFunc(sc.approvals, func(a *word) bool { return sc.answers(a, f) }) {
@@ -125,7 +126,8 @@ func (sc *scope) stand(r *result, standing []*word) {
 	}
 }
 
-// worst shows the gravest of the open findings. What may be tried again shows the try, once the same source has begun one: that lifts nothing.
+// worst shows the gravest of the open findings. What may be tried again shows the try, once the
+// same source has begun one: that lifts nothing.
 func (sc *scope) worst(open []*word) (best result) {
 	hard := false
 	for _, f := range open {
@@ -154,7 +156,8 @@ func (sc *scope) worst(open []*word) (best result) {
 	return best
 }
 
-// graver prefers what takes more away, then what only an operator answers, then what is serious: its reasons are the ones that a partner must not overlook. Then the newest.
+// graver prefers what takes more away, then what only an operator answers, then what is serious:
+// its reasons are the ones that a partner must not overlook. Then the newest.
 func (r *result) graver(o *result) bool {
 	weight := func(r *result) int {
 		switch {
@@ -174,7 +177,8 @@ func newest(a, b *word) int {
 	return cmp.Or(cmp.Compare(a.when(), b.when()), cmp.Compare(a.revision, b.revision), cmp.Compare(a.rank, b.rank), cmp.Compare(a.n, b.n))
 }
 
-// progress is how far things are: of every source the newest attempt that has not lapsed, and of those the furthest. With a finding, of its source and after it only.
+// progress is how far things are: of every source the newest attempt that has not lapsed, and of
+// those the furthest. With a finding, of its source and after it only.
 func (sc *scope) progress(after *word) result {
 	r := result{known: true}
 	var best []*word // of each source

@@ -9,9 +9,12 @@ import (
 // keepSeen is how many days the ids of records stay known, so that one sent again does nothing.
 const keepSeen = 90
 
-// State is everything that still matters of what was said of one subject. The zero value is a subject nobody has heard of. It is a pure fold of the subject's records
-// (I11): equal records in equal order give equal bytes, on every node. Its owner serialises calls; it is written whole after every callback, so it is small and has its
-// own encoding. It has no rules of its own: it keeps words and judges them by the rules (rules.go). What does not fit may cost somebody an approval, and never gives one.
+// State is everything that still matters of what was said of one subject. The zero value is a
+// subject nobody has heard of. It is a pure fold of the subject's records (I11): equal records in
+// equal order give equal bytes, on every node. Its owner serialises calls; it is written whole
+// after every callback, so it is small and has its own encoding. It has no rules of its own: it
+// keeps words and judges them by the rules (rules.go). What does not fit may cost somebody an
+// approval, and never gives one.
 type State struct {
 	partner, subject, kind string
 	livemode               bool
@@ -66,10 +69,13 @@ type known struct {
 	day uint32
 }
 
-// Apply takes what one callback brought, one record or several, into the state, which it changes, and returns the changes owed for all of it together, numbered, and what
-// became of each record (I3, I4, I11). Whatever the records are, they owe at most one change of the status, and one of each check and document: what holds after all of
-// them. It is pure: the same state, records and policy give the same result, and no clock is read; a record of kind timer says that its time has come. Records of kinds
-// that concern deliveries or quarantine are remembered and change nothing. A record that is known already does not even show that time has passed, so that equal records give
+// Apply takes what one callback brought, one record or several, into the state, which it changes,
+// and returns the changes owed for all of it together, numbered, and what became of each record
+// (I3, I4, I11). Whatever the records are, they owe at most one change of the status, and one of
+// each check and document: what holds after all of them. It is pure: the same state, records and
+// policy give the same result, and no clock is read; a record of kind timer says that its time has
+// come. Records of kinds that concern deliveries or quarantine are remembered and change nothing. A
+// record that is known already does not even show that time has passed, so that equal records give
 // equal bytes however they were put together.
 func (s *State) Apply(us []Update, p Policy) ([]Change, []Verdict) {
 	verdicts := make([]Verdict, len(us))
@@ -157,8 +163,8 @@ func (s *State) take(u *Update, p Policy) (w word) {
 	return s.keep(u, p)
 }
 
-// remember notes the id of a record, forgets those of 90 days ago, and reports whether this one is new. Ids of updates without a time of their own stay: nothing else
-// would tell a resend from news.
+// remember notes the id of a record, forgets those of 90 days ago, and reports whether this one is
+// new. Ids of updates without a time of their own stay: nothing else would tell a resend from news.
 func (s *State) remember(u *Update) bool {
 	if u.ID == "" {
 		return true
@@ -186,7 +192,8 @@ func dayOf(t time.Time) uint32 {
 
 func compareKnown(a, b known) int { return compareID(a.id, b.id) }
 
-// learn keeps who this is. What kind of subject it is decides what the policy requires, so weak evidence does not teach it (I10), and a company stays one.
+// learn keeps who this is. What kind of subject it is decides what the policy requires, so weak
+// evidence does not teach it (I10), and a company stays one.
 func (s *State) learn(u *Update) {
 	if s.subject == "" {
 		s.partner, s.subject, s.livemode = u.Partner, u.Subject.ID, u.Livemode
@@ -213,7 +220,8 @@ func (s *State) Status() Status { return s.told.rank.status() }
 // Sequence is the number of the last change that was owed.
 func (s *State) Sequence() uint64 { return s.sequence }
 
-// After runs a change of the state whose first number comes after floor: those up to it may have been told. If no change is owed, nothing is renumbered.
+// After runs a change of the state whose first number comes after floor: those up to it may have
+// been told. If no change is owed, nothing is renumbered.
 func (s *State) After(floor uint64, change func() []Change) []Change {
 	was := s.sequence
 	s.sequence = max(was, floor)
@@ -227,7 +235,8 @@ func (s *State) After(floor uint64, change func() []Change) []Change {
 // Renumber makes the next change come after this number: those up to it may have been told.
 func (s *State) Renumber(n uint64) { s.sequence = max(s.sequence, n) }
 
-// Untell forgets what partners were told, for a state that was made anew from less than everything: whatever holds now is told.
+// Untell forgets what partners were told, for a state that was made anew from less than everything:
+// whatever holds now is told.
 func (s *State) Untell() {
 	s.told, s.noticed = told{}, nil
 	for i := range s.checks {
@@ -235,5 +244,6 @@ func (s *State) Untell() {
 	}
 }
 
-// PolicyVersion is the version the subject was last folded under; it keeps it until a record of kind policy.
+// PolicyVersion is the version the subject was last folded under; it keeps it until a record of
+// kind policy.
 func (s *State) PolicyVersion() int { return s.policy }

@@ -119,8 +119,9 @@ func (r *result) older(approvals []*word) bool {
 // stays reports whether something is open of a step that no approval elsewhere answers.
 func (r *result) stays() bool { return slices.ContainsFunc(r.left, (*word).serious) }
 
-// speaker is the source that stands for a type that is judged by steps: it has approved every step that it has begun, after all that others found and that may be answered
-// elsewhere, and owes no word on all of them. Of several, the one whose approval lasts longest; -1: none.
+// speaker is the source that stands for a type that is judged by steps: it has approved every step
+// that it has begun, after all that others found and that may be answered elsewhere, and owes no
+// word on all of them. Of several, the one whose approval lasts longest; -1: none.
 func (v *view) speaker(f *folding, t Check, steps checkSet) int {
 	best, lasts := -1, moment(0)
 	for i := range v.checks {
@@ -136,7 +137,8 @@ func (v *view) speaker(f *folding, t Check, steps checkSet) int {
 	return best
 }
 
-// complete reports whether a source has approved all steps of a type that it has begun, and until when.
+// complete reports whether a source has approved all steps of a type that it has begun, and until
+// when.
 func (v *view) complete(f *folding, t Check, steps checkSet, source int) (end moment, complete bool) {
 	for i := range v.checks {
 		c, r := &v.checks[i], &f.each[i]
@@ -225,7 +227,8 @@ func (f *folding) pick(of []result, rank rank, better func(r, o *result) bool) {
 	}
 }
 
-// begun is pending while anything is under way, or when all there is has been decided and more is asked for.
+// begun is pending while anything is under way, or when all there is has been decided and more is
+// asked for.
 func (v *view) begun(f *folding) rank {
 	if v.submitted {
 		return rankPending

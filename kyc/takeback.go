@@ -2,9 +2,11 @@ package kyc
 
 import "slices"
 
-// TakeBack makes the state what without says: the same subject, folded anew from everything but records that were never about it. A word cannot be unsaid, but it can be left
-// out. What partners were told stays told, and what they have to be told now, because it differs, is owed for the order u: of a check that is gone, that nothing stands there
-// any more. without is used up; zero: nothing else was ever said.
+// TakeBack makes the state what without says: the same subject, folded anew from everything but
+// records that were never about it. A word cannot be unsaid, but it can be left out. What partners
+// were told stays told, and what they have to be told now, because it differs, is owed for the
+// order u: of a check that is gone, that nothing stands there any more. without is used up; zero:
+// nothing else was ever said.
 func (s *State) TakeBack(without *State, u Update, p Policy) []Change {
 	if !s.remember(&u) {
 		return nil

@@ -13,8 +13,9 @@ import (
 	"countersign/kyc/truth"
 )
 
-// TestTakeBack: a state that some records are taken back from says what the definition says of the others, then and after whatever comes; what is told of it is numbered on from
-// what was told before, once for each object, and what was told of the last words is told.
+// TestTakeBack: a state that some records are taken back from says what the definition says of the
+// others, then and after whatever comes; what is told of it is numbered on from what was told
+// before, once for each object, and what was told of the last words is told.
 func TestTakeBack(t *testing.T) {
 	unbounded(t)
 	each(t, histories(5_000), 77, func(r *rand.Rand, h truth.History, lasts time.Duration) error {
@@ -72,8 +73,9 @@ func TestTakeBack(t *testing.T) {
 	})
 }
 
-// told1 checks what is told of checks: of each whose status is another, or that is gone, once, from where it was last told to stand to where it stands. A change does not name the
-// scope, so what a source says of a type in several checks is left out.
+// told1 checks what is told of checks: of each whose status is another, or that is gone, once, from
+// where it was last told to stand to where it stands. A change does not name the scope, so what a
+// source says of a type in several checks is left out.
 func told1(before, after []CheckState, changes []Change) error {
 	named := func(c CheckState) string { return c.Source + " " + string(c.Type) }
 	was, is, told, checks := map[string]Status{}, map[string]Status{}, map[string]int{}, map[string]map[string]bool{}

@@ -61,8 +61,8 @@ func (v *view) tell(r *result) told {
 	return t
 }
 
-// reasons are those of the finding that decides, and what else stands that is serious: who is refused for a document must not read less than that a list names them. The gravest
-// comes first.
+// reasons are those of the finding that decides, and what else stands that is serious: who is
+// refused for a document must not read less than that a list names them. The gravest comes first.
 func (r *result) reasons() []ReasonPair {
 	all := r.by.reasons
 	for _, f := range r.left {
@@ -93,8 +93,8 @@ func (v *view) status(f *folding) told {
 	return t
 }
 
-// same reports whether telling b after t would be no news. What has run out runs out once, whether the provider or our timer says so first. A second failed try is news
-// even for the same reasons.
+// same reports whether telling b after t would be no news. What has run out runs out once, whether
+// the provider or our timer says so first. A second failed try is news even for the same reasons.
 func (t *told) same(b *told) bool {
 	if t.rank != b.rank {
 		return false
@@ -103,7 +103,8 @@ func (t *told) same(b *told) bool {
 		t.try == b.try && slices.Equal(t.reasons, b.reasons)
 }
 
-// owe numbers the changes owed for a callback: for every document, check and the status, in this order, where the last one told differs.
+// owe numbers the changes owed for a callback: for every document, check and the status, in this
+// order, where the last one told differs.
 func (v *view) owe(us []Update, verdicts []Verdict, f *folding) []Change {
 	var owed []Change
 	for _, documents := range [...]bool{true, false} {
@@ -155,7 +156,8 @@ func (v *view) lacks(f *folding) Check {
 	return f.lacks
 }
 
-// cause is the record that a change comes from: the one that decides it, else the last that was new.
+// cause is the record that a change comes from: the one that decides it, else the last that was
+// new.
 func cause(us []Update, verdicts []Verdict, by id) *Update {
 	last := 0
 	for i := range us {
@@ -209,7 +211,8 @@ func (t *told) kind(c *check) string {
 	return "kyc.check." + checkWord(t.rank, t.reasons)
 }
 
-// checkWord is the compliance word for a check. A review for a technical failure is an error: nobody has doubts about the person.
+// checkWord is the compliance word for a check. A review for a technical failure is an error:
+// nobody has doubts about the person.
 func checkWord(r rank, reasons []ReasonPair) string {
 	switch r {
 	case rankApproved:

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// TimerDue is an instant at which time itself changes what partners are to be told: an approval runs out, or is about to, or an attempt's deadline passes. It stands only
-// until the next record; whoever fires it appends its Update.
+// TimerDue is an instant at which time itself changes what partners are to be told: an approval
+// runs out, or is about to, or an attempt's deadline passes. It stands only until the next record;
+// whoever fires it appends its Update.
 type TimerDue struct {
 	At        time.Time // may have passed already: fire at once
 	ExpiresAt time.Time // of a notice: the end that it announces
@@ -18,8 +19,8 @@ type TimerDue struct {
 	Subject   Subject
 }
 
-// Next is the first instant after the newest record at which time alone changes what is told: of the status, a check or a document, or that a notice is due. It reports
-// whether there is one.
+// Next is the first instant after the newest record at which time alone changes what is told: of
+// the status, a check or a document, or that a notice is due. It reports whether there is one.
 func (s *State) Next(p Policy) (due TimerDue, ok bool) {
 	at, attempt := s.turn(p)
 	due = TimerDue{At: at.time(), Attempt: attempt, Partner: s.partner, Livemode: s.livemode, Subject: s.person("")}
@@ -32,7 +33,8 @@ func (s *State) Next(p Policy) (due TimerDue, ok bool) {
 	return due, at != 0
 }
 
-// turn is the first instant at which something is told that was not, and whether an attempt's deadline is it; 0: never.
+// turn is the first instant at which something is told that was not, and whether an attempt's
+// deadline is it; 0: never.
 func (s *State) turn(p Policy) (at moment, attempt bool) {
 	for _, m := range s.instants(p) {
 		v := s.at(p, m)
@@ -75,7 +77,8 @@ func (s *State) instants(p Policy) (all []moment) {
 	return all
 }
 
-// Update is the record that fires the timer. Its id is the same whoever makes it (I4); the caller adds received_at.
+// Update is the record that fires the timer. Its id is the same whoever makes it (I4); the caller
+// adds received_at.
 func (t TimerDue) Update() Update {
 	u := Update{SchemaVersion: 1, Kind: Timer, Partner: t.Partner, Livemode: t.Livemode, Subject: t.Subject, ExpiresAt: t.ExpiresAt, Expiring: t.Notice, OccurredAt: t.At}
 	switch {
@@ -91,8 +94,9 @@ func (t TimerDue) Update() Update {
 	return u
 }
 
-// notice is the change that says that the person's approval is about to run out: once for each end of it, whether a provider or our timer says so first. An unconfirmed
-// word owes nothing: our own timer will tell.
+// notice is the change that says that the person's approval is about to run out: once for each end
+// of it, whether a provider or our timer says so first. An unconfirmed word owes nothing: our own
+// timer will tell.
 func (v *view) notice(n *Update, f *folding) (ch Change, ok bool) {
 	if n == nil || n.NeedsConfirmation || f.rank != rankApproved || v.told.rank != rankApproved {
 		return ch, false

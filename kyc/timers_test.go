@@ -89,7 +89,8 @@ func lapses(p Policy, minute int, us ...Update) (s *State, owed []string) {
 	return s, owed
 }
 
-// An attempt whose provider gave a deadline comes to nothing when it passes: what was before it shows again.
+// An attempt whose provider gave a deadline comes to nothing when it passes: what was before it
+// shows again.
 func TestTimersOfAttempts(t *testing.T) {
 	f := func(name string, want Status, owes []string, us ...Update) {
 		t.Helper()
@@ -142,7 +143,8 @@ func TestTimersOfAttempts(t *testing.T) {
 	}
 }
 
-// moments are instants at which anything may change: every few minutes, and around every date that was named.
+// moments are instants at which anything may change: every few minutes, and around every date that
+// was named.
 func moments(s *State, h truth.History) (all []moment) {
 	add := func(m moment) {
 		if m > s.last {
@@ -162,8 +164,9 @@ func moments(s *State, h truth.History) (all []moment) {
 	return slices.Compact(all)
 }
 
-// Next is the first instant at which anything told changes, of the status, a check or a document: nothing changes before it, at any instant, and something does then. By the
-// definition too nothing changes before it.
+// Next is the first instant at which anything told changes, of the status, a check or a document:
+// nothing changes before it, at any instant, and something does then. By the definition too nothing
+// changes before it.
 func TestNext(t *testing.T) {
 	unbounded(t)
 	var some, none, status atomic.Int64
@@ -212,7 +215,8 @@ func TestNext(t *testing.T) {
 	t.Logf("something changes by time alone in %d, nothing in %d; the status in %d", some.Load(), none.Load(), status.Load())
 }
 
-// Whoever fires what is due comes to an end: every timer at its instant owes something, and what is due then is later.
+// Whoever fires what is due comes to an end: every timer at its instant owes something, and what is
+// due then is later.
 func TestTimersEnd(t *testing.T) {
 	most := atomic.Int64{}
 	each(t, histories(4000), 56, func(r *rand.Rand, h truth.History, lasts time.Duration) error {

@@ -10,7 +10,8 @@ import (
 	"countersign/kyc/truth"
 )
 
-// record is an update of the definition as a record of the journal. No validity of a policy's is a date of the provider's, so an assumed end is left to the policy.
+// record is an update of the definition as a record of the journal. No validity of a policy's is a
+// date of the provider's, so an assumed end is left to the policy.
 func record(x *truth.Update) Update {
 	u := Update{
 		SchemaVersion: 1, ID: x.ID, Kind: Observation, Source: x.Key.Source, Provider: x.Key.Source, Partner: "acme", Subject: Subject{ID: "user-001", ProviderRef: "p-" + x.Key.Source},
@@ -46,7 +47,8 @@ func record(x *truth.Update) Update {
 	return u
 }
 
-// policyOf is a policy of the definition. Its approvals without a date never end, unless lasts says how long they do.
+// policyOf is a policy of the definition. Its approvals without a date never end, unless lasts says
+// how long they do.
 func policyOf(p truth.Policy, lasts time.Duration) Policy {
 	out := Policy{Open: len(p.Required) == 0, lasts: cmp.Or(moment(lasts), never)}
 	for _, t := range p.Required {

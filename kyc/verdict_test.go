@@ -131,7 +131,8 @@ func TestVerdictsOfGroups(t *testing.T) {
 // stood tells where a history ends, as a rank.
 func stood(p Policy, us ...Update) rank { return apply(p, us...).told.rank }
 
-// What operators say that the scenarios do not: a decision that is none, and one without a time of its own.
+// What operators say that the scenarios do not: a decision that is none, and one without a time of
+// its own.
 func TestDecisions(t *testing.T) {
 	f := func(name string, want rank, us ...Update) {
 		t.Helper()
@@ -178,7 +179,8 @@ func TestDecisions(t *testing.T) {
 	f("an operator approves nobody by what is unconfirmed", rankInReview, func() Update { x := decide(sumsub, 9, rankApproved); x.NeedsConfirmation = true; return x }())
 }
 
-// An answer ends the claims about the same thing that had been received when it was asked: of the same check, run and ref.
+// An answer ends the claims about the same thing that had been received when it was asked: of the
+// same check, run and ref.
 func TestConfirmation(t *testing.T) {
 	claim := received(weak(obs(request, "r", 6, rankTerminal, FraudSuspected)), 30)
 	f := func(name string, want rank, c Update, asked int, more ...Update) {
@@ -221,7 +223,8 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
-// A registered submission is pending, until its provider speaks; it hides nothing that has been decided.
+// A registered submission is pending, until its provider speaks; it hides nothing that has been
+// decided.
 func TestSubmissions(t *testing.T) {
 	submission := func(run string) Update {
 		return Update{ID: "submission-" + run, Kind: Submission, Source: "sumsub", Provider: "sumsub", Partner: "acme", Subject: Subject{ID: "user-001", ProviderRef: run}}

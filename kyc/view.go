@@ -98,7 +98,8 @@ func (s *State) Open(c *CheckState, p Policy) int {
 	return 0
 }
 
-// Crowded reports whether more checks are known of the subject than are kept: it is in review until an operator's manual release.
+// Crowded reports whether more checks are known of the subject than are kept: it is in review until
+// an operator's manual release.
 func (s *State) Crowded() bool { return s.beyond > 0 }
 
 func (c *CheckState) compare(o *CheckState) int {

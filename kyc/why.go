@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Standing is one word that still matters for a subject: a finding, or an approval, with what became of it. Together they say why a status stands and what would change it.
+// Standing is one word that still matters for a subject: a finding, or an approval, with what
+// became of it. Together they say why a status stands and what would change it.
 type Standing struct {
 	Kind              string       `json:"kind"`         // finding | approval
 	ID                string       `json:"id,omitempty"` // of the record
@@ -33,8 +34,9 @@ const (
 	Approval = "approval"
 )
 
-// Why lists every finding and approval that is kept of the subject, as they stand at the newest record: what stands first, then the newest first. Findings that an operator or an
-// answer of the provider's has ended for good are no longer kept; the history has them.
+// Why lists every finding and approval that is kept of the subject, as they stand at the newest
+// record: what stands first, then the newest first. Findings that an operator or an answer of the
+// provider's has ended for good are no longer kept; the history has them.
 func (s *State) Why(p Policy) []Standing {
 	v := s.at(p, s.last)
 	f := v.subject()

@@ -50,7 +50,8 @@ func TestWhy(t *testing.T) {
 		"* persona approved: counts until its end", "- persona rejected: moot: the try that followed it was approved")
 }
 
-// Whoever is held or approved is so by something that is listed as standing, and what is said to answer a finding answers it.
+// Whoever is held or approved is so by something that is listed as standing, and what is said to
+// answer a finding answers it.
 func TestWhyIsTrue(t *testing.T) {
 	unbounded(t)
 	each(t, histories(6000), 71, func(r *rand.Rand, h truth.History, lasts time.Duration) error {

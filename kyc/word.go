@@ -46,7 +46,8 @@ func (r rank) status() Status {
 	}
 }
 
-// rankOf ranks what an update says, or claims. A word we do not know is looked at by somebody: in_review.
+// rankOf ranks what an update says, or claims. A word we do not know is looked at by somebody:
+// in_review.
 func rankOf(u *Update) rank {
 	status := u.Status
 	if u.NeedsConfirmation && u.ClaimedStatus != "" {
@@ -76,7 +77,8 @@ func rankOf(u *Update) rank {
 	}
 }
 
-// class is how grave a finding is, and so what answers it. It is ordered by how hard it is to answer.
+// class is how grave a finding is, and so what answers it. It is ordered by how hard it is to
+// answer.
 type class uint8
 
 const (
@@ -141,7 +143,8 @@ func (m moment) time() time.Time {
 // sooner compares ends, of which zero is never.
 func sooner(a, b moment) bool { return a != 0 && (b == 0 || a < b) }
 
-// session is the name of a run, of an attempt or of what was asked about, as the state keeps it: a digest. Zero is none.
+// session is the name of a run, of an attempt or of what was asked about, as the state keeps it: a
+// digest. Zero is none.
 type session uint64
 
 // gone stands for the runs that the state has forgotten.
@@ -225,7 +228,8 @@ func wordOf(u *Update) word {
 	return w
 }
 
-// ordering is the time an update is ordered by: only a provider's own orders, except that an operator's word counts from when it was given.
+// ordering is the time an update is ordered by: only a provider's own orders, except that an
+// operator's word counts from when it was given.
 func ordering(u *Update) moment {
 	switch {
 	case u.Kind == Decision && u.OccurredAt.IsZero():
@@ -259,7 +263,8 @@ func (w *word) classify() class {
 	}
 }
 
-// exhausted reports a rejection that is final for its run only: its attempts are used up, and its source may begin another.
+// exhausted reports a rejection that is final for its run only: its attempts are used up, and its
+// source may begin another.
 func (w *word) exhausted() bool {
 	return w.class == final && len(w.reasons) > 0 && !slices.ContainsFunc(w.reasons, func(r ReasonPair) bool { return r.Code != AttemptsExceeded })
 }
@@ -268,7 +273,8 @@ func (w *word) serious() bool   { return w.gravity > mild }
 func (w *word) approval() bool  { return w.rank == rankApproved && !w.weak }
 func (w *word) claimsYes() bool { return w.rank == rankApproved && w.weak }
 
-// attempt reports something under way. An unsigned one shows where nothing is decided, and undoes nothing.
+// attempt reports something under way. An unsigned one shows where nothing is decided, and undoes
+// nothing.
 func (w *word) attempt() bool {
 	return !w.operator && (w.rank == rankPending || w.rank == rankNotStarted && !w.weak)
 }
@@ -303,8 +309,9 @@ func run(a, b *word) bool {
 	return a.source == b.source && a.session == b.session && a.operator == b.operator
 }
 
-// before reports whether b is known to be newer than a. Where a time is missing, only arrival tells; an approval with a time older than the arrival of a finding without
-// one does not answer it, for that finding may be the newer of the two.
+// before reports whether b is known to be newer than a. Where a time is missing, only arrival
+// tells; an approval with a time older than the arrival of a finding without one does not answer
+// it, for that finding may be the newer of the two.
 func before(a, b *word) bool {
 	switch {
 	case a.at != 0 && b.at != 0:
@@ -316,7 +323,8 @@ func before(a, b *word) bool {
 	}
 }
 
-// later puts the attempts of one run in order: by time, then by revision and how far they are, or by arrival. A partner's word that it has begun comes before all.
+// later puts the attempts of one run in order: by time, then by revision and how far they are, or
+// by arrival. A partner's word that it has begun comes before all.
 func later(a, b *word) bool {
 	if a.submission != b.submission {
 		return a.submission
@@ -330,7 +338,8 @@ func later(a, b *word) bool {
 	return cmp.Or(cmp.Compare(a.when(), b.when()), cmp.Compare(timeless(a), timeless(b)), cmp.Compare(a.revision, b.revision), cmp.Compare(a.rank, b.rank), cmp.Compare(a.n, b.n)) < 0
 }
 
-// alike reports whether nothing but the newest tells two words apart: they count as one, with the greatest time and the last arrival.
+// alike reports whether nothing but the newest tells two words apart: they count as one, with the
+// greatest time and the last arrival.
 func alike(a, b *word) bool {
 	same := a.check == b.check && a.session == b.session && a.class == b.class && a.serious() == b.serious() && a.operator == b.operator && a.weak == b.weak && (a.at == 0) == (b.at == 0)
 	return same && a.exhausted() == b.exhausted() && (a.class == claim || a.rank == b.rank) && (!a.weak || a.ref == b.ref)

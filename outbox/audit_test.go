@@ -17,7 +17,8 @@ type deliveryID struct {
 	seq uint64
 }
 
-// audit walks the buckets and compares what must agree whatever has happened: lanes and their heads, the index of rejections, and the counts.
+// audit walks the buckets and compares what must agree whatever has happened: lanes and their
+// heads, the index of rejections, and the counts.
 func audit(tx *store.Tx, b *Outbox) error { return inspect(tx, b, nil).err() }
 
 type deadItem struct {
@@ -138,7 +139,8 @@ func (a *auditor) last(lane laneID) (seq uint64) {
 	return seq
 }
 
-// rejections proves that each rejection owed is listed as such, that none is listed as owed that is not, and that the indexes agree.
+// rejections proves that each rejection owed is listed as such, that none is listed as owed that is
+// not, and that the indexes agree.
 func (a *auditor) rejections(tx *store.Tx) {
 	want := map[string]bool{} // keys of both indexes
 	tx.Bucket(store.Withheld).ForEach(func(k, _ []byte) error {
@@ -227,7 +229,8 @@ func (a *auditor) counts(tx *store.Tx, b *Outbox) {
 	}
 }
 
-// The negative control: an auditor that cannot fail proves nothing. Each of these is what a forgotten line would leave behind.
+// The negative control: an auditor that cannot fail proves nothing. Each of these is what a
+// forgotten line would leave behind.
 func TestAuditFindsWhatIsBroken(t *testing.T) {
 	f := func(name string, sabotage func(tx *store.Tx, b *Outbox) error) {
 		t.Helper()

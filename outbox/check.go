@@ -12,7 +12,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// checker is the outbox's store.Auditor. Sums of hashes compare what lies in two buckets in different orders, in memory that does not grow with them.
+// checker is the outbox's store.Auditor. Sums of hashes compare what lies in two buckets in
+// different orders, in memory that does not grow with them.
 type checker struct {
 	counted, found map[string]int64 // owed and dead of each endpoint: as kept in meta, and as they are
 	lanes, heads   uint64           // lanes that owe something, and lanes that have a head
@@ -22,7 +23,8 @@ type checker struct {
 	malformed      map[store.Name]int
 }
 
-// NewAuditor looks at what the outbox keeps: each lane that owes something has one head, each rejection owed is listed and stands in the index by age, and the counts kept are right.
+// NewAuditor looks at what the outbox keeps: each lane that owes something has one head, each
+// rejection owed is listed and stands in the index by age, and the counts kept are right.
 func NewAuditor() store.Auditor {
 	return &checker{counted: map[string]int64{}, found: map[string]int64{}, malformed: map[store.Name]int{}}
 }

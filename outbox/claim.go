@@ -17,9 +17,11 @@ type Turn struct {
 	Newest bool // what has become due last first, and nothing that has failed
 }
 
-// Claim leases due heads of the endpoint's lanes, those of urgent lanes before all others, and of each kind those that have been due for longest. next is when the earliest
-// other one becomes due (zero: none is waiting, or only what the turn does not take); a lane that is leased, or settled and not yet committed, does not count. A delivery whose record is damaged is put down as
-// dead and does not hold back its lane. It looks at what it takes and at what is leased, whatever is owed.
+// Claim leases due heads of the endpoint's lanes, those of urgent lanes before all others, and of
+// each kind those that have been due for longest. next is when the earliest other one becomes due
+// (zero: none is waiting, or only what the turn does not take); a lane that is leased, or settled
+// and not yet committed, does not count. A delivery whose record is damaged is put down as dead and
+// does not hold back its lane. It looks at what it takes and at what is leased, whatever is owed.
 func (b *Outbox) Claim(endpoint string, t Turn) (ds []Delivery, next time.Time, err error) {
 	l := b.of(endpoint)
 	if l == nil {
@@ -187,8 +189,9 @@ func (w *walker) settle(k, v []byte) {
 	w.at = nil
 }
 
-// Early leases a head that has failed, due or not: the first behind a place in the order of due times (nil: the first of all), of urgent lanes or of others. at is its place; nil: there
-// is none. A failure of it may be left uncounted.
+// Early leases a head that has failed, due or not: the first behind a place in the order of due
+// times (nil: the first of all), of urgent lanes or of others. at is its place; nil: there is none.
+// A failure of it may be left uncounted.
 func (b *Outbox) Early(endpoint string, urgent bool, behind []byte) (d Delivery, at []byte, err error) {
 	l := b.of(endpoint)
 	if l == nil {
@@ -225,8 +228,9 @@ func (b *Outbox) Early(endpoint string, urgent bool, behind []byte) (d Delivery,
 	return d, at, nil
 }
 
-// Overdue leases up to n heads whose time is over: ends says when that is, of one that became due then and has failed so often. next is the earliest end of those that are due
-// and whose time is not over, and that it has met; zero: there is none. It looks at each due head that has failed.
+// Overdue leases up to n heads whose time is over: ends says when that is, of one that became due
+// then and has failed so often. next is the earliest end of those that are due and whose time is
+// not over, and that it has met; zero: there is none. It looks at each due head that has failed.
 func (b *Outbox) Overdue(endpoint string, n int, ends func(due time.Time, failures int) time.Time) (ds []Delivery, next time.Time, err error) {
 	l := b.of(endpoint)
 	if l == nil {
@@ -265,7 +269,8 @@ func (b *Outbox) Overdue(endpoint string, n int, ends func(due time.Time, failur
 	return ds, next, nil
 }
 
-// Rush reports whether something urgent has come to stand in the endpoint's index since it was last asked: a claim may find it.
+// Rush reports whether something urgent has come to stand in the endpoint's index since it was last
+// asked: a claim may find it.
 func (b *Outbox) Rush(endpoint string) bool {
 	l := b.of(endpoint)
 	return l != nil && l.rush.Swap(false)
@@ -281,7 +286,8 @@ func (b *Outbox) Release(ds ...Delivery) {
 	}
 }
 
-// OldestDue is since when the endpoint's earliest due delivery has been due; zero: nothing is due. A look-up for each class, whatever is owed.
+// OldestDue is since when the endpoint's earliest due delivery has been due; zero: nothing is due.
+// A look-up for each class, whatever is owed.
 func (b *Outbox) OldestDue(endpoint string) (at time.Time) {
 	now := b.o.Now()
 	_ = b.o.Store.View(func(tx *store.Tx) error {
@@ -305,7 +311,8 @@ func (b *Outbox) OldestDue(endpoint string) (at time.Time) {
 	return at
 }
 
-// Owes reports whether the endpoint owes a delivery in an urgent lane that is at the head of it, and whether one of those has never been tried and is not under way. Two look-ups.
+// Owes reports whether the endpoint owes a delivery in an urgent lane that is at the head of it,
+// and whether one of those has never been tried and is not under way. Two look-ups.
 func (b *Outbox) Owes(endpoint string) (urgent, fresh bool) {
 	l := b.of(endpoint)
 	if l == nil {

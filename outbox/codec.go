@@ -46,7 +46,8 @@ func attemptKey(d *Delivery) []byte {
 
 func deadItemKey(webhookID, endpoint string) []byte { return []byte(webhookID + "\x00" + endpoint) }
 
-// head is the value in the due index: what changes while a delivery is tried, so that its body is written once.
+// head is the value in the due index: what changes while a delivery is tried, so that its body is
+// written once.
 type head struct {
 	seq      uint64
 	failures int
@@ -105,7 +106,8 @@ func readDelivery(waiting store.Bucket, d *Delivery) error {
 	return decodeDelivery(v, d)
 }
 
-// decodeDelivery fills d from the body of its record, of which nothing is kept. A body that is not there is as damaged as any.
+// decodeDelivery fills d from the body of its record, of which nothing is kept. A body that is not
+// there is as damaged as any.
 func decodeDelivery(b []byte, d *Delivery) error {
 	if len(b) < 25 {
 		return store.ErrBadRecord

@@ -95,7 +95,8 @@ func splitDead(b []byte) (d DeadDelivery, body []byte, err error) {
 	return d, body, nil
 }
 
-// ListDead lists up to n dead deliveries with ids after the one given, in order of id (which is the order of the changes' times). endpoint "" is all.
+// ListDead lists up to n dead deliveries with ids after the one given, in order of id (which is the
+// order of the changes' times). endpoint "" is all.
 func (b *Outbox) ListDead(endpoint, after string, n int) (list []DeadDelivery, more bool, err error) {
 	return b.ListDeadOf(func(e string) bool { return endpoint == "" || e == endpoint }, after, n)
 }
@@ -148,8 +149,10 @@ func dead(tx *store.Tx, id string) (DeadDelivery, []byte, error) {
 	return splitDead(v)
 }
 
-// Revive owes a dead delivery again if allowed says so, with its own body and webhook-id; render makes the body of one that was put down without (overflow).
-// It is no error if the delivery is not dead (any more): the order has been carried out before. A damaged one stays dead: what is kept of it is no body.
+// Revive owes a dead delivery again if allowed says so, with its own body and webhook-id; render
+// makes the body of one that was put down without (overflow). It is no error if the delivery is not
+// dead (any more): the order has been carried out before. A damaged one stays dead: what is kept of
+// it is no body.
 func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
 	view, body, err := dead(tx, id)
 	if err != nil || view.Reason == Damaged || !allowed(view) {
@@ -179,8 +182,9 @@ func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 	return t.write(tx)
 }
 
-// OwedOf calls fn with the endpoint and the sequence of each delivery of a lane that is owed, at whichever endpoint. It looks at every lane of every endpoint that owes
-// something, so it is for repairs only.
+// OwedOf calls fn with the endpoint and the sequence of each delivery of a lane that is owed, at
+// whichever endpoint. It looks at every lane of every endpoint that owes something, so it is for
+// repairs only.
 func OwedOf(tx *store.Tx, lane string, fn func(endpoint string, seq uint64)) {
 	c := tx.Bucket(store.Deliveries).Cursor()
 	k, _ := c.First()

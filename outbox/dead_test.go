@@ -89,7 +89,8 @@ func TestDamagedDelivery(t *testing.T) {
 	}
 }
 
-// A damaged head names the wrong delivery, or none. The lane goes on with the right one, and nothing is lost or counted twice.
+// A damaged head names the wrong delivery, or none. The lane goes on with the right one, and
+// nothing is lost or counted twice.
 func TestDamagedHead(t *testing.T) {
 	f := func(name string, damage func(r *rig, head []byte)) {
 		t.Helper()
@@ -115,7 +116,8 @@ func TestDamagedHead(t *testing.T) {
 	f("empty", written(func([]byte) []byte { return nil }))
 }
 
-// A head that the disk has damaged may be anybody's: nobody believes it, it stays, and its lane gets another one. So does a rejection that the index has lost.
+// A head that the disk has damaged may be anybody's: nobody believes it, it stays, and its lane
+// gets another one. So does a rejection that the index has lost.
 func TestMend(t *testing.T) {
 	c := newClock()
 	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a"})

@@ -13,7 +13,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// fillDisk puts /dev/full under the database's descriptor: reads go on through the mapping, every write finds no space left.
+// fillDisk puts /dev/full under the database's descriptor: reads go on through the mapping, every
+// write finds no space left.
 func fillDisk(t *testing.T, path string) (empty func()) {
 	t.Helper()
 	fds, err := filepath.Glob("/proc/self/fd/*")
@@ -49,7 +50,8 @@ func fillDisk(t *testing.T, path string) (empty func()) {
 	return nil
 }
 
-// What was delivered while the disk was full is not forgotten: it is written when there is room, and its lane waits until then.
+// What was delivered while the disk was full is not forgotten: it is written when there is room,
+// and its lane waits until then.
 func TestSettleOnAFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"})

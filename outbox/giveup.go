@@ -10,9 +10,10 @@ import (
 	"countersign/outbox/store"
 )
 
-// What an endpoint owes that is not in the config any more, or is disabled, stays owed until somebody says
-// that nobody will be told. Then it is dead as given_up: kept, listed, and redeliverable should the endpoint
-// come back. Rejections and suspensions among it stay withheld until an operator acknowledges them.
+// What an endpoint owes that is not in the config any more, or is disabled, stays owed until
+// somebody says that nobody will be told. Then it is dead as given_up: kept, listed, and
+// redeliverable should the endpoint come back. Rejections and suspensions among it stay withheld
+// until an operator acknowledges them.
 
 const (
 	giveUpChunk = 200     // deliveries given up in one transaction
@@ -28,11 +29,11 @@ type GivenUp struct {
 	Owed    int64 // what is owed still: more than was asked for, or owed since
 }
 
-// GiveUp makes up to most deliveries that the endpoint owes dead, a bounded part in each transaction: nil once
-// that is on stable storage. Whoever calls it after a crash, or an error, gives up the rest. What had to give
-// way for want of room waits for none any more. Before each transaction served is asked whether the endpoint is
-// sent what it owes: then ErrServed, and no more is given up. What is in flight and arrives all the same is dead
-// no more.
+// GiveUp makes up to most deliveries that the endpoint owes dead, a bounded part in each
+// transaction: nil once that is on stable storage. Whoever calls it after a crash, or an error,
+// gives up the rest. What had to give way for want of room waits for none any more. Before each
+// transaction served is asked whether the endpoint is sent what it owes: then ErrServed, and no
+// more is given up. What is in flight and arrives all the same is dead no more.
 func (b *Outbox) GiveUp(ctx context.Context, endpoint string, most int64, served func() bool) (g GivenUp, err error) {
 	chunk := giveUpChunk
 	for more := true; more && g.GivenUp < most; {
@@ -60,8 +61,8 @@ func (b *Outbox) GiveUp(ctx context.Context, endpoint string, most int64, served
 	return g, err
 }
 
-// giveUpSome is one transaction of GiveUp: the first lanes by due time, or the first of one, or some of those
-// that wait for room.
+// giveUpSome is one transaction of GiveUp: the first lanes by due time, or the first of one, or
+// some of those that wait for room.
 func (b *Outbox) giveUpSome(tx *store.Tx, endpoint string, most int) (n int64, more bool, err error) {
 	left, err := stopWaiting(tx, endpoint, most)
 	if left == 0 || err != nil {
@@ -100,7 +101,8 @@ func (b *Outbox) giveUpSome(tx *store.Tx, endpoint string, most int) (n int64, m
 	return n, true, t.write(tx)
 }
 
-// giveUpLane gives up the first deliveries of a lane, and reports whether they were all. Its head is the caller's.
+// giveUpLane gives up the first deliveries of a lane, and reports whether they were all. Its head
+// is the caller's.
 func (b *Outbox) giveUpLane(tx *store.Tx, t *tally, endpoint, lane string, most, room int) (n, size int, empty bool, err error) {
 	prefix := laneKey(endpoint, lane)
 	for ; n < most && (size < room || n == 0); n++ {
@@ -120,8 +122,8 @@ func (b *Outbox) giveUpLane(tx *store.Tx, t *tally, endpoint, lane string, most,
 	return n, size, !laneHasMore(tx, endpoint, lane), nil
 }
 
-// stopWaiting takes deliveries of the endpoint out of the row of those that wait for room, and says how many
-// more it might have.
+// stopWaiting takes deliveries of the endpoint out of the row of those that wait for room, and says
+// how many more it might have.
 func stopWaiting(tx *store.Tx, endpoint string, most int) (left int, err error) {
 	prefix := roomPrefix(endpoint)
 	var gone [][]byte
@@ -137,8 +139,8 @@ func stopWaiting(tx *store.Tx, endpoint string, most int) (left int, err error) 
 	return most - len(gone), nil
 }
 
-// OwedWithheld lists up to n rejections and suspensions that the endpoint owes, by lane, and says how many it
-// owes in all.
+// OwedWithheld lists up to n rejections and suspensions that the endpoint owes, by lane, and says
+// how many it owes in all.
 func (b *Outbox) OwedWithheld(endpoint string, n int) (list []Withheld, all int64, err error) {
 	list = []Withheld{} // never null
 	err = b.o.Store.View(func(tx *store.Tx) error {

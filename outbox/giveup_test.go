@@ -12,7 +12,8 @@ import (
 
 func never() bool { return false }
 
-// heaped owes an endpoint a's people 300 changes each, every third of which is a rejection, and has one failed once.
+// heaped owes an endpoint a's people 300 changes each, every third of which is a rejection, and has
+// one failed once.
 func heaped(t *testing.T, c *clock, es ...Endpoint) *rig {
 	t.Helper()
 	r := startRig(t, store.Options{}, Options{Now: c.now, Decides: decides}, Endpoint{ID: "a"}, Endpoint{ID: "a2"})
@@ -35,8 +36,9 @@ func heaped(t *testing.T, c *clock, es ...Endpoint) *rig {
 	return r
 }
 
-// TestGiveUp: what an endpoint owes that is in the config no more becomes dead, whatever happens on the way, and what is withheld of it stays so until an
-// operator acknowledges it. Nobody else's is touched, and it is sent in order when the endpoint comes back and it is ordered again.
+// TestGiveUp: what an endpoint owes that is in the config no more becomes dead, whatever happens on
+// the way, and what is withheld of it stays so until an operator acknowledges it. Nobody else's is
+// touched, and it is sent in order when the endpoint comes back and it is ordered again.
 func TestGiveUp(t *testing.T) {
 	c := newClock()
 	r := heaped(t, c, Endpoint{ID: "a2", MaxOwed: 9})
@@ -87,7 +89,8 @@ func TestGiveUp(t *testing.T) {
 	}
 }
 
-// TestGiveUpServed: nothing is given up of an endpoint that is sent what it owes, also from when it is taken up again meanwhile.
+// TestGiveUpServed: nothing is given up of an endpoint that is sent what it owes, also from when it
+// is taken up again meanwhile.
 func TestGiveUpServed(t *testing.T) {
 	r := heaped(t, newClock())
 	if g, err := r.GiveUp(t.Context(), "a", 999, func() bool { return true }); !errors.Is(err, ErrServed) || g.GivenUp != 0 || r.Owed("a") != 900 {
@@ -105,7 +108,8 @@ func TestGiveUpServed(t *testing.T) {
 	}
 }
 
-// TestGiveUpInFlight: what is under way as it is given up, and arrives, is dead no more; and its lane is whole.
+// TestGiveUpInFlight: what is under way as it is given up, and arrives, is dead no more; and its
+// lane is whole.
 func TestGiveUpInFlight(t *testing.T) {
 	r := heaped(t, newClock())
 	ds := r.claim(t, "a", 2)
@@ -123,7 +127,8 @@ func TestGiveUpInFlight(t *testing.T) {
 	r.audit(t)
 }
 
-// TestGiveUpRoom: what had to give way for want of room is not owed again in the place of what is given up.
+// TestGiveUpRoom: what had to give way for want of room is not owed again in the place of what is
+// given up.
 func TestGiveUpRoom(t *testing.T) {
 	c := newClock()
 	r := startRig(t, store.Options{}, Options{Now: c.now, Decides: decides}, Endpoint{ID: "a", MaxOwed: 1})

@@ -8,15 +8,18 @@ import (
 	"countersign/outbox/store"
 )
 
-// The heads of lanes stand in the due index by class, and in a class by due time. So what is due and urgent is found without a look at what is not, and what has never been
-// tried without a look at what has failed.
+// The heads of lanes stand in the due index by class, and in a class by due time. So what is due
+// and urgent is found without a look at what is not, and what has never been tried without a look
+// at what has failed.
 //
-// A lane is urgent while any delivery that is owed in it tells of a rejection or suspension: their order stands (I3), so it is the lane that is served first.
+// A lane is urgent while any delivery that is owed in it tells of a rejection or suspension: their
+// order stands (I3), so it is the lane that is served first.
 
 // class is what a claim tells heads apart by.
 type class byte
 
-// The classes, in the order of the index. What stands behind them is no head: where the head of a lane stands, for a lane whose first delivery does not say so.
+// The classes, in the order of the index. What stands behind them is no head: where the head of a
+// lane stands, for a lane whose first delivery does not say so.
 const (
 	urgentFresh class = iota
 	urgentFailed
@@ -41,8 +44,9 @@ func classOf(urgent, failed bool) class {
 	}
 }
 
-// placeKey is where it is kept where the head of a lane stands: its class and due time. Nothing is kept for a head that has never been tried, is the first delivery of its
-// lane, and became due when it was owed: that is most of them, and costs nothing.
+// placeKey is where it is kept where the head of a lane stands: its class and due time. Nothing is
+// kept for a head that has never been tried, is the first delivery of its lane, and became due when
+// it was owed: that is most of them, and costs nothing.
 func placeKey(endpoint, lane string) []byte {
 	k := append(append(make([]byte, 0, len(endpoint)+len(lane)+2), endpoint...), 0, byte(classes))
 	return append(k, lane...)
@@ -97,7 +101,8 @@ func search(tx *store.Tx, endpoint, lane string) (k, v []byte) {
 	return nil, nil
 }
 
-// standsAt is the key and the value of the head that a delivery was claimed by. It may have moved since, to become urgent.
+// standsAt is the key and the value of the head that a delivery was claimed by. It may have moved
+// since, to become urgent.
 func standsAt(tx *store.Tx, d *Delivery) (k, v []byte, err error) {
 	k = dueKey(d.Endpoint, d.class, d.due, d.Lane)
 	if v, err = tx.Bucket(store.Due).Get(k); v != nil || err != nil {
@@ -115,7 +120,8 @@ func unstand(tx *store.Tx, endpoint, lane string, k []byte) error {
 	return tx.Bucket(store.Due).Delete(placeKey(endpoint, lane))
 }
 
-// setHead makes a delivery its lane's head and tells the endpoint's dispatcher once that is on disk.
+// setHead makes a delivery its lane's head and tells the endpoint's dispatcher once that is on
+// disk.
 func (b *Outbox) setHead(tx *store.Tx, endpoint, lane string, due int64, h head, urgent bool) error {
 	c := classOf(urgent, h.failures > 0)
 	if err := tx.Bucket(store.Due).Put(placeKey(endpoint, lane), place(c, due)); err != nil {
@@ -137,7 +143,8 @@ func (b *Outbox) stand(tx *store.Tx, endpoint, lane string, c class, due int64, 
 	return tx.Bucket(store.Due).Put(dueKey(endpoint, c, due, lane), v)
 }
 
-// owedLately is how long ago a delivery may have been owed that becomes due when it was owed: it has come with its transaction.
+// owedLately is how long ago a delivery may have been owed that becomes due when it was owed: it
+// has come with its transaction.
 const owedLately = time.Minute
 
 // firstHead makes a delivery the head of a lane in which nothing else is owed.
@@ -149,8 +156,9 @@ func (b *Outbox) firstHead(tx *store.Tx, d *Delivery) error {
 	return b.stand(tx, d.Endpoint, d.Lane, classOf(d.Restrictive, false), d.Owed.UnixMilli(), h.encode())
 }
 
-// behind sees to the head of a lane in which something is owed already, before d is put there: a rejection or suspension makes the lane urgent, and what waits there for its
-// next try is tried now, for nothing less brings the partner nearer to it.
+// behind sees to the head of a lane in which something is owed already, before d is put there: a
+// rejection or suspension makes the lane urgent, and what waits there for its next try is tried
+// now, for nothing less brings the partner nearer to it.
 func (b *Outbox) behind(tx *store.Tx, l *lanes, d *Delivery) error {
 	if !d.Restrictive {
 		if prefix := laneKey(d.Endpoint, d.Lane); firstOf(tx, prefix) > d.Sequence {

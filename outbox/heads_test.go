@@ -30,7 +30,8 @@ func (r *rig) fail(t *testing.T, after time.Duration, ds ...Delivery) {
 	}
 }
 
-// TestTurns: rejections are claimed before what is due for longer; of those that have failed as many as the turn has; and what waits for its turn only is no reason to look again.
+// TestTurns: rejections are claimed before what is due for longer; of those that have failed as
+// many as the turn has; and what waits for its turn only is no reason to look again.
 func TestTurns(t *testing.T) {
 	c := newClock()
 	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a"})
@@ -67,7 +68,8 @@ func TestTurns(t *testing.T) {
 	r.audit(t)
 }
 
-// TestRejectionBehind: a rejection behind others of its person makes the whole lane urgent, and due; order stands (I3). When it is told, the lane is like any other.
+// TestRejectionBehind: a rejection behind others of its person makes the whole lane urgent, and
+// due; order stands (I3). When it is told, the lane is like any other.
 func TestRejectionBehind(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		c := newClock()
@@ -106,7 +108,8 @@ func TestRejectionBehind(t *testing.T) {
 	}
 }
 
-// TestRejectionBehindWhatIsInFlight: the lane becomes urgent under the hands of whoever sends its head; how that ends is kept all the same, and a long wait is cut short.
+// TestRejectionBehindWhatIsInFlight: the lane becomes urgent under the hands of whoever sends its
+// head; how that ends is kept all the same, and a long wait is cut short.
 func TestRejectionBehindWhatIsInFlight(t *testing.T) {
 	f := func(early bool, outcome Outcome, want string, after time.Duration) {
 		t.Helper()
@@ -149,7 +152,8 @@ func TestRejectionBehindWhatIsInFlight(t *testing.T) {
 	}
 }
 
-// TestEarly: what is not due can be tried in the order in which it will be, each once; an uncounted failure leaves everything as it was.
+// TestEarly: what is not due can be tried in the order in which it will be, each once; an uncounted
+// failure leaves everything as it was.
 func TestEarly(t *testing.T) {
 	c := newClock()
 	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a"})

@@ -16,7 +16,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// fastDir is a directory in memory where there is one: these tests commit often and are not about the disk.
+// fastDir is a directory in memory where there is one: these tests commit often and are not about
+// the disk.
 func fastDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "countersign")
@@ -156,7 +157,8 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// change is a delivery of a lane's change to an endpoint; its webhook-id is the same at every endpoint.
+// change is a delivery of a lane's change to an endpoint; its webhook-id is the same at every
+// endpoint.
 func change(endpoint, lane string, seq uint64) Delivery {
 	return Delivery{
 		Endpoint: endpoint, Lane: lane, Sequence: seq, PreviousSequence: seq - 1, WebhookID: fmt.Sprintf("evt_%s-%d", lane, seq), Type: "kyc.status.approved",

@@ -60,7 +60,8 @@ func (b *Outbox) Kept(endpoint string) (k Kept, err error) {
 	return k, err
 }
 
-// Owing calls fn with each endpoint that owes something, in the config or not, and a lane in which it does.
+// Owing calls fn with each endpoint that owes something, in the config or not, and a lane in which
+// it does.
 func Owing(tx *store.Tx, fn func(endpoint, lane string)) {
 	c := tx.Bucket(store.Meta).Cursor()
 	for k, v := c.Seek(owedKey("")); bytes.HasPrefix(k, owedKey("")); k, v = c.Next() {

@@ -25,7 +25,8 @@ func allocated(fn func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// I9: what is owed lives on disk. A claim out of a hundred thousand lanes costs what one out of a hundred costs, and memory holds leases only.
+// I9: what is owed lives on disk. A claim out of a hundred thousand lanes costs what one out of a
+// hundred costs, and memory holds leases only.
 func TestHundredThousandOwed(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "few"}, Endpoint{ID: "many"}, Endpoint{ID: "one-lane"})
 	owe := func(n int, of func(i int) Delivery) {

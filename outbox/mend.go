@@ -13,7 +13,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// mendChunk is how many lanes get a head, or rejections their place in the index, in one transaction.
+// mendChunk is how many lanes get a head, or rejections their place in the index, in one
+// transaction.
 const mendChunk = 1000
 
 // orphan is a lane that owes something and has no head, so that nobody would ever look at it.
@@ -22,11 +23,13 @@ type orphan struct {
 	first          uint64
 }
 
-// Astray reports whether a claim has met a damaged head since the last Mend: then a lane may have none.
+// Astray reports whether a claim has met a damaged head since the last Mend: then a lane may have
+// none.
 func (b *Outbox) Astray() bool { return b.astray.Load() }
 
-// Mend gives a head to each lane that owes something and has none, and their places to rejections that are withheld and lack one: both follow from what else is kept. What is
-// damaged stays where it is. It looks at everything that is owed, in memory of eight bytes a lane.
+// Mend gives a head to each lane that owes something and has none, and their places to rejections
+// that are withheld and lack one: both follow from what else is kept. What is damaged stays where
+// it is. It looks at everything that is owed, in memory of eight bytes a lane.
 func (b *Outbox) Mend(ctx context.Context) (heads, rejections int, err error) {
 	b.astray.Store(false)
 	var orphans []orphan
@@ -97,7 +100,8 @@ func lost(tx *store.Tx) (orphans []orphan, missing []Delivery) {
 	return orphans, append(missing, unlisted(tx)...)
 }
 
-// unlisted are rejections that stand in one of the places where they are listed, and not in the others. What is owed is not among them: it is made from its delivery.
+// unlisted are rejections that stand in one of the places where they are listed, and not in the
+// others. What is owed is not among them: it is made from its delivery.
 func unlisted(tx *store.Tx) (ds []Delivery) {
 	listed := tx.Bucket(store.Withheld)
 	lost := func(d *Delivery) bool {
@@ -131,8 +135,9 @@ func unlisted(tx *store.Tx) (ds []Delivery) {
 	return ds
 }
 
-// restoreWithheld makes anew what is kept of a rejection, from what is found of it: its delivery, its place in the index by id, or that in the index by age. That an operator had
-// acknowledged it is not known then.
+// restoreWithheld makes anew what is kept of a rejection, from what is found of it: its delivery,
+// its place in the index by id, or that in the index by age. That an operator had acknowledged it
+// is not known then.
 func restoreWithheld(tx *store.Tx, d *Delivery) error {
 	k := withheldKey(d.Endpoint, d.Lane, d.Sequence)
 	w := readWithheld(tx, k)

@@ -12,7 +12,8 @@ type metrics struct {
 	settleRetries prometheus.Counter
 }
 
-// ownReasons are the ways to die that the outbox itself decides; those of an answer are counted by the relay.
+// ownReasons are the ways to die that the outbox itself decides; those of an answer are counted by
+// the relay.
 var ownReasons = []string{Overflow, Overtaken, Removed, Damaged, ReasonGivenUp}
 
 func newMetrics(r prometheus.Registerer, b *Outbox) *metrics {

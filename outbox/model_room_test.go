@@ -78,7 +78,8 @@ func before(a, b *Delivery) int {
 	return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.due, b.due), cmp.Compare(a.Lane, b.Lane))
 }
 
-// yield gives up the first of another lane, if it is neither a rejection nor in flight. An endpoint of the model has fewer lanes than are looked at.
+// yield gives up the first of another lane, if it is neither a rejection nor in flight. An endpoint
+// of the model has fewer lanes than are looked at.
 func (m *model) yield(lane laneID) bool {
 	var heads []*Delivery
 	for l, h := range m.heads {

@@ -15,7 +15,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// model is what an outbox does, said with maps. Nothing of it is shared with the code under test but the types.
+// model is what an outbox does, said with maps. Nothing of it is shared with the code under test
+// but the types.
 type model struct {
 	now      time.Time
 	max      map[string]int64
@@ -190,7 +191,8 @@ func (m *model) settle(a Attempt) {
 	}
 }
 
-// claim returns what must be claimed, and when the next is due: of each kind those that have never failed and, as many as the turn has, those that have, as they became due.
+// claim returns what must be claimed, and when the next is due: of each kind those that have never
+// failed and, as many as the turn has, those that have, as they became due.
 func (m *model) claim(endpoint string, t Turn) (ds []Delivery, next time.Time) {
 	var damaged []*Delivery
 	var ahead []int64
@@ -384,7 +386,8 @@ func live(dir string, seed uint64, steps int, sabotage func(*store.Tx) error) (e
 	return nil
 }
 
-// Three hundred lives of sixty steps, with a look at everything after each; a restart after every step in a tenth of them, after every eighth or so in the others.
+// Three hundred lives of sixty steps, with a look at everything after each; a restart after every
+// step in a tenth of them, after every eighth or so in the others.
 func TestAgainstModel(t *testing.T) {
 	for shard := range uint64(4) {
 		t.Run(strconv.FormatUint(shard, 10), func(t *testing.T) {
@@ -399,7 +402,8 @@ func TestAgainstModel(t *testing.T) {
 	}
 }
 
-// The negative control of the whole: a bug that leaves out one lane's head now and then does not survive a history.
+// The negative control of the whole: a bug that leaves out one lane's head now and then does not
+// survive a history.
 func TestModelSeesASabotage(t *testing.T) {
 	f := func(name string, sabotage func(*store.Tx) error) {
 		t.Helper()

@@ -1,8 +1,9 @@
-// Package outbox keeps the deliveries that are owed, on disk, until each has ended: in order per lane, bounded per endpoint, and never more than one of a lane in
-// flight (I3).
+// Package outbox keeps the deliveries that are owed, on disk, until each has ended: in order per
+// lane, bounded per endpoint, and never more than one of a lane in flight (I3).
 //
-// A lane is the queue of one endpoint and one subject. Its head, and only its head, stands in the due index; so a claim looks at what is due at one endpoint and
-// at nothing else (I6), and a million deliveries owed cost no memory (I9). A claim is a lease in memory: a crash gives it back.
+// A lane is the queue of one endpoint and one subject. Its head, and only its head, stands in the
+// due index; so a claim looks at what is due at one endpoint and at nothing else (I6), and a
+// million deliveries owed cost no memory (I9). A claim is a lease in memory: a crash gives it back.
 package outbox
 
 import (
@@ -18,7 +19,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// Delivery is one change owed to one endpoint. (Endpoint, Lane, Sequence) is its key; WebhookID is the change's, the same at every endpoint.
+// Delivery is one change owed to one endpoint. (Endpoint, Lane, Sequence) is its key; WebhookID is
+// the change's, the same at every endpoint.
 type Delivery struct {
 	Endpoint         string
 	Lane             string // the subject's id under the endpoint's partner
@@ -90,11 +92,14 @@ type Options struct {
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
-	// Settled is called in the transaction that ends a delivery (done or dead), to write its history. It may be called again if the transaction is.
+	// Settled is called in the transaction that ends a delivery (done or dead), to write its
+	// history. It may be called again if the transaction is.
 	Settled func(*store.Tx, Attempt) error
-	// Current is the id that an endpoint has now, given one that it may have had before. Nil: none was renamed.
+	// Current is the id that an endpoint has now, given one that it may have had before. Nil: none
+	// was renamed.
 	Current func(endpoint string) string
-	// Decides reports whether changes of a type say where a person stands, so that a later one makes an earlier one needless. Nil: all do.
+	// Decides reports whether changes of a type say where a person stands, so that a later one
+	// makes an earlier one needless. Nil: all do.
 	Decides func(changeType string) bool
 }
 
@@ -123,7 +128,8 @@ type Outbox struct {
 	idle      chan struct{} // closed when nothing is pending
 }
 
-// lanes is what is in memory of one endpoint: leases and counts, nothing that grows with what is owed.
+// lanes is what is in memory of one endpoint: leases and counts, nothing that grows with what is
+// owed.
 type lanes struct {
 	id      string
 	maxOwed atomic.Int64
@@ -168,7 +174,8 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	return b, nil
 }
 
-// settleCost is what ending one delivery is expected to write, in bytes: how it ended, where its subject finds that, and a try or two that failed. What it frees is not counted.
+// settleCost is what ending one delivery is expected to write, in bytes: how it ended, where its
+// subject finds that, and a try or two that failed. What it frees is not counted.
 const settleCost = 1 << 10
 
 // needs is what ending all that is owed will write.
@@ -195,7 +202,8 @@ func (b *Outbox) Wake(endpoint string) <-chan struct{} {
 	return nil
 }
 
-// Owed and Dead are how many deliveries of the endpoint are owed, or ended without a 2xx. Kept, never counted by walking.
+// Owed and Dead are how many deliveries of the endpoint are owed, or ended without a 2xx. Kept,
+// never counted by walking.
 func (b *Outbox) Owed(endpoint string) int64 {
 	owed, _ := b.counts(endpoint)
 	return owed
@@ -220,7 +228,8 @@ func (b *Outbox) counts(endpoint string) (owed, dead int64) {
 func owedKey(endpoint string) []byte { return []byte("outbox/owed/" + endpoint) }
 func deadKey(endpoint string) []byte { return []byte("outbox/dead/" + endpoint) }
 
-// tally collects how counts move within one transaction, writes them once at its end and shows them after the commit.
+// tally collects how counts move within one transaction, writes them once at its end and shows them
+// after the commit.
 type tally struct {
 	b     *Outbox
 	owed  map[string]int64
@@ -285,7 +294,8 @@ func (b *Outbox) show(endpoint string, set func(*lanes)) {
 // ID is how a delivery is named to people: webhook-id and endpoint.
 func (d *Delivery) ID() string { return d.WebhookID + "@" + d.Endpoint }
 
-// SplitID undoes ID. The id of a damaged delivery holds its subject's, and so perhaps an @; an endpoint's never does.
+// SplitID undoes ID. The id of a damaged delivery holds its subject's, and so perhaps an @; an
+// endpoint's never does.
 func SplitID(id string) (webhookID, endpoint string, ok bool) {
 	at := strings.LastIndexByte(id, '@')
 	if at < 0 {

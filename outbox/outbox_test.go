@@ -78,7 +78,8 @@ func TestPutTwice(t *testing.T) {
 	}
 }
 
-// I3: a lane's deliveries are claimed one at a time and in order, whatever happens to the one before.
+// I3: a lane's deliveries are claimed one at a time and in order, whatever happens to the one
+// before.
 func TestLaneOrder(t *testing.T) {
 	c := newClock()
 	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a"})
@@ -258,7 +259,8 @@ func TestFlush(t *testing.T) {
 	}
 }
 
-// Many dispatchers at once, with failures: in order within every lane, never two of one in flight, and in the end everything has ended.
+// Many dispatchers at once, with failures: in order within every lane, never two of one in flight,
+// and in the end everything has ended.
 func TestManyDispatchers(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"}, Endpoint{ID: "b"})
 	const subjects, changes, workers = 20, 15, 4

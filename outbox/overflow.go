@@ -6,17 +6,23 @@ import (
 	"countersign/outbox/store"
 )
 
-// What an endpoint owes at most, and who gives way. When it owes max_owed, room is made for what comes, in this order:
+// What an endpoint owes at most, and who gives way. When it owes max_owed, room is made for what
+// comes, in this order:
 //
-//  1. by the same person: the oldest deliveries that a later decision about that person follows, which may be the new one itself;
-//  2. where the older ones are in flight or forced, by nobody: the new decision is owed beyond max_owed, at most one for each such person;
-//  3. for a rejection or suspension, by another person: a delivery that is neither, whose turn is next. Of the lanes whose turn is next yieldLook are looked at, the next
-//     time those behind them. If none of them gives way, the rejection is owed beyond max_owed, up to a tenth;
+//  1. by the same person: the oldest deliveries that a later decision about that person follows,
+//     which may be the new one itself;
+//  2. where the older ones are in flight or forced, by nobody: the new decision is owed beyond
+//     max_owed, at most one for each such person;
+//  3. for a rejection or suspension, by another person: a delivery that is neither, whose turn is
+//     next. Of the lanes whose turn is next yieldLook are looked at, the next time those behind
+//     them. If none of them gives way, the rejection is owed beyond max_owed, up to a tenth;
 //  4. else by the new one.
 //
-// Who gives way is dead as an overflow, listed, and can be ordered again. If nothing later has been decided about that person it waits for room, and is owed again when there
-// is some (Refill), rejections first. What is in flight, and what an operator forces, never gives way. So the newest decision about a
-// person is never given up while an older one about the same person is owed, and nothing walks over what an endpoint owes.
+// Who gives way is dead as an overflow, listed, and can be ordered again. If nothing later has been
+// decided about that person it waits for room, and is owed again when there is some (Refill),
+// rejections first. What is in flight, and what an operator forces, never gives way. So the newest
+// decision about a person is never given up while an older one about the same person is owed, and
+// nothing walks over what an endpoint owes.
 
 const (
 	yieldLook = 64 // heads looked at for one that gives way to another person's rejection
@@ -24,7 +30,8 @@ const (
 	giveMost  = 2  // given up for one that comes: where more is owed than may be, it becomes less
 )
 
-// admit reports whether a delivery may be owed by an endpoint that owes as much as it may, and gives up what makes room for it.
+// admit reports whether a delivery may be owed by an endpoint that owes as much as it may, and
+// gives up what makes room for it.
 func (b *Outbox) admit(tx *store.Tx, t *tally, l *lanes, d *Delivery, owed int64) (bool, error) {
 	newest := b.newestDecision(tx, d)
 	older := b.olderThan(tx, l, d, newest, owed-l.maxOwed.Load()+1)
@@ -60,7 +67,8 @@ func owesOlder(tx *store.Tx, d *Delivery) bool {
 	return isOfLane(k, prefix) && sequence(k) < d.Sequence
 }
 
-// newestDecision is the sequence of the last decision about the person of d, among what is owed and d itself; 0: there is none.
+// newestDecision is the sequence of the last decision about the person of d, among what is owed and
+// d itself; 0: there is none.
 func (b *Outbox) newestDecision(tx *store.Tx, d *Delivery) (newest uint64) {
 	if b.o.Decides(d.Type) {
 		newest = d.Sequence
@@ -82,7 +90,8 @@ func (b *Outbox) newestDecision(tx *store.Tx, d *Delivery) (newest uint64) {
 	return newest
 }
 
-// olderThan are the oldest deliveries of the lane of d, at most n, that may be given up for a later decision: none that comes after d, unless d is not to be given up.
+// olderThan are the oldest deliveries of the lane of d, at most n, that may be given up for a later
+// decision: none that comes after d, unless d is not to be given up.
 func (b *Outbox) olderThan(tx *store.Tx, l *lanes, d *Delivery, newest uint64, n int64) (older []Delivery) {
 	flying := l.inFlight(d.Lane)
 	prefix := laneKey(d.Endpoint, d.Lane)
@@ -96,7 +105,8 @@ func (b *Outbox) olderThan(tx *store.Tx, l *lanes, d *Delivery, newest uint64, n
 	return older
 }
 
-// giveUp puts down as dead what is owed, for want of room. Its lane's head stays where it is: the claim finds what is first in the lane then.
+// giveUp puts down as dead what is owed, for want of room. Its lane's head stays where it is: the
+// claim finds what is first in the lane then.
 func (b *Outbox) giveUp(tx *store.Tx, t *tally, d *Delivery) error {
 	if err := pin(tx, d.Endpoint, d.Lane); err != nil {
 		return err
@@ -106,8 +116,8 @@ func (b *Outbox) giveUp(tx *store.Tx, t *tally, d *Delivery) error {
 	return b.inter(tx, t, &a)
 }
 
-// yield gives up a head of a lane that is not urgent, of another lane than this, and reports whether there was one among those looked at. The next
-// search begins where this one ended.
+// yield gives up a head of a lane that is not urgent, of another lane than this, and reports
+// whether there was one among those looked at. The next search begins where this one ended.
 func (b *Outbox) yield(tx *store.Tx, t *tally, l *lanes, lane string) (bool, error) {
 	begin, end := append([]byte(l.id), 0, byte(plainFresh)), append([]byte(l.id), 0, byte(classes))
 	c := tx.Bucket(store.Due).Cursor()
@@ -135,7 +145,8 @@ func (b *Outbox) yield(tx *store.Tx, t *tally, l *lanes, lane string) (bool, err
 	return false, nil
 }
 
-// yields is what is first in the lane of a head, if it may give way to a rejection about somebody else.
+// yields is what is first in the lane of a head, if it may give way to a rejection about somebody
+// else.
 func yields(tx *store.Tx, l *lanes, k, v []byte, lane string) (d Delivery, ok bool) {
 	h, sound := decodeHead(v)
 	_, _, _, whose, ok := splitDue(k)
@@ -152,7 +163,8 @@ func yields(tx *store.Tx, l *lanes, k, v []byte, lane string) (d Delivery, ok bo
 	return d, !d.Restrictive && !d.Force
 }
 
-// giveUpFirst gives up what is first in a lane, whose head stands at due. The next of the lane takes the head's place if that was it.
+// giveUpFirst gives up what is first in a lane, whose head stands at due. The next of the lane
+// takes the head's place if that was it.
 func (b *Outbox) giveUpFirst(tx *store.Tx, t *tally, d *Delivery, due []byte) error {
 	if err := b.giveUp(tx, t, d); err != nil {
 		return err
@@ -171,7 +183,8 @@ func (b *Outbox) giveUpFirst(tx *store.Tx, t *tally, d *Delivery, due []byte) er
 	return b.advance(tx, t, d, 0)
 }
 
-// superseded reports whether an endpoint owes more than it may, and a later decision than d about the same person: then d is not tried again.
+// superseded reports whether an endpoint owes more than it may, and a later decision than d about
+// the same person: then d is not tried again.
 func (b *Outbox) superseded(tx *store.Tx, t *tally, d *Delivery) (bool, error) {
 	l := b.of(d.Endpoint)
 	if l == nil || l.maxOwed.Load() == 0 || d.Force {
@@ -181,7 +194,8 @@ func (b *Outbox) superseded(tx *store.Tx, t *tally, d *Delivery) (bool, error) {
 	return err == nil && at.owed+t.owed[d.Endpoint] > l.maxOwed.Load() && b.newestDecision(tx, d) > d.Sequence, err
 }
 
-// read fills in what a head leads to: its delivery, or the first of the lane where that was given up for a later one. The head is then as of that one.
+// read fills in what a head leads to: its delivery, or the first of the lane where that was given
+// up for a later one. The head is then as of that one.
 func read(waiting store.Bucket, d *Delivery, h *head) error {
 	d.Sequence = h.seq
 	k := deliveryKey(d.Endpoint, d.Lane, h.seq)

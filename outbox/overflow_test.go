@@ -9,7 +9,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// of is a change of a lane of another kind than its number says: a rejection or not, and of which type.
+// of is a change of a lane of another kind than its number says: a rejection or not, and of which
+// type.
 func of(lane string, seq uint64, rejection bool) Delivery {
 	d := change("a", lane, seq)
 	if d.Restrictive = rejection; rejection {
@@ -88,7 +89,8 @@ func (r *rig) wants(t *testing.T, c *clock, dead, told []string) {
 	r.audit(t)
 }
 
-// TestOverflowKeepsTheNewest: of one person the older ones are given up, and listed, and the newest decision goes out, also where it comes to a file that is opened again.
+// TestOverflowKeepsTheNewest: of one person the older ones are given up, and listed, and the newest
+// decision goes out, also where it comes to a file that is opened again.
 func TestOverflowKeepsTheNewest(t *testing.T) {
 	c := newClock()
 	r := fullRig(t, c, 3)
@@ -105,7 +107,8 @@ func TestOverflowKeepsTheNewest(t *testing.T) {
 	}
 }
 
-// TestOverflowSparesWhatIsInFlight: the older one is under way, so the newer is owed beyond the bound; and if the older fails, it is not tried again before the newer.
+// TestOverflowSparesWhatIsInFlight: the older one is under way, so the newer is owed beyond the
+// bound; and if the older fails, it is not tried again before the newer.
 func TestOverflowSparesWhatIsInFlight(t *testing.T) {
 	c := newClock()
 	r := fullRig(t, c, 2)
@@ -132,7 +135,8 @@ func TestOverflowSparesWhatIsInFlight(t *testing.T) {
 	r.wants(t, c, []string{"x1", "x2", "y1", "z1"}, []string{"x3", "y2"})
 }
 
-// TestOverflowOfRejections: for a rejection an approval of somebody else gives way, never a rejection; if there is none it is owed beyond the bound, up to a tenth.
+// TestOverflowOfRejections: for a rejection an approval of somebody else gives way, never a
+// rejection; if there is none it is owed beyond the bound, up to a tenth.
 func TestOverflowOfRejections(t *testing.T) {
 	c := newClock()
 	r := fullRig(t, c, 10)
@@ -166,7 +170,8 @@ func TestOverflowOfNotices(t *testing.T) {
 	r.wants(t, c, []string{"x2", "y1"}, []string{"x1", "y2"})
 }
 
-// TestOverflowLooksOn: the search for an approval that gives way is bounded, and goes on where it ended.
+// TestOverflowLooksOn: the search for an approval that gives way is bounded, and goes on where it
+// ended.
 func TestOverflowLooksOn(t *testing.T) {
 	c := newClock()
 	const n = 4 * yieldLook
@@ -191,7 +196,8 @@ func TestOverflowLooksOn(t *testing.T) {
 	}
 }
 
-// TestGivenUpAsItIsClaimed: what is claimed from the file as it was before it was given up is sent all the same. If it arrives, it is dead no more; else its lane goes on.
+// TestGivenUpAsItIsClaimed: what is claimed from the file as it was before it was given up is sent
+// all the same. If it arrives, it is dead no more; else its lane goes on.
 func TestGivenUpAsItIsClaimed(t *testing.T) {
 	f := func(outcome Outcome, want []string) {
 		t.Helper()
@@ -216,7 +222,8 @@ func TestGivenUpAsItIsClaimed(t *testing.T) {
 	f(Died, []string{"x1"})
 }
 
-// TestRedeliverAfterOverflow: an old one that was given up and is ordered again does not go out after the later one, unless it is forced.
+// TestRedeliverAfterOverflow: an old one that was given up and is ordered again does not go out
+// after the later one, unless it is forced.
 func TestRedeliverAfterOverflow(t *testing.T) {
 	c := newClock()
 	r := fullRig(t, c, 1)
@@ -249,7 +256,8 @@ func (r *rig) refill(t *testing.T, allowed bool) int {
 	return n
 }
 
-// TestRefill: what had to give way is owed again when there is room, rejections first, as much as there is room for; but not what its person has been decided about since.
+// TestRefill: what had to give way is owed again when there is room, rejections first, as much as
+// there is room for; but not what its person has been decided about since.
 func TestRefill(t *testing.T) {
 	c := newClock()
 	r := fullRig(t, c, 2)

@@ -8,8 +8,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed (admit has the rule) is put down as dead instead: nothing is dropped and nothing
-// grows without bound. A disabled endpoint is owed things like any other.
+// Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed (admit
+// has the rule) is put down as dead instead: nothing is dropped and nothing grows without bound. A
+// disabled endpoint is owed things like any other.
 func (b *Outbox) Put(tx *store.Tx, ds ...Delivery) error {
 	t := b.tally()
 	for i := range ds {

@@ -10,7 +10,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// roomKey is where a delivery that was given up waits for room: rejections and suspensions of its endpoint before all others, then what was owed first.
+// roomKey is where a delivery that was given up waits for room: rejections and suspensions of its
+// endpoint before all others, then what was owed first.
 func roomKey(endpoint, webhookID string, restrictive bool, owed time.Time) []byte {
 	after := byte(1)
 	if restrictive {
@@ -28,7 +29,8 @@ func await(tx *store.Tx, d *Delivery) error {
 // refillChunk is how many are owed again in one transaction.
 const refillChunk = 100
 
-// Waiting are the served endpoints of which something waits for room. One look-up, and one for each of them.
+// Waiting are the served endpoints of which something waits for room. One look-up, and one for each
+// of them.
 func (b *Outbox) Waiting() (endpoints []string, err error) {
 	err = b.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Withheld).Cursor()
@@ -52,8 +54,9 @@ func (b *Outbox) Waiting() (endpoints []string, err error) {
 	return endpoints, nil
 }
 
-// Refill owes again what the endpoint's max_owed had pushed out, as far as there is room, and returns how many that were. allowed and render are as for Revive. What has been
-// decided otherwise since, is not allowed or cannot be rendered stays dead, and waits no longer.
+// Refill owes again what the endpoint's max_owed had pushed out, as far as there is room, and
+// returns how many that were. allowed and render are as for Revive. What has been decided otherwise
+// since, is not allowed or cannot be rendered stays dead, and waits no longer.
 func (b *Outbox) Refill(ctx context.Context, endpoint string, allowed func(*store.Tx, DeadDelivery) bool, render func(*store.Tx, DeadDelivery) ([]byte, error)) (n int, err error) {
 	for more := true; more; {
 		if room, err := b.room(endpoint); err != nil || room <= 0 {

@@ -17,9 +17,11 @@ const (
 	renameLook  = 20_000  // records looked at in one transaction for those that are the endpoint's
 )
 
-// Rename gives what is kept of an endpoint to another id: what is owed, with its place in its lane, its due time and its tries, what is dead, and what is listed of rejections. It
-// moves a bounded part in each transaction, so whoever calls it after a crash, or an error, moves the rest: nil once all of it is on stable storage under the new id. Nothing of
-// either may be owed, claimed or settled meanwhile, and the new id may have nothing of its own. What is damaged stays as it is.
+// Rename gives what is kept of an endpoint to another id: what is owed, with its place in its lane,
+// its due time and its tries, what is dead, and what is listed of rejections. It moves a bounded
+// part in each transaction, so whoever calls it after a crash, or an error, moves the rest: nil
+// once all of it is on stable storage under the new id. Nothing of either may be owed, claimed or
+// settled meanwhile, and the new id may have nothing of its own. What is damaged stays as it is.
 func Rename(ctx context.Context, s *store.Store, from, to string) error {
 	m := &renaming{store: s, from: from, to: to, chunk: renameChunk}
 	if err := m.run(ctx); err != nil {
@@ -60,7 +62,8 @@ func (m *renaming) run(ctx context.Context) error {
 // moved is one record under its new key.
 type moved struct{ was, is, body []byte }
 
-// step moves what find finds, in one transaction, and reports whether there may be more. Of find's records the bodies are copies; it may be called again.
+// step moves what find finds, in one transaction, and reports whether there may be more. Of find's
+// records the bodies are copies; it may be called again.
 func (m *renaming) step(ctx context.Context, n store.Name, counts []byte, find func(*store.Tx, int) ([]moved, bool)) (more bool, err error) {
 	for {
 		rest := false
@@ -124,7 +127,8 @@ func (m *renaming) leading(ctx context.Context, n store.Name, mark string, count
 	return nil
 }
 
-// trailing moves the records whose keys begin with a mark and end with the endpoint. They stand among those of others, so all are looked at.
+// trailing moves the records whose keys begin with a mark and end with the endpoint. They stand
+// among those of others, so all are looked at.
 func (m *renaming) trailing(ctx context.Context, n store.Name, mark, counts []byte) error {
 	suffix := append([]byte{0}, m.from...)
 	after := mark

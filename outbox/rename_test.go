@@ -22,7 +22,8 @@ func nameless(endpoint, lane string, seq uint64) Delivery {
 	return d
 }
 
-// lived is a file in which an endpoint, and others whose ids are like it, owe and have lost something.
+// lived is a file in which an endpoint, and others whose ids are like it, owe and have lost
+// something.
 func lived(t *testing.T, id string) *rig {
 	t.Helper()
 	clock := newClock()
@@ -99,8 +100,9 @@ func (e *ending) Done() <-chan struct{} {
 	return e.Context.Done()
 }
 
-// TestRename: an endpoint that is renamed leaves the very file that it would have made under its new name, also when it is cut off at any transaction and goes on after a
-// restart; no other endpoint's record moves.
+// TestRename: an endpoint that is renamed leaves the very file that it would have made under its
+// new name, also when it is cut off at any transaction and goes on after a restart; no other
+// endpoint's record moves.
 func TestRename(t *testing.T) {
 	want := lived(t, "c").dump(t)
 	if len(want) < 40 {
@@ -134,7 +136,8 @@ func TestRename(t *testing.T) {
 	}
 }
 
-// TestRenameKeepsTheOrder: what was owed to the old id goes out under the new one in order, with its webhook-id and the tries that it has had.
+// TestRenameKeepsTheOrder: what was owed to the old id goes out under the new one in order, with
+// its webhook-id and the tries that it has had.
 func TestRenameKeepsTheOrder(t *testing.T) {
 	clock := newClock()
 	r := startRig(t, store.Options{}, Options{Now: clock.now}, Endpoint{ID: "a"})
@@ -160,7 +163,8 @@ func TestRenameKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// TestRenameOfDamaged: a delivery that was damaged under the old id is made anew under the new one, in its place in the lane, although both are found at one start.
+// TestRenameOfDamaged: a delivery that was damaged under the old id is made anew under the new one,
+// in its place in the lane, although both are found at one start.
 func TestRenameOfDamaged(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "a"})
 	r.put(t, nameless("a", "x", 1), nameless("a", "x", 2))

@@ -11,8 +11,9 @@ import (
 // repairChunk is how many damaged deliveries are seen to in one transaction.
 const repairChunk = 100
 
-// Repair follows the mending of a file: a delivery that was damaged is owed again if restore can make it anew, else it is dead, with its bytes; counts, heads and the index of
-// rejections are made right. Nothing may be in flight.
+// Repair follows the mending of a file: a delivery that was damaged is owed again if restore can
+// make it anew, else it is dead, with its bytes; counts, heads and the index of rejections are made
+// right. Nothing may be in flight.
 func (b *Outbox) Repair(ctx context.Context, restore func(*store.Tx, *Delivery) (bool, error)) error {
 	for {
 		seen := 0
@@ -70,7 +71,8 @@ func (b *Outbox) see(tx *store.Tx, r *store.DamagedRecord, restore func(*store.T
 	return t.write(tx)
 }
 
-// unhead takes away the head of a lane that is this delivery, or would be sent before it. Mend gives the lane another.
+// unhead takes away the head of a lane that is this delivery, or would be sent before it. Mend
+// gives the lane another.
 func unhead(tx *store.Tx, d *Delivery) error {
 	k, v := search(tx, d.Endpoint, d.Lane)
 	if h, ok := decodeHead(v); ok && h.seq >= d.Sequence {

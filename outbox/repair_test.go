@@ -33,7 +33,8 @@ func (r *rig) sound(t *testing.T) {
 	}
 }
 
-// TestRepair: after a file was mended, each lane goes on in order: with what could be made anew, and without what could not, which is dead and counted (I3, I8).
+// TestRepair: after a file was mended, each lane goes on in order: with what could be made anew,
+// and without what could not, which is dead and counted (I3, I8).
 func TestRepair(t *testing.T) {
 	c := newClock()
 	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a"})

@@ -9,7 +9,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// What does not fit is settled in halves, and nothing of it is forgotten; after an error that is no full disk it stays as it was.
+// What does not fit is settled in halves, and nothing of it is forgotten; after an error that is no
+// full disk it stays as it was.
 func TestSettleInHalves(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{}, Endpoint{ID: "a"})
 	f := func(err error, want ...int) {
@@ -53,7 +54,8 @@ func TestOwedNeedRoom(t *testing.T) {
 	}
 }
 
-// When only what is kept for settling is left, failed tries are not noted: they would fill what deliveries make room with. They are tried again all the same.
+// When only what is kept for settling is left, failed tries are not noted: they would fill what
+// deliveries make room with. They are tried again all the same.
 func TestTriesAreNotNotedWhenRoomIsLow(t *testing.T) {
 	c := newClock()
 	r := startRig(t, store.Options{MaxSize: 8 << 20}, Options{Now: c.now}, Endpoint{ID: "a"})

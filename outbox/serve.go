@@ -7,8 +7,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// Serve makes endpoints known, or changes what they may owe at most: from now on what they owe can be
-// claimed. One that left is known again, with whatever was owed meanwhile.
+// Serve makes endpoints known, or changes what they may owe at most: from now on what they owe can
+// be claimed. One that left is known again, with whatever was owed meanwhile.
 func (b *Outbox) Serve(endpoints ...Endpoint) error {
 	b.serving.Lock()
 	defer b.serving.Unlock()

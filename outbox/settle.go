@@ -10,8 +10,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// Settle records how an attempt ended. It returns at once; the effect is on disk with one of the next commits, and only then is the lane free for its next
-// delivery. Until then a crash repeats the attempt with the same webhook-id.
+// Settle records how an attempt ended. It returns at once; the effect is on disk with one of the
+// next commits, and only then is the lane free for its next delivery. Until then a crash repeats
+// the attempt with the same webhook-id.
 func (b *Outbox) Settle(as ...Attempt) {
 	if len(as) == 0 {
 		return // nothing would ever end the wait of Flush
@@ -85,8 +86,9 @@ func (b *Outbox) settled(err error) {
 	b.schedule()
 }
 
-// retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten. Half of a batch may fit where it does not, and makes room for the rest.
-// Any other error is ending the process.
+// retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten.
+// Half of a batch may fit where it does not, and makes room for the rest. Any other error is ending
+// the process.
 func (b *Outbox) retrySettle(err error) {
 	if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrUnknown) {
 		b.lose()
@@ -116,7 +118,8 @@ func (b *Outbox) retrySettle(err error) {
 // lose notes that the store takes nothing any more: nobody need wait for it.
 func (b *Outbox) lose() { b.lost.Do(func() { close(b.gone) }) }
 
-// Flush waits until every attempt settled so far is on disk, or the store has stopped (store.ErrClosed): then those that are not are repeated.
+// Flush waits until every attempt settled so far is on disk, or the store has stopped
+// (store.ErrClosed): then those that are not are repeated.
 func (b *Outbox) Flush(ctx context.Context) error {
 	b.mu.Lock()
 	idle := b.idle
@@ -202,7 +205,8 @@ func delivered(a *Attempt) uint64 {
 	return 0
 }
 
-// settleDead settles what was put down as dead while it was under way: if it has arrived, it is dead no more.
+// settleDead settles what was put down as dead while it was under way: if it has arrived, it is
+// dead no more.
 func (b *Outbox) settleDead(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
 	view, _, err := dead(tx, d.ID())
@@ -225,8 +229,8 @@ func (b *Outbox) forget(tx *store.Tx, t *tally, d *Delivery) error {
 	return tx.Bucket(store.Deliveries).Delete(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
 }
 
-// advance makes the lane's next delivery its head. Those that a later change has overtaken, and that nobody forces, are dead: all of them now, or one behind a
-// forced one would be sent after it.
+// advance makes the lane's next delivery its head. Those that a later change has overtaken, and
+// that nobody forces, are dead: all of them now, or one behind a forced one would be sent after it.
 func (b *Outbox) advance(tx *store.Tx, t *tally, d *Delivery, delivered uint64) error {
 	prefix := laneKey(d.Endpoint, d.Lane)
 	from, first := prefix, uint64(0)

@@ -43,7 +43,8 @@ func (h *history) step() (what string, err error) {
 
 func (h *history) update(fn func(*store.Tx) error) error { return h.s.Update(context.Background(), fn) }
 
-// owe owes a change or two of a subject to some endpoints, as a fold does, sometimes with something that is owed already.
+// owe owes a change or two of a subject to some endpoints, as a fold does, sometimes with something
+// that is owed already.
 func (h *history) owe() error {
 	var ds []Delivery
 	lane := pick(h, h.subjects)

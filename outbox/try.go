@@ -51,8 +51,8 @@ func (b *Outbox) Tries(endpoint, lane string, seq uint64) (tries []Try, err erro
 	return tries, err
 }
 
-// LastTry is the attempt before the one that a claimed delivery is due for; not ok: there was none, or it was not written down, is damaged, or has had its time. One
-// look-up.
+// LastTry is the attempt before the one that a claimed delivery is due for; not ok: there was none,
+// or it was not written down, is damaged, or has had its time. One look-up.
 func (b *Outbox) LastTry(d *Delivery) (t Try, ok bool) {
 	if d.Failures == 0 {
 		return t, false

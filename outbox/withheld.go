@@ -11,11 +11,13 @@ import (
 	"countersign/outbox/store"
 )
 
-// A rejection or suspension is withheld from an endpoint from when it is owed until the endpoint has accepted it, or a later decision about the same person, whatever that
-// says; or until an operator acknowledges it. That it dies, for whatever reason, or that its endpoint is disabled or gone, ends nothing: the partner still treats that
-// person as before.
+// A rejection or suspension is withheld from an endpoint from when it is owed until the endpoint
+// has accepted it, or a later decision about the same person, whatever that says; or until an
+// operator acknowledges it. That it dies, for whatever reason, or that its endpoint is disabled or
+// gone, ends nothing: the partner still treats that person as before.
 
-// withheldRecord is what is kept of one, under its endpoint, lane and sequence. Its place in the index by age is there until it is acknowledged.
+// withheldRecord is what is kept of one, under its endpoint, lane and sequence. Its place in the
+// index by age is there until it is acknowledged.
 type withheldRecord struct {
 	Since        int64            `json:"since"` // Unix milliseconds: when it was owed first
 	WebhookID    string           `json:"id"`
@@ -24,14 +26,16 @@ type withheldRecord struct {
 	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
 }
 
-// Acknowledgement is an operator's word that nobody need be alarmed about a withheld delivery any more. It is for good: also when it is ordered again.
+// Acknowledgement is an operator's word that nobody need be alarmed about a withheld delivery any
+// more. It is for good: also when it is ordered again.
 type Acknowledgement struct {
 	At     time.Time `json:"at"`
 	By     string    `json:"by"` // the token's name
 	Reason string    `json:"reason"`
 }
 
-// Withheld is a rejection or suspension that an endpoint has not been told of. Its endpoint need not be in the config any more.
+// Withheld is a rejection or suspension that an endpoint has not been told of. Its endpoint need
+// not be in the config any more.
 type Withheld struct {
 	ID           string           `json:"id"` // the delivery's
 	Endpoint     string           `json:"endpoint"`
@@ -43,7 +47,8 @@ type Withheld struct {
 	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
 }
 
-// The bucket's keys: by endpoint and age (an id begins with no control character), by lane, and by the delivery's id. What waits for room stands there too.
+// The bucket's keys: by endpoint and age (an id begins with no control character), by lane, and by
+// the delivery's id. What waits for room stands there too.
 const (
 	byLane = 1
 	byID   = 2
@@ -81,7 +86,8 @@ func putWithheld(tx *store.Tx, key []byte, w *withheldRecord) error {
 	return tx.Bucket(store.Withheld).Put(key, v)
 }
 
-// withhold notes that a rejection or suspension is owed. One that was owed before is withheld since then.
+// withhold notes that a rejection or suspension is owed. One that was owed before is withheld since
+// then.
 func withhold(tx *store.Tx, d *Delivery) error {
 	if !d.Restrictive {
 		return nil
@@ -122,7 +128,8 @@ func lapse(tx *store.Tx, d *Delivery, reason string) error {
 	return putWithheld(tx, k, w)
 }
 
-// endWithheld ends what is withheld of a person up to the decision that the endpoint has accepted. What an operator forces out after it is owed, and so withheld, still.
+// endWithheld ends what is withheld of a person up to the decision that the endpoint has accepted.
+// What an operator forces out after it is owed, and so withheld, still.
 func (b *Outbox) endWithheld(tx *store.Tx, d *Delivery) error {
 	if !d.Restrictive && !b.o.Decides(d.Type) {
 		return nil
@@ -153,8 +160,9 @@ func (b *Outbox) endWithheld(tx *store.Tx, d *Delivery) error {
 	return nil
 }
 
-// OldestWithheld is since when the endpoint has not been told of its oldest withheld rejection or suspension that nobody has acknowledged; zero: there is none. The endpoint
-// need not be in the config any more.
+// OldestWithheld is since when the endpoint has not been told of its oldest withheld rejection or
+// suspension that nobody has acknowledged; zero: there is none. The endpoint need not be in the
+// config any more.
 func (b *Outbox) OldestWithheld(endpoint string) (at time.Time) {
 	prefix := append([]byte(endpoint), 0)
 	_ = b.o.Store.View(func(tx *store.Tx) error {
@@ -181,7 +189,8 @@ type orphanWithheld struct {
 	since    time.Time
 }
 
-// orphansWithheld calls fn with what is withheld, and not acknowledged, from each endpoint that is not served. One look-up for each.
+// orphansWithheld calls fn with what is withheld, and not acknowledged, from each endpoint that is
+// not served. One look-up for each.
 func (b *Outbox) orphansWithheld() (list []orphanWithheld) {
 	_ = b.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Withheld).Cursor()
@@ -203,8 +212,9 @@ func (b *Outbox) orphansWithheld() (list []orphanWithheld) {
 	return list
 }
 
-// ListWithheld lists up to n withheld deliveries with ids after the one given, in order of id; endpoint "" is all. acknowledged: those that an operator has acknowledged, and
-// no others; else those that nobody has.
+// ListWithheld lists up to n withheld deliveries with ids after the one given, in order of id;
+// endpoint "" is all. acknowledged: those that an operator has acknowledged, and no others; else
+// those that nobody has.
 func (b *Outbox) ListWithheld(endpoint, after string, n int, acknowledged bool) (list []Withheld, more bool, err error) {
 	from := []byte{byID}
 	if id, e, ok := SplitID(after); ok {
@@ -247,8 +257,9 @@ func withheldOf(tx *store.Tx, k, v []byte) (o Withheld, ok bool) {
 	}, true
 }
 
-// Acknowledge says that nobody need be alarmed about a withheld delivery any more: nil once that is on stable storage, ErrNotFound if none is withheld under that id. What is
-// owed is owed still. The first acknowledgement stands.
+// Acknowledge says that nobody need be alarmed about a withheld delivery any more: nil once that is
+// on stable storage, ErrNotFound if none is withheld under that id. What is owed is owed still. The
+// first acknowledgement stands.
 func (b *Outbox) Acknowledge(ctx context.Context, id string, a Acknowledgement) (w Withheld, err error) {
 	err = b.o.Store.Update(ctx, func(tx *store.Tx) error {
 		webhookID, endpoint, _ := SplitID(id)

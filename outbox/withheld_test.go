@@ -36,7 +36,8 @@ func (r *rig) stands(t *testing.T, dead string, es ...Endpoint) *rig {
 	return n
 }
 
-// TestWithheldWhateverEndsIt: that a rejection dies, for whatever reason, or that its endpoint is renamed or removed, tells nobody of it.
+// TestWithheldWhateverEndsIt: that a rejection dies, for whatever reason, or that its endpoint is
+// renamed or removed, tells nobody of it.
 func TestWithheldWhateverEndsIt(t *testing.T) {
 	a := Endpoint{ID: "a"}
 	f := func(name, dead string, end func(r *rig), es ...Endpoint) {
@@ -80,7 +81,8 @@ func TestWithheldWhateverEndsIt(t *testing.T) {
 	}, a)
 }
 
-// TestWithheldThoughNeverOwed: what was put down at once, for its endpoint was gone, is withheld too.
+// TestWithheldThoughNeverOwed: what was put down at once, for its endpoint was gone, is withheld
+// too.
 func TestWithheldThoughNeverOwed(t *testing.T) {
 	c := newClock()
 	r := startRig(t, store.Options{}, Options{Now: c.now, Decides: decides}, Endpoint{ID: "b"})
@@ -89,7 +91,8 @@ func TestWithheldThoughNeverOwed(t *testing.T) {
 	r.stands(t, Removed, Endpoint{ID: "b"})
 }
 
-// TestWithheldUntilTold: it ends with a 2xx for it, ordered again, or for a later decision about the same person, whatever that says.
+// TestWithheldUntilTold: it ends with a 2xx for it, ordered again, or for a later decision about
+// the same person, whatever that says.
 func TestWithheldUntilTold(t *testing.T) {
 	f := func(name string, tell func(r *rig)) {
 		t.Helper()
@@ -187,7 +190,8 @@ func TestWithheldSeriesAreBounded(t *testing.T) {
 	}
 }
 
-// TestWithheldIsMended: a damaged place of a rejection is made from the others, also of one that is dead; and it is told and acknowledged as any.
+// TestWithheldIsMended: a damaged place of a rejection is made from the others, also of one that is
+// dead; and it is told and acknowledged as any.
 func TestWithheldIsMended(t *testing.T) {
 	x := of("x", 3, true)
 	for _, k := range [][]byte{withheldAgeKey(&x), withheldKey("a", "x", 3), withheldIDKey("evt_x-3", "a")} {

@@ -11,8 +11,9 @@ import (
 	"countersign/signing"
 )
 
-// TestRenderedAnew: what cannot be signed any more, because the endpoint's format or keys have changed since it was made, goes out in the format of today, with the same
-// webhook-id, in order, and its history says so.
+// TestRenderedAnew: what cannot be signed any more, because the endpoint's format or keys have
+// changed since it was made, goes out in the format of today, with the same webhook-id, in order,
+// and its history says so.
 func TestRenderedAnew(t *testing.T) {
 	t.Parallel()
 	plain, err := signing.ParseKey("a plain text of a partner's own")
@@ -71,7 +72,8 @@ func TestRenderedAnew(t *testing.T) {
 	f("its format is gone", ancient, standard, rotatedKey, "made in ancient, cannot be signed any more (format ancient is not in this program), rendered anew in standard")
 }
 
-// TestRenderedAnewInNoWords: a format that has no word for what was owed gives the lane free, and the rest goes out.
+// TestRenderedAnewInNoWords: a format that has no word for what was owed gives the lane free, and
+// the rest goes out.
 func TestRenderedAnewInNoWords(t *testing.T) {
 	t.Parallel()
 	plain, err := signing.ParseKey("a plain text of a partner's own")
@@ -93,7 +95,8 @@ func TestRenderedAnewInNoWords(t *testing.T) {
 	}
 }
 
-// TestNotRenderedAnew: what no key of today signs in any format, or whose change is not kept, fails and is tried again like anything else.
+// TestNotRenderedAnew: what no key of today signs in any format, or whose change is not kept, fails
+// and is tried again like anything else.
 func TestNotRenderedAnew(t *testing.T) {
 	t.Parallel()
 	p := newPartner(t, ok)

@@ -14,8 +14,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// A subject of whom something is damaged on disk is set aside: nothing new is told of it, what is said of it is kept in the order of its arrival, and everybody else goes on.
-// What was owed before, and is whole, is still delivered. RebuildSubject ends it.
+// A subject of whom something is damaged on disk is set aside: nothing new is told of it, what is
+// said of it is kept in the order of its arrival, and everybody else goes on. What was owed before,
+// and is whole, is still delivered. RebuildSubject ends it.
 
 // ErrAside says that a subject is set aside.
 var ErrAside = errors.New("a record of this subject is damaged: it is set aside, nothing new is told of it, and what is said of it is kept, until it is rebuilt")
@@ -125,16 +126,19 @@ func (r *Relay) load(tx *store.Tx, lane string) (*subject, error) {
 	return s, nil
 }
 
-// knowsPolicy reports whether the version that a subject is folded under can be read. What is no longer configured has none.
+// knowsPolicy reports whether the version that a subject is folded under can be read. What is no
+// longer configured has none.
 func (r *Relay) knowsPolicy(s *subject) bool {
 	partner, _, _ := strings.Cut(s.lane, "/")
 	return s.Policy == 0 || r.partner(partner) == nil || r.knows(partner, s.Policy)
 }
 
-// asideRef is the ref under which the records of a subject that is set aside wait. No provider's ref begins so.
+// asideRef is the ref under which the records of a subject that is set aside wait. No provider's
+// ref begins so.
 func asideRef(lane string) string { return "\x03" + lane }
 
-// withhold keeps what is said of a subject that is set aside, or is now, because of a bucket. Our own timers come again.
+// withhold keeps what is said of a subject that is set aside, or is now, because of a bucket. Our
+// own timers come again.
 func (b *batch) withhold(lane string, said []saying, n store.Name) error {
 	if !b.r.aside.has(lane) && b.asideNow[lane] == 0 {
 		b.asideNow[lane] = n

@@ -56,8 +56,9 @@ func isAside(g *rig, ids ...string) {
 	}
 }
 
-// TestDamagedState (I13): one damaged record costs one person. Nothing is told of them, what is said of them is kept, everybody else goes on; and from the whole history the state is
-// made anew, the very one that would stand had nothing happened.
+// TestDamagedState (I13): one damaged record costs one person. Nothing is told of them, what is
+// said of them is kept, everybody else goes on; and from the whole history the state is made anew,
+// the very one that would stand had nothing happened.
 func TestDamagedState(t *testing.T) {
 	f := func(what string, damage func(g *rig)) {
 		t.Helper()
@@ -146,7 +147,8 @@ func inOrder(t *testing.T, p *partner) {
 	}
 }
 
-// TestRebuildFromRest: where the history is not whole nobody can tell where somebody stands. An operator says so, and that is told, under a number that was never told.
+// TestRebuildFromRest: where the history is not whole nobody can tell where somebody stands. An
+// operator says so, and that is told, under a number that was never told.
 func TestRebuildFromRest(t *testing.T) {
 	p := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("a")))
@@ -185,7 +187,8 @@ func TestRebuildFromRest(t *testing.T) {
 	inOrder(t, p)
 }
 
-// TestRepairSuspects: whoever a record that cannot be read seems to be about is set aside; a ref that cannot be read leads to nobody.
+// TestRepairSuspects: whoever a record that cannot be read seems to be about is set aside; a ref
+// that cannot be read leads to nobody.
 func TestRepairSuspects(t *testing.T) {
 	g := start(t, acme())
 	g.tell(of(said("ann", 1, kyc.Approved), "persona", "act_ann", "", ""), of(said("bob", 1, kyc.Approved), "persona", "act_bob", "", ""))

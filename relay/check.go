@@ -11,7 +11,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// checker is the relay's store.Auditor. Sums of hashes compare what lies in two buckets in different orders, in memory that does not grow with them.
+// checker is the relay's store.Auditor. Sums of hashes compare what lies in two buckets in
+// different orders, in memory that does not grow with them.
 type checker struct {
 	position, next  int64
 	waiting, held   int64  // records nobody is known for: as kept in meta, and as they are
@@ -20,7 +21,8 @@ type checker struct {
 	malformed       map[store.Name]int
 }
 
-// NewAuditor looks at what the relay keeps: its place is in the journal, states can be read, timers are where they ask for them, and the index finds what is in the history.
+// NewAuditor looks at what the relay keeps: its place is in the journal, states can be read, timers
+// are where they ask for them, and the index finds what is in the history.
 func NewAuditor() store.Auditor { return &checker{next: 1, malformed: map[store.Name]int{}} }
 
 // Record implements store.Auditor.

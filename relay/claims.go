@@ -13,10 +13,13 @@ import (
 	"countersign/outbox/store"
 )
 
-// Whose a ref is. Somebody registers it (a submission claims it), or the provider says so (a callback that carries our id and the ref, and proves where it comes from, teaches it).
-// A claim that no callback has been applied to yet is undecided: a second one about somebody else makes the ref contested, and one of the provider takes its place. One that has
-// served stays: a later claim is refused, so that nobody can freeze somebody else's person by registering their ref. A contested ref leads to nobody, what comes for it is held
-// in order, and an operator settles whose it is, with a record of its own (I11).
+// Whose a ref is. Somebody registers it (a submission claims it), or the provider says so (a
+// callback that carries our id and the ref, and proves where it comes from, teaches it). A claim
+// that no callback has been applied to yet is undecided: a second one about somebody else makes the
+// ref contested, and one of the provider takes its place. One that has served stays: a later claim
+// is refused, so that nobody can freeze somebody else's person by registering their ref. A
+// contested ref leads to nobody, what comes for it is held in order, and an operator settles whose
+// it is, with a record of its own (I11).
 
 // What a ref leads to, beside the lane it stands for.
 const (
@@ -25,7 +28,8 @@ const (
 	claimedMark   = "\x04" // the same, and no callback has been applied to it yet
 )
 
-// readRef takes apart what a ref leads to. Who is nobody has no lane: nothing is known, or it is contested.
+// readRef takes apart what a ref leads to. Who is nobody has no lane: nothing is known, or it is
+// contested.
 func readRef(value string) (lane string, submitted, served bool) {
 	if value == ambiguousRef {
 		return "", false, false
@@ -45,7 +49,8 @@ type claim struct {
 	Registered bool      `json:"registered,omitempty"`
 }
 
-// contest is a contested ref, in the unrouted bucket: it says why records wait there. Beside it stands a mark for each lane, so that whoever polls is told.
+// contest is a contested ref, in the unrouted bucket: it says why records wait there. Beside it
+// stands a mark for each lane, so that whoever polls is told.
 type contest struct {
 	Source   string    `json:"source"`
 	Ref      string    `json:"ref"`
@@ -137,7 +142,8 @@ func (b *batch) wakeFor(key string) error {
 	return err
 }
 
-// serves notes that a callback has been applied to a lane: claims of its refs are decided by that, whichever kind of ref they are.
+// serves notes that a callback has been applied to a lane: claims of its refs are decided by that,
+// whichever kind of ref they are.
 func (b *batch) serves(u *kyc.Update, lane string) {
 	for _, key := range b.allRefs(u) {
 		if b.ref(key) == claimedMark+lane {
@@ -187,7 +193,8 @@ func (c *contest) names(lane string) bool {
 	return false
 }
 
-// settleRef makes a ref lead to the lane that an operator named, for good, and applies what waited for it.
+// settleRef makes a ref lead to the lane that an operator named, for good, and applies what waited
+// for it.
 func (b *batch) settleRef(key, lane string) error {
 	c, err := readContest(b.unroutedValue(contestKey(key)))
 	if c != nil && err == nil {
@@ -238,7 +245,8 @@ func splitRef(key string) (source, ref string, livemode bool) {
 	return source, ref, mode == "l"
 }
 
-// refID is how lists name a ref: source/l/ref of live subjects, source/t/ref of test subjects. A ref may hold slashes itself.
+// refID is how lists name a ref: source/l/ref of live subjects, source/t/ref of test subjects. A
+// ref may hold slashes itself.
 func refID(key string) string { return strings.Replace(key, "\x00", "/", 2) }
 
 // ContestedRef is a ref that several were said to have.
@@ -260,7 +268,8 @@ type ClaimView struct {
 	At         time.Time `json:"at,omitzero"`
 }
 
-// ContestedRefs lists up to n contested refs from after the one given, by source, mode and ref, and reports whether there are more.
+// ContestedRefs lists up to n contested refs from after the one given, by source, mode and ref, and
+// reports whether there are more.
 func (r *Relay) ContestedRefs(after string, n int) (list []ContestedRef, more bool, err error) {
 	list = []ContestedRef{} // never null
 	err = r.o.Store.View(func(tx *store.Tx) error {
@@ -293,7 +302,8 @@ func (c *contest) view(r *Relay, key string) (v ContestedRef) {
 	return v
 }
 
-// ContestedOf lists the contested refs of one subject, and those that it was refused, without the others who claim them: a partner learns that there is somebody, never who.
+// ContestedOf lists the contested refs of one subject, and those that it was refused, without the
+// others who claim them: a partner learns that there is somebody, never who.
 func (r *Relay) ContestedOf(partner, id string, livemode bool) (list []ContestedRef, err error) {
 	lane := r.laneOf(partner, id, livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
@@ -329,8 +339,10 @@ type Settlement struct {
 	Note string // why, in the operator's words: at most 500 bytes
 }
 
-// SettleRef orders that a ref be one subject's from now on, through the journal (I11), and returns the id of the order once it is folded, or an error beside it if ctx ended before: what was held for the ref has then been
-// applied to that subject, in the order of its arrival. What was applied to anybody before stays theirs. outbox.ErrNotFound: nobody was ever known by this ref.
+// SettleRef orders that a ref be one subject's from now on, through the journal (I11), and returns
+// the id of the order once it is folded, or an error beside it if ctx ended before: what was held
+// for the ref has then been applied to that subject, in the order of its arrival. What was applied
+// to anybody before stays theirs. outbox.ErrNotFound: nobody was ever known by this ref.
 func (r *Relay) SettleRef(ctx context.Context, s Settlement) (id string, err error) {
 	if err := s.check(r); err != nil {
 		return "", fmt.Errorf("settle: %w", err)

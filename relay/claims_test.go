@@ -46,7 +46,8 @@ func stands(g *rig, partner, id string) kyc.Status {
 	return st.Status
 }
 
-// TestContested is the life of a ref that two partners have registered before its first callback: nobody is moved by what comes for it, both are told, and an operator settles it.
+// TestContested is the life of a ref that two partners have registered before its first callback:
+// nobody is moved by what comes for it, both are told, and an operator settles it.
 func TestContested(t *testing.T) {
 	f := func(what string, first, second Submission) {
 		t.Helper()
@@ -125,8 +126,9 @@ func TestContested(t *testing.T) {
 	f("the other first", globex("bob", "ref_1"), submits("ann", "ref_1"))
 }
 
-// TestClaimsFoldAlike: what comes of claims is a fold of the records (I11). Two claims give the same whichever comes first, at the door or in the fold, and however the records
-// are cut into batches.
+// TestClaimsFoldAlike: what comes of claims is a fold of the records (I11). Two claims give the
+// same whichever comes first, at the door or in the fold, and however the records are cut into
+// batches.
 func TestClaimsFoldAlike(t *testing.T) {
 	a, b := claimed(submits("ann", "ref_1")), claimed(globex("bob", "ref_1"))
 	word := unknown(3, kyc.Approved, "ref_1", "", "")
@@ -172,7 +174,8 @@ func TestClaimsFoldAlike(t *testing.T) {
 	f("two claims, and the provider says whose", "ann pending [contested ref_1], bob pending [contested ref_1], 1 held, 1 contested, 2 open", a, b, own, word)
 }
 
-// TestSquatterFreezesNobody: whoever registers refs of a person who is served moves and freezes nobody, however often.
+// TestSquatterFreezesNobody: whoever registers refs of a person who is served moves and freezes
+// nobody, however often.
 func TestSquatterFreezesNobody(t *testing.T) {
 	g := start(t, acme(), Partner{ID: "globex"})
 	if _, err := g.submit(submits("ann", "ref_1")); err != nil {
@@ -228,7 +231,8 @@ func TestSettleRefuses(t *testing.T) {
 	}
 }
 
-// TestGuestsAreBounded: what a partner's own token may leave in the file is bounded, and a callback makes room again.
+// TestGuestsAreBounded: what a partner's own token may leave in the file is bounded, and a callback
+// makes room again.
 func TestGuestsAreBounded(t *testing.T) {
 	p := acme()
 	p.MaxOpen = 5
@@ -271,7 +275,8 @@ func TestSubjectHasSoManyRefs(t *testing.T) {
 	}
 }
 
-// TestSandboxIsBounded: what a partner's own token may leave of the sandbox is bounded, and time makes room for new keys.
+// TestSandboxIsBounded: what a partner's own token may leave of the sandbox is bounded, and time
+// makes room for new keys.
 func TestSandboxIsBounded(t *testing.T) {
 	g := start(t, acme())
 	drive := func(subject, key string, guest bool) error {
@@ -323,7 +328,8 @@ func TestSandboxIsBounded(t *testing.T) {
 	g.run()
 }
 
-// TestGuestsLeaveTheSetAsideAlone: what is said of somebody who is set aside is kept until she is rebuilt, so a partner's own token says nothing of her.
+// TestGuestsLeaveTheSetAsideAlone: what is said of somebody who is set aside is kept until she is
+// rebuilt, so a partner's own token says nothing of her.
 func TestGuestsLeaveTheSetAsideAlone(t *testing.T) {
 	g := start(t, acme())
 	test := said("tess", 1, kyc.Approved)
@@ -347,7 +353,8 @@ func TestGuestsLeaveTheSetAsideAlone(t *testing.T) {
 	}
 }
 
-// TestDamagedRefIsSettled: a ref of which the disk has lost whose it is leads to nobody, until an operator says whose.
+// TestDamagedRefIsSettled: a ref of which the disk has lost whose it is leads to nobody, until an
+// operator says whose.
 func TestDamagedRefIsSettled(t *testing.T) {
 	g := start(t, acme())
 	g.tell(of(said("ann", 1, kyc.Pending), "persona", "act_ann", "", ""))

@@ -19,7 +19,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// crowd is two partners with four endpoints: one that fails now and then, one that takes nothing before the end, one with few words, one of the other partner.
+// crowd is two partners with four endpoints: one that fails now and then, one that takes nothing
+// before the end, one with few words, one of the other partner.
 type crowd struct {
 	steady, late, sparse, other *partner
 	partners                    []Partner
@@ -53,7 +54,8 @@ func newCrowd(t *testing.T, seed uint64) *crowd {
 	return c
 }
 
-// finish lets everybody accept, waits until nothing is owed, and returns what is wrong at the partners and in the relay's books.
+// finish lets everybody accept, waits until nothing is owed, and returns what is wrong at the
+// partners and in the relay's books.
 func (c *crowd) finish(t *testing.T, g *rig, m *model) (wrong []string) {
 	t.Helper()
 	g.close()
@@ -74,7 +76,8 @@ func (c *crowd) finish(t *testing.T, g *rig, m *model) (wrong []string) {
 	return append(wrong, m.compare(t, g.relay)...)
 }
 
-// TestStops stops, restarts and crashes a relay at random while it folds and delivers: in the end everything is as if nothing had happened (I2, I3, I4, I5).
+// TestStops stops, restarts and crashes a relay at random while it folds and delivers: in the end
+// everything is as if nothing had happened (I2, I3, I4, I5).
 func TestStops(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -123,7 +126,8 @@ func (g *rig) loseStore() {
 	g.run()
 }
 
-// again stops the relay and makes a new one on the same open store: nothing of the first may be left running.
+// again stops the relay and makes a new one on the same open store: nothing of the first may be
+// left running.
 func (g *rig) again() {
 	g.t.Helper()
 	if err := g.halt(); err != nil {
@@ -250,7 +254,8 @@ func (g *rig) alive() bool {
 	}
 }
 
-// TestDeath dies between fold and commit, before and after: nothing is repeated and nothing skipped (I2). The negative controls break I2, and must be seen.
+// TestDeath dies between fold and commit, before and after: nothing is repeated and nothing skipped
+// (I2). The negative controls break I2, and must be seen.
 func TestDeath(t *testing.T) {
 	f := func(fault fault, sound bool) {
 		t.Helper()
@@ -319,7 +324,8 @@ func TestBatches(t *testing.T) {
 	f(101, 120)
 }
 
-// TestModel keeps the model from being empty talk: random updates lead to every verdict and to many changes.
+// TestModel keeps the model from being empty talk: random updates lead to every verdict and to many
+// changes.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	p := newPartner(t, ok)

@@ -16,12 +16,14 @@ import (
 	"countersign/outbox/store"
 )
 
-// ManualSource is the source of decisions that are no source's: an operator has seen somebody, and no provider has said anything that the decision could be about. No source
-// of the config may have its name.
+// ManualSource is the source of decisions that are no source's: an operator has seen somebody, and
+// no provider has said anything that the decision could be about. No source of the config may have
+// its name.
 const ManualSource = kyc.Manual
 
-// Decision is an operator's word about one check of a subject: a status, which counts until the provider says something newer (what takes away until the next decision), or
-// a release, which lifts every finding known when it is folded.
+// Decision is an operator's word about one check of a subject: a status, which counts until the
+// provider says something newer (what takes away until the next decision), or a release, which
+// lifts every finding known when it is folded.
 type Decision struct {
 	Partner        string
 	Subject        string
@@ -43,9 +45,11 @@ type Decision struct {
 
 const maxNote = 500
 
-// Decide appends a decision and returns what came of it. Without an error it is on stable storage (I11); if ctx ended before it was folded, Decided.Folded is false. The same
-// decision under the same key is made once, and answered the same. Errors wrap ErrInvalid (as a FieldError), ErrKeyUsed, or outbox.ErrNotFound for a partner or a subject that
-// is not known, or a check that the subject does not have (ErrNoCheck).
+// Decide appends a decision and returns what came of it. Without an error it is on stable storage
+// (I11); if ctx ended before it was folded, Decided.Folded is false. The same decision under the
+// same key is made once, and answered the same. Errors wrap ErrInvalid (as a FieldError),
+// ErrKeyUsed, or outbox.ErrNotFound for a partner or a subject that is not known, or a check that
+// the subject does not have (ErrNoCheck).
 func (r *Relay) Decide(ctx context.Context, d Decision) (out Decided, err error) {
 	if err := d.check(); err != nil {
 		return out, fmt.Errorf("decide: %w", err)
@@ -69,7 +73,8 @@ func (r *Relay) Decide(ctx context.Context, d Decision) (out Decided, err error)
 	return out, err
 }
 
-// admit finds out whether a decision may be made, and how many findings it would lift, and makes its key stand for it. Of one that has been made it is the answer.
+// admit finds out whether a decision may be made, and how many findings it would lift, and makes
+// its key stand for it. Of one that has been made it is the answer.
 func (r *Relay) admit(ctx context.Context, d *Decision, u *kyc.Update) (lifts int, answer json.RawMessage, err error) {
 	if d.IdempotencyKey == "" {
 		lifts, err = r.decidable(d)
@@ -136,7 +141,8 @@ func (d *Decision) check() error {
 	return nil
 }
 
-// decidable finds out whether there is somebody, and something, to decide about, and how many findings a release would lift.
+// decidable finds out whether there is somebody, and something, to decide about, and how many
+// findings a release would lift.
 func (r *Relay) decidable(d *Decision) (lifts int, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		s, err := r.decides(tx, d)
@@ -189,7 +195,8 @@ func (d *Decision) about(c kyc.CheckState) bool {
 	return c.Source == d.Source && c.Type == d.Check && c.Scope == d.Scope && c.DocumentType == d.DocumentType
 }
 
-// update is the record of a decision. Its id is made of the idempotency key and whom it is about, or of everything and the moment.
+// update is the record of a decision. Its id is made of the idempotency key and whom it is about,
+// or of everything and the moment.
 func (d *Decision) update(now time.Time) kyc.Update {
 	u := kyc.Update{
 		SchemaVersion: 1, Kind: kyc.Decision, Source: d.Source, Partner: d.Partner, Livemode: d.Livemode, Subject: kyc.Subject{ID: d.Subject},

@@ -40,7 +40,8 @@ func (g *rig) decide(d Decision) (id string, err error) {
 	return out.ID, err
 }
 
-// TestDecide: an operator's word goes through the journal (I11), holds against the provider's, and stays with its author in the history.
+// TestDecide: an operator's word goes through the journal (I11), holds against the provider's, and
+// stays with its author in the history.
 func TestDecide(t *testing.T) {
 	p := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
@@ -77,7 +78,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideTwice: a key makes two orders one (I4), and is refused for another; without one each counts.
+// TestDecideTwice: a key makes two orders one (I4), and is refused for another; without one each
+// counts.
 func TestDecideTwice(t *testing.T) {
 	g := start(t, acme())
 	g.tell(said("ann", 1, kyc.Approved), said("bob", 1, kyc.Approved))
@@ -129,7 +131,8 @@ func TestDecideTwice(t *testing.T) {
 	}
 }
 
-// TestDecideOnTheWay: a key is taken from the moment on at which its order may be in the journal, whoever has folded what.
+// TestDecideOnTheWay: a key is taken from the moment on at which its order may be in the journal,
+// whoever has folded what.
 func TestDecideOnTheWay(t *testing.T) {
 	t.Parallel()
 	g := start(t, acme())
@@ -174,7 +177,8 @@ func TestDecideOnTheWay(t *testing.T) {
 	}
 }
 
-// TestDecideAtOnce: of orders that come under one key at the same moment, one is carried out, and every other that is not the same is refused.
+// TestDecideAtOnce: of orders that come under one key at the same moment, one is carried out, and
+// every other that is not the same is refused.
 func TestDecideAtOnce(t *testing.T) {
 	g := start(t, acme())
 	g.tell(said("ann", 1, kyc.Approved))
@@ -205,7 +209,8 @@ func TestDecideAtOnce(t *testing.T) {
 	}
 }
 
-// TestDecideForgets: what a key was used for is forgotten after 90 days; somebody who still knows the decision then refuses the key.
+// TestDecideForgets: what a key was used for is forgotten after 90 days; somebody who still knows
+// the decision then refuses the key.
 func TestDecideForgets(t *testing.T) {
 	g := start(t, acme())
 	g.tell(said("ann", 1, kyc.Approved))
@@ -279,7 +284,8 @@ func TestDecideForeseen(t *testing.T) {
 	}
 }
 
-// TestDecideRefuses: what no subject could be told, and what there is nobody to tell it of. Nothing is appended.
+// TestDecideRefuses: what no subject could be told, and what there is nobody to tell it of. Nothing
+// is appended.
 func TestDecideRefuses(t *testing.T) {
 	g := start(t, acme())
 	g.tell(said("ann", 1, kyc.Approved))

@@ -11,15 +11,15 @@ import (
 	"countersign/outbox/store"
 )
 
-// How far an endpoint has been told of a subject stands behind what the index lists of that subject, so
-// whether a redelivery is overtaken is a look, and not a walk through a life while everybody waits for
-// the writer. What ends a delivery writes to that page anyway.
+// How far an endpoint has been told of a subject stands behind what the index lists of that
+// subject, so whether a redelivery is overtaken is a look, and not a walk through a life while
+// everybody waits for the writer. What ends a delivery writes to that page anyway.
 //
 //	index     lane 0x00 0xff endpoint   newest sequence accepted, time of the last acceptance
 //
-// The endpoint is named as it was called then, as in the history. The record goes when the history of the
-// last acceptance does. One that is damaged says nothing: then the history is walked, and a mended file
-// gets it from there.
+// The endpoint is named as it was called then, as in the history. The record goes when the history
+// of the last acceptance does. One that is damaged says nothing: then the history is walked, and a
+// mended file gets it from there.
 
 // indexEnd begins what stands behind all that the index lists: times begin with a zero byte.
 const indexEnd = 0xff
@@ -64,8 +64,8 @@ func deliveredTo(tx *store.Tx, lane, endpoint string) (d delivered, err error) {
 	return d, err
 }
 
-// accepted notes that an endpoint has accepted a change. It may be said again, in any order. A damaged record
-// stays, for it may have said more.
+// accepted notes that an endpoint has accepted a change. It may be said again, in any order. A
+// damaged record stays, for it may have said more.
 func accepted(tx *store.Tx, lane, endpoint string, seq uint64, at time.Time) error {
 	d, err := deliveredTo(tx, lane, endpoint)
 	is := delivered{max(d.sequence, seq), max(d.last, at.UnixMicro())}
@@ -75,7 +75,8 @@ func accepted(tx *store.Tx, lane, endpoint string, seq uint64, at time.Time) err
 	return tx.Bucket(store.Index).Put(deliveredKey(lane, endpoint), is.encode())
 }
 
-// overtaken reports whether the endpoint has accepted a later change of the lane, under one of its names.
+// overtaken reports whether the endpoint has accepted a later change of the lane, under one of its
+// names.
 func overtaken(tx *store.Tx, lane string, seq uint64, names []string) bool {
 	for _, name := range names {
 		d, err := deliveredTo(tx, lane, name)
@@ -89,7 +90,8 @@ func overtaken(tx *store.Tx, lane string, seq uint64, names []string) bool {
 	return false
 }
 
-// outcomeAt reads how a delivery ended from its key in the history; not ok: it is the key of something else.
+// outcomeAt reads how a delivery ended from its key in the history; not ok: it is the key of
+// something else.
 func outcomeAt(k []byte) (lane, endpoint string, at time.Time, ok bool) {
 	if len(k) <= historyHead || k[historyHead-1] != kindOutcome {
 		return "", "", at, false
@@ -98,8 +100,8 @@ func outcomeAt(k []byte) (lane, endpoint string, at time.Time, ok bool) {
 	return string(rest), string(name), time.UnixMicro(int64(binary.BigEndian.Uint64(k))), ok //nolint:gosec // written by historyKey
 }
 
-// forgetDelivered takes away how far endpoints have been told, where the last acceptance goes with these keys
-// of the history.
+// forgetDelivered takes away how far endpoints have been told, where the last acceptance goes with
+// these keys of the history.
 func forgetDelivered(tx *store.Tx, gone []removal) error {
 	for _, g := range gone {
 		if g.bucket != store.History {

@@ -13,8 +13,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// lifetime gives a subject of acme a long history: as many changes, each accepted by an endpoint, after those
-// that it has.
+// lifetime gives a subject of acme a long history: as many changes, each accepted by an endpoint,
+// after those that it has.
 func (g *rig) lifetime(id string, n int, endpoint string) {
 	g.t.Helper()
 	lane, begin := laneOf("acme", id, true), g.clock.now().Add(time.Hour)
@@ -37,8 +37,8 @@ func (g *rig) lifetime(id string, n int, endpoint string) {
 	}
 }
 
-// TestRedeliveryLooks: an order to deliver again about a person of 50,000 changes costs the writer a few looks, whether
-// it is overtaken or not, and whether its body is kept or made again.
+// TestRedeliveryLooks: an order to deliver again about a person of 50,000 changes costs the writer
+// a few looks, whether it is overtaken or not, and whether its body is kept or made again.
 func TestRedeliveryLooks(t *testing.T) {
 	const changes, most = 50_000, 60
 	p := newPartner(t, always(500))
@@ -108,8 +108,8 @@ func (g *rig) deliveredAs(endpoint string) (look delivered, walk uint64) {
 	return look, walk
 }
 
-// TestDeliveredTo: what is kept of how far an endpoint has been told agrees with its history, after retention and
-// a restart too, and goes with the last of it.
+// TestDeliveredTo: what is kept of how far an endpoint has been told agrees with its history, after
+// retention and a restart too, and goes with the last of it.
 func TestDeliveredTo(t *testing.T) {
 	p := newPartner(t, ok)
 	g := newRig(t, acme(p.endpoint("a", only("kyc.status.*"))))
@@ -134,7 +134,8 @@ func TestDeliveredTo(t *testing.T) {
 	}
 }
 
-// TestDeliveredToDamaged: when it is damaged the history says it, and a repair makes it anew from there.
+// TestDeliveredToDamaged: when it is damaged the history says it, and a repair makes it anew from
+// there.
 func TestDeliveredToDamaged(t *testing.T) {
 	p := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))

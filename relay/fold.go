@@ -14,11 +14,13 @@ import (
 	"countersign/relay/registry"
 )
 
-// clocksDiffer is by how much an endpoint's since may lie after a record's arrival and still be told: in doubt, deliver.
+// clocksDiffer is by how much an endpoint's since may lie after a record's arrival and still be
+// told: in doubt, deliver.
 const clocksDiffer = 5 * time.Minute
 
-// batch is the effect of some records, worked out against a read transaction and then written in one: nothing is decoded, applied or rendered while the
-// store's writer waits. The fold is the only writer of what it reads here, so what it has read still stands when it writes.
+// batch is the effect of some records, worked out against a read transaction and then written in
+// one: nothing is decoded, applied or rendered while the store's writer waits. The fold is the only
+// writer of what it reads here, so what it has read still stands when it writes.
 type batch struct {
 	r        *Relay
 	tx       *store.Tx
@@ -61,8 +63,9 @@ type order struct {
 	force bool
 }
 
-// fold takes what the journal hands over to disk. An order to take something back is worked out from the history, so all before it has to be there. What does not fit is
-// tried in half, down to what one callback brought: that waits until settling has made room.
+// fold takes what the journal hands over to disk. An order to take something back is worked out
+// from the history, so all before it has to be there. What does not fit is tried in half, down to
+// what one callback brought: that waits until settling has made room.
 func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	defer r.waiting.Store(false)
 	for len(records) > 0 {
@@ -87,8 +90,9 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	return nil
 }
 
-// foldBatch takes one batch from the journal to disk (I2), as many records as r.step callbacks brought, and returns how many that were. Where there is no room for them, it
-// returns how many callbacks that were, and an error that isFull.
+// foldBatch takes one batch from the journal to disk (I2), as many records as r.step callbacks
+// brought, and returns how many that were. Where there is no room for them, it returns how many
+// callbacks that were, and an error that isFull.
 func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done int, err error) {
 	r.folding.Lock()
 	defer r.folding.Unlock()
@@ -120,7 +124,8 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	b.queued = queueOf(b.decided, last)
 	bytes, places := b.size()
 	if err = r.o.Store.AdmitFold(bytes, places); err == nil {
-		// Not to be left behind when ctx ends: a commit that came later would be repeated by whoever has read the position before it.
+		// Not to be left behind when ctx ends: a commit that came later would be repeated by
+		// whoever has read the position before it.
 		err = r.o.Store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { return b.commit(tx, last) })
 	}
 	switch {
@@ -144,7 +149,8 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	return done, nil
 }
 
-// records works out what one callback brought, and what that sets free. Only what providers say comes together.
+// records works out what one callback brought, and what that sets free. Only what providers say
+// comes together.
 func (b *batch) records(said []saying) error {
 	if len(said) == 0 {
 		return nil
@@ -195,13 +201,15 @@ func (b *batch) record(r *saying) error {
 	return b.route([]saying{*r})
 }
 
-// keepUnknown keeps a record of a later version, or about a policy of another node, so that a program that knows it can apply it (I8).
+// keepUnknown keeps a record of a later version, or about a policy of another node, so that a
+// program that knows it can apply it (I8).
 func (b *batch) keepUnknown(rec *journal.Record, u *kyc.Update) error {
 	b.r.o.Logger.Error("record_kind_unknown", "offset", rec.Position.Offset, "kind", string(u.Kind))
 	return b.keep(unroutedRecord{Record: *rec}, nil)
 }
 
-// noteFetch keeps a question to a provider with whoever it is about. About nobody known it is passed over: the answer will come as a record of its own.
+// noteFetch keeps a question to a provider with whoever it is about. About nobody known it is
+// passed over: the answer will come as a record of its own.
 func (b *batch) noteFetch(rec *journal.Record, u *kyc.Update) {
 	if u.Subject.ID == "" || u.Partner == "" {
 		lane, verdict := b.find(u)
@@ -336,60 +344,4 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 		s.tell(e.ID, names, c)
 	}
 	return nil
-}
-
-// put writes a record that store.NewRecord or StartRecord began; nil deletes.
-func (b *batch) put(bucket store.Name, key, value []byte) {
-	b.writes = append(b.writes, write{bucket, key, value})
-}
-
-// commit writes the batch's effects and the position after it, in one transaction. It may run more than once.
-func (b *batch) commit(tx *store.Tx, last int64) error {
-	for _, w := range b.writes {
-		var err error
-		if w.value == nil {
-			err = tx.Bucket(w.bucket).Delete(w.key)
-		} else {
-			err = tx.Bucket(w.bucket).PutRecord(w.key, w.value)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := b.r.o.Outbox.Put(tx, b.owed...); err != nil {
-		return err
-	}
-	if b.r.o.Forward {
-		if err := b.r.feed.queue(tx, last, b.queued); err != nil {
-			return err
-		}
-	}
-	for _, o := range b.orders {
-		if err := b.r.revive(tx, o); err != nil {
-			return err
-		}
-	}
-	for lane, n := range b.asideNow {
-		if err := b.r.putAside(tx, lane, n); err != nil {
-			return err
-		}
-	}
-	for lane := range b.back {
-		tx.OnCommit(func() { b.r.aside.end(lane) })
-	}
-	if err := b.keepCounts(tx); err != nil {
-		return err
-	}
-	if b.unrouted != 0 {
-		n, err := tx.Number(unroutedCountKey)
-		if err == nil {
-			n += b.unrouted
-			err = tx.SetNumber(unroutedCountKey, n)
-		}
-		if err != nil {
-			return err
-		}
-		tx.OnCommit(func() { b.r.unrouted.Store(n) })
-	}
-	return tx.SetNumber(positionKey, last)
 }

@@ -205,7 +205,8 @@ func TestModesShareNothing(t *testing.T) {
 	}
 }
 
-// TestBodyStays: every attempt has the same id and body, also after a restart with another format (I4, I5); its signature is fresh.
+// TestBodyStays: every attempt has the same id and body, also after a restart with another format
+// (I4, I5); its signature is fresh.
 func TestBodyStays(t *testing.T) {
 	p := newPartner(t, always(500))
 	e := p.endpoint("a", only("kyc.status.*"))
@@ -241,7 +242,8 @@ func TestBodyStays(t *testing.T) {
 	}
 }
 
-// TestUnknownRecordsAreKept: what the fold cannot read is kept and counted, and the fold goes on (I8).
+// TestUnknownRecordsAreKept: what the fold cannot read is kept and counted, and the fold goes on
+// (I8).
 func TestUnknownRecordsAreKept(t *testing.T) {
 	f := func(what string, kind kyc.Kind, body string) {
 		t.Helper()

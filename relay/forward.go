@@ -15,12 +15,14 @@ import (
 	"countersign/outbox/store"
 )
 
-// What was decided goes to Kafka too, if Options.Forward says so. The fold writes what a batch of records owed as one entry of the forward bucket, in its own transaction
-// (I2); the forwarder takes it out after the acknowledgement:
+// What was decided goes to Kafka too, if Options.Forward says so. The fold writes what a batch of
+// records owed as one entry of the forward bucket, in its own transaction (I2); the forwarder takes
+// it out after the acknowledgement:
 //
 //	forward   position of the batch's last record, number of changes   each change: length, JSON
 //
-// Since a place is an offset of the journal, the journal can keep what has not been decided and forwarded, and one bound holds for both topics.
+// Since a place is an offset of the journal, the journal can keep what has not been decided and
+// forwarded, and one bound holds for both topics.
 
 const recentChanges = 4096 // kept in memory for a forwarder that keeps up
 
@@ -137,7 +139,8 @@ func queueOf(ts []decided, last int64) (q queued) {
 	return q
 }
 
-// queuedTo is up to which record changes were queued: those of later ones, folded while Kafka was not configured, are a gap.
+// queuedTo is up to which record changes were queued: those of later ones, folded while Kafka was
+// not configured, are a gap.
 var queuedTo = []byte("relay/forwarded")
 
 // queue writes what a batch owed, in its transaction. It may run more than once.
@@ -211,7 +214,8 @@ func (f *feed) Next(ctx context.Context, after int64) ([]forward.Entry, int64, e
 
 const readChanges = 1000 // at once, of those that are no longer in memory; the last batch whole
 
-// read returns what stands in the file after a place. A damaged batch is passed over and stays (I8).
+// read returns what stands in the file after a place. A damaged batch is passed over and stays
+// (I8).
 func (f *feed) read(after int64) (es []forward.Entry, at int64, err error) {
 	at = after
 	err = f.r.o.Store.View(func(tx *store.Tx) error {
@@ -315,7 +319,8 @@ func (f *feed) Waiting(after int64) (n int64, since time.Time) {
 	return n, since
 }
 
-// Needs is up to where the journal may forget, once everything up to passed is with Kafka: all of it when nothing waits.
+// Needs is up to where the journal may forget, once everything up to passed is with Kafka: all of
+// it when nothing waits.
 func (f *feed) needs(passed int64) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -325,8 +330,10 @@ func (f *feed) needs(passed int64) int64 {
 	return passed
 }
 
-// Unqueued is how many records were folded while Kafka was not configured, so that their changes will never be on its topic.
+// Unqueued is how many records were folded while Kafka was not configured, so that their changes
+// will never be on its topic.
 func (r *Relay) Unqueued() int64 { return r.feed.gap }
 
-// Undecided is up to where the journal may forget, as far as the forwarder of Changes is concerned, once Kafka has everything up to passed.
+// Undecided is up to where the journal may forget, as far as the forwarder of Changes is concerned,
+// once Kafka has everything up to passed.
 func (r *Relay) Undecided(passed int64) int64 { return r.feed.needs(passed) }

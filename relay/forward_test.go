@@ -112,7 +112,8 @@ func TestChangesAreQueued(t *testing.T) {
 	}
 }
 
-// (I2) Crashes and restarts neither lose a change for Kafka nor queue one twice, whether it is read from memory or from the file.
+// (I2) Crashes and restarts neither lose a change for Kafka nor queue one twice, whether it is read
+// from memory or from the file.
 func TestChangesSurviveCrashes(t *testing.T) {
 	p := newPartner(t, ok)
 	g := forwards(t, acme(p.endpoint("a")))

@@ -14,8 +14,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// History is written in the order of time, so that what is new fills pages that follow each other, whoever it is about, and what has had its time leaves at the
-// front. A narrow index beside it finds what belongs to one subject:
+// History is written in the order of time, so that what is new fills pages that follow each other,
+// whoever it is about, and what has had its time leaves at the front. A narrow index beside it
+// finds what belongs to one subject:
 //
 //	history   time position 1             one record and its verdict            indexed
 //	          time position 2 sequence    one change the record owed            found beside its record
@@ -23,8 +24,9 @@ import (
 //	index     lane 0x00 history key
 //	index     lane 0x00 0xff endpoint   see delivered.go
 //
-// A position is the record's in the journal (journal.Position), and 0 sequence is written like one. Times are
-// microseconds: when the record was appended, or when the delivery ended. Every value begins with its lane and a zero byte.
+// A position is the record's in the journal (journal.Position), and 0 sequence is written like one.
+// Times are microseconds: when the record was appended, or when the delivery ended. Every value
+// begins with its lane and a zero byte.
 const (
 	kindRecord  = 1
 	kindChange  = 2
@@ -50,7 +52,8 @@ func changeKey(at time.Time, place journal.Position, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(historyKey(at, place, kindChange), seq)
 }
 
-// outcomeKey tells deliveries apart that end in the same microsecond: two subjects' by their lane, which follows the endpoint.
+// outcomeKey tells deliveries apart that end in the same microsecond: two subjects' by their lane,
+// which follows the endpoint.
 func outcomeKey(at time.Time, lane string, seq uint64, endpoint string) []byte {
 	return append(append(append(historyKey(at, journal.At(int64(seq)), kindOutcome), endpoint...), 0), lane...) //nolint:gosec // far below 2⁶³
 }
@@ -66,7 +69,8 @@ func startEntry(lane string, size int) []byte {
 	return append(append(store.StartRecord(len(lane)+1+size), lane...), 0)
 }
 
-// entry splits a value of the history. A damaged one, whose body the store does not hand out, is not ok, and stays where it is.
+// entry splits a value of the history. A damaged one, whose body the store does not hand out, is
+// not ok, and stays where it is.
 func entry(b []byte) (lane string, body []byte, ok bool) {
 	name, body, ok := bytes.Cut(b, []byte{0})
 	return string(name), body, ok
@@ -82,8 +86,8 @@ func entryAt(history store.Bucket, key []byte) (body []byte, ok bool) {
 	return body, ok
 }
 
-// historyRecord is one record and what became of it, as it is kept (and as RecordView reads it). Its JSON is put together by hand: the update is JSON already, and
-// every event has one.
+// historyRecord is one record and what became of it, as it is kept (and as RecordView reads it).
+// Its JSON is put together by hand: the update is JSON already, and every event has one.
 type historyRecord struct {
 	At        time.Time
 	Verdict   kyc.Verdict
@@ -145,7 +149,8 @@ type OutcomeView struct {
 	At       time.Time      `json:"at"`
 }
 
-// Settled keeps how a delivery ended with its subject, in the transaction that ends it. It is the outbox's hook.
+// Settled keeps how a delivery ended with its subject, in the transaction that ends it. It is the
+// outbox's hook.
 func Settled(tx *store.Tx, a outbox.Attempt) error {
 	d := &a.Delivery
 	if partner, _, _ := splitLane(d.Lane); partner == "" {
@@ -171,7 +176,8 @@ func Settled(tx *store.Tx, a outbox.Attempt) error {
 	return accepted(tx, d.Lane, d.Endpoint, d.Sequence, o.At)
 }
 
-// record writes what encoding/json would: every delivery has one, and none of its texts needs an escape.
+// record writes what encoding/json would: every delivery has one, and none of its texts needs an
+// escape.
 func (o OutcomeView) record(lane string) []byte {
 	b := append(append(startEntry(lane, 192), `{"endpoint":"`...), o.Endpoint...)
 	b = strconv.AppendUint(append(b, `","sequence":`...), o.Sequence, 10)
@@ -188,7 +194,8 @@ func (o OutcomeView) record(lane string) []byte {
 	return append(b, `"}`...)
 }
 
-// recall calls fn with everything kept of one lane and its keys, in order of time, until fn says no.
+// recall calls fn with everything kept of one lane and its keys, in order of time, until fn says
+// no.
 func recall(tx *store.Tx, lane string, fn func(key []byte, kind byte, body []byte) bool) {
 	recallFrom(tx, lane, nil, fn)
 }
@@ -235,8 +242,8 @@ func overtakenBefore(tx *store.Tx, lane string, seq uint64, names []string) (lat
 	return late
 }
 
-// changeOf finds one change of the lane, while it is kept: beside the records that were appended at the time
-// given, where it stands unless that is not known.
+// changeOf finds one change of the lane, while it is kept: beside the records that were appended at
+// the time given, where it stands unless that is not known.
 func changeOf(tx *store.Tx, lane string, seq uint64, appended time.Time) (c kyc.Change, ok bool) {
 	find := func(_ []byte, kind byte, body []byte) bool {
 		ok = kind == kindChange && json.Unmarshal(body, &c) == nil && c.Sequence == seq
@@ -251,7 +258,8 @@ func changeOf(tx *store.Tx, lane string, seq uint64, appended time.Time) (c kyc.
 	return c, ok
 }
 
-// recordTime is when the record with a key of the history was appended; not ok: it is the key of something else.
+// recordTime is when the record with a key of the history was appended; not ok: it is the key of
+// something else.
 func recordTime(k []byte) (at time.Time, ok bool) {
 	if len(k) < historyHead || k[historyHead-1] != kindRecord {
 		return at, false

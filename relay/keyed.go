@@ -14,12 +14,13 @@ import (
 	"countersign/outbox/store"
 )
 
-// keepOrders is how long it is known what an idempotency key was used for. A subject knows the ids of its records as long, or longer: then the key is refused, whatever
-// comes with it.
+// keepOrders is how long it is known what an idempotency key was used for. A subject knows the ids
+// of its records as long, or longer: then the key is refused, whatever comes with it.
 const keepOrders = 90 * 24 * time.Hour
 
-// keyed is an order that came with an idempotency key, in the orders bucket, by an id that the key makes. It is written before the record, so that the
-// same key with another order is refused while the first is on its way, after a restart, and where nobody knows whether the journal took it.
+// keyed is an order that came with an idempotency key, in the orders bucket, by an id that the key
+// makes. It is written before the record, so that the same key with another order is refused while
+// the first is on its way, after a restart, and where nobody knows whether the journal took it.
 type keyed struct {
 	At      time.Time       `json:"at"`
 	Record  string          `json:"record"`            // id of the record, or the first of them
@@ -29,7 +30,8 @@ type keyed struct {
 	Answer  json.RawMessage `json:"answer,omitempty"`  // what came of it, once that is known: whoever asks again is told the same
 }
 
-// digestOf is the digest of an order without what differs when it is given again: the key itself, and who gives it.
+// digestOf is the digest of an order without what differs when it is given again: the key itself,
+// and who gives it.
 func digestOf(order any) (string, error) {
 	b, err := json.Marshal(order)
 	if err != nil {
@@ -53,7 +55,8 @@ func readKeyed(tx *store.Tx, id string) (k keyed, known bool, err error) {
 	return k, true, nil
 }
 
-// ordered is what is known of an order that comes with the key of this id: the same one, or, not known, what is to be reserved for it. ErrKeyUsed: another.
+// ordered is what is known of an order that comes with the key of this id: the same one, or, not
+// known, what is to be reserved for it. ErrKeyUsed: another.
 func (r *Relay) ordered(id, lane string, order any, u *kyc.Update) (k keyed, known bool, err error) {
 	k = keyed{At: u.ReceivedAt, Record: u.ID}
 	if k.Said, err = digestOf(order); err != nil {
@@ -92,7 +95,8 @@ func (r *Relay) reserve(ctx context.Context, id, lane string, k keyed) error {
 	})
 }
 
-// settle keeps what came of an order, for whoever asks again. It is done by then: without room for the answer, they are told what can still be found out.
+// settle keeps what came of an order, for whoever asks again. It is done by then: without room for
+// the answer, they are told what can still be found out.
 func (r *Relay) settle(ctx context.Context, id string, answer any) {
 	b, err := json.Marshal(answer)
 	if err == nil {

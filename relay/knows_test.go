@@ -6,7 +6,8 @@ import (
 	"countersign/kyc"
 )
 
-// TestKnows: a ref is known when a submission has registered it or something proved has taught it. What nothing vouches for but a network address makes none known, however often it is said.
+// TestKnows: a ref is known when a submission has registered it or something proved has taught it.
+// What nothing vouches for but a network address makes none known, however often it is said.
 func TestKnows(t *testing.T) {
 	g := start(t, acme())
 	f := func(what string, u kyc.Update, want bool) {

@@ -62,7 +62,8 @@ func FuzzLane(f *testing.F) {
 	})
 }
 
-// TestHostileRecord: a record that names its subject with control characters, which nothing lets in, moves nobody under the name of another.
+// TestHostileRecord: a record that names its subject with control characters, which nothing lets
+// in, moves nobody under the name of another.
 func TestHostileRecord(t *testing.T) {
 	g := start(t, acme())
 	g.tell(of(said("ann\x01t", 1, kyc.Approved), "persona", "ref_1", "", ""))

@@ -109,7 +109,8 @@ func TestMetricsTellTheTruth(t *testing.T) {
 	same(t, "every series is there from the first scrape", g.series(), fromStart)
 }
 
-// TestMetricsOfDeath: what is put down without an attempt counts as such, and the series are there before.
+// TestMetricsOfDeath: what is put down without an attempt counts as such, and the series are there
+// before.
 func TestMetricsOfDeath(t *testing.T) {
 	t.Parallel()
 	p := newPartner(t, always(410))

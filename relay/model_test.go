@@ -11,7 +11,8 @@ import (
 	"countersign/kyc"
 )
 
-// model is the relay said in the simplest way: one record after the other, all in memory. What a relay ends up with must be this, whatever happened to it.
+// model is the relay said in the simplest way: one record after the other, all in memory. What a
+// relay ends up with must be this, whatever happened to it.
 type model struct {
 	partners map[string]Partner
 	lanes    map[string]*modelLane

@@ -14,11 +14,13 @@ import (
 
 type journalRecord = journal.Record
 
-// ErrOvertaken says that the lane has delivered a later change since: sending the old one now would turn the partner's picture back.
+// ErrOvertaken says that the lane has delivered a later change since: sending the old one now would
+// turn the partner's picture back.
 var ErrOvertaken = errors.New("a later change of this subject has been delivered since")
 
-// Redeliver orders a dead delivery again, through the journal (I11): nil once the order is on stable storage. Without force, one that has been overtaken is
-// refused with ErrOvertaken. actor is who ordered it. An operational webhook is in no journal: it is owed again at once.
+// Redeliver orders a dead delivery again, through the journal (I11): nil once the order is on
+// stable storage. Without force, one that has been overtaken is refused with ErrOvertaken. actor is
+// who ordered it. An operational webhook is in no journal: it is owed again at once.
 func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor string) error {
 	id = r.CurrentID(id)
 	d, err := r.o.Outbox.FindDead(id)
@@ -49,12 +51,14 @@ func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor stri
 	return r.append(ctx, u)
 }
 
-// names are the id of an endpoint and those that it had before: what the history says of it stands under the one it had then.
+// names are the id of an endpoint and those that it had before: what the history says of it stands
+// under the one it had then.
 func (r *Relay) names(endpoint string) []string {
 	return append([]string{endpoint}, r.o.Registry.Read().Formerly(endpoint)...)
 }
 
-// CurrentID is what a delivery is called now, which was named when its endpoint had perhaps another id.
+// CurrentID is what a delivery is called now, which was named when its endpoint had perhaps another
+// id.
 func (r *Relay) CurrentID(id string) string {
 	webhookID, endpoint, ok := outbox.SplitID(id)
 	if !ok {
@@ -64,7 +68,8 @@ func (r *Relay) CurrentID(id string) string {
 	return d.ID()
 }
 
-// append writes records of our own to the journal, all or none (I11): nil once they are on stable storage. They count as appended when they were received.
+// append writes records of our own to the journal, all or none (I11): nil once they are on stable
+// storage. They count as appended when they were received.
 func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 	rs := make([]journal.Record, len(us))
 	for i := range us {
@@ -82,7 +87,8 @@ func (r *Relay) revive(tx *store.Tx, o order) error {
 	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) { return r.renderDead(tx, d) })
 }
 
-// renderDead makes the body of a dead delivery that was put down without one; nil: it cannot be made any more, and stays dead.
+// renderDead makes the body of a dead delivery that was put down without one; nil: it cannot be
+// made any more, and stays dead.
 func (r *Relay) renderDead(tx *store.Tx, d outbox.DeadDelivery) ([]byte, error) {
 	e := r.o.Registry.Read().Endpoint(d.Endpoint)
 	if e == nil {
@@ -99,7 +105,8 @@ func (r *Relay) renderDead(tx *store.Tx, d outbox.DeadDelivery) ([]byte, error) 
 	return f.Render(c, d.Previous)
 }
 
-// current reports whether nothing later has been decided about the person of a dead delivery, and the endpoint has accepted nothing later.
+// current reports whether nothing later has been decided about the person of a dead delivery, and
+// the endpoint has accepted nothing later.
 func (r *Relay) current(tx *store.Tx, d outbox.DeadDelivery) bool {
 	s, err := r.load(tx, d.Subject)
 	if err != nil || s.Told != nil && s.Told.Sequence > d.Sequence {
@@ -108,7 +115,8 @@ func (r *Relay) current(tx *store.Tx, d outbox.DeadDelivery) bool {
 	return !overtaken(tx, d.Subject, d.Sequence, r.names(d.Endpoint))
 }
 
-// refill owes again, a step at a time, what endpoints that owed max_owed had to give up, when they have room.
+// refill owes again, a step at a time, what endpoints that owed max_owed had to give up, when they
+// have room.
 func (r *Relay) refill(ctx context.Context) error {
 	for {
 		waiting, err := r.o.Outbox.Waiting()
@@ -126,8 +134,9 @@ func (r *Relay) refill(ctx context.Context) error {
 	}
 }
 
-// Anew makes a delivery again from its change, in its endpoint's format of today, with the same webhook-id. Its body is nil where that format has no word for it. outbox.ErrNotFound:
-// its change is not kept any more, or its endpoint has gone.
+// Anew makes a delivery again from its change, in its endpoint's format of today, with the same
+// webhook-id. Its body is nil where that format has no word for it. outbox.ErrNotFound: its change
+// is not kept any more, or its endpoint has gone.
 func (r *Relay) Anew(d outbox.Delivery) (outbox.Delivery, error) {
 	e := r.o.Registry.Read().Endpoint(d.Endpoint)
 	var c kyc.Change

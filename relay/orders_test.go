@@ -116,7 +116,8 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
-// TestOvertakenMeanwhile: what was allowed when it was ordered may be overtaken before it goes out; without force it does not turn the picture back.
+// TestOvertakenMeanwhile: what was allowed when it was ordered may be overtaken before it goes out;
+// without force it does not turn the picture back.
 func TestOvertakenMeanwhile(t *testing.T) {
 	f := func(force bool, want ...string) {
 		t.Helper()
@@ -147,7 +148,8 @@ func TestOvertakenMeanwhile(t *testing.T) {
 	f(true, "status.approved 2>4", "status.in_review 0>2")
 }
 
-// TestOrderIsJudgedAgain: an order that was let through, but is overtaken when it is folded, changes nothing.
+// TestOrderIsJudgedAgain: an order that was let through, but is overtaken when it is folded,
+// changes nothing.
 func TestOrderIsJudgedAgain(t *testing.T) {
 	g, p, d := oneDead(t)
 	webhookID, endpoint, _ := outbox.SplitID(d.ID)
@@ -161,7 +163,8 @@ func TestOrderIsJudgedAgain(t *testing.T) {
 	}
 }
 
-// TestMaxOwed: an endpoint at its bound costs nobody anything; what it could not be owed is made again from its change when there is room (I6).
+// TestMaxOwed: an endpoint at its bound costs nobody anything; what it could not be owed is made
+// again from its change when there is room (I6).
 func TestMaxOwed(t *testing.T) {
 	full, fine := newPartner(t, always(500)), newPartner(t, ok)
 	g := start(t, acme(
@@ -200,7 +203,8 @@ func TestMaxOwed(t *testing.T) {
 	}
 }
 
-// TestOrphaned: what an endpoint owes that is gone from the config stays owed, costs the one that stays nothing, and goes out once it is back.
+// TestOrphaned: what an endpoint owes that is gone from the config stays owed, costs the one that
+// stays nothing, and goes out once it is back.
 func TestOrphaned(t *testing.T) {
 	p, fine := newPartner(t, always(500)), newPartner(t, ok)
 	gone, stays := p.endpoint("gone", only("kyc.status.*"), hourly), fine.endpoint("stays", only("kyc.status.*"))

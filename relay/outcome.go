@@ -22,7 +22,8 @@ type Decided struct {
 	Lifts   int        `json:"lifts"` // of a release: how many findings of the check stood open
 }
 
-// Nothing reports that a release has released nothing: no finding of its check stood open, and nothing has changed.
+// Nothing reports that a release has released nothing: no finding of its check stood open, and
+// nothing has changed.
 func (d *Decided) Nothing() bool { return d.Lifts == 0 && len(d.Changes) == 0 }
 
 // Effect is one change, and who is told of it.
@@ -34,7 +35,8 @@ type Effect struct {
 	Endpoints      []string   `json:"endpoints"` // that are told of it; what is owed to one that is disabled waits, or dies
 }
 
-// ForeseeDecision says what Decide would do now, and does nothing: it folds the decision into a copy. What is folded meanwhile may make it come out otherwise.
+// ForeseeDecision says what Decide would do now, and does nothing: it folds the decision into a
+// copy. What is folded meanwhile may make it come out otherwise.
 func (r *Relay) ForeseeDecision(d Decision) (out Decided, err error) {
 	if err := d.check(); err != nil {
 		return out, fmt.Errorf("decide: %w", err)
@@ -81,7 +83,8 @@ func (r *Relay) effects(s *subject, partner string, owed []kyc.Change, appended 
 	return es, nil
 }
 
-// outcome waits until a record about somebody has been folded, and says what came of it. If ctx ends before, Folded is false.
+// outcome waits until a record about somebody has been folded, and says what came of it. If ctx
+// ends before, Folded is false.
 func (r *Relay) outcome(ctx context.Context, u *kyc.Update, lifts int) (out Decided, err error) {
 	out = Decided{ID: u.ID, Changes: []Effect{}, Lifts: lifts}
 	if err := r.awaitFold(ctx, u); err != nil {
@@ -109,7 +112,8 @@ func (r *Relay) outcome(ctx context.Context, u *kyc.Update, lifts int) (out Deci
 	return out, err
 }
 
-// owedFor finds the changes that a record of a lane owed, and when it was appended, by its id. It looks at the newest records first.
+// owedFor finds the changes that a record of a lane owed, and when it was appended, by its id. It
+// looks at the newest records first.
 func owedFor(tx *store.Tx, lane, id string) (owed []kyc.Change, at time.Time) {
 	history := tx.Bucket(store.History)
 	eachRecord(tx, lane, func(key []byte, h *RecordView) bool {
@@ -129,7 +133,8 @@ func owedFor(tx *store.Tx, lane, id string) (owed []kyc.Change, at time.Time) {
 	return owed, at
 }
 
-// eachRecord calls fn with the records of a lane and their keys in the history, the newest first, until fn says no.
+// eachRecord calls fn with the records of a lane and their keys in the history, the newest first,
+// until fn says no.
 func eachRecord(tx *store.Tx, lane string, fn func(key []byte, h *RecordView) bool) {
 	prefix := indexPrefix(lane)
 	history := tx.Bucket(store.History)

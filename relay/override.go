@@ -15,7 +15,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// UnroutedView is what is shown of a record that waits for its subject to be known. It holds no body.
+// UnroutedView is what is shown of a record that waits for its subject to be known. It holds no
+// body.
 type UnroutedView struct {
 	ID              string     `json:"id"`
 	Kind            kyc.Kind   `json:"kind,omitempty"`
@@ -37,7 +38,8 @@ const (
 	maxUnrouted    = 1000 // shown at once
 )
 
-// unroutedID names an unrouted record: by where it stood in the journal, so that ids sort as records arrived.
+// unroutedID names an unrouted record: by where it stood in the journal, so that ids sort as
+// records arrived.
 func unroutedID(at journal.Position) string {
 	if at.Partition == 0 {
 		return fmt.Sprintf("%s%016x", unroutedPrefix, at.Offset)
@@ -60,8 +62,8 @@ func unroutedPosition(id string) (at journal.Position, ok bool) {
 	return at, true
 }
 
-// UnroutedItems lists up to n records (at most 1,000; 0: 100) that wait for their subject, in order of arrival, from after the id given; "" is before the first. It
-// reports whether there are more.
+// UnroutedItems lists up to n records (at most 1,000; 0: 100) that wait for their subject, in order
+// of arrival, from after the id given; "" is before the first. It reports whether there are more.
 func (r *Relay) UnroutedItems(after string, n int) (list []UnroutedView, more bool, err error) {
 	var at journal.Position
 	if after != "" {
@@ -101,9 +103,10 @@ func (h *unroutedRecord) view() UnroutedView {
 	return v
 }
 
-// ReleaseUnrouted orders that an unrouted record be applied to this subject, through the journal (I11): nil once the order is on stable storage. What the record teaches then
-// sets free whatever else waits for the same ref, unless that ref is ambiguous. A record that says itself whose it is goes to nobody else. actor is who ordered it;
-// the order stays in the subject's history.
+// ReleaseUnrouted orders that an unrouted record be applied to this subject, through the journal
+// (I11): nil once the order is on stable storage. What the record teaches then sets free whatever
+// else waits for the same ref, unless that ref is ambiguous. A record that says itself whose it is
+// goes to nobody else. actor is who ordered it; the order stays in the subject's history.
 func (r *Relay) ReleaseUnrouted(ctx context.Context, id, partner, subject, actor string) error {
 	u, h, err := r.unroutedUpdate(id, actor)
 	if err != nil {
@@ -126,8 +129,9 @@ func (r *Relay) ReleaseUnrouted(ctx context.Context, id, partner, subject, actor
 	return r.order(ctx, kyc.Update{UnroutedID: id, Release: true, Partner: partner, Subject: kyc.Subject{ID: subject}, Livemode: u.Livemode, Actor: actor})
 }
 
-// DiscardUnrouted orders that an unrouted record be applied to nobody, ever: nil once the order is on stable storage. The record is kept where it is, with who discarded it and
-// when; it no longer counts as held and nothing sets it free.
+// DiscardUnrouted orders that an unrouted record be applied to nobody, ever: nil once the order is
+// on stable storage. The record is kept where it is, with who discarded it and when; it no longer
+// counts as held and nothing sets it free.
 func (r *Relay) DiscardUnrouted(ctx context.Context, id, actor string) error {
 	if _, _, err := r.unroutedUpdate(id, actor); err != nil {
 		return err

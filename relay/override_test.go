@@ -71,7 +71,8 @@ func TestUnroutedItems(t *testing.T) {
 	}
 }
 
-// TestReleaseUnrouted: an operator says whose a record is. It goes through the journal (I11), is applied once, teaches, and stays with its author in the history.
+// TestReleaseUnrouted: an operator says whose a record is. It goes through the journal (I11), is
+// applied once, teaches, and stays with its author in the history.
 func TestReleaseUnrouted(t *testing.T) {
 	p := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))), Partner{ID: "globex"})
@@ -118,7 +119,8 @@ func TestReleaseUnrouted(t *testing.T) {
 	held(t, g, 1)
 }
 
-// TestUnroutedOrdersRace: of two orders about one record, both on their way to the fold, the first counts.
+// TestUnroutedOrdersRace: of two orders about one record, both on their way to the fold, the first
+// counts.
 func TestUnroutedOrdersRace(t *testing.T) {
 	g := newRig(t, acme())
 	g.tell(unknown(1, kyc.Approved, "act_1", "", ""))
@@ -133,7 +135,8 @@ func TestUnroutedOrdersRace(t *testing.T) {
 	held(t, g, 0)
 }
 
-// TestDiscardUnrouted: a discarded record is kept with who, when and what, counts no longer, and nothing sets it free (I8).
+// TestDiscardUnrouted: a discarded record is kept with who, when and what, counts no longer, and
+// nothing sets it free (I8).
 func TestDiscardUnrouted(t *testing.T) {
 	g := start(t, acme())
 	g.tell(unknown(1, kyc.Approved, "act_1", "", ""), unknown(2, kyc.Approved, "act_1", "", ""))

@@ -9,7 +9,8 @@ import (
 	"countersign/outbox"
 )
 
-// TestMaxOwedKeepsTheRejection: a partner that is down, at its bound, is told in the end how each person stands, and never of an approval after a rejection.
+// TestMaxOwedKeepsTheRejection: a partner that is down, at its bound, is told in the end how each
+// person stands, and never of an approval after a rejection.
 func TestMaxOwedKeepsTheRejection(t *testing.T) {
 	p := newPartner(t, always(500))
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), hourly, func(e *Endpoint) { e.MaxOwed = 2 })))
@@ -60,7 +61,8 @@ func TestMaxOwedKeepsTheRejection(t *testing.T) {
 	}
 }
 
-// TestRoomIsForTheNewest: of a person for whom there was no room at all the newest decision is told when there is some, and none before it.
+// TestRoomIsForTheNewest: of a person for whom there was no room at all the newest decision is told
+// when there is some, and none before it.
 func TestRoomIsForTheNewest(t *testing.T) {
 	p := newPartner(t, always(500))
 	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), hourly, func(e *Endpoint) { e.MaxOwed = 1 })))

@@ -164,8 +164,9 @@ func hourly(e *Endpoint) { e.Retry.First, e.Retry.Max = time.Hour, time.Hour }
 // expected is one delivery that must have arrived.
 type expected struct{ lane, id, body string }
 
-// judge is the order checker: it compares what a partner saw with what it was owed, in the order of each lane, and returns what is wrong. It knows nothing of
-// the relay. A delivery counts as arrived with its first 2xx.
+// judge is the order checker: it compares what a partner saw with what it was owed, in the order of
+// each lane, and returns what is wrong. It knows nothing of the relay. A delivery counts as arrived
+// with its first 2xx.
 func judge(hits []hit, owed []expected) (wrong []string) {
 	say := func(text string, args ...any) { wrong = append(wrong, fmt.Sprintf(text, args...)) }
 	byID := map[string]expected{}

@@ -8,7 +8,8 @@ import (
 	"countersign/ingest/journal"
 )
 
-// TestKeysOfPartitions: what is kept by a record's position is another record's in another partition, and says which.
+// TestKeysOfPartitions: what is kept by a record's position is another record's in another
+// partition, and says which.
 func TestKeysOfPartitions(t *testing.T) {
 	one, other := journal.Position{Partition: 0, Offset: 7}, journal.Position{Partition: 3, Offset: 7}
 	at := time.UnixMicro(1_800_000_000_000_000)

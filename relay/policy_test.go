@@ -81,7 +81,8 @@ func TestSubjectsKeepTheirPolicy(t *testing.T) {
 	f("bob", 2, kyc.Pending)
 }
 
-// TestDamagedPolicy: a policy that is damaged has a second copy. Where that is damaged too, only those who are folded under it are set aside.
+// TestDamagedPolicy: a policy that is damaged has a second copy. Where that is damaged too, only
+// those who are folded under it are set aside.
 func TestDamagedPolicy(t *testing.T) {
 	p := acme()
 	g := start(t, p)
@@ -120,7 +121,8 @@ func spoilPolicy(tx *store.Tx, version int) error {
 	return nil
 }
 
-// TestNewestBehindAGap: an older policy that is damaged takes nothing from the newest: what a new one would mean can be asked, and it is the one that people are moved to.
+// TestNewestBehindAGap: an older policy that is damaged takes nothing from the newest: what a new
+// one would mean can be asked, and it is the one that people are moved to.
 func TestNewestBehindAGap(t *testing.T) {
 	g := newRig(t, Partner{ID: "acme"})
 	for months := 1; months <= 3; months++ {
@@ -170,7 +172,8 @@ func TestViewWhileStarting(t *testing.T) {
 	<-stopped
 }
 
-// TestSimulateBesideRun: policies are registered while others read them (the race detector judges), and whoever reads gets a version that is registered, or none.
+// TestSimulateBesideRun: policies are registered while others read them (the race detector judges),
+// and whoever reads gets a version that is registered, or none.
 func TestSimulateBesideRun(t *testing.T) {
 	g := newRig(t, acme())
 	var wg sync.WaitGroup

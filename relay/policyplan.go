@@ -13,7 +13,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// PolicyPlan is what a partner's newest policy means, or has meant, for the subjects that are folded under an older one.
+// PolicyPlan is what a partner's newest policy means, or has meant, for the subjects that are
+// folded under an older one.
 type PolicyPlan struct {
 	Partner  string
 	Version  int // the newest
@@ -45,15 +46,19 @@ func (r *Relay) knows(partner string, version int) bool {
 	return ok
 }
 
-// PlanPolicy says what ApplyPolicy would do, and does nothing. It looks at every subject of the partner, some at a time; what is folded meanwhile may or may not count.
-// outbox.ErrNotFound: no such partner, or none of its policies is registered yet.
+// PlanPolicy says what ApplyPolicy would do, and does nothing. It looks at every subject of the
+// partner, some at a time; what is folded meanwhile may or may not count. outbox.ErrNotFound: no
+// such partner, or none of its policies is registered yet.
 func (r *Relay) PlanPolicy(ctx context.Context, partner string) (PolicyPlan, error) {
 	return r.plan(ctx, partner, func([]kyc.Update) error { return nil })
 }
 
-// ApplyPolicy folds every subject of the partner that is under an older version of its policy again, under the newest. Each is moved by a record of its own (I11) and
-// keeps its version until that is folded. Nil: every record is on stable storage, though the last of them may still wait for the fold. An order that was cut off is
-// given again: who has been moved stays, and a record that is there already does nothing. At most 500 records wait for the fold at once. actor is who ordered it.
+// ApplyPolicy folds every subject of the partner that is under an older version of its policy
+// again, under the newest. Each is moved by a record of its own (I11) and keeps its version until
+// that is folded. Nil: every record is on stable storage, though the last of them may still wait
+// for the fold. An order that was cut off is given again: who has been moved stays, and a record
+// that is there already does nothing. At most 500 records wait for the fold at once. actor is who
+// ordered it.
 func (r *Relay) ApplyPolicy(ctx context.Context, partner, actor string) (PolicyPlan, error) {
 	if err := name("actor", actor); err != nil {
 		return PolicyPlan{}, err
@@ -74,7 +79,8 @@ func (r *Relay) ApplyPolicy(ctx context.Context, partner, actor string) (PolicyP
 	})
 }
 
-// plan goes through the subjects of a partner and hands the records that move them to apply, a step at a time.
+// plan goes through the subjects of a partner and hands the records that move them to apply, a step
+// at a time.
 func (r *Relay) plan(ctx context.Context, partner string, apply func([]kyc.Update) error) (PolicyPlan, error) {
 	partner = r.kept(partner)
 	p, err := r.newest(partner)
@@ -95,7 +101,8 @@ func (r *Relay) plan(ctx context.Context, partner string, apply func([]kyc.Updat
 	return plan, nil
 }
 
-// planSome looks at some subjects after a lane. Each is a copy of its own, so that it can be folded to see what becomes of it.
+// planSome looks at some subjects after a lane. Each is a copy of its own, so that it can be folded
+// to see what becomes of it.
 func (r *Relay) planSome(plan *PolicyPlan, after []byte) (us []kyc.Update, next []byte, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Subjects).Cursor()
@@ -151,10 +158,12 @@ func (r *Relay) move(p *PolicyPlan, s *subject, now time.Time) (kyc.Update, erro
 	return u, nil
 }
 
-// maxForeseen is how many timers foresee follows. They come to an end by themselves, for each is told once; a bound costs nothing.
+// maxForeseen is how many timers foresee follows. They come to an end by themselves, for each is
+// told once; a bound costs nothing.
 const maxForeseen = 100
 
-// foresee folds a record into a state, which has to be a copy, and returns the changes owed for it, and for the timers that are due as soon as it has been folded.
+// foresee folds a record into a state, which has to be a copy, and returns the changes owed for it,
+// and for the timers that are due as soon as it has been folded.
 func foresee(s *kyc.State, u kyc.Update, p kyc.Policy) []kyc.Change {
 	owed, _ := s.Apply([]kyc.Update{u}, p)
 	for range maxForeseen {
@@ -170,7 +179,8 @@ func foresee(s *kyc.State, u kyc.Update, p kyc.Policy) []kyc.Change {
 	return owed
 }
 
-// awaitPolicy returns when a record that moves a subject has been folded, so that an order for a million subjects leaves the journal to the providers.
+// awaitPolicy returns when a record that moves a subject has been folded, so that an order for a
+// million subjects leaves the journal to the providers.
 func (r *Relay) awaitPolicy(ctx context.Context, u *kyc.Update) error {
 	for {
 		var s *subject

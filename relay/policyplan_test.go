@@ -19,7 +19,8 @@ import (
 // asking is a policy that asks for an address too.
 var asking = kyc.Policy{Required: []kyc.Check{kyc.IdentityVerification, kyc.AddressVerification}, ValidityMonths: 6}
 
-// repolicied is a rig with n subjects of acme under a policy of before, two thirds of them approved, and one of globex; it runs under another policy.
+// repolicied is a rig with n subjects of acme under a policy of before, two thirds of them
+// approved, and one of globex; it runs under another policy.
 func repolicied(t *testing.T, n int) *rig {
 	t.Helper()
 	g := start(t, acme(), Partner{ID: "globex"})
@@ -50,7 +51,8 @@ func planned(t *testing.T, what string, plan PolicyPlan, err error, subjects, be
 	}
 }
 
-// moved waits until the last of n subjects is under the new policy, and counts the records that have moved them.
+// moved waits until the last of n subjects is under the new policy, and counts the records that
+// have moved them.
 func (g *rig) moved(n int) (records int) {
 	g.t.Helper()
 	eventually(g.t, "all subjects have been moved", func() bool { return g.view("acme", fmt.Sprintf("u%05d", n-1), true).Policy.Version == 2 })
@@ -70,7 +72,8 @@ func (g *rig) moved(n int) (records int) {
 	return records
 }
 
-// TestApplyPolicy: the plan says what will be, and applying it makes it so, by a record for each subject (I11); timers follow the new policy.
+// TestApplyPolicy: the plan says what will be, and applying it makes it so, by a record for each
+// subject (I11); timers follow the new policy.
 func TestApplyPolicy(t *testing.T) {
 	t.Parallel()
 	const n = 2*policyStep + 50
@@ -102,7 +105,8 @@ func TestApplyPolicy(t *testing.T) {
 	}
 }
 
-// pausing is a journal that takes policies only so often, and tells how many of them waited for the fold at once.
+// pausing is a journal that takes policies only so often, and tells how many of them waited for the
+// fold at once.
 type pausing struct {
 	*journal.Bolt
 	g             *rig
@@ -129,7 +133,8 @@ func (j *pausing) Append(ctx context.Context, rs ...journal.Record) error {
 	return j.Bolt.Append(ctx, rs...)
 }
 
-// TestApplyPolicyResumes: an order that was cut off, by a journal that refuses or by a restart, is given again; who has been moved is not moved twice.
+// TestApplyPolicyResumes: an order that was cut off, by a journal that refuses or by a restart, is
+// given again; who has been moved is not moved twice.
 func TestApplyPolicyResumes(t *testing.T) {
 	t.Parallel()
 	const n = 3*policyStep - 7
@@ -160,7 +165,8 @@ func TestApplyPolicyResumes(t *testing.T) {
 	}
 }
 
-// TestPolicyRecords: an order of before goes not back, a version nobody has registered waits for a program that knows it (I8), and nobody is made by a policy.
+// TestPolicyRecords: an order of before goes not back, a version nobody has registered waits for a
+// program that knows it (I8), and nobody is made by a policy.
 func TestPolicyRecords(t *testing.T) {
 	g := repolicied(t, 1)
 	order := func(subject string, version int) kyc.Update {

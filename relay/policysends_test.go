@@ -11,7 +11,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// people makes random histories of n people, over the last fourteen months: approvals of many ages, with and without a date, reviews, rejections, hits, claims, steps.
+// people makes random histories of n people, over the last fourteen months: approvals of many ages,
+// with and without a date, reviews, rejections, hits, claims, steps.
 func people(seed uint64, n int) (us []kyc.Update) {
 	h := &history{Rand: rand.New(rand.NewPCG(seed, 2))}
 	now := time.Now().UTC().Truncate(time.Second)
@@ -57,8 +58,9 @@ func (g *rig) still() {
 	g.settled()
 }
 
-// TestPolicyPredicts: what a plan says of a policy is what its order sends: every change by its type, every webhook by its endpoint, the notices that are due at once among
-// them; and the order itself says the same.
+// TestPolicyPredicts: what a plan says of a policy is what its order sends: every change by its
+// type, every webhook by its endpoint, the notices that are due at once among them; and the order
+// itself says the same.
 func TestPolicyPredicts(t *testing.T) {
 	t.Parallel()
 	moved, noticed := 0, 0

@@ -38,10 +38,13 @@ type Rebuild struct {
 	Decision *Decision // what holds from now on, where the history is not whole; nil: the history says it
 }
 
-// Rebuild orders that the state of a subject be made anew, through the journal (I11), and returns what came of it: Folded is false if ctx ended before that was known. Without
-// a decision everything that was ever said must be kept, which is proved: folded again, it owes the very changes that were owed. ErrNotWhole: it is not, so an operator has to
-// decide. With a decision, what is left is folded, and the decision after it; what holds then is told, whatever was told before. Then what was kept meanwhile is applied, in order.
-// ErrNotAside: nothing is wrong with the subject.
+// Rebuild orders that the state of a subject be made anew, through the journal (I11), and returns
+// what came of it: Folded is false if ctx ended before that was known. Without a decision
+// everything that was ever said must be kept, which is proved: folded again, it owes the very
+// changes that were owed. ErrNotWhole: it is not, so an operator has to decide. With a decision,
+// what is left is folded, and the decision after it; what holds then is told, whatever was told
+// before. Then what was kept meanwhile is applied, in order. ErrNotAside: nothing is wrong with the
+// subject.
 func (r *Relay) Rebuild(ctx context.Context, o Rebuild) (out Decided, err error) {
 	if err := name("actor", o.Actor); err != nil {
 		return out, err
@@ -94,7 +97,8 @@ func (r *Relay) Rebuild(ctx context.Context, o Rebuild) (out Decided, err error)
 	return r.rebuilt(lane, &u, last)
 }
 
-// rebuilt is what came of an order that was carried out: where the subject stands, and what has been owed since the last change before it.
+// rebuilt is what came of an order that was carried out: where the subject stands, and what has
+// been owed since the last change before it.
 func (r *Relay) rebuilt(lane string, u *kyc.Update, last uint64) (out Decided, err error) {
 	out = Decided{ID: u.ID, Folded: true, Changes: []Effect{}}
 	err = r.o.Store.View(func(tx *store.Tx) error {
@@ -166,7 +170,8 @@ type toldBefore struct {
 	status *place // the last change of its status, notices apart
 }
 
-// trusts are the endpoints that may believe that the person is approved. Nobody knows any more which do: all that were told anything are told what takes that away.
+// trusts are the endpoints that may believe that the person is approved. Nobody knows any more
+// which do: all that were told anything are told what takes that away.
 func (t *toldBefore) trusts() []string { return slices.Sorted(maps.Keys(t.owed)) }
 
 func toldOf(tx *store.Tx, lane string) (t toldBefore) {
@@ -210,7 +215,8 @@ func toldOf(tx *store.Tx, lane string) (t toldBefore) {
 	return t
 }
 
-// rebuilds reports whether a record is an order to make a subject anew: all before it has to be in the history.
+// rebuilds reports whether a record is an order to make a subject anew: all before it has to be in
+// the history.
 func rebuilds(rec *journal.Record) bool {
 	if rec.Kind != kyc.Decision {
 		return false
@@ -255,7 +261,8 @@ func (b *batch) rebuild(rec *journal.Record, order *kyc.Update) error {
 	return b.giveBack(lane)
 }
 
-// untime takes away the timers that the lost state had asked for. Where they stand, only they themselves say.
+// untime takes away the timers that the lost state had asked for. Where they stand, only they
+// themselves say.
 func (b *batch) untime(lane string) {
 	c := b.tx.Bucket(store.Timers).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {

@@ -9,9 +9,11 @@ import (
 	"countersign/relay/registry"
 )
 
-// wants reports whether an endpoint is to be told a change, whose record was appended at an instant; trusts: it was told that the person is approved, and of nothing since that takes
-// that away. Whoever was told that is told what takes it away, whatever its events, its filter and its since say: it may have unlocked money on our word. A filter that fails hides
-// nothing: the change is owed, and err says why.
+// wants reports whether an endpoint is to be told a change, whose record was appended at an
+// instant; trusts: it was told that the person is approved, and of nothing since that takes that
+// away. Whoever was told that is told what takes it away, whatever its events, its filter and its
+// since say: it may have unlocked money on our word. A filter that fails hides nothing: the change
+// is owed, and err says why.
 func wants(e *registry.Endpoint, c *kyc.Change, appended time.Time, trusts bool) (owed bool, err error) {
 	switch {
 	case trusts && takesAway(c):
@@ -27,12 +29,14 @@ func takesAway(c *kyc.Change) bool {
 	return isStatus(c.Type) && c.Type != noticeType && c.Status != kyc.Approved
 }
 
-// ends reports whether a change ends an approval for good: whoever has been told it need be told nothing more that it does not want.
+// ends reports whether a change ends an approval for good: whoever has been told it need be told
+// nothing more that it does not want.
 func ends(c *kyc.Change) bool {
 	return takesAway(c) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended || c.Status == kyc.Expired)
 }
 
-// trusts reports whether an endpoint, by any name it had, was told that the person is approved, and of nothing since that ends it.
+// trusts reports whether an endpoint, by any name it had, was told that the person is approved, and
+// of nothing since that ends it.
 func (s *subject) trusts(endpoint string, formerly []string) bool {
 	return slices.Contains(s.Trusts, endpoint) || slices.ContainsFunc(formerly, func(id string) bool { return slices.Contains(s.Trusts, id) })
 }
@@ -47,8 +51,9 @@ func (s *subject) tell(endpoint string, formerly []string, c *kyc.Change) {
 	}
 }
 
-// bodyFor is a change as this endpoint is told it; nil: its format has no word for it, which happens to what takes nothing away only. previous is the sequence that the endpoint was
-// owed before.
+// bodyFor is a change as this endpoint is told it; nil: its format has no word for it, which
+// happens to what takes nothing away only. previous is the sequence that the endpoint was owed
+// before.
 func bodyFor(e *registry.Endpoint, c *kyc.Change, previous uint64) ([]byte, error) {
 	body, err := e.Format.Render(*c, previous)
 	if err != nil {
@@ -57,7 +62,8 @@ func bodyFor(e *registry.Endpoint, c *kyc.Change, previous uint64) ([]byte, erro
 	return body, nil
 }
 
-// recipients names the endpoints of a partner that a change of a subject is told to, and notes in the subject, which has to be a copy, what that makes them believe.
+// recipients names the endpoints of a partner that a change of a subject is told to, and notes in
+// the subject, which has to be a copy, what that makes them believe.
 func (r *Relay) recipients(s *subject, partner string, c *kyc.Change, appended time.Time) (endpoints []string, err error) {
 	now := r.o.Registry.Read()
 	p := now.Partner(partner)
@@ -67,7 +73,8 @@ func (r *Relay) recipients(s *subject, partner string, c *kyc.Change, appended t
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
 		names := now.Formerly(e.ID)
-		// One whose filter fails is owed it, and so is one that was: what comes after may have changed what it believes.
+		// One whose filter fails is owed it, and so is one that was: what comes after may have
+		// changed what it believes.
 		if owed, _ := wants(e, c, appended, s.trusts(e.ID, names)); !owed && s.Owed[e.ID] != c.Sequence {
 			continue
 		}
@@ -83,7 +90,8 @@ func (r *Relay) recipients(s *subject, partner string, c *kyc.Change, appended t
 	return endpoints, nil
 }
 
-// filterFailed notes that a filter failed about a change, which is owed all the same. Of each filter the first is logged.
+// filterFailed notes that a filter failed about a change, which is owed all the same. Of each
+// filter the first is logged.
 func (b *batch) filterFailed(e *registry.Endpoint, err error) {
 	if b.unasked++; e.Filter.First() {
 		b.r.o.Logger.Error("endpoint_filter_failed", "endpoint", e.ID, "error", err, "remedy", "correct its filter; until then it is told what the filter fails about")
@@ -93,5 +101,6 @@ func (b *batch) filterFailed(e *registry.Endpoint, err error) {
 // noticeType is the one change of a status that tells no other status.
 const noticeType = "kyc.status.expiring"
 
-// Decides reports whether changes of a type say where a person stands: who is told of a later one need not be told of one before it.
+// Decides reports whether changes of a type say where a person stands: who is told of a later one
+// need not be told of one before it.
 func Decides(changeType string) bool { return isStatus(changeType) && changeType != noticeType }

@@ -1,7 +1,10 @@
-// Package relay folds journal records into what changed for each subject, and owes those changes to partners.
+// Package relay folds journal records into what changed for each subject, and owes those changes to
+// partners.
 //
-// Its promises: the effects of a record and the position after it commit together (I2); per endpoint and subject, changes are owed in sequence order (I3); ids are
-// the same however often a record is folded (I4). What a relay knows of a subject is a pure fold of the journal (I11). Who delivers what it owes is relay/dispatch.
+// Its promises: the effects of a record and the position after it commit together (I2); per
+// endpoint and subject, changes are owed in sequence order (I3); ids are the same however often a
+// record is folded (I4). What a relay knows of a subject is a pure fold of the journal (I11). Who
+// delivers what it owes is relay/dispatch.
 package relay
 
 import (
@@ -46,8 +49,9 @@ type Options struct {
 	Forward    bool                           // changes are queued for Kafka
 	Folded     func(records int, bytes int64) // is told what folding has written, by the fold; nil: nobody is
 
-	// Alarm is how timers wait for Now: a channel that is ready when the clock has reached an instant, and what ends the wait before. It may be ready too early: then
-	// the clock is read again. Nil: it goes as time does.
+	// Alarm is how timers wait for Now: a channel that is ready when the clock has reached an
+	// instant, and what ends the wait before. It may be ready too early: then the clock is read
+	// again. Nil: it goes as time does.
 	Alarm func(at time.Time) (<-chan time.Time, func())
 }
 
@@ -79,8 +83,8 @@ var (
 	floorKey         = []byte("relay/floor") // raised when a backup is restored: numbers up to it may have been told of anybody
 )
 
-// New reads where the fold stands. Run registers the partners' policies: one that differs from the last becomes the next version, under which new subjects are
-// folded.
+// New reads where the fold stands. Run registers the partners' policies: one that differs from the
+// last becomes the next version, under which new subjects are folded.
 func New(o Options) (*Relay, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -164,7 +168,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// trim forgets journal records behind the fold, a few times a second: behind whoever else follows the journal too, which may move while the fold rests.
+// trim forgets journal records behind the fold, a few times a second: behind whoever else follows
+// the journal too, which may move while the fold rests.
 func (r *Relay) trim(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -183,19 +188,22 @@ func (r *Relay) trim(ctx context.Context) error {
 // partner is the partner of an id; nil: there is none.
 func (r *Relay) partner(id string) *registry.Partner { return r.o.Registry.Read().Partner(id) }
 
-// Begun is closed when Run has put right what a damaged file left of the outbox, and folds: nothing may be claimed there before.
+// Begun is closed when Run has put right what a damaged file left of the outbox, and folds: nothing
+// may be claimed there before.
 func (r *Relay) Begun() <-chan struct{} { return r.begun }
 
 // Position is the last offset whose effects are on disk.
 func (r *Relay) Position() int64 { return r.position.Load() }
 
-// Waiting reports whether the fold waits for room: what one callback brought does not fit into what is left.
+// Waiting reports whether the fold waits for room: what one callback brought does not fit into what
+// is left.
 func (r *Relay) Waiting() bool { return r.waiting.Load() }
 
 // Unrouted is how many records wait for somebody to be known by their ref.
 func (r *Relay) Unrouted() int64 { return r.unrouted.Load() }
 
-// matches reports whether a change type is among the patterns: an exact name, or a prefix that ends in *.
+// matches reports whether a change type is among the patterns: an exact name, or a prefix that ends
+// in *.
 func matches(patterns []string, changeType string) bool {
 	for _, p := range patterns {
 		if prefix, ok := strings.CutSuffix(p, "*"); ok && strings.HasPrefix(changeType, prefix) || p == changeType {

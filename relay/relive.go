@@ -13,8 +13,10 @@ import (
 	"countersign/outbox/store"
 )
 
-// A subject's state is a fold of its records (I11), and the history keeps them. So where a subject would stand without some of them can be worked out: by folding the others
-// again, in the order in which they were folded. Whether they are all there is proved first: folded with all of them, the state is the one that stands, byte for byte.
+// A subject's state is a fold of its records (I11), and the history keeps them. So where a subject
+// would stand without some of them can be worked out: by folding the others again, in the order in
+// which they were folded. Whether they are all there is proved first: folded with all of them, the
+// state is the one that stands, byte for byte.
 
 // maxRelived is how many records are folded again, for the fold waits meanwhile.
 const maxRelived = 20000
@@ -76,7 +78,8 @@ func (r *Relay) relive(tx *store.Tx, g *given) (l relived, err error) {
 	return l, nil
 }
 
-// livesOf is everything that was said of a lane, in the order in which it was folded; not whole: too much, or something cannot be read.
+// livesOf is everything that was said of a lane, in the order in which it was folded; not whole:
+// too much, or something cannot be read.
 func livesOf(tx *store.Tx, lane string) (es []*lived, whole bool) {
 	prefix := indexPrefix(lane)
 	history := tx.Bucket(store.History)
@@ -102,8 +105,8 @@ func livesOf(tx *store.Tx, lane string) (es []*lived, whole bool) {
 	return es, true
 }
 
-// proved finds the version of the policy under which all that is kept makes the state that stands: then it is all there is. Which one a subject began under is not written
-// down, so each is tried.
+// proved finds the version of the policy under which all that is kept makes the state that stands:
+// then it is all there is. Which one a subject began under is not written down, so each is tried.
 func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
 	want, err := s.State.MarshalBinary()
 	if err != nil {
@@ -126,8 +129,8 @@ func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
 	return 0, false
 }
 
-// foldAgain folds records again, under a first version of the policy: without some of them, as if they had never been; or with nil all of them, with what was taken back
-// at its time.
+// foldAgain folds records again, under a first version of the policy: without some of them, as if
+// they had never been; or with nil all of them, with what was taken back at its time.
 func (r *Relay) foldAgain(partner string, es []*lived, version int, without func(*lived) bool) kyc.State {
 	f := folder{r: r, partner: partner}
 	return f.fold(es, version, without)
@@ -183,7 +186,8 @@ func (f *folder) fold(es []*lived, version int, without func(*lived) bool) (stat
 	return state
 }
 
-// compare finds out whether the changes that a group of records owes are those that are noted with it.
+// compare finds out whether the changes that a group of records owes are those that are noted with
+// it.
 func (f *folder) compare(group []*lived, owed []kyc.Change) {
 	var noted []uint64
 	for _, e := range group {
@@ -193,7 +197,8 @@ func (f *folder) compare(group []*lived, owed []kyc.Change) {
 	f.differs = f.differs || !slices.EqualFunc(noted, owed, func(n uint64, c kyc.Change) bool { return n == c.Sequence })
 }
 
-// floorStep is by how much a floor is raised: more changes of one subject than there ever are between two backups.
+// floorStep is by how much a floor is raised: more changes of one subject than there ever are
+// between two backups.
 const floorStep = 1 << 20
 
 // floorOf is the floor that stood when a group was folded: its first change tells.
@@ -211,7 +216,8 @@ func ordered(es []*lived, id string) bool {
 	return slices.ContainsFunc(es, func(e *lived) bool { return e.said.ID == id })
 }
 
-// groupOf takes off the records that were folded together: what one callback brought. Sent again, it is another callback with the same name.
+// groupOf takes off the records that were folded together: what one callback brought. Sent again,
+// it is another callback with the same name.
 func groupOf(es []*lived) []*lived {
 	first, n := es[0], 1
 	for n < len(es) && first.said.Callback.ID != "" && es[n].with(first) {
@@ -223,7 +229,8 @@ func groupOf(es []*lived) []*lived {
 	return es[:n]
 }
 
-// with reports whether a record was folded together with another: of the same sending of the same callback, and at the same time.
+// with reports whether a record was folded together with another: of the same sending of the same
+// callback, and at the same time.
 func (e *lived) with(o *lived) bool {
 	sent := func(e *lived) journal.Position {
 		return journal.Position{Partition: e.place.Partition, Offset: e.place.Offset - int64(e.said.Callback.Index)}
@@ -231,8 +238,9 @@ func (e *lived) with(o *lived) bool {
 	return e.said.Callback.ID == o.said.Callback.ID && e.after() == o.after() && e.Nth == o.Nth && (e.After != 0 || sent(e) == sent(o))
 }
 
-// astray is what came to a subject by a record that was never about it: the record, and what says of no subject whose it is and is led here by no ref that anything else has
-// taught. With it go the refs that nothing else has taught.
+// astray is what came to a subject by a record that was never about it: the record, and what says
+// of no subject whose it is and is led here by no ref that anything else has taught. With it go the
+// refs that nothing else has taught.
 func (r *Relay) astray(es []*lived, seed *lived) (taken []*lived, unlearn []string) {
 	b := &batch{r: r}
 	refs := map[string]bool{} // taught by what stays; true: by a submission

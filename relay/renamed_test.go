@@ -9,7 +9,8 @@ import (
 	"countersign/relay/registry"
 )
 
-// TestRenamed: an endpoint that was renamed is told what it was owed under its old id, remembers what it has accepted under that, and orders that name it go where it is now.
+// TestRenamed: an endpoint that was renamed is told what it was owed under its old id, remembers
+// what it has accepted under that, and orders that name it go where it is now.
 func TestRenamed(t *testing.T) {
 	p := newPartner(t, always(410))
 	e := p.endpoint("old", only("kyc.status.*"), hourly)

@@ -30,7 +30,8 @@ func (g *rig) become(id, from string) {
 	}
 }
 
-// toldAs are the webhooks that a partner accepted, in short, without the name that they call it by; and those names.
+// toldAs are the webhooks that a partner accepted, in short, without the name that they call it by;
+// and those names.
 func toldAs(t *testing.T, p *partner) (lines, names []string) {
 	t.Helper()
 	for _, h := range p.accepted() {
@@ -43,8 +44,10 @@ func toldAs(t *testing.T, p *partner) (lines, names []string) {
 	return story(t, p.accepted()), names
 }
 
-// TestRenamedPartner: a partner that is renamed goes on as one that is not: every state, sequence and id is what it would have been, whichever id it is called by, with what was not
-// folded, owed, held or due when it was renamed. What was owed before is told as it was, and what comes after says the new id.
+// TestRenamedPartner: a partner that is renamed goes on as one that is not: every state, sequence
+// and id is what it would have been, whichever id it is called by, with what was not folded, owed,
+// held or due when it was renamed. What was owed before is told as it was, and what comes after
+// says the new id.
 func TestRenamedPartner(t *testing.T) {
 	p, q := newPartner(t, always(503)), newPartner(t, always(503))
 	g, twin := start(t, acme(p.endpoint("a", hourly))), start(t, acme(q.endpoint("a", hourly)))
@@ -153,7 +156,8 @@ func TestRenamedPartner(t *testing.T) {
 	g.rebuiltAs("ann")
 }
 
-// rebuiltAs proves that the history of a subject still makes its state, whatever its partner was called: it is set aside, and rebuilt from that.
+// rebuiltAs proves that the history of a subject still makes its state, whatever its partner was
+// called: it is set aside, and rebuilt from that.
 func (g *rig) rebuiltAs(id string) {
 	g.t.Helper()
 	want := g.stateOf("acme/" + id)

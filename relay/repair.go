@@ -16,8 +16,9 @@ import (
 // repairStep is how many records of a bucket are looked at in one transaction.
 const repairStep = 1000
 
-// repair follows the mending of a file, before anything is folded: whoever a damaged record may have been about is set aside, and what follows from other records is made anew.
-// Each step does nothing a second time, so a repair that is cut off is done again.
+// repair follows the mending of a file, before anything is folded: whoever a damaged record may
+// have been about is set aside, and what follows from other records is made anew. Each step does
+// nothing a second time, so a repair that is cut off is done again.
 func (r *Relay) repair(ctx context.Context) error {
 	if yes, err := r.o.Store.Unrepaired(); err != nil || !yes {
 		return err
@@ -59,7 +60,8 @@ func (r *Relay) eachDamaged(ctx context.Context, n store.Name, fn func(*store.Tx
 	}
 }
 
-// damagedSubject sets aside whoever a damaged state may have been of: the subject whose key it has, and the one that it names itself, should that be another.
+// damagedSubject sets aside whoever a damaged state may have been of: the subject whose key it has,
+// and the one that it names itself, should that be another.
 func (r *Relay) damagedSubject(tx *store.Tx, d *store.DamagedRecord) error {
 	lanes := []string{string(d.Key)}
 	if len(d.Record) > 9 {
@@ -79,7 +81,8 @@ func (r *Relay) damagedSubject(tx *store.Tx, d *store.DamagedRecord) error {
 	return nil
 }
 
-// damagedRecord sets aside whoever a damaged record of the journal seems to be about, if it had not been folded yet. What it says counts for nothing.
+// damagedRecord sets aside whoever a damaged record of the journal seems to be about, if it had not
+// been folded yet. What it says counts for nothing.
 func (r *Relay) damagedRecord(tx *store.Tx, d *store.DamagedRecord) error {
 	at := bytes.Index(d.Record, []byte(`{"`))
 	if at < 0 {
@@ -130,7 +133,8 @@ func (r *Relay) damagedChanges(tx *store.Tx, d *store.DamagedRecord) error {
 	return nil
 }
 
-// sweepBucket calls look with the records of a bucket, some at a time, and write with what it returned of them.
+// sweepBucket calls look with the records of a bucket, some at a time, and write with what it
+// returned of them.
 func (r *Relay) sweepBucket(ctx context.Context, n store.Name, look func(tx *store.Tx, k, v []byte) [][]byte, write func(tx *store.Tx, ks [][]byte) error) error {
 	var after []byte
 	for more := true; more; {

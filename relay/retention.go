@@ -10,7 +10,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// Retention says how long what is kept; zero: for ever. The state of a subject, and what is owed, are never removed.
+// Retention says how long what is kept; zero: for ever. The state of a subject, and what is owed,
+// are never removed.
 type Retention struct {
 	Changes  time.Duration // changes, from which an overflowed delivery can be made again
 	History  time.Duration // records with their verdicts, and how deliveries ended
@@ -28,7 +29,8 @@ const (
 // changesGone is, in microseconds, up to when changes have been removed already.
 var changesGone = []byte("relay/changes_removed")
 
-// retain removes what has had its time, a small transaction at a time. The history stands in order of time, so what is old is at its front.
+// retain removes what has had its time, a small transaction at a time. The history stands in order
+// of time, so what is old is at its front.
 func (r *Relay) retain(ctx context.Context) error {
 	for {
 		more, full := false, false
@@ -75,7 +77,8 @@ func (r *Relay) before(keep time.Duration) []byte {
 	return historyKey(r.o.Now().Add(-keep), journal.Position{}, 0)
 }
 
-// retainHistory removes a step of what is older than History: records, changes and outcomes alike, and their place in the index.
+// retainHistory removes a step of what is older than History: records, changes and outcomes alike,
+// and their place in the index.
 func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 	until := r.before(r.keep.Load().History)
 	if until == nil {
@@ -97,7 +100,8 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 	return len(gone) >= r.retained, err
 }
 
-// retainChanges removes a step of changes that are older than Changes, going on from where the last step ended.
+// retainChanges removes a step of changes that are older than Changes, going on from where the last
+// step ended.
 func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
 	until := r.before(r.keep.Load().Changes)
 	if until == nil {

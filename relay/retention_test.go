@@ -52,7 +52,8 @@ func (g *rig) entries(bucket store.Name) (n int) {
 	return n
 }
 
-// TestRetention: changes go first, then the rest of the history with its index; the state stays, and what is new is not touched.
+// TestRetention: changes go first, then the rest of the history with its index; the state stays,
+// and what is new is not touched.
 func TestRetention(t *testing.T) {
 	p := newPartner(t, always(500))
 	g := newRig(t, acme(p.endpoint("a", only("kyc.status.*"), attempts(2))))

@@ -8,8 +8,9 @@ import (
 // maxStep is how many callbacks' records are folded in one transaction, if there is room.
 const maxStep = 4096
 
-// smaller halves the next batch, after one of so many callbacks found no room. One alone waits a second: room comes back, for deliveries are still being settled. It reports
-// false when ctx ended first.
+// smaller halves the next batch, after one of so many callbacks found no room. One alone waits a
+// second: room comes back, for deliveries are still being settled. It reports false when ctx ended
+// first.
 func (r *Relay) smaller(ctx context.Context, callbacks int) bool {
 	if halving && callbacks > 1 {
 		r.step = callbacks / 2
@@ -19,7 +20,8 @@ func (r *Relay) smaller(ctx context.Context, callbacks int) bool {
 	return pause(ctx, time.Second)
 }
 
-// size is what the batch writes, in bytes, and into how many places of the file: an upper bound, since what stands together shares a page.
+// size is what the batch writes, in bytes, and into how many places of the file: an upper bound,
+// since what stands together shares a page.
 func (b *batch) size() (bytes int64, places int) {
 	const (
 		head = 256     // of a delivery: what is beside its body and names, in the two buckets it stands in

@@ -17,7 +17,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// stuff fills the file until so many bytes of room are left, or none for another record, with what take takes away again.
+// stuff fills the file until so many bytes of room are left, or none for another record, with what
+// take takes away again.
 func (g *rig) stuff(left int64) (take func()) {
 	g.t.Helper()
 	n := 0
@@ -41,8 +42,9 @@ func (g *rig) stuff(left int64) (take func()) {
 	}
 }
 
-// A batch that does not fit is folded in parts, down to what one callback brought; what does not fit either waits, without a loss, until there is room. Nobody is told
-// anything twice or out of order by that.
+// A batch that does not fit is folded in parts, down to what one callback brought; what does not
+// fit either waits, without a loss, until there is room. Nobody is told anything twice or out of
+// order by that.
 func TestFoldInParts(t *testing.T) {
 	p := newPartner(t, ok)
 	g := &rig{t: t, dir: t.TempDir(), partners: []Partner{acme(p.endpoint("acme-all"))}, maxSize: 16 << 20}
@@ -90,7 +92,8 @@ func TestFoldInParts(t *testing.T) {
 	}
 }
 
-// The fold says how much it has written, which is what the journal expects of the records that wait.
+// The fold says how much it has written, which is what the journal expects of the records that
+// wait.
 func TestFoldSaysWhatItWrote(t *testing.T) {
 	p := newPartner(t, ok)
 	g := newRig(t, acme(p.endpoint("acme-all"), p.endpoint("acme-too")))
@@ -127,7 +130,8 @@ func TestFoldSaysWhatItWrote(t *testing.T) {
 
 var errEnough = errors.New("enough")
 
-// fillDisk puts /dev/full under the database's descriptor: reads go on through the mapping, every write finds no space left.
+// fillDisk puts /dev/full under the database's descriptor: reads go on through the mapping, every
+// write finds no space left.
 func (g *rig) fillDisk() (empty func()) {
 	g.t.Helper()
 	fds, err := filepath.Glob("/proc/self/fd/*")
@@ -163,7 +167,8 @@ func (g *rig) fillDisk() (empty func()) {
 	return nil
 }
 
-// What has had its time is removed in smaller steps where the usual one does not fit, and is not given up: to remove takes a little room, too, and makes more.
+// What has had its time is removed in smaller steps where the usual one does not fit, and is not
+// given up: to remove takes a little room, too, and makes more.
 func TestRetentionInParts(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()

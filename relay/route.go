@@ -8,7 +8,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// route finds whose updates these are that one callback brought: by our own id if they carry one, else by what their refs were taught. Nobody is ever guessed.
+// route finds whose updates these are that one callback brought: by our own id if they carry one,
+// else by what their refs were taught. Nobody is ever guessed.
 func (b *batch) route(said []saying) error {
 	var lost []saying // nobody is known by their refs
 	var lanes []string
@@ -67,7 +68,8 @@ func (b *batch) owner(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 	return b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode), ""
 }
 
-// find looks the update's refs up: those that its provider gives to one person only, then, for those registered by a submission, the others.
+// find looks the update's refs up: those that its provider gives to one person only, then, for
+// those registered by a submission, the others.
 func (b *batch) find(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 	personal := b.refKeys(u)
 	if lane, verdict = b.lookUp(personal, false); verdict == kyc.Unrouted {
@@ -162,12 +164,14 @@ func (b *batch) teach(u *kyc.Update) error {
 	return nil
 }
 
-// proves reports whether an update is a provider's word that is known to be its own. A network address proves too little.
+// proves reports whether an update is a provider's word that is known to be its own. A network
+// address proves too little.
 func (r *Relay) proves(u *kyc.Update) bool {
 	return u.Kind == kyc.Confirmation || u.Kind == kyc.Observation && u.Authenticity.AtLeast(kyc.Authenticated)
 }
 
-// teaches are the refs that an update teaches. A network address proves too little to teach anything, and our own timers and an operator's word know of no new ref.
+// teaches are the refs that an update teaches. A network address proves too little to teach
+// anything, and our own timers and an operator's word know of no new ref.
 func (b *batch) teaches(u *kyc.Update) []string {
 	switch {
 	case u.Kind == kyc.Submission:

@@ -7,14 +7,16 @@ import (
 	"countersign/kyc"
 )
 
-// of gives an update of persona or another provider with these refs and no time between it and its like.
+// of gives an update of persona or another provider with these refs and no time between it and its
+// like.
 func of(u kyc.Update, providerName, subjectRef, sessionRef, parentRef string) kyc.Update {
 	u.Provider, u.Source = providerName, providerName+"-eu"
 	u.Subject.ProviderRef, u.Verification.Ref, u.Verification.ParentRef = subjectRef, sessionRef, parentRef
 	return named(u)
 }
 
-// routed runs updates through a relay, all in one batch or one by one with restarts between, and hands the relay over.
+// routed runs updates through a relay, all in one batch or one by one with restarts between, and
+// hands the relay over.
 func routed(t *testing.T, check func(*testing.T, *rig), us ...kyc.Update) {
 	t.Helper()
 	f := func(how string, restart, together bool) {
@@ -207,7 +209,8 @@ func TestRefsOfModesAndSources(t *testing.T) {
 	}, base, inTest(of(said("ann", 1, kyc.Pending), "persona", "act_1", "inq_1", "")), inTest(byRef(of(said("", 2, kyc.Approved), "persona", "act_1", "", ""))))
 }
 
-// TestRefOfAnotherPartner: what a source said for one partner does not lead an update for another one there.
+// TestRefOfAnotherPartner: what a source said for one partner does not lead an update for another
+// one there.
 func TestRefOfAnotherPartner(t *testing.T) {
 	theirs := of(said("gil", 1, kyc.Pending), "persona", "act_1", "inq_1", "")
 	theirs.Partner = "globex"
@@ -245,7 +248,8 @@ func TestUnroutedCount(t *testing.T) {
 	eventually(t, "the journal is trimmed", func() bool { return g.journal.Backlog() == 0 })
 }
 
-// TestFetches: a question to a provider is kept with whoever it is about, and moves nobody; about nobody known it is passed over.
+// TestFetches: a question to a provider is kept with whoever it is about, and moves nobody; about
+// nobody known it is passed over.
 func TestFetches(t *testing.T) {
 	asks := func(u kyc.Update) kyc.Update {
 		u.Kind, u.Status = kyc.FetchRequest, ""
@@ -269,7 +273,8 @@ func TestFetches(t *testing.T) {
 	)
 }
 
-// TestConfirmationsRoute: what the provider's API said finds its subject as a callback does, teaches as one does, and answers the claims made before (I10).
+// TestConfirmationsRoute: what the provider's API said finds its subject as a callback does,
+// teaches as one does, and answers the claims made before (I10).
 func TestConfirmationsRoute(t *testing.T) {
 	claim := weakly(of(said("ann", 1, kyc.Approved), "persona", "act_1", "inq_1", ""))
 	answer := of(said("ann", 1, kyc.Approved), "persona", "act_1", "inq_1", "")

@@ -80,7 +80,8 @@ func TestOrder(t *testing.T) {
 	f("timeouts", reply{hang: true}, 30*time.Millisecond)
 }
 
-// TestOrderChecker is the negative control: behind somebody who lets several deliveries of a lane fly, the checkers must find it.
+// TestOrderChecker is the negative control: behind somebody who lets several deliveries of a lane
+// fly, the checkers must find it.
 func TestOrderChecker(t *testing.T) {
 	landed := make(chan struct{})
 	p := newPartner(t, func(h hit) reply {
@@ -226,7 +227,8 @@ func TestStopFinishes(t *testing.T) {
 	}
 }
 
-// TestStopCutsOff: a partner that hangs does not hold up the stop for longer than the grace; the attempt is made again, with the same id.
+// TestStopCutsOff: a partner that hangs does not hold up the stop for longer than the grace; the
+// attempt is made again, with the same id.
 func TestStopCutsOff(t *testing.T) {
 	p := newPartner(t, func(hit) reply { return reply{hang: true} })
 	g := newRig(t, acme(p.endpoint("a", only("kyc.status.*"), func(e *Endpoint) { e.Timeout = 10 * time.Minute })))

@@ -34,9 +34,11 @@ type Simulated struct {
 	SubjectStatus
 }
 
-// Simulate makes a test subject stand where the caller wants, whatever stood before: it appends a signed update for each check that the partner's policy requires, as if one
-// callback had brought them, and with the first everything that was said before ceases to count. It returns where the subject then stands: nil once that has been folded.
-// Errors wrap ErrInvalid (as a FieldError), or outbox.ErrNotFound for a partner that is not known.
+// Simulate makes a test subject stand where the caller wants, whatever stood before: it appends a
+// signed update for each check that the partner's policy requires, as if one callback had brought
+// them, and with the first everything that was said before ceases to count. It returns where the
+// subject then stands: nil once that has been folded. Errors wrap ErrInvalid (as a FieldError), or
+// outbox.ErrNotFound for a partner that is not known.
 func (r *Relay) Simulate(ctx context.Context, p Simulation) (out Simulated, err error) {
 	if r.partner(p.Partner) == nil {
 		return out, fmt.Errorf("partner %s: %w", p.Partner, outbox.ErrNotFound)
@@ -78,7 +80,8 @@ func (r *Relay) Simulate(ctx context.Context, p Simulation) (out Simulated, err 
 	return out, err
 }
 
-// drives makes the key of a simulation stand for it. Of one that has been carried out it is the answer.
+// drives makes the key of a simulation stand for it. Of one that has been carried out it is the
+// answer.
 func (r *Relay) drives(ctx context.Context, order string, p Simulation, first *kyc.Update) (answer json.RawMessage, err error) {
 	if p.Key = ""; len(p.Reasons) == 0 {
 		p.Reasons = nil

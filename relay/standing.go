@@ -40,7 +40,8 @@ func StandingOf(tx *store.Tx) (s Standing, err error) {
 	return s, err
 }
 
-// RaiseFloor makes the next change of each subject come after all that may have been told since a backup was made: a number once told is never used for another change.
+// RaiseFloor makes the next change of each subject come after all that may have been told since a
+// backup was made: a number once told is never used for another change.
 func RaiseFloor(tx *store.Tx) error {
 	s, err := StandingOf(tx)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// TestRestore: a backup does not know what was told after it was made. A number once told is never used for another change all the same, by whoever drops what it has seen.
+// TestRestore: a backup does not know what was told after it was made. A number once told is never
+// used for another change all the same, by whoever drops what it has seen.
 func TestRestore(t *testing.T) {
 	p := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("a")))

@@ -18,8 +18,9 @@ type SubjectStatus struct {
 	Change    *kyc.Change // the last kyc.status change owed, notices apart; nil: there was none, or it is no longer kept
 }
 
-// SubjectStatus is where a subject stands by everything that has been folded; outbox.ErrNotFound if nobody has said anything. Unlike Subject it reads no history, so it
-// costs the same however long that is.
+// SubjectStatus is where a subject stands by everything that has been folded; outbox.ErrNotFound if
+// nobody has said anything. Unlike Subject it reads no history, so it costs the same however long
+// that is.
 func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatus, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		s, err := r.load(tx, r.laneOf(partner, id, livemode))

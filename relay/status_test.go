@@ -9,7 +9,8 @@ import (
 	"countersign/outbox"
 )
 
-// TestSubjectStatus: what those who poll are shown, and the change they were, or would have been, told of it.
+// TestSubjectStatus: what those who poll are shown, and the change they were, or would have been,
+// told of it.
 func TestSubjectStatus(t *testing.T) {
 	g := start(t, acme())
 	f := func(when string, want kyc.Status, change string, sequence uint64) SubjectStatus {

@@ -16,8 +16,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// laneOf names a subject within the outbox and the subjects bucket. Test and live never share a state, so a test subject is another lane. Two subjects never share a name: a
-// partner's id has no slash, and a subject's has no control character (kyc.IDProblem).
+// laneOf names a subject within the outbox and the subjects bucket. Test and live never share a
+// state, so a test subject is another lane. Two subjects never share a name: a partner's id has no
+// slash, and a subject's has no control character (kyc.IDProblem).
 func laneOf(partner, id string, livemode bool) string {
 	if livemode {
 		return partner + "/" + id
@@ -25,12 +26,14 @@ func laneOf(partner, id string, livemode bool) string {
 	return partner + "/" + id + "\x01t"
 }
 
-// laneOf names a subject of a partner by any id that the partner has or had: people are kept under the first.
+// laneOf names a subject of a partner by any id that the partner has or had: people are kept under
+// the first.
 func (r *Relay) laneOf(partner, id string, livemode bool) string {
 	return laneOf(r.kept(partner), id, livemode)
 }
 
-// kept is the id that a partner is kept under, and shown the one that it has now, by any that it has or had.
+// kept is the id that a partner is kept under, and shown the one that it has now, by any that it
+// has or had.
 func (r *Relay) kept(partner string) string  { return r.o.Registry.Read().Kept(partner) }
 func (r *Relay) shown(partner string) string { return r.o.Registry.Read().Shown(partner) }
 
@@ -52,7 +55,8 @@ func splitLane(lane string) (partner, id string, livemode bool) {
 	return partner, id, !test
 }
 
-// subject is a kyc.State and what the relay keeps beside it. On disk: the length of the JSON, the JSON, the State in its own encoding.
+// subject is a kyc.State and what the relay keeps beside it. On disk: the length of the JSON, the
+// JSON, the State in its own encoding.
 type subject struct {
 	Policy int               `json:"p,omitempty"` // version it is folded under
 	Owed   map[string]uint64 `json:"o,omitempty"` // by endpoint: the last sequence owed
@@ -219,14 +223,16 @@ func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err e
 		if !known {
 			return fmt.Errorf("subject %s of partner %s: %w", id, partner, outbox.ErrNotFound)
 		}
-		// A record that had to wait stands where it arrived, and what it owed with it: but that came later.
+		// A record that had to wait stands where it arrived, and what it owed with it: but that
+		// came later.
 		slices.SortStableFunc(v.Changes, func(a, b kyc.Change) int { return cmp.Compare(a.Sequence, b.Sequence) })
 		return nil
 	})
 	return v, err
 }
 
-// add shows one entry and reports whether there is room for more; one that cannot be read is left out here and stays in the file.
+// add shows one entry and reports whether there is room for more; one that cannot be read is left
+// out here and stays in the file.
 func (v *SubjectView) add(kind byte, body []byte) bool {
 	if v.Truncated = len(v.Records)+len(v.Changes)+len(v.Deliveries) >= maxHistory; v.Truncated {
 		return false

@@ -82,10 +82,13 @@ type Submitted struct {
 	Known bool   // it had been taken before, so nothing was written
 }
 
-// Submit appends a submission: nil once it is on stable storage (I11). When it is folded, the subject is known, without a status of its
-// own, callbacks with that ref are its, and what waited for the ref is applied in order of arrival. The same submission again writes nothing. A ref that
-// serves somebody else is refused with ErrConflict. One that somebody else has only registered is contested from then on: the submission is kept, and answered with
-// ErrContested, which is an ErrConflict. Other errors wrap ErrInvalid (as a FieldError), ErrTooMany, or outbox.ErrNotFound for a partner that is not known.
+// Submit appends a submission: nil once it is on stable storage (I11). When it is folded, the
+// subject is known, without a status of its own, callbacks with that ref are its, and what waited
+// for the ref is applied in order of arrival. The same submission again writes nothing. A ref that
+// serves somebody else is refused with ErrConflict. One that somebody else has only registered is
+// contested from then on: the submission is kept, and answered with ErrContested, which is an
+// ErrConflict. Other errors wrap ErrInvalid (as a FieldError), ErrTooMany, or outbox.ErrNotFound
+// for a partner that is not known.
 func (r *Relay) Submit(ctx context.Context, s Submission) (out Submitted, err error) {
 	if err := s.check(r); err != nil {
 		return out, fmt.Errorf("submit: %w", err)
@@ -121,7 +124,8 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (out Submitted, err er
 	return out, nil
 }
 
-// judge foresees what comes of a submission, by what has been folded. What is on its way is judged again by the fold, by the same rules.
+// judge foresees what comes of a submission, by what has been folded. What is on its way is judged
+// again by the fold, by the same rules.
 func (r *Relay) judge(s *Submission, id string) (outcome string, err error) {
 	lane := r.laneOf(s.Partner, s.Subject, s.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {

@@ -36,7 +36,8 @@ func unknown(minute int, s kyc.Status, subjectRef, sessionRef, parentRef string)
 	return named(u)
 }
 
-// TestSubmit: whose a ref is may be registered before its first callback, whichever kind of ref callbacks carry it as.
+// TestSubmit: whose a ref is may be registered before its first callback, whichever kind of ref
+// callbacks carry it as.
 func TestSubmit(t *testing.T) {
 	f := func(what string, u kyc.Update) {
 		t.Helper()
@@ -93,7 +94,8 @@ func TestSubmitSetsFree(t *testing.T) {
 	f("of any kind", unknown(1, kyc.Pending, "", "", "ref_1"), unknown(2, kyc.Approved, "", "ref_1", ""), unknown(2, kyc.Approved, "", "", "ref_2"))
 }
 
-// TestTaughtParentIsNobodys: a ref that a provider does not give to one person only leads nowhere unless it was registered. Nobody is ever guessed.
+// TestTaughtParentIsNobodys: a ref that a provider does not give to one person only leads nowhere
+// unless it was registered. Nobody is ever guessed.
 func TestTaughtParentIsNobodys(t *testing.T) {
 	g := start(t, acme())
 	g.tell(of(said("ann", 1, kyc.Pending), "persona", "ref_1", "inq_1", "cmp_1"), unknown(2, kyc.Approved, "", "", "ref_1"), unknown(2, kyc.Approved, "", "", "cmp_1"))
@@ -111,7 +113,8 @@ func TestTaughtParentIsNobodys(t *testing.T) {
 	records(t, g, "bob", "applied[1 2]", "applied[3 4]")
 }
 
-// TestSubmitConflicts: a ref that serves somebody else is refused, at the door and in the fold; one that somebody else has only registered becomes contested.
+// TestSubmitConflicts: a ref that serves somebody else is refused, at the door and in the fold; one
+// that somebody else has only registered becomes contested.
 func TestSubmitConflicts(t *testing.T) {
 	g := start(t, acme(), Partner{ID: "globex"})
 	g.tell(of(said("ann", 1, kyc.Pending), "persona", "ref_1", "", ""))

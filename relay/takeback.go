@@ -15,10 +15,12 @@ import (
 	"countersign/outbox/store"
 )
 
-// ErrNotWhole says that nobody can tell any more where a subject would stand without a record: not everything that was ever said of it is kept, or it was folded by other rules.
+// ErrNotWhole says that nobody can tell any more where a subject would stand without a record: not
+// everything that was ever said of it is kept, or it was folded by other rules.
 var ErrNotWhole = errors.New("the history of this subject is not whole any more, so nobody can tell where it would stand: decide about the subject instead")
 
-// given is what is kept of an unrouted record that an operator gave to somebody, so that it can be taken back.
+// given is what is kept of an unrouted record that an operator gave to somebody, so that it can be
+// taken back.
 type given struct {
 	Lane   string    `json:"lane"`
 	Key    []byte    `json:"key"`    // where it stands in the history
@@ -63,10 +65,13 @@ type TakenBack struct {
 	Decided
 }
 
-// TakeBack orders that an unrouted record which an operator has released to a subject be taken back, through the journal (I11): it was about somebody else. The subject is folded
-// anew from all that is kept of it, without the record and without what came to it only by the refs which that had taught; what partners have to be told because of that is
-// owed; the refs are forgotten, and the records are held again. It returns what came of it: Folded is false if ctx ended before that was known. outbox.ErrNotFound: an operator
-// has released no such record. ErrNotWhole: it cannot be worked out.
+// TakeBack orders that an unrouted record which an operator has released to a subject be taken
+// back, through the journal (I11): it was about somebody else. The subject is folded anew from all
+// that is kept of it, without the record and without what came to it only by the refs which that
+// had taught; what partners have to be told because of that is owed; the refs are forgotten, and
+// the records are held again. It returns what came of it: Folded is false if ctx ended before that
+// was known. outbox.ErrNotFound: an operator has released no such record. ErrNotWhole: it cannot be
+// worked out.
 func (r *Relay) TakeBack(ctx context.Context, id, note, actor string) (out TakenBack, err error) {
 	if err := name("actor", actor); err != nil {
 		return out, err
@@ -115,7 +120,8 @@ func (r *Relay) TakeBack(ctx context.Context, id, note, actor string) (out Taken
 	return out, err
 }
 
-// awaitRecord returns what became of a record of a lane, once it has been folded; nothing: ctx has ended before.
+// awaitRecord returns what became of a record of a lane, once it has been folded; nothing: ctx has
+// ended before.
 func (r *Relay) awaitRecord(ctx context.Context, lane, id string) (v kyc.Verdict, err error) {
 	for {
 		err = r.o.Store.View(func(tx *store.Tx) error {
@@ -144,7 +150,8 @@ func takesBack(rec *journal.Record) bool {
 	return json.Unmarshal(rec.Body, &u) == nil && u.TakenBack != ""
 }
 
-// takeBack carries an order out. It is the first of its batch, so that all before it stands in the history.
+// takeBack carries an order out. It is the first of its batch, so that all before it stands in the
+// history.
 func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	g := readGiven(b.tx, order.UnroutedID)
 	if g == nil || g.Update != order.TakenBack {
@@ -190,7 +197,8 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	return nil
 }
 
-// holdAgain puts a record back where it waited. In its history it then stands as of now, so that what comes of it for somebody else gets into nobody's way.
+// holdAgain puts a record back where it waited. In its history it then stands as of now, so that
+// what comes of it for somebody else gets into nobody's way.
 func (b *batch) holdAgain(rec *journal.Record, order *kyc.Update, lane string, e *lived) error {
 	h := historyRecord{At: e.At, Verdict: e.Verdict, Changes: e.Changes, After: e.after(), Nth: e.Nth, TakenBack: order.ID, Update: e.Update}
 	b.put(store.History, e.key, h.record(lane))

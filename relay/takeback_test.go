@@ -52,8 +52,9 @@ func (g *rig) release(id, subject string) {
 	}
 }
 
-// TestTakeBack: a record that was given to the wrong person is taken back from her, with all that came by its ref: she stands where she would stand, and her partner is told;
-// what was taken back waits again, and makes of the right person what it would have made at once.
+// TestTakeBack: a record that was given to the wrong person is taken back from her, with all that
+// came by its ref: she stands where she would stand, and her partner is told; what was taken back
+// waits again, and makes of the right person what it would have made at once.
 func TestTakeBack(t *testing.T) {
 	p := newPartner(t, ok)
 	g, never, rightly := start(t, acme(p.endpoint("a"))), start(t, acme()), start(t, acme())
@@ -108,7 +109,8 @@ func TestTakeBack(t *testing.T) {
 	belongs(t, g, never, rightly, wrong, len(marked))
 }
 
-// belongs goes on where TestTakeBack has taken a record back from ann: to whom it is given then, and from whom it is taken back again.
+// belongs goes on where TestTakeBack has taken a record back from ann: to whom it is given then,
+// and from whom it is taken back again.
 func belongs(t *testing.T, g, never, rightly *rig, wrong string, records int) {
 	t.Helper()
 	g.release(wrong, "bob")
@@ -143,7 +145,8 @@ func belongs(t *testing.T, g, never, rightly *rig, wrong string, records int) {
 	}
 }
 
-// TestTakeBackKeeps: what came to somebody by another way stays hers: her own id, a submission, another record that taught the ref, another release.
+// TestTakeBackKeeps: what came to somebody by another way stays hers: her own id, a submission,
+// another record that taught the ref, another release.
 func TestTakeBackKeeps(t *testing.T) {
 	f := func(what string, left int64, reviewed bool, also func(g *rig)) {
 		t.Helper()
@@ -170,7 +173,8 @@ func TestTakeBackKeeps(t *testing.T) {
 	f("of a network address", 3, false, func(g *rig) { g.tell(weakly(of(said("ann", 3, kyc.Pending), "persona", "act_1", "", ""))) })
 }
 
-// TestTakeBackRefuses: nothing is taken back that was not given, and nothing is worked out from half a history.
+// TestTakeBackRefuses: nothing is taken back that was not given, and nothing is worked out from
+// half a history.
 func TestTakeBackRefuses(t *testing.T) {
 	g := start(t, acme())
 	g.tell(unknown(1, kyc.Approved, "act_1", "", ""), said("ann", 2, kyc.InReview), unknown(3, kyc.Approved, "act_3", "", ""))
@@ -216,8 +220,9 @@ func TestTakeBackRefuses(t *testing.T) {
 	}
 }
 
-// TestHistoriesAreWhole: from what is kept of a subject its state can be made again, whatever has happened: records that waited, releases, decisions, submissions, repeats, callbacks
-// with several records, timers, other policies, restarts, and what was taken back.
+// TestHistoriesAreWhole: from what is kept of a subject its state can be made again, whatever has
+// happened: records that waited, releases, decisions, submissions, repeats, callbacks with several
+// records, timers, other policies, restarts, and what was taken back.
 func TestHistoriesAreWhole(t *testing.T) {
 	t.Parallel()
 	lanes, tookBack, fired := 0, 0, 0
@@ -248,7 +253,8 @@ func TestHistoriesAreWhole(t *testing.T) {
 	}
 }
 
-// happens is what happens besides, now and then: time, releases, which may be taken back, submissions, decisions, other policies, restarts.
+// happens is what happens besides, now and then: time, releases, which may be taken back,
+// submissions, decisions, other policies, restarts.
 func (g *rig) happens(i int) (tookBack bool) {
 	g.t.Helper()
 	switch i % 10 {
@@ -295,7 +301,8 @@ func (g *rig) happens(i int) (tookBack bool) {
 	return tookBack
 }
 
-// whole checks that the history of every subject makes its state, and counts them, and their timers.
+// whole checks that the history of every subject makes its state, and counts them, and their
+// timers.
 func (g *rig) whole(seed uint64) (lanes, timers int) {
 	g.t.Helper()
 	err := g.store.View(func(tx *store.Tx) error {

@@ -15,9 +15,11 @@ import (
 	"countersign/outbox/store"
 )
 
-// The timers bucket holds, for each subject that time itself will change, the first instant at which it does: microseconds, then the lane. The fold moves the entry in
-// the transaction that moves the subject (I2); one goroutine waits for the earliest and appends what is due then as records (I11). It writes no subject itself, so a
-// timer that fires twice, or too late, finds in the fold that nothing is left of it.
+// The timers bucket holds, for each subject that time itself will change, the first instant at
+// which it does: microseconds, then the lane. The fold moves the entry in the transaction that
+// moves the subject (I2); one goroutine waits for the earliest and appends what is due then as
+// records (I11). It writes no subject itself, so a timer that fires twice, or too late, finds in
+// the fold that nothing is left of it.
 const (
 	timerStep  = 500              // subjects whose timers are appended together
 	maxFiring  = 4000             // subjects whose timers are on their way to the fold
@@ -88,7 +90,8 @@ func (r *Relay) policyOf(s *subject) kyc.Policy {
 	return r.o.Registry.Read().Policy(partner, s.Policy)
 }
 
-// forget lets entries be fired again: what they stood for has been folded, or has not been appended.
+// forget lets entries be fired again: what they stood for has been folded, or has not been
+// appended.
 func (t *timers) forget(keys ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,7 +157,8 @@ func (r *Relay) keepTime(ctx context.Context) error {
 	return nil
 }
 
-// await returns when the clock has reached at (zero: never), when something has moved, or when ctx has ended.
+// await returns when the clock has reached at (zero: never), when something has moved, or when ctx
+// has ended.
 func (r *Relay) await(ctx context.Context, at time.Time, moved <-chan struct{}) {
 	var alarm <-chan time.Time
 	if !at.IsZero() {
@@ -177,8 +181,9 @@ func alarm(now func() time.Time) func(time.Time) (<-chan time.Time, func()) {
 	}
 }
 
-// overdue marks the entries that are due and on nobody's way, the earliest first and a bounded number of them. Without any, next is when the first will be; zero: not
-// before the fold has moved something.
+// overdue marks the entries that are due and on nobody's way, the earliest first and a bounded
+// number of them. Without any, next is when the first will be; zero: not before the fold has moved
+// something.
 func (r *Relay) overdue(now time.Time) (keys []string, next time.Time, err error) {
 	t := &r.timers
 	t.mu.Lock()
@@ -211,7 +216,8 @@ func (r *Relay) overdue(now time.Time) (keys []string, next time.Time, err error
 	return keys, next, err
 }
 
-// aim works out what entries stand for. They have been marked before: were one folded in between, it would no longer be there.
+// aim works out what entries stand for. They have been marked before: were one folded in between,
+// it would no longer be there.
 func (r *Relay) aim(keys []string, now time.Time) (v firedTogether, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		for _, k := range keys {
@@ -238,7 +244,8 @@ func (r *Relay) aim(keys []string, now time.Time) (v firedTogether, err error) {
 	return v, err
 }
 
-// fire appends what is fired together and reports whether it is on stable storage. If not, it is as if nothing had been tried: should it be there after all, the fold knows it.
+// fire appends what is fired together and reports whether it is on stable storage. If not, it is as
+// if nothing had been tried: should it be there after all, the fold knows it.
 func (r *Relay) fire(ctx context.Context, v firedTogether, idle time.Time) bool {
 	if len(v.timers) == 0 {
 		return true
@@ -280,7 +287,8 @@ func timerKind(d *kyc.TimerDue) string {
 	}
 }
 
-// reindex puts entries right whose subject has nothing due at their instant: a program with other rules wrote them.
+// reindex puts entries right whose subject has nothing due at their instant: a program with other
+// rules wrote them.
 func (r *Relay) reindex(ctx context.Context, keys []string) error {
 	err := r.besideFold(ctx, func(tx *store.Tx) error {
 		for _, k := range keys {
@@ -324,7 +332,8 @@ func (r *Relay) retime(tx *store.Tx, s *subject) error {
 	return tx.Bucket(store.Subjects).PutRecord([]byte(s.lane), v)
 }
 
-// besideFold writes to subjects while the fold waits. It is not left behind when ctx ends: a commit that came later would undo what the fold has read.
+// besideFold writes to subjects while the fold waits. It is not left behind when ctx ends: a commit
+// that came later would undo what the fold has read.
 func (r *Relay) besideFold(ctx context.Context, fn func(*store.Tx) error) error {
 	r.folding.Lock()
 	defer r.folding.Unlock()

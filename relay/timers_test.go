@@ -109,7 +109,8 @@ func approvals(n int, given, until time.Time) (us []kyc.Update) {
 	return us
 }
 
-// TestManyAtOnce: ten thousand timers of one instant are fired in bounded groups (I9), the earliest first, each once.
+// TestManyAtOnce: ten thousand timers of one instant are fired in bounded groups (I9), the earliest
+// first, each once.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2027, 1, 3, 8, 0, 0, 0, time.UTC)
@@ -154,7 +155,8 @@ func TestManyAtOnce(t *testing.T) {
 	f(0, "relay_timers_refused_total")
 }
 
-// TestLateness: how late timers are told is counted from their instant, through stops too; what was overdue when it came was not late.
+// TestLateness: how late timers are told is counted from their instant, through stops too; what was
+// overdue when it came was not late.
 func TestLateness(t *testing.T) {
 	start := time.Date(2027, 1, 3, 8, 0, 0, 0, time.UTC)
 	g, w := timed(t, start, acme())
@@ -191,7 +193,8 @@ func TestLateness(t *testing.T) {
 	f("after a stop", 1, 90)
 }
 
-// TestFiringIsBounded: however many are due, a bounded number is on its way to the fold (I9); what has been folded, or was refused, makes room.
+// TestFiringIsBounded: however many are due, a bounded number is on its way to the fold (I9); what
+// has been folded, or was refused, makes room.
 func TestFiringIsBounded(t *testing.T) {
 	g := newRig(t, acme())
 	g.tamper(func(tx *store.Tx) error {
@@ -225,7 +228,8 @@ func TestFiringIsBounded(t *testing.T) {
 	f("enough again", 0, 0)
 }
 
-// TestRefusedTimers: a journal that takes nothing is asked again, later each time, and in the end everything is told.
+// TestRefusedTimers: a journal that takes nothing is asked again, later each time, and in the end
+// everything is told.
 func TestRefusedTimers(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2027, 1, 3, 8, 0, 0, 0, time.UTC)
@@ -257,7 +261,8 @@ func TestRefusedTimers(t *testing.T) {
 	}
 }
 
-// TestStrayTimers: an entry that its subject knows nothing of is put right and fires nothing; a damaged subject keeps nobody else's timers back.
+// TestStrayTimers: an entry that its subject knows nothing of is put right and fires nothing; a
+// damaged subject keeps nobody else's timers back.
 func TestStrayTimers(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2027, 1, 3, 8, 0, 0, 0, time.UTC)

@@ -13,7 +13,8 @@ type saying struct {
 	u   kyc.Update // routed: whose it is has been filled in
 }
 
-// together takes off the records that one callback brought: they stand one after another. One that cannot be read is put aside by itself, and the others stay together.
+// together takes off the records that one callback brought: they stand one after another. One that
+// cannot be read is put aside by itself, and the others stay together.
 func (b *batch) together(records []journal.Record) (said []saying, n int, err error) {
 	var id string
 	for i := range records {

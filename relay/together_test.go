@@ -17,7 +17,8 @@ func inOne(us ...kyc.Update) []kyc.Update {
 	return us
 }
 
-// TestOneCallback: what one callback brings is folded together and owes at most one change of the status (I2), also where a batch could have cut it, where it had to wait for its subject, and
+// TestOneCallback: what one callback brings is folded together and owes at most one change of the
+// status (I2), also where a batch could have cut it, where it had to wait for its subject, and
 // where only one of its records knows whose it is.
 func TestOneCallback(t *testing.T) {
 	hit := func(u kyc.Update) kyc.Update {

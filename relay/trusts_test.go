@@ -21,7 +21,8 @@ func filtered(t *testing.T, text string) func(*Endpoint) {
 	return func(e *Endpoint) { e.Filter = f }
 }
 
-// heard are the changes that a partner was told, of everybody or of some, by their types' last words.
+// heard are the changes that a partner was told, of everybody or of some, by their types' last
+// words.
 func (p *partner) heard(of ...string) string {
 	var words []string
 	for _, h := range p.seen() {
@@ -34,7 +35,8 @@ func (p *partner) heard(of ...string) string {
 	return strings.Join(words, " ")
 }
 
-// TestTakingAwayIsTold: whoever was told that a person is approved is told what takes that away, whatever its events and its filter say, and before and after it what they let pass only.
+// TestTakingAwayIsTold: whoever was told that a person is approved is told what takes that away,
+// whatever its events and its filter say, and before and after it what they let pass only.
 func TestTakingAwayIsTold(t *testing.T) {
 	events, filter, strangers, none := newPartner(t, ok), newPartner(t, ok), newPartner(t, ok), newPartner(t, ok)
 	g := start(t, acme(
@@ -80,7 +82,8 @@ func TestTakingAwayIsTold(t *testing.T) {
 	f("approved rejected approved suspended", "check.failed check.failed")
 }
 
-// TestTrustOutlives: that an endpoint believes a person approved outlives a restart, other events, and the loss of the subject's state.
+// TestTrustOutlives: that an endpoint believes a person approved outlives a restart, other events,
+// and the loss of the subject's state.
 func TestTrustOutlives(t *testing.T) {
 	p := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("main", only("kyc.status.*"))))
@@ -104,7 +107,8 @@ func TestTrustOutlives(t *testing.T) {
 	}
 }
 
-// TestBrokenFilterHidesNothing: a change that a filter fails about is owed, counted, and the first is logged.
+// TestBrokenFilterHidesNothing: a change that a filter fails about is owed, counted, and the first
+// is logged.
 func TestBrokenFilterHidesNothing(t *testing.T) {
 	p := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("main", only("kyc.status.*"), filtered(t, `change.reasons[7].code == "x"`))))
@@ -116,7 +120,8 @@ func TestBrokenFilterHidesNothing(t *testing.T) {
 	}
 }
 
-// TestTrustIsRebuilt: when the state of a person had to be made anew, nobody knows any more who believes what: all that were told anything are told what takes an approval away.
+// TestTrustIsRebuilt: when the state of a person had to be made anew, nobody knows any more who
+// believes what: all that were told anything are told what takes an approval away.
 func TestTrustIsRebuilt(t *testing.T) {
 	p := newPartner(t, ok)
 	g := start(t, acme(p.endpoint("main", only("kyc.status.approved"))))

@@ -21,7 +21,8 @@ type unroutedRecord struct {
 	By        string      `json:"by,omitempty"` // who discarded it
 }
 
-// The unrouted bucket: records by position, beside them one index entry for each ref, and apart from both what has been discarded: kept, and never looked at again.
+// The unrouted bucket: records by position, beside them one index entry for each ref, and apart
+// from both what has been discarded: kept, and never looked at again.
 func discardedKey(at journal.Position) []byte { return at.AppendTo([]byte("d\x00")) }
 
 func unroutedKey(at journal.Position) []byte { return at.AppendTo([]byte("r\x00")) }
@@ -36,7 +37,8 @@ func unroutedIndex(ref string, at journal.Position) []byte {
 	return at.AppendTo([]byte("i\x00" + ref + "\x00"))
 }
 
-// keep puts a record aside until one of its refs is taught (or for good, if it has none: an operator sees it).
+// keep puts a record aside until one of its refs is taught (or for good, if it has none: an
+// operator sees it).
 func (b *batch) keep(h unroutedRecord, refs []string) error {
 	h.Update, h.Ask = nil, nil // its body says the one, and the other stands elsewhere
 	if !json.Valid(h.Body) {
@@ -54,7 +56,8 @@ func (b *batch) keep(h unroutedRecord, refs []string) error {
 	return nil
 }
 
-// unroutedBy returns the records that wait for a ref: of earlier batches, from disk, and of this one.
+// unroutedBy returns the records that wait for a ref: of earlier batches, from disk, and of this
+// one.
 func (b *batch) unroutedBy(ref string) (hs []unroutedRecord, err error) {
 	if b.r.unrouted.Load() == 0 && len(b.unroutedNow) == 0 {
 		return nil, nil // nobody waits for anything, as nearly always
@@ -130,7 +133,8 @@ func callbackOf(h *unroutedRecord) string {
 	return u.Callback.ID
 }
 
-// free applies unrouted records that one callback brought. Where another of a record's refs leads elsewhere, it stays.
+// free applies unrouted records that one callback brought. Where another of a record's refs leads
+// elsewhere, it stays.
 func (b *batch) free(hs []unroutedRecord) error {
 	whose := map[string][]saying{}
 	var lanes []string
@@ -171,8 +175,8 @@ func (b *batch) takeOut(h *unroutedRecord, u *kyc.Update) {
 	}
 }
 
-// override carries out what an operator said about an unrouted record: it is applied to the subject named, or put away for good. One that has gone meanwhile is left
-// alone.
+// override carries out what an operator said about an unrouted record: it is applied to the subject
+// named, or put away for good. One that has gone meanwhile is left alone.
 func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 	h := b.unroutedRecord(order.UnroutedID)
 	if h == nil {
@@ -208,7 +212,8 @@ func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 	return nil
 }
 
-// unroutedRecord is an unrouted record by its id; nil: there is none (any more). One that is damaged has its bytes as Raw.
+// unroutedRecord is an unrouted record by its id; nil: there is none (any more). One that is
+// damaged has its bytes as Raw.
 func (b *batch) unroutedRecord(id string) *unroutedRecord {
 	at, ok := unroutedPosition(id)
 	if !ok {
@@ -223,7 +228,8 @@ func (b *batch) unroutedRecord(id string) *unroutedRecord {
 	return unroutedIn(b.tx, at)
 }
 
-// unroutedIn is an unrouted record as it stands in the file; nil: there is none. One that is damaged has its bytes as Raw.
+// unroutedIn is an unrouted record as it stands in the file; nil: there is none. One that is
+// damaged has its bytes as Raw.
 func unroutedIn(tx *store.Tx, at journal.Position) *unroutedRecord {
 	held := tx.Bucket(store.Unrouted)
 	body, err := held.Get(unroutedKey(at))

@@ -59,7 +59,8 @@ type history struct {
 	all []kyc.Update
 }
 
-// randomUpdates makes n updates about a few people: of three providers, in test and live mode, with and without our id, repeated, late, wrong and weak.
+// randomUpdates makes n updates about a few people: of three providers, in test and live mode, with
+// and without our id, repeated, late, wrong and weak.
 func randomUpdates(seed uint64, n int) []kyc.Update {
 	h := &history{Rand: rand.New(rand.NewPCG(seed, 1))}
 	for len(h.all) < n {

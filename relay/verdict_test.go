@@ -12,7 +12,8 @@ import (
 	"countersign/outbox"
 )
 
-// TestAnswersInTheWild: what a real partner answers, and what the listings, history and metrics say of it.
+// TestAnswersInTheWild: what a real partner answers, and what the listings, history and metrics say
+// of it.
 func TestAnswersInTheWild(t *testing.T) {
 	t.Parallel()
 	f := func(what string, answer func(hit) reply, want string) {
@@ -50,7 +51,8 @@ func TestAnswersInTheWild(t *testing.T) {
 	}
 }
 
-// TestGone: 410 disables the endpoint, and what it was the answer to is dead, for it was not delivered. All else stays owed, over a restart too, and goes out with Resume.
+// TestGone: 410 disables the endpoint, and what it was the answer to is dead, for it was not
+// delivered. All else stays owed, over a restart too, and goes out with Resume.
 func TestGone(t *testing.T) {
 	t.Parallel()
 	p := newPartner(t, always(410))
@@ -111,7 +113,8 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// TestRefused: a delivery that is refused for an hour, while its endpoint takes others all along, is about its own body, and gives its lane free.
+// TestRefused: a delivery that is refused for an hour, while its endpoint takes others all along,
+// is about its own body, and gives its lane free.
 func TestRefused(t *testing.T) {
 	bad := said("bad", 1, kyc.Approved)
 	p := newPartner(t, func(h hit) reply {

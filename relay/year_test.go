@@ -61,8 +61,9 @@ func (y *year) approve(id string, u kyc.Update, until time.Time, notice time.Dur
 
 var yearPolicies = []struct{ months, notice int }{{1, 7}, {3, 1}, {6, 30}, {12, 7}}
 
-// newYear makes up the year of n subjects: approved at 120 moments, for months as their partner's policy says or until a date of the provider's; some for less than the
-// notice, some renewed or rejected in between, some only begun, with a deadline.
+// newYear makes up the year of n subjects: approved at 120 moments, for months as their partner's
+// policy says or until a date of the provider's; some for less than the notice, some renewed or
+// rejected in between, some only begun, with a deadline.
 func newYear(n int, start time.Time) *year {
 	y := &year{moments: map[int64]*moment{}, owed: map[string][]dueTimer{}, end: start.AddDate(1, 0, 0)}
 	r := rand.New(rand.NewPCG(7, 7))
@@ -106,8 +107,9 @@ func newYear(n int, start time.Time) *year {
 	return y
 }
 
-// TestYear lives through a year with many subjects, the relay being stopped and started at random moments: every notice, every expiry and every deadline is told within
-// a second of its instant, and once (I2, I11).
+// TestYear lives through a year with many subjects, the relay being stopped and started at random
+// moments: every notice, every expiry and every deadline is told within a second of its instant,
+// and once (I2, I11).
 func TestYear(t *testing.T) {
 	t.Parallel()
 	n := 10000

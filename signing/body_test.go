@@ -59,7 +59,8 @@ func TestSignBodyMatchesTheProvider(t *testing.T) {
 	}
 }
 
-// TestSignOfBodySchemes: it sets nothing, and tells whether the body carries the proof that SignBody would put there.
+// TestSignOfBodySchemes: it sets nothing, and tells whether the body carries the proof that
+// SignBody would put there.
 func TestSignOfBodySchemes(t *testing.T) {
 	for _, s := range bodySetups {
 		a, b := mustKey(t, s.a), mustKey(t, s.b)

@@ -22,13 +22,15 @@ const (
 // Encoding is how a digest is written in a header.
 type Encoding string
 
-// The encodings. Hex is read in either case and written in lower case; base64 is the standard alphabet with padding.
+// The encodings. Hex is read in either case and written in lower case; base64 is the standard
+// alphabet with padding.
 const (
 	Hex    Encoding = "hex"
 	Base64 Encoding = "base64"
 )
 
-// BodyHMAC is an HMAC of the raw body in one header. It has no timestamp, so a captured request can be sent again: whoever uses it deduplicates.
+// BodyHMAC is an HMAC of the raw body in one header. It has no timestamp, so a captured request can
+// be sent again: whoever uses it deduplicates.
 type BodyHMAC struct {
 	Header    string
 	Hash      HashName // "": sha256
@@ -97,7 +99,8 @@ func (s BodyHMAC) Check(Keyring) error {
 	return nil
 }
 
-// announced refuses a request that names another algorithm than ours. A request that names none is judged by its signature.
+// announced refuses a request that names another algorithm than ours. A request that names none is
+// judged by its signature.
 func (s BodyHMAC) announced(h Header) error {
 	if s.Announce == "" {
 		return nil

@@ -11,9 +11,11 @@ import (
 // proofTime is how the time of a proof is written.
 const proofTime = "2006-01-02T15:04:05.000Z07:00"
 
-// BodyProof is an HMAC in the body that does not cover the body: base64 of HMAC-SHA-256, keyed with the api key, of the timestamp, the partner id and a
-// suffix, one after the other. The key is "partner_id:api_key"; timestamp and signature are string members of the body's top level. It proves that the
-// sender held the key at that time. A caught proof fits any other body until it is too old, so sources that use it rank below signed ones.
+// BodyProof is an HMAC in the body that does not cover the body: base64 of HMAC-SHA-256, keyed with
+// the api key, of the timestamp, the partner id and a suffix, one after the other. The key is
+// "partner_id:api_key"; timestamp and signature are string members of the body's top level. It
+// proves that the sender held the key at that time. A caught proof fits any other body until it is
+// too old, so sources that use it rank below signed ones.
 type BodyProof struct {
 	Signature string        // the member that holds the signature
 	Timestamp string        // the member that holds the time: RFC 3339 with a zone, signed as it is written
@@ -28,12 +30,14 @@ type proof struct {
 	at   time.Time
 }
 
-// Sign sets nothing. It fails unless the body carries a proof under the last key of the ring that is good at m.Time: use SignBody.
+// Sign sets nothing. It fails unless the body carries a proof under the last key of the ring that
+// is good at m.Time: use SignBody.
 func (s BodyProof) Sign(_ Header, m Message, keys Keyring) error {
 	return carries(s, m, keys)
 }
 
-// SignBody puts the time of the message and the signature under the last key of the ring into the body.
+// SignBody puts the time of the message and the signature under the last key of the ring into the
+// body.
 func (s BodyProof) SignBody(m Message, keys Keyring) ([]byte, error) {
 	k, err := keys.oldest()
 	if err != nil {
@@ -116,7 +120,8 @@ func (s BodyProof) read(body []byte) (proof, error) {
 	if p.text, err = found.text(1); err != nil {
 		return p, err
 	}
-	// The last digit of base64 has bits to spare: one spelling only, so that a proof that was seen before can be recognised by its text.
+	// The last digit of base64 has bits to spare: one spelling only, so that a proof that was seen
+	// before can be recognised by its text.
 	if !Base64.decode(p.sum[:], signature) || Base64.encode(p.sum[:]) != signature {
 		return p, fmt.Errorf("%w: %s is not a base64 digest of %d bytes", ErrMalformed, s.Signature, len(p.sum))
 	}

@@ -7,10 +7,12 @@ import (
 	"slices"
 )
 
-// BodySigner is a scheme whose proof lies in the body. Its Sign sets no header and succeeds only if the body carries the right proof already.
+// BodySigner is a scheme whose proof lies in the body. Its Sign sets no header and succeeds only if
+// the body carries the right proof already.
 type BodySigner interface {
-	// SignBody returns a copy of m.Body, a JSON object, with the proof under the last key of the ring in it: members that stand there are replaced,
-	// the others come last, and everything else stays as it is, byte for byte.
+	// SignBody returns a copy of m.Body, a JSON object, with the proof under the last key of the
+	// ring in it: members that stand there are replaced, the others come last, and everything else
+	// stays as it is, byte for byte.
 	SignBody(m Message, keys Keyring) ([]byte, error)
 }
 
@@ -33,7 +35,8 @@ func setMember(body []byte, name, value string) ([]byte, error) {
 	return slices.Concat(body[:s.end], []byte(comma+`"`+name+`":`), quoted, body[s.end:]), nil
 }
 
-// carries reports whether a message has its proof in the body already: under the last key of the ring, and good at its own time.
+// carries reports whether a message has its proof in the body already: under the last key of the
+// ring, and good at its own time.
 func carries(s Scheme, m Message, keys Keyring) error {
 	k, err := keys.oldest()
 	if err != nil {

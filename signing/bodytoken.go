@@ -10,13 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// BodyToken is a fixed credential in a member of the body. Like Static it proves who sent a request and nothing about the rest of the body: only TLS
-// protects that, and whoever has seen one request can send others. Sources that use it rank below signed ones.
+// BodyToken is a fixed credential in a member of the body. Like Static it proves who sent a request
+// and nothing about the rest of the body: only TLS protects that, and whoever has seen one request
+// can send others. Sources that use it rank below signed ones.
 type BodyToken struct {
 	Member string // a string at the body's top level
 }
 
-// Sign sets nothing. It fails unless the body carries the last key of the ring already: use SignBody.
+// Sign sets nothing. It fails unless the body carries the last key of the ring already: use
+// SignBody.
 func (s BodyToken) Sign(_ Header, m Message, keys Keyring) error {
 	return carries(s, m, keys)
 }
@@ -33,7 +35,8 @@ func (s BodyToken) SignBody(m Message, keys Keyring) ([]byte, error) {
 	return setMember(m.Body, s.Member, string(k.secret().raw))
 }
 
-// Verify accepts a body that carries any of the keys. Digests are compared, so that timing shows neither content nor length.
+// Verify accepts a body that carries any of the keys. Digests are compared, so that timing shows
+// neither content nor length.
 func (s BodyToken) Verify(_ Header, body []byte, keys Keyring, _ time.Time) error {
 	text, err := s.read(body)
 	if err != nil {

@@ -28,13 +28,15 @@ type claim struct {
 // maker makes a digest of this many bytes from a key, what stands before the body, and the body.
 type maker func(size int, key []byte, head string, body []byte) []byte
 
-// guess is one way in which a sender may have departed from the scheme; the guess without advice is the scheme itself.
+// guess is one way in which a sender may have departed from the scheme; the guess without advice is
+// the scheme itself.
 type guess[T any] struct {
 	value  T
 	advice string
 }
 
-// diagnose looks for the smallest departure from the scheme that explains the signature, and advises on it.
+// diagnose looks for the smallest departure from the scheme that explains the signature, and
+// advises on it.
 func (e *explanation) diagnose(c claim) {
 	var best []string
 	fits := 0

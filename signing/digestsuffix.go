@@ -7,9 +7,11 @@ import (
 	"time"
 )
 
-// DigestSuffix is the hex SHA-256 of the raw body followed by a suffix made of the key. It is a plain hash with the key at its end and not an HMAC: it
-// proves the body only as long as nobody finds two bodies of one SHA-256, which is a search that needs no key and no request to us; a signature for one
-// of them would fit the other. Nor has it a timestamp, so a captured request can be sent again: whoever uses it deduplicates.
+// DigestSuffix is the hex SHA-256 of the raw body followed by a suffix made of the key. It is a
+// plain hash with the key at its end and not an HMAC: it proves the body only as long as nobody
+// finds two bodies of one SHA-256, which is a search that needs no key and no request to us; a
+// signature for one of them would fit the other. Nor has it a timestamp, so a captured request can
+// be sent again: whoever uses it deduplicates.
 type DigestSuffix struct {
 	Header string
 	Plain  bool // the suffix is the secret itself; else the lower-case hex SHA-256 of the secret

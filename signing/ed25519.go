@@ -20,7 +20,8 @@ const (
 	Ed25519 Kind = "ed25519" // a private key that signs, or a public one that verifies and cannot sign
 )
 
-// How Standard Webhooks writes the two halves of an ed25519 key. A text that begins so is never a secret of an HMAC.
+// How Standard Webhooks writes the two halves of an ed25519 key. A text that begins so is never a
+// secret of an HMAC.
 const (
 	privatePrefix = "whsk_"
 	publicPrefix  = "whpk_"
@@ -49,7 +50,8 @@ func (k Key) Kind() Kind {
 	}
 }
 
-// Public is the public half of an ed25519 key as others may see it, whpk_ and base64; "" for every other key.
+// Public is the public half of an ed25519 key as others may see it, whpk_ and base64; "" for every
+// other key.
 func (k Key) Public() string {
 	if k.pair == nil {
 		return ""
@@ -57,7 +59,8 @@ func (k Key) Public() string {
 	return publicPrefix + base64.StdEncoding.EncodeToString(k.pair().public)
 }
 
-// GenerateEd25519Key makes a fresh ed25519 key from random. The text is the private key's, for its owner's eyes, once; Public is what partners are given.
+// GenerateEd25519Key makes a fresh ed25519 key from random. The text is the private key's, for its
+// owner's eyes, once; Public is what partners are given.
 func GenerateEd25519Key(random io.Reader) (text string, k Key, err error) {
 	var seed [ed25519.SeedSize]byte
 	if _, err := io.ReadFull(random, seed[:]); err != nil {
@@ -70,7 +73,8 @@ func GenerateEd25519Key(random io.Reader) (text string, k Key, err error) {
 	return text, k, nil
 }
 
-// Asymmetric reports whether a scheme can use ed25519 keys. Such a scheme says so with a method Asymmetric() bool.
+// Asymmetric reports whether a scheme can use ed25519 keys. Such a scheme says so with a method
+// Asymmetric() bool.
 func Asymmetric(s Scheme) bool {
 	a, ok := s.(interface{ Asymmetric() bool })
 	return ok && a.Asymmetric()
@@ -155,7 +159,8 @@ func (r Keyring) verifiesAny(head string, body []byte, sigs [][ed25519.Signature
 	return false
 }
 
-// weak reports whether a public key is one of the points of small order, under which a signature fits that no private key has made.
+// weak reports whether a public key is one of the points of small order, under which a signature
+// fits that no private key has made.
 func weak(public []byte) bool {
 	var y [ed25519.PublicKeySize]byte
 	copy(y[:], public)

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// The key pair, message and signature of the tests of Svix's server, server/svix-server/src/worker.rs: ed25519 has one signature for each message, so ours is theirs.
+// The key pair, message and signature of the tests of Svix's server,
+// server/svix-server/src/worker.rs: ed25519 has one signature for each message, so ours is theirs.
 const (
 	svixPrivate   = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
 	svixSeed      = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc="
@@ -50,7 +51,8 @@ func TestEd25519Vector(t *testing.T) {
 	}
 }
 
-// TestMixedRing: one signature for each key, newest first, in the version of its kind; each verifies under its own key and under no other.
+// TestMixedRing: one signature for each key, newest first, in the version of its kind; each
+// verifies under its own key and under no other.
 func TestMixedRing(t *testing.T) {
 	s, m := StandardWebhooks{}, message(`{"a":1}`)
 	text, other, err := GenerateEd25519Key(rand.Reader)
@@ -96,7 +98,8 @@ func mustNew(tb testing.TB) Key {
 	return k
 }
 
-// TestKindsAreNotConfused: what one kind of key has made counts under no key of the other, and a text of one kind is never a key of the other, whoever writes the headers.
+// TestKindsAreNotConfused: what one kind of key has made counts under no key of the other, and a
+// text of one kind is never a key of the other, whoever writes the headers.
 func TestKindsAreNotConfused(t *testing.T) {
 	m := message(`{"a":1}`)
 	// A forger who knows the public key uses its text, or its bytes, as the secret of an HMAC.
@@ -189,7 +192,8 @@ func TestEd25519Texts(t *testing.T) {
 	}
 }
 
-// TestWeakPublicKeys: under each key that is refused, a signature that took no private key fits one message in eight, so that anybody could sign.
+// TestWeakPublicKeys: under each key that is refused, a signature that took no private key fits one
+// message in eight, so that anybody could sign.
 func TestWeakPublicKeys(t *testing.T) {
 	forged := make([]byte, ed25519.SignatureSize)
 	forged[0] = 1 // R is the neutral point, and S is 0

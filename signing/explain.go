@@ -18,10 +18,13 @@ type explanation struct {
 	remedy string // what to do about it; the first one found counts
 }
 
-// Explain says step by step why a scheme accepts or refuses a request: one sentence each, then the verdict and, for a refusal, a remedy. It names keys
-// by their place and never shows them or the body. It guesses at what went wrong, with many MACs and by reading the body, so it is for a person at a
-// terminal and never for the path of a callback. A scheme built around another one may offer Unwrap() Scheme to have the inner one explained, and one of
-// another package ExplainSteps(h Header, body []byte, keys Keyring, now time.Time) (steps []string, remedy string) to explain itself.
+// Explain says step by step why a scheme accepts or refuses a request: one sentence each, then the
+// verdict and, for a refusal, a remedy. It names keys by their place and never shows them or the
+// body. It guesses at what went wrong, with many MACs and by reading the body, so it is for a
+// person at a terminal and never for the path of a callback. A scheme built around another one may
+// offer Unwrap() Scheme to have the inner one explained, and one of another package ExplainSteps(h
+// Header, body []byte, keys Keyring, now time.Time) (steps []string, remedy string) to explain
+// itself.
 func Explain(s Scheme, h Header, body []byte, keys Keyring, now time.Time) []string {
 	e := &explanation{h: h, body: body, keys: keys, now: now}
 	e.say("The body has %d bytes and the ring holds %s.", len(body), count(len(keys), "key"))

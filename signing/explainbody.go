@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// explainer is a scheme of another package that explains itself: whole sentences that show nothing of a key or the body, and a remedy, "" if it knows none.
+// explainer is a scheme of another package that explains itself: whole sentences that show nothing
+// of a key or the body, and a remedy, "" if it knows none.
 type explainer interface {
 	ExplainSteps(h Header, body []byte, keys Keyring, now time.Time) (steps []string, remedy string)
 }
@@ -198,7 +199,8 @@ func proofGuesses(name string, key []byte, suffix string, p proof) []guess[signe
 	return all
 }
 
-// otherPartner reports whether the key fits with any partner id of up to four digits, which is how long they usually are.
+// otherPartner reports whether the key fits with any partner id of up to four digits, which is how
+// long they usually are.
 func otherPartner(key []byte, suffix string, p proof) bool {
 	m := hmac.New(sha256.New, key)
 	var buf [sha256.Size]byte

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// The fuzzers give a scheme arbitrary headers and bodies. A request may be accepted only if it is one that was signed here or stands in the vectors;
-// and a body that was signed must not be accepted once a bit of it has changed.
+// The fuzzers give a scheme arbitrary headers and bodies. A request may be accepted only if it is
+// one that was signed here or stands in the vectors; and a body that was signed must not be
+// accepted once a bit of it has changed.
 
 func FuzzBodyHMAC(f *testing.F)         { fuzzScheme[BodyHMAC](f) }
 func FuzzTimestamped(f *testing.F)      { fuzzScheme[Timestamped](f) }
@@ -102,7 +103,8 @@ func fuzzScheme[S Scheme](f *testing.F) {
 	})
 }
 
-// fuzzBodyScheme is fuzzScheme for a proof that lies in the body: nothing is accepted that was not signed here, and whatever can be signed verifies.
+// fuzzBodyScheme is fuzzScheme for a proof that lies in the body: nothing is accepted that was not
+// signed here, and whatever can be signed verifies.
 func fuzzBodyScheme(f *testing.F, s bodyScheme, secret string) {
 	f.Helper()
 	for _, v := range loadVectors(f) {

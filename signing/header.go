@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Limits on what a header may make us do. Nothing a provider sends comes near them; an attacker would.
+// Limits on what a header may make us do. Nothing a provider sends comes near them; an attacker
+// would.
 const (
 	maxHeader     = 4096 // bytes of one signature header
 	maxSignatures = 16   // compared with each MAC
@@ -19,7 +20,8 @@ const (
 // defaultSkew is how far clocks may differ where a scheme does not say.
 const defaultSkew = 5 * time.Minute
 
-// one returns the only value of a header. Twice is refused: proxies and parsers disagree on which of the two counts.
+// one returns the only value of a header. Twice is refused: proxies and parsers disagree on which
+// of the two counts.
 func one(h Header, name string) (string, error) {
 	v := h.Values(name)
 	switch {

@@ -52,7 +52,8 @@ const (
 // smile is the setting of the only known sender of body proofs.
 var smile = BodyProof{Signature: "signature", Timestamp: "timestamp", Suffix: "sid_request", Tolerance: 5 * time.Minute}
 
-// setup is one scheme with two keys it can use. The tests of what all schemes promise run over setups.
+// setup is one scheme with two keys it can use. The tests of what all schemes promise run over
+// setups.
 type setup struct {
 	name   string
 	scheme Scheme

@@ -18,10 +18,12 @@ import (
 	"sync"
 )
 
-// Key is one secret. It never prints: not by fmt, not by slog, not by an encoder, and not to someone who walks the struct by reflection, for the
-// secret lives in a closure. The zero Key signs nothing and matches nothing. Keys are safe for concurrent use and cheap to copy.
+// Key is one secret. It never prints: not by fmt, not by slog, not by an encoder, and not to
+// someone who walks the struct by reflection, for the secret lives in a closure. The zero Key signs
+// nothing and matches nothing. Keys are safe for concurrent use and cheap to copy.
 //
-// A key is a secret for an HMAC, or an ed25519 key (Kind): what is one has nothing that the other could be mistaken for.
+// A key is a secret for an HMAC, or an ed25519 key (Kind): what is one has nothing that the other
+// could be mistaken for.
 type Key struct {
 	open func() *secret
 	pair func() *pair // of an ed25519 key, which has no secret
@@ -42,7 +44,8 @@ const printed = "signing.Key"
 
 var errEncode = errors.New("a signing key is never encoded")
 
-// secret is what a Key hides: the bytes as they were given, the bytes that Standard Webhooks makes of them, and MACs ready for reuse.
+// secret is what a Key hides: the bytes as they were given, the bytes that Standard Webhooks makes
+// of them, and MACs ready for reuse.
 type secret struct {
 	raw         []byte
 	standard    []byte // raw decoded by the rules of Standard Webhooks; nil if standardErr
@@ -77,8 +80,9 @@ type mac struct {
 	sum   []byte
 }
 
-// NewKey makes a key of these bytes, which it copies. Empty and all-zero secrets are refused: they are what a failed look-up leaves behind. A text that
-// begins with whsk_ or whpk_ is an ed25519 key, or a mistake.
+// NewKey makes a key of these bytes, which it copies. Empty and all-zero secrets are refused: they
+// are what a failed look-up leaves behind. A text that begins with whsk_ or whpk_ is an ed25519
+// key, or a mistake.
 func NewKey(b []byte) (Key, error) {
 	if len(b) == 0 {
 		return Key{}, errors.New("key is empty")
@@ -98,11 +102,13 @@ func NewKey(b []byte) (Key, error) {
 	return Key{open: func() *secret { return s }}, nil
 }
 
-// ParseKey makes a key of a text. The text is taken as it stands: what prefix or encoding means is for the scheme to say, since some providers key
-// their HMAC with the whole "whsec_…" and others with what it decodes to.
+// ParseKey makes a key of a text. The text is taken as it stands: what prefix or encoding means is
+// for the scheme to say, since some providers key their HMAC with the whole "whsec_…" and others
+// with what it decodes to.
 func ParseKey(s string) (Key, error) { return NewKey([]byte(s)) }
 
-// StandardKey makes a key of a Standard Webhooks secret: base64 of 24 to 64 bytes, with or without "whsec_"; or of an ed25519 key, "whsk_" or "whpk_".
+// StandardKey makes a key of a Standard Webhooks secret: base64 of 24 to 64 bytes, with or without
+// "whsec_"; or of an ed25519 key, "whsk_" or "whpk_".
 func StandardKey(text string) (Key, error) {
 	if asymmetric(text) {
 		return ParseKey(text)
@@ -113,7 +119,8 @@ func StandardKey(text string) (Key, error) {
 	return ParseKey(text)
 }
 
-// GenerateKey makes a fresh Standard Webhooks secret of 32 bytes from random. The text is for the owner's eyes, once; the key is for use.
+// GenerateKey makes a fresh Standard Webhooks secret of 32 bytes from random. The text is for the
+// owner's eyes, once; the key is for use.
 func GenerateKey(random io.Reader) (text string, k Key, err error) {
 	var b [32]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
@@ -126,8 +133,9 @@ func GenerateKey(random io.Reader) (text string, k Key, err error) {
 	return text, k, nil
 }
 
-// CheckKeys reports why a scheme could not use these keys, so that a wrong secret is found when the configuration is read and not by the first
-// callback. Errors name a key by its place only. A scheme may add its own rules with a method Check(Keyring) error. A keyless scheme wants none.
+// CheckKeys reports why a scheme could not use these keys, so that a wrong secret is found when the
+// configuration is read and not by the first callback. Errors name a key by its place only. A
+// scheme may add its own rules with a method Check(Keyring) error. A keyless scheme wants none.
 func CheckKeys(s Scheme, keys Keyring) error {
 	switch none := len(keys) == 0; {
 	case Keyless(s) && !none:
@@ -152,14 +160,16 @@ func CheckKeys(s Scheme, keys Keyring) error {
 	return nil
 }
 
-// Keyless reports whether a scheme has no use for keys, because its sender signs nothing. Such a scheme says so with a method Keyless() bool.
+// Keyless reports whether a scheme has no use for keys, because its sender signs nothing. Such a
+// scheme says so with a method Keyless() bool.
 func Keyless(s Scheme) bool {
 	k, ok := s.(interface{ Keyless() bool })
 	return ok && k.Keyless()
 }
 
-// With lends the secret to a scheme that lives in another package. The zero Key and an ed25519 key lend nothing: use is not called. The bytes are the key's own: use must
-// neither change them nor keep them once it has returned.
+// With lends the secret to a scheme that lives in another package. The zero Key and an ed25519 key
+// lend nothing: use is not called. The bytes are the key's own: use must neither change them nor
+// keep them once it has returned.
 func (k Key) With(use func(secret []byte)) {
 	if s := k.secret(); s != nil {
 		use(slices.Clip(s.raw))
@@ -198,7 +208,8 @@ func (k Key) secret() *secret {
 	return k.open()
 }
 
-// sum computes the MAC of head and body into out and returns its length, 0 if the key cannot be used that way.
+// sum computes the MAC of head and body into out and returns its length, 0 if the key cannot be
+// used that way.
 func (k Key) sum(at slot, head string, body []byte, out *[maxSum]byte) int {
 	s := k.secret()
 	if s == nil {
@@ -251,13 +262,15 @@ func (s *secret) mac(at slot) *mac {
 	return nil
 }
 
-// credential splits a secret "name:key". An empty or zero key would let anyone sign, so neither counts.
+// credential splits a secret "name:key". An empty or zero key would let anyone sign, so neither
+// counts.
 func (s *secret) credential() (name, key []byte, ok bool) {
 	name, key, ok = bytes.Cut(s.raw, []byte(":"))
 	return name, key, ok && len(name) > 0 && len(key) > 0 && !allZero(key)
 }
 
-// matches reports whether want is the MAC under any key. It tries every key, so that timing does not tell which one fitted.
+// matches reports whether want is the MAC under any key. It tries every key, so that timing does
+// not tell which one fitted.
 func (r Keyring) matches(at slot, head string, body, want []byte) bool {
 	var got [maxSum]byte
 	found := false
@@ -270,7 +283,8 @@ func (r Keyring) matches(at slot, head string, body, want []byte) bool {
 	return found
 }
 
-// matchesAny is matches for a header with several signatures: one MAC per key, compared with each of them.
+// matchesAny is matches for a header with several signatures: one MAC per key, compared with each
+// of them.
 func (r Keyring) matchesAny(at slot, head string, body []byte, wants [][sha256.Size]byte) bool {
 	var got [maxSum]byte
 	found := false

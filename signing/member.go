@@ -21,14 +21,16 @@ var (
 	errDeep      = fmt.Errorf("the body nests deeper than %d levels", maxDepth)
 )
 
-// member is where the value of a member stands in a body, from its first byte to behind its last. The zero member stands nowhere.
+// member is where the value of a member stands in a body, from its first byte to behind its last.
+// The zero member stands nowhere.
 type member struct{ from, to int }
 
 func (m member) stands() bool { return m.to > 0 }
 
-// scanner finds members at the top level of a body that nobody has vouched for yet (I7). It passes over the bytes once, builds nothing of what it passes
-// and stops at the first fault. What it accepts is valid JSON. A name that stands twice is refused, however its second spelling is escaped or
-// capitalised: parsers disagree on which of the two counts.
+// scanner finds members at the top level of a body that nobody has vouched for yet (I7). It passes
+// over the bytes once, builds nothing of what it passes and stops at the first fault. What it
+// accepts is valid JSON. A name that stands twice is refused, however its second spelling is
+// escaped or capitalised: parsers disagree on which of the two counts.
 type scanner struct {
 	body  []byte
 	at    int
@@ -58,7 +60,8 @@ func scan(body []byte, names ...string) (*scanner, error) {
 	return s, nil
 }
 
-// text returns the decoded value of the i-th name, which must be a string that reads in one way only.
+// text returns the decoded value of the i-th name, which must be a string that reads in one way
+// only.
 func (s *scanner) text(i int) (string, error) {
 	m, name := s.found[i], s.names[i]
 	switch {
@@ -283,8 +286,8 @@ func (s *scanner) take(c byte) bool {
 	return true
 }
 
-// unquote appends the text of a string that the scanner has passed over. It reports false for what decoders replace or drop: bytes that are not UTF-8
-// and halves of surrogate pairs.
+// unquote appends the text of a string that the scanner has passed over. It reports false for what
+// decoders replace or drop: bytes that are not UTF-8 and halves of surrogate pairs.
 func unquote(dst, raw []byte) ([]byte, bool) {
 	for len(raw) > 0 {
 		switch {

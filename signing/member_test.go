@@ -80,7 +80,8 @@ func TestScanRefusesSecondSpellings(t *testing.T) {
 	f("{\"\u212aey\":\"v\"}", "key is capitalised otherwise in the body")
 }
 
-// TestScanIsLinear gives the scanner 2 MiB of each shape that a careless one would walk again and again; it would not end.
+// TestScanIsLinear gives the scanner 2 MiB of each shape that a careless one would walk again and
+// again; it would not end.
 func TestScanIsLinear(t *testing.T) {
 	const size = 2 << 20
 	fill := func(part string) string { return strings.Repeat(part, size/len(part)) }
@@ -170,7 +171,8 @@ func TestCheckMember(t *testing.T) {
 	}
 }
 
-// FuzzScan compares the scanner with encoding/json: what it accepts is valid and says the same; what it refuses is invalid or for a reason it names.
+// FuzzScan compares the scanner with encoding/json: what it accepts is valid and says the same;
+// what it refuses is invalid or for a reason it names.
 func FuzzScan(f *testing.F) {
 	for _, v := range loadVectors(f) {
 		if v.Provider == "smile_id" || v.Provider == "trulioo" {
@@ -199,7 +201,8 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// oracle reports whether the body is an object in which each name stands at most once and in its own spelling, and which is not too deep.
+// oracle reports whether the body is an object in which each name stands at most once and in its
+// own spelling, and which is not too deep.
 func oracle(body []byte, names []string) bool {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()

@@ -2,5 +2,6 @@
 
 package signing
 
-// raceEnabled: under the race detector a sync.Pool drops items at random, so allocations cannot be counted.
+// raceEnabled: under the race detector a sync.Pool drops items at random, so allocations cannot be
+// counted.
 const raceEnabled = true

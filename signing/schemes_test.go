@@ -78,7 +78,8 @@ func TestEmptyRingsAndKeysMatchNothing(t *testing.T) {
 	}
 }
 
-// TestEveryKeyIsTried counts how often each key is opened: which one fits must not show in the work done.
+// TestEveryKeyIsTried counts how often each key is opened: which one fits must not show in the work
+// done.
 func TestEveryKeyIsTried(t *testing.T) {
 	for _, s := range setups {
 		var opened [3]int

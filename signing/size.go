@@ -5,8 +5,9 @@ import (
 	"crypto/ed25519"
 )
 
-// SecretSize is how many bytes of a key are secret under a scheme: of a credential with a name before a colon what follows it, else all; of an ed25519
-// key what there is to guess, which is its seed.
+// SecretSize is how many bytes of a key are secret under a scheme: of a credential with a name
+// before a colon what follows it, else all; of an ed25519 key what there is to guess, which is its
+// seed.
 func SecretSize(s Scheme, k Key) int {
 	if k.pair != nil {
 		return ed25519.SeedSize

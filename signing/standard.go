@@ -10,12 +10,14 @@ import (
 	"time"
 )
 
-// StandardWebhooks are the schemes of the Standard Webhooks specification, which Svix uses under its own header names. What is signed is
-// "<id>.<unix seconds>.<body>"; there is one signature for each key, separated by blanks: "v1,<base64>", an HMAC-SHA-256 under a base64 text with or
-// without "whsec_", or "v1a,<base64>", an ed25519 signature under a "whsk_", which a "whpk_" verifies. A ring may hold keys of both kinds.
+// StandardWebhooks are the schemes of the Standard Webhooks specification, which Svix uses under
+// its own header names. What is signed is "<id>.<unix seconds>.<body>"; there is one signature for
+// each key, separated by blanks: "v1,<base64>", an HMAC-SHA-256 under a base64 text with or without
+// "whsec_", or "v1a,<base64>", an ed25519 signature under a "whsk_", which a "whpk_" verifies. A
+// ring may hold keys of both kinds.
 type StandardWebhooks struct {
-	// HeaderPrefix is "webhook" (or "") or "svix". With "svix" a request without svix-signature is read by its webhook-* headers, as Svix's own
-	// libraries do; the two families are never mixed.
+	// HeaderPrefix is "webhook" (or "") or "svix". With "svix" a request without svix-signature is
+	// read by its webhook-* headers, as Svix's own libraries do; the two families are never mixed.
 	HeaderPrefix string
 	Tolerance    time.Duration // both ways; 0: the specification's 5 minutes
 }
@@ -53,8 +55,9 @@ func (s StandardWebhooks) Sign(h Header, m Message, keys Keyring) error {
 	return nil
 }
 
-// Verify accepts a body that any v1 signature fits under any secret, or any v1a under any ed25519 key, within the tolerance. A signature of one kind never
-// counts under a key of the other. Other versions and unreadable signatures are passed over.
+// Verify accepts a body that any v1 signature fits under any secret, or any v1a under any ed25519
+// key, within the tolerance. A signature of one kind never counts under a key of the other. Other
+// versions and unreadable signatures are passed over.
 func (s StandardWebhooks) Verify(h Header, body []byte, keys Keyring, now time.Time) error {
 	id, t, sigs, err := s.read(h)
 	if err != nil {
@@ -73,7 +76,8 @@ func (s StandardWebhooks) Verify(h Header, body []byte, keys Keyring, now time.T
 // Asymmetric is true: v1a is ed25519.
 func (StandardWebhooks) Asymmetric() bool { return true }
 
-// Check reports settings that cannot work and keys that are neither Standard Webhooks secrets nor ed25519 keys.
+// Check reports settings that cannot work and keys that are neither Standard Webhooks secrets nor
+// ed25519 keys.
 func (s StandardWebhooks) Check(keys Keyring) error {
 	switch {
 	case s.HeaderPrefix != "" && s.HeaderPrefix != "webhook" && s.HeaderPrefix != "svix":

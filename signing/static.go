@@ -21,8 +21,9 @@ const (
 	Raw    StaticKind = "raw"    // the header's value is the key
 )
 
-// Static is a fixed credential in a header. It proves who sent a request and nothing about the body: only TLS protects that, and whoever has seen one
-// request can send others. Sources that use it rank below signed ones.
+// Static is a fixed credential in a header. It proves who sent a request and nothing about the
+// body: only TLS protects that, and whoever has seen one request can send others. Sources that use
+// it rank below signed ones.
 type Static struct {
 	Header string     // "": Authorization
 	Scheme StaticKind // "": raw
@@ -49,7 +50,8 @@ func (s Static) Sign(h Header, _ Message, keys Keyring) error {
 	return nil
 }
 
-// Verify accepts a request that carries any of the keys. Digests are compared, so that timing shows neither content nor length.
+// Verify accepts a request that carries any of the keys. Digests are compared, so that timing shows
+// neither content nor length.
 func (s Static) Verify(h Header, _ []byte, keys Keyring, _ time.Time) error {
 	text, err := one(h, s.header())
 	if err != nil {

@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
-// Timestamped is "t=<unix seconds>,v1=<hex>": HMAC-SHA-256 of "<t>.<body>" keyed with the whole secret text. While keys rotate a sender writes several
-// v1 in one group, or several groups separated by blanks, each with its own t. Versions other than v1 and a v1 that is not a digest are passed over.
+// Timestamped is "t=<unix seconds>,v1=<hex>": HMAC-SHA-256 of "<t>.<body>" keyed with the whole
+// secret text. While keys rotate a sender writes several v1 in one group, or several groups
+// separated by blanks, each with its own t. Versions other than v1 and a v1 that is not a digest
+// are passed over.
 type Timestamped struct {
 	Header    string
 	Tolerance time.Duration // how old a message may be; 0: any age, for senders that do not sign their retries afresh
@@ -50,7 +52,8 @@ func (s Timestamped) Sign(h Header, m Message, keys Keyring) error {
 	return nil
 }
 
-// Verify accepts a body that any v1 of any group fits under any key, if that group's time is within the tolerance.
+// Verify accepts a body that any v1 of any group fits under any key, if that group's time is within
+// the tolerance.
 func (s Timestamped) Verify(h Header, body []byte, keys Keyring, now time.Time) error {
 	text, err := one(h, s.Header)
 	if err != nil {

@@ -2,8 +2,9 @@ package signing
 
 import "time"
 
-// Unsigned is for providers that sign nothing. It accepts every request and proves nothing, so a source that uses it must be known by its address or by
-// a path token, and what it says ranks below everything that is proven.
+// Unsigned is for providers that sign nothing. It accepts every request and proves nothing, so a
+// source that uses it must be known by its address or by a path token, and what it says ranks below
+// everything that is proven.
 type Unsigned struct{}
 
 // Sign sets nothing.

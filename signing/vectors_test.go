@@ -149,7 +149,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestEverySchemeHasVectors reads the package's own source, so that a scheme added without vectors fails.
+// TestEverySchemeHasVectors reads the package's own source, so that a scheme added without vectors
+// fails.
 func TestEverySchemeHasVectors(t *testing.T) {
 	valid, invalid := map[string]bool{}, map[string]bool{}
 	for _, v := range loadVectors(t) {

@@ -61,8 +61,9 @@ func (l *safeLog) String() string {
 	return l.b.String()
 }
 
-// TestAPIGuard: what protects is the dialer, whatever the config's text looked like: of what is asked, of keys that are looked up, and of streams. The addresses are private ones, and are
-// never connected to.
+// TestAPIGuard: what protects is the dialer, whatever the config's text looked like: of what is
+// asked, of keys that are looked up, and of streams. The addresses are private ones, and are never
+// connected to.
 func TestAPIGuard(t *testing.T) {
 	f := func(url, source string, post func(g *gateway)) {
 		t.Helper()

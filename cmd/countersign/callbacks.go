@@ -14,8 +14,10 @@ import (
 	"countersign/relay/send"
 )
 
-// bindCallbacks is the first thing a gateway does and closing that listener the last: while the file is opened, connections wait in the kernel and are not refused. An
-// address that is still taken may be that of a gateway which is just stopping, or of one that has the file too, so the file's own error comes first.
+// bindCallbacks is the first thing a gateway does and closing that listener the last: while the
+// file is opened, connections wait in the kernel and are not refused. An address that is still
+// taken may be that of a gateway which is just stopping, or of one that has the file too, so the
+// file's own error comes first.
 func (g *gateway) bindCallbacks() (err error) {
 	if g.role == roleRelay || g.callbacks != nil {
 		return nil
@@ -54,7 +56,8 @@ func (g *gateway) knowsPartner(cfg *Config) (func(id string) bool, error) {
 	return func(id string) bool { return declared[id] || g.registry.Read().Partner(id) != nil }, nil
 }
 
-// startIngress takes callbacks. It is started as soon as there is a journal, before all that works on what is in it, and so stops after it.
+// startIngress takes callbacks. It is started as soon as there is a journal, before all that works
+// on what is in it, and so stops after it.
 func (g *gateway) startIngress() error {
 	if g.role == roleRelay {
 		return nil

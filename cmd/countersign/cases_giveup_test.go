@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// walkGivenUp is a partner that takes an endpoint away for good: what is owed to it is given up, and its rejections are acknowledged, by the ids that they had before the endpoint
-// was renamed.
+// walkGivenUp is a partner that takes an endpoint away for good: what is owed to it is given up,
+// and its rejections are acknowledged, by the ids that they had before the endpoint was renamed.
 func walkGivenUp(w *walk) {
 	w.desk.answer(http.StatusGone)
 	w.run(exitYes, "trigger sumsub-eu rejected_retry --subject olga", "200 ok")

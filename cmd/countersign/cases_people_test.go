@@ -48,7 +48,8 @@ func walkHitAgain(w *walk) {
 	w.send(http.StatusOK, w.callback("sumsub-eu", "", pep("hit-2")))
 	w.until("subject acme petra", "acme/petra  rejected", "approved -> rejected pep_match(PEP)")
 	w.metric(`countersign_relay_status_changes_total{status="rejected"}`, 2)
-	// The provider has said nothing since the new hit, so there is no yes behind it: a release alone would leave nothing.
+	// The provider has said nothing since the new hit, so there is no yes behind it: a release
+	// alone would leave nothing.
 	w.run(exitYes, `decide acme petra --source sumsub-eu --check identity_verification --status approved --because "risk accepted again" --yes`, "decided: ")
 	w.until("subject acme petra", "acme/petra  approved", "rejected -> approved")
 

@@ -49,8 +49,10 @@ type documented struct {
 	commands    []typed // what is typed there, and what is said to come of it
 }
 
-// TestHardCases walks every case of the document with the command line on a running gateway, and finds in the walk whatever the document shows: commands, their output,
-// metrics, alerts and log lines. Text in <angle brackets> stands for what differs from day to day, and … for the rest of a line.
+// TestHardCases walks every case of the document with the command line on a running gateway, and
+// finds in the walk whatever the document shows: commands, their output, metrics, alerts and log
+// lines. Text in <angle brackets> stands for what differs from day to day, and … for the rest of a
+// line.
 func TestHardCases(t *testing.T) {
 	docs, alerts := documentedCases(t), alertRules(t)
 	var titles, want []string
@@ -159,7 +161,8 @@ func (d *documented) compare(t *testing.T, w *walk, alerts map[string]string) {
 	}
 }
 
-// watches reports whether an alert's rule reads a series: its name, and the verdict, reason or outcome if the rule says which.
+// watches reports whether an alert's rule reads a series: its name, and the verdict, reason or
+// outcome if the rule says which.
 func watches(rule, series string) bool {
 	name, labels, _ := strings.Cut(series, "{")
 	if !regexp.MustCompile(regexp.QuoteMeta(name) + `\b`).MatchString(rule) {
@@ -173,7 +176,8 @@ func watches(rule, series string) bool {
 	return true
 }
 
-// fits reports whether a line of the document is a line that was typed or printed; how many blanks stand between words does not matter.
+// fits reports whether a line of the document is a line that was typed or printed; how many blanks
+// stand between words does not matter.
 func fits(pattern, line string) bool {
 	text := regexp.QuoteMeta(strings.Join(strings.Fields(pattern), " "))
 	text = regexp.MustCompile(`<[^<> ]*>`).ReplaceAllString(text, `\S+`)

@@ -19,7 +19,8 @@ import (
 	"countersign/signing"
 )
 
-// walk is one hard case being walked: a running gateway with its files in the working directory, a partner, and what the operator typed and saw.
+// walk is one hard case being walked: a running gateway with its files in the working directory, a
+// partner, and what the operator typed and saw.
 type walk struct {
 	t      *testing.T
 	dir    string
@@ -117,7 +118,8 @@ func (w *walk) run(want int, line string, wants ...string) (out string) {
 	return o
 }
 
-// until types one command again and again until its output holds these words: the fold and the partner come after the 200.
+// until types one command again and again until its output holds these words: the fold and the
+// partner come after the 200.
 func (w *walk) until(line string, wants ...string) (out string) {
 	w.t.Helper()
 	var code int

@@ -130,7 +130,8 @@ func walkUnknownDecision(w *walk) {
 	w.run(exitYes, "quarantine discard "+id, "is discarded")
 }
 
-// facecheck is a provider that the config describes, with a mistake: its callbacks say outcome, not result.
+// facecheck is a provider that the config describes, with a mistake: its callbacks say outcome, not
+// result.
 const facecheck = `  - name: facecheck
     provider: generic
     keys: [file:facecheck.key]

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// walkWithheld is a rejection that dies, and whose endpoint then goes by another name: it is withheld until somebody has told the partner, and says so.
+// walkWithheld is a rejection that dies, and whose endpoint then goes by another name: it is
+// withheld until somebody has told the partner, and says so.
 func walkWithheld(w *walk) {
 	w.desk.answer(http.StatusInternalServerError)
 	w.run(exitYes, "trigger sumsub-eu rejected_retry --subject nell", "200 ok")

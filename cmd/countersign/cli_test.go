@@ -26,7 +26,8 @@ import (
 	"countersign/signing"
 )
 
-// TestMain lets the test binary be the program: a gateway checks its database in a process of its own, and some tests need a second one.
+// TestMain lets the test binary be the program: a gateway checks its database in a process of its
+// own, and some tests need a second one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "check" || os.Getenv("COUNTERSIGN_BE_MAIN") != "" {
 		if with := os.Getenv("COUNTERSIGN_SWAP_DISK"); with != "" {

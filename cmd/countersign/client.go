@@ -12,7 +12,8 @@ import (
 	"countersign/relay/control/client"
 )
 
-// client speaks to the control listener of a running gateway, found through its config. It reads the token from COUNTERSIGN_TOKEN or from the gateway's data directory.
+// client speaks to the control listener of a running gateway, found through its config. It reads
+// the token from COUNTERSIGN_TOKEN or from the gateway's data directory.
 func (f configFlag) client(c *console) (*client.Client, error) {
 	cfg, err := f.load(c)
 	if err != nil {
@@ -35,7 +36,8 @@ func newClient(c *console, cfg *Config) (_ *client.Client, err error) {
 	return client.New(client.Options{Base: "http://" + reachable(cfg.Listen.Control), Token: token}), nil
 }
 
-// reachable is where an address that is listened on is called from the same machine: all addresses are none to call, and no name to be called by.
+// reachable is where an address that is listened on is called from the same machine: all addresses
+// are none to call, and no name to be called by.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if a, aerr := netip.ParseAddr(host); err != nil || host != "" && (aerr != nil || !a.IsUnspecified()) {

@@ -20,7 +20,8 @@ const (
 	modeLive    = "live"
 )
 
-// Config is the gateway's configuration, complete: every default is filled in, every reference resolved. It may be printed, for no secret in it prints.
+// Config is the gateway's configuration, complete: every default is filled in, every reference
+// resolved. It may be printed, for no secret in it prints.
 type Config struct {
 	Path           string // of the file it came from
 	Mode           string // sandbox | live
@@ -56,7 +57,8 @@ type ListenConfig struct {
 	Metrics            string        // "": what machines ask is served on the control listener alone
 }
 
-// TLSConfig names the files of a certificate. They are read again when they change, so the paths are what is kept.
+// TLSConfig names the files of a certificate. They are read again when they change, so the paths
+// are what is kept.
 type TLSConfig struct {
 	CertFile, KeyFile string
 	ClientCAFile      string // "": clients need no certificate
@@ -160,7 +162,8 @@ type TokenConfig struct {
 	Partner string // with scope partner
 }
 
-// known is what this binary can do; it arrives as an argument so that reading a config needs no adapter.
+// known is what this binary can do; it arrives as an argument so that reading a config needs no
+// adapter.
 type known struct {
 	Providers map[string]func(options map[string]string) error // an error names the option and the remedy
 	Formats   map[string]bool
@@ -197,8 +200,8 @@ func (p problem) String() string {
 	return s + p.What + "; " + p.Remedy
 }
 
-// loadConfig reads the file at path and the COUNTERSIGN_* overrides. It returns a Config only when there is no problem at all, else every problem it can find, in the order
-// of the file.
+// loadConfig reads the file at path and the COUNTERSIGN_* overrides. It returns a Config only when
+// there is no problem at all, else every problem it can find, in the order of the file.
 func loadConfig(path string, env func(string) (string, bool), k known) (*Config, []problem) {
 	l := newLoader(path, env, k)
 	if root := l.parse(); root != nil {

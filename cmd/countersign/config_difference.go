@@ -14,17 +14,20 @@ import (
 	"countersign/relay/control/api"
 )
 
-// reloaded and fixed divide the keys of a config: what counts after a reload, and what takes a restart. A key stands for all below it. A test holds them to configReference, and to
+// reloaded and fixed divide the keys of a config: what counts after a reload, and what takes a
+// restart. A key stands for all below it. A test holds them to configReference, and to
 // docs/OPERATIONS.md.
 var (
 	reloadedKeys = []string{"limits", "trusted_proxies", "sources", "partners", "operator", "retention", "tokens", "log.level"}
 	fixedKeys    = []string{"mode", "data", "listen", "tls", "egress", "kafka", "storage", "log.format"}
 )
 
-// followedFiles are files that are read again when they change, whether anything is reloaded or not.
+// followedFiles are files that are read again when they change, whether anything is reloaded or
+// not.
 var followedFiles = []string{"tls", "kafka.tls"}
 
-// below reports whether a key is one of these, or below one. Names of what stands in lists count for nothing.
+// below reports whether a key is one of these, or below one. Names of what stands in lists count
+// for nothing.
 func below(key string, roots []string) bool {
 	return slices.ContainsFunc(roots, func(r string) bool {
 		rest, ok := strings.CutPrefix(key, r)
@@ -94,7 +97,8 @@ func nameOf(item *yaml.Node, i int) string {
 	return strconv.Itoa(i)
 }
 
-// differences are what another config says otherwise, in its order, and then what it says no more. A source, a partner, an endpoint or a token that comes or goes is one.
+// differences are what another config says otherwise, in its order, and then what it says no more.
+// A source, a partner, an endpoint or a token that comes or goes is one.
 func differences(was, is *Config) (all []api.Difference) {
 	seen := map[string]bool{}
 	add := func(d api.Difference) {
@@ -151,7 +155,8 @@ func thingsOf(all []saying) map[string]bool {
 	return m
 }
 
-// outermost is the outermost thing that a key belongs to and that the other file does not have; "": it has all.
+// outermost is the outermost thing that a key belongs to and that the other file does not have; "":
+// it has all.
 func outermost(key string, other map[string]bool) string {
 	for _, thing := range things(key) {
 		if !other[thing] {

@@ -89,7 +89,8 @@ func (l *loader) endpointTLS(e *EndpointConfig) setter {
 	}
 }
 
-// headers reads what every request to an endpoint carries beside the format's headers. A value is the text itself, or a reference to a secret.
+// headers reads what every request to an endpoint carries beside the format's headers. A value is
+// the text itself, or a reference to a secret.
 func (l *loader) headers(dst *[]send.Header) setter {
 	return func(n *yaml.Node, at string) {
 		size := 0

@@ -100,7 +100,8 @@ func (l *loader) genericStatuses(dst *map[string]kyc.Status) setter {
 	}
 }
 
-// genericReasons reads a reason, or a list of it and whether another try can mend it, for every code.
+// genericReasons reads a reason, or a list of it and whether another try can mend it, for every
+// code.
 func (l *loader) genericReasons(dst *map[string]provider.GenericReason) setter {
 	return func(n *yaml.Node, at string) {
 		*dst = map[string]provider.GenericReason{}
@@ -125,7 +126,8 @@ func (l *loader) genericReasons(dst *map[string]provider.GenericReason) setter {
 	}
 }
 
-// genericBeside checks that the block and its provider come together, and that nothing stands beside it which it says itself.
+// genericBeside checks that the block and its provider come together, and that nothing stands
+// beside it which it says itself.
 func (l *loader) genericBeside(n *yaml.Node, at string, s *SourceConfig) {
 	block := has(n, "generic")
 	switch isGeneric := s.Provider == provider.GenericName; {
@@ -182,7 +184,8 @@ func entry(n *yaml.Node, key string) *yaml.Node {
 
 var secretForm = regexp.MustCompile(`\b(whsec|sk)_|[A-Za-z0-9_+/=-]{41}`)
 
-// veiled is what may be repeated of an expression: what looks like a secret in the wrong place may not.
+// veiled is what may be repeated of an expression: what looks like a secret in the wrong place may
+// not.
 func veiled(what string) string {
 	if secretForm.MatchString(what) {
 		return "is no expression (not shown: there might be a secret in it)"
@@ -206,7 +209,8 @@ func adapterOf(sc SourceConfig) (provider.Adapter, error) {
 	return a, nil
 }
 
-// adapter is that of a captured callback. Of a config nothing is read but the one block, so that no secret has to be there.
+// adapter is that of a captured callback. Of a config nothing is read but the one block, so that no
+// secret has to be there.
 func (f captured) adapter(c *console) (provider.Adapter, error) {
 	switch a, ok := provider.ByName(f.Provider); {
 	case f.Provider == provider.GenericName && f.Config == "":

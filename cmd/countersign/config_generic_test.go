@@ -18,7 +18,8 @@ import (
 	"countersign/kyc"
 )
 
-// genericExample is the section of docs/ADDING.md: the config, and pairs of a body and what it becomes.
+// genericExample is the section of docs/ADDING.md: the config, and pairs of a body and what it
+// becomes.
 func genericExample(t *testing.T) (config string, pairs [][2]string) {
 	t.Helper()
 	_, section, ok := strings.Cut(read(t, "../../docs/ADDING.md"), "\n## A provider without Go\n")
@@ -43,7 +44,8 @@ func genericExample(t *testing.T) (config string, pairs [][2]string) {
 	return configs[0] + "\n", pairs
 }
 
-// TestGenericExample holds the document to the program: by the command line, without the keys and the rest of a config.
+// TestGenericExample holds the document to the program: by the command line, without the keys and
+// the rest of a config.
 func TestGenericExample(t *testing.T) {
 	text, pairs := genericExample(t)
 	dir := t.TempDir()
@@ -72,7 +74,8 @@ func secretOf(name, secret string) func(string) (string, bool) {
 	return func(k string) (string, bool) { return secret, k == name }
 }
 
-// TestGenericFunctionsInDocs: the document lists the functions of an expression, as they can be called.
+// TestGenericFunctionsInDocs: the document lists the functions of an expression, as they can be
+// called.
 func TestGenericFunctionsInDocs(t *testing.T) {
 	_, section, _ := strings.Cut(read(t, "../../docs/ADDING.md"), "**What an expression may use.**")
 	section, _, _ = strings.Cut(section, "**What holds")
@@ -92,7 +95,8 @@ func TestGenericFunctionsInDocs(t *testing.T) {
 	}
 }
 
-// TestGenericCommands: translate and verify take the block from a config of which nothing else is read.
+// TestGenericCommands: translate and verify take the block from a config of which nothing else is
+// read.
 func TestGenericCommands(t *testing.T) {
 	text, pairs := genericExample(t)
 	dir := t.TempDir()
@@ -146,7 +150,8 @@ func TestGenericCommands(t *testing.T) {
 	f(exitYes, "generic", "providers")
 }
 
-// TestGenericSource is the whole way: a provider that this program does not know posts what it signed, and the partner is told.
+// TestGenericSource is the whole way: a provider that this program does not know posts what it
+// signed, and the partner is told.
 func TestGenericSource(t *testing.T) {
 	text, pairs := genericExample(t)
 	partner := newHook(t, func() int { return http.StatusOK })

@@ -6,7 +6,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// LimitsConfig bounds what strangers can make the callbacks' listener hold. 0: the default, which depends on the machine.
+// LimitsConfig bounds what strangers can make the callbacks' listener hold. 0: the default, which
+// depends on the machine.
 type LimitsConfig struct {
 	Bodies                int64 // bytes of memory for all bodies on their way
 	BodiesPerSource       int64 // of these, those to one source
@@ -14,7 +15,8 @@ type LimitsConfig struct {
 	ConnectionsPerAddress int
 }
 
-// What all bodies may take where the config does not say: a quarter of the memory, and no more than this, which is some fifty bodies of a megabyte at once.
+// What all bodies may take where the config does not say: a quarter of the memory, and no more than
+// this, which is some fifty bodies of a megabyte at once.
 const manyBodies = 48 << 20
 
 func (l *loader) limits(n *yaml.Node, at string) {
@@ -78,5 +80,6 @@ func (c *Config) bodies(memory int64) (all, perSource, perAddress int64) {
 	return all, perSource, perAddress
 }
 
-// defaultIdle is longer than the minute for which most load balancers keep a connection they do not use.
+// defaultIdle is longer than the minute for which most load balancers keep a connection they do not
+// use.
 const defaultIdle = 75 * time.Second

@@ -11,7 +11,8 @@ import (
 	"countersign/relay/registry"
 )
 
-// operator reads the endpoints of whoever runs the gateway, which are told of what becomes of the others.
+// operator reads the endpoints of whoever runs the gateway, which are told of what becomes of the
+// others.
 func (l *loader) operator(n *yaml.Node, at string) {
 	read := func(n *yaml.Node, at string) {
 		e := l.endpoint(n, at)
@@ -31,7 +32,8 @@ func (l *loader) operator(n *yaml.Node, at string) {
 	l.object(n, at, field{"endpoints", true, l.list(true, read)})
 }
 
-// receivers are all that a config sends anything to: its partners and, where it has endpoints, the operator.
+// receivers are all that a config sends anything to: its partners and, where it has endpoints, the
+// operator.
 func (c *Config) receivers() []PartnerConfig {
 	if len(c.Operator) == 0 {
 		return c.Partners

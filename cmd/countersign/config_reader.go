@@ -18,7 +18,8 @@ import (
 // maxConfig is far above any real config, and far below what would trouble us.
 const maxConfig = 4 << 20
 
-// loader walks the YAML tree by tables of fields. It works on nodes, not on structs, so that every problem has its line.
+// loader walks the YAML tree by tables of fields. It works on nodes, not on structs, so that every
+// problem has its line.
 type loader struct {
 	file     string // as the user wrote it
 	dir      string // what file: references are relative to
@@ -150,7 +151,8 @@ func (l *loader) pairs(n *yaml.Node, at string, each func(key string, k, v *yaml
 	return true
 }
 
-// object reads a mapping by its table. Fields are set in the table's order, whatever the file's, so that a row may rely on those above it.
+// object reads a mapping by its table. Fields are set in the table's order, whatever the file's, so
+// that a row may rely on those above it.
 func (l *loader) object(n *yaml.Node, at string, fields ...field) bool {
 	found := map[string]*yaml.Node{}
 	ok := l.pairs(n, at, func(key string, k, v *yaml.Node) {
@@ -180,7 +182,8 @@ func (l *loader) object(n *yaml.Node, at string, fields ...field) bool {
 	return true
 }
 
-// list calls each for every item. An empty list is refused where it would mean the same as no list to a reader, and something else to us.
+// list calls each for every item. An empty list is refused where it would mean the same as no list
+// to a reader, and something else to us.
 func (l *loader) list(mayBeEmpty bool, each setter) setter {
 	return func(n *yaml.Node, at string) {
 		switch {

@@ -6,14 +6,16 @@ import (
 	"countersign/ingest/provider"
 )
 
-// configKey explains one key of the config: for docs/OPERATIONS.md and for `countersign check --explain`.
+// configKey explains one key of the config: for docs/OPERATIONS.md and for `countersign check
+// --explain`.
 type configKey struct {
 	Key     string // sources[].name: an item of a list is []
 	Default string // as it would stand in the file; "" where there is none
 	Meaning string
 }
 
-// configReference lists every key there is, in the order of the example. Tests hold it to the loader's tables and to the loader's defaults.
+// configReference lists every key there is, in the order of the example. Tests hold it to the
+// loader's tables and to the loader's defaults.
 func configReference() []configKey {
 	return append(append([]configKey{
 		{"mode", "sandbox", "sandbox, or live: https endpoints only, no test helpers. COUNTERSIGN_MODE overrides it"},

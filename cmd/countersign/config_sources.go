@@ -93,7 +93,8 @@ func (l *loader) proofs(n *yaml.Node, at string, s *SourceConfig) {
 	}
 }
 
-// followed checks a source whose provider posts nothing: what is for callbacks would only seem to do something.
+// followed checks a source whose provider posts nothing: what is for callbacks would only seem to
+// do something.
 func (l *loader) followed(n *yaml.Node, at string, s *SourceConfig) {
 	if !has(n, "api") {
 		l.wrong(n, join(at, "api"), mistake{"is missing: " + s.Provider + " posts no callbacks, its stream is followed", "add api: {user: …, key: env:NAME}"})

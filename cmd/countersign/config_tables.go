@@ -18,7 +18,8 @@ import (
 	"countersign/signing"
 )
 
-// root reads the whole file. The order of the rows matters: mode and egress decide which URLs pass, sources and tokens name partners, and limits hold what sources take.
+// root reads the whole file. The order of the rows matters: mode and egress decide which URLs pass,
+// sources and tokens name partners, and limits hold what sources take.
 func (l *loader) root(n *yaml.Node) {
 	c := l.cfg
 	parseMode := oneOf(modeSandbox, modeLive)
@@ -266,7 +267,8 @@ func (l *loader) partner(n *yaml.Node, at string) {
 	l.cfg.Partners = append(l.cfg.Partners, p)
 }
 
-// renamedPartner reads the id that a partner had. That none of this file has it can be said when all are read.
+// renamedPartner reads the id that a partner had. That none of this file has it can be said when
+// all are read.
 func (l *loader) renamedPartner(p *PartnerConfig) setter {
 	return func(n *yaml.Node, at string) {
 		before := len(l.problems)
@@ -313,7 +315,8 @@ func (l *loader) endpoint(n *yaml.Node, at string) EndpointConfig {
 	return e
 }
 
-// renamedFrom reads the id that an endpoint had. That none of this file has it can be said when all are read.
+// renamedFrom reads the id that an endpoint had. That none of this file has it can be said when all
+// are read.
 func (l *loader) renamedFrom(e *EndpointConfig) setter {
 	return func(n *yaml.Node, at string) {
 		before := len(l.problems)

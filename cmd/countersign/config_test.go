@@ -307,7 +307,8 @@ func TestReferenceIsComplete(t *testing.T) {
 	}
 }
 
-// TestReferenceTellsTheDefaults writes every default of the reference into a file, and wants the Config of a file without them.
+// TestReferenceTellsTheDefaults writes every default of the reference into a file, and wants the
+// Config of a file without them.
 func TestReferenceTellsTheDefaults(t *testing.T) {
 	dir := folder(t)
 	const bare = `

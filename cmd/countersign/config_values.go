@@ -166,7 +166,8 @@ func parseSince(s string) (time.Time, *mistake) {
 	return t, m
 }
 
-// parsePrefix wants networks spelled exactly: 10.1.2.3/8 is more often a slip for /32 than a network.
+// parsePrefix wants networks spelled exactly: 10.1.2.3/8 is more often a slip for /32 than a
+// network.
 func parsePrefix(s string) (netip.Prefix, *mistake) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
@@ -219,7 +220,8 @@ func parsePrivate(s string) (string, *mistake) {
 // carrierGrade are the addresses of RFC 6598, which networks of containers use too.
 var carrierGrade = netip.MustParsePrefix("100.64.0.0/10")
 
-// within reports whether an address is of this machine or of a private network, and of one machine only.
+// within reports whether an address is of this machine or of a private network, and of one machine
+// only.
 func within(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || carrierGrade.Contains(a)

@@ -30,8 +30,8 @@ func section(t *testing.T, file, name string) string {
 	return text
 }
 
-// TestConfirmation: a provider that signs nothing says that it is done; nobody is approved by that. Its API is asked, over a restart and through an outage, and what it
-// answers counts, and is told.
+// TestConfirmation: a provider that signs nothing says that it is done; nobody is approved by that.
+// Its API is asked, over a restart and through an outage, and what it answers counts, and is told.
 func TestConfirmation(t *testing.T) {
 	var up, asked atomic.Int64
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -109,7 +109,8 @@ partners:
 	}
 }
 
-// TestTrigger: samples of every adapter can be sent to a running gateway from the command line, but for those whose provider alone can sign.
+// TestTrigger: samples of every adapter can be sent to a running gateway from the command line, but
+// for those whose provider alone can sign.
 func TestTrigger(t *testing.T) {
 	config := town(t, newHook(t, func() int { return http.StatusOK }).url)
 	start(t, config)

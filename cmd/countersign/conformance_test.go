@@ -197,8 +197,9 @@ func (c posted) send(t *testing.T, base string) int {
 	return resp.StatusCode
 }
 
-// TestEveryProvider sends every callback of every adapter's fixtures through a whole gateway, twice. A replay is answered 200 and tells nobody anything new (I4);
-// below signed, nobody becomes approved, suspended or rejected for good (I10); what is not genuine is refused.
+// TestEveryProvider sends every callback of every adapter's fixtures through a whole gateway,
+// twice. A replay is answered 200 and tells nobody anything new (I4); below signed, nobody becomes
+// approved, suspended or rejected for good (I10); what is not genuine is refused.
 func TestEveryProvider(t *testing.T) {
 	partner := &told{bodies: map[string][]string{}}
 	hook := httptest.NewServer(partner)

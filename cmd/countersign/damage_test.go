@@ -12,7 +12,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// damage changes more than one bit of a record in a database that nobody has open, as a failing disk would.
+// damage changes more than one bit of a record in a database that nobody has open, as a failing
+// disk would.
 func damage(t *testing.T, dir string, n store.Name, key string) {
 	t.Helper()
 	s, err := store.Open(store.Options{Dir: dir})
@@ -39,7 +40,8 @@ func damage(t *testing.T, dir string, n store.Name, key string) {
 	}
 }
 
-// TestDamagedFile is a morning after a disk has failed, by the command line alone: what is damaged is said, one person is set aside, and rebuilt.
+// TestDamagedFile is a morning after a disk has failed, by the command line alone: what is damaged
+// is said, one person is set aside, and rebuilt.
 func TestDamagedFile(t *testing.T) {
 	dir, config := house(t, "http://127.0.0.1:9/hook")
 	f := func(want int, contains string, args ...string) string {

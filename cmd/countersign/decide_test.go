@@ -21,7 +21,8 @@ func (w *walk) at(answer, line string) (code int, out, errs string) {
 	return code, o.String(), e.String()
 }
 
-// TestDecideAsks: decide shows what would come of it and asks; where nobody can answer it wants --yes; what was done is what was shown.
+// TestDecideAsks: decide shows what would come of it and asks; where nobody can answer it wants
+// --yes; what was done is what was shown.
 func TestDecideAsks(t *testing.T) {
 	w := newWalk(t)
 	w.run(exitYes, "trigger sumsub-eu on_hold --subject dana", "200 ok")

@@ -177,7 +177,8 @@ func (cmd *demoCommand) play(c *console, cfg *Config, g *gateway, p *demoPartner
 	return nil
 }
 
-// demoPartner is a partner of its own making: it verifies with its key by plain HMAC and shares no code with the signer.
+// demoPartner is a partner of its own making: it verifies with its key by plain HMAC and shares no
+// code with the signer.
 type demoPartner struct {
 	c    *console
 	ln   net.Listener

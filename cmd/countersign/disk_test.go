@@ -23,8 +23,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// swapDisk waits for a line, and then puts another file under the database's descriptor in this process: one opened for reading only refuses to be written (EBADF), and
-// /dev/null takes everything and cannot flush it (EINVAL).
+// swapDisk waits for a line, and then puts another file under the database's descriptor in this
+// process: one opened for reading only refuses to be written (EBADF), and /dev/null takes
+// everything and cannot flush it (EINVAL).
 func swapDisk(with string) {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return
@@ -56,8 +57,9 @@ func swapDisk(with string) {
 	panic("the database is not open")
 }
 
-// TestIOError: after an I/O error the process is gone within a second, whatever partners do, and its last line names the file, the call and what that answered. The next
-// start says that it follows an unclean stop.
+// TestIOError: after an I/O error the process is gone within a second, whatever partners do, and
+// its last line names the file, the call and what that answered. The next start says that it
+// follows an unclean stop.
 func TestIOError(t *testing.T) {
 	var f func(with, call, errno string)
 	tries := 0
@@ -128,7 +130,8 @@ func TestIOError(t *testing.T) {
 	f("/dev/null", "fdatasync", "EINVAL")
 }
 
-// TestDiskHangs: while a commit does not end the gateway is not ready and says why, the metric grows, and callbacks are refused in time. When it ends, so does all that.
+// TestDiskHangs: while a commit does not end the gateway is not ready and says why, the metric
+// grows, and callbacks are refused in time. When it ends, so does all that.
 func TestDiskHangs(t *testing.T) {
 	partner := newHook(t, func() int { return http.StatusOK })
 	_, config := house(t, partner.url)
@@ -165,7 +168,8 @@ func TestDiskHangs(t *testing.T) {
 	})
 }
 
-// TestReadySaysWhatIsShort: /readyz names what there is too little room of, and the metric says so too.
+// TestReadySaysWhatIsShort: /readyz names what there is too little room of, and the metric says so
+// too.
 func TestReadySaysWhatIsShort(t *testing.T) {
 	_, config := house(t, "http://127.0.0.1:9/")
 	g := start(t, config)

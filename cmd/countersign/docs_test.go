@@ -18,7 +18,8 @@ var update = flag.Bool("update", false, "rewrite what is generated in docs/")
 
 const operations = "../../docs/OPERATIONS.md"
 
-// TestConfigTable holds the table of config keys in docs/OPERATIONS.md to configReference, which other tests hold to the loader.
+// TestConfigTable holds the table of config keys in docs/OPERATIONS.md to configReference, which
+// other tests hold to the loader.
 func TestConfigTable(t *testing.T) {
 	var table bytes.Buffer
 	table.WriteString("<!-- config: begin -->\n| key | default | meaning |\n|---|---|---|\n")

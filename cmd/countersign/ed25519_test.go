@@ -16,7 +16,8 @@ const (
 	pairPublic  = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
 )
 
-// TestSignEd25519: sign makes what listen and verify accept under the public key, and says clearly what cannot sign.
+// TestSignEd25519: sign makes what listen and verify accept under the public key, and says clearly
+// what cannot sign.
 func TestSignEd25519(t *testing.T) {
 	dir := t.TempDir()
 	body := write(t, dir, "body.json", `{"type":"ping"}`)
@@ -69,7 +70,8 @@ func TestSignEd25519(t *testing.T) {
 	}
 }
 
-// TestCheckEndpointKeys: a key that could not sign for its endpoint is found when the config is read, at its line.
+// TestCheckEndpointKeys: a key that could not sign for its endpoint is found when the config is
+// read, at its line.
 func TestCheckEndpointKeys(t *testing.T) {
 	dir := t.TempDir()
 	f := func(name, keys, want string) {

@@ -23,7 +23,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// connectProxy is an HTTP proxy on loopback that wants credentials; what it was asked is kept. It is a partner's way in, so it connects to loopback only.
+// connectProxy is an HTTP proxy on loopback that wants credentials; what it was asked is kept. It
+// is a partner's way in, so it connects to loopback only.
 type connectProxy struct {
 	addr string
 	want string // Proxy-Authorization; another is answered 407
@@ -93,8 +94,9 @@ func (p *connectProxy) seen() string {
 	return strings.Join(p.asked, "\n")
 }
 
-// TestEgress: a whole gateway whose partner wants a client certificate, an authority of its own, a header and a password, behind a proxy that wants one too. The proxy first refuses: the
-// delivery is tried again, for that reason. No secret is logged, shown, or in the file.
+// TestEgress: a whole gateway whose partner wants a client certificate, an authority of its own, a
+// header and a password, behind a proxy that wants one too. The proxy first refuses: the delivery
+// is tried again, for that reason. No secret is logged, shown, or in the file.
 func TestEgress(t *testing.T) {
 	var mu sync.Mutex // guards got
 	var got http.Header

@@ -62,7 +62,8 @@ func (f jsonFlag) endpoint(c *console, v *api.EndpointDetail) error {
 	return nil
 }
 
-// endpointFlags are what may be said of an endpoint. What is not said stays, or is the default of a new one.
+// endpointFlags are what may be said of an endpoint. What is not said stays, or is the default of a
+// new one.
 type endpointFlags struct {
 	URL          *string           `help:"Where it is told."`
 	Format       *string           `help:"How changes are written and signed; countersign formats lists them."`

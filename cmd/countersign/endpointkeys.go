@@ -61,7 +61,8 @@ type handed struct {
 	Out string `help:"Write the secret of an hmac key to this file, which must not exist, with mode 0600." type:"path"`
 }
 
-// place makes the file that a secret goes to; nil: it goes to the terminal. That is seen to before the key is made, for its secret is shown once.
+// place makes the file that a secret goes to; nil: it goes to the terminal. That is seen to before
+// the key is made, for its secret is shown once.
 func (h *handed) place(c *console) (*os.File, error) {
 	if h.Out == "" {
 		if !c.shown {

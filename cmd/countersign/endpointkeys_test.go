@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestKeysByCommand: an operator lists, rotates and revokes an endpoint's keys by the command line; a secret goes to a terminal or a new file, once, and what signs counts over a restart.
+// TestKeysByCommand: an operator lists, rotates and revokes an endpoint's keys by the command line;
+// a secret goes to a terminal or a new file, once, and what signs counts over a restart.
 func TestKeysByCommand(t *testing.T) {
 	dir, config := house(t, "http://127.0.0.1:9/")
 	b, err := os.ReadFile(config)

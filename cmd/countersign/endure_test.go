@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// TestHangupAndGoneReader: SIGHUP is logged with what came of it, and a log that nobody reads any more ends nothing: failed writes are counted, callbacks are taken, and the stop is
-// a clean one.
+// TestHangupAndGoneReader: SIGHUP is logged with what came of it, and a log that nobody reads any
+// more ends nothing: failed writes are counted, callbacks are taken, and the stop is a clean one.
 func TestHangupAndGoneReader(t *testing.T) {
 	partner := newHook(t, func() int { return http.StatusOK })
 	dir, config := house(t, partner.url)
@@ -51,7 +51,8 @@ func TestHangupAndGoneReader(t *testing.T) {
 	}
 }
 
-// TestBlockedReader: a log that is not read holds up nothing, although each callback is a line of it and the pipe has long been full.
+// TestBlockedReader: a log that is not read holds up nothing, although each callback is a line of
+// it and the pipe has long been full.
 func TestBlockedReader(t *testing.T) {
 	partner := newHook(t, func() int { return http.StatusOK })
 	go func() {
@@ -90,7 +91,8 @@ func TestBlockedReader(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: who asks twice does not want to wait, not even for the request that is in progress. The file counts as not closed.
+// TestSecondSignal: who asks twice does not want to wait, not even for the request that is in
+// progress. The file counts as not closed.
 func TestSecondSignal(t *testing.T) {
 	dir, config := house(t, "http://127.0.0.1:9/")
 	m := launch(t, config, "", nil).ready()
@@ -126,8 +128,9 @@ func TestSecondSignal(t *testing.T) {
 	again.stop()
 }
 
-// TestOpenFiles: strangers take every connection that callbacks may have, and health and metrics answer all the same, a provider that was there before is served, and so is
-// one that comes then, and its partner is told.
+// TestOpenFiles: strangers take every connection that callbacks may have, and health and metrics
+// answer all the same, a provider that was there before is served, and so is one that comes then,
+// and its partner is told.
 func TestOpenFiles(t *testing.T) {
 	partner := newHook(t, func() int { return http.StatusOK })
 	dir, config := house(t, partner.url)
@@ -199,7 +202,8 @@ func TestOpenFiles(t *testing.T) {
 	}
 }
 
-// TestNoSecretInTheLog: of a first start whose stderr is a pipe, the log says where the key is, and the key is in a file that only the operator can read.
+// TestNoSecretInTheLog: of a first start whose stderr is a pipe, the log says where the key is, and
+// the key is in a file that only the operator can read.
 func TestNoSecretInTheLog(t *testing.T) {
 	dir, config := house(t, "http://127.0.0.1:9/")
 	b, err := os.ReadFile(config)

@@ -22,10 +22,12 @@ import (
 	"countersign/relay"
 )
 
-// The examination of a file runs in a process of its own: with a bound on its memory, ended by whoever ends this one, and if it should die of what it reads, that is an answer.
+// The examination of a file runs in a process of its own: with a bound on its memory, ended by
+// whoever ends this one, and if it should die of what it reads, that is an answer.
 const examineHeap = 192 << 20 // bytes that the collector keeps to
 
-// examineData is how many bytes of address space it may write to, which the runtime reserves far ahead of their use; 0: as many as it likes.
+// examineData is how many bytes of address space it may write to, which the runtime reserves far
+// ahead of their use; 0: as many as it likes.
 var examineData uint64 = 768 << 20
 
 // auditors look at how the records of a file fit together.

@@ -8,7 +8,8 @@ import (
 	"countersign/relay/send"
 )
 
-// startFollower follows the streams of providers that post nothing. Like the ingress it takes work in, so it stops before the relay.
+// startFollower follows the streams of providers that post nothing. Like the ingress it takes work
+// in, so it stops before the relay.
 func (g *gateway) startFollower(in *ingest.Ingress) error {
 	o := stream.Options{
 		Journal: g.journal, Take: in.Streamed, Logger: g.log, Metrics: g.metrics(), Control: send.Guard(g.cfg.Live(), g.cfg.EgressAllow),
@@ -33,7 +34,8 @@ func followedSources(cfg *Config) (all []stream.Source) {
 	return all
 }
 
-// streamSource is a configured source as the follower knows it; false: its provider posts callbacks.
+// streamSource is a configured source as the follower knows it; false: its provider posts
+// callbacks.
 func streamSource(sc SourceConfig) (stream.Source, bool) {
 	a, ok := provider.ByName(sc.Provider)
 	if !ok || a.Stream == nil {
@@ -46,7 +48,8 @@ func streamSource(sc SourceConfig) (stream.Source, bool) {
 	return s, true
 }
 
-// proved is how far what an adapter's provider says with these options can be trusted: as far as a callback's proof goes, or, on a stream, as the connection that we opened.
+// proved is how far what an adapter's provider says with these options can be trusted: as far as a
+// callback's proof goes, or, on a stream, as the connection that we opened.
 func proved(a provider.Adapter, o provider.Options) kyc.Authenticity {
 	if a.Stream != nil {
 		return a.Evidence

@@ -14,7 +14,8 @@ import (
 	"countersign/kyc"
 )
 
-// accounts is Alpaca's stream: whoever has the credentials is told what came behind a cursor, and then what comes.
+// accounts is Alpaca's stream: whoever has the credentials is told what came behind a cursor, and
+// then what comes.
 type accounts struct {
 	mu    sync.Mutex // guards what follows
 	all   []string   // events: the n-th has the id n
@@ -69,8 +70,8 @@ func (a *accounts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestStream: a provider that posts nothing is followed. What its stream says is told like a signed callback; a gateway that starts again goes on where it was, and
-// nothing is told twice.
+// TestStream: a provider that posts nothing is followed. What its stream says is told like a signed
+// callback; a gateway that starts again goes on where it was, and nothing is told twice.
 func TestStream(t *testing.T) {
 	feed := &accounts{more: make(chan struct{})}
 	api := httptest.NewServer(feed)
@@ -134,7 +135,8 @@ egress: {allow: [127.0.0.0/8]}
 	}
 }
 
-// TestStreamOnTheCommandLine: what a stream is for is said where somebody may take its provider for one that posts.
+// TestStreamOnTheCommandLine: what a stream is for is said where somebody may take its provider for
+// one that posts.
 func TestStreamOnTheCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	config := write(t, dir, "countersign.yaml", "partners: [{id: acme}]\nsources: [{name: brokerage, provider: alpaca, partner: acme, api: {user: id, key: env:KEY}}]\n")

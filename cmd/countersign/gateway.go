@@ -40,7 +40,8 @@ const (
 	roleRelay  = "relay"
 )
 
-// gateway is one running Countersign, wired from a Config. Make it with newGateway, end it with close.
+// gateway is one running Countersign, wired from a Config. Make it with newGateway, end it with
+// close.
 type gateway struct {
 	cfg     *Config
 	role    string
@@ -94,8 +95,9 @@ func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (
 	return openGateway(cfg, role, outside{log: log, terminal: notices})
 }
 
-// openGateway binds the listeners, opens the database and starts every component. On error everything it has started is stopped. The components are stopped in the
-// reverse of this order, so callbacks are taken until the journal is all that is left.
+// openGateway binds the listeners, opens the database and starts every component. On error
+// everything it has started is stopped. The components are stopped in the reverse of this order, so
+// callbacks are taken until the journal is all that is left.
 func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 	g = &gateway{cfg: cfg, role: role, outside: o, notices: o.terminal, reg: prometheus.NewRegistry(), process: newProcess(o.log)}
 	if o.terminal == nil {
@@ -245,7 +247,8 @@ func (g *gateway) startRelay() error {
 	return nil
 }
 
-// partners turns a config's partners into the registry's; first has the keys that are kept of an endpoint that has none in it.
+// partners turns a config's partners into the registry's; first has the keys that are kept of an
+// endpoint that has none in it.
 func (g *gateway) partners(cfg *Config, first func(endpoint string) ([]registry.Key, error)) ([]registry.Partner, error) {
 	var ps []registry.Partner
 	for _, pc := range cfg.receivers() {
@@ -291,7 +294,8 @@ func checkEndpointKeys(f format.Format, keys []registry.Key) error {
 	return signing.CheckSigning(f.Scheme, ring)
 }
 
-// keptKeys are the keys of an endpoint that has none in the config; the first is made and handed over.
+// keptKeys are the keys of an endpoint that has none in the config; the first is made and handed
+// over.
 func (g *gateway) keptKeys(endpoint string) ([]registry.Key, error) {
 	keys, made, err := g.registry.FirstKey(context.Background(), endpoint, func(text string) error {
 		if g.terminal != nil {
@@ -305,7 +309,8 @@ func (g *gateway) keptKeys(endpoint string) ([]registry.Key, error) {
 	return keys, err
 }
 
-// handOver writes a generated key where only the operator can read it: the log stream is kept, copied and searched by others.
+// handOver writes a generated key where only the operator can read it: the log stream is kept,
+// copied and searched by others.
 func (g *gateway) handOver(endpoint, text string) error {
 	path := filepath.Join(g.cfg.Data, "endpoint-"+endpoint+".key")
 	if err := store.WriteFile(path, []byte(text+"\n")); err != nil {
@@ -364,8 +369,9 @@ func (g *gateway) release(item journal.Item) (journal.Intake, error) {
 	return in.Release(item)
 }
 
-// close stops everything: first what works on what is stored, then what takes callbacks, the disk last. Closing again does nothing. When the disk has failed, or hangs, the
-// file is left open: the end of the process closes it, and the next start checks it.
+// close stops everything: first what works on what is stored, then what takes callbacks, the disk
+// last. Closing again does nothing. When the disk has failed, or hangs, the file is left open: the
+// end of the process closes it, and the next start checks it.
 func (g *gateway) close() error {
 	g.phase.Store(stopping)
 	if in := g.ingress.Load(); in != nil {

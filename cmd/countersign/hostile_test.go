@@ -28,10 +28,12 @@ import (
 	"countersign/signing"
 )
 
-// hostile is a text of a stranger: it clears the screen, rings, goes back to the start of the line, turns the direction of reading, hides itself, and begins a line of its own.
+// hostile is a text of a stranger: it clears the screen, rings, goes back to the start of the line,
+// turns the direction of reading, hides itself, and begins a line of its own.
 const hostile = "x\x1b[2J\x1b]0;owned\x07\r\b\x00\u009b1m\u202e\u2066\u200f\u061c\u200b\u200c\u2060\ufeff\u00ad\u3164\ufe0f\U000e0041\u2028\u2029\x7f\nFORGED\tz"
 
-// obeyed says which of what a terminal obeys, or a reader does not see, stands in an output; "": nothing. It is a list of its own, beside the rule that visible goes by.
+// obeyed says which of what a terminal obeys, or a reader does not see, stands in an output; "":
+// nothing. It is a list of its own, beside the rule that visible goes by.
 func obeyed(out string) string {
 	for _, r := range out {
 		if r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || strings.ContainsRune("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u200b\u200c\u200d\u2060\ufeff\u00ad\u3164\ufe0f\U000e0041\u2028\u2029", r) {
@@ -148,7 +150,8 @@ func adversary(t *testing.T, fails bool) string {
 	return strings.TrimPrefix(s.URL, "http://")
 }
 
-// TestEveryCommandIsVisible goes over every command with bodies, ids, names, files, answers and errors that a stranger has written. A command without a row fails.
+// TestEveryCommandIsVisible goes over every command with bodies, ids, names, files, answers and
+// errors that a stranger has written. A command without a row fails.
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
 		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
@@ -256,7 +259,8 @@ func leaves(t *testing.T) (names []string) {
 	return names
 }
 
-// TestLookAlikes: two ids that look alike are told apart by the gateway's own lists, and what quarantine shows of a body does nothing to a terminal.
+// TestLookAlikes: two ids that look alike are told apart by the gateway's own lists, and what
+// quarantine shows of a body does nothing to a terminal.
 func TestLookAlikes(t *testing.T) {
 	_, config := house(t, "http://127.0.0.1:9/")
 	g := start(t, config)
@@ -292,7 +296,8 @@ func TestLookAlikes(t *testing.T) {
 	f("audit")
 }
 
-// TestServeVisible: the same of the log of a gateway, in either form, with the path of a call in it.
+// TestServeVisible: the same of the log of a gateway, in either form, with the path of a call in
+// it.
 func TestServeVisible(t *testing.T) {
 	for _, form := range []string{formatJSON, formatText} {
 		dir, config := house(t, "http://127.0.0.1:9/")

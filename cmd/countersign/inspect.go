@@ -219,7 +219,8 @@ type translateCommand struct {
 	jsonFlag
 }
 
-// Run prints {"disposition", "updates", "fetch", "ignored", "hold", "error"}; an unreadable body is exit 1.
+// Run prints {"disposition", "updates", "fetch", "ignored", "hold", "error"}; an unreadable body is
+// exit 1.
 func (cmd *translateCommand) Run(c *console) error {
 	a, h, body, err := cmd.read(c)
 	if err != nil {

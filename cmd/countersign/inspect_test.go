@@ -40,7 +40,8 @@ func vectorsOf(t *testing.T, a provider.Adapter) (vs []capturedCallback) {
 	return vs
 }
 
-// TestVerifyOffline: every proof that somebody else computed is judged the same by the command line, without a gateway; a refusal ends in one sentence that says what to do.
+// TestVerifyOffline: every proof that somebody else computed is judged the same by the command
+// line, without a gateway; a refusal ends in one sentence that says what to do.
 func TestVerifyOffline(t *testing.T) {
 	dir := t.TempDir()
 	for _, a := range provider.All {
@@ -85,7 +86,8 @@ func TestVerifyOffline(t *testing.T) {
 	}
 }
 
-// TestTranslateOffline: what a captured body means is the same from the command line as from the adapter.
+// TestTranslateOffline: what a captured body means is the same from the command line as from the
+// adapter.
 func TestTranslateOffline(t *testing.T) {
 	dir := t.TempDir()
 	for _, a := range provider.All {
@@ -113,7 +115,8 @@ func TestTranslateOffline(t *testing.T) {
 	}
 }
 
-// TestCheckSource: what would keep a source from working is said by check, at its line and key, with the remedy.
+// TestCheckSource: what would keep a source from working is said by check, at its line and key,
+// with the remedy.
 func TestCheckSource(t *testing.T) {
 	env := map[string]string{"KEY": "abc", "TOKEN": "0123456789abcdef01", "JWK": "{}"}
 	f := func(source, want string) {

@@ -33,7 +33,8 @@ func (c *KafkaConfig) topic(name string, create bool) kafka.TopicOptions {
 	return kafka.TopicOptions{Name: name, Create: create, Partitions: c.Partitions, Replication: c.Replication, Retention: c.Retention}
 }
 
-// openKafka makes what callbacks wait for with ack: kafka, and starts it: it stops after the ingress. With ack: disk there is time until the ingress takes callbacks.
+// openKafka makes what callbacks wait for with ack: kafka, and starts it: it stops after the
+// ingress. With ack: disk there is time until the ingress takes callbacks.
 func (g *gateway) openKafka() error {
 	if k := g.cfg.Kafka; k == nil || k.Ack != ackKafka {
 		return nil
@@ -66,7 +67,8 @@ func (g *gateway) startUpdates() (err error) {
 	return nil
 }
 
-// startForwarders copies updates to Kafka, unless that is done already, and changes where this process decides them. They start before the relay, and so stop after it.
+// startForwarders copies updates to Kafka, unless that is done already, and changes where this
+// process decides them. They start before the relay, and so stop after it.
 func (g *gateway) startForwarders() error {
 	if g.cfg.Kafka == nil {
 		return nil
@@ -112,8 +114,10 @@ func (g *gateway) appender() ingest.Appender {
 	return g.journal
 }
 
-// kafkaState is how the topics stand, for /readyz: what keeps this process from being ready, and what is worth knowing while it is. With ack: disk callbacks are taken
-// whatever Kafka does, so what breaks later is no reason; a topic that is not as it must be when a process starts is, for that is a mistake in a setting.
+// kafkaState is how the topics stand, for /readyz: what keeps this process from being ready, and
+// what is worth knowing while it is. With ack: disk callbacks are taken whatever Kafka does, so
+// what breaks later is no reason; a topic that is not as it must be when a process starts is, for
+// that is a mistake in a setting.
 func (g *gateway) kafkaState() (reasons, notes []string) {
 	for _, f := range []*forward.Forwarder{g.updates, g.changes} {
 		if f == nil {
@@ -137,7 +141,8 @@ func (g *gateway) kafkaState() (reasons, notes []string) {
 	return reasons, notes
 }
 
-// releaseRecord gives the journal a record again that was larger than Kafka took: the relay knows its id and does nothing, and it is forwarded.
+// releaseRecord gives the journal a record again that was larger than Kafka took: the relay knows
+// its id and does nothing, and it is forwarded.
 func releaseRecord(item journal.Item, now time.Time) ([]journal.Record, error) {
 	var u kyc.Update
 	if topics := item.Headers["Topic"]; len(topics) != 1 || topics[0] != forward.UpdatesTopic {

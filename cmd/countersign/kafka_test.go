@@ -14,7 +14,8 @@ import (
 	"countersign/kyc"
 )
 
-// withKafka adds a block to a config. Brokers answer in the module ingest/forward/brokers; here nobody does.
+// withKafka adds a block to a config. Brokers answer in the module ingest/forward/brokers; here
+// nobody does.
 func withKafka(t *testing.T, config, block string) {
 	t.Helper()
 	f, err := os.OpenFile(config, os.O_APPEND|os.O_WRONLY, 0)
@@ -40,7 +41,8 @@ func readyz(t *testing.T, g *gateway) (code int, text string) {
 	return resp.StatusCode, string(b)
 }
 
-// (I1) With ack: disk an outage of Kafka, from the start on, refuses no callback and is no reason not to be ready; what waits is kept over a restart, and said.
+// (I1) With ack: disk an outage of Kafka, from the start on, refuses no callback and is no reason
+// not to be ready; what waits is kept over a restart, and said.
 func TestKafkaOutage(t *testing.T) {
 	partner := newHook(t, func() int { return http.StatusOK })
 	_, config := house(t, partner.url)
@@ -72,7 +74,8 @@ func TestKafkaOutage(t *testing.T) {
 	}
 }
 
-// With ack: kafka a callback that Kafka cannot acknowledge is answered 503, and nothing of it is written.
+// With ack: kafka a callback that Kafka cannot acknowledge is answered 503, and nothing of it is
+// written.
 func TestKafkaAcknowledges(t *testing.T) {
 	_, config := house(t, newHook(t, func() int { return http.StatusOK }).url)
 	withKafka(t, config, "kafka: {brokers: ["+freeAddr(t)+"], ack: kafka}")

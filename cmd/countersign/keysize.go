@@ -7,11 +7,13 @@ import (
 	"countersign/signing"
 )
 
-// minSecret is how many bytes of a key nobody may know but the two who share it: fewer can be tried out by whoever has caught one callback, for a signature tells when a guess is right.
-// No provider that has an adapter hands out shorter ones.
+// minSecret is how many bytes of a key nobody may know but the two who share it: fewer can be tried
+// out by whoever has caught one callback, for a signature tells when a guess is right. No provider
+// that has an adapter hands out shorter ones.
 const minSecret = 16
 
-// sourceKeySizes are how many secret bytes each key of a source has. A source whose adapter cannot be built, or that has no keys, has none.
+// sourceKeySizes are how many secret bytes each key of a source has. A source whose adapter cannot
+// be built, or that has no keys, has none.
 func sourceKeySizes(sc SourceConfig) (sizes []int) {
 	a, err := adapterOf(sc)
 	if err != nil {
@@ -33,7 +35,8 @@ func endpointKeySize(name string, k signing.Key) int {
 	return signing.SecretSize(f.Scheme, k)
 }
 
-// endpointKeySigns is why a key cannot sign for an endpoint of a format; of one that is not in this program that is said elsewhere.
+// endpointKeySigns is why a key cannot sign for an endpoint of a format; of one that is not in this
+// program that is said elsewhere.
 func endpointKeySigns(name string, k signing.Key) error {
 	f, ok := format.ByName(name)
 	if !ok {

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestBareSecret: what nobody sees around a secret is taken off where that is certain, and refused by name where it is not.
+// TestBareSecret: what nobody sees around a secret is taken off where that is certain, and refused
+// by name where it is not.
 func TestBareSecret(t *testing.T) {
 	dir := t.TempDir()
 	f := func(text, want, why string) {
@@ -55,7 +56,8 @@ func TestBareSecret(t *testing.T) {
 	f("\xff\x0a\x20 raw", "\xff\x0a\x20 raw", "")
 }
 
-// TestShortKeys: live mode refuses keys that can be found by trying, at their line; the sandbox says what live mode will refuse.
+// TestShortKeys: live mode refuses keys that can be found by trying, at their line; the sandbox
+// says what live mode will refuse.
 func TestShortKeys(t *testing.T) {
 	dir := t.TempDir()
 	env := map[string]string{

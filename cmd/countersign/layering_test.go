@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// layers is the house: every package and what of ours it may import. A package or an edge that is not here fails the test; so does one that nobody uses any more.
+// layers is the house: every package and what of ours it may import. A package or an edge that is
+// not here fails the test; so does one that nobody uses any more.
 var layers = map[string][]string{
 	"kyc":                  {},
 	"kyc/truth":            {}, // imported by tests only
@@ -41,13 +42,16 @@ var layers = map[string][]string{
 	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/notice", "relay/registry", "relay/send", "signing"},
 }
 
-// kycsim is a module of its own: the other side of both wires. It must not know the ingress or the relay it judges.
+// kycsim is a module of its own: the other side of both wires. It must not know the ingress or the
+// relay it judges.
 var simLayers = []string{"cmd/kycsim/attack", "ingest/forward/brokers/cluster", "ingest/provider", "kyc", "outbox", "outbox/store", "relay/format", "signing"}
 
-// judges are modules of their own that hold what only tests need: the official libraries that judge us, and the brokers and the disk we are tried on.
+// judges are modules of their own that hold what only tests need: the official libraries that judge
+// us, and the brokers and the disk we are tried on.
 var judges = []string{"dashboards/ruletest", "docs/doctest", "ingest/forward/brokers", "ingest/forward/brokers/cluster", "outbox/store/powercut", "outbox/store/powercut/disk", "signing/judge"}
 
-// clients are the packages that may know a client of Kafka, beside the judges and the simulator, which use another one than ours.
+// clients are the packages that may know a client of Kafka, beside the judges and the simulator,
+// which use another one than ours.
 var clients = []string{"ingest/forward/kafka"}
 
 // stdOnly are the packages that import the standard library and nothing else.

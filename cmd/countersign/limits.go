@@ -9,8 +9,9 @@ import (
 	"countersign/relay/registry"
 )
 
-// limits are the connections that may be open at once. They follow from the number of files that may be (ulimit -n): whatever providers and partners do, there are some
-// left for the database, for the log, and for whoever asks how we are.
+// limits are the connections that may be open at once. They follow from the number of files that
+// may be (ulimit -n): whatever providers and partners do, there are some left for the database, for
+// the log, and for whoever asks how we are.
 type limits struct {
 	files     int            // that this process may have open
 	callbacks int            // connections of providers; beyond them one that is idle or slow is closed for the next
@@ -32,7 +33,8 @@ const (
 	laterAttempts = 64 // at endpoints that are made while we run, before the others have to give way
 )
 
-// maxFiles is how many files this process may have open. The runtime has raised it to the hard limit at its start already.
+// maxFiles is how many files this process may have open. The runtime has raised it to the hard
+// limit at its start already.
 func maxFiles() (int, error) {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
@@ -97,8 +99,8 @@ func attemptsOf(share float64, concurrency int) int {
 	return min(concurrency, 1+int(share*float64(concurrency-1)))
 }
 
-// divide gives every endpoint its share, whenever there are other endpoints: what is made while we run makes the shares of the others smaller. An error: there is no room for one
-// attempt of each.
+// divide gives every endpoint its share, whenever there are other endpoints: what is made while we
+// run makes the shares of the others smaller. An error: there is no room for one attempt of each.
 func (l *limits) divide(ps []registry.Partner) error {
 	endpoints, wanted := 0, 0
 	for i := range ps {
@@ -123,8 +125,9 @@ func (l *limits) divide(ps []registry.Partner) error {
 	return nil
 }
 
-// withSpare is how many connections may be open while so many attempts are in flight: a quarter more rest, or were dialled in vain (relay holds each endpoint to its own part of
-// that), and a few are dialled to two addresses at once, or not yet closed.
+// withSpare is how many connections may be open while so many attempts are in flight: a quarter
+// more rest, or were dialled in vain (relay holds each endpoint to its own part of that), and a few
+// are dialled to two addresses at once, or not yet closed.
 func withSpare(attempts int) int {
 	if attempts == 0 {
 		return 0

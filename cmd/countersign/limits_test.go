@@ -15,8 +15,9 @@ import (
 	"countersign/relay/registry"
 )
 
-// TestLimits: what callbacks and partners may use together with what is kept aside is never more than there is, each endpoint may make at least one attempt, and with many
-// files nobody has less than it asks for.
+// TestLimits: what callbacks and partners may use together with what is kept aside is never more
+// than there is, each endpoint may make at least one attempt, and with many files nobody has less
+// than it asks for.
 func TestLimits(t *testing.T) {
 	config := func(kafka bool, concurrency ...int) *Config {
 		c := &Config{Sources: []SourceConfig{{Name: "a"}, {Name: "b", API: &APIConfig{}}}}
@@ -70,8 +71,9 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestDivide: whatever endpoints there are, what is in flight fits into what is left for partners, each has one attempt at least and none more than it asks for; and what has no room
-// at all is refused.
+// TestDivide: whatever endpoints there are, what is in flight fits into what is left for partners,
+// each has one attempt at least and none more than it asks for; and what has no room at all is
+// refused.
 func TestDivide(t *testing.T) {
 	for _, files := range []int{200, 400, 1024, 20_000} {
 		l, err := newLimits(&Config{}, files)
@@ -104,7 +106,8 @@ func TestDivide(t *testing.T) {
 	}
 }
 
-// TestCgroupMemory reads cgroups of both versions as they are found: in containers, below slices with limits of their own, and without any.
+// TestCgroupMemory reads cgroups of both versions as they are found: in containers, below slices
+// with limits of their own, and without any.
 func TestCgroupMemory(t *testing.T) {
 	f := func(want int64, from string, files map[string]string) {
 		t.Helper()
@@ -165,7 +168,8 @@ func TestLimitMemory(t *testing.T) {
 	}
 }
 
-// TestBodiesOfMemory: what bodies may take follows the memory there is, within bounds, and is never less than one of the largest.
+// TestBodiesOfMemory: what bodies may take follows the memory there is, within bounds, and is never
+// less than one of the largest.
 func TestBodiesOfMemory(t *testing.T) {
 	const mib = int64(1) << 20
 	f := func(c *Config, memory int64, want ...int64) {

@@ -19,8 +19,10 @@ const (
 	lastWords  = 500 * time.Millisecond // how long a stop waits for a reader that does not read
 )
 
-// logWriter gathers log lines and hands them to their reader without ever making anybody wait: a busy gateway writes one for every delivery, and whoever reads them may be
-// slow, blocked or gone. Lines that find no room, or whose write fails, are counted, and a line says how many are missing once it flows again.
+// logWriter gathers log lines and hands them to their reader without ever making anybody wait: a
+// busy gateway writes one for every delivery, and whoever reads them may be slow, blocked or gone.
+// Lines that find no room, or whose write fails, are counted, and a line says how many are missing
+// once it flows again.
 type logWriter struct {
 	out    io.Writer
 	wake   chan struct{} // one token: there is enough to write
@@ -37,7 +39,8 @@ type logWriter struct {
 	noted   int64 // how many the note says that is among those waiting
 }
 
-// newLogWriter hands lines to w. How a line is written that says how many are missing is up to the logger that form makes.
+// newLogWriter hands lines to w. How a line is written that says how many are missing is up to the
+// logger that form makes.
 func newLogWriter(w io.Writer, form func(io.Writer) *slog.Logger) *logWriter {
 	var b bytes.Buffer
 	log := form(&b)
@@ -65,7 +68,8 @@ func (l *logWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// finish writes the last line: what is still going on, and says something later, is not heard any more.
+// finish writes the last line: what is still going on, and says something later, is not heard any
+// more.
 func (l *logWriter) finish(say func(*slog.Logger)) {
 	var b bytes.Buffer
 	say(l.form(&b))
@@ -88,7 +92,8 @@ func (l *logWriter) nudge() {
 	}
 }
 
-// run hands lines over until ctx ends, and then what is left, as far as the reader takes it within lastWords.
+// run hands lines over until ctx ends, and then what is left, as far as the reader takes it within
+// lastWords.
 func (l *logWriter) run(ctx context.Context) error {
 	end := make(chan struct{})
 	defer close(end)
@@ -113,7 +118,8 @@ func (l *logWriter) pump(end <-chan struct{}) {
 	}
 }
 
-// hand makes one write of what waits. spare is room for lines to come, and torn whether the last write broke off within a line.
+// hand makes one write of what waits. spare is room for lines to come, and torn whether the last
+// write broke off within a line.
 func (l *logWriter) hand(spare []byte, torn bool) ([]byte, bool) {
 	l.mu.Lock()
 	lines, noted := l.waiting, l.noted
@@ -133,7 +139,8 @@ func (l *logWriter) hand(spare []byte, torn bool) ([]byte, bool) {
 	return lines[:0], torn
 }
 
-// settle notes what came of a write: of lines that are lost, and the note among them, or, if it flows again, that the reader has to be told.
+// settle notes what came of a write: of lines that are lost, and the note among them, or, if it
+// flows again, that the reader has to be told.
 func (l *logWriter) settle(rest []byte, noted int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

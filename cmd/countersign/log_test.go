@@ -70,7 +70,8 @@ func written(t *testing.T, w io.Writer, say func(*logWriter, *slog.Logger)) *log
 	return l
 }
 
-// TestLogSurvivesErrors: a write that fails costs its lines, which are counted, and none after it; the half line is ended, so that each line can be read.
+// TestLogSurvivesErrors: a write that fails costs its lines, which are counted, and none after it;
+// the half line is ended, so that each line can be read.
 func TestLogSurvivesErrors(t *testing.T) {
 	m := &moody{}
 	l := written(t, failing{m}, func(l *logWriter, log *slog.Logger) {
@@ -101,7 +102,8 @@ func TestLogSurvivesErrors(t *testing.T) {
 	}
 }
 
-// TestLogNeverWaits: lines beyond what may wait are dropped and counted, whoever writes them does not wait, and what does come is whole and says how much does not.
+// TestLogNeverWaits: lines beyond what may wait are dropped and counted, whoever writes them does
+// not wait, and what does come is whole and says how much does not.
 func TestLogNeverWaits(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -166,7 +168,8 @@ func TestLogStops(t *testing.T) {
 	<-ended
 }
 
-// TestLogForms: text on a terminal and JSON elsewhere, unless the config says so; and no more than the level asks for.
+// TestLogForms: text on a terminal and JSON elsewhere, unless the config says so; and no more than
+// the level asks for.
 func TestLogForms(t *testing.T) {
 	f := func(c LogConfig, terminal bool, want string) {
 		t.Helper()
@@ -191,7 +194,8 @@ func TestLogForms(t *testing.T) {
 	f(LogConfig{"error", "json"}, false, "")
 }
 
-// TestLogFinishes: after the last line comes none, whoever still has something to say, and it is on its way to the reader.
+// TestLogFinishes: after the last line comes none, whoever still has something to say, and it is on
+// its way to the reader.
 func TestLogFinishes(t *testing.T) {
 	m := &moody{}
 	written(t, m, func(l *logWriter, log *slog.Logger) {

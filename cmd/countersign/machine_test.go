@@ -38,7 +38,8 @@ func (b *book) String() string {
 	return b.b.String()
 }
 
-// machine is a gateway in a process of its own: this test binary, which is the program when it is told to be.
+// machine is a gateway in a process of its own: this test binary, which is the program when it is
+// told to be.
 type machine struct {
 	*exec.Cmd
 	t     *testing.T
@@ -47,7 +48,8 @@ type machine struct {
 	ended chan struct{} // closed when the process is gone
 }
 
-// launch starts a process. Its stderr goes to the log unless change says otherwise; shell, if it is not empty, runs first in the same process.
+// launch starts a process. Its stderr goes to the log unless change says otherwise; shell, if it is
+// not empty, runs first in the same process.
 func launch(t *testing.T, config, shell string, change func(*exec.Cmd)) *machine {
 	t.Helper()
 	cfg, problems := loadConfig(config, func(string) (string, bool) { return "", false }, knownNames())

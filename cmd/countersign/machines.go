@@ -47,7 +47,8 @@ func tooOpen(host string) string {
 
 const closeIt = "listen on 127.0.0.1, or on the machine's address in a private network, and let nobody else reach that"
 
-// warnOpen logs that the control listener can be reached from everywhere, and names that two tokens have.
+// warnOpen logs that the control listener can be reached from everywhere, and names that two tokens
+// have.
 func (g *gateway) warnOpen() {
 	t, ok := g.control.Addr().(*net.TCPAddr)
 	if !ok {
@@ -63,7 +64,8 @@ func (g *gateway) controlNames() []string {
 	return append(ownName(g.cfg.Listen.Control), g.cfg.Listen.ControlHosts...)
 }
 
-// ownName is the name or the address of an address to listen on. All addresses are no name: browsers call 0.0.0.0 for pages that have no business here.
+// ownName is the name or the address of an address to listen on. All addresses are no name:
+// browsers call 0.0.0.0 for pages that have no business here.
 func ownName(address string) []string {
 	host, _, err := net.SplitHostPort(address)
 	if a, aerr := netip.ParseAddr(host); err != nil || host == "" || aerr == nil && a.IsUnspecified() {
@@ -72,7 +74,8 @@ func ownName(address string) []string {
 	return []string{host}
 }
 
-// fixedTokens are those of the data directory, if it has one already, and of the config. Whoever can read the former is the owner of everything there, so it may make others.
+// fixedTokens are those of the data directory, if it has one already, and of the config. Whoever
+// can read the former is the owner of everything there, so it may make others.
 func fixedTokens(cfg *Config, own string) (ts []control.Token) {
 	if own != "" {
 		ts = append(ts, control.Token{Name: tokenFile, SHA256: sha256.Sum256([]byte(own)), Scope: control.Admin})
@@ -92,7 +95,8 @@ func (g *gateway) tokensBeforehand() []control.Token {
 	return fixedTokens(g.cfg, own)
 }
 
-// serveMetrics serves listen.metrics, if there is one, from the first moment on. An address that is in use is perhaps that of a gateway that has the file too: the second call says so.
+// serveMetrics serves listen.metrics, if there is one, from the first moment on. An address that is
+// in use is perhaps that of a gateway that has the file too: the second call says so.
 func (g *gateway) serveMetrics() (err error) {
 	address := g.cfg.Listen.Metrics
 	if address == "" || g.scraped != nil {

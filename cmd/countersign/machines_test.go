@@ -75,7 +75,8 @@ func asked(t *testing.T, url, host, token string) (code int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-// TestControlElsewhere: on an address that is not loopback the control listener keeps its metrics to those who have a token, while the file is opened and after that; listen.metrics shows them to
+// TestControlElsewhere: on an address that is not loopback the control listener keeps its metrics
+// to those who have a token, while the file is opened and after that; listen.metrics shows them to
 // whoever reaches it, and nothing else.
 func TestControlElsewhere(t *testing.T) {
 	_, config := house(t, "http://127.0.0.1:9/hook")

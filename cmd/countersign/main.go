@@ -1,5 +1,6 @@
-// Countersign is a KYC webhook gateway: verified in, signed out. Verification providers post callbacks; it proves who sent them, makes them durable, works out what
-// changed for the person, and tells each partner in a webhook that the partner can prove came from us.
+// Countersign is a KYC webhook gateway: verified in, signed out. Verification providers post
+// callbacks; it proves who sent them, makes them durable, works out what changed for the person,
+// and tells each partner in a webhook that the partner can prove came from us.
 package main
 
 import (
@@ -80,7 +81,8 @@ func main() {
 	os.Exit(run(c, os.Args[1:]))
 }
 
-// obey ends the context with the first interrupt or SIGTERM, and the process with the second: whoever asks twice does not want to wait.
+// obey ends the context with the first interrupt or SIGTERM, and the process with the second:
+// whoever asks twice does not want to wait.
 func (c *console) obey(stop func()) {
 	asked := make(chan os.Signal, 2)
 	signal.Notify(asked, os.Interrupt, syscall.SIGTERM)
@@ -93,7 +95,8 @@ func (c *console) obey(stop func()) {
 	os.Exit(exitNo)
 }
 
-// endure keeps the process from ending with the terminal it was started at, and has the gateway that runs read its config again for each SIGHUP.
+// endure keeps the process from ending with the terminal it was started at, and has the gateway
+// that runs read its config again for each SIGHUP.
 func endure(ctx context.Context, log *slog.Logger, runs *atomic.Pointer[gateway]) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -121,7 +124,8 @@ func endure(ctx context.Context, log *slog.Logger, runs *atomic.Pointer[gateway]
 	}
 }
 
-// isTerminal reports whether somebody may answer at a file: it is a device of characters, and not the one that never says anything.
+// isTerminal reports whether somebody may answer at a file: it is a device of characters, and not
+// the one that never says anything.
 func isTerminal(f *os.File) bool {
 	fi, err := f.Stat()
 	if err != nil || fi.Mode()&os.ModeCharDevice == 0 {
@@ -199,7 +203,8 @@ type serveCommand struct {
 	Role string `help:"What this process does." enum:"all,ingest,relay" default:"all"`
 }
 
-// Run serves until an interrupt or SIGTERM, then stops gracefully; a second one ends the process at once, with exit 1. A component that fails ends it with exit 1 too.
+// Run serves until an interrupt or SIGTERM, then stops gracefully; a second one ends the process at
+// once, with exit 1. A component that fails ends it with exit 1 too.
 func (cmd *serveCommand) Run(c *console) error {
 	cfg, err := cmd.load(c)
 	if err != nil {
@@ -229,7 +234,8 @@ func (cmd *serveCommand) Run(c *console) error {
 	return cmd.serve(c, cfg, outside{ctx: c.ctx, log: log, collectors: lines.collectors(), load: load, level: level}, lines, &runs)
 }
 
-// serve is Run with a log, which is where errors go: stderr may be a pipe that nobody reads any more.
+// serve is Run with a log, which is where errors go: stderr may be a pipe that nobody reads any
+// more.
 func (cmd *serveCommand) serve(c *console, cfg *Config, o outside, lines *logWriter, runs *atomic.Pointer[gateway]) error {
 	log := o.log
 	if c.watched {
@@ -266,7 +272,8 @@ func (cmd *serveCommand) serve(c *console, cfg *Config, o outside, lines *logWri
 	return nil
 }
 
-// lastLine logs why a process ends. If the disk ended it, that is said with the file, the call and what it answered: nothing else has to be said then.
+// lastLine logs why a process ends. If the disk ended it, that is said with the file, the call and
+// what it answered: nothing else has to be said then.
 func lastLine(log *slog.Logger, lines *logWriter, what string, err error) error {
 	if lost, ok := errors.AsType[*store.IOError](err); ok {
 		lines.finish(func(log *slog.Logger) { // callbacks are still being refused, which would be said after it

@@ -16,11 +16,14 @@ import (
 	"time"
 )
 
-// memoryShare is how much of a cgroup's memory the heap may take before it is collected harder. The rest is for stacks, and for what the kernel keeps for us.
+// memoryShare is how much of a cgroup's memory the heap may take before it is collected harder. The
+// rest is for stacks, and for what the kernel keeps for us.
 const memoryShare = 0.9
 
-// The heap is small, because what is owed lives on disk, so it may grow fourfold between two collections: a tenth of the CPU at saturation. What a flood has made it hold
-// must not count fourfold, so garbage has a bound of its own, and a lower one where much lives, as with a thousand endpoints: then it may be a third of that.
+// The heap is small, because what is owed lives on disk, so it may grow fourfold between two
+// collections: a tenth of the CPU at saturation. What a flood has made it hold must not count
+// fourfold, so garbage has a bound of its own, and a lower one where much lives, as with a thousand
+// endpoints: then it may be a third of that.
 const (
 	mostGarbage = 48 << 20 // bytes
 	mostInAll   = 56 << 20 // bytes of the living and of garbage, where that leaves room for garbage
@@ -45,7 +48,8 @@ func tend() *collector {
 
 func (c *collector) stop() { c.over.Store(true) }
 
-// await has the runtime call adjust when a collection has found that nobody holds what is made here.
+// await has the runtime call adjust when a collection has found that nobody holds what is made
+// here.
 func (c *collector) await() {
 	type sign struct{ _ *byte } // no tiny object: it would live as long as others in its block
 	runtime.SetFinalizer(&sign{}, func(*sign) {
@@ -110,7 +114,8 @@ func growth(live uint64) int {
 	return int(min(mostPercent, max(leastGrowth, garbage*100/live)))
 }
 
-// limitMemory bounds the heap by the cgroup that is found below root, if there is one: without it the collector would let the heap grow until the kernel ends the process.
+// limitMemory bounds the heap by the cgroup that is found below root, if there is one: without it
+// the collector would let the heap grow until the kernel ends the process.
 func limitMemory(log *slog.Logger, root string) {
 	limit, from := cgroupMemory(root)
 	if limit == 0 {
@@ -121,7 +126,8 @@ func limitMemory(log *slog.Logger, root string) {
 	log.Info("memory_limit", "bytes", heap, "of", limit, "file", from)
 }
 
-// memoryLimit is how much memory this process may have: its cgroup's, else the machine's, as proc/meminfo below root says; 0: nobody knows.
+// memoryLimit is how much memory this process may have: its cgroup's, else the machine's, as
+// proc/meminfo below root says; 0: nobody knows.
 func memoryLimit(root string) int64 {
 	if limit, _ := cgroupMemory(root); limit > 0 {
 		return limit
@@ -140,8 +146,10 @@ func memoryLimit(root string) int64 {
 	return 0
 }
 
-// cgroupMemory is the least memory that this process's cgroup, or one above it, is limited to, and the file that says so; 0: none is. It reads proc/self/cgroup and
-// sys/fs/cgroup below root, of either version. In a container the path may be the host's and so not be there: then what is above it counts.
+// cgroupMemory is the least memory that this process's cgroup, or one above it, is limited to, and
+// the file that says so; 0: none is. It reads proc/self/cgroup and sys/fs/cgroup below root, of
+// either version. In a container the path may be the host's and so not be there: then what is above
+// it counts.
 func cgroupMemory(root string) (limit int64, from string) {
 	of, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup")) //nolint:gosec // the kernel's
 	if err != nil {

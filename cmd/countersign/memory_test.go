@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestGrowth: a small heap may grow fourfold, a large one to a bound, and a very large one by a third.
+// TestGrowth: a small heap may grow fourfold, a large one to a bound, and a very large one by a
+// third.
 func TestGrowth(t *testing.T) {
 	for live, want := range map[uint64]int{
 		0: mostPercent, 1: mostPercent, 8 << 20: mostPercent, 14 << 20: mostPercent, 16 << 20: 250, 28 << 20: 100, 40 << 20: 40, 48 << 20: leastGrowth, mostInAll: leastGrowth, 100 * mostInAll: leastGrowth,

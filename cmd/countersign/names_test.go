@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// TestPartnersAreRenamed walks through the real program: a partner under another id goes on with its people, in sequence, with what was owed to it; check says so before, and the id
-// that it had is nobody else's.
+// TestPartnersAreRenamed walks through the real program: a partner under another id goes on with
+// its people, in sequence, with what was owed to it; check says so before, and the id that it had
+// is nobody else's.
 func TestPartnersAreRenamed(t *testing.T) {
 	h := newPatient(t)
 	dir, config := house(t, h.url)

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestOperationalWebhooks: an endpoint answers 410; the operator, and the partner's other endpoint that has
-// asked for it, get webhooks that verify, over a kill, and are told when it accepts again. A partner that
-// has not asked is told nothing.
+// TestOperationalWebhooks: an endpoint answers 410; the operator, and the partner's other endpoint
+// that has asked for it, get webhooks that verify, over a kill, and are told when it accepts again.
+// A partner that has not asked is told nothing.
 func TestOperationalWebhooks(t *testing.T) {
 	ops, well := newPatient(t), newDesk(t)
 	ops.recover()

@@ -26,7 +26,8 @@ type outside struct {
 	level      *slog.LevelVar              // of the log; nil: it stays as it is
 }
 
-// measure finds out how much this process may use of what the system gives: sockets that are open already, files, memory.
+// measure finds out how much this process may use of what the system gives: sockets that are open
+// already, files, memory.
 func (o *outside) measure(c *console, cfg *Config) (err error) {
 	if o.sockets, err = passedSockets(c.env, os.Getpid()); err != nil {
 		return err

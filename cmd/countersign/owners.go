@@ -59,8 +59,9 @@ func refused(cfg *Config, plan *registry.Plan) (all []problem) {
 	return all
 }
 
-// own refuses a config that gives an endpoint to another partner, makes those that are new their partners', and carries over what is kept of those that are renamed, before
-// anything is owed or claimed.
+// own refuses a config that gives an endpoint to another partner, makes those that are new their
+// partners', and carries over what is kept of those that are renamed, before anything is owed or
+// claimed.
 func (g *gateway) own() error {
 	ctx := g.ctx
 	if ctx == nil {
@@ -105,7 +106,8 @@ func (g *gateway) own() error {
 	return nil
 }
 
-// against says what a config comes to upon the database of a gateway that does not run, or a backup: what its start would refuse, and what would be orphaned.
+// against says what a config comes to upon the database of a gateway that does not run, or a
+// backup: what its start would refuse, and what would be orphaned.
 func (cmd *checkCommand) against(c *console, cfg *Config) (wrong, doubts []problem, err error) {
 	if cmd.Against == "" || cfg == nil {
 		return nil, nil, nil

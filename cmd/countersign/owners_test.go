@@ -81,8 +81,9 @@ func (m *machine) says(subject, sample string) {
 	}
 }
 
-// TestEndpointsHaveOwners walks through the real program: an endpoint's id that moves is refused, by check and by the start; one that is taken out of the config is orphaned, and
-// keeps what is owed to it; under its new id it is told all of it, signed with the key it had.
+// TestEndpointsHaveOwners walks through the real program: an endpoint's id that moves is refused,
+// by check and by the start; one that is taken out of the config is orphaned, and keeps what is
+// owed to it; under its new id it is told all of it, signed with the key it had.
 func TestEndpointsHaveOwners(t *testing.T) {
 	h := newPatient(t)
 	dir, config := house(t, h.url)

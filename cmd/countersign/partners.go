@@ -80,7 +80,8 @@ func (f jsonFlag) print(c *console, v *api.PartnerDetail) error {
 	return nil
 }
 
-// partnerFlags are what may be said of a partner. What is not said stays, or is the default of a new one.
+// partnerFlags are what may be said of a partner. What is not said stays, or is the default of a
+// new one.
 type partnerFlags struct {
 	MaxSubmissions  int64    `help:"Refs that its tokens may have registered that no callback has come for."`
 	Required        []string `help:"Checks that approve a person."`

@@ -30,8 +30,10 @@ func (a *accepted) signedWith(t *testing.T, text string) bool {
 	return err == nil && sum.Get("Webhook-Signature") == a.header.Get("Webhook-Signature")
 }
 
-// TestMadeThroughTheAPI walks through the real program with no partner in its config: a partner and an endpoint are made, a callback comes, and the endpoint is told in a webhook that
-// verifies with the key that was shown once; after a restart too. Then the endpoint is removed: what it is owed stays owed, and goes out when it is made again.
+// TestMadeThroughTheAPI walks through the real program with no partner in its config: a partner and
+// an endpoint are made, a callback comes, and the endpoint is told in a webhook that verifies with
+// the key that was shown once; after a restart too. Then the endpoint is removed: what it is owed
+// stays owed, and goes out when it is made again.
 func TestMadeThroughTheAPI(t *testing.T) {
 	h := newPatient(t)
 	h.recover()
@@ -150,7 +152,8 @@ func TestFilterOfConfig(t *testing.T) {
 	}
 }
 
-// TestReloadKeepsWhatIsMade: another config counts beside what was made through the API; one that names it is refused, and changes nothing.
+// TestReloadKeepsWhatIsMade: another config counts beside what was made through the API; one that
+// names it is refused, and changes nothing.
 func TestReloadKeepsWhatIsMade(t *testing.T) {
 	dir, config := house(t, "http://127.0.0.1:9/")
 	b, err := os.ReadFile(config)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// process is the components of one gateway, stopped in the reverse order of their start: what takes work in stops before what carries it out, and the disk
-// stops last.
+// process is the components of one gateway, stopped in the reverse order of their start: what takes
+// work in stops before what carries it out, and the disk stops last.
 type process struct {
 	log    *slog.Logger
 	parts  []part

@@ -9,7 +9,8 @@ import (
 	"countersign/relay/registry"
 )
 
-// publishedKeys keeps what was looked up in the registry, whose checksums tell when one was changed.
+// publishedKeys keeps what was looked up in the registry, whose checksums tell when one was
+// changed.
 type publishedKeys struct{ registry *registry.Registry }
 
 // Keys implements confirm.KeyStore. One that is damaged is looked up again.

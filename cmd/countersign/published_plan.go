@@ -11,7 +11,8 @@ import (
 	"countersign/signing"
 )
 
-// keepers look up the keys that providers publish, one for each source that needs it. Like the ingress they are started as soon as there is a journal, and before it.
+// keepers look up the keys that providers publish, one for each source that needs it. Like the
+// ingress they are started as soon as there is a journal, and before it.
 type keepers struct {
 	mu    sync.Mutex // guards the fields below
 	all   map[string]*keeper
@@ -50,13 +51,15 @@ func (k *keepers) run(ctx context.Context) error {
 	return nil
 }
 
-// keepersPlan is who looks keys up after a reload: those that go on, and those that are new and have not begun.
+// keepersPlan is who looks keys up after a reload: those that go on, and those that are new and
+// have not begun.
 type keepersPlan struct {
 	k  *keepers
 	to map[string]*keeper
 }
 
-// planKeys gives each source of a config whose provider publishes keys somebody who looks them up. Nothing has begun, and nothing has ended.
+// planKeys gives each source of a config whose provider publishes keys somebody who looks them up.
+// Nothing has begun, and nothing has ended.
 func (g *gateway) planKeys(cfg *Config, sources []ingest.Source) (keepersPlan, error) {
 	p := keepersPlan{k: &g.keepers, to: map[string]*keeper{}}
 	for i, sc := range cfg.Sources {
@@ -86,7 +89,8 @@ func (g *gateway) planKeys(cfg *Config, sources []ingest.Source) (keepersPlan, e
 	return p, nil
 }
 
-// start begins the work of those that are new, and returns what ends that of those that are not needed any more, when no callback comes to them.
+// start begins the work of those that are new, and returns what ends that of those that are not
+// needed any more, when no callback comes to them.
 func (p keepersPlan) start() (end func(*confirm.KeyMetrics)) {
 	p.k.mu.Lock()
 	defer p.k.mu.Unlock()

@@ -125,8 +125,10 @@ func postFrom(t *testing.T, from, to string, c posted) int {
 	return res.StatusCode
 }
 
-// TestKeysBesideAFlood: forgers name key ids without end, each of which could exist. Callbacks under a key that was looked up once are taken all the while; a new key of the provider
-// is looked up for an address from which something genuine came; a restart forgets no key, even with the provider's API down.
+// TestKeysBesideAFlood: forgers name key ids without end, each of which could exist. Callbacks
+// under a key that was looked up once are taken all the while; a new key of the provider is looked
+// up for an address from which something genuine came; a restart forgets no key, even with the
+// provider's API down.
 func TestKeysBesideAFlood(t *testing.T) {
 	const provider, forger = "127.0.0.2", "127.0.0.3"
 	shop := newKeyShop(t)

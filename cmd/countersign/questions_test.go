@@ -13,8 +13,9 @@ import (
 	"countersign/kyc"
 )
 
-// TestForgedQuestions: 600 callbacks of a provider that signs nothing, forged by whoever knows the URL, delay the confirmation of a genuine one by little; beyond the source's bound another
-// one is refused, to come again; and an operator closes what is left.
+// TestForgedQuestions: 600 callbacks of a provider that signs nothing, forged by whoever knows the
+// URL, delay the confirmation of a genuine one by little; beyond the source's bound another one is
+// refused, to come again; and an operator closes what is left.
 func TestForgedQuestions(t *testing.T) {
 	const forged, genuine = 600, "41f71912-1c6b-4e2f-b340-d6dc10cd69b8"
 	body := section(t, "jumio/PROCESSED.txtar", "body")

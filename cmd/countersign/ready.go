@@ -27,7 +27,8 @@ func (g *gateway) ready() (reasons, notes []string) {
 	return append(reasons, stopped...), notes
 }
 
-// storage says what there is too little room of. Whatever it is, new callbacks are refused and what is owed is still delivered.
+// storage says what there is too little room of. Whatever it is, new callbacks are refused and what
+// is owed is still delivered.
 func (g *gateway) storage() (reasons []string) {
 	a := g.store.Account()
 	for what, text := range map[store.Shortage]string{

@@ -8,7 +8,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// recovery is what a start found that the last stop had left: told in one line, once, and only if there was something.
+// recovery is what a start found that the last stop had left: told in one line, once, and only if
+// there was something.
 type recovery struct {
 	took    time.Duration // by the examination of the file
 	last    int64         // offset of the newest record
@@ -35,7 +36,8 @@ func (r *recovery) look(j *journal.Bolt) {
 	r.last = j.Forgotten() + r.waiting
 }
 
-// tellRecovery logs it. Nothing is folded or delivered twice by that: effects and positions are on disk together.
+// tellRecovery logs it. Nothing is folded or delivered twice by that: effects and positions are on
+// disk together.
 func (g *gateway) tellRecovery() error {
 	waiting, owed := g.recovery.waiting, int64(0)
 	if g.outbox != nil {

@@ -96,7 +96,8 @@ type prepared struct {
 	following *stream.Plan
 }
 
-// reload reads the config again, and makes it count, all of it or nothing; dry: only says what that would come to. One is under way at a time, and others wait for it.
+// reload reads the config again, and makes it count, all of it or nothing; dry: only says what that
+// would come to. One is under way at a time, and others wait for it.
 func (g *gateway) reload(ctx context.Context, dry bool) (*api.Reloaded, error) {
 	if g.load == nil {
 		return nil, control.ErrNoConfig
@@ -204,7 +205,8 @@ func (g *gateway) owedBy(p *prepared) (owed []string, wrong []problem, err error
 	return owed, wrong, err
 }
 
-// moved are the renamings of a config that have not been carried out. Nothing of an endpoint may be under way while what it is owed moves, so that they take a restart.
+// moved are the renamings of a config that have not been carried out. Nothing of an endpoint may be
+// under way while what it is owed moves, so that they take a restart.
 func moved(cfg *Config, plan *registry.Plan) (wrong []problem) {
 	for i, p := range cfg.receivers() {
 		if id := p.ID; slices.ContainsFunc(plan.Renames, func(r registry.Rename) bool { return r.To == id }) {
@@ -277,7 +279,8 @@ func (g *gateway) prepare(cfg *Config) (p *prepared, wrong []problem) {
 	return p, wrong
 }
 
-// apply makes a config count. What can still fail is what has to be written, and comes first: with an error nothing counts but what was.
+// apply makes a config count. What can still fail is what has to be written, and comes first: with
+// an error nothing counts but what was.
 func (g *gateway) apply(ctx context.Context, p *prepared) error {
 	if err := g.journal.Configure(ctx, g.journalSettings(p.cfg)); err != nil {
 		return err
@@ -309,8 +312,9 @@ func (g *gateway) apply(ctx context.Context, p *prepared) error {
 	return nil
 }
 
-// applyPartners makes the partners and endpoints count, before anything is taken for those that are new. What they need is on disk first: whose each endpoint is, keys that are made here, and policies.
-// With an error none of them counts.
+// applyPartners makes the partners and endpoints count, before anything is taken for those that are
+// new. What they need is on disk first: whose each endpoint is, keys that are made here, and
+// policies. With an error none of them counts.
 func (g *gateway) applyPartners(ctx context.Context, p *prepared) error {
 	if g.relay == nil {
 		return nil
@@ -328,7 +332,8 @@ func (g *gateway) applyPartners(ctx context.Context, p *prepared) error {
 	return g.registry.Configure(ps)
 }
 
-// hangup reloads, as whoever may send this process a signal has asked, and writes that into the audit trail.
+// hangup reloads, as whoever may send this process a signal has asked, and writes that into the
+// audit trail.
 func (g *gateway) hangup(ctx context.Context) {
 	_, err := g.reload(ctx, false)
 	if errors.Is(err, control.ErrNoConfig) {
@@ -361,7 +366,8 @@ func (g *gateway) journalSettings(cfg *Config) journal.Settings {
 	return s
 }
 
-// controlSettings are what a config says to the control listener; own is the token of the data directory.
+// controlSettings are what a config says to the control listener; own is the token of the data
+// directory.
 func controlSettings(cfg *Config, own string) control.Settings {
 	s := control.Settings{Tokens: fixedTokens(cfg, own), Sources: map[string]bool{}, SourcePartners: map[string]string{}, AuditKeep: cfg.Retention.Audit}
 	for _, sc := range cfg.Sources {

@@ -13,7 +13,8 @@ type reloadCommand struct {
 	DryRun bool `help:"Only say what would change, and what becomes of what is owed."`
 }
 
-// Run has the running gateway read its config again. The config that is named here says where that gateway is, and what it reads is the file it was started with.
+// Run has the running gateway read its config again. The config that is named here says where that
+// gateway is, and what it reads is the file it was started with.
 func (cmd *reloadCommand) Run(c *console) error {
 	cfg, problems := whereabouts(cmd.Config, c.env)
 	if cfg == nil {
@@ -53,7 +54,8 @@ func (cmd *reloadCommand) Run(c *console) error {
 	return nil
 }
 
-// whereabouts reads a config as far as it says where its gateway is, however wrong the rest may be: that is for the gateway to say, which has its secrets. nil: it cannot be read at all.
+// whereabouts reads a config as far as it says where its gateway is, however wrong the rest may be:
+// that is for the gateway to say, which has its secrets. nil: it cannot be read at all.
 func whereabouts(path string, env func(string) (string, bool)) (*Config, []problem) {
 	l := newLoader(path, env, knownNames())
 	root := l.parse()

@@ -26,7 +26,8 @@ import (
 	"countersign/signing"
 )
 
-// reloader is a gateway in this process whose config is rewritten while providers post and partners are told.
+// reloader is a gateway in this process whose config is rewritten while providers post and partners
+// are told.
 type reloader struct {
 	*gateway
 	t                  *testing.T
@@ -148,7 +149,8 @@ func newReloader(t *testing.T) *reloader {
 // tokenOf is what ann and bob come with.
 func tokenOf(name string) string { return "the-token-of-" + name + "-is-this-0123456789" }
 
-// write writes one of two configs: of what stays something changes, and of the rest one has what the other has not.
+// write writes one of two configs: of what stays something changes, and of the rest one has what
+// the other has not.
 func (r *reloader) write(n int) string {
 	keys, extra, url, name, more := "[file:k1, file:k2]", "", r.one.url, "ann", ""
 	events, partner := "kyc.status.*", ""
@@ -184,7 +186,8 @@ tokens:
 	return text
 }
 
-// poster posts about people of its own to a source until it is ended, and wants each callback taken.
+// poster posts about people of its own to a source until it is ended, and wants each callback
+// taken.
 type poster struct {
 	source  string
 	refused []error

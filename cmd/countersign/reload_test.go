@@ -16,7 +16,8 @@ import (
 	"countersign/relay/control"
 )
 
-// TestReloadUnderLoad reloads a hundred times while providers post and partners are told. Nobody who stays is refused, nothing is lost, repeated or reordered, what comes and goes does, and
+// TestReloadUnderLoad reloads a hundred times while providers post and partners are told. Nobody
+// who stays is refused, nothing is lost, repeated or reordered, what comes and goes does, and
 // nothing is left behind.
 func TestReloadUnderLoad(t *testing.T) {
 	r := newReloader(t)
@@ -73,7 +74,8 @@ func TestReloadUnderLoad(t *testing.T) {
 		c.CloseIdleConnections()
 	}
 	r.again(100) // an even one: what it was before
-	// Resting connections to the partner are three goroutines each, and two files; what one reload in two left behind would be more.
+	// Resting connections to the partner are three goroutines each, and two files; what one reload
+	// in two left behind would be more.
 	const resting = 16
 	eventually(t, fmt.Sprintf("no goroutine is left beyond %d", goroutines), func() bool { return runtime.NumGoroutine() <= goroutines+3*resting+20 })
 	eventually(t, fmt.Sprintf("no file is left open beyond %d", files), func() bool { return openFiles(t) <= files+2*resting+8 })
@@ -84,7 +86,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	t.Logf("%d + %d people, %d told", len(posters[0].taken), len(posters[1].taken), len(r.one.all())+len(r.two.all()))
 }
 
-// TestReloadRefusesWhole: a config with a mistake, or with what takes a restart, changes nothing that can be seen, and says where it is.
+// TestReloadRefusesWhole: a config with a mistake, or with what takes a restart, changes nothing
+// that can be seen, and says where it is.
 func TestReloadRefusesWhole(t *testing.T) {
 	r := newReloader(t)
 	before := r.seen()
@@ -126,8 +129,9 @@ func TestReloadRefusesWhole(t *testing.T) {
 	}
 }
 
-// TestDryRun: it says what would come and go, and what becomes of what is owed, and changes nothing, not on disk either. What would take from a partner what is its own is refused, and so is what cannot
-// be done while the gateway runs.
+// TestDryRun: it says what would come and go, and what becomes of what is owed, and changes
+// nothing, not on disk either. What would take from a partner what is its own is refused, and so is
+// what cannot be done while the gateway runs.
 func TestDryRun(t *testing.T) {
 	r := newReloader(t)
 	dry := func(wants ...string) {
@@ -163,7 +167,8 @@ func TestDryRun(t *testing.T) {
 	dry("countersign.yaml:15: partners[0].endpoints[1].renamed_from: endpoint acme-other is to take the place of acme-guest", "restart for this", "nothing was changed")
 }
 
-// TestReloadsAtOnce: one is under way at a time; whoever cannot wait is told, and what counts in the end is the file as a whole.
+// TestReloadsAtOnce: one is under way at a time; whoever cannot wait is told, and what counts in
+// the end is the file as a whole.
 func TestReloadsAtOnce(t *testing.T) {
 	r := newReloader(t)
 	r.reloading.turn <- struct{}{} // one is under way
@@ -195,7 +200,8 @@ func TestReloadsAtOnce(t *testing.T) {
 	}
 }
 
-// TestReloadedPolicy: another policy is its partner's newest version at once, and nobody's status changes by that.
+// TestReloadedPolicy: another policy is its partner's newest version at once, and nobody's status
+// changes by that.
 func TestReloadedPolicy(t *testing.T) {
 	r := newReloader(t)
 	if err := give(fresh(), r.callback("steady", "a-key-that-is-good-002", "user-1", "approved")); err != nil {
@@ -218,7 +224,8 @@ func TestReloadedPolicy(t *testing.T) {
 	}
 }
 
-// TestReloadReadsSecretsAgain: a file that was rewritten in its place counts after a reload, though the config is the same.
+// TestReloadReadsSecretsAgain: a file that was rewritten in its place counts after a reload, though
+// the config is the same.
 func TestReloadReadsSecretsAgain(t *testing.T) {
 	r := newReloader(t)
 	const old, next = "a-key-that-is-good-002", "a-key-that-was-rotated-4"
@@ -256,7 +263,8 @@ func TestReloadReadsSecretsAgain(t *testing.T) {
 	}
 }
 
-// TestKeysOfAReload: each key of the config either counts after a reload or takes a restart, and docs/OPERATIONS.md says which.
+// TestKeysOfAReload: each key of the config either counts after a reload or takes a restart, and
+// docs/OPERATIONS.md says which.
 func TestKeysOfAReload(t *testing.T) {
 	b, err := os.ReadFile("../../docs/OPERATIONS.md")
 	if err != nil {

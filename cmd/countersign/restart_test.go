@@ -28,8 +28,10 @@ func newServer(t *testing.T, h http.Handler) (url string) {
 	return "http://" + ln.Addr().String() + "/"
 }
 
-// TestRestart: with a partner that hangs, a restart refuses callbacks for less than it takes to notice, loses none that was answered, and what was under way to the partner
-// goes out again with the same id and body. The bounds are far above what is measured: machines that run tests are noisy.
+// TestRestart: with a partner that hangs, a restart refuses callbacks for less than it takes to
+// notice, loses none that was answered, and what was under way to the partner goes out again with
+// the same id and body. The bounds are far above what is measured: machines that run tests are
+// noisy.
 func TestRestart(t *testing.T) {
 	hangs := newSinkhole(t)
 	_, config := house(t, hangs.url)
@@ -63,8 +65,9 @@ func TestRestart(t *testing.T) {
 	second.stop()
 }
 
-// TestStopOrder: whatever works on what is stored has stopped before the callbacks' listener is closed, also a forwarder that a broker keeps waiting; only what callbacks
-// themselves need stops after it. A broker that hangs is given its time while callbacks are taken.
+// TestStopOrder: whatever works on what is stored has stopped before the callbacks' listener is
+// closed, also a forwarder that a broker keeps waiting; only what callbacks themselves need stops
+// after it. A broker that hangs is given its time while callbacks are taken.
 func TestStopOrder(t *testing.T) {
 	broker, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and that is all
 	if err != nil {
@@ -96,7 +99,8 @@ func TestStopOrder(t *testing.T) {
 	f("kafka", "published keys", "forward updates", "kafka", "quarantine", "store", "waiting", "signals", "memory")
 }
 
-// TestTakenWhileStopping: however long something takes to stop, callbacks are taken until it has, and /readyz says what is going on.
+// TestTakenWhileStopping: however long something takes to stop, callbacks are taken until it has,
+// and /readyz says what is going on.
 func TestTakenWhileStopping(t *testing.T) {
 	_, config := house(t, "http://127.0.0.1:9/")
 	g := start(t, config)
@@ -132,7 +136,8 @@ func TestTakenWhileStopping(t *testing.T) {
 	m.knows(all)
 }
 
-// TestSocketsPassed plays systemd: it keeps the listening socket open over two processes, and no callback is refused, neither on connections that stay open nor on new ones.
+// TestSocketsPassed plays systemd: it keeps the listening socket open over two processes, and no
+// callback is refused, neither on connections that stay open nor on new ones.
 func TestSocketsPassed(t *testing.T) {
 	hangs := newSinkhole(t)
 	_, config := house(t, hangs.url)

@@ -34,8 +34,9 @@ import (
 	"countersign/signing"
 )
 
-// stage is a gateway of real parts, but for its clock: two ingresses in front of one journal, the relay behind it, and partners on loopback. Its sources have the same names at both
-// ingresses. What is posted to the one is signed; to the other it proves less than the sources ask for.
+// stage is a gateway of real parts, but for its clock: two ingresses in front of one journal, the
+// relay behind it, and partners on loopback. Its sources have the same names at both ingresses.
+// What is posted to the one is signed; to the other it proves less than the sources ask for.
 type stage struct {
 	t        *testing.T
 	clock    stageClock
@@ -72,7 +73,8 @@ var stageKey = func() signing.Key {
 	return k
 }()
 
-// newStage is a stage with these sources, and a partner with one endpoint for each of the policies. Other sources stand beside the signed ones.
+// newStage is a stage with these sources, and a partner with one endpoint for each of the policies.
+// Other sources stand beside the signed ones.
 func newStage(t *testing.T, sources []string, policies map[string]kyc.Policy, others ...ingest.Source) *stage {
 	t.Helper()
 	g := &stage{t: t, dir: t.TempDir()}
@@ -121,7 +123,8 @@ func (g *stage) must(err error) {
 	}
 }
 
-// play starts a relay with these policies on the store as it is; one that runs already is stopped before.
+// play starts a relay with these policies on the store as it is; one that runs already is stopped
+// before.
 func (g *stage) play(policies map[string]kyc.Policy) {
 	g.t.Helper()
 	if g.stopRelay != nil {
@@ -222,7 +225,8 @@ func (g *stage) send(d door, source string, body []byte) {
 // append writes records as a part of the gateway that is not on stage would.
 func (g *stage) append(rs ...journal.Record) { g.must(g.journal.Append(g.t.Context(), rs...)) }
 
-// settled waits until all that was said has been folded, all that time has brought until now too, and all that this owes has been delivered.
+// settled waits until all that was said has been folded, all that time has brought until now too,
+// and all that this owes has been delivered.
 func (g *stage) settled() {
 	g.t.Helper()
 	tick := time.NewTicker(300 * time.Microsecond)
@@ -276,7 +280,8 @@ func (g *stage) owed() (n int64) {
 	return n
 }
 
-// goOn sets the clock, and before that to every instant at which time changes somebody; each is told to seen when all has settled.
+// goOn sets the clock, and before that to every instant at which time changes somebody; each is
+// told to seen when all has settled.
 func (g *stage) goOn(to time.Time, seen func(now time.Time)) {
 	g.t.Helper()
 	for {

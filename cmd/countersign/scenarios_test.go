@@ -27,14 +27,16 @@ type performance struct {
 	seen  int      // webhooks that stand in the table
 }
 
-// The scales of scenarios whose ends the policy gives: a hundred minutes, or five hundred, are its twelve months.
+// The scales of scenarios whose ends the policy gives: a hundred minutes, or five hundred, are its
+// twelve months.
 const (
 	hundred     = scale(365 * 24 * time.Hour / 100)
 	fiveHundred = scale(365 * 24 * time.Hour / 500)
 )
 
-// TestScenarios plays every scenario of the definition over HTTP: what the partner is told last is what the scenario wants, the poll says the same, sequences have no gap, and the exact
-// webhooks that each word owes stand in a table. UPDATE_GOLDEN=1 writes the table.
+// TestScenarios plays every scenario of the definition over HTTP: what the partner is told last is
+// what the scenario wants, the poll says the same, sequences have no gap, and the exact webhooks
+// that each word owes stand in a table. UPDATE_GOLDEN=1 writes the table.
 func TestScenarios(t *testing.T) {
 	var all []*performance
 	for i, sc := range truth.Scenarios() {
@@ -56,7 +58,8 @@ func TestScenarios(t *testing.T) {
 	compareGolden(t, "scenarios.golden", table.String())
 }
 
-// cast finds how a scenario can be played; nil: it cannot. It is, of the ways that the definition says come to the same, the one that is nearest to how it is written.
+// cast finds how a scenario can be played; nil: it cannot. It is, of the ways that the definition
+// says come to the same, the one that is nearest to how it is written.
 func cast(sc truth.Scenario) *performance {
 	type change struct {
 		note string
@@ -97,7 +100,8 @@ func cast(sc truth.Scenario) *performance {
 	return nil
 }
 
-// possible reports whether it can happen so: nothing comes before it happened, the clock does not go back, and the definition says of it what the scenario wants.
+// possible reports whether it can happen so: nothing comes before it happened, the clock does not
+// go back, and the definition says of it what the scenario wants.
 func (p *performance) possible() bool {
 	last := t0.Add(-time.Hour)
 	for i := range p.History {
@@ -196,7 +200,8 @@ func arriving(sc truth.Scenario, when func(x *truth.Update) time.Time) truth.Sce
 	return sc
 }
 
-// policiesFor are the scenario's policy; if it requires nothing, which cannot be configured, what a partner may require in its place.
+// policiesFor are the scenario's policy; if it requires nothing, which cannot be configured, what a
+// partner may require in its place.
 func policiesFor(sc truth.Scenario) []truth.Policy {
 	if len(sc.Policy.Required) > 0 {
 		return []truth.Policy{sc.Policy}
@@ -280,7 +285,8 @@ func (g *stage) speak(all []*performance, now time.Time) {
 	}
 }
 
-// look writes into the table what partners have been told since; without a time it is what was said last that owed it.
+// look writes into the table what partners have been told since; without a time it is what was said
+// last that owed it.
 func (g *stage) look(all []*performance, at time.Time) {
 	for _, p := range all {
 		got := g.post.told(p.about)
@@ -308,7 +314,8 @@ func (p *performance) judge(g *stage) {
 	p.lines = append(p.lines, fmt.Sprintf("%s is %s", p.scale.when(p.Now), p.Want))
 }
 
-// lastStatus is the last change of the status that was told; sequences must have no gap, and the poll must say the same.
+// lastStatus is the last change of the status that was told; sequences must have no gap, and the
+// poll must say the same.
 func lastStatus(g *stage, about string, got []webhook) (last webhook) {
 	last.Data.Status, last.Data.PreviousStatus = kyc.NotStarted, kyc.NotStarted
 	for i := range got {

@@ -26,7 +26,8 @@ import (
 // t0 is the minute 0 of the scenarios of kyc/truth.
 var t0 = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 
-// said is one word of a callback of the stage's providers: a word of the definition, and what only webhooks show.
+// said is one word of a callback of the stage's providers: a word of the definition, and what only
+// webhooks show.
 type said struct {
 	truth.Update
 	Try    string `json:",omitempty"` // one try within the run
@@ -87,7 +88,8 @@ func (w *said) update(about string) kyc.Update {
 	return u
 }
 
-// outcome says what the word says of a check. What may be tried again is retryable, as adapters say it.
+// outcome says what the word says of a check. What may be tried again is retryable, as adapters say
+// it.
 func (w *said) outcome(u *kyc.Update) {
 	switch w.Status {
 	case truth.Lapsed:
@@ -109,7 +111,8 @@ var outcomes = map[truth.Status]kyc.Status{
 	truth.Rejected: kyc.Rejected, truth.RejectedTerminal: kyc.Rejected, truth.Suspended: kyc.Suspended,
 }
 
-// say brings a word to the gateway the way its kind comes: a callback to one of the ingresses, an answer of the provider's API, a decision, or a submission.
+// say brings a word to the gateway the way its kind comes: a callback to one of the ingresses, an
+// answer of the provider's API, a decision, or a submission.
 func (g *stage) say(about, event string, ws ...said) {
 	w := &ws[0]
 	partner, id, _ := strings.Cut(about, ":")
@@ -132,7 +135,8 @@ func (g *stage) say(about, event string, ws ...said) {
 	}
 }
 
-// decision is the record of an operator's word, as relay.Decide writes it, but given when the word says.
+// decision is the record of an operator's word, as relay.Decide writes it, but given when the word
+// says.
 func decision(partner, id, event string, w *said, now time.Time) journal.Record {
 	u := w.update(id)
 	u = kyc.Update{
@@ -191,7 +195,8 @@ type telling struct {
 	DecidedBy        string                                `json:"decided_by"`
 }
 
-// postbox is the partners: what they are told, by partner and subject, in the order in which it comes.
+// postbox is the partners: what they are told, by partner and subject, in the order in which it
+// comes.
 type postbox struct {
 	*httptest.Server
 	mu  sync.Mutex // guards got
@@ -229,7 +234,8 @@ func (p *postbox) told(about string) []webhook {
 	return slices.Clone(p.got[about])
 }
 
-// scale writes instants in a table: minutes after t0, one of which may stand for more than a minute.
+// scale writes instants in a table: minutes after t0, one of which may stand for more than a
+// minute.
 type scale time.Duration
 
 func (s scale) when(t time.Time) string {

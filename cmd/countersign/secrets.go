@@ -16,7 +16,8 @@ import (
 	"countersign/signing"
 )
 
-// Secret is a text that must be compared, not signed with. It never prints and is never encoded; the text lives in a closure, out of reach of reflection.
+// Secret is a text that must be compared, not signed with. It never prints and is never encoded;
+// the text lives in a closure, out of reach of reflection.
 type Secret struct{ reveal func() string }
 
 func newSecret(s string) Secret { return Secret{reveal: func() string { return s }} }
@@ -41,7 +42,8 @@ func (Secret) String() string { return "secret" }
 // LogValue returns a fixed word.
 func (Secret) LogValue() slog.Value { return slog.StringValue("secret") }
 
-// MarshalText always fails: a secret that is about to be encoded is a mistake. JSON and YAML encoders ask it too.
+// MarshalText always fails: a secret that is about to be encoded is a mistake. JSON and YAML
+// encoders ask it too.
 func (Secret) MarshalText() ([]byte, error) { return nil, errors.New("a secret is never encoded") }
 
 // maxSecret is more than any key needs, PEM included.
@@ -49,9 +51,11 @@ const maxSecret = 64 << 10
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// bareSecret is a secret without what an editor, a shell or a mounted secret adds where nobody sees it: a byte order mark before it, and newlines behind it. What may be part of it and is
-// more often a slip is refused, and why says what: blanks around it, a newline within (but for PEM and JSON, which have lines). "": there is nothing but blanks. Bytes that are no text
-// are left as they are, but for one newline at their end.
+// bareSecret is a secret without what an editor, a shell or a mounted secret adds where nobody sees
+// it: a byte order mark before it, and newlines behind it. What may be part of it and is more often
+// a slip is refused, and why says what: blanks around it, a newline within (but for PEM and JSON,
+// which have lines). "": there is nothing but blanks. Bytes that are no text are left as they are,
+// but for one newline at their end.
 func bareSecret(s string) (bare, why string) {
 	if !utf8.ValidString(s) {
 		return strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r"), ""
@@ -73,7 +77,8 @@ func bareSecret(s string) (bare, why string) {
 	return s, ""
 }
 
-// blank reports whether nothing is seen of a character: white space of any kind, and what has no width.
+// blank reports whether nothing is seen of a character: white space of any kind, and what has no
+// width.
 func blank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
 // readSecret follows a reference, env:NAME or file:/path; a relative path starts at dir.

@@ -10,7 +10,8 @@ import (
 	"syscall"
 )
 
-// The names of the sockets that a service manager may hand over (FileDescriptorName= in a unit of systemd).
+// The names of the sockets that a service manager may hand over (FileDescriptorName= in a unit of
+// systemd).
 const (
 	socketCallbacks = "callbacks"
 	socketControl   = "control"
@@ -18,8 +19,10 @@ const (
 
 const firstSocket = 3 // the file descriptor after stderr
 
-// passedSockets takes over the listening sockets that a service manager has opened for this process, by their names: LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES, as
-// sd_listen_fds(3) has them. They stay open with whoever passed them, so connections wait there while there is no gateway. None are passed: nil.
+// passedSockets takes over the listening sockets that a service manager has opened for this
+// process, by their names: LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES, as sd_listen_fds(3) has them.
+// They stay open with whoever passed them, so connections wait there while there is no gateway.
+// None are passed: nil.
 func passedSockets(env func(string) (string, bool), pid int) (map[string]net.Listener, error) {
 	if of, _ := env("LISTEN_PID"); of != strconv.Itoa(pid) { // none, or those of a process above us
 		return nil, nil

@@ -35,7 +35,8 @@ func newSource(sc SourceConfig) (ingest.Source, error) {
 	return s, nil
 }
 
-// sourceOptions are the adapter's options; a tolerance in the config is one of them, where the scheme has a timestamp.
+// sourceOptions are the adapter's options; a tolerance in the config is one of them, where the
+// scheme has a timestamp.
 func sourceOptions(sc SourceConfig) provider.Options {
 	o := provider.Options{}
 	maps.Copy(o, sc.Options)
@@ -97,7 +98,8 @@ func knownNames() known {
 	return k
 }
 
-// signingHeaders are the headers that formats set, found by having each sign something. A delivery keeps the format it was made in, so those of all are kept free.
+// signingHeaders are the headers that formats set, found by having each sign something. A delivery
+// keeps the format it was made in, so those of all are kept free.
 func signingHeaders() map[string]bool {
 	h := http.Header{}
 	key, err := signing.NewKey([]byte(strings.Repeat("k", 32)))
@@ -116,7 +118,8 @@ func signingHeaders() map[string]bool {
 	return names
 }
 
-// checkSource finds what would keep a source from working, so that `countersign check` says it and not the first callback.
+// checkSource finds what would keep a source from working, so that `countersign check` says it and
+// not the first callback.
 func checkSource(sc SourceConfig) (key string, m *mistake) {
 	a, err := adapterOf(sc)
 	if err != nil {

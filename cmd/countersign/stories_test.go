@@ -36,7 +36,8 @@ var (
 
 const daily = scale(24 * time.Hour)
 
-// stories are what partners must be told; statuses are the kyc.status changes by themselves, as they stand in the table too.
+// stories are what partners must be told; statuses are the kyc.status changes by themselves, as
+// they stand in the table too.
 var stories = []struct {
 	title    string
 	policy   kyc.Policy
@@ -182,7 +183,8 @@ var stories = []struct {
 	}},
 }
 
-// TestStories tells each story over HTTP and compares the webhooks with the table; UPDATE_GOLDEN=1 writes it.
+// TestStories tells each story over HTTP and compares the webhooks with the table; UPDATE_GOLDEN=1
+// writes it.
 func TestStories(t *testing.T) {
 	var table strings.Builder
 	for i, st := range stories {
@@ -267,7 +269,8 @@ func (s *story) heard() {
 	s.look([]*performance{&s.performance}, time.Time{})
 }
 
-// adopts makes another policy the partner's, and applies it: the plan must have said what is then told.
+// adopts makes another policy the partner's, and applies it: the plan must have said what is then
+// told.
 func (s *story) adopts(p kyc.Policy) {
 	s.t.Helper()
 	partner, _, _ := strings.Cut(s.about, ":")
@@ -314,7 +317,8 @@ var rebillyKey = func() signing.Key {
 	return k
 }()
 
-// rebilly is a callback about a request for a credit file or, in its place, documents. https://www.rebilly.com/docs/dev-docs/api/all
+// rebilly is a callback about a request for a credit file or, in its place, documents.
+// https://www.rebilly.com/docs/dev-docs/api/all
 func (s *story) rebilly(status, request string, day float64) {
 	s.t.Helper()
 	s.goes(day)

@@ -21,7 +21,8 @@ const (
 	tokenOwn    = 32    // characters that a token of the operator's own needs
 )
 
-// operatorToken reads the token made at the first start, or makes it. One that is damaged or too short is refused and left as it is.
+// operatorToken reads the token made at the first start, or makes it. One that is damaged or too
+// short is refused and left as it is.
 func operatorToken(dir string, notices io.Writer) (string, error) {
 	path := filepath.Join(dir, tokenFile)
 	text, err := readToken(path)
@@ -48,7 +49,8 @@ func newToken() (string, error) {
 	return text + tokenSum(text), nil
 }
 
-// readToken reads a token and looks whether it is whole: whoever guesses half of one is an operator.
+// readToken reads a token and looks whether it is whole: whoever guesses half of one is an
+// operator.
 func readToken(path string) (string, error) {
 	b, err := os.ReadFile(path) //nolint:gosec // the operator's own data directory
 	if err != nil {

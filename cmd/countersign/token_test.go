@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestOperatorToken: a token is whole or refused with its path and the remedy, at the start and by the command line, and never replaced.
+// TestOperatorToken: a token is whole or refused with its path and the remedy, at the start and by
+// the command line, and never replaced.
 func TestOperatorToken(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, tokenFile)

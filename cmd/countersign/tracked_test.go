@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestTracked: no build output is in the repository: nothing over 1 MiB, and no executable but scripts.
+// TestTracked: no build output is in the repository: nothing over 1 MiB, and no executable but
+// scripts.
 func TestTracked(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "git", "-C", "../..", "ls-files", "-z").Output()
 	if err != nil {

@@ -26,7 +26,8 @@ type triggerCommand struct {
 	Session string `help:"The provider's id of the session; default made of the subject's."`
 }
 
-// Run sends one signed sample. It counts as the provider's own word, so it is for test people only: that is asked of the config, of the running gateway, and by the gateway itself.
+// Run sends one signed sample. It counts as the provider's own word, so it is for test people only:
+// that is asked of the config, of the running gateway, and by the gateway itself.
 func (cmd *triggerCommand) Run(c *console) error {
 	cfg, err := cmd.load(c)
 	if err != nil {
@@ -81,7 +82,8 @@ func onlyForTests(cfg *Config, sc *SourceConfig) error {
 	return nil
 }
 
-// saysSandbox asks the gateway at the control address for its mode: it may run with another config than this one, or with another environment.
+// saysSandbox asks the gateway at the control address for its mode: it may run with another config
+// than this one, or with another environment.
 func saysSandbox(ctx context.Context, control string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -95,7 +97,8 @@ func saysSandbox(ctx context.Context, control string) error {
 	return nil
 }
 
-// newCallback makes the request a provider would send: a sample body, signed with the source's newest key, and marked as made here.
+// newCallback makes the request a provider would send: a sample body, signed with the source's
+// newest key, and marked as made here.
 func newCallback(ctx context.Context, sc *SourceConfig, base string, body []byte, now time.Time) (*http.Request, error) {
 	a, err := adapterOf(*sc)
 	if err != nil {

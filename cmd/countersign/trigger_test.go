@@ -14,8 +14,9 @@ import (
 	"countersign/ingest/provider"
 )
 
-// TestTriggerIsForTestPeople: a sample signed with a source's key is the provider's own word, so nothing of the command line sends one where people are real: neither with a live
-// config, nor with a live source, nor with an environment that says sandbox of a gateway that is live.
+// TestTriggerIsForTestPeople: a sample signed with a source's key is the provider's own word, so
+// nothing of the command line sends one where people are real: neither with a live config, nor with
+// a live source, nor with an environment that says sandbox of a gateway that is live.
 func TestTriggerIsForTestPeople(t *testing.T) {
 	dir, config := house(t, "http://127.0.0.1:9/")
 	b, err := os.ReadFile(config)

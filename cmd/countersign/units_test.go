@@ -30,7 +30,8 @@ func unit(t *testing.T, name string) map[string]string {
 	return settings
 }
 
-// TestUnits holds the units of systemd to the program: they pass a socket by the name it looks for, start a command that there is, and allow more than it needs.
+// TestUnits holds the units of systemd to the program: they pass a socket by the name it looks for,
+// start a command that there is, and allow more than it needs.
 func TestUnits(t *testing.T) {
 	socket, service := unit(t, "countersign.socket"), unit(t, "countersign.service")
 	if socket["Socket.FileDescriptorName"] != socketCallbacks || socket["Socket.Service"] != "countersign.service" || socket["Socket.ListenStream"] != defaultConfig("").Listen.Callbacks {

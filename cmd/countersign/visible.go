@@ -12,12 +12,16 @@ import (
 	"unicode/utf8"
 )
 
-// visible is a writer to a terminal, or to a file that somebody will look at with one. What strangers have supplied (a body, an id, a name, a ref) may hold characters that a terminal
-// obeys or does not show: they are written as \u and four hexadecimal digits, so that nothing is done, and two ids that look alike can be told apart. Inside a text of JSON that is the same
-// text, so JSON stays what it was; there, none of these characters can stand outside of one. Line feeds and tabs pass: they are ours (console.printf sees to those of others).
+// visible is a writer to a terminal, or to a file that somebody will look at with one. What
+// strangers have supplied (a body, an id, a name, a ref) may hold characters that a terminal obeys
+// or does not show: they are written as \u and four hexadecimal digits, so that nothing is done,
+// and two ids that look alike can be told apart. Inside a text of JSON that is the same text, so
+// JSON stays what it was; there, none of these characters can stand outside of one. Line feeds and
+// tabs pass: they are ours (console.printf sees to those of others).
 type visible struct{ w io.Writer }
 
-// Write implements io.Writer. It writes line by line where something has to be escaped, so that what it returns is true of whole lines.
+// Write implements io.Writer. It writes line by line where something has to be escaped, so that
+// what it returns is true of whole lines.
 func (v visible) Write(p []byte) (n int, err error) {
 	if plain(p) {
 		return v.w.Write(p)
@@ -41,7 +45,8 @@ func plain(p []byte) bool {
 	return true
 }
 
-// escape makes what is not seen visible, but for the characters in pass. A byte that is no UTF-8 is \x and two digits.
+// escape makes what is not seen visible, but for the characters in pass. A byte that is no UTF-8 is
+// \x and two digits.
 func escape(s, pass string) string {
 	var b strings.Builder
 	for len(s) > 0 {
@@ -62,11 +67,13 @@ func escape(s, pass string) string {
 	return b.String()
 }
 
-// unseen are characters that Unicode counts as printable and nobody sees: the braille pattern without dots, beside those that are to be ignored and variants of the one before.
+// unseen are characters that Unicode counts as printable and nobody sees: the braille pattern
+// without dots, beside those that are to be ignored and variants of the one before.
 const unseen = '\u2800'
 
-// seen reports whether a reader sees a character, and a terminal does not obey it: it is no control character (C0, C1), no direction mark or override, no separator of lines, no space but
-// the plain one, and not of zero width.
+// seen reports whether a reader sees a character, and a terminal does not obey it: it is no control
+// character (C0, C1), no direction mark or override, no separator of lines, no space but the plain
+// one, and not of zero width.
 func seen(r rune) bool {
 	return strconv.IsPrint(r) && r != unseen && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
@@ -82,7 +89,8 @@ func (c *console) complain(err error) {
 	fmt.Fprintln(c.err, "countersign:", escape(err.Error(), "")) //nolint:errcheck // nowhere left to say it
 }
 
-// printf prints text. Line feeds and tabs in a text that is an argument are escaped too: a line is a line of ours, whatever a stranger called himself.
+// printf prints text. Line feeds and tabs in a text that is an argument are escaped too: a line is
+// a line of ours, whatever a stranger called himself.
 func (c *console) printf(format string, args ...any) {
 	for i, a := range args {
 		if _, own := a.(fmt.Stringer); own { // a text of ours

@@ -87,7 +87,8 @@ func TestVisibleShort(t *testing.T) {
 	f("o\x1be\ntwo\nthree\n", 12, 4)
 }
 
-// TestLogVisible: lines of the log in either form carry nothing that a terminal obeys, for somebody looks at them with one.
+// TestLogVisible: lines of the log in either form carry nothing that a terminal obeys, for somebody
+// looks at them with one.
 func TestLogVisible(t *testing.T) {
 	for _, form := range []string{formatJSON, formatText} {
 		var b bytes.Buffer

@@ -15,7 +15,8 @@ import (
 	"countersign/relay/control"
 )
 
-// waiting answers at the control listener while the file is opened, which takes minutes if all of a large one has to be read: it lives, it is not ready, and how far it is.
+// waiting answers at the control listener while the file is opened, which takes minutes if all of a
+// large one has to be read: it lives, it is not ready, and how far it is.
 type waiting struct {
 	g       *gateway
 	ln      *lent
@@ -85,7 +86,8 @@ func (w *waiting) tell(rw http.ResponseWriter, req *http.Request) {
 
 func (w *waiting) full(req *http.Request) bool { return w.open || control.Known(w.tokens, req) }
 
-// metrics answers those who may see them. To others the gateway is not ready: it does not know yet which tokens have been made.
+// metrics answers those who may see them. To others the gateway is not ready: it does not know yet
+// which tokens have been made.
 func (w *waiting) metrics(h http.Handler) http.HandlerFunc {
 	return func(rw http.ResponseWriter, req *http.Request) {
 		if !w.full(req) {

@@ -12,7 +12,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// TestWaiting: while a file is read, which takes long if it is large, the gateway says how far it is; a stop is a stop; and then it serves.
+// TestWaiting: while a file is read, which takes long if it is large, the gateway says how far it
+// is; a stop is a stop; and then it serves.
 func TestWaiting(t *testing.T) {
 	_, config := house(t, "http://127.0.0.1:9/hook")
 	cfg, problems := loadConfig(config, func(string) (string, bool) { return "", false }, knownNames())

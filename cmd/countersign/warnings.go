@@ -16,7 +16,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// warnings are what a config that works probably does not mean. `countersign check` prints them, and its answer stays yes.
+// warnings are what a config that works probably does not mean. `countersign check` prints them,
+// and its answer stays yes.
 func warnings(cfg *Config) (all []problem) {
 	warn := func(key, what, remedy string) {
 		all = append(all, problem{File: cfg.Path, Key: key, What: what, Remedy: remedy})
@@ -110,7 +111,8 @@ func secretsOf(s *SourceConfig) (sums [][sha256.Size]byte) {
 	return sums
 }
 
-// missing lists the required types that no source can give to a partner. The usual list is no mistake of somebody who has only people, or only companies.
+// missing lists the required types that no source can give to a partner. The usual list is no
+// mistake of somebody who has only people, or only companies.
 func missing(cfg *Config, partner string, required, usual []kyc.Check) (none []kyc.Check) {
 	var can []kyc.Check
 	companies := 0
@@ -137,7 +139,8 @@ func missing(cfg *Config, partner string, required, usual []kyc.Check) (none []k
 	return none
 }
 
-// gives lists the check types that a source can approve; anything: what its configuration makes of a body decides that.
+// gives lists the check types that a source can approve; anything: what its configuration makes of
+// a body decides that.
 func gives(s *SourceConfig) (can []kyc.Check, anything bool) {
 	a, err := adapterOf(*s)
 	if err != nil || a.Name == provider.GenericName {
@@ -163,7 +166,8 @@ func gives(s *SourceConfig) (can []kyc.Check, anything bool) {
 	return can, false
 }
 
-// The widest networks that somebody who writes one can mean. fc00::/7 is IPv6's private space as a whole.
+// The widest networks that somebody who writes one can mean. fc00::/7 is IPv6's private space as a
+// whole.
 const (
 	widest4 = 8
 	widest6 = 16
@@ -171,7 +175,8 @@ const (
 
 var private6 = netip.MustParsePrefix("fc00::/7")
 
-// wideNetworks lists the networks of the config that let in, or out, a large part of the Internet: all that allow and trusted_proxies are for is to name few.
+// wideNetworks lists the networks of the config that let in, or out, a large part of the Internet:
+// all that allow and trusted_proxies are for is to name few.
 func wideNetworks(cfg *Config) (all []problem) {
 	look := func(key string, networks []netip.Prefix, what string) {
 		for i, p := range networks {
@@ -191,7 +196,8 @@ func wideNetworks(cfg *Config) (all []problem) {
 	return all
 }
 
-// wide reports whether a network is wider than anybody's. One of IPv4 written as IPv6 counts as what it is.
+// wide reports whether a network is wider than anybody's. One of IPv4 written as IPv6 counts as
+// what it is.
 func wide(p netip.Prefix) bool {
 	switch a := p.Addr(); {
 	case a.Is4():

@@ -30,7 +30,8 @@ func egressWarnings(cfg *Config, now time.Time) (all []problem) {
 	return all
 }
 
-// doubtful says why a server may refuse a client certificate; "": nothing is known of it. It may be renewed while the gateway runs, so it keeps nothing from starting.
+// doubtful says why a server may refuse a client certificate; "": nothing is known of it. It may be
+// renewed while the gateway runs, so it keeps nothing from starting.
 func doubtful(leaf *x509.Certificate, now time.Time) (what, remedy string) {
 	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	const renew = "renew it in its place: the gateway follows the file"

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// TestWarnings: check says what a config that works probably does not mean, and still says yes. No secret is in it.
+// TestWarnings: check says what a config that works probably does not mean, and still says yes. No
+// secret is in it.
 func TestWarnings(t *testing.T) {
 	dir := t.TempDir()
 	env := map[string]string{"ONE": "canary-of-thirty-two-bytes-or-so", "TWO": "canary-of-another-thirty-two-byte", "TOKEN": "canary-0123456789"}
@@ -69,8 +70,9 @@ func TestWarnings(t *testing.T) {
 	f(levels+", workflows: [full]}", "required: [identity_verification, address_verification]", none("address_verification"))
 }
 
-// TestWarningsOfModes: files with secrets that others may read are named with the remedy, by check and by the log of the start.
-// TestWideNetworks: what lets in, or out, a large part of all addresses is said by check and at the start.
+// TestWarningsOfModes: files with secrets that others may read are named with the remedy, by check
+// and by the log of the start. TestWideNetworks: what lets in, or out, a large part of all
+// addresses is said by check and at the start.
 func TestWideNetworks(t *testing.T) {
 	dir := t.TempDir()
 	f := func(allow string, wide bool) {

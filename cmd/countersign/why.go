@@ -7,7 +7,8 @@ import (
 	"countersign/relay/control/api"
 )
 
-// why prints what a status stands on: each finding and approval that still matters, the deciding one first, and what became or would become of it.
+// why prints what a status stands on: each finding and approval that still matters, the deciding
+// one first, and what became or would become of it.
 func (c *console) why(standing []api.Standing) {
 	if len(standing) == 0 {
 		return

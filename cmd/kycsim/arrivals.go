@@ -95,7 +95,8 @@ func (c *court) excused(accepted, again int64) bool {
 	return i < len(c.kills) && c.kills[i] <= accepted+c.o.Around.Nanoseconds() && again >= c.kills[i]
 }
 
-// statuses are what the subject's status deliveries told, in the order of their sequence. One whose type and status disagree tells neither.
+// statuses are what the subject's status deliveries told, in the order of their sequence. One whose
+// type and status disagree tells neither.
 func (l *lane) statuses() (told []string) {
 	for _, d := range sortBySequence(l.accepted) {
 		status, ok := statusOf(d.change)

@@ -138,7 +138,8 @@ func attackOne(ctx context.Context, binary, dir, config string, t *attack.Target
 	return found, nil
 }
 
-// attackAddressesCmd is `kycsim attack-addresses`: what `kycsim attack` runs in a network of its own.
+// attackAddressesCmd is `kycsim attack-addresses`: what `kycsim attack` runs in a network of its
+// own.
 type attackAddressesCmd struct {
 	Gateway  string `required:"" type:"existingfile"`
 	Dir      string `required:""`

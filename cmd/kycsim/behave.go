@@ -39,7 +39,8 @@ type behaviour struct {
 //
 //	ok | 500:P | 503:P[,retry-after=N] | 429:P[,retry-after=N] | hang:P | reset:P | redirect:P | slow=DUR:P | fail-first=N
 //
-// Any code from 200 to 599 may stand in place of 500. The probabilities add up to 1 at most; the rest is answered 200.
+// Any code from 200 to 599 may stand in place of 500. The probabilities add up to 1 at most; the
+// rest is answered 200.
 func parseBehaviour(spec string, seed uint64) (*behaviour, error) {
 	b := &behaviour{rng: rand.New(rand.NewPCG(seed, 1)), failures: map[string]int{}} //nolint:gosec // to be repeatable
 	total := 0.0

@@ -123,7 +123,8 @@ func number(v float64) string {
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
-// place prepares a gateway in a directory of its own below Dir; clean removes that again, and nothing else.
+// place prepares a gateway in a directory of its own below Dir; clean removes that again, and
+// nothing else.
 func (c *benchCmd) place(ctx context.Context, name, binary, role string, s *setup) (g *gateway, clean func() error, err error) {
 	s.dir = filepath.Join(c.Dir, name)
 	if _, err := os.Stat(s.dir); err == nil {
@@ -163,7 +164,8 @@ func (c *benchCmd) load(s *setup, url string) (o fireOptions, err error) {
 	return o, nil
 }
 
-// bare fires at a server in this process that does nothing but answer 200: what generator and machine allow, with no gateway between.
+// bare fires at a server in this process that does nothing but answer 200: what generator and
+// machine allow, with no gateway between.
 func bare(ctx context.Context, o fireOptions) (fireSummary, error) {
 	addr, err := freeAddr(ctx)
 	if err != nil {

@@ -14,7 +14,8 @@ const (
 	minAckRatio    = 0.5
 )
 
-// acknowledgements is part a: what making a callback durable costs, against the same program that does not.
+// acknowledgements is part a: what making a callback durable costs, against the same program that
+// does not.
 func (c *benchCmd) acknowledgements(ctx context.Context) ([]row, error) {
 	if c.LimitGateway == "" {
 		return nil, errors.New("--limit-gateway is needed")

@@ -86,8 +86,8 @@ func (c *benchCmd) owed(ctx context.Context) (rows []row, err error) {
 	}, err
 }
 
-// filling is what a gateway owes as it starts: n deliveries, one a lane, over some endpoints. Every second
-// one is due so much later than the others.
+// filling is what a gateway owes as it starts: n deliveries, one a lane, over some endpoints. Every
+// second one is due so much later than the others.
 type filling struct {
 	n         int
 	endpoints []string
@@ -101,7 +101,8 @@ func endpointIDs(n int) (ids []string) {
 	return ids
 }
 
-// fill owes deliveries. It uses the outbox as the gateway does, in this process and before that starts.
+// fill owes deliveries. It uses the outbox as the gateway does, in this process and before that
+// starts.
 func fill(ctx context.Context, dir string, f filling, now time.Time) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, fillWithin)
 	defer cancel()

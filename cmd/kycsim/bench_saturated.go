@@ -11,8 +11,9 @@ import (
 
 const maxBehind = 1 // second, of the topics behind the partner
 
-// saturated measures whether the topics keep up with the relay when as much comes in as the machine takes: how old what had not been acknowledged became, and by how much the
-// topics were through later than the partner.
+// saturated measures whether the topics keep up with the relay when as much comes in as the machine
+// takes: how old what had not been acknowledged became, and by how much the topics were through
+// later than the partner.
 func (c *benchCmd) saturated(ctx context.Context, k *cluster.Cluster) (rows []row, err error) {
 	g, o, clean, err := c.forwarding(ctx, "topics-saturated", k, true)
 	if err != nil {
@@ -64,7 +65,8 @@ func (c *benchCmd) saturated(ctx context.Context, k *cluster.Cluster) (rows []ro
 	}, nil
 }
 
-// oldest watches the age of what the gateway has not got to Kafka until stop is called, which returns the highest.
+// oldest watches the age of what the gateway has not got to Kafka until stop is called, which
+// returns the highest.
 func (g *gateway) oldest(ctx context.Context) (stop func() time.Duration) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup

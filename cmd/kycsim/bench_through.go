@@ -117,7 +117,8 @@ func (w *stopwatch) arrived(r *receivedLine, at time.Time) {
 	}
 }
 
-// latency is part c: from just before a callback is sent until the partner has its webhook, by one clock.
+// latency is part c: from just before a callback is sent until the partner has its webhook, by one
+// clock.
 func (c *benchCmd) latency(ctx context.Context) (rows []row, err error) {
 	s := setup{endpoints: 1, concurrency: benchConcurrent}
 	g, clean, err := c.place(ctx, "latency", c.Gateway, "", &s)

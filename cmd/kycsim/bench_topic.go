@@ -31,7 +31,8 @@ const (
 	readTopicsFor = time.Minute
 )
 
-// topics is part e: what forwarding to real Kafka costs the gateway, and how soon after a callback was answered its update can be read.
+// topics is part e: what forwarding to real Kafka costs the gateway, and how soon after a callback
+// was answered its update can be read.
 func (c *benchCmd) topics(ctx context.Context) (rows []row, err error) {
 	if !c.Kafka {
 		return nil, errors.New("--kafka is needed")
@@ -106,7 +107,8 @@ func wipe(ctx context.Context, k *cluster.Cluster) error {
 	}
 }
 
-// forwarding prepares a gateway that forwards, or one that does not, with a partner that takes everything.
+// forwarding prepares a gateway that forwards, or one that does not, with a partner that takes
+// everything.
 func (c *benchCmd) forwarding(ctx context.Context, name string, k *cluster.Cluster, forwards bool) (g *gateway, o fireOptions, clean func() error, err error) {
 	s := setup{endpoints: 1, concurrency: benchConcurrent}
 	if forwards {
@@ -136,7 +138,8 @@ func (c *benchCmd) forwarding(ctx context.Context, name string, k *cluster.Clust
 	return g, o, clean, nil
 }
 
-// cpuPerEvent is what the gateway uses for one event at a rate that it can keep up with, in µs, until it has told everybody.
+// cpuPerEvent is what the gateway uses for one event at a rate that it can keep up with, in µs,
+// until it has told everybody.
 func (c *benchCmd) cpuPerEvent(ctx context.Context, name string, k *cluster.Cluster, forwards bool) (used float64, err error) {
 	g, o, clean, err := c.forwarding(ctx, name, k, forwards)
 	if err != nil {
@@ -177,7 +180,8 @@ func (c *benchCmd) cpuPerEvent(ctx context.Context, name string, k *cluster.Clus
 	return float64((after - before).Microseconds()) / float64(fired.Acked), nil
 }
 
-// standing holds that each topic has as many records as events were acknowledged, at least: figures of a gateway that forwards half of them are worth nothing.
+// standing holds that each topic has as many records as events were acknowledged, at least: figures
+// of a gateway that forwards half of them are worth nothing.
 func standing(ctx context.Context, k *cluster.Cluster, events int64) error {
 	r, err := startReader(readerOptions{Brokers: k.Addrs()})
 	if err != nil {
@@ -200,7 +204,8 @@ func standing(ctx context.Context, k *cluster.Cluster, events int64) error {
 	return nil
 }
 
-// gauge measures from the answer of a person's one callback until its update is read, whichever we hear of first.
+// gauge measures from the answer of a person's one callback until its update is read, whichever we
+// hear of first.
 type gauge struct {
 	mu       sync.Mutex // guards the fields below
 	answered map[string]time.Time
@@ -272,7 +277,8 @@ func (c *benchCmd) readable(ctx context.Context, k *cluster.Cluster) (rows []row
 	}, nil
 }
 
-// bareProducing is what a bare client uses for one record, in µs: nothing that forwards can cost less.
+// bareProducing is what a bare client uses for one record, in µs: nothing that forwards can cost
+// less.
 func bareProducing(ctx context.Context, brokers []string) (used float64, err error) {
 	if err := makeTopics(ctx, brokers, bareTopic); err != nil {
 		return 0, err
@@ -315,8 +321,9 @@ func bareRecordsFrom(n int) []*kgo.Record {
 	return batch
 }
 
-// inItsPlace gives the brokers as much to do as a gateway that forwards would, until stop is called. Without that the gateway which does not forward had more of
-// the machine to itself, and would be woken more often for less: what is measured is not that.
+// inItsPlace gives the brokers as much to do as a gateway that forwards would, until stop is
+// called. Without that the gateway which does not forward had more of the machine to itself, and
+// would be woken more often for less: what is measured is not that.
 func inItsPlace(ctx context.Context, brokers []string) (stop func() error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)

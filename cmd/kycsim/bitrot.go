@@ -60,7 +60,8 @@ type rotReport struct {
 	lives    int
 }
 
-// rotting is the base that every life is a damaged copy of, and what a partner is told in a life without damage.
+// rotting is the base that every life is a damaged copy of, and what a partner is told in a life
+// without damage.
 type rotting struct {
 	c           *bitrotCmd
 	base, older []byte // the database, and as it once was

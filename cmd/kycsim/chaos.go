@@ -74,7 +74,8 @@ func (c *chaosCmd) Run(ctx context.Context, out io.Writer) error {
 	return c.verdict(reports)
 }
 
-// verdict of all. Of a gateway that is broken on purpose only the loss is asked for: a test that cannot fail proves nothing.
+// verdict of all. Of a gateway that is broken on purpose only the loss is asked for: a test that
+// cannot fail proves nothing.
 func (c *chaosCmd) verdict(reports []*chaosReport) error {
 	if c.ExpectFailure {
 		if slices.ContainsFunc(reports, func(r *chaosReport) bool { return r.Topics.Updates.Lost > 0 }) {
@@ -218,7 +219,8 @@ func (r *chaosRun) load() (o fireOptions, err error) {
 	return o, nil
 }
 
-// trouble has every scenario of the plan happen, at the same time, between a quiet start and a quiet end.
+// trouble has every scenario of the plan happen, at the same time, between a quiet start and a
+// quiet end.
 func (r *chaosRun) trouble(ctx context.Context) error {
 	if err := pause(ctx, calm); err != nil {
 		return err
@@ -242,7 +244,8 @@ func (r *chaosRun) trouble(ctx context.Context) error {
 // calm is for how long nothing is done before and after.
 const calm = 3 * time.Second
 
-// finish waits until everything has arrived everywhere and ends the gateway in good order. What goes wrong here is a finding, for the ledgers are whole.
+// finish waits until everything has arrived everywhere and ends the gateway in good order. What
+// goes wrong here is a finding, for the ledgers are whole.
 func (r *chaosRun) finish(ctx context.Context) error {
 	problem := func(err error) {
 		if err != nil {

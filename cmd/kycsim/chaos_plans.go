@@ -32,7 +32,8 @@ func anything(string) bool       { return true }
 func only503(code string) bool   { return code == "503" }
 func (p *plan) replication() int { return map[bool]int{true: 3, false: 1}[p.nodes >= 3 && !p.spread] }
 
-// scenarios are all there are. What may be refused is what the gateway cannot help: its own death, and a bound that is met.
+// scenarios are all there are. What may be refused is what the gateway cannot help: its own death,
+// and a bound that is met.
 var scenarios = []scenario{
 	{name: "leader", nodes: 3, usual: time.Minute, refuses: nothing, course: killLeaders},
 	{name: "outage", nodes: 1, usual: 2 * time.Minute, refuses: nothing, course: outage},
@@ -83,12 +84,14 @@ func (p *plan) lasts(wanted time.Duration) (d time.Duration) {
 	return d
 }
 
-// refuses reports whether an answer may be given. Where a 200 waits for Kafka, what Kafka cannot acknowledge may be refused too.
+// refuses reports whether an answer may be given. Where a 200 waits for Kafka, what Kafka cannot
+// acknowledge may be refused too.
 func (p *plan) refuses(code string) bool {
 	return p.acked && only503(code) || slices.ContainsFunc(p.parts, func(s *scenario) bool { return s.refuses(code) })
 }
 
-// killLeaders kills whoever leads the first partition, once in every half minute, and starts it again a quarter of a minute later.
+// killLeaders kills whoever leads the first partition, once in every half minute, and starts it
+// again a quarter of a minute later.
 func killLeaders(ctx context.Context, r *chaosRun, d time.Duration) error {
 	const turn = 30 * time.Second
 	for n := max(1, int(d/turn)); n > 0; n-- {
@@ -162,7 +165,8 @@ func hang(ctx context.Context, r *chaosRun, d time.Duration) error {
 	return nil
 }
 
-// hangLeader has whoever leads the first partition stand still for so long that another is made leader, and come back with requests that it has not answered.
+// hangLeader has whoever leads the first partition stand still for so long that another is made
+// leader, and come back with requests that it has not answered.
 func hangLeader(ctx context.Context, r *chaosRun, d time.Duration) error {
 	const still, between = 15 * time.Second, 7 * time.Second
 	for began := time.Now(); time.Since(began)+still < d; {
@@ -218,8 +222,8 @@ func leaderless(ctx context.Context, r *chaosRun, d time.Duration) error {
 	return r.startBrokers(ctx, last)
 }
 
-// fillUp takes every broker away until the gateway's bound is met and it refuses callbacks, and then for a while more. With the brokers back, it has to take
-// callbacks again by itself.
+// fillUp takes every broker away until the gateway's bound is met and it refuses callbacks, and
+// then for a while more. With the brokers back, it has to take callbacks again by itself.
 func fillUp(ctx context.Context, r *chaosRun, d time.Duration) error {
 	if err := r.killBrokers(r.everyBroker()...); err != nil {
 		return err

@@ -72,7 +72,8 @@ func (c *kafkaCmd) Run(ctx context.Context, out io.Writer) error {
 	return errors.Join(err, k.Stop())
 }
 
-// What the story of the demo has to put on the topics: one update for each callback, and what was decided of each person.
+// What the story of the demo has to put on the topics: one update for each callback, and what was
+// decided of each person.
 const (
 	demoUpdates = 7
 	demoWithin  = 30 * time.Second
@@ -80,7 +81,8 @@ const (
 
 var demoStatuses = []string{"ada approved", "barbara approved", "edsger in_review", "grace approved", "linus rejected"}
 
-// showDemo runs a gateway's demo against these brokers, prints what another client reads there, and holds it against the story.
+// showDemo runs a gateway's demo against these brokers, prints what another client reads there, and
+// holds it against the story.
 func showDemo(ctx context.Context, out io.Writer, gateway string, brokers []string) error {
 	ctx, cancel := context.WithTimeout(ctx, demoWithin)
 	defer cancel()

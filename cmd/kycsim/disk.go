@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// disk is a small file system of its own: what fills it harms nobody else, and it can be made larger while it is in use.
+// disk is a small file system of its own: what fills it harms nobody else, and it can be made
+// larger while it is in use.
 type disk struct{ path string }
 
 // mountDisk mounts a tmpfs of so many bytes. It needs root.

@@ -76,7 +76,8 @@ func (c *diskfullCmd) Run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// judge decides. Of a gateway that is broken on purpose only the loss is asked for: a test that cannot fail proves nothing.
+// judge decides. Of a gateway that is broken on purpose only the loss is asked for: a test that
+// cannot fail proves nothing.
 func (r *diskfullReport) judge(expectFailure bool) {
 	r.Problems = append(r.Problems, r.Found.problems()...)
 	for _, f := range []*fireSummary{&r.Filled, &r.Again} {
@@ -151,7 +152,8 @@ func (c *diskfullCmd) run(ctx context.Context, name string) (_ *diskfullReport, 
 	return &d.r, err
 }
 
-// course fills the disk as the scenario has it, lets what has been taken arrive, makes room where that alone makes none, and fires again.
+// course fills the disk as the scenario has it, lets what has been taken arrive, makes room where
+// that alone makes none, and fires again.
 func (d *diskRun) course(ctx context.Context) (err error) {
 	for _, spec := range d.s.specs() {
 		s, err := newSource(spec, nil)
@@ -190,7 +192,8 @@ func (d *diskRun) course(ctx context.Context) (err error) {
 	return d.finish(ctx)
 }
 
-// fill fires until nothing is taken any more. Where somebody else's file fills the disk, that is put there meanwhile.
+// fill fires until nothing is taken any more. Where somebody else's file fills the disk, that is
+// put there meanwhile.
 func (d *diskRun) fill(ctx context.Context) (err error) {
 	taken := int64(0)
 	if d.name == "ballast" {
@@ -210,7 +213,8 @@ func (d *diskRun) fill(ctx context.Context) (err error) {
 	return err
 }
 
-// release takes away what kept the disk full, but for its size: the relay runs, the partner answers. What has been taken must arrive then, on the disk as it is.
+// release takes away what kept the disk full, but for its size: the relay runs, the partner
+// answers. What has been taken must arrive then, on the disk as it is.
 func (d *diskRun) release(ctx context.Context) error {
 	switch d.name {
 	case "backlog":
@@ -246,7 +250,8 @@ func (d *diskRun) release(ctx context.Context) error {
 	return err
 }
 
-// restart kills the gateway on the full disk and starts it again: a disk that is full must not keep it from that.
+// restart kills the gateway on the full disk and starts it again: a disk that is full must not keep
+// it from that.
 func (d *diskRun) restart(ctx context.Context) error {
 	d.sent.fired(&firedLine{T: time.Now().UnixNano(), Ev: evKilled})
 	if err := d.g.kill(); err != nil {

@@ -54,7 +54,8 @@ type fireSummary struct {
 	NoRetryAfter int64 `json:"refused_without_retry_after"` // of those refused with 429 or 503
 }
 
-// firer is a provider: it sends every event until it is acknowledged, and a person's next event only then.
+// firer is a provider: it sends every event until it is acknowledged, and a person's next event
+// only then.
 type firer struct {
 	o       fireOptions
 	client  *fasthttp.HostClient
@@ -72,7 +73,8 @@ type firer struct {
 	err     error
 }
 
-// fire sends until ctx ends, Count is reached or Duration is over. Then it finishes what is under way: when it returns, every event is acknowledged or given up.
+// fire sends until ctx ends, Count is reached or Duration is over. Then it finishes what is under
+// way: when it returns, every event is acknowledged or given up.
 func fire(ctx context.Context, o fireOptions) (fireSummary, error) {
 	if len(o.Sources) == 0 || o.Connections < 1 || o.Persons < 1 || o.Events < 1 || o.Rate < 0 {
 		return fireSummary{}, errors.New("fire: sources, connections, persons and events are needed, and a rate that is not negative")
@@ -133,7 +135,8 @@ func (f *firer) newPerson(rng *rand.Rand) *person {
 	return p
 }
 
-// pace gives out turns at the rate, whatever becomes of them: a gateway that was down meets all that has come up meanwhile.
+// pace gives out turns at the rate, whatever becomes of them: a gateway that was down meets all
+// that has come up meanwhile.
 func (f *firer) pace(ctx context.Context) {
 	defer close(f.turns)
 	interval := time.Duration(float64(time.Second) / f.o.Rate)

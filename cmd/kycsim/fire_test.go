@@ -28,7 +28,8 @@ func testSource(t *testing.T, name, adapter, key string) *source {
 	return s
 }
 
-// TestScripts holds the scripts against the adapters: each step must translate to the status written down for it, later than the step before.
+// TestScripts holds the scripts against the adapters: each step must translate to the status
+// written down for it, later than the step before.
 func TestScripts(t *testing.T) {
 	for name := range scripts {
 		s := testSource(t, "src", name, "user:a-key-of-a-test")
@@ -261,7 +262,8 @@ func TestFirePaces(t *testing.T) {
 	}
 }
 
-// TestCircle closes the circle without a gateway: what is fired is told to the partner by hand, and judged. Then the hand begins to forget.
+// TestCircle closes the circle without a gateway: what is fired is told to the partner by hand, and
+// judged. Then the hand begins to forget.
 func TestCircle(t *testing.T) {
 	f := func(name string, forget int, wantLost bool) {
 		t.Helper()

@@ -16,7 +16,8 @@ import (
 	"countersign/ingest/forward/brokers/cluster"
 )
 
-// gateway is a Countersign process under test. Only processes started here are ever signalled, through their handle.
+// gateway is a Countersign process under test. Only processes started here are ever signalled,
+// through their handle.
 type gateway struct {
 	binary  string
 	config  string
@@ -89,7 +90,8 @@ func (g *gateway) kill() error {
 	return nil
 }
 
-// stop asks the process to end and returns how long that took. It is an error if it took too long or did not exit with 0.
+// stop asks the process to end and returns how long that took. It is an error if it took too long
+// or did not exit with 0.
 func (g *gateway) stop() (time.Duration, error) {
 	began := time.Now()
 	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -121,7 +123,8 @@ func (g *gateway) end() error {
 	return g.log.Close()
 }
 
-// setup is what a test's config says. The partner's address may be that of a server in this process.
+// setup is what a test's config says. The partner's address may be that of a server in this
+// process.
 type setup struct {
 	dir         string // of the config, the keys, the data and the log
 	partner     string // host:port
@@ -173,7 +176,8 @@ func (s *setup) specs() []string {
 
 const endpointKeyFile = "endpoint.key"
 
-// write makes the directory with the config and the keys, and a gateway that is not started. It refuses a directory that has been used: nothing is deleted.
+// write makes the directory with the config and the keys, and a gateway that is not started. It
+// refuses a directory that has been used: nothing is deleted.
 func (s *setup) write(ctx context.Context, binary, role string) (*gateway, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("prepare the gateway: %w", err)

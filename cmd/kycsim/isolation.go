@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// isolationCmd is `kycsim isolation`: what sick endpoints cost the healthy ones (I6). Each scene runs with
-// everybody healthy and with the sick ones sick, in turns, and the medians are compared.
+// isolationCmd is `kycsim isolation`: what sick endpoints cost the healthy ones (I6). Each scene
+// runs with everybody healthy and with the sick ones sick, in turns, and the medians are compared.
 type isolationCmd struct {
 	Gateway string        `help:"The gateway's binary." required:"" type:"existingfile"`
 	Dir     string        `help:"Directory for data; runs make, and remove, directories of their own in it." required:""`
@@ -175,7 +175,8 @@ func (c *isolationCmd) run(ctx context.Context, s *scene, sick bool, name string
 	return r, err
 }
 
-// watchers know when each person's one event was sent, and how long it took to each healthy endpoint.
+// watchers know when each person's one event was sent, and how long it took to each healthy
+// endpoint.
 type watchers struct {
 	sick  map[string]bool // paths; fixed
 	began time.Time       // when the first was sent; set before

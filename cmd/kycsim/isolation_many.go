@@ -15,8 +15,8 @@ const (
 	manyRest      = 15 * time.Second // of connections, which stay open for 90
 )
 
-// many is what a thousand endpoints cost when each has been told a few things: memory while nothing is to be done, and at
-// the most, and series in a scrape.
+// many is what a thousand endpoints cost when each has been told a few things: memory while nothing
+// is to be done, and at the most, and series in a scrape.
 func (c *isolationCmd) many(ctx context.Context) (rows []row, err error) {
 	const name = "1,000 endpoints"
 	b := benchCmd{Dir: c.Dir, Keep: c.Keep, Seed: c.Seed}

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// judgeOptions say where the ledgers are. Nothing in judging knows the gateway: it compares what was sent with what arrived.
+// judgeOptions say where the ledgers are. Nothing in judging knows the gateway: it compares what
+// was sent with what arrived.
 type judgeOptions struct {
 	Fired    []string
 	Received []string
@@ -50,7 +51,8 @@ func (f *findings) faults() int {
 
 const (
 	maxExamples = 20
-	// aroundKill is how long before or after a kill a 2xx may have been lost on its way to the disk.
+	// aroundKill is how long before or after a kill a 2xx may have been lost on its way to the
+	// disk.
 	aroundKill = 50 * time.Millisecond
 	// stillCrossing is how long after a kill the partner may still read what was sent before it.
 	stillCrossing = 50 * time.Millisecond
@@ -197,7 +199,8 @@ func (s *story) statuses() (acked, doubt []string) {
 	return acked, doubt
 }
 
-// against counts the acknowledged events that told does not show, and what it shows beyond the events.
+// against counts the acknowledged events that told does not show, and what it shows beyond the
+// events.
 func (s *story) against(told []string) (lost, invented int) {
 	if s.reordered {
 		return s.lastOnly(told)
@@ -217,7 +220,8 @@ func (s *story) inOrder() (all []string) {
 	return all
 }
 
-// lastOnly judges a person whose events were sent out of order: which of them became changes depends on the order, but the last word does not.
+// lastOnly judges a person whose events were sent out of order: which of them became changes
+// depends on the order, but the last word does not.
 func (s *story) lastOnly(told []string) (lost, invented int) {
 	var last *sentEvent
 	for _, e := range s.events {

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// change judges a change that is read for the first time, by its place and by what a partner was told.
+// change judges a change that is read for the first time, by its place and by what a partner was
+// told.
 func (c *topicCourt) change(k *line, l *topicLine) {
 	f := c.changes.found
 	seq := int(l.Seq) //nolint:gosec // far smaller
@@ -41,7 +42,8 @@ func (c *topicCourt) change(k *line, l *topicLine) {
 	}
 }
 
-// compareChanges holds the statuses on the topic against those that were sent, and the partner's against the topic's.
+// compareChanges holds the statuses on the topic against those that were sent, and the partner's
+// against the topic's.
 func (c *topicCourt) compareChanges() {
 	f := c.changes.found
 	bySubject := map[string][]string{}

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// topicFindings are what the ledger of the topics says beside that of the provider and, where there are some, those of the partner.
+// topicFindings are what the ledger of the topics says beside that of the provider and, where there
+// are some, those of the partner.
 type topicFindings struct {
 	Acked    int            `json:"acked_events"`
 	Marks    int            `json:"faults_made"` // kills of the gateway, and what was done to brokers
@@ -65,14 +66,17 @@ func (f *topicFindings) example(format string, args ...any) {
 	}
 }
 
-// What a fault explains. A reader may be as late as a broker is gone, which the marks at both its ends take care of.
+// What a fault explains. A reader may be as late as a broker is gone, which the marks at both its
+// ends take care of.
 const (
-	// beforeFault is how long before a fault a record may have gone out without the gateway having noted that it arrived.
+	// beforeFault is how long before a fault a record may have gone out without the gateway having
+	// noted that it arrived.
 	beforeFault = time.Second
-	// afterKill is how long after the gateway was killed a reader may still be given what went out before.
+	// afterKill is how long after the gateway was killed a reader may still be given what went out
+	// before.
 	afterKill = time.Second
-	// afterBroker is how long answers may be missing after something was done to a broker: its session ends after 9 s, and a request under way with it may take
-	// as long again.
+	// afterBroker is how long answers may be missing after something was done to a broker: its
+	// session ends after 9 s, and a request under way with it may take as long again.
 	afterBroker = 20 * time.Second
 )
 
@@ -157,7 +161,8 @@ func judgeTopics(o judgeOptions) (topicFindings, error) {
 	return c.found, nil
 }
 
-// atRisk is how many records of one partition a fault may leave in doubt, by what docs/DESIGN.md says: a batch under way, and as many whose acknowledgement is not kept yet.
+// atRisk is how many records of one partition a fault may leave in doubt, by what docs/DESIGN.md
+// says: a batch under way, and as many whose acknowledgement is not kept yet.
 const atRisk = 1000
 
 func (c *topicCourt) fired(l *firedLine) {
@@ -234,7 +239,8 @@ func (c *topicCourt) record(l *topicLine) {
 	}
 }
 
-// allow counts what faults excuse one repeat of: records read while a fault may have left open whether they had arrived.
+// allow counts what faults excuse one repeat of: records read while a fault may have left open
+// whether they had arrived.
 func (c *topicCourt) allow(s *stream, l *topicLine) {
 	if slices.ContainsFunc(c.marks, func(m mark) bool { return m.covers(l.T) }) {
 		s.found.Allowed++
@@ -265,7 +271,8 @@ func (c *topicCourt) repeat(s *stream, d *copies, l *topicLine) {
 	}
 }
 
-// excused reports whether a fault explains that what was read at one time was read again at another.
+// excused reports whether a fault explains that what was read at one time was read again at
+// another.
 func (c *topicCourt) excused(before, again int64) bool {
 	return slices.ContainsFunc(c.marks, func(m mark) bool { return m.covers(before) && again >= m.t-beforeFault.Nanoseconds() })
 }

@@ -39,7 +39,8 @@ func (w *topicWriting) sends(subject string, n int, status string, acked bool) {
 	}
 }
 
-// stands writes a record down at the next offset of its partition, sound unless change makes it otherwise.
+// stands writes a record down at the next offset of its partition, sound unless change makes it
+// otherwise.
 func (w *topicWriting) stands(l topicLine, change func(*topicLine)) {
 	w.later(time.Millisecond)
 	l.T, l.Partition, l.Offset = w.clock, int32(len(l.Subject)%3), -1
@@ -119,7 +120,8 @@ func TestJudgeTopics(t *testing.T) {
 		}
 	}
 	var none streamFindings
-	// silent is an event of which only the update stands on its topic, as if the change and the partner were not looked at.
+	// silent is an event of which only the update stands on its topic, as if the change and the
+	// partner were not looked at.
 	silent := func(w *topicWriting, subject string, n int, status string, change func(*topicLine)) {
 		w.update(subject, n, status, change)
 		w.change(subject, uint64(n)+1, status, nil)
@@ -282,7 +284,8 @@ func TestJudgeTopicRepeats(t *testing.T) {
 	f("not at all", evKilled, 100*time.Millisecond, time.Second, 0, 0, 1, 0)
 }
 
-// TestJudgeTopicOrder holds that a repeat of what came before is no disorder, and that an order with the repeats left out is judged.
+// TestJudgeTopicOrder holds that a repeat of what came before is no disorder, and that an order
+// with the repeats left out is judged.
 func TestJudgeTopicOrder(t *testing.T) {
 	w := newTopicWriting(t)
 	for n, status := range []string{"approved", "rejected", "approved"} {

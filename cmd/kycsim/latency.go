@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// latencies counts durations in buckets at most 1.6 % wide, so that millions of them cost no memory. Safe for concurrent use.
+// latencies counts durations in buckets at most 1.6 % wide, so that millions of them cost no
+// memory. Safe for concurrent use.
 type latencies struct {
 	n      atomic.Int64
 	counts [64 * fine]atomic.Int64
@@ -20,7 +21,8 @@ func (l *latencies) add(d time.Duration) {
 	l.counts[bucketOf(uint64(max(d, 0)))].Add(1)
 }
 
-// quantile is the upper end of the bucket in which the q-th part of all durations lies; 0 if there are none.
+// quantile is the upper end of the bucket in which the q-th part of all durations lies; 0 if there
+// are none.
 func (l *latencies) quantile(q float64) time.Duration {
 	n := l.n.Load()
 	if n == 0 {

@@ -54,7 +54,8 @@ type receivedLine struct {
 // flushEvery bounds how old what is missing in the file may be while the ledger is open.
 const flushEvery = time.Second
 
-// ledger appends JSON lines. It is buffered: of the processes in a test only the gateway is killed. A nil ledger keeps nothing. Safe for concurrent use.
+// ledger appends JSON lines. It is buffered: of the processes in a test only the gateway is killed.
+// A nil ledger keeps nothing. Safe for concurrent use.
 type ledger struct {
 	mu      sync.Mutex // guards the fields below
 	f       *os.File
@@ -155,7 +156,8 @@ func digest(body []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// readLedgers calls visit for each line of the files, in order. A last line that was cut off is passed over; any other bad line is an error.
+// readLedgers calls visit for each line of the files, in order. A last line that was cut off is
+// passed over; any other bad line is an error.
 func readLedgers[T any](paths []string, visit func(*T)) error {
 	for _, path := range paths {
 		b, err := os.ReadFile(path) //nolint:gosec // the caller names it

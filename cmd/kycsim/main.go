@@ -1,8 +1,9 @@
-// Command kycsim is the other side of both wires of a Countersign gateway: a provider that signs and fires callbacks, a partner that verifies deliveries and
-// misbehaves as told, and a judge.
+// Command kycsim is the other side of both wires of a Countersign gateway: a provider that signs
+// and fires callbacks, a partner that verifies deliveries and misbehaves as told, and a judge.
 //
-// Its promise: the judge knows nothing of the gateway. It holds one ledger written before anything was sent against another written before anything was answered,
-// both outside the process that is killed.
+// Its promise: the judge knows nothing of the gateway. It holds one ledger written before anything
+// was sent against another written before anything was answered, both outside the process that is
+// killed.
 package main
 
 import (

@@ -51,7 +51,8 @@ func sumOf(text []byte, name string) (sum float64, found bool) {
 	return sum, found
 }
 
-// The figures that are 0 when a gateway has told everybody everything. The last is of a gateway that forwards to topics.
+// The figures that are 0 when a gateway has told everybody everything. The last is of a gateway
+// that forwards to topics.
 const (
 	metricOwed    = "countersign_outbox_owed_deliveries"
 	metricBacklog = "countersign_journal_backlog_records"
@@ -83,7 +84,8 @@ func (g *gateway) rest(ctx context.Context) (rest map[string]float64, err error)
 
 var errNoMetric = errors.New("the gateway shows no")
 
-// settled waits until the gateway owes nothing, neither to partners nor to topics, and returns how long that took.
+// settled waits until the gateway owes nothing, neither to partners nor to topics, and returns how
+// long that took.
 func (g *gateway) settled(ctx context.Context, limit time.Duration) (time.Duration, error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, limit)

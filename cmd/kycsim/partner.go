@@ -25,8 +25,8 @@ type partnerOptions struct {
 	Arrived func(r *receivedLine, at time.Time) // called for each delivery that is answered 2xx, before it is
 }
 
-// partner is the far side: it verifies every delivery with a key of its own, writes it down and then answers, or does not. One server has as many endpoints as
-// it is sent paths.
+// partner is the far side: it verifies every delivery with a key of its own, writes it down and
+// then answers, or does not. One server has as many endpoints as it is sent paths.
 type partner struct {
 	o       partnerOptions
 	proof   proof

@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// peek reads from a standard body what the ledger needs and passes over the rest, without building anything. It is not the gateway's decoder.
+// peek reads from a standard body what the ledger needs and passes over the rest, without building
+// anything. It is not the gateway's decoder.
 func peek(body []byte, r *receivedLine) error {
 	s := scan{b: body}
 	s.object(func(key string) {

@@ -68,7 +68,8 @@ func (c *powercutCmd) Run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// mode makes all the cuts of one mode, with a new database after each few, and after each one that was destroyed.
+// mode makes all the cuts of one mode, with a new database after each few, and after each one that
+// was destroyed.
 func (c *powercutCmd) mode(ctx context.Context, m *cutMode, cuts int) (*cutReport, error) {
 	r := &cutReport{Mode: m.name, Refused: map[string]int64{}, ready: new(latencies)}
 	rng := rand.New(rand.NewPCG(c.Seed, uint64(len(m.name))<<8|uint64(m.name[len(m.name)-1]))) //nolint:gosec // to be repeatable

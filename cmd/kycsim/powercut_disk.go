@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// faultyDisk is the process that shows a disk whose calls fail and whose power goes (outbox/store/powercut). It is a program of its own, so that its file system is
-// no part of what judges. Orders are given by one goroutine.
+// faultyDisk is the process that shows a disk whose calls fail and whose power goes
+// (outbox/store/powercut). It is a program of its own, so that its file system is no part of what
+// judges. Orders are given by one goroutine.
 type faultyDisk struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
@@ -23,7 +24,8 @@ type faultyDisk struct {
 	ended   chan struct{}
 }
 
-// diskPlan is what goes wrong, and when the power goes: see Plan in outbox/store/powercut/disk, whose words these are.
+// diskPlan is what goes wrong, and when the power goes: see Plan in outbox/store/powercut/disk,
+// whose words these are.
 type diskPlan struct {
 	Call     string        `json:"call"`
 	After    int           `json:"after"`
@@ -66,7 +68,8 @@ type diskCounts struct {
 // obeysWithin bounds how long an order may take.
 const obeysWithin = 20 * time.Second
 
-// startDisk starts the program and has it show an empty disk at a directory, which is made. What it says goes to the log.
+// startDisk starts the program and has it show an empty disk at a directory, which is made. What it
+// says goes to the log.
 func startDisk(ctx context.Context, binary, at string, log io.Writer) (*faultyDisk, error) {
 	if err := os.MkdirAll(at, 0o700); err != nil {
 		return nil, fmt.Errorf("start the disk: %w", err)

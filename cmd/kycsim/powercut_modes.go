@@ -19,7 +19,8 @@ type cutMode struct {
 	late    time.Duration // how long before its end the gateway may have got answers that it could not write down
 }
 
-// The styles of a cut, in turn: nothing of what was not flushed is there, the first so much, any of it, or the last so much.
+// The styles of a cut, in turn: nothing of what was not flushed is there, the first so much, any of
+// it, or the last so much.
 var cutStyles = []string{"drop", "keep", "tear", "reorder"}
 
 // A commit makes a few dozen calls, two of them flushes. soon is up to the fourth commit from now.
@@ -28,7 +29,8 @@ func soon(rng *rand.Rand) int { return rng.IntN(8) }
 // metaPages is where bbolt's two meta pages end, in bytes.
 const metaPages = 8192
 
-// failedFlush is a flush that fails once, a few times or until the power goes, of a meta page more often than not; the power goes within the next writes, of whoever makes them.
+// failedFlush is a flush that fails once, a few times or until the power goes, of a meta page more
+// often than not; the power goes within the next writes, of whoever makes them.
 func failedFlush(errno syscall.Errno) func(rng *rand.Rand) diskPlan {
 	return func(rng *rand.Rand) diskPlan {
 		p := diskPlan{Call: "flush", After: soon(rng), Times: []int{1, 2 + rng.IntN(4), -1}[rng.IntN(3)], Errno: errno, CutAfter: rng.IntN([]int{12, 60}[rng.IntN(2)])}

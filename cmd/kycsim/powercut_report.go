@@ -40,7 +40,8 @@ func (r *cutReport) problem(format string, args ...any) {
 	}
 }
 
-// judge decides. Of a gateway that is broken on purpose only the damage is asked for: a test that cannot fail proves nothing.
+// judge decides. Of a gateway that is broken on purpose only the damage is asked for: a test that
+// cannot fail proves nothing.
 func (r *cutReport) judge(expectFailure bool) {
 	r.ReadyP50, r.ReadyMax = milliseconds(r.ready.quantile(0.5)), milliseconds(r.readyMax)
 	if r.expected = expectFailure; expectFailure {

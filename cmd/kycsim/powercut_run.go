@@ -36,15 +36,18 @@ const (
 	cutWithin = 10 * time.Second
 	// hangsFor bounds how long a disk hangs before its power goes.
 	hangsFor = 3 * time.Second
-	// endsFor bounds how long the power stays after a call has failed, whether the gateway has ended because of it and been started again, or not yet.
+	// endsFor bounds how long the power stays after a call has failed, whether the gateway has
+	// ended because of it and been started again, or not yet.
 	endsFor = 3 * time.Second
 	// giveUp is for how long a provider repeats a callback: longer than any of these.
 	giveUp = 20 * time.Second
-	// maxStarts bounds how often a gateway that ends by itself is started again before the power goes.
+	// maxStarts bounds how often a gateway that ends by itself is started again before the power
+	// goes.
 	maxStarts = 40
 )
 
-// database makes cuts until there are enough, or until the database is destroyed; then the ledgers are read.
+// database makes cuts until there are enough, or until the database is destroyed; then the ledgers
+// are read.
 func (u *cutRun) database(ctx context.Context) (err error) {
 	u.r.Databases++
 	dir := filepath.Join(u.c.Dir, fmt.Sprintf("%s-%d", u.m.name, u.r.Databases))
@@ -151,7 +154,8 @@ func (u *cutRun) course(ctx context.Context) error {
 	return u.finish(ctx)
 }
 
-// one lets the load run, has the disk fail as planned, takes its power, and has the gateway start upon what is left.
+// one lets the load run, has the disk fail as planned, takes its power, and has the gateway start
+// upon what is left.
 func (u *cutRun) one(ctx context.Context) error {
 	load := u.c.Load/10 + time.Duration(u.rng.Int64N(int64(u.c.Load)*9/10+1))
 	if err := pause(ctx, load); err != nil {
@@ -182,7 +186,8 @@ func (u *cutRun) one(ctx context.Context) error {
 	return u.start(ctx)
 }
 
-// untilCut waits for the power to go, and starts a gateway that ends because a call went wrong again, upon the same disk.
+// untilCut waits for the power to go, and starts a gateway that ends because a call went wrong
+// again, upon the same disk.
 func (u *cutRun) untilCut(ctx context.Context) error {
 	patience := time.NewTimer(cutWithin)
 	defer patience.Stop()
@@ -238,7 +243,8 @@ func (u *cutRun) ended() error {
 	return nil
 }
 
-// start starts the gateway and notes how long it took to be ready. One that refuses has nothing left to start upon.
+// start starts the gateway and notes how long it took to be ready. One that refuses has nothing
+// left to start upon.
 func (u *cutRun) start(ctx context.Context) error {
 	began := time.Now()
 	if err := u.g.start(ctx); err != nil {
@@ -258,7 +264,8 @@ func (u *cutRun) start(ctx context.Context) error {
 	return nil
 }
 
-// finish waits until everything has arrived and ends the gateway in good order. What goes wrong here is a finding, for the ledgers are whole.
+// finish waits until everything has arrived and ends the gateway in good order. What goes wrong
+// here is a finding, for the ledgers are whole.
 func (u *cutRun) finish(ctx context.Context) error {
 	if _, err := u.g.settled(ctx, u.c.Settle); err != nil {
 		u.r.problem("%v", err)

@@ -23,7 +23,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	return parseStat(b)
 }
 
-// parseStat reads the fields 14 and 15. The name of the program, field 2, may hold anything, so counting starts behind it.
+// parseStat reads the fields 14 and 15. The name of the program, field 2, may hold anything, so
+// counting starts behind it.
 func parseStat(b []byte) (time.Duration, error) {
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	if len(fields) < 13 {

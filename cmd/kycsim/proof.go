@@ -22,7 +22,8 @@ import (
 // proof checks the signature of one delivery.
 type proof func(h *fasthttp.RequestHeader, body []byte, now time.Time) bool
 
-// newProof returns the check of a format. That of standard is made here of crypto/hmac alone, so that the gateway's signer is not judged by itself.
+// newProof returns the check of a format. That of standard is made here of crypto/hmac alone, so
+// that the gateway's signer is not judged by itself.
 func newProof(name, key string) (proof, error) {
 	if name == "standard" {
 		return standardProof(key)
@@ -53,7 +54,8 @@ type standardMAC struct {
 	text []byte
 }
 
-// standardProof follows the specification of Standard Webhooks: HMAC-SHA-256 of id.timestamp.body, base64, one of the v1 entries of the header.
+// standardProof follows the specification of Standard Webhooks: HMAC-SHA-256 of id.timestamp.body,
+// base64, one of the v1 entries of the header.
 func standardProof(key string) (proof, error) {
 	secret, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(key, "whsec_"))
 	if err != nil || len(secret) < 24 {

@@ -26,7 +26,8 @@ type producer struct {
 	n      int
 }
 
-// produce sends one event of each of some persons, and writes down in the ledgers that it was fired and delivered.
+// produce sends one event of each of some persons, and writes down in the ledgers that it was fired
+// and delivered.
 func (p *producer) produce(ctx context.Context, persons int) {
 	p.t.Helper()
 	status := []string{"approved", "rejected"}[p.n%2]
@@ -65,7 +66,8 @@ func (p *producer) record(topic, subject, id, kind, at, fields string) *kgo.Reco
 	return r
 }
 
-// TestReader reads what a plain client writes while the leader is killed and comes back, and judges it: nothing is wrong. Then it is read once more by the command.
+// TestReader reads what a plain client writes while the leader is killed and comes back, and judges
+// it: nothing is wrong. Then it is read once more by the command.
 func TestReader(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

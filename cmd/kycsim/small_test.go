@@ -124,7 +124,8 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// TestFill opens what fill made as the gateway would: half is due, half is not, and every body has its size.
+// TestFill opens what fill made as the gateway would: half is due, half is not, and every body has
+// its size.
 func TestFill(t *testing.T) {
 	const n = 2000
 	dir, now := filepath.Join(t.TempDir(), "data"), time.Now()

@@ -65,7 +65,8 @@ func (c *soakCmd) Run(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-// judge decides. Of a gateway that is broken on purpose only the loss is asked for: a test that cannot fail proves nothing.
+// judge decides. Of a gateway that is broken on purpose only the loss is asked for: a test that
+// cannot fail proves nothing.
 func (r *soakReport) judge(expectFailure bool) {
 	f := &r.Found
 	r.Problems = append(r.Problems, f.problems()...)
@@ -78,7 +79,8 @@ func (r *soakReport) judge(expectFailure bool) {
 	}
 }
 
-// problems are what no crash excuses in a run that was left to settle, though nothing is wrong with any record.
+// problems are what no crash excuses in a run that was left to settle, though nothing is wrong with
+// any record.
 func (f *findings) problems() (problems []string) {
 	if f.Duplicated > f.AllowedRepeats {
 		problems = append(problems, fmt.Sprintf("%d repeats are more than the %d that the kills excuse", f.Duplicated, f.AllowedRepeats))
@@ -200,7 +202,8 @@ func (r *soakReport) start(ctx context.Context, g *gateway) error {
 	return nil
 }
 
-// finish waits until everything has arrived and ends the gateway in good order. What goes wrong here is a finding, for the ledgers are whole.
+// finish waits until everything has arrived and ends the gateway in good order. What goes wrong
+// here is a finding, for the ledgers are whole.
 func (c *soakCmd) finish(ctx context.Context, r *soakReport, g *gateway) error {
 	settled, err := g.settled(ctx, c.Settle)
 	if err != nil {

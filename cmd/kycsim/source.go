@@ -94,7 +94,8 @@ type person struct {
 	later   *callback
 }
 
-// at is the provider's time of the n-th event. All of them lie before the first is sent, one resolution apart, so that none is ever in the future.
+// at is the provider's time of the n-th event. All of them lie before the first is sent, one
+// resolution apart, so that none is ever in the future.
 func (p *person) at(n int) time.Time {
 	r := p.source.script.resolution
 	return p.began.Add(-time.Duration(len(p.order)-n) * r).Truncate(r)

@@ -9,7 +9,8 @@ import (
 	"countersign/ingest/provider"
 )
 
-// template is a sample cut into its parts, for filling one in must cost next to nothing beside the gateway that shares the machine.
+// template is a sample cut into its parts, for filling one in must cost next to nothing beside the
+// gateway that shares the machine.
 type template struct{ parts []part }
 
 // part is fixed text, or one of the words that differ from call to call.
@@ -39,8 +40,8 @@ const (
 	unixMillis  = "unix-ms"
 )
 
-// cut makes a template of a sample: it has the sample filled in with words that nothing else contains, finds them again, and compares the outcome with
-// what the samples say of other words.
+// cut makes a template of a sample: it has the sample filled in with words that nothing else
+// contains, finds them again, and compares the outcome with what the samples say of other words.
 func cut(adapter, sample string) (*template, error) {
 	marks := provider.SampleVars{
 		Subject: "mark-subject", ProviderRef: "mark-ref", SessionRef: "mark-session", EventID: "mark-event", Revision: 918273645,

@@ -27,8 +27,10 @@ type readerOptions struct {
 	Read    func(l *topicLine, at time.Time) // called for each record after it was written down
 }
 
-// reader reads every partition of both topics from the beginning, without a group, and writes down what it reads before anything else is done with it. Its client
-// is another than the gateway's, so that the gateway's is not judged by itself. It goes on through the death of brokers and the change of leaders.
+// reader reads every partition of both topics from the beginning, without a group, and writes down
+// what it reads before anything else is done with it. Its client is another than the gateway's, so
+// that the gateway's is not judged by itself. It goes on through the death of brokers and the
+// change of leaders.
 type reader struct {
 	o      readerOptions
 	client *kgo.Client

@@ -47,7 +47,8 @@ type recordValue struct {
 	} `json:"subject"`
 }
 
-// perTaking is what an update says of the request that brought it. A callback that comes twice is one update, taken at two moments.
+// perTaking is what an update says of the request that brought it. A callback that comes twice is
+// one update, taken at two moments.
 var perTaking = regexp.MustCompile(`,"(?:received_at|traceparent)":"[^"]*"`)
 
 // read fills l with a record.
@@ -79,7 +80,8 @@ func (l *topicLine) read(r *kgo.Record, now time.Time) {
 	}
 }
 
-// check holds a record against what the topics promise: CloudEvents in binary mode, and headers that repeat what the value says.
+// check holds a record against what the topics promise: CloudEvents in binary mode, and headers
+// that repeat what the value says.
 func (l *topicLine) check(h map[string]string, v *recordValue) error {
 	want := map[string]string{"ce_specversion": "1.0", "ce_id": v.ID, "ce_type": v.Type}
 	if l.Topic == topicUpdates {

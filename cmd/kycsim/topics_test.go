@@ -191,7 +191,8 @@ func TestJudgeCommand(t *testing.T) {
 	}
 }
 
-// TestFireRetryAfter holds that refusals without a Retry-After are counted, and that each answer is told.
+// TestFireRetryAfter holds that refusals without a Retry-After are counted, and that each answer is
+// told.
 func TestFireRetryAfter(t *testing.T) {
 	f := func(code int, retryAfter string, want int64) {
 		t.Helper()

@@ -22,7 +22,8 @@ type worker struct {
 	spare    callback // its memory is used again
 }
 
-// event sends the person's next event until it is acknowledged. It reports whether the person has more to come; who was given up has not.
+// event sends the person's next event until it is acknowledged. It reports whether the person has
+// more to come; who was given up has not.
 func (w *worker) event(p *person) (alive bool, err error) {
 	c := &w.spare
 	n := p.order[p.next]
@@ -46,7 +47,8 @@ func (w *worker) event(p *person) (alive bool, err error) {
 	return p.next < len(p.order), nil
 }
 
-// repeat sends some acknowledged events again: half of them at once, half of them after the person's next event, when they are old news.
+// repeat sends some acknowledged events again: half of them at once, half of them after the
+// person's next event, when they are old news.
 func (w *worker) repeat(p *person, c *callback) {
 	if p.later != nil {
 		w.f.duplicates.Add(1)

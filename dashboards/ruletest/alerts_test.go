@@ -50,7 +50,8 @@ func TestHealthyGatewayIsQuiet(t *testing.T) {
 	}
 }
 
-// TestAlerts tells two stories or more of each alert: in one it fires at the end, in the other it never does.
+// TestAlerts tells two stories or more of each alert: in one it fires at the end, in the other it
+// never does.
 func TestAlerts(t *testing.T) {
 	told := map[string]bool{}
 	fires := func(alert string, minutes int, series ...string) {
@@ -97,7 +98,8 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestDashboardsParse gives every query of every dashboard to Prometheus's parser, with Grafana's variables filled in as Grafana would.
+// TestDashboardsParse gives every query of every dashboard to Prometheus's parser, with Grafana's
+// variables filled in as Grafana would.
 func TestDashboardsParse(t *testing.T) {
 	files, err := filepath.Glob("../*.json")
 	if err != nil || len(files) == 0 {

@@ -22,7 +22,8 @@ const (
 	looked   = 4 * time.Hour // how long before its end a story is evaluated; longer ones only lay data before that
 )
 
-// healthy is a gateway with three endpoints, and with Kafka, that has nothing to complain of, a sample a minute. Values are in promtool's notation; 0+60 goes on for as long as needed.
+// healthy is a gateway with three endpoints, and with Kafka, that has nothing to complain of, a
+// sample a minute. Values are in promtool's notation; 0+60 goes on for as long as needed.
 var healthy = []string{
 	`up 1`, `build_info{version="v1",role="all"} 1`, `reload_last_successful 1`, `process_start_time_seconds 1000`, `process_open_fds 50`, `process_max_fds 1000`, `ingest_connections 20`, `ingest_connections_max 4096`,
 	`ingest_body_bytes 1e5`, `ingest_body_bytes_max 67108864`, `ingest_bodies_cut_total 0`, `ingest_connections_crowded_total{reason="all"} 0`, `ingest_connections_crowded_total{reason="address"} 0`,
@@ -125,7 +126,8 @@ func tell(t *testing.T, minutes int, series []string) map[string]fired {
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	// In the order of the file: a map has none, and an alert that reads what is recorded would see it a minute late.
+	// In the order of the file: a map has none, and an alert that reads what is recorded would see
+	// it a minute late.
 	groups := slices.SortedFunc(maps.Values(byKey), func(x, y *rules.Group) int { return cmp.Compare(place(t, x.Name()), place(t, y.Name())) })
 	out := map[string]fired{}
 	for minute := max(0, minutes-int(looked.Minutes())); minute <= minutes; minute++ {

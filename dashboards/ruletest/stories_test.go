@@ -2,7 +2,8 @@ package ruletest
 
 import "strings"
 
-// teller tells a story: an alert with its severity, how many minutes, and what is not as at a healthy gateway.
+// teller tells a story: an alert with its severity, how many minutes, and what is not as at a
+// healthy gateway.
 type teller func(alert string, minutes int, series ...string)
 
 func promiseStories(fires, quiet teller) {
@@ -40,7 +41,8 @@ func promiseStories(fires, quiet teller) {
 
 func callbackStories(fires, quiet teller) {
 	const accepted, mismatch = `ingest_callbacks_total{source="sumsub",verdict="accepted"} `, `ingest_callbacks_total{source="sumsub",verdict="mismatch"} `
-	// Our key is wrong from the first minute on; for a part of the traffic; or a stranger tries now and then.
+	// Our key is wrong from the first minute on; for a part of the traffic; or a stranger tries now
+	// and then.
 	fires("CountersignSourceRefusalsJump critical", 80, accepted+`0`, mismatch+`0+5`)
 	quiet("CountersignSourceRefusalsJump critical", 80, mismatch+`0+5`)
 	fires("CountersignSourceRefusalsJump warning", 30, accepted+`0+10`, mismatch+`0+5`)
@@ -66,7 +68,8 @@ func callbackStories(fires, quiet teller) {
 	quiet("CountersignProviderFault warning", 90, `ingest_provider_faults_total{source="sumsub"} 7`)
 
 	const missing, noKey = "CountersignPublishedKeyMissing ", `ingest_callbacks_total{source="sumsub",verdict="no_key"} `
-	// The provider's API does not answer; not for one key of several; for the one callback of an hour; for a moment.
+	// The provider's API does not answer; not for one key of several; for the one callback of an
+	// hour; for a moment.
 	fires(missing+"critical", 30, accepted+`0`, noKey+`0+1`)
 	quiet(missing+"critical", 30, noKey+`0+1`)
 	quiet(missing+"critical", 30, accepted+`0`, noKey+`0x5 5x25`)
@@ -165,7 +168,8 @@ func confirmStories(fires, quiet teller) {
 	quiet(cannot, 10, open+`500`) // a provider that does not answer
 
 	const answers, refuses = `confirm_questions_total{source="sumsub",outcome="answered"} `, `confirm_questions_total{source="sumsub",outcome="refused"} `
-	// All is refused; the only question was, an hour ago, and is about to be again; one of many is; it was, and the credentials are right again.
+	// All is refused; the only question was, an hour ago, and is about to be again; one of many is;
+	// it was, and the credentials are right again.
 	fires(refused+"warning", 30, answers+`0`, refuses+`0+1`)
 	fires(refused+"warning", 64, answers+`0`, refuses+`0x5 1x58`)
 	quiet(refused+"warning", 60, refuses+`0x5 1x55`)
@@ -210,7 +214,8 @@ func deliveryStories(fires, quiet teller) {
 	quiet("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 600000`, `outbox_max_owed_deliveries{endpoint="acme"} 0`) // no limit
 	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`)
 	quiet("CountersignRejectionWithheld critical", 14, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`)
-	// It has died after 74 hours; its endpoint is gone from the config, with all its other series. It is quiet where an operator has acknowledged it, or it has been told, in time.
+	// It has died after 74 hours; its endpoint is gone from the config, with all its other series.
+	// It is quiet where an operator has acknowledged it, or it has been told, in time.
 	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 266400+60`, `outbox_owed_deliveries{endpoint="acme"} 0`, `outbox_dead_deliveries{endpoint="acme"} 1`)
 	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="gone"} 0+60`)
 	fires("CountersignRejectionWithheld critical", 40, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`, `outbox_owed_deliveries{endpoint="acme"} 5x10 _x30`, `outbox_oldest_due_seconds{endpoint="acme"} 0x10 _x30`,

@@ -64,7 +64,8 @@ func TestProseNamesEverything(t *testing.T) {
 	f(forward.ChangesTopic)
 }
 
-// TestPrograms: there is one reader in each language, and it parses. That they read is tested where there is a broker.
+// TestPrograms: there is one reader in each language, and it parses. That they read is tested where
+// there is a broker.
 func TestPrograms(t *testing.T) {
 	program := func(language string) string {
 		t.Helper()

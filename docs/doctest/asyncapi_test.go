@@ -86,7 +86,8 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// TestAsyncAPI holds asyncapi.yaml to the topics, headers and kinds of the code, and its examples to its schemas.
+// TestAsyncAPI holds asyncapi.yaml to the topics, headers and kinds of the code, and its examples
+// to its schemas.
 func TestAsyncAPI(t *testing.T) {
 	doc := async(t)
 	if v := get(doc, "asyncapi"); v != "3.0.0" {

@@ -51,7 +51,8 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// TestClient: the client has a method for each call of the document, and each does what it says, against the whole program.
+// TestClient: the client has a method for each call of the document, and each does what it says,
+// against the whole program.
 func TestClient(t *testing.T) {
 	g := gateway(t)
 	names := g.stage()

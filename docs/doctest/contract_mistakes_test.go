@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// mistakes: whatever breaks what the document says of a parameter or a body is refused as a request that is wrong, and nothing else.
+// mistakes: whatever breaks what the document says of a parameter or a body is refused as a request
+// that is wrong, and nothing else.
 func (g *running) mistakes(t *testing.T) {
 	t.Helper()
 	tried := 0
@@ -138,7 +139,8 @@ func (o *operation) spoilt(t *testing.T, ask string) map[string]string {
 	return all
 }
 
-// surplus is the control of all that: an answer with a field or a status that is not documented is found, whichever call it is of.
+// surplus is the control of all that: an answer with a field or a status that is not documented is
+// found, whichever call it is of.
 func (g *running) surplus(t *testing.T) {
 	t.Helper()
 	for _, o := range g.operations(t) {

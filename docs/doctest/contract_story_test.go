@@ -229,7 +229,8 @@ func (g *running) soon(ok func() bool) {
 	}
 }
 
-// shownAs reports whether the document shows an answer as it came. What is settled beside the calls may still be under way.
+// shownAs reports whether the document shows an answer as it came. What is settled beside the calls
+// may still be under way.
 func (g *running) shownAs(t *testing.T, id string, e *contract.Example) bool {
 	t.Helper()
 	for _, r := range g.operation(t, id).doc["responses"].(map[string]any) {
@@ -255,7 +256,8 @@ func (g *running) neutral(text string) string {
 	return regexp.MustCompile(`(cs|whsec|whpk)_[0-9A-Za-z+/]{43,72}=?`).ReplaceAllString(text, "${1}_…")
 }
 
-// hold compares the examples of a call with the file that the document has them from; with -update it writes the file.
+// hold compares the examples of a call with the file that the document has them from; with -update
+// it writes the file.
 func hold(t *testing.T, id string, list []contract.Example) {
 	t.Helper()
 	path := filepath.Join("..", "..", "relay", "control", "api", "examples", id+".json")

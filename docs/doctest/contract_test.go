@@ -15,7 +15,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// operation is one call of the document, and the schemas that its answers are held to: no field that is not declared.
+// operation is one call of the document, and the schemas that its answers are held to: no field
+// that is not declared.
 type operation struct {
 	id, method, path string
 	doc              map[string]any
@@ -75,7 +76,8 @@ func (g *running) read(t *testing.T) (all []*operation) {
 	return all
 }
 
-// strictly forbids every property of an answer that is not declared. Those that say more of one declared elsewhere stay as they are.
+// strictly forbids every property of an answer that is not declared. Those that say more of one
+// declared elsewhere stay as they are.
 func strictly(doc any) any {
 	schemas, _ := get(doc, "components", "schemas").(map[string]any)
 	for _, s := range schemas {

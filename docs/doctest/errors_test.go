@@ -10,7 +10,8 @@ import (
 	contract "countersign/relay/control/api"
 )
 
-// TestErrorsInProse: docs/API.md lists every way in which a call is refused, as the API's own description has it. With -update the table is written.
+// TestErrorsInProse: docs/API.md lists every way in which a call is refused, as the API's own
+// description has it. With -update the table is written.
 func TestErrorsInProse(t *testing.T) {
 	const head = "| status | type | code | when |\n|---|---|---|---|\n"
 	var want strings.Builder

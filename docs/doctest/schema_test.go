@@ -1,5 +1,6 @@
-// Package doctest holds docs/API.md, its JSON Schemas and asyncapi.yaml to the code: what is really written is described there, and nothing else. It is a module of its own so
-// that a validator never enters the product's, and has tests only.
+// Package doctest holds docs/API.md, its JSON Schemas and asyncapi.yaml to the code: what is really
+// written is described there, and nothing else. It is a module of its own so that a validator never
+// enters the product's, and has tests only.
 package doctest
 
 import (
@@ -20,7 +21,8 @@ import (
 
 const docs = ".."
 
-// schema is a JSON Schema as it stands in docs/, and in the strict form: readers pass over fields that they do not know, we write none that is not declared.
+// schema is a JSON Schema as it stands in docs/, and in the strict form: readers pass over fields
+// that they do not know, we write none that is not declared.
 type schema struct {
 	doc    map[string]any
 	strict *jsonschema.Schema
@@ -183,7 +185,8 @@ func fill(t *testing.T, s schema, v reflect.Value, prefix string) {
 	}
 }
 
-// TestEveryField: what the code can write and what is declared is the same, and what it always writes is what is required.
+// TestEveryField: what the code can write and what is declared is the same, and what it always
+// writes is what is required.
 func TestEveryField(t *testing.T) {
 	f := func(name string, full, least []byte, besides string) {
 		t.Helper()
@@ -211,7 +214,8 @@ func TestEveryField(t *testing.T) {
 	f("change.schema.json", c.AppendJSON(nil), leastChange.AppendJSON(nil), "subject")
 }
 
-// TestStrictIsStrict: a field that is not declared is found, at every depth, and so is a time that is none.
+// TestStrictIsStrict: a field that is not declared is found, at every depth, and so is a time that
+// is none.
 func TestStrictIsStrict(t *testing.T) {
 	f := func(name, text, with string) {
 		t.Helper()

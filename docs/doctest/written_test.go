@@ -121,8 +121,9 @@ func anything(r *rand.Rand, i int) kyc.Update {
 	return u.Gate(kyc.Signed)
 }
 
-// TestWhatIsDecided: every change that comes of any history, and every record in it, timers included, is as it is described; and the types and words that the schema names are
-// those that come.
+// TestWhatIsDecided: every change that comes of any history, and every record in it, timers
+// included, is as it is described; and the types and words that the schema names are those that
+// come.
 func TestWhatIsDecided(t *testing.T) {
 	update, change := open(t, "update.schema.json"), open(t, "change.schema.json")
 	types, views := map[string]bool{}, map[string]bool{}

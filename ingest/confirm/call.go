@@ -51,11 +51,13 @@ func (f *failure) Error() string { return f.err.Error() }
 // Unwrap returns the cause.
 func (f *failure) Unwrap() error { return f.err }
 
-// Control judges an address that is about to be connected to, after the lookup, as net.Dialer.ControlContext does; nil: every address may be called.
+// Control judges an address that is about to be connected to, after the lookup, as
+// net.Dialer.ControlContext does; nil: every address may be called.
 type Control func(ctx context.Context, network, address string, conn syscall.RawConn) error
 
-// newClient makes a client that follows nothing: where a provider's API sends us is not where the operator told us to bring the credentials. Go itself looks names up, for
-// libc reads 0x7f.1 as an address.
+// newClient makes a client that follows nothing: where a provider's API sends us is not where the
+// operator told us to bring the credentials. Go itself looks names up, for libc reads 0x7f.1 as an
+// address.
 func newClient(timeout time.Duration, control Control) *http.Client {
 	dialer := &net.Dialer{Timeout: timeout, ControlContext: control, Resolver: &net.Resolver{PreferGo: true}}
 	return &http.Client{
@@ -105,7 +107,8 @@ func (t *token) drop(value string) {
 	}
 }
 
-// bearer returns a token that still holds, fetching one with the source's client credentials if need be.
+// bearer returns a token that still holds, fetching one with the source's client credentials if
+// need be.
 func (s *source) bearer(ctx context.Context, now func() time.Time) (string, error) {
 	s.token.mu.Lock()
 	defer s.token.mu.Unlock()
@@ -135,7 +138,8 @@ func (s *source) bearer(ctx context.Context, now func() time.Time) (string, erro
 	return s.token.value, nil
 }
 
-// send makes one request and returns the whole body of a 2xx, or, where it has more than maxAnswer, one byte more than that.
+// send makes one request and returns the whole body of a 2xx, or, where it has more than maxAnswer,
+// one byte more than that.
 func (s *source) send(ctx context.Context, to string, call provider.Call) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, call.Method, to, bytes.NewReader(call.Body))
 	if err != nil {

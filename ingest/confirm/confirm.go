@@ -1,7 +1,9 @@
 // Package confirm asks providers what their callbacks said too little, or proved too little, about.
 //
-// Its promises: a question that is on disk is asked until it is answered, across restarts; the answer is translated by the same adapter and appended together with the
-// end of the question (I11); a provider that is slow, down or refuses costs no other source anything (I6). It never follows an address from a body.
+// Its promises: a question that is on disk is asked until it is answered, across restarts; the
+// answer is translated by the same adapter and appended together with the end of the question
+// (I11); a provider that is slow, down or refuses costs no other source anything (I6). It never
+// follows an address from a body.
 package confirm
 
 import (
@@ -34,7 +36,8 @@ type Source struct {
 	Timeout     time.Duration // of one call; 0: 10 s
 }
 
-// Journal is what the confirmer needs of the journal. Answer and Postpone are all or none, and nil only when everything is on stable storage.
+// Journal is what the confirmer needs of the journal. Answer and Postpone are all or none, and nil
+// only when everything is on stable storage.
 type Journal interface {
 	Due(source string, now time.Time, n int) (qs []journal.Question, next time.Time, err error)
 	Answer(ctx context.Context, q journal.Question, t journal.Intake) error
@@ -112,7 +115,8 @@ func (s *Source) canAsk() bool {
 	return has
 }
 
-// Run asks until ctx ends or the journal fails. What was in flight then is asked again by the next Run.
+// Run asks until ctx ends or the journal fails. What was in flight then is asked again by the next
+// Run.
 func (c *Confirmer) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -151,7 +155,8 @@ type asked struct {
 	err error
 }
 
-// follow works through one source's questions as they become due, a few at once. Which is next is decided anew for each, so that one that comes before others need not wait for them.
+// follow works through one source's questions as they become due, a few at once. Which is next is
+// decided anew for each, so that one that comes before others need not wait for them.
 func (c *Confirmer) follow(ctx context.Context, s *source) error {
 	if err := c.seeing(ctx, s); err != nil {
 		return err
@@ -181,7 +186,8 @@ func (c *Confirmer) follow(ctx context.Context, s *source) error {
 	return nil
 }
 
-// pause waits until there may be something to ask: a question was raised or has become due, or one that was in flight is no more.
+// pause waits until there may be something to ask: a question was raised or has become due, or one
+// that was in flight is no more.
 func (c *Confirmer) pause(ctx context.Context, next time.Time, raised <-chan struct{}, busy map[string]bool, done <-chan asked) error {
 	wait := maxWait
 	if !next.IsZero() && len(busy) < atOnce {
@@ -259,19 +265,22 @@ func (c *Confirmer) one(ctx context.Context, s *source, q journal.Question) erro
 	return c.settle(ctx, s, f.outcome, func() error { return c.o.Journal.Postpone(ctx, q, t) })
 }
 
-// enough is how often a provider has to say that it knows nothing of a ref that an unproved callback named, and secondLook how long it is given in between: it may not have written down yet
+// enough is how often a provider has to say that it knows nothing of a ref that an unproved
+// callback named, and secondLook how long it is given in between: it may not have written down yet
 // what it has just posted. In units of the first wait, so a minute.
 const (
 	enough     = 2
 	secondLook = 12
 )
 
-// unknownRef reports whether an unproved callback named a ref that neither we nor the provider know.
+// unknownRef reports whether an unproved callback named a ref that neither we nor the provider
+// know.
 func unknownRef(q *journal.Question, f *failure) bool {
 	return q.Weak && !q.Known && (f.outcome == notFound || f.bad)
 }
 
-// take says what an answer comes to. With an error the question stays open; what is kept of the answer, or applied of one that is not the last, is written all the same.
+// take says what an answer comes to. With an error the question stays open; what is kept of the
+// answer, or applied of one that is not the last, is written all the same.
 func (c *Confirmer) take(q journal.Question, a answer, asked time.Time) (journal.Intake, error) {
 	t, err := c.o.Take(q, a.res, a.unread, a.parts, asked)
 	switch {
@@ -287,7 +296,8 @@ func (c *Confirmer) take(q journal.Question, a answer, asked time.Time) (journal
 	return t, nil
 }
 
-// settle writes until the journal takes it: one that is full or behind has room again once the relay has caught up.
+// settle writes until the journal takes it: one that is full or behind has room again once the
+// relay has caught up.
 func (c *Confirmer) settle(ctx context.Context, s *source, o outcome, write func() error) error {
 	for {
 		err := write()
@@ -329,7 +339,8 @@ type answer struct {
 	parts  [][]byte // of each call
 }
 
-// ask follows a question through the provider's API. Errors say that there is no answer; one that could not be read is an answer.
+// ask follows a question through the provider's API. Errors say that there is no answer; one that
+// could not be read is an answer.
 func (c *Confirmer) ask(ctx context.Context, s *source, q provider.Fetch) (a answer, err error) {
 	if !s.canAsk() {
 		return a, &failure{outcome: noCredentials, err: errBlind}

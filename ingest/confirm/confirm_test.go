@@ -16,7 +16,8 @@ import (
 
 const patience = 20 * time.Second // no passing test comes near it
 
-// TestAnswered: whatever goes wrong first, a question is asked until it is answered, and its end and its answer are on disk together.
+// TestAnswered: whatever goes wrong first, a question is asked until it is answered, and its end
+// and its answer are on disk together.
 func TestAnswered(t *testing.T) {
 	f := func(what string, o outcome, script ...func(http.ResponseWriter, *http.Request)) {
 		t.Helper()
@@ -137,7 +138,8 @@ func TestIsolation(t *testing.T) {
 	d.eventually("what was blind is asked", func() bool { return d.count("blind", answered) == 20 })
 }
 
-// TestToken: OAuth2 client credentials are exchanged once, and again when a token is not taken any more.
+// TestToken: OAuth2 client credentials are exchanged once, and again when a token is not taken any
+// more.
 func TestToken(t *testing.T) {
 	d := newDesk(t)
 	var tokens, calls atomic.Int64
@@ -176,7 +178,8 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// TestDocumentedAPIs: every adapter with an API is asked over a real connection, by a server that speaks as the provider's page says, and its answer is read.
+// TestDocumentedAPIs: every adapter with an API is asked over a real connection, by a server that
+// speaks as the provider's page says, and its answer is read.
 func TestDocumentedAPIs(t *testing.T) {
 	asked := 0
 	for _, a := range provider.All {
@@ -197,7 +200,8 @@ func TestDocumentedAPIs(t *testing.T) {
 	}
 }
 
-// converse has one documented conversation: the server takes exactly the documented calls, in their order.
+// converse has one documented conversation: the server takes exactly the documented calls, in their
+// order.
 func converse(t *testing.T, a provider.Adapter, talk conversation) {
 	t.Helper()
 	d := newDesk(t)

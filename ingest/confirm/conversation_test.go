@@ -11,7 +11,8 @@ import (
 	"countersign/kyc"
 )
 
-// conversation is one of the adapters' API fixtures: what is asked, which calls the provider's page asks for, what it answers, and what that must become.
+// conversation is one of the adapters' API fixtures: what is asked, which calls the provider's page
+// asks for, what it answers, and what that must become.
 type conversation struct {
 	q       provider.Fetch
 	options provider.Options

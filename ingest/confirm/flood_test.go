@@ -24,7 +24,8 @@ func (d *desk) raiseWeak(ref string, place time.Time, known bool) {
 	}
 }
 
-// TestGivenUp: what an unproved callback says of a ref that neither the provider nor we know is asked twice and no more; a ref that is known here is asked on, and so is what was proved.
+// TestGivenUp: what an unproved callback says of a ref that neither the provider nor we know is
+// asked twice and no more; a ref that is known here is asked on, and so is what was proved.
 func TestGivenUp(t *testing.T) {
 	f := func(status int, given bool, raise func(d *desk)) {
 		t.Helper()
@@ -61,7 +62,8 @@ func TestGivenUp(t *testing.T) {
 	f(http.StatusNotFound, false, func(d *desk) { d.raise("src", provider.Fetch{Ref: "7", What: "thing"}, "claim") })
 }
 
-// TestFloodOfQuestions: 600 questions that forged callbacks raised do not stand before a genuine one, and end.
+// TestFloodOfQuestions: 600 questions that forged callbacks raised do not stand before a genuine
+// one, and end.
 func TestFloodOfQuestions(t *testing.T) {
 	const forged = 600
 	d := newDesk(t)

@@ -27,8 +27,8 @@ func (d *desk) kept() (items []journal.Item) {
 	return items
 }
 
-// TestKept is I8 for answers. One that cannot be applied is kept while its question is asked again, and goes when the provider has said it anew; one that is applied with a
-// word nobody knows stays.
+// TestKept is I8 for answers. One that cannot be applied is kept while its question is asked again,
+// and goes when the provider has said it anew; one that is applied with a word nobody knows stays.
 func TestKept(t *testing.T) {
 	f := func(source, said string, reason journal.Reason, open bool, applied int) {
 		t.Helper()

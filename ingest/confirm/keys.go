@@ -16,7 +16,8 @@ import (
 	"countersign/signing"
 )
 
-// The bounds of what is remembered of published keys. What the provider has once published a key for is proved and few; whoever forges can name as many ids as they like.
+// The bounds of what is remembered of published keys. What the provider has once published a key
+// for is proved and few; whoever forges can name as many ids as they like.
 const (
 	keyHolds   = 24 * time.Hour     // then a key is fetched anew, while it goes on serving
 	keyServes  = 7 * 24 * time.Hour // since it was fetched, as long as the provider cannot be asked
@@ -25,8 +26,9 @@ const (
 	maxNone    = 4096
 )
 
-// KeyStore keeps what was looked up over a restart. KeepKey and DropKey are nil only when it is on stable storage. Public keys are no secrets, but what gives one back must notice that
-// it was changed.
+// KeyStore keeps what was looked up over a restart. KeepKey and DropKey are nil only when it is on
+// stable storage. Public keys are no secrets, but what gives one back must notice that it was
+// changed.
 type KeyStore interface {
 	Keys(source string) ([]PublishedKey, error)
 	KeepKey(ctx context.Context, source string, k PublishedKey) error
@@ -50,7 +52,8 @@ type KeysOptions struct {
 	Now     func() time.Time
 }
 
-// Keys looks up the keys that a provider publishes, and remembers them. Make it with NewKeys, and run it, for what has to be fetched anew. It is safe for concurrent use.
+// Keys looks up the keys that a provider publishes, and remembers them. Make it with NewKeys, and
+// run it, for what has to be fetched anew. It is safe for concurrent use.
 type Keys struct {
 	o       KeysOptions
 	s       *source
@@ -81,7 +84,8 @@ type lookUp struct {
 	err  error
 }
 
-// NewKeys makes the key look-up of a source whose API publishes keys, and reads what was kept of it.
+// NewKeys makes the key look-up of a source whose API publishes keys, and reads what was kept of
+// it.
 func NewKeys(o KeysOptions) (*Keys, error) {
 	src := o.Source
 	if src.API == nil || src.API.Keys == nil {
@@ -116,7 +120,8 @@ type Callback struct {
 	Client netip.Addr
 }
 
-// For returns the key that a callback names. Errors wrap signing's where the callback is at fault, and provider.ErrNoKey where the provider could not be asked just now.
+// For returns the key that a callback names. Errors wrap signing's where the callback is at fault,
+// and provider.ErrNoKey where the provider could not be asked just now.
 func (k *Keys) For(ctx context.Context, c Callback) (signing.Keyring, error) {
 	kid, err := k.s.API.Keys.KeyID(c.Header)
 	if err != nil {
@@ -155,7 +160,8 @@ func (k *Keys) For(ctx context.Context, c Callback) (signing.Keyring, error) {
 
 var errNoSuchKey = fmt.Errorf("%w: the provider has no such key", signing.ErrMismatch)
 
-// serving returns the key of an id that had one when it was last asked for. A key that has had its day is fetched anew meanwhile, so that no callback waits for that.
+// serving returns the key of an id that had one when it was last asked for. A key that has had its
+// day is fetched anew meanwhile, so that no callback waits for that.
 func (k *Keys) serving(kid string) signing.Keyring {
 	known := k.known[kid]
 	now := k.now()
@@ -196,7 +202,8 @@ func (k *Keys) begin(kid string, c *Callback) (*lookUp, error) {
 	return l, nil
 }
 
-// Proved notes that a callback from this address was genuine: a new key is looked up for it before those that anybody else names.
+// Proved notes that a callback from this address was genuine: a new key is looked up for it before
+// those that anybody else names.
 func (k *Keys) Proved(client netip.Addr) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -225,8 +232,9 @@ func (k *Keys) lookUp(ctx context.Context, kid string, l *lookUp) {
 	close(l.done)
 }
 
-// ask returns nil where the provider says that there is no such key, or that it has expired. That a call is wrong (400) says so only of an id that never had a key: wrong credentials are
-// answered the same way by some.
+// ask returns nil where the provider says that there is no such key, or that it has expired. That a
+// call is wrong (400) says so only of an id that never had a key: wrong credentials are answered
+// the same way by some.
 func (k *Keys) ask(ctx context.Context, kid string) (*knownKey, error) {
 	asked := k.now() // an answer is no fresher than its question
 	call, err := k.s.API.Keys.Call(kid)

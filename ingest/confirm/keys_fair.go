@@ -8,8 +8,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// How often ids are looked up that nothing is known of. Each address has a little of its own of what all have together; those from which something genuine came have a budget that no
-// stranger touches; and what was put off waits its turn, an id of each address at a time.
+// How often ids are looked up that nothing is known of. Each address has a little of its own of
+// what all have together; those from which something genuine came have a budget that no stranger
+// touches; and what was put off waits its turn, an id of each address at a time.
 const (
 	knownLookUps  = 2 // a second: of ids that had a key
 	provedLookUps = 2 // a second: named from addresses of genuine callbacks
@@ -23,7 +24,8 @@ const (
 	provedHolds   = 30 * 24 * time.Hour
 )
 
-// fairness divides the look-ups among the addresses that callbacks come from. Whoever uses it holds the lock of Keys.
+// fairness divides the look-ups among the addresses that callbacks come from. Whoever uses it holds
+// the lock of Keys.
 type fairness struct {
 	all, ofProved, late *rate.Limiter
 	callers             map[netip.Prefix]*caller
@@ -73,7 +75,8 @@ func (f *fairness) allow(client netip.Addr, kid string, now time.Time) bool {
 	return false
 }
 
-// caller returns what is known of an address, in the place of somebody else's if there are too many: of those for whom nothing waits, if there is one.
+// caller returns what is known of an address, in the place of somebody else's if there are too
+// many: of those for whom nothing waits, if there is one.
 func (f *fairness) caller(who netip.Prefix) *caller {
 	if c := f.callers[who]; c != nil {
 		return c
@@ -108,7 +111,8 @@ func (f *fairness) next() string {
 	return kid
 }
 
-// proved notes an address of a genuine callback. Only the provider can add one, so there are few; the oldest makes room.
+// proved notes an address of a genuine callback. Only the provider can add one, so there are few;
+// the oldest makes room.
 func (f *fairness) proved(client netip.Addr, now time.Time) {
 	who := network(client)
 	if _, known := f.genuine[who]; !known && len(f.genuine) >= maxKeys {

@@ -30,7 +30,8 @@ func (k *Keys) load() error {
 	return nil
 }
 
-// Run fetches keys anew that have had their day, looks up what was put off, and keeps what was found, until ctx ends.
+// Run fetches keys anew that have had their day, looks up what was put off, and keeps what was
+// found, until ctx ends.
 func (k *Keys) Run(ctx context.Context) error {
 	k.o.Metrics.begin(k.s.Name)
 	for {
@@ -100,7 +101,8 @@ func (k *Keys) overdue() (ids []string) {
 	return ids
 }
 
-// refresh fetches a key anew. One that cannot be had goes on serving, for a bounded time; one that the provider has ended does not.
+// refresh fetches a key anew. One that cannot be had goes on serving, for a bounded time; one that
+// the provider has ended does not.
 func (k *Keys) refresh(ctx context.Context, kid string) {
 	l := &lookUp{done: make(chan struct{})}
 	k.lookUp(ctx, kid, l)
@@ -109,7 +111,8 @@ func (k *Keys) refresh(ctx context.Context, kid string) {
 	}
 }
 
-// save tells the store what has changed. What cannot be kept is looked up again after the next start, no more.
+// save tells the store what has changed. What cannot be kept is looked up again after the next
+// start, no more.
 func (k *Keys) save(ctx context.Context) {
 	k.mu.Lock()
 	dirty := k.dirty

@@ -43,7 +43,8 @@ func published() *provider.API {
 	return api
 }
 
-// TestKeys: a published key is fetched once and remembered; what does not exist is remembered for a while; what cannot be had now is not a verdict.
+// TestKeys: a published key is fetched once and remembered; what does not exist is remembered for a
+// while; what cannot be had now is not a verdict.
 func TestKeys(t *testing.T) {
 	var calls, ahead atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -135,7 +136,8 @@ func running(t *testing.T, k *Keys) (stop func()) {
 	return stop
 }
 
-// TestKeysTogether: callbacks that need the same key share one look-up, and unknown names are not looked up faster than allowed.
+// TestKeysTogether: callbacks that need the same key share one look-up, and unknown names are not
+// looked up faster than allowed.
 func TestKeysTogether(t *testing.T) {
 	var calls atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -214,7 +216,8 @@ func named(kid, client string) Callback {
 	return Callback{Header: http.Header{"X-Key": {kid}}, Client: netip.MustParseAddr(client)}
 }
 
-// TestKeysServeWhileFetched: a key that has had its day serves while it is fetched anew, and for seven days if it cannot be; one that the provider has ended does not.
+// TestKeysServeWhileFetched: a key that has had its day serves while it is fetched anew, and for
+// seven days if it cannot be; one that the provider has ended does not.
 func TestKeysServeWhileFetched(t *testing.T) {
 	var calls, ahead atomic.Int64
 	var how atomic.Value
@@ -268,7 +271,8 @@ func TestKeysServeWhileFetched(t *testing.T) {
 	})
 }
 
-// TestLateAnswer: an answer that was on its way while another said that the key has ended does not bring it back, and one is as old as its question.
+// TestLateAnswer: an answer that was on its way while another said that the key has ended does not
+// bring it back, and one is as old as its question.
 func TestLateAnswer(t *testing.T) {
 	var ahead atomic.Int64
 	var how atomic.Value
@@ -300,7 +304,8 @@ func TestLateAnswer(t *testing.T) {
 	}
 }
 
-// TestKeysWaitTheirTurn: an id that was put off is looked up in its turn, one of each address at a time, however many one of them names.
+// TestKeysWaitTheirTurn: an id that was put off is looked up in its turn, one of each address at a
+// time, however many one of them names.
 func TestKeysWaitTheirTurn(t *testing.T) {
 	f := newFairness()
 	now := time.Now()

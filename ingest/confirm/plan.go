@@ -15,16 +15,16 @@ type worker struct {
 	ended chan struct{} // closed when nothing is left of it
 }
 
-// Plan is what another set of sources comes to. Working it out has changed nothing, and nothing of it can
-// fail: first End, then Begin. One is carried out at a time.
+// Plan is what another set of sources comes to. Working it out has changed nothing, and nothing of
+// it can fail: first End, then Begin. One is carried out at a time.
 type Plan struct {
 	c   *Confirmer
 	to  map[string]*source // as they will be
 	end []string           // names of those that end, or go on as another account
 }
 
-// Plan works out what these sources come to in the place of those there are. One that is as it was goes on
-// as if nothing had happened.
+// Plan works out what these sources come to in the place of those there are. One that is as it was
+// goes on as if nothing had happened.
 func (c *Confirmer) Plan(sources []Source) (*Plan, error) {
 	p := &Plan{c: c, to: map[string]*source{}}
 	c.mu.Lock()
@@ -82,8 +82,8 @@ func (s *Source) secret() (secret []byte) {
 	return secret
 }
 
-// End ends the asking of those that are gone or are another account, and returns when nothing is left of it.
-// What was being asked stays open: it is asked again when somebody can.
+// End ends the asking of those that are gone or are another account, and returns when nothing is
+// left of it. What was being asked stays open: it is asked again when somebody can.
 func (p *Plan) End() {
 	var gone []worker
 	p.c.mu.Lock()

@@ -19,8 +19,9 @@ func (d *desk) plan(sources ...Source) {
 	p.Begin()
 }
 
-// TestPlan: a question that is under way when its source becomes another account is asked again there; one of a source that has gone stays open, and is asked when it is back; a source that stays is
-// not disturbed.
+// TestPlan: a question that is under way when its source becomes another account is asked again
+// there; one of a source that has gone stays open, and is asked when it is back; a source that
+// stays is not disturbed.
 func TestPlan(t *testing.T) {
 	d := newDesk(t)
 	hangs, hung := server(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })

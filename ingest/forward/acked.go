@@ -18,18 +18,20 @@ type Acked struct {
 type Numbered interface {
 	// AppendAt is Journal.Append, and returns the offset of the first record.
 	AppendAt(ctx context.Context, rs ...journal.Record) (first int64, err error)
-	// HoldAt keeps an item in quarantine and appends the records, all or none, and returns the offset
-	// of the first.
+	// HoldAt keeps an item in quarantine and appends the records, all or none, and returns the
+	// offset of the first.
 	HoldAt(ctx context.Context, item journal.Item, rs ...journal.Record) (first int64, err error)
 }
 
-// Append is Journal.Append, and nil only when the records are both on stable storage and acknowledged by all in-sync replicas. Where an acknowledgement cannot be
-// expected, nothing is written and the error wraps ErrNotForwarded.
+// Append is Journal.Append, and nil only when the records are both on stable storage and
+// acknowledged by all in-sync replicas. Where an acknowledgement cannot be expected, nothing is
+// written and the error wraps ErrNotForwarded.
 func (a Acked) Append(ctx context.Context, rs ...journal.Record) error {
 	return a.both(ctx, rs, func() (int64, error) { return a.Journal.AppendAt(ctx, rs...) })
 }
 
-// Hold is journal.Bolt.Hold; the records, if any, are acknowledged by Kafka too. The body in quarantine never goes there.
+// Hold is journal.Bolt.Hold; the records, if any, are acknowledged by Kafka too. The body in
+// quarantine never goes there.
 func (a Acked) Hold(ctx context.Context, item journal.Item, rs ...journal.Record) error {
 	return a.both(ctx, rs, func() (int64, error) { return a.Journal.HoldAt(ctx, item, rs...) })
 }
@@ -74,7 +76,8 @@ func (f *Forwarder) partitionOf(key []byte) int {
 	return int(PartitionOf(key, len(f.places)))
 }
 
-// patienceWithKafka is for how long a partition may fail before records for it are refused at once, instead of being written and then waited for in vain.
+// patienceWithKafka is for how long a partition may fail before records for it are refused at once,
+// instead of being written and then waited for in vain.
 const patienceWithKafka = time.Second
 
 // admits reports whether an acknowledgement can be expected for this key.

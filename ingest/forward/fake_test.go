@@ -18,7 +18,8 @@ import (
 	"countersign/kyc"
 )
 
-// fakeTopic is the far side of the network: the log of a topic, and what goes wrong on the way to it.
+// fakeTopic is the far side of the network: the log of a topic, and what goes wrong on the way to
+// it.
 type fakeTopic struct {
 	mu         sync.Mutex // guards the fields below
 	partitions int

@@ -12,20 +12,25 @@ import (
 	"countersign/outbox/store"
 )
 
-// The two topics. Updates are claims, as providers and operators made them; changes are what was decided.
+// The two topics. Updates are claims, as providers and operators made them; changes are what was
+// decided.
 const (
 	UpdatesTopic = "kyc.status-updates"
 	ChangesTopic = "kyc.status-changes"
 )
 
-// Feed is a durable queue of what goes to one topic, in order. A place is a point in it; places grow, and several entries may share one. A Forwarder is its only reader.
+// Feed is a durable queue of what goes to one topic, in order. A place is a point in it; places
+// grow, and several entries may share one. A Forwarder is its only reader.
 type Feed interface {
-	// Next returns entries after a place in order, all of a place together, and the place up to which it has looked. It waits until there is something, or until ctx ends:
-	// then it returns the place it was given.
+	// Next returns entries after a place in order, all of a place together, and the place up to
+	// which it has looked. It waits until there is something, or until ctx ends: then it returns
+	// the place it was given.
 	Next(ctx context.Context, after int64) ([]Entry, int64, error)
-	// Pass is called in the transaction that keeps how far the forwarder is: nothing up to this place will be asked for again.
+	// Pass is called in the transaction that keeps how far the forwarder is: nothing up to this
+	// place will be asked for again.
 	Pass(tx *store.Tx, upTo int64) error
-	// Waiting is how many entries there are after a place, and when the first of them was taken in; zero: none.
+	// Waiting is how many entries there are after a place, and when the first of them was taken in;
+	// zero: none.
 	Waiting(after int64) (n int64, since time.Time)
 }
 
@@ -169,8 +174,8 @@ func (f updates) entries(batch []journal.Record) []Entry {
 // Pass implements Feed. Trim asks the forwarder itself how far it is.
 func (f updates) Pass(*store.Tx, int64) error { return nil }
 
-// TooLargeItem is what the quarantine keeps of a record that is larger than Kafka takes. It has been,
-// or will be, applied all the same. Its header Topic says where it was to go.
+// TooLargeItem is what the quarantine keeps of a record that is larger than Kafka takes. It has
+// been, or will be, applied all the same. Its header Topic says where it was to go.
 func TooLargeItem(topic string, m *Message, at time.Time) journal.Item {
 	var about struct {
 		Source, Provider string

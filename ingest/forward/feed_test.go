@@ -41,7 +41,8 @@ func TestMessage(t *testing.T) {
 	f(kyc.Update{ID: "03J", Kind: kyc.Timer}, "03J", map[string]string{"ce_id": "03J", "ce_type": "kyc.update.timer", "ce_source": "/gateway"})
 }
 
-// Every record goes out as it stands in the journal, whether it is still in memory or read again from the file; one that is no update is passed over (I8).
+// Every record goes out as it stands in the journal, whether it is still in memory or read again
+// from the file; one that is no update is passed over (I8).
 func TestUpdatesFeed(t *testing.T) {
 	r := startRig(t, "", journal.Options{})
 	var want []journal.Record

@@ -1,7 +1,7 @@
 // Package forward copies durable queues to Kafka: the journal, as updates, and what the relay
 // decided, as changes. A record has been forwarded when all in-sync replicas have it, and what is
-// kept of how far a topic is never runs ahead of that: a crash repeats what was under way, and skips
-// nothing.
+// kept of how far a topic is never runs ahead of that: a crash repeats what was under way, and
+// skips nothing.
 package forward
 
 import (
@@ -25,15 +25,19 @@ type Options struct {
 	Feed  Feed
 	Store *store.Store // keeps how far each partition is
 
-	// Repartition allows the topic this number of partitions, where it had another when it was last written to; 0: none. Order across the change is the operator's to see to.
+	// Repartition allows the topic this number of partitions, where it had another when it was last
+	// written to; 0: none. Order across the change is the operator's to see to.
 	Repartition int
-	// Forgotten is up to where the feed has lost what it had: it begins there at the earliest, and says so if that leaves a gap.
+	// Forgotten is up to where the feed has lost what it had: it begins there at the earliest, and
+	// says so if that leaves a gap.
 	Forgotten int64
-	// Gap is how many records the feed says that it never had; they are counted with the others that were skipped.
+	// Gap is how many records the feed says that it never had; they are counted with the others
+	// that were skipped.
 	Gap int64
 	// TooLarge keeps a message that no broker takes; nil only when it is on stable storage.
 	TooLarge func(ctx context.Context, m *Message) error
-	// Trim, where nobody else forgets what has been passed, does: it is told up to where everything is acknowledged, and that this is kept. May be nil.
+	// Trim, where nobody else forgets what has been passed, does: it is told up to where everything
+	// is acknowledged, and that this is kept. May be nil.
 	Trim func(ctx context.Context, upTo int64) error
 
 	Logger  *slog.Logger
@@ -41,9 +45,11 @@ type Options struct {
 	Now     func() time.Time
 }
 
-// Forwarder copies a feed to a Kafka topic, in order for each key, with acks of all in-sync replicas. How far it is, by partition, is kept after the acknowledgement and never
-// before: a crash repeats what was under way and skips nothing. One batch of a partition is under way at a time, and is sent again as it was until it is acknowledged, so that
-// whoever drops ids it has seen reads each key in the feed's order. Make it with New, run it with Run.
+// Forwarder copies a feed to a Kafka topic, in order for each key, with acks of all in-sync
+// replicas. How far it is, by partition, is kept after the acknowledgement and never before: a
+// crash repeats what was under way and skips nothing. One batch of a partition is under way at a
+// time, and is sent again as it was until it is acknowledged, so that whoever drops ids it has seen
+// reads each key in the feed's order. Make it with New, run it with Run.
 type Forwarder struct {
 	o Options
 	m *Metrics
@@ -83,7 +89,8 @@ func New(o Options) (*Forwarder, error) {
 	return f, nil
 }
 
-// Run forwards until ctx ends or the store fails. Before it returns, requests under way have ended or were given up after two seconds, and what was acknowledged is kept.
+// Run forwards until ctx ends or the store fails. Before it returns, requests under way have ended
+// or were given up after two seconds, and what was acknowledged is kept.
 func (f *Forwarder) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -107,7 +114,8 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	return nil
 }
 
-// prepare asks for the topic until it is as it must be, and finds out where each of its partitions goes on. An error is the store's.
+// prepare asks for the topic until it is as it must be, and finds out where each of its partitions
+// goes on. An error is the store's.
 func (f *Forwarder) prepare(ctx context.Context) (l Layout, from []int64, err error) {
 	for patience := patience(); ctx.Err() == nil; pause(ctx, patience.NextBackOff()) {
 		if from, err = f.load(); err != nil {
@@ -137,7 +145,8 @@ func (f *Forwarder) ask(ctx context.Context) (Layout, *Trouble) {
 	return l, nil
 }
 
-// fit holds the number of partitions against what it was: a key would change its partition, and its records their order.
+// fit holds the number of partitions against what it was: a key would change its partition, and its
+// records their order.
 func (f *Forwarder) fit(from []int64, partitions int) ([]int64, *Trouble) {
 	switch {
 	case partitions < 1:
@@ -196,7 +205,8 @@ func (f *Forwarder) trim(ctx context.Context) error {
 	return nil
 }
 
-// Kept is the lowest place of all partitions that is on stable storage: everything up to here is with Kafka.
+// Kept is the lowest place of all partitions that is on stable storage: everything up to here is
+// with Kafka.
 func (f *Forwarder) Kept() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -16,7 +16,8 @@ import (
 	"countersign/kyc"
 )
 
-// Nothing is lost and each key is in order, whatever Kafka answers and however often the forwarder is stopped; what is repeated was under way.
+// Nothing is lost and each key is in order, whatever Kafka answers and however often the forwarder
+// is stopped; what is repeated was under way.
 func TestForwardThroughFaults(t *testing.T) {
 	const persons, each, stops = 40, 60, 8
 	for seed := range uint64(4) {
@@ -57,7 +58,8 @@ func TestForwardThroughFaults(t *testing.T) {
 	}
 }
 
-// (I2) What is kept is behind what was acknowledged: a forwarder that starts again sends nothing twice that was kept, and skips nothing that was not.
+// (I2) What is kept is behind what was acknowledged: a forwarder that starts again sends nothing
+// twice that was kept, and skips nothing that was not.
 func TestForwardGoesOnWhereItWas(t *testing.T) {
 	r := startRig(t, "", journal.Options{})
 	topic := newFakeTopic(3)
@@ -113,7 +115,8 @@ func TestForwardWithoutLeader(t *testing.T) {
 	}
 }
 
-// A record that is too large goes to the quarantine, alone, and can be released when the broker takes more.
+// A record that is too large goes to the quarantine, alone, and can be released when the broker
+// takes more.
 func TestForwardTooLarge(t *testing.T) {
 	r := startRig(t, "", journal.Options{})
 	topic := newFakeTopic(1)
@@ -142,7 +145,8 @@ func TestForwardTooLarge(t *testing.T) {
 	}
 }
 
-// A changed number of partitions is refused with what to do about it, unless the operator states it.
+// A changed number of partitions is refused with what to do about it, unless the operator states
+// it.
 func TestForwardRepartitioned(t *testing.T) {
 	r := startRig(t, "", journal.Options{})
 	topic := newFakeTopic(3)
@@ -194,7 +198,8 @@ func TestForwardPrepares(t *testing.T) {
 	f(errBroken, OtherClass, false)
 }
 
-// A follower that lags keeps the journal: the bound holds for it as for the relay, and what it needs is not trimmed.
+// A follower that lags keeps the journal: the bound holds for it as for the relay, and what it
+// needs is not trimmed.
 func TestForwardHoldsTheJournal(t *testing.T) {
 	r := startRig(t, "", journal.Options{Backlog: 10})
 	topic := newFakeTopic(2)
@@ -299,7 +304,8 @@ func (b *blocked) Send(ctx context.Context, _ int32, batches []Batch) []error {
 	return slices.Repeat([]error{&Trouble{Class: TimedOut, Text: "no answer", Err: ctx.Err()}}, len(batches))
 }
 
-// A stop does not wait for a broker that hangs, and nothing of what was under way counts as acknowledged.
+// A stop does not wait for a broker that hangs, and nothing of what was under way counts as
+// acknowledged.
 func TestForwardStopsWhileABrokerHangs(t *testing.T) {
 	r := startRig(t, "", journal.Options{})
 	topic := &blocked{newFakeTopic(1), make(chan struct{})}
@@ -366,8 +372,9 @@ func TestForwardTopicUnknownForAMoment(t *testing.T) {
 	}
 }
 
-// An hour without Kafka: the journal fills to its bound, then callbacks are refused; when Kafka is back everything that was taken is there, in order, and callbacks are taken
-// again. Time is compressed.
+// An hour without Kafka: the journal fills to its bound, then callbacks are refused; when Kafka is
+// back everything that was taken is there, in order, and callbacks are taken again. Time is
+// compressed.
 func TestForwardOutageOfAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bound, persons = 600, 7
@@ -444,7 +451,8 @@ func (c *countingFeed) Next(ctx context.Context, after int64) ([]Entry, int64, e
 	return es, last, err
 }
 
-// (I9) However much waits for Kafka, a bounded part of it is in memory; the rest is read when there is room, once.
+// (I9) However much waits for Kafka, a bounded part of it is in memory; the rest is read when there
+// is room, once.
 func TestForwardMemoryIsBounded(t *testing.T) {
 	const total, hand = 12_000, 1000 // a chunk may be on its way when the window is full
 	r := startRig(t, "", journal.Options{})
@@ -473,7 +481,8 @@ func TestForwardMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// A partition that stays without a leader while far more comes in than is kept in memory: the others go on, and when it has a leader again everything of it is there, in order.
+// A partition that stays without a leader while far more comes in than is kept in memory: the
+// others go on, and when it has a leader again everything of it is there, in order.
 func TestForwardPassesAFailingPartitionOver(t *testing.T) {
 	const many, rounds = 30, 400 // of each person of the failing partition, and of each other
 	r := startRig(t, "", journal.Options{})

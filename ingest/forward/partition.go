@@ -2,7 +2,8 @@ package forward
 
 import "encoding/binary"
 
-// PartitionOf is the partition of a key among n, n > 0: the one that Java's producer chooses, so that whoever else writes to a topic keeps a person's records together. It is the same for ever.
+// PartitionOf is the partition of a key among n, n > 0: the one that Java's producer chooses, so
+// that whoever else writes to a topic keeps a person's records together. It is the same for ever.
 func PartitionOf(key []byte, n int) int32 {
 	return int32(int(murmur2(key)&0x7fffffff) % n) //nolint:gosec // below n, which Kafka counts in 32 bits
 }

@@ -2,7 +2,8 @@ package forward
 
 import "testing"
 
-// TestPartitionOf: the hash is Java's, by the vectors of Kafka's own UtilsTest, and so is what is made of it.
+// TestPartitionOf: the hash is Java's, by the vectors of Kafka's own UtilsTest, and so is what is
+// made of it.
 func TestPartitionOf(t *testing.T) {
 	f := func(key string, hash int32) {
 		t.Helper()

@@ -20,7 +20,8 @@ const (
 	stopWithin  = 2 * time.Second
 )
 
-// run is one stretch of forwarding, over which the topic stays as it is. Its fields belong to its one goroutine.
+// run is one stretch of forwarding, over which the topic stays as it is. Its fields belong to its
+// one goroutine.
 type run struct {
 	f       *Forwarder
 	layout  Layout
@@ -60,7 +61,8 @@ func newRun(f *Forwarder, l Layout, from []int64) *run {
 	}
 }
 
-// run forwards until ctx ends, the store fails (an error), or the topic has to be prepared again. When it returns nothing is under way.
+// run forwards until ctx ends, the store fails (an error), or the topic has to be prepared again.
+// When it returns nothing is under way.
 func (r *run) run(ctx context.Context) (err error) {
 	reading, stopReading := context.WithCancel(ctx)
 	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
@@ -138,7 +140,8 @@ func (r *run) read(ctx context.Context) {
 	}
 }
 
-// dispatch sends what can be sent, one request for each broker, and returns when to look again. Requests outlive ctx, until sending ends.
+// dispatch sends what can be sent, one request for each broker, and returns when to look again.
+// Requests outlive ctx, until sending ends.
 func (r *run) dispatch(ctx, sending context.Context) (next time.Duration) {
 	now := r.f.o.Now()
 	if r.w.count == 0 && now.Sub(r.asked) < lookEvery {
@@ -180,8 +183,8 @@ func (r *run) dispatch(ctx, sending context.Context) (next time.Duration) {
 	return next
 }
 
-// rest is how much longer a broker's next request waits for company: the more the last one carried, the longer, since each request costs the same. When few come it
-// does not wait.
+// rest is how much longer a broker's next request waits for company: the more the last one carried,
+// the longer, since each request costs the same. When few come it does not wait.
 func (r *run) rest(leader int32, records int, now time.Time) time.Duration {
 	if records >= goodCompany {
 		return 0
@@ -268,14 +271,16 @@ func (r *run) fail(p int, now time.Time, t *Trouble) {
 	r.trouble(t)
 }
 
-// trouble notes what went wrong. That the topic is not as it must be is for prepare to find: a broker that has just started may not know it yet.
+// trouble notes what went wrong. That the topic is not as it must be is for prepare to find: a
+// broker that has just started may not know it yet.
 func (r *run) trouble(t *Trouble) {
 	r.f.m.errors.WithLabelValues(r.f.o.Name, string(t.Class)).Inc()
 	r.again = r.again || t.Class == BadTopic
 	r.f.report(t, t.Class.Permanent() && t.Class != BadTopic)
 }
 
-// oversized sends a batch in halves; a single record goes to the quarantine, and the stream goes on.
+// oversized sends a batch in halves; a single record goes to the quarantine, and the stream goes
+// on.
 func (r *run) oversized(p int, now time.Time) {
 	if r.w.shrink(p) {
 		return
@@ -295,7 +300,8 @@ func (r *run) oversized(p int, now time.Time) {
 	r.dirty = true
 }
 
-// keep writes down how far each partition is, after the acknowledgements and never before, and returns when to come again. Nobody waits for it.
+// keep writes down how far each partition is, after the acknowledgements and never before, and
+// returns when to come again. Nobody waits for it.
 func (r *run) keep() (next time.Duration) {
 	if !r.dirty || r.keeping {
 		return lookEvery

@@ -6,14 +6,18 @@ import (
 	"time"
 )
 
-// Topic is one Kafka topic, as a Forwarder needs it. Its methods are safe for concurrent use and keep nothing of what they are handed once they have returned.
+// Topic is one Kafka topic, as a Forwarder needs it. Its methods are safe for concurrent use and
+// keep nothing of what they are handed once they have returned.
 type Topic interface {
-	// Prepare checks the topic, and makes it where that is wanted and it is missing. An error is a *Trouble.
+	// Prepare checks the topic, and makes it where that is wanted and it is missing. An error is a
+	// *Trouble.
 	Prepare(ctx context.Context) (Layout, error)
-	// Leaders tells which broker leads each partition, by partition; negative: none does. It is cheap: what is known may be a second old. An error is a *Trouble.
+	// Leaders tells which broker leads each partition, by partition; negative: none does. It is
+	// cheap: what is known may be a second old. An error is a *Trouble.
 	Leaders(ctx context.Context) ([]int32, error)
-	// Send writes batches to partitions that this broker leads, and returns an error for each: nil means that all in-sync replicas have it (acks=all). Any other means
-	// unknown, but ErrTooLarge, which means no. A *Trouble otherwise.
+	// Send writes batches to partitions that this broker leads, and returns an error for each: nil
+	// means that all in-sync replicas have it (acks=all). Any other means unknown, but ErrTooLarge,
+	// which means no. A *Trouble otherwise.
 	Send(ctx context.Context, leader int32, batches []Batch) []error
 }
 
@@ -92,7 +96,8 @@ const (
 // Classes lists every Class.
 var Classes = []Class{Unreachable, BadTLS, BadAuth, Denied, NotKafka, BadTopic, NoLeader, Replicas, TimedOut, TooLarge, OtherClass}
 
-// Permanent reports whether trouble of this class stays until somebody changes a setting: a reason not to be ready, where an outage is none.
+// Permanent reports whether trouble of this class stays until somebody changes a setting: a reason
+// not to be ready, where an outage is none.
 func (c Class) Permanent() bool {
 	switch c {
 	case BadTLS, BadAuth, Denied, NotKafka, BadTopic:

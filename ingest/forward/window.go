@@ -13,7 +13,8 @@ const (
 	failingKeeps  = 2 * batchRecords // of a partition that fails while others do not, when the window is full
 )
 
-// window is what has been read of a feed and not been acknowledged, by partition. One goroutine owns it.
+// window is what has been read of a feed and not been acknowledged, by partition. One goroutine
+// owns it.
 type window struct {
 	parts []part
 	read  int64 // place up to which the feed has been read
@@ -22,7 +23,8 @@ type window struct {
 	acks  time.Time // when the last batch was acknowledged
 }
 
-// part is one partition. Its queue is in order, and at most one batch of it is under way: a record is sent only when all before it have been acknowledged.
+// part is one partition. Its queue is in order, and at most one batch of it is under way: a record
+// is sent only when all before it have been acknowledged.
 type part struct {
 	queue    []Entry
 	under    int       // of the queue, how many are under way
@@ -46,7 +48,8 @@ func newWindow(from []int64) *window {
 
 func (w *window) full() bool { return w.count >= windowEntries || w.bytes >= windowBytes }
 
-// add takes entries that have been read, up to last. What a partition has acknowledged before a restart is passed over.
+// add takes entries that have been read, up to last. What a partition has acknowledged before a
+// restart is passed over.
 func (w *window) add(es []Entry, last int64) {
 	for i := range es {
 		p := &w.parts[PartitionOf(es[i].Message.Key, len(w.parts))]
@@ -75,8 +78,9 @@ func (w *window) place(p int) int64 {
 	}
 }
 
-// shorten makes room: of a partition that goes on failing while others are acknowledged, no more than its next batches stays. So one without a leader holds up nobody else,
-// however long. What is passed over is read again when the partition has got through what is left.
+// shorten makes room: of a partition that goes on failing while others are acknowledged, no more
+// than its next batches stays. So one without a leader holds up nobody else, however long. What is
+// passed over is read again when the partition has got through what is left.
 func (w *window) shorten() {
 	for p := range w.parts {
 		q := &w.parts[p]
@@ -162,7 +166,8 @@ func (w *window) refused(p int, now time.Time, wait func(failures int) time.Dura
 	q.retry = now.Add(wait(q.failures))
 }
 
-// shrink puts a batch that was too large back, to be sent in halves. It reports false for a single record, which no halving helps.
+// shrink puts a batch that was too large back, to be sent in halves. It reports false for a single
+// record, which no halving helps.
 func (w *window) shrink(p int) bool {
 	q := &w.parts[p]
 	n := q.under

@@ -44,7 +44,8 @@ type Options struct {
 	Sealer  *store.Sealer
 	Backlog int64    // records that may wait for the relay, or for who follows the journal; 0: 1,000,000
 	Asking  []string // sources that may leave questions open, for their metrics
-	// Questions of callbacks that proved nothing that a source may have open; a source that is not in it: any number. Beyond it Append fails with ErrQuestions.
+	// Questions of callbacks that proved nothing that a source may have open; a source that is not
+	// in it: any number. Beyond it Append fails with ErrQuestions.
 	Questions map[string]int
 
 	Endpoints int // the most that one partner has, for what a record will need; 0: 1
@@ -132,10 +133,12 @@ var (
 	nextKey    = []byte("journal/next")    // the offset of the next record
 )
 
-// Append implements Journal. Errors wrap ErrBacklog or ErrFull where the cause is known before anything was written.
+// Append implements Journal. Errors wrap ErrBacklog or ErrFull where the cause is known before
+// anything was written.
 func (j *Bolt) Append(ctx context.Context, rs ...Record) error { return j.append(ctx, rs, nil, nil) }
 
-// append writes records, and whatever else belongs into their transaction, all or none. The offset of the first goes to first, where that is asked for.
+// append writes records, and whatever else belongs into their transaction, all or none. The offset
+// of the first goes to first, where that is asked for.
 func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(tx *store.Tx) error) error {
 	if j.Backlog()+int64(len(rs)) > j.room(rs) {
 		return fmt.Errorf("append: %w", ErrBacklog)
@@ -184,7 +187,8 @@ func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(
 	return nil
 }
 
-// put gives the records the next offsets of this transaction, and returns the first. Only the store's writer runs it, one at a time.
+// put gives the records the next offsets of this transaction, and returns the first. Only the
+// store's writer runs it, one at a time.
 func (j *Bolt) put(tx *store.Tx, rs []Record, vals [][]byte) (first int64, err error) {
 	if len(vals) == 0 {
 		return 0, nil
@@ -301,7 +305,8 @@ func (j *Bolt) Tail(ctx context.Context, from Position, fn func(context.Context,
 	}
 }
 
-// read returns maxBatch records after at, or as many as there are, and what their callbacks brought with them, and the last offset it looked at.
+// read returns maxBatch records after at, or as many as there are, and what their callbacks brought
+// with them, and the last offset it looked at.
 func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 	last = at
 	if at+1 >= j.next.Load() {

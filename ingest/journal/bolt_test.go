@@ -107,7 +107,8 @@ func (r *rig) metric(t *testing.T, name string) (sum float64) {
 	return sum
 }
 
-// What a reader finds in memory is what stands on disk, through any mixture and more than memory holds.
+// What a reader finds in memory is what stands on disk, through any mixture and more than memory
+// holds.
 func TestMemoryAndDiskAgree(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	const n = 3*keepRecent + 17
@@ -181,7 +182,8 @@ func TestBacklog(t *testing.T) {
 	}
 }
 
-// A full file refuses before anything is written, and a group that does not fit leaves none of itself.
+// A full file refuses before anything is written, and a group that does not fit leaves none of
+// itself.
 func TestAppendToAFullFile(t *testing.T) {
 	r := startRig(t, store.Options{MaxSize: 4 << 20}, Options{})
 	big := Record{Kind: kyc.Observation, Appended: someTime, Body: json.RawMessage(strings.Repeat("x", 500_000))}
@@ -219,7 +221,8 @@ func (r *rig) spoil(t *testing.T, bucket store.Name, key []byte) {
 	}
 }
 
-// I8: a damaged record is passed over, counted, and kept through trims and restarts; and what comes after it gets new offsets all the same.
+// I8: a damaged record is passed over, counted, and kept through trims and restarts; and what comes
+// after it gets new offsets all the same.
 func TestDamagedRecordIsPassedOverAndKept(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	fill(t, r, 0, 10)
@@ -253,7 +256,8 @@ func TestDamagedRecordIsPassedOverAndKept(t *testing.T) {
 	same(t, tail(t, r, Position{Offset: 10}, 1)[0], 11, record(10))
 }
 
-// The same where the damaged one is far behind: its offset must not be given out a second time, or a reader would never see what stands there.
+// The same where the damaged one is far behind: its offset must not be given out a second time, or
+// a reader would never see what stands there.
 func TestDamagedRecordDoesNotTurnOffsetsBack(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	fill(t, r, 0, 10)
@@ -284,7 +288,8 @@ func TestTrimNeverGoesBack(t *testing.T) {
 	}
 }
 
-// When ctx ends, Append returns while its write is still queued. The caller's bytes are its own from then on.
+// When ctx ends, Append returns while its write is still queued. The caller's bytes are its own
+// from then on.
 func TestAppendGoesOnWithoutTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startRig(t, store.Options{}, Options{})

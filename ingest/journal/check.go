@@ -14,7 +14,8 @@ type checker struct {
 	malformed                  int
 }
 
-// NewAuditor looks at what the journal keeps: offsets are below the next one, and the number of bodies in quarantine is right.
+// NewAuditor looks at what the journal keeps: offsets are below the next one, and the number of
+// bodies in quarantine is right.
 func NewAuditor() store.Auditor { return &checker{next: 1} }
 
 // Record implements store.Auditor.
@@ -53,7 +54,8 @@ func (c *checker) Problems() (ps []string) {
 	return ps
 }
 
-// NextOffset is what meta's record of the journal's next offset says, for whoever has a place in it.
+// NextOffset is what meta's record of the journal's next offset says, for whoever has a place in
+// it.
 func NextOffset(key, body []byte) (next int64, ok bool) {
 	if string(key) != string(nextKey) || len(body) != 8 {
 		return 0, false

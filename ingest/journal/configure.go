@@ -16,8 +16,8 @@ type Settings struct {
 	Endpoints int
 }
 
-// Configure makes these count: nil once they do. With an error everything is as it was. What a source
-// that has ended left open stays open, is counted and is listed.
+// Configure makes these count: nil once they do. With an error everything is as it was. What a
+// source that has ended left open stays open, is counted and is listed.
 func (j *Bolt) Configure(ctx context.Context, to Settings) error {
 	err := j.o.Store.Update(ctx, func(tx *store.Tx) error { // the writer's turn: nothing is counted meanwhile
 		was := j.unproved.Load()
@@ -59,8 +59,8 @@ func eachQuestion(tx *store.Tx, fn func(source string, q *Question)) {
 	}
 }
 
-// follow makes the series of sources that are new, and takes out those of sources that have ended and
-// left nothing open.
+// follow makes the series of sources that are new, and takes out those of sources that have ended
+// and left nothing open.
 func (m *metrics) follow(asking []string, was, now *unproved, open map[string]int) {
 	asks := map[string]bool{}
 	for _, source := range asking {

@@ -8,7 +8,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// TestConfigure: a bound that comes later counts what is open already, one that is raised lets more in, and one that goes bounds nobody; what a source that has gone left open stays open.
+// TestConfigure: a bound that comes later counts what is open already, one that is raised lets more
+// in, and one that goes bounds nobody; what a source that has gone left open stays open.
 func TestConfigure(t *testing.T) {
 	j := startRig(t, store.Options{Dir: fastDir(t)}, Options{Asking: []string{"a", "b"}})
 	add := func(ref string, want error) {

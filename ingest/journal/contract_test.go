@@ -14,7 +14,8 @@ import (
 	"countersign/kyc"
 )
 
-// contract holds any Journal to what the interface promises. open makes an empty one; reopen stops it as a restart does and opens it again.
+// contract holds any Journal to what the interface promises. open makes an empty one; reopen stops
+// it as a restart does and opens it again.
 func contract(t *testing.T, open func(t *testing.T) (j Journal, reopen func() Journal)) {
 	t.Helper()
 	for name, part := range map[string]func(*testing.T, Journal, func() Journal){
@@ -231,7 +232,8 @@ func trim(t *testing.T, j Journal, reopen func() Journal) {
 	f(4999, 4999)
 }
 
-// Offsets never go back: not after a trim of everything, not after one of more than everything, not by a restart.
+// Offsets never go back: not after a trim of everything, not after one of more than everything, not
+// by a restart.
 func offsetsGoOn(t *testing.T, j Journal, reopen func() Journal) {
 	t.Helper()
 	fill(t, j, 0, 10)

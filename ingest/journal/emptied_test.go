@@ -12,8 +12,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// A trim that empties the log and an append may share a group commit. bbolt v1.5.0's Cursor.Last never returns from a bucket emptied in the same transaction, which
-// once stopped the writer for good under load.
+// A trim that empties the log and an append may share a group commit. bbolt v1.5.0's Cursor.Last
+// never returns from a bucket emptied in the same transaction, which once stopped the writer for
+// good under load.
 func TestAppendAfterTrimInOneTransaction(t *testing.T) {
 	s, err := store.Open(store.Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -75,7 +75,8 @@ func (j *Bolt) HoldAt(ctx context.Context, item Item, rs ...Record) (int64, erro
 	return landed(func(first *int64) error { return j.hold(ctx, item, rs, first) })
 }
 
-// landed reads where records stand only once they do: after an error the store may still be writing it.
+// landed reads where records stand only once they do: after an error the store may still be writing
+// it.
 func landed(write func(first *int64) error) (int64, error) {
 	var first int64
 	if err := write(&first); err != nil {

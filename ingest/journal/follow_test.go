@@ -12,8 +12,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// What a follower needs: offsets of what is appended, what stands after an offset and since when, and
-// that nothing it has not passed is forgotten.
+// What a follower needs: offsets of what is appended, what stands after an offset and since when,
+// and that nothing it has not passed is forgotten.
 func TestFollow(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	var passed atomic.Int64

@@ -6,7 +6,8 @@ import (
 	"countersign/kyc"
 )
 
-// Intake is what one message of a provider comes to: records, a body to keep, both, or neither where the message is of no interest here. They are written together.
+// Intake is what one message of a provider comes to: records, a body to keep, both, or neither
+// where the message is of no interest here. They are written together.
 type Intake struct {
 	Records []Record
 	Keep    *Item // the body, and why it is kept; nil: nobody needs it
@@ -21,12 +22,14 @@ type Answer struct {
 	Parts []int     `json:"parts"` // how long the answer to each call is; in the body a newline stands between them
 }
 
-// Open reports whether a question stays open after this intake of its answer: nothing was understood of it, or by nobody we know, so that it has to be asked again.
+// Open reports whether a question stays open after this intake of its answer: nothing was
+// understood of it, or by nobody we know, so that it has to be asked again.
 func (t Intake) Open() bool {
 	return t.Keep != nil && !t.Applied() && (t.Keep.Reason == Unreadable || t.Keep.Reason == WrongMode || t.Keep.Reason == NoPartner)
 }
 
-// ItemID names what is kept of the answers to a question while it is open: the newest takes the place of the one before, and the answer that closes the question takes it out.
+// ItemID names what is kept of the answers to a question while it is open: the newest takes the
+// place of the one before, and the answer that closes the question takes it out.
 func (q *Question) ItemID() string {
 	return kyc.UpdateID(q.Source, []string{q.What, q.Ref}, "question", "", "", "", 0, time.Time{})
 }

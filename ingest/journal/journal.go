@@ -1,6 +1,8 @@
-// Package journal is the durable log between ingest and relay: what a provider was told 2xx for stands here until every reader has passed it.
+// Package journal is the durable log between ingest and relay: what a provider was told 2xx for
+// stands here until every reader has passed it.
 //
-// Records of several kinds (I11) stand in one order. A reader saves its effects and its position in one transaction of its own (I2).
+// Records of several kinds (I11) stand in one order. A reader saves its effects and its position in
+// one transaction of its own (I2).
 package journal
 
 import (
@@ -14,11 +16,14 @@ import (
 
 // Journal is the contract. Implementations are safe for concurrent use.
 type Journal interface {
-	// Append is all or none, and nil only when the records are on stable storage (I1). Any error, an expired ctx included, means unknown: answer 503 and let the
-	// provider send it again. Append may go on after ctx ends and therefore keeps no bytes that the caller owns.
+	// Append is all or none, and nil only when the records are on stable storage (I1). Any error,
+	// an expired ctx included, means unknown: answer 503 and let the provider send it again. Append
+	// may go on after ctx ends and therefore keeps no bytes that the caller owns.
 	Append(ctx context.Context, rs ...Record) error
-	// Tail calls fn with batches in order, each from after the position before, until ctx ends or fn fails. What one callback brought is never cut in two. fn commits its effects and the last position
-	// together. Records that cannot be read are not handed over; their positions are passed to Options.Bad.
+	// Tail calls fn with batches in order, each from after the position before, until ctx ends or
+	// fn fails. What one callback brought is never cut in two. fn commits its effects and the last
+	// position together. Records that cannot be read are not handed over; their positions are
+	// passed to Options.Bad.
 	Tail(ctx context.Context, from Position, fn func(context.Context, []Record) error) error
 	// Trim forgets what every reader has passed: everything up to and including upTo.
 	Trim(ctx context.Context, upTo Position) error
@@ -35,17 +40,20 @@ type Record struct {
 }
 
 var (
-	// ErrBacklog says that the relay, or Kafka, is too far behind: the configured number of records waits.
+	// ErrBacklog says that the relay, or Kafka, is too far behind: the configured number of records
+	// waits.
 	ErrBacklog = errors.New("journal backlog is full")
 	// ErrNotFound says that there is no such item.
 	ErrNotFound = errors.New("not found")
 	// ErrFull says that the disk or the database has no room for new records.
 	ErrFull = errors.New("no room for new records")
-	// ErrNotForwarded says that Kafka, whose acknowledgement is wanted, does not give it now; nothing was written.
+	// ErrNotForwarded says that Kafka, whose acknowledgement is wanted, does not give it now;
+	// nothing was written.
 	ErrNotForwarded = errors.New("kafka does not acknowledge now")
 )
 
-// unfinished reports whether more of what the same callback brought follows a record: they were written together, and are read together.
+// unfinished reports whether more of what the same callback brought follows a record: they were
+// written together, and are read together.
 func unfinished(r *Record) bool {
 	u := r.Update
 	if u == nil {

@@ -11,8 +11,9 @@ type Position struct {
 	Offset    int64 // of the record; the first is 1
 }
 
-// PositionSize is how many bytes a position takes in a key: four of the partition, eight of the offset.
-// This is the one place that knows: whoever keeps something by a record's position keeps it by this.
+// PositionSize is how many bytes a position takes in a key: four of the partition, eight of the
+// offset. This is the one place that knows: whoever keeps something by a record's position keeps it
+// by this.
 const PositionSize = 12
 
 // At is a place in the embedded log.

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestPosition: keys stand in the order of their positions, partition first, and say the position again.
+// TestPosition: keys stand in the order of their positions, partition first, and say the position
+// again.
 func TestPosition(t *testing.T) {
 	var all []Position
 	for _, partition := range []int32{0, 1, 255, 256, math.MaxInt32} {

@@ -12,7 +12,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// Item is the body of a genuine callback, event or answer that is kept, sealed, because it could not be understood in full, or may not be applied (I8).
+// Item is the body of a genuine callback, event or answer that is kept, sealed, because it could
+// not be understood in full, or may not be applied (I8).
 type Item struct {
 	ID       string // names it; the same callback gives the same id, so that a provider's retry is kept once
 	Source   string
@@ -61,7 +62,8 @@ type sealedPart struct {
 	Answer  *Answer             `json:"answer,omitempty"`
 }
 
-// Hold keeps an item, and the records that came of it if any, all or none: nil means on stable storage.
+// Hold keeps an item, and the records that came of it if any, all or none: nil means on stable
+// storage.
 func (j *Bolt) Hold(ctx context.Context, item Item, rs ...Record) error {
 	return j.hold(ctx, item, rs, nil)
 }
@@ -139,8 +141,9 @@ func (j *Bolt) addCount(tx *store.Tx, n int64) error {
 	return tx.SetNumber(countKey, was+n)
 }
 
-// Drop takes an item out of quarantine, and writes what came of it if anything did, all or none: nil means on stable storage. What is appended has the item's own
-// dedupe keys, so that doing it twice does it once; a body that has to be kept on takes the item's place.
+// Drop takes an item out of quarantine, and writes what came of it if anything did, all or none:
+// nil means on stable storage. What is appended has the item's own dedupe keys, so that doing it
+// twice does it once; a body that has to be kept on takes the item's place.
 func (j *Bolt) Drop(ctx context.Context, id string, t Intake) error {
 	keep, err := j.keeping(t.Keep)
 	if err != nil {
@@ -222,7 +225,8 @@ func (j *Bolt) Unseal(id string) (item Item, err error) {
 	}, nil
 }
 
-// Retain removes the bodies of items older than keep says (0: never), which is asked each time, a few at a time, until ctx ends. The items themselves stay listed.
+// Retain removes the bodies of items older than keep says (0: never), which is asked each time, a
+// few at a time, until ctx ends. The items themselves stay listed.
 func (j *Bolt) Retain(ctx context.Context, keep func() time.Duration) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()

@@ -58,7 +58,8 @@ func TestHoldAndUnseal(t *testing.T) {
 	}
 }
 
-// I7: nothing of a held callback stands in the file in clear. A journal record does, which shows that the search would find it.
+// I7: nothing of a held callback stands in the file in clear. A journal record does, which shows
+// that the search would find it.
 func TestHeldBodiesAreSealed(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	mustHold(t, r, item("q1"), record(1))

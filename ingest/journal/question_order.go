@@ -10,11 +10,13 @@ import (
 	"countersign/outbox/store"
 )
 
-// ErrQuestions says that as many questions of callbacks that proved nothing are open as the source may have: another would only wait behind them.
+// ErrQuestions says that as many questions of callbacks that proved nothing are open as the source
+// may have: another would only wait behind them.
 var ErrQuestions = errors.New("too many open questions of unproved callbacks")
 
-// The order in which a source's questions are asked: those that proved callbacks raised, the oldest due first; then the others, those that were asked already when they are due again, and
-// those that were not by their places. Each list is one prefix of the index.
+// The order in which a source's questions are asked: those that proved callbacks raised, the oldest
+// due first; then the others, those that were asked already when they are due again, and those that
+// were not by their places. Each list is one prefix of the index.
 const (
 	dueProved   = "d" // by the instant it is due
 	dueUnproved = "u"
@@ -42,7 +44,8 @@ func (q *Question) dueKey() []byte {
 	return append(appendInstant(listOf(name, q.Source), at), q.key()...)
 }
 
-// replaces lets a question take the place of the one that is open about the same ref. What was proved, or known, once stays so, and nobody who repeats himself gets a later place.
+// replaces lets a question take the place of the one that is open about the same ref. What was
+// proved, or known, once stays so, and nobody who repeats himself gets a later place.
 func (q *Question) replaces(old *Question) {
 	q.Since = old.Since
 	q.Weak = q.Weak && old.Weak
@@ -86,7 +89,8 @@ func (w *walker) settle(k, v []byte) {
 
 func (w *walker) ready(now time.Time) bool { return w.k != nil && (w.any || !w.at.After(now)) }
 
-// Due lists up to n questions of a source that may be asked at now, in the order in which they should be, and when the next one after them may; zero: none will.
+// Due lists up to n questions of a source that may be asked at now, in the order in which they
+// should be, and when the next one after them may; zero: none will.
 func (j *Bolt) Due(source string, now time.Time, n int) (qs []Question, next time.Time, err error) {
 	err = j.o.Store.View(func(tx *store.Tx) error {
 		for _, ws := range [][]*walker{
@@ -157,7 +161,8 @@ func (u *unproved) counts(source string) *atomic.Int64 {
 	return u.open[source]
 }
 
-// add counts some more, or fewer, and returns how many there are now; false: of this source nobody counts them.
+// add counts some more, or fewer, and returns how many there are now; false: of this source nobody
+// counts them.
 func (u *unproved) add(source string, n int64) (open int64, bounded bool) {
 	if o := u.open[source]; o != nil {
 		return o.Add(n), true
@@ -165,8 +170,9 @@ func (u *unproved) add(source string, n int64) (open int64, bounded bool) {
 	return 0, false
 }
 
-// roomToAsk refuses records with a question of an unproved callback for which there is no room. It looks before the transaction, since one that fails there costs those that it was to be
-// committed with; so a source may have a few more than it may, as many as callbacks come at once.
+// roomToAsk refuses records with a question of an unproved callback for which there is no room. It
+// looks before the transaction, since one that fails there costs those that it was to be committed
+// with; so a source may have a few more than it may, as many as callbacks come at once.
 func (j *Bolt) roomToAsk(rs []Record) error {
 	u := j.unproved.Load()
 	for i := range rs {

@@ -12,8 +12,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// Question is what has still to be asked of a provider's API, because a callback said too little or proved too little. It is on stable storage with the record
-// that raised it, and stays until an answer is. One ref has one question: a later callback about it takes the place of an earlier one.
+// Question is what has still to be asked of a provider's API, because a callback said too little or
+// proved too little. It is on stable storage with the record that raised it, and stays until an
+// answer is. One ref has one question: a later callback about it takes the place of an earlier one.
 type Question struct {
 	Source string    `json:"source"`
 	What   string    `json:"what"` // which resource, in the adapter's words
@@ -33,7 +34,8 @@ type Question struct {
 
 func (q *Question) key() []byte { return []byte(q.Source + "\x00" + q.What + "\x00" + q.Ref) }
 
-// The questions bucket: each question by its key, and beside it one index entry by source and in the order of asking, and one by since when it is open.
+// The questions bucket: each question by its key, and beside it one index entry by source and in
+// the order of asking, and one by since when it is open.
 func questionKey(key []byte) []byte { return append([]byte("q\x00"), key...) }
 
 func (q *Question) sinceKey() []byte {
@@ -154,7 +156,8 @@ func (j *Bolt) OldestQuestion() (since time.Time) {
 	return since
 }
 
-// Questions lists up to n open questions after the one given by its id, in order of source, what and ref.
+// Questions lists up to n open questions after the one given by its id, in order of source, what
+// and ref.
 func (j *Bolt) Questions(after string, n int) (qs []Question, more bool, err error) {
 	err = j.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Questions).Cursor()
@@ -180,8 +183,9 @@ func (j *Bolt) Questions(after string, n int) (qs []Question, more bool, err err
 // ID names a question in lists.
 func (q *Question) ID() string { return string(q.key()) }
 
-// Answer writes what the answer to a question comes to and closes it, all or none; nil means on stable storage. What was kept of answers nobody understood goes with it: the
-// provider has said it anew. If a later callback has raised the question again meanwhile, it stays open.
+// Answer writes what the answer to a question comes to and closes it, all or none; nil means on
+// stable storage. What was kept of answers nobody understood goes with it: the provider has said it
+// anew. If a later callback has raised the question again meanwhile, it stays open.
 func (j *Bolt) Answer(ctx context.Context, q Question, t Intake) error {
 	keep, err := j.keeping(t.Keep)
 	if err != nil {
@@ -205,8 +209,9 @@ func (j *Bolt) Answer(ctx context.Context, q Question, t Intake) error {
 // dropBatch is how many questions are closed in one transaction.
 const dropBatch = 500
 
-// DropQuestions closes a source's questions that are open since before an instant: those of callbacks that proved nothing, or all. It returns how many there are; dry: nothing is closed.
-// Nil means on stable storage; with an error, what was closed before it stays closed.
+// DropQuestions closes a source's questions that are open since before an instant: those of
+// callbacks that proved nothing, or all. It returns how many there are; dry: nothing is closed. Nil
+// means on stable storage; with an error, what was closed before it stays closed.
 func (j *Bolt) DropQuestions(ctx context.Context, source string, before time.Time, all, dry bool) (n int, err error) {
 	for from := []byte("s\x00"); from != nil; {
 		var qs []Question
@@ -262,7 +267,8 @@ func (j *Bolt) openBefore(source string, from []byte, before time.Time, all bool
 	return qs, next, err
 }
 
-// DropQuestion closes a question that nobody will answer, by the id it has in lists: nil means on stable storage.
+// DropQuestion closes a question that nobody will answer, by the id it has in lists: nil means on
+// stable storage.
 func (j *Bolt) DropQuestion(ctx context.Context, id string) error {
 	return j.free(ctx, func(tx *store.Tx) error {
 		old, err := question(tx, []byte(id))
@@ -276,8 +282,8 @@ func (j *Bolt) DropQuestion(ctx context.Context, id string) error {
 	})
 }
 
-// Postpone writes down when a question is due again and why it was not answered, unless a later callback has raised it again. What came of asking all the same is written
-// with it.
+// Postpone writes down when a question is due again and why it was not answered, unless a later
+// callback has raised it again. What came of asking all the same is written with it.
 func (j *Bolt) Postpone(ctx context.Context, q Question, t Intake) error {
 	keep, err := j.keeping(t.Keep)
 	if err != nil {

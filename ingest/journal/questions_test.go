@@ -19,7 +19,8 @@ func asking(source, ref, claim string, since time.Time) Record {
 	return r
 }
 
-// TestQuestions: a question is written with its record, becomes due at its time and per source, and is there until it is answered.
+// TestQuestions: a question is written with its record, becomes due at its time and per source, and
+// is there until it is answered.
 func TestQuestions(t *testing.T) {
 	j := startRig(t, store.Options{}, Options{})
 	due := func(source string, at time.Time, want string, wantNext time.Time) {
@@ -66,7 +67,8 @@ func TestQuestions(t *testing.T) {
 	}
 }
 
-// TestRaisedAgain: an answer or a postponement speaks for the claim it was asked about; a later claim stays, open since the first.
+// TestRaisedAgain: an answer or a postponement speaks for the claim it was asked about; a later
+// claim stays, open since the first.
 func TestRaisedAgain(t *testing.T) {
 	j := startRig(t, store.Options{}, Options{})
 	mustAppend(t, j, asking("a", "1", "first", noon))
@@ -93,7 +95,8 @@ func TestRaisedAgain(t *testing.T) {
 	}
 }
 
-// TestKeptAnswers: what is kept of an open question's answers is the newest, told of once; the answer that closes the question takes it out, whatever that keeps itself.
+// TestKeptAnswers: what is kept of an open question's answers is the newest, told of once; the
+// answer that closes the question takes it out, whatever that keeps itself.
 func TestKeptAnswers(t *testing.T) {
 	j := startRig(t, store.Options{}, Options{})
 	mustAppend(t, j, asking("a", "1", "c", noon))
@@ -153,7 +156,8 @@ func weak(source, ref string, at time.Time, known bool) Record {
 	return r
 }
 
-// TestOrderOfQuestions: what was proved is asked first, the oldest due of it; then the rest by their places, and when they are due again. A place is no time: nobody waits for one.
+// TestOrderOfQuestions: what was proved is asked first, the oldest due of it; then the rest by
+// their places, and when they are due again. A place is no time: nobody waits for one.
 func TestOrderOfQuestions(t *testing.T) {
 	j := startRig(t, store.Options{}, Options{})
 	later := weak("a", "forged-1", noon.Add(-time.Hour), false)
@@ -199,7 +203,8 @@ func TestOrderOfQuestions(t *testing.T) {
 	}
 }
 
-// TestBoundOfQuestions: unproved callbacks may leave so many questions open and no more, over a restart; proved ones any number, and what is open already may be raised again.
+// TestBoundOfQuestions: unproved callbacks may leave so many questions open and no more, over a
+// restart; proved ones any number, and what is open already may be raised again.
 func TestBoundOfQuestions(t *testing.T) {
 	o := Options{Questions: map[string]int{"a": 3}}
 	dir := fastDir(t)

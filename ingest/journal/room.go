@@ -11,8 +11,10 @@ import (
 	"countersign/outbox/store"
 )
 
-// What a record will still cost in the file when it is taken: its own place here, and what folding it writes, and what settling the deliveries that follow from it writes.
-// The relay says what it has written (Folded); as long as it has not, or where no relay runs, a record is taken for one that comes to this.
+// What a record will still cost in the file when it is taken: its own place here, and what folding
+// it writes, and what settling the deliveries that follow from it writes. The relay says what it
+// has written (Folded); as long as it has not, or where no relay runs, a record is taken for one
+// that comes to this.
 const (
 	recordCost   = 4 << 10 // bytes of a record, its state, its history and what is left of them when pages are half full
 	endpointCost = 3 << 10 // bytes of a delivery to each endpoint, and of how it ends
@@ -24,7 +26,8 @@ type cost struct {
 	average atomic.Int64 // bytes that folding one record wrote, over some thousand; 0: unknown
 }
 
-// ofRecord is what one that has not been folded is expected to need, in bytes: twice what such records have written, for pages are not full.
+// ofRecord is what one that has not been folded is expected to need, in bytes: twice what such
+// records have written, for pages are not full.
 func (c *cost) ofRecord() int64 { return max(c.floor.Load(), 2*c.average.Load()) }
 
 // of is told the most endpoints that one partner has.
@@ -32,7 +35,8 @@ func (c *cost) of(endpoints int) {
 	c.floor.Store(recordCost + endpointCost*int64(max(1, endpoints)))
 }
 
-// Folded says that so many records have been folded, and how many bytes that wrote. The relay calls it, from one goroutine.
+// Folded says that so many records have been folded, and how many bytes that wrote. The relay calls
+// it, from one goroutine.
 func (j *Bolt) Folded(records int, bytes int64) {
 	const memory = 4096 // records after which half of what was known is forgotten, or so
 	if records <= 0 {
@@ -52,8 +56,9 @@ func (j *Bolt) unfolded() int64 { return max(0, j.next.Load()-1-j.passed.Load())
 // owed is what the records that wait for the relay will come to.
 func (j *Bolt) owed() int64 { return j.unfolded() * j.cost.ofRecord() }
 
-// repeated reports whether these are sent again if they are refused: callbacks are. What time, operators and confirmations do to people is not, and so finds some room when
-// callbacks do not any more: neither an outage of Kafka nor a full disk must keep an approval from running out.
+// repeated reports whether these are sent again if they are refused: callbacks are. What time,
+// operators and confirmations do to people is not, and so finds some room when callbacks do not any
+// more: neither an outage of Kafka nor a full disk must keep an approval from running out.
 func repeated(rs []Record) bool {
 	return slices.ContainsFunc(rs, func(r Record) bool { return r.Kind == kyc.Observation || r.Kind == kyc.FetchRequest })
 }
@@ -74,7 +79,8 @@ func (j *Bolt) admit(rs []Record, bytes int64) error {
 	return j.o.Store.AdmitOwn(bytes)
 }
 
-// free takes something away, for which nobody has to ask: a disk that is nearly full is no reason to refuse what makes room.
+// free takes something away, for which nobody has to ask: a disk that is nearly full is no reason
+// to refuse what makes room.
 func (j *Bolt) free(ctx context.Context, fn func(*store.Tx) error) error {
 	err := j.o.Store.Update(ctx, fn)
 	if errors.Is(err, store.ErrFull) {

@@ -11,7 +11,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// New records are refused while there is still room for all that follows from those there are, and taken again when they have been folded.
+// New records are refused while there is still room for all that follows from those there are, and
+// taken again when they have been folded.
 func TestAppendCountsWhatIsOwed(t *testing.T) {
 	const size = 16 << 20
 	r := startRig(t, store.Options{MaxSize: size}, Options{Endpoints: 2})
@@ -52,7 +53,8 @@ func TestAppendCountsWhatIsOwed(t *testing.T) {
 	}
 }
 
-// What is expected of a record follows what records have come to, slowly, and never falls below what is safe.
+// What is expected of a record follows what records have come to, slowly, and never falls below
+// what is safe.
 func TestCost(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{Endpoints: 3})
 	const floor = recordCost + 3*endpointCost

@@ -73,7 +73,8 @@ func sound(t *testing.T, a Adapter, r Result, err error) {
 	}
 }
 
-// private checks that nothing of a fixture's free text has left it. (A fuzzer writes these words into ids.)
+// private checks that nothing of a fixture's free text has left it. (A fuzzer writes these words
+// into ids.)
 func private(t *testing.T, r Result) {
 	t.Helper()
 	for _, u := range r.Updates {
@@ -163,7 +164,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// vector is a delivery whose proof somebody else computed, or a forgery: one row of testdata/<adapter>/vectors.json.
+// vector is a delivery whose proof somebody else computed, or a forgery: one row of
+// testdata/<adapter>/vectors.json.
 type vector struct {
 	Name    string            `json:"name"`
 	Key     string            `json:"key"`
@@ -176,7 +178,8 @@ type vector struct {
 	Note    string            `json:"note,omitempty"`
 }
 
-// TestGolden knows that the fixtures still hold the documented samples: their signatures were computed over these bytes by someone else.
+// TestGolden knows that the fixtures still hold the documented samples: their signatures were
+// computed over these bytes by someone else.
 func TestGolden(t *testing.T) {
 	for _, a := range All {
 		if signing.Keyless(scheme(t, a, nil)) {
@@ -210,7 +213,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestReasonTables holds each adapter's codes to its reasons.json: code -> [reason, hint], hint R retryable, F terminal, P the payload decides.
+// TestReasonTables holds each adapter's codes to its reasons.json: code -> [reason, hint], hint R
+// retryable, F terminal, P the payload decides.
 func TestReasonTables(t *testing.T) {
 	hints := map[string]hint{"R": retryable, "F": terminal, "P": undecided}
 	for _, a := range All {
@@ -268,7 +272,8 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestTimesAreLimited: whatever else a source configures, a signed time is good for a finite while unless the config says any.
+// TestTimesAreLimited: whatever else a source configures, a signed time is good for a finite while
+// unless the config says any.
 func TestTimesAreLimited(t *testing.T) {
 	looked := 0
 	for _, a := range All {

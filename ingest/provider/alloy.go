@@ -28,7 +28,8 @@ var alloy = Adapter{
 	Options:   alloyOptions,
 	Scheme:    alloyScheme,
 	Translate: translateAlloy,
-	// An entity is one person or company. A journey application may be of several, and stands where evaluations and reviews do.
+	// An entity is one person or company. A journey application may be of several, and stands where
+	// evaluations and reviews do.
 	PersonRefs: []RefKind{SubjectRef},
 	Overall:    []kyc.Check{kyc.RiskAssessment},
 	Steps:      []kyc.Check{kyc.RiskAssessment},
@@ -108,7 +109,8 @@ func alloyWord(s string) string {
 	return strings.ToLower(strings.TrimSpace(strings.ReplaceAll(s, "_", " ")))
 }
 
-// alloyEvents are the types that carry an outcome; true for the one whose outcome is the whole journey's.
+// alloyEvents are the types that carry an outcome; true for the one whose outcome is the whole
+// journey's.
 var alloyEvents = map[string]bool{
 	alloyLive:    false, // what happened stands in data.type: see alloyStages
 	alloySandbox: false,
@@ -118,7 +120,8 @@ var alloyEvents = map[string]bool{
 	"update:journey_applications:status": true,
 }
 
-// The events of journeys, which the vendor publishes: https://developer.alloy.com/public/docs/journey-events
+// The events of journeys, which the vendor publishes:
+// https://developer.alloy.com/public/docs/journey-events
 const (
 	alloyLive    = "update:journeyapplications:live"
 	alloySandbox = "update:journeyapplications:sandbox"
@@ -132,7 +135,8 @@ type alloyStage struct {
 	reason    kyc.Reason
 }
 
-// alloyStages: the word says what happened, and while a journey goes on its outcomes are those of its steps.
+// alloyStages: the word says what happened, and while a journey goes on its outcomes are those of
+// its steps.
 var alloyStages = map[string]alloyStage{
 	"completed_application":                {byOutcome: true, whole: true}, // fires once for each, with an outcome or without
 	"completed_review_journey_application": {byOutcome: true, whole: true}, // its outcome is the application's last
@@ -166,7 +170,8 @@ var alloyStages = map[string]alloyStage{
 	"visited_node":                             {},
 }
 
-// alloyFamilies are the objects whose events have no outcome, alloyDeciders those of which an outcome is a word about a person, whatever the event's name.
+// alloyFamilies are the objects whose events have no outcome, alloyDeciders those of which an
+// outcome is a word about a person, whatever the event's name.
 var (
 	alloyFamilies = []string{"entities", "documents", "notes"}
 	alloyDeciders = []string{"evaluations", "reviews"}
@@ -299,7 +304,8 @@ func (b *alloyBody) whole() bool {
 	return alloyEvents[b.Type] || (b.Type == alloyLive || b.Type == alloySandbox) && b.Data.Kind == "" && b.Data.JourneyIs != ""
 }
 
-// livemode is what the end of the type may say. https://developer.alloy.com/public/docs/journey-events
+// livemode is what the end of the type may say.
+// https://developer.alloy.com/public/docs/journey-events
 func (b *alloyBody) livemode() *bool {
 	return mode(b.Type[strings.LastIndexByte(b.Type, ':')+1:])
 }
@@ -314,7 +320,8 @@ func (b *alloyBody) completed() bool {
 	}
 }
 
-// at is when it happened. A review and a journey have a time of their own, and in an example of the vendor's the one beside it is a day later, like the last retry.
+// at is when it happened. A review and a journey have a time of their own, and in an example of the
+// vendor's the one beside it is a day later, like the last retry.
 func (b *alloyBody) at() ident {
 	own, ok := b.Data.At.read()
 	if b.about() != "reviews" && !b.staged() || !ok || !own.digits() {
@@ -323,7 +330,8 @@ func (b *alloyBody) at() ident {
 	return own
 }
 
-// what fills in the status, and reports a word that is unknown or contradicts another: that is in review.
+// what fills in the status, and reports a word that is unknown or contradicts another: that is in
+// review.
 func (b *alloyBody) what(o Options, u *kyc.Update) (doubtful bool) {
 	outcome, at := alloyWord(b.Data.Outcome), alloyWord(b.Data.Status)
 	open := strings.HasPrefix(at, "pending") || !b.completed()
@@ -350,22 +358,8 @@ func (b *alloyBody) what(o Options, u *kyc.Update) (doubtful bool) {
 	return false
 }
 
-// alloyJudge fills in what an outcome means, and reports one that is unknown.
-func alloyJudge(o Options, outcome string, pairs []kyc.ReasonPair, u *kyc.Update) (unknown bool) {
-	switch {
-	case slices.Contains(alloyOutcomes(o, "approved"), outcome):
-		u.Status = kyc.Approved
-	case slices.Contains(alloyOutcomes(o, "denied"), outcome):
-		reject(u, pairs, terminal)
-	case slices.Contains(alloyOutcomes(o, "review"), outcome):
-		u.Reasons = pairs
-	default:
-		return true
-	}
-	return false
-}
-
-// happened fills in what has happened in a journey, and reports what is unknown, contradicts itself or says no more than that it is over: that is in review.
+// happened fills in what has happened in a journey, and reports what is unknown, contradicts itself
+// or says no more than that it is over: that is in review.
 func (b *alloyBody) happened(o Options, u *kyc.Update) (doubtful bool) {
 	outcome := cmp.Or(alloyWord(b.Data.Complete), alloyWord(b.Data.Outcome))
 	differ := b.Data.Outcome != "" && alloyWord(b.Data.Outcome) != outcome
@@ -386,12 +380,4 @@ func (b *alloyBody) happened(o Options, u *kyc.Update) (doubtful bool) {
 		u.Status = stage.status
 	}
 	return false
-}
-
-// why lists the tags that the account gave, in the plural or the singular.
-func (b *alloyBody) why() []string {
-	if b.Data.Reason == "" {
-		return b.Data.Reasons
-	}
-	return append(slices.Clip(b.Data.Reasons), b.Data.Reason)
 }

@@ -22,7 +22,8 @@ const (
 	alpacaVersion = 2 // every documented status; lists are a check of their own
 )
 
-// Alpaca posts nothing: a client opens a stream of events, and may open it again behind any of them. What comes is the data of one event.
+// Alpaca posts nothing: a client opens a stream of events, and may open it again behind any of
+// them. What comes is the data of one event.
 var alpaca = Adapter{
 	Name:      alpacaName,
 	Version:   alpacaVersion,
@@ -104,7 +105,8 @@ var alpacaStatuses = map[string]kyc.Status{
 	alpacaFailed:         kyc.InReview, // our submission did not go through
 }
 
-// alpacaResults are the codes of what was checked. What stands beside a code may be about the person and is not read.
+// alpacaResults are the codes of what was checked. What stands beside a code may be about the
+// person and is not read.
 type alpacaResults struct {
 	Reject        map[string]jsontext.Value `json:"reject"`
 	Indeterminate map[string]jsontext.Value `json:"indeterminate"`
@@ -160,7 +162,8 @@ func alpacaListed(code string) bool {
 	return reason == kyc.SanctionsMatch || reason == kyc.PEPMatch || reason == kyc.AdverseMediaMatch
 }
 
-// alpacaScreening is what the results have in lists, a check of its own: a match where the account was rejected for it, else for a person to judge.
+// alpacaScreening is what the results have in lists, a check of its own: a match where the account
+// was rejected for it, else for a person to judge.
 func alpacaScreening(u kyc.Update, match bool, codes []string) (_ kyc.Update, found bool) {
 	hits := slices.DeleteFunc(codes, func(code string) bool { return !alpacaListed(code) })
 	u.Scope, u.Check, u.Status, u.Reasons = kyc.CheckScope, kyc.Screening, kyc.InReview, alpacaReasons.pairs(hits)
@@ -170,8 +173,8 @@ func alpacaScreening(u kyc.Update, match bool, codes []string) (_ kyc.Update, fo
 	return u, len(hits) > 0
 }
 
-// what fills in the status and why. It reports whether a person has to look at the body: at a word that is not known, at results without any, at an approval with
-// something against it.
+// what fills in the status and why. It reports whether a person has to look at the body: at a word
+// that is not known, at results without any, at an approval with something against it.
 func (b *alpacaBody) what(u *kyc.Update, rejected, open []string) (doubtful bool) {
 	against := alpacaReasons.pairs(slices.Concat(rejected, open))
 	mendable := alpacaReasons.pairs(slices.Concat(rejected, slices.DeleteFunc(slices.Clone(open), alpacaListed))) // without what screening says
@@ -203,7 +206,8 @@ var (
 	alpacaNumber = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
 )
 
-// alpacaID reads what names an event: a ULID, and for older customers also a number, which is to go. Both only grow.
+// alpacaID reads what names an event: a ULID, and for older customers also a number, which is to
+// go. Both only grow.
 func alpacaID(ulid, number raw[ident]) (id string, n int64, err error) {
 	if digits, _ := number.read(); alpacaNumber.MatchString(string(digits)) {
 		if n, err = strconv.ParseInt(string(digits), 10, 64); err != nil {
@@ -233,8 +237,8 @@ func alpacaCursor(event []byte) (string, error) {
 	return id, err
 }
 
-// alpacaCall opens the stream behind an event. Without one it names a time before Alpaca's first: with neither the stream begins now, and what comes before our next
-// connection would be lost.
+// alpacaCall opens the stream behind an event. Without one it names a time before Alpaca's first:
+// with neither the stream begins now, and what comes before our next connection would be lost.
 func alpacaCall(cursor string) Call {
 	from := "since_id=" + cursor
 	switch {
@@ -246,10 +250,12 @@ func alpacaCall(cursor string) Call {
 	return Call{Method: http.MethodGet, Path: "/v1/events/accounts/status?" + from}
 }
 
-// alpacaGap knows the comment for a client that does not keep up: "you are reading too slowly, dropped 10000 messages".
+// alpacaGap knows the comment for a client that does not keep up: "you are reading too slowly,
+// dropped 10000 messages".
 func alpacaGap(comment []byte) bool { return bytes.Contains(comment, []byte("dropped")) }
 
-// alpacaReasons are the codes of kyc_results. Whether another try can mend one is for the status to say.
+// alpacaReasons are the codes of kyc_results. Whether another try can mend one is for the status to
+// say.
 var alpacaReasons = newReasons(
 	means(kyc.SanctionsMatch, undecided,
 		"WATCHLIST_HIT",

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestAlpacaStream: the place behind an event is read although the event cannot be translated, and asked for without anything else of it.
+// TestAlpacaStream: the place behind an event is read although the event cannot be translated, and
+// asked for without anything else of it.
 func TestAlpacaStream(t *testing.T) {
 	const ulid = "01F84ZC0H0Q1QN7XPNWX44HF5J"
 	f := func(event, cursor string) {

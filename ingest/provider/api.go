@@ -8,21 +8,25 @@ import (
 	"countersign/signing"
 )
 
-// API is how to ask a provider what it knows now. Like the rest of an adapter it is data and pure functions: somebody else calls, waits and retries.
+// API is how to ask a provider what it knows now. Like the rest of an adapter it is data and pure
+// functions: somebody else calls, waits and retries.
 type API struct {
 	Doc         string // the provider's page on these calls
 	Live        string // base URL of live mode; empty: every provider account has its own, and the source must name it
 	Sandbox     string // of test mode; empty: the same as Live
 	Credentials string // what the source's api.user and api.key are at this provider, in words
-	// Authorize adds what proves who asks. It is called for every try, since some providers want the time in it.
+	// Authorize adds what proves who asks. It is called for every try, since some providers want
+	// the time in it.
 	Authorize func(c *Call, k Credentials, now time.Time) error
-	// TokenURL is where OAuth2 client credentials are exchanged for a bearer token, beside the base URL; then Authorize is nil. Nil: no OAuth2.
+	// TokenURL is where OAuth2 client credentials are exchanged for a bearer token, beside the base
+	// URL; then Authorize is nil. Nil: no OAuth2.
 	TokenURL func(base string) string
 	// Next names the call to make after the answers so far; ok is false once they are enough.
 	Next func(q Fetch, answers [][]byte, o Options) (c Call, ok bool, err error)
 	// Read makes of the answers what a callback with a verdict would have said.
 	Read func(q Fetch, answers [][]byte, o Options) (Result, error)
-	// Keys is where the provider publishes the keys of its callbacks; nil: it shares secrets instead.
+	// Keys is where the provider publishes the keys of its callbacks; nil: it shares secrets
+	// instead.
 	Keys *PublishedKeys
 }
 
@@ -30,14 +34,17 @@ type API struct {
 type PublishedKeys struct {
 	KeyID func(h signing.Header) (string, error) // the name, not yet proved; errors are signing's
 	Call  func(kid string) (Call, error)
-	// Plausible finds what is wrong with a callback whatever its key is: a time out of the tolerance, a digest of another body. It keeps forgers from having keys looked up for nothing;
+	// Plausible finds what is wrong with a callback whatever its key is: a time out of the
+	// tolerance, a digest of another body. It keeps forgers from having keys looked up for nothing;
 	// it proves nothing. Errors are signing's. Nil: nothing can be told without the key.
 	Plausible func(h signing.Header, body []byte, o Options, now time.Time) error
-	// Read makes of the answer a key of the scheme's keyring. An expired one proves nothing any more.
+	// Read makes of the answer a key of the scheme's keyring. An expired one proves nothing any
+	// more.
 	Read func(answer []byte) (jwk string, expired bool, err error)
 }
 
-// ErrNoKey says that a key which a callback names could not be had just now, so that nothing is known of the callback: the provider is asked to send it again.
+// ErrNoKey says that a key which a callback names could not be had just now, so that nothing is
+// known of the callback: the provider is asked to send it again.
 var ErrNoKey = errors.New("the key cannot be had")
 
 // Call is one HTTP request. Path begins with a slash; every part that comes from a body is escaped.

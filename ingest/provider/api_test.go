@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// asked is one testdata/<adapter>/api/<name>.txtar: a question, the provider's answers, the calls that must be made for them, and what they must become.
+// asked is one testdata/<adapter>/api/<name>.txtar: a question, the provider's answers, the calls
+// that must be made for them, and what they must become.
 type asked struct {
 	name    string
 	q       Fetch
@@ -28,7 +29,8 @@ type wantCall struct {
 	Body   string            `json:"body,omitempty"`
 }
 
-// questions reads every API fixture of an adapter: sections fetch.json, options, answer1, answer2 …, calls.json and want.json.
+// questions reads every API fixture of an adapter: sections fetch.json, options, answer1, answer2
+// …, calls.json and want.json.
 func questions(tb testing.TB, a Adapter) (all []asked) {
 	tb.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", a.Name, "api", "*.txtar"))

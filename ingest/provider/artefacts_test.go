@@ -11,15 +11,17 @@ import (
 	"time"
 )
 
-// judged is testdata/NAME/artefacts.json: what of the vendor's own was run through the adapter. The bodies are written anew from what the artefact says, and
-// compared with what the vendor's documentation says that they mean.
+// judged is testdata/NAME/artefacts.json: what of the vendor's own was run through the adapter. The
+// bodies are written anew from what the artefact says, and compared with what the vendor's
+// documentation says that they mean.
 type judged struct {
 	Checked   string     `json:"checked"` // a day
 	Artefacts []artefact `json:"artefacts"`
 	Note      string     `json:"note,omitempty"` // what was looked for and not found; needed where nothing was
 }
 
-// artefact is one thing that a vendor, or somebody who receives its callbacks in public, has published.
+// artefact is one thing that a vendor, or somebody who receives its callbacks in public, has
+// published.
 type artefact struct {
 	What     string `json:"what"`
 	Where    string `json:"where"`

@@ -43,7 +43,8 @@ type signed struct {
 	body []byte
 }
 
-// sign proves a body as the provider would. It fails where the proof belongs into a body that is not JSON.
+// sign proves a body as the provider would. It fails where the proof belongs into a body that is
+// not JSON.
 func sign(t *testing.T, s signing.Scheme, body []byte, at time.Time, keys signing.Keyring) (signed, bool) {
 	t.Helper()
 	m, h := signing.Message{ID: "m", Time: at, Body: body}, http.Header{}
@@ -57,7 +58,8 @@ func sign(t *testing.T, s signing.Scheme, body []byte, at time.Time, keys signin
 	return signed{h, body}, true
 }
 
-// TestAttack signs every fixture's body as the provider would, for everything that a source may configure, and then forges: nothing forged may be accepted.
+// TestAttack signs every fixture's body as the provider would, for everything that a source may
+// configure, and then forges: nothing forged may be accepted.
 func TestAttack(t *testing.T) {
 	for _, a := range All {
 		for _, v := range variants(t, a) {
@@ -158,7 +160,8 @@ func stale(t *testing.T, a Adapter, v variant, s signing.Scheme, body []byte) {
 	}
 }
 
-// TestForms: a source accepts one form of its provider's proof and no other, so that whoever forges cannot choose the weakest.
+// TestForms: a source accepts one form of its provider's proof and no other, so that whoever forges
+// cannot choose the weakest.
 func TestForms(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	body := []byte(`{"type":"applicantReviewed"}`)
@@ -214,7 +217,8 @@ func TestDowngrade(t *testing.T) {
 	}
 }
 
-// TestStale: a signed time is obeyed as far as the source allows, in whole seconds, and never from the future.
+// TestStale: a signed time is obeyed as far as the source allows, in whole seconds, and never from
+// the future.
 func TestStale(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	f := func(a Adapter, o Options, age time.Duration, want bool) {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// BenchmarkDecode is what reading a body costs, without what is made of it: Sumsub's are among the most frequent.
+// BenchmarkDecode is what reading a body costs, without what is made of it: Sumsub's are among the
+// most frequent.
 func BenchmarkDecode(b *testing.B) {
 	body, err := Sample("sumsub", "approved", SampleVars{Subject: "user-7", At: time.Date(2026, 5, 1, 12, 30, 15, 0, time.UTC)})
 	if err != nil {

@@ -16,7 +16,8 @@ const (
 	blendfiVersion = 2 // decisions under unknown names are kept
 )
 
-// BlendFi has an old and a current form of signature and body, both in use. Bodies tell themselves apart; for signatures see blendfiEither.
+// BlendFi has an old and a current form of signature and body, both in use. Bodies tell themselves
+// apart; for signatures see blendfiEither.
 var blendfi = Adapter{
 	Name:      blendfiName,
 	Version:   blendfiVersion,
@@ -68,7 +69,8 @@ func blendfiScheme(o Options) (signing.Scheme, error) {
 	return blendfiEither{legacy, v1}, nil
 }
 
-// blendfiEither judges a header by the form it has. No forger gains by choosing: either form needs the key, and what is signed in one form is no body in the other.
+// blendfiEither judges a header by the form it has. No forger gains by choosing: either form needs
+// the key, and what is signed in one form is no body in the other.
 type blendfiEither struct {
 	legacy signing.BodyHMAC
 	v1     signing.Timestamped
@@ -95,7 +97,8 @@ func (s blendfiEither) Verify(h signing.Header, body []byte, keys signing.Keyrin
 // Check reports settings and keys that cannot work.
 func (s blendfiEither) Check(keys signing.Keyring) error { return s.v1.Check(keys) }
 
-// blendfiEvents: a name says only that there may be a status; which one, the body says. user.kyc.expired comes seven days early, while still approved.
+// blendfiEvents: a name says only that there may be a status; which one, the body says.
+// user.kyc.expired comes seven days early, while still approved.
 var blendfiEvents = map[string]bool{
 	"user.kyc.approved": true,
 	"user.kyc.rejected": true,
@@ -209,7 +212,8 @@ func (b *blendfiBody) notice(user *blendfiUser) bool {
 	return strings.HasSuffix(b.Type, "expired") && user.Status == string(kyc.Approved)
 }
 
-// occurred is the event's time in whole seconds. The old form has none: there it is the time of what the status says, and a notice has none at all.
+// occurred is the event's time in whole seconds. The old form has none: there it is the time of
+// what the status says, and a notice has none at all.
 func (b *blendfiBody) occurred(user *blendfiUser, approved, expires time.Time, f *fields) time.Time {
 	if b.Data != nil {
 		return f.time("created_at", b.CreatedAt, time.Second, time.RFC3339)
@@ -228,7 +232,8 @@ func (b *blendfiBody) occurred(user *blendfiUser, approved, expires time.Time, f
 	return time.Time{}
 }
 
-// what fills in the status, which is kyc_status and never the event's name. A word we do not know, or an approval inside a rejection, is in review.
+// what fills in the status, which is kyc_status and never the event's name. A word we do not know,
+// or an approval inside a rejection, is in review.
 func (b *blendfiBody) what(u *kyc.Update, user *blendfiUser, approved, expires time.Time) (doubtful bool) {
 	u.Status = kyc.Status(user.Status)
 	codes, payload := user.why()
@@ -253,7 +258,8 @@ func (b *blendfiBody) what(u *kyc.Update, user *blendfiUser, approved, expires t
 	return false
 }
 
-// why returns the codes of a rejection and whether another try can mend it: by what each reason says of itself, else by what its code is by nature.
+// why returns the codes of a rejection and whether another try can mend it: by what each reason
+// says of itself, else by what its code is by nature.
 func (user *blendfiUser) why() (codes []string, h hint) {
 	reasons := user.Reasons
 	if len(reasons) == 0 {

@@ -15,8 +15,9 @@ const (
 	bluumVersion = 2 // account_id; decisions under unknown names are kept
 )
 
-// Bluum says that it signs and not how (https://docs.bluumfinance.com/platform/webhooks), so a source says it. The default is a guess: if it is wrong, every
-// callback is refused, and none is believed that should not be.
+// Bluum says that it signs and not how (https://docs.bluumfinance.com/platform/webhooks), so a
+// source says it. The default is a guess: if it is wrong, every callback is refused, and none is
+// believed that should not be.
 var bluum = Adapter{
 	Name:      bluumName,
 	Version:   bluumVersion,
@@ -50,7 +51,8 @@ var bluum = Adapter{
 	reasons: bluumReasons,
 }
 
-// What the words of each kind of object say. Their case and style differ from endpoint to endpoint, so all are compared as kebab.
+// What the words of each kind of object say. Their case and style differ from endpoint to endpoint,
+// so all are compared as kebab.
 var (
 	bluumDocuments = map[string]kyc.Status{"processing": kyc.Pending, "approved": kyc.Approved, "rejected": kyc.Rejected}
 	bluumWorkflows = map[string]kyc.Status{
@@ -58,7 +60,8 @@ var (
 		"expired": kyc.Expired,
 	}
 	bluumStates = map[string]kyc.Status{"pending": kyc.Pending, "clear": kyc.Approved, "failed": kyc.Rejected, "review-required": kyc.InReview, bluumError: kyc.InReview}
-	// onboarding is pending, not not_started: which of the two it is the body does not say, and the latter would lift what was decided before.
+	// onboarding is pending, not not_started: which of the two it is the body does not say, and the
+	// latter would lift what was decided before.
 	bluumInvestors = map[string]kyc.Status{
 		"onboarding": kyc.Pending, "awaiting-documents": kyc.Pending, "under-review": kyc.InReview, "active": kyc.Approved, "suspended": kyc.Suspended,
 		"closed": kyc.Suspended, "declined": kyc.Rejected, bluumSetup: kyc.InReview,
@@ -180,7 +183,8 @@ type bluumSaid struct {
 // bluumNews are the last words of names that only say that something goes on.
 var bluumNews = []string{"created", "started", "submitted", "updated"}
 
-// checkType is the kind of a check that the event is about, as kebab; "" if it is about something else.
+// checkType is the kind of a check that the event is about, as kebab; "" if it is about something
+// else.
 func (b *bluumBody) checkType() string {
 	if kind := kebab(cmp.Or(b.Data.CheckType, b.Data.CheckTypeCa)); kind != "" {
 		return kind
@@ -191,13 +195,15 @@ func (b *bluumBody) checkType() string {
 	return ""
 }
 
-// bluumNamed is what the last word of an event's name says: in the words of its own kind of object, else of any; "" if in none.
+// bluumNamed is what the last word of an event's name says: in the words of its own kind of object,
+// else of any; "" if in none.
 func bluumNamed(name string, own map[string]kyc.Status) kyc.Status {
 	return cmp.Or(own[name], bluumWorkflows[name], bluumStates[name], bluumInvestors[name])
 }
 
-// says reads the kind of the event and its status: the body's, which the event's name must not contradict. Without a body's status the name is believed,
-// except that the unpublished ones approve nobody, and that nobody knows what an unknown one says.
+// says reads the kind of the event and its status: the body's, which the event's name must not
+// contradict. Without a body's status the name is believed, except that the unpublished ones
+// approve nobody, and that nobody knows what an unknown one says.
 func (b *bluumBody) says() (s bluumSaid) {
 	d := &b.Data
 	event := strings.ToLower(b.Event)
@@ -247,7 +253,8 @@ func (b *bluumBody) says() (s bluumSaid) {
 	return s
 }
 
-// knownType reports whether it is a workflow, of a kind that can approve somebody: other objects are approved as well, a document or a submission.
+// knownType reports whether it is a workflow, of a kind that can approve somebody: other objects
+// are approved as well, a document or a submission.
 func (b *bluumBody) knownType() bool {
 	d := &b.Data
 	workflow := cmp.Or(d.WorkflowStatus, d.WorkflowStatusCa, d.WorkflowType, d.WorkflowTypeCa) != "" || strings.HasPrefix(strings.ToLower(b.Event), "kyc.verification.")
@@ -320,7 +327,8 @@ func bluumFill(u *kyc.Update, said string, pairs []kyc.ReasonPair) {
 	}
 }
 
-// steps makes an update of every check of a workflow. A check of a kind we do not know is left out, and the body kept.
+// steps makes an update of every check of a workflow. A check of a kind we do not know is left out,
+// and the body kept.
 func (b *bluumBody) steps(workflow kyc.Update) (steps []kyc.Update, unknown bool) {
 	for _, c := range b.Data.Checks {
 		check, known := bluumChecks[kebab(cmp.Or(c.CheckType, c.CheckTypeCa, c.Type))]
@@ -340,7 +348,8 @@ func (b *bluumBody) steps(workflow kyc.Update) (steps []kyc.Update, unknown bool
 	return steps, unknown
 }
 
-// reasons finds the published sentence that the free text is. Anything else may name somebody and goes no further.
+// reasons finds the published sentence that the free text is. Anything else may name somebody and
+// goes no further.
 func (b *bluumBody) reasons() []kyc.ReasonPair {
 	for code := range bluumReasons {
 		if strings.EqualFold(code, strings.TrimSpace(b.Data.Reason)) {

@@ -161,12 +161,14 @@ func translateCheckr(_ signing.Header, body []byte, o Options) (Result, error) {
 	return r, nil
 }
 
-// finding reports a report.updated with a finding that the customer has not accepted yet. Nothing else in one is read: report.completed says what is clear.
+// finding reports a report.updated with a finding that the customer has not accepted yet. Nothing
+// else in one is read: report.completed says what is clear.
 func (b *checkrBody) finding() bool {
 	return b.Type == "report.updated" && b.Data.Object.Result == "consider" && b.Data.Object.Adjudication != "engaged"
 }
 
-// what fills in the status, and reports a word that is unknown or contradicts the event: that is in review.
+// what fills in the status, and reports a word that is unknown or contradicts the event: that is in
+// review.
 func (b *checkrBody) what(e checkrEvent, u *kyc.Update) (doubtful bool) {
 	object := &b.Data.Object
 	u.Scope, u.Check, u.Status = kyc.Overall, kyc.RiskAssessment, e.status

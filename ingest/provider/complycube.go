@@ -58,7 +58,8 @@ type complycubeEvent struct {
 	unknown   bool   // of a check, but a name we do not know: it approves nobody
 }
 
-// complycubeEvents: a completed check comes under its general and its special name, to whoever chose both.
+// complycubeEvents: a completed check comes under its general and its special name, to whoever
+// chose both.
 var complycubeEvents = map[string]complycubeEvent{
 	"check.pending":                   {status: kyc.Pending},
 	"check.completed":                 {byOutcome: true},
@@ -193,7 +194,8 @@ func (b *complycubeBody) check(e complycubeEvent, known bool) (check kyc.Check, 
 	return check, ""
 }
 
-// what fills in the status, and reports an outcome that is unknown or that contradicts the event or the check's own status: that is in review.
+// what fills in the status, and reports an outcome that is unknown or that contradicts the event or
+// the check's own status: that is in review.
 func (b *complycubeBody) what(e complycubeEvent, u *kyc.Update) (doubtful bool) {
 	u.Status = e.status
 	outcome := b.Payload.Outcome

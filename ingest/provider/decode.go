@@ -32,13 +32,15 @@ const (
 	faultEv    = "provider reports a fault of the integration"
 )
 
-// unreadable names a field and says in fixed words what is wrong with it. Neither comes from the body.
+// unreadable names a field and says in fixed words what is wrong with it. Neither comes from the
+// body.
 func unreadable(field, what string) error {
 	return fmt.Errorf("%w: %s %s", ErrUnreadable, field, what)
 }
 
-// decode reads body as exactly one JSON object into v: strict about what v reads and deaf to the rest. A key is what is spelt like it, in its case; one that v
-// reads must not come twice, nor in another case as well. Text that is not UTF-8 and broken JSON are refused wherever they stand.
+// decode reads body as exactly one JSON object into v: strict about what v reads and deaf to the
+// rest. A key is what is spelt like it, in its case; one that v reads must not come twice, nor in
+// another case as well. Text that is not UTF-8 and broken JSON are refused wherever they stand.
 func decode(body []byte, v any) error { return decodeAs(body, v, shapeOf(reflect.TypeOf(v))) }
 
 // decodeAs is decode for a type that does not tell what is read.
@@ -74,8 +76,9 @@ func (f *fields) fail(field, what string) {
 	}
 }
 
-// nobody reports a text that stands where somebody's id should: data that was deleted, a value that a program did not have, and the empty UUID. Taken for an id,
-// it would make one person of everybody whom it stands for.
+// nobody reports a text that stands where somebody's id should: data that was deleted, a value that
+// a program did not have, and the empty UUID. Taken for an id, it would make one person of
+// everybody whom it stands for.
 func nobody(id string) bool {
 	switch strings.TrimSpace(id) {
 	case "", "[redacted]", "null", "undefined", "[object Object]", "00000000-0000-0000-0000-000000000000":
@@ -85,7 +88,8 @@ func nobody(id string) bool {
 	}
 }
 
-// id reads an identity. What stands for "nobody" is absent; what could not be printed or stored is refused, since a cut id would be another person's.
+// id reads an identity. What stands for "nobody" is absent; what could not be printed or stored is
+// refused, since a cut id would be another person's.
 func (f *fields) id(field string, id ident) string {
 	v := string(id)
 	switch {
@@ -116,7 +120,8 @@ func (f *fields) same(field string, vs ...ident) string {
 	return found
 }
 
-// time reads a time in the first layout that fits and cuts it to unit. No zone means UTC. An absent one is zero.
+// time reads a time in the first layout that fits and cuts it to unit. No zone means UTC. An absent
+// one is zero.
 func (f *fields) time(field, v string, unit time.Duration, layouts ...string) time.Time {
 	if s := strings.TrimSpace(v); s == "" || s == "[redacted]" {
 		return time.Time{}
@@ -162,7 +167,8 @@ func (f *fields) unixSeconds(field string, v ident) time.Time {
 	return f.epoch(field, v, time.Second)
 }
 
-// clock reads a time in milliseconds that most of a provider's bodies write in words and some in digits: seconds or milliseconds, which of the two their number shows.
+// clock reads a time in milliseconds that most of a provider's bodies write in words and some in
+// digits: seconds or milliseconds, which of the two their number shows.
 func (f *fields) clock(field string, v ident, layouts ...string) time.Time {
 	switch {
 	case !v.digits():
@@ -186,7 +192,8 @@ func (f *fields) count(field string, v ident) int64 {
 	return n
 }
 
-// word keeps a provider's word if it is one: printable ASCII without blanks. Anything else might be free text and is dropped.
+// word keeps a provider's word if it is one: printable ASCII without blanks. Anything else might be
+// free text and is dropped.
 func word(v string) string {
 	if len(v) > maxWord || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return ""
@@ -206,7 +213,8 @@ func mode(environment string) *bool {
 	}
 }
 
-// marked is the mode of a body that may say it in several places: one mark of a test makes all of it a test. Nil: it does not say.
+// marked is the mode of a body that may say it in several places: one mark of a test makes all of
+// it a test. Nil: it does not say.
 func marked(live ...*bool) (mode *bool) {
 	for _, l := range live {
 		if l != nil && (mode == nil || !*l) {

@@ -10,7 +10,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// twiceBody stands for what an adapter reads: keys by name, every key of an object, a list, a value whose form is not known before, and an object of a customer's.
+// twiceBody stands for what an adapter reads: keys by name, every key of an object, a list, a value
+// whose form is not known before, and an object of a customer's.
 type twiceBody struct {
 	Status string `json:"status"`
 	Inner  struct {

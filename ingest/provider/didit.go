@@ -74,7 +74,8 @@ const (
 	diditTest = "X-Didit-Test-Webhook" // true where somebody has pressed the console's button; nothing proves it
 )
 
-// diditHMAC is an HMAC of the body beside a time that must be there and fresh, though nothing proves it.
+// diditHMAC is an HMAC of the body beside a time that must be there and fresh, though nothing
+// proves it.
 type diditHMAC struct{ Tolerance time.Duration }
 
 // Sign sets the signature and the time.
@@ -133,7 +134,8 @@ var diditEvents = map[string]diditAbout{
 // diditFamilies are events about other things.
 var diditFamilies = []string{"transaction.", "travel_rule.", "activity."}
 
-// diditStatuses are the words of a session, in lower case: Kyc Expired and KYC Expired are both in use.
+// diditStatuses are the words of a session, in lower case: Kyc Expired and KYC Expired are both in
+// use.
 var diditStatuses = map[string]struct {
 	status kyc.Status
 	expiry kyc.ExpiryKind
@@ -256,7 +258,8 @@ func (b *diditBody) time() ident {
 	return b.Timestamp
 }
 
-// live is the mode that the body or the header of a test says. The header is not signed: it only sets a callback aside.
+// live is the mode that the body or the header of a test says. The header is not signed: it only
+// sets a callback aside.
 func (b *diditBody) live(h signing.Header) *bool {
 	var header *bool
 	if slices.Contains(h.Values(diditTest), "true") {
@@ -265,7 +268,8 @@ func (b *diditBody) live(h signing.Header) *bool {
 	return marked(header, mode(b.Environment))
 }
 
-// dedupe is the tuple of an envelope without an id. Without a time, events that differ would look the same.
+// dedupe is the tuple of an envelope without an id. Without a time, events that differ would look
+// the same.
 func (b *diditBody) dedupe() []string {
 	who := cmp.Or(b.session(), b.VendorData)
 	if who == "" || b.time() == "" {
@@ -282,7 +286,8 @@ const (
 	diditUserRun = "user"
 )
 
-// user fills in what the customer's own list of users says: it can take away, and take a block back, and never grants.
+// user fills in what the customer's own list of users says: it can take away, and take a block
+// back, and never grants.
 func (b *diditBody) user(u *kyc.Update) (doubtful bool) {
 	u.Verification.ParentRef = diditUserRun
 	switch word := strings.ToUpper(b.Status); word {
@@ -296,7 +301,8 @@ func (b *diditBody) user(u *kyc.Update) (doubtful bool) {
 	return doubtful
 }
 
-// outcome fills in the status, and reports a word that is unknown or that the decision beside it contradicts.
+// outcome fills in the status, and reports a word that is unknown or that the decision beside it
+// contradicts.
 func (b *diditBody) outcome(listed bool, u *kyc.Update, f *fields) (doubtful bool) {
 	e, known := diditStatuses[strings.ToLower(b.Status)]
 	decided, ok := b.Decision.Status.read()
@@ -322,7 +328,8 @@ func (b *diditBody) outcome(listed bool, u *kyc.Update, f *fields) (doubtful boo
 	return doubtful
 }
 
-// diditDecision is full of personal data: only its status, the codes of its warnings and the hits of its screenings are read.
+// diditDecision is full of personal data: only its status, the codes of its warnings and the hits
+// of its screenings are read.
 type diditDecision struct {
 	Status     raw[*string]                `json:"status"`
 	AML        raw[[]diditScreening]       `json:"aml"` // of older versions
@@ -338,7 +345,8 @@ type diditPart struct {
 	} `json:"warnings"`
 }
 
-// parts are the results of a step, which stands alone or in a list, by the version of the account. Whatever else stands in a decision is not a step.
+// parts are the results of a step, which stands alone or in a list, by the version of the account.
+// Whatever else stands in a decision is not a step.
 func parts[T any](step raw[[]T]) (all []T, ok bool) {
 	if one, ok := raw[T](step).read(); ok && step.Kind() == '{' {
 		return []T{one}, true

@@ -51,7 +51,8 @@ type diditSeen struct {
 	confirmed, open, odd, done bool
 }
 
-// screen reads the screenings: https://docs.didit.me/core-technology/aml-screening/report-aml-screening.
+// screen reads the screenings:
+// https://docs.didit.me/core-technology/aml-screening/report-aml-screening.
 func (b *diditBody) screen() (s diditSeen) {
 	for _, step := range []raw[[]diditScreening]{b.Decision.Screenings, b.Decision.AML} {
 		all, ok := parts(step)
@@ -63,7 +64,8 @@ func (b *diditBody) screen() (s diditSeen) {
 	return s
 }
 
-// screening reads one of them. What somebody, or the score of a name, has called a false positive is no hit.
+// screening reads one of them. What somebody, or the score of a name, has called a false positive
+// is no hit.
 func (s *diditSeen) screening(p *diditScreening) {
 	hits, ok := p.Hits.read()
 	left := 0
@@ -90,7 +92,8 @@ func (s *diditSeen) screening(p *diditScreening) {
 	}
 }
 
-// beside is the screening that stands beside a verdict. A clear one is told beside an approval only.
+// beside is the screening that stands beside a verdict. A clear one is told beside an approval
+// only.
 func (s *diditSeen) beside(u kyc.Update) (screening kyc.Update, told bool) {
 	switch {
 	case s.confirmed || s.open:
@@ -102,7 +105,8 @@ func (s *diditSeen) beside(u kyc.Update) (screening kyc.Update, told bool) {
 	}
 }
 
-// diditReasons are the warnings: https://docs.didit.me/reference/warnings and https://github.com/didit-protocol/skills.
+// diditReasons are the warnings: https://docs.didit.me/reference/warnings and
+// https://github.com/didit-protocol/skills.
 var diditReasons = newReasons(
 	means(kyc.SanctionsMatch, terminal,
 		"sanction_matches",

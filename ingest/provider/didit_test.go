@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestDiditTestHeader: the header that marks a test of the console's is not signed, so that it sets a callback aside and never makes one disappear.
+// TestDiditTestHeader: the header that marks a test of the console's is not signed, so that it sets
+// a callback aside and never makes one disappear.
 func TestDiditTestHeader(t *testing.T) {
 	f := func(environment, header, want string) {
 		t.Helper()

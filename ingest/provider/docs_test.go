@@ -17,7 +17,8 @@ var update = flag.Bool("update", false, "write docs/PROVIDERS.md")
 
 const providersPage = "../../docs/PROVIDERS.md"
 
-// TestProvidersPage holds docs/PROVIDERS.md to the adapters: what stands between its markers is what they say of themselves.
+// TestProvidersPage holds docs/PROVIDERS.md to the adapters: what stands between its markers is
+// what they say of themselves.
 func TestProvidersPage(t *testing.T) {
 	text, err := os.ReadFile(providersPage)
 	if err != nil {

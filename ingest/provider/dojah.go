@@ -200,7 +200,8 @@ func (b *dojahBody) widget(o Options) (Result, error) {
 	return r, nil
 }
 
-// hits lists what the body has against the person beside the verification, and reports a word that is unknown.
+// hits lists what the body has against the person beside the verification, and reports a word that
+// is unknown.
 func (b *dojahBody) hits() (codes []string, unknown bool) {
 	if b.AML.Hit != nil && *b.AML.Hit {
 		codes = append(codes, "aml.status=true")
@@ -236,13 +237,15 @@ var dojahSteps = []string{
 	"index", "countries", "user_data", "government_data", "business_data", "business_id", "id", "selfie", "phone_number", "email", "address", "additional_document",
 }
 
-// steps lists the steps of the body: those we know, then the others, for one that failed is a no whatever it is.
+// steps lists the steps of the body: those we know, then the others, for one that failed is a no
+// whatever it is.
 func (b *dojahBody) steps() []string {
 	others := slices.DeleteFunc(slices.Sorted(maps.Keys(b.Steps)), func(name string) bool { return slices.Contains(dojahSteps, name) })
 	return slices.Concat(dojahSteps, others)
 }
 
-// failed lists what the steps that failed mean. Some steps have no status, and one may be a list: those cannot fail.
+// failed lists what the steps that failed mean. Some steps have no status, and one may be a list:
+// those cannot fail.
 func (b *dojahBody) failed(f *fields) (pairs []kyc.ReasonPair) {
 	for _, name := range b.steps() {
 		said := b.Steps[name]
@@ -270,7 +273,8 @@ func (b *dojahBody) failed(f *fields) (pairs []kyc.ReasonPair) {
 	return ranked(pairs)
 }
 
-// what fills in the status, and reports a word that is unknown or that the rest of the body contradicts: that is in review.
+// what fills in the status, and reports a word that is unknown or that the rest of the body
+// contradicts: that is in review.
 func (b *dojahBody) what(passed bool, failed []kyc.ReasonPair, o Options, u *kyc.Update) (doubtful bool) {
 	switch b.Status {
 	case "Ongoing":

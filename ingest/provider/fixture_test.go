@@ -16,7 +16,8 @@ import (
 	"countersign/signing"
 )
 
-// fixture is one testdata/<adapter>/<name>.txtar: a body as it arrived, the source's options, a proof it arrived with, and what it must become.
+// fixture is one testdata/<adapter>/<name>.txtar: a body as it arrived, the source's options, a
+// proof it arrived with, and what it must become.
 type fixture struct {
 	name    string
 	body    []byte // exact: the newline before the next section is the file's
@@ -32,7 +33,8 @@ type proof struct {
 	At      int64             `json:"at,omitempty"` // the verifier's clock
 }
 
-// want is a translation as a person would check it: what all updates of a callback share stands once.
+// want is a translation as a person would check it: what all updates of a callback share stands
+// once.
 type want struct {
 	Error        string            `json:"error,omitempty"`
 	Disposition  string            `json:"disposition,omitempty"`

@@ -84,12 +84,14 @@ var footprintEvents = map[string]footprintEvent{
 
 const footprintChanged = "footprint.onboarding.status_changed"
 
-// footprintStatuses are the words an onboarding may end with; none is a playbook that decides nothing.
+// footprintStatuses are the words an onboarding may end with; none is a playbook that decides
+// nothing.
 var footprintStatuses = map[string]kyc.Status{"pass": kyc.Approved, "fail": kyc.Rejected, "pending": kyc.Pending, "incomplete": kyc.Pending}
 
 const footprintNone = "none"
 
-// footprintLists are the words a check of lists may end with, as Footprint publishes them; not_needed is none.
+// footprintLists are the words a check of lists may end with, as Footprint publishes them;
+// not_needed is none.
 var footprintLists = map[string]kyc.Status{"pass": kyc.Approved, "fail": kyc.InReview, "pending": kyc.Pending, "error": kyc.InReview}
 
 const footprintUnneeded = "not_needed"
@@ -146,7 +148,8 @@ func translateFootprint(h signing.Header, body []byte, o Options) (Result, error
 		return Result{}, f.err
 	}
 	if (e.status != "" || b.NewStatus != "") && u.Verification.Ref == "" && !u.OccurredAt.IsZero() {
-		// Each is a session of its own: together they would be as old as the first of them, and a later one would hide behind a newer onboarding.
+		// Each is a session of its own: together they would be as old as the first of them, and a
+		// later one would hide behind a newer onboarding.
 		u.Verification.ParentRef = b.Event + "@" + b.Timestamp
 	}
 	switch {
@@ -173,7 +176,8 @@ func (b *footprintBody) said() string {
 	return cmp.Or(b.Status, b.NewStatus)
 }
 
-// live is what the body says of its mode: in words, or by the ids that persons and firms of the sandbox have.
+// live is what the body says of its mode: in words, or by the ids that persons and firms of the
+// sandbox have.
 func (b *footprintBody) live() *bool {
 	if strings.HasPrefix(string(b.ID), "fp_id_test_") || strings.HasPrefix(string(b.ID), "fp_bid_test_") {
 		return new(false)
@@ -181,7 +185,8 @@ func (b *footprintBody) live() *bool {
 	return b.Live
 }
 
-// footprintID is the id that the signature covers, under the name by which the signature was judged. A body has none.
+// footprintID is the id that the signature covers, under the name by which the signature was
+// judged. A body has none.
 func footprintID(h signing.Header) string {
 	name := "svix-id"
 	if len(h.Values("svix-signature")) == 0 {
@@ -193,7 +198,8 @@ func footprintID(h signing.Header) string {
 	return ""
 }
 
-// onboarding fills in the status, and reports a word that is unknown, or a pass that does not say whether a person must look at it.
+// onboarding fills in the status, and reports a word that is unknown, or a pass that does not say
+// whether a person must look at it.
 func (b *footprintBody) onboarding(u *kyc.Update) (doubtful bool) {
 	status, known := footprintStatuses[b.said()]
 	switch review := b.Review != nil && *b.Review; {

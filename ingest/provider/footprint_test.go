@@ -39,7 +39,8 @@ func TestFootprintID(t *testing.T) {
 	f(http.Header{}, "")
 }
 
-// TestWordsWithoutSession: what is said of a person beside any onboarding or session shows, however many newer ones have approved them since it was first said.
+// TestWordsWithoutSession: what is said of a person beside any onboarding or session shows, however
+// many newer ones have approved them since it was first said.
 func TestWordsWithoutSession(t *testing.T) {
 	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	f := func(a Adapter, want kyc.Status, bodies ...string) {

@@ -11,7 +11,8 @@ import (
 	"countersign/signing"
 )
 
-// fuzzed are the adapters a fuzzer chooses from: all, or the one in COUNTERSIGN_FUZZ_ADAPTER, which `make fuzz` sets to each in turn.
+// fuzzed are the adapters a fuzzer chooses from: all, or the one in COUNTERSIGN_FUZZ_ADAPTER, which
+// `make fuzz` sets to each in turn.
 func fuzzed(f *testing.F) []Adapter {
 	f.Helper()
 	name := os.Getenv("COUNTERSIGN_FUZZ_ADAPTER")
@@ -25,7 +26,8 @@ func fuzzed(f *testing.F) []Adapter {
 	return []Adapter{a}
 }
 
-// FuzzTranslate: no body makes a translator panic, name somebody twice or nobody at all, leak text, or say something else the second time.
+// FuzzTranslate: no body makes a translator panic, name somebody twice or nobody at all, leak text,
+// or say something else the second time.
 func FuzzTranslate(f *testing.F) {
 	all := fuzzed(f)
 	options := map[string][]Options{}
@@ -88,7 +90,8 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// FuzzForge: whatever stands under a genuine proof, only the bytes that it was made for are accepted as signed.
+// FuzzForge: whatever stands under a genuine proof, only the bytes that it was made for are
+// accepted as signed.
 func FuzzForge(f *testing.F) {
 	all := slices.DeleteFunc(slices.Clone(fuzzed(f)), func(a Adapter) bool { return a.Authenticity(nil) != kyc.Signed })
 	if len(all) == 0 {

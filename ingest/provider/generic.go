@@ -17,11 +17,13 @@ import (
 // GenericName is the provider of every source whose adapter is made of its configuration.
 const GenericName = "generic"
 
-// GenericPersonRefs are the refs that may teach who later callbacks are about. What stands in provider_ref belongs to one person by the meaning of that key;
-// of a session nobody but the provider knows.
+// GenericPersonRefs are the refs that may teach who later callbacks are about. What stands in
+// provider_ref belongs to one person by the meaning of that key; of a session nobody but the
+// provider knows.
 var GenericPersonRefs = []RefKind{SubjectRef}
 
-// GenericSpec is an adapter as data, for a provider we do not know: how it signs, and an expression for each thing its bodies say.
+// GenericSpec is an adapter as data, for a provider we do not know: how it signs, and an expression
+// for each thing its bodies say.
 type GenericSpec struct {
 	Version    int // of the mapping; 0: 1
 	Doc        string
@@ -41,7 +43,8 @@ type GenericReason struct {
 // AnyAge is the tolerance of a sender that does not sign its retries afresh.
 const AnyAge time.Duration = -1
 
-// GenericSignature is one of the schemes of signing, by a kind and the parameters that this kind takes.
+// GenericSignature is one of the schemes of signing, by a kind and the parameters that this kind
+// takes.
 type GenericSignature struct {
 	Kind            string
 	Header          string
@@ -104,8 +107,9 @@ func Generic(spec GenericSpec) (Adapter, error) {
 	}, nil
 }
 
-// weakest is what a callback proves where its meaning rests on headers too, which no signature covers but for those named: whoever has seen one callback could
-// send it again beside others. The name of the event decides nothing.
+// weakest is what a callback proves where its meaning rests on headers too, which no signature
+// covers but for those named: whoever has seen one callback could send it again beside others. The
+// name of the event decides nothing.
 func (g *generic) weakest(covered []string) kyc.Authenticity {
 	for key, p := range g.programs {
 		for _, h := range p.headers {
@@ -117,7 +121,8 @@ func (g *generic) weakest(covered []string) kyc.Authenticity {
 	return g.proves
 }
 
-// shape is what the expressions read of a body: in any object the keys that they name, or every key where one of them takes its names from the body.
+// shape is what the expressions read of a body: in any object the keys that they name, or every key
+// where one of them takes its names from the body.
 func (g *generic) shape() *shape {
 	s, seen := &shape{}, map[string]bool{}
 	for _, p := range g.programs {
@@ -279,7 +284,8 @@ func (c *genericCheck) oneOf(key, v string, words ...string) {
 	}
 }
 
-// settings asks the scheme itself. A scheme that has no use for settings, or wants to see keys, has been checked above.
+// settings asks the scheme itself. A scheme that has no use for settings, or wants to see keys, has
+// been checked above.
 func (c *genericCheck) settings(s signing.Scheme) {
 	checked, ok := s.(interface{ Check(signing.Keyring) error })
 	if _, standard := s.(signing.StandardWebhooks); !ok || standard {

@@ -11,7 +11,8 @@ import (
 	"countersign/signing"
 )
 
-// reading is one callback on its way through the expressions. It keeps the first complaint, after which nothing is evaluated any more.
+// reading is one callback on its way through the expressions. It keeps the first complaint, after
+// which nothing is evaluated any more.
 type reading struct {
 	fields
 	g       *generic
@@ -47,7 +48,8 @@ func (g *generic) translate(h signing.Header, body []byte) (Result, error) {
 	return res, nil
 }
 
-// dedupe is what names the event for ever. A tuple with a hole in it, or of an event with neither id, time nor revision, could be that of another event too.
+// dedupe is what names the event for ever. A tuple with a hole in it, or of an event with neither
+// id, time nor revision, could be that of another event too.
 func (r *reading) dedupe(u *kyc.Update) []string {
 	parts, complete := r.list("dedupe")
 	switch {
@@ -60,7 +62,8 @@ func (r *reading) dedupe(u *kyc.Update) []string {
 	}
 }
 
-// named adds to a tuple what it leaves out and what is the same in every sending: an event with another id or revision is another event. The time is in every id already.
+// named adds to a tuple what it leaves out and what is the same in every sending: an event with
+// another id or revision is another event. The time is in every id already.
 func named(parts []string, e kyc.ProviderEvent) []string {
 	if e.ID != "" && !slices.Contains(parts, e.ID) {
 		parts = append(parts, e.ID)
@@ -134,7 +137,8 @@ func (r *reading) what(u *kyc.Update) (known bool) {
 	return known
 }
 
-// nature is what codes say of another try. Where the table leaves that open for a grave one, a lighter one beside it does not decide.
+// nature is what codes say of another try. Where the table leaves that open for a grave one, a
+// lighter one beside it does not decide.
 func (g *generic) nature(codes []string) hint {
 	for _, code := range codes {
 		if m := g.reasons.look(code); m.hint == undecided && grave([]kyc.ReasonPair{{Code: m.reason}}) {
@@ -144,7 +148,8 @@ func (g *generic) nature(codes []string) hint {
 	return g.reasons.hint(codes)
 }
 
-// value runs one expression. What went wrong is told in fixed words: the machine's own may show the body.
+// value runs one expression. What went wrong is told in fixed words: the machine's own may show the
+// body.
 func (r *reading) value(key string) any {
 	p, mapped := r.g.programs[key]
 	if !mapped || r.err != nil {

@@ -48,7 +48,8 @@ type (
 	number string // beyond the whole numbers of this machine, digit by digit
 )
 
-// document is a body as expressions see it: whole numbers stay whole, for an id that lost its last digits would be another person's.
+// document is a body as expressions see it: whole numbers stay whole, for an id that lost its last
+// digits would be another person's.
 type document struct{ root any }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -122,7 +123,8 @@ func (g *generic) newEnv(h signing.Header, body any) *env {
 	}
 }
 
-// header returns the one value of a header, "" if it is absent. Of two values nobody can tell which counts.
+// header returns the one value of a header, "" if it is absent. Of two values nobody can tell which
+// counts.
 func (g *generic) header(h signing.Header, name string) (string, error) {
 	if twin, ok := svixHeader(name); ok && g.svix && len(h.Values(svixSignature)) == 0 {
 		name = twin // of the family that was verified, not one that an attacker has added
@@ -201,7 +203,8 @@ func whole(v any) (int, error) {
 	return 0, because("is not a whole number")
 }
 
-// instant reads a time: RFC 3339, or in the first layout that fits, where unix and unix_ms are seconds and milliseconds. A missing one is none.
+// instant reads a time: RFC 3339, or in the first layout that fits, where unix and unix_ms are
+// seconds and milliseconds. A missing one is none.
 func instant(v any, layouts ...string) (time.Time, error) {
 	s, err := plain(v)
 	if err != nil {

@@ -17,8 +17,9 @@ import (
 	"countersign/kyc"
 )
 
-// The bounds of an expression. Together they keep a callback's expressions within milliseconds, whatever the body holds: texts, lists and objects of a body that
-// are larger cannot be used at all, loops are counted, and nothing in an expression makes a text longer than these.
+// The bounds of an expression. Together they keep a callback's expressions within milliseconds,
+// whatever the body holds: texts, lists and objects of a body that are larger cannot be used at
+// all, loops are counted, and nothing in an expression makes a text longer than these.
 const (
 	maxNodes    = 200     // of one expression, at load
 	maxText     = 1 << 10 // bytes of a text that an expression may use
@@ -103,7 +104,8 @@ type program struct {
 // stepName is no name an expression can spell.
 const stepName = "(step)"
 
-// compile checks types and names, then the parts that expressions are made of, and at last has every loop counted.
+// compile checks types and names, then the parts that expressions are made of, and at last has
+// every loop counted.
 func (k *GenericKey) compile(text string) (*program, error) {
 	if slices.Contains(k.words, strings.TrimSpace(text)) {
 		text = strconv.Quote(strings.TrimSpace(text))
@@ -151,8 +153,9 @@ func (stepper) Visit(node *ast.Node) {
 	}
 }
 
-// grammar is the part of the language that ends soon whatever the body holds, and makes nothing large. Left out are arithmetic (text joins texts, in bounds), variables,
-// ranges, loops that gather, methods, and comparisons of what may be whole trees.
+// grammar is the part of the language that ends soon whatever the body holds, and makes nothing
+// large. Left out are arithmetic (text joins texts, in bounds), variables, ranges, loops that
+// gather, methods, and comparisons of what may be whole trees.
 type grammar struct {
 	headers []string
 	names   []string // every text in it, among which are the keys that it names
@@ -242,7 +245,8 @@ func constant(n ast.Node) bool {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// single reports whether a value is known to be no list and no object, so that comparing it costs nothing.
+// single reports whether a value is known to be no list and no object, so that comparing it costs
+// nothing.
 func single(n ast.Node) bool {
 	if _, ok := n.(*ast.NilNode); ok {
 		return true
@@ -255,7 +259,8 @@ func single(n ast.Node) bool {
 	}
 }
 
-// fits reports whether an expression may give this class, as far as its type tells before there is a body.
+// fits reports whether an expression may give this class, as far as its type tells before there is
+// a body.
 func (c class) fits(n ast.Node) bool {
 	if _, ok := n.(*ast.NilNode); ok {
 		return true

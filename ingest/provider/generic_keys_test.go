@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestGenericKeys: what the expressions name must not come twice; the rest of a body is the provider's business, unless an expression may read any key.
+// TestGenericKeys: what the expressions name must not come twice; the rest of a body is the
+// provider's business, unless an expression may read any key.
 func TestGenericKeys(t *testing.T) {
 	const body = `{"event":"check.finished","id":"e-1","at":1777638615000,"mode":"live","data":{"user":7,"session":{"id":"s-1"},"result":"clear"MORE}OUTER}`
 	f := func(changes []func(*GenericSpec), more, outer, want string) {

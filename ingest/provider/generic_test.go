@@ -234,7 +234,8 @@ func TestGenericDedupe(t *testing.T) {
 	f(`{"id":"i"}`, "i")
 }
 
-// TestGenericHints: a grave code that leaves another try open is not made an invitation by a lighter one beside it. What a source says outright counts.
+// TestGenericHints: a grave code that leaves another try open is not made an invitation by a
+// lighter one beside it. What a source says outright counts.
 func TestGenericHints(t *testing.T) {
 	a := made(t, facecheck(func(s *GenericSpec) {
 		s.Reasons = map[string]GenericReason{
@@ -495,7 +496,8 @@ var genericSignatures = []struct {
 	{GenericSignature{Kind: "none"}, variant{}, kyc.Network},
 }
 
-// TestGenericAttack forges every kind of signature in every way, as it is done with the adapters that are written out.
+// TestGenericAttack forges every kind of signature in every way, as it is done with the adapters
+// that are written out.
 func TestGenericAttack(t *testing.T) {
 	kinds := map[string]bool{}
 	for _, c := range genericSignatures {
@@ -606,7 +608,8 @@ func TestGenericHeaders(t *testing.T) {
 	}
 }
 
-// FuzzGeneric: whatever expression passes the check, over whatever body, ends soon and says nothing that no adapter may say.
+// FuzzGeneric: whatever expression passes the check, over whatever body, ends soon and says nothing
+// that no adapter may say.
 func FuzzGeneric(f *testing.F) {
 	full := made(f, facecheck())
 	for _, text := range facecheck().Map {

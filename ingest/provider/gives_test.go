@@ -8,7 +8,8 @@ import (
 	"countersign/kyc"
 )
 
-// TestGives holds what adapters say that they can approve, and whether they name a workflow, to their fixtures: no approval is of another type, and of each type there is an update.
+// TestGives holds what adapters say that they can approve, and whether they name a workflow, to
+// their fixtures: no approval is of another type, and of each type there is an update.
 func TestGives(t *testing.T) {
 	for _, a := range All {
 		declared := map[bool][]kyc.Check{true: a.Overall, false: a.Steps} // by whether it is overall

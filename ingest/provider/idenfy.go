@@ -52,7 +52,8 @@ func idenfyScheme(o Options) (signing.Scheme, error) {
 	return signing.BodyHMAC{Header: "Idenfy-Signature", Hash: signing.SHA256, Encoding: signing.Hex}, nil
 }
 
-// idenfyEvents are the words of status.overall, which are all the name that a callback has. "" says nothing about the status.
+// idenfyEvents are the words of status.overall, which are all the name that a callback has. "" says
+// nothing about the status.
 var idenfyEvents = map[string]kyc.Status{
 	"ACTIVE":          kyc.Pending,
 	"APPROVED":        kyc.Approved,
@@ -158,7 +159,8 @@ func (b *idenfyBody) what(known, listed bool, o Options, u *kyc.Update) (keep bo
 	return false
 }
 
-// codes are what speaks against the person: a person's word about the document or the face counts before the machine's.
+// codes are what speaks against the person: a person's word about the document or the face counts
+// before the machine's.
 func (b *idenfyBody) codes() (codes []string) {
 	s := &b.Status
 	for _, pair := range [][2]string{{s.ManualDocument, s.AutoDocument}, {s.ManualFace, s.AutoFace}} {

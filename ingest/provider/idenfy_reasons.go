@@ -6,7 +6,8 @@ import (
 	"countersign/kyc"
 )
 
-// idenfyReasons are the codes of documents and faces, the tags, and the kinds of lists: https://documentation.idenfy.com/resources/vocabulary,
+// idenfyReasons are the codes of documents and faces, the tags, and the kinds of lists:
+// https://documentation.idenfy.com/resources/vocabulary,
 // https://github.com/indre-idenfy/Documentation/blob/master/pages/ResultCallback.md and
 // https://documentation.idenfy.com/callbacks/Suspicions.
 var idenfyReasons = newReasons(
@@ -76,7 +77,8 @@ var idenfyReasons = newReasons(
 	),
 )
 
-// idenfyListed are the tags that speak of lists of persons, and so of no document and no face: they are told as a screening.
+// idenfyListed are the tags that speak of lists of persons, and so of no document and no face: they
+// are told as a screening.
 var idenfyListed = []string{"AML_FAILED", "AML_SUSPECTION", "SANCTIONS_FAILED", "SANCTIONS_SUSPECTION"}
 
 // idenfyLists is one service's answer on lists of persons or bad news.
@@ -121,7 +123,8 @@ func (b *idenfyBody) screen() (s idenfySeen) {
 	return s
 }
 
-// lists are the services' answers, under either name. A form that is not known cannot be said to be clear.
+// lists are the services' answers, under either name. A form that is not known cannot be said to be
+// clear.
 func (b *idenfyBody) lists(s *idenfySeen) (all []idenfyLists) {
 	for _, part := range []raw[[]idenfyLists]{b.AML, b.OldAML} {
 		several, ok := part.read()
@@ -184,7 +187,8 @@ func (s *idenfySeen) service(lists *idenfyLists, looked bool) {
 	}
 }
 
-// beside is the screening that stands beside a verdict. A clear one is told beside an approval only: the lists were asked for what somebody claimed to be.
+// beside is the screening that stands beside a verdict. A clear one is told beside an approval
+// only: the lists were asked for what somebody claimed to be.
 func (s *idenfySeen) beside(u kyc.Update) (screening kyc.Update, told bool) {
 	switch {
 	case s.confirmed || s.open:

@@ -167,8 +167,8 @@ func (b *idnowBody) what(result idnowResult, o Options, u *kyc.Update) {
 	}
 }
 
-// idnowReasons is the list of the public receivers, and that of the vendor's API document, which says what is permanent:
-// https://github.com/Solarisbank/idnow-client docs/IDnow_API.pdf, 14.5.3.
+// idnowReasons is the list of the public receivers, and that of the vendor's API document, which
+// says what is permanent: https://github.com/Solarisbank/idnow-client docs/IDnow_API.pdf, 14.5.3.
 var idnowReasons = newReasons(
 	means(kyc.LivenessFailed, retryable,
 		"PHOTO_OTHER", "SELFIE_BLURRY", "SELFIE_DARKNESS", "SELFIE_GLARE", "SELFIE_OTHER", "SELFIE_PERSPECTIVE", "USER_OBSCURED", "USER_WRONG_PERSON",

@@ -18,7 +18,8 @@ const (
 	jumioVersion = 2 // watchlists and reject reasons of Netverify, INITIATED
 )
 
-// Jumio signs nothing: what it documents is a list of addresses. A callback of KYX has no decision in it, one of the older Netverify has all of it.
+// Jumio signs nothing: what it documents is a list of addresses. A callback of KYX has no decision
+// in it, one of the older Netverify has all of it.
 var jumio = Adapter{
 	Name:      jumioName,
 	Version:   jumioVersion,
@@ -55,7 +56,8 @@ func jumioScheme(o Options) (signing.Scheme, error) {
 	return signing.Unsigned{}, nil
 }
 
-// jumioEvents are the words of a workflow's status and of Netverify's verificationStatus, which are all the name that an event has.
+// jumioEvents are the words of a workflow's status and of Netverify's verificationStatus, which are
+// all the name that an event has.
 var jumioEvents = map[string]jumioEvent{
 	"INITIATED":           {status: kyc.Pending},
 	"ACQUISITION_STARTED": {status: kyc.Pending},
@@ -138,7 +140,8 @@ func translateJumio(_ signing.Header, body []byte, _ Options) (Result, error) {
 	return r.unless(f.err)
 }
 
-// translateNetverify reads the older callback, a form with the whole result and all that Jumio knows of the person. There is nothing to ask in its stead.
+// translateNetverify reads the older callback, a form with the whole result and all that Jumio
+// knows of the person. There is nothing to ask in its stead.
 func translateNetverify(body []byte) (Result, error) {
 	form, err := url.ParseQuery(string(unmarked(body)))
 	if err != nil {
@@ -182,8 +185,9 @@ func translateNetverify(body []byte) (Result, error) {
 	return r.unless(f.err)
 }
 
-// netverifyLists reads what a search of watchlists came to, which stands in a field of the form as JSON and whose name is spelt in two ways:
-// https://github.com/Jumio/implementation-guides, netverify-screening.md.
+// netverifyLists reads what a search of watchlists came to, which stands in a field of the form as
+// JSON and whose name is spelt in two ways: https://github.com/Jumio/implementation-guides,
+// netverify-screening.md.
 func netverifyLists(u kyc.Update, text string) (screening kyc.Update, told, unread bool) {
 	if text == "" {
 		return u, false, false
@@ -224,7 +228,8 @@ func netverifyReasons(e jumioEvent, said string, form url.Values) []kyc.ReasonPa
 	return ranked(pairs)
 }
 
-// netverifyStatus fills in the status. The scan and the face have words of their own, which an approval must not contradict.
+// netverifyStatus fills in the status. The scan and the face have words of their own, which an
+// approval must not contradict.
 func netverifyStatus(u *kyc.Update, said string, form url.Values) (doubtful bool) {
 	e := jumioEvents[said]
 	switch u.Status = e.status; {

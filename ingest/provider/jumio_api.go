@@ -24,7 +24,8 @@ var jumioAPI = API{ //nolint:gosec // where credentials go, and none of them
 	Read:        jumioRead,
 }
 
-// jumioTokens is on the region's own host for tokens: retrieval.emea-1.jumio.ai and account.emea-1.jumio.ai have auth.emea-1.jumio.ai beside them.
+// jumioTokens is on the region's own host for tokens: retrieval.emea-1.jumio.ai and
+// account.emea-1.jumio.ai have auth.emea-1.jumio.ai beside them.
 func jumioTokens(base string) string {
 	scheme, host, _ := strings.Cut(base, "://")
 	if name, region, ok := strings.Cut(host, "."); ok && (name == "retrieval" || name == "account" || name == "api") {
@@ -139,7 +140,8 @@ func jumioRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
 	return r.unless(f.err)
 }
 
-// jumioCapability is a capability and the check that it is a step of; "" for one that only has reasons to give.
+// jumioCapability is a capability and the check that it is a step of; "" for one that only has
+// reasons to give.
 type jumioCapability struct {
 	name  string
 	check kyc.Check
@@ -169,7 +171,8 @@ type jumioStep struct {
 
 type jumioSteps []jumioStep
 
-// steps reads the capabilities. After one that failed the others report that a precondition is not fulfilled, which is no reason.
+// steps reads the capabilities. After one that failed the others report that a precondition is not
+// fulfilled, which is no reason.
 func (a *jumioAnswer) steps() (jumioSteps, error) {
 	var steps jumioSteps
 	for _, c := range jumioCapabilities {
@@ -192,7 +195,8 @@ func (a *jumioAnswer) steps() (jumioSteps, error) {
 	return a.others(steps), nil
 }
 
-// others adds what capabilities that we do not know have rejected: they are a step of no check, and contradict a yes all the same.
+// others adds what capabilities that we do not know have rejected: they are a step of no check, and
+// contradict a yes all the same.
 func (a *jumioAnswer) others(steps jumioSteps) jumioSteps {
 	for _, name := range slices.Sorted(maps.Keys(a.Capabilities)) {
 		if slices.ContainsFunc(jumioCapabilities, func(c jumioCapability) bool { return c.name == name }) {
@@ -250,7 +254,8 @@ func (steps jumioSteps) updates(all kyc.Update) (us []kyc.Update) {
 	return us
 }
 
-// what fills in the status of the workflow. A yes beside a capability that said no, or something we do not know, contradicts itself.
+// what fills in the status of the workflow. A yes beside a capability that said no, or something we
+// do not know, contradicts itself.
 func (d *jumioDecision) what(steps jumioSteps, u *kyc.Update) (doubtful bool) {
 	var codes []string
 	contradicted := false
@@ -281,7 +286,8 @@ func (d *jumioDecision) what(steps jumioSteps, u *kyc.Update) (doubtful bool) {
 	return doubtful
 }
 
-// jumioHint is what the labels say of another try. Of a match on a list the label leaves it open: what is blurred beside it does not decide.
+// jumioHint is what the labels say of another try. Of a match on a list the label leaves it open:
+// what is blurred beside it does not decide.
 func jumioHint(pairs []kyc.ReasonPair, h hint) hint {
 	if grave(pairs) {
 		return terminal

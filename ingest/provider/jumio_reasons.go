@@ -2,7 +2,9 @@ package provider
 
 import "countersign/kyc"
 
-// jumioReasons are capabilities and their labels, and the reject reasons of Netverify: https://github.com/Jumio/implementation-guides, callback.md. A row that begins with *. stands for the label in every capability.
+// jumioReasons are capabilities and their labels, and the reject reasons of Netverify:
+// https://github.com/Jumio/implementation-guides, callback.md. A row that begins with *. stands for
+// the label in every capability.
 var jumioReasons = newReasons(
 	means(kyc.SanctionsMatch, undecided,
 		"watchlistScreening.ALERT",

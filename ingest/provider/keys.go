@@ -12,8 +12,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// shape is what of a value is read: the rule that a key must not come twice goes as far as this and no further, for the rest of a body is the provider's
-// business. Nil: the value as a whole, so nothing inside it has a name that counts. Lists have the shape of what is in them.
+// shape is what of a value is read: the rule that a key must not come twice goes as far as this and
+// no further, for the rest of a body is the provider's business. Nil: the value as a whole, so
+// nothing inside it has a name that counts. Lists have the shape of what is in them.
 type shape struct {
 	keys  []shapeKey
 	every bool   // the object's other keys are read as well, whatever they are called
@@ -125,7 +126,8 @@ func (s *shape) variant(name []byte) (i int, ok bool) {
 	return 0, false
 }
 
-// field writes the place that a JSON pointer leads to in our own names, with dots between. What is not one of them comes from the body and ends it.
+// field writes the place that a JSON pointer leads to in our own names, with dots between. What is
+// not one of them comes from the body and ends it.
 func (s *shape) field(pointer jsontext.Pointer) string {
 	var path []string
 	for token := range pointer.Tokens() {
@@ -141,14 +143,16 @@ func (s *shape) field(pointer jsontext.Pointer) string {
 	return strings.Join(path, ".")
 }
 
-// twice reports whether any object that is read in text, which must be valid JSON, has a key that is read twice, or once in its spelling and once in another
-// that differs in case: two readers of such a body could disagree on what it says.
+// twice reports whether any object that is read in text, which must be valid JSON, has a key that
+// is read twice, or once in its spelling and once in another that differs in case: two readers of
+// such a body could disagree on what it says.
 func (s *shape) twice(text []byte) bool {
 	r := keyReader{text: text}
 	return r.value(s)
 }
 
-// keyReader goes through valid JSON. Its methods leave it behind what they have read, or report a key that comes twice.
+// keyReader goes through valid JSON. Its methods leave it behind what they have read, or report a
+// key that comes twice.
 type keyReader struct {
 	text []byte
 	at   int

@@ -57,12 +57,14 @@ func middeskScheme(o Options) (signing.Scheme, error) {
 	return signing.BodyHMAC{Header: header, Hash: signing.SHA256, Encoding: signing.Hex}, nil
 }
 
-// middeskEvents: business.updated comes for many changes; the fold owes nothing for a status that stands already.
+// middeskEvents: business.updated comes for many changes; the fold owes nothing for a status that
+// stands already.
 var middeskEvents = []string{
 	"business.approved", "business.created", "business.rejected", "business.updated", "watchlist.completed", "watchlist_result.created", "watchlist_result.updated",
 }
 
-// middeskBusiness are the events whose business may be believed to be approved; another one about a business may only take that away.
+// middeskBusiness are the events whose business may be believed to be approved; another one about a
+// business may only take that away.
 var middeskBusiness = []string{"business.approved", "business.created", "business.updated"}
 
 // middeskFamilies are the objects whose events say nothing about the business as a whole.
@@ -82,7 +84,8 @@ var middeskStatuses = map[string]kyc.Status{
 // middeskBegun are the words that decide nothing.
 var middeskBegun = []string{"open", "pending", "in_audit"}
 
-// middeskObject is a business, or something that belongs to one. Names, addresses and the tax number are never read.
+// middeskObject is a business, or something that belongs to one. Names, addresses and the tax
+// number are never read.
 type middeskObject struct {
 	ID         ident  `json:"id"`
 	BusinessID ident  `json:"business_id"` // of what belongs to a business
@@ -96,7 +99,8 @@ type middeskObject struct {
 		} `json:"tasks"`
 	} `json:"review"`
 
-	// What was searched beside the verification, of the business and its people: https://docs.middesk.com/build/webhooks
+	// What was searched beside the verification, of the business and its people:
+	// https://docs.middesk.com/build/webhooks
 	Watchlist raw[struct {
 		Hits int `json:"hit_count"`
 	}] `json:"watchlist"`
@@ -181,7 +185,8 @@ func middeskHit(u kyc.Update, keys []string) kyc.Update {
 	return u
 }
 
-// what fills in the status, and reports a word that is unknown or that contradicts the event: that is in review.
+// what fills in the status, and reports a word that is unknown or that contradicts the event: that
+// is in review.
 func (o *middeskObject) what(u kyc.Update, event string) (us []kyc.Update, doubtful bool) {
 	status, known := middeskStatuses[o.Status]
 	if doubtful = !known || status == kyc.Approved && !slices.Contains(middeskBusiness, event); doubtful {
@@ -220,8 +225,9 @@ func (o *middeskObject) tasks(statuses ...string) (keys []string) {
 	return keys
 }
 
-// hits lists what was found in lists and media, by the tasks of the review and by what was searched: persons and media unless their task says that it is
-// nothing. It reports a search in a form that cannot be read, which may have found somebody.
+// hits lists what was found in lists and media, by the tasks of the review and by what was
+// searched: persons and media unless their task says that it is nothing. It reports a search in a
+// form that cannot be read, which may have found somebody.
 func (o *middeskObject) hits() (keys []string, unread bool) {
 	for _, key := range o.tasks("failure", "failed", "warning") {
 		if middeskListed(key) && !slices.Contains(keys, key) {

@@ -141,7 +141,8 @@ type onfidoRun struct {
 	Output         raw[onfidoReport] `json:"output"`          // of any form: a workflow's own
 }
 
-// onfidoBody: resource_id and event, which the specification calls required, do not come; object and action do.
+// onfidoBody: resource_id and event, which the specification calls required, do not come; object
+// and action do.
 type onfidoBody struct {
 	Payload struct {
 		Action string `json:"action"`
@@ -214,7 +215,8 @@ func (r Result) unless(err error) (Result, error) {
 	return r, nil
 }
 
-// ref is the session. The id of a task is its place in the workflow, the same for every applicant: only the run makes it one person's.
+// ref is the session. The id of a task is its place in the workflow, the same for every applicant:
+// only the run makes it one person's.
 func (b *onfidoBody) ref(f *fields) kyc.Verification {
 	p := &b.Payload
 	id := f.id("payload.object.id", p.Object.ID)
@@ -254,7 +256,8 @@ func (b *onfidoBody) task() onfidoReport {
 	return onfidoReport{Name: p.Object.TaskDefID, Result: report.Result, SubResult: report.SubResult, Breakdown: report.Breakdown}
 }
 
-// what fills in the status, and reports a word that is unknown or contradicts the event: that is in review.
+// what fills in the status, and reports a word that is unknown or contradicts the event: that is in
+// review.
 func (b *onfidoBody) what(e onfidoEvent, o Options, u *kyc.Update) (doubtful bool) {
 	said := b.Payload.Object.Status
 	switch {
@@ -325,7 +328,8 @@ func (r *onfidoRun) declined(o Options, u *kyc.Update) {
 	reject(u, ranked(pairs), payload)
 }
 
-// onfidoKinds tells the check from the beginning of a report's or task's name, and where its reasons begin.
+// onfidoKinds tells the check from the beginning of a report's or task's name, and where its
+// reasons begin.
 var onfidoKinds = []struct {
 	begins string
 	check  kyc.Check
@@ -343,7 +347,8 @@ var onfidoKinds = []struct {
 	{"india_pan", kyc.TaxIDVerification, "india_pan"},
 }
 
-// onfidoKind returns the check of a report or task and the root of its reasons, "" if the name is not one we know.
+// onfidoKind returns the check of a report or task and the root of its reasons, "" if the name is
+// not one we know.
 func onfidoKind(name string) (check kyc.Check, root string) {
 	for _, k := range onfidoKinds {
 		if strings.HasPrefix(name, k.begins) {

@@ -35,7 +35,8 @@ type onfidoCheckAnswer struct {
 	Sandbox     *bool  `json:"sandbox"`
 }
 
-// onfidoNext: a check is read with its reports, a report with its check and a monitor with its matches, since only together they say who and why.
+// onfidoNext: a check is read with its reports, a report with its check and a monitor with its
+// matches, since only together they say who and why.
 func onfidoNext(q Fetch, answers [][]byte, _ Options) (Call, bool, error) {
 	ref, err := segment("ref", q.Ref)
 	if err != nil {
@@ -175,7 +176,8 @@ func onfidoReadCheck(q Fetch, r Result, answers [][]byte, o Options) (Result, er
 	return r, nil
 }
 
-// what fills in the status of a complete check. A clear one whose reports are not all clear contradicts itself.
+// what fills in the status of a complete check. A clear one whose reports are not all clear
+// contradicts itself.
 func (c *onfidoCheckAnswer) what(reports []onfidoReport, o Options, u *kyc.Update) (doubtful bool) {
 	var pairs []kyc.ReasonPair
 	var h hint
@@ -214,7 +216,8 @@ func onfidoConsider(u *kyc.Update, pairs []kyc.ReasonPair, h hint, o Options) {
 	reject(u, pairs, h, retryable)
 }
 
-// onfidoSteps makes one update of each kind of report: two reports of one kind are one check, which is as bad as the worse of them.
+// onfidoSteps makes one update of each kind of report: two reports of one kind are one check, which
+// is as bad as the worse of them.
 func onfidoSteps(all kyc.Update, reports []onfidoReport, o Options) (steps []kyc.Update, doubtful bool) {
 	for i := range reports {
 		p := &reports[i]
@@ -297,7 +300,8 @@ func onfidoReadReport(q Fetch, r Result, answers [][]byte, o Options) (Result, e
 	return r, nil
 }
 
-// onfidoReadMonitor: any match that has not been disabled needs somebody's eyes. None left is no result of the provider's, and clears nobody.
+// onfidoReadMonitor: any match that has not been disabled needs somebody's eyes. None left is no
+// result of the provider's, and clears nobody.
 func onfidoReadMonitor(q Fetch, r Result, answers [][]byte) (Result, error) {
 	var monitor struct {
 		ID          ident `json:"id"`

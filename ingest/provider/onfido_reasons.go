@@ -2,7 +2,8 @@ package provider
 
 import "countersign/kyc"
 
-// onfidoReasons are the paths through a report's breakdown. A row that ends in .* stands for every path that begins so.
+// onfidoReasons are the paths through a report's breakdown. A row that ends in .* stands for every
+// path that begins so.
 var onfidoReasons = newReasons(
 	means(kyc.SanctionsMatch, undecided,
 		"watchlist.legal_and_regulatory_warnings", "watchlist.monitored_lists", "watchlist.sanction",

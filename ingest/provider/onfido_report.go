@@ -55,7 +55,8 @@ func (p *onfidoReport) clear() bool {
 	return p.Result == "clear" && (p.SubResult == "" || p.SubResult == "clear")
 }
 
-// what fills in the status of a complete report, and reports words that are unknown or contradict each other.
+// what fills in the status of a complete report, and reports words that are unknown or contradict
+// each other.
 func (p *onfidoReport) what(o Options, u *kyc.Update) (doubtful bool) {
 	pairs, h := p.reasons()
 	u.Status, u.Reasons = kyc.InReview, pairs
@@ -77,7 +78,8 @@ func (p *onfidoReport) what(o Options, u *kyc.Update) (doubtful bool) {
 	return doubtful
 }
 
-// reasons are what speaks against the subject. The sub_result stands in where the breakdown does not say.
+// reasons are what speaks against the subject. The sub_result stands in where the breakdown does
+// not say.
 func (p *onfidoReport) reasons() (pairs []kyc.ReasonPair, h hint) {
 	if p.clear() {
 		return nil, undecided
@@ -99,7 +101,8 @@ func (p *onfidoReport) reasons() (pairs []kyc.ReasonPair, h hint) {
 // onfidoDepth is how deep breakdowns nest.
 const onfidoDepth = 4
 
-// onfidoPaths lists the parts of a breakdown that are not clear, as deep as it goes. Parts of another form are passed over: the verdict does not rest on them.
+// onfidoPaths lists the parts of a breakdown that are not clear, as deep as it goes. Parts of
+// another form are passed over: the verdict does not rest on them.
 func onfidoPaths(root string, breakdown raw[onfidoBreakdown], depth int) (codes []string) {
 	if depth == onfidoDepth {
 		return nil
@@ -126,7 +129,8 @@ func onfidoPaths(root string, breakdown raw[onfidoBreakdown], depth int) (codes 
 	return codes
 }
 
-// onfidoRow finds the row that speaks of a path: its own, else the nearest above it, else the path itself.
+// onfidoRow finds the row that speaks of a path: its own, else the nearest above it, else the path
+// itself.
 func onfidoRow(path string) string {
 	for p := path; p != ""; p = p[:max(strings.LastIndexByte(p, '.'), 0)] {
 		for _, row := range []string{p, p + ".*"} {

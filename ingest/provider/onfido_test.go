@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestRefusedQuestions: a ref that would lead a call elsewhere, or that names nothing, is not asked; and no answer is not an answer.
+// TestRefusedQuestions: a ref that would lead a call elsewhere, or that names nothing, is not
+// asked; and no answer is not an answer.
 func TestRefusedQuestions(t *testing.T) {
 	f := func(a Adapter, what string, refs ...string) {
 		t.Helper()

@@ -11,7 +11,8 @@ import (
 	"countersign/signing"
 )
 
-// allow refuses an option that its adapter does not know: a misspelt one must not silently leave the default in force.
+// allow refuses an option that its adapter does not know: a misspelt one must not silently leave
+// the default in force.
 func (o Options) allow(known map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(o)) {
 		if _, ok := known[name]; ok {
@@ -25,7 +26,8 @@ func (o Options) allow(known map[string]string) error {
 	return nil
 }
 
-// oneOf returns the value of an option that must be one of a few words, the first of which is its default.
+// oneOf returns the value of an option that must be one of a few words, the first of which is its
+// default.
 func (o Options) oneOf(name string, words ...string) (string, error) {
 	v, ok := o[name]
 	if !ok {
@@ -37,7 +39,8 @@ func (o Options) oneOf(name string, words ...string) (string, error) {
 	return v, nil
 }
 
-// tolerance returns how old a signed message may be. The word any (0) accepts any age, and not every scheme may.
+// tolerance returns how old a signed message may be. The word any (0) accepts any age, and not
+// every scheme may.
 func (o Options) tolerance(unset time.Duration, anyAllowed bool) (time.Duration, error) {
 	v, ok := o["tolerance"]
 	switch {
@@ -59,7 +62,8 @@ func (o Options) tolerance(unset time.Duration, anyAllowed bool) (time.Duration,
 	return d, nil
 }
 
-// static builds the scheme of a fixed credential in a header from the options auth, which is one of these kinds (none, basic, bearer, header), the first if unset, and header.
+// static builds the scheme of a fixed credential in a header from the options auth, which is one of
+// these kinds (none, basic, bearer, header), the first if unset, and header.
 func (o Options) static(kinds ...string) (signing.Scheme, error) {
 	auth, err := o.oneOf("auth", kinds...)
 	if err != nil {

@@ -23,7 +23,8 @@ var persona = Adapter{
 	Options:   personaOptions,
 	Scheme:    personaScheme,
 	Translate: translatePersona,
-	// An account is one person, and an inquiry belongs to one account. Reports and verifications carry nothing else, so both must teach.
+	// An account is one person, and an inquiry belongs to one account. Reports and verifications
+	// carry nothing else, so both must teach.
 	PersonRefs: []RefKind{SubjectRef, SessionRef},
 	Overall:    []kyc.Check{kyc.IdentityVerification},
 	Steps:      []kyc.Check{kyc.IdentityVerification, kyc.DocumentVerification, kyc.Liveness, kyc.AddressVerification, kyc.TaxIDVerification},
@@ -42,7 +43,8 @@ var personaOptions = map[string]string{
 	"tolerance": "how old a signature may be, such as 72h; any accepts any age (default 72h: retries go on for 52 hours and may repeat the first timestamp)",
 }
 
-// personaTolerance is longer than Persona goes on trying: whether it signs a retry afresh is not documented.
+// personaTolerance is longer than Persona goes on trying: whether it signs a retry afresh is not
+// documented.
 const personaTolerance = 72 * time.Hour
 
 func personaScheme(o Options) (signing.Scheme, error) {
@@ -111,7 +113,8 @@ var personaEvents = map[string]personaEvent{
 	"verification.tentatively-failed":           {},
 }
 
-// personaFamilies are events about other resources, and reports that found nothing or could not look. The list grows.
+// personaFamilies are events about other resources, and reports that found nothing or could not
+// look. The list grows.
 var personaFamilies = []string{
 	"inquiry-session.", "account.", "case.", "document.", "selfie.", "transaction.", "report/", "verification.tentatively-",
 }
@@ -122,7 +125,8 @@ var personaStatuses = map[personaAbout][]string{
 	personaVerification: {"passed", "failed", "requires-retry", "initiated", "confirmed", "submitted", "canceled", "skipped", "escalated", "processing"},
 }
 
-// kebab is how keys and words are compared: an account can choose kebab, snake or camel case for all of them.
+// kebab is how keys and words are compared: an account can choose kebab, snake or camel case for
+// all of them.
 func kebab(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -148,7 +152,8 @@ type personaLink struct {
 	} `json:"data"`
 }
 
-// personaResource is a JSON:API resource. Names of several words stand once for each way to write them.
+// personaResource is a JSON:API resource. Names of several words stand once for each way to write
+// them.
 type personaResource struct {
 	Type       string `json:"type"`
 	ID         ident  `json:"id"`
@@ -220,7 +225,8 @@ func translatePersona(_ signing.Header, body []byte, o Options) (Result, error) 
 	if (r.Ignored != "" || r.Hold != "") && f.err == nil {
 		return r, nil
 	}
-	// Milliseconds throughout. The time of the signature is no substitute: whether retries are signed afresh is not documented.
+	// Milliseconds throughout. The time of the signature is no substitute: whether retries are
+	// signed afresh is not documented.
 	at := f.time("data.attributes.created-at", f.same("data.attributes.created-at", ident(attributes.Created), ident(attributes.CreatedSn), ident(attributes.CreatedCa)),
 		time.Millisecond, time.RFC3339)
 	u := observe(personaName, personaVersion, r, at)
@@ -237,7 +243,8 @@ func translatePersona(_ signing.Header, body []byte, o Options) (Result, error) 
 	return r, nil
 }
 
-// event is what an event of this name says of the resource. A report that has a match says so whatever became of it.
+// event is what an event of this name says of the resource. A report that has a match says so
+// whatever became of it.
 func (p *personaResource) event(name string) (e personaEvent, known bool) {
 	if e, known = personaEvents[name]; !known && p.match() {
 		return personaEvent{about: personaReport, status: kyc.InReview}, true
@@ -293,7 +300,8 @@ func personaCheck(name, resource string, e personaEvent, known bool) (check kyc.
 	}
 }
 
-// who fills in the subject and the session, which is the inquiry: of itself, or of the verification or report that names it.
+// who fills in the subject and the session, which is the inquiry: of itself, or of the verification
+// or report that names it.
 func (p *personaResource) who(name string, e personaEvent, u *kyc.Update, f *fields) {
 	rel := &p.Relationships
 	u.Subject = kyc.Subject{
@@ -319,7 +327,8 @@ func (p *personaResource) who(name string, e personaEvent, u *kyc.Update, f *fie
 	}
 }
 
-// what fills in the status. The name decides, if the resource's own status is a word we know and, beside an approval, the same word.
+// what fills in the status. The name decides, if the resource's own status is a word we know and,
+// beside an approval, the same word.
 func (b *personaBody) what(name string, e personaEvent, o Options, u *kyc.Update, r *Result) {
 	resource := &b.Data.Attributes.Payload.Data
 	if name == "inquiry.completed" && o["completed"] == string(kyc.Approved) {
@@ -349,7 +358,8 @@ func (b *personaBody) what(name string, e personaEvent, o Options, u *kyc.Update
 	}
 }
 
-// failed lists the codes that speak against the subject: what a report found, or the required checks that failed; the others cause no failure.
+// failed lists the codes that speak against the subject: what a report found, or the required
+// checks that failed; the others cause no failure.
 func (b *personaBody) failed(about personaAbout) []string {
 	payload := &b.Data.Attributes.Payload
 	if about == personaReport {

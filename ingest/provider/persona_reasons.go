@@ -23,7 +23,8 @@ func (r personaRecords) open() bool {
 	})
 }
 
-// personaReasons are the names of checks and the kinds of report. The list of checks is configurable; an unknown name stays visible as it is.
+// personaReasons are the names of checks and the kinds of report. The list of checks is
+// configurable; an unknown name stays visible as it is.
 var personaReasons = newReasons(
 	means(kyc.SanctionsMatch, undecided,
 		"report/business-watchlist", "report/watchlist",

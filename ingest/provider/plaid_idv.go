@@ -62,7 +62,8 @@ func plaidScheme(o Options) (signing.Scheme, error) {
 	return plaidJWT{Tolerance: tolerance}, nil
 }
 
-// plaidEvents are the types with their codes, which say little: whatever the code, the object is asked for.
+// plaidEvents are the types with their codes, which say little: whatever the code, the object is
+// asked for.
 var plaidEvents = []string{
 	"ENTITY_SCREENING.STATUS_UPDATED",
 	"IDENTITY_VERIFICATION.RETRIED",
@@ -172,7 +173,8 @@ var plaidReasons = newReasons(
 	),
 )
 
-// outcome fills in the status of an attempt. A yes beside a step that is not one contradicts itself.
+// outcome fills in the status of an attempt. A yes beside a step that is not one contradicts
+// itself.
 func (a *plaidAnswer) outcome(u *kyc.Update) (doubtful bool) {
 	steps := a.judge()
 	pairs, _ := plaidReasons.rows(steps.codes, plaidRow)

@@ -27,7 +27,8 @@ const (
 	plaidAhead  = 5 * time.Minute // how far Plaid's clock may be ahead of ours
 )
 
-// plaidJWT is a token in a header, signed with ES256, that claims the digest of the body. Keys are JWK texts, matched by their key id. Only a private one can sign.
+// plaidJWT is a token in a header, signed with ES256, that claims the digest of the body. Keys are
+// JWK texts, matched by their key id. Only a private one can sign.
 type plaidJWT struct {
 	Tolerance time.Duration
 }
@@ -159,7 +160,8 @@ func (plaidJWT) KeyID(h signing.Header) (string, error) {
 	return kid, err
 }
 
-// plaidPlausible judges what a token claims before anybody knows whether it is genuine: at most 4 KiB, and of them two members.
+// plaidPlausible judges what a token claims before anybody knows whether it is genuine: at most 4
+// KiB, and of them two members.
 func plaidPlausible(h signing.Header, body []byte, o Options, now time.Time) error {
 	tolerance, err := o.tolerance(plaidTolerance, false)
 	if err != nil {
@@ -172,7 +174,8 @@ func plaidPlausible(h signing.Header, body []byte, o Options, now time.Time) err
 	return plaidJWT{Tolerance: tolerance}.judge(token.UnsafePayloadWithoutVerification(), body, now)
 }
 
-// plaidToken reads the header as far as it can be read without a key. Any algorithm but ES256 is refused here, before a key is looked at.
+// plaidToken reads the header as far as it can be read without a key. Any algorithm but ES256 is
+// refused here, before a key is looked at.
 func plaidToken(h signing.Header) (token *jose.JSONWebSignature, kid string, err error) {
 	text, err := plaidText(h)
 	if err != nil {
@@ -188,7 +191,8 @@ func plaidToken(h signing.Header) (token *jose.JSONWebSignature, kid string, err
 	return token, kid, nil
 }
 
-// plaidText returns the only value of the header. Of the spellings that base64 leaves open only one is accepted, so that a token is known by its text.
+// plaidText returns the only value of the header. Of the spellings that base64 leaves open only one
+// is accepted, so that a token is known by its text.
 func plaidText(h signing.Header) (string, error) {
 	v := h.Values(plaidHeader)
 	switch {

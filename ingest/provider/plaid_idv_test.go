@@ -29,7 +29,8 @@ func plaidSigned(t *testing.T, body string, at time.Time, key string) http.Heade
 	return h
 }
 
-// TestPlaidKeyLookUp: a key is asked for by the name in the header and comes back as a text that a keyring takes.
+// TestPlaidKeyLookUp: a key is asked for by the name in the header and comes back as a text that a
+// keyring takes.
 func TestPlaidKeyLookUp(t *testing.T) {
 	ours, _ := plaidKeys(t)
 	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -73,7 +74,8 @@ func TestPlaidKeyLookUp(t *testing.T) {
 	f(`{"error_code":"INVALID_FIELD"`, false, false)
 }
 
-// TestPlaidKeyID: whoever forges may write anything into the header; what is looked up is short and printable.
+// TestPlaidKeyID: whoever forges may write anything into the header; what is looked up is short and
+// printable.
 func TestPlaidKeyID(t *testing.T) {
 	f := func(header string, want error) {
 		t.Helper()
@@ -127,7 +129,8 @@ func TestPlaidCheck(t *testing.T) {
 	}
 }
 
-// TestPlaidExplain breaks requests in the ways support engineers see, and reads what is said of them.
+// TestPlaidExplain breaks requests in the ways support engineers see, and reads what is said of
+// them.
 func TestPlaidExplain(t *testing.T) {
 	ours, other := plaidKeys(t)
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -161,7 +164,8 @@ func TestPlaidExplain(t *testing.T) {
 	f(good, sent, now.Add(-301*time.Second), []string{ours}, "301 seconds ahead", "too far ahead")
 }
 
-// TestPlaidPlausible: what no key could make right is found before one is looked up; what a key decides is not.
+// TestPlaidPlausible: what no key could make right is found before one is looked up; what a key
+// decides is not.
 func TestPlaidPlausible(t *testing.T) {
 	ours, other := plaidKeys(t)
 	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)

@@ -1,7 +1,9 @@
-// Package provider holds one adapter per verification provider: how it signs its callbacks and what their bodies mean.
+// Package provider holds one adapter per verification provider: how it signs its callbacks and what
+// their bodies mean.
 //
-// An adapter is data and pure functions. It knows no source: names, partners, clocks and keys are the ingress's. It never logs, and its errors carry a field
-// name and fixed words, never text from the body.
+// An adapter is data and pure functions. It knows no source: names, partners, clocks and keys are
+// the ingress's. It never logs, and its errors carry a field name and fixed words, never text from
+// the body.
 package provider
 
 import (
@@ -18,15 +20,19 @@ type Adapter struct {
 	Version  int              // of the mapping; raised when the same body would translate to something else
 	Doc      string           // the provider's page on callbacks
 	Evidence kyc.Authenticity // the best this provider's scheme can prove
-	// Proves is what a source with these options proves, where that can be less than Evidence. Nil: Evidence.
+	// Proves is what a source with these options proves, where that can be less than Evidence. Nil:
+	// Evidence.
 	Proves  func(Options) kyc.Authenticity
 	Options map[string]string // what a source may configure, with the meaning and default of each
-	// Scheme builds the verifier a source with these options uses. An unknown or impossible option is an error that names the remedy.
+	// Scheme builds the verifier a source with these options uses. An unknown or impossible option
+	// is an error that names the remedy.
 	Scheme func(Options) (signing.Scheme, error)
-	// Translate turns one genuine callback into updates. It is called only after the scheme has accepted the bytes, except where the proof lies in the body.
+	// Translate turns one genuine callback into updates. It is called only after the scheme has
+	// accepted the bytes, except where the proof lies in the body.
 	Translate func(h signing.Header, body []byte, o Options) (Result, error)
 	Headers   []string // that Translate reads; kept beside a body in quarantine, so that it can be translated again
-	// PersonRefs names the refs of an update that belong to one person only, and so may teach who later callbacks are about.
+	// PersonRefs names the refs of an update that belong to one person only, and so may teach who
+	// later callbacks are about.
 	PersonRefs []RefKind
 	Overall    []kyc.Check // what an overall approval of it can be of; nil: whatever its configuration says
 	Steps      []kyc.Check // what an approval of a step or a document can be of
@@ -38,7 +44,8 @@ type Adapter struct {
 	reasons    reasonTable // its codes; testdata/NAME/reasons.json holds what they must mean
 }
 
-// Stream is how to follow a provider's server-sent events. Translate takes the data of one of them. They prove as much as a signature, since we opened the connection.
+// Stream is how to follow a provider's server-sent events. Translate takes the data of one of them.
+// They prove as much as a signature, since we opened the connection.
 type Stream struct {
 	Doc         string // the provider's page on the stream
 	Live        string // base URL of live mode
@@ -46,11 +53,14 @@ type Stream struct {
 	Credentials string // what the source's api.user and api.key are at this provider, in words
 	// Authorize adds what proves who follows. It is called for every connection.
 	Authorize func(c *Call, k Credentials, now time.Time) error
-	// Call opens the stream behind a cursor; empty: from the oldest event that the provider still has.
+	// Call opens the stream behind a cursor; empty: from the oldest event that the provider still
+	// has.
 	Call func(cursor string) Call
-	// Cursor is the place right behind an event. It reads as little of the event as it can, so that one that cannot be translated is passed all the same.
+	// Cursor is the place right behind an event. It reads as little of the event as it can, so that
+	// one that cannot be translated is passed all the same.
 	Cursor func(event []byte) (string, error)
-	// Gap reports whether a comment says that events were left out, which come again behind the cursor. Nil: no comment does.
+	// Gap reports whether a comment says that events were left out, which come again behind the
+	// cursor. Nil: no comment does.
 	Gap func(comment []byte) bool
 }
 
@@ -83,8 +93,9 @@ const (
 // Options are a source's settings for its adapter.
 type Options map[string]string
 
-// Result is one callback, translated. Nothing in it refers to the body after Translate has returned. No updates, no fetch, no Ignored and no Hold is a bug in
-// the adapter: the ingress keeps such a body in quarantine.
+// Result is one callback, translated. Nothing in it refers to the body after Translate has
+// returned. No updates, no fetch, no Ignored and no Hold is a bug in the adapter: the ingress keeps
+// such a body in quarantine.
 type Result struct {
 	EventID   string       // the provider's event id, "" if it has none
 	EventType string       // the provider's name of the event
@@ -105,16 +116,19 @@ type Hold string
 
 // The holds.
 const (
-	// UnknownEvent is a name that this version does not know beside an explicit decision: nobody is told anything on a guess, and the decision is not lost.
+	// UnknownEvent is a name that this version does not know beside an explicit decision: nobody is
+	// told anything on a guess, and the decision is not lost.
 	UnknownEvent Hold = "unknown_event"
-	// OtherAccount is an account at the provider that is not the one the source is configured for: its people are not ours.
+	// OtherAccount is an account at the provider that is not the one the source is configured for:
+	// its people are not ours.
 	OtherAccount Hold = "account"
 )
 
 // Holds lists every Hold.
 var Holds = []Hold{UnknownEvent, OtherAccount}
 
-// Disposition is what becomes of the callback, in the words `countersign translate` prints. A Translate that failed is "unreadable" instead.
+// Disposition is what becomes of the callback, in the words `countersign translate` prints. A
+// Translate that failed is "unreadable" instead.
 func (r Result) Disposition() string {
 	switch {
 	case len(r.Updates) > 0:
@@ -132,7 +146,8 @@ func (r Result) Disposition() string {
 type Fetch struct {
 	Ref  string `json:"ref"`  // the provider's id of what to ask for; never a URL
 	What string `json:"what"` // which resource, in the adapter's own words
-	// Confirms says that the callback has a verdict of its own: the question is worth asking only if the source's evidence is too weak for it.
+	// Confirms says that the callback has a verdict of its own: the question is worth asking only
+	// if the source's evidence is too weak for it.
 	Confirms bool `json:"confirms,omitempty"`
 }
 

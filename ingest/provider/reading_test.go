@@ -17,8 +17,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The tests of this file hold every adapter to how bodies are read: strictly where they are, and not at all elsewhere. What an adapter reads, they find out by
-// changing the bodies of its fixtures.
+// The tests of this file hold every adapter to how bodies are read: strictly where they are, and
+// not at all elsewhere. What an adapter reads, they find out by changing the bodies of its
+// fixtures.
 
 // text is a body of a fixture and how to read it: a callback, or an answer of the API.
 type text struct {
@@ -27,7 +28,8 @@ type text struct {
 	read func(body []byte) (Result, error)
 }
 
-// said is what a body means, in one text. The digest of a body, which differs wherever bodies do, is left out.
+// said is what a body means, in one text. The digest of a body, which differs wherever bodies do,
+// is left out.
 func (x text) said(t *testing.T, body []byte) string {
 	t.Helper()
 	r, err := x.read(body)
@@ -130,7 +132,8 @@ func variantOf(key string) string {
 	return ""
 }
 
-// allRead are the objects of which an adapter reads every key, whatever it is called, and what stands inside it: by adapter, as a pattern of the path.
+// allRead are the objects of which an adapter reads every key, whatever it is called, and what
+// stands inside it: by adapter, as a pattern of the path.
 var allRead = map[string]string{
 	"alpaca":   `^/kyc_results?/`,
 	"didit":    `^/decision$`,
@@ -147,7 +150,8 @@ func readsAll(a Adapter, path string) bool {
 	return ok && regexp.MustCompile(pattern).MatchString(path)
 }
 
-// TestDeaf: an object that the adapter does not read may hold what it likes, wherever it stands: two keys that differ in case, and the same key twice.
+// TestDeaf: an object that the adapter does not read may hold what it likes, wherever it stands:
+// two keys that differ in case, and the same key twice.
 func TestDeaf(t *testing.T) {
 	const what = `{"Related URL":1,"Related Url":2,"status":"no","status":"yes","id":[{"a":{"b":1,"b":2}}],"Id":"\ud83d"}`
 	adapters := 0
@@ -183,7 +187,8 @@ func TestDeaf(t *testing.T) {
 	}
 }
 
-// TestReadTwice: a key that the adapter reads makes a body ambiguous if it comes twice, or in a second spelling. In another spelling alone it is not that key.
+// TestReadTwice: a key that the adapter reads makes a body ambiguous if it comes twice, or in a
+// second spelling. In another spelling alone it is not that key.
 func TestReadTwice(t *testing.T) {
 	for _, a := range All {
 		keys := map[string]bool{}
@@ -236,7 +241,8 @@ func TestMark(t *testing.T) {
 	}
 }
 
-// TestNumbers: whoever writes an id as a number means its digits, and a time in digits may be a text. What is no whole number is nobody's id.
+// TestNumbers: whoever writes an id as a number means its digits, and a time in digits may be a
+// text. What is no whole number is nobody's id.
 func TestNumbers(t *testing.T) {
 	at := time.Date(2026, 5, 1, 12, 30, 15, 0, time.UTC)
 	v := SampleVars{Subject: "1000000007", ProviderRef: "2000000007", SessionRef: "3000000007", EventID: "4000000007", Revision: 5000007, At: at}

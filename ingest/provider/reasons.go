@@ -12,7 +12,8 @@ const maxReasons = 32
 // hint says whether another try can mend a rejection.
 type hint byte
 
-// The hints. Where they come from ranks: what the payload says, then what a code is by nature, then the provider's default.
+// The hints. Where they come from ranks: what the payload says, then what a code is by nature, then
+// the provider's default.
 const (
 	undecided hint = iota
 	retryable
@@ -28,7 +29,8 @@ type mapped struct {
 // reasonTable is a provider's codes.
 type reasonTable map[string]mapped
 
-// meaning is a row of a reasonTable as its author writes it: one reason and hint, and the codes that mean it.
+// meaning is a row of a reasonTable as its author writes it: one reason and hint, and the codes
+// that mean it.
 type meaning struct {
 	reason kyc.Reason
 	hint   hint
@@ -55,8 +57,9 @@ func (t reasonTable) look(code string) mapped {
 	return mapped{kyc.OtherReason, undecided}
 }
 
-// pairs maps codes to reasons beside the provider's own words, gravest first, in the body's order where equally grave. A code that is not in the table
-// keeps its word only if it is one: what looks like free text could hold a name.
+// pairs maps codes to reasons beside the provider's own words, gravest first, in the body's order
+// where equally grave. A code that is not in the table keeps its word only if it is one: what looks
+// like free text could hold a name.
 func (t reasonTable) pairs(codes []string) []kyc.ReasonPair {
 	var out []kyc.ReasonPair
 	var seen map[kyc.ReasonPair]bool // only for a list longer than any that is meant to be read
@@ -89,7 +92,8 @@ func (t reasonTable) hint(codes []string) hint {
 	return h
 }
 
-// rows is pairs and hint for codes that the table knows by another name: row returns the key that speaks of a code, for rows that stand for several.
+// rows is pairs and hint for codes that the table knows by another name: row returns the key that
+// speaks of a code, for rows that stand for several.
 func (t reasonTable) rows(codes []string, row func(code string) string) (pairs []kyc.ReasonPair, h hint) {
 	seen := make(map[kyc.ReasonPair]bool, len(codes))
 	for _, code := range codes {
@@ -110,7 +114,8 @@ func ranked(pairs []kyc.ReasonPair) []kyc.ReasonPair {
 	return pairs[:min(len(pairs), maxReasons):min(len(pairs), maxReasons)]
 }
 
-// grave reports whether another try is the wrong answer to any of these reasons, whatever the provider leaves open.
+// grave reports whether another try is the wrong answer to any of these reasons, whatever the
+// provider leaves open.
 func grave(pairs []kyc.ReasonPair) bool {
 	return slices.ContainsFunc(pairs, func(p kyc.ReasonPair) bool {
 		switch p.Code {
@@ -122,7 +127,8 @@ func grave(pairs []kyc.ReasonPair) bool {
 	})
 }
 
-// mendable reports whether another try can mend all of these reasons by their nature, so that a rejection for them is not final unless the provider says so.
+// mendable reports whether another try can mend all of these reasons by their nature, so that a
+// rejection for them is not final unless the provider says so.
 func mendable(pairs []kyc.ReasonPair) bool {
 	return len(pairs) > 0 && !slices.ContainsFunc(pairs, func(p kyc.ReasonPair) bool {
 		switch p.Code {
@@ -135,8 +141,9 @@ func mendable(pairs []kyc.ReasonPair) bool {
 	})
 }
 
-// reject makes u a rejection for these reasons ("other" if there are none). The first hint that decides counts: payload, codes, the provider's default.
-// A rejection is retryable or terminal, never both and never neither.
+// reject makes u a rejection for these reasons ("other" if there are none). The first hint that
+// decides counts: payload, codes, the provider's default. A rejection is retryable or terminal,
+// never both and never neither.
 func reject(u *kyc.Update, pairs []kyc.ReasonPair, hints ...hint) {
 	if len(pairs) == 0 {
 		pairs = []kyc.ReasonPair{{Code: kyc.OtherReason}}

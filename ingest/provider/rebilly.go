@@ -95,7 +95,8 @@ const (
 	rebillyAML
 )
 
-// rebillyEvents: there is no event for a request that expires, is abandoned or waits for review, and the global list has 120 names that are not ours.
+// rebillyEvents: there is no event for a request that expires, is abandoned or waits for review,
+// and the global list has 120 names that are not ours.
 var rebillyEvents = map[string]rebillyEvent{
 	"kyc-document-created":  {status: kyc.Pending, byStatus: true}, // a credit-file-proof may be accepted at once
 	"kyc-document-modified": {byStatus: true},
@@ -206,8 +207,8 @@ func translateRebilly(_ signing.Header, body []byte, o Options) (Result, error) 
 	return r, nil
 }
 
-// instantly is what a fulfilled request says of documents that were asked for and never handed in: a credit file that proves identity and address is tried first, and fulfils the
-// request at once.
+// instantly is what a fulfilled request says of documents that were asked for and never handed in:
+// a credit file that proves identity and address is tried first, and fulfils the request at once.
 func (d *rebillyObject) instantly(u kyc.Update) (us []kyc.Update) {
 	asks := func(typ string) bool { return slices.Contains(d.Documents, rebillyAsk{typ}) }
 	if d.Status != "fulfilled" || u.Status != kyc.Approved || !asks("credit-file-proof") {
@@ -238,7 +239,8 @@ func (b *rebillyBody) decides() bool {
 	return slices.Contains([]string{"accepted", "rejected"}, b.Embedded.Document.Status) || slices.Contains([]string{"fulfilled", "failed"}, b.Embedded.Request.Status)
 }
 
-// dedupe is the revision of the object, which exists for this. Without it (a body without _embedded, or another object) the digest of the body serves.
+// dedupe is the revision of the object, which exists for this. Without it (a body without
+// _embedded, or another object) the digest of the body serves.
 func (b *rebillyBody) dedupe(e rebillyEvent) []string {
 	object := b.object(e)
 	id := cmp.Or(b.DocumentID, object.ID)
@@ -251,7 +253,8 @@ func (b *rebillyBody) dedupe(e rebillyEvent) []string {
 	return []string{b.EventType, string(id), string(object.Revision)}
 }
 
-// occurred reads the object's time, for the event has none. A later revision may repeat the time of processing: then the revision orders. Whole seconds.
+// occurred reads the object's time, for the event has none. A later revision may repeat the time of
+// processing: then the revision orders. Whole seconds.
 func (d *rebillyObject) occurred(e rebillyEvent, f *fields) time.Time {
 	if e.about == rebillyDocument {
 		if at := f.time("processedTime", d.ProcessedTime, time.Second, time.RFC3339); !at.IsZero() {
@@ -264,7 +267,8 @@ func (d *rebillyObject) occurred(e rebillyEvent, f *fields) time.Time {
 	return f.time("updatedTime", d.UpdatedTime, time.Second, time.RFC3339)
 }
 
-// who fills in the subject, the session and the document. A request is its own parent, so that it shares a session with the documents it asked for.
+// who fills in the subject, the session and the document. A request is its own parent, so that it
+// shares a session with the documents it asked for.
 func (b *rebillyBody) who(e rebillyEvent, body []byte, o Options, u *kyc.Update, f *fields) {
 	object := b.object(e)
 	customer := f.same("customerId", b.CustomerID, b.Embedded.Customer.ID, object.CustomerID)
@@ -309,7 +313,8 @@ func (b *rebillyBody) subject(customer string, body []byte, o Options, f *fields
 	return f.chosen("subject", object{unmarked(body)}, names...)
 }
 
-// what fills in the check and its status, and reports a word that is unknown or contradicts the event: that is in review.
+// what fills in the check and its status, and reports a word that is unknown or contradicts the
+// event: that is in review.
 func (d *rebillyObject) what(e rebillyEvent, u *kyc.Update) (doubtful bool) {
 	u.Status = e.status
 	switch e.about {
@@ -350,21 +355,6 @@ func (d *rebillyObject) what(e rebillyEvent, u *kyc.Update) (doubtful bool) {
 	}
 	reject(u, rebillyReasons.pairs(codes), rebillyReasons.hint(codes), retryable)
 	return false
-}
-
-// status reads the document's own word. Pending means two things: before the machine has looked, and waiting for a person after it has.
-func (d *rebillyObject) status() kyc.Status {
-	switch d.Status {
-	case "accepted":
-		return kyc.Approved
-	case "rejected":
-		return kyc.Rejected
-	case "pending":
-		if d.ProcessedTime != "" {
-			return kyc.InReview
-		}
-	}
-	return kyc.Pending
 }
 
 // rebillyReasons is the complete list of rejection reasons.

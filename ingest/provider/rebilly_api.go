@@ -7,10 +7,12 @@ import (
 	"countersign/kyc"
 )
 
-// rebillyAsked is what Rebilly's API is asked for, about each kind of object; the words are those of its paths.
+// rebillyAsked is what Rebilly's API is asked for, about each kind of object; the words are those
+// of its paths.
 var rebillyAsked = map[rebillyAbout]string{rebillyDocument: "kyc-document", rebillyRequest: "kyc-request"}
 
-// rebillyAPI reads one document or one request. Each organization has a base URL of its own, in test and in live mode.
+// rebillyAPI reads one document or one request. Each organization has a base URL of its own, in
+// test and in live mode.
 var rebillyAPI = API{ //nolint:gosec // its credentials are described, not held
 	Doc:         "https://github.com/Rebilly/api-definitions/tree/main/openapi/paths",
 	Credentials: "key: the organization's API key; user: unused; the base URL is the organization's too: https://api.rebilly.com/organizations/ID",

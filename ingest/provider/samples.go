@@ -16,12 +16,14 @@ import (
 	"countersign/kyc"
 )
 
-// sampleFiles holds testdata/<adapter>/samples/<event>.json: bodies as the provider sends them, with {{words}} where they differ from call to call.
+// sampleFiles holds testdata/<adapter>/samples/<event>.json: bodies as the provider sends them,
+// with {{words}} where they differ from call to call.
 //
 //go:embed testdata/*/samples/*.json
 var sampleFiles embed.FS
 
-// SampleVars is what differs between two samples of the same event. All but Subject and At have a default made of these two.
+// SampleVars is what differs between two samples of the same event. All but Subject and At have a
+// default made of these two.
 type SampleVars struct {
 	Subject     string    // our own id of the person
 	ProviderRef string    // the provider's id of the person
@@ -32,7 +34,8 @@ type SampleVars struct {
 	Livemode    bool      // where the body says so
 }
 
-// SampleEvents lists the events an adapter has samples of, sorted; none for an adapter that does not exist.
+// SampleEvents lists the events an adapter has samples of, sorted; none for an adapter that does
+// not exist.
 func SampleEvents(adapter string) []string {
 	files, err := fs.Glob(sampleFiles, path.Join("testdata", adapter, "samples", "*.json"))
 	if err != nil {
@@ -46,7 +49,8 @@ func SampleEvents(adapter string) []string {
 	return events
 }
 
-// Sample returns the body of a callback about this person, as the provider would send it. It is not signed: the adapter's scheme does that.
+// Sample returns the body of a callback about this person, as the provider would send it. It is not
+// signed: the adapter's scheme does that.
 func Sample(adapter, event string, v SampleVars) (body []byte, err error) {
 	events := SampleEvents(adapter)
 	if len(events) == 0 {

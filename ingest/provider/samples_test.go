@@ -11,7 +11,8 @@ import (
 	"countersign/signing"
 )
 
-// TestSamples holds the samples to testdata/<adapter>/samples.json: what each must become. The fold and the simulator rely on these words.
+// TestSamples holds the samples to testdata/<adapter>/samples.json: what each must become. The fold
+// and the simulator rely on these words.
 func TestSamples(t *testing.T) {
 	v := SampleVars{
 		Subject: `user "7" \ å`, ProviderRef: "prv-7", SessionRef: "ses-7", EventID: "ev-7", Revision: 4,

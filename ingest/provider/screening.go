@@ -6,15 +6,16 @@ import (
 	"countersign/kyc"
 )
 
-// beside begins the screening that a verdict's body tells of lists of persons: it is of the same person, run and instant, and has a status of its own, which no
-// verdict on the identity clears.
+// beside begins the screening that a verdict's body tells of lists of persons: it is of the same
+// person, run and instant, and has a status of its own, which no verdict on the identity clears.
 func beside(u kyc.Update) kyc.Update {
 	u.Scope, u.Check, u.Document, u.Status, u.ExpiryKind, u.Reasons = kyc.CheckScope, kyc.Screening, kyc.Document{}, "", "", nil
 	u.Retryable, u.Terminal, u.Expiring, u.Release, u.ExpiresAt = false, false, false, false, time.Time{}
 	return u
 }
 
-// hitBeside is a screening that found somebody: a confirmed match is a rejection that no other try mends, a possible one waits for somebody to look.
+// hitBeside is a screening that found somebody: a confirmed match is a rejection that no other try
+// mends, a possible one waits for somebody to look.
 func hitBeside(u kyc.Update, confirmed bool, pairs []kyc.ReasonPair) kyc.Update {
 	u = beside(u)
 	if confirmed {

@@ -90,7 +90,8 @@ var shuftiEvents = map[string]shuftiEvent{
 	"request.unauthorized":        {fault: true},
 }
 
-// shuftiBody: declined_reason and what the person showed are never read. Where a value is empty, it may be an empty list instead of an object.
+// shuftiBody: declined_reason and what the person showed are never read. Where a value is empty, it
+// may be an empty list instead of an object.
 type shuftiBody struct {
 	Reference    ident                         `json:"reference"`
 	Event        string                        `json:"event"`
@@ -118,7 +119,8 @@ type shuftiFound struct {
 // shuftiKinds tell the kind of a list by the beginning of a hit's type.
 var shuftiKinds = []string{"sanction", "pep", "adverse-media"}
 
-// hits lists the kinds of lists on which a screening found somebody, whether it found anybody at all, and whether that has a form that is not known.
+// hits lists the kinds of lists on which a screening found somebody, whether it found anybody at
+// all, and whether that has a form that is not known.
 func (b *shuftiBody) hits() (found, odd bool, kinds []string) {
 	data, _ := objectOf(b.Data)
 	for _, service := range []raw[shuftiFound]{data.Background, data.AML, data.Business} {
@@ -186,7 +188,8 @@ func (b *shuftiBody) decided() bool {
 	return len(b.Codes) > 0
 }
 
-// updates is what an event or an answer says: of the whole, and of the screening, which no other service clears.
+// updates is what an event or an answer says: of the whole, and of the screening, which no other
+// service clears.
 func (b *shuftiBody) updates(u kyc.Update, e shuftiEvent, ref string, o Options) (us []kyc.Update, doubtful bool) {
 	u.Scope, u.Check, u.Verification.Ref = kyc.Overall, kyc.IdentityVerification, ref
 	u.Subject = kyc.Subject{ID: shuftiSubject(ref, o), Kind: kyc.Individual}
@@ -278,7 +281,8 @@ const (
 // shuftiDepth is how deep results nest.
 const shuftiDepth = 4
 
-// shuftiResult reads the result of a service: a digit, nothing, or an object with a digit for each thing that was looked at. The worst counts.
+// shuftiResult reads the result of a service: a digit, nothing, or an object with a digit for each
+// thing that was looked at. The worst counts.
 func shuftiResult(said raw[shuftiTree], depth int) shuftiSaid {
 	switch string(said.Value) {
 	case "1":
@@ -328,7 +332,8 @@ var shuftiAPI = API{ //nolint:gosec // where credentials go, and none of them
 	Read: shuftiRead,
 }
 
-// shuftiRead: an answer has the form of a callback. One that repeats that something has changed says no more than the callback did.
+// shuftiRead: an answer has the form of a callback. One that repeats that something has changed
+// says no more than the callback did.
 func shuftiRead(q Fetch, answers [][]byte, o Options) (Result, error) {
 	if len(answers) == 0 {
 		return Result{}, unreadable("answer", "is missing")

@@ -2,7 +2,8 @@ package provider
 
 import "countersign/kyc"
 
-// shuftiLists are the codes of background checks: https://developers.shuftipro.com/docs/aml/decline_reasons/.
+// shuftiLists are the codes of background checks:
+// https://developers.shuftipro.com/docs/aml/decline_reasons/.
 var shuftiLists = []string{
 	"SPDR34", "SPDR129", "SPDR160", "SPDR161", "SPDR162", "SPDR163", "SPDR164", "SPDR182", "SPDR183", "SPDR184", "SPDR185", "SPDR186", "SPDR313", "SPDR314", "SPDR315",
 	"SPDR316", "SPDR317", "SPDR318",

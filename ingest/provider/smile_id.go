@@ -104,7 +104,8 @@ func smileCode(code string) (e smileEvent, known bool) {
 	return smileEvent{}, false
 }
 
-// smileJobs is the check that a job of this type decides. The others are no check of a person's identity: a login, an enrolment, a business.
+// smileJobs is the check that a job of this type decides. The others are no check of a person's
+// identity: a login, an enrolment, a business.
 var smileJobs = map[string]kyc.Check{
 	"1":  kyc.IdentityVerification, // and liveness, which is a step of it
 	"5":  kyc.IdentityVerification,
@@ -112,7 +113,8 @@ var smileJobs = map[string]kyc.Check{
 	"11": kyc.DocumentVerification,
 }
 
-// smileBody is a result: of a callback, and inside an answer. Numbers may stand as texts, and truths too.
+// smileBody is a result: of a callback, and inside an answer. Numbers may stand as texts, and
+// truths too.
 type smileBody struct {
 	Code    string                    `json:"ResultCode"` // its ResultText is for people
 	JobID   ident                     `json:"SmileJobID"`
@@ -170,13 +172,15 @@ func (b *smileBody) ignored(f *fields) (why string, fault bool) {
 	return "", false
 }
 
-// decides reports that something was decided about somebody, whatever the code: a result that is final, or one of actions, of a job that counts or may count.
+// decides reports that something was decided about somebody, whatever the code: a result that is
+// final, or one of actions, of a job that counts or may count.
 func (b *smileBody) decides() bool {
 	job := scalar(b.Partner.JobType)
 	return (job == "" || smileJobs[job] != "") && (len(b.Actions) > 0 || strings.EqualFold(scalar(b.Final), "true"))
 }
 
-// result fills in the updates of a result: the whole job's and, where a face was compared as well as a number, that of the face.
+// result fills in the updates of a result: the whole job's and, where a face was compared as well
+// as a number, that of the face.
 func (b *smileBody) result(u kyc.Update, r *Result, o Options, f *fields) {
 	job := scalar(b.Partner.JobType)
 	u.Scope, u.Check = kyc.Overall, smileJobs[job]
@@ -228,7 +232,8 @@ func smileSaid(said jsontext.Value) smileWord {
 	}
 }
 
-// what fills in the status. A result that is not final is not one: the job goes on. A yes beside an action that failed contradicts itself.
+// what fills in the status. A result that is not final is not one: the job goes on. A yes beside an
+// action that failed contradicts itself.
 func (b *smileBody) what(o Options, u *kyc.Update) (doubtful bool) {
 	e, _ := smileCode(b.Code)
 	pairs, worst := b.actions()

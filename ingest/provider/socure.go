@@ -18,7 +18,8 @@ const (
 	socureVersion = 2 // lists of persons beside a decision, and alerts about them
 )
 
-// Socure has two products that call back: RiskOS, whose evaluations carry a decision, and the older document verification, whose events carry none.
+// Socure has two products that call back: RiskOS, whose evaluations carry a decision, and the older
+// document verification, whose events carry none.
 var socure = Adapter{
 	Name:       socureName,
 	Version:    socureVersion,
@@ -75,7 +76,8 @@ const (
 	socureTransaction = "transaction"
 )
 
-// socureEvents: lower case is RiskOS (https://help.socure.com/riskos/docs/webhook-events), upper case the older document verification.
+// socureEvents: lower case is RiskOS (https://help.socure.com/riskos/docs/webhook-events), upper
+// case the older document verification.
 var socureEvents = map[string]socureEvent{
 	"evaluation_completed":      {byDecision: true},
 	"evaluation_paused":         {status: kyc.Pending}, // it waits for the person, whatever its decision is so far
@@ -99,7 +101,8 @@ var socureEvents = map[string]socureEvent{
 	"WATCHLIST_CLEARED":       {},
 }
 
-// socureData is an evaluation, in a callback and as the API gives it. The requests and answers inside it hold the person's data and are never read.
+// socureData is an evaluation, in a callback and as the API gives it. The requests and answers
+// inside it hold the person's data and are never read.
 type socureData struct {
 	EvalID      ident  `json:"eval_id"`
 	User        ident  `json:"customer_user_id"`
@@ -112,7 +115,8 @@ type socureData struct {
 	} `json:"data_enrichments"`
 }
 
-// socureResponse is one service's answer, of which nothing is read but the names of the lists on which somebody was found.
+// socureResponse is one service's answer, of which nothing is read but the names of the lists on
+// which somebody was found.
 type socureResponse struct {
 	Watchlist struct {
 		Matches raw[map[string]jsontext.Value] `json:"matches"`
@@ -251,7 +255,8 @@ func translateSocure(_ signing.Header, body []byte, _ Options) (Result, error) {
 	return r, nil
 }
 
-// judge fills in the status of an evaluation, and reports a word that is unknown or contradicts it: that is in review.
+// judge fills in the status of an evaluation, and reports a word that is unknown or contradicts it:
+// that is in review.
 func (d *socureData) judge(u *kyc.Update) (doubtful bool) {
 	if d.Status != "" && d.Status != "evaluation_completed" {
 		socureDecides(u, kyc.InReview)

@@ -8,7 +8,8 @@ import (
 	"countersign/kyc"
 )
 
-// socureAPI reads an evaluation of RiskOS, or a transaction of the older document verification, which has another base URL and another word before the key.
+// socureAPI reads an evaluation of RiskOS, or a transaction of the older document verification,
+// which has another base URL and another word before the key.
 var socureAPI = API{ //nolint:gosec // its credentials are described, not held
 	Doc:         "https://help.socure.com/riskos/docs/kyc-watchlist-screening-hosted-flow-handle-results",
 	Live:        "https://riskos.socure.com",

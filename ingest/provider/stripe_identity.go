@@ -51,7 +51,8 @@ var stripeOptions = map[string]string{
 
 const stripeTolerance = 300 * time.Second
 
-// stripeScheme refuses the future too, which Stripe's own libraries let pass. The key is the whole text of the secret, whsec_ included.
+// stripeScheme refuses the future too, which Stripe's own libraries let pass. The key is the whole
+// text of the secret, whsec_ included.
 func stripeScheme(o Options) (signing.Scheme, error) {
 	if err := o.allow(stripeOptions); err != nil {
 		return nil, err
@@ -74,7 +75,8 @@ func stripeScheme(o Options) (signing.Scheme, error) {
 
 const stripeFamily = "identity.verification_session."
 
-// stripeEvents: each name and the session's own status beside which it is believed. The zero value says nothing about the status.
+// stripeEvents: each name and the session's own status beside which it is believed. The zero value
+// says nothing about the status.
 var stripeEvents = map[string]struct {
 	status kyc.Status
 	word   string
@@ -171,7 +173,8 @@ func translateStripe(_ signing.Header, body []byte, o Options) (Result, error) {
 	return r, nil
 }
 
-// what fills in the check and its status, and reports a session that contradicts its event or is of a type we do not know: that is in review.
+// what fills in the check and its status, and reports a session that contradicts its event or is of
+// a type we do not know: that is in review.
 func (b *stripeBody) what(o Options, u *kyc.Update) (doubtful bool) {
 	session, e := &b.Data.Object, stripeEvents[b.Type]
 	check, known := stripeChecks[session.Type]
@@ -183,7 +186,8 @@ func (b *stripeBody) what(o Options, u *kyc.Update) (doubtful bool) {
 	if session.LastError != nil && session.LastError.Code != "" {
 		codes = []string{session.LastError.Code}
 	}
-	// requires_input is the first state of a session as well as that of one that failed: the error tells which.
+	// requires_input is the first state of a session as well as that of one that failed: the error
+	// tells which.
 	if session.Status != e.word || u.Status == kyc.Approved && !known || session.LastError != nil && (u.Status == kyc.Approved || u.Status == kyc.NotStarted) {
 		u.Status, u.Reasons = kyc.InReview, stripeReasons.pairs(codes)
 		return true

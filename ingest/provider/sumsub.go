@@ -43,7 +43,8 @@ var sumsubOptions = map[string]string{
 	"algorithm": "sha1, sha256 or sha512: the digest chosen in the dashboard; a delivery that announces another is refused (default sha256)",
 }
 
-// sumsubScheme pins the algorithm. The sender names its own in a header, and whoever forges a delivery would name the weakest.
+// sumsubScheme pins the algorithm. The sender names its own in a header, and whoever forges a
+// delivery would name the weakest.
 func sumsubScheme(o Options) (signing.Scheme, error) {
 	if err := o.allow(sumsubOptions); err != nil {
 		return nil, err
@@ -114,10 +115,12 @@ var sumsubEvents = map[string]sumsubEvent{
 	"kybCompanyActivity":             {},
 }
 
-// sumsubFamilies are the beginnings of names that Sumsub keeps adding to; none of them is about verification.
+// sumsubFamilies are the beginnings of names that Sumsub keeps adding to; none of them is about
+// verification.
 var sumsubFamilies = []string{"applicantKyt", "kytCase"}
 
-// sumsubReviewStates are the words of reviewStatus; the last two belong to events that wait for someone else.
+// sumsubReviewStates are the words of reviewStatus; the last two belong to events that wait for
+// someone else.
 var sumsubReviewStates = []string{"init", "pending", "prechecked", "queued", "onHold", "completed", "awaitingUser", "awaitingService"}
 
 type sumsubBody struct {
@@ -172,7 +175,8 @@ func translateSumsub(_ signing.Header, body []byte, _ Options) (Result, error) {
 	return r, nil
 }
 
-// dedupe is the tuple that Sumsub's own advice comes down to: there is no delivery id. Without a time and an id it would call different events the same.
+// dedupe is the tuple that Sumsub's own advice comes down to: there is no delivery id. Without a
+// time and an id it would call different events the same.
 func (b *sumsubBody) dedupe() []string {
 	at := b.time()
 	if at == "" && b.CorrelationID == "" {
@@ -199,14 +203,18 @@ func (b *sumsubBody) ignored() string {
 	}
 }
 
-// placed reports whether the event names its time and its inspection: an activation without them ends no deactivation.
+// placed reports whether the event names its time and its inspection: an activation without them
+// ends no deactivation.
 func (b *sumsubBody) placed() bool { return b.time() != "" && b.InspectionID != "" }
 
-// occurred reads the event's time. Neither field is RFC 3339 and neither names a zone that is not UTC.
+// occurred reads the event's time. Neither field is RFC 3339 and neither names a zone that is not
+// UTC.
 //
-// Some events carry createdAt only, in whole seconds, and yet all times are kept in milliseconds: cutting them all to seconds would lose the order of
-// reviews that follow within one. What the mixture can cost is the order of two events of the same second of which one lacks its milliseconds; terminal
-// rejections and hits stand whatever the order, so that no approval can slip in that way.
+// Some events carry createdAt only, in whole seconds, and yet all times are kept in milliseconds:
+// cutting them all to seconds would lose the order of reviews that follow within one. What the
+// mixture can cost is the order of two events of the same second of which one lacks its
+// milliseconds; terminal rejections and hits stand whatever the order, so that no approval can slip
+// in that way.
 func (b *sumsubBody) occurred(f *fields) time.Time {
 	const naive, zoned = "2006-01-02 15:04:05", "2006-01-02 15:04:05Z0700"
 	if at := f.clock("createdAtMs", b.CreatedAtMs, naive, zoned, time.RFC3339); !at.IsZero() {
@@ -215,7 +223,8 @@ func (b *sumsubBody) occurred(f *fields) time.Time {
 	return f.clock("createdAt", b.CreatedAt, zoned, naive, time.RFC3339)
 }
 
-// who fills in the subject and the session: an action is its own, everything else belongs to the inspection.
+// who fills in the subject and the session: an action is its own, everything else belongs to the
+// inspection.
 func (b *sumsubBody) who(u *kyc.Update, f *fields) {
 	u.Subject = kyc.Subject{
 		ID:          f.id("externalUserId", b.ExternalUserID),
@@ -271,8 +280,9 @@ func (b *sumsubBody) what(u *kyc.Update, r *Result) {
 	}
 }
 
-// verdict reads the status. RETRY and FINAL come from the payload alone: the same label can stand with either. A word we do not know, or words that
-// contradict each other, make the event doubtful: in review, except that a suspension is never softened.
+// verdict reads the status. RETRY and FINAL come from the payload alone: the same label can stand
+// with either. A word we do not know, or words that contradict each other, make the event doubtful:
+// in review, except that a suspension is never softened.
 func (b *sumsubBody) verdict(e sumsubEvent) (status kyc.Status, payload hint, doubtful bool) {
 	status = e.status
 	switch {
@@ -304,7 +314,8 @@ func (b *sumsubBody) verdict(e sumsubEvent) (status kyc.Status, payload hint, do
 	return status, payload, doubtful
 }
 
-// sumsubLevels tells the kind of an action from words in its level's name, which every account chooses for itself: the first row with a word in it counts.
+// sumsubLevels tells the kind of an action from words in its level's name, which every account
+// chooses for itself: the first row with a word in it counts.
 var sumsubLevels = []struct {
 	check  kyc.Check
 	within []string // anywhere in the name
@@ -332,8 +343,9 @@ var sumsubLabelChecks = map[string]kyc.Check{
 	"INCORRECT_SOCIAL_NUMBER": kyc.TaxIDVerification,
 }
 
-// actionCheck says which check an action is a step of. The level's name comes first, since it stays the same over the action's life while labels stand in a
-// rejection only; a source whose levels are named otherwise maps them with `check:`.
+// actionCheck says which check an action is a step of. The level's name comes first, since it stays
+// the same over the action's life while labels stand in a rejection only; a source whose levels are
+// named otherwise maps them with `check:`.
 func (b *sumsubBody) actionCheck(fallback kyc.Check) kyc.Check {
 	name := strings.ToLower(string(b.LevelName))
 	words := strings.FieldsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })

@@ -2,7 +2,8 @@ package provider
 
 import "countersign/kyc"
 
-// sumsubReasons are the labels of the data dictionary and of published clients. None says by itself whether another try helps.
+// sumsubReasons are the labels of the data dictionary and of published clients. None says by itself
+// whether another try helps.
 var sumsubReasons = newReasons(
 	means(kyc.SanctionsMatch, undecided,
 		"SANCTIONS",

@@ -18,7 +18,8 @@ const (
 	truliooVersion = 2
 )
 
-// Trulioo has two unrelated products that call back. Their bodies tell themselves apart; what proves them is the source's to say.
+// Trulioo has two unrelated products that call back. Their bodies tell themselves apart; what
+// proves them is the source's to say.
 var trulioo = Adapter{
 	Name:       truliooName,
 	Version:    truliooVersion,
@@ -75,17 +76,19 @@ func truliooProves(o Options) kyc.Authenticity {
 	return kyc.Signed
 }
 
-// truliooDocument are the events of a document verification that are documented; others are asked about just as "decision" is.
-// https://developer.trulioo.com/reference/demo-license
+// truliooDocument are the events of a document verification that are documented; others are asked
+// about just as "decision" is. https://developer.trulioo.com/reference/demo-license
 var truliooDocument = []string{"create", "decision", "error"}
 
-// truliooEvent is what an event of Workflow Studio says. The zero value says nothing about the status.
+// truliooEvent is what an event of Workflow Studio says. The zero value says nothing about the
+// status.
 type truliooEvent struct {
 	status    kyc.Status
 	byService bool // the service's result is the status
 }
 
-// truliooWorkflow are the events of Workflow Studio. https://developer.trulioo.com/reference/event-dispatcher
+// truliooWorkflow are the events of Workflow Studio.
+// https://developer.trulioo.com/reference/event-dispatcher
 var truliooWorkflow = map[string]truliooEvent{
 	"SERVICE_SUBMIT":              {byService: true},
 	"INSTANT_SERVICE_SUBMIT":      {byService: true},
@@ -110,7 +113,8 @@ var truliooWorkflow = map[string]truliooEvent{
 // truliooHandshake comes once, when a callback URL is set up.
 const truliooHandshake = "URL_VERIFICATION"
 
-// truliooServices are the services whose match is an answer about a person, under the names of either version of the documentation.
+// truliooServices are the services whose match is an answer about a person, under the names of
+// either version of the documentation.
 var truliooServices = map[string]struct {
 	check kyc.Check
 	scope kyc.Scope
@@ -206,7 +210,8 @@ func translateTrulioo(_ signing.Header, body []byte, _ Options) (Result, error) 
 	return r, nil
 }
 
-// document reads a callback about a document verification. It has no time and, but for errors and the beginning, no status: the transaction is asked for.
+// document reads a callback about a document verification. It has no time and, but for errors and
+// the beginning, no status: the transaction is asked for.
 func (b *truliooBody) document(r *Result, f *fields) {
 	code := b.code(f)
 	failed := code != "" || b.Error.Message != ""

@@ -16,7 +16,8 @@ const (
 	truliooAuthorize   = "/authorize/customer"
 )
 
-// truliooAPI reads one transaction of document verification. A licence key opens a session, whose token reads the transaction.
+// truliooAPI reads one transaction of document verification. A licence key opens a session, whose
+// token reads the transaction.
 var truliooAPI = API{
 	Doc:         "https://developer.trulioo.com/reference/demo-license",
 	Live:        "https://verification.trulioo.com",
@@ -64,7 +65,8 @@ func segment(field, id string) (string, error) {
 	return url.PathEscape(id), nil
 }
 
-// asked reads the id that an answer must name: one that names none, or another, is no answer to the question.
+// asked reads the id that an answer must name: one that names none, or another, is no answer to the
+// question.
 func (f *fields) asked(field, ref string, named ident) string {
 	id := f.same(field, ident(ref), named)
 	if f.id(field, named) == "" {
@@ -98,7 +100,8 @@ func truliooRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
 	}
 	var f fields
 	r := Result{EventType: "decision"}
-	// timeOfTransaction stays the same while a review goes on, so that it could not tell the decision from what went before.
+	// timeOfTransaction stays the same while a review goes on, so that it could not tell the
+	// decision from what went before.
 	u := observe(truliooName, truliooVersion, r, time.Time{})
 	u.Subject = kyc.Subject{ID: f.id("clientId", a.ClientID), Kind: kyc.Individual}
 	if u.Verification.Ref = f.id("transactionId", a.TransactionID); u.Verification.Ref != q.Ref {
@@ -134,7 +137,8 @@ func truliooRead(q Fetch, answers [][]byte, _ Options) (Result, error) {
 	return r, nil
 }
 
-// judge fills in the status that a word says, with the codes of these indicators, and reports a word that is unknown: that is in review.
+// judge fills in the status that a word says, with the codes of these indicators, and reports a
+// word that is unknown: that is in review.
 func (a *truliooAnswer) judge(u *kyc.Update, result string, types ...string) (doubtful bool) {
 	u.Reasons, u.Retryable, u.Terminal = nil, false, false
 	codes := a.codes(types)
@@ -192,7 +196,8 @@ func (a *truliooAnswer) codes(types []string) (codes []string) {
 	return codes
 }
 
-// truliooReasons are the codes of what was looked at, without those of a success, and the kinds of lists.
+// truliooReasons are the codes of what was looked at, without those of a success, and the kinds of
+// lists.
 var truliooReasons = newReasons(
 	means(kyc.SanctionsMatch, terminal,
 		"watchlist.wl",

@@ -20,7 +20,8 @@ func TestSegment(t *testing.T) {
 	f("..", "")
 }
 
-// TestSession: where a first call opens a session, the second one is made only with a token that fits into a header, and only for an id that fits into a path.
+// TestSession: where a first call opens a session, the second one is made only with a token that
+// fits into a header, and only for an id that fits into a path.
 func TestSession(t *testing.T) {
 	f := func(a Adapter, ref, session string, want bool) {
 		t.Helper()

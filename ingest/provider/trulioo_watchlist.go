@@ -10,13 +10,15 @@ import (
 	"countersign/kyc"
 )
 
-// truliooLists is what a service of Workflow Studio says of lists of persons, whichever service it is: of one list, or of several by their names.
+// truliooLists is what a service of Workflow Studio says of lists of persons, whichever service it
+// is: of one list, or of several by their names.
 type truliooLists struct {
 	truliooList
 	Named map[string]raw[truliooList] `json:",embed"`
 }
 
-// truliooList is what one list says: a word, and how many entries of each kind, in any of the places and spellings that Trulioo uses.
+// truliooList is what one list says: a word, and how many entries of each kind, in any of the
+// places and spellings that Trulioo uses.
 type truliooList struct {
 	truliooHits
 	Details raw[truliooHits] `json:"watchlistHitDetails"`
@@ -37,7 +39,8 @@ type truliooHits struct {
 	ResultsPEP   jsontext.Value `json:"PEP_results"`
 }
 
-// truliooRecord is the whole answer of a service, of which only what it appends about lists is read.
+// truliooRecord is the whole answer of a service, of which only what it appends about lists is
+// read.
 type truliooRecord struct {
 	Record struct {
 		Results []struct {
@@ -123,8 +126,9 @@ func (l *truliooListed) count(h truliooHits) {
 	}
 }
 
-// screening fills in what a service says whose business is lists of persons, and reports what is not understood. Whoever is found may be somebody else of
-// that name: Trulioo calls it a potential hit.
+// screening fills in what a service says whose business is lists of persons, and reports what is
+// not understood. Whoever is found may be somebody else of that name: Trulioo calls it a potential
+// hit.
 func (b *truliooBody) screening(u *kyc.Update) (doubtful bool) {
 	l := b.listed()
 	switch {

@@ -9,15 +9,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// lax are the options of every value that is read: keys are for shape to judge, and text for utf8.Valid, since half a surrogate in a name that
-// somebody cut short is no reason to refuse the rest.
+// lax are the options of every value that is read: keys are for shape to judge, and text for
+// utf8.Valid, since half a surrogate in a name that somebody cut short is no reason to refuse the
+// rest.
 var lax = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // errForm says that a value has a form in which it is not read.
 var errForm = errors.New("has an unexpected form")
 
-// ident is what identifies somebody or something: a text as it is, a number as its digits. What has a fraction or an exponent is no number of anything, and
-// who wrote it may have lost some of its digits.
+// ident is what identifies somebody or something: a text as it is, a number as its digits. What has
+// a fraction or an exponent is no number of anything, and who wrote it may have lost some of its
+// digits.
 type ident string
 
 // digits reports a whole number.
@@ -50,7 +52,8 @@ func (i *ident) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return nil
 }
 
-// raw is a value that is kept as it came, since its form is not known before other parts of the body are. It is read as T, if at all.
+// raw is a value that is kept as it came, since its form is not known before other parts of the
+// body are. It is read as T, if at all.
 type raw[T any] struct{ jsontext.Value }
 
 // readsAs implements asRead.
@@ -68,13 +71,15 @@ func (r raw[T]) read() (v T, ok bool) {
 	return v, true
 }
 
-// object is whatever a customer has put beside a person, of which a source may choose one member. It may be absent or, when it is empty, a list.
+// object is whatever a customer has put beside a person, of which a source may choose one member.
+// It may be absent or, when it is empty, a list.
 type object struct{ jsontext.Value }
 
 // readsAs implements asRead: which member is read, only the source's options say.
 func (object) readsAs() reflect.Type { return reflect.TypeFor[jsontext.Value]() }
 
-// member returns one value of an object; nil if there is none, or no object. It reports a name that comes twice.
+// member returns one value of an object; nil if there is none, or no object. It reports a name that
+// comes twice.
 func (o object) member(name string) (value object, twice bool) {
 	if len(o.Value) == 0 || o.Kind() != '{' {
 		return object{}, false
@@ -87,8 +92,8 @@ func (o object) member(name string) (value object, twice bool) {
 	return object{members[name]}, false
 }
 
-// chosen reads our own id, which stands where the source says, under the last of these names. A value that is neither a text nor a number is refused: it
-// would name somebody else.
+// chosen reads our own id, which stands where the source says, under the last of these names. A
+// value that is neither a text nor a number is refused: it would name somebody else.
 func (f *fields) chosen(field string, o object, names ...string) string {
 	for _, name := range names {
 		value, twice := o.member(name)

@@ -106,7 +106,8 @@ type veratadBody struct {
 	} `json:"journey"`
 }
 
-// veratadIDs are the numbers for a status: https://github.com/veratad-apps/woocommerce dcams_callback.
+// veratadIDs are the numbers for a status: https://github.com/veratad-apps/woocommerce
+// dcams_callback.
 var veratadIDs = map[ident]string{"2": "PASS", "3": "FAIL"}
 
 func translateVeratad(_ signing.Header, body []byte, o Options) (Result, error) {
@@ -161,7 +162,8 @@ func translateVeratad(_ signing.Header, body []byte, o Options) (Result, error) 
 	return r, nil
 }
 
-// hits lists what stops of the journey found in lists of persons: that they did not pass, not who it is.
+// hits lists what stops of the journey found in lists of persons: that they did not pass, not who
+// it is.
 func (b *veratadBody) hits() (pairs []kyc.ReasonPair) {
 	for _, stop := range b.Journey.Stops {
 		kind := strings.ToLower(stop.Type + " " + stop.Source)
@@ -193,7 +195,8 @@ func (b *veratadBody) additional(o Options, f *fields) string {
 	return f.chosen("additionalData", b.Additional, name)
 }
 
-// why reads the one thing that the detail, which is a phrase and stays here, can tell: whether it is about age.
+// why reads the one thing that the detail, which is a phrase and stays here, can tell: whether it
+// is about age.
 func (b *veratadBody) why() []kyc.ReasonPair {
 	words := strings.FieldsFunc(strings.ToUpper(b.Step.Detail), func(r rune) bool { return r < 'A' || r > 'Z' })
 	if slices.Contains(words, "AGE") || slices.Contains(words, "UNDERAGE") {

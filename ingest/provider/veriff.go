@@ -24,7 +24,8 @@ var veriff = Adapter{
 	Options:   veriffOptions,
 	Scheme:    veriffScheme,
 	Translate: translateVeriff,
-	// A session is made for one person. Nothing else in a body is the provider's own name for a person.
+	// A session is made for one person. Nothing else in a body is the provider's own name for a
+	// person.
 	PersonRefs: []RefKind{SessionRef},
 	Overall:    []kyc.Check{kyc.IdentityVerification, kyc.AddressVerification},
 	Steps:      []kyc.Check{kyc.Screening},
@@ -172,8 +173,9 @@ func (s *veriffSaid) eventType() string {
 	return word(s.kind)
 }
 
-// dedupe is the tuple of each kind: there is no delivery id. Without a time a decision could be taken for an earlier one that said the same. A watchlist has none:
-// what it found may change while its status and time do not.
+// dedupe is the tuple of each kind: there is no delivery id. Without a time a decision could be
+// taken for an earlier one that said the same. A watchlist has none: what it found may change while
+// its status and time do not.
 func (s *veriffSaid) dedupe() []string {
 	switch {
 	case s.ref == "" || s.kind == "watchlist" || s.kind != "event" && s.at == "":
@@ -267,7 +269,8 @@ func (b *veriffBody) event(u *kyc.Update, s *veriffSaid) {
 	}
 }
 
-// veriffStatuses are the words of a decision and the code each comes with: one code stands for two words, so that the word decides.
+// veriffStatuses are the words of a decision and the code each comes with: one code stands for two
+// words, so that the word decides.
 var veriffStatuses = map[string]struct {
 	status  kyc.Status
 	code    string
@@ -281,7 +284,8 @@ var veriffStatuses = map[string]struct {
 	"abandoned":              {status: kyc.Expired, code: "9104"}, // begun, and left for seven days
 }
 
-// decision fills in the status, and reports a word that is unknown or that the rest of the body contradicts.
+// decision fills in the status, and reports a word that is unknown or that the rest of the body
+// contradicts.
 func (b *veriffBody) decision(u *kyc.Update, s *veriffSaid) (doubtful bool) {
 	e, known := veriffStatuses[s.word]
 	u.Status = e.status

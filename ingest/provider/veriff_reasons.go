@@ -2,7 +2,8 @@ package provider
 
 import "countersign/kyc"
 
-// veriffReasons are the granular reason codes, and the kinds of list of a watchlist callback. A resubmission says itself that another try helps.
+// veriffReasons are the granular reason codes, and the kinds of list of a watchlist callback. A
+// resubmission says itself that another try helps.
 var veriffReasons = newReasons(
 	means(kyc.SanctionsMatch, undecided,
 		"sanctions",

@@ -21,7 +21,8 @@ func veriffScheme(o Options) (signing.Scheme, error) {
 	return veriffHMAC{client: client}, nil
 }
 
-// veriffFamilies are the two sets of headers that say the same. https://devdocs.veriff.com/v1/docs/hmac-authentication-and-endpoint-security
+// veriffFamilies are the two sets of headers that say the same.
+// https://devdocs.veriff.com/v1/docs/hmac-authentication-and-endpoint-security
 var veriffFamilies = [2]struct{ signature, client string }{
 	{"X-HMAC-SIGNATURE", "X-AUTH-CLIENT"},
 	{"VRF-HMAC-SIGNATURE", "VRF-AUTH-CLIENT"},
@@ -31,8 +32,9 @@ func veriffBodyHMAC(header string) signing.BodyHMAC {
 	return signing.BodyHMAC{Header: header, Hash: signing.SHA256, Encoding: signing.Hex}
 }
 
-// veriffHMAC is an HMAC of the body in either of two headers, or in both alike. The client beside it is not signed, but another integration of the same
-// account has another secret, so that it can only name the wrong one by mistake.
+// veriffHMAC is an HMAC of the body in either of two headers, or in both alike. The client beside
+// it is not signed, but another integration of the same account has another secret, so that it can
+// only name the wrong one by mistake.
 type veriffHMAC struct{ client string }
 
 // Sign sets both families of headers, as Veriff does.
@@ -48,7 +50,8 @@ func (s veriffHMAC) Sign(h signing.Header, m signing.Message, keys signing.Keyri
 	return nil
 }
 
-// Verify accepts a request of which every signature header fits, and of which every client header names the one client.
+// Verify accepts a request of which every signature header fits, and of which every client header
+// names the one client.
 func (s veriffHMAC) Verify(h signing.Header, body []byte, keys signing.Keyring, now time.Time) error {
 	proven := false
 	for _, f := range veriffFamilies {

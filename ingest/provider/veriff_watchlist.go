@@ -57,7 +57,8 @@ func (l *veriffListings) found() (kinds []string) {
 	return kinds
 }
 
-// The places of a decision where a list of persons shows: the one reason that comes from it, and a field beside any reason.
+// The places of a decision where a list of persons shows: the one reason that comes from it, and a
+// field beside any reason.
 const (
 	veriffPEP   = "126"
 	veriffMatch = "pepSanctionMatch"
@@ -75,7 +76,8 @@ func (b *veriffBody) match(s *veriffSaid) string {
 	}
 }
 
-// veriffHit is what such a decision says about screening, so that no approval of the identity clears it.
+// veriffHit is what such a decision says about screening, so that no approval of the identity
+// clears it.
 func veriffHit(u kyc.Update, code string) kyc.Update {
 	u.Scope, u.Check, u.ExpiryKind = kyc.CheckScope, kyc.Screening, ""
 	u.Reasons = veriffReasons.pairs([]string{code})
@@ -85,7 +87,8 @@ func veriffHit(u kyc.Update, code string) kyc.Update {
 	return u
 }
 
-// watchlist fills in what the lists say: a possible match is for a person to judge. https://devdocs.veriff.com/docs/watchlist-screening-webhook
+// watchlist fills in what the lists say: a possible match is for a person to judge.
+// https://devdocs.veriff.com/docs/watchlist-screening-webhook
 func (b *veriffBody) watchlist(u *kyc.Update) (doubtful bool) {
 	u.Scope, u.Check, u.Status = kyc.CheckScope, kyc.Screening, kyc.InReview
 	w := b.watch()

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// outcome is how a connection ended, or why there was none. Metric label and log field come from it.
+// outcome is how a connection ended, or why there was none. Metric label and log field come from
+// it.
 type outcome string
 
 // The outcomes.
@@ -38,11 +39,13 @@ type ending struct {
 	err     error
 }
 
-// Control judges an address that is about to be connected to, after the lookup, as net.Dialer.ControlContext does.
+// Control judges an address that is about to be connected to, after the lookup, as
+// net.Dialer.ControlContext does.
 type Control func(ctx context.Context, network, address string, conn syscall.RawConn) error
 
-// newClient makes a client that follows nothing: where a provider's API sends us is not where the operator told us to bring the credentials. It has no deadline for the
-// body, which never ends. Control judges every address before it is connected to; nil: every one may be called.
+// newClient makes a client that follows nothing: where a provider's API sends us is not where the
+// operator told us to bring the credentials. It has no deadline for the body, which never ends.
+// Control judges every address before it is connected to; nil: every one may be called.
 func newClient(answer time.Duration, control Control) *http.Client {
 	dialer := &net.Dialer{Timeout: answer, ControlContext: control, Resolver: &net.Resolver{PreferGo: true}}
 	return &http.Client{
@@ -163,7 +166,8 @@ func plain(err error) error {
 
 var errSilent = errors.New("not even a heartbeat came")
 
-// broken says how a stream ended that could not be read on. What of an event came before is torn and comes again.
+// broken says how a stream ended that could not be read on. What of an event came before is torn
+// and comes again.
 func (c *connection) broken(ctx context.Context, err error) *ending {
 	switch {
 	case errors.Is(context.Cause(ctx), errSilent):
@@ -176,7 +180,8 @@ func (c *connection) broken(ctx context.Context, err error) *ending {
 	}
 }
 
-// watched gives up when nothing comes for a while. It counts only while somebody reads, so that a reader who is busy is not taken for a silent provider.
+// watched gives up when nothing comes for a while. It counts only while somebody reads, so that a
+// reader who is busy is not taken for a silent provider.
 type watched struct {
 	io.Reader
 	silence time.Duration

@@ -13,7 +13,8 @@ type event struct {
 	gap  bool   // a comment says that events were left out
 }
 
-// reader reads server-sent events. It holds no more than about twice limit of one, however long that is.
+// reader reads server-sent events. It holds no more than about twice limit of one, however long
+// that is.
 type reader struct {
 	r       *bufio.Reader
 	limit   int
@@ -27,7 +28,8 @@ func newReader(r io.Reader, limit int, gap func(comment []byte) bool) *reader {
 	return &reader{r: bufio.NewReaderSize(r, 64<<10), limit: limit, gap: gap}
 }
 
-// next returns what stands before the next blank line. What stands before the end of the stream is torn, and is not returned.
+// next returns what stands before the next blank line. What stands before the end of the stream is
+// torn, and is not returned.
 func (r *reader) next() (event, error) {
 	var e event
 	var has bool
@@ -62,16 +64,19 @@ func (e *event) add(b []byte, limit int) {
 	e.data = append(e.data, b...)
 }
 
-// field returns the value of a line that names this field. A line without a colon is a name without a value.
+// field returns the value of a line that names this field. A line without a colon is a name without
+// a value.
 func field(line []byte, name string) ([]byte, bool) {
 	key, value, _ := bytes.Cut(line, []byte{':'})
 	return bytes.TrimPrefix(value, []byte{' '}), string(key) == name
 }
 
-// maxName is how much longer a line may be than a value: for the name of its field, the colon and the blank.
+// maxName is how much longer a line may be than a value: for the name of its field, the colon and
+// the blank.
 const maxName = 16
 
-// readLine reads up to CR, LF or both into r.line. It reports whether some of the line had to be left out.
+// readLine reads up to CR, LF or both into r.line. It reports whether some of the line had to be
+// left out.
 func (r *reader) readLine() (cut bool, err error) {
 	r.line = r.line[:0]
 	for {

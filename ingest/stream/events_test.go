@@ -86,7 +86,8 @@ func TestMore(t *testing.T) {
 	f(": heartbeat\n\ndata: b", true)
 }
 
-// FuzzReader: no stream makes a reader return or hold more than its limit, nor say something else when it comes in pieces.
+// FuzzReader: no stream makes a reader return or hold more than its limit, nor say something else
+// when it comes in pieces.
 func FuzzReader(f *testing.F) {
 	for _, s := range []string{"data: a\n\n", "data: a\r\n\r\n: x\n\n", "data\rdata:b\n\n", "\xef\xbb\xbfdata: a\n\n", "data: " + strings.Repeat("x", 99) + "\n\n"} {
 		f.Add([]byte(s))

@@ -253,7 +253,8 @@ func label(m *dto.Metric, name string) string {
 	return ""
 }
 
-// feed is a provider's stream. Each connection is served by the next step of its script; the last one stays.
+// feed is a provider's stream. Each connection is served by the next step of its script; the last
+// one stays.
 type feed struct {
 	url string
 

@@ -13,16 +13,17 @@ type worker struct {
 	ended chan struct{} // closed when nothing is left of it
 }
 
-// Plan is what another set of sources comes to. Working it out has changed nothing, and nothing of it can
-// fail: first End, then Begin. One is carried out at a time.
+// Plan is what another set of sources comes to. Working it out has changed nothing, and nothing of
+// it can fail: first End, then Begin. One is carried out at a time.
 type Plan struct {
 	f   *Follower
 	to  map[string]*source // as they will be
 	end []string           // names of those that end, or go on as another account
 }
 
-// Plan works out what these sources come to in the place of those there are. One that is as it was goes on
-// as if nothing had happened; one that is another account goes on behind what is on stable storage.
+// Plan works out what these sources come to in the place of those there are. One that is as it was
+// goes on as if nothing had happened; one that is another account goes on behind what is on stable
+// storage.
 func (f *Follower) Plan(sources []Source) (*Plan, error) {
 	p := &Plan{f: f, to: map[string]*source{}}
 	f.mu.Lock()
@@ -76,8 +77,8 @@ func (s *Source) secret() (secret []byte) {
 	return secret
 }
 
-// End ends the following of those that are gone or are another account, and returns when nothing is left of
-// it. What was taken and not saved comes again.
+// End ends the following of those that are gone or are another account, and returns when nothing is
+// left of it. What was taken and not saved comes again.
 func (p *Plan) End() {
 	var gone []worker
 	p.f.mu.Lock()

@@ -16,7 +16,8 @@ func (d *desk) plan(sources ...Source) {
 	p.Begin()
 }
 
-// TestPlan: a source that stays is not disturbed; one that becomes another account, or goes and comes back, goes on behind what is on disk.
+// TestPlan: a source that stays is not disturbed; one that becomes another account, or goes and
+// comes back, goes on behind what is on disk.
 func TestPlan(t *testing.T) {
 	d := newDesk(t)
 	stays := newFeed(t, sends(account(1, "SUBMITTED")))

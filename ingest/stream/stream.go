@@ -1,8 +1,10 @@
 // Package stream follows the event streams of providers that post no callbacks.
 //
-// Its promises: every event that the provider still has is appended once, in the provider's order, across restarts and broken connections, for what an event says and the
-// place behind it are on stable storage together (I2); one that cannot be understood is kept, sealed, before the next is taken (I8); a journal without room holds the stream
-// back and loses nothing; a provider that is slow, down or refuses costs no other source anything (I6).
+// Its promises: every event that the provider still has is appended once, in the provider's order,
+// across restarts and broken connections, for what an event says and the place behind it are on
+// stable storage together (I2); one that cannot be understood is kept, sealed, before the next is
+// taken (I8); a journal without room holds the stream back and loses nothing; a provider that is
+// slow, down or refuses costs no other source anything (I6).
 package stream
 
 import (
@@ -32,7 +34,8 @@ type Source struct {
 	MaxEvent    int64 // bytes of one event; of a larger one the beginning is kept in quarantine. 0: 1 MiB
 }
 
-// Journal is what a Follower needs of the journal. AppendFrom and Hold are all or none, and nil only when everything is on stable storage.
+// Journal is what a Follower needs of the journal. AppendFrom and Hold are all or none, and nil
+// only when everything is on stable storage.
 type Journal interface {
 	Cursor(source string) (string, error)
 	AppendFrom(ctx context.Context, source, cursor string, rs ...journal.Record) error
@@ -97,7 +100,8 @@ func New(o Options) (*Follower, error) {
 	return f, nil
 }
 
-// Run follows every source until ctx ends or the journal fails. The next Run goes on behind what is on stable storage.
+// Run follows every source until ctx ends or the journal fails. The next Run goes on behind what is
+// on stable storage.
 func (f *Follower) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

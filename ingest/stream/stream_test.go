@@ -19,7 +19,8 @@ import (
 	"countersign/signing"
 )
 
-// TestFollow: what the stream says is on disk, in its order and in full, while the connection stays open; it is as good as signed.
+// TestFollow: what the stream says is on disk, in its order and in full, while the connection stays
+// open; it is as good as signed.
 func TestFollow(t *testing.T) {
 	d := newDesk(t)
 	first, second, _ := strings.Cut(body(3, "ACTIVE"), `,"at"`)
@@ -53,7 +54,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// TestRestart: the stream is opened again behind what is on disk, and what comes again all the same has the ids it had (I4).
+// TestRestart: the stream is opened again behind what is on disk, and what comes again all the same
+// has the ids it had (I4).
 func TestRestart(t *testing.T) {
 	d := newDesk(t)
 	fd := newFeed(
@@ -106,7 +108,8 @@ func TestTorn(t *testing.T) {
 	f("before its first byte", "", wire.cut, unreachable)
 }
 
-// TestQuarantine: what cannot be understood is kept, sealed, in its order, and the stream goes on behind it (I8).
+// TestQuarantine: what cannot be understood is kept, sealed, in its order, and the stream goes on
+// behind it (I8).
 func TestQuarantine(t *testing.T) {
 	f := func(what, odd string, maxEvent int64, cursor, outcome string, want journal.Item) {
 		t.Helper()
@@ -214,7 +217,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestWait: a provider that asks to be left alone is, and a try after many that failed is made a minute later.
+// TestWait: a provider that asks to be left alone is, and a try after many that failed is made a
+// minute later.
 func TestWait(t *testing.T) {
 	d := newDesk(t)
 	f, err := New(Options{Journal: d.journal})
@@ -240,7 +244,8 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestGoodConnections: a provider that ends its connections in an orderly way is not waited for ever longer.
+// TestGoodConnections: a provider that ends its connections in an orderly way is not waited for
+// ever longer.
 func TestGoodConnections(t *testing.T) {
 	d := newDesk(t)
 	d.change = func(f *Follower) { f.waits.first, f.waits.longest = 20*time.Millisecond, time.Hour }
@@ -251,7 +256,8 @@ func TestGoodConnections(t *testing.T) {
 	stop()
 }
 
-// TestSlow: a stream that comes byte by byte, with heartbeats in between, is neither torn nor silent.
+// TestSlow: a stream that comes byte by byte, with heartbeats in between, is neither torn nor
+// silent.
 func TestSlow(t *testing.T) {
 	d := newDesk(t)
 	d.change = func(f *Follower) { f.waits.silence = 400 * time.Millisecond }
@@ -274,7 +280,8 @@ func TestSlow(t *testing.T) {
 	d.says("1 approved")
 }
 
-// TestNoRoom: a journal without room holds the stream back. Nothing is lost, even where the provider leaves out what a slow reader does not take.
+// TestNoRoom: a journal without room holds the stream back. Nothing is lost, even where the
+// provider leaves out what a slow reader does not take.
 func TestNoRoom(t *testing.T) {
 	d := newDesk(t)
 	d.stop()
@@ -369,7 +376,8 @@ type faulty struct {
 // AppendFrom fails.
 func (f *faulty) AppendFrom(context.Context, string, string, ...journal.Record) error { return f.err }
 
-// TestIsolation is I6: a provider that hangs, one that is not there and one that refuses hold up nobody.
+// TestIsolation is I6: a provider that hangs, one that is not there and one that refuses hold up
+// nobody.
 func TestIsolation(t *testing.T) {
 	d := newDesk(t)
 	hanging := newFeed(t, func(w wire) { <-w.gone })

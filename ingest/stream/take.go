@@ -21,7 +21,8 @@ type taken struct {
 	verdict verdict
 }
 
-// take notes what one event says, to be saved with the place behind it. One that must be kept is kept at once, behind all before it.
+// take notes what one event says, to be saved with the place behind it. One that must be kept is
+// kept at once, behind all before it.
 func (c *connection) take(ctx context.Context, ev event) error {
 	c.good = true
 	c.f.m.last.WithLabelValues(c.s.Name).Set(float64(c.f.o.Now().Unix()))
@@ -71,7 +72,8 @@ func (c *connection) read(ev event) (t journal.Intake, err error) {
 	return c.f.o.Take(c.s.Name, res, unread, ev.data)
 }
 
-// hold keeps an event, sealed, behind what came before it. A crash before its place is saved brings it again, and it is then kept once.
+// hold keeps an event, sealed, behind what came before it. A crash before its place is saved brings
+// it again, and it is then kept once.
 func (c *connection) hold(ctx context.Context, t journal.Intake) error {
 	if err := c.save(ctx); err != nil {
 		return err
@@ -126,7 +128,8 @@ func (c *connection) append(ctx context.Context, part []taken) error {
 	return nil
 }
 
-// noRoom reports whether the journal is full or behind: it has room again once the relay has caught up.
+// noRoom reports whether the journal is full or behind: it has room again once the relay has caught
+// up.
 func noRoom(err error) bool {
 	return errors.Is(err, journal.ErrBacklog) || errors.Is(err, journal.ErrFull)
 }

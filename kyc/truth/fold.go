@@ -85,7 +85,8 @@ func (v *view) fold(sc scope) (r result) {
 	return p
 }
 
-// worst shows the gravest of the open findings. What may be tried again shows the try, once the same source has begun one: that lifts nothing.
+// worst shows the gravest of the open findings. What may be tried again shows the try, once the
+// same source has begun one: that lifts nothing.
 func (v *view) worst(open, us []said) result {
 	best := result{}
 	for _, f := range open {
@@ -116,7 +117,8 @@ func (v *view) worst(open, us []said) result {
 	return best
 }
 
-// progress is how far things are: of every source the newest attempt that has not lapsed, and of those the furthest. With a finding, of its source and after it only.
+// progress is how far things are: of every source the newest attempt that has not lapsed, and of
+// those the furthest. With a finding, of its source and after it only.
 func (v *view) progress(us []said, after *said) result {
 	runs, sources := map[runID]said{}, map[string]said{}
 	for _, u := range us {
@@ -153,7 +155,8 @@ func (v *view) progress(us []said, after *said) result {
 	return r
 }
 
-// later puts the attempts of one run in order: by time, then by revision and how far they are, or by arrival. A partner's word that it has begun comes before all.
+// later puts the attempts of one run in order: by time, then by revision and how far they are, or
+// by arrival. A partner's word that it has begun comes before all.
 func later(a, b said) bool {
 	if a.Submission != b.Submission {
 		return a.Submission
@@ -246,8 +249,9 @@ func (r result) stays() bool {
 	return slices.ContainsFunc(r.left, func(f said) bool { return f.serious() })
 }
 
-// speaker is the source that stands for a type that is judged by steps: it has approved every step that it has begun, after all that others found and that may be
-// answered elsewhere. Of several, the one whose approval lasts longest.
+// speaker is the source that stands for a type that is judged by steps: it has approved every step
+// that it has begun, after all that others found and that may be answered elsewhere. Of several,
+// the one whose approval lasts longest.
 func (v *view) speaker(t string, steps map[Key]result) (best string) {
 	var lasts time.Time
 	for k := range steps {
@@ -291,7 +295,8 @@ func (v *view) types() (ts []string) {
 	return ts
 }
 
-// begunAtAll is pending while anything is under way, or when all there is has been decided and more is asked for.
+// begunAtAll is pending while anything is under way, or when all there is has been decided and more
+// is asked for.
 func (v *view) begunAtAll() Status {
 	if v.submitted {
 		return Pending

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Teller says what a history means to a policy at an instant, where approvals without a date of the provider's last that long; 0: for ever.
+// Teller says what a history means to a policy at an instant, where approvals without a date of the
+// provider's last that long; 0: for ever.
 type Teller func(h History, p Policy, lasts time.Duration, now time.Time) (Status, time.Time)
 
 // Property is what must hold of every history, whoever tells it.
@@ -135,7 +136,8 @@ func untilIsExact(t *try) error {
 	return nil
 }
 
-// nothingElseApproves, whenever it is said to have happened: an older attempt, reset or verdict that comes late may only show that a run is newer or older than it seemed.
+// nothingElseApproves, whenever it is said to have happened: an older attempt, reset or verdict
+// that comes late may only show that a run is newer or older than it seemed.
 func nothingElseApproves(t *try) error {
 	if t.tell() == Approved {
 		return nil
@@ -155,7 +157,8 @@ func nothingElseApproves(t *try) error {
 	return nil
 }
 
-// anAttemptTakesNothingAway, be it of the same run, a new one or another source; only what a source has begun of a type it answers by steps is waited for.
+// anAttemptTakesNothingAway, be it of the same run, a new one or another source; only what a source
+// has begun of a type it answers by steps is waited for.
 func anAttemptTakesNothingAway(t *try) error {
 	if t.tell() != Approved {
 		return nil
@@ -261,7 +264,8 @@ func decision(k Key, min int, st Status) Update {
 	return x
 }
 
-// aNewRunIsTheWayOut without operators, approved by those who spoke, unless somebody was suspended, hit or refused by an operator.
+// aNewRunIsTheWayOut without operators, approved by those who spoke, unless somebody was suspended,
+// hit or refused by an operator.
 func aNewRunIsTheWayOut(t *try) error {
 	if slices.ContainsFunc(t.us, func(x Update) bool { return x.class() >= ban }) {
 		return nil
@@ -276,7 +280,8 @@ func aNewRunIsTheWayOut(t *try) error {
 	return nil
 }
 
-// noAndRelease: the no itself takes away whatever stood, and both leave what the release alone leaves.
+// noAndRelease: the no itself takes away whatever stood, and both leave what the release alone
+// leaves.
 func noAndRelease(t *try) error {
 	k := wideKeys[t.IntN(len(wideKeys))]
 	no := decision(k, 250, []Status{InReview, Rejected, RejectedTerminal, Suspended}[t.IntN(4)])
@@ -306,7 +311,8 @@ func askingForMoreApprovesNobody(t *try) error {
 	return nil
 }
 
-// approvedMeans says what approved must mean a second time and by itself, of every finding on its own.
+// approvedMeans says what approved must mean a second time and by itself, of every finding on its
+// own.
 func approvedMeans(t *try) error {
 	if t.tell() != Approved {
 		return nil

@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
-// Random makes a history of up to 40 records with everything in it: sources, runs, equal times, revisions, records without a time, operators, claims and answers,
-// suspensions that are lifted, submissions, deadlines, ends. Approvals without a date of the provider's last as long as it says; 0: for ever.
+// Random makes a history of up to 40 records with everything in it: sources, runs, equal times,
+// revisions, records without a time, operators, claims and answers, suspensions that are lifted,
+// submissions, deadlines, ends. Approvals without a date of the provider's last as long as it says;
+// 0: for ever.
 func Random(r *rand.Rand) (h History, lasts time.Duration) {
 	if r.IntN(3) == 0 {
 		h = broad(r)
@@ -45,7 +47,8 @@ func Random(r *rand.Rand) (h History, lasts time.Duration) {
 	return h.lasting(lasts), lasts
 }
 
-// lasting gives every approval that the provider gave no date the end that it has where all of them last as long as this; 0: none. It changes h, and returns it.
+// lasting gives every approval that the provider gave no date the end that it has where all of them
+// last as long as this; 0: none. It changes h, and returns it.
 func (h History) lasting(lasts time.Duration) History {
 	for i := range h {
 		x := &h[i]
@@ -66,7 +69,8 @@ func (h History) lasting(lasts time.Duration) History {
 // RandomPolicy is one of the policies that ask for different things.
 func RandomPolicy(r *rand.Rand) Policy { return widePolicies[r.IntN(len(widePolicies))] }
 
-// wide histories: more sources, keys and types than random makes, equal times, revisions, updates without a time among timed ones, confirmations, decisions between.
+// wide histories: more sources, keys and types than random makes, equal times, revisions, updates
+// without a time among timed ones, confirmations, decisions between.
 var (
 	wideKeys = []Key{
 		sumsub, persona, request, screening,
@@ -136,7 +140,8 @@ var manyKeys = []Key{
 	{Source: "persona", Type: "identity_verification"},
 }
 
-// long makes histories of up to 40 updates with everything in them. Received never goes back, and no time is later than the record's.
+// long makes histories of up to 40 updates with everything in them. Received never goes back, and
+// no time is later than the record's.
 func long(r *rand.Rand) History {
 	reasons := [][]string{nil, nil, {"document_unreadable"}, {"attempts_exceeded"}, {"fraud_suspected"}, {"sanctions_match"}}
 	pick := func(n int) bool { return n > 0 && r.IntN(n) == 0 }

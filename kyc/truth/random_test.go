@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// random makes a history of up to nine updates. Those of operators carry the time at which they enter the journal, which is later than every provider's.
+// random makes a history of up to nine updates. Those of operators carry the time at which they
+// enter the journal, which is later than every provider's.
 func random(r *rand.Rand, operators bool) []Update {
 	reasons := [][]string{nil, {"document_unreadable"}, {"fraud_suspected"}, {"sanctions_match"}}
 	var us []Update
@@ -62,7 +63,8 @@ func TestArrivalDoesNotMatter(t *testing.T) {
 	t.Log(seen)
 }
 
-// Whoever is not approved is made so by an approval, an operator, an answer, or nothing. Not by an attempt, a reset, an expiry, a milder word, or time.
+// Whoever is not approved is made so by an approval, an operator, an answer, or nothing. Not by an
+// attempt, a reset, an expiry, a milder word, or time.
 func TestOnlyApprovalsApprove(t *testing.T) {
 	tried := 0
 	each(t, 60000, true, func(seed uint64, r *rand.Rand, p Policy, us []Update) {
@@ -116,7 +118,8 @@ func TestWeakLiftsNothing(t *testing.T) {
 	})
 }
 
-// Of what stands against somebody, a hit is lifted by an operator alone, and nothing approved goes without an approval that is newer than every verdict of its type.
+// Of what stands against somebody, a hit is lifted by an operator alone, and nothing approved goes
+// without an approval that is newer than every verdict of its type.
 func TestApprovedMeansApproved(t *testing.T) {
 	n := 0
 	each(t, 120000, true, func(seed uint64, r *rand.Rand, p Policy, us []Update) {

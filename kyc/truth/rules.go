@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// scope is what is folded together: the overall checks of a type, or the steps of a type of one source and part.
+// scope is what is folded together: the overall checks of a type, or the steps of a type of one
+// source and part.
 type scope struct {
 	typ  string
 	step *Key
@@ -78,7 +79,8 @@ func (v *view) ended(f said) bool {
 	return f.class() == ban && slices.ContainsFunc(v.lifts, func(l said) bool { return l.Key == f.Key && run(l, f) && before(f, l) })
 }
 
-// outrun reports whether a rejection that may be tried again is moot: a run of its source that began after its own had been approved before it, and was the try.
+// outrun reports whether a rejection that may be tried again is moot: a run of its source that
+// began after its own had been approved before it, and was the try.
 func (v *view) outrun(f said, approvals, us []said) bool {
 	return f.Status == Rejected && f.class() == soft && f.Session != "" && slices.ContainsFunc(approvals, func(a said) bool {
 		b := v.first(a)
@@ -86,15 +88,17 @@ func (v *view) outrun(f said, approvals, us []said) bool {
 	})
 }
 
-// undone reports whether the source has begun the run of its approval anew, by a word that is not known to be older.
+// undone reports whether the source has begun the run of its approval anew, by a word that is not
+// known to be older.
 func undone(a said, us []said) bool {
 	return slices.ContainsFunc(us, func(r said) bool {
 		return r.reset() && run(r, a) && (before(a, r) || r.At.IsZero() != a.At.IsZero() && !before(r, a))
 	})
 }
 
-// confirmed reports whether the provider has answered a claim for us: its answer is what counts, whatever it is. Claims of one slot are answered together: if one of
-// them came after the question, it is asked again.
+// confirmed reports whether the provider has answered a claim for us: its answer is what counts,
+// whatever it is. Claims of one slot are answered together: if one of them came after the question,
+// it is asked again.
 func confirmed(f said, us []said) bool {
 	return slices.ContainsFunc(us, func(c said) bool {
 		if !c.Confirms || c.Weak || c.Key != f.Key || c.Session != f.Session || c.Ref != f.Ref || c.n < f.n {
@@ -112,7 +116,8 @@ func cmpTime(t, instead time.Time) time.Time {
 	return t
 }
 
-// until is when an approval ends: what it says, or when its source, of this run or a newer one, or an operator last said that it had ended.
+// until is when an approval ends: what it says, or when its source, of this run or a newer one, or
+// an operator last said that it had ended.
 func (v *view) until(a said, approvals, us []said) time.Time {
 	end := v.given(a, approvals, us)
 	for _, e := range merge(us, said.ended) {
@@ -128,8 +133,9 @@ func (v *view) until(a said, approvals, us []said) time.Time {
 // sooner compares ends, of which zero is never.
 func sooner(a, b time.Time) bool { return !a.IsZero() && (b.IsZero() || a.Before(b)) }
 
-// given is the date of an approval. One that only repeats the approval before it, whose date has not passed and whose run has not been tried again, begun again or ended
-// between them, extends nothing but by a date of the provider's. An attempt between them makes it a renewal.
+// given is the date of an approval. One that only repeats the approval before it, whose date has
+// not passed and whose run has not been tried again, begun again or ended between them, extends
+// nothing but by a date of the provider's. An attempt between them makes it a renewal.
 func (v *view) given(a said, approvals, us []said) time.Time {
 	given, ok := v.dates[a.n]
 	if ok {
@@ -157,7 +163,8 @@ func repeats(p, a said, approvals, us []said) bool {
 		!slices.ContainsFunc(merge(us, said.ended), between)
 }
 
-// lasts is until when an approval lasts: where nobody knows which of two of its run is the newer, the one that ends sooner tells.
+// lasts is until when an approval lasts: where nobody knows which of two of its run is the newer,
+// the one that ends sooner tells.
 func (v *view) lasts(a said, approvals, us []said) time.Time {
 	end := v.until(a, approvals, us)
 	for _, o := range approvals {

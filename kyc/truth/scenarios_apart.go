@@ -2,7 +2,8 @@ package truth
 
 import "time"
 
-// apart holds what tells each rule of the code from its neighbours: every one of these was missing when that rule alone was changed.
+// apart holds what tells each rule of the code from its neighbours: every one of these was missing
+// when that rule alone was changed.
 func apart(c *scenarios) {
 	idv := Policy{Required: []string{"identity_verification"}}
 	docs := Policy{Required: []string{"document_verification"}}

@@ -2,7 +2,8 @@ package truth
 
 import "time"
 
-// merged holds what the state's bounds ask of the definition, and what the mutants of the merged rules showed to be missing.
+// merged holds what the state's bounds ask of the definition, and what the mutants of the merged
+// rules showed to be missing.
 func merged(c *scenarios) {
 	idv := Policy{Required: []string{"identity_verification"}}
 	docs := Policy{Required: []string{"document_verification"}}

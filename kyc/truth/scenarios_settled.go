@@ -2,7 +2,8 @@ package truth
 
 import "time"
 
-// settled holds what the first definition left open: renewals in one run, suspensions that their provider ends, registered submissions and deadlines.
+// settled holds what the first definition left open: renewals in one run, suspensions that their
+// provider ends, registered submissions and deadlines.
 func settled(c *scenarios) {
 	idv := Policy{Required: []string{"identity_verification"}}
 	f := func(name string, want Status, us ...Update) { c.status(name, idv, 500, want, us...) }

@@ -1,16 +1,25 @@
-// Package truth defines what a subject's status is, as a pure function of everything that has been said about the subject. It is written to be argued with, not to be fast,
-// and only tests import it: kyc.State keeps a bounded summary and must never disagree. docs/STATUS.md says the same for people.
+// Package truth defines what a subject's status is, as a pure function of everything that has been
+// said about the subject. It is written to be argued with, not to be fast, and only tests import
+// it: kyc.State keeps a bounded summary and must never disagree. docs/STATUS.md says the same for
+// people.
 //
-// The whole of it in eight sentences. What takes away is a finding, and a finding stays until a newer approval, an operator who knew of it, or the provider's own answer
-// to our question about it answers it; an attempt, a reset, an expiry or the passing of time never does. (Two exceptions: a rejection that may be tried again is moot once
-// a run that its source began later has been approved, and a suspension ends when its provider says that it does.) Which approval answers depends on how grave the finding
-// is: any newer one of the type, but for serious reasons one of the same source (after a terminal rejection only once it was reset or in a run begun since), for a
-// suspension one of the same run, for a hit and for an operator's no none. Findings that nothing but their newest tells apart are answered together. An approval stands
-// while it has not ended, its run has not been reset and it is newer than every finding of its check, or an operator gave it knowing of them; one that only repeats
-// another, with no attempt between, extends nothing. A check is approved while one stands and every finding is answered. A subject is approved while every required type
-// is, by its overall check or by every step of one source, and nothing that counts anyway takes away.
+// The whole of it in eight sentences. What takes away is a finding, and a finding stays until a
+// newer approval, an operator who knew of it, or the provider's own answer to our question about it
+// answers it; an attempt, a reset, an expiry or the passing of time never does. (Two exceptions: a
+// rejection that may be tried again is moot once a run that its source began later has been
+// approved, and a suspension ends when its provider says that it does.) Which approval answers
+// depends on how grave the finding is: any newer one of the type, but for serious reasons one of
+// the same source (after a terminal rejection only once it was reset or in a run begun since), for
+// a suspension one of the same run, for a hit and for an operator's no none. Findings that nothing
+// but their newest tells apart are answered together. An approval stands while it has not ended,
+// its run has not been reset and it is newer than every finding of its check, or an operator gave
+// it knowing of them; one that only repeats another, with no attempt between, extends nothing. A
+// check is approved while one stands and every finding is answered. A subject is approved while
+// every required type is, by its overall check or by every step of one source, and nothing that
+// counts anyway takes away.
 //
-// It relies on two things that the caller sees to: Received never goes back, and no time of a provider's is later than the record that brought it by more than clocks differ.
+// It relies on two things that the caller sees to: Received never goes back, and no time of a
+// provider's is later than the record that brought it by more than clocks differ.
 package truth
 
 import (
@@ -120,7 +129,8 @@ func (u *Update) class() class {
 // serious reasons are settled where they were raised, or by an operator.
 func (u *Update) serious() bool { return has(u, hitReasons) || has(u, graveReasons) }
 
-// exhausted reports a rejection that is final for its run only: its attempts are used up, and its source may begin another.
+// exhausted reports a rejection that is final for its run only: its attempts are used up, and its
+// source may begin another.
 func (u *Update) exhausted() bool {
 	return u.class() == final && len(u.Reasons) > 0 && !slices.ContainsFunc(u.Reasons, func(r string) bool { return r != "attempts_exceeded" })
 }
@@ -158,8 +168,9 @@ func (s said) when() time.Time {
 	return s.At
 }
 
-// before reports whether b is known to be newer than a. Where a time is missing, only arrival tells; an approval with a time older than the arrival of a finding
-// without one does not answer it, for that finding may be the newer of the two.
+// before reports whether b is known to be newer than a. Where a time is missing, only arrival
+// tells; an approval with a time older than the arrival of a finding without one does not answer
+// it, for that finding may be the newer of the two.
 func before(a, b said) bool {
 	switch {
 	case !a.At.IsZero() && !b.At.IsZero():
@@ -171,7 +182,8 @@ func before(a, b said) bool {
 	}
 }
 
-// slot is what nothing but their newest can tell apart: words of one slot count as one, with the greatest time and the last arrival.
+// slot is what nothing but their newest can tell apart: words of one slot count as one, with the
+// greatest time and the last arrival.
 type slot struct {
 	key                            Key
 	session, ref                   string

@@ -4,7 +4,8 @@ package store
 
 import "time"
 
-// ackEarly answers before the commit: what must never happen, built only to see the kill tests go red.
+// ackEarly answers before the commit: what must never happen, built only to see the kill tests go
+// red.
 func ackEarly(group []*op) {
 	for _, o := range group {
 		if o.done != nil {

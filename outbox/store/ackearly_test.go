@@ -4,7 +4,8 @@ package store
 
 import "testing"
 
-// The negative control of TestNilMeansWritten: built to answer before the commit, the store must be caught at it.
+// The negative control of TestNilMeansWritten: built to answer before the commit, the store must be
+// caught at it.
 //
 //	go test -tags fault_ackearly -run TestAckEarlyIsCaught ./outbox/store/
 func TestAckEarlyIsCaught(t *testing.T) {

@@ -13,8 +13,10 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Backup writes a copy of the whole database, as of now, checks it by opening it, and only then gives it its name: under that name there is a whole, checked copy on
-// stable storage, of mode 0600, or nothing. Writers go on meanwhile. It refuses to overwrite, also the unfinished copy (path.new) of a backup that was cut off.
+// Backup writes a copy of the whole database, as of now, checks it by opening it, and only then
+// gives it its name: under that name there is a whole, checked copy on stable storage, of mode
+// 0600, or nothing. Writers go on meanwhile. It refuses to overwrite, also the unfinished copy
+// (path.new) of a backup that was cut off.
 func (s *Store) Backup(path string) (size int64, err error) {
 	switch _, err := os.Lstat(path); {
 	case err == nil:
@@ -58,7 +60,8 @@ func (s *Store) passes(path string) error {
 	return err
 }
 
-// whileOpen ends a copy when the store stops: the file is not closed before its last reader has ended, and a copy may take minutes.
+// whileOpen ends a copy when the store stops: the file is not closed before its last reader has
+// ended, and a copy may take minutes.
 type whileOpen struct {
 	w       io.Writer
 	stopped <-chan struct{}

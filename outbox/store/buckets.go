@@ -2,7 +2,8 @@ package store
 
 import bolt "go.etcd.io/bbolt"
 
-// Name names a bucket. Each belongs to one package; the store only makes them. Its number is a part of every checksum: never renumber.
+// Name names a bucket. Each belongs to one package; the store only makes them. Its number is a part
+// of every checksum: never renumber.
 type Name byte
 
 // The buckets.

@@ -5,7 +5,8 @@ import "encoding/binary"
 // maxCorrected is the largest record whose bits are tried one by one: each try reads all of it.
 const maxCorrected = 16 << 10
 
-// home is the bucket that a record belongs to which stands in another one: whole pages may change their places. 0: none, it is damaged.
+// home is the bucket that a record belongs to which stands in another one: whole pages may change
+// their places. 0: none, it is damaged.
 func home(r leafRecord) Name {
 	for _, n := range Names() {
 		if _, err := unwrap(n, r.key, r.value); err == nil {
@@ -15,8 +16,9 @@ func home(r leafRecord) Name {
 	return 0
 }
 
-// correct undoes one flipped bit of a damaged record: of its body, its head, its key, or the element of the page that says where it is. With 64 bits of checksum no other
-// record comes out than the one that was written. It returns copies.
+// correct undoes one flipped bit of a damaged record: of its body, its head, its key, or the
+// element of the page that says where it is. With 64 bits of checksum no other record comes out
+// than the one that was written. It returns copies.
 func correct(r leafRecord) (key, record []byte, ok bool) {
 	if r.key != nil && len(r.key)+len(r.value) <= maxCorrected {
 		key, record = append([]byte(nil), r.key...), append([]byte(nil), r.value...)

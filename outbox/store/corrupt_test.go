@@ -15,7 +15,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// sample is a database with some hundred records and holes where others were, and what is in it by bucket and key.
+// sample is a database with some hundred records and holes where others were, and what is in it by
+// bucket and key.
 func sample(t *testing.T) (file []byte, ledger map[string]string) {
 	t.Helper()
 	s := mustOpen(t, Options{MaxSize: 4 << 20})
@@ -92,7 +93,8 @@ func spoil(r *rand.Rand, b []byte) (bad []byte, how string) {
 	}
 }
 
-// A damaged file is refused with its name and left as it is; or it is mended, and kept beside under another name. Then every record is what was written, or is counted as damaged.
+// A damaged file is refused with its name and left as it is; or it is mended, and kept beside under
+// another name. Then every record is what was written, or is counted as damaged.
 func TestCorruptFiles(t *testing.T) {
 	whole, ledger := sample(t)
 	var mu sync.Mutex // guards seen
@@ -210,7 +212,8 @@ func mustPut(t *testing.T, what string, s *Store) {
 	}
 }
 
-// A file in which nothing is damaged is found to be just that, whatever was written and deleted, or the walk knows less of bbolt than it thinks.
+// A file in which nothing is damaged is found to be just that, whatever was written and deleted, or
+// the walk knows less of bbolt than it thinks.
 func TestSoundIsSound(t *testing.T) {
 	dir := fastDir(t)
 	r := rand.New(rand.NewPCG(3, 3))
@@ -242,7 +245,8 @@ func TestSoundIsSound(t *testing.T) {
 	s.Close()
 }
 
-// One bit, anywhere: in nearly every place it costs nobody anything, and nowhere is a record altered or lost without a word.
+// One bit, anywhere: in nearly every place it costs nobody anything, and nowhere is a record
+// altered or lost without a word.
 func TestEveryBit(t *testing.T) {
 	whole, ledger := sample(t)
 	r := rand.New(rand.NewPCG(7, 7))
@@ -289,7 +293,8 @@ type seenAll struct{ records int }
 func (s *seenAll) Record(Name, []byte, []byte) { s.records++ }
 func (s *seenAll) Problems() []string          { return []string{fmt.Sprint("seen ", s.records)} }
 
-// An auditor is asked only if it has seen the whole file: of one whose page headers had to be put right first, it knows a part.
+// An auditor is asked only if it has seen the whole file: of one whose page headers had to be put
+// right first, it knows a part.
 func TestAuditorsSeeAll(t *testing.T) {
 	whole, _ := sample(t)
 	path := filepath.Join(fastDir(t), fileName)
@@ -375,7 +380,8 @@ func TestNoDatabase(t *testing.T) {
 	}
 }
 
-// A page that was written and never reached the disk leaves the older one in its place, whose records are all sound.
+// A page that was written and never reached the disk leaves the older one in its place, whose
+// records are all sound.
 func TestStalePages(t *testing.T) {
 	dir := fastDir(t)
 	s := mustOpen(t, Options{Dir: dir})

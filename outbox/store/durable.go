@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WriteFile writes a small file with mode 0600, whatever the umask, so that after a power cut it is there as a whole, or not at all. It takes the place of one that is there.
+// WriteFile writes a small file with mode 0600, whatever the umask, so that after a power cut it is
+// there as a whole, or not at all. It takes the place of one that is there.
 func WriteFile(path string, b []byte) error {
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the operator's own data directory
@@ -29,8 +30,9 @@ func WriteFile(path string, b []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// mark makes the file that stands while a process has the database open, with its number in it. On a full disk one that is there is left as it is, and one without a number is
-// made, which takes no room: a gateway whose disk is full starts, and delivers what is owed.
+// mark makes the file that stands while a process has the database open, with its number in it. On
+// a full disk one that is there is left as it is, and one without a number is made, which takes no
+// room: a gateway whose disk is full starts, and delivers what is owed.
 func mark(tag string) error {
 	err := WriteFile(tag, fmt.Appendf(nil, "%d\n", os.Getpid()))
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
@@ -57,8 +59,10 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// makeDir makes a directory with mode 0700, and those above it that are missing. When it returns, a power cut cannot take it away any more: the directories that
-// hold the names are synced, also when an earlier start was ended between the two. Where the one above was made by somebody else and may not be read, it is left to them.
+// makeDir makes a directory with mode 0700, and those above it that are missing. When it returns, a
+// power cut cannot take it away any more: the directories that hold the names are synced, also when
+// an earlier start was ended between the two. Where the one above was made by somebody else and may
+// not be read, it is left to them.
 func makeDir(dir string, sync func(string) error) error {
 	full, err := filepath.Abs(dir)
 	if err != nil {
@@ -87,7 +91,8 @@ func makeDir(dir string, sync func(string) error) error {
 	return nil
 }
 
-// moveNew gives a file its final name and never takes the place of another: errors then wrap fs.ErrExist.
+// moveNew gives a file its final name and never takes the place of another: errors then wrap
+// fs.ErrExist.
 func moveNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) { // a file system, or a kernel, that cannot

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// Under its final name a backup is whole and checked, or not there, and nothing else is ever overwritten.
+// Under its final name a backup is whole and checked, or not there, and nothing else is ever
+// overwritten.
 func TestBackupRefusesAndCleansUp(t *testing.T) {
 	dir := t.TempDir()
 	bad := errors.New("odd page")
@@ -84,7 +85,8 @@ func TestModesWhateverTheUmask(t *testing.T) {
 	f(0o777)
 }
 
-// Whatever names the data directory is synced, the outermost first, also when the directory was made and the process ended before that; and never again later.
+// Whatever names the data directory is synced, the outermost first, also when the directory was
+// made and the process ended before that; and never again later.
 func TestDataDirectoryIsSynced(t *testing.T) {
 	top := t.TempDir()
 	f := func(dir string, want ...string) {

@@ -25,8 +25,9 @@ type Report struct {
 // Sound reports whether the file can be used as it is.
 func (r *Report) Sound() bool { return len(r.Damaged) == 0 && len(r.Corrected) == 0 && !r.Bent }
 
-// Auditor looks at every sound record of a file, bucket by bucket in the order of Names and within a bucket in the order of keys, and says at the end what does not fit
-// together. Its memory must not grow with the file.
+// Auditor looks at every sound record of a file, bucket by bucket in the order of Names and within
+// a bucket in the order of keys, and says at the end what does not fit together. Its memory must
+// not grow with the file.
 type Auditor interface {
 	Record(n Name, key, body []byte)
 	Problems() []string
@@ -38,10 +39,12 @@ type Examiner func(ctx context.Context, path, to string, tick func(done, total i
 // maxDamaged is how many damaged records are still records, and no longer a damaged file.
 const maxDamaged = 10_000
 
-// mendedKey stands in meta from the mending of a file until its owners have seen to what was damaged.
+// mendedKey stands in meta from the mending of a file until its owners have seen to what was
+// damaged.
 var mendedKey = []byte("store/mended")
 
-// Unrepaired reports whether the owners of what is in the file have to look at what was damaged, or what does not fit together, before they use it. Repaired says that they have.
+// Unrepaired reports whether the owners of what is in the file have to look at what was damaged, or
+// what does not fit together, before they use it. Repaired says that they have.
 func (s *Store) Unrepaired() (yes bool, err error) {
 	if s.found != nil && len(s.found.Problems) > 0 {
 		return true, nil
@@ -57,10 +60,12 @@ func (s *Store) Unrepaired() (yes bool, err error) {
 // Repaired ends what Unrepaired reports, with the transaction.
 func (tx *Tx) Repaired() error { return tx.Bucket(Meta).Delete(mendedKey) }
 
-// Examine reads a whole database that nobody writes to, believes nothing of it, and says what is damaged. Its memory is bounded, whatever stands in the file. An error wraps
-// ErrCorrupt, and names the file: then records have gone, or are there as they once were, and nobody can say whose. Where to is given, and something is damaged, a new file
-// is made there with all that is sound, what could be corrected, and the damaged records, as they are, in a bucket of their own: it is on stable storage then. The file itself
-// is never changed.
+// Examine reads a whole database that nobody writes to, believes nothing of it, and says what is
+// damaged. Its memory is bounded, whatever stands in the file. An error wraps ErrCorrupt, and names
+// the file: then records have gone, or are there as they once were, and nobody can say whose. Where
+// to is given, and something is damaged, a new file is made there with all that is sound, what
+// could be corrected, and the damaged records, as they are, in a bucket of their own: it is on
+// stable storage then. The file itself is never changed.
 func Examine(ctx context.Context, path, to string, tick func(done, total int64), auditors ...Auditor) (Report, error) {
 	e, harder := examine(ctx, path, tick, false, auditors), false
 	if e.err != nil && ctx.Err() == nil {
@@ -169,8 +174,9 @@ func (e *examination) meta(key, body []byte) error {
 	return nil
 }
 
-// compare finds out whether what is there is what was written. A damaged record may be counted with a damaged checksum: then its bucket's sum says nothing of the others, which
-// is all right unless whole pages have changed their places.
+// compare finds out whether what is there is what was written. A damaged record may be counted with
+// a damaged checksum: then its bucket's sum says nothing of the others, which is all right unless
+// whole pages have changed their places.
 func (e *examination) compare() error {
 	if believe {
 		return nil
@@ -190,7 +196,8 @@ func (e *examination) compare() error {
 	return nil
 }
 
-// damagedKey says where a damaged record was found, and when: at tells records apart whose keys are equal, also those of an earlier mending.
+// damagedKey says where a damaged record was found, and when: at tells records apart whose keys are
+// equal, also those of an earlier mending.
 func damagedKey(n Name, at uint64, key []byte) []byte {
 	return append(binary.BigEndian.AppendUint64([]byte{byte(n)}, at), key[:min(len(key), 1024)]...)
 }
@@ -208,7 +215,8 @@ type DamagedRecord struct {
 	Record []byte // as it was found, head and all
 }
 
-// Damaged lists up to n of the damaged records of a bucket after an entry (nil: from the first) that SeenTo has not marked. Their slices are copies.
+// Damaged lists up to n of the damaged records of a bucket after an entry (nil: from the first)
+// that SeenTo has not marked. Their slices are copies.
 func (tx *Tx) Damaged(bucket Name, after []byte, n int) (list []DamagedRecord) {
 	c := tx.Bucket(Damaged).Cursor()
 	from := []byte{byte(bucket)}
@@ -234,7 +242,8 @@ const (
 	mendBytes = 8 << 20
 )
 
-// rewrite makes a new file of what can be read of another. Records come in the order of their keys, so that its pages are full.
+// rewrite makes a new file of what can be read of another. Records come in the order of their keys,
+// so that its pages are full.
 func rewrite(ctx context.Context, path, to string, tick func(done, total int64), harder bool) (err error) {
 	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) { // of a try that was cut off
 		return err
@@ -336,7 +345,8 @@ func mend(ctx context.Context, o Options, path string, tick func(done, total int
 	return rep, nil
 }
 
-// replace puts a file in the place of another, which has its other name before it loses this one: at no moment is there no file, and what was there is never lost.
+// replace puts a file in the place of another, which has its other name before it loses this one:
+// at no moment is there no file, and what was there is never lost.
 func replace(path, with, aside string) error {
 	if err := os.Link(path, aside); err != nil {
 		return err

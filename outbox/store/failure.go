@@ -12,10 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stall is how long a commit may take: as long as the ingress waits for one. Longer ones make the gateway not ready.
+// Stall is how long a commit may take: as long as the ingress waits for one. Longer ones make the
+// gateway not ready.
 const Stall = 2 * time.Second
 
-// IOError is the error that ended a Store: after it nothing can be written any more, and the process has to end. It wraps ErrUnknown and the cause.
+// IOError is the error that ended a Store: after it nothing can be written any more, and the
+// process has to end. It wraps ErrUnknown and the cause.
 type IOError struct {
 	Path  string // of the database
 	Call  string // the system call, as its manual page names it; "commit" where that is not known
@@ -57,7 +59,8 @@ func (s *Store) Failed() <-chan struct{} { return s.dead }
 // Failure is what has ended the store; nil: nothing.
 func (s *Store) Failure() *IOError { return s.failure.Load() }
 
-// callOf finds out which call failed, and how. bbolt hands on the error of pwrite as the standard library made it, that of fdatasync bare, and those of growing the file as text.
+// callOf finds out which call failed, and how. bbolt hands on the error of pwrite as the standard
+// library made it, that of fdatasync bare, and those of growing the file as text.
 func callOf(err error) (call, errno string) {
 	if number, ok := errors.AsType[syscall.Errno](err); ok {
 		errno = unix.ErrnoName(number)
@@ -86,7 +89,8 @@ func callOf(err error) (call, errno string) {
 	return call, errno
 }
 
-// Running is for how long the writer has been at the commit that is under way, its functions and looking at the disk included; 0: none is.
+// Running is for how long the writer has been at the commit that is under way, its functions and
+// looking at the disk included; 0: none is.
 func (s *Store) Running() time.Duration {
 	began := s.began.Load()
 	if began == 0 {
@@ -101,7 +105,8 @@ func (s *Store) busy() (done func()) {
 	return func() { s.began.Store(0) }
 }
 
-// Stopped reports whether Close would return at once: the writer has ended, or was never started. It waits a moment for one that is about to.
+// Stopped reports whether Close would return at once: the writer has ended, or was never started.
+// It waits a moment for one that is about to.
 func (s *Store) Stopped() bool {
 	if !s.running.Load() {
 		return true

@@ -14,7 +14,8 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// create makes an empty database under another name, complete and synced, and only then gives it its name: a power cut leaves all or nothing.
+// create makes an empty database under another name, complete and synced, and only then gives it
+// its name: a power cut leaves all or nothing.
 func create(path string) error {
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		return err // there is one, or a link to where one should be, or we may not look
@@ -53,8 +54,9 @@ func initialise(bare *bolt.Tx) error {
 
 var schemaKey = []byte("schema")
 
-// take opens the file for writing. It examines it first if it was not closed cleanly, or is not large (opening visits every page as it is), and marks it as open before bbolt sees it: should bbolt crash on it, the
-// next start examines it and names it.
+// take opens the file for writing. It examines it first if it was not closed cleanly, or is not
+// large (opening visits every page as it is), and marks it as open before bbolt sees it: should
+// bbolt crash on it, the next start examines it and names it.
 func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 	warm(path)
 	tag := filepath.Join(o.Dir, uncleanTag)
@@ -116,8 +118,8 @@ func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error
 	return db, nil
 }
 
-// schema refuses a file of another layout, and one whose buckets are not those that it was made with: a bucket whose name is damaged must not be taken for one that is
-// missing.
+// schema refuses a file of another layout, and one whose buckets are not those that it was made
+// with: a bucket whose name is damaged must not be taken for one that is missing.
 func schema(db *bolt.DB) error {
 	return db.View(func(tx *bolt.Tx) error {
 		m := tx.Bucket([]byte(Meta.String()))
@@ -155,8 +157,9 @@ func known(tx *bolt.Tx) error {
 	return err
 }
 
-// warm reads the file once from front to back, if it fits into half of the free memory. Opening visits every page to find the free ones, in an order that a cold disk
-// serves at a hundredth of its speed; a file in the page cache costs a fifth of a second for each gigabyte.
+// warm reads the file once from front to back, if it fits into half of the free memory. Opening
+// visits every page to find the free ones, in an order that a cold disk serves at a hundredth of
+// its speed; a file in the page cache costs a fifth of a second for each gigabyte.
 func warm(path string) {
 	f, err := os.Open(path) //nolint:gosec // the operator's own data directory
 	if err != nil {
@@ -186,7 +189,8 @@ func locked(path string) bool {
 	return errors.Is(err, syscall.EWOULDBLOCK)
 }
 
-// plausible refuses what bbolt would panic on before it can say why: a file too short for its own pages.
+// plausible refuses what bbolt would panic on before it can say why: a file too short for its own
+// pages.
 func plausible(path string) error {
 	fi, err := os.Stat(path)
 	if err != nil {

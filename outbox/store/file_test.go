@@ -332,7 +332,8 @@ func TestRemoteFileSystemsAreNamed(t *testing.T) {
 	}
 }
 
-// TestStopEndsBackup: a backup that is far from done holds up no stop, and there is nothing of it afterwards that could be taken for one.
+// TestStopEndsBackup: a backup that is far from done holds up no stop, and there is nothing of it
+// afterwards that could be taken for one.
 func TestStopEndsBackup(t *testing.T) {
 	s, stop := start(t, Options{MaxSize: 64 << 20, Logger: slog.New(slog.DiscardHandler)})
 	for i := range 16 {

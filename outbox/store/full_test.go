@@ -22,7 +22,8 @@ func drop(ks ...string) func(*Tx) error {
 	}
 }
 
-// fill writes records of one size, ten to a commit, as long as they are admitted, and returns how many there are.
+// fill writes records of one size, ten to a commit, as long as they are admitted, and returns how
+// many there are.
 func fill(t *testing.T, s *Store, body string) (n int) {
 	t.Helper()
 	for s.Admit() == nil {
@@ -53,7 +54,8 @@ func readable(t *testing.T, s *Store, n int, body string) {
 	}
 }
 
-// Whoever asks Admit first never sees a full file, and what the reserve is for still commits then: settling, small writes, deleting.
+// Whoever asks Admit first never sees a full file, and what the reserve is for still commits then:
+// settling, small writes, deleting.
 func TestMaxSizeWithAdmit(t *testing.T) {
 	f := func(maxSize int64, record int) {
 		t.Helper()
@@ -90,7 +92,8 @@ func TestMaxSizeWithAdmit(t *testing.T) {
 	f(64<<20, 20_000)
 }
 
-// A write that does not fit gets ErrFull, and only that: nothing stops, nothing is lost, and what fits still commits.
+// A write that does not fit gets ErrFull, and only that: nothing stops, nothing is lost, and what
+// fits still commits.
 func TestMaxSizeReached(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	s, stop := start(t, Options{Dir: fastDir(t), MaxSize: 8 << 20, Metrics: reg})
@@ -128,7 +131,8 @@ func TestMaxSizeReached(t *testing.T) {
 	}
 }
 
-// Even one who never asks, until nothing fits any more, breaks nothing: all is readable, now and after a restart.
+// Even one who never asks, until nothing fits any more, breaks nothing: all is readable, now and
+// after a restart.
 func TestMaxSizeExhausted(t *testing.T) {
 	s, stop := start(t, Options{Dir: fastDir(t), MaxSize: 8 << 20})
 	body := strings.Repeat("x", 3_000)
@@ -152,7 +156,8 @@ func TestMaxSizeExhausted(t *testing.T) {
 	}
 }
 
-// A file for which the config has become too small opens, serves and refuses, and what frees its pages goes on.
+// A file for which the config has become too small opens, serves and refuses, and what frees its
+// pages goes on.
 func TestMaxSizeLowered(t *testing.T) {
 	s, stop := start(t, Options{Dir: fastDir(t), MaxSize: 16 << 20})
 	body := strings.Repeat("x", 2_000)
@@ -215,7 +220,8 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// Each class leaves its part to the next: what callbacks may not use the fold may, and what that may not use settling may.
+// Each class leaves its part to the next: what callbacks may not use the fold may, and what that
+// may not use settling may.
 func TestClasses(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	s, _ := start(t, Options{Dir: fastDir(t), MaxSize: 32 << 20, Metrics: reg})
@@ -269,7 +275,8 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// What settling alone may use is allocated on the disk, and no part of the file's size; it stays ahead as the file grows.
+// What settling alone may use is allocated on the disk, and no part of the file's size; it stays
+// ahead as the file grows.
 func TestReserveIsAllocated(t *testing.T) {
 	s := mustOpen(t, Options{Dir: fastDir(t), MaxSize: 64 << 20}) // does not run: the test is its writer
 	defer s.Close()

@@ -6,13 +6,15 @@ import (
 	"math/bits"
 )
 
-// A walk that tries harder undoes one flipped bit of a page's header, or of what a branch says of a page: what else stands in the page tells. It may be wrong, so what it finds counts
-// only if it adds up to the very sums that the file was written with.
+// A walk that tries harder undoes one flipped bit of a page's header, or of what a branch says of a
+// page: what else stands in the page tells. It may be wrong, so what it finds counts only if it
+// adds up to the very sums that the file was written with.
 
 // maxWhole is the largest page that is copied to be believed.
 const maxWhole = 64 << 20
 
-// whole is a page that may go on over others, with a header that can be believed: as it stands in the file, or a copy.
+// whole is a page that may go on over others, with a header that can be believed: as it stands in
+// the file, or a copy.
 func (w *walk) whole(at int64) []byte {
 	raw := w.file[at*w.page : w.high*w.page]
 	le := binary.LittleEndian
@@ -56,7 +58,8 @@ func (w *walk) stands(id uint64) bool {
 	return id >= 2 && id < uint64(w.high) && binary.LittleEndian.Uint64(w.file[id*uint64(w.page):]) == id //nolint:gosec // both are positive
 }
 
-// counted16 is how many elements a page has: what the first of them points to begins where their table ends.
+// counted16 is how many elements a page has: what the first of them points to begins where their
+// table ends.
 func counted16(raw []byte, kind, n uint16) uint16 {
 	first := binary.LittleEndian.Uint32(raw[pageHead:])
 	if kind == flagLeaf {
@@ -69,7 +72,8 @@ func counted16(raw []byte, kind, n uint16) uint16 {
 	return n
 }
 
-// extent is where the last of the elements of a page ends, in bytes from its beginning; 0: somewhere beyond the file.
+// extent is where the last of the elements of a page ends, in bytes from its beginning; 0:
+// somewhere beyond the file.
 func (w *walk) extent(raw []byte, kind uint16, n int) (end int) {
 	le := binary.LittleEndian
 	end = pageHead
@@ -91,7 +95,8 @@ func (w *walk) extent(raw []byte, kind uint16, n int) (end int) {
 	return end
 }
 
-// child is the page that an element of a branch leads to, although one bit of that may have flipped. key is by which the branch knows it; nil: that cannot be read.
+// child is the page that an element of a branch leads to, although one bit of that may have
+// flipped. key is by which the branch knows it; nil: that cannot be read.
 func (w *walk) child(id uint64, key []byte) uint64 {
 	if w.stands(id) && w.seen[id/64]&(1<<(id%64)) == 0 {
 		return id
@@ -119,7 +124,8 @@ func (w *walk) firstKey(id uint64) []byte {
 	return key
 }
 
-// branchElement reads an element of a branch's table. Without a key, the page is there all the same.
+// branchElement reads an element of a branch's table. Without a key, the page is there all the
+// same.
 func branchElement(b []byte) (key []byte, child uint64, ok bool) {
 	pos, size := uint64(binary.LittleEndian.Uint32(b)), uint64(binary.LittleEndian.Uint32(b[4:]))
 	child = binary.LittleEndian.Uint64(b[8:])

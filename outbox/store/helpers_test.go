@@ -18,8 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// childMode is the variable that makes this test binary do one thing to one data directory, in a process of its own, because bbolt panics, and a truncated
-// file faults, where nothing can recover.
+// childMode is the variable that makes this test binary do one thing to one data directory, in a
+// process of its own, because bbolt panics, and a truncated file faults, where nothing can recover.
 const childMode = "COUNTERSIGN_STORE_CHILD"
 
 func TestMain(m *testing.M) {
@@ -127,7 +127,8 @@ func mustOpen(t *testing.T, o Options) *Store {
 	return s
 }
 
-// start opens a store and runs it until the test ends or stop is called, which returns what Run and Close say.
+// start opens a store and runs it until the test ends or stop is called, which returns what Run and
+// Close say.
 func start(t *testing.T, o Options) (s *Store, stop func() (run, closed error)) {
 	t.Helper()
 	s = mustOpen(t, o)
@@ -143,7 +144,8 @@ func start(t *testing.T, o Options) (s *Store, stop func() (run, closed error)) 
 	return s, stop
 }
 
-// fastDir is a directory in memory where there is one: for tests that commit often and are not about the disk.
+// fastDir is a directory in memory where there is one: for tests that commit often and are not
+// about the disk.
 func fastDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "countersign")
@@ -178,7 +180,8 @@ func get(t *testing.T, s *Store, k string) (v string) {
 	return v
 }
 
-// hold keeps the writer inside a transaction, so that what is brought meanwhile forms one group, until release.
+// hold keeps the writer inside a transaction, so that what is brought meanwhile forms one group,
+// until release.
 func hold(s *Store) (release func()) {
 	in, out := make(chan struct{}), make(chan struct{})
 	var once sync.Once

@@ -42,8 +42,9 @@ func childOnLinux(mode, dir string) error {
 	return errors.Join(err, s.Close())
 }
 
-// swapFile puts another file under the database's descriptor. Reads go on, for they use the mapping; what is written meets that file: one opened for reading
-// only refuses (EBADF), /dev/full is full (ENOSPC), and /dev/null takes everything and cannot flush it (EINVAL).
+// swapFile puts another file under the database's descriptor. Reads go on, for they use the
+// mapping; what is written meets that file: one opened for reading only refuses (EBADF), /dev/full
+// is full (ENOSPC), and /dev/null takes everything and cannot flush it (EINVAL).
 func swapFile(t *testing.T, path, with string) (restore func()) {
 	t.Helper()
 	fds, err := filepath.Glob("/proc/self/fd/*")
@@ -94,7 +95,8 @@ func makeRoom(t *testing.T, s *Store) {
 	mustUpdate(t, s, put("before", "v"))
 }
 
-// Any error of a commit but a full disk ends the store: the outcome is unknown, and nothing is acknowledged after it.
+// Any error of a commit but a full disk ends the store: the outcome is unknown, and nothing is
+// acknowledged after it.
 func TestCommitErrorEndsTheStore(t *testing.T) {
 	f := func(with string, want syscall.Errno) {
 		t.Helper()
@@ -206,7 +208,8 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// A first start that may write only so much of any file, and dies of it, is no obstacle to the next.
+// A first start that may write only so much of any file, and dies of it, is no obstacle to the
+// next.
 func TestFirstStartCutByWriting(t *testing.T) {
 	for _, limit := range []int{0, 1, 16, 31, 4095, 4096, 10_000, 16_384, 20_000, 30_000, 40_000, 60_000} {
 		dir := t.TempDir()
@@ -229,7 +232,8 @@ func TestKeyFileCutByWriting(t *testing.T) {
 	for _, limit := range []int{1, 16, 31} {
 		dir := t.TempDir()
 		mustOpen(t, Options{Dir: dir}).Close()
-		// Nothing larger than the mark of an open file may be written: it is there already as far as the limit goes.
+		// Nothing larger than the mark of an open file may be written: it is there already as far
+		// as the limit goes.
 		runChild(t, fmt.Sprint("limit ", limit), dir)
 		if _, err := OpenSealer(dir); err != nil {
 			t.Errorf("limit %d: %v", limit, err)

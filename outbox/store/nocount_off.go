@@ -2,5 +2,6 @@
 
 package store
 
-// counting is on. The build tag fault_nocount takes new records without counting what is owed to those there are, as the negative control of the runs on a full disk.
+// counting is on. The build tag fault_nocount takes new records without counting what is owed to
+// those there are, as the negative control of the runs on a full disk.
 const counting = true

@@ -2,5 +2,6 @@
 
 package store
 
-// noFlush is false. The build tag fault_noflush breaks I1 on purpose, as the negative control of the power cuts.
+// noFlush is false. The build tag fault_noflush breaks I1 on purpose, as the negative control of
+// the power cuts.
 const noFlush = false

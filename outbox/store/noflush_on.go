@@ -2,5 +2,6 @@
 
 package store
 
-// noFlush leaves every flush of the database out: what must never happen, built only to see the power cuts find it.
+// noFlush leaves every flush of the database out: what must never happen, built only to see the
+// power cuts find it.
 const noFlush = true

@@ -14,7 +14,8 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// Of everything that can go wrong in a commit, only three errors say that nothing of it is there. What real file systems answer is in the power cuts (make powercut).
+// Of everything that can go wrong in a commit, only three errors say that nothing of it is there.
+// What real file systems answer is in the power cuts (make powercut).
 func TestOutcome(t *testing.T) {
 	stats := func(spilled, written int64) (s bolt.TxStats) {
 		s.IncSpill(spilled)
@@ -55,7 +56,8 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// What bbolt counts is what notWritten takes it for, whatever a commit does to the tree: a page for each spilled node, and the meta page.
+// What bbolt counts is what notWritten takes it for, whatever a commit does to the tree: a page for
+// each spilled node, and the meta page.
 func TestWritesAreCounted(t *testing.T) {
 	s, _ := start(t, Options{Dir: fastDir(t)})
 	f := func(what string, fn func(*Tx) error) {
@@ -83,7 +85,8 @@ func TestWritesAreCounted(t *testing.T) {
 	})
 }
 
-// Not being able to make the file larger is known by the words of bbolt, so they are held here. For want of room it is a full disk, else unknown.
+// Not being able to make the file larger is known by the words of bbolt, so they are held here. For
+// want of room it is a full disk, else unknown.
 func TestGrowingFails(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	s, stop := start(t, Options{Metrics: reg})

@@ -9,7 +9,8 @@ import (
 
 var errPanicked = errors.New("panic in the commit")
 
-// finished commits. bbolt panics where the tree that it writes is not what it thinks: then nothing is known, as after any other error of a commit.
+// finished commits. bbolt panics where the tree that it writes is not what it thinks: then nothing
+// is known, as after any other error of a commit.
 func finished(tx *bolt.Tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -19,7 +20,8 @@ func finished(tx *bolt.Tx) (err error) {
 	return tx.Commit()
 }
 
-// protect turns a panic of one caller's function into its error, so that it cannot take the others down.
+// protect turns a panic of one caller's function into its error, so that it cannot take the others
+// down.
 func protect(fn func(*Tx) error, tx *Tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

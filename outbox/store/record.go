@@ -7,17 +7,20 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// A record on disk is: version (1 byte), checksum (8 bytes), body. The checksum is XXH64 of the bucket's number, the key, the version and the body: a record whose
-// key is damaged, or that stands in another bucket, is as damaged as one whose body is.
+// A record on disk is: version (1 byte), checksum (8 bytes), body. The checksum is XXH64 of the
+// bucket's number, the key, the version and the body: a record whose key is damaged, or that stands
+// in another bucket, is as damaged as one whose body is.
 const (
 	recordVersion = 2
 	recordHeader  = 9
 )
 
-// ErrBadRecord says that one record is damaged or of a version this program does not know. The others are fine.
+// ErrBadRecord says that one record is damaged or of a version this program does not know. The
+// others are fine.
 var ErrBadRecord = errors.New("record is damaged")
 
-// StartRecord returns a record without a body, with room for one of size bytes; the body is appended to it, and PutRecord makes it whole. It saves the copy that Put makes.
+// StartRecord returns a record without a body, with room for one of size bytes; the body is
+// appended to it, and PutRecord makes it whole. It saves the copy that Put makes.
 func StartRecord(size int) []byte {
 	var head [recordHeader]byte
 	return append(make([]byte, 0, recordHeader+size), head[:]...)

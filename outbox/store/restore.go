@@ -23,8 +23,9 @@ func Look(path string, fn func(tx *Tx) error) error {
 	return errors.Join(db.View(func(tx *bolt.Tx) error { return fn(&Tx{bolt: tx}) }), db.Close())
 }
 
-// Restore puts a copy of a backup in the place of the database in dir, which nobody may have open, and runs change on the copy first. The database that was there is kept, under
-// the name that it returns; "": there was none. Either everything is done, and on stable storage, or nothing.
+// Restore puts a copy of a backup in the place of the database in dir, which nobody may have open,
+// and runs change on the copy first. The database that was there is kept, under the name that it
+// returns; "": there was none. Either everything is done, and on stable storage, or nothing.
 func Restore(backup, dir string, change func(*Tx) error) (kept string, err error) {
 	path := filepath.Join(dir, fileName)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -14,14 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Room is what the file may still grow by, and the free pages in it, in bytes. Who writes is of one of four classes, and each leaves the next one its part:
+// Room is what the file may still grow by, and the free pages in it, in bytes. Who writes is of one
+// of four classes, and each leaves the next one its part:
 //
 //	callbacks  AdmitFor      need the reserve, and what is owed already to what is stored (Owe)
 //	our own    AdmitOwn      records that nobody sends again need three quarters of it, and what is owed
 //	the fold   AdmitFold     needs half of the reserve
 //	settling   everything    that ends something, and so makes room: it may use all there is
 //
-// The half that settling alone may use is real: that much is allocated on the disk behind the pages in use, and stays allocated when somebody else fills the disk.
+// The half that settling alone may use is real: that much is allocated on the disk behind the pages
+// in use, and stays allocated when somebody else fills the disk.
 
 // Shortage is what there is too little room of; 0: nothing is short. Several may be at once.
 type Shortage uint32
@@ -78,7 +80,8 @@ func (s *Store) Account() Account {
 	return Account{Room: s.room.Load(), Owed: s.owed.Load(), Reserve: s.o.reserve(), Short: Shortage(s.short.Load())}
 }
 
-// Owe adds to the account what will still be written for what is stored already. It is asked by the writer, after each commit: it must not write, nor wait for who does.
+// Owe adds to the account what will still be written for what is stored already. It is asked by the
+// writer, after each commit: it must not write, nor wait for who does.
 func (s *Store) Owe(bytes func() int64) {
 	s.owing.Lock()
 	s.owes = append(s.owes, bytes)
@@ -89,7 +92,8 @@ func (s *Store) Owe(bytes func() int64) {
 // Admit reports ErrFull when new records should be refused. Settling what is owed goes on.
 func (s *Store) Admit() error { return s.AdmitFor(0) }
 
-// AdmitFor is Admit for records that will come to so many bytes, all that follows from them included. Those that are being written at this moment count as well.
+// AdmitFor is Admit for records that will come to so many bytes, all that follows from them
+// included. Those that are being written at this moment count as well.
 func (s *Store) AdmitFor(bytes int64) error {
 	if short := Shortage(s.short.Load()); short != 0 {
 		return fmt.Errorf("%w: %s", ErrFull, short)
@@ -101,7 +105,8 @@ func (s *Store) AdmitFor(bytes int64) error {
 	return nil
 }
 
-// AdmitOwn is AdmitFor for records that nobody would send again, such as timers and decisions: they find some room when callbacks do not any more.
+// AdmitOwn is AdmitFor for records that nobody would send again, such as timers and decisions: they
+// find some room when callbacks do not any more.
 func (s *Store) AdmitOwn(bytes int64) error {
 	if !counting || Shortage(s.short.Load())&ShortCommit != 0 {
 		return s.AdmitFor(bytes)
@@ -112,7 +117,8 @@ func (s *Store) AdmitOwn(bytes int64) error {
 	return nil
 }
 
-// AdmitGuest is AdmitFor for what callers ask for who may be anybody's programs: they leave an eighth of the file, and four times the reserve, to callbacks.
+// AdmitGuest is AdmitFor for what callers ask for who may be anybody's programs: they leave an
+// eighth of the file, and four times the reserve, to callbacks.
 func (s *Store) AdmitGuest(bytes int64) error {
 	if counting && (s.inside.Load()-s.owed.Load()-bytes < s.o.MaxSize/8 || s.room.Load()-s.owed.Load()-bytes < 4*s.o.reserve()) {
 		return fmt.Errorf("%w: the room that is left is for callbacks", ErrFull)
@@ -120,8 +126,9 @@ func (s *Store) AdmitGuest(bytes int64) error {
 	return s.AdmitFor(bytes)
 }
 
-// AdmitFold reports ErrFull when a transaction that writes so many bytes into so many places would use what is kept for settling. Each place may cost a page, until the
-// commit has freed the one before it.
+// AdmitFold reports ErrFull when a transaction that writes so many bytes into so many places would
+// use what is kept for settling. Each place may cost a page, until the commit has freed the one
+// before it.
 func (s *Store) AdmitFold(bytes int64, places int) error {
 	if counting && s.room.Load()-2*bytes-int64(places)*s.page < s.o.settling() {
 		return ErrFull
@@ -129,7 +136,8 @@ func (s *Store) AdmitFold(bytes int64, places int) error {
 	return nil
 }
 
-// Low reports whether only what is kept for settling is left: nothing should be written then that is merely good to know.
+// Low reports whether only what is kept for settling is left: nothing should be written then that
+// is merely good to know.
 func (s *Store) Low() bool { return counting && s.room.Load() < s.o.settling() }
 
 // reserve is what callbacks leave: a sixteenth of the size, at most 64 MiB.
@@ -138,7 +146,8 @@ func (o Options) reserve() int64 { return min(o.MaxSize/16, 64<<20) }
 // settling is what the fold leaves, too.
 func (o Options) settling() int64 { return o.reserve() / 2 }
 
-// measure looks at the size of the file and the space left on its disk, and decides whether new records are taken.
+// measure looks at the size of the file and the space left on its disk, and decides whether new
+// records are taken.
 func (s *Store) measure() {
 	fi, err := os.Stat(s.path)
 	if err != nil {
@@ -171,8 +180,9 @@ func (s *Store) measure() {
 	s.short.Store(uint32(short))
 }
 
-// left is the room, and what is short. Free pages count half: they lie scattered, and a large record needs neighbours. The size of the file says nothing: it grows ahead of
-// its use, and stops short of MaxSize by up to that much.
+// left is the room, and what is short. Free pages count half: they lie scattered, and a large
+// record needs neighbours. The size of the file says nothing: it grows ahead of its use, and stops
+// short of MaxSize by up to that much.
 func (s *Store) left(used, free, owed int64) (room int64, short Shortage) {
 	pages, size := s.pages(), s.within(used)
 	free += max(0, s.ahead.Load()-used) // allocated already
@@ -200,8 +210,9 @@ func (s *Store) pages() int64 {
 	return int64(st.FreePageN+st.PendingPageN) * s.page / 2
 }
 
-// allocate keeps what settling alone may use allocated on the disk, behind the pages in use. Where the file system cannot, or has no room for all of it now, the account goes
-// by what is there, and it is tried again once a second. Only the writer calls it.
+// allocate keeps what settling alone may use allocated on the disk, behind the pages in use. Where
+// the file system cannot, or has no room for all of it now, the account goes by what is there, and
+// it is tried again once a second. Only the writer calls it.
 func (s *Store) allocate(again bool) {
 	if !counting || (s.unallocated || s.ahead.Load() == 0) && !again {
 		return

@@ -14,8 +14,9 @@ import (
 	"path/filepath"
 )
 
-// keyFile is the name of the key file in the data directory: a version (1 byte), the key (32), and a CRC-32C over both (4), so that a key that was damaged is named
-// as that, and not by everything sealed with it that cannot be opened any more.
+// keyFile is the name of the key file in the data directory: a version (1 byte), the key (32), and
+// a CRC-32C over both (4), so that a key that was damaged is named as that, and not by everything
+// sealed with it that cannot be opened any more.
 const keyFile = "countersign.key"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -30,12 +31,14 @@ func Files(dir string) []string {
 	return []string{filepath.Join(dir, fileName), filepath.Join(dir, keyFile)}
 }
 
-// Sealer encrypts what must not stand in the file in clear: quarantined bodies and secrets. Every record has a key of its own (HKDF over its name), and its
-// name is authenticated, so that a sealed record cannot be moved to another place.
+// Sealer encrypts what must not stand in the file in clear: quarantined bodies and secrets. Every
+// record has a key of its own (HKDF over its name), and its name is authenticated, so that a sealed
+// record cannot be moved to another place.
 type Sealer struct{ master func() []byte }
 
-// OpenSealer reads the key file in dir; it makes one with mode 0600 if there is none. Whoever loses it loses what is sealed. One that is damaged, or of another version,
-// is refused and left as it is.
+// OpenSealer reads the key file in dir; it makes one with mode 0600 if there is none. Whoever loses
+// it loses what is sealed. One that is damaged, or of another version, is refused and left as it
+// is.
 func OpenSealer(dir string) (*Sealer, error) {
 	path := filepath.Join(dir, keyFile)
 	b, err := os.ReadFile(path) //nolint:gosec // the operator's own data directory
@@ -67,7 +70,8 @@ func makeKeyFile(path string) ([]byte, error) {
 	return b, WriteFile(path, b)
 }
 
-// readKeyFile takes the key out of what the file holds, or says what is wrong with it and the remedy.
+// readKeyFile takes the key out of what the file holds, or says what is wrong with it and the
+// remedy.
 func readKeyFile(b []byte) ([]byte, error) {
 	const (
 		whole  = 1 + keyBytes + 4

@@ -61,7 +61,8 @@ func TestSealer(t *testing.T) {
 	f("", "no name")
 }
 
-// A key file that is not what was written is refused by name and left as it is: every flipped bit, every cut, and the layout of earlier versions.
+// A key file that is not what was written is refused by name and left as it is: every flipped bit,
+// every cut, and the layout of earlier versions.
 func TestKeyFile(t *testing.T) {
 	dir := t.TempDir()
 	mustSealer(t, dir)

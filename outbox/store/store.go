@@ -1,7 +1,10 @@
-// Package store is the one bbolt file of a Countersign process and the one goroutine that writes to it.
+// Package store is the one bbolt file of a Countersign process and the one goroutine that writes to
+// it.
 //
-// Its promise: Update returns nil only when what its function wrote is on stable storage. Functions that wait are committed together (group commit), so a
-// thousand callers cost two disk flushes. A file that cannot be opened is named and left exactly as it is; nothing is ever repaired by deleting (I8).
+// Its promise: Update returns nil only when what its function wrote is on stable storage. Functions
+// that wait are committed together (group commit), so a thousand callers cost two disk flushes. A
+// file that cannot be opened is named and left exactly as it is; nothing is ever repaired by
+// deleting (I8).
 package store
 
 import (
@@ -23,11 +26,13 @@ import (
 const SchemaVersion = 5
 
 var (
-	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is stored is still delivered.
+	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is
+	// stored is still delivered.
 	ErrFull = errors.New("storage is full")
 	// ErrClosed says that the store has stopped, by Close or by an I/O error.
 	ErrClosed = errors.New("storage is closed")
-	// ErrUnknown wraps an error of the commit itself: the write may or may not have happened, and the process must stop.
+	// ErrUnknown wraps an error of the commit itself: the write may or may not have happened, and
+	// the process must stop.
 	ErrUnknown = errors.New("storage commit failed, outcome unknown")
 	// ErrLocked says that another process holds the file.
 	ErrLocked = errors.New("database is locked by another process")
@@ -87,8 +92,9 @@ const (
 	lockWait   = time.Second
 )
 
-// Open opens the file in o.Dir, making it first if there is none. After an unclean stop the file is checked before it is used.
-// Errors wrap ErrLocked or ErrCorrupt and name the file; the file is left as it is.
+// Open opens the file in o.Dir, making it first if there is none. After an unclean stop the file is
+// checked before it is used. Errors wrap ErrLocked or ErrCorrupt and name the file; the file is
+// left as it is.
 func Open(o Options) (*Store, error) {
 	if o.MaxSize == 0 {
 		o.MaxSize = 64 << 30
@@ -161,8 +167,9 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// Run commits what Update and Later bring, until ctx ends; then it commits what is still queued and returns nil. A commit error other than a full disk ends it with
-// that error: after a failed flush, whatever its errno, the page cache cannot be trusted, so the process has to exit and start again.
+// Run commits what Update and Later bring, until ctx ends; then it commits what is still queued and
+// returns nil. A commit error other than a full disk ends it with that error: after a failed flush,
+// whatever its errno, the page cache cannot be trusted, so the process has to exit and start again.
 func (s *Store) Run(ctx context.Context) error {
 	s.running.Store(true)
 	defer s.end()
@@ -202,8 +209,8 @@ func (s *Store) linger(group []*op) []*op {
 	}
 }
 
-// crowd waits a moment for more when the last group was large: then many callers are on their way, and each flush they share is one less for the same work. When
-// few are waiting it adds nothing.
+// crowd waits a moment for more when the last group was large: then many callers are on their way,
+// and each flush they share is one less for the same work. When few are waiting it adds nothing.
 func (s *Store) crowd(group []*op) []*op {
 	if s.last < crowded {
 		return group
@@ -252,7 +259,8 @@ func (s *Store) drain() error {
 	}
 }
 
-// commit runs the group in one transaction. A function that fails is answered alone and the rest is run again without it.
+// commit runs the group in one transaction. A function that fails is answered alone and the rest is
+// run again without it.
 func (s *Store) commit(group []*op) error {
 	defer s.busy()()
 	s.last = len(group)
@@ -287,7 +295,8 @@ func (s *Store) commit(group []*op) error {
 	return nil
 }
 
-// try returns the index of the function that failed, or -1 and the outcome of the commit: nil, ErrFull or ErrUnknown.
+// try returns the index of the function that failed, or -1 and the outcome of the commit: nil,
+// ErrFull or ErrUnknown.
 func (s *Store) try(group []*op) (bad int, err error) {
 	bare, err := s.db.Begin(true)
 	if err != nil {
@@ -330,12 +339,14 @@ func (o *op) answer(err error) {
 	close(o.done)
 }
 
-// View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied before fn returns.
+// View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied
+// before fn returns.
 func (s *Store) View(fn func(*Tx) error) error {
 	return s.db.View(func(bare *bolt.Tx) error { return fn(&Tx{bolt: bare}) })
 }
 
-// Found is what the examination before the opening has found; nil: the file was closed cleanly and is too large to be read as a whole at every start.
+// Found is what the examination before the opening has found; nil: the file was closed cleanly and
+// is too large to be read as a whole at every start.
 func (s *Store) Found() *Report { return s.found }
 
 // Unclean reports whether the file had not been closed cleanly before this opening.
@@ -347,8 +358,9 @@ func (s *Store) Path() string { return s.path }
 // Size is the file's size in bytes, measured once a second.
 func (s *Store) Size() int64 { return s.size.Load() }
 
-// Close closes the file after Run has returned (or was never started) and takes away the mark of an unclean stop, unless a commit has failed: then the next
-// start checks the file. The mark goes first, for whoever has the lock next puts its own there.
+// Close closes the file after Run has returned (or was never started) and takes away the mark of an
+// unclean stop, unless a commit has failed: then the next start checks the file. The mark goes
+// first, for whoever has the lock next puts its own there.
 func (s *Store) Close() error {
 	if s.running.Load() {
 		<-s.stopped

@@ -17,7 +17,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// missing makes rounds of concurrent Updates and, right after the last nil of a round, looks for each in a copy of the file.
+// missing makes rounds of concurrent Updates and, right after the last nil of a round, looks for
+// each in a copy of the file.
 func missing(t *testing.T, s *Store, rounds, writers int) (n int) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "copy.db")
@@ -86,7 +87,8 @@ func TestConcurrentUpdatesShareCommits(t *testing.T) {
 	}
 }
 
-// One bad caller of a group is answered alone; the others are run again without it and commit together.
+// One bad caller of a group is answered alone; the others are run again without it and commit
+// together.
 func TestFailureIsAnsweredAlone(t *testing.T) {
 	errMine := errors.New("mine")
 	f := func(bad func(*Tx) error, check func(error) bool) {
@@ -237,7 +239,8 @@ func TestContextEndsFirst(t *testing.T) {
 	}
 }
 
-// What was queued when Run is told to stop is committed and answered; then nothing is taken any more.
+// What was queued when Run is told to stop is committed and answered; then nothing is taken any
+// more.
 func TestRunDrainsThenCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mustOpen(t, Options{})

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// Few records are needed by everybody: the versions of a policy, the key of an endpoint, that it is disabled. They are written twice, so that a damaged one costs nobody
-// anything.
+// Few records are needed by everybody: the versions of a policy, the key of an endpoint, that it is
+// disabled. They are written twice, so that a damaged one costs nobody anything.
 var second = []byte("\x00second/")
 
 func secondKey(key []byte) []byte { return append(bytes.Clone(second), key...) }
@@ -16,7 +16,8 @@ func (b Bucket) PutTwice(key, body []byte) error {
 	return errors.Join(b.Put(key, body), b.Put(secondKey(key), body))
 }
 
-// GetEither returns the body of a record or of its second copy; nil: there is none. ErrBadRecord: both are damaged, or one is and the other has gone.
+// GetEither returns the body of a record or of its second copy; nil: there is none. ErrBadRecord:
+// both are damaged, or one is and the other has gone.
 func (b Bucket) GetEither(key []byte) ([]byte, error) {
 	body, err := b.Get(key)
 	if body != nil {
@@ -37,7 +38,8 @@ func (b Bucket) DeleteBoth(key []byte) error {
 	return errors.Join(b.Delete(key), b.Delete(secondKey(key)))
 }
 
-// EachEither calls fn with each key under a prefix of which there is a sound record or a sound second copy, in no order that matters, and once or twice.
+// EachEither calls fn with each key under a prefix of which there is a sound record or a sound
+// second copy, in no order that matters, and once or twice.
 func (b Bucket) EachEither(prefix []byte, fn func(key, body []byte) error) error {
 	for _, from := range [][]byte{prefix, secondKey(prefix)} {
 		c := b.Cursor()

@@ -8,7 +8,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Tx is a transaction. What it hands out is part of the file: it is valid until the transaction ends, and must not be changed.
+// Tx is a transaction. What it hands out is part of the file: it is valid until the transaction
+// ends, and must not be changed.
 type Tx struct {
 	bolt *bolt.Tx
 	sums *sums // of a write transaction: what it will leave; nil: it only reads
@@ -16,12 +17,12 @@ type Tx struct {
 	looked int // see Looked
 }
 
-// Looked is how many records the transaction has looked at so far, there or not. Whoever promises not
-// to walk is held to it by this: everybody waits for the writer.
+// Looked is how many records the transaction has looked at so far, there or not. Whoever promises
+// not to walk is held to it by this: everybody waits for the writer.
 func (tx *Tx) Looked() int { return tx.looked }
 
-// Bucket is one bucket. Every record in it carries a checksum over its bucket, its key and its body, so what is read is what was written, under this key, or it is
-// said to be damaged.
+// Bucket is one bucket. Every record in it carries a checksum over its bucket, its key and its
+// body, so what is read is what was written, under this key, or it is said to be damaged.
 type Bucket struct {
 	tx   *Tx
 	bolt *bolt.Bucket
@@ -41,7 +42,8 @@ func (tx *Tx) WriteTo(w io.Writer) (int64, error) { return tx.bolt.WriteTo(w) }
 // OnCommit calls fn when a write transaction is on stable storage.
 func (tx *Tx) OnCommit(fn func()) { tx.bolt.OnCommit(fn) }
 
-// Get returns the body of the record with this key; nil: there is none; ErrBadRecord: there is one, and it is damaged.
+// Get returns the body of the record with this key; nil: there is none; ErrBadRecord: there is one,
+// and it is damaged.
 func (b Bucket) Get(key []byte) (body []byte, err error) {
 	b.tx.looked++
 	v := b.bolt.Get(key)
@@ -66,7 +68,8 @@ func (b Bucket) Raw(key []byte) []byte {
 // Put writes a record of these parts in place of whatever has its key. It copies them.
 func (b Bucket) Put(key []byte, body ...[]byte) error { return b.PutRecord(key, NewRecord(body...)) }
 
-// PutRecord writes a record that StartRecord began. It is the file's until the transaction has ended.
+// PutRecord writes a record that StartRecord began. It is the file's until the transaction has
+// ended.
 func (b Bucket) PutRecord(key, record []byte) error {
 	finish(b.name, key, record)
 	b.tx.sums.move(b.name, b.bolt.Get(key), record)
@@ -85,8 +88,8 @@ func (b Bucket) Delete(key []byte) error {
 	return nil
 }
 
-// Cursor walks a bucket in the order of its keys. A record that is damaged has the body nil, and its key may be: pass it over, and take its key for nobody's. A sound
-// one's body is never nil.
+// Cursor walks a bucket in the order of its keys. A record that is damaged has the body nil, and
+// its key may be: pass it over, and take its key for nobody's. A sound one's body is never nil.
 type Cursor struct {
 	tx   *Tx
 	bolt *bolt.Cursor
@@ -123,8 +126,10 @@ func (c *Cursor) sound(k, v []byte) (key, body []byte) {
 	return k, body
 }
 
-// sums are, for each bucket, how many records it holds and the sum of the checksums that they carry. They are written with every commit, so that a record that has gone, or
-// has come back as it was before, is noticed although each that is there is sound: a page that was never written, or that was written over by an older one.
+// sums are, for each bucket, how many records it holds and the sum of the checksums that they
+// carry. They are written with every commit, so that a record that has gone, or has come back as it
+// was before, is noticed although each that is there is sound: a page that was never written, or
+// that was written over by an older one.
 type sums struct {
 	of    [buckets + 1]sum
 	moved bool
@@ -176,7 +181,8 @@ func (s *sums) keep(tx *Tx) error {
 	return tx.Bucket(Meta).Put(sumsKey, s.encode())
 }
 
-// Number is a count or a position in Meta; 0: it has never been set. Meta is checked when the file is opened, so an error is of something that happened since.
+// Number is a count or a position in Meta; 0: it has never been set. Meta is checked when the file
+// is opened, so an error is of something that happened since.
 func (tx *Tx) Number(key []byte) (int64, error) {
 	v, err := tx.Bucket(Meta).Get(key)
 	if err != nil || v == nil {

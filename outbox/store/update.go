@@ -5,8 +5,10 @@ import (
 	"fmt"
 )
 
-// Update runs fn in the next write transaction and waits for the commit: nil means on stable storage. fn may run more than once and must set its results, never
-// add to them; it must not block, and no slice of the transaction may outlive it. If ctx ends first the outcome is unknown and fn may still run.
+// Update runs fn in the next write transaction and waits for the commit: nil means on stable
+// storage. fn may run more than once and must set its results, never add to them; it must not
+// block, and no slice of the transaction may outlive it. If ctx ends first the outcome is unknown
+// and fn may still run.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	done := make(chan struct{})
 	o := &op{fn: fn, done: done}
@@ -32,8 +34,10 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	}
 }
 
-// Later runs fn in a write transaction that commits soon, with other writes where there are any; then is called from the writer's goroutine with the outcome
-// and must not block; when the store stops first, it is told ErrClosed. It reports false, and calls nothing, when the store has stopped.
+// Later runs fn in a write transaction that commits soon, with other writes where there are any;
+// then is called from the writer's goroutine with the outcome and must not block; when the store
+// stops first, it is told ErrClosed. It reports false, and calls nothing, when the store has
+// stopped.
 func (s *Store) Later(fn func(*Tx) error, then func(error)) bool {
 	s.later.RLock()
 	defer s.later.RUnlock()

@@ -14,8 +14,10 @@ import (
 	"syscall"
 )
 
-// A walk reads a file page by page as bbolt lays it out (https://pkg.go.dev/go.etcd.io/bbolt/internal/common), and believes nothing: bbolt itself takes what stands in a page at
-// its word, and panics, or eats all memory, where that is damaged. It needs a bit for each page, and a page.
+// A walk reads a file page by page as bbolt lays it out
+// (https://pkg.go.dev/go.etcd.io/bbolt/internal/common), and believes nothing: bbolt itself takes
+// what stands in a page at its word, and panics, or eats all memory, where that is damaged. It
+// needs a bit for each page, and a page.
 type walk struct {
 	file  []byte // mapped
 	page  int64
@@ -66,8 +68,9 @@ func shape(page uint64, format string, args ...any) error {
 	return &shapeError{page, fmt.Sprintf(format, args...)}
 }
 
-// walkFile calls visit with every record of every bucket in the order of the file. Errors are visit's, ctx's, or of the file's shape.
-// bent says that some stand where bbolt would not find them.
+// walkFile calls visit with every record of every bucket in the order of the file. Errors are
+// visit's, ctx's, or of the file's shape. bent says that some stand where bbolt would not find
+// them.
 func walkFile(ctx context.Context, path string, visit func(leafRecord) error, tick func(done, total int64), harder bool) (bent bool, err error) {
 	f, err := os.Open(path) //nolint:gosec // the operator's own file
 	if err != nil {
@@ -182,7 +185,8 @@ func (w *walk) buckets() error {
 	return strange
 }
 
-// oneBit reports whether a name of a bucket has become another by one flipped bit. No two of ours are so near.
+// oneBit reports whether a name of a bucket has become another by one flipped bit. No two of ours
+// are so near.
 func oneBit(name string, key []byte) bool {
 	flipped := 0
 	for i := range key {
@@ -250,7 +254,8 @@ func (b *bounds) hold(key []byte) bool {
 	return (b.low == nil || bytes.Compare(key, b.low) >= 0) && (b.high == nil || bytes.Compare(key, b.high) < 0)
 }
 
-// begin reports whether a page's first key is the one by which its branch knows it: bbolt finds a page's place in its branch by that, and would make a second one.
+// begin reports whether a page's first key is the one by which its branch knows it: bbolt finds a
+// page's place in its branch by that, and would make a second one.
 func (b *bounds) begin(key []byte) bool { return b.first == nil || bytes.Equal(key, b.first) }
 
 // tree walks the pages below one.
@@ -308,7 +313,8 @@ func (w *walk) branch(id uint64, b []byte, in bounds, depth int, each func(uint6
 	return nil
 }
 
-// leaf calls each with the records of a leaf. Whoever visits one that is damaged says so, and it does not count for the order of the others.
+// leaf calls each with the records of a leaf. Whoever visits one that is damaged says so, and it
+// does not count for the order of the others.
 func (w *walk) leaf(id uint64, b []byte, in bounds, each func(uint64, uint32, leafRecord) error) error {
 	if len(b) < pageHead {
 		return shape(id, "too small for a page")

@@ -15,7 +15,8 @@ const (
 	maxNames = 10_000 // whose allowance is remembered
 )
 
-// allowance is how often something may be done under one name: so many times at once, and then once every so often. It is forgotten at a restart.
+// allowance is how often something may be done under one name: so many times at once, and then once
+// every so often. It is forgotten at a restart.
 type allowance struct {
 	burst float64
 	every time.Duration

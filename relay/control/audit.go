@@ -12,7 +12,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// auditEntry is one call that changed something, or showed a body, as it is kept. Every text in it is bounded, whatever the caller sent.
+// auditEntry is one call that changed something, or showed a body, as it is kept. Every text in it
+// is bounded, whatever the caller sent.
 type auditEntry struct {
 	At     time.Time `json:"at"`
 	Actor  string    `json:"actor"` // the token's name
@@ -24,7 +25,8 @@ type auditEntry struct {
 	Error  string    `json:"error,omitempty"`
 	Key    string    `json:"key,omitempty"` // the id of the endpoint's key that it made
 
-	// Changed: it was refused, and has had an effect all the same, such as a claim that makes a ref contested.
+	// Changed: it was refused, and has had an effect all the same, such as a claim that makes a ref
+	// contested.
 	Changed bool `json:"changed,omitempty"`
 }
 
@@ -36,7 +38,8 @@ func (e *auditEntry) refused() bool {
 const (
 	// refusedKept is how long a refused call stays in the trail.
 	refusedKept = 30 * 24 * time.Hour
-	// Of the refused calls of one token so many are kept at once, and then one every so often: at most 4,400 in 30 days. Others are counted and logged.
+	// Of the refused calls of one token so many are kept at once, and then one every so often: at
+	// most 4,400 in 30 days. Others are counted and logged.
 	refusedBurst = 50
 	refusedEvery = 10 * time.Minute
 )
@@ -55,16 +58,19 @@ func (s *Server) newAllowances() {
 	s.changed = &allowance{burst: changeBurst, every: changeEvery}
 }
 
-// idle is the answer of a call that has changed nothing, for there was nothing to change. It stands in no trail.
+// idle is the answer of a call that has changed nothing, for there was nothing to change. It stands
+// in no trail.
 type idle interface{ idle() bool }
 
-// audits reports whether a call leaves a record in the audit trail: every change does, and every look at a body.
+// audits reports whether a call leaves a record in the audit trail: every change does, and every
+// look at a body.
 func (r Route) audits(answer any) bool {
 	i, ok := answer.(idle)
 	return r.Scope != Viewer && (!ok || !i.idle())
 }
 
-// record writes a call into the audit trail, on stable storage before it is answered. Of refused ones only so many are kept, since they cost their caller nothing.
+// record writes a call into the audit trail, on stable storage before it is answered. Of refused
+// ones only so many are kept, since they cost their caller nothing.
 func (s *Server) record(req *http.Request, r Route, t Token, answer any, outcome error) error {
 	e := auditEntry{At: s.now().UTC().Truncate(time.Microsecond), Actor: bounded(t.Name), Scope: t.Scope, Call: r.Pattern, Path: bounded(req.URL.Path), OK: outcome == nil}
 	if outcome == nil {

@@ -12,10 +12,12 @@ const (
 	maxMessage = 1000 // bytes of one that is only answered
 )
 
-// bounded is a caller's text as it is kept and logged: cut on a rune, with a mark that it was, and with characters escaped that cannot be seen, or that a terminal would obey.
+// bounded is a caller's text as it is kept and logged: cut on a rune, with a mark that it was, and
+// with characters escaped that cannot be seen, or that a terminal would obey.
 func bounded(s string) string { return cut(s, maxText) }
 
-// cut is bounded for another length. A backslash is escaped too, so that no text can pretend to be another.
+// cut is bounded for another length. A backslash is escaped too, so that no text can pretend to be
+// another.
 func cut(s string, most int) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {

@@ -14,8 +14,8 @@ func (o *Options) settings() *Settings {
 	return &Settings{Tokens: o.Tokens, Sources: o.Sources, SourcePartners: o.SourcePartners, AuditKeep: o.AuditKeep}
 }
 
-// Configure makes these count from the next call on. Tokens that were made at run time stay; one that has
-// gone from the config is refused from now on.
+// Configure makes these count from the next call on. Tokens that were made at run time stay; one
+// that has gone from the config is refused from now on.
 func (s *Server) Configure(to Settings) {
 	if err := s.tokens.fix(to.Tokens); err != nil {
 		s.o.Logger.Warn("token_use_unreadable", "error", err)

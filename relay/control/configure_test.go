@@ -10,8 +10,9 @@ import (
 	"countersign/relay/registry"
 )
 
-// TestConfigure: a token that has gone from the config is refused from then on, and a new one passes; those that were made stay, and so does when one that stays was last used. Partners and sources are those of
-// the new config.
+// TestConfigure: a token that has gone from the config is refused from then on, and a new one
+// passes; those that were made stay, and so does when one that stays was last used. Partners and
+// sources are those of the new config.
 func TestConfigure(t *testing.T) {
 	g := newRig(t)
 	a := g.call("ada", "POST", "/v1/tokens/made", `{"scope":"viewer"}`)

@@ -1,6 +1,8 @@
-// Package control is the control listener: health and metrics for machines, and an API behind bearer tokens for operators.
+// Package control is the control listener: health and metrics for machines, and an API behind
+// bearer tokens for operators.
 //
-// It is private (loopback by default), plain net/http, and never shares a listener with the callbacks. Every call that changes something is logged with who asked.
+// It is private (loopback by default), plain net/http, and never shares a listener with the
+// callbacks. Every call that changes something is logged with who asked.
 package control
 
 import (
@@ -45,7 +47,8 @@ type Token struct {
 	Partner string // of scope partner
 }
 
-// Options of a Server. Listener, Logger and Gatherer are required; a nil Relay and Dispatcher (role ingest) leave out what needs them.
+// Options of a Server. Listener, Logger and Gatherer are required; a nil Relay and Dispatcher (role
+// ingest) leave out what needs them.
 type Options struct {
 	Listener   net.Listener // closed by Run
 	Relay      *relay.Relay
@@ -54,7 +57,8 @@ type Options struct {
 	Store      *store.Store       // where the audit trail is kept
 	Registry   *registry.Registry // where tokens are that are made here; nil: none can be
 	Quarantine Quarantine
-	// Release translates a body from quarantine again, as Ingress.Release does; nil (role relay): nobody here can.
+	// Release translates a body from quarantine again, as Ingress.Release does; nil (role relay):
+	// nobody here can.
 	Release   func(journal.Item) (journal.Intake, error)
 	Questions Questions
 	Backup    func(path string) (int64, error)
@@ -64,32 +68,37 @@ type Options struct {
 	Sources   map[string]bool        // names in the config
 	Livemode  bool                   // of subjects, where a call does not say
 	Version   string                 // of the program, as the OpenAPI document says it
-	// SourcePartners has the one partner whose subjects a source is for; a source that is not in it is for the subjects of all.
+	// SourcePartners has the one partner whose subjects a source is for; a source that is not in it
+	// is for the subjects of all.
 	SourcePartners map[string]string
 	Logger         *slog.Logger
 	Gatherer       prometheus.Gatherer
 	Metrics        prometheus.Registerer
-	// Reload reads the config again that the process was started with, and applies it; dry: only says what that would come to. Errors wrap Refused where nothing was changed
-	// because of the config. nil: there is no config to read.
+	// Reload reads the config again that the process was started with, and applies it; dry: only
+	// says what that would come to. Errors wrap Refused where nothing was changed because of the
+	// config. nil: there is no config to read.
 	Reload    func(ctx context.Context, dry bool) (*api.Reloaded, error)
 	Refusals  *Refusals        // nil: nobody looks
 	AuditKeep time.Duration    // how long the audit trail keeps what was done; zero: for ever
 	Now       func() time.Time // nil: time.Now
 
-	// Exposed: others than this machine's own users reach the listener, so that metrics and profiles take a token and /readyz tells strangers no reasons.
+	// Exposed: others than this machine's own users reach the listener, so that metrics and
+	// profiles take a token and /readyz tells strangers no reasons.
 	Exposed bool
 	Names   []string // hosts that the listener may be called by, beside this machine's
 	Conns   int      // that may be open at once; 0: 32
 }
 
-// Quarantine is what is needed of the bodies that could not be applied. Drop is all or none, and nil only when it is on stable storage.
+// Quarantine is what is needed of the bodies that could not be applied. Drop is all or none, and
+// nil only when it is on stable storage.
 type Quarantine interface {
 	Items(after string, n int) ([]journal.ItemView, bool, error)
 	Unseal(id string) (journal.Item, error)
 	Drop(ctx context.Context, id string, t journal.Intake) error
 }
 
-// Questions is what is needed of the questions that providers have still to be asked. The error of the calls that drop is nil only when it is on stable storage.
+// Questions is what is needed of the questions that providers have still to be asked. The error of
+// the calls that drop is nil only when it is on stable storage.
 type Questions interface {
 	Questions(after string, n int) ([]journal.Question, bool, error)
 	DropQuestion(ctx context.Context, id string) error
@@ -137,7 +146,8 @@ func New(o Options) *Server {
 	return s
 }
 
-// Route is one call of the API and the least it asks for. api.Described has what else there is to say of it: a route that nobody has described fails a test.
+// Route is one call of the API and the least it asks for. api.Described has what else there is to
+// say of it: a route that nobody has described fails a test.
 type Route struct {
 	Pattern string
 	Scope   Scope // viewer, operator for what changes something, or admin for what concerns tokens
@@ -191,7 +201,8 @@ func (s *Server) routes() []Route {
 	return rs
 }
 
-// Run serves until ctx ends. When it returns, calls under way have ended, or were cut off after two seconds.
+// Run serves until ctx ends. When it returns, calls under way have ended, or were cut off after two
+// seconds.
 func (s *Server) Run(ctx context.Context) error {
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -255,7 +266,8 @@ func Healthy(log *slog.Logger, livemode bool) http.HandlerFunc {
 	}
 }
 
-// Readiness answers whether a process should get traffic; full: with why not, and what is worth knowing either way.
+// Readiness answers whether a process should get traffic; full: with why not, and what is worth
+// knowing either way.
 func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() (reasons, notes []string)) {
 	reasons, notes := state()
 	v, status := api.Ready{Status: "ready"}, http.StatusOK

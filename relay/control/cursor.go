@@ -13,8 +13,9 @@ import (
 // maxCursor is how long a cursor may be: of a list whose ids are as long as any, in base64.
 const maxCursor = 2 * maxParam
 
-// paging is which page of a list is asked for. Every list has an order that its entries never change, and a cursor says after which of them the page begins: so no entry that stays is
-// passed over or shown twice, whatever comes and goes between two pages.
+// paging is which page of a list is asked for. Every list has an order that its entries never
+// change, and a cursor says after which of them the page begins: so no entry that stays is passed
+// over or shown twice, whatever comes and goes between two pages.
 type paging struct {
 	list  string // its name, which the cursor has in it: that of one list is none of another
 	after string // the id of the last entry of the page before; "": the list begins

@@ -37,7 +37,8 @@ func (g *rig) walk(path string, limit int, between func(page int)) (seen []strin
 	return seen
 }
 
-// TestListsHoldStill: whatever comes and goes between two pages, an entry that stays is shown, and shown once. That is so in every list that there is.
+// TestListsHoldStill: whatever comes and goes between two pages, an entry that stays is shown, and
+// shown once. That is so in every list that there is.
 func TestListsHoldStill(t *testing.T) {
 	g := newRigWith(t, []string{"blendfi", "bluum", "rebilly"})
 	ctx := context.Background()
@@ -113,7 +114,8 @@ func TestListsHoldStill(t *testing.T) {
 	}
 }
 
-// TestDeadHoldStill is the same for what is dead and what is withheld, where a redelivery takes entries out.
+// TestDeadHoldStill is the same for what is dead and what is withheld, where a redelivery takes
+// entries out.
 func TestDeadHoldStill(t *testing.T) {
 	g := newRig(t)
 	for i := range 5 {

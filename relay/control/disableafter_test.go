@@ -2,7 +2,8 @@ package control
 
 import "testing"
 
-// TestDisableAfter: how long an endpoint may fail is asked for as in the config, shown, and stays in a change that leaves it out.
+// TestDisableAfter: how long an endpoint may fail is asked for as in the config, shown, and stays
+// in a change that leaves it out.
 func TestDisableAfter(t *testing.T) {
 	g := newRig(t)
 	f := func(method, path, body, want string) {

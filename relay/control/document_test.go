@@ -11,7 +11,8 @@ import (
 	"countersign/relay/control/api"
 )
 
-// TestEveryRouteIsDescribed: a route without a description, and a description without a route, fail.
+// TestEveryRouteIsDescribed: a route without a description, and a description without a route,
+// fail.
 func TestEveryRouteIsDescribed(t *testing.T) {
 	g := newRig(t)
 	var patterns []string
@@ -64,7 +65,8 @@ func TestDocumentOnExposedListener(t *testing.T) {
 	}
 }
 
-// TestDocumentIsOfThisProcess: a process that has no subjects says nothing of them, and in live mode there are no test helpers.
+// TestDocumentIsOfThisProcess: a process that has no subjects says nothing of them, and in live
+// mode there are no test helpers.
 func TestDocumentIsOfThisProcess(t *testing.T) {
 	f := func(path string, want bool, change func(*Options)) {
 		t.Helper()

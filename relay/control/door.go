@@ -28,8 +28,10 @@ type DoorOptions struct {
 	Now      func() time.Time // nil: time.Now
 }
 
-// Door is a listener for machines and operators: it lets in who calls it by its own name, and bounds how many are in. When it is full, whoever comes next takes the place of who has been
-// waited for longest, so that slow and half-open connections keep no health check out. A Door is used by one server, made with Server.
+// Door is a listener for machines and operators: it lets in who calls it by its own name, and
+// bounds how many are in. When it is full, whoever comes next takes the place of who has been
+// waited for longest, so that slow and half-open connections keep no health check out. A Door is
+// used by one server, made with Server.
 type Door struct {
 	net.Listener
 	o     DoorOptions
@@ -109,7 +111,8 @@ func (d *Door) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// longest is who has to go: of those whose call is waited for, if there are any, of the network that has the most of them, the one that is waited for longest. Whoever holds mu calls it.
+// longest is who has to go: of those whose call is waited for, if there are any, of the network
+// that has the most of them, the one that is waited for longest. Whoever holds mu calls it.
 func (d *Door) longest() (goes *caller) {
 	least, from := trusted, map[netip.Addr]int{}
 	for c := range d.open {

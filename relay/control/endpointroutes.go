@@ -95,7 +95,8 @@ func (s *Server) createEndpoint(req *http.Request, t Token) (any, error) {
 	return shown(s.viewMadeEndpoint(&v, key), t), nil
 }
 
-// fill makes a draft what was sent, if the caller may ask for that. What an operator has given stays.
+// fill makes a draft what was sent, if the caller may ask for that. What an operator has given
+// stays.
 func (s *Server) fill(d *registry.EndpointDraft, in *api.EndpointAsk, t Token) error {
 	concurrency, owed := max(guestConcurrency, d.Concurrency), max(guestOwed, d.MaxOwed)
 	if err := take(d, in); err != nil {

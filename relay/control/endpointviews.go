@@ -42,7 +42,8 @@ func defaultEndpoint() api.EndpointAsk {
 
 func defaultEvents() []string { return []string{"kyc.status.*"} }
 
-// askOf is an endpoint that is kept as it would be asked for, but for its URL, so that a change of it may leave out what stays.
+// askOf is an endpoint that is kept as it would be asked for, but for its URL, so that a change of
+// it may leave out what stays.
 func askOf(d *registry.EndpointDraft) api.EndpointAsk {
 	return api.EndpointAsk{
 		Format: d.Format, Events: d.Events, Filter: d.Filter, Concurrency: d.Concurrency, Rate: d.Rate, Timeout: registry.FormatDuration(d.Timeout), MaxOwed: d.MaxOwed,

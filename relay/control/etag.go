@@ -44,7 +44,8 @@ func tagOf(version uint64, view any) string {
 	return declaredTag(view)
 }
 
-// expects is the condition of a call that changes something: If-Match names the state that the caller has seen. Nil: any will do.
+// expects is the condition of a call that changes something: If-Match names the state that the
+// caller has seen. Nil: any will do.
 func expects(req *http.Request) func(registry.Version) bool {
 	wanted := req.Header.Values("If-Match")
 	if len(wanted) == 0 {

@@ -16,14 +16,16 @@ func bearer(req *http.Request) string {
 	return text
 }
 
-// Known reports whether a call brings one of these tokens, of a scope that may see how a gateway is: for whoever answers before there is a Server.
+// Known reports whether a call brings one of these tokens, of a scope that may see how a gateway
+// is: for whoever answers before there is a Server.
 func Known(fixed []Token, req *http.Request) bool {
 	hs, _ := newHolders(nil, fixed) // without a registry nothing can be read in vain
 	h, why := hs.find(bearer(req), time.Time{})
 	return why == "" && h.may(Route{Scope: Viewer})
 }
 
-// admit finds out whose call it is, or refuses it. A right token is never slowed down, whatever comes from the same address beside it.
+// admit finds out whose call it is, or refuses it. A right token is never slowed down, whatever
+// comes from the same address beside it.
 func (s *Server) admit(w http.ResponseWriter, req *http.Request) (Token, bool) {
 	now := s.o.Now()
 	h, why := s.tokens.find(bearer(req), now)
@@ -62,7 +64,8 @@ func (s *Server) forbid(w http.ResponseWriter, least Scope) {
 	s.fail(w, &problem{http.StatusForbidden, "authorization", "scope_too_small", "this call needs scope " + string(least), ""})
 }
 
-// machines lets whoever reaches a loopback address see a page that is for machines; elsewhere it takes a token of a scope.
+// machines lets whoever reaches a loopback address see a page that is for machines; elsewhere it
+// takes a token of a scope.
 func (s *Server) machines(least Scope, h http.Handler) http.Handler {
 	if !s.o.Exposed {
 		return h
@@ -79,7 +82,8 @@ func (s *Server) machines(least Scope, h http.Handler) http.Handler {
 	})
 }
 
-// ready says whether this process should get traffic; why not, and what is worth knowing, it says to those who have a token, and on a loopback address to everybody.
+// ready says whether this process should get traffic; why not, and what is worth knowing, it says
+// to those who have a token, and on a loopback address to everybody.
 func (s *Server) ready(w http.ResponseWriter, req *http.Request) {
 	full := !s.o.Exposed
 	if !full && bearer(req) != "" {

@@ -29,7 +29,8 @@ func (g *rig) refused(reason string) float64 {
 	return m.GetCounter().GetValue()
 }
 
-// TestWrongTokens: they are counted, logged without themselves, and slowed down; a right one from the same address passes all the while.
+// TestWrongTokens: they are counted, logged without themselves, and slowed down; a right one from
+// the same address passes all the while.
 func TestWrongTokens(t *testing.T) {
 	var now atomic.Int64
 	now.Store(time.Now().UnixNano())
@@ -99,7 +100,8 @@ func TestWatchIsBounded(t *testing.T) {
 	}
 }
 
-// TestExposed: where strangers reach the listener, metrics and profiles take a token, and health says no more than it must.
+// TestExposed: where strangers reach the listener, metrics and profiles take a token, and health
+// says no more than it must.
 func TestExposed(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.Exposed = true })
 	f := func(path, token string, want int) answer {
@@ -136,7 +138,8 @@ func TestExposed(t *testing.T) {
 	f("/readyz", "eve", 401)
 }
 
-// TestProfiles: what runs for a time is bounded in time and number; what is a picture of the moment is not.
+// TestProfiles: what runs for a time is bounded in time and number; what is a picture of the moment
+// is not.
 func TestProfiles(t *testing.T) {
 	g := newRig(t)
 	for _, page := range []string{"profile", "trace", "heap", "goroutine", "allocs"} {
@@ -196,7 +199,8 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// TestSlowCallers: connections on which nothing comes, or half of something, keep nobody out, and not a call that has brought a token.
+// TestSlowCallers: connections on which nothing comes, or half of something, keep nobody out, and
+// not a call that has brought a token.
 func TestSlowCallers(t *testing.T) {
 	var ln *counted
 	g := newRig(t, func(o *Options) {
@@ -247,7 +251,8 @@ func TestSlowCallers(t *testing.T) {
 	}
 }
 
-// TestUnreadAnswer: whoever asks and does not read the answer holds neither a connection nor what makes the answer.
+// TestUnreadAnswer: whoever asks and does not read the answer holds neither a connection nor what
+// makes the answer.
 func TestUnreadAnswer(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"countersign/kyc"
 )
 
-// TestGiveUpRoute: what an endpoint owes that is disabled is named by a dry run, which changes nothing, and given up by an operator, once; the trail has who. What a served one owes
-// is not.
+// TestGiveUpRoute: what an endpoint owes that is disabled is named by a dry run, which changes
+// nothing, and given up by an operator, once; the trail has who. What a served one owes is not.
 func TestGiveUpRoute(t *testing.T) {
 	g := newRig(t)
 	g.partner.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) })

@@ -110,7 +110,8 @@ func tokens() (ts []Token) {
 // took is one webhook as it was sent: at which endpoint (the path it was posted to), and its body.
 type took struct{ endpoint, body string }
 
-// newRig serves endpoints main (told all statuses) and strict (one attempt) of acme; change adjusts the options of the server.
+// newRig serves endpoints main (told all statuses) and strict (one attempt) of acme; change adjusts
+// the options of the server.
 func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
 	return newRigWith(t, nil, change...)
@@ -262,7 +263,8 @@ func (g *rig) ready() (reasons, notes []string) {
 	return reasons, notes
 }
 
-// tell lets sumsub say something about acme's subject, and waits until everything of it is delivered or dead.
+// tell lets sumsub say something about acme's subject, and waits until everything of it is
+// delivered or dead.
 func (g *rig) tell(subject string, minute int, s kyc.Status) {
 	g.t.Helper()
 	g.append(subject, minute, s)

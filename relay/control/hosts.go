@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// known reports whether a call names this listener as its host. A page whose own name has been made to resolve to our address (DNS rebinding) is of the same origin as we are, to the browser that
-// it runs in; but the browser still says that name. Who names no host is no browser.
+// known reports whether a call names this listener as its host. A page whose own name has been made
+// to resolve to our address (DNS rebinding) is of the same origin as we are, to the browser that it
+// runs in; but the browser still says that name. Who names no host is no browser.
 func (d *Door) known(req *http.Request) bool {
 	host := hostname(req.Host)
 	if credulous || host == "" || host == "localhost" || d.names[host] {
@@ -59,7 +60,8 @@ func addr(remote string) net.Addr {
 	return net.TCPAddrFromAddrPort(a)
 }
 
-// network is what counts as one at the other end: an address, or of IPv6 the 64 bits that everybody has at the least.
+// network is what counts as one at the other end: an address, or of IPv6 the 64 bits that everybody
+// has at the least.
 func network(a net.Addr) netip.Addr {
 	ip := address(a)
 	if !ip.Is6() {

@@ -38,7 +38,8 @@ func (g *rig) handwritten(text string) (code int, all string) {
 	return code, string(b)
 }
 
-// TestHost: a page that has made its own name resolve to this address is refused by the name, whatever it brings.
+// TestHost: a page that has made its own name resolve to this address is refused by the name,
+// whatever it brings.
 func TestHost(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.Names = []string{"Gateway.internal", "10.1.2.3"} })
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(g.url, "http://"))

@@ -14,7 +14,8 @@ import (
 	"countersign/relay/registry"
 )
 
-// showAgain is how long a call that is sent again with its Idempotency-Key is shown the key, or the token, that it made: whoever lost the first answer can ask within that time.
+// showAgain is how long a call that is sent again with its Idempotency-Key is shown the key, or the
+// token, that it made: whoever lost the first answer can ask within that time.
 const showAgain = time.Hour
 
 // onceOnly are the calls that are being made with an Idempotency-Key.
@@ -51,14 +52,17 @@ type again struct {
 // idle implements idle.
 func (again) idle() bool { return true }
 
-// once is a call that may carry an Idempotency-Key: with the same key, the same token gets the same answer, and nothing is done again, for 24 hours at the least and also after a
-// restart. What it makes and its answer are written in one transaction, so that there is no moment at which the one is there without the other.
+// once is a call that may carry an Idempotency-Key: with the same key, the same token gets the same
+// answer, and nothing is done again, for 24 hours at the least and also after a restart. What it
+// makes and its answer are written in one transaction, so that there is no moment at which the one
+// is there without the other.
 type once struct {
 	s        *Server
 	id, said string
 }
 
-// once finds out whether a call was made before. done: this is what it is answered. Else ends must be called when the call has been made, and o goes with the change.
+// once finds out whether a call was made before. done: this is what it is answered. Else ends must
+// be called when the call has been made, and o goes with the change.
 func (s *Server) once(req *http.Request, t Token) (o *once, done any, ends func(), err error) {
 	ends = func() {}
 	key := req.Header.Get("Idempotency-Key")
@@ -86,7 +90,8 @@ func (s *Server) once(req *http.Request, t Token) (o *once, done any, ends func(
 	return nil, done, ends, err
 }
 
-// held reads the body of a call, which is still there after: nobody may be waited for by whoever sends it slowly.
+// held reads the body of a call, which is still there after: nobody may be waited for by whoever
+// sends it slowly.
 func held(req *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {

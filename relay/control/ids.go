@@ -8,10 +8,12 @@ import (
 	"countersign/kyc"
 )
 
-// maxParam is how long a value in a query may be: of a question's id, which names a source, a resource and a ref of two ids.
+// maxParam is how long a value in a query may be: of a question's id, which names a source, a
+// resource and a ref of two ids.
 const maxParam = 4 * kyc.MaxID
 
-// ids holds every id in a call's path and query to the one rule there is (kyc.IDProblem), before the call does anything: no route reads ids of its own.
+// ids holds every id in a call's path and query to the one rule there is (kyc.IDProblem), before
+// the call does anything: no route reads ids of its own.
 func (r Route) ids(req *http.Request) error {
 	for _, wildcard := range []string{"partner", "id", "key"} {
 		if !strings.Contains(r.Pattern, "{"+wildcard+"}") {
@@ -41,7 +43,8 @@ func (r Route) ids(req *http.Request) error {
 	return nil
 }
 
-// idIn holds an id to the rule, wherever it stands. A partner's has no slash either, for that ends it in the name of a subject.
+// idIn holds an id to the rule, wherever it stands. A partner's has no slash either, for that ends
+// it in the name of a subject.
 func idIn(field, id string) error {
 	problem := kyc.IDProblem(id)
 	if problem == "" && field == "partner" && strings.Contains(id, "/") {

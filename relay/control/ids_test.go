@@ -7,7 +7,8 @@ import (
 	"countersign/kyc"
 )
 
-// hostile are ids that no subject, partner or ref has, as they stand in a path and in JSON. The first would be ann's test state read as a live one.
+// hostile are ids that no subject, partner or ref has, as they stand in a path and in JSON. The
+// first would be ann's test state read as a live one.
 var hostile = []struct{ path, json string }{
 	{"ann%01t", `ann\u0001t`},
 	{"%00", `\u0000`},
@@ -20,7 +21,8 @@ var hostile = []struct{ path, json string }{
 	{strings.Repeat("x", kyc.MaxID+1), strings.Repeat("x", kyc.MaxID+1)},
 }
 
-// TestHostileIDs is the table of every route against every id that is none: nothing is read, done or kept under it, by whomever it is sent.
+// TestHostileIDs is the table of every route against every id that is none: nothing is read, done
+// or kept under it, by whomever it is sent.
 func TestHostileIDs(t *testing.T) {
 	g := newRig(t)
 	g.tell("ann", 1, kyc.Approved)
@@ -91,7 +93,8 @@ func TestHostileIDs(t *testing.T) {
 	}
 }
 
-// TestTestStateIsNotLive: what the sandbox drove is never read as a live status, nor a live one as the sandbox's.
+// TestTestStateIsNotLive: what the sandbox drove is never read as a live status, nor a live one as
+// the sandbox's.
 func TestTestStateIsNotLive(t *testing.T) {
 	g := newRig(t)
 	if a := g.call("pia", "POST", "/v1/test_helpers/users/eve/kyc", `{"status":"approved"}`); a.code != 200 {

@@ -46,7 +46,8 @@ func (s *Server) keyRoutes() []Route {
 	}
 }
 
-// keyed is the endpoint that a call about keys is about. Of another partner's, a partner's token learns no more than of one that there is not.
+// keyed is the endpoint that a call about keys is about. Of another partner's, a partner's token
+// learns no more than of one that there is not.
 func (s *Server) keyed(t Token, id string) (*registry.Endpoint, error) {
 	if err := s.ownEndpoint(t, id); err != nil {
 		return nil, err

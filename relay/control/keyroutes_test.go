@@ -30,7 +30,8 @@ func (g *rig) keep(formats ...string) {
 	}
 }
 
-// TestRotateAndRevoke: a key is made and shown once, listed without what signs, and ended; the trail says who made which, and no answer but the first shows a secret.
+// TestRotateAndRevoke: a key is made and shown once, listed without what signs, and ended; the
+// trail says who made which, and no answer but the first shows a secret.
 func TestRotateAndRevoke(t *testing.T) {
 	g := newRig(t)
 	g.keep("standard")
@@ -141,7 +142,8 @@ func TestKeyRefusals(t *testing.T) {
 	}
 }
 
-// TestOwnEndpoint: a partner's token finds its own endpoints, and learns of another's no more than of one that there is not.
+// TestOwnEndpoint: a partner's token finds its own endpoints, and learns of another's no more than
+// of one that there is not.
 func TestOwnEndpoint(t *testing.T) {
 	g := newRig(t)
 	f := func(token Token, id string, want bool) {

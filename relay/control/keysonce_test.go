@@ -9,7 +9,9 @@ import (
 	"time"
 )
 
-// TestRotateOnce: a rotation and a revocation that are sent again with their Idempotency-Key are answered the same and make no second key; another under it is refused. The secret is shown for an hour.
+// TestRotateOnce: a rotation and a revocation that are sent again with their Idempotency-Key are
+// answered the same and make no second key; another under it is refused. The secret is shown for an
+// hour.
 func TestRotateOnce(t *testing.T) {
 	var ahead atomic.Int64
 	g := newRig(t, func(o *Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })

@@ -10,7 +10,8 @@ import (
 // hidden stands for what a viewer does not see of a URL.
 const hidden = "…"
 
-// masked is a URL as it is shown to those who may only look: its scheme and host. Its path and its query may be what lets somebody in, and its user is.
+// masked is a URL as it is shown to those who may only look: its scheme and host. Its path and its
+// query may be what lets somebody in, and its user is.
 func masked(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
@@ -26,7 +27,8 @@ func masked(text string) string {
 	return s
 }
 
-// seesURLs reports whether a token is shown URLs of partners as they are: a partner's own is shown no others.
+// seesURLs reports whether a token is shown URLs of partners as they are: a partner's own is shown
+// no others.
 func (t Token) seesURLs() bool { return t.Scope == Operator || t.Scope == Admin || t.Scope == Partner }
 
 // endpointsFor are the endpoints as the holder of a token sees them.

@@ -28,7 +28,8 @@ func (g *rig) status(token, subject, more string) string {
 	return fmt.Sprint(a.code, " ", a.json["status"])
 }
 
-// TestSimulate is the sandbox: an outcome takes the whole way to the partner, and whoever polls sees it. In live mode there is no such call.
+// TestSimulate is the sandbox: an outcome takes the whole way to the partner, and whoever polls
+// sees it. In live mode there is no such call.
 func TestSimulate(t *testing.T) {
 	g := newRig(t)
 	const call = "/v1/test_helpers/users/tess/kyc"
@@ -115,7 +116,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideAnswers: what would come of a decision, and what came of it; a release of nothing says so; a key is one decision.
+// TestDecideAnswers: what would come of a decision, and what came of it; a release of nothing says
+// so; a key is one decision.
 func TestDecideAnswers(t *testing.T) {
 	g := newRig(t)
 	g.tell("dora", 1, kyc.Rejected)
@@ -215,7 +217,8 @@ func TestSubmit(t *testing.T) {
 	}
 }
 
-// TestQuarantineDesk: a body is listed sealed, shown to operators only and on the record, released by translating it again, or discarded.
+// TestQuarantineDesk: a body is listed sealed, shown to operators only and on the record, released
+// by translating it again, or discarded.
 func TestQuarantineDesk(t *testing.T) {
 	g := newRig(t)
 	hold := func(id, body string) {
@@ -287,7 +290,8 @@ func TestQuestionsDesk(t *testing.T) {
 	}
 }
 
-// TestOldQuestionsDesk: what a flood of forged callbacks has left is counted, and closed at once; what proved callbacks raised stays unless that is said.
+// TestOldQuestionsDesk: what a flood of forged callbacks has left is counted, and closed at once;
+// what proved callbacks raised stays unless that is said.
 func TestOldQuestionsDesk(t *testing.T) {
 	g := newRig(t)
 	raise := func(source, ref string, weak bool, age time.Duration) {

@@ -8,7 +8,8 @@ import (
 	"countersign/relay/control/api"
 )
 
-// machinePage is what is no call of the API but stands beside it: for machines, and for whoever has to learn what calls there are.
+// machinePage is what is no call of the API but stands beside it: for machines, and for whoever has
+// to learn what calls there are.
 type machinePage struct {
 	pattern string
 	scope   Scope // the least a token needs; "": it takes none
@@ -30,7 +31,8 @@ func (s *Server) pages() []machinePage {
 	)
 }
 
-// described answers the OpenAPI document. It says nothing that is secret; but on an exposed listener nobody learns without a token what is there.
+// described answers the OpenAPI document. It says nothing that is secret; but on an exposed
+// listener nobody learns without a token what is there.
 func (s *Server) described() http.Handler {
 	document := sync.OnceValues(s.Document) // it is always the same
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -59,7 +61,8 @@ func (s *Server) described() http.Handler {
 	})
 }
 
-// Document is the OpenAPI document of what this server answers: the routes, each with its description.
+// Document is the OpenAPI document of what this server answers: the routes, each with its
+// description.
 func (s *Server) Document() ([]byte, error) {
 	var all []api.Route
 	of := func(pattern string, r api.Route) error {

@@ -35,7 +35,8 @@ func (s *Server) partnerRoutes() []Route {
 	}
 }
 
-// none is the answer about what does not exist, and to a partner about what is another's: the two cannot be told apart.
+// none is the answer about what does not exist, and to a partner about what is another's: the two
+// cannot be told apart.
 func none(kind, id string) error {
 	return &problem{http.StatusNotFound, "not_found", "not_found", kind + " " + id + ": " + registry.ErrUnknown.Error(), ""}
 }
@@ -48,7 +49,8 @@ func ownPartner(t Token, id string) error {
 	return nil
 }
 
-// ownEndpoint lets a partner's token look at its own endpoints only, those that have been removed too.
+// ownEndpoint lets a partner's token look at its own endpoints only, those that have been removed
+// too.
 func (s *Server) ownEndpoint(t Token, id string) error {
 	if t.Scope == Partner && s.o.Registry.Read().Owner(id) != t.Partner {
 		return none("endpoint", id)

@@ -151,7 +151,8 @@ func TestEndpointErrors(t *testing.T) {
 	}
 }
 
-// TestPartnersSeeTheirOwn: on every route that partners may call, another's endpoint is answered as one that does not exist, and nothing of it changes.
+// TestPartnersSeeTheirOwn: on every route that partners may call, another's endpoint is answered as
+// one that does not exist, and nothing of it changes.
 func TestPartnersSeeTheirOwn(t *testing.T) {
 	g := newRig(t)
 	g.call("otto", "POST", "/v1/partners/beta/endpoints", `{"id":"b-main","url":"https://hooks.example.com/b"}`).want(t, 200, "")
@@ -222,7 +223,8 @@ func TestPartnersSeeTheirOwn(t *testing.T) {
 	g.call("pia", "PATCH", "/v1/endpoints/a-two", `{"concurrency":101}`).want(t, 400, "concurrency concurrency")
 }
 
-// TestPublicOnly: what egress.allow excepts is for whoever runs the gateway to give away: a partner's own token reaches none of it.
+// TestPublicOnly: what egress.allow excepts is for whoever runs the gateway to give away: a
+// partner's own token reaches none of it.
 func TestPublicOnly(t *testing.T) {
 	g := newRig(t)
 	g.call("pia", "POST", "/v1/partners/acme/endpoints", `{"id":"own","url":"https://hooks.example.com/a"}`).want(t, 200, "")
@@ -243,7 +245,8 @@ func TestPublicOnly(t *testing.T) {
 	public(true)
 }
 
-// TestChangesAreBounded: each change of a partner's own token stays in the file for good, so there are only so many.
+// TestChangesAreBounded: each change of a partner's own token stays in the file for good, so there
+// are only so many.
 func TestChangesAreBounded(t *testing.T) {
 	now := time.Now()
 	g := newRig(t, func(o *Options) { o.Now = func() time.Time { return now } })
@@ -255,7 +258,8 @@ func TestChangesAreBounded(t *testing.T) {
 	g.call("otto", "PATCH", "/v1/endpoints/own", `{"concurrency":9}`).want(t, 200, "")
 }
 
-// TestIdempotencyKey: a call that is sent again with its key is answered the same and does nothing again, after a restart of the registry too; another with that key is refused.
+// TestIdempotencyKey: a call that is sent again with its key is answered the same and does nothing
+// again, after a restart of the registry too; another with that key is refused.
 func TestIdempotencyKey(t *testing.T) {
 	var clock struct {
 		sync.Mutex
@@ -340,7 +344,8 @@ func TestTokenOnce(t *testing.T) {
 	g.call("ada", "POST", path, body, "Idempotency-Key", "k2").want(t, 409, "name_taken name")
 }
 
-// TestTags: every answer about one thing says which state of it is shown, and another state has another.
+// TestTags: every answer about one thing says which state of it is shown, and another state has
+// another.
 func TestTags(t *testing.T) {
 	g := newRig(t)
 	g.tell("ann", 1, kyc.Approved)

@@ -12,7 +12,8 @@ import (
 	"countersign/kyc"
 )
 
-// raw makes one request whose path goes out as it is written here: an http.Client, or a proxy, might tidy it up.
+// raw makes one request whose path goes out as it is written here: an http.Client, or a proxy,
+// might tidy it up.
 func (g *rig) raw(token, method, path, body string) (code int, text string) {
 	g.t.Helper()
 	u, err := url.Parse(g.url)
@@ -37,7 +38,8 @@ func (g *rig) raw(token, method, path, body string) (code int, text string) {
 	return resp.StatusCode, b.String()
 }
 
-// TestNamesOfDots: a subject may be called "." or "..", or hold a slash or a per cent sign, in every call that names one, however the caller writes it.
+// TestNamesOfDots: a subject may be called "." or "..", or hold a slash or a per cent sign, in
+// every call that names one, however the caller writes it.
 func TestNamesOfDots(t *testing.T) {
 	g := newRig(t)
 	for id, written := range map[string][]string{

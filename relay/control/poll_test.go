@@ -54,7 +54,8 @@ var pollWords = []word{
 	{"suspended", func(u *kyc.Update) { u.Status, u.Reasons = kyc.Suspended, because(kyc.FraudSuspected) }},
 }
 
-// TestPollAgrees lets a provider say every word after every word, and finds in the poll, in both of its shapes, what the last webhook said: in every field that both have.
+// TestPollAgrees lets a provider say every word after every word, and finds in the poll, in both of
+// its shapes, what the last webhook said: in every field that both have.
 func TestPollAgrees(t *testing.T) {
 	g := newRigWith(t, []string{"standard", "blendfi"})
 	base := time.Now().UTC().AddDate(0, 0, -3).Truncate(time.Second)

@@ -26,7 +26,8 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 	s.json(w, p.status, v)
 }
 
-// problemOf says what is wrong as the API shows it. This is the one place where an error becomes an answer.
+// problemOf says what is wrong as the API shows it. This is the one place where an error becomes an
+// answer.
 func problemOf(err error) (p *problem) {
 	var field *relay.FieldError
 	var refused *RefusedError

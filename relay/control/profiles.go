@@ -9,7 +9,8 @@ import (
 
 const longestProfile = 60 * time.Second
 
-// profiles are /debug/pprof. What runs for a time (a profile of the CPU, a trace, the difference of two heaps) is bounded: one at once, and no longer than longestProfile.
+// profiles are /debug/pprof. What runs for a time (a profile of the CPU, a trace, the difference of
+// two heaps) is bounded: one at once, and no longer than longestProfile.
 func (s *Server) profiles() []machinePage {
 	of := func(pattern string, h http.HandlerFunc) machinePage {
 		return machinePage{pattern, Operator, false, true, s.machines(Operator, h)}
@@ -23,7 +24,8 @@ func (s *Server) profiles() []machinePage {
 	}
 }
 
-// timed bounds what runs for as many seconds as the call says; usual is how long it runs if it says nothing, 0: it is a picture of the moment.
+// timed bounds what runs for as many seconds as the call says; usual is how long it runs if it says
+// nothing, 0: it is a picture of the moment.
 func (s *Server) timed(h http.Handler, usual time.Duration) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		long := usual

@@ -17,7 +17,8 @@ import (
 	"countersign/relay/control/api"
 )
 
-// unroutedPrefix begins the ids of records that wait for their subject, beside which quarantine holds bodies.
+// unroutedPrefix begins the ids of records that wait for their subject, beside which quarantine
+// holds bodies.
 const unroutedPrefix = "unrouted_"
 
 // quarantine lists bodies; with kind=records, records that wait for their subject.
@@ -136,7 +137,8 @@ func (s *Server) takeBack(req *http.Request, t Token) (any, error) {
 	}, nil
 }
 
-// discard takes a body or a record out for good: of a body nothing stays but the entry in the audit trail; a record is kept and never applied.
+// discard takes a body or a record out for good: of a body nothing stays but the entry in the audit
+// trail; a record is kept and never applied.
 func (s *Server) discard(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
 	if strings.HasPrefix(id, unroutedPrefix) && s.o.Relay != nil {
@@ -169,10 +171,12 @@ func shownQuestion(q *journal.Question) string {
 	return strings.Join([]string{q.Source, q.What, q.Ref}, "/")
 }
 
-// questionID is what the journal calls a question that lists name source/what/ref. A ref may hold slashes itself.
+// questionID is what the journal calls a question that lists name source/what/ref. A ref may hold
+// slashes itself.
 func questionID(id string) string { return strings.Replace(id, "/", "\x00", 2) }
 
-// dropQuestion closes a question that nobody will answer, such as one about a ref that the provider has deleted. The claim it was asked about stays as it is.
+// dropQuestion closes a question that nobody will answer, such as one about a ref that the provider
+// has deleted. The claim it was asked about stays as it is.
 func (s *Server) dropQuestion(req *http.Request, _ Token) (any, error) {
 	var ask api.QuestionAsk
 	if err := read(req, &ask); err != nil {

@@ -18,7 +18,8 @@ func (s *Server) oldQuestions(req *http.Request, _ Token) (any, error) {
 	return s.old(req.Context(), api.OldAsk{Source: q.Get("source"), Older: q.Get("older"), All: all}, true)
 }
 
-// dropQuestions closes the questions of a source that nobody will answer any more, as a flood of forged callbacks leaves them. What was claimed stays as it is.
+// dropQuestions closes the questions of a source that nobody will answer any more, as a flood of
+// forged callbacks leaves them. What was claimed stays as it is.
 func (s *Server) dropQuestions(req *http.Request, _ Token) (any, error) {
 	var ask api.OldAsk
 	if err := read(req, &ask); err != nil {

@@ -28,7 +28,8 @@ func asideID(a *api.SetAside) string {
 	return a.Partner + "\x00" + a.ID + "\x00" + strconv.FormatBool(a.Livemode)
 }
 
-// rebuild makes the state of a subject that is set aside anew: of its history, or, with a status, of what is left of it and that word.
+// rebuild makes the state of a subject that is set aside anew: of its history, or, with a status,
+// of what is left of it and that word.
 func (s *Server) rebuild(req *http.Request, t Token) (any, error) {
 	var ask api.RebuildAsk
 	if err := read(req, &ask); err != nil {

@@ -47,7 +47,8 @@ func (s *Server) submit(req *http.Request, t Token) (any, error) {
 	return submitted{v, out.Known}, nil
 }
 
-// serves finds out whether a source is for a partner's subjects. A partner is told of no source but its own and those that are for everybody.
+// serves finds out whether a source is for a partner's subjects. A partner is told of no source but
+// its own and those that are for everybody.
 func (s *Server) serves(t Token, source, partner string) error {
 	now := s.settings.Load()
 	owner := now.SourcePartners[source]

@@ -40,7 +40,8 @@ func (a answer) code200() string {
 	return strconv.Itoa(a.code)
 }
 
-// TestRefsOfTwoPartners walks a ref that two partners registered from the claims to the operator's word, as the partners and the operator see it.
+// TestRefsOfTwoPartners walks a ref that two partners registered from the claims to the operator's
+// word, as the partners and the operator see it.
 func TestRefsOfTwoPartners(t *testing.T) {
 	g := newRig(t)
 	f := func(token, subject, ref, want string) answer {
@@ -109,7 +110,8 @@ func TestRefsOfTwoPartners(t *testing.T) {
 	}
 }
 
-// TestSourcesOfOthers: a partner registers refs at its own sources and at those that are for all; whether there is another's, it cannot tell.
+// TestSourcesOfOthers: a partner registers refs at its own sources and at those that are for all;
+// whether there is another's, it cannot tell.
 func TestSourcesOfOthers(t *testing.T) {
 	g := newRig(t)
 	before := g.relay.Position()
@@ -135,7 +137,8 @@ func TestSourcesOfOthers(t *testing.T) {
 	}
 }
 
-// TestPartnersAreBlind is the table of what a partner may call, about another's subjects and about nobody: the answers are the same, so that nobody learns who is known where.
+// TestPartnersAreBlind is the table of what a partner may call, about another's subjects and about
+// nobody: the answers are the same, so that nobody learns who is known where.
 func TestPartnersAreBlind(t *testing.T) {
 	g := newRig(t)
 	g.tell("ann", 1, kyc.Approved)
@@ -179,7 +182,8 @@ func TestPartnersAreBlind(t *testing.T) {
 	}
 }
 
-// TestPartnersCallsAreRationed: one token's calls that write come to an end, and another's and the operator's do not.
+// TestPartnersCallsAreRationed: one token's calls that write come to an end, and another's and the
+// operator's do not.
 func TestPartnersCallsAreRationed(t *testing.T) {
 	c := &clock{now: time.Now()}
 	g := newRig(t, func(o *Options) { o.Now = c.read })
@@ -210,7 +214,8 @@ func TestPartnersCallsAreRationed(t *testing.T) {
 	}
 }
 
-// TestOneSubjectsRefsEnd: a partner's token cannot register one subject without end, and is told so.
+// TestOneSubjectsRefsEnd: a partner's token cannot register one subject without end, and is told
+// so.
 func TestOneSubjectsRefsEnd(t *testing.T) {
 	g := newRig(t)
 	refused, taken := 0, int64(0)

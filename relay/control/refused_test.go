@@ -29,7 +29,8 @@ func (g *rig) stored() (bytes int) {
 	return bytes
 }
 
-// TestRefusedCallsCostNothing: a partner's calls that are refused leave next to nothing in the file and in the log, whatever stands in them, and say back no more than a line.
+// TestRefusedCallsCostNothing: a partner's calls that are refused leave next to nothing in the file
+// and in the log, whatever stands in them, and say back no more than a line.
 func TestRefusedCallsCostNothing(t *testing.T) {
 	g := newRig(t)
 	before, logged := g.stored(), len(g.log.String())
@@ -48,7 +49,8 @@ func TestRefusedCallsCostNothing(t *testing.T) {
 	}
 }
 
-// TestTextsAreBounded: whatever a caller sends is kept, logged and said back cut on a rune, and nothing in it is obeyed by a terminal.
+// TestTextsAreBounded: whatever a caller sends is kept, logged and said back cut on a rune, and
+// nothing in it is obeyed by a terminal.
 func TestTextsAreBounded(t *testing.T) {
 	f := func(in, want string) {
 		t.Helper()
@@ -69,7 +71,8 @@ func TestTextsAreBounded(t *testing.T) {
 	f(strings.Repeat("\x00", 100), strings.Repeat(`\x00`, 64)+"… (cut, 100 bytes)")
 }
 
-// TestRefusalsAreRationed: of one token's refused calls only so many are kept, however fast they come; what is done is always kept, and others are not rationed for it.
+// TestRefusalsAreRationed: of one token's refused calls only so many are kept, however fast they
+// come; what is done is always kept, and others are not rationed for it.
 func TestRefusalsAreRationed(t *testing.T) {
 	clock := &clock{now: time.Now().Add(-time.Hour)}
 	g := newRig(t, func(o *Options) { o.Now = clock.read })

@@ -46,8 +46,8 @@ func (s *Server) reload(req *http.Request, _ Token) (any, error) {
 	return reloaded{r}, nil
 }
 
-// Note writes something into the audit trail that nobody called for over the network: nil once it is on
-// stable storage.
+// Note writes something into the audit trail that nobody called for over the network: nil once it
+// is on stable storage.
 func (s *Server) Note(ctx context.Context, actor, call, path string, outcome error) error {
 	e := auditEntry{
 		At: s.now().UTC().Truncate(time.Microsecond), Actor: actor, Call: call,

@@ -73,7 +73,8 @@ func (h *holder) endedAt() time.Time {
 	return h.made.ExpiresAt
 }
 
-// holders are all tokens that this gateway knows: those of the config, and those made while it runs, which are in the registry, in two copies. It is safe for use by several goroutines.
+// holders are all tokens that this gateway knows: those of the config, and those made while it
+// runs, which are in the registry, in two copies. It is safe for use by several goroutines.
 type holders struct {
 	registry *registry.Registry // nil: there are none but the config's
 
@@ -114,8 +115,9 @@ func (ts *holders) readUse(h *holder) error {
 	})
 }
 
-// fix puts other tokens of the config in the place of those there were; those that were made stay. Whoever comes with one that has gone is refused from now on. When one
-// that is new was last used is not known where that cannot be read.
+// fix puts other tokens of the config in the place of those there were; those that were made stay.
+// Whoever comes with one that has gone is refused from now on. When one that is new was last used
+// is not known where that cannot be read.
 func (ts *holders) fix(fixed []Token) (unread error) {
 	ts.changing.Lock()
 	defer ts.changing.Unlock()
@@ -181,7 +183,8 @@ func (ts *holders) find(text string, now time.Time) (found *holder, why string) 
 	return found, why
 }
 
-// use notes that a token was used. It is in the file within useEvery, with a commit that others wait for or one soon after; nobody waits for that.
+// use notes that a token was used. It is in the file within useEvery, with a commit that others
+// wait for or one soon after; nobody waits for that.
 func (ts *holders) use(h *holder, now time.Time) {
 	at := now.Unix()
 	h.used.Store(at)
@@ -202,7 +205,8 @@ var (
 // tokenName is how a token may be called: as in the config.
 var tokenName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
-// make keeps a new token, in the place of one of its name that has ended: nil once that is on stable storage. It counts from then on.
+// make keeps a new token, in the place of one of its name that has ended: nil once that is on
+// stable storage. It counts from then on.
 func (ts *holders) make(ctx context.Context, name string, m madeToken, now time.Time, answer *registry.Answer) error {
 	ts.changing.Lock()
 	defer ts.changing.Unlock()
@@ -233,7 +237,8 @@ func (ts *holders) make(ctx context.Context, name string, m madeToken, now time.
 	return nil
 }
 
-// place says which token that has ended a new one takes the place of: one of its name, or, of too many, the one that ended first; nil: of none.
+// place says which token that has ended a new one takes the place of: one of its name, or, of too
+// many, the one that ended first; nil: of none.
 func (ts *holders) place(name string, now time.Time) (gone *holder, err error) {
 	made := 0
 	for _, h := range ts.all {
@@ -259,7 +264,8 @@ func (ts *holders) place(name string, now time.Time) (gone *holder, err error) {
 	}
 }
 
-// revoke ends a token, which may be repeated. It is refused from now on; nil: and after a restart, for that is on stable storage.
+// revoke ends a token, which may be repeated. It is refused from now on; nil: and after a restart,
+// for that is on stable storage.
 func (ts *holders) revoke(ctx context.Context, name, actor string, now time.Time) error {
 	ts.changing.Lock()
 	defer ts.changing.Unlock()

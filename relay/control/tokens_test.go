@@ -230,7 +230,8 @@ func TestOnlyAdminsMakeTokens(t *testing.T) {
 	}
 }
 
-// TestLastUse is in the file within a minute, with one write in that time, and never undoes that a token was revoked.
+// TestLastUse is in the file within a minute, with one write in that time, and never undoes that a
+// token was revoked.
 func TestLastUse(t *testing.T) {
 	c := newStopwatch()
 	g := newRig(t, func(o *Options) { o.Now = c.now })
@@ -284,7 +285,8 @@ func TestLastUse(t *testing.T) {
 	}
 }
 
-// TestTokensAreBounded: of too many that have ended, the one that ended first is forgotten; of too many that have not, no more is made.
+// TestTokensAreBounded: of too many that have ended, the one that ended first is forgotten; of too
+// many that have not, no more is made.
 func TestTokensAreBounded(t *testing.T) {
 	now := time.Now()
 	hs := &holders{}
@@ -314,7 +316,8 @@ func TestTokensAreBounded(t *testing.T) {
 	f("new", "", nil)
 }
 
-// TestRevokedWithoutADisk: a token is refused at once, whatever the disk says, and can be revoked again when there is one.
+// TestRevokedWithoutADisk: a token is refused at once, whatever the disk says, and can be revoked
+// again when there is one.
 func TestRevokedWithoutADisk(t *testing.T) {
 	st, err := store.Open(store.Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
 	if err != nil {

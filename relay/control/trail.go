@@ -145,7 +145,8 @@ func short(s string) string {
 	return s
 }
 
-// firstAt is the number of the first entry that is not older than an instant. Numbers go with time; where a clock was put back, the trail begins a little sooner or later.
+// firstAt is the number of the first entry that is not older than an instant. Numbers go with time;
+// where a clock was put back, the trail begins a little sooner or later.
 func (s *Server) firstAt(at time.Time) (n uint64, err error) {
 	err = s.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Audit).Cursor()
@@ -176,8 +177,9 @@ func (s *Server) firstAt(at time.Time) (n uint64, err error) {
 // stream is an answer that is written as it is read.
 type stream func(http.ResponseWriter) error
 
-// streamTrail writes the trail, an entry a line, the oldest first, from after the entry given. Each step reads a few entries in a transaction of its own and then writes them, so
-// that a slow reader holds up no page of the file, and memory is bounded whatever is asked for.
+// streamTrail writes the trail, an entry a line, the oldest first, from after the entry given. Each
+// step reads a few entries in a transaction of its own and then writes them, so that a slow reader
+// holds up no page of the file, and memory is bounded whatever is asked for.
 func (s *Server) streamTrail(ctx context.Context, w http.ResponseWriter, after []byte, p span) error {
 	next := uint64(1)
 	var err error
@@ -226,8 +228,9 @@ func (s *Server) streamTrail(ctx context.Context, w http.ResponseWriter, after [
 	return ctx.Err()
 }
 
-// Retain removes entries that have had their time, until ctx ends: refused calls after 30 days, all others after Options.AuditKeep (zero: never). The last entry stays, so that
-// no number is used twice.
+// Retain removes entries that have had their time, until ctx ends: refused calls after 30 days, all
+// others after Options.AuditKeep (zero: never). The last entry stays, so that no number is used
+// twice.
 func (s *Server) Retain(ctx context.Context) error {
 	refused := []byte(nil) // of those before it none is left that was refused and has had its time
 	for {

@@ -102,7 +102,8 @@ func (g *rig) trail(query string) (es []api.AuditEntry) {
 	return es
 }
 
-// TestTrailStreams: the trail comes as a stream, the oldest first, whole or between two instants, and page by page the other way round; both hold the same.
+// TestTrailStreams: the trail comes as a stream, the oldest first, whole or between two instants,
+// and page by page the other way round; both hold the same.
 func TestTrailStreams(t *testing.T) {
 	g := newRig(t)
 	from := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
@@ -155,7 +156,8 @@ func TestTrailStreams(t *testing.T) {
 	}
 }
 
-// TestStreamHoldsNobodyUp: while somebody reads the trail slowly, the file is written to, and a stop waits for nobody.
+// TestStreamHoldsNobodyUp: while somebody reads the trail slowly, the file is written to, and a
+// stop waits for nobody.
 func TestStreamHoldsNobodyUp(t *testing.T) {
 	g := newRig(t)
 	g.wrote(20*trailStep, time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
@@ -176,7 +178,8 @@ func TestStreamHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// TestTrailRetention: what was refused goes after 30 days, what was done when its own time has come, and no number is used twice.
+// TestTrailRetention: what was refused goes after 30 days, what was done when its own time has
+// come, and no number is used twice.
 func TestTrailRetention(t *testing.T) {
 	day := 24 * time.Hour
 	c := &clock{now: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}

@@ -10,7 +10,8 @@ import (
 	"countersign/relay/registry"
 )
 
-// Each record of the disk becomes what the API shows of it here, in one place; views_test.go holds that nothing of it gets lost on the way.
+// Each record of the disk becomes what the API shows of it here, in one place; views_test.go holds
+// that nothing of it gets lost on the way.
 
 // each views a list. It is never null.
 func each[T, V any](list []T, view func(*T) V) []V {

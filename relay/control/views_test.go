@@ -15,7 +15,8 @@ import (
 	"countersign/relay/control/api"
 )
 
-// fill gives everything that can be set a value of its own, so that whatever is not taken over is missed.
+// fill gives everything that can be set a value of its own, so that whatever is not taken over is
+// missed.
 func fill(r *rand.Rand, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
@@ -56,7 +57,8 @@ func fill(r *rand.Rand, v reflect.Value) {
 	}
 }
 
-// alike reports a view that is written otherwise than the record it is made of, but for what the view has beside it.
+// alike reports a view that is written otherwise than the record it is made of, but for what the
+// view has beside it.
 func alike[T, V any](t *testing.T, view func(*T) V, beside ...string) {
 	t.Helper()
 	for seed := range uint64(20) {
@@ -88,7 +90,8 @@ func fields(t *testing.T, v any) (m map[string]any) {
 	return m
 }
 
-// TestViewsLoseNothing: what is shown of each record is all of it, under the names that it always had.
+// TestViewsLoseNothing: what is shown of each record is all of it, under the names that it always
+// had.
 func TestViewsLoseNothing(t *testing.T) {
 	alike(t, viewDead)
 	alike(t, viewWithheld)

@@ -16,8 +16,9 @@ const (
 	linesAtOnce = 10          // lines in the log, of all networks, at once; then one in tellEvery/linesAtOnce
 )
 
-// watch keeps an eye on who is refused: so that one who guesses is slowed down, and so that the log says it and is not filled by it. It knows the networks that were refused last, and no
-// more of them than watched.
+// watch keeps an eye on who is refused: so that one who guesses is slowed down, and so that the log
+// says it and is not filled by it. It knows the networks that were refused last, and no more of
+// them than watched.
 type watch struct {
 	lines *rate.Limiter
 
@@ -38,7 +39,8 @@ func newWatch() *watch {
 	return &watch{lines: rate.NewLimiter(rate.Every(tellEvery/linesAtOnce), linesAtOnce), seen: map[netip.Addr]*lru.Element{}, order: lru.New()}
 }
 
-// of finds a suspect or makes one, for whoever holds mu. The one that has been quiet for longest is forgotten for it.
+// of finds a suspect or makes one, for whoever holds mu. The one that has been quiet for longest is
+// forgotten for it.
 func (w *watch) of(from netip.Addr) *suspect {
 	if e := w.seen[from]; e != nil {
 		w.order.MoveToFront(e)
@@ -61,7 +63,8 @@ func (w *watch) often(from netip.Addr, now time.Time) bool {
 	return !w.of(from).wrong.AllowN(now, 1)
 }
 
-// tell reports whether a refusal is to be logged, and how many of this network were not since the last one that was.
+// tell reports whether a refusal is to be logged, and how many of this network were not since the
+// last one that was.
 func (w *watch) tell(from netip.Addr, now time.Time) (unlogged int, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

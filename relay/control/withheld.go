@@ -18,7 +18,8 @@ func (s *Server) withheldRoutes() []Route {
 	}
 }
 
-// withheld lists rejections and suspensions that an endpoint has not been told of: those that nobody has acknowledged, or those that somebody has.
+// withheld lists rejections and suspensions that an endpoint has not been told of: those that
+// nobody has acknowledged, or those that somebody has.
 func (s *Server) withheld(req *http.Request, _ Token) (any, error) {
 	p, err := pageOf(req, "withheld")
 	if err != nil {
@@ -39,7 +40,9 @@ func (s *Server) withheld(req *http.Request, _ Token) (any, error) {
 	return listed(p, each(s.shown(data), viewWithheld), more, func(w *api.Withheld) string { return w.ID }), nil
 }
 
-// acknowledge ends the alarm about one, by the id that it has or had before its endpoint was renamed. It is told nobody by that: what is owed is owed still, and what is dead can be ordered again.
+// acknowledge ends the alarm about one, by the id that it has or had before its endpoint was
+// renamed. It is told nobody by that: what is owed is owed still, and what is dead can be ordered
+// again.
 func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
 	var ask api.Because
 	if err := read(req, &ask); err != nil {

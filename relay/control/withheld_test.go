@@ -8,7 +8,8 @@ import (
 	"countersign/kyc"
 )
 
-// TestAcknowledgeWithheld: a rejection that has died is listed until an operator says that the partner knows; that stands in the audit trail, and nothing is sent by it.
+// TestAcknowledgeWithheld: a rejection that has died is listed until an operator says that the
+// partner knows; that stands in the audit trail, and nothing is sent by it.
 func TestAcknowledgeWithheld(t *testing.T) {
 	g := newRig(t)
 	g.tell("bad", 1, kyc.Rejected)

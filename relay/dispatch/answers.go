@@ -7,7 +7,8 @@ import (
 	"countersign/relay/send"
 )
 
-// What an attempt came to, beside send.Reasons for those without an answer. Label, log field and listing use the same word.
+// What an attempt came to, beside send.Reasons for those without an answer. Label, log field and
+// listing use the same word.
 const (
 	reasonOK        = "http_2xx"
 	reasonRedirect  = "http_3xx"
@@ -28,7 +29,8 @@ func reasons() []string {
 	}, send.Reasons...)
 }
 
-// answer is the answers table: what an HTTP answer, or the lack of one, means for the delivery and for its endpoint.
+// answer is the answers table: what an HTTP answer, or the lack of one, means for the delivery and
+// for its endpoint.
 type answer struct {
 	reason  string
 	ok      bool // delivered
@@ -64,7 +66,8 @@ func read(a send.Answer, err error) answer {
 	}
 }
 
-// settle turns one attempt into what follows for its delivery. r is what is proved of its refusals, this one included.
+// settle turns one attempt into what follows for its delivery. r is what is proved of its refusals,
+// this one included.
 func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time, took time.Duration, r refusals) outbox.Attempt {
 	out := outbox.Attempt{Delivery: d, Reason: v.reason, Code: a.Code, At: at, Took: took, RefusedSince: r.since, RefusedTimes: r.times}
 	if v.ok {

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// The breaker of an endpoint spares an endpoint that is down, and what it is owed: while it is open nothing
-// is sent but a probe now and then, and what waits is not tried in vain. It knows no clock and no I/O: it
-// is told what came of attempts, and says how many may be under way.
+// The breaker of an endpoint spares an endpoint that is down, and what it is owed: while it is open
+// nothing is sent but a probe now and then, and what waits is not tried in vain. It knows no clock
+// and no I/O: it is told what came of attempts, and says how many may be under way.
 //
 //	closed     ── breakAfter failures in a row, over breakOver, of manyPeople ──► open
 //	open       ── an answer of the endpoint that is no failure of it ──► half-open, one slot
 //	half-open  ── as many successes as slots ──► twice the slots; at all of them, or with nothing left: closed
 //	half-open  ── two failures in a row ──► open
 //
-// What speaks of one delivery (a refusal of a body) is neither a failure of the endpoint nor a success.
+// What speaks of one delivery (a refusal of a body) is neither a failure of the endpoint nor a
+// success.
 type breaker struct {
 	state    breakerState
 	changed  time.Time // when it opened, or half opened
@@ -132,8 +133,8 @@ func (b *breaker) failed(started, now time.Time, lane string, probe bool) turned
 	return hasOpened
 }
 
-// succeeded notes that an attempt was answered as by an endpoint that works. Of an open one any will do,
-// also of those that were under way when it opened.
+// succeeded notes that an attempt was answered as by an endpoint that works. Of an open one any
+// will do, also of those that were under way when it opened.
 func (b *breaker) succeeded(now time.Time, concurrency int) turned {
 	switch b.state {
 	case open:
@@ -155,7 +156,8 @@ func (b *breaker) succeeded(now time.Time, concurrency int) turned {
 	return unturned
 }
 
-// rested notes that nothing is due and nothing is under way: a half-open one has been through it all.
+// rested notes that nothing is due and nothing is under way: a half-open one has been through it
+// all.
 func (b *breaker) rested() turned {
 	if b.state != halfOpen || b.failures > 0 {
 		return unturned

@@ -9,8 +9,8 @@ import (
 	"countersign/outbox"
 )
 
-// TestBreaker tells a breaker of an endpoint with eight slots a story: each word is one thing that happens,
-// and what is left of it stands after the arrow.
+// TestBreaker tells a breaker of an endpoint with eight slots a story: each word is one thing that
+// happens, and what is left of it stands after the arrow.
 //
 //	+5s    five seconds pass                fail ann   an attempt about ann fails
 //	ok     one succeeds                     probe      a probe begins
@@ -86,8 +86,8 @@ func TestBreaker(t *testing.T) {
 	f("down again", back+", rest, "+down, "open 0 opened,half-opened,closed,opened")
 }
 
-// TestProbes: they come less and less often, but once a minute where a rejection waits, and at once where
-// one waits that has never been tried.
+// TestProbes: they come less and less often, but once a minute where a rejection waits, and at once
+// where one waits that has never been tried.
 func TestProbes(t *testing.T) {
 	f := func(urgent, fresh bool, want ...time.Duration) {
 		t.Helper()
@@ -115,7 +115,8 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestChoose: whose turn it is. A word is a delivery: g of a rejection, p of another, with ! it has failed.
+// TestChoose: whose turn it is. A word is a delivery: g of a rejection, p of another, with ! it has
+// failed.
 func TestChoose(t *testing.T) {
 	f := func(queue string, slots int, u turns, want int) {
 		t.Helper()

@@ -21,7 +21,8 @@ import (
 	"countersign/signing"
 )
 
-// What a sender does with what is owed, whatever owes it. The relay's tests have what the two come to together.
+// What a sender does with what is owed, whatever owes it. The relay's tests have what the two come
+// to together.
 
 func (g *rig) oweMany(n int) {
 	for i := range n {
@@ -136,7 +137,8 @@ func TestRetryAfterOfOnePerson(t *testing.T) {
 	g.owesNothing("a")
 }
 
-// TestNoAnswer: attempts that cannot be made or end without an answer are failures like others, with their own reason.
+// TestNoAnswer: attempts that cannot be made or end without an answer are failures like others,
+// with their own reason.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	f := func(url, want string) {
@@ -171,7 +173,8 @@ func TestNoAnswer(t *testing.T) {
 	f("://", send.Other)
 }
 
-// TestRotation: while keys overlap both sign, newest first; then the new one alone. Where there is room for one signature, the older one signs until then.
+// TestRotation: while keys overlap both sign, newest first; then the new one alone. Where there is
+// room for one signature, the older one signs until then.
 func TestRotation(t *testing.T) {
 	key := func(text string) signing.Key {
 		k, err := signing.StandardKey(text)
@@ -231,8 +234,9 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestHangingEndpointAtASharedHost: of two endpoints at one host and port one hangs, with everything it may have in flight; what the other is owed arrives all the same, over
-// HTTP/1 and over HTTP/2 (I6). Its own headers go to each.
+// TestHangingEndpointAtASharedHost: of two endpoints at one host and port one hangs, with
+// everything it may have in flight; what the other is owed arrives all the same, over HTTP/1 and
+// over HTTP/2 (I6). Its own headers go to each.
 func TestHangingEndpointAtASharedHost(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		released := make(chan struct{})

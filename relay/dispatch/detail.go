@@ -12,8 +12,8 @@ import (
 	"countersign/outbox"
 )
 
-// detail is what is counted of one endpoint, and asked for rarely: in the scrape of a thousand endpoints
-// it would be most of what there is. It costs memory only for what has happened.
+// detail is what is counted of one endpoint, and asked for rarely: in the scrape of a thousand
+// endpoints it would be most of what there is. It costs memory only for what has happened.
 type detail struct {
 	repeated atomic.Uint64
 
@@ -83,7 +83,8 @@ func (o detailOf) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(detailRepeated, prometheus.CounterValue, float64(o.d.repeated.Load()), o.endpoint)
 }
 
-// Detail gathers what is counted of one endpoint alone; outbox.ErrNotFound: there is none of that id.
+// Detail gathers what is counted of one endpoint alone; outbox.ErrNotFound: there is none of that
+// id.
 func (d *Dispatcher) Detail(endpoint string) (prometheus.Gatherer, error) {
 	s := d.sender(endpoint)
 	if s == nil {

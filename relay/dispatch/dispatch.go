@@ -1,8 +1,10 @@
-// Package dispatch delivers what the outbox owes: it claims, signs, posts, reads the answer, and settles.
+// Package dispatch delivers what the outbox owes: it claims, signs, posts, reads the answer, and
+// settles.
 //
-// Its promises: an attempt carries the webhook-id and the body of every other of its delivery (I5); one is in flight of each lane, for the outbox leases no more (I3); a slow
-// or dead endpoint costs no other endpoint anything (I6); what was accepted is settled, or made again with the same id. It meets the relay, which decides what is owed, in the
-// outbox only.
+// Its promises: an attempt carries the webhook-id and the body of every other of its delivery (I5);
+// one is in flight of each lane, for the outbox leases no more (I3); a slow or dead endpoint costs
+// no other endpoint anything (I6); what was accepted is settled, or made again with the same id. It
+// meets the relay, which decides what is owed, in the outbox only.
 package dispatch
 
 import (
@@ -30,8 +32,9 @@ type Options struct {
 	Metrics  prometheus.Registerer
 	Now      func() time.Time
 	After    <-chan struct{} // nothing is claimed before it is closed; nil: at once
-	// Anew makes a delivery again from its change, in its endpoint's format of today, because it cannot be signed any more as it was made; with a nil body where that format has no
-	// word for it. Nil, or an error: it cannot be made again.
+	// Anew makes a delivery again from its change, in its endpoint's format of today, because it
+	// cannot be signed any more as it was made; with a nil body where that format has no word for
+	// it. Nil, or an error: it cannot be made again.
 	Anew func(outbox.Delivery) (outbox.Delivery, error)
 	// Notice is told what becomes of endpoints; nil: nobody is. See Notice.
 	Notice func(Notice)
@@ -48,8 +51,8 @@ type Dispatcher struct {
 	begin   func(*sender)      // runs one; nil: Run has not begun, or is ending
 }
 
-// New makes a sender for each endpoint there is, and from then on follows the registry: endpoints come,
-// change and go while it runs.
+// New makes a sender for each endpoint there is, and from then on follows the registry: endpoints
+// come, change and go while it runs.
 func New(o Options) *Dispatcher {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -64,8 +67,9 @@ func New(o Options) *Dispatcher {
 	return d
 }
 
-// Run delivers until ctx ends or the store fails. Before it returns, attempts in flight have ended or were given back after Options.Grace, to be made again by the next Run with
-// the same id and body, and everything settled is on disk.
+// Run delivers until ctx ends or the store fails. Before it returns, attempts in flight have ended
+// or were given back after Options.Grace, to be made again by the next Run with the same id and
+// body, and everything settled is on disk.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	if d.o.After != nil {
 		select {
@@ -96,7 +100,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // flushWithin is how long a stop waits for the disk to take what was settled.
 const flushWithin = 10 * time.Second
 
-// look sees to what damaged records leave, and to when certificates and keys end. What is owed to an endpoint that is not in the config is nobody's here: it stays owed.
+// look sees to what damaged records leave, and to when certificates and keys end. What is owed to
+// an endpoint that is not in the config is nobody's here: it stays owed.
 func (d *Dispatcher) look(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -7,7 +7,8 @@ import (
 	"countersign/outbox"
 )
 
-// TestNothingBefore: what is owed is not claimed before whoever repairs the outbox says so, and a dispatcher that waits for it can be stopped.
+// TestNothingBefore: what is owed is not claimed before whoever repairs the outbox says so, and a
+// dispatcher that waits for it can be stopped.
 func TestNothingBefore(t *testing.T) {
 	repaired := make(chan struct{})
 	after := func(o *Options) { o.After = repaired }

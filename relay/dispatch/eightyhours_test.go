@@ -28,7 +28,8 @@ type kind struct {
 
 func code(c int) kind { return kind{what: strconv.Itoa(c), a: send.Answer{Code: c}} }
 
-// failures are real ones: what the client says of servers, networks and proxies that fail in each way.
+// failures are real ones: what the client says of servers, networks and proxies that fail in each
+// way.
 func failures(t *testing.T) (ks []kind) {
 	t.Helper()
 	f := func(want string, o send.Options, url string, timeout time.Duration) {
@@ -92,8 +93,9 @@ func (h *hours) end() string {
 	return "done"
 }
 
-// run lets the endpoint fail one delivery by answer, which is told how often that has been tried, until it has ended or a hundred hours have passed; a second before each
-// try it does what before says.
+// run lets the endpoint fail one delivery by answer, which is told how often that has been tried,
+// until it has ended or a hundred hours have passed; a second before each try it does what before
+// says.
 func (h *hours) run(before func(tries int), answer func(tries int) kind) (how string, after time.Duration) {
 	h.t.Helper()
 	began, tries := h.now(), 0
@@ -124,8 +126,8 @@ func (h *hours) run(before func(tries int), answer func(tries int) kind) (how st
 	return how, h.now().Sub(began)
 }
 
-// TestEightyHours: only an answer about the delivery itself, again and again over an hour in which the endpoint took others, lets the next of the person pass before
-// the schedule has ended.
+// TestEightyHours: only an answer about the delivery itself, again and again over an hour in which
+// the endpoint took others, lets the next of the person pass before the schedule has ended.
 func TestEightyHours(t *testing.T) {
 	t.Parallel()
 	refusals := []int{400, 401, 402, 403, 404, 405, 406, 407, 411, 412, 413, 414, 415, 416, 417, 418, 421, 422, 424, 426, 428, 431, 451, 499}
@@ -153,7 +155,8 @@ func TestEightyHours(t *testing.T) {
 	f(code(204), "done", 0, 0)
 }
 
-// TestBrownOut: an endpoint that takes a tenth of what it is sent, for hours, loses nobody's rejection.
+// TestBrownOut: an endpoint that takes a tenth of what it is sent, for hours, loses nobody's
+// rejection.
 func TestBrownOut(t *testing.T) {
 	t.Parallel()
 	for _, k := range append(failures(t)[:2], code(429), code(503), code(408), code(423)) {
@@ -188,7 +191,8 @@ func TestBrownOut(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreProved: what is not proved keeps the schedule. The negative control is the first line.
+// TestRefusalsAreProved: what is not proved keeps the schedule. The negative control is the first
+// line.
 func TestRefusalsAreProved(t *testing.T) {
 	t.Parallel()
 	always := func(int) kind { return code(422) }
@@ -236,7 +240,8 @@ func (h *hours) reopen() {
 	h.open()
 }
 
-// TestRefusedRejection: a rejection that is refused gives way to what is told after it, and to nothing else.
+// TestRefusedRejection: a rejection that is refused gives way to what is told after it, and to
+// nothing else.
 func TestRefusedRejection(t *testing.T) {
 	t.Parallel()
 	f := func(what, want string, next bool) {
@@ -256,7 +261,8 @@ func TestRefusedRejection(t *testing.T) {
 	f("something is told after it", "dead refused 8", true)
 }
 
-// TestRetryAfterOfARejection: whatever an endpoint asks for, a rejection is tried again as the schedule says or after five minutes, and anything else after the endpoint's bound.
+// TestRetryAfterOfARejection: whatever an endpoint asks for, a rejection is tried again as the
+// schedule says or after five minutes, and anything else after the endpoint's bound.
 func TestRetryAfterOfARejection(t *testing.T) {
 	t.Parallel()
 	f := func(restrictive bool, most time.Duration) {

@@ -10,7 +10,8 @@ import (
 	"countersign/relay/registry"
 )
 
-// disable marks an endpoint as gone: nothing is sent, and what is owed stays owed, until somebody resumes it.
+// disable marks an endpoint as gone: nothing is sent, and what is owed stays owed, until somebody
+// resumes it.
 func (d *Dispatcher) disable(ctx context.Context, s *sender, reason string) {
 	at := d.o.Now()
 	marked := d.o.Registry.Disable(s.id, reason, func(err error) {
@@ -31,8 +32,8 @@ func (d *Dispatcher) disable(ctx context.Context, s *sender, reason string) {
 	d.o.Logger.ErrorContext(ctx, "endpoint_disabled", "endpoint", s.id, "reason", reason)
 }
 
-// Pause has nothing new sent to an endpoint until Resume: what it is owed, and what comes for it, stays
-// owed. Nil once that is on stable storage; what is under way ends as it would have.
+// Pause has nothing new sent to an endpoint until Resume: what it is owed, and what comes for it,
+// stays owed. Nil once that is on stable storage; what is under way ends as it would have.
 func (d *Dispatcher) Pause(ctx context.Context, endpoint, by string) error {
 	s := d.sender(endpoint)
 	if s == nil {
@@ -46,7 +47,8 @@ func (d *Dispatcher) Pause(ctx context.Context, endpoint, by string) error {
 	return nil
 }
 
-// Resume takes a disabled or paused endpoint up again, and sends what is owed: nil once that is on stable storage.
+// Resume takes a disabled or paused endpoint up again, and sends what is owed: nil once that is on
+// stable storage.
 func (d *Dispatcher) Resume(ctx context.Context, endpoint string) error {
 	s := d.sender(endpoint)
 	if s == nil {
@@ -94,7 +96,8 @@ func (s *sender) view(v *EndpointView) {
 	}
 }
 
-// Endpoints lists every endpoint of the config, in its order, and after them those that are known and not in it.
+// Endpoints lists every endpoint of the config, in its order, and after them those that are known
+// and not in it.
 func (d *Dispatcher) Endpoints() []EndpointView {
 	list := []EndpointView{} // never null
 	now := d.o.Registry.Read()

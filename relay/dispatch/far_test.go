@@ -33,7 +33,8 @@ type reply struct {
 
 func ok(hit) reply { return reply{code: http.StatusOK} }
 
-// far is the other side: a real server on loopback that keeps what it sees, and answers as it is told.
+// far is the other side: a real server on loopback that keeps what it sees, and answers as it is
+// told.
 type far struct {
 	*httptest.Server
 

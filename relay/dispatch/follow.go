@@ -7,9 +7,10 @@ import (
 	"countersign/relay/registry"
 )
 
-// follow makes the senders those of the endpoints there are now: new ones begin, those that stay go by
-// what their endpoint is now, those whose endpoint is no more end. What is under way at one of these
-// ends as it would have, and is settled; what was claimed for it is given back, and stays owed.
+// follow makes the senders those of the endpoints there are now: new ones begin, those that stay go
+// by what their endpoint is now, those whose endpoint is no more end. What is under way at one of
+// these ends as it would have, and is settled; what was claimed for it is given back, and stays
+// owed.
 func (d *Dispatcher) follow(now *registry.Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -50,7 +51,8 @@ func (d *Dispatcher) known(soon *registry.Snapshot) error {
 	return d.o.Outbox.Serve(all...)
 }
 
-// each has run called with each sender, and with each that begins from now on; nil: with none any more.
+// each has run called with each sender, and with each that begins from now on; nil: with none any
+// more.
 func (d *Dispatcher) each(run func(*sender)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -70,9 +70,9 @@ func (g *rig) oweAt(endpoint, subject, id string, sequence uint64) {
 	})
 }
 
-// TestFollow: while the dispatcher runs an endpoint comes, moves to another URL, goes with something in
-// flight and something owed, and comes back: each delivery arrives once, in order, where the endpoint
-// was when it was tried, and series come and go with it.
+// TestFollow: while the dispatcher runs an endpoint comes, moves to another URL, goes with
+// something in flight and something owed, and comes back: each delivery arrives once, in order,
+// where the endpoint was when it was tried, and series come and go with it.
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, 2)
@@ -123,8 +123,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// TestEndAndBegin: an endpoint that goes and comes back while something of a person is in flight is not
-// told it twice, nor what follows it too soon.
+// TestEndAndBegin: an endpoint that goes and comes back while something of a person is in flight is
+// not told it twice, nor what follows it too soon.
 func TestEndAndBegin(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, 2)
@@ -173,8 +173,8 @@ func (g *rig) series(endpoint string) (n int) {
 	return n
 }
 
-// TestPause: a paused endpoint is sent nothing, also after a restart; a ping reaches it all the same;
-// resumed, it gets what it is owed.
+// TestPause: a paused endpoint is sent nothing, also after a restart; a ping reaches it all the
+// same; resumed, it gets what it is owed.
 func TestPause(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, 2)

@@ -19,8 +19,8 @@ type Owes struct {
 	Withheld   []outbox.Withheld // the first of them, by person
 }
 
-// given is an endpoint whose deliveries may be given up, by the id that it has now. outbox.ErrNotFound: there is
-// none; outbox.ErrServed: it is sent what it owes.
+// given is an endpoint whose deliveries may be given up, by the id that it has now.
+// outbox.ErrNotFound: there is none; outbox.ErrServed: it is sent what it owes.
 func (d *Dispatcher) given(id string) (string, error) {
 	now := d.o.Registry.Read()
 	id = now.Current(id)
@@ -52,8 +52,9 @@ func (d *Dispatcher) ToGiveUp(endpoint string, n int) (o Owes, err error) {
 	return o, err
 }
 
-// GiveUp gives up what is owed to an endpoint that is not in the config, or is disabled: at most 10,000 deliveries
-// a call, each of which is dead as given_up on stable storage. Whoever wants the rest calls again.
+// GiveUp gives up what is owed to an endpoint that is not in the config, or is disabled: at most
+// 10,000 deliveries a call, each of which is dead as given_up on stable storage. Whoever wants the
+// rest calls again.
 func (d *Dispatcher) GiveUp(ctx context.Context, endpoint string) (g outbox.GivenUp, err error) {
 	id, err := d.given(endpoint)
 	if err != nil {

@@ -15,8 +15,8 @@ const (
 	keptFrom     = 10 * time.Minute // for how long it has failed before it is
 )
 
-// health is for how long an endpoint has done nothing but fail. A quiet time of a fifth of what disables
-// it, or twice its longest wait, begins it anew: nobody knows how it did then.
+// health is for how long an endpoint has done nothing but fail. A quiet time of a fifth of what
+// disables it, or twice its longest wait, begins it anew: nobody knows how it did then.
 type health struct {
 	is, kept registry.Health
 }
@@ -38,8 +38,8 @@ func (h *health) failed(e *registry.Endpoint, now time.Time) (disable bool) {
 
 func (h *health) succeeded() { h.is.Since, h.is.Last, h.is.Failures = time.Time{}, time.Time{}, 0 }
 
-// stale reports whether what is kept says something else than what is: that the breaker turned, at once;
-// since when the endpoint fails, now and then.
+// stale reports whether what is kept says something else than what is: that the breaker turned, at
+// once; since when the endpoint fails, now and then.
 func (h *health) stale() bool {
 	switch {
 	case !h.is.Opened.Equal(h.kept.Opened):
@@ -100,8 +100,8 @@ func (s *sender) judge(ctx context.Context, j job, v answer, started time.Time) 
 	}
 }
 
-// keep shows and writes down that the breaker has turned, and now and then since when the endpoint fails.
-// s.mu is held, and given back.
+// keep shows and writes down that the breaker has turned, and now and then since when the endpoint
+// fails. s.mu is held, and given back.
 func (s *sender) keep(t turned, now time.Time) {
 	since := s.health.is.Opened
 	switch s.health.is.Opened = s.breaker.opened; t {
@@ -146,9 +146,10 @@ func (s *sender) forgive() {
 	s.keep(unturned, s.r.o.Now())
 }
 
-// ends is when the time of a delivery is over that became due then, has failed so often, and waits for the
-// endpoint's breaker since it opened, or since the gateway started: when its schedule would have ended if it
-// had been tried in vain each time. At least an hour is given, so that a short outage costs no last try.
+// ends is when the time of a delivery is over that became due then, has failed so often, and waits
+// for the endpoint's breaker since it opened, or since the gateway started: when its schedule would
+// have ended if it had been tried in vain each time. At least an hour is given, so that a short
+// outage costs no last try.
 func (s *sender) ends(opened time.Time) func(due time.Time, failures int) time.Time {
 	schedule := Schedule(s.endpoint().Retry)
 	left := map[int]time.Duration{}
@@ -167,8 +168,8 @@ func (s *sender) ends(opened time.Time) func(due time.Time, failures int) time.T
 
 const overdueAtOnce = 500
 
-// expire puts down as dead what has waited for the breaker for longer than its schedule has it. It returns
-// when to look again.
+// expire puts down as dead what has waited for the breaker for longer than its schedule has it. It
+// returns when to look again.
 func (s *sender) expire(ctx context.Context, opened time.Time) time.Time {
 	now := s.r.o.Now()
 	ds, next, err := s.r.o.Outbox.Overdue(s.id, overdueAtOnce, s.ends(opened))

@@ -9,7 +9,8 @@ import (
 	"countersign/relay/registry"
 )
 
-// TestDisableAfter: only failures for as long as the endpoint says, without a day of quiet, disable it. What is kept of it is written rarely.
+// TestDisableAfter: only failures for as long as the endpoint says, without a day of quiet, disable
+// it. What is kept of it is written rarely.
 func TestDisableAfter(t *testing.T) {
 	f := func(what string, after time.Duration, story []time.Duration, okAt int, want bool, writes int) {
 		t.Helper()
@@ -51,7 +52,8 @@ func TestDisableAfter(t *testing.T) {
 	f("a blink", 0, every(time.Second, time.Minute), -1, false, 0)
 }
 
-// TestNoticeAndResume: whoever listens is told that an endpoint is disabled, when that is on disk; who resumes it has its failures forgotten.
+// TestNoticeAndResume: whoever listens is told that an endpoint is disabled, when that is on disk;
+// who resumes it has its failures forgotten.
 func TestNoticeAndResume(t *testing.T) {
 	told := make(chan Notice, 10)
 	g := newRigOf(t, func(_ *rig, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }, func(e *registry.Endpoint) { e.Concurrency = 1 },

@@ -19,7 +19,8 @@ import (
 	"countersign/signing"
 )
 
-// hours is one endpoint that is delivered to by a clock that leaps from one due time to the next: the real outbox file, schedule and answers, and no waiting.
+// hours is one endpoint that is delivered to by a clock that leaps from one due time to the next:
+// the real outbox file, schedule and answers, and no waiting.
 type hours struct {
 	t           *testing.T
 	dir         string
@@ -36,7 +37,8 @@ type hours struct {
 	sender *sender
 }
 
-// fastDir is a directory in memory where there is one: these tests commit often and are not about the disk.
+// fastDir is a directory in memory where there is one: these tests commit often and are not about
+// the disk.
 func fastDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "countersign")
@@ -118,7 +120,8 @@ func (h *hours) owe(lane string, seq uint64, restrictive bool) {
 	}
 }
 
-// try concludes everything that is due, by what answer says, and returns how many that were and when the next is due.
+// try concludes everything that is due, by what answer says, and returns how many that were and
+// when the next is due.
 func (h *hours) try(answer func(d outbox.Delivery) (send.Answer, error)) (n int, next time.Time) {
 	h.t.Helper()
 	ds, next, err := h.outbox.Claim("a", outbox.Turn{Max: 100, Failed: 100})

@@ -7,7 +7,8 @@ import (
 	"countersign/signing"
 )
 
-// ring are the keys that sign for the endpoint at an instant, newest first. The registry is asked at each attempt: a rotation counts at once, and a revocation before the next one.
+// ring are the keys that sign for the endpoint at an instant, newest first. The registry is asked
+// at each attempt: a rotation counts at once, and a revocation before the next one.
 func (s *sender) ring(now time.Time) signing.Keyring {
 	return s.r.o.Registry.Read().Ring(s.id, now)
 }

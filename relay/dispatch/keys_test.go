@@ -12,8 +12,9 @@ import (
 	"countersign/signing"
 )
 
-// TestKeysOfTheInstant: an attempt is signed with the keys that the registry has when it begins: those that were rotated meanwhile, the older ones until their overlap has ended, and none
-// that was revoked. The metric says when the next one ends.
+// TestKeysOfTheInstant: an attempt is signed with the keys that the registry has when it begins:
+// those that were rotated meanwhile, the older ones until their overlap has ended, and none that
+// was revoked. The metric says when the next one ends.
 func TestKeysOfTheInstant(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, 1)

@@ -16,7 +16,8 @@ type job struct {
 	probe bool // of an open breaker
 }
 
-// line is what is claimed for one endpoint and waits for a slot. The goroutine that runs the sender owns it.
+// line is what is claimed for one endpoint and waits for a slot. The goroutine that runs the sender
+// owns it.
 type line struct {
 	s      *sender
 	queue  []outbox.Delivery
@@ -30,7 +31,8 @@ type line struct {
 
 func (s *sender) endpoint() *registry.Endpoint { return s.setup.Load().Endpoint }
 
-// lookAgain is for how long a queue goes on before something urgent that has become due is looked for.
+// lookAgain is for how long a queue goes on before something urgent that has become due is looked
+// for.
 const lookAgain = 100 * time.Millisecond
 
 // take is the next attempt to make, whose slot is taken with it; not ok: there is none now.
@@ -130,8 +132,8 @@ func (l *line) release() {
 	l.queue = nil
 }
 
-// beforeTime tries once, where slots are left and the endpoint is back, each delivery that waits for its
-// next try, those of urgent lanes first. What fails so is not counted.
+// beforeTime tries once, where slots are left and the endpoint is back, each delivery that waits
+// for its next try, those of urgent lanes first. What fails so is not counted.
 func (l *line) beforeTime() (job, bool) {
 	s := l.s
 	s.mu.Lock()
@@ -155,8 +157,8 @@ func (l *line) beforeTime() (job, bool) {
 	return job{}, false
 }
 
-// round goes through what has failed before, each once, from wherever the last one came to: so that those
-// who go first and fail for reasons of their own are not all that is ever tried.
+// round goes through what has failed before, each once, from wherever the last one came to: so that
+// those who go first and fail for reasons of their own are not all that is ever tried.
 type round struct {
 	place   []byte // behind it is the next
 	from    []byte // where it began; nil: at the first
@@ -165,8 +167,8 @@ type round struct {
 
 func (r *round) begin() { r.from, r.wrapped = r.place, r.place == nil }
 
-// next is the next of an endpoint's urgent lanes, or of its others; not ok: it has been through all of
-// them, unless it goes on for ever.
+// next is the next of an endpoint's urgent lanes, or of its others; not ok: it has been through all
+// of them, unless it goes on for ever.
 func (r *round) next(s *sender, urgent, forever bool) (outbox.Delivery, bool) {
 	for {
 		d, at, err := s.r.o.Outbox.Early(s.id, urgent, r.place)
@@ -209,8 +211,8 @@ func (l *line) begin(j job) job {
 	return j
 }
 
-// probe is the next probe of an open breaker, if it is time for one: of an urgent lane, and every second
-// time of another, for it may be persons who are hung up on and not the endpoint.
+// probe is the next probe of an open breaker, if it is time for one: of an urgent lane, and every
+// second time of another, for it may be persons who are hung up on and not the endpoint.
 func (l *line) probe() (job, bool) {
 	if at, ok := l.probeAt(); !ok || l.s.r.o.Now().Before(at) {
 		return job{}, false
@@ -236,9 +238,9 @@ func (l *line) probeAt() (at time.Time, ok bool) {
 	return s.breaker.probeAt(urgent, fresh), true
 }
 
-// any is a delivery to probe with, of urgent lanes or of others: one that has never been tried, whose
-// schedule begins with that, or else one that has, for which it does not count. What came last goes first: it
-// is more likely about somebody else than those who made the breaker open.
+// any is a delivery to probe with, of urgent lanes or of others: one that has never been tried,
+// whose schedule begins with that, or else one that has, for which it does not count. What came
+// last goes first: it is more likely about somebody else than those who made the breaker open.
 func (l *line) any(urgent bool) (d outbox.Delivery, ok bool) {
 	s, i := l.s, 1
 	if urgent {
@@ -255,8 +257,8 @@ func (l *line) any(urgent bool) (d outbox.Delivery, ok bool) {
 	return l.rounds[i].next(s, urgent, true)
 }
 
-// until is when there may be something to do, if nothing wakes us before. deaf: a token of the outbox says
-// nothing new.
+// until is when there may be something to do, if nothing wakes us before. deaf: a token of the
+// outbox says nothing new.
 func (l *line) until() (at time.Time, deaf bool) {
 	s := l.s
 	now := s.r.o.Now()

@@ -76,7 +76,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 // outcomes are how an attempt may end.
 var outcomes = []outbox.Outcome{outbox.Done, outbox.Retry, outbox.Died}
 
-// start makes every series that can exist of no one endpoint, so that the first failure is seen as an increase.
+// start makes every series that can exist of no one endpoint, so that the first failure is seen as
+// an increase.
 func (m *metrics) start() {
 	for _, reason := range reasons() {
 		m.answers.WithLabelValues(reason)
@@ -116,7 +117,8 @@ func oneIf(yes bool) float64 {
 	return 0
 }
 
-// certificate says when the client certificate of an endpoint ends, also of one that has just been renewed.
+// certificate says when the client certificate of an endpoint ends, also of one that has just been
+// renewed.
 func (m *metrics) certificate(s *sender) {
 	m.certEnds.WithLabelValues(s.id).Set(float64(max(0, s.setup.Load().pool.CertificateEnds().Unix())))
 }
@@ -134,7 +136,8 @@ func (m *metrics) settled(e *registry.Endpoint, a outbox.Attempt, now time.Time)
 	}
 }
 
-// logSettled writes the one line of a settled attempt. Failures are warnings; a delivery that died is an error.
+// logSettled writes the one line of a settled attempt. Failures are warnings; a delivery that died
+// is an error.
 func (d *Dispatcher) logSettled(ctx context.Context, a outbox.Attempt) {
 	level := slog.LevelInfo
 	switch a.Outcome {

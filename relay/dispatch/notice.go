@@ -17,8 +17,8 @@ const (
 	Exhausted NoticeKind = "exhausted" // a delivery died by its schedule
 )
 
-// Notice says what has become of an endpoint, or of one of its deliveries. It is given once that is on
-// stable storage, by whoever writes there: who takes it must return at once.
+// Notice says what has become of an endpoint, or of one of its deliveries. It is given once that is
+// on stable storage, by whoever writes there: who takes it must return at once.
 type Notice struct {
 	Kind     NoticeKind
 	Endpoint string

@@ -43,8 +43,9 @@ func outages(t *testing.T) []struct {
 // typical are enough for what takes long.
 var typical = []string{send.Timeout, send.Connect, "503"}
 
-// TestOutages: an endpoint that is down for hours, or for three days, costs nobody an attempt of a schedule: when it is back, everybody is told within minutes, rejections
-// first and in order, and it was asked no more than once a minute meanwhile. A restart changes nothing.
+// TestOutages: an endpoint that is down for hours, or for three days, costs nobody an attempt of a
+// schedule: when it is back, everybody is told within minutes, rejections first and in order, and
+// it was asked no more than once a minute meanwhile. A restart changes nothing.
 func TestOutages(t *testing.T) {
 	t.Parallel()
 	for _, k := range outages(t) {
@@ -88,7 +89,8 @@ func TestOutages(t *testing.T) {
 	}
 }
 
-// TestFlapping: an endpoint that works for one minute in ten, for eighty hours, loses nothing while more comes all the time.
+// TestFlapping: an endpoint that works for one minute in ten, for eighty hours, loses nothing while
+// more comes all the time.
 func TestFlapping(t *testing.T) {
 	t.Parallel()
 	for _, k := range outages(t) {
@@ -124,8 +126,9 @@ func TestFlapping(t *testing.T) {
 	}
 }
 
-// TestNeverBack: what is owed to an endpoint that never comes back dies when its schedule would have ended, tried or not, with its reason; what is owed later stays; after five
-// days the endpoint is disabled, whatever restarts there were. When an operator resumes it, the rest is told at once.
+// TestNeverBack: what is owed to an endpoint that never comes back dies when its schedule would
+// have ended, tried or not, with its reason; what is owed later stays; after five days the endpoint
+// is disabled, whatever restarts there were. When an operator resumes it, the rest is told at once.
 func TestNeverBack(t *testing.T) {
 	t.Parallel()
 	const people = 40
@@ -181,8 +184,9 @@ func TestNeverBack(t *testing.T) {
 // slow is an attempt whose time was over.
 var slow = kind{what: send.Timeout, err: context.DeadlineExceeded}
 
-// TestHangingForDays: where the only ones who are told hang, the breaker takes the endpoint for dead. A healthy person's rejection waits for two slots at most, and for
-// no backlog, also of rejections that have never been tried.
+// TestHangingForDays: where the only ones who are told hang, the breaker takes the endpoint for
+// dead. A healthy person's rejection waits for two slots at most, and for no backlog, also of
+// rejections that have never been tried.
 func TestHangingForDays(t *testing.T) {
 	t.Parallel()
 	m := newStorm(t, func(d outbox.Delivery, _ time.Duration) (kind, time.Duration) {
@@ -214,7 +218,8 @@ func TestHangingForDays(t *testing.T) {
 	}
 }
 
-// TestOneOfManyFails: what fails for a few never opens the breaker, and refusals of bodies do not either.
+// TestOneOfManyFails: what fails for a few never opens the breaker, and refusals of bodies do not
+// either.
 func TestOneOfManyFails(t *testing.T) {
 	t.Parallel()
 	f := func(what string, bad kind, who string) {

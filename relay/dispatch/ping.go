@@ -32,8 +32,9 @@ var ErrBusy = errors.New("it was pinged a moment ago")
 
 const pingRest = time.Second // between two pings of an endpoint
 
-// Ping posts a test webhook to an endpoint at once, signed like every other, also while it is disabled
-// or paused. It tells of nobody: it is tried once, kept nowhere, and says nothing about what is owed.
+// Ping posts a test webhook to an endpoint at once, signed like every other, also while it is
+// disabled or paused. It tells of nobody: it is tried once, kept nowhere, and says nothing about
+// what is owed.
 func (d *Dispatcher) Ping(ctx context.Context, endpoint string) (p Pinged, err error) {
 	s := d.sender(endpoint)
 	if s == nil {

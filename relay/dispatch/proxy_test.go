@@ -42,8 +42,9 @@ func answering(t *testing.T, answer string) *send.Proxy {
 	return p
 }
 
-// TestProxyIsNotThePartner: what the egress proxy answers is a failure, with a reason of its own and no code; it neither slows the endpoint down, nor disables it, nor makes a delivery
-// dead as refused by its partner after an hour.
+// TestProxyIsNotThePartner: what the egress proxy answers is a failure, with a reason of its own
+// and no code; it neither slows the endpoint down, nor disables it, nor makes a delivery dead as
+// refused by its partner after an hour.
 func TestProxyIsNotThePartner(t *testing.T) {
 	schedule := Schedule{First: time.Minute, Factor: 2, Max: time.Hour, Attempts: 4}
 	f := func(what string, o send.Options, url, reason string, want outbox.Outcome) {

@@ -7,9 +7,11 @@ import (
 	"countersign/outbox"
 )
 
-// remake makes a delivery anew that cannot be signed any more as it was made, for cause: its format is not in this program, or the endpoint's keys of today are none of that
-// format's. It is the same delivery, with the same webhook-id, in the endpoint's format of today; that is written down before it is sent, so that every attempt from here on carries the
-// same body (I5), and it is due at once. False: that would not help either, and it has failed like any other.
+// remake makes a delivery anew that cannot be signed any more as it was made, for cause: its format
+// is not in this program, or the endpoint's keys of today are none of that format's. It is the same
+// delivery, with the same webhook-id, in the endpoint's format of today; that is written down
+// before it is sent, so that every attempt from here on carries the same body (I5), and it is due
+// at once. False: that would not help either, and it has failed like any other.
 func (s *sender) remake(ctx context.Context, d outbox.Delivery, cause error, at time.Time) bool {
 	if s.r.o.Anew == nil {
 		return false

@@ -47,7 +47,8 @@ type clock struct{ ahead atomic.Int64 }
 func (c *clock) now() time.Time           { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) advance(by time.Duration) { c.ahead.Add(int64(by)) }
 
-// rig is a dispatcher with one endpoint, "a", whose partner takes everything: a real file, a real outbox and a real server. The relay's tests have whatever a relay owes.
+// rig is a dispatcher with one endpoint, "a", whose partner takes everything: a real file, a real
+// outbox and a real server. The relay's tests have whatever a relay owes.
 type rig struct {
 	t          *testing.T
 	clock      clock

@@ -9,14 +9,15 @@ import (
 	"countersign/relay/registry"
 )
 
-// Schedule says how long to wait before each retry: a pure function of the number of failures, so it survives restarts. What is zero, but for Jitter, is as in
-// DefaultSchedule.
+// Schedule says how long to wait before each retry: a pure function of the number of failures, so
+// it survives restarts. What is zero, but for Jitter, is as in DefaultSchedule.
 type Schedule registry.Retry
 
 // DefaultSchedule makes 15 attempts over about 74 hours.
 var DefaultSchedule = Schedule{First: 5 * time.Second, Factor: 3, Max: 12 * time.Hour, Jitter: 0.2, Attempts: 15, MaxRetryAfter: time.Hour}
 
-// complete leaves nothing that would make a wait zero or endless: a partner that fails must never be asked in a loop.
+// complete leaves nothing that would make a wait zero or endless: a partner that fails must never
+// be asked in a loop.
 func (s Schedule) complete() Schedule {
 	d := DefaultSchedule
 	if s.First > 0 {
@@ -38,7 +39,8 @@ func (s Schedule) complete() Schedule {
 	return d
 }
 
-// Wait is how long after the n-th failure the next try comes; false: there is none, the delivery is dead.
+// Wait is how long after the n-th failure the next try comes; false: there is none, the delivery is
+// dead.
 func (s Schedule) Wait(failures int) (time.Duration, bool) {
 	s = s.complete()
 	if failures < 1 || failures >= s.Attempts {
@@ -55,7 +57,8 @@ func (s Schedule) Wait(failures int) (time.Duration, bool) {
 	return b.NextBackOff(), true
 }
 
-// left is how long a delivery that has failed so often is tried for from then on, but for the jitter.
+// left is how long a delivery that has failed so often is tried for from then on, but for the
+// jitter.
 func (s Schedule) left(failures int) (d time.Duration) {
 	s.Jitter = 0
 	for n := failures + 1; ; n++ {
@@ -67,10 +70,12 @@ func (s Schedule) left(failures int) (d time.Duration) {
 	}
 }
 
-// maxPause bounds what a Retry-After may cost those it is not about: the whole endpoint, and a rejection or suspension, which must not wait unseen.
+// maxPause bounds what a Retry-After may cost those it is not about: the whole endpoint, and a
+// rejection or suspension, which must not wait unseen.
 const maxPause = 5 * time.Minute
 
-// Obey is for how long a delivery heeds a Retry-After. urgent: it tells of a rejection or suspension.
+// Obey is for how long a delivery heeds a Retry-After. urgent: it tells of a rejection or
+// suspension.
 func (s Schedule) Obey(asked time.Duration, urgent bool) time.Duration {
 	asked = min(asked, s.complete().MaxRetryAfter)
 	if urgent {

@@ -68,7 +68,8 @@ func TestScheduleSpreads(t *testing.T) {
 	}
 }
 
-// TestScheduleNeverSpins: what is left out or makes no sense is no reason to ask a partner without end and without pause.
+// TestScheduleNeverSpins: what is left out or makes no sense is no reason to ask a partner without
+// end and without pause.
 func TestScheduleNeverSpins(t *testing.T) {
 	f := func(what string, s Schedule, min time.Duration) {
 		t.Helper()
@@ -96,7 +97,8 @@ func TestScheduleNeverSpins(t *testing.T) {
 	f("beyond float64", Schedule{First: time.Second, Factor: 1e30, Max: time.Hour, Attempts: 100}, time.Second)
 }
 
-// TestObey: a Retry-After is heeded up to the endpoint's bound, and by a rejection for five minutes.
+// TestObey: a Retry-After is heeded up to the endpoint's bound, and by a rejection for five
+// minutes.
 func TestObey(t *testing.T) {
 	f := func(s Schedule, asked, want, urgent time.Duration) {
 		t.Helper()

@@ -17,7 +17,8 @@ import (
 	"countersign/signing"
 )
 
-// sender delivers what one endpoint is owed. Each endpoint has its own, with its own slots, rate, pauses and connections: that is why one costs no other anything (I6).
+// sender delivers what one endpoint is owed. Each endpoint has its own, with its own slots, rate,
+// pauses and connections: that is why one costs no other anything (I6).
 type sender struct {
 	r       *Dispatcher
 	id      string // of its endpoint
@@ -42,17 +43,19 @@ type sender struct {
 	over        bool // the endpoint is no more: it has no series
 }
 
-// setup is what a sender goes by at one moment. Nobody changes it: an attempt goes by the one it began
-// with.
+// setup is what a sender goes by at one moment. Nobody changes it: an attempt goes by the one it
+// began with.
 type setup struct {
 	*registry.Endpoint
 	pool *send.Pool // connections that no other endpoint has a part in
 }
 
-// connections is how many an endpoint has open at most: one for each attempt in flight, and a quarter more that rest, or are dialled in vain.
+// connections is how many an endpoint has open at most: one for each attempt in flight, and a
+// quarter more that rest, or are dialled in vain.
 func connections(e *registry.Endpoint) int { return e.Concurrency + e.Concurrency/4 }
 
-// manyPeople answered 429, and nobody accepted in between, are the endpoint: then its Retry-After pauses all of it.
+// manyPeople answered 429, and nobody accepted in between, are the endpoint: then its Retry-After
+// pauses all of it.
 const manyPeople = 3
 
 func newSender(r *Dispatcher, e *registry.Endpoint) *sender {
@@ -113,8 +116,8 @@ func (s *sender) idle() bool {
 	return now.Disabled(s.id) != "" || now.Paused(s.id) != nil
 }
 
-// run claims and delivers until ctx ends or the sender does, then waits for what is in flight and gives
-// back the rest.
+// run claims and delivers until ctx ends or the sender does, then waits for what is in flight and
+// gives back the rest.
 func (s *sender) run(ctx context.Context) {
 	attempts, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -151,8 +154,9 @@ func (s *sender) spare(j job) {
 	s.give(j)
 }
 
-// hand gives a delivery to a worker that waits for one, or to a new one. A worker that has had nothing to do for a while ends: an idle endpoint costs no memory, a busy
-// one no new goroutine and stack for each delivery.
+// hand gives a delivery to a worker that waits for one, or to a new one. A worker that has had
+// nothing to do for a while ends: an idle endpoint costs no memory, a busy one no new goroutine and
+// stack for each delivery.
 func (s *sender) hand(wg *sync.WaitGroup, ctx context.Context, work chan job, j job) { //nolint:revive // ctx is the attempts', not the call's
 	select {
 	case work <- j:
@@ -194,8 +198,8 @@ func (s *sender) work(ctx context.Context, work <-chan job, j job) {
 	}
 }
 
-// closed reports whether nothing may be sent now: the endpoint is disabled, paused by an operator, or has
-// asked for a rest.
+// closed reports whether nothing may be sent now: the endpoint is disabled, paused by an operator,
+// or has asked for a rest.
 func (s *sender) closed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -311,7 +315,8 @@ func (s *sender) count(out *outbox.Attempt) {
 	}
 }
 
-// sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a signature for each key that still signs (I5).
+// sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a
+// signature for each key that still signs (I5).
 func sign(e *registry.Endpoint, keys signing.Keyring, d *outbox.Delivery, now time.Time) (http.Header, error) {
 	f, ok := e.FormatOf(d.Format)
 	if !ok {
@@ -327,7 +332,8 @@ func sign(e *registry.Endpoint, keys signing.Keyring, d *outbox.Delivery, now ti
 	return h, nil
 }
 
-// note keeps what the endpoint's answer about somebody says about the endpoint, and returns when it last accepted anything.
+// note keeps what the endpoint's answer about somebody says about the endpoint, and returns when it
+// last accepted anything.
 func (s *sender) note(v answer, a send.Answer, lane string) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -346,8 +352,9 @@ func (s *sender) note(v answer, a send.Answer, lane string) time.Time {
 	return s.lastSuccess
 }
 
-// speaksForAll reports whether an answer that asks for less asks it of everybody: not if it may be about one person who is asked about too often, until as many people were answered
-// so in a row as makes that unlikely. s.mu is held.
+// speaksForAll reports whether an answer that asks for less asks it of everybody: not if it may be
+// about one person who is asked about too often, until as many people were answered so in a row as
+// makes that unlikely. s.mu is held.
 func (s *sender) speaksForAll(v answer, lane string) bool {
 	if !v.person {
 		return true

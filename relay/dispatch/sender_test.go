@@ -8,7 +8,8 @@ import (
 	"countersign/relay/send"
 )
 
-// TestSlowDown: an endpoint that asks for less gets half as much at a time, and more again with each success.
+// TestSlowDown: an endpoint that asks for less gets half as much at a time, and more again with
+// each success.
 func TestSlowDown(t *testing.T) {
 	g := newRig(t, 8)
 	s := g.dispatcher.senders["a"]
@@ -57,7 +58,8 @@ func TestSlowDown(t *testing.T) {
 	}
 }
 
-// TestOnePersonsLimit: a 429 halves what is at the endpoint at once, and pauses it only where several people in a row are answered so.
+// TestOnePersonsLimit: a 429 halves what is at the endpoint at once, and pauses it only where
+// several people in a row are answered so.
 func TestOnePersonsLimit(t *testing.T) {
 	g := newRig(t, 16)
 	s := g.dispatcher.senders["a"]

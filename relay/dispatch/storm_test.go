@@ -12,7 +12,8 @@ import (
 	"countersign/relay/send"
 )
 
-// storm is one endpoint over days of virtual time: the real outbox file, line, breaker, schedule and answers, and attempts that take as long as they are said to.
+// storm is one endpoint over days of virtual time: the real outbox file, line, breaker, schedule
+// and answers, and attempts that take as long as they are said to.
 type storm struct {
 	*hours
 	l      *line

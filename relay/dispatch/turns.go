@@ -2,16 +2,17 @@ package dispatch
 
 import "countersign/outbox"
 
-// turns are the slots of one endpoint, and whose turn they are: what is urgent goes first, and what has
-// failed before never takes all of them, so that those who hang leave room for those who do not.
+// turns are the slots of one endpoint, and whose turn they are: what is urgent goes first, and what
+// has failed before never takes all of them, so that those who hang leave room for those who do
+// not.
 type turns struct {
 	inFlight int
 	failed   int  // of these, deliveries that have failed before
 	again    bool // the last one begun had failed before
 }
 
-// forFailed is how many of so many slots may be taken by what has failed before: three quarters, and
-// where there are two or more, not the last. A single one is taken by turns.
+// forFailed is how many of so many slots may be taken by what has failed before: three quarters,
+// and where there are two or more, not the last. A single one is taken by turns.
 func forFailed(slots int) int {
 	if slots <= 1 {
 		return slots

@@ -60,8 +60,8 @@ func hangs(a *arrivals) func(*rig, http.ResponseWriter, *http.Request) {
 // always is a schedule by which something is always due.
 var always = registry.Retry{First: time.Millisecond, Factor: 1, Max: time.Millisecond, Attempts: 10_000}
 
-// TestHangingPersons: those who hang have slots of their own, so that a rejection of somebody else, and what
-// else has not failed, waits for no backlog of theirs.
+// TestHangingPersons: those who hang have slots of their own, so that a rejection of somebody else,
+// and what else has not failed, waits for no backlog of theirs.
 func TestHangingPersons(t *testing.T) {
 	t.Parallel()
 	f := func(t *testing.T, concurrency, people int, restrictive bool, most int) {
@@ -96,8 +96,8 @@ func TestHangingPersons(t *testing.T) {
 	t.Run("others by one slot", func(t *testing.T) { f(t, 1, 8, false, 4) })
 }
 
-// TestRejectionAfterAPause: a rejection that comes while the endpoint has asked for a rest is the first
-// request after it, whatever waits, and so is the one behind an approval of the same person.
+// TestRejectionAfterAPause: a rejection that comes while the endpoint has asked for a rest is the
+// first request after it, whatever waits, and so is the one behind an approval of the same person.
 func TestRejectionAfterAPause(t *testing.T) {
 	t.Parallel()
 	var a arrivals

@@ -23,7 +23,8 @@ func ByName(name string) (Format, bool) {
 	return Format{}, false
 }
 
-// encode writes JSON as partners get it: compact, in the order of the struct, with <, > and & as themselves.
+// encode writes JSON as partners get it: compact, in the order of the struct, with <, > and & as
+// themselves.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -50,7 +51,8 @@ func moment(c kyc.Change) time.Time {
 	return c.OccurredAt
 }
 
-// What the type of a change begins with, by the kind of object it is about, and the word of the notice that an approval is about to end.
+// What the type of a change begins with, by the kind of object it is about, and the word of the
+// notice that an approval is about to end.
 const (
 	statusPrefix   = "kyc.status."
 	checkPrefix    = "kyc.check."

@@ -93,7 +93,8 @@ func mustPair(t *testing.T) signing.Key {
 	return k
 }
 
-// TestAsymmetricFormats: of the formats, those that sign as Standard Webhooks do take ed25519 keys, and the others refuse them by name.
+// TestAsymmetricFormats: of the formats, those that sign as Standard Webhooks do take ed25519 keys,
+// and the others refuse them by name.
 func TestAsymmetricFormats(t *testing.T) {
 	for _, f := range All {
 		_, standardWebhooks := f.Scheme.(signing.StandardWebhooks)

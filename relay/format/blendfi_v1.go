@@ -155,7 +155,8 @@ const (
 	blendfiTimestamp = "X-Blendfi-Timestamp"
 )
 
-// Sign signs as Timestamped does and sets the event id, the timestamp, and the type if the body is one that this format renders.
+// Sign signs as Timestamped does and sets the event id, the timestamp, and the type if the body is
+// one that this format renders.
 func (s blendfiV1Scheme) Sign(h signing.Header, m signing.Message, keys signing.Keyring) error {
 	if err := s.Timestamped.Sign(h, m, keys); err != nil {
 		return err
@@ -176,7 +177,8 @@ func (s blendfiV1Scheme) Sign(h signing.Header, m signing.Message, keys signing.
 	return nil
 }
 
-// Verify accepts what Timestamped accepts, if the headers that repeat it stand at most once and agree with it.
+// Verify accepts what Timestamped accepts, if the headers that repeat it stand at most once and
+// agree with it.
 func (s blendfiV1Scheme) Verify(h signing.Header, body []byte, keys signing.Keyring, now time.Time) error {
 	for _, name := range []string{blendfiEventID, blendfiEventType, blendfiTimestamp} {
 		if n := len(h.Values(name)); n > 1 {

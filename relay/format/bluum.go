@@ -109,7 +109,8 @@ func newBluumInvestor(c kyc.Change) bluumInvestor {
 	return v
 }
 
-// bluumStatus is what an investor's status and workflow say. Every status has a word, so nothing is ever left out.
+// bluumStatus is what an investor's status and workflow say. Every status has a word, so nothing is
+// ever left out.
 func bluumStatus(c kyc.Change) (investor, workflow string) {
 	switch c.Status {
 	case kyc.NotStarted, kyc.Pending:
@@ -174,7 +175,8 @@ func bluumDocumentType(check kyc.Check) string {
 
 const bluumFailed = "Verification failed"
 
-// bluumReason is one of the four texts of Bluum's page, each of which asks for another document, or the text that asks for nothing.
+// bluumReason is one of the four texts of Bluum's page, each of which asks for another document, or
+// the text that asks for nothing.
 func bluumReason(c kyc.Change) string {
 	code := primary(c).Code
 	if c.Status == kyc.Expired {

@@ -113,7 +113,8 @@ func TestBodiesOfOthers(t *testing.T) {
 		`"processedTime":"2026-05-02T10:00:00Z","updatedTime":"2026-05-02T10:00:00Z"}}}`)
 }
 
-// TestBlendFiEvents reads the two vocabularies as a table: previous status, status, event and kyc_status in each.
+// TestBlendFiEvents reads the two vocabularies as a table: previous status, status, event and
+// kyc_status in each.
 func TestBlendFiEvents(t *testing.T) {
 	f := func(previous, status kyc.Status, seed, v1 string) {
 		t.Helper()

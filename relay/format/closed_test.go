@@ -36,7 +36,8 @@ func read(t *testing.T, body []byte) said {
 	return s
 }
 
-// approves reports whether any word of a body says yes. What was the case before, and which dates an approval had, is not said of now.
+// approves reports whether any word of a body says yes. What was the case before, and which dates
+// an approval had, is not said of now.
 func approves(t *testing.T, body []byte) (yes bool) {
 	t.Helper()
 	var v map[string]any
@@ -72,7 +73,8 @@ func eachText(v any, f func(string)) {
 	}
 }
 
-// TestApprovalIsNeverLeftStanding: what takes approval away is told in every format, and only what approves says approved.
+// TestApprovalIsNeverLeftStanding: what takes approval away is told in every format, and only what
+// approves says approved.
 func TestApprovalIsNeverLeftStanding(t *testing.T) {
 	for _, f := range All {
 		taken := 0
@@ -97,7 +99,8 @@ func TestApprovalIsNeverLeftStanding(t *testing.T) {
 	}
 }
 
-// TestChecksAndDocumentsFailClosed: a format that says yes to a check or a document takes it back; one that says nothing of them says nothing at all.
+// TestChecksAndDocumentsFailClosed: a format that says yes to a check or a document takes it back;
+// one that says nothing of them says nothing at all.
 func TestChecksAndDocumentsFailClosed(t *testing.T) {
 	f := func(format Format, checks, documents bool) {
 		t.Helper()

@@ -22,7 +22,8 @@ var cloudevents = Format{ // https://github.com/cloudevents/spec/blob/v1.0.2/clo
 	},
 }
 
-// cloudEvent is an event of CloudEvents 1.0 in structured mode. sequence and livemode are extension attributes.
+// cloudEvent is an event of CloudEvents 1.0 in structured mode. sequence and livemode are extension
+// attributes.
 type cloudEvent struct {
 	SpecVersion     string       `json:"specversion"`
 	ID              string       `json:"id"`

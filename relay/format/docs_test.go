@@ -18,7 +18,8 @@ import (
 
 const formatsDoc = "../../docs/FORMATS.md"
 
-// TestFormatsDocument holds docs/FORMATS.md to the code: the table, the words, and of each format its content type, signature, samples and gaps.
+// TestFormatsDocument holds docs/FORMATS.md to the code: the table, the words, and of each format
+// its content type, signature, samples and gaps.
 func TestFormatsDocument(t *testing.T) {
 	b, err := os.ReadFile(formatsDoc)
 	if err != nil {
@@ -142,7 +143,8 @@ func wordTable(t *testing.T) string {
 	return b.String()
 }
 
-// cell is the event that a format makes of a change, and the status in it where the name does not say it.
+// cell is the event that a format makes of a change, and the status in it where the name does not
+// say it.
 func cell(t *testing.T, f Format, c kyc.Change) string {
 	t.Helper()
 	e := eventOf(t, f, c)

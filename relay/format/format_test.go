@@ -42,7 +42,8 @@ var becauses = []because{
 	{"fraud", false, true, []kyc.ReasonPair{{Code: kyc.FraudSuspected, ProviderCode: "FORGERY"}, {Code: kyc.LivenessFailed}}},
 }
 
-// changeOf builds the status change a fold could owe. The word "expiring" stands for the notice to an approved subject.
+// changeOf builds the status change a fold could owe. The word "expiring" stands for the notice to
+// an approved subject.
 func changeOf(previous, status kyc.Status, b because) kyc.Change {
 	c := kyc.Change{
 		ID: "evt_01JPN3", Type: "kyc.status." + string(status), Sequence: 7, Partner: "acme",
@@ -83,7 +84,8 @@ func documentWord(status kyc.Status) string {
 	}
 }
 
-// words are all that can stand on either side of a change: the statuses, the notice, and one that does not exist yet.
+// words are all that can stand on either side of a change: the statuses, the notice, and one that
+// does not exist yet.
 var words = append(slices.Clone(kyc.Statuses), expiring, "paused")
 
 // eachChange calls f for every pair of words, reasoned in every way.
@@ -97,7 +99,8 @@ func eachChange(f func(name string, c kyc.Change)) {
 	}
 }
 
-// eachOther calls f for every pair of words of a check and of a document, reasoned in these ways. There is no notice about either.
+// eachOther calls f for every pair of words of a check and of a document, reasoned in these ways.
+// There is no notice about either.
 func eachOther(reasons []because, f func(name string, c kyc.Change)) {
 	for _, previous := range words {
 		for _, status := range words {

@@ -73,8 +73,8 @@ func hitSaid(minute int, s kyc.Status, codes ...kyc.Reason) kyc.Update {
 	return u
 }
 
-// TestHitsInviteNobody: whatever a provider calls a match with a list, and whatever stands beside it, no format and no poll says that another try would help. An operator
-// alone lifts it.
+// TestHitsInviteNobody: whatever a provider calls a match with a list, and whatever stands beside
+// it, no format and no poll says that another try would help. An operator alone lifts it.
 func TestHitsInviteNobody(t *testing.T) {
 	say := hitSaid
 	step := func(u kyc.Update, scope kyc.Scope, check kyc.Check) kyc.Update {

@@ -12,8 +12,9 @@ type BlendFiStatus struct {
 	Reason     kyc.Reason `json:"rejection_reason,omitempty"`
 }
 
-// PollBlendFi says where a subject stands in BlendFi's five words, as its last webhook did. What they cannot say is never more than is true: a review is pending, but for who was
-// approved before it: there the webhook is a rejection. A suspension is a rejection.
+// PollBlendFi says where a subject stands in BlendFi's five words, as its last webhook did. What
+// they cannot say is never more than is true: a review is pending, but for who was approved before
+// it: there the webhook is a rejection. A suspension is a rejection.
 func PollBlendFi(userID string, c kyc.Change) BlendFiStatus {
 	v := BlendFiStatus{UserID: userID, Status: c.Status}
 	if o := blendfiOutcome(c); o.status == kyc.Rejected {

@@ -133,7 +133,8 @@ func rebillyRequest(c kyc.Change) rebillyWord {
 	}
 }
 
-// rebillyDocument has a word for every status: a document that is checked again is modified, and pending whoever holds it.
+// rebillyDocument has a word for every status: a document that is checked again is modified, and
+// pending whoever holds it.
 func rebillyDocument(c kyc.Change) rebillyWord {
 	switch c.Status {
 	case kyc.Approved:

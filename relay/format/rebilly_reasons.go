@@ -33,7 +33,8 @@ var rebillyMessages = map[string]string{
 	rebillyUnderage:           "The person is too young.",
 }
 
-// rebillyReason is the nearest of the 19. Of these only three ask for no other document, and a final rejection is always one of them.
+// rebillyReason is the nearest of the 19. Of these only three ask for no other document, and a
+// final rejection is always one of them.
 func rebillyReason(c kyc.Change) string {
 	switch {
 	case c.Status == kyc.Expired:

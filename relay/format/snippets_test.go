@@ -54,7 +54,8 @@ type trial struct {
 	crash bool // it may also refuse by failing
 }
 
-// TestSnippets runs every program of docs/FORMATS.md on deliveries signed by the gateway, and on forgeries.
+// TestSnippets runs every program of docs/FORMATS.md on deliveries signed by the gateway, and on
+// forgeries.
 func TestSnippets(t *testing.T) {
 	doc, err := os.ReadFile(formatsDoc)
 	if err != nil {
@@ -160,7 +161,8 @@ func keyless(t *testing.T, f Format, h http.Header, body []byte) http.Header {
 	return h
 }
 
-// trials are a delivery during a rotation of keys, seen by an honest partner and with everything that can be wrong.
+// trials are a delivery during a rotation of keys, seen by an honest partner and with everything
+// that can be wrong.
 func trials(t *testing.T, f Format) []trial {
 	t.Helper()
 	var ring signing.Keyring

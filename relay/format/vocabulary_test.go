@@ -52,7 +52,8 @@ func eventOf(t *testing.T, f Format, c kyc.Change) (e event) {
 	return e
 }
 
-// TestStatusWords reads the two vocabularies as a table: previous status, status, why, and what each format says.
+// TestStatusWords reads the two vocabularies as a table: previous status, status, why, and what
+// each format says.
 func TestStatusWords(t *testing.T) {
 	plain, retry, ended, hit := becauses[0], becauses[1], becauses[2], becauses[3]
 	f := func(previous, status kyc.Status, b because, wantBluum, wantRebilly string) {
@@ -191,7 +192,8 @@ func TestNearestReason(t *testing.T) {
 	f("sumsub", false, "other")
 }
 
-// TestTheirWordsOnly: whatever happens, no status or event leaves the lists that Bluum and Rebilly publish, or the gaps name.
+// TestTheirWordsOnly: whatever happens, no status or event leaves the lists that Bluum and Rebilly
+// publish, or the gaps name.
 func TestTheirWordsOnly(t *testing.T) {
 	events := map[string]string{
 		"bluum": "account.updated document.approved document.rejected document.processing compliance.check.pending compliance.check.clear " +
@@ -235,7 +237,8 @@ func TestTheirWordsOnly(t *testing.T) {
 	}
 }
 
-// TestRebillyShape compares our bodies with two of Rebilly's: what stands in ours stands in theirs, but for what the gaps name.
+// TestRebillyShape compares our bodies with two of Rebilly's: what stands in ours stands in theirs,
+// but for what the gaps name.
 func TestRebillyShape(t *testing.T) {
 	var paths func(v map[string]any, prefix string) []string
 	paths = func(v map[string]any, prefix string) (all []string) {
@@ -302,7 +305,8 @@ func TestRebillyDocuments(t *testing.T) {
 	f(kyc.Document{ID: "w9"}, kyc.TaxIDVerification, "w9", "", "")
 }
 
-// TestCloudEvents holds an event to CloudEvents 1.0: its attributes, their names and types, and data that is the data of standard.
+// TestCloudEvents holds an event to CloudEvents 1.0: its attributes, their names and types, and
+// data that is the data of standard.
 func TestCloudEvents(t *testing.T) {
 	c := changeOf(kyc.InReview, kyc.Approved, becauses[0])
 	c.Partner, c.Livemode = "acme ltd/2", true

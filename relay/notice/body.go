@@ -9,8 +9,8 @@ import (
 	"countersign/outbox"
 )
 
-// body is a notice as it is posted: the shape of the standard format, with other data. The order of the
-// fields is part of the contract.
+// body is a notice as it is posted: the shape of the standard format, with other data. The order of
+// the fields is part of the contract.
 type body struct {
 	Type      string `json:"type"`
 	Timestamp string `json:"timestamp"`

@@ -1,10 +1,11 @@
 // Package notice tells what becomes of endpoints, keys and deliveries: operational webhooks, to the
 // operator's endpoints and to those of the partner concerned that want to know.
 //
-// Its promises: what is told is worked out from what stands in the file (an endpoint that is disabled, a
-// delivery that died), and is owed in the transaction that notes it as told, so that a crash neither
-// loses a notice nor repeats it; notices of one endpoint go out in order; however much dies, an endpoint
-// is told of once a minute at most. A notice tells of nobody: no subject, no status, no URL, no key.
+// Its promises: what is told is worked out from what stands in the file (an endpoint that is
+// disabled, a delivery that died), and is owed in the transaction that notes it as told, so that a
+// crash neither loses a notice nor repeats it; notices of one endpoint go out in order; however
+// much dies, an endpoint is told of once a minute at most. A notice tells of nobody: no subject, no
+// status, no URL, no key.
 package notice
 
 import (
@@ -95,8 +96,8 @@ func (n *Notifier) Wake() {
 	}
 }
 
-// Run looks once a second for what is to be told, and whenever it is woken, until ctx ends or the store
-// fails. It begins when begun is closed.
+// Run looks once a second for what is to be told, and whenever it is woken, until ctx ends or the
+// store fails. It begins when begun is closed.
 func (n *Notifier) Run(ctx context.Context, begun <-chan struct{}) error {
 	select {
 	case <-begun:
@@ -306,8 +307,8 @@ func audience(now *registry.Snapshot, t *note) (to []string) {
 	return to
 }
 
-// wants reports whether an endpoint's events have a type among them. A partner's * is every change, and no
-// notice: that has to be asked for by name.
+// wants reports whether an endpoint's events have a type among them. A partner's * is every change,
+// and no notice: that has to be asked for by name.
 func wants(e *registry.Endpoint, kind string, operator bool) bool {
 	for _, p := range e.Events {
 		if p == "*" && !operator {

@@ -18,8 +18,8 @@ import (
 	"countersign/signing"
 )
 
-// rig is a notifier on a real file, whose clock a test moves. Nothing is sent: what is owed is looked at
-// by claiming it.
+// rig is a notifier on a real file, whose clock a test moves. Nothing is sent: what is owed is
+// looked at by claiming it.
 type rig struct {
 	t        *testing.T
 	now      time.Time
@@ -193,8 +193,9 @@ func (g *rig) nothing(endpoints ...string) {
 	}
 }
 
-// TestDisabledAndRecovered: the operator and the partner's other endpoint are told once that an endpoint
-// is disabled, over a restart too, and that it accepts again once it does; nobody else is told.
+// TestDisabledAndRecovered: the operator and the partner's other endpoint are told once that an
+// endpoint is disabled, over a restart too, and that it accepts again once it does; nobody else is
+// told.
 func TestDisabledAndRecovered(t *testing.T) {
 	g := newRig(t)
 	g.look()
@@ -274,7 +275,8 @@ func TestExhausted(t *testing.T) {
 	g.nothing("ops")
 }
 
-// TestKeyExpiring: a key that ends is told of once a week before, once a day before, and never after.
+// TestKeyExpiring: a key that ends is told of once a week before, once a day before, and never
+// after.
 func TestKeyExpiring(t *testing.T) {
 	key, err := signing.StandardKey("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// What is kept stands among the positions and counts of the file. A record that is damaged counts as not
-// there: then something may be told once more, and nothing less.
+// What is kept stands among the positions and counts of the file. A record that is damaged counts
+// as not there: then something may be told once more, and nothing less.
 
 var sequenceKey = []byte("notice/sequence") // of notices, over all endpoints
 
@@ -113,8 +113,8 @@ func (n *Notifier) write(tx *store.Tx, endpoint string, s state) error {
 	return tx.Bucket(store.Meta).Put(stateKey(endpoint), v)
 }
 
-// hasRecovered reports whether an endpoint in trouble has accepted something since, and when. What one
-// that is disabled had under way says nothing.
+// hasRecovered reports whether an endpoint in trouble has accepted something since, and when. What
+// one that is disabled had under way says nothing.
 func (n *Notifier) hasRecovered(endpoint string, enabled bool) (at time.Time, yes bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -125,8 +125,8 @@ func (n *Notifier) hasRecovered(endpoint string, enabled bool) (at time.Time, ye
 	return at, yes
 }
 
-// Settled notes how a delivery ended, in the transaction that ends it. It is a hook of the outbox, and
-// may be called again if the transaction is.
+// Settled notes how a delivery ended, in the transaction that ends it. It is a hook of the outbox,
+// and may be called again if the transaction is.
 func (n *Notifier) Settled(tx *store.Tx, a outbox.Attempt) error {
 	id := a.Delivery.Endpoint
 	switch a.Outcome {

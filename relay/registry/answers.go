@@ -21,7 +21,8 @@ const (
 // ErrAnswers says that so many answers are kept that there is no room for another within 24 hours.
 var ErrAnswers = errors.New("too many calls came with an Idempotency-Key within 24 hours: try again later, or without one")
 
-// Answer is what a call was answered, kept for whoever sends the same call again. It is sealed, for it may hold a key.
+// Answer is what a call was answered, kept for whoever sends the same call again. It is sealed, for
+// it may hold a key.
 type Answer struct {
 	ID   string    `json:"-"` // who called, with which Idempotency-Key: a digest
 	At   time.Time `json:"at"`

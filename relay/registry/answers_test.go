@@ -10,7 +10,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// TestAnswers: what a call was answered is kept sealed with what it made, is there after a restart, and goes when it has had its time.
+// TestAnswers: what a call was answered is kept sealed with what it made, is there after a restart,
+// and goes when it has had its time.
 func TestAnswers(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()

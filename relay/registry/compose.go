@@ -9,9 +9,11 @@ import (
 	"countersign/relay/send"
 )
 
-// compose is the one place where the partners of the config and what is kept in the file become the partners there are: those of the config in its order, each with its own
-// endpoints and then those that are kept of it, and then those that are kept, by their ids. m is a change that is not written yet; nil: there is none. What compose does not know
-// (policies, and what is disabled) is left out.
+// compose is the one place where the partners of the config and what is kept in the file become the
+// partners there are: those of the config in its order, each with its own endpoints and then those
+// that are kept of it, and then those that are kept, by their ids. m is a change that is not
+// written yet; nil: there is none. What compose does not know (policies, and what is disabled) is
+// left out.
 func (r *Registry) compose(declared []Partner, stored Stored, ns names, m *made) (*Snapshot, error) {
 	s := &Snapshot{declared: map[string]bool{}, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, whose: map[string]string{}, stored: stored, owners: r.Read().owners, names: ns, roots: ns.roots()}
 	for i := range declared {
@@ -101,7 +103,8 @@ func (s *Snapshot) Owner(endpoint string) string {
 	return s.Shown(s.owners[endpoint].Partner)
 }
 
-// endpoint is an endpoint that is kept, as everybody sees it. One that has not changed is what it was.
+// endpoint is an endpoint that is kept, as everybody sees it. One that has not changed is what it
+// was.
 func (r *Registry) endpoint(v Version) (e Endpoint, err error) {
 	k, now := v.Endpoint, r.Read()
 	was := now.endpoints[k.ID]
@@ -130,7 +133,8 @@ func (r *Registry) endpoint(v Version) (e Endpoint, err error) {
 	return e, nil
 }
 
-// with gives a snapshot after a change what was decided about partners and endpoints beside it. r.mu is held.
+// with gives a snapshot after a change what was decided about partners and endpoints beside it.
+// r.mu is held.
 func (s *Snapshot) with(now *Snapshot, m *made) {
 	s.policies, s.disabled, s.paused, s.kept = now.policies, now.disabled, now.paused, now.kept
 	if m.endpoint == "" {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestKeptDisableAfter: how long an endpoint that is kept may fail is what was asked for, over a restart too. One that was kept by an earlier program has the default.
+// TestKeptDisableAfter: how long an endpoint that is kept may fail is what was asked for, over a
+// restart too. One that was kept by an earlier program has the default.
 func TestKeptDisableAfter(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()

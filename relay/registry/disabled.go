@@ -13,8 +13,9 @@ func disabledKey(endpoint string) []byte { return []byte("disabled/" + endpoint)
 // damaged is why an endpoint is disabled whose mark cannot be read: that it is marked still stands.
 const damaged = "damaged"
 
-// Disable marks an endpoint: what it owes, and what it would owe, is dead until Enable. That counts here at once, and in the file with one of the next commits, of which written
-// is told. It reports false for one that is disabled already, and changes nothing.
+// Disable marks an endpoint: what it owes, and what it would owe, is dead until Enable. That counts
+// here at once, and in the file with one of the next commits, of which written is told. It reports
+// false for one that is disabled already, and changes nothing.
 func (r *Registry) Disable(endpoint, reason string, written func(error)) bool {
 	why := &reason
 	marked := r.change(func(s *Snapshot) bool {
@@ -36,7 +37,8 @@ func (r *Registry) Disable(endpoint, reason string, written func(error)) bool {
 	return true
 }
 
-// Enable takes the mark away, here at once: nil once that is on stable storage. What died meanwhile stays dead until it is ordered again.
+// Enable takes the mark away, here at once: nil once that is on stable storage. What died meanwhile
+// stays dead until it is ordered again.
 func (r *Registry) Enable(ctx context.Context, endpoint string) error {
 	var why *string
 	r.change(func(s *Snapshot) bool {
@@ -58,7 +60,8 @@ func (r *Registry) Enable(ctx context.Context, endpoint string) error {
 	return fmt.Errorf("enable %s: %w", endpoint, err)
 }
 
-// IsDisabled reports whether the endpoint is marked as disabled in the file, for who writes in the same transaction.
+// IsDisabled reports whether the endpoint is marked as disabled in the file, for who writes in the
+// same transaction.
 func IsDisabled(tx *store.Tx, endpoint string) bool {
 	return tx.Bucket(store.Registry).HasEither(disabledKey(endpoint))
 }

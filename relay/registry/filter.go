@@ -21,15 +21,17 @@ const (
 	maxFilterNodes = 200  // of its tree
 )
 
-// Filter is a condition on a change, compiled. What it may say is so little that it always ends, and soon: no arithmetic, no ranges, no assignments, one loop inside none, so that
-// it costs at most its length times the reasons of a change. It is safe for concurrent use.
+// Filter is a condition on a change, compiled. What it may say is so little that it always ends,
+// and soon: no arithmetic, no ranges, no assignments, one loop inside none, so that it costs at
+// most its length times the reasons of a change. It is safe for concurrent use.
 type Filter struct {
 	text    string
 	program *vm.Program
 	failed  atomic.Bool
 }
 
-// NewFilter compiles a condition; its errors are *ValueError, with the column. An empty text is no filter: nil.
+// NewFilter compiles a condition; its errors are *ValueError, with the column. An empty text is no
+// filter: nil.
 func NewFilter(text string) (*Filter, error) {
 	switch {
 	case text == "":
@@ -55,7 +57,8 @@ func NewFilter(text string) (*Filter, error) {
 	return &Filter{text: text, program: p}, nil
 }
 
-// First reports whether it is asked for the first time: one failure of a filter is worth a line in the log.
+// First reports whether it is asked for the first time: one failure of a filter is worth a line in
+// the log.
 func (f *Filter) First() bool { return f.failed.CompareAndSwap(false, true) }
 
 // String is the condition as it was written.
@@ -66,7 +69,8 @@ func (f *Filter) String() string {
 	return f.text
 }
 
-// Match reports whether a change meets the condition. An error says that it could not be told: whoever asks owes the change then, for nothing is withheld for a filter that is broken.
+// Match reports whether a change meets the condition. An error says that it could not be told:
+// whoever asks owes the change then, for nothing is withheld for a filter that is broken.
 func (f *Filter) Match(c *kyc.Change) (bool, error) {
 	if f == nil {
 		return true, nil

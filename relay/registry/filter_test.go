@@ -41,7 +41,8 @@ func TestFilter(t *testing.T) {
 	f(`upper(change.subject.id) == "ANN"`, true)
 }
 
-// TestFilterRefused: what could run long, or is no condition on a change, is refused where it is written, and says where.
+// TestFilterRefused: what could run long, or is no condition on a change, is refused where it is
+// written, and says where.
 func TestFilterRefused(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()

@@ -8,7 +8,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// Health is what is kept of an endpoint that fails, so that a restart does not take it for a healthy one.
+// Health is what is kept of an endpoint that fails, so that a restart does not take it for a
+// healthy one.
 type Health struct {
 	Since    time.Time `json:"since,omitzero"`  // the first failure since the last success; zero: it does not fail
 	Last     time.Time `json:"last,omitzero"`   // the last failure known
@@ -18,8 +19,8 @@ type Health struct {
 
 func healthKey(endpoint string) []byte { return []byte("health/" + endpoint) }
 
-// Health is what is kept of an endpoint. One that is damaged in both copies counts as none: what fails will
-// fail again.
+// Health is what is kept of an endpoint. One that is damaged in both copies counts as none: what
+// fails will fail again.
 func (r *Registry) Health(endpoint string) (h Health, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		v, err := tx.Bucket(store.Registry).GetEither(healthKey(endpoint))
@@ -34,8 +35,8 @@ func (r *Registry) Health(endpoint string) (h Health, err error) {
 	return h, nil
 }
 
-// SetHealth keeps it with one of the next commits, of which written is told by whoever writes: it must
-// return at once, and may be nil. The zero value is kept by keeping nothing.
+// SetHealth keeps it with one of the next commits, of which written is told by whoever writes: it
+// must return at once, and may be nil. The zero value is kept by keeping nothing.
 func (r *Registry) SetHealth(endpoint string, h Health, written func(error)) {
 	then := func(err error) {
 		if written != nil {

@@ -7,7 +7,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// TestHealth: what is kept of an endpoint that fails is there after a restart, also when one copy is damaged, goes along when it is renamed, and is gone when it is well.
+// TestHealth: what is kept of an endpoint that fails is there after a restart, also when one copy
+// is damaged, goes along when it is renamed, and is gone when it is well.
 func TestHealth(t *testing.T) {
 	g := newRig(t)
 	g.run()

@@ -15,8 +15,9 @@ import (
 	"countersign/signing"
 )
 
-// An endpoint that has no keys in the config has kept ones, all in one record, sealed as a whole: so a rotation, a revocation and a rename are one write each, and nothing of a
-// key stands in the file in clear.
+// An endpoint that has no keys in the config has kept ones, all in one record, sealed as a whole:
+// so a rotation, a revocation and a rename are one write each, and nothing of a key stands in the
+// file in clear.
 
 // endpointKey names the record of an endpoint's kept keys.
 func endpointKey(endpoint string) string { return "endpoint-key/" + endpoint }
@@ -33,8 +34,9 @@ type Key struct {
 // Signs reports whether the key signs at an instant.
 func (k *Key) Signs(now time.Time) bool { return k.Until.IsZero() || now.Before(k.Until) }
 
-// Made is a key that has just been made. Secret is what the partner needs of an HMAC key, and nothing gives that out a second time; of an ed25519 key the partner needs the public half,
-// and the private one is given to nobody: so nobody but the gateway can have signed.
+// Made is a key that has just been made. Secret is what the partner needs of an HMAC key, and
+// nothing gives that out a second time; of an ed25519 key the partner needs the public half, and
+// the private one is given to nobody: so nobody but the gateway can have signed.
 type Made struct {
 	Key
 	Secret string
@@ -90,7 +92,8 @@ func (r *Registry) readKept(tx *store.Tx, endpoint string) (ks kept, err error) 
 	return ks, nil
 }
 
-// KeptKeys are the keys that are kept of an endpoint, newest first, whatever the config says of it; none: none were made.
+// KeptKeys are the keys that are kept of an endpoint, newest first, whatever the config says of it;
+// none: none were made.
 func (r *Registry) KeptKeys(endpoint string) (keys []Key, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		ks, err := r.readKept(tx, endpoint)
@@ -102,7 +105,8 @@ func (r *Registry) KeptKeys(endpoint string) (keys []Key, err error) {
 	return keys, err
 }
 
-// recallKeys reads the keys that are kept of the endpoints of a snapshot that have none of the config.
+// recallKeys reads the keys that are kept of the endpoints of a snapshot that have none of the
+// config.
 func (r *Registry) recallKeys(tx *store.Tx, s *Snapshot) error {
 	s.kept = map[string][]Key{}
 	for id, e := range s.endpoints {
@@ -157,13 +161,15 @@ func (m *Made) kept() keptKey {
 	return keptKey{ID: m.ID, Text: m.text, MadeAt: m.MadeAt, Until: m.Until}
 }
 
-// PutFirstKey keeps a key of NewKey as the only one of an endpoint that is made in the same transaction. It signs from the next Configure on.
+// PutFirstKey keeps a key of NewKey as the only one of an endpoint that is made in the same
+// transaction. It signs from the next Configure on.
 func (r *Registry) PutFirstKey(tx *store.Tx, endpoint string, m Made) error {
 	return r.putKept(tx, endpoint, kept{m.kept()})
 }
 
-// FirstKey sees to it that an endpoint that has no keys in the config has one that is kept: nil once it is on stable storage. before is given the text of one that is made while it does
-// not count yet, and may refuse. It signs from the next Configure on. made is nil: there was one.
+// FirstKey sees to it that an endpoint that has no keys in the config has one that is kept: nil
+// once it is on stable storage. before is given the text of one that is made while it does not
+// count yet, and may refuse. It signs from the next Configure on. made is nil: there was one.
 func (r *Registry) FirstKey(ctx context.Context, endpoint string, before func(text string) error) (keys []Key, made *Made, err error) {
 	r.keying.Lock()
 	defer r.keying.Unlock()
@@ -188,7 +194,8 @@ func (r *Registry) FirstKey(ctx context.Context, endpoint string, before func(te
 	return []Key{m.Key}, &m, nil
 }
 
-// carryKey seals the keys that are kept of an endpoint under the name of the one that takes its place.
+// carryKey seals the keys that are kept of an endpoint under the name of the one that takes its
+// place.
 func (r *Registry) carryKey(tx *store.Tx, m Move) error {
 	ks, err := r.readKept(tx, m.From)
 	if err != nil || len(ks) == 0 {
@@ -200,7 +207,8 @@ func (r *Registry) carryKey(tx *store.Tx, m Move) error {
 	return tx.Bucket(store.Registry).DeleteBoth([]byte(endpointKey(m.From)))
 }
 
-// Keys are the keys of an endpoint, newest first: those of the config, where it has any, else the kept ones. Which of them sign is a question of the time.
+// Keys are the keys of an endpoint, newest first: those of the config, where it has any, else the
+// kept ones. Which of them sign is a question of the time.
 func (s *Snapshot) Keys(endpoint string) []Key {
 	if e := s.endpoints[endpoint]; e != nil && len(e.Keys) > 0 {
 		return e.Keys

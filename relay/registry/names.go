@@ -10,8 +10,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// A partner's people, policies, endpoints and idempotency keys are kept under one id for good: the first that the
-// partner was known by. A partner that is renamed shows another; nothing that is kept moves.
+// A partner's people, policies, endpoints and idempotency keys are kept under one id for good: the
+// first that the partner was known by. A partner that is renamed shows another; nothing that is
+// kept moves.
 
 const namesPrefix = "partner-names/" // by the id that a partner is kept under
 
@@ -99,8 +100,8 @@ func (p *planner) rename(partner *Partner, declared map[string]bool) {
 	}
 }
 
-// known reports whether anything is kept under a partner's id: a policy, which each has from its first start, an
-// endpoint, or a person.
+// known reports whether anything is kept under a partner's id: a policy, which each has from its
+// first start, an endpoint, or a person.
 func (p *planner) known(id string) bool {
 	if n, err := p.tx.Number(registeredKey(id)); n > 0 || err != nil {
 		return true
@@ -119,7 +120,8 @@ func (p *planner) known(id string) bool {
 	return strings.HasPrefix(string(k), id+"/")
 }
 
-// RenamePartners gives the partners of a plan their new ids, in one transaction: nil once that is on stable storage.
+// RenamePartners gives the partners of a plan their new ids, in one transaction: nil once that is
+// on stable storage.
 func (r *Registry) RenamePartners(ctx context.Context, p Plan) error {
 	if len(p.Renames) == 0 {
 		return nil
@@ -144,7 +146,8 @@ func (r *Registry) RenamePartners(ctx context.Context, p Plan) error {
 	return nil
 }
 
-// Kept is the id that a partner is kept under, by any id that it has or had. Of one that was never renamed, that id.
+// Kept is the id that a partner is kept under, by any id that it has or had. Of one that was never
+// renamed, that id.
 func (s *Snapshot) Kept(partner string) string {
 	if root, ok := s.roots[partner]; ok {
 		return root
@@ -160,7 +163,8 @@ func (s *Snapshot) Shown(partner string) string {
 	return partner
 }
 
-// PartnerNames are all ids that a partner has or had, read from the file, for whoever starts before Configure.
+// PartnerNames are all ids that a partner has or had, read from the file, for whoever starts before
+// Configure.
 func (r *Registry) PartnerNames(partner string) (ids []string, err error) {
 	ids = []string{partner}
 	err = r.o.Store.View(func(tx *store.Tx) error {

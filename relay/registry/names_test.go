@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestRenamePartner: a partner takes another id by renamed_from alone, once, along chains and back, with its endpoints and policies; nobody else gets an id that it has or had.
+// TestRenamePartner: a partner takes another id by renamed_from alone, once, along chains and back,
+// with its endpoints and policies; nobody else gets an id that it has or had.
 func TestRenamePartner(t *testing.T) {
 	g := newRig(t)
 	g.run()
@@ -60,7 +61,8 @@ func TestRenamePartner(t *testing.T) {
 	}
 }
 
-// TestRenamedOnAnEmptyFile: a config that says what a partner was called is served upon a new file, at the second start too.
+// TestRenamedOnAnEmptyFile: a config that says what a partner was called is served upon a new file,
+// at the second start too.
 func TestRenamedOnAnEmptyFile(t *testing.T) {
 	g := newRig(t)
 	g.run()

@@ -10,8 +10,9 @@ import (
 	"countersign/outbox/store"
 )
 
-// An endpoint belongs to one partner for ever, from the first start that knows it, in the config or not: what is owed to it, and the key that was made for it, are about that
-// partner's people. It takes another id only by a Move.
+// An endpoint belongs to one partner for ever, from the first start that knows it, in the config or
+// not: what is owed to it, and the key that was made for it, are about that partner's people. It
+// takes another id only by a Move.
 
 const (
 	ownerPrefix = "owner/"
@@ -39,7 +40,8 @@ type Refusal struct {
 	What, Remedy      string
 }
 
-// Orphan is an endpoint that is known, and neither in the config nor made through the API: what is owed to it stays owed.
+// Orphan is an endpoint that is known, and neither in the config nor made through the API: what is
+// owed to it stays owed.
 type Orphan struct{ Partner, Endpoint string }
 
 // Plan is what a config comes to upon what is kept.
@@ -118,7 +120,8 @@ type planner struct {
 	any      bool              // endpoints have been recorded before
 }
 
-// PlanOf compares a config with what is kept. owing says, of each endpoint that owes something, whose people that is about: files of before owners were kept are judged by it.
+// PlanOf compares a config with what is kept. owing says, of each endpoint that owes something,
+// whose people that is about: files of before owners were kept are judged by it.
 func PlanOf(tx *store.Tx, ps []Partner, owing map[string]string) (Plan, error) {
 	all, begun, err := readOwners(tx)
 	if err != nil {
@@ -231,7 +234,8 @@ func (p *planner) own(id, partner string) {
 	p.fresh = append(p.fresh, Move{Partner: partner, To: id})
 }
 
-// refusal is why an endpoint may not take the place of another, whose id is from now; what is "": it may.
+// refusal is why an endpoint may not take the place of another, whose id is from now; what is "":
+// it may.
 func (p *planner) refusal(partner string, e *Endpoint, from string) (what, remedy string) {
 	o, known := p.owners[e.ID]
 	is := p.owner(from)
@@ -252,13 +256,15 @@ func (p *planner) refusal(partner string, e *Endpoint, from string) (what, remed
 	return "", ""
 }
 
-// traces reports whether something is kept of an endpoint that has no owner: of before owners were kept.
+// traces reports whether something is kept of an endpoint that has no owner: of before owners were
+// kept.
 func (p *planner) traces(id string) bool {
 	b := p.tx.Bucket(store.Registry)
 	return b.HasEither([]byte(endpointKey(id))) || b.HasEither(disabledKey(id))
 }
 
-// Own makes the endpoints of a plan that are new their partners': nil once that is on stable storage.
+// Own makes the endpoints of a plan that are new their partners': nil once that is on stable
+// storage.
 func (r *Registry) Own(ctx context.Context, p Plan) error {
 	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		b := tx.Bucket(store.Registry)
@@ -275,7 +281,8 @@ func (r *Registry) Own(ctx context.Context, p Plan) error {
 	return nil
 }
 
-// Begin notes that a move has begun, so that every later start goes on with it until Finish: nil once that is on stable storage. One is under way at a time.
+// Begin notes that a move has begun, so that every later start goes on with it until Finish: nil
+// once that is on stable storage. One is under way at a time.
 func (r *Registry) Begin(ctx context.Context, m Move) error {
 	err := r.o.Store.Update(ctx, func(tx *store.Tx) error { return putTwice(tx.Bucket(store.Registry), movePrefix+m.To, m) })
 	if err != nil {
@@ -284,8 +291,9 @@ func (r *Registry) Begin(ctx context.Context, m Move) error {
 	return nil
 }
 
-// Finish ends a move that has begun, when what was owed has moved: the keys that are kept, the mark of a disabled one and the ownership follow, in one transaction. Nil once
-// that is on stable storage.
+// Finish ends a move that has begun, when what was owed has moved: the keys that are kept, the mark
+// of a disabled one and the ownership follow, in one transaction. Nil once that is on stable
+// storage.
 func (r *Registry) Finish(ctx context.Context, m Move) error {
 	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		all, _, err := readOwners(tx)
@@ -332,7 +340,8 @@ func putTwice(b store.Bucket, key string, v any) error {
 	return b.PutTwice([]byte(key), body)
 }
 
-// Formerly are the ids that an endpoint had before, the last first: what is kept of the past names it by these.
+// Formerly are the ids that an endpoint had before, the last first: what is kept of the past names
+// it by these.
 func (s *Snapshot) Formerly(endpoint string) []string { return s.owners[endpoint].Formerly }
 
 // Current is the id that an endpoint has now.

@@ -63,7 +63,8 @@ func (g *rig) serve(owing map[string]string, entries ...string) (refused string)
 	return ""
 }
 
-// TestOwners: an endpoint is its first partner's for ever, in the config or not; it takes another id by renamed_from alone, once, along chains and back.
+// TestOwners: an endpoint is its first partner's for ever, in the config or not; it takes another
+// id by renamed_from alone, once, along chains and back.
 func TestOwners(t *testing.T) {
 	g := newRig(t)
 	g.run()
@@ -104,7 +105,8 @@ func TestOwners(t *testing.T) {
 	}
 }
 
-// TestOwnersOfBefore: in a file that knows no owners, an endpoint that owes something is the partner's whose people that is about.
+// TestOwnersOfBefore: in a file that knows no owners, an endpoint that owes something is the
+// partner's whose people that is about.
 func TestOwnersOfBefore(t *testing.T) {
 	g := newRig(t)
 	g.run()
@@ -120,7 +122,8 @@ func TestOwnersOfBefore(t *testing.T) {
 	}
 }
 
-// TestMove: a key that was made, and the mark of a disabled endpoint, go with it, and stand under no other name; a start goes on with a move that has begun, whatever its config.
+// TestMove: a key that was made, and the mark of a disabled endpoint, go with it, and stand under
+// no other name; a start goes on with a move that has begun, whatever its config.
 func TestMove(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()

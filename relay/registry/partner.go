@@ -32,14 +32,16 @@ type Endpoint struct {
 	MaxOwed     int64
 	Since       time.Time // changes whose record was appended before are not owed; zero: always
 	Retry       Retry
-	// DisableAfter is after how long of nothing but failures the endpoint is disabled; 0: DisableAfter, less: never.
+	// DisableAfter is after how long of nothing but failures the endpoint is disabled; 0:
+	// DisableAfter, less: never.
 	DisableAfter time.Duration
 	Headers      []send.Header // with every request, beside the format's
 	TLS          send.TLSFiles
 	Public       bool // its partner's own token gave its URL: the networks that egress.allow excepts are no business of whoever that is
 }
 
-// Retry says when a delivery that failed is tried again. What is zero, but for Jitter, is as in dispatch.DefaultSchedule.
+// Retry says when a delivery that failed is tried again. What is zero, but for Jitter, is as in
+// dispatch.DefaultSchedule.
 type Retry struct {
 	First    time.Duration `json:"first"`    // after the first failure
 	Factor   float64       `json:"factor"`   // each wait is this many times the one before; 1 or more
@@ -50,7 +52,8 @@ type Retry struct {
 	MaxRetryAfter time.Duration `json:"max_retry_after"` // no Retry-After is obeyed for longer
 }
 
-// FormatOf is the format a delivery was made in, which need not be the one its endpoint has now (I5).
+// FormatOf is the format a delivery was made in, which need not be the one its endpoint has now
+// (I5).
 func (e *Endpoint) FormatOf(name string) (format.Format, bool) {
 	if e.Format.Name == name {
 		return e.Format, true

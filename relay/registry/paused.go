@@ -10,8 +10,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// Pause is that an operator has asked for nothing to be sent to an endpoint. What it is owed, and what
-// comes for it, stays owed until somebody resumes it.
+// Pause is that an operator has asked for nothing to be sent to an endpoint. What it is owed, and
+// what comes for it, stays owed until somebody resumes it.
 type Pause struct {
 	By string    `json:"by,omitempty"`
 	At time.Time `json:"at"`
@@ -19,8 +19,8 @@ type Pause struct {
 
 func pausedKey(endpoint string) []byte { return []byte("paused/" + endpoint) }
 
-// Pause keeps that an endpoint is paused: nil once that is on stable storage, from when on nothing new
-// is sent. One that is paused already stays as it is.
+// Pause keeps that an endpoint is paused: nil once that is on stable storage, from when on nothing
+// new is sent. One that is paused already stays as it is.
 func (r *Registry) Pause(ctx context.Context, endpoint string, p Pause) error {
 	v, err := json.Marshal(p)
 	if err != nil {

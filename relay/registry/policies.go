@@ -19,8 +19,8 @@ func policyKey(partner string, version int) []byte {
 // registeredKey is the number of the newest version of a partner's policy, in meta.
 func registeredKey(partner string) []byte { return []byte("relay/policy/" + partner) }
 
-// RegisterPolicies makes a partner's configured policy its newest version if it differs from the last: nil once that is on stable storage. Subjects keep the version they are
-// folded under.
+// RegisterPolicies makes a partner's configured policy its newest version if it differs from the
+// last: nil once that is on stable storage. Subjects keep the version they are folded under.
 func (r *Registry) RegisterPolicies(ctx context.Context) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
@@ -36,8 +36,9 @@ func (r *Registry) RegisterPolicies(ctx context.Context) error {
 	return nil
 }
 
-// Register does the same for partners that are about to be configured, whose newest versions then are
-// what they want from the first moment on: nil once that is on stable storage. Nothing counts before.
+// Register does the same for partners that are about to be configured, whose newest versions then
+// are what they want from the first moment on: nil once that is on stable storage. Nothing counts
+// before.
 func (r *Registry) Register(ctx context.Context, ps []Partner) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
@@ -97,7 +98,8 @@ func registerPolicy(tx *store.Tx, partner string, want kyc.Policy) (map[int]kyc.
 	return known, nil
 }
 
-// newest is the newest version; 0: there is none. One that is damaged, and its second copy too, leaves a gap.
+// newest is the newest version; 0: there is none. One that is damaged, and its second copy too,
+// leaves a gap.
 func newest(known map[int]kyc.Policy) (version int) {
 	for v := range known {
 		version = max(version, v)

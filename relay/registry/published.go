@@ -10,7 +10,8 @@ import (
 
 func publishedKey(source, id string) string { return "published-key/" + source + "/" + id }
 
-// PublishedKeys are the keys that a source's provider published, as they were kept. One that is damaged is not among them: it is looked up again.
+// PublishedKeys are the keys that a source's provider published, as they were kept. One that is
+// damaged is not among them: it is looked up again.
 func (r *Registry) PublishedKeys(source string) (all [][]byte, err error) {
 	prefix := publishedKey(source, "")
 	err = r.o.Store.View(func(tx *store.Tx) error {

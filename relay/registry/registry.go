@@ -1,8 +1,10 @@
-// Package registry is the one owner of who is told and by which right: partners, their endpoints and keys, their policies, which endpoints are disabled, and the keys and
-// tokens that were made at run time. No other package writes its bucket.
+// Package registry is the one owner of who is told and by which right: partners, their endpoints
+// and keys, their policies, which endpoints are disabled, and the keys and tokens that were made at
+// run time. No other package writes its bucket.
 //
-// Its promises: everybody reads one snapshot, which nobody changes, so that two looks at it agree; what has been decided counts in the snapshot of whoever decided at once, and
-// is kept on stable storage; what cannot be made again stands there twice, for one copy may be damaged.
+// Its promises: everybody reads one snapshot, which nobody changes, so that two looks at it agree;
+// what has been decided counts in the snapshot of whoever decided at once, and is kept on stable
+// storage; what cannot be made again stands there twice, for one copy may be damaged.
 package registry
 
 import (
@@ -88,9 +90,10 @@ func New(o Options) (*Registry, error) {
 	return r, nil
 }
 
-// Watch has somebody told whenever the partners and endpoints are others than before: before is called
-// while the snapshot does not count yet, and may refuse it, after when it does. Both are called one
-// after the other for each set, and may not change the registry themselves; either may be nil.
+// Watch has somebody told whenever the partners and endpoints are others than before: before is
+// called while the snapshot does not count yet, and may refuse it, after when it does. Both are
+// called one after the other for each set, and may not change the registry themselves; either may
+// be nil.
 func (r *Registry) Watch(before func(*Snapshot) error, after func(*Snapshot)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -110,7 +113,8 @@ func (r *Registry) admit(s *Snapshot) error {
 	return nil
 }
 
-// publish makes a snapshot with other partners, which has been admitted, the one that counts. r.mu is held.
+// publish makes a snapshot with other partners, which has been admitted, the one that counts. r.mu
+// is held.
 func (r *Registry) publish(s *Snapshot) {
 	r.snapshot.Store(s)
 	for _, w := range r.watchers {
@@ -120,9 +124,11 @@ func (r *Registry) publish(s *Snapshot) {
 	}
 }
 
-// Configure makes these the partners of the config, in their order, beside those that are kept in the file, with what is kept about all of them: their policies, which of their
-// endpoints are disabled or paused, which names those had, and the keys that are kept of them. It may be called again while everything runs: the new ones count at once, or on error not at all. Nobody may change
-// ps after.
+// Configure makes these the partners of the config, in their order, beside those that are kept in
+// the file, with what is kept about all of them: their policies, which of their endpoints are
+// disabled or paused, which names those had, and the keys that are kept of them. It may be called
+// again while everything runs: the new ones count at once, or on error not at all. Nobody may
+// change ps after.
 func (r *Registry) Configure(ps []Partner) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
@@ -188,7 +194,8 @@ func (r *Registry) now() time.Time {
 // Read returns what counts now. Whoever needs two answers that agree asks one snapshot.
 func (r *Registry) Read() *Snapshot { return r.snapshot.Load() }
 
-// change puts a copy that fn has changed in the place of the snapshot, unless fn says no. What fn changes in a map it changes in a clone.
+// change puts a copy that fn has changed in the place of the snapshot, unless fn says no. What fn
+// changes in a map it changes in a clone.
 func (r *Registry) change(fn func(*Snapshot) bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,14 +207,16 @@ func (r *Registry) change(fn func(*Snapshot) bool) bool {
 	return true
 }
 
-// Partners are all of them: those of the config in its order, then those that are kept in the file. The operator is none.
+// Partners are all of them: those of the config in its order, then those that are kept in the file.
+// The operator is none.
 func (s *Snapshot) Partners() []Partner { return s.all }
 
-// Operator stands in the place of a partner's id for whoever runs the gateway: endpoints of its own are
-// told of what becomes of the others, and of nobody's status. No partner has such an id.
+// Operator stands in the place of a partner's id for whoever runs the gateway: endpoints of its own
+// are told of what becomes of the others, and of nobody's status. No partner has such an id.
 const Operator = "(operator)"
 
-// Receivers are all whom anything is sent to: the partners and, where it has endpoints, the operator.
+// Receivers are all whom anything is sent to: the partners and, where it has endpoints, the
+// operator.
 func (s *Snapshot) Receivers() []Partner {
 	if len(s.operator) == 0 {
 		return s.all

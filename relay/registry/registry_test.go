@@ -105,7 +105,8 @@ func TestLookUps(t *testing.T) {
 	}
 }
 
-// TestDisabled: a mark counts at once, is in the file after the next commit, and is there after a restart, also when one of its copies is damaged.
+// TestDisabled: a mark counts at once, is in the file after the next commit, and is there after a
+// restart, also when one of its copies is damaged.
 func TestDisabled(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()
@@ -135,7 +136,8 @@ func TestDisabled(t *testing.T) {
 	}
 }
 
-// TestEnableWins: an endpoint that is enabled while its mark waits for the disk stays enabled; one whose mark the disk does not let go stays disabled.
+// TestEnableWins: an endpoint that is enabled while its mark waits for the disk stays enabled; one
+// whose mark the disk does not let go stays disabled.
 func TestEnableWins(t *testing.T) {
 	g := newRig(t, acme()) // nobody writes yet
 	g.Disable("a", "410 Gone", func(error) {})
@@ -174,7 +176,8 @@ func TestEnableWins(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: marks of several endpoints, and policies, are changed at the same time, and none undoes another. The race detector judges too.
+// TestManyAtOnce: marks of several endpoints, and policies, are changed at the same time, and none
+// undoes another. The race detector judges too.
 func TestManyAtOnce(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()

@@ -30,8 +30,10 @@ var (
 	ErrLastKey      = errors.New("no other key signs: make one in its place in the same call, with replace=true")
 )
 
-// Rotate makes a new key for an endpoint, which signs first from the moment it is on stable storage, and nil is only returned then. The key that was the newest signs on until the
-// overlap has ended; one before it keeps the end it has. answer says what the call is answered, which is kept in the same transaction for whoever asks again; nil: nothing is kept.
+// Rotate makes a new key for an endpoint, which signs first from the moment it is on stable
+// storage, and nil is only returned then. The key that was the newest signs on until the overlap
+// has ended; one before it keeps the end it has. answer says what the call is answered, which is
+// kept in the same transaction for whoever asks again; nil: nothing is kept.
 func (r *Registry) Rotate(ctx context.Context, endpoint string, kind signing.Kind, overlap time.Duration, answer func(Made) (*Answer, error)) (Made, error) {
 	if overlap < 0 || overlap > MaxOverlap {
 		return Made{}, ErrOverlap
@@ -68,8 +70,10 @@ func (ks kept) with(m keptKey, now time.Time, overlap time.Duration) (kept, erro
 	return append(kept{m}, older...), nil
 }
 
-// Revoke ends a key of an endpoint: when it returns nil that is on stable storage, and no attempt that begins is signed with the key. The newest of those that are left signs for good. The last
-// one that signs is only revoked with replace, which makes another of its kind; what is made is not nil then. answer is as that of Rotate, and is given what is made.
+// Revoke ends a key of an endpoint: when it returns nil that is on stable storage, and no attempt
+// that begins is signed with the key. The newest of those that are left signs for good. The last
+// one that signs is only revoked with replace, which makes another of its kind; what is made is not
+// nil then. answer is as that of Rotate, and is given what is made.
 func (r *Registry) Revoke(ctx context.Context, endpoint, id string, replace bool, answer func(*Made) (*Answer, error)) (made *Made, err error) {
 	kind := signing.HMAC
 	if i := slices.IndexFunc(r.Read().Keys(endpoint), func(k Key) bool { return k.ID == id }); i >= 0 {
@@ -117,8 +121,9 @@ func (ks kept) without(id string, made *Made, now time.Time) (kept, error) {
 	return left, nil
 }
 
-// rekey changes the kept keys of an endpoint, of which fn is given those that sign, and keeps an answer with that: nil once it is on stable storage, and in the snapshot. One change is under way at a time, so that the
-// snapshot follows them in their order.
+// rekey changes the kept keys of an endpoint, of which fn is given those that sign, and keeps an
+// answer with that: nil once it is on stable storage, and in the snapshot. One change is under way
+// at a time, so that the snapshot follows them in their order.
 func (r *Registry) rekey(ctx context.Context, endpoint string, fn func(kept, time.Time) (kept, error), kind signing.Kind, a *Answer) error {
 	r.changing.Lock() // for the answer
 	defer r.changing.Unlock()

@@ -71,7 +71,8 @@ func ids(keys []Key) (list []string) {
 	return list
 }
 
-// TestRotate: a new key signs first, at once and after a restart; the one before signs until its overlap has ended, and one before that keeps its own end.
+// TestRotate: a new key signs first, at once and after a restart; the one before signs until its
+// overlap has ended, and one before that keeps its own end.
 func TestRotate(t *testing.T) {
 	g, now, configure := keyed(t, "standard")
 	first := g.Read().Keys("a")[0]
@@ -154,7 +155,8 @@ func TestRotateRefused(t *testing.T) {
 	f("a", signing.HMAC, MaxOverlap, nil)
 }
 
-// TestRevoke: a key ends at once, here and after a restart; the newest of the rest signs for good; and the last that signs only makes way for another.
+// TestRevoke: a key ends at once, here and after a restart; the newest of the rest signs for good;
+// and the last that signs only makes way for another.
 func TestRevoke(t *testing.T) {
 	g, now, configure := keyed(t, "standard")
 	first := g.Read().Keys("a")[0]
@@ -201,7 +203,8 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// TestKeptKeysSurvive: one damaged copy costs nothing, two are said by name, and no key stands in the file in clear.
+// TestKeptKeysSurvive: one damaged copy costs nothing, two are said by name, and no key stands in
+// the file in clear.
 func TestKeptKeysSurvive(t *testing.T) {
 	g, _, configure := keyed(t, "standard")
 	made, err := g.Rotate(t.Context(), "a", signing.Ed25519, time.Hour, nil)
@@ -240,7 +243,8 @@ func TestKeptKeysSurvive(t *testing.T) {
 	}
 }
 
-// TestFirstKeyWithItsEndpoint: what makes an endpoint makes its first key in the same transaction, or neither.
+// TestFirstKeyWithItsEndpoint: what makes an endpoint makes its first key in the same transaction,
+// or neither.
 func TestFirstKeyWithItsEndpoint(t *testing.T) {
 	g := newRig(t)
 	g.run()
@@ -263,7 +267,8 @@ func TestFirstKeyWithItsEndpoint(t *testing.T) {
 	}
 }
 
-// TestRotateAtOnce: rotations, revocations and new configurations at the same time end with a snapshot that is what the file says. The race detector judges too.
+// TestRotateAtOnce: rotations, revocations and new configurations at the same time end with a
+// snapshot that is what the file says. The race detector judges too.
 func TestRotateAtOnce(t *testing.T) {
 	g, _, _ := keyed(t, "standard")
 	var wg sync.WaitGroup
@@ -302,7 +307,8 @@ func TestRotateAtOnce(t *testing.T) {
 	}
 }
 
-// TestKeysFollowTheDisk: while the disk has not taken it, a new key signs nothing, and one that is being revoked signs on; and nobody has been told otherwise.
+// TestKeysFollowTheDisk: while the disk has not taken it, a new key signs nothing, and one that is
+// being revoked signs on; and nobody has been told otherwise.
 func TestKeysFollowTheDisk(t *testing.T) {
 	g, _, _ := keyed(t, "standard")
 	first := g.Read().Keys("a")[0].ID

@@ -9,7 +9,8 @@ import (
 	"countersign/signing"
 )
 
-// TestRotateAnswer: what a rotation or a revocation was answered is kept with the new key in one transaction, over a restart too; where the one cannot be kept the other is not made.
+// TestRotateAnswer: what a rotation or a revocation was answered is kept with the new key in one
+// transaction, over a restart too; where the one cannot be kept the other is not made.
 func TestRotateAnswer(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()

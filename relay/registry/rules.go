@@ -13,9 +13,11 @@ import (
 	"countersign/relay/send"
 )
 
-// The rules about the values of a partner and an endpoint, for those that stand in the config and those that are made through the API.
+// The rules about the values of a partner and an endpoint, for those that stand in the config and
+// those that are made through the API.
 
-// ValueError is what is wrong with a value, and what to do about it. It never holds the value: that may be a secret.
+// ValueError is what is wrong with a value, and what to do about it. It never holds the value: that
+// may be a secret.
 type ValueError struct{ Field, What, Remedy string }
 
 // Error implements error.
@@ -85,7 +87,8 @@ func CheckName(s string) *ValueError {
 	return &ValueError{What: "is not a usable name", Remedy: "use 1 to 64 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit"}
 }
 
-// CheckEvent holds one of an endpoint's events to what there is: an exact type, a pattern that ends in ".*", or "*" for all.
+// CheckEvent holds one of an endpoint's events to what there is: an exact type, a pattern that ends
+// in ".*", or "*" for all.
 func CheckEvent(s string) *ValueError {
 	if s == "*" || among(EventTypes, s) || IsNotice(s) {
 		return nil
@@ -129,7 +132,8 @@ func checkDisableAfter(d time.Duration) *ValueError {
 	return m
 }
 
-// ParseDisableAfter reads how long an endpoint may fail: a duration, or never. Its bounds are not looked at.
+// ParseDisableAfter reads how long an endpoint may fail: a duration, or never. Its bounds are not
+// looked at.
 func ParseDisableAfter(s string) (time.Duration, error) {
 	if s == "never" {
 		return NeverDisabled, nil
@@ -186,7 +190,8 @@ func checkEvents(events []string) *ValueError {
 	return nil
 }
 
-// CheckHeaders holds what every request to an endpoint carries to the rules: reserved are the headers that formats set, by their canonical names.
+// CheckHeaders holds what every request to an endpoint carries to the rules: reserved are the
+// headers that formats set, by their canonical names.
 func CheckHeaders(hs map[string]string, reserved map[string]bool) *ValueError {
 	size, seen := 0, map[string]bool{}
 	for name, value := range hs {

@@ -23,7 +23,8 @@ type StoredPartner struct {
 	MaxOpen int64      `json:"max_open"`
 }
 
-// StoredEndpoint is an endpoint that was made through the API, as it is kept: of a partner that was made so too, or of one of the config.
+// StoredEndpoint is an endpoint that was made through the API, as it is kept: of a partner that was
+// made so too, or of one of the config.
 type StoredEndpoint struct {
 	ID           string            `json:"id"`
 	Partner      string            `json:"partner"`
@@ -114,7 +115,8 @@ func (r *Registry) UpdatePartner(ctx context.Context, id string, c Change, fn fu
 	})
 }
 
-// RemovePartner takes a partner away with its endpoints. What is owed to them stays owed, as to every orphan.
+// RemovePartner takes a partner away with its endpoints. What is owed to them stays owed, as to
+// every orphan.
 func (r *Registry) RemovePartner(ctx context.Context, id string, c Change) error {
 	_, err := r.one(ctx, c, PartnerRemoved, func(s *Snapshot) (*made, error) {
 		if _, err := s.storedPartner(id, &c); err != nil {
@@ -130,7 +132,8 @@ func (r *Registry) RemovePartner(ctx context.Context, id string, c Change) error
 	return err
 }
 
-// CreateEndpoint keeps a new endpoint and makes its key, whose text is returned this once: nil once both are on stable storage, and everybody sees them.
+// CreateEndpoint keeps a new endpoint and makes its key, whose text is returned this once: nil once
+// both are on stable storage, and everybody sees them.
 func (r *Registry) CreateEndpoint(ctx context.Context, d EndpointDraft, c Change) (v Version, key string, err error) {
 	v, err = r.one(ctx, c, EndpointCreated, func(s *Snapshot) (*made, error) {
 		p := s.Partner(d.Partner)
@@ -157,7 +160,8 @@ func (r *Registry) CreateEndpoint(ctx context.Context, d EndpointDraft, c Change
 	return v, key, err
 }
 
-// UpdateEndpoint changes one that is kept: fn is given a copy. Its id and its partner stay what they are.
+// UpdateEndpoint changes one that is kept: fn is given a copy. Its id and its partner stay what
+// they are.
 func (r *Registry) UpdateEndpoint(ctx context.Context, id string, c Change, fn func(*EndpointDraft) error) (Version, error) {
 	return r.one(ctx, c, EndpointUpdated, func(s *Snapshot) (*made, error) {
 		v, err := s.storedEndpoint(id, &c)
@@ -181,7 +185,8 @@ func (r *Registry) UpdateEndpoint(ctx context.Context, id string, c Change, fn f
 	})
 }
 
-// RemoveEndpoint takes an endpoint away. What is owed to it stays owed, as to every orphan; its id stays its partner's.
+// RemoveEndpoint takes an endpoint away. What is owed to it stays owed, as to every orphan; its id
+// stays its partner's.
 func (r *Registry) RemoveEndpoint(ctx context.Context, id string, c Change) error {
 	_, err := r.one(ctx, c, EndpointRemoved, func(s *Snapshot) (*made, error) {
 		_, err := s.storedEndpoint(id, &c)
@@ -286,22 +291,8 @@ func (r *Registry) sound(d *EndpointDraft) (*StoredEndpoint, error) {
 	return &e, nil
 }
 
-func headerName(endpoint, header string) string { return "endpoint-header/" + endpoint + "/" + header }
-
-// open is what the headers of an endpoint hold, in clear.
-func (r *Registry) open(e *StoredEndpoint) (map[string]string, error) {
-	clear := map[string]string{}
-	for name, sealed := range e.Headers {
-		value, err := r.o.Sealer.Unseal(headerName(e.ID, name), sealed)
-		if err != nil {
-			return nil, fmt.Errorf("header %s of endpoint %s: %w", name, e.ID, err)
-		}
-		clear[name] = string(value)
-	}
-	return clear, nil
-}
-
-// one works a change out upon what there is, writes it, and puts the snapshot after it in the place of the last. Changes come one after another.
+// one works a change out upon what there is, writes it, and puts the snapshot after it in the place
+// of the last. Changes come one after another.
 func (r *Registry) one(ctx context.Context, c Change, what string, work func(*Snapshot) (*made, error)) (v Version, err error) {
 	r.changing.Lock()
 	defer r.changing.Unlock()
@@ -373,24 +364,5 @@ func (r *Registry) keep(ctx context.Context, next *Snapshot, m *made) error {
 	r.noteAnswer(m.answer)
 	next.policies = maps.Clone(next.policies)
 	maps.Copy(next.policies, known)
-	return nil
-}
-
-// SetHeaders adds headers to those that an endpoint has, in the place of those of the same name; one without a value goes.
-func (d *EndpointDraft) SetHeaders(hs map[string]*string) error {
-	seen := map[string]bool{}
-	for name, value := range hs {
-		canonical := http.CanonicalHeaderKey(name)
-		if seen[canonical] {
-			return &ValueError{"headers", "have one twice, in another case", "keep one of them"}
-		}
-		seen[canonical] = true
-		if d.Clear == nil {
-			d.Clear = map[string]string{}
-		}
-		if delete(d.Clear, canonical); value != nil {
-			d.Clear[canonical] = *value
-		}
-	}
 	return nil
 }

@@ -47,7 +47,8 @@ func (g *rig) onDisk() (current, folded Stored) {
 	return current, folded
 }
 
-// TestStored: partners and endpoints are made, changed and removed beside those of the config, and are the same after a restart.
+// TestStored: partners and endpoints are made, changed and removed beside those of the config, and
+// are the same after a restart.
 func TestStored(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()
@@ -125,7 +126,8 @@ func TestStored(t *testing.T) {
 	}
 }
 
-// TestVersions: whatever is done, what the file holds is what its versions come to, also where current records or one of the copies are damaged.
+// TestVersions: whatever is done, what the file holds is what its versions come to, also where
+// current records or one of the copies are damaged.
 func TestVersions(t *testing.T) {
 	for seed := range uint64(5) {
 		g := newRig(t, acme())
@@ -183,7 +185,8 @@ func plain(s Stored) Stored {
 	return s
 }
 
-// TestManyChangesAtOnce: changes at the same time come one after another, and marks and changes do not undo one another. The race detector judges too.
+// TestManyChangesAtOnce: changes at the same time come one after another, and marks and changes do
+// not undo one another. The race detector judges too.
 func TestManyChangesAtOnce(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()
@@ -221,7 +224,8 @@ func TestManyChangesAtOnce(t *testing.T) {
 	}
 }
 
-// TestDivide: every endpoint gets its share again whenever there is another, and one that nobody has room for is refused.
+// TestDivide: every endpoint gets its share again whenever there is another, and one that nobody
+// has room for is refused.
 func TestDivide(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()
@@ -258,7 +262,8 @@ func TestDivide(t *testing.T) {
 	}
 }
 
-// TestWatchersAdmit: whoever watches sees a set before it counts, with what is kept in the file, and when one refuses it nothing is written.
+// TestWatchersAdmit: whoever watches sees a set before it counts, with what is kept in the file,
+// and when one refuses it nothing is written.
 func TestWatchersAdmit(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()

@@ -96,7 +96,8 @@ func (g *rig) own(t *testing.T, declared Partner, endpoint, partner string) {
 	}
 }
 
-// TestLiveAddresses: in live mode an endpoint has https only, and what egress allows may be private.
+// TestLiveAddresses: in live mode an endpoint has https only, and what egress allows may be
+// private.
 func TestLiveAddresses(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()
@@ -117,7 +118,8 @@ func TestLiveAddresses(t *testing.T) {
 	f("https://hooks.example.com/", true)
 }
 
-// TestStoredAgainstConfig: a config that names what is kept is refused with the remedy, what is kept is no orphan, and what was removed may be declared.
+// TestStoredAgainstConfig: a config that names what is kept is refused with the remedy, what is
+// kept is no orphan, and what was removed may be declared.
 func TestStoredAgainstConfig(t *testing.T) {
 	g := newRig(t, acme())
 	g.run()

@@ -13,14 +13,16 @@ const (
 	usedPrefix = "token-used/" // of when each token was last used: apart, so that noting a use can never undo a revocation
 )
 
-// Tokens calls fn with each token that was made at run time, as the control listener wrote it, once or twice: it stands here twice.
+// Tokens calls fn with each token that was made at run time, as the control listener wrote it, once
+// or twice: it stands here twice.
 func (r *Registry) Tokens(fn func(name string, v []byte) error) error {
 	return r.o.Store.View(func(tx *store.Tx) error {
 		return tx.Bucket(store.Registry).EachEither([]byte(madePrefix), func(k, v []byte) error { return fn(strings.TrimPrefix(string(k), madePrefix), v) })
 	})
 }
 
-// TokenUse calls fn with what was noted of the last use of a token; nil: it was never used, or the note is damaged.
+// TokenUse calls fn with what was noted of the last use of a token; nil: it was never used, or the
+// note is damaged.
 func (r *Registry) TokenUse(name string, fn func(v []byte)) error {
 	return r.o.Store.View(func(tx *store.Tx) error {
 		if v, err := tx.Bucket(store.Registry).Get([]byte(usedPrefix + name)); err == nil {
@@ -30,7 +32,8 @@ func (r *Registry) TokenUse(name string, fn func(v []byte)) error {
 	})
 }
 
-// KeepToken keeps one, in the place of another if that has a name, and with what the call that made it was answered if that is to be kept: nil once it is on stable storage.
+// KeepToken keeps one, in the place of another if that has a name, and with what the call that made
+// it was answered if that is to be kept: nil once it is on stable storage.
 func (r *Registry) KeepToken(ctx context.Context, name string, v []byte, instead string, answer *Answer) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
@@ -52,7 +55,8 @@ func (r *Registry) KeepToken(ctx context.Context, name string, v []byte, instead
 // Low reports whether the disk has no room for what nobody waits for.
 func (r *Registry) Low() bool { return r.o.Store.Low() }
 
-// NoteTokenUse keeps when a token was used last, with a commit that others wait for or one soon after. Nobody waits for it.
+// NoteTokenUse keeps when a token was used last, with a commit that others wait for or one soon
+// after. Nobody waits for it.
 func (r *Registry) NoteTokenUse(name string, v []byte) {
 	r.o.Store.Later(func(tx *store.Tx) error { return tx.Bucket(store.Registry).Put([]byte(usedPrefix+name), v) }, func(error) {}) // the next use is noted again
 }

@@ -31,8 +31,10 @@ const (
 	EndpointRemoved = "endpoint.removed"
 )
 
-// Version is one change of a partner or an endpoint that is kept in the file: who made it, when, and the whole new value. Versions are only ever appended, numbered from 1 without a
-// gap, and complete: whoever folds all of them knows what is kept. They stand twice, for they cannot be made again. Values of headers are sealed in them, and keys are no part of them.
+// Version is one change of a partner or an endpoint that is kept in the file: who made it, when,
+// and the whole new value. Versions are only ever appended, numbered from 1 without a gap, and
+// complete: whoever folds all of them knows what is kept. They stand twice, for they cannot be made
+// again. Values of headers are sealed in them, and keys are no part of them.
 type Version struct {
 	Schema   int             `json:"schema_version"`
 	Number   uint64          `json:"number"`
@@ -44,7 +46,8 @@ type Version struct {
 	Endpoint *StoredEndpoint `json:"endpoint,omitempty"` // the same
 }
 
-// Stored is what is kept of partners and endpoints: the last version of each there is. Nobody changes it.
+// Stored is what is kept of partners and endpoints: the last version of each there is. Nobody
+// changes it.
 type Stored struct {
 	Last      uint64 // number of the last version; 0: there is none
 	Partners  map[string]Version
@@ -127,7 +130,8 @@ func (v *Version) write(b store.Bucket) error {
 	return b.Put(v.currentKey(), body)
 }
 
-// Versions are all that there are, in their order. One whose copies are both damaged is left out, and err says so.
+// Versions are all that there are, in their order. One whose copies are both damaged is left out,
+// and err says so.
 func Versions(tx *store.Tx) (all []Version, err error) {
 	b := tx.Bucket(store.Registry)
 	err = b.EachEither([]byte(versionPrefix), func(k, body []byte) error {
@@ -161,7 +165,8 @@ func lastVersion(b store.Bucket) (n uint64) {
 	return n
 }
 
-// readStored reads the last version of everything there is. What is damaged, or missing, is folded again from all of them.
+// readStored reads the last version of everything there is. What is damaged, or missing, is folded
+// again from all of them.
 func readStored(tx *store.Tx) (Stored, error) {
 	s, b := noneStored(), tx.Bucket(store.Registry)
 	var damaged error

@@ -13,13 +13,16 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// ErrRefused is wrapped by the error of a Post whose address or scheme may not be used. Nothing was sent.
+// ErrRefused is wrapped by the error of a Post whose address or scheme may not be used. Nothing was
+// sent.
 var ErrRefused = errors.New("address refused")
 
-// azureWire is Azure's host agent: a public address by the registries, yet it answers every virtual machine with its secrets.
+// azureWire is Azure's host agent: a public address by the registries, yet it answers every virtual
+// machine with its secrets.
 var azureWire = netip.MustParsePrefix("168.63.129.16/32")
 
-// newGuard knows what IANA set aside for special purposes. Outside live mode this machine itself may be called, so that demos work.
+// newGuard knows what IANA set aside for special purposes. Outside live mode this machine itself
+// may be called, so that demos work.
 func newGuard(live bool, allow []netip.Prefix) *ssrf.Guardian {
 	var v4, v6 []netip.Prefix
 	if !live {
@@ -39,8 +42,9 @@ func newGuard(live bool, allow []netip.Prefix) *ssrf.Guardian {
 	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(azureWire), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
 }
 
-// Guard is what the dialer of every connection that we open to an address from the config runs, once for each address tried, after the lookup and before connect(2): it fails
-// for one that may not be called. It knows the same addresses for a provider's API as for a partner's endpoint.
+// Guard is what the dialer of every connection that we open to an address from the config runs,
+// once for each address tried, after the lookup and before connect(2): it fails for one that may
+// not be called. It knows the same addresses for a provider's API as for a partner's endpoint.
 func Guard(live bool, allow []netip.Prefix) func(context.Context, string, string, syscall.RawConn) error {
 	return control(newGuard(live, allow))
 }
@@ -55,13 +59,15 @@ func control(g *ssrf.Guardian) func(context.Context, string, string, syscall.Raw
 	}
 }
 
-// URLError says what is wrong with an endpoint's URL and what to do about it. It never holds the URL: its query may be a secret.
+// URLError says what is wrong with an endpoint's URL and what to do about it. It never holds the
+// URL: its query may be a secret.
 type URLError struct{ Problem, Remedy string }
 
 // Error returns both halves.
 func (e *URLError) Error() string { return e.Problem + "; " + e.Remedy }
 
-// CheckURL finds the mistakes that can be seen before the first attempt; its errors are *URLError. It is advice: what protects is the guard in the dialer.
+// CheckURL finds the mistakes that can be seen before the first attempt; its errors are *URLError.
+// It is advice: what protects is the guard in the dialer.
 func CheckURL(raw string, live bool, allow []netip.Prefix) error {
 	u, err := url.Parse(raw)
 	switch {
@@ -103,7 +109,8 @@ func checkHost(host string, live bool, allow []netip.Prefix) error {
 			return &URLError{"has a host that is no DNS name", "use a plain name; write international ones in their xn-- form"}
 		}
 	}
-	// What ends in a number is an address to some resolvers (2130706433, 0x7f.1, 0177.0.0.1) and a name to others.
+	// What ends in a number is an address to some resolvers (2130706433, 0x7f.1, 0177.0.0.1) and a
+	// name to others.
 	if _, err := strconv.ParseUint(last, 0, 64); err == nil || strings.Trim(last, "0123456789") == "" {
 		return &URLError{"has a host that is a number", "write the address as four decimal numbers, or use a name"}
 	}

@@ -18,7 +18,8 @@ import (
 	"time"
 )
 
-// nameServer answers every query for a name with the addresses fn gives for it; n counts the A queries for that name from 0.
+// nameServer answers every query for a name with the addresses fn gives for it; n counts the A
+// queries for that name from 0.
 func nameServer(t *testing.T, fn func(name string, n int) []string) *net.Resolver {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -94,7 +95,8 @@ var hostile = []string{
 	"fec0::1", "ff02::1", "ff0e::1",
 }
 
-// spellings of this machine and of the cloud's metadata that URL filters have been fooled with. %p is the port of a real listener.
+// spellings of this machine and of the cloud's metadata that URL filters have been fooled with. %p
+// is the port of a real listener.
 var spellings = []string{
 	"https://localhost:%p", "https://LOCALHOST:%p", "https://localhost.:%p", "https://a.localhost:%p", "https://127.1:%p", "https://127.0.1:%p", "https://0:%p",
 	"https://2130706433:%p", "https://0x7f000001:%p", "https://0x7f.1:%p", "https://0x7f.0x0.0x0.0x1:%p", "https://017700000001:%p", "https://0177.0.0.1:%p",
@@ -107,7 +109,8 @@ var spellings = []string{
 	"https://127.0.0.1.nip.io:%p", "https://metadata.google.internal:%p", "https://rebind.example:%p", "https://a.b.c.d.example:%p", "https://xn--n3h.example:%p",
 }
 
-// TestNoHostileAddressIsEverReached has a listener on every loopback address and a name server that sends every name there: only the guard is in the way.
+// TestNoHostileAddressIsEverReached has a listener on every loopback address and a name server that
+// sends every name there: only the guard is in the way.
 func TestNoHostileAddressIsEverReached(t *testing.T) {
 	var reached atomic.Int64
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -156,7 +159,8 @@ func TestNoHostileAddressIsEverReached(t *testing.T) {
 	}
 }
 
-// samePort listens on one port of two loopback addresses. Another program may hold it on one of them, so it tries a few.
+// samePort listens on one port of two loopback addresses. Another program may hold it on one of
+// them, so it tries a few.
 func samePort(t *testing.T) (public, inside net.Listener, port string) {
 	t.Helper()
 	for range 20 {

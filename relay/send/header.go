@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Header is one that every request to an endpoint carries. Its value may be a secret: it never prints, and lives in a closure, out of reach of reflection.
+// Header is one that every request to an endpoint carries. Its value may be a secret: it never
+// prints, and lives in a closure, out of reach of reflection.
 type Header struct {
 	Name  string
 	value func() string
@@ -42,13 +43,15 @@ type HeaderError struct{ Problem, Remedy string }
 // Error returns both halves.
 func (e *HeaderError) Error() string { return e.Problem + "; " + e.Remedy }
 
-// owned are headers that HTTP or this client sets, or that would change what is sent or how it is answered.
+// owned are headers that HTTP or this client sets, or that would change what is sent or how it is
+// answered.
 var owned = []string{
 	"Accept-Encoding", "Connection", "Expect", "Host", "Idempotency-Key", "Keep-Alive", "Te", "Traceparent", "Tracestate", "Trailer", "Transfer-Encoding", "Upgrade",
 	"User-Agent", "X-Idempotency-Key",
 }
 
-// CheckHeader finds headers that an endpoint may not have of its own; its errors are *HeaderError. A format knows which it sets, and they are refused beside these.
+// CheckHeader finds headers that an endpoint may not have of its own; its errors are *HeaderError.
+// A format knows which it sets, and they are refused beside these.
 func CheckHeader(name, value string) error {
 	canonical := http.CanonicalHeaderKey(name)
 	switch {

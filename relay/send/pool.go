@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// PoolOptions say what is particular to one endpoint. The zero value is an endpoint with the defaults.
+// PoolOptions say what is particular to one endpoint. The zero value is an endpoint with the
+// defaults.
 type PoolOptions struct {
 	Name    string   // of the endpoint, for the log
 	Conns   int      // connections open at once at most, being opened, in use or resting; default 64
@@ -25,8 +26,9 @@ func (o PoolOptions) Same(other PoolOptions) bool {
 		slices.EqualFunc(o.Headers, other.Headers, func(a, b Header) bool { return a.Name == b.Name && a.value() == b.value() })
 }
 
-// Pool is the connections of one endpoint, and of nobody else: two endpoints at one host share none, in HTTP/2 neither, so one that hangs holds up itself only (I6).
-// It is safe for concurrent use.
+// Pool is the connections of one endpoint, and of nobody else: two endpoints at one host share
+// none, in HTTP/2 neither, so one that hangs holds up itself only (I6). It is safe for concurrent
+// use.
 type Pool struct {
 	c     *Client
 	o     PoolOptions
@@ -48,7 +50,8 @@ func (c *Client) Pool(o PoolOptions) *Pool {
 	return p
 }
 
-// generation is connections that were opened within MaxAge. When it is over, requests under way end as they would have, and then their connections are closed.
+// generation is connections that were opened within MaxAge. When it is over, requests under way end
+// as they would have, and then their connections are closed.
 type generation struct {
 	transport *http.Transport
 	tls       *tls.Config
@@ -59,7 +62,8 @@ type generation struct {
 
 const lookAgain = 10 * time.Second // at files that may have changed
 
-// take returns the generation to use, a new one if the last has had its time or a file of its TLS has changed. Whoever takes gives.
+// take returns the generation to use, a new one if the last has had its time or a file of its TLS
+// has changed. Whoever takes gives.
 func (p *Pool) take() (*generation, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,7 +97,8 @@ func (p *Pool) give(g *generation) {
 	}
 }
 
-// CertificateEnds is when the client certificate ends that is, or is about to be, in use; zero: there is none.
+// CertificateEnds is when the client certificate ends that is, or is about to be, in use; zero:
+// there is none.
 func (p *Pool) CertificateEnds() time.Time {
 	if leaf := p.o.TLS.Leaf(); leaf != nil {
 		return leaf.NotAfter
@@ -106,8 +111,8 @@ func (p *Pool) CertificateEnds() time.Time {
 	return p.current.tls.Certificates[0].Leaf.NotAfter // its files cannot be used any more
 }
 
-// End closes the connections: those at rest at once, those in use when the posts under way on them have
-// ended as they would have. Nobody may post through it any more.
+// End closes the connections: those at rest at once, those in use when the posts under way on them
+// have ended as they would have. Nobody may post through it any more.
 func (p *Pool) End() {
 	p.c.mu.Lock()
 	p.c.pools = slices.DeleteFunc(p.c.pools, func(other *Pool) bool { return other == p })
@@ -137,7 +142,8 @@ func (p *Pool) filesChanged(now time.Time) bool {
 	return p.o.TLS.stamps() != p.stamps
 }
 
-// renew begins a generation. Files that cannot be used are logged, and what was read of them last is used further. The caller holds mu.
+// renew begins a generation. Files that cannot be used are logged, and what was read of them last
+// is used further. The caller holds mu.
 func (p *Pool) renew(now time.Time) error {
 	p.looked = now
 	seen := p.o.TLS.stamps()

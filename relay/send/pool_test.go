@@ -38,8 +38,9 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("never: %s", what)
 }
 
-// TestEndpointsShareNoConnection: two endpoints are at one host and port, and one hangs. The other's posts pass all the same, over HTTP/1 and over HTTP/2 (I6). The control
-// gives both one pool, and there nothing passes.
+// TestEndpointsShareNoConnection: two endpoints are at one host and port, and one hangs. The
+// other's posts pass all the same, over HTTP/1 and over HTTP/2 (I6). The control gives both one
+// pool, and there nothing passes.
 func TestEndpointsShareNoConnection(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		released := make(chan struct{})
@@ -140,8 +141,9 @@ func newHouse(t *testing.T, http2 bool) *house {
 
 func (h *house) moves(to string) { h.at.Store(&to) }
 
-// TestConnectionsGrowOld: a connection is used for five minutes of the client's clock; then DNS is asked again. What is under way is not cut, and its connection is closed
-// after it. Without the age (the control) the old address is used for as long as there is something to send.
+// TestConnectionsGrowOld: a connection is used for five minutes of the client's clock; then DNS is
+// asked again. What is under way is not cut, and its connection is closed after it. Without the age
+// (the control) the old address is used for as long as there is something to send.
 func TestConnectionsGrowOld(t *testing.T) {
 	f := func(http2 bool, maxAge time.Duration, want string) {
 		t.Helper()
@@ -193,7 +195,8 @@ func TestConnectionsGrowOld(t *testing.T) {
 	}
 }
 
-// keepalive answers the first request of every connection, and does last with each further one. It counts requests read whole.
+// keepalive answers the first request of every connection, and does last with each further one. It
+// counts requests read whole.
 func keepalive(t *testing.T, last func(c *net.TCPConn)) (url string, accepted *atomic.Int64, requests *[]string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -219,8 +222,9 @@ func keepalive(t *testing.T, last func(c *net.TCPConn)) (url string, accepted *a
 	return "http://" + addr + "/", accepted, requests
 }
 
-// TestResetOfARestingConnection: a request that meets its end on a connection used before is written once more, the same byte for byte, to a connection opened since. Once, and
-// only if no byte of an answer came.
+// TestResetOfARestingConnection: a request that meets its end on a connection used before is
+// written once more, the same byte for byte, to a connection opened since. Once, and only if no
+// byte of an answer came.
 func TestResetOfARestingConnection(t *testing.T) {
 	reset := func(c *net.TCPConn) { _ = c.SetLinger(0) }
 	f := func(what string, last func(c *net.TCPConn), wantReason string, wantConns int64, wantRequests int) {
@@ -249,7 +253,8 @@ func TestResetOfARestingConnection(t *testing.T) {
 	f("an answer that is none", func(c *net.TCPConn) { _, _ = io.WriteString(c, "HTTP/1.1 2x0 OK\r\n\r\n") }, Protocol, 1, 2)
 }
 
-// TestResetIsRepeatedOnce: a server that resets every request gets two of a post on a connection used before, and one of a post on a new one.
+// TestResetIsRepeatedOnce: a server that resets every request gets two of a post on a connection
+// used before, and one of a post on a new one.
 func TestResetIsRepeatedOnce(t *testing.T) {
 	var answers, requests atomic.Int64
 	answers.Store(1)
@@ -305,7 +310,8 @@ func TestStoppedPostIsNotRepeated(t *testing.T) {
 	}
 }
 
-// TestHTTP2ConnectionLost: a connection of HTTP/2 that ends under a request is replaced, and the request written once more; a stream that is reset alone is not.
+// TestHTTP2ConnectionLost: a connection of HTTP/2 that ends under a request is replaced, and the
+// request written once more; a stream that is reset alone is not.
 func TestHTTP2ConnectionLost(t *testing.T) {
 	var requests atomic.Int64
 	var conns sync.Map

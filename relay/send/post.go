@@ -12,15 +12,18 @@ import (
 	"time"
 )
 
-// Post sends body and returns the answer, whatever its code: redirects are answers. It returns an error only when there was none; Classify names it.
-// The deadline covers everything from the lookup to the end of the body. The caller gives h and body away: net/http may still be reading them when Post has
-// returned early.
+// Post sends body and returns the answer, whatever its code: redirects are answers. It returns an
+// error only when there was none; Classify names it. The deadline covers everything from the lookup
+// to the end of the body. The caller gives h and body away: net/http may still be reading them when
+// Post has returned early.
 //
-// A request that was written to a connection used before, and met its end in place of any byte of an answer, is written once more at once, to a connection opened
-// since: most often the other side had closed it while it rested. It is the same request, byte for byte; should the first have arrived all the same, the partner knows
-// it by its id. That is one attempt.
+// A request that was written to a connection used before, and met its end in place of any byte of
+// an answer, is written once more at once, to a connection opened since: most often the other side
+// had closed it while it rested. It is the same request, byte for byte; should the first have
+// arrived all the same, the partner knows it by its id. That is one attempt.
 //
-// When the code is known and the body then hangs or breaks, the answer stands: asking again would only repeat what the partner has already settled.
+// When the code is known and the body then hangs or breaks, the answer stands: asking again would
+// only repeat what the partner has already settled.
 func (p *Pool) Post(ctx context.Context, rawURL string, h http.Header, body []byte, timeout time.Duration) (Answer, error) {
 	o := &p.c.o
 	start := o.Now()
@@ -67,7 +70,8 @@ func (p *Pool) Post(ctx context.Context, rawURL string, h http.Header, body []by
 	return a, nil
 }
 
-// headers completes those of one request. What the endpoint's own would overwrite stays: signatures are nobody else's to set.
+// headers completes those of one request. What the endpoint's own would overwrite stays: signatures
+// are nobody else's to set.
 func (p *Pool) headers(h http.Header) http.Header {
 	if h == nil {
 		h = http.Header{}
@@ -78,19 +82,22 @@ func (p *Pool) headers(h http.Header) http.Header {
 			h[name] = []string{own.value()}
 		}
 	}
-	// Their presence makes net/http send a POST again by itself, as often as it finds a dead connection; attempts are the outbox's to count.
+	// Their presence makes net/http send a POST again by itself, as often as it finds a dead
+	// connection; attempts are the outbox's to count.
 	h.Del("Idempotency-Key")
 	h.Del("X-Idempotency-Key")
 	return h
 }
 
-// roundTrip asks the transport itself: an http.Client would add redirects and cookies, and errors with the URL in them.
+// roundTrip asks the transport itself: an http.Client would add redirects and cookies, and errors
+// with the URL in them.
 func (g *generation) roundTrip(ctx context.Context, t *trace, u *url.URL, h http.Header, body []byte) (*http.Response, error) {
 	r := &http.Request{
 		Method: http.MethodPost, URL: u, Host: u.Host, Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
-		// For a connection that turns out dead before the first byte was written; and for HTTP/2's REFUSED_STREAM, which says "not processed".
+		// For a connection that turns out dead before the first byte was written; and for HTTP/2's
+		// REFUSED_STREAM, which says "not processed".
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
 	}
 	if len(body) == 0 {
@@ -99,13 +106,14 @@ func (g *generation) roundTrip(ctx context.Context, t *trace, u *url.URL, h http
 	return g.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, t.hooks())))
 }
 
-// stale reports whether a request met a connection that had been used before and ended in place of any byte of an answer. One whose stream alone was reset, in HTTP/2,
-// has been answered in a way.
+// stale reports whether a request met a connection that had been used before and ended in place of
+// any byte of an answer. One whose stream alone was reset, in HTTP/2, has been answered in a way.
 func (t *trace) stale(ctx context.Context, err error) bool {
 	return t.reused.Load() && t.first.Load() == 0 && ctx.Err() == nil && reason(ctx, err) == Reset && !isStreamError(err)
 }
 
-// readBody keeps the first 16 KiB and reads on for at most 64 KiB: a body that ends there leaves a connection to use again, any other costs it.
+// readBody keeps the first 16 KiB and reads on for at most 64 KiB: a body that ends there leaves a
+// connection to use again, any other costs it.
 func readBody(resp *http.Response) ([]byte, error) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil, nil // that body is the bare connection, which knows no deadline

@@ -18,17 +18,20 @@ import (
 	"code.dny.dev/ssrf"
 )
 
-// Proxy is an HTTP proxy through which endpoints are reached. Its own address may be private: it is the operator's.
+// Proxy is an HTTP proxy through which endpoints are reached. Its own address may be private: it is
+// the operator's.
 //
-// The proxy is asked, with CONNECT, for an address that the guard has judged, and never for a name: what a name leads to is looked up here, once, so one that leads
-// elsewhere a moment later gets no further. TLS is spoken with the endpoint, through the proxy, by the endpoint's name.
+// The proxy is asked, with CONNECT, for an address that the guard has judged, and never for a name:
+// what a name leads to is looked up here, once, so one that leads elsewhere a moment later gets no
+// further. TLS is spoken with the endpoint, through the proxy, by the endpoint's name.
 type Proxy struct {
 	address string // host:port
 	host    string // of its certificate; "": it speaks plain HTTP
 	auth    func() string
 }
 
-// NewProxy wants http://host:port or https://host:port; without a port, 80 and 443. credentials are user:password; "": none.
+// NewProxy wants http://host:port or https://host:port; without a port, 80 and 443. credentials are
+// user:password; "": none.
 func NewProxy(raw, credentials string) (*Proxy, error) {
 	u, err := url.Parse(raw)
 	switch {
@@ -84,7 +87,8 @@ func (t *tunnel) dial(ctx context.Context, _, address string) (net.Conn, error) 
 	return nil, err
 }
 
-// judge looks a name up and returns those of its addresses that may be called, a few at most; an error if there is none.
+// judge looks a name up and returns those of its addresses that may be called, a few at most; an
+// error if there is none.
 func (t *tunnel) judge(ctx context.Context, address string) ([]netip.AddrPort, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -176,7 +180,8 @@ func (t *tunnel) ask(ctx context.Context, conn net.Conn, to netip.AddrPort) erro
 	return nil
 }
 
-// unreached is the error of a proxy that cannot be spoken to; when the time is over, that is what it was.
+// unreached is the error of a proxy that cannot be spoken to; when the time is over, that is what
+// it was.
 func (t *tunnel) unreached(ctx context.Context, err error, text string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

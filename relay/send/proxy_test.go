@@ -111,8 +111,9 @@ func proxyAt(t *testing.T, raw, credentials string) *Proxy {
 
 var standIn = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")} // stands for a public address
 
-// TestProxyIsGivenTheJudgedAddress: in live mode, with a proxy at an address that no endpoint may be at. It is asked for the address, never for the name; TLS and Host are the
-// name's; the credentials are the proxy's alone. Over HTTP/1 and HTTP/2, through a proxy in clear and over TLS.
+// TestProxyIsGivenTheJudgedAddress: in live mode, with a proxy at an address that no endpoint may
+// be at. It is asked for the address, never for the name; TLS and Host are the name's; the
+// credentials are the proxy's alone. Over HTTP/1 and HTTP/2, through a proxy in clear and over TLS.
 func TestProxyIsGivenTheJudgedAddress(t *testing.T) {
 	now := time.Now()
 	cert, roots := certificate(t, "hooks.example", now.Add(-time.Hour), now.Add(time.Hour))
@@ -177,7 +178,8 @@ func TestProxyAndPlainHTTP(t *testing.T) {
 	}
 }
 
-// TestProxyRefusals: what the proxy says is not the partner's answer. Each has a reason of its own, and none quotes the proxy or its credentials.
+// TestProxyRefusals: what the proxy says is not the partner's answer. Each has a reason of its own,
+// and none quotes the proxy or its credentials.
 func TestProxyRefusals(t *testing.T) {
 	f := func(answer, want, text string) {
 		t.Helper()
@@ -240,7 +242,8 @@ func TestProxyThatHangs(t *testing.T) {
 	eventually(t, "every slot is free", func() bool { return len(p.slots) == 0 })
 }
 
-// TestProxyTriesAddresses: where the proxy cannot reach one address of a name it is asked for the next, but it is not asked for any that may not be called.
+// TestProxyTriesAddresses: where the proxy cannot reach one address of a name it is asked for the
+// next, but it is not asked for any that may not be called.
 func TestProxyTriesAddresses(t *testing.T) {
 	url := serve(t, func(http.ResponseWriter, *http.Request) {})
 	_, port, _ := net.SplitHostPort(strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/kyc?token=canary-query"))

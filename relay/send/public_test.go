@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// TestPublic: for connections that may reach public addresses only, the exceptions that others have do not count, whether the address is written out or a name leads to it.
+// TestPublic: for connections that may reach public addresses only, the exceptions that others have
+// do not count, whether the address is written out or a name leads to it.
 func TestPublic(t *testing.T) {
 	var hits atomic.Int64
 	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))

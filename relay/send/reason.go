@@ -33,7 +33,8 @@ const (
 // Reasons lists everything Classify returns, for label sets.
 var Reasons = []string{Timeout, RefusedAddress, DNS, Connect, TLS, Reset, Protocol, ProxyAuth, ProxyRefused, ProxyFailed, Canceled, Other}
 
-// failure is the only error Post returns. Its text is ours: errors of net/http quote the answer, and an answer may echo the request with its query.
+// failure is the only error Post returns. Its text is ours: errors of net/http quote the answer,
+// and an answer may echo the request with its query.
 type failure struct {
 	reason, text string
 	is           error // a sentinel without text of its own, or nil
@@ -50,7 +51,8 @@ func Classify(err error) string {
 	return reason(context.Background(), err)
 }
 
-// reason names the cause of err; ctx is the attempt's, whose end may show as any error of the connection it tore down.
+// reason names the cause of err; ctx is the attempt's, whose end may show as any error of the
+// connection it tore down.
 func reason(ctx context.Context, err error) string {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.reason
@@ -89,7 +91,8 @@ func isTLS(err error) bool {
 		cert   *tls.CertificateVerificationError
 		record tls.RecordHeaderError
 	)
-	// Most errors of crypto/tls have no type, only this prefix. An alert is wrapped in words where it met a request that was being written.
+	// Most errors of crypto/tls have no type, only this prefix. An alert is wrapped in words where
+	// it met a request that was being written.
 	return errors.As(err, &cert) || errors.As(err, &record) ||
 		strings.HasPrefix(err.Error(), "tls: ") || strings.Contains(err.Error(), "remote error: tls: ") || strings.Contains(err.Error(), "local error: tls: ")
 }
@@ -107,7 +110,8 @@ func isProtocol(err error) bool {
 		strings.HasPrefix(text, "malformed ") || strings.HasPrefix(text, "connection error: ") || strings.HasPrefix(text, "invalid byte in chunk length")
 }
 
-// isStreamError reports whether the other side has reset one stream of HTTP/2, and not the connection.
+// isStreamError reports whether the other side has reset one stream of HTTP/2, and not the
+// connection.
 func isStreamError(err error) bool { return strings.HasPrefix(err.Error(), "stream error: ") }
 
 // explain turns an error of the transport into one that may be stored, logged and shown.

@@ -241,7 +241,8 @@ func tlsWith(cert tls.Certificate) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{cert}}
 }
 
-// TestWrappedAlert: an alert of the other side is one of TLS, whatever net/http was doing when it came.
+// TestWrappedAlert: an alert of the other side is one of TLS, whatever net/http was doing when it
+// came.
 func TestWrappedAlert(t *testing.T) {
 	alert := &net.OpError{Op: "remote error", Err: tls.AlertError(116)}
 	for _, err := range []error{

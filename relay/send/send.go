@@ -1,10 +1,14 @@
-// Package send is the outbound HTTP client: it posts one signed body to one partner and says what came of it.
+// Package send is the outbound HTTP client: it posts one signed body to one partner and says what
+// came of it.
 //
-// Its promises: the address is judged after DNS, on the socket about to be connected, so no name and no way of spelling an address gets around it; behind a proxy the
-// proxy is given the judged address, never a name; no proxy from the environment, no redirect, no decompression; nothing is sent twice, but for a request that met a
-// connection which the other side had closed while it rested; what one endpoint does to its connections costs no other endpoint any, also at a shared host; no
-// connection is used for longer than a few minutes; no attempt outlives its deadline or keeps more than 16 KiB of the answer; and no error holds text of the URL, of
-// the request, of the answer or of the proxy's credentials.
+// Its promises: the address is judged after DNS, on the socket about to be connected, so no name
+// and no way of spelling an address gets around it; behind a proxy the proxy is given the judged
+// address, never a name; no proxy from the environment, no redirect, no decompression; nothing is
+// sent twice, but for a request that met a connection which the other side had closed while it
+// rested; what one endpoint does to its connections costs no other endpoint any, also at a shared
+// host; no connection is used for longer than a few minutes; no attempt outlives its deadline or
+// keeps more than 16 KiB of the answer; and no error holds text of the URL, of the request, of the
+// answer or of the proxy's credentials.
 package send
 
 import (
@@ -44,7 +48,8 @@ type Options struct {
 	connecting func(address string) error // a test's, asked before every connect(2), after the guard; nil: nobody
 }
 
-// Client posts deliveries. It is safe for concurrent use; one serves all endpoints, each through a Pool of its own.
+// Client posts deliveries. It is safe for concurrent use; one serves all endpoints, each through a
+// Pool of its own.
 type Client struct {
 	o      Options
 	dial   dial

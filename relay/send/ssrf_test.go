@@ -20,7 +20,8 @@ import (
 
 var errNotLoopback = errors.New("a test connects to loopback only")
 
-// onlyLoopback is asked before each connect(2), after the guard. It fails loudly and connects to nothing where an address gets that far which is not loopback.
+// onlyLoopback is asked before each connect(2), after the guard. It fails loudly and connects to
+// nothing where an address gets that far which is not loopback.
 func onlyLoopback(t *testing.T) func(address string) error {
 	t.Helper()
 	return func(address string) error {
@@ -41,7 +42,8 @@ func mustLeaf(t *testing.T, cert tls.Certificate) *x509.Certificate {
 	return leaf
 }
 
-// notations are the ways of writing one IPv4 address that some resolver, library or filter takes for it.
+// notations are the ways of writing one IPv4 address that some resolver, library or filter takes
+// for it.
 func notations(s string) (hosts []string) {
 	a := netip.MustParseAddr(s).As4()
 	n := binary.BigEndian.Uint32(a[:])
@@ -71,7 +73,8 @@ func notations(s string) (hosts []string) {
 	}
 }
 
-// written are further forms, of which %p is the port of a listener on every loopback address. A name is looked up, and every look-up leads to a refused address.
+// written are further forms, of which %p is the port of a listener on every loopback address. A
+// name is looked up, and every look-up leads to a refused address.
 var written = append(slices.Clone(spellings), []string{
 	"https://localhost", "https://localhost.:%p", "https://localhost..:%p", "https://LocalHost:%p", "https://x.localhost:%p", "https://x.localhost.:%p", "https://localhost.localdomain:%p", "https://localhost6:%p",
 	"https://ip6-localhost:%p", "https://ip6-loopback:%p", "https://metadata:%p", "https://metadata.google.internal.:%p", "https://METADATA.google.internal:%p", "https://instance-data:%p", "https://instance-data.ec2.internal:%p",
@@ -93,7 +96,8 @@ var written = append(slices.Clone(spellings), []string{
 	"", " ", "https", "https:", "://127.0.0.1:%p", "https://127.0.0.1:%p/../..//@hooks.example",
 }...)
 
-// forms are all of it: each refused address plainly, six of them in every notation, and what else has fooled somebody.
+// forms are all of it: each refused address plainly, six of them in every notation, and what else
+// has fooled somebody.
 func forms(port string) (urls []string) {
 	for _, a := range hostile {
 		urls = append(urls, "https://"+net.JoinHostPort(a, port)+"/")
@@ -110,8 +114,9 @@ func forms(port string) (urls []string) {
 	return slices.Compact(urls)
 }
 
-// TestSSRF: no form of a URL reaches anything in live mode, whatever names lead to, with a proxy and without one: no connect(2), and no CONNECT. CheckURL refuses each that is not
-// a plain name over https.
+// TestSSRF: no form of a URL reaches anything in live mode, whatever names lead to, with a proxy
+// and without one: no connect(2), and no CONNECT. CheckURL refuses each that is not a plain name
+// over https.
 func TestSSRF(t *testing.T) {
 	port, reached := anyListener(t)
 	var lead atomic.Pointer[[]string]
@@ -195,7 +200,8 @@ func anyListener(t *testing.T) (port string, reached *atomic.Int64) {
 	return port, reached
 }
 
-// TestSSRFControl is the negative control: where the guard lets an address through, it is seen as far as connect(2), and as far as the proxy.
+// TestSSRFControl is the negative control: where the guard lets an address through, it is seen as
+// far as connect(2), and as far as the proxy.
 func TestSSRFControl(t *testing.T) {
 	var got []string
 	note := func(address string) error {
@@ -221,7 +227,8 @@ func TestSSRFControl(t *testing.T) {
 	}
 }
 
-// TestDNSRebinds: a name server of our own, over UDP and with a TTL of 0, whose answers change from one look-up to the next. With a proxy and without one.
+// TestDNSRebinds: a name server of our own, over UDP and with a TTL of 0, whose answers change from
+// one look-up to the next. With a proxy and without one.
 func TestDNSRebinds(t *testing.T) {
 	now := time.Now()
 	cert, roots := certificate(t, "hooks.example", now.Add(-time.Hour), now.Add(time.Hour))

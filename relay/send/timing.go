@@ -9,15 +9,17 @@ import (
 	"time"
 )
 
-// Timings says where the time of an attempt went. What did not happen, such as a handshake on a connection used again, is 0.
+// Timings says where the time of an attempt went. What did not happen, such as a handshake on a
+// connection used again, is 0.
 type Timings struct {
 	DNS, Connect, TLS time.Duration
 	FirstByte         time.Duration // from the start to the first byte of the answer
 	Total             time.Duration
 }
 
-// trace collects instants, in nanoseconds after start. They are atomic because a dial whose request has moved on to another connection goes on behind its
-// back, and calls the hooks while, or after, the request ends.
+// trace collects instants, in nanoseconds after start. They are atomic because a dial whose request
+// has moved on to another connection goes on behind its back, and calls the hooks while, or after,
+// the request ends.
 type trace struct {
 	now   func() time.Time
 	start time.Time
@@ -79,8 +81,9 @@ func (t *trace) stage() string {
 // maxRetryAfter is more than anybody obeys: who sends has a bound of its own.
 const maxRetryAfter = 24 * time.Hour
 
-// retryAfter reads RFC 9110's two forms, whole seconds or an HTTP date. A date is read against the partner's own clock, which its Date tells; ours stands in where that says
-// nothing. What is neither, or past, is 0.
+// retryAfter reads RFC 9110's two forms, whole seconds or an HTTP date. A date is read against the
+// partner's own clock, which its Date tells; ours stands in where that says nothing. What is
+// neither, or past, is 0.
 func retryAfter(v, date string, now time.Time) time.Duration {
 	v = strings.TrimSpace(v)
 	if v == "" {

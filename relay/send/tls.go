@@ -73,7 +73,8 @@ func (f TLSFiles) load() (*tls.Config, error) {
 	return c, nil
 }
 
-// pairError says which of the two is wrong. crypto/tls quotes no more of a file than the types of its blocks.
+// pairError says which of the two is wrong. crypto/tls quotes no more of a file than the types of
+// its blocks.
 func pairError(f TLSFiles, cert, key []byte, err error) error {
 	switch {
 	case !strings.Contains(string(cert), "-----BEGIN CERTIFICATE-----"):

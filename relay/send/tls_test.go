@@ -125,8 +125,9 @@ func mutual(t *testing.T, server, clients *authority, http2 bool) (url string) {
 	return s.URL
 }
 
-// TestClientCertificate: an endpoint shows its own certificate and believes its own authority, over HTTP/1 and HTTP/2; another endpoint of the same client does neither. What is
-// wrong is the reason tls.
+// TestClientCertificate: an endpoint shows its own certificate and believes its own authority, over
+// HTTP/1 and HTTP/2; another endpoint of the same client does neither. What is wrong is the reason
+// tls.
 func TestClientCertificate(t *testing.T) {
 	dir := t.TempDir()
 	theirs, ours, other := newAuthority(t, "theirs"), newAuthority(t, "ours"), newAuthority(t, "other")
@@ -157,8 +158,9 @@ func TestClientCertificate(t *testing.T) {
 	}
 }
 
-// TestCertificatesAreFollowed: files that are replaced count within ten seconds of the client's clock, without a restart and without cutting anything; those that cannot be used
-// are logged, and the last that could are used further.
+// TestCertificatesAreFollowed: files that are replaced count within ten seconds of the client's
+// clock, without a restart and without cutting anything; those that cannot be used are logged, and
+// the last that could are used further.
 func TestCertificatesAreFollowed(t *testing.T) {
 	dir := t.TempDir()
 	theirs, ours := newAuthority(t, "theirs"), newAuthority(t, "ours")
@@ -265,7 +267,8 @@ func TestTLSFilesCheck(t *testing.T) {
 	}
 }
 
-// TestHeaders: an endpoint's headers go with every request of its own, and none of another's; what the format sets wins.
+// TestHeaders: an endpoint's headers go with every request of its own, and none of another's; what
+// the format sets wins.
 func TestHeaders(t *testing.T) {
 	var got http.Header
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {

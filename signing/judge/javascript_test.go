@@ -37,7 +37,8 @@ type answer struct {
 	Signature string `json:"signature"`
 }
 
-// javascript is a folder with the judge and the official libraries, installed from the npm registry as the lock file has them.
+// javascript is a folder with the judge and the official libraries, installed from the npm registry
+// as the lock file has them.
 func javascript(t *testing.T) string {
 	t.Helper()
 	for _, tool := range []string{"node", "npm"} {
@@ -129,7 +130,8 @@ func pair(t *testing.T) (private, public string) {
 // texts are bodies that JavaScript can hold.
 var texts = []string{`{}`, `{"type":"kyc.status.approved","data":{"id":"evt_1"}}`, "{\n  \"indented\": true\n}\n", `{"name":"Zoë 🦊 <&>"}`, `{"long":"` + strings.Repeat("0123456789", 2_000) + `"}`}
 
-// judgements are all questions about webhooks that our program has signed: under each key of the ring and under others, as they are and tampered with.
+// judgements are all questions about webhooks that our program has signed: under each key of the
+// ring and under others, as they are and tampered with.
 func judgements(t *testing.T, program string) (all []question) {
 	t.Helper()
 	fresh := secrets(t)
@@ -172,7 +174,8 @@ func judgements(t *testing.T, program string) (all []question) {
 	return all
 }
 
-// questions ask everybody who knows that kind of key: about the webhook itself, and about what a forger makes of it.
+// questions ask everybody who knows that kind of key: about the webhook itself, and about what a
+// forger makes of it.
 func questions(name, key, body string, h map[string]string, want bool) (all []question) {
 	judges := []string{"standardwebhooks", "svix"}
 	if strings.HasPrefix(key, "whpk_") {
@@ -203,8 +206,9 @@ func questions(name, key, body string, h map[string]string, want bool) (all []qu
 	return all
 }
 
-// TestJavaScriptAcceptsOurSignatures: what our program signs is accepted by the official libraries of Standard Webhooks and Svix (v1) and by OpenSSL (v1a), under the keys that signed
-// and no other, whatever else stands in the header; and nothing that was changed on the way is.
+// TestJavaScriptAcceptsOurSignatures: what our program signs is accepted by the official libraries
+// of Standard Webhooks and Svix (v1) and by OpenSSL (v1a), under the keys that signed and no other,
+// whatever else stands in the header; and nothing that was changed on the way is.
 func TestJavaScriptAcceptsOurSignatures(t *testing.T) {
 	dir := javascript(t)
 	all := judgements(t, gateway(t))
@@ -221,7 +225,8 @@ func TestJavaScriptAcceptsOurSignatures(t *testing.T) {
 	t.Logf("%d questions, accepted: %v", len(all), accepted)
 }
 
-// TestWeAcceptJavaScriptsSignatures: what the official libraries and OpenSSL sign, we accept under that key, and under no other.
+// TestWeAcceptJavaScriptsSignatures: what the official libraries and OpenSSL sign, we accept under
+// that key, and under no other.
 func TestWeAcceptJavaScriptsSignatures(t *testing.T) {
 	dir, now := javascript(t), time.Now()
 	private, public := pair(t)

@@ -1,5 +1,7 @@
-// Package judge lets the official libraries of Standard Webhooks for Go and JavaScript, and Svix's, judge our signer and our verifier. It is a module of its own,
-// so that they never become a dependency of the product. None of them knows v1a (ed25519): OpenSSL, which Node.js brings, judges that.
+// Package judge lets the official libraries of Standard Webhooks for Go and JavaScript, and Svix's,
+// judge our signer and our verifier. It is a module of its own, so that they never become a
+// dependency of the product. None of them knows v1a (ed25519): OpenSSL, which Node.js brings,
+// judges that.
 package judge
 
 import (

@@ -31,7 +31,8 @@ type received struct {
 	key    string // the first of the keys it was told of that fitted; "": none did
 }
 
-// told is a partner on loopback. It verifies each request under the keys that it has been told of so far: secrets with the official library, public keys by the specification.
+// told is a partner on loopback. It verifies each request under the keys that it has been told of
+// so far: secrets with the official library, public keys by the specification.
 type told struct {
 	t *testing.T
 	*httptest.Server
@@ -97,7 +98,8 @@ func (p *told) see(fn func()) {
 	fn()
 }
 
-// hold calls fn while every attempt that the gateway may have under way is at the partner already: what was signed before has arrived, and nothing else is in flight.
+// hold calls fn while every attempt that the gateway may have under way is at the partner already:
+// what was signed before has arrived, and nothing else is in flight.
 func (p *told) hold(slots int, fn func()) {
 	p.t.Helper()
 	gate := make(chan struct{})
@@ -218,7 +220,8 @@ func (p *process) must(path, body string) map[string]any {
 	return v
 }
 
-// load tells the gateway about people without end, until it is stopped. What fails while the gateway is down is of no interest.
+// load tells the gateway about people without end, until it is stopped. What fails while the
+// gateway is down is of no interest.
 func (p *process) load(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -248,7 +251,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// fits reports whether a request verifies under a key: a secret by the official library, a public key by the words of the specification.
+// fits reports whether a request verifies under a key: a secret by the official library, a public
+// key by the words of the specification.
 func fits(key string, h http.Header, body []byte) bool {
 	if !strings.HasPrefix(key, "whpk_") {
 		wh, err := standardwebhooks.NewWebhook(key)
@@ -283,9 +287,11 @@ func key(t *testing.T, v map[string]any) (id, text string) {
 	return id, text
 }
 
-// TestRotationsUnderLoad: while webhooks go out without a pause, and over a crash, an endpoint's key is rotated 50 times, between both kinds, and the oldest is revoked each time. Every
-// request verifies under a key that the partner had been told of when it came, and none that comes after a revocation is signed with that key. Afterwards the official libraries for
-// JavaScript judge the same requests.
+// TestRotationsUnderLoad: while webhooks go out without a pause, and over a crash, an endpoint's
+// key is rotated 50 times, between both kinds, and the oldest is revoked each time. Every request
+// verifies under a key that the partner had been told of when it came, and none that comes after a
+// revocation is signed with that key. Afterwards the official libraries for JavaScript judge the
+// same requests.
 func TestRotationsUnderLoad(t *testing.T) {
 	partner := newPartner(t)
 	g := newProcess(t, partner.URL)
@@ -345,7 +351,8 @@ func TestRotationsUnderLoad(t *testing.T) {
 	t.Logf("%d requests over %d rotations and as many revocations: %d bad, %d under a revoked key; judged again in JavaScript: %v", len(partner.got), rotations, partner.bad, partner.late, kinds)
 }
 
-// judgeReceived has the JavaScript libraries judge what a partner received: each request under the key that fitted, and with another body.
+// judgeReceived has the JavaScript libraries judge what a partner received: each request under the
+// key that fitted, and with another body.
 func judgeReceived(t *testing.T, got []received) map[string]int {
 	t.Helper()
 	var all []question

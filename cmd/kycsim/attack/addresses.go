@@ -28,7 +28,8 @@ import (
 	"time"
 )
 
-// sentinel listens wherever a call that should not have been made would arrive. In the network made by Isolate every address there is belongs to this machine.
+// sentinel listens wherever a call that should not have been made would arrive. In the network made
+// by Isolate every address there is belongs to this machine.
 type sentinel struct {
 	lns []net.Listener
 	wg  sync.WaitGroup
@@ -37,8 +38,9 @@ type sentinel struct {
 	called map[string]int // by the address that was called
 }
 
-// Isolate makes this process's network one from which nothing leaves, in which every address is this machine's, and in which names are looked up here. The process must
-// have been started with a network and mounts of its own.
+// Isolate makes this process's network one from which nothing leaves, in which every address is
+// this machine's, and in which names are looked up here. The process must have been started with a
+// network and mounts of its own.
 func Isolate(ctx context.Context, dir string) error {
 	for _, args := range [][]string{ // iproute2
 		{"link", "set", "lo", "up"}, {"route", "add", "local", "0.0.0.0/0", "dev", "lo"}, {"-6", "route", "add", "local", "::/0", "dev", "lo"},
@@ -155,7 +157,8 @@ type Aim struct {
 	calls   *sentinel
 }
 
-// NewAim asks the gateway's own check which addresses it refuses at its door, and writes a config with the others. The process must be isolated.
+// NewAim asks the gateway's own check which addresses it refuses at its door, and writes a config
+// with the others. The process must be isolated.
 func NewAim(ctx context.Context, binary, dir, callbacks, control string, openDoor bool) (*Aim, error) {
 	a := &Aim{Section: &Section{Name: "addresses"}}
 	all := append(urls(), turning...)
@@ -277,7 +280,8 @@ func (a *Aim) Run(ctx context.Context, t *Target) (*Section, error) {
 	return a.Section, nil
 }
 
-// attempts waits until every endpoint has been tried and nothing more is for a second, and counts by reason.
+// attempts waits until every endpoint has been tried and nothing more is for a second, and counts
+// by reason.
 func (a *Aim) attempts(ctx context.Context, t *Target) (tried map[string]bool, reasons map[string]int, err error) {
 	last, still := 0, 0
 	for range 600 {

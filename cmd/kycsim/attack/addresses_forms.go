@@ -11,7 +11,8 @@ var mayNot = []string{
 	"2001:db8::1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "3fff::1", "5f00::1", "fc00::1", "fd00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "ff0e::1",
 }
 
-// urls are what partners have been known to give as their endpoint's address. None of them may be called.
+// urls are what partners have been known to give as their endpoint's address. None of them may be
+// called.
 func urls() (all []string) {
 	for _, a := range mayNot {
 		host := a
@@ -45,7 +46,8 @@ func urls() (all []string) {
 	)
 }
 
-// turning are names that are of an address that may be called at one time and not at another, or of both: only what may be called may be called.
+// turning are names that are of an address that may be called at one time and not at another, or of
+// both: only what may be called may be called.
 var turning = []string{
 	"https://rebind.test/", "https://rebind-late.test/", "https://mixed.test/", "https://mixed-first.test/", "https://mixed-six.test/", "https://alias-rebind.test/",
 	"https://allowed.test/redirect?to=https://127.0.0.1/", "https://allowed.test/redirect?to=http://169.254.169.254/latest/meta-data/", "https://allowed.test/redirect?to=https://127-0-0-1.at.test/",

@@ -1,8 +1,11 @@
-// Package attack is everybody who has no business with a gateway, and everybody who merely speaks differently: raw HTTP, floods, early answers, addresses that may not be
-// called, and calls that a token may not make.
+// Package attack is everybody who has no business with a gateway, and everybody who merely speaks
+// differently: raw HTTP, floods, early answers, addresses that may not be called, and calls that a
+// token may not make.
 //
-// Its promise: what it expects stands here, by the standards and by the gateway's documents, and is not asked of the gateway; what was taken and who was called is seen from
-// outside of it. It uses loopback only. Addresses that may not be called are tried in a network of their own, from which nothing leaves.
+// Its promise: what it expects stands here, by the standards and by the gateway's documents, and is
+// not asked of the gateway; what was taken and who was called is seen from outside of it. It uses
+// loopback only. Addresses that may not be called are tried in a network of their own, from which
+// nothing leaves.
 package attack
 
 import (
@@ -131,7 +134,8 @@ func (g *Genuine) request() string {
 	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: gateway\r\n%sContent-Length: %d\r\n\r\n%s", g.Path, g.lines(), len(g.Body), g.Body)
 }
 
-// settled sends a genuine callback and waits until it has been applied, and so all that were taken before it.
+// settled sends a genuine callback and waits until it has been applied, and so all that were taken
+// before it.
 func (t *Target) settled(ctx context.Context, subject string) error {
 	g, err := NewGenuine("open", subject, false)
 	if err != nil {

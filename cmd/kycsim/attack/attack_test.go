@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestRoutes holds the table of routes to those that the gateway has: one that nobody attacks is a fault.
+// TestRoutes holds the table of routes to those that the gateway has: one that nobody attacks is a
+// fault.
 func TestRoutes(t *testing.T) {
 	files, err := filepath.Glob("../../../relay/control/*.go")
 	if err != nil || len(files) == 0 {

@@ -39,7 +39,8 @@ type ask struct {
 
 const times = 20 // that each early answer is asked for, by each client
 
-// asks are what is answered before the body has been read, and what is taken. The subject is the client's own.
+// asks are what is answered before the body has been read, and what is taken. The subject is the
+// client's own.
 func asks(client string) ([]ask, error) {
 	early := func(name, method, path string, want int, headers map[string]string) []ask {
 		all := make([]ask, 0, 2)
@@ -75,7 +76,8 @@ func asks(client string) ([]ask, error) {
 	return all, nil
 }
 
-// Clients lets the HTTP clients of three languages read every early answer, and send a callback in chunks.
+// Clients lets the HTTP clients of three languages read every early answer, and send a callback in
+// chunks.
 func Clients(ctx context.Context, t *Target) (*Section, error) {
 	s := &Section{Name: "clients"}
 	if _, err := t.say(ctx, "POST /v1/callbacks/scarce HTTP/1.1\r\nHost: gateway\r\nContent-Length: 2\r\n\r\n{}"); err != nil { // the only one that it may have

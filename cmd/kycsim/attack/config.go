@@ -22,7 +22,8 @@ var tokens = []struct{ name, scope, partner string }{
 // token is what somebody of that name sends.
 func token(name string) string { return "token-of-" + name + "-in-an-attack-of-the-gateway" }
 
-// Sealed writes a certificate of the gateway's own into dir, and returns what Config says of it, and who judges it.
+// Sealed writes a certificate of the gateway's own into dir, and returns what Config says of it,
+// and who judges it.
 func Sealed(dir string) (line string, roots *x509.CertPool, err error) {
 	_, path, err := authority(dir)
 	if err != nil {
@@ -37,7 +38,8 @@ func Sealed(dir string) (line string, roots *x509.CertPool, err error) {
 	return fmt.Sprintf("tls: {cert: file:%s, key: file:%s}\n", path, filepath.Join(dir, "authority.key")), roots, nil
 }
 
-// Config writes what a gateway under attack is configured with into dir, and returns the file's path. more is what Sealed says; "": it speaks plain HTTP.
+// Config writes what a gateway under attack is configured with into dir, and returns the file's
+// path. more is what Sealed says; "": it speaks plain HTTP.
 func Config(dir, callbacks, control, plaid, more string) (string, error) {
 	file := func(name, text string) (string, error) {
 		path := filepath.Join(dir, name)

@@ -9,7 +9,8 @@ import (
 	"sync"
 )
 
-// form is one way to write a request, and what may come of it. Whatever comes, a callback is taken if and only if it is answered 200, and what hides in another is never taken.
+// form is one way to write a request, and what may come of it. Whatever comes, a callback is taken
+// if and only if it is answered 200, and what hides in another is never taken.
 type form struct {
 	name string
 	text string // what is sent; SIGNED, BODY and LENGTH stand for what is genuine, and HIDDEN for a whole request that must not be seen
@@ -45,7 +46,8 @@ func whole(line, more string) string {
 	return line + "Host: gateway\r\nSIGNED" + more + "LENGTH\r\nBODY"
 }
 
-// Corpus sends every form to the source "open", each with a subject of its own, and then asks the gateway whom it has heard of.
+// Corpus sends every form to the source "open", each with a subject of its own, and then asks the
+// gateway whom it has heard of.
 func Corpus(ctx context.Context, t *Target) (*Section, error) {
 	s := &Section{Name: "raw HTTP"}
 	forms := slices.Concat(requestLines(), paths(), headerForms(), lengths(), chunks(), smuggled(), noHTTP(), strangers())

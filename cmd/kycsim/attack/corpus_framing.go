@@ -44,7 +44,8 @@ func chunks() (fs []form) {
 	return fs
 }
 
-// smuggled are requests that two readers could read in two ways: one of them would see the request that hides in the body.
+// smuggled are requests that two readers could read in two ways: one of them would see the request
+// that hides in the body.
 func smuggled() (fs []form) {
 	with := func(name, line, body string) {
 		fs = append(fs, one("framing: "+name, post+"Host: gateway\r\nSIGNED"+line+"\r\n"+body, framing))

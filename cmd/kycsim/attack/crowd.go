@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// memory is the most that a process has had in RAM of its own since it began, in bytes, and what it has now.
+// memory is the most that a process has had in RAM of its own since it began, in bytes, and what it
+// has now.
 func memory(pid int) (most, now int64, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -75,7 +75,8 @@ func flood(ctx context.Context, t *Target, s *Section, all []floodCase, bound in
 	return s, t.settled(ctx, "after-the-floods")
 }
 
-// beside sends genuine callbacks, each over a connection of its own, and judges how soon they were answered.
+// beside sends genuine callbacks, each over a connection of its own, and judges how soon they were
+// answered.
 func (t *Target) beside(ctx context.Context, s *Section, name string, n int) {
 	var slow []time.Duration
 	for i := range n {
@@ -190,7 +191,8 @@ func forgery(source string) string {
 		"\r\nContent-Length: 2\r\n\r\n{}"
 }
 
-// stream sends a request n times over one connection, each when the last is answered, and returns how many were.
+// stream sends a request n times over one connection, each when the last is answered, and returns
+// how many were.
 func stream(ctx context.Context, d *net.Dialer, addr, text string, n int) (answered int) {
 	nc, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -217,7 +219,8 @@ func stream(ctx context.Context, d *net.Dialer, addr, text string, n int) (answe
 	return answered
 }
 
-// hiddenMismatch: a flood of requests for sources that are not there must not keep a wrong signature out of the log.
+// hiddenMismatch: a flood of requests for sources that are not there must not keep a wrong
+// signature out of the log.
 func hiddenMismatch(ctx context.Context, t *Target, s *Section, name string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// names answers look-ups as whoever owns a name may: an address that may not be called, one that may and then another that may not, both at once.
+// names answers look-ups as whoever owns a name may: an address that may not be called, one that
+// may and then another that may not, both at once.
 type names struct {
 	conn net.PacketConn
 	wg   sync.WaitGroup
@@ -27,7 +28,8 @@ const (
 	allowedName = "allowed.test"
 )
 
-// zone is what each name answers, round by round; a name of the form 1-2-3-4.at.test, or 2001-db8--1.at.test, is of that address.
+// zone is what each name answers, round by round; a name of the form 1-2-3-4.at.test, or
+// 2001-db8--1.at.test, is of that address.
 var zone = map[string][][]string{
 	allowedName:                {{allowedAddr}},
 	"rebind.test":              {{allowedAddr}, {"127.0.0.1"}},

@@ -22,7 +22,8 @@ import (
 	"countersign/signing"
 )
 
-// plaid is a provider that publishes its keys by their ids, and is asked for whatever id anybody names.
+// plaid is a provider that publishes its keys by their ids, and is asked for whatever id anybody
+// names.
 type plaid struct {
 	server *http.Server
 	asked  atomic.Int64
@@ -123,7 +124,8 @@ func (p *plaid) genuine(kid string, n int) (string, error) {
 	return g.request(), err
 }
 
-// forgedKey is a callback that anybody can make: right but for its signature, and with a key id of the forger's own.
+// forgedKey is a callback that anybody can make: right but for its signature, and with a key id of
+// the forger's own.
 func forgedKey(kid string) string {
 	const body = `{"webhook_type":"IDENTITY_VERIFICATION","webhook_code":"STATUS_UPDATED","identity_verification_id":"idv_forged","environment":"sandbox"}`
 	text := base64.RawURLEncoding.EncodeToString
@@ -132,7 +134,8 @@ func forgedKey(kid string) string {
 	return fmt.Sprintf("POST /v1/callbacks/published HTTP/1.1\r\nHost: gateway\r\nPlaid-Verification: %s\r\nContent-Length: %d\r\n\r\n%s", token, len(body), body)
 }
 
-// unknownKeys: key ids that forgers invent must not keep the gateway from looking up, or knowing, the provider's own.
+// unknownKeys: key ids that forgers invent must not keep the gateway from looking up, or knowing,
+// the provider's own.
 func unknownKeys(ctx context.Context, t *Target, s *Section, name string) error {
 	p, err := newPlaid(ctx, t.Plaid)
 	if err != nil {

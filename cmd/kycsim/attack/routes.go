@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// Route is a call of the control listener, and who may make it: v, o and a are tokens of scope viewer, operator and admin, p one of the partner whose business it is, q one of another,
-// who is answered about its own, and * anybody without a token.
+// Route is a call of the control listener, and who may make it: v, o and a are tokens of scope
+// viewer, operator and admin, p one of the partner whose business it is, q one of another, who is
+// answered about its own, and * anybody without a token.
 type Route struct {
 	Pattern string
 	path    string // with what the pattern leaves open
@@ -21,7 +22,8 @@ type Route struct {
 	Who     string
 }
 
-// Routes are all that there are, by docs/API.md and docs/OPERATIONS.md. A test compares them with those that the gateway has.
+// Routes are all that there are, by docs/API.md and docs/OPERATIONS.md. A test compares them with
+// those that the gateway has.
 func Routes() []Route {
 	return []Route{
 		{"GET /healthz", "/healthz", "", "*"},
@@ -175,7 +177,8 @@ func (r *Route) judge(c *caller, status int) string {
 	return ""
 }
 
-// as makes a call over a connection of its own, under any Host and in any method, and returns the status.
+// as makes a call over a connection of its own, under any Host and in any method, and returns the
+// status.
 func (t *Target) as(ctx context.Context, method, path, body, authorization, host string) (int, error) {
 	addr := strings.TrimPrefix(t.Control, "http://")
 	nc, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", addr)
@@ -203,7 +206,8 @@ func (t *Target) as(ctx context.Context, method, path, body, authorization, host
 	return res.StatusCode, res.Body.Close()
 }
 
-// hosts: a page in a browser on this machine, whose name was made to be of this machine, must not reach the listener.
+// hosts: a page in a browser on this machine, whose name was made to be of this machine, must not
+// reach the listener.
 func hosts(ctx context.Context, t *Target, s *Section) error {
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(t.Control, "http://"))
 	if err != nil {
@@ -239,7 +243,8 @@ func hosts(ctx context.Context, t *Target, s *Section) error {
 	return nil
 }
 
-// hostileIDs: an id that is nobody's must be refused wherever it stands, and never be somebody else's.
+// hostileIDs: an id that is nobody's must be refused wherever it stands, and never be somebody
+// else's.
 func hostileIDs(ctx context.Context, t *Target, s *Section) error {
 	if err := t.settled(ctx, "ann"); err != nil {
 		return err

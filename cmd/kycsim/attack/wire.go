@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// patience is for how long a connection may be silent. The gateway cuts a request that does not come to its end after ten seconds.
+// patience is for how long a connection may be silent. The gateway cuts a request that does not
+// come to its end after ten seconds.
 const patience = 20 * time.Second
 
 // exchange is what came of bytes sent over one connection.

@@ -23,7 +23,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// gateway is what of one stands between a callback and Kafka: the real file, the real journal, the real client.
+// gateway is what of one stands between a callback and Kafka: the real file, the real journal, the
+// real client.
 type gateway struct {
 	t       *testing.T
 	store   *store.Store
@@ -138,7 +139,8 @@ func written(t *testing.T, brokers []string) (n int) {
 	return n
 }
 
-// judge holds the topic against persons × each records: everything is there, each key in order once repeats are dropped, in one partition. It returns how many were repeated.
+// judge holds the topic against persons × each records: everything is there, each key in order once
+// repeats are dropped, in one partition. It returns how many were repeated.
 func judge(t *testing.T, brokers []string, persons, each int) (repeated int) {
 	t.Helper()
 	next, seen := map[string]int{}, map[string]bool{}
@@ -191,7 +193,8 @@ func answer(req *kmsg.ProduceRequest, code int16) *kmsg.ProduceResponse {
 	return res
 }
 
-// Leaders that move, refused writes, connections that are cut, a forwarder that is stopped: nothing is lost and each key is in order.
+// Leaders that move, refused writes, connections that are cut, a forwarder that is stopped: nothing
+// is lost and each key is in order.
 func TestForwardThroughFaults(t *testing.T) {
 	const persons, each = 30, 40
 	c := cluster(t, kfake.NumBrokers(3), kfake.SeedTopics(6, name))
@@ -234,7 +237,8 @@ func TestForwardThroughFaults(t *testing.T) {
 	t.Logf("%d repeated of %d", judge(t, c.ListenAddrs(), persons, each), persons*each)
 }
 
-// lossy is a topic whose acknowledgements are lost now and then: what was written is not known to be.
+// lossy is a topic whose acknowledgements are lost now and then: what was written is not known to
+// be.
 type lossy struct {
 	forward.Topic
 	rng *rand.Rand
@@ -256,7 +260,8 @@ func (l *lossy) Send(ctx context.Context, leader int32, batches []forward.Batch)
 	return errs
 }
 
-// An acknowledgement that never comes for what was written: just those records are repeated, with their ids, and each key stays in order.
+// An acknowledgement that never comes for what was written: just those records are repeated, with
+// their ids, and each key stays in order.
 func TestForwardAmbiguous(t *testing.T) {
 	const persons, each = 20, 30
 	c := cluster(t, kfake.NumBrokers(3), kfake.SeedTopics(6, name))

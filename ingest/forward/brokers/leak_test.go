@@ -11,7 +11,8 @@ import (
 	"countersign/ingest/forward/kafka"
 )
 
-// TestLeaks: clients that are closed leave no goroutine and no connection, those of brokers that refuse them neither. Not parallel: it counts everybody's goroutines.
+// TestLeaks: clients that are closed leave no goroutine and no connection, those of brokers that
+// refuse them neither. Not parallel: it counts everybody's goroutines.
 func TestLeaks(t *testing.T) {
 	c := cluster(t, kfake.NumBrokers(3), kfake.SeedTopics(3, name), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "cs", canary))
 	before := runtime.NumGoroutine()

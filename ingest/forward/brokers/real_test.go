@@ -21,7 +21,8 @@ import (
 	"countersign/kyc"
 )
 
-// realKafka starts nodes of Apache Kafka; where something is missing for that, the test fails and says what.
+// realKafka starts nodes of Apache Kafka; where something is missing for that, the test fails and
+// says what.
 func realKafka(t *testing.T, o real.Options) *real.Cluster {
 	t.Helper()
 	o.Dir = t.TempDir()
@@ -107,7 +108,8 @@ func TestRealTLS(t *testing.T) {
 	}
 }
 
-// TestRealForward: a leader is killed while records are forwarded, and the forwarder is stopped. Nothing is lost, each key is in order.
+// TestRealForward: a leader is killed while records are forwarded, and the forwarder is stopped.
+// Nothing is lost, each key is in order.
 func TestRealForward(t *testing.T) {
 	const persons, each = 40, 60
 	c := realKafka(t, real.Options{Nodes: 3})
@@ -143,7 +145,8 @@ func TestRealForward(t *testing.T) {
 	t.Logf("%d repeated of %d", judge(t, c.Addrs()[1:], persons, each), persons*each)
 }
 
-// TestRealReaders runs the programs of docs/API.md against Apache Kafka: both print every change once, each person's in order.
+// TestRealReaders runs the programs of docs/API.md against Apache Kafka: both print every change
+// once, each person's in order.
 func TestRealReaders(t *testing.T) {
 	c := realKafka(t, real.Options{})
 	k := client(t, c.Addrs(), func(o *kafka.Options) { o.Topics = []string{forward.ChangesTopic} })

@@ -15,7 +15,8 @@ import (
 	"countersign/ingest/forward"
 )
 
-// TestSend: what is sent is what another client reads, in its order; partitions of one leader share a request, and every request wants all replicas.
+// TestSend: what is sent is what another client reads, in its order; partitions of one leader share
+// a request, and every request wants all replicas.
 func TestSend(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.NumBrokers(3), kfake.SeedTopics(12, name))
@@ -81,7 +82,8 @@ func TestBare(t *testing.T) {
 	}
 }
 
-// TestRejected: a write that a broker rejects is an error of that batch and of no other, whatever the reason.
+// TestRejected: a write that a broker rejects is an error of that batch and of no other, whatever
+// the reason.
 func TestRejected(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(3, name))
@@ -135,7 +137,8 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// TestNoAnswer: an answer that is missing, for all or for one, and one that is late, are errors, and within the caller's time.
+// TestNoAnswer: an answer that is missing, for all or for one, and one that is late, are errors,
+// and within the caller's time.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, name))
@@ -183,7 +186,8 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// TestLeaders: a leader that moves is seen, one that is not there is told, and partitions of two leaders are not one request.
+// TestLeaders: a leader that moves is seen, one that is not there is told, and partitions of two
+// leaders are not one request.
 func TestLeaders(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.NumBrokers(3), kfake.SeedTopics(3, name))
@@ -218,7 +222,8 @@ func TestLeaders(t *testing.T) {
 	trouble(t, errs[0], forward.NoLeader)
 }
 
-// TestMoved: a leader that moved since it was looked up rejects the records, and the next look finds the new one.
+// TestMoved: a leader that moved since it was looked up rejects the records, and the next look
+// finds the new one.
 func TestMoved(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.NumBrokers(2), kfake.SeedTopics(1, name))

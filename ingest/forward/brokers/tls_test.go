@@ -68,7 +68,8 @@ func TestPlain(t *testing.T) {
 	refused(t, c.ListenAddrs(), trusting(newAuthority(t)), forward.BadTLS, "speaks no TLS: remove kafka.tls", c.ListenAddrs()[0])
 }
 
-// TestClientCertificate: a broker that wants to know who we are says so, in the old handshake and in the new, and sees a certificate that was replaced while we run.
+// TestClientCertificate: a broker that wants to know who we are says so, in the old handshake and
+// in the new, and sees a certificate that was replaced while we run.
 func TestClientCertificate(t *testing.T) {
 	t.Parallel()
 	ours, other := newAuthority(t), newAuthority(t)
@@ -103,7 +104,8 @@ func TestClientCertificate(t *testing.T) {
 	f(tls.VersionTLS13)
 }
 
-// answering is a TCP server that is not Kafka. It says greeting as soon as something came, and hangs up or keeps silent.
+// answering is a TCP server that is not Kafka. It says greeting as soon as something came, and
+// hangs up or keeps silent.
 func answering(t *testing.T, greeting string, hangUp bool) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -163,7 +165,8 @@ func TestNotKafka(t *testing.T) {
 	f(forward.NotKafka, nil, []string{answering(t, "SSH", true)}, "something that is not Kafka", "SSH")
 }
 
-// TestTransportNotKafka: the transport, which knows nothing of Prepare, is kept from what is not Kafka as well.
+// TestTransportNotKafka: the transport, which knows nothing of Prepare, is kept from what is not
+// Kafka as well.
 func TestTransportNotKafka(t *testing.T) {
 	t.Parallel()
 	web := answering(t, "HTTP/1.1 400 Bad Request\r\n\r\n", true)

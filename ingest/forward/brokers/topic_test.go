@@ -66,7 +66,8 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// TestCreateRaces: two nodes make the topic at once, and a broker that is slow to make it: both find it.
+// TestCreateRaces: two nodes make the topic at once, and a broker that is slow to make it: both
+// find it.
 func TestCreateRaces(t *testing.T) {
 	t.Parallel()
 	f := func(e *kerr.Error) {

@@ -13,7 +13,8 @@ import (
 	"countersign/ingest/forward/kafka"
 )
 
-// TestUser: every mechanism works with the right password, and says which user it was with a wrong one.
+// TestUser: every mechanism works with the right password, and says which user it was with a wrong
+// one.
 func TestUser(t *testing.T) {
 	t.Parallel()
 	f := func(mechanism string) {
@@ -54,7 +55,8 @@ func TestPasswordChanges(t *testing.T) {
 	ready(t, k)
 }
 
-// TestMechanism: one that the broker does not offer, with those that it does; and a broker that says no in words, as Kafka does.
+// TestMechanism: one that the broker does not offer, with those that it does; and a broker that
+// says no in words, as Kafka does.
 func TestMechanism(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, name), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "cs", canary))
@@ -94,7 +96,8 @@ func TestMechanism(t *testing.T) {
 	refused(t, c.ListenAddrs(), sha256, forward.BadAuth, "does not fit the password")
 }
 
-// TestSilentSASL: a broker that falls silent while we sign in holds up nothing for good. The client library waits there without a deadline, with its only goroutine for metadata.
+// TestSilentSASL: a broker that falls silent while we sign in holds up nothing for good. The client
+// library waits there without a deadline, with its only goroutine for metadata.
 func TestSilentSASL(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, name), kfake.EnableSASL(), kfake.Superuser("PLAIN", "cs", canary))

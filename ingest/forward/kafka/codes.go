@@ -17,7 +17,8 @@ func (c *Client) noMechanism(code kafkago.Error, at string, offered []string) *f
 	return c.refused(code, "", at)
 }
 
-// refused says what an error code of a broker means. Without a topic it was about none, or that is not known.
+// refused says what an error code of a broker means. Without a topic it was about none, or that is
+// not known.
 func (c *Client) refused(code kafkago.Error, topic, at string) *forward.Trouble {
 	on := "the topic"
 	if topic != "" {

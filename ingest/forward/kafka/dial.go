@@ -15,8 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// dialer makes every connection to a broker. TLS is done here and not by the transport, so that the handshake's errors arrive as they are, and so that what answers is looked
-// at in the clear before the client library reads it.
+// dialer makes every connection to a broker. TLS is done here and not by the transport, so that the
+// handshake's errors arrive as they are, and so that what answers is looked at in the clear before
+// the client library reads it.
 type dialer struct {
 	net      net.Dialer
 	tls      *tls.Config // nil: none
@@ -131,8 +132,9 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// SetDeadline implements net.Conn, but for ever is dialTimeout. The client library asks for ever before SASL, where a broker that falls silent would then hold its only
-// goroutine for metadata, and between requests, where nobody reads or writes.
+// SetDeadline implements net.Conn, but for ever is dialTimeout. The client library asks for ever
+// before SASL, where a broker that falls silent would then hold its only goroutine for metadata,
+// and between requests, where nobody reads or writes.
 func (c *conn) SetDeadline(t time.Time) error {
 	if t.IsZero() {
 		t = time.Now().Add(dialTimeout)
@@ -152,8 +154,9 @@ type foreignError struct {
 // Error implements error.
 func (e *foreignError) Error() string { return fmt.Sprintf("%s answers %q", e.addr, e.head) }
 
-// Read implements net.Conn. The first answer on a connection must be a small one, to request 1: the client library would take any four bytes for the size of a list, and reserve
-// memory for it (the answer of an HTTP server: 4.8 GB).
+// Read implements net.Conn. The first answer on a connection must be a small one, to request 1: the
+// client library would take any four bytes for the size of a list, and reserve memory for it (the
+// answer of an HTTP server: 4.8 GB).
 func (c *conn) Read(b []byte) (int, error) {
 	if c.heard || len(b) < 8 {
 		return c.Conn.Read(b)

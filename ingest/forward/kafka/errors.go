@@ -27,7 +27,8 @@ func because(class forward.Class, err error, format string, args ...any) *forwar
 	return &forward.Trouble{Class: class, Text: fmt.Sprintf(format, args...), Err: err}
 }
 
-// explain says what an error means that kept a request from being answered. at is the broker. What brokers say in words is never quoted: a word may be a person's.
+// explain says what an error means that kept a request from being answered. at is the broker. What
+// brokers say in words is never quoted: a word may be a person's.
 func (c *Client) explain(err error, at string) *forward.Trouble {
 	var trouble *forward.Trouble
 	var open *openError

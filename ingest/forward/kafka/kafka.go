@@ -1,6 +1,9 @@
-// Package kafka puts journal records on Apache Kafka: it is the only package that knows the client library. A record is on Kafka when every in-sync replica of its partition has
-// it (acks=all, which nothing here can lower), and an error means that this is not known; nothing is tried twice, so nothing is written twice or in another order behind the
-// caller's back. Whatever goes wrong comes back as a *forward.Trouble, whose sentence names the broker, the cause and the setting that is to be changed, and never a password.
+// Package kafka puts journal records on Apache Kafka: it is the only package that knows the client
+// library. A record is on Kafka when every in-sync replica of its partition has it (acks=all, which
+// nothing here can lower), and an error means that this is not known; nothing is tried twice, so
+// nothing is written twice or in another order behind the caller's back. Whatever goes wrong comes
+// back as a *forward.Trouble, whose sentence names the broker, the cause and the setting that is to
+// be changed, and never a password.
 package kafka
 
 import (
@@ -95,7 +98,8 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// Close lets go of every connection. Calls under way end first, within their deadlines; later ones fail.
+// Close lets go of every connection. Calls under way end first, within their deadlines; later ones
+// fail.
 func (c *Client) Close() {
 	c.closed.Store(true)
 	c.transport.CloseIdleConnections() // without it its goroutines stay for ever
@@ -104,7 +108,8 @@ func (c *Client) Close() {
 // errClosed is what is left after Close.
 var errClosed = errors.New("the client is closed")
 
-// roundTrip is one request through the pool of connections. ctx has a deadline, or the connection would have none.
+// roundTrip is one request through the pool of connections. ctx has a deadline, or the connection
+// would have none.
 func (c *Client) roundTrip(ctx context.Context, req kafkago.Request) (kafkago.Response, error) {
 	if c.closed.Load() {
 		return nil, errClosed // a closed transport would start anew

@@ -70,7 +70,8 @@ func TestNew(t *testing.T) {
 	f("kafka.sasl", Options{Brokers: brokers, SASL: &SASL{Mechanism: "plain", User: "cs"}})
 }
 
-// TestDeadlines: what the client library sets to for ever ends all the same, and the gauge goes down once.
+// TestDeadlines: what the client library sets to for ever ends all the same, and the gauge goes
+// down once.
 func TestDeadlines(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()
@@ -96,7 +97,8 @@ type recorder struct {
 
 func (r *recorder) SetDeadline(t time.Time) error { r.deadline = t; return nil }
 
-// TestForeign: nothing but the answer to the first request reaches the client library, which would reserve as much memory as a foreign answer happens to say.
+// TestForeign: nothing but the answer to the first request reaches the client library, which would
+// reserve as much memory as a foreign answer happens to say.
 func TestForeign(t *testing.T) {
 	f := func(answer string, pass bool) {
 		t.Helper()
@@ -123,7 +125,8 @@ func TestForeign(t *testing.T) {
 	f("", false)
 }
 
-// TestCodes: every code of a broker has a class, and its sentence names the topic where there is one.
+// TestCodes: every code of a broker has a class, and its sentence names the topic where there is
+// one.
 func TestCodes(t *testing.T) {
 	c, err := New(Options{Brokers: []string{"127.0.0.1:1"}, SASL: &SASL{Mechanism: "scram-sha-256", User: "cs", Password: func() string { return "canary" }}})
 	if err != nil {
@@ -169,7 +172,8 @@ func TestCodes(t *testing.T) {
 	g(forward.Denied, because(forward.Denied, nil, "as it is"))
 }
 
-// TestReader: records come out as they went in, byte for byte, and a record costs nothing of its own.
+// TestReader: records come out as they went in, byte for byte, and a record costs nothing of its
+// own.
 func TestReader(t *testing.T) {
 	m := &forward.Message{Key: []byte("acme/u"), Value: []byte("{}"), Headers: []forward.Header{{Name: "ce_id", Value: []byte("1")}}, Time: time.UnixMilli(1_700_000_000_123)}
 	bare := &forward.Message{Value: []byte{}}

@@ -25,8 +25,8 @@ const (
 	defaultMaxBytes = 1048588                // Kafka's max.message.bytes
 )
 
-// Prepare implements forward.Topic. It asks the brokers themselves, over a connection of its own, so that its errors say all there is to say. When it returns, Leaders knows the
-// topic too.
+// Prepare implements forward.Topic. It asks the brokers themselves, over a connection of its own,
+// so that its errors say all there is to say. When it returns, Leaders knows the topic too.
 func (t *Topic) Prepare(ctx context.Context) (forward.Layout, error) {
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
@@ -73,7 +73,8 @@ func only(m *metadata.Response) *metadata.ResponseTopic {
 	return &m.Topics[0]
 }
 
-// settled reports whether a topic is there: one just made with all of its leaders, another with its partitions.
+// settled reports whether a topic is there: one just made with all of its leaders, another with its
+// partitions.
 func settled(t *metadata.ResponseTopic, made bool) bool {
 	if code := kafkago.Error(t.ErrorCode); len(t.Partitions) == 0 || code != 0 && code != kafkago.LeaderNotAvailable {
 		return false

@@ -18,7 +18,8 @@ import (
 	"countersign/ingest/forward"
 )
 
-// Probe reports whether a broker of Options.Brokers takes us: nil as soon as one does, else the most telling *forward.Trouble. It writes nothing.
+// Probe reports whether a broker of Options.Brokers takes us: nil as soon as one does, else the
+// most telling *forward.Trouble. It writes nothing.
 func (c *Client) Probe(ctx context.Context) error {
 	s, _, err := c.ask(ctx, []string{})
 	if err != nil {
@@ -28,7 +29,8 @@ func (c *Client) Probe(ctx context.Context) error {
 	return nil
 }
 
-// session is a connection of its own to one broker, beside the transport's, for what must be fresh and for errors in full.
+// session is a connection of its own to one broker, beside the transport's, for what must be fresh
+// and for errors in full.
 type session struct {
 	*protocol.Conn
 	addr string
@@ -57,7 +59,8 @@ func (s *session) roundTrip(ctx context.Context, req protocol.Message) (protocol
 // telling lists classes of trouble, those first that say more about what is to be done.
 var telling = []forward.Class{forward.BadAuth, forward.BadTLS, forward.NotKafka, forward.Denied, forward.OtherClass, forward.TimedOut, forward.Unreachable}
 
-// ask is a session with the first broker that takes us, and what it says of topics. An error is the most telling *forward.Trouble.
+// ask is a session with the first broker that takes us, and what it says of topics. An error is the
+// most telling *forward.Trouble.
 func (c *Client) ask(ctx context.Context, topics []string) (*session, *metadata.Response, error) {
 	var worst *forward.Trouble
 	for _, addr := range c.brokers {
@@ -106,7 +109,8 @@ func (s *session) metadata(ctx context.Context, topics []string) (*metadata.Resp
 	return res.(*metadata.Response), nil
 }
 
-// session connects, agrees on versions and signs in: what the transport does too, with every error kept.
+// session connects, agrees on versions and signs in: what the transport does too, with every error
+// kept.
 func (c *Client) session(ctx context.Context, addr string) (*session, *forward.Trouble) {
 	if c.closed.Load() {
 		return nil, c.explain(errClosed, addr)

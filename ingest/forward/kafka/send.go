@@ -26,8 +26,9 @@ const (
 	sendTimeout = 8 * time.Second
 )
 
-// Send implements forward.Topic. It is one request, and takes 8 s at most. A call whose ctx ends first leaves a request behind that may still be written, and that reads the
-// messages until its deadline: they must not change, as forward.Message says.
+// Send implements forward.Topic. It is one request, and takes 8 s at most. A call whose ctx ends
+// first leaves a request behind that may still be written, and that reads the messages until its
+// deadline: they must not change, as forward.Message says.
 func (t *Topic) Send(ctx context.Context, leader int32, batches []forward.Batch) []error {
 	errs := make([]error, len(batches))
 	sent, refused := t.partitions(batches)
@@ -117,8 +118,9 @@ func (c *Client) broker(id int32, topic string) string {
 	return "broker " + strconv.Itoa(int(id))
 }
 
-// reader implements protocol.RecordReader over messages. The client library reads a record to its end before it asks for the next, so one is enough, and a record costs no
-// allocation: protocol.NewRecordReader and NewBytes would cost three each.
+// reader implements protocol.RecordReader over messages. The client library reads a record to its
+// end before it asks for the next, so one is enough, and a record costs no allocation:
+// protocol.NewRecordReader and NewBytes would cost three each.
 type reader struct {
 	messages   []*forward.Message
 	record     protocol.Record

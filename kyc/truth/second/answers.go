@@ -17,7 +17,8 @@ func (w word) exhausted() bool {
 	return w.class() == final && len(w.Reasons) > 0 && !slices.ContainsFunc(w.Reasons, func(r string) bool { return r != "attempts_exceeded" })
 }
 
-// merge is rule 3: of words that are alike one is left, with the greatest time, its revision and the last arrival.
+// merge is rule 3: of words that are alike one is left, with the greatest time, its revision and
+// the last arrival.
 func merge(words []word) []word {
 	var out []word
 	for _, w := range words {
@@ -35,7 +36,8 @@ func merge(words []word) []word {
 	return out
 }
 
-// answeredForGood is rule 4, word by word: by an operator, or by the provider's answer to our question.
+// answeredForGood is rule 4, word by word: by an operator, or by the provider's answer to our
+// question.
 func answeredForGood(f word, words []word) bool {
 	return slices.ContainsFunc(words, func(w word) bool {
 		if w.Key != f.Key || w.n <= f.n {
@@ -45,7 +47,8 @@ func answeredForGood(f word, words []word) bool {
 	})
 }
 
-// confirms is rule 4: the provider's answer w answers the claim or claimed approval f, which arrived before it.
+// confirms is rule 4: the provider's answer w answers the claim or claimed approval f, which
+// arrived before it.
 func confirms(w, f word, words []word) bool {
 	if !w.Confirms || w.Operator || w.Weak || w.run() != f.run() || w.Ref != f.Ref ||
 		f.class() != claim && f.class() != claimed {
@@ -130,7 +133,8 @@ func (s *scope) providerAnswers(a, f word) bool {
 	}
 }
 
-// resetBetween tells whether the run of the finding was reset after it and before the approval (rule 5).
+// resetBetween tells whether the run of the finding was reset after it and before the approval
+// (rule 5).
 func (s *scope) resetBetween(f, a word) bool {
 	return slices.ContainsFunc(s.resets, func(r word) bool {
 		return r.run() == f.run() && newer(r, f) && newer(a, r)

@@ -131,7 +131,8 @@ func earliest(a, b time.Time) time.Time {
 // over tells whether an end or a deadline has come (rule 8).
 func over(end, now time.Time) bool { return !end.IsZero() && !end.After(now) }
 
-// end is rule 8: first what each approval's date and repeating give, then the words that end it, then its equals.
+// end is rule 8: first what each approval's date and repeating give, then the words that end it,
+// then its equals.
 func (s *scope) end() {
 	dated, ended := map[int]time.Time{}, map[int]time.Time{}
 	for _, a := range s.approvals {
@@ -149,7 +150,8 @@ func (s *scope) end() {
 	}
 }
 
-// dated is the end of an approval by its date and by what it repeats (rule 8). Those worked out are kept in known.
+// dated is the end of an approval by its date and by what it repeats (rule 8). Those worked out are
+// kept in known.
 func (s *scope) dated(a word, known map[int]time.Time) time.Time {
 	if end, ok := known[a.n]; ok {
 		return end
@@ -276,8 +278,8 @@ func (s *scope) howFar(now time.Time) Status {
 	return NotStarted
 }
 
-// showing is how far attempts are (rule 9): those that show. There are several only if they are of several sources
-// and equally far.
+// showing is how far attempts are (rule 9): those that show. There are several only if they are of
+// several sources and equally far.
 func showing(tries []word, now time.Time) []word {
 	ofRun := unbeaten(tries, func(b, a word) bool { return b.run() == a.run() && laterInRun(b, a) })
 	live := slices.DeleteFunc(ofRun, func(w word) bool { return w.class() == lapse || over(w.Expires, now) })

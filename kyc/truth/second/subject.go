@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// matter is one type of check: its overall scope, which may be unknown, and its steps, which are all known.
+// matter is one type of check: its overall scope, which may be unknown, and its steps, which are
+// all known.
 type matter struct {
 	typ      string
 	required bool
@@ -14,7 +15,8 @@ type matter struct {
 	steps    []*scope
 }
 
-// Tell is the status of the subject at an instant and, if it is approved, until when (zero: for ever).
+// Tell is the status of the subject at an instant and, if it is approved, until when (zero: for
+// ever).
 func (h History) Tell(p Policy, now time.Time) (Status, time.Time) {
 	words, registered := h.hear()
 	if len(words) == 0 && !registered {
@@ -28,7 +30,8 @@ func (h History) Tell(p Policy, now time.Time) (Status, time.Time) {
 	return t.status(howFar(matters, registered))
 }
 
-// split weighs every scope and puts the scopes of one type together, in the order of the types' names.
+// split weighs every scope and puts the scopes of one type together, in the order of the types'
+// names.
 func split(words []word, p Policy, now time.Time) []matter {
 	first := begin(words)
 	types := map[string]bool{} // whether it is required
@@ -132,7 +135,8 @@ func (m matter) speaker() (source string, speaks bool) {
 	return source, speaks
 }
 
-// speaks is rule 10: whether the source may speak for the type, and the first end of its steps' approvals.
+// speaks is rule 10: whether the source may speak for the type, and the first end of its steps'
+// approvals.
 func (m matter) speaks(source string) (until time.Time, ok bool) {
 	if slices.ContainsFunc(m.overall.words, func(w word) bool {
 		return w.source() == source && !w.Weak && !w.Mute
@@ -151,8 +155,8 @@ func (m matter) speaks(source string) (until time.Time, ok bool) {
 	return until, true
 }
 
-// afterOthers is rule 10: the step's approval is newer than all that the steps of other sources hold open and that
-// is not serious.
+// afterOthers is rule 10: the step's approval is newer than all that the steps of other sources
+// hold open and that is not serious.
 func (m matter) afterOthers(s *scope) bool {
 	for _, other := range m.steps {
 		if other.key.Source == s.key.Source {

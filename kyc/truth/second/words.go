@@ -11,14 +11,15 @@ type word struct {
 	n int
 }
 
-// run is a source's session, a source's words without one, or an operator's words about a source's checks.
+// run is a source's session, a source's words without one, or an operator's words about a source's
+// checks.
 type run struct {
 	source, session string
 	operator        bool
 }
 
-// hear numbers the words of a history and tells whether a submission is registered. A submission of a run
-// that its source has spoken of before says no more than that, and is left out.
+// hear numbers the words of a history and tells whether a submission is registered. A submission of
+// a run that its source has spoken of before says no more than that, and is left out.
 func (h History) hear() (words []word, registered bool) {
 	spoken := map[run]bool{}
 	for i, u := range h {

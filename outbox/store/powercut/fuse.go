@@ -10,7 +10,8 @@ import (
 	"countersign/outbox/store/powercut/disk"
 )
 
-// freeBlocks of 4 KiB are always said to be left: 64 GiB. Want of room is an error of a call, by plan.
+// freeBlocks of 4 KiB are always said to be left: 64 GiB. Want of room is an error of a call, by
+// plan.
 const freeBlocks = 16 << 20
 
 // noReplace is renameat2's RENAME_NOREPLACE.
@@ -84,7 +85,8 @@ func (i *inode) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrIn, 
 // keepSize is fallocate's FALLOC_FL_KEEP_SIZE.
 const keepSize = 1
 
-// Allocate implements fs.NodeAllocater: of fallocate, what makes a file longer, or finds room for that.
+// Allocate implements fs.NodeAllocater: of fallocate, what makes a file longer, or finds room for
+// that.
 func (i *inode) Allocate(_ context.Context, _ fs.FileHandle, off, size uint64, mode uint32) syscall.Errno {
 	if mode == keepSize {
 		return i.d.Reserve(i.n)
@@ -175,7 +177,8 @@ func (i *inode) Rename(_ context.Context, name string, parent fs.InodeEmbedder, 
 	return i.d.Rename(i.n, name, to.n, newName, flags&noReplace != 0)
 }
 
-// Open implements fs.NodeOpener. The kernel keeps what it has read: bbolt maps the file, and nobody else changes it.
+// Open implements fs.NodeOpener. The kernel keeps what it has read: bbolt maps the file, and nobody
+// else changes it.
 func (i *inode) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	return nil, fuse.FOPEN_KEEP_CACHE, 0
 }

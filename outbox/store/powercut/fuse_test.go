@@ -142,7 +142,8 @@ func holds(t *testing.T, path, want string) {
 	}
 }
 
-// Through the kernel: flushed is there after a cut, written is not, and a name needs its directory flushed.
+// Through the kernel: flushed is there after a cut, written is not, and a name needs its directory
+// flushed.
 func TestCuts(t *testing.T) {
 	s := begin(t, t.TempDir())
 	f := s.open("a")
@@ -188,7 +189,8 @@ func TestCuts(t *testing.T) {
 	}
 }
 
-// bbolt reads through a map what it writes by calls; one process locks others out; a cut breaks neither.
+// bbolt reads through a map what it writes by calls; one process locks others out; a cut breaks
+// neither.
 func TestMapAndLock(t *testing.T) {
 	s := begin(t, t.TempDir())
 	for range 2 {

@@ -1,8 +1,11 @@
-// Command powercut shows a disk in memory at a place in the file system, has its calls fail as it is told, and takes its power away.
+// Command powercut shows a disk in memory at a place in the file system, has its calls fail as it
+// is told, and takes its power away.
 //
-// Its promise: whatever the file system's user is told or believes, what a cut leaves is decided here, by what was flushed. It reads orders as JSON lines from its input, one
-// after the other, and writes their answers, and what happens meanwhile, to its output. When its input ends, or on SIGTERM, it unmounts and exits; a mount it left behind
-// because it was killed is taken away by the next one.
+// Its promise: whatever the file system's user is told or believes, what a cut leaves is decided
+// here, by what was flushed. It reads orders as JSON lines from its input, one after the other, and
+// writes their answers, and what happens meanwhile, to its output. When its input ends, or on
+// SIGTERM, it unmounts and exits; a mount it left behind because it was killed is taken away by the
+// next one.
 package main
 
 import (
@@ -137,7 +140,8 @@ func (k *keeper) do(o *order, a *answer) (err error) {
 	return err
 }
 
-// restore has the power back: the kernel forgets what it knew of the old disk, and sees the one that the cut has left, at the same place.
+// restore has the power back: the kernel forgets what it knew of the old disk, and sees the one
+// that the cut has left, at the same place.
 func (k *keeper) restore(o *order) (*disk.Counts, error) {
 	at := k.m.at
 	left, counts := k.d.Restore(o.Style, o.Seed)

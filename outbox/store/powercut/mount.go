@@ -20,7 +20,8 @@ import (
 const (
 	fsType = "countersign-powercut"
 	device = "/dev/fuse"
-	// endsWithin bounds how long the kernel may take to let a mount go whose files nobody has open any more.
+	// endsWithin bounds how long the kernel may take to let a mount go whose files nobody has open
+	// any more.
 	endsWithin = 10 * time.Second
 )
 
@@ -54,7 +55,8 @@ func able() error {
 	return f.Close()
 }
 
-// hide takes the mount away, though somebody may still have its files open, and waits until the kernel has done with it.
+// hide takes the mount away, though somebody may still have its files open, and waits until the
+// kernel has done with it.
 func (m *mount) hide() error {
 	if err := syscall.Unmount(m.at, syscall.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount %s: %w", m.at, err)
@@ -76,7 +78,8 @@ func (m *mount) hide() error {
 
 func ownName(pid int) string { return fsType + "-" + strconv.Itoa(pid) }
 
-// sweep takes away the mounts of those of our kind that were killed: of this type, served by a process that is gone, and dead. It touches no others.
+// sweep takes away the mounts of those of our kind that were killed: of this type, served by a
+// process that is gone, and dead. It touches no others.
 func sweep() error {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {

@@ -82,8 +82,10 @@ func (o *opened) check(acked map[string]int) {
 	must(o.t, err)
 }
 
-// A flush of the meta page fails, the process ends because of it and is started again upon the same disk, where the kernel still shows what is not on it; then the power goes in
-// the middle of its first commit. Without rewriteMeta that commit writes over what the newest meta page on the disk refers to.
+// A flush of the meta page fails, the process ends because of it and is started again upon the same
+// disk, where the kernel still shows what is not on it; then the power goes in the middle of its
+// first commit. Without rewriteMeta that commit writes over what the newest meta page on the disk
+// refers to.
 func TestStartAfterFailedFlush(t *testing.T) {
 	s := begin(t, t.TempDir())
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -117,7 +119,8 @@ func TestStartAfterFailedFlush(t *testing.T) {
 	}
 }
 
-// Of forty databases whose meta flush fails once, and whose power goes within the next writes, none is destroyed: who is told of a failed flush ends, and is started again.
+// Of forty databases whose meta flush fails once, and whose power goes within the next writes, none
+// is destroyed: who is told of a failed flush ends, and is started again.
 //
 //	go test -tags realfuse,fault_flushon -run TestFlushFailsOnce .
 //
@@ -178,7 +181,8 @@ func flushFailsOnce(s *shown, rng *rand.Rand, dir string, n uint64) error {
 	return st.stop()
 }
 
-// A first start that the power ends at any of its calls is no obstacle to the next, and what was acknowledged after it is there: the name of the data directory too.
+// A first start that the power ends at any of its calls is no obstacle to the next, and what was
+// acknowledged after it is there: the name of the data directory too.
 func TestFirstStart(t *testing.T) {
 	s := begin(t, t.TempDir())
 	rng := rand.New(rand.NewPCG(5, 6))
@@ -222,7 +226,8 @@ func TestFirstStart(t *testing.T) {
 	}
 }
 
-// A full disk refuses and passes, if it was a page that could not be written; with the meta page, of which half may be there, nobody knows.
+// A full disk refuses and passes, if it was a page that could not be written; with the meta page,
+// of which half may be there, nobody knows.
 func TestWriteFailsOnStore(t *testing.T) {
 	s := begin(t, t.TempDir())
 	rng := rand.New(rand.NewPCG(1, 2))

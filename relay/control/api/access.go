@@ -33,7 +33,8 @@ type Revoked struct {
 	Revoked bool   `json:"revoked"`
 }
 
-// AuditEntry is one call that changed something, or showed a body. Every text in it is bounded, whatever the caller sent.
+// AuditEntry is one call that changed something, or showed a body. Every text in it is bounded,
+// whatever the caller sent.
 type AuditEntry struct {
 	Object  string    `json:"object" enum:"audit_entry"`
 	ID      string    `json:"id"`

@@ -1,9 +1,13 @@
-// Package api is the contract of the control API: what is asked and answered, call by call, and the OpenAPI document that says so.
+// Package api is the contract of the control API: what is asked and answered, call by call, and the
+// OpenAPI document that says so.
 //
-// It imports nothing of ours, so that whoever calls the API shares it with whoever answers: relay/control answers in these types, relay/control/client asks in them. Nothing here is a
-// record of the disk: those may change, and these may only grow. A field whose tag says omitempty or omitzero is left out where it says nothing; a list is never null.
+// It imports nothing of ours, so that whoever calls the API shares it with whoever answers:
+// relay/control answers in these types, relay/control/client asks in them. Nothing here is a record
+// of the disk: those may change, and these may only grow. A field whose tag says omitempty or
+// omitzero is left out where it says nothing; a list is never null.
 //
-// The tags beside json describe a field in the document: doc is a sentence, enum the words it may be, min and max its bounds (of a text, its bytes), need:"true" what a request must bring.
+// The tags beside json describe a field in the document: doc is a sentence, enum the words it may
+// be, min and max its bounds (of a text, its bytes), need:"true" what a request must bring.
 package api
 
 // Scope is what a token may do.

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Call describes one call: what it is for, what it takes, and everything that it may answer. relay/control adds who may make it.
+// Call describes one call: what it is for, what it takes, and everything that it may answer.
+// relay/control adds who may make it.
 type Call struct {
 	Pattern string // method and path, as the mux takes them
 	ID      string // names it in the document; with a capital letter, it is the client's method
@@ -57,7 +58,8 @@ const (
 	TypeInternal       = "internal"
 )
 
-// The refusals that any call behind a token may meet. A code of 400 is mostly the name of what is wrong.
+// The refusals that any call behind a token may meet. A code of 400 is mostly the name of what is
+// wrong.
 var (
 	badRequest   = Refusal{http.StatusBadRequest, TypeRequest, "", "an id, a parameter, a header or the body is not what the call takes; code and param name it"}
 	unknownToken = Refusal{http.StatusUnauthorized, TypeAuthentication, "token_unknown", "no token came, or one that this gateway does not know"}

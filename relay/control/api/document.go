@@ -225,7 +225,8 @@ func (r *Route) refusals() map[int][]Refusal {
 	return by
 }
 
-// refused is an answer that is an error: of one of these codes, but for 400, whose code mostly is the name of what is wrong.
+// refused is an answer that is an error: of one of these codes, but for 400, whose code mostly is
+// the name of what is wrong.
 func refused(list []Refusal) object {
 	var types, codes, text []string
 	for _, f := range list {

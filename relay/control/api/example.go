@@ -9,7 +9,8 @@ import (
 	"io/fs"
 )
 
-// Example is a call that was made, and what it was answered. The examples of a call stand in examples/ID.json; docs/doctest sends them to a running gateway and writes the answers.
+// Example is a call that was made, and what it was answered. The examples of a call stand in
+// examples/ID.json; docs/doctest sends them to a running gateway and writes the answers.
 type Example struct {
 	Name   string          `json:"name"`
 	As     string          `json:"as,omitempty"` // the scope of whose token; without it, operator

@@ -10,7 +10,8 @@ type Decided struct {
 	Lifts   int      `json:"lifts" doc:"Of a release: how many findings of the check stood open."`
 }
 
-// Nothing reports that a release has released nothing: no finding of its check stood open, and nothing has changed.
+// Nothing reports that a release has released nothing: no finding of its check stood open, and
+// nothing has changed.
 func (d *Decided) Nothing() bool { return d.Lifts == 0 && len(d.Changes) == 0 }
 
 // Effect is one change, and who is told of it.
@@ -49,7 +50,8 @@ type Decision struct {
 	Released *bool `json:"released,omitempty" doc:"Of a release: whether it released anything."`
 }
 
-// RebuildAsk makes a subject anew: of its history, or, with a status, of what is left of it and that word.
+// RebuildAsk makes a subject anew: of its history, or, with a status, of what is left of it and
+// that word.
 type RebuildAsk struct {
 	Check     string   `json:"check,omitempty"`
 	Status    string   `json:"status,omitempty"`

@@ -14,7 +14,8 @@ type PolicyTerms struct {
 	NoticeDays      int            `json:"notice_days"`
 }
 
-// PolicyAsk is a policy as it is asked for. What is left out stays, or is the default of a new partner.
+// PolicyAsk is a policy as it is asked for. What is left out stays, or is the default of a new
+// partner.
 type PolicyAsk struct {
 	Required        []string       `json:"required,omitempty" doc:"Checks that approve a person; without it, identity_verification."`
 	RequiredCompany []string       `json:"required_company,omitempty" doc:"Checks that approve a business; without it, business_verification."`
@@ -23,8 +24,8 @@ type PolicyAsk struct {
 	NoticeDays      int            `json:"notice_days,omitempty" min:"1" max:"365"`
 }
 
-// Fields are the fields of a PartnerAsk or an EndpointAsk by name, where what is empty is meant so and not
-// left out.
+// Fields are the fields of a PartnerAsk or an EndpointAsk by name, where what is empty is meant so
+// and not left out.
 type Fields map[string]any
 
 // PartnerAsk makes or changes a partner. In a change, what is left out stays.
@@ -56,7 +57,8 @@ type RetryTerms struct {
 	MaxRetryAfter string  `json:"max_retry_after" doc:"No Retry-After is obeyed for longer."`
 }
 
-// RetryAsk is a schedule as it is asked for. What is left out stays, or is the default of a new endpoint.
+// RetryAsk is a schedule as it is asked for. What is left out stays, or is the default of a new
+// endpoint.
 type RetryAsk struct {
 	First         string  `json:"first,omitempty" doc:"The wait after the first failure."`
 	Factor        float64 `json:"factor,omitempty" doc:"Each wait is this many times the one before."`
@@ -66,7 +68,8 @@ type RetryAsk struct {
 	MaxRetryAfter string  `json:"max_retry_after,omitempty" doc:"No Retry-After is obeyed for longer."`
 }
 
-// EndpointAsk makes or changes an endpoint. In a change, what is left out stays; a header that is null goes.
+// EndpointAsk makes or changes an endpoint. In a change, what is left out stays; a header that is
+// null goes.
 type EndpointAsk struct {
 	ID           string             `json:"id,omitempty" doc:"Of a new one, unique over all partners: 1 to 64 of a-z, 0-9, dot, dash and underscore. It stays what it is."`
 	URL          string             `json:"url,omitempty" doc:"Where it is told. A new one needs it."`
@@ -120,7 +123,8 @@ type Removed struct {
 	Endpoints []Left `json:"endpoints" doc:"What is left of each endpoint."`
 }
 
-// Left is what is kept of an endpoint that is removed. What is owed stays owed: it goes out when an endpoint of this id is made again.
+// Left is what is kept of an endpoint that is removed. What is owed stays owed: it goes out when an
+// endpoint of this id is made again.
 type Left struct {
 	ID       string `json:"id"`
 	Owed     int64  `json:"owed"`

@@ -59,7 +59,8 @@ func (s schemas) of(t reflect.Type, asked bool) any {
 	}
 }
 
-// fields is the schema of a struct. What is asked takes no field that it does not know; what is answered may get more.
+// fields is the schema of a struct. What is asked takes no field that it does not know; what is
+// answered may get more.
 func (s schemas) fields(t reflect.Type, asked bool) object {
 	properties, required := object{}, []string{}
 	s.collect(t, asked, properties, &required)

@@ -19,7 +19,8 @@ type Subject struct {
 	Truncated  bool         `json:"truncated,omitempty" doc:"More history stands in the file than is shown."`
 }
 
-// Policy says what a partner asks of a subject before it counts as approved, and how long an approval holds.
+// Policy says what a partner asks of a subject before it counts as approved, and how long an
+// approval holds.
 type Policy struct {
 	Version         int            `json:"version"`
 	Required        []string       `json:"required,omitempty"`

@@ -145,13 +145,15 @@ func (c *Client) ListAudit(ctx context.Context, p Page, s Span) (api.List[api.Au
 	return do[api.List[api.AuditEntry]](ctx, c, call{method: http.MethodGet, path: "/v1/audit", query: q})
 }
 
-// StreamAudit writes all of the audit trail that is asked for, the oldest first, one entry a line: listAudit with format=ndjson.
+// StreamAudit writes all of the audit trail that is asked for, the oldest first, one entry a line:
+// listAudit with format=ndjson.
 func (c *Client) StreamAudit(ctx context.Context, out io.Writer, s Span) error {
 	q := Page{}.query("since", s.Since, "until", s.Until, "actor", s.Actor, "format", "ndjson")
 	return c.stream(ctx, out, call{method: http.MethodGet, path: "/v1/audit", query: q})
 }
 
-// Reload has the gateway read its config again, and apply it, all of it or nothing; dry: only say what it would change. A config that is refused is an Error with its Problems.
+// Reload has the gateway read its config again, and apply it, all of it or nothing; dry: only say
+// what it would change. A config that is refused is an Error with its Problems.
 func (c *Client) Reload(ctx context.Context, dry bool) (api.Reloaded, error) {
 	return do[api.Reloaded](ctx, c, call{method: http.MethodPost, path: "/v1/reload", ask: api.ReloadAsk{DryRun: dry}})
 }

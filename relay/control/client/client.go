@@ -1,7 +1,10 @@
-// Package client speaks to the control API of a gateway: one method for each call of its document, in the types of relay/control/api.
+// Package client speaks to the control API of a gateway: one method for each call of its document,
+// in the types of relay/control/api.
 //
-// What is safe to repeat is repeated when the gateway cannot be reached, is busy or is about to stop: reads, and orders under an Idempotency-Key, which are carried out once. How often and
-// how long is bounded. Everything else is sent once: whoever gets an error that is no *Error does not know whether it was carried out.
+// What is safe to repeat is repeated when the gateway cannot be reached, is busy or is about to
+// stop: reads, and orders under an Idempotency-Key, which are carried out once. How often and how
+// long is bounded. Everything else is sent once: whoever gets an error that is no *Error does not
+// know whether it was carried out.
 package client
 
 import (
@@ -90,7 +93,8 @@ type call struct {
 	accept       int    // a status beside 200 that is no error; 0: none
 }
 
-// at puts names into the path of a call, each as one segment. One of dots only would otherwise be taken for a step in a file system, by whoever stands between us and the gateway.
+// at puts names into the path of a call, each as one segment. One of dots only would otherwise be
+// taken for a step in a file system, by whoever stands between us and the gateway.
 func at(path string, names ...string) string {
 	for _, name := range names {
 		open, end := strings.Index(path, "{"), strings.Index(path, "}")
@@ -134,7 +138,8 @@ func (c *Client) bytes(ctx context.Context, r call) (b []byte, err error) {
 	}
 }
 
-// repeats reports whether a call may be made again after an error: it is safe, and the error is one that passes.
+// repeats reports whether a call may be made again after an error: it is safe, and the error is one
+// that passes.
 func (r *call) repeats(err error) bool {
 	if r.method != http.MethodGet && r.key == "" {
 		return false

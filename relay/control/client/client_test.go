@@ -91,7 +91,8 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// TestRetriesAreBounded: neither a gateway that has one wait for long nor one that never answers takes longer than was said.
+// TestRetriesAreBounded: neither a gateway that has one wait for long nor one that never answers
+// takes longer than was said.
 func TestRetriesAreBounded(t *testing.T) {
 	c, calls := answers(t, http.Header{"Retry-After": {"3600"}}, 503)
 	c.o.Most = 2 * time.Second
@@ -109,7 +110,8 @@ func TestRetriesAreBounded(t *testing.T) {
 	}
 }
 
-// TestErrors: an answer that is no gateway's is told by its status, and a body that is none is an error.
+// TestErrors: an answer that is no gateway's is told by its status, and a body that is none is an
+// error.
 func TestErrors(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/set-aside" {

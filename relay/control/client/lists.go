@@ -9,7 +9,8 @@ import (
 	"countersign/relay/control/api"
 )
 
-// Page is which page of a list is asked for. The zero Page is the first, as long as the gateway makes one.
+// Page is which page of a list is asked for. The zero Page is the first, as long as the gateway
+// makes one.
 type Page struct {
 	Cursor string // the Next of the page before
 	Limit  int    // up to 1,000; 0: 100
@@ -30,7 +31,8 @@ func (p Page) query(pairs ...string) url.Values {
 	return q
 }
 
-// All goes over a whole list, page by page, from a page on. list is a method such as Client.ListTokens; one that takes more is called in a function. An error ends it.
+// All goes over a whole list, page by page, from a page on. list is a method such as
+// Client.ListTokens; one that takes more is called in a function. An error ends it.
 func All[T any](ctx context.Context, from Page, list func(context.Context, Page) (api.List[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for {

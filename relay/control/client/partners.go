@@ -12,8 +12,8 @@ func (c *Client) ListPartners(ctx context.Context, p Page) (api.List[api.Partner
 	return do[api.List[api.PartnerDetail]](ctx, c, call{method: http.MethodGet, path: "/v1/partners", query: p.query()})
 }
 
-// CreatePartner makes a partner; under a key (an Idempotency-Key) once, however often it is called. ask is an api.PartnerAsk or
-// api.Fields.
+// CreatePartner makes a partner; under a key (an Idempotency-Key) once, however often it is called.
+// ask is an api.PartnerAsk or api.Fields.
 func (c *Client) CreatePartner(ctx context.Context, key string, ask any) (api.PartnerDetail, error) {
 	return do[api.PartnerDetail](ctx, c, call{method: http.MethodPost, path: "/v1/partners", key: key, ask: ask})
 }
@@ -23,8 +23,8 @@ func (c *Client) Partner(ctx context.Context, id string) (api.PartnerDetail, err
 	return do[api.PartnerDetail](ctx, c, call{method: http.MethodGet, path: at("/v1/partners/{id}", id)})
 }
 
-// UpdatePartner changes a partner. match is the ETag of what is changed; "": whatever it is. ask is an
-// api.PartnerAsk, or api.Fields where something is to become empty.
+// UpdatePartner changes a partner. match is the ETag of what is changed; "": whatever it is. ask is
+// an api.PartnerAsk, or api.Fields where something is to become empty.
 func (c *Client) UpdatePartner(ctx context.Context, id, match string, ask any) (api.PartnerDetail, error) {
 	return do[api.PartnerDetail](ctx, c, call{method: http.MethodPatch, path: at("/v1/partners/{id}", id), match: match, ask: ask})
 }
@@ -39,8 +39,9 @@ func (c *Client) ListEndpointsOf(ctx context.Context, p Page, partner string) (a
 	return do[api.List[api.EndpointDetail]](ctx, c, call{method: http.MethodGet, path: at("/v1/partners/{id}/endpoints", partner), query: p.query()})
 }
 
-// CreateEndpoint makes an endpoint; under a key (an Idempotency-Key) once, however often it is called. What it signs with
-// is in this answer, and in no other. ask is an api.EndpointAsk or api.Fields.
+// CreateEndpoint makes an endpoint; under a key (an Idempotency-Key) once, however often it is
+// called. What it signs with is in this answer, and in no other. ask is an api.EndpointAsk or
+// api.Fields.
 func (c *Client) CreateEndpoint(ctx context.Context, partner, key string, ask any) (api.EndpointDetail, error) {
 	return do[api.EndpointDetail](ctx, c, call{method: http.MethodPost, path: at("/v1/partners/{id}/endpoints", partner), key: key, ask: ask})
 }
@@ -50,8 +51,8 @@ func (c *Client) Endpoint(ctx context.Context, id string) (api.EndpointDetail, e
 	return do[api.EndpointDetail](ctx, c, call{method: http.MethodGet, path: at("/v1/endpoints/{id}", id)})
 }
 
-// UpdateEndpoint changes an endpoint. match is the ETag of what is changed; "": whatever it is. ask is an
-// api.EndpointAsk, or api.Fields where something is to become empty.
+// UpdateEndpoint changes an endpoint. match is the ETag of what is changed; "": whatever it is. ask
+// is an api.EndpointAsk, or api.Fields where something is to become empty.
 func (c *Client) UpdateEndpoint(ctx context.Context, id, match string, ask any) (api.EndpointDetail, error) {
 	return do[api.EndpointDetail](ctx, c, call{method: http.MethodPatch, path: at("/v1/endpoints/{id}", id), match: match, ask: ask})
 }

@@ -7,7 +7,8 @@ import (
 	"countersign/relay/control/api"
 )
 
-// Subject is who told us what of a person, what we made of it, and whom we told. Livemode nil is the gateway's own mode, here and everywhere.
+// Subject is who told us what of a person, what we made of it, and whom we told. Livemode nil is
+// the gateway's own mode, here and everywhere.
 func (c *Client) Subject(ctx context.Context, partner, id string, livemode *bool) (api.Subject, error) {
 	return do[api.Subject](ctx, c, call{method: http.MethodGet, path: at("/v1/subjects/{partner}/{id}", partner, id), query: mode(livemode)})
 }
@@ -39,7 +40,8 @@ func (c *Client) ApplyPolicy(ctx context.Context, partner string) (api.Plan, err
 	return do[api.Plan](ctx, c, call{method: http.MethodPost, path: at("/v1/policies/{partner}/apply", partner)})
 }
 
-// User is where a subject stands, in our own words: user with format=canonical. Of a partner's token, partner may be empty.
+// User is where a subject stands, in our own words: user with format=canonical. Of a partner's
+// token, partner may be empty.
 func (c *Client) User(ctx context.Context, partner, id string, livemode *bool) (api.User, error) {
 	return do[api.User](ctx, c, call{method: http.MethodGet, path: at("/v1/users/{id}/kyc", id), query: mode(livemode, "partner", partner, "format", "canonical")})
 }
@@ -49,7 +51,8 @@ func (c *Client) BlendFiUser(ctx context.Context, partner, id string, livemode *
 	return do[api.BlendFiUser](ctx, c, call{method: http.MethodGet, path: at("/v1/users/{id}/kyc", id), query: mode(livemode, "partner", partner)})
 }
 
-// DriveTest drives an outcome in the sandbox. With a key it is carried out once, however often it is sent.
+// DriveTest drives an outcome in the sandbox. With a key it is carried out once, however often it
+// is sent.
 func (c *Client) DriveTest(ctx context.Context, partner, id, key string, ask api.TestAsk) (api.Tested, error) {
 	return do[api.Tested](ctx, c, call{
 		method: http.MethodPost, path: at("/v1/test_helpers/users/{id}/kyc", id), query: Page{}.query("partner", partner), key: key, ask: ask,
@@ -101,7 +104,8 @@ func (c *Client) Redeliver(ctx context.Context, id string, force bool) (api.Rede
 	return do[api.Redelivery](ctx, c, call{method: http.MethodPost, path: at("/v1/deliveries/{id}/redeliver", id), query: Page{}.query("force", word(force))})
 }
 
-// ListWithheld lists what an endpoint has not been told of: those that nobody has acknowledged, or those that somebody has.
+// ListWithheld lists what an endpoint has not been told of: those that nobody has acknowledged, or
+// those that somebody has.
 func (c *Client) ListWithheld(ctx context.Context, p Page, endpoint string, acknowledged bool) (api.List[api.Withheld], error) {
 	q := p.query("endpoint", endpoint, "acknowledged", word(acknowledged))
 	return do[api.List[api.Withheld]](ctx, c, call{method: http.MethodGet, path: "/v1/withheld", query: q})

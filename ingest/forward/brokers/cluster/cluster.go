@@ -1,7 +1,10 @@
-// Package cluster runs real Apache Kafka on loopback, for tests: KRaft nodes that can be killed, paused and started again.
+// Package cluster runs real Apache Kafka on loopback, for tests: KRaft nodes that can be killed,
+// paused and started again.
 //
-// Its promise: it signals only processes that it started itself, through their handles; it waits for nothing without a bound; and no broker outlives the program
-// that started it, however that ends (on Linux; elsewhere, if Stop is called). What a node has acknowledged with acks=all survives Kill, and the death of a minority.
+// Its promise: it signals only processes that it started itself, through their handles; it waits
+// for nothing without a bound; and no broker outlives the program that started it, however that
+// ends (on Linux; elsewhere, if Stop is called). What a node has acknowledged with acks=all
+// survives Kill, and the death of a minority.
 package cluster
 
 import (
@@ -28,7 +31,8 @@ type Options struct {
 	Libs       string            // default: Libs
 }
 
-// Cluster is a number of nodes, each of them broker and controller. Its methods are not for concurrent use on the same node.
+// Cluster is a number of nodes, each of them broker and controller. Its methods are not for
+// concurrent use on the same node.
 type Cluster struct {
 	nodes []*node
 }
@@ -38,7 +42,8 @@ const (
 	stopWithin  = 10 * time.Second
 )
 
-// Start formats what has no data yet, starts every node and waits until each of them answers. After an error nothing is left running.
+// Start formats what has no data yet, starts every node and waits until each of them answers. After
+// an error nothing is left running.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
 	o.Nodes, o.Partitions = max(1, o.Nodes), max(o.Partitions, 0)
 	if o.Partitions == 0 {
@@ -129,16 +134,19 @@ func (c *Cluster) Addrs() []string {
 // NodeID is what Kafka calls the i-th node.
 func (c *Cluster) NodeID(i int) int32 { return int32(c.nodes[i].id) } //nolint:gosec // a handful
 
-// Kill ends a node as a power cut would, and waits until it is gone. One that does not run is left alone.
+// Kill ends a node as a power cut would, and waits until it is gone. One that does not run is left
+// alone.
 func (c *Cluster) Kill(i int) error { return c.nodes[i].kill() }
 
-// Pause stops a node where it stands: its connections stay open, and nobody answers. Resume lets it go on.
+// Pause stops a node where it stands: its connections stay open, and nobody answers. Resume lets it
+// go on.
 func (c *Cluster) Pause(i int) error { return c.nodes[i].signal(pauseSignal) }
 
 // Resume lets a paused node go on.
 func (c *Cluster) Resume(i int) error { return c.nodes[i].signal(resumeSignal) }
 
-// Restart starts nodes that do not run, with the data and the address they had, and waits until they answer: all at once, for a node alone waits for a majority.
+// Restart starts nodes that do not run, with the data and the address they had, and waits until
+// they answer: all at once, for a node alone waits for a majority.
 func (c *Cluster) Restart(ctx context.Context, nodes ...int) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()

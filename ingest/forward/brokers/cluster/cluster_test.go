@@ -73,7 +73,8 @@ func TestOneNode(t *testing.T) {
 	}
 }
 
-// TestThreeNodes holds that a killed minority comes back, and that all of them come back from nothing.
+// TestThreeNodes holds that a killed minority comes back, and that all of them come back from
+// nothing.
 func TestThreeNodes(t *testing.T) {
 	c, err := Start(t.Context(), Options{Nodes: 3, Dir: t.TempDir()})
 	if err != nil {

@@ -31,8 +31,9 @@ var pom []byte
 
 var errNoJava = errors.New("real Kafka needs Java 17 or later: install a JRE (Debian: openjdk-17-jre-headless)")
 
-// Libs returns the folder of Kafka's jars: the one that COUNTERSIGN_KAFKA_LIBS names, or one in the user's cache that Maven fills the first time. What is missing
-// on this machine is said in one sentence, and is an error: a test that is passed over proves nothing.
+// Libs returns the folder of Kafka's jars: the one that COUNTERSIGN_KAFKA_LIBS names, or one in the
+// user's cache that Maven fills the first time. What is missing on this machine is said in one
+// sentence, and is an error: a test that is passed over proves nothing.
 func Libs(ctx context.Context) (string, error) {
 	if err := checkJava(ctx); err != nil {
 		return "", err
@@ -54,7 +55,8 @@ func Libs(ctx context.Context) (string, error) {
 	return dir, fetch(ctx, dir)
 }
 
-// fetch has Maven bring the jars into a folder of another name, so that a folder that bears the name is whole.
+// fetch has Maven bring the jars into a folder of another name, so that a folder that bears the
+// name is whole.
 func fetch(ctx context.Context, dir string) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {

@@ -20,7 +20,8 @@ func TestJavaMajor(t *testing.T) {
 	f("command not found", 0)
 }
 
-// TestLibsMissing holds that what is missing is an error of one sentence that names what to install.
+// TestLibsMissing holds that what is missing is an error of one sentence that names what to
+// install.
 func TestLibsMissing(t *testing.T) {
 	f := func(name, want string) {
 		t.Helper()

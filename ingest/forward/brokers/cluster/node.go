@@ -64,8 +64,9 @@ func (n *node) prepare(ctx context.Context, properties string, format []string) 
 	return nil
 }
 
-// start starts the process; it does not answer yet. The thread that starts it waits for it, too: the kernel ends the process when that thread ends, and Go's
-// threads may end long before the program.
+// start starts the process; it does not answer yet. The thread that starts it waits for it, too:
+// the kernel ends the process when that thread ends, and Go's threads may end long before the
+// program.
 func (n *node) start() error {
 	if n.running() {
 		return fmt.Errorf("node %d of Kafka runs already", n.id)

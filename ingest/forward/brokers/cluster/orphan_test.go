@@ -14,10 +14,12 @@ import (
 	"time"
 )
 
-// orphanVariable makes this test program a parent that starts a node, tells its process id, and waits to be killed.
+// orphanVariable makes this test program a parent that starts a node, tells its process id, and
+// waits to be killed.
 const orphanVariable = "COUNTERSIGN_TEST_PARENT"
 
-// TestParentDies holds that no broker outlives the program that started it, not even one that is killed: kernel and all, with a java that only sleeps.
+// TestParentDies holds that no broker outlives the program that started it, not even one that is
+// killed: kernel and all, with a java that only sleeps.
 func TestParentDies(t *testing.T) {
 	if dir := os.Getenv(orphanVariable); dir != "" {
 		n := &node{id: 1, dir: dir}
@@ -53,7 +55,8 @@ func TestParentDies(t *testing.T) {
 	wait(t, "the node's end", func() bool { return gone(pid) })
 }
 
-// gone reports whether a process is no more, or waits to be buried by whoever inherited it. Signal 0 does nothing.
+// gone reports whether a process is no more, or waits to be buried by whoever inherited it. Signal
+// 0 does nothing.
 func gone(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true

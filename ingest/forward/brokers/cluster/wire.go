@@ -14,7 +14,8 @@ import (
 
 const askWithin = 2 * time.Second
 
-// ask sends ApiVersions, the smallest request there is, to the listener of the brokers, which is plain whatever the clients' is, and dials that of the clients.
+// ask sends ApiVersions, the smallest request there is, to the listener of the brokers, which is
+// plain whatever the clients' is, and dials that of the clients.
 func (n *node) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
@@ -50,8 +51,9 @@ func (n *node) ask(ctx context.Context) error {
 	return nil
 }
 
-// FreeAddrs are n addresses nobody listens on now. They lie below the ports that outgoing connections are given: a client that keeps dialling a node which is down
-// would sooner or later be given the node's own port, and hold it.
+// FreeAddrs are n addresses nobody listens on now. They lie below the ports that outgoing
+// connections are given: a client that keeps dialling a node which is down would sooner or later be
+// given the node's own port, and hold it.
 func FreeAddrs(ctx context.Context, n int) (addrs []string, err error) {
 	var open []net.Listener
 	defer func() {

@@ -1,8 +1,10 @@
-// Package disk is a disk in memory that tells what is seen from what is durable, and that can lose its power.
+// Package disk is a disk in memory that tells what is seen from what is durable, and that can lose
+// its power.
 //
-// Its promise: what was flushed is there after any cut, and nothing else need be. Of what was not flushed any part may be there: of a file any sectors, in any
-// order; of a directory any of its creations, renames and removals. It is stricter than any real file system where those give more than POSIX promises: flushing a file does not
-// flush the name of it.
+// Its promise: what was flushed is there after any cut, and nothing else need be. Of what was not
+// flushed any part may be there: of a file any sectors, in any order; of a directory any of its
+// creations, renames and removals. It is stricter than any real file system where those give more
+// than POSIX promises: flushing a file does not flush the name of it.
 package disk
 
 import (
@@ -14,7 +16,8 @@ import (
 // Sector is what a disk writes as a whole, in bytes.
 const Sector = 512
 
-// Disk is one file system. Its methods are safe for concurrent use and answer with the errno that the caller of the system gets.
+// Disk is one file system. Its methods are safe for concurrent use and answer with the errno that
+// the caller of the system gets.
 type Disk struct {
 	released chan struct{} // closed by Release
 	wake     chan struct{} // closed by cut: whoever hangs or is slow looks again
@@ -107,7 +110,8 @@ func (d *Disk) Read(n *Node, p []byte, at int64) int {
 	return copy(p, n.seen[at:])
 }
 
-// Write is seen at once, and durable with the next flush. Fewer bytes than given may be written, as by any write.
+// Write is seen at once, and durable with the next flush. Fewer bytes than given may be written, as
+// by any write.
 func (d *Disk) Write(n *Node, p []byte, at int64) (int, syscall.Errno) {
 	part, errno := d.enter(Write, n)
 	defer d.mu.Unlock()
@@ -136,7 +140,8 @@ func (d *Disk) Resize(n *Node, size int64) syscall.Errno {
 	return 0
 }
 
-// Reserve finds room for a file that is to grow. There always is some, unless a plan says otherwise.
+// Reserve finds room for a file that is to grow. There always is some, unless a plan says
+// otherwise.
 func (d *Disk) Reserve(n *Node) syscall.Errno {
 	_, errno := d.enter(Grow, n)
 	d.mu.Unlock()
@@ -163,8 +168,10 @@ func apply(b []byte, c change) []byte {
 	return b
 }
 
-// Flush makes durable what is seen of a file, or of the names in a directory. When it fails by plan, what it should have written is partly there and the rest is never
-// written, though it is seen: that is what Linux does. It is not Flush that fails then, but whoever believes the next one.
+// Flush makes durable what is seen of a file, or of the names in a directory. When it fails by
+// plan, what it should have written is partly there and the rest is never written, though it is
+// seen: that is what Linux does. It is not Flush that fails then, but whoever believes the next
+// one.
 func (d *Disk) Flush(n *Node) syscall.Errno {
 	_, errno := d.enter(Flush, n)
 	defer d.mu.Unlock()
@@ -195,7 +202,8 @@ func (m move) on(names map[string]*Node) {
 	}
 }
 
-// Cut takes the power away, now: what changes the disk waits from here on until Release, and is then answered EIO.
+// Cut takes the power away, now: what changes the disk waits from here on until Release, and is
+// then answered EIO.
 func (d *Disk) Cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -216,7 +224,8 @@ func (d *Disk) Release() {
 	d.once.Do(func() { close(d.released) })
 }
 
-// enter is where every call that changes something begins. It returns with the lock held, and when it answers 0 the call has to be carried out. part: a half of it only.
+// enter is where every call that changes something begins. It returns with the lock held, and when
+// it answers 0 the call has to be carried out. part: a half of it only.
 func (d *Disk) enter(call Call, n *Node) (part bool, errno syscall.Errno) {
 	d.mu.Lock()
 	if d.off {

@@ -45,7 +45,8 @@ func content(d *Disk, n *Node) []byte {
 // pages makes sectors whose every byte is the version.
 func sectorsOf(version byte, n int) []byte { return bytes.Repeat([]byte{version}, n*Sector) }
 
-// written is a disk with a flushed file of version 1 and what is written over it and behind it, not flushed, as version 2 and then 3.
+// written is a disk with a flushed file of version 1 and what is written over it and behind it, not
+// flushed, as version 2 and then 3.
 func written(t *testing.T) (*Disk, *Node) {
 	t.Helper()
 	d := fresh()
@@ -86,7 +87,8 @@ func outcomes(t *testing.T, style Style) []map[byte]int {
 	return got
 }
 
-// What was flushed is never less than it was; what was not may vanish, in part, and come in another order.
+// What was flushed is never less than it was; what was not may vanish, in part, and come in another
+// order.
 func TestStyles(t *testing.T) {
 	for _, style := range Styles {
 		got := outcomes(t, style)
@@ -111,7 +113,8 @@ func TestStyles(t *testing.T) {
 	}
 }
 
-// Tear mixes old and new within one write; Keep never shows what came later without what came before; Reorder does.
+// Tear mixes old and new within one write; Keep never shows what came later without what came
+// before; Reorder does.
 func TestOrder(t *testing.T) {
 	f := func(style Style, want bool) {
 		t.Helper()
@@ -146,7 +149,8 @@ func TestOrder(t *testing.T) {
 	f(Reorder, true)
 }
 
-// A name that was made, changed or taken away is so for good with the flush of its directory, and not with that of the file.
+// A name that was made, changed or taken away is so for good with the flush of its directory, and
+// not with that of the file.
 func TestNames(t *testing.T) {
 	f := func(prepare func(d *Disk, root *Node), possible ...string) {
 		t.Helper()

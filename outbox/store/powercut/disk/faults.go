@@ -107,7 +107,8 @@ func (n *Node) pendingBelow(offset int64) bool {
 	return n != nil && int64(len(n.seen)) > offset && slices.ContainsFunc(n.pending, func(c change) bool { return c.data != nil && c.at < offset })
 }
 
-// lose is what a failed flush leaves: some of what it should have written is written, and nothing of the rest ever will be.
+// lose is what a failed flush leaves: some of what it should have written is written, and nothing
+// of the rest ever will be.
 func (f *faults) lose(n *Node) {
 	share := []float64{0, 0, 0.5, 1}[f.rng.IntN(4)]
 	for _, c := range sectors(n.pending) {

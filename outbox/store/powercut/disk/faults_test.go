@@ -71,7 +71,8 @@ func TestPartialWrite(t *testing.T) {
 	}
 }
 
-// What a failed flush did not write is seen and never becomes durable, whatever is flushed later, unless it is written again: as Linux does it.
+// What a failed flush did not write is seen and never becomes durable, whatever is flushed later,
+// unless it is written again: as Linux does it.
 func TestFailedFlush(t *testing.T) {
 	kept := map[byte]int{}
 	for seed := range uint64(100) {
@@ -103,7 +104,8 @@ func TestFailedFlush(t *testing.T) {
 	}
 }
 
-// After a cut nothing changes, whoever comes waits, and is told EIO when it does not matter any more.
+// After a cut nothing changes, whoever comes waits, and is told EIO when it does not matter any
+// more.
 func TestCut(t *testing.T) {
 	events := make(chan Event, 10)
 	d := New(func(e Event) { events <- e })

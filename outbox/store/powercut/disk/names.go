@@ -95,7 +95,8 @@ func replaceable(n *Node, isDir bool) syscall.Errno {
 	return 0
 }
 
-// Rename gives a node another name, in place of what had it. Within one directory that is one move: a cut leaves the old name or the new one, never both and never none.
+// Rename gives a node another name, in place of what had it. Within one directory that is one move:
+// a cut leaves the old name or the new one, never both and never none.
 func (d *Disk) Rename(from *Node, name string, to *Node, newName string, keep bool) syscall.Errno {
 	_, errno := d.enter(Names, nil)
 	defer d.mu.Unlock()

@@ -26,7 +26,8 @@ type Counts struct {
 	Left      int `json:"left"`      // of these, there now
 }
 
-// Restore is the disk as it is when the power is back: a new one, with nothing pending. The old one must have been cut.
+// Restore is the disk as it is when the power is back: a new one, with nothing pending. The old one
+// must have been cut.
 func (d *Disk) Restore(style Style, seed uint64) (*Disk, Counts) {
 	d.Cut()
 	d.mu.Lock()

@@ -1,0 +1,62 @@
+package relay
+
+import (
+	"countersign/outbox/store"
+)
+
+// put writes a record that store.NewRecord or StartRecord began; nil deletes.
+func (b *batch) put(bucket store.Name, key, value []byte) {
+	b.writes = append(b.writes, write{bucket, key, value})
+}
+
+// commit writes the batch's effects and the position after it, in one transaction. It may run more
+// than once.
+func (b *batch) commit(tx *store.Tx, last int64) error {
+	for _, w := range b.writes {
+		var err error
+		if w.value == nil {
+			err = tx.Bucket(w.bucket).Delete(w.key)
+		} else {
+			err = tx.Bucket(w.bucket).PutRecord(w.key, w.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := b.r.o.Outbox.Put(tx, b.owed...); err != nil {
+		return err
+	}
+	if b.r.o.Forward {
+		if err := b.r.feed.queue(tx, last, b.queued); err != nil {
+			return err
+		}
+	}
+	for _, o := range b.orders {
+		if err := b.r.revive(tx, o); err != nil {
+			return err
+		}
+	}
+	for lane, n := range b.asideNow {
+		if err := b.r.putAside(tx, lane, n); err != nil {
+			return err
+		}
+	}
+	for lane := range b.back {
+		tx.OnCommit(func() { b.r.aside.end(lane) })
+	}
+	if err := b.keepCounts(tx); err != nil {
+		return err
+	}
+	if b.unrouted != 0 {
+		n, err := tx.Number(unroutedCountKey)
+		if err == nil {
+			n += b.unrouted
+			err = tx.SetNumber(unroutedCountKey, n)
+		}
+		if err != nil {
+			return err
+		}
+		tx.OnCommit(func() { b.r.unrouted.Store(n) })
+	}
+	return tx.SetNumber(positionKey, last)
+}
