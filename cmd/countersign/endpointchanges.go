@@ -40,9 +40,9 @@ func (f jsonFlag) endpoint(c *console, v *api.EndpointDetail) error {
 	if v.Filter != "" {
 		c.printf("  filter %s\n", v.Filter)
 	}
-	fails := "disabled after failing for " + v.DisableAfter
+	fails := "failing for " + v.DisableAfter + " disables it"
 	if v.DisableAfter == "never" {
-		fails = "never disabled for failing"
+		fails = "failing never disables it"
 	}
 	c.printf("  %s\n", fails)
 	c.printf("  %d at once, timeout %s, %d owed at most, since %s, %d attempts\n", v.Concurrency, v.Timeout, v.MaxOwed, v.Since, v.Retry.Attempts)

@@ -86,7 +86,7 @@ partners: []
 	}
 	do(exitNo, "endpoints", "update", "acme-main", "--timeout", "3s", "--if-version", "77")
 	updated := do(exitYes, "endpoints", "update", "acme-main", "--timeout", "3s", "--disable-after", "never", "--filter", `change.status == "approved"`, "--if-version", "2")
-	if !strings.Contains(shown, "disabled after failing for 5d") || !strings.Contains(updated, "never disabled for failing") {
+	if !strings.Contains(shown, "failing for 5d disables it") || !strings.Contains(updated, "failing never disables it") {
 		t.Errorf("how long it may fail: %s, and then %s", shown, updated)
 	}
 	m.says("acme:bob", "rejected_final") // what takes away that it was told is told, whatever the filter says

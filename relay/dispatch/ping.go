@@ -59,6 +59,18 @@ func (d *Dispatcher) Ping(ctx context.Context, endpoint string) (p Pinged, err e
 	return p, nil
 }
 
+// pingBody has the shape of the standard format, and its order.
+type pingBody struct {
+	Type      string   `json:"type"`
+	Timestamp string   `json:"timestamp"`
+	Data      pingData `json:"data"`
+}
+
+type pingData struct {
+	ID       string `json:"id"`
+	Endpoint string `json:"endpoint"`
+}
+
 // pinging reports whether an endpoint may be pinged now, and notes that it is.
 func (s *sender) pinging(now time.Time) bool {
 	s.mu.Lock()
@@ -71,9 +83,7 @@ func (s *sender) pinging(now time.Time) bool {
 }
 
 func pingOf(e *registry.Endpoint, keys signing.Keyring, id string, now time.Time) (body []byte, h http.Header, err error) {
-	body, err = json.Marshal(map[string]any{
-		"type": PingType, "timestamp": now.UTC().Format(time.RFC3339Nano), "data": map[string]string{"id": id, "endpoint": e.ID},
-	})
+	body, err = json.Marshal(pingBody{PingType, now.UTC().Format(time.RFC3339Nano), pingData{id, e.ID}})
 	if err != nil {
 		return nil, nil, err
 	}
