@@ -124,7 +124,7 @@ func Calls(ctx context.Context, t *Target) (*Section, error) {
 			}
 		}
 		for _, other := range allMethods {
-			if other == method || other == "HEAD" && method == "GET" || hasRoute(other, r.path) {
+			if other == method || hasRoute(other, r.path) || other == "HEAD" && (method == "GET" || hasRoute("GET", r.path)) {
 				continue
 			}
 			s.Tried++
