@@ -221,7 +221,7 @@ func (cmd *serveCommand) Run(c *console) error {
 	log := form(lines)
 	house := newProcess(log) // what is there before the gateway, and after it
 	house.start("log", lines.run)
-	house.start("memory", func(ctx context.Context) error { return ease(ctx, quietFor) })
+	house.start("memory", ease)
 	var runs atomic.Pointer[gateway]
 	house.start("signals", func(ctx context.Context) error { return endure(ctx, log, &runs) })
 	defer house.stop() //nolint:errcheck // it has nothing to say

@@ -84,10 +84,10 @@ const (
 )
 
 // ease gives memory back to the machine when nothing has been going on for a while, until ctx ends.
-func ease(ctx context.Context, quiet time.Duration) error {
+func ease(ctx context.Context) error {
 	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	at := func(i int) uint64 { return s[i].Value.Uint64() }
-	tick := time.NewTicker(quiet)
+	tick := time.NewTicker(quietFor)
 	defer tick.Stop()
 	for last := uint64(0); ; {
 		select {
@@ -97,13 +97,16 @@ func ease(ctx context.Context, quiet time.Duration) error {
 		}
 		metrics.Read(s)
 		unused := at(1) + at(2) - min(at(2), at(3))
-		if at(0)-last < quietRate && unused > worthIt {
+		if quiet(at(0)-last, unused) {
 			debug.FreeOSMemory()
 			metrics.Read(s)
 		}
 		last = at(0)
 	}
 }
+
+// quiet reports whether so little was allocated that what is unused may be given back, and is worth it.
+func quiet(allocated, unused uint64) bool { return allocated < quietRate && unused > worthIt }
 
 // growth is by how many hundredths so many living bytes, of the heap and of stacks, may grow.
 func growth(live uint64) int {
