@@ -66,7 +66,10 @@ func (b *Outbox) settled(err error) {
 	b.running = nil
 	b.mu.Unlock()
 	for _, a := range batch {
-		b.show(a.Delivery.Endpoint, func(l *lanes) { delete(l.leased, a.Delivery.Lane) })
+		b.show(a.Delivery.Endpoint, func(l *lanes) {
+			delete(l.leased, a.Delivery.Lane)
+			delete(l.undone, a.Delivery.Lane)
+		})
 	}
 	for _, a := range batch {
 		if l := b.of(a.Delivery.Endpoint); l != nil {
@@ -205,10 +208,13 @@ func delivered(a *Attempt) uint64 {
 	return 0
 }
 
-// settleDead settles what was put down as dead while it was under way: if it has arrived, it is
-// dead no more.
+// settleDead settles what was put down as dead, or cancelled, while it was under way: if it has
+// arrived, it counts as delivered.
 func (b *Outbox) settleDead(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
+	if a.Outcome == Done && b.isUndone(d) {
+		return errors.Join(b.o.Settled(tx, *a), b.endWithheld(tx, d))
+	}
 	view, _, err := dead(tx, d.ID())
 	if a.Outcome != Done || err != nil || view.Sequence != d.Sequence || view.Subject != d.Lane {
 		return nil //nolint:nilerr // it stays as it is

@@ -54,17 +54,21 @@ func (b *Outbox) Tries(endpoint, lane string, seq uint64) (tries []Try, err erro
 // LastTry is the attempt before the one that a claimed delivery is due for; not ok: there was none,
 // or it was not written down, is damaged, or has had its time. One look-up.
 func (b *Outbox) LastTry(d *Delivery) (t Try, ok bool) {
+	_ = b.o.Store.View(func(tx *store.Tx) error {
+		t, ok = b.lastTry(tx, d)
+		return nil
+	})
+	return t, ok
+}
+
+func (b *Outbox) lastTry(tx *store.Tx, d *Delivery) (t Try, ok bool) {
 	if d.Failures == 0 {
 		return t, false
 	}
 	last := *d
 	last.Failures--
-	_ = b.o.Store.View(func(tx *store.Tx) error {
-		v, err := tx.Bucket(store.Attempts).Get(attemptKey(&last))
-		ok = err == nil && v != nil && json.Unmarshal(v, &t) == nil && !t.At.Before(d.Owed) // else it is of the delivery's life before it was ordered again
-		return err
-	})
-	if !ok {
+	v, err := tx.Bucket(store.Attempts).Get(attemptKey(&last))
+	if err != nil || v == nil || json.Unmarshal(v, &t) != nil || t.At.Before(d.Owed) { // before: it is of the delivery's life before it was ordered again
 		return Try{}, false
 	}
 	return t, true

@@ -30,13 +30,14 @@ const (
 	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
 	Outcomes                   // relay: how deliveries ended, by (endpoint, time)
+	Finder                     // relay: where in the history ids of records and changes stand; it can be made again
 
-	buckets = int(Outcomes) // how many there are
+	buckets = int(Finder) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "finder",
 }
 
 // Names lists every bucket, in the order of their numbers.
@@ -59,7 +60,7 @@ func (n Name) String() string {
 // fill is how full pages are packed: what is mostly written in order is seldom inserted into again.
 func (n Name) fill() float64 {
 	switch n {
-	case Journal, History, Outcomes, Forward, Deliveries, Due:
+	case Journal, History, Outcomes, Finder, Forward, Deliveries, Due:
 		return 0.9
 	default:
 		return bolt.DefaultFillPercent
