@@ -30,16 +30,15 @@ func (b *Outbox) DeadPage(tx *store.Tx, q DeadQuery) (p Page[DeadDelivery], err 
 	if q.After == "" && !q.Until.IsZero() {
 		after = binary.BigEndian.AppendUint64([]byte{0}, uint64(q.Until.UnixMilli())) // of no endpoint: every one begins before that instant
 	}
-	seen := 0
 	add := func(d *DeadDelivery) bool {
 		if !q.Since.IsZero() && d.At.Before(q.Since.Truncate(time.Millisecond)) {
 			return false
 		}
-		if len(p.List) == q.Most || seen == q.Look {
+		if len(p.List) == q.Most || p.Looked == q.Look {
 			p.Next = hex.EncodeToString(after)
 			return false
 		}
-		seen++
+		p.Looked++
 		after = d.timeKey()
 		if q.Matches == nil || q.Matches(d) {
 			p.List = append(p.List, *d)

@@ -39,10 +39,12 @@ type OwedQuery struct {
 	Look     int    // deliveries that are looked at for it, at most
 }
 
-// Page is one page of a list: its entries, and where the next one begins ("": there is none).
+// Page is one page of a list: its entries, where the next one begins ("": there is none), and how
+// many were looked at for it.
 type Page[T any] struct {
-	List []T
-	Next string
+	List   []T
+	Next   string
+	Looked int
 }
 
 // ListOwed is a page of what is owed. Whatever is owed, it looks at Look deliveries at most, and at
@@ -116,7 +118,6 @@ type owedWalk struct {
 	q    *OwedQuery
 	from []byte // the head that the page begins with
 	next uint64 // and where in its lane: 0 is the head, else one more than a sequence
-	seen int
 	p    Page[Listed]
 }
 
@@ -186,11 +187,11 @@ func (w *owedWalk) behind(k []byte, first *Listed, from uint64) bool {
 
 // add looks at one delivery; not: the page is full, and the next begins at its place in its lane.
 func (w *owedWalk) add(k []byte, l *Listed, place uint64) bool {
-	if len(w.p.List) == w.q.Most || w.seen == w.q.Look {
+	if len(w.p.List) == w.q.Most || w.p.Looked == w.q.Look {
 		w.p.Next = placeIn(k, place)
 		return false
 	}
-	w.seen++
+	w.p.Looked++
 	l.Body = nil
 	if l.Retrying() == w.q.Retrying && (w.q.Matches == nil || w.q.Matches(&l.Delivery)) {
 		w.b.complete(w.tx, l)

@@ -66,15 +66,17 @@ type Relay struct {
 	keep     atomic.Pointer[Retention]
 	tried    []byte // owned by retain: where it looks at attempts next
 	aged     []byte // and at orders
+	latest   []byte // and at late entries of the finder
 	timers   timers
 	aside    asides
 	floor    uint64 // the first change of a subject from here on comes after this number: see floorKey
 	feed     *feed
 	counts   counts
-	folding  sync.Mutex  // held while a batch is folded: whoever else writes to subjects takes it
-	step     int         // owned by the fold: callbacks in a batch at most
-	retained int         // owned by retain: entries looked at in one transaction
-	waiting  atomic.Bool // the fold waits for room
+	folding  sync.Mutex   // held while a batch is folded: whoever else writes to subjects takes it
+	step     int          // owned by the fold: callbacks in a batch at most
+	retained int          // owned by retain: entries looked at in one transaction
+	waiting  atomic.Bool  // the fold waits for room
+	unfound  atomic.Int64 // entries of the history that no segment of the finder has; negative: not known
 }
 
 var (
@@ -93,6 +95,7 @@ func New(o Options) (*Relay, error) {
 		o.Alarm = alarm(o.Now)
 	}
 	r := &Relay{o: o, begun: make(chan struct{}), step: maxStep, retained: maxRetain}
+	r.unfound.Store(-1)
 	r.timers.moved, r.timers.firing = make(chan struct{}, 1), map[string]bool{}
 	r.begin = sync.OnceFunc(func() { close(r.begun) })
 	r.Keep(o.Retention)
@@ -147,7 +150,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for _, part := range []func(context.Context) error{r.trim, r.retain, r.keepTime, r.refill} {
+	for _, part := range []func(context.Context) error{r.trim, r.retain, r.keepTime, r.refill, r.find} {
 		wg.Go(func() {
 			if err := part(ctx); err != nil {
 				cancel(err)
