@@ -3,7 +3,6 @@ package outbox
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"slices"
 	"time"
 
@@ -23,8 +22,8 @@ type DeadQuery struct {
 // DeadPage is a page of the dead, the newest first. Whatever is kept, it looks at Look deliveries at
 // most: a page may have fewer entries than Most, or none, and go on.
 func (b *Outbox) DeadPage(tx *store.Tx, q DeadQuery) (p Page[DeadDelivery], err error) {
-	after, err := hex.DecodeString(q.After)
-	if err != nil || q.After != "" && len(after) < 10 {
+	after := []byte(q.After)
+	if q.After != "" && (len(after) < 10 || bytes.IndexByte(after, 0) < 0) {
 		return p, ErrPlace
 	}
 	if q.After == "" && !q.Until.IsZero() {
@@ -35,7 +34,7 @@ func (b *Outbox) DeadPage(tx *store.Tx, q DeadQuery) (p Page[DeadDelivery], err 
 			return false
 		}
 		if len(p.List) == q.Most || p.Looked == q.Look {
-			p.Next = hex.EncodeToString(after)
+			p.Next = string(after)
 			return false
 		}
 		p.Looked++
@@ -48,7 +47,7 @@ func (b *Outbox) DeadPage(tx *store.Tx, q DeadQuery) (p Page[DeadDelivery], err 
 	endpoints := havingDead(tx, q.Wanted)
 	if q.Lane != "" {
 		for _, d := range deadOfLane(tx, endpoints, q) {
-			if k := d.timeKey(); len(after) > 9 && bytes.Compare(byDeath(k), byDeath(after)) >= 0 || len(after) == 9 && bytes.Compare(byDeath(k)[:8], after[1:]) >= 0 {
+			if len(after) > 0 && bytes.Compare(byDeath(d.timeKey()), byDeath(after)) >= 0 {
 				continue
 			}
 			if !add(&d) {
@@ -73,9 +72,13 @@ func (b *Outbox) DeadPage(tx *store.Tx, q DeadQuery) (p Page[DeadDelivery], err 
 	return p, nil
 }
 
-// byDeath is a key of the index by time in the order of the list: the instant, and then all of it.
+// byDeath is a key of the index by time in the order of the list: the instant, and then all of it;
+// of what has no instant, what comes before everything.
 func byDeath(k []byte) []byte {
 	at := bytes.IndexByte(k, 0) + 1
+	if at == 0 || len(k) < at+8 {
+		return nil
+	}
 	return append(bytes.Clone(k[at:at+8]), k...)
 }
 

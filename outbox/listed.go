@@ -3,7 +3,6 @@ package outbox
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"time"
@@ -123,12 +122,12 @@ type owedWalk struct {
 
 // placeIn is where a list has come to: the key of a head, and where in its lane.
 func placeIn(head []byte, next uint64) string {
-	return hex.EncodeToString(binary.BigEndian.AppendUint64(bytes.Clone(head), next))
+	return string(binary.BigEndian.AppendUint64(bytes.Clone(head), next))
 }
 
 func splitPlace(place string) (head []byte, next uint64, err error) {
-	b, err := hex.DecodeString(place)
-	if err != nil || len(b) < 8 {
+	b := []byte(place)
+	if len(b) < 8 {
 		return nil, 0, ErrPlace
 	}
 	head = b[:len(b)-8]
@@ -239,4 +238,17 @@ func leadsTo(tx *store.Tx, k, v []byte) (d Delivery, h head, due int64) {
 	d = Delivery{Endpoint: endpoint, Lane: lane}
 	_ = read(tx.Bucket(store.Deliveries), &d, &h) // a damaged one has no id, and is found by the claim
 	return d, h, due
+}
+
+// EachOwed calls fn with what an endpoint is owed in lanes that begin so, and looks at n deliveries
+// at most.
+func EachOwed(tx *store.Tx, endpoint, lane string, n int, fn func(lane string, seq uint64)) {
+	prefix := append(append([]byte(endpoint), 0), lane...)
+	c := tx.Bucket(store.Deliveries).Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && n > 0; k, v = c.Next() {
+		n--
+		if d, ok := splitDelivery(k); ok && v != nil {
+			fn(d.Lane, d.Sequence)
+		}
+	}
 }

@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"slices"
 	"time"
 
@@ -228,8 +227,8 @@ func (r *Relay) viewDead(tx *store.Tx, d *outbox.DeadDelivery) DeliveryView {
 
 // ended adds what was delivered, or cancelled, at every endpoint that is wanted, the newest first.
 func (l *lister) ended(of Status) (next string, err error) {
-	after, err := hex.DecodeString(l.q.After)
-	if err != nil || l.q.After != "" && len(after) < 10 {
+	after := []byte(l.q.After)
+	if l.q.After != "" && len(after) < 10 {
 		return "", outbox.ErrPlace
 	}
 	if l.q.After == "" && !l.q.Until.IsZero() {
@@ -237,7 +236,7 @@ func (l *lister) ended(of Status) (next string, err error) {
 	}
 	store.Newest(l.tx, store.Outcomes, endedAt(l.tx, l.wants), after, func(k, v []byte) bool {
 		if len(l.list) == l.q.Limit || l.look <= 0 {
-			next = hex.EncodeToString(after)
+			next = string(after)
 			return false
 		}
 		l.look--
@@ -300,10 +299,7 @@ func (r *Relay) viewEnded(o *OutcomeView) (v DeliveryView, ok bool) {
 
 // endedOf adds what of one person was delivered, or cancelled, the newest first.
 func (l *lister) endedOf(of Status) (next string, err error) {
-	after, err := hex.DecodeString(l.q.After)
-	if err != nil {
-		return "", outbox.ErrPlace
-	}
+	after := []byte(l.q.After)
 	lists := indexPrefix(l.q.Lane)
 	switch {
 	case l.q.After != "":
@@ -321,7 +317,7 @@ func (l *lister) endedOf(of Status) (next string, err error) {
 	}
 	for ; bytes.HasPrefix(k, lists); k, _ = c.Prev() {
 		if len(l.list) == l.q.Limit || l.look <= 0 {
-			return hex.EncodeToString(after), nil
+			return string(after), nil
 		}
 		l.look--
 		place := k[len(lists):]

@@ -60,6 +60,14 @@ func listed[T any](p paging, data []T, more bool, id func(*T) string) api.List[T
 	return l
 }
 
+// cursorTo is the cursor of the page of a list that begins after a place; "": there is none.
+func cursorTo(list, after string) string {
+	if after == "" {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(list + "\x00" + after))
+}
+
 // cutOut is the page of a list that is all there, in the order of its ids.
 func cutOut[T any](p paging, all []T, id func(*T) string) api.List[T] {
 	all = slices.DeleteFunc(all, func(v T) bool { return p.after != "" && id(&v) <= p.after })
