@@ -8,7 +8,7 @@ import (
 )
 
 type auditCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 	Since  string `help:"From this instant or day on, such as 2026-11-30 or 2026-11-30T08:00:00Z."`

@@ -3,7 +3,7 @@ package main
 import "time"
 
 type deliveriesCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 	Dead     bool   `required:"" help:"List the dead ones (what is owed is in the metrics)."`
@@ -35,7 +35,7 @@ func (cmd *deliveriesCommand) Run(c *console) error {
 }
 
 type redeliverCommand struct {
-	configFlag
+	gatewayFlags
 	ID    string `arg:"" help:"The delivery's id, as countersign deliveries prints it."`
 	Force bool   `help:"Even if a later change of the subject has been delivered since."`
 }

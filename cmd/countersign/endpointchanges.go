@@ -13,7 +13,7 @@ import (
 )
 
 type endpointsShowCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID string `arg:"" help:"The endpoint's id."`
 }
@@ -125,7 +125,7 @@ func (f *endpointFlags) body(c *console) (api.Fields, error) {
 }
 
 type endpointsCreateCommand struct {
-	configFlag
+	besideFlags
 	jsonFlag
 	endpointFlags
 	Partner string `arg:"" help:"The partner's id."`
@@ -171,7 +171,7 @@ func (cmd *endpointsCreateCommand) Run(c *console) (err error) {
 }
 
 type endpointsUpdateCommand struct {
-	configFlag
+	besideFlags
 	jsonFlag
 	endpointFlags
 	versionFlag
@@ -196,7 +196,7 @@ func (cmd *endpointsUpdateCommand) Run(c *console) error {
 }
 
 type endpointsRemoveCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	removeFlags
 	ID string `arg:"" help:"The endpoint's id."`

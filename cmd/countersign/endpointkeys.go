@@ -32,7 +32,7 @@ func (c *console) key(k *api.EndpointKey) {
 }
 
 type endpointsKeysCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID string `arg:"" help:"The endpoint's id."`
 }
@@ -99,7 +99,7 @@ func (h *handed) hand(c *console, f *os.File, k *api.EndpointKey, quiet bool) er
 }
 
 type endpointsRotateCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	handed
 	ID      string `arg:"" help:"The endpoint's id."`
@@ -138,7 +138,7 @@ func (cmd *endpointsRotateCommand) Run(c *console) error {
 }
 
 type endpointsRevokeCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	handed
 	ID      string `arg:"" help:"The endpoint's id."`

@@ -22,7 +22,7 @@ type endpointsCommand struct {
 }
 
 type endpointsListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -63,7 +63,7 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 }
 
 type endpointsResumeCommand struct {
-	configFlag
+	gatewayFlags
 	ID string `arg:"" help:"The endpoint's id."`
 }
 
@@ -81,7 +81,7 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 }
 
 type endpointsPauseCommand struct {
-	configFlag
+	gatewayFlags
 	ID string `arg:"" help:"The endpoint's id."`
 }
 
@@ -99,7 +99,7 @@ func (cmd *endpointsPauseCommand) Run(c *console) error {
 }
 
 type endpointsPingCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID string `arg:"" help:"The endpoint's id."`
 }

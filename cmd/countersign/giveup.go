@@ -8,7 +8,7 @@ import (
 )
 
 type endpointsGiveUpCommand struct {
-	configFlag
+	gatewayFlags
 	ID     string `arg:"" help:"The endpoint's id, or one that it had before."`
 	Yes    bool   `help:"Do it without asking." xor:"sure"`
 	DryRun bool   `help:"Say how many there are, and which rejections, and do nothing." xor:"sure"`

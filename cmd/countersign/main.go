@@ -173,7 +173,7 @@ func run(c *console, args []string) int {
 	case errors.Is(err, errNo):
 		return exitNo
 	case errors.Is(err, client.ErrUnreachable):
-		c.complain(fmt.Errorf("%w; is it running with this config?", err))
+		c.complain(fmt.Errorf("%w; is it running, and is that its control listener?", err))
 		return exitNo
 	default:
 		c.complain(err)
@@ -181,21 +181,21 @@ func run(c *console, args []string) int {
 	}
 }
 
-// configFlag is the flag of every command that reads the config.
+// defaultPath is where the config is looked for.
+const defaultPath = "countersign.yaml"
+
+// configFlag is the flag of every command that is about a config itself.
 type configFlag struct {
 	Config string `help:"The config file." default:"countersign.yaml" type:"path"`
 }
 
-// load reads the config, or prints every problem and fails.
+// load reads the config, or says every problem of it.
 func (f configFlag) load(c *console) (*Config, error) {
 	cfg, problems := loadConfig(f.Config, c.env, knownNames())
-	if len(problems) == 0 {
-		return cfg, nil
+	if len(problems) > 0 {
+		return nil, &badConfig{path: f.Config, problems: problems}
 	}
-	for _, p := range problems {
-		fmt.Fprintln(c.err, p) //nolint:errcheck // as above
-	}
-	return nil, fmt.Errorf("%d problem(s) in %s", len(problems), f.Config)
+	return cfg, nil
 }
 
 type serveCommand struct {

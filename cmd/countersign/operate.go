@@ -21,7 +21,7 @@ type quarantineCommand struct {
 }
 
 type quarantineListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 	Records bool `help:"List records that wait for their subject."`
@@ -67,7 +67,7 @@ func (cmd *quarantineListCommand) records(c *console, cl *client.Client) error {
 }
 
 type quarantineShowCommand struct {
-	configFlag
+	gatewayFlags
 	ID string `arg:"" help:"The body's id, as countersign quarantine prints it."`
 }
 
@@ -85,7 +85,7 @@ func (cmd *quarantineShowCommand) Run(c *console) error {
 }
 
 type quarantineReleaseCommand struct {
-	configFlag
+	gatewayFlags
 	ID      string `arg:"" help:"The id, as countersign quarantine prints it."`
 	Partner string `help:"Of a record: the partner whose subject it is about."`
 	Subject string `help:"Of a record: the subject's id, as the partner knows it."`
@@ -117,7 +117,7 @@ func (cmd *quarantineReleaseCommand) Run(c *console) error {
 }
 
 type quarantineDiscardCommand struct {
-	configFlag
+	gatewayFlags
 	ID string `arg:"" help:"The id, as countersign quarantine prints it."`
 }
 
@@ -135,7 +135,7 @@ func (cmd *quarantineDiscardCommand) Run(c *console) error {
 }
 
 type quarantineTakeBackCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID      string `arg:"" help:"The record's id, as countersign quarantine --records printed it."`
 	Because string `required:"" help:"Why, for whoever must explain it later."`
@@ -165,7 +165,7 @@ func (cmd *quarantineTakeBackCommand) Run(c *console) error {
 }
 
 type submitCommand struct {
-	configFlag
+	gatewayFlags
 	modeFlag
 	Partner string `arg:"" help:"The partner's id."`
 	Subject string `arg:"" help:"The subject's id, as the partner knows it."`
@@ -194,7 +194,7 @@ type policyCommand struct {
 }
 
 type policyShowCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	Partner string `arg:"" help:"The partner's id."`
 }
@@ -245,7 +245,7 @@ func (cmd *policyShowCommand) Run(c *console) error {
 }
 
 type policyApplyCommand struct {
-	configFlag
+	gatewayFlags
 	Partner string `arg:"" help:"The partner's id."`
 	Yes     bool   `help:"Do it; without this it only shows who would move."`
 }

@@ -21,7 +21,7 @@ func (c *console) partner(p *api.PartnerDetail) {
 }
 
 type partnersListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -47,7 +47,7 @@ func (cmd *partnersListCommand) Run(c *console) error {
 }
 
 type partnersShowCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID string `arg:"" help:"The partner's id."`
 }
@@ -110,7 +110,7 @@ func given(in api.Fields, name string, v any, was bool) {
 }
 
 type partnersCreateCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	partnerFlags
 	ID string `arg:"" help:"The partner's id: 1 to 64 of a-z 0-9 . - _"`
@@ -145,7 +145,7 @@ func (f versionFlag) match() string {
 }
 
 type partnersUpdateCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	partnerFlags
 	versionFlag
@@ -188,7 +188,7 @@ func (c *console) left(v *api.Removed, asJSON bool) error {
 }
 
 type partnersRemoveCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	removeFlags
 	ID string `arg:"" help:"The partner's id."`

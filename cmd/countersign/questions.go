@@ -14,7 +14,7 @@ type questionsCommand struct {
 }
 
 type questionsDiscardCommand struct {
-	configFlag
+	gatewayFlags
 	ID     string        `arg:"" optional:"" help:"The question's id, as countersign questions prints it."`
 	Source string        `help:"In place of an id: close the source's questions that callbacks raised which proved nothing of who sent them."`
 	Older  time.Duration `help:"With --source: only those that are open for longer, such as 1h."`
@@ -76,7 +76,7 @@ func (cmd *questionsDiscardCommand) old(c *console, cl *client.Client) error {
 }
 
 type questionsListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }

@@ -13,7 +13,7 @@ type subjectCommand struct {
 }
 
 type subjectAsideCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -39,7 +39,7 @@ func (cmd *subjectAsideCommand) Run(c *console) error {
 }
 
 type subjectRebuildCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	modeFlag
 	Partner   string   `arg:"" help:"The partner's id."`

@@ -12,7 +12,7 @@ type refsCommand struct {
 }
 
 type refsListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -52,7 +52,7 @@ func (cmd *refsListCommand) Run(c *console) error {
 }
 
 type refsSettleCommand struct {
-	configFlag
+	gatewayFlags
 	modeFlag
 	Source  string `arg:"" help:"The source whose ref it is."`
 	Ref     string `arg:"" help:"The provider's id of the person or of the verification."`

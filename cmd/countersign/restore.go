@@ -31,7 +31,7 @@ func (cmd *restoreCommand) Run(c *console) error {
 	if !cmd.Yes && !c.terminal {
 		return usageError("restore asks before it does anything, and there is no terminal to ask on: add --yes")
 	}
-	cfg, err := cmd.load(c)
+	cfg, err := whereabouts(c, cmd.Config) // its data directory is all that is needed: whoever restores need not have a secret
 	if err != nil {
 		return err
 	}

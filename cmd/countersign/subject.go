@@ -11,7 +11,7 @@ import (
 )
 
 type subjectShowCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	modeFlag
 	Partner string `arg:"" help:"The partner's id."`

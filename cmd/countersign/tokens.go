@@ -18,7 +18,7 @@ type tokenCommand struct {
 }
 
 type tokenListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -59,7 +59,7 @@ func (c *console) token(t *api.Token) {
 }
 
 type tokenMakeCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	Name      string `arg:"" help:"Who holds it; stands in the audit trail."`
 	Scope     string `required:"" help:"What it may do: admin, operator, viewer or partner." enum:"admin,operator,viewer,partner"`
@@ -187,7 +187,7 @@ func (cmd *tokenMakeCommand) hand(c *console, f *os.File, text string) error {
 }
 
 type tokenRevokeCommand struct {
-	configFlag
+	gatewayFlags
 	Name string `arg:"" help:"The token's name, as countersign token prints it."`
 }
 

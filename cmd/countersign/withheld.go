@@ -11,7 +11,7 @@ type withheldCommand struct {
 }
 
 type withheldListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 	Endpoint     string `help:"Only of this endpoint, which need not be in the config any more."`
@@ -56,7 +56,7 @@ func subjectText(lane string) string {
 }
 
 type withheldAcknowledgeCommand struct {
-	configFlag
+	gatewayFlags
 	ID     string `arg:"" help:"The delivery's id, as countersign withheld prints it."`
 	Reason string `required:"" help:"Why, for whoever must explain it later; such as whom of the partner you have told, and how."`
 }
