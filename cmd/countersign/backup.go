@@ -8,6 +8,7 @@ import (
 
 type backupCommand struct {
 	gatewayFlags
+	jsonFlag
 	File string `arg:"" help:"The file to write, on the gateway's machine; it must not exist."`
 }
 
@@ -21,12 +22,12 @@ func (cmd *backupCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	work := c.working("back up to " + path)
 	v, err := cl.Backup(c.ctx, path)
-	if err != nil {
+	if work.end(); err != nil {
 		return err
 	}
-	c.printf("%s: %d bytes, every page checked; keep the key file of the data directory with it\n", path, v.Bytes)
-	return nil
+	return cmd.say(c, v, "%s: %d bytes, every page checked; keep the key file of the data directory with it\n", path, v.Bytes)
 }
 
 // placeFor is a file as the gateway at a URL is told of it; "": the one of a config on this machine.

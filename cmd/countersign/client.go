@@ -212,18 +212,3 @@ func reachable(address string) string {
 	}
 	return net.JoinHostPort("127.0.0.1", port)
 }
-
-// pageFlags are the flags of every list.
-type pageFlags struct {
-	Cursor string `help:"Go on where a page ended: what it printed behind more."`
-	Limit  int    `help:"At most so many, up to 1000." default:"100"`
-}
-
-func (p pageFlags) page() client.Page { return client.Page{Cursor: p.Cursor, Limit: p.Limit} }
-
-// more says how to go on where a list has not been printed to its end.
-func (c *console) more(next string) {
-	if next != "" {
-		c.printf("more: --cursor %s\n", next)
-	}
-}

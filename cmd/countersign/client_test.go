@@ -118,8 +118,9 @@ func TestHTTPS(t *testing.T) {
 		}
 	}
 	f(exitYes, "acme-main", "--ca", ca)
-	f(exitNo, "certificate signed by unknown authority")
-	f(exitNo, s.URL)
-	f(exitNo, "certificate signed by unknown authority", "--insecure")
+	f(exitNotNow, "certificate signed by unknown authority")
+	f(exitNotNow, s.URL)
+	f(exitNotNow, "--ca FILE")
+	f(exitNotNow, "certificate signed by unknown authority", "--insecure")
 	f(exitNo, "--ca", "--ca", write(t, dir, "none.pem", "nothing"))
 }

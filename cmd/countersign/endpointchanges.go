@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"countersign/relay/control/api"
 )
@@ -50,13 +49,13 @@ func (f jsonFlag) endpoint(c *console, v *api.EndpointDetail) error {
 		c.printf("  headers %s\n", strings.Join(v.Headers, ", "))
 	}
 	if v.Version > 0 {
-		c.printf("  version %d of %s\n", v.Version, v.ChangedAt.Format(time.RFC3339))
+		c.printf("  version %d of %s\n", v.Version, when(v.ChangedAt))
 	}
 	if v.Disabled != "" {
 		c.printf("  disabled: %s\n", v.Disabled)
 	}
 	if v.Paused != nil {
-		c.printf("  paused by %s since %s\n", v.Paused.By, v.Paused.At.Format(time.RFC3339))
+		c.printf("  paused by %s since %s\n", v.Paused.By, when(v.Paused.At))
 	}
 	c.printf("  owed %d, dead %d\n", v.Owed, v.Dead)
 	return nil

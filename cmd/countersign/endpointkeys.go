@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"countersign/relay/control/api"
 	"countersign/relay/registry"
@@ -17,15 +17,15 @@ func (c *console) key(k *api.EndpointKey) {
 		id = "(in the config)"
 	}
 	if !k.MadeAt.IsZero() {
-		made = " made " + k.MadeAt.Format(time.RFC3339)
+		made = " made " + when(k.MadeAt)
 	}
 	switch {
 	case k.Status == "ended":
-		until = ", ended " + k.Until.Format(time.RFC3339)
+		until = ", ended " + when(k.Until)
 	case !k.Until.IsZero():
-		until = ", signs until " + k.Until.Format(time.RFC3339)
+		until = ", signs until " + when(k.Until)
 	}
-	c.printf("%-24s %-8s %-7s%s%s\n", id, k.Kind, k.From, made, until)
+	c.printf("%s  %s  %s %s%s\n", id, k.Kind, k.From, made, until)
 	if k.PublicKey != "" {
 		c.printf("  the partner verifies with %s\n", k.PublicKey)
 	}
@@ -50,9 +50,12 @@ func (cmd *endpointsKeysCommand) Run(c *console) error {
 	if cmd.JSON {
 		return c.show(v)
 	}
+	t := &table{head: []string{"KEY", "KIND", "FROM", "MADE", "STATUS", "UNTIL", "PUBLIC KEY"}}
 	for i := range v.Data {
-		c.key(&v.Data[i])
+		k := &v.Data[i]
+		t.add(cmp.Or(k.ID, "(in the config)"), k.Kind, k.From, when(k.MadeAt), k.Status, cmp.Or(when(k.Until), "for good"), k.PublicKey)
 	}
+	c.print(t)
 	return nil
 }
 

@@ -22,9 +22,20 @@ type jsonFlag struct {
 	JSON bool `help:"Print JSON." name:"json"`
 }
 
+// say prints what a command has come to: v to scripts, a text to people.
+func (f jsonFlag) say(c *console, v any, format string, args ...any) error {
+	if f.JSON {
+		return c.show(v)
+	}
+	c.printf(format, args...)
+	return nil
+}
+
 // show prints v as one line of JSON.
-func (c *console) show(v any) error {
-	e := json.NewEncoder(c.out)
+func (c *console) show(v any) error { return encode(c.out, v) }
+
+func encode(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("print: %w", err)

@@ -6,26 +6,16 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 
-	"github.com/alecthomas/kong"
-
 	"countersign/outbox/store"
-	"countersign/relay/control/client"
-)
-
-// Exit codes, for scripts.
-const (
-	exitYes   = 0
-	exitNo    = 1
-	exitUsage = 2
 )
 
 // console is where a command reads and writes: main's streams, or a test's.
@@ -37,6 +27,7 @@ type console struct {
 	terminal bool                   // somebody sits at in
 	shown    bool                   // out is a terminal
 	watched  bool                   // err is a terminal
+	json     bool                   // errors are told to a script
 	ctx      context.Context        //nolint:containedctx // ends with the first interrupt; commands take it from here
 	last     atomic.Pointer[func()] // what is done before a second interrupt ends the process; nil: nothing
 }
@@ -133,52 +124,6 @@ func isTerminal(f *os.File) bool {
 	}
 	null, err := os.Stat(os.DevNull)
 	return err != nil || !os.SameFile(fi, null)
-}
-
-// errNo is a plain "no": the command has said why, exit 1.
-var errNo = errors.New("no")
-
-// usageError is a call that cannot be meant: exit 2.
-type usageError string
-
-// Error implements error.
-func (e usageError) Error() string { return string(e) }
-
-// run is main without the process: it returns the exit code.
-func run(c *console, args []string) int {
-	c.out, c.err, c.bar = visible{c.out}, visible{c.err}, c.err
-	var cmds commands
-	exit := -1
-	parser, err := kong.New(&cmds, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
-		kong.Writers(c.out, c.err), kong.Exit(func(code int) { exit = code }), kong.UsageOnError(), kong.Bind(c))
-	if err != nil {
-		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
-		return exitUsage
-	}
-	k, err := parser.Parse(args)
-	if exit >= 0 { // --help
-		return exit
-	}
-	if err != nil {
-		c.complain(fmt.Errorf("%w (try countersign --help)", err))
-		return exitUsage
-	}
-	var misused usageError
-	switch err := k.Run(); {
-	case err == nil:
-		return exitYes
-	case errors.As(err, &misused):
-		c.complain(err)
-		return exitUsage
-	case errors.Is(err, errNo):
-		return exitNo
-	case errors.Is(err, client.ErrUnreachable):
-		c.complain(fmt.Errorf("%w; is it running, and is that its control listener?", err))
-		return exitNo
-	default:
-		c.complain(err)
-		return exitNo
-	}
 }
 
 // defaultPath is where the config is looked for.
@@ -293,12 +238,11 @@ func (g *gateway) callbackAddr() string {
 	return in.Addr().String()
 }
 
-type versionCommand struct{}
+type versionCommand struct{ jsonFlag }
 
 // Run prints the version.
-func (versionCommand) Run(c *console) error { //nolint:unparam // kong calls nothing that returns no error
-	c.printf("countersign %s\n", version())
-	return nil
+func (cmd *versionCommand) Run(c *console) error {
+	return cmd.say(c, map[string]string{"version": version(), "go": runtime.Version()}, "countersign %s\n", version())
 }
 
 // version is the module's version, or the commit it was built from.

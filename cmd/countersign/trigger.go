@@ -19,6 +19,7 @@ import (
 
 type triggerCommand struct {
 	configFlag
+	jsonFlag
 	Source  string `arg:"" help:"A source of the config."`
 	Event   string `arg:"" help:"A sample of its provider (see countersign providers)."`
 	Subject string `help:"The subject's id." default:"user-001"`
@@ -63,7 +64,9 @@ func (cmd *triggerCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	c.printf("%d %s\n", code, text)
+	if err := cmd.say(c, map[string]any{"object": "trigger", "source": cmd.Source, "event": cmd.Event, "code": code, "answer": text}, "%d %s\n", code, text); err != nil {
+		return err
+	}
 	if code != http.StatusOK {
 		return errNo
 	}
