@@ -54,9 +54,16 @@ func (f *besideFlags) client(c *console) (*client.Client, error) {
 	return f.accessFlags.client(c, f.Gateway)
 }
 
-// client speaks to the control listener of a running gateway: the one at the URL, else the one that
+// client is what speaks to the gateway that is meant.
+func (f *accessFlags) client(c *console, base string) (cl *client.Client, err error) {
+	cl, err = f.find(c, base)
+	c.asked = cl
+	return cl, err
+}
+
+// find speaks to the control listener of a running gateway: the one at the URL, else the one that
 // the config names, else the one of COUNTERSIGN_URL, else the one of the config in this directory.
-func (f *accessFlags) client(c *console, base string) (*client.Client, error) {
+func (f *accessFlags) find(c *console, base string) (*client.Client, error) {
 	if base = f.named(c, base); base != "" {
 		return f.remote(c, base)
 	}

@@ -337,7 +337,7 @@ func (l *loader) parseURL(s string) (string, *mistake) {
 
 func (l *loader) parseFormat(s string) (string, *mistake) {
 	if !l.known.Formats[s] {
-		return "", &mistake{"unknown format " + show(s), "use one of those that `countersign formats` lists"}
+		return "", &mistake{"unknown format " + show(s), didYouMean(s, sortedSet(l.known.Formats)) + "use one of those that `countersign formats` lists"}
 	}
 	return s, nil
 }

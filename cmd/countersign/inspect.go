@@ -285,7 +285,7 @@ type signCommand struct {
 func (cmd *signCommand) Run(c *console) error {
 	f, ok := format.ByName(cmd.Scheme)
 	if !ok {
-		return fmt.Errorf("format %s is not in this program (see countersign formats)", cmd.Scheme)
+		return unknownFormat(cmd.Scheme)
 	}
 	keys, err := readKeys(c, cmd.Key)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"countersign/outbox/store"
+	"countersign/relay/control/client"
 )
 
 // console is where a command reads and writes: main's streams, or a test's.
@@ -28,6 +29,7 @@ type console struct {
 	shown    bool                   // out is a terminal
 	watched  bool                   // err is a terminal
 	json     bool                   // errors are told to a script
+	asked    *client.Client         // the gateway that a command has asked; nil: none
 	ctx      context.Context        //nolint:containedctx // ends with the first interrupt; commands take it from here
 	last     atomic.Pointer[func()] // what is done before a second interrupt ends the process; nil: nothing
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -51,14 +52,47 @@ func run(c *console, args []string) int {
 	}
 	c.json = slices.Contains(args, "--json")
 	if err != nil {
-		err = usageError(err.Error() + " (try countersign --help)")
+		err = misused(parser.Model.Node, args, err)
 	} else {
 		err = k.Run()
+	}
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusNotFound {
+		if near := c.guess(k); near != "" {
+			err = fmt.Errorf("%w; did you mean %s?", err, near)
+		}
 	}
 	if err != nil && !errors.Is(err, errNo) {
 		c.fail(err)
 	}
 	return c.exit(err)
+}
+
+// misused is a command line that cannot be read, with what may have been meant and where help is.
+func misused(root *kong.Node, args []string, err error) error {
+	at, rest := descend(root, args)
+	meant := ""
+	if len(rest) > 0 && len(at.Children) > 0 && !strings.Contains(err.Error(), "did you mean") {
+		var names []string
+		for _, child := range at.Children {
+			names = append(names, child.Name)
+		}
+		if near := nearest(rest[0], names); near != "" {
+			meant = fmt.Sprintf(", did you mean %q?", near)
+		}
+	}
+	return usageError(fmt.Sprintf("%v%s (try %s --help)", err, meant, at.FullPath()))
+}
+
+// descend follows a command line to the command that it names, and returns what stands behind that.
+func descend(at *kong.Node, args []string) (*kong.Node, []string) {
+	for len(args) > 0 {
+		i := slices.IndexFunc(at.Children, func(child *kong.Node) bool { return child.Name == args[0] })
+		if i < 0 {
+			break
+		}
+		at, args = at.Children[i], args[1:]
+	}
+	return at, args
 }
 
 // newParser is the command line, which reads and writes at c. exit is called where nothing is left

@@ -36,11 +36,18 @@ func (cmd *triggerCommand) Run(c *console) error {
 	}
 	i := slices.IndexFunc(cfg.Sources, func(s SourceConfig) bool { return s.Name == cmd.Source })
 	if i < 0 {
-		return fmt.Errorf("no source %s in %s", cmd.Source, cfg.Path)
+		names := make([]string, len(cfg.Sources))
+		for i := range cfg.Sources {
+			names[i] = cfg.Sources[i].Name
+		}
+		return fmt.Errorf("no source %s in %s; %sthere are %s", cmd.Source, cfg.Path, didYouMean(cmd.Source, names), strings.Join(names, ", "))
 	}
 	sc := &cfg.Sources[i]
 	if err := onlyForTests(cfg, sc); err != nil {
 		return err
+	}
+	if all := provider.SampleEvents(sc.Provider); len(all) > 0 && !slices.Contains(all, cmd.Event) {
+		return fmt.Errorf("%s has no sample %s; %sthere are %s", sc.Provider, cmd.Event, didYouMean(cmd.Event, all), strings.Join(all, ", "))
 	}
 	now := time.Now()
 	body, err := provider.Sample(sc.Provider, cmd.Event, provider.SampleVars{
