@@ -129,7 +129,7 @@ type endpointsCreateCommand struct {
 	endpointFlags
 	Partner string `arg:"" help:"The partner's id."`
 	ID      string `arg:"" help:"The endpoint's id, unique over all partners: 1 to 64 of a-z 0-9 . - _"`
-	Out     string `help:"Write its key to this file, which must not exist, with mode 0600." type:"path"`
+	Out     string `help:"Write its key to this file, which must not exist, with mode 0600." placeholder:"FILE" type:"path"`
 }
 
 // Run makes an endpoint, and hands its key over.

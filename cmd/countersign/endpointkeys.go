@@ -61,7 +61,7 @@ func (cmd *endpointsKeysCommand) Run(c *console) error {
 
 // handed is where the secret of a new key goes.
 type handed struct {
-	Out string `help:"Write the secret of an hmac key to this file, which must not exist, with mode 0600." type:"path"`
+	Out string `help:"Write the secret of an hmac key to this file, which must not exist, with mode 0600." placeholder:"FILE" type:"path"`
 }
 
 // place makes the file that a secret goes to; nil: it goes to the terminal. That is seen to before
@@ -106,7 +106,7 @@ type endpointsRotateCommand struct {
 	jsonFlag
 	handed
 	ID      string `arg:"" help:"The endpoint's id."`
-	Kind    string `help:"hmac (the partner shares the secret) or ed25519 (the partner gets the public key). Without it, the kind of the newest key." enum:",hmac,ed25519" default:""`
+	Kind    string `help:"hmac (the partner shares the secret) or ed25519 (the partner gets the public key). Without it, the kind of the newest key." enum:",hmac,ed25519" default:"" placeholder:"KIND"`
 	Overlap string `help:"How long older keys sign on, up to 7d." default:"24h"`
 }
 

@@ -36,34 +36,37 @@ type console struct {
 
 // commands is the command line.
 type commands struct {
-	Serve      serveCommand      `cmd:"" help:"Run the gateway."`
-	Demo       demoCommand       `cmd:"" help:"A whole round trip on this machine; nothing else is needed."`
-	Check      checkCommand      `cmd:"" help:"Explain every problem of a config, or check a database file."`
-	Providers  providersCommand  `cmd:"" help:"List the verification providers this program knows."`
-	Formats    formatsCommand    `cmd:"" help:"List the partner formats this program knows."`
-	Verify     verifyCommand     `cmd:"" help:"Explain step by step whether a captured callback is genuine."`
-	Translate  translateCommand  `cmd:"" help:"Show what a captured callback means."`
-	Sign       signCommand       `cmd:"" help:"Sign a body as a partner would receive it."`
-	Trigger    triggerCommand    `cmd:"" help:"Send a signed sample callback to a running gateway."`
-	Subject    subjectCommand    `cmd:"" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
-	Listen     listenCommand     `cmd:"" help:"Be a partner: verify, print, forward."`
-	Deliveries deliveriesCommand `cmd:"" help:"List deliveries that ended without a 2xx."`
-	Redeliver  redeliverCommand  `cmd:"" help:"Order a dead delivery again."`
-	Withheld   withheldCommand   `cmd:"" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`
-	Partners   partnersCommand   `cmd:"" help:"List, show, make, change or remove partners."`
-	Endpoints  endpointsCommand  `cmd:"" help:"List, show, make, change or remove endpoints, take a disabled one up again, rotate and revoke their keys."`
-	Quarantine quarantineCommand `cmd:"" help:"List, show, release or discard what could not be applied."`
-	Questions  questionsCommand  `cmd:"" help:"List, or close, what providers have still to be asked."`
-	Submit     submitCommand     `cmd:"" help:"Register whose a provider's ref is."`
-	Refs       refsCommand       `cmd:"" help:"List refs that several have registered, or say whose one is."`
-	Decide     decideCommand     `cmd:"" help:"Decide about a check of a person: a status, or the release of what holds it."`
-	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`
-	Audit      auditCommand      `cmd:"" help:"List who changed what."`
-	Token      tokenCommand      `cmd:"" help:"List, make or revoke tokens of the control API."`
-	Reload     reloadCommand     `cmd:"" help:"Have a running gateway read its config again, or say what that would change."`
-	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
-	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database of a gateway that does not run."`
-	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Serve      serveCommand      `cmd:"" group:"run" help:"Run the gateway."`
+	Demo       demoCommand       `cmd:"" group:"run" help:"A whole round trip on this machine; nothing else is needed."`
+	Check      checkCommand      `cmd:"" group:"run" help:"Explain every problem of a config, or check a database file."`
+	Trigger    triggerCommand    `cmd:"" group:"run" help:"Send a signed sample callback to a running gateway."`
+	Subject    subjectCommand    `cmd:"" group:"people" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
+	Deliveries deliveriesCommand `cmd:"" group:"told" help:"List deliveries that ended without a 2xx."`
+	Redeliver  redeliverCommand  `cmd:"" group:"told" help:"Order a dead delivery again."`
+	Withheld   withheldCommand   `cmd:"" group:"told" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`
+	Partners   partnersCommand   `cmd:"" group:"told" help:"List, show, make, change or remove partners."`
+	Endpoints  endpointsCommand  `cmd:"" group:"told" help:"List, show, make, change or remove endpoints, take a disabled one up again, rotate and revoke their keys."`
+	Quarantine quarantineCommand `cmd:"" group:"held" help:"List, show, release or discard what could not be applied."`
+	Questions  questionsCommand  `cmd:"" group:"held" help:"List, or close, what providers have still to be asked."`
+	Submit     submitCommand     `cmd:"" group:"people" help:"Register whose a provider's ref is."`
+	Refs       refsCommand       `cmd:"" group:"people" help:"List refs that several have registered, or say whose one is."`
+	Decide     decideCommand     `cmd:"" group:"people" help:"Decide about a check of a person: a status, or the release of what holds it."`
+	Policy     policyCommand     `cmd:"" group:"people" help:"Show or apply a partner's newest policy."`
+	Audit      auditCommand      `cmd:"" group:"keep" help:"List who changed what."`
+	Token      tokenCommand      `cmd:"" group:"keep" help:"List, make or revoke tokens of the control API."`
+	Reload     reloadCommand     `cmd:"" group:"run" help:"Have a running gateway read its config again, or say what that would change."`
+	Backup     backupCommand     `cmd:"" group:"keep" help:"Copy the database of a running gateway, and check the copy."`
+	Restore    restoreCommand    `cmd:"" group:"keep" help:"Put a backup in the place of the database of a gateway that does not run."`
+	Providers  providersCommand  `cmd:"" group:"try" help:"List the verification providers this program knows."`
+	Formats    formatsCommand    `cmd:"" group:"try" help:"List the partner formats this program knows."`
+	Verify     verifyCommand     `cmd:"" group:"try" help:"Explain step by step whether a captured callback is genuine."`
+	Translate  translateCommand  `cmd:"" group:"try" help:"Show what a captured callback means."`
+	Sign       signCommand       `cmd:"" group:"try" help:"Sign a body as a partner would receive it."`
+	Listen     listenCommand     `cmd:"" group:"try" help:"Be a partner: verify, print, forward."`
+	Version    versionCommand    `cmd:"" group:"about" help:"Print the version."`
+	Help       helpCommand       `cmd:"" group:"about" help:"Say what a command does, how it is used and how it ends."`
+	Completion completionCommand `cmd:"" group:"about" help:"Print what completes commands in bash, zsh or fish."`
+	Man        manCommand        `cmd:"" group:"about" help:"Print manual pages, or write them all to a directory."`
 }
 
 func main() {

@@ -161,7 +161,7 @@ type submitCommand struct {
 	Subject string `arg:"" help:"The subject's id, as the partner knows it."`
 	Source  string `arg:"" help:"The source whose callbacks will carry the ref."`
 	Ref     string `arg:"" help:"The provider's id of the person or of the verification."`
-	Kind    string `help:"individual or company." enum:"individual,company," default:""`
+	Kind    string `help:"individual or company." enum:"individual,company," default:"" placeholder:"KIND"`
 }
 
 // Run registers whose a provider's ref is.

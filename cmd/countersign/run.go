@@ -43,8 +43,15 @@ func run(c *console, args []string) int {
 		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
 		return exitUsage
 	}
-	if len(args) > 0 && args[0] == "--version" {
+	switch {
+	case len(args) == 0: // somebody who does not know yet what it does
+		parser.Stdout = c.err
+		parser.Parse([]string{"--help"}) //nolint:errcheck,gosec // the help is printed
+		return exitUsage
+	case args[0] == "--version":
 		args = append([]string{"version"}, args[1:]...)
+	case args[0] == completeWord:
+		return c.complete(parser.Model.Node, args[1:])
 	}
 	k, err := parser.Parse(args)
 	if exit >= 0 { // --help
@@ -98,8 +105,13 @@ func descend(at *kong.Node, args []string) (*kong.Node, []string) {
 // newParser is the command line, which reads and writes at c. exit is called where nothing is left
 // to be done.
 func newParser(c *console, exit func(int)) (*kong.Kong, error) {
-	return kong.New(&commands{}, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
-		kong.Writers(c.out, c.err), kong.Exit(exit), kong.UsageOnError(), kong.Bind(c))
+	k, err := kong.New(&commands{}, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
+		kong.Writers(c.out, c.err), kong.Exit(exit), kong.UsageOnError(), kong.Bind(c), kong.ExplicitGroups(groups),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}))
+	if err == nil {
+		teach(k)
+	}
+	return k, err
 }
 
 // exit is the code of what a command ended with.

@@ -55,7 +55,7 @@ type tokenMakeCommand struct {
 	Scope     string `required:"" help:"What it may do: admin, operator, viewer or partner." enum:"admin,operator,viewer,partner"`
 	Partner   string `help:"With scope partner: the id of the only partner it sees."`
 	Expires   string `help:"When it ends: in so long (90d, 12h), or at a time (2027-01-01, or with hours). Without it, never."`
-	Out       string `help:"Write it to this file, which must not exist, with mode 0600." type:"path"`
+	Out       string `help:"Write it to this file, which must not exist, with mode 0600." placeholder:"FILE" type:"path"`
 	ForConfig bool   `help:"Ask no gateway: print the lines for the config too."`
 }
 
