@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,7 +41,7 @@ type besideFlags struct {
 
 // accessFlags are how a gateway is spoken to.
 type accessFlags struct {
-	TokenFile string `help:"File with the token; else COUNTERSIGN_TOKEN, else, where the config is read, the one in its data directory." placeholder:"FILE" type:"path" group:"gateway"`
+	TokenFile string `help:"File with the token, - is standard input; else COUNTERSIGN_TOKEN, else, where the config is read, the one in its data directory." placeholder:"FILE" type:"path" group:"gateway"`
 	CA        string `name:"ca" help:"PEM file with the authorities that vouch for an https URL, in place of the system's." placeholder:"FILE" type:"path" group:"gateway"`
 	Insecure  bool   `help:"Send the token over http to another machine, where whoever is on the way can read it." group:"gateway"`
 	Config    string `help:"The config of a gateway on this machine. Only where its control listener is and its data directory are read." placeholder:"countersign.yaml" type:"path" xor:"where" group:"gateway"`
@@ -75,7 +76,7 @@ func (f *accessFlags) find(c *console, base string) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Options{Base: "http://" + reachable(cfg.Listen.Control), Token: token, HTTP: &http.Client{CheckRedirect: stay}}), nil
+	return client.New(client.Options{Base: "http://" + reachable(cfg.Listen.Control), Token: token, HTTP: caller("http", nil)}), nil
 }
 
 // named is the URL of the gateway that is meant; "": the config says where it is.
@@ -96,17 +97,24 @@ func (f *accessFlags) remote(c *console, base string) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &http.Client{CheckRedirect: stay}
-	if u.Scheme == "https" && f.CA != "" {
-		roots, err := ingest.ReadAuthorities(f.CA)
-		if err != nil {
+	var roots *x509.CertPool
+	if f.CA != "" {
+		if roots, err = ingest.ReadAuthorities(f.CA); err != nil {
 			return nil, fmt.Errorf("--ca: %w", err)
 		}
-		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
-		t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-		h.Transport = t
 	}
-	return client.New(client.Options{Base: u.String(), Token: token, HTTP: h}), nil
+	return client.New(client.Options{Base: u.String(), Token: token, HTTP: caller(u.Scheme, roots)}), nil
+}
+
+// caller makes the calls: a token in clear goes through no proxy, and any goes only where it was
+// meant to. roots are who may vouch for the other end; nil: the system's.
+func caller(scheme string, roots *x509.CertPool) *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
+	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if scheme == "http" {
+		t.Proxy = nil
+	}
+	return &http.Client{Transport: t, CheckRedirect: stay}
 }
 
 // stay keeps a token where it was meant to go.
@@ -136,7 +144,7 @@ func thisMachine(host string) bool {
 // is none.
 func (f *accessFlags) token(c *console, own string) (string, error) {
 	if f.TokenFile != "" {
-		b, err := os.ReadFile(f.TokenFile)
+		b, err := readInput(c, f.TokenFile)
 		if err != nil {
 			return "", fmt.Errorf("--token-file: %w", err)
 		}

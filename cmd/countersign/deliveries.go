@@ -23,7 +23,7 @@ func (cmd *deliveriesCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	t := &table{head: []string{"ID", "ENDPOINT", "SUBJECT", "SEQ", "TYPE", "REASON", "ATTEMPTS", "OWED SINCE", "LAST", "ANSWER"}}
+	t := &table{head: []string{"ID", "SUBJECT", "SEQ", "TYPE", "REASON", "ATTEMPTS", "OWED SINCE", "LAST", "ANSWER"}}
 	list := func(ctx context.Context, p client.Page) (api.List[api.DeadDelivery], error) {
 		return cl.ListDeliveries(ctx, p, cmd.Endpoint)
 	}
@@ -32,7 +32,7 @@ func (cmd *deliveriesCommand) Run(c *console) error {
 		if n := len(d.Tries); n > 0 {
 			last, answer = when(d.Tries[n-1].At), lastAnswer(&d.Tries[n-1])
 		}
-		t.add(d.ID, d.Endpoint, subjectText(d.Subject), sequence(d.Sequence), d.Type, d.Reason, strconv.Itoa(d.Failures), when(d.Owed), last, answer)
+		t.add(d.ID, subjectText(d.Subject), sequence(d.Sequence), d.Type, d.Reason, strconv.Itoa(d.Failures), when(d.Owed), last, answer)
 	})
 }
 

@@ -11,21 +11,13 @@ import (
 	"countersign/relay/registry"
 )
 
+// key says what a key is that was just made.
 func (c *console) key(k *api.EndpointKey) {
-	id, made, until := k.ID, "", ", signs for good"
-	if id == "" {
-		id = "(in the config)"
+	until := "signs for good"
+	if !k.Until.IsZero() {
+		until = "signs until " + when(k.Until)
 	}
-	if !k.MadeAt.IsZero() {
-		made = " made " + when(k.MadeAt)
-	}
-	switch {
-	case k.Status == "ended":
-		until = ", ended " + when(k.Until)
-	case !k.Until.IsZero():
-		until = ", signs until " + when(k.Until)
-	}
-	c.printf("%s  %s  %s %s%s\n", id, k.Kind, k.From, made, until)
+	c.printf("%s: %s, %s\n", k.ID, k.Kind, until)
 	if k.PublicKey != "" {
 		c.printf("  the partner verifies with %s\n", k.PublicKey)
 	}

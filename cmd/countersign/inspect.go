@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +44,10 @@ func encode(w io.Writer, v any) error {
 	return nil
 }
 
-type providersCommand struct{ jsonFlag }
+type providersCommand struct {
+	jsonFlag
+	Provider string `arg:"" optional:"" help:"Only this one, with its options and the samples for trigger."`
+}
 
 type providerView struct {
 	Name     string            `json:"name"`
@@ -61,21 +65,42 @@ func (cmd *providersCommand) Run(c *console) error {
 		views = append(views, providerView{a.Name, string(proved(a, nil)), a.Doc, a.Options, provider.SampleEvents(a.Name), a.Stream != nil})
 	}
 	views = append(views, providerView{Name: provider.GenericName, Evidence: string(kyc.Signed), Doc: "docs/ADDING.md: any other provider, by configuration alone"})
+	if cmd.Provider != "" {
+		i := slices.IndexFunc(views, func(v providerView) bool { return v.Name == cmd.Provider })
+		if i < 0 {
+			return unknownProvider(cmd.Provider)
+		}
+		if views = views[i : i+1]; !cmd.JSON {
+			c.provider(&views[0])
+			return nil
+		}
+	}
 	if cmd.JSON {
 		return c.show(views)
 	}
+	t := &table{head: []string{"PROVIDER", "PROVES", "HOW IT TELLS", "PAGE"}}
 	for _, v := range views {
-		c.printf("%-10s %-13s %s\n", v.Name, v.Evidence, v.Doc)
-		for _, o := range sortedKeys(v.Options) {
-			c.printf("           option %s: %s\n", o, v.Options[o])
-		}
+		how := "posts callbacks"
 		if v.Stream {
-			c.printf("           it posts no callbacks: its stream is followed, with the account in api\n")
-		} else if len(v.Samples) > 0 {
-			c.printf("           samples for trigger: %s\n", strings.Join(v.Samples, " "))
+			how = "its stream is followed"
 		}
+		t.add(v.Name, v.Evidence, how, v.Doc)
 	}
+	c.print(t)
 	return nil
+}
+
+// provider says all of one.
+func (c *console) provider(v *providerView) {
+	c.printf("%s  %s  %s\n", v.Name, v.Evidence, v.Doc)
+	for _, o := range sortedKeys(v.Options) {
+		c.printf("  option %s: %s\n", o, v.Options[o])
+	}
+	if v.Stream {
+		c.printf("  it posts no callbacks: its stream is followed, with the account in api\n")
+	} else if len(v.Samples) > 0 {
+		c.printf("  samples for trigger: %s\n", strings.Join(v.Samples, " "))
+	}
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -162,7 +187,7 @@ func readInput(c *console, name string) (b []byte, err error) {
 		b, err = os.ReadFile(name) //nolint:gosec // the user names it
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the body: %w", err)
+		return nil, fmt.Errorf("read %s: %w", cmp.Or(strings.TrimPrefix(name, "-"), "standard input"), err)
 	}
 	return b, nil
 }

@@ -17,7 +17,7 @@ var manual = map[string]page{
 		examples: []string{"check", "check --config /etc/countersign.yaml --json", "check --against ./data", "check --file ./data/countersign.db", "check --explain"},
 		no:       "there are problems", next: "docs/OPERATIONS.md, Configuration",
 	},
-	"providers": {examples: []string{"providers", "providers --json"}, next: "docs/PROVIDERS.md"},
+	"providers": {examples: []string{"providers", "providers sumsub", "providers --json"}, next: "docs/PROVIDERS.md"},
 	"formats":   {examples: []string{"formats", "formats --json"}, next: "docs/FORMATS.md"},
 	"verify": {
 		about:    "It needs the callback's body byte for byte, its headers and the source's key, and no gateway.",
@@ -36,7 +36,7 @@ var manual = map[string]page{
 	"trigger": {
 		about:    "It is signed with the source's key, so it needs the config and that key, and counts as the provider's own word: it is for test people, in the sandbox, and nothing overrules that.",
 		examples: []string{"trigger sumsub-eu approved", "trigger sumsub-eu rejected_retry --subject user-002 --json"},
-		no:       "it was not answered 200, or may not be sent", next: "countersign providers, which lists the samples; countersign subject",
+		no:       "it was not answered 200, or may not be sent", next: "countersign providers, countersign subject",
 	},
 	"listen": {
 		examples: []string{"listen", "listen --key env:ACME_KEY --format standard", "listen --addr 127.0.0.1:9000 --key file:acme.key --forward-to http://127.0.0.1:8080/kyc"},
@@ -132,7 +132,7 @@ var manual = map[string]page{
 	},
 	"policy show":  {examples: []string{"policy show acme", "policy show acme --json"}, next: "countersign policy apply"},
 	"policy apply": {about: "Without --yes it only says who would move, and ends with 1.", examples: []string{"policy apply acme --yes", "policy apply acme"}, no: "it was refused, or --yes was not said"},
-	"audit":        {examples: []string{"audit", "audit --since 2026-11-30 --actor kim", "audit --ndjson --since 2026-01-01 --until 2027-01-01"}, next: "docs/OPERATIONS.md, Who decided this, and why"},
+	"audit":        {examples: []string{"audit", "audit --since 2026-11-30 --actor kim", "audit --ndjson --since 2026-01-01"}, next: "docs/OPERATIONS.md, Who decided this, and why"},
 	"token list":   {examples: []string{"token", "token list --json"}, next: "countersign token make"},
 	"token make": {
 		examples: []string{"token make prometheus --scope viewer --expires 90d --out prometheus.token", "token make acme-api --scope partner --partner acme --out acme.token", "token make root --scope admin --for-config --out root.token"},

@@ -105,6 +105,10 @@ func providerNames() (names []string) {
 	return append(names, provider.GenericName)
 }
 
+func unknownProvider(name string) error {
+	return fmt.Errorf("provider %s is not in this program; %ssee countersign providers", name, didYouMean(name, providerNames()))
+}
+
 func unknownFormat(name string) error {
 	return fmt.Errorf("format %s is not in this program; %ssee countersign formats", name, didYouMean(name, formatNames()))
 }

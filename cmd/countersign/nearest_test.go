@@ -61,6 +61,7 @@ func TestDidYouMean(t *testing.T) {
 	f(exitUsage, `"deliveries"?`, "delivries")
 	f(exitUsage, `"rotate"?`, "endpoints", "rotat", "acme-main")
 	f(exitUsage, `"--overlap"?`, "endpoints", "rotate", "acme-main", "--overlp", "1h")
+	f(exitNo, "sumsub?", "providers", "sumsb")
 	f(exitNo, "sumsub?", "verify", "--provider", "sumsb", "--body", body)
 	f(exitNo, "sumsub?", "translate", "--provider", "SumSub", "--body", body)
 	f(exitNo, "standard?", "sign", "--scheme", "standart", "--key", "env:K", "--body", body)

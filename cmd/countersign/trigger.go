@@ -21,7 +21,7 @@ type triggerCommand struct {
 	configFlag
 	jsonFlag
 	Source  string `arg:"" help:"A source of the config."`
-	Event   string `arg:"" help:"A sample of its provider (see countersign providers)."`
+	Event   string `arg:"" help:"A sample of its provider, as countersign providers NAME lists them."`
 	Subject string `help:"The subject's id." default:"user-001"`
 	Ref     string `help:"The provider's id of the person; default made of the subject's."`
 	Session string `help:"The provider's id of the session; default made of the subject's."`

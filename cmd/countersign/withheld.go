@@ -27,7 +27,7 @@ func (cmd *withheldListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	t := &table{head: []string{"ID", "ENDPOINT", "SUBJECT", "SEQ", "TYPE", "SINCE", "STATE"}}
+	t := &table{head: []string{"ID", "SUBJECT", "SEQ", "TYPE", "SINCE", "STATE"}}
 	if cmd.Acknowledged {
 		t.head = append(t.head, "ACKNOWLEDGED", "BY", "REASON")
 	}
@@ -39,7 +39,7 @@ func (cmd *withheldListCommand) Run(c *console) error {
 		if w.Dead != "" {
 			state = "dead: " + w.Dead
 		}
-		cells := []string{w.ID, w.Endpoint, subjectText(w.Subject), sequence(w.Sequence), w.Type, when(w.Since), state}
+		cells := []string{w.ID, subjectText(w.Subject), sequence(w.Sequence), w.Type, when(w.Since), state}
 		if a := w.Acknowledged; a != nil {
 			cells = append(cells, when(a.At), a.By, a.Reason)
 		}
