@@ -1,14 +1,15 @@
 package main
 
 import (
+	"context"
 	"strings"
-	"time"
 
+	"countersign/relay/control/api"
 	"countersign/relay/control/client"
 )
 
 type auditCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 	Since  string `help:"From this instant or day on, such as 2026-11-30 or 2026-11-30T08:00:00Z."`
@@ -27,14 +28,11 @@ func (cmd *auditCommand) Run(c *console) error {
 	if cmd.NDJSON {
 		return cl.StreamAudit(c.ctx, c.out, span)
 	}
-	v, err := cl.ListAudit(c.ctx, cmd.page(), span)
-	if err != nil {
-		return err
+	t := &table{head: []string{"ID", "AT", "ACTOR", "CALL", "PATH", "OUTCOME"}}
+	list := func(ctx context.Context, p client.Page) (api.List[api.AuditEntry], error) {
+		return cl.ListAudit(ctx, p, span)
 	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for _, e := range v.Data {
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, list, t, func(t *table, e *api.AuditEntry) {
 		outcome := "ok"
 		if !e.OK {
 			outcome = e.Error
@@ -43,8 +41,6 @@ func (cmd *auditCommand) Run(c *console) error {
 			outcome += ", made " + e.Key
 		}
 		method, _, _ := strings.Cut(e.Call, " ")
-		c.printf("%s  %s  %-16s %-5s %s  %s\n", e.ID, e.At.Format(time.RFC3339), e.Actor, method, e.Path, outcome)
-	}
-	c.more(v.Next)
-	return nil
+		t.add(e.ID, when(e.At), e.Actor, method, e.Path, outcome)
+	})
 }

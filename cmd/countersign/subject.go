@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	"countersign/kyc"
 	"countersign/relay/control/api"
 )
 
 type subjectShowCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	modeFlag
 	Partner string `arg:"" help:"The partner's id."`
@@ -62,7 +61,7 @@ func (c *console) subject(v api.Subject) {
 		if r.TakenBack != "" {
 			verdict = "taken_back"
 		}
-		c.printf("  %s  %-10s %-24s %-20s %-10s %s\n", r.At.Format(time.RFC3339), u.Source, cmp.Or(u.ProviderEvent.Type, recordName(&u)), said, verdict,
+		c.printf("  %s  %-10s %-24s %-20s %-10s %s\n", when(r.At), u.Source, cmp.Or(u.ProviderEvent.Type, recordName(&u)), said, verdict,
 			strings.TrimSpace(sequences(r.Changes)+ordered(&u)+happened(&u, r.Verdict)))
 	}
 	c.printf("\nwhat changed\n")
@@ -75,7 +74,7 @@ func (c *console) subject(v api.Subject) {
 		if d.Anew {
 			anew = ", rendered anew in " + d.Format
 		}
-		c.printf("  #%-3d %s  %-16s %-5s %s after %d attempt(s)%s\n", d.Sequence, d.At.Format(time.RFC3339), d.Endpoint, d.Outcome, d.Reason, d.Attempts, anew)
+		c.printf("  #%-3d %s  %-16s %-5s %s after %d attempt(s)%s\n", d.Sequence, when(d.At), d.Endpoint, d.Outcome, d.Reason, d.Attempts, anew)
 	}
 	if v.Truncated {
 		c.printf("\nthere is more than is shown here\n")
@@ -119,13 +118,13 @@ func ordered(u *api.Update) (s string) {
 func happened(u *api.Update, v string) string {
 	switch v := kyc.Verdict(v); {
 	case v == kyc.Overruled && !u.OccurredAt.IsZero():
-		return " (happened " + u.OccurredAt.Format(time.RFC3339) + ", before an operator's approval)"
+		return " (happened " + when(u.OccurredAt) + ", before an operator's approval)"
 	case v == kyc.Overruled:
 		return " (an operator's approval answers it)"
 	case v != kyc.Stale && v != kyc.Superseded || u.OccurredAt.IsZero():
 		return ""
 	}
-	return " (happened " + u.OccurredAt.Format(time.RFC3339) + ")"
+	return " (happened " + when(u.OccurredAt) + ")"
 }
 
 func sequences(ns []uint64) string {
