@@ -26,7 +26,7 @@ import (
 // record that waited for its subject is put where it arrived, so it may come to stand where a segment
 // has been already. Everything here follows from the history, and is made again where it is damaged.
 const (
-	segmentSize  = 1 << 14 // entries
+	segmentSize  = 1 << 13 // entries
 	finderParts  = 0x01
 	finderLate   = 0x02
 	digestSize   = 6
@@ -34,7 +34,7 @@ const (
 	finderRecord = 3840 / finderEntry            // entries of a record: a page
 	finderRest   = time.Second / 2               // when there is no segment to be made
 	finderPause  = 20 * time.Millisecond         // between two
-	finderLook   = 4 * segmentSize               // entries that no segment has, looked at for one id at most
+	finderLook   = 8 * segmentSize               // entries that no segment has, looked at for one id at most
 	finderSame   = 4                             // entries of one id that are kept of a segment: a callback may come again and again
 	finderSweep  = 500                           // late entries looked at in one step of the retention
 	idMark       = `"id":"`                      // begins the id of a change

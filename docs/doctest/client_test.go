@@ -98,6 +98,15 @@ func good[T any](s *session, v T, err error) func(did func(T) bool) T {
 	}
 }
 
+// bad fails where a call was not refused with a code.
+func bad(s *session, err error, code string) {
+	s.t.Helper()
+	var refused *client.Error
+	if !errors.As(err, &refused) || refused.Code != code {
+		s.t.Errorf("refused with %v, want %s", err, code)
+	}
+}
+
 func (s *session) machines() {
 	c, ctx := s.c, s.ctx
 	health, err := c.Health(ctx)
