@@ -248,7 +248,7 @@ func (s *session) endpoints() {
 	good(s, pinged, err)(func(v contract.Ping) bool { return v.Delivered && v.Code == http.StatusOK })
 	dead, err := c.ListDeliveries(ctx, client.Page{}, client.Deliveries{Status: "dead", Endpoint: "acme-main"})
 	good(s, dead, err)(func(l contract.List[contract.Delivery]) bool {
-		return len(l.Data) == 1 && l.Data[0].Attempts == 2 && l.Data[0].Code == http.StatusInternalServerError
+		return len(l.Data) == 1 && l.Data[0].Attempts == 2 && l.Data[0].Code == http.StatusNotFound
 	})
 	id := dead.Data[0].ID
 	one, err := c.Delivery(ctx, id)

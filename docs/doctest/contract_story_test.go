@@ -82,12 +82,12 @@ var story = []step{
 	{id: "listEndpoints", name: "to a viewer, page by page", as: "viewer", path: "/v1/endpoints?limit=1"},
 	{id: "giveUp", name: "what would be given up", path: "/v1/endpoints/acme-old/give-up", ask: `{"dry_run":true}`},
 	{id: "giveUp", name: "of one that is served", path: "/v1/endpoints/acme-main/give-up", ask: `{}`, status: 409},
-	{id: "delivery", name: "a rejection that waits", path: "/v1/deliveries/{waits}"},
+	{id: "delivery", name: "a rejection that is owed to a disabled endpoint", path: "/v1/deliveries/{waits}"},
 	{id: "delivery", name: "none of that id", path: "/v1/deliveries/evt_nothing@acme-main", status: 404},
-	{id: "retryNow", name: "what goes before it, at a disabled endpoint", path: "/v1/deliveries/{waits}/retry-now"},
+	{id: "retryNow", name: "at a disabled endpoint", path: "/v1/deliveries/{waits}/retry-now"},
 	{id: "retryNow", name: "one that is dead", path: "/v1/deliveries/{dead}/retry-now", status: 409},
-	{id: "skip", name: "one that waits behind another", path: "/v1/deliveries/{waits}/skip", status: 409},
-	{id: "skip", name: "what holds it up", path: "/v1/deliveries/{first}/skip"},
+	{id: "skip", name: "one that is dead", path: "/v1/deliveries/{dead}/skip", status: 409},
+	{id: "skip", name: "a rejection, which stays withheld", path: "/v1/deliveries/{waits}/skip"},
 	{id: "cancel", name: "without a reason", path: "/v1/deliveries/{waits}/cancel", ask: `{}`, status: 400},
 	{id: "cancel", name: "a rejection", path: "/v1/deliveries/{waits}/cancel", ask: `{"because":"a test person, ticket 4815"}`, status: 409},
 	{id: "cancel", name: "a rejection, all the same", path: "/v1/deliveries/{waits}/cancel", ask: `{"because":"a test person, ticket 4815","force":true}`},
@@ -179,12 +179,8 @@ func (g *running) stage() *strings.Replacer {
 	}
 	waits := g.lists("/v1/withheld?endpoint=acme-old", 2)[0]["id"].(string)
 	webhook, _, _ := strings.Cut(waits, "@")
-	var waiting struct{ Behind string }
-	if err := json.Unmarshal([]byte(g.call(request{as: "operator", method: http.MethodGet, path: "/v1/deliveries/" + waits}).body), &waiting); err != nil {
-		g.t.Fatal(err)
-	}
 	return strings.NewReplacer(
-		"{waits}", waits, "{first}", waiting.Behind, "{webhook}", webhook,
+		"{waits}", waits, "{webhook}", webhook,
 		"{body}", bodies[0]["id"].(string), "{live}", bodies[1]["id"].(string), "{held}", held[0]["id"].(string), "{second}", held[1]["id"].(string), "{dir}", g.dir,
 		"{key}", g.lists("/v1/endpoints/beta-main/keys", 1)[0]["id"].(string),
 		"{question}", g.lists("/v1/questions", 1)[0]["id"].(string), "{dead}", g.lists("/v1/deliveries?status=dead&endpoint=acme-main", 1)[0]["id"].(string),

@@ -66,7 +66,7 @@ func (s *Server) wanted(req *http.Request, t Token) (q relay.Wanted, err error) 
 	if !slices.Contains(known, q.Status) {
 		return q, bad("status", "status is pending, retrying, delivered, dead or cancelled; left out: all of them")
 	}
-	if star := strings.IndexByte(q.Type, '*'); star >= 0 && star != len(q.Type)-1 {
+	if star := strings.IndexByte(q.Type, '*'); star >= 0 && star != len(q.Type)-1 || len(q.Type) > kyc.MaxID {
 		return q, bad("type", "type is the name of a change, such as kyc.status.approved, or its beginning and a *, such as kyc.status.*")
 	}
 	during, err := spanOf(req)
@@ -74,6 +74,10 @@ func (s *Server) wanted(req *http.Request, t Token) (q relay.Wanted, err error) 
 		return q, err
 	}
 	q.Since, q.Until = during.since, during.until
+	live, err := s.livemode(req)
+	if err != nil {
+		return q, err
+	}
 	now := s.o.Registry.Read()
 	of := ps.Get("endpoint")
 	if of = now.Current(of); of != "" {
@@ -89,10 +93,6 @@ func (s *Server) wanted(req *http.Request, t Token) (q relay.Wanted, err error) 
 	}
 	if id := ps.Get("subject"); id != "" {
 		if err := idIn("subject", id); err != nil {
-			return q, err
-		}
-		live, err := s.livemode(req)
-		if err != nil {
 			return q, err
 		}
 		q.Lane = s.o.Relay.LaneOf(partner, id, live)
