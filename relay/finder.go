@@ -99,13 +99,13 @@ type segment struct {
 }
 
 // gather reads the next segment from the history; not whole: there is not enough for one yet.
-func gather(tx *store.Tx, from []byte) (s segment, whole bool) {
+func gather(tx *store.Tx, from []byte, size int) (s segment, whole bool) {
 	c := tx.Bucket(store.History).Cursor()
 	for k, v := c.Seek(from); k != nil; k, v = c.Next() {
 		if len(k) < historyHead {
 			continue // damaged
 		}
-		if s.n == segmentSize {
+		if s.n == size {
 			s.end = bytes.Clone(k)
 			return s, true
 		}
@@ -191,7 +191,7 @@ func (r *Relay) find(ctx context.Context) error {
 // findSome makes one segment, if there is enough for one. The fold waits meanwhile: what it puts
 // behind the end of the segments is theirs to know.
 func (r *Relay) findSome(ctx context.Context) (made bool, err error) {
-	if n := r.unfound.Load(); n >= 0 && n < segmentSize {
+	if n := r.unfound.Load(); n >= 0 && n < r.segment.Load() {
 		return false, nil
 	}
 	r.folding.Lock()
@@ -200,7 +200,7 @@ func (r *Relay) findSome(ctx context.Context) (made bool, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		from, err := tx.Bucket(store.Meta).Get(finderAt)
 		if err == nil {
-			s, made = gather(tx, from)
+			s, made = gather(tx, from, int(r.segment.Load()))
 		}
 		return err
 	})

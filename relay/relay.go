@@ -77,6 +77,7 @@ type Relay struct {
 	retained int          // owned by retain: entries looked at in one transaction
 	waiting  atomic.Bool  // the fold waits for room
 	unfound  atomic.Int64 // entries of the history that no segment of the finder has; negative: not known
+	segment  atomic.Int64 // entries of a segment
 }
 
 var (
@@ -96,6 +97,7 @@ func New(o Options) (*Relay, error) {
 	}
 	r := &Relay{o: o, begun: make(chan struct{}), step: maxStep, retained: maxRetain}
 	r.unfound.Store(-1)
+	r.segment.Store(segmentSize)
 	r.timers.moved, r.timers.firing = make(chan struct{}, 1), map[string]bool{}
 	r.begin = sync.OnceFunc(func() { close(r.begun) })
 	r.Keep(o.Retention)
