@@ -298,7 +298,7 @@ func TestLists(t *testing.T) {
 		}
 		f(name, page, always("status="+status), entries(100))
 		f(name+" of the large endpoint", page, always("endpoint=p00-main&status="+status), entries(100))
-		f(name+" of a small endpoint", page, always("limit=10&endpoint=p07-main&status="+status), entries(10))
+		f(name+" of a small endpoint", page, always("limit=10&endpoint=p07-main&status="+status), some)
 		f(name+", the second page", page, func(int) string {
 			a := c.call("otto", "GET", "/v1/deliveries?status="+status, "")
 			return "/v1/deliveries?status=" + status + "&cursor=" + a.json["next"].(string)
