@@ -139,6 +139,13 @@ func (r *Relay) endings(tx *store.Tx, s spot, endpoint string) (os []OutcomeView
 	return os
 }
 
+// cancelled reports whether an operator has decided that a change is never told at an endpoint, and
+// it was not on its way.
+func (r *Relay) cancelled(tx *store.Tx, s spot, endpoint string) bool {
+	os := r.endings(tx, s, endpoint)
+	return len(os) > 0 && os[len(os)-1].Outcome == outbox.Cancelled
+}
+
 // eachEnding calls fn with the endpoints at which a change ended, and where that stands in the
 // index of its lane: from when it was appended on.
 func eachEnding(tx *store.Tx, s spot, fn func(endpoint string, place []byte)) {

@@ -221,3 +221,39 @@ func TestCancelledIsNeverSent(t *testing.T) {
 		t.Errorf("withheld: %+v, %v", list, err)
 	}
 }
+
+// TestRepeatLeavesCancelled: what was cancelled is told by no replay, whether it was found before or
+// after that.
+func TestRepeatLeavesCancelled(t *testing.T) {
+	p := newPartner(t, always(500))
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"), attempts(1))))
+	g.tell(said("ann", 1, kyc.Approved))
+	g.settled()
+	id := g.dead("a")[0].ID
+	whole := Repeat{Kind: ReplayRange, Endpoint: "a", To: "a", Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour), ID: "rpl_1", Actor: "ops"}
+	found, err := g.relay.Repeats(&whole, nil, 100)
+	if err != nil || len(found.Orders) != 1 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	p.from(func(hit) reply { return reply{code: 200} })
+	if _, _, err := g.relay.Cancel(t.Context(), id, outbox.Cancel{By: "otto", Because: "a test person"}); err != nil {
+		t.Fatal(err)
+	}
+	last, err := g.relay.Order(t.Context(), found.Orders, func(*store.Tx) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the order is folded", func() bool { return g.relay.Folded(last) })
+	g.appended++
+	whole.Until = time.Now().Add(time.Hour)
+	for _, kind := range []string{ReplayRange, ReplayCurrent, ReplayDead} {
+		whole.Kind = kind
+		if n, skipped := g.repeats(whole, 100); n != 0 || kind == ReplayCurrent && skipped[SkippedCancelled] != 1 {
+			t.Errorf("%s orders %d, and passes over %v", kind, n, skipped)
+		}
+	}
+	g.settled()
+	if n := len(p.accepted()); n != 0 {
+		t.Errorf("%d webhooks were accepted", n)
+	}
+}

@@ -30,6 +30,7 @@ const (
 	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
 	Outcomes                   // relay: how deliveries ended, by (endpoint, time)
+	Jobs                       // relay/replay: replays, by id
 	Finder                     // relay: where in the history ids of records and changes stand; it can be made again
 
 	buckets = int(Finder) // how many there are
@@ -37,7 +38,7 @@ const (
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "finder",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "finder",
 }
 
 // Names lists every bucket, in the order of their numbers.
