@@ -105,13 +105,13 @@ func descend(at *kong.Node, args []string) (*kong.Node, []string) {
 // newParser is the command line, which reads and writes at c. exit is called where nothing is left
 // to be done.
 func newParser(c *console, exit func(int)) (*kong.Kong, error) {
-	k, err := kong.New(&commands{}, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
-		kong.Writers(c.out, c.err), kong.Exit(exit), kong.UsageOnError(), kong.Bind(c), kong.ExplicitGroups(groups),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}))
-	if err == nil {
-		teach(k)
+	explain := func(o kong.HelpOptions, ctx *kong.Context) error { // only then are the pages needed
+		teach(ctx.Kong)
+		return kong.DefaultHelpPrinter(o, ctx)
 	}
-	return k, err
+	return kong.New(&commands{}, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
+		kong.Writers(c.out, c.err), kong.Exit(exit), kong.UsageOnError(), kong.Bind(c), kong.ExplicitGroups(groups), kong.Help(explain),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}))
 }
 
 // exit is the code of what a command ended with.
