@@ -19,10 +19,10 @@ func TestWorking(t *testing.T) {
 		if bar.Len() > 0 {
 			t.Errorf("what is quick is shown: %q", bar.String())
 		}
-		time.Sleep(2500 * time.Millisecond) //nolint:forbidigo // of the bubble
+		time.Sleep(2500 * time.Millisecond)
 		synctest.Wait()
 		w.percent(1, 4)
-		time.Sleep(time.Second) //nolint:forbidigo // as above
+		time.Sleep(time.Second)
 		synctest.Wait()
 		w.end()
 		w.end()
@@ -33,7 +33,7 @@ func TestWorking(t *testing.T) {
 		bar.Reset()
 		c.watched = false
 		quiet := c.working("back up")
-		time.Sleep(5 * time.Second) //nolint:forbidigo // as above
+		time.Sleep(5 * time.Second)
 		quiet.tell("half")
 		quiet.end()
 		if bar.Len() > 0 {

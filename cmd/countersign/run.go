@@ -170,7 +170,7 @@ func (c *console) fail(err error) {
 	if said, ok := errors.AsType[*client.Error](err); ok {
 		f.Type, f.Code, f.Param, f.Problems = cmp.Or(said.Type, f.Type), cmp.Or(said.Code, f.Code), said.Param, said.Problems
 	}
-	if bad, ok := errors.AsType[*badConfig](err); ok {
+	if bad, ok := errors.AsType[*configError](err); ok {
 		f.Type, f.Code, f.Problems = api.TypeRequest, "config", faults(bad.problems)
 	}
 	encode(c.err, map[string]failure{"error": f}) //nolint:errcheck,gosec // nowhere left to say it
