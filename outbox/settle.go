@@ -191,6 +191,12 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 			return err
 		}
 	}
+	switch again, err := b.behindReplays(tx, d); {
+	case err != nil:
+		return err
+	case again:
+		return b.advance(tx, t, d, d.Sequence)
+	}
 	if err := b.forget(tx, t, d); err != nil {
 		return err
 	}

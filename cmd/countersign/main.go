@@ -43,6 +43,7 @@ type commands struct {
 	Subject    subjectCommand    `cmd:"" group:"people" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
 	Deliveries deliveriesCommand `cmd:"" group:"told" help:"List deliveries that ended without a 2xx."`
 	Redeliver  redeliverCommand  `cmd:"" group:"told" help:"Order a dead delivery again."`
+	Replay     replayCommand     `cmd:"" group:"told" help:"Tell an endpoint again what is dead, what it was told in a span of time, or where each person stands."`
 	Withheld   withheldCommand   `cmd:"" group:"told" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`
 	Partners   partnersCommand   `cmd:"" group:"told" help:"List, show, make, change or remove partners."`
 	Endpoints  endpointsCommand  `cmd:"" group:"told" help:"List, show, make, change or remove endpoints, take a disabled one up again, rotate and revoke their keys."`

@@ -28,6 +28,7 @@ import (
 	"countersign/relay/dispatch"
 	"countersign/relay/format"
 	"countersign/relay/registry"
+	"countersign/relay/replay"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -149,8 +150,9 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	g.url = "http://" + l.Addr().String()
+	replays := replay.New(replay.Options{Store: g.store, Outbox: g.outbox, Relay: g.relay, Registry: g.registry, Logger: log, Metrics: g.reg})
 	o := Options{
-		Listener: l, Relay: g.relay, Dispatcher: g.dispatcher, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Listener: l, Relay: g.relay, Dispatcher: g.dispatcher, Outbox: g.outbox, Replays: replays, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true, "beta-only": true}, SourcePartners: map[string]string{"beta-only": "beta"}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg, Metrics: g.reg,
 		NewToken: g.newToken, Refusals: NewRefusals(g.reg),
 	}

@@ -155,7 +155,16 @@ type Update struct {
 	PolicyVersion     int          `json:"policy_version,omitempty"`
 	UnroutedID        string       `json:"unrouted_id,omitempty"`
 	TakenBack         string       `json:"taken_back,omitempty"`
+	Replay            ReplayPart   `json:"replay,omitzero"`
 	Rebuild           string       `json:"rebuild,omitempty"`
+}
+
+// ReplayPart says which replay ordered a redelivery.
+type ReplayPart struct {
+	ID       string    `json:"id"`
+	Sequence uint64    `json:"sequence" doc:"Of the change, where it is rendered anew for the endpoint; 0: a dead delivery is owed again as it is."`
+	At       time.Time `json:"at,omitzero" doc:"When the record that owed the change was appended."`
+	Previous uint64    `json:"previous_sequence,omitzero" doc:"What the endpoint was told before it."`
 }
 
 // Event is the provider's own name for what happened.
