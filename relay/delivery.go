@@ -18,6 +18,7 @@ type DeliveryDetail struct {
 	Body     []byte           // that was or will be sent; nil: it is not kept, and cannot be made again
 	Rendered bool             // the body has been made again from its change
 	Withheld *outbox.Withheld // a rejection or suspension that its endpoint has not been told of
+	Looked   int              // records that were looked at for it
 	Endings  []OutcomeView    // each time that it ended, the oldest first, as long as that is kept
 }
 
@@ -47,6 +48,7 @@ func (r *Relay) Delivery(id string) (d DeliveryDetail, err error) {
 				d.Rendered = true
 			}
 		}
+		d.Looked = tx.Looked()
 		return nil
 	})
 	return d, err

@@ -184,21 +184,21 @@ func (f *accessFlags) here(c *console) (*Config, error) {
 		return nil, usageError("which gateway? Name it with --url or " + urlVariable + ", and give a token in " + tokenVariable + " or --token-file; or run where its " + defaultPath + " is, or name that with --config")
 	}
 	cfg, err := whereabouts(c, path)
-	if bad, ok := errors.AsType[*badConfig](err); ok {
+	if bad, ok := errors.AsType[*configError](err); ok {
 		bad.instead = "; or name the gateway with --url, and give a token in " + tokenVariable + " or --token-file"
 	}
 	return cfg, err
 }
 
-// badConfig is a config that cannot be used, with all that is wrong with it.
-type badConfig struct {
+// configError is a config that cannot be used, with all that is wrong with it.
+type configError struct {
 	path     string
 	problems []problem
 	instead  string // what else would do; "": nothing
 }
 
 // Error implements error.
-func (e *badConfig) Error() string {
+func (e *configError) Error() string {
 	return fmt.Sprintf("%d problem(s) in %s%s", len(e.problems), e.path, e.instead)
 }
 
@@ -210,7 +210,7 @@ func whereabouts(c *console, path string) (*Config, error) {
 		l.place(root)
 	}
 	if len(l.problems) > 0 {
-		return nil, &badConfig{path: path, problems: l.problems}
+		return nil, &configError{path: path, problems: l.problems}
 	}
 	return l.cfg, nil
 }

@@ -2,8 +2,7 @@ package main
 
 import (
 	"encoding/pem"
-	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -102,7 +101,7 @@ func TestHTTPS(t *testing.T) {
 		}
 		w.Write([]byte(`{"object":"list","data":[{"id":"acme-main"}],"has_more":false}`))
 	}))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.StartTLS()
 	defer s.Close()
 	dir := t.TempDir()

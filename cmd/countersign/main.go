@@ -145,7 +145,7 @@ type configFlag struct {
 func (f configFlag) load(c *console) (*Config, error) {
 	cfg, problems := loadConfig(f.Config, c.env, knownNames())
 	if len(problems) > 0 {
-		return nil, &badConfig{path: f.Config, problems: problems}
+		return nil, &configError{path: f.Config, problems: problems}
 	}
 	return cfg, nil
 }

@@ -97,7 +97,7 @@ func text(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-func (r *roff) line(format string, args ...any) { fmt.Fprintf(r, format+"\n", args...) }
+func (r *roff) line(format string, args ...any) { fmt.Fprintf(r, format+"\n", args...) } //nolint:errcheck // memory
 
 func (r *roff) section(title string) { r.line(".SH %s", title) }
 

@@ -76,7 +76,7 @@ func TestManual(t *testing.T) {
 				t.Errorf("countersign %s is an example of %s, and means %s", e, name, got)
 			}
 		}
-		for _, other := range strings.Split(p.next, ", ") {
+		for other := range strings.SplitSeq(p.next, ", ") {
 			line, ok := strings.CutPrefix(other, "countersign ")
 			if at, rest := descend(root, strings.Fields(line)); ok && at.Parent == nil || ok && len(rest) > 0 && !strings.HasPrefix(rest[0], "--") {
 				t.Errorf("countersign %s points to %s, which is none", name, other)

@@ -138,12 +138,12 @@ func (c *console) guess(k *kong.Context) string {
 	page := client.Page{Limit: 1000}
 	switch of {
 	case "partner":
-		l, _ := c.asked.ListPartners(ctx, page) //nolint:errcheck // no guess then
+		l, _ := c.asked.ListPartners(ctx, page) // no guess then
 		for i := range l.Data {
 			ids = append(ids, l.Data[i].ID)
 		}
 	case "endpoint":
-		l, _ := c.asked.ListEndpoints(ctx, page) //nolint:errcheck // as above
+		l, _ := c.asked.ListEndpoints(ctx, page)
 		for i := range l.Data {
 			ids = append(ids, l.Data[i].ID)
 		}

@@ -38,7 +38,7 @@ func (cmd *quarantineListCommand) Run(c *console) error {
 	}
 	t := &table{head: []string{"ID", "AT", "SOURCE", "REASON", "DETAIL"}}
 	return lists(c, cmd.jsonFlag, cmd.pageFlags, cl.ListQuarantine, t, func(t *table, i *api.QuarantinedBody) {
-		t.add(i.ID, when(i.At), i.Source, string(i.Reason), i.Detail)
+		t.add(i.ID, when(i.At), i.Source, i.Reason, i.Detail)
 	})
 }
 

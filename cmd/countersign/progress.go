@@ -28,7 +28,8 @@ func (c *console) working(what string) *working {
 	if !c.watched {
 		return w
 	}
-	w.stop = make(chan struct{})
+	stop := make(chan struct{})
+	w.stop = stop
 	w.done.Go(func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
@@ -36,7 +37,7 @@ func (c *console) working(what string) *working {
 			select {
 			case <-tick.C:
 				w.draw()
-			case <-w.stop:
+			case <-stop:
 				return
 			}
 		}

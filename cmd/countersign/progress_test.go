@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,17 +11,17 @@ import (
 // when it ends; nothing is written where nobody watches.
 func TestWorking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var bar bytes.Buffer
+		var bar, none notebook
 		c := &console{bar: &bar, watched: true}
 		w := c.working("back up to \x1b[2J")
 		synctest.Wait()
-		if bar.Len() > 0 {
+		if bar.String() != "" {
 			t.Errorf("what is quick is shown: %q", bar.String())
 		}
-		time.Sleep(2500 * time.Millisecond) //nolint:forbidigo // of the bubble
+		time.Sleep(2500 * time.Millisecond)
 		synctest.Wait()
 		w.percent(1, 4)
-		time.Sleep(time.Second) //nolint:forbidigo // as above
+		time.Sleep(time.Second)
 		synctest.Wait()
 		w.end()
 		w.end()
@@ -30,14 +29,13 @@ func TestWorking(t *testing.T) {
 		if len(lines) != 6 || lines[1] != `back up to \u001b[2J: 1 s` || lines[3] != `back up to \u001b[2J: 3 s, 25 %` || strings.TrimSpace(lines[4]) != "" || len(lines[4]) != len(lines[3]) || lines[5] != "" {
 			t.Errorf("%q", lines)
 		}
-		bar.Reset()
-		c.watched = false
+		c.watched, c.bar = false, &none
 		quiet := c.working("back up")
-		time.Sleep(5 * time.Second) //nolint:forbidigo // as above
+		time.Sleep(5 * time.Second)
 		quiet.tell("half")
 		quiet.end()
-		if bar.Len() > 0 {
-			t.Errorf("nobody watches: %q", bar.String())
+		if none.String() != "" {
+			t.Errorf("nobody watches: %q", none.String())
 		}
 	})
 }

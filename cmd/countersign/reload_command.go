@@ -17,7 +17,7 @@ type reloadCommand struct {
 // named here to say where it is.
 func (cmd *reloadCommand) Run(c *console) error {
 	cl, err := cmd.client(c)
-	if bad, ok := errors.AsType[*badConfig](err); ok {
+	if bad, ok := errors.AsType[*configError](err); ok {
 		return cmd.refused(c, faults(bad.problems))
 	}
 	if err != nil {

@@ -105,13 +105,13 @@ func descend(at *kong.Node, args []string) (*kong.Node, []string) {
 // newParser is the command line, which reads and writes at c. exit is called where nothing is left
 // to be done.
 func newParser(c *console, exit func(int)) (*kong.Kong, error) {
-	k, err := kong.New(&commands{}, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
-		kong.Writers(c.out, c.err), kong.Exit(exit), kong.UsageOnError(), kong.Bind(c), kong.ExplicitGroups(groups),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}))
-	if err == nil {
-		teach(k)
+	explain := func(o kong.HelpOptions, ctx *kong.Context) error { // only then are the pages needed
+		teach(ctx.Kong)
+		return kong.DefaultHelpPrinter(o, ctx)
 	}
-	return k, err
+	return kong.New(&commands{}, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
+		kong.Writers(c.out, c.err), kong.Exit(exit), kong.UsageOnError(), kong.Bind(c), kong.ExplicitGroups(groups), kong.Help(explain),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}))
 }
 
 // exit is the code of what a command ended with.
@@ -170,7 +170,7 @@ func (c *console) fail(err error) {
 	if said, ok := errors.AsType[*client.Error](err); ok {
 		f.Type, f.Code, f.Param, f.Problems = cmp.Or(said.Type, f.Type), cmp.Or(said.Code, f.Code), said.Param, said.Problems
 	}
-	if bad, ok := errors.AsType[*badConfig](err); ok {
+	if bad, ok := errors.AsType[*configError](err); ok {
 		f.Type, f.Code, f.Problems = api.TypeRequest, "config", faults(bad.problems)
 	}
 	encode(c.err, map[string]failure{"error": f}) //nolint:errcheck,gosec // nowhere left to say it

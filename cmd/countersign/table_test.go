@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,7 +33,7 @@ func TestAllPages(t *testing.T) {
 				l.Data = append(l.Data, i)
 			}
 			if l.HasMore = from+p.Limit < many; l.HasMore {
-				l.Next = fmt.Sprint(from + p.Limit)
+				l.Next = strconv.Itoa(from + p.Limit)
 			}
 			return l, nil
 		}
@@ -40,7 +41,7 @@ func TestAllPages(t *testing.T) {
 	f := func(asJSON, all, breaks bool) (string, error) {
 		var out bytes.Buffer
 		c := &console{out: &out, err: &out, ctx: t.Context()}
-		err := lists(c, jsonFlag{asJSON}, pageFlags{Limit: 100, All: all}, list(breaks), &table{head: []string{"N", "TWICE"}}, func(t *table, n *int) { t.add(fmt.Sprint(*n), fmt.Sprint(2**n)) })
+		err := lists(c, jsonFlag{asJSON}, pageFlags{Limit: 100, All: all}, list(breaks), &table{head: []string{"N", "TWICE"}}, func(t *table, n *int) { t.add(strconv.Itoa(*n), strconv.Itoa(2**n)) })
 		return out.String(), err
 	}
 	if out, err := f(false, false, false); err != nil || strings.Count(out, "\n") != 102 || !strings.HasSuffix(out, "99  198\nmore: --cursor 100\n") || !strings.HasPrefix(out, "N   TWICE\n0   0\n") {

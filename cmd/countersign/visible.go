@@ -87,7 +87,7 @@ func (c *console) complain(err error) {
 		}
 		return
 	}
-	if bad, ok := errors.AsType[*badConfig](err); ok {
+	if bad, ok := errors.AsType[*configError](err); ok {
 		for _, p := range bad.problems {
 			fmt.Fprintln(c.err, p) //nolint:errcheck // nowhere left to say it
 		}

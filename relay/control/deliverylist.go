@@ -113,6 +113,7 @@ func (s *Server) delivery(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.note(d.Looked)
 	v := api.DeliveryDetail{
 		Object: "delivery", Delivery: s.viewDelivery(&d.DeliveryView), Body: string(d.Body), Rendered: d.Rendered, Endings: each(d.Endings, viewOutcome),
 	}
