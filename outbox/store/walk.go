@@ -176,6 +176,9 @@ func (w *walk) buckets() error {
 		if root := binary.LittleEndian.Uint64(v); root != 0 {
 			err = w.tree(root, bounds{}, 0, w.leafVisitor(n))
 		} else {
+			if len(v) >= 26 && binary.LittleEndian.Uint16(v[24:]) != flagLeaf { // bbolt would look for another page, for ever
+				w.bend(w.root)
+			}
 			err = w.leaf(0, v[16:], bounds{}, w.leafVisitor(n)) // so small that it stands inside
 		}
 		if err != nil {
