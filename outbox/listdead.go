@@ -100,12 +100,11 @@ func deadOfLane(tx *store.Tx, endpoints []string, q DeadQuery) (all []DeadDelive
 	for _, id := range endpoints {
 		prefix := laneKey(id, q.Lane)
 		c := tx.Bucket(store.Dead).Cursor()
-		k, v := c.Seek(append(bytes.Clone(prefix), bytes.Repeat([]byte{0xff}, 9)...))
-		if k == nil {
-			k, v = c.Last()
-		} else {
-			k, v = c.Prev()
+		back := c.Prev
+		if k, _ := c.Seek(append(bytes.Clone(prefix), bytes.Repeat([]byte{0xff}, 9)...)); k == nil { // behind the lane is nothing
+			back = c.Last
 		}
+		k, v := back()
 		for n := 0; isOfLane(k, prefix) && n < q.Look; n++ {
 			if d, _, err := readDead(k, v); err == nil {
 				all = append(all, d)

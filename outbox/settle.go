@@ -186,6 +186,7 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 			return err
 		}
 		return b.advance(tx, t, d, 0)
+	case Cancelled: // no attempt ends so
 	case Done:
 		if err := b.o.Settled(tx, *a); err != nil {
 			return err

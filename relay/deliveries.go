@@ -167,7 +167,7 @@ func (l *lister) owed(retrying bool) (string, error) {
 	p, err := l.r.o.Outbox.ListOwed(l.tx, outbox.OwedQuery{
 		Wanted: l.wants, Lane: l.q.Lane, Retrying: retrying, After: l.q.After, Most: l.q.Limit - len(l.list), Look: l.look,
 		Matches: func(d *outbox.Delivery) bool {
-			return l.ofType(d.Type) && !(!l.q.Since.IsZero() && d.Owed.Before(l.q.Since)) && (l.q.Until.IsZero() || d.Owed.Before(l.q.Until))
+			return l.ofType(d.Type) && (l.q.Since.IsZero() || !d.Owed.Before(l.q.Since)) && (l.q.Until.IsZero() || d.Owed.Before(l.q.Until))
 		},
 	})
 	l.look -= p.Looked
@@ -232,7 +232,7 @@ func (l *lister) ended(of Status) (next string, err error) {
 		return "", outbox.ErrPlace
 	}
 	if l.q.After == "" && !l.q.Until.IsZero() {
-		after = binary.BigEndian.AppendUint64([]byte{0}, uint64(l.q.Until.UnixMicro())) //nolint:gosec // of no endpoint: every one begins before that instant
+		after = binary.BigEndian.AppendUint64([]byte{0}, uint64(l.q.Until.UnixMicro())) // of no endpoint: every one begins before that instant
 	}
 	store.Newest(l.tx, store.Outcomes, endedAt(l.tx, l.wants), after, func(k, v []byte) bool {
 		if len(l.list) == l.q.Limit || l.look <= 0 {
@@ -304,7 +304,7 @@ func (l *lister) endedOf(of Status) (next string, err error) {
 	switch {
 	case l.q.After != "":
 	case !l.q.Until.IsZero():
-		after = binary.BigEndian.AppendUint64(nil, uint64(l.q.Until.UnixMicro())) //nolint:gosec // after 1970
+		after = binary.BigEndian.AppendUint64(nil, uint64(l.q.Until.UnixMicro()))
 	default:
 		after = []byte{indexEnd}
 	}

@@ -154,7 +154,7 @@ func eachEnding(tx *store.Tx, s spot, fn func(endpoint string, place []byte)) {
 	lists := indexPrefix(s.lane)
 	from := lists
 	if s.at.Unix() > 0 {
-		from = binary.BigEndian.AppendUint64(bytes.Clone(lists), uint64(s.at.UnixMicro())) //nolint:gosec // after 1970
+		from = binary.BigEndian.AppendUint64(bytes.Clone(lists), uint64(s.at.UnixMicro()))
 	}
 	c := tx.Bucket(store.Index).Cursor()
 	n := 0
@@ -244,7 +244,7 @@ func (r *Relay) RetryNow(ctx context.Context, id string) (d DeliveryDetail, h ou
 // Skip puts the delivery down as dead that holds its person's lane up. known: it had been skipped
 // before.
 func (r *Relay) Skip(ctx context.Context, id string) (d DeliveryDetail, known bool, err error) {
-	if d, err = r.steered(id); err == nil && !(d.Status == Dead && d.Reason == outbox.ReasonSkipped) {
+	if d, err = r.steered(id); err == nil && (d.Status != Dead || d.Reason != outbox.ReasonSkipped) {
 		err = steerable(d.Status)
 	}
 	if err == nil {

@@ -72,7 +72,7 @@ func instants(tx *store.Tx, d [digestSize]byte) (times []int64) {
 	for k, _ := c.Seek(late); bytes.HasPrefix(k, late) && len(k) == len(late)+8 && len(times) < sameMost; k, _ = c.Next() {
 		times = append(times, int64(binary.BigEndian.Uint64(k[len(late):]))) //nolint:gosec // written by lateKey
 	}
-	last, _ := lastSegment(tx.Bucket(store.Finder))
+	last := lastSegment(tx.Bucket(store.Finder))
 	first, _ := c.Seek([]byte{finderParts})
 	if last == nil || len(first) < 10 {
 		return times

@@ -116,8 +116,9 @@ func gather(tx *store.Tx, from []byte, size int) (s segment, whole bool) {
 		s.n, s.last = s.n+1, at
 		_, body, ok := entry(v)
 		if id := entryID(k, body); ok && id != nil {
-			d, since := digestOfID(id), uint64(max(0, at-s.first)) //nolint:gosec // not negative
-			s.entries = append(append(s.entries, d[:]...), byte(since>>32), byte(since>>24), byte(since>>16), byte(since>>8), byte(since))
+			d := digestOfID(id)
+			since := binary.BigEndian.AppendUint64(nil, uint64(max(0, at-s.first)))
+			s.entries = append(append(s.entries, d[:]...), since[8-finderEntry+digestSize:]...)
 		}
 	}
 	return s, false
@@ -127,7 +128,7 @@ func gather(tx *store.Tx, from []byte, size int) (s segment, whole bool) {
 func (s *segment) write(tx *store.Tx) error {
 	b := tx.Bucket(store.Finder)
 	n := uint64(1)
-	if k, _ := lastSegment(b); k != nil {
+	if k := lastSegment(b); k != nil {
 		n += binary.BigEndian.Uint64(k[1:])
 	}
 	head := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(s.first)), uint64(s.last)) //nolint:gosec // after 1970
@@ -155,17 +156,17 @@ func (s *segment) write(tx *store.Tx) error {
 }
 
 // lastSegment is a key of the last segment; nil: there is none.
-func lastSegment(b store.Bucket) (k, v []byte) {
+func lastSegment(b store.Bucket) []byte {
 	c := b.Cursor()
-	if k, v = c.Seek([]byte{finderLate}); k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	back := c.Prev
+	if k, _ := c.Seek([]byte{finderLate}); k == nil {
+		back = c.Last
 	}
+	k, _ := back()
 	if len(k) < 10 || k[0] != finderParts {
-		return nil, nil
+		return nil
 	}
-	return k, v
+	return k
 }
 
 // find makes segments, one at a time, until ctx ends.

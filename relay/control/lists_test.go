@@ -246,7 +246,7 @@ func TestLists(t *testing.T) {
 	big := c.persons > 100_000
 	if big {
 		c.awaitFinder()
-		fmt.Printf("%-46s %8s %8s %8s %7s\n", "what is asked", "p50", "p99", "looks", "entries")
+		fmt.Fprintf(os.Stdout, "%-46s %8s %8s %8s %7s\n", "what is asked", "p50", "p99", "looks", "entries")
 	}
 	const page, scan = 100 * 8, relay.ListLook * 6
 	f := func(what string, most int, path func(i int) string, want func(a answer) bool) {
@@ -275,7 +275,7 @@ func TestLists(t *testing.T) {
 		}
 		if big {
 			slices.Sort(times)
-			fmt.Printf("%-46s %8s %8s %8d %7d\n", what, times[len(times)/2].Round(10*time.Microsecond), times[len(times)*99/100].Round(10*time.Microsecond), looks, entries)
+			fmt.Fprintf(os.Stdout, "%-46s %8s %8s %8d %7d\n", what, times[len(times)/2].Round(10*time.Microsecond), times[len(times)*99/100].Round(10*time.Microsecond), looks, entries)
 			if times[len(times)/2] > listWithin {
 				t.Errorf("%s takes %s, want %s", what, times[len(times)/2], listWithin)
 			}
