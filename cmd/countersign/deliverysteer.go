@@ -67,7 +67,7 @@ type deliveriesCancelCommand struct {
 	gatewayFlags
 	jsonFlag
 	ID      string `arg:"" help:"The delivery's id, as countersign deliveries prints it."`
-	Because string `required:"" help:"Why, for whoever must explain it later: it stands in the person's history and in the audit trail."`
+	Because string `required:"" help:"Why, for whoever must explain it later: it stands in the person's history."`
 	Force   bool   `help:"Also a rejection or suspension. It stays alerted until somebody acknowledges that the partner knows."`
 }
 

@@ -25,8 +25,6 @@ type auditEntry struct {
 	Error  string    `json:"error,omitempty"`
 	Key    string    `json:"key,omitempty"` // the id of the endpoint's key that it made
 
-	Because string `json:"because,omitempty"` // why it was made, of a call that says so
-
 	// Changed: it was refused, and has had an effect all the same, such as a claim that makes a ref
 	// contested.
 	Changed bool `json:"changed,omitempty"`
@@ -64,9 +62,6 @@ func (s *Server) newAllowances() {
 // in no trail.
 type idle interface{ idle() bool }
 
-// reasoned is the answer of a call that says why it was made.
-type reasoned interface{ why() string }
-
 // audits reports whether a call leaves a record in the audit trail: every change does, and every
 // look at a body.
 func (r Route) audits(answer any) bool {
@@ -80,9 +75,6 @@ func (s *Server) record(req *http.Request, r Route, t Token, answer any, outcome
 	e := auditEntry{At: s.now().UTC().Truncate(time.Microsecond), Actor: bounded(t.Name), Scope: t.Scope, Call: r.Pattern, Path: bounded(req.URL.Path), OK: outcome == nil}
 	if outcome == nil {
 		e.Key = madeKey(answer)
-		if r, ok := answer.(reasoned); ok {
-			e.Because = r.why()
-		}
 	}
 	var effect *effective
 	e.Changed = errors.As(outcome, &effect)

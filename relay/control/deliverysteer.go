@@ -50,15 +50,11 @@ func (s *Server) skip(req *http.Request, _ Token) (any, error) {
 // cancelledOne is what cancelling came to.
 type cancelledOne struct {
 	api.CancelledDelivery
-	known   bool
-	because string
+	known bool
 }
 
 // idle implements idle.
 func (v cancelledOne) idle() bool { return v.known }
-
-// why implements reasoned.
-func (v cancelledOne) why() string { return v.because }
 
 // cancel takes a delivery out for good.
 func (s *Server) cancel(req *http.Request, t Token) (any, error) {
@@ -76,7 +72,7 @@ func (s *Server) cancel(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cancelledOne{api.CancelledDelivery{Object: "delivery", ID: d.ID, Cancelled: true, Withheld: d.Restrictive}, known, ask.Because}, nil
+	return cancelledOne{api.CancelledDelivery{Object: "delivery", ID: d.ID, Cancelled: true, Withheld: d.Restrictive}, known}, nil
 }
 
 // retryAll has what an endpoint waits to try again tried now.

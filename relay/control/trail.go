@@ -133,7 +133,7 @@ func entryOf(k, v []byte) api.AuditEntry {
 	}
 	return api.AuditEntry{
 		Object: "audit_entry", ID: hex.EncodeToString(k), At: e.At, Actor: e.Actor, Scope: e.Scope, Call: e.Call, Path: short(e.Path), OK: e.OK, Status: e.Status,
-		Error: short(e.Error), Key: e.Key, Because: e.Because, Changed: e.Changed,
+		Error: short(e.Error), Key: e.Key, Changed: e.Changed,
 	}
 }
 

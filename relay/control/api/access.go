@@ -47,6 +47,5 @@ type AuditEntry struct {
 	Status  int       `json:"status,omitempty" doc:"Of the answer, unless it was 200."`
 	Error   string    `json:"error,omitempty"`
 	Key     string    `json:"key,omitempty" doc:"The id of the endpoint's key that it made."`
-	Because string    `json:"because,omitempty" doc:"Why, of a call that says so."`
 	Changed bool      `json:"changed,omitempty" doc:"It was refused, and has had an effect all the same."`
 }

@@ -71,7 +71,7 @@ type Skipped struct {
 
 // CancelAsk says why a delivery is cancelled.
 type CancelAsk struct {
-	Because string `json:"because" need:"true" max:"500" doc:"Why, for whoever must explain it later. It stands in the history of the person and in the audit trail."`
+	Because string `json:"because" need:"true" max:"500" doc:"Why, for whoever must explain it later. It stands in the history of the person; the audit trail, which names nobody, has who it was."`
 	Force   bool   `json:"force,omitempty" doc:"Also a rejection or suspension. It stays withheld until somebody acknowledges that the partner knows."`
 }
 
