@@ -107,11 +107,11 @@ func TestEveryCommandEndsWell(t *testing.T) {
 	gone.Close()
 	t.Chdir(t.TempDir())
 	answers := map[string]int{ // by URL
-		s.URL + "/409": exitNo, s.URL + "/401": exitUnpermitted, s.URL + "/404": exitUnknown, s.URL + "/503": exitNotNow, gone.URL: exitNotNow,
+		s.URL + "/401": exitUnpermitted, s.URL + "/404": exitUnknown, gone.URL: exitNotNow,
 	}
 	asked := 0
 	var all sync.WaitGroup
-	slots := make(chan struct{}, 8)
+	slots := make(chan struct{}, 4)
 	for _, n := range testParser(t).Model.Leaves(false) {
 		args := words(manual[typedAs(n)].examples[0])
 		end := func(want int, url, token string, more ...string) {
@@ -119,8 +119,10 @@ func TestEveryCommandEndsWell(t *testing.T) {
 			if token != "" {
 				env[tokenVariable] = token
 			}
-			if code, out, errs := cli(t, env, append(slices.Clone(args), more...)...); code != want || errs == "" {
-				t.Errorf("countersign %s %q of %s: exit %d, want %d\n%s%s", strings.Join(args, " "), more, url, code, want, out, errs)
+			var out, errs bytes.Buffer // without a time limit: a busy machine is no answer
+			c := &console{in: strings.NewReader(""), out: &out, err: &errs, ctx: t.Context(), env: func(k string) (string, bool) { v, ok := env[k]; return v, ok && v != "" }}
+			if code := run(c, append(slices.Clone(args), more...)); code != want || errs.Len() == 0 {
+				t.Errorf("countersign %s %q of %s: exit %d, want %d\n%s%s", strings.Join(args, " "), more, url, code, want, out.String(), errs.String())
 			}
 		}
 		end(exitUsage, "", "", "--no-such-flag")
