@@ -43,6 +43,14 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 		ok = c.head(key, body)
 	case store.Withheld:
 		ok = c.withheld(key, body)
+	case store.Attempts:
+		_, named := splitDelivery(key[:max(0, len(key)-2)])
+		_, _, _, ok = decodeTry(body)
+		ok = ok && named
+	case store.Answers:
+		_, place, named := splitAnswer(key)
+		s, _, sound := decodeSaid(body)
+		ok = named && sound && byte(s.number%answerPlaces) == place
 	case store.Dead:
 		_, _, err := splitDead(body)
 		at := bytes.LastIndexByte(key, 0)

@@ -65,6 +65,7 @@ type Attempt struct {
 	Detail   string // what went wrong, in words of our own; nothing of the URL or the answer
 	At       time.Time
 	Took     time.Duration
+	Exchange Exchange  // what went over the wire; zero: nothing did
 	Retry    time.Time // for Outcome Retry
 	Sooner   time.Time // for Outcome Retry: instead, if a rejection is owed in the lane by then; zero: no matter
 
@@ -143,6 +144,7 @@ type lanes struct {
 	dead   int64
 
 	search []byte // owned by the writer: where it looks next for what gives way to a rejection
+	said   *ring  // owned by the writer; nil: it has not been needed yet
 }
 
 // ErrNotFound says that there is no such delivery or endpoint.
@@ -235,6 +237,8 @@ type tally struct {
 	owed  map[string]int64
 	dead  map[string]int64
 	known map[string]standing // of endpoints, as the transaction began
+	said  map[string]int      // new texts of endpoints
+	texts int64               // bytes of texts that were put down, or were to be
 }
 
 // standing is what putting a delivery has to know of its endpoint.
@@ -243,7 +247,7 @@ type standing struct {
 }
 
 func (b *Outbox) tally() *tally {
-	return &tally{b: b, owed: map[string]int64{}, dead: map[string]int64{}, known: map[string]standing{}}
+	return &tally{b: b, owed: map[string]int64{}, dead: map[string]int64{}, known: map[string]standing{}, said: map[string]int{}}
 }
 
 func (t *tally) standing(tx *store.Tx, endpoint string) (s standing, err error) {

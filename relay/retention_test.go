@@ -25,6 +25,7 @@ func (g *rig) retained() {
 			func() (bool, error) { return g.relay.retainHistory(g.t.Context()) },
 			func() (bool, error) { return g.relay.retainChanges(g.t.Context()) },
 			func() (bool, error) { return g.relay.retainAttempts(g.t.Context()) },
+			func() (bool, error) { return g.relay.retainAnswers(g.t.Context()) },
 			func() (bool, error) { return g.relay.retainOrders(g.t.Context()) },
 		} {
 			again, err := step()

@@ -29,13 +29,14 @@ const (
 	Orders                     // relay: what an Idempotency-Key was used for, and what came of it, by the id of the record
 	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
+	Answers                    // outbox: the texts of answers to failed tries, a bounded number of each endpoint
 
-	buckets = int(Aside) // how many there are
+	buckets = int(Answers) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "answers",
 }
 
 // Names lists every bucket, in the order of their numbers.
