@@ -29,7 +29,7 @@ type DeadDelivery struct {
 	Restrictive bool      `json:"restrictive,omitempty"`
 	HasBody     bool      `json:"has_body"`
 	Anew        bool      `json:"rendered_anew,omitempty"` // in Format, since it was made
-	Tries       []Try     `json:"tries,omitempty"`         // what went wrong each time, while it is kept; filled by whoever shows it
+	Tries       []Try     `json:"-"`                       // what went wrong each time, while it is kept; filled by whoever shows it
 }
 
 // inter moves an owed delivery to the dead ones. The caller sees to the lane's head.

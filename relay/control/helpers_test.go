@@ -107,6 +107,9 @@ func tokens() (ts []Token) {
 	return ts
 }
 
+// theirs is what the partner says where it refuses: somebody else's text.
+const theirs = "WE KNOW NOBODY OF THAT NAME"
+
 // took is one webhook as it was sent: at which endpoint (the path it was posted to), and its body.
 type took struct{ endpoint, body string }
 
@@ -193,7 +196,9 @@ func (g *rig) startRelay(log *slog.Logger) {
 		g.took = append(g.took, took{strings.TrimPrefix(r.URL.Path, "/"), string(b)})
 		g.mu.Unlock()
 		if strings.Contains(string(b), `"id":"bad`) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, theirs+"\x1b[2J")
 		}
 	}))
 	g.t.Cleanup(g.partner.Close)
