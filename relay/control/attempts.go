@@ -2,9 +2,11 @@ package control
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"countersign/outbox"
+	"countersign/relay"
 	"countersign/relay/control/api"
 )
 
@@ -57,16 +59,39 @@ func answerText(a *outbox.Answer) string {
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// attempts are the failed attempts of one delivery as the holder of a token sees them, oldest first,
-// and whether the text of an answer is among them. Whose delivery it is, the caller has looked at.
-func (s *Server) attempts(t Token, endpoint, lane string, seq uint64) (tries []api.Try, bodies bool, err error) {
-	if !t.seesAnswers() {
-		list, err := s.o.Outbox.Tries(endpoint, lane, seq)
-		return each(list, viewTry), false, err
+// viewAccepted shows the attempt that was accepted, without the text of its answer.
+func viewAccepted(o *relay.OutcomeView) api.Try {
+	v := viewExchange(&o.Exchange)
+	v.At, v.Outcome, v.Reason, v.Code, v.TookMS = o.At.Add(-time.Duration(o.TookMS*float64(time.Millisecond))), string(o.Outcome), o.Reason, o.Code, o.TookMS
+	return v
+}
+
+// attempts are all attempts of one delivery as the holder of a token sees them, oldest first, and
+// whether a body is among them, which has to stand in the audit trail. ended is how deliveries of
+// its lane ended; what is not its own is passed over. Whether the holder may see the delivery at
+// all, the caller has looked at.
+func (s *Server) attempts(t Token, endpoint, lane string, seq uint64, ended []relay.OutcomeView) (tries []api.Try, bodies bool, err error) {
+	full := t.seesAnswers()
+	read, view := s.o.Outbox.Tries, viewTry
+	if full {
+		read, view = s.o.Outbox.TriesInFull, viewTryInFull
 	}
-	list, err := s.o.Outbox.TriesInFull(endpoint, lane, seq)
-	for i := range list {
-		bodies = bodies || list[i].Answer.Text != ""
+	list, err := read(endpoint, lane, seq)
+	if err != nil {
+		return nil, false, err
 	}
-	return each(list, viewTryInFull), bodies, err
+	tries = each(list, view)
+	for i := range ended {
+		o := &ended[i]
+		if o.Endpoint != endpoint || o.Sequence != seq || o.Outcome != outbox.Done {
+			continue // one that died stands among the tries
+		}
+		v := viewAccepted(o)
+		if full {
+			v.Answer = answerText(&o.Exchange.Answer)
+		}
+		tries = append(tries, v)
+	}
+	slices.SortStableFunc(tries, func(a, b api.Try) int { return a.At.Compare(b.At) })
+	return tries, slices.ContainsFunc(tries, func(v api.Try) bool { return v.Answer != "" }), nil
 }

@@ -3,11 +3,13 @@ package control
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"countersign/outbox"
+	"countersign/relay"
 )
 
 // TestAttemptsAreSeen: what a partner answered is shown of one delivery, and to those who see
@@ -23,7 +25,7 @@ func TestAttemptsAreSeen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tries, bodies, err := g.server.attempts(token, dead.Endpoint, dead.Subject, dead.Sequence)
+		tries, bodies, err := g.server.attempts(token, dead.Endpoint, dead.Subject, dead.Sequence, nil)
 		if err != nil || len(tries) != 1 || bodies != wantText {
 			t.Fatalf("%s sees %+v, bodies %v, %v", who, tries, bodies, err)
 		}
@@ -66,11 +68,46 @@ func TestAttemptsAreSeen(t *testing.T) {
 
 func deadOf(t *testing.T, g *rig) string {
 	t.Helper()
-	list, _, err := g.outbox.ListDead("", "", 1)
+	list, _, err := g.outbox.ListDead(func(string) bool { return true }, "", 1)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("dead: %+v, %v", list, err)
 	}
 	return list[0].ID
+}
+
+// TestAcceptedAttemptIsSeen: it stands behind those that failed, with what it was answered.
+func TestAcceptedAttemptIsSeen(t *testing.T) {
+	g := newRig(t)
+	g.tell("bad", 1, "rejected")
+	dead := deadOf(t, g)
+	_, endpoint, _ := outbox.SplitID(dead)
+	g.mu.Lock()
+	g.thanks = "we know bad now\a"
+	g.mu.Unlock()
+	if a := g.call("otto", "POST", "/v1/deliveries/"+dead+"/redeliver", ""); a.code != 200 {
+		t.Fatalf("%d %s", a.code, a.body)
+	}
+	eventually(t, "it is accepted", func() bool { _, err := g.outbox.FindDead(dead); return err != nil && g.outbox.Owed(endpoint) == 0 })
+	g.settled()
+	v, err := g.relay.Subject("acme", "bad", true)
+	at := slices.IndexFunc(v.Deliveries, func(o relay.OutcomeView) bool { return o.Endpoint == endpoint && o.Outcome == outbox.Done })
+	if err != nil || at < 0 {
+		t.Fatalf("%+v, %v", v.Deliveries, err)
+	}
+	o := v.Deliveries[at]
+	f := func(who, want string) {
+		t.Helper()
+		tries, bodies, err := g.server.attempts(Token{Name: who, Scope: scopes[who], Partner: "acme"}, o.Endpoint, "acme/bad", o.Sequence, v.Deliveries)
+		if err != nil || len(tries) != 2 || tries[0].Outcome != "dead" || bodies != (want != "") {
+			t.Fatalf("%s sees %+v, %v, %v", who, tries, bodies, err)
+		}
+		if got := tries[1]; got.Outcome != "done" || got.Code != 200 || got.Answer != want || got.AnswerBytes != 16 || got.FirstByteMS <= 0 || got.FirstByteMS > got.TookMS ||
+			"http://"+got.Address != g.partner.URL || got.At.Before(tries[0].At) {
+			t.Errorf("%s sees %+v", who, got)
+		}
+	}
+	f("vera", "")
+	f("otto", `we know bad now\a`)
 }
 
 // TestTryViewLosesNothing: each field of a try shows.

@@ -91,6 +91,7 @@ type rig struct {
 	reasons []string
 	notes   []string
 	block   func() // called by /readyz
+	thanks  string // what the partner answers from now on, also to what holds the word bad
 }
 
 // The tokens, by name.
@@ -194,7 +195,12 @@ func (g *rig) startRelay(log *slog.Logger) {
 		b, _ := io.ReadAll(r.Body)
 		g.mu.Lock()
 		g.took = append(g.took, took{strings.TrimPrefix(r.URL.Path, "/"), string(b)})
+		thanks := g.thanks
 		g.mu.Unlock()
+		if thanks != "" {
+			_, _ = io.WriteString(w, thanks)
+			return
+		}
 		if strings.Contains(string(b), `"id":"bad`) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			w.WriteHeader(http.StatusNotFound)
