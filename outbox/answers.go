@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -41,18 +42,26 @@ func (s *said) encode() []byte {
 	return append(binary.AppendUvarint(b, s.number), s.text...)
 }
 
-// decodeSaid undoes encode; d is the digest of the text.
+// decodeSaid undoes encode. d is the digest that the text was put down with: that it is the text's
+// own, the checksum of the record says.
 func decodeSaid(b []byte) (s said, d uint64, ok bool) {
-	r := &reader{b: b}
-	head := r.take(16)
-	s.number = r.number()
-	if r.failed {
+	n, at, d, text, ok := splitSaid(b)
+	if !ok {
 		return said{}, 0, false
 	}
-	s.at = time.UnixMicro(int64(binary.BigEndian.Uint64(head))).UTC() //nolint:gosec // written by encode
-	s.text = string(r.b)
-	d = binary.BigEndian.Uint64(head[8:])
-	return s, d, d == digest(s.text)
+	return said{n, at, string(text)}, d, true
+}
+
+// splitSaid is decodeSaid without a copy.
+func splitSaid(b []byte) (number uint64, at time.Time, d uint64, text []byte, ok bool) {
+	r := &reader{b: b}
+	head := r.take(16)
+	number = r.number()
+	if r.failed {
+		return 0, at, 0, nil, false
+	}
+	at, _ = instant(head)
+	return number, at, binary.BigEndian.Uint64(head[8:]), r.b, true
 }
 
 // digest tells texts apart. It is never 0.
@@ -82,8 +91,8 @@ func readRing(tx *store.Tx, endpoint string) *ring {
 	c := tx.Bucket(store.Answers).Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 		_, place, ok := splitAnswer(k)
-		if s, d, sound := decodeSaid(v); ok && v != nil && sound {
-			r.digests[place], r.next = d, max(r.next, s.number+1)
+		if number, _, d, _, sound := splitSaid(v); ok && sound {
+			r.digests[place], r.next = d, max(r.next, number+1)
 		}
 	}
 	return r
@@ -108,6 +117,17 @@ func (ref reference) said(tx *store.Tx, endpoint string) (s said, ok bool) {
 	return s, true
 }
 
+// sameText is a text that a transaction has put down, or found.
+type sameText struct {
+	endpoint string
+	digest   uint64
+}
+
+type sameRef struct {
+	ref  reference
+	text string
+}
+
 // say puts the text of an attempt down, if it is not there, and says how it is kept.
 func (b *Outbox) say(tx *store.Tx, t *tally, a *Attempt) (ref reference, kind int, err error) {
 	text, endpoint := a.Exchange.Answer.Text, a.Delivery.Endpoint
@@ -120,30 +140,63 @@ func (b *Outbox) say(tx *store.Tx, t *tally, a *Attempt) (ref reference, kind in
 	case l.said == nil:
 		l.said = readRing(tx, endpoint)
 	}
-	ref.digest = digest(text)
-	for place, d := range l.said.digests {
-		if d != ref.digest {
-			continue
-		}
-		ref.place = byte(place)
-		s, ok := ref.said(tx, endpoint)
-		if !ok || s.text != text {
-			break
-		}
-		if a.At.Sub(s.at) > AnswerRefresh && t.spare(len(text)) {
-			s.at = a.At
-			err = tx.Bucket(store.Answers).PutRecord(answerKey(endpoint, ref.place), s.encode())
-		}
-		return ref, textInRing, err
+	same := sameText{endpoint, digest(text)}
+	if is := t.same[same]; is.text == text {
+		return is.ref, textInRing, nil
 	}
-	if t.said[endpoint] >= answersAtOnce || !t.spare(len(text)) {
-		return ref, textGone, nil
+	ref, ok, err := l.said.find(tx, t, a, same.digest)
+	if err != nil {
+		return ref, textGone, err
 	}
-	t.said[endpoint]++
-	s := said{number: l.said.next, at: a.At, text: text}
-	ref.place = byte(s.number % answerPlaces)
-	l.said.digests[ref.place], l.said.next = ref.digest, s.number+1
-	return ref, textInRing, tx.Bucket(store.Answers).PutRecord(answerKey(endpoint, ref.place), s.encode())
+	if !ok {
+		if t.said[endpoint] >= answersAtOnce || !t.spare(len(text)) {
+			return ref, textGone, nil
+		}
+		if t.said == nil {
+			t.said = map[string]int{}
+		}
+		t.said[endpoint]++
+		clear(t.same) // one of them may give its place
+		if ref, err = l.said.put(tx, a, same.digest); err != nil {
+			return ref, textGone, err
+		}
+	}
+	if t.same == nil {
+		t.same = map[sameText]sameRef{}
+	}
+	t.same[same] = sameRef{ref, text}
+	return ref, textInRing, nil
+}
+
+// find looks for the text of an attempt where it may stand.
+func (r *ring) find(tx *store.Tx, t *tally, a *Attempt, d uint64) (ref reference, ok bool, err error) {
+	place := slices.Index(r.digests[:], d)
+	if place < 0 {
+		return ref, false, nil
+	}
+	ref = reference{byte(place), d} //nolint:gosec // one of answerPlaces
+	k := answerKey(a.Delivery.Endpoint, ref.place)
+	v, _ := tx.Bucket(store.Answers).Get(k) // a damaged one is none
+	number, at, is, text, ok := splitSaid(v)
+	if !ok || is != d || string(text) != a.Exchange.Answer.Text {
+		return ref, false, nil
+	}
+	if a.At.Sub(at) > AnswerRefresh && t.spare(len(text)) {
+		s := said{number, a.At, a.Exchange.Answer.Text}
+		err = tx.Bucket(store.Answers).PutRecord(k, s.encode())
+	}
+	return ref, true, err
+}
+
+// put puts the text of an attempt down in the place of the oldest.
+func (r *ring) put(tx *store.Tx, a *Attempt, d uint64) (reference, error) {
+	s := said{number: r.next, at: a.At, text: a.Exchange.Answer.Text}
+	ref := reference{byte(s.number % answerPlaces), d}
+	if old := slices.Index(r.digests[:], d); old >= 0 { // another one by now, or none
+		r.digests[old] = 0
+	}
+	r.digests[ref.place], r.next = d, s.number+1
+	return ref, tx.Bucket(store.Answers).PutRecord(answerKey(a.Delivery.Endpoint, ref.place), s.encode())
 }
 
 // spare takes room for a text; not: there is too little, for what is owed and for callbacks need

@@ -50,8 +50,8 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 		ok = ok && named
 	case store.Answers:
 		_, place, named := splitAnswer(key)
-		s, _, sound := decodeSaid(body)
-		ok = named && sound && byte(s.number%answerPlaces) == place
+		s, d, sound := decodeSaid(body)
+		ok = named && sound && byte(s.number%answerPlaces) == place && d == digest(s.text)
 	case store.Dead:
 		ok = c.dead(key, body)
 	default:

@@ -237,9 +237,10 @@ type tally struct {
 	b     *Outbox
 	owed  map[string]int64
 	dead  map[string]int64
-	known map[string]standing // of endpoints, as the transaction began
-	said  map[string]int      // new texts of endpoints
-	texts int64               // bytes of texts that were put down, or were to be
+	known map[string]standing  // of endpoints, as the transaction began
+	said  map[string]int       // new texts of endpoints; nil: none
+	same  map[sameText]sameRef // texts that it has found, or put down; nil: none
+	texts int64                // bytes of texts that were put down, or were to be
 }
 
 // standing is what putting a delivery has to know of its endpoint.
@@ -248,7 +249,7 @@ type standing struct {
 }
 
 func (b *Outbox) tally() *tally {
-	return &tally{b: b, owed: map[string]int64{}, dead: map[string]int64{}, known: map[string]standing{}, said: map[string]int{}}
+	return &tally{b: b, owed: map[string]int64{}, dead: map[string]int64{}, known: map[string]standing{}}
 }
 
 func (t *tally) standing(tx *store.Tx, endpoint string) (s standing, err error) {
