@@ -178,7 +178,8 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 }
 
 // settleCost is what ending one delivery is expected to write, in bytes: how it ended, where its
-// subject finds that, and a try or two that failed. What it frees is not counted.
+// subject finds that, and a try or two that failed. What it frees is not counted, and neither are
+// the texts of answers: they are written only into room that is to spare (store.Spare).
 const settleCost = 1 << 10
 
 // needs is what ending all that is owed will write.
