@@ -50,7 +50,7 @@ func deadTimePrefix(endpoint string) []byte { return append([]byte{deadByTime}, 
 func (d *DeadDelivery) key() []byte { return deliveryKey(d.Endpoint, d.Subject, d.Sequence) }
 
 func (d *DeadDelivery) timeKey() []byte {
-	k := binary.BigEndian.AppendUint64(deadTimePrefix(d.Endpoint), uint64(d.At.UnixMilli())) //nolint:gosec // after 1970
+	k := binary.BigEndian.AppendUint64(deadTimePrefix(d.Endpoint), uint64(d.At.UnixMilli()))
 	return append(k, d.place()...)
 }
 
@@ -186,7 +186,7 @@ func (b *Outbox) ListDead(wanted func(endpoint string) bool, after string, n int
 			}
 		}
 		store.Newest(tx, store.Dead, prefixes, []byte(after), func(k, _ []byte) bool {
-			d, _, err := deadAt(tx, k)
+			d, err := deadAt(tx, k)
 			if err != nil {
 				return true // damaged: it stays where it is
 			}
@@ -205,12 +205,13 @@ func (b *Outbox) ListDead(wanted func(endpoint string) bool, after string, n int
 func (d *DeadDelivery) Place() string { return string(d.timeKey()) }
 
 // deadAt is what a key of the index by time leads to.
-func deadAt(tx *store.Tx, k []byte) (DeadDelivery, []byte, error) {
+func deadAt(tx *store.Tx, k []byte) (d DeadDelivery, err error) {
 	at := bytes.IndexByte(k, 0) + 1
 	if at == 0 || len(k) < at+8 {
-		return DeadDelivery{}, nil, store.ErrBadRecord
+		return d, store.ErrBadRecord
 	}
-	return deadOf(tx, append(bytes.Clone(k[1:at]), k[at+8:]...))
+	d, _, err = deadOf(tx, append(bytes.Clone(k[1:at]), k[at+8:]...))
+	return d, err
 }
 
 // deadOf is what stands under a key; store.ErrBadRecord if nothing does.

@@ -163,7 +163,7 @@ func (b *Outbox) leadSome(tx *store.Tx, from []byte) (next []byte, err error) {
 			break
 		}
 		if d, _, err := readDead(k, v); isDead(k) {
-			if err == nil && !(dead.Has(d.timeKey()) && dead.Has(d.idKey())) {
+			if err == nil && (!dead.Has(d.timeKey()) || !dead.Has(d.idKey())) {
 				lead = append(lead, d)
 			}
 		} else if !leadsToDead(tx, k, v) {
@@ -182,7 +182,7 @@ func (b *Outbox) leadSome(tx *store.Tx, from []byte) (next []byte, err error) {
 // leadsToDead reports whether a key of one of the two indexes leads to what it says.
 func leadsToDead(tx *store.Tx, k, v []byte) bool {
 	if k[0] == deadByTime {
-		d, _, err := deadAt(tx, k)
+		d, err := deadAt(tx, k)
 		return err == nil && bytes.Equal(d.timeKey(), k)
 	}
 	at := bytes.LastIndexByte(k, 0)

@@ -260,7 +260,13 @@ func TestPages(t *testing.T) {
 		}
 	}
 	byID := func(last, next map[string]any) bool { return last["id"].(string) < next["id"].(string) }
-	ms := func(v map[string]any) int64 { at, _ := time.Parse(time.RFC3339, v["at"].(string)); return at.UnixMilli() }
+	ms := func(v map[string]any) int64 {
+		at, err := time.Parse(time.RFC3339, v["at"].(string))
+		if err != nil {
+			t.Error(err)
+		}
+		return at.UnixMilli()
+	}
 	newest := func(last, next map[string]any) bool { return ms(last) >= ms(next) }
 	f := func(path string, limit, want int, ordered func(last, next map[string]any) bool) {
 		t.Helper()
