@@ -37,7 +37,7 @@ type said struct {
 
 func (s *said) encode() []byte {
 	b := store.StartRecord(len(s.text) + 26)
-	b = binary.BigEndian.AppendUint64(b, uint64(s.at.UnixMicro())) //nolint:gosec // times after 1970
+	b = binary.BigEndian.AppendUint64(b, uint64(s.at.UnixMicro()))
 	b = binary.BigEndian.AppendUint64(b, digest(s.text))
 	return append(binary.AppendUvarint(b, s.number), s.text...)
 }
@@ -69,13 +69,13 @@ func digest(text string) uint64 { return max(1, xxhash.Sum64String(text)) }
 
 func answerKey(endpoint string, place byte) []byte { return append(append([]byte(endpoint), 0), place) }
 
-// splitAnswer undoes answerKey.
-func splitAnswer(k []byte) (endpoint string, place byte, ok bool) {
-	name, rest, ok := bytes.Cut(k, []byte{0})
+// placeOf is the place in a key; not ok: it is no answer's.
+func placeOf(k []byte) (place byte, ok bool) {
+	_, rest, ok := bytes.Cut(k, []byte{0})
 	if !ok || len(rest) != 1 {
-		return "", 0, false
+		return 0, false
 	}
-	return string(name), rest[0], true
+	return rest[0], true
 }
 
 // ring is what the writer remembers of the texts of one endpoint, to find those that it has. It may
@@ -90,7 +90,7 @@ func readRing(tx *store.Tx, endpoint string) *ring {
 	prefix := append([]byte(endpoint), 0)
 	c := tx.Bucket(store.Answers).Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		_, place, ok := splitAnswer(k)
+		place, ok := placeOf(k)
 		if number, _, d, _, sound := splitSaid(v); ok && sound {
 			r.digests[place], r.next = d, max(r.next, number+1)
 		}

@@ -14,7 +14,7 @@ import (
 
 // page is an error page of 4 KiB, with something in it that is its own.
 func page(own string) string {
-	return (strings.Repeat("<p>the upstream is gone</p>", 200))[:MaxText-len(own)-1] + "#" + own
+	return strings.Repeat("<p>the upstream is gone</p>", 200)[:MaxText-len(own)-1] + "#" + own
 }
 
 func answered(text string) Exchange {

@@ -49,7 +49,7 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 		_, _, _, ok = decodeTry(body)
 		ok = ok && named
 	case store.Answers:
-		_, place, named := splitAnswer(key)
+		place, named := placeOf(key)
 		s, d, sound := decodeSaid(body)
 		ok = named && sound && byte(s.number%answerPlaces) == place && d == digest(s.text)
 	case store.Dead:

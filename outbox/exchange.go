@@ -109,7 +109,7 @@ func (x *Exchange) append(b []byte, kind int) []byte {
 	return b
 }
 
-func micros(d time.Duration) uint64 { return uint64(max(0, d.Microseconds())) } //nolint:gosec // not negative
+func micros(d time.Duration) uint64 { return uint64(max(0, d.Microseconds())) }
 
 func appendType(b []byte, is string) []byte {
 	if at := slices.Index(types, is); at >= 0 {

@@ -40,7 +40,7 @@ func (b *Outbox) note(tx *store.Tx, t *tally, a *Attempt) error {
 }
 
 func encodeTry(a *Attempt, ref reference, kind int) []byte {
-	b := binary.BigEndian.AppendUint64(store.StartRecord(64+len(a.Reason)+len(a.Detail)), uint64(a.At.UnixMicro())) //nolint:gosec // times after 1970
+	b := binary.BigEndian.AppendUint64(store.StartRecord(64+len(a.Reason)+len(a.Detail)), uint64(a.At.UnixMicro()))
 	var flags byte
 	if a.Outcome == Died {
 		flags |= tryDied
@@ -49,13 +49,13 @@ func encodeTry(a *Attempt, ref reference, kind int) []byte {
 		flags |= tryRefused
 	}
 	b = binary.AppendUvarint(append(b, flags), micros(a.Took))
-	b = binary.AppendUvarint(b, uint64(max(0, a.Code))) //nolint:gosec // not negative
+	b = binary.AppendUvarint(b, uint64(max(0, a.Code)))
 	for _, s := range []string{a.Reason, a.Detail} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
 	if a.RefusedTimes > 0 {
-		b = binary.AppendUvarint(b, uint64(a.RefusedTimes))                      //nolint:gosec // positive
-		b = binary.BigEndian.AppendUint64(b, uint64(a.RefusedSince.UnixMicro())) //nolint:gosec // times after 1970
+		b = binary.AppendUvarint(b, uint64(a.RefusedTimes))
+		b = binary.BigEndian.AppendUint64(b, uint64(a.RefusedSince.UnixMicro()))
 	}
 	b = a.Exchange.append(b, kind)
 	if kind == textInRing {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,13 +40,14 @@ func BenchmarkSettle(b *testing.B) {
 		{"accepted, {ok:true}", outbox.Done, func(int) outbox.Exchange { return with(`{"ok":true}`, "application/json") }},
 		{"failed", outbox.Retry, func(int) outbox.Exchange { return said }},
 		{"failed, one page", outbox.Retry, func(int) outbox.Exchange { return with(page, "text/html") }},
-		{"failed, a page each", outbox.Retry, func(n int) outbox.Exchange { return with(fmt.Sprint(n)+page[20:], "text/html") }},
+		{"failed, a page each", outbox.Retry, func(n int) outbox.Exchange { return with(strconv.Itoa(n)+page[20:], "text/html") }},
 	} {
 		b.Run(c.name, func(b *testing.B) { benchSettle(b, c.outcome, c.of) })
 	}
 }
 
 func benchSettle(b *testing.B, outcome outbox.Outcome, of func(n int) outbox.Exchange) {
+	b.Helper()
 	const together = 500
 	dir, err := os.MkdirTemp("/dev/shm", "countersign")
 	if err != nil {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,7 +48,7 @@ func TestRoomOfAnswers(t *testing.T) {
 		for _, d := range ds {
 			seen++
 			a := outbox.Attempt{Delivery: d, Outcome: outbox.Retry, Reason: "http_5xx", Code: 503, At: g.clock.now(), Took: 1, Retry: g.clock.now()}
-			a.Exchange.Answer = outbox.Answer{Text: (fmt.Sprint(seen) + page)[:outbox.MaxText], Type: "text/html", Bytes: 9000}
+			a.Exchange.Answer = outbox.Answer{Text: (strconv.Itoa(seen) + page)[:outbox.MaxText], Type: "text/html", Bytes: 9000}
 			if d.Failures == 2 {
 				a.Outcome, a.Reason, a.Code = outbox.Done, "http_2xx", 200
 				a.Exchange.Answer.Text = a.Exchange.Answer.Text[:outbox.MaxAcceptedText]

@@ -46,7 +46,7 @@ func TestAttemptsAreSeen(t *testing.T) {
 		a := g.call(who, "GET", "/v1/deliveries?status=dead", "")
 		tries, _ := a.data(t)[0]["tries"].([]any)
 		first, _ := tries[0].(map[string]any)
-		if a.code != 200 || strings.Contains(a.body, theirs) || first["answer_bytes"] != float64(len(theirs)+4) || first["answer_type"] == nil || first["answer"] != nil {
+		if a.code != 200 || a.header.Get("X-Content-Type-Options") != "nosniff" || strings.Contains(a.body, theirs) || first["answer_bytes"] != float64(len(theirs)+4) || first["answer_type"] == nil || first["answer"] != nil {
 			t.Errorf("%s sees the list %s", who, a.body)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -96,17 +95,13 @@ func most(t *testing.T, s Timings) (phase string, took time.Duration) {
 	if rest < 0 || min(s.DNS, s.Connect, s.TLS, s.FirstByte) < 0 {
 		t.Errorf("the parts of %+v do not come to the whole", s)
 	}
-	parts := []struct {
-		name string
-		took time.Duration
-	}{{"dns", s.DNS}, {"connect", s.Connect}, {"tls", s.TLS}, {"first byte", s.FirstByte}, {"rest", rest}}
-	longest := slices.MaxFunc(parts, func(a, b struct {
-		name string
-		took time.Duration
-	}) int {
-		return cmp.Compare(a.took, b.took)
-	})
-	return longest.name, longest.took
+	parts := map[string]time.Duration{"dns": s.DNS, "connect": s.Connect, "tls": s.TLS, "first byte": s.FirstByte, "rest": rest}
+	for name, d := range parts {
+		if d > took || phase == "" {
+			phase, took = name, d
+		}
+	}
+	return phase, took
 }
 
 // sees has attempts made until the phase that lags is the one that took the most: on a busy machine
