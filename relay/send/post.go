@@ -106,8 +106,10 @@ func (g *generation) roundTrip(ctx context.Context, t *trace, u *url.URL, h http
 	if len(body) == 0 {
 		r.Body = http.NoBody
 	}
-	ctx = httptrace.WithClientTrace(context.WithValue(ctx, traceKey{}, t), t.hooks(g.proxied))
-	return g.transport.RoundTrip(r.WithContext(ctx))
+	if g.proxied {
+		ctx = context.WithValue(ctx, traceKey{}, t)
+	}
+	return g.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, t.hooks(g.proxied))))
 }
 
 // stale reports whether a request met a connection that had been used before and ended in place of

@@ -37,7 +37,7 @@ type trace struct {
 	tried  atomic.Pointer[netip.AddrPort] // that was last dialled; nil: none
 }
 
-// traceKey finds the trace of a request in the context that its dial is given.
+// traceKey finds the trace of a request in the context that its dial through a proxy is given.
 type traceKey struct{}
 
 // hooks are those of net/http. What a tunnel does on its way to the proxy is not told by them: it
