@@ -31,13 +31,14 @@ const (
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
 	Outcomes                   // relay: how deliveries ended, by (endpoint, time)
 	Jobs                       // relay/replay: replays, by id
+	Answers                    // outbox: the texts of answers to failed tries, a bounded number of each endpoint
 
-	buckets = int(Jobs) // how many there are
+	buckets = int(Answers) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers",
 }
 
 // Names lists every bucket, in the order of their numbers.

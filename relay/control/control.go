@@ -354,6 +354,7 @@ func (s *Server) json(w http.ResponseWriter, status int, v any) { reply(w, s.o.L
 // reply writes v, and gives whoever asked some time to take it.
 func reply(w http.ResponseWriter, log *slog.Logger, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // some of it is other people's text
 	answerWithin(w, answerTime)
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)

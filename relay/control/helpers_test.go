@@ -92,6 +92,7 @@ type rig struct {
 	reasons []string
 	notes   []string
 	block   func() // called by /readyz
+	thanks  string // what the partner answers from now on, also to what holds the word bad
 }
 
 // The tokens, by name.
@@ -107,6 +108,9 @@ func tokens() (ts []Token) {
 	}
 	return ts
 }
+
+// theirs is what the partner says where it refuses: somebody else's text.
+const theirs = "WE KNOW NOBODY OF THAT NAME"
 
 // took is one webhook as it was sent: at which endpoint (the path it was posted to), and its body.
 type took struct{ endpoint, body string }
@@ -193,9 +197,16 @@ func (g *rig) startRelay(log *slog.Logger) {
 		b, _ := io.ReadAll(r.Body)
 		g.mu.Lock()
 		g.took = append(g.took, took{strings.TrimPrefix(r.URL.Path, "/"), string(b)})
+		thanks := g.thanks
 		g.mu.Unlock()
+		if thanks != "" {
+			_, _ = io.WriteString(w, thanks)
+			return
+		}
 		if strings.Contains(string(b), `"id":"bad`) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, theirs+"\x1b[2J")
 		}
 	}))
 	g.t.Cleanup(g.partner.Close)

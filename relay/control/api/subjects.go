@@ -243,7 +243,7 @@ type Outcome struct {
 	Anew     bool      `json:"rendered_anew,omitempty" doc:"In that format, because it could not be signed any more as it was made."`
 	Previous uint64    `json:"previous_sequence,omitempty" doc:"What the endpoint had been told, or was owed, before."`
 	Replayed bool      `json:"replayed,omitempty" doc:"A replay owed it, perhaps once more."`
-	TookMS   int64     `json:"took_ms" doc:"The last attempt."`
+	TookMS   float64   `json:"took_ms" doc:"The last attempt."`
 	Owed     time.Time `json:"owed_at,omitzero" doc:"When it came to be owed."`
 	Received time.Time `json:"received_at,omitzero" doc:"When what caused it was received."`
 	At       time.Time `json:"at"`
