@@ -64,4 +64,16 @@ func TestVerifyFile(t *testing.T) {
 	}
 	w.run(exitNo, "audit verify --file "+filepath.Join(dir, "text.db"), "text.db")
 	w.run(exitNo, "audit verify --file data", "a gateway is running upon it")
+
+	before := filepath.Join(dir, "before.db") // a backup that is restored takes up the chain where it was made, and says so
+	w.run(exitYes, "backup "+before)
+	earlier := lastWord(w.run(exitYes, "audit verify --file "+before))
+	w.run(exitYes, "audit verify --head "+earlier, "is a part of this chain")
+	later := lastWord(w.run(exitYes, "audit verify"))
+	w.stop()
+	w.run(exitYes, "restore --yes "+before)
+	w.start()
+	w.run(exitYes, "audit verify --head "+earlier, "is a part of this chain", "nothing was changed")
+	w.run(exitNo, "audit verify --head "+later, "is NO part of this chain")
+	w.run(exitYes, "audit --call restore", "restore", "before.db  ok")
 }

@@ -213,3 +213,18 @@ func TestTrailRetention(t *testing.T) {
 		t.Errorf("the next one is %v", es)
 	}
 }
+
+// TestHeadIsLogged: the head is in the log at the start and at the end.
+func TestHeadIsLogged(t *testing.T) {
+	g := newRig(t)
+	stop := background(t, g.server.Retain)
+	eventually(t, "the head is logged at the start", func() bool { return strings.Contains(g.log.String(), `"msg":"audit_head","head":"0:`) })
+	g.call("otto", "POST", "/v1/endpoints/main/resume", "")
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	head, _ := g.call("vera", "GET", "/v1/audit", "").json["head"].(map[string]any)
+	if text, _ := head["head"].(string); text == "" || !strings.Contains(g.log.String(), `"msg":"audit_head","head":"`+text) {
+		t.Errorf("the head %v is not logged at the end: %s", head, g.log.String())
+	}
+}
