@@ -290,16 +290,16 @@ func TestKilledBetween(t *testing.T) {
 // killedBetween decides about somebody, and is killed as soon as that has been written and the
 // outcome is to be: the server asks its clock then.
 func killedBetween(t *testing.T, dir string) {
-	var g *rig
+	var at atomic.Pointer[rig]
 	now := func() time.Time {
-		if g != nil && bytes.Contains(g.rawAudit(), []byte("/decisions")) {
+		if g := at.Load(); g != nil && bytes.Contains(g.rawAudit(), []byte("/decisions")) {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 		return time.Now()
 	}
-	made := newRigIn(t, dir, func(o *Options) { o.Now = now })
-	made.tell("dora", 1, kyc.Rejected)
-	g = made
+	g := newRigIn(t, dir, func(o *Options) { o.Now = now })
+	g.tell("dora", 1, kyc.Rejected)
+	at.Store(g)
 	a := g.call("otto", "POST", "/v1/subjects/acme/dora/decisions?livemode=true", `{"source":"sumsub-eu","check":"identity_verification","status":"approved","reason":"seen in person"}`)
 	t.Fatalf("it was answered: %d %s", a.code, a.body)
 }

@@ -25,6 +25,7 @@ const (
 	headEvery  = 24 * time.Hour   // between two lines of the log that have the head
 	chunkWait  = 30 * time.Second // how long a reader of the stream may take for some entries
 	verifyMost = 50_000           // entries that one call verifies
+	clockSlack = 24 * time.Hour   // by which a clock may have been ahead when a refused call was reduced
 )
 
 // filterOf reads what of the trail is asked for.
@@ -176,7 +177,7 @@ func (s *Server) verifyAudit(req *http.Request, _ Token) (any, error) {
 		}
 		noted = &h
 	}
-	v, err := audit.Verify(s.o.Store.View, from, verifyMost, noted, s.now(), refusedKept)
+	v, err := audit.Verify(s.o.Store.View, from, verifyMost, noted, s.now(), refusedKept-clockSlack)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +209,7 @@ func ViewVerification(v *audit.Verification) api.AuditVerification {
 // VerifyFile walks all of the chain in a database that nobody has open, or in a backup.
 func VerifyFile(path string, noted *audit.Head) (v api.AuditVerification, err error) {
 	err = store.Look(path, func(tx *store.Tx) error {
-		w, err := audit.Verify(func(fn func(*store.Tx) error) error { return fn(tx) }, audit.Head{}, int(^uint(0)>>1), noted, time.Now(), refusedKept)
+		w, err := audit.Verify(func(fn func(*store.Tx) error) error { return fn(tx) }, audit.Head{}, int(^uint(0)>>1), noted, time.Now(), refusedKept-clockSlack)
 		v = ViewVerification(&w)
 		return err
 	})
