@@ -109,10 +109,9 @@ func (cmd *auditVerifyCommand) tell(c *console, v *api.AuditVerification) {
 	if v.Left != nil {
 		c.printf("up to entry %d of %s all have had their time, and left at %s\n", v.Left.Number, v.Left.At.Format(time.RFC3339), v.Left.LeftAt.Format(time.RFC3339))
 	}
-	switch {
-	case v.Entries == 0:
+	if v.Entries == 0 {
 		c.printf("the trail is empty\n")
-	default:
+	} else {
 		c.printf("%d entries, from %d of %s on; of %d only the hash is kept, %d are damaged\n", v.Entries, v.First.Number, v.First.At.Format(time.RFC3339), v.Reduced, v.Damaged)
 	}
 	switch v.Noted {

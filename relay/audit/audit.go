@@ -274,7 +274,7 @@ func before(c *store.Cursor, n uint64) (k, v []byte) {
 
 func (h Head) bytes() []byte {
 	b := binary.BigEndian.AppendUint64(nil, h.Number)
-	return binary.BigEndian.AppendUint64(append(b, h.Hash[:]...), uint64(h.At.UnixMicro())) //nolint:gosec // read as it was written
+	return binary.BigEndian.AppendUint64(append(b, h.Hash[:]...), uint64(h.At.UnixMicro()))
 }
 
 const headBytes = 8 + sha256.Size + 8
@@ -297,7 +297,7 @@ type Anchor struct {
 }
 
 func (a *Anchor) bytes() []byte {
-	return binary.BigEndian.AppendUint64(a.Head.bytes(), uint64(a.Left.UnixMicro())) //nolint:gosec // read as it was written
+	return binary.BigEndian.AppendUint64(a.Head.bytes(), uint64(a.Left.UnixMicro()))
 }
 
 // anchorOf reads the anchor; zero: nothing has left, or nobody can tell.

@@ -63,7 +63,7 @@ func (g *rig) write(n int) (heads []Head) {
 			}
 			var some []Head
 			for i := range min(1000, n-len(heads)) {
-				number := int(last.Number) + i + 1 //nolint:gosec // small
+				number := int(last.Number) + i + 1
 				e := Entry{Kind: Done, At: epoch.Add(time.Duration(number) * time.Minute), Call: fmt.Sprint("POST /v1/{id}/", number%5), Actor: fmt.Sprint("kim", number%2), Path: fmt.Sprint("/v1/", number)}
 				if number%3 == 0 {
 					e.Kind, e.Status, e.Error = Refused, 400, "no"
@@ -233,8 +233,16 @@ func TestFilters(t *testing.T) {
 	}
 	at := func(n int) time.Time { return epoch.Add(time.Duration(n) * time.Minute) }
 	for _, f := range []Filter{
-		{}, {Actor: "kim1"}, {Person: "person:ann"}, {Person: "person:bob"}, {Call: "/3"}, {Outcome: "ok"}, {Outcome: "refused"}, {Since: at(700), Until: at(1300)},
-		{Actor: "kim0", Person: "person:ann", Call: "/4", Outcome: "refused", Since: at(100), Until: at(2900)}, {Actor: "nobody"},
+		{},
+		{Actor: "kim1"},
+		{Person: "person:ann"},
+		{Person: "person:bob"},
+		{Call: "/3"},
+		{Outcome: "ok"},
+		{Outcome: "refused"},
+		{Since: at(700), Until: at(1300)},
+		{Actor: "kim0", Person: "person:ann", Call: "/4", Outcome: "refused", Since: at(100), Until: at(2900)},
+		{Actor: "nobody"},
 	} {
 		want := all(f)
 		var paged, streamed []uint64

@@ -261,7 +261,7 @@ func TestKilledBetween(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKilledBetween$") //nolint:gosec // this test itself
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKilledBetween$")
 	cmd.Env = append(os.Environ(), dirOf+"="+dir)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -290,6 +290,7 @@ func TestKilledBetween(t *testing.T) {
 // killedBetween decides about somebody, and is killed as soon as that has been written and the
 // outcome is to be: the server asks its clock then.
 func killedBetween(t *testing.T, dir string) {
+	t.Helper()
 	var at atomic.Pointer[rig]
 	now := func() time.Time {
 		if g := at.Load(); g != nil && bytes.Contains(g.rawAudit(), []byte("/decisions")) {

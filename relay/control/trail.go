@@ -231,7 +231,7 @@ func (s *Server) Retain(ctx context.Context) error {
 		}
 		more, err := s.retain(ctx, &reduced)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // stopping
+			return nil
 		}
 		if err != nil && !errors.Is(err, store.ErrFull) {
 			return fmt.Errorf("audit trail: %w", err)
