@@ -12,6 +12,9 @@ import (
 	"countersign/outbox/store"
 )
 
+// race is whether the race detector runs.
+var race bool
+
 // rig is a trail in a real file.
 type rig struct {
 	t     *testing.T
@@ -274,9 +277,13 @@ func TestFilters(t *testing.T) {
 // TestListIsBounded: a page of a long trail is found without a walk, whatever is asked for.
 func TestListIsBounded(t *testing.T) {
 	g := newRig(t)
-	const n = 100_000
-	g.write(n)
-	for _, f := range []Filter{{}, {Actor: "nobody"}, {Call: "nothing"}, {Person: "person:ann", Actor: "nobody"}, {Since: epoch.AddDate(0, 0, 30)}, {Until: epoch.AddDate(0, 0, 30)}} {
+	n := uint64(100_000)
+	if race {
+		n /= 5
+	}
+	half := epoch.Add(time.Duration(n/2) * time.Minute)
+	g.write(int(n))
+	for _, f := range []Filter{{}, {Actor: "nobody"}, {Call: "nothing"}, {Person: "person:ann", Actor: "nobody"}, {Since: half}, {Until: half}} {
 		before := time.Now()
 		p, err := List(g.store, f, 0, 100)
 		took := time.Since(before)
@@ -290,7 +297,7 @@ func TestListIsBounded(t *testing.T) {
 	}
 	before := time.Now()
 	v := g.verify(nil, 50_000)
-	if !v.Sound() || v.Entries != n {
+	if !v.Sound() || v.Entries != int64(n) {
 		t.Errorf("%+v", v)
 	}
 	t.Logf("%d entries verified in %s, %s", v.Entries, time.Since(before), filepath.Base(g.store.Path()))
