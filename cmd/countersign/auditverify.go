@@ -40,6 +40,7 @@ func (cmd *auditVerifyCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	v.OK = v.OK && (cmd.Head == "" || v.Noted == "proved")
 	if cmd.JSON {
 		err = c.show(v)
 	} else {
@@ -79,6 +80,7 @@ func (cmd *auditVerifyCommand) ofGateway(c *console) (all api.AuditVerification,
 			return all, err
 		}
 		ok = ok && v.OK
+		looked := v.Entries
 		v.Entries, v.Reduced, v.Damaged, v.Faults, v.Found = all.Entries+v.Entries, all.Reduced+v.Reduced, all.Damaged+v.Damaged, all.Faults+v.Faults, append(all.Found, v.Found...)
 		if !first {
 			v.First = all.First
@@ -87,7 +89,7 @@ func (cmd *auditVerifyCommand) ofGateway(c *console) (all api.AuditVerification,
 			v.Noted = all.Noted
 		}
 		v.OK = ok
-		if all = v; !v.HasMore || v.Next == "" || v.Next == cursor {
+		if all = v; !v.HasMore || v.Next == "" || looked == 0 {
 			return all, nil
 		}
 		if cursor = v.Next; c.terminal {
@@ -121,6 +123,10 @@ func (cmd *auditVerifyCommand) tell(c *console, v *api.AuditVerification) {
 		c.printf("%s is NO part of this chain: it was cut off or written anew since, or a backup was restored\n", cmd.Head)
 	case "too_early":
 		c.printf("%s has had its time and left: nothing can be said; note a newer head\n", cmd.Head)
+	default:
+		if cmd.Head != "" {
+			c.printf("%s was not met: its entry is not there\n", cmd.Head)
+		}
 	}
 	if v.OK {
 		c.printf("nothing was changed, removed, inserted or moved\n")
