@@ -94,6 +94,8 @@ func outcomeOf(e *api.AuditEntry) string {
 		return "this entry is damaged"
 	case e.Reduced:
 		return "refused, and has had its time"
+	case e.Completed:
+		return "begun"
 	case e.Kind == "begun":
 		return "begun: nothing says what came of it"
 	case !e.OK:

@@ -31,10 +31,12 @@ type Listed struct {
 	Hash    Hash
 	Reduced bool // what it said has had its time
 	Damaged bool // it cannot be read: only its number is known
+
+	Completed bool // of kind Begun: another entry says what came of it
 }
 
 // listed reads an entry.
-func listed(n uint64, v []byte) Listed {
+func listed(tx *store.Tx, n uint64, v []byte) Listed {
 	r, ok := parse(v)
 	if v == nil || !ok {
 		return Listed{Entry: Entry{Number: n}, Damaged: true}
@@ -44,7 +46,7 @@ func listed(n uint64, v []byte) Listed {
 		return Listed{Entry: Entry{Number: n}, Damaged: true}
 	}
 	e.Number = n
-	return Listed{Entry: e, Hash: r.hash, Reduced: r.reduced}
+	return Listed{Entry: e, Hash: r.hash, Reduced: r.reduced, Completed: r.kind == Begun && tx.Bucket(store.Audit).Has(completedKey(n))}
 }
 
 // holds reports whether an entry is asked for, having read as little of it as tells.
@@ -111,7 +113,7 @@ func List(s *store.Store, f Filter, from uint64, n int) (p Page, err error) {
 					if full = len(p.Entries) == n; full {
 						return nil
 					}
-					p.Entries = append(p.Entries, listed(at, v))
+					p.Entries = append(p.Entries, listed(tx, at, v))
 				}
 				p.Before = at
 			}
@@ -228,7 +230,7 @@ func walkSome(tx *store.Tx, f *Filter, from uint64) (some []Listed, next uint64,
 			return some, next, true
 		}
 		if f.holds(tx, n, v) {
-			some = append(some, listed(n, v))
+			some = append(some, listed(tx, n, v))
 		}
 		k, v = c.Next()
 	}

@@ -185,7 +185,7 @@ func TestChangeAndEntryAreOne(t *testing.T) {
 			return
 		}
 		for _, e := range es {
-			if e.Number == last.Begun && (e.Kind != "begun" || e.Call != last.Call || e.Path != last.Path || e.Actor != last.Actor) {
+			if e.Number == last.Begun && (e.Kind != "begun" || !e.Completed || e.Call != last.Call || e.Path != last.Path || e.Actor != last.Actor) {
 				t.Errorf("%s: it completes %+v", call, e)
 			}
 		}
@@ -275,7 +275,7 @@ func TestKilledBetween(t *testing.T) {
 		})
 	}
 	es := g.trail("&subject=acme/dora")
-	if len(es) != 1 || es[0].Kind != "begun" || es[0].Actor != "otto" || es[0].OK || es[0].Call != "POST /v1/subjects/{partner}/{id}/decisions" || len(es[0].Persons) != 1 {
+	if len(es) != 1 || es[0].Kind != "begun" || es[0].Completed || es[0].Actor != "otto" || es[0].OK || es[0].Call != "POST /v1/subjects/{partner}/{id}/decisions" || len(es[0].Persons) != 1 {
 		t.Errorf("the trail about her: %+v", es)
 	}
 	if v := g.call("vera", "GET", "/v1/audit/verify", ""); v.json["ok"] != true {

@@ -106,7 +106,7 @@ func entryID(n uint64) string { return fmt.Sprintf("%016x", n) }
 func viewEntry(l *audit.Listed) api.AuditEntry {
 	e := api.AuditEntry{
 		Object: "audit_entry", ID: entryID(l.Number), Number: l.Number, Kind: l.Kind.String(), At: l.At, Actor: l.Actor, Scope: Scope(l.Scope), Call: l.Call, Path: l.Path, OK: l.Kind == audit.Done,
-		Status: l.Status, Error: l.Error, Key: l.Key, Changed: l.Changed, Persons: l.Persons, Refs: l.Refs, Begun: l.Begun, Reduced: l.Reduced, Damaged: l.Damaged,
+		Status: l.Status, Error: l.Error, Key: l.Key, Changed: l.Changed, Persons: l.Persons, Refs: l.Refs, Begun: l.Begun, Completed: l.Completed, Reduced: l.Reduced, Damaged: l.Damaged,
 	}
 	if l.Damaged {
 		e.Error = "this entry is damaged"
