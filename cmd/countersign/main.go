@@ -66,7 +66,7 @@ type commands struct {
 	Refs       refsCommand       `cmd:"" help:"List refs that several have registered, or say whose one is."`
 	Decide     decideCommand     `cmd:"" help:"Decide about a check of a person: a status, or the release of what holds it."`
 	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`
-	Audit      auditCommand      `cmd:"" help:"List who changed what."`
+	Audit      auditCommand      `cmd:"" help:"List who changed what, and verify that the list is whole."`
 	Token      tokenCommand      `cmd:"" help:"List, make or revoke tokens of the control API."`
 	Reload     reloadCommand     `cmd:"" help:"Have a running gateway read its config again, or say what that would change."`
 	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`

@@ -353,9 +353,15 @@ func (s *session) tokens() {
 	_, err = viewer.ListAudit(ctx, client.Page{}, client.Span{})
 	s.refused(err, http.StatusUnauthorized, "authentication", "token_revoked", "")
 	audit, err := c.ListAudit(ctx, client.Page{Limit: 1}, client.Span{Actor: "admin"})
-	good(s, audit, err)(func(l contract.List[contract.AuditEntry]) bool {
-		return len(l.Data) == 1 && l.Data[0].Path == "/v1/tokens/dashboard/revoke"
+	good(s, audit, err)(func(l contract.AuditList) bool {
+		return len(l.Data) == 1 && l.Data[0].Path == "/v1/tokens/dashboard/revoke" && l.Head.Number >= l.Data[0].Number && l.Head.Head != ""
 	})
+	verified, err := c.VerifyAudit(ctx, "", audit.Head.Head)
+	good(s, verified, err)(func(v contract.AuditVerification) bool {
+		return v.OK && v.Noted == "proved" && !v.HasMore && v.Entries > 10
+	})
+	_, err = c.VerifyAudit(ctx, "", "1:00")
+	s.refused(err, http.StatusBadRequest, "invalid_request", "head", "head")
 	var trail bytes.Buffer
 	err = c.StreamAudit(ctx, &trail, client.Span{Since: "2026-01-01"})
 	good(s, trail.String(), err)(func(text string) bool {

@@ -2,7 +2,8 @@
 // bearer tokens for operators.
 //
 // It is private (loopback by default), plain net/http, and never shares a listener with the
-// callbacks. Every call that changes something is logged with who asked.
+// callbacks. Every call that changes something, or shows what is sealed, stands in the audit trail
+// with who asked.
 package control
 
 import (
@@ -169,6 +170,7 @@ func (s *Server) routes() []Route {
 		{"POST /v1/questions/discard", Operator, false, s.dropQuestion},
 		{"POST /v1/questions/discard-old", Operator, false, s.dropQuestions},
 		{"GET /v1/audit", Viewer, false, s.audit},
+		{"GET /v1/audit/verify", Viewer, false, s.verifyAudit},
 		{"POST /v1/backup", Operator, false, s.backup},
 		{"POST /v1/reload", Operator, false, s.reload},
 	}
@@ -319,12 +321,13 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 			s.fail(w, err)
 			return
 		}
+		req, c := s.noting(req, r, t)
 		v, err := r.do(req, t)
-		if r.audits(v) {
-			err = errors.Join(err, s.record(req, r, t, v, err))
+		if r.audits(v) || c != nil && c.head().Number != 0 {
+			err = errors.Join(err, s.record(req, c, v, err))
 		}
 		if err != nil {
-			s.fail(w, err)
+			s.failCalled(w, err, c)
 			return
 		}
 		if req.Method == http.MethodGet && oneThing(v) {

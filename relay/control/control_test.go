@@ -46,6 +46,7 @@ func TestScopes(t *testing.T) {
 		"GET /v1/questions/old":                      {"/v1/questions/old?source=jumio&older=1h", "", 200, everybody, 403, 403},
 		"POST /v1/questions/discard-old":             {"/v1/questions/discard-old", `{"source":"jumio","older":"1h"}`, 200, operators, 403, 403},
 		"GET /v1/audit":                              {"/v1/audit", "", 200, everybody, 403, 403},
+		"GET /v1/audit/verify":                       {"/v1/audit/verify", "", 200, everybody, 403, 403},
 		"POST /v1/backup":                            {"/v1/backup", "{}", 400, operators, 403, 403},
 		"POST /v1/reload":                            {"/v1/reload", "{}", 409, operators, 403, 403},
 		"GET /v1/tokens":                             {"/v1/tokens", "", 200, operators, 403, 403},

@@ -72,6 +72,7 @@ func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.concernsDelivery(req, id)
 	if err := s.o.Relay.Redeliver(req.Context(), id, force, t.Name); err != nil {
 		return nil, err
 	}
@@ -82,6 +83,9 @@ func (s *Server) backup(req *http.Request, _ Token) (any, error) {
 	var ask api.BackupAsk
 	if err := read(req, &ask); err != nil || !strings.HasPrefix(ask.Path, "/") {
 		return nil, &problem{http.StatusBadRequest, "invalid_request", "path", `send {"path": "/absolute/file"}`, "path"}
+	}
+	if err := s.begins(req); err != nil {
+		return nil, err
 	}
 	n, err := s.o.Backup(ask.Path)
 	if err != nil {

@@ -81,6 +81,7 @@ type rig struct {
 	log        logBook
 	partner    *httptest.Server // answers 404 to whatever holds the word bad
 	server     *Server
+	halt       func() error // ends the writer of the file
 	stop       func() error // ends the listener and returns what Run returned
 	appended   int64
 	formats    []string     // of further endpoints
@@ -125,9 +126,19 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 // newRigWith has these endpoints of acme too, which are named as their formats and told everything.
 func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	t.Helper()
+	return newRigOf(t, t.TempDir(), formats, change...)
+}
+
+// newRigIn has its file in this directory, which may be there.
+func newRigIn(t *testing.T, dir string, change ...func(*Options)) *rig {
+	t.Helper()
+	return newRigOf(t, dir, nil, change...)
+}
+
+func newRigOf(t *testing.T, dir string, formats []string, change ...func(*Options)) *rig {
+	t.Helper()
 	g := &rig{t: t, reg: prometheus.NewRegistry(), formats: formats}
 	log := slog.New(slog.NewJSONHandler(&g.log, nil))
-	dir := t.TempDir()
 	var err error
 	if g.store, err = store.Open(store.Options{Dir: dir, Logger: log, Metrics: g.reg}); err != nil {
 		t.Fatal(err)
@@ -137,7 +148,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 			t.Error(err)
 		}
 	})
-	background(t, g.store.Run)
+	g.halt = background(t, g.store.Run)
 	sealer, err := store.OpenSealer(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -11,10 +11,13 @@ import (
 )
 
 // fail answers what is wrong.
-func (s *Server) fail(w http.ResponseWriter, err error) {
+func (s *Server) fail(w http.ResponseWriter, err error) { s.failCalled(w, err, nil) }
+
+// failCalled is fail for a call that may have come with what is not logged.
+func (s *Server) failCalled(w http.ResponseWriter, err error, c *calling) {
 	p := problemOf(err)
 	if p.status >= http.StatusInternalServerError && p.Code == "internal" {
-		s.o.Logger.Error("control_call_failed", "error", err)
+		s.o.Logger.Error("control_call_failed", "error", c.hide(err.Error()))
 	}
 	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")

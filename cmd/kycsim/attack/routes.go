@@ -56,6 +56,7 @@ func Routes() []Route {
 		{"GET /v1/withheld", "/v1/withheld", "", "voa"},
 		{"POST /v1/withheld/{id}/acknowledge", "/v1/withheld/none@acme-main/acknowledge", `{"reason":"r"}`, "oa"},
 		{"GET /v1/audit", "/v1/audit", "", "voa"},
+		{"GET /v1/audit/verify", "/v1/audit/verify", "", "voa"},
 		{"POST /v1/backup", "/v1/backup", `{}`, "oa"},
 		{"POST /v1/reload", "/v1/reload", `{"dry_run":true}`, "oa"},
 		{"GET /v1/subjects/{partner}/{id}", "/v1/subjects/acme/ann", "", "voa"},

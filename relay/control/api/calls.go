@@ -45,7 +45,7 @@ var bodyCalls = []Call{
 		Answer: Either{List[QuarantinedBody]{}, List[UnroutedRecord]{}},
 	},
 	{
-		Pattern: "GET /v1/quarantine/{id}", ID: "openBody", Summary: "Show a body in clear", About: "The call stands in the audit trail.", Answer: OpenedBody{}, Refuses: []Refusal{notFound},
+		Pattern: "GET /v1/quarantine/{id}", ID: "openBody", Summary: "Show a body in clear", Reads: true, Answer: OpenedBody{}, Refuses: []Refusal{notFound},
 	},
 	{
 		Pattern: "POST /v1/quarantine/{id}/release", ID: "release", Summary: "Translate a body again with today's adapter and config, or give a record its subject",
@@ -203,9 +203,23 @@ var tokenCalls = []Call{
 		Params: pages(
 			Param{Name: "since", Kind: "string", Max: 64, About: "From this instant or day on."}, Param{Name: "until", Kind: "string", Max: 64, About: "Before this instant or day."},
 			Param{Name: "actor", Kind: "string", Max: 1024, About: "Of the token with this name only."},
+			Param{Name: "subject", Kind: "string", Max: 1024, About: "About this person only, as PARTNER/ID."},
+			Param{Name: "call", Kind: "string", Max: 1024, About: "Of calls whose pattern has this in it, in whichever case."},
+			Param{Name: "ok", Kind: "boolean", About: "Only those that were done, or those that were not."},
+			Param{Name: "all", Kind: "boolean", Default: false, About: "Also the entries of kind begun that another one completes."},
 			Param{Name: "format", Kind: "string", Enum: []string{"json", "ndjson"}, Default: "json", About: "ndjson streams one entry a line, and so does Accept: application/x-ndjson."},
 		),
-		Answer: List[AuditEntry]{},
+		Answer: AuditList{},
+	},
+	{
+		Pattern: "GET /v1/audit/verify", ID: "verifyAudit", Summary: "Verify the chain of the audit trail, as far as one call does",
+		About: "Where there is more, the next call goes on with next as its cursor; the trail is sound if every answer is ok. head is one that was noted earlier: it proves that nobody has written " +
+			"the whole chain anew since.",
+		Params: []Param{
+			{Name: "head", Kind: "string", Max: 128, About: "A head that was noted, as NUMBER:HASH."},
+			{Name: "cursor", Kind: "string", Max: 1024, About: "The next of the answer before."},
+		},
+		Answer: AuditVerification{},
 	},
 	{
 		Pattern: "POST /v1/reload", ID: "reload", Summary: "Read the config again that the process was started with, and make it count, all of it or nothing",
