@@ -168,7 +168,7 @@ func TestEveryCommandIsVisible(t *testing.T) {
 		"token list":   {""}, "token make": {"H --scope viewer --out %token"}, "token revoke": {"H"},
 		"trigger": {"sumsub-eu approved --subject H", "H approved", "sumsub-eu H"},
 		"check":   {"", "--file %hostile", "--explain"}, "restore": {"%hostile --yes"},
-		"providers": {""}, "formats": {""}, "version": {""}, "listen": {"--format H", "--key H"}, "serve": {"--role H"}, "demo": {"--kafka"},
+		"providers": {""}, "formats": {""}, "version": {""}, "listen": {"--format H", "--key H", "--key-file %hostile"}, "serve": {"--role H"}, "demo": {"--kafka"},
 		"verify":    {"--provider sumsub --key file:%key --body %hostile --headers %headers", "--provider H --body %hostile", "--provider sumsub --option H=H --body %hostile --key file:%key"},
 		"translate": {"--provider sumsub --body %body --headers %headers", "--provider sumsub --body %alike", "--provider sumsub --body %hostile"},
 		"sign":      {"--scheme standard --key file:%acme --body %hostile --id H", "--scheme H --key file:%acme --body %hostile"},
