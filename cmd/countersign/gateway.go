@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -139,8 +138,8 @@ type step struct {
 	run func() error
 }
 
-// steps are those after the listeners are bound. A rehearsal takes them too: what one of them makes,
-// writes or starts it does not, where the gateway is a rehearsal's.
+// steps are those after the listeners are bound. A rehearsal takes them too: what one of them
+// makes, writes or starts it does not, where the gateway is a rehearsal's.
 func (g *gateway) steps() []step {
 	return []step{
 		{"data", g.openStore}, {"data", g.openJournal}, {"kafka", g.openKafka}, {"sources", g.startIngress}, {"partners", g.openRelay}, {"data", g.tellRecovery},
@@ -185,16 +184,6 @@ func (g *gateway) openStore() (err error) {
 	}
 	g.doubt(g.cfg)
 	return nil
-}
-
-// doubt logs what a config that works probably does not mean.
-func (g *gateway) doubt(cfg *Config) {
-	for _, p := range append(wideNetworks(cfg), shortKeys(cfg)...) {
-		g.log.Warn("config_doubtful", "key", p.Key, "what", p.What, "remedy", p.Remedy)
-	}
-	for _, f := range exposed(cfg) {
-		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
-	}
 }
 
 func (g *gateway) openJournal() (err error) {
@@ -323,43 +312,6 @@ func checkEndpointKeys(f format.Format, keys []registry.Key) error {
 		ring = append(ring, k.Key)
 	}
 	return signing.CheckSigning(f.Scheme, ring)
-}
-
-// keptKeys are the keys of an endpoint that has none in the config; the first is made and handed
-// over.
-func (g *gateway) keptKeys(endpoint string) ([]registry.Key, error) {
-	keys, made, err := g.registry.FirstKey(context.Background(), endpoint, func(text string) error {
-		if g.terminal != nil {
-			return nil
-		}
-		return g.handOver(endpoint, text) // before it counts: a start that ends here makes another
-	})
-	if err == nil && made != nil && g.terminal != nil {
-		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, made.Secret) //nolint:errcheck // a notice
-	}
-	return keys, err
-}
-
-// futureKeys are the keys of an endpoint that has none in the config, or one as it will be made when
-// it counts.
-func (g *gateway) futureKeys(endpoint string) ([]registry.Key, error) {
-	keys, err := g.registry.KeptKeys(endpoint)
-	if err != nil || len(keys) > 0 {
-		return keys, err
-	}
-	_, key, err := signing.GenerateKey(rand.Reader)
-	return []registry.Key{{Key: key}}, err
-}
-
-// handOver writes a generated key where only the operator can read it: the log stream is kept,
-// copied and searched by others.
-func (g *gateway) handOver(endpoint, text string) error {
-	path := filepath.Join(g.cfg.Data, "endpoint-"+endpoint+".key")
-	if err := store.WriteFile(path, []byte(text+"\n")); err != nil {
-		return fmt.Errorf("hand over the key of %s: %w", endpoint, err)
-	}
-	g.log.Warn("endpoint_key_made", "endpoint", endpoint, "file", path, "remedy", "give it to the partner, then delete the file: it is not needed here")
-	return nil
 }
 
 func (g *gateway) startControl() (err error) {

@@ -14,12 +14,12 @@ import (
 	"countersign/signing"
 )
 
-// listenKeyFile is the name of the file, in the user's directory for configurations, in which listen
-// keeps its key.
+// listenKeyFile is the name of the file, in the user's directory for configurations, in which
+// listen keeps its key.
 const listenKeyFile = "countersign/listen.key"
 
-// keptKey is the key that listen has between two starts: what stands in file, made there if there is
-// no such file yet, with mode 0600. One that cannot be used is refused and left as it is.
+// keptKey is the key that listen has between two starts: what stands in file, made there if there
+// is no such file yet, with mode 0600. One that cannot be used is refused and left as it is.
 func keptKey(file string) (k signing.Key, made bool, err error) {
 	if _, err = os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		if made, err = makeKeptKey(file); err != nil {

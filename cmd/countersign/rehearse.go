@@ -28,8 +28,8 @@ type rehearsal struct {
 
 // rehearse goes through the start of a gateway, step by step the one that serve takes, on this
 // machine and upon this data directory. It makes, writes and starts nothing, and has given back
-// every port and file when it returns. A gateway that runs with this config is left alone: its ports
-// and its file are its own.
+// every port and file when it returns. A gateway that runs with this config is left alone: its
+// ports and its file are its own.
 func rehearse(c *console, cfg *Config, role string) (r rehearsal) {
 	o := outside{ctx: c.ctx, log: slog.New(slog.DiscardHandler), terminal: io.Discard, rehearsal: true}
 	if err := o.measure(c, cfg); err != nil {
