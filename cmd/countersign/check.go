@@ -7,14 +7,15 @@ import (
 type checkCommand struct {
 	configFlag
 	jsonFlag
-	File       string `help:"Check a database file in place of a config." type:"path"`
-	Mend       string `help:"With --file: make a new file here of what can be read, if something is damaged. The file itself is not changed." type:"path"`
-	Answers    bool   `hidden:"" help:"With --file: for the program itself, a line of JSON for each step."`
-	Against    string `help:"Say what this config would refuse or orphan upon the data directory, or the backup, here. Nothing is changed." type:"path"`
-	Explain    bool   `help:"Print every key of the config, its default and its meaning."`
-	Role       string `help:"What the process will do, as with serve." enum:"all,ingest,relay" default:"all"`
-	ConfigOnly bool   `help:"Judge the file alone, as where it is only written: neither this machine's ports and limits nor the data directory."`
-	Offline    bool   `help:"Connect to nothing: with kafka in the config, its brokers are asked else."`
+	File       string   `help:"Check a database file in place of a config." type:"path"`
+	Mend       string   `help:"With --file: make a new file here of what can be read, if something is damaged. The file itself is not changed." type:"path"`
+	Answers    bool     `hidden:"" help:"With --file: for the program itself, a line of JSON for each step."`
+	Against    string   `help:"Say what this config would refuse or orphan upon the data directory, or the backup, here. Nothing is changed." type:"path"`
+	Explain    bool     `help:"Print every key of the config, its default and its meaning."`
+	Role       string   `help:"What the process will do, as with serve." enum:"all,ingest,relay" default:"all"`
+	Passed     []string `help:"Sockets that a service manager passes to the start, and holds until then: callbacks, control." enum:"callbacks,control"`
+	ConfigOnly bool     `help:"Judge the file alone, as where it is only written: neither this machine's ports and limits nor the data directory."`
+	Offline    bool     `help:"Connect to nothing: with kafka in the config, its brokers are asked else."`
 }
 
 // Run says what is wrong, or what a right config amounts to.
@@ -33,7 +34,7 @@ func (cmd *checkCommand) Run(c *console) error {
 	problems = append(problems, refused...)
 	var seen rehearsal
 	if cfg != nil && !cmd.ConfigOnly {
-		seen = rehearse(c, cfg, cmd.Role)
+		seen = rehearse(c, cfg, cmd.Role, cmd.Passed)
 		problems, orphans = merged(problems, seen.problems), merged(orphans, seen.doubts)
 	}
 	if cmd.JSON {

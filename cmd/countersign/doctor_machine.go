@@ -124,7 +124,7 @@ func clockKept() []finding {
 	case state == unix.TIME_ERROR || t.Status&unix.STA_UNSYNC != 0:
 		return []finding{doubt("start one (chrony, systemd-timesyncd); in a container, on its host", "the kernel knows of no time service that keeps the clock")}
 	}
-	return []finding{fine("a time service keeps it, to within %s", time.Duration(t.Maxerror*int64(time.Microsecond)).Round(time.Millisecond))} //nolint:unconvert // its width differs between platforms
+	return []finding{fine("a time service keeps it, to within %s", time.Duration(t.Maxerror*int64(time.Microsecond)).Round(time.Millisecond))}
 }
 
 // lastStamp compares the clock with the last write to the data directory.
@@ -214,7 +214,7 @@ func (d *doctor) descriptors(context.Context) []finding {
 		if n, perr := strconv.Atoi(pid); perr == nil {
 			var l unix.Rlimit
 			if unix.Prlimit(n, unix.RLIMIT_NOFILE, nil, &l) == nil {
-				files, err, whose = int(min(l.Cur, 1<<30)), nil, "the gateway (pid "+pid+")" //nolint:gosec // bounded
+				files, err, whose = int(min(l.Cur, 1<<30)), nil, "the gateway (pid "+pid+")"
 			}
 			if all, rerr := os.ReadDir(filepath.Join("/proc", pid, "fd")); rerr == nil {
 				open = len(all)

@@ -207,7 +207,7 @@ func (d *doctor) reach(ctx context.Context, t *target) (found []finding) {
 		return []finding{bad(remedy, "cannot be reached at port %s: %s", t.port, whyNoConnection(err))}
 	}
 	defer conn.Close() //nolint:errcheck // nothing is lost with it
-	what := fmt.Sprintf("connected in %s", millis(took))
+	what := "connected in " + millis(took)
 	if took > slowConnect {
 		found = append(found, doubt("see what lies between: every new connection waits for that", "%s, which is long", what))
 	}
@@ -217,7 +217,7 @@ func (d *doctor) reach(ctx context.Context, t *target) (found []finding) {
 		if conn, tlsTook, more = handshake(ctx, conn, t); worst(more) {
 			return append(found, more...)
 		}
-		what += fmt.Sprintf(", TLS in %s", millis(tlsTook))
+		what += ", TLS in " + millis(tlsTook)
 		found = append(found, more...)
 	}
 	if !t.plain {

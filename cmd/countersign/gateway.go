@@ -142,8 +142,16 @@ type step struct {
 // makes, writes or starts it does not, where the gateway is a rehearsal's.
 func (g *gateway) steps() []step {
 	return []step{
-		{"data", g.openStore}, {"data", g.openJournal}, {"kafka", g.openKafka}, {"sources", g.startIngress}, {"partners", g.openRelay}, {"data", g.tellRecovery},
-		{"kafka", g.startForwarders}, {"data", g.startRelay}, {"data", g.startControl}, {"sources", g.startAsking},
+		{"data", g.openStore},
+		{"data", g.openJournal},
+		{"kafka", g.openKafka},
+		{"sources", g.startIngress},
+		{"partners", g.openRelay},
+		{"data", g.tellRecovery},
+		{"kafka", g.startForwarders},
+		{"data", g.startRelay},
+		{"data", g.startControl},
+		{"sources", g.startAsking},
 	}
 }
 

@@ -29,8 +29,8 @@ type rehearsal struct {
 // rehearse goes through the start of a gateway, step by step the one that serve takes, on this
 // machine and upon this data directory. It makes, writes and starts nothing, and has given back
 // every port and file when it returns. A gateway that runs with this config is left alone: its
-// ports and its file are its own.
-func rehearse(c *console, cfg *Config, role string) (r rehearsal) {
+// ports and its file are its own. passed are the sockets that a service manager will pass.
+func rehearse(c *console, cfg *Config, role string, passed []string) (r rehearsal) {
 	o := outside{ctx: c.ctx, log: slog.New(slog.DiscardHandler), terminal: io.Discard, rehearsal: true}
 	if err := o.measure(c, cfg); err != nil {
 		r.refuse(cfg, err)
@@ -39,6 +39,12 @@ func rehearse(c *console, cfg *Config, role string) (r rehearsal) {
 		r.notes = append(r.notes, fmt.Sprintf(
 			"a gateway is running with this data directory and this control listener (pid %s): its ports and its file are in use by it, and were not tried; countersign reload --dry-run says what this file would change", pid))
 		return r
+	}
+	if o.sockets == nil {
+		o.sockets = map[string]net.Listener{}
+	}
+	for _, name := range passed {
+		o.sockets[name] = nowhere{&net.TCPAddr{}}
 	}
 	g := assemble(cfg, role, o)
 	defer g.close() //nolint:errcheck // nothing was written

@@ -35,8 +35,9 @@ type site struct {
 	env    []string
 	shell  string // runs first in the same process
 	args   []string
-	alive  bool // a gateway runs here
-	user   bool // not root, where the test is
+	alive  bool     // a gateway runs here
+	socket *os.File // that serve is passed; nil: none
+	user   bool     // not root, where the test is
 }
 
 // newSite is one that is right.
@@ -139,6 +140,9 @@ func (s *site) command(ctx context.Context, args ...string) *exec.Cmd {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
 	cmd.Dir = "/"
+	if s.socket != nil && args[0] == "serve" {
+		cmd.ExtraFiles = []*os.File{s.socket}
+	}
 	return cmd
 }
 
@@ -162,12 +166,12 @@ func (s *site) check() (code int, out string) {
 // everything is all files here, with what is in them and when they were changed.
 func (s *site) everything() string {
 	var b strings.Builder
-	filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == s.binary {
+	filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, _ error) error {
+		if d == nil || path == s.binary { // what this user may not look at, nobody changes
 			return nil
 		}
-		fi, err := d.Info()
-		if err != nil {
+		fi, _ := d.Info()
+		if fi == nil {
 			return nil
 		}
 		if s.alive { // it may write

@@ -30,7 +30,7 @@ func LookAtDisk(dir string, maxSize int64) (Disk, error) {
 	kind := int64(st.Type)                                                                                        //nolint:unconvert // its width differs between platforms
 	d := Disk{Free: int64(st.Bavail) * int64(st.Bsize), Reserve: Options{MaxSize: maxSize}.reserve(), Inodes: -1} //nolint:gosec,unconvert // far below 2^63; their width differs between platforms
 	if st.Files > 0 {
-		d.Inodes = int64(st.Ffree) //nolint:gosec,unconvert // as above
+		d.Inodes = int64(st.Ffree) //nolint:gosec // as above
 	}
 	if d.Kind, d.Remote = remote[kind], remote[kind] != ""; !d.Remote {
 		d.Kind = fleeting[kind]
