@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -111,5 +112,44 @@ func TestCheckBesideTheGateway(t *testing.T) {
 	s.change("provider: sumsub", "provider: sumsup")
 	if code, out := s.check(); code != exitNo || !strings.Contains(out, "unknown provider") {
 		t.Errorf("a mistake beside a gateway that runs: exit %d: %s", code, out)
+	}
+}
+
+// TestCheckTellsNobody: check starts nothing of what it goes through. Neither a partner that is
+// owed something, nor a broker, hears of it.
+func TestCheckTellsNobody(t *testing.T) {
+	var heard atomic.Int64
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() { // a partner, and a broker, that hang up
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			heard.Add(1)
+			c.Close()
+		}
+	}()
+	s := newSite(t)
+	s.change("http://127.0.0.1:9/", "http://"+ln.Addr().String()+"/")
+	stop := s.run()
+	if code, out, errs := cli(t, nil, "trigger", "--config", s.config, "sumsub-eu", "approved"); code != exitYes {
+		t.Fatal(out, errs)
+	}
+	eventually(t, "a delivery has failed", func() bool { return heard.Load() > 0 })
+	stop()
+	s.add(`kafka: {brokers: ["` + ln.Addr().String() + `"], ack: kafka}`)
+	before := heard.Load()
+	for range 5 {
+		if code, out := s.check(); code != exitYes {
+			t.Errorf("exit %d: %s", code, out)
+		}
+	}
+	if n := heard.Load() - before; n > 0 {
+		t.Errorf("check was heard of %d times", n)
 	}
 }
