@@ -26,6 +26,9 @@ import (
 
 const nobody = 65534
 
+// raced is set under the race detector, with which a process takes seconds to start.
+var raced bool
+
 // site is a set-up that both check and serve are asked about.
 type site struct {
 	t      *testing.T

@@ -279,7 +279,10 @@ func own(path string) bool {
 // and a line that names where, what and the remedy, and check changes nothing.
 func TestCheckRefusesWhatServeRefuses(t *testing.T) {
 	judged := 0
-	for _, b := range brokenSets {
+	for i, b := range brokenSets {
+		if raced && i%6 != 0 { // they differ in what is found, and not in what runs beside what
+			continue
+		}
 		t.Run(b.name, func(t *testing.T) {
 			s := newSite(t)
 			if !b.prepare(s) {
