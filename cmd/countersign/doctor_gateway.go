@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/outbox/store"
 	"countersign/relay/control/api"
 	"countersign/relay/control/client"
 )
@@ -27,6 +28,11 @@ func (d *doctor) gateway(ctx context.Context) (found []finding) {
 	asked := time.Now()
 	if !d.healthz(ctx) {
 		return append(found, bad("start it (countersign check says whether it can), or look at its log", "does not answer at %s", d.base))
+	}
+	if d.cfg != nil {
+		if _, held := store.Holder(d.cfg.Data); !held {
+			found = append(found, bad("stop what listens there (ss -ltnp says what that is), or correct listen.control or data", "something answers at %s, and nobody has %s open: it is another gateway", d.base, d.cfg.Data))
+		}
 	}
 	v, err := cl.Readiness(ctx)
 	took := time.Since(asked)
@@ -84,7 +90,7 @@ func (d *doctor) owed(ctx context.Context) (found []finding) {
 		return nil // said by gateway
 	}
 	if err != nil {
-		return []finding{bad("see gateway", "what is owed is not known: %v", err)}
+		return []finding{bad(whyNoAnswer(err), "what is owed is not known: %v", err)}
 	}
 	total, endpoints := int64(0), 0
 	for cursor := ""; ; {
@@ -93,7 +99,7 @@ func (d *doctor) owed(ctx context.Context) (found []finding) {
 			return []finding{fine("this gateway tells nobody: it is of another role")}
 		}
 		if err != nil {
-			return append(found, bad("see gateway", "what is owed is not known: %v", err))
+			return append(found, bad(whyNoAnswer(err), "what is owed is not known: %v", err))
 		}
 		for i := range v.Data {
 			e := &v.Data[i]
@@ -110,6 +116,15 @@ func (d *doctor) owed(ctx context.Context) (found []finding) {
 		cursor = v.Next
 	}
 	return append([]finding{fine("%d deliveries to %d endpoint(s)", total, endpoints)}, found...)
+}
+
+// whyNoAnswer is what to do where a gateway has answered with an error.
+func whyNoAnswer(err error) string {
+	var e *client.Error
+	if errors.As(err, &e) && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden) {
+		return "give a token of this gateway, of scope viewer or more, in COUNTERSIGN_TOKEN"
+	}
+	return "look at the log of the gateway"
 }
 
 // owedTo judges one endpoint.
@@ -194,7 +209,7 @@ func (d *doctor) measured(ctx context.Context) (found []finding) {
 		return nil // said by gateway
 	}
 	if err != nil {
-		return []finding{bad("see gateway", "its metrics cannot be read: %v", err)}
+		return []finding{bad(whyNoAnswer(err), "its metrics cannot be read: %v", err)}
 	}
 	add := func(probe string, f finding) {
 		f.Probe = probe

@@ -286,11 +286,16 @@ func TestDoctorCommand(t *testing.T) {
 		t.Errorf("without a gateway: exit %d: %s", code, out)
 	}
 	g := start(t, config)
+	_, other := house(t, partner.url)
+	env := map[string]string{"COUNTERSIGN_LISTEN_CONTROL": g.control.Addr().String()}
+	if code, out, _ := cli(t, env, "doctor", "--config", other); code != exitNo || !strings.Contains(out, "it is another gateway") {
+		t.Errorf("another gateway's listener: exit %d: %s", code, out)
+	}
 	code, out, errs := cli(t, nil, "doctor", "--ping", "--config", config)
 	if !strings.Contains(out, "the test webhook was answered 200") || code != exitYes && !onlyFlushes(out) {
 		t.Errorf("here: exit %d: %s%s", code, out, errs)
 	}
-	env := map[string]string{"COUNTERSIGN_URL": "http://" + g.control.Addr().String() + "/", "COUNTERSIGN_TOKEN": g.token}
+	env = map[string]string{"COUNTERSIGN_URL": "http://" + g.control.Addr().String() + "/", "COUNTERSIGN_TOKEN": g.token}
 	code, out, errs = cli(t, env, "doctor", "--json")
 	var v struct {
 		OK       bool
