@@ -199,6 +199,28 @@ partners:
 	}
 }
 
+// TestDoctorBeyondPartners: brokers, the proxy and our own certificates are looked at too, and what
+// goes through a proxy is not tried beside it.
+func TestDoctorBeyondPartners(t *testing.T) {
+	dir, config := house(t, "http://127.0.0.1:9/")
+	cert, key := certificatePair(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) })
+	write(t, dir, "old.pem", cert)
+	write(t, dir, "old.key", key)
+	broker, proxy := freeAddr(t), freeAddr(t)
+	b, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "countersign.yaml", string(b)+fmt.Sprintf("kafka: {brokers: [\"%s\"]}\negress: {proxy: \"http://%s\"}\ntls: {cert: file:old.pem, key: file:old.key}\n", broker, proxy))
+	d := doctorOf(t, config, nil, func(*os.File) error { return nil })
+	all := d.examine(t.Context(), 60*time.Second)
+	wants(t, all, "broker", broker, stateBad, "cannot be reached at port ")
+	wants(t, all, "kafka", broker, stateBad, broker)
+	wants(t, all, "proxy", "egress.proxy", stateBad, "cannot be reached at port ")
+	wants(t, all, "partner", "acme-main", stateOK, "is reached through the proxy")
+	wants(t, all, "certificate", "tls.cert", stateBad, "has expired, at ")
+}
+
 // TestDoctorDisk: a disk that is slow is called slow, and one that fails bad. Nothing is left of
 // what was written.
 func TestDoctorDisk(t *testing.T) {
