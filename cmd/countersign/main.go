@@ -71,6 +71,7 @@ type commands struct {
 	Reload     reloadCommand     `cmd:"" help:"Have a running gateway read its config again, or say what that would change."`
 	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
 	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database of a gateway that does not run."`
+	Doctor     doctorCommand     `cmd:"" help:"Look at clock, disk, limits, names, TLS, partners and brokers, and at what is owed: a table of what is wrong and what to do."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 

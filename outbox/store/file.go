@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -60,26 +61,9 @@ var schemaKey = []byte("schema")
 func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 	warm(path)
 	tag := filepath.Join(o.Dir, uncleanTag)
-	holder, err := os.ReadFile(tag) //nolint:gosec // the operator's own data directory
-	unclean := err == nil
-	if unclean {
-		if locked(path) {
-			return nil, nil, fmt.Errorf("%s: %w (pid %s); stop it, or use another data directory", path, ErrLocked, bytes.TrimSpace(holder))
-		}
-	}
-	fi, err := os.Stat(path)
+	found, unclean, err := inspect(o, path, mend)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if unclean || fi.Mode().IsRegular() && fi.Size() <= o.ExamineBelow && !locked(path) {
-		rep, err := mend(o.Context, o, path, o.Checked)
-		if err != nil {
-			if unclean {
-				err = fmt.Errorf("%s was not closed cleanly, and does not pass its check: %w", path, err)
-			}
-			return nil, nil, err
-		}
-		found = &rep
+		return nil, nil, err
 	}
 	if err := mark(tag); err != nil {
 		return nil, nil, fmt.Errorf("mark the database as open: %w", err)
@@ -89,6 +73,30 @@ func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 		err = errors.Join(err, os.Remove(tag))
 	}
 	return db, found, err
+}
+
+// inspect refuses a file that another process holds, and examines one that was not closed cleanly,
+// or is not large.
+func inspect(o Options, path string, with func(context.Context, Options, string, func(done, total int64)) (Report, error)) (found *Report, unclean bool, err error) {
+	holder, err := os.ReadFile(filepath.Join(o.Dir, uncleanTag))
+	if unclean = err == nil; unclean && locked(path) {
+		return nil, true, fmt.Errorf("%s: %w (pid %s); stop it, or use another data directory", path, ErrLocked, bytes.TrimSpace(holder))
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, unclean, fmt.Errorf("open %s: %w", path, err)
+	}
+	if !unclean && (!fi.Mode().IsRegular() || fi.Size() > o.ExamineBelow || locked(path)) {
+		return nil, false, nil
+	}
+	rep, err := with(o.Context, o, path, o.Checked)
+	if err != nil && unclean {
+		err = fmt.Errorf("%s was not closed cleanly, and does not pass its check: %w", path, err)
+	}
+	if err != nil {
+		return nil, unclean, err
+	}
+	return &rep, unclean, nil
 }
 
 func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error) {

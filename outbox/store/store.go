@@ -92,10 +92,8 @@ const (
 	lockWait   = time.Second
 )
 
-// Open opens the file in o.Dir, making it first if there is none. After an unclean stop the file is
-// checked before it is used. Errors wrap ErrLocked or ErrCorrupt and name the file; the file is
-// left as it is.
-func Open(o Options) (*Store, error) {
+// fill puts in what is left to us.
+func (o *Options) fill() {
 	if o.MaxSize == 0 {
 		o.MaxSize = 64 << 30
 	}
@@ -116,6 +114,13 @@ func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+}
+
+// Open opens the file in o.Dir, making it first if there is none. After an unclean stop the file is
+// checked before it is used. Errors wrap ErrLocked or ErrCorrupt and name the file; the file is
+// left as it is.
+func Open(o Options) (*Store, error) {
+	o.fill()
 	if err := makeDir(o.Dir, syncDir); err != nil {
 		return nil, err
 	}
@@ -137,10 +142,15 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	db.AllocSize = int(min(int64(db.AllocSize), o.MaxSize/64)) // bbolt refuses to grow when less than this is left
+	return newStore(o, path, db, found, tagged == nil)
+}
+
+// newStore is a Store upon an open file, which it closes with an error.
+func newStore(o Options, path string, db *bolt.DB, found *Report, unclean bool) (*Store, error) {
 	s := &Store{
 		db: db, path: path, o: o, found: found,
 		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), stopped: make(chan struct{}),
-		health: health{dead: make(chan struct{}), epoch: time.Now(), unclean: tagged == nil},
+		health: health{dead: make(chan struct{}), epoch: time.Now(), unclean: unclean},
 	}
 	if err := s.View(func(tx *Tx) error {
 		b, err := tx.Bucket(Meta).Get(sumsKey)
@@ -366,6 +376,9 @@ func (s *Store) Close() error {
 		<-s.stopped
 	} else {
 		s.end()
+	}
+	if s.db.IsReadOnly() {
+		return s.closeRehearsal()
 	}
 	var err error
 	if !s.failed.Load() { // both meta pages will say the same, so that either may be lost
