@@ -34,7 +34,7 @@ var changesGone = []byte("relay/changes_removed")
 func (r *Relay) retain(ctx context.Context) error {
 	for {
 		more, full := false, false
-		for _, step := range []func(context.Context) (bool, error){r.retainHistory, r.retainChanges, r.retainAttempts, r.retainOrders} {
+		for _, step := range []func(context.Context) (bool, error){r.retainHistory, r.retainChanges, r.retainAttempts, r.retainOrders, r.retainFolds} {
 			again, err := step(ctx)
 			if err != nil && !isFull(err) {
 				if ctx.Err() != nil {

@@ -23,6 +23,7 @@ import (
 
 	"countersign/ingest/journal"
 	"countersign/ingest/provider"
+	"countersign/relay"
 	"countersign/relay/control/api"
 	"countersign/relay/format"
 	"countersign/signing"
@@ -273,7 +274,7 @@ func TestLookAlikes(t *testing.T) {
 		return out
 	}
 	f("trigger", "sumsub-eu", "approved", "--subject", "ann\u200b")
-	eventually(t, "it is folded", func() bool { _, err := g.relay.Subject("acme", "ann\u200b", false); return err == nil })
+	eventually(t, "it is folded", func() bool { _, err := g.relay.Subject("acme", "ann\u200b", false, relay.Asked{}); return err == nil })
 	if out := f("subject", "acme", "ann\u200b"); !strings.HasPrefix(out, `acme/ann\u200b  approved`) {
 		t.Errorf("%s", out)
 	}

@@ -29,13 +29,14 @@ const (
 	Orders                     // relay: what an Idempotency-Key was used for, and what came of it, by the id of the record
 	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
+	Folds                      // relay: when which records were folded, by instant
 
-	buckets = int(Aside) // how many there are
+	buckets = int(Folds) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "folds",
 }
 
 // Names lists every bucket, in the order of their numbers.
@@ -58,7 +59,7 @@ func (n Name) String() string {
 // fill is how full pages are packed: what is mostly written in order is seldom inserted into again.
 func (n Name) fill() float64 {
 	switch n {
-	case Journal, History, Forward, Deliveries, Due:
+	case Journal, History, Forward, Deliveries, Due, Folds:
 		return 0.9
 	default:
 		return bolt.DefaultFillPercent

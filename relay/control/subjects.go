@@ -1,0 +1,56 @@
+package control
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"countersign/relay"
+	"countersign/relay/control/api"
+)
+
+// subject shows where somebody stands, or stood at an instant, and a page of the history.
+func (s *Server) subject(req *http.Request, _ Token) (any, error) {
+	live, err := s.livemode(req)
+	if err != nil {
+		return nil, err
+	}
+	p, err := pageOf(req, "history")
+	if err != nil {
+		return nil, err
+	}
+	a := relay.Asked{After: p.after, Limit: p.limit}
+	if text := req.URL.Query().Get("at"); text != "" {
+		if a.At, err = time.Parse(time.RFC3339, text); err != nil || a.At.Unix() < 0 || a.At.Year() > 9999 {
+			return nil, bad("at", "at is an instant such as 2026-11-30T08:00:00Z")
+		}
+	}
+	v, err := s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live, a)
+	if errors.Is(err, relay.ErrCursor) {
+		return nil, badCursor()
+	}
+	if err != nil {
+		return nil, err
+	}
+	shown := viewSubject(&v)
+	shown.Next = cursorOf("history", v.Next)
+	if a.At.IsZero() {
+		s.broken(shown.Endpoints)
+	}
+	return shown, nil
+}
+
+// broken says of what is owed that it waits for a breaker to close.
+func (s *Server) broken(told []api.Told) {
+	for i := range told {
+		t := &told[i]
+		if t.Breaker = s.o.Dispatcher.Breaker(t.Endpoint); t.Breaker != "open" {
+			continue
+		}
+		for j := range t.Owed {
+			if o := &t.Owed[j]; o.WaitsFor == relay.WaitsForTry || o.WaitsFor == relay.WaitsForTurn {
+				o.WaitsFor = api.WaitsForBreaker
+			}
+		}
+	}
+}
