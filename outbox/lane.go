@@ -104,12 +104,16 @@ func eachEndpoint(tx *store.Tx, n store.Name, mark []byte, fn func(endpoint stri
 	}
 }
 
-// DeadIn lists up to n dead deliveries of a lane at an endpoint, in the order of their sequences,
-// and reports whether there are more.
+// DeadIn lists up to n dead deliveries (negative: all) of a lane at an endpoint, in order of
+// sequence, and reports whether there are more. A damaged one is left out.
 func (b *Outbox) DeadIn(tx *store.Tx, endpoint, lane string, n int) (list []DeadDelivery, more bool) {
+	prefix := laneKey(endpoint, lane)
 	c := tx.Bucket(store.Dead).Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if d, _, err := splitDead(v); err == nil && d.Endpoint == endpoint && d.Subject == lane {
+	for k, v := c.Seek(prefix); isOfLane(k, prefix); k, v = c.Next() {
+		if more = len(list) == n; more {
+			return list, true
+		}
+		if d, _, err := readDead(k, v); err == nil {
 			list = append(list, d)
 		}
 	}

@@ -231,13 +231,14 @@ func allOf(r *Relay, partner, id string, livemode bool, a Asked) (all SubjectVie
 	return all, nil
 }
 
-// dead lists the dead deliveries of an endpoint.
+// dead lists the dead deliveries of an endpoint, the oldest first.
 func (g *rig) dead(endpoint string) []outbox.DeadDelivery {
 	g.t.Helper()
-	ds, more, err := g.outbox.ListDead(endpoint, "", 1000)
+	ds, more, err := g.outbox.ListDead(func(e string) bool { return endpoint == "" || e == endpoint }, "", 1000)
 	if err != nil || more {
 		g.t.Fatal(more, err)
 	}
+	slices.Reverse(ds)
 	return ds
 }
 

@@ -140,7 +140,7 @@ func (v *SubjectView) page(tx *store.Tx, lane string, from []byte, limit int, th
 		}
 		seen++
 		last = bytes.Clone(key)
-		body, ok := entryAt(history, key)
+		body, ok := indexed(tx, lane, key)
 		switch key[historyHead-1] {
 		case kindRecord:
 			changes := v.changesOf(history, key)
@@ -153,8 +153,7 @@ func (v *SubjectView) page(tx *store.Tx, lane string, from []byte, limit int, th
 			}
 			v.Changes = append(v.Changes, changes...)
 		case kindOutcome:
-			var o OutcomeView
-			if ok && json.Unmarshal(body, &o) == nil {
+			if o, sound := outcomeOf(key, kindOutcome, body); ok && sound {
 				v.Deliveries = append(v.Deliveries, o)
 			}
 		}

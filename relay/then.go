@@ -223,32 +223,30 @@ type telling struct {
 	endpoint  string // as it is called now
 	sequence  uint64
 	webhookID string
-	kind      string    // type of the change
-	since     time.Time // when it was owed, or owed again, where that is kept
-	owed      bool      // it is owed now
-	ends      []OutcomeView
-	orders    []time.Time // to deliver it again, which had been folded
+	kind      string        // type of the change
+	since     time.Time     // when it came to be owed, of what is owed now; zero: it is not
+	ends      []OutcomeView // how it ended, each time
 }
 
-// state says of a delivery whether it was accepted, owed or dead at an instant.
-func (t *telling) state(at time.Time) (end *OutcomeView, owed bool) {
+// state says whether a delivery was owed at an instant, since when, and how it had ended before.
+// When something came to be owed is kept to the millisecond.
+func (t *telling) state(at time.Time) (end *OutcomeView, owed bool, since time.Time) {
 	for i := range t.ends {
-		if !t.ends[i].At.After(at) {
-			end = &t.ends[i]
+		o := &t.ends[i]
+		if !o.At.After(at) {
+			end = o
+		} else if !o.Owed.After(at) {
+			owed, since = true, o.Owed
 		}
 	}
-	if end == nil || end.Outcome == outbox.Done {
-		return end, end == nil
+	if !t.since.IsZero() && !t.since.After(at) {
+		owed, since = true, t.since
 	}
-	again := t.owed && !t.since.After(at) && !t.since.Before(end.At.Truncate(time.Millisecond)) // of what is owed it is kept to the millisecond
-	later := t.owed || !t.ends[len(t.ends)-1].At.Equal(end.At)                                  // else the order did nothing
-	again = again || later && slices.ContainsFunc(t.orders, func(o time.Time) bool { return !o.Before(end.At) && !o.After(at) })
-	return end, again
+	return end, owed, since
 }
 
 // toldThen is how far each endpoint had been told of a lane. What an endpoint was owed is known of
-// what is owed, of what is dead, and of everything that has ended, as long as that is kept. What
-// max_owed had pushed out counts as dead until it ends, or is found owed again.
+// what is owed, and of everything that has ended, as long as that is kept.
 func (r *Relay) toldThen(tx *store.Tx, lane string, p *past, at *AtView) []ToldView {
 	now := r.o.Registry.Read()
 	all := r.tellings(tx, lane, p, at)
@@ -271,14 +269,11 @@ func (r *Relay) toldThen(tx *store.Tx, lane string, p *past, at *AtView) []ToldV
 			}
 		}
 		id := (&outbox.Delivery{WebhookID: t.webhookID, Endpoint: t.endpoint}).ID()
-		switch end, owed := t.state(p.at); {
+		switch end, owed, since := t.state(p.at); {
 		case owed && len(v.Owed) == maxTold, !owed && end != nil && end.Outcome == outbox.Died && len(v.Dead) == maxTold:
 			v.More = true
 		case owed:
-			w := OwedView{ID: id, Sequence: t.sequence, Type: t.kind, Waits: WaitsForTry}
-			if !t.since.After(p.at) {
-				w.Since = t.since
-			}
+			w := OwedView{ID: id, Sequence: t.sequence, Type: t.kind, Since: since, Waits: WaitsForTry}
 			if len(v.Owed) > 0 {
 				w.Waits, w.Behind = WaitsBehind, v.Owed[0].Sequence
 			}
@@ -312,17 +307,11 @@ func (r *Relay) tellings(tx *store.Tx, lane string, p *past, at *AtView) []*tell
 		}
 		return found[k]
 	}
-	ordered := map[string][]time.Time{} // by delivery id
 	var beside []byte
 	recall(tx, lane, func(k []byte, kind byte, body []byte) bool {
 		switch kind {
 		case kindRecord:
 			beside = bytes.Clone(k)
-			var h RecordView
-			if p.has(k) && bytes.Contains(body, []byte(`"kind":"redelivery"`)) && json.Unmarshal(body, &h) == nil && h.Update.Kind == kyc.Redelivery {
-				id := r.CurrentID(h.Update.ChangeID + "@" + h.Update.Endpoint)
-				ordered[id] = append(ordered[id], h.At)
-			}
 		case kindChange:
 			var c kyc.Change
 			if p.decided(beside, k) && json.Unmarshal(body, &c) == nil {
@@ -332,8 +321,7 @@ func (r *Relay) tellings(tx *store.Tx, lane string, p *past, at *AtView) []*tell
 				}
 			}
 		case kindOutcome:
-			var o OutcomeView
-			if json.Unmarshal(body, &o) == nil {
+			if o, ok := outcomeOf(k, kind, body); ok {
 				t := of(o.Endpoint, o.Sequence)
 				t.ends = append(t.ends, o)
 			}
@@ -344,8 +332,7 @@ func (r *Relay) tellings(tx *store.Tx, lane string, p *past, at *AtView) []*tell
 	for _, id := range r.receivers(now, partner) {
 		owed, _ := r.o.Outbox.OwedIn(tx, id, lane, -1)
 		for i := range owed {
-			t := of(id, owed[i].Sequence)
-			t.owed, t.since = true, owed[i].Since
+			of(id, owed[i].Sequence).since = owed[i].Since
 		}
 	}
 	var list []*telling
@@ -355,7 +342,6 @@ func (r *Relay) tellings(tx *store.Tx, lane string, p *past, at *AtView) []*tell
 			continue // it had not been decided, or nobody can tell
 		}
 		t.webhookID, t.kind = c.id, c.kind
-		t.orders = ordered[c.id+"@"+t.endpoint]
 		slices.SortStableFunc(t.ends, func(a, b OutcomeView) int { return a.At.Compare(b.At) })
 		list = append(list, t)
 	}

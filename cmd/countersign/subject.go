@@ -228,8 +228,11 @@ func (c *console) record(r *api.Record) {
 // end prints how a delivery ended.
 func (c *console) end(d *api.Outcome) {
 	anew := ""
-	if d.Anew != "" {
-		anew = ", rendered anew in " + d.Anew
+	if d.Anew {
+		anew = ", rendered anew in " + d.Format
+	}
+	if d.Replayed {
+		anew += ", replayed"
 	}
 	c.printf("  %s  %-10s #%-3d %-5s %s after %d attempt(s)%s\n", d.At.Format(time.RFC3339), d.Endpoint, d.Sequence, d.Outcome, d.Reason, d.Attempts, anew)
 }
