@@ -88,11 +88,18 @@ func headOf(tx *store.Tx, endpoint, lane string) (h head, due time.Time, ok bool
 	return h, time.UnixMilli(at).UTC(), true
 }
 
-// eachEndpoint calls fn with each endpoint whose id begins a key of a bucket behind a mark, one
-// look-up for each. What is damaged names nobody.
+// firstID is before the first byte of every id, and behind the marks that begin other keys.
+const firstID = 0x20
+
+// eachEndpoint calls fn with each endpoint whose id begins a key of a bucket behind a mark (nil:
+// there is none), one look-up for each. What is damaged names nobody.
 func eachEndpoint(tx *store.Tx, n store.Name, mark []byte, fn func(endpoint string)) {
 	c := tx.Bucket(n).Cursor()
-	k, _ := c.Seek(mark)
+	from := mark
+	if mark == nil {
+		from = []byte{firstID}
+	}
+	k, _ := c.Seek(from)
 	for k != nil && bytes.HasPrefix(k, mark) {
 		id, _, ok := bytes.Cut(k[len(mark):], []byte{0})
 		if !ok {

@@ -155,7 +155,7 @@ func adversary(t *testing.T, fails bool) string {
 // errors that a stranger has written. A command without a row fails.
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
-		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
+		"subject show": {"H H"}, "subject export": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
 		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
 		"endpoints create": {"H H --url H --out %token"}, "endpoints update": {"H --url H --filter H --if-version 3"},
 		"partners list": {""}, "partners show": {"H"}, "partners create": {"H --required H"}, "partners update": {"H --notice-days 3"}, "partners remove": {"H"},

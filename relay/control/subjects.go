@@ -54,3 +54,29 @@ func (s *Server) broken(told []api.Told) {
 		}
 	}
 }
+
+// export writes everything that is kept of one person, bodies in clear among it: so it stands in the
+// audit trail before the first byte is written.
+func (s *Server) export(req *http.Request, _ Token) (any, error) {
+	live, err := s.livemode(req)
+	if err != nil {
+		return nil, err
+	}
+	write, err := s.o.Relay.Export(req.Context(), req.PathValue("partner"), req.PathValue("id"), live, s.o.Quarantine.Unseal)
+	if err != nil {
+		return nil, err
+	}
+	return stream(func(w http.ResponseWriter) error {
+		w.Header().Set("Content-Type", "application/json")
+		return write(patient{w})
+	}), nil
+}
+
+// patient gives whoever reads a stream some time for each part of it.
+type patient struct{ http.ResponseWriter }
+
+// Write implements io.Writer.
+func (p patient) Write(b []byte) (int, error) {
+	answerWithin(p.ResponseWriter, chunkWait)
+	return p.ResponseWriter.Write(b)
+}

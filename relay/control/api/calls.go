@@ -90,6 +90,11 @@ var subjectCalls = []Call{
 		Params: pages(livemodeParam, Param{Name: "at", Kind: "string", Format: "date-time", About: "An instant of the past."}), Answer: Subject{}, Refuses: []Refusal{notFound},
 	},
 	{
+		Pattern: "GET /v1/subjects/{partner}/{id}/export", ID: "exportSubject", Summary: "Export everything that is kept of one person",
+		About:  "Bodies are in it in clear, and so the call stands in the audit trail. It is streamed: one that ends early ends the connection.",
+		Params: []Param{livemodeParam}, Answer: SubjectExport{}, Refuses: []Refusal{notFound},
+	},
+	{
 		Pattern: "POST /v1/subjects/{partner}/{id}/decisions", ID: "decide", Summary: "Decide about a subject, or see what would come of it",
 		Params: []Param{livemodeParam, keyHeader}, Ask: DecisionAsk{}, Answer: Decision{}, Refuses: []Refusal{notFound, keyUsed, setAside, tooMany, journalFull},
 	},

@@ -71,6 +71,21 @@ type Death struct {
 	At       time.Time `json:"at"`
 }
 
+// SubjectExport is everything that is kept of one person. The entries of kept are records of the
+// disk: of them more may be said with a later version.
+type SubjectExport struct {
+	Object    string            `json:"object" enum:"subject_export"`
+	Version   int               `json:"version"`
+	Partner   string            `json:"partner"`
+	ID        string            `json:"id"`
+	Livemode  bool              `json:"livemode"`
+	BegunAt   time.Time         `json:"begun_at" doc:"It is read in many steps: what changed between this and ended_at may be there as it was or as it became."`
+	Kept      map[string]any    `json:"kept" doc:"By section, a list of objects: state, set_aside, refs, told, history, outcomes, timers, unrouted, orders, kafka, journal, questions, quarantine, damaged, owed, due, dead, withheld and attempts."`
+	NothingIn map[string]string `json:"nothing_in" doc:"The buckets of the file that keep nothing of any person, and what they keep."`
+	Elsewhere map[string]string `json:"elsewhere" doc:"What else is kept, and how it is found."`
+	EndedAt   time.Time         `json:"ended_at"`
+}
+
 // Policy says what a partner asks of a subject before it counts as approved, and how long an
 // approval holds.
 type Policy struct {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"io"
 	"maps"
 	"net/http"
 	"time"
@@ -20,6 +21,12 @@ func (c *Client) Subject(ctx context.Context, partner, id string, livemode *bool
 	q := mode(livemode, "at", when)
 	maps.Copy(q, p.query())
 	return do[api.Subject](ctx, c, call{method: http.MethodGet, path: at("/v1/subjects/{partner}/{id}", partner, id), query: q})
+}
+
+// ExportSubject writes everything that is kept of one person, as one JSON object: an
+// api.SubjectExport. An error after the first byte says that not all of it was written.
+func (c *Client) ExportSubject(ctx context.Context, out io.Writer, partner, id string, livemode *bool) error {
+	return c.stream(ctx, out, call{method: http.MethodGet, path: at("/v1/subjects/{partner}/{id}/export", partner, id), query: mode(livemode)})
 }
 
 // Decide takes an operator's decision. With a key it is carried out once, however often it is sent.
