@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -290,7 +291,7 @@ func hold(t *testing.T, id string, list []contract.Example) {
 // What differs from run to run: instants, ids, and how long or large something was.
 var (
 	varies      = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z|[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{16}|\b[A-Za-z0-9_-]{40,}\b`)
-	variesUnder = []string{"took_ms", "bytes", "tries", "owed", "failures", "attempts", "error", "place", "last_used_at", "next", "traceparent", "text", "kept"}
+	variesUnder = []string{"took_ms", "bytes", "tries", "owed", "failures", "attempts", "error", "place", "last_used_at", "next", "traceparent", "text"}
 )
 
 func masked(v any, under string) any {
@@ -301,6 +302,9 @@ func masked(v any, under string) any {
 	}
 	switch v := v.(type) {
 	case map[string]any:
+		if under == "kept" { // what of an export stands in which section: some of it is on its way
+			return slices.Sorted(maps.Keys(v))
+		}
 		for k, of := range v {
 			v[k] = masked(of, k)
 		}
