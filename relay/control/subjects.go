@@ -35,22 +35,22 @@ func (s *Server) subject(req *http.Request, _ Token) (any, error) {
 	shown := viewSubject(&v)
 	shown.Next = cursorOf("history", v.Next)
 	if a.At.IsZero() {
-		s.broken(shown.Endpoints)
+		for i := range shown.Endpoints {
+			t := &shown.Endpoints[i]
+			breaks(t, s.o.Dispatcher.Breaker(t.Endpoint))
+		}
 	}
 	return shown, nil
 }
 
-// broken says of what is owed that it waits for a breaker to close.
-func (s *Server) broken(told []api.Told) {
-	for i := range told {
-		t := &told[i]
-		if t.Breaker = s.o.Dispatcher.Breaker(t.Endpoint); t.Breaker != "open" {
-			continue
-		}
-		for j := range t.Owed {
-			if o := &t.Owed[j]; o.WaitsFor == relay.WaitsForTry || o.WaitsFor == relay.WaitsForTurn {
-				o.WaitsFor = api.WaitsForBreaker
-			}
+// breaks says how an endpoint's breaker stands, and of what would be tried that it waits for it.
+func breaks(t *api.Told, breaker string) {
+	if t.Breaker = breaker; breaker != "open" {
+		return
+	}
+	for i := range t.Owed {
+		if o := &t.Owed[i]; o.WaitsFor == relay.WaitsForTry || o.WaitsFor == relay.WaitsForTurn {
+			o.WaitsFor = api.WaitsForBreaker
 		}
 	}
 }
