@@ -154,7 +154,7 @@ func (w *whereabouts) showRef(k, v []byte) any {
 }
 
 func (w *whereabouts) showTold(k, v []byte) any {
-	_, endpoint, ok := splitDelivered(k)
+	endpoint, ok := splitDelivered(k)
 	d := &delivered{}
 	if !ok || d.decode(v) != nil {
 		return nil

@@ -123,13 +123,12 @@ func knownAt(tx *store.Tx, at time.Time) (n known) {
 		}
 		return n
 	}
-	if k, v = c.Seek(foldsKey(until+1, journal.Position{})); k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	back := c.Prev
+	if k, _ = c.Seek(foldsKey(until+1, journal.Position{})); k == nil {
+		back = c.Last
 	}
 	newest := true
-	for ; k != nil; k, v = c.Prev() {
+	for k, v = back(); k != nil; k, v = c.Prev() {
 		_, last, ok := splitFolds(k)
 		switch {
 		case v == nil || !ok:

@@ -182,13 +182,11 @@ func recallBack(tx *store.Tx, lane string, before []byte, fn func(key []byte) bo
 	}
 	prefix := indexPrefix(lane)
 	c := tx.Bucket(store.Index).Cursor()
-	k, v := c.Seek(indexKey(lane, before))
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
+	back := c.Prev
+	if k, _ := c.Seek(indexKey(lane, before)); k == nil {
+		back = c.Last
 	}
-	for ; k != nil && bytes.Compare(k, prefix) >= 0; k, v = c.Prev() {
+	for k, v := back(); k != nil && bytes.Compare(k, prefix) >= 0; k, v = c.Prev() {
 		if !bytes.HasPrefix(k, prefix) {
 			continue // its key is damaged
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,14 +38,14 @@ func TestTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range v.Endpoints {
-			line := fmt.Sprint(e.Endpoint, " ", e.Accepted)
+			words := []string{fmt.Sprint(e.Endpoint, " ", e.Accepted)}
 			for _, o := range e.Owed {
-				line += fmt.Sprint(" owed ", o.Sequence, " ", o.Waits, " ", o.Behind, " ", o.Failures, " ", !o.Next.IsZero())
+				words = append(words, fmt.Sprint("owed ", o.Sequence, " ", o.Waits, " ", o.Behind, " ", o.Failures, " ", !o.Next.IsZero()))
 			}
 			for _, d := range e.Dead {
-				line += fmt.Sprint(" dead ", d.Sequence, " ", d.Reason)
+				words = append(words, fmt.Sprint("dead ", d.Sequence, " ", d.Reason))
 			}
-			got = append(got, line)
+			got = append(got, strings.Join(words, " "))
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s:\n got %q\nwant %q", what, got, want)

@@ -141,16 +141,15 @@ func (w *whereabouts) learn(k, v []byte) error {
 			Body   string `json:"body_sha256"`
 		} `json:"update"`
 	}
-	if !ok || json.Unmarshal(body, &e) != nil {
-		return nil
-	}
-	if k[historyHead-1] == kindChange {
+	switch sound := ok && json.Unmarshal(body, &e) == nil; {
+	case !sound:
+	case k[historyHead-1] == kindChange:
 		w.ids[e.ID] = true
-		return nil
-	}
-	w.ids[e.Update.ID] = true
-	if e.Update.Body != "" {
-		w.bodies = append(w.bodies, journal.BodyItemID(e.Update.Source, e.Update.Body))
+	default:
+		w.ids[e.Update.ID] = true
+		if e.Update.Body != "" {
+			w.bodies = append(w.bodies, journal.BodyItemID(e.Update.Source, e.Update.Body))
+		}
 	}
 	return nil
 }
