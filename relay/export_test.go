@@ -36,6 +36,7 @@ func remarkable(t *testing.T) (g *rig, id string) {
 	g = newRig(t)
 	g.close()
 	g.forward = true
+	g.wrap = func(b *journal.Bolt) journal.Journal { return hoarding{b} } // so that what is folded stays there
 	g.partners = []Partner{acme(p.endpoint("a", only("kyc.status.*"), attempts(2)), p.endpoint("b", only("kyc.status.*"), hourly)), {ID: "globex"}}
 	g.open()
 	g.run()
@@ -99,7 +100,6 @@ func remarkable(t *testing.T) (g *rig, id string) {
 			tx.Bucket(store.Aside).Put([]byte(laneOf("acme", id, true)), []byte(`{"since":"2026-01-01T00:00:00Z","bucket":"history"}`)),
 		)
 	})
-	g.relay.o.Journal = hoarding{g.relay.o.Journal} // so that what is folded stays in the journal
 	last := of(said(id, 9, kyc.Pending))
 	last.Verification.Ref = "another-" + distinct
 	last.ExpiresAt = time.Now().Add(100 * time.Hour)

@@ -83,6 +83,9 @@ func TestFoldsAreKept(t *testing.T) {
 	g.restart()
 	eventually(t, "the start has proved the last", func() bool { rows, proved := done(); return rows == 3 && proved == 3 })
 	g.clock.advance(48 * time.Hour)
+	if err := g.halt(); err != nil { // which removes what has had its time itself
+		t.Fatal(err)
+	}
 	g.relay.Keep(Retention{History: 24 * time.Hour})
 	for more := true; more; {
 		var err error

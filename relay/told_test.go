@@ -103,20 +103,26 @@ func TestThenWithoutHistory(t *testing.T) {
 	f(days(0.5), ByFold, kyc.Approved, 2)
 	f(days(1.5), ByFold, kyc.Pending, 1)
 	f(days(2.5), ByFold, kyc.NotStarted, 0)
-	g.relay.Keep(Retention{History: 36 * time.Hour})
-	for more := true; more; {
-		var err error
-		if more, err = g.relay.retainHistory(t.Context()); err != nil {
+	gone := func() {
+		t.Helper()
+		if err := g.halt(); err != nil { // which removes what has had its time itself
 			t.Fatal(err)
 		}
+		g.relay.Keep(Retention{History: 36 * time.Hour})
+		for more := true; more; {
+			var err error
+			if more, err = g.relay.retainHistory(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.restart()
 	}
+	gone()
 	f(days(0), ByChange, kyc.Rejected, 2)
 	f(days(0.5), ByChange, kyc.Approved, 1)
 	f(days(1.5), ByNobody, "", 0)
 	g.clock.advance(72 * time.Hour)
-	if _, err := g.relay.retainHistory(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	gone()
 	g.tell(said("bob", 1, kyc.Approved)) // since then everything is kept
 	g.folded()
 	f(g.clock.now(), ByChange, kyc.Rejected, 0)
