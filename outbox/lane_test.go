@@ -9,8 +9,8 @@ import (
 	"countersign/outbox/store"
 )
 
-// lanesOf is a rig that owes five deliveries of ann to two endpoints, and others to others.
-func lanesOf(t *testing.T, c *clock) *rig {
+// annsLanes is a rig that owes five deliveries of ann to two endpoints, and others to others.
+func annsLanes(t *testing.T, c *clock) *rig {
 	t.Helper()
 	r := startRig(t, store.Options{}, Options{Now: c.now}, Endpoint{ID: "a"}, Endpoint{ID: "b"})
 	for seq := range uint64(5) {
@@ -26,7 +26,7 @@ func lanesOf(t *testing.T, c *clock) *rig {
 // others behind which they stand; other lanes and other endpoints cost no look.
 func TestOwedIn(t *testing.T) {
 	c := newClock()
-	r := lanesOf(t, c)
+	r := annsLanes(t, c)
 	f := func(n int, wantMore bool, want ...uint64) {
 		t.Helper()
 		_ = r.s.View(func(tx *store.Tx) error {
@@ -57,7 +57,7 @@ func TestOwedIn(t *testing.T) {
 // it is tried next; what is dead stands in its lane's order.
 func TestLaneInTime(t *testing.T) {
 	c := newClock()
-	r := lanesOf(t, c)
+	r := annsLanes(t, c)
 	c.add(time.Minute)
 	view := func() (o []Owed, dead []DeadDelivery) {
 		_ = r.s.View(func(tx *store.Tx) error {
@@ -101,7 +101,7 @@ func TestLaneInTime(t *testing.T) {
 // endpoint, and nobody else's; all of them together are the bucket.
 func TestWhereabouts(t *testing.T) {
 	c := newClock()
-	r := lanesOf(t, c)
+	r := annsLanes(t, c)
 	c.add(time.Minute)
 	for _, e := range []string{"a", "b"} {
 		for i, d := range r.claim(t, e, 100) {

@@ -55,6 +55,14 @@ func Whereabouts(tx *store.Tx, n store.Name, lane string) (keys [][]byte) {
 				}
 			}
 		})
+	case store.Answers: // others may have been answered with the same
+		seen := map[string]bool{}
+		for _, t := range triesOf(tx, lane, -1) {
+			if t.text && !seen[string(t.answer)] {
+				seen[string(t.answer)] = true
+				add(t.answer)
+			}
+		}
 	default:
 	}
 	return keys
@@ -88,8 +96,10 @@ type Shown struct {
 	Failures    int              `json:"failures,omitempty"`
 	Reason      string           `json:"reason,omitempty"` // of a dead one
 	Code        int              `json:"code,omitempty"`
-	At          time.Time        `json:"at,omitzero"` // when it died
-	Try         *Try             `json:"try,omitempty"`
+	At          time.Time        `json:"at,omitzero"` // when it died, or was tried, or answered last
+	Detail      string           `json:"detail,omitempty"`
+	TookMS      int64            `json:"took_ms,omitempty"`
+	Text        string           `json:"text,omitempty"` // that a try was answered with, and perhaps others
 	Withheld    *Acknowledgement `json:"acknowledged,omitempty"`
 	Body        json.RawMessage  `json:"body,omitempty"`  // as it is sent, where it is JSON
 	Bytes       []byte           `json:"bytes,omitempty"` // else
@@ -128,12 +138,16 @@ func Show(n store.Name, k, v []byte) *Shown {
 			return &Shown{Endpoint: endpoint, Sequence: h.seq, Failures: h.failures, Due: time.UnixMilli(due).UTC()}
 		}
 	case store.Attempts:
-		t := &Try{}
 		if len(k) < 13 {
 			return nil
 		}
-		if d, ok := splitDelivery(k[:len(k)-2]); ok && json.Unmarshal(v, t) == nil {
-			return &Shown{Endpoint: d.Endpoint, Sequence: d.Sequence, Try: t}
+		d, ok := splitDelivery(k[:len(k)-2])
+		if t, _, _, sound := decodeTry(v); ok && sound {
+			return &Shown{Endpoint: d.Endpoint, Sequence: d.Sequence, Reason: t.Reason, Code: t.Code, At: t.At, Detail: t.Detail, TookMS: t.Took.Milliseconds()}
+		}
+	case store.Answers:
+		if t, _, ok := decodeSaid(v); ok && len(k) > 2 {
+			return &Shown{Endpoint: string(k[:len(k)-2]), At: t.at.UTC(), Text: t.text}
 		}
 	case store.Withheld:
 		w := &withheldRecord{}

@@ -48,6 +48,7 @@ func keepers() []keeper {
 		{bucket: store.Quarantine, section: "quarantine", keys: (*whereabouts).items, show: (*whereabouts).showItem},
 		{bucket: store.Damaged, section: "damaged", is: (*whereabouts).isDamaged, show: (*whereabouts).showDamaged},
 		{bucket: store.Meta, nobody: "positions, and counts by endpoint and partner"},
+		{bucket: store.Jobs, owner: "replays: GET /v1/replays lists them; one of a single delivery names it"},
 		{bucket: store.Folds, nobody: "when which positions of the journal were folded"},
 		{bucket: registry.Bucket, nobody: "partners, endpoints, policies, keys and tokens"},
 		{bucket: store.Audit, owner: "the audit trail: GET /v1/audit lists who called what about the person"},
@@ -59,9 +60,9 @@ func outboxKeepers() (list []keeper) {
 	for _, b := range []struct {
 		name    store.Name
 		section string
-	}{{store.Deliveries, "owed"}, {store.Due, "due"}, {store.Dead, "dead"}, {store.Withheld, "withheld"}, {store.Attempts, "attempts"}} {
+	}{{store.Deliveries, "owed"}, {store.Due, "due"}, {store.Dead, "dead"}, {store.Withheld, "withheld"}, {store.Attempts, "attempts"}, {store.Answers, "answers"}} {
 		list = append(list, keeper{
-			bucket: b.name, section: b.section,
+			bucket: b.name, section: b.section, shared: b.name == store.Answers,
 			keys: func(w *whereabouts, tx *store.Tx) [][]byte { return outbox.Whereabouts(tx, b.name, w.lane) },
 			show: func(_ *whereabouts, k, v []byte) any {
 				if s := outbox.Show(b.name, k, v); s != nil {

@@ -30,6 +30,8 @@ const (
 	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
 	Outcomes                   // relay: how deliveries ended, by (endpoint, time)
+	Jobs                       // relay/replay: replays, by id
+	Answers                    // outbox: the texts of answers to failed tries, a bounded number of each endpoint
 	Folds                      // relay: when which records were folded, by instant
 
 	buckets = int(Folds) // how many there are
@@ -37,7 +39,7 @@ const (
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "folds",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds",
 }
 
 // Names lists every bucket, in the order of their numbers.
