@@ -35,7 +35,7 @@ func (r *Relay) retain(ctx context.Context) error {
 	for {
 		more, full := false, false
 		for _, step := range []func(context.Context) (bool, error){
-			r.retainHistory, r.retainOutcomes, r.retainChanges, r.retainAttempts, r.retainAnswers, r.retainOrders,
+			r.retainHistory, r.retainOutcomes, r.retainChanges, r.retainAttempts, r.retainAnswers, r.retainOrders, r.retainFolds,
 		} {
 			again, err := step(ctx)
 			if err != nil && !isFull(err) {

@@ -268,7 +268,7 @@ func walkWho(w *walk) {
 	if err := json.Unmarshal([]byte(w.run(exitYes, "subject acme rupert --json")), &v); err != nil {
 		w.t.Fatal(err)
 	}
-	last := v.Records[len(v.Records)-1].Update
+	last := v.Records[0].Update
 	if last.Kind != kyc.Decision || last.Actor != "kim" || last.Note != "four eyes: kim and lee" {
 		w.t.Errorf("the history does not say who decided and why: %+v", last)
 	}

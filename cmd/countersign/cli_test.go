@@ -176,6 +176,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("carl: %v %+v", err, view)
 	}
 	f(exitNo, "not found", "subject", "--config", config, "acme", "nobody")
+	seeCarl(t, f, config, dir)
 	f(exitYes, "acme-main", "endpoints", "--config", config)
 	f(exitYes, "is enabled", "endpoints", "resume", "--config", config, "acme-main")
 	f(exitNo, "not found", "endpoints", "resume", "--config", config, "nosuch")

@@ -172,9 +172,17 @@ func (s *session) refused(err error, status int, kind, code, param string) {
 
 func (s *session) subjects() {
 	c, ctx, no := s.c, s.ctx, false
-	ann, err := c.Subject(ctx, "acme", "user-001", &no)
+	ann, err := c.Subject(ctx, "acme", "user-001", &no, time.Time{}, client.Page{})
 	good(s, ann, err)(func(v contract.Subject) bool { return v.Status.Status == "approved" && len(v.Records) == 1 })
-	_, err = c.Subject(ctx, "acme", "..", nil) // a name, and no step in a path
+	then, err := c.Subject(ctx, "acme", "user-001", &no, time.Now(), client.Page{Limit: 1})
+	good(s, then, err)(func(v contract.Subject) bool {
+		return v.Status.Status == "approved" && v.At != nil && v.At.By == "fold"
+	})
+	var kept bytes.Buffer
+	err = c.ExportSubject(ctx, &kept, "acme", "user-001", &no)
+	var export contract.SubjectExport
+	good(s, export, errors.Join(err, json.Unmarshal(kept.Bytes(), &export)))(func(contract.SubjectExport) bool { return len(export.Kept) > 10 && export.ID == "user-001" })
+	_, err = c.Subject(ctx, "acme", "..", nil, time.Time{}, client.Page{}) // a name, and no step in a path
 	s.refused(err, http.StatusNotFound, "not_found", "not_found", "")
 	release := contract.DecisionAsk{Source: "sumsub-eu", Check: "identity_verification", Release: true, Reason: "a namesake"}
 	release.DryRun = true

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -52,6 +53,9 @@ var story = []step{
 	{id: "discardQuestion", name: "one that nobody answers", path: "/v1/questions/discard", ask: `{"id":"{question}"}`},
 	{id: "discardOldQuestions", name: "of jumio", path: "/v1/questions/discard-old", ask: `{"source":"jumio","older":"1h"}`},
 	{id: "subject", name: "one that was approved", as: "viewer", path: "/v1/subjects/acme/user-001"},
+	{id: "subject", name: "before anything was said", as: "viewer", path: "/v1/subjects/acme/user-001?at=2026-01-01T00:00:00Z"},
+	{id: "exportSubject", name: "everything that is kept of one", path: "/v1/subjects/acme/user-001/export"},
+	{id: "exportSubject", name: "nobody", path: "/v1/subjects/acme/nobody/export", status: 404},
 	{id: "subject", name: "nobody", as: "viewer", path: "/v1/subjects/acme/nobody", status: 404},
 	{
 		id: "decide", name: "what would come of it", path: "/v1/subjects/acme/user-003/decisions",
@@ -332,6 +336,9 @@ func masked(v any, under string) any {
 	}
 	switch v := v.(type) {
 	case map[string]any:
+		if under == "kept" { // what of an export stands in which section: some of it is on its way
+			return slices.Sorted(maps.Keys(v))
+		}
 		for k, of := range v {
 			v[k] = masked(of, k)
 		}

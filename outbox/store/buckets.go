@@ -32,13 +32,14 @@ const (
 	Outcomes                   // relay: how deliveries ended, by (endpoint, time)
 	Jobs                       // relay/replay: replays, by id
 	Answers                    // outbox: the texts of answers to failed tries, a bounded number of each endpoint
+	Folds                      // relay: when which records were folded, by instant
 
-	buckets = int(Answers) // how many there are
+	buckets = int(Folds) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds",
 }
 
 // Names lists every bucket, in the order of their numbers.
@@ -61,7 +62,7 @@ func (n Name) String() string {
 // fill is how full pages are packed: what is mostly written in order is seldom inserted into again.
 func (n Name) fill() float64 {
 	switch n {
-	case Journal, History, Outcomes, Forward, Deliveries, Due:
+	case Journal, History, Outcomes, Forward, Deliveries, Due, Folds:
 		return 0.9
 	default:
 		return bolt.DefaultFillPercent

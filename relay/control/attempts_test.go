@@ -89,7 +89,7 @@ func TestAcceptedAttemptIsSeen(t *testing.T) {
 	}
 	eventually(t, "it is accepted", func() bool { _, err := g.outbox.FindDead(dead); return err != nil && g.outbox.Owed(endpoint) == 0 })
 	g.settled()
-	v, err := g.relay.Subject("acme", "bad", true)
+	v, err := g.relay.Subject("acme", "bad", true, relay.Asked{})
 	at := slices.IndexFunc(v.Deliveries, func(o relay.OutcomeView) bool { return o.Endpoint == endpoint && o.Outcome == outbox.Done })
 	if err != nil || at < 0 {
 		t.Fatalf("%+v, %v", v.Deliveries, err)

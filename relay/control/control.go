@@ -181,6 +181,7 @@ func (s *Server) routes() []Route {
 	rs = append(
 		rs,
 		Route{"GET /v1/subjects/{partner}/{id}", Viewer, false, s.subject},
+		Route{"GET /v1/subjects/{partner}/{id}/export", Operator, false, s.export},
 		Route{"POST /v1/subjects/{partner}/{id}/decisions", Operator, false, s.decide},
 		Route{"GET /v1/set-aside", Viewer, false, s.aside},
 		Route{"POST /v1/subjects/{partner}/{id}/rebuild", Operator, false, s.rebuild},

@@ -55,9 +55,17 @@ func badCursor() error { return bad("cursor", "cursor is the next of a page of t
 func listed[T any](p paging, data []T, more bool, id func(*T) string) api.List[T] {
 	l := api.Page(data, more)
 	if more && len(data) > 0 {
-		l.Next = base64.RawURLEncoding.EncodeToString([]byte(p.list + "\x00" + id(&data[len(data)-1])))
+		l.Next = cursorOf(p.list, id(&data[len(data)-1]))
 	}
 	return l
+}
+
+// cursorOf is the cursor of the page of a list behind an entry; "": of none.
+func cursorOf(list, after string) string {
+	if after == "" {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(list + "\x00" + after))
 }
 
 // cutOut is the page of a list that is all there, in the order of its ids.

@@ -9,18 +9,6 @@ import (
 	"countersign/relay/control/api"
 )
 
-func (s *Server) subject(req *http.Request, _ Token) (any, error) {
-	live, err := s.livemode(req)
-	if err != nil {
-		return nil, err
-	}
-	v, err := s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live)
-	if err != nil {
-		return nil, err
-	}
-	return viewSubject(&v), nil
-}
-
 // endpoints lists them by id, which is theirs for ever.
 func (s *Server) endpoints(req *http.Request, t Token) (any, error) {
 	p, err := pageOf(req, "endpoints")

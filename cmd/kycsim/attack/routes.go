@@ -60,6 +60,7 @@ func Routes() []Route {
 		{"POST /v1/backup", "/v1/backup", `{}`, "oa"},
 		{"POST /v1/reload", "/v1/reload", `{"dry_run":true}`, "oa"},
 		{"GET /v1/subjects/{partner}/{id}", "/v1/subjects/acme/ann", "", "voa"},
+		{"GET /v1/subjects/{partner}/{id}/export", "/v1/subjects/acme/ann/export", "", "oa"},
 		{"POST /v1/subjects/{partner}/{id}/decisions", "/v1/subjects/acme/ann/decisions", "{}", "oa"},
 		{"POST /v1/subjects/{partner}/{id}/rebuild", "/v1/subjects/acme/ann/rebuild", `{"reason":"r"}`, "oa"},
 		{"GET /v1/set-aside", "/v1/set-aside", "", "voa"},

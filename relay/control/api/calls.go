@@ -85,8 +85,14 @@ var bodyCalls = []Call{
 // subjectCalls are about persons and businesses, and what is asked of them.
 var subjectCalls = []Call{
 	{
-		Pattern: "GET /v1/subjects/{partner}/{id}", ID: "subject", Summary: "Show who told us what of a person, what we made of it, and whom we told",
-		Params: []Param{livemodeParam}, Answer: Subject{}, Refuses: []Refusal{notFound},
+		Pattern: "GET /v1/subjects/{partner}/{id}", ID: "subject", Summary: "Show who told us what of a person, what we made of it, and whom we told, the newest first",
+		About:  "Each page says where the person stands, and what is owed of it; records and ends of deliveries are counted together. With at, all of it is as it was known and told at that instant.",
+		Params: pages(livemodeParam, Param{Name: "at", Kind: "string", Format: "date-time", About: "An instant of the past."}), Answer: Subject{}, Refuses: []Refusal{notFound},
+	},
+	{
+		Pattern: "GET /v1/subjects/{partner}/{id}/export", ID: "exportSubject", Summary: "Export everything that is kept of one person",
+		About:  "Bodies are in it in clear, and so the call stands in the audit trail. It is streamed: one that ends early ends the connection.",
+		Params: []Param{livemodeParam}, Reads: true, Answer: SubjectExport{}, Refuses: []Refusal{notFound},
 	},
 	{
 		Pattern: "POST /v1/subjects/{partner}/{id}/decisions", ID: "decide", Summary: "Decide about a subject, or see what would come of it",
