@@ -1,0 +1,633 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	bolt "go.etcd.io/bbolt"
+)
+
+// churner writes and deletes at random, in all buckets that have sums, and remembers what was
+// acknowledged.
+type churner struct {
+	t    *testing.T
+	s    *Store
+	id   int
+	rng  *rand.Rand
+	keys int // that it uses; 0: 500
+
+	is map[string]string // by bucket and key; "": it was deleted
+	n  int
+}
+
+func newChurner(t *testing.T, s *Store, id int) *churner {
+	return &churner{t: t, s: s, id: id, rng: rand.New(rand.NewPCG(uint64(id), 7)), is: map[string]string{}}
+}
+
+func (c *churner) once(ctx context.Context) error {
+	change := map[string]string{}
+	keys := c.keys
+	if keys == 0 {
+		keys = 500
+	}
+	for range 1 + c.rng.IntN(20) {
+		n := Names()[c.rng.IntN(buckets)]
+		k := fmt.Sprintf("%c%d/%04d", byte(n), c.id, c.rng.IntN(keys))
+		if change[k] = ""; c.rng.IntN(3) > 0 {
+			change[k] = strings.Repeat(fmt.Sprintf("%s=%d;", k, c.n), 1+c.rng.IntN(40))
+		}
+	}
+	c.n++
+	err := c.s.Update(ctx, func(tx *Tx) error {
+		for k, v := range change {
+			b := tx.Bucket(Name(k[0]))
+			if v == "" {
+				if err := b.Delete([]byte(k[1:])); err != nil {
+					return err
+				}
+			} else if err := b.Put([]byte(k[1:]), []byte(v)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		for k, v := range change {
+			c.is[k] = v
+		}
+	}
+	return err
+}
+
+// check reads it all.
+func (c *churner) check(s *Store) {
+	c.t.Helper()
+	if err := s.View(func(tx *Tx) error {
+		for k, want := range c.is {
+			if got, err := tx.Bucket(Name(k[0])).Get([]byte(k[1:])); err != nil || string(got) != want {
+				return fmt.Errorf("%q is %.40q, %v; acknowledged was %.40q", k, got, err, want)
+			}
+		}
+		return nil
+	}); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// churn runs some until stop, which waits for them.
+func churn(t *testing.T, s *Store, workers int) (all []*churner, stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for id := range workers {
+		c := newChurner(t, s, id)
+		all = append(all, c)
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if err := c.once(context.Background()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	return all, func() { cancel(); wg.Wait() }
+}
+
+// preload writes n records in all buckets.
+func preload(t *testing.T, s *Store, n int) {
+	t.Helper()
+	for i := 0; i < n; i += 1000 {
+		mustUpdate(t, s, func(tx *Tx) error {
+			for j := i; j < i+1000; j++ {
+				if err := tx.Bucket(Names()[1+j%(buckets-1)]).Put(fmt.Appendf(nil, "preloaded/%06d", j), fmt.Appendf(nil, "%0200d", j)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// litter fills a file with what is deleted again.
+func litter(t *testing.T, s *Store, marker string) {
+	t.Helper()
+	for _, del := range []bool{false, true} {
+		for i := range 120 {
+			mustUpdate(t, s, func(tx *Tx) error {
+				for j := range 20 {
+					k, b := fmt.Appendf(nil, "%s/%03d/%03d", marker, i, j), tx.Bucket(Names()[1+(i+j)%(buckets-1)])
+					if del {
+						if err := b.Delete(k); err != nil {
+							return err
+						}
+					} else if err := b.Put(k, []byte(strings.Repeat(marker, 400))); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+	}
+}
+
+// Under load, nothing that was acknowledged is lost by a compaction, before it, meanwhile or after
+// it; the file is smaller, sound, and still the one that a next start opens; a reader that has
+// begun before keeps what it sees.
+func TestCompactUnderLoad(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	s, stop := start(t, Options{MaxSize: 256 << 20, Metrics: reg})
+	preload(t, s, 30_000)
+	litter(t, s, "deleted")
+	all, quiet := churn(t, s, 4)
+	mustUpdate(t, s, put("reader", "before"))
+	before := s.Size()
+	for round := range 3 {
+		seen, end, closed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+		go func() {
+			closed <- s.View(func(tx *Tx) error {
+				close(seen)
+				<-end
+				b, err := tx.Bucket(Journal).Get([]byte("reader"))
+				if string(b) != "before" {
+					t.Errorf("a reader of the old file sees %q", b)
+				}
+				return err
+			})
+		}()
+		<-seen
+		phases := map[Phase]int{}
+		done := make(chan Compaction, 1)
+		var switched sync.Once
+		go func() {
+			c, err := s.Compact(t.Context(), func(c Compaction) {
+				phases[c.Phase]++
+				if c.Phase == Done || c.Phase == Failed {
+					switched.Do(func() { close(end) })
+				}
+			})
+			if err != nil {
+				t.Errorf("round %d: %v", round, err)
+				switched.Do(func() { close(end) })
+			}
+			done <- c
+		}()
+		c := <-done
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		for _, p := range []Phase{Copying, Checking, CatchingUp, Switching, Done} {
+			if phases[p] == 0 {
+				t.Errorf("phase %s was not told", p)
+			}
+		}
+		if phases[Copying] < 15 {
+			t.Errorf("it was copied in %d steps: the writer hardly had a chance", phases[Copying])
+		}
+		t.Logf("%d bytes became %d, the writer waited %s, all took %s", before, c.After, c.Pause, c.Ended.Sub(c.Began))
+	}
+	mustUpdate(t, s, put("reader", "after"))
+	if got := get(t, s, "reader"); got != "after" {
+		t.Errorf("after it, %q is read", got)
+	}
+	if got := metric(t, reg, "store_compactions_total", "done"); got != 3 {
+		t.Errorf("%v compactions counted", got)
+	}
+	quiet()
+	for _, c := range all {
+		c.check(s)
+	}
+	if c := s.Compaction(); c.After >= before || c.Phase != Done {
+		t.Errorf("%d bytes became %+v", before, c)
+	}
+	if run, closed := stop(); run != nil || closed != nil {
+		t.Fatal(run, closed)
+	}
+	if exists(s.Path() + compactSuffix) {
+		t.Error("it left its new file behind")
+	}
+	if err := examined(s.Path()); err != nil {
+		t.Error(err)
+	}
+	again := mustOpen(t, Options{Dir: filepath.Dir(s.Path())})
+	defer again.Close()
+	for _, c := range all {
+		c.check(again)
+	}
+	if maps, err := os.ReadFile("/proc/self/maps"); err != nil || strings.Contains(string(maps), filepath.Dir(s.Path())+"/countersign.db (deleted)") {
+		t.Errorf("the old file is still mapped: %v", err)
+	}
+}
+
+// No byte of what was deleted before is in the file after a compaction, nor in a backup.
+func TestCompactLeavesNothingDeleted(t *testing.T) {
+	s, _ := start(t, Options{MaxSize: 256 << 20})
+	all, quiet := churn(t, s, 1)
+	litter(t, s, "marker-of-the-deleted")
+	mustUpdate(t, s, put("gone", "short-marker"))
+	mustUpdate(t, s, put("gone", "another"))
+	mustUpdate(t, s, put("stays", "stays-marker"))
+	quiet()
+	count := func(path, marker string) int {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Count(b, []byte(marker))
+	}
+	if count(s.Path(), "marker-of-the-deleted") == 0 {
+		t.Fatal("bbolt leaves nothing behind: there is nothing to show")
+	}
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	if _, err := s.Backup(backup); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Compact(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{backup, s.Path()} {
+		for _, marker := range []string{"marker-of-the-deleted", "short-marker"} {
+			if n := count(path, marker); n != 0 {
+				t.Errorf("%q stands %d times in %s", marker, n, path)
+			}
+		}
+		if count(path, "stays-marker") != 1 {
+			t.Errorf("what is there is not in %s", path)
+		}
+	}
+	if c.After >= c.Expected+64<<20 || c.Free >= 1<<20 {
+		t.Errorf("after it, %+v", c)
+	}
+	all[0].check(s)
+}
+
+// Why not: one at a time, none beside a backup, no room, a stop; and the old file stays.
+func TestCompactRefused(t *testing.T) {
+	s, stop := start(t, Options{})
+	litter(t, s, "deleted")
+	if c := s.Compaction(); c.Phase != Idle || c.Refused != "" || c.Free == 0 || c.File == 0 || c.Expected+c.Free > c.File || c.Needed <= c.Expected || c.DiskFree == 0 {
+		t.Errorf("before: %+v", c)
+	}
+	var second, beside error
+	var once sync.Once
+	_, err := s.Compact(t.Context(), func(Compaction) {
+		once.Do(func() {
+			if c := s.Compaction(); !c.Phase.Running() {
+				t.Errorf("meanwhile: %+v", c)
+			}
+			_, second = s.Compact(t.Context(), nil)
+			_, beside = s.Backup(filepath.Join(t.TempDir(), "b.db"))
+		})
+	})
+	if err != nil || beside != nil || !errors.Is(second, ErrNotCompacted) || !strings.Contains(second.Error(), "under way") {
+		t.Errorf("%v; a second: %v; a backup meanwhile: %v", err, second, beside)
+	}
+	s.backup(1)
+	if _, err := s.Compact(t.Context(), nil); !errors.Is(err, ErrNotCompacted) || !strings.Contains(err.Error(), "a backup is being made") {
+		t.Errorf("beside a backup: %v", err)
+	}
+	s.backup(-1)
+	if c := planOf(s.file(), s.Path(), 1<<60); !strings.Contains(c.Refused, "bytes on the disk") {
+		t.Errorf("without room: %+v", c)
+	}
+	for _, phase := range []Phase{Copying, CatchingUp, Switching} {
+		before := digest(t, s.Path())
+		ctx, cancel := context.WithCancel(t.Context())
+		c, err := s.Compact(ctx, func(c Compaction) {
+			if c.Phase == phase {
+				cancel()
+			}
+		})
+		if phase != Switching && (!errors.Is(err, context.Canceled) || c.Phase != Failed || c.Err == nil || digest(t, s.Path()) != before) || exists(s.Path()+compactSuffix) {
+			t.Errorf("given up while %s: %v, %+v", phase, err, c)
+		}
+		cancel()
+	}
+	s.short.Store(uint32(ShortDisk))
+	if _, err := s.Compact(t.Context(), func(Compaction) { s.short.Store(uint32(ShortDisk)) }); !errors.Is(err, ErrNotCompacted) || !strings.Contains(err.Error(), "nearly full") {
+		t.Errorf("when the disk fills up: %v", err)
+	}
+	s.measure()
+	_, err = s.Compact(t.Context(), func(c Compaction) {
+		if c.Phase == CatchingUp {
+			go stop()
+			<-s.stopped
+		}
+	})
+	if !errors.Is(err, ErrNotCompacted) || !errors.Is(err, ErrClosed) {
+		t.Errorf("at a stop: %v", err)
+	}
+	if run, closed := stop(); run != nil || closed != nil || exists(s.Path()+compactSuffix) {
+		t.Error(run, closed)
+	}
+	if _, err := s.Compact(t.Context(), nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("after it: %v", err)
+	}
+}
+
+// A copy that cannot keep up says so; and what it would have missed, it does not miss.
+func TestCompactTooManyChanges(t *testing.T) {
+	n := &notes{}
+	n.add([]string{"a", "b", "a"})
+	if got, err := n.take(); err != nil || strings.Join(got, "") != "ab" || n.len() != 0 {
+		t.Errorf("%q, %v", got, err)
+	}
+	long := strings.Repeat("x", 32<<10)
+	for i := range maxNoted / len(long) {
+		n.add([]string{fmt.Sprint(i, long)})
+	}
+	if _, err := n.take(); !errors.Is(err, errManyChanges) || n.len() != 0 {
+		t.Errorf("too many: %v, %d left", err, n.len())
+	}
+	n.add([]string{"a"})
+	if _, err := n.take(); !errors.Is(err, errManyChanges) {
+		t.Errorf("after it: %v", err)
+	}
+}
+
+// A damaged record is never given up by a compaction: it refuses, and every byte stays.
+func TestCompactDamaged(t *testing.T) {
+	s, _ := start(t, Options{})
+	litter(t, s, "deleted")
+	for i := range 50 {
+		mustUpdate(t, s, put(fmt.Sprint("k", i), "sound"))
+	}
+	if err := s.db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte(Journal.String())).Put([]byte("k7"), []byte("not a record of ours"))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	before := digest(t, s.Path())
+	if _, err := s.Compact(t.Context(), nil); !errors.Is(err, ErrNotCompacted) || !errors.Is(err, ErrBadRecord) || !strings.Contains(err.Error(), "bucket journal") {
+		t.Errorf("with a damaged record: %v", err)
+	}
+	if digest(t, s.Path()) != before || exists(s.Path()+compactSuffix) {
+		t.Error("it has changed something")
+	}
+	path := filepath.Join(t.TempDir(), "b.db")
+	if _, err := s.Backup(path); !errors.Is(err, ErrBadRecord) || exists(path) || exists(path+".new") {
+		t.Errorf("a backup: %v", err)
+	}
+}
+
+// What differs is found by the counts and the checksums, whatever the reason.
+func TestCopyProof(t *testing.T) {
+	s, _ := start(t, Options{})
+	for i := range 50 {
+		mustUpdate(t, s, put(fmt.Sprint("k", i), fmt.Sprint("value ", i)))
+	}
+	f := func(want string, spoil func(*copier, *Tx) error) {
+		t.Helper()
+		c := &copier{from: s.begin, noted: &notes{}, path: filepath.Join(t.TempDir(), "copy.db"), goOn: s.open}
+		err := newFile(c.path, nil)
+		if err == nil {
+			c.to, err = openCopy(c.path, 0, 0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.to.Close()
+		if err := errors.Join(c.start(), c.all(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		left := sums{of: c.sums.of}
+		if err := c.to.Update(func(tx *bolt.Tx) error { return spoil(c, &Tx{bolt: tx, sums: &left}) }); err != nil {
+			t.Fatal(err)
+		}
+		c.sums.of = left.of
+		src, err := s.begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.Rollback()
+		err = c.check(t.Context(), func(int64, int64) {})
+		if err == nil {
+			err = c.last(src, &s.sums, nil)
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	f("", func(*copier, *Tx) error { return nil })
+	f("bucket journal has 49 records in the copy and should have 50", func(c *copier, tx *Tx) error {
+		return errors.Join(tx.Bucket(Journal).Delete([]byte("k7")), tx.sums.keep(tx))
+	})
+	f("bucket journal has records in the copy that are not the last", func(c *copier, tx *Tx) error {
+		return errors.Join(tx.Bucket(Journal).Put([]byte("k7"), []byte("of another time")), tx.sums.keep(tx))
+	})
+	f("meta is not the same", func(c *copier, tx *Tx) error { return tx.Bucket(Meta).Put([]byte("m"), []byte("v")) })
+	f("does not pass its check", func(c *copier, tx *Tx) error { // of which the sums know nothing
+		return tx.bolt.Bucket([]byte(Journal.String())).Delete([]byte("k7"))
+	})
+	f("does not pass its check", func(c *copier, tx *Tx) error {
+		return tx.bolt.Bucket([]byte(Journal.String())).Put([]byte("k7"), []byte("what no record is"))
+	})
+}
+
+// While one process compacts, over and over, another never gets the file: not the one that has its
+// name, and not one that has lost it.
+func TestCompactKeepsTheLock(t *testing.T) {
+	s, _ := start(t, Options{})
+	litter(t, s, "deleted")
+	var ended atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := 0; !ended.Load(); n++ {
+			if _, err := s.Compact(context.Background(), nil); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range 8 {
+		if said, code := runChild(t, "open", filepath.Dir(s.Path())); code != 3 || !strings.Contains(said, "locked by another process") {
+			t.Errorf("exit %d: %s", code, said)
+		}
+	}
+	ended.Store(true)
+	wg.Wait()
+	f, err := os.Open(s.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if !named(f, s.Path()) {
+		t.Error("the file that has the name is taken for another")
+	}
+	if _, err := s.Compact(t.Context(), nil); err != nil || named(f, s.Path()) {
+		t.Errorf("the file that has lost its name is taken for the database: %v", err)
+	}
+}
+
+// Where the name in the data directory is a link, the file that it leads to is compacted.
+func TestCompactThroughALink(t *testing.T) {
+	dir, other := t.TempDir(), filepath.Join(t.TempDir(), "elsewhere.db")
+	s := mustOpen(t, Options{Dir: dir})
+	if err := errors.Join(s.Close(), os.Rename(s.Path(), other), os.Symlink(other, s.Path())); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(other+compactSuffix, []byte("of one that was killed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, stop := start(t, Options{Dir: dir})
+	if exists(other + compactSuffix) {
+		t.Error("what a killed one left is still there")
+	}
+	litter(t, s, "deleted")
+	mustUpdate(t, s, put("k", "v"))
+	if _, err := s.Compact(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	mustUpdate(t, s, put("l", "w"))
+	stop()
+	if fi, err := os.Lstat(s.Path()); err != nil || fi.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", fi, err)
+	}
+	s = mustOpen(t, Options{Dir: dir})
+	defer s.Close()
+	if get(t, s, "k") != "v" || get(t, s, "l") != "w" {
+		t.Error("it is not the file that was written to")
+	}
+}
+
+// Killed at any moment while it compacts under load, a store has everything that it acknowledged,
+// and nothing of the compaction is left beside it.
+func TestCompactKilled(t *testing.T) {
+	dir := fastDir(t)
+	s, stop := start(t, Options{Dir: dir})
+	preload(t, s, 20_000)
+	stop()
+	acked := map[string]int{}
+	cut, compacted := 0, 0
+	for life := range 12 {
+		cmd := command("compacting", dir)
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); n++ {
+			var k string
+			var v int
+			if lines.Text() == "compacted" {
+				compacted++
+				continue
+			}
+			if _, err := fmt.Sscan(lines.Text(), &k, &v); err != nil {
+				continue // cut off in the middle of a line
+			}
+			if acked[k] = max(acked[k], v); n == 200+150*life {
+				cmd.Process.Kill()
+			}
+		}
+		cmd.Wait()
+		if exists(filepath.Join(dir, fileName+compactSuffix)) {
+			cut++
+		}
+		s := mustOpen(t, Options{Dir: dir})
+		if exists(s.Path() + compactSuffix) {
+			t.Error("what the killed one left is still there")
+		}
+		for k, want := range acked {
+			got := 0
+			if _, err := fmt.Sscan(get(t, s, k), &got); err != nil || got < want {
+				t.Errorf("life %d: %s is %d, and %d was acknowledged: %v", life, k, got, want, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d of 12 were killed in the middle of a compaction, after %d that had ended; %d keys", cut, compacted, len(acked))
+	if cut == 0 || compacted == 0 {
+		t.Error("both are to be seen")
+	}
+}
+
+// compactOn is the one that is killed: it writes versions of keys, says which are acknowledged, and
+// compacts over and over.
+func compactOn(dir string) error {
+	s, err := Open(Options{Dir: dir})
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	go s.Run(ctx)
+	started := os.Getpid()
+	for w := range 4 {
+		go func() {
+			for n := 0; ; n++ {
+				k, v := fmt.Sprint("w", w, "/", n%100), started<<24+n
+				if err := s.Update(ctx, put(k, fmt.Sprint(v))); err != nil {
+					panic(err)
+				}
+				fmt.Fprintln(os.Stdout, k, v)
+			}
+		}()
+	}
+	for {
+		if _, err := s.Compact(ctx, nil); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stdout, "compacted")
+	}
+}
+
+// A file that nobody has open is compacted as a whole, and one that somebody has open is not.
+func TestCompactFile(t *testing.T) {
+	s, stop := start(t, Options{})
+	preload(t, s, 6000)
+	litter(t, s, "marker-of-the-deleted")
+	c := newChurner(t, s, 1)
+	for range 50 {
+		if err := c.once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := CompactFile(t.Context(), s.Path(), true, nil); !errors.Is(err, ErrLocked) {
+		t.Errorf("a file that is open: %v", err)
+	}
+	stop()
+	before := digest(t, s.Path())
+	plan, err := CompactFile(t.Context(), s.Path(), true, nil)
+	if err != nil || plan.Free == 0 || plan.Phase != Idle || digest(t, s.Path()) != before {
+		t.Errorf("a dry run: %+v, %v", plan, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := CompactFile(ctx, s.Path(), false, nil); !errors.Is(err, ErrNotCompacted) || digest(t, s.Path()) != before || exists(s.Path()+compactSuffix) {
+		t.Errorf("given up: %v", err)
+	}
+	if err := os.WriteFile(s.Path()+compactSuffix, []byte("of one that was cut off"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	got, err := CompactFile(t.Context(), s.Path(), false, func(Compaction) { steps++ })
+	fi, serr := os.Stat(s.Path())
+	if err != nil || serr != nil || got.Phase != Done || got.After != fi.Size() || got.After > plan.Expected || fi.Mode().Perm() != 0o600 || steps < 4 || exists(s.Path()+compactSuffix) {
+		t.Errorf("%+v, %v, %v, %d steps", got, err, serr, steps)
+	}
+	if b, err := os.ReadFile(s.Path()); err != nil || bytes.Contains(b, []byte("marker-of-the-deleted")) {
+		t.Errorf("what was deleted is still there: %v", err)
+	}
+	if err := examined(s.Path()); err != nil {
+		t.Error(err)
+	}
+	s = mustOpen(t, Options{Dir: filepath.Dir(s.Path())})
+	defer s.Close()
+	c.check(s)
+}
