@@ -48,15 +48,16 @@ func (p Phase) Running() bool {
 // Compaction is what a compaction comes to, how far it is, and how it ended. Sizes are in bytes.
 type Compaction struct {
 	Phase    Phase
-	File     int64 // size of the file: before, or as it is now
-	Free     int64 // of it, pages that hold nothing, or what was deleted
-	Expected int64 // size of the new file, at most
-	Needed   int64 // room on the disk for that, and for what must be left
-	DiskFree int64 // room there is
-	Refused  string
+	File     int64  // size of the file, as it is now
+	Free     int64  // of it, pages that hold nothing, or what was deleted
+	Expected int64  // size of the new file, at most
+	Needed   int64  // room on the disk for that, and for what must be left
+	DiskFree int64  // room there is
+	Refused  string // why none can begin now; "": it can
 
 	Done, Total  int64 // of the phase
 	Began, Ended time.Time
+	Before       int64         // size of the old file
 	After        int64         // size of the new file
 	Pause        time.Duration // for which the writer waited
 	Err          error         // why it failed
@@ -160,9 +161,8 @@ func (s *Store) Compact(ctx context.Context, tick func(Compaction)) (Compaction,
 	if plan.Refused != "" {
 		return plan, fmt.Errorf("%w: %s", ErrNotCompacted, plan.Refused)
 	}
-	plan.Phase, plan.Began = Copying, time.Now()
+	plan.Phase, plan.Began, plan.Before = Copying, time.Now(), plan.File
 	s.tell(func(c *Compaction) { *c = plan }, tick)
-	before := plan.File
 	c := &compaction{s: s, tick: tick, expected: plan.Expected, before: plan.File, leave: s.o.reserve()}
 	err := protectCopy(func() error { return c.run(ctx) })
 	if c.old == nil {
@@ -186,7 +186,7 @@ func (s *Store) Compact(ctx context.Context, tick func(Compaction)) (Compaction,
 	}
 	s.m.compactions.WithLabelValues("done").Inc()
 	s.m.pause.Set(now.Pause.Seconds())
-	s.o.Logger.Info("compaction_done", "path", s.path, "bytes_before", before, "bytes", now.After, "took", took, "pause", now.Pause)
+	s.o.Logger.Info("compaction_done", "path", s.path, "bytes_before", now.Before, "bytes", now.After, "took", took, "pause", now.Pause)
 	return now, c.close()
 }
 

@@ -33,7 +33,7 @@ func CompactFile(ctx context.Context, path string, dry bool, tick func(Compactio
 	if tick == nil {
 		tick = func(Compaction) {}
 	}
-	plan.Began = time.Now()
+	plan.Began, plan.Before = time.Now(), plan.File
 	f := &fileCompaction{path: real, db: db, plan: &plan, tick: tick}
 	err = protectCopy(func() error { return f.run(ctx) })
 	if err = errors.Join(err, db.Close()); err != nil {

@@ -52,6 +52,8 @@ func Routes() []Route {
 		{"GET /v1/audit", "/v1/audit", "", "voa"},
 		{"POST /v1/backup", "/v1/backup", `{}`, "oa"},
 		{"POST /v1/reload", "/v1/reload", `{"dry_run":true}`, "oa"},
+		{"GET /v1/compact", "/v1/compact", "", "voa"},
+		{"POST /v1/compact", "/v1/compact", `{"dry_run":true}`, "oa"},
 		{"GET /v1/subjects/{partner}/{id}", "/v1/subjects/acme/ann", "", "voa"},
 		{"POST /v1/subjects/{partner}/{id}/decisions", "/v1/subjects/acme/ann/decisions", "{}", "oa"},
 		{"POST /v1/subjects/{partner}/{id}/rebuild", "/v1/subjects/acme/ann/rebuild", `{"reason":"r"}`, "oa"},
