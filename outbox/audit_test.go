@@ -179,23 +179,33 @@ func (a *auditor) rejections(tx *store.Tx) {
 }
 
 func (a *auditor) ended(tx *store.Tx) {
+	leads := map[string]bool{}
 	tx.Bucket(store.Dead).ForEach(func(k, v []byte) error {
-		it, ok := a.decoded[string(v)]
+		if !isDead(k) {
+			leads[string(k)] = true
+			return nil
+		}
+		it, ok := a.decoded[string(k)+string(v)]
 		if !ok {
 			var err error
-			if it.DeadDelivery, it.body, err = splitDead(v); err != nil {
+			if it.DeadDelivery, it.body, err = readDead(k, v); err != nil {
 				a.problem("dead %q: %v", k, err)
 			}
 			if a.decoded != nil {
-				a.decoded[string(v)] = it
+				a.decoded[string(k)+string(v)] = it
 			}
-		}
-		if webhookID, endpoint, _ := bytes.Cut(k, []byte{0}); it.ID != string(webhookID)+"@"+string(endpoint) {
-			a.problem("dead %q says %q", k, it.ID)
 		}
 		a.dead[it.ID] = it
 		return nil
 	})
+	for _, it := range a.dead {
+		if v, err := tx.Bucket(store.Dead).Get(it.idKey()); err != nil || !bytes.Equal(v, it.place()) || !leads[string(it.timeKey())] {
+			a.problem("dead %s is not found by its id, or by when it died", it.ID)
+		}
+	}
+	if len(leads) != 2*len(a.dead) {
+		a.problem("%d keys lead to %d dead deliveries", len(leads), len(a.dead))
+	}
 }
 
 func count(tx *store.Tx, key []byte) int64 {
@@ -292,5 +302,11 @@ func TestAuditFindsWhatIsBroken(t *testing.T) {
 		b.show("a", func(l *lanes) { l.leased["z"] = 1 })
 		return nil
 	})
-	f("a dead one dug up", func(tx *store.Tx, _ *Outbox) error { return tx.Bucket(store.Dead).Delete(deadItemKey("evt_x-1", "b")) })
+	f("a dead one dug up", func(tx *store.Tx, _ *Outbox) error { return tx.Bucket(store.Dead).Delete(deliveryKey("b", "x", 1)) })
+	f("a dead one that is not listed", func(tx *store.Tx, _ *Outbox) error {
+		return tx.Bucket(store.Dead).Delete((&DeadDelivery{Endpoint: "b", Subject: "x", Sequence: 1, At: base}).timeKey())
+	})
+	f("a dead one that has no id", func(tx *store.Tx, _ *Outbox) error {
+		return tx.Bucket(store.Dead).Delete((&DeadDelivery{Endpoint: "b", ID: "evt_x-1@b"}).idKey())
+	})
 }

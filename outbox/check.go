@@ -19,6 +19,7 @@ type checker struct {
 	lanes, heads   uint64           // lanes that owe something, and lanes that have a head
 	owed, listed   uint64           // rejections that are owed, and those that are listed as owed
 	open, aged     uint64           // rejections that nobody has acknowledged, and those that stand in the index by age
+	led, leading   uint64           // what should lead to dead deliveries, and what does
 	lane           []byte
 	malformed      map[store.Name]int
 }
@@ -44,11 +45,7 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 	case store.Withheld:
 		ok = c.withheld(key, body)
 	case store.Dead:
-		_, _, err := splitDead(body)
-		at := bytes.LastIndexByte(key, 0)
-		if ok = err == nil && at > 0; ok {
-			c.found[string(deadKey(string(key[at+1:])))]++
-		}
+		ok = c.dead(key, body)
 	default:
 	}
 	if !ok {
@@ -83,6 +80,21 @@ func (c *checker) delivery(key, body []byte) bool {
 	if d.Restrictive {
 		c.owed += xxhash.Sum64(key)
 	}
+	return true
+}
+
+// dead looks at a dead delivery, or at what leads to one.
+func (c *checker) dead(key, body []byte) bool {
+	if !isDead(key) {
+		c.leading += xxhash.Sum64(key)
+		return true
+	}
+	d, _, err := readDead(key, body)
+	if err != nil {
+		return false
+	}
+	c.found[string(deadKey(d.Endpoint))]++
+	c.led += xxhash.Sum64(d.timeKey()) + xxhash.Sum64(d.idKey())
 	return true
 }
 
@@ -122,6 +134,9 @@ func (c *checker) Problems() (ps []string) {
 	}
 	if c.open != c.aged {
 		ps = append(ps, "rejections in withheld and their index by age differ")
+	}
+	if c.led != c.leading {
+		ps = append(ps, "dead deliveries and what leads to them differ")
 	}
 	for name, n := range c.found {
 		if c.counted[name] != n {

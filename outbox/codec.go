@@ -73,6 +73,7 @@ const (
 	flagRestrictive = 1 << iota
 	flagForce
 	flagAnew
+	flagReplayed
 )
 
 // encodeDelivery makes the record of what stays the same over every attempt.
@@ -86,6 +87,9 @@ func encodeDelivery(d *Delivery) []byte {
 	}
 	if d.Anew {
 		flags |= flagAnew
+	}
+	if d.Replayed {
+		flags |= flagReplayed
 	}
 	b := append(store.StartRecord(32+len(d.WebhookID)+len(d.Type)+len(d.Format)+len(d.Traceparent)+len(d.Body)), flags)
 	b = binary.BigEndian.AppendUint64(b, d.PreviousSequence)
@@ -112,7 +116,7 @@ func decodeDelivery(b []byte, d *Delivery) error {
 	if len(b) < 25 {
 		return store.ErrBadRecord
 	}
-	d.Restrictive, d.Force, d.Anew = b[0]&flagRestrictive != 0, b[0]&flagForce != 0, b[0]&flagAnew != 0
+	d.Restrictive, d.Force, d.Anew, d.Replayed = b[0]&flagRestrictive != 0, b[0]&flagForce != 0, b[0]&flagAnew != 0, b[0]&flagReplayed != 0
 	d.PreviousSequence = binary.BigEndian.Uint64(b[1:])
 	d.Owed = time.UnixMilli(int64(binary.BigEndian.Uint64(b[9:]))).UTC()      //nolint:gosec // written by encodeDelivery
 	d.Received = time.UnixMicro(int64(binary.BigEndian.Uint64(b[17:]))).UTC() //nolint:gosec // written by encodeDelivery

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,8 +30,74 @@ type DeadDelivery struct {
 	Restrictive bool      `json:"restrictive,omitempty"`
 	HasBody     bool      `json:"has_body"`
 	Anew        bool      `json:"rendered_anew,omitempty"` // in Format, since it was made
-	Tries       []Try     `json:"tries,omitempty"`         // what went wrong each time, while it is kept; filled by whoever shows it
+	Replayed    bool      `json:"replayed,omitempty"`
+	Tries       []Try     `json:"tries,omitempty"` // what went wrong each time, while it is kept; filled by whoever shows it
 }
+
+// A dead delivery stands under its key among the owed ones. It is found by when it died, and by its
+// id:
+//
+//	endpoint 0x00 lane 0x00 sequence            the view and the body
+//	0x01 endpoint 0x00 time lane 0x00 sequence
+//	0x02 webhook-id 0x00 endpoint               lane 0x00 sequence
+const (
+	deadByTime = 1
+	deadByID   = 2
+)
+
+func deadTimePrefix(endpoint string) []byte { return append([]byte{deadByTime}, endpoint+"\x00"...) }
+
+func (d *DeadDelivery) key() []byte { return deliveryKey(d.Endpoint, d.Subject, d.Sequence) }
+
+func (d *DeadDelivery) timeKey() []byte {
+	k := binary.BigEndian.AppendUint64(deadTimePrefix(d.Endpoint), uint64(d.At.UnixMilli()))
+	return append(k, d.place()...)
+}
+
+func (d *DeadDelivery) idKey() []byte {
+	return append([]byte{deadByID}, deadItemKey(d.webhookID(), d.Endpoint)...)
+}
+
+func (d *DeadDelivery) webhookID() string {
+	id, _, _ := SplitID(d.ID)
+	return id
+}
+
+// place is what of the key stands behind the endpoint.
+func (d *DeadDelivery) place() []byte {
+	return binary.BigEndian.AppendUint64([]byte(d.Subject+"\x00"), d.Sequence)
+}
+
+// put writes it, in the place of what may stand under its key.
+func (d *DeadDelivery) put(tx *store.Tx, body []byte) error {
+	kept := *d
+	kept.ID, kept.Endpoint, kept.Subject, kept.Sequence = d.webhookID(), "", "", 0 // the key has the rest
+	view, err := json.Marshal(kept)
+	if err != nil {
+		return err
+	}
+	dead := tx.Bucket(store.Dead)
+	if v, _ := dead.Get(d.key()); v != nil {
+		if was, _, err := readDead(d.key(), v); err == nil {
+			if err := was.drop(tx); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(
+		dead.Put(d.key(), binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, body), //nolint:gosec // a view is small
+		dead.Put(d.timeKey()), dead.Put(d.idKey(), d.place()),
+	)
+}
+
+// drop takes it away.
+func (d *DeadDelivery) drop(tx *store.Tx) error {
+	dead := tx.Bucket(store.Dead)
+	return errors.Join(dead.Delete(d.key()), dead.Delete(d.timeKey()), dead.Delete(d.idKey()))
+}
+
+// isDead tells a dead delivery's key from those that lead to one.
+func isDead(k []byte) bool { return len(k) > 0 && k[0] != deadByTime && k[0] != deadByID }
 
 // inter moves an owed delivery to the dead ones. The caller sees to the lane's head.
 func (b *Outbox) inter(tx *store.Tx, t *tally, a *Attempt) error {
@@ -58,15 +125,12 @@ func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
 	if a.Code != 0 || a.Took != 0 {
 		failures++
 	}
-	view, err := json.Marshal(DeadDelivery{
+	is := DeadDelivery{
 		ID: d.ID(), Endpoint: d.Endpoint, Subject: d.Lane, Sequence: d.Sequence, Previous: d.PreviousSequence, Type: d.Type, Format: d.Format, Trace: d.Traceparent,
 		Reason: a.Reason, Code: a.Code, Failures: failures, At: a.At.UTC(), Owed: d.Owed, Received: d.Received, Restrictive: d.Restrictive, HasBody: d.Body != nil, Anew: d.Anew,
-	})
-	if err != nil {
-		return err
+		Replayed: d.Replayed,
 	}
-	dead, k := tx.Bucket(store.Dead), deadItemKey(d.WebhookID, d.Endpoint)
-	if !dead.Has(k) {
+	if !tx.Bucket(store.Dead).Has(is.key()) {
 		t.dead[d.Endpoint]++
 	}
 	if d.Restrictive || a.Reason == Damaged { // of a damaged one its record no longer says
@@ -78,7 +142,22 @@ func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
 	if err := b.o.Settled(tx, *a); err != nil {
 		return err
 	}
-	return dead.Put(k, binary.BigEndian.AppendUint32(nil, uint32(len(view))), view, d.Body) //nolint:gosec // a view is small
+	return is.put(tx, d.Body)
+}
+
+// readDead reads a record of the bucket that isDead.
+func readDead(k, v []byte) (d DeadDelivery, body []byte, err error) {
+	at, ok := splitDelivery(k)
+	if !ok {
+		return d, nil, store.ErrBadRecord
+	}
+	if d, body, err = splitDead(v); err != nil {
+		return d, nil, err
+	}
+	d.Endpoint, d.Subject, d.Sequence = at.Endpoint, at.Lane, at.Sequence
+	at.WebhookID = d.ID
+	d.ID = at.ID()
+	return d, body, nil
 }
 
 func splitDead(b []byte) (d DeadDelivery, body []byte, err error) {
@@ -95,34 +174,53 @@ func splitDead(b []byte) (d DeadDelivery, body []byte, err error) {
 	return d, body, nil
 }
 
-// ListDead lists up to n dead deliveries with ids after the one given, in order of id (which is the
-// order of the changes' times). endpoint "" is all.
-func (b *Outbox) ListDead(endpoint, after string, n int) (list []DeadDelivery, more bool, err error) {
-	return b.ListDeadOf(func(e string) bool { return endpoint == "" || e == endpoint }, after, n)
-}
-
-// ListDeadOf is ListDead for the endpoints that are wanted.
-func (b *Outbox) ListDeadOf(wanted func(endpoint string) bool, after string, n int) (list []DeadDelivery, more bool, err error) {
-	var from []byte
-	if id, e, ok := SplitID(after); ok {
-		from = append(deadItemKey(id, e), 0)
-	}
+// ListDead lists up to n dead deliveries of the endpoints that are wanted, the newest first. after
+// is what Place gives of the last one of the page before; "": the list begins.
+func (b *Outbox) ListDead(wanted func(endpoint string) bool, after string, n int) (list []DeadDelivery, more bool, err error) {
 	err = b.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Dead).Cursor()
-		for k, v := c.Seek(from); k != nil; k, v = c.Next() {
-			d, _, err := splitDead(v)
-			if err != nil || !wanted(d.Endpoint) {
-				continue
+		var prefixes [][]byte
+		c := tx.Bucket(store.Meta).Cursor()
+		for k, v := c.Seek(deadKey("")); bytes.HasPrefix(k, deadKey("")); k, v = c.Next() {
+			if e := string(k[len(deadKey("")):]); v != nil && wanted(e) {
+				prefixes = append(prefixes, deadTimePrefix(e))
 			}
-			if len(list) == n {
-				more = true
-				return nil
+		}
+		store.Newest(tx, store.Dead, prefixes, []byte(after), func(k, _ []byte) bool {
+			d, err := deadAt(tx, k)
+			if err != nil {
+				return true // damaged: it stays where it is
+			}
+			if more = len(list) == n; more {
+				return false
 			}
 			list = append(list, d)
-		}
+			return true
+		})
 		return nil
 	})
 	return list, more, err
+}
+
+// Place is where it stands in the list.
+func (d *DeadDelivery) Place() string { return string(d.timeKey()) }
+
+// deadAt is what a key of the index by time leads to.
+func deadAt(tx *store.Tx, k []byte) (d DeadDelivery, err error) {
+	at := bytes.IndexByte(k, 0) + 1
+	if at == 0 || len(k) < at+8 {
+		return d, store.ErrBadRecord
+	}
+	d, _, err = deadOf(tx, append(bytes.Clone(k[1:at]), k[at+8:]...))
+	return d, err
+}
+
+// deadOf is what stands under a key; store.ErrBadRecord if nothing does.
+func deadOf(tx *store.Tx, k []byte) (DeadDelivery, []byte, error) {
+	v, err := tx.Bucket(store.Dead).Get(k)
+	if err != nil {
+		return DeadDelivery{}, nil, err
+	}
+	return readDead(k, v)
 }
 
 // FindDead returns one dead delivery; ErrNotFound if there is none of that id.
@@ -135,18 +233,23 @@ func (b *Outbox) FindDead(id string) (d DeadDelivery, err error) {
 }
 
 func dead(tx *store.Tx, id string) (DeadDelivery, []byte, error) {
-	webhookID, endpoint, ok := SplitID(id)
+	_, endpoint, ok := SplitID(id)
 	if !ok {
 		return DeadDelivery{}, nil, fmt.Errorf("delivery %s: %w", id, ErrNotFound)
 	}
-	v, err := tx.Bucket(store.Dead).Get(deadItemKey(webhookID, endpoint))
-	switch {
-	case err != nil:
-		return DeadDelivery{}, nil, fmt.Errorf("delivery %s: %w", id, err)
-	case v == nil:
-		return DeadDelivery{}, nil, fmt.Errorf("delivery %s: %w", id, ErrNotFound)
+	lead := DeadDelivery{ID: id, Endpoint: endpoint}
+	v, err := tx.Bucket(store.Dead).Get(lead.idKey())
+	if err == nil && v == nil {
+		err = ErrNotFound
 	}
-	return splitDead(v)
+	if err != nil {
+		return DeadDelivery{}, nil, fmt.Errorf("delivery %s: %w", id, err)
+	}
+	d, body, err := deadOf(tx, append([]byte(endpoint+"\x00"), v...))
+	if err != nil {
+		return d, nil, fmt.Errorf("delivery %s: %w", id, err)
+	}
+	return d, body, nil
 }
 
 // Revive owes a dead delivery again if allowed says so, with its own body and webhook-id; render
@@ -170,7 +273,7 @@ func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 	}
 	t := b.tally()
 	t.dead[endpoint]--
-	if err := tx.Bucket(store.Dead).Delete(deadItemKey(webhookID, endpoint)); err != nil {
+	if err := view.drop(tx); err != nil {
 		return err
 	}
 	if err := tx.Bucket(store.Withheld).Delete(roomKey(endpoint, webhookID, view.Restrictive, view.Owed)); err != nil {

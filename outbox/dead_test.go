@@ -225,22 +225,22 @@ func TestListDead(t *testing.T) {
 			}
 		}
 	}
-	for _, e := range []string{"a", "b"} {
-		for _, d := range r.claim(t, e, 9) {
-			r.end(t, d, Died, "exhausted")
-		}
+	for i, d := range slices.Concat(r.claim(t, "a", 9), r.claim(t, "b", 9)) {
+		r.settle(t, Attempt{Delivery: d, Outcome: Died, Reason: "exhausted", At: base.Add(time.Duration(i%9) * time.Second)})
 	}
+	slices.Reverse(all) // the newest first, and of two at once that of b
+	slices.Reverse(ofB)
 	f := func(endpoint string, size int, want []string) {
 		t.Helper()
 		var got []string
 		for more, after := true, ""; more; {
-			list, next, err := r.ListDead(endpoint, after, size)
+			list, next, err := r.ListDead(func(e string) bool { return endpoint == "" || e == endpoint }, after, size)
 			if err != nil || len(list) > size || len(list) == 0 {
 				t.Fatalf("pages of %d of %q: %d after %q, %v", size, endpoint, len(list), after, err)
 			}
 			for _, d := range list {
 				got = append(got, d.ID)
-				after = d.ID
+				after = d.Place()
 			}
 			more = next
 		}

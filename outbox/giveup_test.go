@@ -67,7 +67,7 @@ func TestGiveUp(t *testing.T) {
 			t.Errorf("again: %+v, %v", g, err)
 		}
 	}
-	dead, more, err := r.ListDead("a", "", 901)
+	dead, more, err := r.ListDead(func(e string) bool { return e == "a" }, "", 901)
 	if err != nil || more || len(dead) != 900 || dead[0].Reason != ReasonGivenUp || !dead[0].HasBody {
 		t.Fatalf("%d dead, %v, %v", len(dead), more, err)
 	}

@@ -33,6 +33,7 @@ type Delivery struct {
 	Restrictive      bool   // tells of a rejection or suspension: must not wait unseen
 	Anew             bool   // rendered again since it was made, for it could not be signed any more: Format and Body are of then
 	Force            bool   // ordered again by an operator, even if the lane has moved on
+	Replayed         bool   // owed by a replay, perhaps once more
 	Owed             time.Time
 	Received         time.Time // when the record that caused it was received, for end-to-end latency
 	Body             []byte

@@ -66,7 +66,7 @@ func (r *rig) told(t *testing.T, c *clock) (told []string) {
 // dead lists what is dead as an overflow, as lane and sequence.
 func (r *rig) overflown(t *testing.T) (list []string) {
 	t.Helper()
-	ds, _, err := r.ListDead("a", "", 1000)
+	ds, _, err := r.ListDead(func(e string) bool { return e == "a" }, "", 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +75,7 @@ func (r *rig) overflown(t *testing.T) (list []string) {
 			list = append(list, fmt.Sprint(d.Subject, d.Sequence))
 		}
 	}
+	slices.Sort(list)
 	return list
 }
 

@@ -3,8 +3,6 @@ package outbox
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -46,6 +44,8 @@ func (m *renaming) run(ctx context.Context) error {
 		{store.Deliveries, []string{""}, []byte("outbox/owed/")},
 		{store.Due, []string{""}, nil}, // after what they lead to: a lane without a head is seen to, a head without a lane is not
 		{store.Withheld, []string{"", "\x01", "\x03"}, nil},
+		{store.Dead, []string{""}, []byte("outbox/dead/")},
+		{store.Dead, []string{"\x01"}, nil},
 	} {
 		for _, mark := range b.marks {
 			if err := m.leading(ctx, b.name, mark, b.counts); err != nil {
@@ -53,10 +53,12 @@ func (m *renaming) run(ctx context.Context) error {
 			}
 		}
 	}
-	if err := m.trailing(ctx, store.Withheld, []byte{2}, nil); err != nil {
-		return err
+	for _, n := range []store.Name{store.Withheld, store.Dead} {
+		if err := m.trailing(ctx, n, []byte{2}); err != nil {
+			return err
+		}
 	}
-	return m.trailing(ctx, store.Dead, nil, []byte("outbox/dead/"))
+	return nil
 }
 
 // moved is one record under its new key.
@@ -129,12 +131,12 @@ func (m *renaming) leading(ctx context.Context, n store.Name, mark string, count
 
 // trailing moves the records whose keys begin with a mark and end with the endpoint. They stand
 // among those of others, so all are looked at.
-func (m *renaming) trailing(ctx context.Context, n store.Name, mark, counts []byte) error {
+func (m *renaming) trailing(ctx context.Context, n store.Name, mark []byte) error {
 	suffix := append([]byte{0}, m.from...)
 	after := mark
 	for more := true; more; {
 		var next []byte
-		full, err := m.step(ctx, n, counts, func(tx *store.Tx, chunk int) (records []moved, more bool) {
+		full, err := m.step(ctx, n, nil, func(tx *store.Tx, chunk int) (records []moved, more bool) {
 			size, looked := 0, 0
 			next = nil
 			c := tx.Bucket(n).Cursor()
@@ -147,7 +149,7 @@ func (m *renaming) trailing(ctx context.Context, n store.Name, mark, counts []by
 					continue
 				}
 				is := append(append(bytes.Clone(k[:len(k)-len(suffix)]), 0), m.to...)
-				records = append(records, moved{bytes.Clone(k), is, m.body(n, v)})
+				records = append(records, moved{bytes.Clone(k), is, bytes.Clone(v)})
 				size += len(v)
 			}
 			return records, false
@@ -160,19 +162,4 @@ func (m *renaming) trailing(ctx context.Context, n store.Name, mark, counts []by
 		}
 	}
 	return nil
-}
-
-// body is a record's under the new id: a dead delivery's view names its endpoint.
-func (m *renaming) body(n store.Name, v []byte) []byte {
-	d, body, err := splitDead(v)
-	if n != store.Dead || err != nil {
-		return bytes.Clone(v)
-	}
-	webhookID, _, _ := SplitID(d.ID)
-	d.Endpoint, d.ID = m.to, (&Delivery{WebhookID: webhookID, Endpoint: m.to}).ID()
-	view, err := json.Marshal(d)
-	if err != nil {
-		return bytes.Clone(v)
-	}
-	return append(append(binary.BigEndian.AppendUint32(nil, uint32(len(view))), view...), body...) //nolint:gosec // a view is small
 }

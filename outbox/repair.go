@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"countersign/outbox/store"
@@ -33,6 +34,9 @@ func (b *Outbox) Repair(ctx context.Context, restore func(*store.Tx, *Delivery) 
 		if seen < repairChunk {
 			break
 		}
+	}
+	if err := b.leadToDead(ctx); err != nil {
+		return fmt.Errorf("repair the outbox: %w", err)
 	}
 	if err := b.recount(ctx); err != nil {
 		return fmt.Errorf("repair the outbox: %w", err)
@@ -113,8 +117,8 @@ func (b *Outbox) recount(ctx context.Context) error {
 		}
 		c = tx.Bucket(store.Dead).Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
-			if at := bytes.LastIndexByte(k, 0); at > 0 && v != nil {
-				is[string(deadKey(string(k[at+1:])))]++
+			if d, ok := splitDelivery(k); isDead(k) && ok && v != nil {
+				is[string(deadKey(d.Endpoint))]++
 			}
 		}
 		for name, n := range is {
@@ -129,4 +133,62 @@ func (b *Outbox) recount(ctx context.Context) error {
 		})
 		return nil
 	})
+}
+
+// leadToDead gives dead deliveries what leads to them back, and takes away what leads to none.
+func (b *Outbox) leadToDead(ctx context.Context) error {
+	var after []byte
+	for more := true; more; {
+		err := b.o.Store.Update(ctx, func(tx *store.Tx) error {
+			at, err := b.leadSome(tx, after)
+			tx.OnCommit(func() { after, more = at, at != nil })
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leadSome looks at some records from a key on, and returns where to go on; nil: it has seen all.
+func (b *Outbox) leadSome(tx *store.Tx, from []byte) (next []byte, err error) {
+	dead := tx.Bucket(store.Dead)
+	var lead []DeadDelivery
+	var gone [][]byte
+	c, seen := dead.Cursor(), 0
+	for k, v := c.Seek(from); k != nil; k, v = c.Next() {
+		if seen++; seen > 10*repairChunk {
+			next = bytes.Clone(k)
+			break
+		}
+		if d, _, err := readDead(k, v); isDead(k) {
+			if err == nil && (!dead.Has(d.timeKey()) || !dead.Has(d.idKey())) {
+				lead = append(lead, d)
+			}
+		} else if !leadsToDead(tx, k, v) {
+			gone = append(gone, bytes.Clone(k))
+		}
+	}
+	for i := range lead {
+		err = errors.Join(err, dead.Put(lead[i].timeKey()), dead.Put(lead[i].idKey(), lead[i].place()))
+	}
+	for _, k := range gone {
+		err = errors.Join(err, dead.Delete(k))
+	}
+	return next, err
+}
+
+// leadsToDead reports whether a key of one of the two indexes leads to what it says.
+func leadsToDead(tx *store.Tx, k, v []byte) bool {
+	if k[0] == deadByTime {
+		d, err := deadAt(tx, k)
+		return err == nil && bytes.Equal(d.timeKey(), k)
+	}
+	at := bytes.LastIndexByte(k, 0)
+	if at < 0 {
+		return false
+	}
+	d, _, err := deadOf(tx, append(append(bytes.Clone(k[at+1:]), 0), v...))
+	return err == nil && bytes.Equal(d.idKey(), k)
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -122,4 +123,33 @@ func TestAuditor(t *testing.T) {
 	f("1 records of deliveries", func(tx *store.Tx) error {
 		return tx.Bucket(store.Deliveries).Put(deliveryKey("a", "q", 1), []byte("x"))
 	})
+}
+
+// TestRepairLeadsToDead: what leads to dead deliveries is made again from them, and what leads to
+// none is taken away.
+func TestRepairLeadsToDead(t *testing.T) {
+	r := startRig(t, store.Options{}, Options{Now: newClock().now}, Endpoint{ID: "a"})
+	for seq := uint64(1); seq <= 3; seq++ {
+		r.put(t, change("a", "x", seq))
+		r.settle(t, Attempt{Delivery: r.claim(t, "a", 1)[0], Outcome: Died, Reason: "refused", At: base})
+	}
+	r.update(t, func(tx *store.Tx) error {
+		b := tx.Bucket(store.Dead)
+		lost := DeadDelivery{ID: "evt_x-1@a", Endpoint: "a", Subject: "x", Sequence: 1, At: base}
+		gone := DeadDelivery{ID: "evt_x-3@a", Endpoint: "a", Subject: "x", Sequence: 3, At: base}
+		return errors.Join(b.Delete(lost.timeKey()), b.Delete(lost.idKey()), b.Delete(gone.key()))
+	})
+	if err := r.s.View(func(tx *store.Tx) error { return audit(tx, r.Outbox) }); err == nil {
+		t.Fatal("the audit finds nothing")
+	}
+	if err := r.Repair(t.Context(), func(*store.Tx, *Delivery) (bool, error) { return false, nil }); err != nil {
+		t.Fatal(err)
+	}
+	r.audit(t)
+	if list, more, err := r.ListDead(func(string) bool { return true }, "", 9); len(list) != 2 || more || err != nil {
+		t.Errorf("listed %+v, %v, %v", list, more, err)
+	}
+	if _, err := r.FindDead("evt_x-1@a"); err != nil {
+		t.Error(err)
+	}
 }

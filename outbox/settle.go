@@ -214,7 +214,7 @@ func (b *Outbox) settleDead(tx *store.Tx, t *tally, a *Attempt) error {
 		return nil //nolint:nilerr // it stays as it is
 	}
 	t.dead[d.Endpoint]--
-	if err := tx.Bucket(store.Dead).Delete(deadItemKey(d.WebhookID, d.Endpoint)); err != nil {
+	if err := view.drop(tx); err != nil {
 		return err
 	}
 	if err := b.o.Settled(tx, *a); err != nil {

@@ -63,7 +63,7 @@ func TestRenderedAnew(t *testing.T) {
 			t.Errorf("%s: the tries are %+v, %v", what, tries, err)
 		}
 		for _, d := range g.view("acme", "ann", true).Deliveries {
-			if d.Outcome != outbox.Done || d.Anew != after.Name {
+			if d.Outcome != outbox.Done || !d.Anew || d.Format != after.Name {
 				t.Errorf("%s: its history says %+v", what, d)
 			}
 		}

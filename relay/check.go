@@ -17,7 +17,7 @@ type checker struct {
 	position, next  int64
 	waiting, held   int64  // records nobody is known for: as kept in meta, and as they are
 	due, timed      uint64 // timers that states ask for, and those that are there
-	listed, indexed uint64 // entries of the history that the index should have, and has
+	listed, indexed uint64 // entries of the history, and outcomes, that the index should have, and has
 	malformed       map[store.Name]int
 }
 
@@ -39,10 +39,12 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 	case store.Timers:
 		c.timed += xxhash.Sum64(key)
 	case store.History:
-		lane, _, readable := entry(body)
-		if ok = readable && len(key) >= historyHead; ok && key[historyHead-1] != kindChange {
-			c.listed += xxhash.Sum64(indexKey(lane, key))
-		}
+		_, _, readable := entry(body)
+		ok = readable && len(key) >= historyHead
+		c.list(n, key, body)
+	case store.Outcomes:
+		_, ok = readOutcome(key, body)
+		c.list(n, key, body)
 	case store.Index:
 		if _, _, told := splitDelivered(key); told {
 			d := &delivered{}
@@ -58,6 +60,13 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 	}
 	if !ok {
 		c.malformed[n]++
+	}
+}
+
+// list counts what the index should have of a record.
+func (c *checker) list(n store.Name, key, body []byte) {
+	if at := placeInIndex(n, key, body); at != nil {
+		c.listed += xxhash.Sum64(at)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"time"
 
 	"countersign/outbox"
@@ -90,24 +89,14 @@ func overtaken(tx *store.Tx, lane string, seq uint64, names []string) bool {
 	return false
 }
 
-// outcomeAt reads how a delivery ended from its key in the history; not ok: it is the key of
-// something else.
-func outcomeAt(k []byte) (lane, endpoint string, at time.Time, ok bool) {
-	if len(k) <= historyHead || k[historyHead-1] != kindOutcome {
-		return "", "", at, false
-	}
-	name, rest, ok := bytes.Cut(k[historyHead:], []byte{0})
-	return string(rest), string(name), time.UnixMicro(int64(binary.BigEndian.Uint64(k))), ok //nolint:gosec // written by historyKey
-}
-
 // forgetDelivered takes away how far endpoints have been told, where the last acceptance goes with
-// these keys of the history.
+// these keys of the outcomes.
 func forgetDelivered(tx *store.Tx, gone []removal) error {
 	for _, g := range gone {
-		if g.bucket != store.History {
+		if g.bucket != store.Outcomes {
 			continue
 		}
-		lane, endpoint, at, ok := outcomeAt(g.key)
+		lane, endpoint, _, at, ok := outcomeAt(g.key)
 		if !ok {
 			continue
 		}
@@ -121,33 +110,25 @@ func forgetDelivered(tx *store.Tx, gone []removal) error {
 	return nil
 }
 
-// redeliveredAll makes anew, from the history, how far endpoints have been told.
+// redeliveredAll makes anew, from the outcomes, how far endpoints have been told.
 func (r *Relay) redeliveredAll(ctx context.Context) error {
-	said := func(k, v []byte) (lane string, o OutcomeView, at time.Time, ok bool) {
-		lane, _, at, ok = outcomeAt(k)
-		if !ok {
-			return lane, o, at, false
-		}
-		_, body, ok := entry(v)
-		return lane, o, at, ok && json.Unmarshal(body, &o) == nil && o.Outcome == outbox.Done
-	}
-	return r.sweepBucket(ctx, store.History, func(tx *store.Tx, k, v []byte) [][]byte {
-		lane, o, at, ok := said(k, v)
-		if !ok {
+	return r.sweepBucket(ctx, store.Outcomes, func(tx *store.Tx, k, v []byte) [][]byte {
+		o, ok := readOutcome(k, v)
+		if !ok || o.Outcome != outbox.Done {
 			return nil
 		}
-		if d, err := deliveredTo(tx, lane, o.Endpoint); err != nil || d.sequence >= o.Sequence && d.last >= at.UnixMicro() {
+		if d, err := deliveredTo(tx, o.Lane, o.Endpoint); err != nil || d.sequence >= o.Sequence && d.last >= o.At.UnixMicro() {
 			return nil
 		}
 		return [][]byte{bytes.Clone(k)}
 	}, func(tx *store.Tx, ks [][]byte) error {
 		for _, k := range ks {
-			v, err := tx.Bucket(store.History).Get(k)
-			lane, o, at, ok := said(k, v)
+			v, err := tx.Bucket(store.Outcomes).Get(k)
+			o, ok := readOutcome(k, v)
 			if err != nil || !ok {
 				continue
 			}
-			if err := accepted(tx, lane, o.Endpoint, o.Sequence, at); err != nil {
+			if err := accepted(tx, o.Lane, o.Endpoint, o.Sequence, o.At); err != nil {
 				return err
 			}
 		}

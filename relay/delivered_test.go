@@ -129,7 +129,7 @@ func TestDeliveredTo(t *testing.T) {
 	f("without the first", true)
 	g.clock.advance(48 * time.Hour)
 	f("without all", false)
-	if n := g.entries(store.Index) + g.entries(store.History); n != 0 {
+	if n := g.entries(store.Index) + g.entries(store.History) + g.entries(store.Outcomes); n != 0 {
 		t.Errorf("%d entries are left", n)
 	}
 }

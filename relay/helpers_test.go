@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -210,13 +211,14 @@ func (g *rig) view(partner, id string, livemode bool) SubjectView {
 	return v
 }
 
-// dead lists the dead deliveries of an endpoint.
+// dead lists the dead deliveries of an endpoint, the oldest first.
 func (g *rig) dead(endpoint string) []outbox.DeadDelivery {
 	g.t.Helper()
-	ds, more, err := g.outbox.ListDead(endpoint, "", 1000)
+	ds, more, err := g.outbox.ListDead(func(e string) bool { return endpoint == "" || e == endpoint }, "", 1000)
 	if err != nil || more {
 		g.t.Fatal(more, err)
 	}
+	slices.Reverse(ds)
 	return ds
 }
 

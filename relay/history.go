@@ -18,15 +18,15 @@ import (
 // whoever it is about, and what has had its time leaves at the front. A narrow index beside it
 // finds what belongs to one subject:
 //
-//	history   time position 1             one record and its verdict            indexed
-//	          time position 2 sequence    one change the record owed            found beside its record
-//	          time 0 sequence 3 endpoint  how a delivery to one endpoint ended  indexed
+//	history   time position 1           one record and its verdict  indexed
+//	          time position 2 sequence  one change the record owed  found beside its record
 //	index     lane 0x00 history key
-//	index     lane 0x00 0xff endpoint   see delivered.go
+//	index     lane 0x00 time 0 sequence 3 endpoint   see ended.go
+//	index     lane 0x00 0xff endpoint                see delivered.go
 //
 // A position is the record's in the journal (journal.Position), and 0 sequence is written like one.
-// Times are microseconds: when the record was appended, or when the delivery ended. Every value
-// begins with its lane and a zero byte.
+// Times are microseconds: when the record was appended, or when the delivery ended. Every value of
+// the history begins with its lane and a zero byte.
 const (
 	kindRecord  = 1
 	kindChange  = 2
@@ -52,12 +52,6 @@ func changeKey(at time.Time, place journal.Position, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(historyKey(at, place, kindChange), seq)
 }
 
-// outcomeKey tells deliveries apart that end in the same microsecond: two subjects' by their lane,
-// which follows the endpoint.
-func outcomeKey(at time.Time, lane string, seq uint64, endpoint string) []byte {
-	return append(append(append(historyKey(at, journal.At(int64(seq)), kindOutcome), endpoint...), 0), lane...) //nolint:gosec // far below 2⁶³
-}
-
 func indexPrefix(lane string) []byte { return append([]byte(lane), 0) }
 
 func indexKey(lane string, key []byte) []byte {
@@ -76,7 +70,7 @@ func entry(b []byte) (lane string, body []byte, ok bool) {
 	return string(name), body, ok
 }
 
-// entryAt is the body of the entry that has a key.
+// entryAt is the body of the entry of the history that has a key.
 func entryAt(history store.Bucket, key []byte) (body []byte, ok bool) {
 	b, err := history.Get(key)
 	if err != nil {
@@ -137,65 +131,8 @@ func (b *batch) chronicle(lane string, rec *journalRecord, h *historyRecord) {
 	b.put(store.Index, indexKey(lane, k), store.NewRecord())
 }
 
-// OutcomeView is how one delivery ended.
-type OutcomeView struct {
-	Endpoint string         `json:"endpoint"`
-	Sequence uint64         `json:"sequence"`
-	Outcome  outbox.Outcome `json:"outcome"`
-	Reason   string         `json:"reason"`
-	Code     int            `json:"code,omitempty"`
-	Attempts int            `json:"attempts"`
-	Anew     string         `json:"rendered_anew,omitempty"` // the format it was rendered in again, because it could not be signed any more as it was made
-	At       time.Time      `json:"at"`
-}
-
-// Settled keeps how a delivery ended with its subject, in the transaction that ends it. It is the
-// outbox's hook.
-func Settled(tx *store.Tx, a outbox.Attempt) error {
-	d := &a.Delivery
-	if partner, _, _ := splitLane(d.Lane); partner == "" {
-		return nil // it tells of nobody
-	}
-	attempts := d.Failures
-	if a.Code != 0 || a.Took != 0 {
-		attempts++
-	}
-	o := OutcomeView{
-		Endpoint: d.Endpoint, Sequence: d.Sequence, Outcome: a.Outcome, Reason: a.Reason, Code: a.Code, Attempts: attempts, At: a.At.Add(a.Took).UTC(),
-	}
-	if d.Anew {
-		o.Anew = d.Format
-	}
-	k := outcomeKey(o.At, d.Lane, d.Sequence, d.Endpoint)
-	if err := tx.Bucket(store.History).PutRecord(k, o.record(d.Lane)); err != nil {
-		return err
-	}
-	if err := tx.Bucket(store.Index).Put(indexKey(d.Lane, k)); err != nil || a.Outcome != outbox.Done {
-		return err
-	}
-	return accepted(tx, d.Lane, d.Endpoint, d.Sequence, o.At)
-}
-
-// record writes what encoding/json would: every delivery has one, and none of its texts needs an
-// escape.
-func (o OutcomeView) record(lane string) []byte {
-	b := append(append(startEntry(lane, 192), `{"endpoint":"`...), o.Endpoint...)
-	b = strconv.AppendUint(append(b, `","sequence":`...), o.Sequence, 10)
-	b = append(append(b, `,"outcome":"`...), o.Outcome...)
-	b = append(append(append(b, `","reason":"`...), o.Reason...), '"')
-	if o.Code != 0 {
-		b = strconv.AppendInt(append(b, `,"code":`...), int64(o.Code), 10)
-	}
-	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(o.Attempts), 10)
-	if o.Anew != "" {
-		b = append(append(append(b, `,"rendered_anew":"`...), o.Anew...), '"')
-	}
-	b = o.At.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
-	return append(b, `"}`...)
-}
-
-// recall calls fn with everything kept of one lane and its keys, in order of time, until fn says
-// no.
+// recall calls fn with everything kept of one lane and its places in the index, in order of time,
+// until fn says no. How a delivery ended is what outcomeOf reads.
 func recall(tx *store.Tx, lane string, fn func(key []byte, kind byte, body []byte) bool) {
 	recallFrom(tx, lane, nil, fn)
 }
@@ -211,13 +148,22 @@ func recallFrom(tx *store.Tx, lane string, begin []byte, fn func(key []byte, kin
 		if v == nil || len(key) < historyHead || key[0] == indexEnd {
 			continue
 		}
-		if body, ok := entryAt(history, key); ok && !fn(key, key[historyHead-1], body) {
+		if body, ok := indexed(tx, lane, key); ok && !fn(key, key[historyHead-1], body) {
 			return
 		}
 		if key[historyHead-1] == kindRecord && !changesOf(history, key, fn) {
 			return
 		}
 	}
+}
+
+// indexed is the body of what stands in the index of a lane under a key.
+func indexed(tx *store.Tx, lane string, key []byte) (body []byte, ok bool) {
+	if key[historyHead-1] == kindOutcome {
+		body, err := tx.Bucket(store.Outcomes).Get(outcomeKeyAt(lane, key))
+		return body, err == nil && body != nil
+	}
+	return entryAt(tx.Bucket(store.History), key)
 }
 
 // changesOf calls fn with the changes that stand beside a record.
@@ -234,9 +180,9 @@ func changesOf(history store.Bucket, record []byte, fn func(key []byte, kind byt
 
 // overtakenBefore is overtaken by a walk through all that is kept of the lane.
 func overtakenBefore(tx *store.Tx, lane string, seq uint64, names []string) (late bool) {
-	recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
-		var o OutcomeView
-		late = kind == kindOutcome && json.Unmarshal(body, &o) == nil && slices.Contains(names, o.Endpoint) && o.Sequence > seq && o.Outcome == outbox.Done
+	recall(tx, lane, func(key []byte, kind byte, body []byte) bool {
+		o, ok := outcomeOf(key, kind, body)
+		late = ok && slices.Contains(names, o.Endpoint) && o.Sequence > seq && o.Outcome == outbox.Done
 		return !late
 	})
 	return late

@@ -196,8 +196,7 @@ func toldOf(tx *store.Tx, lane string) (t toldBefore) {
 				at = place{int64(binary.BigEndian.Uint64(key)), from.Partition, from.Offset, c.Sequence} //nolint:gosec // written by changeKey
 			}
 		case kindOutcome:
-			var o OutcomeView
-			if json.Unmarshal(body, &o) == nil {
+			if o, ok := outcomeOf(key, kind, body); ok {
 				note(o.Endpoint, o.Sequence)
 			}
 		case kindRecord:

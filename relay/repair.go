@@ -179,22 +179,44 @@ func (r *Relay) retimeAll(ctx context.Context) error {
 	})
 }
 
-// reindexAll gives entries of the history their places in the index back.
+// reindexAll gives entries of the history, and outcomes, their places in the index back.
 func (r *Relay) reindexAll(ctx context.Context) error {
-	return r.sweepBucket(ctx, store.History, func(tx *store.Tx, k, v []byte) [][]byte {
-		lane, _, ok := entry(v)
-		if !ok || len(k) < historyHead || k[historyHead-1] == kindChange || tx.Bucket(store.Index).Has(indexKey(lane, k)) {
+	for _, n := range []store.Name{store.History, store.Outcomes} {
+		err := r.sweepBucket(ctx, n, func(tx *store.Tx, k, v []byte) [][]byte {
+			if at := placeInIndex(n, k, v); at != nil && !tx.Bucket(store.Index).Has(at) {
+				return [][]byte{at}
+			}
+			return nil
+		}, func(tx *store.Tx, ks [][]byte) error {
+			for _, k := range ks {
+				if err := tx.Bucket(store.Index).Put(k); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placeInIndex is the key of the index that leads to a record of the history or of the outcomes;
+// nil: none does, or it is damaged.
+func placeInIndex(n store.Name, k, v []byte) []byte {
+	if n == store.Outcomes {
+		lane, endpoint, seq, at, ok := outcomeAt(k)
+		if !ok || v == nil {
 			return nil
 		}
-		return [][]byte{indexKey(lane, k)}
-	}, func(tx *store.Tx, ks [][]byte) error {
-		for _, k := range ks {
-			if err := tx.Bucket(store.Index).Put(k); err != nil {
-				return err
-			}
-		}
+		return indexKey(lane, outcomePlace(at, seq, endpoint))
+	}
+	lane, _, ok := entry(v)
+	if !ok || len(k) < historyHead || k[historyHead-1] == kindChange {
 		return nil
-	})
+	}
+	return indexKey(lane, k)
 }
 
 // recountUnrouted makes the number of unrouted records right.
@@ -228,9 +250,8 @@ func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
 			d.PreviousSequence = max(d.PreviousSequence, seq)
 		}
 	}
-	recall(tx, d.Lane, func(_ []byte, kind byte, body []byte) bool {
-		var o OutcomeView
-		if kind == kindOutcome && json.Unmarshal(body, &o) == nil {
+	recall(tx, d.Lane, func(key []byte, kind byte, body []byte) bool {
+		if o, ok := outcomeOf(key, kind, body); ok {
 			before(o.Endpoint, o.Sequence)
 		}
 		return true

@@ -34,7 +34,7 @@ var changesGone = []byte("relay/changes_removed")
 func (r *Relay) retain(ctx context.Context) error {
 	for {
 		more, full := false, false
-		for _, step := range []func(context.Context) (bool, error){r.retainHistory, r.retainChanges, r.retainAttempts, r.retainOrders} {
+		for _, step := range []func(context.Context) (bool, error){r.retainHistory, r.retainOutcomes, r.retainChanges, r.retainAttempts, r.retainOrders} {
 			again, err := step(ctx)
 			if err != nil && !isFull(err) {
 				if ctx.Err() != nil {
@@ -77,8 +77,8 @@ func (r *Relay) before(keep time.Duration) []byte {
 	return historyKey(r.o.Now().Add(-keep), journal.Position{}, 0)
 }
 
-// retainHistory removes a step of what is older than History: records, changes and outcomes alike,
-// and their place in the index.
+// retainHistory removes a step of the records and changes that are older than History, and their
+// place in the index.
 func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 	until := r.before(r.keep.Load().History)
 	if until == nil {
@@ -90,6 +90,37 @@ func (r *Relay) retainHistory(ctx context.Context) (more bool, err error) {
 		for k, v := c.First(); k != nil && bytes.Compare(k, until) < 0 && len(gone) < r.retained; k, v = c.Next() {
 			if lane, _, ok := entry(v); ok { // a damaged one stays (I8)
 				gone = append(gone, removal{store.History, bytes.Clone(k)}, removal{store.Index, indexKey(lane, k)})
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = r.remove(ctx, gone, nil)
+	}
+	return len(gone) >= r.retained, err
+}
+
+// retainOutcomes removes a step of how deliveries ended longer ago than History, at the front of
+// each endpoint's part.
+func (r *Relay) retainOutcomes(ctx context.Context) (more bool, err error) {
+	keep := r.keep.Load().History
+	if keep <= 0 {
+		return false, nil
+	}
+	var gone []removal
+	until := r.o.Now().Add(-keep)
+	err = r.o.Store.View(func(tx *store.Tx) error {
+		c := tx.Bucket(store.Outcomes).Cursor()
+		for k, v := c.First(); k != nil && len(gone) < r.retained; {
+			lane, endpoint, seq, at, ok := outcomeAt(k)
+			switch {
+			case !ok || v == nil: // damaged: it stays (I8)
+				k, v = c.Next()
+			case !at.Before(until):
+				k, v = c.Seek(append([]byte(endpoint), 1)) // the next endpoint
+			default:
+				gone = append(gone, removal{store.Outcomes, bytes.Clone(k)}, removal{store.Index, indexKey(lane, outcomePlace(at, seq, endpoint))})
+				k, v = c.Next()
 			}
 		}
 		return nil

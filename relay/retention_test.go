@@ -23,6 +23,7 @@ func (g *rig) retained() {
 		more := false
 		for _, step := range []func() (bool, error){
 			func() (bool, error) { return g.relay.retainHistory(g.t.Context()) },
+			func() (bool, error) { return g.relay.retainOutcomes(g.t.Context()) },
 			func() (bool, error) { return g.relay.retainChanges(g.t.Context()) },
 			func() (bool, error) { return g.relay.retainAttempts(g.t.Context()) },
 			func() (bool, error) { return g.relay.retainOrders(g.t.Context()) },
@@ -75,7 +76,7 @@ func TestRetention(t *testing.T) {
 	f("after a day", 1, 0, 1, 0)
 	g.clock.advance(24 * time.Hour)
 	f("after two days", 0, 0, 0, 0)
-	if n := g.entries(store.History) + g.entries(store.Index); n != 0 {
+	if n := g.entries(store.History) + g.entries(store.Outcomes) + g.entries(store.Index); n != 0 {
 		t.Errorf("%d entries are left", n)
 	}
 	if n := g.metric("relay_retention_removed_total"); n == 0 {

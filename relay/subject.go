@@ -216,9 +216,9 @@ func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err e
 			v.Status, v.Checks, v.Why = s.State.View(), s.State.Checks(), s.State.Why(v.Policy)
 			known = s.known
 		}
-		recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
+		recall(tx, lane, func(key []byte, kind byte, body []byte) bool {
 			known = true
-			return v.add(kind, body)
+			return v.add(key, kind, body)
 		})
 		if !known {
 			return fmt.Errorf("subject %s of partner %s: %w", id, partner, outbox.ErrNotFound)
@@ -233,7 +233,7 @@ func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err e
 
 // add shows one entry and reports whether there is room for more; one that cannot be read is left
 // out here and stays in the file.
-func (v *SubjectView) add(kind byte, body []byte) bool {
+func (v *SubjectView) add(key []byte, kind byte, body []byte) bool {
 	if v.Truncated = len(v.Records)+len(v.Changes)+len(v.Deliveries) >= maxHistory; v.Truncated {
 		return false
 	}
@@ -249,8 +249,7 @@ func (v *SubjectView) add(kind byte, body []byte) bool {
 			v.Changes = append(v.Changes, c)
 		}
 	case kindOutcome:
-		var o OutcomeView
-		if json.Unmarshal(body, &o) == nil {
+		if o, ok := outcomeOf(key, kind, body); ok {
 			v.Deliveries = append(v.Deliveries, o)
 		}
 	}

@@ -166,5 +166,5 @@ func TestSubjectJSON(t *testing.T) {
 	}
 	f(any(got), "changes", "checks", "deliveries", "id", "livemode", "object", "partner", "policy", "records", "status", "why")
 	f(firstOf("records"), "at", "changes", "update", "verdict")
-	f(firstOf("deliveries"), "at", "attempts", "code", "endpoint", "outcome", "reason", "sequence")
+	f(firstOf("deliveries"), "at", "attempts", "code", "endpoint", "format", "id", "outcome", "owed_at", "reason", "received_at", "sequence", "took_ms", "type")
 }

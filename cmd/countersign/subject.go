@@ -72,8 +72,8 @@ func (c *console) subject(v api.Subject) {
 	c.printf("\nwhom we told\n")
 	for _, d := range v.Deliveries {
 		anew := ""
-		if d.Anew != "" {
-			anew = ", rendered anew in " + d.Anew
+		if d.Anew {
+			anew = ", rendered anew in " + d.Format
 		}
 		c.printf("  #%-3d %s  %-16s %-5s %s after %d attempt(s)%s\n", d.Sequence, d.At.Format(time.RFC3339), d.Endpoint, d.Outcome, d.Reason, d.Attempts, anew)
 	}

@@ -13,8 +13,8 @@ const (
 	Quarantine                 // ingest/journal: sealed bodies
 	Questions                  // ingest/journal: what a provider's API has still to be asked, by ref, due time and age
 	Subjects                   // relay: the state of each subject
-	History                    // relay: records with their verdicts, changes, how deliveries ended, in order of time
-	Index                      // relay: what of the history belongs to one subject
+	History                    // relay: records with their verdicts, and changes, in order of time
+	Index                      // relay: what of the history and of the outcomes belongs to one subject
 	Refs                       // relay: (source, ref) -> subject
 	Unrouted                   // relay: records that nobody is known for, by (source, ref)
 	Timers                     // relay: when time itself changes a subject next, by (instant, subject)
@@ -29,13 +29,14 @@ const (
 	Orders                     // relay: what an Idempotency-Key was used for, and what came of it, by the id of the record
 	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
+	Outcomes                   // relay: how deliveries ended, by (endpoint, time)
 
-	buckets = int(Aside) // how many there are
+	buckets = int(Outcomes) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes",
 }
 
 // Names lists every bucket, in the order of their numbers.
@@ -58,7 +59,7 @@ func (n Name) String() string {
 // fill is how full pages are packed: what is mostly written in order is seldom inserted into again.
 func (n Name) fill() float64 {
 	switch n {
-	case Journal, History, Forward, Deliveries, Due:
+	case Journal, History, Outcomes, Forward, Deliveries, Due:
 		return 0.9
 	default:
 		return bolt.DefaultFillPercent

@@ -37,9 +37,6 @@ func (s *Server) deliveries(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, _, ok := outbox.SplitID(p.after); p.after != "" && !ok {
-		return nil, badCursor()
-	}
 	if st := req.URL.Query().Get("status"); st != "dead" {
 		return nil, &problem{http.StatusBadRequest, "invalid_request", "status", "only status=dead is listed; what is owed is in the metrics", "status"}
 	}
@@ -49,7 +46,7 @@ func (s *Server) deliveries(req *http.Request, t Token) (any, error) {
 			return nil, err
 		}
 	}
-	data, more, err := s.o.Outbox.ListDeadOf(func(endpoint string) bool { return (of == "" || of == endpoint) && s.ownEndpoint(t, endpoint) == nil }, p.after, p.limit)
+	data, more, err := s.o.Outbox.ListDead(func(endpoint string) bool { return (of == "" || of == endpoint) && s.ownEndpoint(t, endpoint) == nil }, p.after, p.limit)
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +55,12 @@ func (s *Server) deliveries(req *http.Request, t Token) (any, error) {
 		if d.Tries, err = s.o.Outbox.Tries(d.Endpoint, d.Subject, d.Sequence); err != nil {
 			return nil, err
 		}
-		d.Subject = s.o.Relay.ShownLane(d.Subject)
 	}
-	return listed(p, each(data, viewDead), more, func(d *api.DeadDelivery) string { return d.ID }), nil
+	l := listed(p, data, more, (*outbox.DeadDelivery).Place)
+	for i := range data {
+		data[i].Subject = s.o.Relay.ShownLane(data[i].Subject)
+	}
+	return api.List[api.DeadDelivery]{Object: l.Object, Data: each(data, viewDead), HasMore: l.HasMore, Next: l.Next}, nil
 }
 
 func (s *Server) redeliver(req *http.Request, t Token) (any, error) {

@@ -82,5 +82,8 @@ func viewChange(c *kyc.Change) api.Change {
 }
 
 func viewOutcome(o *relay.OutcomeView) api.Outcome {
-	return api.Outcome{Endpoint: o.Endpoint, Sequence: o.Sequence, Outcome: string(o.Outcome), Reason: o.Reason, Code: o.Code, Attempts: o.Attempts, Anew: o.Anew, At: o.At}
+	return api.Outcome{
+		ID: o.ID, Endpoint: o.Endpoint, Sequence: o.Sequence, Type: o.Type, Outcome: string(o.Outcome), Reason: o.Reason, Code: o.Code, Attempts: o.Attempts,
+		Format: o.Format, Anew: o.Anew, Previous: o.Previous, Replayed: o.Replayed, TookMS: o.TookMS, Owed: o.Owed, Received: o.Received, At: o.At,
+	}
 }

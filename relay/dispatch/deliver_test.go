@@ -150,7 +150,7 @@ func TestNoAnswer(t *testing.T) {
 		if err != nil || len(tries) != 2 || tries[0].Reason != want {
 			t.Errorf("%s: %+v, %v; want two tries, the first %s", url, tries, err, want)
 		}
-		if d, _, err := g.outbox.ListDead("a", "", 9); err != nil || len(d) != 1 || d[0].Reason != "exhausted" || !d[0].HasBody {
+		if d, _, err := g.outbox.ListDead(func(e string) bool { return e == "a" }, "", 9); err != nil || len(d) != 1 || d[0].Reason != "exhausted" || !d[0].HasBody {
 			t.Errorf("%s: %+v, %v", url, d, err)
 		}
 		if g.counted("relay_attempt_reasons_total", want) != 1 {

@@ -153,7 +153,7 @@ func (h *hours) others() {
 // dead lists what is dead.
 func (h *hours) dead() []outbox.DeadDelivery {
 	h.t.Helper()
-	ds, _, err := h.outbox.ListDead("a", "", 1000)
+	ds, _, err := h.outbox.ListDead(func(e string) bool { return e == "a" }, "", 1000)
 	if err != nil {
 		h.t.Fatal(err)
 	}

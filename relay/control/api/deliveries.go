@@ -21,6 +21,7 @@ type DeadDelivery struct {
 	Restrictive bool      `json:"restrictive,omitempty" doc:"A rejection or suspension."`
 	HasBody     bool      `json:"has_body"`
 	Anew        bool      `json:"rendered_anew,omitempty"`
+	Replayed    bool      `json:"replayed,omitempty" doc:"A replay owed it."`
 	Tries       []Try     `json:"tries,omitempty" doc:"What went wrong each time, while it is kept."`
 }
 

@@ -222,13 +222,21 @@ type Change struct {
 
 // Outcome is how one delivery ended.
 type Outcome struct {
+	ID       string    `json:"id" doc:"The delivery's."`
 	Endpoint string    `json:"endpoint"`
 	Sequence uint64    `json:"sequence"`
+	Type     string    `json:"type" doc:"Of the change."`
 	Outcome  string    `json:"outcome"`
 	Reason   string    `json:"reason"`
 	Code     int       `json:"code,omitempty"`
 	Attempts int       `json:"attempts"`
-	Anew     string    `json:"rendered_anew,omitempty" doc:"The format it was rendered in again, because it could not be signed any more as it was made."`
+	Format   string    `json:"format"`
+	Anew     bool      `json:"rendered_anew,omitempty" doc:"In that format, because it could not be signed any more as it was made."`
+	Previous uint64    `json:"previous_sequence,omitempty" doc:"What the endpoint had been told, or was owed, before."`
+	Replayed bool      `json:"replayed,omitempty" doc:"A replay owed it, perhaps once more."`
+	TookMS   int64     `json:"took_ms" doc:"The last attempt."`
+	Owed     time.Time `json:"owed_at,omitzero" doc:"When it came to be owed."`
+	Received time.Time `json:"received_at,omitzero" doc:"When what caused it was received."`
 	At       time.Time `json:"at"`
 }
 

@@ -1,0 +1,216 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"countersign/ingest/journal"
+	"countersign/outbox"
+	"countersign/outbox/store"
+)
+
+// How a delivery ended stands by its endpoint and the time, so that what an endpoint was told is
+// found without a look at what others were. The index finds what was told of one subject:
+//
+//	outcomes  endpoint 0x00 time 0 sequence lane   how the delivery ended
+//	index     lane 0x00 time 0 sequence 3 endpoint
+//
+// The endpoint is named as it was called then. What has had its time is at the front of each
+// endpoint's part.
+
+// OutcomeView is how one delivery ended.
+type OutcomeView struct {
+	ID        string         `json:"id"` // the delivery's
+	Endpoint  string         `json:"endpoint"`
+	Sequence  uint64         `json:"sequence"`
+	WebhookID string         `json:"-"`
+	Type      string         `json:"type"`
+	Outcome   outbox.Outcome `json:"outcome"`
+	Reason    string         `json:"reason"`
+	Code      int            `json:"code,omitempty"`
+	Attempts  int            `json:"attempts"`
+	Anew      bool           `json:"rendered_anew,omitempty"` // in Format, because it could not be signed any more as it was made
+	Replayed  bool           `json:"replayed,omitempty"`      // a replay owed it, perhaps once more
+	Format    string         `json:"format"`
+	Previous  uint64         `json:"previous_sequence,omitempty"`
+	TookMS    int64          `json:"took_ms"`              // the last attempt
+	Owed      time.Time      `json:"owed_at,omitzero"`     // when it came to be owed
+	Received  time.Time      `json:"received_at,omitzero"` // when what caused it was, by which its change is found
+	At        time.Time      `json:"at"`
+
+	Lane string `json:"-"`
+}
+
+// outcomeKey tells deliveries apart that end in the same microsecond.
+func outcomeKey(at time.Time, lane string, seq uint64, endpoint string) []byte {
+	k := outcomePrefix(endpoint, at)
+	return append(journal.At(int64(seq)).AppendTo(k), lane...) //nolint:gosec // far below 2⁶³
+}
+
+// outcomePrefix begins the keys of what ended at an endpoint at an instant.
+func outcomePrefix(endpoint string, at time.Time) []byte {
+	k := append(append(make([]byte, 0, len(endpoint)+64), endpoint...), 0)
+	return binary.BigEndian.AppendUint64(k, uint64(at.UnixMicro()))
+}
+
+// outcomePlace is where the index of its lane has it: the part of the key behind the lane.
+func outcomePlace(at time.Time, seq uint64, endpoint string) []byte {
+	return append(historyKey(at, journal.At(int64(seq)), kindOutcome), endpoint...) //nolint:gosec // far below 2⁶³
+}
+
+// outcomeKeyAt is the key of what stands at a place of a lane's index.
+func outcomeKeyAt(lane string, place []byte) []byte {
+	k := append(append(make([]byte, 0, len(place)+len(lane)), place[historyHead:]...), 0)
+	return append(append(k, place[:historyHead-1]...), lane...)
+}
+
+// outcomeAt reads a key; not ok: it is damaged.
+func outcomeAt(k []byte) (lane, endpoint string, seq uint64, at time.Time, ok bool) {
+	name, rest, ok := bytes.Cut(k, []byte{0})
+	if !ok || len(rest) <= historyHead-1 {
+		return "", "", 0, at, false
+	}
+	place, _ := journal.PositionOf(rest[8:])
+	at = time.UnixMicro(int64(binary.BigEndian.Uint64(rest))).UTC()                   //nolint:gosec // written by outcomePrefix
+	return string(rest[historyHead-1:]), string(name), uint64(place.Offset), at, true //nolint:gosec // written by outcomeKey
+}
+
+// outcomeOf reads what recall hands over; not ok: it is something else, or damaged.
+func outcomeOf(place []byte, kind byte, body []byte) (o OutcomeView, ok bool) {
+	if kind != kindOutcome || len(place) <= historyHead {
+		return o, false
+	}
+	at := placeOf(place)
+	o = OutcomeView{Endpoint: string(place[historyHead:]), Sequence: uint64(at.Offset), At: time.UnixMicro(int64(binary.BigEndian.Uint64(place))).UTC()} //nolint:gosec // written by outcomePlace
+	return o, o.decode(body)
+}
+
+// readOutcome reads a record of the bucket; not ok: it is damaged.
+func readOutcome(k, body []byte) (o OutcomeView, ok bool) {
+	o.Lane, o.Endpoint, o.Sequence, o.At, ok = outcomeAt(k)
+	return o, ok && body != nil && o.decode(body)
+}
+
+const (
+	outcomeDone = 1 << iota
+	outcomeAnew
+	outcomeReplayed
+)
+
+// record is what stands under the key: every delivery has one, so it is written by hand.
+func (o *OutcomeView) record() []byte {
+	flags := byte(0)
+	if o.Outcome == outbox.Done {
+		flags |= outcomeDone
+	}
+	if o.Anew {
+		flags |= outcomeAnew
+	}
+	if o.Replayed {
+		flags |= outcomeReplayed
+	}
+	b := append(store.StartRecord(96), flags)
+	for _, n := range []uint64{uint64(o.Code), uint64(o.Attempts), uint64(max(o.TookMS, 0)), o.Previous} { //nolint:gosec // counts
+		b = binary.AppendUvarint(b, n)
+	}
+	b = binary.AppendVarint(b, micro(o.Owed))
+	b = binary.AppendVarint(b, micro(o.Received))
+	for _, s := range []string{o.Reason, o.Type, o.WebhookID, o.Format} {
+		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+	}
+	return b
+}
+
+// micro is an instant in microseconds, none as 0.
+func micro(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func timeOf(us int64) (t time.Time) {
+	if us != 0 {
+		t = time.UnixMicro(us).UTC()
+	}
+	return t
+}
+
+// decode undoes record, of which nothing is kept.
+func (o *OutcomeView) decode(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	r := unpacker{b: b[1:]}
+	o.Outcome = outbox.Died
+	if b[0]&outcomeDone != 0 {
+		o.Outcome = outbox.Done
+	}
+	o.Anew, o.Replayed = b[0]&outcomeAnew != 0, b[0]&outcomeReplayed != 0
+	o.Code, o.Attempts, o.TookMS, o.Previous = int(r.number()), int(r.number()), int64(r.number()), r.number() //nolint:gosec // written by record
+	o.Owed, o.Received = timeOf(r.signed()), timeOf(r.signed())
+	o.Reason, o.Type, o.WebhookID, o.Format = r.text(), r.text(), r.text(), r.text()
+	o.ID = (&outbox.Delivery{WebhookID: o.WebhookID, Endpoint: o.Endpoint}).ID()
+	return !r.bad
+}
+
+// unpacker reads what was put down as varints and texts; bad: it was not.
+type unpacker struct {
+	b   []byte
+	bad bool
+}
+
+func (r *unpacker) number() uint64 {
+	n, size := binary.Uvarint(r.b)
+	return r.took(n, size)
+}
+
+func (r *unpacker) signed() int64 {
+	n, size := binary.Varint(r.b)
+	return int64(r.took(uint64(n), size)) //nolint:gosec // there and back
+}
+
+func (r *unpacker) took(n uint64, size int) uint64 {
+	if size <= 0 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[size:]
+	return n
+}
+
+func (r *unpacker) text() string {
+	n := r.number()
+	if n > uint64(len(r.b)) {
+		r.bad = true
+		return ""
+	}
+	s := strings.Clone(string(r.b[:n]))
+	r.b = r.b[n:]
+	return s
+}
+
+// Settled keeps how a delivery ended with its subject and its endpoint, in the transaction that
+// ends it. It is the outbox's hook.
+func Settled(tx *store.Tx, a outbox.Attempt) error {
+	d := &a.Delivery
+	if partner, _, _ := splitLane(d.Lane); partner == "" {
+		return nil // it tells of nobody
+	}
+	o := OutcomeView{
+		Endpoint: d.Endpoint, Sequence: d.Sequence, WebhookID: d.WebhookID, Type: d.Type, Outcome: a.Outcome, Reason: a.Reason, Code: a.Code, Attempts: d.Failures, Anew: d.Anew,
+		Replayed: d.Replayed, Format: d.Format, Previous: d.PreviousSequence, TookMS: a.Took.Milliseconds(), Owed: d.Owed, Received: d.Received, At: a.At.Add(a.Took).UTC(),
+	}
+	if a.Code != 0 || a.Took != 0 {
+		o.Attempts++
+	}
+	if err := tx.Bucket(store.Outcomes).PutRecord(outcomeKey(o.At, d.Lane, d.Sequence, d.Endpoint), o.record()); err != nil {
+		return err
+	}
+	if err := tx.Bucket(store.Index).Put(indexKey(d.Lane, outcomePlace(o.At, d.Sequence, d.Endpoint))); err != nil || a.Outcome != outbox.Done {
+		return err
+	}
+	return accepted(tx, d.Lane, d.Endpoint, d.Sequence, o.At)
+}
