@@ -145,9 +145,9 @@ func litter(t *testing.T, s *Store, marker string) {
 func TestCompactUnderLoad(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	s, stop := start(t, Options{MaxSize: 256 << 20, Metrics: reg})
-	preload(t, s, 30_000)
+	preload(t, s, 20_000)
 	litter(t, s, "deleted")
-	all, quiet := churn(t, s, 4)
+	all, quiet := churn(t, s, 3)
 	mustUpdate(t, s, put("reader", "before"))
 	before := s.Size()
 	for round := range 3 {
@@ -189,7 +189,7 @@ func TestCompactUnderLoad(t *testing.T) {
 				t.Errorf("phase %s was not told", p)
 			}
 		}
-		if phases[Copying] < 15 {
+		if phases[Copying] < 8 {
 			t.Errorf("it was copied in %d steps: the writer hardly had a chance", phases[Copying])
 		}
 		t.Logf("%d bytes became %d, the writer waited %s, all took %s", before, c.After, c.Pause, c.Ended.Sub(c.Began))
