@@ -88,6 +88,8 @@ func (cmd *compactCommand) tell(c *console, v *api.Compaction, what string) erro
 		}
 	}
 	switch {
+	case v.State == string(store.Idle) && !v.DryRun:
+		return fmt.Errorf("%s: the gateway was restarted meanwhile, and the file is as it was", what)
 	case v.State == string(store.Failed):
 		if cmd.JSON {
 			return errNo

@@ -71,7 +71,7 @@ func (s *Store) copyTo(path string) (size int64, err error) {
 	defer s.backup(-1)
 	plan := s.plan()
 	c := &copier{from: s.begin, noted: &notes{}, path: path, goOn: s.open}
-	if c.to, err = openCopy(path, 0, plan.Expected); err != nil {
+	if c.to, err = openCopy(path, 0, plan.File); err != nil {
 		return 0, err
 	}
 	ctx := context.Background() // s.open ends it

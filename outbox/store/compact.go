@@ -65,8 +65,9 @@ type Compaction struct {
 
 // copying is a Store's part of this.
 type copying struct {
-	ending     sync.RWMutex // held for reading by each copy of the file, and for ever by Close
-	compacting sync.Mutex   // held by the one compaction
+	ending     sync.RWMutex // held for reading by each copy of the file, and for ever once none may begin
+	ended      sync.Once
+	compacting sync.Mutex // held by the one compaction
 
 	state   sync.Mutex // guards the fields below
 	now     Compaction
@@ -190,6 +191,27 @@ func (s *Store) Compact(ctx context.Context, tick func(Compaction)) (Compaction,
 	return now, c.close()
 }
 
+// copyEnds is how long a copy may take to see that the store has stopped: it is asked before each
+// step, and a step may wait for the disk.
+const copyEnds = 10 * time.Second
+
+// endCopies waits until whoever copies the file has ended, and lets nobody begin any more.
+func (s *Store) endCopies() error {
+	over := make(chan struct{})
+	go func() {
+		s.ended.Do(s.ending.Lock)
+		close(over)
+	}()
+	t := time.NewTimer(copyEnds)
+	defer t.Stop()
+	select {
+	case <-over:
+		return nil
+	case <-t.C:
+		return fmt.Errorf("%s is left open: a copy of it has not ended within %s", s.path, copyEnds)
+	}
+}
+
 // compaction is one of a store that runs.
 type compaction struct {
 	copier
@@ -219,7 +241,7 @@ func (c *compaction) run(ctx context.Context) (err error) {
 	if err := newFile(c.path, of); err != nil {
 		return err
 	}
-	if c.to, err = openCopy(c.path, s.o.MaxSize, c.expected); err != nil {
+	if c.to, err = openCopy(c.path, s.o.MaxSize, c.before+c.leave); err != nil {
 		return errors.Join(err, os.Remove(c.path))
 	}
 	c.to.AllocSize = s.o.step(c.to)

@@ -68,7 +68,7 @@ func (f *fileCompaction) run(ctx context.Context) (err error) {
 	if err := newFile(c.path, of); err != nil {
 		return err
 	}
-	if c.to, err = openCopy(c.path, 0, f.plan.Expected); err == nil {
+	if c.to, err = openCopy(c.path, 0, f.plan.File); err == nil {
 		err = f.copy(ctx, c)
 		err = errors.Join(err, c.to.Close())
 	}

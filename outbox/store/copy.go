@@ -72,11 +72,12 @@ func newFile(path string, of os.FileInfo) error {
 }
 
 // openCopy opens a new file for a copier, and locks it. Its commits are not flushed before somebody
-// does: nobody knows its name. It is mapped once and for all, for it is read and written at once.
-func openCopy(path string, maxSize, expected int64) (*bolt.DB, error) {
+// does: nobody knows its name. It is mapped once and for all, as large as it may become, for it is
+// written to while it is checked, and bbolt maps no file anew that somebody reads.
+func openCopy(path string, maxSize, largest int64) (*bolt.DB, error) {
 	return bolt.Open(path, 0o600, &bolt.Options{
 		Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true, NoSync: true, NoGrowSync: noFlush, MaxSize: int(maxSize),
-		InitialMmapSize: int(max(min(cmp.Or(maxSize, 8<<30), 8<<30), expected+expected/4)),
+		InitialMmapSize: int(max(min(cmp.Or(maxSize, 8<<30), 8<<30), largest+1<<30)), // what one step may make it larger by
 	})
 }
 

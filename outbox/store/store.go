@@ -383,8 +383,10 @@ func (s *Store) Close() error {
 	} else {
 		s.end()
 	}
-	s.ending.Lock() // whoever copies has seen that it has stopped; nobody begins any more
-	var err error
+	err := s.endCopies()
+	if err != nil {
+		return err
+	}
 	if !s.failed.Load() { // both meta pages will say the same, so that either may be lost
 		if err = s.db.Update(func(*bolt.Tx) error { return nil }); err != nil {
 			s.failed.Store(true)
