@@ -188,7 +188,8 @@ func (s *Store) Compact(ctx context.Context, tick func(Compaction)) (Compaction,
 	s.m.compactions.WithLabelValues("done").Inc()
 	s.m.pause.Set(now.Pause.Seconds())
 	s.o.Logger.Info("compaction_done", "path", s.path, "bytes_before", now.Before, "bytes", now.After, "took", took, "pause", now.Pause)
-	return now, c.close()
+	c.close()
+	return now, nil
 }
 
 // copyEnds is how long a copy may take to see that the store has stopped: it is asked before each
@@ -354,11 +355,10 @@ func (c *compaction) abandon() error {
 }
 
 // close lets the old file go, when its last reader has ended: only then its room is free.
-func (c *compaction) close() error {
+func (c *compaction) close() {
 	if err := c.old.Close(); err != nil {
 		c.s.o.Logger.Warn("old_file_not_closed", "path", c.real, "error", err) // it has no name any more, and nobody needs it
 	}
-	return nil
 }
 
 // unlitter removes what a compaction has left that was cut off. Whoever has the lock of the

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ type churner struct {
 }
 
 func newChurner(t *testing.T, s *Store, id int) *churner {
+	t.Helper()
 	return &churner{t: t, s: s, id: id, rng: rand.New(rand.NewPCG(uint64(id), 7)), is: map[string]string{}}
 }
 
@@ -61,9 +63,7 @@ func (c *churner) once(ctx context.Context) error {
 		return nil
 	})
 	if err == nil {
-		for k, v := range change {
-			c.is[k] = v
-		}
+		maps.Copy(c.is, change)
 	}
 	return err
 }
@@ -74,7 +74,7 @@ func (c *churner) check(s *Store) {
 	if err := s.View(func(tx *Tx) error {
 		for k, want := range c.is {
 			if got, err := tx.Bucket(Name(k[0])).Get([]byte(k[1:])); err != nil || string(got) != want {
-				return fmt.Errorf("%q is %.40q, %v; acknowledged was %.40q", k, got, err, want)
+				c.t.Errorf("%q is %.40q, %v; acknowledged was %.40q", k, got, err, want)
 			}
 		}
 		return nil
@@ -85,6 +85,7 @@ func (c *churner) check(s *Store) {
 
 // churn runs some until stop, which waits for them.
 func churn(t *testing.T, s *Store, workers int) (all []*churner, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for id := range workers {
@@ -222,7 +223,7 @@ func TestCompactUnderLoad(t *testing.T) {
 	for _, c := range all {
 		c.check(again)
 	}
-	if maps, err := os.ReadFile("/proc/self/maps"); err != nil || strings.Contains(string(maps), filepath.Dir(s.Path())+"/countersign.db (deleted)") {
+	if mapped, err := os.ReadFile("/proc/self/maps"); err != nil || strings.Contains(string(mapped), filepath.Dir(s.Path())+"/countersign.db (deleted)") {
 		t.Errorf("the old file is still mapped: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 )
 
@@ -82,7 +83,7 @@ func compactOn(dir string) error {
 		go func() {
 			for n := 0; ; n++ {
 				k, v := fmt.Sprint("w", w, "/", n%100), started<<24+n
-				if err := s.Update(ctx, put(k, fmt.Sprint(v))); err != nil {
+				if err := s.Update(ctx, put(k, strconv.Itoa(v))); err != nil {
 					panic(err)
 				}
 				fmt.Fprintln(os.Stdout, k, v)

@@ -31,9 +31,17 @@ func compactCuts(t *testing.T) int {
 // after its end: cuts are spread over them.
 const quietCalls = 120
 
+// meeting is what a power cut meets.
+type meeting int
+
+const (
+	alone    meeting = iota // a compaction that nobody writes beside, so that each call of it is met
+	loaded                  // one under load
+	exchange                // the exchange of the files, under load
+)
+
 // The power goes at any call of a compaction, or soon after it: everything that was acknowledged is
-// in the file that is left, whichever that is, and nothing else is left beside it. A third of them
-// meet one that is alone with the disk, so that each call of it is met, the others one under load.
+// in the file that is left, whichever that is, and nothing else is left beside it.
 func TestCompactCuts(t *testing.T) {
 	s := begin(t, t.TempDir())
 	rng := rand.New(rand.NewPCG(11, 12))
@@ -48,49 +56,10 @@ func TestCompactCuts(t *testing.T) {
 		for i := range 20 {
 			must(t, st.put(rng, i, acked))
 		}
-		quiet := n%3 == 0
-		at := n * quietCalls / cuts // of those that are alone
-		if !quiet {
-			at = rng.IntN(6 * quietCalls)
-		}
-		s.do(order{Do: "arm", Plan: disk.Plan{CutAfter: at}})
-		compacted, written := make(chan error, 1), make(chan struct{})
-		go func() {
-			_, err := st.Compact(t.Context(), nil)
-			compacted <- err
-		}()
-		done := false
-		go func() {
-			defer close(written)
-			for i := 100; ; i++ {
-				if quiet && !done {
-					if err := <-compacted; err != nil {
-						return
-					}
-					done = true
-				}
-				if st.put(rng, i, acked) != nil {
-					return
-				}
-				if done {
-					after++
-				}
-			}
-		}()
-		s.until("cut")
-		s.do(order{Do: "release"})
-		<-written
-		if !done {
-			select {
-			case err := <-compacted:
-				done = err == nil
-			default:
-				if !quiet {
-					done = <-compacted == nil
-				}
-			}
-		}
-		if done {
+		kind := meeting(n % 3)
+		at := map[meeting]int{alone: n * quietCalls / cuts, loaded: rng.IntN(6 * quietCalls), exchange: rng.IntN(50)}[kind]
+		done, commits := st.meet(s, rng, kind, at, acked)
+		if after += commits; done {
 			ended++
 		}
 		_ = st.stop()
@@ -109,6 +78,52 @@ func TestCompactCuts(t *testing.T) {
 	if ended == 0 || ended == cuts || after == 0 {
 		t.Errorf("of %d, %d had ended before the cut, with %d commits acknowledged after them: both are to be seen", cuts, ended, after)
 	}
+}
+
+// meet has a store compact, and the power go after so many calls. It reports whether the compaction
+// had ended before, and how many commits were acknowledged after one that was alone.
+func (o *opened) meet(s *shown, rng *rand.Rand, kind meeting, at int, acked map[string]int) (done bool, after int) {
+	arm := func() { s.do(order{Do: "arm", Plan: disk.Plan{CutAfter: at}}) }
+	switching, armed := make(chan struct{}), make(chan struct{})
+	if kind != exchange {
+		arm()
+		close(armed)
+	}
+	compacted, written := make(chan error, 1), make(chan int, 1)
+	go func() {
+		_, err := o.Compact(o.t.Context(), func(c store.Compaction) {
+			if c.Phase == store.Switching {
+				close(switching)
+				<-armed
+			}
+		})
+		compacted <- err
+	}()
+	go func() {
+		commits := 0
+		defer func() { written <- commits }()
+		if kind == alone {
+			err := <-compacted
+			if compacted <- err; err != nil {
+				return
+			}
+		}
+		for i := 100; o.put(rng, i, acked) == nil; i++ {
+			commits++
+		}
+	}()
+	if kind == exchange {
+		<-switching
+		arm()
+		close(armed)
+	}
+	s.until("cut")
+	s.do(order{Do: "release"})
+	commits := <-written
+	if done = <-compacted == nil; done && kind == alone {
+		after = commits
+	}
+	return done, after
 }
 
 // Any call of a compaction may fail, for want of room or for good: the old file stays as it is, and
