@@ -113,7 +113,11 @@ func (o *opened) meet(s *shown, rng *rand.Rand, kind meeting, at int, acked map[
 		}
 	}()
 	if kind == exchange {
-		<-switching
+		select {
+		case <-switching:
+		case err := <-compacted: // it was refused
+			compacted <- err
+		}
 		arm()
 		close(armed)
 	}
