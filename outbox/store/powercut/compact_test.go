@@ -18,6 +18,7 @@ import (
 // compactCuts is how many power cuts meet a compaction: those of CI, or as many as
 // POWERCUT_COMPACTIONS says.
 func compactCuts(t *testing.T) int {
+	t.Helper()
 	text := os.Getenv("POWERCUT_COMPACTIONS")
 	if text == "" {
 		return 60
