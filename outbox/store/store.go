@@ -343,24 +343,6 @@ func (s *Store) try(group []*op) (bad int, err error) {
 	return -1, nil
 }
 
-func (o *op) answer(err error) {
-	if o.then != nil {
-		o.then(err)
-		return
-	}
-	if o.done == nil {
-		return // answered early, by the fault build only
-	}
-	o.err = err
-	close(o.done)
-}
-
-// View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied
-// before fn returns.
-func (s *Store) View(fn func(*Tx) error) error {
-	return s.read(func(bare *bolt.Tx) error { return fn(&Tx{bolt: bare}) })
-}
-
 // Found is what the examination before the opening has found; nil: the file was closed cleanly and
 // is too large to be read as a whole at every start.
 func (s *Store) Found() *Report { return s.found }

@@ -56,6 +56,12 @@ func (s *Store) begin() (*bolt.Tx, error) {
 	return s.db.Begin(false)
 }
 
+// View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied
+// before fn returns.
+func (s *Store) View(fn func(*Tx) error) error {
+	return s.read(func(bare *bolt.Tx) error { return fn(&Tx{bolt: bare}) })
+}
+
 // read runs fn in a read transaction.
 func (s *Store) read(fn func(*bolt.Tx) error) (err error) {
 	tx, err := s.begin()
