@@ -84,6 +84,14 @@ func deliveriesRow() row {
 			queries:     []query{{`countersign_relay_endpoint_breaker{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
 		},
 		{
+			title: "Replays", unit: "none",
+			description: "Jobs that tell an endpoint again what is dead, or what it was told, by their state, and how many deliveries they order a second.",
+			queries: []query{
+				{`sum by (state) (countersign_relay_replays)`, "{{state}}"},
+				{`sum(rate(countersign_relay_replayed_total[$__rate_interval]))`, "ordered a second"},
+			},
+		},
+		{
 			title: "Operational webhooks", unit: "ops", stack: true,
 			description: "What the operator's endpoints, and partners that ask for it, are told: endpoints disabled and recovered, deliveries that died, keys that end.",
 			queries:     []query{{`sum by (type) (rate(countersign_relay_notices_total[$__rate_interval]))`, "{{type}}"}},

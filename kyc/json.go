@@ -85,6 +85,18 @@ func (o *object) order(u *Update) {
 	}
 	o.text("unrouted_id", u.UnroutedID)
 	o.text("taken_back", u.TakenBack)
+	if r := &u.Replay; *r != (Replay{}) {
+		in := o.nested("replay")
+		in.always("id", r.ID)
+		in.key("sequence")
+		in.b = strconv.AppendUint(in.b, r.Sequence, 10)
+		in.time("at", r.At)
+		if r.Previous != 0 {
+			in.key("previous_sequence")
+			in.b = strconv.AppendUint(in.b, r.Previous, 10)
+		}
+		o.close(in)
+	}
 	o.text("rebuild", u.Rebuild)
 }
 

@@ -212,7 +212,17 @@ type Update struct {
 	PolicyVersion int       `json:"policy_version,omitempty"` // policy: the version the subject is folded under from here on
 	UnroutedID    string    `json:"unrouted_id,omitempty"`    // decision: it is about an unrouted record, not about a check
 	TakenBack     string    `json:"taken_back,omitempty"`     // decision with UnroutedID: the update that was given to the wrong subject by it, and is taken back
+	Replay        Replay    `json:"replay,omitzero"`          // redelivery: it is a part of a replay
 	Rebuild       string    `json:"rebuild,omitempty"`        // decision: the state of a subject that was set aside is made anew, from its "history", or from the "rest" of it
+}
+
+// Replay says which replay ordered a redelivery. Where Sequence is 0 a dead delivery is owed again as
+// it is; else the change is rendered anew for the endpoint, which may never have been told of it.
+type Replay struct {
+	ID       string    `json:"id"` // of the replay
+	Sequence uint64    `json:"sequence"`
+	At       time.Time `json:"at,omitzero"`                // when the record that owed the change was appended: where the history has it
+	Previous uint64    `json:"previous_sequence,omitzero"` // what the endpoint was told before it
 }
 
 // Callback says which records one callback brought, where it brought several: they stand one after

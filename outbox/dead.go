@@ -31,7 +31,7 @@ type DeadDelivery struct {
 	HasBody     bool      `json:"has_body"`
 	Anew        bool      `json:"rendered_anew,omitempty"` // in Format, since it was made
 	Replayed    bool      `json:"replayed,omitempty"`
-	Tries       []Try     `json:"tries,omitempty"` // what went wrong each time, while it is kept; filled by whoever shows it
+	Tries       []Try     `json:"-"` // what went wrong each time, while it is kept; filled by whoever shows it
 }
 
 // A dead delivery stands under its key among the owed ones. It is found by when it died, and by its
@@ -257,6 +257,11 @@ func dead(tx *store.Tx, id string) (DeadDelivery, []byte, error) {
 // dead (any more): the order has been carried out before. A damaged one stays dead: what is kept of
 // it is no body.
 func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
+	return b.revive(tx, id, allowed, render, Delivery{Force: force})
+}
+
+// revive is Revive; like says whether it is forced, and replayed.
+func (b *Outbox) revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool, render func(DeadDelivery) ([]byte, error), like Delivery) error {
 	view, body, err := dead(tx, id)
 	if err != nil || view.Reason == Damaged || !allowed(view) {
 		return nil //nolint:nilerr // carried out before, never dead, no body that could be sent, or overtaken
@@ -269,7 +274,7 @@ func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 	webhookID, endpoint, _ := SplitID(id)
 	d := Delivery{
 		Endpoint: endpoint, Lane: view.Subject, Sequence: view.Sequence, PreviousSequence: view.Previous, WebhookID: webhookID,
-		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Restrictive: view.Restrictive, Anew: view.Anew, Force: force, Owed: b.o.Now(), Received: view.Received, Body: body,
+		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Restrictive: view.Restrictive, Anew: view.Anew, Force: like.Force, Replayed: like.Replayed || view.Replayed, Owed: b.o.Now(), Received: view.Received, Body: body,
 	}
 	t := b.tally()
 	t.dead[endpoint]--

@@ -170,13 +170,13 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 			}
 		}
 		if !b.o.Store.Low() { // else what made room by being delivered would be filled with the failures of what is not
-			if err := b.note(tx, a); err != nil {
+			if err := b.note(tx, t, a); err != nil {
 				return err
 			}
 		}
 		return b.again(tx, a)
 	case Died:
-		if err := b.note(tx, a); err != nil {
+		if err := b.note(tx, t, a); err != nil {
 			return err
 		}
 		if err := b.inter(tx, t, a); err != nil {
@@ -184,12 +184,23 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 		}
 		return b.advance(tx, t, d, 0)
 	case Done:
+		if a.Exchange.Answer.Text != "" && !t.spare(len(a.Exchange.Answer.Text)) {
+			bare := *a
+			bare.Exchange.Answer.Text, bare.Exchange.Answer.Gone = "", true
+			a = &bare
+		}
 		if err := b.o.Settled(tx, *a); err != nil {
 			return err
 		}
 		if err := b.endWithheld(tx, d); err != nil {
 			return err
 		}
+	}
+	switch again, err := b.behindReplays(tx, d); {
+	case err != nil:
+		return err
+	case again:
+		return b.advance(tx, t, d, d.Sequence)
 	}
 	if err := b.forget(tx, t, d); err != nil {
 		return err

@@ -26,6 +26,9 @@ func (b *batch) commit(tx *store.Tx, last int64) error {
 	if err := b.r.o.Outbox.Put(tx, b.owed...); err != nil {
 		return err
 	}
+	if err := b.r.o.Outbox.Again(tx, b.repeated...); err != nil {
+		return err
+	}
 	if b.r.o.Forward {
 		if err := b.r.feed.queue(tx, last, b.queued); err != nil {
 			return err

@@ -28,7 +28,8 @@ type batch struct {
 	refs     map[string]string   // by refKey: what this batch has taught
 	writes   []write
 	owed     []outbox.Delivery
-	decided  []decided // for Kafka
+	repeated []outbox.Delivery // what replays owe, perhaps once more
+	decided  []decided         // for Kafka
 	queued   queued
 	orders   []order
 	tallies  map[kyc.Verdict]int
@@ -59,8 +60,9 @@ type write struct {
 
 // order is a redelivery that an operator asked for.
 type order struct {
-	id    string
-	force bool
+	id       string
+	force    bool
+	replayed bool // by a replay
 }
 
 // fold takes what the journal hands over to disk. An order to take something back is worked out
@@ -173,8 +175,11 @@ func (b *batch) record(r *saying) error {
 	b.at, b.freed = rec.Position, 0
 	switch u.Kind {
 	case kyc.Redelivery:
-		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force})
 		b.note(rec, u, kyc.Applied)
+		if u.Replay.Sequence != 0 {
+			return b.repeat(u)
+		}
+		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force, replayed: u.Replay.ID != ""})
 		return nil
 	case kyc.FetchRequest:
 		b.noteFetch(rec, u)

@@ -82,7 +82,11 @@ func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 
 // revive carries an order out, in the fold's transaction.
 func (r *Relay) revive(tx *store.Tx, o order) error {
-	return r.o.Outbox.Revive(tx, r.CurrentID(o.id), func(d outbox.DeadDelivery) bool {
+	revive := r.o.Outbox.Revive
+	if o.replayed {
+		revive = r.o.Outbox.ReviveReplayed
+	}
+	return revive(tx, r.CurrentID(o.id), func(d outbox.DeadDelivery) bool {
 		return o.force || !overtaken(tx, d.Subject, d.Sequence, r.names(d.Endpoint))
 	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) { return r.renderDead(tx, d) })
 }

@@ -65,6 +65,7 @@ type Relay struct {
 	unrouted atomic.Int64 // records that nobody is known for
 	keep     atomic.Pointer[Retention]
 	tried    []byte // owned by retain: where it looks at attempts next
+	answered []byte // owned by retain: where it looks at the texts of answers next
 	aged     []byte // and at orders
 	timers   timers
 	aside    asides

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"slices"
+
 	"context"
 	"time"
 )
@@ -31,15 +33,16 @@ func (b *batch) size() (bytes int64, places int) {
 	for _, w := range b.writes {
 		bytes += int64(len(w.key) + len(w.value))
 	}
-	for i := range b.owed {
-		d := &b.owed[i]
+	owed := slices.Concat(b.owed, b.repeated)
+	for i := range owed {
+		d := &owed[i]
 		bytes += int64(head + len(d.Body) + 2*(len(d.Endpoint)+len(d.Lane)))
 		places += 2
 		if d.Restrictive { // as a rejection that is withheld
 			bytes += head
 			places += 3
 		}
-		if e := b.r.o.Registry.Read().Endpoint(d.Endpoint); e != nil && e.MaxOwed > 0 && b.r.o.Outbox.Owed(d.Endpoint)+int64(len(b.owed)) > e.MaxOwed {
+		if e := b.r.o.Registry.Read().Endpoint(d.Endpoint); e != nil && e.MaxOwed > 0 && b.r.o.Outbox.Owed(d.Endpoint)+int64(len(owed)) > e.MaxOwed {
 			bytes += over
 			places += 8
 		}

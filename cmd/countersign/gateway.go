@@ -29,6 +29,7 @@ import (
 	"countersign/relay/format"
 	"countersign/relay/notice"
 	"countersign/relay/registry"
+	"countersign/relay/replay"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -60,6 +61,7 @@ type gateway struct {
 	relay    *relay.Relay
 	dispatch *dispatch.Dispatcher
 	notifier *notice.Notifier
+	replays  *replay.Replays
 	kafka    *kafka.Client      // nil without kafka
 	updates  *forward.Forwarder // nil without kafka
 	changes  *forward.Forwarder // nil without kafka, or without a relay
@@ -225,6 +227,7 @@ func (g *gateway) openRelay() error {
 		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: g.log, Metrics: g.metrics(),
 		Notice: func(dispatch.Notice) { g.notifier.Wake() },
 	})
+	g.replays = replay.New(replay.Options{Store: g.store, Outbox: g.outbox, Relay: g.relay, Registry: g.registry, Logger: g.log, Metrics: g.metrics()})
 	return nil
 }
 
@@ -242,6 +245,7 @@ func (g *gateway) startRelay() error {
 		defer g.client.Close()
 		return g.dispatch.Run(ctx)
 	})
+	g.process.start("replays", func(ctx context.Context) error { return g.replays.Run(ctx, g.relay.Begun()) })
 	g.process.start("notices", func(ctx context.Context) error { return g.notifier.Run(ctx, g.relay.Begun()) })
 	g.process.start("relay", g.relay.Run)
 	return nil
@@ -340,7 +344,7 @@ func (g *gateway) startControl() (err error) {
 	}
 	o := control.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
-		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Replays: g.replays, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Ready: g.ready, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg, Metrics: g.metrics(), Version: version(), Reload: g.reload,
 	}
 	known := controlSettings(g.cfg, g.token)

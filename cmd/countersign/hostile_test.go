@@ -97,7 +97,7 @@ func spoiltOf[T any]() any {
 func adversary(t *testing.T, fails bool) string {
 	t.Helper()
 	lists := map[string]any{
-		"/v1/deliveries": spoiltOf[api.DeadDelivery](), "/v1/withheld": spoiltOf[api.Withheld](), "/v1/endpoints": spoiltOf[api.Endpoint](), "/v1/quarantine": spoiltOf[api.QuarantinedBody](), "/v1/quarantine?records": spoiltOf[api.UnroutedRecord](),
+		"/v1/deliveries": spoiltOf[api.DeadDelivery](), "/v1/withheld": spoiltOf[api.Withheld](), "/v1/replays": spoiltOf[api.Replay](), "/v1/endpoints": spoiltOf[api.Endpoint](), "/v1/quarantine": spoiltOf[api.QuarantinedBody](), "/v1/quarantine?records": spoiltOf[api.UnroutedRecord](),
 		"/v1/partners": spoiltOf[api.PartnerDetail](), "/v1/questions": spoiltOf[api.Question](), "/v1/audit": spoiltOf[api.AuditEntry](), "/v1/set-aside": spoiltOf[api.SetAside](), "/v1/tokens": spoiltOf[api.Token](), "/v1/refs/conflicts": spoiltOf[api.ContestedRef](),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -141,6 +141,8 @@ func adversary(t *testing.T, fails bool) string {
 			v = spoiltOf[api.PartnerDetail]()
 		case r.Method == http.MethodDelete:
 			v = spoiltOf[api.Removed]()
+		case strings.HasPrefix(path, "/v1/replays"):
+			v = spoiltOf[api.Replay]()
 		case strings.HasPrefix(path, "/v1/tokens/"):
 			v = spoiltOf[api.Token]()
 		default:
@@ -158,6 +160,8 @@ func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
 		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
 		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
+		"replay list": {""}, "replay show": {"H"}, "replay dead": {"H --to H --force --because H"}, "replay range": {"H --since 2026-11-30T08:00:00Z --until 2026-11-30T09:00:00Z"}, "replay current": {"H --wait"},
+		"replay pause": {"H"}, "replay resume": {"H"}, "replay cancel": {"H"},
 		"endpoints create": {"H H --url H --out %token"}, "endpoints update": {"H --url H --filter H --if-version 3"},
 		"partners list": {""}, "partners show": {"H"}, "partners create": {"H --required H"}, "partners update": {"H --notice-days 3"}, "partners remove": {"H"},
 		"endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"}, "endpoints give-up": {"H --yes", "H --dry-run"},

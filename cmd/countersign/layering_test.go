@@ -34,12 +34,13 @@ var layers = map[string][]string{
 	"relay/format":         {"kyc", "signing"},
 	"relay/registry":       {"kyc", "outbox/store", "relay/format", "relay/send", "signing"},
 	"relay":                {"ingest/forward", "ingest/journal", "kyc", "outbox", "outbox/store", "relay/registry"},
+	"relay/replay":         {"ingest/journal", "outbox", "outbox/store", "relay", "relay/registry"},
 	"relay/notice":         {"outbox", "outbox/store", "relay/registry"},
 	"relay/dispatch":       {"outbox", "outbox/store", "relay/registry", "relay/send", "signing"},
-	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "signing"},
+	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "relay/replay", "signing"},
 	"relay/control/api":    {},
 	"relay/control/client": {"relay/control/api"},
-	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/notice", "relay/registry", "relay/send", "signing"},
+	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/notice", "relay/registry", "relay/replay", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the

@@ -56,6 +56,7 @@ type commands struct {
 	Listen     listenCommand     `cmd:"" help:"Be a partner: verify, print, forward."`
 	Deliveries deliveriesCommand `cmd:"" help:"List deliveries that ended without a 2xx."`
 	Redeliver  redeliverCommand  `cmd:"" help:"Order a dead delivery again."`
+	Replay     replayCommand     `cmd:"" help:"Tell an endpoint again what is dead, what it was told in a span of time, or where each person stands."`
 	Withheld   withheldCommand   `cmd:"" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`
 	Partners   partnersCommand   `cmd:"" help:"List, show, make, change or remove partners."`
 	Endpoints  endpointsCommand  `cmd:"" help:"List, show, make, change or remove endpoints, take a disabled one up again, rotate and revoke their keys."`

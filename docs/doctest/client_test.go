@@ -250,8 +250,36 @@ func (s *session) endpoints() {
 	good(s, withheld, err)(func(l contract.List[contract.Withheld]) bool {
 		return len(l.Data) == 1 && l.Data[0].Acknowledged.Reason == "told by telephone"
 	})
+	s.replays()
 	ordered, err := c.Redeliver(ctx, id, false)
 	good(s, ordered, err)(func(v contract.Redelivery) bool { return v.Ordered && v.ID == id })
+}
+
+// replays asks for one that finds what is dead and orders nothing, and for one that is so slow that
+// it can be turned.
+func (s *session) replays() {
+	c, ctx := s.c, s.ctx
+	dry, err := c.CreateReplay(ctx, "replayed-once", contract.ReplayAsk{Kind: "dead", Endpoint: "acme-main", DryRun: true})
+	good(s, dry, err)(func(v contract.Replay) bool { return v.State == "counting" && v.To == "acme-main" && v.Rate == 100 })
+	same, err := c.CreateReplay(ctx, "replayed-once", contract.ReplayAsk{Kind: "dead", Endpoint: "acme-main", DryRun: true})
+	good(s, same, err)(func(v contract.Replay) bool { return v.ID == dry.ID })
+	for range 1000 {
+		if dry, err = c.Replay(ctx, dry.ID); err != nil || !dry.Ended.IsZero() {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	good(s, dry, err)(func(v contract.Replay) bool { return v.State == "done" && v.Total == 1 && v.Ordered == 0 })
+	slow, err := c.CreateReplay(ctx, "", contract.ReplayAsk{Kind: "current", To: "acme-old", Rate: 0.001})
+	good(s, slow, err)(func(v contract.Replay) bool { return v.Endpoint == "acme-old" })
+	paused, err := c.PauseReplay(ctx, slow.ID)
+	good(s, paused, err)(func(v contract.Replay) bool { return v.State == "paused" })
+	resumed, err := c.ResumeReplay(ctx, slow.ID)
+	good(s, resumed, err)(func(v contract.Replay) bool { return v.State == "counting" || v.State == "running" })
+	cancelled, err := c.CancelReplay(ctx, slow.ID)
+	good(s, cancelled, err)(func(v contract.Replay) bool { return v.State == "cancelled" && !v.Ended.IsZero() })
+	list, err := c.ListReplays(ctx, client.Page{})
+	good(s, list, err)(func(l contract.List[contract.Replay]) bool { return len(l.Data) == 3 && l.Data[0].ID == slow.ID })
 }
 
 func (s *session) partners() {

@@ -99,6 +99,17 @@ var story = []step{
 	{id: "acknowledge", name: "after a call to the partner", path: "/v1/withheld/{dead}/acknowledge", ask: `{"reason":"told by telephone, ticket 4814"}`},
 	{id: "redeliver", name: "one that is dead", path: "/v1/deliveries/{dead}/redeliver"},
 	{id: "redeliver", name: "none of that id", path: "/v1/deliveries/nothing@acme-main/redeliver", status: 404},
+	{id: "createReplay", name: "what of the dead would be told", path: "/v1/replays", ask: `{"kind":"dead","endpoint":"acme-main","dry_run":true}`},
+	{id: "createReplay", name: "a morning, again", path: "/v1/replays", ask: `{"kind":"range","endpoint":"acme-main","since":"2020-11-30T08:00:00Z","until":"2020-11-30T12:00:00Z","rate":50,"because":"lost by the partner, ticket 4815"}`},
+	{id: "createReplay", name: "of a kind that there is not", path: "/v1/replays", ask: `{"kind":"all","endpoint":"acme-main"}`, status: 400},
+	{id: "listReplays", name: "the newest", as: "viewer", path: "/v1/replays?limit=1"},
+	{id: "replay", name: "how far it is", as: "viewer", path: "/v1/replays/{replay}"},
+	{id: "pauseReplay", name: "one that is paused already", path: "/v1/replays/{slow}/pause"},
+	{id: "resumeReplay", name: "the same", path: "/v1/replays/{slow}/resume"},
+	{id: "cancelReplay", name: "the same", path: "/v1/replays/{slow}/cancel"},
+	{id: "pauseReplay", name: "one that has ended", path: "/v1/replays/{replay}/pause", status: 409},
+	{id: "resumeReplay", name: "none of that id", path: "/v1/replays/none/resume", status: 404},
+	{id: "cancelReplay", name: "none of that id", path: "/v1/replays/none/cancel", status: 404},
 	{id: "createPartner", name: "gamma", path: "/v1/partners", ask: `{"id":"gamma","policy":{"notice_days":14}}`},
 	{id: "createPartner", name: "one of the config", path: "/v1/partners", ask: `{"id":"acme"}`, status: 409},
 	{id: "updatePartner", name: "a longer notice", path: "/v1/partners/gamma", ask: `{"policy":{"notice_days":30}}`},
@@ -160,22 +171,39 @@ func (g *running) stage() *strings.Replacer {
 	g.write("countersign.yaml", g.config(", livemode: true"))
 	g.start()
 
+	g.call(request{as: "operator", method: "POST", path: "/v1/replays", ask: `{"kind":"current","to":"acme-main","dry_run":true}`})
+	replay := g.lists("/v1/replays", 1)[0]["id"].(string)
+	g.until("the replay has ended", func() bool {
+		return strings.Contains(g.call(request{as: "operator", method: "GET", path: "/v1/replays/" + replay}).body, `"done"`)
+	})
 	bodies := g.lists("/v1/quarantine", 2)
 	held := g.lists("/v1/quarantine?kind=records", 3)
 	if bodies[0]["reason"] != "unreadable" {
 		slices.Reverse(bodies)
 	}
 	return strings.NewReplacer(
-		"{body}", bodies[0]["id"].(string), "{live}", bodies[1]["id"].(string), "{held}", held[0]["id"].(string), "{second}", held[1]["id"].(string), "{dir}", g.dir,
+		"{body}", bodies[0]["id"].(string), "{live}", bodies[1]["id"].(string), "{held}", held[0]["id"].(string), "{second}", held[1]["id"].(string), "{dir}", g.dir, "{replay}", replay,
 		"{key}", g.lists("/v1/endpoints/beta-main/keys", 1)[0]["id"].(string),
 		"{question}", g.lists("/v1/questions", 1)[0]["id"].(string), "{dead}", g.lists("/v1/deliveries?status=dead&endpoint=acme-main", 1)[0]["id"].(string),
 	)
 }
 
+// slowReplay is one that has not ended, and is paused.
+func (g *running) slowReplay() (id string) {
+	g.t.Helper()
+	g.call(request{as: "operator", method: "POST", path: "/v1/replays", ask: `{"kind":"range","endpoint":"acme-main","since":"2020-01-01T00:00:00Z","until":"2099-01-01T00:00:00Z","rate":0.001}`})
+	id = g.lists("/v1/replays", 4)[0]["id"].(string)
+	g.until("the replay has ordered one", func() bool {
+		return strings.Contains(g.call(request{as: "operator", method: "GET", path: "/v1/replays/" + id}).body, `"ordered":1`)
+	})
+	g.call(request{as: "operator", method: "POST", path: "/v1/replays/" + id + "/pause"})
+	return id
+}
+
 // play sends every example, and compares what is answered with what stands in the document.
 func (g *running) play(t *testing.T) {
 	t.Helper()
-	names := g.stage()
+	names, slow := g.stage(), ""
 	told := map[string][]contract.Example{}
 	for _, s := range story {
 		op := g.operation(t, s.id)
@@ -184,7 +212,10 @@ func (g *running) play(t *testing.T) {
 			as = "operator"
 		}
 		status := max(s.status, http.StatusOK)
-		r := request{as: as, method: op.method, path: names.Replace(s.path), ask: names.Replace(s.ask)}
+		if strings.Contains(s.path, "{slow}") && slow == "" { // not before: it leaves its mark on whom it tells
+			slow = g.slowReplay()
+		}
+		r := request{as: as, method: op.method, path: strings.ReplaceAll(names.Replace(s.path), "{slow}", slow), ask: names.Replace(s.ask)}
 		e := contract.Example{Name: s.name, As: as, Path: g.neutral(r.path), Status: status}
 		var a answer
 		g.soon(func() bool {

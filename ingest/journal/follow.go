@@ -75,6 +75,11 @@ func (j *Bolt) HoldAt(ctx context.Context, item Item, rs ...Record) (int64, erro
 	return landed(func(first *int64) error { return j.hold(ctx, item, rs, first) })
 }
 
+// AppendWith implements Journal.
+func (j *Bolt) AppendWith(ctx context.Context, also func(*store.Tx) error, rs ...Record) (int64, error) {
+	return landed(func(first *int64) error { return j.append(ctx, rs, first, also) })
+}
+
 // landed reads where records stand only once they do: after an error the store may still be writing
 // it.
 func landed(write func(first *int64) error) (int64, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"countersign/kyc"
+	"countersign/outbox/store"
 )
 
 // Journal is the contract. Implementations are safe for concurrent use.
@@ -20,6 +21,10 @@ type Journal interface {
 	// an expired ctx included, means unknown: answer 503 and let the provider send it again. Append
 	// may go on after ctx ends and therefore keeps no bytes that the caller owns.
 	Append(ctx context.Context, rs ...Record) error
+	// AppendWith is Append of records that belong together with something else: also is called in
+	// their transaction, perhaps more than once, and what it fails with nothing is written. It
+	// returns the offset of the first record.
+	AppendWith(ctx context.Context, also func(*store.Tx) error, rs ...Record) (first int64, err error)
 	// Tail calls fn with batches in order, each from after the position before, until ctx ends or
 	// fn fails. What one callback brought is never cut in two. fn commits its effects and the last
 	// position together. Records that cannot be read are not handed over; their positions are

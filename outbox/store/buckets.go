@@ -30,13 +30,15 @@ const (
 	Damaged                    // the store's own: damaged records of every bucket as they were found, put there when the file was mended
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
 	Outcomes                   // relay: how deliveries ended, by (endpoint, time)
+	Jobs                       // relay/replay: replays, by id
+	Answers                    // outbox: the texts of answers to failed tries, a bounded number of each endpoint
 
-	buckets = int(Outcomes) // how many there are
+	buckets = int(Answers) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers",
 }
 
 // Names lists every bucket, in the order of their numbers.

@@ -140,6 +140,12 @@ func (s *Store) AdmitFold(bytes int64, places int) error {
 // is merely good to know.
 func (s *Store) Low() bool { return counting && s.room.Load() < s.o.settling() }
 
+// Spare reports whether so many bytes are to spare: neither what is owed nor callbacks need them.
+// What is merely good to know, and may be large, is written only then.
+func (s *Store) Spare(bytes int64) bool {
+	return !counting || s.short.Load() == 0 && s.room.Load()-s.owed.Load()-bytes >= s.o.reserve()
+}
+
 // reserve is what callbacks leave: a sixteenth of the size, at most 64 MiB.
 func (o Options) reserve() int64 { return min(o.MaxSize/16, 64<<20) }
 

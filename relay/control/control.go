@@ -26,6 +26,7 @@ import (
 	"countersign/relay/control/api"
 	"countersign/relay/dispatch"
 	"countersign/relay/registry"
+	"countersign/relay/replay"
 )
 
 // Scope is what a token may do.
@@ -54,6 +55,7 @@ type Options struct {
 	Relay      *relay.Relay
 	Dispatcher *dispatch.Dispatcher // with Relay
 	Outbox     *outbox.Outbox
+	Replays    *replay.Replays    // with Relay; nil: there are none
 	Store      *store.Store       // where the audit trail is kept
 	Registry   *registry.Registry // where tokens are that are made here; nil: none can be
 	Quarantine Quarantine
@@ -199,6 +201,7 @@ func (s *Server) routes() []Route {
 	rs = append(rs, s.partnerRoutes()...)
 	rs = append(rs, s.steerRoutes()...)
 	rs = append(rs, s.keyRoutes()...)
+	rs = append(rs, s.replayRoutes()...)
 	if !s.o.Livemode { // in live mode there is no such call
 		rs = append(rs, Route{"POST /v1/test_helpers/users/{id}/kyc", Operator, true, s.simulate})
 	}
@@ -355,6 +358,7 @@ func (s *Server) json(w http.ResponseWriter, status int, v any) { reply(w, s.o.L
 // reply writes v, and gives whoever asked some time to take it.
 func reply(w http.ResponseWriter, log *slog.Logger, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // some of it is other people's text
 	answerWithin(w, answerTime)
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)

@@ -28,6 +28,7 @@ import (
 	"countersign/relay/dispatch"
 	"countersign/relay/format"
 	"countersign/relay/registry"
+	"countersign/relay/replay"
 	"countersign/relay/send"
 	"countersign/signing"
 )
@@ -91,6 +92,7 @@ type rig struct {
 	reasons []string
 	notes   []string
 	block   func() // called by /readyz
+	thanks  string // what the partner answers from now on, also to what holds the word bad
 }
 
 // The tokens, by name.
@@ -106,6 +108,9 @@ func tokens() (ts []Token) {
 	}
 	return ts
 }
+
+// theirs is what the partner says where it refuses: somebody else's text.
+const theirs = "WE KNOW NOBODY OF THAT NAME"
 
 // took is one webhook as it was sent: at which endpoint (the path it was posted to), and its body.
 type took struct{ endpoint, body string }
@@ -149,8 +154,9 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	g.url = "http://" + l.Addr().String()
+	replays := replay.New(replay.Options{Store: g.store, Outbox: g.outbox, Relay: g.relay, Registry: g.registry, Logger: log, Metrics: g.reg})
 	o := Options{
-		Listener: l, Relay: g.relay, Dispatcher: g.dispatcher, Outbox: g.outbox, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
+		Listener: l, Relay: g.relay, Dispatcher: g.dispatcher, Outbox: g.outbox, Replays: replays, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
 		Release: g.translate, Sources: map[string]bool{"sumsub-eu": true, "beta-only": true}, SourcePartners: map[string]string{"beta-only": "beta"}, Ready: g.ready, Tokens: tokens(), Logger: log, Gatherer: g.reg, Metrics: g.reg,
 		NewToken: g.newToken, Refusals: NewRefusals(g.reg),
 	}
@@ -191,9 +197,16 @@ func (g *rig) startRelay(log *slog.Logger) {
 		b, _ := io.ReadAll(r.Body)
 		g.mu.Lock()
 		g.took = append(g.took, took{strings.TrimPrefix(r.URL.Path, "/"), string(b)})
+		thanks := g.thanks
 		g.mu.Unlock()
+		if thanks != "" {
+			_, _ = io.WriteString(w, thanks)
+			return
+		}
 		if strings.Contains(string(b), `"id":"bad`) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, theirs+"\x1b[2J")
 		}
 	}))
 	g.t.Cleanup(g.partner.Close)

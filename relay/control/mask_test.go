@@ -28,12 +28,13 @@ func TestViewerSeesNoURL(t *testing.T) {
 	g := newRigWith(t, []string{"cloudevents"}) // its URL has a path
 	g.tell("bad", 1, "rejected")
 	g.call("otto", "POST", "/v1/endpoints/cloudevents/resume", "")
+	replay := fmt.Sprint(g.call("otto", "POST", "/v1/replays", `{"kind":"dead","endpoint":"cloudevents"}`).json["id"])
 	for _, r := range g.server.routes() {
 		method, path, _ := strings.Cut(r.Pattern, " ")
 		if method != "GET" || r.Scope != Viewer {
 			continue
 		}
-		path = strings.NewReplacer("{partner}", "acme", "partners/{id}", "partners/acme", "endpoints/{id}", "endpoints/cloudevents", "{id}", "bad").Replace(path) + "?livemode=true&status=dead&partner=acme&source=sumsub-eu&older=1h"
+		path = strings.NewReplacer("{partner}", "acme", "partners/{id}", "partners/acme", "endpoints/{id}", "endpoints/cloudevents", "replays/{id}", "replays/"+replay, "{id}", "bad").Replace(path) + "?livemode=true&status=dead&partner=acme&source=sumsub-eu&older=1h"
 		a := g.call("vera", "GET", path, "")
 		if a.code != 200 || strings.Contains(a.body, g.partner.URL+"/cloudevents") {
 			t.Errorf("%s: %d %s", path, a.code, a.body)

@@ -69,6 +69,7 @@ func viewUpdate(u *kyc.Update) api.Update {
 		Expiring: u.Expiring, OccurredAt: u.OccurredAt, OccurredAtOrigin: string(u.OccurredAtOrigin), ReceivedAt: u.ReceivedAt, BodySHA256: u.BodySHA256,
 		AdapterVersion: u.AdapterVersion, Traceparent: u.Traceparent, Callback: api.Callback(u.Callback), Release: u.Release, Actor: u.Actor, Note: u.Note, Endpoint: u.Endpoint,
 		ChangeID: u.ChangeID, Force: u.Force, AskedAt: u.AskedAt, PolicyVersion: u.PolicyVersion, UnroutedID: u.UnroutedID, TakenBack: u.TakenBack, Rebuild: u.Rebuild,
+		Replay: api.ReplayPart(u.Replay),
 	}
 }
 

@@ -47,6 +47,12 @@ func Routes() []Route {
 		{"GET /v1/tokens", "/v1/tokens", "", "a"},
 		{"POST /v1/tokens/{name}", "/v1/tokens/mallory", `{"scope":"none"}`, "a"},
 		{"POST /v1/tokens/{name}/revoke", "/v1/tokens/none/revoke", "{}", "a"},
+		{"GET /v1/replays", "/v1/replays", "", "voa"},
+		{"POST /v1/replays", "/v1/replays", `{"kind":"none"}`, "oa"},
+		{"GET /v1/replays/{id}", "/v1/replays/none", "", "voa"},
+		{"POST /v1/replays/{id}/pause", "/v1/replays/none/pause", "", "oa"},
+		{"POST /v1/replays/{id}/resume", "/v1/replays/none/resume", "", "oa"},
+		{"POST /v1/replays/{id}/cancel", "/v1/replays/none/cancel", "", "oa"},
 		{"GET /v1/withheld", "/v1/withheld", "", "voa"},
 		{"POST /v1/withheld/{id}/acknowledge", "/v1/withheld/none@acme-main/acknowledge", `{"reason":"r"}`, "oa"},
 		{"GET /v1/audit", "/v1/audit", "", "voa"},
@@ -268,6 +274,8 @@ func hostileIDs(ctx context.Context, t *Target, s *Section) error {
 			{"POST", "/v1/endpoints/" + id + "/give-up", "{}"},
 			{"POST", "/v1/endpoints/" + id + "/ping", ""},
 			{"POST", "/v1/deliveries/" + id + "/redeliver", "{}"},
+			{"GET", "/v1/replays/" + id, ""},
+			{"POST", "/v1/replays/" + id + "/cancel", ""},
 			{"POST", "/v1/withheld/" + id + "/acknowledge", `{"reason":"r"}`},
 		} {
 			s.Tried++

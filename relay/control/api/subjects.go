@@ -155,7 +155,16 @@ type Update struct {
 	PolicyVersion     int          `json:"policy_version,omitempty"`
 	UnroutedID        string       `json:"unrouted_id,omitempty"`
 	TakenBack         string       `json:"taken_back,omitempty"`
+	Replay            ReplayPart   `json:"replay,omitzero"`
 	Rebuild           string       `json:"rebuild,omitempty"`
+}
+
+// ReplayPart says which replay ordered a redelivery.
+type ReplayPart struct {
+	ID       string    `json:"id"`
+	Sequence uint64    `json:"sequence" doc:"Of the change, where it is rendered anew for the endpoint; 0: a dead delivery is owed again as it is."`
+	At       time.Time `json:"at,omitzero" doc:"When the record that owed the change was appended."`
+	Previous uint64    `json:"previous_sequence,omitzero" doc:"What the endpoint was told before it."`
 }
 
 // Event is the provider's own name for what happened.
@@ -234,7 +243,7 @@ type Outcome struct {
 	Anew     bool      `json:"rendered_anew,omitempty" doc:"In that format, because it could not be signed any more as it was made."`
 	Previous uint64    `json:"previous_sequence,omitempty" doc:"What the endpoint had been told, or was owed, before."`
 	Replayed bool      `json:"replayed,omitempty" doc:"A replay owed it, perhaps once more."`
-	TookMS   int64     `json:"took_ms" doc:"The last attempt."`
+	TookMS   float64   `json:"took_ms" doc:"The last attempt."`
 	Owed     time.Time `json:"owed_at,omitzero" doc:"When it came to be owed."`
 	Received time.Time `json:"received_at,omitzero" doc:"When what caused it was received."`
 	At       time.Time `json:"at"`

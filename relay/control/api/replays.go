@@ -1,0 +1,66 @@
+package api
+
+import (
+	"net/http"
+	"time"
+)
+
+// ReplayAsk is what is to be told again, and to whom.
+type ReplayAsk struct {
+	Kind     string    `json:"kind" enum:"dead,range,current" doc:"dead: what is dead at the endpoint. range: what it was told from since until until, and what of the same persons followed. current: where each person of its partner stands, if it was not told."`
+	Endpoint string    `json:"endpoint,omitempty" doc:"Whose; it need not be served any more. Of kind current, leave it out and give to."`
+	To       string    `json:"to,omitempty" doc:"Who is told; without it the same endpoint. Another has to be of the same partner, and is told what its events, filter and format take."`
+	Since    time.Time `json:"since,omitzero" doc:"Of a range: from this instant on."`
+	Until    time.Time `json:"until,omitzero" doc:"Of a range: before this instant."`
+	Force    bool      `json:"force,omitempty" doc:"Of dead ones: also those of persons of whom a later change has been accepted since."`
+	Rate     float64   `json:"rate,omitempty" doc:"Deliveries a second at most, up to 10,000; without it 100."`
+	DryRun   bool      `json:"dry_run,omitempty" doc:"Count what would be told, and order nothing."`
+	Because  string    `json:"because,omitempty" doc:"Why, for whoever must explain it later: up to 500 bytes."`
+}
+
+// Replay is a job that tells again.
+type Replay struct {
+	Object   string           `json:"object" enum:"replay"`
+	ID       string           `json:"id"`
+	Kind     string           `json:"kind" enum:"dead,range,current"`
+	Endpoint string           `json:"endpoint"`
+	To       string           `json:"to"`
+	Since    time.Time        `json:"since,omitzero"`
+	Until    time.Time        `json:"until,omitzero"`
+	Force    bool             `json:"force,omitempty"`
+	Rate     float64          `json:"rate" doc:"Deliveries a second at most."`
+	DryRun   bool             `json:"dry_run,omitempty"`
+	Because  string           `json:"because,omitempty"`
+	By       string           `json:"by" doc:"Whose token asked for it."`
+	State    string           `json:"state" enum:"counting,running,paused,cancelled,done,failed"`
+	Created  time.Time        `json:"created_at"`
+	Counted  time.Time        `json:"counted_at,omitzero" doc:"When total and persons were known."`
+	Ended    time.Time        `json:"ended_at,omitzero"`
+	Total    int64            `json:"total" doc:"How many deliveries there were to order when it was counted."`
+	Persons  int64            `json:"persons" doc:"Of so many persons."`
+	Ordered  int64            `json:"ordered" doc:"How many are ordered so far: each is in the journal, and is sent like any other."`
+	Skipped  map[string]int64 `json:"skipped" doc:"How many were passed over, by why: overtaken, not_kept, not_wanted, told, set_aside, damaged, no_person, too_long."`
+	Error    string           `json:"error,omitempty" doc:"Why it failed, or what it waits for."`
+}
+
+var replayEnded = Refusal{http.StatusConflict, TypeConflict, "replay_ended", "the replay has ended"}
+
+// replayCalls are about what is told again.
+var replayCalls = []Call{
+	{Pattern: "GET /v1/replays", ID: "listReplays", Summary: "List the replays, the newest first", Params: pages(), Answer: List[Replay]{}},
+	{
+		Pattern: "POST /v1/replays", ID: "createReplay", Summary: "Tell an endpoint again what is dead, what it was told in a span of time, or where each person stands",
+		About:  "A job that goes on over restarts. Each person is told in the order of their changes, and the last word is never older than the one before.",
+		Params: []Param{keyHeader}, Ask: ReplayAsk{}, Answer: Replay{}, Refuses: []Refusal{keyUsed, tooMany},
+	},
+	{Pattern: "GET /v1/replays/{id}", ID: "replay", Summary: "Show how far a replay is", Answer: Replay{}, Refuses: []Refusal{notFound}},
+	{
+		Pattern: "POST /v1/replays/{id}/pause", ID: "pauseReplay", Summary: "Order nothing more for now", Answer: Replay{},
+		Refuses: []Refusal{notFound, replayEnded},
+	},
+	{Pattern: "POST /v1/replays/{id}/resume", ID: "resumeReplay", Summary: "Go on with a replay that is paused", Answer: Replay{}, Refuses: []Refusal{notFound, replayEnded}},
+	{
+		Pattern: "POST /v1/replays/{id}/cancel", ID: "cancelReplay", Summary: "End a replay", About: "What it has ordered is sent.", Answer: Replay{},
+		Refuses: []Refusal{notFound, replayEnded},
+	},
+}
