@@ -357,6 +357,7 @@ func (g *gateway) startControl() (err error) {
 	s := control.New(o)
 	g.api = s
 	g.process.start("audit", s.Retain)
+	g.process.start("compact", s.Compactions)
 	g.process.start("control", s.Run)
 	g.told.Store(true)
 	return nil

@@ -122,6 +122,8 @@ func adversary(t *testing.T, fails bool) string {
 			v = spoiltOf[api.AuditVerification]()
 		case path == "/v1/reload":
 			v = spoiltOf[api.Reloaded]()
+		case path == "/v1/compact":
+			v = spoiltOf[api.Compaction]()
 		case strings.HasPrefix(path, "/v1/policies/"):
 			v = spoiltOf[api.Plan]()
 		case strings.HasSuffix(path, "/decisions"), strings.HasSuffix(path, "/rebuild"):
@@ -168,7 +170,7 @@ func TestEveryCommandIsVisible(t *testing.T) {
 		"endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"}, "endpoints give-up": {"H --yes", "H --dry-run"},
 		"endpoints keys": {"H"}, "endpoints rotate": {"H --out %secret", "H --kind ed25519"}, "endpoints revoke": {"H H", "H H --replace --out %secret"},
 		"quarantine list": {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
-		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit list": {"", "--subject H"}, "audit verify": {"", "--file %hostile"}, "backup": {"%backup"}, "reload": {"", "--dry-run"},
+		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit list": {"", "--subject H"}, "audit verify": {"", "--file %hostile"}, "backup": {"%backup"}, "reload": {"", "--dry-run"}, "compact": {"", "--dry-run", "--file %hostile"},
 		"decide":       {"H H --source H --check identity_verification --status approved --because H --yes", "H H --manual --check liveness --release --because H --dry-run"},
 		"policy show":  {"H"},
 		"policy apply": {"H --yes", "H"},

@@ -70,6 +70,7 @@ type commands struct {
 	Token      tokenCommand      `cmd:"" help:"List, make or revoke tokens of the control API."`
 	Reload     reloadCommand     `cmd:"" help:"Have a running gateway read its config again, or say what that would change."`
 	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
+	Compact    compactCommand    `cmd:"" help:"Give the free pages of the database back to the disk, while the gateway runs, and leave nothing in it that was deleted."`
 	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database of a gateway that does not run."`
 	Doctor     doctorCommand     `cmd:"" help:"Look at clock, disk, limits, names, TLS, partners and brokers, and at what is owed: a table of what is wrong and what to do."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`

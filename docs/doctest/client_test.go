@@ -383,6 +383,13 @@ func (s *session) tokens() {
 	if e, ok := errors.AsType[*client.Error](err); !ok || len(e.Problems) == 0 || e.Problems[0].Line == 0 {
 		s.t.Errorf("what is wrong with the config is not said: %v", err)
 	}
+	compaction, err := c.Compact(ctx, true)
+	good(s, compaction, err)(func(v contract.Compaction) bool { return v.DryRun && v.State == "idle" && v.FileBytes > 0 })
+	compaction, err = c.Compact(ctx, false)
+	for err == nil && compaction.Running() {
+		compaction, err = c.Compaction(ctx)
+	}
+	good(s, compaction, err)(func(v contract.Compaction) bool { return v.State == "done" && v.AfterBytes > 0 })
 	backup, err := c.Backup(ctx, filepath.Join(s.g.dir, "backup.db"))
 	good(s, backup, err)(func(v contract.Backup) bool { return v.Bytes > 0 && v.Checked })
 }

@@ -142,6 +142,8 @@ var story = []step{
 	{id: "verifyAudit", name: "with a head that is none", as: "viewer", path: "/v1/audit/verify?head=7", status: 400},
 	{id: "reload", name: "what it would change", path: "/v1/reload", ask: `{"dry_run":true}`},
 	{id: "reload", name: "of the same file", path: "/v1/reload", ask: `{}`},
+	{id: "compaction", name: "before there was one", as: "viewer", path: "/v1/compact"},
+	{id: "compact", name: "what it would come to", path: "/v1/compact", ask: `{"dry_run":true}`},
 	{id: "backup", name: "into a file", path: "/v1/backup", ask: `{"path":"{dir}/backup.db"}`},
 	{id: "backup", name: "where it cannot be", path: "/v1/backup", ask: `{"path":"/no/such/folder/backup.db"}`, status: 409},
 }
@@ -325,7 +327,8 @@ func hold(t *testing.T, id string, list []contract.Example) {
 // What differs from run to run: instants, ids, and how long or large something was.
 var (
 	varies      = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z|[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{16}|\b[A-Za-z0-9_-]{40,}\b`)
-	variesUnder = []string{"took_ms", "bytes", "tries", "owed", "failures", "attempts", "error", "place", "last_used_at", "next", "traceparent", "text"}
+	variesUnder = []string{"took_ms", "bytes", "tries", "owed", "failures", "attempts", "error", "place", "last_used_at", "next", "traceparent", "text",
+		"file_bytes", "free_bytes", "expected_bytes", "needed_bytes", "disk_free_bytes"}
 )
 
 func masked(v any, under string) any {

@@ -108,7 +108,12 @@ func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error
 	if err := plausible(path); err != nil {
 		return nil, err
 	}
+	var f *os.File
 	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+			f, err = os.OpenFile(name, flag, mode) //nolint:gosec // the operator's own data directory
+			return f, err
+		},
 		Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true, ReadOnly: readOnly,
 		InitialMmapSize: int(min(maxSize, 8<<30)), MaxSize: int(maxSize), NoSync: noFlush, NoGrowSync: noFlush,
 	})
@@ -119,6 +124,9 @@ func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	case err != nil:
 		return nil, fmt.Errorf("open %s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
+	}
+	if !named(f, path) { // another process has compacted it while we waited for its lock
+		return nil, errors.Join(fmt.Errorf("%s: %w; stop it, or use another data directory", path, ErrLocked), db.Close())
 	}
 	if err := schema(db); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
@@ -194,7 +202,15 @@ func locked(path string) bool {
 	}
 	defer f.Close() //nolint:errcheck // read only; closing gives the lock back
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	return errors.Is(err, syscall.EWOULDBLOCK)
+	return errors.Is(err, syscall.EWOULDBLOCK) || err == nil && !named(f, path)
+}
+
+// named reports whether a name still leads to an open file. A compaction puts another in its place,
+// and lets go of the lock of the old one: whoever gets that has a file that nobody will ever read.
+func named(f *os.File, path string) bool {
+	is, err := f.Stat()
+	of, err2 := os.Stat(path)
+	return err == nil && err2 == nil && os.SameFile(is, of)
 }
 
 // plausible refuses what bbolt would panic on before it can say why: a file too short for its own

@@ -67,3 +67,15 @@ func (s *Store) end() {
 		o.answer(ErrClosed)
 	}
 }
+
+func (o *op) answer(err error) {
+	if o.then != nil {
+		o.then(err)
+		return
+	}
+	if o.done == nil {
+		return // answered early, by the fault build only
+	}
+	o.err = err
+	close(o.done)
+}

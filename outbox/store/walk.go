@@ -80,6 +80,12 @@ func walkFile(ctx context.Context, path string, visit func(leafRecord) error, ti
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) { // closing gives it back
 		return false, ErrLocked
 	}
+	return walkOpen(ctx, f, visit, tick, harder)
+}
+
+// walkOpen is walkFile of a file that is open already, and that nobody writes to, or none of the
+// pages that can be reached at this moment.
+func walkOpen(ctx context.Context, f *os.File, visit func(leafRecord) error, tick func(done, total int64), harder bool) (bent bool, err error) {
 	fi, err := f.Stat()
 	if err != nil {
 		return false, err

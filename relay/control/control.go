@@ -121,6 +121,8 @@ type Server struct {
 
 	calls onceOnly // that carry an Idempotency-Key
 
+	compactions chan chan error // who asks for one, and is told whether it has begun
+
 	refusals, guests, driven, changed *allowance // by token
 }
 
@@ -132,7 +134,7 @@ func New(o Options) *Server {
 	if o.Refusals == nil {
 		o.Refusals = NewRefusals(nil)
 	}
-	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now}
+	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now, compactions: make(chan chan error)}
 	s.newAllowances()
 	s.settings.Store(o.settings())
 	s.door = NewDoor(DoorOptions{Listener: o.Listener, Names: o.Names, Conns: o.Conns, Refusals: o.Refusals, Logger: o.Logger, Now: o.Now})
@@ -173,6 +175,8 @@ func (s *Server) routes() []Route {
 		{"GET /v1/audit/verify", Viewer, false, s.verifyAudit},
 		{"POST /v1/backup", Operator, false, s.backup},
 		{"POST /v1/reload", Operator, false, s.reload},
+		{"GET /v1/compact", Viewer, false, s.compaction},
+		{"POST /v1/compact", Operator, false, s.compact},
 	}
 	rs = append(rs, s.tokenRoutes()...)
 	if s.o.Relay == nil {

@@ -7,6 +7,7 @@ import (
 
 	"countersign/ingest/journal"
 	"countersign/outbox"
+	"countersign/outbox/store"
 	"countersign/relay"
 )
 
@@ -44,6 +45,8 @@ func problemOf(err error) (p *problem) {
 		p = &problem{http.StatusConflict, "conflict", "no_config", err.Error(), ""}
 	case errors.Is(err, ErrNotNow):
 		p = &problem{http.StatusServiceUnavailable, "unavailable", "not_now", err.Error(), ""}
+	case errors.Is(err, store.ErrNotCompacted):
+		p = &problem{http.StatusConflict, "conflict", "not_compacted", err.Error(), ""}
 	case errors.As(err, &field):
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
 	case errors.Is(err, relay.ErrKeyUsed):

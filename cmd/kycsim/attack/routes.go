@@ -59,6 +59,8 @@ func Routes() []Route {
 		{"GET /v1/audit/verify", "/v1/audit/verify", "", "voa"},
 		{"POST /v1/backup", "/v1/backup", `{}`, "oa"},
 		{"POST /v1/reload", "/v1/reload", `{"dry_run":true}`, "oa"},
+		{"GET /v1/compact", "/v1/compact", "", "voa"},
+		{"POST /v1/compact", "/v1/compact", `{"dry_run":true}`, "oa"},
 		{"GET /v1/subjects/{partner}/{id}", "/v1/subjects/acme/ann", "", "voa"},
 		{"GET /v1/subjects/{partner}/{id}/export", "/v1/subjects/acme/ann/export", "", "oa"},
 		{"POST /v1/subjects/{partner}/{id}/decisions", "/v1/subjects/acme/ann/decisions", "{}", "oa"},

@@ -237,6 +237,17 @@ var tokenCalls = []Call{
 		},
 	},
 	{
+		Pattern: "GET /v1/compact", ID: "compaction", Summary: "How the compaction of the database file stands, or ended, and what one would come to", Answer: Compaction{},
+	},
+	{
+		Pattern: "POST /v1/compact", ID: "compact", Summary: "Begin to compact the database file: free pages are given back to the disk, and nothing that was deleted before is left in it",
+		About: "It goes on after the answer; GET /v1/compact says how far it is. With dry_run nothing is begun.", Ask: CompactAsk{}, Answer: Compaction{},
+		Refuses: []Refusal{
+			{http.StatusConflict, TypeConflict, "not_compacted", "one is under way, or a backup, or there is not enough room on the disk"},
+			{http.StatusServiceUnavailable, TypeUnavailable, "not_now", "the gateway is starting or stopping"},
+		},
+	},
+	{
 		Pattern: "POST /v1/backup", ID: "backup", Summary: "Make a checked backup in a file on the gateway's machine", Ask: BackupAsk{}, Answer: Backup{},
 		Refuses: []Refusal{{http.StatusConflict, TypeConflict, "backup_failed", "the file is there already, or cannot be written"}},
 	},

@@ -173,6 +173,18 @@ func (c *Client) Reload(ctx context.Context, dry bool) (api.Reloaded, error) {
 	return do[api.Reloaded](ctx, c, call{method: http.MethodPost, path: "/v1/reload", ask: api.ReloadAsk{DryRun: dry}})
 }
 
+// Compaction says how the compaction of the database file stands, or ended, and what one would come
+// to.
+func (c *Client) Compaction(ctx context.Context) (api.Compaction, error) {
+	return do[api.Compaction](ctx, c, call{method: http.MethodGet, path: "/v1/compact"})
+}
+
+// Compact begins to compact the database file; Compaction says how far it is. dry: only says what
+// it would come to.
+func (c *Client) Compact(ctx context.Context, dry bool) (api.Compaction, error) {
+	return do[api.Compaction](ctx, c, call{method: http.MethodPost, path: "/v1/compact", ask: api.CompactAsk{DryRun: dry}})
+}
+
 // Backup makes a checked backup in a file on the gateway's machine.
 func (c *Client) Backup(ctx context.Context, path string) (api.Backup, error) {
 	return do[api.Backup](ctx, c, call{method: http.MethodPost, path: "/v1/backup", ask: api.BackupAsk{Path: path}})
