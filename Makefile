@@ -9,6 +9,7 @@ LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 KILLS    ?= 100
 CUTS     ?= 200
+COMPACTIONS ?= 60
 FLIPS    ?= 2000
 OTHERS   ?= 50
 
@@ -64,8 +65,8 @@ soak-control: build ## the same with a gateway that answers before the commit: m
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_ackearly -o $(BIN)/countersign-ackearly ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim soak --gateway $(BIN)/countersign-ackearly --kills 10 --rate 500 --dir $$dir/soak --expect-failure && rm -rf $$dir
 
-powercut: powercut-disk ## CUTS times the power goes under load, from a disk that fails in one of nine ways; needs root and /dev/fuse
-	$(GO) -C outbox/store/powercut test -count=1 -tags realfuse ./...
+powercut: powercut-disk ## COMPACTIONS times the power goes while the file is compacted, and CUTS times under load, from a disk that fails in one of nine ways; needs root and /dev/fuse
+	POWERCUT_COMPACTIONS=$(COMPACTIONS) $(GO) -C outbox/store/powercut test -count=1 -tags realfuse ./...
 	dir=$$(mktemp -d) && $(BIN)/kycsim powercut --gateway $(BIN)/countersign --disk $(BIN)/powercut --cuts $(CUTS) --dir $$dir/powercut && rm -rf $$dir # kept if it fails
 
 powercut-control: powercut-disk ## the same with a gateway without flushes, and with one that goes on after a failed flush: must destroy databases or lose events

@@ -139,11 +139,20 @@ func storageRow() row {
 		},
 		{
 			title: "Database file", unit: "bytes",
-			description: "The file never shrinks; what is free in it is used again. The upper line is storage.max_size.",
+			description: "What is free in the file is used again; it shrinks when it is compacted (countersign compact). The upper line is storage.max_size.",
 			queries: []query{
 				{`countersign_store_file_bytes`, "file {{instance}}"},
 				{`countersign_store_file_bytes - countersign_store_free_page_bytes`, "in use {{instance}}"},
+				{`countersign_store_free_page_bytes`, "free pages {{instance}}"},
 				{`countersign_store_max_bytes`, "max {{instance}}"},
+			},
+		},
+		{
+			title: "Compactions", unit: "short",
+			description: "Compactions of the database file, by outcome (failed: the file stayed as it was), and for how many seconds the last one held up the writer.",
+			queries: []query{
+				{`sum by (instance, outcome) (increase(countersign_store_compactions_total[$__rate_interval]))`, "{{outcome}} {{instance}}"},
+				{`countersign_store_compaction_pause_seconds`, "held up {{instance}}"},
 			},
 		},
 		{

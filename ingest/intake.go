@@ -106,7 +106,7 @@ func (m *message) item(reason journal.Reason, why error) *journal.Item {
 		headers[name] = m.h.Values(name)
 	}
 	return &journal.Item{
-		ID:     kyc.UpdateID(m.src.Name, []string{m.digest()}, "quarantine", "", "", "", 0, time.Time{}),
+		ID:     journal.BodyItemID(m.src.Name, m.digest()),
 		Source: m.src.Name, Provider: m.src.Adapter.Name, Reason: reason, Detail: why.Error(), At: m.now,
 		Headers: headers, Body: m.body,
 	}

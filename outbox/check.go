@@ -44,6 +44,14 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 		ok = c.head(key, body)
 	case store.Withheld:
 		ok = c.withheld(key, body)
+	case store.Attempts:
+		_, named := splitDelivery(key[:max(0, len(key)-2)])
+		_, _, _, ok = decodeTry(body)
+		ok = ok && named
+	case store.Answers:
+		place, named := placeOf(key)
+		s, d, sound := decodeSaid(body)
+		ok = named && sound && byte(s.number%answerPlaces) == place && d == digest(s.text)
 	case store.Dead:
 		ok = c.dead(key, body)
 	default:

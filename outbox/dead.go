@@ -31,7 +31,7 @@ type DeadDelivery struct {
 	HasBody     bool      `json:"has_body"`
 	Anew        bool      `json:"rendered_anew,omitempty"` // in Format, since it was made
 	Replayed    bool      `json:"replayed,omitempty"`
-	Tries       []Try     `json:"tries,omitempty"` // what went wrong each time, while it is kept; filled by whoever shows it
+	Tries       []Try     `json:"-"` // what went wrong each time, while it is kept; filled by whoever shows it
 }
 
 // A dead delivery stands under its key among the owed ones. It is found by when it died, and by its

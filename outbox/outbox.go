@@ -67,6 +67,7 @@ type Attempt struct {
 	Detail   string // what went wrong, in words of our own; nothing of the URL or the answer
 	At       time.Time
 	Took     time.Duration
+	Exchange Exchange  // what went over the wire; zero: nothing did
 	Retry    time.Time // for Outcome Retry
 	Sooner   time.Time // for Outcome Retry: instead, if a rejection is owed in the lane by then; zero: no matter
 
@@ -152,6 +153,7 @@ type lanes struct {
 	dead   int64
 
 	search []byte // owned by the writer: where it looks next for what gives way to a rejection
+	said   *ring  // owned by the writer; nil: it has not been needed yet
 }
 
 // ErrNotFound says that there is no such delivery or endpoint.
@@ -184,7 +186,8 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 }
 
 // settleCost is what ending one delivery is expected to write, in bytes: how it ended, where its
-// subject finds that, and a try or two that failed. What it frees is not counted.
+// subject finds that, and a try or two that failed. What it frees is not counted, and neither are
+// the texts of answers: they are written only into room that is to spare (store.Spare).
 const settleCost = 1 << 10
 
 // needs is what ending all that is owed will write.
@@ -243,7 +246,10 @@ type tally struct {
 	b     *Outbox
 	owed  map[string]int64
 	dead  map[string]int64
-	known map[string]standing // of endpoints, as the transaction began
+	known map[string]standing  // of endpoints, as the transaction began
+	said  map[string]int       // new texts of endpoints; nil: none
+	same  map[sameText]sameRef // texts that it has found, or put down; nil: none
+	texts int64                // bytes of texts that were put down, or were to be
 }
 
 // standing is what putting a delivery has to know of its endpoint.

@@ -108,7 +108,7 @@ func TestLaneOrder(t *testing.T) {
 	r.end(t, f(2)[0], Done, "")
 	r.end(t, f(4)[0], Done, "")
 	f()
-	if tries, err := r.Tries("a", "x", 7); err != nil || len(tries) != 2 || tries[0] != (Try{At: base, Reason: "busy", Code: 503}) || tries[1].Reason != "refused" {
+	if tries, err := r.Tries("a", "x", 7); err != nil || len(tries) != 2 || tries[0] != (Try{At: base, Outcome: Retry, Reason: "busy", Code: 503}) || tries[1].Reason != "refused" {
 		t.Errorf("Tries = %+v, %v", tries, err)
 	}
 }

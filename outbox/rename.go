@@ -41,6 +41,7 @@ func (m *renaming) run(ctx context.Context) error {
 		counts []byte   // which count in meta the records are
 	}{
 		{store.Attempts, []string{""}, nil},
+		{store.Answers, []string{""}, nil},
 		{store.Deliveries, []string{""}, []byte("outbox/owed/")},
 		{store.Due, []string{""}, nil}, // after what they lead to: a lane without a head is seen to, a head without a lane is not
 		{store.Withheld, []string{"", "\x01", "\x03"}, nil},

@@ -173,13 +173,13 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 			}
 		}
 		if !b.o.Store.Low() { // else what made room by being delivered would be filled with the failures of what is not
-			if err := b.note(tx, a); err != nil {
+			if err := b.note(tx, t, a); err != nil {
 				return err
 			}
 		}
 		return b.again(tx, a)
 	case Died:
-		if err := b.note(tx, a); err != nil {
+		if err := b.note(tx, t, a); err != nil {
 			return err
 		}
 		if err := b.inter(tx, t, a); err != nil {
@@ -188,6 +188,11 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 		return b.advance(tx, t, d, 0)
 	case Cancelled: // no attempt ends so
 	case Done:
+		if a.Exchange.Answer.Text != "" && !t.spare(len(a.Exchange.Answer.Text)) {
+			bare := *a
+			bare.Exchange.Answer.Text, bare.Exchange.Answer.Gone = "", true
+			a = &bare
+		}
 		if err := b.o.Settled(tx, *a); err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func TestLastTry(t *testing.T) {
 	fail(d, Attempt{Reason: "http_4xx", Took: 1500 * time.Microsecond, RefusedSince: base, RefusedTimes: 2})
 	d = take()
 	f(d, "http_4xx", 2)
-	if last, _ := r.LastTry(&d); !last.End().Equal(base.Add(time.Minute + time.Millisecond)) {
+	if last, _ := r.LastTry(&d); !last.End().Equal(base.Add(time.Minute + 1500*time.Microsecond)) {
 		t.Errorf("it ended at %v", last.End())
 	}
 	fail(d, Attempt{Reason: "timeout"})

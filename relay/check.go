@@ -46,7 +46,7 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 		_, ok = readOutcome(key, body)
 		c.list(n, key, body)
 	case store.Index:
-		if _, _, told := splitDelivered(key); told {
+		if _, told := splitDelivered(key); told {
 			d := &delivered{}
 			ok = d.decode(body) == nil
 			break

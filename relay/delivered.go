@@ -28,12 +28,12 @@ func deliveredKey(lane, endpoint string) []byte {
 }
 
 // splitDelivered undoes deliveredKey; not ok: it is the key of something else.
-func splitDelivered(k []byte) (lane, endpoint string, ok bool) {
-	before, after, ok := bytes.Cut(k, []byte{0})
+func splitDelivered(k []byte) (endpoint string, ok bool) {
+	_, after, ok := bytes.Cut(k, []byte{0})
 	if !ok || len(after) < 2 || after[0] != indexEnd {
-		return "", "", false
+		return "", false
 	}
-	return string(before), string(after[1:]), true
+	return string(after[1:]), true
 }
 
 // delivered is how far one endpoint has been told of one subject.

@@ -58,7 +58,7 @@ type DeliveryView struct {
 	Reason      string // of the last attempt, or why it ended
 	Code        int
 	Error       string
-	TookMS      int64
+	TookMS      float64
 	Tried       time.Time // when the last attempt began
 	Ended       time.Time
 	By, Because string // of what was cancelled
@@ -199,7 +199,7 @@ func (v *DeliveryView) last(t *outbox.Try) {
 	if v.Status == Pending || v.Status == Retrying {
 		v.Reason, v.Code = t.Reason, t.Code
 	}
-	v.TookMS = t.TookMS
+	v.TookMS = float64(t.Took.Microseconds()) / 1000
 }
 
 func (l *lister) dead() (string, error) {
@@ -288,7 +288,7 @@ func (r *Relay) viewEnded(o *OutcomeView) (v DeliveryView, ok bool) {
 	v.ID = d.ID()
 	switch o.Outcome {
 	case outbox.Done:
-		v.Tried = o.At.Add(-time.Duration(o.TookMS) * time.Millisecond)
+		v.Tried = o.At.Add(-time.Duration(o.TookMS * float64(time.Millisecond)))
 	case outbox.Cancelled:
 		v.Status = Cancelled
 	case outbox.Died, outbox.Retry:

@@ -133,7 +133,8 @@ func (r *Relay) endings(tx *store.Tx, s spot, endpoint string) (os []OutcomeView
 		}
 		if body, ok := indexed(tx, s.lane, place); ok {
 			if o, ok := outcomeOf(place, kindOutcome, body); ok {
-				o.Lane = s.lane
+				o.Lane, o.Endpoint = s.lane, endpoint
+				o.ID = (&outbox.Delivery{WebhookID: o.WebhookID, Endpoint: endpoint}).ID()
 				os = append(os, o)
 			}
 		}
@@ -213,6 +214,12 @@ func (r *Relay) steered(id string) (d DeliveryDetail, err error) {
 		return err
 	})
 	return d, err
+}
+
+// Whose is of whom a delivery is, whatever its status; not ok: there is none.
+func (r *Relay) Whose(id string) (lane string, ok bool) {
+	d, err := r.steered(id)
+	return d.Lane, err == nil
 }
 
 // steerable is why a delivery of a status cannot be steered as if it were owed; nil: it can.

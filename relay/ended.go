@@ -35,7 +35,7 @@ type OutcomeView struct {
 	Replayed  bool           `json:"replayed,omitempty"`      // a replay owed it, perhaps once more
 	Format    string         `json:"format"`
 	Previous  uint64         `json:"previous_sequence,omitempty"`
-	TookMS    int64          `json:"took_ms"`              // the last attempt
+	TookMS    float64        `json:"took_ms"`              // the last attempt, to the microsecond
 	Owed      time.Time      `json:"owed_at,omitzero"`     // when it came to be owed
 	Received  time.Time      `json:"received_at,omitzero"` // when what caused it was, by which its change is found
 	At        time.Time      `json:"at"`
@@ -43,6 +43,8 @@ type OutcomeView struct {
 	Because   string         `json:"because,omitempty"` // and why
 
 	Lane string `json:"-"`
+
+	Exchange outbox.Exchange `json:"-"` // of one that was accepted: what went over the wire. Of any other it stands with its tries
 }
 
 // outcomeKey tells deliveries apart that end in the same microsecond.
@@ -99,6 +101,7 @@ const (
 	outcomeDone = 1 << iota
 	outcomeAnew
 	outcomeReplayed
+	outcomeExchange
 	outcomeCancelled
 )
 
@@ -118,8 +121,11 @@ func (o *OutcomeView) record() []byte {
 	if o.Replayed {
 		flags |= outcomeReplayed
 	}
-	b := append(store.StartRecord(96), flags)
-	for _, n := range []uint64{uint64(o.Code), uint64(o.Attempts), uint64(max(o.TookMS, 0)), o.Previous} { //nolint:gosec // counts
+	if o.Exchange != (outbox.Exchange{}) {
+		flags |= outcomeExchange
+	}
+	b := append(store.StartRecord(112+len(o.Exchange.Answer.Text)), flags)
+	for _, n := range []uint64{uint64(o.Code), uint64(o.Attempts), uint64(max(o.TookMS*1000+.5, 0)), o.Previous} { //nolint:gosec // counts
 		b = binary.AppendUvarint(b, n)
 	}
 	b = binary.AppendVarint(b, micro(o.Owed))
@@ -130,6 +136,9 @@ func (o *OutcomeView) record() []byte {
 	}
 	for _, s := range texts {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+	}
+	if flags&outcomeExchange != 0 {
+		b = o.Exchange.AppendTo(b)
 	}
 	return b
 }
@@ -163,13 +172,18 @@ func (o *OutcomeView) decode(b []byte) bool {
 		o.Outcome = outbox.Cancelled
 	}
 	o.Anew, o.Replayed = b[0]&outcomeAnew != 0, b[0]&outcomeReplayed != 0
-	o.Code, o.Attempts, o.TookMS, o.Previous = int(r.number()), int(r.number()), int64(r.number()), r.number() //nolint:gosec // written by record
+	o.Code, o.Attempts, o.TookMS, o.Previous = int(r.number()), int(r.number()), float64(r.number())/1000, r.number() //nolint:gosec // written by record
 	o.Owed, o.Received = timeOf(r.signed()), timeOf(r.signed())
 	o.Reason, o.Type, o.WebhookID, o.Format = r.text(), r.text(), r.text(), r.text()
 	if o.Outcome == outbox.Cancelled {
 		o.By, o.Because = r.text(), r.text()
 	}
 	o.ID = (&outbox.Delivery{WebhookID: o.WebhookID, Endpoint: o.Endpoint}).ID()
+	if !r.bad && b[0]&outcomeExchange != 0 {
+		var ok bool
+		o.Exchange, _, ok = outbox.ReadExchange(r.b)
+		return ok
+	}
 	return !r.bad
 }
 
@@ -218,11 +232,14 @@ func Settled(tx *store.Tx, a outbox.Attempt) error {
 	}
 	o := OutcomeView{
 		Endpoint: d.Endpoint, Sequence: d.Sequence, WebhookID: d.WebhookID, Type: d.Type, Outcome: a.Outcome, Reason: a.Reason, Code: a.Code, Attempts: d.Failures, Anew: d.Anew,
-		Replayed: d.Replayed, Format: d.Format, Previous: d.PreviousSequence, TookMS: a.Took.Milliseconds(), Owed: d.Owed, Received: d.Received, At: a.At.Add(a.Took).UTC(),
+		Replayed: d.Replayed, Format: d.Format, Previous: d.PreviousSequence, TookMS: float64(a.Took.Microseconds()) / 1000, Owed: d.Owed, Received: d.Received, At: a.At.Add(a.Took).UTC(),
 		By: a.By, Because: a.Because,
 	}
 	if a.Code != 0 || a.Took != 0 {
 		o.Attempts++
+	}
+	if a.Outcome == outbox.Done {
+		o.Exchange = a.Exchange
 	}
 	if err := tx.Bucket(store.Outcomes).PutRecord(outcomeKey(o.At, d.Lane, d.Sequence, d.Endpoint), o.record()); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"net/netip"
 	"reflect"
 	"testing"
 	"time"
@@ -16,7 +17,8 @@ func outcomeSamples() []OutcomeView {
 		{ID: "@a", Endpoint: "a", Sequence: 1, At: at, Outcome: outbox.Died, Lane: "acme/ann"},
 		{
 			ID: "evt_01KM2VSGN1Q0KF3ZB6H8D4YTAC@acme-main", Endpoint: "acme-main", Sequence: 1 << 40, WebhookID: "evt_01KM2VSGN1Q0KF3ZB6H8D4YTAC", Type: "kyc.status.approved", Outcome: outbox.Done, Reason: "http_2xx", Code: 204,
-			Attempts: 15, Anew: true, Replayed: true, Format: "standard", Previous: 77, TookMS: 15_000, Owed: at.Add(-time.Hour), Received: at.Add(-2 * time.Hour), At: at, Lane: "acme/a/b\x01t",
+			Attempts: 15, Anew: true, Replayed: true, Format: "standard", Previous: 77, TookMS: 15_000.217, Owed: at.Add(-time.Hour), Received: at.Add(-2 * time.Hour), At: at, Lane: "acme/a/b\x01t",
+			Exchange: outbox.Exchange{Reused: true, FirstByte: time.Millisecond, Address: netip.MustParseAddrPort("192.0.2.7:443"), Answer: outbox.Answer{Text: "ok", Type: "text/plain", Bytes: 2}},
 		},
 	}
 }

@@ -123,6 +123,8 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 		return 0, err
 	}
 	last := records[done-1].Position.Offset
+	row := foldsKey(r.folds.decide(r.o.Now()), records[done-1].Position)
+	b.put(store.Folds, row, store.NewRecord())
 	b.queued = queueOf(b.decided, last)
 	bytes, places := b.size()
 	if err = r.o.Store.AdmitFold(bytes, places); err == nil {
@@ -140,6 +142,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	}
 	r.position.Store(last)
 	r.noteUnfound(b.writes)
+	r.folds.committed(row, r.o.Now())
 	if b.timed || len(b.moved) > 0 {
 		r.timers.forget(b.moved...)
 		r.timers.wake()
@@ -245,6 +248,7 @@ func (b *batch) apply(lane string, said []saying) error {
 	p := b.r.partner(first.Partner)
 	if s.Policy == 0 {
 		s.Policy = b.r.o.Registry.Read().NewestPolicy(first.Partner)
+		s.First = s.Policy
 	}
 	if first.Kind == kyc.PolicyChange {
 		s.Policy = max(s.Policy, first.PolicyVersion) // an order of before does not go back

@@ -295,7 +295,7 @@ func TestUnknownPartner(t *testing.T) {
 	if v := g.view("gone", "ann", true); v.Status.Status != kyc.Approved || len(v.Changes) != 2 || len(v.Deliveries) != 0 {
 		t.Errorf("%+v", v)
 	}
-	if _, err := g.relay.Subject("acme", "ann", true); !errors.Is(err, outbox.ErrNotFound) {
+	if _, err := g.relay.Subject("acme", "ann", true, Asked{}); !errors.Is(err, outbox.ErrNotFound) {
 		t.Errorf("acme's ann: %v", err)
 	}
 	if len(p.seen()) != 0 {

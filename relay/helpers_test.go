@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -204,11 +205,30 @@ func (g *rig) after(d time.Duration) {
 
 func (g *rig) view(partner, id string, livemode bool) SubjectView {
 	g.t.Helper()
-	v, err := g.relay.Subject(partner, id, livemode)
+	v, err := allOf(g.relay, partner, id, livemode, Asked{Limit: 7})
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	return v
+}
+
+// allOf is a subject with all pages of its history together, the oldest first.
+func allOf(r *Relay, partner, id string, livemode bool, a Asked) (all SubjectView, err error) {
+	for more := true; more; {
+		v, err := r.Subject(partner, id, livemode, a)
+		if err != nil {
+			return v, err
+		}
+		if a.Limit > 0 && len(v.Records)+len(v.Deliveries) > a.Limit || v.HasMore != (v.Next != "") {
+			return v, fmt.Errorf("a page of %d records and %d deliveries, more: %v, %q", len(v.Records), len(v.Deliveries), v.HasMore, v.Next)
+		}
+		v.Records, v.Changes, v.Deliveries = append(all.Records, v.Records...), append(all.Changes, v.Changes...), append(all.Deliveries, v.Deliveries...)
+		all, more, a.After = v, v.HasMore, v.Next
+	}
+	slices.Reverse(all.Records)
+	slices.Reverse(all.Deliveries)
+	slices.SortStableFunc(all.Changes, func(a, b kyc.Change) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return all, nil
 }
 
 // dead lists the dead deliveries of an endpoint, the oldest first.

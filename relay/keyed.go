@@ -26,6 +26,7 @@ type keyed struct {
 	Record  string          `json:"record"`            // id of the record, or the first of them
 	Said    string          `json:"said"`              // digest of what was ordered
 	Lifts   int             `json:"lifts,omitempty"`   // of a release: what stood open when it was ordered
+	Lane    string          `json:"lane,omitempty"`    // the subject that it is about
 	Partner string          `json:"partner,omitempty"` // whose own token used the key
 	Answer  json.RawMessage `json:"answer,omitempty"`  // what came of it, once that is known: whoever asks again is told the same
 }
@@ -58,7 +59,7 @@ func readKeyed(tx *store.Tx, id string) (k keyed, known bool, err error) {
 // ordered is what is known of an order that comes with the key of this id: the same one, or, not
 // known, what is to be reserved for it. ErrKeyUsed: another.
 func (r *Relay) ordered(id, lane string, order any, u *kyc.Update) (k keyed, known bool, err error) {
-	k = keyed{At: u.ReceivedAt, Record: u.ID}
+	k = keyed{At: u.ReceivedAt, Record: u.ID, Lane: lane}
 	if k.Said, err = digestOf(order); err != nil {
 		return k, false, err
 	}

@@ -69,7 +69,7 @@ func TestHostileRecord(t *testing.T) {
 	g.tell(of(said("ann\x01t", 1, kyc.Approved), "persona", "ref_1", "", ""))
 	g.folded()
 	nobody(t, g, "ann")
-	if _, err := g.relay.Subject("acme", "ann", false); err == nil {
+	if _, err := g.relay.Subject("acme", "ann", false, Asked{}); err == nil {
 		t.Error("ann's test state was moved by a live record")
 	}
 	held(t, g, 1)

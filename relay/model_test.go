@@ -197,7 +197,7 @@ func (m *model) compare(t *testing.T, r *Relay) (wrong []string) {
 	t.Helper()
 	for _, name := range m.order {
 		l := m.lanes[name]
-		v, err := r.Subject(l.partner, l.id, l.live)
+		v, err := allOf(r, l.partner, l.id, l.live, Asked{})
 		if err != nil {
 			wrong = append(wrong, name+": "+err.Error())
 			continue

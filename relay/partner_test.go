@@ -29,6 +29,7 @@ type hit struct {
 type reply struct {
 	code   int
 	header http.Header
+	text   string
 	hang   bool // says nothing until the caller hangs up or the test ends
 	reset  bool // breaks the connection
 }
@@ -115,6 +116,7 @@ func (p *partner) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		maps.Copy(w.Header(), a.header)
 		w.WriteHeader(a.code)
+		_, _ = io.WriteString(w, a.text)
 	}
 }
 

@@ -154,7 +154,7 @@ func TestViewWhileStarting(t *testing.T) {
 	go func() {
 		defer close(stopped)
 		for {
-			if v, err := g.relay.Subject("acme", "ann", true); err != nil || v.Policy.Version != 1 {
+			if v, err := allOf(g.relay, "acme", "ann", true, Asked{}); err != nil || v.Policy.Version != 1 {
 				t.Errorf("policy version %d, %v", v.Policy.Version, err)
 				return
 			}

@@ -144,7 +144,7 @@ func (r *Relay) relife(tx *store.Tx, lane string) (*subject, error) {
 		if f.differs || state.Sequence() != told.last {
 			continue
 		}
-		s := &subject{lane: lane, known: true, dirty: true, State: state, Policy: f.last, Owed: told.owed, Told: told.status, Trusts: told.trusts()}
+		s := &subject{lane: lane, known: true, dirty: true, State: state, Policy: f.last, First: version, Owed: told.owed, Told: told.status, Trusts: told.trusts()}
 		return s, nil
 	}
 	return nil, ErrNotWhole
@@ -157,7 +157,7 @@ func (r *Relay) rest(tx *store.Tx, lane string) *subject {
 	told := toldOf(tx, lane)
 	version := r.o.Registry.Read().NewestPolicy(partner)
 	f := folder{r: r, partner: partner}
-	s := &subject{lane: lane, known: true, dirty: true, State: f.fold(es, version, nil), Policy: version, Owed: told.owed, Told: told.status, Trusts: told.trusts()}
+	s := &subject{lane: lane, known: true, dirty: true, State: f.fold(es, version, nil), Policy: version, First: version, Owed: told.owed, Told: told.status, Trusts: told.trusts()}
 	s.State.Untell()
 	s.State.Renumber(told.last)
 	return s

@@ -65,14 +65,17 @@ type Relay struct {
 	unrouted atomic.Int64 // records that nobody is known for
 	keep     atomic.Pointer[Retention]
 	tried    []byte // owned by retain: where it looks at attempts next
+	answered []byte // owned by retain: where it looks at the texts of answers next
 	aged     []byte // and at orders
 	latest   []byte // and at late entries of the finder
 	timers   timers
 	aside    asides
 	floor    uint64 // the first change of a subject from here on comes after this number: see floorKey
 	feed     *feed
+	folds    folds
 	counts   counts
 	folding  sync.Mutex   // held while a batch is folded: whoever else writes to subjects takes it
+	looking  sync.Mutex   // held by whoever folds a life again to show how it was
 	step     int          // owned by the fold: callbacks in a batch at most
 	retained int          // owned by retain: entries looked at in one transaction
 	waiting  atomic.Bool  // the fold waits for room
@@ -128,7 +131,7 @@ func New(o Options) (*Relay, error) {
 		if err := r.openFeed(tx); err != nil {
 			return err
 		}
-		return nil
+		return r.openFolds(tx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read where the relay stands: %w", err)
@@ -184,6 +187,7 @@ func (r *Relay) trim(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
+		r.keepFolds()
 		if err := r.o.Journal.Trim(ctx, journal.Position{Offset: r.position.Load()}); err != nil && ctx.Err() == nil && !isFull(err) {
 			return err
 		}

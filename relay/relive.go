@@ -106,7 +106,8 @@ func livesOf(tx *store.Tx, lane string) (es []*lived, whole bool) {
 }
 
 // proved finds the version of the policy under which all that is kept makes the state that stands:
-// then it is all there is. Which one a subject began under is not written down, so each is tried.
+// then it is all there is. Where it is not written down which one a subject began under, each is
+// tried.
 func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
 	want, err := s.State.MarshalBinary()
 	if err != nil {
@@ -120,6 +121,9 @@ func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
 	for first := s.Policy; first >= 0; first-- {
 		if max(first, moved) != s.Policy {
 			break
+		}
+		if s.First != 0 && s.First != first {
+			continue
 		}
 		state := r.foldAgain(partner, es, first, nil)
 		if got, err := state.MarshalBinary(); err == nil && bytes.Equal(got, want) {

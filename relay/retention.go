@@ -3,10 +3,10 @@ package relay
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"time"
 
 	"countersign/ingest/journal"
+	"countersign/outbox"
 	"countersign/outbox/store"
 )
 
@@ -34,7 +34,9 @@ var changesGone = []byte("relay/changes_removed")
 func (r *Relay) retain(ctx context.Context) error {
 	for {
 		more, full := false, false
-		for _, step := range []func(context.Context) (bool, error){r.retainHistory, r.retainOutcomes, r.retainChanges, r.retainAttempts, r.retainOrders, r.retainFinder} {
+		for _, step := range []func(context.Context) (bool, error){
+			r.retainHistory, r.retainOutcomes, r.retainChanges, r.retainAttempts, r.retainAnswers, r.retainOrders, r.retainFolds, r.retainFinder,
+		} {
 			again, err := step(ctx)
 			if err != nil && !isFull(err) {
 				if ctx.Err() != nil {
@@ -163,7 +165,21 @@ func (r *Relay) retainChanges(ctx context.Context) (more bool, err error) {
 
 // retainAttempts removes old failed tries. There are few: only failures have one.
 func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
+	return r.retainOld(ctx, store.Attempts, &r.tried, r.keep.Load().Attempts, outbox.TriedAt)
+}
+
+// retainAnswers removes the texts that none of the tries that are kept was answered with.
+func (r *Relay) retainAnswers(ctx context.Context) (more bool, err error) {
 	keep := r.keep.Load().Attempts
+	if keep > 0 {
+		keep += outbox.AnswerRefresh
+	}
+	return r.retainOld(ctx, store.Answers, &r.answered, keep, outbox.SaidAt)
+}
+
+// retainOld removes a step of what is older than keep in a bucket that is in no order of time, going
+// on from where the last step ended.
+func (r *Relay) retainOld(ctx context.Context, bucket store.Name, from *[]byte, keep time.Duration, at func([]byte) (time.Time, bool)) (more bool, err error) {
 	if keep <= 0 {
 		return false, nil
 	}
@@ -171,18 +187,15 @@ func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
 	now := r.o.Now()
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		seen := 0
-		c := tx.Bucket(store.Attempts).Cursor()
-		k, v := c.Seek(r.tried)
-		for r.tried = nil; k != nil; k, v = c.Next() {
+		c := tx.Bucket(bucket).Cursor()
+		k, v := c.Seek(*from)
+		for *from = nil; k != nil; k, v = c.Next() {
 			if seen++; seen > r.retained {
-				r.tried = bytes.Clone(k)
+				*from = bytes.Clone(k)
 				return nil
 			}
-			var try struct {
-				At time.Time `json:"at"`
-			}
-			if json.Unmarshal(v, &try) == nil && now.Sub(try.At) > keep {
-				gone = append(gone, removal{store.Attempts, bytes.Clone(k)})
+			if then, ok := at(v); ok && now.Sub(then) > keep {
+				gone = append(gone, removal{bucket, bytes.Clone(k)})
 			}
 		}
 		return nil
@@ -190,7 +203,7 @@ func (r *Relay) retainAttempts(ctx context.Context) (more bool, err error) {
 	if err == nil {
 		err = r.remove(ctx, gone, nil)
 	}
-	return r.tried != nil, err
+	return *from != nil, err
 }
 
 type removal struct {

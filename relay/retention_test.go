@@ -26,6 +26,7 @@ func (g *rig) retained() {
 			func() (bool, error) { return g.relay.retainOutcomes(g.t.Context()) },
 			func() (bool, error) { return g.relay.retainChanges(g.t.Context()) },
 			func() (bool, error) { return g.relay.retainAttempts(g.t.Context()) },
+			func() (bool, error) { return g.relay.retainAnswers(g.t.Context()) },
 			func() (bool, error) { return g.relay.retainOrders(g.t.Context()) },
 		} {
 			again, err := step()
@@ -113,4 +114,32 @@ func TestRetentionForEver(t *testing.T) {
 	if v := g.view("acme", "ann", true); len(v.Records) != 1 || len(v.Changes) != 2 {
 		t.Errorf("%d records and %d changes are left", len(v.Records), len(v.Changes))
 	}
+}
+
+// TestRetentionOfAnswers: nothing of what partners answered stays for ever, also of one whose
+// endpoint has gone, and what was answered again yesterday has its time from then.
+func TestRetentionOfAnswers(t *testing.T) {
+	p := newPartner(t, func(hit) reply { return reply{code: 500, text: "the same page for everybody"} })
+	g := newRig(t, acme(p.endpoint("a", only("kyc.status.*"), attempts(2))))
+	g.relay.Keep(Retention{Attempts: 24 * time.Hour})
+	g.run()
+	g.tell(said("ann", 1, kyc.Approved))
+	g.settled()
+	g.clock.advance(26 * time.Hour) // longer than AnswerRefresh
+	g.tell(said("bob", 1, kyc.Approved))
+	g.settled()
+	g.stopped()
+	g.outbox.Leave("a")
+	f := func(when string, tries, answers int) {
+		t.Helper()
+		g.retained()
+		if g.entries(store.Attempts) != tries || g.entries(store.Answers) != answers {
+			t.Errorf("%s: %d tries, %d texts; want %d, %d", when, g.entries(store.Attempts), g.entries(store.Answers), tries, answers)
+		}
+	}
+	f("at once", 2, 1)
+	g.clock.advance(25 * time.Hour)
+	f("when the tries have had their time", 0, 1)
+	g.clock.advance(24 * time.Hour)
+	f("a day later", 0, 0)
 }

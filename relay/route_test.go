@@ -60,7 +60,7 @@ func held(t *testing.T, g *rig, want int64) {
 
 func nobody(t *testing.T, g *rig, id string) {
 	t.Helper()
-	if v, err := g.relay.Subject("acme", id, true); err == nil {
+	if v, err := g.relay.Subject("acme", id, true, Asked{}); err == nil {
 		t.Errorf("%s has %d records", id, len(v.Records))
 	}
 }

@@ -1,18 +1,14 @@
 package relay
 
 import (
-	"cmp"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
-	"countersign/outbox"
 	"countersign/outbox/store"
 )
 
@@ -59,6 +55,7 @@ func splitLane(lane string) (partner, id string, livemode bool) {
 // JSON, the State in its own encoding.
 type subject struct {
 	Policy int               `json:"p,omitempty"` // version it is folded under
+	First  int               `json:"f,omitempty"` // the version it was folded under first; 0: nobody wrote it down
 	Owed   map[string]uint64 `json:"o,omitempty"` // by endpoint: the last sequence owed
 	Timer  int64             `json:"t,omitempty"` // where it stands in the timers bucket; 0: nowhere
 	Told   *place            `json:"c,omitempty"` // the last change of its status, notices apart
@@ -168,92 +165,6 @@ func (b *batch) note(rec *journalRecord, u *kyc.Update, v kyc.Verdict) {
 	}
 	h := historyRecord{At: rec.Appended, Verdict: v, Update: rec.Body}
 	b.chronicle(b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode), rec, &h)
-}
-
-// RecordView is one record of a subject's history.
-type RecordView struct {
-	At      time.Time   `json:"at"`
-	Verdict kyc.Verdict `json:"verdict"`
-	Changes []uint64    `json:"changes,omitempty"`
-	Update  kyc.Update  `json:"update"`
-
-	TakenBack string `json:"taken_back,omitempty"` // id of the order that took it back: it was never about this subject, and counts for nothing here
-}
-
-// SubjectView is who told us what, what we made of it, and whom we told.
-type SubjectView struct {
-	Object     string           `json:"object"`
-	Partner    string           `json:"partner"`
-	ID         string           `json:"id"`
-	Livemode   bool             `json:"livemode"`
-	Policy     kyc.Policy       `json:"policy"`
-	Status     kyc.View         `json:"status"`
-	Checks     []kyc.CheckState `json:"checks"`
-	Why        []kyc.Standing   `json:"why"` // each finding and approval that still matters, and what became or would become of it
-	Records    []RecordView     `json:"records"`
-	Changes    []kyc.Change     `json:"changes"`
-	Deliveries []OutcomeView    `json:"deliveries"`
-	SetAside   bool             `json:"set_aside,omitempty"` // something of it is damaged: nobody knows where it stands, and nothing new is told until it is rebuilt
-	Truncated  bool             `json:"truncated,omitempty"` // more history stands in the file than is shown
-}
-
-const maxHistory = 3000 // entries shown at once
-
-// Subject shows everything about one subject; outbox.ErrNotFound if nobody has said anything.
-func (r *Relay) Subject(partner, id string, livemode bool) (v SubjectView, err error) {
-	lane := r.laneOf(partner, id, livemode)
-	v = SubjectView{Object: "subject", Partner: r.shown(partner), ID: id, Livemode: livemode, Records: []RecordView{}, Changes: []kyc.Change{}, Deliveries: []OutcomeView{}}
-	err = r.o.Store.View(func(tx *store.Tx) error {
-		s, err := r.load(tx, lane)
-		known := errors.Is(err, ErrAside)
-		switch {
-		case known: // nobody knows where it stands
-			v.SetAside = true
-		case err != nil:
-			return err
-		default:
-			v.Policy = r.o.Registry.Read().Policy(partner, s.Policy)
-			v.Status, v.Checks, v.Why = s.State.View(), s.State.Checks(), s.State.Why(v.Policy)
-			known = s.known
-		}
-		recall(tx, lane, func(key []byte, kind byte, body []byte) bool {
-			known = true
-			return v.add(key, kind, body)
-		})
-		if !known {
-			return fmt.Errorf("subject %s of partner %s: %w", id, partner, outbox.ErrNotFound)
-		}
-		// A record that had to wait stands where it arrived, and what it owed with it: but that
-		// came later.
-		slices.SortStableFunc(v.Changes, func(a, b kyc.Change) int { return cmp.Compare(a.Sequence, b.Sequence) })
-		return nil
-	})
-	return v, err
-}
-
-// add shows one entry and reports whether there is room for more; one that cannot be read is left
-// out here and stays in the file.
-func (v *SubjectView) add(key []byte, kind byte, body []byte) bool {
-	if v.Truncated = len(v.Records)+len(v.Changes)+len(v.Deliveries) >= maxHistory; v.Truncated {
-		return false
-	}
-	switch kind {
-	case kindRecord:
-		var h RecordView
-		if json.Unmarshal(body, &h) == nil {
-			v.Records = append(v.Records, h)
-		}
-	case kindChange:
-		var c kyc.Change
-		if json.Unmarshal(body, &c) == nil {
-			v.Changes = append(v.Changes, c)
-		}
-	case kindOutcome:
-		if o, ok := outcomeOf(key, kind, body); ok {
-			v.Deliveries = append(v.Deliveries, o)
-		}
-	}
-	return true
 }
 
 // SubjectOf is of whom a lane is.

@@ -23,7 +23,7 @@ func TestSubject(t *testing.T) {
 	g.tell(review, review, named(other), said("annabel", 1, kyc.Suspended))
 	g.settled()
 	v := g.view("acme", "ann", true)
-	if v.Object != "subject" || v.Partner != "acme" || v.ID != "ann" || !v.Livemode || v.Truncated || v.Policy.Version != 1 {
+	if v.Object != "subject" || v.Partner != "acme" || v.ID != "ann" || !v.Livemode || v.HasMore || v.Policy.Version != 1 {
 		t.Errorf("%+v", v)
 	}
 	same(t, "verdicts", verdicts(v), []string{"applied[1 2]", "duplicate[]", "applied[3 4]"})
@@ -61,7 +61,7 @@ func TestSubjectNotFound(t *testing.T) {
 	g.folded()
 	f := func(partner, id string, livemode bool) {
 		t.Helper()
-		if _, err := g.relay.Subject(partner, id, livemode); !errors.Is(err, outbox.ErrNotFound) {
+		if _, err := g.relay.Subject(partner, id, livemode, Asked{}); !errors.Is(err, outbox.ErrNotFound) {
 			t.Errorf("Subject(%q, %q, %v) = %v", partner, id, livemode, err)
 		}
 	}
@@ -94,21 +94,67 @@ func TestSubjectIDs(t *testing.T) {
 	}
 }
 
-// TestSubjectIsBounded: more is kept than is shown, and the answer says so.
-func TestSubjectIsBounded(t *testing.T) {
+// TestSubjectPages: a page of a life of 50,000 changes and their deliveries, the newest first,
+// costs about as many looks as it shows entries, wherever it is, and together the pages are the
+// life: no entry is left out or shown twice, also when more comes between two pages.
+func TestSubjectPages(t *testing.T) {
 	t.Parallel()
-	g := start(t, acme())
-	u := said("ann", 1, kyc.Approved)
-	const records = maxHistory - 2 // and two changes
-	g.tell(slices.Repeat([]kyc.Update{u}, records)...)
-	g.folded()
-	if v := g.view("acme", "ann", true); len(v.Records) != records || v.Truncated {
-		t.Errorf("%d records shown, truncated: %v", len(v.Records), v.Truncated)
+	const life = 50_000
+	p := newPartner(t, ok)
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
+	g.tell(said("ann", 1, kyc.Approved), said("anna", 1, kyc.Approved))
+	g.settled()
+	g.lifetime("ann", life, "a")
+	f := func(limit int) {
+		t.Helper()
+		v, err := g.relay.Subject("acme", "ann", true, Asked{Limit: limit})
+		if err != nil || len(v.Records)+len(v.Deliveries) != limit || !v.HasMore || v.Status.Status != kyc.Approved {
+			t.Fatalf("%v: %d records and %d deliveries, %v", err, len(v.Records), len(v.Deliveries), v.Status)
+		}
+		for range 3 {
+			var looked int
+			from, _ := (&Asked{After: v.Next}).before()
+			was := v
+			v = SubjectView{}
+			if err := g.store.View(func(tx *store.Tx) error {
+				v.page(tx, laneOf("acme", "ann", true), from, limit, nil)
+				looked = tx.Looked()
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if looked > 5*limit+10 {
+				t.Errorf("%d looks for a page of %d", looked, limit)
+			}
+			if got, before := v.Records[0].At, was.Records[len(was.Records)-1].At; !got.Before(before) {
+				t.Errorf("%s after %s", got, before)
+			}
+		}
 	}
-	g.tell(u)
-	g.folded()
-	if v := g.view("acme", "ann", true); len(v.Records) != records || !v.Truncated || len(v.Changes) != 2 {
-		t.Errorf("%d records and %d changes shown, truncated: %v", len(v.Records), len(v.Changes), v.Truncated)
+	f(10)
+	f(100)
+	f(1000)
+	a, seen, last := Asked{Limit: 1000}, map[uint64]bool{}, uint64(1<<62)
+	for more := true; more; {
+		v, err := g.relay.Subject("acme", "ann", true, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range v.Changes {
+			if seen[c.Sequence] || c.Sequence >= last {
+				t.Fatalf("change %d again, or out of order after %d", c.Sequence, last)
+			}
+			seen[c.Sequence], last = true, c.Sequence
+		}
+		if more, a.After = v.HasMore, v.Next; len(seen) == 2000 {
+			g.lifetime("anna", 10, "a")
+		}
+	}
+	if len(seen) != life+2 {
+		t.Errorf("%d changes, want %d", len(seen), life+2)
+	}
+	if _, err := g.relay.Subject("acme", "ann", true, Asked{After: "AAAA"}); !errors.Is(err, ErrCursor) {
+		t.Errorf("no cursor: %v", err)
 	}
 }
 
@@ -164,7 +210,7 @@ func TestSubjectJSON(t *testing.T) {
 		}
 		return list[0]
 	}
-	f(any(got), "changes", "checks", "deliveries", "id", "livemode", "object", "partner", "policy", "records", "status", "why")
+	f(any(got), "changes", "checks", "deliveries", "endpoints", "has_more", "id", "livemode", "object", "partner", "policy", "records", "status", "why")
 	f(firstOf("records"), "at", "changes", "update", "verdict")
 	f(firstOf("deliveries"), "at", "attempts", "code", "endpoint", "format", "id", "outcome", "owed_at", "reason", "received_at", "sequence", "took_ms", "type")
 }

@@ -208,5 +208,8 @@ func (b *batch) holdAgain(rec *journal.Record, order *kyc.Update, lane string, e
 	}
 	held := unroutedRecord{Record: journal.Record{Kind: e.said.Kind, Appended: rec.Appended, Body: bytes.Clone(e.Update)}, Reason: verdict}
 	held.Position = e.place
+	if !held.Appended.After(e.At) { // given to the same person again, it must not stand where this one stands
+		held.Appended = e.At.Add(time.Microsecond)
+	}
 	return b.keep(held, b.allRefs(&e.said))
 }

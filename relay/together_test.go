@@ -89,7 +89,7 @@ func tells(t *testing.T, g *rig, id string, want ...string) {
 	var got []string
 	eventually(t, "it is told", func() bool {
 		got = nil
-		v, err := g.relay.Subject("acme", id, true)
+		v, err := allOf(g.relay, "acme", id, true, Asked{})
 		if err != nil {
 			return false
 		}

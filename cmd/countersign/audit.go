@@ -9,38 +9,107 @@ import (
 )
 
 type auditCommand struct {
+	List   auditListCommand   `cmd:"" default:"withargs" help:"List who changed what, or looked at what is sealed."`
+	Verify auditVerifyCommand `cmd:"" help:"Verify that nothing of the trail was changed, removed, inserted or moved."`
+}
+
+type auditListCommand struct {
 	gatewayFlags
 	jsonFlag
 	pageFlags
-	Since  string `help:"From this instant or day on, such as 2026-11-30 or 2026-11-30T08:00:00Z."`
-	Until  string `help:"Before this instant or day."`
-	Actor  string `help:"Of the token with this name only."`
-	NDJSON bool   `name:"ndjson" help:"Print all of it, the oldest first, one JSON object a line."`
+	Since   string `help:"From this instant or day on, such as 2026-11-30 or 2026-11-30T08:00:00Z."`
+	Until   string `help:"Before this instant or day."`
+	Actor   string `help:"Of the token with this name only."`
+	Subject string `help:"About this person only: PARTNER/ID."`
+	Call    string `help:"Of calls whose pattern has this in it, such as decisions or \"POST /v1/tokens\"."`
+	OK      bool   `name:"ok" help:"Only what was done." xor:"outcome"`
+	Refused bool   `help:"Only what was refused, or failed." xor:"outcome"`
+	Begun   bool   `help:"Also that a call began to change something, where it is said what came of it."`
+	NDJSON  bool   `name:"ndjson" help:"Print all of it, the oldest first, one JSON object a line; the last line is the head."`
+}
+
+func (cmd *auditListCommand) span() client.Span {
+	s := client.Span{Since: cmd.Since, Until: cmd.Until, Actor: cmd.Actor, Subject: cmd.Subject, Call: cmd.Call, All: cmd.Begun}
+	switch {
+	case cmd.OK:
+		s.Outcome = "true"
+	case cmd.Refused:
+		s.Outcome = "false"
+	}
+	return s
 }
 
 // Run lists the audit trail, the newest first.
-func (cmd *auditCommand) Run(c *console) error {
+func (cmd *auditListCommand) Run(c *console) error {
 	cl, err := cmd.client(c)
 	if err != nil {
 		return err
 	}
-	span := client.Span{Since: cmd.Since, Until: cmd.Until, Actor: cmd.Actor}
 	if cmd.NDJSON {
-		return cl.StreamAudit(c.ctx, c.out, span)
+		return cl.StreamAudit(c.ctx, c.out, cmd.span())
+	}
+	if cmd.JSON && !cmd.pageFlags.All {
+		v, err := cmd.fetch(c.ctx, cl, cmd.page())
+		if err != nil {
+			return err
+		}
+		return c.show(v)
+	}
+	head := ""
+	list := func(ctx context.Context, p client.Page) (api.List[api.AuditEntry], error) {
+		v, err := cmd.fetch(ctx, cl, p)
+		head = v.Head.Head
+		return api.List[api.AuditEntry]{Object: v.Object, Data: v.Data, HasMore: v.HasMore, Next: v.Next}, err
 	}
 	t := &table{head: []string{"ID", "AT", "ACTOR", "CALL", "PATH", "OUTCOME"}}
-	list := func(ctx context.Context, p client.Page) (api.List[api.AuditEntry], error) {
-		return cl.ListAudit(ctx, p, span)
-	}
-	return lists(c, cmd.jsonFlag, cmd.pageFlags, list, t, func(t *table, e *api.AuditEntry) {
-		outcome := "ok"
-		if !e.OK {
-			outcome = e.Error
-		}
-		if e.Key != "" {
-			outcome += ", made " + e.Key
-		}
+	err = lists(c, cmd.jsonFlag, cmd.pageFlags, list, t, func(t *table, e *api.AuditEntry) {
 		method, _, _ := strings.Cut(e.Call, " ")
-		t.add(e.ID, when(e.At), e.Actor, method, e.Path, outcome)
+		t.add(e.ID, when(e.At), e.Actor, method, e.Path, outcomeOf(e))
 	})
+	if err == nil && !cmd.JSON {
+		c.printf("head: %s\n", head)
+	}
+	return err
+}
+
+// emptyPages is after how many pages without an entry a list is shown as far as it has come.
+const emptyPages = 100
+
+// fetch is a page. One that is short because few entries are what is asked for is filled from the
+// next ones.
+func (cmd *auditListCommand) fetch(ctx context.Context, cl *client.Client, p client.Page) (v api.AuditList, err error) {
+	most := p.Limit
+	for range emptyPages {
+		next, err := cl.ListAudit(ctx, p, cmd.span())
+		if err != nil {
+			return v, err
+		}
+		next.Data = append(v.Data, next.Data...)
+		v, p.Cursor = next, next.Next
+		if p.Limit = most - len(v.Data); !v.HasMore || v.Next == "" || p.Limit <= 0 {
+			break
+		}
+	}
+	return v, nil
+}
+
+// outcomeOf is what came of a call, in words.
+func outcomeOf(e *api.AuditEntry) string {
+	text := "ok"
+	switch {
+	case e.Damaged:
+		return "this entry is damaged"
+	case e.Reduced:
+		return "refused, and has had its time"
+	case e.Completed:
+		return "begun"
+	case e.Kind == "begun":
+		return "begun: nothing says what came of it"
+	case !e.OK:
+		text = e.Error
+	}
+	if e.Key != "" {
+		text += ", made " + e.Key
+	}
+	return text
 }

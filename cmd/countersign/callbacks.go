@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"net"
 	"syscall"
 	"time"
 
@@ -26,12 +24,8 @@ func (g *gateway) bindCallbacks() (err error) {
 		g.callbacks = ln
 		return nil
 	}
-	g.callbacks, err = net.Listen("tcp", g.cfg.Listen.Callbacks) //nolint:noctx // bound once at start
-	if err != nil {
-		g.callbacks = nil
-		return fmt.Errorf("callback listener: %w", err)
-	}
-	return nil
+	g.callbacks, err = bind("listen.callbacks", "callback listener", g.cfg.Listen.Callbacks)
+	return err
 }
 
 func (g *gateway) bindEarly() error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	"countersign/ingest/provider"
@@ -259,18 +260,30 @@ func walkWho(w *walk) {
 	w.told("rupert", "kyc.status.in_review")
 	w.run(exitYes, `decide acme rupert --source sumsub-eu --check identity_verification --status approved --because "four eyes: kim and lee" --yes`, "decided: ")
 	w.told("rupert", "kyc.status.approved")
-	w.run(exitYes, "audit", "kim", "/v1/subjects/acme/rupert/decisions")
+	if list := w.run(exitYes, "audit --subject acme/rupert", "kim", "/v1/subjects/acme/person:", "/decisions  ok"); strings.Contains(list, "rupert") {
+		w.t.Errorf("the trail names him: %s", list)
+	}
 	var v relay.SubjectView
 	if err := json.Unmarshal([]byte(w.run(exitYes, "subject acme rupert --json")), &v); err != nil {
 		w.t.Fatal(err)
 	}
-	last := v.Records[len(v.Records)-1].Update
+	last := v.Records[0].Update
 	if last.Kind != kyc.Decision || last.Actor != "kim" || last.Note != "four eyes: kim and lee" {
 		w.t.Errorf("the history does not say who decided and why: %+v", last)
 	}
 	w.run(exitUnknown, `decide acme nobody --source sumsub-eu --check identity_verification --status approved --because "a slip" --yes`, "not found")
-	w.run(exitYes, "audit --limit 1", "/v1/subjects/acme/nobody/decisions", "not found") // what was refused stands there too
-	w.run(exitYes, "audit --ndjson --since 2020-01-01 --actor kim", `"actor":"kim"`, `"path":"/v1/subjects/acme/rupert/decisions","ok":true`, `"status":404`)
+	w.run(exitYes, "audit --limit 1 --refused --call decisions", "/v1/subjects/acme/person:", "not_found") // what was refused stands there too
+	w.run(exitYes, "audit --ndjson --since 2020-01-01 --actor kim", `"actor":"kim"`, `/decisions","ok":true`, `"status":404`)
+	noted := lastWord(w.run(exitYes, "audit verify", "nothing was changed, removed, inserted or moved", "head: "))
+	w.run(exitYes, "audit verify --head "+noted, noted+" is a part of this chain")
+	w.run(exitNo, "audit verify --head "+strings.Replace(noted, ":", "0:", 1), "is NO part of this chain")
+	w.run(exitUsage, "audit verify --head 7", "a number, a colon and 64 hex digits")
 	w.run(exitYes, "audit --actor lee", "")
 	w.run(exitNo, "audit --ndjson --since yesterday", "since is a time")
+}
+
+// lastWord is the last word of an output.
+func lastWord(out string) string {
+	all := strings.Fields(out)
+	return all[len(all)-1]
 }

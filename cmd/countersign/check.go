@@ -7,12 +7,15 @@ import (
 type checkCommand struct {
 	configFlag
 	jsonFlag
-	File    string `help:"Check a database file in place of a config." type:"path"`
-	Mend    string `help:"With --file: make a new file here of what can be read, if something is damaged. The file itself is not changed." type:"path"`
-	Answers bool   `hidden:"" help:"With --file: for the program itself, a line of JSON for each step."`
-	Against string `help:"Say what this config would refuse or orphan upon the data directory, or the backup, here. Nothing is changed." type:"path"`
-	Explain bool   `help:"Print every key of the config, its default and its meaning."`
-	Offline bool   `help:"Connect to nothing: with kafka in the config, its brokers are asked else."`
+	File       string   `help:"Check a database file in place of a config." type:"path"`
+	Mend       string   `help:"With --file: make a new file here of what can be read, if something is damaged. The file itself is not changed." type:"path"`
+	Answers    bool     `hidden:"" help:"With --file: for the program itself, a line of JSON for each step."`
+	Against    string   `help:"Say what this config would refuse or orphan upon the data directory, or the backup, here. Nothing is changed." type:"path"`
+	Explain    bool     `help:"Print every key of the config, its default and its meaning."`
+	Role       string   `help:"What the process will do, as with serve." enum:"all,ingest,relay" default:"all"`
+	Passed     []string `help:"Sockets that a service manager passes to the start, and holds until then: callbacks, control." enum:"callbacks,control"`
+	ConfigOnly bool     `help:"Judge the file alone, as where it is only written: neither this machine's ports and limits nor the data directory."`
+	Offline    bool     `help:"Connect to nothing: with kafka in the config, its brokers are asked else."`
 }
 
 // Run says what is wrong, or what a right config amounts to.
@@ -29,8 +32,13 @@ func (cmd *checkCommand) Run(c *console) error {
 		return err
 	}
 	problems = append(problems, refused...)
+	var seen rehearsal
+	if cfg != nil && !cmd.ConfigOnly {
+		seen = rehearse(c, cfg, cmd.Role, cmd.Passed)
+		problems, orphans = merged(problems, seen.problems), merged(orphans, seen.doubts)
+	}
 	if cmd.JSON {
-		return cmd.report(c, cfg, problems, orphans)
+		return cmd.report(c, cfg, problems, orphans, seen.notes)
 	}
 	for _, p := range problems {
 		c.printf("%s\n", p)
@@ -39,6 +47,9 @@ func (cmd *checkCommand) Run(c *console) error {
 		return errNo
 	}
 	cmd.summary(c, cfg)
+	for _, n := range seen.notes {
+		c.printf("note: %s\n", n)
+	}
 	for _, p := range append(warnings(cfg), orphans...) {
 		c.printf("warning: %s\n", p)
 	}
@@ -53,7 +64,7 @@ func (cmd *checkCommand) Run(c *console) error {
 }
 
 // report is the same for scripts.
-func (cmd *checkCommand) report(c *console, cfg *Config, problems, orphans []problem) error {
+func (cmd *checkCommand) report(c *console, cfg *Config, problems, orphans []problem, notes []string) error {
 	type view struct {
 		File   string `json:"file"`
 		Line   int    `json:"line,omitempty"`
@@ -70,7 +81,7 @@ func (cmd *checkCommand) report(c *console, cfg *Config, problems, orphans []pro
 			doubts = append(doubts, view(p))
 		}
 	}
-	err := c.show(map[string]any{"ok": len(views) == 0, "problems": views, "warnings": doubts})
+	err := c.show(map[string]any{"ok": len(views) == 0, "problems": views, "warnings": doubts, "notes": append([]string{}, notes...)})
 	if err == nil && len(views) > 0 {
 		err = errNo
 	}

@@ -45,6 +45,8 @@ type accessFlags struct {
 	CA        string `name:"ca" help:"PEM file with the authorities that vouch for an https URL, in place of the system's." placeholder:"FILE" type:"path" group:"gateway"`
 	Insecure  bool   `help:"Send the token over http to another machine, where whoever is on the way can read it." group:"gateway"`
 	Config    string `help:"The config of a gateway on this machine. Only where its control listener is and its data directory are read." placeholder:"countersign.yaml" type:"path" xor:"where" group:"gateway"`
+
+	tries int // of each call; 0: as the client has it
 }
 
 func (f *gatewayFlags) client(c *console) (*client.Client, error) {
@@ -76,7 +78,7 @@ func (f *accessFlags) find(c *console, base string) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Options{Base: "http://" + reachable(cfg.Listen.Control), Token: token, HTTP: caller("http", nil)}), nil
+	return client.New(client.Options{Base: "http://" + reachable(cfg.Listen.Control), Token: token, HTTP: caller("http", nil), Tries: f.tries}), nil
 }
 
 // named is the URL of the gateway that is meant; "": the config says where it is.
@@ -103,7 +105,7 @@ func (f *accessFlags) remote(c *console, base string) (*client.Client, error) {
 			return nil, fmt.Errorf("--ca: %w", err)
 		}
 	}
-	return client.New(client.Options{Base: u.String(), Token: token, HTTP: caller(u.Scheme, roots)}), nil
+	return client.New(client.Options{Base: u.String(), Token: token, HTTP: caller(u.Scheme, roots), Tries: f.tries}), nil
 }
 
 // caller makes the calls: a token in clear goes through no proxy, and any goes only where it was

@@ -43,6 +43,8 @@ type Config struct {
 	Said           sayings  // what the file says, in its order
 	SecretFiles    []string // every file that was read for a secret, and the private keys of certificates
 
+	variables map[string]string // environment variables that were read in the place of a key, by that key
+
 	lines map[string]int // of the ids of partners and endpoints, and of what they were renamed from, by key
 }
 
@@ -219,7 +221,7 @@ func loadConfig(path string, env func(string) (string, bool), k known) (*Config,
 
 func defaultConfig(path string) *Config {
 	return &Config{
-		Path: path, Mode: modeSandbox, Data: "./data", lines: map[string]int{},
+		Path: path, Mode: modeSandbox, Data: "./data", lines: map[string]int{}, variables: map[string]string{},
 		Listen:    ListenConfig{Callbacks: "127.0.0.1:8480", Control: "127.0.0.1:8481", IdleTimeout: defaultIdle},
 		Storage:   StorageConfig{MaxSize: 64 << 30, Backlog: 1_000_000},
 		Retention: RetentionConfig{Changes: 90 * day, Attempts: 30 * day, QuarantineBodies: 30 * day, History: 5 * year, Audit: 5 * year},

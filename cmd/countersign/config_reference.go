@@ -64,7 +64,7 @@ func configReference() []configKey {
 		{"storage.backlog", "1000000", "records that may wait for the relay, or for Kafka, before callbacks are refused with 503"},
 		{"retention", "", "how long what is kept; d is a day, y 365 days"},
 		{"retention.changes", "90d", "changes and settled deliveries, which can be replayed"},
-		{"retention.attempts", "30d", "the single attempts of deliveries"},
+		{"retention.attempts", "30d", "the single attempts of deliveries that failed, and what was answered"},
 		{"retention.quarantine_bodies", "30d", "bodies of callbacks that could not be read"},
 		{"retention.history", "5y", "who told us what, what we made of it, whom we told"},
 		{"retention.audit", "5y", "the audit trail: calls that changed something or showed a body; refused ones stay 30 days"},

@@ -62,6 +62,8 @@ func (l *loader) root(n *yaml.Node) {
 func (l *loader) override(name string, set setter) {
 	if v, ok := l.env(name); ok && v != "" {
 		set(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: v}, name)
+		key := strings.ToLower(strings.TrimPrefix(name, "COUNTERSIGN_"))
+		l.cfg.variables[strings.Replace(key, "listen_", "listen.", 1)] = name
 	}
 }
 

@@ -78,7 +78,7 @@ func TestCheckEndpointKeys(t *testing.T) {
 		t.Helper()
 		path := write(t, dir, "countersign.yaml", "mode: sandbox\nsources:\n  - {name: s, provider: sumsub, keys: [env:SHARED], partner: acme}\npartners:\n  - id: acme\n    endpoints:\n      - id: a\n        url: http://127.0.0.1:9/\n        format: "+
 			name+"\n        keys: ["+keys+"]\n")
-		code, out, errs := cli(t, map[string]string{"PRIVATE": pairPrivate, "PUBLIC": pairPublic, "SHARED": acmeKey, "PLAIN": "a plain text of a partner's own"}, "check", "--config", path)
+		code, out, errs := cli(t, map[string]string{"PRIVATE": pairPrivate, "PUBLIC": pairPublic, "SHARED": acmeKey, "PLAIN": "a plain text of a partner's own"}, "check", "--config-only", "--config", path)
 		switch {
 		case want == "" && code != exitYes:
 			t.Errorf("%s with %s: exit %d\n%s%s", name, keys, code, out, errs)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -41,6 +42,7 @@ type answer struct {
 	Error   string        `json:"error,omitempty"`
 	Corrupt bool          `json:"corrupt,omitempty"` // what the error wraps
 	Locked  bool          `json:"locked,omitempty"`
+	Denied  bool          `json:"denied,omitempty"`
 }
 
 // examineHere is the other process: it examines, and writes answers a line each.
@@ -62,6 +64,7 @@ func examineHere(ctx context.Context, out io.Writer, path, to string) error {
 	a := answer{Report: &rep}
 	if err != nil {
 		a.Error, a.Corrupt, a.Locked = err.Error(), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrLocked)
+		a.Denied = errors.Is(err, fs.ErrPermission)
 	}
 	return lines.Encode(a)
 }
@@ -113,6 +116,8 @@ func examineApart(ctx context.Context, path, to string, tick func(done, total in
 		e.is = store.ErrCorrupt
 	case last.Locked:
 		e.is = store.ErrLocked
+	case last.Denied:
+		e.is = fs.ErrPermission
 	}
 	return *last.Report, e
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -101,32 +100,61 @@ func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (
 // everything it has started is stopped. The components are stopped in the reverse of this order, so
 // callbacks are taken until the journal is all that is left.
 func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
-	g = &gateway{cfg: cfg, role: role, outside: o, notices: o.terminal, reg: prometheus.NewRegistry(), process: newProcess(o.log)}
-	if o.terminal == nil {
-		g.notices = noticeLog{o.log}
-	}
+	g = assemble(cfg, role, o)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.close())
 		}
 	}()
-	g.reloading.begin(cfg, g.metrics())
-	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	g.refusals = control.NewRefusals(g.metrics())
 	for _, c := range o.collectors {
 		if err := g.metrics().Register(c); err != nil {
 			return g, err
 		}
 	}
-	for _, step := range []func() error{
-		g.bindEarly, g.wait, g.serveMetrics, g.openStore, g.openJournal, g.openKafka, g.startIngress, g.openRelay, g.tellRecovery, g.startForwarders, g.startRelay, g.startControl, g.startAsking,
-	} {
-		if err := step(); err != nil {
-			return g, err
+	for _, s := range append([]step{{"", g.bindEarly}, {"", g.wait}, {"", g.serveMetrics}}, g.steps()...) {
+		if err := s.run(); err != nil {
+			return g, hindered(s.key, "", err)
 		}
 	}
 	g.phase.Store(serving)
 	return g, nil
+}
+
+// assemble is a gateway that has done nothing yet.
+func assemble(cfg *Config, role string, o outside) *gateway {
+	g := &gateway{cfg: cfg, role: role, outside: o, notices: o.terminal, reg: prometheus.NewRegistry(), process: newProcess(o.log)}
+	if o.terminal == nil {
+		g.notices = noticeLog{o.log}
+	}
+	g.process.idle = o.rehearsal
+	g.reloading.begin(cfg, g.metrics())
+	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	g.refusals = control.NewRefusals(g.metrics())
+	return g
+}
+
+// step is a part of a start, and the key of the config that is to blame where it fails and says no
+// other.
+type step struct {
+	key string
+	run func() error
+}
+
+// steps are those after the listeners are bound. A rehearsal takes them too: what one of them
+// makes, writes or starts it does not, where the gateway is a rehearsal's.
+func (g *gateway) steps() []step {
+	return []step{
+		{"data", g.openStore},
+		{"data", g.openJournal},
+		{"kafka", g.openKafka},
+		{"sources", g.startIngress},
+		{"partners", g.openRelay},
+		{"data", g.tellRecovery},
+		{"kafka", g.startForwarders},
+		{"data", g.startRelay},
+		{"data", g.startControl},
+		{"sources", g.startAsking},
+	}
 }
 
 func (g *gateway) metrics() prometheus.Registerer {
@@ -138,13 +166,19 @@ func (g *gateway) openStore() (err error) {
 	if g.waiting != nil {
 		o.Checked = g.waiting.checked
 	}
-	g.store, err = store.Open(o)
+	sealer, token := store.OpenSealer, operatorToken
+	if g.rehearsal {
+		sealer, token = store.RehearseSealer, futureToken
+		err = g.rehearseStore(o)
+	} else {
+		g.store, err = store.Open(o)
+	}
 	if err != nil {
 		return err
 	}
 	g.process.lost = g.store.Failed()
 	g.process.start("store", g.store.Run)
-	if g.sealer, err = store.OpenSealer(g.cfg.Data); err != nil {
+	if g.sealer, err = sealer(g.cfg.Data); err != nil {
 		return err
 	}
 	l := g.limits
@@ -155,21 +189,11 @@ func (g *gateway) openStore() (err error) {
 	if err != nil {
 		return err
 	}
-	if g.token, err = operatorToken(g.cfg.Data, g.notices); err != nil {
+	if g.token, err = token(g.cfg.Data, g.notices); err != nil {
 		return err
 	}
 	g.doubt(g.cfg)
 	return nil
-}
-
-// doubt logs what a config that works probably does not mean.
-func (g *gateway) doubt(cfg *Config) {
-	for _, p := range append(wideNetworks(cfg), shortKeys(cfg)...) {
-		g.log.Warn("config_doubtful", "key", p.Key, "what", p.What, "remedy", p.Remedy)
-	}
-	for _, f := range exposed(cfg) {
-		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
-	}
 }
 
 func (g *gateway) openJournal() (err error) {
@@ -192,7 +216,11 @@ func (g *gateway) openRelay() error {
 	if err := g.own(); err != nil {
 		return err
 	}
-	partners, err := g.partners(g.cfg, g.keptKeys)
+	keys := g.keptKeys
+	if g.rehearsal {
+		keys = g.futureKeys
+	}
+	partners, err := g.partners(g.cfg, keys)
 	if err != nil {
 		return err
 	}
@@ -298,32 +326,6 @@ func checkEndpointKeys(f format.Format, keys []registry.Key) error {
 	return signing.CheckSigning(f.Scheme, ring)
 }
 
-// keptKeys are the keys of an endpoint that has none in the config; the first is made and handed
-// over.
-func (g *gateway) keptKeys(endpoint string) ([]registry.Key, error) {
-	keys, made, err := g.registry.FirstKey(context.Background(), endpoint, func(text string) error {
-		if g.terminal != nil {
-			return nil
-		}
-		return g.handOver(endpoint, text) // before it counts: a start that ends here makes another
-	})
-	if err == nil && made != nil && g.terminal != nil {
-		fmt.Fprintf(g.terminal, "endpoint %s has no keys in the config: made one, shown this once: %s\n", endpoint, made.Secret) //nolint:errcheck // a notice
-	}
-	return keys, err
-}
-
-// handOver writes a generated key where only the operator can read it: the log stream is kept,
-// copied and searched by others.
-func (g *gateway) handOver(endpoint, text string) error {
-	path := filepath.Join(g.cfg.Data, "endpoint-"+endpoint+".key")
-	if err := store.WriteFile(path, []byte(text+"\n")); err != nil {
-		return fmt.Errorf("hand over the key of %s: %w", endpoint, err)
-	}
-	g.log.Warn("endpoint_key_made", "endpoint", endpoint, "file", path, "remedy", "give it to the partner, then delete the file: it is not needed here")
-	return nil
-}
-
 func (g *gateway) startControl() (err error) {
 	if err := g.waiting.end(); err != nil {
 		return fmt.Errorf("control listener: %w", err)
@@ -355,6 +357,7 @@ func (g *gateway) startControl() (err error) {
 	s := control.New(o)
 	g.api = s
 	g.process.start("audit", s.Retain)
+	g.process.start("compact", s.Compactions)
 	g.process.start("control", s.Run)
 	g.told.Store(true)
 	return nil

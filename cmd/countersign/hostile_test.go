@@ -23,6 +23,7 @@ import (
 
 	"countersign/ingest/journal"
 	"countersign/ingest/provider"
+	"countersign/relay"
 	"countersign/relay/control/api"
 	"countersign/relay/format"
 	"countersign/signing"
@@ -117,8 +118,12 @@ func adversary(t *testing.T, fails bool) string {
 			v = map[string]any{"error": map[string]any{"message": hostile}}
 		case isList && r.Method == http.MethodGet:
 			v = map[string]any{"data": []any{item}, "has_more": true, "next": hostile}
+		case path == "/v1/audit/verify":
+			v = spoiltOf[api.AuditVerification]()
 		case path == "/v1/reload":
 			v = spoiltOf[api.Reloaded]()
+		case path == "/v1/compact":
+			v = spoiltOf[api.Compaction]()
 		case strings.HasPrefix(path, "/v1/policies/"):
 			v = spoiltOf[api.Plan]()
 		case strings.HasSuffix(path, "/decisions"), strings.HasSuffix(path, "/rebuild"):
@@ -162,7 +167,7 @@ func adversary(t *testing.T, fails bool) string {
 // errors that a stranger has written. A command without a row fails.
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
-		"subject show": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
+		"subject show": {"H H"}, "subject export": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
 		"deliveries list": {"--dead", "--status pending --partner H --subject H --type H"}, "deliveries show": {"H"}, "deliveries retry-now": {"H"}, "deliveries skip": {"H"}, "deliveries cancel": {"H --because H"},
 		"find": {"H"}, "endpoints retry-now": {"H"},
 		"redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
@@ -173,14 +178,14 @@ func TestEveryCommandIsVisible(t *testing.T) {
 		"endpoints pause": {"H"}, "endpoints resume": {"H"}, "endpoints ping": {"H"}, "endpoints give-up": {"H --yes", "H --dry-run"},
 		"endpoints keys": {"H"}, "endpoints rotate": {"H --out %secret", "H --kind ed25519"}, "endpoints revoke": {"H H", "H H --replace --out %secret"},
 		"quarantine list": {"", "--records"}, "quarantine show": {"H"}, "quarantine release": {"H"}, "quarantine discard": {"H"}, "quarantine take-back": {"H --because H"},
-		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit": {""}, "backup": {"%backup"}, "reload": {"", "--dry-run"},
+		"refs list": {""}, "refs settle": {"H H --partner H --subject H --because H"}, "questions list": {""}, "questions discard": {"H"}, "submit": {"H H H H"}, "audit list": {"", "--subject H"}, "audit verify": {"", "--file %hostile"}, "backup": {"%backup"}, "reload": {"", "--dry-run"}, "compact": {"", "--dry-run", "--file %hostile"},
 		"decide":       {"H H --source H --check identity_verification --status approved --because H --yes", "H H --manual --check liveness --release --because H --dry-run"},
 		"policy show":  {"H"},
 		"policy apply": {"H --yes", "H"},
 		"token list":   {""}, "token make": {"H --scope viewer --out %token"}, "token revoke": {"H"},
 		"trigger": {"sumsub-eu approved --subject H", "H approved", "sumsub-eu H"},
-		"check":   {"", "--file %hostile", "--explain"}, "restore": {"%hostile --yes"},
-		"providers": {"", "sumsub", "H"}, "formats": {""}, "version": {""}, "help": {"H", "endpoints H"}, "completion": {"bash", "H"}, "man": {"H", "decide"}, "listen": {"--format H", "--key H"}, "serve": {"--role H"}, "demo": {"--kafka"},
+		"check":   {"", "--file %hostile", "--explain"}, "restore": {"%hostile --yes"}, "doctor": {"", "--ping --json"},
+		"providers": {"", "sumsub", "H"}, "formats": {""}, "version": {""}, "help": {"H", "endpoints H"}, "completion": {"bash", "H"}, "man": {"H", "decide"}, "listen": {"--format H", "--key H", "--key-file %hostile"}, "serve": {"--role H"}, "demo": {"--kafka"},
 		"verify":    {"--provider sumsub --key file:%key --body %hostile --headers %headers", "--provider H --body %hostile", "--provider sumsub --option H=H --body %hostile --key file:%key"},
 		"translate": {"--provider sumsub --body %body --headers %headers", "--provider sumsub --body %alike", "--provider sumsub --body %hostile"},
 		"sign":      {"--scheme standard --key file:%acme --body %hostile --id H", "--scheme H --key file:%acme --body %hostile"},
@@ -285,7 +290,7 @@ func TestLookAlikes(t *testing.T) {
 		return out
 	}
 	f("trigger", "sumsub-eu", "approved", "--subject", "ann\u200b")
-	eventually(t, "it is folded", func() bool { _, err := g.relay.Subject("acme", "ann\u200b", false); return err == nil })
+	eventually(t, "it is folded", func() bool { _, err := g.relay.Subject("acme", "ann\u200b", false, relay.Asked{}); return err == nil })
 	if out := f("subject", "acme", "ann\u200b"); !strings.HasPrefix(out, `acme/ann\u200b  approved`) {
 		t.Errorf("%s", out)
 	}
@@ -325,7 +330,9 @@ func TestServeVisible(t *testing.T) {
 			t.Fatal(err)
 		}
 		asked(t, "http://"+cfg.Listen.Control+"/v1/quarantine/"+url.PathEscape("q\u202e\u200b\u2066MARK"), "", token)
-		eventually(t, "the call is logged", func() bool { return strings.Contains(said.String(), "MARK") })
+		eventually(t, "the call is logged", func() bool {
+			return strings.Contains(said.String(), "/v1/quarantine/quarantine:") && !strings.Contains(said.String(), "MARK")
+		})
 		cancel()
 		if code := <-done; code != exitYes {
 			t.Errorf("exit %d: %s", code, said.String())

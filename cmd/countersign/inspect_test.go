@@ -122,7 +122,7 @@ func TestCheckSource(t *testing.T) {
 	f := func(source, want string) {
 		t.Helper()
 		config := write(t, t.TempDir(), "c.yaml", "mode: sandbox\nsources:\n  - {name: s, partner: acme, "+source+"}\npartners: [{id: acme}]\n")
-		code, out, errs := cli(t, env, "check", "--config", config)
+		code, out, errs := cli(t, env, "check", "--config-only", "--config", config)
 		if (code == exitYes) != (want == "") || !strings.Contains(out+errs, want) || want != "" && !strings.Contains(out+errs, "c.yaml:3: sources[0].") {
 			t.Errorf("%s: exit %d, want %q\n%s%s", source, code, want, out, errs)
 		}

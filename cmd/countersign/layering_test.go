@@ -37,10 +37,11 @@ var layers = map[string][]string{
 	"relay/replay":         {"ingest/journal", "outbox", "outbox/store", "relay", "relay/registry"},
 	"relay/notice":         {"outbox", "outbox/store", "relay/registry"},
 	"relay/dispatch":       {"outbox", "outbox/store", "relay/registry", "relay/send", "signing"},
-	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "relay/replay", "signing"},
+	"relay/audit":          {"outbox/store"},
+	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/audit", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "relay/replay", "signing"},
 	"relay/control/api":    {},
 	"relay/control/client": {"relay/control/api"},
-	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/notice", "relay/registry", "relay/replay", "relay/send", "signing"},
+	"cmd/countersign":      {"ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/audit", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/notice", "relay/registry", "relay/replay", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +18,8 @@ import (
 type listenCommand struct {
 	Addr      string   `help:"Where to listen." default:"127.0.0.1:8490"`
 	Format    string   `help:"The endpoint's format." default:"standard"`
-	Key       []string `help:"env:NAME or file:PATH of the endpoint's key; may be repeated. Without one, a fresh key is made and shown."`
+	Key       []string `help:"env:NAME or file:PATH of the endpoint's key; may be repeated. Without one, listen has a key of its own, and keeps it."`
+	KeyFile   string   `help:"Where listen keeps its own key. It is made there the first time, with mode 0600; without this, in the user's directory for configurations." type:"path"`
 	ForwardTo string   `help:"Send what verifies on to this URL, headers and all."`
 }
 
@@ -29,17 +29,9 @@ func (cmd *listenCommand) Run(c *console) error {
 	if !ok {
 		return fmt.Errorf("format %s is not in this program (see countersign formats)", cmd.Format)
 	}
-	keys, err := readKeys(c, cmd.Key)
+	keys, refs, err := cmd.keyring(c)
 	if err != nil {
 		return err
-	}
-	if len(keys) == 0 {
-		text, k, err := signing.GenerateKey(rand.Reader)
-		if err != nil {
-			return err
-		}
-		c.printf("give the endpoint this key: %s\n", text)
-		keys = signing.Keyring{k}
 	}
 	if err := signing.CheckKeys(f.Scheme, keys); err != nil {
 		return err
@@ -48,6 +40,7 @@ func (cmd *listenCommand) Run(c *console) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	cmd.introduce(c, ln.Addr(), refs)
 	c.printf("listening on http://%s\n", ln.Addr())
 	p := &listener{console: c, format: f, keys: keys, forward: cmd.ForwardTo}
 	server := &http.Server{Handler: p, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second}
@@ -69,6 +62,10 @@ type listener struct {
 
 // ServeHTTP implements http.Handler.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead { // whoever asks whether somebody is there
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
 		http.Error(w, "body", http.StatusBadRequest)

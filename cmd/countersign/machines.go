@@ -102,12 +102,12 @@ func (g *gateway) serveMetrics() (err error) {
 	if address == "" || g.scraped != nil {
 		return nil
 	}
-	ln, err := net.Listen("tcp", address) //nolint:noctx // bound once at start
+	ln, err := bind("listen.metrics", "metrics listener", address)
 	if err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) && g.store == nil {
 			return nil
 		}
-		return fmt.Errorf("metrics listener: %w", err)
+		return err
 	}
 	g.scraped = ln
 	full := onLoopback(ln.Addr())

@@ -195,7 +195,7 @@ func TestTooOpen(t *testing.T) {
 
 	_, config := house(t, "http://127.0.0.1:9/hook")
 	for address, want := range map[string]bool{"0.0.0.0:8481": true, "10.0.0.7:8481": false} {
-		code, out, _ := cli(t, map[string]string{"COUNTERSIGN_LISTEN_CONTROL": address}, "check", "--config", config)
+		code, out, _ := cli(t, map[string]string{"COUNTERSIGN_LISTEN_CONTROL": address}, "check", "--config-only", "--config", config)
 		if code != exitYes || strings.Contains(out, "warning: "+config+": listen.control: ") != want {
 			t.Errorf("%s: exit %d\n%s", address, code, out)
 		}

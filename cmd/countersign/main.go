@@ -39,6 +39,7 @@ type commands struct {
 	Serve      serveCommand      `cmd:"" group:"run" help:"Run the gateway."`
 	Demo       demoCommand       `cmd:"" group:"run" help:"A whole round trip on this machine; nothing else is needed."`
 	Check      checkCommand      `cmd:"" group:"run" help:"Explain every problem of a config, or check a database file."`
+	Doctor     doctorCommand     `cmd:"" group:"run" help:"Look at clock, disk, limits, names, TLS, partners and brokers, and at what is owed: a table of what is wrong and what to do."`
 	Trigger    triggerCommand    `cmd:"" group:"run" help:"Send a signed sample callback to a running gateway."`
 	Subject    subjectCommand    `cmd:"" group:"people" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
 	Deliveries deliveriesCommand `cmd:"" group:"told" help:"List deliveries by status, endpoint, person, type and time; show, hurry, skip or cancel one."`
@@ -54,10 +55,11 @@ type commands struct {
 	Refs       refsCommand       `cmd:"" group:"people" help:"List refs that several have registered, or say whose one is."`
 	Decide     decideCommand     `cmd:"" group:"people" help:"Decide about a check of a person: a status, or the release of what holds it."`
 	Policy     policyCommand     `cmd:"" group:"people" help:"Show or apply a partner's newest policy."`
-	Audit      auditCommand      `cmd:"" group:"keep" help:"List who changed what."`
+	Audit      auditCommand      `cmd:"" group:"keep" help:"List who changed what, and verify that the list is whole."`
 	Token      tokenCommand      `cmd:"" group:"keep" help:"List, make or revoke tokens of the control API."`
 	Reload     reloadCommand     `cmd:"" group:"run" help:"Have a running gateway read its config again, or say what that would change."`
 	Backup     backupCommand     `cmd:"" group:"keep" help:"Copy the database of a running gateway, and check the copy."`
+	Compact    compactCommand    `cmd:"" group:"keep" help:"Give the free pages of the database back to the disk, while the gateway runs, and leave nothing in it that was deleted."`
 	Restore    restoreCommand    `cmd:"" group:"keep" help:"Put a backup in the place of the database of a gateway that does not run."`
 	Providers  providersCommand  `cmd:"" group:"try" help:"List the verification providers this program knows."`
 	Formats    formatsCommand    `cmd:"" group:"try" help:"List the partner formats this program knows."`

@@ -46,8 +46,9 @@ const (
 	itFailed     = "no: it was refused, or failed"
 )
 
-// asks reports whether a command asks a running gateway.
-func asks(n *kong.Node) bool { return flagOf(n, "token-file") != nil }
+// asks reports whether a command asks a running gateway. To doctor one that does not answer is a
+// finding like any other.
+func asks(n *kong.Node) bool { return flagOf(n, "token-file") != nil && n.Name != "doctor" }
 
 // flagOf is the flag of a command by its name; nil: it has none of that name.
 func flagOf(n *kong.Node, name string) *kong.Flag {

@@ -17,6 +17,11 @@ var manual = map[string]page{
 		examples: []string{"check", "check --config /etc/countersign.yaml --json", "check --against ./data", "check --file ./data/countersign.db", "check --explain"},
 		no:       "there are problems", next: "docs/OPERATIONS.md, Configuration",
 	},
+	"doctor": {
+		about:    "On the gateway's machine it reads the config; elsewhere a URL and a token are enough, and it says what the gateway itself knows.",
+		examples: []string{"doctor", "doctor --ping", "doctor --url https://gateway.example:8481 --json"},
+		no:       "something is bad", next: "docs/OPERATIONS.md, At 3 a.m.",
+	},
 	"providers": {examples: []string{"providers", "providers sumsub", "providers --json"}, next: "docs/PROVIDERS.md"},
 	"formats":   {examples: []string{"formats", "formats --json"}, next: "docs/FORMATS.md"},
 	"verify": {
@@ -46,7 +51,8 @@ var manual = map[string]page{
 		examples: []string{"subject acme user-001", "subject show acme user-001 --json", "subject acme user-001 --livemode"},
 		next:     "countersign decide, docs/STATUS.md",
 	},
-	"subject aside": {examples: []string{"subject aside", "subject aside --all --json"}, next: "countersign subject rebuild"},
+	"subject export": {examples: []string{"subject export acme user-001 --out user-001.json"}, plain: "it prints JSON.", next: "docs/OPERATIONS.md, One person"},
+	"subject aside":  {examples: []string{"subject aside", "subject aside --all --json"}, next: "countersign subject rebuild"},
 	"subject rebuild": {
 		examples: []string{`subject rebuild acme user-001 --because "disk repaired, ticket 4711"`, `subject rebuild acme user-001 --because "their support: a pass" --status approved --check identity_verification`},
 		next:     "docs/OPERATIONS.md, What it survives",
@@ -161,8 +167,12 @@ var manual = map[string]page{
 	},
 	"policy show":  {examples: []string{"policy show acme", "policy show acme --json"}, next: "countersign policy apply"},
 	"policy apply": {about: "Without --yes it only says who would move, and ends with 1.", examples: []string{"policy apply acme --yes", "policy apply acme"}, no: "it was refused, or --yes was not said"},
-	"audit":        {examples: []string{"audit", "audit --since 2026-11-30 --actor kim", "audit --ndjson --since 2026-01-01"}, next: "docs/OPERATIONS.md, Who decided this, and why"},
-	"token list":   {examples: []string{"token", "token list --json"}, next: "countersign token make"},
+	"audit list":   {examples: []string{"audit", "audit --since 2026-11-30 --actor kim", "audit --subject acme/user-001 --call decisions", "audit --ndjson --since 2026-01-01"}, next: "countersign audit verify, docs/OPERATIONS.md, The audit trail"},
+	"audit verify": {
+		examples: []string{"audit verify", "audit verify --head 4711:0f343b0931126a20f133d67c2b018a3b0f343b0931126a20f133d67c2b018a3b", "audit verify --file /var/backups/countersign.db --json"},
+		no:       "something was changed, removed, inserted or moved, or the head is no part of the chain", next: "docs/OPERATIONS.md, The audit trail",
+	},
+	"token list": {examples: []string{"token", "token list --json"}, next: "countersign token make"},
 	"token make": {
 		examples: []string{"token make prometheus --scope viewer --expires 90d --out prometheus.token", "token make acme-api --scope partner --partner acme --out acme.token", "token make root --scope admin --for-config --out root.token"},
 		next:     "docs/OPERATIONS.md, Tokens",
@@ -170,6 +180,10 @@ var manual = map[string]page{
 	"token revoke": {examples: []string{"token revoke prometheus"}, next: "countersign token"},
 	"reload":       {examples: []string{"reload", "reload --dry-run --json"}, no: "the config was refused, and nothing was changed", next: "countersign check"},
 	"backup":       {examples: []string{"backup /var/backups/countersign.db"}, next: "countersign restore, countersign check --file"},
+	"compact": {
+		about:    "It copies the file while the gateway goes on, and puts the copy in its place; the disk needs room for both.",
+		examples: []string{"compact --dry-run", "compact --json", "compact --file ./data/countersign.db"}, next: "docs/OPERATIONS.md, The data directory",
+	},
 	"restore": {
 		about:    "It says what the backup does not know, and asks; --yes does it at once.",
 		examples: []string{"restore /var/backups/countersign.db", "restore /var/backups/countersign.db --yes --config /etc/countersign.yaml"},

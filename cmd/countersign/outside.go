@@ -23,6 +23,7 @@ type outside struct {
 	collectors []prometheus.Collector      // of what is there before the gateway
 	limits     limits                      // zero: as many as each likes
 	load       func() (*Config, []problem) // reads the config again; nil: nobody can
+	rehearsal  bool                        // nothing is started, made or written: see rehearse
 	level      *slog.LevelVar              // of the log; nil: it stays as it is
 }
 
@@ -30,7 +31,7 @@ type outside struct {
 // already, files, memory.
 func (o *outside) measure(c *console, cfg *Config) (err error) {
 	if o.sockets, err = passedSockets(c.env, os.Getpid()); err != nil {
-		return err
+		return hindered("LISTEN_FDS", "pass sockets as a unit of systemd does, or none", err)
 	}
 	files, err := maxFiles()
 	if err != nil {

@@ -59,6 +59,18 @@ func refused(cfg *Config, plan *registry.Plan) (all []problem) {
 	return all
 }
 
+// refusedError is a config that may not be served upon what is kept.
+type refusedError struct{ problems []problem }
+
+// Error implements error.
+func (e *refusedError) Error() string {
+	var texts []string
+	for _, p := range e.problems {
+		texts = append(texts, p.String())
+	}
+	return strings.Join(texts, "\n")
+}
+
 // own refuses a config that gives an endpoint to another partner, makes those that are new their
 // partners', and carries over what is kept of those that are renamed, before anything is owed or
 // claimed.
@@ -76,11 +88,10 @@ func (g *gateway) own() error {
 		return err
 	}
 	if wrong := refused(g.cfg, &plan); len(wrong) > 0 {
-		var texts []string
-		for _, p := range wrong {
-			texts = append(texts, p.String())
-		}
-		return errors.New(strings.Join(texts, "\n"))
+		return &refusedError{wrong}
+	}
+	if g.rehearsal {
+		return nil
 	}
 	if err := g.registry.RenamePartners(ctx, plan); err != nil {
 		return err

@@ -15,6 +15,7 @@ type process struct {
 	log    *slog.Logger
 	parts  []part
 	failed chan error      // the first component that ended by itself
+	idle   bool            // nothing is started: see rehearse
 	lost   <-chan struct{} // closed when nothing can be finished any more, for the disk has failed: stop then waits for nobody; nil: never
 }
 
@@ -28,6 +29,9 @@ func newProcess(log *slog.Logger) *process { return &process{log: log, failed: m
 
 // start gives a component its goroutine, the only place that does.
 func (p *process) start(name string, run func(context.Context) error) {
+	if p.idle {
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := part{name: name, cancel: cancel, done: make(chan error, 1)}
 	p.parts = append(p.parts, c)

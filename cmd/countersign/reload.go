@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,7 +23,6 @@ import (
 	"countersign/relay/control"
 	"countersign/relay/control/api"
 	"countersign/relay/registry"
-	"countersign/signing"
 )
 
 // reloading is what a gateway knows of its config while it runs.
@@ -251,14 +249,7 @@ func (g *gateway) prepare(cfg *Config) (p *prepared, wrong []problem) {
 		fail("data", err)
 	}
 	if g.relay != nil {
-		_, err = g.partners(cfg, func(endpoint string) ([]registry.Key, error) {
-			keys, err := g.registry.KeptKeys(endpoint)
-			if err != nil || len(keys) > 0 {
-				return keys, err
-			}
-			_, key, err := signing.GenerateKey(rand.Reader) // the first is made when it counts
-			return []registry.Key{{Key: key}}, err
-		})
+		_, err = g.partners(cfg, g.futureKeys)
 		fail("partners", err)
 	}
 	in := g.ingress.Load()

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"countersign/outbox/store"
 	"countersign/relay"
+	"countersign/relay/audit"
 )
 
 type restoreCommand struct {
@@ -55,7 +57,7 @@ func (cmd *restoreCommand) Run(c *console) error {
 		}
 	}
 	work = c.working("restore " + cmd.File)
-	v.Kept, err = store.Restore(cmd.File, cfg.Data, relay.RaiseFloor)
+	v.Kept, err = store.Restore(cmd.File, cfg.Data, func(tx *store.Tx) error { return errors.Join(relay.RaiseFloor(tx), noteRestore(tx, cmd.File)) })
 	if work.end(); err != nil {
 		return err
 	}
@@ -73,6 +75,16 @@ func (cmd *restoreCommand) Run(c *console) error {
 	}
 	c.printf("restored: start the gateway\n")
 	return nil
+}
+
+// noteRestore writes into the trail of the copy that it was put in place: heads that were noted
+// after the backup are no part of its chain, and this says why.
+func noteRestore(tx *store.Tx, file string) error {
+	path := []rune(file)
+	_, err := audit.Append(tx, &audit.Entry{
+		Kind: audit.Done, At: time.Now().UTC().Truncate(time.Microsecond), Actor: "restore", Call: "restore", Path: string(path[max(0, len(path)-200):]),
+	})
+	return err
 }
 
 // warn says what the backup does not know, and what will be repeated.

@@ -39,6 +39,16 @@ func operatorToken(dir string, notices io.Writer) (string, error) {
 	return text, nil
 }
 
+// futureToken reads the token that is there, or makes one as the first start will, and leaves no
+// file.
+func futureToken(dir string, _ io.Writer) (string, error) {
+	text, err := readToken(filepath.Join(dir, tokenFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return newToken()
+	}
+	return text, err
+}
+
 // newToken makes a token that nobody guesses.
 func newToken() (string, error) {
 	var raw [32]byte

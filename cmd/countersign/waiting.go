@@ -64,11 +64,7 @@ func (g *gateway) bindControl() (net.Listener, error) {
 	if ln := g.sockets[socketControl]; ln != nil {
 		return ln, nil
 	}
-	ln, err := net.Listen("tcp", g.cfg.Listen.Control) //nolint:noctx // bound once at start
-	if err != nil {
-		return nil, fmt.Errorf("control listener: %w", err)
-	}
-	return ln, nil
+	return bind("listen.control", "control listener", g.cfg.Listen.Control)
 }
 
 // state is why nothing else is answered yet.

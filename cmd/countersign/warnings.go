@@ -60,6 +60,16 @@ func warnings(cfg *Config) (all []problem) {
 	return all
 }
 
+// doubt logs what a config that works probably does not mean.
+func (g *gateway) doubt(cfg *Config) {
+	for _, p := range append(wideNetworks(cfg), shortKeys(cfg)...) {
+		g.log.Warn("config_doubtful", "key", p.Key, "what", p.What, "remedy", p.Remedy)
+	}
+	for _, f := range exposed(cfg) {
+		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")
+	}
+}
+
 // exposedFile is a file with secrets that others than its owner may read or change.
 type exposedFile struct {
 	path string

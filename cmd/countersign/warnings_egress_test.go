@@ -43,7 +43,7 @@ sources: [{name: a, provider: sumsub, partner: acme, keys: [env:ONE]}]
 partners: [{id: acme, endpoints: [{id: main, url: "https://hooks.example/", keys: [env:KEY], tls: {cert: file:cert.pem, key: file:key.pem}}]}]
 egress: {`+egress+`}
 `)
-		code, out, errs := cli(t, env, "check", "--config", config)
+		code, out, errs := cli(t, env, "check", "--config-only", "--config", config)
 		if code != exitYes || strings.Count(out, "warning: ") != len(want) || strings.Contains(out+errs, "canary") {
 			t.Errorf("exit %d, want %d warnings:\n%s%s", code, len(want), out, errs)
 		}

@@ -21,7 +21,7 @@ func TestWarnings(t *testing.T) {
 	f := func(sources, policy string, want ...string) {
 		t.Helper()
 		config := write(t, dir, "c.yaml", "mode: sandbox\nsources:\n"+sources+"\npartners: [{id: acme, policy: {"+policy+"}}, {id: beta, policy: {required: [liveness]}}]\n")
-		code, out, errs := cli(t, env, "check", "--config", config)
+		code, out, errs := cli(t, env, "check", "--config-only", "--config", config)
 		got := strings.Count(out, "warning: ")
 		if code != exitYes || strings.Contains(out+errs, "canary") || got != len(want)+strings.Count(out, "of beta can give") {
 			t.Errorf("%s %s: exit %d, %d warnings, want %d\n%s%s", sources, policy, code, got, len(want), out, errs)
@@ -36,7 +36,7 @@ func TestWarnings(t *testing.T) {
 			Problems []any
 			Warnings []struct{ Key, What, Remedy string }
 		}
-		code, out, _ = cli(t, env, "check", "--json", "--config", config)
+		code, out, _ = cli(t, env, "check", "--json", "--config-only", "--config", config)
 		if err := json.Unmarshal([]byte(out), &v); err != nil || code != exitYes || !v.OK || len(v.Problems) != 0 || len(v.Warnings) != got || got > 0 && v.Warnings[0].Remedy == "" {
 			t.Errorf("exit %d, %+v, %v", code, v, err)
 		}
@@ -86,7 +86,7 @@ sources: [{name: a, provider: sumsub, partner: acme, keys: [env:ONE], allow: [20
 partners: [{id: acme}]
 `, dir, freeAddr(t), freeAddr(t), allow, allow, allow))
 		env := map[string]string{"ONE": "canary-of-thirty-two-bytes-or-so"}
-		code, out, errs := cli(t, env, "check", "--config", config)
+		code, out, errs := cli(t, env, "check", "--config-only", "--config", config)
 		for _, key := range []string{"trusted_proxies[0]", "egress.allow[0]", "sources[0].allow[1]"} {
 			if code != exitYes || strings.Contains(out, key+": "+allow+" is a large part of all addresses") != wide {
 				t.Errorf("%s, %s: exit %d, want a warning %v\n%s%s", allow, key, code, wide, out, errs)
@@ -123,7 +123,7 @@ func TestWarningsOfModes(t *testing.T) {
 	dir, config := house(t, "http://127.0.0.1:9/")
 	f := func(mode os.FileMode, want ...string) {
 		t.Helper()
-		code, out, errs := cli(t, nil, "check", "--config", config)
+		code, out, errs := cli(t, nil, "check", "--config-only", "--config", config)
 		if got := strings.Count(out, "warning: "); code != exitYes || got != len(want) {
 			t.Errorf("mode %04o: exit %d, %d warnings, want %d\n%s%s", mode, code, got, len(want), out, errs)
 		}

@@ -24,6 +24,7 @@ type soakCmd struct {
 	EventsPerPerson int           `help:"Events of each person." default:"6"`
 	Settle          time.Duration `help:"How long everything may take to arrive in the end." default:"60s"`
 	Seed            uint64        `help:"Of all randomness." default:"1"`
+	Compact         bool          `help:"Have the gateway compact its database over and over."`
 	ExpectFailure   bool          `help:"For a gateway that is broken on purpose: exit 0 only if events were lost."`
 	JSON            bool          `name:"json" help:"Print the report as JSON."`
 }
@@ -39,6 +40,7 @@ type soakReport struct {
 	StoppedIn float64       `json:"stopped_s"`
 	Problems  []string      `json:"problems,omitempty"` // that the ledgers do not show
 	OK        bool          `json:"ok"`
+	Compacted *compactions  `json:"compacted,omitempty"`
 	ready     *latencies    // of every start
 	readyMax  time.Duration // of these
 }
@@ -72,6 +74,9 @@ func (r *soakReport) judge(expectFailure bool) {
 	r.Problems = append(r.Problems, f.problems()...)
 	if r.Fired.GivenUp > 0 {
 		r.Problems = append(r.Problems, fmt.Sprintf("%d callbacks were never acknowledged", r.Fired.GivenUp))
+	}
+	if c := r.Compacted; c != nil && (c.Done == 0 || c.Failed > 0) {
+		r.Problems = append(r.Problems, fmt.Sprintf("of %d compactions %d were done and %d failed: %s", c.Begun, c.Done, c.Failed, c.Why))
 	}
 	r.OK = f.faults() == 0 && len(r.Problems) == 0
 	if expectFailure {
@@ -161,8 +166,19 @@ func (c *soakCmd) course(ctx context.Context, r *soakReport, g *gateway, s *setu
 		})
 		done <- err
 	}()
+	compacted := make(chan struct{})
+	if c.Compact {
+		r.Compacted = &compactions{}
+		go func() {
+			defer close(compacted)
+			r.Compacted.compact(firing, g)
+		}()
+	} else {
+		close(compacted)
+	}
 	err = c.kill(ctx, r, g, sent)
 	enough()
+	<-compacted
 	if err := errors.Join(err, <-done); err != nil {
 		return err
 	}
@@ -238,6 +254,9 @@ func (r *soakReport) figures() []figure {
 		{"acknowledgement p50, p99", fmt.Sprintf("%.2f ms, %.2f ms", r.Fired.P50, r.Fired.P99)},
 		{"start to ready p50, max", fmt.Sprintf("%.0f ms, %.0f ms", r.ReadyP50, r.ReadyMax)},
 		{"settled in, stopped in", fmt.Sprintf("%.1f s, %.1f s", r.SettledIn, r.StoppedIn)},
+	}
+	if r.Compacted != nil {
+		figures = append(figures, r.Compacted.figures()...)
 	}
 	return append(figures, r.Found.figures()...)
 }

@@ -181,9 +181,17 @@ func (s *session) refused(err error, status int, kind, code, param string) {
 
 func (s *session) subjects() {
 	c, ctx, no := s.c, s.ctx, false
-	ann, err := c.Subject(ctx, "acme", "user-001", &no)
+	ann, err := c.Subject(ctx, "acme", "user-001", &no, time.Time{}, client.Page{})
 	good(s, ann, err)(func(v contract.Subject) bool { return v.Status.Status == "approved" && len(v.Records) == 1 })
-	_, err = c.Subject(ctx, "acme", "..", nil) // a name, and no step in a path
+	then, err := c.Subject(ctx, "acme", "user-001", &no, time.Now(), client.Page{Limit: 1})
+	good(s, then, err)(func(v contract.Subject) bool {
+		return v.Status.Status == "approved" && v.At != nil && v.At.By == "fold"
+	})
+	var kept bytes.Buffer
+	err = c.ExportSubject(ctx, &kept, "acme", "user-001", &no)
+	var export contract.SubjectExport
+	good(s, export, errors.Join(err, json.Unmarshal(kept.Bytes(), &export)))(func(contract.SubjectExport) bool { return len(export.Kept) > 10 && export.ID == "user-001" })
+	_, err = c.Subject(ctx, "acme", "..", nil, time.Time{}, client.Page{}) // a name, and no step in a path
 	s.refused(err, http.StatusNotFound, "not_found", "not_found", "")
 	release := contract.DecisionAsk{Source: "sumsub-eu", Check: "identity_verification", Release: true, Reason: "a namesake"}
 	release.DryRun = true
@@ -376,9 +384,15 @@ func (s *session) tokens() {
 	_, err = viewer.ListAudit(ctx, client.Page{}, client.Span{})
 	s.refused(err, http.StatusUnauthorized, "authentication", "token_revoked", "")
 	audit, err := c.ListAudit(ctx, client.Page{Limit: 1}, client.Span{Actor: "admin"})
-	good(s, audit, err)(func(l contract.List[contract.AuditEntry]) bool {
-		return len(l.Data) == 1 && l.Data[0].Path == "/v1/tokens/dashboard/revoke"
+	good(s, audit, err)(func(l contract.AuditList) bool {
+		return len(l.Data) == 1 && l.Data[0].Path == "/v1/tokens/dashboard/revoke" && l.Head.Number >= l.Data[0].Number && l.Head.Head != ""
 	})
+	verified, err := c.VerifyAudit(ctx, "", audit.Head.Head)
+	good(s, verified, err)(func(v contract.AuditVerification) bool {
+		return v.OK && v.Noted == "proved" && !v.HasMore && v.Entries > 10
+	})
+	_, err = c.VerifyAudit(ctx, "", "1:00")
+	s.refused(err, http.StatusBadRequest, "invalid_request", "head", "head")
 	var trail bytes.Buffer
 	err = c.StreamAudit(ctx, &trail, client.Span{Since: "2026-01-01"})
 	good(s, trail.String(), err)(func(text string) bool {
@@ -392,6 +406,13 @@ func (s *session) tokens() {
 	if e, ok := errors.AsType[*client.Error](err); !ok || len(e.Problems) == 0 || e.Problems[0].Line == 0 {
 		s.t.Errorf("what is wrong with the config is not said: %v", err)
 	}
+	compaction, err := c.Compact(ctx, true)
+	good(s, compaction, err)(func(v contract.Compaction) bool { return v.DryRun && v.State == "idle" && v.FileBytes > 0 })
+	compaction, err = c.Compact(ctx, false)
+	for err == nil && compaction.Running() {
+		compaction, err = c.Compaction(ctx)
+	}
+	good(s, compaction, err)(func(v contract.Compaction) bool { return v.State == "done" && v.AfterBytes > 0 })
 	backup, err := c.Backup(ctx, filepath.Join(s.g.dir, "backup.db"))
 	good(s, backup, err)(func(v contract.Backup) bool { return v.Bytes > 0 && v.Checked })
 }

@@ -87,7 +87,9 @@ func gateway(t *testing.T) *running {
 		case strings.HasPrefix(r.URL.Path, "/gone"):
 			w.WriteHeader(http.StatusGone)
 		case bytes.Contains(b, []byte("user-002")):
+			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"error": "no such customer"}`)
 		}
 	}))
 	t.Cleanup(g.partner.Close)

@@ -31,6 +31,8 @@ const (
 	Aside                      // relay: subjects of whom something is damaged, by lane: nothing is told of them
 	Outcomes                   // relay: how deliveries ended, by (endpoint, time)
 	Jobs                       // relay/replay: replays, by id
+	Answers                    // outbox: the texts of answers to failed tries, a bounded number of each endpoint
+	Folds                      // relay: when which records were folded, by instant
 	Finder                     // relay: where in the history ids of records and changes stand; it can be made again
 
 	buckets = int(Finder) // how many there are
@@ -38,7 +40,7 @@ const (
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "finder",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "finder",
 }
 
 // Names lists every bucket, in the order of their numbers.
@@ -61,7 +63,7 @@ func (n Name) String() string {
 // fill is how full pages are packed: what is mostly written in order is seldom inserted into again.
 func (n Name) fill() float64 {
 	switch n {
-	case Journal, History, Outcomes, Finder, Forward, Deliveries, Due:
+	case Journal, History, Outcomes, Finder, Forward, Deliveries, Due, Folds:
 		return 0.9
 	default:
 		return bolt.DefaultFillPercent

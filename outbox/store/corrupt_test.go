@@ -265,6 +265,23 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
+// TestEveryBitOfTheRoot flips each bit of the heads of buckets that stand in the root, for those are
+// few, and what they say bbolt believes.
+func TestEveryBitOfTheRoot(t *testing.T) {
+	whole, ledger := sample(t)
+	at := bytes.LastIndex(whole, []byte(Aside.String())) + len(Aside.String())
+	if binary.LittleEndian.Uint64(whole[at:]) != 0 {
+		t.Fatal("the bucket does not stand in the root")
+	}
+	for i := range 8 * (16 + pageHead) {
+		bad := append([]byte(nil), whole...)
+		bad[at+i/8] ^= 1 << (i % 8)
+		if what := fmt.Sprintf("bit %d of byte %d of a bucket in the root", i%8, i/8); tryCorrupt(t, what, bad, ledger) == "refused" && i >= 8*16 {
+			t.Errorf("%s costs the whole file", what)
+		}
+	}
+}
+
 // A bucket's name with one bit flipped is known for what it is: what is in it is all there.
 func TestBucketNames(t *testing.T) {
 	whole, ledger := sample(t)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -60,26 +61,9 @@ var schemaKey = []byte("schema")
 func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 	warm(path)
 	tag := filepath.Join(o.Dir, uncleanTag)
-	holder, err := os.ReadFile(tag) //nolint:gosec // the operator's own data directory
-	unclean := err == nil
-	if unclean {
-		if locked(path) {
-			return nil, nil, fmt.Errorf("%s: %w (pid %s); stop it, or use another data directory", path, ErrLocked, bytes.TrimSpace(holder))
-		}
-	}
-	fi, err := os.Stat(path)
+	found, unclean, err := inspect(o, path, mend)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if unclean || fi.Mode().IsRegular() && fi.Size() <= o.ExamineBelow && !locked(path) {
-		rep, err := mend(o.Context, o, path, o.Checked)
-		if err != nil {
-			if unclean {
-				err = fmt.Errorf("%s was not closed cleanly, and does not pass its check: %w", path, err)
-			}
-			return nil, nil, err
-		}
-		found = &rep
+		return nil, nil, err
 	}
 	if err := mark(tag); err != nil {
 		return nil, nil, fmt.Errorf("mark the database as open: %w", err)
@@ -91,6 +75,30 @@ func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 	return db, found, err
 }
 
+// inspect refuses a file that another process holds, and examines one that was not closed cleanly,
+// or is not large.
+func inspect(o Options, path string, with func(context.Context, Options, string, func(done, total int64)) (Report, error)) (found *Report, unclean bool, err error) {
+	holder, err := os.ReadFile(filepath.Join(o.Dir, uncleanTag))
+	if unclean = err == nil; unclean && locked(path) {
+		return nil, true, fmt.Errorf("%s: %w (pid %s); stop it, or use another data directory", path, ErrLocked, bytes.TrimSpace(holder))
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, unclean, fmt.Errorf("open %s: %w", path, err)
+	}
+	if !unclean && (!fi.Mode().IsRegular() || fi.Size() > o.ExamineBelow || locked(path)) {
+		return nil, false, nil
+	}
+	rep, err := with(o.Context, o, path, o.Checked)
+	if err != nil && unclean {
+		err = fmt.Errorf("%s was not closed cleanly, and does not pass its check: %w", path, err)
+	}
+	if err != nil {
+		return nil, unclean, err
+	}
+	return &rep, unclean, nil
+}
+
 func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil { // bbolt, where it reads its free pages; it may also panic in a goroutine of its own
@@ -100,7 +108,12 @@ func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error
 	if err := plausible(path); err != nil {
 		return nil, err
 	}
+	var f *os.File
 	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+			f, err = os.OpenFile(name, flag, mode) //nolint:gosec // the operator's own data directory
+			return f, err
+		},
 		Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true, ReadOnly: readOnly,
 		InitialMmapSize: int(min(maxSize, 8<<30)), MaxSize: int(maxSize), NoSync: noFlush, NoGrowSync: noFlush,
 	})
@@ -111,6 +124,9 @@ func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	case err != nil:
 		return nil, fmt.Errorf("open %s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
+	}
+	if !named(f, path) { // another process has compacted it while we waited for its lock
+		return nil, errors.Join(fmt.Errorf("%s: %w; stop it, or use another data directory", path, ErrLocked), db.Close())
 	}
 	if err := schema(db); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
@@ -186,7 +202,15 @@ func locked(path string) bool {
 	}
 	defer f.Close() //nolint:errcheck // read only; closing gives the lock back
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	return errors.Is(err, syscall.EWOULDBLOCK)
+	return errors.Is(err, syscall.EWOULDBLOCK) || err == nil && !named(f, path)
+}
+
+// named reports whether a name still leads to an open file. A compaction puts another in its place,
+// and lets go of the lock of the old one: whoever gets that has a file that nobody will ever read.
+func named(f *os.File, path string) bool {
+	is, err := f.Stat()
+	of, err2 := os.Stat(path)
+	return err == nil && err2 == nil && os.SameFile(is, of)
 }
 
 // plausible refuses what bbolt would panic on before it can say why: a file too short for its own

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -47,6 +48,8 @@ func child(mode, dir string) error {
 		return s.Close()
 	case "hold":
 		return holdOpen(dir)
+	case "compacting":
+		return compactOn(dir)
 	case "firststart":
 		for {
 			s, err := Open(Options{Dir: dir})
@@ -247,4 +250,14 @@ const recordCount = 400
 func (s *Store) update(fn func(*Tx) error) error {
 	o := &op{fn: fn, done: make(chan struct{})}
 	return errors.Join(s.commit([]*op{o}), o.err)
+}
+
+// eventually waits for a condition that a busy machine may take long to meet.
+func eventually(t *testing.T, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it does not happen")
+		}
+	}
 }

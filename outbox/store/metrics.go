@@ -12,6 +12,9 @@ type metrics struct {
 	group    prometheus.Histogram
 	failures *prometheus.CounterVec
 	free     prometheus.Gauge
+
+	compactions *prometheus.CounterVec
+	pause       prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer, s *Store) *metrics {
@@ -30,6 +33,13 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 			Name: "store_commit_failures_total", Help: "Group commits that failed, by reason: full (new callbacks are refused) or io (the process stops).",
 		}, []string{"reason"}),
 		free: f.NewGauge(prometheus.GaugeOpts{Name: "store_disk_free_bytes", Help: "Space left on the disk of the data directory."}),
+		compactions: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "store_compactions_total", Help: "Compactions of the database file while it was in use, by outcome: done, or failed (the file stayed as it was).",
+		}, []string{"outcome"}),
+		pause: f.NewGauge(prometheus.GaugeOpts{Name: "store_compaction_pause_seconds", Help: "How long the last compaction held up the writer; 0: there was none."}),
+	}
+	for _, outcome := range []string{"done", "failed"} {
+		m.compactions.WithLabelValues(outcome)
 	}
 	damaged := f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "store_damaged_records", Help: "Damaged records that were put aside when the file was mended, by bucket. They stay in the file.",
@@ -70,7 +80,7 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	}, func() float64 { return float64(s.owed.Load()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_reserve_bytes", Help: "Of the room, what new callbacks leave. Half of it is for settling alone."}, func() float64 { return float64(s.o.reserve()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_free_page_bytes", Help: "Bytes of the database file that can be used again."}, func() float64 {
-		return float64(s.db.Stats().FreePageN) * float64(s.page)
+		return float64(s.file().Stats().FreePageN) * float64(s.page)
 	})
 	return m
 }

@@ -140,8 +140,17 @@ func (s *Store) AdmitFold(bytes int64, places int) error {
 // is merely good to know.
 func (s *Store) Low() bool { return counting && s.room.Load() < s.o.settling() }
 
+// Spare reports whether so many bytes are to spare: neither what is owed nor callbacks need them.
+// What is merely good to know, and may be large, is written only then.
+func (s *Store) Spare(bytes int64) bool {
+	return !counting || s.short.Load() == 0 && s.room.Load()-s.owed.Load()-bytes >= s.o.reserve()
+}
+
 // reserve is what callbacks leave: a sixteenth of the size, at most 64 MiB.
 func (o Options) reserve() int64 { return min(o.MaxSize/16, 64<<20) }
+
+// step is by how much a file grows at once: bbolt refuses to grow when less than this is left.
+func (o Options) step(db *bolt.DB) int { return int(min(int64(db.AllocSize), o.MaxSize/64)) }
 
 // settling is what the fold leaves, too.
 func (o Options) settling() int64 { return o.reserve() / 2 }
@@ -160,11 +169,8 @@ func (s *Store) measure() {
 	}
 	free := int64(st.Bavail) * int64(st.Bsize) //nolint:gosec,unconvert // far below 2^63; their width differs between platforms
 	s.m.free.Set(float64(free))
-	var used int64
-	if err := s.db.View(func(tx *bolt.Tx) error {
-		used = tx.Size()
-		return nil
-	}); err != nil {
+	used, err := s.used()
+	if err != nil {
 		return
 	}
 	s.owing.Lock()
@@ -201,12 +207,12 @@ func (s *Store) left(used, free, owed int64) (room int64, short Shortage) {
 
 // within is what is left of the file's size alone, whatever its disk has.
 func (s *Store) within(used int64) int64 {
-	return s.o.MaxSize - int64(s.db.AllocSize) - used + s.pages()
+	return s.o.MaxSize - int64(s.file().AllocSize) - used + s.pages()
 }
 
 // pages is what free pages are good for.
 func (s *Store) pages() int64 {
-	st := s.db.Stats()
+	st := s.file().Stats()
 	return int64(st.FreePageN+st.PendingPageN) * s.page / 2
 }
 
@@ -217,11 +223,8 @@ func (s *Store) allocate(again bool) {
 	if !counting || (s.unallocated || s.ahead.Load() == 0) && !again {
 		return
 	}
-	var used int64
-	if err := s.db.View(func(tx *bolt.Tx) error {
-		used = tx.Size()
-		return nil
-	}); err != nil {
+	used, err := s.used()
+	if err != nil {
 		return
 	}
 	want := min(used+s.o.settling(), s.o.MaxSize)
@@ -229,7 +232,7 @@ func (s *Store) allocate(again bool) {
 		return // most of it is there
 	}
 	n := want - used
-	var err, full error
+	var full error
 	for ; n >= s.o.settling()/8; n /= 2 { // what is allocated already succeeds on a full disk, too
 		if err = extend(s.path, used, n); !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 			break

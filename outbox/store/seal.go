@@ -39,12 +39,19 @@ type Sealer struct{ master func() []byte }
 // OpenSealer reads the key file in dir; it makes one with mode 0600 if there is none. Whoever loses
 // it loses what is sealed. One that is damaged, or of another version, is refused and left as it
 // is.
-func OpenSealer(dir string) (*Sealer, error) {
+func OpenSealer(dir string) (*Sealer, error) { return openSealer(dir, makeKeyFile) }
+
+// RehearseSealer is OpenSealer without the making: where there is no key file it is one of no file.
+func RehearseSealer(dir string) (*Sealer, error) {
+	return openSealer(dir, func(string) ([]byte, error) { return newKeyFile() })
+}
+
+func openSealer(dir string, missing func(path string) ([]byte, error)) (*Sealer, error) {
 	path := filepath.Join(dir, keyFile)
 	b, err := os.ReadFile(path) //nolint:gosec // the operator's own data directory
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if b, err = makeKeyFile(path); err != nil {
+		if b, err = missing(path); err != nil {
 			return nil, fmt.Errorf("make the key file: %w", err)
 		}
 	case err != nil:
@@ -57,13 +64,20 @@ func OpenSealer(dir string) (*Sealer, error) {
 	return &Sealer{master: func() []byte { return key }}, nil
 }
 
-func makeKeyFile(path string) ([]byte, error) {
+func newKeyFile() ([]byte, error) {
 	b := make([]byte, 1+keyBytes, 1+keyBytes+4)
 	b[0] = keyVersion
 	if _, err := rand.Read(b[1:]); err != nil {
 		return nil, err
 	}
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
+}
+
+func makeKeyFile(path string) ([]byte, error) {
+	b, err := newKeyFile()
+	if err != nil {
+		return nil, err
+	}
 	if err := makeDir(filepath.Dir(path), syncDir); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
-const SchemaVersion = 6
+const SchemaVersion = 7
 
 var (
 	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is
@@ -55,11 +55,13 @@ type Options struct {
 
 // Store owns the file. Its methods are safe for concurrent use.
 type Store struct {
+	handle  sync.RWMutex // guards db, which changes when a compaction has made another file
 	db      *bolt.DB
 	path    string
 	o       Options
 	ops     chan *op
 	lazy    chan *op
+	turns   chan *turn
 	stopped chan struct{} // closed when Run has returned
 	running atomic.Bool
 	size    atomic.Int64
@@ -74,6 +76,8 @@ type Store struct {
 	sums    sums             // as committed; owned by Run
 	damaged [buckets + 1]int // records that were put aside as damaged, by bucket, as it was opened
 	found   *Report          // of the examination before it was opened; nil: there was none
+	copies  []*notes         // of those that copy the file at the moment; owned by Run
+	copying
 }
 
 type op struct {
@@ -92,10 +96,8 @@ const (
 	lockWait   = time.Second
 )
 
-// Open opens the file in o.Dir, making it first if there is none. After an unclean stop the file is
-// checked before it is used. Errors wrap ErrLocked or ErrCorrupt and name the file; the file is
-// left as it is.
-func Open(o Options) (*Store, error) {
+// fill puts in what is left to us.
+func (o *Options) fill() {
 	if o.MaxSize == 0 {
 		o.MaxSize = 64 << 30
 	}
@@ -116,6 +118,13 @@ func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+}
+
+// Open opens the file in o.Dir, making it first if there is none. After an unclean stop the file is
+// checked before it is used. Errors wrap ErrLocked or ErrCorrupt and name the file; the file is
+// left as it is.
+func Open(o Options) (*Store, error) {
+	o.fill()
 	if err := makeDir(o.Dir, syncDir); err != nil {
 		return nil, err
 	}
@@ -131,16 +140,24 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := unlitter(o, path); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	if tagged == nil {
 		if err := rewriteMeta(path, int64(db.Info().PageSize)); err != nil {
 			return nil, errors.Join(err, db.Close())
 		}
 	}
-	db.AllocSize = int(min(int64(db.AllocSize), o.MaxSize/64)) // bbolt refuses to grow when less than this is left
+	db.AllocSize = o.step(db)
+	return newStore(o, path, db, found, tagged == nil)
+}
+
+// newStore is a Store upon an open file, which it closes with an error.
+func newStore(o Options, path string, db *bolt.DB, found *Report, unclean bool) (*Store, error) {
 	s := &Store{
 		db: db, path: path, o: o, found: found,
-		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), stopped: make(chan struct{}),
-		health: health{dead: make(chan struct{}), epoch: time.Now(), unclean: tagged == nil},
+		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), turns: make(chan *turn), stopped: make(chan struct{}),
+		health: health{dead: make(chan struct{}), epoch: time.Now(), unclean: unclean},
 	}
 	if err := s.View(func(tx *Tx) error {
 		b, err := tx.Bucket(Meta).Get(sumsKey)
@@ -182,6 +199,12 @@ func (s *Store) Run(ctx context.Context) error {
 			group = s.crowd(s.gather(append(group, o)))
 		case o := <-s.lazy:
 			group = s.linger(append(group, o))
+		case t := <-s.turns:
+			if err := t.take(); errors.Is(err, ErrUnknown) {
+				s.failed.Store(true)
+				return s.fail(err)
+			}
+			continue
 		case <-tick.C:
 			done := s.busy()
 			s.allocate(true)
@@ -303,7 +326,7 @@ func (s *Store) try(group []*op) (bad int, err error) {
 		return -1, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	left := sums{of: s.sums.of}
-	tx := &Tx{bolt: bare, sums: &left}
+	tx := &Tx{bolt: bare, sums: &left, noting: len(s.copies) > 0}
 	for i, o := range group {
 		if err := protect(o.fn, tx); err != nil {
 			if rerr := bare.Rollback(); rerr != nil {
@@ -324,25 +347,10 @@ func (s *Store) try(group []*op) (bad int, err error) {
 	}
 	s.blind = s.blind || !counted(bare.Stats())
 	s.sums.of = left.of
+	for _, n := range s.copies {
+		n.add(tx.noted)
+	}
 	return -1, nil
-}
-
-func (o *op) answer(err error) {
-	if o.then != nil {
-		o.then(err)
-		return
-	}
-	if o.done == nil {
-		return // answered early, by the fault build only
-	}
-	o.err = err
-	close(o.done)
-}
-
-// View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied
-// before fn returns.
-func (s *Store) View(fn func(*Tx) error) error {
-	return s.db.View(func(bare *bolt.Tx) error { return fn(&Tx{bolt: bare}) })
 }
 
 // Found is what the examination before the opening has found; nil: the file was closed cleanly and
@@ -367,7 +375,13 @@ func (s *Store) Close() error {
 	} else {
 		s.end()
 	}
-	var err error
+	err := s.endCopies()
+	if err != nil {
+		return err
+	}
+	if s.db.IsReadOnly() {
+		return s.closeRehearsal()
+	}
 	if !s.failed.Load() { // both meta pages will say the same, so that either may be lost
 		if err = s.db.Update(func(*bolt.Tx) error { return nil }); err != nil {
 			s.failed.Store(true)

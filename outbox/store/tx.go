@@ -14,7 +14,9 @@ type Tx struct {
 	bolt *bolt.Tx
 	sums *sums // of a write transaction: what it will leave; nil: it only reads
 
-	looked int // see Looked
+	looked int      // see Looked
+	noting bool     // somebody copies the file
+	noted  []string // see note
 }
 
 // Looked is how many records the transaction has looked at so far, there or not. Whoever promises
@@ -72,6 +74,12 @@ func (b Bucket) Put(key []byte, body ...[]byte) error { return b.PutRecord(key, 
 // ended.
 func (b Bucket) PutRecord(key, record []byte) error {
 	finish(b.name, key, record)
+	return b.putAsIs(key, record)
+}
+
+// putAsIs writes a record with the head that it has.
+func (b Bucket) putAsIs(key, record []byte) error {
+	b.tx.note(b.name, key)
 	b.tx.sums.move(b.name, b.bolt.Get(key), record)
 	if err := b.bolt.Put(key, record); err != nil {
 		return fmt.Errorf("bucket %s: %w", b.name, err)
@@ -81,6 +89,7 @@ func (b Bucket) PutRecord(key, record []byte) error {
 
 // Delete takes a record away. It is no error if there is none.
 func (b Bucket) Delete(key []byte) error {
+	b.tx.note(b.name, key)
 	b.tx.sums.move(b.name, b.bolt.Get(key), nil)
 	if err := b.bolt.Delete(key); err != nil {
 		return fmt.Errorf("bucket %s: %w", b.name, err)

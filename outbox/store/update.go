@@ -8,10 +8,10 @@ import (
 // Update runs fn in the next write transaction and waits for the commit: nil means on stable
 // storage. fn may run more than once and must set its results, never add to them; it must not
 // block, and no slice of the transaction may outlive it. If ctx ends first the outcome is unknown
-// and fn may still run.
+// and fn may still run. What ctx brings along (With) is written in the same transaction.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	done := make(chan struct{})
-	o := &op{fn: fn, done: done}
+	o := &op{fn: alongside(ctx, fn), done: done}
 	select {
 	case s.ops <- o:
 	case <-s.stopped:
@@ -66,4 +66,16 @@ func (s *Store) end() {
 	for _, o := range left {
 		o.answer(ErrClosed)
 	}
+}
+
+func (o *op) answer(err error) {
+	if o.then != nil {
+		o.then(err)
+		return
+	}
+	if o.done == nil {
+		return // answered early, by the fault build only
+	}
+	o.err = err
+	close(o.done)
 }

@@ -80,6 +80,12 @@ func walkFile(ctx context.Context, path string, visit func(leafRecord) error, ti
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) { // closing gives it back
 		return false, ErrLocked
 	}
+	return walkOpen(ctx, f, visit, tick, harder)
+}
+
+// walkOpen is walkFile of a file that is open already, and that nobody writes to, or none of the
+// pages that can be reached at this moment.
+func walkOpen(ctx context.Context, f *os.File, visit func(leafRecord) error, tick func(done, total int64), harder bool) (bent bool, err error) {
 	fi, err := f.Stat()
 	if err != nil {
 		return false, err
@@ -176,16 +182,45 @@ func (w *walk) buckets() error {
 		if root := binary.LittleEndian.Uint64(v); root != 0 {
 			err = w.tree(root, bounds{}, 0, w.leafVisitor(n))
 		} else {
-			if len(v) >= 26 && binary.LittleEndian.Uint16(v[24:]) != flagLeaf { // bbolt would look for another page, for ever
-				w.bend(w.root)
-			}
-			err = w.leaf(0, v[16:], bounds{}, w.leafVisitor(n)) // so small that it stands inside
+			err = w.inside(v[16:], w.leafVisitor(n))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return strange
+}
+
+// inside walks a bucket that is so small that it stands in the root. bbolt goes by the head of its
+// page as by that of any other: of one that says anything but that it is a leaf it would read what
+// is not there.
+func (w *walk) inside(b []byte, each func(uint64, uint32, leafRecord) error) error {
+	le := binary.LittleEndian
+	if len(b) >= pageHead && (le.Uint64(b) != 0 || le.Uint16(b[8:]) != flagLeaf || le.Uint32(b[12:]) != 0) {
+		w.bend(w.root)
+	}
+	if is := held(b); is >= 0 && is != int(le.Uint16(b[10:])) {
+		w.bend(w.root)
+		b = bytes.Clone(b)
+		le.PutUint16(b[10:], uint16(is)) //nolint:gosec // it fits into a page
+	}
+	return w.leaf(0, b, bounds{}, each)
+}
+
+// held is how many records a page inside the root has by where its first one stands; -1: that says
+// nothing.
+func held(b []byte) int {
+	switch {
+	case len(b) == pageHead:
+		return 0
+	case len(b) < pageHead+elemSize:
+		return -1
+	}
+	n := int(binary.LittleEndian.Uint32(b[pageHead+4:]) / elemSize)
+	if n == 0 || pageHead+n*elemSize > len(b) {
+		return -1
+	}
+	return n
 }
 
 // oneBit reports whether a name of a bucket has become another by one flipped bit. No two of ours

@@ -2,38 +2,19 @@ package control
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"countersign/outbox/store"
+	"countersign/relay/audit"
+	"countersign/relay/control/api"
 )
-
-// auditEntry is one call that changed something, or showed a body, as it is kept. Every text in it
-// is bounded, whatever the caller sent.
-type auditEntry struct {
-	At     time.Time `json:"at"`
-	Actor  string    `json:"actor"` // the token's name
-	Scope  Scope     `json:"scope"`
-	Call   string    `json:"call"` // the route
-	Path   string    `json:"path"` // what it was called on
-	OK     bool      `json:"ok"`
-	Status int       `json:"status,omitempty"` // of the answer, unless it was 200
-	Error  string    `json:"error,omitempty"`
-	Key    string    `json:"key,omitempty"` // the id of the endpoint's key that it made
-
-	// Changed: it was refused, and has had an effect all the same, such as a claim that makes a ref
-	// contested.
-	Changed bool `json:"changed,omitempty"`
-}
-
-// refused reports a call that did nothing because of its caller's own mistake.
-func (e *auditEntry) refused() bool {
-	return !e.OK && !e.Changed && e.Status < http.StatusInternalServerError
-}
 
 const (
 	// refusedKept is how long a refused call stays in the trail.
@@ -63,16 +44,145 @@ func (s *Server) newAllowances() {
 type idle interface{ idle() bool }
 
 // audits reports whether a call leaves a record in the audit trail: every change does, and every
-// look at a body.
+// look at a body or at all that is kept of a person, whoever calls.
 func (r Route) audits(answer any) bool {
 	i, ok := answer.(idle)
-	return r.Scope != Viewer && (!ok || !i.idle())
+	return r.mayAudit() && (!ok || !i.idle())
 }
 
-// record writes a call into the audit trail, on stable storage before it is answered. Of refused
-// ones only so many are kept, since they cost their caller nothing.
-func (s *Server) record(req *http.Request, r Route, t Token, answer any, outcome error) error {
-	e := auditEntry{At: s.now().UTC().Truncate(time.Microsecond), Actor: bounded(t.Name), Scope: t.Scope, Call: r.Pattern, Path: bounded(req.URL.Path), OK: outcome == nil}
+// mayAudit reports whether any call of the route leaves one.
+func (r Route) mayAudit() bool {
+	d := api.Described(r.Pattern)
+	return r.Scope != Viewer || d != nil && d.Reads
+}
+
+// calling is a call that may stand in the audit trail, while it is made.
+type calling struct {
+	mu    sync.Mutex  // guards the fields below
+	entry audit.Entry // what is known so far; never with a person's id
+	begun audit.Head  // of the entry that was written with its first change; zero: there is none
+	raw   []string    // what may not be named, as it came
+
+	along *store.Alongside // the entry that goes with its first change
+}
+
+type callingKey struct{}
+
+// noting notes a call that may stand in the trail. Its first change takes an entry along in its own
+// transaction, so that no crash leaves a change of which nothing says who made it.
+func (s *Server) noting(req *http.Request, r Route, t Token) (*http.Request, *calling) {
+	if !r.mayAudit() {
+		return req, nil
+	}
+	c := &calling{entry: audit.Entry{Actor: bounded(t.Name), Scope: string(t.Scope), Call: r.Pattern}}
+	c.entry.Path = s.named(req, r, t, c)
+	ctx := context.WithValue(req.Context(), callingKey{}, c)
+	ctx, c.along = store.With(ctx, func(tx *store.Tx) error { return s.begin(tx, c) })
+	return req.WithContext(ctx), c
+}
+
+// begin writes that a call begins to change something.
+func (s *Server) begin(tx *store.Tx, c *calling) error {
+	e := c.soFar()
+	e.Kind, e.At = audit.Begun, s.instant()
+	head, err := audit.Append(tx, &e)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun = head
+	return err
+}
+
+// begins writes it now, for a call whose effect is elsewhere than in the file: nil once that is on
+// stable storage.
+func (s *Server) begins(req *http.Request) error {
+	c, _ := req.Context().Value(callingKey{}).(*calling)
+	if c == nil {
+		return nil
+	}
+	if err := c.along.Now(context.WithoutCancel(req.Context()), s.o.Store); err != nil {
+		return fmt.Errorf("the call is not in the audit trail: %w", err)
+	}
+	return nil
+}
+
+// soFar is a copy of what is known of the call.
+func (c *calling) soFar() audit.Entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entry
+	e.Persons, e.Refs = slices.Clone(e.Persons), slices.Clone(e.Refs)
+	return e
+}
+
+// concerns notes whom a call is about, for the trail, where they stand as digests only. Whatever
+// takes ids from a body says so before it does anything.
+func (s *Server) concerns(req *http.Request, partner, subject string) {
+	c, _ := req.Context().Value(callingKey{}).(*calling)
+	if c == nil || subject == "" {
+		return
+	}
+	digest := s.o.Registry.PersonDigest(partner, subject)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.raw = append(c.raw, subject)
+	if !slices.Contains(c.entry.Persons, digest) {
+		c.entry.Persons = append(c.entry.Persons, digest)
+	}
+}
+
+// concernsRef notes which ref of a provider a call is about.
+func (s *Server) concernsRef(req *http.Request, source, ref string) {
+	c, _ := req.Context().Value(callingKey{}).(*calling)
+	if c == nil || ref == "" {
+		return
+	}
+	digest := s.o.Registry.RefDigest(source, ref)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.raw = append(c.raw, ref)
+	if !slices.Contains(c.entry.Refs, digest) {
+		c.entry.Refs = append(c.entry.Refs, digest)
+	}
+}
+
+// hide takes out of a text what the call came with and may not be named, for the log.
+func (c *calling) hide(text string) string {
+	if c == nil {
+		return text
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, raw := range c.raw { // none is empty
+		text = strings.ReplaceAll(text, raw, hidden)
+	}
+	return text
+}
+
+// instant is now, as the trail keeps it.
+func (s *Server) instant() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
+
+// errorCode is how the codes of errors look. Nothing else stands in the trail: a text may name
+// somebody.
+var errorCode = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
+
+// failed is what the trail says of an error: its status and its code. What is wrong with a config
+// names nobody, and is said as it is.
+func failed(err error) (status int, text string) {
+	p := problemOf(err)
+	switch refused, ok := errors.AsType[*RefusedError](err); {
+	case ok:
+		return p.status, bounded(refused.Error())
+	case !errorCode.MatchString(p.Code):
+		return p.status, p.Type
+	}
+	return p.status, p.Code
+}
+
+// record writes what came of a call into the audit trail, on stable storage before it is answered.
+// Of refused ones only so many are kept, since they cost their caller nothing.
+func (s *Server) record(req *http.Request, c *calling, answer any, outcome error) error {
+	e := c.soFar()
+	e.Kind = audit.Done
 	if outcome == nil {
 		e.Key = madeKey(answer)
 	}
@@ -80,43 +190,53 @@ func (s *Server) record(req *http.Request, r Route, t Token, answer any, outcome
 	e.Changed = errors.As(outcome, &effect)
 	kept, kind := true, "done"
 	if outcome != nil {
-		e.Status, e.Error, kind = problemOf(outcome).status, bounded(outcome.Error()), "failed"
+		e.Status, e.Error = failed(outcome)
+		e.Kind, kind = audit.Failed, "failed"
 	}
-	if e.Changed {
+	switch {
+	case e.Changed:
 		kind = "done"
-	}
-	if e.refused() {
-		if kept, kind = s.refusals.take(t.Name, s.now()), "refused"; !kept {
+	case outcome != nil && e.Status < http.StatusInternalServerError:
+		e.Kind, kind = audit.Refused, "refused"
+		if c.head().Number == 0 {
+			kept = s.refusals.take(e.Actor, s.now())
+		}
+		if !kept {
 			kind = "refused_not_kept"
 		}
 	}
 	s.m.audited.WithLabelValues(kind).Inc()
-	s.o.Logger.Info("audit", "call", e.Call, "path", e.Path, "actor", e.Actor, "ok", e.OK, "kept", kept)
+	s.o.Logger.Info("audit", "call", e.Call, "path", e.Path, "actor", e.Actor, "ok", outcome == nil, "kept", kept)
 	if !kept {
 		return nil
 	}
-	return s.keep(req.Context(), &e)
+	return s.keep(req.Context(), e, c)
 }
 
-// keep writes an entry into the audit trail: nil once it is on stable storage.
-func (s *Server) keep(ctx context.Context, e *auditEntry) error {
-	// The call has had its effect by now, so whoever hangs up must not leave it out of the trail.
-	err := s.o.Store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
-		b := tx.Bucket(store.Audit)
-		n := uint64(1)
-		if k, _ := b.Cursor().Last(); len(k) == 8 {
-			n += binary.BigEndian.Uint64(k)
+func (c *calling) head() audit.Head {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.begun
+}
+
+// keep writes an entry into the audit trail: nil once it is on stable storage. It completes the one
+// that went with the first change of a call, if that is there.
+func (s *Server) keep(ctx context.Context, e audit.Entry, c *calling) error {
+	// The call has had its effect by now, so whoever hangs up must not leave it out of the trail; and
+	// this write is no change of the call's own.
+	err := s.o.Store.Update(store.Without(context.WithoutCancel(ctx)), func(tx *store.Tx) error {
+		e := e // it may run more than once
+		e.At = s.instant()
+		if c != nil {
+			if begun := c.head(); begun.Number != 0 && audit.Holds(tx, begun) {
+				e.Begun = begun.Number
+			}
 		}
-		v, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		return b.Put(auditKey(n), v)
+		_, err := audit.Append(tx, &e)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("the call is not in the audit trail: %w", err)
 	}
 	return nil
 }
-
-func auditKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

@@ -2,7 +2,8 @@
 // bearer tokens for operators.
 //
 // It is private (loopback by default), plain net/http, and never shares a listener with the
-// callbacks. Every call that changes something is logged with who asked.
+// callbacks. Every call that changes something, or shows what is sealed, stands in the audit trail
+// with who asked.
 package control
 
 import (
@@ -121,6 +122,8 @@ type Server struct {
 
 	calls onceOnly // that carry an Idempotency-Key
 
+	compactions chan chan error // who asks for one, and is told whether it has begun
+
 	refusals, guests, driven, changed *allowance // by token
 }
 
@@ -132,7 +135,7 @@ func New(o Options) *Server {
 	if o.Refusals == nil {
 		o.Refusals = NewRefusals(nil)
 	}
-	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now}
+	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now, compactions: make(chan chan error)}
 	s.newAllowances()
 	s.settings.Store(o.settings())
 	s.door = NewDoor(DoorOptions{Listener: o.Listener, Names: o.Names, Conns: o.Conns, Refusals: o.Refusals, Logger: o.Logger, Now: o.Now})
@@ -170,8 +173,11 @@ func (s *Server) routes() []Route {
 		{"POST /v1/questions/discard", Operator, false, s.dropQuestion},
 		{"POST /v1/questions/discard-old", Operator, false, s.dropQuestions},
 		{"GET /v1/audit", Viewer, false, s.audit},
+		{"GET /v1/audit/verify", Viewer, false, s.verifyAudit},
 		{"POST /v1/backup", Operator, false, s.backup},
 		{"POST /v1/reload", Operator, false, s.reload},
+		{"GET /v1/compact", Viewer, false, s.compaction},
+		{"POST /v1/compact", Operator, false, s.compact},
 	}
 	rs = append(rs, s.tokenRoutes()...)
 	if s.o.Relay == nil {
@@ -180,6 +186,7 @@ func (s *Server) routes() []Route {
 	rs = append(
 		rs,
 		Route{"GET /v1/subjects/{partner}/{id}", Viewer, false, s.subject},
+		Route{"GET /v1/subjects/{partner}/{id}/export", Operator, false, s.export},
 		Route{"POST /v1/subjects/{partner}/{id}/decisions", Operator, false, s.decide},
 		Route{"GET /v1/set-aside", Viewer, false, s.aside},
 		Route{"POST /v1/subjects/{partner}/{id}/rebuild", Operator, false, s.rebuild},
@@ -319,12 +326,13 @@ func (s *Server) guard(r Route) http.HandlerFunc {
 			s.fail(w, err)
 			return
 		}
+		req, c := s.noting(req, r, t)
 		v, err := r.do(req, t)
-		if r.audits(v) {
-			err = errors.Join(err, s.record(req, r, t, v, err))
+		if r.audits(v) || c != nil && c.head().Number != 0 {
+			err = errors.Join(err, s.record(req, c, v, err))
 		}
 		if err != nil {
-			s.fail(w, err)
+			s.failCalled(w, err, c)
 			return
 		}
 		if req.Method == http.MethodGet && oneThing(v) {
@@ -354,6 +362,7 @@ func (s *Server) json(w http.ResponseWriter, status int, v any) { reply(w, s.o.L
 // reply writes v, and gives whoever asked some time to take it.
 func reply(w http.ResponseWriter, log *slog.Logger, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // some of it is other people's text
 	answerWithin(w, answerTime)
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)

@@ -55,13 +55,13 @@ func badCursor() error { return bad("cursor", "cursor is the next of a page of t
 func listed[T any](p paging, data []T, more bool, id func(*T) string) api.List[T] {
 	l := api.Page(data, more)
 	if more && len(data) > 0 {
-		l.Next = base64.RawURLEncoding.EncodeToString([]byte(p.list + "\x00" + id(&data[len(data)-1])))
+		l.Next = cursorOf(p.list, id(&data[len(data)-1]))
 	}
 	return l
 }
 
-// cursorTo is the cursor of the page of a list that begins after a place; "": there is none.
-func cursorTo(list, after string) string {
+// cursorOf is the cursor of the page of a list behind an entry; "": of none.
+func cursorOf(list, after string) string {
 	if after == "" {
 		return ""
 	}

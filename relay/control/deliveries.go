@@ -8,18 +8,6 @@ import (
 	"countersign/relay/control/api"
 )
 
-func (s *Server) subject(req *http.Request, _ Token) (any, error) {
-	live, err := s.livemode(req)
-	if err != nil {
-		return nil, err
-	}
-	v, err := s.o.Relay.Subject(req.PathValue("partner"), req.PathValue("id"), live)
-	if err != nil {
-		return nil, err
-	}
-	return viewSubject(&v), nil
-}
-
 // endpoints lists them by id, which is theirs for ever.
 func (s *Server) endpoints(req *http.Request, t Token) (any, error) {
 	p, err := pageOf(req, "endpoints")
@@ -40,6 +28,7 @@ func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.concernsDelivery(req, id)
 	if err := s.o.Relay.Redeliver(req.Context(), id, force, t.Name); err != nil {
 		return nil, err
 	}
@@ -50,6 +39,9 @@ func (s *Server) backup(req *http.Request, _ Token) (any, error) {
 	var ask api.BackupAsk
 	if err := read(req, &ask); err != nil || !strings.HasPrefix(ask.Path, "/") {
 		return nil, &problem{http.StatusBadRequest, "invalid_request", "path", `send {"path": "/absolute/file"}`, "path"}
+	}
+	if err := s.begins(req); err != nil {
+		return nil, err
 	}
 	n, err := s.o.Backup(ask.Path)
 	if err != nil {

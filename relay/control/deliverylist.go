@@ -47,7 +47,7 @@ func (s *Server) deliveries(req *http.Request, t Token) (any, error) {
 	}
 	s.note(looked)
 	l := api.Page(s.viewDeliveries(list), next != "")
-	l.Next = cursorTo(p.list, next)
+	l.Next = cursorOf(p.list, next)
 	return l, nil
 }
 
@@ -69,11 +69,9 @@ func (s *Server) wanted(req *http.Request, t Token) (q relay.Wanted, err error) 
 	if star := strings.IndexByte(q.Type, '*'); star >= 0 && star != len(q.Type)-1 || len(q.Type) > kyc.MaxID {
 		return q, bad("type", "type is the name of a change, such as kyc.status.approved, or its beginning and a *, such as kyc.status.*")
 	}
-	during, err := spanOf(req)
-	if err != nil {
+	if q.Since, q.Until, err = timesOf(req); err != nil {
 		return q, err
 	}
-	q.Since, q.Until = during.since, during.until
 	live, err := s.livemode(req)
 	if err != nil {
 		return q, err
@@ -103,6 +101,25 @@ func (s *Server) wanted(req *http.Request, t Token) (q relay.Wanted, err error) 
 	return q, nil
 }
 
+// timesOf reads since and until; zero: no bound.
+func timesOf(req *http.Request) (since, until time.Time, err error) {
+	for _, at := range []struct {
+		name string
+		to   *time.Time
+	}{{"since", &since}, {"until", &until}} {
+		text := req.URL.Query().Get(at.name)
+		if text == "" {
+			continue
+		}
+		if *at.to, err = time.Parse(time.RFC3339, text); err != nil {
+			if *at.to, err = time.Parse(time.DateOnly, text); err != nil {
+				return since, until, bad(at.name, at.name+" is a time such as 2026-11-30T08:00:00Z, or a day such as 2026-11-30")
+			}
+		}
+	}
+	return since, until, nil
+}
+
 // delivery shows all of one, with its body.
 func (s *Server) delivery(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
@@ -114,14 +131,13 @@ func (s *Server) delivery(req *http.Request, t Token) (any, error) {
 		return nil, err
 	}
 	s.note(d.Looked)
+	s.concernsLane(req, d.Lane)
 	v := api.DeliveryDetail{
 		Object: "delivery", Delivery: s.viewDelivery(&d.DeliveryView), Body: string(d.Body), Rendered: d.Rendered, Endings: each(d.Endings, viewOutcome),
 	}
-	tries, err := s.o.Outbox.Tries(d.Endpoint, d.Lane, d.Sequence)
-	if err != nil {
+	if v.Tries, _, err = s.attempts(t, d.Endpoint, d.Lane, d.Sequence, d.Endings); err != nil {
 		return nil, err
 	}
-	v.Tries = each(tries, viewTry)
 	if w := d.Withheld; w != nil {
 		w.Subject = s.o.Relay.ShownLane(w.Subject)
 		shown := viewWithheld(w)
@@ -160,7 +176,7 @@ func (s *Server) viewDeliveryAs(d *relay.DeliveryView, e resting) api.Delivery {
 	v := api.Delivery{
 		ID: d.ID, Status: string(d.Status), Endpoint: d.Endpoint, Sequence: d.Sequence, Previous: d.Previous, Type: d.Type, Format: d.Format, Trace: d.Trace, Restrictive: d.Restrictive,
 		Forced: d.Forced, Anew: d.Anew, Replayed: d.Replayed, Owed: d.Owed, Received: d.Received, Attempts: d.Attempts, NextAttempt: d.Next, Behind: d.Behind, LastAttempt: d.Tried,
-		Reason: d.Reason, Code: d.Code, Error: d.Error, TookMS: float64(d.TookMS), Ended: d.Ended, By: d.By, Because: d.Because, HasBody: d.HasBody,
+		Reason: d.Reason, Code: d.Code, Error: d.Error, TookMS: d.TookMS, Ended: d.Ended, By: d.By, Because: d.Because, HasBody: d.HasBody,
 	}
 	if about, ok := strings.CutPrefix(d.Lane, "/"); ok {
 		v.About = about

@@ -18,6 +18,7 @@ func (s *Server) retryNow(req *http.Request, t Token) (any, error) {
 	if err := s.ownDelivery(t, id); err != nil {
 		return nil, err
 	}
+	s.concernsDelivery(req, id)
 	d, h, err := s.o.Relay.RetryNow(req.Context(), id)
 	if err != nil {
 		return nil, err
@@ -40,6 +41,7 @@ func (v skippedOne) idle() bool { return v.known }
 
 // skip puts the delivery down that holds its person's lane up.
 func (s *Server) skip(req *http.Request, _ Token) (any, error) {
+	s.concernsDelivery(req, req.PathValue("id"))
 	d, known, err := s.o.Relay.Skip(req.Context(), req.PathValue("id"))
 	if err != nil {
 		return nil, err
@@ -68,6 +70,7 @@ func (s *Server) cancel(req *http.Request, t Token) (any, error) {
 	case len(ask.Because) > maxReason || !kyc.IsText(ask.Because):
 		return nil, bad("because", "because is longer than 500 bytes, or has characters that are no text")
 	}
+	s.concernsDelivery(req, req.PathValue("id"))
 	d, known, err := s.o.Relay.Cancel(req.Context(), req.PathValue("id"), outbox.Cancel{By: bounded(t.Name), Because: ask.Because, Force: ask.Force})
 	if err != nil {
 		return nil, err

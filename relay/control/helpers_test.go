@@ -81,6 +81,7 @@ type rig struct {
 	log        logBook
 	partner    *httptest.Server // answers 404 to whatever holds the word bad
 	server     *Server
+	halt       func() error // ends the writer of the file
 	stop       func() error // ends the listener and returns what Run returned
 	appended   int64
 	formats    []string     // of further endpoints
@@ -92,6 +93,7 @@ type rig struct {
 	reasons []string
 	notes   []string
 	block   func() // called by /readyz
+	thanks  string // what the partner answers from now on, also to what holds the word bad
 }
 
 // The tokens, by name.
@@ -108,6 +110,9 @@ func tokens() (ts []Token) {
 	return ts
 }
 
+// theirs is what the partner says where it refuses: somebody else's text.
+const theirs = "WE KNOW NOBODY OF THAT NAME"
+
 // took is one webhook as it was sent: at which endpoint (the path it was posted to), and its body.
 type took struct{ endpoint, body string }
 
@@ -121,9 +126,19 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 // newRigWith has these endpoints of acme too, which are named as their formats and told everything.
 func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 	t.Helper()
+	return newRigOf(t, t.TempDir(), formats, change...)
+}
+
+// newRigIn has its file in this directory, which may be there.
+func newRigIn(t *testing.T, dir string, change ...func(*Options)) *rig {
+	t.Helper()
+	return newRigOf(t, dir, nil, change...)
+}
+
+func newRigOf(t *testing.T, dir string, formats []string, change ...func(*Options)) *rig {
+	t.Helper()
 	g := &rig{t: t, reg: prometheus.NewRegistry(), formats: formats}
 	log := slog.New(slog.NewJSONHandler(&g.log, nil))
-	dir := t.TempDir()
 	var err error
 	if g.store, err = store.Open(store.Options{Dir: dir, Logger: log, Metrics: g.reg}); err != nil {
 		t.Fatal(err)
@@ -133,7 +148,7 @@ func newRigWith(t *testing.T, formats []string, change ...func(*Options)) *rig {
 			t.Error(err)
 		}
 	})
-	background(t, g.store.Run)
+	g.halt = background(t, g.store.Run)
 	sealer, err := store.OpenSealer(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -193,9 +208,16 @@ func (g *rig) startRelay(log *slog.Logger) {
 		b, _ := io.ReadAll(r.Body)
 		g.mu.Lock()
 		g.took = append(g.took, took{strings.TrimPrefix(r.URL.Path, "/"), string(b)})
+		thanks := g.thanks
 		g.mu.Unlock()
+		if thanks != "" {
+			_, _ = io.WriteString(w, thanks)
+			return
+		}
 		if strings.Contains(string(b), `"id":"bad`) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, theirs+"\x1b[2J")
 		}
 	}))
 	g.t.Cleanup(g.partner.Close)

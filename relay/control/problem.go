@@ -7,14 +7,18 @@ import (
 
 	"countersign/ingest/journal"
 	"countersign/outbox"
+	"countersign/outbox/store"
 	"countersign/relay"
 )
 
 // fail answers what is wrong.
-func (s *Server) fail(w http.ResponseWriter, err error) {
+func (s *Server) fail(w http.ResponseWriter, err error) { s.failCalled(w, err, nil) }
+
+// failCalled is fail for a call that may have come with what is not logged.
+func (s *Server) failCalled(w http.ResponseWriter, err error, c *calling) {
 	p := problemOf(err)
 	if p.status >= http.StatusInternalServerError && p.Code == "internal" {
-		s.o.Logger.Error("control_call_failed", "error", err)
+		s.o.Logger.Error("control_call_failed", "error", c.hide(err.Error()))
 	}
 	if p.status == http.StatusTooManyRequests || p.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
@@ -43,6 +47,8 @@ func problemOf(err error) (p *problem) {
 		p = &problem{http.StatusConflict, "conflict", "no_config", err.Error(), ""}
 	case errors.Is(err, ErrNotNow):
 		p = &problem{http.StatusServiceUnavailable, "unavailable", "not_now", err.Error(), ""}
+	case errors.Is(err, store.ErrNotCompacted):
+		p = &problem{http.StatusConflict, "conflict", "not_compacted", err.Error(), ""}
 	case errors.As(err, &field):
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
 	case errors.Is(err, relay.ErrKeyUsed):

@@ -106,6 +106,7 @@ func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, erro
 	if err := cmp.Or(idIn("partner", ask.Partner), idIn("subject", ask.Subject)); err != nil {
 		return nil, err
 	}
+	s.concerns(req, ask.Partner, ask.Subject)
 	if err := s.o.Relay.ReleaseUnrouted(req.Context(), id, ask.Partner, ask.Subject, t.Name); err != nil {
 		return nil, err
 	}
@@ -131,6 +132,7 @@ func (s *Server) takeBack(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.concerns(req, v.Partner, v.Subject)
 	return api.TakenBack{
 		Object: "unrouted_record", ID: id, TakenBack: true, Partner: v.Partner, Subject: v.Subject, Livemode: v.Livemode, Unrouted: v.Unrouted, Order: v.ID, Folded: v.Folded,
 		Before: string(v.Before), After: string(v.After), Changes: each(v.Changes, viewEffect),

@@ -23,10 +23,12 @@ func (s *Server) submit(req *http.Request, t Token) (any, error) {
 	if err := read(req, &ask); err != nil {
 		return nil, err
 	}
+	s.concernsRef(req, ask.Source, ask.ProviderRef)
 	partner, err := s.about(t, ask.Partner)
 	if err != nil {
 		return nil, err
 	}
+	s.concerns(req, partner, ask.Subject)
 	sub := relay.Submission{
 		Partner: partner, Subject: ask.Subject, Source: ask.Source, ProviderRef: ask.ProviderRef, Kind: ask.Kind, Livemode: s.o.Livemode, Actor: t.Name, Guest: t.Scope == Partner,
 	}
@@ -91,6 +93,8 @@ func (s *Server) settle(req *http.Request, t Token) (any, error) {
 	if ask.Reason == "" {
 		return nil, bad("reason", "say why, for whoever must explain it later")
 	}
+	s.concerns(req, ask.Partner, ask.Subject)
+	s.concernsRef(req, ask.Source, ask.ProviderRef)
 	sub := relay.Submission{Partner: s.partnerNow(ask.Partner), Subject: ask.Subject, Source: ask.Source, ProviderRef: ask.ProviderRef, Kind: ask.Kind, Livemode: s.o.Livemode, Actor: t.Name}
 	if ask.Livemode != nil {
 		sub.Livemode = *ask.Livemode

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
+	"countersign/relay/audit"
 	"countersign/relay/control/api"
 )
 
@@ -39,6 +39,11 @@ func (s *Server) reload(req *http.Request, _ Token) (any, error) {
 	if s.o.Reload == nil {
 		return nil, ErrNoConfig
 	}
+	if !ask.DryRun {
+		if err := s.begins(req); err != nil {
+			return nil, err
+		}
+	}
 	r, err := s.o.Reload(req.Context(), ask.DryRun)
 	if err != nil {
 		return reloaded{&api.Reloaded{DryRun: ask.DryRun}}, err
@@ -49,15 +54,12 @@ func (s *Server) reload(req *http.Request, _ Token) (any, error) {
 // Note writes something into the audit trail that nobody called for over the network: nil once it
 // is on stable storage.
 func (s *Server) Note(ctx context.Context, actor, call, path string, outcome error) error {
-	e := auditEntry{
-		At: s.now().UTC().Truncate(time.Microsecond), Actor: actor, Call: call,
-		Path: bounded(path), OK: outcome == nil,
-	}
-	kind := "done"
+	e, kind := audit.Entry{Kind: audit.Done, Actor: actor, Call: call, Path: bounded(path)}, "done"
 	if outcome != nil {
-		e.Status, e.Error, kind = problemOf(outcome).status, bounded(outcome.Error()), "failed"
+		e.Status, e.Error = failed(outcome)
+		e.Kind, kind = audit.Failed, "failed"
 	}
 	s.m.audited.WithLabelValues(kind).Inc()
-	s.o.Logger.Info("audit", "call", e.Call, "path", e.Path, "actor", e.Actor, "ok", e.OK, "kept", true)
-	return s.keep(ctx, &e)
+	s.o.Logger.Info("audit", "call", e.Call, "path", e.Path, "actor", e.Actor, "ok", outcome == nil, "kept", true)
+	return s.keep(ctx, e, nil)
 }

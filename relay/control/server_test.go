@@ -74,6 +74,43 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// A compaction goes on after the call that begins it, and whoever asks is told how it stands; a
+// second is refused meanwhile.
+func TestCompact(t *testing.T) {
+	g := newRig(t)
+	g.tell("ann", 1, kyc.Approved)
+	background(t, g.server.Compactions)
+	if a := g.call("otto", "POST", "/v1/compact", `{"dry_run":true}`); a.code != 200 || a.json["state"] != "idle" || a.json["dry_run"] != true || a.json["file_bytes"] == 0.0 {
+		t.Errorf("a dry run: %d %s", a.code, a.body)
+	}
+	a := g.call("otto", "POST", "/v1/compact", `{}`)
+	if a.code != 200 || a.json["object"] != "compaction" || a.json["started_at"] == nil {
+		t.Fatalf("%d %s", a.code, a.body)
+	}
+	eventually(t, "it is done", func() bool {
+		a = g.call("vera", "GET", "/v1/compact", "")
+		return a.json["state"] == "done"
+	})
+	if a.json["after_bytes"] == nil || a.json["before_bytes"] == nil || a.json["ended_at"] == nil || a.json["error"] != nil {
+		t.Errorf("when it has ended: %s", a.body)
+	}
+	g.tell("ann", 2, kyc.Rejected) // it goes on upon the new file
+	path := filepath.Join(t.TempDir(), "copy.db")
+	if a := g.call("otto", "POST", "/v1/backup", fmt.Sprintf(`{"path": %q}`, path)); a.code != 200 {
+		t.Errorf("a backup of it: %d %s", a.code, a.body)
+	}
+	var second answer
+	once := false
+	if _, err := g.store.Compact(t.Context(), func(store.Compaction) {
+		if !once {
+			once = true
+			second = g.call("otto", "POST", "/v1/compact", `{}`)
+		}
+	}); err != nil || second.code != 409 || second.json["error"].(map[string]any)["code"] != "not_compacted" {
+		t.Errorf("%v; a second: %d %s", err, second.code, second.body)
+	}
+}
+
 func TestBackup(t *testing.T) {
 	g := newRig(t)
 	g.tell("ann", 1, kyc.Approved)

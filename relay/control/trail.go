@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -14,45 +15,55 @@ import (
 	"time"
 
 	"countersign/outbox/store"
+	"countersign/relay/audit"
 	"countersign/relay/control/api"
 )
 
 const (
-	trailStep  = 500              // entries looked at in one transaction
 	trailRest  = time.Minute      // between two looks for entries that have had their time
 	trailPause = time.Second / 4  // where there are more
+	headEvery  = 24 * time.Hour   // between two lines of the log that have the head
 	chunkWait  = 30 * time.Second // how long a reader of the stream may take for some entries
+	verifyMost = 50_000           // entries that one call verifies
+	clockSlack = 24 * time.Hour   // by which a clock may have been ahead when a refused call was reduced
 )
 
-// span is what of the trail is asked for. Zero: no bound.
-type span struct {
-	since, until time.Time // from since on, before until
-	actor        string
-}
-
-// spanOf reads since, until and actor.
-func spanOf(req *http.Request) (p span, err error) {
+// filterOf reads what of the trail is asked for.
+func (s *Server) filterOf(req *http.Request) (f audit.Filter, err error) {
 	q := req.URL.Query()
-	p.actor = q.Get("actor")
-	for _, f := range []struct {
+	f.Actor, f.Call = q.Get("actor"), q.Get("call")
+	if f.All, err = flag(req, "all", false); err != nil {
+		return f, err
+	}
+	if q.Get("ok") != "" {
+		ok, err := flag(req, "ok", false)
+		if err != nil {
+			return f, err
+		}
+		f.Outcome = map[bool]string{true: "ok", false: "refused"}[ok]
+	}
+	if who := q.Get("subject"); who != "" {
+		partner, id, ok := strings.Cut(who, "/")
+		if !ok || idIn("partner", partner) != nil || idIn("subject", id) != nil {
+			return f, bad("subject", "subject is a partner's id, a slash and the subject's id")
+		}
+		f.Person = s.o.Registry.PersonDigest(partner, id)
+	}
+	for _, at := range []struct {
 		name string
 		to   *time.Time
-	}{{"since", &p.since}, {"until", &p.until}} {
-		text := q.Get(f.name)
+	}{{"since", &f.Since}, {"until", &f.Until}} {
+		text := q.Get(at.name)
 		if text == "" {
 			continue
 		}
-		if *f.to, err = time.Parse(time.RFC3339, text); err != nil {
-			if *f.to, err = time.Parse(time.DateOnly, text); err != nil {
-				return p, bad(f.name, f.name+" is a time such as 2026-11-30T08:00:00Z, or a day such as 2026-11-30")
+		if *at.to, err = time.Parse(time.RFC3339, text); err != nil {
+			if *at.to, err = time.Parse(time.DateOnly, text); err != nil {
+				return f, bad(at.name, at.name+" is a time such as 2026-11-30T08:00:00Z, or a day such as 2026-11-30")
 			}
 		}
 	}
-	return p, nil
-}
-
-func (p *span) holds(e *api.AuditEntry) bool {
-	return (p.since.IsZero() || !e.At.Before(p.since)) && (p.until.IsZero() || e.At.Before(p.until)) && (p.actor == "" || e.Actor == p.actor)
+	return f, nil
 }
 
 // audit lists the trail, the newest first; as a stream all that is asked for, the oldest first.
@@ -61,192 +72,169 @@ func (s *Server) audit(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, err := hex.DecodeString(at.after)
-	if err != nil || at.after != "" && len(from) != 8 {
+	b, err := hex.DecodeString(at.after)
+	if err != nil || at.after != "" && len(b) != 8 {
 		return nil, badCursor()
 	}
-	p, err := spanOf(req)
+	from := uint64(0)
+	if at.after != "" {
+		from = binary.BigEndian.Uint64(b)
+	}
+	f, err := s.filterOf(req)
 	if err != nil {
 		return nil, err
 	}
 	switch format := req.URL.Query().Get("format"); {
 	case format == "ndjson", format == "" && strings.Contains(req.Header.Get("Accept"), "application/x-ndjson"):
-		return stream(func(w http.ResponseWriter) error { return s.streamTrail(req.Context(), w, from, p) }), nil
+		return stream(func(w http.ResponseWriter) error { return s.streamTrail(req.Context(), w, from, f) }), nil
 	case format != "" && format != "json":
 		return nil, bad("format", "format is json or ndjson")
 	}
-	entries, more := []api.AuditEntry{}, false
-	before := ^uint64(0) // numbers from here on have been looked at
-	if len(from) == 8 {
-		before = binary.BigEndian.Uint64(from)
-	} else if !p.until.IsZero() {
-		if before, err = s.firstAt(p.until); err != nil {
-			return nil, err
-		}
+	p, err := audit.List(s.o.Store, f, from, at.limit)
+	if err != nil {
+		return nil, err
 	}
-	for !more && before > 0 && req.Context().Err() == nil {
-		err := s.o.Store.View(func(tx *store.Tx) error {
-			c := tx.Bucket(store.Audit).Cursor()
-			k, v := lastBefore(c, before)
-			for seen := 0; ; k, v = c.Prev() {
-				if k == nil {
-					before = 0
-					return nil
-				}
-				if seen++; seen > trailStep {
-					return nil
-				}
-				e := entryOf(k, v)
-				if v != nil && e.At.Before(p.since) {
-					before = 0
-					return nil
-				}
-				if p.holds(&e) {
-					if more = len(entries) == at.limit; more {
-						return nil
-					}
-					entries = append(entries, e)
-				}
-				before = binary.BigEndian.Uint64(k)
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
+	l := api.AuditList{Object: "list", Data: each(p.Entries, viewEntry), HasMore: p.More, Head: viewHead(p.Head)}
+	if p.More {
+		l.Next = base64.RawURLEncoding.EncodeToString([]byte(at.list + "\x00" + entryID(p.Before)))
 	}
-	return listed(at, entries, more, func(e *api.AuditEntry) string { return e.ID }), req.Context().Err()
+	return l, nil
 }
 
-// lastBefore moves to the last entry whose number is smaller.
-func lastBefore(c *store.Cursor, n uint64) (k, v []byte) {
-	if k, _ = c.Seek(auditKey(n)); k == nil {
-		return c.Last()
+func entryID(n uint64) string { return fmt.Sprintf("%016x", n) }
+
+func viewEntry(l *audit.Listed) api.AuditEntry {
+	e := api.AuditEntry{
+		Object: "audit_entry", ID: entryID(l.Number), Number: l.Number, Kind: l.Kind.String(), At: l.At, Actor: l.Actor, Scope: Scope(l.Scope), Call: l.Call, Path: l.Path, OK: l.Kind == audit.Done,
+		Status: l.Status, Error: l.Error, Key: l.Key, Changed: l.Changed, Persons: l.Persons, Refs: l.Refs, Begun: l.Begun, Completed: l.Completed, Reduced: l.Reduced, Damaged: l.Damaged,
 	}
-	return c.Prev()
+	if l.Damaged {
+		e.Error = "this entry is damaged"
+	} else {
+		e.Hash = hex.EncodeToString(l.Hash[:])
+	}
+	return e
 }
 
-// entryOf reads an entry. One that is damaged says so.
-func entryOf(k, v []byte) api.AuditEntry {
-	var e auditEntry
-	if v == nil || json.Unmarshal(v, &e) != nil {
-		e = auditEntry{Error: "this entry is damaged"}
+func viewHead(h audit.Head) api.AuditHead {
+	v := api.AuditHead{Object: "audit_head", Head: h.String(), Number: h.Number, Hash: hex.EncodeToString(h.Hash[:]), At: h.At}
+	if h.Number == 0 {
+		v.At = time.Time{}
 	}
-	return api.AuditEntry{
-		Object: "audit_entry", ID: hex.EncodeToString(k), At: e.At, Actor: e.Actor, Scope: e.Scope, Call: e.Call, Path: short(e.Path), OK: e.OK, Status: e.Status,
-		Error: short(e.Error), Key: e.Key, Changed: e.Changed,
-	}
-}
-
-// short is a text of an entry that was written before texts were bounded.
-func short(s string) string {
-	if len(s) > 2*maxText {
-		return bounded(s)
-	}
-	return s
-}
-
-// firstAt is the number of the first entry that is not older than an instant. Numbers go with time;
-// where a clock was put back, the trail begins a little sooner or later.
-func (s *Server) firstAt(at time.Time) (n uint64, err error) {
-	err = s.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Audit).Cursor()
-		last, _ := c.Last()
-		if len(last) != 8 {
-			n = 1
-			return nil
-		}
-		low, high := uint64(0), binary.BigEndian.Uint64(last)+1 // the first one lies in here
-		for low < high {
-			mid := low + (high-low)/2
-			k, v := c.Seek(auditKey(mid))
-			for k != nil && v == nil { // damaged: the next one tells
-				k, v = c.Next()
-			}
-			if e := (auditEntry{}); k != nil && json.Unmarshal(v, &e) == nil && e.At.Before(at) {
-				low = binary.BigEndian.Uint64(k) + 1
-				continue
-			}
-			high = mid
-		}
-		n = low
-		return nil
-	})
-	return n, err
+	return v
 }
 
 // stream is an answer that is written as it is read.
 type stream func(http.ResponseWriter) error
 
-// streamTrail writes the trail, an entry a line, the oldest first, from after the entry given. Each
-// step reads a few entries in a transaction of its own and then writes them, so that a slow reader
-// holds up no page of the file, and memory is bounded whatever is asked for.
-func (s *Server) streamTrail(ctx context.Context, w http.ResponseWriter, after []byte, p span) error {
-	next := uint64(1)
-	var err error
-	if len(after) == 8 {
-		next = binary.BigEndian.Uint64(after) + 1
-	} else if !p.since.IsZero() {
-		if next, err = s.firstAt(p.since); err != nil {
-			return err
-		}
-	}
+// streamTrail writes the trail, an entry a line, the oldest first, from after the entry given, and
+// at the end the head: whoever has that line has all. Memory is bounded whatever is asked for.
+func (s *Server) streamTrail(ctx context.Context, w http.ResponseWriter, after uint64, f audit.Filter) error {
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	for done := false; !done && ctx.Err() == nil; {
-		var lines bytes.Buffer
-		err := s.o.Store.View(func(tx *store.Tx) error {
-			c := tx.Bucket(store.Audit).Cursor()
-			k, v := c.Seek(auditKey(next))
-			for seen := 0; seen < trailStep; k, v = c.Next() {
-				if done = k == nil; done {
-					return nil
-				}
-				seen++
-				next = binary.BigEndian.Uint64(k) + 1
-				e := entryOf(k, v)
-				if v != nil && !p.until.IsZero() && e.At.After(p.until.Add(time.Hour)) { // clocks are put back by less
-					done = true
-					return nil
-				}
-				if p.holds(&e) {
-					if err := json.NewEncoder(&lines).Encode(e); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+	write := func(lines *bytes.Buffer) error {
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(chunkWait)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
-		if _, err := io.Copy(w, &lines); err != nil {
-			return err
-		}
+		_, err := io.Copy(w, lines)
+		return err
 	}
-	return ctx.Err()
+	head, err := audit.Walk(s.o.Store, f, after, func(some []audit.Listed) error {
+		var lines bytes.Buffer
+		for i := range some {
+			if err := json.NewEncoder(&lines).Encode(viewEntry(&some[i])); err != nil {
+				return err
+			}
+		}
+		return errors.Join(ctx.Err(), write(&lines))
+	})
+	if err != nil {
+		return err
+	}
+	var last bytes.Buffer
+	if err := json.NewEncoder(&last).Encode(viewHead(head)); err != nil {
+		return err
+	}
+	return write(&last)
 }
 
-// Retain removes entries that have had their time, until ctx ends: refused calls after 30 days, all
-// others after Options.AuditKeep (zero: never). The last entry stays, so that no number is used
-// twice.
+// verifyAudit walks a part of the chain.
+func (s *Server) verifyAudit(req *http.Request, _ Token) (any, error) {
+	p, err := pageOf(req, "verify")
+	if err != nil {
+		return nil, err
+	}
+	var from audit.Head
+	if p.after != "" {
+		if from, err = audit.ParseHead(p.after); err != nil {
+			return nil, badCursor()
+		}
+	}
+	var noted *audit.Head
+	if text := req.URL.Query().Get("head"); text != "" {
+		h, err := audit.ParseHead(text)
+		if err != nil {
+			return nil, bad("head", err.Error())
+		}
+		noted = &h
+	}
+	v, err := audit.Verify(s.o.Store.View, from, verifyMost, noted, s.now(), refusedKept-clockSlack)
+	if err != nil {
+		return nil, err
+	}
+	return ViewVerification(&v), nil
+}
+
+// ViewVerification is a walk of the chain as the API shows it.
+func ViewVerification(v *audit.Verification) api.AuditVerification {
+	a := api.AuditVerification{
+		Object: "audit_verification", OK: v.Sound(), Entries: v.Entries, Reduced: v.Reduced, Damaged: v.Damaged, Faults: v.Faults, Found: []api.AuditFault{},
+		First: viewHead(v.First), Head: viewHead(v.At), Noted: string(v.Noted), HasMore: !v.Done,
+	}
+	if v.Done {
+		a.Head = viewHead(v.Head)
+	}
+	a.First.Hash, a.First.Head = "", ""
+	for _, t := range v.Troubles {
+		a.Found = append(a.Found, api.AuditFault{Number: t.Number, Fault: string(t.Fault), Text: t.Text})
+	}
+	if v.Anchor.Number > 0 {
+		a.Left = &api.AuditLeft{AuditHead: viewHead(v.Anchor.Head), LeftAt: v.Anchor.Left}
+	}
+	if a.HasMore {
+		a.Next = base64.RawURLEncoding.EncodeToString([]byte("verify\x00" + v.At.String()))
+	}
+	return a
+}
+
+// VerifyFile walks all of the chain in a database that nobody has open, or in a backup.
+func VerifyFile(path string, noted *audit.Head) (v api.AuditVerification, err error) {
+	err = store.Look(path, func(tx *store.Tx) error {
+		w, err := audit.Verify(func(fn func(*store.Tx) error) error { return fn(tx) }, audit.Head{}, int(^uint(0)>>1), noted, time.Now(), refusedKept-clockSlack)
+		v = ViewVerification(&w)
+		return err
+	})
+	return v, err
+}
+
+// Retain takes what has had its time out of the trail, until ctx ends: of refused calls what they
+// said, after 30 days, and the front of the trail after Options.AuditKeep (zero: never). It logs
+// the head at the start, once a day, and at the end, for whoever keeps the log elsewhere.
 func (s *Server) Retain(ctx context.Context) error {
-	refused := []byte(nil) // of those before it none is left that was refused and has had its time
+	s.logHead()
+	defer s.logHead()
+	told := s.now()
+	reduced := uint64(0) // up to here there is nothing left to reduce
 	for {
-		more := false
-		for _, walk := range []func() (bool, error){
-			func() (bool, error) { return s.retain(ctx, nil, s.settings.Load().AuditKeep, false, nil) },
-			func() (bool, error) { return s.retain(ctx, refused, refusedKept, true, &refused) },
-		} {
-			again, err := walk()
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // stopping
-			}
-			if err != nil && !errors.Is(err, store.ErrFull) {
-				return fmt.Errorf("audit trail: %w", err)
-			}
-			more = more || again
+		if now := s.now(); now.Sub(told) >= headEvery {
+			told = now
+			s.logHead()
+		}
+		more, err := s.retain(ctx, &reduced)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && !errors.Is(err, store.ErrFull) {
+			return fmt.Errorf("audit trail: %w", err)
 		}
 		rest := trailRest
 		if more {
@@ -260,46 +248,31 @@ func (s *Server) Retain(ctx context.Context) error {
 	}
 }
 
-// retain removes a step of what is older than keep, and reports whether there is more.
-func (s *Server) retain(ctx context.Context, from []byte, keep time.Duration, refusedOnly bool, at *[]byte) (more bool, err error) {
-	if keep <= 0 {
-		return false, nil
+// retain takes a step of each, and reports whether there is more.
+func (s *Server) retain(ctx context.Context, reduced *uint64) (more bool, err error) {
+	now := s.instant()
+	if keep := s.settings.Load().AuditKeep; keep > 0 {
+		if more, err = audit.Leave(ctx, s.o.Store, now.Add(-keep), now); err != nil {
+			return more, err
+		}
 	}
-	until := s.now().Add(-keep)
-	var gone [][]byte
-	err = s.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Audit).Cursor()
-		last, _ := c.Last()
-		last = bytes.Clone(last)
-		k, v := c.Seek(from)
-		for seen := 0; k != nil && !bytes.Equal(k, last); k, v = c.Next() {
-			var e auditEntry
-			readable := v != nil && json.Unmarshal(v, &e) == nil
-			if readable && !e.At.Before(until) {
-				break
-			}
-			if more = seen == trailStep; more {
-				break
-			}
-			seen++
-			if readable && (!refusedOnly || e.refused()) { // a damaged one stays (I8)
-				gone = append(gone, bytes.Clone(k))
-			}
-		}
-		if at != nil && k != nil {
-			*at = bytes.Clone(k)
-		}
-		return nil
-	})
-	if err != nil || len(gone) == 0 {
-		return more, err
+	upTo, again, err := audit.Reduce(ctx, s.o.Store, *reduced, now.Add(-refusedKept))
+	if err == nil {
+		*reduced = upTo
 	}
-	return more, s.o.Store.Update(ctx, func(tx *store.Tx) error {
-		for _, k := range gone {
-			if err := tx.Bucket(store.Audit).Delete(k); err != nil {
-				return err
-			}
-		}
-		return nil
+	return more || again, err
+}
+
+// logHead logs where the trail stands.
+func (s *Server) logHead() {
+	var h audit.Head
+	err := s.o.Store.View(func(tx *store.Tx) (err error) {
+		h, err = audit.HeadOf(tx)
+		return err
 	})
+	if err != nil {
+		s.o.Logger.Error("audit_head_unreadable", "error", err)
+		return
+	}
+	s.o.Logger.Info("audit_head", "head", h.String(), "entries", h.Number)
 }

@@ -3,7 +3,6 @@ package control
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,8 +12,12 @@ import (
 	"time"
 
 	"countersign/outbox/store"
+	"countersign/relay/audit"
 	"countersign/relay/control/api"
 )
+
+// trailStep is about as many entries as one transaction looks at.
+const trailStep = 500
 
 // clock is a clock that a test moves.
 type clock struct {
@@ -59,21 +62,12 @@ func (g *rig) metric(name, label, value string) float64 {
 func (g *rig) wrote(n int, from time.Time) {
 	g.t.Helper()
 	err := g.store.Update(g.t.Context(), func(tx *store.Tx) error {
-		b := tx.Bucket(store.Audit)
-		first := uint64(1)
-		if k, _ := b.Cursor().Last(); len(k) == 8 {
-			first += binary.BigEndian.Uint64(k)
-		}
 		for i := range n {
-			e := auditEntry{At: from.Add(time.Duration(i) * time.Minute), Actor: fmt.Sprint("kim", i%2), OK: i%3 != 0, Path: fmt.Sprint("/v1/", i)}
-			if !e.OK {
-				e.Status, e.Error = 400, "no"
+			e := audit.Entry{Kind: audit.Done, At: from.Add(time.Duration(i) * time.Minute), Actor: fmt.Sprint("kim", i%2), Path: fmt.Sprint("/v1/", i), Call: fmt.Sprint("POST /v1/{id}/", i%5)}
+			if i%3 == 0 {
+				e.Kind, e.Status, e.Error = audit.Refused, 400, "no"
 			}
-			v, err := json.Marshal(e)
-			if err != nil {
-				return err
-			}
-			if err := b.Put(auditKey(first+uint64(i)), v); err != nil {
+			if _, err := audit.Append(tx, &e); err != nil {
 				return err
 			}
 		}
@@ -99,7 +93,10 @@ func (g *rig) trail(query string) (es []api.AuditEntry) {
 		}
 		es = append(es, e)
 	}
-	return es
+	if len(es) == 0 || es[len(es)-1].Object != "audit_head" {
+		g.t.Fatalf("%s: the last line is no head: %v", query, es)
+	}
+	return es[:len(es)-1]
 }
 
 // TestTrailStreams: the trail comes as a stream, the oldest first, whole or between two instants,
@@ -146,7 +143,7 @@ func TestTrailStreams(t *testing.T) {
 	if es := g.trail("&since=" + at(n-2)); len(es) != 2 {
 		t.Errorf("at the end: %d", len(es))
 	}
-	if a := g.call("vera", "GET", "/v1/audit", "", "Accept", "application/x-ndjson"); strings.Count(a.body, "\n") != n {
+	if a := g.call("vera", "GET", "/v1/audit", "", "Accept", "application/x-ndjson"); strings.Count(a.body, "\n") != n+1 {
 		t.Errorf("by Accept: %d lines", strings.Count(a.body, "\n"))
 	}
 	for _, wrong := range []string{"since=yesterday", "until=1", "format=xml", "since=2026-03-01T00:00:00"} {
@@ -201,8 +198,7 @@ func TestTrailRetention(t *testing.T) {
 	walk(n - (n+2)/3 + 30)
 	es := g.trail("")
 	for _, e := range es {
-		kept := auditEntry{OK: e.OK, Status: e.Status, Changed: e.Changed}
-		if kept.refused() && e.At.Before(c.read().Add(-refusedKept)) {
+		if e.Kind == "refused" && e.At.Before(c.read().Add(-refusedKept)) {
 			t.Fatalf("a refused call of %s is left", e.At)
 		}
 	}
@@ -215,5 +211,20 @@ func TestTrailRetention(t *testing.T) {
 	g.call("otto", "POST", "/v1/endpoints/main/resume", "")
 	if es = g.trail(""); len(es) != 2 || es[1].ID <= last {
 		t.Errorf("the next one is %v", es)
+	}
+}
+
+// TestHeadIsLogged: the head is in the log at the start and at the end.
+func TestHeadIsLogged(t *testing.T) {
+	g := newRig(t)
+	stop := background(t, g.server.Retain)
+	eventually(t, "the head is logged at the start", func() bool { return strings.Contains(g.log.String(), `"msg":"audit_head","head":"0:`) })
+	g.call("otto", "POST", "/v1/endpoints/main/resume", "")
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	head, _ := g.call("vera", "GET", "/v1/audit", "").json["head"].(map[string]any)
+	if text, _ := head["head"].(string); text == "" || !strings.Contains(g.log.String(), `"msg":"audit_head","head":"`+text) {
+		t.Errorf("the head %v is not logged at the end: %s", head, g.log.String())
 	}
 }

@@ -49,10 +49,6 @@ func counts[T ~string](m map[T]int) map[string]int {
 	return out
 }
 
-func viewTry(t *outbox.Try) api.Try {
-	return api.Try{At: t.At, Reason: t.Reason, Code: t.Code, Detail: t.Detail, TookMS: t.TookMS, RefusedSince: t.RefusedSince, RefusedTimes: t.RefusedTimes}
-}
-
 func viewWithheld(w *outbox.Withheld) api.Withheld {
 	v := api.Withheld{ID: w.ID, Endpoint: w.Endpoint, Subject: w.Subject, Sequence: w.Sequence, Type: w.Type, Since: w.Since, Dead: w.Dead}
 	if a := w.Acknowledged; a != nil {

@@ -9,9 +9,34 @@ import (
 func viewSubject(s *relay.SubjectView) api.Subject {
 	return api.Subject{
 		Object: s.Object, Partner: s.Partner, ID: s.ID, Livemode: s.Livemode, Policy: viewPolicy(&s.Policy), Status: viewStatus(&s.Status), Checks: each(s.Checks, viewCheckState),
-		Why: each(s.Why, viewStanding), Records: each(s.Records, viewRecord), Changes: each(s.Changes, viewChange), Deliveries: each(s.Deliveries, viewOutcome),
-		SetAside: s.SetAside, Truncated: s.Truncated,
+		Why: each(s.Why, viewStanding), Endpoints: each(s.Endpoints, viewTold), Records: each(s.Records, viewRecord), Changes: each(s.Changes, viewChange), Deliveries: each(s.Deliveries, viewOutcome),
+		SetAside: s.SetAside, At: viewAt(s.At), HasMore: s.HasMore, Next: s.Next,
 	}
+}
+
+func viewAt(a *relay.AtView) *api.At {
+	if a == nil {
+		return nil
+	}
+	return &api.At{At: a.At, By: a.By, KnownFrom: a.KnownFrom, Unproved: a.Unproved}
+}
+
+func viewTold(t *relay.ToldView) api.Told {
+	return api.Told{
+		Endpoint: t.Endpoint, Accepted: t.Accepted, AcceptedAt: t.AcceptedAt, Owed: each(t.Owed, viewOwed), Dead: each(t.Dead, viewDeath), More: t.More, Orphaned: t.Orphaned,
+		Disabled: t.Disabled, Paused: viewPause(t.Paused),
+	}
+}
+
+func viewOwed(o *relay.OwedView) api.Owed {
+	return api.Owed{
+		ID: o.ID, Sequence: o.Sequence, Type: o.Type, Restrictive: o.Restrictive, OwedAt: o.Since, Failures: o.Failures, FirstFailure: o.FirstFailure, NextTry: o.Next,
+		WaitsFor: o.Waits, Behind: o.Behind,
+	}
+}
+
+func viewDeath(d *relay.DeadView) api.Death {
+	return api.Death{ID: d.ID, Sequence: d.Sequence, Type: d.Type, Reason: d.Reason, At: d.At}
 }
 
 func viewPolicy(p *kyc.Policy) api.Policy {

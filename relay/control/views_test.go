@@ -25,6 +25,8 @@ func fill(r *rand.Rand, v reflect.Value) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(1 + r.Int64N(1e9))
+	case reflect.Float64:
+		v.SetFloat(float64(1+r.Int64N(1e9)) / 1000)
 	case reflect.Uint8, reflect.Uint64:
 		v.SetUint(1 + r.Uint64N(200))
 	case reflect.Pointer:

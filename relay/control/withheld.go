@@ -54,10 +54,12 @@ func (s *Server) acknowledge(req *http.Request, t Token) (any, error) {
 	case len(ask.Reason) > maxReason || !kyc.IsText(ask.Reason):
 		return nil, bad("reason", "reason is longer than 500 bytes, or has characters that are no text")
 	}
+	s.concernsDelivery(req, req.PathValue("id"))
 	w, err := s.o.Outbox.Acknowledge(req.Context(), s.o.Relay.CurrentID(req.PathValue("id")), outbox.Acknowledgement{At: s.now().UTC(), By: bounded(t.Name), Reason: ask.Reason})
 	if err != nil {
 		return nil, err
 	}
+	s.concernsLane(req, w.Subject)
 	w.Subject = s.o.Relay.ShownLane(w.Subject)
 	return api.Acknowledged{Object: "withheld", Withheld: viewWithheld(&w)}, nil
 }

@@ -96,6 +96,18 @@ func (s *sender) view(v *EndpointView) {
 	}
 }
 
+// Breaker is how the breaker of an endpoint stands: closed, half_open or open; "": nobody delivers
+// to it.
+func (d *Dispatcher) Breaker(endpoint string) string {
+	s := d.sender(endpoint)
+	if s == nil {
+		return ""
+	}
+	var v EndpointView
+	s.view(&v)
+	return v.Breaker
+}
+
 // Endpoints lists every endpoint of the config, in its order, and after them those that are known
 // and not in it.
 func (d *Dispatcher) Endpoints() []EndpointView {

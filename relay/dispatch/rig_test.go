@@ -57,6 +57,7 @@ type rig struct {
 	registry   *registry.Registry
 	dispatcher *Dispatcher
 	reg        *prometheus.Registry
+	url        string       // of the partner
 	took       atomic.Int64 // requests
 }
 
@@ -80,6 +81,7 @@ func newRigOf(t *testing.T, answer func(*rig, http.ResponseWriter, *http.Request
 		t.Fatal(err)
 	}
 	f, _ := format.ByName("standard")
+	g.url = partner.URL
 	e := registry.Endpoint{ID: "a", URL: partner.URL, Format: f, Keys: []registry.Key{{Key: key}}, Timeout: 10 * time.Second}
 	endpoint(&e)
 	log, dir := slog.New(slog.DiscardHandler), t.TempDir()

@@ -288,6 +288,7 @@ func (s *sender) conclude(ctx context.Context, j job, a send.Answer, err error, 
 		r = s.refusals(&d, started, lastSuccess)
 	}
 	out := settle(d, v, a, Schedule(s.setup.Load().Retry), started, took, r)
+	out.Exchange = exchange(&a, v.ok)
 	if err != nil {
 		out.Detail = err.Error()
 	}

@@ -36,6 +36,10 @@ type Options struct {
 	Divide   func([]Partner) error // gives every endpoint its share of what may be in flight, whenever there are other endpoints; an error: there is no room for so many. Nil: each has what it asks for
 }
 
+// Bucket is where everything that a Registry keeps stands: partners, endpoints, keys, tokens, and
+// nothing of any person.
+const Bucket = store.Registry
+
 // Registry is safe for concurrent use.
 type Registry struct {
 	o        Options

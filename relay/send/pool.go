@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -56,6 +57,7 @@ type generation struct {
 	transport *http.Transport
 	tls       *tls.Config
 	born      time.Time
+	proxied   bool
 	users     int // Posts under way; guarded by Pool.mu
 	retired   bool
 }
@@ -174,7 +176,7 @@ func (p *Pool) replace(c *tls.Config, now time.Time) {
 		old.retired = true
 		old.transport.CloseIdleConnections()
 	}
-	p.current = &generation{transport: p.transport(c), tls: c, born: now}
+	p.current = &generation{transport: p.transport(c), tls: c, born: now, proxied: p.c.o.Proxy != nil}
 }
 
 // dial opens a connection as soon as there may be one more.
@@ -198,13 +200,24 @@ func (p *Pool) dial(ctx context.Context, network, address string) (net.Conn, err
 		free()
 		return nil, err
 	}
-	return &slotted{conn, free}, nil
+	return &slotted{conn, free, addressOf(conn.RemoteAddr())}, nil
 }
 
 // slotted gives its slot back when it is closed.
 type slotted struct {
 	net.Conn
 	free func()
+	to   netip.AddrPort // of the endpoint
+}
+
+// addressOf is zero for what is no address of TCP.
+func addressOf(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	at := tcp.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }
 
 // Close implements net.Conn.

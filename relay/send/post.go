@@ -56,15 +56,18 @@ func (p *Pool) Post(ctx context.Context, rawURL string, h http.Header, body []by
 		resp, err = g.roundTrip(ctx, t, u, maps.Clone(h), body)
 	}
 	if err != nil {
-		return Answer{Timings: t.timings(), Repeated: repeated}, explain(ctx, err, t)
+		return Answer{Timings: t.timings(), Reused: t.reused.Load(), Address: t.address(), Repeated: repeated}, explain(ctx, err, t)
 	}
 	defer func() { _ = resp.Body.Close() }() // a body that was not read to its end costs the connection
-	a := Answer{Code: resp.StatusCode, Repeated: repeated}
+	a := Answer{Code: resp.StatusCode, Reused: t.reused.Load(), Address: t.address(), Repeated: repeated}
 	if v := resp.Header.Get("Retry-After"); v != "" {
 		a.RetryAfter = retryAfter(v, resp.Header.Get("Date"), o.Now())
 	}
-	if a.Body, err = readBody(resp); err != nil {
+	if a.Body, a.Size, err = readBody(resp); err != nil {
 		a.Cut = reason(ctx, err)
+	}
+	if a.Size > 0 {
+		a.Type = resp.Header.Get("Content-Type")
 	}
 	a.Timings = t.timings()
 	return a, nil
@@ -103,7 +106,10 @@ func (g *generation) roundTrip(ctx context.Context, t *trace, u *url.URL, h http
 	if len(body) == 0 {
 		r.Body = http.NoBody
 	}
-	return g.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, t.hooks())))
+	if g.proxied {
+		ctx = context.WithValue(ctx, traceKey{}, t)
+	}
+	return g.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, t.hooks(g.proxied))))
 }
 
 // stale reports whether a request met a connection that had been used before and ended in place of
@@ -113,20 +119,23 @@ func (t *trace) stale(ctx context.Context, err error) bool {
 }
 
 // readBody keeps the first 16 KiB and reads on for at most 64 KiB: a body that ends there leaves a
-// connection to use again, any other costs it.
-func readBody(resp *http.Response) ([]byte, error) {
+// connection to use again, any other costs it. size is how much was read.
+func readBody(resp *http.Response) (kept []byte, size int64, err error) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return nil, nil // that body is the bare connection, which knows no deadline
+		return nil, 0, nil // that body is the bare connection, which knows no deadline
 	}
-	kept, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	if err != nil {
-		return kept, err
+	if resp.Body == http.NoBody {
+		return nil, 0, nil
 	}
+	if kept, err = io.ReadAll(io.LimitReader(resp.Body, maxBody)); err != nil {
+		return kept, int64(len(kept)), err
+	}
+	var more int64
 	if len(kept) == maxBody {
-		_, err = io.CopyN(io.Discard, resp.Body, maxDiscard)
+		more, err = io.CopyN(io.Discard, resp.Body, maxDiscard)
 		if errors.Is(err, io.EOF) {
 			err = nil
 		}
 	}
-	return kept, err
+	return kept, int64(len(kept)) + more, err
 }

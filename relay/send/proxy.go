@@ -71,13 +71,19 @@ type tunnel struct {
 
 // dial returns a connection to address, as http.Transport wants it.
 func (t *tunnel) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	seen, ok := ctx.Value(traceKey{}).(*trace)
+	if !ok {
+		seen = &trace{now: t.o.Now, start: t.o.Now()} // nobody asks
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.o.DialTimeout)
 	defer cancel()
-	judged, err := t.judge(ctx, address)
+	judged, err := t.judge(ctx, address, seen)
 	for _, a := range judged {
+		seen.dials(a)
 		var conn net.Conn
 		if conn, err = t.connect(ctx, a); err == nil {
-			return conn, nil
+			seen.once(&seen.connected)
+			return &tunnelled{conn, net.TCPAddrFromAddrPort(a)}, nil
 		}
 		var f *failure
 		if ctx.Err() != nil || errors.As(err, &f) && f.reason != ProxyFailed {
@@ -87,9 +93,18 @@ func (t *tunnel) dial(ctx context.Context, _, address string) (net.Conn, error) 
 	return nil, err
 }
 
+// tunnelled is a connection through the proxy, and says where it leads.
+type tunnelled struct {
+	net.Conn
+	to net.Addr
+}
+
+// RemoteAddr implements net.Conn.
+func (c *tunnelled) RemoteAddr() net.Addr { return c.to }
+
 // judge looks a name up and returns those of its addresses that may be called, a few at most; an
 // error if there is none.
-func (t *tunnel) judge(ctx context.Context, address string) ([]netip.AddrPort, error) {
+func (t *tunnel) judge(ctx context.Context, address string, seen *trace) ([]netip.AddrPort, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, &failure{reason: Other, text: "the URL cannot be used"}
@@ -98,7 +113,12 @@ func (t *tunnel) judge(ctx context.Context, address string) ([]netip.AddrPort, e
 	if err != nil {
 		return nil, &failure{reason: Other, text: "the URL cannot be used"}
 	}
+	_, literal := netip.ParseAddr(host)
+	if literal != nil {
+		seen.once(&seen.dnsStart)
+	}
 	all, err := t.o.Resolver.LookupNetIP(ctx, "ip", host)
+	seen.mark(&seen.dnsDone)
 	if err != nil {
 		return nil, err
 	}

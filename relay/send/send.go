@@ -128,9 +128,13 @@ func (c *Client) Close() {
 // Answer is what a partner said.
 type Answer struct {
 	Code       int
-	RetryAfter time.Duration // 0: none, or not one we can read; at most 24 h
-	Body       []byte        // the first 16 KiB, as they came
-	Cut        string        // why the body broke off, one of Reasons; the code stands all the same. A body over 16 KiB is not "cut"
-	Repeated   bool          // the request was written once more, see Post; also beside an error
+	RetryAfter time.Duration  // 0: none, or not one we can read; at most 24 h
+	Body       []byte         // the first 16 KiB, as they came: somebody else's, so see Text
+	Size       int64          // of the body in bytes, as far as it was read: 80 KiB at most
+	Type       string         // the Content-Type of a body, as it came
+	Cut        string         // why the body broke off, one of Reasons; the code stands all the same. A body over 16 KiB is not "cut"
+	Reused     bool           // the connection had been used before; also beside an error
+	Address    netip.AddrPort // where the request went, or was to go, and not its proxy; zero: it got no address. Also beside an error
+	Repeated   bool           // the request was written once more, see Post; also beside an error
 	Timings    Timings
 }

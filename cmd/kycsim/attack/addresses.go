@@ -225,7 +225,7 @@ var endpointKey = regexp.MustCompile(`^partners\[0\]\.endpoints\[(\d+)\]`)
 
 // refusedAtTheDoor are the endpoints, by number, with which the gateway would not start.
 func refusedAtTheDoor(ctx context.Context, binary, config string) (map[int]bool, error) {
-	cmd := exec.CommandContext(ctx, binary, "check", "--offline", "--json", "--config", config) //nolint:gosec // the program the caller wants tested
+	cmd := exec.CommandContext(ctx, binary, "check", "--config-only", "--offline", "--json", "--config", config) //nolint:gosec // the program the caller wants tested
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != 1 {

@@ -32,20 +32,3 @@ type Revoked struct {
 	Name    string `json:"name"`
 	Revoked bool   `json:"revoked"`
 }
-
-// AuditEntry is one call that changed something, or showed a body. Every text in it is bounded,
-// whatever the caller sent.
-type AuditEntry struct {
-	Object  string    `json:"object" enum:"audit_entry"`
-	ID      string    `json:"id"`
-	At      time.Time `json:"at"`
-	Actor   string    `json:"actor" doc:"The token's name; SIGHUP of what a signal asked for."`
-	Scope   Scope     `json:"scope"`
-	Call    string    `json:"call" doc:"Method and path, as this document has them."`
-	Path    string    `json:"path" doc:"What it was called on."`
-	OK      bool      `json:"ok"`
-	Status  int       `json:"status,omitempty" doc:"Of the answer, unless it was 200."`
-	Error   string    `json:"error,omitempty"`
-	Key     string    `json:"key,omitempty" doc:"The id of the endpoint's key that it made."`
-	Changed bool      `json:"changed,omitempty" doc:"It was refused, and has had an effect all the same."`
-}

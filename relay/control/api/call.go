@@ -14,6 +14,7 @@ type Call struct {
 	ID      string // names it in the document; with a capital letter, it is the client's method
 	Summary string
 	About   string    // further sentences; may be empty
+	Reads   bool      // it shows what is kept sealed, or all that is kept of a person: it stands in the audit trail before it is answered
 	Params  []Param   // in the query and the headers; those of the path are known by their names
 	Ask     any       // an empty value of what its body is; nil: it takes none
 	MayAsk  bool      // the body may be left out

@@ -45,7 +45,7 @@ var bodyCalls = []Call{
 		Answer: Either{List[QuarantinedBody]{}, List[UnroutedRecord]{}},
 	},
 	{
-		Pattern: "GET /v1/quarantine/{id}", ID: "openBody", Summary: "Show a body in clear", About: "The call stands in the audit trail.", Answer: OpenedBody{}, Refuses: []Refusal{notFound},
+		Pattern: "GET /v1/quarantine/{id}", ID: "openBody", Summary: "Show a body in clear", Reads: true, Answer: OpenedBody{}, Refuses: []Refusal{notFound},
 	},
 	{
 		Pattern: "POST /v1/quarantine/{id}/release", ID: "release", Summary: "Translate a body again with today's adapter and config, or give a record its subject",
@@ -85,8 +85,14 @@ var bodyCalls = []Call{
 // subjectCalls are about persons and businesses, and what is asked of them.
 var subjectCalls = []Call{
 	{
-		Pattern: "GET /v1/subjects/{partner}/{id}", ID: "subject", Summary: "Show who told us what of a person, what we made of it, and whom we told",
-		Params: []Param{livemodeParam}, Answer: Subject{}, Refuses: []Refusal{notFound},
+		Pattern: "GET /v1/subjects/{partner}/{id}", ID: "subject", Summary: "Show who told us what of a person, what we made of it, and whom we told, the newest first",
+		About:  "Each page says where the person stands, and what is owed of it; records and ends of deliveries are counted together. With at, all of it is as it was known and told at that instant.",
+		Params: pages(livemodeParam, Param{Name: "at", Kind: "string", Format: "date-time", About: "An instant of the past."}), Answer: Subject{}, Refuses: []Refusal{notFound},
+	},
+	{
+		Pattern: "GET /v1/subjects/{partner}/{id}/export", ID: "exportSubject", Summary: "Export everything that is kept of one person",
+		About:  "Bodies are in it in clear, and so the call stands in the audit trail. It is streamed: one that ends early ends the connection.",
+		Params: []Param{livemodeParam}, Reads: true, Answer: SubjectExport{}, Refuses: []Refusal{notFound},
 	},
 	{
 		Pattern: "POST /v1/subjects/{partner}/{id}/decisions", ID: "decide", Summary: "Decide about a subject, or see what would come of it",
@@ -198,9 +204,23 @@ var tokenCalls = []Call{
 		Params: pages(
 			Param{Name: "since", Kind: "string", Max: 64, About: "From this instant or day on."}, Param{Name: "until", Kind: "string", Max: 64, About: "Before this instant or day."},
 			Param{Name: "actor", Kind: "string", Max: 1024, About: "Of the token with this name only."},
+			Param{Name: "subject", Kind: "string", Max: 1024, About: "About this person only, as PARTNER/ID."},
+			Param{Name: "call", Kind: "string", Max: 1024, About: "Of calls whose pattern has this in it, in whichever case."},
+			Param{Name: "ok", Kind: "boolean", About: "Only those that were done, or those that were not."},
+			Param{Name: "all", Kind: "boolean", Default: false, About: "Also the entries of kind begun that another one completes."},
 			Param{Name: "format", Kind: "string", Enum: []string{"json", "ndjson"}, Default: "json", About: "ndjson streams one entry a line, and so does Accept: application/x-ndjson."},
 		),
-		Answer: List[AuditEntry]{},
+		Answer: AuditList{},
+	},
+	{
+		Pattern: "GET /v1/audit/verify", ID: "verifyAudit", Summary: "Verify the chain of the audit trail, as far as one call does",
+		About: "Where there is more, the next call goes on with next as its cursor; the trail is sound if every answer is ok. head is one that was noted earlier: it proves that nobody has written " +
+			"the whole chain anew since.",
+		Params: []Param{
+			{Name: "head", Kind: "string", Max: 128, About: "A head that was noted, as NUMBER:HASH."},
+			{Name: "cursor", Kind: "string", Max: 1024, About: "The next of the answer before."},
+		},
+		Answer: AuditVerification{},
 	},
 	{
 		Pattern: "POST /v1/reload", ID: "reload", Summary: "Read the config again that the process was started with, and make it count, all of it or nothing",
@@ -209,6 +229,17 @@ var tokenCalls = []Call{
 			{http.StatusUnprocessableEntity, TypeRequest, "config_refused", "the config has a mistake, or changes what takes a restart; problems lists all, and nothing was changed"},
 			{http.StatusConflict, TypeConflict, "no_config", "the process was started without a config that could be read again"},
 			{http.StatusServiceUnavailable, TypeUnavailable, "not_now", "the gateway is starting or stopping, or another reload takes long"},
+		},
+	},
+	{
+		Pattern: "GET /v1/compact", ID: "compaction", Summary: "How the compaction of the database file stands, or ended, and what one would come to", Answer: Compaction{},
+	},
+	{
+		Pattern: "POST /v1/compact", ID: "compact", Summary: "Begin to compact the database file: free pages are given back to the disk, and nothing that was deleted before is left in it",
+		About: "It goes on after the answer; GET /v1/compact says how far it is. With dry_run nothing is begun.", Ask: CompactAsk{}, Answer: Compaction{},
+		Refuses: []Refusal{
+			{http.StatusConflict, TypeConflict, "not_compacted", "one is under way, or a backup, or there is not enough room on the disk"},
+			{http.StatusServiceUnavailable, TypeUnavailable, "not_now", "the gateway is starting or stopping"},
 		},
 	},
 	{

@@ -2,13 +2,26 @@ package api
 
 import "time"
 
-// Try is one attempt that failed.
+// Try is one attempt. Its parts follow each other and never overlap; what is missing of the whole is
+// waiting for a connection that may be opened, and the rest of the answer.
 type Try struct {
-	At           time.Time `json:"at"`
+	At           time.Time `json:"at,omitzero" doc:"None: the record of it is damaged, reason says so, and nothing else is known."`
+	Outcome      string    `json:"outcome,omitempty" enum:"done,retry,dead" doc:"What followed from it."`
 	Reason       string    `json:"reason"`
 	Code         int       `json:"code,omitempty"`
-	Detail       string    `json:"detail,omitempty"`
-	TookMS       int64     `json:"took_ms"`
+	Detail       string    `json:"detail,omitempty" doc:"What went wrong, in words of our own."`
+	TookMS       float64   `json:"took_ms" doc:"The whole attempt."`
+	DNSMS        float64   `json:"dns_ms,omitempty" doc:"None: nothing was looked up, as on a connection used again."`
+	ConnectMS    float64   `json:"connect_ms,omitempty" doc:"Through a proxy until the tunnel stands."`
+	TLSMS        float64   `json:"tls_ms,omitempty"`
+	FirstByteMS  float64   `json:"first_byte_ms,omitempty" doc:"Waiting for the first byte of the answer, from when the connection was there. Of an answer that never came, until the end."`
+	Reused       bool      `json:"reused,omitempty" doc:"The connection had been used before."`
+	Address      string    `json:"address,omitempty" doc:"Where it went, or was to go: the endpoint's address and port, and not its proxy's."`
+	AnswerBytes  int64     `json:"answer_bytes,omitempty" doc:"Length of the answer, as far as it was read: 80 KiB at most."`
+	AnswerType   string    `json:"answer_type,omitempty" doc:"Its Content-Type."`
+	Answer       string    `json:"answer,omitempty" doc:"Its beginning, as the partner wrote it: 4 KiB of one that was no 2xx, else 256 bytes. What cannot be seen is written like \\x1b; what is no text is said by its length and type."`
+	AnswerCut    bool      `json:"answer_cut,omitempty" doc:"It was longer than what is shown."`
+	AnswerGone   bool      `json:"answer_gone,omitempty" doc:"It had a text, which is not kept, or not any more."`
 	RefusedSince time.Time `json:"refused_since,omitzero" doc:"The endpoint has refused this delivery each time since, and taken others in between."`
 	RefusedTimes int       `json:"refused_times,omitempty"`
 }

@@ -45,7 +45,7 @@ type DeliveryDetail struct {
 	Delivery
 	Body     string    `json:"body,omitempty" doc:"What was or will be posted. Left out where its change is not kept any more."`
 	Rendered bool      `json:"body_rendered,omitempty" doc:"The body was made again from its change."`
-	Tries    []Try     `json:"tries" doc:"What went wrong each time, while it is kept."`
+	Tries    []Try     `json:"tries" doc:"Each attempt, while it is kept, with the beginning of what the partner answered."`
 	Endings  []Outcome `json:"endings" doc:"Each time that it ended, the oldest first, while that is kept."`
 	Withheld *Withheld `json:"withheld,omitempty" doc:"A rejection or suspension that its endpoint has not been told of, and who has acknowledged that."`
 }

@@ -30,7 +30,7 @@ var steerCalls = []Call{
 	},
 	{
 		Pattern: "GET /v1/deliveries/{id}", ID: "delivery", Summary: "Show all of one delivery, whatever its status, with its body", About: "The call stands in the audit trail.",
-		Answer: DeliveryDetail{}, Refuses: []Refusal{notFound},
+		Reads: true, Answer: DeliveryDetail{}, Refuses: []Refusal{notFound},
 	},
 	{
 		Pattern: "POST /v1/deliveries/{id}/retry-now", ID: "retryNow", Summary: "Try a delivery now, whatever its schedule says, or what goes before it",

@@ -62,8 +62,8 @@ func (r *Route) operation(parts schemas) (object, error) {
 		"operationId": r.ID, "summary": r.Summary, "tags": []string{r.tag()}, "security": r.security(),
 		"parameters": r.parameters(), "responses": r.responses(parts),
 	}
-	if r.About != "" {
-		o["description"] = r.About
+	if about := r.about(); about != "" {
+		o["description"] = about
 	}
 	examples, err := r.Examples()
 	if err != nil {
@@ -92,6 +92,14 @@ func (r *Route) operation(parts schemas) (object, error) {
 		shown[e.Name] = object{"summary": e.Path, "value": e.Answer}
 	}
 	return o, nil
+}
+
+// about are the further sentences.
+func (r *Route) about() string {
+	if !r.Reads {
+		return r.About
+	}
+	return strings.TrimSpace(r.About + " The look stands in the audit trail, before it is answered.")
 }
 
 // tag is the kind of thing that a call is about.
@@ -192,7 +200,7 @@ func (r *Route) responses(parts schemas) object {
 	}
 	content := object{media: object{"schema": schema}}
 	if r.ID == "listAudit" {
-		content["application/x-ndjson"] = object{"schema": object{"type": "string", "description": "One AuditEntry a line."}}
+		content["application/x-ndjson"] = object{"schema": object{"type": "string", "description": "One AuditEntry a line, and at the end an AuditHead."}}
 	}
 	all := object{"200": object{"description": "It is done, or this is it.", "content": content}}
 	if r.ID == "readiness" {

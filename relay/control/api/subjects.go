@@ -2,7 +2,8 @@ package api
 
 import "time"
 
-// Subject is who told us what of a person, what we made of it, and whom we told.
+// Subject is who told us what of a person, what we made of it, and whom we told: where the person
+// stands, and a page of the history, the newest first.
 type Subject struct {
 	Object     string       `json:"object" enum:"subject"`
 	Partner    string       `json:"partner"`
@@ -12,11 +13,77 @@ type Subject struct {
 	Status     Status       `json:"status"`
 	Checks     []CheckState `json:"checks"`
 	Why        []Standing   `json:"why" doc:"Each finding and approval that still matters, and what became or would become of it."`
+	Endpoints  []Told       `json:"endpoints" doc:"How far each endpoint has been told, what it is owed, and what is dead."`
 	Records    []Record     `json:"records"`
 	Changes    []Change     `json:"changes"`
 	Deliveries []Outcome    `json:"deliveries"`
 	SetAside   bool         `json:"set_aside,omitempty" doc:"Something of it is damaged: nobody knows where it stands, and nothing new is told until it is rebuilt."`
-	Truncated  bool         `json:"truncated,omitempty" doc:"More history stands in the file than is shown."`
+	At         *At          `json:"at,omitempty" doc:"Of what instant all this is, where one was asked for."`
+	HasMore    bool         `json:"has_more"`
+	Next       string       `json:"next,omitempty" doc:"Where there is more: the cursor that the next page is asked for with."`
+}
+
+// At says of what instant a subject is shown, and how that is known.
+type At struct {
+	At        time.Time `json:"at"`
+	By        string    `json:"by" enum:"fold,change,nothing" doc:"fold: what had been folded by then was folded again, and it is all there. change: not all is kept; the changes of the status say where the person stood, and nobody can say how the checks did. nothing: nothing of that time is kept."`
+	KnownFrom time.Time `json:"known_from,omitzero" doc:"What was before is not kept; left out where everything is."`
+	Unproved  []uint64  `json:"unproved,omitempty" doc:"Changes that had been decided, and of which nobody can tell whether they were on stable storage by then."`
+}
+
+// Told is how far one endpoint has been told of a person.
+type Told struct {
+	Endpoint   string    `json:"endpoint"`
+	Accepted   uint64    `json:"accepted,omitempty" doc:"The newest sequence that it has accepted, as far as that is kept."`
+	AcceptedAt time.Time `json:"accepted_at,omitzero"`
+	Owed       []Owed    `json:"owed" doc:"In the order in which it will be told; at most 100."`
+	Dead       []Death   `json:"dead" doc:"What it will not be told unless that is ordered; at most 100."`
+	More       bool      `json:"more,omitempty" doc:"More is owed or dead than is shown."`
+	Orphaned   bool      `json:"orphaned,omitempty" doc:"It is not in the config any more: what is owed to it stays owed."`
+	Disabled   string    `json:"disabled,omitempty" doc:"Why."`
+	Paused     *Pause    `json:"paused,omitempty"`
+	Breaker    string    `json:"breaker,omitempty" enum:"closed,half_open,open"`
+}
+
+// Owed is one delivery that is owed, and what it waits for.
+type Owed struct {
+	ID           string    `json:"id"`
+	Sequence     uint64    `json:"sequence"`
+	Type         string    `json:"type"`
+	Restrictive  bool      `json:"restrictive,omitempty" doc:"It tells of a rejection or suspension."`
+	OwedAt       time.Time `json:"owed_at,omitzero"`
+	Failures     int       `json:"failures" doc:"Tries so far that are counted."`
+	FirstFailure time.Time `json:"first_failure,omitzero"`
+	NextTry      time.Time `json:"next_try,omitzero" doc:"When it is due; left out where something else has to happen first."`
+	WaitsFor     string    `json:"waits_for" enum:"try,turn,answer,behind,breaker,paused,disabled,orphaned" doc:"try: until next_try. turn: it is due. answer: it is being tried. behind: for one before it of the same person. breaker: until its endpoint answers a probe. paused, disabled: until an operator resumes its endpoint. orphaned: its endpoint is not in the config."`
+	Behind       uint64    `json:"behind,omitempty" doc:"The sequence that has to be told before."`
+}
+
+// WaitsForBreaker is what a delivery waits for whose endpoint does not answer.
+const WaitsForBreaker = "breaker"
+
+// Death is one delivery that ended without a 2xx.
+type Death struct {
+	ID       string    `json:"id"`
+	Sequence uint64    `json:"sequence"`
+	Type     string    `json:"type"`
+	Reason   string    `json:"reason"`
+	At       time.Time `json:"at"`
+}
+
+// SubjectExport is everything that is kept of one person. The entries of kept are records of the
+// disk: of them more may be said with a later version.
+type SubjectExport struct {
+	Object    string            `json:"object" enum:"subject_export"`
+	Version   int               `json:"version"`
+	Partner   string            `json:"partner"`
+	ID        string            `json:"id"`
+	Livemode  bool              `json:"livemode"`
+	BegunAt   time.Time         `json:"begun_at" doc:"It is read in many steps: what changed between this and ended_at may be there as it was or as it became."`
+	Kept      map[string]any    `json:"kept" doc:"By section, a list of objects: state, set_aside, refs, told, history, outcomes, timers, unrouted, orders, kafka, journal, questions, quarantine, damaged, owed, due, dead, withheld, attempts and answers."`
+	NothingIn map[string]string `json:"nothing_in" doc:"The buckets of the file that keep nothing of any person, and what they keep."`
+	Elsewhere map[string]string `json:"elsewhere" doc:"What else is kept, and how it is found."`
+	EndedAt   time.Time         `json:"ended_at"`
 }
 
 // Policy says what a partner asks of a subject before it counts as approved, and how long an
@@ -243,7 +310,7 @@ type Outcome struct {
 	Anew     bool      `json:"rendered_anew,omitempty" doc:"In that format, because it could not be signed any more as it was made."`
 	Previous uint64    `json:"previous_sequence,omitempty" doc:"What the endpoint had been told, or was owed, before."`
 	Replayed bool      `json:"replayed,omitempty" doc:"A replay owed it, perhaps once more."`
-	TookMS   int64     `json:"took_ms" doc:"The last attempt."`
+	TookMS   float64   `json:"took_ms" doc:"The last attempt."`
 	Owed     time.Time `json:"owed_at,omitzero" doc:"When it came to be owed."`
 	Received time.Time `json:"received_at,omitzero" doc:"When what caused it was received."`
 	At       time.Time `json:"at"`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -137,25 +138,51 @@ func (c *Client) RevokeToken(ctx context.Context, name string) (api.Revoked, err
 type Span struct {
 	Since, Until string // an instant in RFC 3339, or a day: from since on, before until
 	Actor        string // of the token with this name only
+	Subject      string // about this person only: PARTNER/ID
+	Call         string // of calls whose pattern has this in it
+	Outcome      string // "true": that were done; "false": that were not; "": either
+	All          bool   // also the entries of kind begun that another one completes
 }
 
-// ListAudit lists the audit trail, the newest first.
-func (c *Client) ListAudit(ctx context.Context, p Page, s Span) (api.List[api.AuditEntry], error) {
-	q := p.query("since", s.Since, "until", s.Until, "actor", s.Actor)
-	return do[api.List[api.AuditEntry]](ctx, c, call{method: http.MethodGet, path: "/v1/audit", query: q})
+func (s *Span) query(p Page, pairs ...string) url.Values {
+	return p.query(append(pairs, "since", s.Since, "until", s.Until, "actor", s.Actor, "subject", s.Subject, "call", s.Call, "ok", s.Outcome, "all", word(s.All))...)
 }
 
-// StreamAudit writes all of the audit trail that is asked for, the oldest first, one entry a line:
-// listAudit with format=ndjson.
+// ListAudit lists the audit trail, the newest first. With a filter, a page may be short, or empty,
+// and yet have a next one.
+func (c *Client) ListAudit(ctx context.Context, p Page, s Span) (api.AuditList, error) {
+	return do[api.AuditList](ctx, c, call{method: http.MethodGet, path: "/v1/audit", query: s.query(p)})
+}
+
+// VerifyAudit verifies a part of the chain of the audit trail, from a cursor on (empty: from its
+// beginning), and looks for a head that was noted as NUMBER:HASH (empty: for none). Who wants all
+// of it goes on with Next while there is more.
+func (c *Client) VerifyAudit(ctx context.Context, cursor, head string) (api.AuditVerification, error) {
+	return do[api.AuditVerification](ctx, c, call{method: http.MethodGet, path: "/v1/audit/verify", query: Page{Cursor: cursor}.query("head", head)})
+}
+
+// StreamAudit writes all of the audit trail that is asked for, the oldest first, one entry a line,
+// and at the end its head: listAudit with format=ndjson.
 func (c *Client) StreamAudit(ctx context.Context, out io.Writer, s Span) error {
-	q := Page{}.query("since", s.Since, "until", s.Until, "actor", s.Actor, "format", "ndjson")
-	return c.stream(ctx, out, call{method: http.MethodGet, path: "/v1/audit", query: q})
+	return c.stream(ctx, out, call{method: http.MethodGet, path: "/v1/audit", query: s.query(Page{}, "format", "ndjson")})
 }
 
 // Reload has the gateway read its config again, and apply it, all of it or nothing; dry: only say
 // what it would change. A config that is refused is an Error with its Problems.
 func (c *Client) Reload(ctx context.Context, dry bool) (api.Reloaded, error) {
 	return do[api.Reloaded](ctx, c, call{method: http.MethodPost, path: "/v1/reload", ask: api.ReloadAsk{DryRun: dry}})
+}
+
+// Compaction says how the compaction of the database file stands, or ended, and what one would come
+// to.
+func (c *Client) Compaction(ctx context.Context) (api.Compaction, error) {
+	return do[api.Compaction](ctx, c, call{method: http.MethodGet, path: "/v1/compact"})
+}
+
+// Compact begins to compact the database file; Compaction says how far it is. dry: only says what
+// it would come to.
+func (c *Client) Compact(ctx context.Context, dry bool) (api.Compaction, error) {
+	return do[api.Compaction](ctx, c, call{method: http.MethodPost, path: "/v1/compact", ask: api.CompactAsk{DryRun: dry}})
 }
 
 // Backup makes a checked backup in a file on the gateway's machine.

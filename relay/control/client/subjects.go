@@ -2,15 +2,31 @@ package client
 
 import (
 	"context"
+	"io"
+	"maps"
 	"net/http"
+	"time"
 
 	"countersign/relay/control/api"
 )
 
-// Subject is who told us what of a person, what we made of it, and whom we told. Livemode nil is
-// the gateway's own mode, here and everywhere.
-func (c *Client) Subject(ctx context.Context, partner, id string, livemode *bool) (api.Subject, error) {
-	return do[api.Subject](ctx, c, call{method: http.MethodGet, path: at("/v1/subjects/{partner}/{id}", partner, id), query: mode(livemode)})
+// Subject is who told us what of a person, what we made of it, and whom we told: a page of it, the
+// newest first. At an instant, all of it is as it was then; zero is now. Livemode nil is the
+// gateway's own mode.
+func (c *Client) Subject(ctx context.Context, partner, id string, livemode *bool, then time.Time, p Page) (api.Subject, error) {
+	var when string
+	if !then.IsZero() {
+		when = then.Format(time.RFC3339Nano)
+	}
+	q := mode(livemode, "at", when)
+	maps.Copy(q, p.query())
+	return do[api.Subject](ctx, c, call{method: http.MethodGet, path: at("/v1/subjects/{partner}/{id}", partner, id), query: q})
+}
+
+// ExportSubject writes everything that is kept of one person, as one JSON object: an
+// api.SubjectExport. An error after the first byte says that not all of it was written.
+func (c *Client) ExportSubject(ctx context.Context, out io.Writer, partner, id string, livemode *bool) error {
+	return c.stream(ctx, out, call{method: http.MethodGet, path: at("/v1/subjects/{partner}/{id}/export", partner, id), query: mode(livemode)})
 }
 
 // Decide takes an operator's decision. With a key it is carried out once, however often it is sent.
