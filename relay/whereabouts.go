@@ -50,6 +50,7 @@ func keepers() []keeper {
 		{bucket: store.Meta, nobody: "positions, and counts by endpoint and partner"},
 		{bucket: store.Jobs, owner: "replays: GET /v1/replays lists them; one of a single delivery names it"},
 		{bucket: store.Folds, nobody: "when which positions of the journal were folded"},
+		{bucket: store.Finder, nobody: "digests of the ids of records and changes, and when they stand in the history"},
 		{bucket: registry.Bucket, nobody: "partners, endpoints, policies, keys and tokens"},
 		{bucket: store.Audit, owner: "the audit trail: GET /v1/audit lists who called what about the person"},
 	}, outboxKeepers()...)
