@@ -56,5 +56,5 @@ func seeCarl(t *testing.T, f func(want int, text string, args ...string) string,
 		t.Errorf("left behind: %q %v", left, err)
 	}
 	f(exitYes, `"object":"subject_export"`, "subject", "export", "--config", config, "acme", "carl")
-	f(exitYes, "/v1/subjects/acme/carl/export", "audit", "--config", config)
+	f(exitYes, "/v1/subjects/acme/person:", "audit", "--config", config)
 }
