@@ -314,7 +314,7 @@ func (w *repeater) span(cursor []byte) {
 // isFirst reports whether nothing else of the person ended before it within the span: each person
 // is taken with the first, and once.
 func (w *repeater) isFirst(o *OutcomeView) (first bool) {
-	begin := binary.BigEndian.AppendUint64(nil, uint64(w.p.Since.UnixMicro())) //nolint:gosec // after 1970
+	begin := binary.BigEndian.AppendUint64(nil, uint64(w.p.Since.UnixMicro()))
 	prefix := indexPrefix(o.Lane)
 	c := w.tx.Bucket(store.Index).Cursor()
 	for k, _ := c.Seek(indexKey(o.Lane, begin)); bytes.HasPrefix(k, prefix); k, _ = c.Next() {

@@ -1,9 +1,8 @@
 package relay
 
 import (
-	"slices"
-
 	"context"
+	"slices"
 	"time"
 )
 

@@ -48,7 +48,7 @@ func (cmd *auditListCommand) Run(c *console) error {
 	if cmd.NDJSON {
 		return cl.StreamAudit(c.ctx, c.out, cmd.span())
 	}
-	if cmd.JSON && !cmd.pageFlags.All {
+	if cmd.JSON && !cmd.All {
 		v, err := cmd.fetch(c.ctx, cl, cmd.page())
 		if err != nil {
 			return err

@@ -85,10 +85,10 @@ func (c *console) follow(cl *client.Client, r api.Replay) (api.Replay, error) {
 // replay prints one.
 func (c *console) replay(r *api.Replay) {
 	what := r.Kind + " of " + r.Endpoint
-	switch {
-	case r.Kind == "current":
+	switch r.Kind {
+	case "current":
 		what = "where persons stand"
-	case r.Kind == "range":
+	case "range":
 		what += " from " + when(r.Since) + " until " + when(r.Until)
 	}
 	c.printf("%s  %s, to %s, at most %g a second\n", r.ID, what, r.To, r.Rate)

@@ -82,7 +82,7 @@ func (s *Server) turnReplay(req *http.Request, _ Token) (any, error) {
 
 // refusedReplay says why there is no such replay, or none could be made.
 func refusedReplay(err error) error {
-	var invalid *replay.Invalid
+	var invalid *replay.InvalidError
 	switch {
 	case errors.As(err, &invalid):
 		return bad(invalid.Param, invalid.Message)

@@ -91,11 +91,11 @@ var (
 	errMoved = errors.New("somebody has paused or cancelled it meanwhile")
 )
 
-// Invalid is a request that cannot be carried out; Param names what is wrong with it.
-type Invalid struct{ Param, Message string }
+// InvalidError is a request that cannot be carried out; Param names what is wrong with it.
+type InvalidError struct{ Param, Message string }
 
 // Error implements error.
-func (e *Invalid) Error() string { return e.Message }
+func (e *InvalidError) Error() string { return e.Message }
 
 // Options of Replays. All but Metrics and Now are required.
 type Options struct {
@@ -172,25 +172,25 @@ func (r *Replays) check(j *Job) error {
 	j.To = now.Current(j.To)
 	switch {
 	case j.Kind != relay.ReplayDead && j.Kind != relay.ReplayRange && j.Kind != relay.ReplayCurrent:
-		return &Invalid{"kind", "kind is dead, range or current"}
+		return &InvalidError{"kind", "kind is dead, range or current"}
 	case now.Owner(j.Endpoint) == "":
-		return &Invalid{"endpoint", "there is no such endpoint"}
+		return &InvalidError{"endpoint", "there is no such endpoint"}
 	case now.Endpoint(j.To) == nil:
-		return &Invalid{"to", "there is no such endpoint, or it is not served any more"}
+		return &InvalidError{"to", "there is no such endpoint, or it is not served any more"}
 	case now.Owner(j.Endpoint) != now.Owner(j.To):
-		return &Invalid{"to", "it is another partner's endpoint: nobody is told of another's persons"}
+		return &InvalidError{"to", "it is another partner's endpoint: nobody is told of another's persons"}
 	case j.Kind == relay.ReplayCurrent && j.Endpoint != j.To:
-		return &Invalid{"endpoint", "where persons stand is told to one endpoint: leave endpoint out, and give to"}
+		return &InvalidError{"endpoint", "where persons stand is told to one endpoint: leave endpoint out, and give to"}
 	case j.Kind == relay.ReplayRange && (j.Since.IsZero() || j.Until.IsZero() || !j.Since.Before(j.Until)):
-		return &Invalid{"since", "a range has since and until, in this order"}
-	case j.Kind != relay.ReplayRange && !(j.Since.IsZero() && j.Until.IsZero()):
-		return &Invalid{"since", "only a range has since and until"}
+		return &InvalidError{"since", "a range has since and until, in this order"}
+	case j.Kind != relay.ReplayRange && (!j.Since.IsZero() || !j.Until.IsZero()):
+		return &InvalidError{"since", "only a range has since and until"}
 	case j.Force && j.Kind != relay.ReplayDead:
-		return &Invalid{"force", "only dead deliveries are overtaken: force belongs to kind dead"}
+		return &InvalidError{"force", "only dead deliveries are overtaken: force belongs to kind dead"}
 	case j.Rate < 0 || j.Rate > MaxRate:
-		return &Invalid{"rate", fmt.Sprintf("rate is a number of deliveries a second, up to %d", MaxRate)}
+		return &InvalidError{"rate", fmt.Sprintf("rate is a number of deliveries a second, up to %d", MaxRate)}
 	case len(j.Because) > maxBecause:
-		return &Invalid{"because", fmt.Sprintf("because has at most %d bytes", maxBecause)}
+		return &InvalidError{"because", fmt.Sprintf("because has at most %d bytes", maxBecause)}
 	}
 	if j.Rate == 0 {
 		j.Rate = DefaultRate
@@ -201,7 +201,7 @@ func (r *Replays) check(j *Job) error {
 // newID is a ULID: ids are in the order of their times.
 func newID(at time.Time) string {
 	b := make([]byte, 16)
-	rand.Read(b) //nolint:errcheck,gosec // never fails
+	rand.Read(b) // it never fails
 	ms := uint64(at.UnixMilli())
 	for i := range 6 {
 		b[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // one byte of it
@@ -333,8 +333,8 @@ func (r *Replays) List(before string, n int) (jobs []Job, more bool, err error) 
 	return jobs, more, err
 }
 
-// Pause, Resume and Cancel change what becomes of a job: nil once that is on stable storage. What is
-// so already stays so; ErrEnded, ErrNotFound.
+// Pause has a job order nothing more until it is resumed: nil once that is on stable storage. It,
+// Resume and Cancel leave what is so already as it is; ErrEnded, ErrNotFound.
 func (r *Replays) Pause(ctx context.Context, id string) (Job, error) {
 	return r.turn(ctx, id, Paused)
 }
@@ -376,7 +376,7 @@ func (r *Replays) turn(ctx context.Context, id, to string) (j Job, err error) {
 		return j, err
 	}
 	r.nudge()
-	r.o.Logger.Info("replay_"+is.State, "replay", id, "ordered", is.Ordered)
+	r.o.Logger.Info("replay_turned", "replay", id, "state", is.State, "ordered", is.Ordered)
 	return is, nil
 }
 

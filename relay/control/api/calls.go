@@ -176,8 +176,10 @@ var deliveryCalls = []Call{
 		},
 		Answer: Redelivery{},
 		Refuses: []Refusal{
-			notFound, {http.StatusConflict, TypeConflict, "overtaken", "a later change of the subject has been delivered since; force sends it all the same"},
-			{http.StatusConflict, TypeConflict, "owed", "it is owed, and will be sent"}, isCancelled, journalFull,
+			notFound,
+			{http.StatusConflict, TypeConflict, "overtaken", "a later change of the subject has been delivered since; force sends it all the same"},
+			{http.StatusConflict, TypeConflict, "owed", "it is owed, and will be sent"},
+			isCancelled, journalFull,
 		},
 	},
 	{
