@@ -344,8 +344,10 @@ func hold(t *testing.T, id string, list []contract.Example) {
 // What differs from run to run: instants, ids, and how long or large something was.
 var (
 	varies      = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z|[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{16}|\b[A-Za-z0-9_-]{40,}\b`)
-	variesUnder = []string{"took_ms", "bytes", "tries", "owed", "failures", "attempts", "error", "place", "last_used_at", "next", "traceparent", "text",
-		"file_bytes", "free_bytes", "expected_bytes", "needed_bytes", "disk_free_bytes"}
+	variesUnder = []string{
+		"took_ms", "bytes", "tries", "owed", "failures", "attempts", "error", "place", "last_used_at", "next", "traceparent", "text",
+		"file_bytes", "free_bytes", "expected_bytes", "needed_bytes", "disk_free_bytes",
+	}
 )
 
 func masked(v any, under string) any {
