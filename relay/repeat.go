@@ -61,7 +61,13 @@ type Step struct {
 	Cursor  []byte           // where the next step begins; nil: there is no more
 	Persons int64            // of whom something is ordered
 	Skipped map[string]int64 // deliveries passed over, by why
+
+	epoch int64 // see Fresh
 }
+
+// Fresh reports whether nobody has been erased since a step was worked out. Ask in the transaction
+// that keeps anything of it: else it might name somebody who is gone.
+func (r *Relay) Fresh(s *Step) bool { return r.erased.epoch.Load() == s.epoch }
 
 func (s *Step) skip(why string, n int) {
 	if n > 0 {
@@ -72,7 +78,7 @@ func (s *Step) skip(why string, n int) {
 // Repeats works out a step: from the cursor on, about n deliveries, and looks at most at a bounded
 // part of the file.
 func (r *Relay) Repeats(p *Repeat, cursor []byte, n int) (s Step, err error) {
-	s = Step{Skipped: map[string]int64{}}
+	s = Step{Skipped: map[string]int64{}, epoch: r.erased.epoch.Load()}
 	to := r.o.Registry.Read().Endpoint(p.To)
 	if to == nil {
 		return s, outbox.ErrNotFound

@@ -33,13 +33,14 @@ const (
 	Jobs                       // relay/replay: replays, by id
 	Answers                    // outbox: the texts of answers to failed tries, a bounded number of each endpoint
 	Folds                      // relay: when which records were folded, by instant
+	Erased                     // relay: who was erased, by digest, and the last number that was told of them
 
-	buckets = int(Folds) // how many there are
+	buckets = int(Erased) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "erased",
 }
 
 // Names lists every bucket, in the order of their numbers.
