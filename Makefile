@@ -13,7 +13,7 @@ COMPACTIONS ?= 60
 FLIPS    ?= 2000
 OTHERS   ?= 50
 
-.PHONY: attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk replay chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -100,6 +100,12 @@ isolation: build ## what sick endpoints cost the healthy ones, and what a thousa
 isolation-control: build ## the same with a gateway whose endpoints share their slots: must miss
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_oneline -o $(BIN)/countersign-oneline ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim isolation --gateway $(BIN)/countersign-oneline --pairs 1 --expect-failure --dir $$dir; code=$$?; rm -rf $$dir; exit $$code
+
+DEAD ?= 100000
+REPLAY_RATE ?= 2000
+
+replay: build ## what is told when an endpoint that was out is told DEAD deliveries that died meanwhile, at REPLAY_RATE a second, over a kill -9
+	dir=$$(mktemp -d) && $(BIN)/kycsim replay --gateway $(BIN)/countersign --dir $$dir --dead $(DEAD) --rate $(REPLAY_RATE); code=$$?; rm -rf $$dir; exit $$code
 
 attack: build ## strangers: raw HTTP, three languages' clients, every call of the control listener, floods, and addresses that may not be called; a minute, and it needs root, iproute2, Node and Java
 	dir=$$(mktemp -d) && $(BIN)/kycsim attack --gateway $(BIN)/countersign --dir $$dir/attack && rm -rf $$dir # kept if it fails

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"strings"
-	"time"
 
 	"countersign/relay/control/api"
 	"countersign/relay/control/client"
@@ -14,7 +14,7 @@ type auditCommand struct {
 }
 
 type auditListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 	Since   string `help:"From this instant or day on, such as 2026-11-30 or 2026-11-30T08:00:00Z."`
@@ -24,12 +24,12 @@ type auditListCommand struct {
 	Call    string `help:"Of calls whose pattern has this in it, such as decisions or \"POST /v1/tokens\"."`
 	OK      bool   `name:"ok" help:"Only what was done." xor:"outcome"`
 	Refused bool   `help:"Only what was refused, or failed." xor:"outcome"`
-	All     bool   `help:"Also that a call began to change something, where it is said what came of it."`
+	Begun   bool   `help:"Also that a call began to change something, where it is said what came of it."`
 	NDJSON  bool   `name:"ndjson" help:"Print all of it, the oldest first, one JSON object a line; the last line is the head."`
 }
 
 func (cmd *auditListCommand) span() client.Span {
-	s := client.Span{Since: cmd.Since, Until: cmd.Until, Actor: cmd.Actor, Subject: cmd.Subject, Call: cmd.Call, All: cmd.All}
+	s := client.Span{Since: cmd.Since, Until: cmd.Until, Actor: cmd.Actor, Subject: cmd.Subject, Call: cmd.Call, All: cmd.Begun}
 	switch {
 	case cmd.OK:
 		s.Outcome = "true"
@@ -48,21 +48,28 @@ func (cmd *auditListCommand) Run(c *console) error {
 	if cmd.NDJSON {
 		return cl.StreamAudit(c.ctx, c.out, cmd.span())
 	}
-	v, err := cmd.fetch(c, cl)
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
+	if cmd.JSON && !cmd.pageFlags.All {
+		v, err := cmd.fetch(c.ctx, cl, cmd.page())
+		if err != nil {
+			return err
+		}
 		return c.show(v)
 	}
-	for i := range v.Data {
-		e := &v.Data[i]
-		method, _, _ := strings.Cut(e.Call, " ")
-		c.printf("%s  %s  %-16s %-5s %s  %s\n", e.ID, e.At.Format(time.RFC3339), e.Actor, method, e.Path, outcomeOf(e))
+	head := ""
+	list := func(ctx context.Context, p client.Page) (api.List[api.AuditEntry], error) {
+		v, err := cmd.fetch(ctx, cl, p)
+		head = v.Head.Head
+		return api.List[api.AuditEntry]{Object: v.Object, Data: v.Data, HasMore: v.HasMore, Next: v.Next}, err
 	}
-	c.more(v.Next)
-	c.printf("head: %s\n", v.Head.Head)
-	return nil
+	t := &table{head: []string{"ID", "AT", "ACTOR", "CALL", "PATH", "OUTCOME"}}
+	err = lists(c, cmd.jsonFlag, cmd.pageFlags, list, t, func(t *table, e *api.AuditEntry) {
+		method, _, _ := strings.Cut(e.Call, " ")
+		t.add(e.ID, when(e.At), e.Actor, method, e.Path, outcomeOf(e))
+	})
+	if err == nil && !cmd.JSON {
+		c.printf("head: %s\n", head)
+	}
+	return err
 }
 
 // emptyPages is after how many pages without an entry a list is shown as far as it has come.
@@ -70,16 +77,16 @@ const emptyPages = 100
 
 // fetch is a page. One that is short because few entries are what is asked for is filled from the
 // next ones.
-func (cmd *auditListCommand) fetch(c *console, cl *client.Client) (v api.AuditList, err error) {
-	p := cmd.page()
+func (cmd *auditListCommand) fetch(ctx context.Context, cl *client.Client, p client.Page) (v api.AuditList, err error) {
+	most := p.Limit
 	for range emptyPages {
-		next, err := cl.ListAudit(c.ctx, p, cmd.span())
+		next, err := cl.ListAudit(ctx, p, cmd.span())
 		if err != nil {
 			return v, err
 		}
 		next.Data = append(v.Data, next.Data...)
 		v, p.Cursor = next, next.Next
-		if p.Limit = cmd.Limit - len(v.Data); !v.HasMore || v.Next == "" || p.Limit <= 0 {
+		if p.Limit = most - len(v.Data); !v.HasMore || v.Next == "" || p.Limit <= 0 {
 			break
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 type auditVerifyCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	File string `help:"Verify the trail in this database that no gateway has open, in this data directory, or in this backup, in place of a running gateway's." type:"path"`
 	Head string `help:"A head that was noted earlier, as NUMBER:HASH: prove that it is still a part of the chain."`

@@ -255,10 +255,20 @@ func (w *walk) capture(req *http.Request, body []byte) {
 func (w *walk) only(list string) string {
 	w.t.Helper()
 	rows := strings.Split(strings.TrimSpace(list), "\n")
-	if len(rows) != 1 || rows[0] == "" {
-		w.t.Fatalf("want one row:\n%s", list)
+	if len(rows) != 2 {
+		w.t.Fatalf("want one row behind the header:\n%s", list)
 	}
-	return strings.Fields(rows[0])[0]
+	return strings.Fields(rows[1])[0]
+}
+
+// firsts are the first cells of a table's rows, which are ids.
+func firsts(table string) (ids []string) {
+	for i, row := range strings.Split(strings.TrimSpace(table), "\n") {
+		if i > 0 {
+			ids = append(ids, strings.Fields(row)[0])
+		}
+	}
+	return ids
 }
 
 // told waits until the partner took a change of this type about this person.

@@ -159,11 +159,11 @@ func TestRoundTrip(t *testing.T) {
 	if err := json.Unmarshal([]byte(f(exitYes, "", "deliveries", "--config", config, "--dead", "--json")), &dead); err != nil || len(dead.Data) != 1 || dead.Data[0].Reason != "exhausted" {
 		t.Fatalf("%v %+v", err, dead)
 	}
-	f(exitYes, "exhausted, answer 500", "deliveries", "--config", config, "--dead") // what went wrong last
+	f(exitYes, "500 exhausted", "deliveries", "--config", config, "--dead") // what went wrong last
 	answer = http.StatusOK
 	f(exitYes, "is owed again", "redeliver", "--config", config, dead.Data[0].ID)
 	eventually(t, "it is delivered", func() bool { return g.outbox.Owed("acme-main") == 0 && g.outbox.Dead("acme-main") == 0 })
-	f(exitNo, "not found", "redeliver", "--config", config, dead.Data[0].ID)
+	f(exitUnknown, "not found", "redeliver", "--config", config, dead.Data[0].ID)
 
 	f(exitYes, "200 ok", "trigger", "--config", config, "rebilly", "request_fulfilled", "--subject", "edsger")
 	eventually(t, "it is told", func() bool { return partner.told("edsger", "in_review") && g.outbox.Owed("acme-main") == 0 })
@@ -175,11 +175,11 @@ func TestRoundTrip(t *testing.T) {
 	if err := json.Unmarshal([]byte(f(exitYes, "", "subject", "--config", config, "--json", "acme", "carl")), &view); err != nil || len(view.Records) != 2 || len(view.Deliveries) != 2 {
 		t.Errorf("carl: %v %+v", err, view)
 	}
-	f(exitNo, "not found", "subject", "--config", config, "acme", "nobody")
+	f(exitUnknown, "not found", "subject", "--config", config, "acme", "nobody")
 	seeCarl(t, f, config, dir)
 	f(exitYes, "acme-main", "endpoints", "--config", config)
 	f(exitYes, "is enabled", "endpoints", "resume", "--config", config, "acme-main")
-	f(exitNo, "not found", "endpoints", "resume", "--config", config, "nosuch")
+	f(exitUnknown, "not found", "endpoints", "resume", "--config", config, "nosuch")
 	f(exitYes, "", "quarantine", "--config", config)
 	backup := filepath.Join(dir, "backup.db")
 	f(exitYes, "every page checked", "backup", "--config", config, backup)

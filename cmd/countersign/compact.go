@@ -11,7 +11,7 @@ import (
 )
 
 type compactCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	File   string `help:"Compact a database file that no gateway has open, in place of that of a running gateway." type:"path"`
 	DryRun bool   `help:"Only say how large the file is, how much of it is free, and what it would become."`

@@ -218,7 +218,7 @@ func (f captured) adapter(c *console) (provider.Adapter, error) {
 	case f.Provider == provider.GenericName:
 		return f.generic(c)
 	case !ok:
-		return a, fmt.Errorf("provider %s is not in this program (see countersign providers)", f.Provider)
+		return a, unknownProvider(f.Provider)
 	case f.Config != "" || f.Source != "":
 		return a, errors.New("--config and --source go with --provider generic only")
 	default:

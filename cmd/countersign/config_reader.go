@@ -164,7 +164,7 @@ func (l *loader) object(n *yaml.Node, at string, fields ...field) bool {
 		for i, f := range fields {
 			names[i] = f.key
 		}
-		l.wrong(k, join(at, show(key)), mistake{"unknown key", "use one of " + strings.Join(names, ", ")})
+		l.wrong(k, join(at, show(key)), mistake{"unknown key", didYouMean(key, names) + "use one of " + strings.Join(names, ", ")})
 	})
 	if !ok {
 		return false

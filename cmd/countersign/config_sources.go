@@ -142,7 +142,7 @@ func (l *loader) parseBase(s string) (string, *mistake) {
 
 func (l *loader) parseProvider(s string) (string, *mistake) {
 	if _, ok := l.known.Providers[s]; !ok {
-		return "", &mistake{"unknown provider " + show(s), "use one of those that `countersign providers` lists"}
+		return "", &mistake{"unknown provider " + show(s), didYouMean(s, sortedKeys(l.known.Providers)) + "use one of those that `countersign providers` lists"}
 	}
 	return s, nil
 }

@@ -159,27 +159,6 @@ func (l *loader) log(n *yaml.Node, at string) {
 	)
 }
 
-func (l *loader) token(n *yaml.Node, at string) {
-	var t TokenConfig
-	ok := l.object(
-		n, at,
-		field{"name", true, l.named(&t.Name, "token")},
-		field{"sha256", true, value(l, &t.SHA256, tagAny, parseDigest)}, // digits alone are a number to YAML
-		field{"scope", true, value(l, &t.Scope, tagText, oneOf("admin", "operator", "viewer", "partner"))},
-		field{"partner", false, l.declaredPartner(&t.Partner)},
-	)
-	if !ok {
-		return
-	}
-	switch has := has(n, "partner"); {
-	case t.Scope == "partner" && !has:
-		l.wrong(n, join(at, "partner"), mistake{"is missing", "scope partner needs the id of the partner"})
-	case t.Scope != "partner" && t.Scope != "" && has:
-		l.wrong(n, join(at, "partner"), mistake{"goes with scope partner only", "remove it, or set scope: partner"})
-	}
-	l.cfg.Tokens = append(l.cfg.Tokens, t)
-}
-
 // named reads a name that must be unique among its kind.
 func (l *loader) named(dst *string, kind string) setter {
 	return func(n *yaml.Node, at string) {
@@ -360,7 +339,7 @@ func (l *loader) parseURL(s string) (string, *mistake) {
 
 func (l *loader) parseFormat(s string) (string, *mistake) {
 	if !l.known.Formats[s] {
-		return "", &mistake{"unknown format " + show(s), "use one of those that `countersign formats` lists"}
+		return "", &mistake{"unknown format " + show(s), didYouMean(s, sortedSet(l.known.Formats)) + "use one of those that `countersign formats` lists"}
 	}
 	return s, nil
 }

@@ -42,7 +42,7 @@ func oneOf[T ~string](words ...T) func(string) (T, *mistake) {
 		for i, w := range words {
 			list[i] = string(w)
 		}
-		return "", &mistake{"unknown value " + show(s), "use one of " + strings.Join(list, ", ")}
+		return "", &mistake{"unknown value " + show(s), didYouMean(s, words) + "use one of " + strings.Join(list, ", ")}
 	}
 }
 

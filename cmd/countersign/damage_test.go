@@ -79,7 +79,7 @@ func TestDamagedFile(t *testing.T) {
 	g = start(t, config)
 	eventually(t, "ann is set aside", func() bool {
 		_, out, _ := cli(t, nil, "subject", "aside", "--config", config)
-		return strings.Contains(out, "acme/ann  since ") && !strings.Contains(out, "bob")
+		return strings.Contains(out, "acme/ann  20") && !strings.Contains(out, "bob")
 	})
 	f(exitYes, "200", "trigger", "--config", config, "sumsub-eu", "rejected_retry", "--subject", "ann")
 	f(exitYes, "200", "trigger", "--config", config, "sumsub-eu", "rejected_retry", "--subject", "bob")

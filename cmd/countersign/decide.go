@@ -12,7 +12,7 @@ import (
 )
 
 type decideCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	modeFlag
 	Partner   string   `arg:"" help:"The partner's id."`

@@ -49,7 +49,7 @@ func TestDecideAsks(t *testing.T) {
 	if err := json.Unmarshal([]byte(w.run(exitNo, release+" --json")), &v); err != nil || v.Released == nil || *v.Released || !v.Folded {
 		t.Errorf("%+v, %v", v, err)
 	}
-	w.run(exitNo, `decide acme dana --source sumsub-eu --check screening --status rejected --because "x" --yes`, "dana has sumsub-eu identity_verification overall", "manual")
+	w.run(exitUnknown, `decide acme dana --source sumsub-eu --check screening --status rejected --because "x" --yes`, "dana has sumsub-eu identity_verification overall", "manual")
 	w.run(exitNo, `decide acme dana --source nosuch --check identity_verification --status rejected --because "x" --yes`, "no such source")
 	w.run(exitYes, `decide acme dana --manual --check screening --status rejected --reasons sanctions_match --because "x" --yes --key k1`, "approved -> rejected")
 	w.run(exitYes, `decide acme dana --manual --check screening --status rejected --reasons sanctions_match --because "x" --yes --key k1`, "approved -> rejected")

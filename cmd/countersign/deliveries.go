@@ -1,9 +1,16 @@
 package main
 
-import "time"
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"countersign/relay/control/api"
+	"countersign/relay/control/client"
+)
 
 type deliveriesCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 	Dead     bool   `required:"" help:"List the dead ones (what is owed is in the metrics)."`
@@ -16,26 +23,34 @@ func (cmd *deliveriesCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.ListDeliveries(c.ctx, cmd.page(), cmd.Endpoint)
-	if err != nil {
-		return err
+	t := &table{head: []string{"ID", "SUBJECT", "SEQ", "TYPE", "REASON", "ATTEMPTS", "OWED SINCE", "LAST", "ANSWER"}}
+	list := func(ctx context.Context, p client.Page) (api.List[api.DeadDelivery], error) {
+		return cl.ListDeliveries(ctx, p, cmd.Endpoint)
 	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for _, d := range v.Data {
-		c.printf("%s  %-10s %-24s %d attempt(s), since %s\n", d.ID, d.Reason, d.Type, d.Failures, d.Owed.Format(time.RFC3339))
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, list, t, func(t *table, d *api.DeadDelivery) {
+		last, answer := "", ""
 		if n := len(d.Tries); n > 0 {
-			last := d.Tries[n-1]
-			c.printf("    last: %s %s, answer %d %s\n", last.At.Format(time.RFC3339), last.Reason, last.Code, last.Detail)
+			last, answer = when(d.Tries[n-1].At), lastAnswer(&d.Tries[n-1])
 		}
-	}
-	c.more(v.Next)
-	return nil
+		t.add(d.ID, subjectText(d.Subject), sequence(d.Sequence), d.Type, d.Reason, strconv.Itoa(d.Failures), when(d.Owed), last, answer)
+	})
 }
 
+// lastAnswer is what came of an attempt, in a word or two.
+func lastAnswer(t *api.Try) string {
+	code := ""
+	if t.Code != 0 {
+		code = strconv.Itoa(t.Code)
+	}
+	return strings.TrimSpace(strings.Join([]string{code, t.Reason, t.Detail}, " "))
+}
+
+// sequence is the number of a change as it is shown to people.
+func sequence(n uint64) string { return "#" + strconv.FormatUint(n, 10) }
+
 type redeliverCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	ID    string `arg:"" help:"The delivery's id, as countersign deliveries prints it."`
 	Force bool   `help:"Even if a later change of the subject has been delivered since."`
 }
@@ -46,9 +61,9 @@ func (cmd *redeliverCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cl.Redeliver(c.ctx, cmd.ID, cmd.Force); err != nil {
+	v, err := cl.Redeliver(c.ctx, cmd.ID, cmd.Force)
+	if err != nil {
 		return err
 	}
-	c.printf("%s is owed again\n", cmd.ID)
-	return nil
+	return cmd.say(c, v, "%s is owed again\n", cmd.ID)
 }

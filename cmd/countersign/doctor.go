@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -17,9 +16,8 @@ import (
 )
 
 type doctorCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
-	URL  string        `help:"Ask the gateway at this URL with the token in COUNTERSIGN_TOKEN, from any machine; no config is read. Else COUNTERSIGN_URL." placeholder:"URL"`
 	Ping bool          `help:"Send each endpoint a test webhook too, as endpoints ping does."`
 	Most time.Duration `help:"The whole takes no longer than this." default:"20s"`
 }
@@ -40,29 +38,19 @@ func (cmd *doctorCommand) Run(c *console) error {
 
 // find finds the gateway: at a URL, or through the config of one on this machine.
 func (cmd *doctorCommand) find(c *console, d *doctor) (err error) {
-	at := cmd.URL
+	cmd.tries = 1
+	at := cmd.named(c, cmd.URL)
 	if at == "" {
-		at, _ = c.env("COUNTERSIGN_URL")
-	}
-	if at == "" {
-		if d.cfg, err = cmd.load(c); err != nil {
+		if d.cfg, err = (configFlag{Config: cmp.Or(cmd.Config, "countersign.yaml")}).load(c); err != nil {
 			return err
 		}
 		d.base = "http://" + reachable(d.cfg.Listen.Control)
-		d.client, d.noClient = newClient(c, d.cfg)
+		d.client, d.noClient = cmd.client(c)
 		return nil
 	}
-	u, err := url.Parse(at)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return usageError("doctor wants a URL like https://gateway.example:8481")
-	}
-	token, ok := c.env("COUNTERSIGN_TOKEN")
-	if !ok || token == "" {
-		return usageError("doctor at a URL needs a token in COUNTERSIGN_TOKEN")
-	}
 	d.base = strings.TrimSuffix(at, "/")
-	d.client = client.New(client.Options{Base: d.base, Token: token, Tries: 1})
-	return nil
+	d.client, err = cmd.client(c)
+	return err
 }
 
 func (cmd *doctorCommand) print(c *console, found []finding, took time.Duration) error {

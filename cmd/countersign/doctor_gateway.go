@@ -85,7 +85,7 @@ func (d *doctor) owed(ctx context.Context) (found []finding) {
 	if d.client == nil {
 		return nil // said by gateway
 	}
-	samples, err := d.scrape(ctx)
+	series, err := d.scrape(ctx)
 	if errors.Is(err, client.ErrUnreachable) {
 		return nil // said by gateway
 	}
@@ -104,7 +104,7 @@ func (d *doctor) owed(ctx context.Context) (found []finding) {
 		for i := range v.Data {
 			e := &v.Data[i]
 			total, endpoints = total+e.Owed, endpoints+1
-			due := time.Duration(samples.of("outbox_oldest_due_seconds", `endpoint="`+e.ID+`"`) * float64(time.Second))
+			due := time.Duration(series.of("outbox_oldest_due_seconds", `endpoint="`+e.ID+`"`) * float64(time.Second))
 			for _, f := range owedTo(e, due) {
 				f.Of = e.ID
 				found = append(found, f)
@@ -155,28 +155,28 @@ func owedTo(e *api.Endpoint, due time.Duration) (found []finding) {
 	return found
 }
 
-// samples are what a gateway measures, by name and labels.
-type samples map[string]map[string]float64
+// series are what a gateway measures, by name and labels.
+type series map[string]map[string]float64
 
 // of is one of them; 0: there is none.
-func (s samples) of(name, labels string) float64 {
+func (s series) of(name, labels string) float64 {
 	return s["countersign_"+name][labels]
 }
 
 // all are those of a name, by labels, without those that are zero.
-func (s samples) all(name string) map[string]float64 {
+func (s series) all(name string) map[string]float64 {
 	m := maps.Clone(s["countersign_"+name])
 	maps.DeleteFunc(m, func(_ string, v float64) bool { return v == 0 })
 	return m
 }
 
 // scrape reads the metrics.
-func (d *doctor) scrape(ctx context.Context) (samples, error) {
+func (d *doctor) scrape(ctx context.Context) (series, error) {
 	text, err := d.client.Metrics(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	s := samples{}
+	s := series{}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -252,7 +252,7 @@ func (d *doctor) measured(ctx context.Context) (found []finding) {
 }
 
 // committed judges how long commits take.
-func committed(s samples) finding {
+func committed(s series) finding {
 	if running := s.of("store_commit_running_seconds", ""); running > 1 {
 		return bad("look at the disk: callbacks are refused until it has ended", "a commit has been running for %.1f s", running)
 	}

@@ -7,13 +7,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"countersign/relay/control/api"
 )
 
 type endpointsShowCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID string `arg:"" help:"The endpoint's id."`
 }
@@ -50,13 +49,13 @@ func (f jsonFlag) endpoint(c *console, v *api.EndpointDetail) error {
 		c.printf("  headers %s\n", strings.Join(v.Headers, ", "))
 	}
 	if v.Version > 0 {
-		c.printf("  version %d of %s\n", v.Version, v.ChangedAt.Format(time.RFC3339))
+		c.printf("  version %d of %s\n", v.Version, when(v.ChangedAt))
 	}
 	if v.Disabled != "" {
 		c.printf("  disabled: %s\n", v.Disabled)
 	}
 	if v.Paused != nil {
-		c.printf("  paused by %s since %s\n", v.Paused.By, v.Paused.At.Format(time.RFC3339))
+		c.printf("  paused by %s since %s\n", v.Paused.By, when(v.Paused.At))
 	}
 	c.printf("  owed %d, dead %d\n", v.Owed, v.Dead)
 	return nil
@@ -125,12 +124,12 @@ func (f *endpointFlags) body(c *console) (api.Fields, error) {
 }
 
 type endpointsCreateCommand struct {
-	configFlag
+	besideFlags
 	jsonFlag
 	endpointFlags
 	Partner string `arg:"" help:"The partner's id."`
 	ID      string `arg:"" help:"The endpoint's id, unique over all partners: 1 to 64 of a-z 0-9 . - _"`
-	Out     string `help:"Write its key to this file, which must not exist, with mode 0600." type:"path"`
+	Out     string `help:"Write its key to this file, which must not exist, with mode 0600." placeholder:"FILE" type:"path"`
 }
 
 // Run makes an endpoint, and hands its key over.
@@ -171,7 +170,7 @@ func (cmd *endpointsCreateCommand) Run(c *console) (err error) {
 }
 
 type endpointsUpdateCommand struct {
-	configFlag
+	besideFlags
 	jsonFlag
 	endpointFlags
 	versionFlag
@@ -196,7 +195,7 @@ func (cmd *endpointsUpdateCommand) Run(c *console) error {
 }
 
 type endpointsRemoveCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	removeFlags
 	ID string `arg:"" help:"The endpoint's id."`

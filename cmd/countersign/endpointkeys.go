@@ -1,38 +1,30 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"countersign/relay/control/api"
 	"countersign/relay/registry"
 )
 
+// key says what a key is that was just made.
 func (c *console) key(k *api.EndpointKey) {
-	id, made, until := k.ID, "", ", signs for good"
-	if id == "" {
-		id = "(in the config)"
+	until := "signs for good"
+	if !k.Until.IsZero() {
+		until = "signs until " + when(k.Until)
 	}
-	if !k.MadeAt.IsZero() {
-		made = " made " + k.MadeAt.Format(time.RFC3339)
-	}
-	switch {
-	case k.Status == "ended":
-		until = ", ended " + k.Until.Format(time.RFC3339)
-	case !k.Until.IsZero():
-		until = ", signs until " + k.Until.Format(time.RFC3339)
-	}
-	c.printf("%-24s %-8s %-7s%s%s\n", id, k.Kind, k.From, made, until)
+	c.printf("%s: %s, %s\n", k.ID, k.Kind, until)
 	if k.PublicKey != "" {
 		c.printf("  the partner verifies with %s\n", k.PublicKey)
 	}
 }
 
 type endpointsKeysCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID string `arg:"" help:"The endpoint's id."`
 }
@@ -50,15 +42,18 @@ func (cmd *endpointsKeysCommand) Run(c *console) error {
 	if cmd.JSON {
 		return c.show(v)
 	}
+	t := &table{head: []string{"KEY", "KIND", "FROM", "MADE", "STATUS", "UNTIL", "PUBLIC KEY"}}
 	for i := range v.Data {
-		c.key(&v.Data[i])
+		k := &v.Data[i]
+		t.add(cmp.Or(k.ID, "(in the config)"), k.Kind, k.From, when(k.MadeAt), k.Status, cmp.Or(when(k.Until), "for good"), k.PublicKey)
 	}
+	c.print(t)
 	return nil
 }
 
 // handed is where the secret of a new key goes.
 type handed struct {
-	Out string `help:"Write the secret of an hmac key to this file, which must not exist, with mode 0600." type:"path"`
+	Out string `help:"Write the secret of an hmac key to this file, which must not exist, with mode 0600." placeholder:"FILE" type:"path"`
 }
 
 // place makes the file that a secret goes to; nil: it goes to the terminal. That is seen to before
@@ -99,11 +94,11 @@ func (h *handed) hand(c *console, f *os.File, k *api.EndpointKey, quiet bool) er
 }
 
 type endpointsRotateCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	handed
 	ID      string `arg:"" help:"The endpoint's id."`
-	Kind    string `help:"hmac (the partner shares the secret) or ed25519 (the partner gets the public key). Without it, the kind of the newest key." enum:",hmac,ed25519" default:""`
+	Kind    string `help:"hmac (the partner shares the secret) or ed25519 (the partner gets the public key). Without it, the kind of the newest key." enum:",hmac,ed25519" default:"" placeholder:"KIND"`
 	Overlap string `help:"How long older keys sign on, up to 7d." default:"24h"`
 }
 
@@ -138,7 +133,7 @@ func (cmd *endpointsRotateCommand) Run(c *console) error {
 }
 
 type endpointsRevokeCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	handed
 	ID      string `arg:"" help:"The endpoint's id."`

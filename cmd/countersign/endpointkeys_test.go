@@ -63,13 +63,13 @@ func TestKeysByCommand(t *testing.T) {
 	if all := ids(); len(all) != 4 || all[3] != first[0] {
 		t.Errorf("of four keys %v are listed", all)
 	}
-	f(exitYes, "signs until", "keys", "acme-main")
+	f(exitYes, "signs   for good", "keys", "acme-main")
 	if code, out, errs := cli(t, nil, "audit", "--config", config); code != exitYes || !strings.Contains(out, "/v1/endpoints/acme-main/rotate  ok, made "+ids()[0]) {
 		t.Errorf("the trail: %d\n%s%s", code, out, errs)
 	}
 	f(exitYes, "is revoked", "revoke", "acme-main", first[0])
-	f(exitNo, "there is no such key that signs", "revoke", "acme-main", first[0])
-	f(exitNo, "there is no such endpoint", "keys", "nosuch")
+	f(exitUnknown, "there is no such key that signs", "revoke", "acme-main", first[0])
+	f(exitUnknown, "there is no such endpoint", "keys", "nosuch")
 	before := ids()
 	write(t, dir, "countersign.yaml", strings.Replace(kept, "{id: acme-main,", "{id: acme-main, format: blendfi,", 1))
 	if code, out, errs := cli(t, nil, "reload", "--config", config); code != exitNo || !strings.Contains(out+errs, "is an ed25519 key") {

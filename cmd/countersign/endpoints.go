@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
-	"time"
+
+	"countersign/relay/control/api"
 )
 
 type endpointsCommand struct {
@@ -22,7 +24,7 @@ type endpointsCommand struct {
 }
 
 type endpointsListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -33,37 +35,35 @@ func (cmd *endpointsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.ListEndpoints(c.ctx, cmd.page())
-	if err != nil {
-		return err
+	t := &table{head: []string{"ENDPOINT", "PARTNER", "FORMAT", "OWED", "DEAD", "STATE"}}
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, cl.ListEndpoints, t, func(t *table, e *api.Endpoint) {
+		t.add(e.ID, e.Partner, e.Format, strconv.FormatInt(e.Owed, 10), strconv.FormatInt(e.Dead, 10), endpointState(e))
+	})
+}
+
+// endpointState is how an endpoint is doing, in words.
+func endpointState(e *api.Endpoint) string {
+	state := "enabled"
+	if !e.BreakerOpened.IsZero() {
+		state = fmt.Sprintf("enabled, breaker %s since %s", strings.ReplaceAll(e.Breaker, "_", "-"), when(e.BreakerOpened))
+	} else if !e.FailingSince.IsZero() {
+		state = "enabled, failing since " + when(e.FailingSince)
 	}
-	if cmd.JSON {
-		return c.show(v)
+	if e.Disabled != "" {
+		state = "disabled: " + e.Disabled
 	}
-	for _, e := range v.Data {
-		state := "enabled"
-		if !e.BreakerOpened.IsZero() {
-			state = fmt.Sprintf("enabled, breaker %s since %s", strings.ReplaceAll(e.Breaker, "_", "-"), e.BreakerOpened.Format(time.RFC3339))
-		} else if !e.FailingSince.IsZero() {
-			state = "enabled, failing since " + e.FailingSince.Format(time.RFC3339)
-		}
-		if e.Disabled != "" {
-			state = "disabled: " + e.Disabled
-		}
-		if e.Paused != nil {
-			state = fmt.Sprintf("paused by %s since %s; %s", e.Paused.By, e.Paused.At.Format(time.RFC3339), state)
-		}
-		if e.Orphaned {
-			state = fmt.Sprintf("orphaned: not served; %d rejections or suspensions withheld", e.Withheld)
-		}
-		c.printf("%-20s %-12s %-12s owed %d, dead %d, %s\n", e.ID, e.Partner, e.Format, e.Owed, e.Dead, state)
+	if e.Paused != nil {
+		state = fmt.Sprintf("paused by %s since %s; %s", e.Paused.By, when(e.Paused.At), state)
 	}
-	c.more(v.Next)
-	return nil
+	if e.Orphaned {
+		state = fmt.Sprintf("orphaned: not served; %d rejections or suspensions withheld", e.Withheld)
+	}
+	return state
 }
 
 type endpointsResumeCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	ID string `arg:"" help:"The endpoint's id."`
 }
 
@@ -73,15 +73,16 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cl.Resume(c.ctx, cmd.ID); err != nil {
+	v, err := cl.Resume(c.ctx, cmd.ID)
+	if err != nil {
 		return err
 	}
-	c.printf("%s is enabled: what it is owed goes out now; what was answered 410 is among the dead\n", cmd.ID)
-	return nil
+	return cmd.say(c, v, "%s is enabled: what it is owed goes out now; what was answered 410 is among the dead\n", cmd.ID)
 }
 
 type endpointsPauseCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	ID string `arg:"" help:"The endpoint's id."`
 }
 
@@ -91,15 +92,15 @@ func (cmd *endpointsPauseCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cl.Pause(c.ctx, cmd.ID); err != nil {
+	v, err := cl.Pause(c.ctx, cmd.ID)
+	if err != nil {
 		return err
 	}
-	c.printf("%s is paused: what it is owed, and what comes for it, waits until it is resumed\n", cmd.ID)
-	return nil
+	return cmd.say(c, v, "%s is paused: what it is owed, and what comes for it, waits until it is resumed\n", cmd.ID)
 }
 
 type endpointsPingCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID string `arg:"" help:"The endpoint's id."`
 }

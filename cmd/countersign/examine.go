@@ -9,12 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"math"
 	"os"
 	"os/exec"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"syscall"
 
 	"countersign/ingest/journal"
@@ -145,16 +143,9 @@ func (cmd *checkCommand) file(c *console) error {
 	if cmd.Answers {
 		return examineHere(c.ctx, c.out, cmd.File, cmd.Mend)
 	}
-	var tick func(done, total int64)
-	if c.terminal {
-		tick = func(done, total int64) {
-			fmt.Fprintf(c.bar, "\r%s: %d %%", escape(cmd.File, ""), done*100/max(total, 1)) //nolint:errcheck // a terminal that is gone is no error of ours
-		}
-	}
-	rep, err := examineApart(c.ctx, cmd.File, cmd.Mend, tick)
-	if c.terminal {
-		fmt.Fprintf(c.bar, "\r%s\r", strings.Repeat(" ", min(len(escape(cmd.File, ""))+8, math.MaxInt16))) //nolint:errcheck // as above
-	}
+	work := c.working("check " + cmd.File)
+	rep, err := examineApart(c.ctx, cmd.File, cmd.Mend, work.percent)
+	work.end()
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 type subjectExportCommand struct {
-	configFlag
+	gatewayFlags
 	modeFlag
 	Out     string `type:"path" help:"Write it to this new file, which nobody but its owner may read, instead of to the standard output."`
 	Partner string `arg:"" help:"The partner's id."`

@@ -2,13 +2,13 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"countersign/relay/control/api"
 )
 
 type endpointsGiveUpCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	ID     string `arg:"" help:"The endpoint's id, or one that it had before."`
 	Yes    bool   `help:"Do it without asking." xor:"sure"`
 	DryRun bool   `help:"Say how many there are, and which rejections, and do nothing." xor:"sure"`
@@ -28,7 +28,14 @@ func (cmd *endpointsGiveUpCommand) Run(c *console) error {
 		if err != nil {
 			return err
 		}
-		cmd.tell(c, &v)
+		if cmd.DryRun && cmd.JSON {
+			return c.show(v)
+		}
+		say := c
+		if cmd.JSON {
+			say = &console{out: c.err}
+		}
+		cmd.tell(say, &v)
 		if cmd.DryRun {
 			return nil
 		}
@@ -37,6 +44,8 @@ func (cmd *endpointsGiveUpCommand) Run(c *console) error {
 			return errNo
 		}
 	}
+	work := c.working("give up what " + cmd.ID + " is owed")
+	defer work.end()
 	all, still := int64(0), ""
 	for {
 		v, err := cl.GiveUp(c.ctx, cmd.ID, false)
@@ -44,14 +53,16 @@ func (cmd *endpointsGiveUpCommand) Run(c *console) error {
 			return err
 		}
 		all += v.GivenUp
+		work.tell("%d given up", all)
 		if v.Owed > 0 && v.GivenUp > 0 {
 			continue
 		}
 		if v.Owed > 0 {
 			still = fmt.Sprintf(", and %d came since: say it again", v.Owed)
 		}
-		c.printf("given up of what %s was owed: %d%s; it is kept among the dead, and rejections stay alerted until they are acknowledged\n", v.Endpoint, all, still)
-		return nil
+		work.end()
+		v.GivenUp = all
+		return cmd.say(c, v, "given up of what %s was owed: %d%s; it is kept among the dead, and rejections stay alerted until they are acknowledged\n", v.Endpoint, all, still)
 	}
 }
 
@@ -60,7 +71,7 @@ func (cmd *endpointsGiveUpCommand) tell(c *console, v *api.GaveUp) {
 	c.printf("owed to %s: %d, of which rejections or suspensions: %d\n", v.Endpoint, v.Owed, v.Rejections)
 	for i := range v.Withheld {
 		w := &v.Withheld[i]
-		c.printf("%s  %s  #%d  %s  since %s\n", w.ID, subjectText(w.Subject), w.Sequence, w.Type, w.Since.Format(time.RFC3339))
+		c.printf("%s  %s  #%d  %s  since %s\n", w.ID, subjectText(w.Subject), w.Sequence, w.Type, when(w.Since))
 	}
 	if n := v.Rejections - int64(len(v.Withheld)); n > 0 {
 		c.printf("and %d more\n", n)

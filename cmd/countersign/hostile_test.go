@@ -177,7 +177,7 @@ func TestEveryCommandIsVisible(t *testing.T) {
 		"token list":   {""}, "token make": {"H --scope viewer --out %token"}, "token revoke": {"H"},
 		"trigger": {"sumsub-eu approved --subject H", "H approved", "sumsub-eu H"},
 		"check":   {"", "--file %hostile", "--explain"}, "restore": {"%hostile --yes"}, "doctor": {"", "--ping --json"},
-		"providers": {""}, "formats": {""}, "version": {""}, "listen": {"--format H", "--key H", "--key-file %hostile"}, "serve": {"--role H"}, "demo": {"--kafka"},
+		"providers": {"", "sumsub", "H"}, "formats": {""}, "version": {""}, "help": {"H", "endpoints H"}, "completion": {"bash", "H"}, "man": {"H", "decide"}, "listen": {"--format H", "--key H", "--key-file %hostile"}, "serve": {"--role H"}, "demo": {"--kafka"},
 		"verify":    {"--provider sumsub --key file:%key --body %hostile --headers %headers", "--provider H --body %hostile", "--provider sumsub --option H=H --body %hostile --key file:%key"},
 		"translate": {"--provider sumsub --body %body --headers %headers", "--provider sumsub --body %alike", "--provider sumsub --body %hostile"},
 		"sign":      {"--scheme standard --key file:%acme --body %hostile --id H", "--scheme H --key file:%acme --body %hostile"},
@@ -234,12 +234,12 @@ func sweep(t *testing.T, command, line, config string, files map[string]string) 
 		args = append(args, strings.ReplaceAll(w, "H", hostile))
 	}
 	os.Remove(files["token"])
-	if !slices.Contains([]string{"providers", "formats", "version", "verify", "translate", "sign", "listen", "demo"}, command) {
+	if !slices.Contains([]string{"providers", "formats", "version", "verify", "translate", "sign", "listen", "demo", "help", "completion", "man"}, command) {
 		args = append(args, "--config", config)
 	}
 	for _, form := range [][]string{nil, {"--json"}} {
 		code, out, errs := cli(t, map[string]string{"COUNTERSIGN_TOKEN": "an-operators-own-token-for-a-test"}, append(slices.Clone(args), form...)...)
-		if misuse := command == "serve" || command == "demo"; out+errs == "" || code == exitUsage && !misuse && !strings.Contains(errs, "--json") {
+		if misuse := slices.Contains([]string{"serve", "demo", "help", "completion", "man"}, command); out+errs == "" || code == exitUsage && !misuse && !strings.Contains(errs, "--json") {
 			t.Errorf("%q: exit %d, and nothing is shown by it: %q", args, code, errs)
 		}
 		if found := obeyed(out); found != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,9 +23,20 @@ type jsonFlag struct {
 	JSON bool `help:"Print JSON." name:"json"`
 }
 
+// say prints what a command has come to: v to scripts, a text to people.
+func (f jsonFlag) say(c *console, v any, format string, args ...any) error {
+	if f.JSON {
+		return c.show(v)
+	}
+	c.printf(format, args...)
+	return nil
+}
+
 // show prints v as one line of JSON.
-func (c *console) show(v any) error {
-	e := json.NewEncoder(c.out)
+func (c *console) show(v any) error { return encode(c.out, v) }
+
+func encode(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("print: %w", err)
@@ -32,7 +44,10 @@ func (c *console) show(v any) error {
 	return nil
 }
 
-type providersCommand struct{ jsonFlag }
+type providersCommand struct {
+	jsonFlag
+	Provider string `arg:"" optional:"" help:"Only this one, with its options and the samples for trigger."`
+}
 
 type providerView struct {
 	Name     string            `json:"name"`
@@ -50,21 +65,42 @@ func (cmd *providersCommand) Run(c *console) error {
 		views = append(views, providerView{a.Name, string(proved(a, nil)), a.Doc, a.Options, provider.SampleEvents(a.Name), a.Stream != nil})
 	}
 	views = append(views, providerView{Name: provider.GenericName, Evidence: string(kyc.Signed), Doc: "docs/ADDING.md: any other provider, by configuration alone"})
+	if cmd.Provider != "" {
+		i := slices.IndexFunc(views, func(v providerView) bool { return v.Name == cmd.Provider })
+		if i < 0 {
+			return unknownProvider(cmd.Provider)
+		}
+		if views = views[i : i+1]; !cmd.JSON {
+			c.provider(&views[0])
+			return nil
+		}
+	}
 	if cmd.JSON {
 		return c.show(views)
 	}
+	t := &table{head: []string{"PROVIDER", "PROVES", "HOW IT TELLS", "PAGE"}}
 	for _, v := range views {
-		c.printf("%-10s %-13s %s\n", v.Name, v.Evidence, v.Doc)
-		for _, o := range sortedKeys(v.Options) {
-			c.printf("           option %s: %s\n", o, v.Options[o])
-		}
+		how := "posts callbacks"
 		if v.Stream {
-			c.printf("           it posts no callbacks: its stream is followed, with the account in api\n")
-		} else if len(v.Samples) > 0 {
-			c.printf("           samples for trigger: %s\n", strings.Join(v.Samples, " "))
+			how = "its stream is followed"
 		}
+		t.add(v.Name, v.Evidence, how, v.Doc)
 	}
+	c.print(t)
 	return nil
+}
+
+// provider says all of one.
+func (c *console) provider(v *providerView) {
+	c.printf("%s  %s  %s\n", v.Name, v.Evidence, v.Doc)
+	for _, o := range sortedKeys(v.Options) {
+		c.printf("  option %s: %s\n", o, v.Options[o])
+	}
+	if v.Stream {
+		c.printf("  it posts no callbacks: its stream is followed, with the account in api\n")
+	} else if len(v.Samples) > 0 {
+		c.printf("  samples for trigger: %s\n", strings.Join(v.Samples, " "))
+	}
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -151,7 +187,7 @@ func readInput(c *console, name string) (b []byte, err error) {
 		b, err = os.ReadFile(name) //nolint:gosec // the user names it
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the body: %w", err)
+		return nil, fmt.Errorf("read %s: %w", cmp.Or(strings.TrimPrefix(name, "-"), "standard input"), err)
 	}
 	return b, nil
 }
@@ -274,7 +310,7 @@ type signCommand struct {
 func (cmd *signCommand) Run(c *console) error {
 	f, ok := format.ByName(cmd.Scheme)
 	if !ok {
-		return fmt.Errorf("format %s is not in this program (see countersign formats)", cmd.Scheme)
+		return unknownFormat(cmd.Scheme)
 	}
 	keys, err := readKeys(c, cmd.Key)
 	if err != nil {

@@ -6,26 +6,17 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 
-	"github.com/alecthomas/kong"
-
 	"countersign/outbox/store"
 	"countersign/relay/control/client"
-)
-
-// Exit codes, for scripts.
-const (
-	exitYes   = 0
-	exitNo    = 1
-	exitUsage = 2
 )
 
 // console is where a command reads and writes: main's streams, or a test's.
@@ -37,43 +28,48 @@ type console struct {
 	terminal bool                   // somebody sits at in
 	shown    bool                   // out is a terminal
 	watched  bool                   // err is a terminal
+	json     bool                   // errors are told to a script
+	asked    *client.Client         // the gateway that a command has asked; nil: none
 	ctx      context.Context        //nolint:containedctx // ends with the first interrupt; commands take it from here
 	last     atomic.Pointer[func()] // what is done before a second interrupt ends the process; nil: nothing
 }
 
 // commands is the command line.
 type commands struct {
-	Serve      serveCommand      `cmd:"" help:"Run the gateway."`
-	Demo       demoCommand       `cmd:"" help:"A whole round trip on this machine; nothing else is needed."`
-	Check      checkCommand      `cmd:"" help:"Explain every problem of a config, or check a database file."`
-	Providers  providersCommand  `cmd:"" help:"List the verification providers this program knows."`
-	Formats    formatsCommand    `cmd:"" help:"List the partner formats this program knows."`
-	Verify     verifyCommand     `cmd:"" help:"Explain step by step whether a captured callback is genuine."`
-	Translate  translateCommand  `cmd:"" help:"Show what a captured callback means."`
-	Sign       signCommand       `cmd:"" help:"Sign a body as a partner would receive it."`
-	Trigger    triggerCommand    `cmd:"" help:"Send a signed sample callback to a running gateway."`
-	Subject    subjectCommand    `cmd:"" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
-	Listen     listenCommand     `cmd:"" help:"Be a partner: verify, print, forward."`
-	Deliveries deliveriesCommand `cmd:"" help:"List deliveries that ended without a 2xx."`
-	Redeliver  redeliverCommand  `cmd:"" help:"Order a dead delivery again."`
-	Replay     replayCommand     `cmd:"" help:"Tell an endpoint again what is dead, what it was told in a span of time, or where each person stands."`
-	Withheld   withheldCommand   `cmd:"" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`
-	Partners   partnersCommand   `cmd:"" help:"List, show, make, change or remove partners."`
-	Endpoints  endpointsCommand  `cmd:"" help:"List, show, make, change or remove endpoints, take a disabled one up again, rotate and revoke their keys."`
-	Quarantine quarantineCommand `cmd:"" help:"List, show, release or discard what could not be applied."`
-	Questions  questionsCommand  `cmd:"" help:"List, or close, what providers have still to be asked."`
-	Submit     submitCommand     `cmd:"" help:"Register whose a provider's ref is."`
-	Refs       refsCommand       `cmd:"" help:"List refs that several have registered, or say whose one is."`
-	Decide     decideCommand     `cmd:"" help:"Decide about a check of a person: a status, or the release of what holds it."`
-	Policy     policyCommand     `cmd:"" help:"Show or apply a partner's newest policy."`
-	Audit      auditCommand      `cmd:"" help:"List who changed what, and verify that the list is whole."`
-	Token      tokenCommand      `cmd:"" help:"List, make or revoke tokens of the control API."`
-	Reload     reloadCommand     `cmd:"" help:"Have a running gateway read its config again, or say what that would change."`
-	Backup     backupCommand     `cmd:"" help:"Copy the database of a running gateway, and check the copy."`
-	Compact    compactCommand    `cmd:"" help:"Give the free pages of the database back to the disk, while the gateway runs, and leave nothing in it that was deleted."`
-	Restore    restoreCommand    `cmd:"" help:"Put a backup in the place of the database of a gateway that does not run."`
-	Doctor     doctorCommand     `cmd:"" help:"Look at clock, disk, limits, names, TLS, partners and brokers, and at what is owed: a table of what is wrong and what to do."`
-	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Serve      serveCommand      `cmd:"" group:"run" help:"Run the gateway."`
+	Demo       demoCommand       `cmd:"" group:"run" help:"A whole round trip on this machine; nothing else is needed."`
+	Check      checkCommand      `cmd:"" group:"run" help:"Explain every problem of a config, or check a database file."`
+	Doctor     doctorCommand     `cmd:"" group:"run" help:"Look at clock, disk, limits, names, TLS, partners and brokers, and at what is owed: a table of what is wrong and what to do."`
+	Trigger    triggerCommand    `cmd:"" group:"run" help:"Send a signed sample callback to a running gateway."`
+	Subject    subjectCommand    `cmd:"" group:"people" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
+	Deliveries deliveriesCommand `cmd:"" group:"told" help:"List deliveries that ended without a 2xx."`
+	Redeliver  redeliverCommand  `cmd:"" group:"told" help:"Order a dead delivery again."`
+	Replay     replayCommand     `cmd:"" group:"told" help:"Tell an endpoint again what is dead, what it was told in a span of time, or where each person stands."`
+	Withheld   withheldCommand   `cmd:"" group:"told" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`
+	Partners   partnersCommand   `cmd:"" group:"told" help:"List, show, make, change or remove partners."`
+	Endpoints  endpointsCommand  `cmd:"" group:"told" help:"List, show, make, change or remove endpoints, take a disabled one up again, rotate and revoke their keys."`
+	Quarantine quarantineCommand `cmd:"" group:"held" help:"List, show, release or discard what could not be applied."`
+	Questions  questionsCommand  `cmd:"" group:"held" help:"List, or close, what providers have still to be asked."`
+	Submit     submitCommand     `cmd:"" group:"people" help:"Register whose a provider's ref is."`
+	Refs       refsCommand       `cmd:"" group:"people" help:"List refs that several have registered, or say whose one is."`
+	Decide     decideCommand     `cmd:"" group:"people" help:"Decide about a check of a person: a status, or the release of what holds it."`
+	Policy     policyCommand     `cmd:"" group:"people" help:"Show or apply a partner's newest policy."`
+	Audit      auditCommand      `cmd:"" group:"keep" help:"List who changed what, and verify that the list is whole."`
+	Token      tokenCommand      `cmd:"" group:"keep" help:"List, make or revoke tokens of the control API."`
+	Reload     reloadCommand     `cmd:"" group:"run" help:"Have a running gateway read its config again, or say what that would change."`
+	Backup     backupCommand     `cmd:"" group:"keep" help:"Copy the database of a running gateway, and check the copy."`
+	Compact    compactCommand    `cmd:"" group:"keep" help:"Give the free pages of the database back to the disk, while the gateway runs, and leave nothing in it that was deleted."`
+	Restore    restoreCommand    `cmd:"" group:"keep" help:"Put a backup in the place of the database of a gateway that does not run."`
+	Providers  providersCommand  `cmd:"" group:"try" help:"List the verification providers this program knows."`
+	Formats    formatsCommand    `cmd:"" group:"try" help:"List the partner formats this program knows."`
+	Verify     verifyCommand     `cmd:"" group:"try" help:"Explain step by step whether a captured callback is genuine."`
+	Translate  translateCommand  `cmd:"" group:"try" help:"Show what a captured callback means."`
+	Sign       signCommand       `cmd:"" group:"try" help:"Sign a body as a partner would receive it."`
+	Listen     listenCommand     `cmd:"" group:"try" help:"Be a partner: verify, print, forward."`
+	Version    versionCommand    `cmd:"" group:"about" help:"Print the version."`
+	Help       helpCommand       `cmd:"" group:"about" help:"Say what a command does, how it is used and how it ends."`
+	Completion completionCommand `cmd:"" group:"about" help:"Print what completes commands in bash, zsh or fish."`
+	Man        manCommand        `cmd:"" group:"about" help:"Print manual pages, or write them all to a directory."`
 }
 
 func main() {
@@ -138,67 +134,21 @@ func isTerminal(f *os.File) bool {
 	return err != nil || !os.SameFile(fi, null)
 }
 
-// errNo is a plain "no": the command has said why, exit 1.
-var errNo = errors.New("no")
+// defaultPath is where the config is looked for.
+const defaultPath = "countersign.yaml"
 
-// usageError is a call that cannot be meant: exit 2.
-type usageError string
-
-// Error implements error.
-func (e usageError) Error() string { return string(e) }
-
-// run is main without the process: it returns the exit code.
-func run(c *console, args []string) int {
-	c.out, c.err, c.bar = visible{c.out}, visible{c.err}, c.err
-	var cmds commands
-	exit := -1
-	parser, err := kong.New(&cmds, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
-		kong.Writers(c.out, c.err), kong.Exit(func(code int) { exit = code }), kong.UsageOnError(), kong.Bind(c))
-	if err != nil {
-		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
-		return exitUsage
-	}
-	k, err := parser.Parse(args)
-	if exit >= 0 { // --help
-		return exit
-	}
-	if err != nil {
-		c.complain(fmt.Errorf("%w (try countersign --help)", err))
-		return exitUsage
-	}
-	var misused usageError
-	switch err := k.Run(); {
-	case err == nil:
-		return exitYes
-	case errors.As(err, &misused):
-		c.complain(err)
-		return exitUsage
-	case errors.Is(err, errNo):
-		return exitNo
-	case errors.Is(err, client.ErrUnreachable):
-		c.complain(fmt.Errorf("%w; is it running with this config?", err))
-		return exitNo
-	default:
-		c.complain(err)
-		return exitNo
-	}
-}
-
-// configFlag is the flag of every command that reads the config.
+// configFlag is the flag of every command that is about a config itself.
 type configFlag struct {
 	Config string `help:"The config file." default:"countersign.yaml" type:"path"`
 }
 
-// load reads the config, or prints every problem and fails.
+// load reads the config, or says every problem of it.
 func (f configFlag) load(c *console) (*Config, error) {
 	cfg, problems := loadConfig(f.Config, c.env, knownNames())
-	if len(problems) == 0 {
-		return cfg, nil
+	if len(problems) > 0 {
+		return nil, &configError{path: f.Config, problems: problems}
 	}
-	for _, p := range problems {
-		fmt.Fprintln(c.err, p) //nolint:errcheck // as above
-	}
-	return nil, fmt.Errorf("%d problem(s) in %s", len(problems), f.Config)
+	return cfg, nil
 }
 
 type serveCommand struct {
@@ -296,12 +246,11 @@ func (g *gateway) callbackAddr() string {
 	return in.Addr().String()
 }
 
-type versionCommand struct{}
+type versionCommand struct{ jsonFlag }
 
 // Run prints the version.
-func (versionCommand) Run(c *console) error { //nolint:unparam // kong calls nothing that returns no error
-	c.printf("countersign %s\n", version())
-	return nil
+func (cmd *versionCommand) Run(c *console) error {
+	return cmd.say(c, map[string]string{"version": version(), "go": runtime.Version()}, "countersign %s\n", version())
 }
 
 // version is the module's version, or the commit it was built from.

@@ -47,7 +47,7 @@ func TestPartnersAreRenamed(t *testing.T) {
 			return regexp.MustCompile(want).MatchString(out)
 		})
 	}
-	owes("main .* owed 2, dead 0, enabled")
+	owes("main .* 2 +0 +enabled")
 	use("globex", entry("id: globex, renamed_from: acme", "main"))
 	says(exitNo, `partners\[0\].renamed_from: partner globex is to take the place of acme, which cannot be done while this process runs; restart`, "reload")
 	m.stop()
@@ -59,7 +59,7 @@ func TestPartnersAreRenamed(t *testing.T) {
 	use("globex", entry("id: globex, renamed_from: acme", "main"))
 	says(exitYes, `warning: .*partner acme becomes globex: its people,`, "check", "--against", data)
 	m = launch(t, config, "", nil).ready()
-	owes("main +globex .* owed 2, dead 0, enabled")
+	owes("main +globex .* 2 +0 +enabled")
 	h.recover()
 	eventually(t, "what was owed is told", func() bool { return len(h.taken()) == 2 })
 	m.says("user-001", "rejected_final")
@@ -76,7 +76,7 @@ func TestPartnersAreRenamed(t *testing.T) {
 
 	says(exitYes, "is in order", "check", "--against", data)
 	m = launch(t, config, "", nil).ready() // with the same config: there is nothing to do
-	owes("main +globex .* owed 0, dead 0, enabled")
+	owes("main +globex .* 0 +0 +enabled")
 	m.stop()
 	if strings.Contains(m.log.String(), "partner_renamed") {
 		t.Errorf("a second start renames:\n%s", m.log)

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"countersign/relay/control/api"
 	"countersign/relay/control/client"
@@ -21,7 +21,7 @@ type quarantineCommand struct {
 }
 
 type quarantineListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 	Records bool `help:"List records that wait for their subject."`
@@ -36,38 +36,23 @@ func (cmd *quarantineListCommand) Run(c *console) error {
 	if cmd.Records {
 		return cmd.records(c, cl)
 	}
-	v, err := cl.ListQuarantine(c.ctx, cmd.page())
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for _, i := range v.Data {
-		c.printf("%s  %s  %-12s %-14s %s\n", i.ID, i.At.Format(time.RFC3339), i.Source, i.Reason, i.Detail)
-	}
-	c.more(v.Next)
-	return nil
+	t := &table{head: []string{"ID", "AT", "SOURCE", "REASON", "DETAIL"}}
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, cl.ListQuarantine, t, func(t *table, i *api.QuarantinedBody) {
+		t.add(i.ID, when(i.At), i.Source, i.Reason, i.Detail)
+	})
 }
 
 func (cmd *quarantineListCommand) records(c *console, cl *client.Client) error {
-	v, err := cl.ListHeld(c.ctx, cmd.page())
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for _, r := range v.Data {
-		c.printf("%s  %s  %-12s %-10s %s %s  refs %s\n", r.ID, r.At.Format(time.RFC3339), r.Source, r.Reason, r.Check, r.Status,
-			strings.Join(slices.DeleteFunc([]string{r.ProviderRef, r.VerificationRef, r.ParentRef}, func(s string) bool { return s == "" }), " "))
-	}
-	c.more(v.Next)
-	return nil
+	t := &table{head: []string{"ID", "AT", "SOURCE", "REASON", "CHECK", "STATUS", "REFS"}}
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, cl.ListHeld, t, func(t *table, r *api.UnroutedRecord) {
+		refs := slices.DeleteFunc([]string{r.ProviderRef, r.VerificationRef, r.ParentRef}, func(s string) bool { return s == "" })
+		t.add(r.ID, when(r.At), r.Source, r.Reason, r.Check, r.Status, strings.Join(refs, " "))
+	})
 }
 
 type quarantineShowCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	ID string `arg:"" help:"The body's id, as countersign quarantine prints it."`
 }
 
@@ -85,7 +70,8 @@ func (cmd *quarantineShowCommand) Run(c *console) error {
 }
 
 type quarantineReleaseCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	ID      string `arg:"" help:"The id, as countersign quarantine prints it."`
 	Partner string `help:"Of a record: the partner whose subject it is about."`
 	Subject string `help:"Of a record: the subject's id, as the partner knows it."`
@@ -106,6 +92,8 @@ func (cmd *quarantineReleaseCommand) Run(c *console) error {
 		return err
 	}
 	switch {
+	case cmd.JSON:
+		return c.show(v)
 	case v.Kept != "" && v.Updates != nil:
 		c.printf("%s is released: %d update(s); the body is kept on as %s\n", cmd.ID, *v.Updates, v.Kept)
 	case v.Updates != nil:
@@ -117,7 +105,8 @@ func (cmd *quarantineReleaseCommand) Run(c *console) error {
 }
 
 type quarantineDiscardCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	ID string `arg:"" help:"The id, as countersign quarantine prints it."`
 }
 
@@ -127,15 +116,15 @@ func (cmd *quarantineDiscardCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cl.Discard(c.ctx, cmd.ID); err != nil {
+	v, err := cl.Discard(c.ctx, cmd.ID)
+	if err != nil {
 		return err
 	}
-	c.printf("%s is discarded\n", cmd.ID)
-	return nil
+	return cmd.say(c, v, "%s is discarded\n", cmd.ID)
 }
 
 type quarantineTakeBackCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID      string `arg:"" help:"The record's id, as countersign quarantine --records printed it."`
 	Because string `required:"" help:"Why, for whoever must explain it later."`
@@ -165,13 +154,14 @@ func (cmd *quarantineTakeBackCommand) Run(c *console) error {
 }
 
 type submitCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	modeFlag
 	Partner string `arg:"" help:"The partner's id."`
 	Subject string `arg:"" help:"The subject's id, as the partner knows it."`
 	Source  string `arg:"" help:"The source whose callbacks will carry the ref."`
 	Ref     string `arg:"" help:"The provider's id of the person or of the verification."`
-	Kind    string `help:"individual or company." enum:"individual,company," default:""`
+	Kind    string `help:"individual or company." enum:"individual,company," default:"" placeholder:"KIND"`
 }
 
 // Run registers whose a provider's ref is.
@@ -181,11 +171,11 @@ func (cmd *submitCommand) Run(c *console) error {
 		return err
 	}
 	ask := api.SubmissionAsk{Partner: cmd.Partner, Subject: cmd.Subject, Source: cmd.Source, ProviderRef: cmd.Ref, Kind: cmd.Kind, Livemode: cmd.Livemode}
-	if _, err := cl.Submit(c.ctx, ask); err != nil {
+	v, err := cl.Submit(c.ctx, ask)
+	if err != nil {
 		return err
 	}
-	c.printf("callbacks of %s about %s are %s/%s's\n", cmd.Source, cmd.Ref, cmd.Partner, cmd.Subject)
-	return nil
+	return cmd.say(c, v, "callbacks of %s about %s are %s/%s's\n", cmd.Source, cmd.Ref, cmd.Partner, cmd.Subject)
 }
 
 type policyCommand struct {
@@ -194,7 +184,7 @@ type policyCommand struct {
 }
 
 type policyShowCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	Partner string `arg:"" help:"The partner's id."`
 }
@@ -245,7 +235,8 @@ func (cmd *policyShowCommand) Run(c *console) error {
 }
 
 type policyApplyCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	Partner string `arg:"" help:"The partner's id."`
 	Yes     bool   `help:"Do it; without this it only shows who would move."`
 }
@@ -261,13 +252,12 @@ func (cmd *policyApplyCommand) Run(c *console) error {
 		if err != nil {
 			return err
 		}
-		c.printf("%s\nnothing was done: add --yes\n", planned(v))
-		return errNo
+		return errors.Join(errNo, cmd.say(c, v, "%s\nnothing was done: add --yes\n", planned(v)))
 	}
+	work := c.working("apply the policy of " + cmd.Partner)
 	v, err := cl.ApplyPolicy(c.ctx, cmd.Partner)
-	if err != nil {
+	if work.end(); err != nil {
 		return err
 	}
-	c.printf("%s\napplied\n", planned(v))
-	return nil
+	return cmd.say(c, v, "%s\napplied\n", planned(v))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"strconv"
 	"strings"
@@ -16,12 +17,8 @@ type partnersCommand struct {
 	Remove partnersRemoveCommand `cmd:"" help:"Take a partner that was made here away, with its endpoints; what is owed stays owed."`
 }
 
-func (c *console) partner(p *api.PartnerDetail) {
-	c.printf("%-20s %-7s endpoints: %s\n", p.ID, p.From, strings.Join(p.Endpoints, ", "))
-}
-
 type partnersListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -32,22 +29,14 @@ func (cmd *partnersListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.ListPartners(c.ctx, cmd.page())
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for i := range v.Data {
-		c.partner(&v.Data[i])
-	}
-	c.more(v.Next)
-	return nil
+	t := &table{head: []string{"PARTNER", "FROM", "ENDPOINTS"}}
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, cl.ListPartners, t, func(t *table, p *api.PartnerDetail) {
+		t.add(p.ID, p.From, strings.Join(p.Endpoints, ", "))
+	})
 }
 
 type partnersShowCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID string `arg:"" help:"The partner's id."`
 }
@@ -70,9 +59,9 @@ func (f jsonFlag) print(c *console, v *api.PartnerDetail) error {
 	if f.JSON {
 		return c.show(v)
 	}
-	c.partner(v)
+	c.printf("%s, from %s\n  endpoints %s\n", v.ID, v.From, cmp.Or(strings.Join(v.Endpoints, ", "), "none"))
 	if v.Version > 0 {
-		c.printf("  version %d of %s\n", v.Version, v.ChangedAt.Format("2006-01-02T15:04:05Z07:00"))
+		c.printf("  version %d of %s\n", v.Version, when(v.ChangedAt))
 	}
 	p := &v.Policy
 	c.printf("  requires %s of a person, %s of a business; valid %d months, notice %d days; at most %d refs without a callback\n",
@@ -110,7 +99,7 @@ func given(in api.Fields, name string, v any, was bool) {
 }
 
 type partnersCreateCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	partnerFlags
 	ID string `arg:"" help:"The partner's id: 1 to 64 of a-z 0-9 . - _"`
@@ -145,7 +134,7 @@ func (f versionFlag) match() string {
 }
 
 type partnersUpdateCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	partnerFlags
 	versionFlag
@@ -188,7 +177,7 @@ func (c *console) left(v *api.Removed, asJSON bool) error {
 }
 
 type partnersRemoveCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	removeFlags
 	ID string `arg:"" help:"The partner's id."`

@@ -95,12 +95,12 @@ partners: []
 	h.well = false
 	h.mu.Unlock()
 	m.says("acme:ann", "rejected_final")
-	eventually(t, "it is owed", func() bool { return strings.Contains(do(exitYes, "endpoints"), "owed 1,") })
+	eventually(t, "it is owed", func() bool { return strings.Contains(do(exitYes, "endpoints"), " 1     0 ") })
 	if dry := do(exitYes, "endpoints", "remove", "acme-main", "--dry-run"); !strings.Contains(dry, "1 owed to it stay owed, 0 dead, 1 rejections or suspensions withheld") {
 		t.Errorf("a dry run says %s", dry)
 	}
 	do(exitYes, "endpoints", "remove", "acme-main")
-	if list := do(exitYes, "endpoints"); !strings.Contains(list, "owed 1, dead 0, orphaned") {
+	if list := do(exitYes, "endpoints"); !strings.Contains(list, "1     0     orphaned") {
 		t.Errorf("after it was removed: %s", list)
 	}
 	h.recover()
@@ -174,14 +174,14 @@ func TestReloadKeepsWhatIsMade(t *testing.T) {
 	do(exitYes, "endpoints", "create", "acme", "acme-more", "--url", "http://127.0.0.1:9/", "--out", filepath.Join(dir, "more.key"))
 	write(t, dir, "countersign.yaml", string(b)+"  - id: beta\n")
 	do(exitYes, "reload")
-	if list := do(exitYes, "partners"); !strings.Contains(list, "acme-main, acme-more") || !strings.Contains(list, "beta") || !strings.Contains(list, "endpoints: gamma-main") {
+	if list := do(exitYes, "partners"); !strings.Contains(list, "acme-main, acme-more") || !strings.Contains(list, "beta") || !strings.Contains(list, "api     gamma-main") {
 		t.Errorf("after a reload: %s", list)
 	}
 	write(t, dir, "countersign.yaml", string(b)+"  - id: gamma\n")
 	if said := do(exitNo, "reload"); !strings.Contains(said, "partner gamma was made through the API") {
 		t.Errorf("a config that names what is kept: %s", said)
 	}
-	if list := do(exitYes, "partners"); !strings.Contains(list, "beta") || !strings.Contains(list, "endpoints: gamma-main") {
+	if list := do(exitYes, "partners"); !strings.Contains(list, "beta") || !strings.Contains(list, "api     gamma-main") {
 		t.Errorf("after a reload that was refused: %s", list)
 	}
 	m.stop()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"countersign/relay/control/api"
@@ -14,7 +15,8 @@ type questionsCommand struct {
 }
 
 type questionsDiscardCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	ID     string        `arg:"" optional:"" help:"The question's id, as countersign questions prints it."`
 	Source string        `help:"In place of an id: close the source's questions that callbacks raised which proved nothing of who sent them."`
 	Older  time.Duration `help:"With --source: only those that are open for longer, such as 1h."`
@@ -43,11 +45,11 @@ func (cmd *questionsDiscardCommand) Run(c *console) error {
 	if many {
 		return cmd.old(c, cl)
 	}
-	if _, err := cl.DiscardQuestion(c.ctx, cmd.ID); err != nil {
+	v, err := cl.DiscardQuestion(c.ctx, cmd.ID)
+	if err != nil {
 		return err
 	}
-	c.printf("%s is closed; what was claimed stays as it is\n", cmd.ID)
-	return nil
+	return cmd.say(c, v, "%s is closed; what was claimed stays as it is\n", cmd.ID)
 }
 
 // old closes all that are open for longer.
@@ -60,7 +62,7 @@ func (cmd *questionsDiscardCommand) old(c *console, cl *client.Client) error {
 		}
 		fmt.Fprintf(c.err, "%d question(s) of %s are open for longer than %s\n", v.Count, cmd.Source, cmd.Older) //nolint:errcheck // a terminal that is gone is no error of ours
 		if cmd.DryRun {
-			return nil
+			return cmd.say(c, v, "nothing was done\n")
 		}
 		if v.Count == 0 || !c.sure() {
 			fmt.Fprintln(c.err, "nothing was done") //nolint:errcheck // the same
@@ -71,12 +73,11 @@ func (cmd *questionsDiscardCommand) old(c *console, cl *client.Client) error {
 	if err != nil {
 		return err
 	}
-	c.printf("%d question(s) of %s are closed; what was claimed stays as it is\n", v.Count, cmd.Source)
-	return nil
+	return cmd.say(c, v, "%d question(s) of %s are closed; what was claimed stays as it is\n", v.Count, cmd.Source)
 }
 
 type questionsListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -87,16 +88,8 @@ func (cmd *questionsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.ListQuestions(c.ctx, cmd.page())
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for _, q := range v.Data {
-		c.printf("%s  since %s  %d tries, next %s  %s\n", q.ID, q.Since.Format(time.RFC3339), q.Tries, q.Due.Format(time.RFC3339), q.Error)
-	}
-	c.more(v.Next)
-	return nil
+	t := &table{head: []string{"ID", "SINCE", "TRIES", "NEXT", "ERROR"}}
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, cl.ListQuestions, t, func(t *table, q *api.Question) {
+		t.add(q.ID, when(q.Since), strconv.Itoa(q.Tries), when(q.Due), q.Error)
+	})
 }

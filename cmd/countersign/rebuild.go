@@ -1,10 +1,6 @@
 package main
 
-import (
-	"time"
-
-	"countersign/relay/control/api"
-)
+import "countersign/relay/control/api"
 
 type subjectCommand struct {
 	Show    subjectShowCommand    `cmd:"" default:"withargs" help:"Show who told us what of a person, what we made of it, and whom we told."`
@@ -14,7 +10,7 @@ type subjectCommand struct {
 }
 
 type subjectAsideCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -25,22 +21,14 @@ func (cmd *subjectAsideCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.ListSetAside(c.ctx, cmd.page())
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for _, a := range v.Data {
-		c.printf("%s/%s  since %s: a record of bucket %s is damaged\n", a.Partner, a.ID, a.Since.Format(time.RFC3339), a.Bucket)
-	}
-	c.more(v.Next)
-	return nil
+	t := &table{head: []string{"SUBJECT", "SINCE", "DAMAGED BUCKET"}}
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, cl.ListSetAside, t, func(t *table, a *api.SetAside) {
+		t.add(a.Partner+"/"+a.ID, when(a.Since), a.Bucket)
+	})
 }
 
 type subjectRebuildCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	modeFlag
 	Partner   string   `arg:"" help:"The partner's id."`

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"time"
-
-	"countersign/relay/control/api"
-)
+import "countersign/relay/control/api"
 
 type refsCommand struct {
 	List   refsListCommand   `cmd:"" default:"withargs" help:"List refs that were registered, or said to be, more than one person's; what comes for them is held."`
@@ -12,7 +8,7 @@ type refsCommand struct {
 }
 
 type refsListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -23,36 +19,25 @@ func (cmd *refsListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.ListConflicts(c.ctx, cmd.page())
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for _, r := range v.Data {
+	t := &table{head: []string{"SOURCE", "REF", "MODE", "SINCE", "CLAIMED FOR", "HOW", "AT"}}
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, cl.ListConflicts, t, func(t *table, r *api.ContestedRef) {
 		mode := "test"
 		if r.Livemode {
 			mode = "live"
 		}
-		c.printf("%s  %s  %s  since %s\n", r.Source, r.ProviderRef, mode, r.Since.Format(time.RFC3339))
 		for _, s := range r.Claims {
-			by := "said by the provider"
+			how := "said by the provider"
 			if s.Registered {
-				by = "registered"
+				how = "registered"
 			}
-			if !s.At.IsZero() {
-				by += " " + s.At.Format(time.RFC3339)
-			}
-			c.printf("    %s/%s  %s\n", s.Partner, s.Subject, by)
+			t.add(r.Source, r.ProviderRef, mode, when(r.Since), s.Partner+"/"+s.Subject, how, when(s.At))
 		}
-	}
-	c.more(v.Next)
-	return nil
+	})
 }
 
 type refsSettleCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	modeFlag
 	Source  string `arg:"" help:"The source whose ref it is."`
 	Ref     string `arg:"" help:"The provider's id of the person or of the verification."`
@@ -68,9 +53,9 @@ func (cmd *refsSettleCommand) Run(c *console) error {
 		return err
 	}
 	ask := api.SettleAsk{Source: cmd.Source, ProviderRef: cmd.Ref, Partner: cmd.Partner, Subject: cmd.Subject, Livemode: cmd.Livemode, Reason: cmd.Because}
-	if _, err := cl.Settle(c.ctx, ask); err != nil {
+	v, err := cl.Settle(c.ctx, ask)
+	if err != nil {
 		return err
 	}
-	c.printf("%s of %s is %s/%s's from now on; what was held for it is applied\n", cmd.Ref, cmd.Source, cmd.Partner, cmd.Subject)
-	return nil
+	return cmd.say(c, v, "%s of %s is %s/%s's from now on; what was held for it is applied\n", cmd.Ref, cmd.Source, cmd.Partner, cmd.Subject)
 }

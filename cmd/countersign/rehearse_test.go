@@ -66,7 +66,7 @@ var brokenSets = []struct {
 }{
 	{"no config", `countersign.yaml: cannot be read: it does not exist; name`, func(s *site) bool { os.Remove(s.config); return true }},
 	{"no YAML", `countersign.yaml:\d+: is not YAML.*; check`, func(s *site) bool { s.write("countersign.yaml", "mode: [\n"); return true }},
-	{"unknown key", `:2: lissen: unknown key; use one of`, func(s *site) bool { s.add("lissen: {}"); return true }},
+	{"unknown key", `:2: lissen: unknown key; did you mean listen\? use one of`, func(s *site) bool { s.add("lissen: {}"); return true }},
 	{"a key that is not set", `:5: sources\[0\].keys\[0\]: the environment variable NO_SUCH is not set; set`, func(s *site) bool { s.change("file:sumsub.key", "env:NO_SUCH"); return true }},
 	{"a key file that is not there", `:5: sources\[0\].keys\[0\]: .* does not exist; create`, func(s *site) bool { s.change("file:sumsub.key", "file:nothing.key"); return true }},
 	{"a key file that may not be read", `sources\[0\].keys\[0\]: .*permission denied; create`, func(s *site) bool { s.asUser(); return os.Chmod(s.path("sumsub.key"), 0) == nil }},

@@ -8,19 +8,18 @@ import (
 )
 
 type reloadCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	DryRun bool `help:"Only say what would change, and what becomes of what is owed."`
 }
 
-// Run has the running gateway read its config again. The config that is named here says where that
-// gateway is, and what it reads is the file it was started with.
+// Run has the running gateway read its config again: the file it was started with, whichever may be
+// named here to say where it is.
 func (cmd *reloadCommand) Run(c *console) error {
-	cfg, problems := whereabouts(cmd.Config, c.env)
-	if cfg == nil {
-		return cmd.refused(c, faults(problems))
+	cl, err := cmd.client(c)
+	if bad, ok := errors.AsType[*configError](err); ok {
+		return cmd.refused(c, faults(bad.problems))
 	}
-	cl, err := newClient(c, cfg)
 	if err != nil {
 		return err
 	}
@@ -52,18 +51,6 @@ func (cmd *reloadCommand) Run(c *console) error {
 		c.printf("%s would be applied: %d difference(s); nothing was changed\n", r.Config, len(r.Differences))
 	}
 	return nil
-}
-
-// whereabouts reads a config as far as it says where its gateway is, however wrong the rest may be:
-// that is for the gateway to say, which has its secrets. nil: it cannot be read at all.
-func whereabouts(path string, env func(string) (string, bool)) (*Config, []problem) {
-	l := newLoader(path, env, knownNames())
-	root := l.parse()
-	if root == nil {
-		return nil, l.problems
-	}
-	l.root(root)
-	return l.cfg, nil
 }
 
 func (c *console) difference(d *api.Difference) {

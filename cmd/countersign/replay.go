@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ type replayCommand struct {
 
 // replayFlags are those of every replay that is asked for.
 type replayFlags struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	Rate    float64 `help:"Deliveries a second at most." default:"100"`
 	DryRun  bool    `help:"Count what would be told, and order nothing."`
@@ -88,7 +89,7 @@ func (c *console) replay(r *api.Replay) {
 	case r.Kind == "current":
 		what = "where persons stand"
 	case r.Kind == "range":
-		what += " from " + r.Since.Format(time.RFC3339) + " until " + r.Until.Format(time.RFC3339)
+		what += " from " + when(r.Since) + " until " + when(r.Until)
 	}
 	c.printf("%s  %s, to %s, at most %g a second\n", r.ID, what, r.To, r.Rate)
 	counted := fmt.Sprintf("%d deliveries of %d persons", r.Total, r.Persons)
@@ -148,7 +149,7 @@ func (cmd *replayCurrentCommand) Run(c *console) error {
 }
 
 type replayListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -159,23 +160,15 @@ func (cmd *replayListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.ListReplays(c.ctx, cmd.page())
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for i := range v.Data {
-		c.replay(&v.Data[i])
-	}
-	c.more(v.Next)
-	return nil
+	t := &table{head: []string{"ID", "KIND", "OF", "TO", "STATE", "ORDERED", "TOTAL", "RATE", "CREATED", "ENDED"}}
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, cl.ListReplays, t, func(t *table, r *api.Replay) {
+		t.add(r.ID, r.Kind, r.Endpoint, r.To, r.State, strconv.FormatInt(r.Ordered, 10), strconv.FormatInt(r.Total, 10), strconv.FormatFloat(r.Rate, 'g', -1, 64), when(r.Created), when(r.Ended))
+	})
 }
 
 // oneReplay is what each command about one replay takes.
 type oneReplay struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	ID string `arg:"" help:"The replay's id."`
 }

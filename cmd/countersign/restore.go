@@ -32,11 +32,13 @@ func (cmd *restoreCommand) Run(c *console) error {
 	if !cmd.Yes && !c.terminal {
 		return usageError("restore asks before it does anything, and there is no terminal to ask on: add --yes")
 	}
-	cfg, err := cmd.load(c)
+	cfg, err := whereabouts(c, cmd.Config) // its data directory is all that is needed: whoever restores need not have a secret
 	if err != nil {
 		return err
 	}
-	rep, err := examineApart(c.ctx, cmd.File, "", nil)
+	work := c.working("check " + cmd.File)
+	rep, err := examineApart(c.ctx, cmd.File, "", work.percent)
+	work.end()
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,9 @@ func (cmd *restoreCommand) Run(c *console) error {
 			return errNo
 		}
 	}
-	if v.Kept, err = store.Restore(cmd.File, cfg.Data, func(tx *store.Tx) error { return errors.Join(relay.RaiseFloor(tx), noteRestore(tx, cmd.File)) }); err != nil {
+	work = c.working("restore " + cmd.File)
+	v.Kept, err = store.Restore(cmd.File, cfg.Data, func(tx *store.Tx) error { return errors.Join(relay.RaiseFloor(tx), noteRestore(tx, cmd.File)) })
+	if work.end(); err != nil {
 		return err
 	}
 	if cmd.JSON {
@@ -89,7 +93,7 @@ func (cmd *restoreCommand) warn(c *console, v *restored) {
 	if v.Newest.IsZero() {
 		out.printf("%s holds no record\n", cmd.File)
 	} else {
-		out.printf("%s knows what was accepted up to %s. What was accepted later is not in it: ask the providers for it again.\n", cmd.File, v.Newest.UTC().Format(time.RFC3339))
+		out.printf("%s knows what was accepted up to %s. What was accepted later is not in it: ask the providers for it again.\n", cmd.File, when(v.Newest))
 	}
 	out.printf("  %d record(s) will be folded again: partners are told of them again, with the ids that they had\n", v.Unfolded)
 	out.printf("  %d deliver(ies) were owed when it was made: those that have been accepted since are sent again, with the same ids\n", v.Owed)

@@ -12,11 +12,10 @@ import (
 )
 
 type subjectShowCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	modeFlag
 	pageFlags
-	All     bool   `help:"All of the history, page by page, instead of one page."`
 	At      string `help:"As it was known and told at this instant, such as 2026-11-30T08:00:00Z, or at the end of a day, such as 2026-11-30."`
 	Partner string `arg:"" help:"The partner's id."`
 	ID      string `arg:"" help:"The subject's id, as the partner knows it."`
@@ -274,13 +273,13 @@ func ordered(u *api.Update) (s string) {
 func happened(u *api.Update, v string) string {
 	switch v := kyc.Verdict(v); {
 	case v == kyc.Overruled && !u.OccurredAt.IsZero():
-		return " (happened " + u.OccurredAt.Format(time.RFC3339) + ", before an operator's approval)"
+		return " (happened " + when(u.OccurredAt) + ", before an operator's approval)"
 	case v == kyc.Overruled:
 		return " (an operator's approval answers it)"
 	case v != kyc.Stale && v != kyc.Superseded || u.OccurredAt.IsZero():
 		return ""
 	}
-	return " (happened " + u.OccurredAt.Format(time.RFC3339) + ")"
+	return " (happened " + when(u.OccurredAt) + ")"
 }
 
 func sequences(ns []uint64) string {

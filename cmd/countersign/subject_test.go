@@ -51,10 +51,10 @@ func seeCarl(t *testing.T, f func(want int, text string, args ...string) string,
 		t.Errorf("%v, %v: %s", err, statErr, b)
 	}
 	f(exitNo, "exists", "subject", "export", "--config", config, "acme", "carl", "--out", file)
-	f(exitNo, "not found", "subject", "export", "--config", config, "acme", "nobody", "--out", filepath.Join(dir, "nobody.json"))
+	f(exitUnknown, "not found", "subject", "export", "--config", config, "acme", "nobody", "--out", filepath.Join(dir, "nobody.json"))
 	if left, err := filepath.Glob(filepath.Join(dir, ".*.json.*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q %v", left, err)
 	}
 	f(exitYes, `"object":"subject_export"`, "subject", "export", "--config", config, "acme", "carl")
-	f(exitYes, "/v1/subjects/acme/carl/export", "audit", "--config", config)
+	f(exitYes, "/v1/subjects/acme/person:", "audit", "--config", config)
 }

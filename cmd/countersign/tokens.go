@@ -18,7 +18,7 @@ type tokenCommand struct {
 }
 
 type tokenListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 }
@@ -29,43 +29,33 @@ func (cmd *tokenListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.ListTokens(c.ctx, cmd.page())
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return c.show(v)
-	}
-	for i := range v.Data {
-		c.token(&v.Data[i])
-	}
-	c.more(v.Next)
-	return nil
+	t := &table{head: []string{"NAME", "SCOPE", "PARTNER", "STATUS", "FROM", "MADE", "MADE BY", "EXPIRES", "LAST USED", "REVOKED", "REVOKED BY"}}
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, cl.ListTokens, t, func(t *table, v *api.Token) {
+		t.add(v.Name, string(v.Scope), v.Partner, v.Status, v.From, when(v.MadeAt), v.MadeBy, when(v.ExpiresAt), when(v.LastUsedAt), when(v.RevokedAt), v.RevokedBy)
+	})
 }
 
+// token says what a token is that was just made.
 func (c *console) token(t *api.Token) {
-	when := func(what string, at time.Time) string {
-		if at.IsZero() {
-			return ""
-		}
-		return what + at.Format(time.RFC3339)
+	whose := ""
+	if t.Partner != "" {
+		whose = " of partner " + t.Partner
 	}
-	used := when(", last used ", t.LastUsedAt)
-	if used == "" {
-		used = ", never used"
+	until := "never expires"
+	if !t.ExpiresAt.IsZero() {
+		until = "expires " + when(t.ExpiresAt)
 	}
-	c.printf("%-20s %-9s %-12s %-8s %-7s%s%s%s%s\n", t.Name, t.Scope, t.Partner, t.Status, t.From, when(" made ", t.MadeAt)+by(t.MadeBy), when(", expires ", t.ExpiresAt),
-		when(", revoked ", t.RevokedAt)+by(t.RevokedBy), used)
+	c.printf("%s: scope %s%s, %s\n", t.Name, t.Scope, whose, until)
 }
 
 type tokenMakeCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	Name      string `arg:"" help:"Who holds it; stands in the audit trail."`
 	Scope     string `required:"" help:"What it may do: admin, operator, viewer or partner." enum:"admin,operator,viewer,partner"`
 	Partner   string `help:"With scope partner: the id of the only partner it sees."`
 	Expires   string `help:"When it ends: in so long (90d, 12h), or at a time (2027-01-01, or with hours). Without it, never."`
-	Out       string `help:"Write it to this file, which must not exist, with mode 0600." type:"path"`
+	Out       string `help:"Write it to this file, which must not exist, with mode 0600." placeholder:"FILE" type:"path"`
 	ForConfig bool   `help:"Ask no gateway: print the lines for the config too."`
 }
 
@@ -187,7 +177,8 @@ func (cmd *tokenMakeCommand) hand(c *console, f *os.File, text string) error {
 }
 
 type tokenRevokeCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	Name string `arg:"" help:"The token's name, as countersign token prints it."`
 }
 
@@ -197,9 +188,9 @@ func (cmd *tokenRevokeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cl.RevokeToken(c.ctx, cmd.Name); err != nil {
+	v, err := cl.RevokeToken(c.ctx, cmd.Name)
+	if err != nil {
 		return err
 	}
-	c.printf("%s is revoked: whoever comes with it is refused\n", cmd.Name)
-	return nil
+	return cmd.say(c, v, "%s is revoked: whoever comes with it is refused\n", cmd.Name)
 }

@@ -19,8 +19,9 @@ import (
 
 type triggerCommand struct {
 	configFlag
+	jsonFlag
 	Source  string `arg:"" help:"A source of the config."`
-	Event   string `arg:"" help:"A sample of its provider (see countersign providers)."`
+	Event   string `arg:"" help:"A sample of its provider, as countersign providers NAME lists them."`
 	Subject string `help:"The subject's id." default:"user-001"`
 	Ref     string `help:"The provider's id of the person; default made of the subject's."`
 	Session string `help:"The provider's id of the session; default made of the subject's."`
@@ -35,11 +36,18 @@ func (cmd *triggerCommand) Run(c *console) error {
 	}
 	i := slices.IndexFunc(cfg.Sources, func(s SourceConfig) bool { return s.Name == cmd.Source })
 	if i < 0 {
-		return fmt.Errorf("no source %s in %s", cmd.Source, cfg.Path)
+		names := make([]string, len(cfg.Sources))
+		for i := range cfg.Sources {
+			names[i] = cfg.Sources[i].Name
+		}
+		return fmt.Errorf("no source %s in %s; %sthere are %s", cmd.Source, cfg.Path, didYouMean(cmd.Source, names), strings.Join(names, ", "))
 	}
 	sc := &cfg.Sources[i]
 	if err := onlyForTests(cfg, sc); err != nil {
 		return err
+	}
+	if all := provider.SampleEvents(sc.Provider); len(all) > 0 && !slices.Contains(all, cmd.Event) {
+		return fmt.Errorf("%s has no sample %s; %sthere are %s", sc.Provider, cmd.Event, didYouMean(cmd.Event, all), strings.Join(all, ", "))
 	}
 	now := time.Now()
 	body, err := provider.Sample(sc.Provider, cmd.Event, provider.SampleVars{
@@ -63,7 +71,9 @@ func (cmd *triggerCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	c.printf("%d %s\n", code, text)
+	if err := cmd.say(c, map[string]any{"object": "trigger", "source": cmd.Source, "event": cmd.Event, "code": code, "answer": text}, "%d %s\n", code, text); err != nil {
+		return err
+	}
 	if code != http.StatusOK {
 		return errNo
 	}

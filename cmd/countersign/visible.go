@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -85,6 +86,11 @@ func (c *console) complain(err error) {
 			c.complain(e)
 		}
 		return
+	}
+	if bad, ok := errors.AsType[*configError](err); ok {
+		for _, p := range bad.problems {
+			fmt.Fprintln(c.err, p) //nolint:errcheck // nowhere left to say it
+		}
 	}
 	fmt.Fprintln(c.err, "countersign:", escape(err.Error(), "")) //nolint:errcheck // nowhere left to say it
 }

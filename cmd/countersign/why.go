@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"time"
 
 	"countersign/relay/control/api"
 )
@@ -36,9 +35,9 @@ func (c *console) why(standing []api.Standing) {
 		}
 		until := ""
 		if !s.ExpiresAt.IsZero() {
-			until = " until " + s.ExpiresAt.Format(time.RFC3339)
+			until = " until " + when(s.ExpiresAt)
 		}
-		c.printf("  %s %-22s %s: %s%s %sof %s (%s)\n      %s%s\n", mark, s.Check, who, said, until, spaced(reasons(s.Reasons)), s.At.Format(time.RFC3339), cmp.Or(s.ID, "no record"), s.Because, by(s.By))
+		c.printf("  %s %-22s %s: %s%s %sof %s (%s)\n      %s%s\n", mark, s.Check, who, said, until, spaced(reasons(s.Reasons)), when(s.At), cmp.Or(s.ID, "no record"), s.Because, by(s.By))
 	}
 }
 

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"strings"
-	"time"
+
+	"countersign/relay/control/api"
+	"countersign/relay/control/client"
 )
 
 type withheldCommand struct {
@@ -11,7 +14,7 @@ type withheldCommand struct {
 }
 
 type withheldListCommand struct {
-	configFlag
+	gatewayFlags
 	jsonFlag
 	pageFlags
 	Endpoint     string `help:"Only of this endpoint, which need not be in the config any more."`
@@ -24,26 +27,24 @@ func (cmd *withheldListCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.ListWithheld(c.ctx, cmd.page(), cmd.Endpoint, cmd.Acknowledged)
-	if err != nil {
-		return err
+	t := &table{head: []string{"ID", "SUBJECT", "SEQ", "TYPE", "SINCE", "STATE"}}
+	if cmd.Acknowledged {
+		t.head = append(t.head, "ACKNOWLEDGED", "BY", "REASON")
 	}
-	if cmd.JSON {
-		return c.show(v)
+	list := func(ctx context.Context, p client.Page) (api.List[api.Withheld], error) {
+		return cl.ListWithheld(ctx, p, cmd.Endpoint, cmd.Acknowledged)
 	}
-	for _, w := range v.Data {
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, list, t, func(t *table, w *api.Withheld) {
 		state := "owed"
 		if w.Dead != "" {
 			state = "dead: " + w.Dead
 		}
-		who := subjectText(w.Subject)
-		c.printf("%s  %s  #%d  %s  since %s  %s\n", w.ID, who, w.Sequence, w.Type, w.Since.Format(time.RFC3339), state)
+		cells := []string{w.ID, subjectText(w.Subject), sequence(w.Sequence), w.Type, when(w.Since), state}
 		if a := w.Acknowledged; a != nil {
-			c.printf("  acknowledged by %s at %s: %s\n", a.By, a.At.Format(time.RFC3339), a.Reason)
+			cells = append(cells, when(a.At), a.By, a.Reason)
 		}
-	}
-	c.more(v.Next)
-	return nil
+		t.add(cells...)
+	})
 }
 
 // subjectText names a subject as it is kept to people.
@@ -56,7 +57,8 @@ func subjectText(lane string) string {
 }
 
 type withheldAcknowledgeCommand struct {
-	configFlag
+	gatewayFlags
+	jsonFlag
 	ID     string `arg:"" help:"The delivery's id, as countersign withheld prints it."`
 	Reason string `required:"" help:"Why, for whoever must explain it later; such as whom of the partner you have told, and how."`
 }
@@ -75,6 +77,5 @@ func (cmd *withheldAcknowledgeCommand) Run(c *console) error {
 	if w.Dead != "" {
 		what = "it stays dead (" + w.Dead + ") unless it is redelivered"
 	}
-	c.printf("%s is acknowledged; %s\n", w.ID, what)
-	return nil
+	return cmd.say(c, w, "%s is acknowledged; %s\n", w.ID, what)
 }

@@ -35,6 +35,7 @@ type cli struct {
 	Kafka     kafkaCmd     `cmd:"" help:"Run real Apache Kafka on loopback until a signal; prints its addresses."`
 	Bench     benchCmd     `cmd:"" help:"Measure a gateway against its bounds. Exit 1 if one is missed."`
 	Isolation isolationCmd `cmd:"" help:"What sick endpoints cost the healthy ones."`
+	Replay    replayCmd    `cmd:"" help:"What is told when an endpoint that was out is told what died meanwhile."`
 	Attack    attackCmd    `cmd:"" help:"Attack a gateway as strangers do, and report what should not have been."`
 
 	AttackAddresses attackAddressesCmd `cmd:"" hidden:""`

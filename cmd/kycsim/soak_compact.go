@@ -1,15 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -60,26 +54,7 @@ type compactionState struct {
 
 // compaction makes one call.
 func compaction(ctx context.Context, g *gateway, method, body string) (v compactionState, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	token, err := os.ReadFile(filepath.Join(filepath.Dir(g.config), "data", "operator.token"))
-	if err != nil {
-		return v, err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, g.control+"/v1/compact", bytes.NewBufferString(body))
-	if err != nil {
-		return v, err
-	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return v, err
-	}
-	defer resp.Body.Close() //nolint:errcheck // read only
-	if resp.StatusCode != http.StatusOK {
-		return v, fmt.Errorf("%s %s: %s", method, req.URL.Path, resp.Status)
-	}
-	return v, json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&v)
+	return v, g.call(ctx, method, "/v1/compact", body, &v)
 }
 
 // figures are what it comes to, for people.

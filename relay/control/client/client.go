@@ -216,6 +216,8 @@ func refusal(resp *http.Response, b []byte) error {
 	e := &Error{Status: resp.StatusCode, Text: "the gateway answered " + resp.Status}
 	if json.Unmarshal(b, &v) == nil && v.Error.Message != "" {
 		e.Type, e.Code, e.Param, e.Text, e.Problems = v.Error.Type, v.Error.Code, v.Error.Param, v.Error.Message, v.Error.Problems
+	} else if to := resp.Header.Get("Location"); to != "" {
+		e.Text += ", and points to " + to
 	}
 	return e
 }
