@@ -80,7 +80,7 @@ func (g *rig) erase(id string) Erasure {
 func (g *rig) scrub() {
 	g.t.Helper()
 	g.clock.advance(2 * forgetWait)
-	list, err := g.relay.Unscrubbed()
+	list, _, err := g.relay.Unscrubbed()
 	if err != nil || len(list) != 1 {
 		g.t.Fatalf("unscrubbed: %v, %v", list, err)
 	}
@@ -249,4 +249,3 @@ func TestEraseCut(t *testing.T) {
 		g.close()
 	}
 }
-

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -128,11 +129,11 @@ func putErased(tx *store.Tx, key string, v any) error {
 }
 
 // Unscrubbed lists, by names for Scrubbed, the erasures that are done while what was deleted may
-// still stand in free pages of the file: a compaction that begins now leaves none of it. Those
-// whose last records the journal has not forgotten yet are passed over until too long ago.
-func (r *Relay) Unscrubbed() (list []string, err error) {
+// still stand in free pages of the file: a compaction that begins now leaves none of it. later is
+// how many are passed over for a moment, until the journal has forgotten what was there then.
+func (r *Relay) Unscrubbed() (list []string, later int, err error) {
 	if r.erased.stood.Load() == 0 || r.o.Journaled == nil {
-		return nil, nil
+		return nil, 0, nil
 	}
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		return tx.Bucket(store.Erased).EachEither([]byte(tombPrefix), func(k, v []byte) error {
@@ -142,15 +143,16 @@ func (r *Relay) Unscrubbed() (list []string, err error) {
 			case json.Unmarshal(v, &t) != nil, !t.Scrubbed.IsZero(), tx.Bucket(store.Erased).HasEither([]byte(markPrefix + name)):
 				return nil
 			case r.o.Journaled.Forgotten() < t.Until && r.o.Now().Sub(t.At) < forgetWait:
+				later++
 				return nil
 			}
-			if len(list) == 0 || list[len(list)-1] != name {
+			if !slices.Contains(list, name) {
 				list = append(list, name)
 			}
 			return nil
 		})
 	})
-	return list, err
+	return list, later, err
 }
 
 // forgetWait is how long a compaction waits for the journal to forget what was folded.

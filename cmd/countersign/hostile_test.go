@@ -161,7 +161,7 @@ func adversary(t *testing.T, fails bool) string {
 // errors that a stranger has written. A command without a row fails.
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
-		"subject show": {"H H"}, "subject export": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
+		"subject show": {"H H"}, "subject export": {"H H"}, "subject erase": {"H H --because H --yes"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
 		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
 		"replay list": {""}, "replay show": {"H"}, "replay dead": {"H --to H --force --because H"}, "replay range": {"H --since 2026-11-30T08:00:00Z --until 2026-11-30T09:00:00Z"}, "replay current": {"H --wait"},
 		"replay pause": {"H"}, "replay resume": {"H"}, "replay cancel": {"H"},
