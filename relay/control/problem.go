@@ -54,7 +54,7 @@ func problemOf(err error) (p *problem) {
 	case errors.Is(err, relay.ErrNamed):
 		p = &problem{http.StatusBadRequest, "invalid_request", "because", err.Error(), "because"}
 	case errors.Is(err, relay.ErrBehind):
-		p = &problem{http.StatusServiceUnavailable, "unavailable", "not_now", err.Error(), ""}
+		p = &problem{http.StatusServiceUnavailable, "unavailable", "behind", err.Error(), ""}
 	case errors.Is(err, relay.ErrNotWhole):
 		p = &problem{http.StatusConflict, "conflict", "history_not_whole", err.Error(), ""}
 	case errors.Is(err, relay.ErrAside):
