@@ -242,6 +242,9 @@ func (c *code) checkCommand(line string) error {
 	if shown := c.commands[name+" show"]; group && name == "subject" && shown != nil { // what follows is what to show, if it is no command
 		name, flags, group = name+" show", shown, false
 	}
+	if listed := c.commands[name+" list"]; group && listed != nil && (len(words) == 1 || strings.HasPrefix(words[1], "-")) {
+		name, flags = name+" list", listed // which is what the command alone does
+	}
 	if flags == nil || group && len(words) > 1 && !strings.HasPrefix(words[1], "-") {
 		return fmt.Errorf("there is no such command among %v", slices.Sorted(maps.Keys(c.commands)))
 	}

@@ -279,7 +279,10 @@ func (b *Outbox) Rush(endpoint string) bool {
 // Release gives leases back without an attempt: pause, shutdown.
 func (b *Outbox) Release(ds ...Delivery) {
 	for _, d := range ds {
-		b.show(d.Endpoint, func(l *lanes) { delete(l.leased, d.Lane) })
+		b.show(d.Endpoint, func(l *lanes) {
+			delete(l.leased, d.Lane)
+			delete(l.undone, d.Lane)
+		})
 		if l := b.of(d.Endpoint); l != nil {
 			l.signal()
 		}

@@ -113,8 +113,17 @@ func readDelivery(waiting store.Bucket, d *Delivery) error {
 // decodeDelivery fills d from the body of its record, of which nothing is kept. A body that is not
 // there is as damaged as any.
 func decodeDelivery(b []byte, d *Delivery) error {
+	body, err := decodeBare(b, d)
+	if err == nil {
+		d.Body = append([]byte(nil), body...)
+	}
+	return err
+}
+
+// decodeBare is decodeDelivery without the delivery's own body, which it returns as a part of b.
+func decodeBare(b []byte, d *Delivery) (body []byte, err error) {
 	if len(b) < 25 {
-		return store.ErrBadRecord
+		return nil, store.ErrBadRecord
 	}
 	d.Restrictive, d.Force, d.Anew, d.Replayed = b[0]&flagRestrictive != 0, b[0]&flagForce != 0, b[0]&flagAnew != 0, b[0]&flagReplayed != 0
 	d.PreviousSequence = binary.BigEndian.Uint64(b[1:])
@@ -123,10 +132,9 @@ func decodeDelivery(b []byte, d *Delivery) error {
 	b = b[25:]
 	for _, s := range []*string{&d.WebhookID, &d.Type, &d.Format, &d.Traceparent} {
 		if len(b) == 0 || len(b) < 1+int(b[0]) {
-			return store.ErrBadRecord
+			return nil, store.ErrBadRecord
 		}
 		*s, b = strings.Clone(string(b[1:1+int(b[0])])), b[1+int(b[0]):]
 	}
-	d.Body = append([]byte(nil), b...)
-	return nil
+	return b, nil
 }

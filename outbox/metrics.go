@@ -14,7 +14,7 @@ type metrics struct {
 
 // ownReasons are the ways to die that the outbox itself decides; those of an answer are counted by
 // the relay.
-var ownReasons = []string{Overflow, Overtaken, Removed, Damaged, ReasonGivenUp}
+var ownReasons = []string{Overflow, Overtaken, Removed, Damaged, ReasonGivenUp, ReasonSkipped}
 
 func newMetrics(r prometheus.Registerer, b *Outbox) *metrics {
 	f := promauto.With(r)

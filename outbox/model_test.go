@@ -153,6 +153,7 @@ func (m *model) settle(a Attempt) {
 	d := a.Delivery
 	id := idOf(&d)
 	switch a.Outcome {
+	case Cancelled: // no attempt ends so
 	case Done:
 		delete(m.owed, id)
 		m.done[id] = true

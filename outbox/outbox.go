@@ -52,9 +52,10 @@ type Outcome string
 
 // The outcomes.
 const (
-	Done  Outcome = "done"  // the partner answered 2xx
-	Retry Outcome = "retry" // again at Attempt.Retry
-	Died  Outcome = "dead"  // kept, listed, can be ordered again
+	Done      Outcome = "done"      // the partner answered 2xx
+	Retry     Outcome = "retry"     // again at Attempt.Retry
+	Died      Outcome = "dead"      // kept, listed, can be ordered again
+	Cancelled Outcome = "cancelled" // an operator has decided that it is never sent; only its history stays
 )
 
 // Attempt is one HTTP try of a delivery and what follows from it.
@@ -69,6 +70,9 @@ type Attempt struct {
 	Exchange Exchange  // what went over the wire; zero: nothing did
 	Retry    time.Time // for Outcome Retry
 	Sooner   time.Time // for Outcome Retry: instead, if a rejection is owed in the lane by then; zero: no matter
+
+	By      string // for Outcome Cancelled: who
+	Because string // and why
 
 	RefusedSince time.Time // when the unbroken refusals that it ends began; zero: it is none. Kept with the try, as is
 	RefusedTimes int       // how many they are
@@ -86,6 +90,9 @@ const (
 	Damaged   = "damaged"   // its record fails the checksum; kept as it is
 
 	ReasonGivenUp = "given_up" // an operator gave it up: its endpoint was not in the config any more, or disabled
+	ReasonSkipped = "skipped"  // an operator put it down: it held its person's lane up
+
+	ReasonCancelled = "cancelled" // an operator cancelled it: it is not dead, it is no more
 )
 
 // Options of an Outbox. Store is required.
@@ -141,6 +148,7 @@ type lanes struct {
 
 	mu     sync.Mutex        // guards the fields below; a claim holds it across its read transaction
 	leased map[string]uint64 // by lane: the sequence of what is in flight
+	undone map[string]uint64 // by lane: the sequence of what is in flight and was cancelled since
 	owed   int64
 	dead   int64
 

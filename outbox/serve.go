@@ -47,7 +47,7 @@ func (b *Outbox) Leave(endpoints ...string) {
 }
 
 func newLanes(tx *store.Tx, endpoint string) (l *lanes, err error) {
-	l = &lanes{id: endpoint, wake: make(chan struct{}, 1), leased: map[string]uint64{}}
+	l = &lanes{id: endpoint, wake: make(chan struct{}, 1), leased: map[string]uint64{}, undone: map[string]uint64{}}
 	if l.owed, err = tx.Number(owedKey(endpoint)); err != nil {
 		return nil, err
 	}

@@ -66,7 +66,10 @@ func (b *Outbox) settled(err error) {
 	b.running = nil
 	b.mu.Unlock()
 	for _, a := range batch {
-		b.show(a.Delivery.Endpoint, func(l *lanes) { delete(l.leased, a.Delivery.Lane) })
+		b.show(a.Delivery.Endpoint, func(l *lanes) {
+			delete(l.leased, a.Delivery.Lane)
+			delete(l.undone, a.Delivery.Lane)
+		})
 	}
 	for _, a := range batch {
 		if l := b.of(a.Delivery.Endpoint); l != nil {
@@ -183,6 +186,7 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 			return err
 		}
 		return b.advance(tx, t, d, 0)
+	case Cancelled: // no attempt ends so
 	case Done:
 		if a.Exchange.Answer.Text != "" && !t.spare(len(a.Exchange.Answer.Text)) {
 			bare := *a
@@ -216,10 +220,13 @@ func delivered(a *Attempt) uint64 {
 	return 0
 }
 
-// settleDead settles what was put down as dead while it was under way: if it has arrived, it is
-// dead no more.
+// settleDead settles what was put down as dead, or cancelled, while it was under way: if it has
+// arrived, it counts as delivered.
 func (b *Outbox) settleDead(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
+	if a.Outcome == Done && b.isUndone(d) {
+		return errors.Join(b.o.Settled(tx, *a), b.endWithheld(tx, d))
+	}
 	view, _, err := dead(tx, d.ID())
 	if a.Outcome != Done || err != nil || view.Sequence != d.Sequence || view.Subject != d.Lane {
 		return nil //nolint:nilerr // it stays as it is

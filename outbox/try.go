@@ -137,19 +137,22 @@ func (b *Outbox) tries(endpoint, lane string, seq uint64, full bool) (tries []Tr
 // LastTry is the attempt before the one that a claimed delivery is due for; not ok: there was none,
 // or it was not written down, is damaged, or has had its time. One look-up.
 func (b *Outbox) LastTry(d *Delivery) (t Try, ok bool) {
+	_ = b.o.Store.View(func(tx *store.Tx) error {
+		t, ok = b.lastTry(tx, d)
+		return nil
+	})
+	return t, ok
+}
+
+func (b *Outbox) lastTry(tx *store.Tx, d *Delivery) (t Try, ok bool) {
 	if d.Failures == 0 {
 		return t, false
 	}
 	last := *d
 	last.Failures--
-	_ = b.o.Store.View(func(tx *store.Tx) error {
-		v, err := tx.Bucket(store.Attempts).Get(attemptKey(&last))
-		var sound bool
-		t, _, _, sound = decodeTry(v)
-		ok = err == nil && v != nil && sound && !t.At.Before(d.Owed) // else it is of the delivery's life before it was ordered again
-		return err
-	})
-	if !ok {
+	v, err := tx.Bucket(store.Attempts).Get(attemptKey(&last))
+	t, _, _, sound := decodeTry(v)
+	if err != nil || v == nil || !sound || t.At.Before(d.Owed) { // before: it is of the delivery's life before it was ordered again
 		return Try{}, false
 	}
 	return t, true

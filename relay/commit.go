@@ -12,7 +12,16 @@ func (b *batch) put(bucket store.Name, key, value []byte) {
 // commit writes the batch's effects and the position after it, in one transaction. It may run more
 // than once.
 func (b *batch) commit(tx *store.Tx, last int64) error {
+	found, err := tx.Bucket(store.Meta).Get(finderAt) // never written here
+	if err != nil {
+		return err
+	}
 	for _, w := range b.writes {
+		if w.bucket == store.History && w.value != nil {
+			if err := late(tx, found, w.key, store.RecordBody(w.value)); err != nil {
+				return err
+			}
+		}
 		var err error
 		if w.value == nil {
 			err = tx.Bucket(w.bucket).Delete(w.key)

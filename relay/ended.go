@@ -39,6 +39,8 @@ type OutcomeView struct {
 	Owed      time.Time      `json:"owed_at,omitzero"`     // when it came to be owed
 	Received  time.Time      `json:"received_at,omitzero"` // when what caused it was, by which its change is found
 	At        time.Time      `json:"at"`
+	By        string         `json:"by,omitempty"`      // of one that was cancelled: who
+	Because   string         `json:"because,omitempty"` // and why
 
 	Lane string `json:"-"`
 
@@ -100,13 +102,18 @@ const (
 	outcomeAnew
 	outcomeReplayed
 	outcomeExchange
+	outcomeCancelled
 )
 
 // record is what stands under the key: every delivery has one, so it is written by hand.
 func (o *OutcomeView) record() []byte {
 	flags := byte(0)
-	if o.Outcome == outbox.Done {
+	switch o.Outcome {
+	case outbox.Done:
 		flags |= outcomeDone
+	case outbox.Cancelled:
+		flags |= outcomeCancelled
+	case outbox.Died, outbox.Retry:
 	}
 	if o.Anew {
 		flags |= outcomeAnew
@@ -123,7 +130,11 @@ func (o *OutcomeView) record() []byte {
 	}
 	b = binary.AppendVarint(b, micro(o.Owed))
 	b = binary.AppendVarint(b, micro(o.Received))
-	for _, s := range []string{o.Reason, o.Type, o.WebhookID, o.Format} {
+	texts := []string{o.Reason, o.Type, o.WebhookID, o.Format, o.By, o.Because}
+	if o.Outcome != outbox.Cancelled {
+		texts = texts[:4]
+	}
+	for _, s := range texts {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
 	if flags&outcomeExchange != 0 {
@@ -154,13 +165,19 @@ func (o *OutcomeView) decode(b []byte) bool {
 	}
 	r := unpacker{b: b[1:]}
 	o.Outcome = outbox.Died
-	if b[0]&outcomeDone != 0 {
+	switch {
+	case b[0]&outcomeDone != 0:
 		o.Outcome = outbox.Done
+	case b[0]&outcomeCancelled != 0:
+		o.Outcome = outbox.Cancelled
 	}
 	o.Anew, o.Replayed = b[0]&outcomeAnew != 0, b[0]&outcomeReplayed != 0
 	o.Code, o.Attempts, o.TookMS, o.Previous = int(r.number()), int(r.number()), float64(r.number())/1000, r.number() //nolint:gosec // written by record
 	o.Owed, o.Received = timeOf(r.signed()), timeOf(r.signed())
 	o.Reason, o.Type, o.WebhookID, o.Format = r.text(), r.text(), r.text(), r.text()
+	if o.Outcome == outbox.Cancelled {
+		o.By, o.Because = r.text(), r.text()
+	}
 	o.ID = (&outbox.Delivery{WebhookID: o.WebhookID, Endpoint: o.Endpoint}).ID()
 	if !r.bad && b[0]&outcomeExchange != 0 {
 		var ok bool
@@ -216,6 +233,7 @@ func Settled(tx *store.Tx, a outbox.Attempt) error {
 	o := OutcomeView{
 		Endpoint: d.Endpoint, Sequence: d.Sequence, WebhookID: d.WebhookID, Type: d.Type, Outcome: a.Outcome, Reason: a.Reason, Code: a.Code, Attempts: d.Failures, Anew: d.Anew,
 		Replayed: d.Replayed, Format: d.Format, Previous: d.PreviousSequence, TookMS: float64(a.Took.Microseconds()) / 1000, Owed: d.Owed, Received: d.Received, At: a.At.Add(a.Took).UTC(),
+		By: a.By, Because: a.Because,
 	}
 	if a.Code != 0 || a.Took != 0 {
 		o.Attempts++

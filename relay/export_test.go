@@ -187,7 +187,7 @@ func TestExportIsComplete(t *testing.T) {
 	}
 	// What these hold does not read like the person, or nobody's table is theirs. The partner of this
 	// test answers without a text.
-	if want := []store.Name{store.Meta, registry.Bucket, store.Audit, store.Jobs, store.Answers, store.Folds, store.Erased}; !slices.Equal(missed, want) {
+	if want := []store.Name{store.Meta, registry.Bucket, store.Audit, store.Jobs, store.Answers, store.Folds, store.Finder, store.Erased}; !slices.Equal(missed, want) {
 		t.Errorf("nobody misses %v, want %v", missed, want)
 	}
 	text := g.export("acme", id)

@@ -141,6 +141,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 		return 0, err
 	}
 	r.position.Store(last)
+	r.noteUnfound(b.writes)
 	r.folds.committed(row, r.o.Now())
 	if b.timed || len(b.moved) > 0 {
 		r.timers.forget(b.moved...)

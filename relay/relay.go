@@ -69,6 +69,7 @@ type Relay struct {
 	tried    []byte // owned by retain: where it looks at attempts next
 	answered []byte // owned by retain: where it looks at the texts of answers next
 	aged     []byte // and at orders
+	latest   []byte // and at late entries of the finder
 	timers   timers
 	aside    asides
 	floor    uint64 // the first change of a subject from here on comes after this number: see floorKey
@@ -76,11 +77,13 @@ type Relay struct {
 	folds    folds
 	erased   erasures
 	counts   counts
-	folding  sync.Mutex  // held while a batch is folded: whoever else writes to subjects takes it
-	looking  sync.Mutex  // held by whoever folds a life again to show how it was
-	step     int         // owned by the fold: callbacks in a batch at most
-	retained int         // owned by retain: entries looked at in one transaction
-	waiting  atomic.Bool // the fold waits for room
+	folding  sync.Mutex   // held while a batch is folded: whoever else writes to subjects takes it
+	looking  sync.Mutex   // held by whoever folds a life again to show how it was
+	step     int          // owned by the fold: callbacks in a batch at most
+	retained int          // owned by retain: entries looked at in one transaction
+	waiting  atomic.Bool  // the fold waits for room
+	unfound  atomic.Int64 // entries of the history that no segment of the finder has; negative: not known
+	segment  atomic.Int64 // entries of a segment
 }
 
 var (
@@ -99,6 +102,8 @@ func New(o Options) (*Relay, error) {
 		o.Alarm = alarm(o.Now)
 	}
 	r := &Relay{o: o, begun: make(chan struct{}), step: maxStep, retained: maxRetain}
+	r.unfound.Store(-1)
+	r.segment.Store(segmentSize)
 	r.timers.moved, r.timers.firing = make(chan struct{}, 1), map[string]bool{}
 	r.begin = sync.OnceFunc(func() { close(r.begun) })
 	r.Keep(o.Retention)
@@ -159,7 +164,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for _, part := range []func(context.Context) error{r.trim, r.retain, r.keepTime, r.refill} {
+	for _, part := range []func(context.Context) error{r.trim, r.retain, r.keepTime, r.refill, r.find} {
 		wg.Go(func() {
 			if err := part(ctx); err != nil {
 				cancel(err)

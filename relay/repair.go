@@ -29,7 +29,7 @@ func (r *Relay) repair(ctx context.Context) error {
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Unrouted, r.damagedUnrouted) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Refs, r.damagedRef) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Forward, r.damagedChanges) },
-		r.retimeAll, r.reindexAll, r.redeliveredAll, r.recountUnrouted, r.recount,
+		r.retimeAll, r.reindexAll, r.redeliveredAll, r.recountUnrouted, r.recount, r.refind,
 		func(ctx context.Context) error { return r.o.Outbox.Repair(ctx, r.restore) },
 	}
 	for _, step := range steps {

@@ -37,6 +37,7 @@ const (
 	SkippedDamaged   = "damaged"    // what is kept of it is damaged
 	SkippedNobody    = "no_person"  // an operational webhook: it is redelivered one by one
 	SkippedTooLong   = "too_long"   // more is kept of the person than a replay looks through
+	SkippedCancelled = "cancelled"  // an operator has cancelled it at this endpoint
 )
 
 // maxRepeated is how many of what is kept of one person a replay looks through.
@@ -197,6 +198,10 @@ func (w *repeater) order(lane string, ds []repetition) {
 			orders = append(orders, w.update(lane, webhookID, kyc.Replay{}))
 			continue
 		}
+		if w.r.cancelled(w.tx, spot{lane, d.seq, d.at}, w.to.ID) {
+			w.step.skip(SkippedCancelled, 1)
+			continue
+		}
 		c, ok := changeOf(w.tx, lane, d.seq, d.at)
 		last := i == len(ds)-1
 		switch why := w.unfit(&c, ok, d.at, trusts); {
@@ -333,6 +338,9 @@ func (w *repeater) since(o *OutcomeView) {
 	first := o.Sequence
 	by := map[uint64]repetition{}
 	all := w.each(o.Lane, w.from, func(o *OutcomeView) {
+		if o.Outcome == outbox.Cancelled {
+			return // it was never told
+		}
 		if !o.At.Before(w.p.Since) && o.At.Before(w.p.Until) {
 			first = min(first, o.Sequence)
 		}
@@ -409,6 +417,9 @@ func (b *batch) repeat(u *kyc.Update) error {
 	}
 	if err != nil {
 		return err
+	}
+	if b.r.cancelled(b.tx, spot{lane, u.Replay.Sequence, u.Replay.At}, e.ID) {
+		return nil // since it was ordered
 	}
 	c, ok := changeOf(b.tx, lane, u.Replay.Sequence, u.Replay.At)
 	if !ok || c.ID != u.ChangeID {

@@ -34,9 +34,7 @@ var changesGone = []byte("relay/changes_removed")
 func (r *Relay) retain(ctx context.Context) error {
 	for {
 		more, full := false, false
-		for _, step := range []func(context.Context) (bool, error){
-			r.retainHistory, r.retainOutcomes, r.retainChanges, r.retainAttempts, r.retainAnswers, r.retainOrders, r.retainFolds,
-		} {
+		for _, step := range r.retentions() {
 			again, err := step(ctx)
 			if err != nil && !isFull(err) {
 				if ctx.Err() != nil {
@@ -56,6 +54,13 @@ func (r *Relay) retain(ctx context.Context) error {
 		if !pause(ctx, rest) {
 			return nil
 		}
+	}
+}
+
+// retentions are the steps of retain: each removes a part of what has had its time.
+func (r *Relay) retentions() []func(context.Context) (more bool, err error) {
+	return []func(context.Context) (bool, error){
+		r.retainHistory, r.retainOutcomes, r.retainChanges, r.retainAttempts, r.retainAnswers, r.retainOrders, r.retainFolds, r.retainFinder,
 	}
 }
 

@@ -21,15 +21,8 @@ func (g *rig) retained() {
 	g.t.Helper()
 	for range 100 {
 		more := false
-		for _, step := range []func() (bool, error){
-			func() (bool, error) { return g.relay.retainHistory(g.t.Context()) },
-			func() (bool, error) { return g.relay.retainOutcomes(g.t.Context()) },
-			func() (bool, error) { return g.relay.retainChanges(g.t.Context()) },
-			func() (bool, error) { return g.relay.retainAttempts(g.t.Context()) },
-			func() (bool, error) { return g.relay.retainAnswers(g.t.Context()) },
-			func() (bool, error) { return g.relay.retainOrders(g.t.Context()) },
-		} {
-			again, err := step()
+		for _, step := range g.relay.retentions() {
+			again, err := step(g.t.Context())
 			if err != nil {
 				g.t.Fatal(err)
 			}

@@ -181,7 +181,12 @@ func TestRetentionInParts(t *testing.T) {
 	if err := g.halt(); err != nil {
 		t.Fatal(err)
 	}
-	g.stuff(g.store.Account().Room - 1<<20)() // leaves free pages, so that the file need not grow
+	g.stuff(g.store.Account().Room - 4<<20)() // leaves free pages, so that the file need not grow
+	for n := range int64(3) {                 // and whoever reads meanwhile holds none of them
+		if err := g.store.Update(t.Context(), func(tx *store.Tx) error { return tx.SetNumber([]byte("test/write"), n) }); err != nil {
+			t.Fatal(err)
+		}
+	}
 	g.relay.Keep(Retention{History: time.Hour})
 	g.clock.advance(2 * time.Hour)
 	empty := g.fillDisk()

@@ -33,6 +33,8 @@ var hardCases = []struct {
 	{"Rejection answered by an approval of ours", walkOverruled},
 	{"Approval older than a rejection", walkStale},
 	{"Approval that ends", walkEnds},
+	{"Person that a partner is not told of", walkNotTold},
+	{"Endpoint that is behind", walkBehind},
 	{"Partner that answers 410", walkGone},
 	{"Redelivery overtaken by a newer change", walkOvertaken},
 	{"Rejection that a partner was never told", walkWithheld},

@@ -130,7 +130,7 @@ _files() { print -l -- *${words[CURRENT]}*; }; _describe() { print -l -- "${(@)$
 				}
 			}
 			f("countersign end", "endpoints")
-			f("countersign endpoints re", "remove", "resume", "revoke")
+			f("countersign endpoints re", "remove", "resume", "retry-now", "revoke")
 			f("countersign endpoints rotate acme-main --kind ", "ed25519", "hmac")
 			f("countersign verify --provider sums", "sumsub")
 			f("countersign verify --body some", filepath.Base("some-body.json"))

@@ -10,43 +10,170 @@ import (
 )
 
 type deliveriesCommand struct {
+	List     deliveriesListCommand   `cmd:"" default:"withargs" help:"List deliveries: what is owed as it will be tried, what has ended the newest first."`
+	Show     deliveriesShowCommand   `cmd:"" help:"Show all of one delivery, with its body; that stands in the audit trail."`
+	RetryNow deliveriesRetryCommand  `cmd:"" help:"Try a delivery now, whatever its schedule says, or what goes before it."`
+	Skip     deliveriesSkipCommand   `cmd:"" help:"Put the delivery down as dead that holds its person up, so that the next goes on."`
+	Cancel   deliveriesCancelCommand `cmd:"" help:"Take a delivery out for good that is owed, or dead: it is never sent."`
+}
+
+type deliveriesListCommand struct {
 	gatewayFlags
 	jsonFlag
 	pageFlags
-	Dead     bool   `required:"" help:"List the dead ones (what is owed is in the metrics)."`
-	Endpoint string `help:"Of this endpoint only."`
+	modeFlag
+	Status   string `help:"Only those: pending, retrying, delivered, dead or cancelled. Without it, all, one after the other." enum:",pending,retrying,delivered,dead,cancelled" default:""`
+	Dead     bool   `help:"Short for --status dead."`
+	Endpoint string `help:"Of this endpoint only, which need not be in the config any more."`
+	Partner  string `help:"Of this partner only."`
+	Subject  string `help:"Of this person of the partner only."`
+	Type     string `help:"Of these changes only: a name such as kyc.status.rejected, or its beginning and a *."`
+	Since    string `help:"From this instant or day on: when it ended or, of what is owed, came to be owed." placeholder:"TIME"`
+	Until    string `help:"Before this instant or day." placeholder:"TIME"`
 }
 
-// Run lists dead deliveries.
-func (cmd *deliveriesCommand) Run(c *console) error {
+// Run lists deliveries.
+func (cmd *deliveriesListCommand) Run(c *console) error {
+	if cmd.Subject != "" && cmd.Partner == "" {
+		return usageError("--subject needs --partner: two partners may call two people alike")
+	}
+	if cmd.Dead && cmd.Status != "" && cmd.Status != "dead" {
+		return usageError("--dead is --status dead, and not " + cmd.Status)
+	}
 	cl, err := cmd.client(c)
 	if err != nil {
 		return err
 	}
-	t := &table{head: []string{"ID", "SUBJECT", "SEQ", "TYPE", "REASON", "ATTEMPTS", "OWED SINCE", "LAST", "ANSWER"}}
-	list := func(ctx context.Context, p client.Page) (api.List[api.DeadDelivery], error) {
-		return cl.ListDeliveries(ctx, p, cmd.Endpoint)
+	d := client.Deliveries{
+		Status: cmd.Status, Endpoint: cmd.Endpoint, Partner: cmd.Partner, Subject: cmd.Subject, Livemode: cmd.Livemode, Type: cmd.Type, Since: cmd.Since, Until: cmd.Until,
 	}
-	return lists(c, cmd.jsonFlag, cmd.pageFlags, list, t, func(t *table, d *api.DeadDelivery) {
-		last, answer := "", ""
-		if n := len(d.Tries); n > 0 {
-			last, answer = when(d.Tries[n-1].At), lastAnswer(&d.Tries[n-1])
-		}
-		t.add(d.ID, subjectText(d.Subject), sequence(d.Sequence), d.Type, d.Reason, strconv.Itoa(d.Failures), when(d.Owed), last, answer)
-	})
+	if cmd.Dead {
+		d.Status = "dead"
+	}
+	t := &table{head: []string{"ID", "STATUS", "SUBJECT", "SEQ", "TYPE", "OWED SINCE", "ATTEMPTS", "NEXT", "ENDED", "LAST"}}
+	list := func(ctx context.Context, p client.Page) (api.List[api.Delivery], error) {
+		return cl.ListDeliveries(ctx, p, d)
+	}
+	return lists(c, cmd.jsonFlag, cmd.pageFlags, list, t, addDelivery)
+}
+
+// addDelivery is a delivery as a row.
+func addDelivery(t *table, d *api.Delivery) {
+	t.add(d.ID, d.Status, deliverySubject(d), sequence(d.Sequence), d.Type, when(d.Owed), strconv.Itoa(d.Attempts), deliveryNext(d), when(d.Ended), deliveryLast(d))
+}
+
+// deliverySubject is whom a delivery tells of.
+func deliverySubject(d *api.Delivery) string {
+	switch {
+	case d.Partner == "":
+		return ""
+	case d.Livemode:
+		return d.Partner + "/" + d.Subject
+	}
+	return d.Partner + "/" + d.Subject + " (test)"
+}
+
+// deliveryNext is when a delivery is tried next, or what it waits for.
+func deliveryNext(d *api.Delivery) string {
+	switch d.WaitsFor {
+	case "try":
+		return when(d.NextAttempt)
+	case "turn":
+		return "now"
+	case "answer":
+		return "under way"
+	case "behind":
+		return "after " + d.Behind
+	case "breaker":
+		return "endpoint is down"
+	case "rest":
+		return "rests until " + when(d.WaitsUntil)
+	case "":
+		return ""
+	}
+	return "endpoint is " + d.WaitsFor
+}
+
+// deliveryLast is what came of the last attempt, in a word or two.
+func deliveryLast(d *api.Delivery) string {
+	code := ""
+	if d.Code != 0 {
+		code = strconv.Itoa(d.Code)
+	}
+	return strings.TrimSpace(strings.Join([]string{code, d.Reason, d.Error}, " "))
 }
 
 // lastAnswer is what came of an attempt, in a word or two.
 func lastAnswer(t *api.Try) string {
-	code := ""
-	if t.Code != 0 {
-		code = strconv.Itoa(t.Code)
-	}
-	return strings.TrimSpace(strings.Join([]string{code, t.Reason, t.Detail}, " "))
+	return deliveryLast(&api.Delivery{Code: t.Code, Reason: t.Reason, Error: t.Detail})
 }
 
 // sequence is the number of a change as it is shown to people.
 func sequence(n uint64) string { return "#" + strconv.FormatUint(n, 10) }
+
+type deliveriesShowCommand struct {
+	gatewayFlags
+	jsonFlag
+	ID string `arg:"" help:"The delivery's id, as countersign deliveries prints it."`
+}
+
+// Run shows one delivery.
+func (cmd *deliveriesShowCommand) Run(c *console) error {
+	cl, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	v, err := cl.Delivery(c.ctx, cmd.ID)
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return c.show(v)
+	}
+	t := &table{head: []string{"ID", "STATUS", "SUBJECT", "SEQ", "TYPE", "OWED SINCE", "ATTEMPTS", "NEXT", "ENDED", "LAST"}}
+	addDelivery(t, &v.Delivery)
+	c.print(t)
+	if v.Because != "" {
+		c.printf("\ncancelled by %s: %s\n", v.By, v.Because)
+	}
+	if w := v.Withheld; w != nil {
+		c.printf("\nits endpoint has not been told of this rejection or suspension since %s", when(w.Since))
+		if a := w.Acknowledged; a != nil {
+			c.printf("; acknowledged by %s at %s: %s", a.By, when(a.At), a.Reason)
+		}
+		c.printf("\n")
+	}
+	c.triesOf(&v)
+	switch {
+	case v.Body != "" && v.Rendered:
+		c.printf("\nits body, made again from its change\n%s\n", v.Body)
+	case v.Body != "":
+		c.printf("\nits body\n%s\n", v.Body)
+	}
+	return nil
+}
+
+// triesOf prints what went wrong each time, and each time that it ended.
+func (c *console) triesOf(v *api.DeliveryDetail) {
+	if len(v.Tries) > 0 {
+		c.printf("\nwhat went wrong\n")
+		t := &table{head: []string{"AT", "TOOK", "ANSWER"}}
+		for i := range v.Tries {
+			try := &v.Tries[i]
+			t.add(when(try.At), strconv.FormatFloat(float64(try.TookMS), 'f', -1, 64)+" ms", lastAnswer(try))
+		}
+		c.print(t)
+	}
+	if len(v.Endings) > 0 {
+		c.printf("\nhow it ended\n")
+		t := &table{head: []string{"AT", "OUTCOME", "ATTEMPTS", "ANSWER"}}
+		for i := range v.Endings {
+			o := &v.Endings[i]
+			t.add(when(o.At), o.Outcome, strconv.Itoa(o.Attempts), deliveryLast(&api.Delivery{Code: o.Code, Reason: o.Reason}))
+		}
+		c.print(t)
+	}
+}
 
 type redeliverCommand struct {
 	gatewayFlags

@@ -9,18 +9,19 @@ import (
 )
 
 type endpointsCommand struct {
-	List   endpointsListCommand   `cmd:"" default:"withargs" help:"List the endpoints."`
-	Show   endpointsShowCommand   `cmd:"" help:"Show one endpoint."`
-	Create endpointsCreateCommand `cmd:"" help:"Make an endpoint, without a restart. Its key is shown once, on a terminal, or written to a file."`
-	Update endpointsUpdateCommand `cmd:"" help:"Change an endpoint that was made here; what is not named stays."`
-	Remove endpointsRemoveCommand `cmd:"" help:"Take an endpoint that was made here away; what is owed to it stays owed."`
-	GiveUp endpointsGiveUpCommand `cmd:"" help:"Give up what is owed to an endpoint that is orphaned or disabled: it is kept among the dead."`
-	Pause  endpointsPauseCommand  `cmd:"" help:"Send an endpoint nothing for now: what it is owed stays owed."`
-	Resume endpointsResumeCommand `cmd:"" help:"Take a disabled or paused endpoint up again."`
-	Ping   endpointsPingCommand   `cmd:"" help:"Post a test webhook to an endpoint, and say what it answers."`
-	Keys   endpointsKeysCommand   `cmd:"" help:"List the keys that sign for an endpoint, newest first, without what signs."`
-	Rotate endpointsRotateCommand `cmd:"" help:"Make a key for an endpoint, which signs first from now on; older ones sign until the overlap has ended."`
-	Revoke endpointsRevokeCommand `cmd:"" help:"End a key of an endpoint at once."`
+	List     endpointsListCommand     `cmd:"" default:"withargs" help:"List the endpoints."`
+	Show     endpointsShowCommand     `cmd:"" help:"Show one endpoint."`
+	Create   endpointsCreateCommand   `cmd:"" help:"Make an endpoint, without a restart. Its key is shown once, on a terminal, or written to a file."`
+	Update   endpointsUpdateCommand   `cmd:"" help:"Change an endpoint that was made here; what is not named stays."`
+	Remove   endpointsRemoveCommand   `cmd:"" help:"Take an endpoint that was made here away; what is owed to it stays owed."`
+	GiveUp   endpointsGiveUpCommand   `cmd:"" help:"Give up what is owed to an endpoint that is orphaned or disabled: it is kept among the dead."`
+	Pause    endpointsPauseCommand    `cmd:"" help:"Send an endpoint nothing for now: what it is owed stays owed."`
+	Resume   endpointsResumeCommand   `cmd:"" help:"Take a disabled or paused endpoint up again."`
+	RetryNow endpointsRetryNowCommand `cmd:"" help:"Try now what an endpoint waits to try again."`
+	Ping     endpointsPingCommand     `cmd:"" help:"Post a test webhook to an endpoint, and say what it answers."`
+	Keys     endpointsKeysCommand     `cmd:"" help:"List the keys that sign for an endpoint, newest first, without what signs."`
+	Rotate   endpointsRotateCommand   `cmd:"" help:"Make a key for an endpoint, which signs first from now on; older ones sign until the overlap has ended."`
+	Revoke   endpointsRevokeCommand   `cmd:"" help:"End a key of an endpoint at once."`
 }
 
 type endpointsListCommand struct {

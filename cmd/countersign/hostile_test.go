@@ -98,7 +98,7 @@ func spoiltOf[T any]() any {
 func adversary(t *testing.T, fails bool) string {
 	t.Helper()
 	lists := map[string]any{
-		"/v1/deliveries": spoiltOf[api.DeadDelivery](), "/v1/withheld": spoiltOf[api.Withheld](), "/v1/replays": spoiltOf[api.Replay](), "/v1/endpoints": spoiltOf[api.Endpoint](), "/v1/quarantine": spoiltOf[api.QuarantinedBody](), "/v1/quarantine?records": spoiltOf[api.UnroutedRecord](),
+		"/v1/deliveries": spoiltOf[api.Delivery](), "/v1/withheld": spoiltOf[api.Withheld](), "/v1/replays": spoiltOf[api.Replay](), "/v1/endpoints": spoiltOf[api.Endpoint](), "/v1/quarantine": spoiltOf[api.QuarantinedBody](), "/v1/quarantine?records": spoiltOf[api.UnroutedRecord](),
 		"/v1/partners": spoiltOf[api.PartnerDetail](), "/v1/questions": spoiltOf[api.Question](), "/v1/audit": spoiltOf[api.AuditEntry](), "/v1/set-aside": spoiltOf[api.SetAside](), "/v1/tokens": spoiltOf[api.Token](), "/v1/refs/conflicts": spoiltOf[api.ContestedRef](),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -132,6 +132,12 @@ func adversary(t *testing.T, fails bool) string {
 			v = map[string]any{"partner": hostile, "subject": hostile, "folded": true, "before": hostile, "after": hostile, "changes": []any{spoiltOf[api.Effect]()}}
 		case strings.HasPrefix(path, "/v1/subjects/"):
 			v = spoiltOf[api.Subject]()
+		case strings.HasPrefix(path, "/v1/deliveries/") && r.Method == http.MethodGet:
+			v = spoiltOf[api.DeliveryDetail]()
+		case strings.HasPrefix(path, "/v1/deliveries/") && strings.HasSuffix(path, "/retry-now"):
+			v = spoiltOf[api.Hurried]()
+		case path == "/v1/search":
+			v = spoiltOf[api.Search]()
 		case strings.HasSuffix(path, "/keys"):
 			v = map[string]any{"data": []any{spoiltOf[api.EndpointKey]()}}
 		case strings.HasSuffix(path, "/rotate"):
@@ -162,7 +168,9 @@ func adversary(t *testing.T, fails bool) string {
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
 		"subject show": {"H H"}, "subject export": {"H H"}, "subject erase": {"H H --because H --yes"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
-		"deliveries": {"--dead"}, "redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
+		"deliveries list": {"--dead", "--status pending --partner H --subject H --type H"}, "deliveries show": {"H"}, "deliveries retry-now": {"H"}, "deliveries skip": {"H"}, "deliveries cancel": {"H --because H"},
+		"find": {"H"}, "endpoints retry-now": {"H"},
+		"redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
 		"replay list": {""}, "replay show": {"H"}, "replay dead": {"H --to H --force --because H"}, "replay range": {"H --since 2026-11-30T08:00:00Z --until 2026-11-30T09:00:00Z"}, "replay current": {"H --wait"},
 		"replay pause": {"H"}, "replay resume": {"H"}, "replay cancel": {"H"},
 		"endpoints create": {"H H --url H --out %token"}, "endpoints update": {"H --url H --filter H --if-version 3"},

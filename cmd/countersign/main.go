@@ -42,9 +42,10 @@ type commands struct {
 	Doctor     doctorCommand     `cmd:"" group:"run" help:"Look at clock, disk, limits, names, TLS, partners and brokers, and at what is owed: a table of what is wrong and what to do."`
 	Trigger    triggerCommand    `cmd:"" group:"run" help:"Send a signed sample callback to a running gateway."`
 	Subject    subjectCommand    `cmd:"" group:"people" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
-	Deliveries deliveriesCommand `cmd:"" group:"told" help:"List deliveries that ended without a 2xx."`
+	Deliveries deliveriesCommand `cmd:"" group:"told" help:"List deliveries by status, endpoint, person, type and time; show, hurry, skip or cancel one."`
 	Redeliver  redeliverCommand  `cmd:"" group:"told" help:"Order a dead delivery again."`
 	Replay     replayCommand     `cmd:"" group:"told" help:"Tell an endpoint again what is dead, what it was told in a span of time, or where each person stands."`
+	Find       findCommand       `cmd:"" group:"told" help:"Say what an id or a provider's ref is, and where."`
 	Withheld   withheldCommand   `cmd:"" group:"told" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`
 	Partners   partnersCommand   `cmd:"" group:"told" help:"List, show, make, change or remove partners."`
 	Endpoints  endpointsCommand  `cmd:"" group:"told" help:"List, show, make, change or remove endpoints, take a disabled one up again, rotate and revoke their keys."`

@@ -76,9 +76,29 @@ var manual = map[string]page{
 		examples: []string{`refs settle sumsub-eu applicant-77 --partner acme --subject user-001 --because "the provider's dashboard says so, ticket 4812"`},
 		next:     "countersign subject",
 	},
-	"deliveries": {
-		examples: []string{"deliveries --dead", "deliveries --dead --endpoint acme-main --all --json"},
-		next:     "countersign redeliver, countersign withheld",
+	"deliveries list": {
+		examples: []string{"deliveries", "deliveries --dead --endpoint acme-main --all --json", "deliveries --status retrying", "deliveries --partner acme --subject user-001 --type 'kyc.status.*'", "deliveries --status delivered --since 2026-11-30"},
+		next:     "countersign deliveries show, countersign redeliver, countersign withheld",
+	},
+	"deliveries show": {
+		examples: []string{"deliveries show evt_01M8NPQS8478RH2PXW98RPTV12@acme-main"},
+		next:     "countersign deliveries retry-now, countersign deliveries skip",
+	},
+	"deliveries retry-now": {
+		examples: []string{"deliveries retry-now evt_01M8NPQS8478RH2PXW98RPTV12@acme-main"},
+		no:       "it was refused, as where the delivery is dead or delivered", next: "countersign endpoints retry-now, countersign redeliver",
+	},
+	"deliveries skip": {
+		examples: []string{"deliveries skip evt_01M8NPQS8478RH2PXW98RPTV12@acme-main"},
+		no:       "it was refused, as where another delivery of the person goes first", next: "countersign deliveries cancel, countersign withheld",
+	},
+	"deliveries cancel": {
+		examples: []string{"deliveries cancel evt_01M8NPQS8478RH2PXW98RPTV12@acme-main --because \"a test person, ticket 4815\"", "deliveries cancel evt_01M8NPQS8478RH2PXW98RPTV12@acme-main --because \"told by telephone\" --force"},
+		no:       "it was refused, as where it tells of a rejection and --force is not said", next: "countersign withheld acknowledge",
+	},
+	"find": {
+		examples: []string{"find evt_01M8NPQS8478RH2PXW98RPTV12", "find applicant-88", "find user-001 --json"},
+		no:       "nothing is found", next: "countersign subject show, countersign deliveries show",
 	},
 	"redeliver": {
 		examples: []string{"redeliver evt_01M8NPQS8478RH2PXW98RPTV12@acme-main", "redeliver evt_01M8NPQS8478RH2PXW98RPTV12@acme-main --force"},
@@ -123,10 +143,11 @@ var manual = map[string]page{
 		examples: []string{"endpoints give-up acme-old --yes", "endpoints give-up acme-old --dry-run"},
 		no:       "it was refused, or somebody said no", next: "countersign withheld, countersign deliveries",
 	},
-	"endpoints pause":  {examples: []string{"endpoints pause acme-main"}, next: "countersign endpoints resume"},
-	"endpoints resume": {examples: []string{"endpoints resume acme-main"}, next: "countersign deliveries"},
-	"endpoints ping":   {examples: []string{"endpoints ping acme-main", "endpoints ping acme-main --json"}, no: "it did not answer 2xx"},
-	"endpoints keys":   {examples: []string{"endpoints keys acme-main", "endpoints keys acme-main --json"}, next: "countersign endpoints rotate"},
+	"endpoints pause":     {examples: []string{"endpoints pause acme-main"}, next: "countersign endpoints resume"},
+	"endpoints retry-now": {examples: []string{"endpoints retry-now acme-main"}, next: "countersign deliveries --status retrying"},
+	"endpoints resume":    {examples: []string{"endpoints resume acme-main"}, next: "countersign deliveries"},
+	"endpoints ping":      {examples: []string{"endpoints ping acme-main", "endpoints ping acme-main --json"}, no: "it did not answer 2xx"},
+	"endpoints keys":      {examples: []string{"endpoints keys acme-main", "endpoints keys acme-main --json"}, next: "countersign endpoints rotate"},
 	"endpoints rotate": {
 		examples: []string{"endpoints rotate acme-main --out acme-new.key", "endpoints rotate acme-main --kind ed25519 --overlap 7d"},
 		next:     "countersign endpoints keys, docs/OPERATIONS.md, Keys",

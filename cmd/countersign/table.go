@@ -84,11 +84,11 @@ func lists[T any](c *console, f jsonFlag, p pageFlags, list func(context.Context
 	for i := range v.Data {
 		row(t, &v.Data[i])
 	}
-	if len(t.rows) == 0 {
+	if len(t.rows) > 0 {
+		c.print(t)
+	} else if v.Next == "" {
 		c.nothing()
-		return nil
 	}
-	c.print(t)
 	c.more(v.Next)
 	return nil
 }

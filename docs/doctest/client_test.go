@@ -98,6 +98,15 @@ func good[T any](s *session, v T, err error) func(did func(T) bool) T {
 	}
 }
 
+// bad fails where a call was not refused with a code.
+func bad(s *session, err error, code string) {
+	s.t.Helper()
+	var refused *client.Error
+	if !errors.As(err, &refused) || refused.Code != code {
+		s.t.Errorf("refused with %v, want %s", err, code)
+	}
+}
+
 func (s *session) machines() {
 	c, ctx := s.c, s.ctx
 	health, err := c.Health(ctx)
@@ -245,11 +254,25 @@ func (s *session) endpoints() {
 	good(s, resumed, err)(func(v contract.Resumed) bool { return v.Resumed })
 	pinged, err := c.Ping(ctx, "acme-main")
 	good(s, pinged, err)(func(v contract.Ping) bool { return v.Delivered && v.Code == http.StatusOK })
-	dead, err := c.ListDeliveries(ctx, client.Page{}, "acme-main")
-	good(s, dead, err)(func(l contract.List[contract.DeadDelivery]) bool {
-		return len(l.Data) == 1 && len(l.Data[0].Tries) == 2
+	dead, err := c.ListDeliveries(ctx, client.Page{}, client.Deliveries{Status: "dead", Endpoint: "acme-main"})
+	good(s, dead, err)(func(l contract.List[contract.Delivery]) bool {
+		return len(l.Data) == 1 && l.Data[0].Attempts == 2 && l.Data[0].Code == http.StatusNotFound
 	})
 	id := dead.Data[0].ID
+	one, err := c.Delivery(ctx, id)
+	good(s, one, err)(func(v contract.DeliveryDetail) bool {
+		return v.ID == id && len(v.Tries) == 2 && v.Body != "" && v.Withheld != nil
+	})
+	_, err = c.RetryNow(ctx, id)
+	bad(s, err, "dead")
+	_, err = c.Skip(ctx, id)
+	bad(s, err, "dead")
+	_, err = c.Cancel(ctx, id, contract.CancelAsk{Because: "a test person"})
+	bad(s, err, "restrictive")
+	hurried, err := c.RetryAllNow(ctx, "acme-main")
+	good(s, hurried, err)(func(v contract.HurriedAll) bool { return v.ID == "acme-main" && v.Moved == 0 })
+	found, err := c.Search(ctx, id)
+	good(s, found, err)(func(v contract.Search) bool { return len(v.Data) == 1 && v.Data[0].Kind == "delivery" && v.Complete })
 	withheld, err := c.ListWithheld(ctx, client.Page{}, "acme-main", false)
 	good(s, withheld, err)(func(l contract.List[contract.Withheld]) bool { return len(l.Data) == 1 && l.Data[0].ID == id })
 	told, err := c.Acknowledge(ctx, id, "told by telephone")

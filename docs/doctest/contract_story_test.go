@@ -86,6 +86,19 @@ var story = []step{
 	{id: "listEndpoints", name: "to a viewer, page by page", as: "viewer", path: "/v1/endpoints?limit=1"},
 	{id: "giveUp", name: "what would be given up", path: "/v1/endpoints/acme-old/give-up", ask: `{"dry_run":true}`},
 	{id: "giveUp", name: "of one that is served", path: "/v1/endpoints/acme-main/give-up", ask: `{}`, status: 409},
+	{id: "delivery", name: "a rejection that is owed to a disabled endpoint", path: "/v1/deliveries/{waits}"},
+	{id: "delivery", name: "none of that id", path: "/v1/deliveries/evt_nothing@acme-main", status: 404},
+	{id: "retryNow", name: "at a disabled endpoint", path: "/v1/deliveries/{waits}/retry-now"},
+	{id: "retryNow", name: "one that is dead", path: "/v1/deliveries/{dead}/retry-now", status: 409},
+	{id: "skip", name: "one that is dead", path: "/v1/deliveries/{dead}/skip", status: 409},
+	{id: "skip", name: "a rejection, which stays withheld", path: "/v1/deliveries/{waits}/skip"},
+	{id: "cancel", name: "without a reason", path: "/v1/deliveries/{waits}/cancel", ask: `{}`, status: 400},
+	{id: "cancel", name: "a rejection", path: "/v1/deliveries/{waits}/cancel", ask: `{"because":"a test person, ticket 4815"}`, status: 409},
+	{id: "cancel", name: "a rejection, all the same", path: "/v1/deliveries/{waits}/cancel", ask: `{"because":"a test person, ticket 4815","force":true}`},
+	{id: "retryAllNow", name: "of acme-main, which waits for nothing", path: "/v1/endpoints/acme-main/retry-now"},
+	{id: "search", name: "a webhook-id", as: "viewer", path: "/v1/search?q={webhook}"},
+	{id: "search", name: "a provider's ref", as: "viewer", path: "/v1/search?q=applicant-2"},
+	{id: "search", name: "a subject", as: "viewer", path: "/v1/search?q=user-001"},
 	{id: "resume", name: "one that had answered 410", path: "/v1/endpoints/acme-old/resume"},
 	{id: "pause", name: "one that is moving", path: "/v1/endpoints/acme-old/pause"},
 	{id: "ping", name: "one that is paused", path: "/v1/endpoints/acme-old/ping"},
@@ -99,6 +112,7 @@ var story = []step{
 	{id: "revokeKey", name: "one, and another in its place", path: "/v1/endpoints/beta-main/keys/{key}/revoke?replace=true"},
 	{id: "revokeKey", name: "none that signs", path: "/v1/endpoints/beta-main/keys/key_0123456789abcdef/revoke", status: 404},
 	{id: "listDeliveries", name: "what is dead at acme-main", as: "viewer", path: "/v1/deliveries?status=dead&endpoint=acme-main"},
+	{id: "listDeliveries", name: "all of a person", as: "viewer", path: "/v1/deliveries?partner=acme&subject=user-002&type=kyc.status.*"},
 	{id: "listWithheld", name: "what acme-main was not told", as: "viewer", path: "/v1/withheld?endpoint=acme-main"},
 	{id: "acknowledge", name: "after a call to the partner", path: "/v1/withheld/{dead}/acknowledge", ask: `{"reason":"told by telephone, ticket 4814"}`},
 	{id: "redeliver", name: "one that is dead", path: "/v1/deliveries/{dead}/redeliver"},
@@ -194,7 +208,10 @@ func (g *running) stage() *strings.Replacer {
 	if bodies[0]["reason"] != "unreadable" {
 		slices.Reverse(bodies)
 	}
+	waits := g.lists("/v1/withheld?endpoint=acme-old", 2)[0]["id"].(string)
+	webhook, _, _ := strings.Cut(waits, "@")
 	return strings.NewReplacer(
+		"{waits}", waits, "{webhook}", webhook,
 		"{body}", bodies[0]["id"].(string), "{live}", bodies[1]["id"].(string), "{held}", held[0]["id"].(string), "{second}", held[1]["id"].(string), "{dir}", g.dir, "{replay}", replay,
 		"{key}", g.lists("/v1/endpoints/beta-main/keys", 1)[0]["id"].(string),
 		"{question}", g.lists("/v1/questions", 1)[0]["id"].(string), "{dead}", g.lists("/v1/deliveries?status=dead&endpoint=acme-main", 1)[0]["id"].(string),

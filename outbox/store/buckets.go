@@ -33,6 +33,7 @@ const (
 	Jobs                       // relay/replay: replays, by id
 	Answers                    // outbox: the texts of answers to failed tries, a bounded number of each endpoint
 	Folds                      // relay: when which records were folded, by instant
+	Finder                     // relay: where in the history ids of records and changes stand; it can be made again
 	Erased                     // relay: who was erased, by digest, and the last number that was told of them
 
 	buckets = int(Erased) // how many there are
@@ -40,7 +41,7 @@ const (
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "erased",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "finder", "erased",
 }
 
 // Names lists every bucket, in the order of their numbers.
@@ -63,7 +64,7 @@ func (n Name) String() string {
 // fill is how full pages are packed: what is mostly written in order is seldom inserted into again.
 func (n Name) fill() float64 {
 	switch n {
-	case Journal, History, Outcomes, Forward, Deliveries, Due, Folds:
+	case Journal, History, Outcomes, Finder, Forward, Deliveries, Due, Folds:
 		return 0.9
 	default:
 		return bolt.DefaultFillPercent

@@ -117,7 +117,8 @@ type Server struct {
 	door      *Door
 	tokens    *holders
 	settings  atomic.Pointer[Settings]
-	profiling atomic.Bool // a profile is being made
+	profiling atomic.Bool       // a profile is being made
+	looked    func(records int) // is told how many records a list has looked at; nil: nobody is
 
 	calls onceOnly // that carry an Idempotency-Key
 
@@ -199,10 +200,9 @@ func (s *Server) routes() []Route {
 		Route{"GET /v1/refs/conflicts", Viewer, false, s.conflicts},
 		Route{"POST /v1/refs/settle", Operator, false, s.settle},
 		Route{"GET /v1/endpoints", Viewer, true, s.endpoints},
-		Route{"GET /v1/deliveries", Viewer, true, s.deliveries},
-		Route{"POST /v1/deliveries/{id}/redeliver", Operator, true, s.redeliver},
 		Route{"POST /v1/endpoints/{id}/give-up", Operator, false, s.giveUp},
 	)
+	rs = append(rs, s.deliveryRoutes()...)
 	rs = append(rs, s.withheldRoutes()...)
 	rs = append(rs, s.partnerRoutes()...)
 	rs = append(rs, s.steerRoutes()...)

@@ -73,6 +73,12 @@ func TestScopes(t *testing.T) {
 		"POST /v1/endpoints/{id}/pause":              {"/v1/endpoints/strict/pause", "", 200, operators, 403, 403},
 		"POST /v1/endpoints/{id}/ping":               {"/v1/endpoints/nobody/ping", "", 404, operators, 404, 404},
 		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead&endpoint=OF-PARTNER", "", 200, everybody, 200, 404},
+		"GET /v1/deliveries/{id}":                    {"/v1/deliveries/evt_1@main", "", 404, operators, 404, 404},
+		"POST /v1/deliveries/{id}/retry-now":         {"/v1/deliveries/evt_1@main/retry-now", "", 404, operators, 404, 404},
+		"POST /v1/deliveries/{id}/skip":              {"/v1/deliveries/evt_1@main/skip", "", 404, operators, 403, 403},
+		"POST /v1/deliveries/{id}/cancel":            {"/v1/deliveries/evt_1@main/cancel", `{"because":"r"}`, 404, operators, 403, 403},
+		"POST /v1/endpoints/{id}/retry-now":          {"/v1/endpoints/main/retry-now", "", 200, operators, 403, 403},
+		"GET /v1/search":                             {"/v1/search?q=ann", "", 200, everybody, 403, 403},
 		"GET /v1/partners":                           {"/v1/partners", "", 200, everybody, 200, 200},
 		"POST /v1/partners":                          {"/v1/partners", `{"id":"No"}`, 400, operators, 403, 403},
 		"GET /v1/partners/{id}":                      {"/v1/partners/PARTNER", "", 200, everybody, 200, 404},
@@ -178,7 +184,10 @@ func TestErrors(t *testing.T) {
 	}
 	f("", "GET /v1/endpoints", "", 401, "authentication", "token_unknown", "")
 	f("vera", "POST /v1/backup", "{}", 403, "authorization", "scope_too_small", "")
-	f("vera", "GET /v1/deliveries", "", 400, "invalid_request", "status", "status")
+	f("vera", "GET /v1/deliveries?type=kyc.*.approved", "", 400, "invalid_request", "type", "type")
+	f("vera", "GET /v1/deliveries?since=yesterday", "", 400, "invalid_request", "since", "since")
+	f("vera", "GET /v1/deliveries?subject=ann", "", 400, "invalid_request", "partner", "partner")
+	f("vera", "GET /v1/search", "", 400, "invalid_request", "q", "q")
 	f("vera", "GET /v1/deliveries?status=owed", "", 400, "invalid_request", "status", "status")
 	for _, limit := range []string{"0", "-1", "1001", "x", "1.5", "99999999999999999999"} {
 		f("vera", "GET /v1/deliveries?status=dead&limit="+limit, "", 400, "invalid_request", "limit", "limit")
@@ -273,7 +282,7 @@ func TestPages(t *testing.T) {
 	}
 	byID := func(last, next map[string]any) bool { return last["id"].(string) < next["id"].(string) }
 	ms := func(v map[string]any) int64 {
-		at, err := time.Parse(time.RFC3339, v["at"].(string))
+		at, err := time.Parse(time.RFC3339, v["ended_at"].(string))
 		if err != nil {
 			t.Error(err)
 		}

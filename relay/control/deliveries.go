@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"countersign/outbox"
 	"countersign/relay/control/api"
 )
 
@@ -18,37 +17,6 @@ func (s *Server) endpoints(req *http.Request, t Token) (any, error) {
 	all := each(endpointsFor(t, s.o.Dispatcher.Endpoints()), viewEndpoint)
 	slices.SortFunc(all, func(a, b api.Endpoint) int { return strings.Compare(a.ID, b.ID) })
 	return cutOut(p, all, func(e *api.Endpoint) string { return e.ID }), nil
-}
-
-func (s *Server) deliveries(req *http.Request, t Token) (any, error) {
-	p, err := pageOf(req, "deliveries")
-	if err != nil {
-		return nil, err
-	}
-	if st := req.URL.Query().Get("status"); st != "dead" {
-		return nil, &problem{http.StatusBadRequest, "invalid_request", "status", "only status=dead is listed; what is owed is in the metrics", "status"}
-	}
-	of := req.URL.Query().Get("endpoint")
-	if of != "" {
-		if err := s.ownEndpoint(t, of); err != nil {
-			return nil, err
-		}
-	}
-	data, more, err := s.o.Outbox.ListDead(func(endpoint string) bool { return (of == "" || of == endpoint) && s.ownEndpoint(t, endpoint) == nil }, p.after, p.limit)
-	if err != nil {
-		return nil, err
-	}
-	for i := range data {
-		d := &data[i]
-		if d.Tries, err = s.o.Outbox.Tries(d.Endpoint, d.Subject, d.Sequence); err != nil {
-			return nil, err
-		}
-	}
-	l := listed(p, data, more, (*outbox.DeadDelivery).Place)
-	for i := range data {
-		data[i].Subject = s.o.Relay.ShownLane(data[i].Subject)
-	}
-	return api.List[api.DeadDelivery]{Object: l.Object, Data: each(data, viewDead), HasMore: l.HasMore, Next: l.Next}, nil
 }
 
 func (s *Server) redeliver(req *http.Request, t Token) (any, error) {

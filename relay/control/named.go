@@ -94,8 +94,8 @@ func (s *Server) concernsDelivery(req *http.Request, id string) {
 	if s.o.Outbox == nil || s.o.Relay == nil {
 		return
 	}
-	if d, err := s.o.Outbox.FindDead(s.o.Relay.CurrentID(id)); err == nil {
-		s.concernsLane(req, d.Subject)
+	if lane, ok := s.o.Relay.Whose(id); ok {
+		s.concernsLane(req, lane)
 	}
 }
 

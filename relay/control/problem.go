@@ -39,6 +39,8 @@ func problemOf(err error) (p *problem) {
 	case errors.As(err, &p):
 	case refusedChange(err) != nil:
 		p = refusedChange(err)
+	case steerRefusal(err) != nil:
+		p = steerRefusal(err)
 	case errors.As(err, &refused):
 		p = &problem{http.StatusUnprocessableEntity, "invalid_request", "config_refused", err.Error(), ""}
 	case errors.Is(err, ErrNoConfig):

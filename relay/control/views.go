@@ -49,13 +49,6 @@ func counts[T ~string](m map[T]int) map[string]int {
 	return out
 }
 
-func viewDead(d *outbox.DeadDelivery) api.DeadDelivery {
-	return api.DeadDelivery{
-		ID: d.ID, Endpoint: d.Endpoint, Subject: d.Subject, Sequence: d.Sequence, Previous: d.Previous, Type: d.Type, Format: d.Format, Trace: d.Trace, Reason: d.Reason, Code: d.Code,
-		Failures: d.Failures, At: d.At, Owed: d.Owed, Received: d.Received, Restrictive: d.Restrictive, HasBody: d.HasBody, Anew: d.Anew, Replayed: d.Replayed, Tries: some(d.Tries, viewTry),
-	}
-}
-
 func viewWithheld(w *outbox.Withheld) api.Withheld {
 	v := api.Withheld{ID: w.ID, Endpoint: w.Endpoint, Subject: w.Subject, Sequence: w.Sequence, Type: w.Type, Since: w.Since, Dead: w.Dead}
 	if a := w.Acknowledged; a != nil {

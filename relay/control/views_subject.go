@@ -110,6 +110,6 @@ func viewChange(c *kyc.Change) api.Change {
 func viewOutcome(o *relay.OutcomeView) api.Outcome {
 	return api.Outcome{
 		ID: o.ID, Endpoint: o.Endpoint, Sequence: o.Sequence, Type: o.Type, Outcome: string(o.Outcome), Reason: o.Reason, Code: o.Code, Attempts: o.Attempts,
-		Format: o.Format, Anew: o.Anew, Previous: o.Previous, Replayed: o.Replayed, TookMS: o.TookMS, Owed: o.Owed, Received: o.Received, At: o.At,
+		Format: o.Format, Anew: o.Anew, Previous: o.Previous, Replayed: o.Replayed, TookMS: o.TookMS, Owed: o.Owed, Received: o.Received, At: o.At, By: o.By, Because: o.Because,
 	}
 }

@@ -95,7 +95,6 @@ func fields(t *testing.T, v any) (m map[string]any) {
 // TestViewsLoseNothing: what is shown of each record is all of it, under the names that it always
 // had.
 func TestViewsLoseNothing(t *testing.T) {
-	alike(t, viewDead)
 	alike(t, viewWithheld)
 	alike(t, viewEndpoint)
 	alike(t, viewItem)

@@ -145,7 +145,7 @@ func (d *Dispatcher) logSettled(ctx context.Context, a outbox.Attempt) {
 		level = slog.LevelWarn
 	case outbox.Died:
 		level = slog.LevelError
-	case outbox.Done:
+	case outbox.Done, outbox.Cancelled:
 	}
 	if !d.o.Logger.Enabled(ctx, level) {
 		return

@@ -142,7 +142,7 @@ func (n *Notifier) Settled(tx *store.Tx, a outbox.Attempt) error {
 		if a.Reason != outbox.Overtaken && !IsNotice(a.Delivery.Lane) { // what is overtaken nobody misses; a notice about notices nobody wants
 			return died(tx, &a)
 		}
-	case outbox.Retry:
+	case outbox.Retry, outbox.Cancelled:
 	}
 	return nil
 }

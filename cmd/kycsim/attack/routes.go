@@ -81,6 +81,12 @@ func Routes() []Route {
 		{"POST /v1/endpoints/{id}/keys/{key}/revoke", "/v1/endpoints/acme-main/keys/none/revoke", "", "oap"},
 		{"POST /v1/endpoints/{id}/ping", "/v1/endpoints/nobody/ping", "", "oap"},
 		{"GET /v1/deliveries", "/v1/deliveries?status=dead&endpoint=acme-main", "", "voap"},
+		{"GET /v1/deliveries/{id}", "/v1/deliveries/none@acme-main", "", "oap"},
+		{"POST /v1/deliveries/{id}/retry-now", "/v1/deliveries/none@acme-main/retry-now", "", "oap"},
+		{"POST /v1/deliveries/{id}/skip", "/v1/deliveries/none@acme-main/skip", "", "oa"},
+		{"POST /v1/deliveries/{id}/cancel", "/v1/deliveries/none@acme-main/cancel", `{"because":"r"}`, "oa"},
+		{"POST /v1/endpoints/{id}/retry-now", "/v1/endpoints/acme-main/retry-now", "", "oa"},
+		{"GET /v1/search", "/v1/search?q=none", "", "voa"},
 		{"POST /v1/deliveries/{id}/redeliver", "/v1/deliveries/none@acme-main/redeliver", "{}", "oap"},
 		{"GET /v1/partners", "/v1/partners", "", "voapq"},
 		{"POST /v1/partners", "/v1/partners", `{"id":"NONE"}`, "oa"},
@@ -313,6 +319,9 @@ func othersBusiness(ctx context.Context, t *Target, s *Section) error {
 		{"changes another's endpoint", "PATCH", "/v1/endpoints/acme-main", `{"url":"http://127.0.0.1:9/"}`, "quentin", []int{404}},
 		{"removes another's endpoint", "DELETE", "/v1/endpoints/acme-main", "", "quentin", []int{404}},
 		{"lists another's deliveries", "GET", "/v1/deliveries?status=dead&endpoint=acme-main", "", "quentin", []int{404}},
+		{"looks at another's delivery", "GET", "/v1/deliveries/none@acme-main", "", "quentin", []int{404}},
+		{"hurries another's delivery", "POST", "/v1/deliveries/none@acme-main/retry-now", "", "quentin", []int{404}},
+		{"lists another's person", "GET", "/v1/deliveries?partner=acme&subject=ann", "", "quentin", []int{403, 404}},
 		{"drives another's", "POST", "/v1/test_helpers/users/ann/kyc?partner=acme", `{"status":"approved"}`, "quentin", []int{403, 404}},
 	} {
 		s.Tried++

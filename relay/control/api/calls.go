@@ -178,11 +178,6 @@ var deliveryCalls = []Call{
 		Refuses: []Refusal{notFound, {http.StatusConflict, TypeConflict, "endpoint_served", "the endpoint is in the config and enabled: what it owes is sent"}},
 	},
 	{
-		Pattern: "GET /v1/deliveries", ID: "listDeliveries", Summary: "List dead deliveries",
-		Params: pages(Param{Name: "status", Kind: "string", Need: true, Enum: []string{"dead"}, About: "What is owed is in the metrics."}, endpointParam), Answer: List[DeadDelivery]{},
-		Refuses: []Refusal{notFound},
-	},
-	{
 		Pattern: "POST /v1/deliveries/{id}/redeliver", ID: "redeliver", Summary: "Owe a dead delivery again",
 		Params: []Param{{Name: "force", Kind: "boolean", Default: false, About: "Even if a later change of the subject has been delivered since."}},
 		Answer: Redelivery{},

@@ -2,29 +2,6 @@ package api
 
 import "time"
 
-// DeadDelivery is a delivery that ended without a 2xx.
-type DeadDelivery struct {
-	ID          string    `json:"id"`
-	Endpoint    string    `json:"endpoint"`
-	Subject     string    `json:"subject" doc:"partner/subject; a test subject has a mark behind it, U+0001 and t."`
-	Sequence    uint64    `json:"sequence"`
-	Previous    uint64    `json:"previous_sequence"`
-	Type        string    `json:"type"`
-	Format      string    `json:"format"`
-	Trace       string    `json:"traceparent,omitempty"`
-	Reason      string    `json:"reason"`
-	Code        int       `json:"code,omitempty"`
-	Failures    int       `json:"failures"`
-	At          time.Time `json:"at"`
-	Owed        time.Time `json:"owed_at"`
-	Received    time.Time `json:"received_at,omitzero"`
-	Restrictive bool      `json:"restrictive,omitempty" doc:"A rejection or suspension."`
-	HasBody     bool      `json:"has_body"`
-	Anew        bool      `json:"rendered_anew,omitempty"`
-	Replayed    bool      `json:"replayed,omitempty" doc:"A replay owed it."`
-	Tries       []Try     `json:"tries,omitempty" doc:"What went wrong each time, while it is kept."`
-}
-
 // Try is one attempt. Its parts follow each other and never overlap; what is missing of the whole is
 // waiting for a connection that may be opened, and the rest of the answer.
 type Try struct {

@@ -39,7 +39,7 @@ type Replay struct {
 	Total    int64            `json:"total" doc:"How many deliveries there were to order when it was counted."`
 	Persons  int64            `json:"persons" doc:"Of so many persons."`
 	Ordered  int64            `json:"ordered" doc:"How many are ordered so far: each is in the journal, and is sent like any other."`
-	Skipped  map[string]int64 `json:"skipped" doc:"How many were passed over, by why: overtaken, not_kept, not_wanted, told, set_aside, damaged, no_person, too_long."`
+	Skipped  map[string]int64 `json:"skipped" doc:"How many were passed over, by why: overtaken, not_kept, not_wanted, told, set_aside, damaged, no_person, too_long, cancelled."`
 	Error    string           `json:"error,omitempty" doc:"Why it failed, or what it waits for."`
 }
 

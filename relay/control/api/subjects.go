@@ -302,7 +302,7 @@ type Outcome struct {
 	Endpoint string    `json:"endpoint"`
 	Sequence uint64    `json:"sequence"`
 	Type     string    `json:"type" doc:"Of the change."`
-	Outcome  string    `json:"outcome"`
+	Outcome  string    `json:"outcome" enum:"done,dead,cancelled"`
 	Reason   string    `json:"reason"`
 	Code     int       `json:"code,omitempty"`
 	Attempts int       `json:"attempts"`
@@ -314,6 +314,8 @@ type Outcome struct {
 	Owed     time.Time `json:"owed_at,omitzero" doc:"When it came to be owed."`
 	Received time.Time `json:"received_at,omitzero" doc:"When what caused it was received."`
 	At       time.Time `json:"at"`
+	By       string    `json:"by,omitempty" doc:"Of one that was cancelled: who."`
+	Because  string    `json:"because,omitempty" doc:"And why."`
 }
 
 // SetAside is a subject of which something is damaged.

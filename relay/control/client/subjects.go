@@ -121,11 +121,6 @@ func (c *Client) Ping(ctx context.Context, id string) (api.Ping, error) {
 	return do[api.Ping](ctx, c, call{method: http.MethodPost, path: at("/v1/endpoints/{id}/ping", id)})
 }
 
-// ListDeliveries lists dead deliveries; with an endpoint's id its own only.
-func (c *Client) ListDeliveries(ctx context.Context, p Page, endpoint string) (api.List[api.DeadDelivery], error) {
-	return do[api.List[api.DeadDelivery]](ctx, c, call{method: http.MethodGet, path: "/v1/deliveries", query: p.query("status", "dead", "endpoint", endpoint)})
-}
-
 // Redeliver owes a dead delivery again; with force even if a later change has been delivered since.
 func (c *Client) Redeliver(ctx context.Context, id string, force bool) (api.Redelivery, error) {
 	return do[api.Redelivery](ctx, c, call{method: http.MethodPost, path: at("/v1/deliveries/{id}/redeliver", id), query: Page{}.query("force", word(force))})
