@@ -130,7 +130,8 @@ func putErased(tx *store.Tx, key string, v any) error {
 
 // Unscrubbed lists, by names for Scrubbed, the erasures that are done while what was deleted may
 // still stand in free pages of the file: a compaction that begins now leaves none of it. later is
-// how many are passed over for a moment, until the journal has forgotten what was there then.
+// how many are passed over for a moment: they are under way, or the journal has still to forget
+// what was there then.
 func (r *Relay) Unscrubbed() (list []string, later int, err error) {
 	if r.erased.stood.Load() == 0 || r.o.Journaled == nil {
 		return nil, 0, nil
@@ -140,7 +141,10 @@ func (r *Relay) Unscrubbed() (list []string, later int, err error) {
 			var t tombstone
 			name := string(k[len(tombPrefix):])
 			switch {
-			case json.Unmarshal(v, &t) != nil, !t.Scrubbed.IsZero(), tx.Bucket(store.Erased).HasEither([]byte(markPrefix + name)):
+			case json.Unmarshal(v, &t) != nil, !t.Scrubbed.IsZero():
+				return nil
+			case tx.Bucket(store.Erased).HasEither([]byte(markPrefix + name)):
+				later++ // it is under way
 				return nil
 			case r.o.Journaled.Forgotten() < t.Until && r.o.Now().Sub(t.At) < forgetWait:
 				later++
