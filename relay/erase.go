@@ -46,9 +46,7 @@ func (r *Relay) ForeseeErasure(ctx context.Context, partner, id string, livemode
 	if err != nil {
 		return e, err
 	}
-	if e, err = w.foresee(); err != nil {
-		return e, err
-	}
+	e = w.foresee()
 	e.Counts = map[string]int{}
 	for _, k := range w.erasers() {
 		err := w.each(ctx, &k, func(_, _ []byte) error { e.Counts[k.bucket.String()]++; return nil }, nil)
@@ -89,15 +87,15 @@ func says(text, word string) bool {
 }
 
 // foresee is what is known before anything is taken away.
-func (w *whereabouts) foresee() (e Erasure, err error) {
+func (w *whereabouts) foresee() (e Erasure) {
 	partner, id, _ := splitLane(w.lane)
 	e.Digest = w.r.o.Registry.PersonDigest(partner, id)
 	s := w.subject
 	if s == nil || s.Told == nil {
-		return e, nil
+		return e
 	}
 	e.Last = &LastDecided{Status: s.State.Status(), At: time.UnixMicro(s.Told.At).UTC(), Sequence: s.Told.Sequence}
-	return e, nil
+	return e
 }
 
 // ErasureOf says how far the erasure of somebody is; outbox.ErrNotFound: they were never erased.
@@ -142,10 +140,8 @@ func (r *Relay) Erase(ctx context.Context, partner, id string, livemode bool, be
 	if err != nil {
 		return e, err
 	}
-	if e, err = w.foresee(); err == nil {
-		err = before(e)
-	}
-	if err != nil {
+	e = w.foresee()
+	if err := before(e); err != nil {
 		return e, err
 	}
 	m := &mark{Lane: w.lane}

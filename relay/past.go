@@ -43,3 +43,7 @@ func Past(tx *store.Tx, p *Repeat, cursor []byte, lane string) (to []byte, ok bo
 		return bytes.Clone(k), true
 	}
 }
+
+// Fresh reports whether nobody has been erased since a step was worked out. Ask in the transaction
+// that keeps anything of it: else it might name somebody who is gone.
+func (r *Relay) Fresh(s *Step) bool { return r.erased.epoch.Load() == s.epoch }

@@ -35,7 +35,7 @@ func TestPast(t *testing.T) {
 		}
 		var told []string
 		erased := false
-		for steps := 0; steps < 20; steps++ {
+		for range 20 {
 			s, err := g.relay.Repeats(&p, cursor, 1)
 			if err != nil || !g.relay.Fresh(&s) {
 				t.Fatal(err)

@@ -66,10 +66,6 @@ type Step struct {
 	epoch int64 // see Fresh
 }
 
-// Fresh reports whether nobody has been erased since a step was worked out. Ask in the transaction
-// that keeps anything of it: else it might name somebody who is gone.
-func (r *Relay) Fresh(s *Step) bool { return r.erased.epoch.Load() == s.epoch }
-
 func (s *Step) skip(why string, n int) {
 	if n > 0 {
 		s.Skipped[why] += int64(n)

@@ -140,8 +140,8 @@ func (r *Relay) Unscrubbed() (list []string, later int, err error) {
 		return tx.Bucket(store.Erased).EachEither([]byte(tombPrefix), func(k, v []byte) error {
 			var t tombstone
 			name := string(k[len(tombPrefix):])
-			switch {
-			case json.Unmarshal(v, &t) != nil, !t.Scrubbed.IsZero():
+			switch sound := json.Unmarshal(v, &t) == nil; {
+			case !sound, !t.Scrubbed.IsZero():
 				return nil
 			case tx.Bucket(store.Erased).HasEither([]byte(markPrefix + name)):
 				later++ // it is under way

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"countersign/relay/control/api"
@@ -92,14 +94,12 @@ func (cmd *subjectEraseCommand) tell(c *console, v *api.Erasure) {
 }
 
 // recordsOf lists records by bucket.
-func recordsOf(counts map[string]int) (text string) {
+func recordsOf(counts map[string]int) string {
+	var each []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		if n := counts[name]; n > 0 {
-			text += fmt.Sprintf(", %d %s", n, name)
+			each = append(each, fmt.Sprintf("%d %s", n, name))
 		}
 	}
-	if text == "" {
-		return "nothing"
-	}
-	return text[2:]
+	return cmp.Or(strings.Join(each, ", "), "nothing")
 }
