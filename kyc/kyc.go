@@ -219,7 +219,7 @@ type Update struct {
 // Replay says which replay ordered a redelivery. Where Sequence is 0 a dead delivery is owed again as
 // it is; else the change is rendered anew for the endpoint, which may never have been told of it.
 type Replay struct {
-	ID       string    `json:"id"` // of the replay
+	ID       string    `json:"id"` // of the replay; "": one delivery was ordered by itself
 	Sequence uint64    `json:"sequence"`
 	At       time.Time `json:"at,omitzero"`                // when the record that owed the change was appended: where the history has it
 	Previous uint64    `json:"previous_sequence,omitzero"` // what the endpoint was told before it

@@ -280,7 +280,7 @@ func (w *repeater) update(lane, webhookID string, as kyc.Replay) kyc.Update {
 	now := w.r.o.Now().UTC()
 	as.ID = w.p.ID
 	u := kyc.Update{
-		SchemaVersion: 1, Kind: kyc.Redelivery, ChangeID: webhookID, Endpoint: w.to.ID, Force: w.p.Force || as.Sequence != 0, Actor: w.p.Actor, ReceivedAt: now, Replay: as,
+		SchemaVersion: 1, Kind: kyc.Redelivery, ChangeID: webhookID, Endpoint: w.to.ID, Force: w.p.Force || as.Sequence != 0 && w.p.ID != "", Actor: w.p.Actor, ReceivedAt: now, Replay: as,
 	}
 	u.Partner, u.Subject.ID, u.Livemode = w.r.shownOf(lane)
 	u.ID = kyc.UpdateID("", []string{w.p.ID, webhookID, w.to.ID}, u.Kind, "", "", "", 0, now)
@@ -422,11 +422,14 @@ func (b *batch) repeat(u *kyc.Update) error {
 		b.r.o.Logger.Warn("replay_change_not_kept", "endpoint", e.ID, "replay", u.Replay.ID, "webhook_id", u.ChangeID)
 		return nil
 	}
+	names := b.r.names(e.ID)
+	if !u.Force && overtaken(b.tx, lane, c.Sequence, names) {
+		return nil // since it was ordered
+	}
 	body, err := bodyFor(e, &c, u.Replay.Previous)
 	if err != nil || body == nil {
 		return err
 	}
-	names := b.r.names(e.ID)
 	again := slices.ContainsFunc(names, func(name string) bool {
 		d, err := deliveredTo(b.tx, lane, name)
 		return err == nil && d.sequence >= c.Sequence

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"countersign/kyc"
+	"countersign/outbox"
 	"countersign/outbox/store"
 )
 
@@ -280,4 +282,60 @@ func TestRepeatNotKept(t *testing.T) {
 	if told := words(t, p.accepted()[15:]); len(byPerson(told, strings.TrimPrefix(lost, "acme/"))) != 0 {
 		t.Errorf("told %v", told)
 	}
+}
+
+// TestRetell: one delivery is told again that was accepted, as it was; or to another endpoint. Who
+// has accepted a later change is only told with force.
+func TestRetell(t *testing.T) {
+	p, q := newPartner(t, ok), newPartner(t, ok)
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*")), q.endpoint("b", only("none.*"))), Partner{ID: "other", Endpoints: []Endpoint{q.endpoint("o", only("none.*"))}})
+	g.tell(said("ann", 1, kyc.Rejected))
+	g.settled()
+	g.tell(said("bob", 1, kyc.InReview), said("bob", 2, kyc.Approved))
+	g.settled()
+	id := func(told string) string {
+		at := slices.Index(words(t, p.accepted()), told)
+		return p.accepted()[at].id + "@a"
+	}
+	retell := func(id, to string, force bool, want error) {
+		t.Helper()
+		err := g.relay.Retell(t.Context(), id, to, force, "ops")
+		if !errors.Is(err, want) {
+			t.Errorf("%s to %q: %v, want %v", id, to, err, want)
+		}
+		if err == nil {
+			g.appended++
+			g.settled()
+		}
+	}
+	before := len(p.accepted())
+	retell(id("ann2"), "", false, nil)
+	retell(id("bob2"), "", false, ErrOvertaken)
+	retell(id("bob2"), "", true, nil)
+	retell(id("bob4"), "b", false, nil)
+	retell(id("bob4"), "o", false, ErrInvalid)
+	retell("evt_none@a", "", false, outbox.ErrNotFound)
+	same(t, "told again", words(t, p.accepted()[before:]), []string{"ann2", "bob2"})
+	same(t, "told elsewhere", words(t, q.accepted()), []string{"bob4"})
+	if first := p.accepted()[0]; p.accepted()[before].body != first.body || p.accepted()[before].id != first.id {
+		t.Errorf("told again as %s, and was told as %s", p.accepted()[before].body, first.body)
+	}
+	ends := g.view("acme", "ann", true).Deliveries
+	if !slices.ContainsFunc(ends, func(o OutcomeView) bool { return o.Replayed }) {
+		t.Errorf("its history says %+v", ends)
+	}
+}
+
+// TestRetellOwed: what is owed is not owed twice.
+func TestRetellOwed(t *testing.T) {
+	p := newPartner(t, always(500))
+	g := start(t, acme(p.endpoint("a", only("kyc.status.*"))))
+	g.tell(said("ann", 1, kyc.Rejected))
+	g.folded()
+	id := p.until(t, 1)[0].id
+	if err := g.relay.Retell(t.Context(), id+"@a", "", false, "ops"); !errors.Is(err, ErrOwed) {
+		t.Error(err)
+	}
+	p.from(ok)
+	g.settled()
 }

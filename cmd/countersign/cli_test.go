@@ -163,7 +163,7 @@ func TestRoundTrip(t *testing.T) {
 	answer = http.StatusOK
 	f(exitYes, "is owed again", "redeliver", "--config", config, dead.Data[0].ID)
 	eventually(t, "it is delivered", func() bool { return g.outbox.Owed("acme-main") == 0 && g.outbox.Dead("acme-main") == 0 })
-	f(exitUnknown, "not found", "redeliver", "--config", config, dead.Data[0].ID)
+	f(exitUnknown, "not found", "redeliver", "--config", config, "evt_01M8NW8BD5Y7PMN18APSKNPWHP@acme-main")
 
 	f(exitYes, "200 ok", "trigger", "--config", config, "rebilly", "request_fulfilled", "--subject", "edsger")
 	eventually(t, "it is told", func() bool { return partner.told("edsger", "in_review") && g.outbox.Owed("acme-main") == 0 })

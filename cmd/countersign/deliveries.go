@@ -179,6 +179,7 @@ type redeliverCommand struct {
 	gatewayFlags
 	jsonFlag
 	ID    string `arg:"" help:"The delivery's id, as countersign deliveries prints it."`
+	To    string `help:"Owe it to this endpoint of the same partner." placeholder:"ENDPOINT"`
 	Force bool   `help:"Even if a later change of the subject has been delivered since."`
 }
 
@@ -188,7 +189,7 @@ func (cmd *redeliverCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.Redeliver(c.ctx, cmd.ID, cmd.Force)
+	v, err := cl.Redeliver(c.ctx, cmd.ID, cmd.To, cmd.Force)
 	if err != nil {
 		return err
 	}

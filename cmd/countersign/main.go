@@ -43,7 +43,7 @@ type commands struct {
 	Trigger    triggerCommand    `cmd:"" group:"run" help:"Send a signed sample callback to a running gateway."`
 	Subject    subjectCommand    `cmd:"" group:"people" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
 	Deliveries deliveriesCommand `cmd:"" group:"told" help:"List deliveries by status, endpoint, person, type and time; show, hurry, skip or cancel one."`
-	Redeliver  redeliverCommand  `cmd:"" group:"told" help:"Order a dead delivery again."`
+	Redeliver  redeliverCommand  `cmd:"" group:"told" help:"Order a delivery again that is dead or was accepted, or to another endpoint."`
 	Replay     replayCommand     `cmd:"" group:"told" help:"Tell an endpoint again what is dead, what it was told in a span of time, or where each person stands."`
 	Find       findCommand       `cmd:"" group:"told" help:"Say what an id or a provider's ref is, and where."`
 	Withheld   withheldCommand   `cmd:"" group:"told" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`

@@ -101,7 +101,7 @@ var manual = map[string]page{
 		no:       "nothing is found", next: "countersign subject show, countersign deliveries show",
 	},
 	"redeliver": {
-		examples: []string{"redeliver evt_01M8NPQS8478RH2PXW98RPTV12@acme-main", "redeliver evt_01M8NPQS8478RH2PXW98RPTV12@acme-main --force"},
+		examples: []string{"redeliver evt_01M8NPQS8478RH2PXW98RPTV12@acme-main", "redeliver evt_01M8NPQS8478RH2PXW98RPTV12@acme-main --force", "redeliver evt_01M8NPQS8478RH2PXW98RPTV12@acme-main --to acme-new"},
 		no:       "it was refused, as where a later change of the person has been delivered since", next: "countersign deliveries",
 	},
 	"replay list":    {examples: []string{"replay", "replay list --all --json"}, next: "countersign replay show"},

@@ -120,7 +120,7 @@ func (s *shell) types(c typed) {
 	s.t.Helper()
 	line := s.ports.Replace(c.line)
 	again := slices.ContainsFunc(looks, func(w string) bool {
-		return strings.HasPrefix(strings.TrimPrefix(line, "countersign "), w) && !strings.Contains(line, "erase") && !strings.Contains(line, "skip ")
+		return strings.HasPrefix(strings.TrimPrefix(line, "countersign "), w) && !strings.Contains(line, "erase") && !strings.Contains(line, "export")
 	})
 	var out string
 	for deadline := time.Now().Add(20 * time.Second); ; {

@@ -282,7 +282,7 @@ func (s *session) endpoints() {
 		return len(l.Data) == 1 && l.Data[0].Acknowledged.Reason == "told by telephone"
 	})
 	s.replays()
-	ordered, err := c.Redeliver(ctx, id, false)
+	ordered, err := c.Redeliver(ctx, id, "", false)
 	good(s, ordered, err)(func(v contract.Redelivery) bool { return v.Ordered && v.ID == id })
 }
 

@@ -29,7 +29,13 @@ func (s *Server) redeliver(req *http.Request, t Token) (any, error) {
 		return nil, err
 	}
 	s.concernsDelivery(req, id)
-	if err := s.o.Relay.Redeliver(req.Context(), id, force, t.Name); err != nil {
+	to := req.URL.Query().Get("to")
+	if to != "" {
+		if err := s.ownEndpoint(t, to); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.o.Relay.Retell(req.Context(), id, to, force, t.Name); err != nil {
 		return nil, err
 	}
 	return api.Redelivery{Object: "delivery", ID: id, Ordered: true}, nil

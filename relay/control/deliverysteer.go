@@ -6,6 +6,7 @@ import (
 
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/relay"
 	"countersign/relay/control/api"
 	"countersign/relay/dispatch"
 )
@@ -104,6 +105,8 @@ func steerRefusal(err error) *problem {
 	switch {
 	case errors.As(err, &behind):
 		return refusal("behind", "")
+	case errors.Is(err, relay.ErrOwed):
+		return refusal("owed", "")
 	case errors.Is(err, outbox.ErrDead):
 		return refusal("dead", "")
 	case errors.Is(err, outbox.ErrDelivered):

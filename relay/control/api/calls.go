@@ -178,11 +178,16 @@ var deliveryCalls = []Call{
 		Refuses: []Refusal{notFound, {http.StatusConflict, TypeConflict, "endpoint_served", "the endpoint is in the config and enabled: what it owes is sent"}},
 	},
 	{
-		Pattern: "POST /v1/deliveries/{id}/redeliver", ID: "redeliver", Summary: "Owe a dead delivery again",
-		Params: []Param{{Name: "force", Kind: "boolean", Default: false, About: "Even if a later change of the subject has been delivered since."}},
+		Pattern: "POST /v1/deliveries/{id}/redeliver", ID: "redeliver", Summary: "Owe a delivery again that is dead, or was accepted; or owe it to another endpoint of its partner",
+		About: "A dead one goes to its own endpoint as it is, any other is rendered anew under the same webhook-id.",
+		Params: []Param{
+			{Name: "force", Kind: "boolean", Default: false, About: "Even if a later change of the subject has been delivered since."},
+			{Name: "to", Kind: "string", Max: 1024, About: "Another endpoint of the same partner; without it, its own."},
+		},
 		Answer: Redelivery{},
 		Refuses: []Refusal{
-			notFound, {http.StatusConflict, TypeConflict, "overtaken", "a later change of the subject has been delivered since; force sends it all the same"}, journalFull,
+			notFound, {http.StatusConflict, TypeConflict, "overtaken", "a later change of the subject has been delivered since; force sends it all the same"},
+			{http.StatusConflict, TypeConflict, "owed", "it is owed, and will be sent"}, isCancelled, journalFull,
 		},
 	},
 	{

@@ -122,8 +122,8 @@ func (c *Client) Ping(ctx context.Context, id string) (api.Ping, error) {
 }
 
 // Redeliver owes a dead delivery again; with force even if a later change has been delivered since.
-func (c *Client) Redeliver(ctx context.Context, id string, force bool) (api.Redelivery, error) {
-	return do[api.Redelivery](ctx, c, call{method: http.MethodPost, path: at("/v1/deliveries/{id}/redeliver", id), query: Page{}.query("force", word(force))})
+func (c *Client) Redeliver(ctx context.Context, id, to string, force bool) (api.Redelivery, error) {
+	return do[api.Redelivery](ctx, c, call{method: http.MethodPost, path: at("/v1/deliveries/{id}/redeliver", id), query: Page{}.query("force", word(force), "to", to)})
 }
 
 // ListWithheld lists what an endpoint has not been told of: those that nobody has acknowledged, or
