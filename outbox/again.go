@@ -90,6 +90,24 @@ func EachDead(tx *store.Tx, endpoint, after string, fn func(DeadDelivery) bool) 
 	return damaged
 }
 
+// DeadBefore is the last lane before this one of which something is dead at the endpoint; "": there
+// is none.
+func DeadBefore(tx *store.Tx, endpoint, lane string) string {
+	c := tx.Bucket(store.Dead).Cursor()
+	k, _ := c.Seek(laneKey(endpoint, lane))
+	if k == nil {
+		k, _ = c.Last()
+	} else {
+		k, _ = c.Prev()
+	}
+	for ; bytes.HasPrefix(k, append([]byte(endpoint), 0)); k, _ = c.Prev() {
+		if d, ok := splitDelivery(k); ok {
+			return d.Lane
+		}
+	}
+	return ""
+}
+
 // behindReplays owes what was just accepted once more, if what a replay repeats came to stand
 // before it while it was sent: else an older word would be the last that the endpoint hears. Not
 // so: nothing stands before it.

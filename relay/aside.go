@@ -120,6 +120,11 @@ func (r *Relay) load(tx *store.Tx, lane string) (*subject, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrAside, err)
 	}
+	if !s.known {
+		if s.Floor, err = r.erasedUpTo(tx, lane); err != nil {
+			return nil, fmt.Errorf("%w (%w)", ErrAside, err)
+		}
+	}
 	if s.known && !r.knowsPolicy(s) {
 		return nil, fmt.Errorf("%w (the version of its policy is)", ErrAside)
 	}

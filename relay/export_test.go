@@ -63,6 +63,7 @@ func remarkable(t *testing.T) (g *rig, id string) {
 	g.allFolded()
 	late := byRef(of(said(id, 5, kyc.Pending)))
 	late.Source, late.Provider, late.Subject.ProviderRef, late.Verification.Ref = "persona-eu", "persona", "shared-ref", ""
+	late.BodySHA256 = "digest-of-shared"
 	g.tell(named(late))
 	g.folded()
 	d := rejects(func(d *Decision) { d.Subject, d.Source, d.Manual, d.IdempotencyKey = id, "", true, "key-1" })
@@ -186,7 +187,7 @@ func TestExportIsComplete(t *testing.T) {
 	}
 	// What these hold does not read like the person, or nobody's table is theirs. The partner of this
 	// test answers without a text.
-	if want := []store.Name{store.Meta, registry.Bucket, store.Audit, store.Jobs, store.Answers, store.Folds, store.Finder}; !slices.Equal(missed, want) {
+	if want := []store.Name{store.Meta, registry.Bucket, store.Audit, store.Jobs, store.Answers, store.Folds, store.Finder, store.Erased}; !slices.Equal(missed, want) {
 		t.Errorf("nobody misses %v, want %v", missed, want)
 	}
 	text := g.export("acme", id)

@@ -258,7 +258,7 @@ func (b *batch) apply(lane string, said []saying) error {
 		us[i] = said[i].u
 	}
 	var verdicts []kyc.Verdict
-	changes := s.State.After(b.r.floor, func() (owed []kyc.Change) {
+	changes := s.State.After(b.r.floorFor(s), func() (owed []kyc.Change) {
 		owed, verdicts = s.State.Apply(us, b.r.o.Registry.Read().Policy(first.Partner, s.Policy))
 		return owed
 	})

@@ -52,7 +52,7 @@ func (r *Relay) ForeseeDecision(d Decision) (out Decided, err error) {
 			out.Lifts = d.open(s, p)
 		}
 		out.Before = s.State.Status()
-		owed := s.State.After(r.floor, func() []kyc.Change {
+		owed := s.State.After(r.floorFor(s), func() []kyc.Change {
 			owed, _ := s.State.Apply([]kyc.Update{d.update(now)}, p)
 			return owed
 		})

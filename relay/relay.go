@@ -46,8 +46,10 @@ type Options struct {
 	Metrics    prometheus.Registerer
 	Now        func() time.Time
 	Retention  Retention
-	Forward    bool                           // changes are queued for Kafka
-	Folded     func(records int, bytes int64) // is told what folding has written, by the fold; nil: nobody is
+	Journaled  Journaled                                                                        // nil: nobody can be erased
+	Jobs       func(tx *store.Tx, lane string, names func(text []byte) bool) (n int, err error) // takes a person out of the jobs that are kept; nil: there are none
+	Forward    bool                                                                             // changes are queued for Kafka
+	Folded     func(records int, bytes int64)                                                   // is told what folding has written, by the fold; nil: nobody is
 
 	// Alarm is how timers wait for Now: a channel that is ready when the clock has reached an
 	// instant, and what ends the wait before. It may be ready too early: then the clock is read
@@ -73,6 +75,7 @@ type Relay struct {
 	floor    uint64 // the first change of a subject from here on comes after this number: see floorKey
 	feed     *feed
 	folds    folds
+	erased   erasures
 	counts   counts
 	folding  sync.Mutex   // held while a batch is folded: whoever else writes to subjects takes it
 	looking  sync.Mutex   // held by whoever folds a life again to show how it was
@@ -131,6 +134,9 @@ func New(o Options) (*Relay, error) {
 		if err := r.openFeed(tx); err != nil {
 			return err
 		}
+		if err := r.openErased(tx); err != nil {
+			return err
+		}
 		return r.openFolds(tx)
 	})
 	if err != nil {
@@ -144,6 +150,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	err := r.repair(ctx)
 	if err == nil {
 		err = r.o.Registry.RegisterPolicies(ctx)
+	}
+	if err == nil {
+		err = r.eraseRest(ctx)
 	}
 	if err != nil {
 		if ctx.Err() != nil {

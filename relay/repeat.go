@@ -62,6 +62,8 @@ type Step struct {
 	Cursor  []byte           // where the next step begins; nil: there is no more
 	Persons int64            // of whom something is ordered
 	Skipped map[string]int64 // deliveries passed over, by why
+
+	epoch int64 // see Fresh
 }
 
 func (s *Step) skip(why string, n int) {
@@ -73,7 +75,7 @@ func (s *Step) skip(why string, n int) {
 // Repeats works out a step: from the cursor on, about n deliveries, and looks at most at a bounded
 // part of the file.
 func (r *Relay) Repeats(p *Repeat, cursor []byte, n int) (s Step, err error) {
-	s = Step{Skipped: map[string]int64{}}
+	s = Step{Skipped: map[string]int64{}, epoch: r.erased.epoch.Load()}
 	to := r.o.Registry.Read().Endpoint(p.To)
 	if to == nil {
 		return s, outbox.ErrNotFound

@@ -33,6 +33,7 @@ type rig struct {
 	log      logBook
 
 	store    *store.Store
+	sealer   *store.Sealer
 	journal  *journal.Bolt
 	outbox   *outbox.Outbox
 	registry *registry.Registry
@@ -68,7 +69,7 @@ func acme(es ...Endpoint) Partner { return Partner{ID: "acme", Endpoints: es} }
 func (g *rig) open() {
 	g.t.Helper()
 	g.reg = prometheus.NewRegistry()
-	log := slog.New(slog.NewJSONHandler(&g.log, nil))
+	log := slog.New(slog.NewJSONHandler(&g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	if g.store, err = store.Open(store.Options{Dir: g.dir, MaxSize: g.maxSize, Logger: log, Metrics: g.reg, Linger: 200 * time.Microsecond}); err != nil {
 		g.t.Fatal(err)
@@ -77,6 +78,7 @@ func (g *rig) open() {
 	g.stopStore, g.storeDone = cancel, make(chan error, 1)
 	go func(s *store.Store, done chan error) { done <- s.Run(ctx) }(g.store, g.storeDone)
 	sealer, err := store.OpenSealer(g.dir)
+	g.sealer = sealer
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -99,7 +101,7 @@ func (g *rig) makeRelay(log *slog.Logger) {
 		}
 	}
 	var err error
-	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners}); err != nil {
+	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners, Sealer: g.sealer}); err != nil {
 		g.t.Fatal(err)
 	}
 	o := outbox.Options{Store: g.store, Logger: log, Metrics: g.reg, Now: g.clock.now, Settled: Settled, Decides: Decides}
@@ -112,7 +114,7 @@ func (g *rig) makeRelay(log *slog.Logger) {
 	}
 	g.relay, err = New(Options{
 		Store: g.store, Journal: j, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs,
-		Logger: log, Metrics: g.reg, Now: g.clock.now, Alarm: g.alarm, Forward: g.forward,
+		Logger: log, Metrics: g.reg, Now: g.clock.now, Alarm: g.alarm, Forward: g.forward, Journaled: g.journal,
 	})
 	if err != nil {
 		g.t.Fatal(err)

@@ -61,6 +61,7 @@ type subject struct {
 	Told   *place            `json:"c,omitempty"` // the last change of its status, notices apart
 	Refs   int               `json:"r,omitempty"` // submissions that were folded
 	Trusts []string          `json:"a,omitempty"` // endpoints that were told that the person is approved, and of nothing since that ends it
+	Floor  uint64            `json:"n,omitempty"` // the first change comes after this number, which was told of them before they were erased
 	Lane   string            `json:"l"`           // its own key: were that damaged, whose state is this?
 	State  kyc.State         `json:"-"`
 
@@ -163,8 +164,12 @@ func (b *batch) note(rec *journalRecord, u *kyc.Update, v kyc.Verdict) {
 	if u.Subject.ID == "" {
 		return
 	}
+	lane := b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	if s, err := b.subject(lane); u.Kind == kyc.Redelivery && err == nil && !s.known && s.Floor > 0 {
+		return // ordered before they were erased
+	}
 	h := historyRecord{At: rec.Appended, Verdict: v, Update: rec.Body}
-	b.chronicle(b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode), rec, &h)
+	b.chronicle(lane, rec, &h)
 }
 
 // SubjectOf is of whom a lane is.

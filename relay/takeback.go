@@ -171,7 +171,7 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	if err != nil {
 		return err
 	}
-	changes := s.State.After(b.r.floor, func() []kyc.Change { return s.State.TakeBack(l.without, *order, b.r.policyOf(s)) })
+	changes := s.State.After(b.r.floorFor(s), func() []kyc.Change { return s.State.TakeBack(l.without, *order, b.r.policyOf(s)) })
 	h := historyRecord{At: rec.Appended, Verdict: kyc.Applied, Update: rec.Body}
 	for i := range changes {
 		h.Changes = append(h.Changes, changes[i].Sequence)

@@ -75,11 +75,16 @@ func (w *whereabouts) isOrder(_ *store.Tx, k, v []byte) bool {
 
 func (w *whereabouts) isForward(_ *store.Tx, _, v []byte) bool { return len(w.changes(v)) > 0 }
 
+// isOf reports whether a change is the person's.
+func (w *whereabouts) isOf(c *kyc.Change) bool {
+	return c.Subject.ID == w.id && c.Livemode == w.live && w.r.kept(c.Partner) == w.partner
+}
+
 // changes are the person's of a batch of changes.
 func (w *whereabouts) changes(v []byte) (list []json.RawMessage) {
 	ts, _ := decodeDecided(v)
 	for i := range ts {
-		if c := &ts[i].change; c.Subject.ID == w.id && c.Livemode == w.live && w.r.kept(c.Partner) == w.partner {
+		if w.isOf(&ts[i].change) {
 			list = append(list, ts[i].json)
 		}
 	}

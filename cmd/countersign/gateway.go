@@ -246,7 +246,7 @@ func (g *gateway) openRelay() error {
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs(),
 		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
-		Retention: relayKeeps(g.cfg),
+		Retention: relayKeeps(g.cfg), Journaled: g.journal, Jobs: replay.Forget,
 	})
 	if err != nil {
 		return err

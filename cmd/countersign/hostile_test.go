@@ -167,7 +167,7 @@ func adversary(t *testing.T, fails bool) string {
 // errors that a stranger has written. A command without a row fails.
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
-		"subject show": {"H H"}, "subject export": {"H H"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
+		"subject show": {"H H"}, "subject export": {"H H"}, "subject erase": {"H H --because H --yes"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
 		"deliveries list": {"--dead", "--status pending --partner H --subject H --type H"}, "deliveries show": {"H"}, "deliveries retry-now": {"H"}, "deliveries skip": {"H"}, "deliveries cancel": {"H --because H"},
 		"find": {"H"}, "endpoints retry-now": {"H"},
 		"redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},

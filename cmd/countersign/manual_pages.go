@@ -52,7 +52,12 @@ var manual = map[string]page{
 		next:     "countersign decide, docs/STATUS.md",
 	},
 	"subject export": {examples: []string{"subject export acme user-001 --out user-001.json"}, plain: "it prints JSON.", next: "docs/OPERATIONS.md, One person"},
-	"subject aside":  {examples: []string{"subject aside", "subject aside --all --json"}, next: "countersign subject rebuild"},
+	"subject erase": {
+		examples: []string{`subject erase acme user-001 --because "asked for by letter, ticket 4713" --dry-run`, `subject erase acme user-001 --because "asked for by letter, ticket 4713"`},
+		about:    "It says what would go, and asks; --yes does it at once, and --dry-run only says it. It ends when the file has been compacted, or after --wait.",
+		no:       "it was refused, or somebody said no", next: "docs/OPERATIONS.md, Erasure",
+	},
+	"subject aside": {examples: []string{"subject aside", "subject aside --all --json"}, next: "countersign subject rebuild"},
 	"subject rebuild": {
 		examples: []string{`subject rebuild acme user-001 --because "disk repaired, ticket 4711"`, `subject rebuild acme user-001 --because "their support: a pass" --status approved --check identity_verification`},
 		next:     "docs/OPERATIONS.md, What it survives",

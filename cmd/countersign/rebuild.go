@@ -5,6 +5,7 @@ import "countersign/relay/control/api"
 type subjectCommand struct {
 	Show    subjectShowCommand    `cmd:"" default:"withargs" help:"Show who told us what of a person, what we made of it, and whom we told."`
 	Export  subjectExportCommand  `cmd:"" help:"Write everything that is kept of a person, as JSON."`
+	Erase   subjectEraseCommand   `cmd:"" help:"Take away everything that is kept of a person, for good."`
 	Aside   subjectAsideCommand   `cmd:"" help:"List those of whom something is damaged, so that nothing new is told of them."`
 	Rebuild subjectRebuildCommand `cmd:"" help:"Make the state of one that is set aside anew, from the history; where that is not whole, from what is left and your word."`
 }

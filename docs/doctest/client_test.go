@@ -413,6 +413,7 @@ func (s *session) tokens() {
 		compaction, err = c.Compaction(ctx)
 	}
 	good(s, compaction, err)(func(v contract.Compaction) bool { return v.State == "done" && v.AfterBytes > 0 })
+	s.erasure()
 	backup, err := c.Backup(ctx, filepath.Join(s.g.dir, "backup.db"))
 	good(s, backup, err)(func(v contract.Backup) bool { return v.Bytes > 0 && v.Checked })
 }

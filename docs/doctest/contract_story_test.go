@@ -160,6 +160,12 @@ var story = []step{
 	{id: "compact", name: "what it would come to", path: "/v1/compact", ask: `{"dry_run":true}`},
 	{id: "backup", name: "into a file", path: "/v1/backup", ask: `{"path":"{dir}/backup.db"}`},
 	{id: "backup", name: "where it cannot be", path: "/v1/backup", ask: `{"path":"/no/such/folder/backup.db"}`, status: 409},
+	{id: "eraseSubject", name: "what would go", path: "/v1/subjects/acme/user-001/erase", ask: `{"because":"asked for by letter, ticket 4713","dry_run":true}`},
+	{id: "eraseSubject", name: "a reason that names the person", path: "/v1/subjects/acme/user-001/erase", ask: `{"because":"user-001 asked for it"}`, status: 400},
+	{id: "eraseSubject", name: "nobody", path: "/v1/subjects/acme/nobody/erase", ask: `{"because":"asked for by letter"}`, status: 404},
+	{id: "eraseSubject", name: "for good", path: "/v1/subjects/acme/user-001/erase", ask: `{"because":"asked for by letter, ticket 4713"}`},
+	{id: "erasure", name: "the file is rid of it", as: "viewer", path: "/v1/subjects/acme/user-001/erasure", soon: true},
+	{id: "erasure", name: "who was never erased", as: "viewer", path: "/v1/subjects/acme/user-002/erasure", status: 404},
 }
 
 // folder stands in the examples for the one that a test works in.
@@ -253,7 +259,7 @@ func (g *running) play(t *testing.T) {
 		if a.status != status {
 			t.Errorf("%s, %s: %d, want %d: %s", s.id, s.name, a.status, status, a.body)
 		}
-		if faults := op.asks(r.ask); (len(faults) > 0) != (status == http.StatusBadRequest && s.ask != "") {
+		if faults := op.asks(r.ask); (len(faults) > 0) != (status == http.StatusBadRequest && s.ask != "" && s.name != "a reason that names the person") {
 			t.Errorf("%s, %s: what is asked is as the schema says, or is not: %s", s.id, s.name, faults)
 		}
 		if s.ask != "" {
@@ -346,7 +352,7 @@ var (
 	varies      = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z|[0-9A-HJKMNP-TV-Z]{26}|[0-9a-f]{16}|\b[A-Za-z0-9_-]{40,}\b`)
 	variesUnder = []string{
 		"took_ms", "bytes", "tries", "owed", "failures", "attempts", "error", "place", "last_used_at", "next", "traceparent", "text",
-		"file_bytes", "free_bytes", "expected_bytes", "needed_bytes", "disk_free_bytes",
+		"copies", "file_bytes", "free_bytes", "expected_bytes", "needed_bytes", "disk_free_bytes",
 	}
 )
 
@@ -360,6 +366,9 @@ func masked(v any, under string) any {
 	case map[string]any:
 		if under == "kept" { // what of an export stands in which section: some of it is on its way
 			return slices.Sorted(maps.Keys(v))
+		}
+		if under == "records" { // what an erasure finds: deliveries wait for nobody
+			return "counts"
 		}
 		for k, of := range v {
 			v[k] = masked(of, k)

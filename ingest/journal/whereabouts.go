@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"countersign/kyc"
@@ -68,3 +69,39 @@ func ReadQuestion(k []byte) (q Question, own, ok bool) {
 
 // QuestionAt is the question of a source, about this, as it stands; nil: there is none.
 func QuestionAt(tx *store.Tx, q *Question) (*Question, error) { return question(tx, q.key()) }
+
+// TakeAway takes a record of one of the journal's buckets away for good, in a transaction, with all
+// that counts it. One that is damaged goes too, and it is no error if there is none.
+func (j *Bolt) TakeAway(tx *store.Tx, n store.Name, key []byte) error {
+	switch n {
+	case store.Quarantine:
+		_, err := j.takeOut(tx, string(key))
+		return err
+	case store.Questions:
+		q, own, ok := ReadQuestion(key)
+		if !ok || !own {
+			return tx.Bucket(n).Delete(key)
+		}
+		old, err := question(tx, q.key())
+		if err != nil || old == nil {
+			return tx.Bucket(n).Delete(key)
+		}
+		return j.write(tx, old, nil)
+	case store.Journal:
+		if at, ok := PositionOf(key); ok {
+			tx.OnCommit(func() { j.unremember(at.Offset) })
+		}
+		return tx.Bucket(n).Delete(key)
+	default:
+		return errors.New("the journal has no bucket " + n.String())
+	}
+}
+
+// unremember forgets what memory has of a record.
+func (j *Bolt) unremember(at int64) {
+	j.recentMu.Lock()
+	defer j.recentMu.Unlock()
+	if r := &j.recent[at%keepRecent]; r.Position.Offset == at {
+		*r = Record{}
+	}
+}

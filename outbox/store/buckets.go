@@ -34,13 +34,14 @@ const (
 	Answers                    // outbox: the texts of answers to failed tries, a bounded number of each endpoint
 	Folds                      // relay: when which records were folded, by instant
 	Finder                     // relay: where in the history ids of records and changes stand; it can be made again
+	Erased                     // relay: who was erased, by digest, and the last number that was told of them
 
-	buckets = int(Finder) // how many there are
+	buckets = int(Erased) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "finder",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "finder", "erased",
 }
 
 // Names lists every bucket, in the order of their numbers.

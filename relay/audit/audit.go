@@ -65,6 +65,16 @@ type Entry struct {
 	Persons []string `json:"persons,omitempty"` // digests of whom it was about
 	Refs    []string `json:"refs,omitempty"`    // digests of providers' refs that it was about
 	Begun   uint64   `json:"begun,omitempty"`   // the entry of kind Begun that this one completes
+
+	Because string `json:"because,omitempty"` // of an erasure: why
+	Last    *Last  `json:"last,omitempty"`    // and what was decided last of the person
+}
+
+// Last is what was decided last of somebody who was erased.
+type Last struct {
+	Status   string    `json:"status"`
+	At       time.Time `json:"at"`
+	Sequence uint64    `json:"sequence"`
 }
 
 // Hash is of an entry with all before it.

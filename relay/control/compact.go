@@ -56,27 +56,6 @@ func (s *Server) compact(req *http.Request, _ Token) (any, error) {
 	return compacted{s.stands()}, nil
 }
 
-// Compactions makes the compactions that are asked for, one after the other, until ctx ends.
-func (s *Server) Compactions(ctx context.Context) error {
-	for {
-		select {
-		case began := <-s.compactions:
-			told := false
-			_, err := s.o.Store.Compact(ctx, func(store.Compaction) {
-				if !told {
-					told = true
-					began <- nil
-				}
-			})
-			if !told {
-				began <- err
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
 // ViewCompaction is a compaction as the API shows it.
 func ViewCompaction(c *store.Compaction) *api.Compaction {
 	v := &api.Compaction{

@@ -123,6 +123,7 @@ type Server struct {
 	calls onceOnly // that carry an Idempotency-Key
 
 	compactions chan chan error // who asks for one, and is told whether it has begun
+	scrubs      chan struct{}   // one token: somebody has been erased
 
 	refusals, guests, driven, changed *allowance // by token
 }
@@ -135,7 +136,7 @@ func New(o Options) *Server {
 	if o.Refusals == nil {
 		o.Refusals = NewRefusals(nil)
 	}
-	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now, compactions: make(chan chan error)}
+	s := &Server{o: o, mux: http.NewServeMux(), m: newMetrics(o.Metrics), now: o.Now, compactions: make(chan chan error), scrubs: make(chan struct{}, 1)}
 	s.newAllowances()
 	s.settings.Store(o.settings())
 	s.door = NewDoor(DoorOptions{Listener: o.Listener, Names: o.Names, Conns: o.Conns, Refusals: o.Refusals, Logger: o.Logger, Now: o.Now})
@@ -187,6 +188,8 @@ func (s *Server) routes() []Route {
 		rs,
 		Route{"GET /v1/subjects/{partner}/{id}", Viewer, false, s.subject},
 		Route{"GET /v1/subjects/{partner}/{id}/export", Operator, false, s.export},
+		Route{"POST /v1/subjects/{partner}/{id}/erase", Operator, false, s.erase},
+		Route{"GET /v1/subjects/{partner}/{id}/erasure", Viewer, false, s.erasure},
 		Route{"POST /v1/subjects/{partner}/{id}/decisions", Operator, false, s.decide},
 		Route{"GET /v1/set-aside", Viewer, false, s.aside},
 		Route{"POST /v1/subjects/{partner}/{id}/rebuild", Operator, false, s.rebuild},

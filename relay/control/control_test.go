@@ -56,6 +56,8 @@ func TestScopes(t *testing.T) {
 		"POST /v1/tokens/{name}/revoke":              {"/v1/tokens/otto/revoke", "", 409, operators, 403, 403},
 		"GET /v1/subjects/{partner}/{id}":            {"/v1/subjects/PARTNER/ann?livemode=true", "", 200, everybody, 403, 403},
 		"GET /v1/subjects/{partner}/{id}/export":     {"/v1/subjects/PARTNER/ann/export?livemode=true", "", 200, operators, 403, 403},
+		"POST /v1/subjects/{partner}/{id}/erase":     {"/v1/subjects/PARTNER/ann/erase?livemode=true", `{"because":"r","dry_run":true}`, 200, operators, 403, 403},
+		"GET /v1/subjects/{partner}/{id}/erasure":    {"/v1/subjects/PARTNER/ann/erasure?livemode=true", "", 404, everybody, 403, 403},
 		"POST /v1/subjects/{partner}/{id}/decisions": {"/v1/subjects/PARTNER/ann/decisions", "{}", 400, operators, 403, 403},
 		"POST /v1/subjects/{partner}/{id}/rebuild":   {"/v1/subjects/PARTNER/ann/rebuild", `{"reason":"r"}`, 409, operators, 403, 403},
 		"GET /v1/set-aside":                          {"/v1/set-aside", "", 200, everybody, 403, 403},

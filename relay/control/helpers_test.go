@@ -245,7 +245,8 @@ func (g *rig) startRelay(log *slog.Logger) {
 		g.t.Fatal(err)
 	}
 	g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, Logger: log, Metrics: g.reg,
+		Journaled: g.journal,
+		Store:     g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, Logger: log, Metrics: g.reg,
 	})
 	if err != nil {
 		g.t.Fatal(err)

@@ -36,7 +36,7 @@ func TestViewerSeesNoURL(t *testing.T) {
 		}
 		path = strings.NewReplacer("{partner}", "acme", "partners/{id}", "partners/acme", "endpoints/{id}", "endpoints/cloudevents", "replays/{id}", "replays/"+replay, "{id}", "bad").Replace(path) + "?livemode=true&status=dead&q=ann&partner=acme&source=sumsub-eu&older=1h"
 		a := g.call("vera", "GET", path, "")
-		if a.code != 200 || strings.Contains(a.body, g.partner.URL+"/cloudevents") {
+		if a.code != 200 && r.Pattern != "GET /v1/subjects/{partner}/{id}/erasure" || strings.Contains(a.body, g.partner.URL+"/cloudevents") {
 			t.Errorf("%s: %d %s", path, a.code, a.body)
 		}
 	}

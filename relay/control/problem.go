@@ -53,6 +53,10 @@ func problemOf(err error) (p *problem) {
 		p = &problem{http.StatusBadRequest, "invalid_request", field.Field, err.Error(), field.Field}
 	case errors.Is(err, relay.ErrKeyUsed):
 		p = &problem{http.StatusConflict, "conflict", "idempotency_key_used", err.Error(), "Idempotency-Key"}
+	case errors.Is(err, relay.ErrNamed):
+		p = &problem{http.StatusBadRequest, "invalid_request", "because", err.Error(), "because"}
+	case errors.Is(err, relay.ErrBehind):
+		p = &problem{http.StatusServiceUnavailable, "unavailable", "behind", err.Error(), ""}
 	case errors.Is(err, relay.ErrNotWhole):
 		p = &problem{http.StatusConflict, "conflict", "history_not_whole", err.Error(), ""}
 	case errors.Is(err, relay.ErrAside):

@@ -108,6 +108,9 @@ func viewEntry(l *audit.Listed) api.AuditEntry {
 		Object: "audit_entry", ID: entryID(l.Number), Number: l.Number, Kind: l.Kind.String(), At: l.At, Actor: l.Actor, Scope: Scope(l.Scope), Call: l.Call, Path: l.Path, OK: l.Kind == audit.Done,
 		Status: l.Status, Error: l.Error, Key: l.Key, Changed: l.Changed, Persons: l.Persons, Refs: l.Refs, Begun: l.Begun, Completed: l.Completed, Reduced: l.Reduced, Damaged: l.Damaged,
 	}
+	if e.Because = l.Because; l.Last != nil {
+		e.Last = &api.LastDecided{Status: l.Last.Status, At: l.Last.At, Sequence: l.Last.Sequence}
+	}
 	if l.Damaged {
 		e.Error = "this entry is damaged"
 	} else {

@@ -256,6 +256,9 @@ func (w *worker) step(ctx context.Context, j *Job) error {
 		}
 	}
 	also := func(tx *store.Tx) error {
+		if !w.r.o.Relay.Fresh(&s) {
+			return errMoved // somebody has been erased since: it is worked out again
+		}
 		return changed(tx, j, func(is *Job) {
 			is.Cursor, is.Error = s.Cursor, ""
 			is.Ordered += int64(len(s.Orders))

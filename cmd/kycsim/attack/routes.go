@@ -63,6 +63,8 @@ func Routes() []Route {
 		{"POST /v1/compact", "/v1/compact", `{"dry_run":true}`, "oa"},
 		{"GET /v1/subjects/{partner}/{id}", "/v1/subjects/acme/ann", "", "voa"},
 		{"GET /v1/subjects/{partner}/{id}/export", "/v1/subjects/acme/ann/export", "", "oa"},
+		{"POST /v1/subjects/{partner}/{id}/erase", "/v1/subjects/acme/ann/erase", `{"because":"r","dry_run":true}`, "oa"},
+		{"GET /v1/subjects/{partner}/{id}/erasure", "/v1/subjects/acme/ann/erasure", "", "voa"},
 		{"POST /v1/subjects/{partner}/{id}/decisions", "/v1/subjects/acme/ann/decisions", "{}", "oa"},
 		{"POST /v1/subjects/{partner}/{id}/rebuild", "/v1/subjects/acme/ann/rebuild", `{"reason":"r"}`, "oa"},
 		{"GET /v1/set-aside", "/v1/set-aside", "", "voa"},

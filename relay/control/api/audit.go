@@ -6,27 +6,29 @@ import "time"
 // bounded, and no person is named: whoever it was about stands there as a keyed digest. Entries are
 // a chain: each hash covers what the entry says and the hash of the one before it.
 type AuditEntry struct {
-	Object    string    `json:"object" enum:"audit_entry"`
-	ID        string    `json:"id" doc:"The number, in 16 hex digits."`
-	Number    uint64    `json:"number"`
-	Kind      string    `json:"kind" enum:"begun,done,failed,refused," doc:"begun: it changed something, and unless it is completed no entry says yet what came of it. Empty: it is damaged."`
-	At        time.Time `json:"at"`
-	Actor     string    `json:"actor" doc:"The token's name; SIGHUP of what a signal asked for."`
-	Scope     Scope     `json:"scope"`
-	Call      string    `json:"call" doc:"Method and path, as this document has them."`
-	Path      string    `json:"path" doc:"What it was called on; ids of persons, and what may hold one, are digests in it."`
-	OK        bool      `json:"ok"`
-	Status    int       `json:"status,omitempty" doc:"Of the answer, unless it was 200."`
-	Error     string    `json:"error,omitempty" doc:"The code of the answer's error."`
-	Key       string    `json:"key,omitempty" doc:"The id of the endpoint's key that it made."`
-	Changed   bool      `json:"changed,omitempty" doc:"It was refused, and has had an effect all the same."`
-	Persons   []string  `json:"persons,omitempty" doc:"Digests of whom it was about: person:HEX."`
-	Refs      []string  `json:"refs,omitempty" doc:"Digests of providers' refs that it was about: ref:HEX."`
-	Begun     uint64    `json:"begun,omitempty" doc:"The number of the entry of kind begun that this one completes."`
-	Completed bool      `json:"completed,omitempty" doc:"Of kind begun: another entry says what came of it."`
-	Reduced   bool      `json:"reduced,omitempty" doc:"What it said has had its time."`
-	Damaged   bool      `json:"damaged,omitempty" doc:"It cannot be read: only its number is known."`
-	Hash      string    `json:"hash,omitempty" doc:"Of the chain up to it, in hex."`
+	Object    string       `json:"object" enum:"audit_entry"`
+	ID        string       `json:"id" doc:"The number, in 16 hex digits."`
+	Number    uint64       `json:"number"`
+	Kind      string       `json:"kind" enum:"begun,done,failed,refused," doc:"begun: it changed something, and unless it is completed no entry says yet what came of it. Empty: it is damaged."`
+	At        time.Time    `json:"at"`
+	Actor     string       `json:"actor" doc:"The token's name; SIGHUP of what a signal asked for."`
+	Scope     Scope        `json:"scope"`
+	Call      string       `json:"call" doc:"Method and path, as this document has them."`
+	Path      string       `json:"path" doc:"What it was called on; ids of persons, and what may hold one, are digests in it."`
+	OK        bool         `json:"ok"`
+	Status    int          `json:"status,omitempty" doc:"Of the answer, unless it was 200."`
+	Error     string       `json:"error,omitempty" doc:"The code of the answer's error."`
+	Key       string       `json:"key,omitempty" doc:"The id of the endpoint's key that it made."`
+	Changed   bool         `json:"changed,omitempty" doc:"It was refused, and has had an effect all the same."`
+	Persons   []string     `json:"persons,omitempty" doc:"Digests of whom it was about: person:HEX."`
+	Refs      []string     `json:"refs,omitempty" doc:"Digests of providers' refs that it was about: ref:HEX."`
+	Because   string       `json:"because,omitempty" doc:"Of an erasure: why."`
+	Last      *LastDecided `json:"last_decided,omitempty" doc:"Of an erasure: what was decided last of the person."`
+	Begun     uint64       `json:"begun,omitempty" doc:"The number of the entry of kind begun that this one completes."`
+	Completed bool         `json:"completed,omitempty" doc:"Of kind begun: another entry says what came of it."`
+	Reduced   bool         `json:"reduced,omitempty" doc:"What it said has had its time."`
+	Damaged   bool         `json:"damaged,omitempty" doc:"It cannot be read: only its number is known."`
+	Hash      string       `json:"hash,omitempty" doc:"Of the chain up to it, in hex."`
 }
 
 // AuditList is a page of the audit trail.

@@ -95,6 +95,16 @@ var subjectCalls = []Call{
 		Params: []Param{livemodeParam}, Reads: true, Answer: SubjectExport{}, Refuses: []Refusal{notFound},
 	},
 	{
+		Pattern: "POST /v1/subjects/{partner}/{id}/erase", ID: "eraseSubject", Summary: "Take away everything that is kept of one person, for good",
+		About:  "What is owed of them is cancelled; what is in flight may still arrive. A digest stays, with the number of the last change, and in the audit trail who asked, why, and what was decided last. It ends with a compaction of the file, which goes on after the answer. Called again, it says how far that is.",
+		Params: []Param{livemodeParam}, Ask: EraseAsk{}, Answer: Erasure{},
+		Refuses: []Refusal{notFound, {http.StatusServiceUnavailable, TypeUnavailable, "behind", "what was accepted before is still to be folded"}},
+	},
+	{
+		Pattern: "GET /v1/subjects/{partner}/{id}/erasure", ID: "erasure", Summary: "How far the erasure of one person is",
+		Params: []Param{livemodeParam}, Answer: Erasure{}, Refuses: []Refusal{notFound},
+	},
+	{
 		Pattern: "POST /v1/subjects/{partner}/{id}/decisions", ID: "decide", Summary: "Decide about a subject, or see what would come of it",
 		Params: []Param{livemodeParam, keyHeader}, Ask: DecisionAsk{}, Answer: Decision{}, Refuses: []Refusal{notFound, keyUsed, setAside, tooMany, journalFull},
 	},

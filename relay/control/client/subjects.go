@@ -29,6 +29,17 @@ func (c *Client) ExportSubject(ctx context.Context, out io.Writer, partner, id s
 	return c.stream(ctx, out, call{method: http.MethodGet, path: at("/v1/subjects/{partner}/{id}/export", partner, id), query: mode(livemode)})
 }
 
+// EraseSubject takes away everything that is kept of one person, for good; dry: only says what would
+// go.
+func (c *Client) EraseSubject(ctx context.Context, partner, id string, livemode *bool, ask api.EraseAsk) (api.Erasure, error) {
+	return do[api.Erasure](ctx, c, call{method: http.MethodPost, path: at("/v1/subjects/{partner}/{id}/erase", partner, id), query: mode(livemode), ask: ask})
+}
+
+// Erasure says how far the erasure of one person is.
+func (c *Client) Erasure(ctx context.Context, partner, id string, livemode *bool) (api.Erasure, error) {
+	return do[api.Erasure](ctx, c, call{method: http.MethodGet, path: at("/v1/subjects/{partner}/{id}/erasure", partner, id), query: mode(livemode)})
+}
+
 // Decide takes an operator's decision. With a key it is carried out once, however often it is sent.
 func (c *Client) Decide(ctx context.Context, partner, id string, livemode *bool, key string, ask api.DecisionAsk) (api.Decision, error) {
 	return do[api.Decision](ctx, c, call{
