@@ -143,9 +143,10 @@ func (r *Replays) Create(ctx context.Context, ask Job) (j Job, err error) {
 		if is = was; ok || err != nil {
 			return err
 		}
-		if is = j; prune(tx) != nil {
-			return ErrTooMany
+		if err := prune(tx); err != nil {
+			return err
 		}
+		is = j
 		return put(tx, &j)
 	})
 	if err != nil {
