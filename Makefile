@@ -34,7 +34,7 @@ test-kafka: build ## what only Apache Kafka itself can show, and one broker kill
 
 check: format lint ## what must be green before a change lands
 	@for m in $(MODULES); do echo "== $$m"; $(GO) -C $$m vet ./... || exit 1; done
-	@for m in $(RACED); do echo "== $$m"; GORACE=atexit_sleep_ms=0 $(GO) -C $$m test -race -shuffle=on -count=1 ./... || exit 1; done # else each child sleeps a second before it ends
+	@for m in $(RACED); do echo "== $$m"; GORACE=atexit_sleep_ms=0 $(GO) -C $$m test -race -shuffle=on -count=1 -timeout 15m ./... || exit 1; done # else each child sleeps a second before it ends
 
 format:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
