@@ -17,7 +17,7 @@ import (
 type replayCmd struct {
 	Gateway string  `help:"The gateway's binary." required:"" type:"existingfile"`
 	Dir     string  `help:"Directory for data; a run makes, and removes, one of its own in it." required:""`
-	Dead    int     `help:"Dead deliveries, about." default:"100000"`
+	Dead    int     `help:"Dead deliveries, about." default:"20000"`
 	Rate    float64 `help:"Deliveries a second of the replay." default:"2000"`
 	Kills   int     `help:"How often the gateway is killed meanwhile." default:"1"`
 	Keep    bool    `help:"Keep the directory."`
