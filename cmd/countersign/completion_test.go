@@ -110,7 +110,7 @@ _files() { print -l -- *${words[CURRENT]}*; }; _describe() { print -l -- "${(@)$
 		t.Run(shell, func(t *testing.T) {
 			path, err := exec.LookPath(shell)
 			if err != nil {
-				t.Skip(shell + " is not here")
+				cannot(t, shell+" is not here; .ci/run installs it")
 			}
 			code, script, errs := cli(t, nil, "completion", shell)
 			if code != exitYes {

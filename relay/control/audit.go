@@ -117,31 +117,26 @@ func (c *calling) soFar() audit.Entry {
 // concerns notes whom a call is about, for the trail, where they stand as digests only. Whatever
 // takes ids from a body says so before it does anything.
 func (s *Server) concerns(req *http.Request, partner, subject string) {
-	c, _ := req.Context().Value(callingKey{}).(*calling)
-	if c == nil || subject == "" {
-		return
-	}
-	digest := s.o.Registry.PersonDigest(partner, subject)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.raw = append(c.raw, subject)
-	if !slices.Contains(c.entry.Persons, digest) {
-		c.entry.Persons = append(c.entry.Persons, digest)
-	}
+	concern(req, subject, func(e *audit.Entry) *[]string { return &e.Persons }, func() string { return s.o.Registry.PersonDigest(partner, subject) })
 }
 
 // concernsRef notes which ref of a provider a call is about.
 func (s *Server) concernsRef(req *http.Request, source, ref string) {
+	concern(req, ref, func(e *audit.Entry) *[]string { return &e.Refs }, func() string { return s.o.Registry.RefDigest(source, ref) })
+}
+
+// concern adds the digest of an id to a list of a call's entry, once.
+func concern(req *http.Request, id string, list func(*audit.Entry) *[]string, digest func() string) {
 	c, _ := req.Context().Value(callingKey{}).(*calling)
-	if c == nil || ref == "" {
+	if c == nil || id == "" {
 		return
 	}
-	digest := s.o.Registry.RefDigest(source, ref)
+	d := digest()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.raw = append(c.raw, ref)
-	if !slices.Contains(c.entry.Refs, digest) {
-		c.entry.Refs = append(c.entry.Refs, digest)
+	c.raw = append(c.raw, id)
+	if to := list(&c.entry); !slices.Contains(*to, d) {
+		*to = append(*to, d)
 	}
 }
 
