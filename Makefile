@@ -84,7 +84,7 @@ bitrot: build ## single bits, whole pages and the end of the file damaged, one a
 
 bitrot-control: build ## the same with a gateway that takes the disk at its word: somebody must be told something wrong
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_believe -o $(BIN)/countersign-believe ./cmd/countersign
-	dir=$$(mktemp -d) && $(BIN)/kycsim bitrot --gateway $(BIN)/countersign-believe --flips 60 --others 5 --dir $$dir/rot --expect-failure && rm -rf $$dir
+	dir=$$(mktemp -d) && $(BIN)/kycsim bitrot --gateway $(BIN)/countersign-believe --flips 600 --others 50 --dir $$dir/rot --expect-failure && rm -rf $$dir
 
 diskfull: build ## a small disk filled four ways under load: it recovers by itself, and nothing is lost; a minute, and root
 	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign --dir $$dir/disk && \

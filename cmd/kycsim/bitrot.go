@@ -31,7 +31,7 @@ type bitrotCmd struct {
 	Dir           string `help:"An empty directory." required:""`
 	Seed          uint64 `help:"Of all randomness." default:"1"`
 	Lives         int    `help:"Gateways at a time." default:"3"`
-	ExpectFailure bool   `help:"For a gateway that is broken on purpose: exit 0 only if somebody was told something wrong, or not told without a word."`
+	ExpectFailure bool   `help:"For a gateway that is broken on purpose: exit 0 only if somebody was told something wrong, or not told without a word; it ends when that is seen."`
 }
 
 // Bounds of one life.
@@ -89,7 +89,7 @@ func (c *bitrotCmd) Run(ctx context.Context, out io.Writer) error {
 	errs := make([]error, c.Lives)
 	for i := range c.Lives {
 		wg.Go(func() {
-			for n := int(next.Add(1)) - 1; n < len(plan) && errs[i] == nil && ctx.Err() == nil; n = int(next.Add(1)) - 1 {
+			for n := int(next.Add(1)) - 1; n < len(plan) && errs[i] == nil && ctx.Err() == nil && !(c.ExpectFailure && rep.harmed()); n = int(next.Add(1)) - 1 {
 				errs[i] = r.life(ctx, rep, n, plan[n])
 			}
 		})
@@ -105,6 +105,13 @@ func (c *bitrotCmd) Run(ctx context.Context, out io.Writer) error {
 		return errNo
 	}
 	return ctx.Err()
+}
+
+// harmed reports whether anybody was: a gateway that is broken on purpose need not harm more.
+func (r *rotReport) harmed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.faults) > 0
 }
 
 func (r *rotReport) print(out io.Writer) error {
