@@ -104,7 +104,7 @@ isolation-control: build ## the same with a gateway whose endpoints share their 
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_oneline -o $(BIN)/countersign-oneline ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim isolation --gateway $(BIN)/countersign-oneline --pairs 1 --expect-failure --dir $$dir; code=$$?; rm -rf $$dir; exit $$code
 
-DEAD ?= 20000
+DEAD ?= 100000
 REPLAY_RATE ?= 2000
 
 replay: build ## what is told when an endpoint that was out is told DEAD deliveries that died meanwhile, at REPLAY_RATE a second, over a kill -9

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"os"
 	"os/exec"
@@ -136,6 +137,7 @@ type setup struct {
 	backlog     int64       // records; 0: as many as never come
 	retry       string      // of each endpoint; "": soon and often, "-": the gateway's default
 	maxSize     string      // of the database; "": the gateway's default
+	neighbour   bool        // with the source of that name, of a partner of its own with one endpoint
 }
 
 // kafkaSetup is what a test's config says of Kafka.
@@ -169,9 +171,30 @@ func (s *setup) data() string { return filepath.Join(s.dir, "data") }
 func (s *setup) specs() []string {
 	specs := make([]string, len(s.sources))
 	for i := range s.sources {
-		specs[i] = s.sources[i].name + ":" + s.sources[i].provider + ":file:" + filepath.Join(s.dir, s.sources[i].file())
+		specs[i] = s.spec(&s.sources[i])
 	}
 	return specs
+}
+
+func (s *setup) spec(k *sourceKey) string {
+	return k.name + ":" + k.provider + ":file:" + filepath.Join(s.dir, k.file())
+}
+
+// neighbour is the source of another partner on the same machine.
+var neighbour = sourceKey{"neighbour-test", "sumsub", "sumsub-secret-of-a-neighbour"}
+
+// sourcePartners are the sources, and whose each is.
+func (s *setup) sourcePartners() iter.Seq2[*sourceKey, string] {
+	return func(yield func(*sourceKey, string) bool) {
+		for i := range s.sources {
+			if !yield(&s.sources[i], "acme") {
+				return
+			}
+		}
+		if s.neighbour {
+			yield(&neighbour, "neighbour")
+		}
+	}
 }
 
 const endpointKeyFile = "endpoint.key"
@@ -195,8 +218,8 @@ func (s *setup) write(ctx context.Context, binary, role string) (*gateway, error
 		return nil, err
 	}
 	files := map[string]string{config: s.yaml(callbacks, control), filepath.Join(s.dir, endpointKeyFile): s.key + "\n"}
-	for i := range s.sources {
-		files[filepath.Join(s.dir, s.sources[i].file())] = s.sources[i].key + "\n"
+	for src := range s.sourcePartners() {
+		files[filepath.Join(s.dir, src.file())] = src.key + "\n"
 	}
 	for path, text := range files {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -222,22 +245,28 @@ func (s *setup) yaml(callbacks, control string) string {
 		b.WriteString(s.kafka.yaml())
 	}
 	b.WriteString("sources:\n")
-	for i := range s.sources {
-		src := &s.sources[i]
-		fmt.Fprintf(&b, "  - {name: %s, provider: %s, keys: [\"file:%s\"], partner: acme}\n", src.name, src.provider, filepath.Join(s.dir, src.file()))
+	for src, partner := range s.sourcePartners() {
+		fmt.Fprintf(&b, "  - {name: %s, provider: %s, keys: [\"file:%s\"], partner: %s}\n", src.name, src.provider, filepath.Join(s.dir, src.file()), partner)
 	}
 	b.WriteString("partners:\n  - id: acme\n    endpoints:\n")
 	for i := range s.endpoints {
-		fmt.Fprintf(&b, "      - id: %s\n        url: http://%s%s\n        format: standard\n        keys: [\"file:%s\"]\n", endpointID(i), s.partner, endpointPath(i),
-			filepath.Join(s.dir, endpointKeyFile))
-		if s.concurrency > 0 {
-			fmt.Fprintf(&b, "        concurrency: %d\n", s.concurrency)
-		}
-		if retry := cmp.Or(s.retry, "{first: 200ms, factor: 2, max: 2s, attempts: 100}"); retry != "-" {
-			b.WriteString("        retry: " + retry + "\n")
-		}
+		s.endpoint(&b, endpointID(i), endpointPath(i))
+	}
+	if s.neighbour {
+		b.WriteString("  - id: neighbour\n    endpoints:\n")
+		s.endpoint(&b, "neighbour", "/hooks/neighbour")
 	}
 	return b.String()
+}
+
+func (s *setup) endpoint(b *strings.Builder, id, path string) {
+	fmt.Fprintf(b, "      - id: %s\n        url: http://%s%s\n        format: standard\n        keys: [\"file:%s\"]\n", id, s.partner, path, filepath.Join(s.dir, endpointKeyFile))
+	if s.concurrency > 0 {
+		fmt.Fprintf(b, "        concurrency: %d\n", s.concurrency)
+	}
+	if retry := cmp.Or(s.retry, "{first: 200ms, factor: 2, max: 2s, attempts: 100}"); retry != "-" {
+		b.WriteString("        retry: " + retry + "\n")
+	}
 }
 
 func endpointID(i int) string   { return fmt.Sprintf("acme-%02d", i+1) }
