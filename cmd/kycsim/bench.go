@@ -13,8 +13,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"countersign/signing"
 )
 
@@ -23,7 +21,7 @@ type benchCmd struct {
 	Gateway      string   `help:"The gateway's binary." required:"" type:"existingfile"`
 	LimitGateway string   `help:"The same, built with -tags fault_nojournal: it acknowledges without the disk. Needed by part a." type:"existingfile"`
 	Dir          string   `help:"Directory for data; parts make, and remove, directories of their own in it." required:""`
-	Only         []string `help:"Parts: a (durable acknowledgements), b (end to end), c (latency), d (a million owed), e (topics)." default:"a,b,c,d" enum:"a,b,c,d,e"`
+	Only         []string `help:"Parts: a (durable acknowledgements), b (end to end), c (latency), d (a million owed), e (topics), f (5,000 a second), g (ten endpoints)." default:"a,b,c,d,f,g" enum:"a,b,c,d,e,f,g"`
 	Kafka        bool     `help:"Start a node of real Apache Kafka for part e, and measure that too."`
 	Owed         int      `help:"Deliveries owed in part d." default:"1000000"`
 	Keep         bool     `help:"Keep the directories."`
@@ -60,7 +58,7 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	parts := []struct {
 		name    string
 		measure func(context.Context) ([]row, error)
-	}{{"a", c.acknowledgements}, {"b", c.endToEnd}, {"c", c.latency}, {"d", c.owed}, {"e", c.topics}}
+	}{{"a", c.acknowledgements}, {"b", c.endToEnd}, {"c", c.latency}, {"d", c.owed}, {"e", c.topics}, {"f", c.steady}, {"g", c.fanOut}}
 	var rows []row
 	var failures error
 	for _, p := range parts {
@@ -162,21 +160,4 @@ func (c *benchCmd) load(s *setup, url string) (o fireOptions, err error) {
 		o.Sources = append(o.Sources, src)
 	}
 	return o, nil
-}
-
-// bare fires at a server in this process that does nothing but answer 200: what generator and
-// machine allow, with no gateway between.
-func bare(ctx context.Context, o fireOptions) (fireSummary, error) {
-	addr, err := freeAddr(ctx)
-	if err != nil {
-		return fireSummary{}, err
-	}
-	server := &fasthttp.Server{Handler: func(*fasthttp.RequestCtx) {}, Logger: quiet{}}
-	served := make(chan error, 1)
-	go func() { served <- server.ListenAndServe(addr) }()
-	o.URL, o.Before = "http://"+addr+"/", nil
-	s, err := fire(ctx, o)
-	shutdown, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	return s, errors.Join(err, server.ShutdownWithContext(shutdown), <-served)
 }

@@ -2,168 +2,159 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
 const (
 	saturateFor     = 10 * time.Second
-	bareFor         = 3 * time.Second
+	saturateRounds  = 2
 	settleWithin    = 2 * time.Minute
 	idleAfter       = 2 * time.Second
-	minDelivered    = 12000
-	maxCPUMicros    = 100
 	maxBusyMiB      = 192
 	maxIdleMiB      = 64
 	latencyRate     = 100
 	latencyFor      = 20 * time.Second
-	maxP50, maxP99  = 3, 15 // milliseconds
-	benchConcurrent = 64    // deliveries of one endpoint at a time
+	steadyRate      = 5000
+	fanOut          = 10
+	benchConcurrent = 64 // deliveries of one endpoint at a time
+
+	// What the gateway may cost against the bare work of the same run.
+	maxCPU       = 2.0 // times, at saturation
+	minDelivered = 0.5 // times
+	maxSteadyCPU = 2.5 // times, at steadyRate
+	minFanOut    = 0.5 // times
+	maxLater     = 1.0 // ms, p50 at latencyRate
+	maxTail      = 3.0 // times, p99 at latencyRate
+	maxWritten   = 6.0 // KiB an event
+	maxAnonMiB   = 128 // at saturation
 )
 
+// worked is what one rig came to under one load.
+type worked struct {
+	acked, delivered int64
+	perSecond        float64 // delivered, until all was
+	ackedPerSecond   float64
+	cpu              float64 // µs of the process for each event
+	written          float64 // KiB for each event
+	p50, p99         float64 // ms from before the callback is sent until the webhook is there
+	top, idle        memory
+	badlySigned      int64
+	rounds           float64
+}
+
+// and adds what another round came to.
+func (f *worked) and(g worked) {
+	f.acked, f.delivered, f.badlySigned = f.acked+g.acked, f.delivered+g.delivered, f.badlySigned+g.badlySigned
+	mean := func(a *float64, b float64) { *a = (*a*f.rounds + b) / (f.rounds + 1) }
+	mean(&f.perSecond, g.perSecond)
+	mean(&f.ackedPerSecond, g.ackedPerSecond)
+	mean(&f.cpu, g.cpu)
+	mean(&f.written, g.written)
+	mean(&f.p50, g.p50)
+	mean(&f.p99, g.p99)
+	f.top.anon, f.top.file, f.idle.anon = max(f.top.anon, g.top.anon), max(f.top.file, g.top.file), max(f.idle.anon, g.idle.anon)
+	f.rounds++
+}
+
+// loaded is the load of a part. All of it is of one source, for the bare work knows no other.
+type loaded struct {
+	endpoints   int
+	connections int
+	rate        float64 // 0: as fast as it goes
+	events      int     // of each person
+	lasts       time.Duration
+	rounds      int
+}
+
+// both measures the gateway and the bare work in turn, so that what the machine does meanwhile hits
+// both.
+func (c *benchCmd) both(ctx context.Context, name string, l loaded) (ours, bare worked, err error) {
+	for i := range max(1, l.rounds) {
+		f, err := c.one(ctx, c.gatewayRig, fmt.Sprintf("%s-%d", name, i), l)
+		if err != nil {
+			return ours, bare, err
+		}
+		ours.and(f)
+		if f, err = c.one(ctx, c.bareRig, fmt.Sprintf("%s-bare-%d", name, i), l); err != nil {
+			return ours, bare, err
+		}
+		bare.and(f)
+	}
+	return ours, bare, nil
+}
+
 // endToEnd is part b: one callback in, one webhook out, as fast as it goes.
-func (c *benchCmd) endToEnd(ctx context.Context) (rows []row, err error) {
-	s := setup{endpoints: 1, concurrency: benchConcurrent}
-	g, clean, err := c.place(ctx, "through", c.Gateway, "", &s)
+func (c *benchCmd) endToEnd(ctx context.Context) ([]row, error) {
+	ours, bare, err := c.both(ctx, "through", loaded{endpoints: 1, connections: ackConnections, events: 4, lasts: saturateFor, rounds: saturateRounds})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, clean()) }()
-	p, err := startPartner(ctx, partnerOptions{Addr: s.partner, Key: s.key, Format: "standard"})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	if err := g.start(ctx); err != nil {
-		return nil, err
-	}
-	if err := g.ready(ctx); err != nil {
-		return nil, err
-	}
-	if err := pause(ctx, idleAfter); err != nil {
-		return nil, err
-	}
-	idle, err := residentOf(g.pid())
-	if err != nil {
-		return nil, err
-	}
-	o, err := c.load(&s, g.url)
-	if err != nil {
-		return nil, err
-	}
-	o.Connections, o.Duration = ackConnections, saturateFor
-	used, err := cpuTime(g.pid())
-	if err != nil {
-		return nil, err
-	}
-	began, stopWatch := time.Now(), watch(ctx, g.pid())
-	defer stopWatch()
-	fired, err := fire(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := g.settled(ctx, settleWithin); err != nil {
-		return nil, err
-	}
-	took, top := time.Since(began), stopWatch()
-	after, err := cpuTime(g.pid())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := g.stop(); err != nil {
-		return nil, err
-	}
-	o.Duration = bareFor
-	limit, err := bare(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	delivered := p.accepted.Load()
-	exact := shown("b", "deliveries for each acknowledged event", float64(delivered)/float64(fired.Acked), "")
-	exact.Bound, exact.OK = "= 1", delivered == fired.Acked && p.badlySigned.Load() == 0
+	exact := shown("b", "deliveries for each acknowledged event", float64(ours.delivered)/float64(ours.acked), "")
+	exact.Bound, exact.OK = "= 1", ours.delivered == ours.acked && ours.badlySigned == 0
 	return []row{
 		exact,
-		atLeast("b", "delivered", float64(delivered)/took.Seconds(), minDelivered, "/s", number(limit.Rate)+" /s sent to nobody"),
-		shown("b", "acknowledged meanwhile", fired.Rate, "/s"),
-		atMost("b", "CPU of the gateway", float64((after-used).Microseconds())/float64(max(1, delivered)), maxCPUMicros, "µs/event", ""),
-		atMost("b", "anonymous memory, saturated", mib(top.anon), maxBusyMiB, "MiB", ""),
-		shown("b", "mapped file pages, saturated", mib(top.file), "MiB"),
-		atMost("b", "anonymous memory, idle", mib(idle.anon), maxIdleMiB, "MiB", ""),
+		shown("b", "CPU of the bare work", bare.cpu, "µs/event"),
+		shown("b", "CPU of the gateway", ours.cpu, "µs/event"),
+		atMost("b", "CPU against the bare work", ours.cpu/bare.cpu, maxCPU, "×", ""),
+		shown("b", "delivered by the bare work", bare.perSecond, "/s"),
+		shown("b", "delivered by the gateway", ours.perSecond, "/s"),
+		atLeast("b", "delivered against the bare work", ours.perSecond/bare.perSecond, minDelivered, "×", ""),
+		shown("b", "acknowledged meanwhile", ours.ackedPerSecond, "/s"),
+		shown("b", "callback to webhook, p50", ours.p50, "ms").against(bare.p50),
+		atMost("b", "written to disk", ours.written, maxWritten, "KiB/event", number(bare.written)+" by the bare work"),
+		atMost("b", "anonymous memory, saturated", mib(ours.top.anon), maxAnonMiB, "MiB", ""),
+		shown("b", "mapped file pages, saturated", mib(ours.top.file), "MiB"),
+		atMost("b", "anonymous memory, idle", mib(ours.idle.anon), maxIdleMiB, "MiB", ""),
 	}, nil
 }
 
-// stopwatch knows when each person's one event was sent.
-type stopwatch struct {
-	mu   sync.Mutex // guards the field below
-	sent map[string]time.Time
-	took latencies
-}
-
-func (w *stopwatch) before(c *callback, at time.Time) {
-	w.mu.Lock()
-	w.sent[c.line.Subject] = at
-	w.mu.Unlock()
-}
-
-func (w *stopwatch) arrived(r *receivedLine, at time.Time) {
-	w.mu.Lock()
-	began, ok := w.sent[r.Subject]
-	delete(w.sent, r.Subject)
-	w.mu.Unlock()
-	if ok {
-		w.took.add(at.Sub(began))
-	}
+// against says what the bare work came to.
+func (r row) against(v float64) row {
+	r.Limit = number(v) + " by the bare work"
+	return r
 }
 
 // latency is part c: from just before a callback is sent until the partner has its webhook, by one
 // clock.
-func (c *benchCmd) latency(ctx context.Context) (rows []row, err error) {
-	s := setup{endpoints: 1, concurrency: benchConcurrent}
-	g, clean, err := c.place(ctx, "latency", c.Gateway, "", &s)
+func (c *benchCmd) latency(ctx context.Context) ([]row, error) {
+	ours, bare, err := c.both(ctx, "latency", loaded{endpoints: 1, connections: 64, events: 1, rate: latencyRate, lasts: latencyFor})
 	if err != nil {
 		return nil, err
-	}
-	defer func() { err = errors.Join(err, clean()) }()
-	w := &stopwatch{sent: map[string]time.Time{}}
-	p, err := startPartner(ctx, partnerOptions{Addr: s.partner, Key: s.key, Format: "standard", Arrived: w.arrived})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	if err := g.start(ctx); err != nil {
-		return nil, err
-	}
-	if err := g.ready(ctx); err != nil {
-		return nil, err
-	}
-	o, err := c.load(&s, g.url)
-	if err != nil {
-		return nil, err
-	}
-	o.Rate, o.Duration, o.Events, o.Before = latencyRate, latencyFor, 1, w.before
-	fired, err := fire(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := g.settled(ctx, settleWithin); err != nil {
-		return nil, err
-	}
-	if _, err := g.stop(); err != nil {
-		return nil, err
-	}
-	o.Duration = bareFor
-	limit, err := bare(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	if n := w.took.n.Load(); n != fired.Acked || n == 0 {
-		return nil, fmt.Errorf("%d events were acknowledged, but the first delivery of %d was seen", fired.Acked, n)
 	}
 	return []row{
-		shown("c", "events", float64(fired.Acked), ""),
-		atMost("c", "callback to webhook, p50", milliseconds(w.took.quantile(0.5)), maxP50, "ms", number(limit.P50)+" ms there and back"),
-		atMost("c", "callback to webhook, p99", milliseconds(w.took.quantile(0.99)), maxP99, "ms", number(limit.P99)+" ms there and back"),
+		shown("c", "events", float64(ours.acked), ""),
+		atMost("c", "callback to webhook, p50", ours.p50, bare.p50+maxLater, "ms", number(bare.p50)+" by the bare work"),
+		atMost("c", "callback to webhook, p99", ours.p99, bare.p99*maxTail, "ms", number(bare.p99)+" by the bare work"),
+		shown("c", "CPU of the gateway", ours.cpu, "µs/event").against(bare.cpu),
+	}, nil
+}
+
+// steady is part f: a rate that both bear.
+func (c *benchCmd) steady(ctx context.Context) ([]row, error) {
+	ours, bare, err := c.both(ctx, "steady", loaded{endpoints: 1, connections: ackConnections, events: 4, rate: steadyRate, lasts: saturateFor})
+	if err != nil {
+		return nil, err
+	}
+	at := fmt.Sprintf("at %d/s", steadyRate)
+	return []row{
+		shown("f", "CPU of the gateway "+at, ours.cpu, "µs/event").against(bare.cpu),
+		atMost("f", "CPU against the bare work "+at, ours.cpu/bare.cpu, maxSteadyCPU, "×", ""),
+		shown("f", "callback to webhook "+at+", p50", ours.p50, "ms").against(bare.p50),
+		shown("f", "callback to webhook "+at+", p99", ours.p99, "ms").against(bare.p99),
+		shown("f", "delivered "+at, ours.perSecond, "/s").against(bare.perSecond),
+	}, nil
+}
+
+// fanOut is part g: one callback in, ten webhooks out.
+func (c *benchCmd) fanOut(ctx context.Context) ([]row, error) {
+	ours, bare, err := c.both(ctx, "fanout", loaded{endpoints: fanOut, connections: ackConnections, events: 4, lasts: saturateFor / 2})
+	if err != nil {
+		return nil, err
+	}
+	return []row{
+		shown("g", "delivered to ten endpoints by the bare work", bare.perSecond, "/s"),
+		shown("g", "delivered to ten endpoints by the gateway", ours.perSecond, "/s"),
+		atLeast("g", "against the bare work", ours.perSecond/bare.perSecond, minFanOut, "×", ""),
 	}, nil
 }

@@ -39,6 +39,7 @@ type cli struct {
 	Attack    attackCmd    `cmd:"" help:"Attack a gateway as strangers do, and report what should not have been."`
 
 	AttackAddresses attackAddressesCmd `cmd:"" hidden:""`
+	BareWork        bareWorkCmd        `cmd:"" hidden:""`
 }
 
 // errNo is the answer no: exit 1, and nothing more to say.

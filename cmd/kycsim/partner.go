@@ -22,6 +22,7 @@ type partnerOptions struct {
 	Seed    uint64
 	Hang    time.Duration // how long an answer that never comes is withheld
 	Ledger  *ledger
+	Read    readInstead                         // of bodies that are none of ours; nil: they are
 	Arrived func(r *receivedLine, at time.Time) // called for each delivery that is answered 2xx, before it is
 }
 
@@ -98,7 +99,11 @@ func (p *partner) handle(ctx *fasthttp.RequestCtx) {
 	p.received.Add(1)
 	body := ctx.PostBody()
 	r := receivedLine{ID: string(ctx.Request.Header.Peek("webhook-id")), Path: string(ctx.Path()), OK: p.proof(&ctx.Request.Header, body, now)}
-	if p.o.Format == "standard" && peek(body, &r) != nil {
+	read := p.o.Read
+	if read == nil && p.o.Format == "standard" {
+		read = peek
+	}
+	if read != nil && read(body, &r) != nil {
 		r.OK = false
 	}
 	if p.o.Ledger != nil {
