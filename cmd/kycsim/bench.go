@@ -25,6 +25,7 @@ type benchCmd struct {
 	Kafka        bool     `help:"Start a node of real Apache Kafka for part e, and measure that too."`
 	Owed         int      `help:"Deliveries owed in part d." default:"1000000"`
 	Keep         bool     `help:"Keep the directories."`
+	Profile      string   `help:"File for a profile of the gateway's CPU under the load of part b, f or g; for go tool pprof."`
 	Seed         uint64   `help:"Of all randomness." default:"1"`
 	JSON         bool     `name:"json" help:"Print the rows as JSON."`
 }

@@ -6,6 +6,7 @@ import (
 	crand "crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +54,7 @@ type rig struct {
 	watch   *stopwatch
 	settled func(ctx context.Context, acked int64) error
 	end     func() error // of all of it
+	profile func(ctx context.Context, seconds int) ([]byte, error)
 }
 
 // readInstead has a partner read other bodies than ours.
@@ -85,7 +87,9 @@ func (c *benchCmd) one(ctx context.Context, with func(context.Context, string, i
 	}
 	began, stopWatch := time.Now(), watch(ctx, r.pid)
 	defer stopWatch()
+	profiled := c.profile(ctx, r, l.lasts)
 	fired, err := fire(ctx, o)
+	err = errors.Join(err, <-profiled)
 	if err == nil {
 		err = r.settled(ctx, fired.Acked)
 	}
@@ -112,6 +116,27 @@ func (c *benchCmd) one(ctx context.Context, with func(context.Context, string, i
 	return f, nil
 }
 
+// profile writes down where the CPU goes in the middle half of a load, if that is asked for.
+func (c *benchCmd) profile(ctx context.Context, r *rig, lasts time.Duration) <-chan error {
+	ended := make(chan error, 1)
+	if c.Profile == "" || r.profile == nil {
+		close(ended)
+		return ended
+	}
+	go func() {
+		err := pause(ctx, lasts/4)
+		var b []byte
+		if err == nil {
+			b, err = r.profile(ctx, int(lasts.Seconds()/2))
+		}
+		if err == nil {
+			err = os.WriteFile(c.Profile, b, 0o600)
+		}
+		ended <- err
+	}()
+	return ended
+}
+
 func (c *benchCmd) gatewayRig(ctx context.Context, name string, endpoints int) (*rig, error) {
 	s := setup{endpoints: endpoints, concurrency: benchConcurrent}
 	g, clean, err := c.place(ctx, name, c.Gateway, "", &s)
@@ -133,6 +158,10 @@ func (c *benchCmd) gatewayRig(ctx context.Context, name string, endpoints int) (
 	r.settled = func(ctx context.Context, _ int64) error {
 		_, err := g.settled(ctx, settleWithin)
 		return err
+	}
+	r.profile = func(ctx context.Context, seconds int) (b []byte, err error) {
+		err = g.call(ctx, http.MethodGet, fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds), "", &b)
+		return b, err
 	}
 	r.end = func() error {
 		_, err := g.stop()

@@ -12,9 +12,13 @@ import (
 	"time"
 )
 
-// call makes a call of the control API as the gateway's operator, and reads the answer into v.
+// callTimeout is more than any call takes, a profile included.
+const callTimeout = time.Minute
+
+// call makes a call of the control API as the gateway's operator, and reads the answer into v, or
+// as it comes into a []byte.
 func (g *gateway) call(ctx context.Context, method, path, body string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	token, err := os.ReadFile(filepath.Join(filepath.Dir(g.config), "data", "operator.token"))
 	if err != nil {
@@ -36,6 +40,10 @@ func (g *gateway) call(ctx context.Context, method, path, body string, v any) er
 	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s %s: %s: %.200s", method, path, resp.Status, b)
+	}
+	if raw, ok := v.(*[]byte); ok {
+		*raw = b
+		return nil
 	}
 	return json.Unmarshal(b, v)
 }
