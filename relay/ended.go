@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"encoding/binary"
-	"strings"
 	"time"
 
 	"countersign/ingest/journal"
@@ -212,15 +211,39 @@ func (r *unpacker) took(n uint64, size int) uint64 {
 	return n
 }
 
-func (r *unpacker) text() string {
+func (r *unpacker) text() string { return string(r.part()) }
+
+// part is what text is made of: a part of what is read.
+func (r *unpacker) part() []byte {
 	n := r.number()
 	if n > uint64(len(r.b)) {
-		r.bad = true
-		return ""
+		r.bad, r.b = true, nil
+		return nil
 	}
-	s := strings.Clone(string(r.b[:n]))
+	part := r.b[:n]
 	r.b = r.b[n:]
-	return s
+	return part
+}
+
+func (r *unpacker) flag() byte {
+	if len(r.b) == 0 {
+		r.bad = true
+		return 0
+	}
+	c := r.b[0]
+	r.b = r.b[1:]
+	return c
+}
+
+// count is the length of a list. Nothing in one takes less than a byte, so more than what is left is
+// no length.
+func (r *unpacker) count() int {
+	n := r.number()
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	return int(n) //nolint:gosec // at most a length
 }
 
 // Settled keeps how a delivery ended with its subject and its endpoint, in the transaction that

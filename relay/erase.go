@@ -91,7 +91,7 @@ func (w *whereabouts) foresee() (e Erasure) {
 	partner, id, _ := splitLane(w.lane)
 	e.Digest = w.r.o.Registry.PersonDigest(partner, id)
 	s := w.subject
-	if s == nil || s.Told == nil {
+	if s == nil || s.Told.Sequence == 0 {
 		return e
 	}
 	e.Last = &LastDecided{Status: s.State.Status(), At: time.UnixMicro(s.Told.At).UTC(), Sequence: s.Told.Sequence}

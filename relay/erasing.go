@@ -101,7 +101,7 @@ func (w *whereabouts) upTo(ctx context.Context) (uint64, error) {
 	}
 	if s := w.subject; s != nil {
 		last = max(last, s.Floor, s.State.Sequence())
-		for _, seq := range s.Owed {
+		for _, seq := range s.Owed.all() {
 			last = max(last, seq)
 		}
 	}

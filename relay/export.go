@@ -137,7 +137,7 @@ func (w *whereabouts) showState(_, v []byte) any {
 		Trusts  []string          `json:"trusts,omitempty"` // endpoints that were told of an approval that has not ended
 		Refs    int               `json:"submissions,omitempty"`
 		Encoded []byte            `json:"encoded"`
-	}{s.State.View(), s.State.Checks(), s.State.Why(w.r.policyOf(s)), s.Policy, s.Owed, s.Trusts, s.Refs, bytes.Clone(v)}
+	}{s.State.View(), s.State.Checks(), s.State.Why(w.r.policyOf(s)), s.Policy, s.Owed.all(), s.Trusts, s.Refs, bytes.Clone(v)}
 }
 
 func (w *whereabouts) showRef(k, v []byte) any {

@@ -315,7 +315,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 	if isStatus(c.Type) {
 		b.statuses[c.Status]++
 		if c.Type != noticeType {
-			s.Told = &place{rec.Appended.UnixMicro(), rec.Position.Partition, rec.Position.Offset, c.Sequence}
+			s.Told = place{rec.Appended.UnixMicro(), rec.Position.Partition, rec.Position.Offset, c.Sequence}
 		}
 	}
 	if p == nil {
@@ -332,9 +332,9 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 		if !owed {
 			continue
 		}
-		previous := s.Owed[e.ID]
+		previous := s.Owed.of(e.ID)
 		for _, id := range names {
-			previous = max(previous, s.Owed[id])
+			previous = max(previous, s.Owed.of(id))
 		}
 		body, err := bodyFor(e, c, previous)
 		if err != nil {
@@ -347,10 +347,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc
 			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: previous, WebhookID: c.ID, Type: c.Type,
 			Format: e.Format.Name, Traceparent: c.Traceparent, Restrictive: restrictive, Owed: b.r.o.Now(), Received: rec.Appended, Body: body,
 		})
-		if s.Owed == nil {
-			s.Owed = map[string]uint64{}
-		}
-		s.Owed[e.ID] = c.Sequence
+		s.Owed.set(e.ID, c.Sequence)
 		s.tell(e.ID, names, c)
 	}
 	return nil

@@ -121,8 +121,8 @@ func TestEndpointsDiffer(t *testing.T) {
 	s := loaded(t, g, "acme/ann")
 	f := func(endpoint string, want uint64) {
 		t.Helper()
-		if s.Owed[endpoint] != want {
-			t.Errorf("%s was last owed %d, want %d", endpoint, s.Owed[endpoint], want)
+		if s.Owed.of(endpoint) != want {
+			t.Errorf("%s was last owed %d, want %d", endpoint, s.Owed.of(endpoint), want)
 		}
 	}
 	f("all", 10)
@@ -176,8 +176,8 @@ func TestSince(t *testing.T) {
 	g.settled()
 	s := loaded(t, g, "acme/ann")
 	for id, want := range map[string]uint64{"always": 2, "past": 2, "slack": 2, "late": 0} {
-		if s.Owed[id] != want {
-			t.Errorf("%s was owed %d, want %d", id, s.Owed[id], want)
+		if s.Owed.of(id) != want {
+			t.Errorf("%s was owed %d, want %d", id, s.Owed.of(id), want)
 		}
 	}
 	if n := len(p.seen()); n != 3 {

@@ -113,7 +113,7 @@ func (r *Relay) renderDead(tx *store.Tx, d outbox.DeadDelivery) ([]byte, error) 
 // the endpoint has accepted nothing later.
 func (r *Relay) current(tx *store.Tx, d outbox.DeadDelivery) bool {
 	s, err := r.load(tx, d.Subject)
-	if err != nil || s.Told != nil && s.Told.Sequence > d.Sequence {
+	if err != nil || s.Told.Sequence > d.Sequence {
 		return false
 	}
 	return !overtaken(tx, d.Subject, d.Sequence, r.names(d.Endpoint))

@@ -144,7 +144,7 @@ func (r *Relay) relife(tx *store.Tx, lane string) (*subject, error) {
 		if f.differs || state.Sequence() != told.last {
 			continue
 		}
-		s := &subject{lane: lane, known: true, dirty: true, State: state, Policy: f.last, First: version, Owed: told.owed, Told: told.status, Trusts: told.trusts()}
+		s := &subject{lane: lane, known: true, dirty: true, State: state, Policy: f.last, First: version, Owed: owedOf(told.owed), Told: told.status, Trusts: told.trusts()}
 		return s, nil
 	}
 	return nil, ErrNotWhole
@@ -157,7 +157,7 @@ func (r *Relay) rest(tx *store.Tx, lane string) *subject {
 	told := toldOf(tx, lane)
 	version := r.o.Registry.Read().NewestPolicy(partner)
 	f := folder{r: r, partner: partner}
-	s := &subject{lane: lane, known: true, dirty: true, State: f.fold(es, version, nil), Policy: version, First: version, Owed: told.owed, Told: told.status, Trusts: told.trusts()}
+	s := &subject{lane: lane, known: true, dirty: true, State: f.fold(es, version, nil), Policy: version, First: version, Owed: owedOf(told.owed), Told: told.status, Trusts: told.trusts()}
 	s.State.Untell()
 	s.State.Renumber(told.last)
 	return s
@@ -167,7 +167,7 @@ func (r *Relay) rest(tx *store.Tx, lane string) *subject {
 type toldBefore struct {
 	last   uint64 // number of the last change that there is a trace of
 	owed   map[string]uint64
-	status *place // the last change of its status, notices apart
+	status place // the last change of its status, notices apart
 }
 
 // trusts are the endpoints that may believe that the person is approved. Nobody knows any more
@@ -208,9 +208,7 @@ func toldOf(tx *store.Tx, lane string) (t toldBefore) {
 		return true
 	})
 	outbox.OwedOf(tx, lane, note)
-	if at.Sequence > 0 {
-		t.status = &at
-	}
+	t.status = at
 	return t
 }
 

@@ -75,7 +75,7 @@ func (r *Relay) recipients(s *subject, partner string, c *kyc.Change, appended t
 		names := now.Formerly(e.ID)
 		// One whose filter fails is owed it, and so is one that was: what comes after may have
 		// changed what it believes.
-		if owed, _ := wants(e, c, appended, s.trusts(e.ID, names)); !owed && s.Owed[e.ID] != c.Sequence {
+		if owed, _ := wants(e, c, appended, s.trusts(e.ID, names)); !owed && s.Owed.of(e.ID) != c.Sequence {
 			continue
 		}
 		body, err := bodyFor(e, c, 0)

@@ -47,10 +47,7 @@ func (b *batch) repeat(u *kyc.Update) error {
 		Endpoint: e.ID, Lane: lane, Sequence: c.Sequence, PreviousSequence: u.Replay.Previous, WebhookID: c.ID, Type: c.Type, Format: e.Format.Name, Traceparent: c.Traceparent,
 		Restrictive: !again && isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended), Owed: b.r.o.Now(), Received: u.Replay.At, Body: body,
 	})
-	if s.Owed == nil {
-		s.Owed = map[string]uint64{}
-	}
-	s.Owed[e.ID] = max(s.Owed[e.ID], c.Sequence)
+	s.Owed.set(e.ID, max(s.Owed.of(e.ID), c.Sequence))
 	s.tell(e.ID, names[1:], &c)
 	s.dirty = true
 	return nil

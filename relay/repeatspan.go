@@ -109,7 +109,7 @@ func (w *repeater) stands(lane string) {
 		w.step.skip(SkippedAside, 1)
 		return
 	}
-	if err != nil || s.Told == nil {
+	if err != nil || s.Told.Sequence == 0 {
 		return // nothing was ever decided of them
 	}
 	seq := s.Told.Sequence

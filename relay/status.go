@@ -31,7 +31,7 @@ func (r *Relay) SubjectStatus(partner, id string, livemode bool) (v SubjectStatu
 			return fmt.Errorf("subject %s of partner %s: %w", id, partner, outbox.ErrNotFound)
 		}
 		v = SubjectStatus{View: s.State.View(), Checks: s.State.Checks()}
-		if s.Told != nil {
+		if s.Told.Sequence != 0 {
 			v.ChangedAt = time.UnixMicro(s.Told.At).UTC()
 			v.Change = s.Told.change(tx)
 		}

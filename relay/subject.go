@@ -1,8 +1,6 @@
 package relay
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -51,19 +49,19 @@ func splitLane(lane string) (partner, id string, livemode bool) {
 	return partner, id, !test
 }
 
-// subject is a kyc.State and what the relay keeps beside it. On disk: the length of the JSON, the
-// JSON, the State in its own encoding.
+// subject is a kyc.State and what the relay keeps beside it. subjectcodec.go has how it stands on
+// disk.
 type subject struct {
-	Policy int               `json:"p,omitempty"` // version it is folded under
-	First  int               `json:"f,omitempty"` // the version it was folded under first; 0: nobody wrote it down
-	Owed   map[string]uint64 `json:"o,omitempty"` // by endpoint: the last sequence owed
-	Timer  int64             `json:"t,omitempty"` // where it stands in the timers bucket; 0: nowhere
-	Told   *place            `json:"c,omitempty"` // the last change of its status, notices apart
-	Refs   int               `json:"r,omitempty"` // submissions that were folded
-	Trusts []string          `json:"a,omitempty"` // endpoints that were told that the person is approved, and of nothing since that ends it
-	Floor  uint64            `json:"n,omitempty"` // the first change comes after this number, which was told of them before they were erased
-	Lane   string            `json:"l"`           // its own key: were that damaged, whose state is this?
-	State  kyc.State         `json:"-"`
+	Policy int      // version it is folded under
+	First  int      // the version it was folded under first; 0: nobody wrote it down
+	Owed   lastOwed // the last sequence owed to each endpoint
+	Timer  int64    // where it stands in the timers bucket; 0: nowhere
+	Told   place    // the last change of its status, notices apart; zero: there is none
+	Refs   int      // submissions that were folded
+	Trusts []string // endpoints that were told that the person is approved, and of nothing since that ends it
+	Floor  uint64   // the first change comes after this number, which was told of them before they were erased
+	Lane   string   // its own key, as it was read: were that damaged, whose state is this?
+	State  kyc.State
 
 	lane  string
 	known bool // it stands in the file, or will with this batch
@@ -72,42 +70,14 @@ type subject struct {
 
 // place is where a change stands in the history.
 type place struct {
-	At        int64  `json:"a"` // microseconds
-	Partition int32  `json:"p,omitempty"`
-	Offset    int64  `json:"o"`
-	Sequence  uint64 `json:"s"`
+	At        int64 // microseconds
+	Partition int32
+	Offset    int64
+	Sequence  uint64
 }
 
 func (p *place) key() []byte {
 	return changeKey(time.UnixMicro(p.At), journal.Position{Partition: p.Partition, Offset: p.Offset}, p.Sequence)
-}
-
-func (s *subject) encode() ([]byte, error) {
-	s.Lane = s.lane
-	beside, err := json.Marshal(s)
-	if err != nil {
-		return nil, err
-	}
-	state, err := s.State.MarshalBinary()
-	if err != nil {
-		return nil, err
-	}
-	return store.NewRecord(binary.AppendUvarint(nil, uint64(len(beside))), beside, state), nil
-}
-
-func (s *subject) decode(b []byte) error {
-	n, size := binary.Uvarint(b)
-	if size <= 0 || n > uint64(len(b)-size) { //nolint:gosec // size is at most len(b)
-		return store.ErrBadRecord
-	}
-	b = b[size:]
-	if err := json.Unmarshal(b[:n], s); err != nil {
-		return err
-	}
-	if s.Lane != s.lane {
-		return store.ErrBadRecord
-	}
-	return s.State.UnmarshalBinary(b[n:])
 }
 
 // subject loads a subject once per batch.
@@ -149,11 +119,7 @@ func (b *batch) encodeSubjects() error {
 			continue
 		}
 		b.setTimer(s)
-		v, err := s.encode()
-		if err != nil {
-			return err
-		}
-		b.put(store.Subjects, []byte(s.lane), v)
+		b.put(store.Subjects, []byte(s.lane), s.encode())
 	}
 	return nil
 }

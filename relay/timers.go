@@ -325,11 +325,7 @@ func (r *Relay) retime(tx *store.Tx, s *subject) error {
 			return err
 		}
 	}
-	v, err := s.encode()
-	if err != nil {
-		return err
-	}
-	return tx.Bucket(store.Subjects).PutRecord([]byte(s.lane), v)
+	return tx.Bucket(store.Subjects).PutRecord([]byte(s.lane), s.encode())
 }
 
 // besideFold writes to subjects while the fold waits. It is not left behind when ctx ends: a commit

@@ -283,12 +283,8 @@ func TestStrayTimers(t *testing.T) {
 			return err
 		}
 		early.Timer = instant(start.Add(time.Hour))
-		v, err := early.encode()
-		if err != nil {
-			return err
-		}
 		return errors.Join(
-			tx.Bucket(store.Subjects).PutRecord([]byte(early.lane), v),
+			tx.Bucket(store.Subjects).PutRecord([]byte(early.lane), early.encode()),
 			spoil(tx, store.Subjects, []byte("acme/u00002")),
 			timers.Put(timerKey(early.Timer, early.lane)),
 			timers.Put(timerKey(instant(start.Add(time.Minute)), "acme/u00000")),
