@@ -116,7 +116,13 @@ func (r *Relay) load(tx *store.Tx, lane string) (*subject, error) {
 	if r.aside.has(lane) {
 		return nil, ErrAside
 	}
-	s, err := loadSubject(tx, lane)
+	v, err := tx.Bucket(store.Subjects).Get([]byte(lane))
+	return r.loaded(tx, lane, v, err)
+}
+
+// loaded is load of what has been read.
+func (r *Relay) loaded(tx *store.Tx, lane string, v []byte, err error) (*subject, error) {
+	s, err := readSubject(lane, v, err)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrAside, err)
 	}

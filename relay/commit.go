@@ -4,11 +4,6 @@ import (
 	"countersign/outbox/store"
 )
 
-// put writes a record that store.NewRecord or StartRecord began; nil deletes.
-func (b *batch) put(bucket store.Name, key, value []byte) {
-	b.writes = append(b.writes, write{bucket, key, value})
-}
-
 // commit writes the batch's effects and the position after it, in one transaction. It may run more
 // than once.
 func (b *batch) commit(tx *store.Tx, last int64) error {

@@ -4,66 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
-	"countersign/outbox"
 	"countersign/outbox/store"
-	"countersign/relay/registry"
 )
 
 // clocksDiffer is by how much an endpoint's since may lie after a record's arrival and still be
 // told: in doubt, deliver.
 const clocksDiffer = 5 * time.Minute
-
-// batch is the effect of some records, worked out against a read transaction and then written in
-// one: nothing is decoded, applied or rendered while the store's writer waits. The fold is the only
-// writer of what it reads here, so what it has read still stands when it writes.
-type batch struct {
-	r        *Relay
-	tx       *store.Tx
-	subjects map[string]*subject // by lane
-	refs     map[string]string   // by refKey: what this batch has taught
-	writes   []write
-	owed     []outbox.Delivery
-	repeated []outbox.Delivery // what replays owe, perhaps once more
-	decided  []decided         // for Kafka
-	queued   queued
-	orders   []order
-	tallies  map[kyc.Verdict]int
-	statuses map[kyc.Status]int
-	claims   int
-	unclear  int // refs that became ambiguous
-	unasked  int // changes that a filter failed about
-
-	counted     map[string]int64 // by how much what is counted moves
-	submissions map[string]int   // what became of claims in the fold, where the door could not know
-	folded      map[string]int64 // submissions, by partner
-	unrouted    int64
-	unroutedNow map[string][]byte     // what this batch has written to the unrouted bucket, by key; nil: deleted
-	wake        []unroutedRecord      // unrouted records that a ref taught by the current record sets free
-	asideNow    map[string]store.Name // subjects that this batch sets aside, and for what
-	back        map[string]bool       // subjects that it makes anew
-	moved       []string              // entries of the timers bucket that this batch takes away
-	timed       bool                  // it has put others there
-	at          journal.Position      // of the record that is worked on, or the last of those that are
-	freed       int                   // groups of unrouted records that it has set free so far
-	freeing     bool                  // such a group is worked on
-}
-
-type write struct {
-	bucket     store.Name
-	key, value []byte // value: a record that the store completes; nil: delete
-}
-
-// order is a redelivery that an operator asked for.
-type order struct {
-	id       string
-	force    bool
-	replayed bool // by a replay
-}
 
 // fold takes what the journal hands over to disk. An order to take something back is worked out
 // from the history, so all before it has to be there. What does not fit is tried in half, down to
@@ -99,10 +49,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	r.folding.Lock()
 	defer r.folding.Unlock()
 	started := time.Now()
-	b := &batch{r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{}, unroutedNow: map[string][]byte{}}
-	b.counted, b.submissions, b.folded = map[string]int64{}, map[string]int{}, map[string]int64{}
-	b.asideNow, b.back = map[string]store.Name{}, map[string]bool{}
-	b.writes, b.owed = make([]write, 0, 8*len(records)), make([]outbox.Delivery, 0, len(records))
+	b := r.newBatch()
 	callbacks := 0
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		b.tx = tx
@@ -124,7 +71,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	}
 	last := records[done-1].Position.Offset
 	row := foldsKey(r.folds.decide(r.o.Now()), records[done-1].Position)
-	b.put(store.Folds, row, store.NewRecord())
+	b.put(store.Folds, row, b.room.bare())
 	b.queued = queueOf(b.decided, last)
 	bytes, places := b.size()
 	if err = r.o.Store.AdmitFold(bytes, places); err == nil {
@@ -134,6 +81,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	}
 	switch {
 	case isFull(err):
+		b.done()
 		return callbacks, err
 	case err != nil && ctx.Err() != nil:
 		return 0, nil // stopping: if the commit happened after all, the position says so
@@ -151,6 +99,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	if r.o.Folded != nil {
 		r.o.Folded(done, bytes)
 	}
+	b.done()
 	r.m.fold.Observe(time.Since(started).Seconds())
 	return done, nil
 }
@@ -162,20 +111,29 @@ func (b *batch) records(said []saying) error {
 		return nil
 	}
 	b.at, b.freed = said[len(said)-1].rec.Position, 0
-	if len(said) > 1 && !slices.ContainsFunc(said, func(r saying) bool { return r.u.Kind != kyc.Observation && r.u.Kind != kyc.Confirmation }) {
+	if len(said) > 1 && providersSay(said) {
 		return b.route(said)
 	}
 	for i := range said {
-		if err := b.record(&said[i]); err != nil {
+		if err := b.record(said[i : i+1]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func providersSay(said []saying) bool {
+	for i := range said {
+		if k := said[i].u.Kind; k != kyc.Observation && k != kyc.Confirmation {
+			return false
+		}
+	}
+	return true
+}
+
 // record works out one record.
-func (b *batch) record(r *saying) error {
-	rec, u := r.rec, &r.u
+func (b *batch) record(said []saying) error {
+	rec, u := said[0].rec, &said[0].u
 	b.at, b.freed = rec.Position, 0
 	switch u.Kind {
 	case kyc.Redelivery:
@@ -207,7 +165,7 @@ func (b *batch) record(r *saying) error {
 	default:
 		return b.keepUnknown(rec, u)
 	}
-	return b.route([]saying{*r})
+	return b.route(said)
 }
 
 // keepUnknown keeps a record of a later version, or about a policy of another node, so that a
@@ -245,52 +203,78 @@ func (b *batch) apply(lane string, said []saying) error {
 		b.tallies[kyc.Stale]++ // nobody is made by a record of ours
 		return nil
 	}
-	p := b.r.partner(first.Partner)
+	p := b.partner(first.Partner)
 	if s.Policy == 0 {
-		s.Policy = b.r.o.Registry.Read().NewestPolicy(first.Partner)
+		s.Policy = b.registry().NewestPolicy(first.Partner)
 		s.First = s.Policy
 	}
 	if first.Kind == kyc.PolicyChange {
 		s.Policy = max(s.Policy, first.PolicyVersion) // an order of before does not go back
 	}
-	us := make([]kyc.Update, len(said))
+	b.us = b.us[:0]
 	for i := range said {
-		us[i] = said[i].u
+		b.us = append(b.us, said[i].u)
 	}
 	var verdicts []kyc.Verdict
 	changes := s.State.After(b.r.floorFor(s), func() (owed []kyc.Change) {
-		owed, verdicts = s.State.Apply(us, b.r.o.Registry.Read().Policy(first.Partner, s.Policy))
+		owed, verdicts = s.State.Apply(b.us, p.policies[s.Policy])
 		return owed
 	})
-	owed := make([]historyRecord, len(said))
+	did := b.histories(len(said))
 	for i := range changes {
-		by := slices.IndexFunc(us, func(u kyc.Update) bool { return u.ID == changes[i].CauseID })
-		owed[by].Changes = append(owed[by].Changes, changes[i].Sequence)
+		by := causeOf(b.us, &changes[i])
+		did[by].Changes = append(did[by].Changes, changes[i].Sequence)
 		if err := b.owe(said[by].rec, s, p, &changes[i]); err != nil {
 			return err
 		}
 	}
 	for i := range said {
-		b.tallies[verdicts[i]]++
-		if verdicts[i] != kyc.Duplicate {
-			b.countSubject(s, &us[i])
-			if s.dirty, s.known = true, true; us[i].ClaimedStatus != "" {
-				b.claims++
-			}
-		}
-		h := &owed[i]
-		h.At, h.Verdict, h.Update = said[i].rec.Appended, verdicts[i], said[i].rec.Body
-		if b.freeing {
-			h.After, h.Nth = b.at, b.freed
-		}
-		b.chronicle(s.lane, said[i].rec, h)
-		if verdicts[i] != kyc.Duplicate {
-			if err := b.teach(&us[i]); err != nil {
-				return err
-			}
+		did[i].Verdict = verdicts[i]
+		if err := b.keepSaid(s, &said[i], &did[i]); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// causeOf is which of the updates a change comes from.
+func causeOf(us []kyc.Update, c *kyc.Change) int {
+	for i := range us {
+		if us[i].ID == c.CauseID {
+			return i
+		}
+	}
+	return -1
+}
+
+// histories are so many records of the history, with nothing in them but room.
+func (b *batch) histories(n int) []historyRecord {
+	for len(b.did) < n {
+		b.did = append(b.did, historyRecord{})
+	}
+	for i := range b.did[:n] {
+		b.did[i] = historyRecord{Changes: b.did[i].Changes[:0]}
+	}
+	return b.did[:n]
+}
+
+// keepSaid keeps a record that was folded, with its verdict and the changes that it owed, and learns
+// whose its refs are.
+func (b *batch) keepSaid(s *subject, said *saying, h *historyRecord) error {
+	b.tallies[h.Verdict]++
+	h.At, h.Update = said.rec.Appended, said.rec.Body
+	if b.freeing {
+		h.After, h.Nth = b.at, b.freed
+	}
+	b.chronicle(s.lane, said.rec, h)
+	if h.Verdict == kyc.Duplicate {
+		return nil
+	}
+	b.countSubject(s, &said.u)
+	if s.dirty, s.known = true, true; said.u.ClaimedStatus != "" {
+		b.claims++
+	}
+	return b.teach(&said.u, s.lane)
 }
 
 // applyFreed is apply for what had waited, and notes when its turn came.
@@ -299,56 +283,4 @@ func (b *batch) applyFreed(lane string, said []saying) error {
 	b.freeing = true
 	defer func() { b.freeing = false }()
 	return b.apply(lane, said)
-}
-
-// owe keeps a change and owes it to every endpoint of the partner that wants it.
-func (b *batch) owe(rec *journal.Record, s *subject, p *registry.Partner, c *kyc.Change) error {
-	c.Partner = b.r.shown(c.Partner)
-	e := startEntry(s.lane, 640)
-	head := len(e)
-	e = c.AppendJSON(e)
-	b.put(store.History, changeKey(rec.Appended, rec.Position, c.Sequence), e)
-	if b.r.o.Forward {
-		b.decided = append(b.decided, decided{change: *c, json: e[head:], taken: rec.Appended})
-	}
-	restrictive := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
-	if isStatus(c.Type) {
-		b.statuses[c.Status]++
-		if c.Type != noticeType {
-			s.Told = place{rec.Appended.UnixMicro(), rec.Position.Partition, rec.Position.Offset, c.Sequence}
-		}
-	}
-	if p == nil {
-		return nil
-	}
-	now := b.r.o.Registry.Read()
-	for i := range p.Endpoints {
-		e := &p.Endpoints[i]
-		names := now.Formerly(e.ID)
-		owed, err := wants(e, c, rec.Appended, s.trusts(e.ID, names))
-		if err != nil {
-			b.filterFailed(e, err)
-		}
-		if !owed {
-			continue
-		}
-		previous := s.Owed.of(e.ID)
-		for _, id := range names {
-			previous = max(previous, s.Owed.of(id))
-		}
-		body, err := bodyFor(e, c, previous)
-		if err != nil {
-			return err
-		}
-		if body == nil {
-			continue
-		}
-		b.owed = append(b.owed, outbox.Delivery{
-			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: previous, WebhookID: c.ID, Type: c.Type,
-			Format: e.Format.Name, Traceparent: c.Traceparent, Restrictive: restrictive, Owed: b.r.o.Now(), Received: rec.Appended, Body: body,
-		})
-		s.Owed.set(e.ID, c.Sequence)
-		s.tell(e.ID, names, c)
-	}
-	return nil
 }

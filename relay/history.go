@@ -36,7 +36,11 @@ const (
 )
 
 func historyKey(at time.Time, place journal.Position, kind byte) []byte {
-	k := binary.BigEndian.AppendUint64(make([]byte, 0, 56), uint64(at.UnixMicro()))
+	return appendHistoryKey(make([]byte, 0, 56), at, place, kind)
+}
+
+func appendHistoryKey(k []byte, at time.Time, place journal.Position, kind byte) []byte {
+	k = binary.BigEndian.AppendUint64(k, uint64(at.UnixMicro()))
 	return append(place.AppendTo(k), kind)
 }
 
@@ -49,18 +53,26 @@ func placeOf(k []byte) journal.Position {
 func recordKey(at time.Time, place journal.Position) []byte { return historyKey(at, place, kindRecord) }
 
 func changeKey(at time.Time, place journal.Position, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(historyKey(at, place, kindChange), seq)
+	return appendChangeKey(make([]byte, 0, historyHead+8), at, place, seq)
+}
+
+func appendChangeKey(k []byte, at time.Time, place journal.Position, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendHistoryKey(k, at, place, kindChange), seq)
 }
 
 func indexPrefix(lane string) []byte { return append([]byte(lane), 0) }
 
 func indexKey(lane string, key []byte) []byte {
-	return append(append(append(make([]byte, 0, len(lane)+1+len(key)), lane...), 0), key...)
+	return appendIndexKey(make([]byte, 0, len(lane)+1+len(key)), lane, key)
 }
 
-// startEntry begins a value of the history.
-func startEntry(lane string, size int) []byte {
-	return append(append(store.StartRecord(len(lane)+1+size), lane...), 0)
+func appendIndexKey(k []byte, lane string, key []byte) []byte {
+	return append(append(append(k, lane...), 0), key...)
+}
+
+// appendEntry begins a value of the history.
+func appendEntry(b []byte, lane string) []byte {
+	return append(append(store.AppendRecord(b), lane...), 0)
 }
 
 // entry splits a value of the history. A damaged one, whose body the store does not hand out, is
@@ -92,8 +104,15 @@ type historyRecord struct {
 	Update    json.RawMessage
 }
 
-func (h *historyRecord) record(lane string) []byte {
-	b := append(startEntry(lane, len(h.Update)+112), `{"at":"`...)
+func (h *historyRecord) record(lane string) []byte { return h.appendTo(nil, lane) }
+
+// size is what appendTo appends, or a little more.
+func (h *historyRecord) size(lane string) int {
+	return store.RecordHeader + len(lane) + len(h.Update) + len(h.TakenBack) + 21*len(h.Changes) + 160
+}
+
+func (h *historyRecord) appendTo(b []byte, lane string) []byte {
+	b = append(appendEntry(b, lane), `{"at":"`...)
 	b = h.At.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","verdict":"`...)
 	b = append(b, h.Verdict...)
@@ -126,9 +145,10 @@ func (h *historyRecord) record(lane string) []byte {
 
 // chronicle keeps a record with its verdict, where its subject finds it.
 func (b *batch) chronicle(lane string, rec *journalRecord, h *historyRecord) {
-	k := recordKey(rec.Appended, rec.Position)
-	b.put(store.History, k, h.record(lane))
-	b.put(store.Index, indexKey(lane, k), store.NewRecord())
+	k := b.room.end(appendHistoryKey(b.room.begin(historyHead), rec.Appended, rec.Position, kindRecord))
+	b.put(store.History, k, b.room.end(h.appendTo(b.room.begin(h.size(lane)), lane)))
+	at := b.room.end(appendIndexKey(b.room.begin(len(lane)+1+len(k)), lane, k))
+	b.put(store.Index, at, b.room.bare())
 }
 
 // recall calls fn with everything kept of one lane and its places in the index, in order of time,

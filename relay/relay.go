@@ -77,6 +77,7 @@ type Relay struct {
 	folds    folds
 	erased   erasures
 	counts   counts
+	spare    *batch       // for the next fold; guarded by folding
 	folding  sync.Mutex   // held while a batch is folded: whoever else writes to subjects takes it
 	looking  sync.Mutex   // held by whoever folds a life again to show how it was
 	step     int          // owned by the fold: callbacks in a batch at most

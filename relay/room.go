@@ -2,8 +2,9 @@ package relay
 
 import (
 	"context"
-	"slices"
 	"time"
+
+	"countersign/outbox"
 )
 
 // maxStep is how many callbacks' records are folded in one transaction, if there is room.
@@ -32,19 +33,27 @@ func (b *batch) size() (bytes int64, places int) {
 	for _, w := range b.writes {
 		bytes += int64(len(w.key) + len(w.value))
 	}
-	owed := slices.Concat(b.owed, b.repeated)
-	for i := range owed {
-		d := &owed[i]
+	all := len(b.owed) + len(b.repeated)
+	for i := range all {
+		d := b.nth(i)
 		bytes += int64(head + len(d.Body) + 2*(len(d.Endpoint)+len(d.Lane)))
 		places += 2
 		if d.Restrictive { // as a rejection that is withheld
 			bytes += head
 			places += 3
 		}
-		if e := b.r.o.Registry.Read().Endpoint(d.Endpoint); e != nil && e.MaxOwed > 0 && b.r.o.Outbox.Owed(d.Endpoint)+int64(len(owed)) > e.MaxOwed {
+		if e := b.registry().Endpoint(d.Endpoint); e != nil && e.MaxOwed > 0 && b.r.o.Outbox.Owed(d.Endpoint)+int64(all) > e.MaxOwed {
 			bytes += over
 			places += 8
 		}
 	}
 	return bytes + int64(len(b.queued.value)), places
+}
+
+// nth is one of the deliveries that a batch owes, those of replays last.
+func (b *batch) nth(i int) *outbox.Delivery {
+	if i < len(b.owed) {
+		return &b.owed[i]
+	}
+	return &b.repeated[i-len(b.owed)]
 }

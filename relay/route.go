@@ -11,6 +11,14 @@ import (
 // route finds whose updates these are that one callback brought: by our own id if they carry one,
 // else by what their refs were taught. Nobody is ever guessed.
 func (b *batch) route(said []saying) error {
+	if len(said) == 1 {
+		if lane, verdict := b.owner(&said[0].u); verdict == "" { // as nearly always
+			if err := b.apply(lane, said); err != nil {
+				return err
+			}
+			return b.release()
+		}
+	}
 	var lost []saying // nobody is known by their refs
 	var lanes []string
 	whose := map[string][]saying{}
@@ -28,7 +36,7 @@ func (b *batch) route(said []saying) error {
 	}
 	if len(lost) > 0 && len(lanes) == 1 { // the others may have taught their refs just now
 		for i := range whose[lanes[0]] {
-			if err := b.teach(&whose[lanes[0]][i].u); err != nil {
+			if err := b.teach(&whose[lanes[0]][i].u, lanes[0]); err != nil {
 				return err
 			}
 		}
@@ -65,7 +73,7 @@ func (b *batch) owner(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 		}
 		u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
 	}
-	return b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode), ""
+	return b.laneOf(u.Partner, u.Subject.ID, u.Livemode), ""
 }
 
 // find looks the update's refs up: those that its provider gives to one person only, then, for
@@ -78,7 +86,7 @@ func (b *batch) find(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 	if verdict != "" {
 		return "", verdict
 	}
-	if partner, id, _ := splitLane(lane); u.Partner != "" && b.r.kept(u.Partner) != partner || u.Subject.ID != "" && u.Subject.ID != id {
+	if partner, id, _ := splitLane(lane); u.Partner != "" && b.partner(u.Partner).kept != partner || u.Subject.ID != "" && u.Subject.ID != id {
 		return "", kyc.Ambiguous // what it says itself and what its refs say differ
 	}
 	return lane, ""
@@ -106,11 +114,22 @@ func (b *batch) ref(key string) string {
 	if v, ok := b.refs[key]; ok {
 		return v
 	}
-	v, err := b.tx.Bucket(store.Refs).Get([]byte(key))
+	b.key = append(b.key[:0], key...)
+	v, err := b.get(store.Refs, b.key)
 	if err != nil {
 		return ambiguousRef // damaged: whose it was, nobody can say
 	}
 	return string(v)
+}
+
+// leads reports whether a ref is known to be the lane's, by a provider's word alone: then nothing is
+// to be learnt of it.
+func (b *batch) leads(key []byte, lane string) bool {
+	if v, ok := b.refs[string(key)]; ok {
+		return v == lane
+	}
+	v, err := b.get(store.Refs, key)
+	return err == nil && string(v) == lane
 }
 
 // refKeys are the update's refs that belong to one person.
@@ -125,20 +144,27 @@ var refKinds = []RefKind{SubjectRef, SessionRef, ParentRef}
 
 func appendRefs(keys []string, u *kyc.Update, kinds []RefKind) []string {
 	for _, kind := range kinds {
-		var ref string
-		switch kind {
-		case SubjectRef:
-			ref = u.Subject.ProviderRef
-		case SessionRef:
-			ref = u.Verification.Ref
-		case ParentRef:
-			ref = u.Verification.ParentRef
-		}
-		if k := refKey(u.Source, ref, u.Livemode); ref != "" && !slices.Contains(keys, k) {
-			keys = append(keys, k)
+		if ref := kind.of(u); ref != "" {
+			if k := refKey(u.Source, ref, u.Livemode); !slices.Contains(keys, k) {
+				keys = append(keys, k)
+			}
 		}
 	}
 	return keys
+}
+
+// of is that ref of an update; "": it has none.
+func (k RefKind) of(u *kyc.Update) string {
+	switch k {
+	case SubjectRef:
+		return u.Subject.ProviderRef
+	case SessionRef:
+		return u.Verification.Ref
+	case ParentRef:
+		return u.Verification.ParentRef
+	default:
+		return ""
+	}
 }
 
 // refKey names a ref per mode: test and live never share anything.
@@ -149,19 +175,44 @@ func refKey(source, ref string, livemode bool) string {
 	return source + "\x00t\x00" + ref
 }
 
-// teach remembers whose the update's refs are.
-func (b *batch) teach(u *kyc.Update) error {
-	lane := b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
-	keys := b.teaches(u)
-	for _, k := range keys {
-		if err := b.learn(u, k, lane); err != nil {
-			return err
+func appendRefKey(k []byte, source, ref string, livemode bool) []byte {
+	mode := byte('t')
+	if livemode {
+		mode = 'l'
+	}
+	return append(append(append(k, source...), 0, mode, 0), ref...)
+}
+
+// teach remembers whose the update's refs are: the lane's.
+func (b *batch) teach(u *kyc.Update, lane string) error {
+	if !b.taught(u, lane) {
+		for _, k := range b.teaches(u) {
+			if err := b.learn(u, k, lane); err != nil {
+				return err
+			}
 		}
 	}
-	if b.r.counts.of(openClaims+u.Partner)+b.counted[openClaims+u.Partner] > 0 && b.r.proves(u) {
+	claims := b.partner(u.Partner).claims
+	if b.r.counts.of(claims)+b.counted[claims] > 0 && b.r.proves(u) {
 		b.serves(u, lane)
 	}
 	return nil
+}
+
+// taught reports whether teaching would teach nothing, as of nearly every record. It allocates
+// nothing.
+func (b *batch) taught(u *kyc.Update, lane string) bool {
+	if u.Kind == kyc.Submission || !b.r.proves(u) {
+		return u.Kind != kyc.Submission
+	}
+	for _, kind := range b.r.o.PersonRefs[u.Provider] {
+		if ref := kind.of(u); ref != "" {
+			if b.key = appendRefKey(b.key[:0], u.Source, ref, u.Livemode); !b.leads(b.key, lane) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // proves reports whether an update is a provider's word that is known to be its own. A network

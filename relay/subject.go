@@ -88,7 +88,12 @@ func (b *batch) subject(lane string) (*subject, error) {
 	if b.asideNow[lane] != 0 && !b.back[lane] {
 		return nil, ErrAside
 	}
-	s, err := b.r.load(b.tx, lane)
+	if b.r.aside.has(lane) {
+		return nil, ErrAside
+	}
+	b.key = append(b.key[:0], lane...)
+	body, err := b.get(store.Subjects, b.key)
+	s, err := b.r.loaded(b.tx, lane, body, err)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +102,13 @@ func (b *batch) subject(lane string) (*subject, error) {
 }
 
 func loadSubject(tx *store.Tx, lane string) (*subject, error) {
-	s := &subject{lane: lane}
 	v, err := tx.Bucket(store.Subjects).Get([]byte(lane))
+	return readSubject(lane, v, err)
+}
+
+// readSubject is a subject as it was read from the file.
+func readSubject(lane string, v []byte, err error) (*subject, error) {
+	s := &subject{lane: lane}
 	if v == nil && err == nil {
 		return s, nil
 	}
@@ -119,7 +129,9 @@ func (b *batch) encodeSubjects() error {
 			continue
 		}
 		b.setTimer(s)
-		b.put(store.Subjects, []byte(s.lane), s.encode())
+		key := b.room.text(s.lane)
+		record := store.AppendRecord(b.room.begin(subjectRoom + len(s.lane)))
+		b.put(store.Subjects, key, b.room.end(s.appendTo(record)))
 	}
 	return nil
 }
@@ -130,7 +142,7 @@ func (b *batch) note(rec *journalRecord, u *kyc.Update, v kyc.Verdict) {
 	if u.Subject.ID == "" {
 		return
 	}
-	lane := b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	lane := b.laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	if s, err := b.subject(lane); u.Kind == kyc.Redelivery && err == nil && !s.known && s.Floor > 0 {
 		return // ordered before they were erased
 	}

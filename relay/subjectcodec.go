@@ -16,6 +16,9 @@ import (
 // of both (BenchmarkSubject).
 const subjectVersion = 1
 
+// subjectRoom is what most subjects take, beside their lane, in bytes.
+const subjectRoom = 1 << 10
+
 const subjectTold = 1 // flag: where the last change of the status stands is known
 
 // appendTo appends the subject, as decode reads it.
@@ -54,7 +57,7 @@ func appendText(b []byte, s string) []byte {
 }
 
 // encode is the subject as a record that the store completes.
-func (s *subject) encode() []byte { return s.appendTo(store.StartRecord(512 + len(s.lane))) }
+func (s *subject) encode() []byte { return s.appendTo(store.StartRecord(subjectRoom + len(s.lane))) }
 
 // decode undoes appendTo. Of bytes that are damaged it reads as much as it can: the lane stands
 // first.

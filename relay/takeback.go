@@ -175,7 +175,7 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	h := historyRecord{At: rec.Appended, Verdict: kyc.Applied, Update: rec.Body}
 	for i := range changes {
 		h.Changes = append(h.Changes, changes[i].Sequence)
-		if err := b.owe(rec, s, b.r.partner(order.Partner), &changes[i]); err != nil {
+		if err := b.owe(rec, s, b.partner(order.Partner), &changes[i]); err != nil {
 			return err
 		}
 	}

@@ -52,7 +52,11 @@ func instant(t time.Time) int64 {
 }
 
 func timerKey(at int64, lane string) []byte {
-	return append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(lane)), uint64(at)), lane...) //nolint:gosec // instants are positive
+	return appendTimerKey(make([]byte, 0, 8+len(lane)), at, lane)
+}
+
+func appendTimerKey(k []byte, at int64, lane string) []byte {
+	return append(binary.BigEndian.AppendUint64(k, uint64(at)), lane...) //nolint:gosec // instants are positive
 }
 
 func splitTimer(k []byte) (at int64, lane string) {
@@ -61,24 +65,37 @@ func splitTimer(k []byte) (at int64, lane string) {
 
 // setTimer moves the subject's entry to where its state asks for it.
 func (b *batch) setTimer(s *subject) {
-	next := b.r.next(s)
+	next := b.next(s)
 	if next == s.Timer {
 		return
 	}
 	if s.Timer != 0 {
-		old := timerKey(s.Timer, s.lane)
+		old := b.timerKey(s)
 		b.put(store.Timers, old, nil)
 		b.moved = append(b.moved, string(old))
 	}
 	if s.Timer = next; next != 0 {
-		b.put(store.Timers, timerKey(next, s.lane), store.NewRecord())
+		b.put(store.Timers, b.timerKey(s), b.room.bare())
 		b.timed = true
 	}
 }
 
+// timerKey is where the subject's entry stands.
+func (b *batch) timerKey(s *subject) []byte {
+	return b.room.end(appendTimerKey(b.room.begin(8+len(s.lane)), s.Timer, s.lane))
+}
+
+// next is Relay.next within the batch.
+func (b *batch) next(s *subject) int64 {
+	partner, _, _ := strings.Cut(s.lane, "/")
+	return nextOf(s, b.partner(partner).policies[s.Policy])
+}
+
 // next is where a subject's timer stands in the bucket; 0: nothing will change by time.
-func (r *Relay) next(s *subject) int64 {
-	due, ok := s.State.Next(r.policyOf(s))
+func (r *Relay) next(s *subject) int64 { return nextOf(s, r.policyOf(s)) }
+
+func nextOf(s *subject, p kyc.Policy) int64 {
+	due, ok := s.State.Next(p)
 	if !ok {
 		return 0
 	}

@@ -15,17 +15,22 @@ type saying struct {
 
 // together takes off the records that one callback brought: they stand one after another. One that
 // cannot be read is put aside by itself, and the others stay together.
+//
+// What it returns is used again by the next call.
 func (b *batch) together(records []journal.Record) (said []saying, n int, err error) {
 	var id string
+	b.said = b.said[:0]
 	for i := range records {
-		rec := &records[i]
-		r := saying{rec: rec}
+		if i > 0 && id == "" {
+			return b.said, i, nil
+		}
+		rec, at := &records[i], len(b.said)
+		b.said = append(b.said, saying{rec: rec})
+		u := &b.said[at].u
 		if rec.Update != nil {
-			r.u = *rec.Update
-		} else if json.Unmarshal(rec.Body, &r.u) != nil {
-			if i > 0 && id == "" {
-				return said, i, nil
-			}
+			*u = *rec.Update
+		} else if json.Unmarshal(rec.Body, u) != nil {
+			b.said = b.said[:at]
 			b.r.o.Logger.Error("record_unreadable", "offset", rec.Position.Offset)
 			if err := b.keep(unroutedRecord{Record: *rec}, nil); err != nil {
 				return nil, 0, err
@@ -35,12 +40,10 @@ func (b *batch) together(records []journal.Record) (said []saying, n int, err er
 			}
 			continue
 		}
-		r.u.Partner = b.r.kept(r.u.Partner)
-		if i > 0 && (id == "" || r.u.Callback.ID != id) {
-			return said, i, nil
+		if i > 0 && u.Callback.ID != id {
+			return b.said[:at], i, nil
 		}
-		id = r.u.Callback.ID
-		said = append(said, r)
+		id, u.Partner = u.Callback.ID, b.partner(u.Partner).kept
 	}
-	return said, len(records), nil
+	return b.said, len(records), nil
 }

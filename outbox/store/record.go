@@ -13,6 +13,9 @@ import (
 const (
 	recordVersion = 2
 	recordHeader  = 9
+
+	// RecordHeader is how many bytes of a record stand before its body.
+	RecordHeader = recordHeader
 )
 
 // ErrBadRecord says that one record is damaged or of a version this program does not know. The
@@ -24,6 +27,13 @@ var ErrBadRecord = errors.New("record is damaged")
 func StartRecord(size int) []byte {
 	var head [recordHeader]byte
 	return append(make([]byte, 0, recordHeader+size), head[:]...)
+}
+
+// AppendRecord is StartRecord in room of the caller's, who leaves it alone until the transaction has
+// ended. The record begins where b ended.
+func AppendRecord(b []byte) []byte {
+	var head [recordHeader]byte
+	return append(b, head[:]...)
 }
 
 // NewRecord is StartRecord with its body.

@@ -1,0 +1,70 @@
+package relay
+
+import (
+	"time"
+
+	"countersign/ingest/journal"
+	"countersign/kyc"
+	"countersign/outbox"
+	"countersign/outbox/store"
+)
+
+// changeRoom is what a change takes in the history, and in a body, but for long names.
+const changeRoom = 1 << 10 // bytes
+
+// owe keeps a change and owes it to every endpoint of the partner that wants it.
+func (b *batch) owe(rec *journal.Record, s *subject, p *partnerNow, c *kyc.Change) error {
+	c.Partner = b.partner(c.Partner).shown
+	key := b.room.end(appendChangeKey(b.room.begin(historyHead+8), rec.Appended, rec.Position, c.Sequence))
+	e := appendEntry(b.room.begin(len(s.lane)+changeRoom), s.lane)
+	head := len(e)
+	e = b.room.end(c.AppendJSON(e))
+	b.put(store.History, key, e)
+	if b.r.o.Forward {
+		b.decided = append(b.decided, decided{change: *c, json: e[head:], taken: rec.Appended})
+	}
+	restrictive := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
+	if isStatus(c.Type) {
+		b.statuses[c.Status]++
+		if c.Type != noticeType {
+			s.Told = place{rec.Appended.UnixMicro(), rec.Position.Partition, rec.Position.Offset, c.Sequence}
+		}
+	}
+	for i := range p.endpoints {
+		e := &p.endpoints[i]
+		owed, err := wants(e.Endpoint, c, rec.Appended, s.trusts(e.ID, e.names))
+		if err != nil {
+			b.filterFailed(e.Endpoint, err)
+		}
+		if !owed {
+			continue
+		}
+		previous := s.Owed.of(e.ID)
+		for _, id := range e.names {
+			previous = max(previous, s.Owed.of(id))
+		}
+		body, err := bodyFor(e.Endpoint, c, previous)
+		if err != nil {
+			return err
+		}
+		if body == nil {
+			continue
+		}
+		b.owed = append(b.owed, outbox.Delivery{
+			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: previous, WebhookID: c.ID, Type: c.Type,
+			Format: e.Format.Name, Traceparent: c.Traceparent, Restrictive: restrictive, Owed: b.owing(), Received: rec.Appended, Body: body,
+		})
+		s.Owed.set(e.ID, c.Sequence)
+		s.tell(e.ID, e.names, c)
+	}
+	return nil
+}
+
+// owing is when what a batch owes comes to be owed: when the first of it does, for nothing of it is
+// on disk before the rest.
+func (b *batch) owing() time.Time {
+	if b.owedAt.IsZero() {
+		b.owedAt = b.r.o.Now()
+	}
+	return b.owedAt
+}
