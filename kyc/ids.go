@@ -12,6 +12,14 @@ import (
 // crockford is the alphabet of ULIDs: no I, L, O or U.
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
+// crockfordOf is the place of each byte in it; -1: it has none.
+var crockfordOf = func() (of [256]int8) {
+	for c := range of {
+		of[c] = int8(strings.IndexByte(crockford, byte(c))) //nolint:gosec // a place among 32
+	}
+	return of
+}()
+
 // maxMillis is the last instant 48 bits of milliseconds can hold.
 const maxMillis = 1<<48 - 1
 
@@ -38,9 +46,30 @@ func UpdateID(source string, dedupe []string, kind Kind, check Check, scope Scop
 // ChangeID names the change of one type that a record owes for one object (I4): the webhook-id. It
 // carries the time of the record's own id.
 func ChangeID(updateID, changeType, object string) string {
-	cause, i := idOf(updateID), digest(updateID, changeType, object)
+	return changeID(updateID, changeType, object)
+}
+
+// changeID is ChangeID with the parts of the object's name, which are put together without a string
+// for them.
+func changeID(updateID, changeType string, object ...string) string {
+	size := 0
+	for _, p := range object {
+		size += len(p)
+	}
+	b := make([]byte, 0, 512)
+	b = append(binary.AppendUvarint(b, uint64(len(updateID))), updateID...)
+	b = append(binary.AppendUvarint(b, uint64(len(changeType))), changeType...)
+	b = binary.AppendUvarint(b, uint64(size)) //nolint:gosec // a length
+	for _, p := range object {
+		b = append(b, p...)
+	}
+	h := sha256.Sum256(b)
+	cause, i := idOf(updateID), id(h[:16])
 	copy(i[:6], cause[:6])
-	return "evt_" + i.String()
+	text := i.bytes()
+	var t [4 + len(text)]byte
+	copy(t[copy(t[:], "evt_"):], text[:])
+	return string(t[:])
 }
 
 // digest is the first 128 bits of SHA-256 over length-prefixed parts.
@@ -63,14 +92,26 @@ func (i *id) stamp(ms uint64) {
 // String is the ULID as text: 26 characters, of which the first is at most 7 because 128 bits end
 // there.
 func (i id) String() string {
+	t := i.bytes()
+	return string(t[:])
+}
+
+func (i id) bytes() (t [26]byte) {
 	hi, lo := binary.BigEndian.Uint64(i[:8]), binary.BigEndian.Uint64(i[8:])
-	var t [26]byte
 	for k := len(t) - 1; k >= 0; k-- {
 		t[k] = crockford[lo&31]
 		lo = lo>>5 | hi<<59
 		hi >>= 5
 	}
-	return string(t[:])
+	return t
+}
+
+// textAs is text, in the string of a ULID that is the same: mostly it is.
+func (i id) textAs(ulid string) string {
+	if t := i.bytes(); string(t[:]) == ulid {
+		return ulid
+	}
+	return i.text()
 }
 
 // idOf reads a ULID; whatever else stands for an id is known by its digest.
@@ -80,7 +121,7 @@ func idOf(s string) id {
 	}
 	var hi, lo uint64
 	for k := range len(s) {
-		v := strings.IndexByte(crockford, s[k])
+		v := crockfordOf[s[k]]
 		if v < 0 {
 			return digest(s)
 		}

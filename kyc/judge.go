@@ -7,7 +7,7 @@ func (v *view) judge(w *word, f *folding) Verdict {
 	if w.check < 0 {
 		return Applied // there was no room: somebody must look
 	}
-	sc, r := v.scope(1<<w.check), &f.each[w.check]
+	sc, r := &f.scopes[w.check], &f.each[w.check]
 	switch {
 	case w.operator, w.submission:
 		return Applied
@@ -34,7 +34,7 @@ func (v *view) judgeFinding(w *word, f *folding, r *result) Verdict {
 		}
 		return Applied
 	}
-	return v.answered(w, v.scope(1<<w.check))
+	return v.answered(w, &f.scopes[w.check])
 }
 
 func (v *view) scopeOf(t Check) *scope {

@@ -67,8 +67,8 @@ func TestNegativesApproveNobody(t *testing.T) {
 func objectOf(s *State, c *Change) string {
 	v := s.at(Policy{}, s.last)
 	for i := range s.checks {
-		if ChangeID(c.CauseID, c.Type, v.name(i)) == c.ID {
-			return v.name(i)
+		if ChangeID(c.CauseID, c.Type, strings.Join(v.names(i), "")) == c.ID {
+			return strings.Join(v.names(i), "")
 		}
 	}
 	if ChangeID(c.CauseID, c.Type, s.subject) != c.ID || !strings.HasPrefix(c.Type, "kyc.status.") {

@@ -33,7 +33,10 @@ func (v *view) fold(of checkSet) (r result) {
 	if of == 0 {
 		return r
 	}
-	sc := v.scope(of)
+	return v.scope(of).fold()
+}
+
+func (sc *scope) fold() (r result) {
 	open, standing := sc.weigh()
 	switch {
 	case len(open) > 0:
@@ -62,7 +65,26 @@ func (v *view) fold(of checkSet) (r result) {
 
 // scope gathers the words of some checks.
 func (v *view) scope(of checkSet) *scope {
-	sc := &scope{view: v, words: make([]*word, 0, len(v.words))}
+	sc := &scope{view: v}
+	sc.gather(of, make([]*word, scopeRoom*len(v.words)))
+	return sc
+}
+
+// scopeRoom is how many lists a scope has of its words, at most all of them in each.
+const scopeRoom = 5
+
+// gather is scope, in room of the caller's, who gets back what is left of it. A subject is folded
+// for every record, and each of its words is of one check: so one room is enough for the scopes of
+// all checks (BenchmarkApply).
+func (sc *scope) gather(of checkSet, room []*word) (rest []*word) {
+	v, n := sc.view, 0
+	for i := range v.words {
+		if of.has(v.words[i].check) {
+			n++
+		}
+	}
+	part := func(i int) []*word { return room[i*n : i*n : (i+1)*n] }
+	sc.words, sc.approvals, sc.findings, sc.open, sc.standing = part(0), part(1), part(2), part(3), part(4)
 	for i := range v.words {
 		w := &v.words[i]
 		if !of.has(w.check) {
@@ -80,13 +102,14 @@ func (v *view) scope(of checkSet) *scope {
 	if len(sc.approvals) > 0 {
 		sc.findings = slices.DeleteFunc(sc.findings, sc.outrun)
 	}
-	return sc
+	return room[scopeRoom*n:]
 }
 
 // weigh finds the findings that no approval answers, and the approvals that no finding has
 // superseded. One that was superseded does not come back when another approval answers that
 // finding.
 func (sc *scope) weigh() (open, standing []*word) {
+	open, standing = sc.open, sc.standing
 	for _, f := range sc.findings {
 		if !slices.ContainsFunc(sc.approvals, func(a *word) bool { return sc.answers(a, f) }) {
 			open = append(open, f)

@@ -79,7 +79,11 @@ type known struct {
 // equal bytes however they were put together.
 func (s *State) Apply(us []Update, p Policy) ([]Change, []Verdict) {
 	verdicts := make([]Verdict, len(us))
-	said := make([]word, len(us)) // n is 0: nothing that the rules weigh
+	var one [1]word // most callbacks bring one record
+	said := one[:]  // n is 0: nothing that the rules weigh
+	if len(us) > 1 {
+		said = make([]word, len(us))
+	}
 	var notice *Update
 	news := false
 	for i := range us {

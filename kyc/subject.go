@@ -13,7 +13,8 @@ type folding struct {
 	by    *result // what decides; nil: nothing does
 	lacks Check   // the required type of which nothing is known
 
-	each    []result // what every check says by itself, by its place
+	scopes  []scope  // of every check by itself, by its place
+	each    []result // what they say
 	counted []result
 	person  bool // somebody has been looked at, not only looked up in lists
 }
@@ -23,11 +24,16 @@ func (v *view) subject() (f folding) {
 	if len(v.checks) == 0 && v.beyond == 0 && !v.submitted {
 		return f // whatever is required: nobody has said anything
 	}
-	f.each = make([]result, len(v.checks))
+	n := len(v.checks)
+	results := make([]result, 2*n+1)
+	f.each, f.counted = results[:n:n], results[n:n]
+	f.scopes = make([]scope, n)
+	room := make([]*word, scopeRoom*len(v.words))
 	for i := range v.checks {
-		f.each[i] = v.fold(1 << i)
+		f.scopes[i].view = v
+		room = f.scopes[i].gather(1<<i, room)
+		f.each[i] = f.scopes[i].fold()
 	}
-	f.counted = make([]result, 0, len(v.checks)+1)
 	for i := range v.checks {
 		if t := v.checks[i].typ; v.firstOf(t) == i {
 			v.count(&f, t)

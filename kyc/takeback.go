@@ -17,7 +17,7 @@ func (s *State) TakeBack(without *State, u Update, p Policy) []Change {
 	for i := range s.checks {
 		if c := &s.checks[i]; c.owed && c.told.rank != rankNotStarted && without.same(s, i) < 0 {
 			gone := told{check: i + 1}
-			owed = append(owed, v.change(&u, &gone, gone.kind(c), v.name(i), c.told.rank.status()))
+			owed = append(owed, v.change(&u, &gone, gone.kind(c), v.names(i), c.told.rank.status()))
 		}
 	}
 	now := *without

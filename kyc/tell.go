@@ -117,7 +117,8 @@ func (v *view) owe(us []Update, verdicts []Verdict, f *folding) []Change {
 			news := !now.same(&c.told)
 			if news {
 				now.check = i + 1 // also where nothing is left that decides
-				owed = append(owed, v.change(cause(us, verdicts, now.by), &now, now.kind(c), v.name(i), c.told.rank.status()))
+				owed = room(owed)
+				owed = append(owed, v.change(cause(us, verdicts, now.by), &now, now.kind(c), v.names(i), c.told.rank.status()))
 			}
 			if c.owed = c.owed || news; news || !c.owed {
 				c.told = now
@@ -126,11 +127,11 @@ func (v *view) owe(us []Update, verdicts []Verdict, f *folding) []Change {
 		}
 	}
 	if now := v.status(f); !now.same(&v.told) {
-		ch := v.change(cause(us, verdicts, now.by), &now, "kyc.status."+string(now.rank.status()), v.State.subject, v.told.rank.status())
+		ch := v.change(cause(us, verdicts, now.by), &now, statusTypes[now.rank], []string{v.State.subject}, v.told.rank.status())
 		if now.check == 0 && now.rank < rankApproved {
 			ch.Check = CheckView{Type: v.lacks(f), Status: "pending"}
 		}
-		owed = append(owed, ch)
+		owed = append(room(owed), ch)
 		if now.was = v.told.rank; v.told.rank == now.rank {
 			now.was = v.told.was
 		}
@@ -171,21 +172,29 @@ func cause(us []Update, verdicts []Verdict, by id) *Update {
 	return &us[last]
 }
 
-// name is a check's own name within the subject.
-func (v *view) name(i int) string {
+// names is a check's own name within the subject, in parts.
+func (v *view) names(i int) []string {
 	c := &v.checks[i]
-	return v.sources[c.source].name + "/" + string(c.typ) + "/" + string(c.scope) + "/" + c.part
+	return []string{v.sources[c.source].name, "/", string(c.typ), "/", string(c.scope), "/", c.part}
+}
+
+// room makes room for what is owed for most records: a change of a check and one of the status.
+func room(owed []Change) []Change {
+	if owed == nil {
+		return make([]Change, 0, 2)
+	}
+	return owed
 }
 
 // change is the next one of this subject.
-func (v *view) change(u *Update, t *told, kind, object string, previous Status) Change {
+func (v *view) change(u *Update, t *told, kind string, object []string, previous Status) Change {
 	v.sequence++
 	ch := Change{
-		ID: ChangeID(u.ID, kind, object), Type: kind, Sequence: v.sequence, Partner: v.partner, Livemode: v.livemode, Subject: v.person(cmp.Or(u.Subject.ProviderRef, t.name)),
+		ID: changeID(u.ID, kind, object...), Type: kind, Sequence: v.sequence, Partner: v.partner, Livemode: v.livemode, Subject: v.person(cmp.Or(u.Subject.ProviderRef, t.name)),
 		Status: t.rank.status(), PreviousStatus: previous, Reasons: slices.Clone(t.reasons), Retryable: t.retryable, Terminal: t.terminal, NeedsConfirmation: t.unconfirmed,
 		ClaimedStatus: t.claimed, ApprovedAt: t.from.time(), ExpiresAt: t.until.time(), OccurredAt: t.occurred.time(), ReceivedAt: v.last.time(), CauseID: u.ID, Traceparent: u.Traceparent,
 	}
-	if ch.DecidedBy = t.by.text(); t.check > 0 {
+	if ch.DecidedBy = t.by.textAs(u.ID); t.check > 0 {
 		ch.Check, ch.Document = v.shows(t), t.document
 		if ch.Document.Type == "" {
 			ch.Document.Type = v.checks[t.check-1].part
@@ -206,9 +215,29 @@ func (s *State) shows(t *told) CheckView {
 // kind is the type of the change that tells of a check or a document.
 func (t *told) kind(c *check) string {
 	if c.scope == DocumentScope {
-		return "kyc.document." + documentWord(t.rank)
+		return documentTypes[documentWord(t.rank)]
 	}
-	return "kyc.check." + checkWord(t.rank, t.reasons)
+	return checkTypes[checkWord(t.rank, t.reasons)]
+}
+
+// The types of changes, put together once: of the status by rank, of the others by their word.
+var (
+	statusTypes = func() (types [rankSuspended + 1]string) {
+		for r := range types {
+			types[r] = "kyc.status." + string(rank(r).status()) //nolint:gosec // a rank
+		}
+		return types
+	}()
+	checkTypes    = typed("kyc.check.", "clear", "expired", "error", "review_required", "failed", "suspended", "pending")
+	documentTypes = typed("kyc.document.", "approved", "rejected", "processing")
+)
+
+func typed(prefix string, words ...string) map[string]string {
+	types := map[string]string{}
+	for _, w := range words {
+		types[w] = prefix + w
+	}
+	return types
 }
 
 // checkWord is the compliance word for a check. A review for a technical failure is an error:

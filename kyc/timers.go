@@ -22,9 +22,14 @@ type TimerDue struct {
 // Next is the first instant after the newest record at which time alone changes what is told: of
 // the status, a check or a document, or that a notice is due. It reports whether there is one.
 func (s *State) Next(p Policy) (due TimerDue, ok bool) {
-	at, attempt := s.turn(p)
+	instants := s.instants(p)
+	if end, soon := s.told.until, s.told.until-p.notice(); len(instants) > 0 && 0 < soon && soon < instants[0] && s.owesNotice(end) {
+		// The notice comes before all at which anything may change: what that is need not be worked out.
+		return TimerDue{At: soon.time(), ExpiresAt: end.time(), Notice: true, Partner: s.partner, Livemode: s.livemode, Subject: s.person("")}, true
+	}
+	at, attempt := s.turn(p, instants)
 	due = TimerDue{At: at.time(), Attempt: attempt, Partner: s.partner, Livemode: s.livemode, Subject: s.person("")}
-	if end := s.told.until; s.told.rank == rankApproved && end != 0 && !slices.Contains(s.noticed, end) {
+	if end := s.told.until; s.owesNotice(end) {
 		if n := max(end-p.notice(), 1); at == 0 || n < at {
 			due.At, due.ExpiresAt, due.Notice, due.Attempt = n.time(), end.time(), true, false
 			return due, true
@@ -33,10 +38,15 @@ func (s *State) Next(p Policy) (due TimerDue, ok bool) {
 	return due, at != 0
 }
 
+// owesNotice reports whether nobody has been told yet that the approval ends then.
+func (s *State) owesNotice(end moment) bool {
+	return s.told.rank == rankApproved && end != 0 && !slices.Contains(s.noticed, end)
+}
+
 // turn is the first instant at which something is told that was not, and whether an attempt's
 // deadline is it; 0: never.
-func (s *State) turn(p Policy) (at moment, attempt bool) {
-	for _, m := range s.instants(p) {
+func (s *State) turn(p Policy, instants []moment) (at moment, attempt bool) {
+	for _, m := range instants {
 		v := s.at(p, m)
 		f := v.subject()
 		now := v.status(&f)
@@ -127,7 +137,7 @@ func (v *view) notice(n *Update, f *folding) (ch Change, ok bool) {
 		}
 	}
 	t.until, t.occurred = end, momentOf(happened(n))
-	return v.change(n, &t, "kyc.status.expiring", v.State.subject, v.told.rank.status()), true
+	return v.change(n, &t, "kyc.status.expiring", []string{v.State.subject}, v.told.rank.status()), true
 }
 
 func happened(u *Update) time.Time {

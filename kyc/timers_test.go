@@ -177,7 +177,7 @@ func TestNext(t *testing.T) {
 			s.Apply([]Update{record(&h[i])}, p)
 		}
 		s.Apply([]Update{{Kind: Timer, ReceivedAt: s.last.time().Add(time.Duration(r.IntN(10)) * time.Minute)}}, p)
-		next, _ := s.turn(p)
+		next, _ := s.turn(p, s.instants(p))
 		if next > 0 {
 			some.Add(1)
 		} else {
