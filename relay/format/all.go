@@ -23,6 +23,9 @@ func ByName(name string) (Format, bool) {
 	return Format{}, false
 }
 
+// bodyRoom is what most bodies take, in bytes.
+const bodyRoom = 768
+
 // encode writes JSON as partners get it: compact, in the order of the struct, with <, > and & as
 // themselves.
 func encode(v any) ([]byte, error) {
@@ -44,7 +47,7 @@ func known(t time.Time) string {
 }
 
 // moment is when a change took place.
-func moment(c kyc.Change) time.Time {
+func moment(c *kyc.Change) time.Time {
 	if c.OccurredAt.IsZero() {
 		return c.ReceivedAt
 	}

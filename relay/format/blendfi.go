@@ -53,7 +53,7 @@ func renderBlendFi(c kyc.Change, _ uint64) ([]byte, error) {
 	case kyc.Expired:
 		b.ApprovedAt, b.ExpiresAt = known(c.ApprovedAt), known(c.ExpiresAt)
 	default:
-		b.RejectedAt, b.Reason = formatTime(moment(c)), o.reasons[0].Code
+		b.RejectedAt, b.Reason = formatTime(moment(&c)), o.reasons[0].Code
 	}
 	return encode(b)
 }
@@ -127,7 +127,7 @@ func invites(code kyc.Reason) bool {
 // approvedAt is when an approval was given, else when the change took place.
 func approvedAt(c kyc.Change) string {
 	if c.ApprovedAt.IsZero() {
-		return formatTime(moment(c))
+		return formatTime(moment(&c))
 	}
 	return formatTime(c.ApprovedAt)
 }

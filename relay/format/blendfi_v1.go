@@ -78,7 +78,7 @@ func renderBlendFiV1(c kyc.Change, _ uint64) ([]byte, error) {
 	if o.event == "" {
 		return nil, nil
 	}
-	at := formatTime(moment(c))
+	at := formatTime(moment(&c))
 	u := blendfiV1User{Object: "user", ID: c.Subject.ID, ExternalID: c.Subject.ID, KYCStatus: o.status}
 	switch o.event {
 	case kyc.Approved:

@@ -70,7 +70,7 @@ type bluumDocument struct {
 }
 
 func renderBluum(c kyc.Change, _ uint64) ([]byte, error) {
-	e := bluumEvent{ID: c.ID, Object: "event", Created: moment(c).Unix(), Livemode: c.Livemode}
+	e := bluumEvent{ID: c.ID, Object: "event", Created: moment(&c).Unix(), Livemode: c.Livemode}
 	switch {
 	case strings.HasPrefix(c.Type, statusPrefix):
 		e.Type, e.Data = "account.updated", newBluumInvestor(c)

@@ -3,6 +3,7 @@ package format
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 
 	"countersign/kyc"
 	"countersign/signing"
@@ -22,32 +23,18 @@ var cloudevents = Format{ // https://github.com/cloudevents/spec/blob/v1.0.2/clo
 	},
 }
 
-// cloudEvent is an event of CloudEvents 1.0 in structured mode. sequence and livemode are extension
-// attributes.
-type cloudEvent struct {
-	SpecVersion     string       `json:"specversion"`
-	ID              string       `json:"id"`
-	Source          string       `json:"source"`
-	Type            string       `json:"type"`
-	Subject         string       `json:"subject"`
-	Time            string       `json:"time"`
-	DataContentType string       `json:"datacontenttype"`
-	Sequence        string       `json:"sequence"`
-	Livemode        bool         `json:"livemode"`
-	Data            standardData `json:"data"`
-}
-
+// renderCloudEvents is an event of CloudEvents 1.0 in structured mode. sequence and livemode are
+// extension attributes.
 func renderCloudEvents(c kyc.Change, previousSequence uint64) ([]byte, error) {
-	return encode(cloudEvent{
-		SpecVersion:     "1.0",
-		ID:              c.ID,
-		Source:          "/partners/" + url.PathEscape(c.Partner),
-		Type:            c.Type,
-		Subject:         c.Partner + "/" + c.Subject.ID,
-		Time:            formatTime(moment(c)),
-		DataContentType: "application/json",
-		Sequence:        fmt.Sprintf("%020d", c.Sequence), // the sequence extension asks for text that orders as text
-		Livemode:        c.Livemode,
-		Data:            newStandardData(c, previousSequence),
-	})
+	b := appendField(append(make([]byte, 0, bodyRoom+256), '{'), "specversion", "1.0")
+	b = appendField(append(b, ','), "id", c.ID)
+	b = appendField(append(b, ','), "source", "/partners/"+url.PathEscape(c.Partner))
+	b = appendField(append(b, ','), "type", c.Type)
+	b = appendField(append(b, ','), "subject", c.Partner+"/"+c.Subject.ID)
+	b = appendInstant(append(b, `,"time":`...), moment(&c))
+	b = appendField(append(b, ','), "datacontenttype", "application/json")
+	b = appendField(append(b, ','), "sequence", fmt.Sprintf("%020d", c.Sequence)) // the sequence extension asks for text that orders as text
+	b = strconv.AppendBool(append(b, `,"livemode":`...), c.Livemode)
+	b = appendStandardData(append(b, `,"data":`...), &c, previousSequence)
+	return append(b, '}'), nil
 }

@@ -18,7 +18,7 @@ type BlendFiStatus struct {
 func PollBlendFi(userID string, c kyc.Change) BlendFiStatus {
 	v := BlendFiStatus{UserID: userID, Status: c.Status}
 	if o := blendfiOutcome(c); o.status == kyc.Rejected {
-		v.Status, v.RejectedAt, v.Reason = kyc.Rejected, formatTime(moment(c)), o.reasons[0].Code
+		v.Status, v.RejectedAt, v.Reason = kyc.Rejected, formatTime(moment(&c)), o.reasons[0].Code
 		return v
 	}
 	switch c.Status {

@@ -79,7 +79,7 @@ func renderRebilly(c kyc.Change, _ uint64) ([]byte, error) {
 		CustomerID: c.Subject.ID,
 		Links:      []rebillyLink{{"customer", "/v1/subjects/" + url.PathEscape(c.Partner) + "/" + url.PathEscape(c.Subject.ID)}},
 	}
-	o := &rebillyObject{CustomerID: c.Subject.ID, Revision: c.Sequence, UpdatedTime: formatTime(moment(c))}
+	o := &rebillyObject{CustomerID: c.Subject.ID, Revision: c.Sequence, UpdatedTime: formatTime(moment(&c))}
 	var w rebillyWord
 	switch {
 	case strings.HasPrefix(c.Type, statusPrefix):
