@@ -24,7 +24,11 @@ import (
 const indexEnd = 0xff
 
 func deliveredKey(lane, endpoint string) []byte {
-	return append(append(indexPrefix(lane), indexEnd), endpoint...)
+	return appendDeliveredKey(make([]byte, 0, len(lane)+len(endpoint)+2), lane, endpoint)
+}
+
+func appendDeliveredKey(k []byte, lane, endpoint string) []byte {
+	return append(append(append(k, lane...), 0, indexEnd), endpoint...)
 }
 
 // splitDelivered undoes deliveredKey; not ok: it is the key of something else.
@@ -42,21 +46,27 @@ type delivered struct {
 	last     int64  // when it accepted something last, in microseconds
 }
 
-func (d delivered) encode() []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, d.sequence), uint64(d.last)) //nolint:gosec // after 1970
+const deliveredSize = 16 // bytes
+
+func (d delivered) appendTo(b []byte) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, d.sequence), uint64(d.last)) //nolint:gosec // after 1970
 }
 
 func (d *delivered) decode(b []byte) error {
-	if len(b) != 16 || binary.BigEndian.Uint64(b) == 0 {
+	if len(b) != deliveredSize || binary.BigEndian.Uint64(b) == 0 {
 		return store.ErrBadRecord
 	}
-	d.sequence, d.last = binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[8:])) //nolint:gosec // written by encode
+	d.sequence, d.last = binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[8:])) //nolint:gosec // written by appendTo
 	return nil
 }
 
 // deliveredTo reads it; zero: nothing that is kept.
 func deliveredTo(tx *store.Tx, lane, endpoint string) (d delivered, err error) {
-	b, err := tx.Bucket(store.Index).Get(deliveredKey(lane, endpoint))
+	return deliveredAt(tx, deliveredKey(lane, endpoint))
+}
+
+func deliveredAt(tx *store.Tx, key []byte) (d delivered, err error) {
+	b, err := tx.Bucket(store.Index).Get(key)
 	if b != nil && err == nil {
 		err = d.decode(b)
 	}
@@ -66,12 +76,17 @@ func deliveredTo(tx *store.Tx, lane, endpoint string) (d delivered, err error) {
 // accepted notes that an endpoint has accepted a change. It may be said again, in any order. A
 // damaged record stays, for it may have said more.
 func accepted(tx *store.Tx, lane, endpoint string, seq uint64, at time.Time) error {
-	d, err := deliveredTo(tx, lane, endpoint)
+	return acceptedAt(tx, deliveredKey(lane, endpoint), nil, seq, at)
+}
+
+// acceptedAt is accepted with the key of its record, in room of the caller's.
+func acceptedAt(tx *store.Tx, key, room []byte, seq uint64, at time.Time) error {
+	d, err := deliveredAt(tx, key)
 	is := delivered{max(d.sequence, seq), max(d.last, at.UnixMicro())}
 	if err != nil || is == d {
 		return nil //nolint:nilerr // see above
 	}
-	return tx.Bucket(store.Index).Put(deliveredKey(lane, endpoint), is.encode())
+	return tx.Bucket(store.Index).PutRecord(key, is.appendTo(store.AppendRecord(room)))
 }
 
 // overtaken reports whether the endpoint has accepted a later change of the lane, under one of its

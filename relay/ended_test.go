@@ -27,7 +27,7 @@ func outcomeSamples() []OutcomeView {
 // both name the same key.
 func TestOutcomeRecord(t *testing.T) {
 	for _, want := range outcomeSamples() {
-		body := want.record()[len(store.StartRecord(0)):]
+		body := want.appendTo(nil)[len(store.StartRecord(0)):]
 		k := outcomeKey(want.At, want.Lane, want.Sequence, want.Endpoint)
 		if got, ok := readOutcome(k, body); !ok || !reflect.DeepEqual(got, want) {
 			t.Errorf("read %+v, %v, want %+v", got, ok, want)
@@ -51,7 +51,7 @@ func TestOutcomeRecord(t *testing.T) {
 
 func FuzzReadOutcome(f *testing.F) {
 	for _, o := range outcomeSamples() {
-		f.Add(outcomeKey(o.At, o.Lane, o.Sequence, o.Endpoint), o.record()[len(store.StartRecord(0)):])
+		f.Add(outcomeKey(o.At, o.Lane, o.Sequence, o.Endpoint), o.appendTo(nil)[len(store.StartRecord(0)):])
 	}
 	f.Fuzz(func(t *testing.T, k, body []byte) {
 		if o, ok := readOutcome(k, body); ok && len(o.Reason)+len(o.Type)+len(o.WebhookID)+len(o.Format) > len(body) {

@@ -12,6 +12,8 @@ import (
 type metrics struct {
 	updates     *prometheus.CounterVec
 	changes     *prometheus.CounterVec
+	became      map[kyc.Verdict]prometheus.Counter // of updates
+	decided     map[kyc.Status]prometheus.Counter  // of changes
 	unconfirmed prometheus.Counter
 	ambiguous   prometheus.Counter
 	submissions *prometheus.CounterVec
@@ -103,21 +105,22 @@ func (m *metrics) timers(f promauto.Factory, r *Relay) {
 
 // start makes every series that can exist, so that the first failure is seen as an increase.
 func (m *metrics) start() {
+	m.became, m.decided = map[kyc.Verdict]prometheus.Counter{}, map[kyc.Status]prometheus.Counter{}
 	for _, v := range kyc.Verdicts {
-		m.updates.WithLabelValues(string(v))
+		m.became[v] = m.updates.WithLabelValues(string(v))
 	}
 	for _, s := range kyc.Statuses {
-		m.changes.WithLabelValues(string(s))
+		m.decided[s] = m.changes.WithLabelValues(string(s))
 	}
 }
 
 // count counts what a batch has come to, once that is on disk.
 func (b *batch) count() {
 	for v, n := range b.tallies {
-		b.r.m.updates.WithLabelValues(string(v)).Add(float64(n))
+		b.r.m.became[v].Add(float64(n))
 	}
 	for s, n := range b.statuses {
-		b.r.m.changes.WithLabelValues(string(s)).Add(float64(n))
+		b.r.m.decided[s].Add(float64(n))
 	}
 	b.r.m.unconfirmed.Add(float64(b.claims))
 	b.r.m.ambiguous.Add(float64(b.unclear))
