@@ -25,7 +25,9 @@ const foldedPersons = 2048
 
 // BenchmarkFold is what one record costs from the journal to the disk, with its delivery: real
 // updates of two providers, four to a person, folded in batches of so many, into a real file. What
-// settles them is not measured (BenchmarkSettle does). One op is one record.
+// settles them is not measured (BenchmarkSettle does). One op is one record. Beside time and
+// allocations it tells what the writer puts into the file for a record (puts/record), and what the
+// process writes, which is pages (written-B/record).
 //
 //	go test ./relay -run xxx -bench Fold/ -benchtime 20000x -benchmem
 func BenchmarkFold(b *testing.B) {
@@ -38,6 +40,7 @@ type foldBench struct {
 	store  *store.Store
 	outbox *outbox.Outbox
 	relay  *Relay
+	reg    *prometheus.Registry
 	began  time.Time
 	n      int // records so far
 }
@@ -50,6 +53,7 @@ func newFoldBench(b *testing.B) *foldBench {
 	}
 	f := &foldBench{began: time.Now().UTC().Add(-time.Hour)}
 	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	f.reg = reg
 	if f.store, err = store.Open(store.Options{Dir: dir, Logger: log, Metrics: reg}); err != nil {
 		b.Fatal(err)
 	}
@@ -156,13 +160,16 @@ func (f *foldBench) run(b *testing.B, size int) {
 	b.ResetTimer()
 	b.StopTimer()
 	var spent time.Duration
+	var puts, written float64
 	for n := 0; n < b.N; n += size {
 		rs := f.records(size)
+		put, out := f.put(b), wrote(b)
 		before := cpu(b)
 		b.StartTimer()
 		done, err := f.relay.foldBatch(ctx, rs)
 		b.StopTimer()
 		spent += cpu(b) - before
+		puts, written = puts+f.put(b)-put, written+wrote(b)-out
 		if err != nil || done != size {
 			b.Fatal(done, err)
 		}
@@ -170,7 +177,45 @@ func (f *foldBench) run(b *testing.B, size int) {
 			f.settle(b)
 		}
 	}
-	b.ReportMetric(float64(spent.Nanoseconds())/float64((b.N+size-1)/size*size), "cpu-ns/record")
+	total := float64((b.N + size - 1) / size * size)
+	b.ReportMetric(float64(spent.Nanoseconds())/total, "cpu-ns/record")
+	b.ReportMetric(puts/total, "puts/record")
+	b.ReportMetric(written/total, "written-B/record")
+}
+
+// put is how many records have been put into the file so far.
+func (f *foldBench) put(b *testing.B) (n float64) {
+	b.Helper()
+	families, err := f.reg.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != "store_records_written_total" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			if m.GetLabel()[0].GetValue() == "put" {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
+}
+
+// wrote is how many bytes the process has written so far.
+func wrote(b *testing.B) (n float64) {
+	b.Helper()
+	text, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "wchar:"); ok {
+			n, _ = strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return n
 }
 
 func (f *foldBench) fold(b *testing.B, rs []journal.Record) {
