@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -92,5 +93,41 @@ func TestOneInstantForABatch(t *testing.T) {
 	g.relay.o.Now = func() time.Time { calls++; return t0.Add(time.Duration(calls)) }
 	if a, z := b.owing(), b.owing(); !a.Equal(z) || calls != 1 {
 		t.Errorf("%s, then %s", a, z)
+	}
+}
+
+// TestForwardedStays: what is kept in memory for Kafka is what was decided, although the batches
+// after it were worked out in the same room.
+func TestForwardedStays(t *testing.T) {
+	g := newRig(t, acme())
+	g.forward = true
+	g.close()
+	g.open()
+	for n := range 4 {
+		var rs []journal.Record
+		for i := range 50 {
+			r := g.record(said(fmt.Sprintf("user-%d-%d", n, i), 1, kyc.Approved))
+			g.appended++
+			r.Position = journal.At(g.appended)
+			rs = append(rs, r)
+		}
+		if _, err := g.relay.foldBatch(t.Context(), rs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, _, _ := g.relay.feed.known(0)
+	seen := map[string]bool{}
+	for i := range entries {
+		var c kyc.Change
+		if err := json.Unmarshal(entries[i].Message.Value, &c); err != nil {
+			t.Fatalf("%d: %v: %s", i, err, entries[i].Message.Value)
+		}
+		if seen[c.ID] {
+			t.Fatalf("%s is there twice", c.ID)
+		}
+		seen[c.ID] = true
+	}
+	if len(seen) != 400 {
+		t.Errorf("%d changes, want two of each person", len(seen))
 	}
 }

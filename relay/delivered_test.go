@@ -27,7 +27,7 @@ func (g *rig) lifetime(id string, n int, endpoint string) {
 				k, c := recordKey(at, journal.At(int64(1000+i))), kyc.Change{ID: fmt.Sprint("evt_", i), Sequence: seq}
 				d := outbox.Delivery{Endpoint: endpoint, Lane: lane, Sequence: seq}
 				err = errors.Join(err, tx.Bucket(store.History).PutRecord(k, h.record(lane)), tx.Bucket(store.Index).Put(indexKey(lane, k)),
-					tx.Bucket(store.History).PutRecord(changeKey(at, journal.At(int64(1000+i)), seq), c.AppendJSON(appendEntry(nil, lane))),
+					tx.Bucket(store.History).PutRecord(changeKey(at, journal.At(int64(1000+i)), seq), appendChange(appendEntry(nil, lane), &c)),
 					Settled(tx, outbox.Attempt{Delivery: d, Outcome: outbox.Done, At: at}))
 			}
 			return err

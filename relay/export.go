@@ -168,11 +168,14 @@ func (w *whereabouts) showTold(k, v []byte) any {
 
 func (w *whereabouts) showHistory(k, v []byte) any {
 	_, body, ok := entry(v)
+	if ok && k[historyHead-1] == kindChange {
+		var c kyc.Change
+		if readChange(body, &c) {
+			return map[string]json.RawMessage{"change": c.AppendJSON(nil)}
+		}
+	}
 	if !ok || !json.Valid(body) {
 		return damagedEntry{bytes.Clone(k)}
-	}
-	if k[historyHead-1] == kindChange {
-		return map[string]json.RawMessage{"change": bytes.Clone(body)}
 	}
 	return map[string]json.RawMessage{"record": bytes.Clone(body)}
 }

@@ -37,8 +37,8 @@ const (
 	finderLook   = 8 * segmentSize               // entries that no segment has, looked at for one id at most
 	finderSame   = 4                             // entries of one id that are kept of a segment: a callback may come again and again
 	finderSweep  = 500                           // late entries looked at in one step of the retention
-	idMark       = `"id":"`                      // begins the id of a change
-	recordIDMark = `"update":{"schema_version":` // and of a record, some digits before it
+	idMark       = `"id":"`                      // begins the id of a record, and
+	recordIDMark = `"update":{"schema_version":` // stands some digits before it
 )
 
 // finderAt is up to where the history is in segments: a key of it, which is not.
@@ -61,9 +61,7 @@ func entryID(key, body []byte) []byte {
 		}
 		body = body[at+1:]
 	case kindChange:
-		if len(body) > 0 && body[0] == '{' {
-			body = body[1:]
-		}
+		return changeID(body)
 	default:
 		return nil
 	}

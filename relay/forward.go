@@ -29,7 +29,7 @@ const recentChanges = 4096 // kept in memory for a forwarder that keeps up
 // decided is one change of a batch, and its JSON.
 type decided struct {
 	change kyc.Change
-	json   []byte // in the history's record
+	json   []byte
 	taken  time.Time
 }
 

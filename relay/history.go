@@ -212,7 +212,7 @@ func overtakenBefore(tx *store.Tx, lane string, seq uint64, names []string) (lat
 // the time given, where it stands unless that is not known.
 func changeOf(tx *store.Tx, lane string, seq uint64, appended time.Time) (c kyc.Change, ok bool) {
 	find := func(_ []byte, kind byte, body []byte) bool {
-		ok = kind == kindChange && json.Unmarshal(body, &c) == nil && c.Sequence == seq
+		ok = kind == kindChange && readChange(body, &c) && c.Sequence == seq
 		return !ok
 	}
 	if appended.Unix() > 0 {

@@ -123,7 +123,7 @@ func owedFor(tx *store.Tx, lane, id string) (owed []kyc.Change, at time.Time) {
 		at = h.At
 		changesOf(history, key, func(_ []byte, _ byte, body []byte) bool {
 			var c kyc.Change
-			if json.Unmarshal(body, &c) == nil && c.CauseID == id {
+			if readChange(body, &c) && c.CauseID == id {
 				owed = append(owed, c)
 			}
 			return true

@@ -17,11 +17,9 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *partnerNow, c *kyc.Chang
 	c.Partner = b.partner(c.Partner).shown
 	key := b.room.end(appendChangeKey(b.room.begin(historyHead+8), rec.Appended, rec.Position, c.Sequence))
 	e := appendEntry(b.room.begin(len(s.lane)+changeRoom), s.lane)
-	head := len(e)
-	e = b.room.end(c.AppendJSON(e))
-	b.put(store.History, key, e)
-	if b.r.o.Forward {
-		b.decided = append(b.decided, decided{change: *c, json: e[head:], taken: rec.Appended})
+	b.put(store.History, key, b.room.end(appendChange(e, c)))
+	if b.r.o.Forward { // its JSON is kept in memory for a forwarder that keeps up
+		b.decided = append(b.decided, decided{change: *c, json: c.AppendJSON(make([]byte, 0, changeRoom)), taken: rec.Appended})
 	}
 	restrictive := isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
 	if isStatus(c.Type) {

@@ -166,7 +166,7 @@ func (v *SubjectView) page(tx *store.Tx, lane string, from []byte, limit int, th
 func (v *SubjectView) changesOf(history store.Bucket, record []byte) (list []kyc.Change) {
 	changesOf(history, record, func(_ []byte, _ byte, body []byte) bool {
 		var c kyc.Change
-		if json.Unmarshal(body, &c) == nil {
+		if readChange(body, &c) {
 			list = append(list, c)
 		}
 		return true

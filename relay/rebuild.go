@@ -110,7 +110,7 @@ func (r *Relay) rebuilt(lane string, u *kyc.Update, last uint64) (out Decided, e
 		var owed []kyc.Change
 		recall(tx, lane, func(_ []byte, kind byte, body []byte) bool {
 			var c kyc.Change
-			if kind == kindChange && json.Unmarshal(body, &c) == nil && c.Sequence > last {
+			if kind == kindChange && readChange(body, &c) && c.Sequence > last {
 				owed = append(owed, c)
 			}
 			return true
@@ -187,7 +187,7 @@ func toldOf(tx *store.Tx, lane string) (t toldBefore) {
 		switch kind {
 		case kindChange:
 			var c kyc.Change
-			if json.Unmarshal(body, &c) != nil {
+			if !readChange(body, &c) {
 				return true
 			}
 			note("", c.Sequence)

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -50,7 +49,7 @@ func (p *place) change(tx *store.Tx) *kyc.Change {
 		return nil
 	}
 	c := &kyc.Change{}
-	if json.Unmarshal(body, c) != nil {
+	if !readChange(body, c) {
 		return nil
 	}
 	return c

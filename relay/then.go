@@ -175,7 +175,7 @@ func (r *Relay) lastTold(tx *store.Tx, v *SubjectView, lane string, s *subject, 
 		switch {
 		case kind == kindRecord:
 			beside = bytes.Clone(key)
-		case kind != kindChange || json.Unmarshal(body, &c) != nil || !Decides(c.Type):
+		case kind != kindChange || !readChange(body, &c) || !Decides(c.Type):
 		case p.decided(beside, key):
 			if last == nil || c.Sequence > last.Sequence {
 				last = &c
@@ -314,7 +314,7 @@ func (r *Relay) tellings(tx *store.Tx, lane string, p *past, at *AtView) []*tell
 			beside = bytes.Clone(k)
 		case kindChange:
 			var c kyc.Change
-			if p.decided(beside, k) && json.Unmarshal(body, &c) == nil {
+			if p.decided(beside, k) && readChange(body, &c) {
 				changes[c.Sequence] = change{c.ID, c.Type}
 				if t, ok := p.turns[string(beside)]; ok && bytes.HasPrefix(k, beside[:historyHead-1]) && !p.proved(t.at) {
 					at.Unproved = append(at.Unproved, c.Sequence)

@@ -134,23 +134,25 @@ func (r *Relay) locate(ctx context.Context, partner, id string, livemode bool) (
 // learn notes the ids that an entry of the history has.
 func (w *whereabouts) learn(k, v []byte) error {
 	_, body, ok := entry(v)
+	if k[historyHead-1] == kindChange {
+		if id := changeID(body); ok && id != nil {
+			w.ids[string(id)] = true
+		}
+		return nil
+	}
 	var e struct {
-		ID     string `json:"id"`
 		Update struct {
 			ID     string `json:"id"`
 			Source string `json:"source"`
 			Body   string `json:"body_sha256"`
 		} `json:"update"`
 	}
-	switch sound := ok && json.Unmarshal(body, &e) == nil; {
-	case !sound:
-	case k[historyHead-1] == kindChange:
-		w.ids[e.ID] = true
-	default:
-		w.ids[e.Update.ID] = true
-		if e.Update.Body != "" {
-			w.bodies = append(w.bodies, journal.BodyItemID(e.Update.Source, e.Update.Body))
-		}
+	if !ok || json.Unmarshal(body, &e) != nil {
+		return nil //nolint:nilerr // it is damaged
+	}
+	w.ids[e.Update.ID] = true
+	if e.Update.Body != "" {
+		w.bodies = append(w.bodies, journal.BodyItemID(e.Update.Source, e.Update.Body))
 	}
 	return nil
 }
