@@ -15,7 +15,7 @@ const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 // crockfordOf is the place of each byte in it; -1: it has none.
 var crockfordOf = func() (of [256]int8) {
 	for c := range of {
-		of[c] = int8(strings.IndexByte(crockford, byte(c))) //nolint:gosec // a place among 32
+		of[c] = int8(strings.IndexByte(crockford, byte(c)))
 	}
 	return of
 }()
@@ -59,7 +59,7 @@ func changeID(updateID, changeType string, object ...string) string {
 	b := make([]byte, 0, 512)
 	b = append(binary.AppendUvarint(b, uint64(len(updateID))), updateID...)
 	b = append(binary.AppendUvarint(b, uint64(len(changeType))), changeType...)
-	b = binary.AppendUvarint(b, uint64(size)) //nolint:gosec // a length
+	b = binary.AppendUvarint(b, uint64(size))
 	for _, p := range object {
 		b = append(b, p...)
 	}

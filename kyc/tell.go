@@ -224,7 +224,7 @@ func (t *told) kind(c *check) string {
 var (
 	statusTypes = func() (types [rankSuspended + 1]string) {
 		for r := range types {
-			types[r] = "kyc.status." + string(rank(r).status()) //nolint:gosec // a rank
+			types[r] = "kyc.status." + string(rank(r).status())
 		}
 		return types
 	}()

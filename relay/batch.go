@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"countersign/ingest/journal"
@@ -240,7 +241,7 @@ func (a *arena) end(b []byte) []byte {
 	if cap(b) == arenaChunk-a.used { // what has moved has more
 		a.used += len(b)
 	}
-	return b[:len(b):len(b)]
+	return slices.Clip(b)
 }
 
 // text is a copy of a string.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ func TestArena(t *testing.T) {
 			text := bytes.Repeat([]byte{byte(i), byte(round)}, size/2+1) // mostly more than it asks for
 			given, want = append(given, a.end(append(a.begin(size), text...))), append(want, text)
 			if i%3 == 0 {
-				given, want = append(given, a.text(fmt.Sprint(i))), append(want, []byte(fmt.Sprint(i)))
+				given, want = append(given, a.text(strconv.Itoa(i))), append(want, []byte(strconv.Itoa(i)))
 			}
 		}
 		for i := range given {

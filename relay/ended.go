@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"countersign/ingest/journal"
@@ -289,7 +290,7 @@ func (o *OutcomeView) keep(tx *store.Tx, lane string) error {
 	texts := len(o.Reason) + len(o.Type) + len(o.WebhookID) + len(o.Format) + len(o.By) + len(o.Because) + len(o.Exchange.Answer.Text) + len(o.Exchange.Answer.Type)
 	room := make([]byte, 0, 3*(names+historyHead+1)+outcomeRoom+texts+2*store.RecordHeader+deliveredSize)
 	cut := func() (part []byte) {
-		part, room = room[:len(room):len(room)], room[len(room):]
+		part, room = slices.Clip(room), room[len(room):]
 		return part
 	}
 	room = appendOutcomeKey(room, o.At, lane, o.Sequence, o.Endpoint)
