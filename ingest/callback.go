@@ -228,7 +228,7 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 	if src.keyed && !src.limit.Allow() {
 		return nil, refuse(tooFast, nil)
 	}
-	m := &message{src: src, h: h, body: b, now: now, client: c.client}
+	m := &message{src: src, h: h, body: b, now: now, client: c.client, owned: true}
 	m.res, m.err = src.Adapter.Translate(h, b, src.Options)
 	return in.take(wait, m)
 }
@@ -312,7 +312,7 @@ func (s *source) address(u *kyc.Update) error {
 	return nil
 }
 
-func (s *source) check(u kyc.Update) kyc.Check {
+func (s *source) check(u *kyc.Update) kyc.Check {
 	if c, ok := s.Checks[u.Verification.Workflow]; ok {
 		return c
 	}

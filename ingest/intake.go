@@ -29,6 +29,7 @@ type message struct {
 	answer *journal.Answer // what it answers; nil: the provider said it unasked
 	barred bool            // an approval of it was left out, for its workflow may not approve
 	sum    string
+	owned  bool // nobody else has res: its updates are completed where they stand
 }
 
 // intake decides what a message comes to in the journal. Nothing else decides that: callbacks,
@@ -128,7 +129,9 @@ func (m *message) asAnswer(t *journal.Intake) {
 func (m *message) digest() string {
 	if m.sum == "" {
 		sum := sha256.Sum256(m.body)
-		m.sum = hex.EncodeToString(sum[:])
+		var text [2 * sha256.Size]byte
+		hex.Encode(text[:], sum[:])
+		m.sum = string(text[:])
 	}
 	return m.sum
 }
