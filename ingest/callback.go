@@ -220,8 +220,7 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 	}
 	now := in.o.Now()
 	h := header{&ctx.Request.Header}
-	wait, cancel := context.WithTimeout(context.Background(), in.o.AppendTimeout)
-	defer cancel()
+	wait := in.waits.begin()
 	if err := src.verify(wait, h, b, now, c.client); err != nil {
 		return nil, refuse(ofSignature(err), err)
 	}

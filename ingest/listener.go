@@ -25,6 +25,8 @@ type listener struct {
 	crowded func(reason string)   // is told of each connection that was closed to make place
 	log     *slog.Logger
 
+	little time.Duration // see deadlines
+
 	once   sync.Once
 	closed chan struct{}
 	freed  chan struct{} // holds one if a connection has ended since it was last looked at
@@ -243,6 +245,8 @@ type conn struct {
 	until     atomic.Int64 // when it has lingered for long enough
 	due       atomic.Int64 // until when it is paid for by what it has sent, as elapsed tells time; before now it is late
 
+	deadlines
+
 	// Of the goroutine that serves it.
 	received int64      // bytes, as they came, TLS included
 	allowed  int64      // received beyond this fails
@@ -259,6 +263,9 @@ var errOverhead = errors.New("too much around the chunks of a body")
 func (c *conn) Read(b []byte) (int, error) {
 	if c.received > c.allowed {
 		return 0, errOverhead
+	}
+	if err := c.armRead(); err != nil {
+		return 0, err
 	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
