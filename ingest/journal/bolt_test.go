@@ -26,7 +26,7 @@ type rig struct {
 	stop func() error
 }
 
-func fastDir(t *testing.T) string {
+func fastDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "countersign")
 	if err != nil {
@@ -36,7 +36,7 @@ func fastDir(t *testing.T) string {
 	return dir
 }
 
-func startRig(t *testing.T, so store.Options, o Options) *rig {
+func startRig(t testing.TB, so store.Options, o Options) *rig {
 	t.Helper()
 	if so.Dir == "" {
 		so.Dir = fastDir(t)

@@ -65,7 +65,7 @@ func (r *Record) ready() []byte {
 
 // decode returns a record that owns its bytes, from what encode made after the store's own head.
 func decode(b []byte) (Record, error) {
-	if len(b) < bodyOffset || int(b[0]) >= len(kindNames) || kindNames[b[0]] == "" {
+	if !legible(b) {
 		return Record{}, store.ErrBadRecord
 	}
 	return Record{
@@ -73,6 +73,11 @@ func decode(b []byte) (Record, error) {
 		Appended: appendedOf(b),
 		Body:     append([]byte(nil), b[bodyOffset:]...),
 	}, nil
+}
+
+// legible reports whether decode knows what encode made.
+func legible(b []byte) bool {
+	return len(b) >= bodyOffset && int(b[0]) < len(kindNames) && kindNames[b[0]] != ""
 }
 
 // firstAppended is when the first record after an offset was appended; zero: there is none.
