@@ -30,7 +30,7 @@ func refuse(v verdict, err error) *refusal { return &refusal{v, err} }
 
 // contain keeps a panic from taking the process down: fasthttp does not.
 func (in *Ingress) contain(ctx *fasthttp.RequestCtx) {
-	started := time.Now()
+	started := elapsed()
 	in.busy.Add(1)
 	defer in.busy.Add(-1)
 	var src *source
@@ -75,7 +75,7 @@ func expects(h *fasthttp.RequestHeader) (none fasthttp.RequestConfig) {
 // expected decides on a request whose sender waits with the body until it is wanted: whoever is
 // refused need not send it.
 func (in *Ingress) expected(ctx *fasthttp.RequestCtx) (status int) {
-	started := time.Now()
+	started := elapsed()
 	var src *source
 	defer func() {
 		if p := recover(); p != nil {
@@ -94,7 +94,7 @@ func (in *Ingress) expected(ctx *fasthttp.RequestCtx) (status int) {
 	return r.verdict.status()
 }
 
-func (in *Ingress) panicked(ctx *fasthttp.RequestCtx, src *source, started time.Time, p any) {
+func (in *Ingress) panicked(ctx *fasthttp.RequestCtx, src *source, started int64, p any) {
 	in.o.Logger.Error("ingress_panic", "panic", printable(p), "stack", string(debug.Stack()))
 	last(ctx)
 	in.answer(ctx, src, started, refuse(panicked, nil), nil)
@@ -110,7 +110,7 @@ func printable(p any) string {
 }
 
 // answer is the only place that answers.
-func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Time, r *refusal, reply []byte) {
+func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started int64, r *refusal, reply []byte) {
 	v := accepted
 	if r != nil {
 		v = r.verdict
@@ -139,9 +139,10 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	if in.draining.Load() {
 		ctx.SetConnectionClose()
 	}
-	ours(ctx.Conn()).answered(v.taken())
+	now := elapsed()
+	ours(ctx.Conn()).answered(v.taken(), now)
 	to.callbacks[v].Inc()
-	in.m.latency.Observe(time.Since(started).Seconds())
+	in.m.latency.Observe(time.Duration(now - started).Seconds())
 	if !v.taken() || v == quarantined {
 		in.logRefused(ctx, src, to, r)
 	}
@@ -176,7 +177,7 @@ func (in *Ingress) malformed(ctx *fasthttp.RequestCtx, err error) {
 		ours(ctx.Conn()).hurried = true
 	}
 	last(ctx)
-	in.answer(ctx, nil, time.Now(), refuse(v, errors.New("not a readable HTTP request")), nil)
+	in.answer(ctx, nil, elapsed(), refuse(v, errors.New("not a readable HTTP request")), nil)
 }
 
 // body reads what comes, in a flight that is the caller's to end.
