@@ -81,7 +81,7 @@ func BenchmarkHandled(b *testing.B) {
 		keys, n := ring(b, hmacKey), 0
 		s := &fasthttp.Server{NoDefaultServerHeader: true, NoDefaultDate: true, ReadBufferSize: 16 << 10, WriteBufferSize: 1 << 10, Handler: func(ctx *fasthttp.RequestCtx) {
 			body := ctx.PostBody()
-			if scheme.Verify(header{&ctx.Request.Header}, body, keys, at) != nil {
+			if scheme.Verify(&header{h: &ctx.Request.Header}, body, keys, at) != nil {
 				return
 			}
 			if _, err := sumsub.Translate(nil, body, nil); err == nil {

@@ -220,7 +220,8 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 		return nil, r
 	}
 	now := in.o.Now()
-	h := header{&ctx.Request.Header}
+	h := &f.header
+	h.h = &ctx.Request.Header
 	wait := in.waits.begin()
 	if err := src.verify(wait, h, b, now, c.client); err != nil {
 		return nil, refuse(ofSignature(err), err)
@@ -339,14 +340,24 @@ func traceparent(h signing.Header) string {
 	return strings.Clone(v[0])
 }
 
-// header shows fasthttp's headers to schemes and adapters. Its strings are copies.
-type header struct{ h *fasthttp.RequestHeader }
+// header shows fasthttp's headers to schemes and adapters. Its strings are copies; the lists they
+// stand in may be used again once the callback is answered.
+type header struct {
+	h     *fasthttp.RequestHeader
+	alone [4]string // headers that stand once, as nearly all do: their lists
+	used  int
+}
 
 // Values implements signing.Header.
-func (h header) Values(name string) []string {
+func (h *header) Values(name string) []string {
 	all := h.h.PeekAll(name)
 	if len(all) == 0 {
 		return nil
+	}
+	if len(all) == 1 && h.used < len(h.alone) {
+		h.alone[h.used] = string(all[0])
+		h.used++
+		return h.alone[h.used-1 : h.used : h.used]
 	}
 	vs := make([]string, len(all))
 	for i, v := range all {
@@ -356,7 +367,7 @@ func (h header) Values(name string) []string {
 }
 
 // Set implements signing.Header.
-func (h header) Set(name, value string) { h.h.Set(name, value) }
+func (h *header) Set(name, value string) { h.h.Set(name, value) }
 
 // Add implements signing.Header.
-func (h header) Add(name, value string) { h.h.Add(name, value) }
+func (h *header) Add(name, value string) { h.h.Add(name, value) }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"countersign/ingest/journal"
@@ -102,9 +103,9 @@ func (m *message) kept(reason journal.Reason, why error) journal.Intake {
 
 // item is the message's body as it is kept.
 func (m *message) item(reason journal.Reason, why error) *journal.Item {
-	headers := map[string][]string{"Content-Type": m.h.Values("Content-Type")}
+	headers := map[string][]string{"Content-Type": slices.Clone(m.h.Values("Content-Type"))}
 	for _, name := range m.src.Adapter.Headers {
-		headers[name] = m.h.Values(name)
+		headers[name] = slices.Clone(m.h.Values(name))
 	}
 	return &journal.Item{
 		ID:     journal.BodyItemID(m.src.Name, m.digest()),

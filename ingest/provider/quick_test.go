@@ -130,7 +130,7 @@ func TestQuicklyFormed(t *testing.T) {
 		for _, v := range values {
 			for _, body := range []string{
 				`{"` + key + `":` + v + `}`, ` { "zz" : ` + v + ` , "` + key + `" : ` + v + ` } `, `{"` + key + `":` + v + `,"` + key + `":1}`, `{"` + strings.ToUpper(key) + `":` + v + `}`,
-				`{"` + key + `":` + v, `{"` + key + `":` + v + `}x`, "\ufeff{\"" + key + `":` + v + "}", "{\"" + key + `":` + v + ",\"z\xff\":1}", `[{"` + key + `":` + v + `}]`, v,
+				`{"` + key + `":` + v, `{"` + key + `":` + v + `}x`, `{"` + key + `":` + v + "}\x00", "\ufeff{\"" + key + `":` + v + "}", "{\"" + key + `":` + v + ",\"z\xff\":1}", `[{"` + key + `":` + v + `}]`, v,
 			} {
 				if q, _ := asSlowly(t, typ, []byte(body)); q {
 					quick++
