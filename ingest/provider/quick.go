@@ -39,6 +39,7 @@ const (
 	ownForm    planForm = iota // in its own way, by the JSON package
 	textForm                   // a text
 	identForm                  // a text, or a whole number
+	veriffForm                 // a text, a number, or an object that is read in its own way
 	truthForm                  // true or false
 	anyForm                    // kept as it came
 	structForm                 // an object
@@ -59,6 +60,7 @@ func planOf(t reflect.Type) *plan {
 
 var (
 	identType = reflect.TypeFor[ident]()
+	wordType  = reflect.TypeFor[veriffText]()
 	valueType = reflect.TypeFor[jsontext.Value]()
 	ownReader = []reflect.Type{reflect.TypeFor[json.UnmarshalerFrom](), reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()}
 )
@@ -73,6 +75,8 @@ func newPlan(t reflect.Type, open map[reflect.Type]*plan) *plan {
 	switch reads := func(by reflect.Type) bool { return reflect.PointerTo(t).Implements(by) }; {
 	case t == identType:
 		p.form = identForm
+	case t == wordType:
+		p.form = veriffForm
 	case t == valueType:
 		p.form = anyForm
 	case slices.ContainsFunc(ownReader, reads):
@@ -87,7 +91,7 @@ func newPlan(t reflect.Type, open map[reflect.Type]*plan) *plan {
 	case t.Kind() == reflect.Struct && p.fields(t, nil, open) && !p.ambiguous():
 		p.form = structForm
 	}
-	if p.form == ownForm || p.form == structForm {
+	if p.form == ownForm || p.form == structForm || p.form == veriffForm {
 		p.names = shapeOf(t)
 	}
 	return p
@@ -251,7 +255,7 @@ func (r *quickReader) value(p *plan, v reflect.Value, depth int) bool {
 		}
 		v.SetBytes(bytes.Clone(r.text[from:r.at]))
 		return true
-	case p.form == ownForm:
+	case p.form == ownForm, p.form == veriffForm && c == '{':
 		if !r.skip(depth) {
 			return false
 		}
@@ -271,10 +275,10 @@ func (r *quickReader) value(p *plan, v reflect.Value, depth int) bool {
 		return r.literal("true")
 	case p.form == truthForm && c == 'f':
 		return r.literal("false")
-	case (p.form == textForm || p.form == identForm) && c == '"':
+	case c == '"' && (p.form == textForm || p.form == identForm || p.form == veriffForm):
 		return r.words(v)
-	case p.form == identForm:
-		if !r.number() || bytes.IndexAny(r.text[from:r.at], ".eE") >= 0 {
+	case p.form == identForm, p.form == veriffForm:
+		if !r.number() || p.form == identForm && bytes.IndexAny(r.text[from:r.at], ".eE") >= 0 {
 			return false
 		}
 		r.set(v, r.text[from:r.at])

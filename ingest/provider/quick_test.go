@@ -28,6 +28,8 @@ type everyForm struct {
 	Text    string            `json:"text"`
 	ID      ident             `json:"id"`
 	Truth   bool              `json:"truth"`
+	Word    veriffText        `json:"word"`
+	Other   [3]veriffText     `json:"other"`
 	There   *bool             `json:"there"`
 	Value   jsontext.Value    `json:"value"`
 	Raw     raw[embeddedForm] `json:"raw"`
@@ -119,7 +121,7 @@ func TestQuicklyDamaged(t *testing.T) {
 func TestQuicklyFormed(t *testing.T) {
 	values := []string{
 		`null`, `true`, `false`, `"t"`, `""`, `"\u00e4\n\ud83d\ude00"`, `"\ud83d"`, `"\x"`, "\"\x01\"", "\"\u00fc\"", `0`, `-0`, `17`, `-17`, `01`, `1.`, `1.5`, `1e3`, `1E+3`, `1e`, `.5`, `+1`, `-`,
-		`{}`, `[]`, `{"a":1}`, `{"a":1,}`, `{,}`, `{"a" 1}`, `{a:1}`, `[1]`, `[1,]`, `[,1]`, `[1 2]`, `["a","b","c","d","e","f"]`, `[["1"],[2,null],[]]`, `[null]`, `{"inner":1,"inner":2}`,
+		`{}`, `[]`, `{"a":1}`, `{"value":"v","zz":1}`, `{"value":"v","value":"w"}`, `{"value":null}`, `{"a":1,}`, `{,}`, `{"a" 1}`, `{a:1}`, `[1]`, `[1,]`, `[,1]`, `[1 2]`, `["a","b","c","d","e","f"]`, `[["1"],[2,null],[]]`, `[null]`, `{"inner":1,"inner":2}`,
 		`{"inner":1,"INNER":2}`, `{"inn\u0065r":1}`, `{"inner":"x","deep":{"text":"y"}}`, `{"text":"a","nested":{"text":"b","several":[{"text":"c"},{"id":7,"texts":["d"]}]}}`,
 		`tru`, `truee`, `nul`, `"2026-05-01T12:30:15Z"`, `"AQID"`, ``, ` `, `}`, `]`, strings.Repeat("[", 200) + strings.Repeat("]", 200), strings.Repeat(`{"a":`, 200) + "1" + strings.Repeat("}", 200),
 	}
