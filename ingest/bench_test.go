@@ -100,11 +100,12 @@ func BenchmarkHandled(b *testing.B) {
 // perConn is how many come on one connection: fewer than it may have.
 const perConn = 50_000
 
-// openQuiet is open with a log as it is by default, and with this journal; nil: the real one.
+// openQuiet is open without a log, of which an accepted callback is no line by default, and with
+// this journal; nil: the real one.
 func openQuiet(b *testing.B, j Appender) *door {
 	b.Helper()
 	return open(b, func(o *Options) {
-		o.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil))
+		o.Logger = slog.New(slog.DiscardHandler)
 		o.Journal = o.Journal.(*faulty).Appender
 		if j != nil {
 			o.Journal = j

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -124,7 +124,7 @@ func TestKnownIsCounted(t *testing.T) {
 		j := &Bolt{recent: make([]Record, keepRecent)}
 		rs := make([]Record, records)
 		for i := range rs {
-			rs[i].Update = &kyc.Update{ID: fmt.Sprint(i + 1)}
+			rs[i].Update = &kyc.Update{ID: strconv.Itoa(i + 1)}
 		}
 		for i, at := range together {
 			rs[at-1].Update.Callback = kyc.Callback{ID: "c", Index: i, Count: len(together)}
@@ -135,7 +135,7 @@ func TestKnownIsCounted(t *testing.T) {
 			t.Errorf("%d records, after %d: %d of room for %d, want %d", records, after, len(got), cap(got), want)
 		}
 		for i := range got {
-			if at := after + 1 + i; got[i].Position.Offset != int64(at) || got[i].Update.ID != fmt.Sprint(at) {
+			if at := after + 1 + i; got[i].Position.Offset != int64(at) || got[i].Update.ID != strconv.Itoa(at) {
 				t.Errorf("after %d: at %d stands %+v", after, at, got[i].Position)
 			}
 		}

@@ -278,7 +278,7 @@ func (r *quickReader) value(p *plan, v reflect.Value, depth int) bool {
 	case c == '"' && (p.form == textForm || p.form == identForm || p.form == veriffForm):
 		return r.words(v)
 	case p.form == identForm, p.form == veriffForm:
-		if !r.number() || p.form == identForm && bytes.IndexAny(r.text[from:r.at], ".eE") >= 0 {
+		if !r.number() || p.form == identForm && bytes.ContainsAny(r.text[from:r.at], ".eE") {
 			return false
 		}
 		r.set(v, r.text[from:r.at])

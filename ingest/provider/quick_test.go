@@ -127,8 +127,8 @@ func TestQuicklyFormed(t *testing.T) {
 	}
 	quick := 0
 	typ := reflect.TypeFor[everyForm]()
-	for i := range typ.NumField() {
-		key := strings.Split(typ.Field(i).Tag.Get("json"), ",")[0]
+	for f := range typ.Fields() {
+		key := f.Tag.Get("json")
 		for _, v := range values {
 			for _, body := range []string{
 				`{"` + key + `":` + v + `}`, ` { "zz" : ` + v + ` , "` + key + `" : ` + v + ` } `, `{"` + key + `":` + v + `,"` + key + `":1}`, `{"` + strings.ToUpper(key) + `":` + v + `}`,
