@@ -41,15 +41,7 @@ func unreadable(field, what string) error {
 // decode reads body as exactly one JSON object into v: strict about what v reads and deaf to the
 // rest. A key is what is spelt like it, in its case; one that v reads must not come twice, nor in
 // another case as well. Text that is not UTF-8 and broken JSON are refused wherever they stand.
-// What v points to is zero.
-func decode(body []byte, v any) error {
-	to := reflect.ValueOf(v).Elem()
-	if quickly(body, to) {
-		return nil
-	}
-	to.SetZero()
-	return decodeAs(body, v, shapeOf(to.Type()))
-}
+func decode(body []byte, v any) error { return decodeAs(body, v, shapeOf(reflect.TypeOf(v))) }
 
 // decodeAs is decode for a type that does not tell what is read.
 func decodeAs(body []byte, v any, s *shape) error {
