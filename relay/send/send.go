@@ -55,6 +55,8 @@ type Client struct {
 	dial   dial
 	public dial // without the exceptions of Allow
 
+	exchanges sync.Pool // of *exchange
+
 	mu    sync.Mutex // guards the field below
 	pools []*Pool
 }
