@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 )
 
 // head is what the beginning of an answer says, in HTTP/1.0 or 1.1. It is read as net/http reads
@@ -215,7 +216,18 @@ func cutField(line []byte) (name, value []byte, ok bool) {
 	if i < 0 || !validName(line[:i]) || !validValue(line[i+1:]) {
 		return nil, nil, false
 	}
-	return line[:i], bytes.Trim(line[i+1:], " \t"), true
+	return line[:i], trimmed(line[i+1:]), true
+}
+
+// trimmed is without blanks around it.
+func trimmed(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
 }
 
 // named compares a name, whatever its case, with one in lower case.
@@ -236,7 +248,7 @@ func (h *head) connection(value []byte) {
 	for len(value) > 0 {
 		var word []byte
 		word, value, _ = bytes.Cut(value, []byte{','})
-		word = bytes.Trim(word, " \t")
+		word = trimmed(word)
 		h.closes = h.closes || named(word, "close")
 		h.keeps = h.keeps || named(word, "keep-alive")
 	}
@@ -246,10 +258,11 @@ func (h *head) connection(value []byte) {
 func (h *head) contentLength(value []byte) error {
 	var n int64
 	for _, c := range value {
-		if c < '0' || c > '9' || n > (1<<63-1-9)/10 {
+		d := int64(c) - '0'
+		if d < 0 || d > 9 || n > (math.MaxInt64-d)/10 {
 			return errMalformed
 		}
-		n = n*10 + int64(c-'0')
+		n = n*10 + d
 	}
 	if len(value) == 0 || h.length >= 0 && (h.length != n || h.digits != len(value)) {
 		return errMalformed

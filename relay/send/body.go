@@ -76,7 +76,7 @@ func (in *input) chunks() (kept []byte, size int64, whole bool, err error) {
 			err = in.trailers()
 			return b.kept, b.size, err == nil, err
 		}
-		if excess = max(excess+length+2-16-2*n, 0); excess > maxExcess {
+		if excess = max(excess+length-16-2*n, 0); excess > maxExcess {
 			return b.kept, b.size, false, errMalformed
 		}
 		if err := in.part(b, n); err != nil || b.full() {
@@ -89,14 +89,14 @@ func (in *input) chunks() (kept []byte, size int64, whole bool, err error) {
 }
 
 // chunk reads the line before a chunk: how long it is, in hexadecimal, and what nobody needs. length
-// is the line's.
+// is what this took beside the chunk.
 func (in *input) chunk() (n, length int64, err error) {
 	line, err := in.strictLine()
 	if err != nil {
 		return 0, 0, err
 	}
 	length = int64(len(line)) + 2
-	line, _, _ = bytes.Cut(bytes.TrimRight(line, " \t"), []byte{';'})
+	line, _, _ = bytes.Cut(trimmed(line), []byte{';'})
 	if len(line) == 0 || len(line) > 15 {
 		return 0, 0, errMalformed
 	}
@@ -141,7 +141,7 @@ func (in *input) trailers() error {
 		if _, _, ok := cutField(line); !ok {
 			return errMalformed
 		}
-		if most -= len(line); most < 0 {
+		if most -= len(line) + 2; most < 2 {
 			return errMalformed
 		}
 	}
@@ -155,7 +155,7 @@ func (in *input) strictLine() ([]byte, error) {
 		if i := bytes.IndexByte(got[from:], '\n'); i >= 0 {
 			line := got[:from+i]
 			in.r += from + i + 1
-			if cr := bytes.IndexByte(line, '\r'); cr < 0 || cr != len(line)-1 || cr >= maxLine {
+			if cr := bytes.IndexByte(line, '\r'); cr < 0 || cr != len(line)-1 || len(line) >= maxLine {
 				return nil, errMalformed
 			}
 			return line[:len(line)-1], nil

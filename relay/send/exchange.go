@@ -14,6 +14,7 @@ type exchange struct {
 	t     *trace
 	lent  bool // t may still be written to when the post is over, by a dial or by net/http
 	began bool // a byte of the answer has come
+	anew  bool // the request is written once more
 
 	out   []byte   // the request, as far as it is written at once
 	rest  []byte   // and what of its body goes after it; nil: nothing
@@ -50,12 +51,12 @@ func (c *Client) recycle(x *exchange) {
 }
 
 // begin makes it ready for a request, or for the same once more.
-func (x *exchange) begin(now func() time.Time, start time.Time) {
+func (x *exchange) begin(now func() time.Time, start time.Time, anew bool) {
 	if x.t == nil || x.lent {
 		x.t, x.lent = &trace{}, false
 	}
 	*x.t = trace{now: now, start: start}
-	x.r, x.w, x.began = 0, 0, false
+	x.r, x.w, x.began, x.anew = 0, 0, false, anew
 }
 
 // first is called when bytes have come.

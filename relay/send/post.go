@@ -33,11 +33,11 @@ func (p *Pool) Post(ctx context.Context, rawURL string, h http.Header, body []by
 	}
 	x := p.c.exchange()
 	defer p.c.recycle(x)
-	x.begin(p.c.o.Now, start)
+	x.begin(p.c.o.Now, start, false)
 	a, g, err := p.attempt(ctx, x, at, h, body, deadline)
 	if err != nil && x.t.stale(ctx, err) {
 		p.fresh(g)
-		x.begin(p.c.o.Now, start)
+		x.begin(p.c.o.Now, start, true)
 		a, _, err = p.attempt(ctx, x, at, h, body, deadline)
 		a.Repeated = true
 	}

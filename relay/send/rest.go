@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	maxRest   = 90 * time.Second // after which a connection that nobody used is closed
+	maxRest   = 90 * time.Second // no connection that nobody uses is kept for longer
 	lookEvery = 10 * time.Second // at those at rest, for what the other side has closed
 )
 
@@ -19,6 +19,7 @@ type want struct {
 	life    context.Context //nolint:containedctx // of the dial: ends with the post's context, and not with its deadline
 	at      *target
 	t       *trace
+	anew    bool // one that has been used before does not do
 	dialing bool
 	ready   chan got // has room for one
 }
@@ -32,7 +33,8 @@ type got struct {
 
 // acquire returns a connection on which nothing has come since its last answer, with the deadline of
 // the post; or it says that the endpoint speaks HTTP/2. The connection that came to rest last is used
-// first, so that those that are not needed grow old and are closed.
+// first, so that those that are not needed grow old and are closed. A request that is written once
+// more gets one that nothing has been written to.
 func (p *Pool) acquire(ctx context.Context, x *exchange, at *target, deadline time.Time) (c *conn, http2 bool, err error) {
 	for {
 		p.mu.Lock()
@@ -42,7 +44,10 @@ func (p *Pool) acquire(ctx context.Context, x *exchange, at *target, deadline ti
 			return nil, err == nil, err
 		}
 		p.closing = false
-		if c = g.pop(at.origin); c == nil {
+		if !x.anew {
+			c = g.pop(at.origin)
+		}
+		if c == nil {
 			w, leave := p.want(ctx, x, at)
 			p.mu.Unlock()
 			c, http2, err = p.await(ctx, w, leave, deadline)
@@ -74,7 +79,7 @@ func (g *generation) pop(origin string) *conn {
 // want waits in line. leave tells the dial that nobody will want what it opens. The caller holds mu.
 func (p *Pool) want(ctx context.Context, x *exchange, at *target) (w *want, leave func()) {
 	life, leave := context.WithCancel(context.WithoutCancel(ctx))
-	w = &want{life: life, at: at, t: x.t, ready: make(chan got, 1)}
+	w = &want{life: life, at: at, t: x.t, anew: x.anew, ready: make(chan got, 1)}
 	x.lent = true
 	p.wants = append(p.wants, w)
 	p.waiting.Store(int64(len(p.wants)))
@@ -133,8 +138,8 @@ func (p *Pool) unwant(w *want) bool {
 	return true
 }
 
-// dialWanted opens connections for those in line, as many as there are slots for. One that rests for
-// other URLs gives its slot up. The caller holds mu.
+// dialWanted opens connections for those in line, as many as there are slots for. One that rests and
+// does not do gives its slot up. The caller holds mu.
 func (p *Pool) dialWanted() {
 	for _, w := range p.wants {
 		if w.dialing {
@@ -142,7 +147,7 @@ func (p *Pool) dialWanted() {
 		}
 		if !p.trySlot() {
 			g := p.current
-			i := slices.IndexFunc(g.idle, func(c *conn) bool { return c.origin != w.at.origin })
+			i := slices.IndexFunc(g.idle, func(c *conn) bool { return w.anew || c.origin != w.at.origin })
 			if i < 0 {
 				return
 			}
@@ -232,7 +237,7 @@ func (p *Pool) rest(c *conn) {
 		return
 	}
 	for _, w := range p.wants {
-		if w.at.origin == c.origin {
+		if w.at.origin == c.origin && !w.anew {
 			p.unwant(w)
 			w.ready <- got{c: c}
 			return
@@ -240,6 +245,7 @@ func (p *Pool) rest(c *conn) {
 	}
 	c.rested = time.Now()
 	c.g.idle = append(c.g.idle, c)
+	p.dialWanted() // those in line have no use for it, but for its slot
 	if !p.sweeping {
 		p.sweeping = true
 		p.sweeper = time.AfterFunc(lookEvery, p.sweep)
@@ -255,7 +261,7 @@ func (p *Pool) sweep() {
 	g := p.current
 	now := time.Now()
 	g.idle = slices.DeleteFunc(g.idle, func(c *conn) bool {
-		over := now.Sub(c.rested) >= maxRest || !c.silent()
+		over := now.Sub(c.rested) > maxRest-lookEvery || !c.silent()
 		if over {
 			c.end(true)
 		}
