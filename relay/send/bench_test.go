@@ -58,6 +58,28 @@ func BenchmarkPost(b *testing.B) {
 	}
 }
 
+// BenchmarkSilent is what the look at a connection that rests costs, before each request.
+func BenchmarkSilent(b *testing.B) {
+	for _, kind := range []string{"plain", "tls"} {
+		b.Run(kind, func(b *testing.B) {
+			url, roots := partner(b, kind)
+			c := New(Options{RootCAs: roots})
+			b.Cleanup(c.Close)
+			p := c.Pool(PoolOptions{Name: "hooks"})
+			if _, err := p.Post(b.Context(), url, nil, []byte("x"), 15*time.Second); err != nil {
+				b.Fatal(err)
+			}
+			rests := p.current.idle[0]
+			b.ReportAllocs()
+			for b.Loop() {
+				if !rests.silent() {
+					b.Fatal("something came")
+				}
+			}
+		})
+	}
+}
+
 func benchHeaders() http.Header {
 	return http.Header{
 		"Content-Type": {"application/json"}, "Webhook-Id": {"evt_0123456789abcdef"}, "Webhook-Timestamp": {"1800000000"},
