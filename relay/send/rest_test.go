@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -204,10 +205,8 @@ func TestHeadersThatCannotBeSent(t *testing.T) {
 // TestProtocolChanges: an endpoint that chooses HTTP/2 and then HTTP/1.1, or the other way round, is
 // spoken to in what it chose, without a post that fails.
 func TestProtocolChanges(t *testing.T) {
-	var spoken sync.Map
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		spoken.Store(r.Proto, true)
 		fmt.Fprint(w, r.Proto)
 	}))
 	var http2 atomic.Bool
@@ -219,6 +218,7 @@ func TestProtocolChanges(t *testing.T) {
 		}
 		return c, nil
 	}}
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	roots := x509.NewCertPool()
@@ -233,6 +233,11 @@ func TestProtocolChanges(t *testing.T) {
 				t.Errorf("%d: %s, %v; want %s", i, a.Body, err, want)
 			}
 		}
+		p.mu.Lock()
+		if p.http2["https://"+s.Listener.Addr().String()] != now {
+			t.Errorf("%d: it is taken to speak HTTP/2: %v", i, !now)
+		}
+		p.mu.Unlock()
 		var posts sync.WaitGroup
 		for range 8 {
 			posts.Go(func() {
@@ -243,6 +248,29 @@ func TestProtocolChanges(t *testing.T) {
 		}
 		posts.Wait()
 		c.forward(5 * time.Minute) // so that connections are new
+	}
+}
+
+// TestHTTP2IsFoundOut with the connection that it is then spoken on, and once for a pool.
+func TestHTTP2IsFoundOut(t *testing.T) {
+	var opened atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }))
+	s.Config.ConnState = func(_ net.Conn, st http.ConnState) {
+		if st == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	p := client(t, Options{RootCAs: roots})
+	for i, path := range []string{"/a", "/a", "/b"} {
+		a, err := post(t, p, s.URL+path, soon)
+		if err != nil || string(a.Body) != "HTTP/2.0" || a.Reused != (i > 0) || opened.Load() != 1 || len(p.slots) != 1 {
+			t.Errorf("post %d: %+v with %q, %v; %d connections", i, a, a.Body, err, opened.Load())
+		}
 	}
 }
 
