@@ -162,7 +162,9 @@ func (p *Pool) foundHTTP2(g *generation, at *target, c *tls.Conn) {
 	if len(p.http2) >= 16 { // URLs of an endpoint: nobody changes them that often
 		clear(p.http2)
 	}
-	p.http2[at.origin] = true
+	if g == p.current { // else a newer generation may know better
+		p.http2[at.origin] = true
+	}
 	if g.retired || g.spare.Conn != nil {
 		_ = c.Close()
 	} else {
@@ -253,7 +255,9 @@ func (p *Pool) dialTLS(ctx context.Context, g *generation, address string) (net.
 	}
 	if c.ConnectionState().NegotiatedProtocol != "h2" {
 		p.mu.Lock()
-		delete(p.http2, "https://"+address)
+		if g == p.current {
+			delete(p.http2, "https://"+address)
+		}
 		p.mu.Unlock()
 	}
 	return c, nil
