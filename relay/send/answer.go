@@ -49,13 +49,13 @@ type input struct {
 	came func() // called when bytes have come
 }
 
-// more reads what comes next behind what there is, and makes room for it, up to most bytes of buffer.
-func (in *input) more(most int) error {
+// more reads what comes next behind what there is, and makes room for it, up to 64 KiB.
+func (in *input) more() error {
 	if in.w == len(in.buf) {
-		if in.w >= most {
+		if in.w >= maxHeader {
 			return errMalformed
 		}
-		bigger := make([]byte, min(2*len(in.buf), most))
+		bigger := make([]byte, min(2*len(in.buf), maxHeader))
 		copy(bigger, in.buf)
 		in.buf = bigger
 	}
@@ -83,7 +83,7 @@ func (in *input) line() ([]byte, error) {
 			return bytes.TrimSuffix(line, []byte{'\r'}), nil
 		}
 		from = in.w
-		if err := in.more(maxHeader); err != nil {
+		if err := in.more(); err != nil {
 			return nil, unexpected(err)
 		}
 	}
@@ -123,7 +123,7 @@ func (in *input) head(h *head) error {
 		if len(got) == len(begins) {
 			break
 		}
-		if err := in.more(maxHeader); err != nil {
+		if err := in.more(); err != nil {
 			return unexpected(err)
 		}
 	}

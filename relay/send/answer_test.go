@@ -63,7 +63,7 @@ func readTheirs(data []byte) said {
 		_, more := resp.Body.Read(make([]byte, 1))
 		_ = resp.Body.Close()
 		s.Body, s.Size, s.Cut = string(body), size, err != nil
-		s.Again = !resp.Close && err == nil && more == io.EOF && resp.StatusCode != http.StatusSwitchingProtocols //nolint:errorlint // it comes as it is
+		s.Again = !resp.Close && err == nil && more == io.EOF && resp.StatusCode != http.StatusSwitchingProtocols
 		s.Used = len(data) - src.Len() - r.Buffered()
 		return s
 	}

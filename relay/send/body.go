@@ -51,7 +51,7 @@ func (in *input) part(b *kept16, n int64) error {
 	for n > 0 && !b.full() {
 		if in.r == in.w {
 			in.r, in.w = 0, 0
-			if err := in.more(maxHeader); err != nil {
+			if err := in.more(); err != nil {
 				return err
 			}
 		}
@@ -117,7 +117,7 @@ func (in *input) chunk() (n, length int64, err error) {
 func (in *input) chunkEnd() error {
 	for in.w-in.r < 2 {
 		in.compact()
-		if err := in.more(maxHeader); err != nil {
+		if err := in.more(); err != nil {
 			return unexpected(err)
 		}
 	}
@@ -164,7 +164,7 @@ func (in *input) strictLine() ([]byte, error) {
 			return nil, errMalformed
 		}
 		in.compact()
-		if err := in.more(maxHeader); err != nil {
+		if err := in.more(); err != nil {
 			return nil, unexpected(err)
 		}
 	}

@@ -101,7 +101,7 @@ const writeWait = 50 * time.Millisecond
 // runAside has a long request written by another goroutine: the other side may answer before it has
 // read it all, and read no further.
 func (x *exchange) runAside(ctx context.Context, c *conn) (a Answer, again bool, err error) {
-	written := make(chan error, 1)
+	written := make(chan bool, 1)
 	go func() {
 		_, err := c.Write(x.out)
 		if err == nil {
@@ -110,15 +110,15 @@ func (x *exchange) runAside(ctx context.Context, c *conn) (a Answer, again bool,
 		if err == nil {
 			x.t.mark(&x.t.wrote)
 		}
-		written <- err
+		written <- err == nil
 	}()
 	a, again, err = x.read(ctx, c)
 	if again {
 		late := time.NewTimer(writeWait)
 		defer late.Stop()
 		select {
-		case unwritten := <-written:
-			return a, unwritten == nil, nil
+		case all := <-written:
+			return a, all, nil
 		case <-late.C:
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"time"
 )
 
@@ -170,8 +171,8 @@ func (p *Pool) foundHTTP2(g *generation, at *target, c *tls.Conn) {
 	} else {
 		g.spare = spare{c, at.address}
 	}
-	for i := len(p.wants) - 1; i >= 0; i-- {
-		if w := p.wants[i]; w.at.origin == at.origin {
+	for _, w := range slices.Backward(p.wants) {
+		if w.at.origin == at.origin {
 			p.unwant(w)
 			w.ready <- got{http2: true}
 		}

@@ -67,8 +67,8 @@ func (p *Pool) acquire(ctx context.Context, x *exchange, at *target, deadline ti
 
 // pop takes a connection from those at rest; nil: there is none for these URLs. The caller holds mu.
 func (g *generation) pop(origin string) *conn {
-	for i := len(g.idle) - 1; i >= 0; i-- {
-		if c := g.idle[i]; c.origin == origin {
+	for i, c := range slices.Backward(g.idle) {
+		if c.origin == origin {
 			g.idle = slices.Delete(g.idle, i, i+1)
 			return c
 		}

@@ -94,7 +94,7 @@ func arrives(t *testing.T, p *Pool, something bool) {
 				_, _, err = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 			})
 			// TLS may have read it beside the answer; a look takes one byte of it at most.
-			return err != syscall.EAGAIN || c.Conn != net.Conn(c.s) && !c.silent() //nolint:errorlint // it comes as it is
+			return err != syscall.EAGAIN || c.Conn != net.Conn(c.s) && !c.silent()
 		})
 	}
 }
