@@ -50,12 +50,14 @@ func (p *Pool) acquire(ctx context.Context, x *exchange, at *target, deadline ti
 		if c == nil {
 			w, leave := p.want(ctx, x, at)
 			p.mu.Unlock()
-			c, http2, err = p.await(ctx, w, leave, deadline)
-			return c, http2, err
+			if c, http2, err = p.await(ctx, w, leave, deadline); c == nil {
+				return nil, http2, err
+			}
+			p.mu.Lock()
 		}
 		p.begin(ctx, c)
 		p.mu.Unlock()
-		if err = c.limit(ctx, deadline); err == nil && c.silent() {
+		if err = c.limit(ctx, deadline); err == nil && (!c.used || c.silent()) {
 			return c, false, nil
 		}
 		p.release(c, false)
@@ -92,26 +94,15 @@ func (p *Pool) want(ctx context.Context, x *exchange, at *target) (w *want, leav
 func (p *Pool) await(ctx context.Context, w *want, leave func(), deadline time.Time) (*conn, bool, error) {
 	late := time.NewTimer(time.Until(deadline))
 	defer late.Stop()
-	var r got
 	select {
-	case r = <-w.ready:
+	case r := <-w.ready:
+		return r.c, r.http2, r.err
 	case <-ctx.Done():
 		leave()
 		return nil, false, p.giveUp(w, ctx.Err())
 	case <-late.C:
 		return nil, false, p.giveUp(w, context.DeadlineExceeded)
 	}
-	if r.c == nil {
-		return nil, r.http2, r.err
-	}
-	p.mu.Lock()
-	p.begin(ctx, r.c)
-	p.mu.Unlock()
-	if err := r.c.limit(ctx, deadline); err != nil {
-		p.release(r.c, false)
-		return nil, false, err
-	}
-	return r.c, false, nil
 }
 
 // giveUp leaves the line. What has come meanwhile is for the next.

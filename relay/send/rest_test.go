@@ -79,6 +79,66 @@ func TestWhatComesAtRest(t *testing.T) {
 	f("half the end", "https", func(c net.Conn) { _ = c.(*tls.Conn).CloseWrite() }, 3)
 }
 
+// held is a connection on which what is written goes out together, when it is let go.
+type held struct {
+	*net.TCPConn
+	holds bool
+	text  bytes.Buffer
+}
+
+func (h *held) Write(b []byte) (int, error) {
+	if h.holds {
+		return h.text.Write(b)
+	}
+	return h.TCPConn.Write(b)
+}
+
+func (h *held) letGo() {
+	_, _ = h.TCPConn.Write(h.text.Bytes())
+	h.text.Reset()
+}
+
+// TestWhatComesAtOnce: an answer that nobody asked for comes with the one that was, in a record of
+// TLS of its own, while another post waits for the connection: it is not that one's answer.
+func TestWhatComesAtOnce(t *testing.T) {
+	cert, roots := certificate(t, "localhost", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	release := make(chan struct{})
+	addr, accepted := raw(t, func(tcp *net.TCPConn) {
+		h := &held{TCPConn: tcp}
+		c := tls.Server(h, tlsWith(cert))
+		r := bufio.NewReader(c)
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		<-release
+		h.holds = true
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n%s", req.Header.Get("Webhook-Id"))
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray")
+		h.letGo()
+		_, _ = io.Copy(io.Discard, tcp)
+	})
+	_, port, _ := net.SplitHostPort(addr)
+	c := New(Options{RootCAs: roots, Resolver: nameServer(t, func(string, int) []string { return []string{"127.0.0.1"} })})
+	t.Cleanup(c.Close)
+	p := c.Pool(PoolOptions{Conns: 1})
+	var posts sync.WaitGroup
+	for i, word := range []string{"one..", "two.."} {
+		posts.Go(func() {
+			a, err := p.Post(t.Context(), "https://localhost:"+port, http.Header{"Webhook-Id": {word}}, []byte("x"), soon)
+			if err != nil || string(a.Body) != word || a.Repeated {
+				t.Errorf("%s: %+v with %q, %v", word, a, a.Body, err)
+			}
+		})
+		eventually(t, "the first has the connection, and the other waits", func() bool {
+			return accepted.Load() == 1 && p.waiting.Load() == int64(i)
+		})
+	}
+	close(release)
+	posts.Wait()
+}
+
 // arrives waits until what the other side has done to the connection that rests can be seen.
 func arrives(t *testing.T, p *Pool, something bool) {
 	t.Helper()
