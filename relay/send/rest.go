@@ -44,7 +44,7 @@ func (p *Pool) acquire(ctx context.Context, x *exchange, at *target, deadline ti
 			return nil, err == nil, err
 		}
 		p.closing = false
-		if !x.anew {
+		if c = nil; !x.anew {
 			c = g.pop(at.origin)
 		}
 		if c == nil {
