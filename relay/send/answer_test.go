@@ -71,15 +71,17 @@ func readTheirs(data []byte) said {
 
 // What net/http takes and we do not: a version beside 1.x, a code below 100 or with a sign, a name
 // of a header that is none (empty, or with blanks, so that a "Content-Length :" is none), a line that
-// goes on another about the end of the answer, over 64 KiB of headers, a chunk of 2^60 bytes. What
-// we take and net/http does not: a Trailer header with names that may not be there; we read none of
-// what trailers say. And of a value that goes on in a second line we read the first.
+// goes on another about the end of the answer, over 64 KiB of headers, a chunk of 2^60 bytes; behind
+// the last chunk, names that are none, lines that go on others, and lines that end with a bare LF.
+// What we take and net/http does not: a Trailer header with names that may not be there; we read none
+// of what trailers say. And of a value that goes on in a second line we read the first.
 var (
 	otherVersion = regexp.MustCompile(`(?m)^HTTP/([02-9]\.[0-9]|[0-9]{2,}|[0-9]\.[0-9]{2,})`)
 	otherCode    = regexp.MustCompile(`(?m)^HTTP/[0-9]\.[0-9] +(0[0-9]{2}|[+-][0-9]{2})`)
 	otherName    = regexp.MustCompile("(?m)^(:|[^:\n]*[ \t][^:\n]*:)")
 	goesOn       = regexp.MustCompile(`(?m)\n[ \t]`)
 	longChunk    = regexp.MustCompile(`(?m)[0-9A-Fa-f]{16}`)
+	bareLF       = regexp.MustCompile(`(^|[^\r])\n`)
 	trailer      = regexp.MustCompile(`(?im)^trailer:`)
 )
 
@@ -88,6 +90,9 @@ func differ(data []byte, we, they said) string {
 	folded := goesOn.Match(data)
 	if folded {
 		we.Kind, we.Retry, they.Kind, they.Retry = "", "", "", ""
+	}
+	if we.Cut && !they.Cut && (bareLF.Match(data) || otherName.Match(data) || folded) {
+		they.Cut, they.Again = true, false
 	}
 	switch {
 	case we.Refused && they.Refused:
@@ -155,6 +160,8 @@ var answers = []string{
 	"HTTP/2.0 200 OK\r\n\r\n", "HTTP/0.9 200 OK\r\n\r\n", "http/1.1 200 OK\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\n", "220 mail ESMTP\r\n", "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab",
 	"HTTP/1.1 200 OK\r\nTrailer: Content-Length\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx",
+	"HTTP/1.1 200 \nTrAnsfer-EnCoding:Chunked\n\n0\r\n\n\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n z\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n: y\r\n\r\n",
 }
 
 // FuzzAnswer holds how an answer is read against net/http: whatever comes, in one piece or byte by
