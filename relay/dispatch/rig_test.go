@@ -24,7 +24,7 @@ import (
 const patience = 20 * time.Second // no passing test comes near it
 
 // eventually waits until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(time.Millisecond)
@@ -50,7 +50,7 @@ func (c *clock) advance(by time.Duration) { c.ahead.Add(int64(by)) }
 // rig is a dispatcher with one endpoint, "a", whose partner takes everything: a real file, a real
 // outbox and a real server. The relay's tests have whatever a relay owes.
 type rig struct {
-	t          *testing.T
+	t          testing.TB
 	clock      clock
 	store      *store.Store
 	outbox     *outbox.Outbox
@@ -61,13 +61,13 @@ type rig struct {
 	took       atomic.Int64 // requests
 }
 
-func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
+func newRig(t testing.TB, concurrency int, set ...func(*Options)) *rig {
 	t.Helper()
 	return newRigOf(t, func(*rig, http.ResponseWriter, *http.Request) {}, func(e *registry.Endpoint) { e.Concurrency = concurrency }, set...)
 }
 
 // newRigOf is one whose partner answers as it is told, and whose endpoint is as it is told.
-func newRigOf(t *testing.T, answer func(*rig, http.ResponseWriter, *http.Request), endpoint func(*registry.Endpoint), set ...func(*Options)) *rig {
+func newRigOf(t testing.TB, answer func(*rig, http.ResponseWriter, *http.Request), endpoint func(*registry.Endpoint), set ...func(*Options)) *rig {
 	t.Helper()
 	g := &rig{t: t}
 	partner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
