@@ -13,15 +13,20 @@ import (
 	"countersign/relay/send"
 )
 
-// fromMemory has an endpoint's partner answer 200 without any network.
-func (g *rig) fromMemory() *sender {
+// answered has an endpoint's partner answer without any network.
+func (g *rig) answered(by func(context.Context) send.Answer) *sender {
 	s := g.dispatcher.senders["a"]
 	is := *s.setup.Load()
-	is.post = func(context.Context, string, http.Header, []byte, time.Duration) (send.Answer, error) {
-		return send.Answer{Code: 200, Reused: true}, nil
+	is.post = func(ctx context.Context, _ string, _ http.Header, _ []byte, _ time.Duration) (send.Answer, error) {
+		return by(ctx), nil
 	}
 	s.setup.Store(&is)
 	return s
+}
+
+// fromMemory has it answer 200, at once.
+func (g *rig) fromMemory() *sender {
+	return g.answered(func(context.Context) send.Answer { return send.Answer{Code: 200, Reused: true} })
 }
 
 // oweBatch puts deliveries to as many people into the outbox, in one commit.
@@ -58,4 +63,3 @@ func BenchmarkDeliver(b *testing.B) {
 		stop()
 	}
 }
-
