@@ -3,15 +3,20 @@ package dispatch
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"countersign/outbox"
 )
 
 // LogAll has a line written for each delivery that is accepted, too. Else only failures have one, and
-// the first success of an endpoint after them: the history has every attempt, and a line for each
+// the first success of an endpoint after them, and operational webhooks: the history has every attempt, and a line for each
 // costs more than to count it (BenchmarkAttempt).
 func (d *Dispatcher) LogAll(all bool) { d.logAll.Store(all) }
+
+// ofNobody reports whether a lane is no subject's. Of what is delivered there, operational webhooks,
+// no history is kept, so the log alone says that it was accepted.
+func ofNobody(lane string) bool { return strings.HasPrefix(lane, "/") }
 
 // misses are the attempts at an endpoint that were settled otherwise than accepted since it accepted
 // one last.
@@ -43,7 +48,7 @@ func (d *Dispatcher) logSettled(ctx context.Context, a *outbox.Attempt, before m
 	case outbox.Died:
 		level = slog.LevelError
 	case outbox.Done, outbox.Cancelled:
-		if before.times == 0 && !d.logAll.Load() {
+		if before.times == 0 && !d.logAll.Load() && !ofNobody(a.Delivery.Lane) {
 			return
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"countersign/outbox"
+	"countersign/outbox/store"
 	"countersign/relay/registry"
 	"countersign/relay/send"
 )
@@ -64,7 +66,7 @@ func (b *book) settled(t *testing.T, since time.Time) (lines []string) {
 
 // TestLogOfDeliveries: each failure has a line, and so has the first delivery that the endpoint
 // accepts after them, which says how many there were and since when; another that is accepted has
-// one only where all are asked for.
+// one only where all are asked for, or where it tells of nobody and has no history.
 func TestLogOfDeliveries(t *testing.T) {
 	t.Parallel()
 	var b book
@@ -81,7 +83,16 @@ func TestLogOfDeliveries(t *testing.T) {
 		code.Store(int64(answer))
 		want = append(want, lines...)
 		done := g.counted("relay_attempt_reasons_total", read(&send.Answer{Code: answer}, nil).reason) + 1
-		g.owe(who)
+		if who == nobody {
+			g.update(func(tx *store.Tx) error {
+				return g.outbox.Put(tx, outbox.Delivery{
+					Endpoint: "a", Lane: "/b", Sequence: 1, WebhookID: "evt_b", Type: "endpoint.disabled", Format: "standard",
+					Owed: g.clock.now(), Received: g.clock.now(), Body: []byte("{}"),
+				})
+			})
+		} else {
+			g.owe(who)
+		}
 		eventually(t, who+" is tried", func() bool {
 			return g.counted("relay_attempt_reasons_total", read(&send.Answer{Code: answer}, nil).reason) == done
 		})
@@ -100,7 +111,11 @@ func TestLogOfDeliveries(t *testing.T) {
 	tell("fay", 200, "INFO done")
 	g.dispatcher.LogAll(false)
 	tell("gil", 200)
+	tell(nobody, 200, "INFO done")
 }
+
+// nobody is told of by an operational webhook.
+const nobody = "nobody"
 
 // TestLogAfterARestart: what had failed when the gateway stopped counts.
 func TestLogAfterARestart(t *testing.T) {
