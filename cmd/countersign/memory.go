@@ -31,24 +31,27 @@ const (
 	leastGrowth = 30
 )
 
-// At saturation that would be five collections a second or more. So where garbage comes fast there
-// may be more of it: as much as comes in busyFor, within bounds that leave a gateway at saturation
-// below 128 MiB, and give way where much lives. It halves what the collector costs an event. It is
-// memory for as long as it is busy: what comes slower is collected as before, and after a burst ease
-// gives it back. A machine or cgroup with less than roomy memory is not asked for it.
+// At saturation that would be five collections a second or more. So where garbage has come fast for a
+// while there may be more of it: as much as comes in busyFor, within bounds that leave a gateway at
+// saturation below 128 MiB, and none more where much lives, for a thousand endpoints are busy too. It
+// halves what the collector costs an event. It is memory for as long as it is busy: what comes slower
+// is collected as before, and after a burst ease gives it back. A machine or cgroup with less than
+// roomy memory is not asked for it.
 const (
-	busyFor     = 400 * time.Millisecond
-	busyInAll   = 104 << 20 // bytes of the living and of garbage
-	busyGarbage = 136 << 20 // bytes, from which the living count twice: they come with stacks and buffers
-	roomy       = 512 << 20 // bytes
+	busyFor   = 400 * time.Millisecond
+	busyAfter = time.Second // of collections that come in twice that at most: a start is none
+	busyInAll = 104 << 20   // bytes of the living and of garbage
+	busyLive  = 44 << 20    // bytes of the living: each that is missing to it may be four of garbage
+	roomy     = 512 << 20   // bytes
 )
 
 // collector sets, after each collection, how much the heap may grow until the next.
 type collector struct {
 	read    []metrics.Sample
-	busy    bool // more garbage is allowed where it comes fast
-	last    time.Time
-	made    uint64 // bytes allocated until then
+	busy    bool      // more garbage is allowed where it comes fast
+	last    time.Time // of the last collection
+	made    uint64    // bytes allocated until then
+	since   time.Time // since when it has come fast; zero: it does not
 	percent atomic.Int64
 	over    atomic.Bool
 }
@@ -86,12 +89,24 @@ func (c *collector) adjust() {
 	for i := range c.read[1:] {
 		used += c.read[1+i].Value.Uint64()
 	}
-	now, soon := time.Now(), uint64(0)
-	if c.busy {
-		soon = uint64(float64(made-c.made) * float64(busyFor) / float64(max(now.Sub(c.last), time.Millisecond)))
-	}
+	c.set(growth(used, c.soon(made, time.Now())))
+}
+
+// soon is how much is made in busyFor, of so many bytes that have been made until now; 0: it has not
+// come fast for long enough, or there is too little memory.
+func (c *collector) soon(made uint64, now time.Time) uint64 {
+	last, took, came := c.last, now.Sub(c.last), made-c.made
 	c.last, c.made = now, made
-	c.set(growth(used, soon))
+	switch {
+	case !c.busy || took > 2*busyFor:
+		c.since = time.Time{}
+	case c.since.IsZero():
+		c.since = last
+	}
+	if c.since.IsZero() || now.Sub(c.since) < busyAfter {
+		return 0
+	}
+	return uint64(float64(came) * float64(busyFor) / float64(max(took, time.Millisecond)))
 }
 
 func (c *collector) set(percent int) {
@@ -139,7 +154,7 @@ func growth(live, soon uint64) int {
 		return mostPercent
 	}
 	garbage := min(mostGarbage, mostInAll-min(mostInAll, live), live*mostPercent/100)
-	more := min(busyInAll-min(busyInAll, live), busyGarbage-min(busyGarbage, 2*live), soon)
+	more := min(busyInAll-min(busyInAll, live), 4*(busyLive-min(busyLive, live)), soon)
 	return int(max(leastGrowth, max(garbage, more)*100/live))
 }
 

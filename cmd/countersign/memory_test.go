@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 )
 
 // TestGrowth: a small heap may grow fourfold, a large one to a bound, and a very large one by a
@@ -36,12 +37,40 @@ func TestGrowthWhereItIsBusy(t *testing.T) {
 	f(20, 1000, 84) // 104 in all
 	f(4, 60, 60)
 	f(4, 1000, 100)
-	f(32, 1000, 72)
-	f(40, 1000, 56) // each that lives more is two of garbage less
-	f(50, 1000, 36)
-	f(60, 1000, 18) // as if it were not busy
-	f(60, 0, 18)
+	f(24, 1000, 80)
+	f(30, 1000, 56) // each that lives more is four of garbage less
+	f(38, 1000, 24)
+	f(40, 1000, 16) // as if it were not busy
+	f(40, 0, 16)
 	f(200, 1000, 60)
+}
+
+// TestSoon: garbage comes fast when it has for a second, at the rate at which it came last.
+func TestSoon(t *testing.T) {
+	const ms, mib = time.Millisecond, 1 << 20
+	now, made := time.Now(), uint64(0)
+	c := &collector{busy: true, last: now}
+	f := func(after time.Duration, more, want uint64) {
+		t.Helper()
+		now, made = now.Add(after), made+more*mib
+		if got := c.soon(made, now); got != want*mib {
+			t.Errorf("%d MiB within %v: %d are to come, want %d", more, after, got/mib, want)
+		}
+	}
+	f(200*ms, 40, 0)
+	f(200*ms, 40, 0)
+	f(400*ms, 40, 0)
+	f(200*ms, 40, 80)
+	f(400*ms, 80, 80)
+	f(800*ms, 80, 40)
+	f(100*ms, 10, 40)
+	f(900*ms, 80, 0) // it is not busy any more
+	f(200*ms, 40, 0)
+	f(800*ms, 40, 20)
+	f(0, 0, 0)
+	c.busy = false
+	f(200*ms, 40, 0)
+	f(800*ms, 40, 0)
 }
 
 // TestBusyCollector: it is the process's own garbage that makes it busy, and no longer than it comes;
