@@ -31,7 +31,7 @@ func BenchmarkAttempt(b *testing.B) {
 				s.turns.begin(&j.d)
 				s.mu.Unlock()
 				started, by := g.clock.now(), s.setup.Load()
-				h, err := sign(by.Endpoint, s.ring(started), &j.d, started)
+				h, err := sign(by.Endpoint, s.keys(), &j.d, started)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -29,7 +29,7 @@ func (s *sender) remake(ctx context.Context, d *outbox.Delivery, cause error, at
 		s.settle(ctx, &out, now)
 		return true
 	}
-	if _, err := sign(s.setup.Load().Endpoint, s.ring(at), &anew, at); err != nil {
+	if _, err := sign(s.setup.Load().Endpoint, s.keys(), &anew, at); err != nil {
 		return false // no key signs anything today
 	}
 	out.Delivery, out.Remade, out.Outcome, out.Reason, out.Retry = anew, true, outbox.Retry, reasonAnew, at
