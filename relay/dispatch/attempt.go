@@ -107,7 +107,9 @@ func sign(e *registry.Endpoint, keys []registry.Key, d *outbox.Delivery, now tim
 			ring = append(ring, k.Key)
 		}
 	}
-	if err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, ring); err != nil {
+	err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, ring)
+	clear(h.keys[:]) // what is under way leads to no key
+	if err != nil {
 		return nil, err
 	}
 	return h.Header, nil
