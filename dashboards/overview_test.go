@@ -92,6 +92,11 @@ func storageRow() row {
 			queries:     []query{{`sum by (instance) (rate(countersign_store_commit_group_size_sum[$__rate_interval])) / sum by (instance) (rate(countersign_store_commit_group_size_count[$__rate_interval]))`, "{{instance}}"}},
 		},
 		{
+			title: "Records written", unit: "wps",
+			description: "Records put into the file, and taken out of it. What one callback comes to is this divided by the callbacks.",
+			queries:     []query{{`sum by (what) (rate(countersign_store_records_written_total[$__rate_interval]))`, "{{what}}"}},
+		},
+		{
 			title: "Commit failures and settle retries", unit: "ops", alert: "CountersignSettleRetries",
 			description: "full: new callbacks are refused. io: the process stops. Settle retries: outcomes of attempts that wait to be written.",
 			queries: []query{

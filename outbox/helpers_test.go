@@ -18,7 +18,7 @@ import (
 
 // fastDir is a directory in memory where there is one: these tests commit often and are not about
 // the disk.
-func fastDir(t *testing.T) string {
+func fastDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "countersign")
 	if err != nil {
@@ -36,7 +36,7 @@ type rig struct {
 	stop func() error
 }
 
-func startRig(t *testing.T, so store.Options, o Options, endpoints ...Endpoint) *rig {
+func startRig(t testing.TB, so store.Options, o Options, endpoints ...Endpoint) *rig {
 	t.Helper()
 	if so.Dir == "" {
 		so.Dir = fastDir(t)
@@ -73,19 +73,19 @@ func (r *rig) again(t *testing.T, endpoints ...Endpoint) *rig {
 	return startRig(t, store.Options{Dir: filepath.Dir(r.s.Path())}, Options{Now: r.o.Now, Settled: r.o.Settled}, endpoints...)
 }
 
-func (r *rig) update(t *testing.T, fn func(*store.Tx) error) {
+func (r *rig) update(t testing.TB, fn func(*store.Tx) error) {
 	t.Helper()
 	if err := r.s.Update(context.Background(), fn); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (r *rig) put(t *testing.T, ds ...Delivery) {
+func (r *rig) put(t testing.TB, ds ...Delivery) {
 	t.Helper()
 	r.update(t, func(tx *store.Tx) error { return r.Put(tx, ds...) })
 }
 
-func (r *rig) flush(t *testing.T) {
+func (r *rig) flush(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -95,14 +95,14 @@ func (r *rig) flush(t *testing.T) {
 }
 
 // settle ends an attempt and waits for the disk.
-func (r *rig) settle(t *testing.T, as ...Attempt) {
+func (r *rig) settle(t testing.TB, as ...Attempt) {
 	t.Helper()
 	r.Settle(as...)
 	r.flush(t)
 }
 
 // claim returns the sequences claimed, in order.
-func (r *rig) claim(t *testing.T, endpoint string, n int) []Delivery {
+func (r *rig) claim(t testing.TB, endpoint string, n int) []Delivery {
 	t.Helper()
 	ds, _, err := r.Claim(endpoint, Turn{Max: n, Failed: n})
 	if err != nil {

@@ -55,6 +55,7 @@ type rig struct {
 	settled func(ctx context.Context, acked int64) error
 	end     func() error // of all of it
 	profile func(ctx context.Context, seconds int) ([]byte, error)
+	metrics func(ctx context.Context) ([]byte, error) // nil: it has none
 }
 
 // readInstead has a partner read other bodies than ours.
@@ -105,6 +106,15 @@ func (c *benchCmd) one(ctx context.Context, with func(context.Context, string, i
 	written, err := writtenBy(r.pid)
 	if err != nil {
 		return f, err
+	}
+	if r.metrics != nil {
+		text, err := r.metrics(ctx)
+		if err != nil {
+			return f, err
+		}
+		records, _ := sumOf(text, "countersign_store_records_written_total")
+		commits, _ := sumOf(text, "countersign_store_commit_group_size_count")
+		f.records, f.commit = records/float64(fired.Acked), float64(fired.Acked)/commits
 	}
 	f.acked, f.delivered, f.badlySigned = fired.Acked, r.partner.accepted.Load(), r.partner.badlySigned.Load()
 	if f.acked == 0 || f.delivered < f.acked {
@@ -162,6 +172,10 @@ func (c *benchCmd) gatewayRig(ctx context.Context, name string, endpoints int) (
 	r.profile = func(ctx context.Context, seconds int) (b []byte, err error) {
 		err = g.call(ctx, http.MethodGet, fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds), "", &b)
 		return b, err
+	}
+	r.metrics = func(ctx context.Context) ([]byte, error) {
+		_, text, err := get(ctx, g.control+"/metrics")
+		return text, err
 	}
 	r.end = func() error {
 		_, err := g.stop()

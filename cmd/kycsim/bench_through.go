@@ -37,6 +37,8 @@ type worked struct {
 	ackedPerSecond   float64
 	cpu              float64 // µs of the process for each event
 	written          float64 // KiB for each event
+	records          float64 // put into the file, or deleted, for each event
+	commit           float64 // events for each commit
 	p50, p99         float64 // ms from before the callback is sent until the webhook is there
 	top, idle        memory
 	badlySigned      int64
@@ -51,6 +53,8 @@ func (f *worked) and(g worked) {
 	mean(&f.ackedPerSecond, g.ackedPerSecond)
 	mean(&f.cpu, g.cpu)
 	mean(&f.written, g.written)
+	mean(&f.records, g.records)
+	mean(&f.commit, g.commit)
 	mean(&f.p50, g.p50)
 	mean(&f.p99, g.p99)
 	f.top.anon, f.top.file, f.idle.anon = max(f.top.anon, g.top.anon), max(f.top.file, g.top.file), max(f.idle.anon, g.idle.anon)
@@ -103,6 +107,8 @@ func (c *benchCmd) endToEnd(ctx context.Context) ([]row, error) {
 		shown("b", "acknowledged meanwhile", ours.ackedPerSecond, "/s"),
 		shown("b", "callback to webhook, p50", ours.p50, "ms").against(bare.p50),
 		atMost("b", "written to disk", ours.written, maxWritten, "KiB/event", number(bare.written)+" by the bare work"),
+		shown("b", "records put or deleted", ours.records, "/event"),
+		shown("b", "events for each commit", ours.commit, ""),
 		atMost("b", "anonymous memory, saturated", mib(ours.top.anon), maxAnonMiB, "MiB", ""),
 		shown("b", "mapped file pages, saturated", mib(ours.top.file), "MiB"),
 		atMost("b", "anonymous memory, idle", mib(ours.idle.anon), maxIdleMiB, "MiB", ""),
@@ -126,6 +132,8 @@ func (c *benchCmd) latency(ctx context.Context) ([]row, error) {
 		shown("c", "events", float64(ours.acked), ""),
 		atMost("c", "callback to webhook, p50", ours.p50, bare.p50+maxLater, "ms", number(bare.p50)+" by the bare work"),
 		atMost("c", "callback to webhook, p99", ours.p99, bare.p99*maxTail, "ms", number(bare.p99)+" by the bare work"),
+		shown("c", "events for each commit", ours.commit, ""),
+		shown("c", "written to disk", ours.written, "KiB/event").against(bare.written),
 		shown("c", "CPU of the gateway", ours.cpu, "µs/event").against(bare.cpu),
 	}, nil
 }
@@ -142,6 +150,8 @@ func (c *benchCmd) steady(ctx context.Context) ([]row, error) {
 		atMost("f", "CPU against the bare work "+at, ours.cpu/bare.cpu, maxSteadyCPU, "×", ""),
 		shown("f", "callback to webhook "+at+", p50", ours.p50, "ms").against(bare.p50),
 		shown("f", "callback to webhook "+at+", p99", ours.p99, "ms").against(bare.p99),
+		shown("f", "events for each commit "+at, ours.commit, ""),
+		shown("f", "written to disk "+at, ours.written, "KiB/event").against(bare.written),
 		shown("f", "delivered "+at, ours.perSecond, "/s").against(bare.perSecond),
 	}, nil
 }

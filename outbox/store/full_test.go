@@ -298,7 +298,7 @@ func TestReserveIsAllocated(t *testing.T) {
 	f()
 	body := strings.Repeat("x", 100_000)
 	for i := range 60 {
-		if _, err := s.try([]*op{{fn: put(fmt.Sprint("k", i), body)}}); err != nil {
+		if _, _, err := s.try([]*op{{fn: put(fmt.Sprint("k", i), body)}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -118,7 +118,7 @@ func examined(path string) error {
 	return err
 }
 
-func mustOpen(t *testing.T, o Options) *Store {
+func mustOpen(t testing.TB, o Options) *Store {
 	t.Helper()
 	if o.Dir == "" {
 		o.Dir = fastDir(t)
@@ -132,7 +132,7 @@ func mustOpen(t *testing.T, o Options) *Store {
 
 // start opens a store and runs it until the test ends or stop is called, which returns what Run and
 // Close say.
-func start(t *testing.T, o Options) (s *Store, stop func() (run, closed error)) {
+func start(t testing.TB, o Options) (s *Store, stop func() (run, closed error)) {
 	t.Helper()
 	s = mustOpen(t, o)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -149,7 +149,7 @@ func start(t *testing.T, o Options) (s *Store, stop func() (run, closed error)) 
 
 // fastDir is a directory in memory where there is one: for tests that commit often and are not
 // about the disk.
-func fastDir(t *testing.T) string {
+func fastDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "countersign")
 	if err != nil {

@@ -12,6 +12,8 @@ type metrics struct {
 	group    prometheus.Histogram
 	failures *prometheus.CounterVec
 	free     prometheus.Gauge
+	puts     prometheus.Counter // of records
+	deletes  prometheus.Counter
 
 	compactions *prometheus.CounterVec
 	pause       prometheus.Gauge
@@ -19,7 +21,11 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	f := promauto.With(r)
+	records := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "store_records_written_total", Help: "Records put into the file or taken out of it, by what was done: put or delete.",
+	}, []string{"what"})
 	m := &metrics{
+		puts: records.WithLabelValues("put"), deletes: records.WithLabelValues("delete"),
 		commits: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "store_commit_seconds", Help: "Time of one group commit: its functions, both flushes and the answers.",
 			Buckets:                     []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
@@ -85,9 +91,11 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	return m
 }
 
-func (m *metrics) committed(n int, took time.Duration) {
+func (m *metrics) committed(n int, tx *Tx, took time.Duration) {
 	m.commits.Observe(took.Seconds())
 	m.group.Observe(float64(n))
+	m.puts.Add(float64(tx.puts))
+	m.deletes.Add(float64(tx.deletes))
 }
 
 var shortDesc = prometheus.NewDesc("store_short", "1 while there is too little room, by what is short: disk, size (storage.max_size), owed (it will be needed for what has been taken), commit (the last one found none).",

@@ -290,14 +290,14 @@ func (s *Store) commit(group []*op) error {
 	ackEarly(group)
 	for len(group) > 0 {
 		started := time.Now()
-		bad, err := s.try(group)
+		bad, tx, err := s.try(group)
 		switch {
 		case bad >= 0:
 			group[bad].answer(err)
 			group = append(group[:bad:bad], group[bad+1:]...)
 			continue
 		case err == nil:
-			s.m.committed(len(group), time.Since(started))
+			s.m.committed(len(group), tx, time.Since(started))
 			s.allocate(false)
 			s.measure()
 		case errors.Is(err, ErrFull):
@@ -320,37 +320,37 @@ func (s *Store) commit(group []*op) error {
 
 // try returns the index of the function that failed, or -1 and the outcome of the commit: nil,
 // ErrFull or ErrUnknown.
-func (s *Store) try(group []*op) (bad int, err error) {
+func (s *Store) try(group []*op) (bad int, tx *Tx, err error) {
 	bare, err := s.db.Begin(true)
 	if err != nil {
-		return -1, fmt.Errorf("%w: %w", ErrUnknown, err)
+		return -1, nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	left := sums{of: s.sums.of}
-	tx := &Tx{bolt: bare, sums: &left, noting: len(s.copies) > 0}
+	tx = &Tx{bolt: bare, sums: &left, noting: len(s.copies) > 0}
 	for i, o := range group {
 		if err := protect(o.fn, tx); err != nil {
 			if rerr := bare.Rollback(); rerr != nil {
-				return -1, fmt.Errorf("%w: %w", ErrUnknown, rerr)
+				return -1, nil, fmt.Errorf("%w: %w", ErrUnknown, rerr)
 			}
-			return i, err
+			return i, nil, err
 		}
 	}
 	if err := left.keep(tx); err != nil {
 		_ = bare.Rollback() // nothing has been written
-		return -1, fmt.Errorf("%w: %w", ErrUnknown, err)
+		return -1, nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	if err := finished(bare); errors.Is(err, errPanicked) {
-		return -1, err // and not rolled back: whatever it did may panic again
+		return -1, nil, err // and not rolled back: whatever it did may panic again
 	} else if err != nil {
 		_ = bare.Rollback() // bbolt has done so already; harmless
-		return -1, outcome(err, bare.Stats(), s.blind)
+		return -1, nil, outcome(err, bare.Stats(), s.blind)
 	}
 	s.blind = s.blind || !counted(bare.Stats())
 	s.sums.of = left.of
 	for _, n := range s.copies {
 		n.add(tx.noted)
 	}
-	return -1, nil
+	return -1, tx, nil
 }
 
 // Found is what the examination before the opening has found; nil: the file was closed cleanly and

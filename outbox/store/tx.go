@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -12,9 +13,13 @@ import (
 // ends, and must not be changed.
 type Tx struct {
 	bolt *bolt.Tx
-	sums *sums // of a write transaction: what it will leave; nil: it only reads
+	open [buckets + 1]*bolt.Bucket // those that have been asked for: bbolt makes one anew each time, of a name
+	sums *sums                     // of a write transaction: what it will leave; nil: it only reads
 
-	looked int      // see Looked
+	looked  int // see Looked
+	puts    int // records written
+	deletes int // records taken away, or not there to begin with
+
 	noting bool     // somebody copies the file
 	noted  []string // see note
 }
@@ -33,8 +38,12 @@ type Bucket struct {
 
 // Bucket returns a bucket.
 func (tx *Tx) Bucket(n Name) Bucket {
-	b := tx.bolt.Bucket([]byte(n.String()))
-	b.FillPercent = n.fill()
+	b := tx.open[n]
+	if b == nil {
+		b = tx.bolt.Bucket([]byte(n.String()))
+		b.FillPercent = n.fill()
+		tx.open[n] = b
+	}
 	return Bucket{tx, b, n}
 }
 
@@ -80,6 +89,7 @@ func (b Bucket) PutRecord(key, record []byte) error {
 // putAsIs writes a record with the head that it has.
 func (b Bucket) putAsIs(key, record []byte) error {
 	b.tx.note(b.name, key)
+	b.tx.puts++
 	b.tx.sums.move(b.name, b.bolt.Get(key), record)
 	if err := b.bolt.Put(key, record); err != nil {
 		return fmt.Errorf("bucket %s: %w", b.name, err)
@@ -90,8 +100,14 @@ func (b Bucket) putAsIs(key, record []byte) error {
 // Delete takes a record away. It is no error if there is none.
 func (b Bucket) Delete(key []byte) error {
 	b.tx.note(b.name, key)
-	b.tx.sums.move(b.name, b.bolt.Get(key), nil)
-	if err := b.bolt.Delete(key); err != nil {
+	b.tx.deletes++
+	c := b.bolt.Cursor() // one search for both, what is there and its end: BenchmarkDelete
+	k, v := c.Seek(key)
+	if !bytes.Equal(k, key) {
+		return nil
+	}
+	b.tx.sums.move(b.name, v, nil)
+	if err := c.Delete(); err != nil {
 		return fmt.Errorf("bucket %s: %w", b.name, err)
 	}
 	return nil
