@@ -155,7 +155,7 @@ func growth(live, soon uint64) int {
 	}
 	garbage := min(mostGarbage, mostInAll-min(mostInAll, live), live*mostPercent/100)
 	more := min(busyInAll-min(busyInAll, live), 4*(busyLive-min(busyLive, live)), soon)
-	return int(max(leastGrowth, max(garbage, more)*100/live))
+	return int(max(leastGrowth, max(garbage, more)*100/live)) //nolint:gosec // more than busyInAll times a hundred it is not
 }
 
 // limitMemory bounds the heap by the cgroup that is found below root, if there is one: without it

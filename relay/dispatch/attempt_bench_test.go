@@ -16,7 +16,7 @@ func BenchmarkAttempt(b *testing.B) {
 	f := func(name string, logAll bool) {
 		b.Run(name, func(b *testing.B) {
 			g := newRigOf(b, func(*rig, http.ResponseWriter, *http.Request) {}, func(e *registry.Endpoint) { e.Concurrency = 64 }, func(o *Options) {
-				o.Logger, o.LogAll = slog.New(slog.NewJSONHandler(io.Discard, nil)), logAll
+				o.Logger, o.LogAll = slog.New(slog.NewJSONHandler(io.MultiWriter(), nil)), logAll
 			})
 			s := g.fromMemory()
 			g.oweBatch(0, 1)

@@ -29,7 +29,7 @@ func TestNothingIsLeftWaiting(t *testing.T) {
 			for was := most.Load(); now > was && !most.CompareAndSwap(was, now); was = most.Load() {
 			}
 			select {
-			case <-time.After(rand.N(time.Millisecond)): //nolint:gosec // any will do
+			case <-time.After(rand.N(time.Millisecond)):
 			case <-ctx.Done():
 			}
 			return answer(asked.Add(1))
