@@ -10,8 +10,8 @@ import (
 )
 
 // LogAll has a line written for each delivery that is accepted, too. Else only failures have one, and
-// the first success of an endpoint after them, and operational webhooks: the history has every attempt, and a line for each
-// costs more than to count it (BenchmarkAttempt).
+// the first success of an endpoint after them, and operational webhooks: the history has every
+// attempt, and a line for each costs more than to count it (BenchmarkAttempt).
 func (d *Dispatcher) LogAll(all bool) { d.logAll.Store(all) }
 
 // ofNobody reports whether a lane is no subject's. Of what is delivered there, operational webhooks,
