@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -25,14 +24,14 @@ const TriggerHeader = "Countersign-Trigger"
 // admit decides on everything that needs no body.
 func (in *Ingress) admit(ctx *fasthttp.RequestCtx) (*source, *refusal) {
 	h := &ctx.Request.Header
-	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
-	rest, ok := strings.CutPrefix(path, pathPrefix)
-	if strings.ContainsAny(path, "%\\") || strings.Contains(path, "//") || hasDotSegment(path) || !strings.HasPrefix(path, "/") {
+	path, _, _ := bytes.Cut(h.RequestURI(), []byte{'?'})
+	rest, ok := bytes.CutPrefix(path, []byte(pathPrefix))
+	if tricky(path) {
 		return nil, refuse(badRequest, errors.New("path with encoded, doubled or dot segments"))
 	}
-	name, token, hasToken := strings.Cut(strings.TrimSuffix(rest, "/"), "/") // one slash at the end is forgiven
-	now := in.set.Load()                                                     // this request sees no other
-	src := now.sources[name]
+	name, token, hasToken := bytes.Cut(bytes.TrimSuffix(rest, []byte{'/'}), []byte{'/'}) // one slash at the end is forgiven
+	now := in.set.Load()                                                                 // this request sees no other
+	src := now.sources[string(name)]
 	if !ok || src == nil || src.Adapter.Stream != nil || !src.tokenFits(token, hasToken) {
 		return nil, refuse(unknownSource, errors.New("no such source, or not its token"))
 	}
@@ -88,37 +87,71 @@ func sentHeaders(raw []byte) (s sent) {
 	if credulous {
 		return sent{lengths: 1}
 	}
-	for line := range bytes.SplitSeq(raw, []byte{'\n'}) {
-		name, _, _ := bytes.Cut(line, []byte{':'})
-		switch {
-		case len(line) > 0 && (line[0] == ' ' || line[0] == '\t'):
-			s.folded = true
-		case bytes.EqualFold(name, []byte("Content-Length")):
-			s.lengths++
-		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
-			s.transfer++
-		case bytes.EqualFold(name, []byte("Content-Type")):
-			s.types++
-		case bytes.EqualFold(name, []byte("Content-Encoding")):
-			s.encodings++
-		default:
-			s.misnamed = s.misnamed || bytes.ContainsAny(name, " \t(){}[]<>@,;\\\"/?=") // fasthttp has refused what is stranger
+	for more := true; more; {
+		var line []byte
+		if line, raw, more = bytes.Cut(raw, []byte{'\n'}); len(line) > 0 {
+			s.line(line)
 		}
 	}
 	return s
 }
 
-func hasDotSegment(path string) bool {
-	for seg := range strings.SplitSeq(path, "/") {
-		if seg == "." || seg == ".." {
-			return true
+// line counts one line, which is not empty. Only what begins like a header that is counted is compared with it.
+func (s *sent) line(line []byte) {
+	name, _, _ := bytes.Cut(line, []byte{':'})
+	switch first := line[0] | 0x20; {
+	case line[0] == ' ' || line[0] == '\t':
+		s.folded = true
+	case first == 't' && bytes.EqualFold(name, []byte("Transfer-Encoding")):
+		s.transfer++
+	case first == 'c' && bytes.EqualFold(name, []byte("Content-Length")):
+		s.lengths++
+	case first == 'c' && bytes.EqualFold(name, []byte("Content-Type")):
+		s.types++
+	case first == 'c' && bytes.EqualFold(name, []byte("Content-Encoding")):
+		s.encodings++
+	default:
+		for _, c := range name {
+			s.misnamed = s.misnamed || noToken[c]
 		}
 	}
-	return false
+}
+
+// noToken are the bytes that stand in no header's name; fasthttp has refused what is stranger.
+var noToken = func() (no [256]bool) {
+	for _, c := range []byte(" \t(){}[]<>@,;\\\"/?=") {
+		no[c] = true
+	}
+	return no
+}()
+
+// tricky reports a path that might mean another one to a proxy: with encoded, doubled or dot
+// segments.
+func tricky(path []byte) bool {
+	if len(path) == 0 || path[0] != '/' {
+		return true
+	}
+	for from := 1; ; {
+		n := bytes.IndexByte(path[from:], '/')
+		segment := path[from:]
+		if n >= 0 {
+			segment = segment[:n]
+		}
+		switch {
+		case bytes.IndexByte(segment, '%') >= 0 || bytes.IndexByte(segment, '\\') >= 0,
+			len(segment) == 1 && segment[0] == '.', len(segment) == 2 && segment[0] == '.' && segment[1] == '.':
+			return true
+		case n < 0:
+			return false
+		case n == 0:
+			return true
+		}
+		from += n + 1
+	}
 }
 
 // tokenFits compares in constant time. A source without a token takes no further segment.
-func (s *source) tokenFits(token string, has bool) bool {
+func (s *source) tokenFits(token []byte, has bool) bool {
 	if len(s.Token) == 0 {
 		return !has
 	}

@@ -6,7 +6,6 @@ import (
 	"math/bits"
 	"net/netip"
 	"sync"
-	"time"
 )
 
 // bodies is the one budget of memory for all bodies that are on their way, with a share for each
@@ -51,6 +50,8 @@ type flight struct {
 	conn *conn
 	room *room // what has come
 
+	header header
+
 	// Guarded by the lock of bodies.
 	held       int64
 	gone       bool    // it gave way
@@ -59,15 +60,18 @@ type flight struct {
 
 var flights = sync.Pool{New: func() any { return new(flight) }}
 
-// start begins to count a body.
+// start begins a flight. It is counted once it holds something: as long as it does not, nobody can
+// gain by its giving way.
 func (b *bodies) start(src *source, from netip.Addr, c *conn) *flight {
 	f := flights.Get().(*flight) //nolint:forcetypeassert // the pool holds nothing else
 	*f = flight{src: src, from: block(from), conn: c}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	return f
+}
+
+// fly puts a flight into the ring. It is called with the lock held.
+func (b *bodies) fly(f *flight) {
 	f.next, f.prev = b.head.next, &b.head
 	f.next.prev, f.prev.next = f, f
-	return f
 }
 
 // end gives back what a body held.
@@ -132,6 +136,9 @@ func (b *bodies) take(f *flight, n int64) bool {
 		case b.addresses[f.from]+n > b.perAddress:
 			among = func(o *flight) bool { return o.from == f.from }
 		default:
+			if f.held == 0 {
+				b.fly(f)
+			}
 			f.held += n
 			b.held += n
 			f.src.tally.held += n
@@ -174,7 +181,7 @@ func (b *bodies) giveWay(f *flight) {
 	b.land(f)
 	b.release(f)
 	b.cut()
-	f.conn.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck,gosec // its reader finds out
+	f.conn.wake()
 }
 
 func (b *bodies) holds() float64 {

@@ -30,7 +30,7 @@ func refuse(v verdict, err error) *refusal { return &refusal{v, err} }
 
 // contain keeps a panic from taking the process down: fasthttp does not.
 func (in *Ingress) contain(ctx *fasthttp.RequestCtx) {
-	started := time.Now()
+	started := elapsed()
 	in.busy.Add(1)
 	defer in.busy.Add(-1)
 	var src *source
@@ -75,7 +75,7 @@ func expects(h *fasthttp.RequestHeader) (none fasthttp.RequestConfig) {
 // expected decides on a request whose sender waits with the body until it is wanted: whoever is
 // refused need not send it.
 func (in *Ingress) expected(ctx *fasthttp.RequestCtx) (status int) {
-	started := time.Now()
+	started := elapsed()
 	var src *source
 	defer func() {
 		if p := recover(); p != nil {
@@ -94,7 +94,7 @@ func (in *Ingress) expected(ctx *fasthttp.RequestCtx) (status int) {
 	return r.verdict.status()
 }
 
-func (in *Ingress) panicked(ctx *fasthttp.RequestCtx, src *source, started time.Time, p any) {
+func (in *Ingress) panicked(ctx *fasthttp.RequestCtx, src *source, started int64, p any) {
 	in.o.Logger.Error("ingress_panic", "panic", printable(p), "stack", string(debug.Stack()))
 	last(ctx)
 	in.answer(ctx, src, started, refuse(panicked, nil), nil)
@@ -110,7 +110,7 @@ func printable(p any) string {
 }
 
 // answer is the only place that answers.
-func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Time, r *refusal, reply []byte) {
+func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started int64, r *refusal, reply []byte) {
 	v := accepted
 	if r != nil {
 		v = r.verdict
@@ -139,9 +139,10 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started time.Ti
 	if in.draining.Load() {
 		ctx.SetConnectionClose()
 	}
-	ours(ctx.Conn()).answered(v.taken())
+	now := elapsed()
+	ours(ctx.Conn()).answered(v.taken(), now)
 	to.callbacks[v].Inc()
-	in.m.latency.Observe(time.Since(started).Seconds())
+	in.m.latency.Observe(time.Duration(now - started).Seconds())
 	if !v.taken() || v == quarantined {
 		in.logRefused(ctx, src, to, r)
 	}
@@ -176,7 +177,7 @@ func (in *Ingress) malformed(ctx *fasthttp.RequestCtx, err error) {
 		ours(ctx.Conn()).hurried = true
 	}
 	last(ctx)
-	in.answer(ctx, nil, time.Now(), refuse(v, errors.New("not a readable HTTP request")), nil)
+	in.answer(ctx, nil, elapsed(), refuse(v, errors.New("not a readable HTTP request")), nil)
 }
 
 // body reads what comes, in a flight that is the caller's to end.
@@ -219,16 +220,16 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 		return nil, r
 	}
 	now := in.o.Now()
-	h := header{&ctx.Request.Header}
-	wait, cancel := context.WithTimeout(context.Background(), in.o.AppendTimeout)
-	defer cancel()
+	h := &f.header
+	h.h = &ctx.Request.Header
+	wait := in.waits.begin()
 	if err := src.verify(wait, h, b, now, c.client); err != nil {
 		return nil, refuse(ofSignature(err), err)
 	}
 	if src.keyed && !src.limit.Allow() {
 		return nil, refuse(tooFast, nil)
 	}
-	m := &message{src: src, h: h, body: b, now: now, client: c.client}
+	m := &message{src: src, h: h, body: b, now: now, client: c.client, owned: true}
 	m.res, m.err = src.Adapter.Translate(h, b, src.Options)
 	return in.take(wait, m)
 }
@@ -312,7 +313,7 @@ func (s *source) address(u *kyc.Update) error {
 	return nil
 }
 
-func (s *source) check(u kyc.Update) kyc.Check {
+func (s *source) check(u *kyc.Update) kyc.Check {
 	if c, ok := s.Checks[u.Verification.Workflow]; ok {
 		return c
 	}
@@ -339,14 +340,24 @@ func traceparent(h signing.Header) string {
 	return strings.Clone(v[0])
 }
 
-// header shows fasthttp's headers to schemes and adapters. Its strings are copies.
-type header struct{ h *fasthttp.RequestHeader }
+// header shows fasthttp's headers to schemes and adapters. Its strings are copies; the lists they
+// stand in may be used again once the callback is answered.
+type header struct {
+	h     *fasthttp.RequestHeader
+	alone [4]string // headers that stand once, as nearly all do: their lists
+	used  int
+}
 
 // Values implements signing.Header.
-func (h header) Values(name string) []string {
+func (h *header) Values(name string) []string {
 	all := h.h.PeekAll(name)
 	if len(all) == 0 {
 		return nil
+	}
+	if len(all) == 1 && h.used < len(h.alone) {
+		h.alone[h.used] = string(all[0])
+		h.used++
+		return h.alone[h.used-1 : h.used : h.used]
 	}
 	vs := make([]string, len(all))
 	for i, v := range all {
@@ -356,7 +367,7 @@ func (h header) Values(name string) []string {
 }
 
 // Set implements signing.Header.
-func (h header) Set(name, value string) { h.h.Set(name, value) }
+func (h *header) Set(name, value string) { h.h.Set(name, value) }
 
 // Add implements signing.Header.
-func (h header) Add(name, value string) { h.h.Add(name, value) }
+func (h *header) Add(name, value string) { h.h.Add(name, value) }

@@ -71,7 +71,7 @@ type Options struct {
 	Metrics        prometheus.Registerer
 	Now            func() time.Time
 	ReadTimeout    time.Duration // of one request, headers and body; 0: 10 s
-	AppendTimeout  time.Duration // after which a callback is answered 503; 0: 2 s, for providers give 5
+	AppendTimeout  time.Duration // after which, or a sixteenth more, a callback is answered 503; 0: 2 s, for providers give 5
 	IdleTimeout    time.Duration // between two requests on a connection; 0: 75 s, for load balancers use one again for 60
 	MaxConns       int           // open connections; 0: 4096
 	ConnsOfAddress int           // of these, those of one address that is no trusted proxy; 0: a quarter
@@ -104,6 +104,7 @@ type Ingress struct {
 	server   *fasthttp.Server
 	ln       *listener
 	bodies   *bodies
+	waits    waits        // of callbacks for the disk
 	draining atomic.Bool  // each answer ends its connection
 	stopping atomic.Bool  // nothing is taken any more
 	busy     atomic.Int64 // requests being handled
@@ -118,6 +119,8 @@ func New(o Options) (*Ingress, error) {
 	in.set.Store(&set{})
 	in.ln = newListener(o.Listener, in.trusted, o.Logger)
 	in.bodies = newBodies()
+	in.waits.limit = o.AppendTimeout
+	in.ln.little = min(o.ReadTimeout, o.IdleTimeout) / 16
 	in.m = newMetrics(o.Metrics, in)
 	in.ln.crowded = func(reason string) { in.m.crowded.WithLabelValues(reason).Inc() }
 	in.bodies.cut = in.m.cut.Inc

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"countersign/ingest/journal"
@@ -29,6 +30,7 @@ type message struct {
 	answer *journal.Answer // what it answers; nil: the provider said it unasked
 	barred bool            // an approval of it was left out, for its workflow may not approve
 	sum    string
+	owned  bool // nobody else has res: its updates are completed where they stand
 }
 
 // intake decides what a message comes to in the journal. Nothing else decides that: callbacks,
@@ -101,9 +103,9 @@ func (m *message) kept(reason journal.Reason, why error) journal.Intake {
 
 // item is the message's body as it is kept.
 func (m *message) item(reason journal.Reason, why error) *journal.Item {
-	headers := map[string][]string{"Content-Type": m.h.Values("Content-Type")}
+	headers := map[string][]string{"Content-Type": slices.Clone(m.h.Values("Content-Type"))}
 	for _, name := range m.src.Adapter.Headers {
-		headers[name] = m.h.Values(name)
+		headers[name] = slices.Clone(m.h.Values(name))
 	}
 	return &journal.Item{
 		ID:     journal.BodyItemID(m.src.Name, m.digest()),
@@ -128,7 +130,9 @@ func (m *message) asAnswer(t *journal.Intake) {
 func (m *message) digest() string {
 	if m.sum == "" {
 		sum := sha256.Sum256(m.body)
-		m.sum = hex.EncodeToString(sum[:])
+		var text [2 * sha256.Size]byte
+		hex.Encode(text[:], sum[:])
+		m.sum = string(text[:])
 	}
 	return m.sum
 }

@@ -45,7 +45,7 @@ func (c *conn) wait() bool {
 	for {
 		until := c.until.Load()
 		left := time.Duration(until - elapsed())
-		if left <= 0 || c.SetReadDeadline(time.Now().Add(min(left, lingerIdle))) != nil {
+		if left <= 0 || c.Conn.SetReadDeadline(time.Now().Add(min(left, lingerIdle))) != nil {
 			return false
 		}
 		if c.until.Load() == until {
@@ -120,6 +120,6 @@ func (l *listener) hurry() {
 	l.hasty = true
 	for _, c := range l.lingered {
 		c.hasten()
-		c.SetReadDeadline(time.Now().Add(lingerHasty)) //nolint:errcheck,gosec // it is closed then
+		c.Conn.SetReadDeadline(time.Now().Add(lingerHasty)) //nolint:errcheck,gosec // it is closed then
 	}
 }

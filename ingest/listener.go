@@ -25,6 +25,8 @@ type listener struct {
 	crowded func(reason string)   // is told of each connection that was closed to make place
 	log     *slog.Logger
 
+	little time.Duration // see deadlines
+
 	once   sync.Once
 	closed chan struct{}
 	freed  chan struct{} // holds one if a connection has ended since it was last looked at
@@ -142,8 +144,8 @@ func follow(nc net.Conn, state fasthttp.ConnState) {
 		c.begun.Store(false)
 		c.rested.Store(true)
 		c.due.Store(elapsed())
-	case state == fasthttp.StateActive && c.rested.Load():
-		c.begin()
+	case state == fasthttp.StateActive && c.rested.Load() && !c.begun.Load(): // its bytes came along with the request before
+		c.begin(elapsed())
 	}
 }
 
@@ -243,6 +245,8 @@ type conn struct {
 	until     atomic.Int64 // when it has lingered for long enough
 	due       atomic.Int64 // until when it is paid for by what it has sent, as elapsed tells time; before now it is late
 
+	deadlines
+
 	// Of the goroutine that serves it.
 	received int64      // bytes, as they came, TLS included
 	allowed  int64      // received beyond this fails
@@ -260,35 +264,39 @@ func (c *conn) Read(b []byte) (int, error) {
 	if c.received > c.allowed {
 		return 0, errOverhead
 	}
+	if err := c.armRead(); err != nil {
+		return 0, err
+	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.received += int64(n)
+		now := elapsed()
 		if !c.begun.Load() {
-			c.begin()
+			c.begin(now)
 		}
-		c.progress(n)
+		c.progress(n, now)
 	}
 	c.ended = c.ended || n == 0 && err != nil
 	return n, err
 }
 
-func (c *conn) begin() {
+func (c *conn) begin(now int64) {
 	c.begun.Store(true)
-	c.due.Store(elapsed() + int64(bodyCredit))
+	c.due.Store(now + int64(bodyCredit))
 }
 
 // answered says that an answer is about to be written: it may take a moment, and no longer.
-func (c *conn) answered(genuine bool) {
+func (c *conn) answered(genuine bool, now int64) {
 	if genuine {
 		c.proven.Store(true)
 	}
-	c.due.Store(elapsed() + int64(bodyCredit))
+	c.due.Store(now + int64(bodyCredit))
 	c.handling.Store(false)
 }
 
 // progress pays for the time that so many bytes may take.
-func (c *conn) progress(n int) {
-	c.due.Store(min(c.due.Load()+int64(n)*int64(time.Second)/bodyPace, elapsed()+int64(bodyCredit)))
+func (c *conn) progress(n int, now int64) {
+	c.due.Store(min(c.due.Load()+int64(n)*int64(time.Second)/bodyPace, now+int64(bodyCredit)))
 }
 
 // unbounded lets as many bytes come as there are.

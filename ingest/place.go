@@ -19,7 +19,7 @@ const (
 // place, and is closed.
 func (l *listener) place(nc net.Conn) *conn {
 	from := peer(nc.RemoteAddr())
-	c := &conn{Conn: nc, l: l, origin: block(from), exempt: l.exempt(from)}
+	c := &conn{Conn: nc, l: l, origin: block(from), exempt: l.exempt(from), deadlines: deadlines{little: l.little}}
 	c.unbounded()
 	c.due.Store(elapsed() + int64(newCredit))
 	for {

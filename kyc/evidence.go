@@ -10,14 +10,20 @@ const maxAhead = 5 * time.Minute
 // if it claims an outcome it becomes in_review, with the claim beside it. An unknown level asks for
 // the strongest. Gating twice is gating once.
 func (u Update) Gate(need Authenticity) Update {
+	u.Weigh(need)
+	return u
+}
+
+// Weigh is Gate in place: an update is too large to be copied for every callback.
+func (u *Update) Weigh(need Authenticity) {
 	if need.strength() == 0 {
 		need = Signed
 	}
 	if u.Authenticity.AtLeast(need) {
-		return u
+		return
 	}
 	u.NeedsConfirmation = true
-	return u.lowered()
+	*u = u.lowered()
 }
 
 // lowered is what an unconfirmed update may say: that something is claimed, with the reasons that
@@ -36,9 +42,15 @@ func (u Update) lowered() Update {
 // orders nothing; else one wrong clock would outrank every later word. It reports whether it did,
 // for the alert.
 func (u Update) Clamp() (Update, bool) {
+	ahead := u.CutBack()
+	return u, ahead
+}
+
+// CutBack is Clamp in place, for the reason of Weigh.
+func (u *Update) CutBack() (ahead bool) {
 	if u.OccurredAt.IsZero() || u.ReceivedAt.IsZero() || u.OccurredAtOrigin == OriginReceived || !u.OccurredAt.After(u.ReceivedAt.Add(maxAhead)) {
-		return u, false
+		return false
 	}
 	u.OccurredAt, u.OccurredAtOrigin = u.ReceivedAt, OriginReceived
-	return u, true
+	return true
 }

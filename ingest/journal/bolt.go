@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,8 +70,7 @@ type Bolt struct {
 	more        signal // there are new records
 	asked       signal // there are new questions
 
-	writing *store.Tx // owned by the store's writer: the transaction that pending belongs to
-	pending int64     // offset of the next record within it
+	writing writing // owned by the store's writer
 
 	followers []func() int64 // up to where each needs nothing any more; set before the journal is used
 
@@ -89,6 +87,7 @@ func NewBolt(o Options) (*Bolt, error) {
 		o.Now = time.Now
 	}
 	j := &Bolt{o: o, recent: make([]Record, keepRecent)}
+	j.writing.committed = j.committed
 	j.unproved.Store(countOn(o.Questions, nil))
 	j.cost.of(o.Endpoints)
 	var open map[string]int
@@ -151,33 +150,14 @@ func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(
 	if err := j.admit(rs, taking*j.cost.ofRecord()); err != nil {
 		return fmt.Errorf("append: %w: %w", ErrFull, err)
 	}
-	vals := make([][]byte, len(rs))
-	rs = slices.Clone(rs) // the caller's may change once ctx has ended, and so may their bodies
-	for i := range rs {
-		if kindCodes[rs[i].Kind] == 0 {
-			return fmt.Errorf("append: no reader knows records of kind %q", rs[i].Kind)
-		}
-		vals[i] = encode(rs[i])
-		rs[i].Body = vals[i][len(vals[i])-len(rs[i].Body):] // the store fills in what stands before it
+	w, err := j.newAppending(rs, first, also)
+	if err != nil {
+		return err
 	}
 	if skipDisk {
 		return nil
 	}
-	err := j.o.Store.Update(ctx, func(tx *store.Tx) error {
-		if also != nil {
-			if err := also(tx); err != nil {
-				return err
-			}
-		}
-		if err := j.ask(tx, rs); err != nil {
-			return err
-		}
-		at, err := j.put(tx, rs, vals)
-		if first != nil {
-			*first = at
-		}
-		return err
-	})
+	err = j.o.Store.Update(ctx, w.write)
 	if errors.Is(err, store.ErrFull) {
 		return fmt.Errorf("append: %w: %w", ErrFull, err)
 	}
@@ -185,62 +165,6 @@ func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(
 		return fmt.Errorf("append: %w", err)
 	}
 	return nil
-}
-
-// put gives the records the next offsets of this transaction, and returns the first. Only the
-// store's writer runs it, one at a time.
-func (j *Bolt) put(tx *store.Tx, rs []Record, vals [][]byte) (first int64, err error) {
-	if len(vals) == 0 {
-		return 0, nil
-	}
-	b := tx.Bucket(store.Journal)
-	if j.writing != tx { // the first of this transaction; bbolt's Cursor.Last would tell too, but never returns from a bucket emptied in the same transaction
-		j.writing, j.pending = tx, j.next.Load()
-	}
-	next := j.pending
-	for i, v := range vals {
-		if err := b.PutRecord(key(next+int64(i)), v); err != nil {
-			return 0, err
-		}
-	}
-	first = next
-	next += int64(len(vals))
-	j.pending = next
-	if err := tx.SetNumber(nextKey, next); err != nil {
-		return 0, err
-	}
-	tx.OnCommit(func() {
-		j.remember(first, rs)
-		j.advance(next)
-	})
-	return first, nil
-}
-
-// remember keeps committed records that carry what they say.
-func (j *Bolt) remember(first int64, rs []Record) {
-	j.recentMu.Lock()
-	defer j.recentMu.Unlock()
-	for i, r := range rs {
-		if r.Update == nil {
-			continue
-		}
-		r.Position.Offset = first + int64(i)
-		j.recent[r.Position.Offset%keepRecent] = r
-	}
-}
-
-// known returns the records after at that are in memory, without a gap.
-func (j *Bolt) known(at int64) (batch []Record) {
-	j.recentMu.Lock()
-	defer j.recentMu.Unlock()
-	for at++; len(batch) < maxBatch || unfinished(&batch[len(batch)-1]); at++ {
-		r := j.recent[at%keepRecent]
-		if r.Position.Offset != at {
-			break
-		}
-		batch = append(batch, r)
-	}
-	return batch
 }
 
 func (j *Bolt) advance(next int64) {
@@ -361,14 +285,14 @@ func (j *Bolt) Trim(ctx context.Context, upTo Position) error {
 func (j *Bolt) forget(tx *store.Tx, upTo int64, chunk int) error {
 	b := tx.Bucket(store.Journal)
 	done := j.trimmed.Load()
-	var old []int64
+	old := make([]int64, 0, min(int64(chunk), max(0, upTo-done)))
 	c := b.Cursor()
 	for k, v := c.First(); k != nil && (v == nil || offset(k) <= upTo) && len(old) < chunk; k, v = c.Next() {
 		if v == nil {
 			continue // a damaged record stays (I8)
 		}
 		done = offset(k)
-		if _, err := decode(v); err == nil { // and so does one of a later program
+		if legible(v) { // and so does one of a later program
 			old = append(old, done)
 		}
 	}
@@ -376,7 +300,7 @@ func (j *Bolt) forget(tx *store.Tx, upTo int64, chunk int) error {
 		done = max(upTo, j.trimmed.Load())
 	}
 	for _, at := range old {
-		if err := b.Delete(key(at)); err != nil {
+		if err := b.Delete(j.writing.at(at)); err != nil {
 			return err
 		}
 	}

@@ -26,24 +26,24 @@ type rig struct {
 	stop func() error
 }
 
-func fastDir(t *testing.T) string {
-	t.Helper()
+func fastDir(tb testing.TB) string {
+	tb.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "countersign")
 	if err != nil {
-		return t.TempDir()
+		return tb.TempDir()
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	tb.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
 
-func startRig(t *testing.T, so store.Options, o Options) *rig {
-	t.Helper()
+func startRig(tb testing.TB, so store.Options, o Options) *rig {
+	tb.Helper()
 	if so.Dir == "" {
-		so.Dir = fastDir(t)
+		so.Dir = fastDir(tb)
 	}
 	s, err := store.Open(so)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -52,19 +52,19 @@ func startRig(t *testing.T, so store.Options, o Options) *rig {
 		cancel()
 		return errors.Join(<-ended, s.Close())
 	})}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := r.stop(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	o.Store, o.Metrics, o.Logger = s, r.reg, slog.New(slog.DiscardHandler)
 	if o.Sealer == nil {
 		if o.Sealer, err = store.OpenSealer(so.Dir); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if r.Bolt, err = NewBolt(o); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }

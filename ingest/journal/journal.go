@@ -42,6 +42,8 @@ type Record struct {
 	Body     json.RawMessage // a kyc.Update
 	Update   *kyc.Update     // what Body says, if whoever appended it handed it over; nil: decode Body. Shared, so never written to
 	Ask      []Question      // what the record leaves open: written with it, and no part of it
+
+	made []byte // of Said: what the store takes, of which Body is a part
 }
 
 var (

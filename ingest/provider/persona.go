@@ -128,6 +128,9 @@ var personaStatuses = map[personaAbout][]string{
 // kebab is how keys and words are compared: an account can choose kebab, snake or camel case for
 // all of them.
 func kebab(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return r == '_' || 'A' <= r && r <= 'Z' }) < 0 {
+		return s
+	}
 	var b strings.Builder
 	for i := range len(s) {
 		c := s[i]

@@ -22,6 +22,8 @@ type Tx struct {
 
 	noting bool     // somebody copies the file
 	noted  []string // see note
+
+	last []func() error // see Last
 }
 
 // Looked is how many records the transaction has looked at so far, there or not. Whoever promises
@@ -49,6 +51,10 @@ func (tx *Tx) Bucket(n Name) Bucket {
 
 // WriteTo copies the whole file as the transaction sees it.
 func (tx *Tx) WriteTo(w io.Writer) (int64, error) { return tx.bolt.WriteTo(w) }
+
+// Last calls fn in a write transaction when all else of it has been written: what each of many
+// callers moves on is then written once. An error of it is one of the commit.
+func (tx *Tx) Last(fn func() error) { tx.last = append(tx.last, fn) }
 
 // OnCommit calls fn when a write transaction is on stable storage.
 func (tx *Tx) OnCommit(fn func()) { tx.bolt.OnCommit(fn) }
@@ -198,8 +204,13 @@ func (s *sums) decode(b []byte) error {
 	return nil
 }
 
-// keep writes the sums into their transaction.
+// keep writes into their transaction what is written last, and the sums behind it.
 func (s *sums) keep(tx *Tx) error {
+	for _, fn := range tx.last {
+		if err := fn(); err != nil {
+			return err
+		}
+	}
 	if !s.moved {
 		return nil
 	}
