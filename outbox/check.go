@@ -3,7 +3,6 @@ package outbox
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -120,7 +119,7 @@ func (c *checker) withheld(key, body []byte) bool {
 	}
 	d, ok := splitDelivery(key[1:])
 	w := &withheldRecord{}
-	if !ok || json.Unmarshal(body, w) != nil {
+	if !ok || !w.decode(body) {
 		return false
 	}
 	if w.Dead == "" {

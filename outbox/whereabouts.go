@@ -154,7 +154,7 @@ func Show(n store.Name, k, v []byte) *Shown {
 		if len(k) == 0 || k[0] != byLane {
 			return nil
 		}
-		if d, ok := splitDelivery(k[1:]); ok && json.Unmarshal(v, w) == nil {
+		if d, ok := splitDelivery(k[1:]); ok && w.decode(v) {
 			d.WebhookID = w.WebhookID
 			return &Shown{ID: d.ID(), Endpoint: d.Endpoint, Sequence: d.Sequence, Type: w.Type, Owed: time.UnixMilli(w.Since).UTC(), Reason: w.Dead, Withheld: w.Acknowledged}
 		}

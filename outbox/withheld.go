@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -19,11 +18,56 @@ import (
 // withheldRecord is what is kept of one, under its endpoint, lane and sequence. Its place in the
 // index by age is there until it is acknowledged.
 type withheldRecord struct {
-	Since        int64            `json:"since"` // Unix milliseconds: when it was owed first
-	WebhookID    string           `json:"id"`
-	Type         string           `json:"type"`
-	Dead         string           `json:"dead,omitempty"` // why; "": it is owed still
-	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
+	Since        int64 // Unix milliseconds: when it was owed first
+	WebhookID    string
+	Type         string
+	Dead         string // why; "": it is owed still
+	Acknowledged *Acknowledgement
+}
+
+// record is what stands in the file: each rejection is one, so it is written by hand.
+func (w *withheldRecord) record() []byte {
+	texts := []string{w.WebhookID, w.Type, w.Dead}
+	if w.Acknowledged != nil {
+		texts = append(texts, w.Acknowledged.By, w.Acknowledged.Reason)
+	}
+	b := binary.BigEndian.AppendUint64(store.StartRecord(96), uint64(w.Since)) //nolint:gosec // after 1970
+	for _, t := range texts {
+		b = append(binary.AppendUvarint(b, uint64(len(t))), t...)
+	}
+	if w.Acknowledged != nil {
+		b = binary.BigEndian.AppendUint64(b, uint64(w.Acknowledged.At.UnixNano())) //nolint:gosec // after 1970
+	}
+	return b
+}
+
+// decode undoes record, of which nothing is kept; false: it is something else.
+func (w *withheldRecord) decode(b []byte) bool {
+	if len(b) < 8 {
+		return false
+	}
+	*w = withheldRecord{Since: int64(binary.BigEndian.Uint64(b))} //nolint:gosec // written by record
+	b = b[8:]
+	text := func(to *string) bool {
+		n, size := binary.Uvarint(b)
+		if size <= 0 || n > uint64(len(b)-size) {
+			return false
+		}
+		*to, b = string(b[size:size+int(n)]), b[size+int(n):] //nolint:gosec // checked above
+		return true
+	}
+	if !text(&w.WebhookID) || !text(&w.Type) || !text(&w.Dead) {
+		return false
+	}
+	if len(b) == 0 {
+		return true
+	}
+	w.Acknowledged = &Acknowledgement{}
+	if !text(&w.Acknowledged.By) || !text(&w.Acknowledged.Reason) || len(b) != 8 {
+		return false
+	}
+	w.Acknowledged.At = time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC() //nolint:gosec // written by record
+	return true
 }
 
 // Acknowledgement is an operator's word that nobody need be alarmed about a withheld delivery any
@@ -72,18 +116,14 @@ func (w *withheldRecord) ageKey(endpoint, lane string, seq uint64) []byte {
 func readWithheld(tx *store.Tx, key []byte) *withheldRecord {
 	v, err := tx.Bucket(store.Withheld).Get(key)
 	w := &withheldRecord{}
-	if err != nil || v == nil || json.Unmarshal(v, w) != nil {
+	if err != nil || !w.decode(v) {
 		return nil
 	}
 	return w
 }
 
 func putWithheld(tx *store.Tx, key []byte, w *withheldRecord) error {
-	v, err := json.Marshal(w)
-	if err != nil {
-		return err
-	}
-	return tx.Bucket(store.Withheld).Put(key, v)
+	return tx.Bucket(store.Withheld).PutRecord(key, w.record())
 }
 
 // withhold notes that a rejection or suspension is owed. One that was owed before is withheld since

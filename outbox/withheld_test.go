@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -211,6 +212,25 @@ func TestWithheldIsMended(t *testing.T) {
 				t.Errorf("%q, dead %q: %+v, %v", k, dead, list, err)
 			}
 			r.sound(t)
+		}
+	}
+}
+
+// TestWithheldRecord: what is kept of a rejection comes back as it was, and a part of it is nothing.
+func TestWithheldRecord(t *testing.T) {
+	for _, w := range []withheldRecord{
+		{Since: 1773912000078, WebhookID: "evt_1", Type: "kyc.status.rejected"},
+		{Since: 1, WebhookID: "evt_2", Type: "kyc.status.suspended", Dead: Overflow, Acknowledged: &Acknowledgement{At: base, By: "ops", Reason: "told by telephone"}},
+	} {
+		b := store.RecordBody(w.record())
+		var is withheldRecord
+		if !is.decode(b) || !reflect.DeepEqual(is, w) {
+			t.Errorf("%+v came back as %+v", w, is)
+		}
+		for n := range b {
+			if is.decode(b[:n]) && (w.Acknowledged == nil || is.Acknowledged != nil) {
+				t.Errorf("%d of %d bytes of %+v are taken for %+v", n, len(b), w, is)
+			}
 		}
 	}
 }
