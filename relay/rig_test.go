@@ -120,7 +120,7 @@ func (g *rig) makeRelay(log *slog.Logger) {
 		g.t.Fatal(err)
 	}
 	g.sends = dispatch.New(dispatch.Options{
-		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace,
+		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: log, Metrics: g.reg, Now: g.clock.now, Grace: g.grace, LogAll: true,
 	})
 }
 

@@ -52,7 +52,8 @@ func (s BodyHMAC) Sign(h Header, m Message, keys Keyring) error {
 	at, _, _ := s.Hash.slot()
 	var sum [maxSum]byte
 	n := k.sum(at, "", m.Body, &sum)
-	h.Set(s.Header, s.Prefix+s.Encoding.encode(sum[:n]))
+	var room [2 * maxSum]byte
+	h.Set(s.Header, string(s.Encoding.append(append(room[:0], s.Prefix...), sum[:n])))
 	if s.Announce != "" {
 		h.Set(s.Announce, s.Announced)
 	}
@@ -148,11 +149,17 @@ func (e Encoding) name() Encoding {
 	return e
 }
 
-func (e Encoding) encode(b []byte) string {
+func (e Encoding) encode(sum []byte) string {
+	var room [2 * maxSum]byte
+	return string(e.append(room[:0], sum))
+}
+
+// append writes a digest behind b.
+func (e Encoding) append(b, sum []byte) []byte {
 	if e == Base64 {
-		return base64.StdEncoding.EncodeToString(b)
+		return base64.StdEncoding.AppendEncode(b, sum)
 	}
-	return hex.EncodeToString(b)
+	return hex.AppendEncode(b, sum)
 }
 
 // decode fills dst exactly, or reports false.

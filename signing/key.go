@@ -211,6 +211,11 @@ func (k Key) secret() *secret {
 // sum computes the MAC of head and body into out and returns its length, 0 if the key cannot be
 // used that way.
 func (k Key) sum(at slot, head string, body []byte, out *[maxSum]byte) int {
+	return k.sumOf(at, "", head, body, out)
+}
+
+// sumOf is sum of a head in two parts, so that nobody joins them for each message.
+func (k Key) sumOf(at slot, id, head string, body []byte, out *[maxSum]byte) int {
 	s := k.secret()
 	if s == nil {
 		return 0
@@ -219,8 +224,7 @@ func (k Key) sum(at slot, head string, body []byte, out *[maxSum]byte) int {
 	if m == nil {
 		return 0
 	}
-	if head != "" {
-		m.head = append(m.head[:0], head...)
+	if m.head = append(append(m.head[:0], id...), head...); len(m.head) > 0 {
 		_, _ = m.Write(m.head) // a hash never fails
 	}
 	_, _ = m.Write(m.infix) // a hash never fails

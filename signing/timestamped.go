@@ -38,17 +38,18 @@ func (s Timestamped) Sign(h Header, m Message, keys Keyring) error {
 	if err != nil {
 		return err
 	}
-	var b strings.Builder
-	b.WriteString("t=" + t)
+	var room [160]byte // two signatures fit
+	b := append(append(room[:0], "t="...), t...)
 	for i, k := range keys {
 		var sum [maxSum]byte
 		n := k.sum(sha256Raw, t+".", m.Body, &sum)
 		if n == 0 {
 			return keyError(i, len(keys), k.unusable())
 		}
-		b.WriteString(",v1=" + hex.EncodeToString(sum[:n]))
+		b = append(b, ",v1="...)
+		b = hex.AppendEncode(b, sum[:n])
 	}
-	h.Set(s.Header, b.String())
+	h.Set(s.Header, string(b))
 	return nil
 }
 

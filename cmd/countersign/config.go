@@ -225,7 +225,7 @@ func defaultConfig(path string) *Config {
 		Listen:    ListenConfig{Callbacks: "127.0.0.1:8480", Control: "127.0.0.1:8481", IdleTimeout: defaultIdle},
 		Storage:   StorageConfig{MaxSize: 64 << 30, Backlog: 1_000_000},
 		Retention: RetentionConfig{Changes: 90 * day, Attempts: 30 * day, QuarantineBodies: 30 * day, History: 5 * year, Audit: 5 * year},
-		Log:       LogConfig{Level: "info", Format: formatAuto},
+		Log:       LogConfig{Level: "info", Format: formatAuto, Deliveries: deliveriesFailures},
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // restart. A key stands for all below it. A test holds them to configReference, and to
 // docs/OPERATIONS.md.
 var (
-	reloadedKeys = []string{"limits", "trusted_proxies", "sources", "partners", "operator", "retention", "tokens", "log.level"}
+	reloadedKeys = []string{"limits", "trusted_proxies", "sources", "partners", "operator", "retention", "tokens", "log.level", "log.deliveries"}
 	fixedKeys    = []string{"mode", "data", "listen", "tls", "egress", "kafka", "storage", "log.format"}
 )
 

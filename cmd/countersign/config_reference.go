@@ -76,6 +76,7 @@ func configReference() []configKey {
 		{"log", "", "what is logged, on stderr"},
 		{"log.level", "info", "debug, info, warn or error; at debug each callback that is taken is logged too"},
 		{"log.format", "auto", "json, text, or auto: text on a terminal, else JSON"},
+		{"log.deliveries", "failures", "failures: attempts that failed, and the first delivery an endpoint accepts after them; all: each that is accepted, too"},
 	}...)...)
 }
 

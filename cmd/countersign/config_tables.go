@@ -156,6 +156,7 @@ func (l *loader) log(n *yaml.Node, at string) {
 		n, at,
 		field{"level", false, value(l, &c.Level, tagText, oneOf("debug", "info", "warn", "error"))},
 		field{"format", false, value(l, &c.Format, tagText, oneOf(formatJSON, formatText, formatAuto))},
+		field{"deliveries", false, value(l, &c.Deliveries, tagText, oneOf(deliveriesFailures, deliveriesAll))},
 	)
 }
 

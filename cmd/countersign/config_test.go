@@ -180,7 +180,7 @@ func TestGoodConfig(t *testing.T) {
 	f("kafka", k, KafkaConfig{Brokers: []string{"127.0.0.1:9092"}, Ack: "disk", Create: true, Partitions: 12, Deliberate: true, Replication: 3, Retention: 30 * 24 * time.Hour})
 	f("storage", c.Storage, StorageConfig{64 << 30, 1_000_000})
 	f("retention", c.Retention, RetentionConfig{90 * 24 * time.Hour, 30 * 24 * time.Hour, 30 * 24 * time.Hour, 5 * 365 * 24 * time.Hour, 5 * 365 * 24 * time.Hour})
-	f("log", c.Log, LogConfig{"info", "auto"})
+	f("log", c.Log, LogConfig{"info", "auto", "failures"})
 	f("tokens", fmt.Sprintf("%s %s %q %x", c.Tokens[0].Name, c.Tokens[0].Scope, c.Tokens[0].Partner, c.Tokens[0].SHA256[:2]), `ops operator "" 5e88`)
 	f("tokens", c.Tokens[1].Partner, "acme")
 

@@ -253,7 +253,7 @@ func (g *gateway) openRelay() error {
 	}
 	g.dispatch = dispatch.New(dispatch.Options{
 		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: g.log, Metrics: g.metrics(),
-		Notice: func(dispatch.Notice) { g.notifier.Wake() },
+		Notice: func(dispatch.Notice) { g.notifier.Wake() }, LogAll: g.cfg.Log.Deliveries == deliveriesAll,
 	})
 	g.replays = replay.New(replay.Options{Store: g.store, Outbox: g.outbox, Relay: g.relay, Registry: g.registry, Logger: g.log, Metrics: g.metrics()})
 	return nil

@@ -202,7 +202,17 @@ const (
 type LogConfig struct {
 	Level  string // debug | info | warn | error
 	Format string // json | text | auto: text on a terminal, else JSON
+
+	// Deliveries is failures or all: whether each delivery that is accepted has a line, or only each
+	// failure, and the first that an endpoint accepts after it.
+	Deliveries string
 }
+
+// What log.deliveries may be.
+const (
+	deliveriesFailures = "failures"
+	deliveriesAll      = "all"
+)
 
 // set makes its level count.
 func (c LogConfig) set(level *slog.LevelVar) {

@@ -186,12 +186,12 @@ func TestLogForms(t *testing.T) {
 		}
 	}
 	const text, js = `level=WARN msg=loud n=1`, `"level":"WARN","msg":"loud","n":1}`
-	f(LogConfig{"info", "auto"}, true, text)
-	f(LogConfig{"info", "auto"}, false, js)
-	f(LogConfig{"info", "text"}, false, text)
-	f(LogConfig{"info", "json"}, true, js)
-	f(LogConfig{"debug", "json"}, false, js)
-	f(LogConfig{"error", "json"}, false, "")
+	f(LogConfig{Level: "info", Format: "auto"}, true, text)
+	f(LogConfig{Level: "info", Format: "auto"}, false, js)
+	f(LogConfig{Level: "info", Format: "text"}, false, text)
+	f(LogConfig{Level: "info", Format: "json"}, true, js)
+	f(LogConfig{Level: "debug", Format: "json"}, false, js)
+	f(LogConfig{Level: "error", Format: "json"}, false, "")
 }
 
 // TestLogFinishes: after the last line comes none, whoever still has something to say, and it is on

@@ -165,7 +165,7 @@ func (cmd *serveCommand) Run(c *console) error {
 		return err
 	}
 	if _, set := c.env("GOGC"); !set {
-		tend()
+		tend(memoryLimit("/"))
 	}
 	signal.Ignore(syscall.SIGPIPE) // a write to a pipe that nobody reads fails, and no more
 	level := new(slog.LevelVar)

@@ -31,16 +31,38 @@ const (
 	leastGrowth = 30
 )
 
+// At saturation that would be five collections a second or more. So where garbage has come fast for a
+// while there may be more of it: as much as comes in busyFor, within bounds that leave a gateway at
+// saturation below 128 MiB, and none more where much lives, for a thousand endpoints are busy too. It
+// halves what the collector costs an event. It is memory for as long as it is busy: what comes slower
+// is collected as before, and after a burst ease gives it back. A machine or cgroup with less than
+// roomy memory is not asked for it.
+const (
+	busyFor   = 400 * time.Millisecond
+	busyAfter = time.Second // of collections that come in twice that at most: a start is none
+	busyInAll = 104 << 20   // bytes of the living and of garbage
+	busyLive  = 44 << 20    // bytes of the living: each that is missing to it may be four of garbage
+	roomy     = 512 << 20   // bytes
+)
+
 // collector sets, after each collection, how much the heap may grow until the next.
 type collector struct {
-	live    []metrics.Sample
+	read    []metrics.Sample
+	busy    bool      // more garbage is allowed where it comes fast
+	last    time.Time // of the last collection
+	made    uint64    // bytes allocated until then
+	since   time.Time // since when it has come fast; zero: it does not
 	percent atomic.Int64
 	over    atomic.Bool
 }
 
-// tend begins to. It goes on until the process ends, or until it is stopped.
-func tend() *collector {
-	c := &collector{live: []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}}
+// tend begins to, within so much memory (0: nobody knows how much). It goes on until the process
+// ends, or until it is stopped.
+func tend(memory int64) *collector {
+	c := &collector{busy: memory == 0 || memory >= roomy, last: time.Now()}
+	for _, name := range []string{"/gc/heap/allocs:bytes", "/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes"} {
+		c.read = append(c.read, metrics.Sample{Name: name})
+	}
 	c.set(mostPercent)
 	c.await()
 	return c
@@ -62,12 +84,29 @@ func (c *collector) await() {
 }
 
 func (c *collector) adjust() {
-	metrics.Read(c.live)
-	used := uint64(0) // what the runtime takes the percentage of
-	for i := range c.live {
-		used += c.live[i].Value.Uint64()
+	metrics.Read(c.read)
+	made, used := c.read[0].Value.Uint64(), uint64(0) // used is what the runtime takes the percentage of
+	for i := range c.read[1:] {
+		used += c.read[1+i].Value.Uint64()
 	}
-	c.set(growth(used))
+	c.set(growth(used, c.soon(made, time.Now())))
+}
+
+// soon is how much is made in busyFor, of so many bytes that have been made until now; 0: it has not
+// come fast for long enough, or there is too little memory.
+func (c *collector) soon(made uint64, now time.Time) uint64 {
+	last, took, came := c.last, now.Sub(c.last), made-c.made
+	c.last, c.made = now, made
+	switch {
+	case !c.busy || took > 2*busyFor:
+		c.since = time.Time{}
+	case c.since.IsZero():
+		c.since = last
+	}
+	if c.since.IsZero() || now.Sub(c.since) < busyAfter {
+		return 0
+	}
+	return uint64(float64(came) * float64(busyFor) / float64(max(took, time.Millisecond)))
 }
 
 func (c *collector) set(percent int) {
@@ -108,13 +147,15 @@ func ease(ctx context.Context) error {
 // quiet reports whether so little was allocated that what is unused may be given back, and is worth it.
 func quiet(allocated, unused uint64) bool { return allocated < quietRate && unused > worthIt }
 
-// growth is by how many hundredths so many living bytes, of the heap and of stacks, may grow.
-func growth(live uint64) int {
+// growth is by how many hundredths so many living bytes, of the heap and of stacks, may grow, where so
+// many are made in busyFor.
+func growth(live, soon uint64) int {
 	if live == 0 {
 		return mostPercent
 	}
-	garbage := min(mostGarbage, mostInAll-min(mostInAll, live))
-	return int(min(mostPercent, max(leastGrowth, garbage*100/live)))
+	garbage := min(mostGarbage, mostInAll-min(mostInAll, live), live*mostPercent/100)
+	more := min(busyInAll-min(busyInAll, live), 4*(busyLive-min(busyLive, live)), soon)
+	return int(max(leastGrowth, max(garbage, more)*100/live)) //nolint:gosec // more than busyInAll times a hundred it is not
 }
 
 // limitMemory bounds the heap by the cgroup that is found below root, if there is one: without it

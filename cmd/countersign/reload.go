@@ -299,6 +299,9 @@ func (g *gateway) apply(ctx context.Context, p *prepared) error {
 	if g.level != nil {
 		p.cfg.Log.set(g.level)
 	}
+	if g.dispatch != nil {
+		g.dispatch.LogAll(p.cfg.Log.Deliveries == deliveriesAll)
+	}
 	g.limits, g.token, g.reloading.cfg = p.limits, p.token, p.cfg // dividing has them already
 	return nil
 }

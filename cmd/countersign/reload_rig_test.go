@@ -167,7 +167,7 @@ func (r *reloader) write(n int) string {
 limits: {bodies: 24MiB, connections_per_address: 200}
 retention: {audit: 1y}
 trusted_proxies: [127.0.0.9/32]
-log: {level: warn}`
+log: {level: warn, deliveries: all}`
 	}
 	text := fmt.Sprintf(`mode: sandbox
 data: %s/data

@@ -40,7 +40,7 @@ type answer struct {
 	about   bool // it may be about this very delivery, and not about the endpoint, the moment or our way there
 }
 
-func read(a send.Answer, err error) answer {
+func read(a *send.Answer, err error) answer {
 	if err != nil {
 		return answer{reason: send.Classify(err)}
 	}
@@ -68,8 +68,8 @@ func read(a send.Answer, err error) answer {
 
 // settle turns one attempt into what follows for its delivery. r is what is proved of its refusals,
 // this one included.
-func settle(d outbox.Delivery, v answer, a send.Answer, s Schedule, at time.Time, took time.Duration, r refusals) outbox.Attempt {
-	out := outbox.Attempt{Delivery: d, Reason: v.reason, Code: a.Code, At: at, Took: took, RefusedSince: r.since, RefusedTimes: r.times}
+func settle(d *outbox.Delivery, v answer, a *send.Answer, s Schedule, at time.Time, took time.Duration, r refusals) outbox.Attempt {
+	out := outbox.Attempt{Delivery: *d, Reason: v.reason, Code: a.Code, At: at, Took: took, RefusedSince: r.since, RefusedTimes: r.times}
 	if v.ok {
 		out.Outcome = outbox.Done
 		return out

@@ -16,7 +16,7 @@ func TestAnswers(t *testing.T) {
 	f := func(from, to int, want answer) {
 		t.Helper()
 		for c := from; c <= to; c++ {
-			if got := read(send.Answer{Code: c}, nil); got != want {
+			if got := read(&send.Answer{Code: c}, nil); got != want {
 				t.Errorf("%d means %+v, want %+v", c, got, want)
 			}
 		}
@@ -39,12 +39,12 @@ func TestAnswers(t *testing.T) {
 	f(502, 504, answer{reason: "http_5xx", slow: true})
 	f(505, 599, answer{reason: "http_5xx"})
 	f(600, 999, answer{reason: "http_other"})
-	if got := read(send.Answer{Code: 200}, errors.New("x")); got != (answer{reason: send.Other}) {
+	if got := read(&send.Answer{Code: 200}, errors.New("x")); got != (answer{reason: send.Other}) {
 		t.Errorf("an error means %+v", got)
 	}
 	known := strings.Join(reasons(), " ")
 	for c := range 1000 {
-		if r := read(send.Answer{Code: c}, nil).reason; !strings.Contains(known, r) {
+		if r := read(&send.Answer{Code: c}, nil).reason; !strings.Contains(known, r) {
 			t.Errorf("%s is no known reason", r)
 		}
 	}
@@ -56,7 +56,7 @@ func TestSettle(t *testing.T) {
 	f := func(what string, failures int, refusedSince time.Time, code int, retryAfter time.Duration, want string) {
 		t.Helper()
 		a := send.Answer{Code: code, RetryAfter: retryAfter}
-		out := settle(outbox.Delivery{Failures: failures}, read(a, nil), a, schedule, now, time.Second, refusals{since: refusedSince, times: 3})
+		out := settle(&outbox.Delivery{Failures: failures}, read(&a, nil), &a, schedule, now, time.Second, refusals{since: refusedSince, times: 3})
 		got := fmt.Sprint(out.Outcome, " ", out.Reason)
 		if out.Outcome == outbox.Retry {
 			got += fmt.Sprint(" ", out.Retry.Sub(now))

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,7 +24,7 @@ import (
 	"countersign/relay/send"
 )
 
-// Options of a Dispatcher. All but Metrics, Now, After, Anew, Grace and Notice are required.
+// Options of a Dispatcher. All but Metrics, Now, After, Anew, LogAll, Grace and Notice are required.
 type Options struct {
 	Registry *registry.Registry
 	Outbox   *outbox.Outbox
@@ -38,6 +39,7 @@ type Options struct {
 	Anew func(outbox.Delivery) (outbox.Delivery, error)
 	// Notice is told what becomes of endpoints; nil: nobody is. See Notice.
 	Notice func(Notice)
+	LogAll bool          // see Dispatcher.LogAll
 	Grace  time.Duration // for attempts in flight when the dispatcher stops, and then they are given back; 0: 250 ms
 }
 
@@ -45,6 +47,8 @@ type Options struct {
 type Dispatcher struct {
 	o Options
 	m *metrics
+
+	logAll atomic.Bool
 
 	mu      sync.Mutex         // guards the fields below
 	senders map[string]*sender // by endpoint
@@ -62,6 +66,7 @@ func New(o Options) *Dispatcher {
 	}
 	d := &Dispatcher{o: o, senders: map[string]*sender{}, m: newMetrics(o.Metrics)}
 	d.m.start()
+	d.LogAll(o.LogAll)
 	o.Registry.Watch(d.known, d.follow)
 	d.follow(o.Registry.Read())
 	return d

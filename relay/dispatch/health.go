@@ -61,6 +61,7 @@ func (s *sender) recall() {
 	s.mu.Lock()
 	s.health = health{is: kept, kept: kept}
 	s.breaker = resumed(kept.Opened, s.r.o.Now())
+	s.missed = misses{times: kept.Failures, since: kept.Since}
 	s.mu.Unlock()
 }
 
@@ -71,10 +72,10 @@ func (s *sender) turned() breakerState {
 	return s.breaker.state
 }
 
-// judge tells the breaker, and the clock of the endpoint's failures, what came of an attempt.
-func (s *sender) judge(ctx context.Context, j job, v answer, started time.Time) {
-	now, e := s.r.o.Now(), s.endpoint()
-	s.mu.Lock()
+// judge tells the breaker, and the clock of the endpoint's failures, what came of an attempt. s.mu is
+// held, and given back.
+func (s *sender) judge(ctx context.Context, j *job, v answer, started, now time.Time) {
+	e := s.endpoint()
 	var t turned
 	speaks := v.ok || v.about || v.disable // the endpoint answered as one that works
 	switch {
@@ -179,7 +180,7 @@ func (s *sender) expire(ctx context.Context, opened time.Time) time.Time {
 	for _, d := range ds {
 		out := outbox.Attempt{Delivery: d, Outcome: outbox.Died, Reason: reasonExhausted, At: now}
 		out.Detail = fmt.Sprintf("tried %d times, and then its endpoint was down until its schedule had ended", d.Failures)
-		s.settle(ctx, out)
+		s.settle(ctx, &out, now)
 	}
 	if len(ds) == overdueAtOnce {
 		return now

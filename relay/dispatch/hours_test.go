@@ -130,7 +130,7 @@ func (h *hours) try(answer func(d outbox.Delivery) (send.Answer, error)) (n int,
 	}
 	for _, d := range ds {
 		a, err := answer(d)
-		h.sender.conclude(h.t.Context(), job{d: d}, a, err, h.now().Add(-time.Millisecond)) // a failure without an answer has taken time
+		h.sender.conclude(h.t.Context(), &job{d: d}, &a, err, h.now().Add(-time.Millisecond)) // a failure without an answer has taken time
 	}
 	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
 	defer cancel()

@@ -7,8 +7,11 @@ import (
 	"countersign/signing"
 )
 
-// ring are the keys that sign for the endpoint at an instant, newest first. The registry is asked
-// at each attempt: a rotation counts at once, and a revocation before the next one.
+// keys are those of the endpoint, newest first. The registry is asked at each attempt: a rotation
+// counts at once, and a revocation before the next one.
+func (s *sender) keys() []registry.Key { return s.r.o.Registry.Read().Keys(s.id) }
+
+// ring are those that sign for the endpoint at an instant.
 func (s *sender) ring(now time.Time) signing.Keyring {
 	return s.r.o.Registry.Read().Ring(s.id, now)
 }

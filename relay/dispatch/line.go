@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"countersign/outbox"
@@ -16,11 +17,16 @@ type job struct {
 	probe bool // of an open breaker
 }
 
-// line is what is claimed for one endpoint and waits for a slot. The goroutine that runs the sender
-// owns it.
+// line is what is claimed for one endpoint and waits for a slot. Whoever has one to give takes from
+// it: the goroutine that runs the sender, and workers that have ended an attempt.
 type line struct {
-	s      *sender
+	s *sender
+
+	mu     sync.Mutex // guards the fields below; taken before the sender's
+	over   bool       // nothing is taken any more
+	spent  bool       // the last claim took all that was due, and nothing has said since that there is more
 	queue  []outbox.Delivery
+	marks  marks
 	looked time.Time // when it was last looked for what is due
 	next   time.Time // when something more becomes due; zero: nothing known
 	sweep  time.Time // when an open one is looked through for what has waited too long
@@ -37,12 +43,19 @@ const lookAgain = 100 * time.Millisecond
 
 // take is the next attempt to make, whose slot is taken with it; not ok: there is none now.
 func (l *line) take(ctx context.Context) (j job, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	s := l.s
-	if s.closed() {
-		l.release() // when it goes on, what is urgent then goes first
+	if l.over {
 		return job{}, false
 	}
 	s.mu.Lock()
+	if s.shut() {
+		s.mu.Unlock()
+		l.drop() // when it goes on, what is urgent then goes first
+		return job{}, false
+	}
+	s.hungry = true // until it has been seen that nothing waits
 	state, opened, slots, full := s.breaker.state, s.breaker.changed, s.slots(), s.turns.inFlight >= s.slots()
 	if s.recovering {
 		l.early, s.recovering = true, false
@@ -52,7 +65,7 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 	s.mu.Unlock()
 	switch {
 	case state == open:
-		l.release()
+		l.drop()
 		l.early = false
 		if now := s.r.o.Now(); !now.Before(l.sweep) {
 			l.sweep = s.expire(ctx, opened)
@@ -62,20 +75,21 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 		return job{}, false
 	}
 	l.probes, l.sweep = 0, time.Time{}
-	now := s.r.o.Now()
-	failed := l.failed()
+	failed := l.marks.failed
 	switch rush := s.r.o.Outbox.Rush(s.id); {
 	case slots == 1 && failed == len(l.queue): // it is by turns, and whose turn it is may not have been claimed
-	case rush || len(l.queue) > 0 && now.Sub(l.looked) > lookAgain:
+	case rush || len(l.queue) > 0 && s.r.o.Now().Sub(l.looked) > lookAgain:
 		l.claim(outbox.Turn{Max: 3*s.endpoint().Concurrency - len(l.queue), Failed: forFailed(slots) - failed, Urgent: true})
 		fallthrough
 	default:
 		if j, ok = l.choose(); ok {
 			return j, true
 		}
-		failed = l.failed()
+		failed = l.marks.failed
 	}
-	l.claim(outbox.Turn{Max: 2*s.endpoint().Concurrency - len(l.queue) + failed, Failed: forFailed(slots) - failed})
+	if !l.spent {
+		l.claim(outbox.Turn{Max: 2*s.endpoint().Concurrency - len(l.queue) + failed, Failed: forFailed(slots) - failed})
+	}
 	if j, ok = l.choose(); ok {
 		return j, true
 	}
@@ -92,20 +106,31 @@ func (l *line) claim(t outbox.Turn) {
 		s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
 		next = l.looked.Add(time.Second)
 	}
+	was := l.marks
+	for i := range ds {
+		l.marks.count(&ds[i], 1)
+	}
 	if !t.Urgent {
 		l.next = next
+		l.spent = err == nil && len(ds) < t.Max && l.marks.failed-was.failed < t.Failed
 	}
-	l.queue = append(l.queue, ds...)
+	if len(l.queue) == 0 {
+		l.queue = ds
+	} else {
+		l.queue = append(l.queue, ds...)
+	}
 }
 
-// failed is how many of the queue have failed before.
-func (l *line) failed() (n int) {
-	for i := range l.queue {
-		if l.queue[i].Failures > 0 {
-			n++
-		}
+// marks are how many of a queue have failed before, and how many are urgent.
+type marks struct{ failed, urgent int }
+
+func (m *marks) count(d *outbox.Delivery, n int) {
+	if d.Failures > 0 {
+		m.failed += n
 	}
-	return n
+	if d.Urgent {
+		m.urgent += n
+	}
 }
 
 // choose takes from the queue whose turn it is, and a slot for it.
@@ -113,14 +138,23 @@ func (l *line) choose() (job, bool) {
 	s := l.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := s.turns.choose(l.queue, s.slots())
+	i := 0
+	if alike := l.marks.failed == 0 && (l.marks.urgent == 0 || len(l.queue) > 0 && l.queue[0].Urgent); !alike || len(l.queue) == 0 || s.turns.inFlight >= s.slots() {
+		i = s.turns.choose(l.queue, s.slots()) // else it is the first, and nobody looks through all of them
+	}
 	if i < 0 {
 		return job{}, false
 	}
-	d := l.queue[i]
-	l.queue = slices.Delete(l.queue, i, i+1)
-	s.turns.begin(&d)
-	return job{d: d}, true
+	j := job{d: l.queue[i]}
+	l.marks.count(&j.d, -1)
+	if i == 0 { // nothing has to move up
+		l.queue[0] = outbox.Delivery{}
+		l.queue = l.queue[1:]
+	} else {
+		l.queue = slices.Delete(l.queue, i, i+1)
+	}
+	s.turns.begin(&j.d)
+	return j, true
 }
 
 // slots is how many attempts may be under way now. s.mu is held.
@@ -128,8 +162,33 @@ func (s *sender) slots() int { return min(s.allowed, s.breaker.slots(s.endpoint(
 
 // release gives back what waits.
 func (l *line) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drop()
+}
+
+// close is release for good: whoever would take more takes nothing.
+func (l *line) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	l.drop()
+}
+
+// drop is release, for whoever holds mu.
+func (l *line) drop() {
 	l.s.r.o.Outbox.Release(l.queue...)
-	l.queue = nil
+	l.queue, l.marks, l.spent = nil, marks{}, false
+}
+
+// listen notes that something may have become due.
+func (l *line) listen() {
+	l.mu.Lock()
+	l.spent = false
+	l.mu.Unlock()
+	l.s.mu.Lock()
+	l.s.deaf = false
+	l.s.mu.Unlock()
 }
 
 // beforeTime tries once, where slots are left and the endpoint is back, each delivery that waits
@@ -190,10 +249,12 @@ func (r *round) next(s *sender, urgent, forever bool) (outbox.Delivery, bool) {
 	}
 }
 
-// rest closes the breaker of an endpoint that is back, where nothing is left to be sent.
+// rest notes that nothing waits. The breaker of an endpoint that is back is closed then, when nothing
+// is under way either.
 func (l *line) rest() {
 	s := l.s
 	s.mu.Lock()
+	s.hungry = s.breaker.state != closed
 	if s.turns.inFlight > 0 || s.breaker.state != halfOpen {
 		s.mu.Unlock()
 		return
@@ -260,6 +321,8 @@ func (l *line) any(urgent bool) (d outbox.Delivery, ok bool) {
 // until is when there may be something to do, if nothing wakes us before. deaf: a token of the
 // outbox says nothing new.
 func (l *line) until() (at time.Time, deaf bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	s := l.s
 	now := s.r.o.Now()
 	at = now.Add(time.Minute)
@@ -269,12 +332,15 @@ func (l *line) until() (at time.Time, deaf bool) {
 		}
 	}
 	s.mu.Lock()
-	paused, state, full := s.pausedUntil, s.breaker.state, s.turns.inFlight >= s.slots()
+	paused, state, full, idle := s.pausedUntil, s.breaker.state, s.turns.inFlight >= s.slots(), s.idle()
+	if s.deaf = full && state != open && !idle && !now.Before(paused); s.deaf {
+		s.hungry, l.spent = true, false // whoever frees a slot looks, and asks the outbox again
+	}
 	s.mu.Unlock()
 	switch {
 	case now.Before(paused):
 		return paused, false
-	case s.idle():
+	case idle:
 		return at, false
 	case state == open:
 		sooner(l.sweep)

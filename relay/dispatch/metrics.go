@@ -1,8 +1,6 @@
 package dispatch
 
 import (
-	"context"
-	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +13,7 @@ import (
 type metrics struct {
 	attempts   *prometheus.CounterVec
 	answers    *prometheus.CounterVec
+	reasons    map[string]prometheus.Counter // of answers
 	deliveries *prometheus.CounterVec
 	repeated   prometheus.Counter
 	latency    prometheus.Histogram
@@ -79,8 +78,9 @@ var outcomes = []outbox.Outcome{outbox.Done, outbox.Retry, outbox.Died}
 // start makes every series that can exist of no one endpoint, so that the first failure is seen as
 // an increase.
 func (m *metrics) start() {
+	m.reasons = map[string]prometheus.Counter{}
 	for _, reason := range reasons() {
-		m.answers.WithLabelValues(reason)
+		m.reasons[reason] = m.answers.WithLabelValues(reason)
 	}
 }
 
@@ -123,39 +123,31 @@ func (m *metrics) certificate(s *sender) {
 	m.certEnds.WithLabelValues(s.id).Set(float64(max(0, s.setup.Load().pool.CertificateEnds().Unix())))
 }
 
-func (m *metrics) settled(e *registry.Endpoint, a outbox.Attempt, now time.Time) {
-	m.attempts.WithLabelValues(e.ID, string(a.Outcome)).Inc()
-	m.answers.WithLabelValues(a.Reason).Inc()
-	m.deliveries.WithLabelValues(e.Format.Name, string(a.Outcome)).Inc()
+// series are those that count the attempts at one endpoint in one format. They are looked up once,
+// and not for each attempt (BenchmarkAttempt). Of an endpoint that has gone they count on, unseen.
+type series struct {
+	attempts, deliveries map[outbox.Outcome]prometheus.Counter
+	took                 prometheus.Observer
+}
+
+func (m *metrics) series(e *registry.Endpoint) series {
+	s := series{map[outbox.Outcome]prometheus.Counter{}, map[outbox.Outcome]prometheus.Counter{}, m.took.WithLabelValues(e.ID)}
+	for _, o := range outcomes {
+		s.attempts[o] = m.attempts.WithLabelValues(e.ID, string(o))
+		s.deliveries[o] = m.deliveries.WithLabelValues(e.Format.Name, string(o))
+	}
+	return s
+}
+
+func (m *metrics) settled(by *series, a *outbox.Attempt, now time.Time) {
+	by.attempts[a.Outcome].Inc()
+	by.deliveries[a.Outcome].Inc()
+	m.reasons[a.Reason].Inc()
 	if a.Took > 0 { // else it died without a try
 		m.latency.Observe(a.Took.Seconds())
-		m.took.WithLabelValues(e.ID).Observe(a.Took.Seconds())
+		by.took.Observe(a.Took.Seconds())
 	}
 	if a.Outcome == outbox.Done {
 		m.endToEnd.Observe(now.Sub(a.Delivery.Received).Seconds())
 	}
-}
-
-// logSettled writes the one line of a settled attempt. Failures are warnings; a delivery that died
-// is an error.
-func (d *Dispatcher) logSettled(ctx context.Context, a outbox.Attempt) {
-	level := slog.LevelInfo
-	switch a.Outcome {
-	case outbox.Retry:
-		level = slog.LevelWarn
-	case outbox.Died:
-		level = slog.LevelError
-	case outbox.Done, outbox.Cancelled:
-	}
-	if !d.o.Logger.Enabled(ctx, level) {
-		return
-	}
-	var detail slog.Attr
-	if a.Detail != "" {
-		detail = slog.String("detail", a.Detail)
-	}
-	d.o.Logger.LogAttrs(ctx, level, "delivery_settled",
-		slog.String("webhook_id", a.Delivery.WebhookID), slog.String("endpoint", a.Delivery.Endpoint), slog.String("type", a.Delivery.Type),
-		slog.Uint64("sequence", a.Delivery.Sequence), slog.String("outcome", string(a.Outcome)), slog.String("reason", a.Reason),
-		slog.Int("code", a.Code), slog.Int("attempt", a.Delivery.Failures+1), slog.Float64("took_ms", float64(a.Took.Microseconds())/1000), detail)
 }

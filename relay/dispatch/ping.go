@@ -51,7 +51,7 @@ func (d *Dispatcher) Ping(ctx context.Context, endpoint string) (p Pinged, err e
 		return p, fmt.Errorf("ping %s: %w", endpoint, err)
 	}
 	a, err := by.pool.Post(ctx, by.URL, h, body, by.Timeout)
-	v := read(a, err)
+	v := read(&a, err)
 	p.Delivered, p.Reason, p.Code, p.Took = v.ok, v.reason, a.Code, d.o.Now().Sub(now)
 	if err != nil {
 		p.Detail = err.Error()

@@ -50,8 +50,8 @@ func TestProxyIsNotThePartner(t *testing.T) {
 	f := func(what string, o send.Options, url, reason string, want outbox.Outcome) {
 		t.Helper()
 		a, err := send.New(o).Pool(send.PoolOptions{}).Post(t.Context(), url, nil, []byte("{}"), patience)
-		v := read(a, err)
-		out := settle(outbox.Delivery{Failures: 1}, v, a, schedule, at(0), time.Second, refusals{since: at(-60), times: 3})
+		v := read(&a, err)
+		out := settle(&outbox.Delivery{Failures: 1}, v, &a, schedule, at(0), time.Second, refusals{since: at(-60), times: 3})
 		if v.reason != reason || v.ok || v.slow || v.disable || out.Code != 0 || out.Outcome != want {
 			t.Errorf("%s: %+v, %s with code %d; want %s and %s", what, v, out.Outcome, out.Code, reason, want)
 		}
@@ -60,7 +60,7 @@ func TestProxyIsNotThePartner(t *testing.T) {
 		proxy := answering(t, fmt.Sprintf("HTTP/1.1 %d No\r\nRetry-After: 300\r\n\r\n", code))
 		f(fmt.Sprint("the proxy answers ", code), send.Options{Proxy: proxy}, "http://127.0.0.1:9/", reason, outbox.Retry)
 	}
-	out := settle(outbox.Delivery{Failures: 1}, read(send.Answer{Code: 407}, nil), send.Answer{Code: 407}, schedule, at(0), time.Second, refusals{since: at(-60), times: 3})
+	out := settle(&outbox.Delivery{Failures: 1}, read(&send.Answer{Code: 407}, nil), &send.Answer{Code: 407}, schedule, at(0), time.Second, refusals{since: at(-60), times: 3})
 	if out.Outcome != outbox.Died {
 		t.Errorf("the control: the partner itself answers 407, %s", out.Outcome)
 	}

@@ -12,27 +12,28 @@ import (
 // delivery, with the same webhook-id, in the endpoint's format of today; that is written down
 // before it is sent, so that every attempt from here on carries the same body (I5), and it is due
 // at once. False: that would not help either, and it has failed like any other.
-func (s *sender) remake(ctx context.Context, d outbox.Delivery, cause error, at time.Time) bool {
+func (s *sender) remake(ctx context.Context, d *outbox.Delivery, cause error, at time.Time) bool {
 	if s.r.o.Anew == nil {
 		return false
 	}
-	anew, err := s.r.o.Anew(d)
+	anew, err := s.r.o.Anew(*d)
 	if err != nil {
 		s.r.o.Logger.WarnContext(ctx, "delivery_not_rendered_anew", "endpoint", s.id, "webhook_id", d.WebhookID, "format", d.Format, "error", err)
 		return false
 	}
-	out := outbox.Attempt{Delivery: d, At: at, Took: s.r.o.Now().Sub(at)}
+	now := s.r.o.Now()
+	out := outbox.Attempt{Delivery: *d, At: at, Took: now.Sub(at)}
 	if anew.Body == nil {
 		out.Outcome, out.Reason = outbox.Died, reasonNoWord
 		out.Detail = "made in " + d.Format + ", cannot be signed any more (" + cause.Error() + "), and " + anew.Format + " has no word for it"
-		s.settle(ctx, out)
+		s.settle(ctx, &out, now)
 		return true
 	}
-	if _, err := sign(s.setup.Load().Endpoint, s.ring(at), &anew, at); err != nil {
+	if _, err := sign(s.setup.Load().Endpoint, s.keys(), &anew, at); err != nil {
 		return false // no key signs anything today
 	}
 	out.Delivery, out.Remade, out.Outcome, out.Reason, out.Retry = anew, true, outbox.Retry, reasonAnew, at
 	out.Detail = "made in " + d.Format + ", cannot be signed any more (" + cause.Error() + "), rendered anew in " + anew.Format
-	s.settle(ctx, out)
+	s.settle(ctx, &out, now)
 	return true
 }

@@ -24,8 +24,8 @@ import (
 const patience = 20 * time.Second // no passing test comes near it
 
 // eventually waits until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -33,7 +33,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("waited %s in vain until %s", patience, what)
+			tb.Fatalf("waited %s in vain until %s", patience, what)
 		}
 	}
 }
@@ -50,7 +50,7 @@ func (c *clock) advance(by time.Duration) { c.ahead.Add(int64(by)) }
 // rig is a dispatcher with one endpoint, "a", whose partner takes everything: a real file, a real
 // outbox and a real server. The relay's tests have whatever a relay owes.
 type rig struct {
-	t          *testing.T
+	t          testing.TB
 	clock      clock
 	store      *store.Store
 	outbox     *outbox.Outbox
@@ -61,55 +61,55 @@ type rig struct {
 	took       atomic.Int64 // requests
 }
 
-func newRig(t *testing.T, concurrency int, set ...func(*Options)) *rig {
-	t.Helper()
-	return newRigOf(t, func(*rig, http.ResponseWriter, *http.Request) {}, func(e *registry.Endpoint) { e.Concurrency = concurrency }, set...)
+func newRig(tb testing.TB, concurrency int, set ...func(*Options)) *rig {
+	tb.Helper()
+	return newRigOf(tb, func(*rig, http.ResponseWriter, *http.Request) {}, func(e *registry.Endpoint) { e.Concurrency = concurrency }, set...)
 }
 
 // newRigOf is one whose partner answers as it is told, and whose endpoint is as it is told.
-func newRigOf(t *testing.T, answer func(*rig, http.ResponseWriter, *http.Request), endpoint func(*registry.Endpoint), set ...func(*Options)) *rig {
-	t.Helper()
-	g := &rig{t: t}
+func newRigOf(tb testing.TB, answer func(*rig, http.ResponseWriter, *http.Request), endpoint func(*registry.Endpoint), set ...func(*Options)) *rig {
+	tb.Helper()
+	g := &rig{t: tb}
 	partner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		g.took.Add(1)
 		answer(g, w, r)
 	}))
-	t.Cleanup(partner.Close)
+	tb.Cleanup(partner.Close)
 	key, err := signing.StandardKey("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	f, _ := format.ByName("standard")
 	g.url = partner.URL
 	e := registry.Endpoint{ID: "a", URL: partner.URL, Format: f, Keys: []registry.Key{{Key: key}}, Timeout: 10 * time.Second}
 	endpoint(&e)
-	log, dir := slog.New(slog.DiscardHandler), t.TempDir()
+	log, dir := slog.New(slog.DiscardHandler), tb.TempDir()
 	if g.store, err = store.Open(store.Options{Dir: dir, Logger: log, Metrics: prometheus.NewRegistry(), Linger: 200 * time.Microsecond}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	stop := g.background(g.store.Run)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		stop()
 		if err := g.store.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	reg := prometheus.NewRegistry()
 	g.reg = reg
 	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now}, []outbox.Endpoint{{ID: "a"}}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	partners := []registry.Partner{{ID: "acme", Endpoints: []registry.Endpoint{e}}}
 	sealer, err := store.OpenSealer(dir)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if g.registry, err = registry.New(registry.Options{Store: g.store, Partners: partners, Sealer: sealer, Random: rand.Reader, Now: g.clock.now}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	client := send.New(send.Options{})
-	t.Cleanup(client.Close)
+	tb.Cleanup(client.Close)
 	o := Options{Registry: g.registry, Outbox: g.outbox, Client: client, Logger: log, Metrics: reg, Now: g.clock.now}
 	for _, fn := range set {
 		fn(&o)

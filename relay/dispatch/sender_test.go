@@ -15,7 +15,7 @@ func TestSlowDown(t *testing.T) {
 	s := g.dispatcher.senders["a"]
 	f := func(v answer, a send.Answer, allowed int, closedFor time.Duration) {
 		t.Helper()
-		s.note(v, a, "acme/ann")
+		s.note(v, &a, "acme/ann", g.clock.now())
 		if s.allowed != allowed {
 			t.Errorf("after %+v %d are allowed, want %d", v, s.allowed, allowed)
 		}
@@ -63,10 +63,10 @@ func TestSlowDown(t *testing.T) {
 func TestOnePersonsLimit(t *testing.T) {
 	g := newRig(t, 16)
 	s := g.dispatcher.senders["a"]
-	throttled := read(send.Answer{Code: 429}, nil)
+	throttled := read(&send.Answer{Code: 429}, nil)
 	f := func(v answer, lane string, allowed int, closed bool) {
 		t.Helper()
-		s.note(v, send.Answer{RetryAfter: time.Minute}, lane)
+		s.note(v, &send.Answer{RetryAfter: time.Minute}, lane, g.clock.now())
 		if s.allowed != allowed || s.closed() != closed {
 			t.Errorf("after %+v of %s %d are allowed, paused %v; want %d, %v", v, lane, s.allowed, s.closed(), allowed, closed)
 		}

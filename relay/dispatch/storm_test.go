@@ -114,6 +114,7 @@ func earlier(a, b time.Time) time.Time {
 
 // begin starts what may be started now.
 func (m *storm) begin() {
+	m.l.listen()
 	for {
 		j, ok := m.l.take(m.t.Context())
 		if !ok {
@@ -137,8 +138,10 @@ func (m *storm) land() {
 		f := m.flying[0]
 		m.flying = m.flying[1:]
 		was := m.sender.turned()
-		m.sender.conclude(m.t.Context(), f.j, f.k.a, f.k.err, f.started)
-		m.sender.give(f.j)
+		m.sender.conclude(m.t.Context(), &f.j, &f.k.a, f.k.err, f.started)
+		if m.sender.give(&f.j) {
+			m.sender.looked(false)
+		}
 		if is := m.sender.turned(); is != was {
 			m.states, m.at = append(m.states, is.String()), append(m.at, m.since())
 		}

@@ -150,7 +150,9 @@ func TestQueueLetsRejectionsPass(t *testing.T) {
 	g.oweOf("rejected", 2, true)
 	for _, j := range begun {
 		g.outbox.Settle(outbox.Attempt{Delivery: j.d, Outcome: outbox.Done, At: g.clock.now()})
-		s.give(j)
+		if s.give(&j) {
+			s.looked(false)
+		}
 	}
 	if j, ok := l.take(t.Context()); !ok || j.d.Lane != "acme/rejected" {
 		t.Errorf("next is %+v", j)

@@ -3,11 +3,10 @@ package send
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,20 +30,30 @@ func (o PoolOptions) Same(other PoolOptions) bool {
 // none, in HTTP/2 neither, so one that hangs holds up itself only (I6). It is safe for concurrent
 // use.
 type Pool struct {
-	c     *Client
-	o     PoolOptions
-	slots chan struct{} // taken by each connection, of whatever generation; net/http's own bound does not hold in HTTP/2
+	c       *Client
+	o       PoolOptions
+	own     []ownLine              // of o.Headers
+	slots   chan struct{}          // taken by each connection, of whatever generation; net/http's own bound does not hold in HTTP/2
+	last    atomic.Pointer[target] // that was posted to
+	waiting atomic.Int64           // len(wants)
 
-	mu      sync.Mutex // guards the fields below
-	current *generation
-	looked  time.Time // when the files of TLS were last looked at
-	stamps  stamps    // of those that current was made with
+	mu       sync.Mutex // guards the fields below
+	current  *generation
+	looked   time.Time       // when the files of TLS were last looked at
+	stamps   stamps          // of those that current was made with
+	http2    map[string]bool // origins that have chosen HTTP/2
+	busy     []*conn         // in use by posts, in HTTP/1.1
+	watch    *watch          // of the context of the last post
+	wants    []*want         // posts that wait for a connection, the first first
+	closing  bool            // what is in use now is closed after it
+	sweeping bool            // sweeper is about to look at those at rest
+	sweeper  *time.Timer
 }
 
 // Pool returns a new pool. Close of the client closes its idle connections.
 func (c *Client) Pool(o PoolOptions) *Pool {
 	o.Conns = orDefault(o.Conns, 64)
-	p := &Pool{c: c, o: o, slots: make(chan struct{}, o.Conns)}
+	p := &Pool{c: c, o: o, own: ownLines(o.Headers), slots: make(chan struct{}, o.Conns), http2: map[string]bool{}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pools = append(c.pools, p)
@@ -54,48 +63,37 @@ func (c *Client) Pool(o PoolOptions) *Pool {
 // generation is connections that were opened within MaxAge. When it is over, requests under way end
 // as they would have, and then their connections are closed.
 type generation struct {
-	transport *http.Transport
-	tls       *tls.Config
-	born      time.Time
-	proxied   bool
-	users     int // Posts under way; guarded by Pool.mu
+	tls     *tls.Config
+	born    time.Time
+	proxied bool
+
+	idle      []*conn         // HTTP/1.1 at rest, the last used last; guarded by Pool.mu, as the rest is
+	transport *http.Transport // for HTTP/2; nil: nobody asked for it
+	spare     spare           // for the transport to begin with
+	users     int             // of the transport, under way
 	retired   bool
 }
 
 const lookAgain = 10 * time.Second // at files that may have changed
 
-// take returns the generation to use, a new one if the last has had its time or a file of its TLS
-// has changed. Whoever takes gives.
-func (p *Pool) take() (*generation, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.c.o.Now()
+// generation returns the one to use, a new one if the last has had its time or a file of its TLS has
+// changed. The caller holds mu.
+func (p *Pool) generation(now time.Time) (*generation, error) {
 	if p.current == nil || now.Sub(p.current.born) >= p.c.o.MaxAge || p.filesChanged(now) {
 		if err := p.renew(now); err != nil {
 			return nil, err
 		}
 	}
-	p.current.users++
 	return p.current, nil
 }
 
-// fresh returns a generation that has no connection yet. Whoever takes gives.
-func (p *Pool) fresh() *generation {
+// fresh begins a generation, which has no connection yet, unless that has been done since the one
+// that is meant.
+func (p *Pool) fresh(stale *generation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.replace(p.current.tls, p.c.o.Now())
-	p.current.users++
-	return p.current
-}
-
-// give ends a use. The last one of a retired generation closes what is left of it.
-func (p *Pool) give(g *generation) {
-	p.mu.Lock()
-	g.users--
-	over := g.retired && g.users == 0
-	p.mu.Unlock()
-	if over {
-		g.transport.CloseIdleConnections()
+	if p.current == stale {
+		p.replace(stale.tls, p.c.o.Now())
 	}
 }
 
@@ -121,17 +119,28 @@ func (p *Pool) End() {
 	p.c.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stop()
 	if p.current != nil {
 		p.current.retired = true
-		p.current.transport.CloseIdleConnections()
 	}
 }
 
 func (p *Pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stop()
+}
+
+// stop closes what rests, and then what is in use now. The caller holds mu.
+func (p *Pool) stop() {
+	p.closing = true
+	p.unwatch()
+	if p.sweeper != nil {
+		p.sweeper.Stop()
+	}
+	p.sweeping = false
 	if p.current != nil {
-		p.current.transport.CloseIdleConnections()
+		p.current.closeIdle()
 	}
 }
 
@@ -174,75 +183,54 @@ func (p *Pool) renew(now time.Time) error {
 func (p *Pool) replace(c *tls.Config, now time.Time) {
 	if old := p.current; old != nil {
 		old.retired = true
-		old.transport.CloseIdleConnections()
+		old.closeIdle()
 	}
-	p.current = &generation{transport: p.transport(c), tls: c, born: now, proxied: p.c.o.Proxy != nil}
+	c = c.Clone()
+	c.NextProtos = []string{"h2", "http/1.1"}
+	p.current = &generation{tls: c, born: now, proxied: p.c.o.Proxy != nil}
 }
 
-// dial opens a connection as soon as there may be one more.
-func (p *Pool) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	wait := time.NewTimer(p.c.o.DialTimeout)
-	defer wait.Stop()
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-wait.C:
-		return nil, &failure{reason: Timeout, text: "all connections of the endpoint are in use", is: context.DeadlineExceeded}
-	}
-	free := sync.OnceFunc(func() { <-p.slots })
+// slotted opens a connection for whoever has taken a slot for it.
+func (p *Pool) slotted(ctx context.Context, address string) (*slotted, error) {
 	open := p.c.dial
 	if p.o.Public {
 		open = p.c.public
 	}
-	conn, err := open(ctx, network, address)
+	conn, err := open(ctx, "tcp", address)
 	if err != nil {
-		free()
+		p.freed()
 		return nil, err
 	}
-	return &slotted{conn, free, addressOf(conn.RemoteAddr())}, nil
-}
-
-// slotted gives its slot back when it is closed.
-type slotted struct {
-	net.Conn
-	free func()
-	to   netip.AddrPort // of the endpoint
-}
-
-// addressOf is zero for what is no address of TCP.
-func addressOf(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
+	s := &slotted{Conn: conn, free: sync.OnceFunc(p.freed), to: addressOf(conn.RemoteAddr())}
+	if through, ok := conn.(*tunnelled); ok {
+		s.wire = through.wire
+	} else if s.wire, err = newWire(conn); err == nil {
+		s.Conn = s.wire
 	}
-	at := tcp.AddrPort()
-	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
-}
-
-// Close implements net.Conn.
-func (s *slotted) Close() error {
-	defer s.free()
-	return s.Conn.Close()
-}
-
-func (p *Pool) transport(c *tls.Config) *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	return &http.Transport{
-		Proxy:                  nil, // one from the environment would connect for us, out of the guard's sight; ours is in dial
-		DialContext:            p.dial,
-		TLSClientConfig:        c.Clone(),
-		TLSHandshakeTimeout:    p.c.o.TLSTimeout,
-		DisableCompression:     true, // else 16 KiB on the wire may become 16 MiB
-		MaxResponseHeaderBytes: maxHeader,
-		ReadBufferSize:         1 << 10, // of each connection; answers are short
-		MaxConnsPerHost:        p.o.Conns,
-		MaxIdleConns:           p.o.Conns,
-		MaxIdleConnsPerHost:    p.o.Conns,
-		IdleConnTimeout:        90 * time.Second,
-		Protocols:              protocols,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second}, // notice dead connections
+	if err != nil {
+		_ = s.Close()
+		return nil, err
 	}
+	return s, nil
+}
+
+// shake begins TLS with the endpoint, which chooses between HTTP/2 and HTTP/1.1 by it. What fails is
+// closed.
+func (p *Pool) shake(ctx context.Context, g *generation, s *slotted, host string, t *trace) (*tls.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.c.o.TLSTimeout)
+	defer cancel()
+	c := g.tls.Clone()
+	c.ServerName = host
+	secure := tls.Client(s, c)
+	t.mark(&t.tlsStart)
+	err := secure.HandshakeContext(ctx)
+	t.mark(&t.tlsDone)
+	if err != nil {
+		_ = s.Close()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, err
+	}
+	return secure, nil
 }

@@ -81,9 +81,10 @@ func (t *tunnel) dial(ctx context.Context, _, address string) (net.Conn, error) 
 	for _, a := range judged {
 		seen.dials(a)
 		var conn net.Conn
-		if conn, err = t.connect(ctx, a); err == nil {
+		var w *wire
+		if conn, w, err = t.connect(ctx, a); err == nil {
 			seen.once(&seen.connected)
-			return &tunnelled{conn, net.TCPAddrFromAddrPort(a)}, nil
+			return &tunnelled{conn, w, net.TCPAddrFromAddrPort(a)}, nil
 		}
 		var f *failure
 		if ctx.Err() != nil || errors.As(err, &f) && f.reason != ProxyFailed {
@@ -96,7 +97,8 @@ func (t *tunnel) dial(ctx context.Context, _, address string) (net.Conn, error) 
 // tunnelled is a connection through the proxy, and says where it leads.
 type tunnelled struct {
 	net.Conn
-	to net.Addr
+	wire *wire // to the proxy
+	to   net.Addr
 }
 
 // RemoteAddr implements net.Conn.
@@ -144,10 +146,15 @@ func (t *tunnel) judge(ctx context.Context, address string, seen *trace) ([]neti
 const maxTried = 4 // addresses of one name
 
 // connect asks the proxy for one address.
-func (t *tunnel) connect(ctx context.Context, to netip.AddrPort) (_ net.Conn, err error) {
-	raw, err := t.dialer.DialContext(ctx, "tcp", t.o.Proxy.address)
+func (t *tunnel) connect(ctx context.Context, to netip.AddrPort) (_ net.Conn, w *wire, err error) {
+	dialled, err := t.dialer.DialContext(ctx, "tcp", t.o.Proxy.address)
 	if err != nil {
-		return nil, t.unreached(ctx, err, "the proxy cannot be reached: "+connectText(err))
+		return nil, nil, t.unreached(ctx, err, "the proxy cannot be reached: "+connectText(err))
+	}
+	raw, err := newWire(dialled)
+	if err != nil {
+		_ = dialled.Close()
+		return nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) }) // wakes who reads or writes
 	defer func() {
@@ -158,18 +165,18 @@ func (t *tunnel) connect(ctx context.Context, to netip.AddrPort) (_ net.Conn, er
 			_ = raw.Close()
 		}
 	}()
-	conn := raw
+	conn := net.Conn(raw)
 	if host := t.o.Proxy.host; host != "" {
 		secure := tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.o.RootCAs, ServerName: host})
 		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, t.unreached(ctx, err, "the TLS of the proxy: "+tlsText(err))
+			return nil, nil, t.unreached(ctx, err, "the TLS of the proxy: "+tlsText(err))
 		}
 		conn = secure
 	}
 	if err := t.ask(ctx, conn, to); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return conn, nil
+	return conn, raw, nil
 }
 
 // ask writes CONNECT and reads its answer.

@@ -7,8 +7,11 @@
 // sent twice, but for a request that met a connection which the other side had closed while it
 // rested; what one endpoint does to its connections costs no other endpoint any, also at a shared
 // host; no connection is used for longer than a few minutes; no attempt outlives its deadline or
-// keeps more than 16 KiB of the answer; and no error holds text of the URL, of the request, of the
-// answer or of the proxy's credentials.
+// keeps more than 16 KiB of the answer; no answer is taken for another request's; and no error holds
+// text of the URL, of the request, of the answer or of the proxy's credentials.
+//
+// HTTP/1.1 is spoken by the package itself, in the goroutine of whoever posts; HTTP/2, where an
+// endpoint chooses it, by net/http, over connections that are opened in the same way.
 package send
 
 import (
@@ -54,6 +57,8 @@ type Client struct {
 	o      Options
 	dial   dial
 	public dial // without the exceptions of Allow
+
+	exchanges sync.Pool // of *exchange
 
 	mu    sync.Mutex // guards the field below
 	pools []*Pool

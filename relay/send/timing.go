@@ -37,15 +37,13 @@ type trace struct {
 	tried  atomic.Pointer[netip.AddrPort] // that was last dialled; nil: none
 }
 
-// traceKey finds the trace of a request in the context that its dial through a proxy is given.
+// traceKey finds the trace of a request in the context that its dial is given.
 type traceKey struct{}
 
-// hooks are those of net/http. What a tunnel does on its way to the proxy is not told by them: it
-// marks itself what concerns the endpoint.
+// hooks are those of net/http and of net. What a tunnel does on its way to the proxy is not told by
+// them: it marks itself what concerns the endpoint, as TLS does.
 func (t *trace) hooks(proxied bool) *httptrace.ClientTrace {
 	h := &httptrace.ClientTrace{
-		TLSHandshakeStart:    func() { t.mark(&t.tlsStart) },
-		TLSHandshakeDone:     func(tls.ConnectionState, error) { t.mark(&t.tlsDone) },
 		GotConn:              t.gotConn,
 		WroteRequest:         func(httptrace.WroteRequestInfo) { t.mark(&t.wrote) },
 		GotFirstResponseByte: func() { t.once(&t.first) },

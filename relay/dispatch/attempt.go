@@ -1,0 +1,141 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"countersign/outbox"
+	"countersign/relay/registry"
+	"countersign/relay/send"
+	"countersign/signing"
+)
+
+// deliver makes one attempt and settles it. Its slot is the caller's to give back.
+func (s *sender) deliver(ctx context.Context, j *job) {
+	d := &j.d
+	if !s.there() { // it went before the attempt began
+		s.r.o.Outbox.Release(*d)
+		return
+	}
+	started, by := s.r.o.Now(), s.setup.Load()
+	h, err := sign(by.Endpoint, s.keys(), d, started)
+	if err != nil && s.remake(ctx, d, err, started) {
+		return
+	}
+	var a send.Answer
+	if err == nil {
+		leave := queueUp()
+		a, err = by.post(ctx, by.URL, h, d.Body, by.Timeout)
+		leave()
+	}
+	if err != nil && ctx.Err() != nil { // stopping: whether it arrived is unknown, so it is owed still
+		s.r.o.Outbox.Release(*d)
+		return
+	}
+	if a.Repeated {
+		s.r.m.repeated.Inc()
+		s.detail.repeated.Add(1)
+	}
+	s.conclude(ctx, j, &a, err, started)
+}
+
+// conclude settles an attempt that was started then and had this answer, or none.
+func (s *sender) conclude(ctx context.Context, j *job, a *send.Answer, err error, started time.Time) {
+	now := s.r.o.Now() // one look at the clock for all that is noted of the attempt
+	out := s.outcome(ctx, j, a, err, started, now)
+	s.settle(ctx, &out, now)
+}
+
+// outcome is what follows from an attempt for its delivery; what follows for its endpoint is noted.
+func (s *sender) outcome(ctx context.Context, j *job, a *send.Answer, err error, started, now time.Time) outbox.Attempt {
+	d, v := &j.d, read(a, err)
+	if v.disable {
+		s.r.disable(ctx, s, "the partner answered 410 Gone")
+	}
+	s.mu.Lock()
+	lastSuccess := s.note(v, a, d.Lane, now)
+	s.judge(ctx, j, v, started, now)
+	r := refusals{}
+	if v.about && !d.Early {
+		r = s.refusals(d, started, lastSuccess)
+	}
+	out := settle(d, v, a, Schedule(s.setup.Load().Retry), started, now.Sub(started), r)
+	out.Exchange = exchange(a, v.ok)
+	if err != nil {
+		out.Detail = err.Error()
+	}
+	return out
+}
+
+// settle counts, logs and writes how an attempt ended.
+func (s *sender) settle(ctx context.Context, out *outbox.Attempt, now time.Time) {
+	s.r.logSettled(ctx, out, s.count(out, now))
+	s.r.died(out)
+	s.r.o.Outbox.Settle(*out)
+}
+
+// count counts an attempt, and returns how many had failed before one that did not.
+func (s *sender) count(out *outbox.Attempt, now time.Time) (before misses) {
+	s.detail.settled(out)
+	s.mu.Lock()
+	before = s.missed.settled(out)
+	over := s.over
+	s.mu.Unlock()
+	if !over {
+		s.r.m.settled(&s.setup.Load().series, out, now)
+	}
+	return before
+}
+
+// sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a
+// signature for each of the endpoint's keys that signs then (I5).
+func sign(e *registry.Endpoint, keys []registry.Key, d *outbox.Delivery, now time.Time) (http.Header, error) {
+	f, ok := e.FormatOf(d.Format)
+	if !ok {
+		return nil, errors.New("format " + d.Format + " is not in this program")
+	}
+	h := &headers{Header: make(http.Header, headerRoom)}
+	h.Set("Content-Type", f.ContentType)
+	if d.Traceparent != "" {
+		h.Set("Traceparent", d.Traceparent)
+	}
+	ring := signing.Keyring(h.keys[:0])
+	for _, k := range keys {
+		if k.Signs(now) {
+			ring = append(ring, k.Key)
+		}
+	}
+	err := f.Scheme.Sign(h, signing.Message{ID: d.WebhookID, Time: now, Body: d.Body}, ring)
+	clear(h.keys[:]) // what is under way leads to no key
+	if err != nil {
+		return nil, err
+	}
+	return h.Header, nil
+}
+
+// headerRoom is for how many headers there is room from the start: with the client's own, those of
+// most endpoints.
+const headerRoom = 8
+
+// headers are an http.Header whose values share one array, in place of one of their own for each,
+// beside room for the keys that sign: one allocation for all of them (BenchmarkAttempt).
+type headers struct {
+	http.Header
+	room [headerRoom]string
+	used int
+	keys [2]signing.Key // more, while keys rotate, cost an allocation
+}
+
+// Set implements signing.Header.
+func (h *headers) Set(name, value string) {
+	if h.used == len(h.room) {
+		h.Header.Set(name, value)
+		return
+	}
+	i := h.used
+	h.used++
+	h.room[i] = value
+	h.Header[http.CanonicalHeaderKey(name)] = h.room[i : i+1 : i+1]
+}
