@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"countersign/outbox"
@@ -91,15 +90,16 @@ func (s *sender) count(out *outbox.Attempt, now time.Time) (before misses) {
 
 // sign makes the headers of one attempt: the same webhook-id as every other, a fresh timestamp, a
 // signature for each of the endpoint's keys that signs then (I5).
-func sign(e *registry.Endpoint, keys []registry.Key, d *outbox.Delivery, now time.Time) (http.Header, error) {
+func sign(e *registry.Endpoint, keys []registry.Key, d *outbox.Delivery, now time.Time) (send.Fields, error) {
 	f, ok := e.FormatOf(d.Format)
 	if !ok {
 		return nil, errors.New("format " + d.Format + " is not in this program")
 	}
-	h := &headers{Header: make(http.Header, headerRoom)}
-	h.Set("Content-Type", f.ContentType)
+	h := &headers{}
+	h.Fields = h.room[:0]
+	h.Add("Content-Type", f.ContentType)
 	if d.Traceparent != "" {
-		h.Set("Traceparent", d.Traceparent)
+		h.Add("Traceparent", d.Traceparent)
 	}
 	ring := signing.Keyring(h.keys[:0])
 	for _, k := range keys {
@@ -112,30 +112,13 @@ func sign(e *registry.Endpoint, keys []registry.Key, d *outbox.Delivery, now tim
 	if err != nil {
 		return nil, err
 	}
-	return h.Header, nil
+	return h.Fields, nil
 }
 
-// headerRoom is for how many headers there is room from the start: with the client's own, those of
-// most endpoints.
-const headerRoom = 8
-
-// headers are an http.Header whose values share one array, in place of one of their own for each,
-// beside room for the keys that sign: one allocation for all of them (BenchmarkAttempt).
+// headers are those of one attempt, and room for the keys that sign: one allocation for all of them
+// (BenchmarkAttempt).
 type headers struct {
-	http.Header
-	room [headerRoom]string
-	used int
-	keys [2]signing.Key // more, while keys rotate, cost an allocation
-}
-
-// Set implements signing.Header.
-func (h *headers) Set(name, value string) {
-	if h.used == len(h.room) {
-		h.Header.Set(name, value)
-		return
-	}
-	i := h.used
-	h.used++
-	h.room[i] = value
-	h.Header[http.CanonicalHeaderKey(name)] = h.room[i : i+1 : i+1]
+	send.Fields
+	room [8]send.Field  // more cost an allocation
+	keys [2]signing.Key // the same, while keys rotate
 }

@@ -17,7 +17,7 @@ import (
 func (g *rig) answered(by func(context.Context) send.Answer) *sender {
 	s := g.dispatcher.senders["a"]
 	is := *s.setup.Load()
-	is.post = func(ctx context.Context, _ string, _ http.Header, _ []byte, _ time.Duration) (send.Answer, error) {
+	is.post = func(ctx context.Context, _ string, _ send.Fields, _ []byte, _ time.Duration) (send.Answer, error) {
 		return by(ctx), nil
 	}
 	s.setup.Store(&is)

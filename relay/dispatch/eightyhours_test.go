@@ -36,7 +36,7 @@ func failures(t *testing.T) (ks []kind) {
 		t.Helper()
 		c := send.New(o)
 		defer c.Close()
-		a, err := c.Pool(send.PoolOptions{Name: want, Conns: 1}).Post(t.Context(), url, http.Header{}, []byte("{}"), timeout)
+		a, err := c.Pool(send.PoolOptions{Name: want, Conns: 1}).Post(t.Context(), url, nil, []byte("{}"), timeout)
 		if got := send.Classify(err); got != want {
 			t.Fatalf("%s is said to be %q (%v)", want, got, err)
 		}

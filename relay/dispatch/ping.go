@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"time"
 
 	"countersign/outbox"
 	"countersign/relay/registry"
+	"countersign/relay/send"
 	"countersign/signing"
 )
 
@@ -82,11 +82,12 @@ func (s *sender) pinging(now time.Time) bool {
 	return true
 }
 
-func pingOf(e *registry.Endpoint, keys signing.Keyring, id string, now time.Time) (body []byte, h http.Header, err error) {
+func pingOf(e *registry.Endpoint, keys signing.Keyring, id string, now time.Time) (body []byte, f send.Fields, err error) {
 	body, err = json.Marshal(pingBody{PingType, now.UTC().Format(time.RFC3339Nano), pingData{id, e.ID}})
 	if err != nil {
 		return nil, nil, err
 	}
-	h = http.Header{"Content-Type": {"application/json"}}
-	return body, h, e.Format.Scheme.Sign(h, signing.Message{ID: id, Time: now, Body: body}, keys)
+	f = send.Fields{{Name: "Content-Type", Value: "application/json"}}
+	err = e.Format.Scheme.Sign(&f, signing.Message{ID: id, Time: now, Body: body}, keys)
+	return body, f, err
 }

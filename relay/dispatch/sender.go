@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -55,7 +54,7 @@ type setup struct {
 }
 
 // poster is send.Pool.Post.
-type poster func(ctx context.Context, url string, h http.Header, body []byte, timeout time.Duration) (send.Answer, error)
+type poster func(ctx context.Context, url string, h send.Fields, body []byte, timeout time.Duration) (send.Answer, error)
 
 // connections is how many an endpoint has open at most: one for each attempt in flight, and a
 // quarter more that rest, or are dialled in vain.

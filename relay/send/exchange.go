@@ -16,10 +16,9 @@ type exchange struct {
 	began bool // a byte of the answer has come
 	anew  bool // the request is written once more
 
-	out   []byte   // the request, as far as it is written at once
-	rest  []byte   // and what of its body goes after it; nil: nothing
-	made  bool     // out is the whole of it
-	names []string // for request
+	out  []byte // the request, as far as it is written at once
+	rest []byte // and what of its body goes after it; nil: nothing
+	made bool   // out is the whole of it
 }
 
 // oneWrite is how long a request may be that is copied to one place and written with one system
@@ -39,7 +38,6 @@ func (c *Client) exchange() *exchange {
 // recycle gives an exchange to the next post, without what is large or may be in use by others.
 func (c *Client) recycle(x *exchange) {
 	x.src, x.rest, x.made = nil, nil, false
-	clear(x.names)
 	if x.lent {
 		x.t, x.lent = nil, false
 	} else {

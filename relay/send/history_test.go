@@ -160,7 +160,7 @@ func (p *capricious) judge(t *testing.T, pool *Pool, url string, n int, word str
 	if do.reason == Timeout || do.cut == Timeout {
 		timeout = 150 * time.Millisecond
 	}
-	a, err := pool.Post(t.Context(), url, http.Header{"Webhook-Id": {word}, "X-Act": {strconv.Itoa(n)}}, []byte("body of "+word), timeout)
+	a, err := pool.Post(t.Context(), url, Fields{{"Webhook-Id", word}, {"X-Act", strconv.Itoa(n)}}, []byte("body of "+word), timeout)
 	p.mu.Lock()
 	came := p.came[word]
 	p.mu.Unlock()

@@ -15,8 +15,9 @@ import (
 
 // overHTTP2 posts through net/http, which speaks HTTP/2, and knows what to do about unusual URLs. It
 // may still be reading body when it has returned early.
-func (p *Pool) overHTTP2(ctx context.Context, t *trace, at *target, h http.Header, body []byte, deadline time.Time) (a Answer, g *generation, err error) {
-	if h, err = p.headers(h); err != nil {
+func (p *Pool) overHTTP2(ctx context.Context, t *trace, at *target, f Fields, body []byte, deadline time.Time) (a Answer, g *generation, err error) {
+	h, err := p.headers(f)
+	if err != nil {
 		return Answer{}, nil, err
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
@@ -53,21 +54,19 @@ func ended(ctx context.Context, err error) error {
 }
 
 // headers completes those of one request, as request does.
-func (p *Pool) headers(h http.Header) (http.Header, error) {
-	all := make(http.Header, len(h)+len(p.own)+1)
-	for name, values := range h {
-		if isOurs(name) {
+func (p *Pool) headers(f Fields) (http.Header, error) {
+	all := make(http.Header, len(f)+len(p.own)+1)
+	for i := range f {
+		if isOurs(f[i].Name) {
 			continue
 		}
-		all[name] = values
-		for _, value := range values {
-			if !validName(name) || !validValue(value) {
-				return nil, errHeader
-			}
+		if !validName(f[i].Name) || !validValue(f[i].Value) {
+			return nil, errHeader
 		}
+		all[f[i].Name] = append(all[f[i].Name], f[i].Value)
 	}
 	for _, own := range p.own {
-		if len(all[own.name]) == 0 {
+		if !f.has(own.name) {
 			all[own.name] = []string{own.value()}
 		}
 	}

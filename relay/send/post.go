@@ -2,13 +2,12 @@ package send
 
 import (
 	"context"
-	"net/http"
 	"time"
 )
 
 // Post sends body and returns the answer, whatever its code: redirects are answers. It returns an
 // error only when there was none; Classify names it. The deadline covers everything from the lookup
-// to the end of the body. The caller gives h and body away: over HTTP/2 they may still be read when
+// to the end of the body. The caller gives f and body away: over HTTP/2 they may still be read when
 // Post has returned early.
 //
 // A request that was written to a connection used before, and met its end in place of any byte of
@@ -18,7 +17,7 @@ import (
 //
 // When the code is known and the body then hangs or breaks, the answer stands: asking again would
 // only repeat what the partner has already settled.
-func (p *Pool) Post(ctx context.Context, rawURL string, h http.Header, body []byte, timeout time.Duration) (Answer, error) {
+func (p *Pool) Post(ctx context.Context, rawURL string, f Fields, body []byte, timeout time.Duration) (Answer, error) {
 	start := p.c.o.Now()
 	at := p.target(rawURL)
 	if at.refused != nil {
@@ -34,11 +33,11 @@ func (p *Pool) Post(ctx context.Context, rawURL string, h http.Header, body []by
 	x := p.c.exchange()
 	defer p.c.recycle(x)
 	x.begin(p.c.o.Now, start, false)
-	a, g, err := p.attempt(ctx, x, at, h, body, deadline)
+	a, g, err := p.attempt(ctx, x, at, f, body, deadline)
 	if err != nil && x.t.stale(ctx, err) {
 		p.fresh(g)
 		x.begin(p.c.o.Now, start, true)
-		a, _, err = p.attempt(ctx, x, at, h, body, deadline)
+		a, _, err = p.attempt(ctx, x, at, f, body, deadline)
 		a.Repeated = true
 	}
 	a.Reused, a.Address, a.Timings = x.t.reused.Load(), x.t.address(), x.t.timings()
@@ -49,13 +48,13 @@ func (p *Pool) Post(ctx context.Context, rawURL string, h http.Header, body []by
 }
 
 // attempt writes a request once, and returns the generation of connections that it met.
-func (p *Pool) attempt(ctx context.Context, x *exchange, at *target, h http.Header, body []byte, deadline time.Time) (Answer, *generation, error) {
+func (p *Pool) attempt(ctx context.Context, x *exchange, at *target, f Fields, body []byte, deadline time.Time) (Answer, *generation, error) {
 	if err := ctx.Err(); err != nil {
 		return Answer{}, nil, err
 	}
 	if !at.plain {
 		x.lent = true
-		return p.overHTTP2(ctx, x.t, at, h, body, deadline)
+		return p.overHTTP2(ctx, x.t, at, f, body, deadline)
 	}
 	c, http2, err := p.acquire(ctx, x, at, deadline)
 	switch {
@@ -63,9 +62,9 @@ func (p *Pool) attempt(ctx context.Context, x *exchange, at *target, h http.Head
 		return Answer{}, nil, err
 	case http2:
 		x.lent = true
-		return p.overHTTP2(ctx, x.t, at, h, body, deadline)
+		return p.overHTTP2(ctx, x.t, at, f, body, deadline)
 	}
-	if err = x.request(p, at, h, body); err != nil {
+	if err = x.request(p, at, f, body); err != nil {
 		p.release(c, true)
 		return Answer{}, nil, err
 	}

@@ -126,7 +126,7 @@ func TestWhatComesAtOnce(t *testing.T) {
 	var posts sync.WaitGroup
 	for i, word := range []string{"one..", "two.."} {
 		posts.Go(func() {
-			a, err := p.Post(t.Context(), "https://localhost:"+port, http.Header{"Webhook-Id": {word}}, []byte("x"), soon)
+			a, err := p.Post(t.Context(), "https://localhost:"+port, Fields{{"Webhook-Id", word}}, []byte("x"), soon)
 			if err != nil || string(a.Body) != word || a.Repeated {
 				t.Errorf("%s: %+v with %q, %v", word, a, a.Body, err)
 			}
@@ -242,7 +242,7 @@ func TestHeadersThatCannotBeSent(t *testing.T) {
 		f := func(h http.Header, want string) {
 			t.Helper()
 			before := served.Load()
-			_, err := p.Post(t.Context(), s.URL, h, []byte("x"), soon)
+			_, err := p.Post(t.Context(), s.URL, FieldsOf(h), []byte("x"), soon)
 			if Classify(err) != want || (served.Load() > before) != (want == "") || err != nil && strings.Contains(err.Error(), "canary") {
 				t.Errorf("http2 %v, %q: %v, served %v", http2, h, err, served.Load() > before)
 			}

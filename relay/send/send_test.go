@@ -62,7 +62,7 @@ func client(t *testing.T, o Options) *Pool {
 
 func post(t *testing.T, c *Pool, url string, timeout time.Duration) (Answer, error) {
 	t.Helper()
-	return c.Post(t.Context(), url, http.Header{"Content-Type": {"application/json"}}, []byte(`{"a":1}`), timeout)
+	return c.Post(t.Context(), url, Fields{{"Content-Type", "application/json"}}, []byte(`{"a":1}`), timeout)
 }
 
 func TestPostSendsExactlyWhatItWasGiven(t *testing.T) {
@@ -75,7 +75,7 @@ func TestPostSendsExactlyWhatItWasGiven(t *testing.T) {
 	})
 	c := client(t, Options{UserAgent: "countersign/1.2"})
 	h := http.Header{"Webhook-Id": {"evt_1"}, "Idempotency-Key": {"x"}, "X-Idempotency-Key": {"x"}}
-	a, err := c.Post(t.Context(), url, h, []byte(`{"a":1}`), soon)
+	a, err := c.Post(t.Context(), url, FieldsOf(h), []byte(`{"a":1}`), soon)
 	if err != nil || a.Code != http.StatusNoContent {
 		t.Fatalf("Post = %+v, %v", a, err)
 	}

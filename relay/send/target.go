@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -115,34 +114,24 @@ var errHeader = &failure{reason: Other, text: "a header of the request cannot be
 // request writes a request into out, once for all times that it is sent. What the endpoint's own
 // headers would overwrite stays: signatures are nobody else's to set. A name or a value that could
 // end its line is an error, and nothing is sent.
-func (x *exchange) request(p *Pool, at *target, h http.Header, body []byte) error {
+func (x *exchange) request(p *Pool, at *target, f Fields, body []byte) error {
 	if x.made {
 		return nil
 	}
 	b := append(x.out[:0], at.head...)
 	b = append(b, "Content-Length: "...)
 	b = append(strconv.AppendInt(b, int64(len(body)), 10), "\r\n"...)
-	x.names = x.names[:0]
-	for name := range h {
-		x.names = append(x.names, name)
-	}
-	slices.Sort(x.names)
-	for _, name := range x.names {
-		if isOurs(name) {
+	for i := range f {
+		if isOurs(f[i].Name) {
 			continue
 		}
-		if !validName(name) {
+		if !validName(f[i].Name) || !validValue(f[i].Value) {
 			return errHeader
 		}
-		for _, value := range h[name] {
-			if !validValue(value) {
-				return errHeader
-			}
-			b = appendField(b, name, value)
-		}
+		b = appendField(b, f[i].Name, f[i].Value)
 	}
 	for _, own := range p.own {
-		if len(h[own.name]) == 0 {
+		if !f.has(own.name) {
 			b = appendField(b, own.name, own.value())
 		}
 	}

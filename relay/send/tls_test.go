@@ -282,7 +282,7 @@ func TestHeaders(t *testing.T) {
 	}})
 	for _, p := range []*Pool{own, c.Pool(PoolOptions{})} {
 		for range 2 { // also on the connection used before
-			if _, err := p.Post(t.Context(), url, http.Header{"Webhook-Id": {"evt_1"}}, []byte("x"), soon); err != nil {
+			if _, err := p.Post(t.Context(), url, Fields{{"Webhook-Id", "evt_1"}}, []byte("x"), soon); err != nil {
 				t.Fatal(err)
 			}
 			want := map[string]string{"Webhook-Id": "evt_1", "User-Agent": "countersign", "Idempotency-Key": "", "X-Env": "", "Authorization": ""}
