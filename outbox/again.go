@@ -113,7 +113,7 @@ func DeadBefore(tx *store.Tx, endpoint, lane string) string {
 // so: nothing stands before it.
 func (b *Outbox) behindReplays(tx *store.Tx, d *Delivery) (so bool, err error) {
 	prefix := laneKey(d.Endpoint, d.Lane)
-	k, v := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+	k, v := tx.Bucket(store.Deliveries).From(prefix)
 	first := Delivery{Endpoint: d.Endpoint, Lane: d.Lane}
 	if !isOfLane(k, prefix) || sequence(k) >= d.Sequence || decodeDelivery(v, &first) != nil || !first.Replayed || !first.Force {
 		return false, nil //nolint:nilerr // a damaged one is found by the claim

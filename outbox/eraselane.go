@@ -51,7 +51,7 @@ func (b *Outbox) eraseSome(tx *store.Tx, t *tally, n store.Name, lane string) (g
 			d, _ := splitDelivery(k)
 			t.owed[d.Endpoint]--
 			prefix := laneKey(d.Endpoint, lane)
-			if first, _ := tx.Bucket(n).Cursor().Seek(prefix); bytes.Equal(first, k) {
+			if first, _ := tx.Bucket(n).From(prefix); bytes.Equal(first, k) {
 				head, _ := locate(tx, d.Endpoint, lane)
 				if head == nil {
 					head = placeKey(d.Endpoint, lane)

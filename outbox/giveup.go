@@ -106,7 +106,7 @@ func (b *Outbox) giveUpSome(tx *store.Tx, endpoint string, most int) (n int64, m
 func (b *Outbox) giveUpLane(tx *store.Tx, t *tally, endpoint, lane string, most, room int) (n, size int, empty bool, err error) {
 	prefix := laneKey(endpoint, lane)
 	for ; n < most && (size < room || n == 0); n++ {
-		k, v := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+		k, v := tx.Bucket(store.Deliveries).From(prefix)
 		if !isOfLane(k, prefix) {
 			return n, size, true, nil
 		}

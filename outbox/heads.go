@@ -72,7 +72,7 @@ func locate(tx *store.Tx, endpoint, lane string) (k, v []byte) {
 		return k, v
 	}
 	prefix := laneKey(endpoint, lane)
-	first, body := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+	first, body := tx.Bucket(store.Deliveries).From(prefix)
 	switch {
 	case !isOfLane(first, prefix):
 		return nil, nil
@@ -190,7 +190,7 @@ func (b *Outbox) behind(tx *store.Tx, l *lanes, d *Delivery) error {
 
 // firstOf is the sequence of the first delivery of a lane.
 func firstOf(tx *store.Tx, prefix []byte) uint64 {
-	k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+	k, _ := tx.Bucket(store.Deliveries).From(prefix)
 	if !isOfLane(k, prefix) {
 		return 0
 	}

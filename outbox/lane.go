@@ -79,7 +79,7 @@ func headOf(tx *store.Tx, endpoint, lane string) (h head, due time.Time, ok bool
 	waiting := tx.Bucket(store.Deliveries)
 	if !waiting.Has(deliveryKey(endpoint, lane, h.seq)) {
 		prefix := laneKey(endpoint, lane)
-		first, _ := waiting.Cursor().Seek(prefix)
+		first, _ := waiting.From(prefix)
 		if !isOfLane(first, prefix) {
 			return head{}, due, false
 		}

@@ -66,7 +66,7 @@ func (b *Outbox) Mend(ctx context.Context) (heads, rejections int, err error) {
 func (b *Outbox) adopt(tx *store.Tx, orphans []orphan) error {
 	for _, o := range orphans {
 		prefix := laneKey(o.endpoint, o.lane)
-		if k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(prefix); !isOfLane(k, prefix) || sequence(k) != o.first {
+		if k, _ := tx.Bucket(store.Deliveries).From(prefix); !isOfLane(k, prefix) || sequence(k) != o.first {
 			continue
 		}
 		if err := b.setHead(tx, o.endpoint, o.lane, b.o.Now().UnixMilli(), head{seq: o.first}, owesRestrictive(tx, o.endpoint, o.lane)); err != nil {

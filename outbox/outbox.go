@@ -133,6 +133,7 @@ type Outbox struct {
 	mu        sync.Mutex // guards the fields below
 	pending   []Attempt  // settled by the dispatcher, not yet handed to the store
 	running   []Attempt  // in the store's hands
+	spare     []Attempt  // room for those that are settled next
 	scheduled bool
 	idle      chan struct{} // closed when nothing is pending
 }

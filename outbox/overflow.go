@@ -63,7 +63,7 @@ func (b *Outbox) admit(tx *store.Tx, t *tally, l *lanes, d *Delivery, owed int64
 // owesOlder reports whether something older of the same person is owed.
 func owesOlder(tx *store.Tx, d *Delivery) bool {
 	prefix := laneKey(d.Endpoint, d.Lane)
-	k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+	k, _ := tx.Bucket(store.Deliveries).From(prefix)
 	return isOfLane(k, prefix) && sequence(k) < d.Sequence
 }
 
@@ -155,7 +155,7 @@ func yields(tx *store.Tx, l *lanes, k, v []byte, lane string) (d Delivery, ok bo
 	}
 	d = Delivery{Endpoint: l.id, Lane: whose, head: h.seq}
 	prefix := laneKey(d.Endpoint, d.Lane)
-	first, v := tx.Bucket(store.Deliveries).Cursor().Seek(prefix)
+	first, v := tx.Bucket(store.Deliveries).From(prefix)
 	if !isOfLane(first, prefix) || decodeDelivery(v, &d) != nil {
 		return d, false
 	}
@@ -200,8 +200,8 @@ func read(waiting store.Bucket, d *Delivery, h *head) error {
 	d.Sequence = h.seq
 	k := deliveryKey(d.Endpoint, d.Lane, h.seq)
 	prefix := k[:len(k)-8]
-	if later, _ := waiting.Cursor().Seek(k); !bytes.Equal(later, k) && isOfLane(later, prefix) {
-		first, _ := waiting.Cursor().Seek(prefix)
+	if later, _ := waiting.From(k); !bytes.Equal(later, k) && isOfLane(later, prefix) {
+		first, _ := waiting.From(prefix)
 		d.Sequence = sequence(first)
 		*h = head{seq: d.Sequence}
 	}

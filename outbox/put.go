@@ -63,7 +63,7 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 
 func laneHasMore(tx *store.Tx, endpoint, lane string) bool {
 	prefix := laneKey(endpoint, lane)
-	k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(prefix) // damaged or not, it stands before what is put behind it
+	k, _ := tx.Bucket(store.Deliveries).From(prefix) // damaged or not, it stands before what is put behind it
 	return isOfLane(k, prefix)
 }
 

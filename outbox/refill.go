@@ -83,7 +83,7 @@ func (b *Outbox) room(endpoint string) (room int64, err error) {
 	}
 	prefix := roomPrefix(endpoint)
 	err = b.o.Store.View(func(tx *store.Tx) error {
-		if k, _ := tx.Bucket(store.Withheld).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
+		if k, _ := tx.Bucket(store.Withheld).From(prefix); bytes.HasPrefix(k, prefix) {
 			room, err = b.roomIn(tx, l)
 		}
 		return err

@@ -42,7 +42,7 @@ func (b *Outbox) schedule() {
 func (b *Outbox) settle(tx *store.Tx) error {
 	b.mu.Lock()
 	if b.running == nil {
-		b.running, b.pending = b.pending, nil
+		b.running, b.pending, b.spare = b.pending, b.spare, nil
 	}
 	batch := b.running
 	b.mu.Unlock()
@@ -82,12 +82,20 @@ func (b *Outbox) settled(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.scheduled = false
+	if cap(batch) <= spareAttempts {
+		clear(batch)
+		b.spare = batch[:0]
+	}
 	if len(b.pending) == 0 {
 		close(b.idle)
 		return
 	}
 	b.schedule()
 }
+
+// spareAttempts is for how many attempts room is kept from one batch to the next: an attempt is
+// large, and grown one by one a batch takes twice as much (BenchmarkLife).
+const spareAttempts = 4096
 
 // retrySettle keeps the batch: a full disk passes, and what was delivered must not be forgotten.
 // Half of a batch may fit where it does not, and makes room for the rest. Any other error is ending
@@ -291,7 +299,7 @@ func (b *Outbox) advance(tx *store.Tx, t *tally, d *Delivery, delivered uint64) 
 	prefix := laneKey(d.Endpoint, d.Lane)
 	from, first := prefix, uint64(0)
 	for {
-		k, v := tx.Bucket(store.Deliveries).Cursor().Seek(from)
+		k, v := tx.Bucket(store.Deliveries).From(from)
 		if !isOfLane(k, prefix) {
 			break
 		}

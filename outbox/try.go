@@ -162,7 +162,7 @@ func (b *Outbox) lastTry(tx *store.Tx, d *Delivery) (t Try, ok bool) {
 func (b *Outbox) HasNext(d *Delivery) (yes bool) {
 	prefix := laneKey(d.Endpoint, d.Lane)
 	_ = b.o.Store.View(func(tx *store.Tx) error {
-		k, _ := tx.Bucket(store.Deliveries).Cursor().Seek(append(deliveryKey(d.Endpoint, d.Lane, d.Sequence), 0))
+		k, _ := tx.Bucket(store.Deliveries).From(append(deliveryKey(d.Endpoint, d.Lane, d.Sequence), 0))
 		yes = isOfLane(k, prefix)
 		return nil
 	})

@@ -176,6 +176,9 @@ func (b *Outbox) endWithheld(tx *store.Tx, d *Delivery) error {
 	}
 	listed := tx.Bucket(store.Withheld)
 	prefix := append([]byte{byLane}, laneKey(d.Endpoint, d.Lane)...)
+	if k, _ := listed.From(prefix); !isOfLane(k, prefix) {
+		return nil // most of the time
+	}
 	var gone [][]byte
 	c := listed.Cursor()
 	for k, _ := c.Seek(prefix); isOfLane(k, prefix) && sequence(k) <= d.Sequence; k, _ = c.Next() {

@@ -12,9 +12,10 @@ import (
 // Tx is a transaction. What it hands out is part of the file: it is valid until the transaction
 // ends, and must not be changed.
 type Tx struct {
-	bolt *bolt.Tx
-	open [buckets + 1]*bolt.Bucket // those that have been asked for: bbolt makes one anew each time, of a name
-	sums *sums                     // of a write transaction: what it will leave; nil: it only reads
+	bolt  *bolt.Tx
+	seeks [buckets + 1]*bolt.Cursor // used again by each search that keeps no place: BenchmarkGet
+	open  [buckets + 1]*bolt.Bucket // those that have been asked for: bbolt makes one anew each time, of a name
+	sums  *sums                     // of a write transaction: what it will leave; nil: it only reads
 
 	looked  int // see Looked
 	puts    int // records written
@@ -62,8 +63,7 @@ func (tx *Tx) OnCommit(fn func()) { tx.bolt.OnCommit(fn) }
 // Get returns the body of the record with this key; nil: there is none; ErrBadRecord: there is one,
 // and it is damaged.
 func (b Bucket) Get(key []byte) (body []byte, err error) {
-	b.tx.looked++
-	v := b.bolt.Get(key)
+	v := b.Raw(key)
 	if v == nil {
 		return nil, nil
 	}
@@ -79,7 +79,39 @@ func (b Bucket) Has(key []byte) bool { return b.Raw(key) != nil }
 // Raw returns a record as it stands in the file, damaged or not; nil: there is none.
 func (b Bucket) Raw(key []byte) []byte {
 	b.tx.looked++
-	return b.bolt.Get(key)
+	_, v := b.find(key)
+	return v
+}
+
+// seek is a cursor that keeps no place from one search to the next.
+func (b Bucket) seek() *bolt.Cursor {
+	c := b.tx.seeks[b.name]
+	if c == nil {
+		c = b.bolt.Cursor()
+		b.tx.seeks[b.name] = c
+	}
+	return c
+}
+
+// find is what stands under a key, and the cursor that is at it; nil: nothing.
+func (b Bucket) find(key []byte) (c *bolt.Cursor, record []byte) {
+	c = b.seek()
+	k, v := c.Seek(key)
+	if !bytes.Equal(k, key) {
+		return c, nil
+	}
+	return c, v
+}
+
+// From is the first record whose key is not before this one, as a Cursor finds it; its key is nil at
+// the end. It is for who looks once, and costs no cursor.
+func (b Bucket) From(key []byte) (k, body []byte) {
+	b.tx.looked++
+	if k, v := b.seek().Seek(key); k != nil {
+		body, _ = unwrap(b.name, k, v) // nil: it is damaged
+		return k, body
+	}
+	return nil, nil
 }
 
 // Put writes a record of these parts in place of whatever has its key. It copies them.
@@ -96,7 +128,8 @@ func (b Bucket) PutRecord(key, record []byte) error {
 func (b Bucket) putAsIs(key, record []byte) error {
 	b.tx.note(b.name, key)
 	b.tx.puts++
-	b.tx.sums.move(b.name, b.bolt.Get(key), record)
+	_, was := b.find(key)
+	b.tx.sums.move(b.name, was, record)
 	if err := b.bolt.Put(key, record); err != nil {
 		return fmt.Errorf("bucket %s: %w", b.name, err)
 	}
@@ -107,12 +140,11 @@ func (b Bucket) putAsIs(key, record []byte) error {
 func (b Bucket) Delete(key []byte) error {
 	b.tx.note(b.name, key)
 	b.tx.deletes++
-	c := b.bolt.Cursor() // one search for both, what is there and its end: BenchmarkDelete
-	k, v := c.Seek(key)
-	if !bytes.Equal(k, key) {
+	c, was := b.find(key) // one search for both, what is there and its end: BenchmarkDelete
+	if was == nil {
 		return nil
 	}
-	b.tx.sums.move(b.name, v, nil)
+	b.tx.sums.move(b.name, was, nil)
 	if err := c.Delete(); err != nil {
 		return fmt.Errorf("bucket %s: %w", b.name, err)
 	}

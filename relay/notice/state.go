@@ -132,10 +132,11 @@ func (n *Notifier) Settled(tx *store.Tx, a outbox.Attempt) error {
 	switch a.Outcome {
 	case outbox.Done:
 		if n.state(id).Trouble {
+			at := a.At.Add(a.Took).UTC() // else each attempt would be kept, for those that need it
 			tx.OnCommit(func() {
 				n.mu.Lock()
 				defer n.mu.Unlock()
-				n.recovered[id] = a.At.Add(a.Took).UTC()
+				n.recovered[id] = at
 			})
 		}
 	case outbox.Died:
