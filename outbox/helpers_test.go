@@ -18,13 +18,13 @@ import (
 
 // fastDir is a directory in memory where there is one: these tests commit often and are not about
 // the disk.
-func fastDir(t testing.TB) string {
-	t.Helper()
+func fastDir(tb testing.TB) string {
+	tb.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "countersign")
 	if err != nil {
-		return t.TempDir()
+		return tb.TempDir()
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	tb.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
 
@@ -36,14 +36,14 @@ type rig struct {
 	stop func() error
 }
 
-func startRig(t testing.TB, so store.Options, o Options, endpoints ...Endpoint) *rig {
-	t.Helper()
+func startRig(tb testing.TB, so store.Options, o Options, endpoints ...Endpoint) *rig {
+	tb.Helper()
 	if so.Dir == "" {
-		so.Dir = fastDir(t)
+		so.Dir = fastDir(tb)
 	}
 	s, err := store.Open(so)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -52,14 +52,14 @@ func startRig(t testing.TB, so store.Options, o Options, endpoints ...Endpoint) 
 		cancel()
 		return errors.Join(<-ended, s.Close())
 	})}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := r.stop(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	o.Store, o.Metrics, o.Logger = s, r.reg, slog.New(slog.DiscardHandler)
 	if r.Outbox, err = New(o, endpoints); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
@@ -73,40 +73,40 @@ func (r *rig) again(t *testing.T, endpoints ...Endpoint) *rig {
 	return startRig(t, store.Options{Dir: filepath.Dir(r.s.Path())}, Options{Now: r.o.Now, Settled: r.o.Settled}, endpoints...)
 }
 
-func (r *rig) update(t testing.TB, fn func(*store.Tx) error) {
-	t.Helper()
+func (r *rig) update(tb testing.TB, fn func(*store.Tx) error) {
+	tb.Helper()
 	if err := r.s.Update(context.Background(), fn); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func (r *rig) put(t testing.TB, ds ...Delivery) {
-	t.Helper()
-	r.update(t, func(tx *store.Tx) error { return r.Put(tx, ds...) })
+func (r *rig) put(tb testing.TB, ds ...Delivery) {
+	tb.Helper()
+	r.update(tb, func(tx *store.Tx) error { return r.Put(tx, ds...) })
 }
 
-func (r *rig) flush(t testing.TB) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+func (r *rig) flush(tb testing.TB) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
 	defer cancel()
 	if err := r.Flush(ctx); err != nil {
-		t.Fatalf("Flush: %v", err)
+		tb.Fatalf("Flush: %v", err)
 	}
 }
 
 // settle ends an attempt and waits for the disk.
-func (r *rig) settle(t testing.TB, as ...Attempt) {
-	t.Helper()
+func (r *rig) settle(tb testing.TB, as ...Attempt) {
+	tb.Helper()
 	r.Settle(as...)
-	r.flush(t)
+	r.flush(tb)
 }
 
 // claim returns the sequences claimed, in order.
-func (r *rig) claim(t testing.TB, endpoint string, n int) []Delivery {
-	t.Helper()
+func (r *rig) claim(tb testing.TB, endpoint string, n int) []Delivery {
+	tb.Helper()
 	ds, _, err := r.Claim(endpoint, Turn{Max: n, Failed: n})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return ds
 }

@@ -36,7 +36,7 @@ func (w *withheldRecord) record() []byte {
 		b = append(binary.AppendUvarint(b, uint64(len(t))), t...)
 	}
 	if w.Acknowledged != nil {
-		b = binary.BigEndian.AppendUint64(b, uint64(w.Acknowledged.At.UnixNano())) //nolint:gosec // after 1970
+		b = binary.BigEndian.AppendUint64(b, uint64(w.Acknowledged.At.UnixNano()))
 	}
 	return b
 }
@@ -50,7 +50,7 @@ func (w *withheldRecord) decode(b []byte) bool {
 	b = b[8:]
 	text := func(to *string) bool {
 		n, size := binary.Uvarint(b)
-		if size <= 0 || n > uint64(len(b)-size) {
+		if size <= 0 || n > uint64(len(b)-size) { //nolint:gosec // size is positive, and within b
 			return false
 		}
 		*to, b = string(b[size:size+int(n)]), b[size+int(n):] //nolint:gosec // checked above

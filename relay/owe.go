@@ -7,6 +7,7 @@ import (
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // changeRoom is what a change takes in the history, and in a body, but for long names.
@@ -28,6 +29,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *partnerNow, c *kyc.Chang
 			s.Told = place{rec.Appended.UnixMicro(), rec.Position.Partition, rec.Position.Offset, c.Sequence}
 		}
 	}
+	var last rendered
 	for i := range p.endpoints {
 		e := &p.endpoints[i]
 		owed, err := wants(e.Endpoint, c, rec.Appended, s.trusts(e.ID, e.names))
@@ -41,7 +43,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *partnerNow, c *kyc.Chang
 		for _, id := range e.names {
 			previous = max(previous, s.Owed.of(id))
 		}
-		body, err := bodyFor(e.Endpoint, c, previous)
+		body, err := last.body(e.Endpoint, c, previous)
 		if err != nil {
 			return err
 		}
@@ -56,6 +58,26 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *partnerNow, c *kyc.Chang
 		s.tell(e.ID, e.names, c)
 	}
 	return nil
+}
+
+// rendered is a body that more than one endpoint may be owed: most partners' endpoints have the same
+// format, and know as much of a person. Nobody changes it.
+type rendered struct {
+	format   string // "": there is none
+	previous uint64
+	bytes    []byte
+}
+
+// body is what an endpoint is owed for a change.
+func (r *rendered) body(e *registry.Endpoint, c *kyc.Change, previous uint64) ([]byte, error) {
+	if r.format == e.Format.Name && r.previous == previous {
+		return r.bytes, nil
+	}
+	body, err := bodyFor(e, c, previous)
+	if err == nil {
+		*r = rendered{e.Format.Name, previous, body}
+	}
+	return body, err
 }
 
 // owing is when what a batch owes comes to be owed: when the first of it does, for nothing of it is

@@ -213,8 +213,8 @@ func (w *bareWork) put(tx *bolt.Tx, js []*bareJob, ds []bareDone) error {
 			return err
 		}
 		for to := range w.queues {
-			k := binary.BigEndian.AppendUint64(make([]byte, 0, 18), uint64(time.Now().UnixMilli())&^0xfff) //nolint:gosec // after 1970
-			k = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(k, j.id), uint16(to))          //nolint:gosec // few
+			k := binary.BigEndian.AppendUint64(make([]byte, 0, 18), uint64(time.Now().UnixMilli())&^0xfff)
+			k = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(k, j.id), uint16(to))
 			w.due[bareDone{j.id, to}] = k
 			if err := due.Put(k, nil); err != nil {
 				return err

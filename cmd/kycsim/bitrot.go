@@ -89,7 +89,7 @@ func (c *bitrotCmd) Run(ctx context.Context, out io.Writer) error {
 	errs := make([]error, c.Lives)
 	for i := range c.Lives {
 		wg.Go(func() {
-			for n := int(next.Add(1)) - 1; n < len(plan) && errs[i] == nil && ctx.Err() == nil && !(c.ExpectFailure && rep.harmed()); n = int(next.Add(1)) - 1 {
+			for n := int(next.Add(1)) - 1; n < len(plan) && errs[i] == nil && ctx.Err() == nil && (!c.ExpectFailure || !rep.harmed()); n = int(next.Add(1)) - 1 {
 				errs[i] = r.life(ctx, rep, n, plan[n])
 			}
 		})

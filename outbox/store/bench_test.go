@@ -10,6 +10,7 @@ import (
 // Each is one transaction of 1,000 records beside 200,000 others, on a file in memory. What it
 // costs is divided by the records.
 func benchmarkTx(b *testing.B, fn func(tx *Tx, rnd *rand.Rand) error) {
+	b.Helper()
 	s, _ := start(b, Options{Dir: fastDir(b), MaxSize: 1 << 30})
 	body := make([]byte, 200)
 	for n := 0; n < 200_000; n += 10_000 {

@@ -118,23 +118,23 @@ func examined(path string) error {
 	return err
 }
 
-func mustOpen(t testing.TB, o Options) *Store {
-	t.Helper()
+func mustOpen(tb testing.TB, o Options) *Store {
+	tb.Helper()
 	if o.Dir == "" {
-		o.Dir = fastDir(t)
+		o.Dir = fastDir(tb)
 	}
 	s, err := Open(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // start opens a store and runs it until the test ends or stop is called, which returns what Run and
 // Close say.
-func start(t testing.TB, o Options) (s *Store, stop func() (run, closed error)) {
-	t.Helper()
-	s = mustOpen(t, o)
+func start(tb testing.TB, o Options) (s *Store, stop func() (run, closed error)) {
+	tb.Helper()
+	s = mustOpen(tb, o)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -143,19 +143,19 @@ func start(t testing.TB, o Options) (s *Store, stop func() (run, closed error)) 
 		run = <-ended
 		return run, s.Close()
 	})
-	t.Cleanup(func() { stop() })
+	tb.Cleanup(func() { stop() })
 	return s, stop
 }
 
 // fastDir is a directory in memory where there is one: for tests that commit often and are not
 // about the disk.
-func fastDir(t testing.TB) string {
-	t.Helper()
+func fastDir(tb testing.TB) string {
+	tb.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "countersign")
 	if err != nil {
-		return t.TempDir()
+		return tb.TempDir()
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	tb.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
 
