@@ -233,14 +233,15 @@ func (s *Store) linger(group []*op) []*op {
 }
 
 // crowd waits a moment for more when the last group was large: then many callers are on their way,
-// and each flush they share is one less for the same work. When few are waiting it adds nothing.
+// and each flush they share is one less for the same work. It ends when as many have come as shared
+// the last one, for nobody else may be on the way. When few are waiting it adds nothing.
 func (s *Store) crowd(group []*op) []*op {
 	if s.last < crowded {
 		return group
 	}
 	t := time.NewTimer(min(crowdWait, time.Duration(s.last)*crowdWait/64))
 	defer t.Stop()
-	for len(group) < maxGroup {
+	for len(group) < min(s.last, maxGroup) {
 		select {
 		case o := <-s.ops:
 			group = append(group, o)
