@@ -58,7 +58,7 @@ func read(t *testing.T, name string) string {
 func TestDocsNameWhatExists(t *testing.T) {
 	metrics := definedMetrics(t)
 	targets := regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(read(t, "../../Makefile"), -1)
-	for _, doc := range []string{"../../README.md", "../../docs/OPERATIONS.md", "../../docs/DESIGN.md", "../../docs/ADDING.md", "../../docs/API.md", "../../CHANGELOG.md"} {
+	for _, doc := range []string{"../../README.md", "../../docs/OPERATIONS.md", "../../docs/PERFORMANCE.md", "../../docs/DESIGN.md", "../../docs/ADDING.md", "../../docs/API.md", "../../CHANGELOG.md"} {
 		text := read(t, doc)
 		for _, m := range regexp.MustCompile(`countersign_[a-z_]+`).FindAllString(text, -1) {
 			if !slices.Contains(metrics, strings.TrimPrefix(m, "countersign_")) {
@@ -91,13 +91,13 @@ func TestDocsNameWhatExists(t *testing.T) {
 	}
 }
 
-// TestDocsNameTests: a test that prose relies on is there.
+// TestDocsNameTests: a test, or a benchmark, that prose relies on is there.
 func TestDocsNameTests(t *testing.T) {
-	named := regexp.MustCompile(`\bTest[A-Z]\w+`)
+	named := regexp.MustCompile(`\b(?:Test|Benchmark)[A-Z]\w+`)
 	defined := map[string]bool{}
 	err := filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, "_test.go") {
-			for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(read(t, path), -1) {
+			for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Benchmark)\w+)\(`).FindAllStringSubmatch(read(t, path), -1) {
 				defined[m[1]] = true
 			}
 		}
