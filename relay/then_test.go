@@ -259,6 +259,7 @@ func TestThen(t *testing.T) {
 		w.quiet()
 		w.happens(i, len(steps))
 	}
+	w.quiet()
 	began := time.Now()
 	w.judge(steps)
 	t.Log(time.Since(began), "to judge")
@@ -290,7 +291,7 @@ func (w *lives) say(at time.Time) {
 	}
 }
 
-// quiet waits until everything is folded, and nothing is due.
+// quiet waits until everything is folded and in the ledger, and nothing is due.
 func (w *lives) quiet() {
 	unfolded := func() int64 {
 		n, _ := w.g.journal.Waiting(w.g.relay.Position())
@@ -299,7 +300,11 @@ func (w *lives) quiet() {
 	eventually(w.g.t, "nothing happens any more", func() bool {
 		return unfolded() == 0 && !w.g.due() && w.g.outbox.OldestDue("a").IsZero() && unfolded() == 0
 	})
+	w.gate.Lock() // the position moves before the ledger is written
+	w.mu.Lock()
 	w.g.appended = w.g.relay.Position()
+	w.mu.Unlock()
+	w.gate.Unlock()
 }
 
 // operate is what operators do: records are given to people and taken back, deliveries ordered
