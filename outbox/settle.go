@@ -148,9 +148,6 @@ func (b *Outbox) Flush(ctx context.Context) error {
 func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
 	k, v, err := standsAt(tx, d)
-	if err == nil && a.Outcome == Done && isAlone(tx, d, v) {
-		return b.applyAlone(tx, t, a, k)
-	}
 	gone := d.WebhookID != "" && tx.Bucket(store.Deliveries).Raw(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) == nil // given up, or swept away, as it was claimed
 	if h, _ := decodeHead(v); err != nil || v == nil || h.seq != d.head {                                            // of one that cannot be read, 0, as the claim has it
 		if gone {
@@ -213,36 +210,6 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 		return err
 	}
 	return b.advance(tx, t, d, d.Sequence)
-}
-
-// isAlone reports whether what a head leads to is all that is owed in its lane, as most of what is
-// accepted is.
-func isAlone(tx *store.Tx, d *Delivery, v []byte) bool {
-	h, ok := decodeHead(v)
-	if !ok || h.seq != d.head || d.head != d.Sequence {
-		return false
-	}
-	prefix := laneKey(d.Endpoint, d.Lane)
-	c := tx.Bucket(store.Deliveries).Cursor()
-	k, _ := c.Seek(prefix)
-	if !isOfLane(k, prefix) || sequence(k) != d.Sequence {
-		return false
-	}
-	k, _ = c.Next()
-	return !isOfLane(k, prefix)
-}
-
-// applyAlone settles such a delivery, whose head is k. It does what apply does, with two searches of
-// the lane in place of five (BenchmarkLife): nothing stands before it or behind it.
-func (b *Outbox) applyAlone(tx *store.Tx, t *tally, a *Attempt, k []byte) error {
-	d := &a.Delivery
-	if err := unstand(tx, d.Endpoint, d.Lane, k); err != nil {
-		return err
-	}
-	if err := b.accepted(tx, t, a); err != nil {
-		return err
-	}
-	return b.forget(tx, t, d)
 }
 
 // accepted writes that a delivery was accepted. The text of the answer has to find room.
