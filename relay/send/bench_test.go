@@ -27,7 +27,7 @@ func BenchmarkPost(b *testing.B) {
 			body := make([]byte, 1<<10)
 			one := func(b *testing.B, p *Pool) {
 				b.Helper()
-				a, err := p.Post(b.Context(), url, FieldsOf(benchHeaders()), body, 15*time.Second)
+				a, err := p.Post(b.Context(), url, fieldsOf(benchHeaders()), body, 15*time.Second)
 				if err != nil || a.Code != http.StatusOK || string(a.Body) != "ok" {
 					b.Errorf("%+v, %v", a, err)
 				}

@@ -13,18 +13,6 @@ type Field struct{ Name, Value string }
 // less than the map of http.Header (BenchmarkAttempt); signing.Header is implemented by it.
 type Fields []Field
 
-// FieldsOf are the headers of a map, in the order of their names.
-func FieldsOf(h http.Header) Fields {
-	f := make(Fields, 0, len(h))
-	for name, values := range h {
-		for _, v := range values {
-			f = append(f, Field{name, v})
-		}
-	}
-	slices.SortStableFunc(f, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
-	return f
-}
-
 // Values returns the values of a name, whatever its case.
 func (f *Fields) Values(name string) (values []string) {
 	for i := range *f {

@@ -232,10 +232,10 @@ func TestResetOfARestingConnection(t *testing.T) {
 		url, accepted, requests := keepalive(t, last)
 		p := client(t, Options{})
 		h := func() http.Header { return http.Header{"Webhook-Id": {"evt_1"}, "Webhook-Signature": {"v1,x"}} }
-		if _, err := p.Post(t.Context(), url, FieldsOf(h()), []byte("first"), soon); err != nil {
+		if _, err := p.Post(t.Context(), url, fieldsOf(h()), []byte("first"), soon); err != nil {
 			t.Fatal(err)
 		}
-		a, err := p.Post(t.Context(), url, FieldsOf(h()), []byte("second"), soon)
+		a, err := p.Post(t.Context(), url, fieldsOf(h()), []byte("second"), soon)
 		if Classify(err) != wantReason || accepted.Load() != wantConns || len(*requests) != wantRequests || a.Repeated != (wantRequests == 3) {
 			t.Errorf("%s: %v on %d connections, %d requests, repeated %v; want %q, %d, %d", what, err, accepted.Load(), len(*requests), a.Repeated, wantReason, wantConns, wantRequests)
 		}

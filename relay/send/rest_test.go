@@ -242,7 +242,7 @@ func TestHeadersThatCannotBeSent(t *testing.T) {
 		f := func(h http.Header, want string) {
 			t.Helper()
 			before := served.Load()
-			_, err := p.Post(t.Context(), s.URL, FieldsOf(h), []byte("x"), soon)
+			_, err := p.Post(t.Context(), s.URL, fieldsOf(h), []byte("x"), soon)
 			if Classify(err) != want || (served.Load() > before) != (want == "") || err != nil && strings.Contains(err.Error(), "canary") {
 				t.Errorf("http2 %v, %q: %v, served %v", http2, h, err, served.Load() > before)
 			}

@@ -75,7 +75,7 @@ func TestPostSendsExactlyWhatItWasGiven(t *testing.T) {
 	})
 	c := client(t, Options{UserAgent: "countersign/1.2"})
 	h := http.Header{"Webhook-Id": {"evt_1"}, "Idempotency-Key": {"x"}, "X-Idempotency-Key": {"x"}}
-	a, err := c.Post(t.Context(), url, FieldsOf(h), []byte(`{"a":1}`), soon)
+	a, err := c.Post(t.Context(), url, fieldsOf(h), []byte(`{"a":1}`), soon)
 	if err != nil || a.Code != http.StatusNoContent {
 		t.Fatalf("Post = %+v, %v", a, err)
 	}
