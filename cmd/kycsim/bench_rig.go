@@ -153,16 +153,15 @@ func (c *benchCmd) gatewayRig(ctx context.Context, name string, endpoints int) (
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{url: g.url, watch: &stopwatch{sent: map[string][]time.Time{}}, end: clean}
+	r := &rig{url: g.url, watch: &stopwatch{sent: map[string][]time.Time{}}}
 	if r.source, err = newSource(s.spec(&s.sources[0]), nil); err != nil {
 		return nil, errors.Join(err, clean())
 	}
 	if r.partner, err = startPartner(ctx, partnerOptions{Addr: s.partner, Key: s.key, Format: "standard", Arrived: r.watch.arrived}); err != nil {
 		return nil, errors.Join(err, clean())
 	}
-	r.end = func() error { return errors.Join(clean(), r.partner.close()) }
 	if err := errors.Join(g.start(ctx), g.ready(ctx)); err != nil {
-		return nil, errors.Join(err, r.end())
+		return nil, errors.Join(err, clean(), r.partner.close())
 	}
 	r.pid = g.pid()
 	r.settled = func(ctx context.Context, _ int64) error {

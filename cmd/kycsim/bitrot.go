@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	crand "crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -327,43 +325,14 @@ func (r *rotting) use(ctx context.Context, g *gateway, s *setup, l *livedOnce) {
 	}
 }
 
-// peak is the most memory that a process has had since it was executed, in bytes.
-func peak(pid int) int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
-			kib, _ := strconv.ParseInt(fields[1], 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
-}
-
 // setAside asks the gateway whom it has set aside.
 func (g *gateway) setAside(ctx context.Context) map[string]bool {
-	token, err := os.ReadFile(filepath.Join(filepath.Dir(g.config), "data", "operator.token"))
-	if err != nil {
-		return nil
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.control+"/v1/set-aside?limit=1000", nil)
-	if err != nil {
-		return nil
-	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil
-	}
-	defer resp.Body.Close() //nolint:errcheck // read only
 	var v struct {
 		Data []struct {
 			ID string `json:"id"`
 		} `json:"data"`
 	}
-	if json.NewDecoder(resp.Body).Decode(&v) != nil {
+	if g.call(ctx, http.MethodGet, "/v1/set-aside?limit=1000", "", &v) != nil {
 		return nil
 	}
 	ids := map[string]bool{}

@@ -95,3 +95,18 @@ func watch(ctx context.Context, pid int) (stop func() memory) {
 		return top
 	}
 }
+
+// peak is the most memory that a process has had since it was executed, in bytes.
+func peak(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kib, _ := strconv.ParseInt(fields[1], 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
