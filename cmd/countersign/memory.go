@@ -33,10 +33,10 @@ const (
 
 // At saturation that would be five collections a second or more. So where garbage has come fast for a
 // while there may be more of it: as much as comes in busyFor, within bounds that leave a gateway at
-// saturation below 128 MiB, and none more where much lives, for a thousand endpoints are busy too. It
-// halves what the collector costs an event. It is memory for as long as it is busy: what comes slower
-// is collected as before, and after a burst ease gives it back. A machine or cgroup with less than
-// roomy memory is not asked for it.
+// saturation below 128 MiB, and none more where much lives, for a thousand endpoints are busy too.
+// Then there are about half as many collections for an event (GODEBUG=gctrace=1). It is memory for
+// as long as it is busy: what comes slower is collected as before, and after a burst ease gives it
+// back. A machine or cgroup with less than roomy memory is not asked for it.
 const (
 	busyFor   = 400 * time.Millisecond
 	busyAfter = time.Second // of collections that come in twice that at most: a start is none
