@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	web "countersign/dashboards/console"
 	"countersign/ingest"
 	"countersign/ingest/confirm"
 	"countersign/ingest/forward"
@@ -75,6 +76,7 @@ type gateway struct {
 	confirmer  *confirm.Confirmer  // nil: role relay
 	follower   *stream.Follower    // the same
 	api        *control.Server
+	pages      *web.Console
 	reloading  reloading
 	token      string
 
@@ -315,11 +317,15 @@ func (g *gateway) startControl() (err error) {
 	if g.role != roleRelay {
 		o.Release = g.release
 	}
+	o.Site = g.openConsole
 	s := control.New(o)
 	g.api = s
 	g.process.start("audit", s.Retain)
 	g.process.start("compact", s.Compactions)
 	g.process.start("control", s.Run)
+	if g.pages != nil {
+		g.process.start("console", g.pages.Run) // it ends what is live, which control would wait for
+	}
 	g.told.Store(true)
 	return nil
 }

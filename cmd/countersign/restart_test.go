@@ -91,7 +91,7 @@ func TestStopOrder(t *testing.T) {
 		}
 		t.Logf("ack: %s, stopped in %v: %s", ack, took.Round(time.Millisecond), strings.Join(order, ", "))
 		at := slices.Index(order, "ingress")
-		if at < 0 || !slices.Equal(order[at+1:], after) || len(order) != 19 {
+		if at < 0 || !slices.Equal(order[at+1:], after) || len(order) != 20 {
 			t.Errorf("ack: %s: %s; want the ingress, and after it only %s", ack, strings.Join(order, ", "), strings.Join(after, ", "))
 		}
 	}

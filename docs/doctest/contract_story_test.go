@@ -148,6 +148,8 @@ var story = []step{
 	{id: "removePartner", name: "what would stay owed", path: "/v1/partners/gamma?dry_run=true"},
 	{id: "makeToken", name: "for a dashboard", as: "admin", path: "/v1/tokens/dashboard", ask: `{"scope":"viewer","expires_at":"2099-01-01T00:00:00Z"}`},
 	{id: "makeToken", name: "by an operator", path: "/v1/tokens/mine", ask: `{"scope":"admin"}`, status: 403},
+	{id: "whoami", name: "an operator", path: "/v1/whoami"},
+	{id: "whoami", name: "a partner", as: "partner", path: "/v1/whoami"},
 	{id: "listTokens", name: "the first two", as: "admin", path: "/v1/tokens?limit=2"},
 	{id: "revokeToken", name: "the dashboard's", as: "admin", path: "/v1/tokens/dashboard/revoke"},
 	{id: "listAudit", name: "the newest two", as: "viewer", path: "/v1/audit?limit=2"},

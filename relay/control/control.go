@@ -11,7 +11,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -90,6 +89,10 @@ type Options struct {
 	Exposed bool
 	Names   []string // hosts that the listener may be called by, beside this machine's
 	Conns   int      // that may be open at once; 0: 32
+
+	// Site makes what answers at / and below /console, beside the API and behind the same door. It
+	// is given the API, to ask it without a socket on behalf of a token. nil: nothing is there.
+	Site func(calls http.Handler) http.Handler
 }
 
 // Quarantine is what is needed of the bodies that could not be applied. Drop is all or none, and
@@ -112,6 +115,7 @@ type Questions interface {
 type Server struct {
 	o         Options
 	mux       *http.ServeMux
+	site      http.Handler // nil: there is none
 	m         *metrics
 	now       func() time.Time
 	door      *Door
@@ -149,6 +153,9 @@ func New(o Options) *Server {
 	}
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.Pattern, s.guard(r))
+	}
+	if o.Site != nil {
+		s.site = o.Site(bounds(http.HandlerFunc(s.serve)))
 	}
 	return s
 }
@@ -214,69 +221,19 @@ func (s *Server) routes() []Route {
 	return rs
 }
 
-// Run serves until ctx ends. When it returns, calls under way have ended, or were cut off after two
-// seconds.
-func (s *Server) Run(ctx context.Context) error {
-	origins := http.NewCrossOriginProtection()
-	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		s.fail(w, &problem{http.StatusForbidden, "authorization", "cross_origin", "pages of other sites may not make changes", ""})
-	}))
-	h := origins.Handler(http.MaxBytesHandler(http.HandlerFunc(s.serve), 1<<20))
-	server := s.door.Server(h)
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		if server.Shutdown(end) != nil {
-			server.Close() //nolint:errcheck,gosec // it was asked politely
-		}
-	})
-	defer stop()
-	if err := server.Serve(s.door); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("control listener: %w", err)
-	}
-	<-stopped // Serve returns as soon as the stop begins
-	return nil
-}
-
-// serve hands a call to its route. What the mux refuses itself gets the shape of every other error.
-func (s *Server) serve(w http.ResponseWriter, req *http.Request) {
-	req = verbatim(req)
-	h, pattern := s.mux.Handler(req)
-	if pattern != "" {
-		s.mux.ServeHTTP(w, req)
-		return
-	}
-	refusal := &refusal{ResponseWriter: w}
-	if h.ServeHTTP(refusal, req); refusal.status == http.StatusMethodNotAllowed {
-		s.fail(w, &problem{http.StatusMethodNotAllowed, "invalid_request", "method", "this call takes " + w.Header().Get("Allow"), ""})
-		return
-	}
-	s.fail(w, &problem{http.StatusNotFound, "not_found", "no_such_call", "there is no such call", ""})
-}
-
-// refusal keeps the status and the headers of an answer, and drops its text.
-type refusal struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (r *refusal) WriteHeader(status int) { r.status = status }
-
-// Write implements http.ResponseWriter.
-func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
-
 // Healthy answers that the process does, and whether it tells partners about real people.
 func Healthy(log *slog.Logger, livemode bool) http.HandlerFunc {
-	mode := "sandbox"
-	if livemode {
-		mode = "live"
-	}
 	return func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, log, http.StatusOK, api.Health{Status: "ok", Mode: mode})
+		reply(w, log, http.StatusOK, api.Health{Status: "ok", Mode: mode(livemode)})
 	}
+}
+
+// mode is how a gateway is said to be run.
+func mode(livemode bool) string {
+	if livemode {
+		return "live"
+	}
+	return "sandbox"
 }
 
 // Readiness answers whether a process should get traffic; full: with why not, and what is worth

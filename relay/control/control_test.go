@@ -51,6 +51,7 @@ func TestScopes(t *testing.T) {
 		"POST /v1/reload":                            {"/v1/reload", "{}", 409, operators, 403, 403},
 		"GET /v1/compact":                            {"/v1/compact", "", 200, everybody, 403, 403},
 		"POST /v1/compact":                           {"/v1/compact", `{"dry_run":true}`, 200, operators, 403, 403},
+		"GET /v1/whoami":                             {"/v1/whoami", "", 200, everybody, 200, 200},
 		"GET /v1/tokens":                             {"/v1/tokens", "", 200, operators, 403, 403},
 		"POST /v1/tokens/{name}":                     {"/v1/tokens/new", `{"scope":"nothing"}`, 400, operators, 403, 403},
 		"POST /v1/tokens/{name}/revoke":              {"/v1/tokens/otto/revoke", "", 409, operators, 403, 403},

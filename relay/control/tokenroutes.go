@@ -31,10 +31,18 @@ func (h *holder) view(now time.Time) api.Token {
 
 func (s *Server) tokenRoutes() []Route {
 	return []Route{
+		{"GET /v1/whoami", Viewer, true, s.whoami},
 		{"GET /v1/tokens", Admin, false, s.listTokens},
 		{"POST /v1/tokens/{name}", Admin, false, s.makeToken}, // the name is in the path, and so in the audit trail
 		{"POST /v1/tokens/{name}/revoke", Admin, false, s.revokeToken},
 	}
+}
+
+// whoami says whose token a call has brought.
+func (s *Server) whoami(_ *http.Request, t Token) (any, error) {
+	return api.Identity{
+		Object: "identity", Name: t.Name, Scope: t.Scope, Partner: t.Partner, ExpiresAt: s.tokens.end(t), Mode: mode(s.o.Livemode), Version: s.o.Version,
+	}, nil
 }
 
 // listTokens lists all there are, those of the config too, and those that have ended.

@@ -183,6 +183,18 @@ func (ts *holders) find(text string, now time.Time) (found *holder, why string) 
 	return found, why
 }
 
+// end is when a token ends; zero: never, or it has gone.
+func (ts *holders) end(t Token) time.Time {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	for _, h := range ts.all {
+		if h.SHA256 == t.SHA256 && h.Name == t.Name {
+			return h.made.ExpiresAt
+		}
+	}
+	return time.Time{}
+}
+
 // use notes that a token was used. It is in the file within useEvery, with a commit that others
 // wait for or one soon after; nobody waits for that.
 func (ts *holders) use(h *holder, now time.Time) {

@@ -44,6 +44,7 @@ func Routes() []Route {
 		{"POST /v1/questions/discard-old", "/v1/questions/discard-old", `{"source":"open","older":"1h"}`, "oa"},
 		{"GET /v1/refs/conflicts", "/v1/refs/conflicts", "", "voa"},
 		{"POST /v1/refs/settle", "/v1/refs/settle", `{"id":"none"}`, "oa"},
+		{"GET /v1/whoami", "/v1/whoami", "", "voapq"},
 		{"GET /v1/tokens", "/v1/tokens", "", "a"},
 		{"POST /v1/tokens/{name}", "/v1/tokens/mallory", `{"scope":"none"}`, "a"},
 		{"POST /v1/tokens/{name}/revoke", "/v1/tokens/none/revoke", "{}", "a"},

@@ -19,6 +19,17 @@ type Token struct {
 	Token      string    `json:"token,omitempty" doc:"In the answer that made it, and never again."`
 }
 
+// Identity is whose token a call has brought.
+type Identity struct {
+	Object    string    `json:"object" enum:"identity"`
+	Name      string    `json:"name" doc:"The token's: what the audit trail has of its calls."`
+	Scope     Scope     `json:"scope"`
+	Partner   string    `json:"partner,omitempty" doc:"Of scope partner: whose, by the id that it has now."`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	Mode      string    `json:"mode" enum:"sandbox,live"`
+	Version   string    `json:"version" doc:"Of the gateway."`
+}
+
 // TokenAsk says what a new token may do.
 type TokenAsk struct {
 	Scope     Scope     `json:"scope" need:"true" enum:"admin,operator,viewer,partner"`

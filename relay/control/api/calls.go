@@ -205,6 +205,7 @@ var deliveryCalls = []Call{
 
 // tokenCalls are about who may do what, and who has done what.
 var tokenCalls = []Call{
+	{Pattern: "GET /v1/whoami", ID: "whoami", Summary: "Say whose token this is, and what it may do", Answer: Identity{}},
 	{Pattern: "GET /v1/tokens", ID: "listTokens", Summary: "List all tokens, those that have ended too; never themselves", Params: pages(), Answer: List[Token]{}},
 	{
 		Pattern: "POST /v1/tokens/{name}", ID: "makeToken", Summary: "Make a token, and show it this once", Params: []Param{keyHeader}, Ask: TokenAsk{}, Answer: Token{},

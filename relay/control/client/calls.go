@@ -119,6 +119,11 @@ func (c *Client) DiscardOldQuestions(ctx context.Context, ask api.OldAsk) (api.O
 	return do[api.OldQuestions](ctx, c, call{method: http.MethodPost, path: "/v1/questions/discard-old", ask: ask})
 }
 
+// Whoami says whose token the client brings.
+func (c *Client) Whoami(ctx context.Context) (api.Identity, error) {
+	return do[api.Identity](ctx, c, call{method: http.MethodGet, path: "/v1/whoami"})
+}
+
 // ListTokens lists all tokens, never themselves.
 func (c *Client) ListTokens(ctx context.Context, p Page) (api.List[api.Token], error) {
 	return do[api.List[api.Token]](ctx, c, call{method: http.MethodGet, path: "/v1/tokens", query: p.query()})
