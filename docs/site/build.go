@@ -42,6 +42,8 @@ func contents() []*section {
 		{"For operators", []*page{
 			{Source: "docs/OPERATIONS.md", File: "operations.html", Name: "Operating"},
 			{Source: "docs/PROVIDERS.md", File: "providers.html", Name: "Provider settings"},
+			{Source: "docs/SECURITY.md", File: "security.html", Name: "Security"},
+			{Source: "docs/UPGRADING.md", File: "upgrading.html", Name: "Upgrading"},
 			{File: "runbooks.html", Name: "Runbooks"},
 			{Source: "docs/PERFORMANCE.md", File: "performance.html", Name: "Performance"},
 		}},
