@@ -94,7 +94,7 @@ const (
 )
 
 // newGateway makes a gateway that is given no more than a log and a place for notices.
-func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (*gateway, error) { //nolint:unparam // the role is for the caller to say
+func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (*gateway, error) {
 	return openGateway(cfg, role, outside{log: log, terminal: notices})
 }
 

@@ -4,12 +4,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -129,9 +129,9 @@ func spanSays(s *tracepb.Span, key string) string {
 		case *commonpb.AnyValue_StringValue:
 			return v.StringValue
 		case *commonpb.AnyValue_IntValue:
-			return fmt.Sprint(v.IntValue)
+			return strconv.FormatInt(v.IntValue, 10)
 		case *commonpb.AnyValue_BoolValue:
-			return fmt.Sprint(v.BoolValue)
+			return strconv.FormatBool(v.BoolValue)
 		}
 	}
 	return ""
@@ -212,25 +212,6 @@ func traced(t *testing.T, hook, endpoint, more string) (config string) {
 		t.Fatal(err)
 	}
 	return write(t, dir, "countersign.yaml", string(b)+"tracing: {endpoint: \""+endpoint+"\", headers: {Authorization: file:collector.key}"+more+"}\n")
-}
-
-// startIn runs a gateway of a role, until it is closed.
-func startIn(t *testing.T, config, role string) *gateway {
-	t.Helper()
-	cfg, problems := loadConfig(config, func(string) (string, bool) { return "", false }, knownNames())
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	g, err := newGateway(cfg, role, slog.New(slog.DiscardHandler), io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := g.close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return g
 }
 
 // postTraced sends a genuine callback about somebody with this traceparent, and returns its body.

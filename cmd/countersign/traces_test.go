@@ -21,7 +21,7 @@ const theirTrace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 // who it is about.
 func TestTrace(t *testing.T) {
 	r, partner := newTraceReceiver(t), newTracedPartner(t, http.StatusServiceUnavailable, http.StatusOK)
-	g := startIn(t, traced(t, partner.url, r.url, ""), roleAll)
+	g := start(t, traced(t, partner.url, r.url, ""))
 	body := postTraced(t, g, "person-7731-canary", theirTrace, time.Now())
 	deliver := r.want(t, "deliver", 2)
 	callback := r.one(t, "callback")
@@ -113,7 +113,7 @@ func tellsNobody(t *testing.T, r *traceReceiver, body string, g *gateway) {
 // its own, whatever its sender says.
 func TestTraceOfNobody(t *testing.T) {
 	r, partner := newTraceReceiver(t), newTracedPartner(t, http.StatusOK)
-	g := startIn(t, traced(t, partner.url, r.url, ""), roleAll)
+	g := start(t, traced(t, partner.url, r.url, ""))
 	postTraced(t, g, "person-1", "", time.Now())
 	deliver, callback := r.one(t, "deliver"), r.one(t, "callback")
 	childOf(t, deliver, callback)
@@ -139,7 +139,7 @@ func TestTraceOfNobody(t *testing.T) {
 // without tracing.
 func TestNotSampled(t *testing.T) {
 	r, partner := newTraceReceiver(t), newTracedPartner(t, http.StatusOK)
-	g := startIn(t, traced(t, partner.url, r.url, ", sample: 0"), roleAll)
+	g := start(t, traced(t, partner.url, r.url, ", sample: 0"))
 	not := strings.TrimSuffix(theirTrace, "1") + "0"
 	postTraced(t, g, "person-1", not, time.Now())
 	postTraced(t, g, "person-2", "", time.Now())
@@ -171,7 +171,7 @@ func TestTraceOverRestart(t *testing.T) {
 	if n := len(r.named("decide")); n != 0 {
 		t.Fatalf("%d are decided before the restart", n)
 	}
-	startIn(t, config, roleAll)
+	start(t, config)
 	delivered, decided, fold := r.want(t, "deliver", 3), r.want(t, "decide", 3), r.one(t, "fold")
 	spanHas(t, fold, "countersign.batch.size=3")
 	for i, callback := range callbacks {
@@ -200,7 +200,7 @@ func TestTracingChangesNothing(t *testing.T) {
 		if tracing {
 			config = traced(t, partner.url, newTraceReceiver(t).url, "")
 		}
-		postTraced(t, startIn(t, config, roleAll), "person-1", traceparent, at)
+		postTraced(t, start(t, config), "person-1", traceparent, at)
 		eventually(t, "the partner is told", func() bool { return len(partner.all()) == 1 })
 		ids, bodies = append(ids, partner.all()[0].id), append(bodies, received.ReplaceAllString(partner.all()[0].body, ""))
 	}
@@ -250,7 +250,7 @@ func TestCollectorAway(t *testing.T) {
 func TestCollectorComesBack(t *testing.T) {
 	r, partner := newTraceReceiver(t), newTracedPartner(t, http.StatusOK)
 	r.answers(http.StatusServiceUnavailable)
-	g := startIn(t, traced(t, partner.url, r.url, ""), roleAll)
+	g := start(t, traced(t, partner.url, r.url, ""))
 	postTraced(t, g, "person-1", "", time.Now())
 	eventually(t, "the collector was asked", func() bool { return r.asked() > 0 })
 	r.answers(http.StatusOK)
@@ -260,7 +260,7 @@ func TestCollectorComesBack(t *testing.T) {
 // TestExemplars: the latency histograms lead to traces, in OpenMetrics, and only there.
 func TestExemplars(t *testing.T) {
 	r, partner := newTraceReceiver(t), newTracedPartner(t, http.StatusOK)
-	g := startIn(t, traced(t, partner.url, r.url, ""), roleAll)
+	g := start(t, traced(t, partner.url, r.url, ""))
 	postTraced(t, g, "person-1", "", time.Now())
 	trace := hex.EncodeToString(r.one(t, "callback").GetTraceId())
 	r.one(t, "deliver")

@@ -97,7 +97,7 @@ func says(t *testing.T, s sdktrace.ReadOnlySpan, key, want string) {
 	got := ""
 	for _, a := range s.Attributes() {
 		if string(a.Key) == key {
-			got = a.Value.Emit()
+			got = a.Value.String()
 		}
 	}
 	if got != want {
