@@ -234,11 +234,8 @@ func TestCollectorAway(t *testing.T) {
 					return regexp.MustCompile(`countersign_tracing_spans_total{outcome="` + outcome + `"} [1-9]`).MatchString(text)
 				})
 			}
-			took := m.stop() // the machine may be busy; without the bound a hanging collector costs 30 s
+			took := m.stop() // it wants exit 0: a part that hangs for partStop ends the process with 1
 			t.Logf("stopped after %v", took.Round(time.Millisecond))
-			if took > 15*time.Second {
-				t.Errorf("the stop took %v", took)
-			}
 		})
 	}
 	f("hangs", hanging(t), "")
