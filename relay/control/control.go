@@ -66,6 +66,7 @@ type Options struct {
 	Questions Questions
 	Backup    func(path string) (int64, error)
 	Ready     func() (reasons, notes []string) // why not, none: ready; and what is worth knowing either way
+	Doing     func() Doing                     // the phase of the process; nil: it serves
 	Tokens    []Token
 	NewToken  func() (string, error) // makes one that nobody can guess; nil: none can be made here
 	Sources   map[string]bool        // names in the config
@@ -267,32 +268,6 @@ func (r *refusal) WriteHeader(status int) { r.status = status }
 
 // Write implements http.ResponseWriter.
 func (r *refusal) Write(b []byte) (int, error) { return len(b), nil }
-
-// Healthy answers that the process does, and whether it tells partners about real people.
-func Healthy(log *slog.Logger, livemode bool) http.HandlerFunc {
-	mode := "sandbox"
-	if livemode {
-		mode = "live"
-	}
-	return func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, log, http.StatusOK, api.Health{Status: "ok", Mode: mode})
-	}
-}
-
-// Readiness answers whether a process should get traffic; full: with why not, and what is worth
-// knowing either way.
-func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() (reasons, notes []string)) {
-	reasons, notes := state()
-	v, status := api.Ready{Status: "ready"}, http.StatusOK
-	if len(reasons) > 0 {
-		v, status = api.Ready{Status: "not_ready"}, http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", "1")
-	}
-	if full {
-		v.Reasons, v.Notes = reasons, notes
-	}
-	reply(w, log, status, v)
-}
 
 // problem is an error as the API shows it.
 type problem struct {
