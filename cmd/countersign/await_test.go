@@ -41,7 +41,7 @@ func TestTriggerWaits(t *testing.T) {
 	}
 	select {
 	case r := <-waits:
-		t.Errorf("it did not wait: exit %d\n%s", r.code, r.text)
+		t.Fatalf("it did not wait: exit %d\n%s", r.code, r.text)
 	default:
 	}
 	if err := os.Remove(gate); err != nil {
