@@ -39,6 +39,7 @@ type commands struct {
 	Serve      serveCommand      `cmd:"" group:"run" help:"Run the gateway."`
 	Demo       demoCommand       `cmd:"" group:"run" help:"A whole round trip on this machine; nothing else is needed."`
 	Check      checkCommand      `cmd:"" group:"run" help:"Explain every problem of a config, or check a database file."`
+	Health     healthCommand     `cmd:"" group:"run" help:"Ask a gateway whether it lives and what it is doing, and with --ready whether it takes callbacks; it needs no token."`
 	Doctor     doctorCommand     `cmd:"" group:"run" help:"Look at clock, disk, limits, names, TLS, partners and brokers, and at what is owed: a table of what is wrong and what to do."`
 	Trigger    triggerCommand    `cmd:"" group:"run" help:"Send a signed sample callback to a running gateway."`
 	Subject    subjectCommand    `cmd:"" group:"people" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
@@ -254,8 +255,14 @@ func (cmd *versionCommand) Run(c *console) error {
 	return cmd.say(c, map[string]string{"version": version(), "go": runtime.Version()}, "countersign %s\n", version())
 }
 
-// version is the module's version, or the commit it was built from.
+// stamp is the version that a release is built with (-ldflags "-X main.stamp=v1.2.3"); "": none.
+var stamp string //nolint:gochecknoglobals // the linker sets it
+
+// version is that of the release or of the module, or the commit it was built from.
 func version() string {
+	if stamp != "" {
+		return stamp
+	}
 	b, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
