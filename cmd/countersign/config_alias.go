@@ -109,7 +109,7 @@ func (a *aliases) merge(n *yaml.Node, at string) (size int, ok bool) {
 			continue
 		}
 		if from != nil {
-			a.l.wrong(k, join(at, "<<"), mistake{"stands twice", "write one <<, with a list of what is merged"})
+			a.l.wrong(k, join(at, "<<"), mistake{"is duplicated", "write one <<, with a list of what is merged"})
 			return 0, false
 		}
 		if from = []*yaml.Node{v}; v.Kind == yaml.SequenceNode {
@@ -118,7 +118,7 @@ func (a *aliases) merge(n *yaml.Node, at string) (size int, ok bool) {
 	}
 	for _, m := range from {
 		if m.Kind != yaml.MappingNode {
-			a.l.wrong(n, join(at, "<<"), mistake{"is " + kindOf(m) + ", wants a mapping, or a list of some", "name an anchor of keys and values: <<: *name"})
+			a.l.wrong(n, join(at, "<<"), mistake{"expected a mapping or a list of mappings, got " + kindOf(m), "name an anchor of keys and values: <<: *name"})
 			return 0, false
 		}
 		for i := 0; i+1 < len(m.Content); i += 2 {

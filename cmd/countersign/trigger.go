@@ -25,9 +25,9 @@ type triggerCommand struct {
 	Source  string        `arg:"" help:"A source of the config."`
 	Event   string        `arg:"" help:"approved, rejected, in_review, expired or hit, where the provider has a callback for that, or a sample of its own: countersign providers NAME lists them."`
 	Subject string        `help:"The subject's id." default:"user-001"`
-	Ref     string        `help:"The provider's id of the person; default made of the subject's."`
+	Ref     string        `help:"The provider's id of the person; derived from the subject's id by default."`
 	Wait    time.Duration `help:"How long to wait for a gateway that has not started yet; 0: not at all." default:"10s"`
-	Session string        `help:"The provider's id of the session; default made of the subject's."`
+	Session string        `help:"The provider's id of the session; derived from the subject's id by default."`
 }
 
 // Run sends one signed sample. It counts as the provider's own word, so it is for test people only:
