@@ -40,7 +40,7 @@ func heldCheck(gate string) int {
 		return 1
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		fmt.Println(lines.Text())
+		fmt.Fprintln(os.Stdout, lines.Text())
 		var a answer
 		if json.Unmarshal(lines.Bytes(), &a) != nil || a.Done*2 < a.Total {
 			continue

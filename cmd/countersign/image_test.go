@@ -90,12 +90,12 @@ func TestDockerfile(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for d := dir; d != "/" && d != os.TempDir(); d = filepath.Dir(d) {
-		if err := os.Chmod(d, 0o755); err != nil { //nolint:gosec // another user starts the program there
+		if err := os.Chmod(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	program, data, config := filepath.Join(dir, "countersign"), filepath.Join(dir, "data"), write(t, dir, "countersign.yaml", read(t, "../../"+i.copied["/etc/countersign/countersign.yaml"]))
-	if b, err := os.ReadFile(os.Args[0]); err != nil || os.WriteFile(program, b, 0o755) != nil || os.Mkdir(data, 0o700) != nil || os.Chown(data, 65532, 65532) != nil || os.Chmod(config, 0o644) != nil { //nolint:gosec // as in the image
+	if b, err := os.ReadFile(os.Args[0]); err != nil || os.WriteFile(program, b, 0o755) != nil || os.Mkdir(data, 0o700) != nil || os.Chown(data, 65532, 65532) != nil || os.Chmod(config, 0o644) != nil {
 		t.Fatal(err)
 	}
 	here := func(words []string) (all []string) { // the image's paths are in this directory
@@ -124,7 +124,7 @@ func TestDockerfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
+		cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil || t.Failed() {
 			t.Errorf("it ended with %v:\n%s", err, &log)
 		}

@@ -52,7 +52,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(to, text, 0o644); err != nil { //nolint:gosec // sources
+		if err := os.WriteFile(to, text, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

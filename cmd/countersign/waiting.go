@@ -120,7 +120,11 @@ func (w *waiting) checked(p store.Progress) {
 	}
 	if far >= w.said.Done+saidEvery && time.Since(w.began) > saidEvery*time.Second {
 		w.said.Done = far
-		w.g.log.Info(p.Step, "percent", far, "bytes", p.Total)
+		if p.Step == store.StepMend {
+			w.g.log.Info("mending_file", "percent", far, "bytes", p.Total)
+		} else {
+			w.g.log.Info("checking_file", "percent", far, "bytes", p.Total)
+		}
 	}
 }
 
