@@ -96,7 +96,7 @@ func (in *Ingress) Plan(to Settings) (apply func(), err error) {
 				s.tally = in.m.tally(name)
 			}
 			if old := was.sources[name]; old == nil || old.Evidence != s.Evidence {
-				in.m.weigh(s)
+				in.m.weigh(s, old)
 			}
 		}
 		in.ln.bound(to.MaxConns, to.ConnsOfAddress)
@@ -104,7 +104,7 @@ func (in *Ingress) Plan(to Settings) (apply func(), err error) {
 		in.set.Store(now)
 		for name := range was.sources {
 			if now.sources[name] == nil {
-				in.m.forget(name)
+				in.m.forget(was.sources[name])
 			}
 		}
 	}, nil
@@ -157,19 +157,23 @@ func (m *metrics) answers(label string) *tally {
 	return t
 }
 
-// weigh says what a source's approvals need.
-func (m *metrics) weigh(s *source) {
-	m.evidence.DeletePartialMatch(prometheus.Labels{"source": s.Name})
+// weigh says what a source's approvals need, in the place of what they needed; nil: nothing was said.
+// Series are named one by one, here and below: a search for those of one source looks at all.
+func (m *metrics) weigh(s, was *source) {
+	if was != nil {
+		m.evidence.DeleteLabelValues(was.Name, string(was.Evidence))
+	}
 	m.evidence.WithLabelValues(s.Name, string(s.Evidence)).Set(1)
 }
 
 // forget takes out the series of a source that has ended.
-func (m *metrics) forget(name string) {
-	of := prometheus.Labels{"source": name}
-	if name != unknownLabel { // which is shared with what is posted to none
-		m.callbacks.DeletePartialMatch(of)
+func (m *metrics) forget(s *source) {
+	if s.Name != unknownLabel { // which is shared with what is posted to none
+		for _, v := range verdicts {
+			m.callbacks.DeleteLabelValues(s.Name, string(v))
+		}
 	}
-	m.ahead.DeletePartialMatch(of)
-	m.faults.DeletePartialMatch(of)
-	m.evidence.DeletePartialMatch(of)
+	m.ahead.DeleteLabelValues(s.Name)
+	m.faults.DeleteLabelValues(s.Name)
+	m.evidence.DeleteLabelValues(s.Name, string(s.Evidence))
 }

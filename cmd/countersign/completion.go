@@ -275,7 +275,7 @@ func texts[T ~string](words []T) (all []string) {
 // samples are the samples of all providers: which one a source is of, the config says.
 func samples() (all []string) {
 	for _, a := range provider.All {
-		all = append(all, provider.SampleEvents(a.Name)...)
+		all = append(all, provider.SampleNames(a.Name)...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

@@ -210,7 +210,7 @@ func loadConfig(path string, env func(string) (string, bool), k known) (*Config,
 	if root := l.parse(); root != nil {
 		l.root(root)
 		if len(l.problems) == 0 {
-			l.cfg.Said = l.flatten(root, "")
+			l.cfg.Said = l.flatten(nil, root, "")
 		}
 	}
 	if len(l.problems) > 0 {

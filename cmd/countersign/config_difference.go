@@ -49,16 +49,18 @@ type sayings []saying
 // Format writes a fixed word, whatever the verb.
 func (sayings) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "said") }
 
-// flatten lists what a file says, in its order.
-func (l *loader) flatten(n *yaml.Node, at string) (all []saying) {
+// flatten appends what a file says, in its order.
+func (l *loader) flatten(all []saying, n *yaml.Node, at string) []saying {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			all = append(all, l.flatten(n.Content[i+1], join(at, n.Content[i].Value))...)
+			if !extension(at, n.Content[i].Value) {
+				all = l.flatten(all, n.Content[i+1], join(at, n.Content[i].Value))
+			}
 		}
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
-			all = append(all, l.flatten(item, fmt.Sprintf("%s[%s]", at, nameOf(item, i)))...)
+			all = l.flatten(all, item, at+"["+nameOf(item, i)+"]")
 		}
 		if len(n.Content) == 0 {
 			all = append(all, saying{key: at, text: "[]", line: n.Line})
@@ -75,6 +77,9 @@ func (l *loader) flatten(n *yaml.Node, at string) (all []saying) {
 
 // leadsTo is what a reference leads to; "": it is none.
 func (l *loader) leadsTo(text string) string {
+	if s, ok := l.secrets[text]; ok {
+		return s
+	}
 	if name, ok := strings.CutPrefix(text, "env:"); ok {
 		v, _ := l.env(name)
 		return v

@@ -16,7 +16,7 @@ import (
 )
 
 // maxConfig is far above any real config, and far below what would trouble us.
-const maxConfig = 4 << 20
+const maxConfig = 16 << 20 // bytes
 
 // loader walks the YAML tree by tables of fields. It works on nodes, not on structs, so that every
 // problem has its line.
@@ -30,13 +30,15 @@ type loader struct {
 	problems []problem
 	taken    map[string]map[string]int // kind → name → line, for names that must be unique
 	later    []func()                  // what can be looked at when the whole file is read
-	asked    map[string]bool           // every key of every table visited, for the test of configReference
+	secrets  map[string]string         // what references lead to that were read already; no error is kept
+	holding  map[string]bool           // the files of cfg.SecretFiles
+	asked    map[string]bool           // every key of every table visited, for the test of configReference; nil: nobody asks
 }
 
 func newLoader(path string, env func(string) (string, bool), k known) *loader {
 	return &loader{
 		file: path, dir: filepath.Dir(path), env: env, known: k, cfg: defaultConfig(path),
-		taken: map[string]map[string]int{}, asked: map[string]bool{},
+		taken: map[string]map[string]int{}, secrets: map[string]string{}, holding: map[string]bool{},
 	}
 }
 
@@ -63,7 +65,8 @@ func (l *loader) wrong(n *yaml.Node, at string, m mistake) {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
 
-// parse reads the file into one node. Nothing but a single document of plain values is accepted.
+// parse reads the file into one node. Nothing but a single document is accepted, and
+// what comes of it has plain values only: aliases and merge keys are followed.
 func (l *loader) parse() *yaml.Node {
 	f, err := os.Open(l.file)
 	if err != nil {
@@ -73,7 +76,7 @@ func (l *loader) parse() *yaml.Node {
 	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil || len(text) > maxConfig {
-		l.problems = append(l.problems, problem{File: l.file, What: "cannot be read, or is over 4 MiB", Remedy: "name the config file with --config"})
+		l.problems = append(l.problems, problem{File: l.file, What: "cannot be read, or is over 16 MiB", Remedy: "name the config file with --config"})
 		return nil
 	}
 	d := yaml.NewDecoder(bytes.NewReader(text))
@@ -96,7 +99,7 @@ func (l *loader) parse() *yaml.Node {
 	if len(doc.Content) == 0 || doc.Content[0].ShortTag() == "!!null" { // comments only
 		return &yaml.Node{Kind: yaml.MappingNode, Line: 1}
 	}
-	return doc.Content[0]
+	return l.resolve(doc.Content[0])
 }
 
 func (l *loader) syntax(err error) {
@@ -112,17 +115,13 @@ func (l *loader) syntax(err error) {
 	l.problems = append(l.problems, p)
 }
 
-// plain refuses what makes a file mean something else than what stands in it.
+// plain refuses what is no value.
 func (l *loader) plain(n *yaml.Node, at string) bool {
-	switch {
-	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		l.wrong(n, at, mistake{"uses a YAML anchor or alias", "write the value out"})
-	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null":
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
 		l.wrong(n, at, mistake{"has no value", "give it one, or remove the key to have the default"})
-	default:
-		return true
+		return false
 	}
-	return false
+	return true
 }
 
 // pairs calls each for the entries of a mapping whose keys are sound.
@@ -137,7 +136,7 @@ func (l *loader) pairs(n *yaml.Node, at string, each func(key string, k, v *yaml
 	first := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		if k.Kind != yaml.ScalarNode || k.Anchor != "" {
+		if k.Kind != yaml.ScalarNode {
 			l.wrong(k, at, mistake{"has a key that is no plain word", "write it as key: value lines"})
 			continue
 		}
@@ -154,10 +153,13 @@ func (l *loader) pairs(n *yaml.Node, at string, each func(key string, k, v *yaml
 // object reads a mapping by its table. Fields are set in the table's order, whatever the file's, so
 // that a row may rely on those above it.
 func (l *loader) object(n *yaml.Node, at string, fields ...field) bool {
-	found := map[string]*yaml.Node{}
+	found := make([]*yaml.Node, len(fields))
 	ok := l.pairs(n, at, func(key string, k, v *yaml.Node) {
-		if slices.ContainsFunc(fields, func(f field) bool { return f.key == key }) {
-			found[key] = v
+		if i := slices.IndexFunc(fields, func(f field) bool { return f.key == key }); i >= 0 {
+			found[i] = v
+			return
+		}
+		if extension(at, key) {
 			return
 		}
 		names := make([]string, len(fields))
@@ -169,13 +171,16 @@ func (l *loader) object(n *yaml.Node, at string, fields ...field) bool {
 	if !ok {
 		return false
 	}
-	for _, f := range fields {
-		l.asked[pattern(join(at, f.key))] = true
-		v := found[f.key]
-		switch {
-		case v != nil && l.plain(v, join(at, f.key)):
-			f.set(v, join(at, f.key))
-		case v == nil && f.need:
+	for i, f := range fields {
+		if l.asked != nil {
+			l.asked[pattern(join(at, f.key))] = true
+		}
+		switch v := found[i]; {
+		case v != nil:
+			if here := join(at, f.key); l.plain(v, here) {
+				f.set(v, here)
+			}
+		case f.need:
 			l.wrong(n, join(at, f.key), mistake{"is missing", "add it"})
 		}
 	}
@@ -206,7 +211,7 @@ func (l *loader) list(mayBeEmpty bool, each setter) setter {
 // value reads a scalar whose YAML type is among tags.
 func value[T any](l *loader, dst *T, tags string, parse func(string) (T, *mistake)) setter {
 	return func(n *yaml.Node, at string) {
-		if n.Kind != yaml.ScalarNode || !slices.Contains(strings.Fields(tags), n.ShortTag()) {
+		if n.Kind != yaml.ScalarNode || !among(tags, n.ShortTag()) {
 			l.wrong(n, at, mistake{"expected " + wanted(tags) + ", got " + kindOf(n), remedyFor(tags)})
 			return
 		}
@@ -217,6 +222,16 @@ func value[T any](l *loader, dst *T, tags string, parse func(string) (T, *mistak
 		}
 		*dst = v
 	}
+}
+
+// among reports whether a word is in a list of words with blanks between.
+func among(words, word string) bool {
+	for w := range strings.FieldsSeq(words) {
+		if w == word {
+			return true
+		}
+	}
+	return false
 }
 
 // unique notes a name, which must be new among its kind.
@@ -238,15 +253,34 @@ func join(at, key string) string {
 	return at + "." + key
 }
 
-var index = regexp.MustCompile(`\[\d+\]`)
-
 // pattern turns sources[3].name into sources[].name.
 func pattern(at string) string {
-	at = index.ReplaceAllString(at, "[]")
+	if strings.Contains(at, "[") {
+		at = unnumbered(at)
+	}
 	if rest, ok := strings.CutPrefix(at, "operator.endpoints[]."); ok {
 		return "partners[].endpoints[]." + rest // they have the same keys
 	}
 	return at
+}
+
+// unnumbered takes the numbers between brackets away.
+func unnumbered(at string) string {
+	b := make([]byte, 0, len(at))
+	for i := 0; i < len(at); i++ {
+		b = append(b, at[i])
+		if at[i] != '[' {
+			continue
+		}
+		end := i + 1
+		for end < len(at) && at[end] >= '0' && at[end] <= '9' {
+			end++
+		}
+		if end > i+1 && end < len(at) && at[end] == ']' {
+			i = end - 1
+		}
+	}
+	return string(b)
 }
 
 var harmless = regexp.MustCompile(`^[A-Za-z0-9_.:/*-]{1,40}$`)

@@ -272,12 +272,12 @@ func TestConfigFileItself(t *testing.T) {
 	}
 	dir := t.TempDir()
 	f(dir+"/none.yaml", dir+"/none.yaml: cannot be read: it does not exist; name the config file with --config")
-	f(dir, dir+": cannot be read, or is over 4 MiB; name the config file with --config")
+	f(dir, dir+": cannot be read, or is over 16 MiB; name the config file with --config")
 	big := dir + "/big.yaml"
-	if err := os.WriteFile(big, []byte(strings.Repeat("# ", 3<<20)), 0o600); err != nil {
+	if err := os.WriteFile(big, []byte(strings.Repeat("# ", 9<<20)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f(big, big+": cannot be read, or is over 4 MiB; name the config file with --config")
+	f(big, big+": cannot be read, or is over 16 MiB; name the config file with --config")
 }
 
 // TestReferenceIsComplete holds the reference to every table the loader has.
@@ -289,6 +289,7 @@ func TestReferenceIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLoader(path, func(string) (string, bool) { return "canary-path-token", true }, knownHere)
+	l.asked = map[string]bool{}
 	l.root(l.parse())
 	seen := map[string]bool{}
 	for _, k := range configReference() {

@@ -36,6 +36,7 @@ func auditors() []store.Auditor {
 
 // answer is a line that the other process writes.
 type answer struct {
+	Step    string        `json:"step,omitempty"`
 	Done    int64         `json:"done,omitempty"` // of Total bytes
 	Total   int64         `json:"total,omitempty"`
 	Report  *store.Report `json:"report,omitempty"`
@@ -54,11 +55,11 @@ func examineHere(ctx context.Context, out io.Writer, path, to string) error {
 		}
 	}
 	lines := json.NewEncoder(out)
-	percent := int64(-1)
-	rep, err := store.Examine(ctx, path, to, func(done, total int64) {
-		if now := done * 100 / max(total, 1); now != percent {
-			percent = now
-			lines.Encode(answer{Done: done, Total: total}) //nolint:errcheck,gosec // whoever asked has gone: the signal comes
+	step, percent := "", int64(-1)
+	rep, err := store.Examine(ctx, path, to, func(p store.Progress) {
+		if now := p.Done * 100 / max(p.Total, 1); p.Step != step || now != percent {
+			step, percent = p.Step, now
+			lines.Encode(answer{Step: p.Step, Done: p.Done, Total: p.Total}) //nolint:errcheck,gosec // whoever asked has gone: the signal comes
 		}
 	}, auditors()...)
 	a := answer{Report: &rep}
@@ -82,7 +83,7 @@ func (e *examined) Error() string { return e.text }
 func (e *examined) Unwrap() error { return e.is }
 
 // examineApart is a store.Examiner.
-func examineApart(ctx context.Context, path, to string, tick func(done, total int64)) (rep store.Report, err error) {
+func examineApart(ctx context.Context, path, to string, tick func(store.Progress)) (rep store.Report, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return rep, fmt.Errorf("find this program: %w", err)
@@ -123,7 +124,7 @@ func examineApart(ctx context.Context, path, to string, tick func(done, total in
 }
 
 // listen reads answers until the last one.
-func listen(out io.Reader, tick func(done, total int64)) (last answer) {
+func listen(out io.Reader, tick func(store.Progress)) (last answer) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -132,7 +133,7 @@ func listen(out io.Reader, tick func(done, total int64)) (last answer) {
 			continue
 		}
 		if last = a; a.Report == nil && tick != nil {
-			tick(a.Done, a.Total)
+			tick(store.Progress{Step: a.Step, Done: a.Done, Total: a.Total})
 		}
 	}
 	return last
@@ -144,7 +145,7 @@ func (cmd *checkCommand) file(c *console) error {
 		return examineHere(c.ctx, c.out, cmd.File, cmd.Mend)
 	}
 	work := c.working("check " + cmd.File)
-	rep, err := examineApart(c.ctx, cmd.File, cmd.Mend, work.percent)
+	rep, err := examineApart(c.ctx, cmd.File, cmd.Mend, work.examined)
 	work.end()
 	if err != nil {
 		return err

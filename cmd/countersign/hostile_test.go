@@ -184,7 +184,7 @@ func TestEveryCommandIsVisible(t *testing.T) {
 		"policy apply": {"H --yes", "H"},
 		"token list":   {""}, "token make": {"H --scope viewer --out %token"}, "token revoke": {"H"},
 		"trigger": {"sumsub-eu approved --subject H", "H approved", "sumsub-eu H"},
-		"check":   {"", "--file %hostile", "--explain"}, "restore": {"%hostile --yes"}, "doctor": {"", "--ping --json"},
+		"check":   {"", "--file %hostile", "--explain"}, "restore": {"%hostile --yes"}, "health": {"", "--ready", "--url H"}, "doctor": {"", "--ping --json"},
 		"providers": {"", "sumsub", "H"}, "formats": {""}, "version": {""}, "help": {"H", "endpoints H"}, "completion": {"bash", "H"}, "man": {"H", "decide"}, "listen": {"--format H", "--key H", "--key-file %hostile"}, "serve": {"--role H"}, "demo": {"--kafka"},
 		"verify":    {"--provider sumsub --key file:%key --body %hostile --headers %headers", "--provider H --body %hostile", "--provider sumsub --option H=H --body %hostile --key file:%key"},
 		"translate": {"--provider sumsub --body %body --headers %headers", "--provider sumsub --body %alike", "--provider sumsub --body %hostile"},

@@ -55,6 +55,7 @@ type providerView struct {
 	Doc      string            `json:"doc"`
 	Options  map[string]string `json:"options,omitempty"`
 	Samples  []string          `json:"samples"`
+	Common   map[string]string `json:"common,omitempty"` // names that all providers share, and which sample each means
 	Stream   bool              `json:"stream,omitempty"` // followed as one: it posts no callbacks
 }
 
@@ -62,7 +63,7 @@ type providerView struct {
 func (cmd *providersCommand) Run(c *console) error {
 	var views []providerView
 	for _, a := range provider.All {
-		views = append(views, providerView{a.Name, string(proved(a, nil)), a.Doc, a.Options, provider.SampleEvents(a.Name), a.Stream != nil})
+		views = append(views, providerView{a.Name, string(proved(a, nil)), a.Doc, a.Options, provider.SampleEvents(a.Name), provider.CommonSamples(a.Name), a.Stream != nil})
 	}
 	views = append(views, providerView{Name: provider.GenericName, Evidence: string(kyc.Signed), Doc: "docs/ADDING.md: any other provider, by configuration alone"})
 	if cmd.Provider != "" {
@@ -100,6 +101,11 @@ func (c *console) provider(v *providerView) {
 		c.printf("  it posts no callbacks: its stream is followed, with the account in api\n")
 	} else if len(v.Samples) > 0 {
 		c.printf("  samples for trigger: %s\n", strings.Join(v.Samples, " "))
+		for _, name := range provider.CommonNames {
+			if sample := v.Common[name]; sample != "" && sample != name {
+				c.printf("    %s: %s\n", name, sample)
+			}
+		}
 	}
 }
 

@@ -113,8 +113,8 @@ func (g *gateway) serveMetrics() (err error) {
 	full := onLoopback(ln.Addr())
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.reg, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	mux.HandleFunc("GET /healthz", control.Healthy(g.log, g.cfg.Live()))
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { control.Readiness(w, g.log, full, g.howReady) })
+	mux.HandleFunc("GET /healthz", control.Healthy(g.log, g.cfg.Live(), func(*http.Request) control.Doing { return g.doing().To(full) }))
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { control.Readiness(w, g.log, full, g.doing(), g.howReady) })
 	door := control.NewDoor(control.DoorOptions{
 		Listener: ln, Names: append(ownName(address), g.cfg.Listen.ControlHosts...), Conns: metricsConns, Refusals: g.refusals, Logger: g.log,
 	})
@@ -128,6 +128,19 @@ func (g *gateway) serveMetrics() (err error) {
 		return nil
 	})
 	return nil
+}
+
+// doing is the phase of this process, and how far it is with it.
+func (g *gateway) doing() control.Doing {
+	switch {
+	case g.phase.Load() == stopping:
+		return control.Doing{Phase: control.PhaseStopping}
+	case g.told.Load() && g.phase.Load() == serving:
+		return control.Doing{Phase: control.PhaseServing}
+	case !g.told.Load() && g.waiting != nil:
+		return g.waiting.doing()
+	}
+	return control.Doing{Phase: control.PhaseStarting}
 }
 
 // howReady is ready, and before there is anything to ask, how far the opening is.

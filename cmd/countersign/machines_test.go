@@ -86,8 +86,8 @@ func TestControlElsewhere(t *testing.T) {
 	ln, control := listenElsewhere(t, "203.0.113.7")
 	var log notebook
 	in, out := make(chan struct{}), make(chan struct{})
-	slow := func(ctx context.Context, path, to string, tick func(done, total int64)) (store.Report, error) {
-		tick(437, 1000)
+	slow := func(ctx context.Context, path, to string, tick func(store.Progress)) (store.Report, error) {
+		tick(store.Progress{Step: store.StepCheck, Done: 437, Total: 1000})
 		close(in)
 		<-out
 		return examineApart(ctx, path, to, tick)

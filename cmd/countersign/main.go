@@ -39,6 +39,7 @@ type commands struct {
 	Serve      serveCommand      `cmd:"" group:"run" help:"Run the gateway."`
 	Demo       demoCommand       `cmd:"" group:"run" help:"Run a complete round trip on this machine; nothing else is needed."`
 	Check      checkCommand      `cmd:"" group:"run" help:"Report every problem in a config, or check a database file."`
+	Health     healthCommand     `cmd:"" group:"run" help:"Show whether a gateway lives and what it is doing, and with --ready whether it takes callbacks; no token is needed."`
 	Doctor     doctorCommand     `cmd:"" group:"run" help:"Check clock, disk, limits, DNS, TLS, partners, brokers and pending deliveries; print what is wrong and what to do."`
 	Trigger    triggerCommand    `cmd:"" group:"run" help:"Send a signed sample callback to a running gateway."`
 	Subject    subjectCommand    `cmd:"" group:"people" help:"Show what is known about a person; list and rebuild persons with damaged records."`
@@ -254,8 +255,14 @@ func (cmd *versionCommand) Run(c *console) error {
 	return cmd.say(c, map[string]string{"version": version(), "go": runtime.Version()}, "countersign %s\n", version())
 }
 
-// version is the module's version, or the commit it was built from.
+// stamp is the version that a release is built with (-ldflags "-X main.stamp=v1.2.3"); "": none.
+var stamp string //nolint:gochecknoglobals // the linker sets it
+
+// version is that of the release or of the module, or the commit it was built from.
 func version() string {
+	if stamp != "" {
+		return stamp
+	}
 	b, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

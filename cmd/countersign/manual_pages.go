@@ -17,6 +17,11 @@ var manual = map[string]page{
 		examples: []string{"check", "check --config /etc/countersign.yaml --json", "check --against ./data", "check --file ./data/countersign.db", "check --explain"},
 		no:       "there are problems", next: "docs/OPERATIONS.md, Configuration",
 	},
+	"health": {
+		about:    "It is made for probes: the image of the Dockerfile has no other program in it. A gateway that checks its file lives, and is not ready.",
+		examples: []string{"health", "health --ready", "health --url http://10.0.0.7:9100 --json"},
+		next:     "countersign doctor, docs/OPERATIONS.md, Start, stop, health",
+	},
 	"doctor": {
 		about:    "On the gateway's machine it reads the config; elsewhere a URL and a token are enough, and it says what the gateway itself knows.",
 		examples: []string{"doctor", "doctor --ping", "doctor --url https://gateway.example:8481 --json"},

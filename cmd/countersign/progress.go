@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"countersign/outbox/store"
 )
 
 // working is a line about work that takes its time, written over itself while somebody watches; to
@@ -54,6 +56,9 @@ func (w *working) tell(format string, args ...any) {
 
 // percent tells it as a part of all there is.
 func (w *working) percent(done, total int64) { w.tell("%d %%", done*100/max(total, 1)) }
+
+// examined tells it of a file that is examined.
+func (w *working) examined(p store.Progress) { w.percent(p.Done, p.Total) }
 
 func (w *working) draw() {
 	w.mu.Lock()

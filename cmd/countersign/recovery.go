@@ -17,8 +17,12 @@ type recovery struct {
 }
 
 // examine examines a file apart. In the opening that is the database; later it is a backup.
-func (g *gateway) examine(ctx context.Context, path, to string, tick func(done, total int64)) (store.Report, error) {
+func (g *gateway) examine(ctx context.Context, path, to string, tick func(store.Progress)) (store.Report, error) {
 	started := time.Now()
+	if g.store == nil && g.waiting != nil {
+		g.waiting.checked(store.Progress{Step: store.StepCheck})
+		defer g.waiting.examined()
+	}
 	examiner := g.examiner
 	if examiner == nil {
 		examiner = examineApart

@@ -37,7 +37,7 @@ func (cmd *restoreCommand) Run(c *console) error {
 		return err
 	}
 	work := c.working("check " + cmd.File)
-	rep, err := examineApart(c.ctx, cmd.File, "", work.percent)
+	rep, err := examineApart(c.ctx, cmd.File, "", work.examined)
 	work.end()
 	if err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -149,17 +148,26 @@ func readSecretFile(path string) (string, *mistake) {
 	return s, nil
 }
 
-// readSecret notes which files hold secrets.
+// readSecret reads what a reference leads to, once for a whole file, and notes which files hold
+// secrets.
 func (l *loader) readSecret(ref string) (string, *mistake) {
+	if s, ok := l.secrets[ref]; ok {
+		return s, nil
+	}
 	s, m := readSecret(ref, l.dir, l.env)
-	if path, none := fileRef(ref, l.dir); none == nil && m == nil {
+	if m != nil {
+		return s, m
+	}
+	l.secrets[ref] = s
+	if path, none := fileRef(ref, l.dir); none == nil {
 		l.holdsSecret(path)
 	}
-	return s, m
+	return s, nil
 }
 
 func (l *loader) holdsSecret(path string) {
-	if !slices.Contains(l.cfg.SecretFiles, path) {
+	if !l.holding[path] {
+		l.holding[path] = true
 		l.cfg.SecretFiles = append(l.cfg.SecretFiles, path)
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"countersign/ingest"
 	"countersign/ingest/provider"
+	"countersign/relay/control"
+	"countersign/relay/control/api"
 	"countersign/relay/control/client"
 	"countersign/signing"
 )
@@ -20,11 +22,12 @@ import (
 type triggerCommand struct {
 	configFlag
 	jsonFlag
-	Source  string `arg:"" help:"A source of the config."`
-	Event   string `arg:"" help:"The name of a sample; countersign providers NAME lists them."`
-	Subject string `help:"The subject's id." default:"user-001"`
-	Ref     string `help:"The provider's id of the person; derived from the subject's id by default."`
-	Session string `help:"The provider's id of the session; derived from the subject's id by default."`
+	Source  string        `arg:"" help:"A source of the config."`
+	Event   string        `arg:"" help:"approved, rejected, in_review, expired or hit, where the provider has a callback for that, or a sample of its own: countersign providers NAME lists them."`
+	Subject string        `help:"The subject's id." default:"user-001"`
+	Ref     string        `help:"The provider's id of the person; derived from the subject's id by default."`
+	Wait    time.Duration `help:"How long to wait for a gateway that has not started yet; 0: not at all." default:"10s"`
+	Session string        `help:"The provider's id of the session; derived from the subject's id by default."`
 }
 
 // Run sends one signed sample. It counts as the provider's own word, so it is for test people only:
@@ -46,38 +49,47 @@ func (cmd *triggerCommand) Run(c *console) error {
 	if err := onlyForTests(cfg, sc); err != nil {
 		return err
 	}
-	if all := provider.SampleEvents(sc.Provider); len(all) > 0 && !slices.Contains(all, cmd.Event) {
-		return fmt.Errorf("%s has no sample %s; %sthere are %s", sc.Provider, cmd.Event, didYouMean(cmd.Event, all), strings.Join(all, ", "))
-	}
-	now := time.Now()
-	body, err := provider.Sample(sc.Provider, cmd.Event, provider.SampleVars{
-		Subject: cmd.Subject, ProviderRef: cmd.Ref, SessionRef: cmd.Session, At: now, Livemode: sc.Livemode,
-	})
+	sample, err := cmd.sample(sc.Provider)
 	if err != nil {
 		return err
 	}
-	scheme := "http://"
-	if cfg.TLS != nil {
-		scheme = "https://"
-	}
-	req, err := newCallback(c.ctx, sc, scheme+cfg.Listen.Callbacks, body, now)
-	if err != nil {
+	if _, err := cmd.callback(c.ctx, cfg, sc, sample); err != nil { // before anything is waited for
 		return err
 	}
-	if err := saysSandbox(c.ctx, reachable(cfg.Listen.Control)); err != nil {
+	if err := cmd.await(c, reachable(cfg.Listen.Control)); err != nil {
+		return err
+	}
+	req, err := cmd.callback(c.ctx, cfg, sc, sample) // signed now
+	if err != nil {
 		return err
 	}
 	code, text, err := post(req)
 	if err != nil {
 		return err
 	}
-	if err := cmd.say(c, map[string]any{"object": "trigger", "source": cmd.Source, "event": cmd.Event, "code": code, "answer": text}, "%d %s\n", code, text); err != nil {
+	if err := cmd.say(c, map[string]any{"object": "trigger", "source": cmd.Source, "event": cmd.Event, "sample": sample, "code": code, "answer": text}, "%d %s\n", code, text); err != nil {
 		return err
 	}
 	if code != http.StatusOK {
 		return errNo
 	}
 	return nil
+}
+
+// callback is the request, signed at this moment.
+func (cmd *triggerCommand) callback(ctx context.Context, cfg *Config, sc *SourceConfig, sample string) (*http.Request, error) {
+	now := time.Now()
+	body, err := provider.Sample(sc.Provider, sample, provider.SampleVars{
+		Subject: cmd.Subject, ProviderRef: cmd.Ref, SessionRef: cmd.Session, At: now, Livemode: sc.Livemode,
+	})
+	if err != nil {
+		return nil, err
+	}
+	scheme := "http://"
+	if cfg.TLS != nil {
+		scheme = "https://"
+	}
+	return newCallback(ctx, sc, scheme+cfg.Listen.Callbacks, body, now)
 }
 
 // onlyForTests refuses what would be about real people. Nothing overrules it.
@@ -92,19 +104,67 @@ func onlyForTests(cfg *Config, sc *SourceConfig) error {
 	return nil
 }
 
+// sample is the provider's own name of the sample that is asked for.
+func (cmd *triggerCommand) sample(of string) (string, error) {
+	event, err := provider.ResolveSample(of, cmd.Event)
+	if all := provider.SampleNames(of); err != nil && len(all) > 0 && !slices.Contains(provider.CommonNames, cmd.Event) {
+		return "", fmt.Errorf("%s has no sample %s; %sthere are %s", of, cmd.Event, didYouMean(cmd.Event, all), strings.Join(all, ", "))
+	}
+	return event, err
+}
+
+// awaitEvery is how often a gateway that is waited for is asked.
+const awaitEvery = 100 * time.Millisecond
+
+// await returns when the gateway at the control address serves. Of one that is not there yet, or is
+// still starting, that is waited for; what it says otherwise is an answer.
+func (cmd *triggerCommand) await(c *console, address string) error {
+	work := c.working("wait for the gateway at " + address)
+	defer work.end()
+	for until := time.Now().Add(cmd.Wait); ; {
+		v, err := saysSandbox(c.ctx, address)
+		starts := err == nil && v.Phase != "" && v.Phase != control.PhaseServing && v.Phase != control.PhaseStopping
+		switch {
+		case err == nil && !starts, err != nil && !errors.Is(err, client.ErrUnreachable):
+			return err
+		case time.Now().Before(until):
+		case starts:
+			return fmt.Errorf("the gateway at %s does not serve yet, so nothing was sent: %w", address, &client.Error{Status: http.StatusServiceUnavailable, Text: doing(v)})
+		default:
+			return err
+		}
+		if starts {
+			work.tell("%s", doing(v))
+		}
+		select {
+		case <-time.After(awaitEvery):
+		case <-c.ctx.Done():
+			return c.ctx.Err()
+		}
+	}
+}
+
+// doing is the phase of a gateway in words.
+func doing(v api.Health) string {
+	if v.Percent == nil {
+		return v.Phase
+	}
+	return fmt.Sprintf("%s, %d %%", v.Phase, *v.Percent)
+}
+
 // saysSandbox asks the gateway at the control address for its mode: it may run with another config
 // than this one, or with another environment.
-func saysSandbox(ctx context.Context, control string) error {
+func saysSandbox(ctx context.Context, address string) (v api.Health, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	v, err := client.New(client.Options{Base: "http://" + control, Tries: 1}).Health(ctx)
+	v, err = client.New(client.Options{Base: "http://" + address, Tries: 1}).Health(ctx)
 	if errors.Is(err, client.ErrUnreachable) {
-		return fmt.Errorf("no gateway at %s says in which mode it is, so nothing was sent: %w", control, err)
+		return v, fmt.Errorf("no gateway at %s says in which mode it is, so nothing was sent: %w", address, err)
 	}
 	if err != nil || v.Mode != modeSandbox {
-		return fmt.Errorf("the gateway at %s does not say that it is in the sandbox (mode %q), so nothing was sent", control, v.Mode)
+		return v, fmt.Errorf("the gateway at %s does not say that it is in the sandbox (mode %q), so nothing was sent", address, v.Mode)
 	}
-	return nil
+	return v, nil
 }
 
 // newCallback makes the request a provider would send: a sample body, signed with the source's

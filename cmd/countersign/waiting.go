@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"countersign/outbox/store"
 	"countersign/relay/control"
 )
 
@@ -22,10 +23,10 @@ type waiting struct {
 	ln      *lent
 	server  *http.Server
 	ended   chan error
-	open    bool            // whoever reaches it may know everything
-	tokens  []control.Token // else, who has one of these
-	percent atomic.Int64    // of the file that has been read; -1: nothing is read
-	said    int64           // owned by Checked: the last percentage that was logged
+	open    bool                           // whoever reaches it may know everything
+	tokens  []control.Token                // else, who has one of these
+	examine atomic.Pointer[store.Progress] // how far the examination of the file is; nil: there is none
+	said    store.Progress                 // owned by checked: the step, and the percentage, that were logged last
 	began   time.Time
 }
 
@@ -41,9 +42,8 @@ func (g *gateway) wait() (err error) {
 		return err
 	}
 	w := &waiting{g: g, ended: make(chan error, 1), began: time.Now()}
-	w.percent.Store(-1)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", control.Healthy(g.log, g.cfg.Live()))
+	mux.HandleFunc("GET /healthz", control.Healthy(g.log, g.cfg.Live(), func(req *http.Request) control.Doing { return w.doing().To(w.full(req)) }))
 	mux.HandleFunc("/", w.tell)
 	mux.HandleFunc("GET /metrics", w.metrics(promhttp.HandlerFor(g.reg, promhttp.HandlerOpts{})))
 	w.ln = &lent{g.control}
@@ -69,15 +69,32 @@ func (g *gateway) bindControl() (net.Listener, error) {
 
 // state is why nothing else is answered yet.
 func (w *waiting) state() string {
-	if p := w.percent.Load(); p >= 0 {
-		return fmt.Sprintf("checking the file, %d %%", p)
+	p := w.examine.Load()
+	switch {
+	case p == nil:
+		return control.PhaseStarting
+	case p.Step == store.StepMend:
+		return fmt.Sprintf("writing what can be read of the damaged file to a new one, %d %%", percent(p))
 	}
-	return "starting"
+	return fmt.Sprintf("checking the file, %d %%", percent(p))
 }
+
+// doing is the same for machines.
+func (w *waiting) doing() control.Doing {
+	p := w.examine.Load()
+	if p == nil {
+		return control.Doing{Phase: control.PhaseStarting}
+	}
+	far := percent(p)
+	return control.Doing{Phase: p.Step, Percent: &far}
+}
+
+// percent is how much of its step an examination has done.
+func percent(p *store.Progress) int64 { return p.Done * 100 / max(p.Total, 1) }
 
 // tell answers that the gateway is not ready, and to those who may know it how far it is.
 func (w *waiting) tell(rw http.ResponseWriter, req *http.Request) {
-	control.Readiness(rw, w.g.log, w.full(req), func() (reasons, notes []string) { return []string{w.state()}, nil })
+	control.Readiness(rw, w.g.log, w.full(req), w.doing(), func() (reasons, notes []string) { return []string{w.state()}, nil })
 }
 
 func (w *waiting) full(req *http.Request) bool { return w.open || control.Known(w.tokens, req) }
@@ -95,14 +112,24 @@ func (w *waiting) metrics(h http.Handler) http.HandlerFunc {
 }
 
 // checked notes how far the examination is, and logs it now and then if it takes long.
-func (w *waiting) checked(done, total int64) {
-	p := done * 100 / max(total, 1)
-	w.percent.Store(p)
-	if p >= w.said+saidEvery && time.Since(w.began) > saidEvery*time.Second {
-		w.said = p
-		w.g.log.Info("checking_file", "percent", p, "bytes", total)
+func (w *waiting) checked(p store.Progress) {
+	w.examine.Store(&p)
+	far := percent(&p)
+	if p.Step != w.said.Step {
+		w.said = store.Progress{Step: p.Step}
+	}
+	if far >= w.said.Done+saidEvery && time.Since(w.began) > saidEvery*time.Second {
+		w.said.Done = far
+		if p.Step == store.StepMend {
+			w.g.log.Info("mending_file", "percent", far, "bytes", p.Total)
+		} else {
+			w.g.log.Info("checking_file", "percent", far, "bytes", p.Total)
+		}
 	}
 }
+
+// examined notes that the examination is over.
+func (w *waiting) examined() { w.examine.Store(nil) }
 
 // end gives the listener back. Calls under way have a second to end.
 func (w *waiting) end() error {

@@ -36,8 +36,8 @@ func TestWaiting(t *testing.T) {
 		}
 	}
 	in, out := make(chan struct{}), make(chan struct{})
-	slow := func(ctx context.Context, path, to string, tick func(done, total int64)) (store.Report, error) {
-		tick(437, 1000)
+	slow := func(ctx context.Context, path, to string, tick func(store.Progress)) (store.Report, error) {
+		tick(store.Progress{Step: store.StepCheck, Done: 437, Total: 1000})
 		close(in)
 		select {
 		case <-out:

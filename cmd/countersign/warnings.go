@@ -22,12 +22,10 @@ func warnings(cfg *Config) (all []problem) {
 	warn := func(key, what, remedy string) {
 		all = append(all, problem{File: cfg.Path, Key: key, What: what, Remedy: remedy})
 	}
-	for i := range cfg.Sources {
-		for j := range cfg.Sources[:i] {
-			if a, b := &cfg.Sources[j], &cfg.Sources[i]; shareSecret(a, b) {
-				what, remedy := shared(a, b)
-				warn(fmt.Sprintf("sources[%d]", i), what, remedy)
-			}
+	for i, others := range sharers(cfg.Sources) {
+		for _, j := range others {
+			what, remedy := shared(&cfg.Sources[j], &cfg.Sources[i])
+			warn(fmt.Sprintf("sources[%d]", i), what, remedy)
 		}
 	}
 	for i := range cfg.Partners {
@@ -101,10 +99,25 @@ func shared(a, b *SourceConfig) (what, remedy string) {
 		"give each a secret of its own at the provider, or make one source of them"
 }
 
-// shareSecret reports whether what proves a callback of one source proves one of the other.
-func shareSecret(a, b *SourceConfig) bool {
-	mine := secretsOf(a)
-	return slices.ContainsFunc(secretsOf(b), func(s [sha256.Size]byte) bool { return slices.Contains(mine, s) })
+// sharers names, for each source, those before it by whose secrets a callback of it is proved: of
+// each secret the first that has it, and the first that is live where that is not, or a test.
+func sharers(sources []SourceConfig) [][]int {
+	owners := map[[sha256.Size]byte][]int{}
+	all := make([][]int, len(sources))
+	for i := range sources {
+		for _, sum := range secretsOf(&sources[i]) {
+			known := owners[sum]
+			for _, j := range known {
+				if j != i && !slices.Contains(all[i], j) {
+					all[i] = append(all[i], j)
+				}
+			}
+			if len(known) == 0 || len(known) == 1 && sources[known[0]].Livemode != sources[i].Livemode {
+				owners[sum] = append(known, i)
+			}
+		}
+	}
+	return all
 }
 
 // secretsOf are digests of a source's keys, or of its token where that is all there is.

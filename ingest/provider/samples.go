@@ -50,14 +50,10 @@ func SampleEvents(adapter string) []string {
 }
 
 // Sample returns the body of a callback about this person, as the provider would send it. It is not
-// signed: the adapter's scheme does that.
+// signed: the adapter's scheme does that. event is one of SampleNames.
 func Sample(adapter, event string, v SampleVars) (body []byte, err error) {
-	events := SampleEvents(adapter)
-	if len(events) == 0 {
-		return nil, fmt.Errorf("there are no samples of provider %q", adapter)
-	}
-	if !slices.Contains(events, event) {
-		return nil, fmt.Errorf("%s has no sample %q: there are %s", adapter, event, strings.Join(events, ", "))
+	if event, err = ResolveSample(adapter, event); err != nil {
+		return nil, err
 	}
 	if v.Subject == "" || v.At.IsZero() {
 		return nil, errors.New("a sample needs a subject and a time")

@@ -18,7 +18,7 @@ func TestBackupRefusesAndCleansUp(t *testing.T) {
 	dir := t.TempDir()
 	bad := errors.New("odd page")
 	verify := func(string) error { return nil }
-	s := mustOpen(t, Options{Examine: func(_ context.Context, path, _ string, _ func(int64, int64)) (Report, error) {
+	s := mustOpen(t, Options{Examine: func(_ context.Context, path, _ string, _ func(Progress)) (Report, error) {
 		return Report{}, verify(path)
 	}}) // and no Logger
 	defer s.Close()

@@ -33,8 +33,28 @@ type Auditor interface {
 	Problems() []string
 }
 
+// The steps of an examination.
+const (
+	StepCheck = "checking_file" // every page and record is read
+	StepMend  = "mending_file"  // what can be read of a damaged file is written to another
+)
+
+// Progress is how far an examination is.
+type Progress struct {
+	Step        string // StepCheck or StepMend
+	Done, Total int64  // bytes of the file that this step has come by
+}
+
 // Examiner is Examine, or something that has it done in another process.
-type Examiner func(ctx context.Context, path, to string, tick func(done, total int64)) (Report, error)
+type Examiner func(ctx context.Context, path, to string, tick func(Progress)) (Report, error)
+
+// during is a tick of one step, or nil where nobody asks.
+func during(step string, tick func(Progress)) func(done, total int64) {
+	if tick == nil {
+		return nil
+	}
+	return func(done, total int64) { tick(Progress{step, done, total}) }
+}
 
 // maxDamaged is how many damaged records are still records, and no longer a damaged file.
 const maxDamaged = 10_000
@@ -66,10 +86,11 @@ func (tx *Tx) Repaired() error { return tx.Bucket(Meta).Delete(mendedKey) }
 // to is given, and something is damaged, a new file is made there with all that is sound, what
 // could be corrected, and the damaged records, as they are, in a bucket of their own: it is on
 // stable storage then. The file itself is never changed.
-func Examine(ctx context.Context, path, to string, tick func(done, total int64), auditors ...Auditor) (Report, error) {
-	e, harder := examine(ctx, path, tick, false, auditors), false
+func Examine(ctx context.Context, path, to string, tick func(Progress), auditors ...Auditor) (Report, error) {
+	reading := during(StepCheck, tick)
+	e, harder := examine(ctx, path, reading, false, auditors), false
 	if e.err != nil && ctx.Err() == nil {
-		if again := examine(ctx, path, tick, true, nil); again.err == nil {
+		if again := examine(ctx, path, reading, true, nil); again.err == nil {
 			e, harder = again, true
 		}
 	}
@@ -89,7 +110,7 @@ func Examine(ctx context.Context, path, to string, tick func(done, total int64),
 	if to == "" || e.report.Sound() {
 		return e.report, nil
 	}
-	if err := rewrite(ctx, path, to, tick, harder); err != nil {
+	if err := rewrite(ctx, path, to, during(StepMend, tick), harder); err != nil {
 		return e.report, fmt.Errorf("mend %s: %w; the new file needs as much room as the damaged one takes: make some, or restore a backup", path, err)
 	}
 	return e.report, nil
@@ -331,7 +352,7 @@ func (w *rewriting) flush() error {
 }
 
 // mend puts a file in the place of a damaged one, which keeps everything under another name.
-func mend(ctx context.Context, o Options, path string, tick func(done, total int64)) (Report, error) {
+func mend(ctx context.Context, o Options, path string, tick func(Progress)) (Report, error) {
 	to := path + ".mended"
 	rep, err := o.Examine(ctx, path, to, tick)
 	if err != nil || rep.Sound() {

@@ -77,7 +77,7 @@ func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 
 // inspect refuses a file that another process holds, and examines one that was not closed cleanly,
 // or is not large.
-func inspect(o Options, path string, with func(context.Context, Options, string, func(done, total int64)) (Report, error)) (found *Report, unclean bool, err error) {
+func inspect(o Options, path string, with func(context.Context, Options, string, func(Progress)) (Report, error)) (found *Report, unclean bool, err error) {
 	holder, err := os.ReadFile(filepath.Join(o.Dir, uncleanTag))
 	if unclean = err == nil; unclean && locked(path) {
 		return nil, true, fmt.Errorf("%s: %w (pid %s); stop it, or use another data directory", path, ErrLocked, bytes.TrimSpace(holder))

@@ -158,7 +158,7 @@ func TestLockedByAnotherProcess(t *testing.T) {
 			}
 		}
 	}
-	_, err = Open(Options{Dir: dir, Examine: func(context.Context, string, string, func(int64, int64)) (Report, error) {
+	_, err = Open(Options{Dir: dir, Examine: func(context.Context, string, string, func(Progress)) (Report, error) {
 		t.Error("a file in use was checked")
 		return Report{}, nil
 	}})
@@ -189,7 +189,7 @@ func TestUncleanStop(t *testing.T) {
 	tag := filepath.Join(dir, uncleanTag)
 	var checked []string
 	verdict := error(nil)
-	o := Options{Dir: dir, ExamineBelow: 1, Examine: func(_ context.Context, path, _ string, _ func(int64, int64)) (Report, error) {
+	o := Options{Dir: dir, ExamineBelow: 1, Examine: func(_ context.Context, path, _ string, _ func(Progress)) (Report, error) {
 		checked = append(checked, path)
 		return Report{}, verdict
 	}}

@@ -138,7 +138,7 @@ func TestCommitErrorEndsTheStore(t *testing.T) {
 			t.Errorf("%v commits failed, want 1", got)
 		}
 		checked := false
-		again := mustOpen(t, Options{Dir: s.o.Dir, Examine: func(ctx context.Context, path, to string, tick func(done, total int64)) (Report, error) {
+		again := mustOpen(t, Options{Dir: s.o.Dir, Examine: func(ctx context.Context, path, to string, tick func(Progress)) (Report, error) {
 			checked = true
 			return Examine(ctx, path, to, tick)
 		}})

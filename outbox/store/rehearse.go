@@ -38,7 +38,7 @@ func Rehearse(o Options) (*Store, *Report, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	found, unclean, err := inspect(o, path, func(ctx context.Context, o Options, path string, tick func(done, total int64)) (Report, error) {
+	found, unclean, err := inspect(o, path, func(ctx context.Context, o Options, path string, tick func(Progress)) (Report, error) {
 		return o.Examine(ctx, path, "", tick)
 	})
 	if err != nil {

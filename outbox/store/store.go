@@ -42,12 +42,12 @@ var (
 
 // Options of a Store. Dir is required.
 type Options struct {
-	Dir          string                  // holds countersign.db; made with mode 0700
-	MaxSize      int64                   // bytes the file may take; 0: 64 GiB. New records are refused a sixteenth earlier (Admit)
-	Examine      Examiner                // reads the whole file before it is used, and mends it; nil: Examine, in this process and without auditors
-	ExamineBelow int64                   // bytes up to which a file that was closed cleanly is examined too; 0: 1 GiB
-	Checked      func(done, total int64) // bytes: how far that is; nil: nobody asks
-	Context      context.Context         //nolint:containedctx // ends an opening that takes long; nil: nothing does
+	Dir          string          // holds countersign.db; made with mode 0700
+	MaxSize      int64           // bytes the file may take; 0: 64 GiB. New records are refused a sixteenth earlier (Admit)
+	Examine      Examiner        // reads the whole file before it is used, and mends it; nil: Examine, in this process and without auditors
+	ExamineBelow int64           // bytes up to which a file that was closed cleanly is examined too; 0: 1 GiB
+	Checked      func(Progress)  // how far that is; nil: nobody asks
+	Context      context.Context //nolint:containedctx // ends an opening that takes long; nil: nothing does
 	Logger       *slog.Logger
 	Metrics      prometheus.Registerer
 	Linger       time.Duration // how long a Later waits for company; 0: 2 ms
@@ -105,7 +105,7 @@ func (o *Options) fill() {
 		o.Linger = 2 * time.Millisecond
 	}
 	if o.Examine == nil {
-		o.Examine = func(ctx context.Context, path, to string, tick func(done, total int64)) (Report, error) {
+		o.Examine = func(ctx context.Context, path, to string, tick func(Progress)) (Report, error) {
 			return Examine(ctx, path, to, tick)
 		}
 	}

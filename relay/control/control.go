@@ -65,6 +65,7 @@ type Options struct {
 	Questions Questions
 	Backup    func(path string) (int64, error)
 	Ready     func() (reasons, notes []string) // why not, none: ready; and what is worth knowing either way
+	Doing     func() Doing                     // the phase of the process; nil: it serves
 	Tokens    []Token
 	NewToken  func() (string, error) // makes one that nobody can guess; nil: none can be made here
 	Sources   map[string]bool        // names in the config
@@ -222,34 +223,12 @@ func (s *Server) routes() []Route {
 	return rs
 }
 
-// Healthy answers that the process does, and whether it tells partners about real people.
-func Healthy(log *slog.Logger, livemode bool) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, log, http.StatusOK, api.Health{Status: "ok", Mode: mode(livemode)})
-	}
-}
-
 // mode is how a gateway is said to be run.
 func mode(livemode bool) string {
 	if livemode {
 		return "live"
 	}
 	return "sandbox"
-}
-
-// Readiness answers whether a process should get traffic; full: with why not, and what is worth
-// knowing either way.
-func Readiness(w http.ResponseWriter, log *slog.Logger, full bool, state func() (reasons, notes []string)) {
-	reasons, notes := state()
-	v, status := api.Ready{Status: "ready"}, http.StatusOK
-	if len(reasons) > 0 {
-		v, status = api.Ready{Status: "not_ready"}, http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", "1")
-	}
-	if full {
-		v.Reasons, v.Notes = reasons, notes
-	}
-	reply(w, log, status, v)
 }
 
 // problem is an error as the API shows it.

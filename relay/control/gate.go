@@ -93,5 +93,5 @@ func (s *Server) ready(w http.ResponseWriter, req *http.Request) {
 		}
 		full = t.may(Route{Scope: Viewer})
 	}
-	Readiness(w, s.o.Logger, full, s.o.Ready)
+	Readiness(w, s.o.Logger, full, s.doing(), s.o.Ready)
 }

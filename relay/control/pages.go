@@ -25,7 +25,7 @@ func (s *Server) pages() []machinePage {
 	return append(
 		[]machinePage{
 			{"GET /metrics", Viewer, false, true, s.machines(Viewer, s.metrics())},
-			{"GET /healthz", "", false, false, Healthy(s.o.Logger, s.o.Livemode)},
+			{"GET /healthz", "", false, false, Healthy(s.o.Logger, s.o.Livemode, func(*http.Request) Doing { return s.doing().To(!s.o.Exposed) })},
 			{"GET /readyz", Viewer, false, true, http.HandlerFunc(s.ready)},
 			{"GET /v1/openapi.json", Viewer, true, true, s.described()},
 		},
