@@ -128,7 +128,7 @@ func assemble(cfg *Config, role string, o outside) *gateway {
 	}
 	g.process.idle = o.rehearsal
 	g.reloading.begin(cfg, g.metrics())
-	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	g.reg.MustRegister(newGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g.refusals = control.NewRefusals(g.metrics())
 	return g
 }

@@ -257,7 +257,7 @@ func deliveryStories(fires, quiet teller) {
 }
 
 func kafkaStories(fires, quiet teller) {
-	const lagging, stopped = "CountersignForwardLagging ", "CountersignForwardStopped critical"
+	const lagging, stopped, stalled = "CountersignForwardLagging ", "CountersignForwardStopped critical", "CountersignForwardStalled critical"
 	const age, waits, gone = `forward_lag_seconds{topic="kyc.status-updates"} `, `forward_lag_records{topic="kyc.status-updates"} `, `forward_records_total{topic="kyc.status-updates"} `
 	fires(lagging+"warning", 10, age+`0+60`)
 	quiet(lagging+"warning", 20, age+`0x5 100 0x14`) // a leader moved
@@ -271,10 +271,10 @@ func kafkaStories(fires, quiet teller) {
 	const permanent = `forward_stopped{topic="kyc.status-changes"} `
 	fires(stopped, 10, permanent+`0x5 1x5`)
 	quiet(stopped, 20, permanent+`0x5 1 0x14`)
-	fires(stopped, 20, gone+`0+60x5 300x15`, waits+`1x5 2+60x15`)                      // unreachable
-	quiet(stopped, 20, gone+`60`, waits+`0`)                                           // nothing to forward
-	quiet(stopped, 20, gone+`0+60x5 300x4 300+60x11`, waits+`1x5 60 120 180 240 1x11`) // out for four minutes
-	quiet(stopped, 20, gone+`0+1`, waits+`5000`)                                       // slow
+	fires(stalled, 20, gone+`0+60x5 300x15`, waits+`1x5 2+60x15`)                      // unreachable
+	quiet(stalled, 20, gone+`60`, waits+`0`)                                           // nothing to forward
+	quiet(stalled, 20, gone+`0+60x5 300x4 300+60x11`, waits+`1x5 60 120 180 240 1x11`) // out for four minutes
+	quiet(stalled, 20, gone+`0+1`, waits+`5000`)                                       // slow
 
 	const skipped = `forward_skipped_records_total{topic="kyc.status-updates"} `
 	fires("CountersignForwardSkipped warning", 10, `process_start_time_seconds 300`, skipped+`_x5 4000x5`) // there from the first scrape on
