@@ -6,9 +6,9 @@
 // dashboard is what its description in overview_test.go says. It imports nothing of ours. How
 // Grafana renders the dashboard is not tested.
 //
-// Prometheus scrapes /metrics on the control listener, or on listen.metrics. The panels and rules
-// read classic histogram buckets: with native histograms, set always_scrape_classic_histograms:
-// true. Load alerts.yaml with rule_files; its runbook links are paths in this repository.
+// Prometheus scrapes /metrics on the control listener, or on listen.metrics, with classic or with
+// native histograms: panels and rules read what there is. Load alerts.yaml with rule_files; its
+// runbook links are paths in this repository.
 package dashboards
 
 import (

@@ -26,8 +26,8 @@ func deliveriesRow() row {
 			title: "Attempt latency", unit: "s",
 			description: "One request to a partner, failures and time-outs included.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_relay_attempt_seconds_bucket[$__rate_interval])))`, "p50 of all"},
-				{`histogram_quantile(0.99, sum by (le) (rate(countersign_relay_attempt_seconds_bucket[$__rate_interval])))`, "p99 of all"},
+				{quantile("0.5", "countersign_relay_attempt_seconds"), "p50 of all"},
+				{quantile("0.99", "countersign_relay_attempt_seconds"), "p99 of all"},
 				{`rate(countersign_relay_endpoint_attempt_seconds_sum{endpoint=~"$endpoint"}[$__rate_interval]) / rate(countersign_relay_endpoint_attempt_seconds_count{endpoint=~"$endpoint"}[$__rate_interval])`, "mean of {{endpoint}}"},
 			},
 		},
@@ -35,8 +35,8 @@ func deliveriesRow() row {
 			title: "Callback to partner", unit: "s",
 			description: "From the receipt of a callback to the partner's 2xx, whatever lay between: retries, outages, redeliveries.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_relay_end_to_end_seconds_bucket[$__rate_interval])))`, "p50"},
-				{`histogram_quantile(0.99, sum by (le) (rate(countersign_relay_end_to_end_seconds_bucket[$__rate_interval])))`, "p99"},
+				{quantile("0.5", "countersign_relay_end_to_end_seconds"), "p50"},
+				{quantile("0.99", "countersign_relay_end_to_end_seconds"), "p99"},
 			},
 		},
 		{

@@ -13,14 +13,14 @@ func promisesRow() row {
 			title: "Callbacks answered 200 within a second", unit: "percentunit", max: 1, alert: "CountersignCallbackSLOBurn",
 			description: "Of all answers, strangers' refusals included, the part that took no more than a second; and of genuine callbacks, the part we did not refuse. Promised: 99.9 %.",
 			queries: []query{
-				{`sum(rate(countersign_ingest_callback_seconds_bucket{le=~"1|1[.]0"}[$__rate_interval])) / sum(rate(countersign_ingest_callback_seconds_count[$__rate_interval]))`, "within 1 s"},
+				{within("1", "countersign_ingest_callback_seconds"), "within 1 s"},
 				{`1 - sum(rate(countersign_ingest_callbacks_total{verdict=~"backlog|full|kafka|undecided|stopping|panic"}[$__rate_interval])) / sum(rate(countersign_ingest_callbacks_total{verdict=~"accepted|ignored|quarantined|handshake|backlog|full|kafka|undecided|stopping|panic"}[$__rate_interval]))`, "not refused by us"},
 			},
 		},
 		{
 			title: "Delivered within a minute of receipt", unit: "percentunit", max: 1, alert: "CountersignDeliverySLOBurn",
 			description: "Of what partners accepted, the part that came within 60 seconds of its callback, partners' own failures included. The promise (99.5 %) leaves those out: see the next panel.",
-			queries:     []query{{`sum(rate(countersign_relay_end_to_end_seconds_bucket{le=~"60|60[.]0"}[$__rate_interval])) / sum(rate(countersign_relay_end_to_end_seconds_count[$__rate_interval]))`, "within 60 s"}},
+			queries:     []query{{within("60", "countersign_relay_end_to_end_seconds"), "within 60 s"}},
 		},
 		{
 			title: "Promises broken, over an hour", unit: "percentunit",
@@ -59,8 +59,8 @@ func callbacksRow() row {
 			title: "Callback latency", unit: "s",
 			description: "From a callback's headers to our answer, which waits for the disk. Providers give up after five seconds.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_ingest_callback_seconds_bucket[$__rate_interval])))`, "p50"},
-				{`histogram_quantile(0.99, sum by (le) (rate(countersign_ingest_callback_seconds_bucket[$__rate_interval])))`, "p99"},
+				{quantile("0.5", "countersign_ingest_callback_seconds"), "p50"},
+				{quantile("0.99", "countersign_ingest_callback_seconds"), "p99"},
 			},
 		},
 		{
@@ -82,14 +82,14 @@ func storageRow() row {
 			title: "Commit latency", unit: "s", line: 0.25, alert: "CountersignCommitSlow",
 			description: "One group commit: its writes and both flushes. Every callback waits for one.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_store_commit_seconds_bucket[$__rate_interval])))`, "p50"},
-				{`histogram_quantile(0.99, sum by (le, instance) (rate(countersign_store_commit_seconds_bucket[$__rate_interval])))`, "p99 {{instance}}"},
+				{quantile("0.5", "countersign_store_commit_seconds"), "p50"},
+				{quantile("0.99", "countersign_store_commit_seconds", "instance"), "p99 {{instance}}"},
 			},
 		},
 		{
 			title: "Writes per commit", unit: "none",
 			description: "How many writes share a flush. It grows with the load; that is why the disk keeps up.",
-			queries:     []query{{`sum by (instance) (rate(countersign_store_commit_group_size_sum[$__rate_interval])) / sum by (instance) (rate(countersign_store_commit_group_size_count[$__rate_interval]))`, "{{instance}}"}},
+			queries:     []query{{mean("countersign_store_commit_group_size", "instance"), "{{instance}}"}},
 		},
 		{
 			title: "Records written", unit: "wps",
@@ -216,8 +216,8 @@ func foldRow() row {
 			title: "Fold latency", unit: "s",
 			description: "One batch of up to 1,000 records, with its commit.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_relay_fold_seconds_bucket[$__rate_interval])))`, "p50"},
-				{`histogram_quantile(0.99, sum by (le) (rate(countersign_relay_fold_seconds_bucket[$__rate_interval])))`, "p99"},
+				{quantile("0.5", "countersign_relay_fold_seconds"), "p50"},
+				{quantile("0.99", "countersign_relay_fold_seconds"), "p99"},
 			},
 		},
 		{
