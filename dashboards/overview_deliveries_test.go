@@ -55,6 +55,11 @@ func deliveriesRow() row {
 			queries:     []query{{`countersign_outbox_oldest_due_seconds{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
 		},
 		{
+			title: "Oldest pending delivery", unit: "s", line: 21600, alert: "CountersignDeliveryPendingLong",
+			description: "For how long the oldest delivery that has not been accepted has waited, due or not: also one that waits for its retry, or whose endpoint is down, paused or disabled.",
+			queries:     []query{{`countersign_outbox_oldest_pending_seconds{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
+		},
+		{
 			title: "Oldest withheld rejection", unit: "s", line: 900, alert: "CountersignRejectionWithheld",
 			description: "For how long a rejection or suspension has not been told, be it owed or dead, or its endpoint gone, and nobody has acknowledged it. The partner still treats that person as before.",
 			queries:     []query{{`countersign_outbox_oldest_withheld_rejection_seconds{endpoint=~"$endpoint"}`, "{{endpoint}}"}},

@@ -281,6 +281,25 @@ func processRow() row {
 			queries:     []query{{`time() - process_start_time_seconds`, "{{instance}}"}},
 		},
 		{
+			title: "Starts", unit: "short", stack: true, alert: "CountersignUncleanStart",
+			description: "By how the process before had ended. unclean: it was killed, lost its power, or ended itself after an I/O error. Counted in the database, so that none is missed.",
+			queries:     []query{{`sum by (instance, ended) (increase(countersign_starts_total[$__rate_interval]))`, "{{ended}} {{instance}}"}},
+		},
+		{
+			title: "Found at the start", unit: "none", alert: "CountersignFileMended",
+			description: "What the last start found left by the process before: callbacks taken and not evaluated, deliveries pending, and what does not fit together in the database. It goes on with the first two by itself.",
+			queries: []query{
+				{`countersign_recovery_unfolded_records`, "not evaluated {{instance}}"},
+				{`countersign_recovery_pending_deliveries`, "pending {{instance}}"},
+				{`countersign_recovery_problems`, "inconsistent {{instance}}"},
+			},
+		},
+		{
+			title: "Check of the database at the start", unit: "s",
+			description: "How long the last start examined the database before it used it: callbacks were not taken meanwhile. 0: it was large, and had been closed cleanly.",
+			queries:     []query{{`countersign_recovery_check_seconds`, "{{instance}}"}},
+		},
+		{
 			title: "CPU", unit: "percentunit",
 			description: "Of one core: 100 % is one core busy.",
 			queries:     []query{{`rate(process_cpu_seconds_total[$__rate_interval])`, "{{instance}}"}},
@@ -342,6 +361,11 @@ func processRow() row {
 			title: "Age of the config that counts", unit: "s", alert: "CountersignConfigNotReloaded",
 			description: "Since the start, or the last reload that was applied. It says nothing about how old the file is.",
 			queries:     []query{{`time() - countersign_reload_last_success_timestamp_seconds`, "{{instance}}"}},
+		},
+		{
+			title: "Since a reload was refused", unit: "s", alert: "CountersignConfigNotReloaded",
+			description: "How long ago a reload was last refused or failed; empty: none has been since the start.",
+			queries:     []query{{`time() - (countersign_reload_last_failure_timestamp_seconds > 0)`, "{{instance}}"}},
 		},
 		{
 			title: "Log lines that nobody got", unit: "ops",

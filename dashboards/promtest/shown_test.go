@@ -133,9 +133,8 @@ func TestEverythingShows(t *testing.T) {
 	g.damage(marked)
 	g.start()
 	t.Cleanup(g.load(t)) // the parts below go on after this has returned
-	if err := g.command.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	g.reload("mode: neither", "refused")
+	g.reload("mode: sandbox", "applied")
 	all := append(panels(t), compared(t)...)
 	for _, s := range scrapers {
 		t.Run(s.name, func(t *testing.T) {

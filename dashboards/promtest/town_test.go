@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -275,6 +276,24 @@ func (g *town) stop(how syscall.Signal) {
 		<-g.ended
 	}
 	g.command = nil
+}
+
+// reload has the gateway read its config again, with another first line, and waits for what comes of
+// it.
+func (g *town) reload(first, outcome string) {
+	g.t.Helper()
+	text, err := os.ReadFile(filepath.Join(g.dir, "countersign.yaml"))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\n")
+	g.write("countersign.yaml", first+"\n"+rest)
+	if err := g.command.Process.Signal(syscall.SIGHUP); err != nil {
+		g.t.Fatal(err)
+	}
+	eventually(g.t, "the reload is "+outcome, func() bool {
+		return bytes.Contains(g.exposition("text/plain"), []byte(`countersign_reloads_total{outcome="`+outcome+`"} 1`))
+	})
 }
 
 // damage changes every place of the file, while nobody has it open, that says a text.
