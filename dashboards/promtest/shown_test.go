@@ -135,6 +135,7 @@ func TestEverythingShows(t *testing.T) {
 	t.Cleanup(g.load(t)) // the parts below go on after this has returned
 	g.reload("mode: neither", "refused")
 	g.reload("mode: sandbox", "applied")
+	t.Run("cardinality", func(t *testing.T) { cardinality(t, g.exposition("text/plain")) })
 	all := append(panels(t), compared(t)...)
 	for _, s := range scrapers {
 		t.Run(s.name, func(t *testing.T) {
