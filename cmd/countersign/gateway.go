@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"countersign/dashboards"
 	"countersign/ingest"
 	"countersign/ingest/confirm"
 	"countersign/ingest/forward"
@@ -308,7 +309,7 @@ func (g *gateway) startControl() (err error) {
 	o := control.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
 		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Replays: g.replays, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
-		Ready: g.ready, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg, Metrics: g.metrics(), Version: version(), Reload: g.reload,
+		Ready: g.ready, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg, Metrics: g.metrics(), Version: version(), Reload: g.reload, Runbook: dashboards.Runbook,
 	}
 	known := controlSettings(g.cfg, g.token)
 	o.Tokens, o.Sources, o.SourcePartners, o.AuditKeep = known.Tokens, known.Sources, known.SourcePartners, known.AuditKeep

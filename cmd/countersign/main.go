@@ -61,6 +61,7 @@ type commands struct {
 	Backup     backupCommand     `cmd:"" group:"keep" help:"Copy the database of a running gateway, and check the copy."`
 	Compact    compactCommand    `cmd:"" group:"keep" help:"Give the free pages of the database back to the disk, while the gateway runs, and leave nothing in it that was deleted."`
 	Restore    restoreCommand    `cmd:"" group:"keep" help:"Put a backup in the place of the database of a gateway that does not run."`
+	Monitoring monitoringCommand `cmd:"" group:"keep" help:"Print the rules, the dashboard and the runbooks for Prometheus, Alertmanager and Grafana."`
 	Providers  providersCommand  `cmd:"" group:"try" help:"List the verification providers this program knows."`
 	Formats    formatsCommand    `cmd:"" group:"try" help:"List the partner formats this program knows."`
 	Verify     verifyCommand     `cmd:"" group:"try" help:"Explain step by step whether a captured callback is genuine."`

@@ -4,7 +4,9 @@ package promtest
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -52,4 +54,41 @@ func TestRulesAreClean(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	t.Logf("%s", bytes.TrimSpace(out))
+}
+
+// TestPrinted: what the program prints for Prometheus and Alertmanager is what they take, with links
+// of one's own, and an alert goes where its severity says.
+func TestPrinted(t *testing.T) {
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "countersign")
+	run := func(name string, args ...string) []byte {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+		}
+		return out
+	}
+	keep := func(name string, text []byte) string {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, name)
+	}
+	run("go", "-C", "../..", "build", "-o", binary, "./cmd/countersign")
+	rules := run(binary, "monitoring", "rules", "--runbooks", "https://wiki.example/kyc", "--grafana", "https://grafana.example")
+	if !bytes.Contains(rules, []byte("runbook_url: https://wiki.example/kyc/CountersignPanics\n")) || bytes.Contains(rules, []byte("127.0.0.1")) {
+		t.Error("the links are not those that were asked for")
+	}
+	run("promtool", "check", "rules", "--lint=all", "--lint-fatal", keep("rules.yml", rules))
+	config := keep("alertmanager.yml", run(binary, "monitoring", "alertmanager"))
+	run("amtool", "check-config", config)
+	for labels, receiver := range map[string]string{
+		"alertname=CountersignPanics severity=critical": "on-call", "alertname=CountersignOwedHigh severity=warning": "office",
+		"alertname=CountersignApprovalsHeld severity=info": "nobody", "alertname=CountersignWatchdog severity=info": "dead-mans-switch",
+	} {
+		args := append([]string{"config", "routes", "test", "--config.file=" + config, "--verify.receivers=" + receiver}, strings.Fields(labels)...)
+		run("amtool", args...)
+	}
 }

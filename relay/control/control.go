@@ -88,8 +88,9 @@ type Options struct {
 	// Exposed: others than this machine's own users reach the listener, so that metrics and
 	// profiles take a token and /readyz tells strangers no reasons.
 	Exposed bool
-	Names   []string // hosts that the listener may be called by, beside this machine's
-	Conns   int      // that may be open at once; 0: 32
+	Runbook func(alert string) ([]byte, error) // what to do about an alert, as Markdown; nil: nobody knows
+	Names   []string                           // hosts that the listener may be called by, beside this machine's
+	Conns   int                                // that may be open at once; 0: 32
 }
 
 // Quarantine is what is needed of the bodies that could not be applied. Drop is all or none, and

@@ -11,6 +11,10 @@ var machineCalls = []Call{
 		Params: []Param{{Name: "endpoint", Kind: "string", About: "What is counted of this endpoint alone, in place of everything."}}, Refuses: []Refusal{notFound},
 	},
 	{
+		Pattern: "GET /runbooks/{alert}", ID: "runbook", Summary: "What to do about an alert, as Markdown", Media: "text/plain", Answer: "",
+		Refuses: []Refusal{notFound},
+	},
+	{
 		Pattern: "GET /v1/openapi.json", ID: "describe", Summary: "This document",
 		About: "It says nothing that is secret. On a listener that others than this machine's own users reach it needs a token all the same, of whichever scope.", Answer: map[string]any{},
 	},
