@@ -34,6 +34,13 @@ func within(bound, metric string) string {
 	return sumBy(rated(metric+`_bucket{le=~"`+bound+`|`+bound+`[.]0"}`)) + " / " + sumBy(rated(metric+"_count")) + " or histogram_fraction(-Inf, " + bound + ", " + sumBy(rated(metric)) + ")"
 }
 
+// spread is all of a histogram, for a heat map: a series for each classic bucket, or else one native
+// histogram.
+func spread(metric string) string {
+	increase := func(of string) string { return "increase(" + of + "[$__rate_interval])" }
+	return sumBy(increase(metric+"_bucket"), "le") + " or on () " + sumBy(increase(metric))
+}
+
 // mean is that of what a histogram observes, for each value of some labels.
 func mean(metric string, by ...string) string {
 	return sumBy(rated(metric+"_sum"), by...) + " / " + sumBy(rated(metric+"_count"), by...) +
@@ -50,7 +57,7 @@ func TestBothKinds(t *testing.T) {
 	f := func(where, expr string) {
 		t.Helper()
 		for _, m := range ofHistogram.FindAllStringSubmatch(expr, -1) {
-			if m[1] != ofSummary && !regexp.MustCompile(`rate\(`+m[1]+`[[{]`).MatchString(expr) {
+			if m[1] != ofSummary && !regexp.MustCompile(`(?:rate|increase)\(`+m[1]+`[[{]`).MatchString(expr) {
 				t.Errorf("%s reads %s, and is empty where native histograms are scraped", where, m[0])
 			}
 		}

@@ -31,7 +31,7 @@ func TestLinks(t *testing.T) {
 	}
 	f(DefaultLinks(), "runbook_url: http://127.0.0.1:8481/runbooks/CountersignPanics\n", "dashboard_url: http://127.0.0.1:3000/d/countersign-overview\n")
 	f(Links{Runbooks: "https://wiki.example/kyc/", Grafana: "https://grafana.example", Console: "https://gateway.example:8481/"},
-		"runbook_url: https://wiki.example/kyc/CountersignPanics\n", "dashboard_url: https://grafana.example/d/countersign-overview\n")
+		"runbook_url: https://wiki.example/kyc/CountersignPanics\n", "dashboard_url: https://grafana.example/d/countersign-overview\n", `"https://gateway.example:8481/"`, `"https://wiki.example/kyc/CountersignForwardStopped"`)
 	f(Links{Runbooks: "https://git.example/blob/v1/runbooks/{alert}.md", Grafana: "https://g.example/sub", Console: "https://c.example"},
 		"runbook_url: https://git.example/blob/v1/runbooks/CountersignPanics.md\n", "https://g.example/sub/d/countersign-overview\n")
 	for _, wrong := range []string{"", "wiki", "/runbooks", "ftp://wiki.example", "https://"} {

@@ -61,8 +61,8 @@ func deliveriesRow() row {
 		},
 		{
 			title: "Oldest withheld rejection", unit: "s", line: 900, alert: "CountersignRejectionWithheld",
-			description: "For how long a rejection or suspension has not been told, be it owed or dead, or its endpoint gone, and nobody has acknowledged it. The partner still treats that person as before.",
-			queries:     []query{{`countersign_outbox_oldest_withheld_rejection_seconds{endpoint=~"$endpoint"}`, "{{endpoint}}"}},
+			description: "For how long a rejection or suspension has not been told, be it owed or dead, or its endpoint gone, and nobody has acknowledged it. The partner still treats that person as before. It shows all endpoints, whatever is chosen above: also those that have left the config.",
+			queries:     []query{{`countersign_outbox_oldest_withheld_rejection_seconds`, "{{endpoint}}"}},
 		},
 		{
 			title: "Expiry", unit: "s", alert: "CountersignCertificateExpiresSoon",

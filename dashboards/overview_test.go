@@ -4,7 +4,7 @@ package dashboards
 func overview() board {
 	return newBoard("countersign-overview", "Countersign / Overview",
 		"Callbacks in, decisions folded, webhooks out: what is promised, what comes, what waits and what it costs.",
-		[]row{promisesRow(), callbacksRow(), storageRow(), foldRow(), confirmRow(), deliveriesRow(), kafkaRow(), processRow()})
+		[]row{glanceRow(), tablesRow(), promisesRow(), heatmapsRow(), callbacksRow(), storageRow(), foldRow(), confirmRow(), deliveriesRow(), kafkaRow(), processRow()})
 }
 
 func promisesRow() row {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -23,7 +24,9 @@ import (
 // question is a query, and where it stands.
 type question struct{ where, expr string }
 
-// panels are all queries of all dashboards, annotations included.
+var values = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
+
+// panels are all queries of all dashboards, annotations and variables included.
 func panels(t *testing.T) (all []question) {
 	t.Helper()
 	files, err := fs.Glob(dashboards.Dashboards(), "*.json")
@@ -43,9 +46,17 @@ func panels(t *testing.T) (all []question) {
 			Annotations struct {
 				List []struct{ Name, Expr string }
 			}
+			Templating struct {
+				List []struct{ Name, Definition string }
+			}
 		}
 		if err := json.Unmarshal(text, &board); err != nil {
 			t.Fatal(err)
+		}
+		for _, v := range board.Templating.List {
+			if m := values.FindStringSubmatch(v.Definition); m != nil {
+				all = append(all, question{file + ": variable " + v.Name, "count by (" + m[2] + ") (" + m[1] + ")"})
+			}
 		}
 		for _, a := range board.Annotations.List {
 			all = append(all, question{file + ": annotation " + a.Name, a.Expr})
