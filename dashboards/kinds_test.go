@@ -36,7 +36,7 @@ func (v view) stat(p *panel) {
 		mode = "none"
 	}
 	p.Options = map[string]any{
-		"colorMode": mode, "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto", "wideLayout": true,
+		"colorMode": mode, "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto", "wideLayout": true, "showPercentChange": false, "percentChangeColorMode": "standard",
 		"reduceOptions": map[string]any{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 	}
 }
@@ -62,9 +62,9 @@ func (v view) table(p *panel) {
 		of(c.title, properties...)
 	}
 	p.FieldConfig = &fieldConfig{defaults{
-		Unit: "none", Min: number(0), Color: map[string]any{"mode": "thresholds"}, Custom: map[string]any{"align": "auto", "filterable": true}, Thresholds: thresholds{"absolute", plain()},
+		Unit: "none", Min: number(0), Color: map[string]any{"mode": "thresholds"}, Custom: map[string]any{"align": "auto", "filterable": true, "inspect": false}, Thresholds: thresholds{"absolute", plain()},
 	}, overrides}
-	p.Options = map[string]any{"showHeader": true, "cellHeight": "sm", "sortBy": []any{map[string]any{"displayName": v.columns[0].title, "desc": true}}}
+	p.Options = map[string]any{"showHeader": true, "frameIndex": 0, "cellHeight": "sm", "sortBy": []any{map[string]any{"displayName": v.columns[0].title, "desc": true}}}
 	p.Transforms = []any{
 		map[string]any{"id": "merge", "options": map[string]any{}},
 		map[string]any{"id": "organize", "options": map[string]any{"excludeByName": map[string]any{"Time": true}, "indexByName": order, "renameByName": rename}},
@@ -75,7 +75,7 @@ func (v view) heatmap(p *panel) {
 	p.Type = "heatmap"
 	p.FieldConfig = &fieldConfig{defaults{Unit: "none", Min: number(0), Color: map[string]any{}, Custom: map[string]any{}, Thresholds: thresholds{"absolute", plain()}}, []any{}}
 	p.Options = map[string]any{
-		"calculate": false, "cellGap": 1, "color": map[string]any{"mode": "scheme", "scheme": "Oranges", "scale": "exponential", "exponent": 0.5, "steps": 64, "reverse": false, "fill": "dark-orange"},
+		"calculate": false, "cellGap": 1, "showValue": "never", "color": map[string]any{"mode": "scheme", "scheme": "Oranges", "scale": "exponential", "exponent": 0.5, "steps": 64, "reverse": false, "fill": "dark-orange"},
 		"yAxis": map[string]any{"unit": v.unit, "axisPlacement": "left", "reverse": false}, "rowsFrame": map[string]any{"layout": "auto"}, "filterValues": map[string]any{"le": 1e-9},
 		"tooltip": map[string]any{"mode": "single", "yHistogram": true, "showColorScale": true}, "legend": map[string]any{"show": true}, "exemplars": map[string]any{"color": "rgba(255,0,255,0.7)"},
 	}

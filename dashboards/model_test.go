@@ -53,7 +53,8 @@ type (
 		Title       string   `json:"title"`
 		Type        string   `json:"type"`
 		URL         string   `json:"url,omitempty"`
-		Tooltip     string   `json:"tooltip,omitempty"`
+		Tooltip     string   `json:"tooltip"`
+		Icon        string   `json:"icon"`
 		Tags        []string `json:"tags"`
 		AsDropdown  bool     `json:"asDropdown"`
 		IncludeVars bool     `json:"includeVars"`
@@ -88,15 +89,10 @@ type (
 		Targets     []target     `json:"targets,omitempty"`
 		FieldConfig *fieldConfig `json:"fieldConfig,omitempty"`
 		Options     any          `json:"options,omitempty"`
-		Links       []panelLink  `json:"links,omitempty"`
+		Links       []link       `json:"links,omitempty"`
 		Transforms  []any        `json:"transformations,omitempty"`
 		Collapsed   *bool        `json:"collapsed,omitempty"`
-		Panels      []panel      `json:"panels,omitempty"`
-	}
-	panelLink struct {
-		Title       string `json:"title"`
-		URL         string `json:"url"`
-		TargetBlank bool   `json:"targetBlank"`
+		Panels      *[]panel     `json:"panels,omitempty"` // of a row: what is folded away
 	}
 	gridPos struct {
 		H int `json:"h"`
@@ -177,8 +173,8 @@ func newBoard(uid, title, description string, rows []row) board {
 		UID: uid, Title: title, Description: description, Tags: []string{"countersign"}, Timezone: "browser", Editable: true, GraphTooltip: 1, Refresh: "30s",
 		SchemaVersion: 39, Version: 1, Time: timeRange{"now-6h", "now"}, Templating: templating{variables()},
 		Links: []link{
-			{Title: "Countersign", Type: "dashboards", Tags: []string{"countersign"}, AsDropdown: true, IncludeVars: true, KeepTime: true},
-			{Title: "Console", Type: "link", URL: DefaultLinks().Console + "/", Tooltip: "The gateway's own pages: persons, deliveries, endpoints.", Tags: []string{}, TargetBlank: true},
+			{Title: "Countersign", Type: "dashboards", Icon: "external link", Tooltip: "All dashboards of Countersign.", Tags: []string{"countersign"}, AsDropdown: true, IncludeVars: true, KeepTime: true},
+			{Title: "Console", Type: "link", URL: DefaultLinks().Console + "/", Icon: "external link", Tooltip: "The gateway's own pages: persons, deliveries, endpoints.", Tags: []string{}, TargetBlank: true},
 		},
 	}
 	note := func(name, colour, expr, title, text string) {
@@ -193,7 +189,7 @@ func newBoard(uid, title, description string, rows []row) board {
 	next := func() int { id++; return id }
 	for _, r := range rows {
 		open := false
-		b.Panels = append(b.Panels, panel{ID: next(), Type: "row", Title: r.title, GridPos: gridPos{1, columns, 0, y}, Collapsed: &open})
+		b.Panels = append(b.Panels, panel{ID: next(), Type: "row", Title: r.title, GridPos: gridPos{1, columns, 0, y}, Collapsed: &open, Panels: &[]panel{}})
 		y++
 		x, high := 0, 0
 		for _, v := range r.views {
@@ -216,7 +212,7 @@ func variables() []variable {
 		Value any `json:"value"`
 	}
 	vs := []variable{{
-		Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus", Refresh: 1, Current: struct{}{},
+		Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus", Refresh: 1, Current: pick{"default", "default"},
 	}}
 	labels := func(name, label, query, all string) {
 		vs = append(vs, variable{
@@ -237,7 +233,7 @@ func (v view) panel(id int, at gridPos) panel {
 	p := panel{ID: id, Type: "timeseries", Title: v.title, Description: v.description, Datasource: &prom, GridPos: at}
 	if v.alert != "" {
 		p.Description += " Alert: " + v.alert + "."
-		p.Links = []panelLink{{"Runbook: " + v.alert, DefaultLinks().Runbooks + "/" + v.alert, true}}
+		p.Links = []link{{Title: "Runbook: " + v.alert, Type: "link", URL: DefaultLinks().Runbooks + "/" + v.alert, Icon: "doc", Tags: []string{}, TargetBlank: true}}
 	}
 	for i, q := range v.queries {
 		t := target{RefID: string(rune('A' + i)), Datasource: prom, Expr: filtered(q.expr), LegendFormat: q.legend, Range: v.kind != "table", Instant: v.kind == "table"}
