@@ -4,24 +4,21 @@ import "strconv"
 
 // The kinds of panels beside plots over time.
 
-// number is the value of a step.
-func number(v float64) *float64 { return &v }
-
 // rising is a traffic light for what should be low: orange and red from these on; 0: there is no
 // such colour.
 func rising(orange, red float64) []step {
 	steps := []step{{Color: "green"}}
 	if orange != 0 {
-		steps = append(steps, step{"orange", number(orange)})
+		steps = append(steps, step{"orange", new(orange)})
 	}
 	if red != 0 {
-		steps = append(steps, step{"red", number(red)})
+		steps = append(steps, step{"red", new(red)})
 	}
 	return steps
 }
 
 // falling is one for what has to be at least so much.
-func falling(green float64) []step { return []step{{Color: "red"}, {"green", number(green)}} }
+func falling(green float64) []step { return []step{{Color: "red"}, {"green", new(green)}} }
 
 // plain has no colour but one that says nothing.
 func plain() []step { return []step{{Color: "text"}} }
@@ -29,7 +26,7 @@ func plain() []step { return []step{{Color: "text"}} }
 func (v view) stat(p *panel) {
 	p.Type = "stat"
 	p.FieldConfig = &fieldConfig{defaults{
-		Unit: v.unit, Min: number(0), Color: map[string]any{"mode": "thresholds"}, Custom: map[string]any{}, Thresholds: thresholds{"absolute", v.steps},
+		Unit: v.unit, Min: new(0.0), Color: map[string]any{"mode": "thresholds"}, Custom: map[string]any{}, Thresholds: thresholds{"absolute", v.steps},
 	}, []any{}}
 	mode := "background"
 	if len(v.steps) == 1 {
@@ -62,7 +59,7 @@ func (v view) table(p *panel) {
 		of(c.title, properties...)
 	}
 	p.FieldConfig = &fieldConfig{defaults{
-		Unit: "none", Min: number(0), Color: map[string]any{"mode": "thresholds"}, Custom: map[string]any{"align": "auto", "filterable": true, "inspect": false}, Thresholds: thresholds{"absolute", plain()},
+		Unit: "none", Min: new(0.0), Color: map[string]any{"mode": "thresholds"}, Custom: map[string]any{"align": "auto", "filterable": true, "inspect": false}, Thresholds: thresholds{"absolute", plain()},
 	}, overrides}
 	p.Options = map[string]any{"showHeader": true, "frameIndex": 0, "cellHeight": "sm", "sortBy": []any{map[string]any{"displayName": v.columns[0].title, "desc": true}}}
 	p.Transforms = []any{
@@ -73,7 +70,7 @@ func (v view) table(p *panel) {
 
 func (v view) heatmap(p *panel) {
 	p.Type = "heatmap"
-	p.FieldConfig = &fieldConfig{defaults{Unit: "none", Min: number(0), Color: map[string]any{}, Custom: map[string]any{}, Thresholds: thresholds{"absolute", plain()}}, []any{}}
+	p.FieldConfig = &fieldConfig{defaults{Unit: "none", Min: new(0.0), Color: map[string]any{}, Custom: map[string]any{}, Thresholds: thresholds{"absolute", plain()}}, []any{}}
 	p.Options = map[string]any{
 		"calculate": false, "cellGap": 1, "showValue": "never", "color": map[string]any{"mode": "scheme", "scheme": "Oranges", "scale": "exponential", "exponent": 0.5, "steps": 64, "reverse": false, "fill": "dark-orange"},
 		"yAxis": map[string]any{"unit": v.unit, "axisPlacement": "left", "reverse": false}, "rowsFrame": map[string]any{"layout": "auto"}, "filterValues": map[string]any{"le": 1e-9},

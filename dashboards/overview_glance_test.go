@@ -51,8 +51,16 @@ func tablesRow() row {
 				{`max by (endpoint) (countersign_relay_endpoint_paused{endpoint=~"$endpoint"})`, "endpoint"},
 			},
 			columns: []column{
-				{"Pending", "none", nil}, {"Oldest pending", "s", rising(21600, 0)}, {"Oldest due", "s", rising(300, 0)}, {"Rejection not told", "s", rising(0, 900)}, {"Dead", "none", nil},
-				{"Failing", "percentunit", rising(0.5, 0)}, {"Mean latency", "s", nil}, {"Breaker", "none", rising(2, 0)}, {"Disabled", "none", rising(0, 1)}, {"Paused", "none", rising(1, 0)},
+				{"Pending", "none", nil},
+				{"Oldest pending", "s", rising(21600, 0)},
+				{"Oldest due", "s", rising(300, 0)},
+				{"Rejection not told", "s", rising(0, 900)},
+				{"Dead", "none", nil},
+				{"Failing", "percentunit", rising(0.5, 0)},
+				{"Mean latency", "s", nil},
+				{"Breaker", "none", rising(2, 0)},
+				{"Disabled", "none", rising(0, 1)},
+				{"Paused", "none", rising(1, 0)},
 			},
 		},
 		{

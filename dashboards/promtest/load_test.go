@@ -15,7 +15,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -80,6 +82,7 @@ func (s *slow) Read(p []byte) (int, error) {
 
 // load is what happens all the time until it is stopped.
 func (g *town) load(t *testing.T) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	every := func(pause time.Duration, f func(n int)) {
@@ -96,7 +99,7 @@ func (g *town) load(t *testing.T) (stop func()) {
 			}
 		})
 	}
-	run := fmt.Sprint(time.Now().UnixNano())
+	run := strconv.FormatInt(time.Now().UnixNano(), 10)
 	id := func(what string, n int) string { return fmt.Sprintf("%s-%s-%d", what, run, n) }
 	every(200*time.Millisecond, func(n int) {
 		g.person(ctx, n, id)
@@ -124,9 +127,7 @@ func (g *town) person(ctx context.Context, n int, id func(string, int) string) {
 	who, session := id("user", n), id("session", n)
 	tell := func(what string, more said) {
 		s := said{"id": id(what, n), "who": who, "session": session}
-		for k, v := range more {
-			s[k] = v
-		}
+		maps.Copy(s, more)
 		g.face(ctx, s)
 	}
 	switch n % 7 {

@@ -13,7 +13,7 @@ import (
 // modelled has Grafana's own model of a dashboard read one, strictly: panels, their options by kind,
 // queries, variables and annotations. It returns what is wrong; "": nothing.
 func modelled(text []byte) (wrong string) {
-	var d dashboard.Dashboard
+	var d dashboard.Dashboard //nolint:staticcheck // the classic model, which every Grafana from 9 on imports
 	if err := d.UnmarshalJSONStrict(text); err != nil {
 		wrong = err.Error() // empty, if it is a list of none
 	}
