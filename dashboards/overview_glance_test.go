@@ -9,7 +9,7 @@ func glanceRow() row {
 		stat("Gateways", "none", "CountersignTargetMissing", "How many are scraped.", `count(countersign_build_info) or vector(0)`, falling(1)),
 		stat("Callbacks in", "reqps", "", "Genuine callbacks that were answered 200, a second.",
 			`sum(rate(countersign_ingest_callbacks_total{source=~"$source",verdict=~"accepted|ignored|quarantined|handshake"}[$__rate_interval]))`, plain()),
-		stat("Callbacks late or refused", "percentunit", "CountersignCallbackSLOBurn", "Of the last hour's genuine callbacks. One in a thousand is allowed. Empty where the rules are not loaded.",
+		stat("Late or refused", "percentunit", "CountersignCallbackSLOBurn", "Of the last hour's genuine callbacks: answered later than in a second, or refused by us. One in a thousand is allowed. Empty where the rules are not loaded.",
 			`max(countersign:callbacks_bad:ratio_rate1h)`, rising(0, 0.001)),
 		stat("Partners told late", "percentunit", "CountersignDeliverySLOBurn", "Of the last hour, for partners that answer. Half a per cent is allowed. Empty where the rules are not loaded.",
 			`max(countersign:endpoints_late:ratio1h)`, rising(0, 0.005)),
