@@ -40,12 +40,18 @@ func contents() []*section {
 		{"Start", []*page{{Source: "README.md", File: "index.html", Name: "Overview"}, {Source: "docs/TOUR.md", File: "tour.html", Name: "Quick start: a tour"}}},
 		{"For partners", []*page{{Source: "docs/PARTNERS.md", File: "partners.html", Name: "Receive webhooks"}, {Source: "docs/FORMATS.md", File: "formats.html", Name: "Formats and verification"}, {Source: "docs/STATUS.md", File: "status.html", Name: "What a status means"}}},
 		{"For operators", []*page{
-			{Source: "docs/OPERATIONS.md", File: "operations.html", Name: "Operating"}, {Source: "docs/PROVIDERS.md", File: "providers.html", Name: "Provider settings"},
-			{File: "runbooks.html", Name: "Runbooks"}, {Source: "docs/PERFORMANCE.md", File: "performance.html", Name: "Performance"},
+			{Source: "docs/OPERATIONS.md", File: "operations.html", Name: "Operating"},
+			{Source: "docs/PROVIDERS.md", File: "providers.html", Name: "Provider settings"},
+			{Source: "docs/SECURITY.md", File: "security.html", Name: "Security"},
+			{Source: "docs/UPGRADING.md", File: "upgrading.html", Name: "Upgrading"},
+			{File: "runbooks.html", Name: "Runbooks"},
+			{Source: "docs/PERFORMANCE.md", File: "performance.html", Name: "Performance"},
 		}},
 		{"For developers", []*page{
-			{File: "reference.html", Name: "API reference"}, {Source: "docs/API.md", File: "api.html", Name: "API, Kafka records"},
-			{Source: "docs/ADDING.md", File: "adding.html", Name: "Add a provider or format"}, {Source: "docs/DESIGN.md", File: "design.html", Name: "Design"},
+			{File: "reference.html", Name: "API reference"},
+			{Source: "docs/API.md", File: "api.html", Name: "API, Kafka records"},
+			{Source: "docs/ADDING.md", File: "adding.html", Name: "Add a provider or format"},
+			{Source: "docs/DESIGN.md", File: "design.html", Name: "Design"},
 			{Source: "CHANGELOG.md", File: "changelog.html", Name: "Changes"},
 		}},
 	}

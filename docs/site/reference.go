@@ -150,26 +150,26 @@ func (o *operation) answers(b *bytes.Buffer, doc *openAPI) {
 }
 
 func (c content) example(b *bytes.Buffer) {
-	for _, name := range slices.Sorted(maps.Keys(c.Examples)) {
-		var out bytes.Buffer
-		if json.Indent(&out, c.Examples[name].Value, "", "  ") == nil {
-			fmt.Fprintf(b, "```json\n%s\n```\n\n", out.String())
-		}
-		return // one is enough to look at
+	names := slices.Sorted(maps.Keys(c.Examples))
+	if len(names) == 0 {
+		return
+	}
+	var out bytes.Buffer
+	if json.Indent(&out, c.Examples[names[0]].Value, "", "  ") == nil { // one is enough to look at
+		fmt.Fprintf(b, "```json\n%s\n```\n\n", out.String())
 	}
 }
 
-// named is the schema itself, and what it is called where it is one of the components.
-func (s schema) named(doc *openAPI) (schema, string) {
-	name := strings.TrimPrefix(s.Ref, "#/components/schemas/")
-	if name == "" {
-		return s, ""
+// named is the schema itself, or the component that it names.
+func (s schema) named(doc *openAPI) schema {
+	if name := strings.TrimPrefix(s.Ref, "#/components/schemas/"); name != "" {
+		return doc.Components.Schemas[name]
 	}
-	return doc.Components.Schemas[name], name
+	return s
 }
 
 func (s schema) fields(b *bytes.Buffer, doc *openAPI) {
-	s, _ = s.named(doc)
+	s = s.named(doc)
 	if len(s.Properties) == 0 {
 		return
 	}
@@ -181,12 +181,12 @@ func (s schema) fields(b *bytes.Buffer, doc *openAPI) {
 // rows are the fields of an object, with those of the objects in it, two deep.
 func (s schema) rows(b *bytes.Buffer, doc *openAPI, at string, depth int) {
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
-		f, _ := s.Properties[name].named(doc)
+		f := s.Properties[name].named(doc)
 		about := cmp.Or(s.Properties[name].Description, f.Description)
 		fmt.Fprintf(b, "| `%s%s` | %s | %s |\n", at, name, f.kind(), cell(about))
 		inner, mark := f, "."
 		if f.Items != nil {
-			inner, _ = f.Items.named(doc)
+			inner = f.Items.named(doc)
 			mark = "[]."
 		}
 		if depth < 2 && len(inner.Properties) > 0 {
