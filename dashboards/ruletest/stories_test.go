@@ -248,11 +248,13 @@ func deliveryStories(fires, quiet teller) {
 	quiet("CountersignDeliveryOldestDue warning", 10, `outbox_oldest_due_seconds{endpoint="acme"} 200`)
 	quiet("CountersignDeliveryOldestDue warning", 20, `outbox_oldest_due_seconds{endpoint="acme"} 0x5 400x3 0x10`)
 	const waits = `outbox_oldest_pending_seconds{endpoint="acme"} `
-	fires("CountersignDeliveryPendingLong warning", 400, waits+`0+60`) // one person's delivery is refused again and again; nothing is due
-	quiet("CountersignDeliveryPendingLong warning", 360, waits+`0+60`)
-	quiet("CountersignDeliveryPendingLong warning", 400, waits+`0+60x200 0+60x200`)                                  // it was accepted in time
-	quiet("CountersignDeliveryPendingLong warning", 400, waits+`0+60`, `relay_endpoint_disabled{endpoint="acme"} 1`) // another alert says so
-	fires("CountersignDeliveryPendingLong warning", 400, waits+`0+60`, `relay_endpoint_paused{endpoint="acme"} 1`)   // paused, and forgotten
+	// One person's delivery is refused again and again, and nothing is due; it was accepted in time;
+	// another alert says that the endpoint is disabled; it was paused, and forgotten.
+	fires("CountersignDeliveryPendingLong warning", 45, waits+`20000+60`)
+	quiet("CountersignDeliveryPendingLong warning", 30, waits+`20000+60`)
+	quiet("CountersignDeliveryPendingLong warning", 60, waits+`20000+60x20 0+60x40`)
+	quiet("CountersignDeliveryPendingLong warning", 45, waits+`20000+60`, `relay_endpoint_disabled{endpoint="acme"} 1`)
+	fires("CountersignDeliveryPendingLong warning", 45, waits+`20000+60`, `relay_endpoint_paused{endpoint="acme"} 1`)
 	fires("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 600000`)
 	quiet("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 400000`)
 	quiet("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 600000`, `outbox_max_owed_deliveries{endpoint="acme"} 0`) // no limit
