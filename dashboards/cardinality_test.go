@@ -24,7 +24,7 @@ var bounds = map[string]string{
 	"relay_endpoint_attempt_seconds": "2 * E", "relay_endpoint_info": "E", "relay_fold_seconds": "13", "relay_notices_total": "4", "relay_replays": "3", "relay_status_changes_total": "7", "relay_submissions_total": "5",
 	"relay_timer_lateness_seconds": "17", "relay_timers_fired_total": "3", "relay_updates_total": "10", "reloads_total": "3", "starts_total": "2",
 	"store_commit_failures_total": "2", "store_commit_group_size": "14", "store_commit_seconds": "15", "store_compactions_total": "2", "store_damaged_records": "27", "store_mended_records": "2",
-	"store_records_written_total": "2", "store_short": "4", "stream_connections_total": "8 * S", "stream_events_total": "5 * S",
+	"store_records_written_total": "2", "store_short": "4", "stream_connections_total": "8 * S", "stream_events_total": "5 * S", "tracing_spans_total": "3",
 }
 
 // TestMetricsTable holds the table of metrics in docs/OPERATIONS.md to the code. Its numbers are held

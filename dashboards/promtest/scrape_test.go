@@ -44,7 +44,7 @@ scrape_configs:
 	}
 	flags = append([]string{"--config.file=" + config, "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + address, "--log.level=warn"}, flags...)
 	var log bytes.Buffer
-	command := exec.Command("prometheus", flags...) //nolint:noctx // ended below
+	command := exec.Command("prometheus", flags...)
 	command.Stdout, command.Stderr = &log, &log
 	if err := command.Start(); err != nil {
 		t.Fatalf("%v: apt-get install prometheus", err)

@@ -66,7 +66,7 @@ func newTown(t *testing.T) *town {
 	down := g.server(false, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	shop := g.server(false, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }) // publishes no key that anybody names
 	stream := g.server(false, g.events())
-	g.write("countersign.yaml", fmt.Sprintf(config, g.dir, g.callbacks, g.control, down, shop, stream, main, over, failing, gone, freeAddr(t), brokers(t)))
+	g.write("countersign.yaml", fmt.Sprintf(config, g.dir, g.callbacks, g.control, down, shop, stream, main, over, failing, gone, freeAddr(t), brokers(t), main))
 	binary := filepath.Join(g.dir, "countersign")
 	if out, err := exec.CommandContext(t.Context(), "go", "-C", "../..", "build", "-o", binary, "./cmd/countersign").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -121,6 +121,7 @@ partners:
       - {id: down, url: "http://%[11]s/", keys: [file:acme.key], max_owed: 20}
 kafka: {brokers: [%[12]s], create: true, replication: 1}
 egress: {allow: [127.0.0.0/8]}
+tracing: {endpoint: %[13]q} # whoever answers 200 is a collector
 `
 
 // brokers are Kafka in this process. One request in ten is refused for a while, as when a leader
@@ -241,7 +242,7 @@ func (g *town) authority() {
 // start starts the gateway and waits until it is ready.
 func (g *town) start() {
 	g.t.Helper()
-	g.command = exec.Command(filepath.Join(g.dir, "countersign"), "serve", "--config", filepath.Join(g.dir, "countersign.yaml")) //nolint:noctx // stop ends it
+	g.command = exec.Command(filepath.Join(g.dir, "countersign"), "serve", "--config", filepath.Join(g.dir, "countersign.yaml"))
 	g.command.Dir, g.command.Stdout, g.command.Stderr = g.dir, g.log, g.log
 	if err := g.command.Start(); err != nil {
 		g.t.Fatal(err)
