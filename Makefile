@@ -13,7 +13,7 @@ COMPACTIONS ?= 60
 FLIPS    ?= 2000
 OTHERS   ?= 50
 
-.PHONY: release test-browser attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists replay site chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: release test-browser test-prometheus attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists replay site chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -31,6 +31,9 @@ test: ## every module's tests
 test-kafka: build ## what only Apache Kafka itself can show, and one broker killed under load
 	$(GO) -C ingest/forward/brokers test -count=1 -timeout 10m -tags realkafka -run Real ./...
 	dir=$$(mktemp -d) && $(BIN)/kycsim chaos --gateway $(BIN)/countersign --scenario leader --duration 30s --dir $$dir/chaos && rm -rf $$dir # kept if it fails
+
+test-prometheus: ## Debian's Prometheus scrapes the gateway: every panel and rule answers, with classic and with native histograms; a minute, and it needs prometheus, prometheus-alertmanager and python3-prometheus-client
+	$(GO) -C dashboards/promtest test -count=1 -timeout 10m -tags realprometheus ./...
 
 check: format lint ## what must be green before a change lands
 	@for m in $(MODULES); do echo "== $$m"; $(GO) -C $$m vet ./... || exit 1; done

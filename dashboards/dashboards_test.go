@@ -77,7 +77,7 @@ func TestBoards(t *testing.T) {
 		f(b.Refresh == "30s" && b.Timezone == "browser", "refresh must be 30s, the time zone the browser's")
 		f(len(b.Links) > 0, "no links to the other dashboards")
 		f(len(b.Annotations.List) > 0 && strings.Contains(b.Annotations.List[0].Expr, "process_start_time_seconds"), "starts are not annotated")
-		for _, want := range []string{"job", "instance", "source", "endpoint"} {
+		for _, want := range []string{"job", "instance", "source", "partner", "endpoint"} {
 			i := slices.IndexFunc(b.Templating.List, func(v variable) bool { return v.Name == want })
 			f(i >= 0, "variable "+want+" is missing")
 			if i < 0 {
@@ -93,7 +93,7 @@ func TestBoards(t *testing.T) {
 
 var (
 	fixedRange  = regexp.MustCompile(`\[[0-9]`)
-	leaveAlone  = regexp.MustCompile(`\$(?:datasource|job|instance|source|endpoint|__rate_interval)\b`)
+	leaveAlone  = regexp.MustCompile(`\$(?:datasource|job|instance|source|partner|endpoint|__rate_interval)\b`)
 	anyVariable = regexp.MustCompile(`\$\{?\w+`)
 	selector    = regexp.MustCompile(`\b((?:countersign|process|go)_[a-z0-9_]+|countersign:[a-z0-9_:]+)(\{[^}]*\})?`)
 	inAlert     = regexp.MustCompile(`\bCountersign[A-Z]\w+`)
@@ -197,13 +197,18 @@ func TestThresholds(t *testing.T) {
 			if p.FieldConfig == nil || len(p.FieldConfig.Defaults.Thresholds.Steps) < 2 {
 				continue
 			}
-			line, err := json.Marshal(p.FieldConfig.Defaults.Thresholds.Steps[1].Value)
-			if err != nil {
-				t.Fatal(err)
+			if len(alerts) != 1 {
+				t.Errorf("%s: panel %q has thresholds, and not one alert but %v", name, p.Title, alerts)
+				continue
 			}
-			number := regexp.MustCompile(`[<>] ` + regexp.QuoteMeta(string(line)) + `(?:\D|$)`)
-			if len(alerts) != 1 || !number.MatchString(exprs[alerts[0]]) {
-				t.Errorf("%s: panel %q draws a line at %s, which is not the number of its alert (%v)", name, p.Title, line, alerts)
+			low := p.FieldConfig.Defaults.Thresholds.Steps[0].Color == "red"
+			for _, s := range p.FieldConfig.Defaults.Thresholds.Steps[1:] {
+				n := regexp.QuoteMeta(text(*s.Value))
+				number := regexp.MustCompile(`(?:[<>]|==) ` + n + `(?:\D|$)`)
+				whole := *s.Value == 1 && strings.Contains(exprs[alerts[0]], " > 0") // 1 or more of them
+				if !number.MatchString(exprs[alerts[0]]) && !whole && (!low || !strings.Contains(exprs[alerts[0]], "absent(")) {
+					t.Errorf("%s: panel %q changes its colour at %s, which is not the number of its alert (%s)", name, p.Title, n, alerts[0])
+				}
 			}
 		}
 	}

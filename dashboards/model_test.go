@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -51,6 +52,9 @@ type (
 	link struct {
 		Title       string   `json:"title"`
 		Type        string   `json:"type"`
+		URL         string   `json:"url,omitempty"`
+		Tooltip     string   `json:"tooltip"`
+		Icon        string   `json:"icon"`
 		Tags        []string `json:"tags"`
 		AsDropdown  bool     `json:"asDropdown"`
 		IncludeVars bool     `json:"includeVars"`
@@ -85,8 +89,10 @@ type (
 		Targets     []target     `json:"targets,omitempty"`
 		FieldConfig *fieldConfig `json:"fieldConfig,omitempty"`
 		Options     any          `json:"options,omitempty"`
+		Links       []link       `json:"links,omitempty"`
+		Transforms  []any        `json:"transformations,omitempty"`
 		Collapsed   *bool        `json:"collapsed,omitempty"`
-		Panels      []panel      `json:"panels,omitempty"`
+		Panels      *[]panel     `json:"panels,omitempty"` // of a row: what is folded away
 	}
 	gridPos struct {
 		H int `json:"h"`
@@ -100,6 +106,8 @@ type (
 		Expr         string `json:"expr"`
 		LegendFormat string `json:"legendFormat"`
 		Range        bool   `json:"range"`
+		Instant      bool   `json:"instant,omitempty"`
+		Format       string `json:"format,omitempty"`
 	}
 	fieldConfig struct {
 		Defaults  defaults `json:"defaults"`
@@ -137,6 +145,16 @@ type view struct {
 	max                      float64 // of the axis; 0: as high as the data
 	line                     float64 // a threshold, which must stand in the alert below
 	alert                    string  // the alert that watches this panel, if one does
+	kind                     string  // "": a plot over time; stat, table or heatmap
+	steps                    []step  // of a stat, from the lowest on; each number must stand in the alert
+	columns                  []column
+	w, h                     int // in Grafana's units; 0: a third of a row, and as high as a plot
+}
+
+// column is one of a table, in the order of its queries.
+type column struct {
+	title, unit string
+	steps       []step // colours of its values; nil: none
 }
 
 // query is one expression, without the filter on job and instance, and what to call its series.
@@ -154,24 +172,36 @@ func newBoard(uid, title, description string, rows []row) board {
 	b := board{
 		UID: uid, Title: title, Description: description, Tags: []string{"countersign"}, Timezone: "browser", Editable: true, GraphTooltip: 1, Refresh: "30s",
 		SchemaVersion: 39, Version: 1, Time: timeRange{"now-6h", "now"}, Templating: templating{variables()},
-		Links: []link{{Title: "Countersign", Type: "dashboards", Tags: []string{"countersign"}, AsDropdown: true, IncludeVars: true, KeepTime: true}},
+		Links: []link{
+			{Title: "Countersign", Type: "dashboards", Icon: "external link", Tooltip: "All dashboards of Countersign.", Tags: []string{"countersign"}, AsDropdown: true, IncludeVars: true, KeepTime: true},
+			{Title: "Console", Type: "link", URL: DefaultLinks().Console + "/", Icon: "external link", Tooltip: "The gateway's own pages: persons, deliveries, endpoints.", Tags: []string{}, TargetBlank: true},
+		},
 	}
-	b.Annotations.List = []annotation{{
-		Name: "Starts", Enable: true, IconColor: "purple", Datasource: prom, TitleFormat: "start", TextFormat: "{{instance}}",
-		Expr: filtered(`changes(process_start_time_seconds[$__rate_interval]) > 0`),
-	}}
+	note := func(name, colour, expr, title, text string) {
+		b.Annotations.List = append(b.Annotations.List, annotation{
+			Name: name, Enable: true, IconColor: colour, Datasource: prom, TitleFormat: title, TextFormat: text, Expr: filtered(expr),
+		})
+	}
+	note("Starts", "purple", `changes(process_start_time_seconds[$__rate_interval]) > 0`, "start", "{{instance}}")
+	note("Unclean starts", "red", `sum by (instance) (increase(countersign_starts_total{ended="unclean"}[$__rate_interval])) > 0`, "start after an unclean stop", "{{instance}}")
+	note("Reloads", "blue", `sum by (instance, outcome) (increase(countersign_reloads_total[$__rate_interval])) > 0`, "reload {{outcome}}", "{{instance}}")
 	id, y := 0, 0
 	next := func() int { id++; return id }
 	for _, r := range rows {
 		open := false
-		b.Panels = append(b.Panels, panel{ID: next(), Type: "row", Title: r.title, GridPos: gridPos{1, columns, 0, y}, Collapsed: &open})
+		b.Panels = append(b.Panels, panel{ID: next(), Type: "row", Title: r.title, GridPos: gridPos{1, columns, 0, y}, Collapsed: &open, Panels: &[]panel{}})
 		y++
-		for i, v := range r.views {
-			w := columns / perRow
-			at := gridPos{viewHeight, w, i % perRow * w, y + i/perRow*viewHeight}
+		x, high := 0, 0
+		for _, v := range r.views {
+			at := gridPos{cmp.Or(v.h, viewHeight), cmp.Or(v.w, columns/perRow), x, y}
+			if at.X+at.W > columns {
+				at.X, at.Y, high = 0, y+high, 0
+				y = at.Y
+			}
+			x, high = at.X+at.W, max(high, at.H)
 			b.Panels = append(b.Panels, v.panel(next(), at))
 		}
-		y += (len(r.views) + perRow - 1) / perRow * viewHeight
+		y += high
 	}
 	return b
 }
@@ -182,7 +212,7 @@ func variables() []variable {
 		Value any `json:"value"`
 	}
 	vs := []variable{{
-		Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus", Refresh: 1, Current: struct{}{},
+		Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus", Refresh: 1, Current: pick{"default", "default"},
 	}}
 	labels := func(name, label, query, all string) {
 		vs = append(vs, variable{
@@ -193,7 +223,8 @@ func variables() []variable {
 	labels("job", "Job", `label_values(countersign_build_info, job)`, "") // all of these, and no other program's
 	labels("instance", "Instance", `label_values(countersign_build_info{job=~"$job"}, instance)`, ".+")
 	labels("source", "Source", `label_values(countersign_ingest_callbacks_total{job=~"$job",instance=~"$instance"}, source)`, ".+")
-	labels("endpoint", "Endpoint", `label_values(countersign_outbox_owed_deliveries{job=~"$job",instance=~"$instance"}, endpoint)`, ".+")
+	labels("partner", "Partner", `label_values(countersign_relay_endpoint_info{job=~"$job",instance=~"$instance"}, partner)`, ".+")
+	labels("endpoint", "Endpoint", `label_values(countersign_relay_endpoint_info{job=~"$job",instance=~"$instance",partner=~"$partner"}, endpoint)`, "") // all of these partners
 	return vs
 }
 
@@ -202,9 +233,23 @@ func (v view) panel(id int, at gridPos) panel {
 	p := panel{ID: id, Type: "timeseries", Title: v.title, Description: v.description, Datasource: &prom, GridPos: at}
 	if v.alert != "" {
 		p.Description += " Alert: " + v.alert + "."
+		p.Links = []link{{Title: "Runbook: " + v.alert, Type: "link", URL: DefaultLinks().Runbooks + "/" + v.alert, Icon: "doc", Tags: []string{}, TargetBlank: true}}
 	}
 	for i, q := range v.queries {
-		p.Targets = append(p.Targets, target{RefID: string(rune('A' + i)), Datasource: prom, Expr: filtered(q.expr), LegendFormat: q.legend, Range: true})
+		t := target{RefID: string(rune('A' + i)), Datasource: prom, Expr: filtered(q.expr), LegendFormat: q.legend, Range: v.kind != "table", Instant: v.kind == "table"}
+		t.Format = map[string]string{"table": "table", "heatmap": "heatmap"}[v.kind]
+		p.Targets = append(p.Targets, t)
+	}
+	switch v.kind {
+	case "stat":
+		v.stat(&p)
+		return p
+	case "table":
+		v.table(&p)
+		return p
+	case "heatmap":
+		v.heatmap(&p)
+		return p
 	}
 	fill, stacking := 10, "none"
 	if v.stack {

@@ -123,7 +123,12 @@ func (c *code) look(n ast.Node) {
 		}
 		labels = append(labels, literals(list.Elts)...)
 	}
-	c.add("countersign_"+name, strings.HasPrefix(fun.Sel.Name, "NewHistogram") || strings.HasPrefix(fun.Sel.Name, "NewSummary"), labels)
+	name = "countersign_" + name
+	histogram := strings.HasPrefix(fun.Sel.Name, "NewHistogram")
+	c.add(name, histogram || strings.HasPrefix(fun.Sel.Name, "NewSummary"), labels)
+	if histogram { // where it is scraped as a native one, its name alone
+		c.base[name], c.metrics[name] = name, labels
+	}
 }
 
 func literals(es []ast.Expr) (all []string) {

@@ -24,8 +24,8 @@ func confirmRow() row {
 			title: "Latency of a provider's API", unit: "s",
 			description: "One call, failures and time-outs included. It delays the questions of its own source only.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_confirm_call_seconds_bucket[$__rate_interval])))`, "p50"},
-				{`histogram_quantile(0.99, sum by (le) (rate(countersign_confirm_call_seconds_bucket[$__rate_interval])))`, "p99"},
+				{quantile("0.5", "countersign_confirm_call_seconds"), "p50"},
+				{quantile("0.99", "countersign_confirm_call_seconds"), "p99"},
 			},
 		},
 		{
@@ -73,8 +73,8 @@ func confirmRow() row {
 			title: "Lateness of timers", unit: "s", line: 60, alert: "CountersignTimersLate",
 			description: "How long after its instant a timer was written down, and how long the earliest one that was not has been due. After a start it is as long as the gateway was down.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_relay_timer_lateness_seconds_bucket[$__rate_interval])))`, "p50"},
-				{`histogram_quantile(0.9, sum by (le, instance) (rate(countersign_relay_timer_lateness_seconds_bucket[$__rate_interval])))`, "p90 {{instance}}"},
+				{quantile("0.5", "countersign_relay_timer_lateness_seconds"), "p50"},
+				{quantile("0.9", "countersign_relay_timer_lateness_seconds", "instance"), "p90 {{instance}}"},
 				{`clamp_min(time() - (countersign_relay_timer_next_timestamp_seconds > 0), 0)`, "overdue {{instance}}"},
 			},
 		},

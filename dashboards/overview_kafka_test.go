@@ -21,8 +21,8 @@ func kafkaRow() row {
 			title: "Latency of Kafka", unit: "s",
 			description: "From a request to the acknowledgement of all in-sync replicas. With ack: kafka every callback waits for one.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le, topic) (rate(countersign_forward_produce_seconds_bucket[$__rate_interval])))`, "p50 {{topic}}"},
-				{`histogram_quantile(0.99, sum by (le, topic) (rate(countersign_forward_produce_seconds_bucket[$__rate_interval])))`, "p99 {{topic}}"},
+				{quantile("0.5", "countersign_forward_produce_seconds", "topic"), "p50 {{topic}}"},
+				{quantile("0.99", "countersign_forward_produce_seconds", "topic"), "p99 {{topic}}"},
 			},
 		},
 		{

@@ -4,7 +4,7 @@ package dashboards
 func overview() board {
 	return newBoard("countersign-overview", "Countersign / Overview",
 		"Callbacks in, decisions folded, webhooks out: what is promised, what comes, what waits and what it costs.",
-		[]row{promisesRow(), callbacksRow(), storageRow(), foldRow(), confirmRow(), deliveriesRow(), kafkaRow(), processRow()})
+		[]row{glanceRow(), tablesRow(), promisesRow(), heatmapsRow(), callbacksRow(), storageRow(), foldRow(), confirmRow(), deliveriesRow(), kafkaRow(), processRow()})
 }
 
 func promisesRow() row {
@@ -13,14 +13,14 @@ func promisesRow() row {
 			title: "Callbacks answered 200 within a second", unit: "percentunit", max: 1, alert: "CountersignCallbackSLOBurn",
 			description: "Of all answers, strangers' refusals included, the part that took no more than a second; and of genuine callbacks, the part we did not refuse. Promised: 99.9 %.",
 			queries: []query{
-				{`sum(rate(countersign_ingest_callback_seconds_bucket{le=~"1|1[.]0"}[$__rate_interval])) / sum(rate(countersign_ingest_callback_seconds_count[$__rate_interval]))`, "within 1 s"},
+				{within("1", "countersign_ingest_callback_seconds"), "within 1 s"},
 				{`1 - sum(rate(countersign_ingest_callbacks_total{verdict=~"backlog|full|kafka|undecided|stopping|panic"}[$__rate_interval])) / sum(rate(countersign_ingest_callbacks_total{verdict=~"accepted|ignored|quarantined|handshake|backlog|full|kafka|undecided|stopping|panic"}[$__rate_interval]))`, "not refused by us"},
 			},
 		},
 		{
 			title: "Delivered within a minute of receipt", unit: "percentunit", max: 1, alert: "CountersignDeliverySLOBurn",
 			description: "Of what partners accepted, the part that came within 60 seconds of its callback, partners' own failures included. The promise (99.5 %) leaves those out: see the next panel.",
-			queries:     []query{{`sum(rate(countersign_relay_end_to_end_seconds_bucket{le=~"60|60[.]0"}[$__rate_interval])) / sum(rate(countersign_relay_end_to_end_seconds_count[$__rate_interval]))`, "within 60 s"}},
+			queries:     []query{{within("60", "countersign_relay_end_to_end_seconds"), "within 60 s"}},
 		},
 		{
 			title: "Promises broken, over an hour", unit: "percentunit",
@@ -59,8 +59,8 @@ func callbacksRow() row {
 			title: "Callback latency", unit: "s",
 			description: "From a callback's headers to our answer, which waits for the disk. Providers give up after five seconds.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_ingest_callback_seconds_bucket[$__rate_interval])))`, "p50"},
-				{`histogram_quantile(0.99, sum by (le) (rate(countersign_ingest_callback_seconds_bucket[$__rate_interval])))`, "p99"},
+				{quantile("0.5", "countersign_ingest_callback_seconds"), "p50"},
+				{quantile("0.99", "countersign_ingest_callback_seconds"), "p99"},
 			},
 		},
 		{
@@ -82,14 +82,14 @@ func storageRow() row {
 			title: "Commit latency", unit: "s", line: 0.25, alert: "CountersignCommitSlow",
 			description: "One group commit: its writes and both flushes. Every callback waits for one.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_store_commit_seconds_bucket[$__rate_interval])))`, "p50"},
-				{`histogram_quantile(0.99, sum by (le, instance) (rate(countersign_store_commit_seconds_bucket[$__rate_interval])))`, "p99 {{instance}}"},
+				{quantile("0.5", "countersign_store_commit_seconds"), "p50"},
+				{quantile("0.99", "countersign_store_commit_seconds", "instance"), "p99 {{instance}}"},
 			},
 		},
 		{
 			title: "Writes per commit", unit: "none",
 			description: "How many writes share a flush. It grows with the load; that is why the disk keeps up.",
-			queries:     []query{{`sum by (instance) (rate(countersign_store_commit_group_size_sum[$__rate_interval])) / sum by (instance) (rate(countersign_store_commit_group_size_count[$__rate_interval]))`, "{{instance}}"}},
+			queries:     []query{{mean("countersign_store_commit_group_size", "instance"), "{{instance}}"}},
 		},
 		{
 			title: "Records written", unit: "wps",
@@ -216,8 +216,8 @@ func foldRow() row {
 			title: "Fold latency", unit: "s",
 			description: "One batch of up to 1,000 records, with its commit.",
 			queries: []query{
-				{`histogram_quantile(0.5, sum by (le) (rate(countersign_relay_fold_seconds_bucket[$__rate_interval])))`, "p50"},
-				{`histogram_quantile(0.99, sum by (le) (rate(countersign_relay_fold_seconds_bucket[$__rate_interval])))`, "p99"},
+				{quantile("0.5", "countersign_relay_fold_seconds"), "p50"},
+				{quantile("0.99", "countersign_relay_fold_seconds"), "p99"},
 			},
 		},
 		{
@@ -281,6 +281,25 @@ func processRow() row {
 			queries:     []query{{`time() - process_start_time_seconds`, "{{instance}}"}},
 		},
 		{
+			title: "Starts", unit: "short", stack: true, alert: "CountersignUncleanStart",
+			description: "By how the process before had ended. unclean: it was killed, lost its power, or ended itself after an I/O error. Counted in the database, so that none is missed.",
+			queries:     []query{{`sum by (instance, ended) (increase(countersign_starts_total[$__rate_interval]))`, "{{ended}} {{instance}}"}},
+		},
+		{
+			title: "Found at the start", unit: "none", alert: "CountersignFileMended",
+			description: "What the last start found left by the process before: callbacks taken and not evaluated, deliveries pending, and what does not fit together in the database. It goes on with the first two by itself.",
+			queries: []query{
+				{`countersign_recovery_unfolded_records`, "not evaluated {{instance}}"},
+				{`countersign_recovery_pending_deliveries`, "pending {{instance}}"},
+				{`countersign_recovery_problems`, "inconsistent {{instance}}"},
+			},
+		},
+		{
+			title: "Check of the database at the start", unit: "s",
+			description: "How long the last start examined the database before it used it: callbacks were not taken meanwhile. 0: it was large, and had been closed cleanly.",
+			queries:     []query{{`countersign_recovery_check_seconds`, "{{instance}}"}},
+		},
+		{
 			title: "CPU", unit: "percentunit",
 			description: "Of one core: 100 % is one core busy.",
 			queries:     []query{{`rate(process_cpu_seconds_total[$__rate_interval])`, "{{instance}}"}},
@@ -342,6 +361,11 @@ func processRow() row {
 			title: "Age of the config that counts", unit: "s", alert: "CountersignConfigNotReloaded",
 			description: "Since the start, or the last reload that was applied. It says nothing about how old the file is.",
 			queries:     []query{{`time() - countersign_reload_last_success_timestamp_seconds`, "{{instance}}"}},
+		},
+		{
+			title: "Since a reload was refused", unit: "s", alert: "CountersignConfigNotReloaded",
+			description: "How long ago a reload was last refused or failed; empty: none has been since the start.",
+			queries:     []query{{`time() - (countersign_reload_last_failure_timestamp_seconds > 0)`, "{{instance}}"}},
 		},
 		{
 			title: "Spans of traces", unit: "ops", stack: true,

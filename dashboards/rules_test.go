@@ -79,8 +79,8 @@ func TestRules(t *testing.T) {
 		f(duration.MatchString(r.For) && duration.MatchString(r.KeepFiringFor), "for and keep_firing_for are durations")
 		f(r.Annotations["summary"] != "" && len(r.Annotations["summary"]) <= 120 && !strings.HasSuffix(r.Annotations["summary"], "."), "summary is one line without a period")
 		f(strings.HasSuffix(r.Annotations["description"], "."), "description is in sentences")
-		f(r.Annotations["runbook_url"] == "dashboards/runbooks/"+r.Alert+".md", "runbook_url is dashboards/runbooks/"+r.Alert+".md")
-		f(r.Annotations["dashboard_url"] == "/d/"+overview().UID, "dashboard_url is the overview's")
+		f(r.Annotations["runbook_url"] == DefaultLinks().Runbooks+"/"+r.Alert, "runbook_url is that of its own runbook")
+		f(r.Annotations["dashboard_url"] == DefaultLinks().Grafana+"/d/"+overview().UID, "dashboard_url is the overview's")
 		f(len(r.Annotations) == 4, "an annotation that nobody reads")
 	}
 }

@@ -48,14 +48,15 @@ var (
 	limitDesc    = prometheus.NewDesc("outbox_max_owed_deliveries", "Deliveries an endpoint may owe before more are put down as overflow.", []string{"endpoint"}, nil)
 	deadDesc     = prometheus.NewDesc("outbox_dead_deliveries", "Dead deliveries kept, by endpoint.", []string{"endpoint"}, nil)
 	dueDesc      = prometheus.NewDesc("outbox_oldest_due_seconds", "For how long the earliest due delivery has been due, by endpoint; 0: nothing is due.", []string{"endpoint"}, nil)
+	pendingDesc  = prometheus.NewDesc("outbox_oldest_pending_seconds", "For how long the oldest delivery that has not been accepted has waited, due or not, by endpoint; 0: none waits.", []string{"endpoint"}, nil)
 	withheldDesc = prometheus.NewDesc("outbox_oldest_withheld_rejection_seconds", "For how long the oldest rejection or suspension that nobody has acknowledged has not been told, dead or alive, by endpoint, also of those that are not in the config; 0: there is none.", []string{"endpoint"}, nil)
 )
 
-// collector reads kept counts and does two look-ups for each endpoint; it never walks what is owed.
+// collector reads kept counts and does a few look-ups for each endpoint; it never walks what is owed.
 type collector struct{ b *Outbox }
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{owedDesc, limitDesc, deadDesc, dueDesc, withheldDesc} {
+	for _, d := range []*prometheus.Desc{owedDesc, limitDesc, deadDesc, dueDesc, pendingDesc, withheldDesc} {
 		ch <- d
 	}
 }
@@ -79,6 +80,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(limitDesc, float64(l.maxOwed.Load()), id)
 		gauge(deadDesc, float64(dead), id)
 		gauge(dueDesc, age(c.b.OldestDue(id)), id)
+		gauge(pendingDesc, age(c.b.OldestPending(id)), id)
 		gauge(withheldDesc, age(c.b.OldestWithheld(id)), id)
 	}
 	for _, s := range bound(c.b.orphansWithheld()) {

@@ -155,6 +155,8 @@ type lanes struct {
 
 	search []byte // owned by the writer: where it looks next for what gives way to a rejection
 	said   *ring  // owned by the writer; nil: it has not been needed yet
+
+	pending pending // what has waited for longest, as far as anybody has asked
 }
 
 // ErrNotFound says that there is no such delivery or endpoint.

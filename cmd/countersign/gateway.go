@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"countersign/dashboards"
 	web "countersign/dashboards/console"
 	"countersign/ingest"
 	"countersign/ingest/confirm"
@@ -132,7 +133,7 @@ func assemble(cfg *Config, role string, o outside) *gateway {
 	}
 	g.process.idle = o.rehearsal
 	g.reloading.begin(cfg, g.metrics())
-	g.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	g.reg.MustRegister(newGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	g.refusals = control.NewRefusals(g.metrics())
 	return g
 }
@@ -313,7 +314,7 @@ func (g *gateway) startControl() (err error) {
 	o := control.Options{
 		Listener: g.control, Conns: controlConns, Names: g.controlNames(), Exposed: g.exposed(), Refusals: g.refusals, NewToken: newToken,
 		Relay: g.relay, Dispatcher: g.dispatch, Outbox: g.outbox, Replays: g.replays, Store: g.store, Registry: g.registry, Quarantine: g.journal, Questions: g.journal, Backup: g.store.Backup,
-		Ready: g.ready, Doing: g.doing, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg, Metrics: g.metrics(), Version: version(), Reload: g.reload,
+		Ready: g.ready, Doing: g.doing, Livemode: g.cfg.Live(), Logger: g.log, Gatherer: g.reg, Metrics: g.metrics(), Version: version(), Reload: g.reload, Runbook: dashboards.Runbook,
 	}
 	known := controlSettings(g.cfg, g.token)
 	o.Tokens, o.Sources, o.SourcePartners, o.AuditKeep = known.Tokens, known.Sources, known.SourcePartners, known.AuditKeep

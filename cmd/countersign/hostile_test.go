@@ -184,7 +184,8 @@ func TestEveryCommandIsVisible(t *testing.T) {
 		"policy apply": {"H --yes", "H"},
 		"token list":   {""}, "token make": {"H --scope viewer --out %token"}, "token revoke": {"H"},
 		"trigger": {"sumsub-eu approved --subject H", "H approved", "sumsub-eu H"},
-		"check":   {"", "--file %hostile", "--explain"}, "restore": {"%hostile --yes"}, "health": {"", "--ready", "--url H"}, "doctor": {"", "--ping --json"},
+		"check":   {"", "--file %hostile", "--explain"}, "restore": {"%hostile --yes"}, "health": {"", "--ready"}, "doctor": {"", "--ping --json"},
+		"monitoring rules": {"", "--runbooks H"}, "monitoring dashboard": {"", "--console H"}, "monitoring alertmanager": {""}, "monitoring runbook": {"", "H", "CountersignPanics"},
 		"providers": {"", "sumsub", "H"}, "formats": {""}, "version": {""}, "help": {"H", "endpoints H"}, "completion": {"bash", "H"}, "man": {"H", "decide"}, "listen": {"--format H", "--key H", "--key-file %hostile"}, "serve": {"--role H"}, "demo": {"--kafka"},
 		"verify":    {"--provider sumsub --key file:%key --body %hostile --headers %headers", "--provider H --body %hostile", "--provider sumsub --option H=H --body %hostile --key file:%key"},
 		"translate": {"--provider sumsub --body %body --headers %headers", "--provider sumsub --body %alike", "--provider sumsub --body %hostile"},
@@ -242,7 +243,7 @@ func sweep(t *testing.T, command, line, config string, files map[string]string) 
 		args = append(args, strings.ReplaceAll(w, "H", hostile))
 	}
 	os.Remove(files["token"])
-	if !slices.Contains([]string{"providers", "formats", "version", "verify", "translate", "sign", "listen", "demo", "help", "completion", "man"}, command) {
+	if !strings.HasPrefix(command, "monitoring ") && !slices.Contains([]string{"providers", "formats", "version", "verify", "translate", "sign", "listen", "demo", "help", "completion", "man"}, command) {
 		args = append(args, "--config", config)
 	}
 	for _, form := range [][]string{nil, {"--json"}} {

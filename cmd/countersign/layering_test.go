@@ -44,7 +44,7 @@ var layers = map[string][]string{
 	"relay/control/api":    {},
 	"relay/control/client": {"relay/control/api"},
 	"docs/site":            {"relay/control"}, // a module of its own, which makes the documentation a site
-	"cmd/countersign":      {"dashboards/console", "ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "outbox/trace", "relay", "relay/audit", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/notice", "relay/registry", "relay/replay", "relay/send", "signing"},
+	"cmd/countersign":      {"dashboards", "dashboards/console", "ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "outbox/trace", "relay", "relay/audit", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/notice", "relay/registry", "relay/replay", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the
@@ -53,7 +53,7 @@ var simLayers = []string{"cmd/kycsim/attack", "ingest/forward/brokers/cluster", 
 
 // judges are modules of their own that hold what only tests need: the official libraries that judge
 // us, and the brokers and the disk we are tried on.
-var judges = []string{"dashboards/browser", "dashboards/ruletest", "docs/doctest", "ingest/forward/brokers", "ingest/forward/brokers/cluster", "outbox/store/powercut", "outbox/store/powercut/disk", "signing/judge"}
+var judges = []string{"dashboards/browser", "dashboards/promtest", "dashboards/ruletest", "docs/doctest", "ingest/forward/brokers", "ingest/forward/brokers/cluster", "outbox/store/powercut", "outbox/store/powercut/disk", "signing/judge"}
 
 // clients are the packages that may know a client of Kafka, beside the judges and the simulator,
 // which use another one than ours.

@@ -62,6 +62,7 @@ type commands struct {
 	Backup     backupCommand     `cmd:"" group:"keep" help:"Copy the database of a running gateway, and check the copy."`
 	Compact    compactCommand    `cmd:"" group:"keep" help:"Compact the database while the gateway runs: return free pages to the disk and leave no trace of deleted data."`
 	Restore    restoreCommand    `cmd:"" group:"keep" help:"Restore a backup as the database of a stopped gateway."`
+	Monitoring monitoringCommand `cmd:"" group:"keep" help:"Print the rules, the dashboard and the runbooks for Prometheus, Alertmanager and Grafana."`
 	Providers  providersCommand  `cmd:"" group:"try" help:"List the verification providers this program knows."`
 	Formats    formatsCommand    `cmd:"" group:"try" help:"List the partner formats this program knows."`
 	Verify     verifyCommand     `cmd:"" group:"try" help:"Explain step by step whether a captured callback is genuine."`

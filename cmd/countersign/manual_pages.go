@@ -28,7 +28,22 @@ var manual = map[string]page{
 		no:       "something is bad", next: "docs/OPERATIONS.md, At 3 a.m.",
 	},
 	"providers": {examples: []string{"providers", "providers sumsub", "providers --json"}, next: "docs/PROVIDERS.md"},
-	"formats":   {examples: []string{"formats", "formats --json"}, next: "docs/FORMATS.md"},
+	"monitoring rules": {
+		about:    "Prometheus loads them with rule_files. Each alert has a link to its runbook and to the dashboard; the flags say where those are.",
+		examples: []string{"monitoring rules", "monitoring rules --runbooks https://wiki.example/countersign --grafana https://grafana.example"},
+		next:     "countersign monitoring runbook, docs/OPERATIONS.md, Metrics", plain: "it prints YAML.",
+	},
+	"monitoring dashboard": {
+		about:    "Grafana imports it, or finds it in a directory that it is provisioned with.",
+		examples: []string{"monitoring dashboard", "monitoring dashboard --console https://gateway.example:8481"},
+		next:     "countersign monitoring rules, docs/OPERATIONS.md, Metrics", plain: "it prints JSON.",
+	},
+	"monitoring alertmanager": {examples: []string{"monitoring alertmanager"}, next: "countersign monitoring rules", plain: "it prints YAML."},
+	"monitoring runbook": {
+		examples: []string{"monitoring runbook", "monitoring runbook CountersignTargetMissing"},
+		no:       "there is no such alert", next: "docs/OPERATIONS.md, At 3 a.m.", plain: "it prints Markdown.",
+	},
+	"formats": {examples: []string{"formats", "formats --json"}, next: "docs/FORMATS.md"},
 	"verify": {
 		about:    "It needs the callback's body byte for byte, its headers and the source's key, and no gateway.",
 		examples: []string{"verify --provider sumsub --key env:SUMSUB_KEY --headers headers.json --body body.json", "verify --provider generic --config countersign.yaml --source facecheck --key env:KEY --headers headers.json --body -"},

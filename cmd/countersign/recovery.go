@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"countersign/ingest/journal"
 	"countersign/outbox/store"
@@ -53,12 +57,16 @@ func (g *gateway) tellRecovery() error {
 		}
 	}
 	found := g.store.Found()
+	if !g.rehearsal {
+		g.showRecovery(waiting, owed)
+		g.countStart()
+	}
 	if !g.store.Unclean() && (found == nil || found.Sound() && len(found.Problems) == 0) && waiting == 0 && owed == 0 {
 		return nil
 	}
-	stop := "clean"
+	stop := endedClean
 	if g.store.Unclean() {
-		stop = "unclean"
+		stop = endedUnclean
 	}
 	if found != nil {
 		for _, p := range found.Problems {
@@ -67,4 +75,70 @@ func (g *gateway) tellRecovery() error {
 	}
 	g.log.Info("recovered", "last_stop", stop, "check_took_ms", float64(g.recovery.took.Microseconds())/1000, "file_bytes", g.store.Size(), "records_to_fold", waiting, "deliveries_owed", owed)
 	return nil
+}
+
+// showRecovery keeps what the log line says for whoever looks later.
+func (g *gateway) showRecovery(waiting, owed int64) {
+	f := promauto.With(g.metrics())
+	f.NewGauge(prometheus.GaugeOpts{
+		Name: "recovery_check_seconds", Help: "How long this start examined the database before it was used; 0: it was large, and had been closed cleanly.",
+	}).Set(g.recovery.took.Seconds())
+	f.NewGauge(prometheus.GaugeOpts{
+		Name: "recovery_unfolded_records", Help: "Records that this start found taken in and not evaluated.",
+	}).Set(float64(waiting))
+	f.NewGauge(prometheus.GaugeOpts{
+		Name: "recovery_pending_deliveries", Help: "Deliveries that this start found pending, of endpoints in the config.",
+	}).Set(float64(owed))
+	problems := f.NewGauge(prometheus.GaugeOpts{
+		Name: "recovery_problems", Help: "What this start found sound in the database and not fitting together; the log line file_inconsistent names each.",
+	})
+	if found := g.store.Found(); found != nil {
+		problems.Set(float64(len(found.Problems)))
+	}
+}
+
+// How the process before this one had ended. Metric labels come from it.
+const (
+	endedClean   = "clean"
+	endedUnclean = "unclean"
+)
+
+func startsKey(ended string) []byte { return []byte("process/starts/" + ended) }
+
+// countStart counts the starts on this database in the database, so that a restart that nobody has
+// scraped is seen too. A disk that does not take the count hinders no start.
+func (g *gateway) countStart() {
+	starts := promauto.With(g.metrics()).NewCounterVec(prometheus.CounterOpts{
+		Name: "starts_total", Help: "Starts on this database since it was made, by how the process before had ended (clean, unclean). Kept in the database.",
+	}, []string{"ended"})
+	ended := endedClean
+	if g.store.Unclean() {
+		ended = endedUnclean
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	var cleanly, uncleanly int64
+	err := g.store.Update(ctx, func(tx *store.Tx) (err error) {
+		c, err := tx.Number(startsKey(endedClean))
+		if err != nil {
+			return err
+		}
+		u, err := tx.Number(startsKey(endedUnclean))
+		if err != nil {
+			return err
+		}
+		if ended == endedClean {
+			c++
+		} else {
+			u++
+		}
+		cleanly, uncleanly = c, u
+		return errors.Join(tx.SetNumber(startsKey(endedClean), c), tx.SetNumber(startsKey(endedUnclean), u))
+	})
+	if err != nil { // nothing that it has set may be read: it may still run
+		g.log.Warn("start_not_counted", "error", err)
+		return
+	}
+	starts.WithLabelValues(endedClean).Add(float64(cleanly))
+	starts.WithLabelValues(endedUnclean).Add(float64(uncleanly))
 }

@@ -33,6 +33,7 @@ type reloading struct {
 
 	outcomes *prometheus.CounterVec
 	last     prometheus.Gauge
+	bad      prometheus.Gauge
 	good     prometheus.Gauge
 }
 
@@ -55,6 +56,9 @@ func (r *reloading) begin(cfg *Config, reg prometheus.Registerer) {
 	}
 	r.last = f.NewGauge(prometheus.GaugeOpts{
 		Name: "reload_last_success_timestamp_seconds", Help: "Unix time at which the config that counts was read: of the start, or of the last reload that was applied.",
+	})
+	r.bad = f.NewGauge(prometheus.GaugeOpts{
+		Name: "reload_last_failure_timestamp_seconds", Help: "Unix time at which a reload was last refused or failed; 0: none has been since the start.",
 	})
 	r.good = f.NewGauge(prometheus.GaugeOpts{
 		Name: "reload_last_successful", Help: "1 if the config was applied when it was last read, 0 if what counts is an older one.",
@@ -79,6 +83,7 @@ func (r *reloading) count(err error) {
 	default:
 		r.outcomes.WithLabelValues(reloadFailed).Inc()
 	}
+	r.bad.SetToCurrentTime()
 	r.good.Set(0)
 }
 

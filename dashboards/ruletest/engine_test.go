@@ -57,7 +57,7 @@ var healthyTopic = []string{
 var healthyEndpoint = []string{
 	`relay_attempts_total{endpoint="E",outcome="done"} 0+20`, `relay_attempts_total{endpoint="E",outcome="retry"} 0`,
 	`relay_endpoint_attempt_seconds_sum{endpoint="E"} 0+1`, `relay_endpoint_attempt_seconds_count{endpoint="E"} 0+20`, `relay_endpoint_disabled{endpoint="E"} 0`, `relay_endpoint_paused{endpoint="E"} 0`, `relay_endpoint_breaker{endpoint="E"} 0`,
-	`outbox_oldest_due_seconds{endpoint="E"} 0`, `outbox_oldest_withheld_rejection_seconds{endpoint="E"} 0`, `outbox_owed_deliveries{endpoint="E"} 5`,
+	`outbox_oldest_due_seconds{endpoint="E"} 0`, `outbox_oldest_pending_seconds{endpoint="E"} 2`, `outbox_oldest_withheld_rejection_seconds{endpoint="E"} 0`, `outbox_owed_deliveries{endpoint="E"} 5`,
 	`outbox_max_owed_deliveries{endpoint="E"} 1000000`, `outbox_dead_deliveries{endpoint="E"} 0`, `outbox_put_down_total{reason="damaged"} 0`,
 	`outbox_put_down_total{reason="overflow"} 0`,
 }

@@ -3,6 +3,7 @@ module countersign/dashboards/ruletest
 go 1.26.0
 
 require (
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/prometheus/common v0.70.1
 	github.com/prometheus/prometheus v0.314.0
 )

@@ -22,6 +22,8 @@ func promiseStories(fires, quiet teller) {
 	quiet(callbacks+"warning", 60, accepted+`0+2000`, `ingest_callback_seconds_count 0+2000`, unhurried+`0+1999`)
 	fires(callbacks+"warning", 60, accepted+`0+1000`, `ingest_callback_seconds_count 0+1000`, unhurried+`0+996`)
 
+	nativeStories(fires, quiet)
+
 	const due = `outbox_oldest_due_seconds{endpoint="acme"} `
 	const idle = `relay_attempts_total{endpoint="acme",outcome="done"} 0`
 	// We do not send, though nothing has failed.
@@ -37,6 +39,42 @@ func promiseStories(fires, quiet teller) {
 	// Late in one minute of twelve at one endpoint of three; then once in three hours.
 	fires(deliveries+"warning", 150, due+strings.Repeat("0x10 90 ", 14))
 	quiet(deliveries+"warning", 180, due+"0x100 90 0x79")
+}
+
+// nativeStories are those of a Prometheus that scrapes native histograms, and so has no classic
+// buckets.
+func nativeStories(fires, quiet teller) {
+	const minutes, callbacks = "x120", "CountersignCallbackSLOBurn "
+	only := func(name, values string, classic ...string) []string {
+		series := []string{name + ` ` + values}
+		for _, c := range classic {
+			series = append(series, c+` _`+minutes)
+		}
+		return series
+	}
+	answers := func(values string) []string {
+		return only(`ingest_callback_seconds`, values, `ingest_callback_seconds_count`, `ingest_callback_seconds_bucket{le="1.0"}`)
+	}
+	const start = `{{schema:0 sum:0 count:0 buckets:[0 0]}}+`
+	// The second bucket is that of more than a second. An hour without a callback hides nothing of
+	// what comes after it.
+	fires(callbacks+"critical", 60, answers(start+`{{schema:0 sum:60 count:90 buckets:[85 5]}}`+minutes)...)
+	quiet(callbacks+"critical", 60, answers(start+`{{schema:0 sum:60 count:90 buckets:[90 0]}}`+minutes)...)
+	quiet(callbacks+"critical", 60, answers(`{{schema:0 sum:0 count:0 buckets:[0 0]}}`+minutes)...)
+	fires(callbacks+"critical", 120, answers(`{{schema:0 sum:0 count:0 buckets:[0 0]}}x59 `+start+`{{schema:0 sum:60 count:90 buckets:[80 10]}}x60`)...)
+	fires(callbacks+"warning", 60, answers(start+`{{schema:0 sum:600 count:1000 buckets:[996 4]}}`+minutes)...)
+
+	commits := func(values string) []string {
+		return only(`store_commit_seconds`, values, `store_commit_seconds_bucket{le="0.25"}`, `store_commit_seconds_bucket{le="0.5"}`, `store_commit_seconds_bucket{le="+Inf"}`)
+	}
+	fires("CountersignCommitSlow warning", 20, commits(start+`{{schema:0 sum:600 count:1000 buckets:[970 30]}}`+minutes)...)
+	quiet("CountersignCommitSlow warning", 20, commits(start+`{{schema:0 sum:60 count:1000 offset:-6 buckets:[1000 0]}}`+minutes)...)
+
+	timers := func(values string) []string {
+		return only(`relay_timer_lateness_seconds`, values, `relay_timer_lateness_seconds_bucket{le="60.0"}`, `relay_timer_lateness_seconds_bucket{le="300.0"}`, `relay_timer_lateness_seconds_bucket{le="+Inf"}`)
+	}
+	fires("CountersignTimersLate warning", 60, timers(start+`{{schema:0 sum:9000 count:100 offset:6 buckets:[80 20]}}`+minutes)...)
+	quiet("CountersignTimersLate warning", 60, timers(start+`{{schema:0 sum:900 count:100 buckets:[80 20]}}`+minutes)...)
 }
 
 func callbackStories(fires, quiet teller) {
@@ -209,6 +247,14 @@ func deliveryStories(fires, quiet teller) {
 	fires("CountersignDeliveryOldestDue warning", 10, `outbox_oldest_due_seconds{endpoint="acme"} 400`)
 	quiet("CountersignDeliveryOldestDue warning", 10, `outbox_oldest_due_seconds{endpoint="acme"} 200`)
 	quiet("CountersignDeliveryOldestDue warning", 20, `outbox_oldest_due_seconds{endpoint="acme"} 0x5 400x3 0x10`)
+	const waits = `outbox_oldest_pending_seconds{endpoint="acme"} `
+	// One person's delivery is refused again and again, and nothing is due; it was accepted in time;
+	// another alert says that the endpoint is disabled; it was paused, and forgotten.
+	fires("CountersignDeliveryPendingLong warning", 45, waits+`20000+60`)
+	quiet("CountersignDeliveryPendingLong warning", 30, waits+`20000+60`)
+	quiet("CountersignDeliveryPendingLong warning", 60, waits+`20000+60x20 0+60x40`)
+	quiet("CountersignDeliveryPendingLong warning", 45, waits+`20000+60`, `relay_endpoint_disabled{endpoint="acme"} 1`)
+	fires("CountersignDeliveryPendingLong warning", 45, waits+`20000+60`, `relay_endpoint_paused{endpoint="acme"} 1`)
 	fires("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 600000`)
 	quiet("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 400000`)
 	quiet("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 600000`, `outbox_max_owed_deliveries{endpoint="acme"} 0`) // no limit
@@ -257,7 +303,7 @@ func deliveryStories(fires, quiet teller) {
 }
 
 func kafkaStories(fires, quiet teller) {
-	const lagging, stopped = "CountersignForwardLagging ", "CountersignForwardStopped critical"
+	const lagging, stopped, stalled = "CountersignForwardLagging ", "CountersignForwardStopped critical", "CountersignForwardStalled critical"
 	const age, waits, gone = `forward_lag_seconds{topic="kyc.status-updates"} `, `forward_lag_records{topic="kyc.status-updates"} `, `forward_records_total{topic="kyc.status-updates"} `
 	fires(lagging+"warning", 10, age+`0+60`)
 	quiet(lagging+"warning", 20, age+`0x5 100 0x14`) // a leader moved
@@ -271,10 +317,10 @@ func kafkaStories(fires, quiet teller) {
 	const permanent = `forward_stopped{topic="kyc.status-changes"} `
 	fires(stopped, 10, permanent+`0x5 1x5`)
 	quiet(stopped, 20, permanent+`0x5 1 0x14`)
-	fires(stopped, 20, gone+`0+60x5 300x15`, waits+`1x5 2+60x15`)                      // unreachable
-	quiet(stopped, 20, gone+`60`, waits+`0`)                                           // nothing to forward
-	quiet(stopped, 20, gone+`0+60x5 300x4 300+60x11`, waits+`1x5 60 120 180 240 1x11`) // out for four minutes
-	quiet(stopped, 20, gone+`0+1`, waits+`5000`)                                       // slow
+	fires(stalled, 20, gone+`0+60x5 300x15`, waits+`1x5 2+60x15`)                      // unreachable
+	quiet(stalled, 20, gone+`60`, waits+`0`)                                           // nothing to forward
+	quiet(stalled, 20, gone+`0+60x5 300x4 300+60x11`, waits+`1x5 60 120 180 240 1x11`) // out for four minutes
+	quiet(stalled, 20, gone+`0+1`, waits+`5000`)                                       // slow
 
 	const skipped = `forward_skipped_records_total{topic="kyc.status-updates"} `
 	fires("CountersignForwardSkipped warning", 10, `process_start_time_seconds 300`, skipped+`_x5 4000x5`) // there from the first scrape on

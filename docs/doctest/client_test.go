@@ -113,6 +113,8 @@ func (s *session) machines() {
 	good(s, health, err)(func(v contract.Health) bool { return v.Status == "ok" && v.Mode == "sandbox" })
 	ready, err := c.Readiness(ctx)
 	good(s, ready, err)(func(v contract.Ready) bool { return v.Status == "ready" })
+	runbook, err := c.Runbook(ctx, "CountersignPanics")
+	good(s, runbook, err)(func(b []byte) bool { return bytes.HasPrefix(b, []byte("# CountersignPanics\n")) })
 	metrics, err := c.Metrics(ctx, "")
 	good(s, metrics, err)(func(b []byte) bool { return bytes.Contains(b, []byte("countersign_")) })
 	document, err := c.Describe(ctx)

@@ -88,8 +88,9 @@ type Options struct {
 	// Exposed: others than this machine's own users reach the listener, so that metrics and
 	// profiles take a token and /readyz tells strangers no reasons.
 	Exposed bool
-	Names   []string // hosts that the listener may be called by, beside this machine's
-	Conns   int      // that may be open at once; 0: 32
+	Runbook func(alert string) ([]byte, error) // what to do about an alert, as Markdown; nil: nobody knows
+	Names   []string                           // hosts that the listener may be called by, beside this machine's
+	Conns   int                                // that may be open at once; 0: 32
 
 	// Site makes what answers at / and below /console, beside the API and behind the same door. It
 	// is given the API, to ask it without a socket on behalf of a token. nil: nothing is there.

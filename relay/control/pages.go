@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
 	"sync"
 
@@ -27,10 +28,29 @@ func (s *Server) pages() []machinePage {
 			{"GET /metrics", Viewer, false, true, s.machines(Viewer, s.metrics())},
 			{"GET /healthz", "", false, false, Healthy(s.o.Logger, s.o.Livemode, func(*http.Request) Doing { return s.doing().To(!s.o.Exposed) })},
 			{"GET /readyz", Viewer, false, true, http.HandlerFunc(s.ready)},
+			{"GET /runbooks/{alert}", Viewer, false, true, s.machines(Viewer, http.HandlerFunc(s.runbook))},
 			{"GET /v1/openapi.json", Viewer, true, true, s.described()},
 		},
 		s.profiles()...,
 	)
+}
+
+// runbook answers what to do about an alert, in the words that fit this version.
+func (s *Server) runbook(w http.ResponseWriter, req *http.Request) {
+	var text []byte
+	err := fs.ErrNotExist
+	if s.o.Runbook != nil {
+		text, err = s.o.Runbook(req.PathValue("alert"))
+	}
+	if err != nil {
+		s.fail(w, &problem{http.StatusNotFound, "not_found", "not_found", "there is no alert of that name", ""})
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8") // Markdown, which every browser shows
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if _, err := w.Write(text); err != nil {
+		s.o.Logger.Debug("control_answer_cut", "error", err)
+	}
 }
 
 // described answers the OpenAPI document. It says nothing that is secret; but on an exposed

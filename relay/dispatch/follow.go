@@ -30,6 +30,7 @@ func (d *Dispatcher) follow(now *registry.Snapshot) {
 				s.follow(&e)
 			}
 			d.m.begin(s, d.o.Now(), now)
+			d.m.describe(&e, now.Shown(p.ID))
 		}
 	}
 	for id, s := range gone {

@@ -25,6 +25,8 @@ type metrics struct {
 	paused     *prometheus.GaugeVec
 	keyEnds    *prometheus.GaugeVec
 	certEnds   *prometheus.GaugeVec
+	info       *prometheus.GaugeVec
+	described  map[string][2]string // by endpoint: the partner and the format that its info says; owned by whoever holds Dispatcher.mu
 }
 
 func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
@@ -37,6 +39,10 @@ func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	return &metrics{
+		described: map[string][2]string{},
+		info: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "relay_endpoint_info", Help: "1, with whose an endpoint is and its format, by endpoint.",
+		}, []string{"endpoint", "partner", "format"}),
 		attempts: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_attempts_total", Help: "Delivery attempts, by endpoint and outcome (done, retry, dead).",
 		}, []string{"endpoint", "outcome"}),
@@ -100,12 +106,26 @@ func (m *metrics) begin(s *sender, now time.Time, is *registry.Snapshot) {
 	m.certificate(s)
 }
 
+// describe says whose an endpoint is.
+func (m *metrics) describe(e *registry.Endpoint, partner string) {
+	is := [2]string{partner, e.Format.Name}
+	if was, ok := m.described[e.ID]; ok && was != is {
+		m.info.DeleteLabelValues(e.ID, was[0], was[1])
+	}
+	m.described[e.ID] = is
+	m.info.WithLabelValues(e.ID, is[0], is[1]).Set(1)
+}
+
 // end takes the series of an endpoint away.
 func (m *metrics) end(endpoint string) {
 	for _, o := range outcomes {
 		m.attempts.DeleteLabelValues(endpoint, string(o))
 	}
 	m.took.DeleteLabelValues(endpoint)
+	if was, ok := m.described[endpoint]; ok {
+		m.info.DeleteLabelValues(endpoint, was[0], was[1])
+		delete(m.described, endpoint)
+	}
 	for _, g := range []*prometheus.GaugeVec{m.keyEnds, m.disabled, m.breaker, m.paused, m.certEnds} {
 		g.DeleteLabelValues(endpoint)
 	}

@@ -29,6 +29,7 @@ func Routes() []Route {
 		{"GET /healthz", "/healthz", "", "*"},
 		{"GET /readyz", "/readyz", "", "*"},
 		{"GET /metrics", "/metrics", "", "*"},
+		{"GET /runbooks/{alert}", "/runbooks/CountersignPanics", "", "*"},
 		{"GET /v1/openapi.json", "/v1/openapi.json", "", "*"},
 		{"GET /debug/pprof/", "/debug/pprof/", "", "*"},
 		{"GET /debug/pprof/cmdline", "/debug/pprof/cmdline", "", "*"},

@@ -11,6 +11,10 @@ var machineCalls = []Call{
 		Params: []Param{{Name: "endpoint", Kind: "string", About: "Only the metrics of this endpoint."}}, Refuses: []Refusal{notFound},
 	},
 	{
+		Pattern: "GET /runbooks/{alert}", ID: "runbook", Summary: "What to do about an alert, as Markdown", Media: "text/plain", Answer: "",
+		Refuses: []Refusal{notFound},
+	},
+	{
 		Pattern: "GET /v1/openapi.json", ID: "describe", Summary: "This document",
 		About: "It contains no secrets. On a listener that other machines can reach it needs a token all the same, of any scope.", Answer: map[string]any{},
 	},

@@ -27,6 +27,11 @@ func (c *Client) Metrics(ctx context.Context, endpoint string) ([]byte, error) {
 	return c.bytes(ctx, call{method: http.MethodGet, path: "/metrics", query: Page{}.query("endpoint", endpoint)})
 }
 
+// Runbook is what to do about an alert, as Markdown.
+func (c *Client) Runbook(ctx context.Context, alert string) ([]byte, error) {
+	return c.bytes(ctx, call{method: http.MethodGet, path: "/runbooks/" + url.PathEscape(alert)})
+}
+
 // Describe is the OpenAPI document of this gateway.
 func (c *Client) Describe(ctx context.Context) (json.RawMessage, error) {
 	return do[json.RawMessage](ctx, c, call{method: http.MethodGet, path: "/v1/openapi.json"})
