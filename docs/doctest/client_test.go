@@ -263,6 +263,10 @@ func (s *session) endpoints() {
 	good(s, one, err)(func(v contract.DeliveryDetail) bool {
 		return v.ID == id && len(v.Tries) == 2 && v.Body != "" && v.Withheld != nil
 	})
+	tried, err := c.DeliveryAttempts(ctx, id)
+	good(s, tried, err)(func(v contract.DeliveryDetail) bool {
+		return v.ID == id && len(v.Tries) == 2 && v.Body == "" && v.Withheld != nil
+	})
 	_, err = c.RetryNow(ctx, id)
 	bad(s, err, "dead")
 	_, err = c.Skip(ctx, id)
