@@ -75,6 +75,7 @@ type Endpoint struct {
 	Breaker       string    `json:"breaker,omitempty" enum:"closed,half_open,open" doc:"Open: it fails for everybody, is probed only, and what it is owed waits. Half-open: it is back, and gets more and more."`
 	BreakerOpened time.Time `json:"breaker_opened_at,omitzero" doc:"Of a breaker that is not closed."`
 	FailingSince  time.Time `json:"failing_since,omitzero" doc:"Nothing was accepted since."`
+	OldestDue     time.Time `json:"oldest_due_at,omitzero" doc:"Since when its earliest due delivery has been due; none: nothing is due."`
 }
 
 // Pause is who had an endpoint paused, and when.
