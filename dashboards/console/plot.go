@@ -59,7 +59,7 @@ func newPlot(id, title, unit string, times []time.Time, show func(float64) strin
 	if p.Empty = len(times) < 2; p.Empty {
 		return p
 	}
-	top, ticks := scale(lines, unit == "bytes")
+	top, ticks := scale(lines, id == "storage")
 	from, long := times[0], times[len(times)-1].Sub(times[0])
 	x := func(at time.Time) float64 {
 		return plotLeft + (plotWidth-plotLeft-plotRight)*float64(at.Sub(from))/float64(long)

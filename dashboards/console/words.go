@@ -31,6 +31,8 @@ func (c *Console) functions() template.FuncMap {
 		"reasons": reasons,
 		"meaning": meaning,
 		"waits":   waits,
+		"answers": answers,
+		"why":     why,
 		"person":  func(partner, id string, livemode bool) string { return personPath(partner, id, livemode) },
 
 		"title":     func(u api.Update) string { _, title := titleOf(&u); return title },
@@ -92,6 +94,8 @@ func word(w string) string {
 		return "unknown"
 	case "dead":
 		return "dead-lettered"
+	case "done":
+		return "delivered"
 	}
 	return strings.ReplaceAll(w, "_", " ")
 }
