@@ -163,5 +163,5 @@ func millis(v float64) string {
 	if math.IsNaN(v) {
 		return "–"
 	}
-	return took(v)
+	return trim(v)
 }

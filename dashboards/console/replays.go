@@ -30,6 +30,7 @@ type replayRow struct {
 	api.Replay
 	To      string // its page
 	Kind    string
+	State   string
 	Counted bool
 	Percent int
 	Width   string // of the drawing of its progress, of 100
@@ -55,7 +56,10 @@ var skips = map[string]string{
 }
 
 func replayRowOf(r *api.Replay) replayRow {
-	row := replayRow{Replay: *r, To: to("/console/replay", "id", r.ID), Kind: kindOf(r.Kind), Counted: !r.Counted.IsZero()}
+	row := replayRow{Replay: *r, To: to("/console/replay", "id", r.ID), Kind: kindOf(r.Kind), State: r.State, Counted: !r.Counted.IsZero()}
+	if r.State == "done" {
+		row.State = "finished" // of a delivery, done is delivered
+	}
 	passed := int64(0)
 	for _, why := range slices.Sorted(maps.Keys(r.Skipped)) {
 		passed += r.Skipped[why]
@@ -263,7 +267,7 @@ func turnOf(title, effect string) func(*visit) (step, error) {
 		row := replayRowOf(&r)
 		return step{
 			Title: title, Effect: []string{effect}, Button: title, Hidden: []pair{{"id", r.ID}}, Back: row.To,
-			Facts: []fact{{"Replay", r.ID}, {"Sends", row.Kind}, {"To", cmp.Or(r.To, r.Endpoint)}, {"State", word(r.State)}, {"Ordered", fmt.Sprintf("%s of %s", count(r.Ordered), count(r.Total))}},
+			Facts: []fact{{"Replay", r.ID}, {"Sends", row.Kind}, {"To", cmp.Or(r.To, r.Endpoint)}, {"State", row.State}, {"Ordered", fmt.Sprintf("%s of %s", count(r.Ordered), count(r.Total))}},
 		}, nil
 	}
 }

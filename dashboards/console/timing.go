@@ -70,19 +70,20 @@ func took(ms float64) string {
 // keyWidth and keyRow are the size of the drawing of keys, in its own units.
 const (
 	keyWidth = 720
-	keyRow   = 26
-	keyTop   = 22
+	keyRow   = 38
+	keyTop   = 6
+	keyFoot  = 20
 )
 
 // keyLine is the keys of an endpoint over time: a drawing, and the same in words.
 type keyLine struct {
-	Width, Height int
-	Now, Bottom   string
-	NowAnchor     string
-	From, To      string // the days at its ends
-	Keys          []keyBar
-	Says          string
-	Overlap       bool // more than one signs
+	Width, Height     int
+	Now, Bottom, Foot string
+	NowAnchor         string
+	From, To          string // the days at its ends
+	Keys              []keyBar
+	Says              string
+	Overlap           bool // more than one signs
 }
 
 // keyBar is one key of it.
@@ -112,13 +113,18 @@ func keyLineOf(keys []api.EndpointKey, now time.Time) *keyLine {
 	span := until.Sub(from)
 	from, until = from.Add(-span/10), until.Add(span/10)
 	x := func(at time.Time) float64 { return keyWidth * float64(at.Sub(from)) / float64(until.Sub(from)) }
-	l := &keyLine{Width: keyWidth, Height: keyTop + keyRow*len(keys), Now: decimal(x(now)), From: keyDay(from, span), To: keyDay(until, span), NowAnchor: "middle"}
-	l.Bottom = strconv.Itoa(l.Height)
+	l := &keyLine{Width: keyWidth, Height: keyTop + keyRow*len(keys) + keyFoot, Now: decimal(x(now)), From: keyDay(from, span), To: keyDay(until, span), NowAnchor: "middle"}
+	l.Bottom, l.Foot = strconv.Itoa(l.Height-keyFoot+2), strconv.Itoa(l.Height-5)
+	if at := x(now); at < keyWidth/5 {
+		l.NowAnchor, l.From = "start", "" // they would stand on each other
+	} else if at > keyWidth*4/5 {
+		l.NowAnchor, l.To = "end", ""
+	}
 	signing := 0
 	said := []string{}
 	for i := range keys {
 		k := &keys[i]
-		b := keyBar{Name: keyName(k), Kind: k.Status, Y: strconv.Itoa(keyTop + keyRow*i + 3), TextY: strconv.Itoa(keyTop + keyRow*i + 16)}
+		b := keyBar{Name: keyName(k), Kind: k.Status, Y: strconv.Itoa(keyTop + keyRow*i + 16), TextY: strconv.Itoa(keyTop + keyRow*i + 11)}
 		begin, end := 0.0, float64(keyWidth)
 		if !k.MadeAt.IsZero() {
 			begin = max(x(k.MadeAt), 0)
