@@ -138,7 +138,7 @@ func scale(lines []line, binary bool) (top float64, ticks []float64) {
 	unit := math.Pow(base, math.Floor(math.Log(top)/math.Log(base)))
 	step := unit
 	for _, part := range []float64{0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500} {
-		if step = part * unit; top/step <= 4 {
+		if step = part * unit; top/step <= 5 {
 			break
 		}
 	}

@@ -97,7 +97,7 @@ func word(w string) string {
 	case "done":
 		return "delivered"
 	}
-	return strings.ReplaceAll(w, "_", " ")
+	return strings.Replace(strings.ReplaceAll(w, "_", " "), "pep ", "PEP ", 1)
 }
 
 // short is an id as a table shows it: its beginning and its end.
