@@ -85,7 +85,7 @@ func (b *browsing) waits(status, endpoint string) (d api.Delivery) {
 	b.t.Helper()
 	eventually(b.t, status+" at "+endpoint, func() bool {
 		list, err := b.admin.ListDeliveries(b.t.Context(), client.Page{}, client.Deliveries{Status: status, Endpoint: endpoint})
-		if err == nil && len(list.Data) > 0 {
+		if err == nil && len(list.Data) > 0 && (status != "retrying" || list.Data[0].WaitsFor == "try") { // it is settled
 			d = list.Data[0]
 		}
 		return d.ID != ""
