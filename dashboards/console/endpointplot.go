@@ -119,15 +119,15 @@ func (r *ring) plotsOf(id string, day bool) (list []plot, why string) {
 	case !ok:
 		return nil, "Nothing is measured of the endpoint yet."
 	}
-	samples, every := r.hour(), 6
+	samples := r.hour()
 	if day {
-		samples, every = r.day(), 5
+		samples = r.day()
 	}
 	var times []time.Time
 	var share, mean, rate line
 	share.Name, mean.Name, rate.Name = "accepted", "mean", "attempts"
 	var was *reading
-	for _, now := range thin(samples, at, every) {
+	for _, now := range thin(samples, at, max(1, len(samples)/plotPoints)) {
 		if now.at.Before(p.since) || len(now.each) <= p.at {
 			continue
 		}
