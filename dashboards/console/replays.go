@@ -3,9 +3,9 @@ package console
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -180,12 +180,14 @@ func formOfReplay(v *visit, wrong error) (answer, error) {
 	return show("newreplay", "New replay", view)
 }
 
+// bad refuses a form in the API's own shape.
+func bad(param, text string) error {
+	return &client.Error{Status: http.StatusBadRequest, Type: api.TypeRequest, Code: param, Param: param, Text: text}
+}
+
 // ask is what the form asks the API for.
 func (a *replayAsked) ask() (r api.ReplayAsk, err error) {
 	r = api.ReplayAsk{Kind: a.Kind, Endpoint: a.Endpoint, To: a.To, Force: a.Force, Because: a.Because}
-	bad := func(param, text string) error {
-		return &client.Error{Status: 400, Type: api.TypeRequest, Code: param, Param: param, Text: text}
-	}
 	if a.Kind == "current" {
 		r.Endpoint, r.To = "", cmp.Or(a.To, a.Endpoint)
 	}
@@ -240,7 +242,7 @@ func startReplay(v *visit) (answer, error) {
 		return answer{}, err
 	}
 	if !dry.DryRun {
-		return answer{}, errors.New("it is no dry run")
+		return answer{}, bad("dry_run", "it is no dry run")
 	}
 	r, err := v.api.CreateReplay(v.Context(), v.PostFormValue("key"), api.ReplayAsk{
 		Kind: dry.Kind, Endpoint: dry.Endpoint, To: dry.To, Since: dry.Since, Until: dry.Until, Force: dry.Force, Rate: dry.Rate, Because: dry.Because,
