@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -70,9 +71,7 @@ const hostileAnswer = `<script>alert("answer")</script><img src=x onerror=alert(
 func (b *browsing) endpoint(id string, fields api.Fields) string {
 	b.t.Helper()
 	ask := api.Fields{"id": id, "retry": map[string]any{"first": "1h", "max": "1h", "attempts": 30}}
-	for name, v := range fields {
-		ask[name] = v
-	}
+	maps.Copy(ask, fields)
 	made, err := b.admin.CreateEndpoint(b.t.Context(), "acme", "", ask)
 	if err != nil {
 		b.t.Fatal(err)

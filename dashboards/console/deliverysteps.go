@@ -1,7 +1,7 @@
 package console
 
 import (
-	"fmt"
+	"strconv"
 
 	"countersign/relay/control/api"
 	"countersign/relay/control/client"
@@ -52,7 +52,7 @@ func stepOn(v *visit, title string) (s step, d api.DeliveryDetail, err error) {
 		person = "nobody: it is an operational webhook about " + d.About
 	}
 	s = step{Title: title, Hidden: []pair{{"id", d.ID}}, Back: to("/console/delivery", "id", d.ID)}
-	s.Facts = []fact{{"Delivery", d.ID}, {"Endpoint", d.Endpoint}, {"Person", person}, {"Type", d.Type}, {"State", word(d.Status)}, {"Attempts", fmt.Sprint(d.Attempts)}}
+	s.Facts = []fact{{"Delivery", d.ID}, {"Endpoint", d.Endpoint}, {"Person", person}, {"Type", d.Type}, {"State", word(d.Status)}, {"Attempts", strconv.Itoa(d.Attempts)}}
 	return s, d, nil
 }
 
@@ -176,8 +176,10 @@ func redeliverOf(v *visit) (step, error) {
 		s.Button, s.Effect = "", []string{"It is pending, and will be sent to its own endpoint. Its partner has no other endpoint."}
 		return s, nil
 	}
-	s.Fields = []field{choice, {Name: "force", Label: "Even if the endpoint has accepted a later change of the person", Check: true, Checked: v.PostFormValue("force") != "",
-		Help: "Without this, an older event is refused where a newer one was accepted, so that a receiver does not go back."}}
+	s.Fields = []field{choice, {
+		Name: "force", Label: "Even if the endpoint has accepted a later change of the person", Check: true, Checked: v.PostFormValue("force") != "",
+		Help: "Without this, an older event is refused where a newer one was accepted, so that a receiver does not go back.",
+	}}
 	return s, nil
 }
 

@@ -208,10 +208,18 @@ func configOf(e *api.EndpointDetail) []fact {
 	}
 	r := e.Retry
 	facts := []fact{
-		{"URL", e.URL}, {"Format", e.Format}, {"Events", strings.Join(e.Events, ", ")}, {"Filter", cmp.Or(e.Filter, "none")},
-		{"Concurrency", fmt.Sprintf("%d at once", e.Concurrency)}, {"Rate", rate}, {"Timeout", e.Timeout}, {"Pending at most", count(e.MaxOwed)}, {"Since", e.Since},
+		{"URL", e.URL},
+		{"Format", e.Format},
+		{"Events", strings.Join(e.Events, ", ")},
+		{"Filter", cmp.Or(e.Filter, "none")},
+		{"Concurrency", fmt.Sprintf("%d at once", e.Concurrency)},
+		{"Rate", rate},
+		{"Timeout", e.Timeout},
+		{"Pending at most", count(e.MaxOwed)},
+		{"Since", e.Since},
 		{"Retries", fmt.Sprintf("%d attempts; the first wait is %s, each is %v times the one before, %s at most, ±%v%%; Retry-After up to %s", r.Attempts, r.First, r.Factor, r.Max, r.Jitter*100, r.MaxRetryAfter)},
-		{"Disabled after", e.DisableAfter}, {"Own headers", cmp.Or(strings.Join(e.Headers, ", "), "none")},
+		{"Disabled after", e.DisableAfter},
+		{"Own headers", cmp.Or(strings.Join(e.Headers, ", "), "none")},
 	}
 	from := "the config file, and changed there"
 	if e.From == "api" {

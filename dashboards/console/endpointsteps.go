@@ -57,7 +57,7 @@ func stepAt(v *visit, title string) (s step, e *known, err error) {
 	}
 	state := stateOf(e.listed())
 	s = step{Title: title, Hidden: []pair{{"id", e.ID}}, Back: endpointPath(e.ID), Button: title}
-	s.Facts = []fact{{"Endpoint", e.ID}, {"Partner", e.Partner}, {"URL", e.URL}, {"State", strings.TrimSuffix(state.Word+", "+state.Note, ", ")}, {"Pending", count(e.Owed)}, {"Dead-lettered", count(e.EndpointDetail.Dead)}}
+	s.Facts = []fact{{"Endpoint", e.ID}, {"Partner", e.Partner}, {"URL", e.URL}, {"State", strings.TrimSuffix(state.Word+", "+state.Note, ", ")}, {"Pending", count(e.Owed)}, {"Dead-lettered", count(e.Dead)}}
 	if e.URL == "" {
 		s.Facts = append(s.Facts[:2], s.Facts[3:]...)
 	}
@@ -112,7 +112,7 @@ func retryAll(v *visit) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	text := fmt.Sprintf("%s deliveries are due now.", count(h.Moved))
+	text := count(h.Moved) + " deliveries are due now."
 	if h.More {
 		text += " There are more: do it again."
 	}
@@ -158,9 +158,9 @@ func giveUpOf(v *visit) (step, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Effect = []string{fmt.Sprintf("%s pending deliveries are dead-lettered, up to 10,000 in one step. They are kept and listed, and can be redelivered if the endpoint comes back.", count(g.Owed))}
+	s.Effect = []string{count(g.Owed) + " pending deliveries are dead-lettered, up to 10,000 in one step. They are kept and listed, and can be redelivered if the endpoint comes back."}
 	if g.Rejections > 0 {
-		s.Effect = append(s.Effect, fmt.Sprintf("%s of them tell of a rejection or suspension. They stay withheld, with an alert, until somebody acknowledges that the partner knows.", count(g.Rejections)))
+		s.Effect = append(s.Effect, count(g.Rejections) + " of them tell of a rejection or suspension. They stay withheld, with an alert, until somebody acknowledges that the partner knows.")
 	}
 	if g.Owed == 0 {
 		s.Button = ""
@@ -173,9 +173,9 @@ func giveUp(v *visit) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	text := fmt.Sprintf("%s deliveries are dead-lettered.", count(g.GivenUp))
+	text := count(g.GivenUp) + " deliveries are dead-lettered."
 	if g.Owed > 0 {
-		text += fmt.Sprintf(" %s are pending still: do it again.", count(g.Owed))
+		text += " " + count(g.Owed) + " are pending still: do it again."
 	}
 	return v.done(text, endpointPath(g.Endpoint))
 }

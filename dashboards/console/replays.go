@@ -113,9 +113,10 @@ func oneReplay(v *visit) (answer, error) {
 		return answer{}, err
 	}
 	view := replayView{replayRow: replayRowOf(&r)}
-	if r.Kind == "dead" {
+	switch r.Kind {
+	case "dead":
 		view.List = to("/console/deliveries", "endpoint", r.Endpoint, "status", "dead")
-	} else if r.Kind == "range" {
+	case "range":
 		view.List = to("/console/deliveries", "endpoint", r.Endpoint, "since", r.Since.UTC().Format(formTime), "until", r.Until.UTC().Format(formTime))
 	}
 	if v.can(api.Operator) {

@@ -18,8 +18,8 @@ import (
 func TestPlotsOfEndpoint(t *testing.T) {
 	c := &clock{time.Unix(1_800_000_000, 0)}
 	reg := prometheus.NewRegistry()
-	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "countersign_relay_attempts_total"}, []string{"endpoint", "outcome"})
-	seconds := prometheus.NewSummaryVec(prometheus.SummaryOpts{Name: "countersign_relay_endpoint_attempt_seconds"}, []string{"endpoint"})
+	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "countersign_relay_attempts_total", Help: "Attempts."}, []string{"endpoint", "outcome"})
+	seconds := prometheus.NewSummaryVec(prometheus.SummaryOpts{Name: "countersign_relay_endpoint_attempt_seconds", Help: "Their time."}, []string{"endpoint"})
 	reg.MustRegister(attempts, seconds)
 	r := newRing(reg, c.now)
 	for i := range mostEndpoints + 5 {
@@ -101,7 +101,8 @@ func TestKeyLine(t *testing.T) {
 		t.Error("no keys are drawn")
 	}
 	l := keyLineOf([]api.EndpointKey{
-		{ID: "new", Status: "signs", MadeAt: now.Add(-time.Hour)}, {ID: "old", Status: "signs", MadeAt: now.Add(-1000 * time.Hour), Until: now.Add(23 * time.Hour)},
+		{ID: "new", Status: "signs", MadeAt: now.Add(-time.Hour)},
+		{ID: "old", Status: "signs", MadeAt: now.Add(-1000 * time.Hour), Until: now.Add(23 * time.Hour)},
 		{ID: "older", Status: "ended", Until: now.Add(-2000 * time.Hour)},
 	}, now)
 	for _, k := range l.Keys {
