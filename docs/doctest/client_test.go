@@ -187,6 +187,8 @@ func (s *session) subjects() {
 	good(s, then, err)(func(v contract.Subject) bool {
 		return v.Status.Status == "approved" && v.At != nil && v.At.By == "fold"
 	})
+	listed, err := c.ListSubjects(ctx, client.Page{}, client.Subjects{Partner: "acme", Begins: "user-001", Livemode: &no})
+	good(s, listed, err)(func(l contract.List[contract.ListedSubject]) bool { return len(l.Data) == 1 && l.Data[0].ID == "user-001" })
 	var kept bytes.Buffer
 	err = c.ExportSubject(ctx, &kept, "acme", "user-001", &no)
 	var export contract.SubjectExport
@@ -373,6 +375,8 @@ func (s *session) tokens() {
 	made, err := c.MakeToken(ctx, "dashboard", contract.TokenAsk{Scope: contract.Viewer, ExpiresAt: ends})
 	good(s, made, err)(func(v contract.Token) bool { return v.Token != "" && v.ExpiresAt.Equal(ends) })
 	viewer := client.New(client.Options{Base: "http://" + s.g.control, Token: made.Token})
+	who, err := viewer.Whoami(ctx)
+	good(s, who, err)(func(v contract.Identity) bool { return v.Name == "dashboard" && v.Scope == contract.Viewer })
 	_, err = viewer.Backup(ctx, filepath.Join(s.g.dir, "backup.db"))
 	s.refused(err, http.StatusForbidden, "authorization", "scope_too_small", "")
 	seen, found := 0, false
