@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -132,12 +133,7 @@ func (g *gateway) take(w http.ResponseWriter, req *http.Request) {
 func (g *gateway) wasTold(what string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, s := range g.told {
-		if s == what {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(g.told, what)
 }
 
 // trigger posts a signed sample of a provider, as the provider would.
