@@ -344,6 +344,11 @@ func processRow() row {
 			queries:     []query{{`time() - countersign_reload_last_success_timestamp_seconds`, "{{instance}}"}},
 		},
 		{
+			title: "Spans of traces", unit: "ops", stack: true,
+			description: "By what became of them; empty without tracing in the config. dropped: more than the collector takes, so lower tracing.sample. failed: it refuses them, and the log line tracing_trouble says why. Neither costs a callback or a delivery anything.",
+			queries:     []query{{`sum by (outcome) (rate(countersign_tracing_spans_total[$__rate_interval]))`, "{{outcome}}"}},
+		},
+		{
 			title: "Log lines that nobody got", unit: "ops",
 			description: "Lines lost because a write failed or the reader was too slow, and the writes that failed. The gateway goes on; a line log_lines_missing says how many when it flows again.",
 			queries: []query{

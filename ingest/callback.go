@@ -17,6 +17,7 @@ import (
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
+	"countersign/outbox/trace"
 	"countersign/signing"
 )
 
@@ -46,7 +47,7 @@ func (in *Ingress) contain(ctx *fasthttp.RequestCtx) {
 	}
 	var reply []byte
 	if r == nil {
-		reply, r = in.callback(ctx, src)
+		reply, r = in.callback(ctx, src, started)
 	} else {
 		last(ctx)
 	}
@@ -140,9 +141,14 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started int64, 
 		ctx.SetConnectionClose()
 	}
 	now := elapsed()
-	ours(ctx.Conn()).answered(v.taken(), now)
+	c := ours(ctx.Conn())
+	c.answered(v.taken(), now)
 	to.callbacks[v].Inc()
-	in.m.latency.Observe(time.Duration(now - started).Seconds())
+	span := in.traced(&c.way, started)
+	span.Observe(in.m.latency, time.Duration(now-started).Seconds())
+	if in.o.Tracer != nil {
+		endTrace(&c.way, span, ctx, src, v)
+	}
 	if !v.taken() || v == quarantined {
 		in.logRefused(ctx, src, to, r)
 	}
@@ -210,7 +216,7 @@ func (in *Ingress) body(ctx *fasthttp.RequestCtx, f *flight) ([]byte, *refusal) 
 }
 
 // callback proves, translates and appends. Nothing of ctx outlives it.
-func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte, _ *refusal) {
+func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source, started int64) (reply []byte, _ *refusal) {
 	c := ours(ctx.Conn())
 	f := in.bodies.start(src, c.client, c)
 	defer in.bodies.end(f)
@@ -223,14 +229,17 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 	h := &f.header
 	h.h = &ctx.Request.Header
 	wait := in.waits.begin()
+	read := c.way.instant(in)
 	if err := src.verify(wait, h, b, now, c.client); err != nil {
 		return nil, refuse(ofSignature(err), err)
 	}
 	if src.keyed && !src.limit.Allow() {
 		return nil, refuse(tooFast, nil)
 	}
-	m := &message{src: src, h: h, body: b, now: now, client: c.client, owned: true}
+	m := &message{src: src, h: h, body: b, now: now, client: c.client, owned: true, way: &c.way}
+	verified := in.follow(m, read, started)
 	m.res, m.err = src.Adapter.Translate(h, b, src.Options)
+	c.way.step("translate", verified)
 	return in.take(wait, m)
 }
 
@@ -238,12 +247,15 @@ func (in *Ingress) callback(ctx *fasthttp.RequestCtx, src *source) (reply []byte
 // kept is answered 200 all the same: the provider has done its part.
 func (in *Ingress) take(ctx context.Context, m *message) (reply []byte, _ *refusal) {
 	t := in.intake(m)
+	begun := m.way.instant(in)
 	var err error
 	switch {
 	case t.Keep != nil:
 		err = in.o.Journal.Hold(ctx, *t.Keep, t.Records...)
+		m.way.appended(begun, len(t.Records), err)
 	case t.Applied():
 		err = in.o.Journal.Append(ctx, t.Records...)
+		m.way.appended(begun, len(t.Records), err)
 	case m.res.Reply != nil:
 		in.logTaken(m, handshake, nil)
 		return m.res.Reply, refuse(handshake, nil)
@@ -326,15 +338,7 @@ func (s *source) check(u *kyc.Update) kyc.Check {
 // traceparent returns a W3C trace context header that is well formed, else "".
 func traceparent(h signing.Header) string {
 	v := h.Values("Traceparent")
-	if len(v) != 1 || len(v[0]) != 55 || v[0][:3] != "00-" || v[0][35] != '-' || v[0][52] != '-' {
-		return ""
-	}
-	for i, c := range []byte(v[0]) {
-		if i != 2 && i != 35 && i != 52 && !strings.ContainsRune("0123456789abcdef", rune(c)) {
-			return ""
-		}
-	}
-	if strings.Trim(v[0][3:35], "0") == "" || strings.Trim(v[0][36:52], "0") == "" { // the standard's words for "none"
+	if len(v) != 1 || !trace.Valid(v[0]) {
 		return ""
 	}
 	return strings.Clone(v[0])

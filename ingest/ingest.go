@@ -22,6 +22,7 @@ import (
 	"countersign/ingest/journal"
 	"countersign/ingest/provider"
 	"countersign/kyc"
+	"countersign/outbox/trace"
 	"countersign/signing"
 )
 
@@ -69,6 +70,7 @@ type Options struct {
 	TrustedProxies []netip.Prefix           // whose X-Forwarded-For and Forwarded are believed
 	Logger         *slog.Logger
 	Metrics        prometheus.Registerer
+	Tracer         *trace.Tracer // nil: nothing is traced
 	Now            func() time.Time
 	ReadTimeout    time.Duration // of one request, headers and body; 0: 10 s
 	AppendTimeout  time.Duration // after which, or a sixteenth more, a callback is answered 503; 0: 2 s, for providers give 5

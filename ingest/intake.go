@@ -31,6 +31,7 @@ type message struct {
 	barred bool            // an approval of it was left out, for its workflow may not approve
 	sum    string
 	owned  bool // nobody else has res: its updates are completed where they stand
+	way    *way // of a callback; nil: nobody posted it
 }
 
 // intake decides what a message comes to in the journal. Nothing else decides that: callbacks,

@@ -255,6 +255,7 @@ type conn struct {
 	hurried  bool       // its sender is slow: it does not linger for long
 	client   netip.Addr // who sent the request
 	admitted *source    // of a request that waits for 100 Continue; nil: none does
+	way      way        // of the request that is answered next
 }
 
 var errOverhead = errors.New("too much around the chunks of a body")

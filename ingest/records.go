@@ -70,7 +70,7 @@ func (in *Ingress) update(m *message, u *kyc.Update, i int) error {
 // observation completes what a provider said unasked.
 func (in *Ingress) observation(m *message, u *kyc.Update, i int) error {
 	u.SchemaVersion, u.Kind = 1, kyc.Observation
-	u.Authenticity, u.Traceparent = m.src.proves, traceparent(m.h)
+	u.Authenticity, u.Traceparent = m.src.proves, m.traceparent()
 	if err := in.complete(m, u); err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (in *Ingress) fetchRecord(m *message, f provider.Fetch) journal.Record {
 		SchemaVersion: 1, Kind: kyc.FetchRequest, Source: m.src.Name, Provider: m.src.Adapter.Name, AdapterVersion: m.src.Adapter.Version,
 		ProviderEvent: kyc.ProviderEvent{ID: m.res.EventID, Type: m.res.EventType}, Partner: m.src.Partner, Livemode: m.src.Livemode,
 		Verification: kyc.Verification{Ref: f.Ref}, Authenticity: m.src.proves, NeedsConfirmation: true,
-		ReceivedAt: m.now.UTC().Truncate(time.Microsecond), BodySHA256: m.digest(), Traceparent: traceparent(m.h),
+		ReceivedAt: m.now.UTC().Truncate(time.Microsecond), BodySHA256: m.digest(), Traceparent: m.traceparent(),
 	}
 	// Two thin callbacks about one ref may be the same bytes and still mean two things, so each
 	// arrival is a record; what is fetched tells them apart.

@@ -51,6 +51,9 @@ type batch struct {
 	freed       int                   // groups of unrouted records that it has set free so far
 	freeing     bool                  // such a group is worked on
 
+	traced []tracedRecord // those that are sampled
+	begun  time.Time      // where something is traced: when the work on the current record began
+
 	partners map[string]*partnerNow // by any id
 	last     *partnerNow            // the one that was asked for last, and
 	lastID   string                 // by which id

@@ -54,6 +54,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		b.tx = tx
 		for done < len(records) && callbacks < r.step {
+			b.follow()
 			said, n, err := b.together(records[done:])
 			if err == nil {
 				err = b.records(said)
@@ -96,6 +97,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 		r.timers.wake()
 	}
 	b.count()
+	b.trace(done, last, started)
 	if r.o.Folded != nil {
 		r.o.Folded(done, bytes)
 	}
@@ -262,6 +264,7 @@ func (b *batch) histories(n int) []historyRecord {
 // whose its refs are.
 func (b *batch) keepSaid(s *subject, said *saying, h *historyRecord) error {
 	b.tallies[h.Verdict]++
+	b.decidedOn(said, h.Verdict, len(h.Changes))
 	h.At, h.Update = said.rec.Appended, said.rec.Body
 	if b.freeing {
 		h.After, h.Nth = b.at, b.freed

@@ -22,6 +22,7 @@ import (
 	"countersign/ingest/journal"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/outbox/trace"
 	"countersign/relay/registry"
 )
 
@@ -35,7 +36,7 @@ const (
 	ParentRef  RefKind = "verification.parent_ref"
 )
 
-// Options of a Relay. All but Metrics and Now are required.
+// Options of a Relay. All but Metrics, Tracer and Now are required.
 type Options struct {
 	Store      *store.Store
 	Journal    journal.Journal
@@ -44,6 +45,7 @@ type Options struct {
 	PersonRefs map[string][]RefKind // by provider: refs that belong to one person
 	Logger     *slog.Logger
 	Metrics    prometheus.Registerer
+	Tracer     *trace.Tracer // nil: nothing is traced
 	Now        func() time.Time
 	Retention  Retention
 	Journaled  Journaled                                                                        // nil: nobody can be erased

@@ -46,6 +46,7 @@ func (b *batch) route(said []saying) error {
 		lane, verdict := b.owner(&r.u)
 		if verdict != "" {
 			b.tallies[verdict]++
+			b.decidedOn(r, verdict, 0)
 			if err := b.keep(unroutedRecord{Record: *r.rec, Reason: verdict}, b.allRefs(&r.u)); err != nil {
 				return err
 			}

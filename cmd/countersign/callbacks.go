@@ -66,7 +66,7 @@ func (g *gateway) startIngress() error {
 	keys.start()
 	g.process.start("published keys", g.keepers.run)
 	o := ingest.Options{
-		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), TrustedProxies: s.TrustedProxies, Partners: s.Partners, Sources: s.Sources,
+		Listener: g.callbacks, Journal: g.appender(), Logger: g.log, Metrics: g.metrics(), Tracer: g.tracer, TrustedProxies: s.TrustedProxies, Partners: s.Partners, Sources: s.Sources,
 		MaxConns: s.MaxConns, ConnsOfAddress: s.ConnsOfAddress, IdleTimeout: g.cfg.Listen.IdleTimeout, Bodies: s.Bodies, BodiesOfSource: s.BodiesOfSource, BodiesOfClient: s.BodiesOfClient,
 		Live: g.cfg.Live(), Knows: func(u *kyc.Update) bool { return relay.Knows(g.store, u) },
 	}

@@ -103,11 +103,17 @@ partners:
 // start runs a gateway in this process until the test ends.
 func start(t *testing.T, config string) *gateway {
 	t.Helper()
+	return startIn(t, config, roleAll)
+}
+
+// startIn is start in a role.
+func startIn(t *testing.T, config, role string) *gateway {
+	t.Helper()
 	cfg, problems := loadConfig(config, func(string) (string, bool) { return "", false }, knownNames())
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	g, err := newGateway(cfg, roleAll, slog.New(slog.DiscardHandler), io.Discard)
+	g, err := newGateway(cfg, role, slog.New(slog.DiscardHandler), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ type Config struct {
 	EgressAllow    []netip.Prefix   // exceptions to the addresses that are never called
 	EgressProxy    *send.Proxy      // through which endpoints are reached; nil: none
 	Kafka          *KafkaConfig     // nil: nothing goes to Kafka
+	Tracing        *TracingConfig   // nil: nothing is traced
 	Storage        StorageConfig
 	Retention      RetentionConfig
 	Tokens         []TokenConfig

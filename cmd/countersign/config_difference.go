@@ -19,7 +19,7 @@ import (
 // docs/OPERATIONS.md.
 var (
 	reloadedKeys = []string{"limits", "trusted_proxies", "sources", "partners", "operator", "retention", "tokens", "log.level", "log.deliveries"}
-	fixedKeys    = []string{"mode", "data", "listen", "tls", "egress", "kafka", "storage", "log.format"}
+	fixedKeys    = []string{"mode", "data", "listen", "tls", "egress", "kafka", "tracing", "storage", "log.format"}
 )
 
 // followedFiles are files that are read again when they change, whether anything is reloaded or
@@ -189,7 +189,7 @@ func shown(s *saying) string {
 	switch {
 	case strings.HasPrefix(s.text, "file:"), strings.HasPrefix(s.text, "env:"):
 		return s.text
-	case last == "url", last == "sha256", strings.Contains(s.key, ".headers."), strings.Contains(s.key, ".auth."), strings.Contains(s.key, ".options."):
+	case last == "url", last == "endpoint", last == "sha256", strings.Contains(s.key, ".headers."), strings.Contains(s.key, ".auth."), strings.Contains(s.key, ".options."):
 		return "(not shown)"
 	}
 	if r := []rune(s.text); len(r) > shownMost {

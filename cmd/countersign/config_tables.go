@@ -37,6 +37,7 @@ func (l *loader) root(n *yaml.Node) {
 		field{"operator", false, l.operator},
 		field{"limits", false, l.limits},
 		field{"kafka", false, l.kafka},
+		field{"tracing", false, l.tracing},
 		field{"storage", false, l.storage},
 		field{"retention", false, l.retention},
 		field{"tokens", false, l.list(true, l.token)},

@@ -315,6 +315,7 @@ func TestReferenceTellsTheDefaults(t *testing.T) {
 sources: [{name: a, provider: sumsub, partner: acme, allow: [203.0.113.0/24]}]
 partners: [{id: acme, endpoints: [{id: main, url: "https://hooks.example/"}]}]
 kafka: {brokers: [127.0.0.1:9092]}
+tracing: {endpoint: "http://127.0.0.1:4318"}
 `
 	want, problems := load(t, dir, "c.yaml", bare, nil)
 	if len(problems) != 0 {

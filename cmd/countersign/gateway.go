@@ -23,6 +23,7 @@ import (
 	"countersign/ingest/stream"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/outbox/trace"
 	"countersign/relay"
 	"countersign/relay/control"
 	"countersign/relay/dispatch"
@@ -50,6 +51,7 @@ type gateway struct {
 	outside
 	reg     *prometheus.Registry
 	process *process
+	tracer  *trace.Tracer // nil: nothing is traced
 
 	store    *store.Store
 	sealer   *store.Sealer
@@ -94,7 +96,7 @@ const (
 )
 
 // newGateway makes a gateway that is given no more than a log and a place for notices.
-func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (*gateway, error) { //nolint:unparam // the role is for the caller to say
+func newGateway(cfg *Config, role string, log *slog.Logger, notices io.Writer) (*gateway, error) {
 	return openGateway(cfg, role, outside{log: log, terminal: notices})
 }
 
@@ -147,6 +149,7 @@ type step struct {
 func (g *gateway) steps() []step {
 	return []step{
 		{"data", g.openStore},
+		{"tracing", g.startTracing},
 		{"data", g.openJournal},
 		{"kafka", g.openKafka},
 		{"sources", g.startIngress},
@@ -247,14 +250,14 @@ func (g *gateway) openRelay() error {
 	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, Proxy: g.cfg.EgressProxy, UserAgent: "countersign/" + version(), Logger: g.log})
 	g.relay, err = relay.New(relay.Options{
 		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs(),
-		Logger: g.log, Metrics: g.metrics(), Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
+		Logger: g.log, Metrics: g.metrics(), Tracer: g.tracer, Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
 		Retention: relayKeeps(g.cfg), Journaled: g.journal, Jobs: replay.Forget,
 	})
 	if err != nil {
 		return err
 	}
 	g.dispatch = dispatch.New(dispatch.Options{
-		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: g.log, Metrics: g.metrics(),
+		Registry: g.registry, Outbox: g.outbox, Client: g.client, After: g.relay.Begun(), Anew: g.relay.Anew, Logger: g.log, Metrics: g.metrics(), Tracer: g.tracer,
 		Notice: func(dispatch.Notice) { g.notifier.Wake() }, LogAll: g.cfg.Log.Deliveries == deliveriesAll,
 	})
 	g.replays = replay.New(replay.Options{Store: g.store, Outbox: g.outbox, Relay: g.relay, Registry: g.registry, Logger: g.log, Metrics: g.metrics()})

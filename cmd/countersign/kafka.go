@@ -95,7 +95,7 @@ func (g *gateway) startForwarders() error {
 func (g *gateway) forwardOptions(name string, feed forward.Feed, forgotten int64) forward.Options {
 	cfg := g.cfg.Kafka
 	o := forward.Options{
-		Name: name, Topic: g.kafka.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: g.forwarding,
+		Name: name, Topic: g.kafka.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: g.forwarding, Tracer: g.tracer,
 		TooLarge: func(ctx context.Context, m *forward.Message) error {
 			return g.journal.Hold(ctx, forward.TooLargeItem(name, m, time.Now()))
 		},

@@ -23,27 +23,28 @@ var layers = map[string][]string{
 	"dashboards":           {},
 	"dashboards/console":   {"relay/control/api", "relay/control/client"},
 	"outbox/store":         {},
+	"outbox/trace":         {},
 	"relay/send":           {},
 	"ingest/provider":      {"kyc", "signing"},
 	"ingest/journal":       {"kyc", "outbox/store"},
-	"ingest/forward":       {"ingest/journal", "kyc", "outbox/store"},
+	"ingest/forward":       {"ingest/journal", "kyc", "outbox/store", "outbox/trace"},
 	"ingest/forward/kafka": {"ingest/forward"},
-	"ingest":               {"ingest/journal", "ingest/provider", "kyc", "signing"},
+	"ingest":               {"ingest/journal", "ingest/provider", "kyc", "outbox/trace", "signing"},
 	"ingest/confirm":       {"ingest/journal", "ingest/provider", "signing"},
 	"ingest/stream":        {"ingest/journal", "ingest/provider"},
 	"outbox":               {"outbox/store"},
 	"relay/format":         {"kyc", "signing"},
 	"relay/registry":       {"kyc", "outbox/store", "relay/format", "relay/send", "signing"},
-	"relay":                {"ingest/forward", "ingest/journal", "kyc", "outbox", "outbox/store", "relay/registry"},
+	"relay":                {"ingest/forward", "ingest/journal", "kyc", "outbox", "outbox/store", "outbox/trace", "relay/registry"},
 	"relay/replay":         {"ingest/journal", "outbox", "outbox/store", "relay", "relay/registry"},
 	"relay/notice":         {"outbox", "outbox/store", "relay/registry"},
-	"relay/dispatch":       {"outbox", "outbox/store", "relay/registry", "relay/send", "signing"},
+	"relay/dispatch":       {"outbox", "outbox/store", "outbox/trace", "relay/registry", "relay/send", "signing"},
 	"relay/audit":          {"outbox/store"},
 	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/audit", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "relay/replay", "signing"},
 	"relay/control/api":    {},
 	"relay/control/client": {"relay/control/api"},
 	"docs/site":            {"relay/control"}, // a module of its own, which makes the documentation a site
-	"cmd/countersign":      {"dashboards/console", "ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/audit", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/notice", "relay/registry", "relay/replay", "relay/send", "signing"},
+	"cmd/countersign":      {"dashboards/console", "ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "outbox/trace", "relay", "relay/audit", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/notice", "relay/registry", "relay/replay", "relay/send", "signing"},
 }
 
 // kycsim is a module of its own: the other side of both wires. It must not know the ingress or the
@@ -57,6 +58,15 @@ var judges = []string{"dashboards/browser", "dashboards/ruletest", "docs/doctest
 // clients are the packages that may know a client of Kafka, beside the judges and the simulator,
 // which use another one than ours.
 var clients = []string{"ingest/forward/kafka"}
+
+// tracers are the packages that may know OpenTelemetry: its API where there are spans, and its SDK
+// where they are sent.
+var tracers = map[string][]string{
+	"go.opentelemetry.io/otel":           {"cmd/countersign", "ingest", "ingest/forward", "outbox/trace", "relay", "relay/dispatch"},
+	"go.opentelemetry.io/otel/sdk":       {"cmd/countersign"},
+	"go.opentelemetry.io/otel/exporters": {"cmd/countersign"},
+	"go.opentelemetry.io/proto":          {"cmd/countersign"},
+}
 
 // stdOnly are the packages that import the standard library and nothing else.
 var stdOnly = []string{"kyc", "kyc/truth", "kyc/truth/second", "relay/control/api", "relay/control/client", "signing"}
@@ -86,6 +96,11 @@ func TestLayers(t *testing.T) {
 				t.Errorf("%s imports %s, but is standard library only", pkg, imp)
 			case strings.HasPrefix(imp, "github.com/segmentio/kafka-go") && !slices.Contains(clients, pkg):
 				t.Errorf("%s imports %s: what knows Kafka's client is %s", pkg, imp, clients)
+			}
+			for path, may := range tracers {
+				if strings.HasPrefix(imp, path) && !slices.Contains(may, pkg) {
+					t.Errorf("%s imports %s: what knows %s is %s", pkg, imp, path, may)
+				}
 			}
 		}
 	}

@@ -74,14 +74,14 @@ func TestStopOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer broker.Close()
-	f := func(ack string, after ...string) {
+	f := func(ack, more string, parts int, after ...string) {
 		t.Helper()
 		dir, config := house(t, "http://127.0.0.1:9/")
 		b, err := os.ReadFile(config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, dir, "countersign.yaml", string(b)+"kafka: {ack: "+ack+", brokers: [\""+broker.Addr().String()+"\"]}\nlog: {level: debug}\n")
+		write(t, dir, "countersign.yaml", string(b)+"kafka: {ack: "+ack+", brokers: [\""+broker.Addr().String()+"\"]}\nlog: {level: debug}\n"+more)
 		m := launch(t, config, "", nil)
 		eventually(t, "everything has started", func() bool { return strings.Contains(m.log.String(), `"ready"`) })
 		took := m.stop()
@@ -91,12 +91,13 @@ func TestStopOrder(t *testing.T) {
 		}
 		t.Logf("ack: %s, stopped in %v: %s", ack, took.Round(time.Millisecond), strings.Join(order, ", "))
 		at := slices.Index(order, "ingress")
-		if at < 0 || !slices.Equal(order[at+1:], after) || len(order) != 20 {
+		if at < 0 || !slices.Equal(order[at+1:], after) || len(order) != parts {
 			t.Errorf("ack: %s: %s; want the ingress, and after it only %s", ack, strings.Join(order, ", "), strings.Join(after, ", "))
 		}
 	}
-	f("disk", "published keys", "quarantine", "store", "waiting", "signals", "memory")
-	f("kafka", "published keys", "forward updates", "kafka", "quarantine", "store", "waiting", "signals", "memory")
+	f("disk", "", 20, "published keys", "quarantine", "store", "waiting", "signals", "memory")
+	f("kafka", "", 20, "published keys", "forward updates", "kafka", "quarantine", "store", "waiting", "signals", "memory")
+	f("disk", "tracing: {endpoint: \""+hanging(t)+"\"}\n", 21, "published keys", "quarantine", "traces", "store", "waiting", "signals", "memory")
 }
 
 // TestTakenWhileStopping: however long something takes to stop, callbacks are taken until it has,

@@ -16,9 +16,11 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"countersign/outbox/store"
+	"countersign/outbox/trace"
 )
 
-// Options of a Forwarder. All but Repartition, Forgotten, Gap, Trim and Now are required.
+// Options of a Forwarder. All but Repartition, Forgotten, Gap, Trim, Tracer
+// and Now are required.
 type Options struct {
 	Name  string // of the topic
 	Topic Topic
@@ -41,7 +43,8 @@ type Options struct {
 	Trim func(ctx context.Context, upTo int64) error
 
 	Logger  *slog.Logger
-	Metrics *Metrics // of this process; one forwarder of each topic
+	Metrics *Metrics      // of this process; one forwarder of each topic
+	Tracer  *trace.Tracer // nil: nothing is traced
 	Now     func() time.Time
 }
 

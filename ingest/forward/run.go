@@ -51,6 +51,7 @@ type sent struct {
 	leader  int32
 	batches []Batch
 	errs    []error
+	started time.Time
 	took    time.Duration
 }
 
@@ -229,7 +230,7 @@ func (r *run) send(ctx context.Context, leader int32, parts []int) {
 	go func() {
 		started := time.Now()
 		errs := r.f.o.Topic.Send(ctx, leader, batches)
-		r.sent <- sent{leader, batches, errs, time.Since(started)}
+		r.sent <- sent{leader, batches, errs, started, time.Since(started)}
 	}()
 }
 
@@ -239,6 +240,7 @@ func (r *run) settle(s sent) {
 	now := r.f.o.Now()
 	good, n := true, 0
 	for i := range s.batches {
+		r.trace(&s, i)
 		p := int(s.batches[i].Partition)
 		switch err := s.errs[i]; {
 		case err == nil:

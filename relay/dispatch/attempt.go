@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"countersign/outbox"
+	"countersign/outbox/trace"
 	"countersign/relay/registry"
 	"countersign/relay/send"
 	"countersign/signing"
@@ -23,6 +24,7 @@ func (s *sender) deliver(ctx context.Context, j *job) {
 	if err != nil && s.remake(ctx, d, err, started) {
 		return
 	}
+	s.trace(j, h, started)
 	var a send.Answer
 	if err == nil {
 		leave := queueUp()
@@ -30,6 +32,7 @@ func (s *sender) deliver(ctx context.Context, j *job) {
 		leave()
 	}
 	if err != nil && ctx.Err() != nil { // stopping: whether it arrived is unknown, so it is owed still
+		j.span.End(s.r.o.Now(), "stopped")
 		s.r.o.Outbox.Release(*d)
 		return
 	}
@@ -44,7 +47,8 @@ func (s *sender) deliver(ctx context.Context, j *job) {
 func (s *sender) conclude(ctx context.Context, j *job, a *send.Answer, err error, started time.Time) {
 	now := s.r.o.Now() // one look at the clock for all that is noted of the attempt
 	out := s.outcome(ctx, j, a, err, started, now)
-	s.settle(ctx, &out, now)
+	s.endTrace(j, a, &out, now)
+	s.settle(ctx, &out, j.span, now)
 }
 
 // outcome is what follows from an attempt for its delivery; what follows for its endpoint is noted.
@@ -68,22 +72,22 @@ func (s *sender) outcome(ctx context.Context, j *job, a *send.Answer, err error,
 	return out
 }
 
-// settle counts, logs and writes how an attempt ended.
-func (s *sender) settle(ctx context.Context, out *outbox.Attempt, now time.Time) {
-	s.r.logSettled(ctx, out, s.count(out, now))
+// settle counts, logs and writes how an attempt ended. Its span, if it is traced, has ended too.
+func (s *sender) settle(ctx context.Context, out *outbox.Attempt, span *trace.Span, now time.Time) {
+	s.r.logSettled(ctx, out, s.count(out, span, now))
 	s.r.died(out)
 	s.r.o.Outbox.Settle(*out)
 }
 
 // count counts an attempt, and returns how many had failed before one that did not.
-func (s *sender) count(out *outbox.Attempt, now time.Time) (before misses) {
+func (s *sender) count(out *outbox.Attempt, span *trace.Span, now time.Time) (before misses) {
 	s.detail.settled(out)
 	s.mu.Lock()
 	before = s.missed.settled(out)
 	over := s.over
 	s.mu.Unlock()
 	if !over {
-		s.r.m.settled(&s.setup.Load().series, out, now)
+		s.r.m.settled(&s.setup.Load().series, out, span, now)
 	}
 	return before
 }

@@ -35,10 +35,12 @@ func BenchmarkAttempt(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+				s.trace(&j, h, started)
 				a, err := by.post(b.Context(), by.URL, h, j.d.Body, by.Timeout)
 				now := g.clock.now()
 				out := s.outcome(b.Context(), &j, &a, err, started, now)
-				s.r.logSettled(b.Context(), &out, s.count(&out, now))
+				s.endTrace(&j, &a, &out, now)
+				s.r.logSettled(b.Context(), &out, s.count(&out, j.span, now))
 				s.r.died(&out)
 				s.give(&j)
 			}

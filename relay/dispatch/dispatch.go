@@ -20,17 +20,19 @@ import (
 
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/outbox/trace"
 	"countersign/relay/registry"
 	"countersign/relay/send"
 )
 
-// Options of a Dispatcher. All but Metrics, Now, After, Anew, LogAll, Grace and Notice are required.
+// Options of a Dispatcher. All but Metrics, Tracer, Now, After, Anew, LogAll, Grace and Notice are required.
 type Options struct {
 	Registry *registry.Registry
 	Outbox   *outbox.Outbox
 	Client   *send.Client
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer
+	Tracer   *trace.Tracer // nil: nothing is traced
 	Now      func() time.Time
 	After    <-chan struct{} // nothing is claimed before it is closed; nil: at once
 	// Anew makes a delivery again from its change, in its endpoint's format of today, because it

@@ -180,7 +180,7 @@ func (s *sender) expire(ctx context.Context, opened time.Time) time.Time {
 	for _, d := range ds {
 		out := outbox.Attempt{Delivery: d, Outcome: outbox.Died, Reason: reasonExhausted, At: now}
 		out.Detail = fmt.Sprintf("tried %d times, and then its endpoint was down until its schedule had ended", d.Failures)
-		s.settle(ctx, &out, now)
+		s.settle(ctx, &out, nil, now)
 	}
 	if len(ds) == overdueAtOnce {
 		return now

@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"countersign/outbox"
+	"countersign/outbox/trace"
 	"countersign/relay/registry"
 )
 
 // job is one attempt to make.
 type job struct {
 	d     outbox.Delivery
-	probe bool // of an open breaker
+	probe bool        // of an open breaker
+	span  *trace.Span // of its attempt; nil: it is not traced
 }
 
 // line is what is claimed for one endpoint and waits for a slot. Whoever has one to give takes from

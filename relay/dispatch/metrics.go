@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"countersign/outbox"
+	"countersign/outbox/trace"
 	"countersign/relay/registry"
 )
 
@@ -139,15 +140,15 @@ func (m *metrics) series(e *registry.Endpoint) series {
 	return s
 }
 
-func (m *metrics) settled(by *series, a *outbox.Attempt, now time.Time) {
+func (m *metrics) settled(by *series, a *outbox.Attempt, span *trace.Span, now time.Time) {
 	by.attempts[a.Outcome].Inc()
 	by.deliveries[a.Outcome].Inc()
 	m.reasons[a.Reason].Inc()
 	if a.Took > 0 { // else it died without a try
-		m.latency.Observe(a.Took.Seconds())
+		span.Observe(m.latency, a.Took.Seconds())
 		by.took.Observe(a.Took.Seconds())
 	}
 	if a.Outcome == outbox.Done {
-		m.endToEnd.Observe(now.Sub(a.Delivery.Received).Seconds())
+		span.Observe(m.endToEnd, now.Sub(a.Delivery.Received).Seconds())
 	}
 }

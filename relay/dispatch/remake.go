@@ -26,7 +26,7 @@ func (s *sender) remake(ctx context.Context, d *outbox.Delivery, cause error, at
 	if anew.Body == nil {
 		out.Outcome, out.Reason = outbox.Died, reasonNoWord
 		out.Detail = "made in " + d.Format + ", cannot be signed any more (" + cause.Error() + "), and " + anew.Format + " has no word for it"
-		s.settle(ctx, &out, now)
+		s.settle(ctx, &out, nil, now)
 		return true
 	}
 	if _, err := sign(s.setup.Load().Endpoint, s.keys(), &anew, at); err != nil {
@@ -34,6 +34,6 @@ func (s *sender) remake(ctx context.Context, d *outbox.Delivery, cause error, at
 	}
 	out.Delivery, out.Remade, out.Outcome, out.Reason, out.Retry = anew, true, outbox.Retry, reasonAnew, at
 	out.Detail = "made in " + d.Format + ", cannot be signed any more (" + cause.Error() + "), rendered anew in " + anew.Format
-	s.settle(ctx, &out, now)
+	s.settle(ctx, &out, nil, now)
 	return true
 }

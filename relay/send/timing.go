@@ -19,6 +19,7 @@ type Timings struct {
 	DNS       time.Duration
 	Connect   time.Duration // through a proxy: until the tunnel stands
 	TLS       time.Duration // with the endpoint
+	Open      time.Duration // from the beginning until the connection was there: where TLS ends and FirstByte begins
 	FirstByte time.Duration // waiting for it, from when the connection was there, the sending included
 	Total     time.Duration
 }
@@ -118,7 +119,7 @@ func (t *trace) timings() Timings {
 		}
 		return time.Duration(b - a)
 	}
-	s := Timings{FirstByte: span(&t.got, &t.first, int64(total)), Total: total}
+	s := Timings{Open: time.Duration(open), FirstByte: span(&t.got, &t.first, int64(total)), Total: total}
 	if !t.reused.Load() { // else what was dialled meanwhile is another's
 		s.DNS, s.Connect, s.TLS = span(&t.dnsStart, &t.dnsDone, open), span(&t.connStart, &t.connected, open), span(&t.tlsStart, &t.tlsDone, open)
 	}
