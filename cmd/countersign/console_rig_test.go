@@ -71,6 +71,7 @@ func (b *browsing) say(subject, event string, at time.Time) {
 type surfer struct {
 	b      *browsing
 	client *http.Client
+	seen   []string // every page
 }
 
 // held are the headers that every answer of the console has.
@@ -155,6 +156,7 @@ func (s *surfer) ask(method, path string, form url.Values, headers ...string) pa
 		s.b.t.Fatal(err)
 	}
 	s.b.holds(method+" "+path, resp.Header, string(body))
+	s.seen = append(s.seen, string(body))
 	return paged{resp.StatusCode, resp.Header, string(body)}
 }
 

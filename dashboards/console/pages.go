@@ -22,19 +22,29 @@ type page struct {
 	do      func(*visit) (answer, error) // makes it
 }
 
-// belongs are the pages that are not in the navigation, and which of it they belong to.
-var belongs = map[string]string{"/console/person": "/console/persons", "/console/decide": "/console/persons"}
+// belongs are the pages that are not in the navigation, with what is below them, and which of it
+// they belong to.
+var belongs = map[string]string{
+	"/console/person": "/console/persons", "/console/decide": "/console/persons", "/console/delivery": "/console/deliveries", "/console/endpoint": "/console/endpoints",
+	"/console/replay": "/console/replays",
+}
+
+// area is the address of a page without what is below its first name.
+func area(path string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/console/"), "/")
+	return "/console/" + name
+}
 
 // pages is the table of them, in the order of the navigation.
 func pages() []page {
-	return []page{
+	return slices.Concat([]page{
 		{"GET /console/now", "Now", api.Viewer, false, 5 * time.Second, now},
 		{"GET /console/persons", "Persons", api.Viewer, true, 0, persons},
 		{"GET /console/person", "", api.Viewer, true, 0, person},
 		{"GET /console/decide", "", api.Operator, false, 0, foresee},
 		{"POST /console/decide", "", api.Operator, false, 0, decide},
 		{"GET /console/find", "Find", api.Viewer, false, 0, find},
-	}
+	}, deliveryPages(), endpointPages(), replayPages())
 }
 
 // visit is one request of somebody who is signed in.

@@ -24,6 +24,7 @@ type reading struct {
 	at   time.Time
 	sums map[string]float64            // of all that a measure takes together
 	by   map[string]map[string]float64 // of some, by a label
+	each []tally                       // of each endpoint, at its place
 }
 
 // measure is one number that is made of a family of metrics.
@@ -83,8 +84,9 @@ var (
 
 // ring keeps samples of the last hour and the last day, in memory.
 type ring struct {
-	from prometheus.Gatherer
-	now  func() time.Time
+	from   prometheus.Gatherer
+	now    func() time.Time
+	places places
 
 	mu           sync.Mutex // guards what follows
 	last         *reading
@@ -181,6 +183,7 @@ func (r *ring) read() *reading {
 			now.take(&measures[i], f)
 		}
 	}
+	now.each = r.places.take(found, now.at)
 	return now
 }
 

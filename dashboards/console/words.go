@@ -74,9 +74,9 @@ func span(d time.Duration) string {
 
 // tones are the colours that words have, beside the words themselves.
 var tones = map[string]string{
-	"approved": "good", "delivered": "good", "done": "good", "closed": "good", "active": "good", "applied": "good", "ready": "good", "accepted": "good",
-	"rejected": "bad", "suspended": "bad", "dead": "bad", "failed": "bad", "open": "bad", "disabled": "bad", "revoked": "bad", "dead-lettered": "bad", "held": "bad", "set_aside": "bad",
-	"in_review": "wait", "pending": "wait", "retrying": "wait", "half_open": "wait", "paused": "wait", "parked": "wait", "retry": "wait", "unrouted": "wait", "ambiguous": "wait",
+	"approved": "good", "delivered": "good", "done": "good", "closed": "good", "active": "good", "applied": "good", "ready": "good", "accepted": "good", "enabled": "good", "signs": "good", "finished": "good",
+	"rejected": "bad", "suspended": "bad", "dead": "bad", "failed": "bad", "open": "bad", "disabled": "bad", "revoked": "bad", "dead-lettered": "bad", "failing": "bad", "orphaned": "bad", "held": "bad", "set_aside": "bad",
+	"in_review": "wait", "pending": "wait", "retrying": "wait", "half_open": "wait", "paused": "wait", "parked": "wait", "retry": "wait", "recovering": "wait", "counting": "wait", "running": "wait", "unrouted": "wait", "ambiguous": "wait",
 	"expired": "old", "cancelled": "old", "stale": "old", "superseded": "old", "duplicate": "old", "overruled": "old",
 }
 

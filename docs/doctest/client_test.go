@@ -189,6 +189,8 @@ func (s *session) subjects() {
 	good(s, then, err)(func(v contract.Subject) bool {
 		return v.Status.Status == "approved" && v.At != nil && v.At.By == "fold"
 	})
+	listed, err := c.ListSubjects(ctx, client.Page{}, client.Subjects{Partner: "acme", Begins: "user-001", Livemode: &no})
+	good(s, listed, err)(func(l contract.List[contract.ListedSubject]) bool { return len(l.Data) == 1 && l.Data[0].ID == "user-001" })
 	var kept bytes.Buffer
 	err = c.ExportSubject(ctx, &kept, "acme", "user-001", &no)
 	var export contract.SubjectExport
@@ -264,6 +266,10 @@ func (s *session) endpoints() {
 	one, err := c.Delivery(ctx, id)
 	good(s, one, err)(func(v contract.DeliveryDetail) bool {
 		return v.ID == id && len(v.Tries) == 2 && v.Body != "" && v.Withheld != nil
+	})
+	tried, err := c.DeliveryAttempts(ctx, id)
+	good(s, tried, err)(func(v contract.DeliveryDetail) bool {
+		return v.ID == id && len(v.Tries) == 2 && v.Body == "" && v.Withheld != nil
 	})
 	_, err = c.RetryNow(ctx, id)
 	bad(s, err, "dead")
@@ -371,6 +377,8 @@ func (s *session) tokens() {
 	made, err := c.MakeToken(ctx, "dashboard", contract.TokenAsk{Scope: contract.Viewer, ExpiresAt: ends})
 	good(s, made, err)(func(v contract.Token) bool { return v.Token != "" && v.ExpiresAt.Equal(ends) })
 	viewer := client.New(client.Options{Base: "http://" + s.g.control, Token: made.Token})
+	who, err := c.Whoami(ctx)
+	good(s, who, err)(func(v contract.Identity) bool { return v.Name != "" && v.Mode == "sandbox" })
 	_, err = viewer.Backup(ctx, filepath.Join(s.g.dir, "backup.db"))
 	s.refused(err, http.StatusForbidden, "authorization", "scope_too_small", "")
 	seen, found := 0, false

@@ -88,6 +88,7 @@ var story = []step{
 	{id: "giveUp", name: "of one that is served", path: "/v1/endpoints/acme-main/give-up", ask: `{}`, status: 409},
 	{id: "delivery", name: "a rejection that is owed to a disabled endpoint", path: "/v1/deliveries/{waits}"},
 	{id: "delivery", name: "none of that id", path: "/v1/deliveries/evt_nothing@acme-main", status: 404},
+	{id: "deliveryAttempts", name: "one that is dead, to a viewer", as: "viewer", path: "/v1/deliveries/{dead}/attempts"},
 	{id: "retryNow", name: "at a disabled endpoint", path: "/v1/deliveries/{waits}/retry-now"},
 	{id: "retryNow", name: "one that is dead", path: "/v1/deliveries/{dead}/retry-now", status: 409},
 	{id: "skip", name: "one that is dead", path: "/v1/deliveries/{dead}/skip", status: 409},

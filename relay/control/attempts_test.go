@@ -54,7 +54,13 @@ func TestAttemptsAreSeen(t *testing.T) {
 			t.Errorf("%s sees the delivery %d %s", who, a.code, a.body)
 		}
 	}
-	if trail := g.call("vera", "GET", "/v1/audit", "").body; strings.Count(trail, `"call":"GET /v1/deliveries/{id}"`) != 3 { // those that were seen, and the one that was not there
+	for who, code := range map[string]int{"vera": 200, "otto": 200, "pia": 200, "bea": 404} {
+		a := g.call(who, "GET", "/v1/deliveries/"+deadOf(t, g)+"/attempts", "")
+		if a.code != code || strings.Contains(a.body, theirs) || strings.Contains(a.body, `"body":`) || code == 200 && !strings.Contains(a.body, `"code":404`) {
+			t.Errorf("%s sees the attempts %d %s", who, a.code, a.body)
+		}
+	}
+	if trail := g.call("vera", "GET", "/v1/audit", "").body; strings.Count(trail, `"call":"GET /v1/deliveries/{id}"`) != 3 || strings.Contains(trail, "/attempts") { // those that were seen, and the one that was not there
 		t.Errorf("the trail says %s", trail)
 	}
 	for _, r := range g.server.routes() {

@@ -76,6 +76,7 @@ func TestScopes(t *testing.T) {
 		"POST /v1/endpoints/{id}/ping":               {"/v1/endpoints/nobody/ping", "", 404, operators, 404, 404},
 		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead&endpoint=OF-PARTNER", "", 200, everybody, 200, 404},
 		"GET /v1/deliveries/{id}":                    {"/v1/deliveries/evt_1@main", "", 404, operators, 404, 404},
+		"GET /v1/deliveries/{id}/attempts":           {"/v1/deliveries/evt_1@main/attempts", "", 404, everybody, 404, 404},
 		"POST /v1/deliveries/{id}/retry-now":         {"/v1/deliveries/evt_1@main/retry-now", "", 404, operators, 404, 404},
 		"POST /v1/deliveries/{id}/skip":              {"/v1/deliveries/evt_1@main/skip", "", 404, operators, 403, 403},
 		"POST /v1/deliveries/{id}/cancel":            {"/v1/deliveries/evt_1@main/cancel", `{"because":"r"}`, 404, operators, 403, 403},

@@ -18,6 +18,7 @@ func (s *Server) deliveryRoutes() []Route {
 	return []Route{
 		{"GET /v1/deliveries", Viewer, true, s.deliveries},
 		{"GET /v1/deliveries/{id}", Operator, true, s.delivery},
+		{"GET /v1/deliveries/{id}/attempts", Viewer, true, s.deliveryAttempts},
 		{"POST /v1/deliveries/{id}/redeliver", Operator, true, s.redeliver},
 		{"POST /v1/deliveries/{id}/retry-now", Operator, true, s.retryNow},
 		{"POST /v1/deliveries/{id}/skip", Operator, false, s.skip},
@@ -122,21 +123,33 @@ func timesOf(req *http.Request) (since, until time.Time, err error) {
 
 // delivery shows all of one, with its body.
 func (s *Server) delivery(req *http.Request, t Token) (any, error) {
+	return s.showDelivery(req, t, t)
+}
+
+// deliveryAttempts shows one without what is kept sealed: its body, and what its partner answered.
+func (s *Server) deliveryAttempts(req *http.Request, t Token) (any, error) {
+	v, err := s.showDelivery(req, t, Token{Scope: Viewer})
+	v.Body, v.Rendered = "", false
+	return v, err
+}
+
+// showDelivery shows one of those that t may see, with the answers that as is shown.
+func (s *Server) showDelivery(req *http.Request, t, as Token) (v api.DeliveryDetail, err error) {
 	id := req.PathValue("id")
 	if err := s.ownDelivery(t, id); err != nil {
-		return nil, err
+		return v, err
 	}
 	d, err := s.o.Relay.Delivery(id)
 	if err != nil {
-		return nil, err
+		return v, err
 	}
 	s.note(d.Looked)
 	s.concernsLane(req, d.Lane)
-	v := api.DeliveryDetail{
+	v = api.DeliveryDetail{
 		Object: "delivery", Delivery: s.viewDelivery(&d.DeliveryView), Body: string(d.Body), Rendered: d.Rendered, Endings: each(d.Endings, viewOutcome),
 	}
-	if v.Tries, _, err = s.attempts(t, d.Endpoint, d.Lane, d.Sequence, d.Endings); err != nil {
-		return nil, err
+	if v.Tries, _, err = s.attempts(as, d.Endpoint, d.Lane, d.Sequence, d.Endings); err != nil {
+		return v, err
 	}
 	if w := d.Withheld; w != nil {
 		w.Subject = s.o.Relay.ShownLane(w.Subject)

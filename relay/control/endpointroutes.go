@@ -30,6 +30,8 @@ func (s *Server) detail(now *registry.Snapshot, id string) (v api.EndpointDetail
 	}
 	v.Disabled, v.Owed, v.Dead = now.Disabled(id), s.o.Outbox.Owed(id), s.o.Outbox.Dead(id)
 	v.Paused = viewPause(now.Paused(id))
+	is := s.o.Dispatcher.Standing(id)
+	v.Breaker, v.BreakerOpened, v.FailingSince, v.OldestDue = is.Breaker, is.BreakerOpened, is.FailingSince, is.OldestDue
 	return v, true
 }
 

@@ -60,7 +60,7 @@ func viewWithheld(w *outbox.Withheld) api.Withheld {
 func viewEndpoint(e *dispatch.EndpointView) api.Endpoint {
 	return api.Endpoint{
 		Object: e.Object, ID: e.ID, Partner: e.Partner, URL: e.URL, Format: e.Format, Owed: e.Owed, Dead: e.Dead, Disabled: e.Disabled, Paused: viewPause(e.Paused),
-		Orphaned: e.Orphaned, Withheld: e.Withheld, Breaker: e.Breaker, BreakerOpened: e.BreakerOpened, FailingSince: e.FailingSince,
+		Orphaned: e.Orphaned, Withheld: e.Withheld, Breaker: e.Breaker, BreakerOpened: e.BreakerOpened, FailingSince: e.FailingSince, OldestDue: e.OldestDue,
 	}
 }
 

@@ -81,6 +81,19 @@ type EndpointView struct {
 	Breaker       string    `json:"breaker,omitempty"`          // closed, half_open or open
 	BreakerOpened time.Time `json:"breaker_opened_at,omitzero"` // of one that is not closed
 	FailingSince  time.Time `json:"failing_since,omitzero"`     // nothing has been accepted since
+	OldestDue     time.Time `json:"oldest_due_at,omitzero"`     // since when its earliest due delivery has been due
+}
+
+// Standing is how an endpoint does at this moment: what EndpointView has of its breaker, its health
+// and its oldest delivery.
+func (d *Dispatcher) Standing(endpoint string) (v EndpointView) {
+	if s := d.sender(endpoint); s != nil {
+		s.view(&v)
+	}
+	if at := d.o.Outbox.OldestDue(endpoint); !at.IsZero() {
+		v.OldestDue = at.UTC()
+	}
+	return v
 }
 
 // view shows how the endpoint does.
@@ -120,9 +133,8 @@ func (d *Dispatcher) Endpoints() []EndpointView {
 				Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: d.o.Outbox.Owed(e.ID), Dead: d.o.Outbox.Dead(e.ID),
 				Disabled: now.Disabled(e.ID), Paused: now.Paused(e.ID),
 			}
-			if s := d.sender(e.ID); s != nil {
-				s.view(&v)
-			}
+			is := d.Standing(e.ID)
+			v.Breaker, v.BreakerOpened, v.FailingSince, v.OldestDue = is.Breaker, is.BreakerOpened, is.FailingSince, is.OldestDue
 			list = append(list, v)
 		}
 	}

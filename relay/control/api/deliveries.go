@@ -75,6 +75,7 @@ type Endpoint struct {
 	Breaker       string    `json:"breaker,omitempty" enum:"closed,half_open,open" doc:"open: it fails for everybody and is only probed; its deliveries wait. half_open: it answers again and gets more and more."`
 	BreakerOpened time.Time `json:"breaker_opened_at,omitzero" doc:"Of a breaker that is not closed."`
 	FailingSince  time.Time `json:"failing_since,omitzero" doc:"Nothing was accepted since."`
+	OldestDue     time.Time `json:"oldest_due_at,omitzero" doc:"Since when its earliest due delivery has been due; none: nothing is due."`
 }
 
 // Pause is who had an endpoint paused, and when.

@@ -33,6 +33,11 @@ var steerCalls = []Call{
 		Reads: true, Answer: DeliveryDetail{}, Refuses: []Refusal{notFound},
 	},
 	{
+		Pattern: "GET /v1/deliveries/{id}/attempts", ID: "deliveryAttempts", Summary: "Show how one delivery stands, its attempts and its endings",
+		About:  "All that GET /v1/deliveries/{id} shows but the body, and the text of what the partner answered: of that its length and type.",
+		Answer: DeliveryDetail{}, Refuses: []Refusal{notFound},
+	},
+	{
 		Pattern: "POST /v1/deliveries/{id}/retry-now", ID: "retryNow", Summary: "Retry a delivery now, whatever its schedule says, or the one before it",
 		About: "What it has failed so far still counts. While it is being tried nothing is changed.", Answer: Hurried{}, Refuses: []Refusal{notFound, isDead, isDelivered, isCancelled},
 	},

@@ -111,7 +111,13 @@ type EndpointDetail struct {
 	Dead         int64      `json:"dead"`
 	Version      uint64     `json:"version,omitempty" doc:"For what was created through the API: the number of its last change."`
 	ChangedAt    time.Time  `json:"changed_at,omitzero"`
-	Key          string     `json:"key,omitempty" doc:"In the answer that made it, and never again."`
+
+	Breaker       string    `json:"breaker,omitempty" enum:"closed,half_open,open" doc:"As in the list of endpoints."`
+	BreakerOpened time.Time `json:"breaker_opened_at,omitzero" doc:"Of a breaker that is not closed."`
+	FailingSince  time.Time `json:"failing_since,omitzero" doc:"Nothing was accepted since."`
+	OldestDue     time.Time `json:"oldest_due_at,omitzero" doc:"Since when its earliest due delivery has been due; none: nothing is due."`
+
+	Key string `json:"key,omitempty" doc:"In the answer that made it, and never again."`
 }
 
 // Removed is what came of a removal, or would come of it.

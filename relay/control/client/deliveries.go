@@ -33,6 +33,12 @@ func (c *Client) Delivery(ctx context.Context, id string) (api.DeliveryDetail, e
 	return do[api.DeliveryDetail](ctx, c, call{method: http.MethodGet, path: at("/v1/deliveries/{id}", id)})
 }
 
+// DeliveryAttempts shows one delivery with its attempts, without its body and the text of what the
+// partner answered.
+func (c *Client) DeliveryAttempts(ctx context.Context, id string) (api.DeliveryDetail, error) {
+	return do[api.DeliveryDetail](ctx, c, call{method: http.MethodGet, path: at("/v1/deliveries/{id}/attempts", id)})
+}
+
 // RetryNow has a delivery tried now, or what goes before it.
 func (c *Client) RetryNow(ctx context.Context, id string) (api.Hurried, error) {
 	return do[api.Hurried](ctx, c, call{method: http.MethodPost, path: at("/v1/deliveries/{id}/retry-now", id)})
