@@ -142,6 +142,7 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started int64, 
 	now := elapsed()
 	ours(ctx.Conn()).answered(v.taken(), now)
 	to.callbacks[v].Inc()
+	to.seen(v, in.o.Now())
 	in.m.latency.Observe(time.Duration(now - started).Seconds())
 	if !v.taken() || v == quarantined {
 		in.logRefused(ctx, src, to, r)

@@ -54,7 +54,7 @@ var bodyCalls = []Call{
 	},
 	{
 		Pattern: "POST /v1/quarantine/{id}/discard", ID: "discard", Summary: "Take a body or a record out for good",
-		About: "Of a body nothing stays but the entry in the audit trail; a record is kept and never applied.", Answer: Discarded{}, Refuses: []Refusal{notFound, journalFull},
+		About: "Of a body nothing stays but the entry in the audit trail; a record is kept and never applied.", Ask: DiscardAsk{}, MayAsk: true, Answer: Discarded{}, Refuses: []Refusal{notFound, journalFull},
 	},
 	{
 		Pattern: "POST /v1/quarantine/{id}/take-back", ID: "takeBack", Summary: "Take a record back that was released to the wrong subject; it waits again",
