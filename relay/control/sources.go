@@ -3,12 +3,12 @@ package control
 import (
 	"errors"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
 	"countersign/kyc"
 	"countersign/relay/control/api"
+	"countersign/relay/registry"
 )
 
 // ErrNoSource says that there is no source of a name.
@@ -16,8 +16,6 @@ var ErrNoSource = errors.New("there is no such source in this gateway's config")
 
 // ErrStream says that nobody posts callbacks to a source.
 var ErrStream = errors.New("nobody posts callbacks to this source: its stream is followed")
-
-var sourceName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
 // Explained is what a source would make of a callback.
 type Explained struct {
@@ -69,10 +67,10 @@ var otherProcess = &problem{http.StatusConflict, "conflict", "role", "this proce
 // explain says what a source would make of a callback that somebody has captured.
 func (s *Server) explain(req *http.Request, _ Token) (any, error) {
 	name := req.PathValue("name")
-	switch {
-	case !sourceName.MatchString(name):
-		return nil, bad("name", "name is no name of a source: 1 to 64 of a-z, 0-9 and -")
-	case s.o.Explain == nil:
+	if m := registry.CheckName(name); m != nil {
+		return nil, bad("name", "name "+m.What)
+	}
+	if s.o.Explain == nil {
 		return nil, otherProcess
 	}
 	var ask api.ExplainAsk
