@@ -36,8 +36,8 @@
 //   - Colours, spaces and tables come from assets/style.css. No inline style or script works: the
 //     policy forbids them. A drawing is an SVG with classes (plot.go).
 //
-// Text of providers, partners and operators reaches a page through html/template only; nothing is
-// marked as safe HTML but what plot.go draws of numbers.
+// Text of providers, partners and operators reaches a page through html/template only, and nothing
+// is marked as safe HTML.
 package console
 
 import (

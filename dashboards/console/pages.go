@@ -22,10 +22,18 @@ type page struct {
 	do      func(*visit) (answer, error) // makes it
 }
 
+// belongs are the pages that are not in the navigation, and which of it they belong to.
+var belongs = map[string]string{"/console/person": "/console/persons", "/console/decide": "/console/persons"}
+
 // pages is the table of them, in the order of the navigation.
 func pages() []page {
 	return []page{
 		{"GET /console/now", "Now", api.Viewer, false, 5 * time.Second, now},
+		{"GET /console/persons", "Persons", api.Viewer, true, 0, persons},
+		{"GET /console/person", "", api.Viewer, true, 0, person},
+		{"GET /console/decide", "", api.Operator, false, 0, foresee},
+		{"POST /console/decide", "", api.Operator, false, 0, decide},
+		{"GET /console/find", "Find", api.Viewer, false, 0, find},
 	}
 }
 
@@ -200,6 +208,9 @@ func (c *Console) fail(w http.ResponseWriter, req *http.Request, s *session, err
 func (c *Console) refuse(w http.ResponseWriter, _ *http.Request, status int, why string) {
 	c.render(w, status, "error", &frame{Title: http.StatusText(status), View: why})
 }
+
+// badForm is a request that no form of ours makes.
+var badForm = &client.Error{Status: http.StatusBadRequest, Text: "Something that the form has is missing. Go back and choose again."}
 
 // statusOf is the status of a page that shows an error.
 func statusOf(err error) int {

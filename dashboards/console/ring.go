@@ -29,12 +29,20 @@ type reading struct {
 type measure struct {
 	name   string
 	family string
-	keep   map[string][]string // only what has one of these values; nil: all
-	drop   map[string][]string // but for these
-	most   bool                // the largest of them, in place of their sum
-	by     string              // also apart by this label
-	above  bool                // how many of them are above zero
+	keep   map[string][]string                 // only what has one of these values; nil: all
+	drop   map[string][]string                 // but for these
+	most   bool                                // the largest of them, in place of their sum
+	by     string                              // also apart by this label
+	counts func(v float64, now time.Time) bool // how many of them are so, in place of their sum
 }
+
+// soon is how long before its end a key or a certificate is shown as about to end.
+const soon = 14 * 24 * time.Hour
+
+func isOn(v float64, _ time.Time) bool     { return v > 0 }
+func isOpen(v float64, _ time.Time) bool   { return v > 1 } // of a breaker: half-open is 1
+func ends(v float64, now time.Time) bool   { return v > 0 && v < float64(now.Add(soon).Unix()) }
+func verdict(v string) map[string][]string { return map[string][]string{"verdict": {v}} }
 
 var (
 	taken    = []string{"accepted", "ignored", "quarantined", "handshake"}
@@ -53,6 +61,22 @@ var (
 		{name: "disk_free", family: "countersign_store_disk_free_bytes"},
 		{name: "kafka", family: "countersign_forward_lag_records", by: "topic"},
 		{name: "kafka_age", family: "countersign_forward_lag_seconds", most: true},
+		{name: "held", family: "countersign_relay_updates_total", keep: verdict("held")},
+		{name: "parked", family: "countersign_relay_updates_total", keep: verdict("parked")},
+		{name: "withheld_age", family: "countersign_outbox_oldest_withheld_rejection_seconds", most: true},
+		{name: "quarantine", family: "countersign_journal_quarantine_items"},
+		{name: "questions", family: "countersign_journal_open_questions"},
+		{name: "unrouted", family: "countersign_relay_unrouted_records"},
+		{name: "contested", family: "countersign_relay_contested_refs"},
+		{name: "set_aside", family: "countersign_relay_subjects_set_aside"},
+		{name: "dead", family: "countersign_outbox_dead_deliveries"},
+		{name: "disabled", family: "countersign_relay_endpoint_disabled", counts: isOn},
+		{name: "paused", family: "countersign_relay_endpoint_paused", counts: isOn},
+		{name: "breakers", family: "countersign_relay_endpoint_breaker", counts: isOpen},
+		{name: "keys", family: "countersign_relay_key_expires_timestamp_seconds", counts: ends},
+		{name: "certificates", family: "countersign_relay_client_certificate_expires_timestamp_seconds", counts: ends},
+		{name: "own_certificate", family: "countersign_ingest_certificate_expires_timestamp_seconds", counts: ends},
+		{name: "full", family: "countersign_store_full", counts: isOn},
 	}
 )
 
@@ -165,9 +189,9 @@ func (now *reading) take(m *measure, f *dto.MetricFamily) {
 		}
 		v := value(one)
 		switch {
-		case m.above && v > 0:
+		case m.counts != nil && m.counts(v, now.at):
 			sum++
-		case m.above:
+		case m.counts != nil:
 		case m.most:
 			sum = max(sum, v)
 		default:

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"countersign/relay/control/api"
 )
 
 // functions are what templates may call.
@@ -25,6 +27,14 @@ func (c *Console) functions() template.FuncMap {
 		"query": query,
 		"list":  func(all ...any) []any { return all },
 		"join":  strings.Join,
+
+		"reasons": reasons,
+		"meaning": meaning,
+		"waits":   waits,
+		"person":  func(partner, id string, livemode bool) string { return personPath(partner, id, livemode) },
+
+		"title":     func(u api.Update) string { _, title := titleOf(&u); return title },
+		"toldTitle": func(d *api.Outcome) string { return toldTitle(d) },
 	}
 }
 

@@ -153,6 +153,8 @@ var story = []step{
 	{id: "removePartner", name: "what would stay owed", path: "/v1/partners/gamma?dry_run=true"},
 	{id: "makeToken", name: "for a dashboard", as: "admin", path: "/v1/tokens/dashboard", ask: `{"scope":"viewer","expires_at":"2099-01-01T00:00:00Z"}`},
 	{id: "makeToken", name: "by an operator", path: "/v1/tokens/mine", ask: `{"scope":"admin"}`, status: 403},
+	{id: "listSubjects", name: "of a partner, the first two", as: "viewer", path: "/v1/subjects?partner=acme&limit=2"},
+	{id: "listSubjects", name: "a status that there is not", as: "viewer", path: "/v1/subjects?status=fine", status: 400},
 	{id: "whoami", name: "an operator", path: "/v1/whoami"},
 	{id: "whoami", name: "a partner", as: "partner", path: "/v1/whoami"},
 	{id: "listTokens", name: "the first two", as: "admin", path: "/v1/tokens?limit=2"},

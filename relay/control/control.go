@@ -201,6 +201,7 @@ func (s *Server) routes() []Route {
 	}
 	rs = append(
 		rs,
+		Route{"GET /v1/subjects", Viewer, true, s.persons},
 		Route{"GET /v1/subjects/{partner}/{id}", Viewer, false, s.subject},
 		Route{"GET /v1/subjects/{partner}/{id}/export", Operator, false, s.export},
 		Route{"POST /v1/subjects/{partner}/{id}/erase", Operator, false, s.erase},

@@ -58,6 +58,7 @@ func TestScopes(t *testing.T) {
 		"GET /v1/tokens":                             {"/v1/tokens", "", 200, operators, 403, 403},
 		"POST /v1/tokens/{name}":                     {"/v1/tokens/new", `{"scope":"nothing"}`, 400, operators, 403, 403},
 		"POST /v1/tokens/{name}/revoke":              {"/v1/tokens/otto/revoke", "", 409, operators, 403, 403},
+		"GET /v1/subjects":                           {"/v1/subjects?partner=PARTNER", "", 200, everybody, 200, 403},
 		"GET /v1/subjects/{partner}/{id}":            {"/v1/subjects/PARTNER/ann?livemode=true", "", 200, everybody, 403, 403},
 		"GET /v1/subjects/{partner}/{id}/export":     {"/v1/subjects/PARTNER/ann/export?livemode=true", "", 200, operators, 403, 403},
 		"POST /v1/subjects/{partner}/{id}/erase":     {"/v1/subjects/PARTNER/ann/erase?livemode=true", `{"because":"r","dry_run":true}`, 200, operators, 403, 403},

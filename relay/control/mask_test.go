@@ -35,6 +35,9 @@ func TestViewerSeesNoURL(t *testing.T) {
 			continue
 		}
 		path = strings.NewReplacer("{partner}", "acme", "partners/{id}", "partners/acme", "endpoints/{id}", "endpoints/cloudevents", "replays/{id}", "replays/"+replay, "{id}", "bad").Replace(path) + "?livemode=true&status=dead&q=ann&partner=acme&source=sumsub-eu&older=1h"
+		if r.Pattern == "GET /v1/subjects" { // a person is not dead, as a delivery is
+			path = strings.Replace(path, "&status=dead", "", 1)
+		}
 		a := g.call("vera", "GET", path, "")
 		if a.code != 200 && r.Pattern != "GET /v1/subjects/{partner}/{id}/erasure" || strings.Contains(a.body, g.partner.URL+"/cloudevents") {
 			t.Errorf("%s: %d %s", path, a.code, a.body)

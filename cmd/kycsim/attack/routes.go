@@ -65,6 +65,7 @@ func Routes() []Route {
 		{"POST /v1/reload", "/v1/reload", `{"dry_run":true}`, "oa"},
 		{"GET /v1/compact", "/v1/compact", "", "voa"},
 		{"POST /v1/compact", "/v1/compact", `{"dry_run":true}`, "oa"},
+		{"GET /v1/subjects", "/v1/subjects?partner=acme", "", "voap"},
 		{"GET /v1/subjects/{partner}/{id}", "/v1/subjects/acme/ann", "", "voa"},
 		{"GET /v1/subjects/{partner}/{id}/export", "/v1/subjects/acme/ann/export", "", "oa"},
 		{"POST /v1/subjects/{partner}/{id}/erase", "/v1/subjects/acme/ann/erase", `{"because":"r","dry_run":true}`, "oa"},

@@ -11,7 +11,7 @@
     say("Live.");
     for (const [name, html] of Object.entries(JSON.parse(e.data))) {
       const part = document.querySelector('[data-live="' + CSS.escape(name) + '"]');
-      if (part && !part.contains(document.activeElement)) part.innerHTML = html;
+      if (part && !part.contains(document.activeElement) && !part.querySelector("details[open]")) part.innerHTML = html; // else somebody reads it
     }
   };
   source.addEventListener("ended", () => { source.close(); say("The session has ended: reload the page."); });

@@ -85,6 +85,17 @@ var bodyCalls = []Call{
 // subjectCalls are about persons and businesses, and what is asked of them.
 var subjectCalls = []Call{
 	{
+		Pattern: "GET /v1/subjects", ID: "listSubjects", Summary: "List persons and businesses, and where they stand, by partner and id",
+		About: "A page looks at 2,000 of them at most: with a filter it may have fewer entries than limit, or none, and yet have a next one.",
+		Params: pages(
+			Param{Name: "partner", Kind: "string", Max: 256, About: "Of this partner only. A partner's token lists its own."}, livemodeParam,
+			Param{Name: "begins", Kind: "string", Max: 256, About: "Whose ids begin so; the partner has to be named."},
+			Param{Name: "status", Kind: "string", Enum: []string{"not_started", "pending", "in_review", "approved", "rejected", "expired", "suspended"}, About: "Who stands so."},
+			Param{Name: "held", Kind: "boolean", Default: false, About: "Only those with a sanctions or PEP match that nobody has released."},
+		),
+		Answer: List[ListedSubject]{}, Refuses: []Refusal{otherPartner},
+	},
+	{
 		Pattern: "GET /v1/subjects/{partner}/{id}", ID: "subject", Summary: "Show who told us what of a person, what we made of it, and whom we told, the newest first",
 		About:  "Each page says where the person stands, and what is owed of it; records and ends of deliveries are counted together. With at, all of it is as it was known and told at that instant.",
 		Params: pages(livemodeParam, Param{Name: "at", Kind: "string", Format: "date-time", About: "An instant of the past."}), Answer: Subject{}, Refuses: []Refusal{notFound},

@@ -23,6 +23,23 @@ type Subject struct {
 	Next       string       `json:"next,omitempty" doc:"Where there is more: the cursor that the next page is asked for with."`
 }
 
+// ListedSubject is one person in a list: where they stand.
+type ListedSubject struct {
+	Partner           string    `json:"partner"`
+	ID                string    `json:"id"`
+	Livemode          bool      `json:"livemode"`
+	Status            string    `json:"status,omitempty" doc:"Left out of one that is set aside."`
+	Reasons           []Reason  `json:"reasons,omitempty"`
+	Terminal          bool      `json:"terminal"`
+	NeedsConfirmation bool      `json:"needs_confirmation"`
+	ClaimedStatus     string    `json:"claimed_status,omitempty"`
+	ExpiresAt         time.Time `json:"expires_at,omitzero"`
+	ChangedAt         time.Time `json:"changed_at,omitzero" doc:"When the status was decided last."`
+	Sequence          uint64    `json:"sequence" doc:"Of the last change."`
+	Held              int       `json:"held,omitempty" doc:"Sanctions and PEP matches that only an operator releases, and nobody has."`
+	SetAside          bool      `json:"set_aside,omitempty" doc:"Something of it is damaged: nobody knows where it stands."`
+}
+
 // At says of what instant a subject is shown, and how that is known.
 type At struct {
 	At        time.Time `json:"at"`

@@ -10,6 +10,22 @@ import (
 	"countersign/relay/control/api"
 )
 
+// Subjects is which persons are asked for; what is empty has no bound.
+type Subjects struct {
+	Partner  string // a partner's token needs none
+	Livemode *bool  // nil: as the gateway's mode
+	Begins   string // with Partner: whose ids begin so
+	Status   string
+	Held     bool // only those with a sanctions or PEP match that nobody has released
+}
+
+// ListSubjects lists persons. A page may have fewer entries than its limit, or none, and go on.
+func (c *Client) ListSubjects(ctx context.Context, p Page, s Subjects) (api.List[api.ListedSubject], error) {
+	q := mode(s.Livemode, "partner", s.Partner, "begins", s.Begins, "status", s.Status, "held", word(s.Held))
+	maps.Copy(q, p.query())
+	return do[api.List[api.ListedSubject]](ctx, c, call{method: http.MethodGet, path: "/v1/subjects", query: q})
+}
+
 // Subject is who told us what of a person, what we made of it, and whom we told: a page of it, the
 // newest first. At an instant, all of it is as it was then; zero is now. Livemode nil is the
 // gateway's own mode.
