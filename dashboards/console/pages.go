@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -23,18 +24,31 @@ type page struct {
 }
 
 // belongs are the pages that are not in the navigation, and which of it they belong to.
-var belongs = map[string]string{"/console/person": "/console/persons", "/console/decide": "/console/persons"}
+var belongs = map[string]string{
+	"/console/person": "/console/persons", "/console/decide": "/console/persons",
+	"/console/unrouted": "/console/quarantine", "/console/refs": "/console/quarantine", "/console/questions": "/console/quarantine", "/console/withheld": "/console/quarantine",
+	"/console/source": "/console/sources",
+}
+
+// home is the page of the navigation that a page belongs to: pages below it need no row in belongs.
+func home(path string) string {
+	if at := belongs[path]; at != "" {
+		return at
+	}
+	base, _, _ := strings.Cut(strings.TrimPrefix(path, "/console/"), "/")
+	return cmp.Or(belongs["/console/"+base], "/console/"+base)
+}
 
 // pages is the table of them, in the order of the navigation.
 func pages() []page {
-	return []page{
+	return slices.Concat([]page{
 		{"GET /console/now", "Now", api.Viewer, false, 5 * time.Second, now},
 		{"GET /console/persons", "Persons", api.Viewer, true, 0, persons},
 		{"GET /console/person", "", api.Viewer, true, 0, person},
 		{"GET /console/decide", "", api.Operator, false, 0, foresee},
 		{"POST /console/decide", "", api.Operator, false, 0, decide},
 		{"GET /console/find", "Find", api.Viewer, false, 0, find},
-	}
+	}, reviewPages(), sourcePages(), verifyPages(), auditPages())
 }
 
 // visit is one request of somebody who is signed in.
