@@ -13,7 +13,7 @@ COMPACTIONS ?= 60
 FLIPS    ?= 2000
 OTHERS   ?= 50
 
-.PHONY: attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists replay chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: test-browser attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists replay chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -93,6 +93,9 @@ diskfull: build ## a small disk filled four ways under load: it recovers by itse
 diskfull-control: build ## the same with a gateway that counts nothing and keeps nothing: must get stuck
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_nocount -o $(BIN)/countersign-nocount ./cmd/countersign
 	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign-nocount --scenario backlog,ballast --settle 10s --dir $$dir/full --expect-failure && rm -rf $$dir
+
+test-browser: ## the console in a real Chromium: every page judged by axe-core; pictures go to SHOTS=dir
+	$(GO) -C dashboards/browser test -count=1 -timeout 10m ./... $(if $(SHOTS),-shots $(abspath $(SHOTS)))
 
 lists: ## how long lists, one delivery and a search take with a million people; a quarter of an hour, and some GB in TMPDIR
 	$(GO) test -count=1 -timeout 1h -run 'TestLists$$' ./relay/control -lists 1000000

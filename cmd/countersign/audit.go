@@ -9,23 +9,23 @@ import (
 )
 
 type auditCommand struct {
-	List   auditListCommand   `cmd:"" default:"withargs" help:"List who changed what, or looked at what is sealed."`
-	Verify auditVerifyCommand `cmd:"" help:"Verify that nothing of the trail was changed, removed, inserted or moved."`
+	List   auditListCommand   `cmd:"" default:"withargs" help:"List who changed what, or read sealed data."`
+	Verify auditVerifyCommand `cmd:"" help:"Verify that no entry of the trail was changed, removed, inserted or moved."`
 }
 
 type auditListCommand struct {
 	gatewayFlags
 	jsonFlag
 	pageFlags
-	Since   string `help:"From this instant or day on, such as 2026-11-30 or 2026-11-30T08:00:00Z."`
-	Until   string `help:"Before this instant or day."`
-	Actor   string `help:"Of the token with this name only."`
-	Subject string `help:"About this person only: PARTNER/ID."`
-	Call    string `help:"Of calls whose pattern has this in it, such as decisions or \"POST /v1/tokens\"."`
-	OK      bool   `name:"ok" help:"Only what was done." xor:"outcome"`
-	Refused bool   `help:"Only what was refused, or failed." xor:"outcome"`
-	Begun   bool   `help:"Also that a call began to change something, where it is said what came of it."`
-	NDJSON  bool   `name:"ndjson" help:"Print all of it, the oldest first, one JSON object a line; the last line is the head."`
+	Since   string `help:"Only from this time or day on, such as 2026-11-30 or 2026-11-30T08:00:00Z."`
+	Until   string `help:"Only before this time or day."`
+	Actor   string `help:"Only the token with this name."`
+	Subject string `help:"Only this person: PARTNER/ID."`
+	Call    string `help:"Only calls whose pattern contains this, such as decisions or \"POST /v1/tokens\"."`
+	OK      bool   `name:"ok" help:"Only successful calls." xor:"outcome"`
+	Refused bool   `help:"Only refused or failed calls." xor:"outcome"`
+	Begun   bool   `help:"Also show that a change began, where its result is shown too."`
+	NDJSON  bool   `name:"ndjson" help:"Print the whole trail, oldest first, one JSON object per line; the last line is the head."`
 }
 
 func (cmd *auditListCommand) span() client.Span {

@@ -15,8 +15,8 @@ import (
 type auditVerifyCommand struct {
 	gatewayFlags
 	jsonFlag
-	File string `help:"Verify the trail in this database that no gateway has open, in this data directory, or in this backup, in place of a running gateway's." type:"path"`
-	Head string `help:"A head that was noted earlier, as NUMBER:HASH: prove that it is still a part of the chain."`
+	File string `help:"Verify the trail in this database file, data directory or backup (no gateway has it open) instead of a running gateway's." type:"path"`
+	Head string `help:"A head that you noted earlier, as NUMBER:HASH: verify that it is still part of the chain."`
 }
 
 // Run verifies the chain. It fails (exit 1) where anything is not as it was written, or the head is
@@ -129,7 +129,7 @@ func (cmd *auditVerifyCommand) tell(c *console, v *api.AuditVerification) {
 		}
 	}
 	if v.OK {
-		c.printf("nothing was changed, removed, inserted or moved\n")
+		c.printf("verified: nothing was changed, removed, inserted or moved\n")
 	}
 	c.printf("head: %s\n", v.Head.Head)
 }

@@ -46,7 +46,7 @@ func walkNotTold(w *walk) {
 	w.still("deliveries --partner acme --subject sven", "retrying")
 	w.run(exitYes, "trigger sumsub-eu rejected_retry --subject sven", "200 ok")
 	ids = firsts(w.until("deliveries --partner acme --subject sven", "after evt_"))
-	w.run(exitYes, "deliveries skip "+ids[0], ids[0]+" is dead (skipped), and what waited behind it goes on")
+	w.run(exitYes, "deliveries skip "+ids[0], ids[0]+" is dead-lettered (skipped), and the deliveries behind it continue")
 	w.run(exitNo, `deliveries cancel `+ids[1]+` --because "a test person"`, "it tells of a rejection or suspension")
 	w.run(exitYes, `deliveries cancel `+ids[1]+` --because "a test person, ticket 4815" --force`, ids[1]+" is cancelled: it is never sent; tell the partner")
 	w.until("deliveries --status cancelled", "cancelled", ids[1])

@@ -18,9 +18,9 @@ func walkGivenUp(w *walk) {
 	w.run(exitUsage, "endpoints give-up acme-main", "--dry-run")
 	w.run(exitNo, "endpoints give-up acme-new --yes", "what it owes is sent; remove it from the config first")
 	w.run(exitUnknown, "endpoints give-up acme-none --yes", "not found")
-	w.run(exitYes, "endpoints give-up acme-main --dry-run", "owed to acme-main: 1, of which rejections or suspensions: 1", "acme/pete (test)")
-	w.run(exitYes, "endpoints give-up acme-main --yes", "given up of what acme-main was owed: 1; it is kept among the dead")
-	w.run(exitYes, "endpoints give-up acme-main --yes", "acme-main was owed: 0;")
+	w.run(exitYes, "endpoints give-up acme-main --dry-run", "pending for acme-main: 1, of which rejections or suspensions: 1", "acme/pete (test)")
+	w.run(exitYes, "endpoints give-up acme-main --yes", "dead-lettered for acme-main: 1; they are kept")
+	w.run(exitYes, "endpoints give-up acme-main --yes", "dead-lettered for acme-main: 0;")
 	w.run(exitYes, "deliveries --dead --endpoint acme-main", "given_up")
 	w.until("endpoints", "acme-main", "orphaned: not served")
 	var id string

@@ -245,7 +245,7 @@ func walkPolicy(w *walk) {
 	w.edit("[identity_verification]", "[identity_verification, address_verification]")
 	w.run(exitYes, "trigger sumsub-eu approved --subject olga", "200 ok")
 	w.until("subject acme olga", "acme/olga  ")
-	w.run(exitYes, "policy show acme", "version 2: 1 of 2 subjects are folded under an older one; 1 become ")
+	w.run(exitYes, "policy show acme", "version 2: 1 of 2 subjects are evaluated under an older one; 1 become ")
 	w.run(exitNo, "policy apply acme", "nothing was done: add --yes")
 	w.until("subject acme niaj", "acme/niaj  approved")
 	w.run(exitYes, "policy apply acme --yes", "applied")

@@ -185,7 +185,7 @@ func walkGone(w *walk) {
 	w.until("endpoints", "1     1     disabled")
 	dead := w.run(exitYes, "deliveries --dead --endpoint acme-main", "http_410", "kyc.status.pending")
 	w.desk.answer(http.StatusOK)
-	w.run(exitYes, "endpoints resume acme-main", "is enabled: what it is owed goes out now; what was answered 410 is among the dead")
+	w.run(exitYes, "endpoints resume acme-main", "is enabled: its pending deliveries are sent now; those answered 410 are dead-lettered")
 	w.told("carl", "kyc.status.approved")
 	w.run(exitYes, "redeliver "+firsts(dead)[0], "is owed again")
 	w.told("barb", "kyc.status.pending")

@@ -8,14 +8,14 @@ type checkCommand struct {
 	configFlag
 	jsonFlag
 	File       string   `help:"Check a database file in place of a config." type:"path"`
-	Mend       string   `help:"With --file: make a new file here of what can be read, if something is damaged. The file itself is not changed." type:"path"`
-	Answers    bool     `hidden:"" help:"With --file: for the program itself, a line of JSON for each step."`
-	Against    string   `help:"Say what this config would refuse or orphan upon the data directory, or the backup, here. Nothing is changed." type:"path"`
+	Mend       string   `help:"With --file: if something is damaged, write what can be read to this new file. The original is not changed." type:"path"`
+	Answers    bool     `hidden:"" help:"With --file: print a line of JSON for each step (used by the program itself)."`
+	Against    string   `help:"Check this config against a data directory or a backup: what it would refuse or orphan. Nothing is changed." type:"path"`
 	Explain    bool     `help:"Print every key of the config, its default and its meaning."`
-	Role       string   `help:"What the process will do, as with serve." enum:"all,ingest,relay" default:"all"`
-	Passed     []string `help:"Sockets that a service manager passes to the start, and holds until then: callbacks, control." enum:"callbacks,control"`
-	ConfigOnly bool     `help:"Judge the file alone, as where it is only written: neither this machine's ports and limits nor the data directory."`
-	Offline    bool     `help:"Connect to nothing: with kafka in the config, its brokers are asked else."`
+	Role       string   `help:"The role of the process, as with serve." enum:"all,ingest,relay" default:"all"`
+	Passed     []string `help:"Sockets that a service manager passes at the start: callbacks, control." enum:"callbacks,control"`
+	ConfigOnly bool     `help:"Check the file only: not this machine's ports and limits, and not the data directory."`
+	Offline    bool     `help:"Do not connect to anything; without this, the Kafka brokers in the config are checked."`
 }
 
 // Run says what is wrong, or what a right config amounts to.
@@ -117,18 +117,18 @@ func (cmd *checkCommand) summary(c *console, cfg *Config) {
 			continue // the loader has refused it
 		}
 		proves := proved(a, sourceOptions(s))
-		c.printf("  source %s (%s): %d key(s), proves %s, approvals need %s", s.Name, s.Provider, len(s.Keys), proves, s.Evidence)
+		c.printf("  source %s (%s): %d key(s), evidence: %s; required: %s", s.Name, s.Provider, len(s.Keys), proves, s.Evidence)
 		if !proves.AtLeast(s.Evidence) {
-			c.printf(": its approvals wait as in_review until they are confirmed")
+			c.printf(": approvals stay in_review until they are confirmed")
 			if a.API != nil && s.API == nil {
-				c.printf(", and without api nobody is asked")
+				c.printf("; without api nothing confirms them")
 			}
 		}
 		if len(s.Workflows) > 0 {
 			c.printf(": only workflows %s approve", strings.Join(s.Workflows, ", "))
 		}
 		if s.Evidence != "signed" {
-			c.printf(": weaker than the default, by explicit configuration")
+			c.printf(": weaker than the default (set explicitly)")
 		}
 		c.printf("\n")
 	}

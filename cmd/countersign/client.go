@@ -28,23 +28,23 @@ const (
 // gatewayFlags are those of every command that asks a running gateway. A URL and a token are all
 // that it needs: then no config is read, and no secret of a provider.
 type gatewayFlags struct {
-	URL string `help:"Of the gateway's control API, such as https://gateway.example:8481; else COUNTERSIGN_URL. Without either, the config says where it is." aliases:"gateway" placeholder:"URL" xor:"where" group:"gateway"`
+	URL string `help:"URL of the gateway's control API, such as https://gateway.example:8481; default COUNTERSIGN_URL, then the config." aliases:"gateway" placeholder:"URL" xor:"where" group:"gateway"`
 	accessFlags
 }
 
 // besideFlags are the same for commands whose --url is something else: there the gateway is named
 // with --gateway, which every command knows.
 type besideFlags struct {
-	Gateway string `help:"The URL of the gateway's control API, which other commands call --url too; else COUNTERSIGN_URL. Without either, the config says where it is." placeholder:"URL" xor:"where" group:"gateway"`
+	Gateway string `help:"URL of the gateway's control API (other commands call it --url too); default COUNTERSIGN_URL, then the config." placeholder:"URL" xor:"where" group:"gateway"`
 	accessFlags
 }
 
 // accessFlags are how a gateway is spoken to.
 type accessFlags struct {
 	TokenFile string `help:"File with the token, - is standard input; else COUNTERSIGN_TOKEN, else, where the config is read, the one in its data directory." placeholder:"FILE" type:"path" group:"gateway"`
-	CA        string `name:"ca" help:"PEM file with the authorities that vouch for an https URL, in place of the system's." placeholder:"FILE" type:"path" group:"gateway"`
-	Insecure  bool   `help:"Send the token over http to another machine, where whoever is on the way can read it." group:"gateway"`
-	Config    string `help:"The config of a gateway on this machine. Only where its control listener is and its data directory are read." placeholder:"countersign.yaml" type:"path" xor:"where" group:"gateway"`
+	CA        string `name:"ca" help:"PEM file with the CA certificates for an https URL, instead of the system's." placeholder:"FILE" type:"path" group:"gateway"`
+	Insecure  bool   `help:"Allow sending the token over plain http to another machine, where the network can read it." group:"gateway"`
+	Config    string `help:"The config of a gateway on this machine. Only its control address and its data directory are read." placeholder:"countersign.yaml" type:"path" xor:"where" group:"gateway"`
 
 	tries int // of each call; 0: as the client has it
 }

@@ -14,7 +14,7 @@ type compactCommand struct {
 	gatewayFlags
 	jsonFlag
 	File   string `help:"Compact a database file that no gateway has open, in place of that of a running gateway." type:"path"`
-	DryRun bool   `help:"Only say how large the file is, how much of it is free, and what it would become."`
+	DryRun bool   `help:"Only print the file's size, how much of it is free, and the size after compaction."`
 }
 
 // compactLook is how often a compaction is asked how far it is.

@@ -114,7 +114,7 @@ func (l *loader) headers(dst *[]send.Header) setter {
 				l.wrong(k, at, mistake{"is a header of the signature, of this format or of another", "remove it"})
 				return
 			case twice:
-				l.wrong(k, at, mistake{"stands twice, in another case", "keep one of them"})
+				l.wrong(k, at, mistake{"is duplicated (only the case differs)", "keep one of them"})
 				return
 			}
 			h := send.NewHeader(canonical, text)
@@ -153,7 +153,7 @@ func (l *loader) auth(dst *[]send.Header) setter {
 		)
 		switch {
 		case has(n, "basic") == has(n, "bearer"):
-			l.wrong(n, at, mistake{"wants exactly one of basic and bearer", "write basic: {user: …, password: env:NAME}, or bearer: env:NAME"})
+			l.wrong(n, at, mistake{"expected exactly one of basic and bearer", "write basic: {user: …, password: env:NAME}, or bearer: env:NAME"})
 		case slices.ContainsFunc(*dst, func(h send.Header) bool { return h.Name == authorization }):
 			l.wrong(n, at, mistake{"stands beside the header Authorization", "keep one of them"})
 		}

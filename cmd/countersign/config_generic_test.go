@@ -187,7 +187,7 @@ func TestGenericSource(t *testing.T) {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 	code, out, errs = cli(t, nil, "check", "--config", config)
-	if code != exitYes || !strings.Contains(out, "source facecheck (generic): 1 key(s), proves signed") {
+	if code != exitYes || !strings.Contains(out, "source facecheck (generic): 1 key(s), evidence: signed") {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data", "countersign.db")); err != nil {

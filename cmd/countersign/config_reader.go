@@ -131,7 +131,7 @@ func (l *loader) pairs(n *yaml.Node, at string, each func(key string, k, v *yaml
 		return false
 	}
 	if n.Kind != yaml.MappingNode {
-		l.wrong(n, at, mistake{"is " + kindOf(n) + ", wants keys and values", "write it as key: value lines"})
+		l.wrong(n, at, mistake{"expected keys and values, got " + kindOf(n), "write it as key: value lines"})
 		return false
 	}
 	first := map[string]int{}
@@ -142,7 +142,7 @@ func (l *loader) pairs(n *yaml.Node, at string, each func(key string, k, v *yaml
 			continue
 		}
 		if line, twice := first[k.Value]; twice {
-			l.wrong(k, join(at, show(k.Value)), mistake{"stands twice, first on line " + strconv.Itoa(line), "keep one of them"})
+			l.wrong(k, join(at, show(k.Value)), mistake{"is duplicated; first on line " + strconv.Itoa(line), "keep one of them"})
 			continue
 		}
 		first[k.Value] = k.Line
@@ -188,7 +188,7 @@ func (l *loader) list(mayBeEmpty bool, each setter) setter {
 	return func(n *yaml.Node, at string) {
 		switch {
 		case n.Kind != yaml.SequenceNode:
-			l.wrong(n, at, mistake{"is " + kindOf(n) + ", wants a list", "write [a, b], or one item a line after a dash"})
+			l.wrong(n, at, mistake{"expected a list, got " + kindOf(n), "write [a, b], or one item a line after a dash"})
 		case len(n.Content) == 0 && !mayBeEmpty:
 			l.wrong(n, at, mistake{"is an empty list", "name at least one, or remove the key to have the default"})
 		}
@@ -207,7 +207,7 @@ func (l *loader) list(mayBeEmpty bool, each setter) setter {
 func value[T any](l *loader, dst *T, tags string, parse func(string) (T, *mistake)) setter {
 	return func(n *yaml.Node, at string) {
 		if n.Kind != yaml.ScalarNode || !slices.Contains(strings.Fields(tags), n.ShortTag()) {
-			l.wrong(n, at, mistake{"is " + kindOf(n) + ", wants " + wanted(tags), remedyFor(tags)})
+			l.wrong(n, at, mistake{"expected " + wanted(tags) + ", got " + kindOf(n), remedyFor(tags)})
 			return
 		}
 		v, m := parse(n.Value)
@@ -225,7 +225,7 @@ func (l *loader) unique(kind, name string, n *yaml.Node, at string) {
 		l.taken[kind] = map[string]int{}
 	}
 	if line, ok := l.taken[kind][name]; ok {
-		l.wrong(n, at, mistake{kind + " " + show(name) + " stands twice, first on line " + strconv.Itoa(line), "give each its own name"})
+		l.wrong(n, at, mistake{kind + " " + show(name) + " is duplicated; first on line " + strconv.Itoa(line), "give each its own name"})
 		return
 	}
 	l.taken[kind][name] = n.Line
@@ -271,13 +271,13 @@ func kindOf(n *yaml.Node) string {
 	case "!!int", "!!float":
 		return "a number"
 	case "!!bool":
-		return "true or false"
+		return "a boolean"
 	case "!!str":
-		return "text"
+		return "a string"
 	case "!!timestamp":
 		return "a date"
 	default:
-		return "of a YAML type that is not used here"
+		return "an unsupported YAML type"
 	}
 }
 
@@ -299,9 +299,9 @@ func wanted(tags string) string {
 	case tagTime:
 		return "a time"
 	case tagText:
-		return "text"
+		return "a string"
 	default:
-		return "a plain value"
+		return "a single value"
 	}
 }
 

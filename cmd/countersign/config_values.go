@@ -172,7 +172,7 @@ func parsePrefix(s string) (netip.Prefix, *mistake) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-			return p, &mistake{"is an address, wants a network", "write " + netip.PrefixFrom(a, a.BitLen()).String()}
+			return p, &mistake{"expected a network, got an address", "write " + netip.PrefixFrom(a, a.BitLen()).String()}
 		}
 		return p, &mistake{"is not a network in CIDR form", "write it like 10.0.0.0/8 or 2001:db8::/32"}
 	}

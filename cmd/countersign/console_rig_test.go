@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -90,7 +91,32 @@ func (b *browsing) post(source int, body []byte) {
 type surfer struct {
 	b      *browsing
 	client *http.Client
-	seen   []string // every page
+}
+
+// held are the headers that every answer of the console has.
+var held = map[string]string{
+	"Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+	"X-Content-Type-Options":  "nosniff",
+	"Referrer-Policy":         "no-referrer",
+	"X-Frame-Options":         "DENY",
+}
+
+// holds reports an answer that lacks a header, or has a token in it.
+func (b *browsing) holds(what string, h http.Header, body string) {
+	b.t.Helper()
+	for name, want := range held {
+		if got := h.Get(name); got != want {
+			b.t.Errorf("%s: %s is %q", what, name, got)
+		}
+	}
+	if got := h.Get("Cache-Control"); got != "no-store" && !(strings.HasPrefix(what, "GET /console/assets/") && strings.Contains(got, "immutable")) {
+		b.t.Errorf("%s: Cache-Control is %q", what, got)
+	}
+	for scope, token := range b.tokens {
+		if strings.Contains(body, token) || strings.Contains(fmt.Sprint(h), token) {
+			b.t.Errorf("%s: the token of scope %s is in the answer", what, scope)
+		}
+	}
 }
 
 func (b *browsing) browser() *surfer {
@@ -148,7 +174,7 @@ func (s *surfer) ask(method, path string, form url.Values, headers ...string) pa
 	if err != nil {
 		s.b.t.Fatal(err)
 	}
-	s.seen = append(s.seen, string(body))
+	s.b.holds(method+" "+path, resp.Header, string(body))
 	return paged{resp.StatusCode, resp.Header, string(body)}
 }
 

@@ -84,7 +84,7 @@ func TestDamagedFile(t *testing.T) {
 	f(exitYes, "200", "trigger", "--config", config, "sumsub-eu", "rejected_retry", "--subject", "ann")
 	f(exitYes, "200", "trigger", "--config", config, "sumsub-eu", "rejected_retry", "--subject", "bob")
 	known("bob", "rejected")
-	f(exitYes, "is set aside", "subject", "--config", config, "acme", "ann")
+	f(exitYes, "has a damaged record", "subject", "--config", config, "acme", "ann")
 	f(exitNo, "is damaged: it is set aside", "decide", "--config", config, "acme", "ann", "--source", "sumsub-eu", "--check", "identity_verification", "--status", "approved", "--because", "x", "--yes")
 	f(exitNo, "not set aside", "subject", "rebuild", "--config", config, "acme", "bob", "--because", "x")
 	f(exitUsage, "come together", "subject", "rebuild", "--config", config, "acme", "ann", "--because", "x", "--status", "rejected")

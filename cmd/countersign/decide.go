@@ -17,19 +17,19 @@ type decideCommand struct {
 	modeFlag
 	Partner   string   `arg:"" help:"The partner's id."`
 	Subject   string   `arg:"" help:"The subject's id, as the partner knows it."`
-	Source    string   `help:"The source whose check it is." xor:"whose"`
-	Manual    bool     `help:"It is no source's: somebody here has looked, and no provider has said anything that this could be about." xor:"whose"`
+	Source    string   `help:"The source of the check." xor:"whose"`
+	Manual    bool     `help:"The document belongs to no source: somebody here has looked at it, and no provider has reported it." xor:"whose"`
 	Check     string   `required:"" help:"The check type, such as identity_verification."`
 	Status    string   `help:"approved, in_review, rejected, expired or suspended." xor:"what"`
-	Release   bool     `help:"Lift every finding of this check that is known now. Of statuses, only approved lifts sanctions and PEP matches." xor:"what"`
+	Release   bool     `help:"Release every open finding of this check. Of the statuses, only approved releases sanctions and PEP matches." xor:"what"`
 	Scope     string   `help:"overall, check or document." default:"overall" enum:"overall,check,document"`
 	Document  string   `help:"The document type, of a step or a document."`
-	Reasons   []string `help:"Reasons, in our words."`
-	Retryable bool     `help:"Of a rejection: another try may help. Without it, a rejection is terminal."`
-	Because   string   `required:"" help:"Why, for whoever must explain it later."`
-	Key       string   `help:"Idempotency key: the same one is the same decision."`
-	Yes       bool     `help:"Do it without asking." xor:"sure"`
-	DryRun    bool     `help:"Say what would come of it, and do nothing." xor:"sure"`
+	Reasons   []string `help:"Reason codes, from Countersign's vocabulary."`
+	Retryable bool     `help:"For a rejection: another attempt may help. Without it, the rejection is terminal."`
+	Because   string   `required:"" help:"The reason, for whoever must explain it later."`
+	Key       string   `help:"Idempotency key: the same key is the same decision."`
+	Yes       bool     `help:"Do not ask for confirmation." xor:"sure"`
+	DryRun    bool     `help:"Show the effect, and change nothing." xor:"sure"`
 }
 
 // Run makes a decision, after it has shown what would come of it and somebody has said yes.
@@ -84,7 +84,7 @@ func (cmd *decideCommand) tell(w io.Writer, v api.Decision) {
 	case cmd.Release && v.Nothing():
 		out.printf("  there is nothing to release: no finding of this check stands open\n")
 	case len(v.Changes) == 0:
-		out.printf("  nobody is told anything\n")
+		out.printf("  no endpoint is notified\n")
 	}
 }
 
@@ -108,7 +108,7 @@ func (cmd *decideCommand) report(c *console, v api.Decision) error {
 			return err
 		}
 	case !v.Folded:
-		c.printf("decided: %s\nit is kept, and not folded yet: see countersign subject\n", v.ID)
+		c.printf("decided: %s\nit is stored, and not applied yet: see countersign subject\n", v.ID)
 	default:
 		cmd.tell(c.out, v)
 		c.printf("decided: %s\n", v.ID)

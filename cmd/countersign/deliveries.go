@@ -10,11 +10,11 @@ import (
 )
 
 type deliveriesCommand struct {
-	List     deliveriesListCommand   `cmd:"" default:"withargs" help:"List deliveries: what is owed as it will be tried, what has ended the newest first."`
-	Show     deliveriesShowCommand   `cmd:"" help:"Show all of one delivery, with its body; that stands in the audit trail."`
-	RetryNow deliveriesRetryCommand  `cmd:"" help:"Try a delivery now, whatever its schedule says, or what goes before it."`
-	Skip     deliveriesSkipCommand   `cmd:"" help:"Put the delivery down as dead that holds its person up, so that the next goes on."`
-	Cancel   deliveriesCancelCommand `cmd:"" help:"Take a delivery out for good that is owed, or dead: it is never sent."`
+	List     deliveriesListCommand   `cmd:"" default:"withargs" help:"List deliveries: pending ones in the order of their next attempt, ended ones newest first."`
+	Show     deliveriesShowCommand   `cmd:"" help:"Show one delivery in full, with its body; this is recorded in the audit trail."`
+	RetryNow deliveriesRetryCommand  `cmd:"" help:"Retry a delivery now, whatever its schedule says, or the one before it."`
+	Skip     deliveriesSkipCommand   `cmd:"" help:"Dead-letter the delivery that blocks its person, so that the next one is sent."`
+	Cancel   deliveriesCancelCommand `cmd:"" help:"Cancel a pending or failed delivery: it is never sent."`
 }
 
 type deliveriesListCommand struct {
@@ -22,14 +22,14 @@ type deliveriesListCommand struct {
 	jsonFlag
 	pageFlags
 	modeFlag
-	Status   string `help:"Only those: pending, retrying, delivered, dead or cancelled. Without it, all, one after the other." enum:",pending,retrying,delivered,dead,cancelled" default:""`
+	Status   string `help:"Only this status: pending, retrying, delivered, dead (dead-lettered) or cancelled. Without it, all." enum:",pending,retrying,delivered,dead,cancelled" default:""`
 	Dead     bool   `help:"Short for --status dead."`
-	Endpoint string `help:"Of this endpoint only, which need not be in the config any more."`
-	Partner  string `help:"Of this partner only."`
-	Subject  string `help:"Of this person of the partner only."`
-	Type     string `help:"Of these changes only: a name such as kyc.status.rejected, or its beginning and a *."`
-	Since    string `help:"From this instant or day on: when it ended or, of what is owed, came to be owed." placeholder:"TIME"`
-	Until    string `help:"Before this instant or day." placeholder:"TIME"`
+	Endpoint string `help:"Only this endpoint (it need not be in the config any more)."`
+	Partner  string `help:"Only this partner."`
+	Subject  string `help:"Only this person of the partner."`
+	Type     string `help:"Only these change types: a name such as kyc.status.rejected, or a prefix and *."`
+	Since    string `help:"Only from this time or day on: when the delivery ended or, if it is pending, when it was created." placeholder:"TIME"`
+	Until    string `help:"Only before this time or day." placeholder:"TIME"`
 }
 
 // Run lists deliveries.
@@ -137,7 +137,7 @@ func (cmd *deliveriesShowCommand) Run(c *console) error {
 		c.printf("\ncancelled by %s: %s\n", v.By, v.Because)
 	}
 	if w := v.Withheld; w != nil {
-		c.printf("\nits endpoint has not been told of this rejection or suspension since %s", when(w.Since))
+		c.printf("\nits endpoint has not received this rejection or suspension since %s", when(w.Since))
 		if a := w.Acknowledged; a != nil {
 			c.printf("; acknowledged by %s at %s: %s", a.By, when(a.At), a.Reason)
 		}
@@ -146,7 +146,7 @@ func (cmd *deliveriesShowCommand) Run(c *console) error {
 	c.triesOf(&v)
 	switch {
 	case v.Body != "" && v.Rendered:
-		c.printf("\nits body, made again from its change\n%s\n", v.Body)
+		c.printf("\nits body, rendered again from its change\n%s\n", v.Body)
 	case v.Body != "":
 		c.printf("\nits body\n%s\n", v.Body)
 	}
@@ -179,8 +179,8 @@ type redeliverCommand struct {
 	gatewayFlags
 	jsonFlag
 	ID    string `arg:"" help:"The delivery's id, as countersign deliveries prints it."`
-	To    string `help:"Owe it to this endpoint of the same partner." placeholder:"ENDPOINT"`
-	Force bool   `help:"Even if a later change of the subject has been delivered since."`
+	To    string `help:"Send it to this endpoint of the same partner." placeholder:"ENDPOINT"`
+	Force bool   `help:"Even if a later change of this person has been delivered since."`
 }
 
 // Run orders a redelivery.

@@ -60,15 +60,15 @@ func (cmd *deliveriesSkipCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	return cmd.say(c, v, "%s is dead (skipped), and what waited behind it goes on; countersign redeliver orders it again, and a rejection stays alerted until it is acknowledged\n", v.ID)
+	return cmd.say(c, v, "%s is dead-lettered (skipped), and the deliveries behind it continue; countersign redeliver sends it again, and a rejection stays alerted until it is acknowledged\n", v.ID)
 }
 
 type deliveriesCancelCommand struct {
 	gatewayFlags
 	jsonFlag
 	ID      string `arg:"" help:"The delivery's id, as countersign deliveries prints it."`
-	Because string `required:"" help:"Why, for whoever must explain it later: it stands in the person's history."`
-	Force   bool   `help:"Also a rejection or suspension. It stays alerted until somebody acknowledges that the partner knows."`
+	Because string `required:"" help:"The reason, for whoever must explain it later; recorded in the person's history."`
+	Force   bool   `help:"Also cancel a rejection or suspension. Its alert stays until somebody acknowledges that the partner knows."`
 }
 
 // Run cancels one.
@@ -91,7 +91,7 @@ func (cmd *deliveriesCancelCommand) Run(c *console) error {
 type endpointsRetryNowCommand struct {
 	gatewayFlags
 	jsonFlag
-	ID string `arg:"" help:"The endpoint's id, or one that it had before."`
+	ID string `arg:"" help:"The endpoint's id, or one that it had before it was renamed."`
 }
 
 // Run has all that an endpoint waits to try again tried now, some at a time.

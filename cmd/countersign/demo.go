@@ -26,8 +26,8 @@ import (
 )
 
 type demoCommand struct {
-	Keep  bool     `help:"Keep the demo's directory (config, keys, database) and say where it is."`
-	Kafka []string `help:"Brokers, host:port: tell Kafka everything too. The topics are made if they are missing."`
+	Keep  bool     `help:"Keep the demo's directory (config, keys, database) and print its path."`
+	Kafka []string `help:"Kafka brokers, host:port: write everything to Kafka too. Missing topics are created."`
 }
 
 const demoConfig = `mode: sandbox

@@ -18,8 +18,8 @@ import (
 type doctorCommand struct {
 	gatewayFlags
 	jsonFlag
-	Ping bool          `help:"Send each endpoint a test webhook too, as endpoints ping does."`
-	Most time.Duration `help:"The whole takes no longer than this." default:"20s"`
+	Ping bool          `help:"Also send each endpoint a test webhook, as endpoints ping does."`
+	Most time.Duration `help:"Overall timeout." default:"20s"`
 }
 
 // Run examines, prints a table of what was found, and says no if something is bad.

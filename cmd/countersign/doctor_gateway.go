@@ -96,7 +96,7 @@ func (d *doctor) owed(ctx context.Context) (found []finding) {
 	for cursor := ""; ; {
 		v, err := d.client.ListEndpoints(ctx, client.Page{Cursor: cursor, Limit: 1000})
 		if client.Is(err, "not_found") {
-			return []finding{fine("this gateway tells nobody: it is of another role")}
+			return []finding{fine("this gateway sends no webhooks: it has another role")}
 		}
 		if err != nil {
 			return append(found, bad(whyNoAnswer(err), "what is owed is not known: %v", err))
@@ -136,13 +136,13 @@ func owedTo(e *api.Endpoint, due time.Duration) (found []finding) {
 	case e.Paused != nil:
 		found = append(found, doubt("countersign endpoints resume "+e.ID+" takes it up again", "is paused by an operator: %d owed", e.Owed))
 	case due > dueBad:
-		found = append(found, bad(say, "%d owed, the earliest due for %s", e.Owed, due.Round(time.Second)))
+		found = append(found, bad(say, "%d pending, the earliest due for %s", e.Owed, due.Round(time.Second)))
 	case due > dueDoubt:
-		found = append(found, doubt(say, "%d owed, the earliest due for %s", e.Owed, due.Round(time.Second)))
+		found = append(found, doubt(say, "%d pending, the earliest due for %s", e.Owed, due.Round(time.Second)))
 	case e.Breaker == "open" && !e.FailingSince.IsZero():
-		found = append(found, bad(say, "takes nothing since %s: %d owed", e.FailingSince.UTC().Format(time.RFC3339), e.Owed))
+		found = append(found, bad(say, "accepts nothing since %s: %d pending", e.FailingSince.UTC().Format(time.RFC3339), e.Owed))
 	case e.Breaker == "open":
-		found = append(found, bad(say, "fails for everybody, and is probed only: %d owed", e.Owed))
+		found = append(found, bad(say, "fails for everybody, and is only probed: %d pending", e.Owed))
 	case !e.FailingSince.IsZero():
 		found = append(found, doubt(say, "nothing was accepted since %s: %d owed", e.FailingSince.UTC().Format(time.RFC3339), e.Owed))
 	}

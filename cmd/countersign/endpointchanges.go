@@ -44,7 +44,7 @@ func (f jsonFlag) endpoint(c *console, v *api.EndpointDetail) error {
 		fails = "failing never disables it"
 	}
 	c.printf("  %s\n", fails)
-	c.printf("  %d at once, timeout %s, %d owed at most, since %s, %d attempts\n", v.Concurrency, v.Timeout, v.MaxOwed, v.Since, v.Retry.Attempts)
+	c.printf("  concurrency %d, timeout %s, at most %d pending, since %s, %d attempts\n", v.Concurrency, v.Timeout, v.MaxOwed, v.Since, v.Retry.Attempts)
 	if len(v.Headers) > 0 {
 		c.printf("  headers %s\n", strings.Join(v.Headers, ", "))
 	}
@@ -57,25 +57,25 @@ func (f jsonFlag) endpoint(c *console, v *api.EndpointDetail) error {
 	if v.Paused != nil {
 		c.printf("  paused by %s since %s\n", v.Paused.By, when(v.Paused.At))
 	}
-	c.printf("  owed %d, dead %d\n", v.Owed, v.Dead)
+	c.printf("  pending %d, dead-lettered %d\n", v.Owed, v.Dead)
 	return nil
 }
 
 // endpointFlags are what may be said of an endpoint. What is not said stays, or is the default of a
 // new one.
 type endpointFlags struct {
-	URL          *string           `help:"Where it is told."`
-	Format       *string           `help:"How changes are written and signed; countersign formats lists them."`
-	Events       []string          `help:"Types that are sent: *, kyc.status.*, kyc.status.rejected …"`
+	URL          *string           `help:"The URL of the endpoint."`
+	Format       *string           `help:"The webhook format; countersign formats lists them."`
+	Events       []string          `help:"Change types to send: *, kyc.status.*, kyc.status.rejected …"`
 	Filter       *string           `help:"A condition on the change, such as: change.status == \"rejected\". Empty: none."`
-	Concurrency  *int              `help:"Deliveries under way at once."`
+	Concurrency  *int              `help:"Maximum number of concurrent deliveries."`
 	Rate         *string           `help:"Deliveries per second, or unlimited."`
-	Timeout      *string           `help:"For a whole attempt, such as 15s."`
-	MaxOwed      *int64            `help:"Deliveries that may wait."`
-	Since        *string           `help:"Changes recorded before this time are not owed: 2026-12-01T08:00:00Z, or always."`
-	DisableAfter *string           `help:"After so long of nothing but failures it is disabled, such as 5d, or never."`
-	Retry        map[string]string `help:"The schedule of attempts: first, factor, max, jitter, attempts, max_retry_after, as KEY=VALUE."`
-	Header       map[string]string `help:"With every request, as NAME=VALUE; a value is the text itself, env:NAME or file:PATH. An empty one takes the header away."`
+	Timeout      *string           `help:"Timeout of one attempt, such as 15s."`
+	MaxOwed      *int64            `help:"Maximum number of pending deliveries."`
+	Since        *string           `help:"Do not send changes recorded before this time: 2026-12-01T08:00:00Z, or always."`
+	DisableAfter *string           `help:"Disable the endpoint after this much time with nothing but failures, such as 5d, or never."`
+	Retry        map[string]string `help:"The retry schedule: first, factor, max, jitter, attempts, max_retry_after, as KEY=VALUE."`
+	Header       map[string]string `help:"A header for every request, as NAME=VALUE; the value is text, env:NAME or file:PATH. An empty value removes the header."`
 }
 
 // body is what was said, as the API takes it.
@@ -129,7 +129,7 @@ type endpointsCreateCommand struct {
 	endpointFlags
 	Partner string `arg:"" help:"The partner's id."`
 	ID      string `arg:"" help:"The endpoint's id, unique over all partners: 1 to 64 of a-z 0-9 . - _"`
-	Out     string `help:"Write its key to this file, which must not exist, with mode 0600." placeholder:"FILE" type:"path"`
+	Out     string `help:"Write its key to this new file, with mode 0600." placeholder:"FILE" type:"path"`
 }
 
 // Run makes an endpoint, and hands its key over.

@@ -53,7 +53,7 @@ func (cmd *endpointsKeysCommand) Run(c *console) error {
 
 // handed is where the secret of a new key goes.
 type handed struct {
-	Out string `help:"Write the secret of an hmac key to this file, which must not exist, with mode 0600." placeholder:"FILE" type:"path"`
+	Out string `help:"Write the secret of an hmac key to this new file, with mode 0600." placeholder:"FILE" type:"path"`
 }
 
 // place makes the file that a secret goes to; nil: it goes to the terminal. That is seen to before
@@ -99,7 +99,7 @@ type endpointsRotateCommand struct {
 	handed
 	ID      string `arg:"" help:"The endpoint's id."`
 	Kind    string `help:"hmac (the partner shares the secret) or ed25519 (the partner gets the public key). Without it, the kind of the newest key." enum:",hmac,ed25519" default:"" placeholder:"KIND"`
-	Overlap string `help:"How long older keys sign on, up to 7d." default:"24h"`
+	Overlap string `help:"How long older keys keep signing, up to 7d." default:"24h"`
 }
 
 // Run makes a key that signs first from now on.
@@ -138,7 +138,7 @@ type endpointsRevokeCommand struct {
 	handed
 	ID      string `arg:"" help:"The endpoint's id."`
 	Key     string `arg:"" help:"The key's id, as countersign endpoints keys prints it."`
-	Replace bool   `help:"Make another of its kind in the same step: the last key that signs is revoked only so."`
+	Replace bool   `help:"Create a replacement of the same kind in the same step; required to revoke the last signing key."`
 }
 
 // Run ends a key.
@@ -165,7 +165,7 @@ func (cmd *endpointsRevokeCommand) Run(c *console) error {
 	if cmd.JSON {
 		return c.show(v)
 	}
-	c.printf("%s is revoked: nothing is signed with it any more\n", cmd.Key)
+	c.printf("%s is revoked: it no longer signs anything\n", cmd.Key)
 	if v.Replacement != nil {
 		c.key(v.Replacement)
 	}

@@ -11,17 +11,17 @@ import (
 type endpointsCommand struct {
 	List     endpointsListCommand     `cmd:"" default:"withargs" help:"List the endpoints."`
 	Show     endpointsShowCommand     `cmd:"" help:"Show one endpoint."`
-	Create   endpointsCreateCommand   `cmd:"" help:"Make an endpoint, without a restart. Its key is shown once, on a terminal, or written to a file."`
-	Update   endpointsUpdateCommand   `cmd:"" help:"Change an endpoint that was made here; what is not named stays."`
-	Remove   endpointsRemoveCommand   `cmd:"" help:"Take an endpoint that was made here away; what is owed to it stays owed."`
-	GiveUp   endpointsGiveUpCommand   `cmd:"" help:"Give up what is owed to an endpoint that is orphaned or disabled: it is kept among the dead."`
-	Pause    endpointsPauseCommand    `cmd:"" help:"Send an endpoint nothing for now: what it is owed stays owed."`
-	Resume   endpointsResumeCommand   `cmd:"" help:"Take a disabled or paused endpoint up again."`
-	RetryNow endpointsRetryNowCommand `cmd:"" help:"Try now what an endpoint waits to try again."`
-	Ping     endpointsPingCommand     `cmd:"" help:"Post a test webhook to an endpoint, and say what it answers."`
-	Keys     endpointsKeysCommand     `cmd:"" help:"List the keys that sign for an endpoint, newest first, without what signs."`
-	Rotate   endpointsRotateCommand   `cmd:"" help:"Make a key for an endpoint, which signs first from now on; older ones sign until the overlap has ended."`
-	Revoke   endpointsRevokeCommand   `cmd:"" help:"End a key of an endpoint at once."`
+	Create   endpointsCreateCommand   `cmd:"" help:"Create an endpoint, without a restart. Its key is shown once, on a terminal, or written to a file."`
+	Update   endpointsUpdateCommand   `cmd:"" help:"Update an endpoint that was created through the API; what you do not name stays as it is."`
+	Remove   endpointsRemoveCommand   `cmd:"" help:"Remove an endpoint that was created through the API; its pending deliveries are kept."`
+	GiveUp   endpointsGiveUpCommand   `cmd:"" help:"Dead-letter all pending deliveries of an endpoint that is orphaned or disabled."`
+	Pause    endpointsPauseCommand    `cmd:"" help:"Pause an endpoint: its deliveries stay pending."`
+	Resume   endpointsResumeCommand   `cmd:"" help:"Re-enable a disabled or paused endpoint."`
+	RetryNow endpointsRetryNowCommand `cmd:"" help:"Retry an endpoint's failed deliveries now."`
+	Ping     endpointsPingCommand     `cmd:"" help:"Send a test webhook to an endpoint, and show the response."`
+	Keys     endpointsKeysCommand     `cmd:"" help:"List the keys that sign for an endpoint, newest first, without their secrets."`
+	Rotate   endpointsRotateCommand   `cmd:"" help:"Create a new signing key for an endpoint; older keys keep signing until the overlap ends."`
+	Revoke   endpointsRevokeCommand   `cmd:"" help:"Revoke a key of an endpoint immediately."`
 }
 
 type endpointsListCommand struct {
@@ -57,7 +57,7 @@ func endpointState(e *api.Endpoint) string {
 		state = fmt.Sprintf("paused by %s since %s; %s", e.Paused.By, when(e.Paused.At), state)
 	}
 	if e.Orphaned {
-		state = fmt.Sprintf("orphaned: not served; %d rejections or suspensions withheld", e.Withheld)
+		state = fmt.Sprintf("orphaned: not served; %d rejections or suspensions not delivered", e.Withheld)
 	}
 	return state
 }
@@ -78,7 +78,7 @@ func (cmd *endpointsResumeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	return cmd.say(c, v, "%s is enabled: what it is owed goes out now; what was answered 410 is among the dead\n", cmd.ID)
+	return cmd.say(c, v, "%s is enabled: its pending deliveries are sent now; those answered 410 are dead-lettered\n", cmd.ID)
 }
 
 type endpointsPauseCommand struct {
@@ -97,7 +97,7 @@ func (cmd *endpointsPauseCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	return cmd.say(c, v, "%s is paused: what it is owed, and what comes for it, waits until it is resumed\n", cmd.ID)
+	return cmd.say(c, v, "%s is paused: its deliveries stay pending until it is resumed\n", cmd.ID)
 }
 
 type endpointsPingCommand struct {

@@ -15,10 +15,10 @@ type subjectEraseCommand struct {
 	gatewayFlags
 	jsonFlag
 	modeFlag
-	Because string        `required:"" help:"Why, without naming the person: it stays in the audit trail."`
-	Yes     bool          `help:"Do it without asking." xor:"sure"`
-	DryRun  bool          `help:"Say what would go, and do nothing." xor:"sure"`
-	Wait    time.Duration `help:"How long to wait until the file has been compacted." default:"1m"`
+	Because string        `required:"" help:"The reason, without naming the person; recorded in the audit trail."`
+	Yes     bool          `help:"Do not ask for confirmation." xor:"sure"`
+	DryRun  bool          `help:"Show what would be deleted, and delete nothing." xor:"sure"`
+	Wait    time.Duration `help:"How long to wait for the file to be compacted." default:"1m"`
 	Partner string        `arg:"" help:"The partner's id."`
 	ID      string        `arg:"" help:"The subject's id, as the partner knows it."`
 }
@@ -44,7 +44,7 @@ func (cmd *subjectEraseCommand) Run(c *console) error {
 		if cmd.JSON {
 			say = &console{out: c.err}
 		}
-		say.printf("would be taken away, for good: %s\n", recordsOf(v.Records))
+		say.printf("would be erased permanently: %s\n", recordsOf(v.Records))
 		if cmd.DryRun {
 			return nil
 		}
@@ -84,7 +84,7 @@ func (cmd *subjectEraseCommand) tell(c *console, v *api.Erasure) {
 		c.printf("erased: %s, all that is left is %s\n", recordsOf(v.Records), v.Digest)
 	}
 	if v.File == "scrubbed" {
-		c.printf("the file holds nothing of it any more, nor does a backup made from now on\n")
+		c.printf("the file contains nothing of it any more, and neither do new backups\n")
 	} else {
 		c.printf("the file still has to be compacted: countersign compact says how that stands\n")
 	}

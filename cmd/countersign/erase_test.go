@@ -126,7 +126,7 @@ func TestErasure(t *testing.T) {
 		return text
 	}
 	before := others()
-	f(exitYes, "would be taken away, for good: ", "subject", "erase", "acme", forgotten, "--because", "by letter", "--dry-run")
+	f(exitYes, "would be erased permanently: ", "subject", "erase", "acme", forgotten, "--because", "by letter", "--dry-run")
 	f(exitNo, "names the person", "subject", "erase", "acme", forgotten, "--because", "so says "+strings.ToUpper(otherRef), "--yes")
 	f(exitUsage, "no terminal", "subject", "erase", "acme", forgotten, "--because", "by letter")
 
@@ -140,7 +140,7 @@ func TestErasure(t *testing.T) {
 		<-m.ended
 		m = up()
 	}
-	f(exitYes, "the file holds nothing of it any more", "subject", "erase", "acme", forgotten, "--because", "by letter", "--yes")
+	f(exitYes, "the file contains nothing of it any more", "subject", "erase", "acme", forgotten, "--because", "by letter", "--yes")
 	backup := filepath.Join(dir, "after.db")
 	f(exitYes, "every page checked", "backup", backup)
 	for _, path := range []string{filepath.Join(dir, "data", "countersign.db"), backup} {

@@ -11,7 +11,7 @@ import (
 type subjectExportCommand struct {
 	gatewayFlags
 	modeFlag
-	Out     string `type:"path" help:"Write it to this new file, which nobody but its owner may read, instead of to the standard output."`
+	Out     string `type:"path" help:"Write it to this new file, readable only by its owner, instead of standard output."`
 	Partner string `arg:"" help:"The partner's id."`
 	ID      string `arg:"" help:"The subject's id, as the partner knows it."`
 }

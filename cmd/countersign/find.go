@@ -10,7 +10,7 @@ import (
 type findCommand struct {
 	gatewayFlags
 	jsonFlag
-	Word string `arg:"" help:"The id of a change (webhook-id), a delivery, a record of the gateway or a subject, or a provider's ref."`
+	Word string `arg:"" help:"The id of a change (webhook-id), a delivery, a record or a person, or a provider's ref."`
 }
 
 // Run says what a word is, and where.

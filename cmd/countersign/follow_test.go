@@ -148,7 +148,7 @@ func TestStreamOnTheCommandLine(t *testing.T) {
 		}
 	}
 	f("alpaca sends no callbacks", exitNo, "trigger", "--config", config, "brokerage", "active")
-	f("source brokerage (alpaca): 0 key(s), proves signed, approvals need signed\n", exitYes, "check", "--config", config)
+	f("source brokerage (alpaca): 0 key(s), evidence: signed; required: signed\n", exitYes, "check", "--config", config)
 	f(`"stream":true`, exitYes, "providers", "--json")
 	f("its stream is followed", exitYes, "providers")
 	event := write(t, dir, "event.json", section(t, filepath.Join("alpaca", "ACTIVE.txtar"), "body"))

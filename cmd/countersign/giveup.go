@@ -9,9 +9,9 @@ import (
 type endpointsGiveUpCommand struct {
 	gatewayFlags
 	jsonFlag
-	ID     string `arg:"" help:"The endpoint's id, or one that it had before."`
-	Yes    bool   `help:"Do it without asking." xor:"sure"`
-	DryRun bool   `help:"Say how many there are, and which rejections, and do nothing." xor:"sure"`
+	ID     string `arg:"" help:"The endpoint's id, or one that it had before it was renamed."`
+	Yes    bool   `help:"Do not ask for confirmation." xor:"sure"`
+	DryRun bool   `help:"Show how many there are, and which rejections, and change nothing." xor:"sure"`
 }
 
 // Run says what would be given up, and gives it up when somebody says yes, some at a time.
@@ -62,13 +62,13 @@ func (cmd *endpointsGiveUpCommand) Run(c *console) error {
 		}
 		work.end()
 		v.GivenUp = all
-		return cmd.say(c, v, "given up of what %s was owed: %d%s; it is kept among the dead, and rejections stay alerted until they are acknowledged\n", v.Endpoint, all, still)
+		return cmd.say(c, v, "dead-lettered for %s: %d%s; they are kept, and rejections stay alerted until they are acknowledged\n", v.Endpoint, all, still)
 	}
 }
 
 // tell says what would be given up.
 func (cmd *endpointsGiveUpCommand) tell(c *console, v *api.GaveUp) {
-	c.printf("owed to %s: %d, of which rejections or suspensions: %d\n", v.Endpoint, v.Owed, v.Rejections)
+	c.printf("pending for %s: %d, of which rejections or suspensions: %d\n", v.Endpoint, v.Owed, v.Rejections)
 	for i := range v.Withheld {
 		w := &v.Withheld[i]
 		c.printf("%s  %s  #%d  %s  since %s\n", w.ID, subjectText(w.Subject), w.Sequence, w.Type, when(w.Since))

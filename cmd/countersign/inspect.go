@@ -46,7 +46,7 @@ func encode(w io.Writer, v any) error {
 
 type providersCommand struct {
 	jsonFlag
-	Provider string `arg:"" optional:"" help:"Only this one, with its options and the samples for trigger."`
+	Provider string `arg:"" optional:"" help:"Only this provider, with its options and the samples for trigger."`
 }
 
 type providerView struct {
@@ -142,8 +142,8 @@ type captured struct {
 	Option   map[string]string `help:"An option of the adapter, name=value; may be repeated." mapsep:"none"`
 	Body     string            `required:"" help:"File with the body, byte for byte; - is standard input."`
 	Headers  string            `help:"JSON file with the headers: {\"Name\": \"value\"} or {\"Name\": [\"value\"]}."`
-	Config   string            `help:"With provider generic: the config that describes it." type:"path"`
-	Source   string            `help:"With provider generic: which source of the config, where it has several."`
+	Config   string            `help:"For provider generic: the config that describes it." type:"path"`
+	Source   string            `help:"For provider generic: which source of the config, if there are several."`
 }
 
 func (f captured) read(c *console) (a provider.Adapter, h http.Header, body []byte, err error) {
@@ -195,7 +195,7 @@ func readInput(c *console, name string) (b []byte, err error) {
 type verifyCommand struct {
 	captured
 	jsonFlag
-	Key []string `help:"env:NAME or file:PATH of a key; may be repeated, newest first. Not needed where the provider signs nothing."`
+	Key []string `help:"env:NAME or file:PATH of a key; may be repeated, newest first. Not needed if the provider does not sign."`
 	At  int64    `help:"Verify as of this unix time; default now."`
 }
 

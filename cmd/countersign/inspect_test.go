@@ -133,7 +133,7 @@ func TestCheckSource(t *testing.T) {
 	f("provider: sumsub, token: env:TOKEN", "keys: is missing")
 	f("provider: sumsub, keys: [env:KEY], workflows: [full-kyc-level]", "")
 	f("provider: sumsub, keys: [env:KEY], workflows: []", "workflows: is an empty list")
-	f("provider: sumsub, keys: [env:KEY], workflows: full-kyc-level", "workflows: is text")
+	f("provider: sumsub, keys: [env:KEY], workflows: full-kyc-level", "workflows: expected a list")
 	f("provider: blendfi, keys: [env:KEY], workflows: [full-kyc-level]", "workflows: are of no use")
 	f("provider: stripe_identity, keys: [env:KEY], options: {account: acct_1Nv0FGQ9RKHgCVdK}", "")
 	f("provider: smile_id, keys: [env:KEY]", "keys: cannot be used")

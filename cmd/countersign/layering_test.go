@@ -52,7 +52,7 @@ var simLayers = []string{"cmd/kycsim/attack", "ingest/forward/brokers/cluster", 
 
 // judges are modules of their own that hold what only tests need: the official libraries that judge
 // us, and the brokers and the disk we are tried on.
-var judges = []string{"dashboards/ruletest", "docs/doctest", "ingest/forward/brokers", "ingest/forward/brokers/cluster", "outbox/store/powercut", "outbox/store/powercut/disk", "signing/judge"}
+var judges = []string{"dashboards/browser", "dashboards/ruletest", "docs/doctest", "ingest/forward/brokers", "ingest/forward/brokers/cluster", "outbox/store/powercut", "outbox/store/powercut/disk", "signing/judge"}
 
 // clients are the packages that may know a client of Kafka, beside the judges and the simulator,
 // which use another one than ours.

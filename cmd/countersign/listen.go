@@ -16,11 +16,11 @@ import (
 )
 
 type listenCommand struct {
-	Addr      string   `help:"Where to listen." default:"127.0.0.1:8490"`
+	Addr      string   `help:"The address to listen on." default:"127.0.0.1:8490"`
 	Format    string   `help:"The endpoint's format." default:"standard"`
-	Key       []string `help:"env:NAME or file:PATH of the endpoint's key; may be repeated. Without one, listen has a key of its own, and keeps it."`
-	KeyFile   string   `help:"Where listen keeps its own key. It is made there the first time, with mode 0600; without this, in the user's directory for configurations." type:"path"`
-	ForwardTo string   `help:"Send what verifies on to this URL, headers and all."`
+	Key       []string `help:"env:NAME or file:PATH of the endpoint's key; may be repeated. Without one, listen creates its own key and keeps it."`
+	KeyFile   string   `help:"Where listen keeps its own key, created on first use with mode 0600; default: the user's config directory." type:"path"`
+	ForwardTo string   `help:"Forward verified webhooks to this URL, with their headers."`
 }
 
 // Run serves until an interrupt.

@@ -37,39 +37,39 @@ type console struct {
 // commands is the command line.
 type commands struct {
 	Serve      serveCommand      `cmd:"" group:"run" help:"Run the gateway."`
-	Demo       demoCommand       `cmd:"" group:"run" help:"A whole round trip on this machine; nothing else is needed."`
-	Check      checkCommand      `cmd:"" group:"run" help:"Explain every problem of a config, or check a database file."`
-	Doctor     doctorCommand     `cmd:"" group:"run" help:"Look at clock, disk, limits, names, TLS, partners and brokers, and at what is owed: a table of what is wrong and what to do."`
+	Demo       demoCommand       `cmd:"" group:"run" help:"Run a complete round trip on this machine; nothing else is needed."`
+	Check      checkCommand      `cmd:"" group:"run" help:"Report every problem in a config, or check a database file."`
+	Doctor     doctorCommand     `cmd:"" group:"run" help:"Check clock, disk, limits, DNS, TLS, partners, brokers and pending deliveries; print what is wrong and what to do."`
 	Trigger    triggerCommand    `cmd:"" group:"run" help:"Send a signed sample callback to a running gateway."`
-	Subject    subjectCommand    `cmd:"" group:"people" help:"Show what is known of a person; list and rebuild those of whom something is damaged."`
-	Deliveries deliveriesCommand `cmd:"" group:"told" help:"List deliveries by status, endpoint, person, type and time; show, hurry, skip or cancel one."`
-	Redeliver  redeliverCommand  `cmd:"" group:"told" help:"Order a delivery again that is dead or was accepted, or to another endpoint."`
-	Replay     replayCommand     `cmd:"" group:"told" help:"Tell an endpoint again what is dead, what it was told in a span of time, or where each person stands."`
-	Find       findCommand       `cmd:"" group:"told" help:"Say what an id or a provider's ref is, and where."`
-	Withheld   withheldCommand   `cmd:"" group:"told" help:"List, or acknowledge, rejections and suspensions that an endpoint has not been told of."`
-	Partners   partnersCommand   `cmd:"" group:"told" help:"List, show, make, change or remove partners."`
-	Endpoints  endpointsCommand  `cmd:"" group:"told" help:"List, show, make, change or remove endpoints, take a disabled one up again, rotate and revoke their keys."`
-	Quarantine quarantineCommand `cmd:"" group:"held" help:"List, show, release or discard what could not be applied."`
-	Questions  questionsCommand  `cmd:"" group:"held" help:"List, or close, what providers have still to be asked."`
-	Submit     submitCommand     `cmd:"" group:"people" help:"Register whose a provider's ref is."`
-	Refs       refsCommand       `cmd:"" group:"people" help:"List refs that several have registered, or say whose one is."`
-	Decide     decideCommand     `cmd:"" group:"people" help:"Decide about a check of a person: a status, or the release of what holds it."`
+	Subject    subjectCommand    `cmd:"" group:"people" help:"Show what is known about a person; list and rebuild persons with damaged records."`
+	Deliveries deliveriesCommand `cmd:"" group:"told" help:"List deliveries by status, endpoint, person, type and time; show, retry, skip or cancel one."`
+	Redeliver  redeliverCommand  `cmd:"" group:"told" help:"Retry a failed delivery, or send a delivered one again, or to another endpoint."`
+	Replay     replayCommand     `cmd:"" group:"told" help:"Replay to an endpoint: failed deliveries, a time range, or the current status of each person."`
+	Find       findCommand       `cmd:"" group:"told" help:"Show what an id or a provider's ref is, and where."`
+	Withheld   withheldCommand   `cmd:"" group:"told" help:"List, or acknowledge, rejections and suspensions that an endpoint has not received."`
+	Partners   partnersCommand   `cmd:"" group:"told" help:"List, show, create, update or remove partners."`
+	Endpoints  endpointsCommand  `cmd:"" group:"told" help:"List, show, create, update or remove endpoints; re-enable one; rotate and revoke keys."`
+	Quarantine quarantineCommand `cmd:"" group:"held" help:"List, show, release or discard quarantined callbacks."`
+	Questions  questionsCommand  `cmd:"" group:"held" help:"List or close open questions to providers."`
+	Submit     submitCommand     `cmd:"" group:"people" help:"Register which person a provider's ref belongs to."`
+	Refs       refsCommand       `cmd:"" group:"people" help:"List refs that more than one person claims, or say whose one is."`
+	Decide     decideCommand     `cmd:"" group:"people" help:"Decide about a check of a person: set a status, or release a hold."`
 	Policy     policyCommand     `cmd:"" group:"people" help:"Show or apply a partner's newest policy."`
-	Audit      auditCommand      `cmd:"" group:"keep" help:"List who changed what, and verify that the list is whole."`
-	Token      tokenCommand      `cmd:"" group:"keep" help:"List, make or revoke tokens of the control API."`
-	Reload     reloadCommand     `cmd:"" group:"run" help:"Have a running gateway read its config again, or say what that would change."`
+	Audit      auditCommand      `cmd:"" group:"keep" help:"List who changed what, and verify the audit trail."`
+	Token      tokenCommand      `cmd:"" group:"keep" help:"List, create or revoke tokens of the control API."`
+	Reload     reloadCommand     `cmd:"" group:"run" help:"Reload the config of a running gateway, or show what a reload would change."`
 	Backup     backupCommand     `cmd:"" group:"keep" help:"Copy the database of a running gateway, and check the copy."`
-	Compact    compactCommand    `cmd:"" group:"keep" help:"Give the free pages of the database back to the disk, while the gateway runs, and leave nothing in it that was deleted."`
-	Restore    restoreCommand    `cmd:"" group:"keep" help:"Put a backup in the place of the database of a gateway that does not run."`
+	Compact    compactCommand    `cmd:"" group:"keep" help:"Compact the database while the gateway runs: return free pages to the disk and leave no trace of deleted data."`
+	Restore    restoreCommand    `cmd:"" group:"keep" help:"Restore a backup as the database of a stopped gateway."`
 	Providers  providersCommand  `cmd:"" group:"try" help:"List the verification providers this program knows."`
 	Formats    formatsCommand    `cmd:"" group:"try" help:"List the partner formats this program knows."`
 	Verify     verifyCommand     `cmd:"" group:"try" help:"Explain step by step whether a captured callback is genuine."`
 	Translate  translateCommand  `cmd:"" group:"try" help:"Show what a captured callback means."`
 	Sign       signCommand       `cmd:"" group:"try" help:"Sign a body as a partner would receive it."`
-	Listen     listenCommand     `cmd:"" group:"try" help:"Be a partner: verify, print, forward."`
+	Listen     listenCommand     `cmd:"" group:"try" help:"Receive webhooks like a partner: verify, print, forward."`
 	Version    versionCommand    `cmd:"" group:"about" help:"Print the version."`
-	Help       helpCommand       `cmd:"" group:"about" help:"Say what a command does, how it is used and how it ends."`
-	Completion completionCommand `cmd:"" group:"about" help:"Print what completes commands in bash, zsh or fish."`
+	Help       helpCommand       `cmd:"" group:"about" help:"Show what a command does, how it is used and its exit codes."`
+	Completion completionCommand `cmd:"" group:"about" help:"Print the completion script for bash, zsh or fish."`
 	Man        manCommand        `cmd:"" group:"about" help:"Print manual pages, or write them all to a directory."`
 }
 
@@ -154,7 +154,7 @@ func (f configFlag) load(c *console) (*Config, error) {
 
 type serveCommand struct {
 	configFlag
-	Role string `help:"What this process does." enum:"all,ingest,relay" default:"all"`
+	Role string `help:"The role of this process." enum:"all,ingest,relay" default:"all"`
 }
 
 // Run serves until an interrupt or SIGTERM, then stops gracefully; a second one ends the process at

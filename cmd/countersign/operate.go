@@ -12,19 +12,19 @@ import (
 )
 
 type quarantineCommand struct {
-	List    quarantineListCommand    `cmd:"" default:"withargs" help:"List bodies that could not be applied; with --records, records that wait for their subject."`
-	Show    quarantineShowCommand    `cmd:"" help:"Show a body in clear; this stands in the audit trail."`
-	Release quarantineReleaseCommand `cmd:"" help:"Translate a body again with today's adapter and config, or give a record its subject."`
-	Discard quarantineDiscardCommand `cmd:"" help:"Take a body or a record out for good."`
+	List    quarantineListCommand    `cmd:"" default:"withargs" help:"List quarantined bodies; with --records, records that wait for their person."`
+	Show    quarantineShowCommand    `cmd:"" help:"Show a body in clear; this is recorded in the audit trail."`
+	Release quarantineReleaseCommand `cmd:"" help:"Translate a body again with the current adapter and config, or give a record its person."`
+	Discard quarantineDiscardCommand `cmd:"" help:"Discard a body or a record permanently."`
 
-	TakeBack quarantineTakeBackCommand `cmd:"" help:"Take a record back that was released to the wrong subject; it waits again."`
+	TakeBack quarantineTakeBackCommand `cmd:"" help:"Take back a record that was released to the wrong person; it waits again."`
 }
 
 type quarantineListCommand struct {
 	gatewayFlags
 	jsonFlag
 	pageFlags
-	Records bool `help:"List records that wait for their subject."`
+	Records bool `help:"List records that wait for their person."`
 }
 
 // Run lists what is in quarantine; bodies stay sealed.
@@ -73,8 +73,8 @@ type quarantineReleaseCommand struct {
 	gatewayFlags
 	jsonFlag
 	ID      string `arg:"" help:"The id, as countersign quarantine prints it."`
-	Partner string `help:"Of a record: the partner whose subject it is about."`
-	Subject string `help:"Of a record: the subject's id, as the partner knows it."`
+	Partner string `help:"For a record: the partner of the person."`
+	Subject string `help:"For a record: the person's id, as the partner knows it."`
 	Because string `help:"Why, for the audit trail; it must not name the person."`
 }
 
@@ -129,7 +129,7 @@ type quarantineTakeBackCommand struct {
 	gatewayFlags
 	jsonFlag
 	ID      string `arg:"" help:"The record's id, as countersign quarantine --records printed it."`
-	Because string `required:"" help:"Why, for whoever must explain it later."`
+	Because string `required:"" help:"The reason, for whoever must explain it later."`
 }
 
 // Run takes a record back.
@@ -146,7 +146,7 @@ func (cmd *quarantineTakeBackCommand) Run(c *console) error {
 	case cmd.JSON:
 		return c.show(v)
 	case !v.Folded:
-		c.printf("%s is taken back from %s/%s; it is kept, and not folded yet\n", cmd.ID, v.Partner, v.Subject)
+		c.printf("%s is taken back from %s/%s; it is stored, and not applied yet\n", cmd.ID, v.Partner, v.Subject)
 		return nil
 	}
 	c.printf("%s/%s  %s -> %s\n", v.Partner, v.Subject, v.Before, v.After)
@@ -181,8 +181,8 @@ func (cmd *submitCommand) Run(c *console) error {
 }
 
 type policyCommand struct {
-	Show  policyShowCommand  `cmd:"" help:"Show how many subjects a partner's newest policy would move, and to what."`
-	Apply policyApplyCommand `cmd:"" help:"Fold every subject of a partner under its newest policy."`
+	Show  policyShowCommand  `cmd:"" help:"Show how many persons would change status under a partner's newest policy, and to what."`
+	Apply policyApplyCommand `cmd:"" help:"Evaluate every person of a partner under its newest policy."`
 }
 
 type policyShowCommand struct {
@@ -209,7 +209,7 @@ func (p planned) String() string {
 	if len(parts) == 0 {
 		parts = []string{"nobody's status changes"}
 	}
-	text := fmt.Sprintf("version %d: %d of %d subjects are folded under an older one; %s", p.Version, p.Behind, p.Subjects, strings.Join(parts, ", "))
+	text := fmt.Sprintf("version %d: %d of %d subjects are evaluated under an older one; %s", p.Version, p.Behind, p.Subjects, strings.Join(parts, ", "))
 	if len(tells) > 0 {
 		text += "\nchanges:" + strings.Join(tells, "")
 	}
@@ -240,7 +240,7 @@ type policyApplyCommand struct {
 	gatewayFlags
 	jsonFlag
 	Partner string `arg:"" help:"The partner's id."`
-	Yes     bool   `help:"Do it; without this it only shows who would move."`
+	Yes     bool   `help:"Apply it; without this, only show who would be affected."`
 }
 
 // Run applies a policy, after it has said what that means.

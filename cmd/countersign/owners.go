@@ -158,7 +158,7 @@ func orphaned(tx *store.Tx, cfg *Config, plan *registry.Plan) (all []problem, er
 	}
 	for _, id := range plan.Gone {
 		all = append(all, problem{
-			File: cfg.Path, Key: "partners", What: fmt.Sprintf("partner %s is not in the config, and is known: nobody is told any more about its people", id),
+			File: cfg.Path, Key: "partners", What: fmt.Sprintf("partner %s is not in the config any more: no webhooks about its people are sent", id),
 			Remedy: "put it back if that is not meant; what is kept of it stays",
 		})
 	}
@@ -167,13 +167,13 @@ func orphaned(tx *store.Tx, cfg *Config, plan *registry.Plan) (all []problem, er
 		if err != nil {
 			return nil, err
 		}
-		remedy := "put it back to have that told, or write renamed_from: " + o.Endpoint + " at the new endpoint that takes its place"
+		remedy := "put it back to have them delivered, or write renamed_from: " + o.Endpoint + " at the new endpoint that takes its place"
 		if slices.Contains(plan.Gone, o.Partner) {
-			remedy = "put it back, with its partner, to have that told"
+			remedy = "put it back, with its partner, to have them delivered"
 		}
 		all = append(all, problem{
 			File: cfg.Path, Key: "partners", Remedy: remedy,
-			What: fmt.Sprintf("endpoint %s of %s is not in the config, and is orphaned: %d owed to it stay owed, %d dead, %s", o.Endpoint, o.Partner, k.Owed, k.Dead, withheldOf(&k)),
+			What: fmt.Sprintf("endpoint %s of %s is not in the config, and is orphaned: %d deliveries stay pending, %d dead-lettered, %s", o.Endpoint, o.Partner, k.Owed, k.Dead, withheldOf(&k)),
 		})
 	}
 	return all, nil
@@ -196,7 +196,7 @@ func withheldOf(k *outbox.Kept) string {
 	if more := len(k.Withheld) - len(named); more > 0 {
 		named = append(named, fmt.Sprintf("and %d more", more))
 	}
-	text := fmt.Sprintf("%d rejections or suspensions withheld", len(k.Withheld))
+	text := fmt.Sprintf("%d rejections or suspensions not delivered", len(k.Withheld))
 	if len(named) > 0 {
 		text += " (" + strings.Join(named, ", ") + ")"
 	}

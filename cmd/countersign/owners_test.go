@@ -137,9 +137,9 @@ func TestEndpointsHaveOwners(t *testing.T) {
 	refused(`countersign.yaml:\d+: partners\[1\].endpoints\[0\].id: endpoint main belongs to partner acme, for ever.*; give this endpoint an id of its own`)
 
 	use("", "")
-	against(exitYes, `warning: .*endpoint main of acme is not in the config, and is orphaned: 2 owed to it stay owed, 0 dead, 1 rejections or suspensions withheld \(user-002 \(test\) change 2 since .*\); put it back`)
+	against(exitYes, `warning: .*endpoint main of acme is not in the config, and is orphaned: 2 deliveries stay pending, 0 dead-lettered, 1 rejections or suspensions not delivered \(user-002 \(test\) change 2 since .*\); put it back`)
 	m = launch(t, config, "", nil).ready()
-	owed(m, "main +acme .* 2 +0 +orphaned: not served; 1 rejections or suspensions withheld")
+	owed(m, "main +acme .* 2 +0 +orphaned: not served; 1 rejections or suspensions not delivered")
 	m.stop()
 
 	h.recover()
@@ -190,7 +190,7 @@ func TestEndpointsHaveOwners(t *testing.T) {
 
 	write(t, dir, "countersign.yaml", base+"partners: []\n")
 	write(t, dir, "countersign.yaml", strings.ReplaceAll(base+"partners: [{id: beta}]\n", "partner: acme", "partner: beta"))
-	against(exitYes, `warning: .*partner acme is not in the config, and is known`)
+	against(exitYes, `warning: .*partner acme is not in the config any more: no webhooks`)
 }
 
 // TestRenamedFrom: what a config alone shows to be wrong.
@@ -214,6 +214,6 @@ func TestRenamedFrom(t *testing.T) {
 	f("      - {id: b, "+u+", renamed_from: a}\n", "")
 	f("      - {id: b, "+u+", renamed_from: a}\n      - {id: a, "+u+"}\n", "endpoints[0].renamed_from: endpoint a is in this file, on line 11; name the id")
 	f("      - {id: b, "+u+", renamed_from: b}\n", "endpoints[0].renamed_from: endpoint b is in this file")
-	f("      - {id: b, "+u+", renamed_from: a}\n      - {id: c, "+u+", renamed_from: a}\n", "endpoints[1].renamed_from: renamed_from a stands twice")
+	f("      - {id: b, "+u+", renamed_from: a}\n      - {id: c, "+u+", renamed_from: a}\n", "endpoints[1].renamed_from: renamed_from a is duplicated")
 	f("      - {id: b, "+u+", renamed_from: A b}\n", "endpoints[0].renamed_from:")
 }

@@ -10,11 +10,11 @@ import (
 )
 
 type partnersCommand struct {
-	List   partnersListCommand   `cmd:"" default:"withargs" help:"List the partners: those of the config, and those that were made here."`
+	List   partnersListCommand   `cmd:"" default:"withargs" help:"List the partners: from the config and created through the API."`
 	Show   partnersShowCommand   `cmd:"" help:"Show one partner."`
-	Create partnersCreateCommand `cmd:"" help:"Make a partner, without a restart."`
-	Update partnersUpdateCommand `cmd:"" help:"Change a partner that was made here; what is not named stays."`
-	Remove partnersRemoveCommand `cmd:"" help:"Take a partner that was made here away, with its endpoints; what is owed stays owed."`
+	Create partnersCreateCommand `cmd:"" help:"Create a partner, without a restart."`
+	Update partnersUpdateCommand `cmd:"" help:"Update a partner that was created through the API; what you do not name stays as it is."`
+	Remove partnersRemoveCommand `cmd:"" help:"Remove a partner that was created through the API, with its endpoints; pending deliveries are kept."`
 }
 
 type partnersListCommand struct {
@@ -72,11 +72,11 @@ func (f jsonFlag) print(c *console, v *api.PartnerDetail) error {
 // partnerFlags are what may be said of a partner. What is not said stays, or is the default of a
 // new one.
 type partnerFlags struct {
-	MaxSubmissions  int64    `help:"Refs that its tokens may have registered that no callback has come for."`
+	MaxSubmissions  int64    `help:"Maximum number of refs that its tokens may register before a callback has used them."`
 	Required        []string `help:"Checks that approve a person."`
 	RequiredCompany []string `help:"Checks that approve a business."`
 	ValidityMonths  int      `help:"How long an approval lasts."`
-	NoticeDays      int      `help:"How long before its end that is told."`
+	NoticeDays      int      `help:"How long before its end a notice is sent."`
 }
 
 // body is what was said, as the API takes it.
@@ -122,7 +122,7 @@ func (cmd *partnersCreateCommand) Run(c *console) error {
 
 // versionFlag makes a change only of what the caller has seen.
 type versionFlag struct {
-	IfVersion uint64 `help:"Do it only if that is still the version which show prints."`
+	IfVersion uint64 `help:"Change it only if this is still the current version (as show prints it)."`
 }
 
 // match is the state that a change is made of; "": any.
@@ -157,7 +157,7 @@ func (cmd *partnersUpdateCommand) Run(c *console) error {
 // removeFlags are those of what is removed.
 type removeFlags struct {
 	versionFlag
-	DryRun bool `help:"Only say what would stay owed."`
+	DryRun bool `help:"Only show what would stay pending."`
 }
 
 // left says what is left of something that was taken away.
@@ -171,7 +171,7 @@ func (c *console) left(v *api.Removed, asJSON bool) error {
 	}
 	c.printf("%s %s %s\n", v.Object, v.ID, what)
 	for _, e := range v.Endpoints {
-		c.printf("  endpoint %s: %d owed to it stay owed, %d dead, %d rejections or suspensions withheld\n", e.ID, e.Owed, e.Dead, e.Withheld)
+		c.printf("  endpoint %s: %d deliveries stay pending, %d dead-lettered, %d rejections or suspensions not delivered\n", e.ID, e.Owed, e.Dead, e.Withheld)
 	}
 	return nil
 }

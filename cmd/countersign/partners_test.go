@@ -96,7 +96,7 @@ partners: []
 	h.mu.Unlock()
 	m.says("acme:ann", "rejected_final")
 	eventually(t, "it is owed", func() bool { return strings.Contains(do(exitYes, "endpoints"), " 1     0 ") })
-	if dry := do(exitYes, "endpoints", "remove", "acme-main", "--dry-run"); !strings.Contains(dry, "1 owed to it stay owed, 0 dead, 1 rejections or suspensions withheld") {
+	if dry := do(exitYes, "endpoints", "remove", "acme-main", "--dry-run"); !strings.Contains(dry, "1 deliveries stay pending, 0 dead-lettered, 1 rejections or suspensions not delivered") {
 		t.Errorf("a dry run says %s", dry)
 	}
 	do(exitYes, "endpoints", "remove", "acme-main")

@@ -10,19 +10,19 @@ import (
 )
 
 type questionsCommand struct {
-	List    questionsListCommand    `cmd:"" default:"withargs" help:"List what providers have still to be asked."`
-	Discard questionsDiscardCommand `cmd:"" help:"Close a question that nobody will answer, or all old ones of a source; what was claimed stays as it is."`
+	List    questionsListCommand    `cmd:"" default:"withargs" help:"List open questions to providers."`
+	Discard questionsDiscardCommand `cmd:"" help:"Close a question that nobody will answer, or all old ones of a source; the unconfirmed claim stays as it is."`
 }
 
 type questionsDiscardCommand struct {
 	gatewayFlags
 	jsonFlag
 	ID     string        `arg:"" optional:"" help:"The question's id, as countersign questions prints it."`
-	Source string        `help:"In place of an id: close the source's questions that callbacks raised which proved nothing of who sent them."`
-	Older  time.Duration `help:"With --source: only those that are open for longer, such as 1h."`
-	All    bool          `help:"With --source: also those that proved callbacks raised."`
-	Yes    bool          `help:"With --source: do it without asking." xor:"sure"`
-	DryRun bool          `help:"With --source: say how many there are, and do nothing." xor:"sure"`
+	Source string        `help:"Instead of an id: close the questions of this source that unsigned callbacks raised."`
+	Older  time.Duration `help:"With --source: only questions older than this, such as 1h."`
+	All    bool          `help:"With --source: also questions raised by signed callbacks."`
+	Yes    bool          `help:"With --source: do not ask for confirmation." xor:"sure"`
+	DryRun bool          `help:"With --source: show how many there are, and change nothing." xor:"sure"`
 }
 
 // Run closes a question, or many, of which it says how many there are before somebody says yes.

@@ -38,12 +38,12 @@ func (g *gateway) storage() (reasons []string) {
 		store.ShortCommit: "the last commit found no room",
 	} {
 		if a.Short&what != 0 {
-			reasons = append(reasons, fmt.Sprintf("storage is full (%s): %s. New callbacks are refused, what is owed is still delivered", what, text))
+			reasons = append(reasons, fmt.Sprintf("storage is full (%s): %s. New callbacks are refused, pending deliveries are still sent", what, text))
 		}
 	}
 	slices.Sort(reasons)
 	if g.relay != nil && g.relay.Waiting() {
-		reasons = append(reasons, fmt.Sprintf("the fold waits for room: what one callback brought does not fit into what is left (%s, of which %s are for settling alone); deliveries make some, and so does a larger disk or storage.max_size",
+		reasons = append(reasons, fmt.Sprintf("processing waits for disk space: the effects of one callback do not fit into what is left (%s, of which %s are reserved for ending deliveries); deliveries free some, and so does a larger disk or storage.max_size",
 			mebibytes(a.Room), mebibytes(a.Reserve/2)))
 	}
 	return reasons

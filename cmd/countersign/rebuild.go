@@ -3,11 +3,11 @@ package main
 import "countersign/relay/control/api"
 
 type subjectCommand struct {
-	Show    subjectShowCommand    `cmd:"" default:"withargs" help:"Show who told us what of a person, what we made of it, and whom we told."`
-	Export  subjectExportCommand  `cmd:"" help:"Write everything that is kept of a person, as JSON."`
-	Erase   subjectEraseCommand   `cmd:"" help:"Take away everything that is kept of a person, for good."`
-	Aside   subjectAsideCommand   `cmd:"" help:"List those of whom something is damaged, so that nothing new is told of them."`
-	Rebuild subjectRebuildCommand `cmd:"" help:"Make the state of one that is set aside anew, from the history; where that is not whole, from what is left and your word."`
+	Show    subjectShowCommand    `cmd:"" default:"withargs" help:"Show what providers said about a person, what Countersign concluded, and who was told."`
+	Export  subjectExportCommand  `cmd:"" help:"Export everything that is kept about a person, as JSON."`
+	Erase   subjectEraseCommand   `cmd:"" help:"Erase everything that is kept about a person, permanently."`
+	Aside   subjectAsideCommand   `cmd:"" help:"List persons with damaged records; nothing new is sent about them until they are rebuilt."`
+	Rebuild subjectRebuildCommand `cmd:"" help:"Rebuild a person with damaged records from the history; where that is incomplete, from what is left and your decision."`
 }
 
 type subjectAsideCommand struct {
@@ -34,11 +34,11 @@ type subjectRebuildCommand struct {
 	modeFlag
 	Partner   string   `arg:"" help:"The partner's id."`
 	ID        string   `arg:"" help:"The subject's id, as the partner knows it."`
-	Because   string   `required:"" help:"Why, for whoever must explain it later."`
-	Status    string   `help:"Where the history is not whole: what holds from now on (approved, in_review, rejected, expired or suspended)."`
+	Because   string   `required:"" help:"The reason, for whoever must explain it later."`
+	Status    string   `help:"Where the history is incomplete: the status from now on (approved, in_review, rejected, expired or suspended)."`
 	Check     string   `help:"With --status: the check type, such as identity_verification."`
-	Reasons   []string `help:"With --status: reasons, in our words."`
-	Retryable bool     `help:"With --status rejected: another try may help."`
+	Reasons   []string `help:"With --status: reason codes, from Countersign's vocabulary."`
+	Retryable bool     `help:"With --status rejected: another attempt may help."`
 }
 
 // Run makes a subject anew.
@@ -59,7 +59,7 @@ func (cmd *subjectRebuildCommand) Run(c *console) error {
 	case cmd.JSON:
 		return c.show(v)
 	case !v.Folded:
-		c.printf("ordered: %s\nit is kept, and not carried out yet: see countersign subject\n", v.ID)
+		c.printf("ordered: %s\nit is stored, and not carried out yet: see countersign subject\n", v.ID)
 	default:
 		c.printf("%s/%s is rebuilt  %s -> %s\n", cmd.Partner, cmd.ID, v.Before, v.After)
 		c.effects(v.Changes)

@@ -3,8 +3,8 @@ package main
 import "countersign/relay/control/api"
 
 type refsCommand struct {
-	List   refsListCommand   `cmd:"" default:"withargs" help:"List refs that were registered, or said to be, more than one person's; what comes for them is held."`
-	Settle refsSettleCommand `cmd:"" help:"Say whose a ref is, whoever else has registered it; what was held for it is applied."`
+	List   refsListCommand   `cmd:"" default:"withargs" help:"List refs that more than one person claims; what arrives for them is held."`
+	Settle refsSettleCommand `cmd:"" help:"Decide which person a ref belongs to; what was held for it is applied."`
 }
 
 type refsListCommand struct {
@@ -39,11 +39,11 @@ type refsSettleCommand struct {
 	gatewayFlags
 	jsonFlag
 	modeFlag
-	Source  string `arg:"" help:"The source whose ref it is."`
+	Source  string `arg:"" help:"The source of the ref."`
 	Ref     string `arg:"" help:"The provider's id of the person or of the verification."`
-	Partner string `required:"" help:"The partner whose subject has it."`
+	Partner string `required:"" help:"The partner of the person."`
 	Subject string `required:"" help:"The subject's id, as the partner knows it."`
-	Because string `required:"" help:"Why; stays in the subject's history."`
+	Because string `required:"" help:"The reason; recorded in the person's history."`
 }
 
 // Run settles whose a ref is.

@@ -97,7 +97,7 @@ var brokenSets = []struct {
 		s.add(`kafka: {brokers: ["127.0.0.1:1"], sasl: {mechanism: magic, user: a, password: file:acme.key}}`)
 		return true
 	}},
-	{"two tokens of a name", `:2: tokens\[1\].name: token ops stands twice, first on line 2; give`, func(s *site) bool {
+	{"two tokens of a name", `:2: tokens\[1\].name: token ops is duplicated; first on line 2; give`, func(s *site) bool {
 		sum := strings.Repeat("ab", 32)
 		s.add(`tokens: [{name: ops, sha256: ` + sum + `, scope: viewer}, {name: ops, sha256: ` + sum + `, scope: viewer}]`)
 		return true

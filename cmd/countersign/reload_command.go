@@ -10,7 +10,7 @@ import (
 type reloadCommand struct {
 	gatewayFlags
 	jsonFlag
-	DryRun bool `help:"Only say what would change, and what becomes of what is owed."`
+	DryRun bool `help:"Only show what would change, and what would happen to pending deliveries."`
 }
 
 // Run has the running gateway read its config again: the file it was started with, whichever may be
@@ -37,7 +37,7 @@ func (cmd *reloadCommand) Run(c *console) error {
 		c.difference(&d)
 	}
 	for _, text := range r.Owed {
-		c.printf("owed: %s\n", text)
+		c.printf("affected: %s\n", text)
 	}
 	for _, w := range r.Warnings {
 		c.printf("warning: %s\n", w.String())

@@ -157,10 +157,10 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("no key was made: %v %v", len(keys), err)
 	}
 	r.write(2)
-	dry("- partners[acme].endpoints[acme-guest]", "owed: partner beta is not in the config", "owed: endpoint acme-guest of acme is not in the config, and is orphaned", "would be applied")
+	dry("- partners[acme].endpoints[acme-guest]", "affected: partner beta is not in the config", "affected: endpoint acme-guest of acme is not in the config, and is orphaned", "would be applied")
 	text := r.write(1)
 	write(t, r.dir, "countersign.yaml", strings.Replace(text, "{id: beta-main, ", "{id: acme-guest, ", 1))
-	dry("countersign.yaml:16: ", "acme-guest stands twice", "nothing was changed") // it stands twice
+	dry("countersign.yaml:16: ", "acme-guest is duplicated", "nothing was changed") // it stands twice
 	write(t, r.dir, "countersign.yaml", strings.Replace(strings.Replace(text, "{id: acme-guest, ", "{id: acme-third, ", 1), "{id: beta-main, ", "{id: acme-guest, ", 1))
 	dry("countersign.yaml:16: partners[1].endpoints[0].id: endpoint acme-guest belongs to partner acme, for ever", "nothing was changed")
 	write(t, r.dir, "countersign.yaml", strings.Replace(text, "{id: acme-guest, ", "{id: acme-other, renamed_from: acme-guest, ", 1))

@@ -15,24 +15,24 @@ import (
 )
 
 type replayCommand struct {
-	List    replayListCommand    `cmd:"" default:"withargs" help:"List the replays, the newest first."`
-	Show    replayShowCommand    `cmd:"" help:"Show how far a replay is."`
-	Dead    replayDeadCommand    `cmd:"" help:"Tell an endpoint what is dead there, or tell it to another of its partner."`
-	Range   replayRangeCommand   `cmd:"" help:"Tell again what an endpoint was told in a span of time, and what of the same persons followed."`
-	Current replayCurrentCommand `cmd:"" help:"Tell an endpoint where each person of its partner stands, if it was not told: for a new endpoint."`
-	Pause   replayPauseCommand   `cmd:"" help:"Order nothing more for now."`
-	Resume  replayResumeCommand  `cmd:"" help:"Go on with a replay that is paused."`
-	Cancel  replayCancelCommand  `cmd:"" help:"End a replay. What it has ordered is sent."`
+	List    replayListCommand    `cmd:"" default:"withargs" help:"List replays, newest first."`
+	Show    replayShowCommand    `cmd:"" help:"Show the progress of a replay."`
+	Dead    replayDeadCommand    `cmd:"" help:"Replay an endpoint's failed deliveries, to it or to another endpoint of its partner."`
+	Range   replayRangeCommand   `cmd:"" help:"Send again what an endpoint received in a time range, and what followed for the same persons."`
+	Current replayCurrentCommand `cmd:"" help:"Send an endpoint the current status of each person it has not received: for a new endpoint."`
+	Pause   replayPauseCommand   `cmd:"" help:"Pause a replay."`
+	Resume  replayResumeCommand  `cmd:"" help:"Resume a paused replay."`
+	Cancel  replayCancelCommand  `cmd:"" help:"Stop a replay. What it has already queued is still sent."`
 }
 
 // replayFlags are those of every replay that is asked for.
 type replayFlags struct {
 	gatewayFlags
 	jsonFlag
-	Rate    float64 `help:"Deliveries a second at most." default:"100"`
-	DryRun  bool    `help:"Count what would be told, and order nothing."`
-	Because string  `help:"Why, for whoever must explain it later."`
-	Wait    bool    `help:"Stay until it has ended, and show how far it is. An interrupt leaves it running."`
+	Rate    float64 `help:"Maximum deliveries per second." default:"100"`
+	DryRun  bool    `help:"Count what would be sent, and send nothing."`
+	Because string  `help:"The reason, for whoever must explain it later."`
+	Wait    bool    `help:"Wait until it ends, and show its progress. An interrupt leaves it running."`
 }
 
 // create asks for a replay, and follows it where that is wanted.
@@ -97,7 +97,7 @@ func (c *console) replay(r *api.Replay) {
 	case r.Counted.IsZero():
 		c.printf("  %s\n", r.State)
 	case r.DryRun:
-		c.printf("  would order %s; nothing was ordered\n", counted)
+		c.printf("  would send %s; nothing was sent\n", counted)
 	default:
 		c.printf("  %s: %d ordered of %s\n", r.State, r.Ordered, counted)
 	}
@@ -115,8 +115,8 @@ func (c *console) replay(r *api.Replay) {
 
 type replayDeadCommand struct {
 	Endpoint string `arg:"" help:"The endpoint's id."`
-	To       string `help:"Tell this endpoint of the same partner instead."`
-	Force    bool   `help:"Also those of persons of whom a later change has been accepted since."`
+	To       string `help:"Send to this endpoint of the same partner instead."`
+	Force    bool   `help:"Also replay persons for whom the endpoint has accepted a later change since."`
 	replayFlags
 }
 
@@ -127,9 +127,9 @@ func (cmd *replayDeadCommand) Run(c *console) error {
 
 type replayRangeCommand struct {
 	Endpoint string    `arg:"" help:"The endpoint's id."`
-	To       string    `help:"Tell this endpoint of the same partner instead."`
-	Since    time.Time `required:"" help:"From this instant on, such as 2026-11-30T08:00:00Z."`
-	Until    time.Time `required:"" help:"Before this instant."`
+	To       string    `help:"Send to this endpoint of the same partner instead."`
+	Since    time.Time `required:"" help:"Only from this time on, such as 2026-11-30T08:00:00Z."`
+	Until    time.Time `required:"" help:"Only before this time."`
 	replayFlags
 }
 

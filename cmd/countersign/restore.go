@@ -15,8 +15,8 @@ import (
 type restoreCommand struct {
 	configFlag
 	jsonFlag
-	File string `arg:"" help:"The backup, as countersign backup made it." type:"path"`
-	Yes  bool   `help:"Do it without asking."`
+	File string `arg:"" help:"A backup made by countersign backup." type:"path"`
+	Yes  bool   `help:"Do not ask for confirmation."`
 }
 
 // restored is what restoring a backup comes to.
@@ -95,10 +95,10 @@ func (cmd *restoreCommand) warn(c *console, v *restored) {
 	} else {
 		out.printf("%s knows what was accepted up to %s. What was accepted later is not in it: ask the providers for it again.\n", cmd.File, when(v.Newest))
 	}
-	out.printf("  %d record(s) will be folded again: partners are told of them again, with the ids that they had\n", v.Unfolded)
-	out.printf("  %d deliver(ies) were owed when it was made: those that have been accepted since are sent again, with the same ids\n", v.Owed)
-	out.printf("  tokens that were revoked since count again, and those made since do not: see countersign token list\n")
-	out.printf("  the next change of anybody has a number above %d: no number that was told since is used for another change\n", v.Floor)
+	out.printf("  %d record(s) will be applied again: partners receive their changes again, with the same ids\n", v.Unfolded)
+	out.printf("  %d deliver(ies) were pending when it was made: those that have been accepted since are sent again, with the same ids\n", v.Owed)
+	out.printf("  tokens revoked since then are valid again, and tokens created since then are not: see countersign token list\n")
+	out.printf("  the next change of every person has a sequence above %d, so no sequence sent since is used for another change\n", v.Floor)
 }
 
 // standing reads where a database stands.

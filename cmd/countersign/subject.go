@@ -16,14 +16,14 @@ type subjectShowCommand struct {
 	jsonFlag
 	modeFlag
 	pageFlags
-	At      string `help:"As it was known and told at this instant, such as 2026-11-30T08:00:00Z, or at the end of a day, such as 2026-11-30."`
+	At      string `help:"Show what was known and told at this time, such as 2026-11-30T08:00:00Z, or at the end of a day, such as 2026-11-30."`
 	Partner string `arg:"" help:"The partner's id."`
 	ID      string `arg:"" help:"The subject's id, as the partner knows it."`
 }
 
 // modeFlag chooses between live and test subjects, which never share anything.
 type modeFlag struct {
-	Livemode *bool `help:"Whether the subject is a live one; without it, as the gateway's mode." negatable:""`
+	Livemode *bool `help:"Whether the person is in live mode; default: the gateway's mode." negatable:""`
 }
 
 // Run prints where the subject stands, and its history.
@@ -84,7 +84,7 @@ func instantOf(text string) (at time.Time, err error) {
 // standing prints where a subject stands, why, and what is owed of it.
 func (c *console) standing(v *api.Subject) {
 	if v.SetAside {
-		c.printf("%s/%s  is set aside: a record of it is damaged, so nobody knows where it stands, and nothing new is told of it (countersign subject rebuild)\n", v.Partner, v.ID)
+		c.printf("%s/%s  has a damaged record: its status is unknown, and no new changes are sent (countersign subject rebuild)\n", v.Partner, v.ID)
 	} else {
 		c.printf("%s/%s  %s\n", v.Partner, v.ID, cmp.Or(v.Status.Status, "unknown"))
 	}
@@ -95,30 +95,30 @@ func (c *console) standing(v *api.Subject) {
 		}
 	}
 	if len(v.Checks) > 0 {
-		c.printf("\nwhat each check says\n")
+		c.printf("\nchecks\n")
 	}
 	for _, ch := range v.Checks {
 		c.printf("  %-22s %-10s %-10s %s\n", ch.Type, ch.Source, ch.Status, reasons(ch.Reasons))
 	}
 	c.why(v.Why)
 	if len(v.Endpoints) > 0 {
-		c.printf("\nhow far each endpoint has been told\n")
+		c.printf("\nlast sequence sent to each endpoint\n")
 	}
 	for i := range v.Endpoints {
 		c.told(&v.Endpoints[i])
 	}
-	c.printf("\nwhat was said, decided and told, the newest first\n")
+	c.printf("\ntimeline, newest first\n")
 }
 
 // knownBy says how it is known where somebody stood.
 func knownBy(a *api.At) string {
 	switch a.By {
 	case "fold":
-		return "from all that had been folded by then"
+		return "from everything that had been processed by then"
 	case "change":
-		return "by the changes of the status that are kept (everything since " + a.KnownFrom.Format(time.RFC3339) + "); how the checks stood, nobody can tell"
+		return "from the status changes that are kept (everything since " + a.KnownFrom.Format(time.RFC3339) + "); the state of the checks is not known"
 	default:
-		return "of which nothing is kept (everything since " + a.KnownFrom.Format(time.RFC3339) + " is)"
+		return "of which nothing is kept any more (everything since " + a.KnownFrom.Format(time.RFC3339) + " is)"
 	}
 }
 
@@ -137,15 +137,15 @@ func (c *console) told(t *api.Told) {
 	}
 	upTo := "nothing yet"
 	if t.Accepted > 0 {
-		upTo = fmt.Sprintf("up to #%d, last at %s", t.Accepted, t.AcceptedAt.Format(time.RFC3339))
+		upTo = fmt.Sprintf("#%d, at %s", t.Accepted, t.AcceptedAt.Format(time.RFC3339))
 	}
 	c.printf("  %-16s %s%s\n", t.Endpoint, upTo, state)
 	for i := range t.Owed {
 		o := &t.Owed[i]
-		c.printf("    #%-3d owed  %s  %-24s %s  %s\n", o.Sequence, since(o.OwedAt), o.Type, waits(o), o.ID)
+		c.printf("    #%-3d pending  %s  %-24s %s  %s\n", o.Sequence, since(o.OwedAt), o.Type, waits(o), o.ID)
 	}
 	for _, d := range t.Dead {
-		c.printf("    #%-3d dead  %s  %-24s %s  %s\n", d.Sequence, d.At.Format(time.RFC3339), d.Type, d.Reason, d.ID)
+		c.printf("    #%-3d dead     %s  %-24s %s  %s\n", d.Sequence, d.At.Format(time.RFC3339), d.Type, d.Reason, d.ID)
 	}
 	if t.More {
 		c.printf("    and more\n")

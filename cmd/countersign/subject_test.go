@@ -23,14 +23,14 @@ func seeCarl(t *testing.T, f func(want int, text string, args ...string) string,
 		t.Errorf("the second page is the first:\n%s", next)
 	}
 	f(exitNo, "cursor", show("--cursor", "AAAA")...)
-	all := f(exitYes, "how far each endpoint has been told", show("--all", "--limit", "1")...)
-	for _, word := range []string{"up to #", "done", "dead", "kyc.status.rejected"} {
+	all := f(exitYes, "last sequence sent to each endpoint", show("--all", "--limit", "1")...)
+	for _, word := range []string{"acme-main        #2, at ", "done", "dead", "kyc.status.rejected"} {
 		if !strings.Contains(all, word) || strings.Contains(all, "more:") {
 			t.Errorf("%q is not there, or there is more:\n%s", word, all)
 		}
 	}
 	now := time.Now().UTC().Format(time.RFC3339Nano)
-	f(exitYes, "from all that had been folded by then", show("--at", now)...)
+	f(exitYes, "from everything that had been processed by then", show("--at", now)...)
 	if then := f(exitYes, "acme/carl  not_started", show("--at", "2020-01-01")...); strings.Contains(then, "kyc.status") {
 		t.Errorf("told before anything was said:\n%s", then)
 	}

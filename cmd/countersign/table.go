@@ -51,9 +51,9 @@ func when(at time.Time) string {
 
 // pageFlags are the flags of every list.
 type pageFlags struct {
-	Cursor string `help:"Go on where a page ended: what it printed behind more." group:"list"`
-	Limit  int    `help:"At most so many, up to 1000." default:"100" group:"list"`
-	All    bool   `help:"All pages, one after another, in place of the first." group:"list"`
+	Cursor string `help:"Continue after a page: the value it printed after \"more\"." group:"list"`
+	Limit  int    `help:"Maximum number of results, up to 1000." default:"100" group:"list"`
+	All    bool   `help:"Print all pages, not only the first." group:"list"`
 }
 
 func (p pageFlags) page() client.Page { return client.Page{Cursor: p.Cursor, Limit: p.Limit} }

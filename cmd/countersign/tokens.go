@@ -12,9 +12,9 @@ import (
 )
 
 type tokenCommand struct {
-	List   tokenListCommand   `cmd:"" default:"withargs" help:"List the tokens of the control API: whose, what each may do, until when, and when it was last used."`
-	Make   tokenMakeCommand   `cmd:"" help:"Make a token. It is shown once, on a terminal, or written to a file."`
-	Revoke tokenRevokeCommand `cmd:"" help:"End a token at once."`
+	List   tokenListCommand   `cmd:"" default:"withargs" help:"List the tokens of the control API: owner, scope, expiry and last use."`
+	Make   tokenMakeCommand   `cmd:"" help:"Create a token. It is shown once, on a terminal, or written to a file."`
+	Revoke tokenRevokeCommand `cmd:"" help:"Revoke a token immediately."`
 }
 
 type tokenListCommand struct {
@@ -51,12 +51,12 @@ func (c *console) token(t *api.Token) {
 type tokenMakeCommand struct {
 	gatewayFlags
 	jsonFlag
-	Name      string `arg:"" help:"Who holds it; stands in the audit trail."`
-	Scope     string `required:"" help:"What it may do: admin, operator, viewer or partner." enum:"admin,operator,viewer,partner"`
-	Partner   string `help:"With scope partner: the id of the only partner it sees."`
-	Expires   string `help:"When it ends: in so long (90d, 12h), or at a time (2027-01-01, or with hours). Without it, never."`
-	Out       string `help:"Write it to this file, which must not exist, with mode 0600." placeholder:"FILE" type:"path"`
-	ForConfig bool   `help:"Ask no gateway: print the lines for the config too."`
+	Name      string `arg:"" help:"Who holds the token; recorded in the audit trail."`
+	Scope     string `required:"" help:"Scope: admin, operator, viewer or partner." enum:"admin,operator,viewer,partner"`
+	Partner   string `help:"For scope partner: the id of the partner it is limited to."`
+	Expires   string `help:"Expiry: after a time (90d, 12h), or at a date (2027-01-01, or with hours). Without it, never."`
+	Out       string `help:"Write it to this new file, with mode 0600." placeholder:"FILE" type:"path"`
+	ForConfig bool   `help:"Do not call a gateway; print the lines for the config as well."`
 }
 
 // Run makes a token.
@@ -192,5 +192,5 @@ func (cmd *tokenRevokeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	return cmd.say(c, v, "%s is revoked: whoever comes with it is refused\n", cmd.Name)
+	return cmd.say(c, v, "%s is revoked: calls with it are refused\n", cmd.Name)
 }

@@ -21,10 +21,10 @@ type triggerCommand struct {
 	configFlag
 	jsonFlag
 	Source  string `arg:"" help:"A source of the config."`
-	Event   string `arg:"" help:"A sample of its provider, as countersign providers NAME lists them."`
+	Event   string `arg:"" help:"The name of a sample; countersign providers NAME lists them."`
 	Subject string `help:"The subject's id." default:"user-001"`
-	Ref     string `help:"The provider's id of the person; default made of the subject's."`
-	Session string `help:"The provider's id of the session; default made of the subject's."`
+	Ref     string `help:"The provider's id of the person; derived from the subject's id by default."`
+	Session string `help:"The provider's id of the session; derived from the subject's id by default."`
 }
 
 // Run sends one signed sample. It counts as the provider's own word, so it is for test people only:

@@ -9,16 +9,16 @@ import (
 )
 
 type withheldCommand struct {
-	List        withheldListCommand        `cmd:"" default:"withargs" help:"List rejections and suspensions that an endpoint has not been told of."`
-	Acknowledge withheldAcknowledgeCommand `cmd:"" help:"Say that nobody need be alarmed about one any more, for its partner knows. Nothing is sent by that."`
+	List        withheldListCommand        `cmd:"" default:"withargs" help:"List rejections and suspensions that an endpoint has not received."`
+	Acknowledge withheldAcknowledgeCommand `cmd:"" help:"Acknowledge one: its partner knows, so it needs no alert. This sends nothing."`
 }
 
 type withheldListCommand struct {
 	gatewayFlags
 	jsonFlag
 	pageFlags
-	Endpoint     string `help:"Only of this endpoint, which need not be in the config any more."`
-	Acknowledged bool   `help:"Those that somebody has acknowledged, in place of those that nobody has."`
+	Endpoint     string `help:"Only this endpoint (it need not be in the config any more)."`
+	Acknowledged bool   `help:"List acknowledged ones instead."`
 }
 
 // Run lists what is withheld.
@@ -60,7 +60,7 @@ type withheldAcknowledgeCommand struct {
 	gatewayFlags
 	jsonFlag
 	ID     string `arg:"" help:"The delivery's id, as countersign withheld prints it."`
-	Reason string `required:"" help:"Why, for whoever must explain it later; such as whom of the partner you have told, and how."`
+	Reason string `required:"" help:"The reason, for whoever must explain it later: for example whom at the partner you told, and how."`
 }
 
 // Run acknowledges one.

@@ -21,9 +21,10 @@ type benchCmd struct {
 	Gateway      string   `help:"The gateway's binary." required:"" type:"existingfile"`
 	LimitGateway string   `help:"The same, built with -tags fault_nojournal: it acknowledges without the disk. Needed by part a." type:"existingfile"`
 	Dir          string   `help:"Directory for data; parts make, and remove, directories of their own in it." required:""`
-	Only         []string `help:"Parts: a (durable acknowledgements), b (end to end), c (latency), d (a million owed), e (topics), f (5,000 a second), g (ten endpoints)." default:"a,b,c,d,f,g" enum:"a,b,c,d,e,f,g"`
+	Only         []string `help:"Parts: a (durable acknowledgements), b (end to end), c (latency), d (a million owed), e (topics), f (5,000 a second), g (ten endpoints), h (a file full of persons)." default:"a,b,c,d,f,g" enum:"a,b,c,d,e,f,g,h"`
 	Kafka        bool     `help:"Start a node of real Apache Kafka for part e, and measure that too."`
 	Owed         int      `help:"Deliveries owed in part d." default:"1000000"`
+	Persons      int      `help:"Persons that are there already in part h, with five records each." default:"1000000"`
 	Keep         bool     `help:"Keep the directories."`
 	Profile      string   `help:"File for a profile of the gateway's CPU under the load of part b, f or g; for go tool pprof."`
 	Seed         uint64   `help:"Of all randomness." default:"1"`
@@ -59,7 +60,7 @@ func (c *benchCmd) Run(ctx context.Context, out io.Writer) error {
 	parts := []struct {
 		name    string
 		measure func(context.Context) ([]row, error)
-	}{{"a", c.acknowledgements}, {"b", c.endToEnd}, {"c", c.latency}, {"d", c.owed}, {"e", c.topics}, {"f", c.steady}, {"g", c.fanOut}}
+	}{{"a", c.acknowledgements}, {"b", c.endToEnd}, {"c", c.latency}, {"d", c.owed}, {"e", c.topics}, {"f", c.steady}, {"g", c.fanOut}, {"h", c.grown}}
 	var rows []row
 	var failures error
 	for _, p := range parts {

@@ -68,7 +68,15 @@ func (c *benchCmd) one(ctx context.Context, with func(context.Context, string, i
 		return f, err
 	}
 	defer func() { err = errors.Join(err, r.end()) }()
+	if err := l.fill(ctx, r, c.Seed); err != nil {
+		return f, err
+	}
 	if err := pause(ctx, idleAfter); err != nil {
+		return f, err
+	}
+	told := r.partner.accepted.Load()
+	records, commits, err := r.storeWrites(ctx)
+	if err != nil {
 		return f, err
 	}
 	if f.idle, err = residentOf(r.pid); err != nil {
@@ -107,16 +115,12 @@ func (c *benchCmd) one(ctx context.Context, with func(context.Context, string, i
 	if err != nil {
 		return f, err
 	}
-	if r.metrics != nil {
-		text, err := r.metrics(ctx)
-		if err != nil {
-			return f, err
-		}
-		records, _ := sumOf(text, "countersign_store_records_written_total")
-		commits, _ := sumOf(text, "countersign_store_commit_group_size_count")
-		f.records, f.commit = records/float64(fired.Acked), float64(fired.Acked)/commits
+	recordsNow, commitsNow, err := r.storeWrites(ctx)
+	if err != nil {
+		return f, err
 	}
-	f.acked, f.delivered, f.badlySigned = fired.Acked, r.partner.accepted.Load(), r.partner.badlySigned.Load()
+	f.records, f.commit = (recordsNow-records)/float64(fired.Acked), float64(fired.Acked)/(commitsNow-commits)
+	f.acked, f.delivered, f.badlySigned = fired.Acked, r.partner.accepted.Load()-told, r.partner.badlySigned.Load()
 	if f.acked == 0 || f.delivered < f.acked {
 		return f, fmt.Errorf("%s: %d were acknowledged, and %d delivered", name, f.acked, f.delivered)
 	}
@@ -124,6 +128,21 @@ func (c *benchCmd) one(ctx context.Context, with func(context.Context, string, i
 	f.cpu, f.written = float64((after-used).Microseconds())/float64(f.acked), float64(written-wrote)/1024/float64(f.acked)
 	f.p50, f.p99 = milliseconds(r.watch.took.quantile(0.5)), milliseconds(r.watch.took.quantile(0.99))
 	return f, nil
+}
+
+// storeWrites is how many records a rig has put or deleted so far, and in how many commits; of the
+// bare work nothing is known.
+func (r *rig) storeWrites(ctx context.Context) (records, commits float64, err error) {
+	if r.metrics == nil {
+		return 0, 0, nil
+	}
+	text, err := r.metrics(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	records, _ = sumOf(text, "countersign_store_records_written_total")
+	commits, _ = sumOf(text, "countersign_store_commit_group_size_count")
+	return records, commits, nil
 }
 
 // profile writes down where the CPU goes in the middle half of a load, if that is asked for.

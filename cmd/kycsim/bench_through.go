@@ -69,6 +69,7 @@ type loaded struct {
 	events      int     // of each person
 	lasts       time.Duration
 	rounds      int
+	before      int64 // events that are there already, five of each person; 0: an empty file
 }
 
 // both measures the gateway and the bare work in turn, so that what the machine does meanwhile hits

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"countersign/relay/control/api"
+	"countersign/relay/control/client"
 )
 
 // target is a check that an operator may decide about.
@@ -167,6 +168,12 @@ func decide(v *visit) (answer, error) {
 	if err != nil {
 		if statusOf(err) == http.StatusUnauthorized {
 			return answer{}, err
+		}
+		if client.Is(err, "idempotency_key_used") { // the form was changed after it was sent
+			var kerr error
+			if view.Key, kerr = v.newKey(); kerr != nil {
+				return answer{}, kerr
+			}
 		}
 		return v.foreseen(view, ask, err)
 	}

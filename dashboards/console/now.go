@@ -66,11 +66,11 @@ func now(v *visit) (answer, error) {
 	view.Measured = minute != nil
 	view.Numbers = numbers(at, minute)
 	view.Refused = refused(at, minute, before(hour, at, time.Hour))
-	samples, every := hour, 6
+	samples := hour
 	if view.Day {
-		samples, every = v.c.ring.day(), 5
+		samples = v.c.ring.day()
 	}
-	view.Plots = plots(thin(samples, at, every))
+	view.Plots = plots(thin(samples, at, max(1, len(samples)/plotPoints)))
 	return show("now", "Now", view)
 }
 
@@ -255,6 +255,8 @@ func (v *visit) link(path, query string) string {
 	return ""
 }
 
+const plotPoints = 60 // about so many are drawn
+
 // thin is every so many of the samples, counted from the newest, and what is known now.
 func thin(all []*reading, at *reading, every int) (kept []*reading) {
 	for i := len(all) - 1; i >= 0; i -= every {
@@ -293,14 +295,14 @@ func plots(all []*reading) (list []plot) {
 		list = append(
 			list,
 			newPlot("out", "Delivery attempts", "a second", times, perSecond, rates("delivered", "delivered"), rates("failed", "failed")),
-			newPlot("pending", "Pending deliveries", "deliveries", times, whole, levels("pending", sum("pending"))),
-			newPlot("oldest", "Oldest delivery that is due", "seconds", times, long, levels("oldest", sum("oldest"))),
+			newPlot("pending", "Pending", "deliveries", times, whole, levels("pending", sum("pending"))),
+			newPlot("oldest", "Oldest due delivery", "age", times, long, levels("oldest", sum("oldest"))),
 		)
 	}
 	list = append(
 		list,
 		newPlot("backlog", "Backlog", "records", times, whole, levels("backlog", sum("backlog"))),
-		newPlot("storage", "Storage in use", "bytes", times, size, levels("in use", func(r *reading) float64 { return r.sums["file"] - r.sums["free"] })),
+		newPlot("storage", "Storage", "in use", times, size, levels("in use", func(r *reading) float64 { return r.sums["file"] - r.sums["free"] })),
 	)
 	if last.has("kafka") {
 		list = append(list, newPlot("kafka", "Not yet on Kafka", "records", times, whole, levels("records", sum("kafka"))))

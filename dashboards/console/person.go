@@ -204,7 +204,7 @@ var verdicts = map[string]string{
 	"applied":    "It counts.",
 	"duplicate":  "It was known already.",
 	"stale":      "It is older than what is known, or was answered already.",
-	"superseded": "Something newer counts in its place.",
+	"superseded": "The newest of its run, but another run or source decides.",
 	"parked":     "An approval that does not answer a finding that stands.",
 	"held":       "Held by a sanctions or PEP match. Only an operator releases it.",
 	"overruled":  "An operator's approval answers it.",
@@ -216,7 +216,7 @@ var verdicts = map[string]string{
 // meaning is what a verdict means, in a sentence.
 func meaning(verdict string) string { return verdicts[verdict] }
 
-// why are the reasons of a status, in words.
+// reasons are the reasons of a status, in words.
 func reasons(list []api.Reason) string {
 	var all []string
 	for _, r := range list {
@@ -227,6 +227,25 @@ func reasons(list []api.Reason) string {
 		all = append(all, text)
 	}
 	return strings.Join(all, ", ")
+}
+
+// answers says what would change a status that stands on a finding, or why an approval counts.
+func answers(s *api.Standing) string {
+	if by, ok := strings.CutPrefix(s.Because, "answered by "); ok {
+		return "What would answer it: " + by + "."
+	}
+	return "It " + s.Because + "."
+}
+
+// why says why a delivery ended as it did, beside its HTTP status.
+func why(reason string) string {
+	switch {
+	case strings.HasPrefix(reason, "http_"):
+		return ""
+	case reason == "exhausted":
+		return "all attempts failed, "
+	}
+	return word(reason) + ", "
 }
 
 // waits says what a pending delivery waits for.

@@ -59,7 +59,7 @@ func newPlot(id, title, unit string, times []time.Time, show func(float64) strin
 	if p.Empty = len(times) < 2; p.Empty {
 		return p
 	}
-	top, ticks := scale(lines, unit == "bytes")
+	top, ticks := scale(lines, id == "storage")
 	from, long := times[0], times[len(times)-1].Sub(times[0])
 	x := func(at time.Time) float64 {
 		return plotLeft + (plotWidth-plotLeft-plotRight)*float64(at.Sub(from))/float64(long)
@@ -138,7 +138,7 @@ func scale(lines []line, binary bool) (top float64, ticks []float64) {
 	unit := math.Pow(base, math.Floor(math.Log(top)/math.Log(base)))
 	step := unit
 	for _, part := range []float64{0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500} {
-		if step = part * unit; top/step <= 4 {
+		if step = part * unit; top/step <= 5 {
 			break
 		}
 	}

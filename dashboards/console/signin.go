@@ -63,9 +63,7 @@ func (c *Console) begin(w http.ResponseWriter, req *http.Request, token, to stri
 		c.refuse(w, req, http.StatusInternalServerError, "The session could not be made. The log of the gateway says why.")
 		return
 	}
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where there is TLS
-		Name: cookieName(req), Value: cookie, Path: "/", HttpOnly: true, Secure: req.TLS != nil, SameSite: http.SameSiteStrictMode, MaxAge: int(sessionLife.Seconds()),
-	})
+	setCookie(w, cookieName(req), cookie, int(sessionLife.Seconds()))
 	if to == "" {
 		to = "/console"
 	}
@@ -85,12 +83,22 @@ func (c *Console) signOut(w http.ResponseWriter, req *http.Request) {
 	http.Redirect(w, req, "/console/sign-in?why=out", http.StatusSeeOther)
 }
 
-// cookieName is the name of the session's cookie. Browsers share cookies between the ports of a
-// host, and a machine may have two gateways.
+// hostCookie is the name of the session's cookie where browsers come over TLS: they hold it to this
+// host, and send it over TLS only.
+const hostCookie = "__Host-countersign"
+
+// cookieName is the name of the cookie that whoever signs in is given. That a browser came over TLS
+// its Origin says too, where somebody else's TLS ends before us.
 func cookieName(req *http.Request) string {
-	if req.TLS != nil {
-		return "__Host-countersign"
+	if req.TLS != nil || strings.HasPrefix(req.Header.Get("Origin"), "https://") {
+		return hostCookie
 	}
+	return plainCookie(req)
+}
+
+// plainCookie has the port in its name: browsers share cookies between the ports of a host, and a
+// machine may have two gateways.
+func plainCookie(req *http.Request) string {
 	if _, port, err := net.SplitHostPort(req.Host); err == nil {
 		return "countersign_" + port
 	}
@@ -98,15 +106,26 @@ func cookieName(req *http.Request) string {
 }
 
 func cookieOf(req *http.Request) string {
-	k, err := req.Cookie(cookieName(req))
-	if err != nil {
-		return ""
+	for _, name := range []string{hostCookie, plainCookie(req)} {
+		if k, err := req.Cookie(name); err == nil {
+			return k.Value
+		}
 	}
-	return k.Value
+	return ""
+}
+
+func setCookie(w http.ResponseWriter, name, value string, age int) {
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where there is TLS
+		Name: name, Value: value, Path: "/", HttpOnly: true, Secure: name == hostCookie, SameSite: http.SameSiteStrictMode, MaxAge: age,
+	})
 }
 
 func dropCookie(w http.ResponseWriter, req *http.Request) {
-	http.SetCookie(w, &http.Cookie{Name: cookieName(req), Path: "/", HttpOnly: true, Secure: req.TLS != nil, SameSite: http.SameSiteStrictMode, MaxAge: -1}) //nolint:gosec // as where it is set
+	for _, name := range []string{hostCookie, plainCookie(req)} {
+		if _, err := req.Cookie(name); err == nil {
+			setCookie(w, name, "", -1)
+		}
+	}
 }
 
 // within is a page of the console that somebody may be sent to; "": it is none.

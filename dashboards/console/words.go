@@ -31,6 +31,8 @@ func (c *Console) functions() template.FuncMap {
 		"reasons": reasons,
 		"meaning": meaning,
 		"waits":   waits,
+		"answers": answers,
+		"why":     why,
 		"person":  func(partner, id string, livemode bool) string { return personPath(partner, id, livemode) },
 
 		"kept":    quarantineReason,
@@ -96,8 +98,10 @@ func word(w string) string {
 		return "unknown"
 	case "dead":
 		return "dead-lettered"
+	case "done":
+		return "delivered"
 	}
-	return strings.ReplaceAll(w, "_", " ")
+	return strings.Replace(strings.ReplaceAll(w, "_", " "), "pep ", "PEP ", 1)
 }
 
 // short is an id as a table shows it: its beginning and its end.

@@ -203,7 +203,7 @@ func CheckHeaders(hs map[string]string, reserved map[string]bool) *ValueError {
 		case reserved[canonical]:
 			return &ValueError{field, "is a header of the signature, of this format or of another", "remove it"}
 		case seen[canonical]:
-			return &ValueError{field, "stands twice, in another case", "keep one of them"}
+			return &ValueError{field, "is duplicated (only the case differs)", "keep one of them"}
 		}
 		seen[canonical] = true
 		size += send.NewHeader(canonical, value).Size()

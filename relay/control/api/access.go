@@ -33,7 +33,7 @@ type Identity struct {
 // TokenAsk says what a new token may do.
 type TokenAsk struct {
 	Scope     Scope     `json:"scope" need:"true" enum:"admin,operator,viewer,partner"`
-	Partner   string    `json:"partner,omitempty" doc:"Of scope partner: whose."`
+	Partner   string    `json:"partner,omitempty" doc:"For scope partner: the partner."`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 

@@ -28,7 +28,7 @@ type Error struct {
 
 // Fault says what was wrong.
 type Fault struct {
-	Type    string `json:"type" doc:"Whose fault it is, and so what to do about it; a closed list."`
+	Type    string `json:"type" doc:"Which side is at fault, and so what to do about it; a closed list."`
 	Code    string `json:"code" doc:"What it is, in one word. Of an invalid_request, mostly the name of what is wrong."`
 	Message string `json:"message" doc:"A sentence for people; it may change."`
 	Param   string `json:"param,omitempty" doc:"The parameter, header or field that is wrong."`

@@ -43,7 +43,7 @@ type AuditList struct {
 // AuditHead is an entry of the audit trail by its number, with the hash of the chain up to it.
 type AuditHead struct {
 	Object string    `json:"object" enum:"audit_head"`
-	Head   string    `json:"head" doc:"NUMBER:HASH, as an auditor notes it; of a trail in which nothing stands the number is 0."`
+	Head   string    `json:"head" doc:"NUMBER:HASH, as an auditor notes it; the number is 0 if the trail is empty."`
 	Number uint64    `json:"number"`
 	Hash   string    `json:"hash"`
 	At     time.Time `json:"at,omitzero"`
@@ -61,7 +61,7 @@ type AuditVerification struct {
 	Object  string       `json:"object" enum:"audit_verification"`
 	OK      bool         `json:"ok" doc:"All that was looked at is as it was written, and the head that was given is none that the chain lacks."`
 	Entries int64        `json:"entries" doc:"That were looked at by this call."`
-	Reduced int64        `json:"reduced" doc:"Of them, those of which only the hash is kept, because they have had their time."`
+	Reduced int64        `json:"reduced" doc:"Of them, those of which only the hash is kept after the retention time."`
 	Damaged int64        `json:"damaged" doc:"Of them, those that cannot be read."`
 	Faults  int64        `json:"faults" doc:"All that were found, the damaged ones too."`
 	Found   []AuditFault `json:"found" doc:"The first 100 of them, in the order of the chain."`

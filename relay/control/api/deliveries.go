@@ -6,13 +6,13 @@ import "time"
 // waiting for a connection that may be opened, and the rest of the answer.
 type Try struct {
 	At           time.Time `json:"at,omitzero" doc:"None: the record of it is damaged, reason says so, and nothing else is known."`
-	Outcome      string    `json:"outcome,omitempty" enum:"done,retry,dead" doc:"What followed from it."`
+	Outcome      string    `json:"outcome,omitempty" enum:"done,retry,dead" doc:"Its effects."`
 	Reason       string    `json:"reason"`
 	Code         int       `json:"code,omitempty"`
 	Detail       string    `json:"detail,omitempty" doc:"What went wrong, in words of our own."`
 	TookMS       float64   `json:"took_ms" doc:"The whole attempt."`
 	DNSMS        float64   `json:"dns_ms,omitempty" doc:"None: nothing was looked up, as on a connection used again."`
-	ConnectMS    float64   `json:"connect_ms,omitempty" doc:"Through a proxy until the tunnel stands."`
+	ConnectMS    float64   `json:"connect_ms,omitempty" doc:"Through a proxy, until the tunnel is ready."`
 	TLSMS        float64   `json:"tls_ms,omitempty"`
 	FirstByteMS  float64   `json:"first_byte_ms,omitempty" doc:"Waiting for the first byte of the answer, from when the connection was there. Of an answer that never came, until the end."`
 	Reused       bool      `json:"reused,omitempty" doc:"The connection had been used before."`
@@ -41,7 +41,7 @@ type Withheld struct {
 	Sequence     uint64           `json:"sequence"`
 	Type         string           `json:"type"`
 	Since        time.Time        `json:"since"`
-	Dead         string           `json:"dead,omitempty" doc:"Why; without it, it is owed still, and tried again."`
+	Dead         string           `json:"dead,omitempty" doc:"The reason it was dead-lettered; absent while it is still tried."`
 	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
 }
 
@@ -63,16 +63,16 @@ type Endpoint struct {
 	Object   string `json:"object" enum:"endpoint"`
 	ID       string `json:"id"`
 	Partner  string `json:"partner"`
-	URL      string `json:"url" doc:"To a viewer only its scheme and host: what follows may be what lets somebody in."`
+	URL      string `json:"url" doc:"A viewer sees only its scheme and host: the rest may contain a secret."`
 	Format   string `json:"format"`
 	Owed     int64  `json:"owed"`
 	Dead     int64  `json:"dead"`
 	Disabled string `json:"disabled,omitempty" doc:"Why."`
-	Paused   *Pause `json:"paused,omitempty" doc:"An operator has asked for nothing to be sent to it; what it is owed stays owed."`
-	Orphaned bool   `json:"orphaned,omitempty" doc:"It is not in the config: what is owed to it stays owed."`
-	Withheld int    `json:"withheld,omitempty" doc:"Of an orphaned one: rejections and suspensions that it has not been told of."`
+	Paused   *Pause `json:"paused,omitempty" doc:"An operator has paused the endpoint; its deliveries stay pending."`
+	Orphaned bool   `json:"orphaned,omitempty" doc:"The endpoint is not in the config; its deliveries stay pending."`
+	Withheld int    `json:"withheld,omitempty" doc:"For an orphaned endpoint: rejections and suspensions that it has not received."`
 
-	Breaker       string    `json:"breaker,omitempty" enum:"closed,half_open,open" doc:"Open: it fails for everybody, is probed only, and what it is owed waits. Half-open: it is back, and gets more and more."`
+	Breaker       string    `json:"breaker,omitempty" enum:"closed,half_open,open" doc:"open: it fails for everybody and is only probed; its deliveries wait. half_open: it answers again and gets more and more."`
 	BreakerOpened time.Time `json:"breaker_opened_at,omitzero" doc:"Of a breaker that is not closed."`
 	FailingSince  time.Time `json:"failing_since,omitzero" doc:"Nothing was accepted since."`
 }
@@ -96,7 +96,7 @@ type Ping struct {
 	ID        string  `json:"id" doc:"Of the webhook."`
 	Endpoint  string  `json:"endpoint"`
 	Delivered bool    `json:"delivered" doc:"It was answered 2xx."`
-	Reason    string  `json:"reason" doc:"As of an attempt, such as http_2xx or timeout."`
+	Reason    string  `json:"reason" doc:"The reason of an attempt, such as http_2xx or timeout."`
 	Code      int     `json:"code,omitempty" doc:"Of the answer; none: there was none."`
 	Detail    string  `json:"detail,omitempty"`
 	TookMS    float64 `json:"took_ms"`
@@ -112,9 +112,9 @@ type GaveUp struct {
 	Object     string     `json:"object" enum:"give_up"`
 	Endpoint   string     `json:"endpoint" doc:"By the id that it has now."`
 	DryRun     bool       `json:"dry_run"`
-	GivenUp    int64      `json:"given_up" doc:"Deliveries that this call has made dead."`
-	Owed       int64      `json:"owed" doc:"Deliveries that are owed still: call again until there are none."`
-	Rejections int64      `json:"rejections" doc:"How many of what is owed are rejections or suspensions."`
+	GivenUp    int64      `json:"given_up" doc:"Deliveries that this call has dead-lettered."`
+	Owed       int64      `json:"owed" doc:"Deliveries that are still pending: call again until there are none."`
+	Rejections int64      `json:"rejections" doc:"How many of the pending deliveries are rejections or suspensions."`
 	Withheld   []Withheld `json:"withheld" doc:"Which these are, the first 1,000 of them."`
 }
 

@@ -29,15 +29,15 @@ var steerCalls = []Call{
 		Answer: List[Delivery]{}, Refuses: []Refusal{notFound, otherPartner},
 	},
 	{
-		Pattern: "GET /v1/deliveries/{id}", ID: "delivery", Summary: "Show all of one delivery, whatever its status, with its body", About: "The call stands in the audit trail.",
+		Pattern: "GET /v1/deliveries/{id}", ID: "delivery", Summary: "Show one delivery in full, with its body", About: "The call stands in the audit trail.",
 		Reads: true, Answer: DeliveryDetail{}, Refuses: []Refusal{notFound},
 	},
 	{
-		Pattern: "POST /v1/deliveries/{id}/retry-now", ID: "retryNow", Summary: "Try a delivery now, whatever its schedule says, or what goes before it",
+		Pattern: "POST /v1/deliveries/{id}/retry-now", ID: "retryNow", Summary: "Retry a delivery now, whatever its schedule says, or the one before it",
 		About: "What it has failed so far still counts. While it is being tried nothing is changed.", Answer: Hurried{}, Refuses: []Refusal{notFound, isDead, isDelivered, isCancelled},
 	},
 	{
-		Pattern: "POST /v1/deliveries/{id}/skip", ID: "skip", Summary: "Put the delivery down as dead that holds its person up, so that the next goes on",
+		Pattern: "POST /v1/deliveries/{id}/skip", ID: "skip", Summary: "Dead-letter the delivery that blocks its person, so that the next one is sent",
 		About:  "It is kept, listed, and can be redelivered. A rejection or suspension stays withheld until it is acknowledged. What is being tried and arrives all the same counts as delivered.",
 		Answer: Skipped{},
 		Refuses: []Refusal{
@@ -45,7 +45,7 @@ var steerCalls = []Call{
 		},
 	},
 	{
-		Pattern: "POST /v1/deliveries/{id}/cancel", ID: "cancel", Summary: "Take a delivery out for good that is owed, or dead: it is never sent",
+		Pattern: "POST /v1/deliveries/{id}/cancel", ID: "cancel", Summary: "Cancel a pending or failed delivery: it is never sent",
 		About: "Its history says so and why, its body goes, and it cannot be redelivered or replayed. What is being tried and arrives all the same counts as delivered.",
 		Ask:   CancelAsk{}, Answer: CancelledDelivery{},
 		Refuses: []Refusal{
@@ -53,11 +53,11 @@ var steerCalls = []Call{
 		},
 	},
 	{
-		Pattern: "POST /v1/endpoints/{id}/retry-now", ID: "retryAllNow", Summary: "Try now what an endpoint waits to try again, 10,000 deliveries a call",
+		Pattern: "POST /v1/endpoints/{id}/retry-now", ID: "retryAllNow", Summary: "Retry an endpoint's failed deliveries now, 10,000 per call",
 		About: "They become due one after the other over some seconds, in the order in which they would have been; slots and rate hold as ever, and what each has failed so far still counts.", Answer: HurriedAll{}, Refuses: []Refusal{notFound},
 	},
 	{
-		Pattern: "GET /v1/search", ID: "search", Summary: "Find what an id is, and where",
+		Pattern: "GET /v1/search", ID: "search", Summary: "Find what an id is, and where it is used",
 		About:  "By the id of a change (webhook-id), of a delivery, of a record, or of a subject, or by a provider's ref, exactly. It looks by index only.",
 		Params: []Param{{Name: "q", Kind: "string", Need: true, Min: 1, Max: 513, About: "The id or ref."}}, Answer: Search{},
 	},

@@ -18,7 +18,7 @@ type LastDecided struct {
 // Erasure is what the erasure of one person takes away, or has taken, and how far it is.
 type Erasure struct {
 	Object     string         `json:"object" enum:"erasure"`
-	Digest     string         `json:"digest" doc:"What stands for the person in the audit trail: all that is left of the name."`
+	Digest     string         `json:"digest" doc:"The pseudonym of the person in the audit trail: all that is left of the name."`
 	DryRun     bool           `json:"dry_run"`
 	Erased     bool           `json:"erased"`
 	Repeated   bool           `json:"repeated,omitempty" doc:"Nothing was left to erase: they were erased before."`

@@ -9,7 +9,7 @@ import (
 type EndpointKey struct {
 	Object    string    `json:"object" enum:"endpoint_key"`
 	Endpoint  string    `json:"endpoint"`
-	ID        string    `json:"id,omitempty" doc:"Of a key that stands in the config: none."`
+	ID        string    `json:"id,omitempty" doc:"Absent for a key of the config."`
 	Kind      string    `json:"kind" enum:"hmac,ed25519"`
 	From      string    `json:"from" enum:"config,made"`
 	Status    string    `json:"status" enum:"signs,ended"`
@@ -22,7 +22,7 @@ type EndpointKey struct {
 // RotateAsk says which key is made.
 type RotateAsk struct {
 	Kind    string `json:"kind,omitempty" enum:"hmac,ed25519" doc:"Without it, the kind of the newest key."`
-	Overlap string `json:"overlap,omitempty" doc:"How long the key before signs on, 0 to 7 days, such as 24h, which it is where nothing is said."`
+	Overlap string `json:"overlap,omitempty" doc:"How long the previous key keeps signing, 0 to 7 days; default 24h."`
 }
 
 // RevokedKey is a key that was ended.
@@ -40,17 +40,17 @@ var keysInConfig = Refusal{http.StatusConflict, TypeConflict, "keys_in_config", 
 // keyCalls are about what endpoints sign with.
 var keyCalls = []Call{
 	{
-		Pattern: "GET /v1/endpoints/{id}/keys", ID: "listKeys", Summary: "List the keys of an endpoint, the newest first, without what signs",
+		Pattern: "GET /v1/endpoints/{id}/keys", ID: "listKeys", Summary: "List the keys of an endpoint, newest first, without their secrets",
 		About: "There are so few that they are one page.", Answer: List[EndpointKey]{}, Refuses: []Refusal{notFound},
 	},
 	{
-		Pattern: "POST /v1/endpoints/{id}/rotate", ID: "rotateKey", Summary: "Make a key, which signs first from now on, and show its secret this once",
+		Pattern: "POST /v1/endpoints/{id}/rotate", ID: "rotateKey", Summary: "Create a signing key, and show its secret once",
 		About:  "The key before signs on until the overlap has ended, so whoever knows that verifies every delivery meanwhile. Of an ed25519 key the public half is shown; the private one is given to nobody.",
 		Params: []Param{keyHeader}, Ask: RotateAsk{}, MayAsk: true, Answer: EndpointKey{},
 		Refuses: []Refusal{notFound, keysInConfig, {http.StatusConflict, TypeConflict, "too_many_keys", "ten older keys still sign"}, keyUsed, keyInUse, tooMany},
 	},
 	{
-		Pattern: "POST /v1/endpoints/{id}/keys/{key}/revoke", ID: "revokeKey", Summary: "End a key at once: nothing that is signed after the answer is signed with it",
+		Pattern: "POST /v1/endpoints/{id}/keys/{key}/revoke", ID: "revokeKey", Summary: "Revoke a key immediately: it signs nothing after the answer",
 		Params: []Param{keyHeader, {Name: "replace", Kind: "boolean", Default: false, About: "Make another of its kind in the same step: the last key that signs is revoked only so."}},
 		Answer: RevokedKey{}, Refuses: []Refusal{notFound, keysInConfig, {http.StatusConflict, TypeConflict, "last_key", "no other key signs"}, keyUsed, keyInUse, tooMany},
 	},

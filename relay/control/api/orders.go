@@ -3,7 +3,7 @@ package api
 // Decided is what comes, or has come, of an operator's word.
 type Decided struct {
 	ID      string   `json:"id,omitempty" doc:"Of its record; none: it was only foreseen."`
-	Folded  bool     `json:"folded" doc:"False: it is on stable storage, or foreseen, and what comes of it is not known yet."`
+	Folded  bool     `json:"folded" doc:"False: it is stored, or only previewed, and its effect is not known yet."`
 	Before  string   `json:"before,omitempty"`
 	After   string   `json:"after,omitempty"`
 	Changes []Effect `json:"changes"`
@@ -25,7 +25,7 @@ type Effect struct {
 
 // DecisionAsk is an operator's decision about a subject.
 type DecisionAsk struct {
-	Source       string   `json:"source,omitempty" doc:"Whose check it is; a decision that is no source's says manual in its place."`
+	Source       string   `json:"source,omitempty" doc:"The source of the check; \"manual\" for a decision that belongs to no source."`
 	Manual       bool     `json:"manual,omitempty"`
 	Check        string   `json:"check" need:"true"`
 	Scope        string   `json:"scope,omitempty" enum:"overall,check,document"`
@@ -76,8 +76,8 @@ type Plan struct {
 	Version  int            `json:"version"`
 	Policy   Policy         `json:"policy"`
 	Subjects int            `json:"subjects"`
-	Behind   int            `json:"behind" doc:"Subjects that are folded under an older version."`
-	Moves    int            `json:"moves" doc:"Subjects whose status changes."`
+	Behind   int            `json:"behind" doc:"Persons that are evaluated under an older version."`
+	Moves    int            `json:"moves" doc:"Persons whose status changes."`
 	Becomes  map[string]int `json:"becomes" doc:"Subjects, by the status they get."`
 	Tells    map[string]int `json:"tells" doc:"Changes, by type."`
 	Sends    map[string]int `json:"sends" doc:"Webhooks, by endpoint."`

@@ -43,7 +43,7 @@ type PartnerDetail struct {
 	MaxSubmissions int64       `json:"max_submissions"`
 	Policy         PolicyTerms `json:"policy"`
 	Endpoints      []string    `json:"endpoints" doc:"Their ids."`
-	Version        uint64      `json:"version,omitempty" doc:"Of what was made through the API: the number of its last change."`
+	Version        uint64      `json:"version,omitempty" doc:"For what was created through the API: the number of its last change."`
 	ChangedAt      time.Time   `json:"changed_at,omitzero"`
 }
 
@@ -53,7 +53,7 @@ type RetryTerms struct {
 	Factor        float64 `json:"factor" doc:"Each wait is this many times the one before."`
 	Max           string  `json:"max" doc:"No wait is longer."`
 	Jitter        float64 `json:"jitter" doc:"Each wait varies by this fraction, either way."`
-	Attempts      int     `json:"attempts" doc:"Then the delivery is dead."`
+	Attempts      int     `json:"attempts" doc:"Then the delivery is dead-lettered."`
 	MaxRetryAfter string  `json:"max_retry_after" doc:"No Retry-After is obeyed for longer."`
 }
 
@@ -64,7 +64,7 @@ type RetryAsk struct {
 	Factor        float64 `json:"factor,omitempty" doc:"Each wait is this many times the one before."`
 	Max           string  `json:"max,omitempty" doc:"No wait is longer."`
 	Jitter        float64 `json:"jitter,omitempty" doc:"Each wait varies by this fraction, either way."`
-	Attempts      int     `json:"attempts,omitempty" doc:"Then the delivery is dead."`
+	Attempts      int     `json:"attempts,omitempty" doc:"Then the delivery is dead-lettered."`
 	MaxRetryAfter string  `json:"max_retry_after,omitempty" doc:"No Retry-After is obeyed for longer."`
 }
 
@@ -72,15 +72,15 @@ type RetryAsk struct {
 // null goes.
 type EndpointAsk struct {
 	ID           string             `json:"id,omitempty" doc:"Of a new one, unique over all partners: 1 to 64 of a-z, 0-9, dot, dash and underscore. It stays what it is."`
-	URL          string             `json:"url,omitempty" doc:"Where it is told. A new one needs it."`
+	URL          string             `json:"url,omitempty" doc:"The URL of the endpoint. Required for a new one."`
 	Format       string             `json:"format,omitempty"`
 	Events       []string           `json:"events,omitempty" doc:"Types that are sent: *, kyc.status.*, kyc.status.rejected and so on."`
-	Filter       string             `json:"filter,omitempty" doc:"A condition on the change. What takes an approval away that it was told of is sent whatever it says."`
+	Filter       string             `json:"filter,omitempty" doc:"A condition on the change. The end of an approval that the endpoint received is sent even if the condition does not match."`
 	Concurrency  int                `json:"concurrency,omitempty" doc:"Deliveries under way at once."`
 	Rate         float64            `json:"rate,omitempty" doc:"Deliveries per second; 0: no limit."`
-	Timeout      string             `json:"timeout,omitempty" doc:"For a whole attempt, such as 15s."`
+	Timeout      string             `json:"timeout,omitempty" doc:"Timeout of one attempt, such as 15s."`
 	MaxOwed      int64              `json:"max_owed,omitempty" doc:"Deliveries that may wait."`
-	Since        string             `json:"since,omitempty" doc:"Changes recorded before are not owed: an instant, or always."`
+	Since        string             `json:"since,omitempty" doc:"Changes recorded before this time are not sent: an instant, or always."`
 	Retry        RetryAsk           `json:"retry,omitzero"`
 	DisableAfter string             `json:"disable_after,omitempty" doc:"After so long of nothing but failures it is disabled, until it is resumed: 1h to 1y, or never."`
 	Headers      map[string]*string `json:"headers,omitempty" doc:"With every request. Values are sealed, and never shown again."`
@@ -92,7 +92,7 @@ type EndpointDetail struct {
 	ID           string     `json:"id"`
 	Partner      string     `json:"partner"`
 	From         string     `json:"from" enum:"config,api"`
-	URL          string     `json:"url" doc:"To a viewer only its scheme and host: what follows may be what lets somebody in."`
+	URL          string     `json:"url" doc:"A viewer sees only its scheme and host: the rest may contain a secret."`
 	PublicOnly   bool       `json:"public_only,omitempty" doc:"egress.allow does not count for it: a partner's own token gave its URL."`
 	Format       string     `json:"format"`
 	Events       []string   `json:"events"`
@@ -109,7 +109,7 @@ type EndpointDetail struct {
 	Paused       *Pause     `json:"paused,omitempty"`
 	Owed         int64      `json:"owed"`
 	Dead         int64      `json:"dead"`
-	Version      uint64     `json:"version,omitempty" doc:"Of what was made through the API: the number of its last change."`
+	Version      uint64     `json:"version,omitempty" doc:"For what was created through the API: the number of its last change."`
 	ChangedAt    time.Time  `json:"changed_at,omitzero"`
 	Key          string     `json:"key,omitempty" doc:"In the answer that made it, and never again."`
 }
@@ -129,7 +129,7 @@ type Left struct {
 	ID       string `json:"id"`
 	Owed     int64  `json:"owed"`
 	Dead     int64  `json:"dead"`
-	Withheld int    `json:"withheld" doc:"Of what is owed: rejections and suspensions."`
+	Withheld int    `json:"withheld" doc:"Pending rejections and suspensions."`
 }
 
 // Refusals of partners and endpoints.
@@ -146,18 +146,18 @@ var (
 
 // partnerCalls are about partners and endpoints.
 var partnerCalls = []Call{
-	{Pattern: "GET /v1/partners", ID: "listPartners", Summary: "List the partners, by id; to a partner its own", Params: pages(), Answer: List[PartnerDetail]{}},
+	{Pattern: "GET /v1/partners", ID: "listPartners", Summary: "List the partners, by id; a partner token sees its own", Params: pages(), Answer: List[PartnerDetail]{}},
 	{
-		Pattern: "POST /v1/partners", ID: "createPartner", Summary: "Make a partner", Params: []Param{keyHeader}, Ask: PartnerAsk{}, Answer: PartnerDetail{},
+		Pattern: "POST /v1/partners", ID: "createPartner", Summary: "Create a partner", Params: []Param{keyHeader}, Ask: PartnerAsk{}, Answer: PartnerDetail{},
 		Refuses: []Refusal{inConfig, idTaken, noRoom, keyUsed, keyInUse, tooMany},
 	},
 	{Pattern: "GET /v1/partners/{id}", ID: "partner", Summary: "Show a partner", About: aboutETag, Answer: PartnerDetail{}, Refuses: []Refusal{notFound}},
 	{
-		Pattern: "PATCH /v1/partners/{id}", ID: "updatePartner", Summary: "Change a partner; what is left out stays", Params: []Param{onlyOne}, Ask: PartnerAsk{}, Answer: PartnerDetail{},
+		Pattern: "PATCH /v1/partners/{id}", ID: "updatePartner", Summary: "Update a partner; fields that are left out keep their values", Params: []Param{onlyOne}, Ask: PartnerAsk{}, Answer: PartnerDetail{},
 		Refuses: []Refusal{notFound, inConfig, changed},
 	},
 	{
-		Pattern: "DELETE /v1/partners/{id}", ID: "removePartner", Summary: "Take a partner away with its endpoints; what is owed stays owed", Params: []Param{onlyOne, dryRun}, Answer: Removed{},
+		Pattern: "DELETE /v1/partners/{id}", ID: "removePartner", Summary: "Remove a partner with its endpoints; pending deliveries are kept", Params: []Param{onlyOne, dryRun}, Answer: Removed{},
 		Refuses: []Refusal{notFound, inConfig, changed},
 	},
 	{
@@ -165,16 +165,16 @@ var partnerCalls = []Call{
 		Refuses: []Refusal{notFound},
 	},
 	{
-		Pattern: "POST /v1/partners/{id}/endpoints", ID: "createEndpoint", Summary: "Make an endpoint, and show its key this once", Params: []Param{keyHeader}, Ask: EndpointAsk{},
+		Pattern: "POST /v1/partners/{id}/endpoints", ID: "createEndpoint", Summary: "Create an endpoint, and show its key once", Params: []Param{keyHeader}, Ask: EndpointAsk{},
 		Answer: EndpointDetail{}, Refuses: []Refusal{notFound, idTaken, noRoom, keyUsed, keyInUse, tooMany},
 	},
 	{Pattern: "GET /v1/endpoints/{id}", ID: "endpoint", Summary: "Show an endpoint", About: aboutETag, Answer: EndpointDetail{}, Refuses: []Refusal{notFound}},
 	{
-		Pattern: "PATCH /v1/endpoints/{id}", ID: "updateEndpoint", Summary: "Change an endpoint; what is left out stays", Params: []Param{onlyOne}, Ask: EndpointAsk{}, Answer: EndpointDetail{},
+		Pattern: "PATCH /v1/endpoints/{id}", ID: "updateEndpoint", Summary: "Update an endpoint; fields that are left out keep their values", Params: []Param{onlyOne}, Ask: EndpointAsk{}, Answer: EndpointDetail{},
 		Refuses: []Refusal{notFound, inConfig, changed, noRoom, tooMany},
 	},
 	{
-		Pattern: "DELETE /v1/endpoints/{id}", ID: "removeEndpoint", Summary: "Take an endpoint away; what it is owed stays owed", Params: []Param{onlyOne, dryRun}, Answer: Removed{},
+		Pattern: "DELETE /v1/endpoints/{id}", ID: "removeEndpoint", Summary: "Remove an endpoint; its pending deliveries are kept", Params: []Param{onlyOne, dryRun}, Answer: Removed{},
 		Refuses: []Refusal{notFound, inConfig, changed, tooMany},
 	},
 }

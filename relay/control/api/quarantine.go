@@ -51,7 +51,7 @@ type KeptAnswer struct {
 	Ref   string    `json:"ref"`
 	Claim string    `json:"claim"`
 	Asked time.Time `json:"asked"`
-	Parts []int     `json:"parts" doc:"How long the answer to each call is; in the body a newline stands between them."`
+	Parts []int     `json:"parts" doc:"The length of the answer to each call; in the body they are separated by a newline."`
 }
 
 // ReleaseAsk names the subject that an unrouted record is given to. A body takes none.
@@ -87,7 +87,7 @@ type TakenBack struct {
 	Livemode  bool     `json:"livemode"`
 	Unrouted  int      `json:"unrouted" doc:"Records that wait again."`
 	Order     string   `json:"order"`
-	Folded    bool     `json:"folded" doc:"False: it is kept, and what comes of it is not known yet."`
+	Folded    bool     `json:"folded" doc:"False: it is stored, and its effect is not known yet."`
 	Before    string   `json:"before,omitempty"`
 	After     string   `json:"after,omitempty"`
 	Changes   []Effect `json:"changes"`
@@ -107,7 +107,7 @@ type Question struct {
 	Unknown int       `json:"unknown,omitempty" doc:"How often the provider has said that it knows nothing of the ref."`
 	Weak    bool      `json:"weak,omitempty" doc:"The callback proved nothing of who sent it."`
 	Known   bool      `json:"known,omitempty" doc:"Of a weak one: its ref was known here before."`
-	Place   time.Time `json:"place,omitzero" doc:"Of a weak one that was never asked: where it stands among its like."`
+	Place   time.Time `json:"place,omitzero" doc:"For an unsigned one that was never asked: its position among them."`
 }
 
 // QuestionAsk names one question.
@@ -118,7 +118,7 @@ type QuestionAsk struct {
 // OldAsk names the questions of a source that are open for longer than a while.
 type OldAsk struct {
 	Source string `json:"source" need:"true"`
-	Older  string `json:"older" need:"true" doc:"How long they are open at least, such as 1h."`
+	Older  string `json:"older" need:"true" doc:"Only those that are open for longer than this, such as 1h."`
 	All    bool   `json:"all,omitempty" doc:"Also those that proved callbacks raised."`
 }
 

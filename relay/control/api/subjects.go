@@ -13,11 +13,11 @@ type Subject struct {
 	Status     Status       `json:"status"`
 	Checks     []CheckState `json:"checks"`
 	Why        []Standing   `json:"why" doc:"Each finding and approval that still matters, and what became or would become of it."`
-	Endpoints  []Told       `json:"endpoints" doc:"How far each endpoint has been told, what it is owed, and what is dead."`
+	Endpoints  []Told       `json:"endpoints" doc:"For each endpoint: the last sequence it accepted, and its pending and dead-lettered deliveries."`
 	Records    []Record     `json:"records"`
 	Changes    []Change     `json:"changes"`
 	Deliveries []Outcome    `json:"deliveries"`
-	SetAside   bool         `json:"set_aside,omitempty" doc:"Something of it is damaged: nobody knows where it stands, and nothing new is told until it is rebuilt."`
+	SetAside   bool         `json:"set_aside,omitempty" doc:"A record of this person is damaged: the status is unknown, and nothing new is sent until it is rebuilt."`
 	At         *At          `json:"at,omitempty" doc:"Of what instant all this is, where one was asked for."`
 	HasMore    bool         `json:"has_more"`
 	Next       string       `json:"next,omitempty" doc:"Where there is more: the cursor that the next page is asked for with."`
@@ -34,18 +34,18 @@ type ListedSubject struct {
 	NeedsConfirmation bool      `json:"needs_confirmation"`
 	ClaimedStatus     string    `json:"claimed_status,omitempty"`
 	ExpiresAt         time.Time `json:"expires_at,omitzero"`
-	ChangedAt         time.Time `json:"changed_at,omitzero" doc:"When the status was decided last."`
+	ChangedAt         time.Time `json:"changed_at,omitzero" doc:"When the status changed last."`
 	Sequence          uint64    `json:"sequence" doc:"Of the last change."`
-	Held              int       `json:"held,omitempty" doc:"Sanctions and PEP matches that only an operator releases, and nobody has."`
-	SetAside          bool      `json:"set_aside,omitempty" doc:"Something of it is damaged: nobody knows where it stands."`
+	Held              int       `json:"held,omitempty" doc:"Open sanctions and PEP matches, which only an operator can release."`
+	SetAside          bool      `json:"set_aside,omitempty" doc:"A record of it is damaged: its status is unknown."`
 }
 
 // At says of what instant a subject is shown, and how that is known.
 type At struct {
 	At        time.Time `json:"at"`
-	By        string    `json:"by" enum:"fold,change,nothing" doc:"fold: what had been folded by then was folded again, and it is all there. change: not all is kept; the changes of the status say where the person stood, and nobody can say how the checks did. nothing: nothing of that time is kept."`
+	By        string    `json:"by" enum:"fold,change,nothing" doc:"fold: computed again from everything that had been processed by then; complete. change: not everything is kept; the status comes from the changes that were sent, and the state of the checks is not known. nothing: nothing of that time is kept."`
 	KnownFrom time.Time `json:"known_from,omitzero" doc:"What was before is not kept; left out where everything is."`
-	Unproved  []uint64  `json:"unproved,omitempty" doc:"Changes that had been decided, and of which nobody can tell whether they were on stable storage by then."`
+	Unproved  []uint64  `json:"unproved,omitempty" doc:"Changes that had been decided, but may not yet have been on stable storage at that time."`
 }
 
 // Told is how far one endpoint has been told of a person.
@@ -53,10 +53,10 @@ type Told struct {
 	Endpoint   string    `json:"endpoint"`
 	Accepted   uint64    `json:"accepted,omitempty" doc:"The newest sequence that it has accepted, as far as that is kept."`
 	AcceptedAt time.Time `json:"accepted_at,omitzero"`
-	Owed       []Owed    `json:"owed" doc:"In the order in which it will be told; at most 100."`
-	Dead       []Death   `json:"dead" doc:"What it will not be told unless that is ordered; at most 100."`
-	More       bool      `json:"more,omitempty" doc:"More is owed or dead than is shown."`
-	Orphaned   bool      `json:"orphaned,omitempty" doc:"It is not in the config any more: what is owed to it stays owed."`
+	Owed       []Owed    `json:"owed" doc:"In the order of sending; at most 100."`
+	Dead       []Death   `json:"dead" doc:"Dead-lettered deliveries: not sent unless somebody retries them; at most 100."`
+	More       bool      `json:"more,omitempty" doc:"There are more pending or dead-lettered deliveries than are shown."`
+	Orphaned   bool      `json:"orphaned,omitempty" doc:"The endpoint is not in the config any more; its deliveries stay pending."`
 	Disabled   string    `json:"disabled,omitempty" doc:"Why."`
 	Paused     *Pause    `json:"paused,omitempty"`
 	Breaker    string    `json:"breaker,omitempty" enum:"closed,half_open,open"`
@@ -73,7 +73,7 @@ type Owed struct {
 	FirstFailure time.Time `json:"first_failure,omitzero"`
 	NextTry      time.Time `json:"next_try,omitzero" doc:"When it is due; left out where something else has to happen first."`
 	WaitsFor     string    `json:"waits_for" enum:"try,turn,answer,behind,breaker,paused,disabled,orphaned" doc:"try: until next_try. turn: it is due. answer: it is being tried. behind: for one before it of the same person. breaker: until its endpoint answers a probe. paused, disabled: until an operator resumes its endpoint. orphaned: its endpoint is not in the config."`
-	Behind       uint64    `json:"behind,omitempty" doc:"The sequence that has to be told before."`
+	Behind       uint64    `json:"behind,omitempty" doc:"The sequence that has to be delivered first."`
 }
 
 // WaitsForBreaker is what a delivery waits for whose endpoint does not answer.
@@ -183,7 +183,7 @@ type Standing struct {
 	At                time.Time `json:"at"`
 	ExpiresAt         time.Time `json:"expires_at,omitzero"`
 	Stands            bool      `json:"stands"`
-	Decides           bool      `json:"decides" doc:"The status stands on it."`
+	Decides           bool      `json:"decides" doc:"The status depends on it."`
 	By                string    `json:"by,omitempty" doc:"Id of the record that answered, superseded, reset or ended it."`
 	Because           string    `json:"because"`
 }
@@ -246,9 +246,9 @@ type Update struct {
 // ReplayPart says which replay ordered a redelivery.
 type ReplayPart struct {
 	ID       string    `json:"id"`
-	Sequence uint64    `json:"sequence" doc:"Of the change, where it is rendered anew for the endpoint; 0: a dead delivery is owed again as it is."`
-	At       time.Time `json:"at,omitzero" doc:"When the record that owed the change was appended."`
-	Previous uint64    `json:"previous_sequence,omitzero" doc:"What the endpoint was told before it."`
+	Sequence uint64    `json:"sequence" doc:"The sequence of the change, if it is rendered anew for the endpoint; 0: a dead-lettered delivery is sent again as it is."`
+	At       time.Time `json:"at,omitzero" doc:"When the record that caused the change was appended."`
+	Previous uint64    `json:"previous_sequence,omitzero" doc:"The sequence that the endpoint received before it."`
 }
 
 // Event is the provider's own name for what happened.
@@ -325,10 +325,10 @@ type Outcome struct {
 	Attempts int       `json:"attempts"`
 	Format   string    `json:"format"`
 	Anew     bool      `json:"rendered_anew,omitempty" doc:"In that format, because it could not be signed any more as it was made."`
-	Previous uint64    `json:"previous_sequence,omitempty" doc:"What the endpoint had been told, or was owed, before."`
-	Replayed bool      `json:"replayed,omitempty" doc:"A replay owed it, perhaps once more."`
+	Previous uint64    `json:"previous_sequence,omitempty" doc:"The previous sequence that this endpoint received, or will receive first."`
+	Replayed bool      `json:"replayed,omitempty" doc:"Created by a replay, perhaps a second time."`
 	TookMS   float64   `json:"took_ms" doc:"The last attempt."`
-	Owed     time.Time `json:"owed_at,omitzero" doc:"When it came to be owed."`
+	Owed     time.Time `json:"owed_at,omitzero" doc:"When the delivery was created."`
 	Received time.Time `json:"received_at,omitzero" doc:"When what caused it was received."`
 	At       time.Time `json:"at"`
 	By       string    `json:"by,omitempty" doc:"Of one that was cancelled: who."`
