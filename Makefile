@@ -4,7 +4,7 @@
 GO       ?= go
 BIN      := bin
 RACED    := . cmd/kycsim signing/judge ingest/forward/brokers outbox/store/powercut
-MODULES  := $(RACED) dashboards/ruletest docs/doctest
+MODULES  := $(RACED) dashboards/ruletest docs/doctest docs/site
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 KILLS    ?= 100
@@ -13,7 +13,7 @@ COMPACTIONS ?= 60
 FLIPS    ?= 2000
 OTHERS   ?= 50
 
-.PHONY: test-browser attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists replay chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: test-browser attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists replay site chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 build: ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -138,6 +138,9 @@ chaos-control: build ## a gateway that keeps its position before the acknowledge
 
 bench-kafka: build ## what Kafka costs for each event, and how soon it can be read there
 	dir=$$(mktemp -d) && $(BIN)/kycsim bench --gateway $(BIN)/countersign --only e --kafka --dir $$dir; code=$$?; rm -rf $$dir; exit $$code
+
+site: ## the documentation as a static site, in bin/site
+	$(GO) -C docs/site run . --out ../../$(BIN)/site
 
 generate: ## what is generated: the dashboard and the table of config keys
 	$(GO) generate ./...

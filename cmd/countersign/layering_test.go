@@ -43,6 +43,7 @@ var layers = map[string][]string{
 	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "relay", "relay/audit", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "relay/replay", "signing"},
 	"relay/control/api":    {},
 	"relay/control/client": {"relay/control/api"},
+	"docs/site":            {"relay/control"}, // a module of its own, which makes the documentation a site
 	"cmd/countersign":      {"dashboards/console", "ingest", "ingest/confirm", "ingest/forward", "ingest/forward/kafka", "ingest/journal", "ingest/provider", "ingest/stream", "kyc", "outbox", "outbox/store", "relay", "relay/audit", "relay/control", "relay/control/api", "relay/control/client", "relay/dispatch", "relay/format", "relay/notice", "relay/registry", "relay/replay", "relay/send", "signing"},
 }
 

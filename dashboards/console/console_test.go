@@ -139,9 +139,9 @@ func TestInside(t *testing.T) {
 func TestRing(t *testing.T) {
 	c := &clock{time.Unix(1_800_000_000, 0)}
 	reg := prometheus.NewRegistry()
-	in := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "countersign_ingest_callbacks_total"}, []string{"source", "verdict"})
-	keys := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "countersign_relay_key_expires_timestamp_seconds"}, []string{"endpoint"})
-	oldest := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "countersign_outbox_oldest_due_seconds"}, []string{"endpoint"})
+	in := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "countersign_ingest_callbacks_total", Help: "As it is."}, []string{"source", "verdict"})
+	keys := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "countersign_relay_key_expires_timestamp_seconds", Help: "As it is."}, []string{"endpoint"})
+	oldest := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "countersign_outbox_oldest_due_seconds", Help: "As it is."}, []string{"endpoint"})
 	reg.MustRegister(in, keys, oldest)
 	r := newRing(reg, c.now)
 	keys.WithLabelValues("never").Set(0)

@@ -124,7 +124,7 @@ func asked(v *visit) (view decideView, ask api.DecisionAsk, ok bool) {
 func foresee(v *visit) (answer, error) {
 	view, ask, ok := asked(v)
 	if !ok {
-		return answer{}, badForm
+		return answer{}, errForm
 	}
 	var err error
 	if view.Key, err = v.newKey(); err != nil {
@@ -161,7 +161,7 @@ func (v *visit) foreseen(view decideView, ask api.DecisionAsk, refused error) (a
 func decide(v *visit) (answer, error) {
 	view, ask, ok := asked(v)
 	if !ok {
-		return answer{}, badForm
+		return answer{}, errForm
 	}
 	view.Key, ask.Reason = v.FormValue("key"), view.Note
 	d, err := v.api.Decide(v.Context(), view.Partner, view.ID, v.livemode(), view.Key, ask)

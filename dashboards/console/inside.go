@@ -35,14 +35,14 @@ func (i inside) RoundTrip(req *http.Request) (*http.Response, error) {
 				err = io.ErrUnexpectedEOF
 			}
 			w.begin(http.StatusOK)
-			out.CloseWithError(err) //nolint:errcheck,gosec // it never fails
+			out.CloseWithError(err) //nolint:gosec // it never fails
 		}()
 		i.api.ServeHTTP(w, asked)
 	}()
 	select {
 	case <-w.begun:
 	case <-ctx.Done():
-		body.CloseWithError(ctx.Err()) //nolint:errcheck,gosec // as above
+		body.CloseWithError(ctx.Err()) //nolint:gosec // as above
 		cancel()
 		return nil, ctx.Err()
 	}

@@ -147,7 +147,7 @@ func (c *Console) changed(v *visit, p *page, last map[string]string) (string, bo
 func send(w http.ResponseWriter, text string) bool {
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(streamWait))
-	if _, err := w.Write([]byte(text)); err != nil {
+	if _, err := w.Write([]byte(text)); err != nil { //nolint:gosec // it is no HTML that a browser takes for a page, and html/template has made what is
 		return false
 	}
 	return rc.Flush() == nil

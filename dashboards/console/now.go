@@ -148,7 +148,7 @@ func numbers(at, minute *reading) []number {
 	}
 	share := ""
 	if most := at.sums["backlog_max"]; most > 0 {
-		share = fmt.Sprintf("%s %% of what is allowed", trim(math.Round(100*at.sums["backlog"]/most)))
+		share = trim(math.Round(100*at.sums["backlog"]/most)) + " % of what is allowed"
 	}
 	used := number{"Storage", size(at.sums["file"] - at.sums["free"]), "", ""}
 	if most := at.sums["file_max"]; most > 0 {

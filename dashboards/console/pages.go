@@ -223,8 +223,8 @@ func (c *Console) refuse(w http.ResponseWriter, _ *http.Request, status int, why
 	c.render(w, status, "error", &frame{Title: http.StatusText(status), View: why})
 }
 
-// badForm is a request that no form of ours makes.
-var badForm = &client.Error{Status: http.StatusBadRequest, Text: "Something that the form has is missing. Go back and choose again."}
+// errForm answers a request that no form of ours makes.
+var errForm = &client.Error{Status: http.StatusBadRequest, Text: "Something that the form has is missing. Go back and choose again."}
 
 // statusOf is the status of a page that shows an error.
 func statusOf(err error) int {

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,8 +82,8 @@ func newPlot(id, title, unit string, times []time.Time, show func(float64) strin
 		said[n] = fmt.Sprintf("%s: %s now, between %s and %s.", l.Name, last, show(low), show(high))
 	}
 	p.Says = fmt.Sprintf("%s, from %s to %s UTC. %s The table below has the numbers.", unit, from.UTC().Format("15:04"), times[len(times)-1].UTC().Format("15:04"), strings.Join(said, " "))
-	for i := len(times) - 1; i >= 0; i-- {
-		row := plotRow{At: times[i]}
+	for i, at := range slices.Backward(times) {
+		row := plotRow{At: at}
 		for _, l := range lines {
 			row.Values = append(row.Values, show(l.Values[i]))
 		}

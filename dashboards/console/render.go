@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-	"time"
 
 	"countersign/relay/control/api"
 )
@@ -32,8 +31,6 @@ type frame struct {
 	Nav    []link
 	Notice string // what was done just now
 	Events string // where what is live comes from; "": nothing is
-
-	at time.Time
 }
 
 // link is an entry of the navigation.

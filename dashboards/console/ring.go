@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -144,7 +145,10 @@ func (r *ring) latest() *reading {
 }
 
 // hour and day are the samples of that time, the oldest first.
-func (r *ring) hour() []*reading { return r.since(func() []*reading { return r.fine }, time.Hour) }
+func (r *ring) hour() []*reading {
+	return r.since(func() []*reading { return r.fine }, time.Hour)
+}
+
 func (r *ring) day() []*reading {
 	return r.since(func() []*reading { return r.coarse }, 24*time.Hour)
 }
@@ -209,25 +213,16 @@ func (now *reading) take(m *measure, f *dto.MetricFamily) {
 
 func (m *measure) wants(one *dto.Metric) bool {
 	for name, values := range m.keep {
-		if !among(values, label(one, name)) {
+		if !slices.Contains(values, label(one, name)) {
 			return false
 		}
 	}
 	for name, values := range m.drop {
-		if among(values, label(one, name)) {
+		if slices.Contains(values, label(one, name)) {
 			return false
 		}
 	}
 	return true
-}
-
-func among(all []string, one string) bool {
-	for _, s := range all {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }
 
 func label(one *dto.Metric, name string) string {

@@ -67,7 +67,7 @@ func (c *Console) begin(w http.ResponseWriter, req *http.Request, token, to stri
 	if to == "" {
 		to = "/console"
 	}
-	http.Redirect(w, req, to, http.StatusSeeOther)
+	http.Redirect(w, req, to, http.StatusSeeOther) //nolint:gosec // within the console: see within
 }
 
 func (c *Console) signOut(w http.ResponseWriter, req *http.Request) {

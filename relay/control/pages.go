@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"sync"
 
+	"countersign/relay"
 	"countersign/relay/control/api"
+	"countersign/relay/replay"
 )
 
 // machinePage is what is no call of the API but stands beside it: for machines, and for whoever has
@@ -59,6 +61,11 @@ func (s *Server) described() http.Handler {
 			h.ServeHTTP(w, req)
 		}
 	})
+}
+
+// Document is the OpenAPI document of a gateway of this version, without one that runs.
+func Document(version string) ([]byte, error) {
+	return (&Server{o: Options{Version: version, Relay: &relay.Relay{}, Replays: &replay.Replays{}}}).Document() // with all its calls: they are listed, and not made
 }
 
 // Document is the OpenAPI document of what this server answers: the routes, each with its
