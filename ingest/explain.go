@@ -111,7 +111,7 @@ func (s *source) known(h signing.Header) (signing.Keyring, error) {
 func (in *Ingress) aside(src *source) (*Ingress, *source) {
 	quiet := &Ingress{o: in.o}
 	quiet.o.Logger = slog.New(slog.DiscardHandler)
-	alone, lost := *src, func() prometheus.Counter { return prometheus.NewCounter(prometheus.CounterOpts{Name: "lost"}) }
+	alone, lost := *src, func() prometheus.Counter { return prometheus.NewCounter(prometheus.CounterOpts{Name: "lost_total"}) }
 	alone.tally = &tally{label: src.tally.label, ahead: lost(), faults: lost()}
 	return quiet, &alone
 }

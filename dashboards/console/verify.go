@@ -26,7 +26,8 @@ type wire struct {
 
 var (
 	standardWire = wire{
-		"standard", "Standard Webhooks", []string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
+		"standard", "Standard Webhooks",
+		[]string{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
 		"webhook-id, a dot, webhook-timestamp, a dot, and the body", "Webhook-Id",
 	}
 	// wires are the signatures of the formats.
@@ -142,10 +143,7 @@ func (view *verifyView) filled(s docs.Snippet, key *api.EndpointKey, w *wire) st
 		says = append(says, "Key "+id+": set KEY to its secret, which begins with whsec_.")
 	}
 	says = append(says, "Headers: "+strings.Join(w.headers, ", "))
-	head := ""
-	for _, line := range says {
-		head += mark + line + "\n"
-	}
+	head := mark + strings.Join(says, "\n"+mark) + "\n"
 	if before, rest, ok := strings.Cut(s.Code, "<?php\n"); ok {
 		return before + "<?php\n" + head + rest
 	}

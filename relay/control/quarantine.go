@@ -74,7 +74,7 @@ func (s *Server) release(req *http.Request, caller Token) (any, error) {
 		return s.releaseRecord(req, caller, id)
 	}
 	if s.o.Release == nil {
-		return nil, otherProcess
+		return nil, errOtherProcess
 	}
 	var ask api.ReleaseAsk
 	if err := optional(req, &ask); err != nil {

@@ -62,7 +62,7 @@ func (s *Server) listSources(req *http.Request, _ Token) (any, error) {
 	return cutOut(p, all, func(v *api.Source) string { return v.Name }), nil
 }
 
-var otherProcess = &problem{http.StatusConflict, "conflict", "role", "this process has no sources: call one with role all or ingest", ""}
+var errOtherProcess = &problem{http.StatusConflict, "conflict", "role", "this process has no sources: call one with role all or ingest", ""}
 
 // explain says what a source would make of a callback that somebody has captured.
 func (s *Server) explain(req *http.Request, _ Token) (any, error) {
@@ -71,7 +71,7 @@ func (s *Server) explain(req *http.Request, _ Token) (any, error) {
 		return nil, bad("name", "name "+m.What)
 	}
 	if s.o.Explain == nil {
-		return nil, otherProcess
+		return nil, errOtherProcess
 	}
 	var ask api.ExplainAsk
 	if err := read(req, &ask); err != nil {
@@ -128,7 +128,7 @@ func (s *Server) translation(req *http.Request, _ Token) (any, error) {
 		return nil, err
 	}
 	if s.o.Foresee == nil {
-		return nil, otherProcess
+		return nil, errOtherProcess
 	}
 	v := api.BodyTranslation{
 		Object: "body_translation", ID: it.ID, Source: it.Source, Provider: it.Provider, Reason: string(it.Reason), Detail: it.Detail, At: it.At, Bytes: len(it.Body), Updates: []api.Update{},
@@ -136,7 +136,7 @@ func (s *Server) translation(req *http.Request, _ Token) (any, error) {
 	f, err := s.o.Foresee(it)
 	if err != nil {
 		v.Why = err.Error()
-		return v, nil
+		return v, nil //nolint:nilerr // that nothing is clearer is the answer
 	}
 	v.Releases, v.Kept, v.Updates = true, f.Kept, each(f.Updates, viewUpdate)
 	return v, nil

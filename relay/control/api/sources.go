@@ -111,7 +111,8 @@ var sourceCalls = []Call{
 		About: "Nothing of it is kept, counted or logged, and no provider is asked. What is not genuine is not translated. One is explained at a time. The call stands in the audit trail, with nothing of the callback.",
 		Ask:   ExplainAsk{}, Answer: Explanation{},
 		Refuses: []Refusal{
-			notFound, otherRole, {http.StatusConflict, TypeConflict, "stream", "nobody posts to the source"},
+			notFound, otherRole,
+			{http.StatusConflict, TypeConflict, "stream", "nobody posts to the source"},
 			{http.StatusTooManyRequests, TypeUnavailable, "explaining", "another callback is being explained"},
 		},
 	},
