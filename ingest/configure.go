@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
@@ -74,7 +75,9 @@ type tally struct {
 	callbacks map[verdict]prometheus.Counter
 	ahead     prometheus.Counter
 	faults    prometheus.Counter
-	held      int64 // by its bodies, guarded by the lock of bodies
+	held      int64        // by its bodies, guarded by the lock of bodies
+	came      atomic.Int64 // when the last callback was answered, in Unix nanoseconds; 0: none was
+	taken     atomic.Int64 // and the last of those that were taken
 }
 
 // Plan works out what another set of settings comes to, with all that can fail, and changes

@@ -46,6 +46,8 @@ type Source struct {
 	// KeysFor looks up keys that the provider publishes, by what a callback says of them; nil:
 	// Keys. Errors wrap signing's, or provider.ErrNoKey.
 	KeysFor func(ctx context.Context, h signing.Header, body []byte, client netip.Addr) (signing.Keyring, error)
+	// KnownKeys are those of them that are known, and asks nobody; nil: none is.
+	KnownKeys func(h signing.Header) (signing.Keyring, error)
 	// Proved is told from where a callback came that such a key proved; nil: nobody wants to know.
 	Proved func(client netip.Addr)
 }

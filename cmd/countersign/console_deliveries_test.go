@@ -214,7 +214,7 @@ func TestConsoleDeliverySteps(t *testing.T) {
 	s.get(deliveryPath("", &second)).has(t, "the second", "It waits for another delivery of the same person", html.EscapeString(url.QueryEscape(first.ID)), "!>Skip<")
 	s.confirmed(deliveryPath("/retry", &second), []string{"Another delivery of the same person goes first: " + html.EscapeString(first.ID)}).has(t, "after it", "is tried first")
 	s.confirmed(deliveryPath("/skip", &first), []string{"dead-lettered", "The next delivery of the same person goes on."}).has(t, "after it", "The delivery is skipped")
-	s.get("/console/deliveries?withheld=true").has(t, "what is withheld", html.EscapeString(second.ID), "!"+html.EscapeString(first.ID), ">Acknowledge<")
+	s.get("/console/withheld").has(t, "what is withheld", url.QueryEscape(second.ID), "!"+url.QueryEscape(first.ID), ">Acknowledge…<")
 	s.get(deliveryPath("", &first)).has(t, "skipped", "dead-lettered", "an operator skipped it", "Redeliver", "Cancel")
 	says := []string{"cannot be redelivered or replayed", "It tells of a rejection or suspension."}
 	if a := s.step(deliveryPath("/cancel", &second), says, "because", "a test"); a.code != 409 {
@@ -227,13 +227,13 @@ func TestConsoleDeliverySteps(t *testing.T) {
 	}
 	s.confirmed(deliveryPath("/cancel", &second), says, "because", "<b>a test</b>", "force", "true").has(t, "after it", "never sent", "tell the partner")
 	s.get(deliveryPath("", &second)).has(t, "cancelled", "cancelled", "&lt;b&gt;a test&lt;/b&gt;", "!>Retry now<", "!>Redeliver<")
-	acknowledge := deliveryPath("/acknowledge", &second)
-	if a := s.step(acknowledge, []string{"Nobody is told anything by this."}); a.code != 400 {
+	acknowledge := "/console/withheld/acknowledge?id=" + url.QueryEscape(second.ID)
+	if a := s.step(acknowledge, []string{"The partner is told nothing by this"}); a.code != 400 {
 		t.Errorf("it was acknowledged without a reason: %d", a.code)
 	}
-	s.confirmed(acknowledge, nil, "reason", "told by phone").has(t, "after it", "It is acknowledged.", "told by phone", "!>Acknowledge<")
-	s.get("/console/deliveries?withheld=true").has(t, "what is withheld", "There is none.")
-	s.get("/console/deliveries?withheld=true&acknowledged=true").has(t, "what was acknowledged", "told by phone")
+	s.confirmed(acknowledge, nil, "reason", "told by phone").has(t, "after it", "is acknowledged.", "!>Acknowledge…<")
+	s.get("/console/withheld").has(t, "what is withheld", "No rejection is withheld.")
+	s.get("/console/withheld?acknowledged=true").has(t, "what was acknowledged", "told by phone")
 	if a := s.get("/console/delivery?id=none"); a.code != 404 {
 		t.Errorf("none: %d", a.code)
 	}

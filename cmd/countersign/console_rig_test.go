@@ -31,9 +31,17 @@ type browsing struct {
 
 func newBrowsing(t *testing.T) *browsing {
 	t.Helper()
-	b := &browsing{t: t, partner: newHook(t, func() int { return http.StatusOK }), tokens: map[string]string{}}
-	_, config := house(t, b.partner.url)
-	b.gateway = start(t, config)
+	partner := newHook(t, func() int { return http.StatusOK })
+	_, config := house(t, partner.url)
+	b := browse(t, start(t, config))
+	b.partner = partner
+	return b
+}
+
+// browse gives a gateway a token of each scope.
+func browse(t *testing.T, g *gateway) *browsing {
+	t.Helper()
+	b := &browsing{t: t, gateway: g, tokens: map[string]string{}}
 	b.base = "http://" + b.cfg.Listen.Control
 	b.tokens["admin"] = b.token
 	b.admin = client.New(client.Options{Base: b.base, Token: b.token})
@@ -54,11 +62,23 @@ func newBrowsing(t *testing.T) *browsing {
 // say has Sumsub say something of a person, in a sample's words.
 func (b *browsing) say(subject, event string, at time.Time) {
 	b.t.Helper()
+	b.sayAt(0, subject, event, at)
+}
+
+// sayAt is say at another source of Sumsub's, by its place in the config.
+func (b *browsing) sayAt(source int, subject, event string, at time.Time) {
+	b.t.Helper()
 	body, err := provider.Sample("sumsub", event, provider.SampleVars{Subject: subject, EventID: subject + event + at.String(), At: at})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	req, err := newCallback(b.t.Context(), &b.cfg.Sources[0], "http://"+b.callbackAddr(), body, time.Now())
+	b.post(source, body)
+}
+
+// post signs a body with the key of a source, and posts it.
+func (b *browsing) post(source int, body []byte) {
+	b.t.Helper()
+	req, err := newCallback(b.t.Context(), &b.cfg.Sources[source], "http://"+b.callbackAddr(), body, time.Now())
 	if err == nil {
 		err = give(fresh(), req)
 	}

@@ -319,7 +319,7 @@ func (g *gateway) startControl() (err error) {
 	known := controlSettings(g.cfg, g.token)
 	o.Tokens, o.Sources, o.SourcePartners, o.AuditKeep = known.Tokens, known.Sources, known.SourcePartners, known.AuditKeep
 	if g.role != roleRelay {
-		o.Release = g.release
+		o.Release, o.Foresee, o.Explain, o.SourceStates = g.release, g.foresee, g.explain, g.sourceStates
 	}
 	o.Site = g.openConsole
 	s := control.New(o)

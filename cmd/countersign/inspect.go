@@ -271,31 +271,7 @@ func (cmd *translateCommand) Run(c *console) error {
 	if _, err := a.Scheme(cmd.Option); err != nil {
 		return err
 	}
-	out := map[string]any{}
-	r, terr := a.Translate(h, body, cmd.Option)
-	if terr != nil {
-		out["disposition"], out["error"] = "unreadable", terr.Error()
-	} else {
-		out["disposition"] = r.Disposition()
-	}
-	for i := range r.Updates {
-		r.Updates[i].SchemaVersion, r.Updates[i].Kind, r.Updates[i].Provider, r.Updates[i].AdapterVersion = 1, "observation", a.Name, a.Version
-		if r.Livemode != nil {
-			r.Updates[i].Livemode = *r.Livemode
-		}
-	}
-	if len(r.Updates) > 0 {
-		out["updates"] = r.Updates
-	}
-	if len(r.Fetch) > 0 {
-		out["fetch"] = r.Fetch
-	}
-	if r.Ignored != "" {
-		out["ignored"] = r.Ignored
-	}
-	if r.Hold != "" {
-		out["hold"] = r.Hold
-	}
+	out, terr := a.Meaning(h, body, cmd.Option)
 	err = c.show(out)
 	if terr != nil {
 		return errors.Join(errNo, err)

@@ -21,7 +21,8 @@ var layers = map[string][]string{
 	"kyc/truth/second":     {}, // the same
 	"signing":              {},
 	"dashboards":           {},
-	"dashboards/console":   {"relay/control/api", "relay/control/client"},
+	"docs":                 {},
+	"dashboards/console":   {"docs", "relay/control/api", "relay/control/client"},
 	"outbox/store":         {},
 	"outbox/trace":         {},
 	"relay/send":           {},

@@ -75,6 +75,7 @@ type quarantineReleaseCommand struct {
 	ID      string `arg:"" help:"The id, as countersign quarantine prints it."`
 	Partner string `help:"For a record: the partner of the person."`
 	Subject string `help:"For a record: the person's id, as the partner knows it."`
+	Because string `help:"Why, for the audit trail; it must not name the person."`
 }
 
 // Run releases a body or a record.
@@ -84,8 +85,8 @@ func (cmd *quarantineReleaseCommand) Run(c *console) error {
 		return err
 	}
 	var ask *api.ReleaseAsk
-	if cmd.Partner != "" || cmd.Subject != "" {
-		ask = &api.ReleaseAsk{Partner: cmd.Partner, Subject: cmd.Subject}
+	if cmd.Partner != "" || cmd.Subject != "" || cmd.Because != "" {
+		ask = &api.ReleaseAsk{Partner: cmd.Partner, Subject: cmd.Subject, Reason: cmd.Because}
 	}
 	v, err := cl.Release(c.ctx, cmd.ID, ask)
 	if err != nil {
@@ -107,7 +108,8 @@ func (cmd *quarantineReleaseCommand) Run(c *console) error {
 type quarantineDiscardCommand struct {
 	gatewayFlags
 	jsonFlag
-	ID string `arg:"" help:"The id, as countersign quarantine prints it."`
+	ID      string `arg:"" help:"The id, as countersign quarantine prints it."`
+	Because string `help:"Why, for the audit trail; it must not name the person."`
 }
 
 // Run discards a body or a record.
@@ -116,7 +118,7 @@ func (cmd *quarantineDiscardCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v, err := cl.Discard(c.ctx, cmd.ID)
+	v, err := cl.Discard(c.ctx, cmd.ID, cmd.Because)
 	if err != nil {
 		return err
 	}

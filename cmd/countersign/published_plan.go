@@ -81,7 +81,7 @@ func (g *gateway) planKeys(cfg *Config, sources []ingest.Source) (keepersPlan, e
 			one = &keeper{of: asked, keys: keys}
 		}
 		p.to[sc.Name] = one
-		sources[i].Proved = one.keys.Proved
+		sources[i].Proved, sources[i].KnownKeys = one.keys.Proved, one.keys.Known
 		sources[i].KeysFor = func(ctx context.Context, h signing.Header, body []byte, client netip.Addr) (signing.Keyring, error) {
 			return one.keys.For(ctx, confirm.Callback{Header: h, Body: body, Client: client})
 		}
@@ -115,4 +115,15 @@ func (p keepersPlan) start() (end func(*confirm.KeyMetrics)) {
 			}
 		}
 	}
+}
+
+// state lists the published keys of a source that are known.
+func (k *keepers) state(source string) []confirm.KeyState {
+	k.mu.Lock()
+	one := k.all[source]
+	k.mu.Unlock()
+	if one == nil {
+		return nil
+	}
+	return one.keys.State()
 }

@@ -41,6 +41,8 @@ sources:
   - {name: sumsub-eu, provider: sumsub, keys: [file:sumsub.key], partner: acme}
   - {name: persona-us, provider: persona, keys: [file:persona.key], partner: acme}
   - {name: rebilly, provider: rebilly, keys: [file:rebilly.key], partner: acme}
+  - {name: by-ref, provider: sumsub, keys: [file:sumsub.key], partner_from: submission}
+  - {name: by-prefix, provider: sumsub, keys: [file:sumsub.key], partner_from: subject_prefix}
 partners:
   - id: acme
     endpoints:

@@ -87,7 +87,7 @@ func TestSteered(t *testing.T) {
 	c.open("/console/delivery/redeliver?id=" + dead)
 	c.look("delivery-redeliver")
 
-	c.open("/console/deliveries?withheld=true")
+	c.open("/console/withheld")
 	c.says("tbody", "acme-risk")
 	c.look("withheld")
 

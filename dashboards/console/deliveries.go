@@ -50,9 +50,6 @@ var deliveryStatuses = []pair{{"", "all"}, {"pending", "pending"}, {"retrying", 
 
 // deliveries lists them.
 func deliveries(v *visit) (answer, error) {
-	if v.URL.Query().Get("withheld") == "true" && v.who.Scope != api.Partner {
-		return withheld(v)
-	}
 	view := deliveriesView{Statuses: deliveryStatuses, Modes: []pair{{"", "as the gateway's mode"}, {"true", "live"}, {"false", "test"}}}
 	q := func(name string) string { return v.URL.Query().Get(name) }
 	a := wantedDeliveries{q("status"), q("partner"), q("endpoint"), q("subject"), q("livemode"), q("type"), local(q("since")), local(q("until"))}

@@ -84,7 +84,7 @@ func showDelivery(v *visit, d *api.DeliveryDetail, sealed bool) (answer, error) 
 	}
 	view.Next = stepsFor(v, &d.Delivery)
 	if w := d.Withheld; w != nil && w.Acknowledged == nil && v.can(api.Operator) {
-		view.Next = append(view.Next, link{Text: "Acknowledge", To: to("/console/delivery/acknowledge", "id", d.ID)})
+		view.Next = append(view.Next, link{Text: "Acknowledge", To: to("/console/withheld/acknowledge", "id", d.ID)})
 	}
 	return show("delivery", "Delivery", view)
 }

@@ -12,7 +12,6 @@ var deliverySteps = []action{
 	{"/console/delivery/retry", api.Operator, true, retryOf, retry},
 	{"/console/delivery/skip", api.Operator, false, skipOf, skip},
 	{"/console/delivery/cancel", api.Operator, false, cancelOf, cancel},
-	{"/console/delivery/acknowledge", api.Operator, false, acknowledgeOf, acknowledge},
 	{"/console/delivery/redeliver", api.Operator, true, redeliverOf, redeliver},
 }
 

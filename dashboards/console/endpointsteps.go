@@ -160,7 +160,7 @@ func giveUpOf(v *visit) (step, error) {
 	}
 	s.Effect = []string{count(g.Owed) + " pending deliveries are dead-lettered, up to 10,000 in one step. They are kept and listed, and can be redelivered if the endpoint comes back."}
 	if g.Rejections > 0 {
-		s.Effect = append(s.Effect, count(g.Rejections) + " of them tell of a rejection or suspension. They stay withheld, with an alert, until somebody acknowledges that the partner knows.")
+		s.Effect = append(s.Effect, count(g.Rejections)+" of them tell of a rejection or suspension. They stay withheld, with an alert, until somebody acknowledges that the partner knows.")
 	}
 	if g.Owed == 0 {
 		s.Button = ""

@@ -189,7 +189,7 @@ var needed = []struct{ measure, what, note, tone, page, query string }{
 	{"set_aside", "Persons set aside", "A record of theirs is damaged. Rebuild them.", "bad", "", ""},
 	{"quarantine", "Callbacks in quarantine", "They could not be translated.", "wait", "/console/quarantine", ""},
 	{"unrouted", "Unrouted records", "Nobody knows yet whose they are.", "wait", "/console/unrouted", ""},
-	{"contested", "Contested refs", "Two persons claim the same provider's ref.", "wait", "", ""},
+	{"contested", "Contested refs", "Two persons claim the same provider's ref.", "wait", "/console/refs", ""},
 	{"questions", "Open questions", "A provider has still to confirm a claim.", "wait", "/console/questions", ""},
 	{"paused", "Endpoints paused", "Somebody paused them: deliveries wait.", "wait", "/console/endpoints", ""},
 	{"keys", "Signing keys about to end", "Within 14 days. Rotate them before.", "wait", "/console/endpoints", ""},
@@ -239,7 +239,7 @@ func (v *visit) withheld(at *reading) ([]need, error) {
 	if age := at.sums["withheld_age"]; age > 0 {
 		note += " The oldest waits for " + long(age) + "."
 	}
-	return []need{{n, "Withheld rejections", note, "bad", v.link("/console/deliveries", "withheld=true")}}, nil
+	return []need{{n, "Withheld rejections", note, "bad", v.link("/console/withheld", "")}}, nil
 }
 
 // link is an address within the console; "": there is no such page, or not for this token.

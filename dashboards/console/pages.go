@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -22,17 +23,20 @@ type page struct {
 	do      func(*visit) (answer, error) // makes it
 }
 
-// belongs are the pages that are not in the navigation, with what is below them, and which of it
-// they belong to.
+// belongs are the pages that are not in the navigation, and which of it they belong to.
 var belongs = map[string]string{
 	"/console/person": "/console/persons", "/console/decide": "/console/persons", "/console/delivery": "/console/deliveries", "/console/endpoint": "/console/endpoints",
-	"/console/replay": "/console/replays",
+	"/console/replay": "/console/replays", "/console/unrouted": "/console/quarantine", "/console/refs": "/console/quarantine", "/console/questions": "/console/quarantine",
+	"/console/withheld": "/console/quarantine", "/console/source": "/console/sources",
 }
 
-// area is the address of a page without what is below its first name.
-func area(path string) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/console/"), "/")
-	return "/console/" + name
+// home is the page of the navigation that a page belongs to: pages below it need no row in belongs.
+func home(path string) string {
+	if at := belongs[path]; at != "" {
+		return at
+	}
+	base, _, _ := strings.Cut(strings.TrimPrefix(path, "/console/"), "/")
+	return cmp.Or(belongs["/console/"+base], "/console/"+base)
 }
 
 // pages is the table of them, in the order of the navigation.
@@ -44,7 +48,7 @@ func pages() []page {
 		{"GET /console/decide", "", api.Operator, false, 0, foresee},
 		{"POST /console/decide", "", api.Operator, false, 0, decide},
 		{"GET /console/find", "Find", api.Viewer, false, 0, find},
-	}, deliveryPages(), endpointPages(), replayPages())
+	}, deliveryPages(), endpointPages(), replayPages(), reviewPages(), sourcePages(), verifyPages(), auditPages())
 }
 
 // visit is one request of somebody who is signed in.

@@ -50,7 +50,7 @@ func (c *Console) frame(v *visit, here *page, a answer) *frame {
 	for i := range c.pages {
 		p := &c.pages[i]
 		if p.nav != "" && p.sees(v.who.Scope) {
-			f.Nav = append(f.Nav, link{p.nav, p.path(), p.path() == here.path() || p.path() == belongs[area(here.path())]})
+			f.Nav = append(f.Nav, link{p.nav, p.path(), p.path() == home(here.path())})
 		}
 	}
 	if here.live > 0 && a.status == 0 {

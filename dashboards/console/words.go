@@ -22,7 +22,7 @@ func (c *Console) functions() template.FuncMap {
 		"word":  word,
 		"short": short,
 		"long":  func(id string) bool { return short(id) != id },
-		"bytes": size,
+		"bytes": func(n any) string { f, _ := strconv.ParseFloat(fmt.Sprint(n), 64); return size(f) },
 		"count": count,
 		"query": query,
 		"list":  func(all ...any) []any { return all },
@@ -34,6 +34,10 @@ func (c *Console) functions() template.FuncMap {
 		"answers": answers,
 		"why":     why,
 		"person":  func(partner, id string, livemode bool) string { return personPath(partner, id, livemode) },
+
+		"kept":    quarantineReason,
+		"to":      to,
+		"instant": formInstant,
 
 		"title":     func(u api.Update) string { _, title := titleOf(&u); return title },
 		"toldTitle": func(d *api.Outcome) string { return toldTitle(d) },

@@ -66,8 +66,8 @@ type Entry struct {
 	Refs    []string `json:"refs,omitempty"`    // digests of providers' refs that it was about
 	Begun   uint64   `json:"begun,omitempty"`   // the entry of kind Begun that this one completes
 
-	Because string `json:"because,omitempty"` // of an erasure: why
-	Last    *Last  `json:"last,omitempty"`    // and what was decided last of the person
+	Because string `json:"because,omitempty"` // why, where the call said so: of an erasure, a release, a discard
+	Last    *Last  `json:"last,omitempty"`    // of an erasure: what was decided last of the person
 }
 
 // Last is what was decided last of somebody who was erased.

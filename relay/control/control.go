@@ -61,7 +61,14 @@ type Options struct {
 	Quarantine Quarantine
 	// Release translates a body from quarantine again, as Ingress.Release does; nil (role relay):
 	// nobody here can.
-	Release   func(journal.Item) (journal.Intake, error)
+	Release func(journal.Item) (journal.Intake, error)
+	// Foresee says what Release would come to; Explain, what a source would make of a callback, by
+	// ErrNoSource and ErrStream; SourceStates, how each source is, by name. They write, count and log
+	// nothing. nil: nobody here can say.
+	Foresee      func(journal.Item) (Foreseen, error)
+	Explain      func(source string, h http.Header, body []byte, at time.Time) (Explained, error)
+	SourceStates func() []api.Source
+
 	Questions Questions
 	Backup    func(path string) (int64, error)
 	Ready     func() (reasons, notes []string) // why not, none: ready; and what is worth knowing either way
@@ -115,16 +122,17 @@ type Questions interface {
 
 // Server is the control listener. Make it with New, run it with Run.
 type Server struct {
-	o         Options
-	mux       *http.ServeMux
-	site      http.Handler // nil: there is none
-	m         *metrics
-	now       func() time.Time
-	door      *Door
-	tokens    *holders
-	settings  atomic.Pointer[Settings]
-	profiling atomic.Bool       // a profile is being made
-	looked    func(records int) // is told how many records a list has looked at; nil: nobody is
+	o          Options
+	mux        *http.ServeMux
+	site       http.Handler // nil: there is none
+	m          *metrics
+	now        func() time.Time
+	door       *Door
+	tokens     *holders
+	settings   atomic.Pointer[Settings]
+	profiling  atomic.Bool       // a profile is being made
+	explaining atomic.Bool       // a callback is being explained
+	looked     func(records int) // is told how many records a list has looked at; nil: nobody is
 
 	calls onceOnly // that carry an Idempotency-Key
 
@@ -189,7 +197,7 @@ func (s *Server) routes() []Route {
 		{"GET /v1/compact", Viewer, false, s.compaction},
 		{"POST /v1/compact", Operator, false, s.compact},
 	}
-	rs = append(rs, s.tokenRoutes()...)
+	rs = append(append(rs, s.tokenRoutes()...), s.sourceRoutes()...)
 	if s.o.Relay == nil {
 		return rs
 	}

@@ -80,6 +80,8 @@ func (s *Server) shows(of, value string) bool {
 		}
 		now := s.o.Registry.Read()
 		return now.Endpoint(value) != nil || now.Current(value) != value || now.Owner(value) != ""
+	case "sources":
+		return s.settings.Load().Sources[value]
 	case "replays":
 		return ownReplay.MatchString(value)
 	case "keys":

@@ -74,7 +74,14 @@ func (s *Server) release(req *http.Request, caller Token) (any, error) {
 		return s.releaseRecord(req, caller, id)
 	}
 	if s.o.Release == nil {
-		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no sources: call one with role all or ingest", ""}
+		return nil, errOtherProcess
+	}
+	var ask api.ReleaseAsk
+	if err := optional(req, &ask); err != nil {
+		return nil, err
+	}
+	if err := s.because(req, ask.Reason); err != nil {
+		return nil, err
 	}
 	it, err := s.o.Quarantine.Unseal(id)
 	if err != nil {
@@ -107,6 +114,9 @@ func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, erro
 		return nil, err
 	}
 	s.concerns(req, ask.Partner, ask.Subject)
+	if err := s.because(req, ask.Reason); err != nil {
+		return nil, err
+	}
 	if err := s.o.Relay.ReleaseUnrouted(req.Context(), id, ask.Partner, ask.Subject, t.Name); err != nil {
 		return nil, err
 	}
@@ -143,6 +153,13 @@ func (s *Server) takeBack(req *http.Request, t Token) (any, error) {
 // trail; a record is kept and never applied.
 func (s *Server) discard(req *http.Request, t Token) (any, error) {
 	id := req.PathValue("id")
+	var ask api.DiscardAsk
+	if err := optional(req, &ask); err != nil {
+		return nil, err
+	}
+	if err := s.because(req, ask.Reason); err != nil {
+		return nil, err
+	}
 	if strings.HasPrefix(id, unroutedPrefix) && s.o.Relay != nil {
 		if err := s.o.Relay.DiscardUnrouted(req.Context(), id, t.Name); err != nil {
 			return nil, err
@@ -193,6 +210,8 @@ func (s *Server) dropQuestion(req *http.Request, _ Token) (any, error) {
 	return api.Discarded{Object: "question", ID: ask.ID, Discarded: true}, nil
 }
 
+const sendObject = "send a JSON object" // where there is none
+
 // read decodes the body of a call, strictly.
 func read(req *http.Request, v any) error { return decode(req.Body, v) }
 
@@ -202,7 +221,7 @@ func decode(body io.Reader, v any) error {
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		if errors.Is(err, io.EOF) {
-			return bad("body", "send a JSON object")
+			return bad("body", sendObject)
 		}
 		return bad("body", fmt.Sprintf("the body is not what this call takes: %v", err))
 	}

@@ -22,7 +22,7 @@ type AuditEntry struct {
 	Changed   bool         `json:"changed,omitempty" doc:"It was refused, and has had an effect all the same."`
 	Persons   []string     `json:"persons,omitempty" doc:"Digests of whom it was about: person:HEX."`
 	Refs      []string     `json:"refs,omitempty" doc:"Digests of providers' refs that it was about: ref:HEX."`
-	Because   string       `json:"because,omitempty" doc:"Of an erasure: why."`
+	Because   string       `json:"because,omitempty" doc:"Why, of a call that says so: of an erasure, a release from quarantine, a discard."`
 	Last      *LastDecided `json:"last_decided,omitempty" doc:"Of an erasure: what was decided last of the person."`
 	Begun     uint64       `json:"begun,omitempty" doc:"The number of the entry of kind begun that this one completes."`
 	Completed bool         `json:"completed,omitempty" doc:"Of kind begun: another entry says what came of it."`

@@ -107,7 +107,7 @@ func (c *Call) Split() (method, path string) {
 // Calls are all that are described.
 func Calls() []*Call {
 	var all []*Call
-	for _, table := range [][]Call{machineCalls, bodyCalls, subjectCalls, refCalls, deliveryCalls, steerCalls, replayCalls, partnerCalls, keyCalls, tokenCalls} {
+	for _, table := range [][]Call{machineCalls, bodyCalls, sourceCalls, subjectCalls, refCalls, deliveryCalls, steerCalls, replayCalls, partnerCalls, keyCalls, tokenCalls} {
 		for i := range table {
 			all = append(all, &table[i])
 		}

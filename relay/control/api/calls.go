@@ -58,7 +58,7 @@ var bodyCalls = []Call{
 	},
 	{
 		Pattern: "POST /v1/quarantine/{id}/discard", ID: "discard", Summary: "Discard a body or a record permanently",
-		About: "Of a body only the entry in the audit trail is kept; a record is kept, but never applied.", Answer: Discarded{}, Refuses: []Refusal{notFound, journalFull},
+		About: "Of a body only the entry in the audit trail is kept; a record is kept, but never applied.", Ask: DiscardAsk{}, MayAsk: true, Answer: Discarded{}, Refuses: []Refusal{notFound, journalFull},
 	},
 	{
 		Pattern: "POST /v1/quarantine/{id}/take-back", ID: "takeBack", Summary: "Take back a record that was released to the wrong person; it waits again",

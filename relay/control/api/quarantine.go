@@ -58,6 +58,7 @@ type KeptAnswer struct {
 type ReleaseAsk struct {
 	Partner string `json:"partner,omitempty"`
 	Subject string `json:"subject,omitempty"`
+	Reason  string `json:"reason,omitempty" max:"500" doc:"Why, for the audit trail; it must not name the person."`
 }
 
 // Released is what came of a release.

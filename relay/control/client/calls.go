@@ -93,9 +93,9 @@ func (c *Client) Release(ctx context.Context, id string, ask *api.ReleaseAsk) (a
 	return do[api.Released](ctx, c, r)
 }
 
-// Discard takes a body or a record out for good.
-func (c *Client) Discard(ctx context.Context, id string) (api.Discarded, error) {
-	return do[api.Discarded](ctx, c, call{method: http.MethodPost, path: at("/v1/quarantine/{id}/discard", id)})
+// Discard takes a body or a record out for good; reason is for the audit trail, and may be empty.
+func (c *Client) Discard(ctx context.Context, id, reason string) (api.Discarded, error) {
+	return do[api.Discarded](ctx, c, call{method: http.MethodPost, path: at("/v1/quarantine/{id}/discard", id), ask: api.DiscardAsk{Reason: reason}})
 }
 
 // TakeBack takes a record back that was released to the wrong subject.
