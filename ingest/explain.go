@@ -112,18 +112,18 @@ func (in *Ingress) aside(src *source) (*Ingress, *source) {
 	quiet := &Ingress{o: in.o}
 	quiet.o.Logger = slog.New(slog.DiscardHandler)
 	alone := *src
-	alone.tally = &tally{label: src.tally.label, ahead: nowhere{}, faults: nowhere{}}
+	alone.tally = &tally{label: src.tally.label, ahead: uncounted{}, faults: uncounted{}}
 	return quiet, &alone
 }
 
-// nowhere is a counter that counts nothing.
-type nowhere struct{ prometheus.Counter }
+// uncounted is a counter that counts nothing.
+type uncounted struct{ prometheus.Counter }
 
 // Inc implements prometheus.Counter.
-func (nowhere) Inc() {}
+func (uncounted) Inc() {}
 
 // Add implements prometheus.Counter.
-func (nowhere) Add(float64) {}
+func (uncounted) Add(float64) {}
 
 // Foresee says what Release would come to: its updates, and why the body would be kept on. Nothing
 // is written, counted or logged. Errors are those of Release.

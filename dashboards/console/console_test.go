@@ -141,7 +141,7 @@ func TestRing(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	in := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "countersign_ingest_callbacks_total", Help: "As it is."}, []string{"source", "verdict"})
 	keys := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "countersign_relay_key_expires_timestamp_seconds", Help: "As it is."}, []string{"endpoint"})
-	oldest := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "countersign_outbox_oldest_due_seconds", Help: "As it is."}, []string{"endpoint"})
+	oldest := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "countersign_outbox_oldest_pending_seconds", Help: "As it is."}, []string{"endpoint"})
 	reg.MustRegister(in, keys, oldest)
 	r := newRing(reg, c.now)
 	keys.WithLabelValues("never").Set(0)

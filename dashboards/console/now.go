@@ -143,7 +143,7 @@ func numbers(at, minute *reading) []number {
 			list,
 			number{"Delivered", perSecond(rate(at, minute, "delivered")), "a second", "over the last minute"},
 			number{"Failed attempts", perSecond(rate(at, minute, "failed")), "a second", "over the last minute"},
-			number{"Pending", whole(at.sums["pending"]), "deliveries", "oldest that is due: " + long(at.sums["oldest"])},
+			number{"Pending", whole(at.sums["pending"]), "deliveries", "the oldest: " + long(at.sums["oldest"])},
 		)
 	}
 	share := ""
@@ -296,7 +296,7 @@ func plots(all []*reading) (list []plot) {
 			list,
 			newPlot("out", "Delivery attempts", "a second", times, perSecond, rates("delivered", "delivered"), rates("failed", "failed")),
 			newPlot("pending", "Pending", "deliveries", times, whole, levels("pending", sum("pending"))),
-			newPlot("oldest", "Oldest due delivery", "age", times, long, levels("oldest", sum("oldest"))),
+			newPlot("oldest", "Oldest pending delivery", "age", times, long, levels("oldest", sum("oldest"))),
 		)
 	}
 	list = append(

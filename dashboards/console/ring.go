@@ -54,7 +54,7 @@ var (
 		{name: "delivered", family: "countersign_relay_attempts_total", keep: map[string][]string{"outcome": {"done"}}},
 		{name: "failed", family: "countersign_relay_attempts_total", drop: map[string][]string{"outcome": {"done"}}},
 		{name: "pending", family: "countersign_outbox_owed_deliveries"},
-		{name: "oldest", family: "countersign_outbox_oldest_due_seconds", most: true},
+		{name: "oldest", family: "countersign_outbox_oldest_pending_seconds", most: true},
 		{name: "backlog", family: "countersign_journal_backlog_records", most: true},
 		{name: "backlog_max", family: "countersign_journal_backlog_max_records", most: true},
 		{name: "file", family: "countersign_store_file_bytes"},
