@@ -99,6 +99,7 @@ diskfull-control: build ## the same with a gateway that counts nothing and keeps
 	dir=$$(mktemp -d) && $(BIN)/kycsim diskfull --gateway $(BIN)/countersign-nocount --scenario backlog,ballast --settle 10s --dir $$dir/full --expect-failure && rm -rf $$dir
 
 test-browser: ## the console in a real Chromium: every page judged by axe-core; pictures go to SHOTS=dir
+	@$(if $(SHOTS),mkdir -p $(SHOTS))
 	$(GO) -C dashboards/browser test -count=1 -timeout 10m ./... $(if $(SHOTS),-shots $(abspath $(SHOTS)))
 
 lists: ## how long lists, one delivery and a search take with a million people; a quarter of an hour, and some GB in TMPDIR
