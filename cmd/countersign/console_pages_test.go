@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -62,19 +64,13 @@ func TestConsolePersons(t *testing.T) {
 	f("a decision that there is not", s.get(strings.Replace(decide, "=approved", "=erased", 1)), 400)
 	form := page.fields(t, "/console/decide")
 	form.Set("note", `the same name only <img onerror=x>`)
-	forged := url.Values{}
-	for k, v := range form {
-		forged[k] = v
-	}
+	forged := maps.Clone(form)
 	forged.Del("form")
 	f("a form without its token", s.ask(http.MethodPost, "/console/decide", forged), 403)
 	forged.Set("form", b.signedIn("operator").get("/console/now").fields(t, "/console/sign-out").Get("form"))
 	f("a form of another session", s.ask(http.MethodPost, "/console/decide", forged), 403)
 	f("another site's form", s.ask(http.MethodPost, "/console/decide", form, "Origin", "http://127.0.0.1:1", "Sec-Fetch-Site", "same-site"), 403)
-	forged = url.Values{"form": form["form"]}
-	for k, v := range form {
-		forged[k] = v
-	}
+	forged = maps.Clone(form)
 	forged.Set("note", " ")
 	f("without a reason", s.ask(http.MethodPost, "/console/decide", forged), 400, "say why", "What will happen")
 	if p, err := b.admin.Subject(t.Context(), "acme", "bob", nil, time.Time{}, client.Page{}); err != nil || p.Status.Status != "rejected" || len(p.Records) != 2 {
@@ -160,7 +156,7 @@ func TestConsoleLive(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	s.client.Timeout = 0
-	open := func() *http.Response {
+	open := func() (code int, kind string, body io.Reader) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.base+"/console/now/events", nil)
 		if err != nil {
@@ -171,19 +167,19 @@ func TestConsoleLive(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { resp.Body.Close() })
-		return resp
+		return resp.StatusCode, resp.Header.Get("Content-Type"), resp.Body
 	}
-	first := open()
-	if got := first.Header.Get("Content-Type"); first.StatusCode != 200 || got != "text/event-stream" {
-		t.Fatalf("%d %s", first.StatusCode, got)
+	code, kind, first := open()
+	if code != http.StatusOK || kind != "text/event-stream" {
+		t.Fatalf("%d %s", code, kind)
 	}
 	for range 3 {
 		open()
 	}
-	if over := open(); over.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("the fifth stream of a session: %d", over.StatusCode)
+	if code, _, _ := open(); code != http.StatusServiceUnavailable {
+		t.Errorf("the fifth stream of a session: %d", code)
 	}
-	lines := bufio.NewScanner(first.Body)
+	lines := bufio.NewScanner(first)
 	lines.Buffer(nil, 1<<20)
 	next := func(prefix string) string {
 		for lines.Scan() {

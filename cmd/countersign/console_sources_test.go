@@ -31,10 +31,11 @@ func (r *reviewed) pasted(subject string) (headers string, body []byte) {
 		r.t.Fatal(err)
 	}
 	req.Header.Del("Countersign-Trigger")
+	var b strings.Builder
 	for name := range req.Header {
-		headers += name + ": " + req.Header.Get(name) + "\r\n"
+		b.WriteString(name + ": " + req.Header.Get(name) + "\r\n")
 	}
-	return headers, body
+	return b.String(), body
 }
 
 // TestConsoleSources: each source is shown with what came, and what a callback would mean is said
@@ -202,7 +203,7 @@ func (r *reviewed) tryProgram(endpoint, language, code, key string, wire []byte)
 		r.t.Fatal(err)
 	}
 	for want, input := range map[string][]byte{"yes": wire, "no": bytes.Replace(wire, []byte("user-1"), []byte("user-2"), 1)} {
-		cmd := exec.CommandContext(r.t.Context(), run[0], run[1:]...) //nolint:gosec // of the table
+		cmd := exec.CommandContext(r.t.Context(), run[0], run[1:]...)
 		cmd.Dir, cmd.Stdin = dir, bytes.NewReader(input)
 		cmd.Env = append(os.Environ(), "KEY="+key, "GOFLAGS=", "GOWORK=off")
 		if out, err := cmd.Output(); strings.TrimSpace(string(out)) != want {

@@ -64,7 +64,7 @@ func sealedDelivery(v *visit) (answer, error) {
 
 func showDelivery(v *visit, d *api.DeliveryDetail, sealed bool) (answer, error) {
 	view := deliveryView{deliveryRow: rowOf(&d.Delivery), After: after(d.Reason), Withheld: d.Withheld, Sealed: sealed, Body: d.Body, BodySize: len(d.Body), Rendered: d.Rendered}
-	view.CanOpen = v.can(api.Operator) || v.who.Scope == api.Partner
+	view.CanOpen = v.operates() || v.who.Scope == api.Partner
 	if d.Behind != "" {
 		view.Behind = to("/console/delivery", "id", d.Behind)
 	}
@@ -83,7 +83,7 @@ func showDelivery(v *visit, d *api.DeliveryDetail, sealed bool) (answer, error) 
 		view.Endings = append(view.Endings, endingRow{*o, resultOf(o.Reason, o.Code, "")})
 	}
 	view.Next = stepsFor(v, &d.Delivery)
-	if w := d.Withheld; w != nil && w.Acknowledged == nil && v.can(api.Operator) {
+	if w := d.Withheld; w != nil && w.Acknowledged == nil && v.operates() {
 		view.Next = append(view.Next, link{Text: "Acknowledge", To: to("/console/withheld/acknowledge", "id", d.ID)})
 	}
 	return show("delivery", "Delivery", view)

@@ -17,7 +17,7 @@ var deliverySteps = []action{
 
 // stepsFor are links to what may be done with a delivery by whoever is signed in.
 func stepsFor(v *visit, d *api.Delivery) (links []link) {
-	own, partner := v.can(api.Operator), v.who.Scope == api.Partner
+	own, partner := v.operates(), v.who.Scope == api.Partner
 	add := func(text, name string) {
 		links = append(links, link{Text: text, To: to("/console/delivery/"+name, "id", d.ID)})
 	}

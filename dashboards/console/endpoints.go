@@ -182,7 +182,7 @@ func (view *endpointView) keys(v *visit) error {
 	if err != nil {
 		return err
 	}
-	may := v.can(api.Operator) || v.who.Scope == api.Partner
+	may := v.operates() || v.who.Scope == api.Partner
 	made := false
 	for i := range list.Data {
 		k := &list.Data[i]

@@ -23,7 +23,7 @@ func endpointPath(id string) string { return to("/console/endpoint", "id", id) }
 
 // endpointLinks are what may be done with an endpoint by whoever is signed in.
 func endpointLinks(v *visit, e *known) (links []link) {
-	own, partner := v.can(api.Operator), v.who.Scope == api.Partner
+	own, partner := v.operates(), v.who.Scope == api.Partner
 	add := func(text, path string) { links = append(links, link{Text: text, To: path}) }
 	step := func(text, name string) { add(text, to("/console/endpoint/"+name, "id", e.ID)) }
 	switch {

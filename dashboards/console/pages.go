@@ -84,8 +84,8 @@ func (v *visit) done(what, to string) (answer, error) {
 	return answer{to: to}, nil
 }
 
-// can reports whether the token may make calls of a scope.
-func (v *visit) can(least api.Scope) bool { return can(v.who.Scope, least) }
+// operates reports whether the token may make the calls of operators.
+func (v *visit) operates() bool { return can(v.who.Scope, api.Operator) }
 
 func can(scope, least api.Scope) bool {
 	order := []api.Scope{api.Viewer, api.Operator, api.Admin}

@@ -64,7 +64,7 @@ func person(v *visit) (answer, error) {
 		asOf = at.Format(time.RFC3339)
 		view.AsOf, view.AsOfSays = at.UTC().Format("2006-01-02T15:04:05"), knownBy(s.At)
 	}
-	if v.can(api.Operator) && at.IsZero() && !s.SetAside {
+	if v.operates() && at.IsZero() && !s.SetAside {
 		view.Targets, view.Whats = targets(&s), whats
 	}
 	if s.HasMore && s.Next != "" {

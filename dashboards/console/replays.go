@@ -119,7 +119,7 @@ func oneReplay(v *visit) (answer, error) {
 	case "range":
 		view.List = to("/console/deliveries", "endpoint", r.Endpoint, "since", r.Since.UTC().Format(formTime), "until", r.Until.UTC().Format(formTime))
 	}
-	if v.can(api.Operator) {
+	if v.operates() {
 		view.next()
 		if r.DryRun && r.State == "done" && r.Total > 0 {
 			view.Start = &startForm{"console-" + r.ID, r.ID}

@@ -196,7 +196,9 @@ func (s *session) subjects() {
 		return v.Status.Status == "approved" && v.At != nil && v.At.By == "fold"
 	})
 	listed, err := c.ListSubjects(ctx, client.Page{}, client.Subjects{Partner: "acme", Begins: "user-001", Livemode: &no})
-	good(s, listed, err)(func(l contract.List[contract.ListedSubject]) bool { return len(l.Data) == 1 && l.Data[0].ID == "user-001" })
+	good(s, listed, err)(func(l contract.List[contract.ListedSubject]) bool {
+		return len(l.Data) == 1 && l.Data[0].ID == "user-001"
+	})
 	var kept bytes.Buffer
 	err = c.ExportSubject(ctx, &kept, "acme", "user-001", &no)
 	var export contract.SubjectExport
