@@ -44,6 +44,7 @@ func contents() []*section {
 			{Source: "docs/PROVIDERS.md", File: "providers.html", Name: "Provider settings"},
 			{Source: "docs/SECURITY.md", File: "security.html", Name: "Security"},
 			{Source: "docs/UPGRADING.md", File: "upgrading.html", Name: "Upgrading"},
+			{Source: "dashboards/README.md", File: "dashboard.html", Name: "Dashboard and alerts"},
 			{File: "runbooks.html", Name: "Runbooks"},
 			{Source: "docs/PERFORMANCE.md", File: "performance.html", Name: "Performance"},
 		}},
@@ -58,7 +59,10 @@ func contents() []*section {
 }
 
 // files are copied as they are.
-var files = []string{"LICENSE", "docs/update.schema.json", "docs/change.schema.json", "docs/asyncapi.yaml"}
+var files = []string{
+	"LICENSE", "docs/console.png", "dashboards/overview.json", "dashboards/overview.svg", "dashboards/alerts.yaml", "dashboards/alertmanager.example.yml",
+	"docs/update.schema.json", "docs/change.schema.json", "docs/asyncapi.yaml",
+}
 
 //go:embed layout.html
 var layout string

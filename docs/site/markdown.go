@@ -33,6 +33,7 @@ func (p *page) render(source []byte, from string, to map[string]string) error {
 			n.Destination = []byte(target(string(n.Destination), from, to))
 			p.links = append(p.links, string(n.Destination))
 		case *ast.Image:
+			n.Destination = []byte(target(string(n.Destination), from, to))
 			p.links = append(p.links, string(n.Destination))
 		}
 		return ast.WalkContinue, nil
@@ -84,6 +85,8 @@ func target(link, from string, to map[string]string) string {
 	at := path.Join(from, file)
 	if is, ok := to[at]; ok {
 		at = is
+	} else if at == "dashboards" {
+		at = "dashboard.html"
 	} else if at == "dashboards/runbooks" {
 		at = "runbooks.html"
 	} else if path.Dir(at) == "dashboards/runbooks" { // they are all on one page
