@@ -197,7 +197,7 @@ func (d *doctor) probes() (ps []probe) {
 		add("memory", "", d.memory)
 	}
 	add("gateway", d.base, d.gateway)
-	add("owed", "", d.owed)
+	add("pending", "", d.owed)
 	add("measured", "", d.measured)
 	if d.cfg == nil {
 		return ps

@@ -90,7 +90,7 @@ func (d *doctor) owed(ctx context.Context) (found []finding) {
 		return nil // said by gateway
 	}
 	if err != nil {
-		return []finding{bad(whyNoAnswer(err), "what is owed is not known: %v", err)}
+		return []finding{bad(whyNoAnswer(err), "pending deliveries are not known: %v", err)}
 	}
 	total, endpoints := int64(0), 0
 	for cursor := ""; ; {
@@ -99,7 +99,7 @@ func (d *doctor) owed(ctx context.Context) (found []finding) {
 			return []finding{fine("this gateway sends no webhooks: it has another role")}
 		}
 		if err != nil {
-			return append(found, bad(whyNoAnswer(err), "what is owed is not known: %v", err))
+			return append(found, bad(whyNoAnswer(err), "pending deliveries are not known: %v", err))
 		}
 		for i := range v.Data {
 			e := &v.Data[i]

@@ -328,9 +328,9 @@ func TestDoctorCommand(t *testing.T) {
 	}
 	wants(t, v.Findings, "clock", "", stateOK, "against the gateway's")
 	wants(t, v.Findings, "descriptors", "", stateOK, "files are open")
-	wants(t, v.Findings, "owed", "", stateOK, "deliveries to 1 endpoint(s)")
+	wants(t, v.Findings, "pending", "", stateOK, "deliveries to 1 endpoint(s)")
 	env["COUNTERSIGN_TOKEN"] = "cs_wrong"
-	if code, out, _ := cli(t, env, "doctor"); code != exitNo || !strings.Contains(out, "bad      owed") {
+	if code, out, _ := cli(t, env, "doctor"); code != exitNo || !strings.Contains(out, "bad      pending") {
 		t.Errorf("a wrong token: exit %d: %s", code, out)
 	}
 	for _, args := range [][]string{{"--url", "ftp://x"}, {"--url", "http://127.0.0.1:1"}, {"--most", "1ms"}} {
