@@ -85,7 +85,7 @@ func TestIOError(t *testing.T) {
 		}
 		defer cmd.Process.Kill()
 		trigger := func(subject string) (code int) {
-			code, _, _ = cli(t, nil, "trigger", "--config", config, "sumsub-eu", "approved", "--subject", subject)
+			code, _, _ = cli(t, nil, "trigger", "--config", config, "sumsub-eu", "approved", "--subject", subject, "--wait", "0s")
 			return code
 		}
 		eventually(t, "a callback is taken", func() bool { return trigger("user-001") == exitYes })
