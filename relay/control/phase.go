@@ -34,13 +34,9 @@ func (d Doing) To(full bool) Doing {
 // who may know it what it is doing. It answers 200 in every phase: a process that reads a large
 // file before it serves must not be taken for one that hangs.
 func Healthy(log *slog.Logger, livemode bool, doing func(*http.Request) Doing) http.HandlerFunc {
-	mode := "sandbox"
-	if livemode {
-		mode = "live"
-	}
 	return func(w http.ResponseWriter, req *http.Request) {
 		d := doing(req)
-		reply(w, log, http.StatusOK, api.Health{Status: "ok", Mode: mode, Phase: d.Phase, Percent: d.Percent})
+		reply(w, log, http.StatusOK, api.Health{Status: "ok", Mode: mode(livemode), Phase: d.Phase, Percent: d.Percent})
 	}
 }
 
