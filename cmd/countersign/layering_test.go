@@ -22,7 +22,7 @@ var layers = map[string][]string{
 	"signing":              {},
 	"dashboards":           {},
 	"docs":                 {},
-	"dashboards/console":   {"docs", "relay/control/api", "relay/control/client"},
+	"dashboards/console":   {"docs", "kyc", "relay/control/api", "relay/control/client"},
 	"outbox/store":         {},
 	"outbox/trace":         {},
 	"relay/send":           {},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"countersign/kyc"
 	"countersign/relay/control/api"
 	"countersign/relay/control/client"
 )
@@ -29,15 +30,6 @@ var whats = []what{
 	{"release", "Release findings…", "Release the findings of", ""},
 }
 
-// checkTypes are those of which somebody may decide by hand, and reasonCodes why.
-var (
-	checkTypes  = []string{"identity_verification", "document_verification", "address_verification", "tax_id_verification", "screening", "risk_assessment", "liveness", "business_verification"}
-	reasonCodes = []string{
-		"sanctions_match", "pep_match", "adverse_media_match", "fraud_suspected", "underage", "duplicate_account", "unsupported_country", "liveness_failed", "data_mismatch", "name_mismatch",
-		"document_expired", "document_type_not_accepted", "document_missing", "document_unreadable", "attempts_exceeded", "high_risk", "company_structure", "consent_declined", "technical_failure", "other",
-	}
-)
-
 // targets are the checks of a person, the one that decides first, and decisions of no source.
 func targets(s *api.Subject) (list []target) {
 	checks := slices.Clone(s.Checks)
@@ -55,7 +47,8 @@ func targets(s *api.Subject) (list []target) {
 		}
 		list = append(list, t)
 	}
-	for _, c := range checkTypes {
+	for _, check := range kyc.Checks {
+		c := string(check)
 		t := target{Value: query("manual", "true", "check", c, "scope", "overall"), Text: word(c) + ", by hand"}
 		if !slices.Contains(list, t) {
 			list = append(list, t)
@@ -93,10 +86,18 @@ type decideView struct {
 	Back        string
 }
 
+// reasonCodes are the codes that a decision may give, the gravest first.
+func reasonCodes() (codes []string) {
+	for _, r := range kyc.Priority {
+		codes = append(codes, string(r))
+	}
+	return codes
+}
+
 // asked reads which decision it is about.
 func asked(v *visit) (view decideView, ask api.DecisionAsk, ok bool) {
 	view = decideView{
-		Partner: v.FormValue("partner"), ID: v.FormValue("subject"), Livemode: v.FormValue("livemode"), Target: v.FormValue("target"), Reason: v.FormValue("reason"), Reasons: reasonCodes,
+		Partner: v.FormValue("partner"), ID: v.FormValue("subject"), Livemode: v.FormValue("livemode"), Target: v.FormValue("target"), Reason: v.FormValue("reason"), Reasons: reasonCodes(),
 		Retryable: v.FormValue("retryable") == "true", Note: strings.TrimSpace(v.FormValue("note")),
 	}
 	q, err := url.ParseQuery(view.Target)
