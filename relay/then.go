@@ -33,7 +33,7 @@ const (
 
 // Verdicts of a record as it stood at an instant before its fold.
 const (
-	WasUnfolded kyc.Verdict = "unfolded" // it had been taken in
+	WasUnfolded kyc.Verdict = "not_evaluated" // it had been taken in
 )
 
 var placeZero journal.Position

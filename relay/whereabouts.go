@@ -62,7 +62,7 @@ func outboxKeepers() (list []keeper) {
 	for _, b := range []struct {
 		name    store.Name
 		section string
-	}{{store.Deliveries, "owed"}, {store.Due, "due"}, {store.Dead, "dead"}, {store.Withheld, "withheld"}, {store.Attempts, "attempts"}, {store.Answers, "answers"}} {
+	}{{store.Deliveries, "pending"}, {store.Due, "due"}, {store.Dead, "dead_lettered"}, {store.Withheld, "withheld"}, {store.Attempts, "attempts"}, {store.Answers, "answers"}} {
 		list = append(list, keeper{
 			bucket: b.name, section: b.section, shared: b.name == store.Answers,
 			keys: func(w *whereabouts, tx *store.Tx) [][]byte { return outbox.Whereabouts(tx, b.name, w.lane) },

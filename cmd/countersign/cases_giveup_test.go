@@ -21,7 +21,7 @@ func walkGivenUp(w *walk) {
 	w.run(exitYes, "endpoints give-up acme-main --dry-run", "pending for acme-main: 1, of which rejections or suspensions: 1", "acme/pete (test)")
 	w.run(exitYes, "endpoints give-up acme-main --yes", "dead-lettered for acme-main: 1; they are kept")
 	w.run(exitYes, "endpoints give-up acme-main --yes", "dead-lettered for acme-main: 0;")
-	w.run(exitYes, "deliveries --dead --endpoint acme-main", "given_up")
+	w.run(exitYes, "deliveries --dead-lettered --endpoint acme-main", "given_up")
 	w.until("endpoints", "acme-main", "orphaned: not served")
 	var id string
 	for line := range strings.Lines(w.run(exitYes, "withheld", "dead: given_up")) {

@@ -183,7 +183,7 @@ func walkGone(w *walk) {
 	w.until("endpoints", "disabled: the partner answered 410 Gone")
 	w.run(exitYes, "trigger sumsub-eu approved --subject carl", "200 ok")
 	w.until("endpoints", "1     1     disabled")
-	dead := w.run(exitYes, "deliveries --dead --endpoint acme-main", "http_410", "kyc.status.pending")
+	dead := w.run(exitYes, "deliveries --dead-lettered --endpoint acme-main", "http_410", "kyc.status.pending")
 	w.desk.answer(http.StatusOK)
 	w.run(exitYes, "endpoints resume acme-main", "is enabled: its pending deliveries are sent now; those answered 410 are dead-lettered")
 	w.told("carl", "kyc.status.approved")
@@ -197,8 +197,8 @@ func walkOvertaken(w *walk) {
 	w.desk.answer(http.StatusInternalServerError)
 	w.run(exitYes, "trigger sumsub-eu rejected_retry --subject chad", "200 ok")
 	w.until("endpoints", "0     1     ")
-	w.metric(`countersign_outbox_dead_deliveries{endpoint="acme-main"}`, 1)
-	dead := firsts(w.run(exitYes, "deliveries --dead --endpoint acme-main", "500 exhausted"))[0]
+	w.metric(`countersign_outbox_dead_lettered_deliveries{endpoint="acme-main"}`, 1)
+	dead := firsts(w.run(exitYes, "deliveries --dead-lettered --endpoint acme-main", "500 exhausted"))[0]
 	w.desk.answer(http.StatusOK)
 	w.run(exitYes, "trigger sumsub-eu approved --subject chad", "200 ok")
 	w.told("chad", "kyc.status.approved")
@@ -215,7 +215,7 @@ func walkPartnerSignature(w *walk) {
 	w.until("endpoints", "0     1     ")
 	w.metric(`countersign_relay_attempt_reasons_total{reason="http_4xx"}`, 1)
 	w.metric(`countersign_relay_attempts_total{endpoint="acme-main",outcome="retry"}`, 1)
-	dead := firsts(w.run(exitYes, "deliveries --dead --endpoint acme-main", " 401 "))[0]
+	dead := firsts(w.run(exitYes, "deliveries --dead-lettered --endpoint acme-main", " 401 "))[0]
 	h, body := w.desk.last() // what the partner captured
 	w.save("body.json", body)
 	w.run(exitYes, "sign --scheme standard --key file:acme.key --body body.json --id "+h.Get("Webhook-Id")+" --at "+h.Get("Webhook-Timestamp"),

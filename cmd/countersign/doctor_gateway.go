@@ -150,7 +150,7 @@ func owedTo(e *api.Endpoint, due time.Duration) (found []finding) {
 		found = append(found, doubt("put it back into the config, or write renamed_from at the one that takes its place", "is not in the config: %d stay owed, %d rejections or suspensions withheld", e.Owed, e.Withheld))
 	}
 	if e.Dead > 0 {
-		found = append(found, doubt("countersign deliveries --dead lists them", "%d ended without a 2xx", e.Dead))
+		found = append(found, doubt("countersign deliveries --dead-lettered lists them", "%d ended without a 2xx", e.Dead))
 	}
 	return found
 }

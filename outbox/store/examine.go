@@ -35,8 +35,8 @@ type Auditor interface {
 
 // The steps of an examination.
 const (
-	StepCheck = "checking_file" // every page and record is read
-	StepMend  = "mending_file"  // what can be read of a damaged file is written to another
+	StepCheck = "checking_file"  // every page and record is read
+	StepMend  = "repairing_file" // what can be read of a damaged file is written to another
 )
 
 // Progress is how far an examination is.
@@ -362,7 +362,7 @@ func mend(ctx context.Context, o Options, path string, tick func(Progress)) (Rep
 	if err := replace(path, to, aside); err != nil {
 		return rep, fmt.Errorf("mend %s: %w; it is left as it is", path, errors.Join(err, os.Remove(to)))
 	}
-	o.Logger.Error("file_mended", "path", path, "damaged_file", aside, "damaged", total(rep.Damaged), "corrected", total(rep.Corrected), "bent", rep.Bent)
+	o.Logger.Error("file_repaired", "path", path, "damaged_file", aside, "damaged", total(rep.Damaged), "corrected", total(rep.Corrected), "bent", rep.Bent)
 	return rep, nil
 }
 

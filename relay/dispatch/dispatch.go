@@ -141,7 +141,7 @@ func (d *Dispatcher) mend(ctx context.Context) error {
 	if err != nil && ctx.Err() == nil && !isFull(err) {
 		return err
 	}
-	d.o.Logger.Error("outbox_mended", "lanes", heads, "rejections", rejections)
+	d.o.Logger.Error("outbox_repaired", "lanes", heads, "rejections", rejections)
 	return nil
 }
 

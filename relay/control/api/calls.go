@@ -203,7 +203,7 @@ var deliveryCalls = []Call{
 		Refuses: []Refusal{
 			notFound,
 			{http.StatusConflict, TypeConflict, "overtaken", "a later change of this person has been delivered since; force sends it anyway"},
-			{http.StatusConflict, TypeConflict, "owed", "it is owed, and will be sent"},
+			{http.StatusConflict, TypeConflict, "pending", "the delivery is pending, and will be sent"},
 			isCancelled, journalFull,
 		},
 	},

@@ -107,8 +107,8 @@ type EndpointDetail struct {
 	Headers      []string   `json:"headers" doc:"Their names."`
 	Disabled     string     `json:"disabled,omitempty" doc:"Why."`
 	Paused       *Pause     `json:"paused,omitempty"`
-	Owed         int64      `json:"owed"`
-	Dead         int64      `json:"dead"`
+	Owed         int64      `json:"pending"`
+	Dead         int64      `json:"dead_lettered"`
 	Version      uint64     `json:"version,omitempty" doc:"For what was created through the API: the number of its last change."`
 	ChangedAt    time.Time  `json:"changed_at,omitzero"`
 
@@ -133,8 +133,8 @@ type Removed struct {
 // endpoint of this id is made again.
 type Left struct {
 	ID       string `json:"id"`
-	Owed     int64  `json:"owed"`
-	Dead     int64  `json:"dead"`
+	Owed     int64  `json:"pending"`
+	Dead     int64  `json:"dead_lettered"`
 	Withheld int    `json:"withheld" doc:"Pending rejections and suspensions."`
 }
 

@@ -30,7 +30,7 @@ type Reloaded struct {
 	DryRun      bool            `json:"dry_run"`
 	Applied     bool            `json:"applied"`
 	Differences []Difference    `json:"differences"`
-	Owed        []string        `json:"owed" doc:"What happens to pending deliveries: a sentence for each partner and endpoint that is removed."`
+	Owed        []string        `json:"pending" doc:"What happens to pending deliveries: a sentence for each partner and endpoint that is removed."`
 	Warnings    []ConfigProblem `json:"warnings" doc:"What the config probably does not mean."`
 }
 
