@@ -103,7 +103,7 @@ func TestMetricsTellTheTruth(t *testing.T) {
 	for _, s := range kyc.Statuses {
 		f(statuses[s], "relay_status_changes_total", "status", string(s))
 	}
-	if n := g.log.count(`"msg":"delivery_settled"`); n != len(p.seen())+len(q.seen())-twice {
+	if n := g.log.count(`"msg":"delivery_attempt"`); n != len(p.seen())+len(q.seen())-twice {
 		t.Errorf("%d attempts logged, %d made", n, len(p.seen())+len(q.seen())-twice)
 	}
 	same(t, "every series is there from the first scrape", g.series(), fromStart)

@@ -160,7 +160,7 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	}
 	l, err := b.r.relive(b.tx, g)
 	if errors.Is(err, ErrNotWhole) {
-		b.r.o.Logger.Error("take_back_refused", "update", order.ID, "error", err)
+		b.r.o.Logger.Error("release_not_undone", "update", order.ID, "error", err)
 		b.note(rec, order, kyc.Stale)
 		return nil
 	}

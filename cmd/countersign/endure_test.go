@@ -86,7 +86,7 @@ func TestBlockedReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lines := strings.Count(string(log), "callback_taken"); lines < 100 || lines > 900 {
+	if lines := strings.Count(string(log), "callback_accepted"); lines < 100 || lines > 900 {
 		t.Errorf("%d callbacks are in what the pipe holds: either they are not logged, or it was never full", lines)
 	}
 }

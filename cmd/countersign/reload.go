@@ -135,7 +135,7 @@ func (g *gateway) reload(ctx context.Context, dry bool) (*api.Reloaded, error) {
 		}
 		g.log.Info("reloaded", "config", r.Config, "differences", len(r.Differences), "keys", strings.Join(keys, " "))
 		for _, text := range r.Owed {
-			g.log.Warn("reload_leaves", "what", text)
+			g.log.Warn("reload_keeps_pending", "what", text)
 		}
 		if g.limits.files > 0 {
 			g.limits.tell(ctx, g.log, g.reloading.cfg)

@@ -87,7 +87,7 @@ func New(o Options) (*Forwarder, error) {
 	f.m.skipped.WithLabelValues(o.Name).Add(float64(o.Gap))
 	if gone := f.kept - slices.Min(append(places, f.kept)); gone > 0 {
 		f.m.skipped.WithLabelValues(o.Name).Add(float64(gone))
-		o.Logger.Error("forward_gap", "topic", o.Name, "records", gone, "reason", "they left the journal while kafka was not configured")
+		o.Logger.Error("forward_gap", "topic", o.Name, "records", gone, "reason", "they were removed from the journal while kafka was not in the config")
 	}
 	return f, nil
 }

@@ -362,7 +362,7 @@ func mend(ctx context.Context, o Options, path string, tick func(Progress)) (Rep
 	if err := replace(path, to, aside); err != nil {
 		return rep, fmt.Errorf("mend %s: %w; it is left as it is", path, errors.Join(err, os.Remove(to)))
 	}
-	o.Logger.Error("file_repaired", "path", path, "damaged_file", aside, "damaged", total(rep.Damaged), "corrected", total(rep.Corrected), "bent", rep.Bent)
+	o.Logger.Error("file_repaired", "path", path, "damaged_file", aside, "damaged", total(rep.Damaged), "corrected", total(rep.Corrected), "structure_damaged", rep.Bent)
 	return rep, nil
 }
 

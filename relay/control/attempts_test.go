@@ -74,7 +74,7 @@ func TestAttemptsAreSeen(t *testing.T) {
 	if a := g.call("ada", "GET", "/metrics?endpoint=main", "").body + g.call("ada", "GET", "/metrics", "").body; strings.Contains(a, theirs) || !strings.Contains(a, "relay_attempts_total") {
 		t.Error("it stands in a metric, or there are none")
 	}
-	if log := g.log.String(); strings.Contains(log, theirs) || !strings.Contains(log, `"delivery_settled"`) {
+	if log := g.log.String(); strings.Contains(log, theirs) || !strings.Contains(log, `"delivery_attempt"`) {
 		t.Error("it was logged, or nothing was")
 	}
 }

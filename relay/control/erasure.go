@@ -197,7 +197,7 @@ func (s *Server) scrubDue(ctx context.Context) <-chan time.Time {
 	case err != nil:
 		again = scrubAgain
 	case len(wait) > 0 && s.compactNow(ctx, func() {}) != nil:
-		s.o.Logger.Warn("erasures_wait", "erasures", len(wait), "reason", "the file could not be compacted; it is tried again")
+		s.o.Logger.Warn("erasures_pending", "erasures", len(wait), "reason", "the file could not be compacted; the compaction is tried again")
 		again = scrubAgain
 	case later > 0:
 		again = scrubLook

@@ -96,7 +96,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
 	defer done()
 	if ferr := d.o.Outbox.Flush(flush); ferr != nil {
-		d.o.Logger.Warn("settle_unfinished", "error", ferr)
+		d.o.Logger.Warn("results_not_written", "error", ferr)
 	}
 	if err != nil {
 		return fmt.Errorf("dispatch: %w", err)

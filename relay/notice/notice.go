@@ -286,7 +286,7 @@ func (n *Notifier) tell(ctx context.Context, now *registry.Snapshot, t note, not
 		return err
 	}
 	n.told.WithLabelValues(t.kind).Inc()
-	n.o.Logger.InfoContext(ctx, "operational_notice", "type", t.kind, "partner", t.partner, "endpoint", t.endpoint, "told", len(to))
+	n.o.Logger.InfoContext(ctx, "operational_notice", "type", t.kind, "partner", t.partner, "endpoint", t.endpoint, "receivers", len(to))
 	return nil
 }
 

@@ -377,7 +377,7 @@ func (r *Replays) turn(ctx context.Context, id, to string) (j Job, err error) {
 		return j, err
 	}
 	r.nudge()
-	r.o.Logger.Info("replay_turned", "replay", id, "state", is.State, "ordered", is.Ordered)
+	r.o.Logger.Info("replay_state_changed", "replay", id, "state", is.State, "ordered", is.Ordered)
 	return is, nil
 }
 
