@@ -15,14 +15,14 @@ import (
 )
 
 type replayCommand struct {
-	List    replayListCommand    `cmd:"" default:"withargs" help:"List replays, newest first."`
-	Show    replayShowCommand    `cmd:"" help:"Show the progress of a replay."`
-	Dead    replayDeadCommand    `cmd:"" name:"dead-lettered" help:"Replay an endpoint's dead-lettered deliveries, to it or to another endpoint of its partner."`
-	Range   replayRangeCommand   `cmd:"" help:"Send again what an endpoint received in a time range, and what followed for the same persons."`
-	Current replayCurrentCommand `cmd:"" help:"Send an endpoint the current status of each person it has not received: for a new endpoint."`
-	Pause   replayPauseCommand   `cmd:"" help:"Pause a replay."`
-	Resume  replayResumeCommand  `cmd:"" help:"Resume a paused replay."`
-	Cancel  replayCancelCommand  `cmd:"" help:"Stop a replay. What it has already queued is still sent."`
+	List         replayListCommand    `cmd:"" default:"withargs" help:"List replays, newest first."`
+	Show         replayShowCommand    `cmd:"" help:"Show the progress of a replay."`
+	DeadLettered replayDeadCommand    `cmd:"" help:"Replay an endpoint's dead-lettered deliveries, to it or to another endpoint of its partner."`
+	Range        replayRangeCommand   `cmd:"" help:"Send again what an endpoint received in a time range, and what followed for the same persons."`
+	Current      replayCurrentCommand `cmd:"" help:"Send an endpoint the current status of each person it has not received: for a new endpoint."`
+	Pause        replayPauseCommand   `cmd:"" help:"Pause a replay."`
+	Resume       replayResumeCommand  `cmd:"" help:"Resume a paused replay."`
+	Cancel       replayCancelCommand  `cmd:"" help:"Stop a replay. What it has already queued is still sent."`
 }
 
 // replayFlags are those of every replay that is asked for.
