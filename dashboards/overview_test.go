@@ -3,7 +3,7 @@ package dashboards
 // overview describes overview.json. A threshold line is the alert's own number.
 func overview() board {
 	return newBoard("countersign-overview", "Countersign / Overview",
-		"Callbacks in, decisions folded, webhooks out: what is promised, what comes, what waits and what it costs.",
+		"Callbacks in, decisions made, webhooks out: what is promised, rates, backlogs and resources.",
 		[]row{glanceRow(), tablesRow(), promisesRow(), heatmapsRow(), callbacksRow(), storageRow(), foldRow(), confirmRow(), deliveriesRow(), kafkaRow(), processRow()})
 }
 

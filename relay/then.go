@@ -26,9 +26,9 @@ type AtView struct {
 
 // How it is known where a subject stood.
 const (
-	ByFold   = "fold"    // what had been folded by then was folded again: it is all there, which is proved
-	ByChange = "change"  // by the last change of the status before, or what the first one after says was before it: there is no telling of checks
-	ByNobody = "nothing" // nothing of that time is kept
+	ByFold   = "evaluation" // what had been folded by then was folded again: it is all there, which is proved
+	ByChange = "change"     // by the last change of the status before, or what the first one after says was before it: there is no telling of checks
+	ByNobody = "nothing"    // nothing of that time is kept
 )
 
 // Verdicts of a record as it stood at an instant before its fold.

@@ -49,7 +49,7 @@ func keepers() []keeper {
 		{bucket: store.Damaged, section: "damaged", is: (*whereabouts).isDamaged, show: (*whereabouts).showDamaged},
 		{bucket: store.Meta, nobody: "positions, and counts by endpoint and partner"},
 		{bucket: store.Jobs, owner: "replays: GET /v1/replays lists them; one of a single delivery names it"},
-		{bucket: store.Folds, nobody: "when which positions of the journal were folded"},
+		{bucket: store.Folds, nobody: "when which positions of the journal were evaluated"},
 		{bucket: store.Finder, nobody: "digests of the ids of records and changes, and when they stand in the history"},
 		{bucket: store.Erased, nobody: "digests of who was erased, and up to which number they were told; of an erasure that is under way also whose it is"},
 		{bucket: registry.Bucket, nobody: "partners, endpoints, policies, keys and tokens"},

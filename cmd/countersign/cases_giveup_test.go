@@ -33,6 +33,6 @@ func walkGivenUp(w *walk) {
 	w.series = append(w.series, series)
 	eventually(w.t, "the rejections are withheld still", func() bool { v, ok := w.scrape(series); return ok && v > 0 })
 	w.edit("{id: acme-new,", "{id: acme-newest, renamed_from: acme-main,")
-	w.run(exitYes, `withheld acknowledge `+id+` --reason "told Mr Ode at Acme by telephone"`, "@acme-newest is acknowledged; it stays dead (given_up)")
+	w.run(exitYes, `withheld acknowledge `+id+` --reason "told Mr Ode at Acme by telephone"`, "@acme-newest is acknowledged; it stays dead-lettered (given_up)")
 	w.run(exitYes, "audit", "/v1/endpoints/acme-main/give-up")
 }

@@ -20,7 +20,7 @@ func walkWithheld(w *walk) {
 	eventually(w.t, "it is withheld although its endpoint is gone", counts)
 	w.run(exitYes, "withheld", id, "dead: exhausted")
 	w.run(exitUnknown, "withheld acknowledge evt_none@acme-main --reason nothing", "not found")
-	w.run(exitYes, `withheld acknowledge `+id+` --reason "told Ms Ray at Acme by telephone"`, "is acknowledged; it stays dead (exhausted)")
+	w.run(exitYes, `withheld acknowledge `+id+` --reason "told Ms Ray at Acme by telephone"`, "is acknowledged; it stays dead-lettered (exhausted)")
 	w.stop()
 	w.start()
 	if out := w.run(exitYes, "withheld"); out != "" {

@@ -193,5 +193,5 @@ func (cmd *redeliverCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	return cmd.say(c, v, "%s is owed again\n", cmd.ID)
+	return cmd.say(c, v, "%s is pending again\n", cmd.ID)
 }

@@ -106,7 +106,7 @@ var manual = map[string]page{
 	},
 	"deliveries retry-now": {
 		examples: []string{"deliveries retry-now evt_01M8NPQS8478RH2PXW98RPTV12@acme-main"},
-		no:       "it was refused, as where the delivery is dead or delivered", next: "countersign endpoints retry-now, countersign redeliver",
+		no:       "it was refused, for example because the delivery is dead-lettered or delivered", next: "countersign endpoints retry-now, countersign redeliver",
 	},
 	"deliveries skip": {
 		examples: []string{"deliveries skip evt_01M8NPQS8478RH2PXW98RPTV12@acme-main"},
@@ -148,12 +148,12 @@ var manual = map[string]page{
 	"endpoints list":  {examples: []string{"endpoints", "endpoints list --all --json"}, next: "countersign endpoints show, countersign deliveries"},
 	"endpoints show":  {examples: []string{"endpoints show acme-main", "endpoints show acme-main --json"}},
 	"endpoints create": {
-		about:    "Its --url is where the endpoint is told; the gateway is named with --gateway or COUNTERSIGN_URL.",
+		about:    "Its --url is the URL of the endpoint; the gateway is named with --gateway or COUNTERSIGN_URL.",
 		examples: []string{"endpoints create acme acme-main --url https://hooks.example.com/kyc --out acme.key", "endpoints create acme acme-test --url https://hooks.example.com/test --events kyc.status.rejected --header X-Env=env:ACME_ENV --out test.key"},
 		next:     "countersign endpoints ping, docs/FORMATS.md",
 	},
 	"endpoints update": {
-		about:    "Its --url is where the endpoint is told; the gateway is named with --gateway or COUNTERSIGN_URL.",
+		about:    "Its --url is the URL of the endpoint; the gateway is named with --gateway or COUNTERSIGN_URL.",
 		examples: []string{"endpoints update acme-main --timeout 5s", "endpoints update acme-main --disable-after never --if-version 2"},
 		no:       "it was refused, as where --if-version is not its version any more",
 	},

@@ -106,7 +106,7 @@ func (c *console) replay(r *api.Replay) {
 		skipped = append(skipped, fmt.Sprintf("%d %s", r.Skipped[why], why))
 	}
 	if len(skipped) > 0 {
-		c.printf("  passed over: %s\n", strings.Join(skipped, ", "))
+		c.printf("  skipped: %s\n", strings.Join(skipped, ", "))
 	}
 	if r.Error != "" {
 		c.printf("  %s\n", r.Error)

@@ -38,7 +38,7 @@ func warnings(cfg *Config) (all []problem) {
 			{"required_company", p.Policy.RequiredCompany, defaultPolicy().RequiredCompany},
 		} {
 			for _, c := range missing(cfg, p.ID, r.required, r.usual) {
-				warn(fmt.Sprintf("partners[%d].policy.%s", i, r.key), fmt.Sprintf("%s: no source of %s can give it, so that nobody can be approved", c, p.ID),
+				warn(fmt.Sprintf("partners[%d].policy.%s", i, r.key), fmt.Sprintf("%s: no source of %s can give it, so that no person can be approved", c, p.ID),
 					"correct the policy, or the source's check; docs/PROVIDERS.md says what each provider approves")
 			}
 		}

@@ -187,5 +187,5 @@ func redeliver(v *visit) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return v.done("The delivery is ordered again. It is sent like any other.", v.backTo(r.ID))
+	return v.done("The delivery is pending again. It is sent like any other.", v.backTo(r.ID))
 }

@@ -204,7 +204,7 @@ func (v *visit) needs(at *reading) (list []need, err error) {
 	}
 	day := v.c.ring.day()
 	if n := since(day, at, "held"); n > 0 {
-		list = append(list, need{whole(n), "Approvals held by a match", "In the last day. A sanctions or PEP match stands; only an operator releases it.", "bad", v.link("/console/persons", "held=true")})
+		list = append(list, need{whole(n), "Approvals held by a match", "In the last day. A sanctions or PEP match is open; only an operator releases it.", "bad", v.link("/console/persons", "held=true")})
 	}
 	for _, n := range needed {
 		if c := at.sums[n.measure]; c > 0 {

@@ -38,7 +38,7 @@ type replayRow struct {
 	Left    int64
 }
 
-var replayKinds = []pair{{"dead_lettered", "what is dead-lettered"}, {"range", "what was sent in a span of time"}, {"current", "where each person stands now"}}
+var replayKinds = []pair{{"dead_lettered", "what is dead-lettered"}, {"range", "what was sent in a span of time"}, {"current", "the current status of each person"}}
 
 func kindOf(kind string) string {
 	for _, k := range replayKinds {

@@ -193,7 +193,7 @@ func (s *session) subjects() {
 	good(s, ann, err)(func(v contract.Subject) bool { return v.Status.Status == "approved" && len(v.Records) == 1 })
 	then, err := c.Subject(ctx, "acme", "user-001", &no, time.Now(), client.Page{Limit: 1})
 	good(s, then, err)(func(v contract.Subject) bool {
-		return v.Status.Status == "approved" && v.At != nil && v.At.By == "fold"
+		return v.Status.Status == "approved" && v.At != nil && v.At.By == "evaluation"
 	})
 	listed, err := c.ListSubjects(ctx, client.Page{}, client.Subjects{Partner: "acme", Begins: "user-001", Livemode: &no})
 	good(s, listed, err)(func(l contract.List[contract.ListedSubject]) bool {

@@ -40,7 +40,7 @@ func (s *Server) erase(req *http.Request, _ Token) (any, error) {
 	case ask.Because == "":
 		return nil, bad("because", "say why, without naming the person: it stays in the audit trail")
 	case len(ask.Because) > maxBecause || !utf8.ValidString(ask.Because):
-		return nil, bad("because", "because is text of at most 500 bytes")
+		return nil, bad("because", "because has 500 bytes at most")
 	}
 	partner, id := req.PathValue("partner"), req.PathValue("id")
 	if ask.DryRun {

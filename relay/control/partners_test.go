@@ -140,7 +140,7 @@ func TestEndpointErrors(t *testing.T) {
 	if a := g.call("otto", "PATCH", "/v1/endpoints/more", `{"filter":"change.status == \"x\" &&& 1"}`); !strings.Contains(a.body, "line 1, column") {
 		t.Errorf("no position: %s", a.body)
 	}
-	if a := g.call("otto", "PATCH", "/v1/endpoints/main", `{}`); !strings.Contains(a.body, "it stands in the config file: change it there") {
+	if a := g.call("otto", "PATCH", "/v1/endpoints/main", `{}`); !strings.Contains(a.body, "it is in the config file: change it there") {
 		t.Errorf("no remedy: %s", a.body)
 	}
 	g.call("otto", "PATCH", "/v1/endpoints/more", `{"concurrency":2}`, "If-Match", `"v7"`).want(t, 412, "changed_meanwhile If-Match")

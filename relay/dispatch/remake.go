@@ -33,7 +33,7 @@ func (s *sender) remake(ctx context.Context, d *outbox.Delivery, cause error, at
 		return false // no key signs anything today
 	}
 	out.Delivery, out.Remade, out.Outcome, out.Reason, out.Retry = anew, true, outbox.Retry, reasonAnew, at
-	out.Detail = "made in " + d.Format + ", cannot be signed any more (" + cause.Error() + "), rendered anew in " + anew.Format
+	out.Detail = "made in " + d.Format + ", cannot be signed any more (" + cause.Error() + "), rendered again in " + anew.Format
 	s.settle(ctx, &out, nil, now)
 	return true
 }

@@ -83,7 +83,7 @@ func New(o Options) (*Notifier, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read what operational webhooks have told: %w", err)
+		return nil, fmt.Errorf("read the state of operational webhooks: %w", err)
 	}
 	return n, nil
 }

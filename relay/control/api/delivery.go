@@ -114,5 +114,5 @@ type Search struct {
 	Object   string  `json:"object" enum:"search"`
 	Word     string  `json:"word"`
 	Data     []Found `json:"data"`
-	Complete bool    `json:"complete" doc:"Everything was looked at. Not so after the file has been mended, until what finds ids has been made again."`
+	Complete bool    `json:"complete" doc:"Everything was looked at. Not so after the file was repaired, until what finds ids has been made again."`
 }

@@ -140,13 +140,13 @@ type Left struct {
 
 // Refusals of partners and endpoints.
 var (
-	inConfig  = Refusal{http.StatusConflict, TypeConflict, "in_config", "it stands in the config, and is changed there"}
+	inConfig  = Refusal{http.StatusConflict, TypeConflict, "in_config", "it is in the config, and is changed there"}
 	idTaken   = Refusal{http.StatusConflict, TypeConflict, "id_taken", "the id is in use, or was"}
 	changed   = Refusal{http.StatusPreconditionFailed, TypeConflict, "changed_meanwhile", "it is not any more what If-Match names"}
 	noRoom    = Refusal{http.StatusConflict, TypeConflict, "too_many", "there are as many as may be"}
 	keyInUse  = Refusal{http.StatusConflict, TypeConflict, "idempotency_key_in_use", "a call with the Idempotency-Key is being made"}
 	onlyOne   = Param{Name: "If-Match", Header: true, Kind: "string", Min: 1, Max: 1024, About: "The ETag of what is changed: if it has changed since, nothing is done."}
-	dryRun    = Param{Name: "dry_run", Kind: "boolean", Default: false, About: "Say what would stay owed, and do nothing."}
+	dryRun    = Param{Name: "dry_run", Kind: "boolean", Default: false, About: "Say what would stay pending, and do nothing."}
 	aboutETag = "The answer has an ETag."
 )
 

@@ -50,7 +50,7 @@ var replayCalls = []Call{
 	{Pattern: "GET /v1/replays", ID: "listReplays", Summary: "List replays, newest first", Params: pages(), Answer: List[Replay]{}},
 	{
 		Pattern: "POST /v1/replays", ID: "createReplay", Summary: "Replay to an endpoint: dead-lettered deliveries, a time range, or the current status of each person",
-		About:  "A job that goes on over restarts. Each person is told in the order of their changes, and the last word is never older than the one before.",
+		About:  "A job that goes on over restarts. Each person is told in the order of their changes, and the last one sent is never older than the one before.",
 		Params: []Param{keyHeader}, Ask: ReplayAsk{}, Answer: Replay{}, Refuses: []Refusal{keyUsed, tooMany},
 	},
 	{Pattern: "GET /v1/replays/{id}", ID: "replay", Summary: "Show the progress of a replay", Answer: Replay{}, Refuses: []Refusal{notFound}},

@@ -43,7 +43,7 @@ type ListedSubject struct {
 // At says of what instant a subject is shown, and how that is known.
 type At struct {
 	At        time.Time `json:"at"`
-	By        string    `json:"by" enum:"fold,change,nothing" doc:"fold: computed again from everything that had been processed by then; complete. change: not everything is kept; the status comes from the changes that were sent, and the state of the checks is not known. nothing: nothing of that time is kept."`
+	By        string    `json:"by" enum:"evaluation,change,nothing" doc:"evaluation: computed again from everything that had been processed by then; complete. change: not everything is kept; the status comes from the changes that were sent, and the state of the checks is not known. nothing: nothing of that time is kept."`
 	KnownFrom time.Time `json:"known_from,omitzero" doc:"What was before is not kept; left out where everything is."`
 	Unproved  []uint64  `json:"unproved,omitempty" doc:"Changes that had been decided, but may not yet have been on stable storage at that time."`
 }
@@ -246,7 +246,7 @@ type Update struct {
 // ReplayPart says which replay ordered a redelivery.
 type ReplayPart struct {
 	ID       string    `json:"id"`
-	Sequence uint64    `json:"sequence" doc:"The sequence of the change, if it is rendered anew for the endpoint; 0: a dead-lettered delivery is sent again as it is."`
+	Sequence uint64    `json:"sequence" doc:"The sequence of the change, if it is rendered again for the endpoint; 0: a dead-lettered delivery is sent again as it is."`
 	At       time.Time `json:"at,omitzero" doc:"When the record that caused the change was appended."`
 	Previous uint64    `json:"previous_sequence,omitzero" doc:"The sequence that the endpoint received before it."`
 }
