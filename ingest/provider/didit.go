@@ -74,7 +74,7 @@ const (
 	// diditPrevious is there for a day after the console has made a new secret, and signed with the old one:
 	// https://docs.didit.me/management-api/webhook/get-destination
 	diditPrevious = "X-Signature-Previous"
-	diditTest = "X-Didit-Test-Webhook" // true where somebody has pressed the console's button; nothing proves it
+	diditTest     = "X-Didit-Test-Webhook" // true where somebody has pressed the console's button; nothing proves it
 )
 
 // diditHMAC is an HMAC of the body beside a time that must be there and fresh, though nothing
