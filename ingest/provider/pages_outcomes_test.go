@@ -66,12 +66,9 @@ func pageOutcomes(t *testing.T, a Adapter) string {
 		if err != nil {
 			t.Fatalf("%s %s: %v", a.Name, event, err)
 		}
-		names := "`" + event + "`"
 		slices.Sort(common[event])
-		for _, name := range common[event] {
-			names += ", `" + name + "`"
-		}
-		row(&b, a, said(t, body, deciding[a.Name]), names+" | ", r)
+		names := strings.Join(append([]string{event}, common[event]...), "`, `")
+		row(&b, a, said(t, body, deciding[a.Name]), "`"+names+"` | ", r)
 	}
 	answers(t, &b, a)
 	reasonsTable(&b, a)
