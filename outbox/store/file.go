@@ -72,6 +72,9 @@ func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 		return nil, nil, fmt.Errorf("mark the database as open: %w", err)
 	}
 	db, err = openFile(path, o.MaxSize, false)
+	if err == nil {
+		_ = os.Remove(freeFile(path)) // the first commit strikes what it describes
+	}
 	if err == nil && listed && found == nil {
 		go warm(path) // nobody waits for it, and who will read what lies there is glad of it
 	}
