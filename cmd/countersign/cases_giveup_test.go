@@ -16,7 +16,7 @@ func walkGivenUp(w *walk) {
 	w.edit("{id: acme-main,", "{id: acme-new,")
 	w.until("endpoints", "acme-main", "orphaned: not served")
 	w.run(exitUsage, "endpoints give-up acme-main", "--dry-run")
-	w.run(exitNo, "endpoints give-up acme-new --yes", "what it owes is sent; remove it from the config first")
+	w.run(exitNo, "endpoints give-up acme-new --yes", "its pending deliveries are sent; remove it from the config first")
 	w.run(exitUnknown, "endpoints give-up acme-none --yes", "not found")
 	w.run(exitYes, "endpoints give-up acme-main --dry-run", "pending for acme-main: 1, of which rejections or suspensions: 1", "acme/pete (test)")
 	w.run(exitYes, "endpoints give-up acme-main --yes", "dead-lettered for acme-main: 1; they are kept")
@@ -24,7 +24,7 @@ func walkGivenUp(w *walk) {
 	w.run(exitYes, "deliveries --dead-lettered --endpoint acme-main", "given_up")
 	w.until("endpoints", "acme-main", "orphaned: not served")
 	var id string
-	for line := range strings.Lines(w.run(exitYes, "withheld", "dead: given_up")) {
+	for line := range strings.Lines(w.run(exitYes, "withheld", "dead-lettered: given_up")) {
 		if strings.Contains(line, "given_up") {
 			id = strings.Fields(line)[0]
 		}

@@ -170,7 +170,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	f(exitYes, "500 exhausted", "deliveries", "--config", config, "--dead-lettered") // what went wrong last
 	answer = http.StatusOK
-	f(exitYes, "is owed again", "redeliver", "--config", config, dead.Data[0].ID)
+	f(exitYes, "is pending again", "redeliver", "--config", config, dead.Data[0].ID)
 	eventually(t, "it is delivered", func() bool { return g.outbox.Owed("acme-main") == 0 && g.outbox.Dead("acme-main") == 0 })
 	f(exitUnknown, "not found", "redeliver", "--config", config, "evt_01M8NW8BD5Y7PMN18APSKNPWHP@acme-main")
 

@@ -194,7 +194,7 @@ func TestConsoleDeliveries(t *testing.T) {
 	d = b.waits("delivered", "strict")
 	s.get(deliveryPath("", &d)).has(t, "delivered", "HTTP 200", "delivered", "Redeliver", "!>Skip<", "!>Cancel<", "Endings")
 	_, before := far.seen()
-	s.confirmed(deliveryPath("/redeliver", &d), []string{"the same webhook-id"}).has(t, "after it", "ordered again")
+	s.confirmed(deliveryPath("/redeliver", &d), []string{"the same webhook-id"}).has(t, "after it", "pending again")
 	eventually(t, "it is sent again", func() bool { _, n := far.seen(); return n > before })
 	s.noSecret(key, "canary-of-a-header")
 }

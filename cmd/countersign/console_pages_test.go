@@ -87,7 +87,7 @@ func TestConsolePersons(t *testing.T) {
 		t.Errorf("a form that was sent twice: %d records, %v", len(p.Records), err)
 	}
 	form.Set("what", "rejected")
-	f("another decision under the same key", s.ask(http.MethodPost, "/console/decide", form), 409, "idempotency key")
+	f("another decision under the same key", s.ask(http.MethodPost, "/console/decide", form), 409, "Idempotency-Key")
 	trail, err := b.admin.ListAudit(t.Context(), client.Page{}, client.Span{Call: "decisions"})
 	if err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ func TestDecideAsks(t *testing.T) {
 	w.run(exitNo, `decide acme dana --source nosuch --check identity_verification --status rejected --because "x" --yes`, "no such source")
 	w.run(exitYes, `decide acme dana --manual --check screening --status rejected --reasons sanctions_match --because "x" --yes --key k1`, "approved -> rejected")
 	w.run(exitYes, `decide acme dana --manual --check screening --status rejected --reasons sanctions_match --because "x" --yes --key k1`, "approved -> rejected")
-	w.run(exitNo, `decide acme dana --manual --check screening --status suspended --because "x" --yes --key k1`, "stands for another order already")
+	w.run(exitNo, `decide acme dana --manual --check screening --status suspended --because "x" --yes --key k1`, "was used for another request")
 	for _, name := range []string{"manual", "test_helpers"} {
 		w.save("reserved.yaml", strings.ReplaceAll(read(t, "countersign.yaml"), "name: blendfi,", "name: "+name+","))
 		w.run(exitNo, "check --config reserved.yaml", "is reserved")

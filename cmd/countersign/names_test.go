@@ -53,7 +53,7 @@ func TestPartnersAreRenamed(t *testing.T) {
 	m.stop()
 
 	use("globex", entry("id: globex", "main"))
-	says(exitNo, `endpoint main belongs to partner acme, for ever`, "check", "--against", data)
+	says(exitNo, `endpoint main belongs to partner acme, and cannot change its partner`, "check", "--against", data)
 	use("globex", entry("id: globex, renamed_from: initech", "main"))
 	says(exitNo, `countersign.yaml:\d+: partners\[0\].renamed_from: no partner initech is known; correct it`, "check", "--against", data)
 	use("globex", entry("id: globex, renamed_from: acme", "main"))

@@ -134,7 +134,7 @@ func TestEndpointsHaveOwners(t *testing.T) {
 	against(exitYes, "is in order")
 
 	use("", entry("main", ""))
-	refused(`countersign.yaml:\d+: partners\[1\].endpoints\[0\].id: endpoint main belongs to partner acme, for ever.*; give this endpoint an id of its own`)
+	refused(`countersign.yaml:\d+: partners\[1\].endpoints\[0\].id: endpoint main belongs to partner acme, and cannot change its partner.*; give this endpoint an id of its own`)
 
 	use("", "")
 	against(exitYes, `warning: .*endpoint main of acme is not in the config, and is orphaned: 2 deliveries stay pending, 0 dead-lettered, 1 rejections or suspensions not delivered \(user-002 \(test\) change 2 since .*\); put it back`)

@@ -222,7 +222,7 @@ var brokenSets = []struct {
 		s.used()
 		return os.Chmod(s.path("data/"+tokenFile), 0) == nil
 	}},
-	{"an endpoint of another partner", `:9: partners\[0\].endpoints\[0\].id: endpoint acme-main belongs to partner acme, for ever.*; give`, func(s *site) bool {
+	{"an endpoint of another partner", `:9: partners\[0\].endpoints\[0\].id: endpoint acme-main belongs to partner acme, and cannot change its partner.*; give`, func(s *site) bool {
 		s.used()
 		s.change("partner: acme", "partner: evil")
 		s.change("id: acme\n", "id: evil\n")

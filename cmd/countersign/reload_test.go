@@ -162,7 +162,7 @@ func TestDryRun(t *testing.T) {
 	write(t, r.dir, "countersign.yaml", strings.Replace(text, "{id: beta-main, ", "{id: acme-guest, ", 1))
 	dry("countersign.yaml:16: ", "acme-guest is duplicated", "nothing was changed") // it stands twice
 	write(t, r.dir, "countersign.yaml", strings.Replace(strings.Replace(text, "{id: acme-guest, ", "{id: acme-third, ", 1), "{id: beta-main, ", "{id: acme-guest, ", 1))
-	dry("countersign.yaml:16: partners[1].endpoints[0].id: endpoint acme-guest belongs to partner acme, for ever", "nothing was changed")
+	dry("countersign.yaml:16: partners[1].endpoints[0].id: endpoint acme-guest belongs to partner acme, and cannot change its partner", "nothing was changed")
 	write(t, r.dir, "countersign.yaml", strings.Replace(text, "{id: acme-guest, ", "{id: acme-other, renamed_from: acme-guest, ", 1))
 	dry("countersign.yaml:15: partners[0].endpoints[1].renamed_from: endpoint acme-other is to take the place of acme-guest", "restart for this", "nothing was changed")
 }
