@@ -153,7 +153,7 @@ type known struct {
 func (e *known) listed() *api.Endpoint {
 	return &api.Endpoint{
 		ID: e.ID, Partner: e.Partner, URL: e.URL, Owed: e.Owed, Dead: e.Dead, Disabled: e.Disabled, Paused: e.Paused, Orphaned: e.Orphaned,
-		Breaker: e.Breaker, BreakerOpened: e.BreakerOpened, FailingSince: e.FailingSince, OldestDue: e.OldestDue,
+		Breaker: e.Breaker, BreakerOpened: e.BreakerOpened, FailingSince: e.FailingSince, OldestDue: e.OldestDue, OldestPending: e.OldestPending,
 	}
 }
 
