@@ -81,6 +81,7 @@ type decideView struct {
 	Retryable   bool
 	Takes       bool // a reason, and whether another try may help
 	Foreseen    *api.Decision
+	Told        told
 	Note, Key   string
 	Wrong       string
 	Back        string
@@ -143,7 +144,7 @@ func (v *visit) foreseen(view decideView, ask api.DecisionAsk, refused error) (a
 	}
 	d, err := v.api.Decide(v.Context(), view.Partner, view.ID, v.livemode(), "", ask)
 	if err == nil {
-		view.Foreseen = &d
+		view.Foreseen, view.Told = &d, told{"", d.Before, d.After, d.Changes}
 	} else if status := statusOf(err); status == http.StatusUnauthorized || status == http.StatusNotFound || status >= http.StatusInternalServerError {
 		return answer{}, err
 	}

@@ -53,7 +53,7 @@ func rebuildOf(v *visit) (s step, err error) {
 	if err != nil {
 		return s, nil
 	}
-	s.Told, s.Button = &told{plan.Before, plan.After, plan.Changes}, "Rebuild"
+	s.Told, s.Button = []told{{"", plan.Before, plan.After, plan.Changes}}, "Rebuild"
 	if n := plan.Waiting; n != nil && *n > 0 {
 		s.Effect = append(s.Effect, records(*n)+" came in since the damage was found. They are applied too, in order.")
 	}

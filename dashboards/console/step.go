@@ -25,7 +25,7 @@ type step struct {
 	Action string
 	Hidden []pair
 	Fields []field
-	Told   *told // who will be told what; nil: it is not known, or nobody
+	Told   []told // what will become of whom, and who will be told
 	Line   *keyLine
 	Again  string // a button that shows the page again with what is filled in; "": there is none
 	Button string // "": it cannot be done, as Effect says
@@ -37,6 +37,7 @@ type step struct {
 
 // told is what a change will do to a person, and who will be told of it.
 type told struct {
+	Person        string // "": the step names them
 	Before, After string
 	Changes       []api.Effect
 }
