@@ -215,7 +215,7 @@ func TestRelease(t *testing.T) {
 	}
 	r.fails("/a-sick", http.StatusOK, "")
 	h.fill("Why, for whoever must explain it later", "another person of that name, ticket 4815")
-	h.press("Release the findings of")
+	h.press("Release the findings")
 	h.shows("rejected → approved")
 	g.eventually("the partner is told of the release", func() bool { return len(r.at("/a-all", "linus")) == 2 })
 	if a := r.at("/a-all", "linus")[1]; a.status != "approved" || a.kind != "kyc.status.approved" {

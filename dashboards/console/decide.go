@@ -19,15 +19,15 @@ type target struct {
 
 // what is a decision that may be taken.
 type what struct {
-	Value, Button, Title, Class string
+	Value, Button, Title, Do string // Title goes before the person's id; Do stands on the button that does it
 }
 
 var whats = []what{
-	{"approved", "Approve…", "Approve", ""},
-	{"in_review", "Put in review…", "Put in review", ""},
-	{"rejected", "Reject…", "Reject", ""},
-	{"suspended", "Suspend…", "Suspend", ""},
-	{"release", "Release findings…", "Release the findings of", ""},
+	{"approved", "Approve…", "Approve", "Approve"},
+	{"in_review", "Put in review…", "Put in review", "Put in review"},
+	{"rejected", "Reject…", "Reject", "Reject"},
+	{"suspended", "Suspend…", "Suspend", "Suspend"},
+	{"release", "Release findings…", "Release the findings of", "Release the findings"},
 }
 
 // targets are the checks of a person, the one that decides first, and decisions of no source.

@@ -101,6 +101,8 @@ func word(w string) string {
 		return "unknown"
 	case "subject":
 		return "person"
+	case "exhausted":
+		return "all attempts failed"
 	case "dead":
 		return "dead-lettered"
 	case "done":
