@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"countersign/kyc"
@@ -47,11 +48,11 @@ func rebuildOf(v *visit) (s step, err error) {
 		s.Effect = []string{"The history is not complete, so nobody can work out where this person stands. Choose what holds from now on. Partners are told that, whatever they were told before."}
 		s.Fields = rebuildFields(&ask)
 	}
-	if err != nil && ask.Status != "" {
-		s.Wrong = said(err)
-	}
 	if err != nil {
-		return s, nil
+		if ask.Status != "" {
+			s.Wrong = said(err)
+		}
+		return s, nil // what is missing, or wrong, is asked for on the page
 	}
 	s.Told, s.Button = []told{{"", plan.Before, plan.After, plan.Changes}}, "Rebuild"
 	if n := plan.Waiting; n != nil && *n > 0 {
@@ -102,5 +103,5 @@ func rebuild(v *visit) (answer, error) {
 	} else if r.Before == r.After {
 		text = "The person is rebuilt. The status is " + word(r.After) + "."
 	}
-	return v.done(text, to("/console/person", "partner", r.Partner, "subject", r.Subject, "livemode", fmt.Sprint(r.Livemode)))
+	return v.done(text, to("/console/person", "partner", r.Partner, "subject", r.Subject, "livemode", strconv.FormatBool(r.Livemode)))
 }

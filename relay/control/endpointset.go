@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"countersign/relay/audit"
@@ -96,17 +97,17 @@ func readable(d *registry.EndpointDraft) []keyed {
 		{"format", a.Format},
 		{"events", strings.Join(a.Events, ", ")},
 		{"filter", a.Filter},
-		{"concurrency", fmt.Sprint(a.Concurrency)},
+		{"concurrency", strconv.Itoa(a.Concurrency)},
 		{"rate", fmt.Sprint(a.Rate)},
 		{"timeout", a.Timeout},
-		{"max_owed", fmt.Sprint(a.MaxOwed)},
+		{"max_owed", strconv.FormatInt(a.MaxOwed, 10)},
 		{"since", a.Since},
 		{"disable_after", a.DisableAfter},
 		{"retry.first", a.Retry.First},
 		{"retry.factor", fmt.Sprint(a.Retry.Factor)},
 		{"retry.max", a.Retry.Max},
 		{"retry.jitter", fmt.Sprint(a.Retry.Jitter)},
-		{"retry.attempts", fmt.Sprint(a.Retry.Attempts)},
+		{"retry.attempts", strconv.Itoa(a.Retry.Attempts)},
 		{"retry.max_retry_after", a.Retry.MaxRetryAfter},
 	}
 }

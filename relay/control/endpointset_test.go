@@ -56,8 +56,10 @@ func TestEndpointChanges(t *testing.T) {
 // TestReconfigured: a reload is found at the endpoints that it has changed.
 func TestReconfigured(t *testing.T) {
 	r := &api.Reloaded{Applied: true, Differences: []api.Difference{
-		{Key: "partners[acme].endpoints[acme-main].retry.first", Was: "5s", Is: "9s"}, {Key: "partners[acme].endpoints[acme-new]", Is: "new"},
-		{Key: "sources[sumsub].rate", Is: "9"}, {Key: "partners[acme].policy.validity", Is: "9"},
+		{Key: "partners[acme].endpoints[acme-main].retry.first", Was: "5s", Is: "9s"},
+		{Key: "partners[acme].endpoints[acme-new]", Is: "new"},
+		{Key: "sources[sumsub].rate", Is: "9"},
+		{Key: "partners[acme].policy.validity", Is: "9"},
 	}}
 	ids, set := reconfigured(r)
 	want := []audit.Setting{{Endpoint: "acme-main", Key: "retry.first", Was: "5s", Is: "9s"}, {Endpoint: "acme-new", Is: "new"}}
