@@ -293,7 +293,7 @@ func TestListIsBounded(t *testing.T) {
 		before := time.Now()
 		p, err := List(g.store, f, 0, 100)
 		took := time.Since(before)
-		if err != nil || p.More != (p.Before > 1) && f.Since.IsZero() {
+		if err != nil || p.More != (p.Before > 1) && f.Since.IsZero() && f.Endpoint == "" { // of an endpoint the first entry is not number 1
 			t.Errorf("%+v: %v, more %v before %d", f, err, p.More, p.Before)
 		}
 		if looked := n - p.Before; f.about() == "" && f.Until.IsZero() && looked > lookMost+step {
