@@ -6,7 +6,7 @@ import (
 	"countersign/ingest/provider"
 )
 
-// configKey explains one key of the config: for docs/OPERATIONS.md and for `countersign check
+// configKey explains one key of the config: for docs/CONFIGURATION.md and for `countersign check
 // --explain`.
 type configKey struct {
 	Key     string // sources[].name: an item of a list is []

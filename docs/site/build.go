@@ -41,11 +41,24 @@ func contents() []*section {
 		{"For partners", []*page{{Source: "docs/PARTNERS.md", File: "partners.html", Name: "Receive webhooks"}, {Source: "docs/FORMATS.md", File: "formats.html", Name: "Formats and verification"}, {Source: "docs/STATUS.md", File: "status.html", Name: "What a status means"}}},
 		{"For operators", []*page{
 			{Source: "docs/OPERATIONS.md", File: "operations.html", Name: "Operating"},
+			{Source: "docs/CONFIGURATION.md", File: "configuration.html", Name: "Configuration"},
 			{Source: "docs/PROVIDERS.md", File: "providers.html", Name: "Provider settings"},
-			{Source: "docs/SECURITY.md", File: "security.html", Name: "Security"},
+			{Source: "docs/CALLBACKS.md", File: "callbacks.html", Name: "Callbacks"},
+			{Source: "docs/DELIVERIES.md", File: "deliveries.html", Name: "Deliveries and endpoints"},
+			{Source: "docs/PERSONS.md", File: "persons.html", Name: "Persons"},
+			{Source: "docs/ACCESS.md", File: "access.html", Name: "Tokens and audit trail"},
+			{Source: "docs/KAFKA.md", File: "kafka.html", Name: "Kafka"},
 			{Source: "docs/UPGRADING.md", File: "upgrading.html", Name: "Upgrading"},
-			{Source: "dashboards/README.md", File: "dashboard.html", Name: "Dashboard and alerts"},
+		}},
+		{"When something is wrong", []*page{
+			{Source: "docs/CASES.md", File: "cases.html", Name: "Hard cases"},
 			{File: "runbooks.html", Name: "Runbooks"},
+			{Source: "dashboards/README.md", File: "dashboard.html", Name: "Dashboard and alerts"},
+			{Source: "docs/MONITORING.md", File: "monitoring.html", Name: "Metrics, logs, traces"},
+		}},
+		{"To decide", []*page{
+			{Source: "docs/SECURITY.md", File: "security.html", Name: "Security"},
+			{Source: "docs/RELIABILITY.md", File: "reliability.html", Name: "Reliability"},
 			{Source: "docs/PERFORMANCE.md", File: "performance.html", Name: "Performance"},
 		}},
 		{"For developers", []*page{
