@@ -37,7 +37,11 @@ type part struct{ ID, Text string }
 // among them (TestSite).
 func contents() []*section {
 	return []*section{
-		{"Start", []*page{{Source: "README.md", File: "index.html", Name: "Overview"}, {Source: "docs/TOUR.md", File: "tour.html", Name: "Quick start: a tour"}}},
+		{"Start", []*page{
+			{Source: "README.md", File: "index.html", Name: "Overview"},
+			{Source: "docs/QUICKSTART.md", File: "quickstart.html", Name: "Quick start"},
+			{Source: "docs/TOUR.md", File: "tour.html", Name: "Tour: an hour"},
+		}},
 		{"For partners", []*page{{Source: "docs/PARTNERS.md", File: "partners.html", Name: "Receive webhooks"}, {Source: "docs/FORMATS.md", File: "formats.html", Name: "Formats and verification"}, {Source: "docs/STATUS.md", File: "status.html", Name: "What a status means"}}},
 		{"For operators", []*page{
 			{Source: "docs/OPERATIONS.md", File: "operations.html", Name: "Operating"},
