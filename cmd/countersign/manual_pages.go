@@ -170,7 +170,7 @@ var manual = map[string]page{
 	"endpoints keys":      {examples: []string{"endpoints keys acme-main", "endpoints keys acme-main --json"}, next: "countersign endpoints rotate"},
 	"endpoints rotate": {
 		examples: []string{"endpoints rotate acme-main --out acme-new.key", "endpoints rotate acme-main --kind ed25519 --overlap 7d"},
-		next:     "countersign endpoints keys, docs/DELIVERIES.md, Keys",
+		next:     "countersign endpoints keys, docs/ENDPOINTS.md, Keys",
 	},
 	"endpoints revoke": {
 		examples: []string{"endpoints revoke acme-main key_be75c0246cd953cb", "endpoints revoke acme-main key_be75c0246cd953cb --replace --out acme-new.key"},
