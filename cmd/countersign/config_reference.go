@@ -44,7 +44,7 @@ func configReference() []configKey {
 		{"egress.allow", "[]", "private or reserved networks that endpoints and providers' APIs may be in all the same"},
 		{"egress.proxy", "", "an HTTP proxy for deliveries, http://host:port or https://host:port; it is given addresses that were looked up and judged here, never names"},
 		{"egress.proxy_auth", "", "env: or file: reference to its user:password"},
-		{"kafka", "", "every update and every change goes to Kafka too, see docs/API.md; without it, nowhere"},
+		{"kafka", "", "every update and every change goes to Kafka too, see docs/KAFKA.md; without it, nowhere"},
 		{"kafka.brokers", "", "addresses to begin with, host:port"},
 		{"kafka.ack", "disk", "what a callback's 200 waits for: disk, or kafka (the disk, and then all in-sync replicas)"},
 		{"kafka.create", "false", "create the topics that are missing"},

@@ -68,7 +68,8 @@ func contents() []*section {
 		}},
 		{"For developers", []*page{
 			{File: "reference.html", Name: "API reference"},
-			{Source: "docs/API.md", File: "api.html", Name: "API, Kafka records"},
+			{Source: "docs/API.md", File: "api.html", Name: "API"},
+			{Source: "docs/EVENTS.md", File: "events.html", Name: "Read from Kafka"},
 			{Source: "docs/ADDING.md", File: "adding.html", Name: "Add a provider or format"},
 			{Source: "docs/DESIGN.md", File: "design.html", Name: "Design"},
 			{Source: "CHANGELOG.md", File: "changelog.html", Name: "Changes"},
