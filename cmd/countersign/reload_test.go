@@ -281,7 +281,7 @@ func TestKeysOfAReload(t *testing.T) {
 	for _, row := range []struct {
 		begins string
 		keys   []string
-	}{{"Counts after a reload: ", reloadedKeys}, {"Takes a restart: ", fixedKeys}} {
+	}{{"Takes effect with a reload: ", reloadedKeys}, {"Takes a restart: ", fixedKeys}} {
 		want := row.begins + "`" + strings.Join(row.keys, "`, `") + "`."
 		if !strings.Contains(string(b), want) {
 			t.Errorf("docs/CONFIGURATION.md does not say %q", want)
