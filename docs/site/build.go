@@ -45,6 +45,8 @@ func contents() []*section {
 		{"For partners", []*page{{Source: "docs/PARTNERS.md", File: "partners.html", Name: "Receive webhooks"}, {Source: "docs/FORMATS.md", File: "formats.html", Name: "Formats and verification"}, {Source: "docs/STATUS.md", File: "status.html", Name: "What a status means"}}},
 		{"For operators", []*page{
 			{Source: "docs/OPERATIONS.md", File: "operations.html", Name: "Operating"},
+			{Source: "docs/CONSOLE.md", File: "console.html", Name: "Console"},
+			{Source: "docs/CLI.md", File: "cli.html", Name: "Command line"},
 			{Source: "docs/CONFIGURATION.md", File: "configuration.html", Name: "Configuration"},
 			{Source: "docs/PROVIDERS.md", File: "providers.html", Name: "Provider settings"},
 			{Source: "docs/CALLBACKS.md", File: "callbacks.html", Name: "Callbacks"},
