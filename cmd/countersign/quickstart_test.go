@@ -63,7 +63,7 @@ func TestReadme(t *testing.T) {
 		t.Fatalf("README.md has %d blocks to paste, want 1", len(blocks))
 	}
 	build, rest, _ := strings.Cut(blocks[0].text, "\n")
-	if !strings.HasPrefix(build, "make build ") || blocks[0].out == "" {
+	if !strings.HasPrefix(build, "make countersign ") || blocks[0].out == "" {
 		t.Fatalf("the block begins with %q and shows %q", build, blocks[0].out)
 	}
 	newShell(t).paste(pasted{text: rest, out: blocks[0].out})
