@@ -57,6 +57,7 @@ func contents() []*section {
 			{Source: "docs/KAFKA.md", File: "kafka.html", Name: "Kafka"},
 			{Source: "docs/UPGRADING.md", File: "upgrading.html", Name: "Upgrading"},
 		}},
+		providerPages(),
 		{"When something is wrong", []*page{
 			{Source: "docs/CASES.md", File: "cases.html", Name: "Hard cases"},
 			{File: "runbooks.html", Name: "Runbooks"},
