@@ -116,7 +116,7 @@ func TestRulesNameWhatIsRecorded(t *testing.T) {
 }
 
 // The parts of a runbook, in this order: what somebody who was just woken needs to know.
-var runbookParts = []string{"## What it means", "## Who is harmed", "## What to look at", "## What to do", "## When it is over"}
+var runbookParts = []string{"## What it means", "## Who is affected", "## What to do first", "## How to know that it is over"}
 
 func TestRunbooks(t *testing.T) {
 	names := alerts(t)

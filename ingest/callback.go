@@ -287,7 +287,7 @@ func (in *Ingress) logTaken(m *message, v verdict, rs []journal.Record) {
 			ids = append(ids, u.ID)
 		}
 	}
-	in.o.Logger.Debug("callback_taken", "source", m.src.Name, "verdict", string(v), "updates", ids, "bytes", len(m.body))
+	in.o.Logger.Debug("callback_accepted", "source", m.src.Name, "verdict", string(v), "updates", ids, "bytes", len(m.body))
 }
 
 // verify proves a callback genuine with the source's keys, or with those its provider publishes.

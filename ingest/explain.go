@@ -31,7 +31,7 @@ type Explanation struct {
 // Why a callback cannot be explained.
 var (
 	ErrNoSource = errors.New("there is no such source in this gateway's config")
-	ErrStream   = errors.New("nobody posts callbacks to this source: its stream is followed")
+	ErrStream   = errors.New("this source takes no callbacks: its stream is followed")
 )
 
 // Explain says step by step why a source would take a callback or refuse it at an instant, and what

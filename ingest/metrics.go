@@ -24,23 +24,23 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 			Name: "ingest_callbacks_total", Help: "Provider callbacks answered, by source and verdict.",
 		}, []string{"source", "verdict"}),
 		latency: f.NewHistogram(prometheus.HistogramOpts{
-			Name: "ingest_callback_seconds", Help: "Time from a callback's headers to our answer. Providers give five seconds.",
+			Name: "ingest_callback_seconds", Help: "Time from a callback's headers to our answer. Providers wait about five seconds.",
 			Buckets:                     []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5},
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
 		}),
 		ahead: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "ingest_clock_ahead_total", Help: "Updates whose provider time lay more than five minutes ahead of ours and was cut back, by source.",
+			Name: "ingest_clock_ahead_total", Help: "Updates whose provider time was more than five minutes in the future, by source. The time of receipt is used instead.",
 		}, []string{"source"}),
 		faults: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "ingest_provider_faults_total", Help: "Callbacks that say no status but that the integration is broken, by source.",
+			Name: "ingest_provider_faults_total", Help: "Callbacks that report a broken integration and no status, by source.",
 		}, []string{"source"}),
 		evidence: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "ingest_source_evidence", Help: "1 for the evidence a source's approvals need without confirmation.",
+			Name: "ingest_source_evidence", Help: "1 for the evidence that an approval of the source needs to count without confirmation.",
 		}, []string{"source", "evidence"}),
 	}
 	m.boundMemory(f, in)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ingest_certificate_expires_timestamp_seconds", Help: "Unix time at which the callback listener's TLS certificate ends; 0: it serves plain HTTP.",
+		Name: "ingest_certificate_expires_timestamp_seconds", Help: "Unix time at which the TLS certificate of the callback listener expires; 0: it serves plain HTTP.",
 	}, in.certificateEnds)
 	if c := in.o.Clients; c != nil {
 		refused := f.NewCounterVec(prometheus.CounterOpts{
@@ -52,10 +52,10 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 		c.refused = func(reason string) { refused.WithLabelValues(reason).Inc() }
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ingest_connections", Help: "Open connections on the callbacks' listener.",
+		Name: "ingest_connections", Help: "Open connections on the callback listener.",
 	}, func() float64 { return float64(in.ln.count()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ingest_connections_max", Help: "Connections that may be open on the callbacks' listener. Beyond them the one that has been slow or idle for longest is closed.",
+		Name: "ingest_connections_max", Help: "Maximum open connections on the callback listener. Beyond it the connection that has been slow or idle longest is closed.",
 	}, func() float64 { return float64(in.ln.most()) })
 	return m
 }
@@ -63,16 +63,16 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 // boundMemory is about what strangers can make us hold.
 func (m *metrics) boundMemory(f promauto.Factory, in *Ingress) {
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ingest_body_bytes", Help: "Memory held for the bodies of callbacks that are on their way or being dealt with, in bytes.",
+		Name: "ingest_body_bytes", Help: "Memory in use for bodies of callbacks that are being received or handled.",
 	}, in.bodies.holds)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ingest_body_bytes_max", Help: "Memory that may be held for bodies, in bytes. Beyond it the slowest give way, and then callbacks are refused.",
+		Name: "ingest_body_bytes_max", Help: "Maximum memory for bodies. Beyond it the slowest bodies are aborted, and then callbacks are refused.",
 	}, in.bodies.most)
 	m.cut = f.NewCounter(prometheus.CounterOpts{
-		Name: "ingest_bodies_cut_total", Help: "Bodies that were cut off because the memory for bodies was used up and they came slowest.",
+		Name: "ingest_bodies_cut_total", Help: "Bodies that were aborted because the memory for bodies was used up and they were the slowest.",
 	})
 	m.crowded = f.NewCounterVec(prometheus.CounterOpts{
-		Name: "ingest_connections_crowded_total", Help: "Connections closed to make place for others, because all were taken or those of one address.",
+		Name: "ingest_connections_evicted_total", Help: "Connections closed to make room for new ones, by reason: all (all connections in use) or address (all that one address may have).",
 	}, []string{"reason"})
 	for _, reason := range []string{crowdedAll, crowdedAddress} {
 		m.crowded.WithLabelValues(reason)

@@ -112,7 +112,7 @@ func TestTakenIsLogged(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := log.String()
-		if n := strings.Count(text, `"callback_taken"`); n != lines {
+		if n := strings.Count(text, `"callback_accepted"`); n != lines {
 			t.Errorf("%s: %d lines, want %d:\n%s", level, n, lines, text)
 		}
 		d.clean("the log", text)

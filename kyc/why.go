@@ -22,7 +22,7 @@ type Standing struct {
 	Reasons           []ReasonPair `json:"reasons,omitempty"`
 	At                time.Time    `json:"at"` // when it happened, else when it was received
 	ExpiresAt         time.Time    `json:"expires_at,omitzero"`
-	Stands            bool         `json:"stands"`       // a finding: nothing has answered it; an approval: it counts
+	Stands            bool         `json:"in_effect"`    // a finding: nothing has answered it; an approval: it counts
 	Decides           bool         `json:"decides"`      // the status stands on it
 	By                string       `json:"by,omitempty"` // id of the record that answered, superseded, reset or ended it
 	Because           string       `json:"because"`      // a sentence: what would answer it; else what became of it

@@ -143,7 +143,7 @@ func (c *checker) Problems() (ps []string) {
 		ps = append(ps, "rejections in withheld and their index by age differ")
 	}
 	if c.led != c.leading {
-		ps = append(ps, "dead deliveries and what leads to them differ")
+		ps = append(ps, "dead-lettered deliveries and their index differ")
 	}
 	for name, n := range c.found {
 		if c.counted[name] != n {

@@ -25,7 +25,7 @@ type DeadDelivery struct {
 	Code        int       `json:"code,omitempty"`
 	Failures    int       `json:"failures"`
 	At          time.Time `json:"at"`
-	Owed        time.Time `json:"owed_at"`
+	Owed        time.Time `json:"created_at"`
 	Received    time.Time `json:"received_at,omitzero"`
 	Restrictive bool      `json:"restrictive,omitempty"`
 	HasBody     bool      `json:"has_body"`

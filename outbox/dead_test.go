@@ -84,7 +84,7 @@ func TestDamagedDelivery(t *testing.T) {
 	if d, err := r.FindDead(id); err != nil || d.Reason != Damaged || r.Owed("a") != 1 {
 		t.Errorf("what is damaged was ordered again: %+v, %v, %d owed", d, err, r.Owed("a"))
 	}
-	if got := r.metric(t, "outbox_put_down_total", Damaged); got != 2 {
+	if got := r.metric(t, "outbox_dead_lettered_total", Damaged); got != 2 {
 		t.Errorf("%v damaged counted, want 2", got)
 	}
 }
@@ -276,7 +276,7 @@ func TestSettledIsPartOfTheTransaction(t *testing.T) {
 	ds := r.claim(t, "a", 9)
 	r.settle(t, Attempt{Delivery: ds[0], Outcome: Done, At: base}, Attempt{Delivery: ds[1], Outcome: Retry, At: base, Retry: base})
 	r.end(t, r.claim(t, "a", 9)[0], Died, "refused")
-	want := "dead evt_z-1@a; done evt_x-1@a; dead evt_y-1@a; "
+	want := "dead_lettered evt_z-1@a; done evt_x-1@a; dead_lettered evt_y-1@a; "
 	if err := r.s.View(func(tx *store.Tx) error {
 		got, err := tx.Bucket(store.Meta).Get(ended)
 		if string(got) != want {

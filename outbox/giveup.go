@@ -21,7 +21,7 @@ const (
 )
 
 // ErrServed says that what an endpoint owes cannot be given up: it is sent.
-var ErrServed = errors.New("the endpoint is in the config and enabled: what it owes is sent")
+var ErrServed = errors.New("the endpoint is in the config and enabled: its pending deliveries are sent")
 
 // GivenUp is what giving up came to.
 type GivenUp struct {
@@ -50,7 +50,7 @@ func (b *Outbox) GiveUp(ctx context.Context, endpoint string, most int64, served
 			chunk, more = chunk/2, true // fewer may fit
 			continue
 		case err != nil:
-			return g, fmt.Errorf("give up what %s owes: %w", endpoint, err)
+			return g, fmt.Errorf("give up pending deliveries of %s: %w", endpoint, err)
 		}
 		g.GivenUp += n
 	}

@@ -97,20 +97,20 @@ func TestGauges(t *testing.T) {
 		}
 	}
 	for _, e := range []string{"a", "b"} {
-		f("outbox_owed_deliveries", e, 0)
-		f("outbox_dead_deliveries", e, 0)
+		f("outbox_pending_deliveries", e, 0)
+		f("outbox_dead_lettered_deliveries", e, 0)
 		f("outbox_oldest_due_seconds", e, 0)
 		f("outbox_oldest_withheld_rejection_seconds", e, 0)
 	}
-	f("outbox_max_owed_deliveries", "a", 5)
+	f("outbox_max_pending_deliveries", "a", 5)
 	r.put(t, change("a", "x", 3), change("a", "y", 1))
 	c.add(10 * time.Second)
-	f("outbox_owed_deliveries", "a", 2)
+	f("outbox_pending_deliveries", "a", 2)
 	f("outbox_oldest_due_seconds", "a", 10)
 	f("outbox_oldest_withheld_rejection_seconds", "a", 7) // owed since base + 3 s
 	r.end(t, r.claim(t, "a", 1)[0], Died, "refused")
-	f("outbox_owed_deliveries", "a", 1)
-	f("outbox_dead_deliveries", "a", 1)
+	f("outbox_pending_deliveries", "a", 1)
+	f("outbox_dead_lettered_deliveries", "a", 1)
 	f("outbox_oldest_withheld_rejection_seconds", "a", 7) // it is dead, and nobody has been told
-	f("outbox_owed_deliveries", "b", 0)
+	f("outbox_pending_deliveries", "b", 0)
 }

@@ -39,7 +39,7 @@ func (b *Outbox) Mend(ctx context.Context) (heads, rejections int, err error) {
 		return nil
 	})
 	if err != nil {
-		return 0, 0, fmt.Errorf("mend the outbox: %w", err)
+		return 0, 0, fmt.Errorf("repair the outbox: %w", err)
 	}
 	for chunk := range slices.Chunk(missing, mendChunk) {
 		err := b.o.Store.Update(ctx, func(tx *store.Tx) error {
@@ -51,12 +51,12 @@ func (b *Outbox) Mend(ctx context.Context) (heads, rejections int, err error) {
 			return nil
 		})
 		if err != nil {
-			return 0, 0, fmt.Errorf("mend the outbox: %w", err)
+			return 0, 0, fmt.Errorf("repair the outbox: %w", err)
 		}
 	}
 	for chunk := range slices.Chunk(orphans, mendChunk) {
 		if err := b.o.Store.Update(ctx, func(tx *store.Tx) error { return b.adopt(tx, chunk) }); err != nil {
-			return 0, 0, fmt.Errorf("mend the outbox: %w", err)
+			return 0, 0, fmt.Errorf("repair the outbox: %w", err)
 		}
 	}
 	return len(orphans), len(missing), nil

@@ -20,10 +20,10 @@ func newMetrics(r prometheus.Registerer, b *Outbox) *metrics {
 	f := promauto.With(r)
 	m := &metrics{
 		putDown: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "outbox_put_down_total", Help: "Deliveries put down as dead without an attempt, by reason.",
+			Name: "outbox_dead_lettered_total", Help: "Deliveries that the gateway dead-lettered without a further attempt, by reason.",
 		}, []string{"reason"}),
 		settleRetries: f.NewCounter(prometheus.CounterOpts{
-			Name: "outbox_settle_retries_total", Help: "Times the outcome of attempts could not be written and is being tried again.",
+			Name: "outbox_settle_retries_total", Help: "Times the results of attempts could not be written to the database. The write is repeated.",
 		}),
 	}
 	for _, reason := range ownReasons {
@@ -44,12 +44,12 @@ func (m *metrics) died(reason string) {
 }
 
 var (
-	owedDesc     = prometheus.NewDesc("outbox_owed_deliveries", "Deliveries owed, by endpoint.", []string{"endpoint"}, nil)
-	limitDesc    = prometheus.NewDesc("outbox_max_owed_deliveries", "Deliveries an endpoint may owe before more are put down as overflow.", []string{"endpoint"}, nil)
-	deadDesc     = prometheus.NewDesc("outbox_dead_deliveries", "Dead deliveries kept, by endpoint.", []string{"endpoint"}, nil)
-	dueDesc      = prometheus.NewDesc("outbox_oldest_due_seconds", "For how long the earliest due delivery has been due, by endpoint; 0: nothing is due.", []string{"endpoint"}, nil)
-	pendingDesc  = prometheus.NewDesc("outbox_oldest_pending_seconds", "For how long the oldest delivery that has not been accepted has waited, due or not, by endpoint; 0: none waits.", []string{"endpoint"}, nil)
-	withheldDesc = prometheus.NewDesc("outbox_oldest_withheld_rejection_seconds", "For how long the oldest rejection or suspension that nobody has acknowledged has not been told, dead or alive, by endpoint, also of those that are not in the config; 0: there is none.", []string{"endpoint"}, nil)
+	owedDesc     = prometheus.NewDesc("outbox_pending_deliveries", "Pending deliveries, by endpoint.", []string{"endpoint"}, nil)
+	limitDesc    = prometheus.NewDesc("outbox_max_pending_deliveries", "Pending deliveries that an endpoint may have (max_owed). Beyond it deliveries are dead-lettered as overflow.", []string{"endpoint"}, nil)
+	deadDesc     = prometheus.NewDesc("outbox_dead_lettered_deliveries", "Dead-lettered deliveries that are kept, by endpoint.", []string{"endpoint"}, nil)
+	dueDesc      = prometheus.NewDesc("outbox_oldest_due_seconds", "How long the first due delivery has been due, by endpoint; 0: nothing is due.", []string{"endpoint"}, nil)
+	pendingDesc  = prometheus.NewDesc("outbox_oldest_pending_seconds", "Age of the oldest pending delivery, due or not, by endpoint; 0: none is pending.", []string{"endpoint"}, nil)
+	withheldDesc = prometheus.NewDesc("outbox_oldest_withheld_rejection_seconds", "Age of the oldest rejection or suspension that the partner has not accepted and no operator has acknowledged, pending or dead-lettered, by endpoint. Endpoints that are not in the config are included. 0: there is none.", []string{"endpoint"}, nil)
 )
 
 // collector reads kept counts and does a few look-ups for each endpoint; it never walks what is owed.

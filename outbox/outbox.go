@@ -52,10 +52,10 @@ type Outcome string
 
 // The outcomes.
 const (
-	Done      Outcome = "done"      // the partner answered 2xx
-	Retry     Outcome = "retry"     // again at Attempt.Retry
-	Died      Outcome = "dead"      // kept, listed, can be ordered again
-	Cancelled Outcome = "cancelled" // an operator has decided that it is never sent; only its history stays
+	Done      Outcome = "done"          // the partner answered 2xx
+	Retry     Outcome = "retry"         // again at Attempt.Retry
+	Died      Outcome = "dead_lettered" // kept, listed, can be ordered again
+	Cancelled Outcome = "cancelled"     // an operator has decided that it is never sent; only its history stays
 )
 
 // Attempt is one HTTP try of a delivery and what follows from it.

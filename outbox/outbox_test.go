@@ -73,7 +73,7 @@ func TestPutTwice(t *testing.T) {
 	if d, err := r.FindDead(one.ID()); err != nil || d.Reason != Overflow || d.HasBody || r.Dead("a") != 1 {
 		t.Errorf("%+v, %v; %d dead, want one of overflow without a body", d, err, r.Dead("a"))
 	}
-	if got := r.metric(t, "outbox_put_down_total", Overflow); got == 0 {
+	if got := r.metric(t, "outbox_dead_lettered_total", Overflow); got == 0 {
 		t.Error("the overflow is not counted")
 	}
 }

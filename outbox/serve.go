@@ -30,7 +30,7 @@ func (b *Outbox) Serve(endpoints ...Endpoint) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("read what is owed: %w", err)
+		return fmt.Errorf("read pending deliveries: %w", err)
 	}
 	b.lanes.Store(&all)
 	return nil

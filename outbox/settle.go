@@ -166,7 +166,7 @@ func (b *Outbox) retrySettle(err error) {
 		return // the leases die with the process and the attempts are repeated
 	}
 	if !errors.Is(err, store.ErrFull) {
-		b.o.Logger.Error("settle_failed", "error", err)
+		b.o.Logger.Error("results_not_written", "error", err)
 	}
 	b.m.settleRetries.Inc()
 	b.mu.Lock()

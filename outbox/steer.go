@@ -16,7 +16,7 @@ import (
 
 // Why a delivery cannot be steered so.
 var (
-	ErrDead        = errors.New("it is dead: it is sent again when it is redelivered")
+	ErrDead        = errors.New("it is dead-lettered: redeliver it to send it again")
 	ErrDelivered   = errors.New("its endpoint has accepted it")
 	ErrCancelled   = errors.New("it was cancelled: it is never sent")
 	ErrRestrictive = errors.New("it tells of a rejection or suspension, which its partner would never learn")

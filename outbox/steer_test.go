@@ -113,7 +113,7 @@ func TestSkip(t *testing.T) {
 		}
 		r.audit(t)
 	}
-	if d, err := r.FindDead("evt_x-1@a"); err != nil || d.Reason != ReasonSkipped || d.Failures != 1 || !d.HasBody || e.last() != "evt_x-1@a dead skipped " {
+	if d, err := r.FindDead("evt_x-1@a"); err != nil || d.Reason != ReasonSkipped || d.Failures != 1 || !d.HasBody || e.last() != "evt_x-1@a dead_lettered skipped " {
 		t.Errorf("dead: %+v, %v; %q", d, err, e.last())
 	}
 	ds := r.claim(t, "a", 9)

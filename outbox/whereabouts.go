@@ -90,7 +90,7 @@ type Shown struct {
 	Forced      bool             `json:"forced,omitempty"`
 	Anew        bool             `json:"rendered_anew,omitempty"`
 	Traceparent string           `json:"traceparent,omitempty"`
-	Owed        time.Time        `json:"owed_at,omitzero"`
+	Owed        time.Time        `json:"created_at,omitzero"`
 	Received    time.Time        `json:"received_at,omitzero"`
 	Due         time.Time        `json:"due_at,omitzero"` // of a head
 	Failures    int              `json:"failures,omitempty"`

@@ -87,7 +87,7 @@ type Withheld struct {
 	Sequence     uint64           `json:"sequence"`
 	Type         string           `json:"type"`
 	Since        time.Time        `json:"since"`
-	Dead         string           `json:"dead,omitempty"` // why; empty: it is owed still, and tried again
+	Dead         string           `json:"dead_lettered,omitempty"` // why; empty: it stays pending, and is tried again
 	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
 }
 

@@ -69,7 +69,7 @@ func TestRenderedAnew(t *testing.T) {
 		}
 	}
 	f("another format, another key", standard, blendfiV1, plain, "made in standard, cannot be signed any more (key 1 of 1: not a Standard Webhooks secret")
-	f("its format is gone", ancient, standard, rotatedKey, "made in ancient, cannot be signed any more (format ancient is not in this program), rendered anew in standard")
+	f("its format is gone", ancient, standard, rotatedKey, "made in ancient, cannot be signed any more (format ancient is not in this program), rendered again in standard")
 }
 
 // TestRenderedAnewInNoWords: a format that has no word for what was owed gives the lane free, and

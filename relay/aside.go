@@ -19,7 +19,7 @@ import (
 // and is whole, is still delivered. RebuildSubject ends it.
 
 // ErrAside says that a subject is set aside.
-var ErrAside = errors.New("a record of this subject is damaged: it is set aside, nothing new is told of it, and what is said of it is kept, until it is rebuilt")
+var ErrAside = errors.New("a record of this subject is damaged: it is set aside, partners are told nothing new about it, and updates are kept, until it is rebuilt")
 
 // asideMark is the value of the aside bucket.
 type asideMark struct {

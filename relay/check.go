@@ -84,7 +84,7 @@ func (c *checker) meta(key, body []byte) {
 // Problems implements store.Auditor.
 func (c *checker) Problems() (ps []string) {
 	if c.position >= c.next {
-		ps = append(ps, fmt.Sprintf("the relay has folded up to %d, and the journal's next offset is %d", c.position, c.next))
+		ps = append(ps, fmt.Sprintf("the relay has evaluated up to %d, and the journal's next offset is %d", c.position, c.next))
 	}
 	if c.waiting != c.held {
 		ps = append(ps, fmt.Sprintf("meta says that %d records are held, and there are %d", c.waiting, c.held))

@@ -20,7 +20,7 @@ type Status string
 const (
 	Retrying  Status = "retrying"
 	Pending   Status = "pending"
-	Dead      Status = "dead"
+	Dead      Status = "dead_lettered"
 	Delivered Status = "delivered"
 	Cancelled Status = "cancelled"
 )

@@ -36,7 +36,7 @@ type OutcomeView struct {
 	Format    string         `json:"format"`
 	Previous  uint64         `json:"previous_sequence,omitempty"`
 	TookMS    float64        `json:"took_ms"`              // the last attempt, to the microsecond
-	Owed      time.Time      `json:"owed_at,omitzero"`     // when it came to be owed
+	Owed      time.Time      `json:"created_at,omitzero"`  // when it came to be owed
 	Received  time.Time      `json:"received_at,omitzero"` // when what caused it was, by which its change is found
 	At        time.Time      `json:"at"`
 	By        string         `json:"by,omitempty"`      // of one that was cancelled: who

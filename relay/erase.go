@@ -18,7 +18,7 @@ var (
 	// ErrNamed says that a reason names the person who is to be forgotten.
 	ErrNamed = errors.New("because names the person, by the id or a ref: it stays in the audit trail, so say why without naming them")
 	// ErrBehind says that what was accepted before has not been folded in time.
-	ErrBehind = errors.New("records that were accepted before are still to be folded: nothing was erased; ask again")
+	ErrBehind = errors.New("earlier records are not evaluated yet: nothing was erased; try again")
 	// ErrNoDigest says that nobody can be erased, for there is no key to make digests with.
 	ErrNoDigest = errors.New("nobody can be erased here: there is no key file")
 )

@@ -60,7 +60,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 				err = b.records(said)
 			}
 			if err != nil {
-				return fmt.Errorf("fold record %d: %w", records[done].Position.Offset, err)
+				return fmt.Errorf("evaluate record %d: %w", records[done].Position.Offset, err)
 			}
 			done += n
 			callbacks++

@@ -111,12 +111,12 @@ func (r *Relay) openFeed(tx *store.Tx) error {
 	}
 	if r.o.Forward && at != 0 {
 		if gone := r.position.Load() - at; gone > 0 {
-			r.o.Logger.Error("changes_not_forwarded", "records", gone, "reason", "they were folded while kafka was not configured")
+			r.o.Logger.Error("changes_not_forwarded", "records", gone, "reason", "they were evaluated while kafka was not in the config")
 			f.gap = gone
 		}
 	}
 	if !r.o.Forward && f.waiting > 0 {
-		r.o.Logger.Warn("changes_wait_for_kafka", "changes", f.waiting, "reason", "kafka is not configured any more: they stay until it is")
+		r.o.Logger.Warn("changes_wait_for_kafka", "changes", f.waiting, "reason", "kafka is not in the config any more: they stay until it is")
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ var (
 	// until an operator has settled whose it is. It is an ErrConflict.
 	ErrContested = fmt.Errorf("%w, or to none: it is registered more than once, and what comes for it is held until an operator has settled whose it is", ErrConflict)
 	// ErrKeyUsed says that an idempotency key stands for another order already.
-	ErrKeyUsed = errors.New("the idempotency key stands for another order already: use a key of its own for each")
+	ErrKeyUsed = errors.New("the Idempotency-Key was used for another request: use a new key for each request")
 	// ErrTooMany says that a partner's token has registered, driven or ordered as much as one
 	// partner may.
 	ErrTooMany = errors.New("too many")

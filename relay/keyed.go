@@ -108,7 +108,7 @@ func (r *Relay) settle(ctx context.Context, id string, answer any) {
 		})
 	}
 	if err != nil {
-		r.o.Logger.Warn("order_answer_not_kept", "update", id, "error", err)
+		r.o.Logger.Warn("request_result_not_stored", "update", id, "error", err)
 	}
 }
 

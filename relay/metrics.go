@@ -38,47 +38,47 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 	f := promauto.With(reg)
 	m := &metrics{
 		updates: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "relay_updates_total", Help: "Records folded, by what became of them.",
+			Name: "relay_updates_total", Help: "Records evaluated, by verdict.",
 		}, []string{"verdict"}),
 		changes: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "relay_status_changes_total", Help: "kyc.status changes decided, by status.",
 		}, []string{"status"}),
 		unconfirmed: f.NewCounter(prometheus.CounterOpts{
-			Name: "relay_unconfirmed_claims_total", Help: "Claims of approved, terminal or suspended on weak evidence, folded as in_review until confirmed (I10).",
+			Name: "relay_unconfirmed_claims_total", Help: "Updates that say approved, suspended or a final rejection on weak evidence. They count as in_review until confirmed.",
 		}),
 		ambiguous: f.NewCounter(prometheus.CounterOpts{
-			Name: "relay_ambiguous_refs_total", Help: "Provider refs that were taught for two subjects.",
+			Name: "relay_ambiguous_refs_total", Help: "Provider refs that were given for two subjects.",
 		}),
 		submissions: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "relay_submissions_total", Help: "Claims of refs, by what became of them (taken, repeated, contested: somebody else has registered it, refused: it serves somebody else, too_many).",
+			Name: "relay_submissions_total", Help: "Submissions (registered refs), by outcome: taken, repeated, contested (another person has registered the ref too), refused (the ref is in use by another person), too_many.",
 		}, []string{"outcome"}),
 		damaged: f.NewCounter(prometheus.CounterOpts{
-			Name: "relay_damaged_changes_total", Help: "Batches of changes for Kafka that failed their checksum and were passed over. They stay in the file.",
+			Name: "relay_damaged_changes_total", Help: "Batches of changes for Kafka that failed their checksum and were skipped. They stay in the database.",
 		}),
 		filters: f.NewCounter(prometheus.CounterOpts{
-			Name: "relay_filter_failures_total", Help: "Changes that the filter of an endpoint failed about. They were owed: nothing is withheld for a filter that is broken.",
+			Name: "relay_filter_failures_total", Help: "Changes for which an endpoint's filter failed. They are sent: a broken filter holds nothing back.",
 		}),
 		removed: f.NewCounter(prometheus.CounterOpts{
-			Name: "relay_retention_removed_total", Help: "History entries, changes and failed attempts removed because they had their time.",
+			Name: "relay_retention_removed_total", Help: "History entries, changes and failed attempts removed because their retention has ended.",
 		}),
-		fold: f.NewHistogram(histogram("relay_fold_seconds", "Time to fold one batch of records, with its commit.",
+		fold: f.NewHistogram(histogram("relay_evaluation_seconds", "Time to evaluate one batch of records, with its commit.",
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1})),
 	}
 	m.timers(f, r)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_subjects_set_aside", Help: "Subjects of whom something is damaged: nothing new is told of them until they are rebuilt.",
+		Name: "relay_subjects_set_aside", Help: "Subjects with a damaged record. Partners are told nothing new about them until they are rebuilt.",
 	}, func() float64 { return float64(r.aside.count()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_fold_waiting", Help: "1 while what one callback brought does not fit into the room that is left, so that nothing is folded until deliveries have made some.",
+		Name: "relay_evaluation_waiting", Help: "1 while evaluation waits because the next record does not fit into the free space. Completed deliveries free space.",
 	}, func() float64 {
 		if r.Waiting() {
 			return 1
 		}
 		return 0
 	})
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "relay_unrouted_records", Help: "Records that wait for somebody to be known by their ref."}, func() float64 { return float64(r.Unrouted()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "relay_unrouted_records", Help: "Records whose provider ref leads to no known person yet."}, func() float64 { return float64(r.Unrouted()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_contested_refs", Help: "Provider refs that several were said to have: what comes for them waits until an operator has settled whose they are.",
+		Name: "relay_contested_refs", Help: "Provider refs claimed for several persons. Their updates wait until an operator decides whose they are.",
 	}, func() float64 { return float64(r.counts.of(contestedRefs)) })
 	for _, o := range claimOutcomes {
 		m.submissions.WithLabelValues(o)
@@ -88,15 +88,15 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 
 func (m *metrics) timers(f promauto.Factory, r *Relay) {
 	m.fired = f.NewCounterVec(prometheus.CounterOpts{
-		Name: "relay_timers_fired_total", Help: "Timers appended to the journal, by what they tell (notice, expiry, attempt).",
+		Name: "relay_timers_fired_total", Help: "Timers that have fired, by kind: notice, expiry, attempt.",
 	}, []string{"kind"})
 	m.timersRefused = f.NewCounter(prometheus.CounterOpts{
-		Name: "relay_timers_refused_total", Help: "Groups of timers that the journal did not take; they are tried again.",
+		Name: "relay_timers_refused_total", Help: "Groups of timers that the journal did not accept. They are tried again.",
 	})
-	m.lateness = f.NewHistogram(histogram("relay_timer_lateness_seconds", "How long after its instant a timer was appended to the journal.",
+	m.lateness = f.NewHistogram(histogram("relay_timer_lateness_seconds", "How long after its due time a timer fired.",
 		[]float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}))
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "relay_timer_next_timestamp_seconds", Help: "Unix time of the earliest timer that has not been appended to the journal; 0: there is none.",
+		Name: "relay_timer_next_timestamp_seconds", Help: "Unix time of the next timer that has not fired; 0: there is none.",
 	}, func() float64 { return float64(r.timers.next.Load()) / 1e6 })
 	for _, kind := range timerKinds {
 		m.fired.WithLabelValues(kind)

@@ -67,9 +67,9 @@ func TestMetricsTellTheTruth(t *testing.T) {
 		}
 		f(counted, "relay_endpoint_attempt_seconds", "endpoint", id)
 		f(done[id], "relay_attempts_total", "endpoint", id, "outcome", "done")
-		f(0, "outbox_owed_deliveries", "endpoint", id)
-		f(len(m.owed[id])-done[id], "outbox_dead_deliveries", "endpoint", id)
-		f(len(m.owed[id])-done[id], "relay_attempts_total", "endpoint", id, "outcome", "dead")
+		f(0, "outbox_pending_deliveries", "endpoint", id)
+		f(len(m.owed[id])-done[id], "outbox_dead_lettered_deliveries", "endpoint", id)
+		f(len(m.owed[id])-done[id], "relay_attempts_total", "endpoint", id, "outcome", "dead_lettered")
 	}
 	twice := int(g.metric("relay_repeated_requests_total"))
 	if attempts+twice != all {
@@ -79,7 +79,7 @@ func TestMetricsTellTheTruth(t *testing.T) {
 	f(done["p"]+done["q"], "relay_attempt_reasons_total", "reason", "http_2xx")
 	f(len(m.owed["p"])+len(m.owed["q"])-done["p"]-done["q"], "relay_attempt_reasons_total", "reason", "exhausted")
 	f(done["p"], "relay_deliveries_total", "format", "standard", "outcome", "done")
-	f(len(m.owed["p"])-done["p"], "relay_deliveries_total", "format", "standard", "outcome", "dead")
+	f(len(m.owed["p"])-done["p"], "relay_deliveries_total", "format", "standard", "outcome", "dead_lettered")
 	f(len(p.seen())-twice-len(m.owed["p"]), "relay_deliveries_total", "format", "standard", "outcome", "retry")
 	f(done["q"], "relay_deliveries_total", "format", "blendfi-v1", "outcome", "done")
 	f(done["p"]+done["q"], "relay_end_to_end_seconds")
@@ -103,7 +103,7 @@ func TestMetricsTellTheTruth(t *testing.T) {
 	for _, s := range kyc.Statuses {
 		f(statuses[s], "relay_status_changes_total", "status", string(s))
 	}
-	if n := g.log.count(`"msg":"delivery_settled"`); n != len(p.seen())+len(q.seen())-twice {
+	if n := g.log.count(`"msg":"delivery_attempt"`); n != len(p.seen())+len(q.seen())-twice {
 		t.Errorf("%d attempts logged, %d made", n, len(p.seen())+len(q.seen())-twice)
 	}
 	same(t, "every series is there from the first scrape", g.series(), fromStart)
@@ -126,16 +126,16 @@ func TestMetricsOfDeath(t *testing.T) {
 			t.Errorf("%s%v = %v, want %v", name, labels, got, want)
 		}
 	}
-	f(1, "relay_attempts_total", "endpoint", "a", "outcome", "dead")
+	f(1, "relay_attempts_total", "endpoint", "a", "outcome", "dead_lettered")
 	f(1, "relay_attempt_reasons_total", "reason", "http_410")
-	f(1, "outbox_dead_deliveries", "endpoint", "a")
-	f(4, "outbox_owed_deliveries", "endpoint", "a")
+	f(1, "outbox_dead_lettered_deliveries", "endpoint", "a")
+	f(4, "outbox_pending_deliveries", "endpoint", "a")
 	f(1, "relay_endpoint_disabled", "endpoint", "a")
-	f(1, "relay_deliveries_total", "format", "standard", "outcome", "dead")
+	f(1, "relay_deliveries_total", "format", "standard", "outcome", "dead_lettered")
 	same(t, "series", g.series(), fromStart)
 	g.restart()
 	f(1, "relay_endpoint_disabled", "endpoint", "a")
-	f(1, "outbox_dead_deliveries", "endpoint", "a")
+	f(1, "outbox_dead_lettered_deliveries", "endpoint", "a")
 }
 
 // TestUnconfirmedClaims: I10's claims are counted, once each.

@@ -176,7 +176,7 @@ func TestMaxOwed(t *testing.T) {
 	g.folded()
 	eventually(t, "the other endpoint has everything", func() bool { return len(fine.accepted()) == 10 })
 	dead := g.dead("full")
-	if owed := g.outbox.Owed("full"); owed != 3 || len(dead) != 7 || g.metric("outbox_put_down_total", "reason", outbox.Overflow) != 7 {
+	if owed := g.outbox.Owed("full"); owed != 3 || len(dead) != 7 || g.metric("outbox_dead_lettered_total", "reason", outbox.Overflow) != 7 {
 		t.Fatalf("%d owed and %d dead, want 3 and 7", owed, len(dead))
 	}
 	for _, d := range dead {

@@ -15,7 +15,7 @@ import (
 // Decided is what comes, or has come, of an operator's word.
 type Decided struct {
 	ID      string     `json:"id,omitempty"` // of its record; none: it was only foreseen
-	Folded  bool       `json:"folded"`       // false: it is on stable storage, or foreseen, and what comes of it is not known yet
+	Folded  bool       `json:"evaluated"`    // false: it is on stable storage, or foreseen, and what comes of it is not known yet
 	Before  kyc.Status `json:"before,omitempty"`
 	After   kyc.Status `json:"after,omitempty"`
 	Changes []Effect   `json:"changes"`

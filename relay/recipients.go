@@ -94,7 +94,7 @@ func (r *Relay) recipients(s *subject, partner string, c *kyc.Change, appended t
 // filter the first is logged.
 func (b *batch) filterFailed(e *registry.Endpoint, err error) {
 	if b.unasked++; e.Filter.First() {
-		b.r.o.Logger.Error("endpoint_filter_failed", "endpoint", e.ID, "error", err, "remedy", "correct its filter; until then it is told what the filter fails about")
+		b.r.o.Logger.Error("endpoint_filter_failed", "endpoint", e.ID, "error", err, "remedy", "correct its filter; until then changes for which it fails are sent")
 	}
 }
 

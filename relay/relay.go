@@ -143,7 +143,7 @@ func New(o Options) (*Relay, error) {
 		return r.openFolds(tx)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read where the relay stands: %w", err)
+		return nil, fmt.Errorf("read the position of the relay: %w", err)
 	}
 	return r, nil
 }

@@ -17,9 +17,9 @@ import (
 
 // The kinds of replays.
 const (
-	ReplayDead    = "dead"    // what is dead at Endpoint
-	ReplayRange   = "range"   // what Endpoint was told from Since until Until, and what of the same persons followed
-	ReplayCurrent = "current" // where each person of the endpoint's partner stands, to those it was not told of
+	ReplayDead    = "dead_lettered" // what is dead at Endpoint
+	ReplayRange   = "range"         // what Endpoint was told from Since until Until, and what of the same persons followed
+	ReplayCurrent = "current"       // where each person of the endpoint's partner stands, to those it was not told of
 )
 
 // Why a replay passes something over.

@@ -28,7 +28,7 @@ func (b *batch) repeat(u *kyc.Update) error {
 	}
 	c, ok := changeOf(b.tx, lane, u.Replay.Sequence, u.Replay.At)
 	if !ok || c.ID != u.ChangeID {
-		b.r.o.Logger.Warn("replay_change_not_kept", "endpoint", e.ID, "replay", u.Replay.ID, "webhook_id", u.ChangeID)
+		b.r.o.Logger.Warn("replay_change_not_stored", "endpoint", e.ID, "replay", u.Replay.ID, "webhook_id", u.ChangeID)
 		return nil
 	}
 	names := b.r.names(e.ID)

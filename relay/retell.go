@@ -12,7 +12,7 @@ import (
 )
 
 // ErrOwed says that a delivery is owed: it is sent without any order.
-var ErrOwed = errors.New("it is owed, and will be sent; retry-now has it tried now")
+var ErrOwed = errors.New("it is pending, and will be sent; retry-now tries it now")
 
 // Retell orders one delivery again, to its own endpoint or to another of its partner; "": its own. A
 // dead one goes to its own endpoint as it is (Redeliver). Any other is rendered anew from its

@@ -70,12 +70,12 @@ func TestFoldInParts(t *testing.T) {
 	if room := g.store.Account().Room; room < reserve/2-100<<10 {
 		t.Errorf("the fold has used what is kept for settling: %d bytes are left, of %d", room, reserve/2)
 	}
-	if got := g.metric("relay_fold_waiting"); got != 1 {
-		t.Errorf("relay_fold_waiting %v while it waits", got)
+	if got := g.metric("relay_evaluation_waiting"); got != 1 {
+		t.Errorf("relay_evaluation_waiting %v while it waits", got)
 	}
 	take()
 	g.settled()
-	if g.relay.Waiting() || g.metric("relay_fold_waiting") != 0 {
+	if g.relay.Waiting() || g.metric("relay_evaluation_waiting") != 0 {
 		t.Error("it still waits")
 	}
 	seen := map[string]int{}

@@ -10,8 +10,8 @@ import (
 // Standing is where a database stands, for whoever puts a backup in place.
 type Standing struct {
 	Newest   time.Time `json:"newest,omitzero"` // when the newest record was accepted
-	Unfolded int64     `json:"unfolded"`        // records that the fold has still to do
-	Owed     int64     `json:"owed"`            // deliveries that were owed
+	Unfolded int64     `json:"unevaluated"`     // records that the fold has still to do
+	Owed     int64     `json:"pending"`         // deliveries that were owed
 	Floor    uint64    `json:"floor"`           // after a restore the numbers of changes come after it
 }
 

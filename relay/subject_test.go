@@ -46,7 +46,7 @@ func TestSubject(t *testing.T) {
 	}
 	slices.Sort(outcomes) // endpoints wait for nobody
 	same(t, "changes", changes, []string{"1 kyc.check.review_required", "2 kyc.status.in_review", "3 kyc.check.clear", "4 kyc.status.approved"})
-	same(t, "outcomes", outcomes, []string{"1 b dead exhausted 404 3", "2 a done http_2xx 200 1", "3 b dead exhausted 404 3", "4 a done http_2xx 200 1"})
+	same(t, "outcomes", outcomes, []string{"1 b dead_lettered exhausted 404 3", "2 a done http_2xx 200 1", "3 b dead_lettered exhausted 404 3", "4 a done http_2xx 200 1"})
 	if v.Status.Status != kyc.Approved || v.Status.Sequence != 4 || len(v.Checks) != 2 || v.Checks[0].Status != kyc.Approved || v.Checks[1].Status != kyc.InReview {
 		t.Errorf("status %+v, checks %+v", v.Status, v.Checks)
 	}
@@ -212,5 +212,5 @@ func TestSubjectJSON(t *testing.T) {
 	}
 	f(any(got), "changes", "checks", "deliveries", "endpoints", "has_more", "id", "livemode", "object", "partner", "policy", "records", "status", "why")
 	f(firstOf("records"), "at", "changes", "update", "verdict")
-	f(firstOf("deliveries"), "at", "attempts", "code", "endpoint", "format", "id", "outcome", "owed_at", "reason", "received_at", "sequence", "took_ms", "type")
+	f(firstOf("deliveries"), "at", "attempts", "code", "created_at", "endpoint", "format", "id", "outcome", "reason", "received_at", "sequence", "took_ms", "type")
 }

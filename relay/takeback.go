@@ -17,7 +17,7 @@ import (
 
 // ErrNotWhole says that nobody can tell any more where a subject would stand without a record: not
 // everything that was ever said of it is kept, or it was folded by other rules.
-var ErrNotWhole = errors.New("the history of this subject is not whole any more, so nobody can tell where it would stand: decide about the subject instead")
+var ErrNotWhole = errors.New("the history of this subject is not complete, so its status cannot be computed: decide about the subject instead")
 
 // given is what is kept of an unrouted record that an operator gave to somebody, so that it can be
 // taken back.
@@ -160,7 +160,7 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	}
 	l, err := b.r.relive(b.tx, g)
 	if errors.Is(err, ErrNotWhole) {
-		b.r.o.Logger.Error("take_back_refused", "update", order.ID, "error", err)
+		b.r.o.Logger.Error("release_not_undone", "update", order.ID, "error", err)
 		b.note(rec, order, kyc.Stale)
 		return nil
 	}

@@ -26,14 +26,14 @@ type AtView struct {
 
 // How it is known where a subject stood.
 const (
-	ByFold   = "fold"    // what had been folded by then was folded again: it is all there, which is proved
-	ByChange = "change"  // by the last change of the status before, or what the first one after says was before it: there is no telling of checks
-	ByNobody = "nothing" // nothing of that time is kept
+	ByFold   = "evaluation" // what had been folded by then was folded again: it is all there, which is proved
+	ByChange = "change"     // by the last change of the status before, or what the first one after says was before it: there is no telling of checks
+	ByNobody = "nothing"    // nothing of that time is kept
 )
 
 // Verdicts of a record as it stood at an instant before its fold.
 const (
-	WasUnfolded kyc.Verdict = "unfolded" // it had been taken in
+	WasUnfolded kyc.Verdict = "not_evaluated" // it had been taken in
 )
 
 var placeZero journal.Position

@@ -14,8 +14,8 @@ type ToldView struct {
 	Endpoint   string          `json:"endpoint"`
 	Accepted   uint64          `json:"accepted,omitempty"`   // the newest sequence that it has accepted, as far as that is kept
 	AcceptedAt time.Time       `json:"accepted_at,omitzero"` // when it accepted something last
-	Owed       []OwedView      `json:"owed"`                 // in the order in which it is told
-	Dead       []DeadView      `json:"dead"`                 // what it will not be told unless that is ordered
+	Owed       []OwedView      `json:"pending"`              // in the order in which it is told
+	Dead       []DeadView      `json:"dead_lettered"`        // what it will not be told unless that is ordered
 	More       bool            `json:"more,omitempty"`       // more is owed or dead than is shown
 	Orphaned   bool            `json:"orphaned,omitempty"`   // it is not in the config any more: what is owed to it stays owed
 	Disabled   string          `json:"disabled,omitempty"`   // why
@@ -28,7 +28,7 @@ type OwedView struct {
 	Sequence     uint64    `json:"sequence"`
 	Type         string    `json:"type"`
 	Restrictive  bool      `json:"restrictive,omitempty"`
-	Since        time.Time `json:"owed_at,omitzero"`
+	Since        time.Time `json:"created_at,omitzero"`
 	Failures     int       `json:"failures"`
 	FirstFailure time.Time `json:"first_failure,omitzero"`
 	Next         time.Time `json:"next_try,omitzero"` // when it is due; zero: something else has to happen first

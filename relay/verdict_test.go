@@ -34,18 +34,18 @@ func TestAnswersInTheWild(t *testing.T) {
 	f("200", ok, "done http_2xx 200 1")
 	f("204", always(204), "done http_2xx 204 1")
 	f("201 after a failure", func(h hit) reply { return reply{code: map[int]int{1: 500, 2: 201}[h.try]} }, "done http_2xx 201 2")
-	f("404", always(404), "dead exhausted 404 2")
-	f("500", always(500), "dead exhausted 500 2")
+	f("404", always(404), "dead_lettered exhausted 404 2")
+	f("500", always(500), "dead_lettered exhausted 500 2")
 	f("101", func(hit) reply {
 		return reply{code: 101, header: http.Header{"Connection": {"Upgrade"}, "Upgrade": {"nothing"}}}
-	}, "dead exhausted 101 2")
-	f("reset", func(hit) reply { return reply{reset: true} }, "dead exhausted 0 2")
-	f("timeout", func(hit) reply { return reply{hang: true} }, "dead exhausted 0 2")
+	}, "dead_lettered exhausted 101 2")
+	f("reset", func(hit) reply { return reply{reset: true} }, "dead_lettered exhausted 0 2")
+	f("timeout", func(hit) reply { return reply{hang: true} }, "dead_lettered exhausted 0 2")
 
 	elsewhere := newPartner(t, ok)
 	f("redirect", func(hit) reply {
 		return reply{code: 307, header: http.Header{"Location": {elsewhere.URL}}}
-	}, "dead exhausted 307 2")
+	}, "dead_lettered exhausted 307 2")
 	if n := len(elsewhere.seen()); n != 0 {
 		t.Errorf("a redirect was followed %d times", n)
 	}

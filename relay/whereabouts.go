@@ -49,7 +49,7 @@ func keepers() []keeper {
 		{bucket: store.Damaged, section: "damaged", is: (*whereabouts).isDamaged, show: (*whereabouts).showDamaged},
 		{bucket: store.Meta, nobody: "positions, and counts by endpoint and partner"},
 		{bucket: store.Jobs, owner: "replays: GET /v1/replays lists them; one of a single delivery names it"},
-		{bucket: store.Folds, nobody: "when which positions of the journal were folded"},
+		{bucket: store.Folds, nobody: "when which positions of the journal were evaluated"},
 		{bucket: store.Finder, nobody: "digests of the ids of records and changes, and when they stand in the history"},
 		{bucket: store.Erased, nobody: "digests of who was erased, and up to which number they were told; of an erasure that is under way also whose it is"},
 		{bucket: registry.Bucket, nobody: "partners, endpoints, policies, keys and tokens"},
@@ -62,7 +62,7 @@ func outboxKeepers() (list []keeper) {
 	for _, b := range []struct {
 		name    store.Name
 		section string
-	}{{store.Deliveries, "owed"}, {store.Due, "due"}, {store.Dead, "dead"}, {store.Withheld, "withheld"}, {store.Attempts, "attempts"}, {store.Answers, "answers"}} {
+	}{{store.Deliveries, "pending"}, {store.Due, "due"}, {store.Dead, "dead_lettered"}, {store.Withheld, "withheld"}, {store.Attempts, "attempts"}, {store.Answers, "answers"}} {
 		list = append(list, keeper{
 			bucket: b.name, section: b.section, shared: b.name == store.Answers,
 			keys: func(w *whereabouts, tx *store.Tx) [][]byte { return outbox.Whereabouts(tx, b.name, w.lane) },

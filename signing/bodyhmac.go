@@ -108,7 +108,7 @@ func (s BodyHMAC) announced(h Header) error {
 	}
 	v := h.Values(s.Announce)
 	if len(v) > 1 {
-		return fmt.Errorf("%w: %s stands %d times", ErrMalformed, s.Announce, len(v))
+		return fmt.Errorf("%w: %s appears %d times", ErrMalformed, s.Announce, len(v))
 	}
 	if len(v) == 1 && v[0] != s.Announced {
 		return fmt.Errorf("%w: %s does not name the algorithm this source uses", ErrMismatch, s.Announce)

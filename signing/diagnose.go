@@ -117,7 +117,7 @@ func (c claim) digests() []guess[[]byte] {
 func (c claim) headGuesses() []guess[string] {
 	all := []guess[string]{{c.head, ""}}
 	if c.head != "" {
-		all = append(all, guess[string]{"", "The signature covers the body alone: sign what stands before it too, or choose the scheme without a timestamp."})
+		all = append(all, guess[string]{"", "The signature covers the body alone: sign what is before it too, or choose the scheme without a timestamp."})
 	}
 	return all
 }
@@ -142,7 +142,7 @@ func keyGuesses(k Key, standard bool) []guess[[]byte] {
 	}
 	all := []guess[[]byte]{{s.raw, ""}, {[]byte(text), trim}}
 	if err == nil && len(decoded) > 0 {
-		all = append(all, guess[[]byte]{decoded, "The sender keyed with the decoded secret: this scheme uses the whole text as it stands."})
+		all = append(all, guess[[]byte]{decoded, "The sender keyed with the decoded secret: this scheme uses the whole text as it is."})
 	}
 	return append(all, guess[[]byte]{
 		[]byte(strings.TrimPrefix(text, standardPrefix)),

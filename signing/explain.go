@@ -100,12 +100,12 @@ func (e *explanation) header(name string) (string, bool) {
 	text, err := one(e.h, name)
 	switch {
 	case err == nil:
-		e.say("%s stands once, with %d characters.", name, len(text))
+		e.say("%s appears once, with %d characters.", name, len(text))
 	case errors.Is(err, ErrMissing):
 		e.say("%s is absent or empty.", name)
 		e.advise("Check that signing is switched on at the sender and that no proxy removes %s.", name)
 	case len(e.h.Values(name)) > 1:
-		e.say("%s stands %d times, which is refused.", name, len(e.h.Values(name)))
+		e.say("%s appears %d times, which is refused.", name, len(e.h.Values(name)))
 		e.advise("Send %s once: a proxy or a client adds it a second time.", name)
 	default:
 		e.say("%s is too long.", name)
@@ -152,7 +152,7 @@ func (e *explanation) announcement(s BodyHMAC) {
 	case s.announced(e.h) == nil:
 		e.say("%s names the algorithm %s, as pinned.", s.Announce, s.Announced)
 	case len(v) > 1:
-		e.say("%s stands %d times, which is refused.", s.Announce, len(v))
+		e.say("%s appears %d times, which is refused.", s.Announce, len(v))
 		e.advise("Send %s once.", s.Announce)
 	default:
 		e.say("%s names another algorithm than the pinned %s, which is refused.", s.Announce, s.Announced)

@@ -85,7 +85,7 @@ func (e *explanation) members(names ...string) ([]string, bool) {
 	for i, name := range names {
 		switch texts[i], err = found.text(i); {
 		case err == nil:
-			e.say("The body's member %s stands once, with %d characters.", name, len(texts[i]))
+			e.say("The body's member %s appears once, with %d characters.", name, len(texts[i]))
 			continue
 		case errors.Is(err, ErrMissing):
 			e.say("The body's member %s is absent or empty.", name)
@@ -175,7 +175,7 @@ func (e *explanation) diagnoseProof(s BodyProof, p proof) {
 		}
 		if otherPartner(key, s.Suffix, p) {
 			e.say("Key %d of %d matches with another partner id.", i+1, len(e.keys))
-			e.advise("The api key is right and the partner id is another one: correct what stands before the colon of the key.")
+			e.advise("The api key is right and the partner id is another one: correct what is before the colon of the key.")
 			return
 		}
 	}
@@ -192,7 +192,7 @@ func proofGuesses(name string, key []byte, suffix string, p proof) []guess[signe
 		{signed{key, p.text + name}, "The signature lacks the fixed word at its end: sign the timestamp, the partner id and " + suffix + "."},
 		{signed{key, p.text + suffix}, "The signature lacks the partner id: sign the timestamp, the partner id and " + suffix + "."},
 	}
-	const otherwise = "The signature fits the same time written otherwise: sign the text of the timestamp exactly as it stands in the body."
+	const otherwise = "The signature fits the same time written otherwise: sign the text of the timestamp exactly as it is in the body."
 	for _, layout := range []string{time.RFC3339, proofTime, "2006-01-02T15:04:05.000000Z07:00", "2006-01-02T15:04:05.000-07:00", "2006-01-02T15:04:05-07:00"} {
 		all = append(all, guess[signed]{signed{key, p.at.UTC().Format(layout) + name + suffix}, otherwise})
 	}

@@ -66,7 +66,7 @@ func TestExplainBodyProof(t *testing.T) {
 		explained(t, name, Explain(smile, headers{}, []byte(body), Keyring{mustKey(t, secret)}, clock), wants...)
 	}
 	key := partner + ":" + apiKey
-	f("fine", key, body(good, at), "does not cover the rest", "signature stands once, with 44 characters", "1 seconds old", "Key 1 of 1 matches.", "Verdict: accepted.")
+	f("fine", key, body(good, at), "does not cover the rest", "signature appears once, with 44 characters", "1 seconds old", "Key 1 of 1 matches.", "Verdict: accepted.")
 	f("no colon", apiKey, body(good, at), "cannot use this configuration", "Remedy: Correct the key", "key 1 of 1: a key of this scheme is partner_id:api_key")
 	f("other partner", "2190:"+apiKey, body(good, at), "matches with another partner id", "Remedy: The api key is right and the partner id is another one")
 	f("partner without zeros", "7:"+apiKey, body(sign(apiKey, at+"0007sid_request"), at), "The api key is right and the partner id is another one")
@@ -95,7 +95,7 @@ func TestExplainBodyProof(t *testing.T) {
 	f("signature empty", key, body("", at), "member signature is absent or empty")
 	f("timestamp absent", key, `{"signature":"`+good+`"}`, "signature stands once", "member timestamp is absent or empty", "put timestamp at the top level")
 	f("timestamp a number", key, `{"signature":"`+good+`","timestamp":1773480300}`, "timestamp is not a string", "Remedy: Send timestamp as a JSON string.")
-	f("twice", key, `{"signature":"x","signature":"x"}`, "signature stands twice in the body", "Remedy: Send signature and timestamp once each")
+	f("twice", key, `{"signature":"x","signature":"x"}`, "signature is duplicated in the body", "Remedy: Send signature and timestamp once each")
 	f("capitalised", key, `{"Signature":"x"}`, "capitalised otherwise", "in exactly this spelling")
 	f("body cut short", key, `{"signature":"x"`, "cannot be searched", "Remedy: Verify the whole body as it arrived")
 	f("form", key, `signature=x`, "not a JSON object", "Remedy: Verify the whole body as it arrived")
@@ -109,7 +109,7 @@ func TestExplainBodyTokenAndUnsigned(t *testing.T) {
 		t.Helper()
 		explained(t, name, Explain(s, headers{}, []byte(body), Keyring{mustKey(t, secret)}, now), wants...)
 	}
-	f("fine", "tok", `{"token":"tok"}`, "the sender only", "token stands once, with 3 characters", "Key 1 of 1 matches.", "Verdict: accepted.")
+	f("fine", "tok", `{"token":"tok"}`, "the sender only", "token appears once, with 3 characters", "Key 1 of 1 matches.", "Verdict: accepted.")
 	f("other", "tok", `{"token":"tok2"}`, "Key 1 of 1 does not match.", "Remedy: The token is another one: compare token with")
 	f("blank", "tok", `{"token":"tok "}`, "Remedy: The token fits but for white space")
 	f("newline", "tok\n", `{"token":"tok"}`, "Remedy: Correct the key", "one line of text")

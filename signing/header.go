@@ -28,7 +28,7 @@ func one(h Header, name string) (string, error) {
 	case len(v) == 0 || len(v) == 1 && v[0] == "":
 		return "", ErrMissing
 	case len(v) > 1:
-		return "", fmt.Errorf("%w: %s stands %d times", ErrMalformed, name, len(v))
+		return "", fmt.Errorf("%w: %s appears %d times", ErrMalformed, name, len(v))
 	case len(v[0]) > maxHeader:
 		return "", fmt.Errorf("%w: %s is longer than %d bytes", ErrMalformed, name, maxHeader)
 	}

@@ -98,7 +98,7 @@ func (s *scanner) note(key []byte, m member) error {
 		switch {
 		case !bytes.EqualFold(got, name):
 		case s.found[i].stands():
-			return fmt.Errorf("%s stands twice in the body", name)
+			return fmt.Errorf("%s is duplicated in the body", name)
 		case string(got) != string(name):
 			return fmt.Errorf("%s is capitalised otherwise in the body", name)
 		default:

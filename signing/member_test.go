@@ -71,10 +71,10 @@ func TestScanRefusesSecondSpellings(t *testing.T) {
 		}
 	}
 	for _, again := range []string{`key`, `KEY`, `Key`, `k\u0065y`, `\u006bey`, `\u004BEY`, "\u212aey", `\u212aEy`, `\u212A\u0045\u0059`} {
-		f(`{"key":"v","`+again+`":"v"}`, "key stands twice in the body")
-		f(`{"key":null,"a":{"key":1},"`+again+`":[]}`, "key stands twice in the body")
+		f(`{"key":"v","`+again+`":"v"}`, "key is duplicated in the body")
+		f(`{"key":null,"a":{"key":1},"`+again+`":[]}`, "key is duplicated in the body")
 	}
-	f(`{"other":"v","key":"v","OTHER":"v"}`, "other stands twice in the body")
+	f(`{"other":"v","key":"v","OTHER":"v"}`, "other is duplicated in the body")
 	f(`{"Key":"v","key":"v"}`, "key is capitalised otherwise in the body")
 	f(`{"KEY":"v"}`, "key is capitalised otherwise in the body")
 	f("{\"\u212aey\":\"v\"}", "key is capitalised otherwise in the body")

@@ -174,7 +174,7 @@ func TestPhases(t *testing.T) {
 	w.examine.Store(&store.Progress{Step: store.StepCheck, Done: 437, Total: 1000})
 	f("checking_file", "checking the file, 43 %", 43)
 	w.examine.Store(&store.Progress{Step: store.StepMend, Done: 5, Total: 1000})
-	f("mending_file", "writing what can be read of the damaged file to a new one, 0 %", 0)
+	f("repairing_file", "writing what can be read of the damaged file to a new one, 0 %", 0)
 	w.examined()
 	f("starting", "starting", -1)
 	g.phase.Store(stopping)
@@ -198,7 +198,7 @@ func TestMendingIsTold(t *testing.T) {
 			steps = append(steps, p.Step)
 		}
 	})
-	if err != nil || rep.Sound() || strings.Join(steps, " ") != "checking_file mending_file" {
+	if err != nil || rep.Sound() || strings.Join(steps, " ") != "checking_file repairing_file" {
 		t.Errorf("%v, sound %v, %v", steps, rep.Sound(), err)
 	}
 }

@@ -120,7 +120,7 @@ func (cmd *auditVerifyCommand) tell(c *console, v *api.AuditVerification) {
 	case "proved":
 		c.printf("%s is a part of this chain\n", cmd.Head)
 	case "not_in_it":
-		c.printf("%s is NO part of this chain: it was cut off or written anew since, or a backup was restored\n", cmd.Head)
+		c.printf("%s is NOT part of this chain: the chain was cut off or rewritten since, or a backup was restored\n", cmd.Head)
 	case "too_early":
 		c.printf("%s has had its time and left: nothing can be said; note a newer head\n", cmd.Head)
 	default:

@@ -74,6 +74,6 @@ func TestVerifyFile(t *testing.T) {
 	w.run(exitYes, "restore --yes "+before)
 	w.start()
 	w.run(exitYes, "audit verify --head "+earlier, "is a part of this chain", "nothing was changed")
-	w.run(exitNo, "audit verify --head "+later, "is NO part of this chain")
+	w.run(exitNo, "audit verify --head "+later, "is NOT part of this chain")
 	w.run(exitYes, "audit --call restore", "restore", "before.db  ok")
 }

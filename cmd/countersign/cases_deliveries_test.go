@@ -62,7 +62,7 @@ func walkBehind(w *walk) {
 		w.run(exitYes, "trigger sumsub-eu approved --subject "+who, "200 ok")
 		w.still("deliveries --status retrying --endpoint acme-main", "acme/"+who+" (test)", "503 http_5xx")
 	}
-	w.metric(`countersign_outbox_owed_deliveries{endpoint="acme-main"}`, 2)
+	w.metric(`countersign_outbox_pending_deliveries{endpoint="acme-main"}`, 2)
 	w.until("endpoints", "2     0     ")
 	w.desk.answer(http.StatusOK)
 	w.run(exitYes, "endpoints retry-now acme-main", "2 deliveries to acme-main are due now, one after the other")

@@ -276,7 +276,7 @@ func walkWho(w *walk) {
 	w.run(exitYes, "audit --ndjson --since 2020-01-01 --actor kim", `"actor":"kim"`, `/decisions","ok":true`, `"status":404`)
 	noted := lastWord(w.run(exitYes, "audit verify", "nothing was changed, removed, inserted or moved", "head: "))
 	w.run(exitYes, "audit verify --head "+noted, noted+" is a part of this chain")
-	w.run(exitNo, "audit verify --head "+strings.Replace(noted, ":", "0:", 1), "is NO part of this chain")
+	w.run(exitNo, "audit verify --head "+strings.Replace(noted, ":", "0:", 1), "is NOT part of this chain")
 	w.run(exitUsage, "audit verify --head 7", "a number, a colon and 64 hex digits")
 	w.run(exitYes, "audit --actor lee", "")
 	w.run(exitNo, "audit --ndjson --since yesterday", "since is a time")

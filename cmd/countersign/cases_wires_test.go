@@ -183,11 +183,11 @@ func walkGone(w *walk) {
 	w.until("endpoints", "disabled: the partner answered 410 Gone")
 	w.run(exitYes, "trigger sumsub-eu approved --subject carl", "200 ok")
 	w.until("endpoints", "1     1     disabled")
-	dead := w.run(exitYes, "deliveries --dead --endpoint acme-main", "http_410", "kyc.status.pending")
+	dead := w.run(exitYes, "deliveries --dead-lettered --endpoint acme-main", "http_410", "kyc.status.pending")
 	w.desk.answer(http.StatusOK)
 	w.run(exitYes, "endpoints resume acme-main", "is enabled: its pending deliveries are sent now; those answered 410 are dead-lettered")
 	w.told("carl", "kyc.status.approved")
-	w.run(exitYes, "redeliver "+firsts(dead)[0], "is owed again")
+	w.run(exitYes, "redeliver "+firsts(dead)[0], "is pending again")
 	w.told("barb", "kyc.status.pending")
 	w.until("endpoints", "0     0     enabled")
 	w.until("subject acme barb", "done")
@@ -197,14 +197,14 @@ func walkOvertaken(w *walk) {
 	w.desk.answer(http.StatusInternalServerError)
 	w.run(exitYes, "trigger sumsub-eu rejected_retry --subject chad", "200 ok")
 	w.until("endpoints", "0     1     ")
-	w.metric(`countersign_outbox_dead_deliveries{endpoint="acme-main"}`, 1)
-	dead := firsts(w.run(exitYes, "deliveries --dead --endpoint acme-main", "500 exhausted"))[0]
+	w.metric(`countersign_outbox_dead_lettered_deliveries{endpoint="acme-main"}`, 1)
+	dead := firsts(w.run(exitYes, "deliveries --dead-lettered --endpoint acme-main", "500 exhausted"))[0]
 	w.desk.answer(http.StatusOK)
 	w.run(exitYes, "trigger sumsub-eu approved --subject chad", "200 ok")
 	w.told("chad", "kyc.status.approved")
 	w.until("endpoints", "0     1     ")
 	w.run(exitNo, "redeliver "+dead, "a later change of this subject has been delivered since")
-	w.run(exitYes, "redeliver "+dead+" --force", "is owed again")
+	w.run(exitYes, "redeliver "+dead+" --force", "is pending again")
 	w.told("chad", "kyc.status.rejected")
 	w.until("endpoints", "0     0     ")
 }
@@ -215,7 +215,7 @@ func walkPartnerSignature(w *walk) {
 	w.until("endpoints", "0     1     ")
 	w.metric(`countersign_relay_attempt_reasons_total{reason="http_4xx"}`, 1)
 	w.metric(`countersign_relay_attempts_total{endpoint="acme-main",outcome="retry"}`, 1)
-	dead := firsts(w.run(exitYes, "deliveries --dead --endpoint acme-main", " 401 "))[0]
+	dead := firsts(w.run(exitYes, "deliveries --dead-lettered --endpoint acme-main", " 401 "))[0]
 	h, body := w.desk.last() // what the partner captured
 	w.save("body.json", body)
 	w.run(exitYes, "sign --scheme standard --key file:acme.key --body body.json --id "+h.Get("Webhook-Id")+" --at "+h.Get("Webhook-Timestamp"),
@@ -225,11 +225,11 @@ func walkPartnerSignature(w *walk) {
 	w.edit(w.desk.url, "http://"+addr+"/")
 	w.save("theirs.key", "whsec_d3Jvbmd3cm9uZ3dyb25nd3Jvbmd3cm9uZ3dyb25nd3I=")
 	stop := w.listen("listen --addr " + addr + " --key file:theirs.key")
-	w.run(exitYes, "redeliver "+dead, "is owed again")
+	w.run(exitYes, "redeliver "+dead, "is pending again")
 	stop("refused: Key 1 of 1 does not match.", "refused: Remedy: ")
 	w.until("endpoints", "0     1     ")
 	stop = w.listen("listen --addr " + addr + " --key file:acme.key")
-	w.run(exitYes, "redeliver "+dead, "is owed again")
+	w.run(exitYes, "redeliver "+dead, "is pending again")
 	w.until("endpoints", "0     0     ")
 	stop("verified evt_")
 }

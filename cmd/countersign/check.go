@@ -8,7 +8,7 @@ type checkCommand struct {
 	configFlag
 	jsonFlag
 	File       string   `help:"Check a database file in place of a config." type:"path"`
-	Mend       string   `help:"With --file: if something is damaged, write what can be read to this new file. The original is not changed." type:"path"`
+	Repair     string   `help:"With --file: if something is damaged, write what can be read to this new file. The original is not changed." type:"path"`
 	Answers    bool     `hidden:"" help:"With --file: print a line of JSON for each step (used by the program itself)."`
 	Against    string   `help:"Check this config against a data directory or a backup: what it would refuse or orphan. Nothing is changed." type:"path"`
 	Explain    bool     `help:"Print every key of the config, its default and its meaning."`

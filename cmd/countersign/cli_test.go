@@ -165,12 +165,12 @@ func TestRoundTrip(t *testing.T) {
 	f(exitYes, "200 ok", "trigger", "--config", config, "sumsub-eu", "rejected_retry", "--subject", "carl")
 	eventually(t, "the delivery is dead", func() bool { return g.outbox.Dead("acme-main") == 1 })
 	var dead struct{ Data []struct{ ID, Reason string } }
-	if err := json.Unmarshal([]byte(f(exitYes, "", "deliveries", "--config", config, "--dead", "--json")), &dead); err != nil || len(dead.Data) != 1 || dead.Data[0].Reason != "exhausted" {
+	if err := json.Unmarshal([]byte(f(exitYes, "", "deliveries", "--config", config, "--dead-lettered", "--json")), &dead); err != nil || len(dead.Data) != 1 || dead.Data[0].Reason != "exhausted" {
 		t.Fatalf("%v %+v", err, dead)
 	}
-	f(exitYes, "500 exhausted", "deliveries", "--config", config, "--dead") // what went wrong last
+	f(exitYes, "500 exhausted", "deliveries", "--config", config, "--dead-lettered") // what went wrong last
 	answer = http.StatusOK
-	f(exitYes, "is owed again", "redeliver", "--config", config, dead.Data[0].ID)
+	f(exitYes, "is pending again", "redeliver", "--config", config, dead.Data[0].ID)
 	eventually(t, "it is delivered", func() bool { return g.outbox.Owed("acme-main") == 0 && g.outbox.Dead("acme-main") == 0 })
 	f(exitUnknown, "not found", "redeliver", "--config", config, "evt_01M8NW8BD5Y7PMN18APSKNPWHP@acme-main")
 

@@ -61,7 +61,7 @@ func (a *aliases) follow(n *yaml.Node, at string) (*yaml.Node, int) {
 	}
 	switch size, seen := a.state[n]; {
 	case seen && size == open:
-		a.l.wrong(named, at, mistake{"is an alias of what it stands in", "write the value out"})
+		a.l.wrong(named, at, mistake{"is an alias of a value that contains it", "write the value out"})
 		return nil, 0
 	case seen:
 		return n, size

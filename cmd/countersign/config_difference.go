@@ -37,7 +37,7 @@ func below(key string, roots []string) bool {
 
 // saying is what a file says at one key.
 type saying struct {
-	key  string // with the names of what stands in lists: sources[sumsub-eu].rate
+	key  string // with the names of list entries: sources[sumsub-eu].rate
 	text string
 	line int
 	sum  [sha256.Size]byte // of what a reference leads to; never shown

@@ -155,7 +155,7 @@ func (l *loader) auth(dst *[]send.Header) setter {
 		case has(n, "basic") == has(n, "bearer"):
 			l.wrong(n, at, mistake{"expected exactly one of basic and bearer", "write basic: {user: …, password: env:NAME}, or bearer: env:NAME"})
 		case slices.ContainsFunc(*dst, func(h send.Header) bool { return h.Name == authorization }):
-			l.wrong(n, at, mistake{"stands beside the header Authorization", "keep one of them"})
+			l.wrong(n, at, mistake{"cannot be used with the header Authorization", "keep one of them"})
 		}
 		if len(l.problems) > before {
 			return

@@ -136,7 +136,7 @@ func (l *loader) genericBeside(n *yaml.Node, at string, s *SourceConfig) {
 	case block && !isGeneric && s.Provider != "":
 		l.wrong(n, join(at, "generic"), mistake{"goes with provider generic only: " + s.Provider + " has an adapter of its own", "remove the block, or set provider: generic"})
 	case block && has(n, "tolerance"):
-		l.wrong(n, join(at, "tolerance"), mistake{"stands beside generic", "move it to generic.signature.tolerance"})
+		l.wrong(n, join(at, "tolerance"), mistake{"cannot be used with generic", "move it to generic.signature.tolerance"})
 	}
 }
 

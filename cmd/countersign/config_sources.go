@@ -42,9 +42,9 @@ func (l *loader) source(n *yaml.Node, at string) {
 	}
 	switch {
 	case !has(n, "partner") && !has(n, "partner_from"):
-		l.wrong(n, join(at, "partner"), mistake{"is missing: nobody would be told", "add partner: ID, or partner_from: subject_prefix | submission"})
+		l.wrong(n, join(at, "partner"), mistake{"is missing: no partner would be told", "add partner: ID, or partner_from: subject_prefix | submission"})
 	case has(n, "partner") && has(n, "partner_from"):
-		l.wrong(n, join(at, "partner_from"), mistake{"stands beside partner", "keep one of them"})
+		l.wrong(n, join(at, "partner_from"), mistake{"cannot be used with partner", "keep one of them"})
 	}
 	if s.Name == relay.ManualSource || s.Name == relay.SimulationSource {
 		l.wrong(n, join(at, "name"), mistake{"is reserved for what no provider has said", "call it otherwise, such as " + s.Provider + "-eu"})
@@ -52,7 +52,7 @@ func (l *loader) source(n *yaml.Node, at string) {
 	l.proofs(n, at, &s)
 	l.genericBeside(n, at, &s)
 	if _, twice := s.Options["tolerance"]; twice && has(n, "tolerance") {
-		l.wrong(n, join(at, "options.tolerance"), mistake{"stands beside tolerance", "keep one of them"})
+		l.wrong(n, join(at, "options.tolerance"), mistake{"cannot be used with tolerance", "keep one of them"})
 	}
 	if options := l.known.Providers[s.Provider]; options != nil && len(l.problems) == before {
 		if err := options(s.Options); err != nil {

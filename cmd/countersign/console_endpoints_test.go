@@ -178,7 +178,7 @@ func TestConsoleReplays(t *testing.T) {
 	if a := s.ask(http.MethodPost, "/console/replay/new", form); a.code != 400 || !strings.Contains(a.body, "since is an instant") {
 		t.Errorf("a span without an end: %d %s", a.code, a.body)
 	}
-	form.Set("kind", "dead")
+	form.Set("kind", "dead_lettered")
 	form.Set("rate", "0.05") // three take a minute: it is under way while it is steered
 	form.Set("because", "<b>after the fault</b>")
 	a := s.ask(http.MethodPost, "/console/replay/new", form)

@@ -191,7 +191,7 @@ func TestConsoleQuarantine(t *testing.T) {
 		t.Errorf("the body is not shown, or as what it is not: %d\n%s", open.code, open.body)
 	}
 	if n := r.audited("GET /v1/quarantine/{id}"); n != 1 {
-		t.Errorf("that the body was shown stands %d times in the audit trail", n)
+		t.Errorf("that the body was shown appears %d times in the audit trail", n)
 	}
 	operator.shows("/console/quarantine/body?id="+ours.ID, "A release would change nothing")
 	if _, err := r.admin.CreatePartner(t.Context(), "", api.Fields{"id": "beta"}); err != nil {

@@ -73,7 +73,7 @@ func TestDamagedFile(t *testing.T) {
 	damage(t, data, store.Subjects, "acme/ann\x01t")
 	f(exitNo, "bucket subjects: 1 damaged record(s)", "check", "--file", file)
 	f(exitNo, `"subjects":1`, "check", "--file", file, "--json")
-	f(exitNo, "can be read", "check", "--file", file, "--mend", filepath.Join(dir, "mended.db"))
+	f(exitNo, "can be read", "check", "--file", file, "--repair", filepath.Join(dir, "mended.db"))
 	f(exitNo, "timers and what the states", "check", "--file", filepath.Join(dir, "mended.db")) // for her state has gone: the start sees to that
 
 	g = start(t, config)

@@ -82,7 +82,7 @@ func (cmd *decideCommand) tell(w io.Writer, v api.Decision) {
 	out.effects(v.Changes)
 	switch {
 	case cmd.Release && v.Nothing():
-		out.printf("  there is nothing to release: no finding of this check stands open\n")
+		out.printf("  there is nothing to release: no finding of this check is open\n")
 	case len(v.Changes) == 0:
 		out.printf("  no endpoint is notified\n")
 	}

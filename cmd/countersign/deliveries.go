@@ -22,14 +22,14 @@ type deliveriesListCommand struct {
 	jsonFlag
 	pageFlags
 	modeFlag
-	Status   string `help:"Only this status: pending, retrying, delivered, dead (dead-lettered) or cancelled. Without it, all." enum:",pending,retrying,delivered,dead,cancelled" default:""`
-	Dead     bool   `help:"Short for --status dead."`
-	Endpoint string `help:"Only this endpoint (it need not be in the config any more)."`
-	Partner  string `help:"Only this partner."`
-	Subject  string `help:"Only this person of the partner."`
-	Type     string `help:"Only these change types: a name such as kyc.status.rejected, or a prefix and *."`
-	Since    string `help:"Only from this time or day on: when the delivery ended or, if it is pending, when it was created." placeholder:"TIME"`
-	Until    string `help:"Only before this time or day." placeholder:"TIME"`
+	Status       string `help:"Only this status: pending, retrying, delivered, dead_lettered or cancelled. Without it, all." enum:",pending,retrying,delivered,dead_lettered,cancelled" default:""`
+	DeadLettered bool   `help:"Short for --status dead_lettered."`
+	Endpoint     string `help:"Only this endpoint (it need not be in the config any more)."`
+	Partner      string `help:"Only this partner."`
+	Subject      string `help:"Only this person of the partner."`
+	Type         string `help:"Only these change types: a name such as kyc.status.rejected, or a prefix and *."`
+	Since        string `help:"Only from this time or day on: when the delivery ended or, if it is pending, when it was created." placeholder:"TIME"`
+	Until        string `help:"Only before this time or day." placeholder:"TIME"`
 }
 
 // Run lists deliveries.
@@ -37,8 +37,8 @@ func (cmd *deliveriesListCommand) Run(c *console) error {
 	if cmd.Subject != "" && cmd.Partner == "" {
 		return usageError("--subject needs --partner: two partners may call two people alike")
 	}
-	if cmd.Dead && cmd.Status != "" && cmd.Status != "dead" {
-		return usageError("--dead is --status dead, and not " + cmd.Status)
+	if cmd.DeadLettered && cmd.Status != "" && cmd.Status != "dead_lettered" {
+		return usageError("--dead-lettered is --status dead_lettered, and not " + cmd.Status)
 	}
 	cl, err := cmd.client(c)
 	if err != nil {
@@ -47,10 +47,10 @@ func (cmd *deliveriesListCommand) Run(c *console) error {
 	d := client.Deliveries{
 		Status: cmd.Status, Endpoint: cmd.Endpoint, Partner: cmd.Partner, Subject: cmd.Subject, Livemode: cmd.Livemode, Type: cmd.Type, Since: cmd.Since, Until: cmd.Until,
 	}
-	if cmd.Dead {
-		d.Status = "dead"
+	if cmd.DeadLettered {
+		d.Status = "dead_lettered"
 	}
-	t := &table{head: []string{"ID", "STATUS", "SUBJECT", "SEQ", "TYPE", "OWED SINCE", "ATTEMPTS", "NEXT", "ENDED", "LAST"}}
+	t := &table{head: []string{"ID", "STATUS", "SUBJECT", "SEQ", "TYPE", "CREATED", "ATTEMPTS", "NEXT", "ENDED", "LAST"}}
 	list := func(ctx context.Context, p client.Page) (api.List[api.Delivery], error) {
 		return cl.ListDeliveries(ctx, p, d)
 	}
@@ -130,7 +130,7 @@ func (cmd *deliveriesShowCommand) Run(c *console) error {
 	if cmd.JSON {
 		return c.show(v)
 	}
-	t := &table{head: []string{"ID", "STATUS", "SUBJECT", "SEQ", "TYPE", "OWED SINCE", "ATTEMPTS", "NEXT", "ENDED", "LAST"}}
+	t := &table{head: []string{"ID", "STATUS", "SUBJECT", "SEQ", "TYPE", "CREATED", "ATTEMPTS", "NEXT", "ENDED", "LAST"}}
 	addDelivery(t, &v.Delivery)
 	c.print(t)
 	if v.Because != "" {
@@ -193,5 +193,5 @@ func (cmd *redeliverCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	return cmd.say(c, v, "%s is owed again\n", cmd.ID)
+	return cmd.say(c, v, "%s is pending again\n", cmd.ID)
 }

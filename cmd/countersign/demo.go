@@ -75,7 +75,7 @@ func (cmd *demoCommand) Run(c *console) (err error) {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	if cmd.Keep {
-		c.printf("everything stands in %s\n", dir)
+		c.printf("everything is in %s\n", dir)
 	} else {
 		defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	}
@@ -306,7 +306,7 @@ func (p *demoPartner) judge(c *console, g *gateway) error {
 	case p.failed != 2:
 		return fmt.Errorf("the partner failed %d times, not twice", p.failed)
 	case !settled():
-		return errors.New("something is still owed")
+		return errors.New("something is still pending")
 	}
 	c.printf("\n%d callbacks in, %d webhooks out: two approvals at once and one after two failures, a rejection with its reason, an unsigned approval as in_review;\n"+
 		"the duplicate was not sent twice and the late one not at all. Every signature was verified with the partner's own key.\n", len(demoStory), len(p.accepted))

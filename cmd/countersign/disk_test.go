@@ -187,12 +187,12 @@ func TestReadySaysWhatIsShort(t *testing.T) {
 		})
 	}
 	f(0, "")
-	f(1<<50, "storage is full (owed): of the ")
+	f(1<<50, "storage is full (pending): ")
 	if code, _, _ := cli(t, nil, "trigger", "--config", config, "sumsub-eu", "approved"); code == exitYes {
 		t.Error("a callback was taken for which there is no room")
 	}
-	if got := gauge(t, g, "countersign_store_owed_bytes"); got < 1<<50 {
-		t.Errorf("countersign_store_owed_bytes %v", got)
+	if got := gauge(t, g, "countersign_store_pending_bytes"); got < 1<<50 {
+		t.Errorf("countersign_store_pending_bytes %v", got)
 	}
 	f(0, "")
 	if code, out, errs := cli(t, nil, "trigger", "--config", config, "sumsub-eu", "approved"); code != exitYes {

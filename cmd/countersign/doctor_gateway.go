@@ -132,9 +132,9 @@ func owedTo(e *api.Endpoint, due time.Duration) (found []finding) {
 	say := "countersign endpoints show " + e.ID + " says how it fails"
 	switch {
 	case e.Disabled != "":
-		found = append(found, bad("when the partner has put it right: countersign endpoints resume "+e.ID, "is disabled (%s): %d owed", e.Disabled, e.Owed))
+		found = append(found, bad("when the partner has put it right: countersign endpoints resume "+e.ID, "is disabled (%s): %d pending", e.Disabled, e.Owed))
 	case e.Paused != nil:
-		found = append(found, doubt("countersign endpoints resume "+e.ID+" takes it up again", "is paused by an operator: %d owed", e.Owed))
+		found = append(found, doubt("countersign endpoints resume "+e.ID+" takes it up again", "is paused by an operator: %d pending", e.Owed))
 	case due > dueBad:
 		found = append(found, bad(say, "%d pending, the earliest due for %s", e.Owed, due.Round(time.Second)))
 	case due > dueDoubt:
@@ -144,13 +144,13 @@ func owedTo(e *api.Endpoint, due time.Duration) (found []finding) {
 	case e.Breaker == "open":
 		found = append(found, bad(say, "fails for everybody, and is only probed: %d pending", e.Owed))
 	case !e.FailingSince.IsZero():
-		found = append(found, doubt(say, "nothing was accepted since %s: %d owed", e.FailingSince.UTC().Format(time.RFC3339), e.Owed))
+		found = append(found, doubt(say, "nothing was accepted since %s: %d pending", e.FailingSince.UTC().Format(time.RFC3339), e.Owed))
 	}
 	if e.Orphaned && e.Owed+int64(e.Withheld) > 0 {
-		found = append(found, doubt("put it back into the config, or write renamed_from at the one that takes its place", "is not in the config: %d stay owed, %d rejections or suspensions withheld", e.Owed, e.Withheld))
+		found = append(found, doubt("put it back into the config, or write renamed_from at the one that takes its place", "is not in the config: %d stay pending, %d rejections or suspensions withheld", e.Owed, e.Withheld))
 	}
 	if e.Dead > 0 {
-		found = append(found, doubt("countersign deliveries --dead lists them", "%d ended without a 2xx", e.Dead))
+		found = append(found, doubt("countersign deliveries --dead-lettered lists them", "%d ended without a 2xx", e.Dead))
 	}
 	return found
 }
@@ -243,7 +243,7 @@ func (d *doctor) measured(ctx context.Context) (found []finding) {
 		add("config", doubt("countersign reload --dry-run says what is wrong with the file", "the config that counts is an older one: the last reload was refused"))
 	}
 	if n := s.of("relay_subjects_set_aside", ""); n > 0 {
-		add("people", bad("countersign subject aside lists them, subject rebuild makes them anew", "%.0f are set aside: what is kept of them is damaged", n))
+		add("people", bad("countersign subject aside lists them, countersign subject rebuild rebuilds them", "%.0f are set aside: what is kept of them is damaged", n))
 	}
 	for labels, n := range s.all("store_damaged_records") {
 		add("file", doubt("restore a backup if what is lost matters", "%.0f damaged record(s), %s", n, labels))

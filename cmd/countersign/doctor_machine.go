@@ -136,7 +136,7 @@ func lastStamp(dir string, now time.Time) []finding {
 		}
 	}
 	if ahead := last.Sub(now); ahead > time.Second {
-		return []finding{bad("set it right before anything else: what is due waits until the clock is there again, and what it signs is refused", "it stands %s before the last write to %s: it was set back", ahead.Round(time.Second), dir)}
+		return []finding{bad("set it right before anything else: what is due waits until the clock is there again, and what it signs is refused", "it is %s before the last write to %s: it was set back", ahead.Round(time.Second), dir)}
 	}
 	return nil
 }

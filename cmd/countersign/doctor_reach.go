@@ -289,7 +289,7 @@ func judgeChain(chain []*x509.Certificate, host string, roots *x509.CertPool, no
 	for _, c := range chain[1:] {
 		o.Intermediates.AddCert(c)
 	}
-	const told = "have it renewed; until then what is owed waits"
+	const told = "have it renewed; until then pending deliveries wait"
 	end := leaf.NotAfter.UTC().Format(time.RFC3339)
 	_, err := leaf.Verify(o)
 	var invalid x509.CertificateInvalidError

@@ -86,7 +86,7 @@ func TestBlockedReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lines := strings.Count(string(log), "callback_taken"); lines < 100 || lines > 900 {
+	if lines := strings.Count(string(log), "callback_accepted"); lines < 100 || lines > 900 {
 		t.Errorf("%d callbacks are in what the pipe holds: either they are not logged, or it was never full", lines)
 	}
 }
@@ -123,7 +123,7 @@ func TestSecondSignal(t *testing.T) {
 		t.Error("the file counts as closed")
 	}
 	again := launch(t, config, "", nil).ready()
-	told := regexp.MustCompile(`"msg":"recovered","last_stop":"unclean","check_took_ms":[0-9.]*[1-9][0-9.]*,"file_bytes":[1-9][0-9]*,"records_to_fold":[01],"deliveries_owed":[01]}`) // it may have been folded and even given up by then, or not
+	told := regexp.MustCompile(`"msg":"recovered","last_stop":"unclean","check_took_ms":[0-9.]*[1-9][0-9.]*,"file_bytes":[1-9][0-9]*,"records_to_evaluate":[01],"pending_deliveries":[01]}`) // it may have been folded and even given up by then, or not
 	eventually(t, "the next start says that it has checked the file", func() bool { return told.MatchString(again.log.String()) })
 	again.stop()
 }

@@ -86,7 +86,7 @@ func (cmd *subjectEraseCommand) tell(c *console, v *api.Erasure) {
 	if v.File == "scrubbed" {
 		c.printf("the file contains nothing of it any more, and neither do new backups\n")
 	} else {
-		c.printf("the file still has to be compacted: countersign compact says how that stands\n")
+		c.printf("the file still has to be compacted: countersign compact shows the state\n")
 	}
 	for _, path := range v.Copies {
 		c.printf("%s is as it was: destroy it, or keep it where nobody restores it\n", path)

@@ -156,7 +156,7 @@ func TestErasure(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		"/v1/deliveries?status=dead&limit=1000", "/v1/withheld?limit=1000", "/v1/quarantine?limit=1000", "/v1/quarantine?kind=records&limit=1000", "/v1/questions?limit=1000", "/v1/audit?limit=1000",
+		"/v1/deliveries?status=dead_lettered&limit=1000", "/v1/withheld?limit=1000", "/v1/quarantine?limit=1000", "/v1/quarantine?kind=records&limit=1000", "/v1/questions?limit=1000", "/v1/audit?limit=1000",
 		"/v1/refs/conflicts", "/v1/replays", "/v1/set-aside", "/v1/endpoints", "/metrics",
 	} {
 		if status, text := m.control(path); status != http.StatusOK || names([]byte(text)) {

@@ -90,7 +90,7 @@ func examineApart(ctx context.Context, path, to string, tick func(store.Progress
 	}
 	args := []string{"check", "--file", path, "--answers"}
 	if to != "" {
-		args = append(args, "--mend", to)
+		args = append(args, "--repair", to)
 	}
 	cmd := exec.CommandContext(ctx, self, args...) //nolint:gosec // this program itself
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -142,10 +142,10 @@ func listen(out io.Reader, tick func(store.Progress)) (last answer) {
 // file checks a database file, for people.
 func (cmd *checkCommand) file(c *console) error {
 	if cmd.Answers {
-		return examineHere(c.ctx, c.out, cmd.File, cmd.Mend)
+		return examineHere(c.ctx, c.out, cmd.File, cmd.Repair)
 	}
 	work := c.working("check " + cmd.File)
-	rep, err := examineApart(c.ctx, cmd.File, cmd.Mend, work.examined)
+	rep, err := examineApart(c.ctx, cmd.File, cmd.Repair, work.examined)
 	work.end()
 	if err != nil {
 		return err
@@ -177,10 +177,10 @@ func (cmd *checkCommand) tell(c *console, rep *store.Report) {
 		c.printf("%s: %s\n", cmd.File, p)
 	}
 	switch {
-	case !rep.Sound() && cmd.Mend != "":
-		c.printf("%s: made of the %d records that can be read; what cannot is kept in its bucket damaged\n", cmd.Mend, rep.Records)
+	case !rep.Sound() && cmd.Repair != "":
+		c.printf("%s: made of the %d records that can be read; what cannot is kept in its bucket damaged\n", cmd.Repair, rep.Records)
 	case !rep.Sound():
-		c.printf("%s: the next start makes a new file of what can be read, and keeps this one beside it (check --mend FILE makes one now)\n", cmd.File)
+		c.printf("%s: the next start makes a new file of what can be read, and keeps this one beside it (check --repair FILE makes one now)\n", cmd.File)
 	case len(rep.Problems) == 0:
 		c.printf("%s: every page and all %d records are in order\n", cmd.File, rep.Records)
 	}

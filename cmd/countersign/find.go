@@ -44,7 +44,7 @@ func (c *console) found(v *api.Search) {
 		return
 	}
 	t := &table{head: []string{"KIND", "SUBJECT", "SEQ", "WHAT", "SOURCE", "AT"}}
-	told := &table{head: []string{"ID", "STATUS", "SUBJECT", "SEQ", "TYPE", "OWED SINCE", "ATTEMPTS", "NEXT", "ENDED", "LAST"}}
+	told := &table{head: []string{"ID", "STATUS", "SUBJECT", "SEQ", "TYPE", "CREATED", "ATTEMPTS", "NEXT", "ENDED", "LAST"}}
 	for i := range v.Data {
 		f := &v.Data[i]
 		seq := ""

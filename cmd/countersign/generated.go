@@ -44,6 +44,6 @@ func (g *gateway) handOver(endpoint, text string) error {
 	if err := store.WriteFile(path, []byte(text+"\n")); err != nil {
 		return fmt.Errorf("hand over the key of %s: %w", endpoint, err)
 	}
-	g.log.Warn("endpoint_key_made", "endpoint", endpoint, "file", path, "remedy", "give it to the partner, then delete the file: it is not needed here")
+	g.log.Warn("endpoint_key_made", "endpoint", endpoint, "file", path, "remedy", "give the key to the partner, then delete the file: the gateway does not need it")
 	return nil
 }

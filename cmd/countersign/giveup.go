@@ -44,7 +44,7 @@ func (cmd *endpointsGiveUpCommand) Run(c *console) error {
 			return errNo
 		}
 	}
-	work := c.working("give up what " + cmd.ID + " is owed")
+	work := c.working("give up what " + cmd.ID + " is pending")
 	defer work.end()
 	all, still := int64(0), ""
 	for {

@@ -168,10 +168,10 @@ func adversary(t *testing.T, fails bool) string {
 func TestEveryCommandIsVisible(t *testing.T) {
 	rows := map[string][]string{ // arguments, one to a word; H is the hostile text, and %x a file made below
 		"subject show": {"H H"}, "subject export": {"H H"}, "subject erase": {"H H --because H --yes"}, "subject aside": {""}, "subject rebuild": {"H H --because H"},
-		"deliveries list": {"--dead", "--status pending --partner H --subject H --type H"}, "deliveries show": {"H"}, "deliveries retry-now": {"H"}, "deliveries skip": {"H"}, "deliveries cancel": {"H --because H"},
+		"deliveries list": {"--dead-lettered", "--status pending --partner H --subject H --type H"}, "deliveries show": {"H"}, "deliveries retry-now": {"H"}, "deliveries skip": {"H"}, "deliveries cancel": {"H --because H"},
 		"find": {"H"}, "endpoints retry-now": {"H"},
 		"redeliver": {"H"}, "withheld list": {"", "--acknowledged"}, "withheld acknowledge": {"H --reason H"}, "endpoints list": {""}, "endpoints show": {"H"}, "endpoints remove": {"H", "H --dry-run"},
-		"replay list": {""}, "replay show": {"H"}, "replay dead": {"H --to H --force --because H"}, "replay range": {"H --since 2026-11-30T08:00:00Z --until 2026-11-30T09:00:00Z"}, "replay current": {"H --wait"},
+		"replay list": {""}, "replay show": {"H"}, "replay dead-lettered": {"H --to H --force --because H"}, "replay range": {"H --since 2026-11-30T08:00:00Z --until 2026-11-30T09:00:00Z"}, "replay current": {"H --wait"},
 		"replay pause": {"H"}, "replay resume": {"H"}, "replay cancel": {"H"},
 		"endpoints create": {"H H --url H --out %token"}, "endpoints update": {"H --url H --filter H --if-version 3"},
 		"partners list": {""}, "partners show": {"H"}, "partners create": {"H --required H"}, "partners update": {"H --notice-days 3"}, "partners remove": {"H"},

@@ -183,10 +183,10 @@ func (l *logWriter) drain() {
 func (l *logWriter) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "log_write_errors_total", Help: "Writes of the log that failed: its reader is gone, or its disk is full. The gateway goes on.",
+			Name: "log_write_errors_total", Help: "Writes of the log that failed: its reader is gone, or its disk is full.",
 		}, func() float64 { return float64(l.failed.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "log_lines_lost_total", Help: "Log lines that nobody got, because a write failed or the reader was too slow.",
+			Name: "log_lines_lost_total", Help: "Log lines that were lost, because a write failed or the reader was too slow.",
 		}, func() float64 { return float64(l.lost.Load()) }),
 	}
 }

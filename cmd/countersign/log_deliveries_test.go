@@ -10,7 +10,7 @@ import (
 // counts after a reload; that a partner was told stands in the history in any case.
 func TestLogDeliveries(t *testing.T) {
 	r := newReloader(t)
-	lines := func() int { return strings.Count(r.log.String(), `"msg":"delivery_settled"`) }
+	lines := func() int { return strings.Count(r.log.String(), `"msg":"delivery_attempt"`) }
 	told := 0
 	tell := func() {
 		t.Helper()

@@ -182,7 +182,7 @@ func (cmd *serveCommand) Run(c *console) error {
 	house.start("signals", func(ctx context.Context) error { return endure(ctx, log, &runs) })
 	defer house.stop() //nolint:errcheck // it has nothing to say
 	last := func() {
-		log.Error("stop_forced", "reason", "asked a second time; the next start checks the file")
+		log.Error("stop_forced", "reason", "a second signal; the next start checks the file")
 		lines.drain()
 	}
 	c.last.Store(&last)

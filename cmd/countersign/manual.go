@@ -21,7 +21,7 @@ type page struct {
 var groups = []kong.Group{
 	{Key: "run", Title: "Run a gateway:"},
 	{Key: "people", Title: "People, and what was decided about them:"},
-	{Key: "told", Title: "Partners, endpoints, and what they are told:"},
+	{Key: "told", Title: "Partners, endpoints and deliveries:"},
 	{Key: "held", Title: "What waits for somebody:"},
 	{Key: "keep", Title: "Look after a gateway:"},
 	{Key: "try", Title: "Try and explain, without a gateway:"},

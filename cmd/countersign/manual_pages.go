@@ -97,7 +97,7 @@ var manual = map[string]page{
 		next:     "countersign subject",
 	},
 	"deliveries list": {
-		examples: []string{"deliveries", "deliveries --dead --endpoint acme-main --all --json", "deliveries --status retrying", "deliveries --partner acme --subject user-001 --type 'kyc.status.*'", "deliveries --status delivered --since 2026-11-30"},
+		examples: []string{"deliveries", "deliveries --dead-lettered --endpoint acme-main --all --json", "deliveries --status retrying", "deliveries --partner acme --subject user-001 --type 'kyc.status.*'", "deliveries --status delivered --since 2026-11-30"},
 		next:     "countersign deliveries show, countersign redeliver, countersign withheld",
 	},
 	"deliveries show": {
@@ -106,7 +106,7 @@ var manual = map[string]page{
 	},
 	"deliveries retry-now": {
 		examples: []string{"deliveries retry-now evt_01M8NPQS8478RH2PXW98RPTV12@acme-main"},
-		no:       "it was refused, as where the delivery is dead or delivered", next: "countersign endpoints retry-now, countersign redeliver",
+		no:       "it was refused, for example because the delivery is dead-lettered or delivered", next: "countersign endpoints retry-now, countersign redeliver",
 	},
 	"deliveries skip": {
 		examples: []string{"deliveries skip evt_01M8NPQS8478RH2PXW98RPTV12@acme-main"},
@@ -124,14 +124,14 @@ var manual = map[string]page{
 		examples: []string{"redeliver evt_01M8NPQS8478RH2PXW98RPTV12@acme-main", "redeliver evt_01M8NPQS8478RH2PXW98RPTV12@acme-main --force", "redeliver evt_01M8NPQS8478RH2PXW98RPTV12@acme-main --to acme-new"},
 		no:       "it was refused, as where a later change of the person has been delivered since", next: "countersign deliveries",
 	},
-	"replay list":    {examples: []string{"replay", "replay list --all --json"}, next: "countersign replay show"},
-	"replay show":    {examples: []string{"replay show REPLAY_ID", "replay show REPLAY_ID --json"}},
-	"replay dead":    {examples: []string{"replay dead acme-main --because \"their outage has ended\"", "replay dead acme-main --dry-run", "replay dead acme-old --to acme-main --rate 50 --wait"}, next: "countersign replay show, countersign deliveries"},
-	"replay range":   {examples: []string{"replay range acme-main --since 2026-11-30T08:00:00Z --until 2026-11-30T09:00:00Z --dry-run"}, next: "countersign replay show"},
-	"replay current": {examples: []string{"replay current acme-new --rate 200 --wait"}, next: "countersign replay show"},
-	"replay pause":   {examples: []string{"replay pause REPLAY_ID"}, next: "countersign replay resume"},
-	"replay resume":  {examples: []string{"replay resume REPLAY_ID"}, next: "countersign replay show"},
-	"replay cancel":  {examples: []string{"replay cancel REPLAY_ID"}, next: "countersign replay list"},
+	"replay list":          {examples: []string{"replay", "replay list --all --json"}, next: "countersign replay show"},
+	"replay show":          {examples: []string{"replay show REPLAY_ID", "replay show REPLAY_ID --json"}},
+	"replay dead-lettered": {examples: []string{"replay dead-lettered acme-main --because \"their outage has ended\"", "replay dead-lettered acme-main --dry-run", "replay dead-lettered acme-old --to acme-main --rate 50 --wait"}, next: "countersign replay show, countersign deliveries"},
+	"replay range":         {examples: []string{"replay range acme-main --since 2026-11-30T08:00:00Z --until 2026-11-30T09:00:00Z --dry-run"}, next: "countersign replay show"},
+	"replay current":       {examples: []string{"replay current acme-new --rate 200 --wait"}, next: "countersign replay show"},
+	"replay pause":         {examples: []string{"replay pause REPLAY_ID"}, next: "countersign replay resume"},
+	"replay resume":        {examples: []string{"replay resume REPLAY_ID"}, next: "countersign replay show"},
+	"replay cancel":        {examples: []string{"replay cancel REPLAY_ID"}, next: "countersign replay list"},
 	"withheld list": {
 		examples: []string{"withheld", "withheld list --endpoint acme-main", "withheld list --acknowledged --json"},
 		next:     "countersign withheld acknowledge, countersign redeliver",
@@ -148,12 +148,12 @@ var manual = map[string]page{
 	"endpoints list":  {examples: []string{"endpoints", "endpoints list --all --json"}, next: "countersign endpoints show, countersign deliveries"},
 	"endpoints show":  {examples: []string{"endpoints show acme-main", "endpoints show acme-main --json"}},
 	"endpoints create": {
-		about:    "Its --url is where the endpoint is told; the gateway is named with --gateway or COUNTERSIGN_URL.",
+		about:    "Its --url is the URL of the endpoint; the gateway is named with --gateway or COUNTERSIGN_URL.",
 		examples: []string{"endpoints create acme acme-main --url https://hooks.example.com/kyc --out acme.key", "endpoints create acme acme-test --url https://hooks.example.com/test --events kyc.status.rejected --header X-Env=env:ACME_ENV --out test.key"},
 		next:     "countersign endpoints ping, docs/FORMATS.md",
 	},
 	"endpoints update": {
-		about:    "Its --url is where the endpoint is told; the gateway is named with --gateway or COUNTERSIGN_URL.",
+		about:    "Its --url is the URL of the endpoint; the gateway is named with --gateway or COUNTERSIGN_URL.",
 		examples: []string{"endpoints update acme-main --timeout 5s", "endpoints update acme-main --disable-after never --if-version 2"},
 		no:       "it was refused, as where --if-version is not its version any more",
 	},

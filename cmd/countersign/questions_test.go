@@ -82,7 +82,7 @@ partners: [{id: acme}]
 			t.Errorf("question %d of %d: %d, want %d", i+1, most, code, want)
 		}
 	}
-	if n := gauge(t, g, `countersign_journal_open_unproved_questions{source="down"}`); n < most {
+	if n := gauge(t, g, `countersign_journal_open_unauthenticated_questions{source="down"}`); n < most {
 		t.Errorf("%v unproved questions are counted", n)
 	}
 	if code, out, errs := cli(t, nil, "questions", "discard", "--config", config, "--source", "down", "--older", "1ms", "--dry-run"); code != exitYes || !strings.Contains(errs, "20 question(s) of down are open for longer than 1ms") {

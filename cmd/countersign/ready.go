@@ -32,10 +32,10 @@ func (g *gateway) ready() (reasons, notes []string) {
 func (g *gateway) storage() (reasons []string) {
 	a := g.store.Account()
 	for what, text := range map[store.Shortage]string{
-		store.ShortDisk:   fmt.Sprintf("the disk of %s is nearly used up: %s are kept for what has been taken; make room on it", g.cfg.Data, mebibytes(a.Reserve)),
-		store.ShortSize:   fmt.Sprintf("the database has nearly reached storage.max_size (%s): %s are kept for what has been taken", mebibytes(g.cfg.Storage.MaxSize), mebibytes(a.Reserve)),
-		store.ShortOwed:   fmt.Sprintf("of the %s that are left, folding, delivering and settling what has been taken will need about %s, and %s are kept", mebibytes(a.Room), mebibytes(a.Owed), mebibytes(a.Reserve)),
-		store.ShortCommit: "the last commit found no room",
+		store.ShortDisk:   fmt.Sprintf("the disk of %s is nearly full: %s are reserved for callbacks already accepted; free some space on it", g.cfg.Data, mebibytes(a.Reserve)),
+		store.ShortSize:   fmt.Sprintf("the database has nearly reached storage.max_size (%s): %s are reserved for callbacks already accepted", mebibytes(g.cfg.Storage.MaxSize), mebibytes(a.Reserve)),
+		store.ShortOwed:   fmt.Sprintf("%s are free; callbacks already accepted and their deliveries need about %s of it, and %s are reserved", mebibytes(a.Room), mebibytes(a.Owed), mebibytes(a.Reserve)),
+		store.ShortCommit: "the last commit found no free space",
 	} {
 		if a.Short&what != 0 {
 			reasons = append(reasons, fmt.Sprintf("storage is full (%s): %s. New callbacks are refused, pending deliveries are still sent", what, text))
@@ -43,7 +43,7 @@ func (g *gateway) storage() (reasons []string) {
 	}
 	slices.Sort(reasons)
 	if g.relay != nil && g.relay.Waiting() {
-		reasons = append(reasons, fmt.Sprintf("processing waits for disk space: the effects of one callback do not fit into what is left (%s, of which %s are reserved for ending deliveries); deliveries free some, and so does a larger disk or storage.max_size",
+		reasons = append(reasons, fmt.Sprintf("evaluation waits for disk space: the effects of one callback do not fit into the free space (%s, of which %s are reserved for completing deliveries); completed deliveries free some, and so does a larger disk or storage.max_size",
 			mebibytes(a.Room), mebibytes(a.Reserve/2)))
 	}
 	return reasons

@@ -73,7 +73,7 @@ func (g *gateway) tellRecovery() error {
 			g.log.Error("file_inconsistent", "problem", p)
 		}
 	}
-	g.log.Info("recovered", "last_stop", stop, "check_took_ms", float64(g.recovery.took.Microseconds())/1000, "file_bytes", g.store.Size(), "records_to_fold", waiting, "deliveries_owed", owed)
+	g.log.Info("recovered", "last_stop", stop, "check_took_ms", float64(g.recovery.took.Microseconds())/1000, "file_bytes", g.store.Size(), "records_to_evaluate", waiting, "pending_deliveries", owed)
 	return nil
 }
 
@@ -81,16 +81,16 @@ func (g *gateway) tellRecovery() error {
 func (g *gateway) showRecovery(waiting, owed int64) {
 	f := promauto.With(g.metrics())
 	f.NewGauge(prometheus.GaugeOpts{
-		Name: "recovery_check_seconds", Help: "How long this start examined the database before it was used; 0: it was large, and had been closed cleanly.",
+		Name: "recovery_check_seconds", Help: "How long this start checked the database; 0: it was not checked, because it is large and was closed cleanly.",
 	}).Set(g.recovery.took.Seconds())
 	f.NewGauge(prometheus.GaugeOpts{
-		Name: "recovery_unfolded_records", Help: "Records that this start found taken in and not evaluated.",
+		Name: "recovery_unevaluated_records", Help: "Records that were not evaluated yet at this start.",
 	}).Set(float64(waiting))
 	f.NewGauge(prometheus.GaugeOpts{
-		Name: "recovery_pending_deliveries", Help: "Deliveries that this start found pending, of endpoints in the config.",
+		Name: "recovery_pending_deliveries", Help: "Deliveries that were pending at this start, of endpoints in the config.",
 	}).Set(float64(owed))
 	problems := f.NewGauge(prometheus.GaugeOpts{
-		Name: "recovery_problems", Help: "What this start found sound in the database and not fitting together; the log line file_inconsistent names each.",
+		Name: "recovery_problems", Help: "Inconsistencies that this start found in the database; the log line file_inconsistent names each.",
 	})
 	if found := g.store.Found(); found != nil {
 		problems.Set(float64(len(found.Problems)))
@@ -109,7 +109,7 @@ func startsKey(ended string) []byte { return []byte("process/starts/" + ended) }
 // scraped is seen too. A disk that does not take the count hinders no start.
 func (g *gateway) countStart() {
 	starts := promauto.With(g.metrics()).NewCounterVec(prometheus.CounterOpts{
-		Name: "starts_total", Help: "Starts on this database since it was made, by how the process before had ended (clean, unclean). Kept in the database.",
+		Name: "starts_total", Help: "Starts on this database since it was created, by how the previous process ended (clean, unclean). Kept in the database.",
 	}, []string{"ended"})
 	ended := endedClean
 	if g.store.Unclean() {

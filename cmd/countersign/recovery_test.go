@@ -17,7 +17,7 @@ func TestStartsAreCounted(t *testing.T) {
 		t.Helper()
 		for name, want := range map[string]float64{
 			`countersign_starts_total{ended="clean"}`: clean, `countersign_starts_total{ended="unclean"}`: unclean,
-			`countersign_recovery_pending_deliveries`: pending, `countersign_recovery_unfolded_records`: 0, `countersign_recovery_problems`: 0,
+			`countersign_recovery_pending_deliveries`: pending, `countersign_recovery_unevaluated_records`: 0, `countersign_recovery_problems`: 0,
 		} {
 			if got := gauge(t, g, name); got != want {
 				t.Errorf("%s is %v, want %v", name, got, want)

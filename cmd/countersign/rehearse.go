@@ -260,7 +260,7 @@ func usualRemedy(err error) string {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "make room on the disk, or name a directory on another"
 	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTEMPTY), errors.Is(err, syscall.ELOOP):
-		return "move away what stands there, or name another directory"
+		return "move away what is there, or name another directory"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "raise the number of open files with ulimit -n, or LimitNOFILE= in a unit of systemd"
 	case errors.Is(err, syscall.ENOMEM):

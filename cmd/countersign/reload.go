@@ -49,19 +49,19 @@ func (r *reloading) begin(cfg *Config, reg prometheus.Registerer) {
 	r.turn, r.cfg = make(chan struct{}, 1), cfg
 	r.bodies.Store(int64(cfg.Retention.QuarantineBodies))
 	r.outcomes = f.NewCounterVec(prometheus.CounterOpts{
-		Name: "reloads_total", Help: "Times the config was read again to be applied, by what came of it (applied, refused, failed).",
+		Name: "reloads_total", Help: "Reloads of the config, by outcome (applied, refused, failed).",
 	}, []string{"outcome"})
 	for _, o := range []string{reloadApplied, reloadRefused, reloadFailed} {
 		r.outcomes.WithLabelValues(o)
 	}
 	r.last = f.NewGauge(prometheus.GaugeOpts{
-		Name: "reload_last_success_timestamp_seconds", Help: "Unix time at which the config that counts was read: of the start, or of the last reload that was applied.",
+		Name: "reload_last_success_timestamp_seconds", Help: "Unix time at which the config in use was read: at the start, or at the last reload that was applied.",
 	})
 	r.bad = f.NewGauge(prometheus.GaugeOpts{
-		Name: "reload_last_failure_timestamp_seconds", Help: "Unix time at which a reload was last refused or failed; 0: none has been since the start.",
+		Name: "reload_last_failure_timestamp_seconds", Help: "Unix time of the last reload that was refused or failed; 0: none since the start.",
 	})
 	r.good = f.NewGauge(prometheus.GaugeOpts{
-		Name: "reload_last_successful", Help: "1 if the config was applied when it was last read, 0 if what counts is an older one.",
+		Name: "reload_last_successful", Help: "1 if the last reload was applied; 0: an older config is in use.",
 	})
 	r.last.SetToCurrentTime()
 	r.good.Set(1)
@@ -135,7 +135,7 @@ func (g *gateway) reload(ctx context.Context, dry bool) (*api.Reloaded, error) {
 		}
 		g.log.Info("reloaded", "config", r.Config, "differences", len(r.Differences), "keys", strings.Join(keys, " "))
 		for _, text := range r.Owed {
-			g.log.Warn("reload_leaves", "what", text)
+			g.log.Warn("reload_keeps_pending", "what", text)
 		}
 		if g.limits.files > 0 {
 			g.limits.tell(ctx, g.log, g.reloading.cfg)

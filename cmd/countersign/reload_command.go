@@ -46,7 +46,7 @@ func (cmd *reloadCommand) Run(c *console) error {
 	case !r.DryRun:
 		c.printf("%s counts: %d difference(s)\n", r.Config, len(r.Differences))
 	case len(r.Differences) == 0:
-		c.printf("%s says what counts already; a reload would read its references again, and change nothing\n", r.Config)
+		c.printf("%s is in use already; a reload would read its references again, and change nothing\n", r.Config)
 	default:
 		c.printf("%s would be applied: %d difference(s); nothing was changed\n", r.Config, len(r.Differences))
 	}

@@ -15,14 +15,14 @@ import (
 )
 
 type replayCommand struct {
-	List    replayListCommand    `cmd:"" default:"withargs" help:"List replays, newest first."`
-	Show    replayShowCommand    `cmd:"" help:"Show the progress of a replay."`
-	Dead    replayDeadCommand    `cmd:"" help:"Replay an endpoint's failed deliveries, to it or to another endpoint of its partner."`
-	Range   replayRangeCommand   `cmd:"" help:"Send again what an endpoint received in a time range, and what followed for the same persons."`
-	Current replayCurrentCommand `cmd:"" help:"Send an endpoint the current status of each person it has not received: for a new endpoint."`
-	Pause   replayPauseCommand   `cmd:"" help:"Pause a replay."`
-	Resume  replayResumeCommand  `cmd:"" help:"Resume a paused replay."`
-	Cancel  replayCancelCommand  `cmd:"" help:"Stop a replay. What it has already queued is still sent."`
+	List         replayListCommand    `cmd:"" default:"withargs" help:"List replays, newest first."`
+	Show         replayShowCommand    `cmd:"" help:"Show the progress of a replay."`
+	DeadLettered replayDeadCommand    `cmd:"" help:"Replay an endpoint's dead-lettered deliveries, to it or to another endpoint of its partner."`
+	Range        replayRangeCommand   `cmd:"" help:"Send again what an endpoint received in a time range, and what followed for the same persons."`
+	Current      replayCurrentCommand `cmd:"" help:"Send an endpoint the current status of each person it has not received: for a new endpoint."`
+	Pause        replayPauseCommand   `cmd:"" help:"Pause a replay."`
+	Resume       replayResumeCommand  `cmd:"" help:"Resume a paused replay."`
+	Cancel       replayCancelCommand  `cmd:"" help:"Stop a replay. What it has already queued is still sent."`
 }
 
 // replayFlags are those of every replay that is asked for.
@@ -106,7 +106,7 @@ func (c *console) replay(r *api.Replay) {
 		skipped = append(skipped, fmt.Sprintf("%d %s", r.Skipped[why], why))
 	}
 	if len(skipped) > 0 {
-		c.printf("  passed over: %s\n", strings.Join(skipped, ", "))
+		c.printf("  skipped: %s\n", strings.Join(skipped, ", "))
 	}
 	if r.Error != "" {
 		c.printf("  %s\n", r.Error)
@@ -122,7 +122,7 @@ type replayDeadCommand struct {
 
 // Run asks for a replay of what is dead.
 func (cmd *replayDeadCommand) Run(c *console) error {
-	return cmd.create(c, api.ReplayAsk{Kind: "dead", Endpoint: cmd.Endpoint, To: cmd.To, Force: cmd.Force})
+	return cmd.create(c, api.ReplayAsk{Kind: "dead_lettered", Endpoint: cmd.Endpoint, To: cmd.To, Force: cmd.Force})
 }
 
 type replayRangeCommand struct {

@@ -43,7 +43,7 @@ func (cmd *restoreCommand) Run(c *console) error {
 		return err
 	}
 	if !rep.Sound() {
-		return fmt.Errorf("%s is damaged itself: countersign check --file %s says what, and with --mend makes a file of what can be read", cmd.File, cmd.File)
+		return fmt.Errorf("%s is damaged itself: countersign check --file %s says what, and with --repair makes a file of what can be read", cmd.File, cmd.File)
 	}
 	v := restored{File: cmd.File, Report: rep}
 	if v.Standing, err = standing(cmd.File); err != nil {

@@ -67,9 +67,9 @@ func bareSecret(s string) (bare, why string) {
 	last, _ := utf8.DecodeLastRuneInString(s)
 	switch {
 	case blank(first):
-		return s, "a blank, or a character that does not show, stands before the secret"
+		return s, "a blank or an invisible character is before the secret"
 	case blank(last):
-		return s, "a blank, or a character that does not show, stands behind the secret"
+		return s, "a blank or an invisible character is behind the secret"
 	case strings.ContainsAny(s, "\r\n") && s[0] != '{' && !strings.HasPrefix(s, "-----BEGIN "):
 		return s, "there is more than one line in it"
 	}

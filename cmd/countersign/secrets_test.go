@@ -50,7 +50,7 @@ func TestReadSecret(t *testing.T) {
 		return "the secret file " + filepath.Join(dir, name) + " cannot be used: " + why
 	}
 	f("env:SET", "canary", "")
-	f("env:SPACED", "", "the environment variable SPACED cannot be used: a blank, or a character that does not show, stands before the secret")
+	f("env:SPACED", "", "the environment variable SPACED cannot be used: a blank or an invisible character is before the secret")
 	f("file:plain", "canary", "")
 	f("file:"+dir+"/plain", "canary", "")
 	f("file:newline", "canary", "")

@@ -130,7 +130,7 @@ func checkSource(sc SourceConfig) (key string, m *mistake) {
 		return "options", &mistake{err.Error(), "see docs/PROVIDERS.md for what " + sc.Provider + " takes"}
 	}
 	if len(sc.Workflows) > 0 && a.Workflow == "" {
-		return "workflows", &mistake{"are of no use: no update of this source names one, so that nobody could be approved", "remove them"}
+		return "workflows", &mistake{"are of no use: no update of this source names one, so that no person could be approved", "remove them"}
 	}
 	published := a.API != nil && a.API.Keys != nil
 	switch {

@@ -113,7 +113,7 @@ func (c *console) standing(v *api.Subject) {
 // knownBy says how it is known where somebody stood.
 func knownBy(a *api.At) string {
 	switch a.By {
-	case "fold":
+	case "evaluation":
 		return "from everything that had been processed by then"
 	case "change":
 		return "from the status changes that are kept (everything since " + a.KnownFrom.Format(time.RFC3339) + "); the state of the checks is not known"
@@ -142,10 +142,10 @@ func (c *console) told(t *api.Told) {
 	c.printf("  %-16s %s%s\n", t.Endpoint, upTo, state)
 	for i := range t.Owed {
 		o := &t.Owed[i]
-		c.printf("    #%-3d pending  %s  %-24s %s  %s\n", o.Sequence, since(o.OwedAt), o.Type, waits(o), o.ID)
+		c.printf("    #%-3d %-13s %s  %-24s %s  %s\n", o.Sequence, "pending", since(o.OwedAt), o.Type, waits(o), o.ID)
 	}
 	for _, d := range t.Dead {
-		c.printf("    #%-3d dead     %s  %-24s %s  %s\n", d.Sequence, d.At.Format(time.RFC3339), d.Type, d.Reason, d.ID)
+		c.printf("    #%-3d %-13s %s  %-24s %s  %s\n", d.Sequence, "dead-lettered", d.At.Format(time.RFC3339), d.Type, d.Reason, d.ID)
 	}
 	if t.More {
 		c.printf("    and more\n")
@@ -163,7 +163,7 @@ func since(at time.Time) string {
 func waits(o *api.Owed) (s string) {
 	switch o.WaitsFor {
 	case "try":
-		s = "owed"
+		s = "pending"
 		if !o.NextTry.IsZero() {
 			s = "next try " + o.NextTry.Format(time.RFC3339)
 		}
@@ -228,7 +228,7 @@ func (c *console) record(r *api.Record) {
 func (c *console) end(d *api.Outcome) {
 	anew := ""
 	if d.Anew {
-		anew = ", rendered anew in " + d.Format
+		anew = ", rendered again in " + d.Format
 	}
 	if d.Replayed {
 		anew += ", replayed"

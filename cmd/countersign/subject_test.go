@@ -36,7 +36,7 @@ func seeCarl(t *testing.T, f func(want int, text string, args ...string) string,
 	}
 	f(exitUsage, "--at takes an instant", show("--at", "yesterday")...)
 	var v api.Subject
-	if err := json.Unmarshal([]byte(f(exitYes, "", show("--at", now, "--all", "--json")...)), &v); err != nil || v.At == nil || v.At.By != "fold" || len(v.Records) != 2 || v.HasMore || len(v.Endpoints) == 0 || v.Endpoints[0].Accepted == 0 {
+	if err := json.Unmarshal([]byte(f(exitYes, "", show("--at", now, "--all", "--json")...)), &v); err != nil || v.At == nil || v.At.By != "evaluation" || len(v.Records) != 2 || v.HasMore || len(v.Endpoints) == 0 || v.Endpoints[0].Accepted == 0 {
 		t.Errorf("%v: %+v", err, v)
 	}
 	file := filepath.Join(dir, "carl.json")

@@ -34,7 +34,7 @@ type spanQueue struct {
 
 func newSpanQueue(export func(context.Context, []sdktrace.ReadOnlySpan) error, timeout time.Duration, log *slog.Logger, reg prometheus.Registerer) *spanQueue {
 	n := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
-		Name: "tracing_spans_total", Help: "Spans of sampled traces, by what became of them: sent, dropped (the collector was too slow for them), failed (it did not take them). Only with tracing.",
+		Name: "tracing_spans_total", Help: "Spans of sampled traces, by outcome: sent, dropped (the collector was too slow), failed (the collector refused them). Only with tracing.",
 	}, []string{"outcome"})
 	return &spanQueue{
 		export: export, timeout: timeout, log: log, waiting: make(chan sdktrace.ReadOnlySpan, spansWaiting),

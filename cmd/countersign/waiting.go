@@ -121,7 +121,7 @@ func (w *waiting) checked(p store.Progress) {
 	if far >= w.said.Done+saidEvery && time.Since(w.began) > saidEvery*time.Second {
 		w.said.Done = far
 		if p.Step == store.StepMend {
-			w.g.log.Info("mending_file", "percent", far, "bytes", p.Total)
+			w.g.log.Info("repairing_file", "percent", far, "bytes", p.Total)
 		} else {
 			w.g.log.Info("checking_file", "percent", far, "bytes", p.Total)
 		}

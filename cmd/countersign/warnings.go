@@ -38,7 +38,7 @@ func warnings(cfg *Config) (all []problem) {
 			{"required_company", p.Policy.RequiredCompany, defaultPolicy().RequiredCompany},
 		} {
 			for _, c := range missing(cfg, p.ID, r.required, r.usual) {
-				warn(fmt.Sprintf("partners[%d].policy.%s", i, r.key), fmt.Sprintf("%s: no source of %s can give it, so that nobody can be approved", c, p.ID),
+				warn(fmt.Sprintf("partners[%d].policy.%s", i, r.key), fmt.Sprintf("%s: no source of %s can give it, so that no person can be approved", c, p.ID),
 					"correct the policy, or the source's check; docs/PROVIDERS.md says what each provider approves")
 			}
 		}
@@ -61,7 +61,7 @@ func warnings(cfg *Config) (all []problem) {
 // doubt logs what a config that works probably does not mean.
 func (g *gateway) doubt(cfg *Config) {
 	for _, p := range append(wideNetworks(cfg), shortKeys(cfg)...) {
-		g.log.Warn("config_doubtful", "key", p.Key, "what", p.What, "remedy", p.Remedy)
+		g.log.Warn("config_warning", "key", p.Key, "what", p.What, "remedy", p.Remedy)
 	}
 	for _, f := range exposed(cfg) {
 		g.log.Warn("file_open_to_others", "path", f.path, "mode", fmt.Sprintf("%04o", f.mode.Perm()), "remedy", "chmod 600")

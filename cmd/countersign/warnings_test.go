@@ -104,7 +104,7 @@ partners: [{id: acme}]
 		if err := g.close(); err != nil {
 			t.Fatal(err)
 		}
-		if n := strings.Count(log.String(), "config_doubtful"); n != map[bool]int{true: 3}[wide] {
+		if n := strings.Count(log.String(), "config_warning"); n != map[bool]int{true: 3}[wide] {
 			t.Errorf("%s: %d lines at the start\n%s", allow, n, log.String())
 		}
 	}

@@ -12,7 +12,7 @@ func (c *console) why(standing []api.Standing) {
 	if len(standing) == 0 {
 		return
 	}
-	c.printf("\nwhy it stands\n")
+	c.printf("\nwhy this status\n")
 	for i := range standing {
 		s := &standing[i]
 		mark := "-"

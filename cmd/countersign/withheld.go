@@ -35,9 +35,9 @@ func (cmd *withheldListCommand) Run(c *console) error {
 		return cl.ListWithheld(ctx, p, cmd.Endpoint, cmd.Acknowledged)
 	}
 	return lists(c, cmd.jsonFlag, cmd.pageFlags, list, t, func(t *table, w *api.Withheld) {
-		state := "owed"
+		state := "pending"
 		if w.Dead != "" {
-			state = "dead: " + w.Dead
+			state = "dead-lettered: " + w.Dead
 		}
 		cells := []string{w.ID, subjectText(w.Subject), sequence(w.Sequence), w.Type, when(w.Since), state}
 		if a := w.Acknowledged; a != nil {
@@ -73,9 +73,9 @@ func (cmd *withheldAcknowledgeCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	what := "it is owed still, and tried again"
+	what := "it stays pending, and is tried again"
 	if w.Dead != "" {
-		what = "it stays dead (" + w.Dead + ") unless it is redelivered"
+		what = "it stays dead-lettered (" + w.Dead + ") unless it is redelivered"
 	}
 	return cmd.say(c, w, "%s is acknowledged; %s\n", w.ID, what)
 }

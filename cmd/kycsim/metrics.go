@@ -54,7 +54,7 @@ func sumOf(text []byte, name string) (sum float64, found bool) {
 // The figures that are 0 when a gateway has told everybody everything. The last is of a gateway
 // that forwards to topics.
 const (
-	metricOwed    = "countersign_outbox_owed_deliveries"
+	metricOwed    = "countersign_outbox_pending_deliveries"
 	metricBacklog = "countersign_journal_backlog_records"
 	metricLag     = "countersign_forward_lag_records"
 )

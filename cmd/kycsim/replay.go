@@ -149,7 +149,7 @@ func (c *replayCmd) run(ctx context.Context) (rows []row, err error) {
 		return nil, err
 	}
 	began := time.Now()
-	id, err := g.replay(ctx, fmt.Sprintf(`{"kind":"dead","endpoint":%q,"rate":%g,"because":"kycsim"}`, endpointID(outOf), c.Rate))
+	id, err := g.replay(ctx, fmt.Sprintf(`{"kind":"dead_lettered","endpoint":%q,"rate":%g,"because":"kycsim"}`, endpointID(outOf), c.Rate))
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,9 @@ func TestReview(t *testing.T) {
 	for _, subject := range []string{"user-011", "user-012"} {
 		g.command("submit", "acme", subject, "by-ref", "applicant-of-two")
 	}
-	g.eventually("an endpoint was not told of a rejection", func() bool { return strings.Contains(g.command("deliveries", "list", "--status", "dead"), "acme-risk") })
+	g.eventually("an endpoint was not told of a rejection", func() bool {
+		return strings.Contains(g.command("deliveries", "list", "--status", "dead_lettered"), "acme-risk")
+	})
 	c := newChromium(t, g.base)
 	c.signIn(g.token)
 	c.says("h1", "Now")

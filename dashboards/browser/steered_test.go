@@ -55,7 +55,7 @@ func TestSteered(t *testing.T) {
 	var made struct{ ID string }
 	g.call(http.MethodPost, "/v1/partners/acme/endpoints", `{"id":"acme-new","url":"http://127.0.0.1:9/kyc","headers":{"X-Room":"a-canary"},"retry":{"first":"1h","max":"1h"}}`, &made)
 	g.people()
-	waits, dead := g.first("retrying", "acme-new"), g.first("dead", "acme-risk")
+	waits, dead := g.first("retrying", "acme-new"), g.first("dead_lettered", "acme-risk")
 	c := newChromium(t, g.base)
 	c.signIn(g.token)
 
@@ -63,7 +63,7 @@ func TestSteered(t *testing.T) {
 	c.says("h1", "Deliveries")
 	c.says("tbody", "no response: connection refused")
 	c.look("deliveries")
-	c.do(chromedp.SetValue(chromedp.CSS("#status"), "dead"))
+	c.do(chromedp.SetValue(chromedp.CSS("#status"), "dead_lettered"))
 	c.press("form.filter button")
 	c.says("tbody", "dead-lettered")
 	c.says("tbody", "HTTP 500")

@@ -187,7 +187,7 @@ func decided(d *api.Decision) string {
 	case !d.Folded:
 		return "The decision is kept. It counts in a moment: reload the page."
 	case d.Released != nil && !*d.Released:
-		return "There was nothing to release: no finding of this check stands."
+		return "There was nothing to release: no finding of this check is open."
 	case d.Before == d.After:
 		return "The decision is taken. The status stays " + word(d.After) + "."
 	default:

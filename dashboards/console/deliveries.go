@@ -46,7 +46,7 @@ type deliveryRow struct {
 	Waits  string // what it waits for
 }
 
-var deliveryStatuses = []pair{{"", "all"}, {"pending", "pending"}, {"retrying", "retrying"}, {"delivered", "delivered"}, {"dead", "dead-lettered"}, {"cancelled", "cancelled"}}
+var deliveryStatuses = []pair{{"", "all"}, {"pending", "pending"}, {"retrying", "retrying"}, {"delivered", "delivered"}, {"dead_lettered", "dead-lettered"}, {"cancelled", "cancelled"}}
 
 // deliveries lists them.
 func deliveries(v *visit) (answer, error) {

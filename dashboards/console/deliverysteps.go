@@ -35,7 +35,7 @@ func stepsFor(v *visit, d *api.Delivery) (links []link) {
 			add(text, "redeliver")
 		}
 	}
-	if (waits || d.Status == "dead") && own {
+	if (waits || d.Status == "dead_lettered") && own {
 		add("Cancel", "cancel")
 	}
 	return links
@@ -150,7 +150,7 @@ func redeliverOf(v *visit) (step, error) {
 	waits := d.Status == "pending" || d.Status == "retrying"
 	s.Button = "Redeliver"
 	s.Effect = []string{"The endpoint is sent the same event again, with the same webhook-id. A receiver that remembers ids can see that it is a repeat."}
-	if d.Status == "dead" {
+	if d.Status == "dead_lettered" {
 		s.Effect = append(s.Effect, "To its own endpoint it is sent as it was made. To another endpoint it is made again in that endpoint's format.")
 	} else {
 		s.Effect = append(s.Effect, "It is made again from the change, in the endpoint's format of today.")
@@ -187,5 +187,5 @@ func redeliver(v *visit) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return v.done("The delivery is ordered again. It is sent like any other.", v.backTo(r.ID))
+	return v.done("The delivery is pending again. It is sent like any other.", v.backTo(r.ID))
 }

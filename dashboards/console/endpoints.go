@@ -114,11 +114,11 @@ func oneEndpoint(v *visit) (answer, error) {
 		return answer{}, err
 	}
 	view := endpointView{EndpointDetail: e.EndpointDetail, Orphaned: e.Orphaned, State: stateOf(e.listed())}
-	view.ToList, view.ToDead = to("/console/deliveries", "endpoint", e.ID), to("/console/deliveries", "endpoint", e.ID, "status", "dead")
+	view.ToList, view.ToDead = to("/console/deliveries", "endpoint", e.ID), to("/console/deliveries", "endpoint", e.ID, "status", "dead_lettered")
 	for _, s := range []struct {
 		status string
 		rows   *[]deliveryRow
-	}{{"retrying", &view.Waiting}, {"pending", &view.Waiting}, {"dead", &view.Dead}} {
+	}{{"retrying", &view.Waiting}, {"pending", &view.Waiting}, {"dead_lettered", &view.Dead}} {
 		if len(*s.rows) >= shownOfEach {
 			continue
 		}

@@ -185,7 +185,7 @@ var needed = []struct{ measure, what, note, tone, page, query string }{
 	{"full", "The storage is full", "Callbacks are refused until there is room.", "bad", "", ""},
 	{"disabled", "Endpoints disabled", "Nothing is sent to them until somebody re-enables them.", "bad", "/console/endpoints", ""},
 	{"breakers", "Endpoints that do not answer", "Their breaker is open: they are probed, and deliveries wait.", "bad", "/console/endpoints", ""},
-	{"dead", "Dead-lettered deliveries", "They are not tried again unless somebody retries them.", "bad", "/console/deliveries", "status=dead"},
+	{"dead", "Dead-lettered deliveries", "They are not tried again unless somebody retries them.", "bad", "/console/deliveries", "status=dead_lettered"},
 	{"set_aside", "Persons set aside", "A record of theirs is damaged. Rebuild them.", "bad", "", ""},
 	{"quarantine", "Callbacks in quarantine", "They could not be translated.", "wait", "/console/quarantine", ""},
 	{"unrouted", "Unrouted records", "Nobody knows yet whose they are.", "wait", "/console/unrouted", ""},
@@ -204,7 +204,7 @@ func (v *visit) needs(at *reading) (list []need, err error) {
 	}
 	day := v.c.ring.day()
 	if n := since(day, at, "held"); n > 0 {
-		list = append(list, need{whole(n), "Approvals held by a match", "In the last day. A sanctions or PEP match stands; only an operator releases it.", "bad", v.link("/console/persons", "held=true")})
+		list = append(list, need{whole(n), "Approvals held by a match", "In the last day. A sanctions or PEP match is open; only an operator releases it.", "bad", v.link("/console/persons", "held=true")})
 	}
 	for _, n := range needed {
 		if c := at.sums[n.measure]; c > 0 {

@@ -117,7 +117,7 @@ func knownBy(a *api.At) string {
 	switch {
 	case a == nil:
 		return ""
-	case a.By == "fold":
+	case a.By == "evaluation":
 		return "Everything that was known then is kept, and was evaluated again."
 	case a.By == "change":
 		return "Not everything of that time is kept: the status is from the changes that are (since " + a.KnownFrom.UTC().Format(time.DateTime) + "). How the checks stood is not known."
@@ -205,7 +205,7 @@ var verdicts = map[string]string{
 	"duplicate":  "It was known already.",
 	"stale":      "It is older than what is known, or was answered already.",
 	"superseded": "The newest of its run, but another run or source decides.",
-	"parked":     "An approval that does not answer a finding that stands.",
+	"parked":     "An approval that does not answer an open finding.",
 	"held":       "Held by a sanctions or PEP match. Only an operator releases it.",
 	"overruled":  "An operator's approval answers it.",
 	"unrouted":   "It was not known yet whose it is.",

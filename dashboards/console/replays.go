@@ -38,7 +38,7 @@ type replayRow struct {
 	Left    int64
 }
 
-var replayKinds = []pair{{"dead", "what is dead-lettered"}, {"range", "what was sent in a span of time"}, {"current", "where each person stands now"}}
+var replayKinds = []pair{{"dead_lettered", "what is dead-lettered"}, {"range", "what was sent in a span of time"}, {"current", "the current status of each person"}}
 
 func kindOf(kind string) string {
 	for _, k := range replayKinds {
@@ -114,8 +114,8 @@ func oneReplay(v *visit) (answer, error) {
 	}
 	view := replayView{replayRow: replayRowOf(&r)}
 	switch r.Kind {
-	case "dead":
-		view.List = to("/console/deliveries", "endpoint", r.Endpoint, "status", "dead")
+	case "dead_lettered":
+		view.List = to("/console/deliveries", "endpoint", r.Endpoint, "status", "dead_lettered")
 	case "range":
 		view.List = to("/console/deliveries", "endpoint", r.Endpoint, "since", r.Since.UTC().Format(formTime), "until", r.Until.UTC().Format(formTime))
 	}
@@ -163,7 +163,7 @@ type replayAsked struct {
 
 func replayForm(v *visit) replayAsked {
 	f := v.FormValue
-	return replayAsked{cmp.Or(f("kind"), "dead"), f("endpoint"), f("to"), local(f("since")), local(f("until")), f("rate"), f("because"), f("force") != ""}
+	return replayAsked{cmp.Or(f("kind"), "dead_lettered"), f("endpoint"), f("to"), local(f("since")), local(f("until")), f("rate"), f("because"), f("force") != ""}
 }
 
 func newReplay(v *visit) (answer, error) { return formOfReplay(v, nil) }
@@ -192,7 +192,7 @@ func (a *replayAsked) ask() (r api.ReplayAsk, err error) {
 	if a.Kind == "current" {
 		r.Endpoint, r.To = "", cmp.Or(a.To, a.Endpoint)
 	}
-	if a.Kind != "dead" {
+	if a.Kind != "dead_lettered" {
 		r.Force = false
 	}
 	if a.Rate != "" {

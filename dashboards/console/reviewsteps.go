@@ -172,7 +172,7 @@ func discardRecord(v *visit) (answer, error) {
 func takeBackOf(v *visit) (step, error) {
 	return step{
 		Title: "Take a record back", Back: "/console/unrouted", Button: "Take back", Danger: true,
-		Effect: []string{"The record counts for nothing at the person it was given to, and waits for its person again. If that changes where the person stands, their partner is told."},
+		Effect: []string{"The record no longer counts for the person it was given to, and waits for its person again. If that changes the person's status, their partner is told."},
 		Fields: []field{
 			{Name: "id", Label: "Record's id", Help: "It begins with unrouted_. The audit trail has it.", Value: strings.TrimSpace(v.FormValue("id")), Need: true, Max: 256},
 			v.why(inHistory),

@@ -79,7 +79,7 @@ func span(d time.Duration) string {
 // tones are the colours that words have, beside the words themselves.
 var tones = map[string]string{
 	"approved": "good", "delivered": "good", "done": "good", "closed": "good", "active": "good", "applied": "good", "ready": "good", "accepted": "good", "enabled": "good", "signs": "good", "finished": "good",
-	"rejected": "bad", "suspended": "bad", "dead": "bad", "failed": "bad", "open": "bad", "disabled": "bad", "revoked": "bad", "dead-lettered": "bad", "failing": "bad", "orphaned": "bad", "held": "bad", "set_aside": "bad",
+	"rejected": "bad", "suspended": "bad", "dead_lettered": "bad", "failed": "bad", "open": "bad", "disabled": "bad", "revoked": "bad", "dead-lettered": "bad", "failing": "bad", "orphaned": "bad", "held": "bad", "set_aside": "bad",
 	"in_review": "wait", "pending": "wait", "retrying": "wait", "half_open": "wait", "paused": "wait", "parked": "wait", "retry": "wait", "recovering": "wait", "counting": "wait", "running": "wait", "unrouted": "wait", "ambiguous": "wait",
 	"expired": "old", "cancelled": "old", "stale": "old", "superseded": "old", "duplicate": "old", "overruled": "old",
 }
@@ -96,7 +96,7 @@ func word(w string) string {
 	switch w {
 	case "":
 		return "unknown"
-	case "dead":
+	case "dead_lettered":
 		return "dead-lettered"
 	case "done":
 		return "delivered"

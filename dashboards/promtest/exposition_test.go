@@ -85,7 +85,7 @@ func TestPrinted(t *testing.T) {
 	config := keep("alertmanager.yml", run(binary, "monitoring", "alertmanager"))
 	run("amtool", "check-config", config)
 	for labels, receiver := range map[string]string{
-		"alertname=CountersignPanics severity=critical": "on-call", "alertname=CountersignOwedHigh severity=warning": "office",
+		"alertname=CountersignPanics severity=critical": "on-call", "alertname=CountersignPendingHigh severity=warning": "office",
 		"alertname=CountersignApprovalsHeld severity=info": "nobody", "alertname=CountersignWatchdog severity=info": "dead-mans-switch",
 	} {
 		args := append([]string{"config", "routes", "test", "--config.file=" + config, "--verify.receivers=" + receiver}, strings.Fields(labels)...)

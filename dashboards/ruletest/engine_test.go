@@ -26,7 +26,7 @@ const (
 // sample a minute. Values are in promtool's notation; 0+60 goes on for as long as needed.
 var healthy = []string{
 	`up 1`, `build_info{version="v1",role="all"} 1`, `reload_last_successful 1`, `process_start_time_seconds 1000`, `process_open_fds 50`, `process_max_fds 1000`, `ingest_connections 20`, `ingest_connections_max 4096`,
-	`ingest_body_bytes 1e5`, `ingest_body_bytes_max 67108864`, `ingest_bodies_cut_total 0`, `ingest_connections_crowded_total{reason="all"} 0`, `ingest_connections_crowded_total{reason="address"} 0`,
+	`ingest_body_bytes 1e5`, `ingest_body_bytes_max 67108864`, `ingest_bodies_cut_total 0`, `ingest_connections_evicted_total{reason="all"} 0`, `ingest_connections_evicted_total{reason="address"} 0`,
 	`ingest_callbacks_total{source="sumsub",verdict="bodies"} 0`, `ingest_callbacks_total{source="unknown",verdict="bodies"} 0`,
 	`ingest_callbacks_total{source="sumsub",verdict="accepted"} 0+60`, `ingest_callbacks_total{source="sumsub",verdict="mismatch"} 0`,
 	`ingest_callbacks_total{source="sumsub",verdict="backlog"} 0`, `ingest_callbacks_total{source="sumsub",verdict="undecided"} 0`,
@@ -35,8 +35,8 @@ var healthy = []string{
 	`ingest_callbacks_total{source="sumsub",verdict="no_key"} 0`, `ingest_provider_faults_total{source="sumsub"} 0`,
 	`journal_backlog_records 2`, `journal_unread_records 2`, `journal_backlog_max_records 1000000`, `journal_damaged_records_total 0`, `relay_damaged_changes_total 0`, `journal_quarantine_items 0`,
 	`journal_quarantined_total{reason="unreadable"} 0`, `journal_quarantined_total{reason="unknown_event"} 0`,
-	`store_full 0`, `store_short{what="disk"} 0`, `store_short{what="size"} 0`, `store_short{what="owed"} 0`, `store_short{what="commit"} 0`, `relay_fold_waiting 0`,
-	`store_room_bytes 5e10`, `store_owed_bytes 1e6`, `store_reserve_bytes 67108864`, `store_commit_running_seconds 0.001`, `store_unclean_start 0`, `store_file_bytes 1e9`, `store_free_page_bytes 1e8`, `store_max_bytes 64e9`, `store_disk_free_bytes 1e11`,
+	`store_full 0`, `store_short{what="disk"} 0`, `store_short{what="size"} 0`, `store_short{what="pending"} 0`, `store_short{what="commit"} 0`, `relay_evaluation_waiting 0`,
+	`store_room_bytes 5e10`, `store_pending_bytes 1e6`, `store_reserve_bytes 67108864`, `store_commit_running_seconds 0.001`, `store_unclean_start 0`, `store_file_bytes 1e9`, `store_free_page_bytes 1e8`, `store_max_bytes 64e9`, `store_disk_free_bytes 1e11`,
 	`store_commit_seconds_bucket{le="0.25"} 0+1000`, `store_commit_seconds_bucket{le="0.5"} 0+1000`, `store_commit_seconds_bucket{le="+Inf"} 0+1000`,
 	`store_commit_failures_total{reason="io"} 0`, `store_commit_failures_total{reason="full"} 0`, `outbox_settle_retries_total 0`,
 	`relay_updates_total{verdict="applied"} 0+60`, `relay_updates_total{verdict="parked"} 0`, `relay_updates_total{verdict="ambiguous"} 0`, `relay_updates_total{verdict="held"} 0`, `relay_updates_total{verdict="overruled"} 0`,
@@ -57,9 +57,9 @@ var healthyTopic = []string{
 var healthyEndpoint = []string{
 	`relay_attempts_total{endpoint="E",outcome="done"} 0+20`, `relay_attempts_total{endpoint="E",outcome="retry"} 0`,
 	`relay_endpoint_attempt_seconds_sum{endpoint="E"} 0+1`, `relay_endpoint_attempt_seconds_count{endpoint="E"} 0+20`, `relay_endpoint_disabled{endpoint="E"} 0`, `relay_endpoint_paused{endpoint="E"} 0`, `relay_endpoint_breaker{endpoint="E"} 0`,
-	`outbox_oldest_due_seconds{endpoint="E"} 0`, `outbox_oldest_pending_seconds{endpoint="E"} 2`, `outbox_oldest_withheld_rejection_seconds{endpoint="E"} 0`, `outbox_owed_deliveries{endpoint="E"} 5`,
-	`outbox_max_owed_deliveries{endpoint="E"} 1000000`, `outbox_dead_deliveries{endpoint="E"} 0`, `outbox_put_down_total{reason="damaged"} 0`,
-	`outbox_put_down_total{reason="overflow"} 0`,
+	`outbox_oldest_due_seconds{endpoint="E"} 0`, `outbox_oldest_pending_seconds{endpoint="E"} 2`, `outbox_oldest_withheld_rejection_seconds{endpoint="E"} 0`, `outbox_pending_deliveries{endpoint="E"} 5`,
+	`outbox_max_pending_deliveries{endpoint="E"} 1000000`, `outbox_dead_lettered_deliveries{endpoint="E"} 0`, `outbox_dead_lettered_total{reason="damaged"} 0`,
+	`outbox_dead_lettered_total{reason="overflow"} 0`,
 }
 
 // story lays the given series over a healthy gateway. A series without job is one of the gateway's.

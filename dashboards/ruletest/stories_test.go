@@ -120,28 +120,28 @@ func storageStories(fires, quiet teller) {
 	fires("CountersignJournalBacklogHigh critical", 10, `journal_backlog_records 600000`)
 	quiet("CountersignJournalBacklogHigh critical", 10, `journal_backlog_records 400000`)
 	quiet("CountersignJournalBacklogHigh critical", 20, `journal_backlog_records 0x5 600000x3 0x10`)
-	fires("CountersignFoldBehind critical", 10, `journal_unread_records 10`, `relay_updates_total{verdict="applied"} 60`)
-	fires("CountersignFoldBehind critical", 10, `journal_unread_records 100`)
-	quiet("CountersignFoldBehind critical", 20, `journal_unread_records 10`)                                                            // ten seconds' worth
-	quiet("CountersignFoldBehind critical", 20, `journal_unread_records 0x5 1 0x14`, `relay_updates_total{verdict="applied"} 0x5 1x15`) // one record at the moment of the scrape
-	const behind = `forward_lag_seconds{topic="kyc.status-updates"} 0+60`                                                               // Kafka is out: what waits for it is not behind the fold, and late for no partner
-	quiet("CountersignFoldBehind critical", 30, `journal_backlog_records 0+6000`, behind)
+	fires("CountersignEvaluationBehind critical", 10, `journal_unread_records 10`, `relay_updates_total{verdict="applied"} 60`)
+	fires("CountersignEvaluationBehind critical", 10, `journal_unread_records 100`)
+	quiet("CountersignEvaluationBehind critical", 20, `journal_unread_records 10`)                                                            // ten seconds' worth
+	quiet("CountersignEvaluationBehind critical", 20, `journal_unread_records 0x5 1 0x14`, `relay_updates_total{verdict="applied"} 0x5 1x15`) // one record at the moment of the scrape
+	const behind = `forward_lag_seconds{topic="kyc.status-updates"} 0+60`                                                                     // Kafka is out: what waits for it is not behind the fold, and late for no partner
+	quiet("CountersignEvaluationBehind critical", 30, `journal_backlog_records 0+6000`, behind)
 	quiet("CountersignDeliverySLOBurn critical", 60, `journal_backlog_records 0+6000`, behind)
-	fires("CountersignFoldBehind critical", 30, `journal_backlog_records 0+6000`, behind, `journal_unread_records 100`)
-	for _, what := range []string{"disk", "size", "owed", "commit"} {
+	fires("CountersignEvaluationBehind critical", 30, `journal_backlog_records 0+6000`, behind, `journal_unread_records 100`)
+	for _, what := range []string{"disk", "size", "pending", "commit"} {
 		fires("CountersignStorageFull critical", 10, `store_short{what="`+what+`"} 0x5 1x5`)
 	}
 	quiet("CountersignStorageFull critical", 10, `store_file_bytes 64e9`)
-	fires("CountersignFoldWaits critical", 10, `relay_fold_waiting 0x5 1x5`)
-	quiet("CountersignFoldWaits critical", 10, `relay_fold_waiting 0x5 1 0x4`)
+	fires("CountersignEvaluationWaiting critical", 10, `relay_evaluation_waiting 0x5 1x5`)
+	quiet("CountersignEvaluationWaiting critical", 10, `relay_evaluation_waiting 0x5 1 0x4`)
 
 	const nearly = "CountersignStorageNearlyFull warning"
 	fires(nearly, 20, `store_file_bytes 60e9`)
 	fires(nearly, 20, `store_disk_free_bytes 2e9`)
 	quiet(nearly, 20, `store_file_bytes 60e9`, `store_free_page_bytes 30e9`)
 	quiet(nearly, 20, `store_disk_free_bytes 3e9`)
-	fires(nearly, 20, `store_owed_bytes 4.99e10`)
-	quiet(nearly, 20, `store_owed_bytes 4.9e10`, `journal_backlog_records 400000`)
+	fires(nearly, 20, `store_pending_bytes 4.99e10`)
+	quiet(nearly, 20, `store_pending_bytes 4.9e10`, `journal_backlog_records 400000`)
 
 	fires("CountersignCommitSlow warning", 20, `store_commit_seconds_bucket{le="0.25"} 0+980`)
 	quiet("CountersignCommitSlow warning", 20, `store_commit_seconds_bucket{le="0.25"} 0+995`)
@@ -152,14 +152,14 @@ func storageStories(fires, quiet teller) {
 	quiet("CountersignUncleanStart critical", 60, `process_start_time_seconds 60x40 3000x20`, `store_unclean_start 0`)
 	quiet("CountersignUncleanStart critical", 60, `process_start_time_seconds -3000`, `store_unclean_start 1`) // long known
 	fires("CountersignDamagedRecords critical", 10, `journal_damaged_records_total 0x5 1x5`)
-	fires("CountersignDamagedRecords critical", 10, `outbox_put_down_total{reason="damaged"} 0x5 1x5`)
+	fires("CountersignDamagedRecords critical", 10, `outbox_dead_lettered_total{reason="damaged"} 0x5 1x5`)
 	fires("CountersignDamagedRecords critical", 10, `relay_damaged_changes_total 0x5 1x5`)
-	quiet("CountersignDamagedRecords critical", 10, `outbox_put_down_total{reason="overflow"} 0x5 1x5`)
+	quiet("CountersignDamagedRecords critical", 10, `outbox_dead_lettered_total{reason="overflow"} 0x5 1x5`)
 	fires("CountersignSubjectsSetAside critical", 10, `relay_subjects_set_aside 0x5 1x5`)
 	quiet("CountersignSubjectsSetAside critical", 10, `relay_subjects_set_aside 0`)
-	fires("CountersignFileMended warning", 10, `store_mended_records{outcome="damaged"} 2`)
-	fires("CountersignFileMended warning", 10, `store_mended_records{outcome="corrected"} 1`)
-	quiet("CountersignFileMended warning", 10, `store_mended_records{outcome="corrected"} 0`)
+	fires("CountersignFileRepaired warning", 10, `store_repaired_records{outcome="damaged"} 2`)
+	fires("CountersignFileRepaired warning", 10, `store_repaired_records{outcome="corrected"} 1`)
+	quiet("CountersignFileRepaired warning", 10, `store_repaired_records{outcome="corrected"} 0`)
 	fires("CountersignSettleRetries warning", 15, `outbox_settle_retries_total 0+60`)
 	quiet("CountersignSettleRetries warning", 15, `outbox_settle_retries_total 0x5 1x10`)
 }
@@ -255,22 +255,22 @@ func deliveryStories(fires, quiet teller) {
 	quiet("CountersignDeliveryPendingLong warning", 60, waits+`20000+60x20 0+60x40`)
 	quiet("CountersignDeliveryPendingLong warning", 45, waits+`20000+60`, `relay_endpoint_disabled{endpoint="acme"} 1`)
 	fires("CountersignDeliveryPendingLong warning", 45, waits+`20000+60`, `relay_endpoint_paused{endpoint="acme"} 1`)
-	fires("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 600000`)
-	quiet("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 400000`)
-	quiet("CountersignOwedHigh warning", 20, `outbox_owed_deliveries{endpoint="acme"} 600000`, `outbox_max_owed_deliveries{endpoint="acme"} 0`) // no limit
+	fires("CountersignPendingHigh warning", 20, `outbox_pending_deliveries{endpoint="acme"} 600000`)
+	quiet("CountersignPendingHigh warning", 20, `outbox_pending_deliveries{endpoint="acme"} 400000`)
+	quiet("CountersignPendingHigh warning", 20, `outbox_pending_deliveries{endpoint="acme"} 600000`, `outbox_max_pending_deliveries{endpoint="acme"} 0`) // no limit
 	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`)
 	quiet("CountersignRejectionWithheld critical", 14, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`)
 	// It has died after 74 hours; its endpoint is gone from the config, with all its other series.
 	// It is quiet where an operator has acknowledged it, or it has been told, in time.
-	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 266400+60`, `outbox_owed_deliveries{endpoint="acme"} 0`, `outbox_dead_deliveries{endpoint="acme"} 1`)
+	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 266400+60`, `outbox_pending_deliveries{endpoint="acme"} 0`, `outbox_dead_lettered_deliveries{endpoint="acme"} 1`)
 	fires("CountersignRejectionWithheld critical", 20, `outbox_oldest_withheld_rejection_seconds{endpoint="gone"} 0+60`)
-	fires("CountersignRejectionWithheld critical", 40, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`, `outbox_owed_deliveries{endpoint="acme"} 5x10 _x30`, `outbox_oldest_due_seconds{endpoint="acme"} 0x10 _x30`,
-		`outbox_max_owed_deliveries{endpoint="acme"} 10x10 _x30`, `outbox_dead_deliveries{endpoint="acme"} 0x10 _x30`)
+	fires("CountersignRejectionWithheld critical", 40, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60`, `outbox_pending_deliveries{endpoint="acme"} 5x10 _x30`, `outbox_oldest_due_seconds{endpoint="acme"} 0x10 _x30`,
+		`outbox_max_pending_deliveries{endpoint="acme"} 10x10 _x30`, `outbox_dead_lettered_deliveries{endpoint="acme"} 0x10 _x30`)
 	quiet("CountersignRejectionWithheld critical", 40, `outbox_oldest_withheld_rejection_seconds{endpoint="gone"} 0+60x13 _x30`)
 	quiet("CountersignRejectionWithheld critical", 40, `outbox_oldest_withheld_rejection_seconds{endpoint="acme"} 0+60x13 0x30`)
 	quiet("CountersignRejectionWithheld critical", 60, `outbox_oldest_due_seconds{endpoint="acme"} 0+60`)
-	fires("CountersignDeadDeliveries warning", 10, `outbox_dead_deliveries{endpoint="acme"} 0x5 2x5`)
-	quiet("CountersignDeadDeliveries warning", 30, `outbox_dead_deliveries{endpoint="acme"} 5x10 2x20`) // known, and being redelivered
+	fires("CountersignDeadLettered warning", 10, `outbox_dead_lettered_deliveries{endpoint="acme"} 0x5 2x5`)
+	quiet("CountersignDeadLettered warning", 30, `outbox_dead_lettered_deliveries{endpoint="acme"} 5x10 2x20`) // known, and being redelivered
 	fires("CountersignCertificateExpiresSoon warning", 10, `ingest_certificate_expires_timestamp_seconds{} 600000x20`)
 	quiet("CountersignCertificateExpiresSoon warning", 10, `ingest_certificate_expires_timestamp_seconds{} 9000000x20`)
 	quiet("CountersignCertificateExpiresSoon warning", 10, `ingest_certificate_expires_timestamp_seconds{} 0x20`) // plain HTTP
@@ -345,10 +345,10 @@ func processStories(fires, quiet teller) {
 	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds 700`)
 	fires("CountersignConnectionsUsedUp warning", 10, `ingest_connections 4000`)
 	quiet("CountersignConnectionsUsedUp warning", 10, `ingest_connections 3000`)
-	fires("CountersignCrowded warning", 20, `ingest_bodies_cut_total 0+5`)
-	fires("CountersignCrowded warning", 20, `ingest_connections_crowded_total{reason="address"} 0+50`)
-	fires("CountersignCrowded warning", 20, `ingest_callbacks_total{source="sumsub",verdict="bodies"} 0+5`)
-	quiet("CountersignCrowded warning", 20, `ingest_connections_crowded_total{reason="all"} 0+2`)
+	fires("CountersignCallbacksCrowded warning", 20, `ingest_bodies_cut_total 0+5`)
+	fires("CountersignCallbacksCrowded warning", 20, `ingest_connections_evicted_total{reason="address"} 0+50`)
+	fires("CountersignCallbacksCrowded warning", 20, `ingest_callbacks_total{source="sumsub",verdict="bodies"} 0+5`)
+	quiet("CountersignCallbacksCrowded warning", 20, `ingest_connections_evicted_total{reason="all"} 0+2`)
 	quiet("CountersignOpenFilesHigh warning", 10, `process_open_fds`+other+`900`, `process_max_fds`+other+`1000`)
 	const wrong = "CountersignWrongTokens warning"
 	fires(wrong, 20, `control_refused_total{reason="token_unknown"} 0+5`)

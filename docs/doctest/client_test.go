@@ -193,7 +193,7 @@ func (s *session) subjects() {
 	good(s, ann, err)(func(v contract.Subject) bool { return v.Status.Status == "approved" && len(v.Records) == 1 })
 	then, err := c.Subject(ctx, "acme", "user-001", &no, time.Now(), client.Page{Limit: 1})
 	good(s, then, err)(func(v contract.Subject) bool {
-		return v.Status.Status == "approved" && v.At != nil && v.At.By == "fold"
+		return v.Status.Status == "approved" && v.At != nil && v.At.By == "evaluation"
 	})
 	listed, err := c.ListSubjects(ctx, client.Page{}, client.Subjects{Partner: "acme", Begins: "user-001", Livemode: &no})
 	good(s, listed, err)(func(l contract.List[contract.ListedSubject]) bool {
@@ -266,7 +266,7 @@ func (s *session) endpoints() {
 	good(s, resumed, err)(func(v contract.Resumed) bool { return v.Resumed })
 	pinged, err := c.Ping(ctx, "acme-main")
 	good(s, pinged, err)(func(v contract.Ping) bool { return v.Delivered && v.Code == http.StatusOK })
-	dead, err := c.ListDeliveries(ctx, client.Page{}, client.Deliveries{Status: "dead", Endpoint: "acme-main"})
+	dead, err := c.ListDeliveries(ctx, client.Page{}, client.Deliveries{Status: "dead_lettered", Endpoint: "acme-main"})
 	good(s, dead, err)(func(l contract.List[contract.Delivery]) bool {
 		return len(l.Data) == 1 && l.Data[0].Attempts == 2 && l.Data[0].Code == http.StatusNotFound
 	})
@@ -280,9 +280,9 @@ func (s *session) endpoints() {
 		return v.ID == id && len(v.Tries) == 2 && v.Body == "" && v.Withheld != nil
 	})
 	_, err = c.RetryNow(ctx, id)
-	bad(s, err, "dead")
+	bad(s, err, "dead_lettered")
 	_, err = c.Skip(ctx, id)
-	bad(s, err, "dead")
+	bad(s, err, "dead_lettered")
 	_, err = c.Cancel(ctx, id, contract.CancelAsk{Because: "a test person"})
 	bad(s, err, "restrictive")
 	hurried, err := c.RetryAllNow(ctx, "acme-main")
@@ -306,9 +306,9 @@ func (s *session) endpoints() {
 // it can be turned.
 func (s *session) replays() {
 	c, ctx := s.c, s.ctx
-	dry, err := c.CreateReplay(ctx, "replayed-once", contract.ReplayAsk{Kind: "dead", Endpoint: "acme-main", DryRun: true})
+	dry, err := c.CreateReplay(ctx, "replayed-once", contract.ReplayAsk{Kind: "dead_lettered", Endpoint: "acme-main", DryRun: true})
 	good(s, dry, err)(func(v contract.Replay) bool { return v.State == "counting" && v.To == "acme-main" && v.Rate == 100 })
-	same, err := c.CreateReplay(ctx, "replayed-once", contract.ReplayAsk{Kind: "dead", Endpoint: "acme-main", DryRun: true})
+	same, err := c.CreateReplay(ctx, "replayed-once", contract.ReplayAsk{Kind: "dead_lettered", Endpoint: "acme-main", DryRun: true})
 	good(s, same, err)(func(v contract.Replay) bool { return v.ID == dry.ID })
 	for range 1000 {
 		if dry, err = c.Replay(ctx, dry.ID); err != nil || !dry.Ended.IsZero() {

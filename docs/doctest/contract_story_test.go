@@ -117,13 +117,13 @@ var story = []step{
 	{id: "listKeys", name: "that are kept", as: "viewer", path: "/v1/endpoints/beta-main/keys"},
 	{id: "revokeKey", name: "one, and another in its place", path: "/v1/endpoints/beta-main/keys/{key}/revoke?replace=true"},
 	{id: "revokeKey", name: "none that signs", path: "/v1/endpoints/beta-main/keys/key_0123456789abcdef/revoke", status: 404},
-	{id: "listDeliveries", name: "what is dead at acme-main", as: "viewer", path: "/v1/deliveries?status=dead&endpoint=acme-main"},
+	{id: "listDeliveries", name: "what is dead at acme-main", as: "viewer", path: "/v1/deliveries?status=dead_lettered&endpoint=acme-main"},
 	{id: "listDeliveries", name: "all of a person", as: "viewer", path: "/v1/deliveries?partner=acme&subject=user-002&type=kyc.status.*"},
 	{id: "listWithheld", name: "what acme-main was not told", as: "viewer", path: "/v1/withheld?endpoint=acme-main"},
 	{id: "acknowledge", name: "after a call to the partner", path: "/v1/withheld/{dead}/acknowledge", ask: `{"reason":"told by telephone, ticket 4814"}`},
 	{id: "redeliver", name: "one that is dead", path: "/v1/deliveries/{dead}/redeliver"},
 	{id: "redeliver", name: "none of that id", path: "/v1/deliveries/nothing@acme-main/redeliver", status: 404},
-	{id: "createReplay", name: "what of the dead would be told", path: "/v1/replays", ask: `{"kind":"dead","endpoint":"acme-main","dry_run":true}`},
+	{id: "createReplay", name: "what of the dead would be told", path: "/v1/replays", ask: `{"kind":"dead_lettered","endpoint":"acme-main","dry_run":true}`},
 	{id: "createReplay", name: "a morning, again", path: "/v1/replays", ask: `{"kind":"range","endpoint":"acme-main","since":"2020-11-30T08:00:00Z","until":"2020-11-30T12:00:00Z","rate":50,"because":"lost by the partner, ticket 4815"}`},
 	{id: "createReplay", name: "of a kind that there is not", path: "/v1/replays", ask: `{"kind":"all","endpoint":"acme-main"}`, status: 400},
 	{id: "listReplays", name: "the newest", as: "viewer", path: "/v1/replays?limit=1"},
@@ -185,7 +185,7 @@ const folder = "/srv/backups"
 func (g *running) stage() *strings.Replacer {
 	g.t.Helper()
 	g.say("sumsub-eu", g.sumsub("approved", "user-001", "applicant-1", 1))
-	g.lists("/v1/deliveries?status=dead&endpoint=acme-old", 1) // from here on it is disabled
+	g.lists("/v1/deliveries?status=dead_lettered&endpoint=acme-old", 1) // from here on it is disabled
 	g.say("sumsub-eu", g.sumsub("rejected_final", "user-002", "applicant-2", 2))
 	g.say("sumsub-eu", g.sumsub("rejected_sanctions", "user-003", "applicant-3", 3))
 	g.say("sumsub-eu", []byte(`{"applicantId":"applicant-5","type":"applicantReviewed"`))
@@ -199,7 +199,7 @@ func (g *running) stage() *strings.Replacer {
 	}
 	g.post("jumio/a-path-token-of-some-length", processed)
 	g.say("sumsub-eu", g.sumsub("approved", "user-009", "applicant-9", 9))
-	g.lists("/v1/deliveries?status=dead&endpoint=acme-main", 1)
+	g.lists("/v1/deliveries?status=dead_lettered&endpoint=acme-main", 1)
 	g.until("user-009 is approved", func() bool {
 		return strings.Contains(g.call(request{as: "admin", method: "GET", path: "/v1/users/user-009/kyc?partner=acme"}).body, "approved")
 	})
@@ -224,7 +224,7 @@ func (g *running) stage() *strings.Replacer {
 		"{waits}", waits, "{webhook}", webhook,
 		"{body}", bodies[0]["id"].(string), "{live}", bodies[1]["id"].(string), "{held}", held[0]["id"].(string), "{second}", held[1]["id"].(string), "{dir}", g.dir, "{replay}", replay,
 		"{key}", g.lists("/v1/endpoints/beta-main/keys", 1)[0]["id"].(string),
-		"{question}", g.lists("/v1/questions", 1)[0]["id"].(string), "{dead}", g.lists("/v1/deliveries?status=dead&endpoint=acme-main", 1)[0]["id"].(string),
+		"{question}", g.lists("/v1/questions", 1)[0]["id"].(string), "{dead}", g.lists("/v1/deliveries?status=dead_lettered&endpoint=acme-main", 1)[0]["id"].(string),
 	)
 }
 

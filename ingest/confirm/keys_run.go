@@ -107,7 +107,7 @@ func (k *Keys) refresh(ctx context.Context, kid string) {
 	l := &lookUp{done: make(chan struct{})}
 	k.lookUp(ctx, kid, l)
 	if l.err != nil && ctx.Err() == nil {
-		k.o.Logger.Warn("key_not_renewed", "source", k.s.Name, "error", l.err, "remedy", "it goes on serving for seven days from when it was fetched; see that the provider's API answers")
+		k.o.Logger.Warn("key_not_renewed", "source", k.s.Name, "error", l.err, "remedy", "the key is used for seven days after it was fetched; check that the provider's API answers")
 	}
 }
 
@@ -127,7 +127,7 @@ func (k *Keys) save(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			k.o.Logger.Warn("key_not_kept", "source", k.s.Name, "error", err)
+			k.o.Logger.Warn("published_key_not_stored", "source", k.s.Name, "error", err)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func newMetrics(r prometheus.Registerer, c *Confirmer) *metrics {
 	f := promauto.With(r)
 	m := &metrics{
 		questions: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "confirm_questions_total", Help: "Times a provider's API was asked what a callback left open, by source and outcome.",
+			Name: "confirm_questions_total", Help: "Questions asked at a provider's API, by source and outcome.",
 		}, []string{"source", "outcome"}),
 		call: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "confirm_call_seconds", Help: "Time of one call of a provider's API.",
@@ -26,10 +26,10 @@ func newMetrics(r prometheus.Registerer, c *Confirmer) *metrics {
 		}),
 	}
 	m.can = f.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "confirm_source_can_ask", Help: "1 if the source has credentials for its provider's API, 0 if its questions can only wait.",
+		Name: "confirm_source_can_ask", Help: "1 if the source has credentials for its provider's API; 0: its questions wait.",
 	}, []string{"source"})
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "confirm_oldest_question_timestamp_seconds", Help: "Unix time since which the longest open question waits for an answer; 0: none is open.",
+		Name: "confirm_oldest_question_timestamp_seconds", Help: "Unix time at which the oldest open question was raised; 0: none is open.",
 	}, func() float64 {
 		if since := c.o.Oldest(); !since.IsZero() {
 			return float64(since.Unix())
@@ -59,9 +59,9 @@ func (m *metrics) forget(name string) {
 // What came of looking a published key up. Metric labels come from it.
 const (
 	keyFound  = "found"
-	keyNone   = "none"    // the provider has no such key, or has ended it
-	keyFailed = "failed"  // the provider could not be asked
-	keyPutOff = "put_off" // too many unknown ids at once: the callback is asked to come again
+	keyNone   = "none"     // the provider has no such key, or has ended it
+	keyFailed = "failed"   // the provider could not be asked
+	keyPutOff = "deferred" // too many unknown ids at once: the callback is asked to come again
 )
 
 // KeyMetrics count the look-ups of all sources. A nil one counts nothing.

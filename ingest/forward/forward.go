@@ -87,7 +87,7 @@ func New(o Options) (*Forwarder, error) {
 	f.m.skipped.WithLabelValues(o.Name).Add(float64(o.Gap))
 	if gone := f.kept - slices.Min(append(places, f.kept)); gone > 0 {
 		f.m.skipped.WithLabelValues(o.Name).Add(float64(gone))
-		o.Logger.Error("forward_gap", "topic", o.Name, "records", gone, "reason", "they left the journal while kafka was not configured")
+		o.Logger.Error("forward_gap", "topic", o.Name, "records", gone, "reason", "they were removed from the journal while kafka was not in the config")
 	}
 	return f, nil
 }
@@ -160,7 +160,7 @@ func (f *Forwarder) fit(from []int64, partitions int) ([]int64, *Trouble) {
 	case f.o.Repartition != partitions:
 		return nil, &Trouble{Class: BadTopic, Text: fmt.Sprintf(
 			"topic %s has %d partitions, and had %d when it was last written to: a person's records would go on in another partition, and readers could see them out of order. "+
-				"Make the topic anew with %d; or, when every reader has read all there is, set kafka.partitions to %d and start again", f.o.Name, partitions, len(from), len(from), partitions)}
+				"Create the topic again with %d partitions; or, when every reader has read all there is, set kafka.partitions to %d and start again", f.o.Name, partitions, len(from), len(from), partitions)}
 	default:
 		f.o.Logger.Warn("forward_repartitioned", "topic", f.o.Name, "partitions", partitions, "before", len(from))
 		low := slices.Min(from)

@@ -60,7 +60,7 @@ func (m *Metrics) watch(f *Forwarder) {
 		}
 		return max(0, f.o.Now().Sub(since).Seconds())
 	})
-	gauge("forward_stopped", "1 while nothing is forwarded until somebody changes a setting, by topic; /readyz says which.", func() float64 {
+	gauge("forward_stopped", "1 while forwarding is stopped until a setting is changed, by topic; /readyz says which.", func() float64 {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.stopped {

@@ -293,7 +293,7 @@ func (r *run) oversized(p int, now time.Time) {
 	defer cancel()
 	if err := r.f.o.TooLarge(ctx, m); err != nil { // no room: it stays first in its partition
 		r.w.refused(p, now, waitAfter)
-		r.f.o.Logger.Error("too_large_not_kept", "topic", r.f.o.Name, "error", err)
+		r.f.o.Logger.Error("record_too_large_not_quarantined", "topic", r.f.o.Name, "error", err)
 		return
 	}
 	r.f.m.quarantined.WithLabelValues(r.f.o.Name).Inc()

@@ -62,7 +62,7 @@ func (j *Bolt) Waiting(after int64) (n int64, since time.Time) {
 // keeps such a one among what waits for somebody to be known (I8).
 func (j *Bolt) PassOver(offset int64) {
 	j.m.damaged.Inc()
-	j.o.Logger.Error("record_not_forwarded", "offset", offset, "error", "its body is no update")
+	j.o.Logger.Error("record_not_forwarded", "offset", offset, "error", "its body is not an update")
 }
 
 // AppendAt is Append, and returns the offset of the first record.

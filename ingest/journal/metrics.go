@@ -19,17 +19,17 @@ func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
 	m := &metrics{
 		asking: map[string]bool{},
 		damaged: f.NewCounter(prometheus.CounterOpts{
-			Name: "journal_damaged_records_total", Help: "Journal records that failed their checksum and were passed over. They stay in the file.",
+			Name: "journal_damaged_records_total", Help: "Journal records that failed their checksum and were skipped. They stay in the database.",
 		}),
 		quarantined: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "journal_quarantined_total", Help: "Bodies of genuine callbacks, events and answers put in quarantine, by reason; the same again is counted once.",
+			Name: "journal_quarantined_total", Help: "Bodies of genuine callbacks, events and answers put in quarantine, by reason. A repeated body is counted once.",
 		}, []string{"reason"}),
 		open: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "journal_open_questions", Help: "What a provider's API has still to be asked, by source.",
+			Name: "journal_open_questions", Help: "Open questions to a provider's API, by source.",
 		}, []string{"source"}),
 		unproved: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "journal_open_unproved_questions",
-			Help: "Of the open questions those that callbacks raised which proved nothing of who sent them, by source. At sources[].api.questions such callbacks are answered 503.",
+			Name: "journal_open_unauthenticated_questions",
+			Help: "Open questions raised by callbacks whose sender was not authenticated, by source. At sources[].api.questions such callbacks are answered 503.",
 		}, []string{"source"}),
 	}
 	for source, open := range j.unproved.Load().open {
@@ -38,8 +38,8 @@ func newMetrics(r prometheus.Registerer, j *Bolt) *metrics {
 	for _, r := range Reasons {
 		m.quarantined.WithLabelValues(string(r))
 	}
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_backlog_records", Help: "Records that wait for the relay, or for Kafka."}, func() float64 { return float64(j.Backlog()) })
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_unread_records", Help: "Records that the relay has not passed."}, func() float64 { return float64(j.unfolded()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_backlog_records", Help: "Records that wait to be evaluated, or for Kafka."}, func() float64 { return float64(j.Backlog()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_unread_records", Help: "Records that are not evaluated yet."}, func() float64 { return float64(j.unfolded()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_backlog_max_records", Help: "Records that may wait before new callbacks are answered 503."}, func() float64 { return float64(j.o.Backlog) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "journal_quarantine_items", Help: "Bodies in quarantine."}, func() float64 { return float64(j.Quarantined()) })
 	return m

@@ -100,7 +100,7 @@ func (s diditHMAC) Verify(h signing.Header, body []byte, keys signing.Keyring, n
 	case len(v) == 0:
 		return fmt.Errorf("%w: there is no %s", signing.ErrMissing, diditTime)
 	case len(v) > 1:
-		return fmt.Errorf("%w: %s stands %d times", signing.ErrMalformed, diditTime, len(v))
+		return fmt.Errorf("%w: %s appears %d times", signing.ErrMalformed, diditTime, len(v))
 	}
 	at, err := strconv.ParseUint(v[0], 10, 40)
 	if err != nil {

@@ -133,7 +133,7 @@ func (g *generic) header(h signing.Header, name string) (string, error) {
 	case len(v) == 0:
 		return "", nil
 	case len(v) > 1:
-		return "", because("stands in a header twice")
+		return "", because("is duplicated in a header")
 	case len(v[0]) > maxText:
 		return "", errLarge
 	default:

@@ -461,7 +461,7 @@ func TestGenericFunctions(t *testing.T) {
 	f(`time(body.a) == time(body.b) ? "same" : "not"`, `{"a":1777638615}`, "is not a time")
 	f(`header("x-one")`, `{}`, "1")
 	f(`header("X-None")`, `{}`, "")
-	f(`header("X-Two")`, `{}`, "stands in a header twice")
+	f(`header("X-Two")`, `{}`, "is duplicated in a header")
 	f(`header("X-Long")`, `{}`, "is too large")
 }
 

@@ -152,7 +152,7 @@ func translateNetverify(body []byte) (Result, error) {
 		"additionalChecks", "rejectReason", "transactionResult",
 	} {
 		if len(form[name]) > 1 {
-			return Result{}, unreadable(name, "stands twice")
+			return Result{}, unreadable(name, "is duplicated")
 		}
 	}
 	var f fields

@@ -51,7 +51,7 @@ var onfido = Adapter{
 
 var onfidoOptions = map[string]string{
 	"consider":  "in_review or rejected: what a check or report that ends with consider means (default in_review)",
-	"declined":  "terminal or retryable: whether a person whom a workflow declined may try again; for grave reasons never, for reasons that can be mended always (default terminal)",
+	"declined":  "terminal or retryable: whether a person whom a workflow declined may try again; for serious reasons never, for reasons that can be corrected always (default terminal)",
 	"reasons":   "what the reasons mean that your workflows give, such as EXPIRED_ID=document_expired,KNOWN_FRAUD=fraud_suspected (default: all are other)",
 	"withdrawn": "ignored or expired: what a withdrawn or cancelled check or report means (default ignored)",
 }

@@ -199,7 +199,7 @@ func plaidText(h signing.Header) (string, error) {
 	case len(v) == 0 || len(v) == 1 && v[0] == "":
 		return "", signing.ErrMissing
 	case len(v) > 1:
-		return "", fmt.Errorf("%w: %s stands %d times", signing.ErrMalformed, plaidHeader, len(v))
+		return "", fmt.Errorf("%w: %s appears %d times", signing.ErrMalformed, plaidHeader, len(v))
 	case len(v[0]) > maxToken:
 		return "", fmt.Errorf("%w: %s is longer than %d bytes", signing.ErrMalformed, plaidHeader, maxToken)
 	}
@@ -270,10 +270,10 @@ func (s plaidJWT) ExplainSteps(h signing.Header, body []byte, keys signing.Keyri
 		say("%s is absent or empty.", plaidHeader)
 		return steps, "Check that the request comes from Plaid and that no proxy removes " + plaidHeader + "."
 	case len(v) > 1:
-		say("%s stands %d times, which is refused.", plaidHeader, len(v))
+		say("%s appears %d times, which is refused.", plaidHeader, len(v))
 		return steps, "Send " + plaidHeader + " once: a proxy or a client adds it a second time."
 	default:
-		say("%s stands once, with %d characters.", plaidHeader, len(v[0]))
+		say("%s appears once, with %d characters.", plaidHeader, len(v[0]))
 	}
 	token, kid, err := plaidToken(h)
 	if err != nil {

@@ -71,7 +71,7 @@ func (s veriffHMAC) Verify(h signing.Header, body []byte, keys signing.Keyring, 
 		switch v := h.Values(f.client); {
 		case len(v) == 0:
 		case len(v) > 1:
-			return fmt.Errorf("%w: %s stands %d times", signing.ErrMalformed, f.client, len(v))
+			return fmt.Errorf("%w: %s appears %d times", signing.ErrMalformed, f.client, len(v))
 		case client != "" && v[0] != client:
 			return fmt.Errorf("%w: %s names another client than its twin", signing.ErrMismatch, f.client)
 		case s.client != "" && v[0] != s.client:

@@ -30,16 +30,16 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	f := promauto.With(r)
 	m := &metrics{
 		events: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "stream_events_total", Help: "Events taken from providers' streams, by source and outcome.",
+			Name: "stream_events_total", Help: "Events read from providers' streams, by source and outcome.",
 		}, []string{"source", "outcome"}),
 		connections: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "stream_connections_total", Help: "Connections to providers' streams that ended or were not made, by source and outcome.",
+			Name: "stream_connections_total", Help: "Connections to providers' streams that ended or failed, by source and outcome.",
 		}, []string{"source", "outcome"}),
 		connected: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "stream_connected", Help: "1 while the source's stream is open, else 0.",
 		}, []string{"source"}),
 		last: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "stream_last_event_timestamp_seconds", Help: "Unix time at which the last event of the source's stream came; 0: none has since the start.",
+			Name: "stream_last_event_timestamp_seconds", Help: "Unix time at which the last event of the source's stream was received; 0: none since the start.",
 		}, []string{"source"}),
 	}
 	return m

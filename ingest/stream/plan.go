@@ -57,7 +57,7 @@ func (f *Follower) newSource(s Source) (*source, error) {
 	case s.Adapter.Stream == nil:
 		return nil, fmt.Errorf("source %s: %s has no stream", s.Name, s.Adapter.Name)
 	case s.secret() == nil:
-		return nil, fmt.Errorf("source %s: its stream opens to nobody without credentials: set api.user and api.key", s.Name)
+		return nil, fmt.Errorf("source %s: its stream needs credentials: set api.user and api.key", s.Name)
 	case s.Base == "":
 		s.Base = s.Adapter.Stream.Base(s.Live)
 	}

@@ -127,7 +127,7 @@ func planOf(db *bolt.DB, path string, leave int64) (c Compaction) {
 	c.File = fi.Size()
 	c.DiskFree = int64(fs.Bavail) * int64(fs.Bsize) //nolint:gosec,unconvert // as in measure
 	if c.DiskFree < c.Needed {
-		c.Refused = fmt.Sprintf("the new file stands beside the old one until it is whole: that needs %d bytes on the disk, and %d are free", c.Needed, c.DiskFree)
+		c.Refused = fmt.Sprintf("the new file is written beside the old one: that needs %d bytes on the disk, and %d are free", c.Needed, c.DiskFree)
 	}
 	return c
 }

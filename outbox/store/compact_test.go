@@ -258,7 +258,7 @@ func TestCompactLeavesNothingDeleted(t *testing.T) {
 	for _, path := range []string{backup, s.Path()} {
 		for _, marker := range []string{"marker-of-the-deleted", "short-marker"} {
 			if n := count(path, marker); n != 0 {
-				t.Errorf("%q stands %d times in %s", marker, n, path)
+				t.Errorf("%q appears %d times in %s", marker, n, path)
 			}
 		}
 		if count(path, "stays-marker") != 1 {

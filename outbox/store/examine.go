@@ -35,8 +35,8 @@ type Auditor interface {
 
 // The steps of an examination.
 const (
-	StepCheck = "checking_file" // every page and record is read
-	StepMend  = "mending_file"  // what can be read of a damaged file is written to another
+	StepCheck = "checking_file"  // every page and record is read
+	StepMend  = "repairing_file" // what can be read of a damaged file is written to another
 )
 
 // Progress is how far an examination is.
@@ -111,7 +111,7 @@ func Examine(ctx context.Context, path, to string, tick func(Progress), auditors
 		return e.report, nil
 	}
 	if err := rewrite(ctx, path, to, during(StepMend, tick), harder); err != nil {
-		return e.report, fmt.Errorf("mend %s: %w; the new file needs as much room as the damaged one takes: make some, or restore a backup", path, err)
+		return e.report, fmt.Errorf("repair %s: %w; the new file needs as much room as the damaged one takes: make some, or restore a backup", path, err)
 	}
 	return e.report, nil
 }
@@ -203,7 +203,7 @@ func (e *examination) compare() error {
 		return nil
 	}
 	if n := e.report.Damaged[Meta.String()]; n > 0 {
-		return fmt.Errorf("%d records of meta are damaged: nobody knows where it stands", n)
+		return fmt.Errorf("%d records of meta are damaged: the state of the file is unknown", n)
 	}
 	for _, n := range Names() {
 		is, was := e.is.of[n], e.was.of[n]
@@ -360,9 +360,9 @@ func mend(ctx context.Context, o Options, path string, tick func(Progress)) (Rep
 	}
 	aside := fmt.Sprintf("%s.damaged-%s", path, time.Now().UTC().Format("20060102T150405.000000Z"))
 	if err := replace(path, to, aside); err != nil {
-		return rep, fmt.Errorf("mend %s: %w; it is left as it is", path, errors.Join(err, os.Remove(to)))
+		return rep, fmt.Errorf("repair %s: %w; it is left as it is", path, errors.Join(err, os.Remove(to)))
 	}
-	o.Logger.Error("file_mended", "path", path, "damaged_file", aside, "damaged", total(rep.Damaged), "corrected", total(rep.Corrected), "bent", rep.Bent)
+	o.Logger.Error("file_repaired", "path", path, "damaged_file", aside, "damaged", total(rep.Damaged), "corrected", total(rep.Corrected), "structure_damaged", rep.Bent)
 	return rep, nil
 }
 

@@ -215,7 +215,7 @@ func TestRoom(t *testing.T) {
 	if o := (Options{MaxSize: 16 << 20}); o.reserve() != 1<<20 || o.settling() != 1<<19 {
 		t.Errorf("reserve of 16 MiB = %d and %d, want a sixteenth and half of that", o.reserve(), o.settling())
 	}
-	if got := (ShortDisk | ShortOwed).String(); got != "disk, owed" {
+	if got := (ShortDisk | ShortOwed).String(); got != "disk, pending" {
 		t.Errorf("they are called %q", got)
 	}
 }
@@ -247,10 +247,10 @@ func TestClasses(t *testing.T) {
 	s.measure()
 	owed.Store(a.Room - a.Reserve + 1)
 	s.measure()
-	if err := s.Admit(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "owed") || s.Account().Short != ShortOwed {
+	if err := s.Admit(); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "pending") || s.Account().Short != ShortOwed {
 		t.Errorf("when all that is left is owed: %v, %+v", err, s.Account())
 	}
-	if metric(t, reg, "store_short", "owed") != 1 || metric(t, reg, "store_short", "disk") != 0 || metric(t, reg, "store_full", "") != 1 {
+	if metric(t, reg, "store_short", "pending") != 1 || metric(t, reg, "store_short", "disk") != 0 || metric(t, reg, "store_full", "") != 1 {
 		t.Error("the metrics do not say what is short")
 	}
 	if err := errors.Join(s.AdmitOwn(0), s.AdmitOwn(a.Reserve/4-1)); err != nil {

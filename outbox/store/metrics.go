@@ -22,12 +22,12 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	f := promauto.With(r)
 	records := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "store_records_written_total", Help: "Records put into the file or taken out of it, by what was done: put or delete.",
+		Name: "store_records_written_total", Help: "Records written to the database or deleted from it, by kind: put or delete.",
 	}, []string{"what"})
 	m := &metrics{
 		puts: records.WithLabelValues("put"), deletes: records.WithLabelValues("delete"),
 		commits: f.NewHistogram(prometheus.HistogramOpts{
-			Name: "store_commit_seconds", Help: "Time of one group commit: its functions, both flushes and the answers.",
+			Name: "store_commit_seconds", Help: "Time of one group commit, with both flushes.",
 			Buckets:                     []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
 		}),
@@ -38,20 +38,20 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 		failures: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "store_commit_failures_total", Help: "Group commits that failed, by reason: full (new callbacks are refused) or io (the process stops).",
 		}, []string{"reason"}),
-		free: f.NewGauge(prometheus.GaugeOpts{Name: "store_disk_free_bytes", Help: "Space left on the disk of the data directory."}),
+		free: f.NewGauge(prometheus.GaugeOpts{Name: "store_disk_free_bytes", Help: "Free space on the disk of the data directory."}),
 		compactions: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "store_compactions_total", Help: "Compactions of the database file while it was in use, by outcome: done, or failed (the file stayed as it was).",
+			Name: "store_compactions_total", Help: "Compactions of the database file while in use, by outcome: done, or failed (the file was not changed).",
 		}, []string{"outcome"}),
-		pause: f.NewGauge(prometheus.GaugeOpts{Name: "store_compaction_pause_seconds", Help: "How long the last compaction held up the writer; 0: there was none."}),
+		pause: f.NewGauge(prometheus.GaugeOpts{Name: "store_compaction_pause_seconds", Help: "How long the last compaction blocked writes; 0: there was none."}),
 	}
 	for _, outcome := range []string{"done", "failed"} {
 		m.compactions.WithLabelValues(outcome)
 	}
 	damaged := f.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "store_damaged_records", Help: "Damaged records that were put aside when the file was mended, by bucket. They stay in the file.",
+		Name: "store_damaged_records", Help: "Damaged records that were moved aside when the file was repaired, by bucket. They stay in the file.",
 	}, []string{"bucket"})
 	mended := f.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "store_mended_records", Help: "Records that were found damaged at this start: corrected (one bit had changed, and is known) or damaged (put aside).",
+		Name: "store_repaired_records", Help: "Records that were found damaged at this start: corrected (one bit had flipped), or damaged (moved aside).",
 	}, []string{"outcome"})
 	if s.found != nil {
 		mended.WithLabelValues("corrected").Set(float64(total(s.found.Corrected)))
@@ -64,14 +64,14 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 		m.failures.WithLabelValues(r)
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "store_commit_running_seconds", Help: "For how long the commit under way has been running; 0 while none is. Over 2 s the disk hangs, and the gateway is not ready.",
+		Name: "store_commit_running_seconds", Help: "How long the current commit has been running; 0: none is running. Above 2 s the disk hangs, and the gateway is not ready.",
 	}, func() float64 { return s.Running().Seconds() })
 	f.NewGauge(prometheus.GaugeOpts{
-		Name: "store_unclean_start", Help: "1 if the process before this one did not close the database: it was killed, lost its power, or ended itself after an I/O error.",
+		Name: "store_unclean_start", Help: "1 if the previous process did not close the database: it was killed, lost power, or ended itself after an I/O error.",
 	}).Set(map[bool]float64{true: 1}[s.unclean])
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_file_bytes", Help: "Size of the database file."}, func() float64 { return float64(s.size.Load()) })
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_max_bytes", Help: "Size the database file may reach."}, func() float64 { return float64(s.o.MaxSize) })
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_full", Help: "1 while new callbacks are refused because there is too little room; store_short says of what."}, func() float64 {
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_max_bytes", Help: "Maximum size of the database file (storage.max_size)."}, func() float64 { return float64(s.o.MaxSize) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_full", Help: "1 while new callbacks are refused because space is short; store_short says what is short."}, func() float64 {
 		if s.Admit() != nil {
 			return 1
 		}
@@ -80,12 +80,12 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	if r != nil {
 		r.MustRegister(&shortages{s})
 	}
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_room_bytes", Help: "What the file can still take: its free pages by half, and what it may grow by."}, func() float64 { return float64(s.room.Load()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_room_bytes", Help: "Bytes that the file can still take: half of its free pages, and what it may grow by."}, func() float64 { return float64(s.room.Load()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "store_owed_bytes", Help: "Of the room, what is expected to be written for what has been taken and not been folded, delivered and settled.",
+		Name: "store_pending_bytes", Help: "Part of store_room_bytes that work already accepted is expected to use: records to evaluate, deliveries to send and to record.",
 	}, func() float64 { return float64(s.owed.Load()) })
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_reserve_bytes", Help: "Of the room, what new callbacks leave. Half of it is for settling alone."}, func() float64 { return float64(s.o.reserve()) })
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_free_page_bytes", Help: "Bytes of the database file that can be used again."}, func() float64 {
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_reserve_bytes", Help: "Part of store_room_bytes that new callbacks may not use. Half of it is only for recording results of deliveries."}, func() float64 { return float64(s.o.reserve()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "store_free_page_bytes", Help: "Free bytes inside the database file."}, func() float64 {
 		return float64(s.file().Stats().FreePageN) * float64(s.page)
 	})
 	return m
@@ -98,7 +98,7 @@ func (m *metrics) committed(n int, tx *Tx, took time.Duration) {
 	m.deletes.Add(float64(tx.deletes))
 }
 
-var shortDesc = prometheus.NewDesc("store_short", "1 while there is too little room, by what is short: disk, size (storage.max_size), owed (it will be needed for what has been taken), commit (the last one found none).",
+var shortDesc = prometheus.NewDesc("store_short", "1 while space is short, by what is short: disk, size (storage.max_size), pending (the rest is needed for work already accepted), commit (the last commit found no space).",
 	[]string{"what"}, nil)
 
 // shortages is the one metric that is several at once.

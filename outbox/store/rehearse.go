@@ -198,7 +198,7 @@ func roomToMend(dir, path string) error {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	if free, known := freeBytes(dir); known && free < fi.Size() {
-		return fmt.Errorf("mend %s: %w; the new file needs as much room as the damaged one takes: make some, or restore a backup", path, syscall.ENOSPC)
+		return fmt.Errorf("repair %s: %w; the new file needs as much room as the damaged one takes: make some, or restore a backup", path, syscall.ENOSPC)
 	}
 	return nil
 }

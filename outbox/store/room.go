@@ -40,7 +40,7 @@ const (
 var Shortages = []struct {
 	Is   Shortage
 	Name string
-}{{ShortDisk, "disk"}, {ShortSize, "size"}, {ShortOwed, "owed"}, {ShortCommit, "commit"}}
+}{{ShortDisk, "disk"}, {ShortSize, "size"}, {ShortOwed, "pending"}, {ShortCommit, "commit"}}
 
 // String lists the names.
 func (s Shortage) String() string {

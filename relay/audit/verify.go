@@ -137,7 +137,7 @@ func (w *walker) begin(b store.Bucket) error {
 				w.Damaged++
 				w.trouble(n, FaultDamaged, "is damaged; what stood around it has had its time")
 			} else {
-				w.trouble(n, FaultInserted, "stands before %d, up to which all have left; it says that it was number %d", w.Anchor.Number, r.number)
+				w.trouble(n, FaultInserted, "is before %d, up to which all entries were removed; it says that it is number %d", w.Anchor.Number, r.number)
 			}
 		}
 		k, v = c.Next()
@@ -161,7 +161,7 @@ func (w *walker) missing(tx *store.Tx, n uint64) {
 	for m := w.expected; m < n; m++ {
 		if aside[m] {
 			w.Damaged++
-			w.trouble(m, FaultDamaged, "was damaged, and put aside when the file was mended")
+			w.trouble(m, FaultDamaged, "was damaged, and moved aside when the file was repaired")
 			w.loose = true
 			continue
 		}
@@ -197,7 +197,7 @@ func (w *walker) entry(n uint64, v []byte) {
 	r, ok := parse(v)
 	if v == nil || !ok {
 		w.Damaged++
-		w.trouble(n, FaultDamaged, "is damaged; what stands behind it is verified from there on")
+		w.trouble(n, FaultDamaged, "is damaged; later entries are verified from there on")
 		w.loose = true
 		return
 	}
@@ -254,7 +254,7 @@ func (w *walker) end(tx *store.Tx, head []byte, err error) {
 		w.missing(tx, h.Number+1)
 		switch {
 		case w.At.Number > h.Number:
-			w.trouble(w.At.Number, FaultInserted, "stands behind %d, which is the last that was written", h.Number)
+			w.trouble(w.At.Number, FaultInserted, "is after %d, which is the last entry that was written", h.Number)
 		case w.At.Number == h.Number && w.At.Hash != h.Hash && !w.loose:
 			w.trouble(h.Number, FaultChanged, "is not the last that was written")
 		}

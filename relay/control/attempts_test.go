@@ -33,7 +33,7 @@ func TestAttemptsAreSeen(t *testing.T) {
 		if (got.Answer == said) != wantText || got.Answer != "" && !wantText || got.AnswerGone {
 			t.Errorf("%s is shown %q, want it shown: %v", who, got.Answer, wantText)
 		}
-		if got.Outcome != "dead" || got.Code != 404 || got.AnswerBytes != int64(len(theirs)+4) || got.AnswerType != "text/plain; charset=utf-8" || got.TookMS <= 0 || got.FirstByteMS <= 0 ||
+		if got.Outcome != "dead_lettered" || got.Code != 404 || got.AnswerBytes != int64(len(theirs)+4) || got.AnswerType != "text/plain; charset=utf-8" || got.TookMS <= 0 || got.FirstByteMS <= 0 ||
 			"http://"+got.Address != g.partner.URL {
 			t.Errorf("%s sees %+v", who, got)
 		}
@@ -43,7 +43,7 @@ func TestAttemptsAreSeen(t *testing.T) {
 	f("ada", true)
 	f("pia", true)
 	for _, who := range []string{"vera", "otto", "pia"} {
-		a := g.call(who, "GET", "/v1/deliveries?status=dead", "")
+		a := g.call(who, "GET", "/v1/deliveries?status=dead_lettered", "")
 		if a.code != 200 || a.header.Get("X-Content-Type-Options") != "nosniff" || len(a.data(t)) == 0 || strings.Contains(a.body, theirs) {
 			t.Errorf("%s sees the list %s", who, a.body)
 		}
@@ -65,7 +65,7 @@ func TestAttemptsAreSeen(t *testing.T) {
 	}
 	for _, r := range g.server.routes() {
 		if method, path, _ := strings.Cut(r.Pattern, " "); method == "GET" && r.Scope == Viewer {
-			path = strings.NewReplacer("{partner}", "acme", "partners/{id}", "partners/acme", "endpoints/{id}", "endpoints/main", "{id}", "bad").Replace(path) + "?livemode=true&status=dead&partner=acme&source=sumsub-eu&older=1h"
+			path = strings.NewReplacer("{partner}", "acme", "partners/{id}", "partners/acme", "endpoints/{id}", "endpoints/main", "{id}", "bad").Replace(path) + "?livemode=true&status=dead_lettered&partner=acme&source=sumsub-eu&older=1h"
 			if a := g.call("vera", "GET", path, ""); strings.Contains(a.body, theirs) {
 				t.Errorf("%s shows a viewer what the partner said: %s", path, a.body)
 			}
@@ -74,7 +74,7 @@ func TestAttemptsAreSeen(t *testing.T) {
 	if a := g.call("ada", "GET", "/metrics?endpoint=main", "").body + g.call("ada", "GET", "/metrics", "").body; strings.Contains(a, theirs) || !strings.Contains(a, "relay_attempts_total") {
 		t.Error("it stands in a metric, or there are none")
 	}
-	if log := g.log.String(); strings.Contains(log, theirs) || !strings.Contains(log, `"delivery_settled"`) {
+	if log := g.log.String(); strings.Contains(log, theirs) || !strings.Contains(log, `"delivery_attempt"`) {
 		t.Error("it was logged, or nothing was")
 	}
 }
@@ -114,7 +114,7 @@ func TestAcceptedAttemptIsSeen(t *testing.T) {
 	f := func(who, want string) {
 		t.Helper()
 		tries, bodies, err := g.server.attempts(Token{Name: who, Scope: scopes[who], Partner: "acme"}, o.Endpoint, "acme/bad", o.Sequence, v.Deliveries)
-		if err != nil || len(tries) != 2 || tries[0].Outcome != "dead" || bodies != (want != "") {
+		if err != nil || len(tries) != 2 || tries[0].Outcome != "dead_lettered" || bodies != (want != "") {
 			t.Fatalf("%s sees %+v, %v, %v", who, tries, bodies, err)
 		}
 		if got := tries[1]; got.Outcome != "done" || got.Code != 200 || got.Answer != want || got.AnswerBytes != 16 || got.FirstByteMS <= 0 || got.FirstByteMS > got.TookMS ||

@@ -197,7 +197,7 @@ func (s *Server) record(req *http.Request, c *calling, answer any, outcome error
 			kept = s.refusals.take(e.Actor, s.now())
 		}
 		if !kept {
-			kind = "refused_not_kept"
+			kind = "refused_not_recorded"
 		}
 	}
 	s.m.audited.WithLabelValues(kind).Inc()

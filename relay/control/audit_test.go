@@ -71,7 +71,7 @@ func TestNobodyIsNamed(t *testing.T) {
 		fmt.Sprintf(`{"id":"a/b/%s"}`, herRef), fmt.Sprintf(`{%q:1}`, whom), fmt.Sprintf(`{"status":"pending","reason":%q}`, whom), `{"status":"pending"}`,
 		`{"source":"sumsub-eu","check":"identity_verification","status":"approved","reason":"seen in person"}`, `{"reason":"r"}`,
 	}
-	dead := g.call("vera", "GET", "/v1/deliveries?status=dead", "").data(t)
+	dead := g.call("vera", "GET", "/v1/deliveries?status=dead_lettered", "").data(t)
 	held := g.call("vera", "GET", "/v1/quarantine?kind=records", "").data(t)
 	if len(dead) == 0 || len(held) == 0 {
 		t.Fatalf("nothing is dead, or held: %v, %v", dead, held)
@@ -169,7 +169,7 @@ func TestChangeAndEntryAreOne(t *testing.T) {
 	}
 	g.appended++
 	g.settled()
-	dead := g.call("vera", "GET", "/v1/deliveries?status=dead", "").data(t)[0]["id"].(string)
+	dead := g.call("vera", "GET", "/v1/deliveries?status=dead_lettered", "").data(t)[0]["id"].(string)
 	held := g.call("vera", "GET", "/v1/quarantine?kind=records", "").data(t)[0]["id"].(string)
 	f := func(who, call, body string) {
 		t.Helper()

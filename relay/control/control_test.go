@@ -77,7 +77,7 @@ func TestScopes(t *testing.T) {
 		"POST /v1/endpoints/{id}/resume":             {"/v1/endpoints/OF-PARTNER/resume", "", 200, operators, 200, 404},
 		"POST /v1/endpoints/{id}/pause":              {"/v1/endpoints/strict/pause", "", 200, operators, 403, 403},
 		"POST /v1/endpoints/{id}/ping":               {"/v1/endpoints/nobody/ping", "", 404, operators, 404, 404},
-		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead&endpoint=OF-PARTNER", "", 200, everybody, 200, 404},
+		"GET /v1/deliveries":                         {"/v1/deliveries?status=dead_lettered&endpoint=OF-PARTNER", "", 200, everybody, 200, 404},
 		"GET /v1/deliveries/{id}":                    {"/v1/deliveries/evt_1@main", "", 404, operators, 404, 404},
 		"GET /v1/deliveries/{id}/attempts":           {"/v1/deliveries/evt_1@main/attempts", "", 404, everybody, 404, 404},
 		"POST /v1/deliveries/{id}/retry-now":         {"/v1/deliveries/evt_1@main/retry-now", "", 404, operators, 404, 404},
@@ -196,7 +196,7 @@ func TestErrors(t *testing.T) {
 	f("vera", "GET /v1/search", "", 400, "invalid_request", "q", "q")
 	f("vera", "GET /v1/deliveries?status=owed", "", 400, "invalid_request", "status", "status")
 	for _, limit := range []string{"0", "-1", "1001", "x", "1.5", "99999999999999999999"} {
-		f("vera", "GET /v1/deliveries?status=dead&limit="+limit, "", 400, "invalid_request", "limit", "limit")
+		f("vera", "GET /v1/deliveries?status=dead_lettered&limit="+limit, "", 400, "invalid_request", "limit", "limit")
 		f("vera", "GET /v1/quarantine?limit="+limit, "", 400, "invalid_request", "limit", "limit")
 		f("vera", "GET /v1/audit?limit="+limit, "", 400, "invalid_request", "limit", "limit")
 	}
@@ -247,7 +247,7 @@ func TestErrors(t *testing.T) {
 func TestOvertakenNeedsForce(t *testing.T) {
 	g := newRig(t)
 	g.tell("bad", 1, kyc.Rejected)
-	id := g.call("vera", "GET", "/v1/deliveries?status=dead&endpoint=main", "").data(t)[0]["id"].(string)
+	id := g.call("vera", "GET", "/v1/deliveries?status=dead_lettered&endpoint=main", "").data(t)[0]["id"].(string)
 	if !strings.HasSuffix(id, "@main") {
 		t.Fatalf("id %q", id)
 	}
@@ -327,11 +327,11 @@ func TestPages(t *testing.T) {
 		}
 	}
 	for _, limit := range []int{1, 2, 7, 1000} {
-		f("/v1/deliveries?status=dead&", limit, 14, newest)
-		f("/v1/deliveries?status=dead&endpoint=strict&", limit, 7, newest)
+		f("/v1/deliveries?status=dead_lettered&", limit, 14, newest)
+		f("/v1/deliveries?status=dead_lettered&endpoint=strict&", limit, 7, newest)
 		f("/v1/quarantine?", limit, 7, byID)
 	}
-	if a := g.call("vera", "GET", "/v1/deliveries?status=dead&endpoint=nobody", ""); len(a.data(t)) != 0 || a.json["has_more"] != false {
+	if a := g.call("vera", "GET", "/v1/deliveries?status=dead_lettered&endpoint=nobody", ""); len(a.data(t)) != 0 || a.json["has_more"] != false {
 		t.Errorf("nobody's: %s", a.body)
 	}
 }
@@ -345,7 +345,7 @@ func TestEmptyLists(t *testing.T) {
 			t.Errorf("%s: %d %s", path, a.code, a.body)
 		}
 	}
-	f("/v1/deliveries?status=dead", 0)
+	f("/v1/deliveries?status=dead_lettered", 0)
 	f("/v1/quarantine", 0)
 	f("/v1/endpoints", 2)
 	empty, err := registry.New(registry.Options{Store: g.store})
@@ -364,7 +364,7 @@ func TestEndpointsAndResume(t *testing.T) {
 	g.tell("ann", 1, kyc.Rejected)
 	a := g.call("vera", "GET", "/v1/endpoints", "")
 	e := a.data(t)[0]
-	if e["object"] != "endpoint" || e["id"] != "main" || e["partner"] != "acme" || e["format"] != "standard" || e["owed"] != 0.0 || e["dead"] != 1.0 || e["disabled"] == nil {
+	if e["object"] != "endpoint" || e["id"] != "main" || e["partner"] != "acme" || e["format"] != "standard" || e["pending"] != 0.0 || e["dead_lettered"] != 1.0 || e["disabled"] == nil {
 		t.Errorf("endpoint: %v", e)
 	}
 	if strings.Contains(a.body, "whsec") {

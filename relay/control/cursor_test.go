@@ -121,7 +121,7 @@ func TestDeadHoldStill(t *testing.T) {
 	for i := range 5 {
 		g.tell(fmt.Sprint("bad", i), i, kyc.Rejected)
 	}
-	for _, path := range []string{"/v1/deliveries?status=dead&endpoint=strict&", "/v1/withheld?endpoint=strict&"} {
+	for _, path := range []string{"/v1/deliveries?status=dead_lettered&endpoint=strict&", "/v1/withheld?endpoint=strict&"} {
 		before := g.walk(path, 1000, func(int) {})
 		seen := g.walk(path, 2, func(page int) {
 			g.tell(fmt.Sprint("bad-later-", page, len(path)), 10+page, kyc.Rejected)
@@ -146,7 +146,7 @@ func TestCursors(t *testing.T) {
 	made := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	paths := []string{
 		"/v1/quarantine?", "/v1/quarantine?kind=records&", "/v1/questions?", "/v1/tokens?", "/v1/audit?", "/v1/refs/conflicts?", "/v1/endpoints?", "/v1/set-aside?",
-		"/v1/deliveries?status=dead&", "/v1/withheld?",
+		"/v1/deliveries?status=dead_lettered&", "/v1/withheld?",
 	}
 	for _, path := range paths {
 		for _, wrong := range []string{"x", "!", "evt_1@main", made("nothing"), made("nothing\x00"), made("other\x00id"), made("\x00id")} {

@@ -65,7 +65,7 @@ func (s *Server) wanted(req *http.Request, t Token) (q relay.Wanted, err error) 
 	q.Status, q.Type = relay.Status(ps.Get("status")), ps.Get("type")
 	known := []relay.Status{"", relay.Pending, relay.Retrying, relay.Dead, relay.Delivered, relay.Cancelled}
 	if !slices.Contains(known, q.Status) {
-		return q, bad("status", "status is pending, retrying, delivered, dead or cancelled; left out: all of them")
+		return q, bad("status", "status is pending, retrying, delivered, dead_lettered or cancelled; left out: all of them")
 	}
 	if star := strings.IndexByte(q.Type, '*'); star >= 0 && star != len(q.Type)-1 || len(q.Type) > kyc.MaxID {
 		return q, bad("type", "type is the name of a change, such as kyc.status.approved, or its beginning and a *, such as kyc.status.*")

@@ -106,9 +106,9 @@ func steerRefusal(err error) *problem {
 	case errors.As(err, &behind):
 		return refusal("behind", "")
 	case errors.Is(err, relay.ErrOwed):
-		return refusal("owed", "")
+		return refusal("pending", "")
 	case errors.Is(err, outbox.ErrDead):
-		return refusal("dead", "")
+		return refusal("dead_lettered", "")
 	case errors.Is(err, outbox.ErrDelivered):
 		return refusal("delivered", "")
 	case errors.Is(err, outbox.ErrCancelled):

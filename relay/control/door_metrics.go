@@ -14,7 +14,7 @@ const (
 	byRevoked = "token_revoked"
 	byOften   = "too_often" // wrong tokens from one address, faster than they are looked at
 	byScope   = "scope"     // a right token, which may not do this
-	byCrowd   = "crowd"     // a connection that had waited longest made room for a new one
+	byCrowd   = "evicted"   // a connection that had waited longest made room for a new one
 )
 
 // Refusals counts them, at every listener that a process has for machines and operators.

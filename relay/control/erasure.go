@@ -40,7 +40,7 @@ func (s *Server) erase(req *http.Request, _ Token) (any, error) {
 	case ask.Because == "":
 		return nil, bad("because", "say why, without naming the person: it stays in the audit trail")
 	case len(ask.Because) > maxBecause || !utf8.ValidString(ask.Because):
-		return nil, bad("because", "because is text of at most 500 bytes")
+		return nil, bad("because", "because has 500 bytes at most")
 	}
 	partner, id := req.PathValue("partner"), req.PathValue("id")
 	if ask.DryRun {
@@ -197,7 +197,7 @@ func (s *Server) scrubDue(ctx context.Context) <-chan time.Time {
 	case err != nil:
 		again = scrubAgain
 	case len(wait) > 0 && s.compactNow(ctx, func() {}) != nil:
-		s.o.Logger.Warn("erasures_wait", "erasures", len(wait), "reason", "the file could not be compacted; it is tried again")
+		s.o.Logger.Warn("erasures_pending", "erasures", len(wait), "reason", "the file could not be compacted; the compaction is tried again")
 		again = scrubAgain
 	case later > 0:
 		again = scrubLook

@@ -26,7 +26,7 @@ func TestGiveUpRoute(t *testing.T) {
 		t.Helper()
 		a := g.call("otto", "POST", path, body)
 		list, _ := a.json["withheld"].([]any)
-		if a.code != 200 || a.json["endpoint"] != "main" || a.json["given_up"] != given || a.json["owed"] != owed || a.json["rejections"] != rejections || len(list) != named {
+		if a.code != 200 || a.json["endpoint"] != "main" || a.json["given_up"] != given || a.json["pending"] != owed || a.json["rejections"] != rejections || len(list) != named {
 			t.Errorf("%s: %d %s", body, a.code, a.body)
 		}
 	}
@@ -34,7 +34,7 @@ func TestGiveUpRoute(t *testing.T) {
 	f(`{}`, 3, 0, 0, 0)
 	f(`{}`, 0, 0, 0, 0)
 	reasons := map[any]int{}
-	for _, d := range g.call("vera", "GET", "/v1/deliveries?status=dead&endpoint=main", "").data(t) {
+	for _, d := range g.call("vera", "GET", "/v1/deliveries?status=dead_lettered&endpoint=main", "").data(t) {
 		reasons[d["reason"]]++
 	}
 	if reasons["given_up"] != 3 || reasons["http_410"] != 1 {

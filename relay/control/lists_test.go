@@ -287,7 +287,7 @@ func TestLists(t *testing.T) {
 	}
 	some := func(a answer) bool { return len(a.data(t)) > 0 }
 	whatever := func(answer) bool { return true }
-	for _, status := range []string{"retrying", "pending", "dead", "delivered", ""} {
+	for _, status := range []string{"retrying", "pending", "dead_lettered", "delivered", ""} {
 		name := status
 		if name == "" {
 			name = "all"

@@ -28,16 +28,16 @@ func TestViewerSeesNoURL(t *testing.T) {
 	g := newRigWith(t, []string{"cloudevents"}) // its URL has a path
 	g.tell("bad", 1, "rejected")
 	g.call("otto", "POST", "/v1/endpoints/cloudevents/resume", "")
-	replay := fmt.Sprint(g.call("otto", "POST", "/v1/replays", `{"kind":"dead","endpoint":"cloudevents"}`).json["id"])
+	replay := fmt.Sprint(g.call("otto", "POST", "/v1/replays", `{"kind":"dead_lettered","endpoint":"cloudevents"}`).json["id"])
 	delivery := fmt.Sprint(g.call("otto", "GET", "/v1/deliveries", "").data(t)[0]["id"])
 	for _, r := range g.server.routes() {
 		method, path, _ := strings.Cut(r.Pattern, " ")
 		if method != "GET" || r.Scope != Viewer {
 			continue
 		}
-		path = strings.NewReplacer("{partner}", "acme", "partners/{id}", "partners/acme", "endpoints/{id}", "endpoints/cloudevents", "replays/{id}", "replays/"+replay, "deliveries/{id}", "deliveries/"+delivery, "{id}", "bad").Replace(path) + "?livemode=true&status=dead&q=ann&partner=acme&source=sumsub-eu&older=1h"
+		path = strings.NewReplacer("{partner}", "acme", "partners/{id}", "partners/acme", "endpoints/{id}", "endpoints/cloudevents", "replays/{id}", "replays/"+replay, "deliveries/{id}", "deliveries/"+delivery, "{id}", "bad").Replace(path) + "?livemode=true&status=dead_lettered&q=ann&partner=acme&source=sumsub-eu&older=1h"
 		if r.Pattern == "GET /v1/subjects" { // a person is not dead, as a delivery is
-			path = strings.Replace(path, "&status=dead", "", 1)
+			path = strings.Replace(path, "&status=dead_lettered", "", 1)
 		}
 		a := g.call("vera", "GET", path, "")
 		if a.code != 200 && r.Pattern != "GET /v1/subjects/{partner}/{id}/erasure" || strings.Contains(a.body, g.partner.URL+"/cloudevents") {

@@ -126,7 +126,7 @@ func TestDecideAnswers(t *testing.T) {
 		t.Helper()
 		a := g.call("otto", "POST", call, body, headers...)
 		e, _ := a.json["error"].(map[string]any)
-		got := fmt.Sprint(a.json["dry_run"], " ", a.json["folded"], " ", a.json["before"], ">", a.json["after"], " lifts ", a.json["lifts"], " released ", a.json["released"])
+		got := fmt.Sprint(a.json["dry_run"], " ", a.json["evaluated"], " ", a.json["before"], ">", a.json["after"], " lifts ", a.json["lifts"], " released ", a.json["released"])
 		if code != 200 {
 			got = fmt.Sprint(e["code"], " ", e["param"])
 		}
@@ -361,7 +361,7 @@ func TestUnroutedDesk(t *testing.T) {
 		t.Errorf("%s, %d held", got, g.relay.Unrouted())
 	}
 	a := g.call("otto", "POST", "/v1/quarantine/"+first+"/take-back", `{"reason":"it is hob's"}`)
-	if a.code != 200 || a.json["taken_back"] != true || a.json["subject"] != "hal" || a.json["unrouted"] != 1.0 || a.json["before"] != "approved" || a.json["folded"] != true {
+	if a.code != 200 || a.json["taken_back"] != true || a.json["subject"] != "hal" || a.json["unrouted"] != 1.0 || a.json["before"] != "approved" || a.json["evaluated"] != true {
 		t.Errorf("%d %s", a.code, a.body)
 	}
 	if got := g.status("pia", "hal", ""); got == "200 approved" || g.relay.Unrouted() != 1 {

@@ -87,7 +87,7 @@ func TestPartnersAndEndpoints(t *testing.T) {
 		t.Errorf("partner: %s", a.body)
 	}
 	a = g.call("otto", "DELETE", "/v1/endpoints/g-main?dry_run=true", "").want(t, 200, "")
-	if a.json["dry_run"] != true || a.json["removed"] != false || !strings.Contains(a.body, `{"id":"g-main","owed":0,"dead":0,"withheld":0}`) {
+	if a.json["dry_run"] != true || a.json["removed"] != false || !strings.Contains(a.body, `{"id":"g-main","pending":0,"dead_lettered":0,"withheld":0}`) {
 		t.Errorf("dry: %s", a.body)
 	}
 	g.call("otto", "GET", "/v1/endpoints/g-main", "").want(t, 200, "")
@@ -140,7 +140,7 @@ func TestEndpointErrors(t *testing.T) {
 	if a := g.call("otto", "PATCH", "/v1/endpoints/more", `{"filter":"change.status == \"x\" &&& 1"}`); !strings.Contains(a.body, "line 1, column") {
 		t.Errorf("no position: %s", a.body)
 	}
-	if a := g.call("otto", "PATCH", "/v1/endpoints/main", `{}`); !strings.Contains(a.body, "it stands in the config file: change it there") {
+	if a := g.call("otto", "PATCH", "/v1/endpoints/main", `{}`); !strings.Contains(a.body, "it is in the config file: change it there") {
 		t.Errorf("no remedy: %s", a.body)
 	}
 	g.call("otto", "PATCH", "/v1/endpoints/more", `{"concurrency":2}`, "If-Match", `"v7"`).want(t, 412, "changed_meanwhile If-Match")
@@ -160,7 +160,7 @@ func TestPartnersSeeTheirOwn(t *testing.T) {
 	g.call("otto", "DELETE", "/v1/endpoints/b-gone", "").want(t, 200, "")
 	g.call("otto", "POST", "/v1/partners", `{"id":"gamma"}`).want(t, 200, "")
 	g.tell("bad", 1, kyc.Rejected)
-	dead := g.call("pia", "GET", "/v1/deliveries?status=dead", "").data(t)
+	dead := g.call("pia", "GET", "/v1/deliveries?status=dead_lettered", "").data(t)
 	if len(dead) != 2 {
 		t.Fatalf("%d dead deliveries of its own", len(dead))
 	}
@@ -189,8 +189,8 @@ func TestPartnersSeeTheirOwn(t *testing.T) {
 	f("PATCH /v1/endpoints/ID", `{"concurrency":2}`, "a-own", "b-main", "nobody")
 	f("POST /v1/endpoints/ID/resume", "", "main", "b-main", "nobody")
 	f("POST /v1/endpoints/ID/ping", "", "strict", "b-main", "nobody")
-	f("GET /v1/deliveries?status=dead&endpoint=ID", "", "main", "b-main", "nobody")
-	f("GET /v1/deliveries?status=dead&endpoint=ID", "", "main", "b-gone", "nobody")
+	f("GET /v1/deliveries?status=dead_lettered&endpoint=ID", "", "main", "b-main", "nobody")
+	f("GET /v1/deliveries?status=dead_lettered&endpoint=ID", "", "main", "b-gone", "nobody")
 	f("DELETE /v1/endpoints/ID?dry_run=true", "", "a-own", "b-main", "nobody")
 	f("DELETE /v1/endpoints/ID", "", "a-own", "b-main", "nobody")
 	f("GET /v1/users/ID/kyc?livemode=true", "", "bad", "nobody-1", "nobody-2")
@@ -199,7 +199,7 @@ func TestPartnersSeeTheirOwn(t *testing.T) {
 	}
 	g.partner.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	g.call("pia", "POST", "/v1/deliveries/"+delivery+"/redeliver", "").want(t, 200, "")
-	if a := g.call("bea", "GET", "/v1/deliveries?status=dead", ""); len(a.data(t)) != 0 {
+	if a := g.call("bea", "GET", "/v1/deliveries?status=dead_lettered", ""); len(a.data(t)) != 0 {
 		t.Errorf("deliveries of another: %s", a.body)
 	}
 	for token, want := range map[string]string{"pia": "a-two main strict", "bea": "b-main"} {

@@ -8,7 +8,7 @@ import (
 )
 
 // The phases of a process. What stands between starting and serving is named by whoever works on
-// the file: checking_file, mending_file.
+// the file: checking_file, repairing_file.
 const (
 	PhaseStarting = "starting"
 	PhaseServing  = "serving"

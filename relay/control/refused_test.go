@@ -107,7 +107,7 @@ func TestRefusalsAreRationed(t *testing.T) {
 	if n := kept("pia"); n != refusedBurst+4 {
 		t.Errorf("%d calls are kept after three that were done", n)
 	}
-	if got := g.metric("control_audited_calls_total", "result", "refused_not_kept"); got != 3*refusedBurst-refusedBurst+9 {
+	if got := g.metric("control_audited_calls_total", "result", "refused_not_recorded"); got != 3*refusedBurst-refusedBurst+9 {
 		t.Errorf("%v are counted as not kept", got)
 	}
 }

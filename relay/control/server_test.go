@@ -64,9 +64,9 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	for _, want := range []string{ // what alerts are made of
-		`relay_updates_total{verdict="unrouted"} 0`, `relay_attempts_total{endpoint="main",outcome="retry"} 0`, `relay_attempt_reasons_total{reason="http_5xx"} 0`, `relay_deliveries_total{format="standard",outcome="dead"} 0`,
-		`relay_endpoint_disabled{endpoint="strict"} 0`, `relay_unrouted_records 0`, `outbox_owed_deliveries{endpoint="main"} 0`, `outbox_oldest_due_seconds{endpoint="main"} 0`,
-		`outbox_put_down_total{reason="overflow"} 0`, `journal_backlog_records 0`, `relay_end_to_end_seconds_bucket{le="0.005"} 0`,
+		`relay_updates_total{verdict="unrouted"} 0`, `relay_attempts_total{endpoint="main",outcome="retry"} 0`, `relay_attempt_reasons_total{reason="http_5xx"} 0`, `relay_deliveries_total{format="standard",outcome="dead_lettered"} 0`,
+		`relay_endpoint_disabled{endpoint="strict"} 0`, `relay_unrouted_records 0`, `outbox_pending_deliveries{endpoint="main"} 0`, `outbox_oldest_due_seconds{endpoint="main"} 0`,
+		`outbox_dead_lettered_total{reason="overflow"} 0`, `journal_backlog_records 0`, `relay_end_to_end_seconds_bucket{le="0.005"} 0`,
 	} {
 		if !strings.Contains(a.body, want+"\n") {
 			t.Errorf("%s is not exposed", want)
@@ -164,7 +164,7 @@ func TestCrossOrigin(t *testing.T) {
 // TestIngestOnly: without a relay there is nothing to ask one.
 func TestIngestOnly(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.Relay, o.Outbox = nil, nil })
-	for path, want := range map[string]int{"/v1/endpoints": 404, "/v1/subjects/acme/ann": 404, "/v1/deliveries?status=dead": 404, "/v1/quarantine": 200, "/healthz": 200, "/metrics": 200} {
+	for path, want := range map[string]int{"/v1/endpoints": 404, "/v1/subjects/acme/ann": 404, "/v1/deliveries?status=dead_lettered": 404, "/v1/quarantine": 200, "/healthz": 200, "/metrics": 200} {
 		if a := g.call("ada", "GET", path, ""); a.code != want {
 			t.Errorf("%s: %d, want %d", path, a.code, want)
 		}

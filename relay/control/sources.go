@@ -15,7 +15,7 @@ import (
 var ErrNoSource = errors.New("there is no such source in this gateway's config")
 
 // ErrStream says that nobody posts callbacks to a source.
-var ErrStream = errors.New("nobody posts callbacks to this source: its stream is followed")
+var ErrStream = errors.New("this source takes no callbacks: its stream is followed")
 
 // Explained is what a source would make of a callback.
 type Explained struct {

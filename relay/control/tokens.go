@@ -211,7 +211,7 @@ var (
 	errNameTaken = errors.New("there is a token of this name")
 	errTooMany   = fmt.Errorf("there are %d tokens, and none of them has ended; revoke some", maxMade)
 	errNoToken   = errors.New("there is no token of this name")
-	errFixed     = errors.New("this token is not one that was made here: it stands in the config or in the data directory; take it out there, and reload")
+	errFixed     = errors.New("this token is not one that was made here: it is in the config or in the data directory; remove it there, and reload")
 )
 
 // tokenName is how a token may be called: as in the config.

@@ -14,7 +14,7 @@ func TestAcknowledgeWithheld(t *testing.T) {
 	g := newRig(t)
 	g.tell("bad", 1, kyc.Rejected)
 	list := g.call("vera", "GET", "/v1/withheld?endpoint=main", "").data(t)
-	if len(list) != 1 || list[0]["subject"] != "acme/bad" || list[0]["type"] != "kyc.status.rejected" || list[0]["dead"] == nil {
+	if len(list) != 1 || list[0]["subject"] != "acme/bad" || list[0]["type"] != "kyc.status.rejected" || list[0]["dead_lettered"] == nil {
 		t.Fatalf("withheld: %v", list)
 	}
 	id := list[0]["id"].(string)

@@ -47,9 +47,9 @@ func (d *detail) settled(a *outbox.Attempt) {
 }
 
 var (
-	detailReasons  = prometheus.NewDesc("relay_endpoint_attempt_reasons_total", "Delivery attempts at one endpoint since it was known to this process, by what came of them.", []string{"endpoint", "reason"}, nil)
+	detailReasons  = prometheus.NewDesc("relay_endpoint_attempt_reasons_total", "Delivery attempts at one endpoint since this process knows it, by reason.", []string{"endpoint", "reason"}, nil)
 	detailSeconds  = prometheus.NewDesc("relay_endpoint_attempt_duration_seconds", "Time of one delivery attempt at one endpoint.", []string{"endpoint"}, nil)
-	detailRepeated = prometheus.NewDesc("relay_endpoint_repeated_requests_total", "Requests to one endpoint written once more at once, within their attempt.", []string{"endpoint"}, nil)
+	detailRepeated = prometheus.NewDesc("relay_endpoint_repeated_requests_total", "Requests to one endpoint sent a second time at once, within the same attempt.", []string{"endpoint"}, nil)
 )
 
 // detailOf is a prometheus.Collector of one endpoint's detail.

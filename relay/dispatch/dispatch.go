@@ -96,7 +96,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
 	defer done()
 	if ferr := d.o.Outbox.Flush(flush); ferr != nil {
-		d.o.Logger.Warn("settle_unfinished", "error", ferr)
+		d.o.Logger.Warn("results_not_written", "error", ferr)
 	}
 	if err != nil {
 		return fmt.Errorf("dispatch: %w", err)
@@ -141,7 +141,7 @@ func (d *Dispatcher) mend(ctx context.Context) error {
 	if err != nil && ctx.Err() == nil && !isFull(err) {
 		return err
 	}
-	d.o.Logger.Error("outbox_mended", "lanes", heads, "rejections", rejections)
+	d.o.Logger.Error("outbox_repaired", "lanes", heads, "rejections", rejections)
 	return nil
 }
 

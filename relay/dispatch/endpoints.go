@@ -71,8 +71,8 @@ type EndpointView struct {
 	Partner  string          `json:"partner"`
 	URL      string          `json:"url"`
 	Format   string          `json:"format"`
-	Owed     int64           `json:"owed"`
-	Dead     int64           `json:"dead"`
+	Owed     int64           `json:"pending"`
+	Dead     int64           `json:"dead_lettered"`
 	Disabled string          `json:"disabled,omitempty"` // why
 	Paused   *registry.Pause `json:"paused,omitempty"`   // who had it paused, and when
 	Orphaned bool            `json:"orphaned,omitempty"` // it is not in the config: what is owed to it stays owed

@@ -62,7 +62,7 @@ func (d *Dispatcher) GiveUp(ctx context.Context, endpoint string) (g outbox.Give
 	}
 	g, err = d.o.Outbox.GiveUp(ctx, id, giveUpMost, func() bool { return served(d.o.Registry.Read(), id) })
 	if g.GivenUp > 0 {
-		d.o.Logger.WarnContext(ctx, "deliveries_given_up", "endpoint", id, "deliveries", g.GivenUp, "owed", g.Owed)
+		d.o.Logger.WarnContext(ctx, "deliveries_given_up", "endpoint", id, "deliveries", g.GivenUp, "pending", g.Owed)
 	}
 	return g, err
 }

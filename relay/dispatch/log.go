@@ -65,5 +65,5 @@ func (d *Dispatcher) logSettled(ctx context.Context, a *outbox.Attempt, before m
 	if before.times > 0 {
 		attrs = append(attrs, slog.Int("failed_before", before.times), slog.Time("failing_since", before.since.UTC()))
 	}
-	d.o.Logger.LogAttrs(ctx, level, "delivery_settled", attrs...)
+	d.o.Logger.LogAttrs(ctx, level, "delivery_attempt", attrs...)
 }

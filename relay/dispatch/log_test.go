@@ -49,7 +49,7 @@ func (b *book) settled(t *testing.T, since time.Time) (lines []string) {
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			t.Fatal(err)
 		}
-		if l.Msg != "delivery_settled" {
+		if l.Msg != "delivery_attempt" {
 			continue
 		}
 		line := l.Level + " " + l.Outcome

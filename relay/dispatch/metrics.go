@@ -41,40 +41,40 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return &metrics{
 		described: map[string][2]string{},
 		info: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "relay_endpoint_info", Help: "1, with whose an endpoint is and its format, by endpoint.",
+			Name: "relay_endpoint_info", Help: "1, with the partner and the format of each endpoint.",
 		}, []string{"endpoint", "partner", "format"}),
 		attempts: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "relay_attempts_total", Help: "Delivery attempts, by endpoint and outcome (done, retry, dead).",
+			Name: "relay_attempts_total", Help: "Delivery attempts, by endpoint and outcome (done, retry, dead_lettered).",
 		}, []string{"endpoint", "outcome"}),
 		answers: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "relay_attempt_reasons_total", Help: "Delivery attempts, by what came of them; for one endpoint ask /metrics?endpoint=ID.",
+			Name: "relay_attempt_reasons_total", Help: "Delivery attempts, by reason. For one endpoint: /metrics?endpoint=ID.",
 		}, []string{"reason"}),
 		repeated: f.NewCounter(prometheus.CounterOpts{
-			Name: "relay_repeated_requests_total", Help: "Requests written once more at once, within their attempt, because a connection used before ended in place of an answer.",
+			Name: "relay_repeated_requests_total", Help: "Requests sent a second time at once, within the same attempt, because a reused connection was closed before the answer.",
 		}),
 		deliveries: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "relay_deliveries_total", Help: "Attempts settled, by partner format and outcome (done, retry, dead).",
+			Name: "relay_deliveries_total", Help: "Delivery attempts, by partner format and outcome (done, retry, dead_lettered).",
 		}, []string{"format", "outcome"}),
-		latency: f.NewHistogram(histogram("relay_attempt_seconds", "Time of one delivery attempt; for one endpoint ask /metrics?endpoint=ID.", attemptBuckets)),
+		latency: f.NewHistogram(histogram("relay_attempt_seconds", "Time of one delivery attempt. For one endpoint: /metrics?endpoint=ID.", attemptBuckets)),
 		took: f.NewSummaryVec(prometheus.SummaryOpts{
-			Name: "relay_endpoint_attempt_seconds", Help: "Time of one delivery attempt, by endpoint: their sum and their number.",
+			Name: "relay_endpoint_attempt_seconds", Help: "Time of delivery attempts, by endpoint: sum and count.",
 		}, []string{"endpoint"}),
-		endToEnd: f.NewHistogram(histogram("relay_end_to_end_seconds", "From the receipt of a callback to the partner's 2xx.",
+		endToEnd: f.NewHistogram(histogram("relay_end_to_end_seconds", "Time from the receipt of a callback to the partner's 2xx.",
 			[]float64{.001, .002, .003, .005, .01, .015, .025, .05, .1, .25, .5, 1, 5, 15, 60, 600, 3600})),
 		disabled: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_endpoint_disabled", Help: "1 while an endpoint is disabled, by endpoint.",
 		}, []string{"endpoint"}),
 		breaker: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "relay_endpoint_breaker", Help: "The breaker of an endpoint, by endpoint: 0 closed, 1 half-open (it is back, and gets more and more), 2 open (it is probed only).",
+			Name: "relay_endpoint_breaker", Help: "Circuit breaker, by endpoint: 0 closed, 1 half-open (it answers again, and gets more and more requests), 2 open (only probes are sent).",
 		}, []string{"endpoint"}),
 		paused: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "relay_endpoint_paused", Help: "1 while an operator has paused an endpoint, by endpoint.",
 		}, []string{"endpoint"}),
 		keyEnds: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "relay_key_expires_timestamp_seconds", Help: "Unix time at which the next of an endpoint's keys stops signing, by endpoint; 0: none does.",
+			Name: "relay_key_expires_timestamp_seconds", Help: "Unix time at which the next key of an endpoint stops signing, by endpoint; 0: no key has an end.",
 		}, []string{"endpoint"}),
 		certEnds: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "relay_client_certificate_expires_timestamp_seconds", Help: "Unix time at which the client certificate shown to an endpoint ends, by endpoint; 0: there is none, or it cannot be read.",
+			Name: "relay_client_certificate_expires_timestamp_seconds", Help: "Unix time at which the client certificate for an endpoint expires, by endpoint; 0: there is none, or it cannot be read.",
 		}, []string{"endpoint"}),
 	}
 }

@@ -18,7 +18,7 @@ func (s *sender) remake(ctx context.Context, d *outbox.Delivery, cause error, at
 	}
 	anew, err := s.r.o.Anew(*d)
 	if err != nil {
-		s.r.o.Logger.WarnContext(ctx, "delivery_not_rendered_anew", "endpoint", s.id, "webhook_id", d.WebhookID, "format", d.Format, "error", err)
+		s.r.o.Logger.WarnContext(ctx, "delivery_not_rendered_again", "endpoint", s.id, "webhook_id", d.WebhookID, "format", d.Format, "error", err)
 		return false
 	}
 	now := s.r.o.Now()
@@ -33,7 +33,7 @@ func (s *sender) remake(ctx context.Context, d *outbox.Delivery, cause error, at
 		return false // no key signs anything today
 	}
 	out.Delivery, out.Remade, out.Outcome, out.Reason, out.Retry = anew, true, outbox.Retry, reasonAnew, at
-	out.Detail = "made in " + d.Format + ", cannot be signed any more (" + cause.Error() + "), rendered anew in " + anew.Format
+	out.Detail = "made in " + d.Format + ", cannot be signed any more (" + cause.Error() + "), rendered again in " + anew.Format
 	s.settle(ctx, &out, nil, now)
 	return true
 }

@@ -13,7 +13,7 @@ var blendfi = Format{ // https://docs.blendfi.com.br/en/docs/kyc-flow
 	Scheme:      signing.BodyHMAC{Header: "X-BlendFi-Signature", Hash: signing.SHA256, Encoding: signing.Hex},
 	Render:      renderBlendFi,
 	Gaps: []string{
-		"Only kyc.status changes have a word; changes of checks and documents are not owed.",
+		"Only kyc.status changes are sent; changes of checks and documents are not.",
 		"pending, not_started and in_review have no event. After approved they are sent as user.kyc.rejected with the reason other, else not at all.",
 		"suspended is sent as user.kyc.rejected with the reason other.",
 		"kyc.status.expiring is sent as user.kyc.expired with kyc_status approved: the status counts, not the name of the event.",

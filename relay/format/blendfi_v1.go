@@ -18,9 +18,9 @@ var blendfiV1 = Format{ // https://docs.blendfi.com.br/en/docs/concepts/webhooks
 	Scheme:      blendfiV1Scheme{signing.Timestamped{Header: "X-Blendfi-Signature", Tolerance: 5 * time.Minute}},
 	Render:      renderBlendFiV1,
 	Gaps: []string{
-		"Only kyc.status changes have a word; changes of checks and documents are not owed.",
+		"Only kyc.status changes are sent; changes of checks and documents are not.",
 		"in_review and not_started are sent as user.kyc_pending; in_review after approved and suspended as user.kyc_rejected with the reason other.",
-		"A subject that never got beyond not_started is not told of.",
+		"Nothing is sent about a subject that never got beyond not_started.",
 		"kyc.status.expiring is sent as user.kyc_expired with kyc_status approved: the status counts, not the name of the event.",
 		"Six reasons, else other, beside the provider's own code. A terminal rejection never shows a reason that invites another try.",
 		"id and external_id are both the subject id; sequence, check, provider, source and livemode are absent.",
@@ -182,7 +182,7 @@ func (s blendfiV1Scheme) Sign(h signing.Header, m signing.Message, keys signing.
 func (s blendfiV1Scheme) Verify(h signing.Header, body []byte, keys signing.Keyring, now time.Time) error {
 	for _, name := range []string{blendfiEventID, blendfiEventType, blendfiTimestamp} {
 		if n := len(h.Values(name)); n > 1 {
-			return fmt.Errorf("%w: %s stands %d times", signing.ErrMalformed, name, n)
+			return fmt.Errorf("%w: %s appears %d times", signing.ErrMalformed, name, n)
 		}
 	}
 	if err := s.Timestamped.Verify(h, body, keys, now); err != nil {

@@ -14,7 +14,7 @@ var bluum = Format{ // https://docs.bluumfinance.com/concepts/webhooks
 	Render:      renderBluum,
 	Gaps: []string{
 		"Bluum publishes no signature: the headers are those of Standard Webhooks, whose webhook-id is the id of the event.",
-		"The event stands in Bluum's resource envelope with type and created; their webhook page names these event and timestamp. created has whole seconds.",
+		"The event is in Bluum's resource envelope with type and created; their webhook page names these event and timestamp. created has whole seconds.",
 		"account.updated, document.approved and document.rejected are published names; document.processing and compliance.check.* follow their pattern.",
 		"status speaks of verification only: active is approved, declined is rejected, awaiting_documents is expired or rejected with another try to come.",
 		"not_started and pending are both onboarding and IN_PROGRESS; a status that Bluum does not know is under_review and PENDING_REVIEW.",

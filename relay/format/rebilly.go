@@ -16,11 +16,11 @@ var rebilly = Format{ // https://www.rebilly.com/docs/dev-docs/webhooks-configur
 	Render:      renderRebilly,
 	Gaps: []string{
 		"Rebilly signs nothing, it sends HTTP credentials: here the headers are those of Standard Webhooks, and no Authorization is sent.",
-		"Changes of checks have no word and are not owed.",
+		"Changes of checks are not sent.",
 		"A subject is one request for ever: customerId, kycRequestId and requestId are the subject id, and a fulfilled or failed request may change again.",
 		"revision is the sequence of the change, counted over the whole subject: it grows, but not by one for each object.",
 		"suspended, expired and every rejection are kyc-request-failed, and so is whatever else follows approved. Only rejectionReason tells them apart.",
-		"in_review is kyc-request-attempted with status pending-review; not_started and statuses unknown to Rebilly are not owed, except after approved.",
+		"in_review is kyc-request-attempted with status pending-review; not_started and statuses unknown to Rebilly are not sent, except after approved.",
 		"kyc-request-partially-fulfilled is sent only while a required check has not begun and all that has begun is decided.",
 		"kyc.status.expiring is kyc-request-fulfilled once more; expirationTime of a request is when the approval ends.",
 		"kyc-document-created is sent for the first document of a type, if it is not decided at once; what follows it is modified, accepted or rejected.",

@@ -22,7 +22,7 @@ type disabledData struct {
 	Partner  string `json:"partner"`
 	Endpoint string `json:"endpoint"`
 	Reason   string `json:"reason"`
-	Owed     int64  `json:"owed"` // deliveries that wait
+	Owed     int64  `json:"pending"` // deliveries that wait
 }
 
 type recoveredData struct {
@@ -30,7 +30,7 @@ type recoveredData struct {
 	Partner  string    `json:"partner"`
 	Endpoint string    `json:"endpoint"`
 	Since    time.Time `json:"since"` // when the trouble was noticed
-	Owed     int64     `json:"owed"`
+	Owed     int64     `json:"pending"`
 }
 
 type exhaustedData struct {

@@ -8,7 +8,7 @@ import (
 // newTold makes every series that can exist.
 func newTold(r prometheus.Registerer) *prometheus.CounterVec {
 	told := promauto.With(r).NewCounterVec(prometheus.CounterOpts{
-		Name: "relay_notices_total", Help: "Operational webhooks decided, by type.",
+		Name: "relay_notices_total", Help: "Operational webhooks created, by type.",
 	}, []string{"type"})
 	for _, t := range Types {
 		told.WithLabelValues(t)

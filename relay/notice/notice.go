@@ -83,7 +83,7 @@ func New(o Options) (*Notifier, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read what operational webhooks have told: %w", err)
+		return nil, fmt.Errorf("read the state of operational webhooks: %w", err)
 	}
 	return n, nil
 }
@@ -286,7 +286,7 @@ func (n *Notifier) tell(ctx context.Context, now *registry.Snapshot, t note, not
 		return err
 	}
 	n.told.WithLabelValues(t.kind).Inc()
-	n.o.Logger.InfoContext(ctx, "operational_notice", "type", t.kind, "partner", t.partner, "endpoint", t.endpoint, "told", len(to))
+	n.o.Logger.InfoContext(ctx, "operational_notice", "type", t.kind, "partner", t.partner, "endpoint", t.endpoint, "receivers", len(to))
 	return nil
 }
 

@@ -166,7 +166,7 @@ func died(tx *store.Tx, a *outbox.Attempt) error {
 	}
 	v, err := json.Marshal(d)
 	if err != nil {
-		return fmt.Errorf("note a dead delivery: %w", err)
+		return fmt.Errorf("record a dead-lettered delivery: %w", err)
 	}
 	return tx.Bucket(store.Meta).Put(deathsKey(id), v)
 }

@@ -157,7 +157,7 @@ func PlanOf(tx *store.Tx, ps []Partner, owing map[string]string) (Plan, error) {
 	}
 	for id := range stored.Partners {
 		if partners[id] {
-			p.Refused = append(p.Refused, Refusal{Partner: id, Key: "id", What: "partner " + id + " was made through the API, and is kept in the database", Remedy: "take it out of the config; or remove it with countersign partners remove " + id + ", and then start with this config: what is owed stays owed, and its endpoints go on if they are declared under their ids"})
+			p.Refused = append(p.Refused, Refusal{Partner: id, Key: "id", What: "partner " + id + " was made through the API, and is kept in the database", Remedy: "take it out of the config; or remove it with countersign partners remove " + id + ", and then start with this config: pending deliveries stay, and its endpoints go on if they are declared under their ids"})
 		}
 		partners[id] = true
 	}
@@ -200,11 +200,11 @@ func (p *planner) endpoint(partner string, e *Endpoint) {
 		p.Refused = append(p.Refused, Refusal{Partner: p.shown(partner), Endpoint: e.ID, Key: key, What: what, Remedy: remedy})
 	}
 	if is := p.owner(e.ID); is != "" && is != partner {
-		refuse("id", fmt.Sprintf("endpoint %s belongs to partner %s, for ever: what is owed to it, and its key, are that partner's", e.ID, p.shown(is)), "give this endpoint an id of its own")
+		refuse("id", fmt.Sprintf("endpoint %s belongs to partner %s, and cannot change its partner: its pending deliveries and its key are that partner's", e.ID, p.shown(is)), "give this endpoint an id of its own")
 		return
 	}
 	if v, ok := p.stored.Endpoints[e.ID]; ok && v.Endpoint.Partner == partner {
-		refuse("id", fmt.Sprintf("endpoint %s was made through the API, and is kept in the database", e.ID), "take it out of the config; or remove it with countersign endpoints remove "+e.ID+", and then start with this config: what is owed to it goes on")
+		refuse("id", fmt.Sprintf("endpoint %s was made through the API, and is kept in the database", e.ID), "take it out of the config; or remove it with countersign endpoints remove "+e.ID+", and then start with this config: its pending deliveries go on")
 		return
 	}
 	o, known := p.owners[e.ID]
@@ -245,7 +245,7 @@ func (p *planner) refusal(partner string, e *Endpoint, from string) (what, remed
 	case p.declared[from] != "":
 		return fmt.Sprintf("endpoint %s was renamed to %s, which is in the config", e.RenamedFrom, from), "remove renamed_from, or that endpoint"
 	case is != "" && is != partner:
-		return fmt.Sprintf("endpoint %s belongs to partner %s, for ever", from, p.shown(is)), "remove renamed_from: what is owed to it is about that partner's people"
+		return fmt.Sprintf("endpoint %s belongs to partner %s, for ever", from, p.shown(is)), "remove renamed_from: its pending deliveries are about that partner's persons"
 	case known && o.Became == "" || !known && p.owing[e.ID] != "":
 		return fmt.Sprintf("endpoint %s has been in use already: only a new id can take the place of another", e.ID), "give it an id that is new, or remove renamed_from"
 	case known && p.current(e.ID) != from:

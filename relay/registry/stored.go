@@ -57,10 +57,10 @@ const (
 
 // Why something that is kept is not changed. Each has the remedy in its text.
 var (
-	ErrDeclared = errors.New("it stands in the config file: change it there")
+	ErrDeclared = errors.New("it is in the config file: change it there")
 	ErrUnknown  = errors.New("there is none of this id")
 	ErrTaken    = errors.New("this id is taken, or was in use before: choose another")
-	ErrChanged  = errors.New("it has been changed meanwhile: read it again, and decide anew")
+	ErrChanged  = errors.New("it has been changed meanwhile: read it again, and repeat the change")
 	ErrTooMany  = errors.New("there are as many as may be kept: remove some")
 	ErrNoRoom   = errors.New("no file may be open for another endpoint: remove some, or raise the limit of open files and restart")
 )

@@ -10,7 +10,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		jobs:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "relay_replays", Help: "Replays that have not ended, by state."}, []string{"state"}),
-		ordered: prometheus.NewCounter(prometheus.CounterOpts{Name: "relay_replayed_total", Help: "Deliveries that replays have ordered."}),
+		ordered: prometheus.NewCounter(prometheus.CounterOpts{Name: "relay_replayed_total", Help: "Deliveries that replays have queued."}),
 	}
 	m.show(nil)
 	if reg != nil {

@@ -173,21 +173,21 @@ func (r *Replays) check(j *Job) error {
 	j.To = now.Current(j.To)
 	switch {
 	case j.Kind != relay.ReplayDead && j.Kind != relay.ReplayRange && j.Kind != relay.ReplayCurrent:
-		return &InvalidError{"kind", "kind is dead, range or current"}
+		return &InvalidError{"kind", "kind is dead_lettered, range or current"}
 	case now.Owner(j.Endpoint) == "":
 		return &InvalidError{"endpoint", "there is no such endpoint"}
 	case now.Endpoint(j.To) == nil:
 		return &InvalidError{"to", "there is no such endpoint, or it is not served any more"}
 	case now.Owner(j.Endpoint) != now.Owner(j.To):
-		return &InvalidError{"to", "it is another partner's endpoint: nobody is told of another's persons"}
+		return &InvalidError{"to", "it is another partner's endpoint: a partner is never told of another's persons"}
 	case j.Kind == relay.ReplayCurrent && j.Endpoint != j.To:
-		return &InvalidError{"endpoint", "where persons stand is told to one endpoint: leave endpoint out, and give to"}
+		return &InvalidError{"endpoint", "the current status goes to one endpoint: leave endpoint out, and give to"}
 	case j.Kind == relay.ReplayRange && (j.Since.IsZero() || j.Until.IsZero() || !j.Since.Before(j.Until)):
 		return &InvalidError{"since", "a range has since and until, in this order"}
 	case j.Kind != relay.ReplayRange && (!j.Since.IsZero() || !j.Until.IsZero()):
 		return &InvalidError{"since", "only a range has since and until"}
 	case j.Force && j.Kind != relay.ReplayDead:
-		return &InvalidError{"force", "only dead deliveries are overtaken: force belongs to kind dead"}
+		return &InvalidError{"force", "only dead-lettered deliveries can be overtaken: force is for kind dead_lettered"}
 	case j.Rate < 0 || j.Rate > MaxRate:
 		return &InvalidError{"rate", fmt.Sprintf("rate is a number of deliveries a second, up to %d", MaxRate)}
 	case len(j.Because) > maxBecause:
@@ -377,7 +377,7 @@ func (r *Replays) turn(ctx context.Context, id, to string) (j Job, err error) {
 		return j, err
 	}
 	r.nudge()
-	r.o.Logger.Info("replay_turned", "replay", id, "state", is.State, "ordered", is.Ordered)
+	r.o.Logger.Info("replay_state_changed", "replay", id, "state", is.State, "ordered", is.Ordered)
 	return is, nil
 }
 

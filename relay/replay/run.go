@@ -244,7 +244,7 @@ func (w *worker) step(ctx context.Context, j *Job) error {
 	}
 	n := min(int64(w.limit.Burst()), maxStep, w.r.o.Outbox.Room(j.To))
 	if n == 0 {
-		return w.wait(ctx, j, "the endpoint owes max_owed: it goes on when there is room")
+		return w.wait(ctx, j, "the endpoint has max_owed pending deliveries: it goes on when there is room")
 	}
 	s, err := w.r.o.Relay.Repeats(j.repeat(), j.Cursor, int(n))
 	if err != nil {

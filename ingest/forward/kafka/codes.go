@@ -30,7 +30,7 @@ func (c *Client) refused(code kafkago.Error, topic, at string) *forward.Trouble 
 	case kafkago.NotEnoughReplicas, kafkago.NotEnoughReplicasAfterAppend:
 		return because(forward.Replicas, code, "fewer replicas of %s are in sync than its min.insync.replicas: are brokers down?", on)
 	case kafkago.RequestTimedOut:
-		return because(forward.TimedOut, code, "%s waited in vain for the replicas of %s: are brokers down or slow?", at, on)
+		return because(forward.TimedOut, code, "%s did not get the acknowledgement of all replicas of %s: are brokers down or slow?", at, on)
 	case kafkago.LeaderNotAvailable, kafkago.NotLeaderForPartition, kafkago.BrokerNotAvailable, kafkago.ReplicaNotAvailable, kafkago.NetworkException,
 		kafkago.KafkaStorageError, kafkago.FencedLeaderEpoch, kafkago.UnknownLeaderEpoch, kafkago.NotController:
 		return because(forward.NoLeader, code, "%s does not lead a partition of %s (any more): has a broker gone, or are the leaders just being elected?", at, on)

@@ -56,16 +56,16 @@ func Page[T any](data []T, more bool) List[T] {
 type Health struct {
 	Status  string `json:"status" enum:"ok"`
 	Mode    string `json:"mode" enum:"sandbox,live"`
-	Phase   string `json:"phase,omitempty" enum:"starting,checking_file,mending_file,serving,stopping" doc:"What the process is doing; to strangers on an exposed listener it is not said."`
+	Phase   string `json:"phase,omitempty" enum:"starting,checking_file,repairing_file,serving,stopping" doc:"What the process is doing; left out for callers without a token on an exposed listener."`
 	Percent *int64 `json:"percent,omitempty" doc:"How far it is with that, where that is known."`
 }
 
 // Ready is answered by /readyz.
 type Ready struct {
 	Status  string   `json:"status" enum:"ready,not_ready"`
-	Phase   string   `json:"phase,omitempty" enum:"starting,checking_file,mending_file,serving,stopping" doc:"What the process is doing; to strangers on an exposed listener it is not said."`
+	Phase   string   `json:"phase,omitempty" enum:"starting,checking_file,repairing_file,serving,stopping" doc:"What the process is doing; left out for callers without a token on an exposed listener."`
 	Percent *int64   `json:"percent,omitempty" doc:"How far it is with that, where that is known."`
-	Reasons []string `json:"reasons,omitempty" doc:"Why not; to strangers on an exposed listener it is not said."`
+	Reasons []string `json:"reasons,omitempty" doc:"Why not; left out for callers without a token on an exposed listener."`
 	Notes   []string `json:"notes,omitempty" doc:"What is worth knowing either way."`
 }
 

@@ -79,7 +79,7 @@ var (
 	otherPartner = Refusal{http.StatusForbidden, TypeAuthorization, "other_partner", "the token is for another partner's subjects"}
 	otherRole    = Refusal{http.StatusConflict, TypeConflict, "role", "this process has not the role that the call needs"}
 	setAside     = Refusal{http.StatusConflict, TypeConflict, "set_aside", "a record of the subject is damaged: it has to be rebuilt first"}
-	keyUsed      = Refusal{http.StatusConflict, TypeConflict, "idempotency_key_used", "the Idempotency-Key stands for another order"}
+	keyUsed      = Refusal{http.StatusConflict, TypeConflict, "idempotency_key_used", "the Idempotency-Key was used for another request"}
 	notWhole     = Refusal{http.StatusConflict, TypeConflict, "history_not_whole", "the history of the subject is not whole any more"}
 	refTaken     = Refusal{http.StatusConflict, TypeConflict, "ref_taken", "the ref belongs to another subject; it is contested from now on"}
 	journalFull  = Refusal{http.StatusServiceUnavailable, TypeUnavailable, "journal_full", "there is no room for it now; Retry-After says when to try again"}
@@ -145,7 +145,7 @@ var (
 	livemodeParam = Param{Name: "livemode", Kind: "boolean", About: "Whether a live subject is meant; without it, as the gateway's mode."}
 	partnerParam  = Param{Name: "partner", Kind: "string", Min: 1, Max: 256, About: "Whose subject it is. A partner's token needs none."}
 	endpointParam = Param{Name: "endpoint", Kind: "string", Max: 1024, About: "Of this endpoint only; it need not be in the config any more."}
-	keyHeader     = Param{Name: "Idempotency-Key", Header: true, Kind: "string", Min: 1, Max: 256, About: "Whoever sends the same order again under the same key gets the same answer, and it is carried out once."}
+	keyHeader     = Param{Name: "Idempotency-Key", Header: true, Kind: "string", Min: 1, Max: 256, About: "The same request with the same key gets the same answer, and is carried out once."}
 )
 
 // pages are the parameters of a list, and its own.

@@ -113,7 +113,7 @@ var subjectCalls = []Call{
 		Pattern: "POST /v1/subjects/{partner}/{id}/erase", ID: "eraseSubject", Summary: "Erase everything that is kept about a person, permanently",
 		About:  "Pending deliveries about the person are cancelled; one in flight may still arrive. A digest is kept, with the number of the last change, and the audit trail has who asked, why, and what was decided last. It ends with a compaction of the file, which continues after the answer. Called again, it shows the progress.",
 		Params: []Param{livemodeParam}, Ask: EraseAsk{}, Answer: Erasure{},
-		Refuses: []Refusal{notFound, {http.StatusServiceUnavailable, TypeUnavailable, "behind", "what was accepted before is still to be folded"}},
+		Refuses: []Refusal{notFound, {http.StatusServiceUnavailable, TypeUnavailable, "behind", "earlier records are not evaluated yet"}},
 	},
 	{
 		Pattern: "GET /v1/subjects/{partner}/{id}/erasure", ID: "erasure", Summary: "Show the progress of an erasure",
@@ -203,7 +203,7 @@ var deliveryCalls = []Call{
 		Refuses: []Refusal{
 			notFound,
 			{http.StatusConflict, TypeConflict, "overtaken", "a later change of this person has been delivered since; force sends it anyway"},
-			{http.StatusConflict, TypeConflict, "owed", "it is owed, and will be sent"},
+			{http.StatusConflict, TypeConflict, "pending", "the delivery is pending, and will be sent"},
 			isCancelled, journalFull,
 		},
 	},
@@ -230,7 +230,7 @@ var tokenCalls = []Call{
 	},
 	{
 		Pattern: "POST /v1/tokens/{name}/revoke", ID: "revokeToken", Summary: "Revoke a token immediately", Answer: Revoked{},
-		Refuses: []Refusal{notFound, {http.StatusConflict, TypeConflict, "token_in_config", "the token stands in the config or in the data directory"}},
+		Refuses: []Refusal{notFound, {http.StatusConflict, TypeConflict, "token_in_config", "the token is in the config or in the data directory"}},
 	},
 	{
 		Pattern: "GET /v1/audit", ID: "listAudit", Summary: "List who changed what, newest first; as a stream all of it, oldest first",
@@ -248,7 +248,7 @@ var tokenCalls = []Call{
 	{
 		Pattern: "GET /v1/audit/verify", ID: "verifyAudit", Summary: "Verify the audit trail, one part per call",
 		About: "Where there is more, the next call goes on with next as its cursor; the trail is sound if every answer is ok. head is one that was noted earlier: it proves that nobody has written " +
-			"the whole chain anew since.",
+			"the whole chain again since.",
 		Params: []Param{
 			{Name: "head", Kind: "string", Max: 128, About: "A head that was noted, as NUMBER:HASH."},
 			{Name: "cursor", Kind: "string", Max: 1024, About: "The next of the answer before."},

@@ -6,7 +6,7 @@ import "time"
 // waiting for a connection that may be opened, and the rest of the answer.
 type Try struct {
 	At           time.Time `json:"at,omitzero" doc:"None: the record of it is damaged, reason says so, and nothing else is known."`
-	Outcome      string    `json:"outcome,omitempty" enum:"done,retry,dead" doc:"Its effects."`
+	Outcome      string    `json:"outcome,omitempty" enum:"done,retry,dead_lettered" doc:"Its effects."`
 	Reason       string    `json:"reason"`
 	Code         int       `json:"code,omitempty"`
 	Detail       string    `json:"detail,omitempty" doc:"What went wrong, in words of our own."`
@@ -41,7 +41,7 @@ type Withheld struct {
 	Sequence     uint64           `json:"sequence"`
 	Type         string           `json:"type"`
 	Since        time.Time        `json:"since"`
-	Dead         string           `json:"dead,omitempty" doc:"The reason it was dead-lettered; absent while it is still tried."`
+	Dead         string           `json:"dead_lettered,omitempty" doc:"The reason it was dead-lettered; absent while it is still tried."`
 	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
 }
 
@@ -65,8 +65,8 @@ type Endpoint struct {
 	Partner  string `json:"partner"`
 	URL      string `json:"url" doc:"A viewer sees only its scheme and host: the rest may contain a secret."`
 	Format   string `json:"format"`
-	Owed     int64  `json:"owed"`
-	Dead     int64  `json:"dead"`
+	Owed     int64  `json:"pending"`
+	Dead     int64  `json:"dead_lettered"`
 	Disabled string `json:"disabled,omitempty" doc:"Why."`
 	Paused   *Pause `json:"paused,omitempty" doc:"An operator has paused the endpoint; its deliveries stay pending."`
 	Orphaned bool   `json:"orphaned,omitempty" doc:"The endpoint is not in the config; its deliveries stay pending."`
@@ -114,7 +114,7 @@ type GaveUp struct {
 	Endpoint   string     `json:"endpoint" doc:"By the id that it has now."`
 	DryRun     bool       `json:"dry_run"`
 	GivenUp    int64      `json:"given_up" doc:"Deliveries that this call has dead-lettered."`
-	Owed       int64      `json:"owed" doc:"Deliveries that are still pending: call again until there are none."`
+	Owed       int64      `json:"pending" doc:"Deliveries that are still pending: call again until there are none."`
 	Rejections int64      `json:"rejections" doc:"How many of the pending deliveries are rejections or suspensions."`
 	Withheld   []Withheld `json:"withheld" doc:"Which these are, the first 1,000 of them."`
 }

@@ -6,7 +6,7 @@ import "time"
 // status is left out.
 type Delivery struct {
 	ID          string    `json:"id"`
-	Status      string    `json:"status" enum:"pending,retrying,delivered,dead,cancelled" doc:"pending: no failed attempt yet, or waiting behind another one of its person. retrying: the first pending one of its person, has failed and is tried again."`
+	Status      string    `json:"status" enum:"pending,retrying,delivered,dead_lettered,cancelled" doc:"pending: no failed attempt yet, or waiting behind another one of its person. retrying: the first pending one of its person, has failed and is tried again."`
 	Endpoint    string    `json:"endpoint"`
 	Partner     string    `json:"partner,omitempty"`
 	Subject     string    `json:"subject,omitempty"`
@@ -21,7 +21,7 @@ type Delivery struct {
 	Forced      bool      `json:"forced,omitempty" doc:"It was sent again although a later change may have been sent since."`
 	Anew        bool      `json:"rendered_anew,omitempty" doc:"In that format, because it could not be signed any more as it was made."`
 	Replayed    bool      `json:"replayed,omitempty" doc:"Created by a replay."`
-	Owed        time.Time `json:"owed_at,omitzero"`
+	Owed        time.Time `json:"created_at,omitzero"`
 	Received    time.Time `json:"received_at,omitzero" doc:"When what caused it was received."`
 	Attempts    int       `json:"attempts" doc:"So far, or in all."`
 	NextAttempt time.Time `json:"next_attempt,omitzero" doc:"When it is due; left out where something else has to happen before."`
@@ -114,5 +114,5 @@ type Search struct {
 	Object   string  `json:"object" enum:"search"`
 	Word     string  `json:"word"`
 	Data     []Found `json:"data"`
-	Complete bool    `json:"complete" doc:"Everything was looked at. Not so after the file has been mended, until what finds ids has been made again."`
+	Complete bool    `json:"complete" doc:"Everything was looked at. Not so after the file was repaired, until what finds ids has been made again."`
 }

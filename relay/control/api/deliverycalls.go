@@ -4,7 +4,7 @@ import "net/http"
 
 // Refusals of what is done with single deliveries.
 var (
-	isDead      = Refusal{http.StatusConflict, TypeConflict, "dead", "it is dead: redeliver sends it again"}
+	isDead      = Refusal{http.StatusConflict, TypeConflict, "dead_lettered", "the delivery is dead-lettered: redeliver it to send it again"}
 	isDelivered = Refusal{http.StatusConflict, TypeConflict, "delivered", "its endpoint has accepted it"}
 	isCancelled = Refusal{http.StatusConflict, TypeConflict, "cancelled", "it was cancelled: it is never sent"}
 )
@@ -14,26 +14,26 @@ var (
 var steerCalls = []Call{
 	{
 		Pattern: "GET /v1/deliveries", ID: "listDeliveries", Summary: "List deliveries by status, endpoint, person, type and time",
-		About: "What is owed comes in the order in which it will be tried: as the first of each person is due, and behind it what waits for it. What has ended comes the newest first. " +
-			"Without a status all of them come one after the other: retrying, pending, dead, delivered with cancelled. " +
+		About: "Pending ones come in the order in which they will be tried: the first of each person when it is due, then those that wait behind it. Ended ones come newest first. " +
+			"Without a status all of them come one after the other: retrying, pending, dead_lettered, delivered with cancelled. " +
 			"A page looks at 2,000 deliveries at most. Where few of them are asked for, such as those of one type, it may have fewer entries than limit, or none, and has_more says to go on. " +
 			"What is tried, or ends, between two pages moves.",
 		Params: pages(
-			Param{Name: "status", Kind: "string", Enum: []string{"pending", "retrying", "delivered", "dead", "cancelled"}, About: "Left out: all of them."}, endpointParam,
+			Param{Name: "status", Kind: "string", Enum: []string{"pending", "retrying", "delivered", "dead_lettered", "cancelled"}, About: "Left out: all of them."}, endpointParam,
 			Param{Name: "partner", Kind: "string", Min: 1, Max: 256, About: "Of this partner's endpoints only. A partner's token needs none."},
 			Param{Name: "subject", Kind: "string", Max: 256, About: "Of this person of the partner only."}, livemodeParam,
 			Param{Name: "type", Kind: "string", Max: 256, About: "Of these changes only: a name, or its beginning and a *, such as kyc.status.*."},
-			Param{Name: "since", Kind: "string", Max: 64, About: "From this instant or day on: when it ended or, of what is owed, came to be owed."},
+			Param{Name: "since", Kind: "string", Max: 64, About: "From this instant or day on: when it ended or, if it is pending, when it was created."},
 			Param{Name: "until", Kind: "string", Max: 64, About: "Before this instant or day."},
 		),
 		Answer: List[Delivery]{}, Refuses: []Refusal{notFound, otherPartner},
 	},
 	{
-		Pattern: "GET /v1/deliveries/{id}", ID: "delivery", Summary: "Show one delivery in full, with its body", About: "The call stands in the audit trail.",
+		Pattern: "GET /v1/deliveries/{id}", ID: "delivery", Summary: "Show one delivery in full, with its body", About: "The call is in the audit trail.",
 		Reads: true, Answer: DeliveryDetail{}, Refuses: []Refusal{notFound},
 	},
 	{
-		Pattern: "GET /v1/deliveries/{id}/attempts", ID: "deliveryAttempts", Summary: "Show how one delivery stands, its attempts and its endings",
+		Pattern: "GET /v1/deliveries/{id}/attempts", ID: "deliveryAttempts", Summary: "Show the state of one delivery, its attempts and its endings",
 		About:  "All that GET /v1/deliveries/{id} shows but the body, and the text of what the partner answered: of that its length and type.",
 		Answer: DeliveryDetail{}, Refuses: []Refusal{notFound},
 	},

@@ -99,7 +99,7 @@ func (r *Route) about() string {
 	if !r.Reads {
 		return r.About
 	}
-	return strings.TrimSpace(r.About + " The look stands in the audit trail, before it is answered.")
+	return strings.TrimSpace(r.About + " The call is in the audit trail before it is answered.")
 }
 
 // tag is the kind of thing that a call is about.

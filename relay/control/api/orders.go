@@ -3,7 +3,7 @@ package api
 // Decided is what comes, or has come, of an operator's word.
 type Decided struct {
 	ID      string   `json:"id,omitempty" doc:"Of its record; none: it was only foreseen."`
-	Folded  bool     `json:"folded" doc:"False: it is stored, or only previewed, and its effect is not known yet."`
+	Folded  bool     `json:"evaluated" doc:"False: it is stored, or only previewed, and its effect is not known yet."`
 	Before  string   `json:"before,omitempty"`
 	After   string   `json:"after,omitempty"`
 	Changes []Effect `json:"changes"`

@@ -107,8 +107,8 @@ type EndpointDetail struct {
 	Headers      []string   `json:"headers" doc:"Their names."`
 	Disabled     string     `json:"disabled,omitempty" doc:"Why."`
 	Paused       *Pause     `json:"paused,omitempty"`
-	Owed         int64      `json:"owed"`
-	Dead         int64      `json:"dead"`
+	Owed         int64      `json:"pending"`
+	Dead         int64      `json:"dead_lettered"`
 	Version      uint64     `json:"version,omitempty" doc:"For what was created through the API: the number of its last change."`
 	ChangedAt    time.Time  `json:"changed_at,omitzero"`
 
@@ -133,20 +133,20 @@ type Removed struct {
 // endpoint of this id is made again.
 type Left struct {
 	ID       string `json:"id"`
-	Owed     int64  `json:"owed"`
-	Dead     int64  `json:"dead"`
+	Owed     int64  `json:"pending"`
+	Dead     int64  `json:"dead_lettered"`
 	Withheld int    `json:"withheld" doc:"Pending rejections and suspensions."`
 }
 
 // Refusals of partners and endpoints.
 var (
-	inConfig  = Refusal{http.StatusConflict, TypeConflict, "in_config", "it stands in the config, and is changed there"}
+	inConfig  = Refusal{http.StatusConflict, TypeConflict, "in_config", "it is in the config, and is changed there"}
 	idTaken   = Refusal{http.StatusConflict, TypeConflict, "id_taken", "the id is in use, or was"}
 	changed   = Refusal{http.StatusPreconditionFailed, TypeConflict, "changed_meanwhile", "it is not any more what If-Match names"}
 	noRoom    = Refusal{http.StatusConflict, TypeConflict, "too_many", "there are as many as may be"}
 	keyInUse  = Refusal{http.StatusConflict, TypeConflict, "idempotency_key_in_use", "a call with the Idempotency-Key is being made"}
 	onlyOne   = Param{Name: "If-Match", Header: true, Kind: "string", Min: 1, Max: 1024, About: "The ETag of what is changed: if it has changed since, nothing is done."}
-	dryRun    = Param{Name: "dry_run", Kind: "boolean", Default: false, About: "Say what would stay owed, and do nothing."}
+	dryRun    = Param{Name: "dry_run", Kind: "boolean", Default: false, About: "Say what would stay pending, and do nothing."}
 	aboutETag = "The answer has an ETag."
 )
 

@@ -87,7 +87,7 @@ type TakenBack struct {
 	Livemode  bool     `json:"livemode"`
 	Unrouted  int      `json:"unrouted" doc:"Records that wait again."`
 	Order     string   `json:"order"`
-	Folded    bool     `json:"folded" doc:"False: it is stored, and its effect is not known yet."`
+	Folded    bool     `json:"evaluated" doc:"False: it is stored, and its effect is not known yet."`
 	Before    string   `json:"before,omitempty"`
 	After     string   `json:"after,omitempty"`
 	Changes   []Effect `json:"changes"`

@@ -18,7 +18,7 @@ type ConfigProblem struct {
 
 // Difference is what another config says otherwise. It never holds a secret.
 type Difference struct {
-	Key string `json:"key" doc:"As in the file, with the names of what stands in lists."`
+	Key string `json:"key" doc:"As in the file, with the names of list entries."`
 	Was string `json:"was,omitempty" doc:"Without it, it was not set; gone of what has come to be in no list any more."`
 	Is  string `json:"is,omitempty" doc:"Without it, it is not set any more; new of what has come to be in a list."`
 }
@@ -30,7 +30,7 @@ type Reloaded struct {
 	DryRun      bool            `json:"dry_run"`
 	Applied     bool            `json:"applied"`
 	Differences []Difference    `json:"differences"`
-	Owed        []string        `json:"owed" doc:"What happens to pending deliveries: a sentence for each partner and endpoint that is removed."`
+	Owed        []string        `json:"pending" doc:"What happens to pending deliveries: a sentence for each partner and endpoint that is removed."`
 	Warnings    []ConfigProblem `json:"warnings" doc:"What the config probably does not mean."`
 }
 

@@ -7,7 +7,7 @@ import (
 
 // ReplayAsk is what is to be told again, and to whom.
 type ReplayAsk struct {
-	Kind     string    `json:"kind" enum:"dead,range,current" doc:"dead: the endpoint's dead-lettered deliveries. range: what it received from since until until, and what followed for the same persons. current: the current status of each person of its partner that it has not received."`
+	Kind     string    `json:"kind" enum:"dead_lettered,range,current" doc:"dead_lettered: the endpoint's dead-lettered deliveries. range: what it received from since until until, and what followed for the same persons. current: the current status of each person of its partner that it has not received."`
 	Endpoint string    `json:"endpoint,omitempty" doc:"The endpoint whose deliveries are replayed; it may be an orphaned one. For kind current, leave it out and give to."`
 	To       string    `json:"to,omitempty" doc:"The endpoint that receives it; default: the same endpoint. Another one must be of the same partner, and receives what its events, filter and format take."`
 	Since    time.Time `json:"since,omitzero" doc:"Of a range: from this instant on."`
@@ -22,7 +22,7 @@ type ReplayAsk struct {
 type Replay struct {
 	Object   string           `json:"object" enum:"replay"`
 	ID       string           `json:"id"`
-	Kind     string           `json:"kind" enum:"dead,range,current"`
+	Kind     string           `json:"kind" enum:"dead_lettered,range,current"`
 	Endpoint string           `json:"endpoint"`
 	To       string           `json:"to"`
 	Since    time.Time        `json:"since,omitzero"`
@@ -50,7 +50,7 @@ var replayCalls = []Call{
 	{Pattern: "GET /v1/replays", ID: "listReplays", Summary: "List replays, newest first", Params: pages(), Answer: List[Replay]{}},
 	{
 		Pattern: "POST /v1/replays", ID: "createReplay", Summary: "Replay to an endpoint: dead-lettered deliveries, a time range, or the current status of each person",
-		About:  "A job that goes on over restarts. Each person is told in the order of their changes, and the last word is never older than the one before.",
+		About:  "A job that goes on over restarts. Each person is told in the order of their changes, and the last one sent is never older than the one before.",
 		Params: []Param{keyHeader}, Ask: ReplayAsk{}, Answer: Replay{}, Refuses: []Refusal{keyUsed, tooMany},
 	},
 	{Pattern: "GET /v1/replays/{id}", ID: "replay", Summary: "Show the progress of a replay", Answer: Replay{}, Refuses: []Refusal{notFound}},

@@ -36,7 +36,7 @@ type Source struct {
 type PubKey struct {
 	ID      string    `json:"id"`
 	Fetched time.Time `json:"fetched_at"`
-	Until   time.Time `json:"serves_until" doc:"If it cannot be fetched anew before."`
+	Until   time.Time `json:"serves_until" doc:"If it cannot be fetched again before."`
 }
 
 // ExplainAsk is a callback as it was captured. Nothing of it is kept.
@@ -108,16 +108,16 @@ var sourceCalls = []Call{
 	},
 	{
 		Pattern: "POST /v1/sources/{name}/explain", ID: "explain", Summary: "Say step by step what a source would make of a callback",
-		About: "Nothing of it is kept, counted or logged, and no provider is asked. What is not genuine is not translated. One is explained at a time. The call stands in the audit trail, with nothing of the callback.",
+		About: "Nothing of it is kept, counted or logged, and no provider is asked. What is not genuine is not translated. One is explained at a time. The call is in the audit trail, with nothing of the callback.",
 		Ask:   ExplainAsk{}, Answer: Explanation{},
 		Refuses: []Refusal{
 			notFound, otherRole,
-			{http.StatusConflict, TypeConflict, "stream", "nobody posts to the source"},
+			{http.StatusConflict, TypeConflict, "stream", "the source takes no callbacks"},
 			{http.StatusTooManyRequests, TypeUnavailable, "explaining", "another callback is being explained"},
 		},
 	},
 	{
 		Pattern: "GET /v1/quarantine/{id}/translation", ID: "translateBody", Summary: "Say what a release of a body would come to, with today's adapter and config",
-		About: "Nothing is changed. The body itself is not shown, but what it says is, and so the call stands in the audit trail.", Reads: true, Answer: BodyTranslation{}, Refuses: []Refusal{notFound, otherRole},
+		About: "Nothing is changed. The body itself is not shown, but what it says is, so the call is in the audit trail.", Reads: true, Answer: BodyTranslation{}, Refuses: []Refusal{notFound, otherRole},
 	},
 }

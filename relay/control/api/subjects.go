@@ -43,7 +43,7 @@ type ListedSubject struct {
 // At says of what instant a subject is shown, and how that is known.
 type At struct {
 	At        time.Time `json:"at"`
-	By        string    `json:"by" enum:"fold,change,nothing" doc:"fold: computed again from everything that had been processed by then; complete. change: not everything is kept; the status comes from the changes that were sent, and the state of the checks is not known. nothing: nothing of that time is kept."`
+	By        string    `json:"by" enum:"evaluation,change,nothing" doc:"evaluation: computed again from everything that had been processed by then; complete. change: not everything is kept; the status comes from the changes that were sent, and the state of the checks is not known. nothing: nothing of that time is kept."`
 	KnownFrom time.Time `json:"known_from,omitzero" doc:"What was before is not kept; left out where everything is."`
 	Unproved  []uint64  `json:"unproved,omitempty" doc:"Changes that had been decided, but may not yet have been on stable storage at that time."`
 }
@@ -53,8 +53,8 @@ type Told struct {
 	Endpoint   string    `json:"endpoint"`
 	Accepted   uint64    `json:"accepted,omitempty" doc:"The newest sequence that it has accepted, as far as that is kept."`
 	AcceptedAt time.Time `json:"accepted_at,omitzero"`
-	Owed       []Owed    `json:"owed" doc:"In the order of sending; at most 100."`
-	Dead       []Death   `json:"dead" doc:"Dead-lettered deliveries: not sent unless somebody retries them; at most 100."`
+	Owed       []Owed    `json:"pending" doc:"In the order of sending; at most 100."`
+	Dead       []Death   `json:"dead_lettered" doc:"Dead-lettered deliveries: not sent unless somebody retries them; at most 100."`
 	More       bool      `json:"more,omitempty" doc:"There are more pending or dead-lettered deliveries than are shown."`
 	Orphaned   bool      `json:"orphaned,omitempty" doc:"The endpoint is not in the config any more; its deliveries stay pending."`
 	Disabled   string    `json:"disabled,omitempty" doc:"Why."`
@@ -68,7 +68,7 @@ type Owed struct {
 	Sequence     uint64    `json:"sequence"`
 	Type         string    `json:"type"`
 	Restrictive  bool      `json:"restrictive,omitempty" doc:"It tells of a rejection or suspension."`
-	OwedAt       time.Time `json:"owed_at,omitzero"`
+	OwedAt       time.Time `json:"created_at,omitzero"`
 	Failures     int       `json:"failures" doc:"Tries so far that are counted."`
 	FirstFailure time.Time `json:"first_failure,omitzero"`
 	NextTry      time.Time `json:"next_try,omitzero" doc:"When it is due; left out where something else has to happen first."`
@@ -97,7 +97,7 @@ type SubjectExport struct {
 	ID        string            `json:"id"`
 	Livemode  bool              `json:"livemode"`
 	BegunAt   time.Time         `json:"begun_at" doc:"It is read in many steps: what changed between this and ended_at may be there as it was or as it became."`
-	Kept      map[string]any    `json:"kept" doc:"By section, a list of objects: state, set_aside, refs, told, history, outcomes, timers, unrouted, orders, kafka, journal, questions, quarantine, damaged, owed, due, dead, withheld, attempts and answers."`
+	Kept      map[string]any    `json:"kept" doc:"By section, a list of objects: state, set_aside, refs, told, history, outcomes, timers, unrouted, orders, kafka, journal, questions, quarantine, damaged, pending, due, dead_lettered, withheld, attempts and answers."`
 	NothingIn map[string]string `json:"nothing_in" doc:"The buckets of the file that keep nothing of any person, and what they keep."`
 	Elsewhere map[string]string `json:"elsewhere" doc:"What else is kept, and how it is found."`
 	EndedAt   time.Time         `json:"ended_at"`
@@ -182,7 +182,7 @@ type Standing struct {
 	Reasons           []Reason  `json:"reasons,omitempty"`
 	At                time.Time `json:"at"`
 	ExpiresAt         time.Time `json:"expires_at,omitzero"`
-	Stands            bool      `json:"stands"`
+	Stands            bool      `json:"in_effect"`
 	Decides           bool      `json:"decides" doc:"The status depends on it."`
 	By                string    `json:"by,omitempty" doc:"Id of the record that answered, superseded, reset or ended it."`
 	Because           string    `json:"because"`
@@ -246,7 +246,7 @@ type Update struct {
 // ReplayPart says which replay ordered a redelivery.
 type ReplayPart struct {
 	ID       string    `json:"id"`
-	Sequence uint64    `json:"sequence" doc:"The sequence of the change, if it is rendered anew for the endpoint; 0: a dead-lettered delivery is sent again as it is."`
+	Sequence uint64    `json:"sequence" doc:"The sequence of the change, if it is rendered again for the endpoint; 0: a dead-lettered delivery is sent again as it is."`
 	At       time.Time `json:"at,omitzero" doc:"When the record that caused the change was appended."`
 	Previous uint64    `json:"previous_sequence,omitzero" doc:"The sequence that the endpoint received before it."`
 }
@@ -319,7 +319,7 @@ type Outcome struct {
 	Endpoint string    `json:"endpoint"`
 	Sequence uint64    `json:"sequence"`
 	Type     string    `json:"type" doc:"Of the change."`
-	Outcome  string    `json:"outcome" enum:"done,dead,cancelled"`
+	Outcome  string    `json:"outcome" enum:"done,dead_lettered,cancelled"`
 	Reason   string    `json:"reason"`
 	Code     int       `json:"code,omitempty"`
 	Attempts int       `json:"attempts"`
@@ -328,7 +328,7 @@ type Outcome struct {
 	Previous uint64    `json:"previous_sequence,omitempty" doc:"The previous sequence that this endpoint received, or will receive first."`
 	Replayed bool      `json:"replayed,omitempty" doc:"Created by a replay, perhaps a second time."`
 	TookMS   float64   `json:"took_ms" doc:"The last attempt."`
-	Owed     time.Time `json:"owed_at,omitzero" doc:"When the delivery was created."`
+	Owed     time.Time `json:"created_at,omitzero" doc:"When the delivery was created."`
 	Received time.Time `json:"received_at,omitzero" doc:"When what caused it was received."`
 	At       time.Time `json:"at"`
 	By       string    `json:"by,omitempty" doc:"Of one that was cancelled: who."`

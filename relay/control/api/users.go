@@ -103,5 +103,5 @@ type Settled struct {
 	ProviderRef string `json:"provider_ref"`
 	Livemode    bool   `json:"livemode"`
 	Settled     bool   `json:"settled"`
-	Folded      bool   `json:"folded" doc:"False: it is stored, and what was held is applied soon."`
+	Folded      bool   `json:"evaluated" doc:"False: it is stored, and what was held is applied soon."`
 }

@@ -10,7 +10,7 @@ import (
 
 // Deliveries is which deliveries are asked for; what is empty has no bound.
 type Deliveries struct {
-	Status           string // pending, retrying, delivered, dead or cancelled
+	Status           string // pending, retrying, delivered, dead_lettered or cancelled
 	Endpoint         string
 	Partner, Subject string // of one person; a partner's token needs no Partner
 	Livemode         *bool  // of the person; nil: as the gateway's mode
