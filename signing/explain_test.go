@@ -87,7 +87,7 @@ func TestExplainRemedies(t *testing.T) {
 		sumOf(hm)(h)
 		h.Set("X", stamp+",v1="+h["x"][0])
 	}, keys, "covers the body alone")
-	f("twice", hm, compact, compact, func(h headers) { h.Add("X", "y") }, keys, "stands 2 times", "Send X once")
+	f("twice", hm, compact, compact, func(h headers) { h.Add("X", "y") }, keys, "appears 2 times", "Send X once")
 	f("milliseconds", ts, compact, compact, func(h headers) { h.Set("X", "t=1773478975000,v1=00") }, keys, "looks like milliseconds")
 	f("milliseconds", std, compact, compact, func(h headers) { h.Set("webhook-timestamp", "1773478975000") }, keys, "looks like milliseconds")
 	f("newline in the secret", hm, compact, compact, nil, Keyring{mustKey(t, secretA+"\n")}, "white space around it")

@@ -45,7 +45,7 @@ func TestExplainDigestSuffix(t *testing.T) {
 	f("other key", hashed, hashed, body, keys[:1], "Key 1 of 1 does not match.", "Verdict: refused: signature does not match.", "compare the secret")
 	f("no key", hashed, hashed, body, nil, "Correct the key or the setting first: no key")
 	f("absent", hashed, DigestSuffix{Header: "Y"}, body, keys, "X is absent or empty.", "no proxy removes X")
-	explained(t, "twice", Explain(hashed, headers{"x": {"a", "b"}}, nil, keys, now), "X stands 2 times", "Send X once")
+	explained(t, "twice", Explain(hashed, headers{"x": {"a", "b"}}, nil, keys, now), "X appears 2 times", "Send X once")
 	explained(t, "short", Explain(hashed, headers{"x": {"abcd"}}, nil, keys, now), "not a hex digest of 32 bytes", "Remedy: ")
 }
 
@@ -93,7 +93,7 @@ func TestExplainBodyProof(t *testing.T) {
 	f("cut short", key, body(good[:40], at), "Remedy: Write signature as padded base64")
 	f("signature absent", key, `{"timestamp":"`+at+`"}`, "member signature is absent or empty", "Remedy: Check that the sender is set up to put signature", "signs in a header")
 	f("signature empty", key, body("", at), "member signature is absent or empty")
-	f("timestamp absent", key, `{"signature":"`+good+`"}`, "signature stands once", "member timestamp is absent or empty", "put timestamp at the top level")
+	f("timestamp absent", key, `{"signature":"`+good+`"}`, "signature appears once", "member timestamp is absent or empty", "put timestamp at the top level")
 	f("timestamp a number", key, `{"signature":"`+good+`","timestamp":1773480300}`, "timestamp is not a string", "Remedy: Send timestamp as a JSON string.")
 	f("twice", key, `{"signature":"x","signature":"x"}`, "signature is duplicated in the body", "Remedy: Send signature and timestamp once each")
 	f("capitalised", key, `{"Signature":"x"}`, "capitalised otherwise", "in exactly this spelling")

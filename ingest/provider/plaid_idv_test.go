@@ -149,10 +149,10 @@ func TestPlaidExplain(t *testing.T) {
 			t.Errorf("shows a body, a token or a key:\n%s", text)
 		}
 	}
-	f(good, sent, now, []string{other, ours}, "Scheme: a token signed with ES256", "stands once", "id of 36 characters", "Key 1 of 2 has another id.", "Key 2 of 2 has that id and matches.",
+	f(good, sent, now, []string{other, ours}, "Scheme: a token signed with ES256", "appears once", "id of 36 characters", "Key 1 of 2 has another id.", "Key 2 of 2 has that id and matches.",
 		"claims the digest of these 40 bytes", "0 seconds old; 5m0s is accepted", "Verdict: accepted.")
 	f(http.Header{}, sent, now, []string{ours}, "is absent", "Verdict: refused: signature missing.", "no proxy removes")
-	f(http.Header{plaidHeader: {"a", "b"}}, sent, now, []string{ours}, "stands 2 times", "Remedy: Send Plaid-Verification once")
+	f(http.Header{plaidHeader: {"a", "b"}}, sent, now, []string{ours}, "appears 2 times", "Remedy: Send Plaid-Verification once")
 	f(http.Header{plaidHeader: {"abc"}}, sent, now, []string{ours}, "not what the scheme expects", "Remedy: Copy the whole header")
 	f(good, sent, now, []string{other}, "Key 1 of 1 has another id.", "Remedy: Give the key that the token names")
 	f(good, sent, now, []string{"secret"}, "Key 1 of 1 is not a JWK.", "Remedy: Correct the key")
