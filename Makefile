@@ -14,14 +14,16 @@ COMPACTIONS ?= 60
 FLIPS    ?= 2000
 OTHERS   ?= 50
 
-.PHONY: release test-browser test-prometheus attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists replay site chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: release test-browser test-prometheus countersign attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists replay site chaos-kafka chaos-control forward-control mutants lint generate format clean
 
-build: ## the gateway and the simulator, in bin/
+countersign: ## the gateway, in bin/: all that a newcomer needs
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
+
+build: countersign ## the gateway and the simulator, in bin/
 	CGO_ENABLED=0 $(GO) -C cmd/kycsim build -trimpath -o ../../$(BIN)/kycsim .
 
-demo: ## a whole round trip on this machine
-	@$(GO) run ./cmd/countersign demo
+demo: countersign ## a whole round trip on this machine
+	@$(BIN)/countersign demo
 
 demo-kafka: build ## the same with real Kafka, and a reader that prints what is on it
 	dir=$$(mktemp -d) && $(BIN)/kycsim kafka --demo $(BIN)/countersign --dir $$dir; code=$$?; rm -rf $$dir; exit $$code

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-const operations = "../docs/OPERATIONS.md"
+const monitoring = "../docs/MONITORING.md"
 
 // bounds are how many series a metric has at most: products and sums of numbers, S sources, E
 // endpoints in the config, and F formats that they use. Without a line here it is 1, or one for
@@ -27,7 +27,7 @@ var bounds = map[string]string{
 	"store_records_written_total": "2", "store_short": "4", "stream_connections_total": "8 * S", "stream_events_total": "5 * S", "tracing_spans_total": "3",
 }
 
-// TestMetricsTable holds the table of metrics in docs/OPERATIONS.md to the code. Its numbers are held
+// TestMetricsTable holds the table of metrics in docs/MONITORING.md to the code. Its numbers are held
 // to a gateway's registry by promtest.
 func TestMetricsTable(t *testing.T) {
 	c := scan(t)
@@ -63,7 +63,7 @@ func TestMetricsTable(t *testing.T) {
 	if told != len(bounds) {
 		t.Errorf("%d of the %d bounds are of no metric", len(bounds)-told, len(bounds))
 	}
-	doc, err := os.ReadFile(operations)
+	doc, err := os.ReadFile(monitoring)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,9 +73,9 @@ func TestMetricsTable(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatal("the table of metrics in docs/OPERATIONS.md is not what the code has; run go test ./dashboards -run TestMetricsTable -update")
+		t.Fatal("the table of metrics in docs/MONITORING.md is not what the code has; run go test ./dashboards -run TestMetricsTable -update")
 	}
-	if err := os.WriteFile(operations, []byte(want), 0o600); err != nil {
+	if err := os.WriteFile(monitoring, []byte(want), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -46,7 +46,7 @@ func fill(r *rand.Rand, v reflect.Value, empty float64) {
 	}
 }
 
-// AppendJSON is a contract's spelling (docs/API.md): it must never differ from what encoding/json
+// AppendJSON is a contract's spelling (docs/EVENTS.md): it must never differ from what encoding/json
 // makes of the tags.
 func TestAppendJSON(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))

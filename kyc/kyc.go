@@ -3,7 +3,7 @@
 //
 // It is pure: no clock, no I/O, standard library only. An Update is one record about one subject;
 // State.Apply folds updates, in whatever order they arrive, into numbered Changes. Spellings are a
-// contract (docs/API.md): enums are open strings, so a reader keeps a word it does not know.
+// contract (docs/EVENTS.md): enums are open strings, so a reader keeps a word it does not know.
 package kyc
 
 import "time"

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The spelling of an update and of a change is a contract (docs/API.md): every field, in this
+// The spelling of an update and of a change is a contract (docs/EVENTS.md): every field, in this
 // order, and what is absent when empty.
 func TestWire(t *testing.T) {
 	when, until := time.Date(2026, 3, 19, 9, 20, 0, 1e6, time.UTC), time.Date(2027, 3, 19, 9, 20, 0, 1e6, time.UTC)

@@ -16,7 +16,7 @@ import (
 
 // reloaded and fixed divide the keys of a config: what counts after a reload, and what takes a
 // restart. A key stands for all below it. A test holds them to configReference, and to
-// docs/OPERATIONS.md.
+// docs/CONFIGURATION.md.
 var (
 	reloadedKeys = []string{"limits", "trusted_proxies", "sources", "partners", "operator", "retention", "tokens", "log.level", "log.deliveries"}
 	fixedKeys    = []string{"mode", "data", "listen", "tls", "egress", "kafka", "tracing", "storage", "log.format"}

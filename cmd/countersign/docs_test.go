@@ -16,9 +16,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what is generated in docs/")
 
-const operations = "../../docs/OPERATIONS.md"
+const configuration = "../../docs/CONFIGURATION.md"
 
-// TestConfigTable holds the table of config keys in docs/OPERATIONS.md to configReference, which
+// TestConfigTable holds the table of config keys in docs/CONFIGURATION.md to configReference, which
 // other tests hold to the loader.
 func TestConfigTable(t *testing.T) {
 	var table bytes.Buffer
@@ -31,16 +31,16 @@ func TestConfigTable(t *testing.T) {
 		fmt.Fprintf(&table, "| `%s` | %s | %s |\n", k.Key, def, strings.ReplaceAll(k.Meaning, "|", "\\|"))
 	}
 	table.WriteString("<!-- config: end -->")
-	doc := read(t, operations)
+	doc := read(t, configuration)
 	block := regexp.MustCompile(`(?s)<!-- config: begin -->.*<!-- config: end -->`)
 	want := block.ReplaceAllLiteralString(doc, table.String())
 	if doc == want {
 		return
 	}
 	if !*update {
-		t.Fatal("the table of config keys in docs/OPERATIONS.md is not what the loader knows; run go test ./cmd/countersign -run TestConfigTable -update")
+		t.Fatal("the table of config keys in docs/CONFIGURATION.md is not what the loader knows; run go test ./cmd/countersign -run TestConfigTable -update")
 	}
-	if err := os.WriteFile(operations, []byte(want), 0o644); err != nil {
+	if err := os.WriteFile(configuration, []byte(want), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -54,11 +54,21 @@ func read(t *testing.T, name string) string {
 	return string(b)
 }
 
+// documents are README.md, CHANGELOG.md and every page of docs/.
+func documents(t *testing.T) []string {
+	t.Helper()
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) < 10 {
+		t.Fatalf("found %d pages of documentation: %v", len(pages), err)
+	}
+	return append(pages, "../../README.md", "../../CHANGELOG.md")
+}
+
 // TestDocsNameWhatExists checks prose that names commands, files, metrics and make targets.
 func TestDocsNameWhatExists(t *testing.T) {
 	metrics := definedMetrics(t)
 	targets := regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(read(t, "../../Makefile"), -1)
-	for _, doc := range []string{"../../README.md", "../../docs/OPERATIONS.md", "../../docs/PERFORMANCE.md", "../../docs/DESIGN.md", "../../docs/ADDING.md", "../../docs/API.md", "../../CHANGELOG.md"} {
+	for _, doc := range documents(t) {
 		text := read(t, doc)
 		for _, m := range regexp.MustCompile(`countersign_[a-z_]+`).FindAllString(text, -1) {
 			if !slices.Contains(metrics, strings.TrimPrefix(m, "countersign_")) {
@@ -107,7 +117,7 @@ func TestDocsNameTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	for _, doc := range []string{"../../README.md", operations, "../../docs/DESIGN.md", "../../docs/ADDING.md", "../../docs/API.md"} {
+	for _, doc := range documents(t) {
 		for _, name := range named.FindAllString(read(t, doc), -1) {
 			if n++; !defined[name] {
 				t.Errorf("%s names %s, which is no test", doc, name)

@@ -27,7 +27,7 @@ var groups = []kong.Group{
 	{Key: "try", Title: "Try and explain, without a gateway:"},
 	{Key: "about", Title: "About this program:"},
 	{Key: "list", Title: "Pages of the list:"},
-	{Key: "gateway", Title: "Which gateway, and who asks:", Description: "A URL and a token are all that is needed; see docs/OPERATIONS.md, The command line."},
+	{Key: "gateway", Title: "Which gateway, and who asks:", Description: "A URL and a token are all that is needed; see docs/CLI.md."},
 }
 
 // general stands in the help of the program as a whole.

@@ -6,7 +6,7 @@ var manual = map[string]page{
 	"serve": {
 		about:    "It runs until an interrupt or SIGTERM, and reads its config again for each SIGHUP. Its log is on stderr.",
 		examples: []string{"serve", "serve --config /etc/countersign.yaml", "serve --role ingest"},
-		no:       "it could not start, or a part of it failed", next: "countersign check, docs/OPERATIONS.md",
+		no:       "it could not start, or a part of it failed", next: "countersign check, docs/CONFIGURATION.md",
 		plain: "its log is JSON already, where stderr is no terminal.",
 	},
 	"demo": {
@@ -15,7 +15,7 @@ var manual = map[string]page{
 	},
 	"check": {
 		examples: []string{"check", "check --config /etc/countersign.yaml --json", "check --against ./data", "check --file ./data/countersign.db", "check --explain"},
-		no:       "there are problems", next: "docs/OPERATIONS.md, Configuration",
+		no:       "there are problems", next: "docs/CONFIGURATION.md",
 	},
 	"health": {
 		about:    "It is made for probes: the image of the Dockerfile has no other program in it. A gateway that checks its file lives, and is not ready.",
@@ -31,12 +31,12 @@ var manual = map[string]page{
 	"monitoring rules": {
 		about:    "Prometheus loads them with rule_files. Each alert has a link to its runbook and to the dashboard; the flags say where those are.",
 		examples: []string{"monitoring rules", "monitoring rules --runbooks https://wiki.example/countersign --grafana https://grafana.example"},
-		next:     "countersign monitoring runbook, docs/OPERATIONS.md, Metrics", plain: "it prints YAML.",
+		next:     "countersign monitoring runbook, docs/MONITORING.md, Metrics", plain: "it prints YAML.",
 	},
 	"monitoring dashboard": {
 		about:    "Grafana imports it, or finds it in a directory that it is provisioned with.",
 		examples: []string{"monitoring dashboard", "monitoring dashboard --console https://gateway.example:8481"},
-		next:     "countersign monitoring rules, docs/OPERATIONS.md, Metrics", plain: "it prints JSON.",
+		next:     "countersign monitoring rules, docs/MONITORING.md, Metrics", plain: "it prints JSON.",
 	},
 	"monitoring alertmanager": {examples: []string{"monitoring alertmanager"}, next: "countersign monitoring rules", plain: "it prints YAML."},
 	"monitoring runbook": {
@@ -71,21 +71,21 @@ var manual = map[string]page{
 		examples: []string{"subject acme user-001", "subject show acme user-001 --json", "subject acme user-001 --livemode"},
 		next:     "countersign decide, docs/STATUS.md",
 	},
-	"subject export": {examples: []string{"subject export acme user-001 --out user-001.json"}, plain: "it prints JSON.", next: "docs/OPERATIONS.md, One person"},
+	"subject export": {examples: []string{"subject export acme user-001 --out user-001.json"}, plain: "it prints JSON.", next: "docs/PERSONS.md, One person"},
 	"subject erase": {
 		examples: []string{`subject erase acme user-001 --because "asked for by letter, ticket 4713" --dry-run`, `subject erase acme user-001 --because "asked for by letter, ticket 4713"`},
 		about:    "It says what would go, and asks; --yes does it at once, and --dry-run only says it. It ends when the file has been compacted, or after --wait.",
-		no:       "it was refused, or somebody said no", next: "docs/OPERATIONS.md, Erasure",
+		no:       "it was refused, or somebody said no", next: "docs/PERSONS.md, Erasure",
 	},
 	"subject aside": {examples: []string{"subject aside", "subject aside --all --json"}, next: "countersign subject rebuild"},
 	"subject rebuild": {
 		examples: []string{`subject rebuild acme user-001 --because "disk repaired, ticket 4711"`, `subject rebuild acme user-001 --because "their support: a pass" --status approved --check identity_verification`},
-		next:     "docs/OPERATIONS.md, What it survives",
+		next:     "docs/RELIABILITY.md",
 	},
 	"decide": {
 		about:    "It shows what would come of it, and asks; --yes does it at once, and --dry-run only shows it. With --key, the same call is the same decision, however often it is made.",
 		examples: []string{`decide acme user-001 --source sumsub-eu --check identity_verification --status approved --because "seen in person" --yes`, `decide acme user-001 --manual --check screening --release --because "a namesake" --dry-run`},
-		no:       "it was refused, somebody said no, or there was nothing to release", next: "countersign subject, docs/OPERATIONS.md, Hard cases",
+		no:       "it was refused, somebody said no, or there was nothing to release", next: "countersign subject, docs/CASES.md",
 	},
 	"submit": {
 		examples: []string{"submit acme user-001 sumsub-eu applicant-77", "submit acme firm-9 middesk business-12 --kind company --livemode"},
@@ -170,7 +170,7 @@ var manual = map[string]page{
 	"endpoints keys":      {examples: []string{"endpoints keys acme-main", "endpoints keys acme-main --json"}, next: "countersign endpoints rotate"},
 	"endpoints rotate": {
 		examples: []string{"endpoints rotate acme-main --out acme-new.key", "endpoints rotate acme-main --kind ed25519 --overlap 7d"},
-		next:     "countersign endpoints keys, docs/OPERATIONS.md, Keys",
+		next:     "countersign endpoints keys, docs/ENDPOINTS.md, Keys",
 	},
 	"endpoints revoke": {
 		examples: []string{"endpoints revoke acme-main key_be75c0246cd953cb", "endpoints revoke acme-main key_be75c0246cd953cb --replace --out acme-new.key"},
@@ -192,15 +192,15 @@ var manual = map[string]page{
 	},
 	"policy show":  {examples: []string{"policy show acme", "policy show acme --json"}, next: "countersign policy apply"},
 	"policy apply": {about: "Without --yes it only says who would move, and ends with 1.", examples: []string{"policy apply acme --yes", "policy apply acme"}, no: "it was refused, or --yes was not said"},
-	"audit list":   {examples: []string{"audit", "audit --since 2026-11-30 --actor kim", "audit --subject acme/user-001 --call decisions", "audit --ndjson --since 2026-01-01"}, next: "countersign audit verify, docs/OPERATIONS.md, The audit trail"},
+	"audit list":   {examples: []string{"audit", "audit --since 2026-11-30 --actor kim", "audit --subject acme/user-001 --call decisions", "audit --ndjson --since 2026-01-01"}, next: "countersign audit verify, docs/ACCESS.md, The audit trail"},
 	"audit verify": {
 		examples: []string{"audit verify", "audit verify --head 4711:0f343b0931126a20f133d67c2b018a3b0f343b0931126a20f133d67c2b018a3b", "audit verify --file /var/backups/countersign.db --json"},
-		no:       "something was changed, removed, inserted or moved, or the head is no part of the chain", next: "docs/OPERATIONS.md, The audit trail",
+		no:       "something was changed, removed, inserted or moved, or the head is no part of the chain", next: "docs/ACCESS.md, The audit trail",
 	},
 	"token list": {examples: []string{"token", "token list --json"}, next: "countersign token make"},
 	"token make": {
 		examples: []string{"token make prometheus --scope viewer --expires 90d --out prometheus.token", "token make acme-api --scope partner --partner acme --out acme.token", "token make root --scope admin --for-config --out root.token"},
-		next:     "docs/OPERATIONS.md, Tokens",
+		next:     "docs/ACCESS.md, Tokens",
 	},
 	"token revoke": {examples: []string{"token revoke prometheus"}, next: "countersign token"},
 	"reload":       {examples: []string{"reload", "reload --dry-run --json"}, no: "the config was refused, and nothing was changed", next: "countersign check"},

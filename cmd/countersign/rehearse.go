@@ -270,7 +270,7 @@ func usualRemedy(err error) string {
 	case errors.Is(err, store.ErrBadRecord), errors.Is(err, store.ErrCorrupt):
 		return "restore a backup"
 	default:
-		return "see docs/OPERATIONS.md for what a start needs"
+		return "see docs/OPERATIONS.md, Before a start"
 	}
 }
 

@@ -264,9 +264,9 @@ func TestReloadReadsSecretsAgain(t *testing.T) {
 }
 
 // TestKeysOfAReload: each key of the config either counts after a reload or takes a restart, and
-// docs/OPERATIONS.md says which.
+// docs/CONFIGURATION.md says which.
 func TestKeysOfAReload(t *testing.T) {
-	b, err := os.ReadFile("../../docs/OPERATIONS.md")
+	b, err := os.ReadFile(configuration)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,10 +281,10 @@ func TestKeysOfAReload(t *testing.T) {
 	for _, row := range []struct {
 		begins string
 		keys   []string
-	}{{"Counts after a reload: ", reloadedKeys}, {"Takes a restart: ", fixedKeys}} {
+	}{{"Takes effect with a reload: ", reloadedKeys}, {"Takes a restart: ", fixedKeys}} {
 		want := row.begins + "`" + strings.Join(row.keys, "`, `") + "`."
 		if !strings.Contains(string(b), want) {
-			t.Errorf("docs/OPERATIONS.md does not say %q", want)
+			t.Errorf("docs/CONFIGURATION.md does not say %q", want)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"countersign/relay/control/client"
 )
 
-// Exit codes, for scripts: a closed table, which docs/OPERATIONS.md explains.
+// Exit codes, for scripts: a closed table, which docs/CLI.md explains.
 const (
 	exitYes         = 0 // yes, or done
 	exitNo          = 1 // no: it was refused, it failed, or the answer is no

@@ -15,7 +15,7 @@ import (
 // The town has 4 sources, and 5 endpoints of one format.
 const townSources, townEndpoints, townFormats = 4, 5, 1
 
-// atMost is the value of a bound as docs/OPERATIONS.md writes it, such as 26 × S + 26.
+// atMost is the value of a bound as docs/MONITORING.md writes it, such as 26 × S + 26.
 func atMost(t *testing.T, bound string, s, e, f int) (sum int) {
 	t.Helper()
 	for term := range strings.SplitSeq(bound, " + ") {
@@ -74,12 +74,12 @@ func families(text []byte) map[string]*family {
 	return all
 }
 
-// cardinality holds the table of metrics in docs/OPERATIONS.md to the registry of a gateway that
+// cardinality holds the table of metrics in docs/MONITORING.md to the registry of a gateway that
 // has done everything: each metric is in it, with its labels, and has no more series than it says;
 // where that is a number, just as many.
 func cardinality(t *testing.T, text []byte) {
 	t.Helper()
-	doc, err := os.ReadFile("../../docs/OPERATIONS.md")
+	doc, err := os.ReadFile("../../docs/MONITORING.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,11 +11,18 @@ import (
 	"testing"
 
 	"countersign/ingest/forward"
+	"countersign/kyc"
 )
 
-func api(t *testing.T) string {
+func events(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(docs, "API.md"))
+	return page(t, "EVENTS.md")
+}
+
+// page is the text of a page of docs/.
+func page(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(docs, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,13 +33,13 @@ func api(t *testing.T) string {
 func blocks(t *testing.T, info string) []string {
 	t.Helper()
 	var all []string
-	for _, m := range regexp.MustCompile("(?ms)^```"+info+"\n(.*?)^```$").FindAllStringSubmatch(api(t), -1) {
+	for _, m := range regexp.MustCompile("(?ms)^```"+info+"\n(.*?)^```$").FindAllStringSubmatch(events(t), -1) {
 		all = append(all, m[1])
 	}
 	return all
 }
 
-// TestRecordsInProse: the records that docs/API.md shows are as they are described.
+// TestRecordsInProse: the records that docs/EVENTS.md shows are as they are described.
 func TestRecordsInProse(t *testing.T) {
 	for _, name := range []string{"update", "change"} {
 		all := blocks(t, "json "+name)
@@ -45,13 +52,14 @@ func TestRecordsInProse(t *testing.T) {
 	}
 }
 
-// TestProseNamesEverything: each header, each kind and both topics are told of.
+// TestProseNamesEverything: each header, each kind, each status, check and reason and both topics are
+// told of.
 func TestProseNamesEverything(t *testing.T) {
-	text := api(t)
+	text := events(t)
 	f := func(what string) {
 		t.Helper()
 		if !strings.Contains(text, "`"+what+"`") {
-			t.Errorf("docs/API.md does not name %s", what)
+			t.Errorf("docs/EVENTS.md does not name %s", what)
 		}
 	}
 	for name := range headersOf(forward.Event{ID: "i", Type: "t", Subject: "s", At: t0, Traceparent: trace}) {
@@ -59,6 +67,11 @@ func TestProseNamesEverything(t *testing.T) {
 	}
 	for _, kind := range words(t)["Kind"] {
 		f(kind)
+	}
+	for _, all := range [][]string{texts(kyc.Statuses), texts(kyc.Checks), texts(kyc.Priority)} {
+		for _, word := range all {
+			f(word)
+		}
 	}
 	f(forward.UpdatesTopic)
 	f(forward.ChangesTopic)

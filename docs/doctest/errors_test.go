@@ -22,7 +22,7 @@ func TestErrorsInProse(t *testing.T) {
 		}
 		fmt.Fprintf(&want, "| %d | `%s` | %s | %s |\n", r.Status, r.Type, code, r.When)
 	}
-	text := api(t)
+	text := page(t, "API.md")
 	before, rest, ok := strings.Cut(text, head)
 	if !ok {
 		t.Fatal("docs/API.md has no table of errors")

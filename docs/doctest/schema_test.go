@@ -1,4 +1,4 @@
-// Package doctest holds docs/API.md, its JSON Schemas and asyncapi.yaml to the code: what is really
+// Package doctest holds docs/API.md, docs/EVENTS.md, its JSON Schemas and asyncapi.yaml to the code: what is really
 // written is described there, and nothing else. It is a module of its own so that a validator never
 // enters the product's, and has tests only.
 package doctest

@@ -37,21 +37,42 @@ type part struct{ ID, Text string }
 // among them (TestSite).
 func contents() []*section {
 	return []*section{
-		{"Start", []*page{{Source: "README.md", File: "index.html", Name: "Overview"}, {Source: "docs/TOUR.md", File: "tour.html", Name: "Quick start: a tour"}}},
+		{"Start", []*page{
+			{Source: "README.md", File: "index.html", Name: "Overview"},
+			{Source: "docs/QUICKSTART.md", File: "quickstart.html", Name: "Quick start"},
+			{Source: "docs/TOUR.md", File: "tour.html", Name: "Tour: an hour"},
+		}},
 		{"For partners", []*page{{Source: "docs/PARTNERS.md", File: "partners.html", Name: "Receive webhooks"}, {Source: "docs/FORMATS.md", File: "formats.html", Name: "Formats and verification"}, {Source: "docs/STATUS.md", File: "status.html", Name: "What a status means"}}},
 		{"For operators", []*page{
 			{Source: "docs/OPERATIONS.md", File: "operations.html", Name: "Operating"},
+			{Source: "docs/CONSOLE.md", File: "console.html", Name: "Console"},
+			{Source: "docs/CLI.md", File: "cli.html", Name: "Command line"},
+			{Source: "docs/CONFIGURATION.md", File: "configuration.html", Name: "Configuration"},
 			{Source: "docs/PROVIDERS.md", File: "providers.html", Name: "Provider settings"},
-			{Source: "docs/SECURITY.md", File: "security.html", Name: "Security"},
+			{Source: "docs/CALLBACKS.md", File: "callbacks.html", Name: "Callbacks"},
+			{Source: "docs/DELIVERIES.md", File: "deliveries.html", Name: "Deliveries"},
+			{Source: "docs/ENDPOINTS.md", File: "endpoints.html", Name: "Endpoints and keys"},
+			{Source: "docs/PERSONS.md", File: "persons.html", Name: "Persons"},
+			{Source: "docs/ACCESS.md", File: "access.html", Name: "Tokens and audit trail"},
+			{Source: "docs/KAFKA.md", File: "kafka.html", Name: "Kafka"},
 			{Source: "docs/UPGRADING.md", File: "upgrading.html", Name: "Upgrading"},
-			{Source: "dashboards/README.md", File: "dashboard.html", Name: "Dashboard and alerts"},
-			{File: "runbooks.html", Name: "Runbooks"},
-			{Source: "docs/PERFORMANCE.md", File: "performance.html", Name: "Performance"},
 		}},
 		providerPages(),
+		{"When something is wrong", []*page{
+			{Source: "docs/CASES.md", File: "cases.html", Name: "Hard cases"},
+			{File: "runbooks.html", Name: "Runbooks"},
+			{Source: "dashboards/README.md", File: "dashboard.html", Name: "Dashboard and alerts"},
+			{Source: "docs/MONITORING.md", File: "monitoring.html", Name: "Metrics, logs, traces"},
+		}},
+		{"To decide", []*page{
+			{Source: "docs/SECURITY.md", File: "security.html", Name: "Security"},
+			{Source: "docs/RELIABILITY.md", File: "reliability.html", Name: "Reliability"},
+			{Source: "docs/PERFORMANCE.md", File: "performance.html", Name: "Performance"},
+		}},
 		{"For developers", []*page{
 			{File: "reference.html", Name: "API reference"},
-			{Source: "docs/API.md", File: "api.html", Name: "API, Kafka records"},
+			{Source: "docs/API.md", File: "api.html", Name: "API"},
+			{Source: "docs/EVENTS.md", File: "events.html", Name: "Read from Kafka"},
 			{Source: "docs/ADDING.md", File: "adding.html", Name: "Add a provider or format"},
 			{Source: "docs/DESIGN.md", File: "design.html", Name: "Design"},
 			{Source: "CHANGELOG.md", File: "changelog.html", Name: "Changes"},

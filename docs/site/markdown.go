@@ -10,6 +10,7 @@ import (
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
+	table "github.com/yuin/goldmark/extension/ast"
 	"github.com/yuin/goldmark/parser"
 	"github.com/yuin/goldmark/text"
 )
@@ -35,6 +36,8 @@ func (p *page) render(source []byte, from string, to map[string]string) error {
 		case *ast.Image:
 			n.Destination = []byte(target(string(n.Destination), from, to))
 			p.links = append(p.links, string(n.Destination))
+		case *table.Table:
+			label(n, source)
 		}
 		return ast.WalkContinue, nil
 	})
@@ -60,6 +63,27 @@ func (p *page) heading(n *ast.Heading, source []byte) {
 		}
 	case 2:
 		p.Parts = append(p.Parts, part{string(name), said})
+	}
+}
+
+// label gives each cell of a wide table the heading of its column, which a narrow screen shows in
+// front of it: there is no room for three columns there.
+func label(t *table.Table, source []byte) {
+	head := t.FirstChild()
+	if head == nil || head.ChildCount() < 3 {
+		return
+	}
+	t.SetAttributeString("class", []byte("wide"))
+	var names [][]byte
+	for cell := head.FirstChild(); cell != nil; cell = cell.NextSibling() {
+		names = append(names, []byte(plain(cell, source)))
+	}
+	for row := head.NextSibling(); row != nil; row = row.NextSibling() {
+		i := 0
+		for cell := row.FirstChild(); cell != nil && i < len(names); cell = cell.NextSibling() {
+			cell.SetAttributeString("data-label", names[i])
+			i++
+		}
 	}
 }
 

@@ -78,3 +78,20 @@ func TestLinks(t *testing.T) {
 	f("[x](#nowhere)", false)
 	f("[x](https://example.org/nowhere)", true)
 }
+
+// TestWideTables: each cell of a table with three columns or more bears the heading of its column,
+// for screens that have no room for them.
+func TestWideTables(t *testing.T) {
+	f := func(markdown string, want int) {
+		t.Helper()
+		p := &page{}
+		if err := p.render([]byte(markdown), "docs", nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(string(p.Body), `data-label="the last"`); got != want || strings.Contains(string(p.Body), `class="wide"`) != (want > 0) {
+			t.Errorf("%d cells are labelled, want %d, in\n%s", got, want, p.Body)
+		}
+	}
+	f("| a | `b` | the last |\n|---|---|---|\n| 1 | 2 | 3 |\n| 4 | 5 | 6 |\n", 2)
+	f("| a | the last |\n|---|---|\n| 1 | 2 |\n", 0)
+}

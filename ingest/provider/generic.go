@@ -309,7 +309,7 @@ func (c *genericCheck) tables(spec *GenericSpec) {
 			c.wrong("reasons."+code, "is no code", "use the provider's own, of at most "+strconv.Itoa(maxWord)+" bytes")
 		}
 		if !slices.Contains(kyc.Priority, m.Reason) {
-			c.wrong("reasons."+code, "is mapped to no reason", "use one of those in docs/API.md, such as document_unreadable or other")
+			c.wrong("reasons."+code, "is mapped to no reason", "use one of those in docs/EVENTS.md, such as document_unreadable or other")
 		}
 		c.oneOf("reasons."+code, m.Hint, "retryable", "terminal")
 	}

@@ -229,7 +229,7 @@ func (p *StoredPartner) check() error {
 	for _, list := range [][]kyc.Check{ps.Required, ps.RequiredCompany, slices.Collect(maps.Keys(ps.Validity))} {
 		for _, c := range list {
 			if !slices.Contains(kyc.Checks, c) {
-				return &ValueError{"policy", "names a check that is none", "use the types of checks that docs/API.md lists"}
+				return &ValueError{"policy", "names a check that is none", "use the types of checks that docs/EVENTS.md lists"}
 			}
 		}
 	}

@@ -145,7 +145,7 @@ func TestRealForward(t *testing.T) {
 	t.Logf("%d repeated of %d", judge(t, c.Addrs()[1:], persons, each), persons*each)
 }
 
-// TestRealReaders runs the programs of docs/API.md against Apache Kafka: both print every change
+// TestRealReaders runs the programs of docs/EVENTS.md against Apache Kafka: both print every change
 // once, each person's in order.
 func TestRealReaders(t *testing.T) {
 	c := realKafka(t, real.Options{})
@@ -173,7 +173,7 @@ func TestRealReaders(t *testing.T) {
 			t.Fatal(errs[0])
 		}
 	}
-	text, err := os.ReadFile("../../../docs/API.md")
+	text, err := os.ReadFile("../../../docs/EVENTS.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestRealReaders(t *testing.T) {
 	} {
 		program := regexp.MustCompile("(?ms)^```" + lang + " consumer\n(.*?)^```$").FindSubmatch(text)
 		if program == nil {
-			t.Fatalf("docs/API.md shows no reader in %s", lang)
+			t.Fatalf("docs/EVENTS.md shows no reader in %s", lang)
 		}
 		file := filepath.Join(t.TempDir(), "reader."+strings.TrimSuffix(lang, "thon"))
 		if err := os.WriteFile(file, program[1], 0o600); err != nil {
