@@ -68,6 +68,11 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_subjects_set_aside", Help: "Subjects of whom something is damaged: nothing new is told of them until they are rebuilt.",
 	}, func() float64 { return float64(r.aside.count()) })
+	for mode, live := range map[string]bool{"live": true, "test": false} {
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "relay_subjects_held", Help: "Persons of whom a sanctions or PEP match stands that nobody has released, by mode (live, test).", ConstLabels: prometheus.Labels{"mode": mode},
+		}, func() float64 { return float64(r.Held(live)) })
+	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_fold_waiting", Help: "1 while what one callback brought does not fit into the room that is left, so that nothing is folded until deliveries have made some.",
 	}, func() float64 {
