@@ -194,7 +194,7 @@ func pageRoutes(t *testing.T) (paths []string) {
 func (s *site) looksOf(p shownPage) (least, rows int64) {
 	s.t.Helper()
 	least = 1 << 62
-	for range 5 {
+	for range 3 {
 		w, _, looks := s.visit(p.token, p.path)
 		if w.Code != http.StatusOK && w.Code != http.StatusConflict {
 			s.t.Errorf("%s as %s: %d %.300s", p.path, p.token, w.Code, text(w.Body.String()))
