@@ -328,9 +328,9 @@ func TestLists(t *testing.T) {
 	}
 	f("retrying of a rare type", scan, always("type=kyc.status.rejected&status=retrying"), some)
 	f("delivered of a rare type", scan, always("type=kyc.status.suspended&status=delivered"), whatever)
-	f("persons", relay.ListLook, func(int) string { return "/v1/subjects?livemode=true" }, entries(100))
-	f("persons of a status that few have", relay.ListLook, func(int) string { return "/v1/subjects?livemode=true&partner=p00&status=suspended" }, whatever)
-	f("persons by the beginning of an id", relay.ListLook, func(i int) string {
+	f("persons", page, func(int) string { return "/v1/subjects?livemode=true" }, entries(100))
+	f("persons of a status that few have", page, func(int) string { return "/v1/subjects?livemode=true&partner=p00&status=suspended" }, whatever)
+	f("persons by the beginning of an id", page, func(i int) string {
 		partner, id := c.person(i)
 		return "/v1/subjects?livemode=true&partner=" + partner + "&begins=" + id
 	}, some)

@@ -221,6 +221,9 @@ func TestPageWork(t *testing.T) {
 	for round, n := range []int{people, people * times} {
 		s := newSite(t, n, 10)
 		lists, ones := s.lists(), s.ones()
+		if w, _, _ := s.visit("ada", "/console/now"); !strings.Contains(text(w.Body.String()), fmt.Sprint(few, " Persons held by a match")) {
+			t.Errorf("Now does not say that %d are held: %s", few, text(w.Body.String()))
+		}
 		for i, p := range slices.Concat(lists, ones) {
 			asked = append(asked, strings.Split(p.path, "?")[0])
 			is, rows := s.looksOf(p)
