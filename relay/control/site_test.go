@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -107,7 +108,7 @@ func (s *site) again(i int, change func(*kyc.Update)) journal.Record {
 	u := s.saying(i)
 	u.OccurredAt, u.ReceivedAt = toldAt.Add(time.Hour), toldAt.Add(time.Hour)
 	change(&u)
-	u.ID = kyc.UpdateID(u.Source, []string{u.Subject.ID, u.Subject.ProviderRef, fmt.Sprint(u.Livemode)}, u.Kind, u.Check, u.Scope, "", 0, u.OccurredAt)
+	u.ID = kyc.UpdateID(u.Source, []string{u.Subject.ID, u.Subject.ProviderRef, strconv.FormatBool(u.Livemode)}, u.Kind, u.Check, u.Scope, "", 0, u.OccurredAt)
 	return s.record(u)
 }
 
