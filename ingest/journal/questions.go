@@ -227,7 +227,7 @@ func (j *Bolt) Answer(ctx context.Context, q Question, t Intake) error {
 const dropBatch = 500
 
 // CountMost is how many questions a dry run counts at most.
-const CountMost = 10_000
+const CountMost = 2000
 
 // DropQuestions closes a source's questions that are open since before an instant: those of
 // callbacks that proved nothing, or all. It returns how many there are; dry: nothing is closed, and
