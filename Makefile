@@ -14,7 +14,7 @@ COMPACTIONS ?= 60
 FLIPS    ?= 2000
 OTHERS   ?= 50
 
-.PHONY: release test-browser test-prometheus countersign attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists replay site chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: release test-browser test-prometheus countersign attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists pages replay site chaos-kafka chaos-control forward-control mutants lint generate format clean
 
 countersign: ## the gateway, in bin/: all that a newcomer needs
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -106,6 +106,9 @@ test-browser: ## the console in a real Chromium: every page judged by axe-core; 
 
 lists: ## how long lists, one delivery and a search take with a million people; a quarter of an hour, and some GB in TMPDIR
 	$(GO) test -count=1 -timeout 1h -run 'TestLists$$' ./relay/control -lists 1000000
+
+pages: ## how long each page of the console takes with a million people and five million deliveries; half an hour, and some GB in TMPDIR. STRICT=1 fails over 100 ms
+	$(GO) test -v -count=1 -timeout 2h -run 'TestPageTimes$$' ./relay/control -pages 1000000 $(if $(STRICT),-pages-strict)
 
 isolation: build ## what sick endpoints cost the healthy ones, and what a thousand cost; five minutes
 	dir=$$(mktemp -d) && $(BIN)/kycsim isolation --gateway $(BIN)/countersign --dir $$dir; code=$$?; rm -rf $$dir; exit $$code

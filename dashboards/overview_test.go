@@ -208,6 +208,11 @@ func foldRow() row {
 			queries:     []query{{`sum by (verdict) (rate(countersign_relay_updates_total{verdict=~"parked|held|overruled"}[$__rate_interval])) > 0`, "{{verdict}}"}},
 		},
 		{
+			title: "Held by a match", unit: "short", alert: "CountersignApprovalsHeld",
+			description: "Persons of whom a sanctions or PEP match stands that nobody has released. Only an operator releases it.",
+			queries:     []query{{`sum by (instance, mode) (countersign_relay_subjects_held)`, "{{mode}} {{instance}}"}},
+		},
+		{
 			title: "Status changes", unit: "ops", stack: true,
 			description: "Status changes of persons, as partners are told. If the mix changes suddenly, ask compliance.",
 			queries:     []query{{`sum by (status) (rate(countersign_relay_status_changes_total[$__rate_interval]))`, "{{status}}"}},

@@ -82,6 +82,19 @@ func (s *State) Checks() []CheckState {
 	return out
 }
 
+// Held is how many sanctions and PEP matches stand that nobody has released: as many as Checks name
+// as held by.
+func (s *State) Held() (n int) {
+	for i := range s.words {
+		if w := &s.words[i]; w.class == hit {
+			if c := &s.checks[w.check]; c.told.occurred != 0 || c.owed {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // Open is how many findings stand in one check, by itself: what a release of it lifts.
 func (s *State) Open(c *CheckState, p Policy) int {
 	if c.Source == Manual && s.beyond > 0 {

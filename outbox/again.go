@@ -119,6 +119,13 @@ func (b *Outbox) behindReplays(tx *store.Tx, d *Delivery) (so bool, err error) {
 		return false, nil //nolint:nilerr // a damaged one is found by the claim
 	}
 	again := *d
+	if again.Body == nil { // what was accepted is settled without: it still stands in the file as it was owed
+		is := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: d.Sequence}
+		if err := readDelivery(tx.Bucket(store.Deliveries), &is); err != nil {
+			return false, nil //nolint:nilerr // a damaged one is found by the claim
+		}
+		again = is
+	}
 	again.Force, again.Replayed, again.Restrictive, again.Owed = true, true, false, b.o.Now()
 	return true, tx.Bucket(store.Deliveries).PutRecord(deliveryKey(d.Endpoint, d.Lane, d.Sequence), encodeDelivery(&again))
 }

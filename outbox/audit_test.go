@@ -155,7 +155,7 @@ func (a *auditor) rejections(tx *store.Tx) {
 			return nil
 		}
 		a.withheld[id] = w
-		want[string(withheldIDKey(w.WebhookID, d.Endpoint))] = true
+		want[string(w.idKey(d.Endpoint))] = true
 		if w.Acknowledged == nil {
 			want[string(w.ageKey(d.Endpoint, d.Lane, d.Sequence))] = true
 		}

@@ -17,6 +17,7 @@ type checker struct {
 	counted, found map[string]int64 // owed and dead of each endpoint: as kept in meta, and as they are
 	lanes, heads   uint64           // lanes that owe something, and lanes that have a head
 	owed, listed   uint64           // rejections that are owed, and those that are listed as owed
+	named, naming  uint64           // rejections, and those that stand in the index by id
 	open, aged     uint64           // rejections that nobody has acknowledged, and those that stand in the index by age
 	led, leading   uint64           // what should lead to dead deliveries, and what does
 	lane           []byte
@@ -109,12 +110,15 @@ func (c *checker) withheld(key, body []byte) bool {
 	switch {
 	case len(key) < 2:
 		return false
-	case key[0] == byID:
+	case key[0] == byID, key[0] == byDone:
+		c.naming += xxhash.Sum64(key)
 		return len(body) > 8
 	case key[0] == byRoom:
 		return len(body) == 0
 	case key[0] != byLane:
 		c.aged += xxhash.Sum64(key)
+		endpoint, _, _ := bytes.Cut(key, []byte{0})
+		c.found[string(withheldCountKey(string(endpoint)))]++
 		return true
 	}
 	d, ok := splitDelivery(key[1:])
@@ -122,8 +126,10 @@ func (c *checker) withheld(key, body []byte) bool {
 	if !ok || !w.decode(body) {
 		return false
 	}
+	c.named += xxhash.Sum64(w.idKey(d.Endpoint))
 	if w.Dead == "" {
 		c.listed += xxhash.Sum64(key[1:])
+		c.found[string(rejectionsKey(d.Endpoint))]++
 	}
 	if w.Acknowledged == nil {
 		c.open += xxhash.Sum64(w.ageKey(d.Endpoint, d.Lane, d.Sequence))
@@ -141,6 +147,9 @@ func (c *checker) Problems() (ps []string) {
 	}
 	if c.open != c.aged {
 		ps = append(ps, "rejections in withheld and their index by age differ")
+	}
+	if c.named != c.naming {
+		ps = append(ps, "rejections in withheld and their index by id differ")
 	}
 	if c.led != c.leading {
 		ps = append(ps, "dead-lettered deliveries and their index differ")

@@ -65,10 +65,17 @@ func (b *Outbox) eraseSome(tx *store.Tx, t *tally, n store.Name, lane string) (g
 			d, _ := splitDelivery(k)
 			t.dead[d.Endpoint]--
 		}
-		if err := tx.Bucket(n).Delete(k); err != nil {
+		if err := eraseKey(tx, n, k); err != nil {
 			return gone, heads, more, err
 		}
 		gone++
 	}
 	return gone, heads, more, nil
+}
+
+func eraseKey(tx *store.Tx, n store.Name, k []byte) error {
+	if n == store.Withheld {
+		return eraseWithheld(tx, k)
+	}
+	return tx.Bucket(n).Delete(k)
 }

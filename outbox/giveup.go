@@ -139,25 +139,31 @@ func stopWaiting(tx *store.Tx, endpoint string, most int) (left int, err error) 
 	return most - len(gone), nil
 }
 
+// withheldLook is how many rejections of an endpoint are looked at for a few that it owes.
+const withheldLook = 10_000
+
 // OwedWithheld lists up to n rejections and suspensions that the endpoint owes, by lane, and says
-// how many it owes in all.
+// how many it owes in all. Should most of what is withheld from it be dead, the list may be shorter.
 func (b *Outbox) OwedWithheld(endpoint string, n int) (list []Withheld, all int64, err error) {
 	list = []Withheld{} // never null
 	err = b.o.Store.View(func(tx *store.Tx) error {
+		if all, err = tx.Number(rejectionsKey(endpoint)); err != nil {
+			return err
+		}
 		prefix := append([]byte{byLane}, append([]byte(endpoint), 0)...)
 		c := tx.Bucket(store.Withheld).Cursor()
-		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		k, v := c.Seek(prefix)
+		for looked := 0; bytes.HasPrefix(k, prefix) && len(list) < n && int64(len(list)) < all && looked < withheldLook; k, v = c.Next() {
+			looked++
 			d, ok := splitDelivery(k[1:])
-			w := readWithheld(tx, k)
-			if v == nil || !ok || w == nil || w.Dead != "" {
+			w := &withheldRecord{}
+			if !ok || !w.decode(v) || w.Dead != "" {
 				continue
 			}
-			if all++; len(list) < n {
-				d.WebhookID = w.WebhookID
-				list = append(list, Withheld{
-					ID: d.ID(), Endpoint: endpoint, Subject: d.Lane, Sequence: d.Sequence, Type: w.Type, Since: time.UnixMilli(w.Since).UTC(), Acknowledged: w.Acknowledged,
-				})
-			}
+			d.WebhookID = w.WebhookID
+			list = append(list, Withheld{
+				ID: d.ID(), Endpoint: endpoint, Subject: d.Lane, Sequence: d.Sequence, Type: w.Type, Since: time.UnixMilli(w.Since).UTC(), Acknowledged: w.Acknowledged,
+			})
 		}
 		return nil
 	})

@@ -51,15 +51,6 @@ func laneOwed(tx *store.Tx, endpoint string) string {
 	return ""
 }
 
-// Kept is what is kept of an endpoint, in the config or not.
-func (b *Outbox) Kept(endpoint string) (k Kept, err error) {
-	err = b.o.Store.View(func(tx *store.Tx) (err error) {
-		k, err = KeptOf(tx, endpoint)
-		return err
-	})
-	return k, err
-}
-
 // Owing calls fn with each endpoint that owes something, in the config or not, and a lane in which
 // it does.
 func Owing(tx *store.Tx, fn func(endpoint, lane string)) {

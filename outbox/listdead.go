@@ -142,10 +142,5 @@ func (b *Outbox) LastOfDead(tx *store.Tx, d *DeadDelivery) (t Try, ok bool) {
 // WithheldOf is what is kept of a rejection or suspension that its endpoint has not been told of;
 // not ok: it is not withheld.
 func (b *Outbox) WithheldOf(tx *store.Tx, endpoint, webhookID string) (w Withheld, ok bool) {
-	k := withheldIDKey(webhookID, endpoint)
-	v, err := tx.Bucket(store.Withheld).Get(k)
-	if err != nil || v == nil {
-		return w, false
-	}
-	return withheldOf(tx, k, v)
+	return withheldBy(tx, endpoint, webhookID)
 }

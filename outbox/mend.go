@@ -115,12 +115,12 @@ func unlisted(tx *store.Tx) (ds []Delivery) {
 		case k[0] == byLane:
 			d, ok := splitDelivery(k[1:])
 			if w := readWithheld(tx, k); ok && w != nil &&
-				(!listed.Has(withheldIDKey(w.WebhookID, d.Endpoint)) || w.Acknowledged == nil && !listed.Has(w.ageKey(d.Endpoint, d.Lane, d.Sequence))) {
+				(!listed.Has(w.idKey(d.Endpoint)) || w.Acknowledged == nil && !listed.Has(w.ageKey(d.Endpoint, d.Lane, d.Sequence))) {
 				ds = append(ds, d)
 			}
-		case k[0] == byID:
-			if at := bytes.LastIndexByte(k, 0); at > 0 && len(v) > 8 {
-				d := Delivery{Endpoint: string(k[at+1:]), WebhookID: string(k[1:at]), Lane: string(v[:len(v)-8]), Sequence: sequence(v)}
+		case k[0] == byID, k[0] == byDone:
+			if endpoint, webhookID, ok := splitWithheldID(k); ok && len(v) > 8 {
+				d := Delivery{Endpoint: endpoint, WebhookID: webhookID, Lane: string(v[:len(v)-8]), Sequence: sequence(v)}
 				if lost(&d) {
 					ds = append(ds, d)
 				}
@@ -143,15 +143,9 @@ func restoreWithheld(tx *store.Tx, d *Delivery) error {
 	w := readWithheld(tx, k)
 	if w != nil {
 		if !d.Owed.IsZero() && w.Acknowledged == nil && d.Owed.UnixMilli() != w.Since { // it was made from the index by id, which does not know since when
-			if err := tx.Bucket(store.Withheld).Delete(w.ageKey(d.Endpoint, d.Lane, d.Sequence)); err != nil {
-				return err
-			}
 			w.Since = d.Owed.UnixMilli()
-			if err := putWithheld(tx, k, w); err != nil {
-				return err
-			}
 		}
-		return index(tx, k, w)
+		return setWithheld(tx, k, w)
 	}
 	w = &withheldRecord{Since: max(0, d.Owed.UnixMilli()), WebhookID: d.WebhookID, Type: d.Type}
 	if !tx.Bucket(store.Deliveries).Has(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) {
@@ -163,10 +157,10 @@ func restoreWithheld(tx *store.Tx, d *Delivery) error {
 	if w.WebhookID == "" {
 		w.WebhookID = fmt.Sprintf("withheld-%s-%d", d.Lane, d.Sequence)
 	}
-	if err := putWithheld(tx, k, w); err != nil {
+	if err := tx.Bucket(store.Withheld).Delete(withheldIDKey(w.WebhookID, d.Endpoint, true)); err != nil {
 		return err
 	}
-	return index(tx, k, w)
+	return setWithheld(tx, k, w)
 }
 
 // headed are the lanes that have a head, as sorted hashes.

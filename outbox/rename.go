@@ -38,14 +38,16 @@ func (m *renaming) run(ctx context.Context) error {
 	for _, b := range []struct {
 		name   store.Name
 		marks  []string // what stands before the endpoint in a key
-		counts []byte   // which count in meta the records are
+		counts *counted // which count in meta the records are; nil: none
 	}{
 		{store.Attempts, []string{""}, nil},
 		{store.Answers, []string{""}, nil},
-		{store.Deliveries, []string{""}, []byte("outbox/owed/")},
+		{store.Deliveries, []string{""}, &counted{key: owedKey}},
 		{store.Due, []string{""}, nil}, // after what they lead to: a lane without a head is seen to, a head without a lane is not
-		{store.Withheld, []string{"", "\x01", "\x03"}, nil},
-		{store.Dead, []string{""}, []byte("outbox/dead/")},
+		{store.Withheld, []string{""}, &counted{key: withheldCountKey}},
+		{store.Withheld, []string{"\x01"}, &counted{rejectionsKey, func(body []byte) bool { w := &withheldRecord{}; return w.decode(body) && w.Dead == "" }}},
+		{store.Withheld, []string{"\x02", "\x03", "\x04"}, nil},
+		{store.Dead, []string{""}, &counted{key: deadKey}},
 		{store.Dead, []string{"\x01"}, nil},
 	} {
 		for _, mark := range b.marks {
@@ -54,12 +56,22 @@ func (m *renaming) run(ctx context.Context) error {
 			}
 		}
 	}
-	for _, n := range []store.Name{store.Withheld, store.Dead} {
-		if err := m.trailing(ctx, n, []byte{2}); err != nil {
-			return err
+	return m.trailing(ctx, store.Dead, []byte{2})
+}
+
+// counted is a count in meta, and which records it counts; of nil all.
+type counted struct {
+	key func(endpoint string) []byte
+	is  func(body []byte) bool
+}
+
+func (c *counted) of(records []moved) (n int64) {
+	for i := range records {
+		if c.is == nil || c.is(records[i].body) {
+			n++
 		}
 	}
-	return nil
+	return n
 }
 
 // moved is one record under its new key.
@@ -67,7 +79,7 @@ type moved struct{ was, is, body []byte }
 
 // step moves what find finds, in one transaction, and reports whether there may be more. Of find's
 // records the bodies are copies; it may be called again.
-func (m *renaming) step(ctx context.Context, n store.Name, counts []byte, find func(*store.Tx, int) ([]moved, bool)) (more bool, err error) {
+func (m *renaming) step(ctx context.Context, n store.Name, counts *counted, find func(*store.Tx, int) ([]moved, bool)) (more bool, err error) {
 	for {
 		rest := false
 		err := m.store.Update(ctx, func(tx *store.Tx) (err error) { // its own err: it may still run when ctx has ended Update
@@ -83,7 +95,8 @@ func (m *renaming) step(ctx context.Context, n store.Name, counts []byte, find f
 			if counts == nil {
 				return nil
 			}
-			return errors.Join(add(tx, string(counts)+m.from, -int64(len(records))), add(tx, string(counts)+m.to, int64(len(records))))
+			of := counts.of(records)
+			return errors.Join(add(tx, string(counts.key(m.from)), -of), add(tx, string(counts.key(m.to)), of))
 		})
 		switch {
 		case err == nil:
@@ -104,7 +117,7 @@ func add(tx *store.Tx, key string, n int64) error {
 }
 
 // leading moves the records whose keys begin with a mark and the endpoint.
-func (m *renaming) leading(ctx context.Context, n store.Name, mark string, counts []byte) error {
+func (m *renaming) leading(ctx context.Context, n store.Name, mark string, counts *counted) error {
 	prefix, instead := append([]byte(mark+m.from), 0), append([]byte(mark+m.to), 0)
 	for more := true; more; {
 		var err error

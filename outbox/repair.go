@@ -96,15 +96,22 @@ func (b *Outbox) reinstate(tx *store.Tx, d *Delivery) error {
 	return tx.Bucket(store.Deliveries).PutRecord(deliveryKey(d.Endpoint, d.Lane, d.Sequence), encodeDelivery(d))
 }
 
+// countKeys are what is counted of an endpoint.
+func countKeys(endpoint string) [][]byte {
+	return [][]byte{owedKey(endpoint), deadKey(endpoint), withheldCountKey(endpoint), rejectionsKey(endpoint)}
+}
+
 // recount writes how much each endpoint owes, and how much of it is dead.
 func (b *Outbox) recount(ctx context.Context) error {
 	return b.o.Store.Update(ctx, func(tx *store.Tx) error {
 		is := map[string]int64{}
 		for e := range *b.lanes.Load() {
-			is[string(owedKey(e))], is[string(deadKey(e))] = 0, 0
+			for _, k := range countKeys(e) {
+				is[string(k)] = 0
+			}
 		}
 		c := tx.Bucket(store.Meta).Cursor()
-		for _, prefix := range [][]byte{owedKey(""), deadKey("")} { // of endpoints that are not in the config too
+		for _, prefix := range countKeys("") { // of endpoints that are not in the config too
 			for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
 				is[string(k)] = 0
 			}
@@ -119,6 +126,17 @@ func (b *Outbox) recount(ctx context.Context) error {
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			if d, ok := splitDelivery(k); isDead(k) && ok && v != nil {
 				is[string(deadKey(d.Endpoint))]++
+			}
+		}
+		c = tx.Bucket(store.Withheld).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			endpoint, _, _ := bytes.Cut(k, []byte{0})
+			switch w := (&withheldRecord{}); {
+			case v == nil:
+			case k[0] > lastMark:
+				is[string(withheldCountKey(string(endpoint)))]++
+			case k[0] == byLane && w.decode(v) && w.Dead == "":
+				is[string(rejectionsKey(string(endpoint[1:])))]++
 			}
 		}
 		for name, n := range is {

@@ -44,7 +44,7 @@ func Whereabouts(tx *store.Tx, n store.Name, lane string) (keys [][]byte) {
 			for _, k := range ranged(tx, n, append([]byte{byLane}, laneKey(e, lane)...)) {
 				add(k)
 				if w := readWithheld(tx, k); w != nil {
-					add(w.ageKey(e, lane, sequence(k)), withheldIDKey(w.WebhookID, e))
+					add(w.ageKey(e, lane, sequence(k)), w.idKey(e))
 				}
 			}
 		})

@@ -92,19 +92,40 @@ type Withheld struct {
 }
 
 // The bucket's keys: by endpoint and age (an id begins with no control character), by lane, and by
-// the delivery's id. What waits for room stands there too.
+// the delivery's id, those that an operator has acknowledged apart. What waits for room stands there
+// too.
 const (
 	byLane = 1
 	byID   = 2
 	byRoom = 3
+	byDone = 4 // as byID, of those that are acknowledged
+
+	lastMark = byDone // what comes behind begins with an endpoint
 )
 
 func withheldKey(endpoint, lane string, seq uint64) []byte {
 	return append([]byte{byLane}, deliveryKey(endpoint, lane, seq)...)
 }
 
-func withheldIDKey(webhookID, endpoint string) []byte {
-	return append([]byte{byID}, deadItemKey(webhookID, endpoint)...)
+// idKey is the place in the index by id of what is kept of an endpoint.
+func (w *withheldRecord) idKey(endpoint string) []byte {
+	return withheldIDKey(w.WebhookID, endpoint, w.Acknowledged != nil)
+}
+
+func withheldIDKey(webhookID, endpoint string, acknowledged bool) []byte {
+	return append(withheldIDs(endpoint, acknowledged), webhookID...)
+}
+
+// withheldIDs begins the keys of the index by id of an endpoint.
+func withheldIDs(endpoint string, acknowledged bool) []byte {
+	return append(append([]byte{idMark(acknowledged)}, endpoint...), 0)
+}
+
+func idMark(acknowledged bool) byte {
+	if acknowledged {
+		return byDone
+	}
+	return byID
 }
 
 // ageKey is the place in the index by age of what is kept under a key.
@@ -122,10 +143,6 @@ func readWithheld(tx *store.Tx, key []byte) *withheldRecord {
 	return w
 }
 
-func putWithheld(tx *store.Tx, key []byte, w *withheldRecord) error {
-	return tx.Bucket(store.Withheld).PutRecord(key, w.record())
-}
-
 // withhold notes that a rejection or suspension is owed. One that was owed before is withheld since
 // then.
 func withhold(tx *store.Tx, d *Delivery) error {
@@ -141,20 +158,7 @@ func withhold(tx *store.Tx, d *Delivery) error {
 		return nil
 	}
 	w.Dead = ""
-	if err := putWithheld(tx, k, w); err != nil {
-		return err
-	}
-	return index(tx, k, w)
-}
-
-// index gives a withheld delivery its places by id and, unless it is acknowledged, by age.
-func index(tx *store.Tx, key []byte, w *withheldRecord) error {
-	d, _ := splitDelivery(key[1:])
-	lane := binary.BigEndian.AppendUint64([]byte(d.Lane), d.Sequence)
-	if err := tx.Bucket(store.Withheld).Put(withheldIDKey(w.WebhookID, d.Endpoint), lane); err != nil || w.Acknowledged != nil {
-		return err
-	}
-	return tx.Bucket(store.Withheld).Put(w.ageKey(d.Endpoint, d.Lane, d.Sequence))
+	return setWithheld(tx, k, w)
 }
 
 // lapse notes that a withheld delivery is dead: nobody will be told unless it is ordered again.
@@ -165,7 +169,7 @@ func lapse(tx *store.Tx, d *Delivery, reason string) error {
 		return nil
 	}
 	w.Dead = reason
-	return putWithheld(tx, k, w)
+	return setWithheld(tx, k, w)
 }
 
 // endWithheld ends what is withheld of a person up to the decision that the endpoint has accepted.
@@ -188,15 +192,7 @@ func (b *Outbox) endWithheld(tx *store.Tx, d *Delivery) error {
 		}
 	}
 	for _, k := range gone {
-		if w := readWithheld(tx, k); w != nil {
-			if err := listed.Delete(w.ageKey(d.Endpoint, d.Lane, sequence(k))); err != nil {
-				return err
-			}
-			if err := listed.Delete(withheldIDKey(w.WebhookID, d.Endpoint)); err != nil {
-				return err
-			}
-		}
-		if err := listed.Delete(k); err != nil {
+		if err := setWithheld(tx, k, nil); err != nil {
 			return err
 		}
 	}
@@ -237,7 +233,7 @@ type orphanWithheld struct {
 func (b *Outbox) orphansWithheld() (list []orphanWithheld) {
 	_ = b.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Withheld).Cursor()
-		k, v := c.Seek([]byte{byRoom + 1})
+		k, v := c.Seek([]byte{lastMark + 1})
 		for k != nil {
 			end := bytes.IndexByte(k, 0)
 			if v == nil || end < 0 {
@@ -255,64 +251,14 @@ func (b *Outbox) orphansWithheld() (list []orphanWithheld) {
 	return list
 }
 
-// ListWithheld lists up to n withheld deliveries with ids after the one given, in order of id;
-// endpoint "" is all. acknowledged: those that an operator has acknowledged, and no others; else
-// those that nobody has.
-func (b *Outbox) ListWithheld(endpoint, after string, n int, acknowledged bool) (list []Withheld, more bool, err error) {
-	from := []byte{byID}
-	if id, e, ok := SplitID(after); ok {
-		from = append(withheldIDKey(id, e), 0)
-	}
-	list = []Withheld{} // never null
-	err = b.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Withheld).Cursor()
-		for k, v := c.Seek(from); len(k) > 0 && k[0] == byID; k, v = c.Next() {
-			w, ok := withheldOf(tx, k, v)
-			if !ok || endpoint != "" && w.Endpoint != endpoint || acknowledged != (w.Acknowledged != nil) {
-				continue
-			}
-			if len(list) == n {
-				more = true
-				return nil
-			}
-			list = append(list, w)
-		}
-		return nil
-	})
-	return list, more, err
-}
-
-// withheldOf is what a record of the index by id leads to.
-func withheldOf(tx *store.Tx, k, v []byte) (o Withheld, ok bool) {
-	end := bytes.LastIndexByte(k, 0)
-	if end < 0 || len(v) < 8 {
-		return o, false
-	}
-	lane, seq := string(v[:len(v)-8]), sequence(v)
-	endpoint := string(k[end+1:])
-	w := readWithheld(tx, withheldKey(endpoint, lane, seq))
-	if w == nil {
-		return o, false
-	}
-	d := Delivery{Endpoint: endpoint, WebhookID: w.WebhookID}
-	return Withheld{
-		ID: d.ID(), Endpoint: endpoint, Subject: lane, Sequence: seq, Type: w.Type, Since: time.UnixMilli(w.Since).UTC(), Dead: w.Dead, Acknowledged: w.Acknowledged,
-	}, true
-}
-
 // Acknowledge says that nobody need be alarmed about a withheld delivery any more: nil once that is
 // on stable storage, ErrNotFound if none is withheld under that id. What is owed is owed still. The
 // first acknowledgement stands.
 func (b *Outbox) Acknowledge(ctx context.Context, id string, a Acknowledgement) (w Withheld, err error) {
 	err = b.o.Store.Update(ctx, func(tx *store.Tx) error {
 		webhookID, endpoint, _ := SplitID(id)
-		k := withheldIDKey(webhookID, endpoint)
-		v, err := tx.Bucket(store.Withheld).Get(k)
-		if err != nil {
-			return err
-		}
 		var ok bool
-		if w, ok = withheldOf(tx, k, v); !ok {
+		if w, ok = withheldBy(tx, endpoint, webhookID); !ok {
 			return ErrNotFound
 		}
 		if w.Acknowledged != nil {
@@ -321,10 +267,7 @@ func (b *Outbox) Acknowledge(ctx context.Context, id string, a Acknowledgement) 
 		key := withheldKey(endpoint, w.Subject, w.Sequence)
 		r := readWithheld(tx, key)
 		r.Acknowledged, w.Acknowledged = &a, &a
-		if err := tx.Bucket(store.Withheld).Delete(r.ageKey(endpoint, w.Subject, w.Sequence)); err != nil {
-			return err
-		}
-		return putWithheld(tx, key, r)
+		return setWithheld(tx, key, r)
 	})
 	if err != nil {
 		return Withheld{}, fmt.Errorf("acknowledge %s: %w", id, err)

@@ -195,7 +195,7 @@ func TestWithheldSeriesAreBounded(t *testing.T) {
 // dead; and it is told and acknowledged as any.
 func TestWithheldIsMended(t *testing.T) {
 	x := of("x", 3, true)
-	for _, k := range [][]byte{withheldAgeKey(&x), withheldKey("a", "x", 3), withheldIDKey("evt_x-3", "a")} {
+	for _, k := range [][]byte{withheldAgeKey(&x), withheldKey("a", "x", 3), withheldIDKey("evt_x-3", "a", false)} {
 		for _, dead := range []string{"", "exhausted"} {
 			r := withheldRig(t, newClock())
 			if dead != "" {

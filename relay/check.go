@@ -15,9 +15,11 @@ import (
 // different orders, in memory that does not grow with them.
 type checker struct {
 	position, next  int64
-	waiting, held   int64  // records nobody is known for: as kept in meta, and as they are
-	due, timed      uint64 // timers that states ask for, and those that are there
-	listed, indexed uint64 // entries of the history, and outcomes, that the index should have, and has
+	waiting, held   int64    // records nobody is known for: as kept in meta, and as they are
+	due, timed      uint64   // timers that states ask for, and those that are there
+	stands, stood   uint64   // places in the standings that states ask for, and those that are there
+	counted, holds  [2]int64 // of them with a match, test and live: as kept in meta, and as they are
+	listed, indexed uint64   // entries of the history, and outcomes, that the index should have, and has
 	malformed       map[store.Name]int
 }
 
@@ -33,9 +35,17 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 		c.meta(key, body)
 	case store.Subjects:
 		s := &subject{lane: string(key)}
-		if ok = s.decode(body) == nil; ok && s.Timer != 0 {
+		if ok = s.decode(body) == nil; !ok {
+			break
+		}
+		if s.Timer != 0 {
 			c.due += xxhash.Sum64(timerKey(s.Timer, s.lane))
 		}
+		if ok = s.Stands == standingOf(&s.State); ok {
+			c.stands += xxhash.Sum64(standingKey(s.Stands, s.lane))
+		}
+	case store.Standings:
+		c.standing(key)
 	case store.Timers:
 		c.timed += xxhash.Sum64(key)
 	case store.History:
@@ -74,7 +84,10 @@ func (c *checker) meta(key, body []byte) {
 	if next, ok := journal.NextOffset(key, body); ok {
 		c.next = next
 	}
-	for name, to := range map[string]*int64{string(positionKey): &c.position, string(unroutedCountKey): &c.waiting} {
+	for name, to := range map[string]*int64{
+		string(positionKey): &c.position, string(unroutedCountKey): &c.waiting,
+		string(countKey(heldIn(false))): &c.counted[0], string(countKey(heldIn(true))): &c.counted[1],
+	} {
 		if string(key) == name && len(body) == 8 {
 			*to = int64(binary.BigEndian.Uint64(body)) //nolint:gosec // written by SetNumber
 		}
@@ -91,6 +104,12 @@ func (c *checker) Problems() (ps []string) {
 	}
 	if c.due != c.timed {
 		ps = append(ps, "timers and what the states of subjects ask for differ")
+	}
+	if c.stands != c.stood {
+		ps = append(ps, "the standings and what the states of subjects ask for differ")
+	}
+	if c.counted != c.holds {
+		ps = append(ps, fmt.Sprintf("meta says that %d test and %d live subjects are held, and there are %d and %d", c.counted[0], c.counted[1], c.holds[0], c.holds[1]))
 	}
 	if c.listed != c.indexed {
 		ps = append(ps, "the history and its index differ")

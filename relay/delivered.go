@@ -111,14 +111,14 @@ func forgetDelivered(tx *store.Tx, gone []removal) error {
 		if g.bucket != store.Outcomes {
 			continue
 		}
-		lane, endpoint, _, at, ok := outcomeAt(g.key)
+		o, ok := splitOutcome(g.key)
 		if !ok {
 			continue
 		}
-		if d, err := deliveredTo(tx, lane, endpoint); err != nil || d.sequence == 0 || d.last > at.UnixMicro() {
+		if d, err := deliveredTo(tx, o.lane, o.endpoint); err != nil || d.sequence == 0 || d.last > o.at.UnixMicro() {
 			continue // damaged, gone, or something that is kept says it too
 		}
-		if err := tx.Bucket(store.Index).Delete(deliveredKey(lane, endpoint)); err != nil {
+		if err := tx.Bucket(store.Index).Delete(deliveredKey(o.lane, o.endpoint)); err != nil {
 			return err
 		}
 	}

@@ -234,7 +234,7 @@ func (l *lister) ended(of Status) (next string, err error) {
 	if l.q.After == "" && !l.q.Until.IsZero() {
 		after = binary.BigEndian.AppendUint64([]byte{0}, uint64(l.q.Until.UnixMicro())) // of no endpoint: every one begins before that instant
 	}
-	store.Newest(l.tx, store.Outcomes, endedAt(l.tx, l.wants), after, func(k, v []byte) bool {
+	store.Newest(l.tx, store.Outcomes, endedAt(l.tx, l.q.endings(of), l.wants), after, func(k, v []byte) bool {
 		if len(l.list) == l.q.Limit || l.look <= 0 {
 			next = string(after)
 			return false
@@ -253,8 +253,22 @@ func (l *lister) ended(of Status) (next string, err error) {
 	return next, nil
 }
 
-// endedAt are the parts of the outcomes of endpoints that are wanted, by the names that they had.
-func endedAt(tx *store.Tx, wanted func(string) bool) (prefixes [][]byte) {
+// endings are the endings of a phase. A list of everything has what was delivered and what was
+// cancelled together. What died is among the dead, or is owed again.
+func (q *Wanted) endings(of Status) []ending {
+	switch {
+	case q.Status == "":
+		return []ending{endedDone, endedCancelled}
+	case of == Cancelled:
+		return []ending{endedCancelled}
+	default:
+		return []ending{endedDone}
+	}
+}
+
+// endedAt are the parts of the outcomes with these endings of endpoints that are wanted, by the names
+// that they had.
+func endedAt(tx *store.Tx, how []ending, wanted func(string) bool) (prefixes [][]byte) {
 	c := tx.Bucket(store.Outcomes).Cursor()
 	k, _ := c.First()
 	for k != nil {
@@ -263,7 +277,7 @@ func endedAt(tx *store.Tx, wanted func(string) bool) (prefixes [][]byte) {
 			k, _ = c.Next() // damaged
 			continue
 		}
-		if wanted(string(name)) {
+		if endpoint, e, ok := splitPart(name); ok && slices.Contains(how, e) && wanted(endpoint) {
 			prefixes = append(prefixes, append(bytes.Clone(name), 0))
 		}
 		k, _ = c.Seek(append(bytes.Clone(name), 1))
@@ -328,7 +342,8 @@ func (l *lister) endedOf(of Status) (next string, err error) {
 		if !l.q.Since.IsZero() && int64(binary.BigEndian.Uint64(place)) < l.q.Since.UnixMicro() { //nolint:gosec // written by outcomePlace
 			return "", nil
 		}
-		if place[historyHead-1] != kindOutcome || !l.wants(string(place[historyHead:])) {
+		endpoint, e, ok := splitPart(place[historyHead:])
+		if place[historyHead-1] != kindOutcome || !ok || !slices.Contains(l.q.endings(of), e) || !l.wants(endpoint) {
 			continue
 		}
 		if body, ok := indexed(l.tx, l.q.Lane, place); ok {

@@ -166,7 +166,9 @@ func eachEnding(tx *store.Tx, s spot, fn func(endpoint string, place []byte)) {
 		if len(place) <= historyHead || place[0] == indexEnd || place[historyHead-1] != kindOutcome || uint64(placeOf(place).Offset) != s.seq { //nolint:gosec // written by outcomePlace
 			continue
 		}
-		fn(string(place[historyHead:]), bytes.Clone(place))
+		if endpoint, _, ok := splitPart(place[historyHead:]); ok {
+			fn(endpoint, bytes.Clone(place))
+		}
 	}
 }
 

@@ -12,13 +12,49 @@ import (
 )
 
 // How a delivery ended stands by its endpoint and the time, so that what an endpoint was told is
-// found without a look at what others were. The index finds what was told of one subject:
+// found without a look at what others were, and what was accepted apart from what died or was
+// cancelled: a list of the few looks at none of the many. The index finds what was told of one
+// subject:
 //
-//	outcomes  endpoint 0x00 time 0 sequence lane   how the delivery ended
-//	index     lane 0x00 time 0 sequence 3 endpoint
+//	outcomes  endpoint ending 0x00 time 0 sequence lane   how the delivery ended
+//	index     lane 0x00 time 0 sequence 3 endpoint ending
 //
-// The endpoint is named as it was called then. What has had its time is at the front of each
-// endpoint's part.
+// The endpoint is named as it was called then. An endpoint and an ending make a part; what has had
+// its time is at the front of each part.
+
+// ending is how deliveries of one part ended. An endpoint's id has no such byte.
+type ending byte
+
+const (
+	endedDone ending = iota + 1
+	endedDead
+	endedCancelled
+
+	endings = endedCancelled // how many there are
+)
+
+func endingOf(o outbox.Outcome) ending {
+	switch o {
+	case outbox.Done:
+		return endedDone
+	case outbox.Cancelled:
+		return endedCancelled
+	case outbox.Died, outbox.Retry:
+	}
+	return endedDead
+}
+
+// part is the name of what ended so at an endpoint, as keys have it.
+func part(endpoint string, e ending) string { return endpoint + string(rune(e)) }
+
+// splitPart undoes part; not ok: it is damaged.
+func splitPart[T string | []byte](part T) (endpoint string, e ending, ok bool) {
+	n := len(part) - 1
+	if n < 1 || part[n] == 0 || ending(part[n]) > endings {
+		return "", 0, false
+	}
+	return string(part[:n]), ending(part[n]), true
+}
 
 // OutcomeView is how one delivery ended.
 type OutcomeView struct {
@@ -48,31 +84,31 @@ type OutcomeView struct {
 }
 
 // outcomeKey tells deliveries apart that end in the same microsecond.
-func outcomeKey(at time.Time, lane string, seq uint64, endpoint string) []byte {
-	return appendOutcomeKey(nil, at, lane, seq, endpoint)
+func outcomeKey(at time.Time, lane string, seq uint64, endpoint string, e ending) []byte {
+	return appendOutcomeKey(nil, at, lane, seq, endpoint, e)
 }
 
-func appendOutcomeKey(k []byte, at time.Time, lane string, seq uint64, endpoint string) []byte {
-	k = appendOutcomePrefix(k, endpoint, at)
+func appendOutcomeKey(k []byte, at time.Time, lane string, seq uint64, endpoint string, e ending) []byte {
+	k = appendOutcomePrefix(k, endpoint, e, at)
 	return append(journal.At(int64(seq)).AppendTo(k), lane...) //nolint:gosec // far below 2⁶³
 }
 
-// outcomePrefix begins the keys of what ended at an endpoint at an instant.
-func outcomePrefix(endpoint string, at time.Time) []byte {
-	return appendOutcomePrefix(make([]byte, 0, len(endpoint)+64), endpoint, at)
+// outcomePrefix begins the keys of what ended so at an endpoint at an instant.
+func outcomePrefix(endpoint string, e ending, at time.Time) []byte {
+	return appendOutcomePrefix(make([]byte, 0, len(endpoint)+64), endpoint, e, at)
 }
 
-func appendOutcomePrefix(k []byte, endpoint string, at time.Time) []byte {
-	return binary.BigEndian.AppendUint64(append(append(k, endpoint...), 0), uint64(at.UnixMicro()))
+func appendOutcomePrefix(k []byte, endpoint string, e ending, at time.Time) []byte {
+	return binary.BigEndian.AppendUint64(append(append(k, endpoint...), byte(e), 0), uint64(at.UnixMicro()))
 }
 
-// outcomePlace is where the index of its lane has it: the part of the key behind the lane.
-func outcomePlace(at time.Time, seq uint64, endpoint string) []byte {
-	return appendOutcomePlace(nil, at, seq, endpoint)
+// outcomePlace is where the index of its lane has it: the rest of the key behind the lane.
+func outcomePlace(at time.Time, seq uint64, endpoint string, e ending) []byte {
+	return appendOutcomePlace(nil, at, seq, endpoint, e)
 }
 
-func appendOutcomePlace(k []byte, at time.Time, seq uint64, endpoint string) []byte {
-	return append(appendHistoryKey(k, at, journal.At(int64(seq)), kindOutcome), endpoint...) //nolint:gosec // far below 2⁶³
+func appendOutcomePlace(k []byte, at time.Time, seq uint64, endpoint string, e ending) []byte {
+	return append(append(appendHistoryKey(k, at, journal.At(int64(seq)), kindOutcome), endpoint...), byte(e)) //nolint:gosec // far below 2⁶³
 }
 
 // outcomeKeyAt is the key of what stands at a place of a lane's index.
@@ -81,15 +117,33 @@ func outcomeKeyAt(lane string, place []byte) []byte {
 	return append(append(k, place[:historyHead-1]...), lane...)
 }
 
-// outcomeAt reads a key; not ok: it is damaged.
-func outcomeAt(k []byte) (lane, endpoint string, seq uint64, at time.Time, ok bool) {
+// outcomeAt is what the key of an outcome says.
+type outcomeAt struct {
+	lane, endpoint string
+	ending         ending
+	seq            uint64
+	at             time.Time
+}
+
+// place is where the index of its lane has it.
+func (o *outcomeAt) place() []byte { return outcomePlace(o.at, o.seq, o.endpoint, o.ending) }
+
+// part is the name of its part.
+func (o *outcomeAt) part() string { return part(o.endpoint, o.ending) }
+
+// splitOutcome reads a key; not ok: it is damaged.
+func splitOutcome(k []byte) (o outcomeAt, ok bool) {
 	name, rest, ok := bytes.Cut(k, []byte{0})
 	if !ok || len(rest) <= historyHead-1 {
-		return "", "", 0, at, false
+		return o, false
+	}
+	if o.endpoint, o.ending, ok = splitPart(name); !ok {
+		return o, false
 	}
 	place, _ := journal.PositionOf(rest[8:])
-	at = time.UnixMicro(int64(binary.BigEndian.Uint64(rest))).UTC()                   //nolint:gosec // written by outcomePrefix
-	return string(rest[historyHead-1:]), string(name), uint64(place.Offset), at, true //nolint:gosec // written by outcomeKey
+	o.at = time.UnixMicro(int64(binary.BigEndian.Uint64(rest))).UTC()  //nolint:gosec // written by outcomePrefix
+	o.lane, o.seq = string(rest[historyHead-1:]), uint64(place.Offset) //nolint:gosec // written by outcomeKey
+	return o, true
 }
 
 // outcomeOf reads what recall hands over; not ok: it is something else, or damaged.
@@ -97,14 +151,19 @@ func outcomeOf(place []byte, kind byte, body []byte) (o OutcomeView, ok bool) {
 	if kind != kindOutcome || len(place) <= historyHead {
 		return o, false
 	}
+	endpoint, _, ok := splitPart(place[historyHead:])
+	if !ok {
+		return o, false
+	}
 	at := placeOf(place)
-	o = OutcomeView{Endpoint: string(place[historyHead:]), Sequence: uint64(at.Offset), At: time.UnixMicro(int64(binary.BigEndian.Uint64(place))).UTC()} //nolint:gosec // written by outcomePlace
+	o = OutcomeView{Endpoint: endpoint, Sequence: uint64(at.Offset), At: time.UnixMicro(int64(binary.BigEndian.Uint64(place))).UTC()} //nolint:gosec // written by outcomePlace
 	return o, o.decode(body)
 }
 
 // readOutcome reads a record of the bucket; not ok: it is damaged.
 func readOutcome(k, body []byte) (o OutcomeView, ok bool) {
-	o.Lane, o.Endpoint, o.Sequence, o.At, ok = outcomeAt(k)
+	at, ok := splitOutcome(k)
+	o.Lane, o.Endpoint, o.Sequence, o.At = at.lane, at.endpoint, at.seq, at.at
 	return o, ok && body != nil && o.decode(body)
 }
 
@@ -288,18 +347,18 @@ const outcomeRoom = 96
 func (o *OutcomeView) keep(tx *store.Tx, lane string) error {
 	names := len(lane) + len(o.Endpoint)
 	texts := len(o.Reason) + len(o.Type) + len(o.WebhookID) + len(o.Format) + len(o.By) + len(o.Because) + len(o.Exchange.Answer.Text) + len(o.Exchange.Answer.Type)
-	room := make([]byte, 0, 3*(names+historyHead+1)+outcomeRoom+texts+2*store.RecordHeader+deliveredSize)
+	room := make([]byte, 0, 3*(names+historyHead+2)+outcomeRoom+texts+2*store.RecordHeader+deliveredSize)
 	cut := func() (part []byte) {
 		part, room = slices.Clip(room), room[len(room):]
 		return part
 	}
-	room = appendOutcomeKey(room, o.At, lane, o.Sequence, o.Endpoint)
+	room = appendOutcomeKey(room, o.At, lane, o.Sequence, o.Endpoint, endingOf(o.Outcome))
 	key := cut()
 	room = o.appendTo(room)
 	if err := tx.Bucket(store.Outcomes).PutRecord(key, cut()); err != nil {
 		return err
 	}
-	room = appendOutcomePlace(append(append(room, lane...), 0), o.At, o.Sequence, o.Endpoint)
+	room = appendOutcomePlace(append(append(room, lane...), 0), o.At, o.Sequence, o.Endpoint, endingOf(o.Outcome))
 	place := cut()
 	room = store.AppendRecord(room)
 	if err := tx.Bucket(store.Index).PutRecord(place, cut()); err != nil || o.Outcome != outbox.Done {

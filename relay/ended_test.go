@@ -28,11 +28,11 @@ func outcomeSamples() []OutcomeView {
 func TestOutcomeRecord(t *testing.T) {
 	for _, want := range outcomeSamples() {
 		body := want.appendTo(nil)[len(store.StartRecord(0)):]
-		k := outcomeKey(want.At, want.Lane, want.Sequence, want.Endpoint)
+		k := outcomeKey(want.At, want.Lane, want.Sequence, want.Endpoint, endingOf(want.Outcome))
 		if got, ok := readOutcome(k, body); !ok || !reflect.DeepEqual(got, want) {
 			t.Errorf("read %+v, %v, want %+v", got, ok, want)
 		}
-		place := outcomePlace(want.At, want.Sequence, want.Endpoint)
+		place := outcomePlace(want.At, want.Sequence, want.Endpoint, endingOf(want.Outcome))
 		if string(outcomeKeyAt(want.Lane, place)) != string(k) || string(placeInIndex(store.Outcomes, k, body)) != string(indexKey(want.Lane, place)) {
 			t.Errorf("the index leads to %q, and it stands at %q", outcomeKeyAt(want.Lane, place), k)
 		}
@@ -51,7 +51,7 @@ func TestOutcomeRecord(t *testing.T) {
 
 func FuzzReadOutcome(f *testing.F) {
 	for _, o := range outcomeSamples() {
-		f.Add(outcomeKey(o.At, o.Lane, o.Sequence, o.Endpoint), o.appendTo(nil)[len(store.StartRecord(0)):])
+		f.Add(outcomeKey(o.At, o.Lane, o.Sequence, o.Endpoint, endingOf(o.Outcome)), o.appendTo(nil)[len(store.StartRecord(0)):])
 	}
 	f.Fuzz(func(t *testing.T, k, body []byte) {
 		if o, ok := readOutcome(k, body); ok && len(o.Reason)+len(o.Type)+len(o.WebhookID)+len(o.Format) > len(body) {

@@ -22,14 +22,14 @@ import (
 // eraseOrder is the order of the buckets. What the outbox keeps goes before all of them.
 var eraseOrder = []store.Name{
 	store.Orders, store.Questions, store.Quarantine, store.Unrouted, store.Forward, store.Journal, store.Damaged, store.Refs,
-	store.Index, store.History, store.Outcomes, store.Timers, store.Aside, store.Subjects,
+	store.Index, store.History, store.Outcomes, store.Timers, store.Standings, store.Aside, store.Subjects,
 }
 
 // outboxErases are the buckets that EraseLane and EraseTries see to.
 var outboxErases = []store.Name{store.Deliveries, store.Due, store.Dead, store.Withheld, store.Attempts, store.Answers}
 
 // atOnce go in one transaction, for each says what the other should be.
-var atOnce = []store.Name{store.Timers, store.Aside, store.Subjects}
+var atOnce = []store.Name{store.Timers, store.Standings, store.Aside, store.Subjects}
 
 // ours are the kinds of records that were made because of what was known of somebody, and not
 // because somebody said something.
@@ -269,6 +269,10 @@ func (e *erasing) erase(f found) error {
 		e.claim(string(v), -1)
 	case store.Timers:
 		e.tx.OnCommit(func() { r.timers.forget(string(f.key)); r.timers.wake() })
+	case store.Standings:
+		if _, stands, _ := splitStanding(f.key); stands.held() {
+			e.counted[heldIn(e.w.live)]--
+		}
 	case store.Aside:
 		e.tx.OnCommit(func() { r.aside.end(e.w.lane) })
 	default:

@@ -68,6 +68,11 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_subjects_set_aside", Help: "Subjects with a damaged record. Partners are told nothing new about them until they are rebuilt.",
 	}, func() float64 { return float64(r.aside.count()) })
+	for mode, live := range map[string]bool{"live": true, "test": false} {
+		f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "relay_subjects_held", Help: "Persons of whom a sanctions or PEP match stands that nobody has released, by mode (live, test).", ConstLabels: prometheus.Labels{"mode": mode},
+		}, func() float64 { return float64(r.Held(live)) })
+	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_evaluation_waiting", Help: "1 while evaluation waits because the next record does not fit into the free space. Completed deliveries free space.",
 	}, func() float64 {

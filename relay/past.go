@@ -21,12 +21,12 @@ func Past(tx *store.Tx, p *Repeat, cursor []byte, lane string) (to []byte, ok bo
 		}
 		return to, true
 	case ReplayRange: // at the outcome that comes next
-		of, endpoint, _, _, sound := outcomeAt(cursor)
-		if !sound || of != lane {
+		of, sound := splitOutcome(cursor)
+		if !sound || of.lane != lane {
 			return nil, false
 		}
 		k, _ := tx.Bucket(store.Outcomes).Cursor().Seek(cursor)
-		if end := outcomePrefix(endpoint, p.Until); k == nil || bytes.Compare(k, end) > 0 {
+		if end := outcomePrefix(of.endpoint, of.ending, p.Until); k == nil || bytes.Compare(k, end) > 0 {
 			return end, true
 		}
 		return bytes.Clone(k), true

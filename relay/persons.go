@@ -3,7 +3,7 @@ package relay
 import (
 	"bytes"
 	"errors"
-	"strings"
+	"slices"
 	"time"
 
 	"countersign/kyc"
@@ -33,37 +33,75 @@ type PersonView struct {
 }
 
 // Persons lists who is kept, in the order of partners and ids: a page, and where the next one begins
-// ("": there is none). It looks at ListLook of them at most, so a page may have fewer entries than
-// its limit, or none, and go on.
+// ("": there is none). It finds them by the index of standings, so it looks at those that it lists
+// and at hardly any other, whoever else is kept. Should much of that be damaged, it looks at ListLook
+// entries at most, and a page may have fewer than its limit, or none, and go on.
 func (r *Relay) Persons(q Persons) (list []PersonView, next string, looked int, err error) {
 	prefix := ""
 	if q.Partner != "" {
 		prefix = r.kept(q.Partner) + "/" + q.Begins
 	}
-	from := []byte(prefix)
-	if q.After != "" {
-		from = []byte(q.After + "\x00") // no lane ends so
-	}
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Subjects).Cursor()
-		last := ""
-		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, v = c.Next() {
-			if len(list) == q.Limit || looked == ListLook {
+		last, seen := "", 0
+		eachStanding(tx, q.Livemode, standingsOf(q.Status, q.Held), prefix, q.After, func(lane string) bool {
+			if len(list) == q.Limit || seen == ListLook {
 				next = last
-				return nil
+				return false
 			}
-			last = string(k)
-			looked++
-			if strings.HasSuffix(last, "\x01t") == q.Livemode {
-				continue
+			last = lane
+			seen++
+			v, err := tx.Bucket(store.Subjects).Get([]byte(lane))
+			if v == nil && err == nil {
+				return true // it has no state: something is damaged
 			}
-			if p, ok := r.person(last, v, &q); ok {
+			if p, ok := r.person(lane, v, &q); ok {
 				list = append(list, p)
 			}
-		}
+			return true
+		})
+		looked = tx.Looked()
 		return nil
 	})
 	return list, next, looked, err
+}
+
+// eachStanding calls fn with the lanes of one mode that stand in one of these ways, whose names begin
+// so and come after another, in their order, until fn says no.
+func eachStanding(tx *store.Tx, live bool, ways []standing, prefix, after string, fn func(lane string) bool) {
+	type row struct {
+		c    *store.Cursor
+		part []byte // that their keys begin with
+		lane string
+	}
+	var rows []*row
+	for _, way := range ways {
+		r := &row{c: tx.Bucket(store.Standings).Cursor(), part: append([]byte{standingMode(live), byte(way)}, prefix...)}
+		from := r.part
+		if after >= prefix && after != "" {
+			from = append(append(bytes.Clone(r.part[:2]), after...), 0) // no lane ends so
+		}
+		if k, _ := r.c.Seek(from); bytes.HasPrefix(k, r.part) {
+			r.lane = string(k[2:])
+			rows = append(rows, r)
+		}
+	}
+	for len(rows) > 0 {
+		first := 0
+		for i := range rows {
+			if rows[i].lane < rows[first].lane {
+				first = i
+			}
+		}
+		r := rows[first]
+		if !fn(r.lane) {
+			return
+		}
+		if k, _ := r.c.Next(); bytes.HasPrefix(k, r.part) {
+			r.lane = string(k[2:])
+		} else {
+			rows = slices.Delete(rows, first, first+1)
+		}
+	}
 }
 
 // person is one entry, if it is asked for. v is its state as it was read; nil: it is damaged.
@@ -80,9 +118,7 @@ func (r *Relay) person(lane string, v []byte, q *Persons) (p PersonView, ok bool
 	if p.Status = s.State.View(); q.Status != "" && p.Status.Status != q.Status {
 		return p, false
 	}
-	for _, c := range s.State.Checks() {
-		p.Held += len(c.HeldBy)
-	}
+	p.Held = s.State.Held()
 	if s.Told != (place{}) {
 		p.ChangedAt = time.UnixMicro(s.Told.At).UTC()
 	}

@@ -264,6 +264,7 @@ func (b *batch) rebuild(rec *journal.Record, order *kyc.Update) error {
 	b.subjects[lane], b.back[lane] = s, true
 	b.put(store.Aside, []byte(lane), nil)
 	b.untime(lane)
+	b.unstand(lane)
 	if order.Rebuild == fromRest {
 		if err := b.apply(lane, []saying{{rec, *order}}); err != nil {
 			return err

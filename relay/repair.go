@@ -29,7 +29,7 @@ func (r *Relay) repair(ctx context.Context) error {
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Unrouted, r.damagedUnrouted) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Refs, r.damagedRef) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Forward, r.damagedChanges) },
-		r.retimeAll, r.reindexAll, r.redeliveredAll, r.recountUnrouted, r.recount, r.refind,
+		r.retimeAll, r.restandAll, r.reindexAll, r.redeliveredAll, r.recountUnrouted, r.recount, r.refind,
 		func(ctx context.Context) error { return r.o.Outbox.Repair(ctx, r.restore) },
 	}
 	for _, step := range steps {
@@ -206,11 +206,11 @@ func (r *Relay) reindexAll(ctx context.Context) error {
 // nil: none does, or it is damaged.
 func placeInIndex(n store.Name, k, v []byte) []byte {
 	if n == store.Outcomes {
-		lane, endpoint, seq, at, ok := outcomeAt(k)
+		o, ok := splitOutcome(k)
 		if !ok || v == nil {
 			return nil
 		}
-		return indexKey(lane, outcomePlace(at, seq, endpoint))
+		return indexKey(o.lane, o.place())
 	}
 	lane, _, ok := entry(v)
 	if !ok || len(k) < historyHead || k[historyHead-1] == kindChange {

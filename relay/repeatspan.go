@@ -15,8 +15,16 @@ import (
 func (w *repeater) span(cursor []byte) {
 	looked := 0
 	c := w.tx.Bucket(store.Outcomes).Cursor()
-	for _, name := range slices.Sorted(slices.Values(w.from)) {
-		begin, end := outcomePrefix(name, w.p.Since), outcomePrefix(name, w.p.Until)
+	var parts []string
+	for _, name := range w.from {
+		for e := ending(1); e <= endings; e++ {
+			parts = append(parts, part(name, e))
+		}
+	}
+	slices.Sort(parts)
+	for _, of := range parts {
+		name, e, _ := splitPart(of)
+		begin, end := outcomePrefix(name, e, w.p.Since), outcomePrefix(name, e, w.p.Until)
 		if bytes.Compare(cursor, begin) > 0 {
 			begin = cursor
 		}
@@ -45,8 +53,11 @@ func (w *repeater) isFirst(o *OutcomeView) (first bool) {
 	c := w.tx.Bucket(store.Index).Cursor()
 	for k, _ := c.Seek(indexKey(o.Lane, begin)); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
 		place := k[len(prefix):]
-		if len(place) > historyHead && place[historyHead-1] == kindOutcome && slices.Contains(w.from, string(place[historyHead:])) {
-			return bytes.Equal(place, outcomePlace(o.At, o.Sequence, o.Endpoint))
+		if len(place) <= historyHead || place[historyHead-1] != kindOutcome {
+			continue
+		}
+		if name, _, ok := splitPart(place[historyHead:]); ok && slices.Contains(w.from, name) {
+			return bytes.Equal(place, outcomePlace(o.At, o.Sequence, o.Endpoint, endingOf(o.Outcome)))
 		}
 	}
 	return false

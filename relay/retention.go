@@ -119,14 +119,14 @@ func (r *Relay) retainOutcomes(ctx context.Context) (more bool, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Outcomes).Cursor()
 		for k, v := c.First(); k != nil && len(gone) < r.retained; {
-			lane, endpoint, seq, at, ok := outcomeAt(k)
+			o, ok := splitOutcome(k)
 			switch {
 			case !ok || v == nil: // damaged: it stays (I8)
 				k, v = c.Next()
-			case !at.Before(until):
-				k, v = c.Seek(append([]byte(endpoint), 1)) // the next endpoint
+			case !o.at.Before(until):
+				k, v = c.Seek(append([]byte(o.part()), 1)) // the next part
 			default:
-				gone = append(gone, removal{store.Outcomes, bytes.Clone(k)}, removal{store.Index, indexKey(lane, outcomePlace(at, seq, endpoint))})
+				gone = append(gone, removal{store.Outcomes, bytes.Clone(k)}, removal{store.Index, indexKey(o.lane, o.place())})
 				k, v = c.Next()
 			}
 		}

@@ -56,6 +56,7 @@ type subject struct {
 	First  int      // the version it was folded under first; 0: nobody wrote it down
 	Owed   lastOwed // the last sequence owed to each endpoint
 	Timer  int64    // where it stands in the timers bucket; 0: nowhere
+	Stands standing // where it stands in the standings bucket; 0: nowhere
 	Told   place    // the last change of its status, notices apart; zero: there is none
 	Refs   int      // submissions that were folded
 	Trusts []string // endpoints that were told that the person is approved, and of nothing since that ends it
@@ -129,6 +130,7 @@ func (b *batch) encodeSubjects() error {
 			continue
 		}
 		b.setTimer(s)
+		b.setStanding(s)
 		key := b.room.text(s.lane)
 		record := store.AppendRecord(b.room.begin(subjectRoom + len(s.lane)))
 		b.put(store.Subjects, key, b.room.end(s.appendTo(record)))

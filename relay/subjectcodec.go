@@ -14,7 +14,7 @@ import (
 //
 // It is read and written for every record: as JSON, what stands beside the state was more than half
 // of both (BenchmarkSubject).
-const subjectVersion = 1
+const subjectVersion = 2
 
 // subjectRoom is what most subjects take, beside their lane, in bytes.
 const subjectRoom = 1 << 10
@@ -28,7 +28,7 @@ func (s *subject) appendTo(b []byte) []byte {
 	if s.Told != (place{}) {
 		flags |= subjectTold
 	}
-	b = append(b, flags)
+	b = append(b, flags, byte(s.Stands))
 	b = binary.AppendVarint(b, int64(s.Policy))
 	b = binary.AppendVarint(b, int64(s.First))
 	b = binary.AppendVarint(b, s.Timer)
@@ -71,6 +71,7 @@ func (s *subject) decode(b []byte) error {
 		return store.ErrBadRecord
 	}
 	flags := r.flag()
+	s.Stands = standing(r.flag())
 	s.Policy, s.First, s.Timer, s.Refs = int(r.signed()), int(r.signed()), r.signed(), int(r.signed())
 	s.Floor = r.number()
 	if flags&subjectTold != 0 {

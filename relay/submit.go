@@ -276,7 +276,7 @@ func (b *batch) countClaims() {
 
 // openCounts reads what is counted.
 func (r *Relay) openCounts(tx *store.Tx) error {
-	names := []string{contestedRefs}
+	names := []string{contestedRefs, heldIn(true), heldIn(false)}
 	for _, p := range r.o.Registry.Read().Partners() {
 		names = append(names, openClaims+p.ID, drivenSubjects+p.ID, usedKeys+p.ID)
 	}

@@ -40,6 +40,7 @@ func keepers() []keeper {
 		{bucket: store.History, section: "history", indexed: (*whereabouts).ofHistory, show: (*whereabouts).showHistory},
 		{bucket: store.Outcomes, section: "outcomes", indexed: (*whereabouts).ofOutcomes, show: (*whereabouts).showOutcome},
 		{bucket: store.Timers, section: "timers", is: (*whereabouts).isTimer, show: (*whereabouts).showTimer},
+		{bucket: store.Standings, section: "standings", keys: (*whereabouts).standings, show: (*whereabouts).showStanding},
 		{bucket: store.Unrouted, section: "unrouted", is: (*whereabouts).isUnrouted, show: (*whereabouts).showUnrouted, shared: true},
 		{bucket: store.Orders, section: "orders", is: (*whereabouts).isOrder, show: asJSON},
 		{bucket: store.Forward, section: "kafka", is: (*whereabouts).isForward, show: (*whereabouts).showForward, shared: true},

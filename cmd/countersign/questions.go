@@ -60,7 +60,11 @@ func (cmd *questionsDiscardCommand) old(c *console, cl *client.Client) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.err, "%d question(s) of %s are open for longer than %s\n", v.Count, cmd.Source, cmd.Older) //nolint:errcheck // a terminal that is gone is no error of ours
+		many := strconv.Itoa(v.Count)
+		if v.More {
+			many += " or more"
+		}
+		fmt.Fprintf(c.err, "%s question(s) of %s are open for longer than %s\n", many, cmd.Source, cmd.Older) //nolint:errcheck // a terminal that is gone is no error of ours
 		if cmd.DryRun {
 			return cmd.say(c, v, "nothing was done\n")
 		}

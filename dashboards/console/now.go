@@ -182,6 +182,7 @@ func refused(at, minute, hour *reading) (list []refusedBy) {
 
 // needed are the counts that need a person where they are above zero, the most urgent first.
 var needed = []struct{ measure, what, note, tone, page, query string }{
+	{"held", "Persons held by a match", "A sanctions or PEP match stands. Only an operator releases it.", "bad", "/console/persons", "held=true&livemode=true"},
 	{"full", "The storage is full", "Callbacks are refused until there is room.", "bad", "", ""},
 	{"disabled", "Endpoints disabled", "Nothing is sent to them until somebody re-enables them.", "bad", "/console/endpoints", ""},
 	{"breakers", "Endpoints that do not answer", "Their breaker is open: they are probed, and deliveries wait.", "bad", "/console/endpoints", ""},
@@ -191,6 +192,7 @@ var needed = []struct{ measure, what, note, tone, page, query string }{
 	{"unrouted", "Unrouted records", "Nobody knows yet whose they are.", "wait", "/console/unrouted", ""},
 	{"contested", "Contested refs", "Two persons claim the same provider's ref.", "wait", "/console/refs", ""},
 	{"questions", "Open questions", "A provider has still to confirm a claim.", "wait", "/console/questions", ""},
+	{"held_test", "Test persons held by a match", "A sanctions or PEP match stands. Only an operator releases it.", "wait", "/console/persons", "held=true&livemode=false"},
 	{"paused", "Endpoints paused", "Somebody paused them: deliveries wait.", "wait", "/console/endpoints", ""},
 	{"keys", "Signing keys about to end", "Within 14 days. Rotate them before.", "wait", "/console/endpoints", ""},
 	{"certificates", "Client certificates about to end", "Within 14 days.", "wait", "/console/endpoints", ""},
@@ -202,24 +204,12 @@ func (v *visit) needs(at *reading) (list []need, err error) {
 	if list, err = v.withheld(at); err != nil {
 		return nil, err
 	}
-	day := v.c.ring.day()
-	if n := since(day, at, "held"); n > 0 {
-		list = append(list, need{whole(n), "Approvals held by a match", "In the last day. A sanctions or PEP match is open; only an operator releases it.", "bad", v.link("/console/persons", "held=true")})
-	}
 	for _, n := range needed {
 		if c := at.sums[n.measure]; c > 0 {
 			list = append(list, need{whole(c), n.what, n.note, n.tone, v.link(n.page, n.query)})
 		}
 	}
 	return list, nil
-}
-
-// since is what has been counted since the oldest of the samples, or the start of the process.
-func since(day []*reading, at *reading, name string) float64 {
-	if len(day) == 0 || at.at.Sub(day[0].at) < 23*time.Hour {
-		return at.sums[name]
-	}
-	return at.sums[name] - day[0].sums[name]
 }
 
 // withheld are the rejections and suspensions that an endpoint has not been told of.

@@ -289,13 +289,17 @@ func closeOldOf(v *visit) (s step, err error) {
 	if err != nil {
 		return s, err
 	}
+	many := count(n.Count)
+	if n.More {
+		many += " or more"
+	}
 	s = step{
 		Title: "Close old questions", Back: "/console/questions", Hidden: []pair{{"source", ask.Source}, {"older", ask.Older}, {"all", yes(ask.All)}},
-		Facts:  []fact{{"Source", ask.Source}, {"Open for at least", ask.Older}, {"Also of proved callbacks", map[bool]string{true: "yes", false: "no"}[ask.All]}, {"Questions", count(n.Count)}},
-		Effect: []string{count(n.Count) + " questions are closed. The provider is not asked about them any more. What the callbacks claimed stays as it is: not confirmed."},
+		Facts:  []fact{{"Source", ask.Source}, {"Open for at least", ask.Older}, {"Also of proved callbacks", map[bool]string{true: "yes", false: "no"}[ask.All]}, {"Questions", many}},
+		Effect: []string{many + " questions are closed. The provider is not asked about them any more. What the callbacks claimed stays as it is: not confirmed."},
 	}
 	if n.Count > 0 {
-		s.Button, s.Danger = "Close "+count(n.Count)+" questions", true
+		s.Button, s.Danger = "Close "+many+" questions", true
 	} else {
 		s.Effect = []string{"There are no such questions."}
 	}

@@ -41,10 +41,10 @@ type measure struct {
 // soon is how long before its end a key or a certificate is shown as about to end.
 const soon = 14 * 24 * time.Hour
 
-func isOn(v float64, _ time.Time) bool     { return v > 0 }
-func isOpen(v float64, _ time.Time) bool   { return v > 1 } // of a breaker: half-open is 1
-func ends(v float64, now time.Time) bool   { return v > 0 && v < float64(now.Add(soon).Unix()) }
-func verdict(v string) map[string][]string { return map[string][]string{"verdict": {v}} }
+func isOn(v float64, _ time.Time) bool   { return v > 0 }
+func isOpen(v float64, _ time.Time) bool { return v > 1 } // of a breaker: half-open is 1
+func ends(v float64, now time.Time) bool { return v > 0 && v < float64(now.Add(soon).Unix()) }
+func mode(m string) map[string][]string  { return map[string][]string{"mode": {m}} }
 
 var (
 	taken    = []string{"accepted", "ignored", "quarantined", "handshake"}
@@ -63,8 +63,8 @@ var (
 		{name: "disk_free", family: "countersign_store_disk_free_bytes"},
 		{name: "kafka", family: "countersign_forward_lag_records", by: "topic"},
 		{name: "kafka_age", family: "countersign_forward_lag_seconds", most: true},
-		{name: "held", family: "countersign_relay_updates_total", keep: verdict("held")},
-		{name: "parked", family: "countersign_relay_updates_total", keep: verdict("parked")},
+		{name: "held", family: "countersign_relay_subjects_held", keep: mode("live")},
+		{name: "held_test", family: "countersign_relay_subjects_held", keep: mode("test")},
 		{name: "withheld_age", family: "countersign_outbox_oldest_withheld_rejection_seconds", most: true},
 		{name: "quarantine", family: "countersign_journal_quarantine_items"},
 		{name: "questions", family: "countersign_journal_open_questions"},

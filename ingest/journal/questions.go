@@ -35,11 +35,22 @@ type Question struct {
 func (q *Question) key() []byte { return []byte(q.Source + "\x00" + q.What + "\x00" + q.Ref) }
 
 // The questions bucket: each question by its key, and beside it one index entry by source and in
-// the order of asking, and one by since when it is open.
+// the order of asking, and one by source, by whether the callback proved anything, and by
+// since when it is open.
 func questionKey(key []byte) []byte { return append([]byte("q\x00"), key...) }
 
 func (q *Question) sinceKey() []byte {
-	return append(appendInstant([]byte("s\x00"), q.Since), q.key()...)
+	return append(appendInstant(sincePrefix(q.Source, q.Weak), q.Since), q.key()...)
+}
+
+// sincePrefix begins the index by since when questions are open, of one source and of callbacks that
+// proved as much.
+func sincePrefix(source string, weak bool) []byte {
+	proved := byte('p')
+	if weak {
+		proved = 'w'
+	}
+	return append([]byte("s\x00"+source+"\x00"), proved)
 }
 
 func appendInstant(b []byte, at time.Time) []byte {
@@ -142,11 +153,17 @@ func weight(q *Question) int64 {
 func (j *Bolt) OldestQuestion() (since time.Time) {
 	err := j.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Questions).Cursor()
-		k, v := c.Seek([]byte("s\x00"))
-		for ; k != nil && v == nil; k, v = c.Next() { // damaged: not to be believed
-		}
-		if bytes.HasPrefix(k, []byte("s\x00")) && len(k) > 10 {
-			since = instantOf(k[2:])
+		all := []byte("s\x00")
+		for k, v := c.Seek(all); bytes.HasPrefix(k, all); {
+			source, rest, ok := bytes.Cut(k[len(all):], []byte{0})
+			if v == nil || !ok || len(rest) <= 1+instantSize { // damaged: not to be believed
+				k, v = c.Next()
+				continue
+			}
+			if at := instantOf(rest[1:]); since.IsZero() || at.Before(since) {
+				since = at
+			}
+			k, v = c.Seek(append(sincePrefix(string(source), rest[0] == 'w'), 0xff)) // the first of the next
 		}
 		return nil
 	})
@@ -209,13 +226,30 @@ func (j *Bolt) Answer(ctx context.Context, q Question, t Intake) error {
 // dropBatch is how many questions are closed in one transaction.
 const dropBatch = 500
 
+// CountMost is how many questions a dry run counts at most.
+const CountMost = 2000
+
 // DropQuestions closes a source's questions that are open since before an instant: those of
-// callbacks that proved nothing, or all. It returns how many there are; dry: nothing is closed. Nil
-// means on stable storage; with an error, what was closed before it stays closed.
+// callbacks that proved nothing, or all. It returns how many there are; dry: nothing is closed, and
+// no more than CountMost are counted. Nil means on stable storage; with an error, what was closed before it stays closed.
 func (j *Bolt) DropQuestions(ctx context.Context, source string, before time.Time, all, dry bool) (n int, err error) {
-	for from := []byte("s\x00"); from != nil; {
+	for _, weak := range []bool{true, false} {
+		if !weak && !all {
+			break
+		}
+		some, err := j.dropQuestions(ctx, sincePrefix(source, weak), before, n, dry)
+		if n += some; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// dropQuestions is DropQuestions for a part of the index, when so many have been counted before.
+func (j *Bolt) dropQuestions(ctx context.Context, part []byte, before time.Time, counted int, dry bool) (n int, err error) {
+	for from := part; from != nil && (!dry || counted+n < CountMost); {
 		var qs []Question
-		if qs, from, err = j.openBefore(source, from, before, all); err != nil {
+		if qs, from, err = j.openBefore(part, from, before); err != nil {
 			return n, err
 		}
 		n += len(qs)
@@ -242,23 +276,19 @@ func (j *Bolt) DropQuestions(ctx context.Context, source string, before time.Tim
 }
 
 // openBefore reads a batch of them, and where to go on; nil: it was the last.
-func (j *Bolt) openBefore(source string, from []byte, before time.Time, all bool) (qs []Question, next []byte, err error) {
-	end := appendInstant([]byte("s\x00"), before)
+func (j *Bolt) openBefore(part, from []byte, before time.Time) (qs []Question, next []byte, err error) {
+	end := appendInstant(bytes.Clone(part), before)
 	err = j.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Questions).Cursor()
 		for k, v := c.Seek(from); k != nil && bytes.Compare(k, end) < 0; k, v = c.Next() {
-			if v == nil || len(k) <= listPrefix+instantSize {
+			if v == nil || len(k) <= len(part)+instantSize {
 				continue
 			}
 			if len(qs) == dropBatch {
 				next = bytes.Clone(k)
 				return nil
 			}
-			id := k[listPrefix+instantSize:]
-			if of, _, _ := bytes.Cut(id, []byte{0}); string(of) != source {
-				continue
-			}
-			if q, err := question(tx, id); err == nil && q != nil && (all || q.Weak) {
+			if q, err := question(tx, k[len(part)+instantSize:]); err == nil && q != nil {
 				qs = append(qs, *q)
 			}
 		}

@@ -48,10 +48,11 @@ func ReadQuestion(k []byte) (q Question, own, ok bool) {
 	case string(name) == "q":
 		own = true
 	case string(name) == "s":
-		if len(rest) < 8 {
+		_, rest, ok = bytes.Cut(rest, []byte{0})
+		if !ok || len(rest) < 1+instantSize {
 			return q, false, false
 		}
-		rest = rest[8:]
+		rest = rest[1+instantSize:]
 	default:
 		_, rest, ok = bytes.Cut(rest, []byte{0})
 		if !ok || len(rest) < 8 {

@@ -35,13 +35,14 @@ const (
 	Folds                      // relay: when which records were folded, by instant
 	Finder                     // relay: where in the history ids of records and changes stand; it can be made again
 	Erased                     // relay: who was erased, by digest, and the last number that was told of them
+	Standings                  // relay: who stands how, by (mode, status and whether a match holds, subject); it follows from the states
 
-	buckets = int(Erased) // how many there are
+	buckets = int(Standings) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "finder", "erased",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "finder", "erased", "standings",
 }
 
 // Names lists every bucket, in the order of their numbers.

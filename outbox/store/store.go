@@ -23,7 +23,7 @@ import (
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
-const SchemaVersion = 8
+const SchemaVersion = 9
 
 var (
 	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is
@@ -47,6 +47,7 @@ type Options struct {
 	Examine      Examiner        // reads the whole file before it is used, and mends it; nil: Examine, in this process and without auditors
 	ExamineBelow int64           // bytes up to which a file that was closed cleanly is examined too; 0: 1 GiB
 	Checked      func(Progress)  // how far that is; nil: nobody asks
+	Looked       func(int)       // is told, as each transaction ends, how many records it has looked at; nil: nobody is
 	Context      context.Context //nolint:containedctx // ends an opening that takes long; nil: nothing does
 	Logger       *slog.Logger
 	Metrics      prometheus.Registerer
@@ -285,6 +286,7 @@ func (s *Store) try(group []*op) (bad int, tx *Tx, err error) {
 			return i, nil, err
 		}
 	}
+	s.tellLooked(tx)
 	if err := left.keep(tx); err != nil {
 		_ = bare.Rollback() // nothing has been written
 		return -1, nil, fmt.Errorf("%w: %w", ErrUnknown, err)

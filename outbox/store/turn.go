@@ -59,7 +59,18 @@ func (s *Store) begin() (*bolt.Tx, error) {
 // View runs fn in a read transaction. Keep it short: a long one pins pages. Slices must be copied
 // before fn returns.
 func (s *Store) View(fn func(*Tx) error) error {
-	return s.read(func(bare *bolt.Tx) error { return fn(&Tx{bolt: bare}) })
+	return s.read(func(bare *bolt.Tx) error {
+		tx := &Tx{bolt: bare}
+		defer s.tellLooked(tx)
+		return fn(tx)
+	})
+}
+
+// tellLooked says how many records a transaction has looked at, to whoever holds others to that.
+func (s *Store) tellLooked(tx *Tx) {
+	if s.o.Looked != nil {
+		s.o.Looked(tx.looked)
+	}
 }
 
 // read runs fn in a read transaction.

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	stdflag "flag"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,9 +43,14 @@ const (
 // change meanwhile.
 type crowd struct {
 	*rig
-	persons int
-	looked  int
-	random  *mathrand.Rand
+	persons   int
+	endpoints int
+	rejects   int // one in so many is rejected
+	partners  []registry.Partner
+	metrics   prometheus.Registerer
+	looked    int
+	records   atomic.Int64 // that all transactions have looked at
+	random    *mathrand.Rand
 }
 
 // person is the i-th of all. Four of five are of the first partner, which has one endpoint, as every
@@ -52,7 +59,7 @@ func (c *crowd) person(i int) (partner, id string) {
 	if i%5 != 4 {
 		return "p00", fmt.Sprintf("person-%07d", i)
 	}
-	return fmt.Sprintf("p%02d", 1+i/5%(listEndpoints-1)), fmt.Sprintf("person-%07d", i)
+	return fmt.Sprintf("p%02d", 1+i/5%(c.endpoints-1)), fmt.Sprintf("person-%07d", i)
 }
 
 func (c *crowd) lane(i int) (lane, endpoint string) {
@@ -62,23 +69,24 @@ func (c *crowd) lane(i int) (lane, endpoint string) {
 
 // newCrowd makes it, through the writers that the gateway itself has: the fold, the outbox and its
 // hook.
-func newCrowd(t *testing.T, persons int) *crowd {
+func newCrowd(t *testing.T, persons, endpoints, rejects int, change ...func(*Options)) *crowd {
 	t.Helper()
-	c := &crowd{rig: &rig{t: t, reg: prometheus.NewRegistry()}, persons: persons, random: mathrand.New(mathrand.NewPCG(1, 2))}
+	c := &crowd{rig: &rig{t: t, reg: prometheus.NewRegistry()}, persons: persons, endpoints: endpoints, rejects: rejects, random: mathrand.New(mathrand.NewPCG(1, 2))}
+	c.metrics = prometheus.WrapRegistererWithPrefix("countersign_", c.reg)
 	log := slog.New(slog.NewJSONHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelError}))
 	dir, err := os.MkdirTemp("", "countersign-lists")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if c.store, err = store.Open(store.Options{Dir: dir, Logger: log, Metrics: c.reg}); err != nil {
+	if c.store, err = store.Open(store.Options{Dir: dir, Logger: log, Metrics: c.metrics, Looked: func(n int) { c.records.Add(int64(n)) }}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.store.Close() })
 	background(t, c.store.Run)
 	sealer, err := store.OpenSealer(dir)
 	if err == nil {
-		c.journal, err = journal.NewBolt(journal.Options{Store: c.store, Sealer: sealer, Logger: log, Metrics: c.reg})
+		c.journal, err = journal.NewBolt(journal.Options{Store: c.store, Sealer: sealer, Logger: log, Metrics: c.metrics})
 	}
 	if err == nil {
 		c.registry, err = registry.New(registry.Options{Store: c.store, Sealer: sealer, Random: rand.Reader})
@@ -92,10 +100,14 @@ func newCrowd(t *testing.T, persons int) *crowd {
 		t.Fatal(err)
 	}
 	c.url = "http://" + l.Addr().String()
-	c.server = New(Options{
+	o := Options{
 		Listener: l, Relay: c.relay, Dispatcher: c.dispatcher, Outbox: c.outbox, Store: c.store, Registry: c.registry, Quarantine: c.journal, Questions: c.journal, Tokens: tokens(),
-		Livemode: true, Logger: log, Gatherer: c.reg, Metrics: c.reg,
-	})
+		Livemode: true, Logger: log, Gatherer: c.reg, Metrics: c.metrics,
+	}
+	for _, fn := range change {
+		fn(&o)
+	}
+	c.server = New(o)
 	c.server.looked = func(n int) { c.looked = n }
 	background(t, c.server.Run)
 	c.tellAll()
@@ -111,40 +123,44 @@ func (c *crowd) configure(log *slog.Logger) {
 		c.t.Fatal(err)
 	}
 	standard, _ := format.ByName("standard")
-	var partners []registry.Partner
 	var owed []outbox.Endpoint
-	for i := range listEndpoints {
+	for i := range c.endpoints {
 		id := fmt.Sprintf("p%02d", i)
-		partners = append(partners, registry.Partner{ID: id, Endpoints: []registry.Endpoint{{
+		c.partners = append(c.partners, registry.Partner{ID: id, Endpoints: []registry.Endpoint{{
 			ID: id + "-main", URL: "http://127.0.0.1:1", Format: standard, Keys: []registry.Key{{Key: key}}, Events: []string{"kyc.status.*"}, Concurrency: 4, Timeout: time.Second,
 			Retry: registry.Retry{First: time.Hour, Factor: 1, Max: time.Hour, Attempts: 9},
 		}}})
 		owed = append(owed, outbox.Endpoint{ID: id + "-main"})
 	}
-	if err := c.registry.Configure(partners); err != nil {
+	var plan registry.Plan
+	err = c.store.View(func(tx *store.Tx) (err error) {
+		plan, err = registry.PlanOf(tx, c.partners, nil)
+		return err
+	})
+	if err = errors.Join(err, c.registry.Own(c.t.Context(), plan), c.registry.Configure(c.partners)); err != nil { // as a start does
 		c.t.Fatal(err)
 	}
-	if c.outbox, err = outbox.New(outbox.Options{Store: c.store, Logger: log, Metrics: c.reg, Settled: relay.Settled, Decides: relay.Decides}, owed); err != nil {
+	if c.outbox, err = outbox.New(outbox.Options{Store: c.store, Logger: log, Metrics: c.metrics, Settled: relay.Settled, Decides: relay.Decides}, owed); err != nil {
 		c.t.Fatal(err)
 	}
-	c.relay, err = relay.New(relay.Options{Store: c.store, Journal: c.journal, Outbox: c.outbox, Registry: c.registry, Logger: log, Metrics: c.reg, PersonRefs: map[string][]relay.RefKind{"sumsub": {relay.SubjectRef}}})
+	c.relay, err = relay.New(relay.Options{Store: c.store, Journal: c.journal, Outbox: c.outbox, Registry: c.registry, Logger: log, Metrics: c.metrics, PersonRefs: map[string][]relay.RefKind{"sumsub": {relay.SubjectRef}}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.dispatcher = dispatch.New(dispatch.Options{Registry: c.registry, Outbox: c.outbox, Client: send.New(send.Options{}), After: c.relay.Begun(), Logger: log, Metrics: c.reg})
+	c.dispatcher = dispatch.New(dispatch.Options{Registry: c.registry, Outbox: c.outbox, Client: send.New(send.Options{}), After: c.relay.Begun(), Logger: log, Metrics: c.metrics})
 	background(c.t, c.relay.Run)
 }
 
 var toldAt = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 
-// saying is what sumsub says about the i-th person: of one in a hundred that it is rejected.
+// saying is what sumsub says about the i-th person: of some that they are rejected.
 func (c *crowd) saying(i int) kyc.Update {
 	partner, id := c.person(i)
 	u := kyc.Update{
 		SchemaVersion: 1, Kind: kyc.Observation, Source: "sumsub-eu", Provider: "sumsub", Partner: partner, Livemode: true, Subject: kyc.Subject{ID: id, ProviderRef: fmt.Sprint("applicant-", i)},
 		Scope: kyc.Overall, Check: kyc.IdentityVerification, Status: kyc.Approved, Authenticity: kyc.Signed, OccurredAt: toldAt, OccurredAtOrigin: kyc.OriginProvider, ReceivedAt: toldAt,
 	}
-	if i%100 == 0 {
+	if i%c.rejects == 0 {
 		u.Status = kyc.Rejected
 	}
 	u.ID = kyc.UpdateID(u.Source, []string{id}, u.Kind, u.Check, u.Scope, "", 0, toldAt)
@@ -183,7 +199,7 @@ func (c *crowd) tellAll() {
 // settleSome has a tenth of what is owed fail, a fifth die, and a fiftieth arrive.
 func (c *crowd) settleSome() {
 	c.t.Helper()
-	for i := range listEndpoints {
+	for i := range c.endpoints {
 		id := fmt.Sprintf("p%02d-main", i)
 		owed := c.outbox.Owed(id)
 		left := owed * 32 / 100
@@ -242,7 +258,7 @@ func (c *crowd) endMany() {
 
 // TestLists (I9): whatever is kept, a list, one delivery and a search look at a bounded part of it.
 func TestLists(t *testing.T) {
-	c := newCrowd(t, *listPersons)
+	c := newCrowd(t, *listPersons, listEndpoints, 100)
 	big := c.persons > 100_000
 	if big {
 		c.awaitFinder()
@@ -312,9 +328,9 @@ func TestLists(t *testing.T) {
 	}
 	f("retrying of a rare type", scan, always("type=kyc.status.rejected&status=retrying"), some)
 	f("delivered of a rare type", scan, always("type=kyc.status.suspended&status=delivered"), whatever)
-	f("persons", relay.ListLook, func(int) string { return "/v1/subjects?livemode=true" }, entries(100))
-	f("persons of a status that few have", relay.ListLook, func(int) string { return "/v1/subjects?livemode=true&partner=p00&status=suspended" }, whatever)
-	f("persons by the beginning of an id", relay.ListLook, func(i int) string {
+	f("persons", page, func(int) string { return "/v1/subjects?livemode=true" }, entries(100))
+	f("persons of a status that few have", page, func(int) string { return "/v1/subjects?livemode=true&partner=p00&status=suspended" }, whatever)
+	f("persons by the beginning of an id", page, func(i int) string {
 		partner, id := c.person(i)
 		return "/v1/subjects?livemode=true&partner=" + partner + "&begins=" + id
 	}, some)

@@ -212,10 +212,10 @@ func (s *Server) removePartner(req *http.Request, t Token) (any, error) {
 
 // leaves adds what is left of an endpoint that is removed.
 func (s *Server) leaves(view *removed, id string) error {
-	k, err := s.o.Outbox.Kept(id)
+	k, err := s.o.Outbox.CountsOf(id)
 	if err != nil {
 		return err
 	}
-	view.Endpoints = append(view.Endpoints, api.Left{ID: id, Owed: k.Owed, Dead: k.Dead, Withheld: len(k.Withheld)})
+	view.Endpoints = append(view.Endpoints, api.Left{ID: id, Owed: k.Owed, Dead: k.Dead, Withheld: int(k.Withheld)})
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/relay/control/api"
 )
 
@@ -40,5 +41,5 @@ func (s *Server) old(ctx context.Context, ask api.OldAsk, dry bool) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	return api.OldQuestions{Object: "old_questions", Source: ask.Source, Older: ask.Older, All: ask.All, Count: n, Discarded: !dry}, nil
+	return api.OldQuestions{Object: "old_questions", Source: ask.Source, Older: ask.Older, All: ask.All, Count: n, More: dry && n >= journal.CountMost, Discarded: !dry}, nil
 }

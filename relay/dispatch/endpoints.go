@@ -139,8 +139,8 @@ func (d *Dispatcher) Endpoints() []EndpointView {
 		}
 	}
 	for _, o := range now.Orphans() {
-		if k, err := d.o.Outbox.Kept(o.Endpoint); err == nil {
-			list = append(list, EndpointView{Object: "endpoint", ID: o.Endpoint, Partner: o.Partner, Owed: k.Owed, Dead: k.Dead, Orphaned: true, Withheld: len(k.Withheld)})
+		if k, err := d.o.Outbox.CountsOf(o.Endpoint); err == nil {
+			list = append(list, EndpointView{Object: "endpoint", ID: o.Endpoint, Partner: o.Partner, Owed: k.Owed, Dead: k.Dead, Orphaned: true, Withheld: int(k.Withheld)})
 		}
 	}
 	return list

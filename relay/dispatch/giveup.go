@@ -43,7 +43,7 @@ func (d *Dispatcher) ToGiveUp(endpoint string, n int) (o Owes, err error) {
 	if err != nil {
 		return o, err
 	}
-	k, err := d.o.Outbox.Kept(id)
+	k, err := d.o.Outbox.CountsOf(id)
 	if err != nil {
 		return o, err
 	}

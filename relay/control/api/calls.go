@@ -90,7 +90,7 @@ var bodyCalls = []Call{
 var subjectCalls = []Call{
 	{
 		Pattern: "GET /v1/subjects", ID: "listSubjects", Summary: "List persons and businesses with their status, by partner and id",
-		About: "A page looks at 2,000 of them at most: with a filter it may have fewer entries than limit, or none, and still have a next page.",
+		About: "They are found by an index of who stands how, so a filter for something rare answers as fast as none.",
 		Params: pages(
 			Param{Name: "partner", Kind: "string", Max: 256, About: "Of this partner only. A partner's token lists its own."}, livemodeParam,
 			Param{Name: "begins", Kind: "string", Max: 256, About: "Only ids that begin with this; partner is required."},

@@ -132,5 +132,6 @@ type OldQuestions struct {
 	Older     string `json:"older"`
 	All       bool   `json:"all"`
 	Count     int    `json:"count"`
+	More      bool   `json:"more,omitempty" doc:"There may be more: 2,000 are counted at most before they are closed."`
 	Discarded bool   `json:"discarded"`
 }
