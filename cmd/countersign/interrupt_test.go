@@ -17,39 +17,53 @@ import (
 func TestInterrupted(t *testing.T) {
 	f := func(with os.Signal, args ...string) {
 		t.Helper()
-		fifo := filepath.Join(t.TempDir(), "never.yaml")
-		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		for i := range args {
-			args[i] = strings.ReplaceAll(args[i], "FIFO", fifo)
-		}
-		cmd := exec.Command(os.Args[0], args...)
-		cmd.Env = append(os.Environ(), "COUNTERSIGN_BE_MAIN=1")
-		var said bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &said, &said
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		tooLong := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
-		defer tooLong.Stop()
-		writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // waits until the command reads
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer writer.Close()
-		if err := cmd.Process.Signal(with); err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitNo || !strings.Contains(said.String(), "interrupted") {
-			t.Errorf("%v: %v, and said %q", args, err, said.String())
-		}
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel() // each waits a second
+			interrupted(t, with, args)
+		})
 	}
 	f(syscall.SIGTERM, "check", "--config", "FIFO")
 	f(os.Interrupt, "check", "--config", "FIFO", "--config-only")
 	f(syscall.SIGTERM, "serve", "--config", "FIFO")
 	f(syscall.SIGTERM, "doctor", "--config", "FIFO")
 	f(syscall.SIGTERM, "translate", "--provider", "sumsub", "--body", "FIFO")
+}
+
+// interrupted wants a command that reads FIFO, which never ends, to end with this signal.
+func interrupted(t *testing.T, with os.Signal, args []string) {
+	t.Helper()
+	fifo := filepath.Join(t.TempDir(), "never.yaml")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "FIFO", fifo)
+	}
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "COUNTERSIGN_BE_MAIN=1")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tooLong := time.AfterFunc(time.Minute, func() {
+		cmd.Process.Kill()
+		if reader, err := os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil { // whoever waits for one below goes on
+			time.AfterFunc(time.Second, func() { reader.Close() })
+		}
+	})
+	defer tooLong.Stop()
+	writer, err := os.OpenFile(fifo, os.O_WRONLY, 0) // waits until the command reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if err := cmd.Process.Signal(with); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitNo || !strings.Contains(said.String(), "interrupted") {
+		t.Errorf("%v: %v, and said %q", args, err, said.String())
+	}
 }
 
 // TestCheckInterrupted: of a check that was interrupted nothing is said to be in order.
