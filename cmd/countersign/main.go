@@ -82,7 +82,9 @@ func main() {
 	ctx, stop := context.WithCancel(context.Background())
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // net/http may print what a partner sent, through package log
 	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, terminal: isTerminal(os.Stdin), shown: isTerminal(os.Stdout), watched: isTerminal(os.Stderr), ctx: ctx}
-	go c.obey(stop)
+	asked := make(chan os.Signal, 2)
+	signal.Notify(asked, os.Interrupt, syscall.SIGTERM)
+	go c.obey(asked, stop)
 	os.Exit(run(c, os.Args[1:]))
 }
 
@@ -93,9 +95,7 @@ const unasked = time.Second
 // obey ends the context with the first interrupt or SIGTERM, and the process with the second:
 // whoever asks twice does not want to wait. A command that finishes nothing is not waited for at
 // all.
-func (c *console) obey(stop func()) {
-	asked := make(chan os.Signal, 2)
-	signal.Notify(asked, os.Interrupt, syscall.SIGTERM)
+func (c *console) obey(asked <-chan os.Signal, stop func()) {
 	<-asked
 	stop()
 	select {
