@@ -130,11 +130,14 @@ type Outbox struct {
 
 	serving sync.Mutex // held by whoever puts another map of lanes in the place of the last
 
+	unsettled atomic.Int64 // attempts that are pending or running; changed under mu
+
 	mu        sync.Mutex // guards the fields below
 	pending   []Attempt  // settled by the dispatcher, not yet handed to the store
 	running   []Attempt  // in the store's hands
 	spare     []Attempt  // room for those that are settled next
 	scheduled bool
+	refused   bool          // somebody was told that we are behind, and nobody yet that this is over
 	idle      chan struct{} // closed when nothing is pending
 }
 

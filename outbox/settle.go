@@ -23,7 +23,63 @@ func (b *Outbox) Settle(as ...Attempt) {
 		b.idle = make(chan struct{})
 	}
 	b.pending = append(b.pending, as...)
+	for i := len(b.pending) - len(as); i < len(b.pending); i++ {
+		if a := &b.pending[i]; !a.needsBody() {
+			a.Delivery.Body = nil // it may wait for a slow disk, in the company of thousands
+		}
+	}
+	b.unsettled.Add(int64(len(as)))
 	b.schedule()
+}
+
+// needsBody reports whether settling it writes what was sent.
+func (a *Attempt) needsBody() bool { return a.Outcome == Died || a.Outcome == Retry && a.Remade }
+
+// mostUnsettled is how many attempts may wait for their commit while others are begun: that many a
+// crash repeats at most, beside those under way, and that many are in memory, however slow the
+// disk.
+const mostUnsettled = 8192
+
+// Behind reports whether so many attempts wait for their commit that no other should be begun.
+// Every endpoint receives a token (Wake) when that is over.
+func (b *Outbox) Behind() bool {
+	if b.unsettled.Load() < mostUnsettled {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.unsettled.Load() < mostUnsettled {
+		return false
+	}
+	b.refused = true
+	return true
+}
+
+// caughtUp says that attempts may be begun again, if somebody was told that they may not. b.mu is
+// held.
+func (b *Outbox) caughtUp() {
+	if !b.refused || b.unsettled.Load() > mostUnsettled/2 {
+		return
+	}
+	b.refused = false
+	for _, l := range *b.lanes.Load() {
+		l.signal()
+	}
+}
+
+// settleAtOnce is how many attempts one transaction settles. Their pages may have to be read from
+// the disk first, and callbacks wait for the same writer.
+const settleAtOnce = 1024
+
+// next moves what the next transaction settles from pending to running. b.mu is held.
+func (b *Outbox) next() {
+	if n := settleAtOnce; len(b.pending) > n {
+		b.running, b.spare = append(b.spare, b.pending[:n]...), nil
+		clear(b.pending[:n])
+		b.pending = b.pending[n:]
+		return
+	}
+	b.running, b.pending, b.spare = b.pending, b.spare, nil
 }
 
 // schedule hands what is pending to the store, one batch at a time. b.mu is held.
@@ -42,7 +98,7 @@ func (b *Outbox) schedule() {
 func (b *Outbox) settle(tx *store.Tx) error {
 	b.mu.Lock()
 	if b.running == nil {
-		b.running, b.pending, b.spare = b.pending, b.spare, nil
+		b.next()
 	}
 	batch := b.running
 	b.mu.Unlock()
@@ -82,10 +138,12 @@ func (b *Outbox) settled(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.scheduled = false
+	b.unsettled.Add(-int64(len(batch)))
 	if cap(batch) <= spareAttempts {
 		clear(batch)
 		b.spare = batch[:0]
 	}
+	b.caughtUp()
 	if len(b.pending) == 0 {
 		close(b.idle)
 		return

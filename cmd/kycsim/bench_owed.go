@@ -21,8 +21,8 @@ const (
 	owedBody       = 1024
 	owedPerTx      = 5000
 	owedWatch      = 10 * time.Second
-	maxFirst       = 5   // seconds
-	maxOwedMiB     = 300 // while a million are owed
+	maxFirst       = 3   // seconds
+	maxOwedMiB     = 200 // while a million are owed
 	anHour         = time.Hour
 	fillWithin     = 10 * time.Minute
 	databaseInData = "countersign.db"

@@ -48,6 +48,7 @@ func contents() []*section {
 			{File: "runbooks.html", Name: "Runbooks"},
 			{Source: "docs/PERFORMANCE.md", File: "performance.html", Name: "Performance"},
 		}},
+		providerPages(),
 		{"For developers", []*page{
 			{File: "reference.html", Name: "API reference"},
 			{Source: "docs/API.md", File: "api.html", Name: "API, Kafka records"},

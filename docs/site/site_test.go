@@ -38,8 +38,12 @@ func TestSite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range documents {
-		if name := "docs/" + filepath.Base(d); !slices.Contains(sources, name) {
+	settings, err := filepath.Glob("../providers/*.md")
+	if err != nil || len(settings) != len(providerNames) {
+		t.Errorf("%d pages of providers, and the navigation has %d: %v", len(settings), len(providerNames), err)
+	}
+	for _, d := range append(documents, settings...) {
+		if name := "docs/" + strings.TrimPrefix(filepath.ToSlash(d), "../"); !slices.Contains(sources, name) {
 			t.Errorf("%s is no page of the site", name)
 		}
 	}

@@ -93,10 +93,10 @@ func (j *judged) lines() string {
 		return ""
 	}
 	for _, x := range j.Artefacts {
-		fmt.Fprintf(&b, "- Judged by: [%s](%s), %d bodies, of which %d had not meant to us what they say.\n", x.What, x.Where, x.Bodies, x.Differed)
+		fmt.Fprintf(&b, "- [%s](%s): %d bodies. %d of them were read wrongly at first; that is mended.\n", x.What, x.Where, x.Bodies, x.Differed)
 	}
 	if j.Note != "" {
-		fmt.Fprintf(&b, "- Judged by, note: %s\n", j.Note)
+		fmt.Fprintf(&b, "- Note: %s\n", j.Note)
 	}
 	return b.String()
 }

@@ -35,7 +35,7 @@ var didit = Adapter{
 	Workflow:   "workflow_id",
 	Events:     slices.Sorted(maps.Keys(diditEvents)),
 	Gaps: []string{
-		"How long Didit waits for an answer, when it tries again and how a secret is replaced are not verified.",
+		"How long Didit waits for an answer and when it tries again are not verified. That X-Signature-Previous is signed as X-Signature is, with the secret before, is read from its name and from one sentence.",
 		"Whether a retry repeats the timestamp in its body is not verified. If it does not, the repeat of an older callback counts as newer than what was said meanwhile.",
 		"Without a timestamp an approval or an attempt counts from the start of its session; what takes an approval away counts from its arrival.",
 		"X-Timestamp is checked, but nothing signs it: a captured callback can be sent again under a fresh one, and is then dropped as a duplicate.",
@@ -71,7 +71,10 @@ var diditBodyHMAC = signing.BodyHMAC{Header: "X-Signature", Hash: signing.SHA256
 
 const (
 	diditTime = "X-Timestamp"
-	diditTest = "X-Didit-Test-Webhook" // true where somebody has pressed the console's button; nothing proves it
+	// diditPrevious is there for a day after the console has made a new secret, and signed with the old one:
+	// https://docs.didit.me/management-api/webhook/get-destination
+	diditPrevious = "X-Signature-Previous"
+	diditTest     = "X-Didit-Test-Webhook" // true where somebody has pressed the console's button; nothing proves it
 )
 
 // diditHMAC is an HMAC of the body beside a time that must be there and fresh, though nothing
@@ -89,7 +92,7 @@ func (s diditHMAC) Sign(h signing.Header, m signing.Message, keys signing.Keyrin
 
 // Verify accepts a body that the signature fits, if the time beside it is within the tolerance.
 func (s diditHMAC) Verify(h signing.Header, body []byte, keys signing.Keyring, now time.Time) error {
-	if err := diditBodyHMAC.Verify(h, body, keys, now); err != nil {
+	if err := diditBodyHMAC.Verify(h, body, keys, now); err != nil && !diditByPrevious(err, h, body, keys, now) {
 		return err
 	}
 	v := h.Values(diditTime)
@@ -107,6 +110,17 @@ func (s diditHMAC) Verify(h signing.Header, body []byte, keys signing.Keyring, n
 		return fmt.Errorf("%w: %s", signing.ErrStale, diditTime)
 	}
 	return nil
+}
+
+// diditByPrevious reports whether a body whose signature fits no key of ours is signed with the
+// secret before it, which we may still be the only one to have.
+func diditByPrevious(err error, h signing.Header, body []byte, keys signing.Keyring, now time.Time) bool {
+	if !errors.Is(err, signing.ErrMismatch) {
+		return false
+	}
+	previous := diditBodyHMAC
+	previous.Header = diditPrevious
+	return previous.Verify(h, body, keys, now) == nil
 }
 
 // Unwrap is the scheme that explains itself to a person.

@@ -15,7 +15,7 @@ import (
 
 const (
 	socureName    = "socure"
-	socureVersion = 2 // lists of persons beside a decision, and alerts about them
+	socureVersion = 3 // the event names of the settings page
 )
 
 // Socure has two products that call back: RiskOS, whose evaluations carry a decision, and the older
@@ -35,14 +35,15 @@ var socure = Adapter{
 	reasons:    socureReasons,
 	Gaps: []string{
 		"No signature was found in public pages: a fixed credential, set up with the webhook, proves the sender. OAuth 2.0 credentials are not supported.",
-		"The addresses that Socure calls from, its schedule of retries and its time limit are not verified.",
+		"The addresses that Socure calls from are not verified. For watchlist webhooks its page says 30 seconds, and that the fifth failure deletes the webhook; for others its schedule was not read.",
 		"The names of the fields with our user id, the provider's ids and the environment are not verified.",
 		"Where an evaluation names no customer_user_id, its eval_id must be registered as a submission.",
 		"The answer about a transaction does not name the person: the transaction's earlier events do, or a submission.",
 		"Which decision words a workflow uses is configurable; an unknown one stays in review.",
 		"Matches of the Global Watchlist inside an evaluation are a screening in review, with the kinds that the lists' names tell; nothing of Socure's clears it. The alerts of its monitoring come from a third party's description.",
 		"Reason codes (R and I with a number) are bound to a licence: each becomes other, beside the code.",
-		"Changed and repeated decisions (decision_update, fraud_confirming, reevaluation) are not read but asked for; their bodies are not verified.",
+		"Changed and repeated decisions (decision_update, case_decision_changed, fraud_confirming, reevaluation) are not read but asked for; their bodies are not verified.",
+		"The bodies of evaluation_resumed, case_status_changed, case_assigned, watchlist_match_found, watchlist_monitoring_alert, monitored_search_updated and case_closure are not published; they are read in the envelope of the other events. One that names nobody is kept in quarantine.",
 		"Whether decision_at moves when a decision changes is not verified; while it does not, the stricter of the two stands.",
 		"API: the path of an evaluation is not verified.",
 		"API: a source for the older document verification must name its own base URL, https://api.socure.com; its shape comes from a third party.",
@@ -90,6 +91,18 @@ var socureEvents = map[string]socureEvent{
 	"case_status_updated":       {},
 	"case_notes_added":          {},
 	"case_attachment_added":     {},
+
+	// These names are in the reference of the settings, and in no sample of a body:
+	// https://help.socure.com/riskos/docs/webhook-configuration-reference
+	"evaluation_resumed":         {status: kyc.Pending},
+	"case_decision_changed":      {asks: socureEvaluation},
+	"case_status_changed":        {},
+	"case_assigned":              {},
+	"watchlist_match_found":      {status: kyc.InReview, lists: true},
+	"watchlist_monitoring_alert": {status: kyc.InReview, lists: true},
+	// https://help.socure.com/riskos/docs/watchlist-webhooks-overview
+	"monitored_search_updated": {status: kyc.InReview, lists: true},
+	"case_closure":             {},
 
 	"APP_OPENED":             {status: kyc.Pending},
 	"DOCUMENTS_UPLOADED":     {status: kyc.Pending},

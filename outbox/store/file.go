@@ -59,7 +59,10 @@ var schemaKey = []byte("schema")
 // large (opening visits every page as it is), and marks it as open before bbolt sees it: should
 // bbolt crash on it, the next start examines it and names it.
 func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
-	warm(path)
+	listed := listsFree(path)
+	if !listed {
+		warm(path)
+	}
 	tag := filepath.Join(o.Dir, uncleanTag)
 	found, unclean, err := inspect(o, path, mend)
 	if err != nil {
@@ -69,6 +72,12 @@ func take(o Options, path string) (db *bolt.DB, found *Report, err error) {
 		return nil, nil, fmt.Errorf("mark the database as open: %w", err)
 	}
 	db, err = openFile(path, o.MaxSize, false)
+	if err == nil {
+		_ = os.Remove(freeFile(path)) // the first commit strikes what it describes
+	}
+	if err == nil && listed && found == nil {
+		go warm(path) // nobody waits for it, and who will read what lies there is glad of it
+	}
 	if err != nil && !unclean && !errors.Is(err, ErrLocked) && !errors.Is(err, ErrCorrupt) { // if it is locked, the mark is its holder's
 		err = errors.Join(err, os.Remove(tag))
 	}
@@ -108,6 +117,13 @@ func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error
 	if err := plausible(path); err != nil {
 		return nil, err
 	}
+	var checked uint64
+	var sound bool
+	if !readOnly {
+		if checked, sound, err = checkFree(path); err != nil {
+			return nil, opening(path, err)
+		}
+	}
 	var f *os.File
 	db, err = bolt.Open(path, 0o600, &bolt.Options{
 		OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
@@ -117,13 +133,11 @@ func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error
 		Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true, ReadOnly: readOnly,
 		InitialMmapSize: int(min(maxSize, 8<<30)), MaxSize: int(maxSize), NoSync: noFlush, NoGrowSync: noFlush,
 	})
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%s: %w; stop it, or use another data directory", path, ErrLocked)
-	case errors.As(err, new(*os.PathError)): // no permission, no descriptors: nothing is wrong with the file
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	case err != nil:
-		return nil, fmt.Errorf("open %s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
+	if err != nil {
+		return nil, opening(path, err)
+	}
+	if sound && newestCommit(db) != checked { // another process has had it meanwhile
+		return nil, errors.Join(opening(path, ErrLocked), db.Close())
 	}
 	if !named(f, path) { // another process has compacted it while we waited for its lock
 		return nil, errors.Join(fmt.Errorf("%s: %w; stop it, or use another data directory", path, ErrLocked), db.Close())
@@ -132,6 +146,26 @@ func openFile(path string, maxSize int64, readOnly bool) (db *bolt.DB, err error
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
 	return db, nil
+}
+
+// opening says what an error of opening the file means for an operator.
+func opening(path string, err error) error {
+	switch {
+	case errors.Is(err, berrors.ErrTimeout), errors.Is(err, ErrLocked):
+		return fmt.Errorf("%s: %w; stop it, or use another data directory", path, ErrLocked)
+	case errors.As(err, new(*os.PathError)): // no permission, no descriptors: nothing is wrong with the file
+		return fmt.Errorf("open %s: %w", path, err)
+	default:
+		return fmt.Errorf("open %s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
+	}
+}
+
+func newestCommit(db *bolt.DB) (tx uint64) {
+	_ = db.View(func(t *bolt.Tx) error { // it has just been opened
+		tx = uint64(t.ID()) //nolint:gosec // bbolt's own number, which is positive
+		return nil
+	})
+	return tx
 }
 
 // schema refuses a file of another layout, and one whose buckets are not those that it was made

@@ -333,7 +333,10 @@ func (s *Store) Close() error {
 		return s.closeRehearsal()
 	}
 	if !s.failed.Load() { // both meta pages will say the same, so that either may be lost
-		if err = s.db.Update(func(*bolt.Tx) error { return nil }); err != nil {
+		if err = s.db.Update(func(*bolt.Tx) error { return nil }); err == nil {
+			err = s.keepFree()
+		}
+		if err != nil {
 			s.failed.Store(true)
 		}
 	}

@@ -73,7 +73,7 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 			l.sweep = s.expire(ctx, opened)
 		}
 		return l.probe()
-	case full:
+	case full || s.r.o.Outbox.Behind():
 		return job{}, false
 	}
 	l.probes, l.sweep = 0, time.Time{}
@@ -352,6 +352,8 @@ func (l *line) until() (at time.Time, deaf bool) {
 		return at, false
 	case full:
 		return at, true
+	case s.r.o.Outbox.Behind(): // a token says when not any more
+		return at, false
 	}
 	sooner(l.next)
 	return at, false

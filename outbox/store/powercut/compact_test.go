@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -172,8 +173,10 @@ func TestCompactErrors(t *testing.T) {
 			st, err = tryStore(s, dir)
 			must(t, err)
 			st.check(acked)
-			if names, err := os.ReadDir(dir); err != nil || len(names) != 2 {
-				t.Errorf("%s after %d: there are %v, %v", call, after, names, err)
+			names, err := filepath.Glob(filepath.Join(dir, "*compact*"))
+			must(t, err)
+			if len(names) > 0 {
+				t.Errorf("%s after %d: there are %v", call, after, names)
 			}
 			must(t, st.stop())
 		}
