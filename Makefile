@@ -49,7 +49,7 @@ lint:
 
 fuzz: ## every fuzz target for FUZZTIME, and each adapter's parser by itself
 	@for p in $$($(GO) list -f '{{$$d := .Dir}}{{range .TestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}' ./... | xargs grep -l '^func Fuzz' | xargs -n 1 dirname | sort -u); do \
-		.ci/fuzz $${p#$(CURDIR)/} $(FUZZTIME) || exit 1; done
+		.ci/fuzz $$(realpath --relative-to=. $$p) $(FUZZTIME) || exit 1; done
 
 bench: build ## figures against limits measured in the same run
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_nojournal -o $(BIN)/countersign-nojournal ./cmd/countersign
