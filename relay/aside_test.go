@@ -91,10 +91,18 @@ func TestDamagedState(t *testing.T) {
 		if _, err := g.relay.Rebuild(t.Context(), Rebuild{Partner: "acme", Subject: "bob", Livemode: true, Actor: "ops"}); !errors.Is(err, ErrNotAside) {
 			t.Errorf("%s: bob is rebuilt: %v", what, err)
 		}
-		out, err := g.relay.Rebuild(t.Context(), Rebuild{Partner: "acme", Subject: "ann", Livemode: true, Actor: "ops", Note: "the disk"})
+		order := Rebuild{Partner: "acme", Subject: "ann", Livemode: true, Actor: "ops", Note: "the disk"}
+		foreseen, err := g.relay.ForeseeRebuild(order)
+		if err != nil || foreseen.Waiting != 2 || foreseen.Before != kyc.Approved {
+			t.Errorf("%s: ForeseeRebuild = %+v, %v", what, foreseen, err)
+		}
+		held(t, g, 2)
+		isAside(g, "ann")
+		out, err := g.relay.Rebuild(t.Context(), order)
 		if err != nil || !out.Folded {
 			t.Fatalf("%s: Rebuild = %+v, %v", what, out, err)
 		}
+		asForeseen(t, &foreseen, &out)
 		g.settled()
 		isAside(g)
 		held(t, g, 0)
@@ -124,6 +132,20 @@ func TestDamagedState(t *testing.T) {
 			return errors.Join(err, tx.Bucket(store.Subjects).Put([]byte("acme/ann"), bytes.Clone(v)))
 		})
 	})
+}
+
+// asForeseen: what a rebuild came to is what was foreseen of it.
+func asForeseen(t *testing.T, foreseen *RebuildPlan, came *Decided) {
+	t.Helper()
+	if foreseen.After != came.After || len(foreseen.Changes) != len(came.Changes) || len(came.Changes) == 0 {
+		t.Errorf("foreseen:\n%+v\ncame:\n%+v", foreseen.Decided, came)
+	}
+	for i := range min(len(foreseen.Changes), len(came.Changes)) {
+		f, c := &foreseen.Changes[i], &came.Changes[i]
+		if f.Type != c.Type || f.Sequence != c.Sequence || f.Status != c.Status || f.PreviousStatus != c.PreviousStatus || !slices.Equal(f.Endpoints, c.Endpoints) {
+			t.Errorf("foreseen %+v, came %+v", f, c)
+		}
+	}
 }
 
 // inOrder proves that a partner has been told of each subject in order, and nothing twice (I3).
@@ -172,8 +194,17 @@ func TestRebuildFromRest(t *testing.T) {
 	if _, err := g.relay.Rebuild(t.Context(), order); !errors.Is(err, ErrNotWhole) {
 		t.Fatalf("half a history: %v", err)
 	}
+	if _, err := g.relay.ForeseeRebuild(order); !errors.Is(err, ErrNotWhole) {
+		t.Fatalf("half a history, foreseen: %v", err)
+	}
 	order.Decision = &Decision{Manual: true, Check: kyc.IdentityVerification, Scope: kyc.Overall, Status: kyc.InReview}
+	foreseen, err := g.relay.ForeseeRebuild(order)
+	if err != nil || foreseen.Waiting != 1 {
+		t.Fatalf("ForeseeRebuild = %+v, %v", foreseen, err)
+	}
+	held(t, g, 1)
 	out, err := g.relay.Rebuild(t.Context(), order)
+	asForeseen(t, &foreseen, &out)
 	if err != nil || !out.Folded || out.After != kyc.InReview && out.After != kyc.Rejected {
 		t.Fatalf("Rebuild = %+v, %v", out, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -216,6 +217,25 @@ func (r *Relay) steered(id string) (d DeliveryDetail, err error) {
 	return d, err
 }
 
+// looksAgain is how often steer finds a delivery anew that has moved since it was found.
+const looksAgain = 3
+
+// steer finds a delivery and does something with it. Between the two it may have moved: what was
+// pending is dead-lettered or delivered by now, what was dead-lettered is pending again. Then the
+// outbox has no such delivery in that place, and it is found anew, so that what is answered is what
+// is true of it now. outbox.ErrNotFound: there is none, wherever one looks.
+func (r *Relay) steer(id string, do func(*DeliveryDetail) error) (d DeliveryDetail, err error) {
+	for range looksAgain {
+		if d, err = r.steered(id); err != nil {
+			return d, err
+		}
+		if err = do(&d); !errors.Is(err, outbox.ErrNotFound) {
+			break
+		}
+	}
+	return d, ofDelivery(id, err)
+}
+
 // Whose is of whom a delivery is, whatever its status; not ok: there is none.
 func (r *Relay) Whose(id string) (lane string, ok bool) {
 	d, err := r.steered(id)
@@ -239,40 +259,45 @@ func steerable(s Status) error {
 // RetryNow has the head of a delivery's lane tried now, whatever its schedule says. A delivery that
 // is not owed is refused with outbox.ErrDead, ErrDelivered or ErrCancelled.
 func (r *Relay) RetryNow(ctx context.Context, id string) (d DeliveryDetail, h outbox.Hurried, err error) {
-	if d, err = r.steered(id); err == nil {
-		err = steerable(d.Status)
-	}
-	if err == nil {
-		h, err = r.o.Outbox.RetryNow(ctx, d.Endpoint, d.Lane, d.Sequence)
-	}
-	return d, h, ofDelivery(id, err)
+	d, err = r.steer(id, func(d *DeliveryDetail) error {
+		err := steerable(d.Status)
+		if err == nil {
+			h, err = r.o.Outbox.RetryNow(ctx, d.Endpoint, d.Lane, d.Sequence)
+		}
+		return err
+	})
+	return d, h, err
 }
 
 // Skip puts the delivery down as dead that holds its person's lane up. known: it had been skipped
 // before.
 func (r *Relay) Skip(ctx context.Context, id string) (d DeliveryDetail, known bool, err error) {
-	if d, err = r.steered(id); err == nil && (d.Status != Dead || d.Reason != outbox.ReasonSkipped) {
-		err = steerable(d.Status)
-	}
-	if err == nil {
-		known, err = r.o.Outbox.Skip(ctx, d.Endpoint, d.Lane, d.Sequence)
-	}
-	return d, known, ofDelivery(id, err)
+	d, err = r.steer(id, func(d *DeliveryDetail) (err error) {
+		if d.Status != Dead || d.Reason != outbox.ReasonSkipped {
+			err = steerable(d.Status)
+		}
+		if err == nil {
+			known, err = r.o.Outbox.Skip(ctx, d.Endpoint, d.Lane, d.Sequence)
+		}
+		return err
+	})
+	return d, known, err
 }
 
 // Cancel takes a delivery out for good that is owed, or dead. known: it had been cancelled before.
 func (r *Relay) Cancel(ctx context.Context, id string, c outbox.Cancel) (d DeliveryDetail, known bool, err error) {
-	if d, err = r.steered(id); err != nil {
-		return d, false, err
-	}
-	switch d.Status {
-	case Cancelled:
-		return d, true, nil
-	case Delivered:
-		return d, false, ofDelivery(id, outbox.ErrDelivered)
-	case Pending, Retrying, Dead:
-	}
-	return d, false, ofDelivery(id, r.o.Outbox.Cancel(ctx, d.Endpoint, d.Lane, d.Sequence, c))
+	d, err = r.steer(id, func(d *DeliveryDetail) error {
+		switch d.Status {
+		case Cancelled:
+			known = true
+			return nil
+		case Delivered:
+			return outbox.ErrDelivered
+		case Pending, Retrying, Dead:
+		}
+		return r.o.Outbox.Cancel(ctx, d.Endpoint, d.Lane, d.Sequence, c)
+	})
+	return d, known, err
 }
 
 func ofDelivery(id string, err error) error {

@@ -108,25 +108,34 @@ func (h *unroutedRecord) view() UnroutedView {
 // else waits for the same ref, unless that ref is ambiguous. A record that says itself whose it is
 // goes to nobody else. actor is who ordered it; the order stays in the subject's history.
 func (r *Relay) ReleaseUnrouted(ctx context.Context, id, partner, subject, actor string) error {
-	u, h, err := r.unroutedUpdate(id, actor)
+	u, err := r.releasable(id, partner, subject, actor)
 	if err != nil {
 		return err
 	}
+	return r.order(ctx, kyc.Update{UnroutedID: id, Release: true, Partner: partner, Subject: kyc.Subject{ID: subject}, Livemode: u.Livemode, Actor: actor})
+}
+
+// releasable is the update of an unrouted record, if it may be given to this subject.
+func (r *Relay) releasable(id, partner, subject, actor string) (u kyc.Update, err error) {
+	u, h, err := r.unroutedUpdate(id, actor)
+	if err != nil {
+		return u, err
+	}
 	if r.partner(partner) == nil {
-		return fmt.Errorf("partner %s: %w", partner, outbox.ErrNotFound)
+		return u, fmt.Errorf("partner %s: %w", partner, outbox.ErrNotFound)
 	}
 	if err := name("subject", subject); err != nil {
-		return err
+		return u, err
 	}
 	switch {
 	case h.view().Reason == unreadable:
-		return invalid("id", "is of a record that this program cannot read")
+		return u, invalid("id", "is of a record that this program cannot read")
 	case u.Partner != "" && r.kept(u.Partner) != r.kept(partner):
-		return invalid("partner", "is not the one the record is for")
+		return u, invalid("partner", "is not the one the record is for")
 	case u.Subject.ID != "" && u.Subject.ID != subject:
-		return invalid("subject", "is not the one the record is about")
+		return u, invalid("subject", "is not the one the record is about")
 	}
-	return r.order(ctx, kyc.Update{UnroutedID: id, Release: true, Partner: partner, Subject: kyc.Subject{ID: subject}, Livemode: u.Livemode, Actor: actor})
+	return u, nil
 }
 
 // DiscardUnrouted orders that an unrouted record be applied to nobody, ever: nil once the order is

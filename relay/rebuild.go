@@ -46,34 +46,17 @@ type Rebuild struct {
 // before. Then what was kept meanwhile is applied, in order. ErrNotAside: nothing is wrong with the
 // subject.
 func (r *Relay) Rebuild(ctx context.Context, o Rebuild) (out Decided, err error) {
-	if err := name("actor", o.Actor); err != nil {
+	lane, u, err := r.rebuilding(&o)
+	if err != nil {
 		return out, err
-	}
-	if len(o.Note) > maxNote {
-		return out, invalid("reason", "is longer than 500 bytes")
-	}
-	o.Partner = r.kept(o.Partner)
-	lane := r.laneOf(o.Partner, o.Subject, o.Livemode)
-	if !r.aside.has(lane) {
-		return out, ErrNotAside
-	}
-	u := kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, Partner: o.Partner, Subject: kyc.Subject{ID: o.Subject}, Livemode: o.Livemode, ReceivedAt: r.o.Now().Round(0).UTC()}
-	u.Rebuild = fromHistory
-	if d := o.Decision; d != nil {
-		d.Partner, d.Subject, d.Livemode, d.Actor, d.Note = o.Partner, o.Subject, o.Livemode, o.Actor, o.Note
-		if err := d.check(); err != nil {
-			return out, err
-		}
-		u = d.update(u.ReceivedAt)
-		u.Rebuild = fromRest
-	} else if err := r.o.Store.View(func(tx *store.Tx) error {
-		_, err := r.relife(tx, lane)
-		return err
-	}); err != nil {
-		return out, fmt.Errorf("rebuild: %w; give a status and its check, and what is left is taken with your word", err)
 	}
 	var last uint64
 	if err := r.o.Store.View(func(tx *store.Tx) error {
+		if u.Rebuild == fromHistory {
+			if _, err := r.relife(tx, lane); err != nil {
+				return needsDecision(err)
+			}
+		}
 		last = toldOf(tx, lane).last
 		return nil
 	}); err != nil {
@@ -95,6 +78,37 @@ func (r *Relay) Rebuild(ctx context.Context, o Rebuild) (out Decided, err error)
 	for r.aside.has(lane) && pause(ctx, time.Millisecond) { // the commit is told after it can be read
 	}
 	return r.rebuilt(lane, &u, last)
+}
+
+// needsDecision says what to do where the history is not whole.
+func needsDecision(err error) error {
+	return fmt.Errorf("rebuild: %w; give a status and its check, and what is left is taken with your word", err)
+}
+
+// rebuilding reads an order: whom it is about, and its record, without an id.
+func (r *Relay) rebuilding(o *Rebuild) (lane string, u kyc.Update, err error) {
+	if err := name("actor", o.Actor); err != nil {
+		return lane, u, err
+	}
+	if len(o.Note) > maxNote {
+		return lane, u, invalid("reason", "is longer than 500 bytes")
+	}
+	o.Partner = r.kept(o.Partner)
+	lane = r.laneOf(o.Partner, o.Subject, o.Livemode)
+	if !r.aside.has(lane) {
+		return lane, u, ErrNotAside
+	}
+	u = kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, Partner: o.Partner, Subject: kyc.Subject{ID: o.Subject}, Livemode: o.Livemode, ReceivedAt: r.o.Now().Round(0).UTC()}
+	u.Rebuild = fromHistory
+	if d := o.Decision; d != nil {
+		d.Partner, d.Subject, d.Livemode, d.Actor, d.Note = o.Partner, o.Subject, o.Livemode, o.Actor, o.Note
+		if err := d.check(); err != nil {
+			return lane, u, err
+		}
+		u = d.update(u.ReceivedAt)
+		u.Rebuild = fromRest
+	}
+	return lane, u, nil
 }
 
 // rebuilt is what came of an order that was carried out: where the subject stands, and what has

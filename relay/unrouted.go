@@ -62,19 +62,9 @@ func (b *batch) unroutedBy(ref string) (hs []unroutedRecord, err error) {
 	if b.r.unrouted.Load() == 0 && len(b.unroutedNow) == 0 {
 		return nil, nil // nobody waits for anything, as nearly always
 	}
-	prefix := []byte("i\x00" + ref + "\x00")
-	c := b.tx.Bucket(store.Unrouted).Cursor()
-	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		if v == nil {
-			continue // damaged: it names no record
-		}
-		body, err := b.tx.Bucket(store.Unrouted).Get(append([]byte("r\x00"), k[len(prefix):]...))
-		if err != nil {
-			continue // it stays where it is (I8)
-		}
-		if hs, err = appendUnrouted(hs, body); err != nil {
-			return nil, err
-		}
+	prefix := waitingPrefix(ref)
+	if hs, err = waitingIn(b.tx, prefix); err != nil {
+		return nil, err
 	}
 	for k, v := range b.unroutedNow {
 		if position, ok := strings.CutPrefix(k, string(prefix)); ok && v != nil {
@@ -83,6 +73,26 @@ func (b *batch) unroutedBy(ref string) (hs []unroutedRecord, err error) {
 					return nil, err
 				}
 			}
+		}
+	}
+	return hs, nil
+}
+
+func waitingPrefix(ref string) []byte { return []byte("i\x00" + ref + "\x00") }
+
+// waitingIn are the records of the file that wait for a ref, by the prefix of its index.
+func waitingIn(tx *store.Tx, prefix []byte) (hs []unroutedRecord, err error) {
+	c := tx.Bucket(store.Unrouted).Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if v == nil {
+			continue // damaged: it names no record
+		}
+		body, err := tx.Bucket(store.Unrouted).Get(append([]byte("r\x00"), k[len(prefix):]...))
+		if err != nil {
+			continue // it stays where it is (I8)
+		}
+		if hs, err = appendUnrouted(hs, body); err != nil {
+			return nil, err
 		}
 	}
 	return hs, nil

@@ -17,19 +17,20 @@ type auditListCommand struct {
 	gatewayFlags
 	jsonFlag
 	pageFlags
-	Since   string `help:"Only from this time or day on, such as 2026-11-30 or 2026-11-30T08:00:00Z."`
-	Until   string `help:"Only before this time or day."`
-	Actor   string `help:"Only the token with this name."`
-	Subject string `help:"Only this person: PARTNER/ID."`
-	Call    string `help:"Only calls whose pattern contains this, such as decisions or \"POST /v1/tokens\"."`
-	OK      bool   `name:"ok" help:"Only successful calls." xor:"outcome"`
-	Refused bool   `help:"Only refused or failed calls." xor:"outcome"`
-	Begun   bool   `help:"Also show that a change began, where its result is shown too."`
-	NDJSON  bool   `name:"ndjson" help:"Print the whole trail, oldest first, one JSON object per line; the last line is the head."`
+	Since    string `help:"Only from this time or day on, such as 2026-11-30 or 2026-11-30T08:00:00Z."`
+	Until    string `help:"Only before this time or day."`
+	Actor    string `help:"Only the token with this name."`
+	Subject  string `help:"Only this person: PARTNER/ID." xor:"about"`
+	Endpoint string `help:"Only this endpoint: who changed it, its keys or its config." xor:"about"`
+	Call     string `help:"Only calls whose pattern contains this, such as decisions or \"POST /v1/tokens\"."`
+	OK       bool   `name:"ok" help:"Only successful calls." xor:"outcome"`
+	Refused  bool   `help:"Only refused or failed calls." xor:"outcome"`
+	Begun    bool   `help:"Also show that a change began, where its result is shown too."`
+	NDJSON   bool   `name:"ndjson" help:"Print the whole trail, oldest first, one JSON object per line; the last line is the head."`
 }
 
 func (cmd *auditListCommand) span() client.Span {
-	s := client.Span{Since: cmd.Since, Until: cmd.Until, Actor: cmd.Actor, Subject: cmd.Subject, Call: cmd.Call, All: cmd.Begun}
+	s := client.Span{Since: cmd.Since, Until: cmd.Until, Actor: cmd.Actor, Subject: cmd.Subject, Endpoint: cmd.Endpoint, Call: cmd.Call, All: cmd.Begun}
 	switch {
 	case cmd.OK:
 		s.Outcome = "true"

@@ -181,8 +181,35 @@ func TestConsoleVerify(t *testing.T) {
 	if ran < 1 {
 		t.Errorf("%d programs were run: there is Go, at least", ran)
 	}
+	r.asymmetric(partner)
 	if a := r.signedIn("viewer").get("/console/verify?endpoint=acme-main"); a.code != 200 || strings.Contains(a.body, acmeKey) {
 		t.Errorf("a viewer: %d", a.code)
+	}
+}
+
+// asymmetric: the same five programs are there for a key pair, and hold to what is signed with it.
+func (r *reviewed) asymmetric(partner *surfer) {
+	r.t.Helper()
+	k, err := r.admin.RotateKey(r.t.Context(), "acme-made", "", api.RotateAsk{Kind: "ed25519", Overlap: "0s"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	before := r.sent("made")
+	r.say("user-1", "rejected_final", time.Now())
+	eventually(r.t, "it is told with the new key", func() bool { return !bytes.Equal(r.sent("made"), before) })
+	page := partner.shows("/console/verify?endpoint=acme-made", k.ID, "Code for the ed25519 key")
+	if !strings.Contains(html.UnescapeString(page.body), k.PublicKey) {
+		r.t.Errorf("the page does not have the public key %s", k.PublicKey)
+	}
+	programs := regexp.MustCompile(`(?s)data-program="([a-z]+)-ed25519"><code>(.*?)</code>`).FindAllStringSubmatch(page.body, -1)
+	if len(programs) != 5 {
+		r.t.Errorf("%d programs for the key pair, want 5", len(programs))
+	}
+	for _, m := range programs {
+		if m[1] == "python" && exec.CommandContext(r.t.Context(), "python3", "-c", "import cryptography").Run() != nil || m[1] == "go" || m[1] == "java" {
+			continue // relay/format has tried all of them
+		}
+		r.tryProgram("acme-made", m[1], html.UnescapeString(m[2]), k.PublicKey, r.sent("made"))
 	}
 }
 

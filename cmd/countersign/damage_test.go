@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"html"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,7 +89,9 @@ func TestDamagedFile(t *testing.T) {
 	f(exitNo, "is damaged: it is set aside", "decide", "--config", config, "acme", "ann", "--source", "sumsub-eu", "--check", "identity_verification", "--status", "approved", "--because", "x", "--yes")
 	f(exitNo, "not set aside", "subject", "rebuild", "--config", config, "acme", "bob", "--because", "x")
 	f(exitUsage, "come together", "subject", "rebuild", "--config", config, "acme", "ann", "--because", "x", "--status", "rejected")
-	f(exitYes, "acme/ann is rebuilt  approved -> rejected", "subject", "rebuild", "--config", config, "acme", "ann", "--because", "the disk")
+	f(exitYes, "acme/ann would be rebuilt  approved -> rejected", "subject", "rebuild", "--config", config, "acme", "ann", "--because", "the disk", "--dry-run")
+	f(exitYes, "has a damaged record", "subject", "--config", config, "acme", "ann")
+	rebuiltInConsole(t, g)
 	known("ann", "rejected")
 	f(exitNo, "stop the gateway first", "restore", "--config", config, "--yes", backup)
 	if err := g.close(); err != nil {
@@ -112,4 +115,27 @@ func TestDamagedFile(t *testing.T) {
 		_, out, _ := cli(t, nil, "subject", "--config", config, "acme", "ann")
 		return strings.Contains(out, "#1048577")
 	})
+}
+
+// rebuiltInConsole rebuilds ann in the console: what it comes to is shown before, and nothing is done
+// by that.
+func rebuiltInConsole(t *testing.T, g *gateway) {
+	t.Helper()
+	b := browse(t, g)
+	viewer, operator := b.signedIn("viewer"), b.signedIn("operator")
+	const page = "/console/person/rebuild?livemode=false&partner=acme&subject=ann"
+	viewer.shows("/console/damaged", ">ann<").has(t, "to a viewer", "!Rebuild…")
+	operator.shows("/console/damaged", ">ann<", "Rebuild…", html.EscapeString(page))
+	operator.shows("/console/person?partner=acme&subject=ann", "A record of this person is damaged", html.EscapeString(page))
+	if a := viewer.get(page); a.code != 403 {
+		t.Errorf("a viewer is shown what a rebuild comes to: %d", a.code)
+	}
+	says := []string{"the history, which is complete", "1 record came in since the damage was found", "approved → rejected", "acme-main"}
+	if a := operator.step(page, says); a.code != 400 || !strings.Contains(a.body, "Give a reason.") {
+		t.Errorf("without a reason: %d\n%s", a.code, a.body)
+	}
+	operator.shows("/console/damaged", ">ann<")
+	operator.confirmed(page, says, "reason", "the disk, ticket 4819").has(t, "afterwards", "The person is rebuilt: approved → rejected.", "the disk, ticket 4819", "rebuilt the person")
+	operator.shows("/console/damaged", "No person has a damaged record.")
+	operator.get(page).has(t, "of somebody who is whole", "There is nothing to rebuild.")
 }

@@ -39,6 +39,7 @@ type subjectRebuildCommand struct {
 	Check     string   `help:"With --status: the check type, such as identity_verification."`
 	Reasons   []string `help:"With --status: reason codes, from Countersign's vocabulary."`
 	Retryable bool     `help:"With --status rejected: another attempt may help."`
+	DryRun    bool     `help:"Only show where the person would stand, and who would be told what."`
 }
 
 // Run makes a subject anew.
@@ -50,7 +51,7 @@ func (cmd *subjectRebuildCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	ask := api.RebuildAsk{Check: cmd.Check, Status: cmd.Status, Reasons: cmd.Reasons, Retryable: cmd.Retryable, Reason: cmd.Because}
+	ask := api.RebuildAsk{Check: cmd.Check, Status: cmd.Status, Reasons: cmd.Reasons, Retryable: cmd.Retryable, Reason: cmd.Because, DryRun: cmd.DryRun}
 	v, err := cl.Rebuild(c.ctx, cmd.Partner, cmd.ID, cmd.Livemode, ask)
 	if err != nil {
 		return err
@@ -58,6 +59,13 @@ func (cmd *subjectRebuildCommand) Run(c *console) error {
 	switch {
 	case cmd.JSON:
 		return c.show(v)
+	case v.DryRun:
+		c.printf("%s/%s would be rebuilt  %s -> %s\n", cmd.Partner, cmd.ID, v.Before, v.After)
+		if v.Waiting != nil && *v.Waiting > 0 {
+			c.printf("records that came in meanwhile, and would be applied: %d\n", *v.Waiting)
+		}
+		c.effects(v.Changes)
+		c.printf("dry run: nothing was done\n")
 	case !v.Folded:
 		c.printf("ordered: %s\nit is stored, and not carried out yet: see countersign subject\n", v.ID)
 	default:

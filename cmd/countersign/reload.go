@@ -334,12 +334,12 @@ func (g *gateway) applyPartners(ctx context.Context, p *prepared) error {
 // hangup reloads, as whoever may send this process a signal has asked, and writes that into the
 // audit trail.
 func (g *gateway) hangup(ctx context.Context) {
-	_, err := g.reload(ctx, false)
+	r, err := g.reload(ctx, false)
 	if errors.Is(err, control.ErrNoConfig) {
 		g.log.Warn("sighup_ignored", "reason", err)
 		return
 	}
-	if err := g.api.Note(ctx, "SIGHUP", "SIGHUP", g.cfg.Path, err); err != nil {
+	if err := g.api.Note(ctx, "SIGHUP", "SIGHUP", g.cfg.Path, r, err); err != nil {
 		g.log.Error("audit_not_written", "call", "SIGHUP", "error", err)
 	}
 }

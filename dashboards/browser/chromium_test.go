@@ -49,7 +49,7 @@ func newChromium(t *testing.T, base string) *chromium {
 	t.Cleanup(cancel)
 	ctx, ends := context.WithTimeout(ctx, 4*time.Minute)
 	t.Cleanup(ends)
-	c := &chromium{t: t, ctx: ctx, axe: axe(t), on: base}
+	c := &chromium{t: t, ctx: ctx, axe: axe.of(t), on: base}
 	c.do(chromedp.Navigate("about:blank")) // starts it
 	if err := chromedp.Listen(ctx, c.heard); err != nil {
 		t.Fatal(err)
@@ -75,25 +75,6 @@ func found(t *testing.T) string {
 	}
 	t.Fatal("no Chromium is on this machine: install it (Debian: chromium)")
 	return ""
-}
-
-// axe is the source of axe-core, from the npm registry as the lock file has it.
-func axe(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata")); err != nil {
-		t.Fatal(err)
-	}
-	install := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("axe-core cannot be installed; npm ci: %v\n%s", err, out)
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "node_modules", "axe-core", "axe.min.js"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
 
 // heard notes what no page may do.

@@ -56,12 +56,7 @@ func newGateway(t *testing.T) *gateway {
 	t.Helper()
 	g := &gateway{t: t}
 	dir := t.TempDir()
-	g.binary = filepath.Join(dir, "countersign")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", g.binary, "./cmd/countersign")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the gateway: %v\n%s", err, out)
-	}
+	g.binary = program.of(t)
 	partner := httptest.NewServer(http.HandlerFunc(g.take))
 	t.Cleanup(partner.Close)
 	callbacks, control := freeAddr(t), freeAddr(t)

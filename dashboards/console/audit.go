@@ -29,7 +29,7 @@ type auditView struct {
 func audit(v *visit) (answer, error) {
 	view := auditView{Span: client.Span{
 		Since: instantOf(v.FormValue("since")), Until: instantOf(v.FormValue("until")), Actor: strings.TrimSpace(v.FormValue("actor")), Subject: strings.TrimSpace(v.FormValue("subject")),
-		Call: strings.TrimSpace(v.FormValue("call")), Outcome: v.FormValue("outcome"), All: v.FormValue("all") == "true",
+		Endpoint: strings.TrimSpace(v.FormValue("endpoint")), Call: strings.TrimSpace(v.FormValue("call")), Outcome: v.FormValue("outcome"), All: v.FormValue("all") == "true",
 	}}
 	view.Any = view.Span != client.Span{}
 	l, err := v.api.ListAudit(v.Context(), v.page(), view.Span)
@@ -43,7 +43,7 @@ func audit(v *visit) (answer, error) {
 	view.List, view.Head = l.Data, l.Head
 	if l.HasMore && l.Next != "" {
 		view.Next = "/console/audit?" + query(
-			"since", view.Since, "until", view.Until, "actor", view.Actor, "subject", view.Subject, "call", view.Call, "outcome", view.Outcome, "all", yes(view.All), "cursor", l.Next,
+			"since", view.Since, "until", view.Until, "actor", view.Actor, "subject", view.Subject, "endpoint", view.Endpoint, "call", view.Call, "outcome", view.Outcome, "all", yes(view.All), "cursor", l.Next,
 		)
 	}
 	return show("audit", "Audit", view)

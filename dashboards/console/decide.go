@@ -19,15 +19,15 @@ type target struct {
 
 // what is a decision that may be taken.
 type what struct {
-	Value, Button, Title, Class string
+	Value, Button, Title, Do string // Title goes before the person's id; Do stands on the button that does it
 }
 
 var whats = []what{
-	{"approved", "Approve…", "Approve", ""},
-	{"in_review", "Put in review…", "Put in review", ""},
-	{"rejected", "Reject…", "Reject", ""},
-	{"suspended", "Suspend…", "Suspend", ""},
-	{"release", "Release findings…", "Release the findings of", ""},
+	{"approved", "Approve…", "Approve", "Approve"},
+	{"in_review", "Put in review…", "Put in review", "Put in review"},
+	{"rejected", "Reject…", "Reject", "Reject"},
+	{"suspended", "Suspend…", "Suspend", "Suspend"},
+	{"release", "Release findings…", "Release the findings of", "Release the findings"},
 }
 
 // targets are the checks of a person, the one that decides first, and decisions of no source.
@@ -81,6 +81,7 @@ type decideView struct {
 	Retryable   bool
 	Takes       bool // a reason, and whether another try may help
 	Foreseen    *api.Decision
+	Told        told
 	Note, Key   string
 	Wrong       string
 	Back        string
@@ -143,7 +144,7 @@ func (v *visit) foreseen(view decideView, ask api.DecisionAsk, refused error) (a
 	}
 	d, err := v.api.Decide(v.Context(), view.Partner, view.ID, v.livemode(), "", ask)
 	if err == nil {
-		view.Foreseen = &d
+		view.Foreseen, view.Told = &d, told{"", d.Before, d.After, d.Changes}
 	} else if status := statusOf(err); status == http.StatusUnauthorized || status == http.StatusNotFound || status >= http.StatusInternalServerError {
 		return answer{}, err
 	}

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,6 +26,7 @@ type deliveryView struct {
 	Sealed   bool   // the body and the answers are shown
 	CanOpen  bool
 	Body     string
+	Indented string // the same, for reading; "": it is no JSON
 	BodySize int
 	Rendered bool
 }
@@ -64,6 +67,7 @@ func sealedDelivery(v *visit) (answer, error) {
 
 func showDelivery(v *visit, d *api.DeliveryDetail, sealed bool) (answer, error) {
 	view := deliveryView{deliveryRow: rowOf(&d.Delivery), After: after(d.Reason), Withheld: d.Withheld, Sealed: sealed, Body: d.Body, BodySize: len(d.Body), Rendered: d.Rendered}
+	view.Indented = indented(d.Body)
 	view.CanOpen = v.operates() || v.who.Scope == api.Partner
 	if d.Behind != "" {
 		view.Behind = to("/console/delivery", "id", d.Behind)
@@ -87,6 +91,15 @@ func showDelivery(v *visit, d *api.DeliveryDetail, sealed bool) (answer, error) 
 		view.Next = append(view.Next, link{Text: "Acknowledge", To: to("/console/withheld/acknowledge", "id", d.ID)})
 	}
 	return show("delivery", "Delivery", view)
+}
+
+// indented is JSON with an entry on each line; "": it is none.
+func indented(body string) string {
+	var b bytes.Buffer
+	if json.Indent(&b, []byte(body), "", "  ") != nil {
+		return ""
+	}
+	return b.String()
 }
 
 // header is one of a request, as far as it is known.

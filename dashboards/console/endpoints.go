@@ -94,6 +94,36 @@ type endpointView struct {
 	Plots    []plot
 	NoPlots  string // why there are none
 	Day      bool
+	Changes  []changeRow // who changed it, the newest first
+	ToTrail  string      // where all of them are; "": whoever looks may not see them
+}
+
+// changeRow is one call that changed an endpoint, or tried to.
+type changeRow struct {
+	api.AuditEntry
+	What string
+}
+
+// changedBy is what a call did to an endpoint.
+var changedBy = map[string]string{
+	"POST /v1/partners/{id}/endpoints": "made it", "PATCH /v1/endpoints/{id}": "changed its config", "DELETE /v1/endpoints/{id}": "removed it", "DELETE /v1/partners/{id}": "removed it with its partner",
+	"POST /v1/endpoints/{id}/pause": "paused it", "POST /v1/endpoints/{id}/resume": "resumed it", "POST /v1/endpoints/{id}/ping": "pinged it", "POST /v1/endpoints/{id}/rotate": "made a new key",
+	"POST /v1/endpoints/{id}/keys/{key}/revoke": "revoked a key", "POST /v1/endpoints/{id}/retry-now": "retried what had failed", "POST /v1/endpoints/{id}/give-up": "gave up what was pending",
+	"POST /v1/reload": "loaded a config that changes it", "SIGHUP": "loaded a config that changes it",
+}
+
+// changes adds who changed it, from the audit trail.
+func (view *endpointView) changes(v *visit) error {
+	list, err := v.api.ListAudit(v.Context(), client.Page{Limit: shownOfEach}, client.Span{Endpoint: view.ID})
+	if err != nil {
+		return err
+	}
+	for i := range list.Data {
+		e := &list.Data[i]
+		view.Changes = append(view.Changes, changeRow{*e, cmp.Or(changedBy[e.Call], e.Call)})
+	}
+	view.ToTrail = to("/console/audit", "endpoint", view.ID)
+	return nil
 }
 
 // keyRowView is one of its keys.
@@ -138,6 +168,9 @@ func oneEndpoint(v *visit) (answer, error) {
 	if v.who.Scope != api.Partner {
 		view.Day = v.FormValue("range") == "day"
 		view.Plots, view.NoPlots = v.c.ring.plotsOf(e.ID, view.Day)
+		if err := view.changes(v); err != nil {
+			return answer{}, err
+		}
 	}
 	return show("endpoint", "Endpoint "+e.ID, view)
 }
@@ -153,7 +186,7 @@ type known struct {
 func (e *known) listed() *api.Endpoint {
 	return &api.Endpoint{
 		ID: e.ID, Partner: e.Partner, URL: e.URL, Owed: e.Owed, Dead: e.Dead, Disabled: e.Disabled, Paused: e.Paused, Orphaned: e.Orphaned,
-		Breaker: e.Breaker, BreakerOpened: e.BreakerOpened, FailingSince: e.FailingSince, OldestDue: e.OldestDue,
+		Breaker: e.Breaker, BreakerOpened: e.BreakerOpened, FailingSince: e.FailingSince, OldestDue: e.OldestDue, OldestPending: e.OldestPending,
 	}
 }
 
@@ -223,7 +256,7 @@ func configOf(e *api.EndpointDetail) []fact {
 	}
 	from := "the config file, and changed there"
 	if e.From == "api" {
-		from = fmt.Sprintf("the API; version %d, changed %s", e.Version, e.ChangedAt.UTC().Format("2006-01-02 15:04:05"))
+		from = fmt.Sprintf("the API; version %d, changed %s", e.Version, stamp(e.ChangedAt))
 	}
 	return append(facts, fact{"Made by", from})
 }

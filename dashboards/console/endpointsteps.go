@@ -2,7 +2,9 @@ package console
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"countersign/relay/control/api"
 	"countersign/relay/control/client"
@@ -194,11 +196,48 @@ func rotateOf(v *visit) (step, error) {
 	if overlap == "" {
 		overlap = "24h"
 	}
+	if s.Line, err = v.rotated(e.ID, overlap, &s); err != nil {
+		return s, err
+	}
+	s.Again = "Show these dates"
 	s.Fields = []field{
 		{Name: "kind", Label: "Kind", Value: kind, Options: []pair{{"", "as the newest key"}, {"hmac", "hmac (a shared secret)"}, {"ed25519", "ed25519 (a key pair: only the public half is shown)"}}},
 		{Name: "overlap", Label: "Overlap", Value: overlap, Max: 32, Help: "How long the key before signs on: 0s to 168h (7 days). With 0s it ends at once."},
 	}
 	return s, nil
+}
+
+// rotated draws the keys as a rotation now would leave them, and says their ends. nil: the overlap is
+// none that can be read, which the call refuses.
+func (v *visit) rotated(id, overlap string, s *step) (*keyLine, error) {
+	list, err := v.api.ListKeys(v.Context(), id)
+	d, ok := overlapOf(overlap)
+	if err != nil || !ok {
+		return nil, err
+	}
+	now := v.c.o.Now()
+	keys := []api.EndpointKey{{ID: "new key", Status: "signs", MadeAt: now}}
+	for _, k := range list.Data {
+		if end := now.Add(d); k.Status == "signs" && (k.Until.IsZero() || k.Until.After(end)) {
+			k.Until = end
+		}
+		if k.Status == "signs" {
+			s.Facts = append(s.Facts, fact{"Key " + keyName(&k), "signs until " + stamp(k.Until)})
+			keys = append(keys, k)
+		}
+	}
+	s.Facts = append(s.Facts, fact{"New key", "signs from now, " + stamp(now) + ", with no end"})
+	return keyLineOf(keys, now), nil
+}
+
+// overlapOf reads a span as the API takes it: a number and its unit, or days.
+func overlapOf(text string) (d time.Duration, ok bool) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseFloat(days, 64)
+		return time.Duration(n * float64(24*time.Hour)), err == nil && n >= 0
+	}
+	d, err := time.ParseDuration(text)
+	return d, err == nil && d >= 0
 }
 
 // newKeyView is a key that was made, with its secret, this once.

@@ -186,7 +186,7 @@ var needed = []struct{ measure, what, note, tone, page, query string }{
 	{"disabled", "Endpoints disabled", "Nothing is sent to them until somebody re-enables them.", "bad", "/console/endpoints", ""},
 	{"breakers", "Endpoints that do not answer", "Their breaker is open: they are probed, and deliveries wait.", "bad", "/console/endpoints", ""},
 	{"dead", "Dead-lettered deliveries", "They are not tried again unless somebody retries them.", "bad", "/console/deliveries", "status=dead"},
-	{"set_aside", "Persons set aside", "A record of theirs is damaged. Rebuild them.", "bad", "", ""},
+	{"set_aside", "Damaged persons", "A record of theirs is damaged, and nothing new is sent about them. Rebuild them.", "bad", "/console/damaged", ""},
 	{"quarantine", "Callbacks in quarantine", "They could not be translated.", "wait", "/console/quarantine", ""},
 	{"unrouted", "Unrouted records", "Nobody knows yet whose they are.", "wait", "/console/unrouted", ""},
 	{"contested", "Contested refs", "Two persons claim the same provider's ref.", "wait", "/console/refs", ""},

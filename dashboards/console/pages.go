@@ -26,7 +26,7 @@ type page struct {
 // belongs are the pages that are not in the navigation, and which of it they belong to.
 var belongs = map[string]string{
 	"/console/person": "/console/persons", "/console/decide": "/console/persons", "/console/delivery": "/console/deliveries", "/console/endpoint": "/console/endpoints",
-	"/console/replay": "/console/replays", "/console/unrouted": "/console/quarantine", "/console/refs": "/console/quarantine", "/console/questions": "/console/quarantine",
+	"/console/replay": "/console/replays", "/console/unrouted": "/console/quarantine", "/console/refs": "/console/quarantine", "/console/questions": "/console/quarantine", "/console/damaged": "/console/quarantine",
 	"/console/withheld": "/console/quarantine", "/console/source": "/console/sources",
 }
 
@@ -48,7 +48,7 @@ func pages() []page {
 		{"GET /console/decide", "", api.Operator, false, 0, foresee},
 		{"POST /console/decide", "", api.Operator, false, 0, decide},
 		{"GET /console/find", "Find", api.Viewer, false, 0, find},
-	}, deliveryPages(), endpointPages(), replayPages(), reviewPages(), sourcePages(), verifyPages(), auditPages())
+	}, stepped(rebuildStep), deliveryPages(), endpointPages(), replayPages(), reviewPages(), sourcePages(), verifyPages(), auditPages())
 }
 
 // visit is one request of somebody who is signed in.

@@ -79,7 +79,7 @@ func person(v *visit) (answer, error) {
 // ownPersonView is what a partner sees of one of its persons.
 type ownPersonView struct {
 	api.User
-	Deliveries []api.Delivery
+	Deliveries []deliveryRow
 	Next       string
 }
 
@@ -92,7 +92,7 @@ func ownPerson(v *visit, id string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	view := ownPersonView{User: u, Deliveries: told.Data}
+	view := ownPersonView{User: u, Deliveries: rowsOf(told.Data)}
 	if told.HasMore && told.Next != "" {
 		view.Next = personPath(u.Partner, u.ID, u.Livemode, "cursor", told.Next)
 	}

@@ -17,6 +17,7 @@ func reviewPages() []page {
 		{"POST /console/quarantine/body", "", api.Operator, false, 0, quarantinedInClear},
 		{"GET /console/unrouted", "", api.Viewer, false, 0, unrouted},
 		{"GET /console/refs", "", api.Viewer, false, 0, contestedRefs},
+		{"GET /console/damaged", "", api.Viewer, false, 0, damaged},
 		{"GET /console/questions", "", api.Viewer, false, 0, questions},
 		{"GET /console/withheld", "", api.Viewer, false, 0, withheld},
 	}, stepped(reviewSteps()...)...)
@@ -103,6 +104,15 @@ func contestedRefs(v *visit) (answer, error) {
 		return answer{}, err
 	}
 	return show("refs", "Contested refs", viewOf("/console/refs", l))
+}
+
+// damaged lists persons of whom a record is damaged.
+func damaged(v *visit) (answer, error) {
+	l, err := v.api.ListSetAside(v.Context(), v.page())
+	if err != nil {
+		return answer{}, err
+	}
+	return show("damaged", "Damaged persons", viewOf("/console/damaged", l))
 }
 
 // questions lists what providers have still to be asked.

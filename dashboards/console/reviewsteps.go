@@ -61,6 +61,12 @@ func releaseOf(v *visit) (s step, err error) {
 	}
 	s.Button, s.Fields = "Release", []field{v.why(inTrail)}
 	s.Effect = []string{"The callback is translated again with today's adapter and config. " + updates(len(t.Updates)) + " applied, and partners are told what changes."}
+	for i := range t.Persons {
+		s.effectOn(&t.Persons[i])
+	}
+	if t.Unrouted > 0 {
+		s.Effect = append(s.Effect, updates(t.Unrouted)+" kept: nobody knows yet whose they are. Nobody is told of them.")
+	}
 	for i := range t.Updates {
 		u := &t.Updates[i]
 		s.Facts = append(s.Facts, fact{fmt.Sprintf("Update %d", i+1), word(u.Check) + ": " + word(u.Status) + ", of " + personOf(u)})
@@ -71,6 +77,16 @@ func releaseOf(v *visit) (s step, err error) {
 		s.Effect = append(s.Effect, "The body is deleted from quarantine.")
 	}
 	return s, nil
+}
+
+// effectOn adds what would become of a person.
+func (s *step) effectOn(p *api.PersonEffect) {
+	whom := p.Subject + " of " + p.Partner
+	if p.SetAside {
+		s.Effect = append(s.Effect, "A record of "+whom+" is damaged. What is applied to them waits until they are rebuilt.")
+		return
+	}
+	s.Told = append(s.Told, told{whom, p.Before, p.After, p.Changes})
 }
 
 func updates(n int) string {
@@ -129,20 +145,34 @@ func (v *visit) discarded(said, back string) (answer, error) {
 	return v.done(said, back)
 }
 
+// assignOf asks first to whom, and then shows what would become of them.
 func assignOf(v *visit) (step, error) {
-	id := v.FormValue("id")
-	return step{
-		Title: "Give a record to its person", Back: "/console/unrouted", Hidden: []pair{{"id", id}}, Facts: []fact{{"Record", id}}, Button: "Give to this person",
+	id, partner, subject := v.FormValue("id"), strings.TrimSpace(v.FormValue("partner")), strings.TrimSpace(v.FormValue("subject"))
+	s := step{
+		Title: "Give a record to its person", Back: "/console/unrouted", Hidden: []pair{{"id", id}}, Facts: []fact{{"Record", id}}, Again: "Show who will be told",
 		Effect: []string{
 			"The record is applied to this person, and their partner is told what changes.",
 			"If it was the wrong person, you can take it back with the record's id. Partners are then told again.",
 		},
 		Fields: []field{
-			{Name: "partner", Label: "Partner", Value: v.FormValue("partner"), Need: true, Max: 256},
-			{Name: "subject", Label: "Person's id", Help: "As the partner knows the person.", Value: v.FormValue("subject"), Need: true, Max: 256},
+			{Name: "partner", Label: "Partner", Value: partner, Need: true, Max: 256},
+			{Name: "subject", Label: "Person's id", Help: "As the partner knows the person.", Value: subject, Need: true, Max: 256},
 			v.why(inTrail),
 		},
-	}, nil
+	}
+	if partner == "" || subject == "" {
+		return s, nil
+	}
+	r, err := v.api.Release(v.Context(), id, &api.ReleaseAsk{Partner: partner, Subject: subject, DryRun: true})
+	if denied(err) {
+		s.Wrong = said(err)
+		return s, nil
+	}
+	if err == nil && r.Person != nil {
+		s.effectOn(r.Person)
+		s.Button = "Give to this person"
+	}
+	return s, err
 }
 
 func assign(v *visit) (answer, error) {

@@ -25,11 +25,21 @@ type step struct {
 	Action string
 	Hidden []pair
 	Fields []field
+	Told   []told // what will become of whom, and who will be told
+	Line   *keyLine
+	Again  string // a button that shows the page again with what is filled in; "": there is none
 	Button string // "": it cannot be done, as Effect says
 	Danger bool
 	Once   bool // the call takes an Idempotency-Key, which the form carries
 	Back   string
 	Wrong  string
+}
+
+// told is what a change will do to a person, and who will be told of it.
+type told struct {
+	Person        string // "": the step names them
+	Before, After string
+	Changes       []api.Effect
 }
 
 // pair is a field of a form by its name.
@@ -81,6 +91,9 @@ func (a *action) prepared(v *visit) (s step, err error) {
 
 // perform does it, or shows the form again with what was wrong.
 func (a *action) perform(v *visit) (answer, error) {
+	if v.PostFormValue("again") != "" {
+		return a.ask(v)
+	}
 	done, err := a.do(v)
 	if !denied(err) {
 		return done, err

@@ -68,7 +68,10 @@ type verifyKind struct {
 }
 
 // program verifies a delivery, in one language.
-type program struct{ Language, Name, File, Run, Code string }
+type program struct {
+	Language, Name, File, Run, Code string
+	Needs                           string // a package of Python; "": it needs none
+}
 
 // verifyWebhooks shows code that verifies what an endpoint is sent.
 func verifyWebhooks(v *visit) (answer, error) {
@@ -122,7 +125,11 @@ func (view *verifyView) kinds(w *wire) {
 		}
 		k := verifyKind{Kind: kind}
 		for _, s := range docs.Snippets(signature) {
-			k.Programs = append(k.Programs, program{s.Language, languageNames[s.Language], languageFiles[s.Language], languageRuns[s.Language], view.filled(s, &of[0], w)})
+			p := program{Language: s.Language, Name: languageNames[s.Language], File: languageFiles[s.Language], Run: languageRuns[s.Language], Code: view.filled(s, &of[0], w)}
+			if kind == "ed25519" && s.Language == "python" {
+				p.Needs = "cryptography" // its standard library has no ed25519
+			}
+			k.Programs = append(k.Programs, p)
 		}
 		view.Kinds = append(view.Kinds, k)
 	}

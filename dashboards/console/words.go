@@ -16,7 +16,7 @@ func (c *Console) functions() template.FuncMap {
 	return template.FuncMap{
 		"asset": func(name string) string { return c.assets.path(name) },
 		"ago":   func(at time.Time) string { return ago(c.o.Now(), at) },
-		"stamp": func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05") },
+		"stamp": stamp,
 		"rfc":   func(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) },
 		"tone":  tone,
 		"word":  word,
@@ -43,6 +43,9 @@ func (c *Console) functions() template.FuncMap {
 		"toldTitle": func(d *api.Outcome) string { return toldTitle(d) },
 	}
 }
+
+// stamp is an instant as people read it.
+func stamp(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05") + " UTC" }
 
 // ago says how long an instant has passed, or is still to come.
 func ago(now, at time.Time) string {
@@ -96,6 +99,10 @@ func word(w string) string {
 	switch w {
 	case "":
 		return "unknown"
+	case "subject":
+		return "person"
+	case "exhausted":
+		return "all attempts failed"
 	case "dead":
 		return "dead-lettered"
 	case "done":

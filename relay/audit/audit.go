@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,10 +65,22 @@ type Entry struct {
 	Changed bool     `json:"changed,omitempty"` // it was refused, and has had an effect all the same
 	Persons []string `json:"persons,omitempty"` // digests of whom it was about
 	Refs    []string `json:"refs,omitempty"`    // digests of providers' refs that it was about
-	Begun   uint64   `json:"begun,omitempty"`   // the entry of kind Begun that this one completes
+
+	Endpoints []string  `json:"endpoints,omitempty"` // ids of the endpoints that it was about
+	Set       []Setting `json:"set,omitempty"`       // what it changed of how they are configured
+
+	Begun uint64 `json:"begun,omitempty"` // the entry of kind Begun that this one completes
 
 	Because string `json:"because,omitempty"` // why, where the call said so: of an erasure, a release, a discard
 	Last    *Last  `json:"last,omitempty"`    // of an erasure: what was decided last of the person
+}
+
+// Setting is a key of an endpoint's config that a call has changed. It never holds a secret.
+type Setting struct {
+	Endpoint string `json:"endpoint"`
+	Key      string `json:"key"`
+	Was      string `json:"was,omitempty"` // empty: it was not set
+	Is       string `json:"is,omitempty"`  // empty: it is not set any more
 }
 
 // Last is what was decided last of somebody who was erased.
@@ -195,7 +208,7 @@ var (
 const (
 	entryKeys     = 'e' // number
 	completedKeys = 'c' // number of an entry of kind Begun that another completes
-	personKeys    = 'p' // digest, number
+	personKeys    = 'p' // digest of a person or an endpoint, number
 )
 
 func entryKey(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{entryKeys}, n) }
@@ -206,6 +219,18 @@ func completedKey(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte
 func personKey(digest string, n uint64) []byte {
 	sum := sha256.Sum256([]byte(digest)) // a digest may have any length
 	return binary.BigEndian.AppendUint64(append([]byte{personKeys}, sum[:16]...), n)
+}
+
+// endpointDigest is an endpoint in the place of a person's digest, which it is never equal to.
+func endpointDigest(id string) string { return "endpoint\x00" + id }
+
+// about are the digests under which an entry is found.
+func (e *Entry) about() []string {
+	all := slices.Clone(e.Persons)
+	for _, id := range e.Endpoints {
+		all = append(all, endpointDigest(id))
+	}
+	return all
 }
 
 // numbered is the number in the key of an entry.
@@ -239,7 +264,7 @@ func Append(tx *store.Tx, e *Entry) (Head, error) {
 			return head, err
 		}
 	}
-	for _, p := range e.Persons {
+	for _, p := range e.about() {
 		if err := b.Put(personKey(p, r.number), nil); err != nil {
 			return head, err
 		}

@@ -20,9 +20,18 @@ type Filter struct {
 	Since, Until time.Time // from Since on, before Until
 	Actor        string
 	Person       string // digest
+	Endpoint     string // its id; Person is empty then
 	Call         string // a part of the call's pattern, in whichever case
 	Outcome      string // "ok", "refused" (or failed); "": either
 	All          bool   // also those of kind Begun that are completed
+}
+
+// about is the digest of what the filter names, a person or an endpoint; "": it names none.
+func (f *Filter) about() string {
+	if f.Person == "" && f.Endpoint != "" {
+		return endpointDigest(f.Endpoint)
+	}
+	return f.Person
 }
 
 // Listed is an entry as it is shown, with its hash.
@@ -126,12 +135,13 @@ func List(s *store.Store, f Filter, from uint64, n int) (p Page, err error) {
 	return p, nil
 }
 
-// downwards walks the entries below a number: those about a person, if the filter names one. A call
+// downwards walks the entries below a number: those about a person or an endpoint, if the filter names
+// one. A call
 // of it gives the next; one that is damaged has no value.
 func downwards(tx *store.Tx, f *Filter, below uint64) func() (n uint64, v []byte, ok bool) {
 	b := tx.Bucket(store.Audit)
 	c := b.Cursor()
-	if f.Person == "" {
+	if f.about() == "" {
 		k, v := before(c, below)
 		return func() (uint64, []byte, bool) {
 			n, ok := numbered(k)
@@ -142,14 +152,14 @@ func downwards(tx *store.Tx, f *Filter, below uint64) func() (n uint64, v []byte
 			return n, at, ok
 		}
 	}
-	k, _ := c.Seek(personKey(f.Person, below))
+	k, _ := c.Seek(personKey(f.about(), below))
 	if k == nil {
 		k, _ = c.Last()
 	} else {
 		k, _ = c.Prev()
 	}
 	return func() (uint64, []byte, bool) {
-		n, ok := aboutPerson(k, f.Person)
+		n, ok := aboutPerson(k, f.about())
 		if !ok {
 			return 0, nil, false
 		}
@@ -158,7 +168,7 @@ func downwards(tx *store.Tx, f *Filter, below uint64) func() (n uint64, v []byte
 	}
 }
 
-// aboutPerson is the number that a key leads to, if it is one of this person's.
+// aboutPerson is the number that a key leads to, if it is one of this person's or endpoint's.
 func aboutPerson(k []byte, digest string) (n uint64, ok bool) {
 	own := personKey(digest, 0)
 	own = own[:len(own)-8]
@@ -212,13 +222,13 @@ func walkSome(tx *store.Tx, f *Filter, from uint64) (some []Listed, next uint64,
 	c := b.Cursor()
 	next = from
 	k, v := c.Seek(entryKey(from))
-	if f.Person != "" {
-		k, v = c.Seek(personKey(f.Person, from))
+	if f.about() != "" {
+		k, v = c.Seek(personKey(f.about(), from))
 	}
 	for range step {
 		n, ok := numbered(k)
-		if f.Person != "" {
-			if n, ok = aboutPerson(k, f.Person); ok {
+		if f.about() != "" {
+			if n, ok = aboutPerson(k, f.about()); ok {
 				v = sound(b, n)
 			}
 		}

@@ -122,7 +122,7 @@ func forget(b store.Bucket, r *record, leaves bool) error {
 	if e.Begun != 0 && leaves {
 		err = b.Delete(completedKey(e.Begun))
 	}
-	for _, p := range e.Persons {
+	for _, p := range e.about() {
 		err = errors.Join(err, b.Delete(personKey(p, r.number)))
 	}
 	return err

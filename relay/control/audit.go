@@ -114,7 +114,7 @@ func (c *calling) soFar() audit.Entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.entry
-	e.Persons, e.Refs = slices.Clone(e.Persons), slices.Clone(e.Refs)
+	e.Persons, e.Refs, e.Endpoints = slices.Clone(e.Persons), slices.Clone(e.Refs), slices.Clone(e.Endpoints)
 	return e
 }
 

@@ -61,7 +61,7 @@ func TestNote(t *testing.T) {
 	g := newRig(t)
 	wrong := &RefusedError{[]api.ConfigProblem{{File: "c.yaml", Line: 7, Key: "mode", What: "is wrong", Remedy: "correct it"}}}
 	for _, outcome := range []error{nil, wrong, errors.New("the disk is full")} {
-		if err := g.server.Note(t.Context(), "SIGHUP", "SIGHUP", "c.yaml", outcome); err != nil {
+		if err := g.server.Note(t.Context(), "SIGHUP", "SIGHUP", "c.yaml", nil, outcome); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -362,6 +362,7 @@ func TestEndpointsAndResume(t *testing.T) {
 	g := newRig(t)
 	g.partner.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) })
 	g.tell("ann", 1, kyc.Rejected)
+	eventually(t, "it is counted as dead-lettered", func() bool { return g.outbox.Dead("main") == 1 }) // a moment after it is pending no more
 	a := g.call("vera", "GET", "/v1/endpoints", "")
 	e := a.data(t)[0]
 	if e["object"] != "endpoint" || e["id"] != "main" || e["partner"] != "acme" || e["format"] != "standard" || e["owed"] != 0.0 || e["dead"] != 1.0 || e["disabled"] == nil {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"countersign/relay/control/api"
 )
@@ -16,7 +17,21 @@ func (s *Server) endpoints(req *http.Request, t Token) (any, error) {
 	}
 	all := each(endpointsFor(t, s.o.Dispatcher.Endpoints()), viewEndpoint)
 	slices.SortFunc(all, func(a, b api.Endpoint) int { return strings.Compare(a.ID, b.ID) })
-	return cutOut(p, all, func(e *api.Endpoint) string { return e.ID }), nil
+	list := cutOut(p, all, func(e *api.Endpoint) string { return e.ID })
+	for i := range list.Data { // of what is shown only: it takes some looks at the file
+		list.Data[i].OldestPending = s.oldestPending(list.Data[i].ID)
+	}
+	return list, nil
+}
+
+// oldestPending is since when the delivery has been pending that an endpoint has waited for
+// longest; zero: none is.
+func (s *Server) oldestPending(endpoint string) time.Time {
+	at := s.o.Outbox.OldestPending(endpoint)
+	if at.IsZero() {
+		return at
+	}
+	return at.UTC()
 }
 
 func (s *Server) redeliver(req *http.Request, t Token) (any, error) {

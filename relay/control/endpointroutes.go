@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ func (s *Server) detail(now *registry.Snapshot, id string) (v api.EndpointDetail
 	v.Paused = viewPause(now.Paused(id))
 	is := s.o.Dispatcher.Standing(id)
 	v.Breaker, v.BreakerOpened, v.FailingSince, v.OldestDue = is.Breaker, is.BreakerOpened, is.FailingSince, is.OldestDue
+	v.OldestPending = s.oldestPending(id)
 	return v, true
 }
 
@@ -94,6 +96,7 @@ func (s *Server) createEndpoint(req *http.Request, t Token) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.concernsEndpoints(req, v.ID)
 	return shown(s.viewMadeEndpoint(&v, key), t), nil
 }
 
@@ -139,7 +142,13 @@ func (s *Server) updateEndpoint(req *http.Request, t Token) (any, error) {
 		if in.ID != "" && in.ID != id {
 			return bad("id", "the id of an endpoint stays what it is")
 		}
-		return s.fill(d, &in, t)
+		was := *d
+		was.Clear = maps.Clone(d.Clear)
+		if err := s.fill(d, &in, t); err != nil {
+			return err
+		}
+		s.sets(req, settings(&was, d))
+		return nil
 	})
 	if err != nil {
 		return nil, err

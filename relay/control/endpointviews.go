@@ -22,6 +22,7 @@ func shown(v api.EndpointDetail, t Token) oneEndpoint {
 	bare := v
 	bare.Owed, bare.Dead, bare.Disabled, bare.Paused, bare.Key = 0, 0, "", nil, ""
 	bare.Breaker, bare.BreakerOpened, bare.FailingSince, bare.OldestDue = "", time.Time{}, time.Time{}, time.Time{}
+	bare.OldestPending = time.Time{}
 	one := oneEndpoint{v, tagOf(v.Version, bare)}
 	if !t.seesURLs() {
 		one.URL = masked(v.URL)

@@ -45,7 +45,9 @@ func (s *Server) named(req *http.Request, r Route, t Token, c *calling) string {
 			}
 			segments[i] = s.person(c, partner, value)
 		case s.shows(of, value):
-			segments[i] = bounded(value)
+			if segments[i] = bounded(value); of == "endpoints" {
+				c.entry.Endpoints = append(c.entry.Endpoints, s.o.Registry.Read().Current(value))
+			}
 		default:
 			c.raw = append(c.raw, value)
 			segments[i] = s.o.Registry.Digest(strings.TrimSuffix(of, "s"), value)

@@ -197,6 +197,9 @@ func (s *Server) removePartner(req *http.Request, t Token) (any, error) {
 		}
 	}
 	if view.DryRun = dry; !dry {
+		for i := range view.Endpoints {
+			s.concernsEndpoints(req, view.Endpoints[i].ID)
+		}
 		err = s.o.Registry.RemovePartner(req.Context(), id, s.change(req, t))
 	} else if now.DeclaredPartner(id) {
 		err = fmt.Errorf("partner %s: %w", id, registry.ErrDeclared)

@@ -83,6 +83,9 @@ func (s *Server) release(req *http.Request, caller Token) (any, error) {
 	if err := s.because(req, ask.Reason); err != nil {
 		return nil, err
 	}
+	if ask.DryRun {
+		return nil, bad("dry_run", "dry_run is for unrouted records; GET /v1/quarantine/{id}/translation says what a release of a body would come to")
+	}
 	it, err := s.o.Quarantine.Unseal(id)
 	if err != nil {
 		return nil, err
@@ -102,6 +105,16 @@ func (s *Server) release(req *http.Request, caller Token) (any, error) {
 	return out, nil
 }
 
+// dryRelease is what a release would come to.
+type dryRelease struct{ api.Released }
+
+// idle implements idle: nothing was changed.
+func (dryRelease) idle() bool { return true }
+
+func viewPersonPlan(p *relay.PersonPlan) api.PersonEffect {
+	return api.PersonEffect{Partner: p.Partner, Subject: p.Subject, Livemode: p.Livemode, Before: string(p.Before), After: string(p.After), Changes: each(p.Changes, viewEffect), SetAside: p.Aside}
+}
+
 func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, error) {
 	if s.o.Relay == nil {
 		return nil, &problem{http.StatusConflict, "conflict", "role", "this process has no subjects: call one with role all or relay", ""}
@@ -116,6 +129,14 @@ func (s *Server) releaseRecord(req *http.Request, t Token, id string) (any, erro
 	s.concerns(req, ask.Partner, ask.Subject)
 	if err := s.because(req, ask.Reason); err != nil {
 		return nil, err
+	}
+	if ask.DryRun {
+		plan, err := s.o.Relay.ForeseeUnrouted(id, ask.Partner, ask.Subject, t.Name)
+		if err != nil {
+			return nil, err
+		}
+		v := viewPersonPlan(&plan)
+		return dryRelease{api.Released{Object: "unrouted_record", ID: id, Person: &v}}, nil
 	}
 	if err := s.o.Relay.ReleaseUnrouted(req.Context(), id, ask.Partner, ask.Subject, t.Name); err != nil {
 		return nil, err

@@ -28,6 +28,12 @@ func asideID(a *api.SetAside) string {
 	return a.Partner + "\x00" + a.ID + "\x00" + strconv.FormatBool(a.Livemode)
 }
 
+// rebuilt is what came of a rebuild, or would come of it.
+type rebuilt struct{ api.Rebuild }
+
+// idle implements idle: what was only foreseen has changed nothing.
+func (v rebuilt) idle() bool { return v.DryRun }
+
 // rebuild makes the state of a subject that is set aside anew: of its history, or, with a status,
 // of what is left of it and that word.
 func (s *Server) rebuild(req *http.Request, t Token) (any, error) {
@@ -48,11 +54,18 @@ func (s *Server) rebuild(req *http.Request, t Token) (any, error) {
 			Manual: true, Check: kyc.Check(ask.Check), Scope: kyc.Overall, Status: kyc.Status(ask.Status), Reasons: wordsOf[kyc.Reason](ask.Reasons), Retryable: ask.Retryable,
 		}
 	}
+	v := rebuilt{api.Rebuild{Object: "rebuild", Partner: o.Partner, Subject: o.Subject, Livemode: live, DryRun: ask.DryRun}}
+	if ask.DryRun {
+		plan, err := s.o.Relay.ForeseeRebuild(o)
+		v.Decided, v.Waiting = viewDecided(&plan.Decided), &plan.Waiting
+		return v, err
+	}
 	wait, cancel := context.WithTimeout(req.Context(), foldWait)
 	defer cancel()
 	came, err := s.o.Relay.Rebuild(wait, o)
 	if err != nil {
 		return nil, err
 	}
-	return api.Rebuild{Object: "rebuild", Partner: o.Partner, Subject: o.Subject, Livemode: live, Decided: viewDecided(&came)}, nil
+	v.Decided = viewDecided(&came)
+	return v, nil
 }

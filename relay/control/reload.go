@@ -48,13 +48,17 @@ func (s *Server) reload(req *http.Request, _ Token) (any, error) {
 	if err != nil {
 		return reloaded{&api.Reloaded{DryRun: ask.DryRun}}, err
 	}
+	ids, set := reconfigured(r)
+	s.concernsEndpoints(req, ids...)
+	s.sets(req, set)
 	return reloaded{r}, nil
 }
 
 // Note writes something into the audit trail that nobody called for over the network: nil once it
-// is on stable storage.
-func (s *Server) Note(ctx context.Context, actor, call, path string, outcome error) error {
+// is on stable storage. came is what it came to, if it was a reload.
+func (s *Server) Note(ctx context.Context, actor, call, path string, came *api.Reloaded, outcome error) error {
 	e, kind := audit.Entry{Kind: audit.Done, Actor: actor, Call: call, Path: bounded(path)}, "done"
+	e.Endpoints, e.Set = reconfigured(came)
 	if outcome != nil {
 		e.Status, e.Error = failed(outcome)
 		e.Kind, kind = audit.Failed, "failed"

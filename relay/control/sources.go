@@ -139,7 +139,12 @@ func (s *Server) translation(req *http.Request, _ Token) (any, error) {
 		return v, nil //nolint:nilerr // that nothing is clearer is the answer
 	}
 	v.Releases, v.Kept, v.Updates = true, f.Kept, each(f.Updates, viewUpdate)
-	return v, nil
+	if s.o.Relay == nil { // this process has no persons
+		return v, nil
+	}
+	plans, unrouted, err := s.o.Relay.ForeseeUpdates(f.Updates)
+	v.Persons, v.Unrouted = each(plans, viewPersonPlan), unrouted
+	return v, err
 }
 
 // because notes for the trail why a call was made, if it says so. Whom the call is about has been

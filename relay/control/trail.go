@@ -42,6 +42,12 @@ func (s *Server) filterOf(req *http.Request) (f audit.Filter, err error) {
 		}
 		f.Outcome = map[bool]string{true: "ok", false: "refused"}[ok]
 	}
+	if f.Endpoint = q.Get("endpoint"); f.Endpoint != "" {
+		if q.Get("subject") != "" {
+			return f, bad("endpoint", "endpoint and subject exclude each other: ask for one of them")
+		}
+		f.Endpoint = s.o.Registry.Read().Current(f.Endpoint)
+	}
 	if who := q.Get("subject"); who != "" {
 		partner, id, ok := strings.Cut(who, "/")
 		if !ok || idIn("partner", partner) != nil || idIn("subject", id) != nil {
@@ -107,6 +113,10 @@ func viewEntry(l *audit.Listed) api.AuditEntry {
 	e := api.AuditEntry{
 		Object: "audit_entry", ID: entryID(l.Number), Number: l.Number, Kind: l.Kind.String(), At: l.At, Actor: l.Actor, Scope: Scope(l.Scope), Call: l.Call, Path: l.Path, OK: l.Kind == audit.Done,
 		Status: l.Status, Error: l.Error, Key: l.Key, Changed: l.Changed, Persons: l.Persons, Refs: l.Refs, Begun: l.Begun, Completed: l.Completed, Reduced: l.Reduced, Damaged: l.Damaged,
+	}
+	e.Endpoints, e.Set = l.Endpoints, each(l.Set, func(s *audit.Setting) api.Setting { return api.Setting(*s) })
+	if len(l.Set) == 0 {
+		e.Set = nil
 	}
 	if e.Because = l.Because; l.Last != nil {
 		e.Last = &api.LastDecided{Status: l.Last.Status, At: l.Last.At, Sequence: l.Last.Sequence}

@@ -25,15 +25,14 @@ import (
 type language struct {
 	name, file string
 	build, run []string
-	required   bool // a machine that tests this has it
 }
 
 var languages = []language{
-	{"go", "verify.go", []string{"go", "build", "-o", "verify", "verify.go"}, []string{"./verify"}, true},
-	{"python", "verify.py", nil, []string{"python3", "verify.py"}, false},
-	{"javascript", "verify.js", nil, []string{"node", "verify.js"}, false},
-	{"java", "Verify.java", []string{"javac", "Verify.java"}, []string{"java", "-XX:TieredStopAtLevel=1", "Verify"}, false},
-	{"php", "verify.php", nil, []string{"php", "verify.php"}, false},
+	{"go", "verify.go", []string{"go", "build", "-o", "verify", "verify.go"}, []string{"./verify"}},
+	{"python", "verify.py", nil, []string{"python3", "verify.py"}},
+	{"javascript", "verify.js", nil, []string{"node", "verify.js"}},
+	{"java", "Verify.java", []string{"javac", "Verify.java"}, []string{"java", "-XX:TieredStopAtLevel=1", "Verify"}},
+	{"php", "verify.php", nil, []string{"php", "verify.php"}},
 }
 
 // snippetFormats have one signature each.
@@ -70,7 +69,7 @@ func TestSnippets(t *testing.T) {
 		snippets[name] = string(m[3])
 	}
 	tryAsymmetric(t, snippets)
-	if want := len(languages)*len(snippetFormats) + len(asymmetricSnippets); len(snippets) != want {
+	if want := len(languages) * (len(snippetFormats) + 1); len(snippets) != want {
 		t.Errorf("%d snippets, want %d", len(snippets), want)
 	}
 	for _, l := range languages {
@@ -99,6 +98,15 @@ func statements(code string) (n int) {
 	return n
 }
 
+// cannot ends a test for want of something that a machine may lack; one that runs CI may not.
+func cannot(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
 func tryOut(t *testing.T, l language, code string, trials []trial) {
 	t.Helper()
 	for _, command := range [][]string{l.build, l.run} {
@@ -106,11 +114,7 @@ func tryOut(t *testing.T, l language, code string, trials []trial) {
 			continue
 		}
 		if _, err := exec.LookPath(command[0]); err != nil {
-			if l.required {
-				t.Fatal(err)
-			}
-			t.Logf("%s is not on this machine: the snippet is not run", command[0])
-			return
+			cannot(t, command[0]+" is not on this machine: the program is not run")
 		}
 	}
 	dir := t.TempDir()

@@ -22,6 +22,8 @@ type AuditEntry struct {
 	Changed   bool         `json:"changed,omitempty" doc:"It was refused, and has had an effect all the same."`
 	Persons   []string     `json:"persons,omitempty" doc:"Digests of whom it was about: person:HEX."`
 	Refs      []string     `json:"refs,omitempty" doc:"Digests of providers' refs that it was about: ref:HEX."`
+	Endpoints []string     `json:"endpoints,omitempty" doc:"Ids of the endpoints that it was about."`
+	Set       []Setting    `json:"set,omitempty" doc:"What it changed of how endpoints are configured; at most 100."`
 	Because   string       `json:"because,omitempty" doc:"Why, of a call that says so: of an erasure, a release from quarantine, a discard."`
 	Last      *LastDecided `json:"last_decided,omitempty" doc:"Of an erasure: what was decided last of the person."`
 	Begun     uint64       `json:"begun,omitempty" doc:"The number of the entry of kind begun that this one completes."`
@@ -29,6 +31,14 @@ type AuditEntry struct {
 	Reduced   bool         `json:"reduced,omitempty" doc:"What it said has had its time."`
 	Damaged   bool         `json:"damaged,omitempty" doc:"It cannot be read: only its number is known."`
 	Hash      string       `json:"hash,omitempty" doc:"Of the chain up to it, in hex."`
+}
+
+// Setting is what was changed of how an endpoint is configured. It never holds a secret.
+type Setting struct {
+	Endpoint string `json:"endpoint"`
+	Key      string `json:"key" doc:"As in the config. Empty: the endpoint as a whole."`
+	Was      string `json:"was,omitempty" doc:"Without it, it was not set. Of a URL only its scheme and host, of a header nothing."`
+	Is       string `json:"is,omitempty" doc:"Without it, it is not set any more."`
 }
 
 // AuditList is a page of the audit trail.

@@ -238,6 +238,7 @@ var tokenCalls = []Call{
 			Param{Name: "since", Kind: "string", Max: 64, About: "From this instant or day on."}, Param{Name: "until", Kind: "string", Max: 64, About: "Before this instant or day."},
 			Param{Name: "actor", Kind: "string", Max: 1024, About: "Of the token with this name only."},
 			Param{Name: "subject", Kind: "string", Max: 1024, About: "About this person only, as PARTNER/ID."},
+			Param{Name: "endpoint", Kind: "string", Max: 1024, About: "About this endpoint only: changes of it, of its keys and of its config, and what was done with it. Not with subject."},
 			Param{Name: "call", Kind: "string", Max: 1024, About: "Of calls whose pattern has this in it, in whichever case."},
 			Param{Name: "ok", Kind: "boolean", About: "Only those that were done, or those that were not."},
 			Param{Name: "all", Kind: "boolean", Default: false, About: "Also the entries of kind begun that another one completes."},

@@ -76,6 +76,7 @@ type Endpoint struct {
 	BreakerOpened time.Time `json:"breaker_opened_at,omitzero" doc:"Of a breaker that is not closed."`
 	FailingSince  time.Time `json:"failing_since,omitzero" doc:"Nothing was accepted since."`
 	OldestDue     time.Time `json:"oldest_due_at,omitzero" doc:"Since when its earliest due delivery has been due; none: nothing is due."`
+	OldestPending time.Time `json:"oldest_pending_at,omitzero" doc:"Since when the delivery that has waited longest has been pending, due or not; none: nothing is pending."`
 }
 
 // Pause is who had an endpoint paused, and when.

@@ -58,6 +58,7 @@ type RebuildAsk struct {
 	Reasons   []string `json:"reasons,omitempty"`
 	Retryable bool     `json:"retryable,omitempty"`
 	Reason    string   `json:"reason" need:"true" doc:"Why, for whoever must explain it later."`
+	DryRun    bool     `json:"dry_run,omitempty" doc:"Only say what it would come to."`
 }
 
 // Rebuild is what came of making a subject anew.
@@ -66,6 +67,8 @@ type Rebuild struct {
 	Partner  string `json:"partner"`
 	Subject  string `json:"subject"`
 	Livemode bool   `json:"livemode"`
+	DryRun   bool   `json:"dry_run"`
+	Waiting  *int   `json:"waiting,omitempty" doc:"Of a dry run: records that came in since the damage was found, and would be applied."`
 	Decided
 }
 

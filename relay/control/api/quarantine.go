@@ -59,6 +59,7 @@ type ReleaseAsk struct {
 	Partner string `json:"partner,omitempty"`
 	Subject string `json:"subject,omitempty"`
 	Reason  string `json:"reason,omitempty" max:"500" doc:"Why, for the audit trail; it must not name the person."`
+	DryRun  bool   `json:"dry_run,omitempty" doc:"Of a record: only say what would become of the person. Of a body, its translation says it."`
 }
 
 // Released is what came of a release.
@@ -68,6 +69,8 @@ type Released struct {
 	Released bool   `json:"released"`
 	Updates  *int   `json:"updates,omitempty" doc:"Of a body: records that came of it."`
 	Kept     string `json:"kept,omitempty" doc:"Of a body that is kept on: why."`
+
+	Person *PersonEffect `json:"person,omitempty" doc:"Of a dry run: what would become of the person."`
 }
 
 // Discarded is what was taken out for good.

@@ -93,6 +93,20 @@ type BodyTranslation struct {
 	Why      string    `json:"why,omitempty" doc:"Why a release would change nothing."`
 	Kept     string    `json:"kept,omitempty" doc:"Why the body would be kept on, although something of it is applied."`
 	Updates  []Update  `json:"updates" doc:"That would be applied."`
+
+	Persons  []PersonEffect `json:"persons,omitempty" doc:"What would become of the persons that it is about, and who would be told."`
+	Unrouted int            `json:"unrouted,omitempty" doc:"Updates that would wait, because nobody knows yet whose they are."`
+}
+
+// PersonEffect is what would become of a person, and who would be told.
+type PersonEffect struct {
+	Partner  string   `json:"partner"`
+	Subject  string   `json:"subject"`
+	Livemode bool     `json:"livemode"`
+	Before   string   `json:"before,omitempty"`
+	After    string   `json:"after,omitempty"`
+	Changes  []Effect `json:"changes"`
+	SetAside bool     `json:"set_aside,omitempty" doc:"A record of theirs is damaged: it would be kept until they are rebuilt."`
 }
 
 // DiscardAsk may say why something is discarded.

@@ -149,13 +149,14 @@ type Span struct {
 	Since, Until string // an instant in RFC 3339, or a day: from since on, before until
 	Actor        string // of the token with this name only
 	Subject      string // about this person only: PARTNER/ID
+	Endpoint     string // about this endpoint only; Subject is empty then
 	Call         string // of calls whose pattern has this in it
 	Outcome      string // "true": that were done; "false": that were not; "": either
 	All          bool   // also the entries of kind begun that another one completes
 }
 
 func (s *Span) query(p Page, pairs ...string) url.Values {
-	return p.query(append(pairs, "since", s.Since, "until", s.Until, "actor", s.Actor, "subject", s.Subject, "call", s.Call, "ok", s.Outcome, "all", word(s.All))...)
+	return p.query(append(pairs, "since", s.Since, "until", s.Until, "actor", s.Actor, "subject", s.Subject, "endpoint", s.Endpoint, "call", s.Call, "ok", s.Outcome, "all", word(s.All))...)
 }
 
 // ListAudit lists the audit trail, the newest first. With a filter, a page may be short, or empty,
