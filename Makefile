@@ -29,7 +29,7 @@ demo-kafka: build ## the same with real Kafka, and a reader that prints what is 
 	dir=$$(mktemp -d) && $(BIN)/kycsim kafka --demo $(BIN)/countersign --dir $$dir; code=$$?; rm -rf $$dir; exit $$code
 
 test: ## every module's tests
-	@for m in $(MODULES); do echo "== $$m"; $(GO) -C $$m test -count=1 ./... || exit 1; done
+	@GO="$(GO)" .ci/tests $(MODULES) -- -count=1
 
 test-kafka: build ## what only Apache Kafka itself can show, and one broker killed under load
 	$(GO) -C ingest/forward/brokers test -count=1 -timeout 10m -tags realkafka -run Real ./...
@@ -40,7 +40,7 @@ test-prometheus: ## Debian's Prometheus scrapes the gateway: every panel and rul
 
 check: format lint ## what must be green before a change lands
 	@for m in $(LINTED); do echo "== $$m"; $(GO) -C $$m vet ./... || exit 1; done
-	@for m in $(RACED); do echo "== $$m"; GORACE=atexit_sleep_ms=0 $(GO) -C $$m test -race -shuffle=on -count=1 -timeout 15m ./... || exit 1; done # else each child sleeps a second before it ends
+	@GO="$(GO)" GORACE=atexit_sleep_ms=0 .ci/tests $(RACED) -- -race -shuffle=on -count=1 -timeout 15m # without GORACE each child sleeps a second before it ends
 
 format:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -50,12 +50,8 @@ lint:
 	@for m in $(filter-out .,$(LINTED)); do (cd $$m && $(GO) run $(LINT) run --config $(CURDIR)/.golangci.yml --build-tags realkafka,realfuse,realprometheus ./...) || exit 1; done
 
 fuzz: ## every fuzz target for FUZZTIME, and each adapter's parser by itself
-	@for p in $$($(GO) list ./... | grep -v '/ingest/provider$$'); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-		echo "== $$p $$f"; .ci/fuzz $$p $$f $(FUZZTIME) || exit 1; done; done
-	@for f in $$($(GO) test -list '^Fuzz' ./ingest/provider | grep '^Fuzz'); do \
-		adapters=any; [ $$f = FuzzTranslate ] && adapters=$$(ls -d ingest/provider/testdata/*/samples | cut -d/ -f4); for a in $$adapters; do \
-		echo "== ingest/provider $$f $$a"; $(GO) clean -fuzzcache; \
-		COUNTERSIGN_FUZZ_ADAPTER=$${a#any} .ci/fuzz ./ingest/provider $$f $(FUZZTIME) || exit 1; done; done
+	@for p in $$($(GO) list -f '{{$$d := .Dir}}{{range .TestGoFiles}}{{$$d}}/{{.}}{{"\n"}}{{end}}' ./... | xargs grep -l '^func Fuzz' | xargs -n 1 dirname | sort -u); do \
+		.ci/fuzz $$(realpath --relative-to=. $$p) $(FUZZTIME) || exit 1; done
 
 bench: build ## figures against limits measured in the same run
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_nojournal -o $(BIN)/countersign-nojournal ./cmd/countersign

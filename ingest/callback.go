@@ -143,7 +143,7 @@ func (in *Ingress) answer(ctx *fasthttp.RequestCtx, src *source, started int64, 
 	now := elapsed()
 	c := ours(ctx.Conn())
 	c.answered(v.taken(), now)
-	to.callbacks[v].Inc()
+	to.callbacks.inc(v)
 	to.seen(v, in.o.Now())
 	span := in.traced(&c.way, started)
 	span.Observe(in.m.latency, time.Duration(now-started).Seconds())

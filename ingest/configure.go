@@ -72,7 +72,7 @@ type tally struct {
 	label     string
 	places    places
 	refusals  refusals // of log lines, not of callbacks
-	callbacks map[verdict]prometheus.Counter
+	callbacks *answered
 	ahead     prometheus.Counter
 	faults    prometheus.Counter
 	held      int64        // by its bodies, guarded by the lock of bodies
@@ -153,11 +153,7 @@ func (m *metrics) tally(label string) *tally {
 
 // answers makes those of whatever is posted to, a source or none.
 func (m *metrics) answers(label string) *tally {
-	t := &tally{label: label, refusals: newRefusals(), callbacks: map[verdict]prometheus.Counter{}}
-	for _, v := range verdicts {
-		t.callbacks[v] = m.callbacks.WithLabelValues(label, string(v))
-	}
-	return t
+	return &tally{label: label, callbacks: m.callbacks.of(label)}
 }
 
 // weigh says what a source's approvals need, in the place of what they needed; nil: nothing was said.
@@ -172,9 +168,7 @@ func (m *metrics) weigh(s, was *source) {
 // forget takes out the series of a source that has ended.
 func (m *metrics) forget(s *source) {
 	if s.Name != unknownLabel { // which is shared with what is posted to none
-		for _, v := range verdicts {
-			m.callbacks.DeleteLabelValues(s.Name, string(v))
-		}
+		m.callbacks.forget(s.Name)
 	}
 	m.ahead.DeleteLabelValues(s.Name)
 	m.faults.DeleteLabelValues(s.Name)

@@ -8,7 +8,7 @@ import (
 )
 
 type metrics struct {
-	callbacks *prometheus.CounterVec
+	callbacks *callbacks
 	latency   prometheus.Histogram
 	ahead     *prometheus.CounterVec
 	evidence  *prometheus.GaugeVec
@@ -20,9 +20,7 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 	f := promauto.With(r)
 	m := &metrics{
-		callbacks: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "ingest_callbacks_total", Help: "Provider callbacks answered, by source and verdict.",
-		}, []string{"source", "verdict"}),
+		callbacks: newCallbacks(in.o.Now),
 		latency: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "ingest_callback_seconds", Help: "Time from a callback's headers to our answer. Providers wait about five seconds.",
 			Buckets:                     []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2, 5},
@@ -37,6 +35,9 @@ func newMetrics(r prometheus.Registerer, in *Ingress) *metrics {
 		evidence: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ingest_source_evidence", Help: "1 for the evidence that an approval of the source needs to count without confirmation.",
 		}, []string{"source", "evidence"}),
+	}
+	if r != nil {
+		r.MustRegister(m.callbacks)
 	}
 	m.boundMemory(f, in)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
@@ -77,4 +78,12 @@ func (m *metrics) boundMemory(f promauto.Factory, in *Ingress) {
 	for _, reason := range []string{crowdedAll, crowdedAddress} {
 		m.crowded.WithLabelValues(reason)
 	}
+}
+
+func newCallbacks(now func() time.Time) *callbacks {
+	c := &callbacks{now: now, each: map[string]*answered{}}
+	c.desc = prometheus.NewDesc("ingest_callbacks_total", "Provider callbacks answered, by source and verdict.", []string{"source", "verdict"}, nil)
+	const name = "ingest_callbacks_total" // the same, of all sources together
+	c.sums = prometheus.NewDesc(name, "Provider callbacks answered, by verdict.", []string{"verdict"}, nil)
+	return c
 }

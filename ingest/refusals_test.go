@@ -20,7 +20,8 @@ func TestRefusalLog(t *testing.T) {
 		tallies = append(tallies, s.tally)
 	}
 	for _, to := range tallies {
-		for _, l := range to.refusals {
+		for _, v := range verdicts {
+			l := to.refusals.of(v)
 			l.limit.SetLimit(0)
 			l.limit.SetBurst(5)
 		}
@@ -45,7 +46,7 @@ func TestRefusalLog(t *testing.T) {
 			t.Errorf("%s %s: %d lines, want %d", k.source, k.verdict, got, want)
 		}
 	}
-	l := d.nobody.refusals[unknownSource]
+	l := d.nobody.refusals.of(unknownSource)
 	if n := l.unlogged.Load(); n != 95 {
 		t.Errorf("%d are not logged, want 95", n)
 	}
@@ -85,5 +86,15 @@ func TestRateAfterProof(t *testing.T) {
 	}
 	if genuine, bare := d.count("slow", tooFast), d.count("bare", tooFast); genuine == 0 || bare == 0 {
 		t.Errorf("of 20 genuine ones and 20 at a source without a key %v and %v were too fast", genuine, bare)
+	}
+}
+
+// TestSourcesAreCheap: a source is made without a look at its verdicts, of which there are more than
+// twenty: a config may have tens of thousands of sources.
+func TestSourcesAreCheap(t *testing.T) {
+	d := open(t)
+	n := 0
+	if allocs := testing.AllocsPerRun(1000, func() { n++; d.m.answers(fmt.Sprint("source-", n)) }); allocs > 8 {
+		t.Errorf("%.1f allocations for a source", allocs)
 	}
 }

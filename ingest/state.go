@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-
 	"countersign/kyc"
 )
 
@@ -59,10 +57,9 @@ func (s *source) state() SourceState {
 	for _, p := range s.Allow {
 		v.Allow = append(v.Allow, p.String())
 	}
-	for verdict, counter := range s.tally.callbacks {
-		var m dto.Metric
-		if counter.Write(&m) == nil && m.GetCounter().GetValue() > 0 {
-			v.Verdicts[string(verdict)] = uint64(m.GetCounter().GetValue())
+	for _, verdict := range verdicts {
+		if n := s.tally.callbacks.value(verdict); n > 0 {
+			v.Verdicts[string(verdict)] = n
 		}
 	}
 	return v

@@ -10,6 +10,7 @@ import (
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/outbox/trace"
 )
 
 type journalRecord = journal.Record
@@ -71,13 +72,23 @@ func (r *Relay) CurrentID(id string) string {
 // append writes records of our own to the journal, all or none (I11): nil once they are on stable
 // storage. They count as appended when they were received.
 func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
-	rs := make([]journal.Record, len(us))
+	rs, began, spans := make([]journal.Record, len(us)), time.Now(), make(map[int]*trace.Span)
 	for i := range us {
 		u := us[i]
 		u.Partner = r.shown(u.Partner)
+		span, traceparent := r.o.Tracer.Own(ctx, string(u.Kind))
+		if u.Traceparent = traceparent; span != nil {
+			spans[i] = span
+		}
 		rs[i] = journal.Record{Kind: u.Kind, Appended: u.ReceivedAt, Body: u.AppendJSON(make([]byte, 0, 512))}
 	}
-	return r.o.Journal.Append(ctx, rs...)
+	err := r.o.Journal.Append(ctx, rs...)
+	for i := range us {
+		if s := spans[i]; s != nil {
+			traceOwn(s, &us[i], r.shown(us[i].Partner), began, err)
+		}
+	}
+	return err
 }
 
 // revive carries an order out, in the fold's transaction.

@@ -23,11 +23,11 @@ func TestRestore(t *testing.T) {
 	}
 	g.tell(said("ann", 3, kyc.Suspended), said("carl", 1, kyc.Approved)) // told, and unknown to the backup
 	g.settled()
-	if _, err := store.Restore(backup, g.dir, RaiseFloor); !errors.Is(err, store.ErrLocked) {
+	if _, err := store.Restore(t.Context(), backup, g.dir, RaiseFloor); !errors.Is(err, store.ErrLocked) {
 		t.Fatalf("while it runs: %v", err)
 	}
 	g.close()
-	kept, err := store.Restore(backup, g.dir, RaiseFloor)
+	kept, err := store.Restore(t.Context(), backup, g.dir, RaiseFloor)
 	if err != nil || kept == "" {
 		t.Fatalf("Restore = %q, %v", kept, err)
 	}

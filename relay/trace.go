@@ -69,3 +69,14 @@ func (b *batch) trace(records int, last int64, started time.Time) {
 		attribute.Int("countersign.batch.size", records), attribute.Int64("countersign.record.offset", last),
 		attribute.Int("countersign.deliveries", len(b.owed)))
 }
+
+// traceOwn ends the span of a record of our own, which waited for the disk since then.
+func traceOwn(s *trace.Span, u *kyc.Update, partner string, since time.Time, err error) {
+	now, failed := time.Now(), ""
+	if err != nil {
+		failed = "journal"
+	}
+	s.Child("journal.append", since, now)
+	s.End(now, failed,
+		attribute.String("countersign.record.kind", string(u.Kind)), attribute.String("countersign.partner", partner), attribute.String("countersign.source", u.Source))
+}

@@ -38,7 +38,7 @@ func walkNotTold(w *walk) {
 	w.told("rosa", "kyc.status.approved")
 	w.until("deliveries --partner acme --subject rosa --status delivered", "200 http_2xx")
 	webhook, _, _ := strings.Cut(ids[1], "@")
-	w.run(exitYes, "find "+webhook, "change", "acme/rosa (test)", "delivered")
+	w.until("find "+webhook, "change", "acme/rosa (test)", "delivered")
 	w.run(exitNo, "find evt_00000000000000000000000000", "nothing is found")
 
 	w.desk.answer(http.StatusInternalServerError)

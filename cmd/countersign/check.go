@@ -37,6 +37,9 @@ func (cmd *checkCommand) Run(c *console) error {
 		seen = rehearse(c, cfg, cmd.Role, cmd.Passed)
 		problems, orphans = merged(problems, seen.problems), merged(orphans, seen.doubts)
 	}
+	if c.ctx.Err() != nil { // what was found is not all
+		return errInterrupted
+	}
 	if cmd.JSON {
 		return cmd.report(c, cfg, problems, orphans, seen.notes)
 	}

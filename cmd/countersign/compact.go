@@ -59,6 +59,7 @@ func (cmd *compactCommand) file(c *console) error {
 	if !rep.Sound() {
 		return fmt.Errorf("%s is damaged, and was left as it is: countersign check --file %s says what; a start of the gateway puts damaged records aside, and then it can be compacted", cmd.File, cmd.File)
 	}
+	c.orderly.Store(true)
 	done, err := store.CompactFile(c.ctx, cmd.File, cmd.DryRun, func(p store.Compaction) { cmd.progress(c, string(p.Phase), p.Done, p.Total) })
 	cmd.progress(c, "", 0, 0)
 	if err != nil {

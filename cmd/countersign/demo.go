@@ -79,6 +79,7 @@ func (cmd *demoCommand) Run(c *console) (err error) {
 	} else {
 		defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	}
+	c.orderly.Store(true)
 	partner, err := newDemoPartner(c, "barbara")
 	if err != nil {
 		return err

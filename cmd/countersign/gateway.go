@@ -51,6 +51,7 @@ type gateway struct {
 	notices io.Writer // what an operator should know once: where the token is, and generated keys
 	outside
 	reg     *prometheus.Registry
+	shown   *prometheus.Registry // of these, what the console shows
 	process *process
 	tracer  *trace.Tracer // nil: nothing is traced
 
@@ -117,6 +118,9 @@ func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 		}
 	}
 	for _, s := range append([]step{{"", g.bindEarly}, {"", g.wait}, {"", g.serveMetrics}}, g.steps()...) {
+		if err := o.ended(); err != nil {
+			return g, err
+		}
 		if err := s.run(); err != nil {
 			return g, hindered(s.key, "", err)
 		}
@@ -127,7 +131,7 @@ func openGateway(cfg *Config, role string, o outside) (g *gateway, err error) {
 
 // assemble is a gateway that has done nothing yet.
 func assemble(cfg *Config, role string, o outside) *gateway {
-	g := &gateway{cfg: cfg, role: role, outside: o, notices: o.terminal, reg: prometheus.NewRegistry(), process: newProcess(o.log)}
+	g := &gateway{cfg: cfg, role: role, outside: o, notices: o.terminal, reg: prometheus.NewRegistry(), shown: prometheus.NewRegistry(), process: newProcess(o.log)}
 	if o.terminal == nil {
 		g.notices = noticeLog{o.log}
 	}
@@ -164,7 +168,7 @@ func (g *gateway) steps() []step {
 }
 
 func (g *gateway) metrics() prometheus.Registerer {
-	return prometheus.WrapRegistererWithPrefix("countersign_", g.reg)
+	return measured{prometheus.WrapRegistererWithPrefix(metricPrefix, g.reg), prometheus.WrapRegistererWithPrefix(metricPrefix, g.shown)}
 }
 
 func (g *gateway) openStore() (err error) {

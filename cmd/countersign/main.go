@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"countersign/outbox/store"
 	"countersign/relay/control/client"
@@ -31,6 +33,7 @@ type console struct {
 	json     bool                   // errors are told to a script
 	asked    *client.Client         // the gateway that a command has asked; nil: none
 	ctx      context.Context        //nolint:containedctx // ends with the first interrupt; commands take it from here
+	orderly  atomic.Bool            // the command ends by itself soon after ctx: it has something to finish
 	last     atomic.Pointer[func()] // what is done before a second interrupt ends the process; nil: nothing
 }
 
@@ -79,22 +82,41 @@ func main() {
 	ctx, stop := context.WithCancel(context.Background())
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // net/http may print what a partner sent, through package log
 	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, terminal: isTerminal(os.Stdin), shown: isTerminal(os.Stdout), watched: isTerminal(os.Stderr), ctx: ctx}
-	go c.obey(stop)
+	asked := make(chan os.Signal, 2)
+	signal.Notify(asked, os.Interrupt, syscall.SIGTERM)
+	go c.obey(asked, stop)
 	os.Exit(run(c, os.Args[1:]))
 }
 
+// unasked is how long a command may go on after an interrupt that it does not heed: it may be busy,
+// or wait for a file or for somebody who types.
+const unasked = time.Second
+
 // obey ends the context with the first interrupt or SIGTERM, and the process with the second:
-// whoever asks twice does not want to wait.
-func (c *console) obey(stop func()) {
-	asked := make(chan os.Signal, 2)
-	signal.Notify(asked, os.Interrupt, syscall.SIGTERM)
+// whoever asks twice does not want to wait. A command that finishes nothing is not waited for at
+// all.
+func (c *console) obey(asked <-chan os.Signal, stop func()) {
 	<-asked
 	stop()
-	<-asked
+	select {
+	case <-asked:
+	case <-c.overdue():
+		fmt.Fprintln(c.err, "countersign:", errInterrupted) //nolint:errcheck // nowhere left to say it
+	}
 	if last := c.last.Load(); last != nil {
 		(*last)()
 	}
 	os.Exit(exitNo)
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// overdue says when a command that has been interrupted is ended; nil: it ends by itself.
+func (c *console) overdue() <-chan time.Time {
+	if c.orderly.Load() {
+		return nil
+	}
+	return time.After(unasked)
 }
 
 // endure keeps the process from ending with the terminal it was started at, and has the gateway
@@ -166,6 +188,7 @@ func (cmd *serveCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	c.orderly.Store(true)
 	if _, set := c.env("GOGC"); !set {
 		tend(memoryLimit("/"))
 	}

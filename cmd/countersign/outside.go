@@ -27,6 +27,14 @@ type outside struct {
 	level      *slog.LevelVar              // of the log; nil: it stays as it is
 }
 
+// ended is why an opening is not to go on; nil: it is.
+func (o *outside) ended() error {
+	if o.ctx == nil {
+		return nil
+	}
+	return o.ctx.Err()
+}
+
 // measure finds out how much this process may use of what the system gives: sockets that are open
 // already, files, memory.
 func (o *outside) measure(c *console, cfg *Config) (err error) {

@@ -50,6 +50,9 @@ func rehearse(c *console, cfg *Config, role string, passed []string) (r rehearsa
 	defer g.close() //nolint:errcheck // nothing was written
 	r.bind(g)
 	for _, s := range g.steps() {
+		if o.ended() != nil {
+			return r
+		}
 		if err := s.run(); err != nil {
 			if d, ok := errors.AsType[*mendableError](err); ok {
 				r.doubts = append(r.doubts, d.doubt(cfg))

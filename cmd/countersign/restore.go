@@ -56,8 +56,9 @@ func (cmd *restoreCommand) Run(c *console) error {
 			return errNo
 		}
 	}
+	c.orderly.Store(true)
 	work = c.working("restore " + cmd.File)
-	v.Kept, err = store.Restore(cmd.File, cfg.Data, func(tx *store.Tx) error { return errors.Join(relay.RaiseFloor(tx), noteRestore(tx, cmd.File)) })
+	v.Kept, err = store.Restore(c.ctx, cmd.File, cfg.Data, func(tx *store.Tx) error { return errors.Join(relay.RaiseFloor(tx), noteRestore(tx, cmd.File)) })
 	if work.end(); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -37,30 +38,12 @@ func (e usageError) Error() string { return string(e) }
 // run is main without the process: it returns the exit code.
 func run(c *console, args []string) int {
 	c.out, c.err, c.bar = visible{c.out}, visible{c.err}, c.err
-	exit := -1
-	parser, err := newParser(c, func(code int) { exit = code })
-	if err != nil {
-		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
-		return exitUsage
-	}
-	switch {
-	case len(args) == 0: // somebody who does not know yet what it does
-		parser.Stdout = c.err
-		parser.Parse([]string{"--help"}) //nolint:errcheck,gosec // the help is printed
-		return exitUsage
-	case args[0] == "--version":
-		args = append([]string{"version"}, args[1:]...)
-	case args[0] == completeWord:
-		return c.complete(parser.Model.Node, args[1:])
-	}
-	k, err := parser.Parse(args)
-	if exit >= 0 { // --help
-		return exit
+	k, code, err := parse(c, args)
+	if code >= 0 {
+		return code
 	}
 	c.json = slices.Contains(args, "--json")
-	if err != nil {
-		err = misused(parser.Model.Node, args, err)
-	} else {
+	if err == nil {
 		err = k.Run()
 	}
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusNotFound {
@@ -72,6 +55,59 @@ func run(c *console, args []string) int {
 		c.fail(err)
 	}
 	return c.exit(err)
+}
+
+// parse reads a command line. A code of 0 or more says that nothing is left to be done.
+func parse(c *console, args []string) (k *kong.Context, code int, err error) {
+	if k = directly(c, args); k != nil {
+		return k, -1, nil
+	}
+	code = -1
+	parser, err := newParser(c, func(at int) { code = at })
+	if err != nil {
+		fmt.Fprintln(c.err, "countersign:", err) //nolint:errcheck // nowhere left to say it
+		return nil, exitUsage, nil
+	}
+	switch {
+	case len(args) == 0: // somebody who does not know yet what it does
+		parser.Stdout = c.err
+		parser.Parse([]string{"--help"}) //nolint:errcheck,gosec // the help is printed
+		return nil, exitUsage, nil
+	case args[0] == "--version":
+		args = append([]string{"version"}, args[1:]...)
+	case args[0] == completeWord:
+		return nil, c.complete(parser.Model.Node, args[1:]), nil
+	}
+	if k, err = parser.Parse(args); code >= 0 { // --help
+		return nil, code, nil
+	}
+	if err != nil {
+		return nil, -1, misused(parser.Model.Node, args, err)
+	}
+	return k, -1, nil
+}
+
+// directly reads a command line with nothing but the command that it names, for to lay out all of
+// them takes longer than most of them run. nil: the whole has to say what may be meant.
+func directly(c *console, args []string) *kong.Context {
+	if len(args) == 0 || slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+		return nil
+	}
+	all := reflect.TypeFor[commands]()
+	field, ok := all.FieldByNameFunc(func(name string) bool { return strings.ToLower(name) == args[0] })
+	if !ok {
+		return nil
+	}
+	one := reflect.New(reflect.StructOf([]reflect.StructField{field}))
+	parser, err := layOut(c, one.Interface(), func(int) {})
+	if err != nil {
+		return nil
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		return nil
+	}
+	return k
 }
 
 // misused is a command line that cannot be read, with what may have been meant and where help is.
@@ -105,11 +141,16 @@ func descend(at *kong.Node, args []string) (*kong.Node, []string) {
 // newParser is the command line, which reads and writes at c. exit is called where nothing is left
 // to be done.
 func newParser(c *console, exit func(int)) (*kong.Kong, error) {
+	return layOut(c, &commands{}, exit)
+}
+
+// layOut is a command line of some commands.
+func layOut(c *console, some any, exit func(int)) (*kong.Kong, error) {
 	explain := func(o kong.HelpOptions, ctx *kong.Context) error { // only then are the pages needed
 		teach(ctx.Kong)
 		return kong.DefaultHelpPrinter(o, ctx)
 	}
-	return kong.New(&commands{}, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
+	return kong.New(some, kong.Name("countersign"), kong.Description("KYC webhook gateway: verified in, signed out."),
 		kong.Writers(c.out, c.err), kong.Exit(exit), kong.UsageOnError(), kong.Bind(c), kong.ExplicitGroups(groups), kong.Help(explain),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}))
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"countersign/ingest/provider"
 	"countersign/kyc"
 	"countersign/outbox/store"
 )
@@ -28,8 +27,10 @@ func warnings(cfg *Config) (all []problem) {
 			warn(fmt.Sprintf("sources[%d]", i), what, remedy)
 		}
 	}
+	given := offers(cfg.Sources, gives)
 	for i := range cfg.Partners {
 		p := &cfg.Partners[i]
+		by := given(p.ID)
 		for _, r := range []struct {
 			key             string
 			required, usual []kyc.Check
@@ -37,7 +38,7 @@ func warnings(cfg *Config) (all []problem) {
 			{"required", p.Policy.Required, defaultPolicy().Required},
 			{"required_company", p.Policy.RequiredCompany, defaultPolicy().RequiredCompany},
 		} {
-			for _, c := range missing(cfg, p.ID, r.required, r.usual) {
+			for _, c := range by.missing(r.required, r.usual) {
 				warn(fmt.Sprintf("partners[%d].policy.%s", i, r.key), fmt.Sprintf("%s: no source of %s can give it, so that no person can be approved", c, p.ID),
 					"correct the policy, or the source's check; docs/PROVIDERS.md says what each provider approves")
 			}
@@ -132,61 +133,6 @@ func secretsOf(s *SourceConfig) (sums [][sha256.Size]byte) {
 		sums = append(sums, sha256.Sum256([]byte(s.Token.Reveal())))
 	}
 	return sums
-}
-
-// missing lists the required types that no source can give to a partner. The usual list is no
-// mistake of somebody who has only people, or only companies.
-func missing(cfg *Config, partner string, required, usual []kyc.Check) (none []kyc.Check) {
-	var can []kyc.Check
-	companies := 0
-	sources := slices.DeleteFunc(slices.Clone(cfg.Sources), func(s SourceConfig) bool { return s.PartnerFrom == "" && s.Partner != partner })
-	for i := range sources {
-		gives, anything := gives(&sources[i])
-		if anything {
-			return nil
-		}
-		can = append(can, gives...)
-		if !slices.ContainsFunc(gives, func(c kyc.Check) bool { return c != kyc.BusinessVerification }) {
-			companies++
-		}
-	}
-	unused := slices.Contains(usual, kyc.BusinessVerification) || len(sources) > 0 && companies == len(sources)
-	if slices.Equal(required, usual) && unused {
-		return nil
-	}
-	for _, c := range required {
-		if !slices.Contains(can, c) {
-			none = append(none, c)
-		}
-	}
-	return none
-}
-
-// gives lists the check types that a source can approve; anything: what its configuration makes of
-// a body decides that.
-func gives(s *SourceConfig) (can []kyc.Check, anything bool) {
-	a, err := adapterOf(*s)
-	if err != nil || a.Name == provider.GenericName {
-		return nil, true
-	}
-	can = slices.Clone(a.Steps)
-	if s.Check != "" {
-		return append(can, s.Check), false
-	}
-	unmapped := len(s.Workflows) == 0 // some approval keeps the adapter's type
-	for _, w := range s.Workflows {
-		_, mapped := s.CheckByWorkflow[w]
-		unmapped = unmapped || !mapped
-	}
-	for w, c := range s.CheckByWorkflow {
-		if len(s.Workflows) == 0 || slices.Contains(s.Workflows, w) {
-			can = append(can, c)
-		}
-	}
-	if unmapped {
-		can = append(can, a.Overall...)
-	}
-	return can, false
 }
 
 // The widest networks that somebody who writes one can mean. fc00::/7 is IPv6's private space as a

@@ -54,7 +54,7 @@ import (
 // Options of a Console. API, Gatherer and Logger are required.
 type Options struct {
 	API      http.Handler        // the control API, asked without a socket
-	Gatherer prometheus.Gatherer // of the process
+	Gatherer prometheus.Gatherer // of the process; of its metrics, Families are read
 	Logger   *slog.Logger
 	Random   io.Reader        // nil: crypto/rand
 	Now      func() time.Time // nil: time.Now

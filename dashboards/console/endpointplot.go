@@ -37,7 +37,7 @@ type place struct {
 // tallied reads what is counted of each endpoint.
 func tallied(found map[string]*dto.MetricFamily) map[string]tally {
 	all := map[string]tally{}
-	for _, one := range found["countersign_relay_attempts_total"].GetMetric() {
+	for _, one := range found[attemptsFamily].GetMetric() {
 		id := label(one, "endpoint")
 		t := all[id]
 		if v := value(one); label(one, "outcome") == "done" {
@@ -47,7 +47,7 @@ func tallied(found map[string]*dto.MetricFamily) map[string]tally {
 		}
 		all[id] = t
 	}
-	for _, one := range found["countersign_relay_endpoint_attempt_seconds"].GetMetric() {
+	for _, one := range found[secondsFamily].GetMetric() {
 		id := label(one, "endpoint")
 		t := all[id]
 		t.seconds += one.GetSummary().GetSampleSum()

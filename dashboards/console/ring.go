@@ -82,6 +82,21 @@ var (
 	}
 )
 
+// The families that are read of each endpoint.
+const (
+	attemptsFamily = "countersign_relay_attempts_total"
+	secondsFamily  = "countersign_relay_endpoint_attempt_seconds"
+)
+
+// Families are the metrics that the console reads. All others need not be gathered for it.
+func Families() []string {
+	all := []string{attemptsFamily, secondsFamily}
+	for i := range measures {
+		all = append(all, measures[i].family)
+	}
+	return all
+}
+
 // ring keeps samples of the last hour and the last day, in memory.
 type ring struct {
 	from   prometheus.Gatherer

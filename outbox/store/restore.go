@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,8 +26,8 @@ func Look(path string, fn func(tx *Tx) error) error {
 
 // Restore puts a copy of a backup in the place of the database in dir, which nobody may have open,
 // and runs change on the copy first. The database that was there is kept, under the name that it
-// returns; "": there was none. Either everything is done, and on stable storage, or nothing.
-func Restore(backup, dir string, change func(*Tx) error) (kept string, err error) {
+// returns; "": there was none. The end of ctx ends the copying. Either everything is done, and on stable storage, or nothing.
+func Restore(ctx context.Context, backup, dir string, change func(*Tx) error) (kept string, err error) {
 	path := filepath.Join(dir, fileName)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("restore: %w", err)
@@ -35,7 +36,7 @@ func Restore(backup, dir string, change func(*Tx) error) (kept string, err error
 		return "", fmt.Errorf("restore: %s: %w; stop the gateway first", path, ErrLocked)
 	}
 	to := path + ".restored"
-	if err := copySynced(backup, to); err != nil {
+	if err := copySynced(ctx, backup, to); err != nil {
 		return "", fmt.Errorf("restore: %w", errors.Join(err, os.Remove(to)))
 	}
 	if err := changed(to, change); err != nil {
@@ -74,7 +75,7 @@ func changed(path string, change func(*Tx) error) error {
 	return errors.Join(err, db.Sync(), db.Close())
 }
 
-func copySynced(from, to string) error {
+func copySynced(ctx context.Context, from, to string) error {
 	in, err := os.Open(from) //nolint:gosec // the operator names it
 	if err != nil {
 		return err
@@ -84,6 +85,20 @@ func copySynced(from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	_, err = io.Copy(out, endable{ctx, in})
 	return errors.Join(err, out.Chmod(0o600), out.Sync(), out.Close())
+}
+
+// endable is a reader that ends with a context.
+type endable struct {
+	ctx context.Context //nolint:containedctx // for one copy
+	io.Reader
+}
+
+// Read implements io.Reader.
+func (e endable) Read(b []byte) (int, error) {
+	if err := e.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return e.Reader.Read(b)
 }

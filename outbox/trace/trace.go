@@ -1,9 +1,10 @@
 // Package trace makes the spans of a callback's way: what was done about it, from when until when,
-// from its receipt to the partner's answer. Where that way goes over the disk, it goes on by the W3C
+// from its receipt to the partner's answer; and of the way of what an operator has decided, or time
+// has made due. Where that way goes over the disk, it goes on by the W3C
 // traceparent that stands in the record and in the delivery.
 //
 // Its promises: without a Tracer nothing is done and nothing allocated; whether a trace is sampled
-// is decided once, where the callback comes in, and written into its traceparent, so that whoever
+// is decided once, where the callback comes in or the record is made, and written into its traceparent, so that whoever
 // goes on with it decides nothing; nobody outside can have more sampled than Options allow.
 package trace
 
@@ -64,6 +65,11 @@ type Span struct {
 // that its trace is not sampled is obeyed. One that says that it is counts if a key proves whose it
 // is (keyed), for a few traces a second; else, and beyond that, lots are drawn as for a new one.
 func (t *Tracer) Callback(traceparent string, keyed bool, at time.Time) (s *Span, passed string) {
+	return t.first("callback", oteltrace.SpanKindServer, traceparent, keyed, at)
+}
+
+// first begins the first span of ours in a trace, if that is sampled.
+func (t *Tracer) first(name string, kind oteltrace.SpanKind, traceparent string, keyed bool, at time.Time) (s *Span, passed string) {
 	if t == nil {
 		return nil, traceparent
 	}
@@ -79,7 +85,7 @@ func (t *Tracer) Callback(traceparent string, keyed bool, at time.Time) (s *Span
 	default:
 		return nil, t.unsampled(parent)
 	}
-	s = t.begin(parent, "callback", oteltrace.SpanKindServer, at)
+	s = t.begin(parent, name, kind, at)
 	return s, s.Traceparent()
 }
 

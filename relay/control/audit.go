@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"countersign/outbox/store"
+	"countersign/outbox/trace"
 	"countersign/relay/audit"
 	"countersign/relay/control/api"
 )
@@ -78,7 +79,10 @@ func (s *Server) noting(req *http.Request, r Route, t Token) (*http.Request, *ca
 	c.entry.Path = s.named(req, r, t, c)
 	ctx := context.WithValue(req.Context(), callingKey{}, c)
 	ctx, c.along = store.With(ctx, func(tx *store.Tx) error { return s.begin(tx, c) })
-	return req.WithContext(ctx), c
+	if tp := req.Header.Get("Traceparent"); trace.Valid(tp) {
+		return req.WithContext(trace.Called(ctx, tp, time.Now())), c
+	}
+	return req.WithContext(trace.Called(ctx, "", time.Now())), c
 }
 
 // begin writes that a call begins to change something.
