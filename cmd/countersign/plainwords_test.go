@@ -73,6 +73,7 @@ func TestPlainWords(t *testing.T) {
 
 // plainLiterals looks at the strings of a Go file: sentences, and names.
 func plainLiterals(t *testing.T, path string) {
+	t.Helper()
 	files := token.NewFileSet()
 	f, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
 	if err != nil {
@@ -108,6 +109,7 @@ func unplain(s string) string {
 }
 
 func plainText(t *testing.T, path string) {
+	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Error(err)

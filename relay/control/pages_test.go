@@ -61,7 +61,7 @@ func (s *site) lists() (ps []shownPage) {
 	partner, id := s.person(s.persons / 2)
 	add(0, "", "/console/persons?partner="+partner+"&begins="+id[:10], ada)
 	add(0, "", "/console/persons?partner="+partner+"&status=suspended&begins=person-0", ada)
-	for _, status := range []string{"", "pending", "retrying", "delivered", "dead", "cancelled"} {
+	for _, status := range []string{"", "pending", "retrying", "delivered", "dead_lettered", "cancelled"} {
 		base := "/console/deliveries?status=" + status
 		add(int64(1000+gathered*s.endpoints), "what endpoints wait for is a bounded number of heads of each", base, ada, paul)
 		add(int64(1000+gathered*s.endpoints), "what endpoints wait for is a bounded number of heads of each", base+"&partner=p07", ada)
@@ -112,7 +112,7 @@ func (s *site) ones() (ps []shownPage) {
 	for _, word := range []string{s.webhookID(i), s.webhookID(i) + "@" + endpoint, s.saying(i).ID, "evt_" + s.saying(i).ID} {
 		add(byFinder, finds, "/console/find?q="+word, ada)
 	}
-	for _, n := range []string{"pending", "dead"} {
+	for _, n := range []string{"pending", "dead_lettered"} {
 		add(byFinder, finds, "/console/delivery?id="+url.QueryEscape(s.one(relay.Status(n), "p00-main")), ada, paul)
 	}
 	pending := url.QueryEscape(s.one(relay.Pending, "p00-main"))

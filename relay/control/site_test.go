@@ -187,7 +187,7 @@ func (s *site) steer() {
 		s.check(<-written)
 	}
 	for j := range few {
-		a := s.call("otto", "POST", "/v1/replays", fmt.Sprintf(`{"kind":"dead","endpoint":"p%02d-main","dry_run":true}`, j%s.endpoints), "Idempotency-Key", fmt.Sprint("replay-", j))
+		a := s.call("otto", "POST", "/v1/replays", fmt.Sprintf(`{"kind":"dead_lettered","endpoint":"p%02d-main","dry_run":true}`, j%s.endpoints), "Idempotency-Key", fmt.Sprint("replay-", j))
 		if a.code != http.StatusOK {
 			continue // so many may wait
 		}
