@@ -105,6 +105,11 @@ func storageRow() row {
 			},
 		},
 		{
+			title: "Results not written yet", unit: "none", line: 8192,
+			description: "Results of attempts that wait for the disk. At 8,192 no new attempt begins. A crash repeats these deliveries, with the same webhook-id.",
+			queries:     []query{{`sum by (instance) (countersign_outbox_unwritten_results)`, "{{instance}}"}},
+		},
+		{
 			title: "Journal backlog", unit: "percentunit", max: 1, line: 0.5, alert: "CountersignJournalBacklogHigh",
 			description: "Records that wait to be evaluated, or for Kafka, as part of the maximum. At 100 % new callbacks are answered 503.",
 			queries:     []query{{`countersign_journal_backlog_records / countersign_journal_backlog_max_records`, "{{instance}}"}},

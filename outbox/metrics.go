@@ -29,6 +29,9 @@ func newMetrics(r prometheus.Registerer, b *Outbox) *metrics {
 	for _, reason := range ownReasons {
 		m.putDown.WithLabelValues(reason)
 	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "outbox_unwritten_results", Help: "Results of attempts that wait to be written to the file. At 8192, no new attempt begins until half of them are written.",
+	}, func() float64 { return float64(b.unsettled.Load()) })
 	if r != nil {
 		r.MustRegister(&collector{b: b})
 	}
