@@ -118,10 +118,10 @@ func (h *hand) fill(label, value string) {
 	h.t.Helper()
 	h.sees("label", label, "")
 	is := get(h.chromium, chromedp.Evaluate[string](`(e => e.tagName === "INPUT" ? e.type : e.tagName)(document.querySelector("[data-hand]"))`))
-	switch {
-	case is == "radio", is == "checkbox":
+	switch is {
+	case "radio", "checkbox":
 		h.do(chromedp.Click(chromedp.CSS("[data-hand]"), chromedp.NodeVisible))
-	case is == "SELECT", is == "datetime-local":
+	case "SELECT", "datetime-local":
 		chosen := fmt.Sprintf(`(e => { e.focus(); e.value = e.options ? [...e.options].find(o => o.text.trim().startsWith(%[1]q)).value : %[1]q; return e.value })(document.querySelector("[data-hand]"))`, value)
 		get(h.chromium, chromedp.Evaluate[string](chosen))
 	default:

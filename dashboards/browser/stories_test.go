@@ -44,6 +44,7 @@ func TestWhyNotTold(t *testing.T) {
 	g.first("dead_lettered", "a-strict")
 	g.first("delivered", "a-well")
 	hands(t, func(t *testing.T, h *hand) {
+		t.Helper()
 		h.enter(g.token)
 
 		// "You rejected anna, and nobody told us."
@@ -131,6 +132,7 @@ func TestRotateKey(t *testing.T) {
 	g, r := newGateway(t), newReceiver(t)
 	id := 0
 	hands(t, func(t *testing.T, h *hand) {
+		t.Helper()
 		id++
 		endpoint := fmt.Sprint("a-live", id)
 		before := g.endpoint(r, endpoint, quickly)
