@@ -105,7 +105,7 @@ func storageRow() row {
 			},
 		},
 		{
-			title: "Results not written yet", unit: "none", line: 8192,
+			title: "Results not written yet", unit: "none",
 			description: "Results of attempts that wait for the disk. At 8,192 no new attempt begins. A crash repeats these deliveries, with the same webhook-id.",
 			queries:     []query{{`sum by (instance) (countersign_outbox_unwritten_results)`, "{{instance}}"}},
 		},
