@@ -35,7 +35,7 @@ func TestConsole(t *testing.T) {
 	if focused := get(c, chromedp.Evaluate[string]("document.activeElement.textContent")); focused != "Skip to the content" {
 		t.Errorf("the first key goes to %q", focused)
 	}
-	c.says("[data-live=needs]", "Dead-lettered deliveries")
+	c.eventually("the dead-lettered deliveries are shown", func() bool { return strings.Contains(c.text("[data-live=needs]"), "Dead-lettered deliveries") })
 	c.eventually("the page is live", func() bool { return strings.Contains(c.text("footer"), "Live.") })
 	g.trigger("sumsub-eu", "rejected_final", "evelyn")
 	before := c.text("[data-live=at]")
