@@ -68,10 +68,8 @@ func newMetrics(reg prometheus.Registerer, r *Relay) *metrics {
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_subjects_set_aside", Help: "Subjects with a damaged record. Partners are told nothing new about them until they are rebuilt.",
 	}, func() float64 { return float64(r.aside.count()) })
-	for mode, live := range map[string]bool{"live": true, "test": false} {
-		f.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "relay_subjects_held", Help: "Persons of whom a sanctions or PEP match stands that nobody has released, by mode (live, test).", ConstLabels: prometheus.Labels{"mode": mode},
-		}, func() float64 { return float64(r.Held(live)) })
+	if reg != nil {
+		reg.MustRegister(heldCollector{r})
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "relay_evaluation_waiting", Help: "1 while evaluation waits because the next record does not fit into the free space. Completed deliveries free space.",
@@ -131,4 +129,19 @@ func (b *batch) count() {
 	b.r.m.ambiguous.Add(float64(b.unclear))
 	b.r.m.filters.Add(float64(b.unasked))
 	b.countClaims()
+}
+
+var heldDesc = prometheus.NewDesc("relay_subjects_held", "Persons of whom a sanctions or PEP match stands that nobody has released, by mode (live, test).", []string{"mode"}, nil)
+
+// heldCollector reads how many persons a match holds, which is counted as they are folded.
+type heldCollector struct{ r *Relay }
+
+// Describe implements prometheus.Collector.
+func (heldCollector) Describe(ch chan<- *prometheus.Desc) { ch <- heldDesc }
+
+// Collect implements prometheus.Collector.
+func (c heldCollector) Collect(ch chan<- prometheus.Metric) {
+	for mode, live := range map[string]bool{"live": true, "test": false} {
+		ch <- prometheus.MustNewConstMetric(heldDesc, prometheus.GaugeValue, float64(c.r.Held(live)), mode)
+	}
 }
