@@ -103,7 +103,7 @@ test-browser: ## the console in a real Chromium: every page judged by axe-core; 
 lists: ## how long lists, one delivery and a search take with a million people; a quarter of an hour, and some GB in TMPDIR
 	$(GO) test -count=1 -timeout 1h -run 'TestLists$$' ./relay/control -lists 1000000
 
-pages: ## how long each page of the console takes with a million people and five million deliveries; half an hour, and some GB in TMPDIR. STRICT=1 fails over 100 ms
+pages: ## how long each page of the console takes with a million people and five million deliveries; some minutes, and some GB in TMPDIR. STRICT=1 fails over 100 ms
 	$(GO) test -v -count=1 -timeout 2h -run 'TestPageTimes$$' ./relay/control -pages 1000000 $(if $(STRICT),-pages-strict)
 
 isolation: build ## what sick endpoints cost the healthy ones, and what a thousand cost; five minutes
