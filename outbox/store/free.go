@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -45,13 +46,14 @@ type metaPage struct {
 	at   int64 // where its content begins in the file
 	raw  [64]byte
 	page int64  // bytes
+	root uint64 // of the bucket of buckets
 	free uint64 // first page of the list; noList: there is none
 	high uint64
 	tx   uint64
 }
 
 // newestMeta is the meta page that bbolt will go by. Not ok: neither is sound.
-func newestMeta(f *os.File) (m metaPage, ok bool) {
+func newestMeta(f io.ReaderAt) (m metaPage, ok bool) {
 	page := int64(os.Getpagesize())
 	for i := range int64(2) {
 		is := metaPage{at: i*page + pageHead}
@@ -63,7 +65,7 @@ func newestMeta(f *os.File) (m metaPage, ok bool) {
 			continue
 		}
 		page = int64(le.Uint32(is.raw[8:])) // where the other one is, if it has been made on another machine
-		is.page, is.free, is.high, is.tx = page, le.Uint64(is.raw[32:]), le.Uint64(is.raw[40:]), le.Uint64(is.raw[48:])
+		is.page, is.root, is.free, is.high, is.tx = page, le.Uint64(is.raw[16:]), le.Uint64(is.raw[32:]), le.Uint64(is.raw[40:]), le.Uint64(is.raw[48:])
 		if !ok || is.tx > m.tx {
 			m, ok = is, true
 		}

@@ -149,9 +149,8 @@ func TestWrongList(t *testing.T) {
 	}
 	used := func(t *testing.T, path string, m metaPage) {
 		t.Helper()
-		root := binary.LittleEndian.Uint64(m.raw[16:])
 		var b [8]byte
-		binary.LittleEndian.PutUint64(b[:], root)
+		binary.LittleEndian.PutUint64(b[:], m.root)
 		writeAt(t, path, b[:], int64(m.free)*m.page+pageHead) // the first page that it lists
 	}
 	f("a page in use is listed", used)

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math/bits"
 	"os"
 	"runtime/debug"
@@ -115,24 +114,10 @@ func walkOpen(ctx context.Context, f *os.File, visit func(leafRecord) error, tic
 	return w.bent != 0, err
 }
 
-// meta chooses the meta page as bbolt does: the newest that is sound.
+// meta goes by the meta page that bbolt goes by.
 func (w *walk) meta() error {
-	newest := uint64(0)
-	found := false
-	for i := range uint64(2) {
-		p := w.file[i*uint64(os.Getpagesize()):] //nolint:gosec // positive
-		b := p[pageHead:]
-		h := fnv.New64a()
-		_, _ = h.Write(b[:56])
-		le := binary.LittleEndian
-		if le.Uint32(b) != boltMagic || le.Uint32(b[4:]) != boltLayout || le.Uint64(b[56:]) != h.Sum64() {
-			continue
-		}
-		if tx := le.Uint64(b[48:]); !found || tx > newest {
-			newest, found = tx, true
-			w.page, w.root, w.high = int64(le.Uint32(b[8:])), le.Uint64(b[16:]), int64(le.Uint64(b[40:])) //nolint:gosec // checked below
-		}
-	}
+	m, found := newestMeta(bytes.NewReader(w.file))
+	w.page, w.root, w.high = m.page, m.root, int64(m.high) //nolint:gosec // checked below
 	switch size := int64(len(w.file)); {
 	case !found:
 		return shape(0, "neither meta page is sound")
