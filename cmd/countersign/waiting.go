@@ -21,6 +21,7 @@ import (
 type waiting struct {
 	g       *gateway
 	ln      *lent
+	door    *control.Door
 	server  *http.Server
 	ended   chan error
 	open    bool                           // whoever reaches it may know everything
@@ -46,11 +47,11 @@ func (g *gateway) wait() (err error) {
 	mux.HandleFunc("GET /healthz", control.Healthy(g.log, g.cfg.Live(), func(req *http.Request) control.Doing { return w.doing().To(w.full(req)) }))
 	mux.HandleFunc("/", w.tell)
 	mux.HandleFunc("GET /metrics", w.metrics(promhttp.HandlerFor(g.reg, promhttp.HandlerOpts{})))
-	w.ln = &lent{g.control}
-	door := control.NewDoor(control.DoorOptions{Listener: w.ln, Names: g.controlNames(), Conns: controlConns, Refusals: g.refusals, Logger: g.log})
-	w.open, w.tokens, w.server = !g.exposed(), g.tokensBeforehand(), door.Server(mux)
+	w.ln = &lent{Listener: g.control}
+	w.door = control.NewDoor(control.DoorOptions{Listener: w.ln, Names: g.controlNames(), Conns: controlConns, Refusals: g.refusals, Logger: g.log})
+	w.open, w.tokens, w.server = !g.exposed(), g.tokensBeforehand(), w.door.Server(mux)
 	g.waiting = w
-	server := w.server
+	server, door := w.server, w.door
 	g.process.start("waiting", func(ctx context.Context) error {
 		w.ended <- server.Serve(door)
 		<-ctx.Done() // it has had its time, and has not failed
@@ -131,31 +132,48 @@ func (w *waiting) checked(p store.Progress) {
 // examined notes that the examination is over.
 func (w *waiting) examined() { w.examine.Store(nil) }
 
-// end gives the listener back. Calls under way have a second to end.
+// end gives the listener back. It lets nobody in any more before it shuts down: net/http drops whoever
+// it has let in and has not read a call of yet, and a probe dropped counts as failed. Calls under way
+// have a second to end.
 func (w *waiting) end() error {
 	if w == nil || w.server == nil {
 		return nil
 	}
+	err := w.ln.Close()
+	served := <-w.ended
+	w.server.SetKeepAlivesEnabled(false)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	err := w.server.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = w.server.Close()
+	if w.door.Empty(ctx) != nil {
+		err = errors.Join(err, w.server.Close())
 	}
 	w.server = nil
-	if served := <-w.ended; !errors.Is(served, http.ErrServerClosed) {
+	if !errors.Is(served, net.ErrClosed) {
 		err = errors.Join(err, served)
 	}
 	return errors.Join(err, w.ln.back())
 }
 
 // lent is a listener that somebody uses for a time: closing it ends the use and leaves it open.
-type lent struct{ net.Listener }
+type lent struct {
+	net.Listener
+	ended atomic.Bool
+}
 
 type deadlined interface{ SetDeadline(t time.Time) error }
 
+// Accept implements net.Listener. A deadline would look like a mishap that passes.
+func (l *lent) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil && l.ended.Load() {
+		return nil, net.ErrClosed
+	}
+	return c, err
+}
+
 // Close implements net.Listener.
 func (l *lent) Close() error {
+	l.ended.Store(true)
 	if d, ok := l.Listener.(deadlined); ok {
 		return d.SetDeadline(time.Now())
 	}

@@ -179,6 +179,24 @@ func (c *caller) Close() error {
 	return err
 }
 
+// Empty waits until nobody is in, or ctx ends, whose error it returns. Whoever calls it has seen to it
+// that nobody comes in.
+func (d *Door) Empty(ctx context.Context) error {
+	for {
+		d.mu.Lock()
+		n := len(d.open)
+		d.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // guard refuses whoever calls by another name. An answer has to be taken in time.
 func (d *Door) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
