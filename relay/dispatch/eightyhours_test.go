@@ -61,12 +61,7 @@ func failures(t *testing.T) (ks []kind) {
 	f(send.DNS, send.Options{Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no name server")
 	}}}, "http://partner.invalid/", patience)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
-	f(send.Connect, send.Options{}, "http://"+closed.Addr().String(), patience)
+	f(send.Connect, send.Options{}, "http://127.0.0.1:1", patience)
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
 	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	secure.TLS = &tls.Config{MinVersion: tls.VersionTLS13}

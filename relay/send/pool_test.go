@@ -360,15 +360,10 @@ func TestSlotsComeBack(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // by an authority we do not know
 	defer s.Close()
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
 	addr, _ := raw(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 1)) })
 	p := New(Options{}).Pool(PoolOptions{Conns: 2})
 	for range 5 {
-		for url, want := range map[string]string{s.URL: TLS, "http://" + gone.Addr().String(): Connect, "http://10.0.0.1": RefusedAddress, "http://" + addr: Reset} {
+		for url, want := range map[string]string{s.URL: TLS, "http://127.0.0.1:1": Connect, "http://10.0.0.1": RefusedAddress, "http://" + addr: Reset} {
 			if _, err := post(t, p, url, soon); Classify(err) != want {
 				t.Errorf("%s: %v, want %s", url, err, want)
 			}
