@@ -8,7 +8,7 @@ import (
 )
 
 // stateVersion is the first byte of an encoded state. A reader refuses what it does not know.
-const stateVersion = 3
+const stateVersion = 4
 
 var errState = errors.New("kyc: not the encoding of a state")
 
@@ -255,6 +255,7 @@ func (w *writer) bare(x *word) {
 	w.moment(x.at)
 	if x.at == 0 {
 		w.moment(x.received)
+		w.moment(x.taken)
 	}
 	w.int(x.revision)
 }

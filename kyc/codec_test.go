@@ -24,10 +24,14 @@ func everything() []Update {
 	lift.Release, lift.Status, lift.ProviderEvent.Revision = true, "", 3
 	timelessly := received(timeless(dojah, "t", rankNotStarted, "lift"), 114)
 	timelessly.Release, timelessly.Status = true, ""
+	waited := received(timeless(dojah, "z", rankPending, "waited"), 90)
+	waitedLift := received(timeless(dojah, "z", rankNotStarted, "waited lift"), 91)
+	waitedLift.Release, waitedLift.Status = true, ""
+	waited.Waited, waitedLift.Waited = true, true
 	first := received(weak(obs(persona, "w", 2, rankRejected)), 99)
 	first.Livemode = true
 	us := []Update{
-		first,
+		first, waited, waitedLift,
 		x, notice, doc, received(weak(obs(persona, "w", 5, rankApproved)), 102), received(weak(obs(persona, "w", 6, rankPending)), 103),
 		received(weak(obs(persona, "v", 6, rankRejected, PEPMatch)), 104), received(confirms(obs(persona, "u", 7, rankInReview, TechnicalFailure)), 105),
 		received(timeless(dojah, "t", rankTerminal, "t1", Underage), 106), received(timeless(dojah, "t", rankPending, "t2"), 107),
@@ -148,7 +152,7 @@ func TestStateRoundTripHasEverything(t *testing.T) {
 	for _, part := range []string{".runs.begun", ".lifts"} {
 		for f := range reflect.TypeFor[word]().Fields() {
 			switch f.Name {
-			case "n", "check", "source", "session", "at", "received", "revision":
+			case "n", "check", "source", "session", "at", "received", "taken", "revision":
 			default:
 				delete(set, part+"."+f.Name)
 			}

@@ -272,7 +272,7 @@ func (r *reader) bare() (x word) {
 		x.source = r.checks[x.check].source
 	}
 	if x.at = r.moment(); x.at == 0 {
-		x.received = r.moment()
+		x.received, x.taken = r.moment(), r.moment()
 	}
 	x.revision = r.int()
 	return x

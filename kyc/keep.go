@@ -155,7 +155,7 @@ func (s *State) begin(w *word, p Policy) {
 		r = &s.runs[len(s.runs)-1]
 	}
 	if !w.weak && (r.begun.n == 0 || before(w, &r.begun)) {
-		r.begun = word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, revision: w.revision}
+		r.begun = word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, taken: w.taken, revision: w.revision}
 	}
 }
 
@@ -180,9 +180,9 @@ func (s *State) lift(u *Update) {
 		s.beyond = max(s.beyond, rankInReview) // somebody must look
 		return
 	}
-	l := word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, revision: w.revision, id: w.id}
+	l := word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, taken: w.taken, revision: w.revision, id: w.id}
 	for i := range s.lifts {
-		if o := &s.lifts[i]; o.check == l.check && o.session == l.session && (o.at == 0) == (l.at == 0) {
+		if o := &s.lifts[i]; o.check == l.check && o.session == l.session && (o.at == 0) == (l.at == 0) && o.taken == 0 && l.taken == 0 {
 			*o = both(*o, l)
 			return
 		}
@@ -241,7 +241,7 @@ func (s *State) keepLast(w word) {
 
 // fellows are words of one check and run that order each other.
 func fellows(a, b *word) bool {
-	return a.check == b.check && run(a, b) && (a.at == 0) == (b.at == 0)
+	return a.check == b.check && run(a, b) && (a.at == 0) == (b.at == 0) && (a.taken == 0) == (b.taken == 0)
 }
 
 // keepNewest keeps the newest few approvals, resets or attempts of a check and run. What one that
@@ -312,5 +312,5 @@ func (s *State) succeed(x *word, at int) {
 			next = o
 		}
 	}
-	next.n = max(next.n, x.n)
+	next.n, next.taken = max(next.n, x.n), max(next.taken, x.taken)
 }

@@ -200,6 +200,7 @@ type Update struct {
 	AdapterVersion    int           `json:"adapter_version,omitempty"`
 	Traceparent       string        `json:"traceparent,omitempty"`
 	Callback          Callback      `json:"callback,omitzero"`
+	Waited            bool          `json:"-"` // it waited for its person: what was received after it may have been applied already
 
 	// What follows belongs to the kinds decision, redelivery, confirmation, policy and submission.
 	Release       bool      `json:"release,omitempty"`        // decision: lift every hold known now; with UnroutedID: apply that record. Observation, confirmation: the provider ends its own suspension. Submission: an operator settles whose the ref is

@@ -24,6 +24,9 @@ func record(x *truth.Update) Update {
 	if x.At.IsZero() {
 		u.OccurredAtOrigin = OriginReceived
 	}
+	if !x.Taken.IsZero() {
+		u.ReceivedAt, u.Waited = x.Taken, true
+	}
 	if !x.Assumed {
 		u.ExpiresAt = x.Expires
 	}

@@ -185,6 +185,7 @@ type word struct {
 	submission bool   // a partner's word that a run was begun
 	at         moment // the provider's time; zero: it gave none, or one that was not believed
 	received   moment // kept where it can matter: of what is weak or has no time
+	taken      moment // of what has no time and waited for its person: when it was received in truth; zero: it did not wait
 	expires    moment // of an approval the provider's date, its own or one that it repeats; of an attempt its deadline
 	since      moment // of an approval that repeats one that is no longer kept: since when
 	revision   int64
@@ -213,6 +214,9 @@ func wordOf(u *Update) word {
 	}
 	if w.operator {
 		w.session, w.revision = 0, 0
+	}
+	if u.Waited && w.at == 0 && !w.submission {
+		w.taken = w.received
 	}
 	if w.weak {
 		w.ref, w.claimed = sessionNamed(u.Verification.Ref), w.rank
@@ -293,11 +297,11 @@ func (w *word) start() moment { return cmp.Or(w.since, w.when()) }
 
 // when is the instant that stands for a word in comparisons between sources and with the clock.
 func (w *word) when() moment {
-	if w.at == 0 {
-		return w.received
-	}
-	return w.at
+	return cmp.Or(w.at, w.arrived())
 }
+
+// arrived is when a word without a time was received.
+func (w *word) arrived() moment { return cmp.Or(w.taken, w.received) }
 
 // lapsed reports an attempt that came to nothing: its provider says so, or its deadline has passed.
 func (w *word) lapsed(now moment) bool {
@@ -311,13 +315,14 @@ func run(a, b *word) bool {
 
 // before reports whether b is known to be newer than a. Where a time is missing, only arrival
 // tells; an approval with a time older than the arrival of a finding without one does not answer
-// it, for that finding may be the newer of the two.
+// it, for that finding may be the newer of the two. What waited for its person is not newer than
+// what was received after it and said of the person first.
 func before(a, b *word) bool {
 	switch {
 	case a.at != 0 && b.at != 0:
 		return a.at < b.at || a.at == b.at && a.check == b.check && run(a, b) && a.revision < b.revision
 	case a.at == 0 && b.at == 0:
-		return a.n < b.n
+		return a.n < b.n && (b.taken == 0 || a.arrived() <= b.taken)
 	default:
 		return a.n < b.n && a.when() < b.when()
 	}
@@ -341,7 +346,7 @@ func later(a, b *word) bool {
 // alike reports whether nothing but the newest tells two words apart: they count as one, with the
 // greatest time and the last arrival.
 func alike(a, b *word) bool {
-	same := a.check == b.check && a.session == b.session && a.class == b.class && a.serious() == b.serious() && a.operator == b.operator && a.weak == b.weak && (a.at == 0) == (b.at == 0)
+	same := a.check == b.check && a.session == b.session && a.class == b.class && a.serious() == b.serious() && a.operator == b.operator && a.weak == b.weak && (a.at == 0) == (b.at == 0) && (a.taken == 0) == (b.taken == 0)
 	return same && a.exhausted() == b.exhausted() && (a.class == claim || a.rank == b.rank) && (!a.weak || a.ref == b.ref)
 }
 
@@ -351,7 +356,7 @@ func both(a, b word) word {
 	if newest := cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.revision, b.revision)); newest < 0 || newest == 0 && a.n < b.n {
 		m = b
 	}
-	m.received, m.n = max(a.received, b.received), max(a.n, b.n)
+	m.received, m.taken, m.n = max(a.received, b.received), max(a.taken, b.taken), max(a.n, b.n)
 	m.gravity = max(a.gravity, b.gravity)
 	return m
 }

@@ -50,6 +50,7 @@ type batch struct {
 	at          journal.Position      // of the record that is worked on, or the last of those that are
 	freed       int                   // groups of unrouted records that it has set free so far
 	freeing     bool                  // such a group is worked on
+	late        int                   // which it is itself among those, if it comes after some; 0: it comes first
 
 	traced []tracedRecord // those that are sampled
 	begun  time.Time      // where something is traced: when the work on the current record began

@@ -112,7 +112,7 @@ func (b *batch) records(said []saying) error {
 	if len(said) == 0 {
 		return nil
 	}
-	b.at, b.freed = said[len(said)-1].rec.Position, 0
+	b.at, b.freed, b.late = said[len(said)-1].rec.Position, 0, 0
 	if len(said) > 1 && providersSay(said) {
 		return b.route(said)
 	}
@@ -136,7 +136,7 @@ func providersSay(said []saying) bool {
 // record works out one record.
 func (b *batch) record(said []saying) error {
 	rec, u := said[0].rec, &said[0].u
-	b.at, b.freed = rec.Position, 0
+	b.at, b.freed, b.late = rec.Position, 0, 0
 	switch u.Kind {
 	case kyc.Redelivery:
 		b.note(rec, u, kyc.Applied)
@@ -265,7 +265,7 @@ func (b *batch) histories(n int) []historyRecord {
 func (b *batch) keepSaid(s *subject, said *saying, h *historyRecord) error {
 	b.tallies[h.Verdict]++
 	b.decidedOn(said, h.Verdict, len(h.Changes))
-	h.At, h.Update = said.rec.Appended, said.rec.Body
+	h.At, h.Update, h.Nth = said.rec.Appended, said.rec.Body, b.late
 	if b.freeing {
 		h.After, h.Nth = b.at, b.freed
 	}
@@ -285,5 +285,8 @@ func (b *batch) applyFreed(lane string, said []saying) error {
 	b.freed++
 	b.freeing = true
 	defer func() { b.freeing = false }()
+	for i := range said {
+		said[i].u.Waited = true
+	}
 	return b.apply(lane, said)
 }

@@ -98,8 +98,8 @@ type historyRecord struct {
 	At        time.Time
 	Verdict   kyc.Verdict
 	Changes   []uint64
-	After     journal.Position // of one that had waited: the position of the record that set it free, and
-	Nth       int              // the how manyeth of those it was; what one callback brought has one number
+	After     journal.Position // of one that had waited: the position of the record that set it free
+	Nth       int              // of what that record set free, and of itself if it came after that, the how manyeth; what one callback brought has one number
 	TakenBack string           // id of the order that took it back: it counts for nothing here
 	Update    json.RawMessage
 }
@@ -133,6 +133,8 @@ func (h *historyRecord) appendTo(b []byte, lane string) []byte {
 		if h.After.Partition != 0 {
 			b = strconv.AppendInt(append(b, `,"after_partition":`...), int64(h.After.Partition), 10)
 		}
+	}
+	if h.Nth != 0 {
 		b = strconv.AppendInt(append(b, `,"nth":`...), int64(h.Nth), 10)
 	}
 	if h.TakenBack != "" {

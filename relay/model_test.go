@@ -97,7 +97,15 @@ func (m *model) known(t *testing.T, r modelRecord) bool {
 
 func (m *model) apply(t *testing.T, r modelRecord) {
 	t.Helper()
-	taught := m.fold(t, r)
+	name := laneName(r.u)
+	if l := m.lane(name, r.u); r.u.Kind == kyc.Observation && !l.state.Knows(r.u.ID) {
+		m.free(t, m.teach(name, r.u)) // that was received before this
+	}
+	m.free(t, m.fold(t, r))
+}
+
+func (m *model) free(t *testing.T, taught []string) {
+	t.Helper()
 	for len(taught) > 0 { // each round sets free what waits for the refs of the round before
 		free := m.waiting
 		m.waiting = nil
@@ -106,7 +114,7 @@ func (m *model) apply(t *testing.T, r modelRecord) {
 		for _, w := range free {
 			waits := slices.ContainsFunc(m.keys(w.u), func(k string) bool { return slices.Contains(taught, k) })
 			if lane := m.only(w.u); waits && lane != nil {
-				w.u.Partner, w.u.Subject.ID = lane.partner, lane.id
+				w.u.Partner, w.u.Subject.ID, w.u.Waited = lane.partner, lane.id, true
 				next = append(next, m.fold(t, w)...)
 				continue
 			}
@@ -138,13 +146,8 @@ func (m *model) only(u kyc.Update) *modelLane {
 func (m *model) fold(t *testing.T, r modelRecord) (taught []string) {
 	t.Helper()
 	u := r.u
-	name := strings.Join([]string{u.Partner, u.Subject.ID, map[bool]string{true: "live"}[u.Livemode]}, "|")
-	l := m.lanes[name]
-	if l == nil {
-		l = &modelLane{partner: u.Partner, id: u.Subject.ID, live: u.Livemode, last: map[string]uint64{}}
-		m.lanes[name] = l
-		m.order = append(m.order, name)
-	}
+	name := laneName(u)
+	l := m.lane(name, u)
 	p := m.partners[u.Partner]
 	changes, verdicts := l.state.Apply([]kyc.Update{u}, p.Policy)
 	verdict := verdicts[0]
@@ -159,7 +162,29 @@ func (m *model) fold(t *testing.T, r modelRecord) (taught []string) {
 	}
 	at, _ := slices.BinarySearch(l.offsets, r.offset)
 	l.offsets, l.records = slices.Insert(l.offsets, at, r.offset), slices.Insert(l.records, at, v)
-	if verdict == kyc.Duplicate || u.Kind == kyc.Observation && u.Authenticity == kyc.Network {
+	if verdict == kyc.Duplicate {
+		return nil
+	}
+	return m.teach(name, u)
+}
+
+func laneName(u kyc.Update) string {
+	return strings.Join([]string{u.Partner, u.Subject.ID, map[bool]string{true: "live"}[u.Livemode]}, "|")
+}
+
+func (m *model) lane(name string, u kyc.Update) *modelLane {
+	l := m.lanes[name]
+	if l == nil {
+		l = &modelLane{partner: u.Partner, id: u.Subject.ID, live: u.Livemode, last: map[string]uint64{}}
+		m.lanes[name] = l
+		m.order = append(m.order, name)
+	}
+	return l
+}
+
+// teach gives the refs that lead to a lane now and led nowhere before.
+func (m *model) teach(name string, u kyc.Update) (taught []string) {
+	if u.Kind == kyc.Observation && u.Authenticity == kyc.Network {
 		return nil
 	}
 	for _, k := range m.keys(u) {

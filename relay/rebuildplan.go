@@ -78,6 +78,7 @@ func keptMeanwhile(tx *store.Tx, lane string) (batches [][]kyc.Update, err error
 			return nil, fmt.Errorf("a record that was kept: %w", err)
 		}
 		u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
+		u.Waited = true
 		if id := u.Callback.ID; id != "" && id == last {
 			batches[len(batches)-1] = append(batches[len(batches)-1], u)
 		} else {

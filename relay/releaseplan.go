@@ -52,7 +52,7 @@ func (r *Relay) ForeseeUnrouted(id, partner, subject, actor string) (p PersonPla
 	if err != nil {
 		return p, err
 	}
-	u.Partner, u.Subject.ID = r.kept(partner), subject
+	u.Partner, u.Subject.ID, u.Waited = r.kept(partner), subject, true
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		p, err = r.foreseen(tx, r.laneOf(u.Partner, subject, u.Livemode), []kyc.Update{u})
 		return err

@@ -177,6 +177,7 @@ func (f *folder) fold(es []*lived, version int, without func(*lived) bool) (stat
 				f.last = max(f.last, u.PolicyVersion)
 			}
 			u.Partner, u.Subject.ID, u.Livemode = splitLane(e.lane)
+			u.Waited = e.After != 0
 			us = append(us, u)
 		}
 		if len(us) > 0 {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -13,6 +14,9 @@ import (
 func (b *batch) route(said []saying) error {
 	if len(said) == 1 {
 		if lane, verdict := b.owner(&said[0].u); verdict == "" { // as nearly always
+			if err := b.overdue(lane, said); err != nil {
+				return err
+			}
 			if err := b.apply(lane, said); err != nil {
 				return err
 			}
@@ -56,11 +60,43 @@ func (b *batch) route(said []saying) error {
 	}
 	for _, lane := range lanes {
 		slices.SortStableFunc(whose[lane], func(x, y saying) int { return x.rec.Position.Compare(y.rec.Position) })
+		if len(lanes) == 1 {
+			if err := b.overdue(lane, whose[lane]); err != nil {
+				return err
+			}
+		}
 		if err := b.apply(lane, whose[lane]); err != nil {
 			return err
 		}
 	}
 	return b.release()
+}
+
+// overdue applies what has waited for the refs that a provider's words teach, before these words: it
+// was received before them.
+func (b *batch) overdue(lane string, said []saying) error {
+	if b.r.unrouted.Load() == 0 && len(b.unroutedNow) == 0 || !providersSay(said) {
+		return nil // nobody waits for anything, as nearly always
+	}
+	s, err := b.subject(lane)
+	if errors.Is(err, ErrAside) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i := range said {
+		if u := &said[i].u; !s.State.Knows(u.ID) {
+			if err := b.teach(u, lane); err != nil {
+				return err
+			}
+		}
+	}
+	if err := b.release(); err != nil || b.freed == 0 {
+		return err
+	}
+	b.late = b.freed + 1
+	return nil
 }
 
 // owner is the lane of the subject that an update is about, which it then says itself.

@@ -40,6 +40,9 @@ const (
 func TestScenarios(t *testing.T) {
 	var all []*performance
 	for i, sc := range truth.Scenarios() {
+		if slices.ContainsFunc(sc.History, func(x truth.Update) bool { return !x.Taken.IsZero() }) {
+			continue // here every word says whose it is; TestTakenBefore of relay has words that wait
+		}
 		p := cast(sc)
 		if p == nil {
 			t.Errorf("%s: the definition says something else of every way in which it could come over HTTP", sc.Name)

@@ -21,7 +21,7 @@ func Random(r *rand.Rand) (h History, lasts time.Duration) {
 	if r.IntN(3) > 0 {
 		lasts = time.Duration(20+r.IntN(300)) * time.Minute
 	}
-	rare := r.IntN(3) == 0
+	rare, wait := r.IntN(3) == 0, r.IntN(3) == 0
 	for i := range h {
 		x := &h[i]
 		if x.Operator {
@@ -36,6 +36,10 @@ func Random(r *rand.Rand) (h History, lasts time.Duration) {
 			x.Confirms = false
 		case rare && r.IntN(20) == 0:
 			*x = Update{ID: x.ID, Key: Key{Source: x.Key.Source, Type: "identity_verification", Overall: true}, Session: x.Session, Received: x.Received, Status: Pending, Submission: true}
+		}
+		if wait && i > 0 && x.At.IsZero() && !x.Operator && !x.Submission && r.IntN(3) == 0 { // for its person: what came after it was said first
+			x.Received = h[i-1].Received
+			x.Taken = x.Received.Add(-time.Duration(r.IntN(12)) * time.Minute)
 		}
 		switch {
 		case x.Status < Approved && r.IntN(5) == 0 && !x.Operator && !x.Submission:
@@ -236,7 +240,7 @@ func (h History) String() string {
 			}
 			return strconv.Itoa(int(t.Sub(t0).Minutes()))
 		}
-		fmt.Fprintf(&s, "\n%2d %s/%s/%v/%s sess=%q at=%s rec=%s rev=%d %v %v exp=%s weak=%v conf=%v asked=%s op=%v ref=%q assumed=%v lifts=%v mute=%v submission=%v", i, x.Key.Source, x.Key.Type, x.Key.Overall, x.Key.Part, x.Session, m(x.At), m(x.Received), x.Revision, x.Status, x.Reasons, m(x.Expires), x.Weak, x.Confirms, m(x.AskedAt), x.Operator, x.Ref, x.Assumed, x.Lifts, x.Mute, x.Submission)
+		fmt.Fprintf(&s, "\n%2d %s/%s/%v/%s sess=%q at=%s rec=%s rev=%d %v %v exp=%s weak=%v conf=%v asked=%s taken=%s op=%v ref=%q assumed=%v lifts=%v mute=%v submission=%v", i, x.Key.Source, x.Key.Type, x.Key.Overall, x.Key.Part, x.Session, m(x.At), m(x.Received), x.Revision, x.Status, x.Reasons, m(x.Expires), x.Weak, x.Confirms, m(x.AskedAt), m(x.Taken), x.Operator, x.Ref, x.Assumed, x.Lifts, x.Mute, x.Submission)
 	}
 	return s.String()
 }

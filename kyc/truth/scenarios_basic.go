@@ -182,5 +182,14 @@ func timeless(c *scenarios) {
 	f("timeless hit released", NotStarted, n("1", 1, "a", RejectedTerminal, "sanctions_match"), d(9, NotStarted))
 	f("timeless rejection, approved by an operator, timeless fraud", RejectedTerminal, n("1", 1, "a", Rejected), d(9, Approved), n("2", 12, "a", RejectedTerminal, "fraud_suspected"))
 	f("timeless fraud is approved by nothing", RejectedTerminal, n("1", 1, "a", RejectedTerminal, "fraud_suspected"), n("2", 2, "a", Approved))
+	late := func(x Update, min int) Update {
+		x.Taken = at(min)
+		return x
+	}
+	f("timeless approval that waited, taken before the rejection", Rejected, n("1", 5, "a", Rejected), late(n("2", 5, "a", Approved), 2))
+	f("timeless approval that waited, taken after the rejection", Approved, n("1", 5, "a", Rejected), n("2", 8, "b", Pending), late(n("3", 8, "a", Approved), 6))
+	f("timeless rejection that waited: nobody knows that the approval is newer", Rejected, n("1", 5, "a", Approved), late(n("2", 5, "a", Rejected), 2))
+	f("both waited, in the order in which they were taken", Approved, n("1", 5, "b", Pending), late(n("2", 5, "a", Rejected), 2), late(n("3", 5, "a", Approved), 3))
+	f("an end without a time that waited", Expired, n("1", 5, "a", Approved), late(n("2", 5, "a", Expired), 2))
 	f("timeless retry in another run", Approved, n("1", 1, "a", Rejected), n("2", 2, "b", Pending), n("3", 3, "b", Approved))
 }

@@ -58,7 +58,8 @@ type Update struct {
 	Session  string    // one run at the provider, "" where it has none: then all of them together, of which no order is known
 	Ref      string    // what was asked about: the session, or one document of it
 	At       time.Time // the provider's time; zero: it gave none, or one that was not believed
-	Received time.Time // when the record entered the journal
+	Received time.Time // when the record entered the journal; of one that waited for its person, when the newest before it did
+	Taken    time.Time // of one without a time that waited for its person: when it entered the journal; zero: it did not wait
 	Revision int
 	Status   Status
 	Reasons  []string
@@ -163,20 +164,29 @@ func (s said) lapsed(now time.Time) bool {
 // when is the instant that stands for an update in comparisons between sources and with the clock.
 func (s said) when() time.Time {
 	if s.At.IsZero() {
-		return s.Received
+		return s.arrived()
 	}
 	return s.At
 }
 
+// arrived is when a word without a time was received.
+func (s said) arrived() time.Time {
+	if s.Taken.IsZero() {
+		return s.Received
+	}
+	return s.Taken
+}
+
 // before reports whether b is known to be newer than a. Where a time is missing, only arrival
 // tells; an approval with a time older than the arrival of a finding without one does not answer
-// it, for that finding may be the newer of the two.
+// it, for that finding may be the newer of the two. What waited for its person is not newer than
+// what was received after it and said of the person first.
 func before(a, b said) bool {
 	switch {
 	case !a.At.IsZero() && !b.At.IsZero():
 		return a.At.Before(b.At) || a.At.Equal(b.At) && a.Key == b.Key && run(a, b) && a.Revision < b.Revision
 	case a.At.IsZero() && b.At.IsZero():
-		return a.n < b.n
+		return a.n < b.n && (b.Taken.IsZero() || !a.arrived().After(b.Taken))
 	default:
 		return a.n < b.n && a.when().Before(b.when())
 	}
@@ -190,11 +200,12 @@ type slot struct {
 	class                          class
 	status                         Status
 	serious, operator, weak, timed bool
+	waited                         bool
 	exhausted                      bool
 }
 
 func (s said) slot() slot {
-	sl := slot{key: s.Key, session: s.Session, class: s.class(), status: s.Status, serious: s.serious(), operator: s.Operator, weak: s.Weak, timed: !s.At.IsZero(), exhausted: s.exhausted()}
+	sl := slot{key: s.Key, session: s.Session, class: s.class(), status: s.Status, serious: s.serious(), operator: s.Operator, weak: s.Weak, timed: !s.At.IsZero(), exhausted: s.exhausted(), waited: !s.Taken.IsZero()}
 	if s.Weak {
 		sl.ref = s.Ref
 	}
@@ -230,6 +241,9 @@ func both(a, b said) said {
 	}
 	if b.Received.After(m.Received) {
 		m.Received = b.Received
+	}
+	if b.Taken.After(m.Taken) {
+		m.Taken = b.Taken
 	}
 	return said{&m, max(a.n, b.n)}
 }

@@ -23,7 +23,7 @@ import (
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
-const SchemaVersion = 9
+const SchemaVersion = 10
 
 var (
 	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is

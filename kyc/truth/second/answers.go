@@ -9,7 +9,7 @@ func alike(a, b word) bool {
 		same = a.Ref == b.Ref
 	}
 	return same && a.Key == b.Key && a.run() == b.run() && a.class() == b.class() &&
-		a.serious() == b.serious() && a.timed() == b.timed() && a.exhausted() == b.exhausted()
+		a.serious() == b.serious() && a.timed() == b.timed() && a.waited() == b.waited() && a.exhausted() == b.exhausted()
 }
 
 // exhausted tells whether a final rejection is for its attempts alone (rules 3 and 9).
@@ -32,6 +32,9 @@ func merge(words []word) []word {
 			o.At, o.Revision = w.At, w.Revision
 		}
 		o.n, o.Received = w.n, w.Received
+		if w.Taken.After(o.Taken) {
+			o.Taken = w.Taken
+		}
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 func convert(h truth.History) (out History) {
 	for _, x := range h {
 		out = append(out, Update{
-			ID: x.ID, Key: Key(x.Key), Session: x.Session, Ref: x.Ref, At: x.At, Received: x.Received, Revision: x.Revision, Status: Status(x.Status), Reasons: x.Reasons,
+			ID: x.ID, Key: Key(x.Key), Session: x.Session, Ref: x.Ref, At: x.At, Received: x.Received, Taken: x.Taken, Revision: x.Revision, Status: Status(x.Status), Reasons: x.Reasons,
 			Expires: x.Expires, Assumed: x.Assumed, Weak: x.Weak, Confirms: x.Confirms, AskedAt: x.AskedAt, Operator: x.Operator, Lifts: x.Lifts, Mute: x.Mute, Submission: x.Submission,
 		})
 	}

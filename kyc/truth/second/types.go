@@ -34,6 +34,7 @@ type Update struct {
 	Ref      string    // of a claim: the thing that it is about
 	At       time.Time // the provider's time; zero: none
 	Received time.Time // arrival's clock; never goes back
+	Taken    time.Time // of a word without a time that waited for its person: when the gateway took it; zero: it did not wait
 	Revision int
 	Status   Status // of a weak word: what it claims
 	Reasons  []string

@@ -58,8 +58,18 @@ func (w word) when() time.Time {
 	if w.timed() {
 		return w.At
 	}
+	return w.came()
+}
+
+// came is when the gateway took a word without a time.
+func (w word) came() time.Time {
+	if w.waited() {
+		return w.Taken
+	}
 	return w.Received
 }
+
+func (w word) waited() bool { return !w.Taken.IsZero() }
 
 // list tells whether the word is for a match with a list.
 func (w word) list() bool {
@@ -80,7 +90,7 @@ func newer(b, a word) bool {
 		return b.At.After(a.At) ||
 			b.At.Equal(a.At) && b.Key == a.Key && b.run() == a.run() && b.Revision > a.Revision
 	case !b.timed() && !a.timed():
-		return b.n > a.n
+		return b.n > a.n && (!b.waited() || !a.came().After(b.Taken))
 	}
 	return b.n > a.n && b.when().After(a.when())
 }
