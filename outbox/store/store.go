@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -197,6 +198,7 @@ func (s *Store) Run(ctx context.Context) error {
 		var group []*op
 		select {
 		case o := <-s.ops:
+			runtime.Gosched() // the first caller wakes the writer: on one core it would run before the others come
 			group = s.crowd(s.gather(append(group, o)))
 		case o := <-s.lazy:
 			group = s.linger(append(group, o))
