@@ -75,6 +75,7 @@ func contents() []*section {
 			{Source: "docs/EVENTS.md", File: "events.html", Name: "Read from Kafka"},
 			{Source: "docs/ADDING.md", File: "adding.html", Name: "Add a provider or format"},
 			{Source: "docs/DESIGN.md", File: "design.html", Name: "Design"},
+			{Source: "docs/CLUSTER.md", File: "cluster.html", Name: "Many nodes (a draft)"},
 			{Source: "CHANGELOG.md", File: "changelog.html", Name: "Changes"},
 		}},
 	}
