@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"relay/notice":         {"outbox", "outbox/store", "relay/registry"},
 	"relay/dispatch":       {"outbox", "outbox/store", "outbox/trace", "relay/registry", "relay/send", "signing"},
 	"relay/audit":          {"outbox/store"},
+	"relay/manynodes":      {}, // tests only: a model of what is to be built
 	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "outbox/trace", "relay", "relay/audit", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "relay/replay", "signing"},
 	"relay/control/api":    {},
 	"relay/control/client": {"relay/control/api"},

@@ -1,0 +1,160 @@
+package manynodes
+
+import (
+	"maps"
+	"slices"
+)
+
+const (
+	repeatAsNews  check = "a repeated id has a new source offset"         // in the fold
+	routedInOrder check = "routed updates of a ref come out of order"     // in the fold
+	covered       check = "retention removed what no checkpoint covers"   // in a takeover
+	notOvertaken  check = "retention overtook the owner"                  // in a step
+	refInOrder    check = "the updates of a ref changed order"            // of a person
+	counting      check = "numbers do not count up"                       // as its endpoints saw it
+	toldInOrder   check = "an older time was told after a newer"          // the same
+	toldAll       check = "not all deliveries arrived"                    // the same
+	toldNewest    check = "the newest update was not the last told"       // the same
+	knowsClaims   check = "a ref's owner knows other claims"              // than there are
+	sameAsLog     check = "a strand is not what its log says"             // to whoever reads all of it
+	oneMeaning    check = "one sequence number has two meanings"          // in what was received
+	fullOnce      check = "a full update is not in its person once"       // of what was acknowledged
+	bareOnce      check = "a bare update is where it should not be"       // the same
+	bareLost      check = "a bare update is lost"                         // the same
+	heldInVain    check = "a bare update is held and its person is known" // the same
+)
+
+// check holds a history that has come to rest to everything promised.
+func (h *history) check() {
+	in := h.checkPersons()
+	h.checkClaims()
+	for p := range h.brokers {
+		h.checkLog(p)
+	}
+	h.checkReceived()
+	for id := range len(h.acknowledged) {
+		h.checkUpdate(h.acknowledged[id+1], in[id+1])
+	}
+}
+
+func (h *history) strand(k int) state { return h.owners[partitionOf(k)].file.strands[k] }
+
+// checkPersons returns by id whose histories an update is in.
+func (h *history) checkPersons() map[int][]int {
+	in := map[int][]int{}
+	for p := range persons {
+		s := h.strand(p)
+		sources, newest := map[int]int{}, record{}
+		for _, x := range s.folded {
+			in[x.id] = append(in[x.id], p)
+			if x.kind == routed {
+				if o, ok := sources[x.ref]; ok && x.source <= o {
+					h.fail(refInOrder, "ref %d at person %d", x.ref, p)
+				}
+				sources[x.ref] = x.source
+			}
+			if x.at > newest.at {
+				newest = x
+			}
+		}
+		for e := range endpoints {
+			h.checkLane(lane{p, e}, s.sequence, newest)
+		}
+	}
+	return in
+}
+
+// checkLane is what a partner saw of one person.
+func (h *history) checkLane(l lane, sequence int, newest record) {
+	last, at := 0, 0
+	for _, d := range h.first[l] {
+		if d.sequence != last+1 {
+			h.fail(counting, "person %d: %d after %d", l.person, d.sequence, last)
+		}
+		last = d.sequence
+		if d.id < firstTimer {
+			if h.acknowledged[d.id].at < at {
+				h.fail(toldInOrder, "update %d of person %d", d.id, l.person)
+			}
+			at = h.acknowledged[d.id].at
+		}
+	}
+	if last != sequence {
+		h.fail(toldAll, "person %d: %d of %d", l.person, last, sequence)
+	}
+	if newest.at != at {
+		h.fail(toldNewest, "update %d of person %d", newest.id, l.person)
+	}
+}
+
+func (h *history) checkClaims() {
+	for ref := firstRef; ref < firstRef+refs; ref++ {
+		if s := h.strand(ref); min(2, len(s.claims)) != len(h.claimants[ref]) {
+			h.fail(knowsClaims, "ref %d is claimed by %v, known are %v", ref, slices.Sorted(maps.Keys(h.claimants[ref])), s.claims)
+		}
+	}
+}
+
+// checkLog holds what the owner of a partition knows to what anybody would who read the whole log.
+func (h *history) checkLog(p int) {
+	if h.claimsApart() {
+		return // the log alone says nothing then
+	}
+	read, version := map[int]state{}, 0
+	for at, x := range h.brokers[p].updates {
+		if x.kind == marker {
+			version = max(version, x.version)
+			continue
+		}
+		read[x.strand], _ = h.fold(read[x.strand], x, at, version)
+	}
+	for _, k := range slices.Sorted(maps.Keys(read)) {
+		if a, b := read[k], h.strand(k); !a.agrees(&b) {
+			h.fail(sameAsLog, "strand %d", k)
+		}
+	}
+}
+
+// agrees leaves out what is owed, which settling changes too.
+func (s *state) agrees(o *state) bool {
+	return s.sequence == o.sequence && s.decided == o.decided && s.timer == o.timer &&
+		slices.Equal(s.claims, o.claims) && slices.Equal(s.folded, o.folded) && slices.Equal(s.held, o.held)
+}
+
+func (h *history) checkReceived() {
+	type number struct{ person, sequence, endpoint int }
+	said := map[number]delivery{}
+	for d, n := range h.received {
+		h.Repeats += n - 1
+		k := number{d.person, d.sequence, d.endpoint}
+		if o, ok := said[k]; ok && o != d {
+			h.fail(oneMeaning, "person %d, number %d", d.person, d.sequence)
+		}
+		said[k] = d
+	}
+}
+
+// checkUpdate finds an acknowledged update once at the right person, or held, whole, for a reason.
+func (h *history) checkUpdate(x record, in []int) {
+	switch x.kind {
+	case submission:
+		return
+	case full:
+		if len(in) != 1 || in[0] != x.strand {
+			h.fail(fullOnce, "update %d of person %d is in %v", x.id, x.strand, in)
+		}
+		return
+	}
+	s, who := h.strand(x.strand), h.claimants[x.strand]
+	held := slices.ContainsFunc(s.held, func(r record) bool { return r.id == x.id })
+	switch {
+	case len(in) > 1 || len(in) == 1 && (held || !who[in[0]]):
+		h.fail(bareOnce, "update %d of ref %d is in %v, held: %v", x.id, x.strand, in, held)
+	case len(in) == 0 && !held:
+		h.fail(bareLost, "update %d of ref %d", x.id, x.strand)
+	case held && (len(who) == 1 || s.decided > 0):
+		h.fail(heldInVain, "update %d of ref %d", x.id, x.strand)
+	case held:
+		h.Held++
+	}
+}

@@ -1,0 +1,33 @@
+package manynodes
+
+// mistake is one deliberate fault of the protocol, or several. docs/CLUSTER.md, section 3, says
+// of each which rule it breaks.
+type mistake uint32
+
+const (
+	refsTopic            mistake = 1 << iota // claims stand in a compacted topic by ref, as a person or as ambiguous
+	refsTopicPerClaim                        // the same by ref and person, so that compaction merges none
+	routeBeforeCaughtUp                      // routing begins before the refs are loaded
+	claimLastWins                            // a claim, perhaps a zombie's old one, takes the place of what is known
+	claimAfterPosition                       // a claim is produced after the position is saved
+	routeAfterPosition                       // so is a routed update
+	heldNotInCheckpoints                     // what is held is on the disk only
+	heldByOffset                             // what is held is offsets of the log, which retention passes
+	overtakeHeld                             // what is held is released newest first
+	refForgetsIDs                            // only persons drop ids that they know
+	personForgetsIDs                         // persons do not
+	policyFromRegistry                       // a fold takes the newest version, not the one that its log has reached
+	timerIntoState                           // a timer changes the state without a record
+	unfencedMark                             // anybody may write the watermark
+	earlyTombstones                          // older checkpoints go before the first watermark of our own
+	warmKeepsClean                           // a warm takeover trusts what was published long ago
+)
+
+// conditions are what a history is lived through under.
+type conditions struct {
+	mistakes  mistake
+	quiet     bool // nobody dies, and next to nothing moves
+	republish bool // no mistake: a warm takeover makes every strand dirty instead of comparing
+}
+
+func (w *world) makes(m mistake) bool { return w.mistakes&m != 0 }

@@ -1,0 +1,133 @@
+package manynodes
+
+import "slices"
+
+// foldNext folds the next record. Its effects are produced and acknowledged, then state and
+// position are saved together; died says that the owner did not come so far.
+func (w *world) foldNext(o *owner, dies func() bool) (died bool) {
+	f, b := o.file, w.brokers[o.partition]
+	at := f.updates
+	x := b.updates[at]
+	s, known := f.strands[x.strand]
+	if x.kind == marker {
+		f.version = max(f.version, x.version)
+	}
+	if x.kind == marker || known && at < s.upto {
+		f.updates++
+		return false
+	}
+	version := f.version
+	if w.makes(policyFromRegistry) {
+		version = w.registry
+	}
+	after, effects := w.fold(s, x, at, version)
+	early := len(effects) > 0 && (w.makes(claimAfterPosition) && effects[0].kind == claim || w.makes(routeAfterPosition) && effects[0].kind == routed)
+	if early {
+		f.updates++
+		f.set(x.strand, after)
+		if dies() {
+			return true
+		}
+	}
+	for _, e := range effects {
+		w.produce(e)
+		if dies() {
+			return true
+		}
+	}
+	if !early {
+		f.updates++
+		f.set(x.strand, after)
+	}
+	return false
+}
+
+// step lets an owner, or whoever thinks that it is one, do one thing.
+func (w *world) step(o *owner, mayDie bool) (died bool) {
+	f, b := o.file, w.brokers[o.partition]
+	dies := func() bool { return mayDie && w.oneIn(12) }
+	if f.updates < b.firstUpdate {
+		if o == w.owners[o.partition] {
+			w.fail(notOvertaken, "partition %d begins at %d, its owner is at %d", o.partition, b.firstUpdate, f.updates)
+		}
+		return true // a zombie finds nothing there
+	}
+	if o.behind > 0 {
+		if f.updates < o.behind {
+			return w.foldNext(o, dies)
+		}
+		o.catchUp(b)
+	}
+	switch w.dice.IntN(8) {
+	case 0, 1:
+		if f.updates < len(b.updates) {
+			return w.foldNext(o, dies)
+		}
+	case 2:
+		return w.deliver(f, dies)
+	case 3:
+		return f.sendReceipt(b, dies)
+	case 4, 5:
+		w.checkpoint(o)
+	case 6:
+		if f.receipts < b.firstReceipt {
+			return true
+		}
+		f.follow(b)
+		if w.claimsApart() {
+			w.readClaim(o)
+		}
+	case 7:
+		w.fire(f)
+	}
+	return false
+}
+
+// deliver takes the head of a lane to its endpoint; who dies after that has not settled it.
+func (w *world) deliver(f *file, dies func() bool) (died bool) {
+	person, ok := w.pick(f, func(s state) bool { return len(s.owed) > 0 })
+	if !ok {
+		return false
+	}
+	endpoint := w.dice.IntN(endpoints)
+	i := slices.IndexFunc(f.strands[person].owed, func(d delivery) bool { return d.endpoint == endpoint })
+	if i < 0 {
+		return false
+	}
+	d := f.strands[person].owed[i]
+	w.receive(d)
+	if dies() {
+		return true
+	}
+	f.settle(d)
+	f.unsent = append(f.unsent, d)
+	return false
+}
+
+func (f *file) sendReceipt(b *broker, dies func() bool) (died bool) {
+	if len(f.unsent) == 0 {
+		return false
+	}
+	b.receipts = append(b.receipts, f.unsent[0])
+	if dies() {
+		return true
+	}
+	f.unsent = f.unsent[1:]
+	return false
+}
+
+// fire produces a person's timer, which counts when it is read.
+func (w *world) fire(f *file) {
+	person, ok := w.pick(f, func(s state) bool { return s.timer != 0 })
+	if !ok || !w.oneIn(3) {
+		return
+	}
+	s := f.strands[person]
+	x := record{kind: timer, strand: person, id: timerOf(s.timer)}
+	if w.makes(timerIntoState) {
+		s, _ = w.fold(s, x, s.upto-1, f.version)
+		f.set(person, s)
+		return
+	}
+	w.produce(x)
+}

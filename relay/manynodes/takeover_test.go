@@ -1,0 +1,92 @@
+package manynodes
+
+// owner is a relay in its part as owner of one partition.
+type owner struct {
+	partition, generation int
+	file                  *file
+	behind                int // fold to here before anything else; 0: done
+	round                 round
+	late                  map[int]state // routeBeforeCaughtUp: refs that are put in when it has caught up
+}
+
+// take is what a relay does when it is given a partition.
+func (w *world) take(p int, f *file) *owner {
+	b := w.brokers[p]
+	b.generation++
+	o := &owner{partition: p, generation: b.generation, file: f, behind: len(b.updates), late: map[int]state{}}
+	if !f.warm(b) {
+		w.restore(o)
+	}
+	if f.trimmed(b) {
+		w.fail(covered, "partition %d begins at %d and %d, its watermark is %+v", p, b.firstUpdate, b.firstReceipt, b.mark)
+		return o
+	}
+	w.compare(o)
+	if w.claimsApart() && !w.makes(routeBeforeCaughtUp) {
+		for w.readClaim(o) {
+		}
+	}
+	return o
+}
+
+// restore is a cold takeover: the best checkpoint of each strand, and the watermark's positions.
+func (w *world) restore(o *owner) {
+	b, f := w.brokers[o.partition], o.file
+	unsent := f.unsent // a receipt that is not sent yet still tells the truth
+	*f = *newFile()
+	f.updates, f.receipts, f.version, f.unsent = b.mark.updates, b.mark.receipts, b.mark.version, unsent
+	for k, s := range b.best() {
+		if w.claimsApart() {
+			s.claims = nil
+		}
+		if w.makes(routeBeforeCaughtUp) && k >= firstRef {
+			o.late[k] = s
+			continue
+		}
+		f.set(k, s)
+	}
+	for _, d := range unsent {
+		f.settle(d)
+	}
+}
+
+// best is the checkpoint of each strand with the greatest offset, then the greatest generation.
+func (b *broker) best() map[int]state {
+	best, of := map[int]state{}, map[int]int{}
+	for k, s := range b.checkpoints {
+		if o, ok := best[k.strand]; !ok || s.upto > o.upto || s.upto == o.upto && k.generation > of[k.strand] {
+			best[k.strand], of[k.strand] = s.clone(), k.generation
+		}
+	}
+	return best
+}
+
+// compare makes every strand dirty that no checkpoint of the watermark's generation or a later one
+// covers: only these are safe from everybody else who clears.
+func (w *world) compare(o *owner) {
+	b, f := w.brokers[o.partition], o.file
+	sound := map[int]bool{}
+	for k, s := range b.checkpoints {
+		ours := f.strands[k.strand]
+		if k.generation >= b.mark.generation && s.upto >= ours.upto && len(s.owed) <= len(ours.owed) {
+			sound[k.strand] = true
+		}
+	}
+	for k := range f.strands {
+		if w.republish || !w.makes(warmKeepsClean) && !sound[k] {
+			f.dirty[k] = true
+		}
+	}
+}
+
+// catchUp ends a takeover: what was the end of the log is folded, and nothing is delivered before
+// the receipts are read.
+func (o *owner) catchUp(b *broker) {
+	o.behind = 0
+	for k, s := range o.late {
+		if _, ok := o.file.strands[k]; !ok {
+			o.file.set(k, s)
+		}
+	}
+	o.file.follow(b)
+}

@@ -1,0 +1,96 @@
+package manynodes
+
+const (
+	partitions, relays, persons, refs, endpoints = 3, 4, 6, 8, 2
+
+	firstRef = 100 // strands below are persons'
+)
+
+type kind int
+
+const (
+	full       kind = iota // names a person, and may teach a ref
+	submission             // an API call: teaches a ref
+	bare                   // names a ref only
+	routed                 // a bare update, produced again under its person
+	claim                  // a person's owner says whose a ref is
+	decide                 // an operator says it
+	marker                 // from here on a version counts
+	timer                  // a person's timer fired
+)
+
+// record is one of kyc.status-updates.
+type record struct {
+	kind                    kind
+	strand, id, ref, person int
+	at                      int // the provider's time
+	source                  int // routed: offset of the bare record
+	claims                  int // decide: how many the operator saw
+	version                 int // marker
+}
+
+// timerOf is the id of a person's timer that an update has set.
+func timerOf(update int) int { return firstTimer + update }
+
+const firstTimer = 1000
+
+// partitionOf seldom puts a ref where its person is.
+func partitionOf(strand int) int { return strand % firstRef * 5 % partitions }
+
+// delivery is what an endpoint is owed of a person; when it is settled, it is its receipt.
+type delivery struct{ person, sequence, id, endpoint, version int }
+
+type checkpointKey struct{ strand, generation int }
+
+// watermark is what all checkpoints together cover: everything before updates and receipts.
+type watermark struct{ generation, updates, receipts, version int }
+
+// broker keeps one partition of each topic, and the group's commit for it. Its checkpoints are
+// always compacted. Nothing is taken out of the logs: reading before their beginning is an error.
+type broker struct {
+	updates       []record
+	receipts      []delivery
+	firstUpdate   int
+	firstReceipt  int
+	checkpoints   map[checkpointKey]state
+	generation    int
+	mark          watermark
+	markers       []record // that the registry's writer has still to append
+	claims        []looseClaim
+	claimsWritten int
+}
+
+func newBroker() *broker { return &broker{checkpoints: map[checkpointKey]state{}} }
+
+// commit is the group's offset commit: the coordinator refuses any but the owner's.
+func (b *broker) commit(m watermark, unfenced bool) bool {
+	if m.generation != b.generation && (!unfenced || m.generation < b.mark.generation) {
+		return false
+	}
+	b.mark = m
+	return true
+}
+
+// clear takes older generations' checkpoints of a strand away.
+func (b *broker) clear(strand, below int) {
+	for k := range b.checkpoints {
+		if k.strand == strand && k.generation < below {
+			delete(b.checkpoints, k)
+		}
+	}
+}
+
+// retain is retention, which never passes the watermark here.
+func (b *broker) retain() {
+	b.firstUpdate, b.firstReceipt = max(b.firstUpdate, b.mark.updates), max(b.firstReceipt, b.mark.receipts)
+}
+
+// produce appends for good: acks of all. Of the mistakes with a topic of claims, claims go there.
+func (w *world) produce(x record) {
+	b := w.brokers[partitionOf(x.strand)]
+	if x.kind == claim && w.claimsApart() {
+		b.addClaim(x.strand, x.person)
+		return
+	}
+	b.updates = append(b.updates, x)
+}
