@@ -18,7 +18,7 @@ func (w *world) exorcise(f *file) {
 // haunt lets an owner that is about to be replaced go on, with its file or, as one that was revived
 // from a snapshot, with a copy.
 func (w *world) haunt(p int) {
-	if w.dice.IntN(2) != 0 {
+	if !w.haunted && w.dice.IntN(2) != 0 {
 		return
 	}
 	z := *w.owners[p]

@@ -33,6 +33,9 @@ func belongsTo(ref int) []int {
 func live(seed uint64, c conditions) (*failure, totals) {
 	h := &history{world: newWorld(seed, c), acknowledged: map[int]record{}, claimants: map[int]map[int]bool{}}
 	zombies := 80 + 10*h.dice.IntN(40) // how many of 1,000 steps are theirs
+	if h.haunted {
+		zombies = 500
+	}
 	for len(h.acknowledged) < updates || !h.oneIn(200) {
 		h.happen(zombies)
 		if h.failure != nil {

@@ -72,7 +72,7 @@ func histories(n int) (count int, asked bool) {
 }
 
 func TestNothingLost(t *testing.T) {
-	for _, c := range []conditions{{}, {republish: true}, {quiet: true}} {
+	for _, c := range []conditions{{}, {republish: true}, {haunted: true}, {quiet: true}} {
 		n, _ := histories(300)
 		got := many(0, n, n, c)
 		t.Logf("%+v: %d histories, %d fail, %+v", c, n, got.failed, got.totals)
@@ -120,6 +120,7 @@ func TestMistakes(t *testing.T) {
 	f("PolicyFromRegistry", conditions{mistakes: policyFromRegistry}, 0, 100, counting)
 	f("TimerIntoState", conditions{mistakes: timerIntoState}, 0, 10, sameAsLog, counting, toldAll)
 	f("UnfencedMark", conditions{mistakes: unfencedMark}, 0, 100, notOvertaken, covered)
+	f("EarlyTombstones", conditions{mistakes: earlyTombstones, haunted: true}, 2000, 100, sameAsLog, toldAll)
 	f("WarmKeepsClean", conditions{mistakes: warmKeepsClean}, 3900, 100, sameAsLog, bareLost, repeatAsNews, knowsClaims, routedInOrder)
 	all := unfencedMark | earlyTombstones | warmKeepsClean
 	f("the last three", conditions{mistakes: all}, 0, 100, notOvertaken, covered, sameAsLog, repeatAsNews)

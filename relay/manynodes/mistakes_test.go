@@ -27,6 +27,7 @@ const (
 type conditions struct {
 	mistakes  mistake
 	quiet     bool // nobody dies, and next to nothing moves
+	haunted   bool // who is replaced never notices at once, and works as much as the owner does
 	republish bool // no mistake: a warm takeover makes every strand dirty instead of comparing
 }
 
