@@ -17,6 +17,7 @@ const (
 	toldNewest    check = "the newest update was not the last told"       // the same
 	knowsClaims   check = "a ref's owner knows other claims"              // than there are
 	sameAsLog     check = "a strand is not what its log says"             // to whoever reads all of it
+	toldAgain     check = "what was ordered again did not arrive again"   // of each redelivery
 	oneMeaning    check = "one sequence number has two meanings"          // in what was received
 	fullOnce      check = "a full update is not in its person once"       // of what was acknowledged
 	bareOnce      check = "a bare update is where it should not be"       // the same
@@ -30,6 +31,7 @@ func (h *history) check() {
 	h.checkClaims()
 	for p := range h.brokers {
 		h.checkLog(p)
+		h.checkOrders(p)
 	}
 	h.checkReceived()
 	for id := range len(h.acknowledged) {
@@ -58,7 +60,7 @@ func (h *history) checkPersons() map[int][]int {
 			}
 		}
 		for e := range endpoints {
-			h.checkLane(lane{p, e}, s.sequence, newest)
+			h.checkLane(lane{p, e}, len(s.changes), newest)
 		}
 	}
 	return in
@@ -117,20 +119,38 @@ func (h *history) checkLog(p int) {
 
 // agrees leaves out what is owed, which settling changes too.
 func (s *state) agrees(o *state) bool {
-	return s.sequence == o.sequence && s.decided == o.decided && s.timer == o.timer &&
-		slices.Equal(s.claims, o.claims) && slices.Equal(s.folded, o.folded) && slices.Equal(s.held, o.held)
+	return s.decided == o.decided && s.timer == o.timer && len(s.changes) == len(o.changes) && slices.Equal(s.claims, o.claims) &&
+		slices.Equal(s.folded, o.folded) && slices.Equal(s.held, o.held)
+}
+
+// checkOrders: the partner received what was ordered again once more, because of that order or of a
+// later one.
+func (h *history) checkOrders(p int) {
+	latest := map[number]int{}
+	for d := range h.received {
+		latest[d.number] = max(latest[d.number], d.order)
+	}
+	ordered := map[int]bool{}
+	for at, x := range h.brokers[p].updates {
+		if x.kind != redelivery || ordered[x.id] {
+			continue
+		}
+		ordered[x.id] = true
+		n := number{x.strand, x.sequence, x.endpoint}
+		if latest[n] <= at {
+			h.fail(toldAgain, "change %d of person %d, ordered at %d", x.sequence, x.strand, at)
+		}
+	}
 }
 
 func (h *history) checkReceived() {
-	type number struct{ person, sequence, endpoint int }
-	said := map[number]delivery{}
+	said := map[number]change{}
 	for d, n := range h.received {
 		h.Repeats += n - 1
-		k := number{d.person, d.sequence, d.endpoint}
-		if o, ok := said[k]; ok && o != d {
+		if c, ok := said[d.number]; ok && c != d.change {
 			h.fail(oneMeaning, "person %d, number %d", d.person, d.sequence)
 		}
-		said[k] = d
+		said[d.number] = d.change
 	}
 }
 

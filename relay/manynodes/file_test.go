@@ -24,18 +24,19 @@ func (f *file) clone() *file {
 
 func (f *file) set(strand int, s state) { f.strands[strand], f.dirty[strand] = s, true }
 
-func (f *file) settle(d delivery) {
+// settle ends what a receipt, or an answer, is about.
+func (w *world) settle(f *file, d delivery) {
 	if s, ok := f.strands[d.person]; ok {
 		s = s.clone()
-		s.owed = slices.DeleteFunc(s.owed, func(o delivery) bool { return o == d })
+		s.owed = slices.DeleteFunc(s.owed, func(o delivery) bool { return d.ends(o, w.makes(receiptEndsAnyOrder)) })
 		f.set(d.person, s)
 	}
 }
 
 // follow reads the receipts to their end, a zombie's among them.
-func (f *file) follow(b *broker) {
+func (w *world) follow(f *file, b *broker) {
 	for ; f.receipts < len(b.receipts); f.receipts++ {
-		f.settle(b.receipts[f.receipts])
+		w.settle(f, b.receipts[f.receipts])
 	}
 }
 

@@ -1,5 +1,7 @@
 package manynodes
 
+import "slices"
+
 const updates = 70 // of each history, beside what is repeated
 
 // history is a world on its way, and what is true of it.
@@ -11,11 +13,11 @@ type history struct {
 	claimants    map[int]map[int]bool // by ref: the persons who taught it
 }
 
-type totals struct{ Faults, ZombieSteps, Repeats, Held, Decided int }
+type totals struct{ Faults, ZombieSteps, Repeats, Held, Decided, Redeliveries int }
 
 func (t *totals) add(o totals) {
 	t.Faults, t.ZombieSteps, t.Repeats = t.Faults+o.Faults, t.ZombieSteps+o.ZombieSteps, t.Repeats+o.Repeats
-	t.Held, t.Decided = t.Held+o.Held, t.Decided+o.Decided
+	t.Held, t.Decided, t.Redeliveries = t.Held+o.Held, t.Decided+o.Decided, t.Redeliveries+o.Redeliveries
 }
 
 // belongsTo is whose a ref is: most are one person's, two are claimed by two, one by nobody.
@@ -75,8 +77,10 @@ func (h *history) happen(zombies int) {
 		for _, b := range h.brokers {
 			b.markers = append(b.markers, record{kind: marker, strand: -1, version: h.registry})
 		}
-	case n < 195:
+	case n < 190:
 		h.mark()
+	case n < 195:
+		h.orderAgain()
 	case n < 200:
 		h.decideOne()
 	case n < 200+zombies && len(h.zombies) > 0:
@@ -149,6 +153,24 @@ func (h *history) decideOne() {
 	}
 }
 
+// orderAgain is an operator who sees that an endpoint was told of a change, and wants it told again.
+func (h *history) orderAgain() {
+	f := h.owners[h.dice.IntN(partitions)].file
+	person, ok := h.pick(f, func(s state) bool { return len(s.changes) > 0 })
+	if !ok {
+		return
+	}
+	s := f.strands[person]
+	n := number{person, 1 + h.dice.IntN(len(s.changes)), h.dice.IntN(endpoints)}
+	if slices.ContainsFunc(s.owed, func(d delivery) bool { return d.number == n }) {
+		return
+	}
+	h.Redeliveries++
+	x := record{kind: redelivery, strand: person, id: firstOrder + h.Redeliveries, sequence: n.sequence, endpoint: n.endpoint}
+	h.sent = append(h.sent, x)
+	h.append(x)
+}
+
 // end lets everything come to rest: what is in the logs is folded, what is contested is decided,
 // what is owed is delivered.
 func (h *history) end() {
@@ -158,7 +180,7 @@ func (h *history) end() {
 	}
 	h.foldAll()
 	for p, o := range h.owners {
-		o.file.follow(h.brokers[p])
+		h.follow(o.file, h.brokers[p])
 		for person := range persons {
 			for _, d := range o.file.strands[person].owed {
 				h.receive(d)

@@ -123,5 +123,6 @@ func TestMistakes(t *testing.T) {
 	f("EarlyTombstones", conditions{mistakes: earlyTombstones, haunted: true}, 2000, 100, sameAsLog, toldAll)
 	f("WarmKeepsClean", conditions{mistakes: warmKeepsClean}, 3900, 100, sameAsLog, bareLost, repeatAsNews, knowsClaims, routedInOrder)
 	all := unfencedMark | earlyTombstones | warmKeepsClean
+	f("ReceiptEndsAnyOrder", conditions{mistakes: receiptEndsAnyOrder}, 0, 100, toldAgain)
 	f("the last three", conditions{mistakes: all}, 0, 100, notOvertaken, covered, sameAsLog, repeatAsNews)
 }

@@ -21,6 +21,7 @@ const (
 	unfencedMark                             // anybody may write the watermark
 	earlyTombstones                          // older checkpoints go before the first watermark of our own
 	warmKeepsClean                           // a warm takeover trusts what was published long ago
+	receiptEndsAnyOrder                      // a receipt ends what has been ordered after it
 )
 
 // conditions are what a history is lived through under.

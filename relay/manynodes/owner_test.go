@@ -56,7 +56,7 @@ func (w *world) step(o *owner, mayDie bool) (died bool) {
 		if f.updates < o.behind {
 			return w.foldNext(o, dies)
 		}
-		o.catchUp(b)
+		w.catchUp(o)
 	}
 	switch w.dice.IntN(8) {
 	case 0, 1:
@@ -73,7 +73,7 @@ func (w *world) step(o *owner, mayDie bool) (died bool) {
 		if f.receipts < b.firstReceipt {
 			return true
 		}
-		f.follow(b)
+		w.follow(f, b)
 		if w.claimsApart() {
 			w.readClaim(o)
 		}
@@ -99,7 +99,7 @@ func (w *world) deliver(f *file, dies func() bool) (died bool) {
 	if dies() {
 		return true
 	}
-	f.settle(d)
+	w.settle(f, d)
 	f.unsent = append(f.unsent, d)
 	return false
 }

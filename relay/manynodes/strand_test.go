@@ -11,13 +11,13 @@ type state struct {
 	seen map[int]bool
 
 	// a person's
-	sequence int
-	folded   []record
-	newest   int // provider's time
-	timer    int // id of the update that it waits for; 0: none
-	owed     []delivery
-	claimed  map[int]bool // refs that its owner has claimed
-	high     map[int]int  // by ref: offset after that of the last bare record routed here
+	changes []change // by sequence, from 1 on
+	folded  []record
+	newest  int // provider's time
+	timer   int // id of the update that it waits for; 0: none
+	owed    []delivery
+	claimed map[int]bool // refs that its owner has claimed
+	high    map[int]int  // by ref: offset after that of the last bare record routed here
 
 	// a ref's
 	claims  []int // persons, in order
@@ -34,7 +34,8 @@ func cloned[V any](m map[int]V) map[int]V {
 
 func (s state) clone() state {
 	s.seen, s.claimed, s.high = cloned(s.seen), cloned(s.claimed), cloned(s.high)
-	s.folded, s.owed, s.claims, s.held = slices.Clone(s.folded), slices.Clone(s.owed), slices.Clone(s.claims), slices.Clone(s.held)
+	s.changes, s.folded, s.owed = slices.Clone(s.changes), slices.Clone(s.folded), slices.Clone(s.owed)
+	s.claims, s.held = slices.Clone(s.claims), slices.Clone(s.held)
 	return s
 }
 
@@ -80,16 +81,38 @@ func (w *world) fold(s state, x record, offset, version int) (after state, effec
 			f.decided = x.person + 1
 			f.release()
 		}
+	case redelivery:
+		f.oweAgain()
 	case marker: // is of no strand
 	}
 	return f.state, f.effects
 }
 
 func (f *folding) tell() {
-	f.sequence++
+	f.changes = append(f.changes, change{f.id, f.version})
 	for e := range endpoints {
-		f.owed = append(f.owed, delivery{f.strand, f.sequence, f.id, e, f.version})
+		f.owe(number{f.strand, len(f.changes), e})
 	}
+}
+
+func (f *folding) owe(n number) {
+	f.owed = append(f.owed, delivery{n, f.changes[n.sequence-1], f.offset + 1})
+}
+
+// oweAgain does not ask how a delivery ended, which no log says at any one offset: it owes, or
+// raises the order of what is owed.
+func (f *folding) oweAgain() {
+	if f.seen[f.id] || f.sequence > len(f.changes) {
+		return
+	}
+	f.seen[f.id] = true
+	n := number{f.strand, f.sequence, f.endpoint}
+	i := slices.IndexFunc(f.owed, func(d delivery) bool { return d.number == n })
+	if i < 0 {
+		f.owe(n)
+		return
+	}
+	f.owed[i].order = f.offset + 1
 }
 
 func (f *folding) takeUpdate() {

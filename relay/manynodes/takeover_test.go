@@ -46,7 +46,7 @@ func (w *world) restore(o *owner) {
 		f.set(k, s)
 	}
 	for _, d := range unsent {
-		f.settle(d)
+		w.settle(f, d)
 	}
 }
 
@@ -81,12 +81,12 @@ func (w *world) compare(o *owner) {
 
 // catchUp ends a takeover: what was the end of the log is folded, and nothing is delivered before
 // the receipts are read.
-func (o *owner) catchUp(b *broker) {
+func (w *world) catchUp(o *owner) {
 	o.behind = 0
 	for k, s := range o.late {
 		if _, ok := o.file.strands[k]; !ok {
 			o.file.set(k, s)
 		}
 	}
-	o.file.follow(b)
+	w.follow(o.file, w.brokers[o.partition])
 }

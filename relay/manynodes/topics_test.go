@@ -17,6 +17,7 @@ const (
 	decide                 // an operator says it
 	marker                 // from here on a version counts
 	timer                  // a person's timer fired
+	redelivery             // an operator orders a change again
 )
 
 // record is one of kyc.status-updates.
@@ -27,18 +28,37 @@ type record struct {
 	source                  int // routed: offset of the bare record
 	claims                  int // decide: how many the operator saw
 	version                 int // marker
+	sequence, endpoint      int // redelivery
 }
 
 // timerOf is the id of a person's timer that an update has set.
 func timerOf(update int) int { return firstTimer + update }
 
-const firstTimer = 1000
+const (
+	firstTimer = 1000 // ids below are updates'
+	firstOrder = 2000 // and from here on redeliveries'
+)
 
 // partitionOf seldom puts a ref where its person is.
 func partitionOf(strand int) int { return strand % firstRef * 5 % partitions }
 
-// delivery is what an endpoint is owed of a person; when it is settled, it is its receipt.
-type delivery struct{ person, sequence, id, endpoint, version int }
+// change is what a person's endpoints are told: because of which update, under which version.
+type change struct{ id, version int }
+
+// number is one change of a person at one endpoint.
+type number struct{ person, sequence, endpoint int }
+
+// delivery is what an endpoint is owed; when it is settled, it is its receipt.
+type delivery struct {
+	number
+	change
+	order int // offset + 1 of the record that owed it, or owed it again
+}
+
+// ends says whether a receipt ends a delivery: not one that was ordered after it.
+func (d delivery) ends(o delivery, anyOrder bool) bool {
+	return d.number == o.number && (o.order <= d.order || anyOrder)
+}
 
 type checkpointKey struct{ strand, generation int }
 

@@ -17,8 +17,8 @@ type world struct {
 	holders  [partitions]int // the relay of each owner
 	zombies  []*owner
 	first    map[lane][]delivery // in order of first receipt
-	received map[delivery]int
-	registry int // its newest version
+	received map[delivery]int    // of each order
+	registry int                 // its newest version
 	failure  *failure
 }
 
@@ -56,8 +56,8 @@ func (w *world) oneIn(n int) bool { return w.dice.IntN(n) == 0 }
 
 // receive is the partner.
 func (w *world) receive(d delivery) {
-	if w.received[d] == 0 {
-		l := lane{d.person, d.endpoint}
+	l := lane{d.person, d.endpoint}
+	if !slices.ContainsFunc(w.first[l], func(o delivery) bool { return o.number == d.number && o.change == d.change }) {
 		w.first[l] = append(w.first[l], d)
 	}
 	w.received[d]++
