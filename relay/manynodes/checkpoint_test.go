@@ -15,7 +15,7 @@ func (w *world) checkpoint(o *owner) {
 	f, b, r := o.file, w.brokers[o.partition], &o.round
 	if !r.begun {
 		r.begun, r.strands = true, nil
-		r.mark = watermark{o.generation, f.updates, f.receipts, f.version}
+		r.mark = watermark{o.generation, o.generation, f.updates, f.receipts, f.version}
 		for k := range f.dirty {
 			r.strands = append(r.strands, k)
 		}
@@ -39,7 +39,7 @@ func (w *world) checkpoint(o *owner) {
 		return
 	}
 	r.begun = false
-	if b.commit(r.mark, w.makes(unfencedMark)) {
+	if b.commit(o.member, r.mark, w.makes(unfencedMark)) {
 		r.marked = true
 	}
 	if r.marked {

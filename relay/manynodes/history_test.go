@@ -81,8 +81,10 @@ func (h *history) happen(zombies int) {
 		h.mark()
 	case n < 195:
 		h.orderAgain()
-	case n < 200:
+	case n < 198:
 		h.decideOne()
+	case n < 200: // the group is made anew, with its commits
+		h.brokers[h.dice.IntN(partitions)].assignments = 0
 	case n < 200+zombies && len(h.zombies) > 0:
 		h.stepZombie()
 	default:

@@ -124,5 +124,6 @@ func TestMistakes(t *testing.T) {
 	f("WarmKeepsClean", conditions{mistakes: warmKeepsClean}, 3900, 100, sameAsLog, bareLost, repeatAsNews, knowsClaims, routedInOrder)
 	all := unfencedMark | earlyTombstones | warmKeepsClean
 	f("ReceiptEndsAnyOrder", conditions{mistakes: receiptEndsAnyOrder}, 0, 100, toldAgain)
+	f("GenerationOfGroup", conditions{mistakes: generationOfGroup}, 0, 1000, sameAsLog, repeatAsNews, knowsClaims, routedInOrder, counting, toldAll)
 	f("the last three", conditions{mistakes: all}, 0, 100, notOvertaken, covered, sameAsLog, repeatAsNews)
 }

@@ -22,6 +22,7 @@ const (
 	earlyTombstones                          // older checkpoints go before the first watermark of our own
 	warmKeepsClean                           // a warm takeover trusts what was published long ago
 	receiptEndsAnyOrder                      // a receipt ends what has been ordered after it
+	generationOfGroup                        // a generation is the group's number, which may come again
 )
 
 // conditions are what a history is lived through under.

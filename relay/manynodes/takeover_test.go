@@ -2,18 +2,27 @@ package manynodes
 
 // owner is a relay in its part as owner of one partition.
 type owner struct {
-	partition, generation int
-	file                  *file
-	behind                int // fold to here before anything else; 0: done
-	round                 round
-	late                  map[int]state // routeBeforeCaughtUp: refs that are put in when it has caught up
+	partition  int
+	member     int // of the group
+	generation int
+	file       *file
+	behind     int // fold to here before anything else; 0: done
+	round      round
+	late       map[int]state // routeBeforeCaughtUp: refs that are put in when it has caught up
 }
 
-// take is what a relay does when it is given a partition.
+// take is what a relay does when it is given a partition. Its generation is what it has committed
+// first, for the group's own number may come again.
 func (w *world) take(p int, f *file) *owner {
 	b := w.brokers[p]
-	b.generation++
-	o := &owner{partition: p, generation: b.generation, file: f, behind: len(b.updates), late: map[int]state{}}
+	o := &owner{partition: p, member: b.assign(), file: f, behind: len(b.updates), late: map[int]state{}}
+	mark := b.mark
+	mark.taken++
+	b.commit(o.member, mark, false)
+	o.generation = mark.taken
+	if w.makes(generationOfGroup) {
+		o.generation = b.assignments
+	}
 	if !f.warm(b) {
 		w.restore(o)
 	}

@@ -63,7 +63,8 @@ func (d delivery) ends(o delivery, anyOrder bool) bool {
 type checkpointKey struct{ strand, generation int }
 
 // watermark is what all checkpoints together cover: everything before updates and receipts.
-type watermark struct{ generation, updates, receipts, version int }
+// Its generation is that of its round; taken is the last that was given out.
+type watermark struct{ generation, taken, updates, receipts, version int }
 
 // broker keeps one partition of each topic, and the group's commit for it. Its checkpoints are
 // always compacted. Nothing is taken out of the logs: reading before their beginning is an error.
@@ -73,7 +74,8 @@ type broker struct {
 	firstUpdate   int
 	firstReceipt  int
 	checkpoints   map[checkpointKey]state
-	generation    int
+	member        int // of the group, to whom the partition is assigned: no two are the same
+	assignments   int // the group's own number of them, which begins again when the group is forgotten
 	mark          watermark
 	markers       []record // that the registry's writer has still to append
 	claims        []looseClaim
@@ -83,12 +85,19 @@ type broker struct {
 func newBroker() *broker { return &broker{checkpoints: map[checkpointKey]state{}} }
 
 // commit is the group's offset commit: the coordinator refuses any but the owner's.
-func (b *broker) commit(m watermark, unfenced bool) bool {
-	if m.generation != b.generation && (!unfenced || m.generation < b.mark.generation) {
+func (b *broker) commit(member int, m watermark, unfenced bool) bool {
+	if member != b.member && (!unfenced || m.generation < b.mark.generation) {
 		return false
 	}
 	b.mark = m
 	return true
+}
+
+// assign is the group: a partition has a new member from here on.
+func (b *broker) assign() (member int) {
+	b.member++
+	b.assignments++
+	return b.member
 }
 
 // clear takes older generations' checkpoints of a strand away.
