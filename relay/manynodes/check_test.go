@@ -156,10 +156,10 @@ func (h *history) checkReceived() {
 
 // checkUpdate finds an acknowledged update once at the right person, or held, whole, for a reason.
 func (h *history) checkUpdate(x record, in []int) {
-	switch x.kind {
-	case submission:
+	if x.kind == submission {
 		return
-	case full:
+	}
+	if x.kind == full {
 		if len(in) != 1 || in[0] != x.strand {
 			h.fail(fullOnce, "update %d of person %d is in %v", x.id, x.strand, in)
 		}

@@ -68,8 +68,8 @@ func (w *world) fold(s state, x record, offset, version int) (after state, effec
 	case full, submission, routed:
 		f.takeUpdate()
 	case timer:
-		if f.state.timer != 0 && x.id == timerOf(f.state.timer) {
-			f.state.timer = 0
+		if f.timer != 0 && x.id == timerOf(f.timer) {
+			f.timer = 0
 			f.tell()
 		}
 	case bare:
@@ -144,7 +144,7 @@ func (f *folding) takeUpdate() {
 func (f *folding) apply() {
 	f.folded = append(f.folded, f.record)
 	if f.at > f.newest {
-		f.newest, f.state.timer = f.at, f.id
+		f.newest, f.timer = f.at, f.id
 		f.tell()
 	}
 }
