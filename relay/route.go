@@ -86,7 +86,7 @@ func (b *batch) overdue(lane string, said []saying) error {
 		return err
 	}
 	for i := range said {
-		if u := &said[i].u; !s.State.Knows(u.ID) {
+		if u := &said[i].u; !b.taught(u, lane) && !s.State.Knows(u.ID) {
 			if err := b.teach(u, lane); err != nil {
 				return err
 			}
