@@ -154,7 +154,7 @@ func (s *State) begin(w *word, p Policy) {
 		s.runs = append(s.runs, runOf{source: w.source, name: w.session, old: s.sources[w.source].forgotten.has(w.session)})
 		r = &s.runs[len(s.runs)-1]
 	}
-	if !w.weak && (r.begun.n == 0 || before(w, &r.begun)) {
+	if !w.weak && (r.begun.n == 0 || before(w, &r.begun) || w.taken != 0 && r.begun.taken == 0) {
 		r.begun = word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, taken: w.taken, revision: w.revision}
 	}
 }

@@ -7,7 +7,7 @@ func ruleMutants() []mutant {
 	const rules, words, keep = "rules.go", "word.go", "keep.go"
 	const ban, final, grave = "case f.class == ban:\n\t\treturn same", "return same && sc.resetBetween(f, a) || source && !same && sc.anew(a, f)", "return same || source && sc.anew(a, f)"
 	const operators = "return !f.serious() && (f.class <= soft || f.class == final && f.n < a.n)"
-	const mixed, revisions = "return a.n < b.n && a.when() < b.when()", "return a.at < b.at || a.at == b.at && a.check == b.check && run(a, b) && a.revision < b.revision"
+	const mixed, revisions = "return a.n < b.n && a.when() < b.when() && b.taken == 0", "return a.at < b.at || a.at == b.at && a.check == b.check && run(a, b) && a.revision < b.revision"
 	const runs, same = "return a.source == b.source && a.session == b.session && a.operator == b.operator", "same := a.check == b.check && a.session == b.session && a.class == b.class && a.serious() == b.serious() && "
 	const reset, undone = "r.reset() && run(r, b) && before(a, r) && before(r, b)", "r.reset() && run(r, a) && (before(a, r) || (r.at == 0) != (a.at == 0) && !before(r, a))"
 	const lifted, answered = "f.check == w.check && (f.class != none || f.claimsYes())", "(f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && f.ref == about && f.received <= asked"
@@ -45,8 +45,8 @@ func ruleMutants() []mutant {
 		{name: "no revisions", file: words, was: revisions, is: "return a.at < b.at"},
 		{name: "equal times are newer", file: words, was: revisions, is: "return a.at <= b.at"},
 		{name: "without times nobody knows", file: words, was: "return a.n < b.n && (b.taken", is: "return false && (b.taken"},
-		{name: "what waited is the newest", file: words, was: "b.taken == 0 || a.arrived() <= b.taken", is: "b.taken >= 0 || a.arrived() <= b.taken"},
-		{name: "what waited is newer than nothing", file: words, was: "b.taken == 0 || a.arrived() <= b.taken", is: "b.taken == 0"},
+		{name: "what waited is the newest", file: words, was: "b.taken == 0 || a.taken == b.taken || ", is: "b.taken >= 0 || "},
+		{name: "what waited is newer than nothing", file: words, was: "b.taken == 0 || a.taken == b.taken || a.arrived() < b.taken", is: "b.taken == 0"},
 		{name: "what waited arrived last", file: words, was: "return cmp.Or(w.taken, w.received) }", is: "return w.received }"},
 		{name: "a missing time: by arrival", file: words, was: mixed, is: "return a.n < b.n"},
 		{name: "a missing time: by time", file: words, was: mixed, is: "return a.when() < b.when()"},

@@ -129,7 +129,7 @@ func (sc *scope) until(a *word) period {
 		ends := e.operator || e.session == gone
 		if !ends && !a.operator {
 			other, _ := sc.first(e)
-			ends = run(e, a) || old || before(begun, other)
+			ends = run(e, a) || old || before(begun, other) || begun.taken != 0 || other.taken != 0
 		}
 		if ends && sooner(e.when(), p.until) {
 			p.until = e.when()

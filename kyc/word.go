@@ -322,9 +322,9 @@ func before(a, b *word) bool {
 	case a.at != 0 && b.at != 0:
 		return a.at < b.at || a.at == b.at && a.check == b.check && run(a, b) && a.revision < b.revision
 	case a.at == 0 && b.at == 0:
-		return a.n < b.n && (b.taken == 0 || a.arrived() <= b.taken)
+		return a.n < b.n && (b.taken == 0 || a.taken == b.taken || a.arrived() < b.taken)
 	default:
-		return a.n < b.n && a.when() < b.when()
+		return a.n < b.n && a.when() < b.when() && b.taken == 0
 	}
 }
 

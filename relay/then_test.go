@@ -165,6 +165,9 @@ func (w *lives) born(i int) {
 	}
 	w.people, w.byID[p.id] = append(w.people, p), p
 	h, _ := truth.Random(w.r)
+	for i := range h {
+		h[i].Taken = time.Time{} // each says here whose it is
+	}
 	weak, callback := 0, ""
 	for j := range h[:min(len(h), 6+w.r.IntN(9))] {
 		x := h[j]

@@ -121,8 +121,9 @@ func cmpTime(t, instead time.Time) time.Time {
 func (v *view) until(a said, approvals, us []said) time.Time {
 	end := v.given(a, approvals, us)
 	for _, e := range merge(us, said.ended) {
-		b := v.first(a)
-		ends := e.Operator || !a.Operator && (run(e, a) || before(b.said, v.first(e).said))
+		b, o := v.first(a), v.first(e)
+		unknown := !b.said.Taken.IsZero() || !o.said.Taken.IsZero()
+		ends := e.Operator || !a.Operator && (run(e, a) || before(b.said, o.said) || unknown)
 		if ends && e.Key.Source == a.Key.Source && !before(e, a) && sooner(e.when(), end) {
 			end = e.when()
 		}

@@ -186,9 +186,9 @@ func before(a, b said) bool {
 	case !a.At.IsZero() && !b.At.IsZero():
 		return a.At.Before(b.At) || a.At.Equal(b.At) && a.Key == b.Key && run(a, b) && a.Revision < b.Revision
 	case a.At.IsZero() && b.At.IsZero():
-		return a.n < b.n && (b.Taken.IsZero() || !a.arrived().After(b.Taken))
+		return a.n < b.n && (b.Taken.IsZero() || a.Taken.Equal(b.Taken) || a.arrived().Before(b.Taken))
 	default:
-		return a.n < b.n && a.when().Before(b.when())
+		return a.n < b.n && a.when().Before(b.when()) && b.Taken.IsZero()
 	}
 }
 
@@ -276,7 +276,7 @@ func (h History) Tell(p Policy, now time.Time) (Status, time.Time) {
 		v.spoke[s.Key] = v.spoke[s.Key] || !s.Weak
 		if !s.Operator && !s.Weak && !s.Submission {
 			id := runID{s.Key.Source, s.Session}
-			if b, ok := v.begun[id]; !ok || before(s, b.said) {
+			if b, ok := v.begun[id]; !ok || before(s, b.said) || !s.Taken.IsZero() && b.said.Taken.IsZero() {
 				v.begun[id] = begin{said: s}
 			}
 		}

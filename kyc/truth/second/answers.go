@@ -80,7 +80,7 @@ func begin(words []word) map[run]word {
 		if w.Weak || w.Submission || w.Mute {
 			continue
 		}
-		if before, ok := first[w.run()]; !ok || newer(before, w) {
+		if before, ok := first[w.run()]; !ok || newer(before, w) || w.waited() && !before.waited() {
 			first[w.run()] = w
 		}
 	}

@@ -196,7 +196,8 @@ func (s *scope) mayEnd(x, a word) bool {
 	if x.Operator || a.Operator {
 		return x.Operator
 	}
-	return x.run() == a.run() || newer(s.first[x.run()], s.first[a.run()])
+	begun, other := s.first[a.run()], s.first[x.run()]
+	return x.run() == a.run() || newer(other, begun) || begun.waited() || other.waited()
 }
 
 // say is rule 9.

@@ -90,9 +90,9 @@ func newer(b, a word) bool {
 		return b.At.After(a.At) ||
 			b.At.Equal(a.At) && b.Key == a.Key && b.run() == a.run() && b.Revision > a.Revision
 	case !b.timed() && !a.timed():
-		return b.n > a.n && (!b.waited() || !a.came().After(b.Taken))
+		return b.n > a.n && (!b.waited() || a.came().Before(b.Taken) || a.waited() && a.Taken.Equal(b.Taken))
 	}
-	return b.n > a.n && b.when().After(a.when())
+	return b.n > a.n && b.when().After(a.when()) && !b.waited()
 }
 
 // unbeaten gives the words that no other one beats.
