@@ -122,7 +122,7 @@ func (v *view) until(a said, approvals, us []said) time.Time {
 	end := v.given(a, approvals, us)
 	for _, e := range merge(us, said.ended) {
 		b, o := v.first(a), v.first(e)
-		unknown := !b.said.Taken.IsZero() || !o.said.Taken.IsZero()
+		unknown := !b.Taken.IsZero() || !o.Taken.IsZero()
 		ends := e.Operator || !a.Operator && (run(e, a) || before(b.said, o.said) || unknown)
 		if ends && e.Key.Source == a.Key.Source && !before(e, a) && sooner(e.when(), end) {
 			end = e.when()

@@ -276,7 +276,7 @@ func (h History) Tell(p Policy, now time.Time) (Status, time.Time) {
 		v.spoke[s.Key] = v.spoke[s.Key] || !s.Weak
 		if !s.Operator && !s.Weak && !s.Submission {
 			id := runID{s.Key.Source, s.Session}
-			if b, ok := v.begun[id]; !ok || before(s, b.said) || !s.Taken.IsZero() && b.said.Taken.IsZero() {
+			if b, ok := v.begun[id]; !ok || before(s, b.said) || !s.Taken.IsZero() && b.Taken.IsZero() {
 				v.begun[id] = begin{said: s}
 			}
 		}
