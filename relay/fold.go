@@ -73,7 +73,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	last := records[done-1].Position.Offset
 	row := foldsKey(r.folds.decide(r.o.Now()), records[done-1].Position)
 	b.put(store.Folds, row, b.room.bare())
-	b.queued = queueOf(b.decided, last)
+	b.queued = b.r.queueOf(b.decided, last)
 	bytes, places := b.size()
 	if err = r.o.Store.AdmitFold(bytes, places); err == nil {
 		// Not to be left behind when ctx ends: a commit that came later would be repeated by

@@ -59,13 +59,13 @@ func encodeDecided(ts []decided) []byte {
 	return v
 }
 
-// message is the Kafka record of a change: its id is the webhook-id, its key the person.
-func (t *decided) message() *forward.Message {
+// message is the Kafka record of a change: its id is the webhook-id, its key the person's.
+func (t *decided) message(keys forward.Keys) *forward.Message {
 	c := &t.change
 	e := forward.Event{
 		ID: c.ID, Type: c.Type, Source: c.Check.Source, Subject: forward.SubjectKey(c.Partner, c.Subject.ID), At: c.OccurredAt, Taken: t.taken, Traceparent: c.Traceparent,
 	}
-	e.Key = cmp.Or(e.Subject, c.ID)
+	e.Key = cmp.Or(keys.Subject(c.Partner, c.Subject.ID), c.ID)
 	if e.At.IsZero() {
 		e.At = c.ReceivedAt
 	}
@@ -127,17 +127,21 @@ type queued struct {
 	value   []byte
 }
 
-func queueOf(ts []decided, last int64) (q queued) {
+func (r *Relay) queueOf(ts []decided, last int64) (q queued) {
 	if len(ts) == 0 {
 		return q
 	}
 	q.value = encodeDecided(ts)
 	q.entries = make([]forward.Entry, len(ts))
+	keys := r.keys()
 	for i := range ts {
-		q.entries[i] = forward.Entry{Place: last, Message: ts[i].message()}
+		q.entries[i] = forward.Entry{Place: last, Message: ts[i].message(keys)}
 	}
 	return q
 }
+
+// keys are a person's for good, whatever the partner is called by now.
+func (r *Relay) keys() forward.Keys { return forward.Keys{Kept: r.o.Registry.Read().Kept} }
 
 // queuedTo is up to which record changes were queued: those of later ones, folded while Kafka was
 // not configured, are a gap.
@@ -233,7 +237,7 @@ func (f *feed) read(after int64) (es []forward.Entry, at int64, err error) {
 				f.r.o.Logger.Error("changes_damaged", "offset", last)
 			}
 			for i := range ts {
-				es = append(es, forward.Entry{Place: last, Message: ts[i].message()})
+				es = append(es, forward.Entry{Place: last, Message: ts[i].message(f.r.keys())})
 			}
 			at = last
 		}

@@ -220,3 +220,53 @@ func TestDamagedChanges(t *testing.T) {
 		t.Error("the damaged batch is gone")
 	}
 }
+
+// A person's changes have one key for good: also those that were queued before the partner was
+// renamed and read after, and whichever id the partner has by now.
+func TestChangesOfARenamedPartner(t *testing.T) {
+	p := newPartner(t, ok)
+	g := forwards(t, acme(p.endpoint("a")))
+	g.tell(said("ann", 1, kyc.InReview))
+	g.settled()
+	g.become("acme-ltd", "acme")
+	g.run()
+	u := said("ann", 3, kyc.Approved)
+	u.Partner = "acme-ltd"
+	g.tell(u)
+	g.settled()
+	es := g.queuedAfter(0)
+	if len(es) < 2 {
+		t.Fatalf("%d changes", len(es))
+	}
+	subjects := map[string]int{}
+	for _, e := range es {
+		if string(e.Message.Key) != "acme/ann" {
+			t.Errorf("key %q of %s", e.Message.Key, e.Message.Value)
+		}
+		subjects[header(e.Message, "ce_subject")]++
+	}
+	if len(subjects) != 2 || subjects["acme/ann"] == 0 || subjects["acme-ltd/ann"] == 0 {
+		t.Errorf("about %v", subjects)
+	}
+}
+
+// RoutingRef is the ref under which an update waits: the same as for everything else that the same
+// person will be known by.
+func TestRoutingRef(t *testing.T) {
+	u := said("", 1, kyc.Approved)
+	u.Subject.ProviderRef, u.Verification.Ref, u.Verification.ParentRef = "entity", "evaluation", "application"
+	f := func(want string, personal ...RefKind) {
+		t.Helper()
+		if got := RoutingRef(&u, personal); got != want {
+			t.Errorf("%v: %q, want %q", personal, got, want)
+		}
+	}
+	f("entity", SubjectRef)
+	f("evaluation", SessionRef, SubjectRef)
+	f("application", ParentRef)
+	f("entity")
+	u.Subject.ProviderRef = ""
+	f("evaluation", SubjectRef) // none that is a person's: any is better than the record's own id
+	u.Verification = kyc.Verification{}
+	f("", SubjectRef)
+}

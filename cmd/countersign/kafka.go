@@ -15,6 +15,7 @@ import (
 	"countersign/ingest/forward/kafka"
 	"countersign/ingest/journal"
 	"countersign/kyc"
+	"countersign/relay"
 )
 
 // newKafka makes a client of the configured cluster. Nothing is dialled yet.
@@ -53,7 +54,7 @@ func (g *gateway) startUpdates() (err error) {
 		return nil
 	})
 	g.forwarding = forward.NewMetrics(g.metrics())
-	updates := g.forwardOptions(forward.UpdatesTopic, forward.Updates(g.journal), g.journal.Forgotten())
+	updates := g.forwardOptions(forward.UpdatesTopic, forward.Updates(g.journal, g.keys()), g.journal.Forgotten())
 	if g.role == roleIngest {
 		updates.Trim = func(ctx context.Context, upTo int64) error {
 			return g.journal.Trim(ctx, journal.Position{Offset: upTo})
@@ -65,6 +66,15 @@ func (g *gateway) startUpdates() (err error) {
 	g.journal.Follow(g.updates.Kept)
 	g.process.start("forward updates", g.updates.Run)
 	return nil
+}
+
+// keys keeps a person's records together on Kafka, and those of a ref whose person is not known.
+func (g *gateway) keys() forward.Keys {
+	personal := personRefs()
+	return forward.Keys{
+		Kept: func(partner string) string { return g.registry.Read().Kept(partner) },
+		Ref:  func(u *kyc.Update) string { return relay.RoutingRef(u, personal[u.Provider]) },
+	}
 }
 
 // startForwarders copies updates to Kafka, unless that is done already, and changes where this
@@ -109,7 +119,7 @@ func (g *gateway) forwardOptions(name string, feed forward.Feed, forgotten int64
 // appender is what the ingress writes to.
 func (g *gateway) appender() ingest.Appender {
 	if k := g.cfg.Kafka; k != nil && k.Ack == ackKafka {
-		return forward.Acked{Journal: g.journal, To: g.updates}
+		return forward.Acked{Journal: g.journal, To: g.updates, Keys: g.keys()}
 	}
 	return g.journal
 }

@@ -131,3 +131,22 @@ func TestReleaseRecord(t *testing.T) {
 		t.Errorf("a change was released: %v", err)
 	}
 }
+
+// What a person's records are kept together by is what the relay will know the person by.
+func TestKafkaKeys(t *testing.T) {
+	partner := newHook(t, func() int { return http.StatusOK })
+	_, config := house(t, partner.url)
+	g := start(t, config)
+	keys := g.keys()
+	if is := keys.Subject("acme", "user-001"); is != "acme/user-001" {
+		t.Errorf("a person: %q", is)
+	}
+	u := kyc.Update{Provider: "alloy", Subject: kyc.Subject{ProviderRef: "entity"}, Verification: kyc.Verification{Ref: "evaluation"}}
+	if is := keys.Ref(&u); is != "entity" {
+		t.Errorf("a ref of a provider that gives an entity to one person: %q", is)
+	}
+	u.Provider = "didit"
+	if is := keys.Ref(&u); is != "evaluation" {
+		t.Errorf("a ref of a provider that gives a session to one person: %q", is)
+	}
+}

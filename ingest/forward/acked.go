@@ -12,6 +12,7 @@ import (
 type Acked struct {
 	Journal Numbered
 	To      *Forwarder // of Updates
+	Keys    Keys       // those of Updates
 }
 
 // Numbered is a journal that says where records stand. Its errors are those of Journal.Append.
@@ -44,7 +45,7 @@ func (a Acked) both(ctx context.Context, rs []journal.Record, write func() (firs
 		if err != nil {
 			return fmt.Errorf("append: %w", err)
 		}
-		if keys[i] = []byte(keyOf(u)); !a.To.admits(keys[i]) {
+		if keys[i] = []byte(a.Keys.of(u)); !a.To.admits(keys[i]) {
 			return fmt.Errorf("append: %w", journal.ErrNotForwarded)
 		}
 	}

@@ -138,7 +138,7 @@ func update(person, n int) journal.Record {
 func forwarding(t *testing.T, r *rig, topic Topic, change func(*Options)) (f *Forwarder, stop func()) {
 	t.Helper()
 	o := Options{
-		Name: UpdatesTopic, Topic: topic, Feed: Updates(r.Bolt), Store: r.s, Forgotten: r.Forgotten(), Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewPedanticRegistry()),
+		Name: UpdatesTopic, Topic: topic, Feed: Updates(r.Bolt, Keys{}), Store: r.s, Forgotten: r.Forgotten(), Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewPedanticRegistry()),
 		TooLarge: func(ctx context.Context, m *Message) error {
 			return r.Hold(ctx, TooLargeItem(UpdatesTopic, m, time.Now()))
 		},

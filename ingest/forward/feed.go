@@ -87,7 +87,7 @@ func (e *Event) Message(value []byte) *Message {
 
 var specVersion, contentType = []byte("1.0"), []byte("application/json")
 
-// SubjectKey names a person to partitions and in ce_subject: a partner's id has no slash.
+// SubjectKey names a person, as ce_subject has it: a partner's id has no slash. "": it is nobody.
 func SubjectKey(partner, subject string) string {
 	if partner == "" || subject == "" {
 		return ""
@@ -95,8 +95,40 @@ func SubjectKey(partner, subject string) string {
 	return partner + "/" + subject
 }
 
+// Keys is what keeps records together that belong together: a key is a person's, or a ref's, for
+// good, and with it their partition. The zero Keys knows of no renamed partner and of no ref.
+type Keys struct {
+	// Kept is the id that a partner is kept under, by any id that it has or had: whoever is renamed
+	// keeps the keys of its people. Nil: nobody was.
+	Kept func(partner string) string
+	// Ref is the ref by which the person of an update is found that does not say whose it is; "":
+	// it has none. Nil: none has.
+	Ref func(*kyc.Update) string
+}
+
+// Subject is a person's key; "": it is nobody's.
+func (k Keys) Subject(partner, subject string) string {
+	if k.Kept != nil && partner != "" {
+		partner = k.Kept(partner)
+	}
+	return SubjectKey(partner, subject)
+}
+
+// of keeps a person's records together, and those about nobody known yet by the provider's ref.
+func (k Keys) of(u *kyc.Update) string {
+	if key := k.Subject(u.Partner, u.Subject.ID); key != "" {
+		return key
+	}
+	if k.Ref != nil {
+		if ref := k.Ref(u); ref != "" {
+			return u.Source + "|" + ref
+		}
+	}
+	return u.ID
+}
+
 // message makes the Kafka record of a journal record, whose body it is.
-func message(r *journal.Record, u *kyc.Update) *Message {
+func (k Keys) message(r *journal.Record, u *kyc.Update) *Message {
 	e := Event{
 		ID: u.ID, Type: "kyc.update." + string(u.Kind), Source: u.Source, Subject: SubjectKey(u.Partner, u.Subject.ID),
 		At: u.OccurredAt, Taken: r.Appended, Traceparent: u.Traceparent,
@@ -104,21 +136,8 @@ func message(r *journal.Record, u *kyc.Update) *Message {
 	if e.At.IsZero() {
 		e.At = u.ReceivedAt
 	}
-	e.Key = keyOf(u)
+	e.Key = k.of(u)
 	return e.Message(r.Body)
-}
-
-// keyOf keeps a person's records together, and those about nobody known yet by the provider's ref.
-func keyOf(u *kyc.Update) string {
-	ref := cmp.Or(u.Verification.Ref, u.Subject.ProviderRef)
-	switch key := SubjectKey(u.Partner, u.Subject.ID); {
-	case key != "":
-		return key
-	case ref != "":
-		return u.Source + "|" + ref
-	default:
-		return u.ID
-	}
 }
 
 // updateOf is what a record says.
@@ -143,10 +162,13 @@ type Log interface {
 }
 
 // updates is the journal as a Feed: its places are offsets.
-type updates struct{ Log }
+type updates struct {
+	Log
+	keys Keys
+}
 
 // Updates is the journal as it goes to UpdatesTopic: every record of every kind.
-func Updates(l Log) Feed { return updates{l} }
+func Updates(l Log, k Keys) Feed { return updates{l, k} }
 
 // Next implements Feed.
 func (f updates) Next(ctx context.Context, after int64) ([]Entry, int64, error) {
@@ -166,7 +188,7 @@ func (f updates) entries(batch []journal.Record) []Entry {
 			f.PassOver(r.Position.Offset)
 			continue
 		}
-		es = append(es, Entry{Place: r.Position.Offset, Message: message(r, u)})
+		es = append(es, Entry{Place: r.Position.Offset, Message: f.keys.message(r, u)})
 	}
 	return es
 }

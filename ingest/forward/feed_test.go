@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"testing"
 	"time"
@@ -12,10 +13,14 @@ import (
 // What an update's message says of it, and what keeps a person's together.
 func TestMessage(t *testing.T) {
 	taken, happened := someTime, someTime.Add(-time.Hour)
+	keys := Keys{
+		Kept: func(partner string) string { return map[string]string{"acme-ltd": "acme"}[partner] },
+		Ref:  func(u *kyc.Update) string { return cmp.Or(u.Subject.ProviderRef, u.Verification.Ref) },
+	}
 	f := func(u kyc.Update, key string, headers map[string]string) {
 		t.Helper()
 		r := journal.Record{Kind: u.Kind, Appended: taken, Body: []byte("{}")}
-		m := message(&r, &u)
+		m := keys.message(&r, &u)
 		headers["ce_specversion"], headers["content-type"] = "1.0", "application/json"
 		if string(m.Key) != key || string(m.Value) != "{}" || !m.Time.Equal(taken) || len(m.Headers) != len(headers) {
 			t.Errorf("%+v: key %q, value %q, %d headers, want key %q and %d", u, m.Key, m.Value, len(m.Headers), key, len(headers))
@@ -26,18 +31,18 @@ func TestMessage(t *testing.T) {
 			}
 		}
 	}
-	ann := kyc.Update{ID: "01J", Kind: kyc.Observation, Source: "sumsub-eu", Partner: "acme", Subject: kyc.Subject{ID: "a/nn", ProviderRef: "p"}, ReceivedAt: taken}
+	ann := kyc.Update{ID: "01J", Kind: kyc.Observation, Source: "sumsub-eu", Partner: "acme-ltd", Subject: kyc.Subject{ID: "a/nn", ProviderRef: "p"}, ReceivedAt: taken}
 	f(ann, "acme/a/nn", map[string]string{
-		"ce_id": "01J", "ce_type": "kyc.update.observation", "ce_source": "/sources/sumsub-eu", "ce_subject": "acme/a/nn", "ce_time": "2026-03-19T09:20:00.123456Z",
+		"ce_id": "01J", "ce_type": "kyc.update.observation", "ce_source": "/sources/sumsub-eu", "ce_subject": "acme-ltd/a/nn", "ce_time": "2026-03-19T09:20:00.123456Z",
 	})
 	ann.OccurredAt, ann.Traceparent, ann.Kind = happened.In(time.FixedZone("", 3600)), "00-1-2-01", kyc.Confirmation
 	f(ann, "acme/a/nn", map[string]string{
-		"ce_id": "01J", "ce_type": "kyc.update.confirmation", "ce_source": "/sources/sumsub-eu", "ce_subject": "acme/a/nn", "ce_time": "2026-03-19T08:20:00.123456Z", "traceparent": "00-1-2-01",
+		"ce_id": "01J", "ce_type": "kyc.update.confirmation", "ce_source": "/sources/sumsub-eu", "ce_subject": "acme-ltd/a/nn", "ce_time": "2026-03-19T08:20:00.123456Z", "traceparent": "00-1-2-01",
 	})
 	unknown := kyc.Update{ID: "02J", Kind: kyc.FetchRequest, Source: "jumio", Partner: "acme", Verification: kyc.Verification{Ref: "s-1"}, Subject: kyc.Subject{ProviderRef: "p-1"}}
-	f(unknown, "jumio|s-1", map[string]string{"ce_id": "02J", "ce_type": "kyc.update.fetch", "ce_source": "/sources/jumio"})
-	unknown.Verification.Ref = ""
 	f(unknown, "jumio|p-1", map[string]string{"ce_id": "02J", "ce_type": "kyc.update.fetch", "ce_source": "/sources/jumio"})
+	unknown.Subject.ProviderRef = ""
+	f(unknown, "jumio|s-1", map[string]string{"ce_id": "02J", "ce_type": "kyc.update.fetch", "ce_source": "/sources/jumio"})
 	f(kyc.Update{ID: "03J", Kind: kyc.Timer}, "03J", map[string]string{"ce_id": "03J", "ce_type": "kyc.update.timer", "ce_source": "/gateway"})
 }
 
@@ -82,12 +87,12 @@ func TestUpdatesFeed(t *testing.T) {
 			t.Error("the one that is no update is not counted")
 		}
 	}
-	f(Updates(r.Bolt), r)
+	f(Updates(r.Bolt, Keys{}), r)
 	r = r.again(t)
-	f(Updates(r.Bolt), r)
+	f(Updates(r.Bolt, Keys{}), r)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if es, last, err := Updates(r.Bolt).Next(ctx, 7); len(es) != 0 || last != 7 || err != nil {
+	if es, last, err := Updates(r.Bolt, Keys{}).Next(ctx, 7); len(es) != 0 || last != 7 || err != nil {
 		t.Errorf("%d entries, place %d, %v", len(es), last, err)
 	}
 }

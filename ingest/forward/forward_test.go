@@ -465,7 +465,7 @@ func TestForwardMemoryIsBounded(t *testing.T) {
 		}
 		mustAppend(t, r, rs...)
 	}
-	feed := &countingFeed{Feed: Updates(r.Bolt)}
+	feed := &countingFeed{Feed: Updates(r.Bolt, Keys{})}
 	f, _ := forwarding(t, r, topic, func(o *Options) { o.Feed = feed })
 	until(t, "the window is full", func() bool { return feed.read.Load() >= windowEntries })
 	until(t, "it fails", func() bool { return f.Status().Trouble != nil })

@@ -72,7 +72,7 @@ func (g *gateway) forward() {
 	client := g.dial()
 	var err error
 	g.f, err = forward.New(forward.Options{
-		Name: name, Topic: g.wrap(client.Topic(g.topic)), Feed: forward.Updates(g.journal), Store: g.store, Logger: slog.New(slog.DiscardHandler), Metrics: forward.NewMetrics(nil),
+		Name: name, Topic: g.wrap(client.Topic(g.topic)), Feed: forward.Updates(g.journal, forward.Keys{}), Store: g.store, Logger: slog.New(slog.DiscardHandler), Metrics: forward.NewMetrics(nil),
 		TooLarge: func(context.Context, *forward.Message) error { return errors.New("nothing here is too large") },
 	})
 	if err != nil {
