@@ -37,6 +37,7 @@ type Feed interface {
 // Entry is one message of a Feed.
 type Entry struct {
 	Place   int64
+	Group   string // entries of one group that follow each other in a partition go there in one batch; "": it stands alone
 	Message *Message
 }
 
@@ -188,7 +189,7 @@ func (f updates) entries(batch []journal.Record) []Entry {
 			f.PassOver(r.Position.Offset)
 			continue
 		}
-		es = append(es, Entry{Place: r.Position.Offset, Message: f.keys.message(r, u)})
+		es = append(es, Entry{Place: r.Position.Offset, Group: u.Callback.ID, Message: f.keys.message(r, u)})
 	}
 	return es
 }

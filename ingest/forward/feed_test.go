@@ -96,3 +96,28 @@ func TestUpdatesFeed(t *testing.T) {
 		t.Errorf("%d entries, place %d, %v", len(es), last, err)
 	}
 }
+
+// Entries of one callback are one group, whether they are still in memory or read from the file.
+func TestUpdatesFeedGroups(t *testing.T) {
+	r := startRig(t, "", journal.Options{})
+	brought := make([]journal.Record, 0, 3)
+	for i := range 3 {
+		u := *update(i, 0).Update
+		u.Callback = kyc.Callback{ID: "01CB", Index: i, Count: 3}
+		brought = append(brought, journal.Said(&u))
+	}
+	mustAppend(t, r, update(7, 0))
+	mustAppend(t, r, brought...)
+	for range 2 {
+		es, last, err := Updates(r.Bolt, Keys{}).Next(t.Context(), 0)
+		if err != nil || last != 4 || len(es) != 4 {
+			t.Fatalf("%d entries, up to %d, %v", len(es), last, err)
+		}
+		for i, want := range []string{"", "01CB", "01CB", "01CB"} {
+			if es[i].Group != want {
+				t.Errorf("entry %d is of %q, want %q", i, es[i].Group, want)
+			}
+		}
+		r = r.again(t)
+	}
+}

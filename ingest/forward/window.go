@@ -39,9 +39,9 @@ type part struct {
 
 // newWindow begins where the kept positions say.
 func newWindow(from []int64) *window {
-	w := &window{parts: make([]part, len(from)), read: slices.Min(from)}
-	for p := range w.parts {
-		w.parts[p] = part{from: from[p], limit: batchRecords}
+	w := &window{parts: make([]part, 0, len(from)), read: slices.Min(from)}
+	for _, at := range from {
+		w.parts = append(w.parts, part{from: at, limit: batchRecords})
 	}
 	return w
 }
@@ -88,7 +88,7 @@ func (w *window) shorten() {
 		if !q.alone || len(q.queue) <= cut {
 			continue
 		}
-		for cut > q.under && q.queue[cut-1].Place == q.queue[cut].Place { // a place is read again whole
+		for cut > q.under && (q.queue[cut-1].Place == q.queue[cut].Place || q.splits(cut)) { // a place is read again whole
 			cut--
 		}
 		if cut == q.under {
@@ -134,12 +134,39 @@ func (w *window) take(p, maxBytes int) Batch {
 		bytes += size
 		n++
 	}
+	n = q.whole(n, bytes, maxBytes)
 	b := Batch{Partition: int32(p), Records: make([]*Message, n)} //nolint:gosec // a partition's number
 	for i := range n {
 		b.Records[i] = q.queue[i].Message
 	}
 	q.under = n
 	return b
+}
+
+// splits reports whether a batch of the first n would leave the rest of a group behind.
+func (q *part) splits(n int) bool {
+	return n > 0 && n < len(q.queue) && q.queue[n].Group != "" && q.queue[n].Group == q.queue[n-1].Group
+}
+
+// whole is how many go into a batch, of n that do by their number and their bytes, so that no group
+// is split: what another node writes could come between. Only one that is larger than the broker
+// takes is.
+func (q *part) whole(n, bytes, maxBytes int) int {
+	begin := n
+	for q.splits(begin) {
+		begin--
+	}
+	if begin > 0 {
+		return begin
+	}
+	end := n
+	for q.limit == batchRecords && q.splits(end) { // less: a batch of so many was too large
+		if bytes += q.queue[end].Message.size(); bytes > maxBytes {
+			return n
+		}
+		end++
+	}
+	return end
 }
 
 // acked forgets the batch that was under way.
