@@ -1,5 +1,5 @@
-// Package kafka puts journal records on Apache Kafka: it is the only package that knows the client
-// library. A record is on Kafka when every in-sync replica of its partition has it (acks=all, which
+// Package kafka puts journal records on Apache Kafka, and reads them there: it is the only package
+// that knows the client library. A record is on Kafka when every in-sync replica of its partition has it (acks=all, which
 // nothing here can lower), and an error means that this is not known; nothing is tried twice, so
 // nothing is written twice or in another order behind the caller's back. Whatever goes wrong comes
 // back as a *forward.Trouble, whose sentence names the broker, the cause and the setting that is to
@@ -64,6 +64,7 @@ type Client struct {
 	dialer    *dialer
 	sasl      *mechanism // nil: no user
 	transport *kafkago.Transport
+	requests  atomic.Int32 // of those in exchanges
 	closed    atomic.Bool
 }
 
