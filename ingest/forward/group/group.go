@@ -59,3 +59,29 @@ func (e *LogError) Error() string {
 
 // Unwrap returns which of the reasons it is.
 func (e *LogError) Unwrap() error { return e.Err }
+
+// Assignment is what a member was given: the partitions that it owns for as long as the group does
+// not share them out again, and its fence is open.
+type Assignment struct {
+	Member     string // what the group calls us
+	Generation int32  // of the group: how often it has shared out. It begins again when the group is made anew
+	Partitions []int32
+	Of         int // partitions that the topic has
+}
+
+// What a heartbeat, or a commit, may be answered.
+var (
+	// ErrRebalancing: the group is sharing out again. What we own is ours until we join, or until the
+	// fence passes.
+	ErrRebalancing = errors.New("the group is sharing its partitions out again")
+	// ErrRevoked: what we were given is somebody else's, or soon will be. The fence is shut.
+	ErrRevoked = errors.New("the group has given our partitions to others")
+)
+
+// What an error of a commit is: one of the two.
+var (
+	// ErrRefused: it was not committed, and will not be.
+	ErrRefused = errors.New("the commit was refused")
+	// ErrUnknown: it may have been committed, or may be yet.
+	ErrUnknown = errors.New("whether it was committed is not known")
+)
