@@ -34,6 +34,12 @@ func send(t *testing.T, topic *kafka.Topic, ms ...*forward.Message) {
 // produce writes values to the first partition as another client does, a batch for each call.
 func produce(t *testing.T, brokers, values []string, opts ...kgo.Opt) {
 	t.Helper()
+	produceAt(t, time.UnixMilli(1), brokers, values, opts...)
+}
+
+// produceAt does so with times from an instant on.
+func produceAt(t *testing.T, at time.Time, brokers, values []string, opts ...kgo.Opt) {
+	t.Helper()
 	opts = append([]kgo.Opt{kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(name)}, opts...)
 	writer, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -42,7 +48,7 @@ func produce(t *testing.T, brokers, values []string, opts ...kgo.Opt) {
 	defer writer.Close()
 	var rs []*kgo.Record
 	for i, v := range values {
-		rs = append(rs, &kgo.Record{Key: []byte(v), Value: []byte(v + "'s"), Timestamp: time.UnixMilli(int64(i + 1)), Headers: []kgo.RecordHeader{{Key: "h", Value: []byte(v)}}})
+		rs = append(rs, &kgo.Record{Key: []byte(v), Value: []byte(v + "'s"), Timestamp: at.Add(time.Duration(i) * time.Millisecond), Headers: []kgo.RecordHeader{{Key: "h", Value: []byte(v)}}})
 	}
 	if err := writer.ProduceSync(within(t), rs...).FirstErr(); err != nil {
 		t.Fatal(err)

@@ -212,10 +212,12 @@ func testHang(t *testing.T, brokers []string, session time.Duration) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
+	subscription := kmsg.NewConsumerMemberMetadata()
+	subscription.Topics, subscription.UserData = []string{name}, []byte("not one of ours")
 	join := kmsg.NewPtrJoinGroupRequest()
-	join.Group, join.ProtocolType = groupName, "consumer"
+	join.Group, join.ProtocolType = groupOf(t), "consumer"
 	join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = int32(session.Milliseconds()), int32(session.Milliseconds())
-	join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "countersign", Metadata: []byte("not one of ours")}}
+	join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "countersign", Metadata: subscription.AppendTo(nil)}}
 	var led *kmsg.JoinGroupResponse
 	for range 2 { // the first names it
 		if led, err = join.RequestWith(within(t), raw); err != nil {
@@ -281,7 +283,7 @@ func testGroupLeaks(t *testing.T, brokers []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := k.Group(kafka.GroupOptions{Name: groupName, Topic: name, Fence: group.NewFence(group.FenceOptions{Session: 20 * time.Second})})
+	g := k.Group(kafka.GroupOptions{Name: groupOf(t), Topic: name, Fence: group.NewFence(group.FenceOptions{Session: 20 * time.Second})})
 	for range 50 {
 		a, err := g.Join(within(t), group.Member{})
 		if err != nil || len(a.Partitions) != a.Of {
@@ -372,6 +374,28 @@ func TestGroupCodes(t *testing.T) {
 	}
 }
 
+// TestShutBeforeAsking: whoever asks for its share again, or leaves, is no owner from before it asks:
+// the group may give everything to others at once.
+func TestShutBeforeAsking(t *testing.T) {
+	t.Parallel()
+	c := cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, name))
+	m, _ := joined(t, c.ListenAddrs(), 20*time.Second)
+	var asked, open atomic.Int64
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup, kmsg.SyncGroup, kmsg.LeaveGroup}, Observe: true, Count: -1, When: func(kmsg.Request) bool {
+		asked.Add(1)
+		if m.fence.Open() {
+			open.Add(1)
+		}
+		return true
+	}})
+	if _, err := m.Join(within(t), group.Member{}); err != nil || !m.fence.Open() {
+		t.Fatal(err)
+	}
+	if err := m.Leave(within(t)); err != nil || asked.Load() < 3 || open.Load() != 0 {
+		t.Errorf("%v: the fence was open at %d of %d requests", err, open.Load(), asked.Load())
+	}
+}
+
 // TestLeaveCodes: a leave that fails is an error, shuts the fence all the same, and can be said again.
 func TestLeaveCodes(t *testing.T) {
 	t.Parallel()
@@ -401,7 +425,7 @@ func TestFenceFromSending(t *testing.T) {
 	c := cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, name))
 	var now atomic.Int64
 	f := group.NewFence(group.FenceOptions{Session: 30 * time.Second, Clock: func() time.Duration { return time.Duration(now.Load()) }})
-	g := client(t, c.ListenAddrs(), nil).Group(kafka.GroupOptions{Name: groupName, Topic: name, Fence: f})
+	g := client(t, c.ListenAddrs(), nil).Group(kafka.GroupOptions{Name: groupOf(t), Topic: name, Fence: f})
 	is := func(seconds int64, want bool) {
 		t.Helper()
 		if now.Store(seconds * int64(time.Second)); f.Open() != want {
@@ -446,7 +470,7 @@ func TestBeatsBesideFetch(t *testing.T) {
 	c := cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, name))
 	k := client(t, c.ListenAddrs(), nil)
 	f := group.NewFence(group.FenceOptions{Session: 20 * time.Second})
-	g := k.Group(kafka.GroupOptions{Name: groupName, Topic: name, Fence: f})
+	g := k.Group(kafka.GroupOptions{Name: groupOf(t), Topic: name, Fence: f})
 	a, err := g.Join(within(t), group.Member{})
 	if err != nil {
 		t.Fatal(err)

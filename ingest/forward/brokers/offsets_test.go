@@ -18,7 +18,12 @@ import (
 	"countersign/ingest/forward/kafka"
 )
 
-const groupName = "countersign"
+// groupOf is the group of a test: who has not left stays a member for a session, and is in nobody's
+// way.
+func groupOf(t *testing.T) string {
+	t.Helper()
+	return "countersign." + t.Name()
+}
 
 // membership is one member of the group, and its fence.
 type membership struct {
@@ -30,7 +35,7 @@ type membership struct {
 func memberOf(t *testing.T, brokers []string, session time.Duration) membership {
 	t.Helper()
 	f := group.NewFence(group.FenceOptions{Session: session, Margin: session / 10})
-	return membership{client(t, brokers, nil).Group(kafka.GroupOptions{Name: groupName, Topic: name, Fence: f}), f}
+	return membership{client(t, brokers, nil).Group(kafka.GroupOptions{Name: groupOf(t), Topic: name, Fence: f}), f}
 }
 
 // joined is a member that has joined.
@@ -96,7 +101,7 @@ func testCommit(t *testing.T, brokers []string) {
 	}
 	defer tool.Close()
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.Topics = groupName, []kmsg.OffsetCommitRequestTopic{{Topic: name, Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Partition: 1, Offset: 99, LeaderEpoch: -1}}}}
+	req.Group, req.Topics = groupOf(t), []kmsg.OffsetCommitRequestTopic{{Topic: name, Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Partition: 1, Offset: 99, LeaderEpoch: -1}}}}
 	if res, err := req.RequestWith(within(t), tool); err != nil || res.Topics[0].Partitions[0].ErrorCode == 0 {
 		t.Errorf("%+v, %v: it was committed", res, err)
 	}
@@ -241,7 +246,7 @@ func TestForeignCommit(t *testing.T) {
 	}
 	defer tool.Close()
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.Topics = groupName, []kmsg.OffsetCommitRequestTopic{{Topic: name, Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Offset: 99, LeaderEpoch: -1}}}}
+	req.Group, req.Topics = groupOf(t), []kmsg.OffsetCommitRequestTopic{{Topic: name, Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Offset: 99, LeaderEpoch: -1}}}}
 	if res, err := req.RequestWith(within(t), tool); err != nil || res.Topics[0].Partitions[0].ErrorCode != 0 {
 		t.Fatal(res, err)
 	}

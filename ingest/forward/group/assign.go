@@ -55,14 +55,12 @@ func (s *sharing) held() map[string][]int32 {
 	return held
 }
 
-// keep gives each member what it holds, as far as it may: those that hold most are the first to have
-// one more, and what is coldest goes. It returns what nobody has then, in order.
+// keep gives each member what it holds, as far as it may: what is coldest goes. It returns what nobody
+// has then, in order.
 func (s *sharing) keep(held map[string][]int32) (free []int32) {
-	order := slices.Clone(s.members)
-	slices.SortStableFunc(order, func(a, b Member) int { return cmp.Compare(len(held[b.ID]), len(held[a.ID])) })
 	taken := make([]bool, s.n)
-	for i := range order {
-		m := &order[i]
+	for i := range s.members {
+		m := &s.members[i]
 		ps := held[m.ID]
 		slices.SortStableFunc(ps, func(a, b int32) int { return cmp.Compare(m.warmth(b), m.warmth(a)) })
 		for _, p := range ps {
