@@ -152,27 +152,45 @@ func (g *Group) sync(ctx context.Context, joined *joingroup.Response, a *group.A
 	if len(synced.Assignments) == 0 {
 		return nil // whoever shared out did not know us
 	}
-	var given consumer.Assignment
-	if err := protocol.Unmarshal(synced.Assignments, 0, &given); err != nil {
-		return because(forward.OtherClass, err, "group %s: what we are given cannot be read: %v", g.o.Name, err)
-	}
-	for _, t := range given.AssignedPartitions {
-		if t.Topic == g.o.Topic {
-			a.Partitions = append(a.Partitions, t.Partitions...)
-		}
+	var whole bool
+	if a.Partitions, whole = assigned(synced.Assignments, g.o.Topic); !whole {
+		return because(forward.OtherClass, nil, "group %s: what we are given cannot be read", g.o.Name)
 	}
 	return nil
+}
+
+// What members say is read here: the client library would reserve memory for whatever length it finds.
+
+// userData is what a member has put into its subscription; nil: it cannot be read.
+func userData(subscription []byte) []byte {
+	w := wire{b: subscription}
+	w.int16() // version
+	for range w.count() {
+		_ = w.string()
+	}
+	return w.take(int(w.int32()))
+}
+
+// assigned are the partitions of a topic in an assignment, and whether it is whole.
+func assigned(assignment []byte, topic string) (ps []int32, whole bool) {
+	w := wire{b: assignment}
+	w.int16() // version
+	for range w.count() {
+		of := w.string()
+		for range w.count() {
+			if p := w.int32(); of == topic {
+				ps = append(ps, p)
+			}
+		}
+	}
+	return ps, !w.short
 }
 
 // share shares out, for all members.
 func (g *Group) share(members []joingroup.ResponseMember, partitions int) ([]syncgroup.RequestAssignment, error) {
 	told := make([]group.Member, len(members))
 	for i := range members {
-		var s consumer.Subscription
-		if err := protocol.Unmarshal(members[i].Metadata, 0, &s); err != nil {
-			s.UserData = nil // who cannot be understood holds nothing
-		}
-		told[i] = group.DecodeMember(members[i].MemberID, s.UserData)
+		told[i] = group.DecodeMember(members[i].MemberID, userData(members[i].Metadata))
 	}
 	given := group.Assign(told, partitions)
 	shares := make([]syncgroup.RequestAssignment, len(members))
