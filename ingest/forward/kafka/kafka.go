@@ -1,9 +1,9 @@
-// Package kafka puts journal records on Apache Kafka: it is the only package that knows the client
-// library. A record is on Kafka when every in-sync replica of its partition has it (acks=all, which
-// nothing here can lower), and an error means that this is not known; nothing is tried twice, so
-// nothing is written twice or in another order behind the caller's back. Whatever goes wrong comes
-// back as a *forward.Trouble, whose sentence names the broker, the cause and the setting that is to
-// be changed, and never a password.
+// Package kafka puts journal records on Apache Kafka, reads them there, and is a member of a group: it
+// is the only package that knows the client library. A record is on Kafka when every in-sync replica
+// of its partition has it (acks=all, which nothing here can lower), and an error means that this is
+// not known; nothing is tried twice but a join, so nothing is written twice or in another order
+// behind the caller's back. Whatever goes wrong comes back as a *forward.Trouble, whose sentence
+// names the broker, the cause and the setting that is to be changed, and never a password.
 package kafka
 
 import (
@@ -64,6 +64,7 @@ type Client struct {
 	dialer    *dialer
 	sasl      *mechanism // nil: no user
 	transport *kafkago.Transport
+	requests  atomic.Int32 // of those in exchanges
 	closed    atomic.Bool
 }
 
