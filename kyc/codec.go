@@ -77,8 +77,11 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 		r := &s.runs[i]
 		w.count(r.source)
 		w.session(r.name)
-		if w.flags(r.old, r.begun.n > 0); r.begun.n > 0 {
+		if w.flags(r.old, r.begun.n > 0, r.late.n > 0); r.begun.n > 0 {
 			w.bare(&r.begun)
+		}
+		if r.late.n > 0 {
+			w.bare(&r.late)
 		}
 	}
 	w.count(len(s.words))

@@ -258,10 +258,15 @@ func (r *reader) shown(reasons, document bool) (rs []ReasonPair, d Document) {
 
 func (r *reader) run() runOf {
 	x := runOf{source: r.place(r.sources - 1), name: r.session()}
-	var begun bool
-	if x.old, begun = r.flag2(); begun {
+	flags := r.uint()
+	x.old = flags&1 != 0
+	if flags&2 != 0 {
 		x.begun = r.bare()
 		x.begun.session = x.name
+	}
+	if flags&4 != 0 {
+		x.late = r.bare()
+		x.late.session = x.name
 	}
 	return x
 }

@@ -104,7 +104,7 @@ func (s *State) forget(source int, p Policy) bool {
 	best, least := -1, [2]int64{}
 	for i := range s.runs {
 		if r := &s.runs[i]; source < 0 || r.source == source {
-			if worth := [2]int64{v.worth(r), int64(r.begun.when())}; best < 0 || cmp.Or(cmp.Compare(worth[0], least[0]), cmp.Compare(worth[1], least[1])) < 0 {
+			if worth := [2]int64{v.worth(r), int64(r.since())}; best < 0 || cmp.Or(cmp.Compare(worth[0], least[0]), cmp.Compare(worth[1], least[1])) < 0 {
 				best, least = i, worth
 			}
 		}
@@ -132,6 +132,9 @@ func (s *State) forget(source int, p Policy) bool {
 	s.lifts = slices.DeleteFunc(s.lifts, func(l word) bool { return in(&l) })
 	return true
 }
+
+// since is when a run began, as far as that is known.
+func (r *runOf) since() moment { return cmp.Or(r.begun.when(), r.late.taken) }
 
 // bury keeps of a word of a forgotten run what takes away.
 func (s *State) bury(w *word) {
@@ -206,13 +209,13 @@ func (v *view) worth(r *runOf) (n int64) {
 // outlasted reports whether a newer approval of the same check in another run lasts as long as this
 // one, as far as that is known of a run that may be a forgotten one.
 func (v *view) outlasted(w *word) bool {
-	_, mine := v.first(w)
+	_, _, mine := v.first(w)
 	for i := range v.words {
 		o := &v.words[i]
 		if !o.approval() || o.operator || o.check != w.check || o.session == w.session || !before(w, o) || sooner(v.own(o), v.own(w)) {
 			continue
 		}
-		if _, old := v.first(o); mine || !old {
+		if _, _, old := v.first(o); mine || !old {
 			return true
 		}
 	}

@@ -154,8 +154,12 @@ func (s *State) begin(w *word, p Policy) {
 		s.runs = append(s.runs, runOf{source: w.source, name: w.session, old: s.sources[w.source].forgotten.has(w.session)})
 		r = &s.runs[len(s.runs)-1]
 	}
-	if !w.weak && (r.begun.n == 0 || before(w, &r.begun) || w.taken != 0 && r.begun.taken == 0) {
-		r.begun = word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, taken: w.taken, revision: w.revision}
+	first := &r.begun
+	if w.taken != 0 {
+		first = &r.late
+	}
+	if !w.weak && (first.n == 0 || before(w, first) || w.taken < first.taken) {
+		*first = word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, taken: w.taken, revision: w.revision}
 	}
 }
 
@@ -163,8 +167,11 @@ func (s *State) begin(w *word, p Policy) {
 // were there when it was asked.
 func (s *State) answer(w *word, u *Update) {
 	asked, about := s.last, sessionNamed(u.Verification.Ref)
-	if !u.AskedAt.IsZero() {
+	switch {
+	case !u.AskedAt.IsZero():
 		asked = momentOf(u.AskedAt)
+	case w.taken != 0:
+		asked = w.taken
 	}
 	s.words = slices.DeleteFunc(s.words, func(f word) bool {
 		return (f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && f.ref == about && f.received <= asked

@@ -59,21 +59,35 @@ func (sc *scope) answers(a, f *word) bool {
 	}
 }
 
-// first is the first strong word of the run of a word.
-func (v *view) first(w *word) (first *word, old bool) {
-	if w.operator {
-		return w, false
+// first is the first strong word of the run of a word, and the first of those that had to wait; nil:
+// there is none.
+func (v *view) first(w *word) (first, late *word, old bool) {
+	r := v.run(w.source, w.session)
+	if w.operator || r == nil || r.begun.n == 0 && r.late.n == 0 {
+		return w, nil, false
 	}
-	if r := v.run(w.source, w.session); r != nil && r.begun.n > 0 {
-		return &r.begun, r.old
+	if r.begun.n > 0 {
+		first = &r.begun
 	}
-	return w, false
+	if r.late.n > 0 {
+		late = &r.late
+	}
+	return first, late, r.old
 }
 
 // anew reports whether the run of an approval was begun after a finding.
 func (v *view) anew(a, f *word) bool {
-	first, old := v.first(a)
-	return !old && before(f, first)
+	first, late, old := v.first(a)
+	return !old && after(first, f) && after(late, f)
+}
+
+// after reports whether a word is newer than another, if there is one.
+func after(b, a *word) bool { return b == nil || before(a, b) }
+
+// anewAfter reports whether the run of a word was begun after the run of another.
+func (v *view) anewAfter(a, other *word) bool {
+	first, late, forgot := v.first(other)
+	return !forgot && (first == nil || v.anew(a, first)) && (late == nil || v.anew(a, late))
 }
 
 // resetBetween reports whether the source has begun a run again between two of its words.
@@ -93,23 +107,26 @@ func (sc *scope) outrun(f *word) bool {
 		return false
 	}
 	return slices.ContainsFunc(sc.approvals, func(a *word) bool {
-		if a.operator || a.source != f.source || a.session == f.session || a.session == 0 || before(f, a) {
-			return false
-		}
-		begun, old := sc.first(a)
-		own, forgot := sc.first(f)
-		return !old && !forgot && before(own, begun) && !sc.undone(a)
+		theirs := a.operator || a.source != f.source || a.session == f.session || a.session == 0
+		return !theirs && !before(f, a) && sc.anewAfter(a, f) && !sc.undone(a)
 	})
 }
 
 // undone reports whether the source has begun the run of its approval anew, by a word that is not
 // known to be older.
-func (sc *scope) undone(a *word) bool { return sc.resetOf(a) != nil }
+func (sc *scope) undone(a *word) bool { return sc.resetOf(a, true) != nil }
+
+// replaced is undone, but where one of the two had to wait: then it must be known.
+func (sc *scope) replaced(a *word) bool { return sc.resetOf(a, false) != nil }
 
 // resetOf is that word; nil: there is none.
-func (sc *scope) resetOf(a *word) *word {
+func (sc *scope) resetOf(a *word, doubt bool) *word {
 	i := slices.IndexFunc(sc.words, func(r *word) bool {
-		return r.reset() && run(r, a) && (before(a, r) || (r.at == 0) != (a.at == 0) && !before(r, a))
+		unknown := (r.at == 0) != (a.at == 0)
+		if r.taken != 0 || a.taken != 0 {
+			unknown = doubt
+		}
+		return r.reset() && run(r, a) && (before(a, r) || unknown && !before(r, a))
 	})
 	if i < 0 {
 		return nil
@@ -121,15 +138,15 @@ func (sc *scope) resetOf(a *word) *word {
 // an operator last said that it had ended.
 func (sc *scope) until(a *word) period {
 	p := sc.given(a)
-	begun, old := sc.first(a)
+	first, late, old := sc.first(a)
 	for _, e := range sc.words {
 		if !e.ends() || e.source != a.source || before(e, a) {
 			continue
 		}
 		ends := e.operator || e.session == gone
 		if !ends && !a.operator {
-			other, _ := sc.first(e)
-			ends = run(e, a) || old || before(begun, other) || begun.taken != 0 || other.taken != 0
+			other, unknown, _ := sc.first(e)
+			ends = run(e, a) || old || late != nil || unknown != nil || before(first, other)
 		}
 		if ends && sooner(e.when(), p.until) {
 			p.until = e.when()
@@ -172,7 +189,7 @@ func (sc *scope) given(a *word) period {
 				p.from = min(p.from, earlier.from)
 			}
 		}
-		_, old := sc.first(a)
+		_, _, old := sc.first(a)
 		for i := range sc.lost {
 			l := &sc.lost[i]
 			if l.late && l.check == a.check && (l.session == a.session || old && l.session == gone) && sooner(l.until(sc.view), p.until) {
@@ -193,15 +210,23 @@ func (sc *scope) repeats(o, a *word) bool {
 }
 
 // lasts is until when an approval lasts: where nobody knows which of two of its run is the newer,
-// the one that ends sooner tells.
+// the one that ends sooner tells. One that had to wait, and may be the newer, brings its own twins.
 func (sc *scope) lasts(a *word) period {
 	p := sc.until(a)
 	for _, o := range sc.approvals {
-		if o != a && run(o, a) && !before(o, a) && !before(a, o) && !sc.undone(o) {
+		if (twins(o, a) || sc.late(a, o)) && !sc.replaced(o) {
 			if e := sc.until(o); sooner(e.until, p.until) {
 				p.until = e.until
 			}
 		}
 	}
 	return p
+}
+
+// twins are two approvals of a run of which nobody knows which is the newer.
+func twins(a, b *word) bool { return run(a, b) && !before(a, b) && !before(b, a) }
+
+// late reports whether one is the twin of an approval that had to wait and may be newer than another.
+func (sc *scope) late(a, o *word) bool {
+	return slices.ContainsFunc(sc.approvals, func(w *word) bool { return w.taken != 0 && run(w, a) && !before(w, a) && twins(w, o) })
 }

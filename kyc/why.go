@@ -168,7 +168,7 @@ func (sc *scope) whyApproval(w *word, t *Standing) {
 		t.By, t.Because = f.id.text(), "superseded by what "+sc.voice(f)+" found"
 		return
 	}
-	if r := sc.resetOf(w); r != nil {
+	if r := sc.resetOf(w, true); r != nil {
 		t.By, t.Because = r.id.text(), sc.sources[w.source].name+" has begun the run again"
 		return
 	}

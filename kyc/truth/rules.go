@@ -56,17 +56,19 @@ func (v *view) answers(a, f said, us []said) bool {
 	}
 }
 
-// first is the first strong word of a run.
-func (v *view) first(u said) begin {
+// first is with what the run of a word began.
+func (v *view) first(u said) begun {
 	if b, ok := v.begun[runID{u.Key.Source, u.Session}]; ok && !u.Operator {
 		return b
 	}
-	return begin{said: u}
+	return begun{u}
 }
 
-// anew reports whether the run of an approval was begun after a finding.
-func (v *view) anew(a, f said) bool {
-	return before(f, v.first(a).said)
+// anew reports whether the run of a word was begun after others.
+func (v *view) anew(a said, others ...said) bool {
+	return !slices.ContainsFunc(v.first(a), func(b said) bool {
+		return slices.ContainsFunc(others, func(o said) bool { return !before(o, b) })
+	})
 }
 
 // resetBetween reports whether the source has begun a run again between two of its words.
@@ -83,16 +85,24 @@ func (v *view) ended(f said) bool {
 // began after its own had been approved before it, and was the try.
 func (v *view) outrun(f said, approvals, us []said) bool {
 	return f.Status == Rejected && f.class() == soft && f.Session != "" && slices.ContainsFunc(approvals, func(a said) bool {
-		b := v.first(a)
-		return !a.Operator && a.Key.Source == f.Key.Source && a.Session != f.Session && a.Session != "" && !before(f, a) && before(v.first(f).said, b.said) && !undone(a, us)
+		return !a.Operator && a.Key.Source == f.Key.Source && a.Session != f.Session && a.Session != "" && !before(f, a) && v.anew(a, v.first(f)...) && !undone(a, us)
 	})
 }
 
 // undone reports whether the source has begun the run of its approval anew, by a word that is not
 // known to be older.
-func undone(a said, us []said) bool {
+func undone(a said, us []said) bool { return begunAnew(a, us, true) }
+
+// replaced is undone, but where one of the two had to wait: then it must be known.
+func replaced(a said, us []said) bool { return begunAnew(a, us, false) }
+
+func begunAnew(a said, us []said, doubt bool) bool {
 	return slices.ContainsFunc(us, func(r said) bool {
-		return r.reset() && run(r, a) && (before(a, r) || r.At.IsZero() != a.At.IsZero() && !before(r, a))
+		unknown := r.At.IsZero() != a.At.IsZero()
+		if !r.Taken.IsZero() || !a.Taken.IsZero() {
+			unknown = doubt
+		}
+		return r.reset() && run(r, a) && (before(a, r) || unknown && !before(r, a))
 	})
 }
 
@@ -104,7 +114,7 @@ func confirmed(f said, us []said) bool {
 		if !c.Confirms || c.Weak || c.Key != f.Key || c.Session != f.Session || c.Ref != f.Ref || c.n < f.n {
 			return false
 		}
-		asked := cmpTime(c.AskedAt, c.Received)
+		asked := cmpTime(c.AskedAt, c.arrived())
 		return !slices.ContainsFunc(us, func(g said) bool { return g.Weak && g.n < c.n && g.slot() == f.slot() && asked.Before(g.Received) })
 	})
 }
@@ -121,9 +131,8 @@ func cmpTime(t, instead time.Time) time.Time {
 func (v *view) until(a said, approvals, us []said) time.Time {
 	end := v.given(a, approvals, us)
 	for _, e := range merge(us, said.ended) {
-		b, o := v.first(a), v.first(e)
-		unknown := !b.Taken.IsZero() || !o.Taken.IsZero()
-		ends := e.Operator || !a.Operator && (run(e, a) || before(b.said, o.said) || unknown)
+		unknown := slices.ContainsFunc(slices.Concat(v.first(a), v.first(e)), func(b said) bool { return !b.Taken.IsZero() })
+		ends := e.Operator || !a.Operator && (run(e, a) || v.anew(e, v.first(a)...) || unknown)
 		if ends && e.Key.Source == a.Key.Source && !before(e, a) && sooner(e.when(), end) {
 			end = e.when()
 		}
@@ -165,11 +174,12 @@ func repeats(p, a said, approvals, us []said) bool {
 }
 
 // lasts is until when an approval lasts: where nobody knows which of two of its run is the newer,
-// the one that ends sooner tells.
+// the one that ends sooner tells. One that had to wait, and may be the newer, brings its own twins.
 func (v *view) lasts(a said, approvals, us []said) time.Time {
 	end := v.until(a, approvals, us)
 	for _, o := range approvals {
-		if run(o, a) && !before(o, a) && !before(a, o) && !undone(o, us) {
+		late := slices.ContainsFunc(approvals, func(w said) bool { return !w.Taken.IsZero() && run(w, a) && !before(w, a) && twins(w, o) })
+		if (late || twins(o, a)) && !replaced(o, us) {
 			if e := v.until(o, approvals, us); sooner(e, end) {
 				end = e
 			}
@@ -177,3 +187,6 @@ func (v *view) lasts(a said, approvals, us []said) time.Time {
 	}
 	return end
 }
+
+// twins are two approvals of a run of which nobody knows which is the newer.
+func twins(a, b said) bool { return run(a, b) && !before(a, b) && !before(b, a) }

@@ -191,5 +191,33 @@ func timeless(c *scenarios) {
 	f("timeless rejection that waited: nobody knows that the approval is newer", Rejected, n("1", 5, "a", Approved), late(n("2", 5, "a", Rejected), 2))
 	f("both waited, in the order in which they were taken", Approved, n("1", 5, "b", Pending), late(n("2", 5, "a", Rejected), 2), late(n("3", 5, "a", Approved), 3))
 	f("an end without a time that waited", Expired, n("1", 5, "a", Approved), late(n("2", 5, "a", Expired), 2))
+	exp := func(x Update, min int) Update { x.Expires = at(min); return x }
+	timed := func(sess string, min int, st Status) Update {
+		x := u(k, sess, min, st)
+		x.Received = at(min)
+		return x
+	}
+	fraud := n("1", 5, "b", RejectedTerminal, "fraud_suspected")
+	f("a run begun before the finding, and a word that waited", RejectedTerminal, timed("a", 1, Pending), fraud, late(n("2", 9, "a", Approved), 7))
+	f("a run begun after the finding, by a word that waited", Approved, fraud, late(n("2", 9, "a", Pending), 7), n("3", 12, "a", Approved))
+	f("a run begun after the finding, and a word that waited since before", RejectedTerminal, fraud, n("2", 8, "a", Approved), late(n("3", 9, "a", Pending), 3))
+	f("of words that waited the first taken has begun the run", RejectedTerminal, fraud, late(n("2", 9, "a", Approved), 8), late(n("3", 9, "a", Pending), 3))
+	outrun := func(late Update) []Update {
+		return []Update{timed("a", 1, Pending), timed("b", 3, Pending), timed("b", 5, Approved), timed("a", 9, Rejected), late}
+	}
+	f("outrun, and a word of the try waited", Rejected, outrun(late(n("2", 10, "b", Pending), 2))...)
+	f("outrun, and a word of the rejected run waited", Rejected, outrun(late(n("2", 10, "a", Pending), 2))...)
+	f("ended in a run of which a word waited", Expired, timed("b", 1, Approved), timed("a", 2, Pending), late(n("1", 5, "a", Pending), 1), timed("c", 0, Pending), timed("a", 9, Expired))
+	f("ended in an older run, and a word of the approved one waited", Expired, timed("a", 1, Pending), timed("b", 2, Approved), late(n("1", 5, "b", Pending), 1), timed("a", 9, Expired))
+	f("a reset, and an approval of before it that waited", NotStarted, n("1", 5, "a", NotStarted), late(n("2", 9, "a", Approved), 3))
+	f("a reset, and an approval of after it that waited", Approved, n("1", 5, "a", NotStarted), late(n("2", 9, "a", Approved), 7))
+	f("a reset that waited, taken at the same instant", NotStarted, n("1", 5, "a", Approved), late(n("2", 9, "a", NotStarted), 5))
+	f("a reset that waited, and is known to be older", Approved, late(n("1", 5, "a", NotStarted), 2), n("2", 6, "a", Approved))
+	claim, answer := n("1", 5, "a", Rejected), late(n("2", 9, "a", Pending), 3)
+	claim.Weak, answer.Confirms = true, true
+	f("an answer that waited answers no claim of after it", InReview, claim, answer)
+	c.until("an approval that waited, superseded, ends the one before it", Policy{}, 100, 120, timed("a", 1, InReview), exp(n("1", 5, "a", Approved), 900), exp(late(n("2", 9, "a", Approved), 7), 120))
+	c.until("an approval that waited, and what nobody knows to be older than that", Policy{}, 450, 505, exp(timed("a", 7, Approved), 900), func() Update { x := exp(timed("a", 6, Approved), 505); x.Received = at(12); return x }(), exp(late(n("2", 13, "a", Approved), 10), 901))
+	c.until("an approval that waited ends others, even if it was reset", Policy{}, 450, 505, exp(timed("a", 7, Approved), 900), func() Update { x := timed("a", 3, NotStarted); x.Received = at(8); return x }(), exp(late(n("2", 13, "a", Approved), 10), 505))
 	f("timeless retry in another run", Approved, n("1", 1, "a", Rejected), n("2", 2, "b", Pending), n("3", 3, "b", Approved))
 }

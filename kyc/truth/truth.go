@@ -276,9 +276,7 @@ func (h History) Tell(p Policy, now time.Time) (Status, time.Time) {
 		v.spoke[s.Key] = v.spoke[s.Key] || !s.Weak
 		if !s.Operator && !s.Weak && !s.Submission {
 			id := runID{s.Key.Source, s.Session}
-			if b, ok := v.begun[id]; !ok || before(s, b.said) || !s.Taken.IsZero() && b.Taken.IsZero() {
-				v.begun[id] = begin{said: s}
-			}
+			v.begun[id] = v.begun[id].with(s)
 		}
 	}
 	if len(v.keys) == 0 && !v.submitted {
@@ -293,17 +291,29 @@ type view struct {
 	all       []said
 	keys      []Key        // that anything was said of
 	spoke     map[Key]bool // of which something was said that is not weak
-	begun     map[runID]begin
+	begun     map[runID]begun
 	lifts     []said            // providers' words that end their own suspensions
 	submitted bool              // a partner has begun a run
 	dates     map[int]time.Time // what given has found
 }
 
 func newView(now time.Time) *view {
-	return &view{now: now, spoke: map[Key]bool{}, begun: map[runID]begin{}, dates: map[int]time.Time{}}
+	return &view{now: now, spoke: map[Key]bool{}, begun: map[runID]begun{}, dates: map[int]time.Time{}}
 }
 
 type runID struct{ source, session string }
 
-// begin is the first strong word of a run.
-type begin struct{ said }
+// begun is the first strong word of a run, and the first of those that had to wait: which of the
+// two was said first nobody knows.
+type begun []said
+
+func (b begun) with(s said) begun {
+	i := slices.IndexFunc(b, func(o said) bool { return o.Taken.IsZero() == s.Taken.IsZero() })
+	if i < 0 {
+		return append(b, s)
+	}
+	if before(s, b[i]) || s.Taken.Before(b[i].Taken) {
+		b[i] = s
+	}
+	return b
+}

@@ -59,7 +59,7 @@ func confirms(w, f word, words []word) bool {
 	}
 	asked := w.AskedAt
 	if asked.IsZero() {
-		asked = w.Received
+		asked = w.came()
 	}
 	return !slices.ContainsFunc(words, func(c word) bool {
 		return alike(c, f) && c.n < w.n && c.Received.After(asked)
@@ -73,18 +73,39 @@ func lifted(f word, words []word) bool {
 	})
 }
 
-// begin tells the word with which each run has begun (rule 5).
-func begin(words []word) map[run]word {
-	first := map[run]word{}
+// begun tells with which words the runs have begun (rule 5): of each run the first of those that
+// did not have to wait, and of those that had.
+type begun struct{ prompt, late map[run]word }
+
+func begin(words []word) begun {
+	first := begun{map[run]word{}, map[run]word{}}
 	for _, w := range words {
 		if w.Weak || w.Submission || w.Mute {
 			continue
 		}
-		if before, ok := first[w.run()]; !ok || newer(before, w) || w.waited() && !before.waited() {
-			first[w.run()] = w
+		if w.waited() {
+			if o, ok := first.late[w.run()]; !ok || w.Taken.Before(o.Taken) {
+				first.late[w.run()] = w
+			}
+		} else if o, ok := first.prompt[w.run()]; !ok || newer(o, w) {
+			first.prompt[w.run()] = w
 		}
 	}
 	return first
+}
+
+// after tells whether a run has begun after a word.
+func (b begun) after(r run, w word) bool {
+	prompt, p := b.prompt[r]
+	late, l := b.late[r]
+	return (p || l) && (!p || newer(prompt, w)) && (!l || newer(late, w))
+}
+
+// afterRun tells whether a run has begun after another had.
+func (b begun) afterRun(r, other run) bool {
+	prompt, p := b.prompt[other]
+	late, l := b.late[other]
+	return (p || l) && (!p || b.after(r, prompt)) && (!l || b.after(r, late))
 }
 
 // answers is rule 5: the approval answers the finding.
@@ -116,7 +137,7 @@ func operatorAnswers(a, f word) bool {
 // providerAnswers is the second half of rule 5, for an approval that is newer than the finding.
 func (s *scope) providerAnswers(a, f word) bool {
 	sameRun := a.run() == f.run()
-	begunAfter := a.source() == f.source() && newer(s.first[a.run()], f)
+	begunAfter := a.source() == f.source() && s.first.after(a.run(), f)
 	switch f.class() {
 	case claim:
 		return !f.serious() || a.source() == f.source()

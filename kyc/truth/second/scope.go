@@ -8,9 +8,9 @@ import (
 
 // scope is what is weighed together (rule 5): the overall checks of one type, or one step.
 type scope struct {
-	key   Key          // of an overall scope: without a source
-	words []word       // everything said in it; it is known if there is any
-	first map[run]word // with which the runs have begun, over all scopes
+	key   Key    // of an overall scope: without a source
+	words []word // everything said in it; it is known if there is any
+	first begun  // over all scopes
 
 	findings  []word // alike as one, neither answered for good nor outrun
 	open      []word // those of them that no approval answers
@@ -28,7 +28,7 @@ type scope struct {
 }
 
 // weigh is rules 3 to 9 for one scope.
-func weigh(key Key, words []word, first map[run]word, now time.Time) *scope {
+func weigh(key Key, words []word, first begun, now time.Time) *scope {
 	s := &scope{key: key, words: words, first: first}
 	s.sort()
 	s.find()
@@ -88,14 +88,23 @@ func (s *scope) outrun(f word) bool {
 	}
 	return slices.ContainsFunc(s.approvals, func(a word) bool {
 		return !a.Operator && a.source() == f.source() && a.Session != "" && a.Session != f.Session &&
-			newer(s.first[a.run()], s.first[f.run()]) && !newer(a, f) && !s.undone(a)
+			s.first.afterRun(a.run(), f.run()) && !newer(a, f) && !s.undone(a)
 	})
 }
 
 // undone is rule 7: the approval's run was reset after it, or may have been.
-func (s *scope) undone(a word) bool {
+func (s *scope) undone(a word) bool { return s.reset(a, true) }
+
+// replaced is rule 8: the same, but it must be known if one of the two had to wait.
+func (s *scope) replaced(a word) bool { return s.reset(a, false) }
+
+func (s *scope) reset(a word, doubt bool) bool {
 	return slices.ContainsFunc(s.resets, func(r word) bool {
-		return r.run() == a.run() && (newer(r, a) || r.timed() != a.timed() && !newer(a, r))
+		unsure := r.timed() != a.timed()
+		if r.waited() || a.waited() {
+			unsure = doubt
+		}
+		return r.run() == a.run() && (newer(r, a) || unsure && !newer(a, r))
 	})
 }
 
@@ -141,13 +150,25 @@ func (s *scope) end() {
 	s.ends = map[int]time.Time{}
 	for _, a := range s.approvals {
 		end := ended[a.n]
-		for _, b := range s.approvals {
-			if a.run() == b.run() && !newer(a, b) && !newer(b, a) && !s.undone(b) {
-				end = earliest(ended[b.n], end)
-			}
+		for _, b := range s.equals(a) {
+			end = earliest(ended[b.n], end)
 		}
 		s.ends[a.n] = end
 	}
+}
+
+// equals is rule 8: whose ends count for an approval, too.
+func (s *scope) equals(a word) (out []word) {
+	equal := func(x, y word) bool { return x.run() == y.run() && !newer(x, y) && !newer(y, x) }
+	for _, b := range s.approvals {
+		byLate := slices.ContainsFunc(s.approvals, func(w word) bool {
+			return w.waited() && w.run() == a.run() && !newer(a, w) && equal(w, b)
+		})
+		if (equal(a, b) || byLate) && !s.replaced(b) {
+			out = append(out, b)
+		}
+	}
+	return out
 }
 
 // dated is the end of an approval by its date and by what it repeats (rule 8). Those worked out are
@@ -196,8 +217,9 @@ func (s *scope) mayEnd(x, a word) bool {
 	if x.Operator || a.Operator {
 		return x.Operator
 	}
-	begun, other := s.first[a.run()], s.first[x.run()]
-	return x.run() == a.run() || newer(other, begun) || begun.waited() || other.waited()
+	_, mine := s.first.late[a.run()]
+	_, other := s.first.late[x.run()]
+	return x.run() == a.run() || mine || other || s.first.afterRun(x.run(), a.run())
 }
 
 // say is rule 9.
@@ -252,7 +274,7 @@ func (s *scope) shows(f word, now time.Time) Status {
 			after = append(after, w)
 		}
 	}
-	if shown := showing(after, now); len(shown) > 0 && (s.givesWay(f) || newer(s.first[shown[0].run()], f)) {
+	if shown := showing(after, now); len(shown) > 0 && (s.givesWay(f) || s.first.after(shown[0].run(), f)) {
 		return shown[0].Status
 	}
 	return f.Status
