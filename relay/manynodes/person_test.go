@@ -1,0 +1,64 @@
+package manynodes
+
+import "slices"
+
+func (f *folding) tell() {
+	f.changes = append(f.changes, change{f.id, f.version})
+	for e := range endpoints {
+		f.owe(number{f.strand, len(f.changes), e})
+	}
+}
+
+func (f *folding) owe(n number) {
+	f.owed = append(f.owed, delivery{n, f.changes[n.sequence-1], f.offset + 1})
+}
+
+// oweAgain does not ask how a delivery ended, which no log says at any one offset: it owes, or
+// raises the order of what is owed.
+func (f *folding) oweAgain() {
+	if f.seen[f.id] || f.sequence > len(f.changes) {
+		return
+	}
+	f.seen[f.id] = true
+	n := number{f.strand, f.sequence, f.endpoint}
+	i := slices.IndexFunc(f.owed, func(d delivery) bool { return d.number == n })
+	if i < 0 {
+		f.owe(n)
+		return
+	}
+	f.owed[i].order = f.offset + 1
+}
+
+func (f *folding) takeUpdate() {
+	if f.seen[f.id] && !f.makes(personForgetsIDs) {
+		if f.kind == routed && f.source >= f.high[f.ref] {
+			f.fail(repeatAsNews, "update %d of ref %d", f.id, f.ref)
+		}
+		return
+	}
+	f.seen[f.id] = true
+	switch f.kind {
+	case routed:
+		if f.source < f.high[f.ref] && !f.makes(personForgetsIDs) {
+			f.fail(routedInOrder, "update %d of ref %d", f.id, f.ref)
+		}
+		f.high[f.ref] = f.source + 1
+		f.apply()
+	case submission:
+		f.claimed[f.ref] = true // whoever produced it has produced the claim first
+	default:
+		f.apply()
+		if f.ref != 0 && !f.claimed[f.ref] {
+			f.claimed[f.ref] = true
+			f.effects = append(f.effects, record{kind: claim, strand: f.ref, person: f.strand})
+		}
+	}
+}
+
+func (f *folding) apply() {
+	f.folded = append(f.folded, f.record)
+	if f.at > f.newest {
+		f.newest, f.timer = f.at, f.id
+		f.tell()
+	}
+}
