@@ -6,15 +6,17 @@ import (
 )
 
 const (
-	repeatAsNews  check = "a repeated id has a new source offset"         // in the fold
-	routedInOrder check = "routed updates of a ref come out of order"     // in the fold
-	covered       check = "retention removed what no checkpoint covers"   // in a takeover
-	notOvertaken  check = "retention overtook the owner"                  // in a step
-	refInOrder    check = "the updates of a ref changed order"            // of a person
-	counting      check = "numbers do not count up"                       // as its endpoints saw it
-	toldInOrder   check = "an older time was told after a newer"          // the same
-	toldAll       check = "not all deliveries arrived"                    // the same
-	toldNewest    check = "the newest update was not the last told"       // the same
+	repeatAsNews  check = "a repeated id has a new source offset"       // in the fold
+	routedInOrder check = "routed updates of a ref come out of order"   // in the fold
+	covered       check = "retention removed what no checkpoint covers" // in a takeover
+	notOvertaken  check = "retention overtook the owner"                // in a step
+	refInOrder    check = "the updates of a ref changed order"          // of a person
+	counting      check = "numbers do not count up"                     // as its endpoints saw it
+	toldInOrder   check = "an older time was told after a newer"        // the same
+	toldAll       check = "not all deliveries arrived"                  // the same
+	toldNewest    check = "the newest update was not the last told"     // the same
+	atRest        check = "the logs do not come to rest"
+	unguessed     check = "an update was routed although somebody else claimed a ref of it"
 	knowsClaims   check = "a ref's owner knows other claims"              // than there are
 	sameAsLog     check = "a strand is not what its log says"             // to whoever reads all of it
 	toldAgain     check = "what was ordered again did not arrive again"   // of each redelivery
@@ -34,6 +36,7 @@ func (h *history) check() {
 		h.checkOrders(p)
 	}
 	h.checkReceived()
+	h.checkGuesses()
 	for id := range len(h.acknowledged) {
 		h.checkUpdate(h.acknowledged[id+1], in[id+1])
 	}
@@ -90,9 +93,10 @@ func (h *history) checkLane(l lane, sequence int, newest record) {
 }
 
 func (h *history) checkClaims() {
-	for ref := firstRef; ref < firstRef+refs; ref++ {
-		if s := h.strand(ref); min(2, len(s.claims)) != len(h.claimants[ref]) {
-			h.fail(knowsClaims, "ref %d is claimed by %v, known are %v", ref, slices.Sorted(maps.Keys(h.claimants[ref])), s.claims)
+	for ref := firstRef; ref < firstRef+h.refs(); ref++ {
+		s, known := h.strand(ref), h.known(ref)
+		if min(2, len(s.claims)) != min(2, len(known)) || h.linked && !sameSet(s.claims, known) {
+			h.fail(knowsClaims, "ref %d is claimed by %v, known are %v", ref, slices.Sorted(maps.Keys(known)), s.claims)
 		}
 	}
 }
@@ -120,7 +124,8 @@ func (h *history) checkLog(p int) {
 // agrees leaves out what is owed, which settling changes too.
 func (s *state) agrees(o *state) bool {
 	return s.decided == o.decided && s.timer == o.timer && len(s.changes) == len(o.changes) && slices.Equal(s.claims, o.claims) &&
-		slices.Equal(s.folded, o.folded) && slices.Equal(s.held, o.held)
+		slices.Equal(s.folded, o.folded) && slices.Equal(s.held, o.held) &&
+		slices.Equal(s.own, o.own) && slices.Equal(s.links, o.links) && maps.Equal(s.asked, o.asked)
 }
 
 // checkOrders: the partner received what was ordered again once more, because of that order or of a
@@ -165,7 +170,7 @@ func (h *history) checkUpdate(x record, in []int) {
 		}
 		return
 	}
-	s, who := h.strand(x.strand), h.claimants[x.strand]
+	s, who := h.strand(x.strand), h.known(x.strand)
 	held := slices.ContainsFunc(s.held, func(r record) bool { return r.id == x.id })
 	switch {
 	case len(in) > 1 || len(in) == 1 && (held || !who[in[0]]):

@@ -2,7 +2,10 @@ package manynodes
 
 import "slices"
 
-const updates = 70 // of each history, beside what is repeated
+const (
+	updates   = 70   // of each history, beside what is repeated
+	mostFolds = 3000 // until a history has come to rest: several times what any needs
+)
 
 // history is a world on its way, and what is true of it.
 type history struct {
@@ -10,7 +13,7 @@ type history struct {
 	totals
 	sent         []record
 	acknowledged map[int]record       // by id
-	claimants    map[int]map[int]bool // by ref: the persons who taught it
+	claimants    map[int]map[int]bool // by ref: the persons who taught it itself
 }
 
 type totals struct{ Faults, ZombieSteps, Repeats, Held, Decided, Redeliveries int }
@@ -23,7 +26,7 @@ func (t *totals) add(o totals) {
 // belongsTo is whose a ref is: most are one person's, two are claimed by two, one by nobody.
 func belongsTo(ref int) []int {
 	switch i := ref - firstRef; {
-	case i < 5:
+	case i < 5 || i >= refs:
 		return []int{(i + 1) % persons}
 	case i < 7:
 		return []int{(i + 1) % persons, (i + 3) % persons}
@@ -114,7 +117,7 @@ func (h *history) say() {
 func (h *history) draw() record {
 	id := len(h.acknowledged) + 1
 	x := record{kind: kind(h.dice.IntN(3)), id: id, at: (id+h.dice.IntN(12))*1000 + id}
-	ref := firstRef + h.dice.IntN(refs)
+	ref := firstRef + h.dice.IntN(h.refs())
 	if x.kind == submission && h.oneIn(2) {
 		x.kind = bare
 	}
@@ -125,12 +128,19 @@ func (h *history) draw() record {
 		x.kind, x.strand = full, h.dice.IntN(persons)
 	default:
 		x.strand, x.ref = whose[h.dice.IntN(len(whose))], ref
-		if h.claimants[ref] == nil {
-			h.claimants[ref] = map[int]bool{}
-		}
-		h.claimants[ref][x.strand] = true
+		h.teaches(ref, x.strand)
+	}
+	if h.linked && x.kind != submission {
+		h.drawOthers(&x)
 	}
 	return x
+}
+
+func (h *history) teaches(ref, person int) {
+	if h.claimants[ref] == nil {
+		h.claimants[ref] = map[int]bool{}
+	}
+	h.claimants[ref][person] = true
 }
 
 // mark is the registry's writer: who crashes after a marker says it again.
@@ -151,7 +161,12 @@ func (h *history) decideOne() {
 	ref, ok := h.pick(f, func(s state) bool { return len(s.claims) > 1 && s.decided == 0 })
 	if ok {
 		h.Decided++
-		h.append(record{kind: decide, strand: ref, person: belongsTo(ref)[h.dice.IntN(2)], claims: len(f.strands[ref].claims)})
+		claims := f.strands[ref].claims
+		persons := belongsTo(ref)
+		if h.linked {
+			persons = claims
+		}
+		h.append(record{kind: decide, strand: ref, person: persons[h.dice.IntN(2)], claims: len(claims)})
 	}
 }
 
@@ -192,10 +207,15 @@ func (h *history) end() {
 }
 
 func (h *history) foldAll() {
+	folds := 0
 	for busy := true; busy; {
 		busy = false
 		for p, o := range h.owners {
 			for o.file.updates < len(h.brokers[p].updates) {
+				if folds++; folds > mostFolds {
+					h.fail(atRest, "%d records folded", folds)
+					return
+				}
 				h.foldNext(o, func() bool { return false })
 				busy = true
 			}

@@ -5,24 +5,31 @@ package manynodes
 type mistake uint32
 
 const (
-	refsTopic            mistake = 1 << iota // claims stand in a compacted topic by ref, as a person or as ambiguous
-	refsTopicPerClaim                        // the same by ref and person, so that compaction merges none
-	routeBeforeCaughtUp                      // routing begins before the refs are loaded
-	claimLastWins                            // a claim, perhaps a zombie's old one, takes the place of what is known
-	claimAfterPosition                       // a claim is produced after the position is saved
-	routeAfterPosition                       // so is a routed update
-	heldNotInCheckpoints                     // what is held is on the disk only
-	heldByOffset                             // what is held is offsets of the log, which retention passes
-	overtakeHeld                             // what is held is released newest first
-	refForgetsIDs                            // only persons drop ids that they know
-	personForgetsIDs                         // persons do not
-	policyFromRegistry                       // a fold takes the newest version, not the one that its log has reached
-	timerIntoState                           // a timer changes the state without a record
-	unfencedMark                             // anybody may write the watermark
-	earlyTombstones                          // older checkpoints go before the first watermark of our own
-	warmKeepsClean                           // a warm takeover trusts what was published long ago
-	receiptEndsAnyOrder                      // a receipt ends what has been ordered after it
-	generationOfGroup                        // a generation is the group's number, which may come again
+	refsTopic             mistake = 1 << iota // claims stand in a compacted topic by ref, as a person or as ambiguous
+	refsTopicPerClaim                         // the same by ref and person, so that compaction merges none
+	routeBeforeCaughtUp                       // routing begins before the refs are loaded
+	claimLastWins                             // a claim, perhaps a zombie's old one, takes the place of what is known
+	claimAfterPosition                        // a claim is produced after the position is saved
+	routeAfterPosition                        // so is a routed update
+	heldNotInCheckpoints                      // what is held is on the disk only
+	heldByOffset                              // what is held is offsets of the log, which retention passes
+	overtakeHeld                              // what is held is released newest first
+	refForgetsIDs                             // only persons drop ids that they know
+	personForgetsIDs                          // persons do not
+	policyFromRegistry                        // a fold takes the newest version, not the one that its log has reached
+	timerIntoState                            // a timer changes the state without a record
+	unfencedMark                              // anybody may write the watermark
+	earlyTombstones                           // older checkpoints go before the first watermark of our own
+	warmKeepsClean                            // a warm takeover trusts what was published long ago
+	receiptEndsAnyOrder                       // a receipt ends what has been ordered after it
+	generationOfGroup                         // a generation is the group's number, which may come again
+	linkAfterPosition                         // a link is produced after the position is saved
+	linksNotInCheckpoints                     // who waits to hear of a ref is known on the disk only
+	answersOnce                               // a ref answers a link with what it knows, and never again
+	answersLaterOnly                          // it answers with what it learns from then on
+	answersPassedOn                           // what it is answered it tells whoever waits to hear of it
+	routesUnanswered                          // an update does not wait for the answers about its further refs
+	routedTeachesNothing                      // a routed update claims none of its further refs
 )
 
 // conditions are what a history is lived through under.
@@ -30,6 +37,7 @@ type conditions struct {
 	mistakes  mistake
 	quiet     bool // nobody dies, and next to nothing moves
 	haunted   bool // who is replaced never notices at once, and works as much as the owner does
+	linked    bool // updates have up to three refs
 	republish bool // no mistake: a warm takeover makes every strand dirty instead of comparing
 }
 

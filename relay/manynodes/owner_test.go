@@ -21,7 +21,7 @@ func (w *world) foldNext(o *owner, dies func() bool) (died bool) {
 		version = w.registry
 	}
 	after, effects := w.fold(s, x, at, version)
-	early := len(effects) > 0 && (w.makes(claimAfterPosition) && effects[0].kind == claim || w.makes(routeAfterPosition) && effects[0].kind == routed)
+	early := len(effects) > 0 && w.savesFirst(effects[0].kind)
 	if early {
 		f.updates++
 		f.set(x.strand, after)
@@ -40,6 +40,11 @@ func (w *world) foldNext(o *owner, dies func() bool) (died bool) {
 		f.set(x.strand, after)
 	}
 	return false
+}
+
+// savesFirst: a mistake produces effects of a kind after the position is saved.
+func (w *world) savesFirst(k kind) bool {
+	return w.makes(claimAfterPosition) && k == claim || w.makes(routeAfterPosition) && k == routed || w.makes(linkAfterPosition) && k == link
 }
 
 // step lets an owner, or whoever thinks that it is one, do one thing.

@@ -44,13 +44,23 @@ func (f *folding) takeUpdate() {
 		}
 		f.high[f.ref] = f.source + 1
 		f.apply()
+		if f.others != [2]int{} && !f.makes(routedTeachesNothing) {
+			f.teach()
+		}
 	case submission:
 		f.claimed[f.ref] = true // whoever produced it has produced the claim first
 	default:
 		f.apply()
-		if f.ref != 0 && !f.claimed[f.ref] {
-			f.claimed[f.ref] = true
-			f.effects = append(f.effects, record{kind: claim, strand: f.ref, person: f.strand})
+		f.teach()
+	}
+}
+
+// teach claims the refs of an update for its person.
+func (f *folding) teach() {
+	for _, ref := range []int{f.ref, f.others[0], f.others[1]} {
+		if ref != 0 && !f.claimed[ref] {
+			f.claimed[ref] = true
+			f.effects = append(f.effects, record{kind: claim, strand: ref, person: f.strand})
 		}
 	}
 }

@@ -21,11 +21,52 @@ func (f *folding) takeBare() {
 	x := f.record
 	x.source = f.offset
 	f.held = append(f.held, x)
+	f.ask()
 	f.release()
+}
+
+// ask wants to hear of the further refs of an update. It waits until each has answered, for one of
+// them may be somebody else's.
+func (f *folding) ask() {
+	for _, ref := range f.others {
+		if _, ok := f.asked[ref]; ref != 0 && !ok {
+			f.asked[ref] = f.makes(routesUnanswered)
+			f.effects = append(f.effects, record{kind: link, strand: ref, ref: f.strand})
+		}
+	}
+}
+
+// takeLink answers with all who claim this ref itself. What it was answered itself it passes on to
+// nobody, so that no answer goes round.
+func (f *folding) takeLink() {
+	if slices.Contains(f.links, f.ref) {
+		return
+	}
+	if !f.makes(answersOnce) {
+		f.links = append(f.links, f.ref)
+	}
+	if !f.makes(answersLaterOnly) {
+		for _, person := range f.own {
+			f.answer(f.ref, person)
+		}
+	}
+	f.effects = append(f.effects, record{kind: answered, strand: f.ref, by: f.strand})
+}
+
+func (f *folding) answer(to, person int) {
+	f.effects = append(f.effects, record{kind: claim, strand: to, person: person, by: f.strand})
 }
 
 func (f *folding) takeClaim() {
 	s := &f.state
+	if passed := f.makes(answersPassedOn); f.by == 0 && !slices.Contains(s.own, f.person) || passed && f.by != 0 {
+		for _, to := range s.links {
+			f.answer(to, f.person)
+		}
+	}
+	if f.by == 0 && !slices.Contains(s.own, f.person) {
+		s.own = append(s.own, f.person)
+	}
 	if slices.Contains(s.claims, f.person) || slices.Contains(s.claims, ambiguous) {
 		return
 	}
@@ -39,20 +80,27 @@ func (f *folding) takeClaim() {
 	f.release()
 }
 
-// release routes everything held, in order, once somebody is known to be meant.
+// release routes what is held, in order, once somebody is known to be meant and all have answered.
 func (f *folding) release() {
 	person, known := f.whose()
 	if !known {
 		return
 	}
-	for _, h := range f.held {
+	first := len(f.effects)
+	for len(f.held) > 0 && f.heard(f.held[0]) {
+		h := f.held[0]
+		f.held = f.held[1:]
 		if f.makes(heldByOffset) && h.source < f.brokers[partitionOf(h.strand)].firstUpdate {
 			continue
 		}
-		f.effects = append(f.effects, record{kind: routed, strand: person, id: h.id, ref: h.strand, at: h.at, source: h.source})
+		f.effects = append(f.effects, record{kind: routed, strand: person, id: h.id, ref: h.strand, others: h.others, at: h.at, source: h.source})
 	}
 	if f.makes(overtakeHeld) {
-		slices.Reverse(f.effects)
+		slices.Reverse(f.effects[first:])
 	}
-	f.held = nil
+}
+
+// heard says whether all further refs of an update have answered.
+func (f *folding) heard(x record) bool {
+	return !slices.ContainsFunc(x.others[:], func(ref int) bool { return ref != 0 && !f.asked[ref] })
 }

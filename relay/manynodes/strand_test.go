@@ -20,8 +20,11 @@ type state struct {
 	high    map[int]int  // by ref: offset after that of the last bare record routed here
 
 	// a ref's
-	claims  []int // persons, in order
-	decided int   // person + 1; 0: nobody has
+	claims  []int        // persons, in order
+	own     []int        // of them who claimed it itself, and not another ref of an update
+	links   []int        // refs that wait to hear of it
+	asked   map[int]bool // refs that it waits to hear of: whether they have answered
+	decided int          // person + 1; 0: nobody has
 	held    []record
 }
 
@@ -36,6 +39,7 @@ func (s state) clone() state {
 	s.seen, s.claimed, s.high = cloned(s.seen), cloned(s.claimed), cloned(s.high)
 	s.changes, s.folded, s.owed = slices.Clone(s.changes), slices.Clone(s.folded), slices.Clone(s.owed)
 	s.claims, s.held = slices.Clone(s.claims), slices.Clone(s.held)
+	s.own, s.links, s.asked = slices.Clone(s.own), slices.Clone(s.links), cloned(s.asked)
 	return s
 }
 
@@ -65,6 +69,11 @@ func (w *world) fold(s state, x record, offset, version int) (after state, effec
 		f.takeBare()
 	case claim:
 		f.takeClaim()
+	case link:
+		f.takeLink()
+	case answered:
+		f.asked[f.by] = true
+		f.release()
 	case decide:
 		if x.claims == len(f.state.claims) && f.decided == 0 || w.claimsApart() {
 			f.decided = x.person + 1

@@ -1,9 +1,10 @@
 package manynodes
 
 const (
-	partitions, relays, persons, refs, endpoints = 3, 4, 6, 8, 2
+	partitions, relays, persons, endpoints = 3, 4, 6, 2
 
-	firstRef = 100 // strands below are persons'
+	firstRef         = 100 // strands below are persons'
+	refs, linkedRefs = 8, 16
 )
 
 type kind int
@@ -18,17 +19,21 @@ const (
 	marker                 // from here on a version counts
 	timer                  // a person's timer fired
 	redelivery             // an operator orders a change again
+	link                   // a ref's owner wants to hear who claims another ref
+	answered               // that has told all it knew
 )
 
 // record is one of kyc.status-updates.
 type record struct {
 	kind                    kind
 	strand, id, ref, person int
-	at                      int // the provider's time
-	source                  int // routed: offset of the bare record
-	claims                  int // decide: how many the operator saw
-	version                 int // marker
-	sequence, endpoint      int // redelivery
+	others                  [2]int // full, bare, routed: further refs
+	by                      int    // claim, answered: the ref whose owner passes it on; 0: a person's does
+	at                      int    // the provider's time
+	source                  int    // routed: offset of the bare record
+	claims                  int    // decide: how many the operator saw
+	version                 int    // marker
+	sequence, endpoint      int    // redelivery
 }
 
 // timerOf is the id of a person's timer that an update has set.
