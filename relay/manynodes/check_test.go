@@ -6,15 +6,19 @@ import (
 )
 
 const (
-	repeatAsNews  check = "a repeated id has a new source offset"       // in the fold
-	routedInOrder check = "routed updates of a ref come out of order"   // in the fold
-	covered       check = "retention removed what no checkpoint covers" // in a takeover
-	notOvertaken  check = "retention overtook the owner"                // in a step
-	refInOrder    check = "the updates of a ref changed order"          // of a person
-	counting      check = "numbers do not count up"                     // as its endpoints saw it
-	toldInOrder   check = "an older time was told after a newer"        // the same
-	toldAll       check = "not all deliveries arrived"                  // the same
-	toldNewest    check = "the newest update was not the last told"     // the same
+	repeatAsNews  check = "a repeated id has a new source offset"        // in the fold
+	routedInOrder check = "routed updates of a ref come out of order"    // in the fold
+	covered       check = "retention removed what no checkpoint covers"  // in a takeover
+	notOvertaken  check = "retention overtook the owner"                 // in a step
+	refInOrder    check = "the updates of a ref changed order"           // of a person
+	counting      check = "numbers do not count up"                      // as its endpoints saw it
+	toldInOrder   check = "an older time was told after a newer"         // the same
+	toldAll       check = "not all deliveries arrived"                   // the same
+	toldNewest    check = "the newest update was not the last told"      // the same
+	oneVersion    check = "a record was folded under two versions"       // in the fold, or by whoever reads the whole log
+	changesRise   check = "an older change was kept after a newer"       // when an operator is answered
+	changesKept   check = "a change that was acknowledged is lost"       // of the registry
+	newestMarked  check = "a partition does not have the newest version" // the same
 	atRest        check = "the logs do not come to rest"
 	unguessed     check = "an update was routed although somebody else claimed a ref of it"
 	knowsClaims   check = "a ref's owner knows other claims"              // than there are
@@ -31,6 +35,7 @@ const (
 func (h *history) check() {
 	in := h.checkPersons()
 	h.checkClaims()
+	h.checkRegistry()
 	for p := range h.brokers {
 		h.checkLog(p)
 		h.checkOrders(p)
@@ -111,6 +116,9 @@ func (h *history) checkLog(p int) {
 		if x.kind == marker {
 			version = max(version, x.version)
 			continue
+		}
+		if h.handed {
+			h.foldedUnder(place{p, at}, version)
 		}
 		read[x.strand], _ = h.fold(read[x.strand], x, at, version)
 	}

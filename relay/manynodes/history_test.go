@@ -56,6 +56,10 @@ func live(seed uint64, c conditions) (*failure, totals) {
 
 // happen is one thing: something is said, something breaks, or somebody works.
 func (h *history) happen(zombies int) {
+	if h.handed && h.oneIn(3) {
+		h.happenRegistry()
+		return
+	}
 	switch n := h.dice.IntN(1000); {
 	case h.quiet && n >= 130 && n < 150: // no faults
 	case n < 110 && len(h.acknowledged) < updates:
@@ -75,7 +79,7 @@ func (h *history) happen(zombies int) {
 		b := h.brokers[h.dice.IntN(partitions)]
 		b.retain()
 		b.compactClaims(h.makes(refsTopic))
-	case n < 175 && h.registry < 6:
+	case n < 175 && h.registry < 6 && !h.handed:
 		h.registry++
 		for _, b := range h.brokers {
 			b.markers = append(b.markers, record{kind: marker, strand: -1, version: h.registry})
@@ -191,6 +195,9 @@ func (h *history) orderAgain() {
 // end lets everything come to rest: what is in the logs is folded, what is contested is decided,
 // what is owed is delivered.
 func (h *history) end() {
+	if h.handed {
+		h.settleRegistry()
+	}
 	for range 3 {
 		h.foldAll()
 		h.decideOne()

@@ -87,6 +87,8 @@ func TestNothingLost(t *testing.T) {
 	f(300, conditions{republish: true})
 	f(300, conditions{haunted: true})
 	f(300, conditions{quiet: true})
+	f(100, conditions{handed: true})
+	f(100, conditions{handed: true, haunted: true})
 	f(100, conditions{linked: true})
 	f(100, conditions{linked: true, haunted: true})
 }
@@ -133,6 +135,14 @@ func TestMistakes(t *testing.T) {
 	f("WarmKeepsClean", conditions{mistakes: warmKeepsClean}, 3900, 100, sameAsLog, bareLost, repeatAsNews, knowsClaims, routedInOrder)
 	f("ReceiptEndsAnyOrder", conditions{mistakes: receiptEndsAnyOrder}, 0, 100, toldAgain)
 	f("GenerationOfGroup", conditions{mistakes: generationOfGroup}, 0, 1000, sameAsLog, repeatAsNews, counting, knowsClaims, bareLost, routedInOrder, toldAll, bareOnce)
+	handed := func(m mistake) conditions { return conditions{mistakes: m, handed: true} }
+	f("MarksBeforeCommit", handed(marksBeforeCommit), 0, 1000, newestMarked)
+	f("MarksPassedOver", handed(marksPassedOver), 300, 100, oneVersion)
+	f("ReadsFirst", handed(readsFirst), 0, 100, newestMarked, changesRise)
+	f("LatestCounts", handed(latestCounts), 0, 100, changesKept)
+	f("KeysWithoutGeneration", handed(keysWithoutGeneration), 0, 10, changesKept, newestMarked, atRest)
+	f("AnswersBeforeCommit", handed(answersBeforeCommit), 0, 10, newestMarked, changesRise)
+	f("NewestNotMarked", handed(newestNotMarked), 0, 10, newestMarked)
 	links := func(m mistake) conditions { return conditions{mistakes: m, linked: true} }
 	f("LinkAfterPosition", links(linkAfterPosition), 0, 100, heldInVain, knowsClaims)
 	f("LinksNotInCheckpoints", links(linksNotInCheckpoints), 0, 10, sameAsLog, knowsClaims)

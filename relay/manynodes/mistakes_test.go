@@ -2,7 +2,7 @@ package manynodes
 
 // mistake is one deliberate fault of the protocol, or several. docs/CLUSTER.md, section 3, says
 // of each which rule it breaks.
-type mistake uint32
+type mistake uint64
 
 const (
 	refsTopic             mistake = 1 << iota // claims stand in a compacted topic by ref, as a person or as ambiguous
@@ -30,6 +30,13 @@ const (
 	answersPassedOn                           // what it is answered it tells whoever waits to hear of it
 	routesUnanswered                          // an update does not wait for the answers about its further refs
 	routedTeachesNothing                      // a routed update claims none of its further refs
+	marksBeforeCommit                         // a marker stands before the commit that its version waits for
+	marksPassedOver                           // an owner passes a marker over that is of an older writer than it has read of
+	readsFirst                                // a new writer has read the registry before its generation is committed
+	latestCounts                              // the latest record of a name counts, also an older writer's
+	keysWithoutGeneration                     // the registry's keys do not name their writer
+	answersBeforeCommit                       // an operator is answered without a commit
+	newestNotMarked                           // a new writer does not mark the newest version once more
 )
 
 // conditions are what a history is lived through under.
@@ -38,6 +45,7 @@ type conditions struct {
 	quiet     bool // nobody dies, and next to nothing moves
 	haunted   bool // who is replaced never notices at once, and works as much as the owner does
 	linked    bool // updates have up to three refs
+	handed    bool // the registry is a log, and its writer changes
 	republish bool // no mistake: a warm takeover makes every strand dirty instead of comparing
 }
 

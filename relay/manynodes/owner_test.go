@@ -9,6 +9,9 @@ func (w *world) foldNext(o *owner, dies func() bool) (died bool) {
 	at := f.updates
 	x := b.updates[at]
 	s, known := f.strands[x.strand]
+	if w.handed && !w.mayFold(o, &x) {
+		return false
+	}
 	if x.kind == marker {
 		f.version = max(f.version, x.version)
 	}
@@ -40,6 +43,29 @@ func (w *world) foldNext(o *owner, dies func() bool) (died bool) {
 		f.set(x.strand, after)
 	}
 	return false
+}
+
+// mayFold says whether an owner has what it needs of the registry: a marker's version is waited for.
+func (w *world) mayFold(o *owner, x *record) bool {
+	f, c := o.file, w.copies[o.relay]
+	if x.kind == marker && w.makes(marksPassedOver) && !c.bodies[x.version] && c.later(x.version) {
+		x.version = 0
+	}
+	needed := f.version
+	if x.kind == marker {
+		needed = max(needed, x.version)
+	} else {
+		w.foldedUnder(place{o.partition, f.updates}, f.version)
+	}
+	return needed == 0 || c.bodies[needed]
+}
+
+// foldedUnder: every owner folds a record under the same version.
+func (w *world) foldedUnder(at place, version int) {
+	if v, ok := w.versions[at]; ok && v != version {
+		w.fail(oneVersion, "partition %d, offset %d: %d and %d", at.partition, at.offset, v, version)
+	}
+	w.versions[at] = version
 }
 
 // savesFirst: a mistake produces effects of a kind after the position is saved.

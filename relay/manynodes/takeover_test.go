@@ -3,6 +3,7 @@ package manynodes
 // owner is a relay in its part as owner of one partition.
 type owner struct {
 	partition  int
+	relay      int
 	member     int // of the group
 	generation int
 	file       *file
