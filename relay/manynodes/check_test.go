@@ -14,6 +14,7 @@ const (
 	counting      check = "numbers do not count up"                      // as its endpoints saw it
 	toldInOrder   check = "an older time was told after a newer"         // the same
 	toldAll       check = "not all deliveries arrived"                   // the same
+	toldOnce      check = "one callback was told in several changes"     // of a person
 	toldNewest    check = "the newest update was not the last told"      // the same
 	oneVersion    check = "a record was folded under two versions"       // in the fold, or by whoever reads the whole log
 	changesRise   check = "an older change was kept after a newer"       // when an operator is answered
@@ -67,6 +68,7 @@ func (h *history) checkPersons() map[int][]int {
 				newest = x
 			}
 		}
+		h.checkGroups(p)
 		for e := range endpoints {
 			h.checkLane(lane{p, e}, len(s.changes), newest)
 		}
@@ -112,15 +114,18 @@ func (h *history) checkLog(p int) {
 		return // the log alone says nothing then
 	}
 	read, version := map[int]state{}, 0
-	for at, x := range h.brokers[p].updates {
-		if x.kind == marker {
+	for at := 0; at < len(h.brokers[p].updates); {
+		if x := h.brokers[p].updates[at]; x.kind == marker {
 			version = max(version, x.version)
+			at++
 			continue
 		}
 		if h.handed {
 			h.foldedUnder(place{p, at}, version)
 		}
-		read[x.strand], _ = h.fold(read[x.strand], x, at, version)
+		n, after, _ := h.foldGroup(h.brokers[p], at, version, read)
+		maps.Copy(read, after)
+		at += n
 	}
 	for _, k := range slices.Sorted(maps.Keys(read)) {
 		if a, b := read[k], h.strand(k); !a.agrees(&b) {

@@ -13,6 +13,8 @@ type history struct {
 	totals
 	sent         []record
 	acknowledged map[int]record       // by id
+	groups       [][]record           // by callback: as they were appended, in each partition
+	rest         []record             // groupCut: what is still to be appended
 	claimants    map[int]map[int]bool // by ref: the persons who taught it itself
 }
 
@@ -63,9 +65,13 @@ func (h *history) happen(zombies int) {
 	switch n := h.dice.IntN(1000); {
 	case h.quiet && n >= 130 && n < 150: // no faults
 	case n < 110 && len(h.acknowledged) < updates:
-		h.say()
+		if !h.grouped || !h.oneIn(3) {
+			h.say()
+		} else {
+			h.sayGroup()
+		}
 	case n < 130 && len(h.sent) > 0: // a provider, or an ingest node, repeats itself
-		h.append(h.sent[h.dice.IntN(len(h.sent))])
+		h.repeat(h.sent[h.dice.IntN(len(h.sent))])
 	case n < 140:
 		h.Faults++
 		p := h.dice.IntN(partitions)
@@ -120,7 +126,7 @@ func (h *history) say() {
 
 func (h *history) draw() record {
 	id := len(h.acknowledged) + 1
-	x := record{kind: kind(h.dice.IntN(3)), id: id, at: (id+h.dice.IntN(12))*1000 + id}
+	x := record{kind: kind(h.dice.IntN(3)), id: id, at: h.timeOf(id)}
 	ref := firstRef + h.dice.IntN(h.refs())
 	if x.kind == submission && h.oneIn(2) {
 		x.kind = bare
@@ -139,6 +145,8 @@ func (h *history) draw() record {
 	}
 	return x
 }
+
+func (h *history) timeOf(id int) int { return (id+h.dice.IntN(12))*1000 + id }
 
 func (h *history) teaches(ref, person int) {
 	if h.claimants[ref] == nil {
@@ -195,6 +203,7 @@ func (h *history) orderAgain() {
 // end lets everything come to rest: what is in the logs is folded, what is contested is decided,
 // what is owed is delivered.
 func (h *history) end() {
+	h.appendRest()
 	if h.handed {
 		h.settleRegistry()
 	}

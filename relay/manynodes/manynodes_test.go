@@ -87,6 +87,7 @@ func TestNothingLost(t *testing.T) {
 	f(300, conditions{republish: true})
 	f(300, conditions{haunted: true})
 	f(300, conditions{quiet: true})
+	f(100, conditions{grouped: true})
 	f(100, conditions{handed: true})
 	f(100, conditions{handed: true, haunted: true})
 	f(100, conditions{linked: true})
@@ -135,6 +136,8 @@ func TestMistakes(t *testing.T) {
 	f("WarmKeepsClean", conditions{mistakes: warmKeepsClean}, 3900, 100, sameAsLog, bareLost, repeatAsNews, knowsClaims, routedInOrder)
 	f("ReceiptEndsAnyOrder", conditions{mistakes: receiptEndsAnyOrder}, 0, 100, toldAgain)
 	f("GenerationOfGroup", conditions{mistakes: generationOfGroup}, 0, 1000, sameAsLog, repeatAsNews, counting, knowsClaims, bareLost, routedInOrder, toldAll, bareOnce)
+	f("GroupCut", conditions{mistakes: groupCut, grouped: true}, 0, 10, toldOnce)
+	f("EachByItself", conditions{mistakes: eachByItself, grouped: true}, 0, 10, toldOnce)
 	handed := func(m mistake) conditions { return conditions{mistakes: m, handed: true} }
 	f("MarksBeforeCommit", handed(marksBeforeCommit), 0, 1000, newestMarked)
 	f("MarksPassedOver", handed(marksPassedOver), 300, 100, oneVersion)

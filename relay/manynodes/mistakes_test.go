@@ -30,6 +30,8 @@ const (
 	answersPassedOn                           // what it is answered it tells whoever waits to hear of it
 	routesUnanswered                          // an update does not wait for the answers about its further refs
 	routedTeachesNothing                      // a routed update claims none of its further refs
+	groupCut                                  // the forwarder cuts a group
+	eachByItself                              // an owner weighs each update of a group by itself
 	marksBeforeCommit                         // a marker stands before the commit that its version waits for
 	marksPassedOver                           // an owner passes a marker over that is of an older writer than it has read of
 	readsFirst                                // a new writer has read the registry before its generation is committed
@@ -45,6 +47,7 @@ type conditions struct {
 	quiet     bool // nobody dies, and next to nothing moves
 	haunted   bool // who is replaced never notices at once, and works as much as the owner does
 	linked    bool // updates have up to three refs
+	grouped   bool // callbacks bring several updates
 	handed    bool // the registry is a log, and its writer changes
 	republish bool // no mistake: a warm takeover makes every strand dirty instead of comparing
 }

@@ -3,7 +3,8 @@ package manynodes
 import "slices"
 
 func (f *folding) tell() {
-	f.changes = append(f.changes, change{f.id, f.version})
+	f.changes = append(f.changes, change{f.untold, f.version})
+	f.untold = 0
 	for e := range endpoints {
 		f.owe(number{f.strand, len(f.changes), e})
 	}
@@ -68,7 +69,6 @@ func (f *folding) teach() {
 func (f *folding) apply() {
 	f.folded = append(f.folded, f.record)
 	if f.at > f.newest {
-		f.newest, f.timer = f.at, f.id
-		f.tell()
+		f.newest, f.timer, f.untold = f.at, f.id, f.id
 	}
 }

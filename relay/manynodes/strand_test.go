@@ -15,6 +15,7 @@ type state struct {
 	folded  []record
 	newest  int // provider's time
 	timer   int // id of the update that it waits for; 0: none
+	untold  int // id of what the group that is being folded has to tell; 0: nothing
 	owed    []delivery
 	claimed map[int]bool // refs that its owner has claimed
 	high    map[int]int  // by ref: offset after that of the last bare record routed here
@@ -53,8 +54,8 @@ type folding struct {
 }
 
 // fold is the whole protocol of a strand: its state after a record, and what has to be produced
-// before that is saved.
-func (w *world) fold(s state, x record, offset, version int) (after state, effects []record) {
+// before that is saved. more: another record of the strand is folded with it.
+func (w *world) fold(s state, x record, offset, version int, more bool) (after state, effects []record) {
 	f := folding{world: w, state: s.clone(), record: x, offset: offset, version: version}
 	f.upto = offset + 1
 	switch x.kind {
@@ -62,8 +63,7 @@ func (w *world) fold(s state, x record, offset, version int) (after state, effec
 		f.takeUpdate()
 	case timer:
 		if f.timer != 0 && x.id == timerOf(f.timer) {
-			f.timer = 0
-			f.tell()
+			f.timer, f.untold = 0, f.id
 		}
 	case bare:
 		f.takeBare()
@@ -82,6 +82,9 @@ func (w *world) fold(s state, x record, offset, version int) (after state, effec
 	case redelivery:
 		f.oweAgain()
 	case marker: // is of no strand
+	}
+	if f.untold != 0 && !more {
+		f.tell()
 	}
 	return f.state, f.effects
 }

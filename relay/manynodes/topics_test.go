@@ -29,6 +29,7 @@ type record struct {
 	strand, id, ref, person int
 	others                  [2]int // full, bare, routed: further refs
 	by                      int    // claim, answered: the ref whose owner passes it on; 0: a person's does
+	callback, index         int    // of an update among several: whose it is, and which of this partition
 	at                      int    // the provider's time
 	source                  int    // routed: offset of the bare record
 	claims                  int    // decide: how many the operator saw
@@ -103,6 +104,17 @@ func (b *broker) assign() (member int) {
 	b.member++
 	b.assignments++
 	return b.member
+}
+
+// group is how many records stand together at an offset that one callback brought.
+func (b *broker) group(at int) (n int) {
+	x := b.updates[at]
+	for n = 1; x.callback != 0 && at+n < len(b.updates); n++ {
+		if y := b.updates[at+n]; y.callback != x.callback || y.index != x.index+n {
+			break
+		}
+	}
+	return n
 }
 
 // clear takes older generations' checkpoints of a strand away.
