@@ -58,6 +58,10 @@ func live(seed uint64, c conditions) (*failure, totals) {
 
 // happen is one thing: something is said, something breaks, or somebody works.
 func (h *history) happen(zombies int) {
+	if h.erasing && h.oneIn(150) {
+		h.eraseOne()
+		return
+	}
 	if h.handed && h.oneIn(3) {
 		h.happenRegistry()
 		return
@@ -114,7 +118,7 @@ func (h *history) append(x record) {
 func (h *history) say() {
 	x := h.draw()
 	h.acknowledged[x.id] = x
-	if x.kind == submission { // the API's node: first the claim, then the record, then its answer
+	if x.kind == submission && (!h.erasing || h.makes(apiClaims)) { // the API's node: first the claim, then the record, then its answer
 		h.produce(record{kind: claim, strand: x.ref, person: x.strand})
 		if h.oneIn(8) {
 			return // it died: there was no answer, and the claim stands
@@ -170,15 +174,15 @@ func (h *history) mark() {
 // decideOne is an operator who looks at one partition, and sees what its owner knows.
 func (h *history) decideOne() {
 	f := h.owners[h.dice.IntN(partitions)].file
-	ref, ok := h.pick(f, func(s state) bool { return len(s.claims) > 1 && s.decided == 0 })
+	ref, ok := h.pick(f, func(s state) bool { return (len(s.claims) > 1 || s.disputed && len(s.claims) > 0) && s.decided == 0 })
 	if ok {
 		h.Decided++
-		claims := f.strands[ref].claims
+		s := f.strands[ref]
 		persons := belongsTo(ref)
-		if h.linked {
-			persons = claims
+		if h.linked || h.erasing {
+			persons = s.claims
 		}
-		h.append(record{kind: decide, strand: ref, person: persons[h.dice.IntN(2)], claims: len(claims)})
+		h.append(record{kind: decide, strand: ref, person: persons[h.dice.IntN(min(2, len(persons)))], claims: s.words()})
 	}
 }
 

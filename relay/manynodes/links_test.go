@@ -72,7 +72,7 @@ func sameSet(list []int, set map[int]bool) bool {
 
 // checkGuesses: nobody has what a ref led to somebody else by, unless an operator decided so.
 func (h *history) checkGuesses() {
-	if !h.linked {
+	if !h.linked && !h.erasing {
 		return
 	}
 	for person := range persons {
@@ -95,17 +95,28 @@ func (h *history) decidedFor(ref, person int) bool {
 	})
 }
 
-// elses says whether somebody else had claimed a ref before it was asked about: of the routing ref,
-// before the update came.
+// elses says whether somebody else claimed a ref when it was asked about: the routing ref, when the
+// update came.
 func (h *history) elses(ref int, u record, person int) bool {
+	claimed := map[int]int{} // by person: the latest of what made the claim
 	for at, x := range h.brokers[partitionOf(ref)].updates {
 		switch {
-		case x.strand != ref:
-		case ref == u.ref && at >= u.source, ref != u.ref && x.kind == link && x.ref == u.ref:
-			return false
-		case x.kind == claim && (x.by == 0 || ref == u.ref) && x.person != person:
-			return true
+		case x.strand != ref || x.person == person:
+		case x.kind == claim && (x.by == 0 || ref == u.ref) && !h.voided(x, u):
+			claimed[x.person] = max(claimed[x.person], x.source)
+		case x.kind == forget && claimed[x.person] <= x.source:
+			delete(claimed, x.person)
+		}
+		if ref == u.ref && at+1 >= u.source || ref != u.ref && x.kind == link && x.strand == ref && x.ref == u.ref {
+			break
 		}
 	}
-	return false
+	return len(claimed) > 0
+}
+
+// voided says that a claim was made before an erasure, and an update came after it.
+func (h *history) voided(x, u record) bool {
+	return h.logged(x.strand, func(y record) bool {
+		return y.kind == forget && y.person == x.person && y.source >= x.source && y.instant < u.id
+	})
 }

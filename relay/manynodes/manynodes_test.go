@@ -87,11 +87,14 @@ func TestNothingLost(t *testing.T) {
 	f(300, conditions{republish: true})
 	f(300, conditions{haunted: true})
 	f(300, conditions{quiet: true})
-	f(100, conditions{grouped: true})
-	f(100, conditions{handed: true})
-	f(100, conditions{handed: true, haunted: true})
-	f(100, conditions{linked: true})
-	f(100, conditions{linked: true, haunted: true})
+	f(50, conditions{erasing: true})
+	f(50, conditions{erasing: true, haunted: true})
+	f(50, conditions{erasing: true, linked: true})
+	f(50, conditions{grouped: true})
+	f(50, conditions{handed: true})
+	f(50, conditions{handed: true, haunted: true})
+	f(50, conditions{linked: true})
+	f(50, conditions{linked: true, haunted: true})
 }
 
 // TestMistakes: each is caught within so many histories, by one of the checks that are said to.
@@ -146,6 +149,15 @@ func TestMistakes(t *testing.T) {
 	f("KeysWithoutGeneration", handed(keysWithoutGeneration), 0, 10, changesKept, newestMarked, atRest)
 	f("AnswersBeforeCommit", handed(answersBeforeCommit), 0, 10, newestMarked, changesRise)
 	f("NewestNotMarked", handed(newestNotMarked), 0, 10, newestMarked)
+	erasing := func(m mistake) conditions { return conditions{mistakes: m, erasing: true} }
+	f("ErasedRemoved", erasing(erasedRemoved), 0, 10, forgotten, toldAll, counting, routedInOrder, knowsClaims, sameAsLog, refInOrder, oneMeaning, repeatAsNews)
+	f("MarkStaysClean", conditions{mistakes: markStaysClean, erasing: true, haunted: true}, 140, 100, forgotten)
+	f("LateCounts", erasing(lateCounts), 0, 10, knowsClaims, forgotten, routedInOrder, sameAsLog, unguessed)
+	f("NumbersFromOne", erasing(numbersFromOne), 0, 10, toldAll, counting, oneMeaning)
+	f("ClaimsUnordered", erasing(claimsUnordered), 0, 100, knowsClaims, forgotten)
+	f("ApiClaims", erasing(apiClaims), 0, 100, knowsClaims, forgotten)
+	f("FreesOthers", erasing(freesOthers), 0, 100, unguessed)
+	f("FilesStay", erasing(filesStay), 0, 10, forgotten)
 	links := func(m mistake) conditions { return conditions{mistakes: m, linked: true} }
 	f("LinkAfterPosition", links(linkAfterPosition), 0, 100, heldInVain, knowsClaims)
 	f("LinksNotInCheckpoints", links(linksNotInCheckpoints), 0, 10, sameAsLog, knowsClaims)

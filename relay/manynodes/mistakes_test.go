@@ -30,6 +30,14 @@ const (
 	answersPassedOn                           // what it is answered it tells whoever waits to hear of it
 	routesUnanswered                          // an update does not wait for the answers about its further refs
 	routedTeachesNothing                      // a routed update claims none of its further refs
+	erasedRemoved                             // an erased person's strand is removed, and no mark stays
+	markStaysClean                            // a new owner does not write again what was erased
+	lateCounts                                // what was received before an erasure counts after it
+	numbersFromOne                            // who is erased begins anew with number 1
+	claimsUnordered                           // a ref does not ask whether a claim was made before the erasure
+	apiClaims                                 // an API's node claims a ref, and no log says when
+	freesOthers                               // of a contested ref the claimant that is left has what is held
+	filesStay                                 // a node keeps a partition's file that retention has passed
 	groupCut                                  // the forwarder cuts a group
 	eachByItself                              // an owner weighs each update of a group by itself
 	marksBeforeCommit                         // a marker stands before the commit that its version waits for
@@ -47,6 +55,7 @@ type conditions struct {
 	quiet     bool // nobody dies, and next to nothing moves
 	haunted   bool // who is replaced never notices at once, and works as much as the owner does
 	linked    bool // updates have up to three refs
+	erasing   bool // persons are erased
 	grouped   bool // callbacks bring several updates
 	handed    bool // the registry is a log, and its writer changes
 	republish bool // no mistake: a warm takeover makes every strand dirty instead of comparing

@@ -22,7 +22,7 @@ func (w *world) foldNext(o *owner, dies func() bool) (died bool) {
 	n, after, effects := w.foldGroup(b, f.updates, version, f.strands)
 	early := len(effects) > 0 && w.savesFirst(effects[0].kind)
 	if early {
-		f.save(n, after)
+		f.save(n, after, w.makes(erasedRemoved))
 		if dies() {
 			return true
 		}
@@ -34,16 +34,20 @@ func (w *world) foldNext(o *owner, dies func() bool) (died bool) {
 		}
 	}
 	if !early {
-		f.save(n, after)
+		f.save(n, after, w.makes(erasedRemoved))
 	}
 	return false
 }
 
 // save writes states and position in one transaction.
-func (f *file) save(n int, after map[int]state) {
+func (f *file) save(n int, after map[int]state, removed bool) {
 	f.updates += n
 	for k, s := range after {
 		f.set(k, s)
+		if s.erased != 0 && s.blank() && removed {
+			delete(f.strands, k)
+			delete(f.dirty, k)
+		}
 	}
 }
 
@@ -118,6 +122,9 @@ func (w *world) step(o *owner, mayDie bool) (died bool) {
 			return w.foldNext(o, dies)
 		}
 	case 2:
+		if o == w.owners[o.partition] {
+			w.owesNobodyErased(f)
+		}
 		return w.deliver(f, dies)
 	case 3:
 		return f.sendReceipt(b, dies)

@@ -6,18 +6,18 @@ func (f *folding) tell() {
 	f.changes = append(f.changes, change{f.untold, f.version})
 	f.untold = 0
 	for e := range endpoints {
-		f.owe(number{f.strand, len(f.changes), e})
+		f.owe(number{f.strand, f.floor + len(f.changes), e})
 	}
 }
 
 func (f *folding) owe(n number) {
-	f.owed = append(f.owed, delivery{n, f.changes[n.sequence-1], f.offset + 1})
+	f.owed = append(f.owed, delivery{n, f.changes[n.sequence-1-f.floor], f.offset + 1})
 }
 
 // oweAgain does not ask how a delivery ended, which no log says at any one offset: it owes, or
 // raises the order of what is owed.
 func (f *folding) oweAgain() {
-	if f.seen[f.id] || f.sequence > len(f.changes) {
+	if f.seen[f.id] || f.sequence <= f.floor || f.sequence > f.floor+len(f.changes) {
 		return
 	}
 	f.seen[f.id] = true
@@ -31,6 +31,9 @@ func (f *folding) oweAgain() {
 }
 
 func (f *folding) takeUpdate() {
+	if f.id <= f.erased && !f.makes(lateCounts) {
+		return
+	}
 	if f.seen[f.id] && !f.makes(personForgetsIDs) {
 		if f.kind == routed && f.source >= f.high[f.ref] {
 			f.fail(repeatAsNews, "update %d of ref %d", f.id, f.ref)
@@ -49,7 +52,10 @@ func (f *folding) takeUpdate() {
 			f.teach()
 		}
 	case submission:
-		f.claimed[f.ref] = true // whoever produced it has produced the claim first
+		if f.erasing {
+			f.teach()
+		}
+		f.claimed[f.ref] = true // else whoever produced it has produced the claim first
 	default:
 		f.apply()
 		f.teach()
@@ -61,7 +67,7 @@ func (f *folding) teach() {
 	for _, ref := range []int{f.ref, f.others[0], f.others[1]} {
 		if ref != 0 && !f.claimed[ref] {
 			f.claimed[ref] = true
-			f.effects = append(f.effects, record{kind: claim, strand: ref, person: f.strand})
+			f.effects = append(f.effects, record{kind: claim, strand: ref, person: f.strand, source: f.offset + 1})
 		}
 	}
 }

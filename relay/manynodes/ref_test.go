@@ -7,6 +7,7 @@ func (s *state) whose() (person int, known bool) {
 	switch {
 	case s.decided > 0:
 		return s.decided - 1, true
+	case s.disputed:
 	case len(s.claims) == 1:
 		return s.claims[0], true
 	}
@@ -54,11 +55,15 @@ func (f *folding) takeLink() {
 }
 
 func (f *folding) answer(to, person int) {
-	f.effects = append(f.effects, record{kind: claim, strand: to, person: person, by: f.strand})
+	f.effects = append(f.effects, record{kind: claim, strand: to, person: person, by: f.strand, source: f.sources[person]})
 }
 
 func (f *folding) takeClaim() {
 	s := &f.state
+	if f.source <= s.gone[f.person] && f.source > 0 && !f.makes(claimsUnordered) {
+		return // a late copy of what was claimed before an erasure
+	}
+	s.sources[f.person] = max(s.sources[f.person], f.source)
 	if passed := f.makes(answersPassedOn); f.by == 0 && !slices.Contains(s.own, f.person) || passed && f.by != 0 {
 		for _, to := range s.links {
 			f.answer(to, f.person)

@@ -15,18 +15,24 @@ type state struct {
 	folded  []record
 	newest  int // provider's time
 	timer   int // id of the update that it waits for; 0: none
+	erased  int // the instant of the last erasure: what was received up to then does not count
+	floor   int // up to which number anybody may have been told before that
 	untold  int // id of what the group that is being folded has to tell; 0: nothing
 	owed    []delivery
 	claimed map[int]bool // refs that its owner has claimed
 	high    map[int]int  // by ref: offset after that of the last bare record routed here
 
 	// a ref's
-	claims  []int        // persons, in order
-	own     []int        // of them who claimed it itself, and not another ref of an update
-	links   []int        // refs that wait to hear of it
-	asked   map[int]bool // refs that it waits to hear of: whether they have answered
-	decided int          // person + 1; 0: nobody has
-	held    []record
+	claims   []int        // persons, in order
+	own      []int        // of them who claimed it itself, and not another ref of an update
+	links    []int        // refs that wait to hear of it
+	asked    map[int]bool // refs that it waits to hear of: whether they have answered
+	sources  map[int]int  // by person: what made its claim, an offset + 1 of its log
+	gone     map[int]int  // by person, whose name it does not say: the same of the last erasure
+	disputed bool         // somebody who has been erased claimed it, too
+	forgets  int
+	decided  int // person + 1; 0: nobody has
+	held     []record
 }
 
 func cloned[V any](m map[int]V) map[int]V {
@@ -41,6 +47,7 @@ func (s state) clone() state {
 	s.changes, s.folded, s.owed = slices.Clone(s.changes), slices.Clone(s.folded), slices.Clone(s.owed)
 	s.claims, s.held = slices.Clone(s.claims), slices.Clone(s.held)
 	s.own, s.links, s.asked = slices.Clone(s.own), slices.Clone(s.links), cloned(s.asked)
+	s.sources, s.gone = cloned(s.sources), cloned(s.gone)
 	return s
 }
 
@@ -75,10 +82,14 @@ func (w *world) fold(s state, x record, offset, version int, more bool) (after s
 		f.asked[f.by] = true
 		f.release()
 	case decide:
-		if x.claims == len(f.state.claims) && f.decided == 0 || w.claimsApart() {
-			f.decided = x.person + 1
+		if x.claims == f.words() && f.decided == 0 || w.claimsApart() {
+			f.decided, f.disputed = x.person+1, false
 			f.release()
 		}
+	case erasure:
+		f.erase()
+	case forget:
+		f.takeForget()
 	case redelivery:
 		f.oweAgain()
 	case marker: // is of no strand

@@ -82,8 +82,8 @@ func (w *world) compare(o *owner) {
 			sound[k.strand] = true
 		}
 	}
-	for k := range f.strands {
-		if w.republish || !w.makes(warmKeepsClean) && !sound[k] {
+	for k, s := range f.strands {
+		if w.republish || !w.makes(warmKeepsClean) && !sound[k] || s.marked() && !w.makes(markStaysClean) {
 			f.dirty[k] = true
 		}
 	}

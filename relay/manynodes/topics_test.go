@@ -21,6 +21,8 @@ const (
 	redelivery             // an operator orders a change again
 	link                   // a ref's owner wants to hear who claims another ref
 	answered               // that has told all it knew
+	erasure                // all that was received of a person before is to be forgotten
+	forget                 // a person's owner, or a ref's, says so of a claim
 )
 
 // record is one of kyc.status-updates.
@@ -31,7 +33,8 @@ type record struct {
 	by                      int    // claim, answered: the ref whose owner passes it on; 0: a person's does
 	callback, index         int    // of an update among several: whose it is, and which of this partition
 	at                      int    // the provider's time
-	source                  int    // routed: offset of the bare record
+	source                  int    // routed: offset of the bare record; claim, forget: offset + 1 of a person's that made it
+	instant                 int    // erasure: when it was received, by ids of updates
 	claims                  int    // decide: how many the operator saw
 	version                 int    // marker
 	sequence, endpoint      int    // redelivery

@@ -19,6 +19,7 @@ type world struct {
 	first    map[lane][]delivery // in order of first receipt
 	received map[delivery]int    // of each order
 	registry int                 // its newest version, where it never changes hands
+	erasures map[int]erased      // by person: the last
 	handing
 	failure *failure
 }
@@ -55,6 +56,7 @@ func newWorld(seed uint64, c conditions) *world {
 		}
 		w.move(p)
 	}
+	w.erasures = map[int]erased{}
 	if c.handed {
 		w.versions = map[place]int{}
 		for i := range relays {
