@@ -93,6 +93,8 @@ func TestNothingLost(t *testing.T) {
 	f(50, conditions{grouped: true})
 	f(50, conditions{handed: true})
 	f(50, conditions{handed: true, haunted: true})
+	f(50, conditions{linked: true, erasing: true, grouped: true, handed: true})
+	f(50, conditions{linked: true, erasing: true, grouped: true, handed: true, haunted: true})
 	f(50, conditions{linked: true})
 	f(50, conditions{linked: true, haunted: true})
 }
@@ -139,7 +141,7 @@ func TestMistakes(t *testing.T) {
 	f("WarmKeepsClean", conditions{mistakes: warmKeepsClean}, 3900, 100, sameAsLog, bareLost, repeatAsNews, knowsClaims, routedInOrder)
 	f("ReceiptEndsAnyOrder", conditions{mistakes: receiptEndsAnyOrder}, 0, 100, toldAgain)
 	f("GenerationOfGroup", conditions{mistakes: generationOfGroup}, 0, 1000, sameAsLog, repeatAsNews, counting, knowsClaims, bareLost, routedInOrder, toldAll, bareOnce)
-	f("GroupCut", conditions{mistakes: groupCut, grouped: true}, 0, 10, toldOnce)
+	f("GroupCut", conditions{mistakes: groupCut, grouped: true}, 0, 10, toldOnce, counting)
 	f("EachByItself", conditions{mistakes: eachByItself, grouped: true}, 0, 10, toldOnce)
 	handed := func(m mistake) conditions { return conditions{mistakes: m, handed: true} }
 	f("MarksBeforeCommit", handed(marksBeforeCommit), 0, 1000, newestMarked)
