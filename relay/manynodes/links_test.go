@@ -98,14 +98,17 @@ func (h *history) decidedFor(ref, person int) bool {
 // elses says whether somebody else claimed a ref when it was asked about: the routing ref, when the
 // update came.
 func (h *history) elses(ref int, u record, person int) bool {
-	claimed := map[int]int{} // by person: the latest of what made the claim
+	claimed, gone := map[int]int{}, map[int]int{} // by person: the latest of what made the claim, or took it away
 	for at, x := range h.brokers[partitionOf(ref)].updates {
 		switch {
 		case x.strand != ref || x.person == person:
-		case x.kind == claim && (x.by == 0 || ref == u.ref) && !h.voided(x, u):
+		case x.kind == claim && (x.by == 0 || ref == u.ref) && (x.source == 0 || x.source > gone[x.person]) && !h.voided(x, u):
 			claimed[x.person] = max(claimed[x.person], x.source)
-		case x.kind == forget && claimed[x.person] <= x.source:
-			delete(claimed, x.person)
+		case x.kind == forget:
+			gone[x.person] = max(gone[x.person], x.source)
+			if claimed[x.person] <= x.source {
+				delete(claimed, x.person)
+			}
 		}
 		if ref == u.ref && at+1 >= u.source || ref != u.ref && x.kind == link && x.strand == ref && x.ref == u.ref {
 			break
