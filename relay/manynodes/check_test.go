@@ -6,15 +6,23 @@ import (
 )
 
 const (
-	repeatAsNews  check = "a repeated id has a new source offset"         // in the fold
-	routedInOrder check = "routed updates of a ref come out of order"     // in the fold
-	covered       check = "retention removed what no checkpoint covers"   // in a takeover
-	notOvertaken  check = "retention overtook the owner"                  // in a step
-	refInOrder    check = "the updates of a ref changed order"            // of a person
-	counting      check = "numbers do not count up"                       // as its endpoints saw it
-	toldInOrder   check = "an older time was told after a newer"          // the same
-	toldAll       check = "not all deliveries arrived"                    // the same
-	toldNewest    check = "the newest update was not the last told"       // the same
+	repeatAsNews  check = "a repeated id has a new source offset"        // in the fold
+	routedInOrder check = "routed updates of a ref come out of order"    // in the fold
+	covered       check = "retention removed what no checkpoint covers"  // in a takeover
+	notOvertaken  check = "retention overtook the owner"                 // in a step
+	refInOrder    check = "the updates of a ref changed order"           // of a person
+	counting      check = "numbers do not count up"                      // as its endpoints saw it
+	toldInOrder   check = "an older time was told after a newer"         // the same
+	toldAll       check = "not all deliveries arrived"                   // the same
+	toldOnce      check = "one callback was told in several changes"     // of a person
+	toldNewest    check = "the newest update was not the last told"      // the same
+	oneVersion    check = "a record was folded under two versions"       // in the fold, or by whoever reads the whole log
+	changesRise   check = "an older change was kept after a newer"       // when an operator is answered
+	changesKept   check = "a change that was acknowledged is lost"       // of the registry
+	newestMarked  check = "a partition does not have the newest version" // the same
+	forgotten     check = "an erased life is known, or delivered"        // by an owner, or at the end by anybody
+	atRest        check = "the logs do not come to rest"
+	unguessed     check = "an update was routed although somebody else claimed a ref of it"
 	knowsClaims   check = "a ref's owner knows other claims"              // than there are
 	sameAsLog     check = "a strand is not what its log says"             // to whoever reads all of it
 	toldAgain     check = "what was ordered again did not arrive again"   // of each redelivery
@@ -29,11 +37,14 @@ const (
 func (h *history) check() {
 	in := h.checkPersons()
 	h.checkClaims()
+	h.checkRegistry()
 	for p := range h.brokers {
 		h.checkLog(p)
 		h.checkOrders(p)
 	}
 	h.checkReceived()
+	h.checkGuesses()
+	h.checkErased()
 	for id := range len(h.acknowledged) {
 		h.checkUpdate(h.acknowledged[id+1], in[id+1])
 	}
@@ -59,17 +70,21 @@ func (h *history) checkPersons() map[int][]int {
 				newest = x
 			}
 		}
+		h.checkGroups(p)
 		for e := range endpoints {
-			h.checkLane(lane{p, e}, len(s.changes), newest)
+			h.checkLane(lane{p, e}, s.floor, s.floor+len(s.changes), newest)
 		}
 	}
 	return in
 }
 
-// checkLane is what a partner saw of one person.
-func (h *history) checkLane(l lane, sequence int, newest record) {
-	last, at := 0, 0
+// checkLane is what a partner saw of one person, since they were erased last.
+func (h *history) checkLane(l lane, floor, sequence int, newest record) {
+	last, at := floor, 0
 	for _, d := range h.first[l] {
+		if d.sequence <= floor {
+			continue // of an erased life
+		}
 		if d.sequence != last+1 {
 			h.fail(counting, "person %d: %d after %d", l.person, d.sequence, last)
 		}
@@ -90,9 +105,10 @@ func (h *history) checkLane(l lane, sequence int, newest record) {
 }
 
 func (h *history) checkClaims() {
-	for ref := firstRef; ref < firstRef+refs; ref++ {
-		if s := h.strand(ref); min(2, len(s.claims)) != len(h.claimants[ref]) {
-			h.fail(knowsClaims, "ref %d is claimed by %v, known are %v", ref, slices.Sorted(maps.Keys(h.claimants[ref])), s.claims)
+	for ref := firstRef; ref < firstRef+h.refs(); ref++ {
+		s, known := h.strand(ref), h.known(ref)
+		if min(2, len(s.claims)) != min(2, len(known)) || (h.linked || h.erasing) && !sameSet(s.claims, known) {
+			h.fail(knowsClaims, "ref %d is claimed by %v, known are %v", ref, slices.Sorted(maps.Keys(known)), s.claims)
 		}
 	}
 }
@@ -103,12 +119,18 @@ func (h *history) checkLog(p int) {
 		return // the log alone says nothing then
 	}
 	read, version := map[int]state{}, 0
-	for at, x := range h.brokers[p].updates {
-		if x.kind == marker {
+	for at := 0; at < len(h.brokers[p].updates); {
+		if x := h.brokers[p].updates[at]; x.kind == marker {
 			version = max(version, x.version)
+			at++
 			continue
 		}
-		read[x.strand], _ = h.fold(read[x.strand], x, at, version)
+		if h.handed {
+			h.foldedUnder(place{p, at}, version)
+		}
+		n, after, _ := h.foldGroup(h.brokers[p], at, version, read)
+		maps.Copy(read, after)
+		at += n
 	}
 	for _, k := range slices.Sorted(maps.Keys(read)) {
 		if a, b := read[k], h.strand(k); !a.agrees(&b) {
@@ -120,7 +142,9 @@ func (h *history) checkLog(p int) {
 // agrees leaves out what is owed, which settling changes too.
 func (s *state) agrees(o *state) bool {
 	return s.decided == o.decided && s.timer == o.timer && len(s.changes) == len(o.changes) && slices.Equal(s.claims, o.claims) &&
-		slices.Equal(s.folded, o.folded) && slices.Equal(s.held, o.held)
+		slices.Equal(s.folded, o.folded) && slices.Equal(s.held, o.held) &&
+		s.erased == o.erased && s.floor == o.floor && s.disputed == o.disputed && maps.Equal(s.gone, o.gone) &&
+		slices.Equal(s.own, o.own) && slices.Equal(s.links, o.links) && maps.Equal(s.asked, o.asked)
 }
 
 // checkOrders: the partner received what was ordered again once more, because of that order or of a
@@ -132,7 +156,7 @@ func (h *history) checkOrders(p int) {
 	}
 	ordered := map[int]bool{}
 	for at, x := range h.brokers[p].updates {
-		if x.kind != redelivery || ordered[x.id] {
+		if x.kind != redelivery || ordered[x.id] || x.sequence <= h.strand(x.strand).floor {
 			continue
 		}
 		ordered[x.id] = true
@@ -159,20 +183,27 @@ func (h *history) checkUpdate(x record, in []int) {
 	if x.kind == submission {
 		return
 	}
+	if x.kind == full && x.id <= h.erasures[x.strand].instant {
+		if len(in) > 0 {
+			h.fail(forgotten, "update %d of person %d is in %v", x.id, x.strand, in)
+		}
+		return
+	}
 	if x.kind == full {
 		if len(in) != 1 || in[0] != x.strand {
 			h.fail(fullOnce, "update %d of person %d is in %v", x.id, x.strand, in)
 		}
 		return
 	}
-	s, who := h.strand(x.strand), h.claimants[x.strand]
+	s, who := h.strand(x.strand), h.known(x.strand)
 	held := slices.ContainsFunc(s.held, func(r record) bool { return r.id == x.id })
 	switch {
-	case len(in) > 1 || len(in) == 1 && (held || !who[in[0]]):
+	case len(in) > 1 || len(in) == 1 && (held || !who[in[0]] && !h.onItsWay(x, in[0])):
 		h.fail(bareOnce, "update %d of ref %d is in %v, held: %v", x.id, x.strand, in, held)
+	case len(in) == 0 && !held && h.mayBeGone(x): // it was of somebody who was erased
 	case len(in) == 0 && !held:
 		h.fail(bareLost, "update %d of ref %d", x.id, x.strand)
-	case held && (len(who) == 1 || s.decided > 0):
+	case held && (len(who) == 1 && !s.disputed || s.decided > 0):
 		h.fail(heldInVain, "update %d of ref %d", x.id, x.strand)
 	case held:
 		h.Held++

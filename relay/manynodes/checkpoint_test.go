@@ -29,6 +29,9 @@ func (w *world) checkpoint(o *owner) {
 		if w.makes(heldNotInCheckpoints) {
 			s.held = nil
 		}
+		if w.makes(linksNotInCheckpoints) {
+			s.links = nil
+		}
 		b.checkpoints[checkpointKey{k, o.generation}] = s
 		delete(f.dirty, k)
 		if w.makes(earlyTombstones) {

@@ -44,7 +44,7 @@ func (w *world) readClaim(o *owner) bool {
 		f.set(x.ref, s)
 		return true
 	}
-	s, effects := w.fold(s, record{kind: claim, strand: x.ref, person: x.person}, s.upto-1, f.version)
+	s, effects := w.fold(s, record{kind: claim, strand: x.ref, person: x.person}, s.upto-1, f.version, false)
 	for _, e := range effects {
 		w.produce(e)
 	}

@@ -8,6 +8,7 @@ func (w *world) move(p int) {
 	f := w.files[w.holders[p]][p]
 	w.exorcise(f)
 	w.owners[p] = w.take(p, f)
+	w.owners[p].relay = w.holders[p]
 }
 
 // exorcise ends the zombies with a file: their process has noticed, or died.
@@ -45,6 +46,7 @@ func (h *history) leave() {
 func (h *history) lose() {
 	h.Faults++
 	i := h.dice.IntN(relays)
+	h.copies[i] = newCopy()
 	for p := range partitions {
 		h.files[i][p] = newFile()
 		if h.holders[p] == i {
@@ -70,6 +72,9 @@ func (h *history) stepOwner() {
 	}
 	h.Faults++
 	i, lost := h.holders[p], h.oneIn(3)
+	if lost {
+		h.copies[i] = newCopy()
+	}
 	for q := range partitions {
 		h.exorcise(h.files[i][q])
 		if lost {

@@ -2,7 +2,10 @@ package manynodes
 
 import "slices"
 
-const updates = 70 // of each history, beside what is repeated
+const (
+	updates   = 70   // of each history, beside what is repeated
+	mostFolds = 3000 // until a history has come to rest: several times what any needs
+)
 
 // history is a world on its way, and what is true of it.
 type history struct {
@@ -10,7 +13,9 @@ type history struct {
 	totals
 	sent         []record
 	acknowledged map[int]record       // by id
-	claimants    map[int]map[int]bool // by ref: the persons who taught it
+	groups       [][]record           // by callback: as they were appended, in each partition
+	rest         []record             // groupCut: what is still to be appended
+	claimants    map[int]map[int]bool // by ref: the persons who taught it itself
 }
 
 type totals struct{ Faults, ZombieSteps, Repeats, Held, Decided, Redeliveries int }
@@ -23,7 +28,7 @@ func (t *totals) add(o totals) {
 // belongsTo is whose a ref is: most are one person's, two are claimed by two, one by nobody.
 func belongsTo(ref int) []int {
 	switch i := ref - firstRef; {
-	case i < 5:
+	case i < 5 || i >= refs:
 		return []int{(i + 1) % persons}
 	case i < 7:
 		return []int{(i + 1) % persons, (i + 3) % persons}
@@ -53,12 +58,24 @@ func live(seed uint64, c conditions) (*failure, totals) {
 
 // happen is one thing: something is said, something breaks, or somebody works.
 func (h *history) happen(zombies int) {
+	if h.erasing && h.oneIn(150) {
+		h.eraseOne()
+		return
+	}
+	if h.handed && h.oneIn(3) {
+		h.happenRegistry()
+		return
+	}
 	switch n := h.dice.IntN(1000); {
 	case h.quiet && n >= 130 && n < 150: // no faults
 	case n < 110 && len(h.acknowledged) < updates:
-		h.say()
+		if !h.grouped || !h.oneIn(3) {
+			h.say()
+		} else {
+			h.sayGroup()
+		}
 	case n < 130 && len(h.sent) > 0: // a provider, or an ingest node, repeats itself
-		h.append(h.sent[h.dice.IntN(len(h.sent))])
+		h.repeat(h.sent[h.dice.IntN(len(h.sent))])
 	case n < 140:
 		h.Faults++
 		p := h.dice.IntN(partitions)
@@ -72,7 +89,7 @@ func (h *history) happen(zombies int) {
 		b := h.brokers[h.dice.IntN(partitions)]
 		b.retain()
 		b.compactClaims(h.makes(refsTopic))
-	case n < 175 && h.registry < 6:
+	case n < 175 && h.registry < 6 && !h.handed:
 		h.registry++
 		for _, b := range h.brokers {
 			b.markers = append(b.markers, record{kind: marker, strand: -1, version: h.registry})
@@ -101,7 +118,7 @@ func (h *history) append(x record) {
 func (h *history) say() {
 	x := h.draw()
 	h.acknowledged[x.id] = x
-	if x.kind == submission { // the API's node: first the claim, then the record, then its answer
+	if x.kind == submission && (!h.erasing || h.makes(apiClaims)) { // the API's node: first the claim, then the record, then its answer
 		h.produce(record{kind: claim, strand: x.ref, person: x.strand})
 		if h.oneIn(8) {
 			return // it died: there was no answer, and the claim stands
@@ -113,8 +130,8 @@ func (h *history) say() {
 
 func (h *history) draw() record {
 	id := len(h.acknowledged) + 1
-	x := record{kind: kind(h.dice.IntN(3)), id: id, at: (id+h.dice.IntN(12))*1000 + id}
-	ref := firstRef + h.dice.IntN(refs)
+	x := record{kind: kind(h.dice.IntN(3)), id: id, at: h.timeOf(id)}
+	ref := firstRef + h.dice.IntN(h.refs())
 	if x.kind == submission && h.oneIn(2) {
 		x.kind = bare
 	}
@@ -125,12 +142,21 @@ func (h *history) draw() record {
 		x.kind, x.strand = full, h.dice.IntN(persons)
 	default:
 		x.strand, x.ref = whose[h.dice.IntN(len(whose))], ref
-		if h.claimants[ref] == nil {
-			h.claimants[ref] = map[int]bool{}
-		}
-		h.claimants[ref][x.strand] = true
+		h.teaches(ref, x.strand)
+	}
+	if h.linked && x.kind != submission {
+		h.drawOthers(&x)
 	}
 	return x
+}
+
+func (h *history) timeOf(id int) int { return (id+h.dice.IntN(12))*1000 + id }
+
+func (h *history) teaches(ref, person int) {
+	if h.claimants[ref] == nil {
+		h.claimants[ref] = map[int]bool{}
+	}
+	h.claimants[ref][person] = true
 }
 
 // mark is the registry's writer: who crashes after a marker says it again.
@@ -148,10 +174,15 @@ func (h *history) mark() {
 // decideOne is an operator who looks at one partition, and sees what its owner knows.
 func (h *history) decideOne() {
 	f := h.owners[h.dice.IntN(partitions)].file
-	ref, ok := h.pick(f, func(s state) bool { return len(s.claims) > 1 && s.decided == 0 })
+	ref, ok := h.pick(f, func(s state) bool { return (len(s.claims) > 1 || s.disputed && len(s.claims) > 0) && s.decided == 0 })
 	if ok {
 		h.Decided++
-		h.append(record{kind: decide, strand: ref, person: belongsTo(ref)[h.dice.IntN(2)], claims: len(f.strands[ref].claims)})
+		s := f.strands[ref]
+		persons := belongsTo(ref)
+		if h.linked || h.erasing {
+			persons = s.claims
+		}
+		h.append(record{kind: decide, strand: ref, person: persons[h.dice.IntN(min(2, len(persons)))], claims: s.words()})
 	}
 }
 
@@ -176,6 +207,10 @@ func (h *history) orderAgain() {
 // end lets everything come to rest: what is in the logs is folded, what is contested is decided,
 // what is owed is delivered.
 func (h *history) end() {
+	h.appendRest()
+	if h.handed {
+		h.settleRegistry()
+	}
 	for range 3 {
 		h.foldAll()
 		h.decideOne()
@@ -192,10 +227,15 @@ func (h *history) end() {
 }
 
 func (h *history) foldAll() {
+	folds := 0
 	for busy := true; busy; {
 		busy = false
 		for p, o := range h.owners {
 			for o.file.updates < len(h.brokers[p].updates) {
+				if folds++; folds > mostFolds {
+					h.fail(atRest, "%d records folded", folds)
+					return
+				}
 				h.foldNext(o, func() bool { return false })
 				busy = true
 			}

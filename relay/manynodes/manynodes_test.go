@@ -74,14 +74,29 @@ func histories(n int) (count int, asked bool) {
 }
 
 func TestNothingLost(t *testing.T) {
-	for _, c := range []conditions{{}, {republish: true}, {haunted: true}, {quiet: true}} {
-		n, _ := histories(300)
+	f := func(n int, c conditions) {
+		t.Helper()
+		n, _ = histories(n)
 		got := many(0, n, n, c)
 		t.Logf("%+v: %d histories, %d fail, %+v", c, n, got.failed, got.totals)
 		if got.failed > 0 {
 			t.Errorf("%+v: %d of %d histories fail: %q", c, got.failed, n, got.some)
 		}
 	}
+	f(300, conditions{})
+	f(300, conditions{republish: true})
+	f(300, conditions{haunted: true})
+	f(300, conditions{quiet: true})
+	f(50, conditions{erasing: true})
+	f(50, conditions{erasing: true, haunted: true})
+	f(50, conditions{erasing: true, linked: true})
+	f(50, conditions{grouped: true})
+	f(50, conditions{handed: true})
+	f(50, conditions{handed: true, haunted: true})
+	f(50, conditions{linked: true, erasing: true, grouped: true, handed: true})
+	f(50, conditions{linked: true, erasing: true, grouped: true, handed: true, haunted: true})
+	f(50, conditions{linked: true})
+	f(50, conditions{linked: true, haunted: true})
 }
 
 // TestMistakes: each is caught within so many histories, by one of the checks that are said to.
@@ -126,5 +141,32 @@ func TestMistakes(t *testing.T) {
 	f("WarmKeepsClean", conditions{mistakes: warmKeepsClean}, 3900, 100, sameAsLog, bareLost, repeatAsNews, knowsClaims, routedInOrder)
 	f("ReceiptEndsAnyOrder", conditions{mistakes: receiptEndsAnyOrder}, 0, 100, toldAgain)
 	f("GenerationOfGroup", conditions{mistakes: generationOfGroup}, 0, 1000, sameAsLog, repeatAsNews, counting, knowsClaims, bareLost, routedInOrder, toldAll, bareOnce)
+	f("GroupCut", conditions{mistakes: groupCut, grouped: true}, 0, 10, toldOnce, counting)
+	f("EachByItself", conditions{mistakes: eachByItself, grouped: true}, 0, 10, toldOnce)
+	handed := func(m mistake) conditions { return conditions{mistakes: m, handed: true} }
+	f("MarksBeforeCommit", handed(marksBeforeCommit), 0, 1000, newestMarked)
+	f("MarksPassedOver", handed(marksPassedOver), 300, 100, oneVersion)
+	f("ReadsFirst", handed(readsFirst), 0, 100, newestMarked, changesRise)
+	f("LatestCounts", handed(latestCounts), 0, 100, changesKept)
+	f("KeysWithoutGeneration", handed(keysWithoutGeneration), 0, 10, changesKept, newestMarked, atRest)
+	f("AnswersBeforeCommit", handed(answersBeforeCommit), 0, 10, newestMarked, changesRise)
+	f("NewestNotMarked", handed(newestNotMarked), 0, 10, newestMarked)
+	erasing := func(m mistake) conditions { return conditions{mistakes: m, erasing: true} }
+	f("ErasedRemoved", erasing(erasedRemoved), 0, 10, forgotten, toldAll, counting, routedInOrder, knowsClaims, sameAsLog, refInOrder, oneMeaning, repeatAsNews)
+	f("MarkStaysClean", conditions{mistakes: markStaysClean, erasing: true, haunted: true}, 140, 100, forgotten)
+	f("LateCounts", erasing(lateCounts), 0, 10, knowsClaims, forgotten, routedInOrder, sameAsLog, unguessed)
+	f("NumbersFromOne", erasing(numbersFromOne), 0, 10, toldAll, counting, oneMeaning)
+	f("ClaimsUnordered", erasing(claimsUnordered), 0, 100, knowsClaims, forgotten)
+	f("ApiClaims", erasing(apiClaims), 0, 100, knowsClaims, forgotten)
+	f("FreesOthers", erasing(freesOthers), 0, 100, unguessed)
+	f("FilesStay", erasing(filesStay), 0, 10, forgotten)
+	links := func(m mistake) conditions { return conditions{mistakes: m, linked: true} }
+	f("LinkAfterPosition", links(linkAfterPosition), 0, 100, heldInVain, knowsClaims)
+	f("LinksNotInCheckpoints", links(linksNotInCheckpoints), 0, 10, sameAsLog, knowsClaims)
+	f("AnswersOnce", links(answersOnce), 0, 10, knowsClaims)
+	f("AnswersLaterOnly", links(answersLaterOnly), 0, 10, knowsClaims, unguessed)
+	f("AnswersPassedOn", links(answersPassedOn), 0, 10, knowsClaims, atRest)
+	f("RoutesUnanswered", links(routesUnanswered), 0, 100, unguessed)
+	f("RoutedTeachesNothing", links(routedTeachesNothing), 0, 10, knowsClaims)
 	f("three at once", conditions{mistakes: unfencedMark | earlyTombstones | warmKeepsClean}, 0, 100, notOvertaken, covered, sameAsLog, counting, repeatAsNews, knowsClaims, routedInOrder, bareLost, toldAll, toldAgain)
 }

@@ -2,17 +2,16 @@ package manynodes
 
 import "slices"
 
-// foldNext folds the next record. Its effects are produced and acknowledged, then state and
-// position are saved together; died says that the owner did not come so far.
+// foldNext folds the next record, or group. Its effects are produced and acknowledged, then states
+// and position are saved together; died says that the owner did not come so far.
 func (w *world) foldNext(o *owner, dies func() bool) (died bool) {
 	f, b := o.file, w.brokers[o.partition]
-	at := f.updates
-	x := b.updates[at]
-	s, known := f.strands[x.strand]
+	x := b.updates[f.updates]
+	if w.handed && !w.mayFold(o, &x) {
+		return false
+	}
 	if x.kind == marker {
 		f.version = max(f.version, x.version)
-	}
-	if x.kind == marker || known && at < s.upto {
 		f.updates++
 		return false
 	}
@@ -20,11 +19,10 @@ func (w *world) foldNext(o *owner, dies func() bool) (died bool) {
 	if w.makes(policyFromRegistry) {
 		version = w.registry
 	}
-	after, effects := w.fold(s, x, at, version)
-	early := len(effects) > 0 && (w.makes(claimAfterPosition) && effects[0].kind == claim || w.makes(routeAfterPosition) && effects[0].kind == routed)
+	n, after, effects := w.foldGroup(b, f.updates, version, f.strands)
+	early := len(effects) > 0 && w.savesFirst(effects[0].kind)
 	if early {
-		f.updates++
-		f.set(x.strand, after)
+		f.save(n, after, w.makes(erasedRemoved))
 		if dies() {
 			return true
 		}
@@ -36,10 +34,70 @@ func (w *world) foldNext(o *owner, dies func() bool) (died bool) {
 		}
 	}
 	if !early {
-		f.updates++
-		f.set(x.strand, after)
+		f.save(n, after, w.makes(erasedRemoved))
 	}
 	return false
+}
+
+// save writes states and position in one transaction.
+func (f *file) save(n int, after map[int]state, removed bool) {
+	f.updates += n
+	for k, s := range after {
+		f.set(k, s)
+		if s.erased != 0 && s.blank() && removed {
+			delete(f.strands, k)
+			delete(f.dirty, k)
+		}
+	}
+}
+
+// foldGroup folds the record at an offset, with those that the same callback brought and that stand
+// with it: what is of one strand is told once. What a strand has seen it passes over.
+func (w *world) foldGroup(b *broker, at, version int, strands map[int]state) (n int, after map[int]state, effects []record) {
+	after = map[int]state{}
+	n = b.group(at)
+	for i, x := range b.updates[at : at+n] {
+		s, known := after[x.strand]
+		if !known {
+			s, known = strands[x.strand]
+		}
+		if known && at+i < s.upto {
+			continue
+		}
+		more := slices.ContainsFunc(b.updates[at+i+1:at+n], func(y record) bool { return y.strand == x.strand })
+		s, es := w.fold(s, x, at+i, version, more && !w.makes(eachByItself))
+		after[x.strand] = s
+		effects = append(effects, es...)
+	}
+	return n, after, effects
+}
+
+// mayFold says whether an owner has what it needs of the registry: a marker's version is waited for.
+func (w *world) mayFold(o *owner, x *record) bool {
+	f, c := o.file, w.copies[o.relay]
+	if x.kind == marker && w.makes(marksPassedOver) && !c.bodies[x.version] && c.later(x.version) {
+		x.version = 0
+	}
+	needed := f.version
+	if x.kind == marker {
+		needed = max(needed, x.version)
+	} else {
+		w.foldedUnder(place{o.partition, f.updates}, f.version)
+	}
+	return needed == 0 || c.bodies[needed]
+}
+
+// foldedUnder: every owner folds a record under the same version.
+func (w *world) foldedUnder(at place, version int) {
+	if v, ok := w.versions[at]; ok && v != version {
+		w.fail(oneVersion, "partition %d, offset %d: %d and %d", at.partition, at.offset, v, version)
+	}
+	w.versions[at] = version
+}
+
+// savesFirst: a mistake produces effects of a kind after the position is saved.
+func (w *world) savesFirst(k kind) bool {
+	return w.makes(claimAfterPosition) && k == claim || w.makes(routeAfterPosition) && k == routed || w.makes(linkAfterPosition) && k == link
 }
 
 // step lets an owner, or whoever thinks that it is one, do one thing.
@@ -64,6 +122,9 @@ func (w *world) step(o *owner, mayDie bool) (died bool) {
 			return w.foldNext(o, dies)
 		}
 	case 2:
+		if o == w.owners[o.partition] {
+			w.owesNobodyErased(f)
+		}
 		return w.deliver(f, dies)
 	case 3:
 		return f.sendReceipt(b, dies)
@@ -125,7 +186,7 @@ func (w *world) fire(f *file) {
 	s := f.strands[person]
 	x := record{kind: timer, strand: person, id: timerOf(s.timer)}
 	if w.makes(timerIntoState) {
-		s, _ = w.fold(s, x, s.upto-1, f.version)
+		s, _ = w.fold(s, x, s.upto-1, f.version, false)
 		f.set(person, s)
 		return
 	}

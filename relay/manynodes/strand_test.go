@@ -15,14 +15,24 @@ type state struct {
 	folded  []record
 	newest  int // provider's time
 	timer   int // id of the update that it waits for; 0: none
+	erased  int // the instant of the last erasure: what was received up to then does not count
+	floor   int // up to which number anybody may have been told before that
+	untold  int // id of what the group that is being folded has to tell; 0: nothing
 	owed    []delivery
 	claimed map[int]bool // refs that its owner has claimed
 	high    map[int]int  // by ref: offset after that of the last bare record routed here
 
 	// a ref's
-	claims  []int // persons, in order
-	decided int   // person + 1; 0: nobody has
-	held    []record
+	claims   []int        // persons, in order
+	own      []int        // of them who claimed it itself, and not another ref of an update
+	links    []int        // refs that wait to hear of it
+	asked    map[int]bool // refs that it waits to hear of: whether they have answered
+	sources  map[int]int  // by person: what made its claim, an offset + 1 of its log
+	gone     map[int]int  // by person, whose name it does not say: the same of the last erasure
+	disputed bool         // somebody who has been erased claimed it, too
+	forgets  int
+	decided  int // person + 1; 0: nobody has
+	held     []record
 }
 
 func cloned[V any](m map[int]V) map[int]V {
@@ -36,18 +46,9 @@ func (s state) clone() state {
 	s.seen, s.claimed, s.high = cloned(s.seen), cloned(s.claimed), cloned(s.high)
 	s.changes, s.folded, s.owed = slices.Clone(s.changes), slices.Clone(s.folded), slices.Clone(s.owed)
 	s.claims, s.held = slices.Clone(s.claims), slices.Clone(s.held)
+	s.own, s.links, s.asked = slices.Clone(s.own), slices.Clone(s.links), cloned(s.asked)
+	s.sources, s.gone = cloned(s.sources), cloned(s.gone)
 	return s
-}
-
-// whose is the one person that a ref leads to.
-func (s *state) whose() (person int, known bool) {
-	switch {
-	case s.decided > 0:
-		return s.decided - 1, true
-	case len(s.claims) == 1:
-		return s.claims[0], true
-	}
-	return 0, false
 }
 
 // folding is one record on its way into its strand.
@@ -60,8 +61,8 @@ type folding struct {
 }
 
 // fold is the whole protocol of a strand: its state after a record, and what has to be produced
-// before that is saved.
-func (w *world) fold(s state, x record, offset, version int) (after state, effects []record) {
+// before that is saved. more: another record of the strand is folded with it.
+func (w *world) fold(s state, x record, offset, version int, more bool) (after state, effects []record) {
 	f := folding{world: w, state: s.clone(), record: x, offset: offset, version: version}
 	f.upto = offset + 1
 	switch x.kind {
@@ -69,126 +70,32 @@ func (w *world) fold(s state, x record, offset, version int) (after state, effec
 		f.takeUpdate()
 	case timer:
 		if f.timer != 0 && x.id == timerOf(f.timer) {
-			f.timer = 0
-			f.tell()
+			f.timer, f.untold = 0, f.id
 		}
 	case bare:
 		f.takeBare()
 	case claim:
 		f.takeClaim()
+	case link:
+		f.takeLink()
+	case answered:
+		f.asked[f.by] = true
+		f.release()
 	case decide:
-		if x.claims == len(f.state.claims) && f.decided == 0 || w.claimsApart() {
-			f.decided = x.person + 1
+		if x.claims == f.words() && f.decided == 0 || w.claimsApart() {
+			f.decided, f.disputed = x.person+1, false
 			f.release()
 		}
+	case erasure:
+		f.erase()
+	case forget:
+		f.takeForget()
 	case redelivery:
 		f.oweAgain()
 	case marker: // is of no strand
 	}
-	return f.state, f.effects
-}
-
-func (f *folding) tell() {
-	f.changes = append(f.changes, change{f.id, f.version})
-	for e := range endpoints {
-		f.owe(number{f.strand, len(f.changes), e})
-	}
-}
-
-func (f *folding) owe(n number) {
-	f.owed = append(f.owed, delivery{n, f.changes[n.sequence-1], f.offset + 1})
-}
-
-// oweAgain does not ask how a delivery ended, which no log says at any one offset: it owes, or
-// raises the order of what is owed.
-func (f *folding) oweAgain() {
-	if f.seen[f.id] || f.sequence > len(f.changes) {
-		return
-	}
-	f.seen[f.id] = true
-	n := number{f.strand, f.sequence, f.endpoint}
-	i := slices.IndexFunc(f.owed, func(d delivery) bool { return d.number == n })
-	if i < 0 {
-		f.owe(n)
-		return
-	}
-	f.owed[i].order = f.offset + 1
-}
-
-func (f *folding) takeUpdate() {
-	if f.seen[f.id] && !f.makes(personForgetsIDs) {
-		if f.kind == routed && f.source >= f.high[f.ref] {
-			f.fail(repeatAsNews, "update %d of ref %d", f.id, f.ref)
-		}
-		return
-	}
-	f.seen[f.id] = true
-	switch f.kind {
-	case routed:
-		if f.source < f.high[f.ref] && !f.makes(personForgetsIDs) {
-			f.fail(routedInOrder, "update %d of ref %d", f.id, f.ref)
-		}
-		f.high[f.ref] = f.source + 1
-		f.apply()
-	case submission:
-		f.claimed[f.ref] = true // whoever produced it has produced the claim first
-	default:
-		f.apply()
-		if f.ref != 0 && !f.claimed[f.ref] {
-			f.claimed[f.ref] = true
-			f.effects = append(f.effects, record{kind: claim, strand: f.ref, person: f.strand})
-		}
-	}
-}
-
-func (f *folding) apply() {
-	f.folded = append(f.folded, f.record)
-	if f.at > f.newest {
-		f.newest, f.timer = f.at, f.id
+	if f.untold != 0 && !more {
 		f.tell()
 	}
-}
-
-func (f *folding) takeBare() {
-	if f.seen[f.id] {
-		return
-	}
-	f.seen[f.id] = !f.makes(refForgetsIDs)
-	x := f.record
-	x.source = f.offset
-	f.held = append(f.held, x)
-	f.release()
-}
-
-func (f *folding) takeClaim() {
-	s := &f.state
-	if slices.Contains(s.claims, f.person) || slices.Contains(s.claims, ambiguous) {
-		return
-	}
-	if f.makes(claimLastWins) {
-		s.claims = nil
-	}
-	s.claims = append(s.claims, f.person)
-	if !f.claimsApart() {
-		s.decided = 0 // a new claimant opens the question again
-	}
-	f.release()
-}
-
-// release routes everything held, in order, once somebody is known to be meant.
-func (f *folding) release() {
-	person, known := f.whose()
-	if !known {
-		return
-	}
-	for _, h := range f.held {
-		if f.makes(heldByOffset) && h.source < f.brokers[partitionOf(h.strand)].firstUpdate {
-			continue
-		}
-		f.effects = append(f.effects, record{kind: routed, strand: person, id: h.id, ref: h.strand, at: h.at, source: h.source})
-	}
-	if f.makes(overtakeHeld) {
-		slices.Reverse(f.effects)
-	}
-	f.held = nil
+	return f.state, f.effects
 }

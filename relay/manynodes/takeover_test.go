@@ -3,6 +3,7 @@ package manynodes
 // owner is a relay in its part as owner of one partition.
 type owner struct {
 	partition  int
+	relay      int
 	member     int // of the group
 	generation int
 	file       *file
@@ -81,8 +82,8 @@ func (w *world) compare(o *owner) {
 			sound[k.strand] = true
 		}
 	}
-	for k := range f.strands {
-		if w.republish || !w.makes(warmKeepsClean) && !sound[k] {
+	for k, s := range f.strands {
+		if w.republish || !w.makes(warmKeepsClean) && !sound[k] || s.marked() && !w.makes(markStaysClean) {
 			f.dirty[k] = true
 		}
 	}

@@ -1,9 +1,10 @@
 package manynodes
 
 const (
-	partitions, relays, persons, refs, endpoints = 3, 4, 6, 8, 2
+	partitions, relays, persons, endpoints = 3, 4, 6, 2
 
-	firstRef = 100 // strands below are persons'
+	firstRef         = 100 // strands below are persons'
+	refs, linkedRefs = 8, 16
 )
 
 type kind int
@@ -18,17 +19,25 @@ const (
 	marker                 // from here on a version counts
 	timer                  // a person's timer fired
 	redelivery             // an operator orders a change again
+	link                   // a ref's owner wants to hear who claims another ref
+	answered               // that has told all it knew
+	erasure                // all that was received of a person before is to be forgotten
+	forget                 // a person's owner, or a ref's, says so of a claim
 )
 
 // record is one of kyc.status-updates.
 type record struct {
 	kind                    kind
 	strand, id, ref, person int
-	at                      int // the provider's time
-	source                  int // routed: offset of the bare record
-	claims                  int // decide: how many the operator saw
-	version                 int // marker
-	sequence, endpoint      int // redelivery
+	others                  [2]int // full, bare, routed: further refs
+	by                      int    // claim, answered: the ref whose owner passes it on; 0: a person's does
+	callback, index         int    // of an update among several: whose it is, and which of this partition
+	at                      int    // the provider's time
+	source                  int    // routed: offset of the bare record; claim, forget: offset + 1 of a person's that made it
+	instant                 int    // erasure: when it was received, by ids of updates
+	claims                  int    // decide: how many the operator saw
+	version                 int    // marker
+	sequence, endpoint      int    // redelivery
 }
 
 // timerOf is the id of a person's timer that an update has set.
@@ -98,6 +107,17 @@ func (b *broker) assign() (member int) {
 	b.member++
 	b.assignments++
 	return b.member
+}
+
+// group is how many records stand together at an offset that one callback brought.
+func (b *broker) group(at int) (n int) {
+	x := b.updates[at]
+	for n = 1; x.callback != 0 && at+n < len(b.updates); n++ {
+		if y := b.updates[at+n]; y.callback != x.callback || y.index != x.index+n {
+			break
+		}
+	}
+	return n
 }
 
 // clear takes older generations' checkpoints of a strand away.

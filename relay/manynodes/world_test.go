@@ -18,9 +18,23 @@ type world struct {
 	zombies  []*owner
 	first    map[lane][]delivery // in order of first receipt
 	received map[delivery]int    // of each order
-	registry int                 // its newest version
-	failure  *failure
+	registry int                 // its newest version, where it never changes hands
+	erasures map[int]erased      // by person: the last
+	handing
+	failure *failure
 }
+
+// handing is the registry where it changes hands.
+type handing struct {
+	topic      registryTopic
+	copies     [relays]*registryCopy
+	writer     *registryWriter
+	oldWriters []*registryWriter
+	kept       [names][]int  // what operators were told is kept, in order
+	versions   map[place]int // under which each record was folded
+}
+
+type place struct{ partition, offset int }
 
 // lane is one person at one endpoint.
 type lane struct{ person, endpoint int }
@@ -41,6 +55,14 @@ func newWorld(seed uint64, c conditions) *world {
 			w.files[i][p] = newFile()
 		}
 		w.move(p)
+	}
+	w.erasures = map[int]erased{}
+	if c.handed {
+		w.versions = map[place]int{}
+		for i := range relays {
+			w.copies[i] = newCopy()
+		}
+		w.hand()
 	}
 	return w
 }
