@@ -54,7 +54,7 @@ func TestSpareBatch(t *testing.T) {
 		for _, id := range ids {
 			r := g.record(said(id, minute, kyc.Approved))
 			g.appended++
-			r.Position = journal.At(g.appended)
+			r.Position = g.at(g.appended)
 			rs = append(rs, r)
 		}
 		if done, err := g.relay.foldBatch(t.Context(), rs); err != nil || done != len(rs) {
@@ -76,7 +76,7 @@ func TestSpareBatch(t *testing.T) {
 	}
 	g.haltStore()
 	r := g.record(said("eve", 3, kyc.Approved))
-	r.Position = journal.At(g.appended + 1)
+	r.Position = g.at(g.appended + 1)
 	if _, err := g.relay.foldBatch(t.Context(), []journal.Record{r}); !errors.Is(err, store.ErrClosed) {
 		t.Fatal(err)
 	}
@@ -109,14 +109,14 @@ func TestForwardedStays(t *testing.T) {
 		for i := range 50 {
 			r := g.record(said(fmt.Sprintf("user-%d-%d", n, i), 1, kyc.Approved))
 			g.appended++
-			r.Position = journal.At(g.appended)
+			r.Position = g.at(g.appended)
 			rs = append(rs, r)
 		}
 		if _, err := g.relay.foldBatch(t.Context(), rs); err != nil {
 			t.Fatal(err)
 		}
 	}
-	entries, _, _ := g.relay.feed.known(0)
+	entries, _, _ := g.relay.feed.known(journal.Position{})
 	seen := map[string]bool{}
 	for i := range entries {
 		var c kyc.Change

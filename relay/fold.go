@@ -70,8 +70,8 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	if err != nil {
 		return 0, err
 	}
-	last := records[done-1].Position.Offset
-	row := foldsKey(r.folds.decide(r.o.Now()), records[done-1].Position)
+	last := records[done-1].Position
+	row := foldsKey(r.folds.decide(r.o.Now()), last)
 	b.put(store.Folds, row, b.room.bare())
 	b.queued = queueOf(b.decided, last)
 	bytes, places := b.size()
@@ -89,7 +89,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	case err != nil:
 		return 0, err
 	}
-	r.position.Store(last)
+	r.position.Store(&last)
 	r.noteUnfound(b.writes)
 	r.folds.committed(row, r.o.Now())
 	if b.timed || len(b.moved) > 0 {
@@ -97,7 +97,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 		r.timers.wake()
 	}
 	b.count()
-	b.trace(done, last, started)
+	b.trace(done, last.Offset, started)
 	if r.o.Folded != nil {
 		r.o.Folded(done, bytes)
 	}

@@ -56,8 +56,8 @@ func TestUpdatesFeed(t *testing.T) {
 	f := func(feed Feed, r *rig) {
 		t.Helper()
 		var got []Entry
-		at := int64(0)
-		for at < 7 {
+		var at journal.Position
+		for at.Offset < 7 {
 			es, last, err := feed.Next(t.Context(), at)
 			if err != nil {
 				t.Fatal(err)
@@ -72,10 +72,10 @@ func TestUpdatesFeed(t *testing.T) {
 				t.Errorf("entry %d: %s", i, got[i].Message.Value)
 			}
 		}
-		if n, since := feed.Waiting(0); n != 7 || !since.Equal(someTime) {
+		if n, since := feed.Waiting(journal.Position{}); n != 7 || !since.Equal(someTime) {
 			t.Errorf("%d wait since %v", n, since)
 		}
-		if n, since := feed.Waiting(7); n != 0 || !since.IsZero() {
+		if n, since := feed.Waiting(journal.At(7)); n != 0 || !since.IsZero() {
 			t.Errorf("%d wait since %v", n, since)
 		}
 		if r.metric(t, "journal_damaged_records_total") == 0 {
@@ -87,7 +87,7 @@ func TestUpdatesFeed(t *testing.T) {
 	f(Updates(r.Bolt), r)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if es, last, err := Updates(r.Bolt).Next(ctx, 7); len(es) != 0 || last != 7 || err != nil {
+	if es, last, err := Updates(r.Bolt).Next(ctx, journal.At(7)); len(es) != 0 || last != journal.At(7) || err != nil {
 		t.Errorf("%d entries, place %d, %v", len(es), last, err)
 	}
 }
