@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
-	"time"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
@@ -63,7 +62,7 @@ func TestSpareBatch(t *testing.T) {
 		return g.relay.spare
 	}
 	first := fold(1, "ann", "bob", "cid")
-	if first == nil || len(first.writes)+len(first.owed)+len(first.subjects)+len(first.refs)+len(first.partners)+len(first.tallies)+len(first.counted) != 0 || first.tx != nil || first.now != nil || first.last != nil || !first.owedAt.IsZero() || first.reads[0] != nil {
+	if first == nil || len(first.writes)+len(first.owed)+len(first.subjects)+len(first.refs)+len(first.partners)+len(first.tallies)+len(first.counted) != 0 || first.tx != nil || first.now != nil || first.last != nil || !first.taken.IsZero() || first.reads[0] != nil {
 		t.Fatalf("it is kept as %+v", first)
 	}
 	if again := fold(2, "ann", "dan"); again != first {
@@ -84,17 +83,6 @@ func TestSpareBatch(t *testing.T) {
 		t.Error("a batch whose commit may still come is kept for the next")
 	}
 	g.shut()
-}
-
-// TestOneInstantForABatch: what one batch owes came to be owed at one instant.
-func TestOneInstantForABatch(t *testing.T) {
-	calls := 0
-	g := newRig(t, acme())
-	b := &batch{r: g.relay}
-	g.relay.o.Now = func() time.Time { calls++; return t0.Add(time.Duration(calls)) }
-	if a, z := b.owing(), b.owing(); !a.Equal(z) || calls != 1 {
-		t.Errorf("%s, then %s", a, z)
-	}
 }
 
 // TestForwardedStays: what is kept in memory for Kafka is what was decided, although the batches

@@ -112,7 +112,7 @@ func (b *batch) records(said []saying) error {
 	if len(said) == 0 {
 		return nil
 	}
-	b.at, b.freed, b.late = said[len(said)-1].rec.Position, 0, 0
+	b.begins(said[len(said)-1].rec)
 	if len(said) > 1 && providersSay(said) {
 		return b.route(said)
 	}
@@ -122,6 +122,11 @@ func (b *batch) records(said []saying) error {
 		}
 	}
 	return nil
+}
+
+// begins notes which record is worked on.
+func (b *batch) begins(rec *journal.Record) {
+	b.at, b.taken, b.freed, b.late = rec.Position, rec.Appended, 0, 0
 }
 
 func providersSay(said []saying) bool {
@@ -136,14 +141,14 @@ func providersSay(said []saying) bool {
 // record works out one record.
 func (b *batch) record(said []saying) error {
 	rec, u := said[0].rec, &said[0].u
-	b.at, b.freed, b.late = rec.Position, 0, 0
+	b.begins(rec)
 	switch u.Kind {
 	case kyc.Redelivery:
 		b.note(rec, u, kyc.Applied)
 		if u.Replay.Sequence != 0 {
 			return b.repeat(u)
 		}
-		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force, replayed: u.Replay.ID != ""})
+		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, at: rec.Appended, force: u.Force, replayed: u.Replay.ID != ""})
 		return nil
 	case kyc.FetchRequest:
 		b.noteFetch(rec, u)

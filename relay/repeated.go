@@ -45,7 +45,7 @@ func (b *batch) repeat(u *kyc.Update) error {
 	})
 	b.repeated = append(b.repeated, outbox.Delivery{
 		Endpoint: e.ID, Lane: lane, Sequence: c.Sequence, PreviousSequence: u.Replay.Previous, WebhookID: c.ID, Type: c.Type, Format: e.Format.Name, Traceparent: c.Traceparent,
-		Restrictive: !again && isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended), Owed: b.r.o.Now(), Received: u.Replay.At, Body: body,
+		Restrictive: !again && isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended), Owed: b.taken, Received: u.Replay.At, Body: body,
 	})
 	s.Owed.set(e.ID, max(s.Owed.of(e.ID), c.Sequence))
 	s.tell(e.ID, names[1:], &c)
