@@ -171,12 +171,12 @@ func TestRealBacklogAndStoppedStore(t *testing.T) {
 	f(200, "")
 	f(200, "")
 	f(503, "30")
-	if err := small.Trim(t.Context(), journal.Position{Offset: 1}); err != nil {
+	if err := small.Passed(t.Context(), journal.Position{Offset: 1}); err != nil {
 		t.Fatal(err)
 	}
 	f(200, "")
 	f(503, "30")
-	if err := small.Trim(t.Context(), journal.Position{Offset: 3}); err != nil {
+	if err := small.Passed(t.Context(), journal.Position{Offset: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.stopStore(); err != nil {

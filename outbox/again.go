@@ -3,13 +3,14 @@ package outbox
 import (
 	"bytes"
 	"math"
+	"time"
 
 	"countersign/outbox/store"
 )
 
 // ReviveReplayed is Revive for a replay: the delivery says that it is replayed.
-func (b *Outbox) ReviveReplayed(tx *store.Tx, id string, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
-	return b.revive(tx, id, allowed, render, Delivery{Force: force, Replayed: true})
+func (b *Outbox) ReviveReplayed(tx *store.Tx, id string, at time.Time, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
+	return b.revive(tx, id, allowed, render, Delivery{Owed: at, Force: force, Replayed: true})
 }
 
 // Again owes what a replay repeats, in the caller's transaction: each stands in its lane by its

@@ -115,8 +115,9 @@ func (b *Outbox) inter(tx *store.Tx, t *tally, a *Attempt) error {
 	return b.buryAttempt(tx, t, a)
 }
 
-func (b *Outbox) bury(tx *store.Tx, t *tally, d *Delivery, reason string) error {
-	return b.buryAttempt(tx, t, &Attempt{Delivery: *d, Outcome: Died, Reason: reason, At: b.o.Now()})
+// bury puts a delivery down as dead that ends at this instant.
+func (b *Outbox) bury(tx *store.Tx, t *tally, d *Delivery, reason string, at time.Time) error {
+	return b.buryAttempt(tx, t, &Attempt{Delivery: *d, Outcome: Died, Reason: reason, At: at})
 }
 
 func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
@@ -252,15 +253,15 @@ func dead(tx *store.Tx, id string) (DeadDelivery, []byte, error) {
 	return d, body, nil
 }
 
-// Revive owes a dead delivery again if allowed says so, with its own body and webhook-id; render
+// Revive owes a dead delivery again, from this instant on, if allowed says so, with its own body and webhook-id; render
 // makes the body of one that was put down without (overflow). It is no error if the delivery is not
 // dead (any more): the order has been carried out before. A damaged one stays dead: what is kept of
 // it is no body.
-func (b *Outbox) Revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
-	return b.revive(tx, id, allowed, render, Delivery{Force: force})
+func (b *Outbox) Revive(tx *store.Tx, id string, at time.Time, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
+	return b.revive(tx, id, allowed, render, Delivery{Owed: at, Force: force})
 }
 
-// revive is Revive; like says whether it is forced, and replayed.
+// revive is Revive; like says from when on it is owed, whether it is forced, and replayed.
 func (b *Outbox) revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool, render func(DeadDelivery) ([]byte, error), like Delivery) error {
 	view, body, err := dead(tx, id)
 	if err != nil || view.Reason == Damaged || !allowed(view) {
@@ -274,7 +275,7 @@ func (b *Outbox) revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 	webhookID, endpoint, _ := SplitID(id)
 	d := Delivery{
 		Endpoint: endpoint, Lane: view.Subject, Sequence: view.Sequence, PreviousSequence: view.Previous, WebhookID: webhookID,
-		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Restrictive: view.Restrictive, Anew: view.Anew, Force: like.Force, Replayed: like.Replayed || view.Replayed, Owed: b.o.Now(), Received: view.Received, Body: body,
+		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Restrictive: view.Restrictive, Anew: view.Anew, Force: like.Force, Replayed: like.Replayed || view.Replayed, Owed: like.Owed, Received: view.Received, Body: body,
 	}
 	t := b.tally()
 	t.dead[endpoint]--

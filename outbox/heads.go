@@ -143,8 +143,9 @@ func (b *Outbox) stand(tx *store.Tx, endpoint, lane string, c class, due int64, 
 	return tx.Bucket(store.Due).Put(dueKey(endpoint, c, due, lane), v)
 }
 
-// owedLately is how long ago a delivery may have been owed that becomes due when it was owed: it
-// has come with its transaction.
+// owedLately is how long ago a delivery may have been owed that becomes due when it was owed. One
+// whose record waited longer to be evaluated becomes due by the clock: when something is due is no
+// part of what is folded, but the work of this process.
 const owedLately = time.Minute
 
 // firstHead makes a delivery the head of a lane in which nothing else is owed.

@@ -51,8 +51,8 @@ var (
 	limitDesc    = prometheus.NewDesc("outbox_max_pending_deliveries", "Pending deliveries that an endpoint may have (max_owed). Beyond it deliveries are dead-lettered as overflow.", []string{"endpoint"}, nil)
 	deadDesc     = prometheus.NewDesc("outbox_dead_lettered_deliveries", "Dead-lettered deliveries that are kept, by endpoint.", []string{"endpoint"}, nil)
 	dueDesc      = prometheus.NewDesc("outbox_oldest_due_seconds", "How long the first due delivery has been due, by endpoint; 0: nothing is due.", []string{"endpoint"}, nil)
-	pendingDesc  = prometheus.NewDesc("outbox_oldest_pending_seconds", "Age of the oldest pending delivery, due or not, by endpoint; 0: none is pending.", []string{"endpoint"}, nil)
-	withheldDesc = prometheus.NewDesc("outbox_oldest_withheld_rejection_seconds", "Age of the oldest rejection or suspension that the partner has not accepted and no operator has acknowledged, pending or dead-lettered, by endpoint. Endpoints that are not in the config are included. 0: there is none.", []string{"endpoint"}, nil)
+	pendingDesc  = prometheus.NewDesc("outbox_oldest_pending_seconds", "Age of the oldest pending delivery, due or not, by endpoint, counted from when the callback or order that caused it was received; 0: none is pending.", []string{"endpoint"}, nil)
+	withheldDesc = prometheus.NewDesc("outbox_oldest_withheld_rejection_seconds", "Age of the oldest rejection or suspension that the partner has not accepted and no operator has acknowledged, pending or dead-lettered, by endpoint, counted from when the callback or order that caused it was received. Endpoints that are not in the config are included. 0: there is none.", []string{"endpoint"}, nil)
 )
 
 // collector reads kept counts and does a few look-ups for each endpoint; it never walks what is owed.

@@ -34,7 +34,7 @@ type Delivery struct {
 	Anew             bool   // rendered again since it was made, for it could not be signed any more: Format and Body are of then
 	Force            bool   // ordered again by an operator, even if the lane has moved on
 	Replayed         bool   // owed by a replay, perhaps once more
-	Owed             time.Time
+	Owed             time.Time // from when on it is owed: when the record or the order that caused it was taken
 	Received         time.Time // when the record that caused it was received, for end-to-end latency
 	Body             []byte
 

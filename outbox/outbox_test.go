@@ -23,7 +23,7 @@ func sequences(ds []Delivery) (seqs []uint64) {
 func (r *rig) revive(t *testing.T, id string, force bool) {
 	t.Helper()
 	r.update(t, func(tx *store.Tx) error {
-		return r.Revive(tx, id, func(DeadDelivery) bool { return true }, force, func(DeadDelivery) ([]byte, error) { return nil, nil })
+		return r.Revive(tx, id, r.o.Now(), func(DeadDelivery) bool { return true }, force, func(DeadDelivery) ([]byte, error) { return nil, nil })
 	})
 }
 

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"time"
 
 	"countersign/outbox/store"
 )
@@ -36,7 +37,7 @@ func (b *Outbox) admit(tx *store.Tx, t *tally, l *lanes, d *Delivery, owed int64
 	newest := b.newestDecision(tx, d)
 	older := b.olderThan(tx, l, d, newest, owed-l.maxOwed.Load()+1)
 	for i := range older {
-		if err := b.giveUp(tx, t, &older[i]); err != nil {
+		if err := b.giveUp(tx, t, &older[i], d.Owed); err != nil {
 			return false, err
 		}
 	}
@@ -53,7 +54,7 @@ func (b *Outbox) admit(tx *store.Tx, t *tally, l *lanes, d *Delivery, owed int64
 	case !d.Restrictive:
 		return false, await(tx, d)
 	}
-	yielded, err := b.yield(tx, t, l, d.Lane)
+	yielded, err := b.yield(tx, t, l, d)
 	if err != nil || yielded || owed < l.maxOwed.Load()+l.maxOwed.Load()/10 {
 		return err == nil, err
 	}
@@ -105,20 +106,21 @@ func (b *Outbox) olderThan(tx *store.Tx, l *lanes, d *Delivery, newest uint64, n
 	return older
 }
 
-// giveUp puts down as dead what is owed, for want of room. Its lane's head stays where it is: the
+// giveUp puts down as dead what is owed, for want of room, at the instant from which what needs the
+// room is owed. Its lane's head stays where it is: the
 // claim finds what is first in the lane then.
-func (b *Outbox) giveUp(tx *store.Tx, t *tally, d *Delivery) error {
+func (b *Outbox) giveUp(tx *store.Tx, t *tally, d *Delivery, at time.Time) error {
 	if err := pin(tx, d.Endpoint, d.Lane); err != nil {
 		return err
 	}
-	a := Attempt{Delivery: *d, Outcome: Died, Reason: Overflow, At: b.o.Now()}
+	a := Attempt{Delivery: *d, Outcome: Died, Reason: Overflow, At: at}
 	a.Delivery.Body = nil
 	return b.inter(tx, t, &a)
 }
 
-// yield gives up a head of a lane that is not urgent, of another lane than this, and reports
+// yield gives up a head of a lane that is not urgent, of another lane than what comes, and reports
 // whether there was one among those looked at. The next search begins where this one ended.
-func (b *Outbox) yield(tx *store.Tx, t *tally, l *lanes, lane string) (bool, error) {
+func (b *Outbox) yield(tx *store.Tx, t *tally, l *lanes, comes *Delivery) (bool, error) {
 	begin, end := append([]byte(l.id), 0, byte(plainFresh)), append([]byte(l.id), 0, byte(classes))
 	c := tx.Bucket(store.Due).Cursor()
 	from, wrapped := l.search, len(l.search) == 0
@@ -135,9 +137,9 @@ func (b *Outbox) yield(tx *store.Tx, t *tally, l *lanes, lane string) (bool, err
 			k, v = c.Seek(begin)
 			continue
 		}
-		if d, ok := yields(tx, l, k, v, lane); ok {
+		if d, ok := yields(tx, l, k, v, comes.Lane); ok {
 			l.search = bytes.Clone(k)
-			return true, b.giveUpFirst(tx, t, &d, l.search)
+			return true, b.giveUpFirst(tx, t, &d, l.search, comes.Owed)
 		}
 		k, v = c.Next()
 	}
@@ -165,8 +167,8 @@ func yields(tx *store.Tx, l *lanes, k, v []byte, lane string) (d Delivery, ok bo
 
 // giveUpFirst gives up what is first in a lane, whose head stands at due. The next of the lane
 // takes the head's place if that was it.
-func (b *Outbox) giveUpFirst(tx *store.Tx, t *tally, d *Delivery, due []byte) error {
-	if err := b.giveUp(tx, t, d); err != nil {
+func (b *Outbox) giveUpFirst(tx *store.Tx, t *tally, d *Delivery, due []byte, at time.Time) error {
+	if err := b.giveUp(tx, t, d, at); err != nil {
 		return err
 	}
 	if b.newestDecision(tx, d) <= d.Sequence {

@@ -231,7 +231,7 @@ func TestRedeliverAfterOverflow(t *testing.T) {
 	r.put(t, of("x", 1, false), of("x", 2, true))
 	again := func(id string, force bool) {
 		r.update(t, func(tx *store.Tx) error {
-			return r.Revive(tx, id, func(DeadDelivery) bool { return true }, force, func(DeadDelivery) ([]byte, error) { return []byte("again"), nil })
+			return r.Revive(tx, id, r.o.Now(), func(DeadDelivery) bool { return true }, force, func(DeadDelivery) ([]byte, error) { return []byte("again"), nil })
 		})
 		r = r.reopened(t, 1)
 	}

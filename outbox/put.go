@@ -10,7 +10,8 @@ import (
 
 // Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed (admit
 // has the rule) is put down as dead instead: nothing is dropped and nothing grows without bound. A
-// disabled endpoint is owed things like any other.
+// disabled endpoint is owed things like any other. What is given up ends at the instant from which
+// what comes is owed (Delivery.Owed): the clock has no part in what Put writes but the due index.
 func (b *Outbox) Put(tx *store.Tx, ds ...Delivery) error {
 	t := b.tally()
 	for i := range ds {
@@ -33,7 +34,7 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 		return err
 	}
 	if l == nil {
-		return b.bury(tx, t, d, Removed)
+		return b.bury(tx, t, d, Removed, d.Owed)
 	}
 	at, err := t.standing(tx, d.Endpoint)
 	switch {
@@ -43,7 +44,7 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 		if ok, err := b.admit(tx, t, l, d, at.owed+t.owed[d.Endpoint]); !ok || err != nil {
 			bare := *d
 			bare.Body = nil
-			return errors.Join(err, b.bury(tx, t, &bare, Overflow))
+			return errors.Join(err, b.bury(tx, t, &bare, Overflow, d.Owed))
 		}
 	}
 	if !empty {

@@ -125,7 +125,7 @@ func (b *Outbox) refill(tx *store.Tx, endpoint string, allowed func(*store.Tx, D
 			d.WebhookID = string(k[len(prefix)+9:])
 		}
 		revived := false
-		err := b.Revive(tx, d.ID(), func(v DeadDelivery) bool {
+		err := b.Revive(tx, d.ID(), b.o.Now(), func(v DeadDelivery) bool {
 			d.Lane, d.Sequence, d.Type = v.Subject, v.Sequence, v.Type
 			return v.Reason == Overflow && b.newestDecision(tx, &d) <= d.Sequence && allowed(tx, v)
 		}, false, func(v DeadDelivery) ([]byte, error) {

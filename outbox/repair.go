@@ -64,7 +64,7 @@ func (b *Outbox) see(tx *store.Tx, r *store.DamagedRecord, restore func(*store.T
 		err = b.reinstate(tx, &d)
 	} else {
 		d.Body, d.WebhookID = r.Record, fmt.Sprintf("damaged-%s-%d", d.Lane, d.Sequence)
-		err = b.bury(tx, t, &d, Damaged)
+		err = b.bury(tx, t, &d, Damaged, b.o.Now())
 	}
 	if err != nil {
 		return err

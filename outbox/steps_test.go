@@ -160,7 +160,7 @@ func (h *history) revive() error {
 		}
 		h.m.revive(id, force, body)
 		err := h.update(func(tx *store.Tx) error {
-			return h.b.Revive(tx, id, func(d DeadDelivery) bool {
+			return h.b.Revive(tx, id, h.b.o.Now(), func(d DeadDelivery) bool {
 				return force || h.m.top[laneID{d.Endpoint, d.Subject}] <= d.Sequence
 			}, force, func(DeadDelivery) ([]byte, error) { return body, nil })
 		})
@@ -169,7 +169,7 @@ func (h *history) revive() error {
 		}
 	}
 	return h.update(func(tx *store.Tx) error { // never dead
-		return h.b.Revive(tx, "evt_none@a", func(DeadDelivery) bool { return true }, true, nil)
+		return h.b.Revive(tx, "evt_none@a", h.b.o.Now(), func(DeadDelivery) bool { return true }, true, nil)
 	})
 }
 

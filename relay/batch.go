@@ -22,7 +22,7 @@ type batch struct {
 	r        *Relay
 	tx       *store.Tx
 	now      *registry.Snapshot  // what counts for the whole batch; see registry
-	owedAt   time.Time           // when what it owes came to be owed; zero: nothing has yet
+	taken    time.Time           // when the record that is worked on was taken: from then on what it owes is owed
 	subjects map[string]*subject // by lane
 	refs     map[string]string   // by refKey: what this batch has taught
 	writes   []write
@@ -79,6 +79,7 @@ type write struct {
 // order is a redelivery that an operator asked for.
 type order struct {
 	id       string
+	at       time.Time // when it was taken
 	force    bool
 	replayed bool // by a replay
 }

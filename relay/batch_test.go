@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
-	"time"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
@@ -54,7 +53,7 @@ func TestSpareBatch(t *testing.T) {
 		for _, id := range ids {
 			r := g.record(said(id, minute, kyc.Approved))
 			g.appended++
-			r.Position = journal.At(g.appended)
+			r.Position = g.at(g.appended)
 			rs = append(rs, r)
 		}
 		if done, err := g.relay.foldBatch(t.Context(), rs); err != nil || done != len(rs) {
@@ -63,7 +62,7 @@ func TestSpareBatch(t *testing.T) {
 		return g.relay.spare
 	}
 	first := fold(1, "ann", "bob", "cid")
-	if first == nil || len(first.writes)+len(first.owed)+len(first.subjects)+len(first.refs)+len(first.partners)+len(first.tallies)+len(first.counted) != 0 || first.tx != nil || first.now != nil || first.last != nil || !first.owedAt.IsZero() || first.reads[0] != nil {
+	if first == nil || len(first.writes)+len(first.owed)+len(first.subjects)+len(first.refs)+len(first.partners)+len(first.tallies)+len(first.counted) != 0 || first.tx != nil || first.now != nil || first.last != nil || !first.taken.IsZero() || first.reads[0] != nil {
 		t.Fatalf("it is kept as %+v", first)
 	}
 	if again := fold(2, "ann", "dan"); again != first {
@@ -76,7 +75,7 @@ func TestSpareBatch(t *testing.T) {
 	}
 	g.haltStore()
 	r := g.record(said("eve", 3, kyc.Approved))
-	r.Position = journal.At(g.appended + 1)
+	r.Position = g.at(g.appended + 1)
 	if _, err := g.relay.foldBatch(t.Context(), []journal.Record{r}); !errors.Is(err, store.ErrClosed) {
 		t.Fatal(err)
 	}
@@ -84,17 +83,6 @@ func TestSpareBatch(t *testing.T) {
 		t.Error("a batch whose commit may still come is kept for the next")
 	}
 	g.shut()
-}
-
-// TestOneInstantForABatch: what one batch owes came to be owed at one instant.
-func TestOneInstantForABatch(t *testing.T) {
-	calls := 0
-	g := newRig(t, acme())
-	b := &batch{r: g.relay}
-	g.relay.o.Now = func() time.Time { calls++; return t0.Add(time.Duration(calls)) }
-	if a, z := b.owing(), b.owing(); !a.Equal(z) || calls != 1 {
-		t.Errorf("%s, then %s", a, z)
-	}
 }
 
 // TestForwardedStays: what is kept in memory for Kafka is what was decided, although the batches
@@ -109,14 +97,14 @@ func TestForwardedStays(t *testing.T) {
 		for i := range 50 {
 			r := g.record(said(fmt.Sprintf("user-%d-%d", n, i), 1, kyc.Approved))
 			g.appended++
-			r.Position = journal.At(g.appended)
+			r.Position = g.at(g.appended)
 			rs = append(rs, r)
 		}
 		if _, err := g.relay.foldBatch(t.Context(), rs); err != nil {
 			t.Fatal(err)
 		}
 	}
-	entries, _, _ := g.relay.feed.known(0)
+	entries, _, _ := g.relay.feed.known(journal.Position{})
 	seen := map[string]bool{}
 	for i := range entries {
 		var c kyc.Change

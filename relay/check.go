@@ -14,7 +14,7 @@ import (
 // checker is the relay's store.Auditor. Sums of hashes compare what lies in two buckets in
 // different orders, in memory that does not grow with them.
 type checker struct {
-	position, next  int64
+	position, next  journal.Position
 	waiting, held   int64    // records nobody is known for: as kept in meta, and as they are
 	due, timed      uint64   // timers that states ask for, and those that are there
 	stands, stood   uint64   // places in the standings that states ask for, and those that are there
@@ -25,7 +25,9 @@ type checker struct {
 
 // NewAuditor looks at what the relay keeps: its place is in the journal, states can be read, timers
 // are where they ask for them, and the index finds what is in the history.
-func NewAuditor() store.Auditor { return &checker{next: 1, malformed: map[store.Name]int{}} }
+func NewAuditor() store.Auditor {
+	return &checker{next: journal.At(1), malformed: map[store.Name]int{}}
+}
 
 // Record implements store.Auditor.
 func (c *checker) Record(n store.Name, key, body []byte) {
@@ -81,11 +83,14 @@ func (c *checker) list(n store.Name, key, body []byte) {
 }
 
 func (c *checker) meta(key, body []byte) {
-	if next, ok := journal.NextOffset(key, body); ok {
+	if next, ok := journal.NextOf(key, body); ok {
 		c.next = next
 	}
+	if at, ok := journal.PositionOf(body); ok && string(key) == string(positionKey) {
+		c.position = at
+	}
 	for name, to := range map[string]*int64{
-		string(positionKey): &c.position, string(unroutedCountKey): &c.waiting,
+		string(unroutedCountKey):        &c.waiting,
 		string(countKey(heldIn(false))): &c.counted[0], string(countKey(heldIn(true))): &c.counted[1],
 	} {
 		if string(key) == name && len(body) == 8 {
@@ -96,8 +101,11 @@ func (c *checker) meta(key, body []byte) {
 
 // Problems implements store.Auditor.
 func (c *checker) Problems() (ps []string) {
-	if c.position >= c.next {
-		ps = append(ps, fmt.Sprintf("the relay has evaluated up to %d, and the journal's next offset is %d", c.position, c.next))
+	if c.position.Offset >= c.next.Offset {
+		ps = append(ps, fmt.Sprintf("the relay has evaluated up to %d, and the journal's next offset is %d", c.position.Offset, c.next.Offset))
+	}
+	if c.position.Offset > 0 && c.position.Partition != c.next.Partition {
+		ps = append(ps, fmt.Sprintf("the relay has evaluated log %d, and the journal is log %d", c.position.Partition, c.next.Partition))
 	}
 	if c.waiting != c.held {
 		ps = append(ps, fmt.Sprintf("meta says that %d records are held, and there are %d", c.waiting, c.held))

@@ -58,7 +58,7 @@ func TestContested(t *testing.T) {
 		if id, err := g.submit(second); !errors.Is(err, ErrContested) || !errors.Is(err, ErrConflict) || id == "" || strings.Contains(err.Error(), first.Partner) {
 			t.Errorf("%s: the second: %q, %v", what, id, err)
 		}
-		at := g.relay.Position()
+		at := g.position()
 		for range 3 { // said again it writes nothing
 			for _, s := range []Submission{first, second} {
 				if _, err := g.relay.Submit(t.Context(), s); !errors.Is(err, ErrContested) {
@@ -68,7 +68,7 @@ func TestContested(t *testing.T) {
 		}
 		g.tell(unknown(2, kyc.Pending, "ref_1", "", ""), unknown(3, kyc.Approved, "", "", "ref_1"), unknown(4, kyc.Suspended, "ref_1", "", ""))
 		g.folded()
-		if n := g.relay.Position(); n != at+3 {
+		if n := g.position(); n != at+3 {
 			t.Errorf("%s: %d records came after the claims, want 3", what, n-at)
 		}
 		g.restart()
@@ -183,13 +183,13 @@ func TestSquatterFreezesNobody(t *testing.T) {
 	}
 	g.tell(unknown(2, kyc.Approved, "", "", "ref_1")) // served by a ref of the kind that is not given to one person only
 	g.folded()
-	at := g.relay.Position()
+	at := g.position()
 	for i := range 50 {
 		if _, err := g.submit(globex(fmt.Sprint("mallory", i), "ref_1")); !errors.Is(err, ErrConflict) || errors.Is(err, ErrContested) {
 			t.Fatalf("claim %d: %v", i, err)
 		}
 	}
-	if n := g.relay.Position() - at; n != 0 {
+	if n := g.position() - at; n != 0 {
 		t.Errorf("refused claims have left %d records", n)
 	}
 	if n := g.metric("relay_submissions_total", "outcome", refusedClaim); n != 50 {
@@ -297,7 +297,7 @@ func TestSandboxIsBounded(t *testing.T) {
 	if subjects, keys := g.relay.counts.of(drivenSubjects+"acme"), g.relay.counts.of(usedKeys+"acme"); subjects != 3 || keys != 3 {
 		t.Errorf("%d subjects and %d keys are counted", subjects, keys)
 	}
-	g.appended = g.relay.Position()
+	g.appended = g.position()
 	g.restart()
 	if subjects, keys := g.relay.counts.of(drivenSubjects+"acme"), g.relay.counts.of(usedKeys+"acme"); subjects != 3 || keys != 3 {
 		t.Errorf("after a restart %d subjects and %d keys are counted", subjects, keys)
@@ -318,7 +318,7 @@ func TestSandboxIsBounded(t *testing.T) {
 		t.Errorf("one that is there, and an operator's: %v", err)
 	}
 	g.relay.counts.set(usedKeys+"acme", 3)
-	g.appended = g.relay.Position()
+	g.appended = g.position()
 	g.stopped()
 	g.clock.advance(91 * 24 * time.Hour)
 	g.retained()
@@ -341,15 +341,15 @@ func TestGuestsLeaveTheSetAsideAlone(t *testing.T) {
 	g.restart()
 	eventually(t, "both are set aside", func() bool { return len(g.relay.Aside()) == 2 })
 	eventually(t, "the policies are registered", func() bool { _, err := g.relay.newest("acme"); return err == nil })
-	at := g.relay.Position()
+	at := g.position()
 	if _, err := g.submit(submits("ann", "ref_9", func(s *Submission) { s.Guest = true })); !errors.Is(err, ErrAside) {
 		t.Errorf("a submission: %v", err)
 	}
 	if _, err := g.relay.Simulate(t.Context(), Simulation{Partner: "acme", Subject: "tess", Kind: kyc.Individual, Status: kyc.Pending, Guest: true}); !errors.Is(err, ErrAside) {
 		t.Errorf("a simulation: %v", err)
 	}
-	if _, err := g.submit(submits("ann", "ref_9")); err != nil || g.relay.Position() != at+1 {
-		t.Errorf("an operator's: %v, %d records", err, g.relay.Position()-at)
+	if _, err := g.submit(submits("ann", "ref_9")); err != nil || g.position() != at+1 {
+		t.Errorf("an operator's: %v, %d records", err, g.position()-at)
 	}
 }
 

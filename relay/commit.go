@@ -1,12 +1,13 @@
 package relay
 
 import (
+	"countersign/ingest/journal"
 	"countersign/outbox/store"
 )
 
 // commit writes the batch's effects and the position after it, in one transaction. It may run more
 // than once.
-func (b *batch) commit(tx *store.Tx, last int64) error {
+func (b *batch) commit(tx *store.Tx, last journal.Position) error {
 	found, err := tx.Bucket(store.Meta).Get(finderAt) // never written here
 	if err != nil {
 		return err
@@ -65,5 +66,5 @@ func (b *batch) commit(tx *store.Tx, last int64) error {
 		}
 		tx.OnCommit(func() { b.r.unrouted.Store(n) })
 	}
-	return tx.SetNumber(positionKey, last)
+	return journal.WritePosition(tx, positionKey, last)
 }

@@ -166,7 +166,7 @@ func (j *mortal) Tail(ctx context.Context, from journal.Position, fn func(contex
 			return fn(ctx, rs)
 		}
 		j.died.Store(true)
-		before, last := rs[0].Position.Offset-1, rs[len(rs)-1].Position.Offset
+		before, last := rs[0].Position.Plus(-1), rs[len(rs)-1].Position
 		switch j.fault {
 		case dieBefore:
 		case positionFirst:
@@ -184,12 +184,12 @@ func (j *mortal) Tail(ctx context.Context, from journal.Position, fn func(contex
 	})
 }
 
-// Trim keeps everything, so that a position that was set back finds its records again.
-func (j *mortal) Trim(context.Context, journal.Position) error { return nil }
+// Passed keeps everything, so that a position that was set back finds its records again.
+func (j *mortal) Passed(context.Context, journal.Position) error { return nil }
 
-func (g *rig) setPosition(at int64) {
+func (g *rig) setPosition(at journal.Position) {
 	g.tamper(func(tx *store.Tx) error {
-		return tx.SetNumber(positionKey, at)
+		return journal.WritePosition(tx, positionKey, at)
 	})
 }
 
@@ -203,11 +203,11 @@ func dies(t *testing.T, seed uint64, f fault) (wrong []string) {
 	m.take(t, time.Now(), us...)
 	g := newRig(t, c.partners...)
 	var j *mortal
-	g.wrap = func(b *journal.Bolt) journal.Journal {
+	g.wrap = func(b *journal.Bolt) readAndWritten {
 		j = &mortal{Bolt: b, g: g, fault: f, left: 1 + r.IntN(4)}
 		return j
 	}
-	quiet := func() bool { return g.relay.Position() == g.appended && !j.died.Load() || !g.alive() }
+	quiet := func() bool { return g.position() == g.appended && !j.died.Load() || !g.alive() }
 	for range 3 {
 		g.reopen(g.dir)
 		g.run()
@@ -295,7 +295,7 @@ func TestBatches(t *testing.T) {
 		rs := make([]journal.Record, len(us))
 		for i, u := range us {
 			rs[i] = g.record(u)
-			rs[i].Position.Offset = int64(i + 1)
+			rs[i].Position = g.at(int64(i + 1))
 		}
 		g.write(rs...)
 		if err := g.registry.RegisterPolicies(t.Context()); err != nil {

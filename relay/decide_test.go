@@ -161,7 +161,7 @@ func TestDecideOnTheWay(t *testing.T) {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 
-	g.wrap = func(b *journal.Bolt) journal.Journal { return refusing{b} }
+	g.wrap = func(b *journal.Bolt) readAndWritten { return refusing{b} }
 	g.restart()
 	lost := rejects(func(d *Decision) { d.IdempotencyKey = "k2" })
 	if _, err := g.relay.Decide(t.Context(), lost); !errors.Is(err, journal.ErrFull) {
@@ -351,12 +351,12 @@ func TestOrdersAreDurable(t *testing.T) {
 	g := start(t, acme())
 	g.tell(said("ann", 1, kyc.Approved), byRef(of(said("", 2, kyc.Approved), "persona", "act_1", "", "")))
 	g.folded()
-	g.wrap = func(b *journal.Bolt) journal.Journal { return refusing{b} }
+	g.wrap = func(b *journal.Bolt) readAndWritten { return refusing{b} }
 	g.partners[0].Policy = kyc.Policy{ValidityMonths: 6}
 	g.restart()
 	g.tell() // its policy is registered by now
 	eventually(t, "the policy is registered", func() bool { return len(versions(t, g)) == 2 })
-	held := unroutedID(journal.At(2))
+	held := unroutedID(g.at(2))
 	f := func(what string, err error) {
 		t.Helper()
 		if !errors.Is(err, journal.ErrFull) {

@@ -165,13 +165,15 @@ func (r *Relay) Erase(ctx context.Context, partner, id string, livemode bool, be
 	return e, err
 }
 
-// foldAll waits until everything that is in the journal now has been folded.
+// foldAll waits until everything that is in the log now has been folded.
 func (r *Relay) foldAll(ctx context.Context) error {
-	waits, _ := r.o.Journaled.Waiting(r.position.Load())
-	upTo := r.position.Load() + waits
 	ctx, cancel := context.WithTimeout(ctx, foldWait)
 	defer cancel()
-	for r.position.Load() < upTo {
+	end, err := r.o.Log.End(ctx)
+	if err != nil {
+		return err
+	}
+	for end.Offset > 0 && !r.Folded(end) {
 		if !pause(ctx, 5*time.Millisecond) {
 			return ErrBehind
 		}

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign/ingest/journal"
 	"countersign/kyc"
@@ -247,5 +249,71 @@ func TestEraseCut(t *testing.T) {
 			t.Fatalf("cut off after %d transactions", cuts)
 		}
 		g.close()
+	}
+}
+
+// still is a log of which nothing is folded before it is let go.
+type still struct {
+	*journal.Bolt
+	let   chan struct{} // closed: everything is
+	asked chan struct{} // gets a value when somebody asks where the log ends
+}
+
+func (l *still) Tail(ctx context.Context, from journal.Position, fn func(context.Context, []journal.Record) error) error {
+	return l.Bolt.Tail(ctx, from, func(ctx context.Context, rs []journal.Record) error {
+		select {
+		case <-l.let:
+			return fn(ctx, rs)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+}
+
+func (l *still) End(ctx context.Context) (journal.Position, error) {
+	select {
+	case l.asked <- struct{}{}:
+	default:
+	}
+	return l.Bolt.End(ctx)
+}
+
+// TestEraseWaits: an erasure takes away what was accepted before it, so it waits until that is
+// folded; what was folded and forgotten long ago it does not wait for.
+func TestEraseWaits(t *testing.T) {
+	g := start(t, acme())
+	g.tell(said("ann", 1, kyc.Approved), said("bob", 1, kyc.Approved))
+	g.folded()
+	l := &still{let: make(chan struct{}), asked: make(chan struct{}, 1)}
+	g.wrap = func(b *journal.Bolt) readAndWritten { l.Bolt = b; return l }
+	g.restart()
+	<-g.relay.Begun()
+	g.tell(said("ann", 2, kyc.Rejected))
+	began, ended := make(chan int64, 1), make(chan error, 1)
+	go func() {
+		_, err := g.relay.Erase(t.Context(), "acme", "ann", true, "", func(Erasure) error { began <- g.position(); return nil })
+		ended <- err
+	}()
+	select {
+	case <-l.asked:
+	case err := <-ended:
+		t.Fatalf("it has not asked where the log ends: %v", err)
+	}
+	select {
+	case at := <-began:
+		t.Errorf("it begins when %d records are folded of %d", at, g.appended)
+	case <-time.After(50 * time.Millisecond): // one that does not wait has begun by now
+	}
+	close(l.let)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	g.folded()
+	if _, err := g.relay.Subject("acme", "ann", true, Asked{}); !errors.Is(err, outbox.ErrNotFound) {
+		t.Errorf("who was erased: %v", err)
+	}
+	eventually(t, "the log forgets", func() bool { return g.journal.Backlog() == 0 })
+	if _, err := g.relay.Erase(t.Context(), "acme", "bob", true, "", func(Erasure) error { return nil }); err != nil {
+		t.Errorf("with nothing to wait for: %v", err)
 	}
 }

@@ -211,8 +211,12 @@ func (w *whereabouts) eraseStep(tx *store.Tx, step []found, also map[store.Name]
 func (w *whereabouts) eraseLast(ctx context.Context, last []found, counts map[string]int) error {
 	r := w.r
 	key := r.tombKey(w.lane)
+	end, err := r.o.Log.End(ctx)
+	if err != nil {
+		return err
+	}
 	var jobs int
-	err := r.o.Store.Update(ctx, func(tx *store.Tx) (err error) {
+	err = r.o.Store.Update(ctx, func(tx *store.Tx) (err error) {
 		if err := w.eraseStep(tx, last, map[store.Name]int{}); err != nil {
 			return err
 		}
@@ -229,8 +233,7 @@ func (w *whereabouts) eraseLast(ctx context.Context, last []found, counts map[st
 			t = &tombstone{}
 		}
 		t.At = r.o.Now().UTC()
-		waits, _ := r.o.Journaled.Waiting(r.position.Load())
-		t.Until = r.position.Load() + waits
+		t.Until = end
 		return errors.Join(putErased(tx, tombPrefix+key, t), tx.Bucket(store.Erased).DeleteBoth([]byte(markPrefix+key)))
 	})
 	if counts[store.Jobs.String()] = jobs; err != nil {

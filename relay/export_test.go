@@ -36,7 +36,7 @@ func remarkable(t *testing.T) (g *rig, id string) {
 	g = newRig(t)
 	g.close()
 	g.forward = true
-	g.wrap = func(b *journal.Bolt) journal.Journal { return hoarding{b} } // so that what is folded stays there
+	g.wrap = func(b *journal.Bolt) readAndWritten { return hoarding{b} } // so that what is folded stays there
 	g.partners = []Partner{acme(p.endpoint("a", only("kyc.status.*"), attempts(2)), p.endpoint("b", only("kyc.status.*"), hourly)), {ID: "globex"}}
 	g.open()
 	g.run()
@@ -116,13 +116,13 @@ func (g *rig) allFolded() {
 		n, _ := g.journal.Waiting(g.relay.Position())
 		return n == 0
 	})
-	g.appended = g.relay.Position()
+	g.appended = g.position()
 }
 
 // hoarding is a journal that forgets nothing.
-type hoarding struct{ journal.Journal }
+type hoarding struct{ *journal.Bolt }
 
-func (hoarding) Trim(context.Context, journal.Position) error { return nil }
+func (hoarding) Passed(context.Context, journal.Position) error { return nil }
 
 // export is what is written of somebody.
 func (g *rig) export(partner, id string) string {

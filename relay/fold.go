@@ -70,8 +70,8 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	if err != nil {
 		return 0, err
 	}
-	last := records[done-1].Position.Offset
-	row := foldsKey(r.folds.decide(r.o.Now()), records[done-1].Position)
+	last := records[done-1].Position
+	row := foldsKey(r.folds.decide(r.o.Now()), last)
 	b.put(store.Folds, row, b.room.bare())
 	b.queued = b.r.queueOf(b.decided, last)
 	bytes, places := b.size()
@@ -89,7 +89,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	case err != nil:
 		return 0, err
 	}
-	r.position.Store(last)
+	r.position.Store(&last)
 	r.noteUnfound(b.writes)
 	r.folds.committed(row, r.o.Now())
 	if b.timed || len(b.moved) > 0 {
@@ -97,7 +97,7 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 		r.timers.wake()
 	}
 	b.count()
-	b.trace(done, last, started)
+	b.trace(done, last.Offset, started)
 	if r.o.Folded != nil {
 		r.o.Folded(done, bytes)
 	}
@@ -112,7 +112,7 @@ func (b *batch) records(said []saying) error {
 	if len(said) == 0 {
 		return nil
 	}
-	b.at, b.freed, b.late = said[len(said)-1].rec.Position, 0, 0
+	b.begins(said[len(said)-1].rec)
 	if len(said) > 1 && providersSay(said) {
 		return b.route(said)
 	}
@@ -122,6 +122,11 @@ func (b *batch) records(said []saying) error {
 		}
 	}
 	return nil
+}
+
+// begins notes which record is worked on.
+func (b *batch) begins(rec *journal.Record) {
+	b.at, b.taken, b.freed, b.late = rec.Position, rec.Appended, 0, 0
 }
 
 func providersSay(said []saying) bool {
@@ -136,14 +141,14 @@ func providersSay(said []saying) bool {
 // record works out one record.
 func (b *batch) record(said []saying) error {
 	rec, u := said[0].rec, &said[0].u
-	b.at, b.freed, b.late = rec.Position, 0, 0
+	b.begins(rec)
 	switch u.Kind {
 	case kyc.Redelivery:
 		b.note(rec, u, kyc.Applied)
 		if u.Replay.Sequence != 0 {
 			return b.repeat(u)
 		}
-		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force, replayed: u.Replay.ID != ""})
+		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, at: rec.Appended, force: u.Force, replayed: u.Replay.ID != ""})
 		return nil
 	case kyc.FetchRequest:
 		b.noteFetch(rec, u)

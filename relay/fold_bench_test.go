@@ -87,7 +87,7 @@ func newFoldBench(b *testing.B) *foldBench {
 	if f.outbox, err = outbox.New(outbox.Options{Store: f.store, Logger: log, Metrics: reg, Settled: Settled, Decides: Decides}, []outbox.Endpoint{{ID: e.ID}}); err != nil {
 		b.Fatal(err)
 	}
-	if f.relay, err = New(Options{Store: f.store, Journal: j, Outbox: f.outbox, Registry: known, PersonRefs: personRefs, Logger: log, Metrics: reg, Journaled: j}); err != nil {
+	if f.relay, err = New(Options{Store: f.store, Log: j, Journal: j, Outbox: f.outbox, Registry: known, PersonRefs: personRefs, Logger: log, Metrics: reg, Journaled: j}); err != nil {
 		b.Fatal(err)
 	}
 	return f

@@ -143,7 +143,7 @@ func knownAt(tx *store.Tx, at time.Time) (n known) {
 		newest = false // it had been decided, and its commit may have been under way
 	}
 	if !newest {
-		n.unproved = journal.Position{Offset: -1}
+		n.unproved = journal.Position{Offset: -1} // before every record of every log
 	}
 	return n
 }

@@ -21,8 +21,8 @@ import (
 //
 //	forward   position of the batch's last record, number of changes   each change: length, JSON
 //
-// Since a place is an offset of the journal, the journal can keep what has not been decided and
-// forwarded, and one bound holds for both topics.
+// Since a place is a position of the log, the log can keep what has not been decided and forwarded,
+// and one bound holds for both topics.
 
 const recentChanges = 4096 // kept in memory for a forwarder that keeps up
 
@@ -33,17 +33,17 @@ type decided struct {
 	taken  time.Time
 }
 
-// forwardKey stands in the order of the journal.
-func forwardKey(last int64, changes int) []byte {
-	return binary.BigEndian.AppendUint32(journal.At(last).AppendTo(make([]byte, 0, journal.PositionSize+4)), uint32(changes)) //nolint:gosec // positive and small
+// forwardKey stands in the order of the log.
+func forwardKey(last journal.Position, changes int) []byte {
+	return binary.BigEndian.AppendUint32(last.AppendTo(make([]byte, 0, journal.PositionSize+4)), uint32(changes)) //nolint:gosec // positive and small
 }
 
-func splitForwardKey(k []byte) (last, changes int64, ok bool) {
-	at, ok := journal.PositionOf(k)
+func splitForwardKey(k []byte) (last journal.Position, changes int64, ok bool) {
+	last, ok = journal.PositionOf(k)
 	if !ok || len(k) != journal.PositionSize+4 {
-		return 0, 0, false
+		return journal.Position{}, 0, false
 	}
-	return at.Offset, int64(binary.BigEndian.Uint32(k[journal.PositionSize:])), true
+	return last, int64(binary.BigEndian.Uint32(k[journal.PositionSize:])), true
 }
 
 // encodeDecided is the value of a batch.
@@ -79,9 +79,9 @@ type feed struct {
 	mu      sync.Mutex    // guards the fields below
 	moved   chan struct{} // closed when the fold has added something
 	recent  []forward.Entry
-	from    int64 // recent holds everything after this place
-	last    int64 // place of the newest batch
-	waiting int64 // changes in the bucket
+	from    journal.Position // recent holds everything after this place
+	last    journal.Position // place of the newest batch
+	waiting int64            // changes in the bucket
 
 	gap int64 // records whose changes were never queued
 }
@@ -105,12 +105,12 @@ func (r *Relay) openFeed(tx *store.Tx) error {
 	}
 	f.from = f.last
 	r.feed = f
-	at, err := tx.Number(queuedTo)
+	at, err := journal.ReadPosition(tx, queuedTo)
 	if err != nil {
 		return err
 	}
-	if r.o.Forward && at != 0 {
-		if gone := r.position.Load() - at; gone > 0 {
+	if r.o.Forward && at.Offset != 0 {
+		if gone := r.Position().Offset - at.Offset; gone > 0 {
 			r.o.Logger.Error("changes_not_forwarded", "records", gone, "reason", "they were evaluated while kafka was not in the config")
 			f.gap = gone
 		}
@@ -127,7 +127,7 @@ type queued struct {
 	value   []byte
 }
 
-func (r *Relay) queueOf(ts []decided, last int64) (q queued) {
+func (r *Relay) queueOf(ts []decided, last journal.Position) (q queued) {
 	if len(ts) == 0 {
 		return q
 	}
@@ -148,8 +148,8 @@ func (r *Relay) keys() forward.Keys { return forward.Keys{Kept: r.o.Registry.Rea
 var queuedTo = []byte("relay/forwarded")
 
 // queue writes what a batch owed, in its transaction. It may run more than once.
-func (f *feed) queue(tx *store.Tx, last int64, q queued) error {
-	if err := tx.SetNumber(queuedTo, last); err != nil || len(q.entries) == 0 {
+func (f *feed) queue(tx *store.Tx, last journal.Position, q queued) error {
+	if err := journal.WritePosition(tx, queuedTo, last); err != nil || len(q.entries) == 0 {
 		return err
 	}
 	if err := tx.Bucket(store.Forward).PutRecord(forwardKey(last, len(q.entries)), q.value); err != nil {
@@ -159,7 +159,7 @@ func (f *feed) queue(tx *store.Tx, last int64, q queued) error {
 	return nil
 }
 
-func (f *feed) add(last int64, es []forward.Entry) {
+func (f *feed) add(last journal.Position, es []forward.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.last, f.waiting = last, f.waiting+int64(len(es))
@@ -172,9 +172,9 @@ func (f *feed) add(last int64, es []forward.Entry) {
 }
 
 // drop forgets what is in memory up to a place.
-func (f *feed) drop(upTo int64) {
+func (f *feed) drop(upTo journal.Position) {
 	n := 0
-	for n < len(f.recent) && f.recent[n].Place <= upTo {
+	for n < len(f.recent) && f.recent[n].Place.Compare(upTo) <= 0 {
 		f.from = f.recent[n].Place
 		n++
 	}
@@ -184,12 +184,12 @@ func (f *feed) drop(upTo int64) {
 }
 
 // known returns what is in memory after a place; nil: it has to be read, or waited for.
-func (f *feed) known(after int64) (es []forward.Entry, last int64, moved <-chan struct{}) {
+func (f *feed) known(after journal.Position) (es []forward.Entry, last journal.Position, moved <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if after >= f.from {
+	if after.Compare(f.from) >= 0 {
 		for i := range f.recent {
-			if f.recent[i].Place > after {
+			if f.recent[i].Place.Compare(after) > 0 {
 				es = append(es, f.recent[i:]...)
 				break
 			}
@@ -199,13 +199,13 @@ func (f *feed) known(after int64) (es []forward.Entry, last int64, moved <-chan 
 }
 
 // Next implements forward.Feed.
-func (f *feed) Next(ctx context.Context, after int64) ([]forward.Entry, int64, error) {
+func (f *feed) Next(ctx context.Context, after journal.Position) ([]forward.Entry, journal.Position, error) {
 	for {
 		es, last, moved := f.known(after)
 		switch {
 		case len(es) > 0:
 			return es, es[len(es)-1].Place, nil
-		case last > after:
+		case last.Compare(after) > 0:
 			return f.read(after)
 		}
 		select {
@@ -220,11 +220,11 @@ const readChanges = 1000 // at once, of those that are no longer in memory; the 
 
 // read returns what stands in the file after a place. A damaged batch is passed over and stays
 // (I8).
-func (f *feed) read(after int64) (es []forward.Entry, at int64, err error) {
+func (f *feed) read(after journal.Position) (es []forward.Entry, at journal.Position, err error) {
 	at = after
 	err = f.r.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Forward).Cursor()
-		for k, v := c.Seek(forwardKey(after+1, 0)); k != nil && len(es) < readChanges; k, v = c.Next() {
+		for k, v := c.Seek(forwardKey(after.Plus(1), 0)); k != nil && len(es) < readChanges; k, v = c.Next() {
 			last, _, ok := splitForwardKey(k)
 			if !ok || v == nil {
 				f.r.m.damaged.Inc()
@@ -234,7 +234,7 @@ func (f *feed) read(after int64) (es []forward.Entry, at int64, err error) {
 			ts, ok := decodeDecided(v)
 			if !ok {
 				f.r.m.damaged.Inc()
-				f.r.o.Logger.Error("changes_damaged", "offset", last)
+				f.r.o.Logger.Error("changes_damaged", "offset", last.Offset)
 			}
 			for i := range ts {
 				es = append(es, forward.Entry{Place: last, Message: ts[i].message(f.r.keys())})
@@ -273,7 +273,7 @@ func nextDecided(b []byte) (t decided, rest []byte, ok bool) {
 }
 
 // Pass implements forward.Feed: what is acknowledged leaves the file.
-func (f *feed) Pass(tx *store.Tx, upTo int64) error {
+func (f *feed) Pass(tx *store.Tx, upTo journal.Position) error {
 	b := tx.Bucket(store.Forward)
 	var gone [][]byte
 	changes := int64(0)
@@ -283,7 +283,7 @@ func (f *feed) Pass(tx *store.Tx, upTo int64) error {
 		if !ok || v == nil {
 			continue // damaged: it stays (I8)
 		}
-		if last > upTo {
+		if last.Compare(upTo) > 0 {
 			break
 		}
 		gone, changes = append(gone, bytes.Clone(k)), changes+n
@@ -303,15 +303,15 @@ func (f *feed) Pass(tx *store.Tx, upTo int64) error {
 }
 
 // Waiting implements forward.Feed.
-func (f *feed) Waiting(after int64) (n int64, since time.Time) {
+func (f *feed) Waiting(after journal.Position) (n int64, since time.Time) {
 	f.mu.Lock()
 	n, last := f.waiting, f.last
 	f.mu.Unlock()
-	if last <= after {
+	if last.Compare(after) <= 0 {
 		return 0, time.Time{}
 	}
 	err := f.r.o.Store.View(func(tx *store.Tx) error {
-		_, v := tx.Bucket(store.Forward).Cursor().Seek(forwardKey(after+1, 0))
+		_, v := tx.Bucket(store.Forward).Cursor().Seek(forwardKey(after.Plus(1), 0))
 		if t, _, ok := nextDecided(v); ok {
 			since = t.taken
 		}
@@ -325,10 +325,10 @@ func (f *feed) Waiting(after int64) (n int64, since time.Time) {
 
 // Needs is up to where the journal may forget, once everything up to passed is with Kafka: all of
 // it when nothing waits.
-func (f *feed) needs(passed int64) int64 {
+func (f *feed) needs(passed journal.Position) journal.Position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.last <= passed {
+	if f.last.Compare(passed) <= 0 {
 		return journal.Unneeded
 	}
 	return passed
@@ -340,4 +340,4 @@ func (r *Relay) Unqueued() int64 { return r.feed.gap }
 
 // Undecided is up to where the journal may forget, as far as the forwarder of Changes is concerned,
 // once Kafka has everything up to passed.
-func (r *Relay) Undecided(passed int64) int64 { return r.feed.needs(passed) }
+func (r *Relay) Undecided(passed journal.Position) journal.Position { return r.feed.needs(passed) }

@@ -15,7 +15,7 @@ import (
 )
 
 // queuedAfter reads the feed until nothing more waits.
-func (g *rig) queuedAfter(after int64) (es []forward.Entry) {
+func (g *rig) queuedAfter(after journal.Position) (es []forward.Entry) {
 	g.t.Helper()
 	f := g.relay.Changes()
 	for {
@@ -36,7 +36,7 @@ func (g *rig) queuedAfter(after int64) (es []forward.Entry) {
 }
 
 // pass takes out what stands up to a place, as the forwarder does.
-func (g *rig) pass(upTo int64) {
+func (g *rig) pass(upTo journal.Position) {
 	g.t.Helper()
 	f := g.relay.Changes()
 	if err := g.store.Update(g.t.Context(), func(tx *store.Tx) error { return f.Pass(tx, upTo) }); err != nil {
@@ -71,7 +71,7 @@ func TestChangesAreQueued(t *testing.T) {
 	review := said("ann", 1, kyc.InReview)
 	g.tell(review, said("ann", 3, kyc.Approved), review, said("bob", 2, kyc.Rejected))
 	g.settled()
-	es := g.queuedAfter(0)
+	es := g.queuedAfter(journal.Position{})
 	var ids, told []string
 	for _, e := range es {
 		var c kyc.Change
@@ -100,8 +100,8 @@ func TestChangesAreQueued(t *testing.T) {
 		t.Errorf("queued %q, told %q", ids, told)
 	}
 	last := es[len(es)-1].Place
-	if at := g.relay.Undecided(last - 1); at != last-1 {
-		t.Errorf("with something waiting the journal may forget up to %d, want %d", at, last-1)
+	if at := g.relay.Undecided(last.Plus(-1)); at != last.Plus(-1) {
+		t.Errorf("with something waiting the journal may forget up to %v, want %v", at, last.Plus(-1))
 	}
 	g.pass(last)
 	if n, since := g.relay.Changes().Waiting(last); n != 0 || !since.IsZero() || g.relay.Undecided(last) != journal.Unneeded {
@@ -119,7 +119,7 @@ func TestChangesSurviveCrashes(t *testing.T) {
 	g := forwards(t, acme(p.endpoint("a")))
 	rng := rand.New(rand.NewPCG(3, 3))
 	got := map[string][]string{}
-	place := int64(0)
+	var place journal.Position
 	read := func() {
 		t.Helper()
 		es := g.queuedAfter(place)
@@ -188,7 +188,7 @@ func TestChangesNotQueued(t *testing.T) {
 	}
 	g.tell(said("ann", 4, kyc.Approved))
 	g.settled()
-	if n := len(g.queuedAfter(0)); n != 4 {
+	if n := len(g.queuedAfter(journal.Position{})); n != 4 {
 		t.Errorf("%d changes are queued, want 2 of before and 2 of after", n)
 	}
 }
@@ -199,7 +199,7 @@ func TestDamagedChanges(t *testing.T) {
 	g := forwards(t, acme(p.endpoint("a")))
 	g.tell(said("ann", 1, kyc.InReview))
 	g.settled()
-	first := g.queuedAfter(0)[0].Place
+	first := g.queuedAfter(journal.Position{})[0].Place
 	g.tell(said("ann", 2, kyc.Approved))
 	g.settled()
 	err := g.store.Update(t.Context(), func(tx *store.Tx) error {
@@ -210,7 +210,7 @@ func TestDamagedChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.restart()
-	es := g.queuedAfter(0)
+	es := g.queuedAfter(journal.Position{})
 	eventually(t, "the damaged batch is counted", func() bool { return g.metric("relay_damaged_changes_total") == 1 })
 	if len(es) != 2 || es[0].Place == first {
 		t.Errorf("%d entries, %g damaged", len(es), g.metric("relay_damaged_changes_total"))
@@ -234,7 +234,7 @@ func TestChangesOfARenamedPartner(t *testing.T) {
 	u.Partner = "acme-ltd"
 	g.tell(u)
 	g.settled()
-	es := g.queuedAfter(0)
+	es := g.queuedAfter(journal.Position{})
 	if len(es) < 2 {
 		t.Fatalf("%d changes", len(es))
 	}

@@ -173,7 +173,7 @@ func (g *rig) write(rs ...journal.Record) {
 // folded waits until everything appended has been folded.
 func (g *rig) folded() {
 	g.t.Helper()
-	eventually(g.t, fmt.Sprintf("%d records are folded", g.appended), func() bool { return g.relay.Position() >= g.appended })
+	eventually(g.t, fmt.Sprintf("%d records are folded", g.appended), func() bool { return g.position() >= g.appended })
 }
 
 // settled waits until everything appended is folded and nothing is owed.

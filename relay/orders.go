@@ -30,7 +30,7 @@ func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor stri
 	}
 	if partner, _, _ := splitLane(d.Subject); partner == "" { // it tells of nobody, and no later one takes its place
 		return r.o.Store.Update(ctx, func(tx *store.Tx) error {
-			return r.o.Outbox.Revive(tx, id, func(outbox.DeadDelivery) bool { return true }, force, func(outbox.DeadDelivery) ([]byte, error) { return nil, nil })
+			return r.o.Outbox.Revive(tx, id, r.o.Now(), func(outbox.DeadDelivery) bool { return true }, force, func(outbox.DeadDelivery) ([]byte, error) { return nil, nil })
 		})
 	}
 	late := false
@@ -97,7 +97,7 @@ func (r *Relay) revive(tx *store.Tx, o order) error {
 	if o.replayed {
 		revive = r.o.Outbox.ReviveReplayed
 	}
-	return revive(tx, r.CurrentID(o.id), func(d outbox.DeadDelivery) bool {
+	return revive(tx, r.CurrentID(o.id), o.at, func(d outbox.DeadDelivery) bool {
 		return o.force || !overtaken(tx, d.Subject, d.Sequence, r.names(d.Endpoint))
 	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) { return r.renderDead(tx, d) })
 }

@@ -100,7 +100,7 @@ func TestOvertaken(t *testing.T) {
 	g.tell(said("ann", 2, kyc.Approved))
 	g.settled()
 	err := g.redeliver(d.ID, false)
-	if !errors.Is(err, ErrOvertaken) || g.relay.Position() != g.appended {
+	if !errors.Is(err, ErrOvertaken) || g.position() != g.appended {
 		t.Errorf("Redeliver = %v, want ErrOvertaken and no order", err)
 	}
 	other := said("bob", 1, kyc.Approved) // another subject's progress overtakes nobody

@@ -89,26 +89,26 @@ func TestReleaseUnrouted(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
 	}
-	f("nobody's partner", unroutedID(journal.At(1)), "initech", "ann", outbox.ErrNotFound)
-	f("no subject", unroutedID(journal.At(1)), "acme", "", ErrInvalid)
-	f("another partner's", unroutedID(journal.At(7)), "acme", "ann", ErrInvalid)
-	f("no such record", unroutedID(journal.At(99)), "acme", "ann", outbox.ErrNotFound)
+	f("nobody's partner", unroutedID(g.at(1)), "initech", "ann", outbox.ErrNotFound)
+	f("no subject", unroutedID(g.at(1)), "acme", "", ErrInvalid)
+	f("another partner's", unroutedID(g.at(7)), "acme", "ann", ErrInvalid)
+	f("no such record", unroutedID(g.at(99)), "acme", "ann", outbox.ErrNotFound)
 	f("no id", "1", "acme", "ann", outbox.ErrNotFound)
-	if err := g.relay.ReleaseUnrouted(t.Context(), unroutedID(journal.At(1)), "acme", "ann", ""); !errors.Is(err, ErrInvalid) {
+	if err := g.relay.ReleaseUnrouted(t.Context(), unroutedID(g.at(1)), "acme", "ann", ""); !errors.Is(err, ErrInvalid) {
 		t.Errorf("nobody orders it: %v", err)
 	}
 	held(t, g, 5)
 
-	f("unrouted", unroutedID(journal.At(1)), "acme", "ann", nil)
+	f("unrouted", unroutedID(g.at(1)), "acme", "ann", nil)
 	records(t, g, "ann", "applied[1 2]", "applied[3 4]", "applied[]") // the other one waited for the same ref
-	if r := g.view("acme", "ann", true).Records[2].Update; r.Actor != "ops" || r.UnroutedID != unroutedID(journal.At(1)) || !r.Release {
+	if r := g.view("acme", "ann", true).Records[2].Update; r.Actor != "ops" || r.UnroutedID != unroutedID(g.at(1)) || !r.Release {
 		t.Errorf("the order is kept as %+v", r)
 	}
-	f("released already", unroutedID(journal.At(1)), "acme", "ann", outbox.ErrNotFound)
-	f("ambiguous", unroutedID(journal.At(5)), "acme", "bob", nil)
+	f("released already", unroutedID(g.at(1)), "acme", "ann", outbox.ErrNotFound)
+	f("ambiguous", unroutedID(g.at(5)), "acme", "bob", nil)
 	records(t, g, "bob", "applied[1 2]", "applied[3 4]", "applied[]")
 	records(t, g, "cid", "applied[1 2]")
-	f("with a partner of its own", unroutedID(journal.At(7)), "globex", "gil", nil)
+	f("with a partner of its own", unroutedID(g.at(7)), "globex", "gil", nil)
 	held(t, g, 1) // the other ambiguous one
 	g.tell(unknown(6, kyc.Approved, "act_1", "", ""))
 	g.settled()
@@ -125,7 +125,7 @@ func TestUnroutedOrdersRace(t *testing.T) {
 	g := newRig(t, acme())
 	g.tell(unknown(1, kyc.Approved, "act_1", "", ""))
 	order := func(release bool, subject string) kyc.Update {
-		return named(kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, UnroutedID: unroutedID(journal.At(1)), Release: release, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: subject}, Actor: "ops"})
+		return named(kyc.Update{SchemaVersion: 1, Kind: kyc.Decision, UnroutedID: unroutedID(g.at(1)), Release: release, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: subject}, Actor: "ops"})
 	}
 	g.tell(order(true, "ann"), order(true, "bob"), order(false, ""))
 	g.run()
@@ -142,25 +142,25 @@ func TestDiscardUnrouted(t *testing.T) {
 	g.tell(unknown(1, kyc.Approved, "act_1", "", ""), unknown(2, kyc.Approved, "act_1", "", ""))
 	g.write(journal.Record{Kind: kyc.Observation, Appended: g.clock.now(), Body: []byte("not json")}, journal.Record{Kind: kyc.Observation, Appended: g.clock.now(), Body: []byte(`{"kind":"prophecy"}`)})
 	g.folded()
-	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Unrouted, unroutedKey(journal.At(4))) })
+	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Unrouted, unroutedKey(g.at(4))) })
 	f := func(id string, want error) {
 		t.Helper()
 		if err := g.ordered(g.relay.DiscardUnrouted(t.Context(), id, "ops")); !errors.Is(err, want) {
 			t.Errorf("DiscardUnrouted(%s) = %v, want %v", id, err, want)
 		}
 	}
-	f(unroutedID(journal.At(9)), outbox.ErrNotFound)
-	if err := g.relay.DiscardUnrouted(t.Context(), unroutedID(journal.At(1)), ""); !errors.Is(err, ErrInvalid) {
+	f(unroutedID(g.at(9)), outbox.ErrNotFound)
+	if err := g.relay.DiscardUnrouted(t.Context(), unroutedID(g.at(1)), ""); !errors.Is(err, ErrInvalid) {
 		t.Errorf("nobody orders it: %v", err)
 	}
-	if err := g.relay.ReleaseUnrouted(t.Context(), unroutedID(journal.At(3)), "acme", "ann", "ops"); !errors.Is(err, ErrInvalid) {
+	if err := g.relay.ReleaseUnrouted(t.Context(), unroutedID(g.at(3)), "acme", "ann", "ops"); !errors.Is(err, ErrInvalid) {
 		t.Errorf("unreadable, and released: %v", err)
 	}
 	held(t, g, 4)
-	f(unroutedID(journal.At(1)), nil)
-	f(unroutedID(journal.At(3)), nil)
-	f(unroutedID(journal.At(4)), nil)
-	f(unroutedID(journal.At(1)), outbox.ErrNotFound)
+	f(unroutedID(g.at(1)), nil)
+	f(unroutedID(g.at(3)), nil)
+	f(unroutedID(g.at(4)), nil)
+	f(unroutedID(g.at(1)), outbox.ErrNotFound)
 	held(t, g, 1)
 	g.tell(of(said("ann", 0, kyc.Pending), "persona", "act_1", "", ""))
 	g.folded()
@@ -169,13 +169,13 @@ func TestDiscardUnrouted(t *testing.T) {
 	kept := func(offset int64) (h unroutedRecord) {
 		t.Helper()
 		g.tamper(func(tx *store.Tx) error {
-			body, err := tx.Bucket(store.Unrouted).Get(discardedKey(journal.At(offset)))
+			body, err := tx.Bucket(store.Unrouted).Get(discardedKey(g.at(offset)))
 			if err == nil {
 				err = json.Unmarshal(body, &h)
 			}
 			return err
 		})
-		if h.By != "ops" || h.Discarded.IsZero() || h.Position.Offset != offset {
+		if h.By != "ops" || h.Discarded.IsZero() || h.Position != g.at(offset) {
 			t.Errorf("record %d is kept as %+v", offset, h)
 		}
 		return h

@@ -1,8 +1,6 @@
 package relay
 
 import (
-	"time"
-
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
@@ -52,7 +50,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *partnerNow, c *kyc.Chang
 		}
 		b.owed = append(b.owed, outbox.Delivery{
 			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: previous, WebhookID: c.ID, Type: c.Type,
-			Format: e.Format.Name, Traceparent: c.Traceparent, Restrictive: restrictive, Owed: b.owing(), Received: rec.Appended, Body: body,
+			Format: e.Format.Name, Traceparent: c.Traceparent, Restrictive: restrictive, Owed: b.taken, Received: rec.Appended, Body: body,
 		})
 		s.Owed.set(e.ID, c.Sequence)
 		s.tell(e.ID, e.names, c)
@@ -78,13 +76,4 @@ func (r *rendered) body(e *registry.Endpoint, c *kyc.Change, previous uint64) ([
 		*r = rendered{e.Format.Name, previous, body}
 	}
 	return body, err
-}
-
-// owing is when what a batch owes comes to be owed: when the first of it does, for nothing of it is
-// on disk before the rest.
-func (b *batch) owing() time.Time {
-	if b.owedAt.IsZero() {
-		b.owedAt = b.r.o.Now()
-	}
-	return b.owedAt
 }

@@ -1,9 +1,7 @@
 package relay
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -118,17 +116,16 @@ func (j *pausing) Append(ctx context.Context, rs ...journal.Record) error {
 		if *j.left--; *j.left < 0 {
 			return journal.ErrBacklog
 		}
-		var folded []byte
-		err := j.g.store.View(func(tx *store.Tx) error {
-			v, err := tx.Bucket(store.Meta).Get(positionKey)
-			folded = bytes.Clone(v)
+		var folded journal.Position
+		err := j.g.store.View(func(tx *store.Tx) (err error) {
+			folded, err = journal.ReadPosition(tx, positionKey)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		j.g.appended += int64(len(rs))
-		*j.largest = max(*j.largest, int(j.g.appended-int64(binary.BigEndian.Uint64(folded))))
+		*j.largest = max(*j.largest, int(j.g.appended-j.g.nth(folded)))
 	}
 	return j.Bolt.Append(ctx, rs...)
 }
@@ -140,7 +137,7 @@ func TestApplyPolicyResumes(t *testing.T) {
 	const n = 3*policyStep - 7
 	g := repolicied(t, n)
 	left, largest := 2, 0
-	g.wrap = func(b *journal.Bolt) journal.Journal { return &pausing{b, g, &left, &largest} }
+	g.wrap = func(b *journal.Bolt) readAndWritten { return &pausing{b, g, &left, &largest} }
 	g.restart()
 	eventually(t, "the policy is registered", func() bool { return g.relay.knows("acme", 2) })
 	plan, err := g.relay.ApplyPolicy(t.Context(), "acme", "ops")

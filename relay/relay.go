@@ -39,8 +39,9 @@ const (
 // Options of a Relay. All but Metrics, Tracer and Now are required.
 type Options struct {
 	Store      *store.Store
-	Journal    journal.Journal
-	Outbox     *outbox.Outbox // with Settled as its hook; Run repairs it, see Begun
+	Log        journal.Log      // what is folded
+	Journal    journal.Appender // takes our own records: they come by Log
+	Outbox     *outbox.Outbox   // with Settled as its hook; Run repairs it, see Begun
 	Registry   *registry.Registry
 	PersonRefs map[string][]RefKind // by provider: refs that belong to one person
 	Logger     *slog.Logger
@@ -65,8 +66,8 @@ type Relay struct {
 	begun    chan struct{} // closed when what Run does first is done
 	begin    func()
 	m        *metrics
-	position atomic.Int64 // last folded offset, on disk
-	unrouted atomic.Int64 // records that nobody is known for
+	position atomic.Pointer[journal.Position] // of the last folded record, on disk; never nil
+	unrouted atomic.Int64                     // records that nobody is known for
 	keep     atomic.Pointer[Retention]
 	tried    []byte // owned by retain: where it looks at attempts next
 	answered []byte // owned by retain: where it looks at the texts of answers next
@@ -113,11 +114,11 @@ func New(o Options) (*Relay, error) {
 	r.m = newMetrics(o.Metrics, r)
 	r.m.start()
 	err := o.Store.View(func(tx *store.Tx) error {
-		at, err := tx.Number(positionKey)
+		at, err := journal.ReadPosition(tx, positionKey)
 		if err != nil {
 			return err
 		}
-		r.position.Store(at)
+		r.position.Store(&at)
 		held, err := tx.Number(unroutedCountKey)
 		if err != nil {
 			return err
@@ -174,7 +175,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			}
 		})
 	}
-	err = r.o.Journal.Tail(ctx, journal.Position{Offset: r.position.Load()}, r.fold)
+	err = r.o.Log.Tail(ctx, r.Position(), r.fold)
 	if err != nil {
 		cancel(err)
 	}
@@ -188,8 +189,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// trim forgets journal records behind the fold, a few times a second: behind whoever else follows
-// the journal too, which may move while the fold rests.
+// trim has the log forget behind the fold, a few times a second: behind whoever else follows it
+// too, which may move while the fold rests.
 func (r *Relay) trim(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -200,7 +201,7 @@ func (r *Relay) trim(ctx context.Context) error {
 			return nil
 		}
 		r.keepFolds()
-		if err := r.o.Journal.Trim(ctx, journal.Position{Offset: r.position.Load()}); err != nil && ctx.Err() == nil && !isFull(err) {
+		if err := r.o.Log.Passed(ctx, r.Position()); err != nil && ctx.Err() == nil && !isFull(err) {
 			return err
 		}
 	}
@@ -213,8 +214,11 @@ func (r *Relay) partner(id string) *registry.Partner { return r.o.Registry.Read(
 // may be claimed there before.
 func (r *Relay) Begun() <-chan struct{} { return r.begun }
 
-// Position is the last offset whose effects are on disk.
-func (r *Relay) Position() int64 { return r.position.Load() }
+// Position is that of the last record whose effects are on disk; zero: there is none.
+func (r *Relay) Position() journal.Position { return *r.position.Load() }
+
+// Folded reports whether the effects of a record of this relay's log are on disk.
+func (r *Relay) Folded(at journal.Position) bool { return r.Position().Reaches(at) }
 
 // Waiting reports whether the fold waits for room: what one callback brought does not fit into what
 // is left.

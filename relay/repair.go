@@ -128,7 +128,7 @@ func (r *Relay) damagedChanges(tx *store.Tx, d *store.DamagedRecord) error {
 	last, n, _ := splitForwardKey(d.Key)
 	tx.OnCommit(func() {
 		r.m.damaged.Inc()
-		r.o.Logger.Error("changes_damaged", "offset", last, "changes", n)
+		r.o.Logger.Error("changes_damaged", "offset", last.Offset, "changes", n)
 	})
 	return nil
 }

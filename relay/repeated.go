@@ -45,7 +45,7 @@ func (b *batch) repeat(u *kyc.Update) error {
 	})
 	b.repeated = append(b.repeated, outbox.Delivery{
 		Endpoint: e.ID, Lane: lane, Sequence: c.Sequence, PreviousSequence: u.Replay.Previous, WebhookID: c.ID, Type: c.Type, Format: e.Format.Name, Traceparent: c.Traceparent,
-		Restrictive: !again && isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended), Owed: b.r.o.Now(), Received: u.Replay.At, Body: body,
+		Restrictive: !again && isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended), Owed: b.taken, Received: u.Replay.At, Body: body,
 	})
 	s.Owed.set(e.ID, max(s.Owed.of(e.ID), c.Sequence))
 	s.tell(e.ID, names[1:], &c)
@@ -54,16 +54,13 @@ func (b *batch) repeat(u *kyc.Update) error {
 }
 
 // Order appends what a replay orders to the journal together with also, in one transaction: nil
-// once both are on stable storage. Errors are those of the journal. It returns the offset of the
-// last order.
-func (r *Relay) Order(ctx context.Context, orders []kyc.Update, also func(*store.Tx) error) (last int64, err error) {
+// once both are on stable storage. Errors are those of the journal. It returns the position of
+// the last order.
+func (r *Relay) Order(ctx context.Context, orders []kyc.Update, also func(*store.Tx) error) (last journal.Position, err error) {
 	rs := make([]journal.Record, len(orders))
 	for i := range orders {
 		rs[i] = journal.Record{Kind: orders[i].Kind, Appended: orders[i].ReceivedAt, Body: orders[i].AppendJSON(make([]byte, 0, 512))}
 	}
 	first, err := r.o.Journal.AppendWith(ctx, also, rs...)
-	return first + int64(len(rs)) - 1, err
+	return first.Plus(int64(len(rs)) - 1), err
 }
-
-// Folded reports whether a record of the journal has been folded.
-func (r *Relay) Folded(offset int64) bool { return r.position.Load() >= offset }

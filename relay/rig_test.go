@@ -27,8 +27,9 @@ type rig struct {
 	partners []Partner
 	grace    time.Duration
 	forward  bool
-	maxSize  int64                               // of the database; 0: the default
-	wrap     func(*journal.Bolt) journal.Journal // for faults
+	maxSize  int64                              // of the database; 0: the default
+	first    journal.Position                   // of the log: where its first record stands
+	wrap     func(*journal.Bolt) readAndWritten // for faults
 	alarm    func(time.Time) (<-chan time.Time, func())
 	log      logBook
 
@@ -47,10 +48,16 @@ type rig struct {
 	appended             int64
 }
 
+// readAndWritten is the log and what appends to it: on one node the journal.
+type readAndWritten interface {
+	journal.Log
+	journal.Appender
+}
+
 // newRig makes a rig whose partners stand; it is open but does not run.
 func newRig(t *testing.T, partners ...Partner) *rig {
 	t.Helper()
-	g := &rig{t: t, dir: t.TempDir(), partners: partners, grace: 5 * time.Second}
+	g := &rig{t: t, dir: t.TempDir(), partners: partners, grace: 5 * time.Second, first: firstOf(t)}
 	t.Cleanup(func() { g.close() })
 	g.open()
 	return g
@@ -82,12 +89,34 @@ func (g *rig) open() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	g.begin()
 	if g.journal, err = journal.NewBolt(journal.Options{Store: g.store, Sealer: sealer, Logger: log, Metrics: g.reg, Now: g.clock.now}); err != nil {
 		g.t.Fatal(err)
 	}
 	g.client = send.New(send.Options{})
 	g.makeRelay(log)
 }
+
+// begin has the log of a new file begin at g.first.
+func (g *rig) begin() {
+	g.t.Helper()
+	g.tamper(func(tx *store.Tx) error {
+		next := []byte("journal/next")
+		if at, err := journal.ReadPosition(tx, next); err != nil || at != (journal.Position{}) {
+			return err
+		}
+		return errors.Join(journal.WritePosition(tx, next, g.first), journal.WritePosition(tx, []byte("journal/trimmed"), g.first.Plus(-1)))
+	})
+}
+
+// at is where the n-th record of the log stands.
+func (g *rig) at(n int64) journal.Position { return g.first.Plus(n - 1) }
+
+// nth undoes at; 0: before the first.
+func (g *rig) nth(at journal.Position) int64 { return max(0, at.Offset-g.first.Offset+1) }
+
+// position is how many records of the log have been folded.
+func (g *rig) position() int64 { return g.nth(g.relay.Position()) }
 
 // makeRelay makes a new outbox and relay on the store as it is.
 func (g *rig) makeRelay(log *slog.Logger) {
@@ -108,12 +137,12 @@ func (g *rig) makeRelay(log *slog.Logger) {
 	if g.outbox, err = outbox.New(o, owed); err != nil {
 		g.t.Fatal(err)
 	}
-	var j journal.Journal = g.journal
+	var j readAndWritten = g.journal
 	if g.wrap != nil {
 		j = g.wrap(g.journal)
 	}
 	g.relay, err = New(Options{
-		Store: g.store, Journal: j, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs,
+		Store: g.store, Log: j, Journal: j, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs,
 		Logger: log, Metrics: g.reg, Now: g.clock.now, Alarm: g.alarm, Forward: g.forward, Journaled: g.journal,
 	})
 	if err != nil {

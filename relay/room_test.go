@@ -62,9 +62,9 @@ func TestFoldInParts(t *testing.T) {
 		t.Fatalf("callbacks are taken into %+v", a)
 	}
 	g.run()
-	eventually(t, "the first part is folded", func() bool { return g.relay.Position() > 0 })
-	eventually(t, "the fold waits, or is through", func() bool { return g.relay.Waiting() || g.relay.Position() == people })
-	if got := int64(people) - g.relay.Position(); got == 0 {
+	eventually(t, "the first part is folded", func() bool { return g.position() > 0 })
+	eventually(t, "the fold waits, or is through", func() bool { return g.relay.Waiting() || g.position() == people })
+	if got := int64(people) - g.position(); got == 0 {
 		t.Fatal("everything fitted: nothing was shown")
 	}
 	if room := g.store.Account().Room; room < reserve/2-100<<10 {

@@ -187,7 +187,7 @@ func TestHangingEndpoint(t *testing.T) {
 	g.restart()
 	us := flurry(50, 4)
 	g.tell(us...)
-	eventually(t, "the other endpoint has everything", func() bool { return g.outbox.Owed("fine") == 0 && g.relay.Position() == g.appended })
+	eventually(t, "the other endpoint has everything", func() bool { return g.outbox.Owed("fine") == 0 && g.position() == g.appended })
 	fine.check(t, owedTo(t, e, us))
 	if n := len(stuck.seen()); n > 8 || len(stuck.accepted()) > 0 {
 		t.Errorf("%d requests hang, want at most the 8 that may", n)

@@ -17,7 +17,7 @@ type Standing struct {
 
 // StandingOf reads it.
 func StandingOf(tx *store.Tx) (s Standing, err error) {
-	at, err := tx.Number(positionKey)
+	at, err := journal.ReadPosition(tx, positionKey)
 	if err != nil {
 		return s, err
 	}

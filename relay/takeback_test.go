@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
@@ -66,7 +65,7 @@ func TestTakeBack(t *testing.T) {
 		r.tell(append(hers, his...)...)
 		r.folded()
 	}
-	wrong := unroutedID(journal.At(3))
+	wrong := unroutedID(g.at(3))
 	g.release(wrong, "ann")
 	rightly.release(wrong, "bob")
 	for _, r := range []*rig{g, never, rightly} {
@@ -89,7 +88,7 @@ func TestTakeBack(t *testing.T) {
 	same(t, "her partner was told", story(t, p.seen()[told:]), []string{"check.pending 11>12", "status.pending 12>13"})
 	held(t, g, 3)
 	list, _ := g.items("", 0)
-	for i, id := range []string{unroutedID(journal.At(3)), unroutedID(journal.At(4)), unroutedID(journal.At(6))} {
+	for i, id := range []string{unroutedID(g.at(3)), unroutedID(g.at(4)), unroutedID(g.at(6))} {
 		if list[i].ID != id || list[i].Reason != string(kyc.Unrouted) {
 			t.Errorf("held: %+v, want %s", list[i], id)
 		}
@@ -153,11 +152,11 @@ func TestTakeBackKeeps(t *testing.T) {
 		g := start(t, acme())
 		g.tell(unknown(1, kyc.Approved, "act_1", "", ""), unknown(2, kyc.Pending, "act_2", "", ""))
 		g.folded()
-		g.release(unroutedID(journal.At(1)), "ann")
+		g.release(unroutedID(g.at(1)), "ann")
 		also(g)
 		g.tell(unknown(5, kyc.InReview, "act_1", "", ""))
 		g.folded()
-		g.takeBack(unroutedID(journal.At(1)))
+		g.takeBack(unroutedID(g.at(1)))
 		if held(t, g, left); strings.Contains(g.standing("ann"), "in_review") != reviewed {
 			t.Errorf("%s: ann stands at %s", what, g.standing("ann"))
 		}
@@ -169,7 +168,7 @@ func TestTakeBackKeeps(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	f("another release", 2, false, func(g *rig) { g.release(unroutedID(journal.At(2)), "ann") }) // of a ref of its own: the other two wait
+	f("another release", 2, false, func(g *rig) { g.release(unroutedID(g.at(2)), "ann") }) // of a ref of its own: the other two wait
 	f("of a network address", 3, false, func(g *rig) { g.tell(weakly(of(said("ann", 3, kyc.Pending), "persona", "act_1", "", ""))) })
 }
 
@@ -185,11 +184,11 @@ func TestTakeBackRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
 	}
-	f("held", unroutedID(journal.At(1)), outbox.ErrNotFound)
-	f("never held", unroutedID(journal.At(2)), outbox.ErrNotFound)
+	f("held", unroutedID(g.at(1)), outbox.ErrNotFound)
+	f("never held", unroutedID(g.at(2)), outbox.ErrNotFound)
 	f("no id", "x", outbox.ErrNotFound)
-	g.release(unroutedID(journal.At(1)), "ann")
-	if _, err := g.relay.TakeBack(t.Context(), unroutedID(journal.At(1)), "", ""); !errors.Is(err, ErrInvalid) {
+	g.release(unroutedID(g.at(1)), "ann")
+	if _, err := g.relay.TakeBack(t.Context(), unroutedID(g.at(1)), "", ""); !errors.Is(err, ErrInvalid) {
 		t.Errorf("by nobody: %v", err)
 	}
 	before := g.standing("ann")
@@ -204,10 +203,10 @@ func TestTakeBackRefuses(t *testing.T) {
 		}
 		return nil
 	})
-	f("half a history", unroutedID(journal.At(1)), ErrNotWhole)
-	order := kyc.Update{SchemaVersion: 1, ID: "order", Kind: kyc.Decision, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: "ann"}, UnroutedID: unroutedID(journal.At(1)), Actor: "ops"}
+	f("half a history", unroutedID(g.at(1)), ErrNotWhole)
+	order := kyc.Update{SchemaVersion: 1, ID: "order", Kind: kyc.Decision, Partner: "acme", Livemode: true, Subject: kyc.Subject{ID: "ann"}, UnroutedID: unroutedID(g.at(1)), Actor: "ops"}
 	err := g.store.View(func(tx *store.Tx) error {
-		order.TakenBack = readGiven(tx, unroutedID(journal.At(1))).Update
+		order.TakenBack = readGiven(tx, unroutedID(g.at(1))).Update
 		return nil
 	})
 	if err != nil {
@@ -262,7 +261,7 @@ func (g *rig) happens(i int) (tookBack bool) {
 		if g.folded(); i > 30 {
 			g.after(40 * 24 * time.Hour)
 			eventually(g.t, "nothing is due", func() bool { return g.journal.Backlog() == 0 && !g.due() })
-			g.appended = g.relay.Position()
+			g.appended = g.position()
 		}
 	case 3:
 		g.folded()
@@ -296,7 +295,7 @@ func (g *rig) happens(i int) (tookBack bool) {
 			g.t.Fatal(err)
 		}
 		eventually(g.t, "everything is folded", func() bool { return g.journal.Backlog() == 0 })
-		g.appended = g.relay.Position()
+		g.appended = g.position()
 	}
 	return tookBack
 }

@@ -72,7 +72,7 @@ func (j *noting) Tail(ctx context.Context, from journal.Position, fn func(contex
 		defer j.w.gate.Unlock()
 		err := fn(ctx, rs)
 		for i := range rs {
-			if err == nil && rs[i].Position.Offset <= j.w.g.relay.Position() {
+			if err == nil && j.w.g.relay.Folded(rs[i].Position) {
 				j.w.enter(&rs[i])
 			}
 		}
@@ -81,7 +81,7 @@ func (j *noting) Tail(ctx context.Context, from journal.Position, fn func(contex
 }
 
 func (w *lives) enter(rec *journal.Record) {
-	e := entered{offset: rec.Position.Offset, appended: rec.Appended.Truncate(time.Microsecond), folded: w.g.clock.now()}
+	e := entered{offset: w.g.nth(rec.Position), appended: rec.Appended.Truncate(time.Microsecond), folded: w.g.clock.now()}
 	if err := json.Unmarshal(rec.Body, &e.u); err != nil {
 		w.g.t.Error(err)
 	}
@@ -240,7 +240,7 @@ func TestThen(t *testing.T) {
 	w.g = g
 	g.clock.set(steps[0].Add(-time.Hour))
 	g.alarm = g.clock.alarm
-	g.wrap = func(b *journal.Bolt) journal.Journal { return &noting{b, w} }
+	g.wrap = func(b *journal.Bolt) readAndWritten { return &noting{b, w} }
 	g.close()
 	g.open()
 	g.run()
@@ -305,7 +305,7 @@ func (w *lives) quiet() {
 	})
 	w.gate.Lock() // the position moves before the ledger is written
 	w.mu.Lock()
-	w.g.appended = w.g.relay.Position()
+	w.g.appended = w.g.position()
 	w.mu.Unlock()
 	w.gate.Unlock()
 }
@@ -329,7 +329,7 @@ func (w *lives) operate(folding bool) {
 		switch {
 		case p.first == 0:
 		case !p.bound && w.r.IntN(30) == 0:
-			if err := w.g.relay.ReleaseUnrouted(w.g.t.Context(), unroutedID(journal.At(p.first)), p.partner, p.id, "ops"); err != nil {
+			if err := w.g.relay.ReleaseUnrouted(w.g.t.Context(), unroutedID(w.g.at(p.first)), p.partner, p.id, "ops"); err != nil {
 				w.g.t.Fatal(err)
 			}
 			p.bound = true
@@ -337,7 +337,7 @@ func (w *lives) operate(folding bool) {
 			w.g.appended++
 		case folding && p.bound && w.r.IntN(80) == 0:
 			w.quiet()
-			if _, err := w.g.relay.TakeBack(w.g.t.Context(), unroutedID(journal.At(p.first)), "not theirs", "ops"); err != nil {
+			if _, err := w.g.relay.TakeBack(w.g.t.Context(), unroutedID(w.g.at(p.first)), "not theirs", "ops"); err != nil {
 				w.g.t.Fatal(p.id, err)
 			}
 			p.bound = false

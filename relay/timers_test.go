@@ -48,7 +48,7 @@ func (w *watch) refuses(timers int) bool {
 func (j *watched) Tail(ctx context.Context, from journal.Position, fn func(context.Context, []journal.Record) error) error {
 	return j.Bolt.Tail(ctx, from, func(ctx context.Context, rs []journal.Record) error {
 		err := fn(ctx, rs)
-		if err == nil && j.g.relay.Position() >= rs[len(rs)-1].Position.Offset { // else it was stopped
+		if err == nil && j.g.relay.Folded(rs[len(rs)-1].Position) { // else it was stopped
 			j.w.folded(rs)
 		}
 		return err
@@ -81,7 +81,7 @@ func timed(t *testing.T, start time.Time, partners ...Partner) (*rig, *watch) {
 	g, w := newRig(t, partners...), &watch{fired: map[string]int{}, told: map[string]bool{}}
 	g.clock.set(start)
 	g.alarm = g.clock.alarm
-	g.wrap = func(b *journal.Bolt) journal.Journal { return &watched{b, w, g} }
+	g.wrap = func(b *journal.Bolt) readAndWritten { return &watched{b, w, g} }
 	g.close()
 	g.open()
 	return g, w

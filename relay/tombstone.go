@@ -29,10 +29,10 @@ const (
 
 // tombstone is what is kept of somebody who was erased.
 type tombstone struct {
-	Floor    uint64    `json:"floor"`
-	At       time.Time `json:"at"`
-	Until    int64     `json:"until,omitempty"`      // the last offset of the journal when the erasure was done
-	Scrubbed time.Time `json:"scrubbed_at,omitzero"` // when the file was copied without what had been deleted
+	Floor    uint64           `json:"floor"`
+	At       time.Time        `json:"at"`
+	Until    journal.Position `json:"until,omitzero"`       // the end of the log when the erasure was done
+	Scrubbed time.Time        `json:"scrubbed_at,omitzero"` // when the file was copied without what had been deleted
 }
 
 // mark is an erasure that is under way.
@@ -42,11 +42,11 @@ type mark struct {
 }
 
 // Journaled is what is needed of the journal to erase somebody: TakeAway takes a record of one of
-// its buckets away, in a transaction, with what counts it.
+// its buckets away, in a transaction, with what counts it; Forgotten is up to where it has let its
+// records go.
 type Journaled interface {
 	TakeAway(tx *store.Tx, n store.Name, key []byte) error
-	Waiting(after int64) (n int64, since time.Time)
-	Forgotten() int64
+	Forgotten() journal.Position
 }
 
 // erasures is what a relay knows of them beside the file.
@@ -146,7 +146,7 @@ func (r *Relay) Unscrubbed() (list []string, later int, err error) {
 			case tx.Bucket(store.Erased).HasEither([]byte(markPrefix + name)):
 				later++ // it is under way
 				return nil
-			case r.o.Journaled.Forgotten() < t.Until && r.o.Now().Sub(t.At) < forgetWait:
+			case t.Until.Offset > 0 && !r.o.Journaled.Forgotten().Reaches(t.Until) && r.o.Now().Sub(t.At) < forgetWait:
 				later++
 				return nil
 			}
@@ -235,9 +235,9 @@ func (w *whereabouts) passed(k, v []byte) bool {
 	rec, ok := journal.ReadRecord(k, v)
 	if !ok {
 		at, sound := journal.PositionOf(k)
-		return sound && at.Offset <= w.r.position.Load()
+		return sound && w.r.Folded(at)
 	}
-	return rec.Position.Offset <= w.r.position.Load() || ours[rec.Kind]
+	return w.r.Folded(rec.Position) || ours[rec.Kind]
 }
 
 // reads reports whether one of the words stands in a text.

@@ -254,7 +254,7 @@ func (g *gateway) openRelay() error {
 	}
 	g.client = send.New(send.Options{LiveMode: g.cfg.Live(), Allow: g.cfg.EgressAllow, Proxy: g.cfg.EgressProxy, UserAgent: "countersign/" + version(), Logger: g.log})
 	g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs(),
+		Store: g.store, Log: g.journal, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, PersonRefs: personRefs(),
 		Logger: g.log, Metrics: g.metrics(), Tracer: g.tracer, Forward: g.cfg.Kafka != nil, Folded: g.journal.Folded,
 		Retention: relayKeeps(g.cfg), Journaled: g.journal, Jobs: replay.Forget,
 	})

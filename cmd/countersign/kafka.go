@@ -56,9 +56,7 @@ func (g *gateway) startUpdates() (err error) {
 	g.forwarding = forward.NewMetrics(g.metrics())
 	updates := g.forwardOptions(forward.UpdatesTopic, forward.Updates(g.journal, g.keys()), g.journal.Forgotten())
 	if g.role == roleIngest {
-		updates.Trim = func(ctx context.Context, upTo int64) error {
-			return g.journal.Trim(ctx, journal.Position{Offset: upTo})
-		}
+		updates.Trim = g.journal.Passed
 	}
 	if g.updates, err = forward.New(updates); err != nil {
 		return err
@@ -91,18 +89,18 @@ func (g *gateway) startForwarders() error {
 	if g.relay == nil {
 		return nil
 	}
-	changes := g.forwardOptions(forward.ChangesTopic, g.relay.Changes(), 0)
+	changes := g.forwardOptions(forward.ChangesTopic, g.relay.Changes(), journal.Position{})
 	changes.Gap = g.relay.Unqueued()
 	var err error
 	if g.changes, err = forward.New(changes); err != nil {
 		return err
 	}
-	g.journal.Follow(func() int64 { return g.relay.Undecided(g.changes.Kept()) })
+	g.journal.Follow(func() journal.Position { return g.relay.Undecided(g.changes.Kept()) })
 	g.process.start("forward changes", g.changes.Run)
 	return nil
 }
 
-func (g *gateway) forwardOptions(name string, feed forward.Feed, forgotten int64) forward.Options {
+func (g *gateway) forwardOptions(name string, feed forward.Feed, forgotten journal.Position) forward.Options {
 	cfg := g.cfg.Kafka
 	o := forward.Options{
 		Name: name, Topic: g.kafka.Topic(cfg.topic(name, cfg.Create)), Feed: feed, Store: g.store, Forgotten: forgotten, Logger: g.log, Metrics: g.forwarding, Tracer: g.tracer,

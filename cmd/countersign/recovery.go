@@ -41,7 +41,7 @@ func (g *gateway) examine(ctx context.Context, path, to string, tick func(store.
 // look notes what was waiting, before new callbacks are taken.
 func (r *recovery) look(j *journal.Bolt) {
 	r.waiting = j.Backlog()
-	r.last = j.Forgotten() + r.waiting
+	r.last = j.Forgotten().Offset + r.waiting
 }
 
 // tellRecovery logs it. Nothing is folded or delivered twice by that: effects and positions are on
@@ -49,7 +49,7 @@ func (r *recovery) look(j *journal.Bolt) {
 func (g *gateway) tellRecovery() error {
 	waiting, owed := g.recovery.waiting, int64(0)
 	if g.outbox != nil {
-		waiting = max(0, g.recovery.last-g.relay.Position())
+		waiting = max(0, g.recovery.last-g.relay.Position().Offset)
 		for _, p := range g.cfg.Partners {
 			for _, e := range p.Endpoints {
 				owed += g.outbox.Owed(e.ID)

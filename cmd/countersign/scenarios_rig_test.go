@@ -152,7 +152,7 @@ func (g *stage) play(policies map[string]kyc.Policy) {
 		g.t.Fatal(err)
 	}
 	if g.relay, err = relay.New(relay.Options{
-		Store: g.store, Journal: g.journal, Outbox: g.outbox, Registry: people, Logger: log, Metrics: reg, Now: g.clock.now, Alarm: g.clock.alarm,
+		Store: g.store, Log: g.journal, Journal: g.journal, Outbox: g.outbox, Registry: people, Logger: log, Metrics: reg, Now: g.clock.now, Alarm: g.clock.alarm,
 	}); err != nil {
 		g.t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func (g *stage) unfolded() (n int64) {
 	g.view(func(tx *store.Tx) {
 		k, _ := tx.Bucket(store.Journal).Cursor().Last()
 		if last, ok := journal.PositionOf(k); ok {
-			n = max(0, last.Offset-g.relay.Position())
+			n = max(0, last.Offset-g.relay.Position().Offset)
 		}
 	})
 	return n

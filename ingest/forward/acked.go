@@ -15,30 +15,31 @@ type Acked struct {
 	Keys    Keys       // those of Updates
 }
 
-// Numbered is a journal that says where records stand. Its errors are those of Journal.Append.
+// Numbered is a journal that says where records stand. Its errors are those of journal.Appender.
 type Numbered interface {
-	// AppendAt is Journal.Append, and returns the offset of the first record.
-	AppendAt(ctx context.Context, rs ...journal.Record) (first int64, err error)
+	// AppendAt is Appender.Append, and returns the position of the first record; the others have
+	// the next offsets.
+	AppendAt(ctx context.Context, rs ...journal.Record) (first journal.Position, err error)
 	// HoldAt keeps an item in quarantine and appends the records, all or none, and returns the
-	// offset of the first.
-	HoldAt(ctx context.Context, item journal.Item, rs ...journal.Record) (first int64, err error)
+	// position of the first.
+	HoldAt(ctx context.Context, item journal.Item, rs ...journal.Record) (first journal.Position, err error)
 }
 
-// Append is Journal.Append, and nil only when the records are both on stable storage and
+// Append is Appender.Append, and nil only when the records are both on stable storage and
 // acknowledged by all in-sync replicas. Where an acknowledgement cannot be expected, nothing is
 // written and the error wraps ErrNotForwarded.
 func (a Acked) Append(ctx context.Context, rs ...journal.Record) error {
-	return a.both(ctx, rs, func() (int64, error) { return a.Journal.AppendAt(ctx, rs...) })
+	return a.both(ctx, rs, func() (journal.Position, error) { return a.Journal.AppendAt(ctx, rs...) })
 }
 
 // Hold is journal.Bolt.Hold; the records, if any, are acknowledged by Kafka too. The body in
 // quarantine never goes there.
 func (a Acked) Hold(ctx context.Context, item journal.Item, rs ...journal.Record) error {
-	return a.both(ctx, rs, func() (int64, error) { return a.Journal.HoldAt(ctx, item, rs...) })
+	return a.both(ctx, rs, func() (journal.Position, error) { return a.Journal.HoldAt(ctx, item, rs...) })
 }
 
 // both writes records, and waits until Kafka has each.
-func (a Acked) both(ctx context.Context, rs []journal.Record, write func() (first int64, err error)) error {
+func (a Acked) both(ctx context.Context, rs []journal.Record, write func() (first journal.Position, err error)) error {
 	keys := make([][]byte, len(rs))
 	for i := range rs {
 		u, err := updateOf(&rs[i])
@@ -54,7 +55,7 @@ func (a Acked) both(ctx context.Context, rs []journal.Record, write func() (firs
 		return err
 	}
 	for i := range keys {
-		if err := a.To.await(ctx, keys[i], first+int64(i)); err != nil {
+		if err := a.To.await(ctx, keys[i], first.Plus(int64(i))); err != nil {
 			return fmt.Errorf("append: %w", err)
 		}
 	}
@@ -63,7 +64,7 @@ func (a Acked) both(ctx context.Context, rs []journal.Record, write func() (firs
 
 // waiter waits until everything of its partition up to a place is acknowledged.
 type waiter struct {
-	place int64
+	place journal.Position
 	done  chan struct{}
 }
 
@@ -90,13 +91,13 @@ func (f *Forwarder) admits(key []byte) bool {
 }
 
 // await returns nil when Kafka has acknowledged what stands at a place.
-func (f *Forwarder) await(ctx context.Context, key []byte, place int64) error {
+func (f *Forwarder) await(ctx context.Context, key []byte, place journal.Position) error {
 	p := f.partitionOf(key)
 	if p < 0 {
 		return journal.ErrNotForwarded
 	}
 	f.mu.Lock()
-	if p < len(f.places) && f.places[p] >= place {
+	if p < len(f.places) && f.places[p].Reaches(place) {
 		f.mu.Unlock()
 		return nil
 	}

@@ -19,24 +19,24 @@ const (
 	ChangesTopic = "kyc.status-changes"
 )
 
-// Feed is a durable queue of what goes to one topic, in order. A place is a point in it; places
-// grow, and several entries may share one. A Forwarder is its only reader.
+// Feed is a durable queue of what goes to one topic, in order. A place in it is a position of one
+// log; places grow, and several entries may share one. A Forwarder is its only reader.
 type Feed interface {
 	// Next returns entries after a place in order, all of a place together, and the place up to
 	// which it has looked. It waits until there is something, or until ctx ends: then it returns
 	// the place it was given.
-	Next(ctx context.Context, after int64) ([]Entry, int64, error)
+	Next(ctx context.Context, after journal.Position) ([]Entry, journal.Position, error)
 	// Pass is called in the transaction that keeps how far the forwarder is: nothing up to this
 	// place will be asked for again.
-	Pass(tx *store.Tx, upTo int64) error
+	Pass(tx *store.Tx, upTo journal.Position) error
 	// Waiting is how many entries there are after a place, and when the first of them was taken in;
 	// zero: none.
-	Waiting(after int64) (n int64, since time.Time)
+	Waiting(after journal.Position) (n int64, since time.Time)
 }
 
 // Entry is one message of a Feed.
 type Entry struct {
-	Place   int64
+	Place   journal.Position
 	Group   string // entries of one group that follow each other in a partition go there in one batch; "": it stands alone
 	Message *Message
 }
@@ -152,17 +152,18 @@ func updateOf(r *journal.Record) (*kyc.Update, error) {
 
 // Log is the journal, as Updates reads it.
 type Log interface {
-	// Read returns records after an offset in order, and the offset up to which it has looked. It
-	// waits until there is something, or until ctx ends: then it returns the offset it was given.
-	Read(ctx context.Context, after int64) ([]journal.Record, int64, error)
-	// Waiting is how many records there are after an offset, and when the first of them was
+	// Read returns records after a position in order, and the position up to which it has looked.
+	// It waits until there is something, or until ctx ends: then it returns the position it was
+	// given.
+	Read(ctx context.Context, after journal.Position) ([]journal.Record, journal.Position, error)
+	// Waiting is how many records there are after a position, and when the first of them was
 	// appended; zero: none, or unknown.
-	Waiting(after int64) (n int64, since time.Time)
+	Waiting(after journal.Position) (n int64, since time.Time)
 	// PassOver notes that nothing could be made of a record.
-	PassOver(offset int64)
+	PassOver(at journal.Position)
 }
 
-// updates is the journal as a Feed: its places are offsets.
+// updates is the journal as a Feed: its places are those of the records.
 type updates struct {
 	Log
 	keys Keys
@@ -172,7 +173,7 @@ type updates struct {
 func Updates(l Log, k Keys) Feed { return updates{l, k} }
 
 // Next implements Feed.
-func (f updates) Next(ctx context.Context, after int64) ([]Entry, int64, error) {
+func (f updates) Next(ctx context.Context, after journal.Position) ([]Entry, journal.Position, error) {
 	batch, last, err := f.Read(ctx, after)
 	if err != nil || last == after {
 		return nil, after, err
@@ -186,16 +187,16 @@ func (f updates) entries(batch []journal.Record) []Entry {
 		r := &batch[i]
 		u, err := updateOf(r)
 		if err != nil {
-			f.PassOver(r.Position.Offset)
+			f.PassOver(r.Position)
 			continue
 		}
-		es = append(es, Entry{Place: r.Position.Offset, Group: u.Callback.ID, Message: f.keys.message(r, u)})
+		es = append(es, Entry{Place: r.Position, Group: u.Callback.ID, Message: f.keys.message(r, u)})
 	}
 	return es
 }
 
 // Pass implements Feed. Trim asks the forwarder itself how far it is.
-func (f updates) Pass(*store.Tx, int64) error { return nil }
+func (f updates) Pass(*store.Tx, journal.Position) error { return nil }
 
 // TooLargeItem is what the quarantine keeps of a record that is larger than Kafka takes. It has
 // been, or will be, applied all the same. Its header Topic says where it was to go.

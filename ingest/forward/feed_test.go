@@ -61,8 +61,8 @@ func TestUpdatesFeed(t *testing.T) {
 	f := func(feed Feed, r *rig) {
 		t.Helper()
 		var got []Entry
-		at := int64(0)
-		for at < 7 {
+		var at journal.Position
+		for at.Offset < 7 {
 			es, last, err := feed.Next(t.Context(), at)
 			if err != nil {
 				t.Fatal(err)
@@ -77,10 +77,10 @@ func TestUpdatesFeed(t *testing.T) {
 				t.Errorf("entry %d: %s", i, got[i].Message.Value)
 			}
 		}
-		if n, since := feed.Waiting(0); n != 7 || !since.Equal(someTime) {
+		if n, since := feed.Waiting(journal.Position{}); n != 7 || !since.Equal(someTime) {
 			t.Errorf("%d wait since %v", n, since)
 		}
-		if n, since := feed.Waiting(7); n != 0 || !since.IsZero() {
+		if n, since := feed.Waiting(journal.At(7)); n != 0 || !since.IsZero() {
 			t.Errorf("%d wait since %v", n, since)
 		}
 		if r.metric(t, "journal_damaged_records_total") == 0 {
@@ -92,7 +92,7 @@ func TestUpdatesFeed(t *testing.T) {
 	f(Updates(r.Bolt, Keys{}), r)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if es, last, err := Updates(r.Bolt, Keys{}).Next(ctx, 7); len(es) != 0 || last != 7 || err != nil {
+	if es, last, err := Updates(r.Bolt, Keys{}).Next(ctx, journal.At(7)); len(es) != 0 || last != journal.At(7) || err != nil {
 		t.Errorf("%d entries, place %d, %v", len(es), last, err)
 	}
 }
@@ -109,9 +109,9 @@ func TestUpdatesFeedGroups(t *testing.T) {
 	mustAppend(t, r, update(7, 0))
 	mustAppend(t, r, brought...)
 	for range 2 {
-		es, last, err := Updates(r.Bolt, Keys{}).Next(t.Context(), 0)
-		if err != nil || last != 4 || len(es) != 4 {
-			t.Fatalf("%d entries, up to %d, %v", len(es), last, err)
+		es, last, err := Updates(r.Bolt, Keys{}).Next(t.Context(), journal.Position{})
+		if err != nil || last != journal.At(4) || len(es) != 4 {
+			t.Fatalf("%d entries, up to %v, %v", len(es), last, err)
 		}
 		for i, want := range []string{"", "01CB", "01CB", "01CB"} {
 			if es[i].Group != want {

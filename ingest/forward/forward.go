@@ -15,6 +15,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"countersign/ingest/journal"
 	"countersign/outbox/store"
 	"countersign/outbox/trace"
 )
@@ -32,7 +33,7 @@ type Options struct {
 	Repartition int
 	// Forgotten is up to where the feed has lost what it had: it begins there at the earliest, and
 	// says so if that leaves a gap.
-	Forgotten int64
+	Forgotten journal.Position
 	// Gap is how many records the feed says that it never had; they are counted with the others
 	// that were skipped.
 	Gap int64
@@ -40,7 +41,7 @@ type Options struct {
 	TooLarge func(ctx context.Context, m *Message) error
 	// Trim, where nobody else forgets what has been passed, does: it is told up to where everything
 	// is acknowledged, and that this is kept. May be nil.
-	Trim func(ctx context.Context, upTo int64) error
+	Trim func(ctx context.Context, upTo journal.Position) error
 
 	Logger  *slog.Logger
 	Metrics *Metrics      // of this process; one forwarder of each topic
@@ -57,12 +58,12 @@ type Forwarder struct {
 	o Options
 	m *Metrics
 
-	mu      sync.Mutex // guards the fields below
-	places  []int64    // by partition: acknowledged up to here; nil: not known how many there are
-	kept    int64      // the lowest place on disk
-	trouble *Trouble   // what Kafka said last; nil: it is well
-	stopped bool       // nothing is sent until somebody changes a setting
-	begun   bool       // the topic has been as it must be, since this process started
+	mu      sync.Mutex         // guards the fields below
+	places  []journal.Position // by partition: acknowledged up to here; nil: not known how many there are
+	kept    journal.Position   // the lowest place on disk
+	trouble *Trouble           // what Kafka said last; nil: it is well
+	stopped bool               // nothing is sent until somebody changes a setting
+	begun   bool               // the topic has been as it must be, since this process started
 	stuck   []time.Time
 	waiting map[int][]waiter // by partition: who waits for an acknowledgement
 	warned  []string
@@ -80,12 +81,12 @@ func New(o Options) (*Forwarder, error) {
 	}
 	f.kept = o.Forgotten
 	if len(places) > 0 {
-		f.kept = max(f.kept, slices.Min(places))
+		f.kept = journal.Later(f.kept, lowest(places))
 	}
 	f.m = o.Metrics
 	f.m.watch(f)
 	f.m.skipped.WithLabelValues(o.Name).Add(float64(o.Gap))
-	if gone := f.kept - slices.Min(append(places, f.kept)); gone > 0 {
+	if gone := f.kept.Offset - lowest(append(places, f.kept)).Offset; gone > 0 {
 		f.m.skipped.WithLabelValues(o.Name).Add(float64(gone))
 		o.Logger.Error("forward_gap", "topic", o.Name, "records", gone, "reason", "they were removed from the journal while kafka was not in the config")
 	}
@@ -119,7 +120,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 
 // prepare asks for the topic until it is as it must be, and finds out where each of its partitions
 // goes on. An error is the store's.
-func (f *Forwarder) prepare(ctx context.Context) (l Layout, from []int64, err error) {
+func (f *Forwarder) prepare(ctx context.Context) (l Layout, from []journal.Position, err error) {
 	for patience := patience(); ctx.Err() == nil; pause(ctx, patience.NextBackOff()) {
 		if from, err = f.load(); err != nil {
 			return l, nil, err
@@ -150,12 +151,12 @@ func (f *Forwarder) ask(ctx context.Context) (Layout, *Trouble) {
 
 // fit holds the number of partitions against what it was: a key would change its partition, and its
 // records their order.
-func (f *Forwarder) fit(from []int64, partitions int) ([]int64, *Trouble) {
+func (f *Forwarder) fit(from []journal.Position, partitions int) ([]journal.Position, *Trouble) {
 	switch {
 	case partitions < 1:
 		return nil, &Trouble{Class: BadTopic, Text: "topic " + f.o.Name + " has no partitions"}
 	case len(from) == 0:
-		from = make([]int64, partitions)
+		from = make([]journal.Position, partitions)
 	case len(from) == partitions:
 	case f.o.Repartition != partitions:
 		return nil, &Trouble{Class: BadTopic, Text: fmt.Sprintf(
@@ -163,17 +164,16 @@ func (f *Forwarder) fit(from []int64, partitions int) ([]int64, *Trouble) {
 				"Create the topic again with %d partitions; or, when every reader has read all there is, set kafka.partitions to %d and start again", f.o.Name, partitions, len(from), len(from), partitions)}
 	default:
 		f.o.Logger.Warn("forward_repartitioned", "topic", f.o.Name, "partitions", partitions, "before", len(from))
-		low := slices.Min(from)
-		from = slices.Repeat([]int64{low}, partitions)
+		from = slices.Repeat([]journal.Position{lowest(from)}, partitions)
 	}
 	for p := range from {
-		from[p] = max(from[p], f.o.Forgotten)
+		from[p] = journal.Later(from[p], f.o.Forgotten)
 	}
 	return from, nil
 }
 
 // begin notes that the topic is there.
-func (f *Forwarder) begin(l Layout, from []int64) {
+func (f *Forwarder) begin(l Layout, from []journal.Position) {
 	f.report(nil, false)
 	for _, w := range l.Warnings {
 		f.o.Logger.Warn("forward_warning", "topic", f.o.Name, "warning", w)
@@ -181,7 +181,7 @@ func (f *Forwarder) begin(l Layout, from []int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.warned, f.begun = l.Warnings, true
-	f.places, f.stuck = append([]int64(nil), from...), make([]time.Time, len(from))
+	f.places, f.stuck = slices.Clone(from), make([]time.Time, len(from))
 }
 
 // report notes trouble, or its end, and says so once; stopped: it does not end by itself.
@@ -210,7 +210,7 @@ func (f *Forwarder) trim(ctx context.Context) error {
 
 // Kept is the lowest place of all partitions that is on stable storage: everything up to here is
 // with Kafka.
-func (f *Forwarder) Kept() int64 {
+func (f *Forwarder) Kept() journal.Position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.kept
@@ -241,7 +241,7 @@ func (f *Forwarder) waits() (n int64, since time.Time) {
 	f.mu.Lock()
 	at := f.kept
 	if len(f.places) > 0 {
-		at = max(at, slices.Min(f.places))
+		at = journal.Later(at, lowest(f.places))
 	}
 	f.mu.Unlock()
 	return f.o.Feed.Waiting(at)

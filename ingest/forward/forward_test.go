@@ -67,12 +67,12 @@ func TestForwardGoesOnWhereItWas(t *testing.T) {
 	for n := range 50 {
 		mustAppend(t, r, update(n%7, n/7))
 	}
-	until(t, "all is kept", func() bool { return f.Kept() == 50 })
+	until(t, "all is kept", func() bool { return f.Kept() == journal.At(50) })
 	stop()
 	r = r.again(t)
 	f, _ = forwarding(t, r, topic, nil)
 	mustAppend(t, r, update(0, 99))
-	until(t, "the next is kept", func() bool { return f.Kept() == 51 })
+	until(t, "the next is kept", func() bool { return f.Kept() == journal.At(51) })
 	if topic.count() != 51 {
 		t.Errorf("%d records for 51", topic.count())
 	}
@@ -133,7 +133,7 @@ func TestForwardTooLarge(t *testing.T) {
 	}
 	mustAppend(t, r, append(append(rs[:10:10], big), rs[10:]...)...)
 	f, _ := forwarding(t, r, topic, nil)
-	until(t, "all is kept", func() bool { return f.Kept() == 21 })
+	until(t, "all is kept", func() bool { return f.Kept() == journal.At(21) })
 	got, _ := topic.ids(t)
 	wantInOrder(t, got, 1, 20)
 	if len(got["acme/user-1"]) != 0 || r.Quarantined() != 1 {
@@ -152,7 +152,7 @@ func TestForwardRepartitioned(t *testing.T) {
 	topic := newFakeTopic(3)
 	f, stop := forwarding(t, r, topic, nil)
 	mustAppend(t, r, update(0, 0))
-	until(t, "it is kept", func() bool { return f.Kept() == 1 })
+	until(t, "it is kept", func() bool { return f.Kept() == journal.At(1) })
 	topic.mu.Lock()
 	topic.partitions = 6 // while it runs
 	topic.mu.Unlock()
@@ -169,7 +169,7 @@ func TestForwardRepartitioned(t *testing.T) {
 	until(t, "it is refused again", func() bool { return f.Status().Stopped })
 	stop()
 	f, _ = forwarding(t, r, topic, func(o *Options) { o.Repartition = 6 })
-	until(t, "it is accepted", func() bool { return f.Kept() == 2 })
+	until(t, "it is accepted", func() bool { return f.Kept() == journal.At(2) })
 }
 
 // Trouble at the start is told, and ends by itself.
@@ -208,7 +208,7 @@ func TestForwardHoldsTheJournal(t *testing.T) {
 	r.Follow(f.Kept)
 	trimAll := func() {
 		t.Helper()
-		if err := r.Trim(t.Context(), journal.Position{Offset: 1 << 40}); err != nil {
+		if err := r.Passed(t.Context(), journal.Position{Offset: 1 << 40}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -225,7 +225,7 @@ func TestForwardHoldsTheJournal(t *testing.T) {
 	topic.mu.Lock()
 	topic.fault = nil
 	topic.mu.Unlock()
-	until(t, "it is through", func() bool { return f.Kept() == 10 })
+	until(t, "it is through", func() bool { return f.Kept() == journal.At(10) })
 	trimAll()
 	mustAppend(t, r, update(10, 0))
 	until(t, "the last is there", func() bool { return topic.count() == 11 })
@@ -237,16 +237,16 @@ func TestForwardGap(t *testing.T) {
 	topic := newFakeTopic(2)
 	f, stop := forwarding(t, r, topic, nil)
 	mustAppend(t, r, update(0, 0))
-	until(t, "it is kept", func() bool { return f.Kept() == 1 })
+	until(t, "it is kept", func() bool { return f.Kept() == journal.At(1) })
 	stop()
 	for n := range 5 {
 		mustAppend(t, r, update(0, 1+n))
 	}
-	if err := r.Trim(t.Context(), journal.Position{Offset: 4}); err != nil {
+	if err := r.Passed(t.Context(), journal.Position{Offset: 4}); err != nil {
 		t.Fatal(err)
 	}
 	f, _ = forwarding(t, r, topic, nil)
-	until(t, "the rest is there", func() bool { return f.Kept() == 6 })
+	until(t, "the rest is there", func() bool { return f.Kept() == journal.At(6) })
 	if n := counter(t, f.m.skipped.WithLabelValues(UpdatesTopic)); n != 3 || topic.count() != 3 {
 		t.Errorf("%v skipped, %d there", n, topic.count())
 	}
@@ -313,11 +313,11 @@ func TestForwardStopsWhileABrokerHangs(t *testing.T) {
 	mustAppend(t, r, update(0, 0))
 	<-topic.asked
 	stop()
-	if f.Kept() != 0 {
+	if f.Kept().Offset != 0 {
 		t.Errorf("kept up to %d", f.Kept())
 	}
 	again, _ := forwarding(t, r, topic.fakeTopic, nil)
-	until(t, "it is sent again", func() bool { return again.Kept() == 1 })
+	until(t, "it is sent again", func() bool { return again.Kept() == journal.At(1) })
 }
 
 // Where there is no relay the forwarder forgets behind itself, and never what it has not passed.
@@ -332,7 +332,7 @@ func TestForwardTrims(t *testing.T) {
 		return nil, true
 	}
 	f, _ := forwarding(t, r, topic, func(o *Options) {
-		o.Trim = func(ctx context.Context, upTo int64) error { return r.Trim(ctx, journal.Position{Offset: upTo}) }
+		o.Trim = r.Passed
 	})
 	for n := range 20 {
 		mustAppend(t, r, update(n, 0))
@@ -365,7 +365,7 @@ func TestForwardTopicUnknownForAMoment(t *testing.T) {
 		if f.Status().Stopped {
 			stopped.Add(1)
 		}
-		return f.Kept() == 1
+		return f.Kept() == journal.At(1)
 	})
 	if stopped.Load() != 0 || times.Load() != 4 {
 		t.Errorf("%d tries, seen stopped %d times", times.Load(), stopped.Load())
@@ -397,7 +397,7 @@ func TestForwardOutageOfAnHour(t *testing.T) {
 			default:
 				t.Fatal(err)
 			}
-			if err := r.Trim(t.Context(), journal.Position{Offset: 1 << 40}); err != nil { // the relay has passed it
+			if err := r.Passed(t.Context(), journal.Position{Offset: 1 << 40}); err != nil { // the relay has passed it
 				t.Fatal(err)
 			}
 		}
@@ -417,11 +417,11 @@ func TestForwardOutageOfAnHour(t *testing.T) {
 		topic.fault = nil
 		topic.mu.Unlock()
 		time.Sleep(5 * time.Second) // the longest wait between tries is two
-		if f.Kept() != bound {
-			t.Fatalf("%d of %d are kept: %+v", f.Kept(), bound, f.Status())
+		if f.Kept().Offset != bound {
+			t.Fatalf("%d of %d are kept: %+v", f.Kept().Offset, bound, f.Status())
 		}
 		for n := range persons {
-			if err := r.Trim(t.Context(), journal.Position{Offset: 1 << 40}); err != nil {
+			if err := r.Passed(t.Context(), journal.Position{Offset: 1 << 40}); err != nil {
 				t.Fatal(err)
 			}
 			callback(n)
@@ -445,7 +445,7 @@ type countingFeed struct {
 	read atomic.Int64
 }
 
-func (c *countingFeed) Next(ctx context.Context, after int64) ([]Entry, int64, error) {
+func (c *countingFeed) Next(ctx context.Context, after journal.Position) ([]Entry, journal.Position, error) {
 	es, last, err := c.Feed.Next(ctx, after)
 	c.read.Add(int64(len(es)))
 	return es, last, err
@@ -475,7 +475,7 @@ func TestForwardMemoryIsBounded(t *testing.T) {
 	topic.mu.Lock()
 	topic.fault = nil
 	topic.mu.Unlock()
-	until(t, "all is through", func() bool { return f.Kept() == total })
+	until(t, "all is through", func() bool { return f.Kept() == journal.At(total) })
 	if n := feed.read.Load(); n != total || topic.count() != total {
 		t.Errorf("%d were read and %d written, of %d", n, topic.count(), total)
 	}
@@ -519,7 +519,7 @@ func TestForwardPassesAFailingPartitionOver(t *testing.T) {
 	topic.mu.Lock()
 	clear(topic.headless)
 	topic.mu.Unlock()
-	until(t, "all is kept", func() bool { return f.Kept() == r.newest() })
+	until(t, "all is kept", func() bool { return f.Kept().Offset == r.newest() })
 	got, repeated := topic.ids(t)
 	for person, n := range sent {
 		want := make([]string, n)

@@ -79,7 +79,7 @@ func (r *rig) again(t *testing.T) *rig {
 
 // newest is the offset of the last record.
 func (r *rig) newest() int64 {
-	n, _ := r.Waiting(0)
+	n, _ := r.Waiting(journal.Position{})
 	return n
 }
 

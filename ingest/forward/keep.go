@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"countersign/ingest/journal"
 	"countersign/outbox/store"
 )
 
@@ -13,11 +14,16 @@ func (f *Forwarder) key() []byte { return []byte("forward/" + f.o.Name) }
 
 // kept is how far a topic is, as it stands in the file.
 type kept struct {
-	Places []int64 `json:"places"` // by partition
+	Places []journal.Position `json:"places"` // in the feed, by partition of the topic
+}
+
+// lowest is the one of some places that is behind the others; there is at least one.
+func lowest(places []journal.Position) journal.Position {
+	return slices.MinFunc(places, journal.Position.Compare)
 }
 
 // load reads how far each partition is; none: the topic has never been written to.
-func (f *Forwarder) load() (places []int64, err error) {
+func (f *Forwarder) load() (places []journal.Position, err error) {
 	err = f.o.Store.View(func(tx *store.Tx) error {
 		v, err := tx.Bucket(store.Meta).Get(f.key())
 		if v == nil {
@@ -35,17 +41,17 @@ func (f *Forwarder) load() (places []int64, err error) {
 }
 
 // save writes how far each partition is, and tells the feed.
-func (f *Forwarder) save(places []int64) func(*store.Tx) error {
+func (f *Forwarder) save(places []journal.Position) func(*store.Tx) error {
 	body, err := json.Marshal(kept{places})
 	return func(tx *store.Tx) error {
-		return errors.Join(err, tx.Bucket(store.Meta).Put(f.key(), body), f.o.Feed.Pass(tx, slices.Min(places)))
+		return errors.Join(err, tx.Bucket(store.Meta).Put(f.key(), body), f.o.Feed.Pass(tx, lowest(places)))
 	}
 }
 
-func (f *Forwarder) setKept(places []int64) {
+func (f *Forwarder) setKept(places []journal.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.kept = slices.Min(places)
+	f.kept = lowest(places)
 }
 
 // publish tells everybody else how far each partition is.
@@ -60,7 +66,7 @@ func (r *run) publish() {
 		}
 		left := f.waiting[p][:0]
 		for _, w := range f.waiting[p] {
-			if w.place <= f.places[p] {
+			if f.places[p].Reaches(w.place) {
 				close(w.done)
 				continue
 			}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/outbox/store"
 )
 
@@ -43,7 +44,7 @@ type run struct {
 
 type chunk struct {
 	entries []Entry
-	last    int64
+	last    journal.Position
 	err     error
 }
 
@@ -55,7 +56,7 @@ type sent struct {
 	took    time.Duration
 }
 
-func newRun(f *Forwarder, l Layout, from []int64) *run {
+func newRun(f *Forwarder, l Layout, from []journal.Position) *run {
 	return &run{
 		f: f, layout: l, w: newWindow(from), chunks: make(chan chunk), sent: make(chan sent), kept: make(chan error, 1),
 		busy: map[int32]bool{}, last: map[int32]int{}, ready: map[int32]time.Time{}, dirty: true,

@@ -3,6 +3,8 @@ package forward
 import (
 	"slices"
 	"time"
+
+	"countersign/ingest/journal"
 )
 
 const (
@@ -17,8 +19,8 @@ const (
 // owns it.
 type window struct {
 	parts []part
-	read  int64 // place up to which the feed has been read
-	count int   // entries in it
+	read  journal.Position // place up to which the feed has been read
+	count int              // entries in it
 	bytes int
 	acks  time.Time // when the last batch was acknowledged
 }
@@ -27,19 +29,19 @@ type window struct {
 // is sent only when all before it have been acknowledged.
 type part struct {
 	queue    []Entry
-	under    int       // of the queue, how many are under way
-	limit    int       // records of a batch: less when one was too large
-	failures int       // in a row
-	stuck    time.Time // since when they have been failing; zero: they have not
-	retry    time.Time // not before
-	alone    bool      // it has failed again after others were acknowledged
-	from     int64     // everything up to here was acknowledged before this run
-	hole     int64     // from this place on records have been passed over for want of room, and have to be read again; 0: none have
+	under    int              // of the queue, how many are under way
+	limit    int              // records of a batch: less when one was too large
+	failures int              // in a row
+	stuck    time.Time        // since when they have been failing; zero: they have not
+	retry    time.Time        // not before
+	alone    bool             // it has failed again after others were acknowledged
+	from     journal.Position // everything up to here was acknowledged before this run
+	hole     journal.Position // from this place on records have been passed over for want of room, and have to be read again; zero: none have
 }
 
 // newWindow begins where the kept positions say.
-func newWindow(from []int64) *window {
-	w := &window{parts: make([]part, 0, len(from)), read: slices.Min(from)}
+func newWindow(from []journal.Position) *window {
+	w := &window{parts: make([]part, 0, len(from)), read: lowest(from)}
 	for _, at := range from {
 		w.parts = append(w.parts, part{from: at, limit: batchRecords})
 	}
@@ -50,10 +52,10 @@ func (w *window) full() bool { return w.count >= windowEntries || w.bytes >= win
 
 // add takes entries that have been read, up to last. What a partition has acknowledged before a
 // restart is passed over.
-func (w *window) add(es []Entry, last int64) {
+func (w *window) add(es []Entry, last journal.Position) {
 	for i := range es {
 		p := &w.parts[PartitionOf(es[i].Message.Key, len(w.parts))]
-		if es[i].Place <= p.from || p.hole > 0 {
+		if es[i].Place.Compare(p.from) <= 0 || p.hole.Offset > 0 {
 			continue
 		}
 		p.queue = append(p.queue, es[i])
@@ -64,17 +66,17 @@ func (w *window) add(es []Entry, last int64) {
 }
 
 // place is up to where everything of a partition has been acknowledged.
-func (w *window) place(p int) int64 {
+func (w *window) place(p int) journal.Position {
 	q := &w.parts[p]
 	switch {
 	case passEarly:
-		return max(q.from, w.read)
+		return journal.Later(q.from, w.read)
 	case len(q.queue) > 0:
-		return max(q.from, q.queue[0].Place-1)
-	case q.hole > 0:
-		return max(q.from, q.hole-1)
+		return journal.Later(q.from, q.queue[0].Place.Plus(-1))
+	case q.hole.Offset > 0:
+		return journal.Later(q.from, q.hole.Plus(-1))
 	default:
-		return max(q.from, w.read)
+		return journal.Later(q.from, w.read)
 	}
 }
 
@@ -102,7 +104,7 @@ func (w *window) shorten() {
 
 // reread reports whether a partition waits for what was passed over.
 func (w *window) reread() bool {
-	return slices.ContainsFunc(w.parts, func(q part) bool { return q.hole > 0 && len(q.queue) == 0 })
+	return slices.ContainsFunc(w.parts, func(q part) bool { return q.hole.Offset > 0 && len(q.queue) == 0 })
 }
 
 func (w *window) forget(es []Entry) {
@@ -114,8 +116,8 @@ func (w *window) forget(es []Entry) {
 }
 
 // places are those of all partitions.
-func (w *window) places() []int64 {
-	at := make([]int64, len(w.parts))
+func (w *window) places() []journal.Position {
+	at := make([]journal.Position, len(w.parts))
 	for p := range at {
 		at[p] = w.place(p)
 	}

@@ -5,13 +5,15 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+
+	"countersign/ingest/journal"
 )
 
 // queueOf is a partition's queue of groups of these sizes; of one the entry stands alone.
 func queueOf(sizes ...int) (es []Entry) {
 	for g, n := range sizes {
 		for range n {
-			e := Entry{Place: int64(len(es) + 1), Message: &Message{Key: []byte("k"), Value: make([]byte, 100)}}
+			e := Entry{Place: journal.At(int64(len(es) + 1)), Message: &Message{Key: []byte("k"), Value: make([]byte, 100)}}
 			if n > 1 {
 				e.Group = strconv.Itoa(g)
 			}
@@ -36,8 +38,8 @@ func TestWindowKeepsCallbacksWhole(t *testing.T) {
 	const most = 1 << 20
 	f := func(what string, maxBytes int, sizes []int, want ...int) {
 		t.Helper()
-		w := newWindow([]int64{0})
-		w.add(queueOf(sizes...), 1)
+		w := newWindow([]journal.Position{{}})
+		w.add(queueOf(sizes...), journal.At(1))
 		if got := batches(w, maxBytes); !slices.Equal(got, want) {
 			t.Errorf("%s: batches of %v, want %v", what, got, want)
 		}
@@ -61,8 +63,8 @@ func TestWindowSplitsNoGroup(t *testing.T) {
 		for range 800 {
 			sizes = append(sizes, 1+r.IntN(1+r.IntN(9)))
 		}
-		w := newWindow([]int64{0})
-		w.add(queueOf(sizes...), 1)
+		w := newWindow([]journal.Position{{}})
+		w.add(queueOf(sizes...), journal.At(1))
 		q := &w.parts[0]
 		for len(q.queue) > 0 {
 			n := len(w.take(0, 1<<20).Records)
@@ -70,12 +72,12 @@ func TestWindowSplitsNoGroup(t *testing.T) {
 			case 0:
 				w.refused(0, someTime, waitAfter)
 			case 1:
-				if q.alone = true; q.hole == 0 {
-					if w.shorten(); q.hole > 0 && within(sizes, q.hole) {
+				if q.alone = true; q.hole.Offset == 0 {
+					if w.shorten(); q.hole.Offset > 0 && within(sizes, q.hole.Offset) {
 						t.Fatalf("seed %d: what is read again begins within a group", seed)
 					}
 				}
-				if q.hole > 0 {
+				if q.hole.Offset > 0 {
 					cut++
 				}
 				w.refused(0, someTime, waitAfter)

@@ -12,7 +12,7 @@ type appending struct {
 	j     *Bolt
 	rs    []Record
 	vals  [][]byte
-	first *int64                   // where the offset of the first goes; nil: nobody asks
+	first *Position                // where the position of the first goes; nil: nobody asks
 	also  func(tx *store.Tx) error // what else belongs into the transaction; nil: nothing
 
 	one struct { // of a single record
@@ -22,7 +22,7 @@ type appending struct {
 }
 
 // newAppending keeps nothing that the caller may change once its ctx has ended.
-func (j *Bolt) newAppending(rs []Record, first *int64, also func(tx *store.Tx) error) (*appending, error) {
+func (j *Bolt) newAppending(rs []Record, first *Position, also func(tx *store.Tx) error) (*appending, error) {
 	a := &appending{j: j, first: first, also: also}
 	if len(rs) > 1 {
 		a.vals, a.rs = make([][]byte, len(rs)), make([]Record, len(rs))
@@ -55,7 +55,7 @@ func (a *appending) write(tx *store.Tx) error {
 	}
 	at, err := a.j.put(tx, a.rs, a.vals)
 	if a.first != nil {
-		*a.first = at
+		*a.first = a.j.at(at)
 	}
 	return err
 }
@@ -76,18 +76,18 @@ type landing struct {
 	rs    []Record
 }
 
-// begin has the transaction end with the offset that follows, however many put records into it.
-func (w *writing) begin(tx *store.Tx, next int64) {
+// begin has the transaction end with the position that follows, however many put records into it.
+func (w *writing) begin(j *Bolt, tx *store.Tx) {
 	if w.tx == tx { // bbolt's Cursor.Last would tell too where it is, but never returns from a bucket emptied in the same transaction
 		return
 	}
 	clear(w.landings) // of one that was not committed
-	w.tx, w.next, w.landings, w.calls = tx, next, w.landings[:0], 0
-	tx.Last(func() error { return tx.SetNumber(nextKey, w.next) })
+	w.tx, w.next, w.landings, w.calls = tx, j.next.Load(), w.landings[:0], 0
+	tx.Last(func() error { return WritePosition(tx, nextKey, j.at(w.next)) })
 }
 
 // at is the key of a record, until the next is asked for.
-func (w *writing) at(offset int64) []byte { return At(offset).AppendTo(w.key[:0]) }
+func (w *writing) at(p Position) []byte { return p.AppendTo(w.key[:0]) }
 
 // put gives the records the next offsets of this transaction, and returns the first. Only the
 // store's writer runs it, one at a time.
@@ -96,10 +96,10 @@ func (j *Bolt) put(tx *store.Tx, rs []Record, vals [][]byte) (first int64, err e
 		return 0, nil
 	}
 	b, w := tx.Bucket(store.Journal), &j.writing
-	w.begin(tx, j.next.Load())
+	w.begin(j, tx)
 	first = w.next
 	for i, v := range vals {
-		if err := b.PutRecord(w.at(first+int64(i)), v); err != nil {
+		if err := b.PutRecord(w.at(j.at(first+int64(i))), v); err != nil {
 			return 0, err
 		}
 	}
@@ -135,7 +135,7 @@ func (j *Bolt) remember(landings []landing) {
 			}
 			at := l.first + int64(i)
 			j.recent[at%keepRecent] = *r
-			j.recent[at%keepRecent].Position.Offset = at
+			j.recent[at%keepRecent].Position = j.at(at)
 		}
 	}
 }

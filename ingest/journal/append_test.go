@@ -45,7 +45,7 @@ func TestSaid(t *testing.T) {
 	shorter := Said(update(8))
 	shorter.Body = shorter.Body[1:]
 	together, err := r.AppendAt(t.Context(), rec, other, rec, shorter)
-	if err != nil || together != 1 {
+	if err != nil || together != At(1) {
 		t.Fatal(together, err)
 	}
 	if err := r.Append(t.Context(), rec); err != nil {
@@ -92,8 +92,8 @@ func manyInOneTransaction(t *testing.T) {
 				return nil
 			}
 			first, err := r.AppendWith(t.Context(), also, Said(update(int64(i))), Said(update(int64(i))))
-			if refused := i%10 == 3; errors.Is(err, errRefused) != refused || err == nil && (first%2 != 1 || first < told[i]) {
-				t.Errorf("caller %d: at %d, %v; the journal had told of up to %d", i, first, err, told[i])
+			if refused := i%10 == 3; errors.Is(err, errRefused) != refused || err == nil && (first.Offset%2 != 1 || first.Offset < told[i]) {
+				t.Errorf("caller %d: at %d, %v; the journal had told of up to %d", i, first.Offset, err, told[i])
 			}
 		})
 	}
@@ -101,7 +101,7 @@ func manyInOneTransaction(t *testing.T) {
 	close(free)
 	wg.Wait()
 	const want = 2 * callers * 9 / 10
-	if err := r.Trim(t.Context(), Position{Offset: 10}); err != nil || r.Backlog() != want-10 {
+	if err := r.Passed(t.Context(), Position{Offset: 10}); err != nil || r.Backlog() != want-10 {
 		t.Errorf("%d wait, %v; want %d", r.Backlog(), err, want-10)
 	}
 	r = r.again(t)

@@ -28,7 +28,7 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	})
 	b.StopTimer()
-	if err := r.Trim(b.Context(), Position{Offset: 1 << 40}); err != nil || r.Backlog() != 0 {
+	if err := r.Passed(b.Context(), Position{Offset: 1 << 40}); err != nil || r.Backlog() != 0 {
 		b.Fatal(err, r.Backlog())
 	}
 }
@@ -47,7 +47,7 @@ func BenchmarkTrim(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		if err := r.Trim(b.Context(), Position{Offset: 1 << 40}); err != nil || r.Backlog() != 0 {
+		if err := r.Passed(b.Context(), Position{Offset: 1 << 40}); err != nil || r.Backlog() != 0 {
 			b.Fatal(err, r.Backlog())
 		}
 	}

@@ -57,9 +57,10 @@ type Options struct {
 // Bolt is the embedded journal: one bucket of the store, in order of arrival.
 type Bolt struct {
 	o       Options
+	log     int32        // the partition that its positions are of, as the file says
 	next    atomic.Int64 // offset of the next record, as committed
 	trimmed atomic.Int64 // last offset forgotten
-	passed  atomic.Int64 // last offset that whoever calls Trim needs no more
+	passed  atomic.Int64 // last offset that whoever calls Passed needs no more
 	taking  atomic.Int64 // records that are being written at this moment
 	cost    cost
 	m       *metrics
@@ -72,7 +73,7 @@ type Bolt struct {
 
 	writing writing // owned by the store's writer
 
-	followers []func() int64 // up to where each needs nothing any more; set before the journal is used
+	followers []func() Position // up to where each needs nothing any more; set before the journal is used
 
 	recentMu sync.Mutex // guards recent
 	recent   []Record   // the newest records by offset modulo its length, so that a reader that keeps up decodes nothing twice
@@ -93,16 +94,17 @@ func NewBolt(o Options) (*Bolt, error) {
 	var open map[string]int
 	j.next.Store(1)
 	err := o.Store.View(func(tx *store.Tx) error {
-		trimmed, err := tx.Number(trimmedKey)
+		trimmed, err := ReadPosition(tx, trimmedKey)
 		if err != nil {
 			return err
 		}
-		j.trimmed.Store(trimmed)
-		next, err := tx.Number(nextKey)
+		j.trimmed.Store(trimmed.Offset)
+		next, err := ReadPosition(tx, nextKey)
 		if err != nil {
 			return err
 		}
-		j.next.Store(max(next, j.trimmed.Load()+1)) // never from the last record: it may be damaged, and its offset must not come again
+		j.log = Later(next, trimmed).Partition
+		j.next.Store(max(next.Offset, j.trimmed.Load()+1)) // never from the last record: it may be damaged, and its offset must not come again
 		j.passed.Store(j.trimmed.Load())
 		kept, err := tx.Number(countKey)
 		if err != nil {
@@ -129,16 +131,27 @@ func NewBolt(o Options) (*Bolt, error) {
 
 var (
 	trimmedKey = []byte("journal/trimmed") // up to where it has forgotten
-	nextKey    = []byte("journal/next")    // the offset of the next record
+	nextKey    = []byte("journal/next")    // where the next record goes
 )
 
-// Append implements Journal. Errors wrap ErrBacklog or ErrFull where the cause is known before
+// at is a place in this log.
+func (j *Bolt) at(offset int64) Position { return Position{j.log, offset} }
+
+// ofThis fails if a position is of another log. The zero position is of each.
+func (j *Bolt) ofThis(p Position) error {
+	if p != (Position{}) && p.Partition != j.log {
+		return fmt.Errorf("read the journal: it is log %d, and offset %d of log %d was asked for", j.log, p.Offset, p.Partition)
+	}
+	return nil
+}
+
+// Append implements Appender. Errors wrap ErrBacklog or ErrFull where the cause is known before
 // anything was written.
 func (j *Bolt) Append(ctx context.Context, rs ...Record) error { return j.append(ctx, rs, nil, nil) }
 
-// append writes records, and whatever else belongs into their transaction, all or none. The offset
+// append writes records, and whatever else belongs into their transaction, all or none. The position
 // of the first goes to first, where that is asked for.
-func (j *Bolt) append(ctx context.Context, rs []Record, first *int64, also func(tx *store.Tx) error) error {
+func (j *Bolt) append(ctx context.Context, rs []Record, first *Position, also func(tx *store.Tx) error) error {
 	if j.Backlog()+int64(len(rs)) > j.room(rs) {
 		return fmt.Errorf("append: %w", ErrBacklog)
 	}
@@ -200,8 +213,11 @@ func (s *signal) broadcast() {
 	}
 }
 
-// Tail implements Journal.
+// Tail implements Log.
 func (j *Bolt) Tail(ctx context.Context, from Position, fn func(context.Context, []Record) error) error {
+	if err := j.ofThis(from); err != nil {
+		return err
+	}
 	at := from.Offset
 	for {
 		more := j.more.next()
@@ -241,7 +257,7 @@ func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 	}
 	err = j.o.Store.View(func(tx *store.Tx) error {
 		c := tx.Bucket(store.Journal).Cursor()
-		for k, v := c.Seek(key(at + 1)); k != nil && (len(batch) < maxBatch || unfinished(&batch[len(batch)-1])); k, v = c.Next() {
+		for k, v := c.Seek(key(j.at(at + 1))); k != nil && (len(batch) < maxBatch || unfinished(&batch[len(batch)-1])); k, v = c.Next() {
 			if v == nil {
 				j.m.damaged.Inc()
 				j.o.Logger.Error("journal_record_damaged", "key", hex.EncodeToString(k))
@@ -254,7 +270,7 @@ func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 				j.o.Logger.Error("journal_record_damaged", "offset", last)
 				continue
 			}
-			r.Position.Offset = last
+			r.Position = j.at(last)
 			batch = append(batch, r)
 		}
 		return nil
@@ -262,12 +278,33 @@ func (j *Bolt) read(at int64) (batch []Record, last int64, err error) {
 	return batch, last, err
 }
 
-// Trim implements Journal. What a follower still needs stays.
-func (j *Bolt) Trim(ctx context.Context, upTo Position) error {
+// End implements Log.
+func (j *Bolt) End(context.Context) (end Position, err error) {
+	err = j.o.Store.View(func(tx *store.Tx) error {
+		c := tx.Bucket(store.Journal).Cursor()
+		for k, v := c.Last(); k != nil; k, v = c.Prev() {
+			if v != nil && legible(v) {
+				end = j.at(offset(k))
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Position{}, fmt.Errorf("read the end of the journal: %w", err)
+	}
+	return end, nil
+}
+
+// Passed implements Log: it forgets. What a follower still needs stays.
+func (j *Bolt) Passed(ctx context.Context, upTo Position) error {
+	if err := j.ofThis(upTo); err != nil {
+		return err
+	}
 	end := min(upTo.Offset, j.next.Load()-1) // what is not there yet cannot be forgotten
 	j.passed.Store(end)
 	for _, passed := range j.followers {
-		end = min(end, passed())
+		end = min(end, passed().Offset)
 	}
 	for chunk := trimChunk; j.trimmed.Load() < end; {
 		err := j.o.Store.Update(ctx, func(tx *store.Tx) error { return j.forget(tx, end, chunk) })
@@ -300,12 +337,12 @@ func (j *Bolt) forget(tx *store.Tx, upTo int64, chunk int) error {
 		done = max(upTo, j.trimmed.Load())
 	}
 	for _, at := range old {
-		if err := b.Delete(j.writing.at(at)); err != nil {
+		if err := b.Delete(j.writing.at(j.at(at))); err != nil {
 			return err
 		}
 	}
 	tx.OnCommit(func() { j.trimmed.Store(done) })
-	return tx.SetNumber(trimmedKey, done)
+	return WritePosition(tx, trimmedKey, j.at(done))
 }
 
 // Backlog is how many records wait for their readers.

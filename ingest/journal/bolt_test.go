@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -80,15 +81,119 @@ func (r *rig) again(t *testing.T) *rig {
 
 func dirOf(s *store.Store) string { return s.Path()[:strings.LastIndexByte(s.Path(), '/')] }
 
-func TestBoltKeepsTheContract(t *testing.T) {
-	contract(t, func(t *testing.T) (Journal, func() Journal) {
-		t.Helper()
-		r := startRig(t, store.Options{}, Options{})
-		return r, func() Journal {
-			r = r.again(t)
-			return r
+// place is the rig under the contracts.
+func (r *rig) place(t *testing.T) place {
+	return place{r, r, func() place { return r.again(t).place(t) }}
+}
+
+// TestBoltKeepsTheContracts: of a log that begins as it does, and of one that is partition 3 and
+// begins at offset 1,000.
+func TestBoltKeepsTheContracts(t *testing.T) {
+	for name, first := range map[string]Position{"embedded": At(1), "partition 3": {3, 1000}} {
+		open := func(t *testing.T) place {
+			t.Helper()
+			return startIn(t, first).place(t)
 		}
+		t.Run(name, func(t *testing.T) {
+			logContract(t, open)
+			appenderContract(t, open)
+		})
+	}
+}
+
+// startIn starts a rig whose log has this position for its first record: its file says so.
+func startIn(t *testing.T, first Position) *rig {
+	t.Helper()
+	r := startRig(t, store.Options{}, Options{})
+	err := r.s.Update(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(WritePosition(tx, nextKey, first), WritePosition(tx, trimmedKey, first.Plus(-1)))
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = r.again(t)
+	if r.Backlog() != 0 || r.Forgotten() != first.Plus(-1) {
+		t.Fatalf("%d wait, and %v is forgotten", r.Backlog(), r.Forgotten())
+	}
+	return r
+}
+
+// The same of what only the embedded log promises: offsets go up by one, from what its file says,
+// and what is read once is read again from memory and from the file alike.
+func TestOffsetsFollow(t *testing.T) {
+	for _, first := range []Position{At(1), {3, 1000}} {
+		r := startIn(t, first)
+		fill(t, r, 0, 1300)
+		for range 2 {
+			for i, got := range tail(t, r, Position{}, 1300) {
+				if says(t, got, record(i)); got.Position != first.Plus(int64(i)) {
+					t.Fatalf("record %d stands at %v", i, got.Position)
+				}
+			}
+			if n, since := r.Waiting(first.Plus(99)); n != 1200 || !since.Equal(record(100).Appended) {
+				t.Errorf("%d wait since %v", n, since)
+			}
+			if n, _ := r.Waiting(Position{}); n != 1300 {
+				t.Errorf("%d wait for whoever has read nothing", n)
+			}
+			r = r.again(t)
+		}
+		if first, err := r.AppendAt(t.Context(), Said(update(1)), Said(update(2))); err != nil || first != r.at(first.Offset) || first.Offset != r.next.Load()-2 {
+			t.Errorf("it stands at %v, %v", first, err)
+		}
+		if rs := r.known(r.next.Load() - 3); len(rs) != 2 || rs[1].Position != first.Plus(1301) {
+			t.Errorf("in memory: %v", rs)
+		}
+	}
+}
+
+// TestAuditorKnowsItsLog: the check of a file takes the records of the log that the file is of, and
+// finds one of another log, and one that is ahead.
+func TestAuditorKnowsItsLog(t *testing.T) {
+	for _, first := range []Position{At(1), {3, 1000}} {
+		r := startIn(t, first)
+		fill(t, r, 0, 20)
+		if err := r.Passed(t.Context(), first.Plus(4)); err != nil {
+			t.Fatal(err)
+		}
+		f := func(problem string) {
+			t.Helper()
+			a := NewAuditor()
+			err := r.s.View(func(tx *store.Tx) error {
+				for _, n := range []store.Name{store.Journal, store.Meta} {
+					if err := tx.Bucket(n).ForEach(func(k, v []byte) error { a.Record(n, k, v); return nil }); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ps := a.Problems(); len(ps) > 0 != (problem != "") || problem != "" && !strings.Contains(ps[0], problem) {
+				t.Errorf("log %d: %q, want %q", first.Partition, ps, problem)
+			}
+		}
+		put := func(at Position, gone bool) {
+			t.Helper()
+			err := r.s.Update(t.Context(), func(tx *store.Tx) error {
+				if gone {
+					return tx.Bucket(store.Journal).Delete(key(at))
+				}
+				return tx.Bucket(store.Journal).PutRecord(key(at), encode(record(0)))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		f("")
+		other := Position{first.Partition + 1, 1}
+		put(other, false)
+		f(fmt.Sprintf("has records of [%d]", other.Partition))
+		put(other, true)
+		put(first.Plus(20), false)
+		f(fmt.Sprintf("next offset is %d, and it has %d", first.Offset+20, first.Offset+20))
+	}
 }
 
 func (r *rig) metric(t *testing.T, name string) (sum float64) {
@@ -167,12 +272,12 @@ func TestBacklog(t *testing.T) {
 	}
 	r = r.again(t)
 	f(1, ErrBacklog) // a restart empties nothing
-	if err := r.Trim(t.Context(), Position{Offset: 4}); err != nil {
+	if err := r.Passed(t.Context(), Position{Offset: 4}); err != nil {
 		t.Fatal(err)
 	}
 	f(5, ErrBacklog)
 	f(4, nil)
-	if err := r.Trim(t.Context(), Position{Offset: 1 << 40}); err != nil || r.Backlog() != 0 {
+	if err := r.Passed(t.Context(), Position{Offset: 1 << 40}); err != nil || r.Backlog() != 0 {
 		t.Errorf("after a trim of everything and more: backlog %d, %v", r.Backlog(), err)
 	}
 	f(11, ErrBacklog)
@@ -226,8 +331,8 @@ func (r *rig) spoil(t *testing.T, bucket store.Name, key []byte) {
 func TestDamagedRecordIsPassedOverAndKept(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	fill(t, r, 0, 10)
-	r.spoil(t, store.Journal, key(4))
-	r.spoil(t, store.Journal, key(10))
+	r.spoil(t, store.Journal, key(At(4)))
+	r.spoil(t, store.Journal, key(At(10)))
 	got := tail(t, r, Position{}, 8)
 	for i, want := range []int{0, 1, 2, 4, 5, 6, 7, 8} {
 		same(t, got[i], int64(want+1), record(want))
@@ -235,16 +340,16 @@ func TestDamagedRecordIsPassedOverAndKept(t *testing.T) {
 	if n := r.metric(t, "journal_damaged_records_total"); n < 1 {
 		t.Errorf("%v damaged records counted", n)
 	}
-	if err := r.Trim(t.Context(), Position{Offset: 9}); err != nil {
+	if err := r.Passed(t.Context(), Position{Offset: 9}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Trim(t.Context(), Position{Offset: 10}); err != nil {
+	if err := r.Passed(t.Context(), Position{Offset: 10}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
 		r = r.again(t)
 		if err := r.s.View(func(tx *store.Tx) error {
-			if b := tx.Bucket(store.Journal); !b.Has(key(4)) || !b.Has(key(10)) {
+			if b := tx.Bucket(store.Journal); !b.Has(key(At(4))) || !b.Has(key(At(10))) {
 				t.Error("the damaged records are not both kept")
 			}
 			return nil
@@ -261,8 +366,8 @@ func TestDamagedRecordIsPassedOverAndKept(t *testing.T) {
 func TestDamagedRecordDoesNotTurnOffsetsBack(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	fill(t, r, 0, 10)
-	r.spoil(t, store.Journal, key(4))
-	if err := r.Trim(t.Context(), Position{Offset: 10}); err != nil {
+	r.spoil(t, store.Journal, key(At(4)))
+	if err := r.Passed(t.Context(), Position{Offset: 10}); err != nil {
 		t.Fatal(err)
 	}
 	r = r.again(t)
@@ -277,7 +382,7 @@ func TestDamagedRecordDoesNotTurnOffsetsBack(t *testing.T) {
 func TestTrimNeverGoesBack(t *testing.T) {
 	r := startRig(t, store.Options{}, Options{})
 	fill(t, r, 0, 10)
-	if err := r.Trim(t.Context(), Position{Offset: 10}); err != nil {
+	if err := r.Passed(t.Context(), Position{Offset: 10}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.s.Update(t.Context(), func(tx *store.Tx) error { return r.forget(tx, 5, trimChunk) }); err != nil { // one that was on its way
@@ -326,8 +431,8 @@ func TestAppendToAStoppedStore(t *testing.T) {
 	if err := r.Append(t.Context(), record(3)); !errors.Is(err, store.ErrClosed) || errors.Is(err, ErrFull) || errors.Is(err, ErrBacklog) {
 		t.Errorf("Append = %v, want ErrClosed", err)
 	}
-	if err := r.Trim(t.Context(), Position{Offset: 1}); !errors.Is(err, store.ErrClosed) {
-		t.Errorf("Trim = %v, want ErrClosed", err)
+	if err := r.Passed(t.Context(), Position{Offset: 1}); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("Passed = %v, want ErrClosed", err)
 	}
 	if err := r.Tail(t.Context(), Position{}, func(context.Context, []Record) error { return nil }); err == nil {
 		t.Error("Tail of a closed file ended without an error")

@@ -9,10 +9,10 @@ import (
 	"countersign/outbox/store"
 )
 
-// key is where a record of the embedded log stands.
-func key(offset int64) []byte { return At(offset).AppendTo(make([]byte, 0, PositionSize)) }
+// key is where a record stands.
+func key(at Position) []byte { return at.AppendTo(make([]byte, 0, PositionSize)) }
 
-// offset undoes key.
+// offset is that of the record under a key.
 func offset(k []byte) int64 {
 	p, _ := PositionOf(k)
 	return p.Offset
@@ -80,10 +80,10 @@ func legible(b []byte) bool {
 	return len(b) >= bodyOffset && int(b[0]) < len(kindNames) && kindNames[b[0]] != ""
 }
 
-// firstAppended is when the first record after an offset was appended; zero: there is none.
-func firstAppended(tx *store.Tx, after int64) time.Time {
+// firstAppended is when the first record after a position was appended; zero: there is none.
+func firstAppended(tx *store.Tx, after Position) time.Time {
 	c := tx.Bucket(store.Journal).Cursor()
-	for k, v := c.Seek(key(after + 1)); k != nil; k, v = c.Next() {
+	for k, v := c.Seek(key(after.Plus(1))); k != nil; k, v = c.Next() {
 		if len(v) >= bodyOffset {
 			return appendedOf(v)
 		}
@@ -95,10 +95,10 @@ func appendedOf(b []byte) time.Time {
 	return time.UnixMicro(int64(binary.BigEndian.Uint64(b[1:]))).UTC() //nolint:gosec // written by encode
 }
 
-// After is how many records there are after an offset, and when the newest of them was appended.
-func After(tx *store.Tx, at int64) (newest time.Time, n int64) {
+// After is how many records there are after a position, and when the newest of them was appended.
+func After(tx *store.Tx, at Position) (newest time.Time, n int64) {
 	c := tx.Bucket(store.Journal).Cursor()
-	for k, v := c.Seek(key(at + 1)); k != nil; k, v = c.Next() {
+	for k, v := c.Seek(key(at.Plus(1))); k != nil; k, v = c.Next() {
 		if len(v) >= bodyOffset {
 			newest = appendedOf(v)
 			n++

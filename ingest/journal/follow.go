@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"countersign/outbox/store"
@@ -12,27 +11,27 @@ import (
 // offset, to know how much waits there, to learn where records stand that are appended, and to keep
 // what it has not passed from being forgotten.
 
-// Follow makes Trim wait for a follower: passed is up to where it needs nothing any more. Call it
-// before the journal is used.
-func (j *Bolt) Follow(passed func() int64) { j.followers = append(j.followers, passed) }
+// Follow makes Passed keep what a follower needs: passed is up to where it needs nothing any more.
+// Call it before the journal is used.
+func (j *Bolt) Follow(passed func() Position) { j.followers = append(j.followers, passed) }
 
-// Unneeded is what a follower passes that needs nothing at all.
-const Unneeded = math.MaxInt64
+// Forgotten is the position up to which the journal has forgotten its records; offset 0: none.
+func (j *Bolt) Forgotten() Position { return j.at(j.trimmed.Load()) }
 
-// Forgotten is the offset up to which the journal has forgotten its records.
-func (j *Bolt) Forgotten() int64 { return j.trimmed.Load() }
-
-// Read returns records after an offset in order, and the offset up to which it has looked. It waits
-// until there is something, or until ctx ends: then it returns the offset it was given.
-func (j *Bolt) Read(ctx context.Context, after int64) ([]Record, int64, error) {
+// Read returns records after a position in order, and the position up to which it has looked. It
+// waits until there is something, or until ctx ends: then it returns the position it was given.
+func (j *Bolt) Read(ctx context.Context, after Position) ([]Record, Position, error) {
+	if err := j.ofThis(after); err != nil {
+		return nil, after, err
+	}
 	for {
 		more := j.more.next()
-		batch, last, err := j.read(after)
+		batch, last, err := j.read(after.Offset)
 		if err != nil {
 			return nil, after, err
 		}
-		if last > after {
-			return batch, last, nil
+		if last > after.Offset {
+			return batch, j.at(last), nil
 		}
 		select {
 		case <-more:
@@ -42,10 +41,11 @@ func (j *Bolt) Read(ctx context.Context, after int64) ([]Record, int64, error) {
 	}
 }
 
-// Waiting is how many records there are after an offset, and when the first of them was appended;
-// zero: none, or unknown.
-func (j *Bolt) Waiting(after int64) (n int64, since time.Time) {
-	if n = j.next.Load() - 1 - after; n <= 0 {
+// Waiting is how many records there are after a position, and when the first of them was appended;
+// zero: none, or unknown. The offsets of this journal have no gaps.
+func (j *Bolt) Waiting(after Position) (n int64, since time.Time) {
+	after = j.at(max(after.Offset, j.trimmed.Load()))
+	if n = j.next.Load() - 1 - after.Offset; n <= 0 {
 		return 0, time.Time{}
 	}
 	err := j.o.Store.View(func(tx *store.Tx) error {
@@ -60,32 +60,33 @@ func (j *Bolt) Waiting(after int64) (n int64, since time.Time) {
 
 // PassOver notes that a follower could make nothing of a record, whose body is no update. The relay
 // keeps such a one among what waits for somebody to be known (I8).
-func (j *Bolt) PassOver(offset int64) {
+func (j *Bolt) PassOver(at Position) {
 	j.m.damaged.Inc()
-	j.o.Logger.Error("record_not_forwarded", "offset", offset, "error", "its body is not an update")
+	j.o.Logger.Error("record_not_forwarded", "offset", at.Offset, "error", "its body is not an update")
 }
 
-// AppendAt is Append, and returns the offset of the first record.
-func (j *Bolt) AppendAt(ctx context.Context, rs ...Record) (int64, error) {
-	return landed(func(first *int64) error { return j.append(ctx, rs, first, nil) })
+// AppendAt is Append, and returns the position of the first record.
+func (j *Bolt) AppendAt(ctx context.Context, rs ...Record) (Position, error) {
+	return landed(func(first *Position) error { return j.append(ctx, rs, first, nil) })
 }
 
-// HoldAt is Hold, and returns the offset of the first record; 0: there are none.
-func (j *Bolt) HoldAt(ctx context.Context, item Item, rs ...Record) (int64, error) {
-	return landed(func(first *int64) error { return j.hold(ctx, item, rs, first) })
+// HoldAt is Hold, and returns the position of the first record; one without an offset: there are
+// none.
+func (j *Bolt) HoldAt(ctx context.Context, item Item, rs ...Record) (Position, error) {
+	return landed(func(first *Position) error { return j.hold(ctx, item, rs, first) })
 }
 
-// AppendWith implements Journal.
-func (j *Bolt) AppendWith(ctx context.Context, also func(*store.Tx) error, rs ...Record) (int64, error) {
-	return landed(func(first *int64) error { return j.append(ctx, rs, first, also) })
+// AppendWith implements Appender.
+func (j *Bolt) AppendWith(ctx context.Context, also func(*store.Tx) error, rs ...Record) (Position, error) {
+	return landed(func(first *Position) error { return j.append(ctx, rs, first, also) })
 }
 
 // landed reads where records stand only once they do: after an error the store may still be writing
 // it.
-func landed(write func(first *int64) error) (int64, error) {
-	var first int64
+func landed(write func(first *Position) error) (Position, error) {
+	var first Position
 	if err := write(&first); err != nil {
-		return 0, err
+		return Position{}, err
 	}
 	return first, nil
 }

@@ -15,23 +15,32 @@ import (
 	"countersign/outbox/store"
 )
 
-// Journal is the contract. Implementations are safe for concurrent use.
-type Journal interface {
+// Log is what a reader of one log needs. All its positions are of one partition, and go up; between
+// two records there may be offsets of none. Implementations are safe for concurrent use.
+type Log interface {
+	// Tail calls fn with batches in order, each from after the position before, until ctx ends or
+	// fn fails. What one callback brought is never cut in two. fn commits its effects and the last
+	// position together. The zero position is before the first record there is; one of another log
+	// is an error. Records that cannot be read are not handed over.
+	Tail(ctx context.Context, from Position, fn func(context.Context, []Record) error) error
+	// End is the position of the newest record that Tail would hand over now; zero: there is none,
+	// for there never was, or all are forgotten.
+	End(ctx context.Context) (Position, error)
+	// Passed says that everything up to and including a position is folded, and on stable storage:
+	// a journal forgets it, unless somebody else needs it, a topic does not.
+	Passed(ctx context.Context, upTo Position) error
+}
+
+// Appender is what writes to a log. Implementations are safe for concurrent use.
+type Appender interface {
 	// Append is all or none, and nil only when the records are on stable storage (I1). Any error,
 	// an expired ctx included, means unknown: answer 503 and let the provider send it again. Append
 	// may go on after ctx ends and therefore keeps no bytes that the caller owns.
 	Append(ctx context.Context, rs ...Record) error
 	// AppendWith is Append of records that belong together with something else: also is called in
 	// their transaction, perhaps more than once, and what it fails with nothing is written. It
-	// returns the offset of the first record.
-	AppendWith(ctx context.Context, also func(*store.Tx) error, rs ...Record) (first int64, err error)
-	// Tail calls fn with batches in order, each from after the position before, until ctx ends or
-	// fn fails. What one callback brought is never cut in two. fn commits its effects and the last
-	// position together. Records that cannot be read are not handed over; their positions are
-	// passed to Options.Bad.
-	Tail(ctx context.Context, from Position, fn func(context.Context, []Record) error) error
-	// Trim forgets what every reader has passed: everything up to and including upTo.
-	Trim(ctx context.Context, upTo Position) error
+	// returns the position of the first record; the others have the next offsets.
+	AppendWith(ctx context.Context, also func(*store.Tx) error, rs ...Record) (first Position, err error)
 }
 
 // Record is one entry.

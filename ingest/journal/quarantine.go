@@ -68,7 +68,7 @@ func (j *Bolt) Hold(ctx context.Context, item Item, rs ...Record) error {
 	return j.hold(ctx, item, rs, nil)
 }
 
-func (j *Bolt) hold(ctx context.Context, item Item, rs []Record, first *int64) error {
+func (j *Bolt) hold(ctx context.Context, item Item, rs []Record, first *Position) error {
 	keep, err := j.keeping(&item)
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ func TestAppendCountsWhatIsOwed(t *testing.T) {
 	if a := again.s.Account(); a.Owed != n*(recordCost+endpointCost) {
 		t.Errorf("after a restart %d bytes are owed for %d records", a.Owed, n)
 	}
-	if err := again.Trim(t.Context(), Position{Offset: n}); err != nil {
+	if err := again.Passed(t.Context(), Position{Offset: n}); err != nil {
 		t.Fatal(err)
 	}
 	if err := again.Append(t.Context(), Record{Kind: kyc.Observation, Body: body}); err != nil {

@@ -90,7 +90,7 @@ func (j *Bolt) TakeAway(tx *store.Tx, n store.Name, key []byte) error {
 		return j.write(tx, old, nil)
 	case store.Journal:
 		if at, ok := PositionOf(key); ok {
-			tx.OnCommit(func() { j.unremember(at.Offset) })
+			tx.OnCommit(func() { j.unremember(at) })
 		}
 		return tx.Bucket(n).Delete(key)
 	default:
@@ -99,10 +99,10 @@ func (j *Bolt) TakeAway(tx *store.Tx, n store.Name, key []byte) error {
 }
 
 // unremember forgets what memory has of a record.
-func (j *Bolt) unremember(at int64) {
+func (j *Bolt) unremember(at Position) {
 	j.recentMu.Lock()
 	defer j.recentMu.Unlock()
-	if r := &j.recent[at%keepRecent]; r.Position.Offset == at {
+	if r := &j.recent[at.Offset%keepRecent]; r.Position == at {
 		*r = Record{}
 	}
 }

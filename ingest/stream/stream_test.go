@@ -315,7 +315,7 @@ func TestNoRoom(t *testing.T) {
 				cancel()
 			}
 		}
-		return d.journal.Trim(context.WithoutCancel(ctx), rs[len(rs)-1].Position)
+		return d.journal.Passed(context.WithoutCancel(ctx), rs[len(rs)-1].Position)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -246,7 +246,7 @@ func (g *rig) startRelay(log *slog.Logger) {
 	}
 	g.relay, err = relay.New(relay.Options{
 		Journaled: g.journal,
-		Store:     g.store, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, Logger: log, Metrics: g.reg,
+		Store:     g.store, Log: g.journal, Journal: g.journal, Outbox: g.outbox, Registry: g.registry, Logger: log, Metrics: g.reg,
 	})
 	if err != nil {
 		g.t.Fatal(err)
@@ -323,7 +323,7 @@ func (g *rig) settled() {
 		for _, name := range g.formats {
 			owed += g.outbox.Owed(name)
 		}
-		return g.relay.Position() >= g.appended && owed == 0
+		return g.relay.Position().Offset >= g.appended && owed == 0
 	})
 }
 

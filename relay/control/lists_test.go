@@ -143,7 +143,7 @@ func (c *crowd) configure(log *slog.Logger) {
 	if c.outbox, err = outbox.New(outbox.Options{Store: c.store, Logger: log, Metrics: c.metrics, Settled: relay.Settled, Decides: relay.Decides}, owed); err != nil {
 		c.t.Fatal(err)
 	}
-	c.relay, err = relay.New(relay.Options{Store: c.store, Journal: c.journal, Outbox: c.outbox, Registry: c.registry, Logger: log, Metrics: c.metrics, PersonRefs: map[string][]relay.RefKind{"sumsub": {relay.SubjectRef}}})
+	c.relay, err = relay.New(relay.Options{Store: c.store, Log: c.journal, Journal: c.journal, Outbox: c.outbox, Registry: c.registry, Logger: log, Metrics: c.metrics, PersonRefs: map[string][]relay.RefKind{"sumsub": {relay.SubjectRef}}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -188,9 +188,9 @@ func (c *crowd) tellAll() {
 		}
 	}
 	deadline := time.Now().Add(20*time.Second + time.Duration(c.persons)*5*time.Millisecond)
-	for c.relay.Position() < int64(c.persons) {
+	for c.relay.Position().Offset < int64(c.persons) {
 		if time.Now().After(deadline) {
-			c.t.Fatalf("%d of %d are folded", c.relay.Position(), c.persons)
+			c.t.Fatalf("%d of %d are folded", c.relay.Position().Offset, c.persons)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

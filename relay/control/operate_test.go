@@ -17,7 +17,7 @@ import (
 func (g *rig) folded() {
 	g.t.Helper()
 	eventually(g.t, "everything is folded", func() bool { return g.journal.Backlog() == 0 })
-	g.appended = g.relay.Position()
+	g.appended = g.relay.Position().Offset
 	g.settled()
 }
 

@@ -114,7 +114,7 @@ func TestRefsOfTwoPartners(t *testing.T) {
 // whether there is another's, it cannot tell.
 func TestSourcesOfOthers(t *testing.T) {
 	g := newRig(t)
-	before := g.relay.Position()
+	before := g.relay.Position().Offset
 	others := g.call("pia", "POST", "/v1/submissions", submission("ann", "beta-only", "r-1"))
 	nobodys := g.call("pia", "POST", "/v1/submissions", submission("ann", "beta-onlx", "r-1"))
 	if others.code != 404 || others.code200() != "404 source" || strings.ReplaceAll(others.body, "beta-only", "") != strings.ReplaceAll(nobodys.body, "beta-onlx", "") || nobodys.code != 404 {
@@ -126,7 +126,7 @@ func TestSourcesOfOthers(t *testing.T) {
 	if a := g.call("otto", "POST", "/v1/refs/settle", `{"source":"beta-only","provider_ref":"r-1","partner":"acme","subject":"ann","reason":"r"}`); a.code200() != "400 source" {
 		t.Errorf("an operator's slip: %s", a.body)
 	}
-	if n := g.relay.Position(); n != before {
+	if n := g.relay.Position().Offset; n != before {
 		t.Errorf("%d records were written", n-before)
 	}
 	if a := g.call("bea", "POST", "/v1/submissions", submission("ann", "beta-only", "r-1")); a.code != 200 {
@@ -229,7 +229,7 @@ func TestOneSubjectsRefsEnd(t *testing.T) {
 		default:
 			taken++
 		}
-		eventually(t, "it is folded", func() bool { return g.relay.Position() >= taken })
+		eventually(t, "it is folded", func() bool { return g.relay.Position().Offset >= taken })
 	}
 	if refused != 3 {
 		t.Errorf("%d of 103 were refused", refused)

@@ -140,9 +140,9 @@ func (s *site) mix() {
 	}
 	s.append(rs...)
 	deadline := time.Now().Add(patience + time.Duration(len(rs))*5*time.Millisecond)
-	for s.relay.Position() < int64(s.persons+s.said) {
+	for s.relay.Position().Offset < int64(s.persons+s.said) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d of %d are folded", s.relay.Position(), s.persons+s.said)
+			s.t.Fatalf("%d of %d are folded", s.relay.Position().Offset, s.persons+s.said)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

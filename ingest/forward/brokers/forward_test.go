@@ -233,7 +233,7 @@ func TestForwardThroughFaults(t *testing.T) {
 	mu.Lock()
 	off = true
 	mu.Unlock()
-	eventually(t, "everything is with Kafka", func() bool { return g.f.Kept() == persons*each })
+	eventually(t, "everything is with Kafka", func() bool { return g.f.Kept().Offset == persons*each })
 	t.Logf("%d repeated of %d", judge(t, c.ListenAddrs(), persons, each), persons*each)
 }
 
@@ -277,7 +277,7 @@ func TestForwardAmbiguous(t *testing.T) {
 			g.append(person, n)
 		}
 	}
-	eventually(t, "everything is with Kafka", func() bool { return g.f.Kept() == persons*each })
+	eventually(t, "everything is with Kafka", func() bool { return g.f.Kept().Offset == persons*each })
 	if repeated := judge(t, c.ListenAddrs(), persons, each); repeated != l.lost || repeated == 0 {
 		t.Errorf("%d repeated, %d acknowledgements were lost", repeated, l.lost)
 	}

@@ -328,7 +328,7 @@ type Outcome struct {
 	Previous uint64    `json:"previous_sequence,omitempty" doc:"The previous sequence that this endpoint received, or will receive first."`
 	Replayed bool      `json:"replayed,omitempty" doc:"Created by a replay, perhaps a second time."`
 	TookMS   float64   `json:"took_ms" doc:"The last attempt."`
-	Owed     time.Time `json:"created_at,omitzero" doc:"When the delivery was created."`
+	Owed     time.Time `json:"created_at,omitzero" doc:"When the callback or order that caused the delivery was received."`
 	Received time.Time `json:"received_at,omitzero" doc:"When what caused it was received."`
 	At       time.Time `json:"at"`
 	By       string    `json:"by,omitempty" doc:"Of one that was cancelled: who."`
