@@ -26,6 +26,7 @@ type Delivery struct {
 	Lane             string // the subject's id under the endpoint's partner
 	Sequence         uint64
 	PreviousSequence uint64
+	Order            int64 // offset of the record that owed it, or owed it again; 0: no record did. The outbox knows no journal, so it is a number
 	WebhookID        string
 	Type             string // of the change
 	Format           string // the body was rendered in it (I5)

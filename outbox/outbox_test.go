@@ -20,10 +20,17 @@ func sequences(ds []Delivery) (seqs []uint64) {
 	return seqs
 }
 
+// again names a dead delivery that is ordered again.
+func again(id string, force bool) Delivery {
+	d := Delivery{Force: force}
+	d.WebhookID, d.Endpoint, _ = SplitID(id)
+	return d
+}
+
 func (r *rig) revive(t *testing.T, id string, force bool) {
 	t.Helper()
 	r.update(t, func(tx *store.Tx) error {
-		return r.Revive(tx, id, func(DeadDelivery) bool { return true }, force, func(DeadDelivery) ([]byte, error) { return nil, nil })
+		return r.Revive(tx, again(id, force), func(DeadDelivery) bool { return true }, func(DeadDelivery) ([]byte, error) { return nil, nil })
 	})
 }
 

@@ -79,6 +79,8 @@ type write struct {
 // order is a redelivery that an operator asked for.
 type order struct {
 	id       string
+	lane     string
+	at       int64 // offset of its record
 	force    bool
 	replayed bool // by a replay
 }

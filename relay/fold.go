@@ -143,7 +143,9 @@ func (b *batch) record(said []saying) error {
 		if u.Replay.Sequence != 0 {
 			return b.repeat(u)
 		}
-		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, force: u.Force, replayed: u.Replay.ID != ""})
+		b.orders = append(b.orders, order{
+			id: u.ChangeID + "@" + u.Endpoint, lane: b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode), at: b.at.Offset, force: u.Force, replayed: u.Replay.ID != "",
+		})
 		return nil
 	case kyc.FetchRequest:
 		b.noteFetch(rec, u)
