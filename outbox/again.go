@@ -3,19 +3,13 @@ package outbox
 import (
 	"bytes"
 	"math"
-	"time"
 
 	"countersign/outbox/store"
 )
 
-// ReviveReplayed is Revive for a replay: the delivery says that it is replayed.
-func (b *Outbox) ReviveReplayed(tx *store.Tx, id string, at time.Time, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
-	return b.revive(tx, id, allowed, render, Delivery{Owed: at, Force: force, Replayed: true})
-}
-
 // Again owes what a replay repeats, in the caller's transaction: each stands in its lane by its
-// sequence, whatever has been delivered since. What is owed already is owed once; what is dead is
-// dead no more. A caller puts all that it repeats of a lane in one transaction, up to the newest
+// sequence, whatever has been delivered since. What is owed already is owed once, under the greater
+// order; what is dead is dead no more. A caller puts all that it repeats of a lane in one transaction, up to the newest
 // that the endpoint was told: then the last word is the one it had.
 func (b *Outbox) Again(tx *store.Tx, ds ...Delivery) error {
 	t := b.tally()
@@ -110,8 +104,8 @@ func DeadBefore(tx *store.Tx, endpoint, lane string) string {
 }
 
 // behindReplays owes what was just accepted once more, if what a replay repeats came to stand
-// before it while it was sent: else an older word would be the last that the endpoint hears. Not
-// so: nothing stands before it.
+// before it while it was sent: else an older word would be the last that the endpoint hears. The
+// replay's order is its own then. Not so: nothing stands before it.
 func (b *Outbox) behindReplays(tx *store.Tx, d *Delivery) (so bool, err error) {
 	prefix := laneKey(d.Endpoint, d.Lane)
 	k, v := tx.Bucket(store.Deliveries).From(prefix)
@@ -128,5 +122,6 @@ func (b *Outbox) behindReplays(tx *store.Tx, d *Delivery) (so bool, err error) {
 		again = is
 	}
 	again.Force, again.Replayed, again.Restrictive, again.Owed = true, true, false, b.o.Now()
+	again.Order = max(again.Order, first.Order) // what was accepted does not end it
 	return true, tx.Bucket(store.Deliveries).PutRecord(deliveryKey(d.Endpoint, d.Lane, d.Sequence), encodeDelivery(&again))
 }

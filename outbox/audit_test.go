@@ -19,7 +19,13 @@ type deliveryID struct {
 
 // audit walks the buckets and compares what must agree whatever has happened: lanes and their
 // heads, the index of rejections, and the counts.
-func audit(tx *store.Tx, b *Outbox) error { return inspect(tx, b, nil).err() }
+func audit(tx *store.Tx, b *Outbox) error {
+	a := inspect(tx, b, nil)
+	for _, id := range a.headless {
+		a.problem("lane %s of %s is leased and has no head", id.lane, id.endpoint)
+	}
+	return a.err()
+}
 
 type deadItem struct {
 	DeadDelivery
@@ -35,6 +41,7 @@ type auditor struct {
 	class    map[laneID]class
 	dead     map[string]deadItem
 	withheld map[deliveryID]*withheldRecord
+	headless []laneID            // that are leased
 	decoded  map[string]deadItem // what was read before, by its bytes: decoding is most of the cost
 	problems []error
 }
@@ -52,7 +59,7 @@ func inspect(tx *store.Tx, b *Outbox, decoded map[string]deadItem) *auditor {
 		l.mu.Lock()
 		for lane := range l.leased {
 			if _, ok := a.heads[laneID{endpoint, lane}]; !ok {
-				a.problem("lane %s of %s is leased and has no head", lane, endpoint)
+				a.headless = append(a.headless, laneID{endpoint, lane})
 			}
 		}
 		l.mu.Unlock()

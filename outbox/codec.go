@@ -76,6 +76,12 @@ const (
 	flagReplayed
 )
 
+// orderAt is where the order stands in the record of a delivery, and bareAt where its texts begin.
+const (
+	orderAt = 25
+	bareAt  = orderAt + 8
+)
+
 // encodeDelivery makes the record of what stays the same over every attempt.
 func encodeDelivery(d *Delivery) []byte {
 	var flags byte
@@ -91,15 +97,19 @@ func encodeDelivery(d *Delivery) []byte {
 	if d.Replayed {
 		flags |= flagReplayed
 	}
-	b := append(store.StartRecord(32+len(d.WebhookID)+len(d.Type)+len(d.Format)+len(d.Traceparent)+len(d.Body)), flags)
+	b := append(store.StartRecord(bareAt+4+len(d.WebhookID)+len(d.Type)+len(d.Format)+len(d.Traceparent)+len(d.Body)), flags)
 	b = binary.BigEndian.AppendUint64(b, d.PreviousSequence)
 	b = binary.BigEndian.AppendUint64(b, uint64(d.Owed.UnixMilli()))
 	b = binary.BigEndian.AppendUint64(b, uint64(d.Received.UnixMicro()))
+	b = binary.BigEndian.AppendUint64(b, uint64(d.Order)) //nolint:gosec // an offset
 	for _, s := range []string{d.WebhookID, d.Type, d.Format, d.Traceparent} {
 		b = append(append(b, byte(len(s))), s...) //nolint:gosec // words and ids of our own, far below 255 bytes
 	}
 	return append(b, d.Body...)
 }
+
+// orderIn is the order in the record of a delivery, which has one.
+func orderIn(b []byte) int64 { return int64(binary.BigEndian.Uint64(b[orderAt:])) } //nolint:gosec // written by encodeDelivery
 
 // readDelivery fills in the rest of a delivery whose key is known.
 func readDelivery(waiting store.Bucket, d *Delivery) error {
@@ -122,14 +132,15 @@ func decodeDelivery(b []byte, d *Delivery) error {
 
 // decodeBare is decodeDelivery without the delivery's own body, which it returns as a part of b.
 func decodeBare(b []byte, d *Delivery) (body []byte, err error) {
-	if len(b) < 25 {
+	if len(b) < bareAt {
 		return nil, store.ErrBadRecord
 	}
 	d.Restrictive, d.Force, d.Anew, d.Replayed = b[0]&flagRestrictive != 0, b[0]&flagForce != 0, b[0]&flagAnew != 0, b[0]&flagReplayed != 0
 	d.PreviousSequence = binary.BigEndian.Uint64(b[1:])
 	d.Owed = time.UnixMilli(int64(binary.BigEndian.Uint64(b[9:]))).UTC()      //nolint:gosec // written by encodeDelivery
 	d.Received = time.UnixMicro(int64(binary.BigEndian.Uint64(b[17:]))).UTC() //nolint:gosec // written by encodeDelivery
-	b = b[25:]
+	d.Order = orderIn(b)
+	b = b[bareAt:]
 	for _, s := range []*string{&d.WebhookID, &d.Type, &d.Format, &d.Traceparent} {
 		if len(b) == 0 || len(b) < 1+int(b[0]) {
 			return nil, store.ErrBadRecord

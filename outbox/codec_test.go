@@ -28,7 +28,7 @@ func TestDeliveryCodec(t *testing.T) {
 	f(change("a", "x", 3))
 	f(change("a", "x", 1<<63+5))
 	forced := change("a", "x", 1)
-	forced.Force, forced.Restrictive = true, true
+	forced.Force, forced.Restrictive, forced.Order = true, true, 1<<62+7
 	f(forced)
 	forced.Anew, forced.Restrictive = true, false
 	f(forced)
@@ -86,8 +86,8 @@ func TestID(t *testing.T) {
 func FuzzDecodeDelivery(f *testing.F) {
 	d := change("a", "x", 3)
 	f.Add(store.RecordBody(encodeDelivery(&d)))
-	f.Add(make([]byte, 25))
-	f.Add(append(make([]byte, 25), 255, 'x'))
+	f.Add(make([]byte, bareAt))
+	f.Add(append(make([]byte, bareAt), 255, 'x'))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d, again Delivery
 		if decodeDelivery(b, &d) != nil {

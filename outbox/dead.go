@@ -18,6 +18,7 @@ type DeadDelivery struct {
 	Subject     string    `json:"subject"`
 	Sequence    uint64    `json:"sequence"`
 	Previous    uint64    `json:"previous_sequence"`
+	Order       int64     `json:"order,omitempty"`
 	Type        string    `json:"type"`
 	Format      string    `json:"format"`
 	Trace       string    `json:"traceparent,omitempty"`
@@ -127,7 +128,7 @@ func (b *Outbox) buryAttempt(tx *store.Tx, t *tally, a *Attempt) error {
 		failures++
 	}
 	is := DeadDelivery{
-		ID: d.ID(), Endpoint: d.Endpoint, Subject: d.Lane, Sequence: d.Sequence, Previous: d.PreviousSequence, Type: d.Type, Format: d.Format, Trace: d.Traceparent,
+		ID: d.ID(), Endpoint: d.Endpoint, Subject: d.Lane, Sequence: d.Sequence, Previous: d.PreviousSequence, Order: d.Order, Type: d.Type, Format: d.Format, Trace: d.Traceparent,
 		Reason: a.Reason, Code: a.Code, Failures: failures, At: a.At.UTC(), Owed: d.Owed, Received: d.Received, Restrictive: d.Restrictive, HasBody: d.Body != nil, Anew: d.Anew,
 		Replayed: d.Replayed,
 	}
@@ -253,19 +254,20 @@ func dead(tx *store.Tx, id string) (DeadDelivery, []byte, error) {
 	return d, body, nil
 }
 
-// Revive owes a dead delivery again, from this instant on, if allowed says so, with its own body and webhook-id; render
-// makes the body of one that was put down without (overflow). It is no error if the delivery is not
-// dead (any more): the order has been carried out before. A damaged one stays dead: what is kept of
-// it is no body.
-func (b *Outbox) Revive(tx *store.Tx, id string, at time.Time, allowed func(DeadDelivery) bool, force bool, render func(DeadDelivery) ([]byte, error)) error {
-	return b.revive(tx, id, allowed, render, Delivery{Owed: at, Force: force})
-}
-
-// revive is Revive; like says from when on it is owed, whether it is forced, and replayed.
-func (b *Outbox) revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool, render func(DeadDelivery) ([]byte, error), like Delivery) error {
+// Revive owes a dead delivery again if allowed says so, with its own body and webhook-id; render
+// makes the body of one that was put down without (overflow). like names it by endpoint, lane and
+// webhook-id, and says from when on and under which order it is owed, whether it is forced and whether
+// a replay owes it. It is no error if the delivery is not dead (any more): the order has been carried
+// out before, and if it is owed still, it has the order. A damaged one stays dead: what is kept of it
+// is no body.
+func (b *Outbox) Revive(tx *store.Tx, like Delivery, allowed func(DeadDelivery) bool, render func(DeadDelivery) ([]byte, error)) error {
+	id := like.ID()
 	view, body, err := dead(tx, id)
-	if err != nil || view.Reason == Damaged || !allowed(view) {
-		return nil //nolint:nilerr // carried out before, never dead, no body that could be sent, or overtaken
+	switch {
+	case err != nil:
+		return raiseID(tx, &like) // owed still, ended, or never there
+	case view.Reason == Damaged || !allowed(view):
+		return nil // no body that could be sent, or overtaken
 	}
 	if body == nil {
 		if body, err = render(view); err != nil || body == nil {
@@ -274,7 +276,7 @@ func (b *Outbox) revive(tx *store.Tx, id string, allowed func(DeadDelivery) bool
 	}
 	webhookID, endpoint, _ := SplitID(id)
 	d := Delivery{
-		Endpoint: endpoint, Lane: view.Subject, Sequence: view.Sequence, PreviousSequence: view.Previous, WebhookID: webhookID,
+		Endpoint: endpoint, Lane: view.Subject, Sequence: view.Sequence, PreviousSequence: view.Previous, Order: max(view.Order, like.Order), WebhookID: webhookID,
 		Type: view.Type, Format: view.Format, Traceparent: view.Trace, Restrictive: view.Restrictive, Anew: view.Anew, Force: like.Force, Replayed: like.Replayed || view.Replayed, Owed: like.Owed, Received: view.Received, Body: body,
 	}
 	t := b.tally()

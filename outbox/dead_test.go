@@ -167,7 +167,7 @@ func TestRevive(t *testing.T) {
 	c.add(time.Hour)
 	revive := func(id string, allowed bool, body []byte, err error) error {
 		return r.s.Update(t.Context(), func(tx *store.Tx) error {
-			return r.Revive(tx, id, r.o.Now(), func(DeadDelivery) bool { return allowed }, false, func(d DeadDelivery) ([]byte, error) {
+			return r.Revive(tx, revived(id, false, r.o.Now()), func(DeadDelivery) bool { return allowed }, func(d DeadDelivery) ([]byte, error) {
 				if d.HasBody {
 					t.Errorf("%s was rendered although it has a body", d.ID)
 				}

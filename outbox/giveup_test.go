@@ -82,7 +82,7 @@ func TestGiveUp(t *testing.T) {
 		t.Errorf("%d are sent though they were given up", len(ds))
 	}
 	r.update(t, func(tx *store.Tx) error {
-		return r.Revive(tx, "evt_p/1-7@a", r.o.Now(), func(DeadDelivery) bool { return true }, false, nil)
+		return r.Revive(tx, revived("evt_p/1-7@a", false, r.o.Now()), func(DeadDelivery) bool { return true }, nil)
 	})
 	if ds := r.claim(t, "a", 9); len(ds) != 1 || ds[0].Sequence != 7 || string(ds[0].Body) != "body" {
 		t.Errorf("ordered again: %+v", ds)

@@ -34,7 +34,7 @@ func (m *model) admit(d *Delivery, owed, limit int64) bool {
 	lane, newest, gave := idOf(d).laneID, m.newest(d), int64(0)
 	for _, seq := range m.lane(lane) {
 		id := deliveryID{lane, seq}
-		flying := m.leased[lane] && m.heads[lane].Sequence == seq
+		flying := m.leased[lane] && m.sent[lane] == seq
 		if seq < d.Sequence && gave <= owed-limit && gave < giveMost && !flying && !m.damaged[id] && !m.owed[id].Force {
 			m.give(m.owed[id], 0)
 			gave++
@@ -56,7 +56,7 @@ func (m *model) give(d *Delivery, failures int) {
 	id, bare := idOf(d), *d
 	bare.Body = nil
 	m.bury(bare, Overflow, failures)
-	if h := m.heads[id.laneID]; h != nil && h.Sequence == id.seq && !m.leased[id.laneID] {
+	if h := m.heads[id.laneID]; h != nil && h.Sequence == id.seq {
 		m.stale[id.laneID] = true
 	}
 }
@@ -113,9 +113,14 @@ func (m *model) yield(lane laneID) bool {
 	return false
 }
 
-func (m *model) revive(id string, force bool, body []byte) {
+func (m *model) revive(id string, force bool, order int64, body []byte) {
 	g, ok := m.dead[id]
 	d := g.Delivery
+	for at, name := range m.put {
+		if !ok && name == id {
+			m.raise(at, order) // it is owed again already
+		}
+	}
 	if !ok || g.reason == Damaged || !force && m.top[laneID{d.Endpoint, d.Lane}] > d.Sequence || d.Body == nil && body == nil {
 		return
 	}
@@ -123,6 +128,6 @@ func (m *model) revive(id string, force bool, body []byte) {
 	if d.Body == nil {
 		d.Body = body
 	}
-	d.Force, d.Owed = force, m.now
+	d.Force, d.Owed, d.Order = force, m.now, order
 	m.owe(d)
 }

@@ -110,6 +110,15 @@ func earlier(a, b int64) int64 {
 	return a
 }
 
+// forget is for a lane that has been given another content.
+func (p *pending) forget(lane string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lane == lane {
+		p.lane, p.seq, p.owed, p.from = "", 0, 0, nil
+	}
+}
+
 func later(a, b []byte) []byte {
 	if bytes.Compare(a, b) < 0 {
 		return b

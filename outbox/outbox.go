@@ -26,14 +26,15 @@ type Delivery struct {
 	Lane             string // the subject's id under the endpoint's partner
 	Sequence         uint64
 	PreviousSequence uint64
+	Order            int64 // offset of the record that owed it, or owed it again; 0: no record did. The outbox knows no journal, so it is a number
 	WebhookID        string
-	Type             string // of the change
-	Format           string // the body was rendered in it (I5)
-	Traceparent      string // W3C trace context of the callback, "" if it had none
-	Restrictive      bool   // tells of a rejection or suspension: must not wait unseen
-	Anew             bool   // rendered again since it was made, for it could not be signed any more: Format and Body are of then
-	Force            bool   // ordered again by an operator, even if the lane has moved on
-	Replayed         bool   // owed by a replay, perhaps once more
+	Type             string    // of the change
+	Format           string    // the body was rendered in it (I5)
+	Traceparent      string    // W3C trace context of the callback, "" if it had none
+	Restrictive      bool      // tells of a rejection or suspension: must not wait unseen
+	Anew             bool      // rendered again since it was made, for it could not be signed any more: Format and Body are of then
+	Force            bool      // ordered again by an operator, even if the lane has moved on
+	Replayed         bool      // owed by a replay, perhaps once more
 	Owed             time.Time // from when on it is owed: when the record or the order that caused it was taken
 	Received         time.Time // when the record that caused it was received, for end-to-end latency
 	Body             []byte

@@ -20,10 +20,17 @@ func sequences(ds []Delivery) (seqs []uint64) {
 	return seqs
 }
 
+// revived names a dead delivery that is ordered again, at an instant.
+func revived(id string, force bool, at time.Time) Delivery {
+	d := Delivery{Force: force, Owed: at}
+	d.WebhookID, d.Endpoint, _ = SplitID(id)
+	return d
+}
+
 func (r *rig) revive(t *testing.T, id string, force bool) {
 	t.Helper()
 	r.update(t, func(tx *store.Tx) error {
-		return r.Revive(tx, id, r.o.Now(), func(DeadDelivery) bool { return true }, force, func(DeadDelivery) ([]byte, error) { return nil, nil })
+		return r.Revive(tx, revived(id, force, r.o.Now()), func(DeadDelivery) bool { return true }, func(DeadDelivery) ([]byte, error) { return nil, nil })
 	})
 }
 

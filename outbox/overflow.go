@@ -182,7 +182,7 @@ func (b *Outbox) giveUpFirst(tx *store.Tx, t *tally, d *Delivery, due []byte, at
 	if err := unstand(tx, d.Endpoint, d.Lane, due); err != nil {
 		return err
 	}
-	return b.advance(tx, t, d, 0)
+	return b.advance(tx, t, d, told{})
 }
 
 // superseded reports whether an endpoint owes more than it may, and a later decision than d about

@@ -229,15 +229,15 @@ func TestRedeliverAfterOverflow(t *testing.T) {
 	c := newClock()
 	r := fullRig(t, c, 1)
 	r.put(t, of("x", 1, false), of("x", 2, true))
-	again := func(id string, force bool) {
+	order := func(id string, force bool) {
 		r.update(t, func(tx *store.Tx) error {
-			return r.Revive(tx, id, r.o.Now(), func(DeadDelivery) bool { return true }, force, func(DeadDelivery) ([]byte, error) { return []byte("again"), nil })
+			return r.Revive(tx, revived(id, force, r.o.Now()), func(DeadDelivery) bool { return true }, func(DeadDelivery) ([]byte, error) { return []byte("again"), nil })
 		})
 		r = r.reopened(t, 1)
 	}
-	again("evt_x-1@a", false) // the later one is owed: it gives way again
+	order("evt_x-1@a", false) // the later one is owed: it gives way again
 	r.wants(t, c, []string{"x1"}, []string{"x2"})
-	again("evt_x-1@a", true)
+	order("evt_x-1@a", true)
 	r.wants(t, c, nil, []string{"x1"})
 }
 

@@ -10,8 +10,9 @@ import (
 
 // Put owes deliveries, in the caller's transaction (I2). What exceeds an endpoint's max_owed (admit
 // has the rule) is put down as dead instead: nothing is dropped and nothing grows without bound. A
-// disabled endpoint is owed things like any other. What is given up ends at the instant from which
-// what comes is owed (Delivery.Owed): the clock has no part in what Put writes but the due index.
+// disabled endpoint is owed things like any other. What is owed already stays as it is, but for a
+// greater order. What is given up ends at the instant from which what comes is owed (Delivery.Owed):
+// the clock has no part in what Put writes but the due index.
 func (b *Outbox) Put(tx *store.Tx, ds ...Delivery) error {
 	t := b.tally()
 	for i := range ds {
@@ -28,7 +29,7 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 	empty := !laneHasMore(tx, d.Endpoint, d.Lane)
 	k := deliveryKey(d.Endpoint, d.Lane, d.Sequence)
 	if !empty && waiting.Has(k) {
-		return nil // owed already, and so not dead as well
+		return raise(tx, k, d.Order) // owed already, and so not dead as well
 	}
 	if err := withhold(tx, d); err != nil {
 		return err
@@ -60,6 +61,30 @@ func (b *Outbox) put(tx *store.Tx, t *tally, d *Delivery) error {
 		return nil // behind its lane's head
 	}
 	return b.firstHead(tx, d)
+}
+
+// raise gives what is owed under a key a greater order. A damaged one has none.
+func raise(tx *store.Tx, k []byte, order int64) error {
+	var d Delivery
+	v, err := tx.Bucket(store.Deliveries).Get(k)
+	if err != nil || decodeDelivery(v, &d) != nil || d.Order >= order {
+		return nil //nolint:nilerr // a damaged one is found by the claim
+	}
+	d.Order = order
+	return tx.Bucket(store.Deliveries).PutRecord(k, encodeDelivery(&d))
+}
+
+// raiseID is raise for a delivery that is known by its webhook-id: it looks through the lane.
+func raiseID(tx *store.Tx, is *Delivery) error {
+	prefix := laneKey(is.Endpoint, is.Lane)
+	c := tx.Bucket(store.Deliveries).Cursor()
+	for k, v := c.Seek(prefix); isOfLane(k, prefix); k, v = c.Next() {
+		var d Delivery
+		if _, err := decodeBare(v, &d); err == nil && d.WebhookID == is.WebhookID {
+			return raise(tx, bytes.Clone(k), is.Order)
+		}
+	}
+	return nil
 }
 
 func laneHasMore(tx *store.Tx, endpoint, lane string) bool {

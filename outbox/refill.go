@@ -55,8 +55,9 @@ func (b *Outbox) Waiting() (endpoints []string, err error) {
 }
 
 // Refill owes again what the endpoint's max_owed had pushed out, as far as there is room, and
-// returns how many that were. allowed and render are as for Revive. What has been decided otherwise
-// since, is not allowed or cannot be rendered stays dead, and waits no longer.
+// returns how many that were, each under the order that it had. allowed and render are as for
+// Revive. What has been decided otherwise since, is not allowed or cannot be rendered stays dead, and
+// waits no longer.
 func (b *Outbox) Refill(ctx context.Context, endpoint string, allowed func(*store.Tx, DeadDelivery) bool, render func(*store.Tx, DeadDelivery) ([]byte, error)) (n int, err error) {
 	for more := true; more; {
 		if room, err := b.room(endpoint); err != nil || room <= 0 {
@@ -125,10 +126,11 @@ func (b *Outbox) refill(tx *store.Tx, endpoint string, allowed func(*store.Tx, D
 			d.WebhookID = string(k[len(prefix)+9:])
 		}
 		revived := false
-		err := b.Revive(tx, d.ID(), b.o.Now(), func(v DeadDelivery) bool {
+		d.Owed = b.o.Now()
+		err := b.Revive(tx, d, func(v DeadDelivery) bool {
 			d.Lane, d.Sequence, d.Type = v.Subject, v.Sequence, v.Type
 			return v.Reason == Overflow && b.newestDecision(tx, &d) <= d.Sequence && allowed(tx, v)
-		}, false, func(v DeadDelivery) ([]byte, error) {
+		}, func(v DeadDelivery) ([]byte, error) {
 			body, err := render(tx, v)
 			revived = body != nil
 			return body, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -205,11 +206,15 @@ func (b *Outbox) Flush(ctx context.Context) error {
 
 func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	d := &a.Delivery
+	owed, damaged := tx.Bucket(store.Deliveries).Get(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
+	gone := d.WebhookID != "" && owed == nil && damaged == nil // given up, or swept away, as it was claimed
+	if len(owed) >= bareAt {
+		d.Order = max(d.Order, orderIn(owed)) // ordered again meanwhile: this attempt ends that, too
+	}
 	k, v, err := standsAt(tx, d)
-	gone := d.WebhookID != "" && tx.Bucket(store.Deliveries).Raw(deliveryKey(d.Endpoint, d.Lane, d.Sequence)) == nil // given up, or swept away, as it was claimed
-	if h, _ := decodeHead(v); err != nil || v == nil || h.seq != d.head {                                            // of one that cannot be read, 0, as the claim has it
+	if h, _ := decodeHead(v); err != nil || v == nil || h.seq != d.head { // of one that cannot be read, 0, as the claim has it
 		if gone {
-			return b.settleDead(tx, t, a)
+			return b.arrive(tx, t, a)
 		}
 		return nil // damaged since: then it stays where it is
 	}
@@ -217,7 +222,7 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 		return err
 	}
 	if gone {
-		if err := b.settleDead(tx, t, a); err != nil {
+		if _, err := b.settleDead(tx, t, a); err != nil {
 			return err
 		}
 		return b.advance(tx, t, d, delivered(a))
@@ -251,7 +256,7 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 		if err := b.inter(tx, t, a); err != nil {
 			return err
 		}
-		return b.advance(tx, t, d, 0)
+		return b.advance(tx, t, d, told{})
 	case Cancelled: // no attempt ends so
 	case Done:
 		if err := b.accepted(tx, t, a); err != nil {
@@ -262,12 +267,12 @@ func (b *Outbox) apply(tx *store.Tx, t *tally, a *Attempt) error {
 	case err != nil:
 		return err
 	case again:
-		return b.advance(tx, t, d, d.Sequence)
+		return b.advance(tx, t, d, upTo(d.Sequence))
 	}
 	if err := b.forget(tx, t, d); err != nil {
 		return err
 	}
-	return b.advance(tx, t, d, d.Sequence)
+	return b.advance(tx, t, d, upTo(d.Sequence))
 }
 
 // accepted writes that a delivery was accepted. The text of the answer has to find room.
@@ -280,36 +285,59 @@ func (b *Outbox) accepted(tx *store.Tx, t *tally, a *Attempt) error {
 	if err := b.o.Settled(tx, *a); err != nil {
 		return err
 	}
-	return b.endWithheld(tx, &a.Delivery)
+	return b.endWithheld(tx, &a.Delivery, delivered(a))
 }
 
-// delivered is the sequence up to which an attempt has told the lane; 0: nothing.
-func delivered(a *Attempt) uint64 {
+// told is up to where a lane has been told; zero: of nothing.
+type told struct {
+	seq   uint64
+	order int64 // what was ordered after it is not meant
+}
+
+// upTo is up to where an attempt of today has told it.
+func upTo(seq uint64) told { return told{seq, math.MaxInt64} }
+
+// overtakes reports whether what is owed of a lane is needless by now.
+func (by told) overtakes(d *Delivery) bool {
+	return d.Sequence <= by.seq && d.Order <= by.order && !d.Force
+}
+
+// delivered is up to where an attempt has told the lane.
+func delivered(a *Attempt) (by told) {
 	if a.Outcome == Done {
-		return a.Delivery.Sequence
+		by = upTo(a.Delivery.Sequence)
 	}
-	return 0
+	return by
 }
 
 // settleDead settles what was put down as dead, or cancelled, while it was under way: if it has
 // arrived, it counts as delivered.
-func (b *Outbox) settleDead(tx *store.Tx, t *tally, a *Attempt) error {
+func (b *Outbox) settleDead(tx *store.Tx, t *tally, a *Attempt) (arrived bool, err error) {
 	d := &a.Delivery
 	if a.Outcome == Done && b.isUndone(d) {
-		return errors.Join(b.o.Settled(tx, *a), b.endWithheld(tx, d))
+		return true, errors.Join(b.o.Settled(tx, *a), b.endWithheld(tx, d, delivered(a)))
 	}
 	view, _, err := dead(tx, d.ID())
 	if a.Outcome != Done || err != nil || view.Sequence != d.Sequence || view.Subject != d.Lane {
-		return nil //nolint:nilerr // it stays as it is
+		return false, nil //nolint:nilerr // it stays as it is
 	}
 	t.dead[d.Endpoint]--
 	if err := view.drop(tx); err != nil {
-		return err
+		return true, err
 	}
 	if err := b.o.Settled(tx, *a); err != nil {
+		return true, err
+	}
+	return true, b.endWithheld(tx, d, delivered(a))
+}
+
+// arrive is settleDead where the lane has another head since: what was overtaken is dead as well.
+func (b *Outbox) arrive(tx *store.Tx, t *tally, a *Attempt) error {
+	arrived, err := b.settleDead(tx, t, a)
+	if !arrived || err != nil {
 		return err
 	}
-	return b.endWithheld(tx, d)
+	return b.within(tx, t, &a.Delivery, delivered(a), func() error { return nil })
 }
 
 // forget takes a delivery out of what is owed.
@@ -318,34 +346,40 @@ func (b *Outbox) forget(tx *store.Tx, t *tally, d *Delivery) error {
 	return tx.Bucket(store.Deliveries).Delete(deliveryKey(d.Endpoint, d.Lane, d.Sequence))
 }
 
-// advance makes the lane's next delivery its head. Those that a later change has overtaken, and
-// that nobody forces, are dead: all of them now, or one behind a forced one would be sent after it.
-func (b *Outbox) advance(tx *store.Tx, t *tally, d *Delivery, delivered uint64) error {
+// advance makes the lane's next delivery its head, due now. Those that a later change has overtaken
+// are dead: all of them now, or one behind a forced one would be sent after it.
+func (b *Outbox) advance(tx *store.Tx, t *tally, d *Delivery, by told) error {
+	first, err := b.overtake(tx, t, d, by)
+	if first == 0 || err != nil {
+		return err
+	}
+	return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: first}, owesRestrictive(tx, d.Endpoint, d.Lane))
+}
+
+// overtake puts down as dead what is overtaken of a lane, and returns what is first then; 0: nothing
+// is left.
+func (b *Outbox) overtake(tx *store.Tx, t *tally, d *Delivery, by told) (first uint64, err error) {
 	prefix := laneKey(d.Endpoint, d.Lane)
-	from, first := prefix, uint64(0)
+	from := prefix
 	for {
 		k, v := tx.Bucket(store.Deliveries).From(from)
 		if !isOfLane(k, prefix) {
-			break
+			return first, nil
 		}
 		next := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: sequence(k)}
-		stays := next.Sequence > delivered || decodeDelivery(v, &next) != nil || next.Force // a damaged one is found by the claim
+		stays := next.Sequence > by.seq || decodeDelivery(v, &next) != nil || !by.overtakes(&next) // a damaged one is found by the claim
 		if stays && first == 0 {
 			first = next.Sequence
 		}
-		if next.Sequence > delivered {
-			break
+		if next.Sequence > by.seq {
+			return first, nil
 		}
 		if stays {
 			from = append(bytes.Clone(k), 0)
 			continue
 		}
 		if err := b.inter(tx, t, &Attempt{Delivery: next, Outcome: Died, Reason: Overtaken, At: b.o.Now()}); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	if first == 0 {
-		return nil
-	}
-	return b.setHead(tx, d.Endpoint, d.Lane, b.o.Now().UnixMilli(), head{seq: first}, owesRestrictive(tx, d.Endpoint, d.Lane))
 }

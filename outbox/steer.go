@@ -171,7 +171,7 @@ func (b *Outbox) leave(tx *store.Tx, t *tally, d *Delivery, head []byte) error {
 	if err := unstand(tx, d.Endpoint, d.Lane, head); err != nil {
 		return err
 	}
-	if err := b.advance(tx, t, d, 0); err != nil {
+	if err := b.advance(tx, t, d, told{}); err != nil {
 		return err
 	}
 	return t.write(tx)
@@ -223,34 +223,43 @@ func (b *Outbox) Cancel(ctx context.Context, endpoint, lane string, seq uint64, 
 
 // strike takes a delivery out of its lane.
 func (b *Outbox) strike(tx *store.Tx, t *tally, d *Delivery) error {
+	b.undo(d)
+	return b.within(tx, t, d, told{}, func() error { return b.forget(tx, t, d) })
+}
+
+// undo notes that what is in flight is cancelled. Should that fail, it is claimed as it was, and
+// nobody asks.
+func (b *Outbox) undo(d *Delivery) {
 	b.show(d.Endpoint, func(l *lanes) {
 		if l.leased[d.Lane] == d.Sequence {
-			l.undone[d.Lane] = d.Sequence // should this fail, it is claimed as it was, and nobody asks
+			l.undone[d.Lane] = d.Sequence
 		}
 	})
+}
+
+// within ends a delivery that may stand anywhere in its lane, or stands there no more, and sees to
+// the lane: what has been overtaken is dead, and if the head has ended the next one is tried now.
+// Else the head stays, and so does when it is due; but it may be urgent no more, and where it stands
+// may have followed from what has gone. end is called while d.Failures is as of the head.
+func (b *Outbox) within(tx *store.Tx, t *tally, d *Delivery, by told, end func() error) error {
 	k, v := locate(tx, d.Endpoint, d.Lane)
 	if v == nil {
-		return b.forget(tx, t, d) // its lane is damaged: Mend sees to it
+		return end() // nothing else is owed, or the lane is damaged: Mend sees to it
 	}
 	k, v = bytes.Clone(k), bytes.Clone(v)
 	first, h, due := leadsTo(tx, k, v)
 	if first.Sequence == d.Sequence {
 		d.Failures = h.failures
-		if err := b.forget(tx, t, d); err != nil {
-			return err
-		}
-		if err := unstand(tx, d.Endpoint, d.Lane, k); err != nil {
-			return err
-		}
-		return b.advance(tx, t, d, 0)
 	}
-	if err := b.forget(tx, t, d); err != nil {
+	if err := errors.Join(end(), unstand(tx, d.Endpoint, d.Lane, k)); err != nil {
 		return err
 	}
-	// The head stays, and so does when it is due; but it may be urgent no more, and where it stands
-	// may have followed from what has gone.
-	if err := unstand(tx, d.Endpoint, d.Lane, k); err != nil {
+	next, err := b.overtake(tx, t, d, by)
+	if next == 0 || err != nil {
 		return err
+	}
+	if first.Sequence == d.Sequence || !tx.Bucket(store.Deliveries).Has(deliveryKey(d.Endpoint, d.Lane, first.Sequence)) {
+		h, due = head{seq: next}, b.o.Now().UnixMilli()
 	}
 	return b.setHead(tx, d.Endpoint, d.Lane, due, h, owesRestrictive(tx, d.Endpoint, d.Lane))
 }
@@ -268,7 +277,7 @@ func (b *Outbox) exhume(tx *store.Tx, t *tally, d *Delivery) error {
 // delivery is what a dead one was, without its body.
 func (d *DeadDelivery) delivery() Delivery {
 	return Delivery{
-		Endpoint: d.Endpoint, Lane: d.Subject, Sequence: d.Sequence, PreviousSequence: d.Previous, WebhookID: d.webhookID(), Type: d.Type, Format: d.Format, Traceparent: d.Trace,
+		Endpoint: d.Endpoint, Lane: d.Subject, Sequence: d.Sequence, PreviousSequence: d.Previous, Order: d.Order, WebhookID: d.webhookID(), Type: d.Type, Format: d.Format, Traceparent: d.Trace,
 		Restrictive: d.Restrictive, Anew: d.Anew, Replayed: d.Replayed, Owed: d.Owed, Received: d.Received, Failures: d.Failures,
 	}
 }

@@ -21,21 +21,26 @@ func pick[T any](h *history, of []T) T { return of[h.r.IntN(len(of))] }
 
 // step does one random thing to both.
 func (h *history) step() (what string, err error) {
+	h.offset++
 	switch n := h.r.IntN(100); {
 	case n < 25:
 		return "put", h.owe()
-	case n < 49:
+	case n < 46:
 		return "claim", h.claim()
-	case n < 67:
+	case n < 63:
 		return "settle", h.settle()
-	case n < 70:
+	case n < 66:
 		return "release", h.release()
-	case n < 79:
+	case n < 74:
 		h.clock.add(time.Duration(h.r.IntN(4000)) * time.Millisecond)
 		h.m.now = h.clock.now()
 		return "time", nil
-	case n < 97:
+	case n < 85:
 		return "revive", h.revive()
+	case n < 92:
+		return "receive", h.receive()
+	case n < 97:
+		return h.giveAway()
 	default:
 		return "damage", h.damage()
 	}
@@ -53,14 +58,16 @@ func (h *history) owe() error {
 		for _, e := range append(slices.Clone(h.endpoints), "gone") {
 			if h.r.IntN(3) > 0 && (e != "gone" || h.r.IntN(10) == 0) {
 				d := change(e, lane, h.seqs[lane])
-				d.Owed = h.m.now
+				d.Owed, d.Order = h.m.now, h.offset
 				ds = append(ds, d)
 			}
 		}
 	}
 	if ids := h.owedIDs(); len(ids) > 0 && h.r.IntN(4) == 0 {
 		if id := pick(h, ids); !h.m.damaged[id] {
-			ds = append(ds, *h.m.owed[id])
+			d := *h.m.owed[id]
+			d.Order = h.offset - h.r.Int64N(20)
+			ds = append(ds, d)
 		}
 	}
 	for _, d := range ds {
@@ -138,6 +145,7 @@ func (h *history) release() error {
 	d := h.flying[i]
 	h.flying = slices.Delete(h.flying, i, i+1)
 	delete(h.m.leased, idOf(&d).laneID)
+	delete(h.m.undone, idOf(&d).laneID)
 	h.m.resolve(idOf(&d).laneID)
 	h.b.Release(d)
 	return nil
@@ -145,8 +153,9 @@ func (h *history) release() error {
 
 func (h *history) revive() error {
 	ids := slices.Sorted(maps.Keys(h.m.dead))
+	var d Delivery
 	if len(ids) > 0 { // several of one lane, now and then one that is in flight
-		d := h.m.dead[pick(h, ids)].Delivery
+		d = h.m.dead[pick(h, ids)].Delivery
 		if len(h.flying) > 0 && h.r.IntN(2) == 0 {
 			d = pick(h, h.flying)
 		}
@@ -158,18 +167,20 @@ func (h *history) revive() error {
 		if h.r.IntN(4) == 0 {
 			body = nil // its change is no longer kept
 		}
-		h.m.revive(id, force, body)
+		like := revived(id, force, h.b.o.Now())
+		like.Lane, like.Order = d.Lane, h.offset
+		h.m.revive(id, force, h.offset, body)
 		err := h.update(func(tx *store.Tx) error {
-			return h.b.Revive(tx, id, h.b.o.Now(), func(d DeadDelivery) bool {
+			return h.b.Revive(tx, like, func(d DeadDelivery) bool {
 				return force || h.m.top[laneID{d.Endpoint, d.Subject}] <= d.Sequence
-			}, force, func(DeadDelivery) ([]byte, error) { return body, nil })
+			}, func(DeadDelivery) ([]byte, error) { return body, nil })
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return h.update(func(tx *store.Tx) error { // never dead
-		return h.b.Revive(tx, "evt_none@a", h.b.o.Now(), func(DeadDelivery) bool { return true }, true, nil)
+		return h.b.Revive(tx, revived("evt_none@a", true, h.b.o.Now()), func(DeadDelivery) bool { return true }, nil)
 	})
 }
 

@@ -58,7 +58,7 @@ func TestLastTry(t *testing.T) {
 
 	c.add(time.Minute)
 	r.update(t, func(tx *store.Tx) error {
-		return r.Revive(tx, "evt_x-1@a", r.o.Now(), func(DeadDelivery) bool { return true }, true, nil)
+		return r.Revive(tx, revived("evt_x-1@a", true, r.o.Now()), func(DeadDelivery) bool { return true }, nil)
 	})
 	again := Delivery{Endpoint: "a", Lane: "x", Sequence: 1, Failures: 2, Owed: c.now()}
 	f(again, "", 0) // what is written there is of its life before

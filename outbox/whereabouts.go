@@ -12,58 +12,78 @@ import (
 // whatever endpoint, in the config or not: a look for each endpoint that has anything there, and
 // one for each record. What is nobody's has none.
 func Whereabouts(tx *store.Tx, n store.Name, lane string) (keys [][]byte) {
-	add := func(ks ...[]byte) {
-		for _, k := range ks {
-			if tx.Bucket(n).Has(k) {
-				keys = append(keys, bytes.Clone(k))
-			}
-		}
-	}
+	add := func(e string) { keys = append(keys, whereaboutsAt(tx, n, lane, e)...) }
 	switch n {
-	case store.Deliveries, store.Attempts:
-		eachEndpoint(tx, n, nil, func(e string) { add(ranged(tx, n, laneKey(e, lane))...) })
-	case store.Due:
-		eachEndpoint(tx, n, nil, func(e string) {
-			k, _ := locate(tx, e, lane)
-			if k == nil && tx.Bucket(store.Due).Has(placeKey(e, lane)) {
-				k, _ = search(tx, e, lane)
-			}
-			add(k, placeKey(e, lane))
-		})
-	case store.Dead:
-		eachEndpoint(tx, n, nil, func(e string) {
-			for _, k := range ranged(tx, n, laneKey(e, lane)) {
-				add(k)
-				if d, _, err := deadOf(tx, k); err == nil {
-					add(d.timeKey(), d.idKey())
-				}
-			}
-		})
+	case store.Deliveries, store.Attempts, store.Due, store.Dead:
+		eachEndpoint(tx, n, nil, add)
 	case store.Withheld:
-		eachEndpoint(tx, n, []byte{byLane}, func(e string) {
-			for _, k := range ranged(tx, n, append([]byte{byLane}, laneKey(e, lane)...)) {
-				add(k)
-				if w := readWithheld(tx, k); w != nil {
-					add(w.ageKey(e, lane, sequence(k)), w.idKey(e))
-				}
-			}
-		})
-		eachEndpoint(tx, store.Dead, nil, func(e string) {
-			for _, k := range ranged(tx, store.Dead, laneKey(e, lane)) {
-				if d, _, err := deadOf(tx, k); err == nil {
-					add(roomKey(e, d.webhookID(), d.Restrictive, d.Owed))
-				}
-			}
-		})
+		eachEndpoint(tx, n, []byte{byLane}, func(e string) { keys = append(keys, withheldAt(tx, lane, e)...) })
+		eachEndpoint(tx, store.Dead, nil, func(e string) { keys = append(keys, waitingAt(tx, lane, e)...) })
 	case store.Answers: // others may have been answered with the same
 		seen := map[string]bool{}
 		for _, t := range triesOf(tx, lane, -1) {
 			if t.text && !seen[string(t.answer)] {
 				seen[string(t.answer)] = true
-				add(t.answer)
+				keys = present(tx, n, keys, t.answer)
 			}
 		}
 	default:
+	}
+	return keys
+}
+
+// whereaboutsAt is Whereabouts at one endpoint.
+func whereaboutsAt(tx *store.Tx, n store.Name, lane, e string) (keys [][]byte) {
+	switch n {
+	case store.Deliveries, store.Attempts:
+		return ranged(tx, n, laneKey(e, lane))
+	case store.Due:
+		k, _ := locate(tx, e, lane)
+		if k == nil && tx.Bucket(store.Due).Has(placeKey(e, lane)) {
+			k, _ = search(tx, e, lane)
+		}
+		return present(tx, n, nil, k, placeKey(e, lane))
+	case store.Dead:
+		for _, k := range ranged(tx, n, laneKey(e, lane)) {
+			keys = append(keys, k)
+			if d, _, err := deadOf(tx, k); err == nil {
+				keys = present(tx, n, keys, d.timeKey(), d.idKey())
+			}
+		}
+	case store.Withheld:
+		return append(withheldAt(tx, lane, e), waitingAt(tx, lane, e)...)
+	default:
+	}
+	return keys
+}
+
+// withheldAt are the keys of what is withheld of a lane from an endpoint.
+func withheldAt(tx *store.Tx, lane, e string) (keys [][]byte) {
+	for _, k := range ranged(tx, store.Withheld, append([]byte{byLane}, laneKey(e, lane)...)) {
+		keys = append(keys, k)
+		if w := readWithheld(tx, k); w != nil {
+			keys = present(tx, store.Withheld, keys, w.ageKey(e, lane, sequence(k)), w.idKey(e))
+		}
+	}
+	return keys
+}
+
+// waitingAt are the places of what of a lane waits for room at an endpoint.
+func waitingAt(tx *store.Tx, lane, e string) (keys [][]byte) {
+	for _, k := range ranged(tx, store.Dead, laneKey(e, lane)) {
+		if d, _, err := deadOf(tx, k); err == nil {
+			keys = present(tx, store.Withheld, keys, roomKey(e, d.webhookID(), d.Restrictive, d.Owed))
+		}
+	}
+	return keys
+}
+
+// present appends those keys that a bucket has.
+func present(tx *store.Tx, n store.Name, keys [][]byte, ks ...[]byte) [][]byte {
+	for _, k := range ks {
+		if tx.Bucket(n).Has(k) {
+			keys = append(keys, bytes.Clone(k))
+		}
 	}
 	return keys
 }

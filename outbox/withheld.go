@@ -173,8 +173,8 @@ func lapse(tx *store.Tx, d *Delivery, reason string) error {
 }
 
 // endWithheld ends what is withheld of a person up to the decision that the endpoint has accepted.
-// What an operator forces out after it is owed, and so withheld, still.
-func (b *Outbox) endWithheld(tx *store.Tx, d *Delivery) error {
+// What that does not overtake is owed, and so withheld, still.
+func (b *Outbox) endWithheld(tx *store.Tx, d *Delivery, by told) error {
 	if !d.Restrictive && !b.o.Decides(d.Type) {
 		return nil
 	}
@@ -187,7 +187,7 @@ func (b *Outbox) endWithheld(tx *store.Tx, d *Delivery) error {
 	c := listed.Cursor()
 	for k, _ := c.Seek(prefix); isOfLane(k, prefix) && sequence(k) <= d.Sequence; k, _ = c.Next() {
 		o := Delivery{Endpoint: d.Endpoint, Lane: d.Lane, Sequence: sequence(k)}
-		if o.Sequence == d.Sequence || readDelivery(tx.Bucket(store.Deliveries), &o) != nil || !o.Force {
+		if o.Sequence == d.Sequence || readDelivery(tx.Bucket(store.Deliveries), &o) != nil || by.overtakes(&o) {
 			gone = append(gone, bytes.Clone(k))
 		}
 	}

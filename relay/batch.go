@@ -79,7 +79,9 @@ type write struct {
 // order is a redelivery that an operator asked for.
 type order struct {
 	id       string
-	at       time.Time // when it was taken
+	lane     string
+	at       time.Time // when its record was taken
+	offset   int64     // of that
 	force    bool
 	replayed bool // by a replay
 }

@@ -148,7 +148,9 @@ func (b *batch) record(said []saying) error {
 		if u.Replay.Sequence != 0 {
 			return b.repeat(u)
 		}
-		b.orders = append(b.orders, order{id: u.ChangeID + "@" + u.Endpoint, at: rec.Appended, force: u.Force, replayed: u.Replay.ID != ""})
+		b.orders = append(b.orders, order{
+			id: u.ChangeID + "@" + u.Endpoint, lane: b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode), at: rec.Appended, offset: b.at.Offset, force: u.Force, replayed: u.Replay.ID != "",
+		})
 		return nil
 	case kyc.FetchRequest:
 		b.noteFetch(rec, u)

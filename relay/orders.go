@@ -30,7 +30,9 @@ func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor stri
 	}
 	if partner, _, _ := splitLane(d.Subject); partner == "" { // it tells of nobody, and no later one takes its place
 		return r.o.Store.Update(ctx, func(tx *store.Tx) error {
-			return r.o.Outbox.Revive(tx, id, r.o.Now(), func(outbox.DeadDelivery) bool { return true }, force, func(outbox.DeadDelivery) ([]byte, error) { return nil, nil })
+			like := outbox.Delivery{Lane: d.Subject, Owed: r.o.Now(), Force: force}
+			like.WebhookID, like.Endpoint, _ = outbox.SplitID(id)
+			return r.o.Outbox.Revive(tx, like, func(outbox.DeadDelivery) bool { return true }, func(outbox.DeadDelivery) ([]byte, error) { return nil, nil })
 		})
 	}
 	late := false
@@ -93,13 +95,11 @@ func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 
 // revive carries an order out, in the fold's transaction.
 func (r *Relay) revive(tx *store.Tx, o order) error {
-	revive := r.o.Outbox.Revive
-	if o.replayed {
-		revive = r.o.Outbox.ReviveReplayed
-	}
-	return revive(tx, r.CurrentID(o.id), o.at, func(d outbox.DeadDelivery) bool {
+	like := outbox.Delivery{Lane: o.lane, Order: o.offset, Owed: o.at, Force: o.force, Replayed: o.replayed}
+	like.WebhookID, like.Endpoint, _ = outbox.SplitID(r.CurrentID(o.id))
+	return r.o.Outbox.Revive(tx, like, func(d outbox.DeadDelivery) bool {
 		return o.force || !overtaken(tx, d.Subject, d.Sequence, r.names(d.Endpoint))
-	}, o.force, func(d outbox.DeadDelivery) ([]byte, error) { return r.renderDead(tx, d) })
+	}, func(d outbox.DeadDelivery) ([]byte, error) { return r.renderDead(tx, d) })
 }
 
 // renderDead makes the body of a dead delivery that was put down without one; nil: it cannot be

@@ -65,6 +65,39 @@ func TestRedeliver(t *testing.T) {
 	}
 }
 
+// TestOrderOf: a delivery names the record that owed it or, later, the one that ordered it again last,
+// whether it was dead then or owed still.
+func TestOrderOf(t *testing.T) {
+	g, p, _ := oneDead(t)
+	p.from(always(500))
+	f := func(what string) {
+		t.Helper()
+		g.settled()
+		if d := g.dead("a"); len(d) != 1 || d[0].Order != g.appended {
+			t.Errorf("%s by record %d: %+v", what, g.appended, d)
+		}
+	}
+	f("owed")
+	if err := g.redeliver(g.dead("a")[0].ID, false); err != nil {
+		t.Fatal(err)
+	}
+	f("ordered again")
+	g.repeats(Repeat{Kind: ReplayRange, Endpoint: "a", Until: g.clock.now().Add(time.Hour)}, 10)
+	f("repeated")
+	id := g.dead("a")[0].ID
+	if err := g.halt(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := g.relay.Redeliver(t.Context(), id, false, "ops"); err != nil {
+			t.Fatal(err)
+		}
+		g.appended++
+	}
+	g.restart()
+	f("ordered again twice")
+}
+
 // TestRepeatedOrder: the same order twice in the journal is carried out once.
 func TestRepeatedOrder(t *testing.T) {
 	g, p, d := oneDead(t)

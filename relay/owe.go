@@ -49,7 +49,7 @@ func (b *batch) owe(rec *journal.Record, s *subject, p *partnerNow, c *kyc.Chang
 			continue
 		}
 		b.owed = append(b.owed, outbox.Delivery{
-			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: previous, WebhookID: c.ID, Type: c.Type,
+			Endpoint: e.ID, Lane: s.lane, Sequence: c.Sequence, PreviousSequence: previous, Order: b.at.Offset, WebhookID: c.ID, Type: c.Type,
 			Format: e.Format.Name, Traceparent: c.Traceparent, Restrictive: restrictive, Owed: b.taken, Received: rec.Appended, Body: body,
 		})
 		s.Owed.set(e.ID, c.Sequence)

@@ -264,5 +264,6 @@ func (r *Relay) restore(tx *store.Tx, d *outbox.Delivery) (bool, error) {
 	d.WebhookID, d.Type, d.Format, d.Traceparent, d.Body = c.ID, c.Type, e.Format.Name, c.Traceparent, body
 	d.Restrictive = isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended)
 	d.Owed, d.Received = r.o.Now(), appended
+	d.Order = r.Position().Offset // which it had, nobody knows: as if it were ordered again now
 	return true, nil
 }

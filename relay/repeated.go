@@ -44,7 +44,8 @@ func (b *batch) repeat(u *kyc.Update) error {
 		return err == nil && d.sequence >= c.Sequence
 	})
 	b.repeated = append(b.repeated, outbox.Delivery{
-		Endpoint: e.ID, Lane: lane, Sequence: c.Sequence, PreviousSequence: u.Replay.Previous, WebhookID: c.ID, Type: c.Type, Format: e.Format.Name, Traceparent: c.Traceparent,
+		Endpoint: e.ID, Lane: lane, Sequence: c.Sequence, PreviousSequence: u.Replay.Previous, Order: b.at.Offset, WebhookID: c.ID, Type: c.Type, Format: e.Format.Name,
+		Traceparent: c.Traceparent,
 		Restrictive: !again && isStatus(c.Type) && (c.Status == kyc.Rejected || c.Status == kyc.Suspended), Owed: b.taken, Received: u.Replay.At, Body: body,
 	})
 	s.Owed.set(e.ID, max(s.Owed.of(e.ID), c.Sequence))
