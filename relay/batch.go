@@ -21,10 +21,10 @@ import (
 type batch struct {
 	r        *Relay
 	tx       *store.Tx
-	now      *registry.Snapshot  // what counts for the whole batch; see registry
-	owedAt   time.Time           // when what it owes came to be owed; zero: nothing has yet
-	subjects map[string]*subject // by lane
-	refs     map[string]string   // by refKey: what this batch has taught
+	now      *registry.Snapshot    // what counts for the whole batch; see registry
+	owedAt   time.Time             // when what it owes came to be owed; zero: nothing has yet
+	subjects map[string]*subject   // by lane
+	refs     map[string]*refStrand // by refKey: those that this batch has changed
 	writes   []write
 	owed     []outbox.Delivery
 	repeated []outbox.Delivery // what replays owe, perhaps once more
@@ -69,6 +69,7 @@ type scratch struct {
 	said []saying        // of together
 	us   []kyc.Update    // of apply
 	did  []historyRecord // of apply
+	read refStrand       // of whose
 }
 
 type write struct {
@@ -90,7 +91,7 @@ func (r *Relay) newBatch() *batch {
 		return b
 	}
 	return &batch{
-		r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{},
+		r: r, subjects: map[string]*subject{}, refs: map[string]*refStrand{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{},
 		counted: map[string]int64{}, submissions: map[string]int{}, folded: map[string]int64{}, unroutedNow: map[string][]byte{},
 		asideNow: map[string]store.Name{}, back: map[string]bool{}, partners: map[string]*partnerNow{},
 	}

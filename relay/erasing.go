@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"slices"
 
@@ -53,11 +52,8 @@ func (w *whereabouts) erasers() (list []keeper) {
 func (w *whereabouts) keepOwn() error {
 	return w.r.o.Store.View(func(tx *store.Tx) error {
 		for ref := range w.refs {
-			v, err := tx.Bucket(store.Refs).Get([]byte(ref))
-			if lane, _, _ := readRef(string(v)); err == nil && lane == w.lane {
-				continue
-			}
-			if c, err := readContest(tx.Bucket(store.Unrouted).Get(contestKey(ref))); err != nil || c == nil || !c.only(w.lane) {
+			s := strandIn(tx, ref)
+			if list := s.contenders(); s.leads().lane != w.lane && !claimsAlone(list, w.lane) {
 				delete(w.refs, ref)
 			}
 		}
@@ -65,9 +61,9 @@ func (w *whereabouts) keepOwn() error {
 	})
 }
 
-// only reports whether nobody else claims the ref.
-func (c *contest) only(lane string) bool {
-	return !slices.ContainsFunc(c.Claims, func(s claim) bool { return s.Lane != lane })
+// claimsAlone reports whether somebody claims a ref, and nobody else does.
+func claimsAlone(list []claim, lane string) bool {
+	return len(list) > 0 && !slices.ContainsFunc(list, func(c claim) bool { return c.Lane != lane })
 }
 
 // words are what the person is called: by the partner, and by providers.
@@ -262,11 +258,7 @@ func (e *erasing) erase(f found) error {
 	case store.Index:
 		return e.indexed(f.key)
 	case store.Refs:
-		v, err := b.Get(f.key)
-		if lane, _, _ := readRef(string(v)); err == nil && lane != e.w.lane {
-			return nil // it is contested: it goes with the last claim
-		}
-		e.claim(string(v), -1)
+		return e.ref(f.key)
 	case store.Timers:
 		e.tx.OnCommit(func() { r.timers.forget(string(f.key)); r.timers.wake() })
 	case store.Standings:
@@ -304,45 +296,43 @@ func (e *erasing) indexed(k []byte) error {
 	return e.tx.Bucket(store.Index).Delete(k)
 }
 
-func (e *erasing) claim(value string, by int64) {
-	if lane, ok := bytes.CutPrefix([]byte(value), []byte(claimedMark)); ok {
-		partner, _, _ := splitLane(string(lane))
-		e.counted[openClaims+partner] += by
+// ref takes the person out of what is known of a ref. One that leads to them goes, and one that is
+// contested with the last name that claims it. Else only the name does: it leads where it led.
+func (e *erasing) ref(k []byte) error {
+	refs, lane, key := e.tx.Bucket(store.Refs), e.w.lane, string(k)
+	v, err := refs.Get(k)
+	if err != nil {
+		return refs.Delete(k) // damaged: nobody can say whom else it names
 	}
+	s := readStrand(v, nil)
+	if !s.names(lane) {
+		return nil
+	}
+	s.count(e.counted, -1)
+	leads, contested := s.leads().lane == lane, len(s.contenders()) > 0
+	s.forget(lane)
+	if !leads && (!contested || len(s.contenders()) > 0) {
+		s.count(e.counted, 1)
+		return refs.Put(k, s.appendTo(nil))
+	}
+	if contested {
+		e.counted[contestedRefs]--
+		err = e.tx.Bucket(store.Unrouted).Delete(contestKey(key))
+	}
+	return errors.Join(err, refs.Delete(k))
 }
 
-// unrouted takes away what waits; of a contested ref only the person's claim.
+// unrouted takes away what waits. A contested ref that nobody else claims goes with what is known of
+// it.
 func (e *erasing) unrouted(k []byte) error {
 	b := e.tx.Bucket(store.Unrouted)
 	if bytes.HasPrefix(k, []byte("r\x00")) && b.Has(k) {
 		e.held--
 	}
-	ref, isContest := bytes.CutPrefix(k, contestKey(""))
-	if !isContest {
-		return b.Delete(k)
+	if ref, ok := bytes.CutPrefix(k, contestKey("")); ok {
+		return e.ref(ref)
 	}
-	c, err := readContest(b.Get(k))
-	if c == nil || err != nil {
-		return nil //nolint:nilerr // damaged: nobody can say whom it names, and the table did not
-	}
-	c.Claims = slices.DeleteFunc(c.Claims, func(s claim) bool {
-		if s.Lane != e.w.lane {
-			return false
-		}
-		if partner, _, _ := splitLane(s.Lane); s.Registered {
-			e.counted[openClaims+partner]--
-		}
-		return true
-	})
-	if len(c.Claims) == 0 {
-		e.counted[contestedRefs]--
-		return errors.Join(b.Delete(k), e.tx.Bucket(store.Refs).Delete(ref))
-	}
-	v, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	return b.Put(k, v)
+	return b.Delete(k)
 }
 
 // forward takes the person's changes out of a batch that Kafka has not acknowledged. The batch

@@ -107,7 +107,7 @@ func (r *Relay) suspect(tx *store.Tx, text []byte, n store.Name) error {
 		return nil //nolint:nilerr // whom it was about, nobody can say: it is counted
 	}
 	u.Partner = r.kept(u.Partner)
-	b := &batch{r: r, tx: tx, refs: map[string]string{}}
+	b := &batch{r: r, tx: tx, refs: map[string]*refStrand{}}
 	lane, verdict := b.owner(&u)
 	if verdict != "" || !tx.Bucket(store.Subjects).Has([]byte(lane)) && r.partner(u.Partner) == nil {
 		return nil
@@ -120,7 +120,8 @@ func (r *Relay) damagedRef(tx *store.Tx, d *store.DamagedRecord) error {
 	if tx.Bucket(store.Refs).Has(d.Key) {
 		return nil // it has been taught again, or it is the other one that was damaged
 	}
-	return tx.Bucket(store.Refs).Put(d.Key, []byte(ambiguousRef))
+	s := refStrand{partial: true}
+	return tx.Bucket(store.Refs).Put(d.Key, s.appendTo(nil))
 }
 
 // damagedChanges counts a batch of changes that Kafka will not have.

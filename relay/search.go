@@ -100,9 +100,9 @@ func refsNamed(tx *store.Tx, ref string) (found []Found) {
 				continue
 			}
 			f := Found{Kind: "ref", Source: source, Livemode: live}
-			if f.Lane, _, _ = readRef(string(v)); err != nil || f.Lane == "" {
-				f.Contested = true
-			}
+			s := readStrand(v, err)
+			l := s.leads()
+			f.Lane, f.Contested = l.lane, l.contested
 			found = append(found, f)
 		}
 	}

@@ -183,8 +183,11 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	b.tallies[kyc.Applied]++
 	b.chronicle(s.lane, rec, &h)
 	for _, ref := range l.unlearn {
-		if owner, _, _ := readRef(b.ref(ref)); owner == g.Lane {
-			b.setRef(ref, "")
+		if s := b.strand(ref); s.leads().lane == g.Lane {
+			b.change(ref, s, func() bool {
+				*s = refStrand{} // with all claims, for those of others came to nothing by what is taken back
+				return true
+			})
 		}
 	}
 	at, _ := unroutedPosition(order.UnroutedID)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"countersign/ingest/journal"
 	"countersign/outbox"
@@ -86,17 +87,18 @@ type whereabouts struct {
 	id      string
 	live    bool
 
-	subject *subject        // nil: it is set aside
-	refs    map[string]bool // that lead to the person, or that several claim and the person is one of them
-	ids     map[string]bool // of records and changes in the history
-	bodies  []string        // ids of what may be kept in quarantine of the bodies that those came from
-	open    func(id string) (journal.Item, error)
+	subject  *subject            // nil: it is set aside
+	refs     map[string]bool     // that lead to the person, or that several claim and the person is one of them
+	contests map[string]*contest // the latter, with the person's own claims: who the others are is theirs
+	ids      map[string]bool     // of records and changes in the history
+	bodies   []string            // ids of what may be kept in quarantine of the bodies that those came from
+	open     func(id string) (journal.Item, error)
 }
 
 // locate finds out who somebody is; outbox.ErrNotFound: nothing is kept of them. It walks over the
 // refs of all, for nothing leads from a person to them.
 func (r *Relay) locate(ctx context.Context, partner, id string, livemode bool) (*whereabouts, error) {
-	w := &whereabouts{r: r, partner: r.kept(partner), id: id, live: livemode, refs: map[string]bool{}, ids: map[string]bool{}}
+	w := &whereabouts{r: r, partner: r.kept(partner), id: id, live: livemode, refs: map[string]bool{}, contests: map[string]*contest{}, ids: map[string]bool{}}
 	w.lane = laneOf(w.partner, id, livemode)
 	known := false
 	err := r.o.Store.View(func(tx *store.Tx) error {
@@ -123,13 +125,28 @@ func (r *Relay) locate(ctx context.Context, partner, id string, livemode bool) (
 	refs := keeper{bucket: store.Refs, is: (*whereabouts).isRef}
 	history := keeper{bucket: store.History, indexed: (*whereabouts).ofHistory}
 	err = errors.Join(
-		w.each(ctx, &refs, func(k, _ []byte) error { w.refs[string(k)] = true; return nil }, nil),
+		w.each(ctx, &refs, w.learnRef, nil),
 		w.each(ctx, &history, w.learn, nil),
 	)
 	if err == nil && !known && len(w.refs) == 0 {
 		err = fmt.Errorf("subject %s of partner %s: %w", id, partner, outbox.ErrNotFound)
 	}
 	return w, err
+}
+
+// learnRef notes a ref that leads to the person, or that they and others claim.
+func (w *whereabouts) learnRef(k, v []byte) error {
+	s, key := readStrand(v, nil), string(k)
+	c := s.contest(key)
+	switch {
+	case c != nil && claimedBy(c.Claims, w.lane):
+		c.Claims = slices.DeleteFunc(c.Claims, func(c claim) bool { return c.Lane != w.lane })
+		w.contests[key] = c
+	case s.leads().lane != w.lane:
+		return nil // they have claimed it, and it is somebody else's
+	}
+	w.refs[key] = true
+	return nil
 }
 
 // learn notes the ids that an entry of the history has.

@@ -30,8 +30,11 @@ func (w *whereabouts) about(u *kyc.Update) bool {
 }
 
 func (w *whereabouts) isRef(_ *store.Tx, k, v []byte) bool {
-	lane, _, _ := readRef(string(v))
-	return lane == w.lane || w.refs[string(k)]
+	if w.refs[string(k)] {
+		return true
+	}
+	s := readStrand(v, nil)
+	return s.names(w.lane)
 }
 
 func (w *whereabouts) ofIndex(_ *store.Tx, place []byte) [][]byte {
@@ -193,8 +196,7 @@ func (w *whereabouts) isUnrouted(tx *store.Tx, k, v []byte) bool {
 		var g given
 		return json.Unmarshal(v, &g) == nil && g.Lane == w.lane
 	case "c":
-		c, err := readContest(v, nil)
-		return c != nil && err == nil && c.names(w.lane)
+		return w.refs[rest]
 	case "l", "x":
 		return strings.HasPrefix(rest, w.lane+"\x00")
 	}
