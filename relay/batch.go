@@ -41,7 +41,7 @@ type batch struct {
 	submissions map[string]int   // what became of claims in the fold, where the door could not know
 	folded      map[string]int64 // submissions, by partner
 	unrouted    int64
-	unroutedNow map[string][]byte     // what this batch has written to the unrouted bucket, by key; nil: deleted
+	besideNow   map[string][]byte     // what this batch has written to the refs bucket beside strands, by key; nil: deleted
 	wake        []unroutedRecord      // unrouted records that a ref taught by the current record sets free
 	asideNow    map[string]store.Name // subjects that this batch sets aside, and for what
 	back        map[string]bool       // subjects that it makes anew
@@ -92,7 +92,7 @@ func (r *Relay) newBatch() *batch {
 	}
 	return &batch{
 		r: r, subjects: map[string]*subject{}, refs: map[string]*refStrand{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{},
-		counted: map[string]int64{}, submissions: map[string]int{}, folded: map[string]int64{}, unroutedNow: map[string][]byte{},
+		counted: map[string]int64{}, submissions: map[string]int{}, folded: map[string]int64{}, besideNow: map[string][]byte{},
 		asideNow: map[string]store.Name{}, back: map[string]bool{}, partners: map[string]*partnerNow{},
 	}
 }
@@ -116,13 +116,13 @@ func (b *batch) done() {
 	clear(b.counted)
 	clear(b.submissions)
 	clear(b.folded)
-	clear(b.unroutedNow)
+	clear(b.besideNow)
 	clear(b.asideNow)
 	clear(b.back)
 	clear(b.partners)
 	is := batch{
 		r: b.r, subjects: b.subjects, refs: b.refs, tallies: b.tallies, statuses: b.statuses, counted: b.counted, submissions: b.submissions, folded: b.folded,
-		unroutedNow: b.unroutedNow, asideNow: b.asideNow, back: b.back, partners: b.partners,
+		besideNow: b.besideNow, asideNow: b.asideNow, back: b.back, partners: b.partners,
 		writes: empty(b.writes), owed: empty(b.owed), repeated: empty(b.repeated), room: b.room, scratch: b.scratch,
 	}
 	is.room.reset()

@@ -20,8 +20,8 @@ import (
 // contested ref leads to nobody, what comes for it is held in order, and an operator settles whose
 // it is, with a record of its own (I11).
 
-// contest is what is shown of a contested ref. In the unrouted bucket stand its name, so that it is
-// found, and a mark for each lane, so that whoever polls is told.
+// contest is what is shown of a contested ref. Beside its strand stand its name among those that are
+// contested, so that it is listed, and a mark for each lane, so that whoever polls is told.
 type contest struct {
 	Source   string    `json:"source"`
 	Ref      string    `json:"ref"`
@@ -31,7 +31,7 @@ type contest struct {
 }
 
 // refusedMark stands for a claim that came to nothing, as long as it does.
-func refusedMark(lane, ref string) []byte { return []byte("x\x00" + lane + "\x00" + ref) }
+func refusedMark(lane, ref string) []byte { return []byte("n\x00" + lane + "\x00" + ref) }
 
 func contestKey(ref string) []byte { return append([]byte("c\x00"), ref...) }
 
@@ -81,7 +81,7 @@ func (b *batch) learn(u *kyc.Update, key, lane string) error {
 func (b *batch) refuse(u *kyc.Update, key, lane string) {
 	b.submissions[refusedClaim]++
 	b.r.o.Logger.Warn("ref_claim_refused", "source", u.Source, "update", u.ID)
-	b.writeUnrouted(refusedMark(lane, key), store.NewRecord())
+	b.writeBeside(refusedMark(lane, key), store.NewRecord())
 }
 
 // change writes what fn makes of a strand, and counts the claims that are undecided. It reports
@@ -94,7 +94,7 @@ func (b *batch) change(key string, s *refStrand, fn func() bool) bool {
 		return false
 	}
 	b.refs[key] = s
-	k := b.room.text(key)
+	k := b.room.end(append(append(b.room.begin(2+len(key)), strandPrefix...), key...))
 	if s.empty() {
 		b.put(store.Refs, k, nil)
 		return true
@@ -131,13 +131,13 @@ func (b *batch) contested(u *kyc.Update, key string, s *refStrand, already bool)
 		b.unclear++
 		b.r.o.Logger.Error("ref_ambiguous", "source", u.Source, "update", u.ID)
 	}
-	if listed := contestKey(key); !b.unroutedHas(listed) {
+	if listed := contestKey(key); !b.hasBeside(listed) {
 		b.counted[contestedRefs]++
-		b.writeUnrouted(listed, store.NewRecord())
+		b.writeBeside(listed, store.NewRecord())
 	}
 	for _, c := range s.contenders() {
-		if mark := contestMark(c.Lane, key); !b.unroutedHas(mark) {
-			b.writeUnrouted(mark, store.NewRecord())
+		if mark := contestMark(c.Lane, key); !b.hasBeside(mark) {
+			b.writeBeside(mark, store.NewRecord())
 		}
 	}
 }
@@ -149,12 +149,12 @@ func (b *batch) settleRef(key, lane string) error {
 	if list := s.contenders(); len(list) > 0 {
 		b.counted[contestedRefs]--
 		for _, c := range list {
-			b.writeUnrouted(contestMark(c.Lane, key), nil)
+			b.writeBeside(contestMark(c.Lane, key), nil)
 		}
-		b.writeUnrouted(contestKey(key), nil)
+		b.writeBeside(contestKey(key), nil)
 	}
-	if mark := refusedMark(lane, key); b.unroutedHas(mark) {
-		b.writeUnrouted(mark, nil)
+	if mark := refusedMark(lane, key); b.hasBeside(mark) {
+		b.writeBeside(mark, nil)
 	}
 	b.change(key, s, func() bool {
 		s.decide(lane)
@@ -163,25 +163,25 @@ func (b *batch) settleRef(key, lane string) error {
 	return b.wakeFor(key)
 }
 
-// unroutedValue is a record of the unrouted bucket as this batch sees it.
-func (b *batch) unroutedValue(key []byte) ([]byte, error) {
-	if record, ok := b.unroutedNow[string(key)]; ok {
+// besideRef is a record of the refs bucket, but for strands, as this batch sees it.
+func (b *batch) besideRef(key []byte) ([]byte, error) {
+	if record, ok := b.besideNow[string(key)]; ok {
 		if record == nil {
 			return nil, nil
 		}
 		return store.RecordBody(record), nil
 	}
-	return b.tx.Bucket(store.Unrouted).Get(key)
+	return b.tx.Bucket(store.Refs).Get(key)
 }
 
-func (b *batch) unroutedHas(key []byte) bool {
-	v, err := b.unroutedValue(key)
+func (b *batch) hasBeside(key []byte) bool {
+	v, err := b.besideRef(key)
 	return v != nil || err != nil
 }
 
 // strandIn is what the file keeps of a ref.
 func strandIn(tx *store.Tx, key string) refStrand {
-	return readStrand(tx.Bucket(store.Refs).Get([]byte(key)))
+	return readStrand(tx.Bucket(store.Refs).Get(strandKey(key)))
 }
 
 // contest is what is shown of a contested ref; nil: it is not contested.
@@ -230,7 +230,7 @@ type ClaimView struct {
 func (r *Relay) ContestedRefs(after string, n int) (list []ContestedRef, more bool, err error) {
 	list = []ContestedRef{} // never null
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Unrouted).Cursor()
+		c := tx.Bucket(store.Refs).Cursor()
 		prefix, from := contestKey(""), contestKey(strings.Replace(after, "/", "\x00", 2))
 		for k, v := c.Seek(from); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			if after != "" && bytes.Equal(k, from) {
@@ -274,7 +274,7 @@ func (r *Relay) ContestedOf(partner, id string, livemode bool) (list []Contested
 
 // marked lists the refs that are marked for a lane.
 func marked(tx *store.Tx, prefix []byte, state string) (list []ContestedRef) {
-	c := tx.Bucket(store.Unrouted).Cursor()
+	c := tx.Bucket(store.Refs).Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(list) < maxClaims; k, v = c.Next() {
 		if v == nil {
 			continue // damaged
@@ -310,7 +310,7 @@ func (r *Relay) SettleRef(ctx context.Context, s Settlement) (id string, err err
 	s.Partner = r.kept(s.Partner)
 	key := refKey(s.Source, s.ProviderRef, s.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		if !tx.Bucket(store.Refs).Has([]byte(key)) {
+		if !tx.Bucket(store.Refs).Has(strandKey(key)) {
 			return fmt.Errorf("ref %s of source %s: %w", s.ProviderRef, s.Source, outbox.ErrNotFound)
 		}
 		return nil

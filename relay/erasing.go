@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 
 	"countersign/kyc"
 	"countersign/outbox"
@@ -18,10 +20,17 @@ import (
 // half is gone; the state last, so that nothing is taken for a new life before. The journal has no
 // part in it: a record that named the person would have to be erased itself.
 
-// eraseOrder is the order of the buckets. What the outbox keeps goes before all of them.
-var eraseOrder = []store.Name{
-	store.Orders, store.Questions, store.Quarantine, store.Unrouted, store.Forward, store.Journal, store.Damaged, store.Refs,
-	store.Index, store.History, store.Outcomes, store.Timers, store.Standings, store.Aside, store.Subjects,
+// eraseOrder is the order of the buckets, or of parts of them. What the outbox keeps goes before all
+// of them.
+var eraseOrder = append([]string{
+	store.Orders.String(), store.Questions.String(), store.Quarantine.String(), waitingPart, store.Forward.String(), store.Journal.String(), store.Damaged.String(), strandsPart,
+}, namesOf(store.Index, store.History, store.Outcomes, store.Timers, store.Standings, store.Aside, store.Subjects)...)
+
+func namesOf(list ...store.Name) (names []string) {
+	for _, n := range list {
+		names = append(names, n.String())
+	}
+	return names
 }
 
 // outboxErases are the buckets that EraseLane and EraseTries see to.
@@ -37,9 +46,9 @@ var ours = map[kyc.Kind]bool{kyc.Timer: true, kyc.PolicyChange: true, kyc.Redeli
 // erasers are the rows of the table that an erasure goes through.
 func (w *whereabouts) erasers() (list []keeper) {
 	all := keepers()
-	for _, n := range slices.Concat(outboxErases, eraseOrder) {
-		k := all[slices.IndexFunc(all, func(k keeper) bool { return k.bucket == n })]
-		if n == store.Journal {
+	for _, n := range slices.Concat(namesOf(outboxErases...), eraseOrder) {
+		k := all[slices.IndexFunc(all, func(k keeper) bool { return k.name() == n })]
+		if k.bucket == store.Journal {
 			is := k.is
 			k.is = func(w *whereabouts, tx *store.Tx, k, v []byte) bool { return w.passed(k, v) && is(w, tx, k, v) }
 		}
@@ -145,7 +154,7 @@ func (r *Relay) carryOut(ctx context.Context, m *mark) (counts map[string]int, e
 	}
 	var last []found
 	for _, k := range w.erasers() {
-		if slices.Contains(outboxErases, k.bucket) || leftOut(k.bucket) {
+		if slices.Contains(outboxErases, k.bucket) || leftOut(k.name()) {
 			continue
 		}
 		if err := w.eraseBucket(ctx, &k, &last, counts); err != nil {
@@ -170,7 +179,7 @@ func (w *whereabouts) eraseBucket(ctx context.Context, at *keeper, last *[]found
 	}, func() error {
 		step := some
 		some = nil
-		counts[at.bucket.String()] += len(step)
+		counts[at.name()] += len(step)
 		if slices.Contains(atOnce, at.bucket) {
 			*last = append(*last, step...)
 			return nil
@@ -221,7 +230,7 @@ func (w *whereabouts) eraseLast(ctx context.Context, last []found, counts map[st
 		if err != nil {
 			return err
 		}
-		if t == nil || leftOut(store.Erased) {
+		if t == nil || leftOut(store.Erased.String()) {
 			t = &tombstone{}
 		}
 		t.At = r.o.Now().UTC()
@@ -253,12 +262,13 @@ func (e *erasing) erase(f found) error {
 		return r.o.Journaled.TakeAway(e.tx, f.bucket, f.key)
 	case store.Forward:
 		return e.forward(f.key)
-	case store.Unrouted:
-		return e.unrouted(f.key)
 	case store.Index:
 		return e.indexed(f.key)
 	case store.Refs:
-		return e.ref(f.key)
+		if ref, ok := strings.CutPrefix(string(f.key), strandPrefix); ok {
+			return e.ref(ref)
+		}
+		return e.unrouted(f.key)
 	case store.Timers:
 		e.tx.OnCommit(func() { r.timers.forget(string(f.key)); r.timers.wake() })
 	case store.Standings:
@@ -277,7 +287,7 @@ func (e *erasing) indexed(k []byte) error {
 	place := k[len(indexPrefix(e.w.lane)):]
 	for _, key := range e.w.ofHistory(e.tx, place) {
 		e.also[store.History]++
-		if leftOut(store.History) {
+		if leftOut(store.History.String()) {
 			break
 		}
 		if err := e.tx.Bucket(store.History).Delete(key); err != nil {
@@ -286,7 +296,7 @@ func (e *erasing) indexed(k []byte) error {
 	}
 	for _, key := range e.w.ofOutcomes(e.tx, place) {
 		e.also[store.Outcomes]++
-		if leftOut(store.Outcomes) {
+		if leftOut(store.Outcomes.String()) {
 			break
 		}
 		if err := e.tx.Bucket(store.Outcomes).Delete(key); err != nil {
@@ -298,8 +308,8 @@ func (e *erasing) indexed(k []byte) error {
 
 // ref takes the person out of what is known of a ref. One that leads to them goes, and one that is
 // contested with the last name that claims it. Else only the name does: it leads where it led.
-func (e *erasing) ref(k []byte) error {
-	refs, lane, key := e.tx.Bucket(store.Refs), e.w.lane, string(k)
+func (e *erasing) ref(ref string) error {
+	refs, lane, k := e.tx.Bucket(store.Refs), e.w.lane, strandKey(ref)
 	v, err := refs.Get(k)
 	if err != nil {
 		return refs.Delete(k) // damaged: nobody can say whom else it names
@@ -317,20 +327,32 @@ func (e *erasing) ref(k []byte) error {
 	}
 	if contested {
 		e.counted[contestedRefs]--
-		err = e.tx.Bucket(store.Unrouted).Delete(contestKey(key))
+		err = refs.Delete(contestKey(ref))
 	}
 	return errors.Join(err, refs.Delete(k))
 }
 
-// unrouted takes away what waits. A contested ref that nobody else claims goes with what is known of
-// it.
+// unrouted takes away what waits, wherever it does. A contested ref that nobody else claims goes with
+// what is known of it.
 func (e *erasing) unrouted(k []byte) error {
-	b := e.tx.Bucket(store.Unrouted)
-	if bytes.HasPrefix(k, []byte("r\x00")) && b.Has(k) {
-		e.held--
-	}
+	b := e.tx.Bucket(store.Refs)
 	if ref, ok := bytes.CutPrefix(k, contestKey("")); ok {
-		return e.ref(ref)
+		return e.ref(string(ref))
+	}
+	if _, at, _ := waitsAt(k); k[0] == 'h' || k[0] == 'p' {
+		if h := unroutedIn(e.tx, at); h != nil {
+			e.held--
+			var u kyc.Update
+			_ = json.Unmarshal(h.Body, &u) // what cannot be read waits for one ref only
+			for _, ref := range append((&batch{r: e.w.r}).allRefs(&u), h.behind) {
+				if err := b.Delete(heldKey(ref, at)); err != nil {
+					return err
+				}
+			}
+			if err := b.Delete(placeKey(at)); err != nil {
+				return err
+			}
+		}
 	}
 	return b.Delete(k)
 }

@@ -150,7 +150,7 @@ func (w *whereabouts) showRef(k, v []byte) any {
 	if l.lane != w.lane {
 		l.submitted, l.served = slices.ContainsFunc(own, func(c claim) bool { return c.Registered }), false
 	}
-	source, ref, live := splitRef(string(k))
+	source, ref, live := splitRef(string(k[len(strandPrefix):]))
 	return struct {
 		Source     string  `json:"source"`
 		Ref        string  `json:"ref"`
@@ -210,8 +210,12 @@ func (w *whereabouts) showTimer(k, _ []byte) any {
 // others are is theirs.
 func (w *whereabouts) showUnrouted(k, v []byte) any {
 	switch k[0] {
-	case 'r', 'd':
-		h := readUnrouted(unroutedAt(k), v)
+	case 'h', 'd':
+		if len(v) == 0 {
+			return nil // it stands elsewhere, whole
+		}
+		_, at, _ := waitsAt(k)
+		h := readUnrouted(at, v)
 		return struct {
 			ID string `json:"id"`
 			unroutedRecord
@@ -222,7 +226,7 @@ func (w *whereabouts) showUnrouted(k, v []byte) any {
 		if c := w.contests[string(k[len(contestKey("")):])]; c != nil {
 			return map[string]any{"contested": c}
 		}
-	case 'x':
+	case 'n':
 		source, ref, _ := splitRef(string(k[len(refusedMark(w.lane, "")):]))
 		return map[string]any{"refused": map[string]string{"source": source, "ref": ref}}
 	}

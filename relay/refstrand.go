@@ -10,6 +10,20 @@ import (
 	"countersign/outbox/store"
 )
 
+// The refs bucket is by ref: behind each kind of key stands which ref it is about.
+//
+//	r ref            its strand: who claims it, what an operator decided
+//	h ref, position  a record that waits, whole, behind the first ref that it has; nothing, behind its others
+//	p position       behind which ref it stands: what waits, in the order of its arrival
+//	c ref            nothing: it is contested
+//	l lane, ref      nothing: it is contested, and that is one of those who claim it
+//	n lane, ref      nothing: it is not that lane's, although somebody has registered it so
+//	d position       a record that was discarded
+//	g position       to whom an operator gave a record
+const strandPrefix = "r\x00" // the last of them: what is about the strands themselves goes by that
+
+func strandKey(ref string) []byte { return []byte(strandPrefix + ref) }
+
 // refStrand is what is known of one ref, but for what waits there: who is said to have it, in the
 // order in which that was said, and what an operator decided. Only records about that ref change
 // it. A claim is added, once for each person and whether somebody registered it, and never takes

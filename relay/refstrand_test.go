@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/kyc"
+	"countersign/outbox/store"
 )
 
 // overwriting is how whose a ref is was learnt when a claim took the place of another: the copy that the
@@ -404,5 +406,40 @@ func TestSettledStays(t *testing.T) {
 	held(t, g, 1)
 	if list, _, err := g.relay.ContestedRefs("", 10); err != nil || len(list) != 1 || len(list[0].Claims) != 2 || list[0].Since.IsZero() {
 		t.Errorf("contested: %+v, %v", list, err)
+	}
+}
+
+// TestBesideRefsMadeAnew: the order in which what waits arrived, and the list of contested refs,
+// follow from what they are of. The auditor sees where they do not, and a repair makes them anew.
+func TestBesideRefsMadeAnew(t *testing.T) {
+	g := start(t, acme(), Partner{ID: "globex"})
+	g.tell(claimed(submits("ann", "ref_1")), claimed(globex("bob", "ref_1")), unknown(3, kyc.Approved, "ref_1", "", ""), unknown(4, kyc.Approved, "act_9", "inq_9", ""))
+	g.folded()
+	key := refKey("persona-eu", "ref_1", true)
+	for _, k := range [][]byte{placeKey(journal.At(3)), contestKey(key)} {
+		if err := g.store.Update(t.Context(), func(tx *store.Tx) error { return tx.Bucket(store.Refs).Delete(k) }); err != nil {
+			t.Fatal(err)
+		}
+		if list := g.audited(); len(list) != 1 {
+			t.Errorf("without %q the auditor says %q", k, list)
+		}
+		if err := g.relay.reholdAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, k := range [][]byte{placeKey(journal.At(3)), contestKey(key), contestMark(laneOf("acme", "ann", true), key), heldKey(key, journal.At(3))} {
+		g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Refs, k) })
+	}
+	g.restart()
+	eventually(t, "the repair is over", func() bool { yes, err := g.store.Unrepaired(); return !yes && err == nil })
+	list, _, err := g.relay.UnroutedItems("", 10)
+	if err != nil || len(list) != 1 || list[0].ID != unroutedID(journal.At(4)) || list[0].Reason != string(kyc.Unrouted) || g.relay.Unrouted() != 1 {
+		t.Errorf("what waits: %+v, %v, %d counted", list, err, g.relay.Unrouted())
+	}
+	if refs, _, err := g.relay.ContestedRefs("", 10); err != nil || len(refs) != 1 || contestedOf(t, g, "acme", "ann") != "contested ref_1" {
+		t.Errorf("contested: %+v, %v", refs, err)
+	}
+	if list := g.audited(); len(list) > 0 {
+		t.Errorf("the auditor says %q", list)
 	}
 }

@@ -75,7 +75,7 @@ func (b *batch) route(said []saying) error {
 // overdue applies what has waited for the refs that a provider's words teach, before these words: it
 // was received before them.
 func (b *batch) overdue(lane string, said []saying) error {
-	if b.r.unrouted.Load() == 0 && len(b.unroutedNow) == 0 || !providersSay(said) {
+	if b.r.unrouted.Load() == 0 && len(b.besideNow) == 0 || !providersSay(said) {
 		return nil // nobody waits for anything, as nearly always
 	}
 	s, err := b.subject(lane)
@@ -171,14 +171,14 @@ func (b *batch) strand(key string) *refStrand {
 }
 
 func (b *batch) inFile(key string) ([]byte, error) {
-	b.key = append(b.key[:0], key...)
+	b.key = append(append(b.key[:0], strandPrefix...), key...)
 	return b.get(store.Refs, b.key)
 }
 
-// saidToBe reports whether the provider has said that a ref is a lane's: then nothing is to be learnt
+// saidToBe reports whether the provider has said that the ref of a strand's key is a lane's: then nothing is to be learnt
 // of it.
 func (b *batch) saidToBe(key []byte, lane string) bool {
-	if s := b.refs[string(key)]; s != nil {
+	if s := b.refs[string(key[len(strandPrefix):])]; s != nil {
 		return slices.ContainsFunc(s.claims, func(c claim) bool { return c.Lane == lane && !c.Registered })
 	}
 	v, err := b.get(store.Refs, key)
@@ -260,7 +260,7 @@ func (b *batch) taught(u *kyc.Update, lane string) bool {
 	}
 	for _, kind := range b.r.o.PersonRefs[u.Provider] {
 		if ref := kind.of(u); ref != "" {
-			if b.key = appendRefKey(b.key[:0], u.Source, ref, u.Livemode); !b.saidToBe(b.key, lane) {
+			if b.key = appendRefKey(append(b.key[:0], strandPrefix...), u.Source, ref, u.Livemode); !b.saidToBe(b.key, lane) {
 				return false
 			}
 		}

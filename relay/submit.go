@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -127,7 +128,7 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (out Submitted, err er
 func (r *Relay) judge(s *Submission, id string) (outcome string, err error) {
 	lane := r.laneOf(s.Partner, s.Subject, s.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		v, err := tx.Bucket(store.Refs).Get([]byte(refKey(s.Source, s.ProviderRef, s.Livemode)))
+		v, err := tx.Bucket(store.Refs).Get(strandKey(refKey(s.Source, s.ProviderRef, s.Livemode)))
 		if err != nil {
 			return err
 		}
@@ -295,7 +296,10 @@ func (r *Relay) recount(ctx context.Context) error {
 	for _, p := range r.o.Registry.Read().Partners() {
 		n[openClaims+p.ID] = 0
 	}
-	err := r.sweepBucket(ctx, store.Refs, func(_ *store.Tx, _, v []byte) [][]byte {
+	err := r.sweepBucket(ctx, store.Refs, func(_ *store.Tx, k, v []byte) [][]byte {
+		if !bytes.HasPrefix(k, []byte(strandPrefix)) {
+			return nil
+		}
 		ref := readStrand(v, nil)
 		if ref.count(n, 1); len(ref.contenders()) > 0 {
 			n[contestedRefs]++
