@@ -232,7 +232,7 @@ func TestRepairSuspects(t *testing.T) {
 	}
 	g.tamper(func(tx *store.Tx) error {
 		k, _ := tx.Bucket(store.Journal).Cursor().Last()
-		ref, _ := tx.Bucket(store.Refs).Cursor().First()
+		ref, _ := tx.Bucket(store.Refs).Cursor().Seek([]byte(strandPrefix))
 		return errors.Join(spoilHead(tx, store.Journal, bytes.Clone(k)), spoil(tx, store.Refs, bytes.Clone(ref)))
 	})
 	g.restart()

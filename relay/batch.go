@@ -21,10 +21,10 @@ import (
 type batch struct {
 	r        *Relay
 	tx       *store.Tx
-	now      *registry.Snapshot  // what counts for the whole batch; see registry
-	taken    time.Time           // when the record that is worked on was taken: from then on what it owes is owed
-	subjects map[string]*subject // by lane
-	refs     map[string]string   // by refKey: what this batch has taught
+	now      *registry.Snapshot    // what counts for the whole batch; see registry
+	taken    time.Time             // when the record that is worked on was taken: from then on what it owes is owed
+	subjects map[string]*subject   // by lane
+	refs     map[string]*refStrand // by refKey: those that this batch has changed
 	writes   []write
 	owed     []outbox.Delivery
 	repeated []outbox.Delivery // what replays owe, perhaps once more
@@ -41,7 +41,7 @@ type batch struct {
 	submissions map[string]int   // what became of claims in the fold, where the door could not know
 	folded      map[string]int64 // submissions, by partner
 	unrouted    int64
-	unroutedNow map[string][]byte     // what this batch has written to the unrouted bucket, by key; nil: deleted
+	besideNow   map[string][]byte     // what this batch has written to the refs bucket beside strands, by key; nil: deleted
 	wake        []unroutedRecord      // unrouted records that a ref taught by the current record sets free
 	asideNow    map[string]store.Name // subjects that this batch sets aside, and for what
 	back        map[string]bool       // subjects that it makes anew
@@ -69,6 +69,7 @@ type scratch struct {
 	said []saying        // of together
 	us   []kyc.Update    // of apply
 	did  []historyRecord // of apply
+	read refStrand       // of whose
 }
 
 type write struct {
@@ -93,8 +94,8 @@ func (r *Relay) newBatch() *batch {
 		return b
 	}
 	return &batch{
-		r: r, subjects: map[string]*subject{}, refs: map[string]string{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{},
-		counted: map[string]int64{}, submissions: map[string]int{}, folded: map[string]int64{}, unroutedNow: map[string][]byte{},
+		r: r, subjects: map[string]*subject{}, refs: map[string]*refStrand{}, tallies: map[kyc.Verdict]int{}, statuses: map[kyc.Status]int{},
+		counted: map[string]int64{}, submissions: map[string]int{}, folded: map[string]int64{}, besideNow: map[string][]byte{},
 		asideNow: map[string]store.Name{}, back: map[string]bool{}, partners: map[string]*partnerNow{},
 	}
 }
@@ -118,13 +119,13 @@ func (b *batch) done() {
 	clear(b.counted)
 	clear(b.submissions)
 	clear(b.folded)
-	clear(b.unroutedNow)
+	clear(b.besideNow)
 	clear(b.asideNow)
 	clear(b.back)
 	clear(b.partners)
 	is := batch{
 		r: b.r, subjects: b.subjects, refs: b.refs, tallies: b.tallies, statuses: b.statuses, counted: b.counted, submissions: b.submissions, folded: b.folded,
-		unroutedNow: b.unroutedNow, asideNow: b.asideNow, back: b.back, partners: b.partners,
+		besideNow: b.besideNow, asideNow: b.asideNow, back: b.back, partners: b.partners,
 		writes: empty(b.writes), owed: empty(b.owed), repeated: empty(b.repeated), room: b.room, scratch: b.scratch,
 	}
 	is.room.reset()

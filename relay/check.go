@@ -14,13 +14,15 @@ import (
 // checker is the relay's store.Auditor. Sums of hashes compare what lies in two buckets in
 // different orders, in memory that does not grow with them.
 type checker struct {
-	position, next  journal.Position
-	waiting, held   int64    // records nobody is known for: as kept in meta, and as they are
-	due, timed      uint64   // timers that states ask for, and those that are there
-	stands, stood   uint64   // places in the standings that states ask for, and those that are there
-	counted, holds  [2]int64 // of them with a match, test and live: as kept in meta, and as they are
-	listed, indexed uint64   // entries of the history, and outcomes, that the index should have, and has
-	malformed       map[store.Name]int
+	position, next   journal.Position
+	waiting, held    int64    // records nobody is known for: as kept in meta, and as they are
+	due, timed       uint64   // timers that states ask for, and those that are there
+	waits, places    uint64   // records that wait, and the order of their arrival
+	claims, listed   uint64   // refs that are contested, and those that are listed as such
+	stands, stood    uint64   // places in the standings that states ask for, and those that are there
+	counted, holds   [2]int64 // of them with a match, test and live: as kept in meta, and as they are
+	entered, indexed uint64   // entries of the history, and outcomes, that the index should have, and has
+	malformed        map[store.Name]int
 }
 
 // NewAuditor looks at what the relay keeps: its place is in the journal, states can be read, timers
@@ -64,10 +66,8 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 			break
 		}
 		c.indexed += xxhash.Sum64(key)
-	case store.Unrouted:
-		if bytes.HasPrefix(key, []byte("r\x00")) {
-			c.held++
-		}
+	case store.Refs:
+		ok = c.ref(key, body)
 	default:
 	}
 	if !ok {
@@ -75,10 +75,33 @@ func (c *checker) Record(n store.Name, key, body []byte) {
 	}
 }
 
+// ref counts what stands in the refs bucket, and reports whether it can be read.
+func (c *checker) ref(key, body []byte) bool {
+	ref, at, _ := waitsAt(key)
+	switch {
+	case bytes.HasPrefix(key, []byte("h\x00")) && len(body) > 0:
+		c.held++
+		c.waits += xxhash.Sum64(heldKey(ref, at))
+	case bytes.HasPrefix(key, []byte("p\x00")):
+		c.places += xxhash.Sum64(heldKey(string(body), at))
+	case bytes.HasPrefix(key, contestKey("")):
+		c.listed += xxhash.Sum64(key)
+	case bytes.HasPrefix(key, []byte(strandPrefix)):
+		var s refStrand
+		if s.decode(body) != nil {
+			return false
+		}
+		if len(s.contenders()) > 0 {
+			c.claims += xxhash.Sum64(contestKey(string(key[len(strandPrefix):])))
+		}
+	}
+	return true
+}
+
 // list counts what the index should have of a record.
 func (c *checker) list(n store.Name, key, body []byte) {
 	if at := placeInIndex(n, key, body); at != nil {
-		c.listed += xxhash.Sum64(at)
+		c.entered += xxhash.Sum64(at)
 	}
 }
 
@@ -110,6 +133,12 @@ func (c *checker) Problems() (ps []string) {
 	if c.waiting != c.held {
 		ps = append(ps, fmt.Sprintf("meta says that %d records are held, and there are %d", c.waiting, c.held))
 	}
+	if c.waits != c.places {
+		ps = append(ps, "the records that are held and the order of their arrival differ")
+	}
+	if c.claims != c.listed {
+		ps = append(ps, "the refs that are contested and the list of them differ")
+	}
 	if c.due != c.timed {
 		ps = append(ps, "timers and what the states of subjects ask for differ")
 	}
@@ -119,7 +148,7 @@ func (c *checker) Problems() (ps []string) {
 	if c.counted != c.holds {
 		ps = append(ps, fmt.Sprintf("meta says that %d test and %d live subjects are held, and there are %d and %d", c.counted[0], c.counted[1], c.holds[0], c.holds[1]))
 	}
-	if c.listed != c.indexed {
+	if c.entered != c.indexed {
 		ps = append(ps, "the history and its index differ")
 	}
 	for n, count := range c.malformed {

@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -21,36 +20,8 @@ import (
 // contested ref leads to nobody, what comes for it is held in order, and an operator settles whose
 // it is, with a record of its own (I11).
 
-// What a ref leads to, beside the lane it stands for.
-const (
-	ambiguousRef  = "!"    // it is contested: it leads to nobody until an operator has settled whose it is
-	submittedMark = "\x02" // before the lane: somebody registered it as that subject's, so it counts whichever kind of ref a callback carries it as
-	claimedMark   = "\x04" // the same, and no callback has been applied to it yet
-)
-
-// readRef takes apart what a ref leads to. Who is nobody has no lane: nothing is known, or it is
-// contested.
-func readRef(value string) (lane string, submitted, served bool) {
-	if value == ambiguousRef {
-		return "", false, false
-	}
-	if lane, ok := strings.CutPrefix(value, claimedMark); ok {
-		return lane, true, false
-	}
-	lane, submitted = strings.CutPrefix(value, submittedMark)
-	return lane, submitted, lane != ""
-}
-
-// claim is one of several words about whose a ref is.
-type claim struct {
-	Lane       string    `json:"lane"`
-	Update     string    `json:"update"` // the record that says so
-	At         time.Time `json:"at"`     // when that was received; zero: it was the first, and nothing more is known of it
-	Registered bool      `json:"registered,omitempty"`
-}
-
-// contest is a contested ref, in the unrouted bucket: it says why records wait there. Beside it
-// stands a mark for each lane, so that whoever polls is told.
+// contest is what is shown of a contested ref. Beside its strand stand its name among those that are
+// contested, so that it is listed, and a mark for each lane, so that whoever polls is told.
 type contest struct {
 	Source   string    `json:"source"`
 	Ref      string    `json:"ref"`
@@ -60,51 +31,48 @@ type contest struct {
 }
 
 // refusedMark stands for a claim that came to nothing, as long as it does.
-func refusedMark(lane, ref string) []byte { return []byte("x\x00" + lane + "\x00" + ref) }
-
-const maxClaims = 16 // that are kept of one ref
+func refusedMark(lane, ref string) []byte { return []byte("n\x00" + lane + "\x00" + ref) }
 
 func contestKey(ref string) []byte { return append([]byte("c\x00"), ref...) }
 
 func contestMark(lane, ref string) []byte { return []byte("l\x00" + lane + "\x00" + ref) }
 
-// learn lets a ref lead to a lane, and sets free what waited for that.
+// learn adds what an update says of whose a ref is, and sets free what waited for that.
 func (b *batch) learn(u *kyc.Update, key, lane string) error {
-	known := b.ref(key)
-	owner, submitted, served := readRef(known)
-	registers := u.Kind == kyc.Submission
-	switch {
-	case registers && u.Release:
+	c := claim{Lane: lane, Update: u.ID, At: u.ReceivedAt, Registered: u.Kind == kyc.Submission}
+	if c.Registered && u.Release {
 		return b.settleRef(key, lane)
-	case known == ambiguousRef:
-		return b.contested(u, key, claim{Lane: lane, Update: u.ID, At: u.ReceivedAt, Registered: registers})
-	case owner == "", owner == lane:
-		submitted, served = submitted || registers, served || !registers
-	case registers && served:
+	}
+	s := b.strand(key)
+	was := s.leads()
+	comes := was.fate(&c)
+	if comes == refused {
 		b.refuse(u, key, lane)
-		return nil
-	case !registers && !served: // nobody has been told anything by that claim, and the provider knows whose it is
-		b.refuse(u, key, owner)
-		submitted, served = false, true
-	default:
-		b.unclear++
-		b.r.o.Logger.Error("ref_ambiguous", "source", u.Source, "update", u.ID)
-		b.setRef(key, ambiguousRef)
-		return b.contested(u, key, claim{Lane: owner, Registered: submitted}, claim{Lane: lane, Update: u.ID, At: u.ReceivedAt, Registered: registers})
 	}
-	value := lane
-	switch {
-	case submitted && served:
-		value = submittedMark + lane
-	case submitted:
-		value = claimedMark + lane
-	}
-	if value == known {
+	changed := b.change(key, s, func() bool {
+		if !s.add(c) {
+			return false
+		}
+		if comes == contests && s.since.IsZero() {
+			s.since = u.ReceivedAt
+		}
+		return true
+	})
+	if !changed {
 		return nil
 	}
-	b.setRef(key, value)
-	if _, was, _ := readRef(known); owner == lane && was == submitted {
-		return nil // it leads where it did
+	switch comes {
+	case refused:
+		return nil
+	case contests:
+		b.contested(u, key, s, was.contested)
+		return nil
+	case replaces:
+		b.refuse(u, key, was.lane)
+	case joins:
+		if is := s.leads(); was.lane == lane && was.submitted == is.submitted {
+			return nil // it leads where it did
+		}
 	}
 	return b.wakeFor(key)
 }
@@ -113,26 +81,26 @@ func (b *batch) learn(u *kyc.Update, key, lane string) error {
 func (b *batch) refuse(u *kyc.Update, key, lane string) {
 	b.submissions[refusedClaim]++
 	b.r.o.Logger.Warn("ref_claim_refused", "source", u.Source, "update", u.ID)
-	b.writeUnrouted(refusedMark(lane, key), store.NewRecord())
+	b.writeBeside(refusedMark(lane, key), store.NewRecord())
 }
 
-// setRef writes what a ref leads to, and counts the claims that are undecided.
-func (b *batch) setRef(key, value string) {
-	b.countClaim(b.ref(key), -1)
-	b.countClaim(value, 1)
-	b.refs[key] = value
-	if value == "" {
-		b.put(store.Refs, []byte(key), nil)
-		return
+// change writes what fn makes of a strand, and counts the claims that are undecided. It reports
+// whether fn has changed anything.
+func (b *batch) change(key string, s *refStrand, fn func() bool) bool {
+	s.count(b.counted, -1)
+	changed := fn()
+	s.count(b.counted, 1)
+	if !changed {
+		return false
 	}
-	b.put(store.Refs, []byte(key), store.NewRecord([]byte(value)))
-}
-
-func (b *batch) countClaim(value string, by int64) {
-	if lane, ok := strings.CutPrefix(value, claimedMark); ok {
-		partner, _, _ := splitLane(lane)
-		b.counted[openClaims+partner] += by
+	b.refs[key] = s
+	k := b.room.end(append(append(b.room.begin(2+len(key)), strandPrefix...), key...))
+	if s.empty() {
+		b.put(store.Refs, k, nil)
+		return true
 	}
+	b.put(store.Refs, k, b.room.end(s.appendTo(store.AppendRecord(b.room.begin(strandRoom)))))
+	return true
 }
 
 // wakeFor sets free what waits for a ref.
@@ -146,96 +114,85 @@ func (b *batch) wakeFor(key string) error {
 // whichever kind of ref they are.
 func (b *batch) serves(u *kyc.Update, lane string) {
 	for _, key := range b.allRefs(u) {
-		if b.ref(key) == claimedMark+lane {
-			b.setRef(key, submittedMark+lane)
-		}
-	}
-}
-
-// contested notes who else a ref is said to be of.
-func (b *batch) contested(u *kyc.Update, key string, said ...claim) error {
-	c, err := readContest(b.unroutedValue(contestKey(key)))
-	if err != nil {
-		return nil //nolint:nilerr // it is damaged, and stays: the ref leads to nobody all the same
-	}
-	if c == nil {
-		c = &contest{Livemode: u.Livemode, Since: u.ReceivedAt}
-		c.Source, c.Ref, _ = splitRef(key)
-		b.counted[contestedRefs]++
-	}
-	before := len(c.Claims)
-	for _, s := range said {
-		if s.Lane == "" || c.names(s.Lane) || len(c.Claims) >= maxClaims {
+		if l := b.whose(key); l.lane != lane || !l.submitted || l.served {
 			continue
 		}
-		c.Claims = append(c.Claims, s)
-		if partner, _, _ := splitLane(s.Lane); s.Registered {
-			b.counted[openClaims+partner]++
-		}
-		b.writeUnrouted(contestMark(s.Lane, key), store.NewRecord())
-	}
-	if len(c.Claims) == before {
-		return nil
-	}
-	v, err := json.Marshal(c)
-	if err == nil {
-		b.writeUnrouted(contestKey(key), store.NewRecord(v))
-	}
-	return err
-}
-
-func (c *contest) names(lane string) bool {
-	for i := range c.Claims {
-		if c.Claims[i].Lane == lane {
+		s := b.strand(key)
+		b.change(key, s, func() bool {
+			s.serve(lane)
 			return true
-		}
+		})
 	}
-	return false
 }
 
-// settleRef makes a ref lead to the lane that an operator named, for good, and applies what waited
-// for it.
-func (b *batch) settleRef(key, lane string) error {
-	c, err := readContest(b.unroutedValue(contestKey(key)))
-	if c != nil && err == nil {
-		b.counted[contestedRefs]--
-		for _, s := range c.Claims {
-			if partner, _, _ := splitLane(s.Lane); s.Registered {
-				b.counted[openClaims+partner]--
-			}
-			b.writeUnrouted(contestMark(s.Lane, key), nil)
+// contested notes that one more claims a ref of which nobody can tell whose it is.
+func (b *batch) contested(u *kyc.Update, key string, s *refStrand, already bool) {
+	if !already {
+		b.unclear++
+		b.r.o.Logger.Error("ref_ambiguous", "source", u.Source, "update", u.ID)
+	}
+	if listed := contestKey(key); !b.hasBeside(listed) {
+		b.counted[contestedRefs]++
+		b.writeBeside(listed, store.NewRecord())
+	}
+	for _, c := range s.contenders() {
+		if mark := contestMark(c.Lane, key); !b.hasBeside(mark) {
+			b.writeBeside(mark, store.NewRecord())
 		}
-		b.writeUnrouted(contestKey(key), nil)
 	}
-	if mark := refusedMark(lane, key); b.unroutedHas(mark) {
-		b.writeUnrouted(mark, nil)
+}
+
+// settleRef makes a ref lead to the lane that an operator named, whoever has claimed it so far, and
+// applies what waited for it.
+func (b *batch) settleRef(key, lane string) error {
+	s := b.strand(key)
+	if list := s.contenders(); len(list) > 0 {
+		b.counted[contestedRefs]--
+		for _, c := range list {
+			b.writeBeside(contestMark(c.Lane, key), nil)
+		}
+		b.writeBeside(contestKey(key), nil)
 	}
-	b.setRef(key, submittedMark+lane)
+	if mark := refusedMark(lane, key); b.hasBeside(mark) {
+		b.writeBeside(mark, nil)
+	}
+	b.change(key, s, func() bool {
+		s.decide(lane)
+		return true
+	})
 	return b.wakeFor(key)
 }
 
-// unroutedValue is a record of the unrouted bucket as this batch sees it.
-func (b *batch) unroutedValue(key []byte) ([]byte, error) {
-	if record, ok := b.unroutedNow[string(key)]; ok {
+// besideRef is a record of the refs bucket, but for strands, as this batch sees it.
+func (b *batch) besideRef(key []byte) ([]byte, error) {
+	if record, ok := b.besideNow[string(key)]; ok {
 		if record == nil {
 			return nil, nil
 		}
 		return store.RecordBody(record), nil
 	}
-	return b.tx.Bucket(store.Unrouted).Get(key)
+	return b.tx.Bucket(store.Refs).Get(key)
 }
 
-func (b *batch) unroutedHas(key []byte) bool {
-	v, err := b.unroutedValue(key)
+func (b *batch) hasBeside(key []byte) bool {
+	v, err := b.besideRef(key)
 	return v != nil || err != nil
 }
 
-func readContest(body []byte, err error) (*contest, error) {
-	if body == nil || err != nil {
-		return nil, err
+// strandIn is what the file keeps of a ref.
+func strandIn(tx *store.Tx, key string) refStrand {
+	return readStrand(tx.Bucket(store.Refs).Get(strandKey(key)))
+}
+
+// contest is what is shown of a contested ref; nil: it is not contested.
+func (s *refStrand) contest(key string) *contest {
+	list := s.contenders()
+	if len(list) == 0 {
+		return nil
 	}
-	c := &contest{}
-	return c, json.Unmarshal(body, c)
+	c := &contest{Since: s.since, Claims: list}
+	c.Source, c.Ref, c.Livemode = splitRef(key)
+	return c
 }
 
 // splitRef takes a refKey apart.
@@ -273,7 +230,7 @@ type ClaimView struct {
 func (r *Relay) ContestedRefs(after string, n int) (list []ContestedRef, more bool, err error) {
 	list = []ContestedRef{} // never null
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Unrouted).Cursor()
+		c := tx.Bucket(store.Refs).Cursor()
 		prefix, from := contestKey(""), contestKey(strings.Replace(after, "/", "\x00", 2))
 		for k, v := c.Seek(from); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			if after != "" && bytes.Equal(k, from) {
@@ -283,8 +240,10 @@ func (r *Relay) ContestedRefs(after string, n int) (list []ContestedRef, more bo
 				more = true
 				return nil
 			}
-			if found, err := readContest(v, nil); found != nil && err == nil { // a damaged one stays in the file
-				list = append(list, found.view(r, string(k[len(prefix):])))
+			key := string(k[len(prefix):])
+			s := strandIn(tx, key)
+			if found := s.contest(key); v != nil && found != nil {
+				list = append(list, found.view(r, key))
 			}
 		}
 		return nil
@@ -307,16 +266,15 @@ func (c *contest) view(r *Relay, key string) (v ContestedRef) {
 func (r *Relay) ContestedOf(partner, id string, livemode bool) (list []ContestedRef, err error) {
 	lane := r.laneOf(partner, id, livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		held := tx.Bucket(store.Unrouted)
-		list = append(marked(held, contestMark(lane, ""), contestedClaim), marked(held, refusedMark(lane, ""), refusedClaim)...)
+		list = append(marked(tx, contestMark(lane, ""), contestedClaim), marked(tx, refusedMark(lane, ""), refusedClaim)...)
 		return nil
 	})
 	return list, err
 }
 
 // marked lists the refs that are marked for a lane.
-func marked(held store.Bucket, prefix []byte, state string) (list []ContestedRef) {
-	c := held.Cursor()
+func marked(tx *store.Tx, prefix []byte, state string) (list []ContestedRef) {
+	c := tx.Bucket(store.Refs).Cursor()
 	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(list) < maxClaims; k, v = c.Next() {
 		if v == nil {
 			continue // damaged
@@ -324,9 +282,8 @@ func marked(held store.Bucket, prefix []byte, state string) (list []ContestedRef
 		key := string(k[len(prefix):])
 		view := ContestedRef{ID: refID(key), State: state}
 		view.Source, view.ProviderRef, view.Livemode = splitRef(key)
-		body, err := held.Get(contestKey(key))
-		if found, err := readContest(body, err); state == contestedClaim && found != nil && err == nil {
-			view.Since = found.Since
+		if state == contestedClaim {
+			view.Since = strandIn(tx, key).since
 		}
 		list = append(list, view)
 	}
@@ -353,7 +310,7 @@ func (r *Relay) SettleRef(ctx context.Context, s Settlement) (id string, err err
 	s.Partner = r.kept(s.Partner)
 	key := refKey(s.Source, s.ProviderRef, s.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		if !tx.Bucket(store.Refs).Has([]byte(key)) {
+		if !tx.Bucket(store.Refs).Has(strandKey(key)) {
 			return fmt.Errorf("ref %s of source %s: %w", s.ProviderRef, s.Source, outbox.ErrNotFound)
 		}
 		return nil

@@ -359,7 +359,9 @@ func TestDamagedRefIsSettled(t *testing.T) {
 	g := start(t, acme())
 	g.tell(of(said("ann", 1, kyc.Pending), "persona", "act_ann", "", ""))
 	g.folded()
-	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Refs, []byte(refKey("persona-eu", "act_ann", true))) })
+	g.tamper(func(tx *store.Tx) error {
+		return spoil(tx, store.Refs, strandKey(refKey("persona-eu", "act_ann", true)))
+	})
 	g.restart()
 	g.tell(unknown(2, kyc.Approved, "act_ann", "", ""))
 	g.folded()

@@ -49,7 +49,7 @@ func (r *Relay) ForeseeErasure(ctx context.Context, partner, id string, livemode
 	e = w.foresee()
 	e.Counts = map[string]int{}
 	for _, k := range w.erasers() {
-		err := w.each(ctx, &k, func(_, _ []byte) error { e.Counts[k.bucket.String()]++; return nil }, nil)
+		err := w.each(ctx, &k, func(_, _ []byte) error { e.Counts[k.name()]++; return nil }, nil)
 		if err != nil {
 			return e, err
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 
 	"countersign/kyc"
 	"countersign/outbox"
@@ -19,10 +20,17 @@ import (
 // half is gone; the state last, so that nothing is taken for a new life before. The journal has no
 // part in it: a record that named the person would have to be erased itself.
 
-// eraseOrder is the order of the buckets. What the outbox keeps goes before all of them.
-var eraseOrder = []store.Name{
-	store.Orders, store.Questions, store.Quarantine, store.Unrouted, store.Forward, store.Journal, store.Damaged, store.Refs,
-	store.Index, store.History, store.Outcomes, store.Timers, store.Standings, store.Aside, store.Subjects,
+// eraseOrder is the order of the buckets, or of parts of them. What the outbox keeps goes before all
+// of them.
+var eraseOrder = append([]string{
+	store.Orders.String(), store.Questions.String(), store.Quarantine.String(), waitingPart, store.Forward.String(), store.Journal.String(), store.Damaged.String(), strandsPart,
+}, namesOf(store.Index, store.History, store.Outcomes, store.Timers, store.Standings, store.Aside, store.Subjects)...)
+
+func namesOf(list ...store.Name) (names []string) {
+	for _, n := range list {
+		names = append(names, n.String())
+	}
+	return names
 }
 
 // outboxErases are the buckets that EraseLane and EraseTries see to.
@@ -38,9 +46,9 @@ var ours = map[kyc.Kind]bool{kyc.Timer: true, kyc.PolicyChange: true, kyc.Redeli
 // erasers are the rows of the table that an erasure goes through.
 func (w *whereabouts) erasers() (list []keeper) {
 	all := keepers()
-	for _, n := range slices.Concat(outboxErases, eraseOrder) {
-		k := all[slices.IndexFunc(all, func(k keeper) bool { return k.bucket == n })]
-		if n == store.Journal {
+	for _, n := range slices.Concat(namesOf(outboxErases...), eraseOrder) {
+		k := all[slices.IndexFunc(all, func(k keeper) bool { return k.name() == n })]
+		if k.bucket == store.Journal {
 			is := k.is
 			k.is = func(w *whereabouts, tx *store.Tx, k, v []byte) bool { return w.passed(k, v) && is(w, tx, k, v) }
 		}
@@ -53,11 +61,8 @@ func (w *whereabouts) erasers() (list []keeper) {
 func (w *whereabouts) keepOwn() error {
 	return w.r.o.Store.View(func(tx *store.Tx) error {
 		for ref := range w.refs {
-			v, err := tx.Bucket(store.Refs).Get([]byte(ref))
-			if lane, _, _ := readRef(string(v)); err == nil && lane == w.lane {
-				continue
-			}
-			if c, err := readContest(tx.Bucket(store.Unrouted).Get(contestKey(ref))); err != nil || c == nil || !c.only(w.lane) {
+			s := strandIn(tx, ref)
+			if list := s.contenders(); s.leads().lane != w.lane && !claimsAlone(list, w.lane) {
 				delete(w.refs, ref)
 			}
 		}
@@ -65,9 +70,9 @@ func (w *whereabouts) keepOwn() error {
 	})
 }
 
-// only reports whether nobody else claims the ref.
-func (c *contest) only(lane string) bool {
-	return !slices.ContainsFunc(c.Claims, func(s claim) bool { return s.Lane != lane })
+// claimsAlone reports whether somebody claims a ref, and nobody else does.
+func claimsAlone(list []claim, lane string) bool {
+	return len(list) > 0 && !slices.ContainsFunc(list, func(c claim) bool { return c.Lane != lane })
 }
 
 // words are what the person is called: by the partner, and by providers.
@@ -149,7 +154,7 @@ func (r *Relay) carryOut(ctx context.Context, m *mark) (counts map[string]int, e
 	}
 	var last []found
 	for _, k := range w.erasers() {
-		if slices.Contains(outboxErases, k.bucket) || leftOut(k.bucket) {
+		if slices.Contains(outboxErases, k.bucket) || leftOut(k.name()) {
 			continue
 		}
 		if err := w.eraseBucket(ctx, &k, &last, counts); err != nil {
@@ -174,7 +179,7 @@ func (w *whereabouts) eraseBucket(ctx context.Context, at *keeper, last *[]found
 	}, func() error {
 		step := some
 		some = nil
-		counts[at.bucket.String()] += len(step)
+		counts[at.name()] += len(step)
 		if slices.Contains(atOnce, at.bucket) {
 			*last = append(*last, step...)
 			return nil
@@ -229,7 +234,7 @@ func (w *whereabouts) eraseLast(ctx context.Context, last []found, counts map[st
 		if err != nil {
 			return err
 		}
-		if t == nil || leftOut(store.Erased) {
+		if t == nil || leftOut(store.Erased.String()) {
 			t = &tombstone{}
 		}
 		t.At = r.o.Now().UTC()
@@ -260,16 +265,13 @@ func (e *erasing) erase(f found) error {
 		return r.o.Journaled.TakeAway(e.tx, f.bucket, f.key)
 	case store.Forward:
 		return e.forward(f.key)
-	case store.Unrouted:
-		return e.unrouted(f.key)
 	case store.Index:
 		return e.indexed(f.key)
 	case store.Refs:
-		v, err := b.Get(f.key)
-		if lane, _, _ := readRef(string(v)); err == nil && lane != e.w.lane {
-			return nil // it is contested: it goes with the last claim
+		if ref, ok := strings.CutPrefix(string(f.key), strandPrefix); ok {
+			return e.ref(ref)
 		}
-		e.claim(string(v), -1)
+		return e.unrouted(f.key)
 	case store.Timers:
 		e.tx.OnCommit(func() { r.timers.forget(string(f.key)); r.timers.wake() })
 	case store.Standings:
@@ -288,7 +290,7 @@ func (e *erasing) indexed(k []byte) error {
 	place := k[len(indexPrefix(e.w.lane)):]
 	for _, key := range e.w.ofHistory(e.tx, place) {
 		e.also[store.History]++
-		if leftOut(store.History) {
+		if leftOut(store.History.String()) {
 			break
 		}
 		if err := e.tx.Bucket(store.History).Delete(key); err != nil {
@@ -297,7 +299,7 @@ func (e *erasing) indexed(k []byte) error {
 	}
 	for _, key := range e.w.ofOutcomes(e.tx, place) {
 		e.also[store.Outcomes]++
-		if leftOut(store.Outcomes) {
+		if leftOut(store.Outcomes.String()) {
 			break
 		}
 		if err := e.tx.Bucket(store.Outcomes).Delete(key); err != nil {
@@ -307,45 +309,55 @@ func (e *erasing) indexed(k []byte) error {
 	return e.tx.Bucket(store.Index).Delete(k)
 }
 
-func (e *erasing) claim(value string, by int64) {
-	if lane, ok := bytes.CutPrefix([]byte(value), []byte(claimedMark)); ok {
-		partner, _, _ := splitLane(string(lane))
-		e.counted[openClaims+partner] += by
+// ref takes the person out of what is known of a ref. One that leads to them goes, and one that is
+// contested with the last name that claims it. Else only the name does: it leads where it led.
+func (e *erasing) ref(ref string) error {
+	refs, lane, k := e.tx.Bucket(store.Refs), e.w.lane, strandKey(ref)
+	v, err := refs.Get(k)
+	if err != nil {
+		return refs.Delete(k) // damaged: nobody can say whom else it names
 	}
+	s := readStrand(v, nil)
+	if !s.names(lane) {
+		return nil
+	}
+	s.count(e.counted, -1)
+	leads, contested := s.leads().lane == lane, len(s.contenders()) > 0
+	s.forget(lane)
+	if !leads && (!contested || len(s.contenders()) > 0) {
+		s.count(e.counted, 1)
+		return refs.Put(k, s.appendTo(nil))
+	}
+	if contested {
+		e.counted[contestedRefs]--
+		err = refs.Delete(contestKey(ref))
+	}
+	return errors.Join(err, refs.Delete(k))
 }
 
-// unrouted takes away what waits; of a contested ref only the person's claim.
+// unrouted takes away what waits, wherever it does. A contested ref that nobody else claims goes with
+// what is known of it.
 func (e *erasing) unrouted(k []byte) error {
-	b := e.tx.Bucket(store.Unrouted)
-	if bytes.HasPrefix(k, []byte("r\x00")) && b.Has(k) {
-		e.held--
+	b := e.tx.Bucket(store.Refs)
+	if ref, ok := bytes.CutPrefix(k, contestKey("")); ok {
+		return e.ref(string(ref))
 	}
-	ref, isContest := bytes.CutPrefix(k, contestKey(""))
-	if !isContest {
-		return b.Delete(k)
-	}
-	c, err := readContest(b.Get(k))
-	if c == nil || err != nil {
-		return nil //nolint:nilerr // damaged: nobody can say whom it names, and the table did not
-	}
-	c.Claims = slices.DeleteFunc(c.Claims, func(s claim) bool {
-		if s.Lane != e.w.lane {
-			return false
+	if _, at, _ := waitsAt(k); k[0] == 'h' || k[0] == 'p' {
+		if h := unroutedIn(e.tx, at); h != nil {
+			e.held--
+			var u kyc.Update
+			_ = json.Unmarshal(h.Body, &u) // what cannot be read waits for one ref only
+			for _, ref := range append((&batch{r: e.w.r}).allRefs(&u), h.behind) {
+				if err := b.Delete(heldKey(ref, at)); err != nil {
+					return err
+				}
+			}
+			if err := b.Delete(placeKey(at)); err != nil {
+				return err
+			}
 		}
-		if partner, _, _ := splitLane(s.Lane); s.Registered {
-			e.counted[openClaims+partner]--
-		}
-		return true
-	})
-	if len(c.Claims) == 0 {
-		e.counted[contestedRefs]--
-		return errors.Join(b.Delete(k), e.tx.Bucket(store.Refs).Delete(ref))
 	}
-	v, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	return b.Put(k, v)
+	return b.Delete(k)
 }
 
 // forward takes the person's changes out of a batch that Kafka has not acknowledged. The batch

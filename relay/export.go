@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"countersign/ingest/journal"
@@ -140,17 +141,27 @@ func (w *whereabouts) showState(_, v []byte) any {
 	}{s.State.View(), s.State.Checks(), s.State.Why(w.r.policyOf(s)), s.Policy, s.Owed.all(), s.Trusts, s.Refs, bytes.Clone(v)}
 }
 
+// showRef shows what is known of a ref, and of the claims only the person's own: who the others are
+// is theirs.
 func (w *whereabouts) showRef(k, v []byte) any {
-	_, submitted, served := readRef(string(v))
-	source, ref, live := splitRef(string(k))
+	s := readStrand(v, nil)
+	l := s.leads()
+	own := slices.DeleteFunc(slices.Clone(s.claims), func(c claim) bool { return c.Lane != w.lane })
+	if l.lane != w.lane {
+		l.submitted, l.served = slices.ContainsFunc(own, func(c claim) bool { return c.Registered }), false
+	}
+	source, ref, live := splitRef(string(k[len(strandPrefix):]))
 	return struct {
-		Source     string `json:"source"`
-		Ref        string `json:"ref"`
-		Livemode   bool   `json:"livemode"`
-		Registered bool   `json:"registered"`
-		Served     bool   `json:"served"`
-		Contested  bool   `json:"contested"`
-	}{source, ref, live, submitted, served, string(v) == ambiguousRef}
+		Source     string  `json:"source"`
+		Ref        string  `json:"ref"`
+		Livemode   bool    `json:"livemode"`
+		Leads      bool    `json:"leads"` // to the person
+		Registered bool    `json:"registered"`
+		Served     bool    `json:"served"`
+		Contested  bool    `json:"contested"`
+		Decided    bool    `json:"decided,omitempty"` // an operator has said that it is theirs
+		Claims     []claim `json:"claims,omitempty"`
+	}{source, ref, live, l.lane == w.lane, l.submitted, l.served, l.contested, s.decided == w.lane, own}
 }
 
 func (w *whereabouts) showTold(k, v []byte) any {
@@ -199,8 +210,12 @@ func (w *whereabouts) showTimer(k, _ []byte) any {
 // others are is theirs.
 func (w *whereabouts) showUnrouted(k, v []byte) any {
 	switch k[0] {
-	case 'r', 'd':
-		h := readUnrouted(unroutedAt(k), v)
+	case 'h', 'd':
+		if len(v) == 0 {
+			return nil // it stands elsewhere, whole
+		}
+		_, at, _ := waitsAt(k)
+		h := readUnrouted(at, v)
 		return struct {
 			ID string `json:"id"`
 			unroutedRecord
@@ -208,19 +223,10 @@ func (w *whereabouts) showUnrouted(k, v []byte) any {
 	case 'g':
 		return map[string]json.RawMessage{"given": bytes.Clone(v)}
 	case 'c':
-		c, err := readContest(v, nil)
-		if c == nil || err != nil {
-			return nil
+		if c := w.contests[string(k[len(contestKey("")):])]; c != nil {
+			return map[string]any{"contested": c}
 		}
-		mine := *c
-		mine.Claims = nil
-		for _, s := range c.Claims {
-			if s.Lane == w.lane {
-				mine.Claims = append(mine.Claims, s)
-			}
-		}
-		return map[string]any{"contested": mine}
-	case 'x':
+	case 'n':
 		source, ref, _ := splitRef(string(k[len(refusedMark(w.lane, "")):]))
 		return map[string]any{"refused": map[string]string{"source": source, "ref": ref}}
 	}

@@ -149,10 +149,18 @@ type exported struct {
 // TestKeepers: the table has every bucket that there is, once, and says of each where it keeps a
 // person, or why it keeps nothing of anybody.
 func TestKeepers(t *testing.T) {
-	seen := map[store.Name]int{}
+	seen, begun := map[store.Name]int{}, map[store.Name]int{}
 	sections := map[string]bool{}
 	for _, k := range keepers() {
-		seen[k.bucket]++
+		if k.until == "" { // the part that ends its bucket
+			seen[k.bucket]++
+		}
+		if k.from == "" {
+			begun[k.bucket]++
+		}
+		if k.from != "" && !slices.ContainsFunc(keepers(), func(o keeper) bool { return o.bucket == k.bucket && o.until == k.from }) {
+			t.Errorf("nobody knows of %s what stands before %q", k.bucket, k.from)
+		}
 		ways := 0
 		for _, has := range []bool{k.nobody != "", k.owner != "", k.keys != nil, k.indexed != nil, k.is != nil} {
 			if has {
@@ -166,7 +174,7 @@ func TestKeepers(t *testing.T) {
 		sections[k.section] = true
 	}
 	for _, n := range store.Names() {
-		if seen[n] != 1 {
+		if seen[n] != 1 || begun[n] != 1 {
 			t.Errorf("bucket %s stands in the table %d times: say where it keeps a person, or why it keeps nothing of anybody", n, seen[n])
 		}
 	}

@@ -261,7 +261,7 @@ func TestUnknownRecordsAreKept(t *testing.T) {
 		}
 		var kept string
 		g.tamper(func(tx *store.Tx) error {
-			v, err := tx.Bucket(store.Unrouted).Get(unroutedKey(g.at(1)))
+			v, err := tx.Bucket(store.Refs).Get(heldKey("", g.at(1)))
 			var h unroutedRecord
 			if err == nil {
 				err = json.Unmarshal(v, &h)

@@ -13,7 +13,7 @@ func Knows(s *store.Store, u *kyc.Update) bool {
 	err := s.View(func(tx *store.Tx) error {
 		b := tx.Bucket(store.Refs)
 		for _, key := range appendRefs(nil, u, refKinds) {
-			known = known || b.Has([]byte(key))
+			known = known || b.Has(strandKey(key))
 		}
 		return nil
 	})

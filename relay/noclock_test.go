@@ -94,7 +94,7 @@ func TestNoClockInTheFold(t *testing.T) {
 		return rs
 	}
 	one, other := foldedAt(t, at(400), first, then), foldedAt(t, at(400).Add(time.Hour), first, then)
-	for _, n := range []store.Name{store.Subjects, store.History, store.Refs, store.Unrouted, store.Deliveries, store.Dead, store.Outcomes, store.Withheld, store.Index} {
+	for _, n := range []store.Name{store.Subjects, store.History, store.Refs, store.Deliveries, store.Dead, store.Outcomes, store.Withheld, store.Index} {
 		if len(one[n]) == 0 {
 			t.Errorf("nothing stands in %s: this shows nothing of it", n)
 		}

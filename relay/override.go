@@ -78,13 +78,16 @@ func (r *Relay) UnroutedItems(after string, n int) (list []UnroutedView, more bo
 	n = min(n, maxUnrouted)
 	list = []UnroutedView{} // never null
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		c := tx.Bucket(store.Unrouted).Cursor()
-		for k, v := c.Seek(append(unroutedKey(at), 0)); bytes.HasPrefix(k, []byte("r\x00")) && len(k) == 2+journal.PositionSize; k, v = c.Next() {
+		refs := tx.Bucket(store.Refs)
+		c := refs.Cursor()
+		for k, v := c.Seek(append(placeKey(at), 0)); bytes.HasPrefix(k, []byte("p\x00")); k, v = c.Next() {
 			if len(list) == n {
 				more = true
 				return nil
 			}
-			list = append(list, readUnrouted(unroutedAt(k), v).view())
+			_, at, _ := waitsAt(k)
+			body, _ := refs.Get(heldKey(string(v), at)) // a damaged one is shown as such
+			list = append(list, readUnrouted(at, body).view())
 		}
 		return nil
 	})

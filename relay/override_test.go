@@ -142,7 +142,7 @@ func TestDiscardUnrouted(t *testing.T) {
 	g.tell(unknown(1, kyc.Approved, "act_1", "", ""), unknown(2, kyc.Approved, "act_1", "", ""))
 	g.write(journal.Record{Kind: kyc.Observation, Appended: g.clock.now(), Body: []byte("not json")}, journal.Record{Kind: kyc.Observation, Appended: g.clock.now(), Body: []byte(`{"kind":"prophecy"}`)})
 	g.folded()
-	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Unrouted, unroutedKey(g.at(4))) })
+	g.tamper(func(tx *store.Tx) error { return spoil(tx, store.Refs, heldKey("", g.at(4))) })
 	f := func(id string, want error) {
 		t.Helper()
 		if err := g.ordered(g.relay.DiscardUnrouted(t.Context(), id, "ops")); !errors.Is(err, want) {
@@ -169,7 +169,7 @@ func TestDiscardUnrouted(t *testing.T) {
 	kept := func(offset int64) (h unroutedRecord) {
 		t.Helper()
 		g.tamper(func(tx *store.Tx) error {
-			body, err := tx.Bucket(store.Unrouted).Get(discardedKey(g.at(offset)))
+			body, err := tx.Bucket(store.Refs).Get(discardedKey(g.at(offset)))
 			if err == nil {
 				err = json.Unmarshal(body, &h)
 			}

@@ -14,10 +14,10 @@ func TestKeysOfPartitions(t *testing.T) {
 	one, other := journal.Position{Partition: 0, Offset: 7}, journal.Position{Partition: 3, Offset: 7}
 	at := time.UnixMicro(1_800_000_000_000_000)
 	for name, key := range map[string]func(journal.Position) []byte{
-		"held":      unroutedKey,
+		"held":      func(p journal.Position) []byte { return heldKey("a|b", p) },
+		"place":     placeKey,
 		"discarded": discardedKey,
 		"given":     givenKey,
-		"index":     func(p journal.Position) []byte { return unroutedIndex("a|b", p) },
 		"record":    func(p journal.Position) []byte { return recordKey(at, p) },
 		"change":    func(p journal.Position) []byte { return changeKey(at, p, 1) },
 		"id":        func(p journal.Position) []byte { return []byte(unroutedID(p)) },
@@ -31,8 +31,13 @@ func TestKeysOfPartitions(t *testing.T) {
 		if got := placeOf(changeKey(at, p, 9)); got != p {
 			t.Errorf("a change of %+v is at %+v", p, got)
 		}
-		if got := unroutedAt(unroutedKey(p)); got != p {
-			t.Errorf("an unrouted record of %+v is at %+v", p, got)
+		for _, ref := range []string{"", "a|b", "a\x00b\x00"} {
+			if is, got, ok := waitsAt(heldKey(ref, p)); got != p || is != ref || !ok {
+				t.Errorf("what waits behind %q at %+v is at %q, %+v", ref, p, is, got)
+			}
+		}
+		if _, got, ok := waitsAt(discardedKey(p)); got != p || !ok {
+			t.Errorf("a discarded record of %+v is at %+v", p, got)
 		}
 		if got, ok := unroutedPosition(unroutedID(p)); !ok || got != p {
 			t.Errorf("%s leads to %+v, %v", unroutedID(p), got, ok)

@@ -299,9 +299,7 @@ func (b *batch) giveBack(lane string) error {
 		var said []saying
 		for i := range hs[:n] {
 			h := &hs[i]
-			b.unrouted--
-			b.writeUnrouted(unroutedKey(h.Position), nil)
-			b.writeUnrouted(unroutedIndex(asideRef(lane), h.Position), nil)
+			b.takeOut(h, nil)
 			var u kyc.Update
 			if err := json.Unmarshal(h.Body, &u); err != nil {
 				return fmt.Errorf("a record that was kept: %w", err)

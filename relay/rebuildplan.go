@@ -66,7 +66,7 @@ func (r *Relay) ForeseeRebuild(o Rebuild) (out RebuildPlan, err error) {
 // keptMeanwhile is what was said of a person while they were set aside, in the order of its arrival:
 // what one callback brought is applied at once.
 func keptMeanwhile(tx *store.Tx, lane string) (batches [][]kyc.Update, err error) {
-	hs, err := waitingIn(tx, waitingPrefix(asideRef(lane)))
+	hs, err := waitingIn(tx, asideRef(lane))
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ type PersonPlan struct {
 // are.
 func (r *Relay) ForeseeUpdates(us []kyc.Update) (plans []PersonPlan, unrouted int, err error) {
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		b := &batch{r: r, tx: tx, refs: map[string]string{}, partners: map[string]*partnerNow{}}
+		b := &batch{r: r, tx: tx, refs: map[string]*refStrand{}, partners: map[string]*partnerNow{}}
 		whose, lanes := map[string][]kyc.Update{}, []string{}
 		for _, u := range us {
 			lane, verdict := b.owner(&u)

@@ -26,10 +26,9 @@ func (r *Relay) repair(ctx context.Context) error {
 	steps := []func(context.Context) error{
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Subjects, r.damagedSubject) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Journal, r.damagedRecord) },
-		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Unrouted, r.damagedUnrouted) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Refs, r.damagedRef) },
 		func(ctx context.Context) error { return r.eachDamaged(ctx, store.Forward, r.damagedChanges) },
-		r.retimeAll, r.restandAll, r.reindexAll, r.redeliveredAll, r.recountUnrouted, r.recount, r.refind,
+		r.retimeAll, r.restandAll, r.reindexAll, r.redeliveredAll, r.reholdAll, r.recountUnrouted, r.recount, r.refind,
 		func(ctx context.Context) error { return r.o.Outbox.Repair(ctx, r.restore) },
 	}
 	for _, step := range steps {
@@ -95,7 +94,7 @@ func (r *Relay) damagedRecord(tx *store.Tx, d *store.DamagedRecord) error {
 func (r *Relay) damagedUnrouted(tx *store.Tx, d *store.DamagedRecord) error {
 	var h unroutedRecord
 	if at := bytes.Index(d.Record, []byte(`{"`)); at >= 0 && json.Unmarshal(d.Record[at:], &h) == nil {
-		return r.suspect(tx, h.Body, store.Unrouted)
+		return r.suspect(tx, h.Body, store.Refs)
 	}
 	return nil
 }
@@ -107,7 +106,7 @@ func (r *Relay) suspect(tx *store.Tx, text []byte, n store.Name) error {
 		return nil //nolint:nilerr // whom it was about, nobody can say: it is counted
 	}
 	u.Partner = r.kept(u.Partner)
-	b := &batch{r: r, tx: tx, refs: map[string]string{}}
+	b := &batch{r: r, tx: tx, refs: map[string]*refStrand{}}
 	lane, verdict := b.owner(&u)
 	if verdict != "" || !tx.Bucket(store.Subjects).Has([]byte(lane)) && r.partner(u.Partner) == nil {
 		return nil
@@ -115,12 +114,17 @@ func (r *Relay) suspect(tx *store.Tx, text []byte, n store.Name) error {
 	return r.putAside(tx, lane, n)
 }
 
-// damagedRef makes a ref lead to nobody, for good: whose it was, nobody can say.
+// damagedRef makes a ref lead to nobody until an operator has decided: whose it was, nobody can say.
+// What waited behind it is as what has not been folded.
 func (r *Relay) damagedRef(tx *store.Tx, d *store.DamagedRecord) error {
-	if tx.Bucket(store.Refs).Has(d.Key) {
+	if bytes.HasPrefix(d.Key, []byte("h\x00")) {
+		return r.damagedUnrouted(tx, d)
+	}
+	if !bytes.HasPrefix(d.Key, []byte(strandPrefix)) || tx.Bucket(store.Refs).Has(d.Key) {
 		return nil // it has been taught again, or it is the other one that was damaged
 	}
-	return tx.Bucket(store.Refs).Put(d.Key, []byte(ambiguousRef))
+	s := refStrand{partial: true}
+	return tx.Bucket(store.Refs).Put(d.Key, s.appendTo(nil))
 }
 
 // damagedChanges counts a batch of changes that Kafka will not have.
@@ -219,11 +223,57 @@ func placeInIndex(n store.Name, k, v []byte) []byte {
 	return indexKey(lane, k)
 }
 
+// reholdAll makes anew what follows from strands and from what waits: the order of arrival, and
+// which refs are contested and by whom.
+func (r *Relay) reholdAll(ctx context.Context) error {
+	return r.sweepBucket(ctx, store.Refs, func(tx *store.Tx, k, v []byte) (missing [][]byte) {
+		refs := tx.Bucket(store.Refs)
+		ref, at, _ := waitsAt(k)
+		switch {
+		case bytes.HasPrefix(k, []byte("h\x00")) && len(v) > 0:
+			if place, _ := refs.Get(placeKey(at)); place == nil || string(place) != ref {
+				return [][]byte{bytes.Clone(k)}
+			}
+		case bytes.HasPrefix(k, []byte("p\x00")):
+			if !refs.Has(heldKey(string(v), at)) {
+				return [][]byte{bytes.Clone(k)}
+			}
+		case bytes.HasPrefix(k, []byte(strandPrefix)):
+			key, s := string(k[len(strandPrefix):]), readStrand(v, nil)
+			for i, c := range s.contenders() {
+				for _, beside := range [][]byte{contestKey(key), contestMark(c.Lane, key)} {
+					if !refs.Has(beside) && (i == 0 || beside[0] != 'c') {
+						missing = append(missing, beside)
+					}
+				}
+			}
+		}
+		return missing
+	}, func(tx *store.Tx, ks [][]byte) error {
+		refs := tx.Bucket(store.Refs)
+		for _, k := range ks {
+			var err error
+			switch ref, at, _ := waitsAt(k); k[0] {
+			case 'h':
+				err = refs.Put(placeKey(at), []byte(ref))
+			case 'p':
+				err = refs.Delete(k) // what waited there is lost
+			default:
+				err = refs.Put(k)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // recountUnrouted makes the number of unrouted records right.
 func (r *Relay) recountUnrouted(ctx context.Context) error {
 	return r.o.Store.Update(ctx, func(tx *store.Tx) error {
-		n, prefix := int64(0), []byte("r\x00")
-		c := tx.Bucket(store.Unrouted).Cursor()
+		n, prefix := int64(0), []byte("p\x00")
+		c := tx.Bucket(store.Refs).Cursor()
 		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			if v != nil {
 				n++

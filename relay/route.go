@@ -75,7 +75,7 @@ func (b *batch) route(said []saying) error {
 // overdue applies what has waited for the refs that a provider's words teach, before these words: it
 // was received before them.
 func (b *batch) overdue(lane string, said []saying) error {
-	if b.r.unrouted.Load() == 0 && len(b.unroutedNow) == 0 || !providersSay(said) {
+	if b.r.unrouted.Load() == 0 && len(b.besideNow) == 0 || !providersSay(said) {
 		return nil // nobody waits for anything, as nearly always
 	}
 	s, err := b.subject(lane)
@@ -131,14 +131,13 @@ func (b *batch) find(u *kyc.Update) (lane string, verdict kyc.Verdict) {
 
 func (b *batch) lookUp(keys []string, submittedOnly bool) (lane string, verdict kyc.Verdict) {
 	for _, k := range keys {
-		known := b.ref(k)
-		owner, submitted, _ := readRef(known)
+		l := b.whose(k)
 		switch {
-		case known == "", submittedOnly && !submitted:
-		case known == ambiguousRef, lane != "" && lane != owner:
+		case !l.contested && l.lane == "", submittedOnly && !l.submitted:
+		case l.contested, lane != "" && lane != l.lane:
 			return "", kyc.Ambiguous
 		default:
-			lane = owner
+			lane = l.lane
 		}
 	}
 	if lane == "" {
@@ -147,26 +146,43 @@ func (b *batch) lookUp(keys []string, submittedOnly bool) (lane string, verdict 
 	return lane, ""
 }
 
-func (b *batch) ref(key string) string {
-	if v, ok := b.refs[key]; ok {
-		return v
+// whose is whom a ref leads to, as this batch sees it.
+func (b *batch) whose(key string) lead {
+	if s := b.refs[key]; s != nil {
+		return s.leads()
 	}
-	b.key = append(b.key[:0], key...)
-	v, err := b.get(store.Refs, b.key)
-	if err != nil {
-		return ambiguousRef // damaged: whose it was, nobody can say
+	v, err := b.inFile(key)
+	if v == nil && err == nil {
+		return lead{}
 	}
-	return string(v)
+	if err != nil || b.read.decode(v) != nil {
+		return lead{contested: true} // damaged: whose it was, nobody can say
+	}
+	return b.read.leads()
 }
 
-// leads reports whether a ref is known to be the lane's, by a provider's word alone: then nothing is
-// to be learnt of it.
-func (b *batch) leads(key []byte, lane string) bool {
-	if v, ok := b.refs[string(key)]; ok {
-		return v == lane
+// strand is what is known of a ref, to be changed.
+func (b *batch) strand(key string) *refStrand {
+	if s := b.refs[key]; s != nil {
+		return s
+	}
+	s := readStrand(b.inFile(key))
+	return &s
+}
+
+func (b *batch) inFile(key string) ([]byte, error) {
+	b.key = append(append(b.key[:0], strandPrefix...), key...)
+	return b.get(store.Refs, b.key)
+}
+
+// saidToBe reports whether the provider has said that the ref of a strand's key is a lane's: then nothing is to be learnt
+// of it.
+func (b *batch) saidToBe(key []byte, lane string) bool {
+	if s := b.refs[string(key[len(strandPrefix):])]; s != nil {
+		return slices.ContainsFunc(s.claims, func(c claim) bool { return c.Lane == lane && !c.Registered })
 	}
 	v, err := b.get(store.Refs, key)
-	return err == nil && string(v) == lane
+	return err == nil && wordIn(v, lane)
 }
 
 // refKeys are the update's refs that belong to one person.
@@ -244,7 +260,7 @@ func (b *batch) taught(u *kyc.Update, lane string) bool {
 	}
 	for _, kind := range b.r.o.PersonRefs[u.Provider] {
 		if ref := kind.of(u); ref != "" {
-			if b.key = appendRefKey(b.key[:0], u.Source, ref, u.Livemode); !b.leads(b.key, lane) {
+			if b.key = appendRefKey(append(b.key[:0], strandPrefix...), u.Source, ref, u.Livemode); !b.saidToBe(b.key, lane) {
 				return false
 			}
 		}

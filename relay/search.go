@@ -93,16 +93,16 @@ func (r *Relay) searchID(tx *store.Tx, id string) (found []Found, whole bool) {
 // refsNamed are the refs of this text: a look for each source and mode.
 func refsNamed(tx *store.Tx, ref string) (found []Found) {
 	b := tx.Bucket(store.Refs)
-	for _, source := range beginnings(b, 0) {
+	for _, source := range beginnings(b, strandPrefix, 0) {
 		for _, live := range []bool{true, false} {
-			v, err := b.Get([]byte(refKey(source, ref, live)))
+			v, err := b.Get(strandKey(refKey(source, ref, live)))
 			if v == nil && err == nil {
 				continue
 			}
 			f := Found{Kind: "ref", Source: source, Livemode: live}
-			if f.Lane, _, _ = readRef(string(v)); err != nil || f.Lane == "" {
-				f.Contested = true
-			}
+			s := readStrand(v, err)
+			l := s.leads()
+			f.Lane, f.Contested = l.lane, l.contested
 			found = append(found, f)
 		}
 	}
@@ -112,7 +112,7 @@ func refsNamed(tx *store.Tx, ref string) (found []Found) {
 // subjectsNamed are the subjects with this id: a look for each partner and mode.
 func subjectsNamed(tx *store.Tx, id string) (found []Found) {
 	b := tx.Bucket(store.Subjects)
-	for _, partner := range beginnings(b, '/') {
+	for _, partner := range beginnings(b, "", '/') {
 		for _, live := range []bool{true, false} {
 			lane := laneOf(partner, id, live)
 			if b.Has([]byte(lane)) || tx.Bucket(store.Aside).Has([]byte(lane)) {
@@ -123,18 +123,19 @@ func subjectsNamed(tx *store.Tx, id string) (found []Found) {
 	return found
 }
 
-// beginnings are what the keys of a bucket have before the first byte of this kind: a look for each.
-func beginnings(b store.Bucket, end byte) (names []string) {
+// beginnings are what the keys of a bucket that begin so have behind that, before the first byte of
+// this kind: a look for each.
+func beginnings(b store.Bucket, prefix string, end byte) (names []string) {
 	c := b.Cursor()
-	k, _ := c.First()
-	for k != nil {
-		name, _, ok := bytes.Cut(k, []byte{end})
+	k, _ := c.Seek([]byte(prefix))
+	for bytes.HasPrefix(k, []byte(prefix)) && k != nil {
+		name, _, ok := bytes.Cut(k[len(prefix):], []byte{end})
 		if !ok {
 			k, _ = c.Next() // damaged
 			continue
 		}
 		names = append(names, string(name))
-		k, _ = c.Seek(append(bytes.Clone(name), end+1))
+		k, _ = c.Seek(append([]byte(prefix+string(name)), end+1))
 	}
 	return names
 }

@@ -1,12 +1,11 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -129,23 +128,24 @@ func (r *Relay) Submit(ctx context.Context, s Submission) (out Submitted, err er
 func (r *Relay) judge(s *Submission, id string) (outcome string, err error) {
 	lane := r.laneOf(s.Partner, s.Subject, s.Livemode)
 	err = r.o.Store.View(func(tx *store.Tx) error {
-		v, err := tx.Bucket(store.Refs).Get([]byte(refKey(s.Source, s.ProviderRef, s.Livemode)))
+		v, err := tx.Bucket(store.Refs).Get(strandKey(refKey(s.Source, s.ProviderRef, s.Livemode)))
 		if err != nil {
 			return err
 		}
-		owner, submitted, served := readRef(string(v))
+		ref := readStrand(v, nil)
+		is := ref.leads()
 		of, err := r.load(tx, lane)
 		known := err == nil && of.State.Knows(id)
 		switch {
 		case err != nil && (s.Guest || !errors.Is(err, ErrAside)): // what is said of somebody who is set aside is kept, without end
 			return err
-		case known && owner == lane && submitted:
+		case known && is.lane == lane && is.submitted:
 			outcome = repeatedClaim
 			return nil
-		case owner != "" && owner != lane && served:
+		case is.lane != "" && is.lane != lane && is.served:
 			outcome = refusedClaim
 			return nil
-		case string(v) == ambiguousRef, owner != "" && owner != lane:
+		case is.contested, is.lane != "" && is.lane != lane:
 			outcome = contestedClaim
 			if known {
 				return ErrContested
@@ -296,10 +296,13 @@ func (r *Relay) recount(ctx context.Context) error {
 	for _, p := range r.o.Registry.Read().Partners() {
 		n[openClaims+p.ID] = 0
 	}
-	err := r.sweepBucket(ctx, store.Refs, func(_ *store.Tx, _, v []byte) [][]byte {
-		if lane, ok := strings.CutPrefix(string(v), claimedMark); ok {
-			partner, _, _ := splitLane(lane)
-			n[openClaims+partner]++
+	err := r.sweepBucket(ctx, store.Refs, func(_ *store.Tx, k, v []byte) [][]byte {
+		if !bytes.HasPrefix(k, []byte(strandPrefix)) {
+			return nil
+		}
+		ref := readStrand(v, nil)
+		if ref.count(n, 1); len(ref.contenders()) > 0 {
+			n[contestedRefs]++
 		}
 		return nil
 	}, nil)
@@ -307,21 +310,7 @@ func (r *Relay) recount(ctx context.Context) error {
 		return err
 	}
 	return r.o.Store.Update(ctx, func(tx *store.Tx) error {
-		total := maps.Clone(n)
-		c := tx.Bucket(store.Unrouted).Cursor()
-		for k, v := c.Seek(contestKey("")); strings.HasPrefix(string(k), "c\x00"); k, v = c.Next() {
-			found, err := readContest(v, nil)
-			if found == nil || err != nil {
-				continue
-			}
-			total[contestedRefs]++
-			for _, s := range found.Claims {
-				if partner, _, _ := splitLane(s.Lane); s.Registered {
-					total[openClaims+partner]++
-				}
-			}
-		}
-		for name, k := range total {
+		for name, k := range n {
 			tx.OnCommit(func() { r.counts.set(name, k) })
 			if err := tx.SetNumber(countKey(name), k); err != nil {
 				return err

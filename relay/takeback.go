@@ -38,7 +38,7 @@ func (b *batch) give(rec *journal.Record, order *kyc.Update, h *unroutedRecord, 
 	if err != nil {
 		return err
 	}
-	b.put(store.Unrouted, givenKey(h.Position), store.NewRecord(v))
+	b.put(store.Refs, givenKey(h.Position), store.NewRecord(v))
 	return b.applyFreed(lane, []saying{{&h.Record, *u}})
 }
 
@@ -48,7 +48,7 @@ func readGiven(tx *store.Tx, id string) *given {
 	if !ok {
 		return nil
 	}
-	body, err := tx.Bucket(store.Unrouted).Get(givenKey(at))
+	body, err := tx.Bucket(store.Refs).Get(givenKey(at))
 	g := &given{}
 	if err != nil || json.Unmarshal(body, g) != nil {
 		return nil
@@ -183,12 +183,15 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	b.tallies[kyc.Applied]++
 	b.chronicle(s.lane, rec, &h)
 	for _, ref := range l.unlearn {
-		if owner, _, _ := readRef(b.ref(ref)); owner == g.Lane {
-			b.setRef(ref, "")
+		if s := b.strand(ref); s.leads().lane == g.Lane {
+			b.change(ref, s, func() bool {
+				*s = refStrand{} // with all claims, for those of others came to nothing by what is taken back
+				return true
+			})
 		}
 	}
 	at, _ := unroutedPosition(order.UnroutedID)
-	b.put(store.Unrouted, givenKey(at), nil)
+	b.put(store.Refs, givenKey(at), nil)
 	for _, e := range l.taken {
 		if err := b.holdAgain(rec, order, g.Lane, e); err != nil {
 			return err

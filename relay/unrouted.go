@@ -12,29 +12,37 @@ import (
 	"countersign/outbox/store"
 )
 
-// unroutedRecord is a record that could not be applied yet, as it stands in the unrouted bucket.
+// unroutedRecord is a record that could not be applied yet, as it stands in the refs bucket.
 type unroutedRecord struct {
 	journal.Record
 	Reason    kyc.Verdict `json:"reason"`        // empty: this program cannot read it
 	Raw       []byte      `json:"raw,omitempty"` // in place of a Body that is not JSON
 	Discarded time.Time   `json:"discarded,omitzero"`
 	By        string      `json:"by,omitempty"` // who discarded it
+
+	behind string // the ref that it stands behind
 }
 
-// The unrouted bucket: records by position, beside them one index entry for each ref, and apart
-// from both what has been discarded: kept, and never looked at again.
+// What has been discarded stands apart: kept, and never looked at again.
 func discardedKey(at journal.Position) []byte { return at.AppendTo([]byte("d\x00")) }
 
-func unroutedKey(at journal.Position) []byte { return at.AppendTo([]byte("r\x00")) }
+// heldKey is where a record waits behind a ref.
+func heldKey(ref string, at journal.Position) []byte { return at.AppendTo(heldPrefix(ref)) }
 
-// unroutedAt undoes unroutedKey and discardedKey.
-func unroutedAt(k []byte) journal.Position {
-	at, _ := journal.PositionOf(k[2:])
-	return at
-}
+func heldPrefix(ref string) []byte { return []byte("h\x00" + ref + "\x00") }
 
-func unroutedIndex(ref string, at journal.Position) []byte {
-	return at.AppendTo([]byte("i\x00" + ref + "\x00"))
+// placeKey is where stands behind which ref a record waits, whole.
+func placeKey(at journal.Position) []byte { return at.AppendTo([]byte("p\x00")) }
+
+// waitsAt is the position that ends the key of something that waits, of what was discarded and of
+// what was given; and, of a heldKey, the ref.
+func waitsAt(k []byte) (ref string, at journal.Position, ok bool) {
+	if len(k) < 2+journal.PositionSize {
+		return "", at, false
+	}
+	n := len(k) - journal.PositionSize
+	at, ok = journal.PositionOf(k[n:])
+	return string(bytes.TrimSuffix(k[2:n], []byte{0})), at, ok
 }
 
 // keep puts a record aside until one of its refs is taught (or for good, if it has none: an
@@ -48,10 +56,14 @@ func (b *batch) keep(h unroutedRecord, refs []string) error {
 	if err != nil {
 		return err
 	}
+	if len(refs) == 0 {
+		refs = []string{""}
+	}
 	b.unrouted++
-	b.writeUnrouted(unroutedKey(h.Position), store.NewRecord(v))
-	for _, ref := range refs {
-		b.writeUnrouted(unroutedIndex(ref, h.Position), store.NewRecord())
+	b.writeBeside(heldKey(refs[0], h.Position), store.NewRecord(v))
+	b.writeBeside(placeKey(h.Position), store.NewRecord([]byte(refs[0])))
+	for _, ref := range refs[1:] {
+		b.writeBeside(heldKey(ref, h.Position), store.NewRecord())
 	}
 	return nil
 }
@@ -59,56 +71,62 @@ func (b *batch) keep(h unroutedRecord, refs []string) error {
 // unroutedBy returns the records that wait for a ref: of earlier batches, from disk, and of this
 // one.
 func (b *batch) unroutedBy(ref string) (hs []unroutedRecord, err error) {
-	if b.r.unrouted.Load() == 0 && len(b.unroutedNow) == 0 {
+	if b.r.unrouted.Load() == 0 && len(b.besideNow) == 0 {
 		return nil, nil // nobody waits for anything, as nearly always
 	}
-	prefix := waitingPrefix(ref)
-	if hs, err = waitingIn(b.tx, prefix); err != nil {
+	if hs, err = waitingIn(b.tx, ref); err != nil {
 		return nil, err
 	}
-	for k, v := range b.unroutedNow {
-		if position, ok := strings.CutPrefix(k, string(prefix)); ok && v != nil {
-			if record := b.unroutedNow["r\x00"+position]; record != nil {
-				if hs, err = appendUnrouted(hs, store.RecordBody(record)); err != nil {
-					return nil, err
-				}
-			}
+	prefix := string(heldPrefix(ref))
+	for k, v := range b.besideNow {
+		if v == nil || !strings.HasPrefix(k, prefix) || len(k) != len(prefix)+journal.PositionSize {
+			continue
 		}
-	}
-	return hs, nil
-}
-
-func waitingPrefix(ref string) []byte { return []byte("i\x00" + ref + "\x00") }
-
-// waitingIn are the records of the file that wait for a ref, by the prefix of its index.
-func waitingIn(tx *store.Tx, prefix []byte) (hs []unroutedRecord, err error) {
-	c := tx.Bucket(store.Unrouted).Cursor()
-	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-		if v == nil {
-			continue // damaged: it names no record
+		body, where := store.RecordBody(v), ref
+		if _, at, _ := waitsAt([]byte(k)); len(body) == 0 {
+			place, _ := b.besideRef(placeKey(at))
+			where = string(place)
+			body, _ = b.besideRef(heldKey(where, at))
 		}
-		body, err := tx.Bucket(store.Unrouted).Get(append([]byte("r\x00"), k[len(prefix):]...))
-		if err != nil {
-			continue // it stays where it is (I8)
-		}
-		if hs, err = appendUnrouted(hs, body); err != nil {
+		if hs, err = appendUnrouted(hs, where, body); err != nil {
 			return nil, err
 		}
 	}
 	return hs, nil
 }
 
-// writeUnrouted writes to the unrouted bucket; later records of the batch see it.
-func (b *batch) writeUnrouted(key, value []byte) {
-	b.put(store.Unrouted, key, value)
-	b.unroutedNow[string(key)] = value
+// waitingIn are the records of the file that wait for a ref.
+func waitingIn(tx *store.Tx, ref string) (hs []unroutedRecord, err error) {
+	prefix, refs := heldPrefix(ref), tx.Bucket(store.Refs)
+	c := refs.Cursor()
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		if v == nil || len(k) != len(prefix)+journal.PositionSize {
+			continue // damaged: it stays where it is (I8). Or another ref's
+		}
+		where := ref
+		if _, at, _ := waitsAt(k); len(v) == 0 {
+			place, _ := refs.Get(placeKey(at))
+			where = string(place)
+			v, _ = refs.Get(heldKey(where, at))
+		}
+		if hs, err = appendUnrouted(hs, where, v); err != nil {
+			return nil, err
+		}
+	}
+	return hs, nil
 }
 
-func appendUnrouted(hs []unroutedRecord, body []byte) ([]unroutedRecord, error) {
-	if body == nil {
+// writeBeside writes to the refs bucket beside strands; later records of the batch see it.
+func (b *batch) writeBeside(key, value []byte) {
+	b.put(store.Refs, key, value)
+	b.besideNow[string(key)] = value
+}
+
+func appendUnrouted(hs []unroutedRecord, where string, body []byte) ([]unroutedRecord, error) {
+	if len(body) == 0 {
 		return hs, nil // applied meanwhile, through another of its refs
 	}
-	var h unroutedRecord
+	h := unroutedRecord{behind: where}
 	if err := json.Unmarshal(body, &h); err != nil {
 		return hs, err
 	}
@@ -150,7 +168,7 @@ func (b *batch) free(hs []unroutedRecord) error {
 	var lanes []string
 	for i := range hs {
 		h := &hs[i]
-		if v, ok := b.unroutedNow[string(unroutedKey(h.Position))]; ok && v == nil {
+		if v, ok := b.besideNow[string(placeKey(h.Position))]; ok && v == nil {
 			continue // freed already
 		}
 		var u kyc.Update
@@ -161,7 +179,7 @@ func (b *batch) free(hs []unroutedRecord) error {
 		if verdict != "" {
 			continue
 		}
-		b.takeOut(h, &u)
+		b.takeOut(h, b.allRefs(&u))
 		u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
 		if whose[lane] == nil {
 			lanes = append(lanes, lane)
@@ -176,12 +194,15 @@ func (b *batch) free(hs []unroutedRecord) error {
 	return nil
 }
 
-// takeOut removes a record and its places in the index.
-func (b *batch) takeOut(h *unroutedRecord, u *kyc.Update) {
+// takeOut removes a record, and where it waits for further refs.
+func (b *batch) takeOut(h *unroutedRecord, refs []string) {
 	b.unrouted--
-	b.writeUnrouted(unroutedKey(h.Position), nil)
-	for _, ref := range b.allRefs(u) {
-		b.writeUnrouted(unroutedIndex(ref, h.Position), nil)
+	b.writeBeside(placeKey(h.Position), nil)
+	b.writeBeside(heldKey(h.behind, h.Position), nil)
+	for _, ref := range refs {
+		if ref != h.behind {
+			b.writeBeside(heldKey(ref, h.Position), nil)
+		}
 	}
 }
 
@@ -197,18 +218,18 @@ func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 	readable := json.Unmarshal(h.Body, &u) == nil
 	switch {
 	case !order.Release:
-		b.takeOut(h, &u)
+		b.takeOut(h, b.allRefs(&u))
 		h.Discarded, h.By = rec.Appended, order.Actor
 		v, err := json.Marshal(h)
 		if err != nil {
 			return err
 		}
-		b.put(store.Unrouted, discardedKey(h.Position), store.NewRecord(v))
+		b.put(store.Refs, discardedKey(h.Position), store.NewRecord(v))
 	case !readable || h.Reason == "":
 		b.note(rec, order, kyc.Stale)
 		return nil
 	default:
-		b.takeOut(h, &u)
+		b.takeOut(h, b.allRefs(&u))
 		u.Partner, u.Subject.ID = order.Partner, order.Subject.ID
 		order.Livemode = u.Livemode
 		if err := b.give(rec, order, h, &u); err != nil {
@@ -229,29 +250,39 @@ func (b *batch) unroutedRecord(id string) *unroutedRecord {
 	if !ok {
 		return nil
 	}
-	if record, ok := b.unroutedNow[string(unroutedKey(at))]; ok {
-		if record == nil {
-			return nil
-		}
-		return readUnrouted(at, store.RecordBody(record))
+	where, written := b.besideNow[string(placeKey(at))]
+	switch {
+	case !written:
+		return unroutedIn(b.tx, at)
+	case where == nil:
+		return nil
 	}
-	return unroutedIn(b.tx, at)
+	h := readUnrouted(at, store.RecordBody(b.besideNow[string(heldKey(string(store.RecordBody(where)), at))]))
+	h.behind = string(store.RecordBody(where))
+	return h
 }
 
 // unroutedIn is an unrouted record as it stands in the file; nil: there is none. One that is
 // damaged has its bytes as Raw.
-func unroutedIn(tx *store.Tx, at journal.Position) *unroutedRecord {
-	held := tx.Bucket(store.Unrouted)
-	body, err := held.Get(unroutedKey(at))
+func unroutedIn(tx *store.Tx, at journal.Position) (h *unroutedRecord) {
+	refs := tx.Bucket(store.Refs)
+	where, err := refs.Get(placeKey(at))
+	if where == nil || err != nil {
+		return nil // or nobody knows any more where it stands: a repair finds it
+	}
+	key := heldKey(string(where), at)
+	body, err := refs.Get(key)
 	switch {
 	case err != nil:
-		h := &unroutedRecord{Raw: bytes.Clone(held.Raw(unroutedKey(at)))}
+		h = &unroutedRecord{Raw: bytes.Clone(refs.Raw(key))}
 		h.Position = at
-		return h
 	case body == nil:
 		return nil
+	default:
+		h = readUnrouted(at, body)
 	}
-	return readUnrouted(at, body)
+	h.behind = string(where)
+	return h
 }
 
 func readUnrouted(at journal.Position, body []byte) *unroutedRecord {

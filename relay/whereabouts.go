@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"countersign/ingest/journal"
 	"countersign/outbox"
@@ -22,6 +23,9 @@ type keeper struct {
 	section string // what it is called in an export
 	nobody  string // why it keeps nothing of anybody
 	owner   string // who has to look into it: not this table
+	part    string // the part of the bucket that it is about; "": all of it
+	from    string // where the part begins
+	until   string // and what is behind it; "": nothing
 	shared  bool   // a record of it may hold others too: it can be shown in part, and not be deleted
 
 	keys    func(w *whereabouts, tx *store.Tx) [][]byte               // all keys at once: they are few
@@ -30,18 +34,32 @@ type keeper struct {
 	show    func(w *whereabouts, k, v []byte) any                     // nil: it says no more than others do
 }
 
+// The refs bucket in two: what is known of refs, and what stands beside that.
+const (
+	strandsPart = "refs"
+	waitingPart = "unrouted"
+)
+
+// name is what a row is called.
+func (k *keeper) name() string {
+	if k.part != "" {
+		return k.part
+	}
+	return k.bucket.String()
+}
+
 // keepers is the table, in the order of an export.
 func keepers() []keeper {
 	return append([]keeper{
 		{bucket: store.Subjects, section: "state", keys: (*whereabouts).own, show: (*whereabouts).showState},
 		{bucket: store.Aside, section: "set_aside", keys: (*whereabouts).own, show: asJSON},
-		{bucket: store.Refs, section: "refs", is: (*whereabouts).isRef, show: (*whereabouts).showRef},
+		{bucket: store.Refs, part: strandsPart, from: strandPrefix, section: "refs", is: (*whereabouts).isRef, show: (*whereabouts).showRef, shared: true},
 		{bucket: store.Index, section: "told", indexed: (*whereabouts).ofIndex, show: (*whereabouts).showTold},
 		{bucket: store.History, section: "history", indexed: (*whereabouts).ofHistory, show: (*whereabouts).showHistory},
 		{bucket: store.Outcomes, section: "outcomes", indexed: (*whereabouts).ofOutcomes, show: (*whereabouts).showOutcome},
 		{bucket: store.Timers, section: "timers", is: (*whereabouts).isTimer, show: (*whereabouts).showTimer},
 		{bucket: store.Standings, section: "standings", keys: (*whereabouts).standings, show: (*whereabouts).showStanding},
-		{bucket: store.Unrouted, section: "unrouted", is: (*whereabouts).isUnrouted, show: (*whereabouts).showUnrouted, shared: true},
+		{bucket: store.Refs, part: waitingPart, until: strandPrefix, section: "unrouted", is: (*whereabouts).isUnrouted, show: (*whereabouts).showUnrouted, shared: true},
 		{bucket: store.Orders, section: "orders", is: (*whereabouts).isOrder, show: asJSON},
 		{bucket: store.Forward, section: "kafka", is: (*whereabouts).isForward, show: (*whereabouts).showForward, shared: true},
 		{bucket: store.Journal, section: "journal", is: (*whereabouts).isRecord, show: (*whereabouts).showRecord},
@@ -86,17 +104,18 @@ type whereabouts struct {
 	id      string
 	live    bool
 
-	subject *subject        // nil: it is set aside
-	refs    map[string]bool // that lead to the person, or that several claim and the person is one of them
-	ids     map[string]bool // of records and changes in the history
-	bodies  []string        // ids of what may be kept in quarantine of the bodies that those came from
-	open    func(id string) (journal.Item, error)
+	subject  *subject            // nil: it is set aside
+	refs     map[string]bool     // that lead to the person, or that several claim and the person is one of them
+	contests map[string]*contest // the latter, with the person's own claims: who the others are is theirs
+	ids      map[string]bool     // of records and changes in the history
+	bodies   []string            // ids of what may be kept in quarantine of the bodies that those came from
+	open     func(id string) (journal.Item, error)
 }
 
 // locate finds out who somebody is; outbox.ErrNotFound: nothing is kept of them. It walks over the
 // refs of all, for nothing leads from a person to them.
 func (r *Relay) locate(ctx context.Context, partner, id string, livemode bool) (*whereabouts, error) {
-	w := &whereabouts{r: r, partner: r.kept(partner), id: id, live: livemode, refs: map[string]bool{}, ids: map[string]bool{}}
+	w := &whereabouts{r: r, partner: r.kept(partner), id: id, live: livemode, refs: map[string]bool{}, contests: map[string]*contest{}, ids: map[string]bool{}}
 	w.lane = laneOf(w.partner, id, livemode)
 	known := false
 	err := r.o.Store.View(func(tx *store.Tx) error {
@@ -105,7 +124,7 @@ func (r *Relay) locate(ctx context.Context, partner, id string, livemode bool) (
 			return err
 		}
 		w.subject, known = s, err != nil || s.known || noted(tx, w.lane)
-		held := tx.Bucket(store.Unrouted)
+		held := tx.Bucket(store.Refs)
 		for _, prefix := range [][]byte{contestMark(w.lane, ""), refusedMark(w.lane, "")} {
 			c := held.Cursor()
 			for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
@@ -120,16 +139,31 @@ func (r *Relay) locate(ctx context.Context, partner, id string, livemode bool) (
 	if err != nil {
 		return nil, err
 	}
-	refs := keeper{bucket: store.Refs, is: (*whereabouts).isRef}
+	refs := keeper{bucket: store.Refs, from: strandPrefix, is: (*whereabouts).isRef}
 	history := keeper{bucket: store.History, indexed: (*whereabouts).ofHistory}
 	err = errors.Join(
-		w.each(ctx, &refs, func(k, _ []byte) error { w.refs[string(k)] = true; return nil }, nil),
+		w.each(ctx, &refs, w.learnRef, nil),
 		w.each(ctx, &history, w.learn, nil),
 	)
 	if err == nil && !known && len(w.refs) == 0 {
 		err = fmt.Errorf("subject %s of partner %s: %w", id, partner, outbox.ErrNotFound)
 	}
 	return w, err
+}
+
+// learnRef notes a ref that leads to the person, or that they and others claim.
+func (w *whereabouts) learnRef(k, v []byte) error {
+	s, key := readStrand(v, nil), string(k[len(strandPrefix):])
+	c := s.contest(key)
+	switch {
+	case c != nil && claimedBy(c.Claims, w.lane):
+		c.Claims = slices.DeleteFunc(c.Claims, func(c claim) bool { return c.Lane != w.lane })
+		w.contests[key] = c
+	case s.leads().lane != w.lane:
+		return nil // they have claimed it, and it is somebody else's
+	}
+	w.refs[key] = true
+	return nil
 }
 
 // learn notes the ids that an entry of the history has.
@@ -239,7 +273,7 @@ func (w *whereabouts) stepIndex(tx *store.Tx, at *keeper, from []byte, fn func(k
 func (w *whereabouts) stepAll(tx *store.Tx, at *keeper, from []byte, fn func(k, v []byte) error) (next []byte, more bool, err error) {
 	seen, found := 0, 0
 	c := tx.Bucket(at.bucket).Cursor()
-	for k, v := c.Seek(from); k != nil; k, v = c.Next() {
+	for k, v := c.Seek([]byte(max(string(from), at.from))); k != nil && (at.until == "" || string(k) < at.until); k, v = c.Next() {
 		if seen++; seen > lookStep || found == findStep {
 			return bytes.Clone(k), true, nil
 		}

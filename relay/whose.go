@@ -30,8 +30,11 @@ func (w *whereabouts) about(u *kyc.Update) bool {
 }
 
 func (w *whereabouts) isRef(_ *store.Tx, k, v []byte) bool {
-	lane, _, _ := readRef(string(v))
-	return lane == w.lane || w.refs[string(k)]
+	if w.refs[string(k[len(strandPrefix):])] {
+		return true
+	}
+	s := readStrand(v, nil)
+	return s.names(w.lane)
 }
 
 func (w *whereabouts) ofIndex(_ *store.Tx, place []byte) [][]byte {
@@ -179,34 +182,29 @@ func (w *whereabouts) isUnrouted(tx *store.Tx, k, v []byte) bool {
 		return false
 	}
 	switch mark {
-	case "r", "d":
-		return w.isHeld(k, v)
-	case "i":
-		if len(rest) <= journal.PositionSize {
-			return false
+	case "d":
+		_, at, _ := waitsAt(k)
+		return v != nil && w.isHeld(readUnrouted(at, v))
+	case "h", "p":
+		ref, at, _ := waitsAt(k)
+		if mark == "p" {
+			ref = string(v)
 		}
-		key := []byte("r\x00" + rest[len(rest)-journal.PositionSize:])
-		body, err := tx.Bucket(store.Unrouted).Get(key)
-		ref := rest[:len(rest)-journal.PositionSize-1]
-		return w.refs[ref] || ref == asideRef(w.lane) || err == nil && body != nil && w.isHeld(key, body)
+		h := unroutedIn(tx, at)
+		return w.refs[ref] || ref == asideRef(w.lane) || h != nil && w.isHeld(h)
 	case "g":
 		var g given
 		return json.Unmarshal(v, &g) == nil && g.Lane == w.lane
 	case "c":
-		c, err := readContest(v, nil)
-		return c != nil && err == nil && c.names(w.lane)
-	case "l", "x":
+		return w.refs[rest]
+	case "l", "n":
 		return strings.HasPrefix(rest, w.lane+"\x00")
 	}
 	return false
 }
 
 // isHeld reports whether a record that waits, or that was put away, is of the person.
-func (w *whereabouts) isHeld(k, v []byte) bool {
-	if v == nil || len(k) != 2+journal.PositionSize {
-		return false
-	}
-	h := readUnrouted(unroutedAt(k), v)
+func (w *whereabouts) isHeld(h *unroutedRecord) bool {
 	var u kyc.Update
 	if json.Unmarshal(h.Body, &u) != nil {
 		return w.mentioned(h.Raw) || w.mentioned(h.Body)

@@ -3,7 +3,7 @@ package store
 import bolt "go.etcd.io/bbolt"
 
 // Name names a bucket. Each belongs to one package; the store only makes them. Its number is a part
-// of every checksum: never renumber.
+// of every checksum: never renumber within one SchemaVersion.
 type Name byte
 
 // The buckets.
@@ -15,8 +15,8 @@ const (
 	Subjects                   // relay: the state of each subject
 	History                    // relay: records with their verdicts, and changes, in order of time
 	Index                      // relay: what of the history and of the outcomes belongs to one subject
-	Refs                       // relay: (source, ref) -> subject
-	Unrouted                   // relay: records that nobody is known for, by (source, ref)
+	Refs                       // relay: by (source, mode, ref) who is said to have it, and what waits for somebody to be known by it
+	Standings                  // relay: who stands how, by (mode, status and whether a match holds, subject); it follows from the states
 	Timers                     // relay: when time itself changes a subject next, by (instant, subject)
 	Forward                    // relay: changes that Kafka has not acknowledged, by the offset of the record that owed them
 	Registry                   // relay/registry: versions of policies, endpoints disabled, keys and tokens made at run time, providers' published keys
@@ -35,14 +35,13 @@ const (
 	Folds                      // relay: when which records were folded, by instant
 	Finder                     // relay: where in the history ids of records and changes stand; it can be made again
 	Erased                     // relay: who was erased, by digest, and the last number that was told of them
-	Standings                  // relay: who stands how, by (mode, status and whether a match holds, subject); it follows from the states
 
-	buckets = int(Standings) // how many there are
+	buckets = int(Erased) // how many there are
 )
 
 var names = [buckets + 1]string{
-	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "unrouted", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "finder", "erased", "standings",
+	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "standings", "timers", "forward", "registry", "deliveries", "due", "dead",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "finder", "erased",
 }
 
 // Names lists every bucket, in the order of their numbers.
