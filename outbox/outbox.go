@@ -27,13 +27,13 @@ type Delivery struct {
 	Sequence         uint64
 	PreviousSequence uint64
 	WebhookID        string
-	Type             string // of the change
-	Format           string // the body was rendered in it (I5)
-	Traceparent      string // W3C trace context of the callback, "" if it had none
-	Restrictive      bool   // tells of a rejection or suspension: must not wait unseen
-	Anew             bool   // rendered again since it was made, for it could not be signed any more: Format and Body are of then
-	Force            bool   // ordered again by an operator, even if the lane has moved on
-	Replayed         bool   // owed by a replay, perhaps once more
+	Type             string    // of the change
+	Format           string    // the body was rendered in it (I5)
+	Traceparent      string    // W3C trace context of the callback, "" if it had none
+	Restrictive      bool      // tells of a rejection or suspension: must not wait unseen
+	Anew             bool      // rendered again since it was made, for it could not be signed any more: Format and Body are of then
+	Force            bool      // ordered again by an operator, even if the lane has moved on
+	Replayed         bool      // owed by a replay, perhaps once more
 	Owed             time.Time // from when on it is owed: when the record or the order that caused it was taken
 	Received         time.Time // when the record that caused it was received, for end-to-end latency
 	Body             []byte
