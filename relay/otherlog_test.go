@@ -14,6 +14,7 @@ const inAnotherLog = "TestAnotherLog/"
 
 // firstOf is where the log of a test's rig begins.
 func firstOf(t *testing.T) journal.Position {
+	t.Helper()
 	if strings.HasPrefix(t.Name(), inAnotherLog) {
 		return journal.Position{Partition: 3, Offset: 1000}
 	}

@@ -83,6 +83,7 @@ func dirOf(s *store.Store) string { return s.Path()[:strings.LastIndexByte(s.Pat
 
 // place is the rig under the contracts.
 func (r *rig) place(t *testing.T) place {
+	t.Helper()
 	return place{r, r, func() place { return r.again(t).place(t) }}
 }
 
