@@ -39,7 +39,7 @@ func (b *batch) commit(tx *store.Tx, last int64) error {
 		}
 	}
 	for _, o := range b.orders {
-		if err := b.r.revive(tx, o); err != nil {
+		if err := b.r.revive(tx, b.registry(), o); err != nil {
 			return err
 		}
 	}

@@ -126,7 +126,7 @@ func (r *Registry) RemovePartner(ctx context.Context, id string, c Change) error
 			return nil, err
 		}
 		m := &made{}
-		for _, e := range s.stored.byPartner()[id] {
+		for _, e := range s.stored.byPartner()[s.Kept(id)] {
 			m.versions = append(m.versions, Version{What: EndpointRemoved, ID: e.ID})
 		}
 		m.versions = append(m.versions, Version{What: PartnerRemoved, ID: id})
@@ -342,11 +342,12 @@ func (r *Registry) keep(ctx context.Context, was Stored, next *Snapshot, m *made
 		for i := range m.versions {
 			v := &m.versions[i]
 			if v.Partner != nil {
-				ps, err := registerPolicy(tx, v.ID, v.Partner.Policy)
+				root := next.Kept(v.ID)
+				ps, err := registerPolicy(tx, root, v.Partner.Policy)
 				if err != nil {
 					return err
 				}
-				known[v.ID] = ps
+				known[root] = ps
 			}
 		}
 		if m.endpoint != "" {
@@ -372,7 +373,7 @@ func (r *Registry) keep(ctx context.Context, was Stored, next *Snapshot, m *made
 	maps.Copy(next.policies, known)
 	for i := range m.versions {
 		if m.versions[i].What == PartnerRemoved {
-			delete(next.policies, m.versions[i].ID)
+			delete(next.policies, next.Kept(m.versions[i].ID))
 		}
 	}
 	return nil
