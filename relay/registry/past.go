@@ -70,8 +70,8 @@ func (p *past) find(v VersionNumber) *Snapshot {
 func (p *past) keep(s *Snapshot) {
 	p.made = append(p.made, s)
 	n := 0
-	for i := len(p.made) - 1; i >= 0; i-- {
-		of := &p.made[i].stored
+	for i, s := range slices.Backward(p.made) {
+		of := &s.stored
 		if n += 1 + len(of.said) + len(of.Partners) + len(of.Endpoints); n > mostPast && i < len(p.made)-1 {
 			p.made = slices.Delete(p.made, 0, i+1)
 			return

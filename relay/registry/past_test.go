@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -343,7 +344,9 @@ func TestAt(t *testing.T) {
 		h.must(h.store.View(func(tx *store.Tx) error {
 			vs, err := Versions(tx)
 			for _, v := range vs {
-				done[fmt.Sprint(v.What, " ", v.Declared)]++
+				if done[fmt.Sprint(v.What, " ", v.Declared)]++; v.Owner != nil && v.Owner.Became != "" {
+					done["moved"]++
+				}
 			}
 			return err
 		}))
@@ -353,7 +356,7 @@ func TestAt(t *testing.T) {
 			t.Errorf("no %s: %v", what, done)
 		}
 	}
-	if done[PolicyRegistered+" false"] == 0 || done[PartnerRenamed+" false"] == 0 || done[EndpointOwned+" false"] == 0 {
+	if done[PolicyRegistered+" false"] == 0 || done[PartnerRenamed+" false"] == 0 || done[EndpointOwned+" false"] == 0 || done["moved"] == 0 {
 		t.Errorf("not everything was done: %v", done)
 	}
 	t.Log(done)
@@ -365,7 +368,7 @@ func TestPastIsBounded(t *testing.T) {
 	const each = 10_000
 	p, all := &past{}, map[string]Version{}
 	for i := range each - 1 {
-		all[fmt.Sprint(i)] = Version{}
+		all[strconv.Itoa(i)] = Version{}
 	}
 	for n := range uint64(3 * mostPast / each) {
 		s := &Snapshot{stored: noneStored()}
