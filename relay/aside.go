@@ -12,6 +12,7 @@ import (
 
 	"countersign/kyc"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // A subject of whom something is damaged on disk is set aside: nothing new is told of it, what is
@@ -113,15 +114,20 @@ func (r *Relay) putAside(tx *store.Tx, lane string, n store.Name) error {
 
 // load is loadSubject for whoever must not look at half the truth.
 func (r *Relay) load(tx *store.Tx, lane string) (*subject, error) {
+	return r.loadBy(tx, r.o.Registry.Read(), lane)
+}
+
+// loadBy is load of somebody whose policy stands in a snapshot.
+func (r *Relay) loadBy(tx *store.Tx, now *registry.Snapshot, lane string) (*subject, error) {
 	if r.aside.has(lane) {
 		return nil, ErrAside
 	}
 	v, err := tx.Bucket(store.Subjects).Get([]byte(lane))
-	return r.loaded(tx, lane, v, err)
+	return r.loaded(tx, now, lane, v, err)
 }
 
-// loaded is load of what has been read.
-func (r *Relay) loaded(tx *store.Tx, lane string, v []byte, err error) (*subject, error) {
+// loaded is loadBy of what has been read.
+func (r *Relay) loaded(tx *store.Tx, now *registry.Snapshot, lane string, v []byte, err error) (*subject, error) {
 	s, err := readSubject(lane, v, err)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrAside, err)
@@ -131,7 +137,7 @@ func (r *Relay) loaded(tx *store.Tx, lane string, v []byte, err error) (*subject
 			return nil, fmt.Errorf("%w (%w)", ErrAside, err)
 		}
 	}
-	if s.known && !r.knowsPolicy(s) {
+	if s.known && !knowsPolicy(now, s) {
 		return nil, fmt.Errorf("%w (the version of its policy is)", ErrAside)
 	}
 	return s, nil
@@ -139,9 +145,9 @@ func (r *Relay) loaded(tx *store.Tx, lane string, v []byte, err error) (*subject
 
 // knowsPolicy reports whether the version that a subject is folded under can be read. What is no
 // longer configured has none.
-func (r *Relay) knowsPolicy(s *subject) bool {
+func knowsPolicy(now *registry.Snapshot, s *subject) bool {
 	partner, _, _ := strings.Cut(s.lane, "/")
-	return s.Policy == 0 || r.partner(partner) == nil || r.knows(partner, s.Policy)
+	return s.Policy == 0 || now.Partner(partner) == nil || knows(now, partner, s.Policy)
 }
 
 // asideRef is the ref under which the records of a subject that is set aside wait. No provider's

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 type batch struct {
 	r        *Relay
 	tx       *store.Tx
-	now      *registry.Snapshot    // what counts for the whole batch; see registry
+	now      *registry.Snapshot    // what decides about the whole batch; see registry
 	taken    time.Time             // when the record that is worked on was taken: from then on what it owes is owed
 	subjects map[string]*subject   // by lane
 	refs     map[string]*refStrand // by refKey: those that this batch has changed
@@ -145,13 +146,37 @@ func (b *batch) put(bucket store.Name, key, value []byte) {
 }
 
 // registry is the snapshot that a batch is worked out by: one for all of it, so that no two of its
-// records are told to different endpoints. What a record needs to be there was published before it
-// was appended.
+// records are told to different endpoints. The fold, and all that it calls, learns from it alone
+// what decides whom a change is owed to, and how it is said: by Options.Snapshot that is a function
+// of where its records stand. Without, it is what counts now: what a record needs to be there was
+// published before it was appended.
 func (b *batch) registry() *registry.Snapshot {
 	if b.now == nil {
 		b.now = b.r.o.Registry.Read()
 	}
 	return b.now
+}
+
+// errNotRead says that nobody knows here yet what decides about a record.
+var errNotRead = errors.New("the registry has not been read as far as this record says")
+
+// governed are the first of some records that one snapshot decides about, which the batch is then
+// worked out by. errNotRead: it is not known which.
+func (b *batch) governed(records []journal.Record) ([]journal.Record, error) {
+	if b.r.o.Snapshot == nil {
+		return records, nil
+	}
+	for i := range records {
+		switch now := b.r.o.Snapshot(records[i].Position); {
+		case i == 0 && now == nil:
+			return nil, errNotRead
+		case i == 0:
+			b.now = now
+		case now != b.now:
+			return records[:i], nil
+		}
+	}
+	return records, nil
 }
 
 // partnerNow is what a batch needs to know of one partner, looked up once.

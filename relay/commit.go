@@ -40,7 +40,7 @@ func (b *batch) commit(tx *store.Tx, last journal.Position) error {
 		}
 	}
 	for _, o := range b.orders {
-		if err := b.r.revive(tx, o); err != nil {
+		if err := b.r.revive(tx, b.registry(), o); err != nil {
 			return err
 		}
 	}

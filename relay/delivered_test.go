@@ -64,13 +64,13 @@ func TestRedeliveryLooks(t *testing.T) {
 		}
 		return nil
 	}), g.store.View(func(tx *store.Tx) error {
-		if body, err := g.relay.renderDead(tx, bare); body == nil || err != nil || tx.Looked() > most {
+		if body, err := renderDead(tx, g.registry.Read(), bare); body == nil || err != nil || tx.Looked() > most {
 			t.Errorf("made again: %d bytes, %v, after %d looks", len(body), err, tx.Looked())
 		}
 		return nil
 	}), g.store.Update(t.Context(), func(tx *store.Tx) error {
 		before := tx.Looked()
-		err := g.relay.revive(tx, order{id: died.ID})
+		err := g.relay.revive(tx, g.registry.Read(), order{id: died.ID})
 		if n := tx.Looked() - before; n > most {
 			t.Errorf("carried out with %d looks", n)
 		}

@@ -178,7 +178,7 @@ func (r *Relay) remade(tx *store.Tx, v *DeliveryView) []byte {
 	if strings.HasPrefix(v.Lane, "/") || v.Reason == outbox.Damaged || v.Status == Cancelled {
 		return nil
 	}
-	body, err := r.renderDead(tx, outbox.DeadDelivery{Endpoint: v.Endpoint, Subject: v.Lane, Sequence: v.Sequence, Previous: v.Previous, Format: v.Format, Received: v.Received})
+	body, err := renderDead(tx, r.o.Registry.Read(), outbox.DeadDelivery{Endpoint: v.Endpoint, Subject: v.Lane, Sequence: v.Sequence, Previous: v.Previous, Format: v.Format, Received: v.Received})
 	if err != nil {
 		return nil
 	}

@@ -32,6 +32,11 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 				return nil // stopping: the records stay in the journal
 			}
 			continue
+		case errors.Is(err, errNotRead):
+			if !r.awaitRegistry(ctx, &records[0]) {
+				return nil // stopping
+			}
+			continue
 		case err != nil, ctx.Err() != nil:
 			return err // stopping: it may not have been written
 		}
@@ -50,6 +55,10 @@ func (r *Relay) foldBatch(ctx context.Context, records []journal.Record) (done i
 	defer r.folding.Unlock()
 	started := time.Now()
 	b := r.newBatch()
+	if records, err = b.governed(records); err != nil {
+		b.done()
+		return 0, err
+	}
 	callbacks := 0
 	err = r.o.Store.View(func(tx *store.Tx) error {
 		b.tx = tx
@@ -165,7 +174,7 @@ func (b *batch) record(said []saying) error {
 			return b.override(rec, u)
 		}
 	case kyc.PolicyChange:
-		if !b.r.knows(u.Partner, u.PolicyVersion) {
+		if !knows(b.registry(), u.Partner, u.PolicyVersion) {
 			return b.keepUnknown(rec, u)
 		}
 	case kyc.Submission:

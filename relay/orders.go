@@ -11,6 +11,7 @@ import (
 	"countersign/outbox"
 	"countersign/outbox/store"
 	"countersign/outbox/trace"
+	"countersign/relay/registry"
 )
 
 type journalRecord = journal.Record
@@ -56,18 +57,22 @@ func (r *Relay) Redeliver(ctx context.Context, id string, force bool, actor stri
 
 // names are the id of an endpoint and those that it had before: what the history says of it stands
 // under the one it had then.
-func (r *Relay) names(endpoint string) []string {
-	return append([]string{endpoint}, r.o.Registry.Read().Formerly(endpoint)...)
+func (r *Relay) names(endpoint string) []string { return idsOf(r.o.Registry.Read(), endpoint) }
+
+func idsOf(now *registry.Snapshot, endpoint string) []string {
+	return append([]string{endpoint}, now.Formerly(endpoint)...)
 }
 
 // CurrentID is what a delivery is called now, which was named when its endpoint had perhaps another
 // id.
-func (r *Relay) CurrentID(id string) string {
+func (r *Relay) CurrentID(id string) string { return currentID(r.o.Registry.Read(), id) }
+
+func currentID(now *registry.Snapshot, id string) string {
 	webhookID, endpoint, ok := outbox.SplitID(id)
 	if !ok {
 		return id
 	}
-	d := outbox.Delivery{WebhookID: webhookID, Endpoint: r.o.Registry.Read().Current(endpoint)}
+	d := outbox.Delivery{WebhookID: webhookID, Endpoint: now.Current(endpoint)}
 	return d.ID()
 }
 
@@ -93,19 +98,19 @@ func (r *Relay) append(ctx context.Context, us ...kyc.Update) error {
 	return err
 }
 
-// revive carries an order out, in the fold's transaction.
-func (r *Relay) revive(tx *store.Tx, o order) error {
+// revive carries an order out, in the fold's transaction, by the snapshot that it is folded by.
+func (r *Relay) revive(tx *store.Tx, now *registry.Snapshot, o order) error {
 	like := outbox.Delivery{Lane: o.lane, Order: o.offset, Owed: o.at, Force: o.force, Replayed: o.replayed}
-	like.WebhookID, like.Endpoint, _ = outbox.SplitID(r.CurrentID(o.id))
+	like.WebhookID, like.Endpoint, _ = outbox.SplitID(currentID(now, o.id))
 	return r.o.Outbox.Revive(tx, like, func(d outbox.DeadDelivery) bool {
-		return o.force || !overtaken(tx, d.Subject, d.Sequence, r.names(d.Endpoint))
-	}, func(d outbox.DeadDelivery) ([]byte, error) { return r.renderDead(tx, d) })
+		return o.force || !overtaken(tx, d.Subject, d.Sequence, idsOf(now, d.Endpoint))
+	}, func(d outbox.DeadDelivery) ([]byte, error) { return renderDead(tx, now, d) })
 }
 
 // renderDead makes the body of a dead delivery that was put down without one; nil: it cannot be
 // made any more, and stays dead.
-func (r *Relay) renderDead(tx *store.Tx, d outbox.DeadDelivery) ([]byte, error) {
-	e := r.o.Registry.Read().Endpoint(d.Endpoint)
+func renderDead(tx *store.Tx, now *registry.Snapshot, d outbox.DeadDelivery) ([]byte, error) {
+	e := now.Endpoint(d.Endpoint)
 	if e == nil {
 		return nil, nil
 	}
@@ -133,13 +138,16 @@ func (r *Relay) current(tx *store.Tx, d outbox.DeadDelivery) bool {
 // refill owes again, a step at a time, what endpoints that owed max_owed had to give up, when they
 // have room.
 func (r *Relay) refill(ctx context.Context) error {
+	render := func(tx *store.Tx, d outbox.DeadDelivery) ([]byte, error) {
+		return renderDead(tx, r.o.Registry.Read(), d)
+	}
 	for {
 		waiting, err := r.o.Outbox.Waiting()
 		if err != nil {
 			return err
 		}
 		for _, id := range waiting {
-			if _, err := r.o.Outbox.Refill(ctx, id, r.current, r.renderDead); err != nil && ctx.Err() == nil && !isFull(err) {
+			if _, err := r.o.Outbox.Refill(ctx, id, r.current, render); err != nil && ctx.Err() == nil && !isFull(err) {
 				return err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // PolicyPlan is what a partner's newest policy means, or has meant, for the subjects that are
@@ -40,9 +41,9 @@ func (r *Relay) newest(partner string) (kyc.Policy, error) {
 	return s.Policy(partner, version), nil
 }
 
-// knows reports whether a version of a partner's policy is registered here.
-func (r *Relay) knows(partner string, version int) bool {
-	_, ok := r.o.Registry.Read().Policies(partner)[version]
+// knows reports whether a version of a partner's policy is registered.
+func knows(now *registry.Snapshot, partner string, version int) bool {
+	_, ok := now.Policies(partner)[version]
 	return ok
 }
 

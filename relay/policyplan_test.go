@@ -36,7 +36,7 @@ func repolicied(t *testing.T, n int) *rig {
 	g.partners = []Partner{{ID: "acme", Policy: asking}, {ID: "globex", Policy: asking}}
 	g.open()
 	g.run()
-	eventually(t, "the policy is registered", func() bool { return g.relay.knows("acme", 2) })
+	eventually(t, "the policy is registered", func() bool { return knows(g.registry.Read(), "acme", 2) })
 	return g
 }
 
@@ -139,7 +139,7 @@ func TestApplyPolicyResumes(t *testing.T) {
 	left, largest := 2, 0
 	g.wrap = func(b *journal.Bolt) readAndWritten { return &pausing{b, g, &left, &largest} }
 	g.restart()
-	eventually(t, "the policy is registered", func() bool { return g.relay.knows("acme", 2) })
+	eventually(t, "the policy is registered", func() bool { return knows(g.registry.Read(), "acme", 2) })
 	plan, err := g.relay.ApplyPolicy(t.Context(), "acme", "ops")
 	if !errors.Is(err, journal.ErrBacklog) || plan.Behind != n {
 		t.Errorf("cut off: %+v, %v", plan, err)

@@ -82,7 +82,7 @@ func TestPolicyPredicts(t *testing.T) {
 		g.still()
 		g.partners[0].Policy = policy
 		g.restart()
-		eventually(t, "the policy is registered", func() bool { return g.relay.knows("acme", 2) })
+		eventually(t, "the policy is registered", func() bool { return knows(g.registry.Read(), "acme", 2) })
 		g.still()
 		plan, err := g.relay.PlanPolicy(t.Context(), "acme")
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"countersign/kyc"
 	"countersign/outbox"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // From what a rebuild makes a state.
@@ -53,7 +54,7 @@ func (r *Relay) Rebuild(ctx context.Context, o Rebuild) (out Decided, err error)
 	var last uint64
 	if err := r.o.Store.View(func(tx *store.Tx) error {
 		if u.Rebuild == fromHistory {
-			if _, err := r.relife(tx, lane); err != nil {
+			if _, err := r.relife(tx, r.o.Registry.Read(), lane); err != nil {
 				return needsDecision(err)
 			}
 		}
@@ -145,15 +146,15 @@ func (r *Relay) rebuilt(lane string, u *kyc.Update, last uint64) (out Decided, e
 }
 
 // relife makes a subject of its history. ErrNotWhole: not all of it is there.
-func (r *Relay) relife(tx *store.Tx, lane string) (*subject, error) {
+func (r *Relay) relife(tx *store.Tx, now *registry.Snapshot, lane string) (*subject, error) {
 	es, whole := livesOf(tx, lane)
 	if !whole || len(es) == 0 {
 		return nil, ErrNotWhole
 	}
 	partner, _, _ := splitLane(lane)
 	told := toldOf(tx, lane)
-	for version := r.o.Registry.Read().NewestPolicy(partner); version >= 0; version-- {
-		f := folder{r: r, partner: partner}
+	for version := now.NewestPolicy(partner); version >= 0; version-- {
+		f := folder{r: r, now: now, partner: partner}
 		state := f.fold(es, version, nil)
 		if f.differs || state.Sequence() != told.last {
 			continue
@@ -165,12 +166,12 @@ func (r *Relay) relife(tx *store.Tx, lane string) (*subject, error) {
 }
 
 // rest makes a subject of what is left of its history.
-func (r *Relay) rest(tx *store.Tx, lane string) *subject {
+func (r *Relay) rest(tx *store.Tx, now *registry.Snapshot, lane string) *subject {
 	es, _ := livesOf(tx, lane)
 	partner, _, _ := splitLane(lane)
 	told := toldOf(tx, lane)
-	version := r.o.Registry.Read().NewestPolicy(partner)
-	f := folder{r: r, partner: partner}
+	version := now.NewestPolicy(partner)
+	f := folder{r: r, now: now, partner: partner}
 	s := &subject{lane: lane, known: true, dirty: true, State: f.fold(es, version, nil), Policy: version, First: version, Owed: owedOf(told.owed), Told: told.status, Trusts: told.trusts()}
 	s.State.Untell()
 	s.State.Renumber(told.last)
@@ -240,7 +241,7 @@ func rebuilds(rec *journal.Record) bool {
 
 // rebuild carries an order out.
 func (b *batch) rebuild(rec *journal.Record, order *kyc.Update) error {
-	lane := b.r.laneOf(order.Partner, order.Subject.ID, order.Livemode)
+	lane := b.laneOf(order.Partner, order.Subject.ID, order.Livemode)
 	if !b.r.aside.has(lane) || b.subjects[lane] != nil {
 		b.note(rec, order, kyc.Stale)
 		return nil
@@ -249,7 +250,7 @@ func (b *batch) rebuild(rec *journal.Record, order *kyc.Update) error {
 	switch order.Rebuild {
 	case fromHistory:
 		var err error
-		if s, err = b.r.relife(b.tx, lane); errors.Is(err, ErrNotWhole) {
+		if s, err = b.r.relife(b.tx, b.registry(), lane); errors.Is(err, ErrNotWhole) {
 			b.note(rec, order, kyc.Stale)
 			return nil
 		} else if err != nil {
@@ -257,7 +258,7 @@ func (b *batch) rebuild(rec *journal.Record, order *kyc.Update) error {
 		}
 		b.note(rec, order, kyc.Applied)
 	case fromRest:
-		s = b.r.rest(b.tx, lane)
+		s = b.r.rest(b.tx, b.registry(), lane)
 	default:
 		return b.keepUnknown(rec, order)
 	}

@@ -33,12 +33,12 @@ func (r *Relay) ForeseeRebuild(o Rebuild) (out RebuildPlan, err error) {
 			})...)
 		}
 		if u.Rebuild == fromHistory {
-			if s, err = r.relife(tx, lane); err != nil {
+			if s, err = r.relife(tx, r.o.Registry.Read(), lane); err != nil {
 				return needsDecision(err)
 			}
 			out.Before = s.State.Status()
 		} else {
-			s = r.rest(tx, lane)
+			s = r.rest(tx, r.o.Registry.Read(), lane)
 			apply([]kyc.Update{u})
 		}
 		batches, err := keptMeanwhile(tx, lane)

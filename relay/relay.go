@@ -43,7 +43,8 @@ type Options struct {
 	Journal    journal.Appender // takes our own records: they come by Log
 	Outbox     *outbox.Outbox   // with Settled as its hook; Run repairs it, see Begun
 	Registry   *registry.Registry
-	PersonRefs map[string][]RefKind // by provider: refs that belong to one person
+	Snapshot   func(journal.Position) *registry.Snapshot // what decides about the record at a position, see batch.registry; nil: what Registry.Read says, as on one node
+	PersonRefs map[string][]RefKind                      // by provider: refs that belong to one person
 	Logger     *slog.Logger
 	Metrics    prometheus.Registerer
 	Tracer     *trace.Tracer // nil: nothing is traced

@@ -11,6 +11,7 @@ import (
 	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // A subject's state is a fold of its records (I11), and the history keeps them. So where a subject
@@ -54,8 +55,8 @@ type relived struct {
 }
 
 // relive works out what follows when a record is taken back. ErrNotWhole: that cannot be known.
-func (r *Relay) relive(tx *store.Tx, g *given) (l relived, err error) {
-	s, err := r.load(tx, g.Lane)
+func (r *Relay) relive(tx *store.Tx, now *registry.Snapshot, g *given) (l relived, err error) {
+	s, err := r.loadBy(tx, now, g.Lane)
 	if errors.Is(err, ErrAside) {
 		return l, ErrNotWhole
 	}
@@ -68,12 +69,12 @@ func (r *Relay) relive(tx *store.Tx, g *given) (l relived, err error) {
 		return l, ErrNotWhole
 	}
 	l.taken, l.unlearn = r.astray(es, es[seed])
-	version, ok := r.proved(es, s)
+	version, ok := r.proved(now, es, s)
 	if !ok {
 		return l, ErrNotWhole
 	}
 	partner, _, _ := splitLane(g.Lane)
-	state := r.foldAgain(partner, es, version, func(e *lived) bool { return e.TakenBack != "" || slices.Contains(l.taken, e) })
+	state := r.foldAgain(now, partner, es, version, func(e *lived) bool { return e.TakenBack != "" || slices.Contains(l.taken, e) })
 	l.without = &state
 	return l, nil
 }
@@ -108,7 +109,7 @@ func livesOf(tx *store.Tx, lane string) (es []*lived, whole bool) {
 // proved finds the version of the policy under which all that is kept makes the state that stands:
 // then it is all there is. Where it is not written down which one a subject began under, each is
 // tried.
-func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
+func (r *Relay) proved(now *registry.Snapshot, es []*lived, s *subject) (version int, ok bool) {
 	want, err := s.State.MarshalBinary()
 	if err != nil {
 		return 0, false
@@ -125,7 +126,7 @@ func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
 		if s.First != 0 && s.First != first {
 			continue
 		}
-		state := r.foldAgain(partner, es, first, nil)
+		state := r.foldAgain(now, partner, es, first, nil)
 		if got, err := state.MarshalBinary(); err == nil && bytes.Equal(got, want) {
 			return first, true
 		}
@@ -135,14 +136,15 @@ func (r *Relay) proved(es []*lived, s *subject) (version int, ok bool) {
 
 // foldAgain folds records again, under a first version of the policy: without some of them, as if
 // they had never been; or with nil all of them, with what was taken back at its time.
-func (r *Relay) foldAgain(partner string, es []*lived, version int, without func(*lived) bool) kyc.State {
-	f := folder{r: r, partner: partner}
+func (r *Relay) foldAgain(now *registry.Snapshot, partner string, es []*lived, version int, without func(*lived) bool) kyc.State {
+	f := folder{r: r, now: now, partner: partner}
 	return f.fold(es, version, without)
 }
 
 // folder folds the records of one subject again.
 type folder struct {
 	r       *Relay
+	now     *registry.Snapshot // has the policies
 	partner string
 	last    int  // version of the policy that the last record was folded under
 	differs bool // other changes were owed than are noted, or something was done that cannot be done again
@@ -165,11 +167,11 @@ func (f *folder) fold(es []*lived, version int, without func(*lived) bool) (stat
 				continue
 			case u.Kind == kyc.Decision && u.UnroutedID != "":
 				if without == nil && u.TakenBack != "" && e.Verdict == kyc.Applied {
-					before := f.r.foldAgain(f.partner, es[:i-1], version, func(o *lived) bool {
+					before := f.r.foldAgain(f.now, f.partner, es[:i-1], version, func(o *lived) bool {
 						return o.TakenBack != "" && (o.TakenBack == u.ID || ordered(es[:i-1], o.TakenBack))
 					})
 					owed = state.After(floorOf(group), func() []kyc.Change {
-						return state.TakeBack(&before, u, f.r.o.Registry.Read().Policy(f.partner, f.last))
+						return state.TakeBack(&before, u, f.now.Policy(f.partner, f.last))
 					})
 				}
 				continue
@@ -182,7 +184,7 @@ func (f *folder) fold(es []*lived, version int, without func(*lived) bool) (stat
 		}
 		if len(us) > 0 {
 			owed = state.After(floorOf(group), func() []kyc.Change {
-				owed, _ := state.Apply(us, f.r.o.Registry.Read().Policy(f.partner, f.last))
+				owed, _ := state.Apply(us, f.now.Policy(f.partner, f.last))
 				return owed
 			})
 		}

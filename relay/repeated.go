@@ -13,8 +13,8 @@ import (
 
 // repeat owes what a replay orders, worked out against the read transaction.
 func (b *batch) repeat(u *kyc.Update) error {
-	lane := b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
-	now := b.r.o.Registry.Read()
+	lane := b.laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	now := b.registry()
 	e := now.Endpoint(now.Current(u.Endpoint))
 	s, err := b.subject(lane)
 	if errors.Is(err, ErrAside) || e == nil {
@@ -31,7 +31,7 @@ func (b *batch) repeat(u *kyc.Update) error {
 		b.r.o.Logger.Warn("replay_change_not_stored", "endpoint", e.ID, "replay", u.Replay.ID, "webhook_id", u.ChangeID)
 		return nil
 	}
-	names := b.r.names(e.ID)
+	names := idsOf(now, e.ID)
 	if !u.Force && overtaken(b.tx, lane, c.Sequence, names) {
 		return nil // since it was ordered
 	}

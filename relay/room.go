@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"countersign/ingest/journal"
 	"countersign/outbox"
 )
 
@@ -22,6 +23,18 @@ func (r *Relay) smaller(ctx context.Context, callbacks int) bool {
 	return pause(ctx, time.Second)
 }
 
+// awaitRegistry waits until it is known what decides about a record. It reports false when ctx ended
+// first.
+func (r *Relay) awaitRegistry(ctx context.Context, rec *journal.Record) bool {
+	r.o.Logger.Warn("registry_not_read", "offset", rec.Position.Offset, "error", errNotRead)
+	for r.o.Snapshot(rec.Position) == nil {
+		if !pause(ctx, 100*time.Millisecond) {
+			return false
+		}
+	}
+	return true
+}
+
 // size is what the batch writes, in bytes, and into how many places of the file: an upper bound,
 // since what stands together shares a page.
 func (b *batch) size() (bytes int64, places int) {
@@ -34,6 +47,7 @@ func (b *batch) size() (bytes int64, places int) {
 		bytes += int64(len(w.key) + len(w.value))
 	}
 	all := len(b.owed) + len(b.repeated)
+	now := b.r.o.Registry.Read() // how much may be owed is of the moment
 	for i := range all {
 		d := b.nth(i)
 		bytes += int64(head + len(d.Body) + 2*(len(d.Endpoint)+len(d.Lane)))
@@ -42,7 +56,7 @@ func (b *batch) size() (bytes int64, places int) {
 			bytes += head
 			places += 3
 		}
-		if e := b.registry().Endpoint(d.Endpoint); e != nil && e.MaxOwed > 0 && b.r.o.Outbox.Owed(d.Endpoint)+int64(all) > e.MaxOwed {
+		if e := now.Endpoint(d.Endpoint); e != nil && e.MaxOwed > 0 && b.r.o.Outbox.Owed(d.Endpoint)+int64(all) > e.MaxOwed {
 			bytes += over
 			places += 8
 		}

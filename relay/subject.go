@@ -94,7 +94,7 @@ func (b *batch) subject(lane string) (*subject, error) {
 	}
 	b.key = append(b.key[:0], lane...)
 	body, err := b.get(store.Subjects, b.key)
-	s, err := b.r.loaded(b.tx, lane, body, err)
+	s, err := b.r.loaded(b.tx, b.registry(), lane, body, err)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func givenKey(at journal.Position) []byte { return at.AppendTo([]byte("g\x00")) 
 
 // give applies an unrouted record to the subject that an operator names, and notes that.
 func (b *batch) give(rec *journal.Record, order *kyc.Update, h *unroutedRecord, u *kyc.Update) error {
-	lane := b.r.laneOf(u.Partner, u.Subject.ID, u.Livemode)
+	lane := b.laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	v, err := json.Marshal(given{lane, recordKey(h.Appended, h.Position), u.ID, order.ID, rec.Appended})
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (r *Relay) TakeBack(ctx context.Context, id, note, actor string) (out Taken
 		if g = readGiven(tx, id); g == nil {
 			return fmt.Errorf("released record %s: %w", id, outbox.ErrNotFound)
 		}
-		_, err := r.relive(tx, g)
+		_, err := r.relive(tx, r.o.Registry.Read(), g)
 		return err
 	})
 	if err != nil {
@@ -158,7 +158,7 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 		b.note(rec, order, kyc.Stale)
 		return nil
 	}
-	l, err := b.r.relive(b.tx, g)
+	l, err := b.r.relive(b.tx, b.registry(), g)
 	if errors.Is(err, ErrNotWhole) {
 		b.r.o.Logger.Error("release_not_undone", "update", order.ID, "error", err)
 		b.note(rec, order, kyc.Stale)
@@ -171,7 +171,7 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 	if err != nil {
 		return err
 	}
-	changes := s.State.After(b.r.floorFor(s), func() []kyc.Change { return s.State.TakeBack(l.without, *order, b.r.policyOf(s)) })
+	changes := s.State.After(b.r.floorFor(s), func() []kyc.Change { return s.State.TakeBack(l.without, *order, policyIn(b.registry(), s)) })
 	h := historyRecord{At: rec.Appended, Verdict: kyc.Applied, Update: rec.Body}
 	for i := range changes {
 		h.Changes = append(h.Changes, changes[i].Sequence)

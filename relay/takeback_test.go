@@ -312,7 +312,7 @@ func (g *rig) whole(seed uint64) (lanes, timers int) {
 				return err
 			}
 			es, whole := livesOf(tx, s.lane)
-			if _, ok := g.relay.proved(es, s); !whole || !ok {
+			if _, ok := g.relay.proved(g.registry.Read(), es, s); !whole || !ok {
 				g.t.Errorf("seed %d: the history of %q, %d records, does not make its state", seed, s.lane, len(es))
 			}
 			for _, e := range es {

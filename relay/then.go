@@ -59,11 +59,11 @@ func (r *Relay) showThen(tx *store.Tx, v *SubjectView, lane string, s *subject, 
 	p.learn(tx, lane)
 	version, proved := 0, false
 	if s != nil && whole {
-		version, proved = r.proved(es, s)
+		version, proved = r.proved(r.o.Registry.Read(), es, s)
 	}
 	partner, _, _ := splitLane(lane)
 	if proved {
-		f := folder{r: r, partner: partner}
+		f := folder{r: r, now: r.o.Registry.Read(), partner: partner}
 		state := f.fold(slices.DeleteFunc(es, func(e *lived) bool { return !p.has(e.key) }), version, nil)
 		v.At.By = ByFold
 		v.Policy = r.o.Registry.Read().Policy(partner, f.last)

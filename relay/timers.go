@@ -13,6 +13,7 @@ import (
 
 	"countersign/kyc"
 	"countersign/outbox/store"
+	"countersign/relay/registry"
 )
 
 // The timers bucket holds, for each subject that time itself will change, the first instant at
@@ -102,9 +103,11 @@ func nextOf(s *subject, p kyc.Policy) int64 {
 	return instant(due.At)
 }
 
-func (r *Relay) policyOf(s *subject) kyc.Policy {
+func (r *Relay) policyOf(s *subject) kyc.Policy { return policyIn(r.o.Registry.Read(), s) }
+
+func policyIn(now *registry.Snapshot, s *subject) kyc.Policy {
 	partner, _, _ := strings.Cut(s.lane, "/")
-	return r.o.Registry.Read().Policy(partner, s.Policy)
+	return now.Policy(partner, s.Policy)
 }
 
 // forget lets entries be fired again: what they stood for has been folded, or has not been

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +87,13 @@ partners: []
 		t.Errorf("shown: %s", shown)
 	}
 	do(exitNo, "endpoints", "update", "acme-main", "--timeout", "3s", "--if-version", "77")
-	updated := do(exitYes, "endpoints", "update", "acme-main", "--timeout", "3s", "--disable-after", "never", "--filter", `change.status == "approved"`, "--if-version", "2")
+	var kept struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal([]byte(do(exitYes, "endpoints", "show", "acme-main", "--json")), &kept); err != nil {
+		t.Fatal(err)
+	}
+	updated := do(exitYes, "endpoints", "update", "acme-main", "--timeout", "3s", "--disable-after", "never", "--filter", `change.status == "approved"`, "--if-version", strconv.Itoa(kept.Version))
 	if !strings.Contains(shown, "failing for 5d disables it") || !strings.Contains(updated, "failing never disables it") {
 		t.Errorf("how long it may fail: %s, and then %s", shown, updated)
 	}

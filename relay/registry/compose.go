@@ -9,13 +9,30 @@ import (
 	"countersign/relay/send"
 )
 
+// compose makes the partners there are of those of the config and of what is kept, each endpoint
+// with its share of what may be in flight. m is a change that is not written yet; nil: there is
+// none. What compose does not know (policies, and what is disabled) is left out.
+func (r *Registry) compose(declared []Partner, stored Stored, ns names, m *made) (*Snapshot, error) {
+	os := r.Read().owners
+	if m != nil && m.endpoint != "" {
+		os = maps.Clone(os)
+		o := os[m.endpoint]
+		o.Partner = stored.Endpoints[m.endpoint].Endpoint.Partner
+		os[m.endpoint] = o
+	}
+	s, err := compose(declared, stored, ns, os, r.endpoint)
+	if err == nil && r.o.Divide != nil {
+		err = r.o.Divide(s.Receivers())
+	}
+	return s, err
+}
+
 // compose is the one place where the partners of the config and what is kept in the file become the
 // partners there are: those of the config in its order, each with its own endpoints and then those
-// that are kept of it, and then those that are kept, by their ids. m is a change that is not
-// written yet; nil: there is none. What compose does not know (policies, and what is disabled) is
-// left out.
-func (r *Registry) compose(declared []Partner, stored Stored, ns names, m *made) (*Snapshot, error) {
-	s := &Snapshot{declared: map[string]bool{}, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, whose: map[string]string{}, stored: stored, owners: r.Read().owners, names: ns, roots: ns.roots()}
+// that are kept of it, and then those that are kept, by their ids. endpoint makes what is kept an
+// endpoint.
+func compose(declared []Partner, stored Stored, ns names, os owners, endpoint func(Version) (Endpoint, error)) (*Snapshot, error) {
+	s := &Snapshot{declared: map[string]bool{}, partners: map[string]*Partner{}, endpoints: map[string]*Endpoint{}, whose: map[string]string{}, stored: stored, owners: os, names: ns, roots: ns.roots()}
 	for i := range declared {
 		p := declared[i]
 		p.Endpoints = slices.Clone(p.Endpoints)
@@ -43,16 +60,11 @@ func (r *Registry) compose(declared []Partner, stored Stored, ns names, m *made)
 			if s.declared[v.ID] {
 				continue
 			}
-			e, err := r.endpoint(v)
+			e, err := endpoint(v)
 			if err != nil {
 				return nil, err
 			}
 			p.Endpoints = append(p.Endpoints, e)
-		}
-	}
-	if r.o.Divide != nil {
-		if err := r.o.Divide(s.Receivers()); err != nil {
-			return nil, err
 		}
 	}
 	for _, p := range s.Receivers() {
@@ -60,12 +72,6 @@ func (r *Registry) compose(declared []Partner, stored Stored, ns names, m *made)
 			e := &p.Endpoints[j]
 			s.endpoints[e.ID], s.whose[e.ID] = e, p.ID
 		}
-	}
-	if m != nil && m.endpoint != "" {
-		s.owners = maps.Clone(s.owners)
-		o := s.owners[m.endpoint]
-		o.Partner = stored.Endpoints[m.endpoint].Endpoint.Partner
-		s.owners[m.endpoint] = o
 	}
 	return s, nil
 }

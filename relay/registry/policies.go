@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	"countersign/kyc"
 	"countersign/outbox/store"
@@ -24,13 +25,21 @@ func registeredKey(partner string) []byte { return []byte("relay/policy/" + part
 func (r *Registry) RegisterPolicies(ctx context.Context) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
-	all, err := r.register(ctx, r.Read().Partners())
+	now := r.Read()
+	unsaid := now.unsaid(r.declared)
+	var vs []Version
+	all, err := r.register(ctx, now.Partners(), func(tx *store.Tx, all map[string]map[int]kyc.Policy) error {
+		vs = append(slices.Clone(unsaid), now.stored.unsaidPolicies(all)...)
+		number(vs, now.stored.Last, configActor, r.now())
+		return writeVersions(tx.Bucket(store.Registry), vs)
+	})
 	if err != nil {
 		return err
 	}
 	r.change(func(s *Snapshot) bool {
 		s.policies = maps.Clone(s.policies)
 		maps.Copy(s.policies, all)
+		s.stored = now.stored.with(vs)
 		return true
 	})
 	return nil
@@ -42,11 +51,13 @@ func (r *Registry) RegisterPolicies(ctx context.Context) error {
 func (r *Registry) Register(ctx context.Context, ps []Partner) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
-	_, err := r.register(ctx, ps)
+	_, err := r.register(ctx, ps, func(*store.Tx, map[string]map[int]kyc.Policy) error { return nil })
 	return err
 }
 
-func (r *Registry) register(ctx context.Context, ps []Partner) (map[string]map[int]kyc.Policy, error) {
+// register writes policies that are new, and in the same transaction what also writes, which is
+// given all that there are.
+func (r *Registry) register(ctx context.Context, ps []Partner, also func(*store.Tx, map[string]map[int]kyc.Policy) error) (map[string]map[int]kyc.Policy, error) {
 	all := map[string]map[int]kyc.Policy{}
 	err := r.o.Store.Update(ctx, func(tx *store.Tx) error {
 		clear(all)
@@ -61,7 +72,7 @@ func (r *Registry) register(ctx context.Context, ps []Partner) (map[string]map[i
 			}
 			all[root] = known
 		}
-		return nil
+		return also(tx, all)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("register policies: %w", err)

@@ -8,6 +8,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,7 @@ type Options struct {
 	Store    *store.Store
 	Sealer   *store.Sealer
 	Random   io.Reader
-	Partners []Partner        // see Configure
+	Partners []Partner        // see Configure, which New does not replace: what they decide becomes versions with the first change that is written
 	Now      func() time.Time // nil: time.Now
 
 	Live     bool                  // the addresses of endpoints that are made through the API are held to what live mode allows,
@@ -45,13 +46,15 @@ type Registry struct {
 	o        Options
 	snapshot atomic.Pointer[Snapshot]
 
-	changing sync.Mutex // held by whoever changes partners, endpoints or keys, over the commit, and taken before keying and mu; guards the fields below
-	declared []Partner
+	changing sync.Mutex           // held by whoever changes partners, endpoints or keys, over the commit, and taken before keying and mu; guards the fields below
+	declared []Partner            // nil: nobody has said yet
 	answers  map[string]time.Time // when each that is kept was given
 	dropping []string             // those that the write under way takes away
 
 	mu       sync.Mutex // held by whoever puts another snapshot in the place of the last
 	watchers []watcher
+
+	past past // snapshots of earlier versions
 
 	pausing sync.Mutex // held over a pause, or its end, from the file to the snapshot
 	keying  sync.Mutex // held over a change of kept keys, from the file to the snapshot
@@ -88,7 +91,7 @@ func New(o Options) (*Registry, error) {
 	if err := o.Store.View(r.readAnswers); err != nil {
 		return nil, fmt.Errorf("read the registry: %w", err)
 	}
-	if err := r.Configure(o.Partners); err != nil {
+	if err := r.configure(o.Partners, func(*Snapshot) error { return nil }); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -130,10 +133,31 @@ func (r *Registry) publish(s *Snapshot) {
 
 // Configure makes these the partners of the config, in their order, beside those that are kept in
 // the file, with what is kept about all of them: their policies, which of their endpoints are
-// disabled or paused, which names those had, and the keys that are kept of them. It may be called
-// again while everything runs: the new ones count at once, or on error not at all. Nobody may
-// change ps after.
+// disabled or paused, which names those had, and the keys that are kept of them. What decides of
+// all that, and is other than the last versions say, becomes versions, in one transaction. It may
+// be called again while everything runs: the new ones count at once, when those versions are on
+// stable storage, or on error not at all. Nobody may change ps after.
 func (r *Registry) Configure(ps []Partner) error {
+	if ps == nil {
+		ps = []Partner{} // there are none, and that has been said
+	}
+	return r.configure(ps, func(s *Snapshot) error {
+		vs := append(s.unsaid(ps), s.stored.unsaidPolicies(s.policies)...)
+		if len(vs) == 0 || r.o.Store.ReadOnly() { // of a rehearsal
+			return nil
+		}
+		number(vs, s.stored.Last, configActor, r.now())
+		err := r.o.Store.Update(context.Background(), func(tx *store.Tx) error { return writeVersions(tx.Bucket(store.Registry), vs) })
+		if err != nil {
+			return fmt.Errorf("keep what the config declares: %w", err)
+		}
+		s.stored = s.stored.with(vs)
+		return nil
+	})
+}
+
+// configure is Configure; say writes what a snapshot says that no version does, before it counts.
+func (r *Registry) configure(ps []Partner, say func(*Snapshot) error) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	var stored Stored
@@ -159,6 +183,9 @@ func (r *Registry) Configure(ps []Partner) error {
 		return fmt.Errorf("read the registry: %w", err)
 	}
 	if err := r.admit(s); err != nil {
+		return err
+	}
+	if err := say(s); err != nil {
 		return err
 	}
 	r.declared = ps

@@ -90,6 +90,7 @@ func acme() Partner {
 
 func TestLookUps(t *testing.T) {
 	g := newRig(t, acme(), Partner{ID: "beta"})
+	g.run()
 	s := g.Read()
 	if len(s.Partners()) != 2 || s.Partner("acme").Policy.ValidityMonths != 6 || s.Partner("nobody") != nil || s.Endpoint("b").ID != "b" || s.Endpoint("c") != nil {
 		t.Errorf("%+v", s)

@@ -16,30 +16,33 @@ import (
 	"countersign/signing"
 )
 
-// StoredPartner is a partner that was made through the API, as it is kept.
+// StoredPartner is a partner that was made through the API, as it is kept; or what decides of one
+// of the config.
 type StoredPartner struct {
-	ID      string     `json:"id"`
-	Policy  kyc.Policy `json:"policy"` // without a version
-	MaxOpen int64      `json:"max_open"`
+	ID        string     `json:"id"`
+	Policy    kyc.Policy `json:"policy"` // without a version
+	MaxOpen   int64      `json:"max_open,omitempty"`
+	Endpoints []string   `json:"endpoints,omitempty"` // of one of the config: those of the config, in their order
 }
 
 // StoredEndpoint is an endpoint that was made through the API, as it is kept: of a partner that was
-// made so too, or of one of the config.
+// made so too, or of one of the config. Or it is what decides of an endpoint of the config: then it
+// has a partner, a format, events, a filter and a time from which on, and nothing else.
 type StoredEndpoint struct {
 	ID           string            `json:"id"`
-	Partner      string            `json:"partner"`
-	URL          string            `json:"url"`
+	Partner      string            `json:"partner"` // by the id that it is kept under
+	URL          string            `json:"url,omitempty"`
 	Public       bool              `json:"public,omitempty"` // see Endpoint.Public
 	Format       string            `json:"format"`
 	Events       []string          `json:"events"`
 	Filter       string            `json:"filter,omitempty"`
-	Concurrency  int               `json:"concurrency"`
-	Rate         float64           `json:"rate"`    // attempts per second; 0: no limit
-	Timeout      time.Duration     `json:"timeout"` // nanoseconds, as all durations here
-	MaxOwed      int64             `json:"max_owed"`
+	Concurrency  int               `json:"concurrency,omitempty"`
+	Rate         float64           `json:"rate,omitempty"`    // attempts per second; 0: no limit
+	Timeout      time.Duration     `json:"timeout,omitempty"` // nanoseconds, as all durations here
+	MaxOwed      int64             `json:"max_owed,omitempty"`
 	Since        time.Time         `json:"since,omitzero"`
 	DisableAfter time.Duration     `json:"disable_after,omitempty"` // see Endpoint.DisableAfter
-	Retry        Retry             `json:"retry"`
+	Retry        Retry             `json:"retry,omitzero"`
 	Headers      map[string][]byte `json:"headers,omitempty"` // sealed values, by canonical name
 }
 
@@ -123,7 +126,7 @@ func (r *Registry) RemovePartner(ctx context.Context, id string, c Change) error
 			return nil, err
 		}
 		m := &made{}
-		for _, e := range s.stored.byPartner()[id] {
+		for _, e := range s.stored.byPartner()[s.Kept(id)] {
 			m.versions = append(m.versions, Version{What: EndpointRemoved, ID: e.ID})
 		}
 		m.versions = append(m.versions, Version{What: PartnerRemoved, ID: id})
@@ -301,10 +304,9 @@ func (r *Registry) one(ctx context.Context, c Change, what string, work func(*Sn
 	if err != nil {
 		return v, err
 	}
-	for i := range m.versions {
-		mv := &m.versions[i]
-		mv.Schema, mv.Number, mv.At, mv.Actor = versionSchema, now.stored.Last+uint64(i)+1, c.At.UTC(), c.Actor
-		v = *mv
+	number(m.versions, now.stored.Last, c.Actor, c.At)
+	if n := len(m.versions); n > 0 {
+		v = m.versions[n-1]
 	}
 	next, err := r.compose(r.declared, now.stored.with(m.versions), now.names, m)
 	if err != nil {
@@ -321,7 +323,7 @@ func (r *Registry) one(ctx context.Context, c Change, what string, work func(*Sn
 	defer r.mu.Unlock()
 	next.with(r.Read(), m)
 	if err = r.admit(next); err == nil {
-		err = r.keep(ctx, next, m)
+		err = r.keep(ctx, now.stored, next, m)
 	}
 	if err != nil {
 		return v, fmt.Errorf("keep %s %s: %w", what, v.ID, err)
@@ -330,23 +332,22 @@ func (r *Registry) one(ctx context.Context, c Change, what string, work func(*Sn
 	return v, nil
 }
 
-// keep writes a change: nil once all of it is on stable storage.
-func (r *Registry) keep(ctx context.Context, next *Snapshot, m *made) error {
+// keep writes a change, with what else it decides: nil once all of it is on stable storage.
+func (r *Registry) keep(ctx context.Context, was Stored, next *Snapshot, m *made) error {
 	known := map[string]map[int]kyc.Policy{}
+	var vs []Version
 	write := func(tx *store.Tx) error {
 		clear(known)
 		b := tx.Bucket(store.Registry)
 		for i := range m.versions {
 			v := &m.versions[i]
-			if err := v.write(b); err != nil {
-				return err
-			}
 			if v.Partner != nil {
-				ps, err := registerPolicy(tx, v.ID, v.Partner.Policy)
+				root := next.Kept(v.ID)
+				ps, err := registerPolicy(tx, root, v.Partner.Policy)
 				if err != nil {
 					return err
 				}
-				known[v.ID] = ps
+				known[root] = ps
 			}
 		}
 		if m.endpoint != "" {
@@ -355,14 +356,25 @@ func (r *Registry) keep(ctx context.Context, next *Snapshot, m *made) error {
 				return err
 			}
 		}
-		return r.writeAnswer(b, m.answer)
+		vs = append(slices.Clone(m.versions), was.unsaidPolicies(known)...)
+		if m.endpoint != "" {
+			vs = append(vs, was.unsaidOwner(m.endpoint, next.owners[m.endpoint])...)
+		}
+		number(vs, was.Last, m.versions[0].Actor, m.versions[0].At)
+		return errors.Join(writeVersions(b, vs), r.writeAnswer(b, m.answer))
 	}
 	// Whoever hangs up must not leave it undecided whether it counts.
 	if err := r.o.Store.Update(context.WithoutCancel(ctx), write); err != nil {
 		return err
 	}
 	r.noteAnswer(m.answer)
+	next.stored = was.with(vs)
 	next.policies = maps.Clone(next.policies)
 	maps.Copy(next.policies, known)
+	for i := range m.versions {
+		if m.versions[i].What == PartnerRemoved {
+			delete(next.policies, next.Kept(m.versions[i].ID))
+		}
+	}
 	return nil
 }

@@ -58,7 +58,7 @@ func TestStored(t *testing.T) {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	v, key, err := g.CreateEndpoint(ctx, keptEndpoint("b-main", "beta"), by("otto"))
-	if err != nil || v.Number != 2 || !strings.HasPrefix(key, "whsec_") {
+	if err != nil || v.Number != 3 || !strings.HasPrefix(key, "whsec_") {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	if _, _, err = g.CreateEndpoint(ctx, keptEndpoint("a-more", "acme"), by("otto")); err != nil { // of a partner of the config
@@ -93,7 +93,7 @@ func TestStored(t *testing.T) {
 		}
 		return nil
 	})
-	if e := g.Read().Endpoint("b-main"); err != nil || v.Number != 4 || e.Concurrency != 3 || e.Filter.String() != "change.terminal" || was.Concurrency != 16 {
+	if e := g.Read().Endpoint("b-main"); err != nil || v.Number != 7 || e.Concurrency != 3 || e.Filter.String() != "change.terminal" || was.Concurrency != 16 {
 		t.Errorf("updated: %+v, %v", e, err)
 	}
 	look("updated")
@@ -110,7 +110,7 @@ func TestStored(t *testing.T) {
 		t.Errorf("orphans: %+v", o)
 	}
 	g.again(acme())
-	if current, folded := g.onDisk(); !reflect.DeepEqual(current, folded) || len(current.Endpoints)+len(current.Partners) != 0 || current.Last != 8 {
+	if current, folded := g.onDisk(); !reflect.DeepEqual(current, folded) || len(current.Endpoints)+len(current.Partners) != 0 || current.Last != 12 {
 		t.Errorf("the file holds %+v, and its versions come to %+v", current, folded)
 	}
 	err = g.store.View(func(tx *store.Tx) error {
@@ -219,7 +219,7 @@ func TestManyChangesAtOnce(t *testing.T) {
 	})
 	wg.Wait()
 	current, folded := g.onDisk()
-	if len(g.Read().Partner("acme").Endpoints) != 42 || current.Last != 40 || !reflect.DeepEqual(current, folded) {
+	if len(g.Read().Partner("acme").Endpoints) != 42 || current.Last != 2*40+3 || !reflect.DeepEqual(current, folded) {
 		t.Errorf("%d endpoints, %d versions", len(g.Read().Partner("acme").Endpoints), current.Last)
 	}
 }

@@ -48,7 +48,8 @@ func TestStoredRefused(t *testing.T) {
 	is("declared", g.RemovePartner(ctx, "acme", by("otto")), ErrDeclared)
 	is("unknown", g.RemoveEndpoint(ctx, "nobody", by("otto")), ErrUnknown)
 	c := by("otto")
-	c.Expect = func(v Version) bool { return v.Number != last }
+	v, _ := g.Read().StoredEndpoint("b-main")
+	c.Expect = func(is Version) bool { return is.Number != v.Number }
 	is("changed meanwhile", g.RemoveEndpoint(ctx, "b-main", c), ErrChanged)
 	wrong := func(field string, change func(*EndpointDraft)) {
 		t.Helper()
