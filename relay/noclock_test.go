@@ -13,10 +13,11 @@ import (
 	"countersign/outbox/store"
 )
 
-// notOfTheFold are the buckets that the fold writes and that are about this process: when it folded
-// what, and from when on it may try what it owes. What waited for longer than a minute to be folded
-// is due from then, and not from when it was taken, and such a head has an entry more that says so.
-var notOfTheFold = map[store.Name]bool{store.Folds: true, store.Due: true}
+// notOfTheFold are the buckets that are about this process: when it folded what, and from when on it
+// may try what it owes. What waited for longer than a minute to be folded is due from then, and not
+// from when it was taken, and such a head has an entry more that says so. The registry is not the
+// fold's: its versions say when they were made.
+var notOfTheFold = map[store.Name]bool{store.Folds: true, store.Due: true, store.Registry: true}
 
 // foldedAt folds records with the clock at an instant, in another file each time, and returns what
 // stands in each bucket. What is to be said after the first half is made of what that has owed.
