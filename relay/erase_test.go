@@ -317,3 +317,33 @@ func TestEraseWaits(t *testing.T) {
 		t.Errorf("with nothing to wait for: %v", err)
 	}
 }
+
+// TestEraseRestOnce: what a start would go on with, and what somebody has asked for again and had
+// done before it came to that, is done once.
+func TestEraseRestOnce(t *testing.T) {
+	g := start(t, acme())
+	g.tell(said("ann", 1, kyc.Approved))
+	g.folded()
+	errCut := errors.New("cut off")
+	g.relay.erased.cut = func() error { return errCut }
+	if _, err := g.relay.Erase(t.Context(), "acme", "ann", true, "", func(Erasure) error { return nil }); !errors.Is(err, errCut) {
+		t.Fatal(err)
+	}
+	g.relay.erased.cut = nil
+	list, err := g.relay.marks()
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	g.relay.folding.Lock() // as the erasure that was asked for again holds it
+	ended := make(chan error, 1)
+	go func() { ended <- g.relay.eraseRest(t.Context()) }()
+	<-time.After(50 * time.Millisecond) // one that reads the marks too early has by now
+	_, err = g.relay.carryOut(t.Context(), &list[0])
+	g.relay.folding.Unlock()
+	if err := errors.Join(err, <-ended); err != nil {
+		t.Fatal(err)
+	}
+	if n := g.log.count("subject_erased"); n != 1 {
+		t.Errorf("it was done %d times", n)
+	}
+}

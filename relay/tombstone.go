@@ -204,14 +204,16 @@ func (r *Relay) marks() (list []mark, err error) {
 	return list, err
 }
 
-// eraseRest goes on with the erasures that a crash has cut off, before anything is folded.
+// eraseRest goes on with the erasures that a crash has cut off, before anything is folded. One that
+// somebody has asked for again meanwhile, and that is done, is not done a second time: its person
+// would wait for a compaction more, which nobody would ask for.
 func (r *Relay) eraseRest(ctx context.Context) error {
+	r.folding.Lock()
+	defer r.folding.Unlock()
 	list, err := r.marks()
 	for i := range list {
 		if err == nil {
-			r.folding.Lock()
 			_, err = r.carryOut(ctx, &list[i])
-			r.folding.Unlock()
 		}
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
