@@ -122,7 +122,7 @@ func TestRealForward(t *testing.T) {
 		}
 		switch n {
 		case 10:
-			eventually(t, "the first are with Kafka", func() bool { return g.f.Kept() >= 10*persons })
+			eventually(t, "the first are with Kafka", func() bool { return g.f.Kept().Offset >= 10*persons })
 			if err := c.Kill(0); err != nil {
 				t.Fatal(err)
 			}
@@ -135,11 +135,11 @@ func TestRealForward(t *testing.T) {
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for g.f.Kept() < persons*each {
+	for g.f.Kept().Offset < persons*each {
 		select {
 		case <-tick.C:
 		case <-late.Done():
-			t.Fatalf("%d of %d are with Kafka: %+v", g.f.Kept(), persons*each, g.f.Status())
+			t.Fatalf("%d of %d are with Kafka: %+v", g.f.Kept().Offset, persons*each, g.f.Status())
 		}
 	}
 	t.Logf("%d repeated of %d", judge(t, c.Addrs()[1:], persons, each), persons*each)
