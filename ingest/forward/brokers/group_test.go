@@ -125,6 +125,7 @@ func (r *relay) run(ctx context.Context, l *ledger, beat time.Duration) {
 	defer tick.Stop()
 	told := group.Member{Node: r.name}
 	for ctx.Err() == nil {
+		l.given(r.name, r.fence, nil) // Join opens the fence for what it returns, which nobody has written down yet
 		a, err := r.Join(ctx, told)
 		if err != nil {
 			continue
