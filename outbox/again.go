@@ -9,8 +9,8 @@ import (
 
 // Again owes what a replay repeats, in the caller's transaction: each stands in its lane by its
 // sequence, whatever has been delivered since. What is owed already is owed once, under the greater
-// order; what is dead is dead no more. A caller puts all that it repeats of a lane in one transaction, up to the newest
-// that the endpoint was told: then the last word is the one it had.
+// order; what is dead is dead no more. A caller puts all that it repeats of a lane in one
+// transaction, up to the newest that the endpoint was told: then the last word is the one it had.
 func (b *Outbox) Again(tx *store.Tx, ds ...Delivery) error {
 	t := b.tally()
 	for i := range ds {
