@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,11 +15,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"countersign/outbox/store"
 )
@@ -61,13 +63,12 @@ func swapDisk(with string) {
 // its last line names the file, the call and what that answered. The next start says that it
 // follows an unclean stop.
 func TestIOError(t *testing.T) {
-	var f func(with, call, errno string)
-	tries := 0
-	f = func(with, call, errno string) {
+	f := func(with, call, errno string) {
 		t.Helper()
 		release := make(chan struct{})
 		hangs := newHook(t, func() int { <-release; return http.StatusOK }) // a stop in good order gives it 10 s
 		dir, config := house(t, hangs.url)
+		spare(t, filepath.Join(dir, "data"))
 		cmd := exec.Command(os.Args[0], "serve", "--config", config)
 		cmd.Env = append(os.Environ(), "COUNTERSIGN_BE_MAIN=1", "COUNTERSIGN_SWAP_DISK="+with)
 		var log bytes.Buffer
@@ -90,11 +91,6 @@ func TestIOError(t *testing.T) {
 		}
 		eventually(t, "a callback is taken", func() bool { return trigger("user-001") == exitYes })
 		eventually(t, "a delivery hangs", func() bool { return hangs.told("user-001", "approved") })
-		var many sync.WaitGroup
-		for i := range 60 { // large commits leave free pages, so that for a small one the file need not grow
-			many.Go(func() { trigger(fmt.Sprint("person-", i)) })
-		}
-		many.Wait()
 		fmt.Fprintln(in)
 		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 			t.Fatal(err)
@@ -112,11 +108,6 @@ func TestIOError(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 		var last struct{ Level, Msg, Path, Call, Errno string }
 		err = json.Unmarshal([]byte(lines[len(lines)-1]), &last)
-		if tries++; tries < 8 && strings.Contains(lines[len(lines)-1], "file size too small 0") { // it had to grow after all, which is no call
-			close(release)
-			f(with, call, errno)
-			return
-		}
 		if err != nil || last.Level != "ERROR" || last.Msg != "store_failed" ||
 			last.Path != filepath.Join(dir, "data", "countersign.db") || last.Call != call || last.Errno != errno {
 			t.Errorf("%s: the last line is %s (%v), want one of %s and %s", with, lines[len(lines)-1], err, call, errno)
@@ -128,6 +119,37 @@ func TestIOError(t *testing.T) {
 	}
 	f("itself", "pwrite64", "EBADF")
 	f("/dev/null", "fdatasync", "EINVAL")
+}
+
+// spare makes a database with 8 MiB of free pages: a commit that finds room does not ask for the size
+// of the file, which /dev/null would answer before the call that the test is about.
+func spare(t *testing.T, dir string) {
+	t.Helper()
+	s, err := store.Open(store.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bolt.Open(filepath.Join(dir, "countersign.db"), 0o600, &bolt.Options{NoFreelistSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := []byte("spare")
+	err = db.Update(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucket(name)
+		for i := 0; i < 2048 && err == nil; i++ {
+			err = b.Put(fmt.Appendf(nil, "%04d", i), make([]byte, 4000))
+		}
+		return err
+	})
+	if err == nil {
+		err = db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket(name) })
+	}
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestDiskHangs: while a commit does not end the gateway is not ready and says why, the metric
