@@ -93,6 +93,7 @@ func (b *batch) change(key string, s *refStrand, fn func() bool) bool {
 	if !changed {
 		return false
 	}
+	s.upto = b.at.Offset
 	b.refs[key] = s
 	k := b.room.end(append(append(b.room.begin(2+len(key)), strandPrefix...), key...))
 	if s.empty() {

@@ -153,6 +153,9 @@ func (b *batch) record(said []saying) error {
 	b.begins(rec)
 	switch u.Kind {
 	case kyc.Redelivery:
+		if b.passes(u) {
+			return nil
+		}
 		b.note(rec, u, kyc.Applied)
 		if u.Replay.Sequence != 0 {
 			return b.repeat(u)
@@ -168,6 +171,8 @@ func (b *batch) record(said []saying) error {
 		switch {
 		case u.Rebuild != "":
 			return b.rebuild(rec, u)
+		case u.TakenBack != "" && b.passes(u):
+			return nil
 		case u.TakenBack != "":
 			return b.takeBack(rec, u)
 		case u.UnroutedID != "":
@@ -184,6 +189,12 @@ func (b *batch) record(said []saying) error {
 		return b.keepUnknown(rec, u)
 	}
 	return b.route(said)
+}
+
+// passes reports whether the person whom a record names has been restored with it.
+func (b *batch) passes(u *kyc.Update) bool {
+	s, err := b.subject(b.laneOf(u.Partner, u.Subject.ID, u.Livemode))
+	return err == nil && b.hasSeen(s)
 }
 
 // keepUnknown keeps a record of a later version, or about a policy of another node, so that a
@@ -215,6 +226,9 @@ func (b *batch) apply(lane string, said []saying) error {
 	}
 	if err != nil {
 		return err
+	}
+	if b.hasSeen(s) {
+		return nil
 	}
 	first := &said[0].u
 	if !s.known && (first.Kind == kyc.Timer || first.Kind == kyc.PolicyChange) {
@@ -290,7 +304,7 @@ func (b *batch) keepSaid(s *subject, said *saying, h *historyRecord) error {
 		return nil
 	}
 	b.countSubject(s, &said.u)
-	if s.dirty, s.known = true, true; said.u.ClaimedStatus != "" {
+	if b.touch(s); said.u.ClaimedStatus != "" {
 		b.claims++
 	}
 	return b.teach(&said.u, s.lane)

@@ -179,7 +179,7 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 			return err
 		}
 	}
-	s.dirty = true
+	b.touch(s)
 	b.tallies[kyc.Applied]++
 	b.chronicle(s.lane, rec, &h)
 	for _, ref := range l.unlearn {

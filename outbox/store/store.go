@@ -24,7 +24,7 @@ import (
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
-const SchemaVersion = 11
+const SchemaVersion = 12
 
 var (
 	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is
