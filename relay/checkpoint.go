@@ -396,3 +396,52 @@ func (r *Relay) RestoreTo(tx *store.Tx, at journal.Position) error {
 	tx.OnCommit(func() { r.position.Store(&at) })
 	return journal.WritePosition(tx, positionKey, at)
 }
+
+// EachStrand calls fn with each strand of which something is kept, some more than once.
+func EachStrand(tx *store.Tx, fn func(Strand)) error {
+	for _, n := range []store.Name{store.Subjects, store.Refs} {
+		err := tx.Bucket(n).ForEach(func(k, _ []byte) error {
+			if s, ok := StrandOf(n, k); ok {
+				fn(s)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StrandOf is of which strand a record of the file is a part, so that its checkpoint is another one
+// when the record changes; not ok: of none, or it follows from those that are.
+func StrandOf(n store.Name, key []byte) (s Strand, ok bool) {
+	switch n {
+	case store.Subjects:
+		return PersonStrand(string(key)), true
+	case store.Index:
+		lane, _, _ := bytes.Cut(key, []byte{0})
+		_, told := splitDelivered(key)
+		return PersonStrand(string(lane)), told
+	case store.Refs:
+		return strandOfRef(key)
+	default:
+		lane, ok := outbox.LaneOf(n, key)
+		return PersonStrand(lane), ok
+	}
+}
+
+func strandOfRef(key []byte) (s Strand, ok bool) {
+	switch {
+	case bytes.HasPrefix(key, []byte(strandPrefix)):
+		return RefStrand(string(key[len(strandPrefix):])), true
+	case bytes.HasPrefix(key, []byte("h\x00")):
+		ref, _, ok := waitsAt(key)
+		return RefStrand(ref), ok
+	case bytes.HasPrefix(key, []byte("n\x00")):
+		_, ref, ok := bytes.Cut(key[2:], []byte{0})
+		return RefStrand(string(ref)), ok
+	default:
+		return "", false
+	}
+}

@@ -47,6 +47,13 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	return nil
 }
 
+// Fold takes records to disk, in place of Run, for whoever reads the log itself: nil once they are
+// there, or ctx has ended; Position says how far it came. They are the next of the log, and what one
+// callback brought is never cut in two. One call at a time.
+func (r *Relay) Fold(ctx context.Context, records []journal.Record) error {
+	return r.fold(ctx, records)
+}
+
 // foldBatch takes one batch from the journal to disk (I2), as many records as r.step callbacks
 // brought, and returns how many that were. Where there is no room for them, it returns how many
 // callbacks that were, and an error that isFull.

@@ -35,13 +35,14 @@ const (
 	Folds                      // relay: when which records were folded, by instant
 	Finder                     // relay: where in the history ids of records and changes stand; it can be made again
 	Erased                     // relay: who was erased, by digest, and the last number that was told of them
+	Receipts                   // relay: how deliveries ended, for other nodes, until Kafka has acknowledged it, in the order in which they ended
 
-	buckets = int(Erased) // how many there are
+	buckets = int(Receipts) // how many there are
 )
 
 var names = [buckets + 1]string{
 	"", "meta", "journal", "quarantine", "questions", "subjects", "history", "index", "refs", "standings", "timers", "forward", "registry", "deliveries", "due", "dead",
-	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "finder", "erased",
+	"withheld", "attempts", "audit", "orders", "damaged", "aside", "outcomes", "jobs", "answers", "folds", "finder", "erased", "receipts",
 }
 
 // Names lists every bucket, in the order of their numbers.
@@ -64,7 +65,7 @@ func (n Name) String() string {
 // fill is how full pages are packed: what is mostly written in order is seldom inserted into again.
 func (n Name) fill() float64 {
 	switch n {
-	case Journal, History, Outcomes, Finder, Forward, Deliveries, Due, Folds:
+	case Journal, History, Outcomes, Finder, Forward, Deliveries, Due, Folds, Receipts:
 		return 0.9
 	default:
 		return bolt.DefaultFillPercent

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"sync"
@@ -79,6 +80,10 @@ func (n *notes) pressing() bool {
 
 // note remembers that a write transaction has changed a record, if somebody copies the file.
 func (tx *Tx) note(n Name, key []byte) {
+	if watch := tx.watch; watch != nil {
+		key := bytes.Clone(key)
+		tx.OnCommit(func() { watch(n, key) })
+	}
 	if tx.noting {
 		tx.noted = append(tx.noted, string(byte(n))+string(key))
 	}

@@ -71,16 +71,22 @@ type Store struct {
 	health  // of the disk
 	m       *metrics
 	once    sync.Once
-	later   sync.RWMutex     // held for reading by each Later on its way in, so that the end can wait for them
-	page    int64            // bytes
-	last    int              // size of the last group; owned by Run
-	blind   bool             // which write of a commit failed cannot be told (counted); owned by Run
-	sums    sums             // as committed; owned by Run
-	damaged [buckets + 1]int // records that were put aside as damaged, by bucket, as it was opened
-	found   *Report          // of the examination before it was opened; nil: there was none
-	copies  []*notes         // of those that copy the file at the moment; owned by Run
+	later   sync.RWMutex             // held for reading by each Later on its way in, so that the end can wait for them
+	page    int64                    // bytes
+	last    int                      // size of the last group; owned by Run
+	blind   bool                     // which write of a commit failed cannot be told (counted); owned by Run
+	sums    sums                     // as committed; owned by Run
+	damaged [buckets + 1]int         // records that were put aside as damaged, by bucket, as it was opened
+	found   *Report                  // of the examination before it was opened; nil: there was none
+	copies  []*notes                 // of those that copy the file at the moment; owned by Run
+	watch   func(n Name, key []byte) // see Watch
 	copying
 }
+
+// Watch has fn called with each record that is written, or taken away, once that is on stable
+// storage, in the order of commits. It is set before Run begins, and fn must return at once. The key
+// is fn's own.
+func (s *Store) Watch(fn func(n Name, key []byte)) { s.watch = fn }
 
 type op struct {
 	fn   func(*Tx) error
@@ -279,7 +285,7 @@ func (s *Store) try(group []*op) (bad int, tx *Tx, err error) {
 		return -1, nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	left := sums{of: s.sums.of}
-	tx = &Tx{bolt: bare, sums: &left, noting: len(s.copies) > 0}
+	tx = &Tx{bolt: bare, sums: &left, watch: s.watch, noting: len(s.copies) > 0}
 	for i, o := range group {
 		if err := protect(o.fn, tx); err != nil {
 			if rerr := bare.Rollback(); rerr != nil {

@@ -21,8 +21,9 @@ type Tx struct {
 	puts    int // records written
 	deletes int // records taken away, or not there to begin with
 
-	noting bool     // somebody copies the file
-	noted  []string // see note
+	watch  func(n Name, key []byte) // see Store.Watch; nil: nobody watches
+	noting bool                     // somebody copies the file
+	noted  []string                 // see note
 
 	last []func() error // see Last
 }

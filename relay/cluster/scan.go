@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"countersign/ingest/forward/group"
+	"countersign/relay"
+)
+
+// published is what the topic of checkpoints has of a partition, without bodies: they are read once
+// more by whoever needs them. Two walks over the topic are cheaper than all of it in memory.
+type published struct {
+	strands map[relay.Strand]*versions
+	end     int64 // the topic was read up to here
+}
+
+// versions are the checkpoints of one strand, one of each owner that wrote one and whom nobody has
+// cleared.
+type versions []version
+
+type version struct {
+	strand     relay.Strand
+	generation uint64
+	upto       int64
+	at         int64    // offset of part 0 in the topic; negative: it is not there
+	body       uint64   // XXH64 of part 0's piece of the body
+	sums       []uint64 // of the pieces of its further parts
+	further    []further
+}
+
+// further is a further part, of this checkpoint or of one before it.
+type further struct {
+	checkpointKey
+	at    int64
+	since time.Time // when it was written
+}
+
+func (v *versions) of(k *checkpointKey) *version {
+	for i := range *v {
+		if (*v)[i].generation == k.generation {
+			return &(*v)[i]
+		}
+	}
+	*v = append(*v, version{strand: k.strand, generation: k.generation, at: -1})
+	return &(*v)[len(*v)-1]
+}
+
+// best is the one with the greatest offset, then of the last owner; nil: there is none.
+func (v versions) best() (best *version) {
+	for i := range v {
+		if is := &v[i]; is.at >= 0 && (best == nil || is.upto > best.upto || is.upto == best.upto && is.generation > best.generation) {
+			best = is
+		}
+	}
+	return best
+}
+
+// scan reads the topic from its beginning to its end.
+func (p *Partition) scan(ctx context.Context) (*published, error) {
+	all := &published{strands: map[relay.Strand]*versions{}}
+	start, _, err := p.o.Topics.Bounds(ctx, Subjects)
+	if err != nil {
+		return nil, err
+	}
+	all.end, err = p.eachCheckpoint(ctx, start, all.take)
+	return all, err
+}
+
+// follow reads on: what we have written, and what a zombie has.
+func (p *Partition) follow(ctx context.Context) (err error) {
+	p.published.end, err = p.eachCheckpoint(ctx, p.published.end, p.published.take)
+	return err
+}
+
+func (all *published) take(k *checkpointKey, r *group.Record) error {
+	v := all.strands[k.strand]
+	if v == nil {
+		v = &versions{}
+		all.strands[k.strand] = v
+	}
+	return v.take(k, r)
+}
+
+// take notes one record: it takes the place of the one before under its key.
+func (v *versions) take(k *checkpointKey, r *group.Record) error {
+	is := v.of(k)
+	if k.part > 0 {
+		is.further = slices.DeleteFunc(is.further, func(f further) bool { return f.checkpointKey == *k })
+	} else {
+		is.at = -1
+	}
+	if r.Value == nil {
+		return nil
+	}
+	p, err := readPart(k, r.Key, r.Value)
+	switch {
+	case err != nil:
+		return err
+	case k.part > 0:
+		is.further = append(is.further, further{*k, r.Offset, r.Time})
+	default:
+		is.upto, is.at, is.sums, is.body = p.upto, r.Offset, p.sums, xxhash.Sum64(p.body)
+	}
+	return nil
+}
+
+// pieces are where the pieces of a checkpoint's body stand in the topic, and the XXH64 of each.
+// ErrCheckpoint: not all of them are there.
+func (is *version) pieces() (at []int64, sums []uint64, err error) {
+	at, sums = []int64{is.at}, []uint64{is.body}
+	for i, sum := range is.sums {
+		n := slices.IndexFunc(is.further, func(f further) bool { return f.part == i+1 && f.sum == sum })
+		if n < 0 {
+			return nil, nil, ErrCheckpoint
+		}
+		at, sums = append(at, is.further[n].at), append(sums, sum)
+	}
+	return at, sums, nil
+}
+
+// covers reports whether it is this body, in pieces of this size, up to this record.
+func (is *version) covers(c *relay.Checkpoint, size int) bool {
+	_, sums, err := is.pieces()
+	if err != nil || is.at < 0 || is.upto != c.Upto {
+		return false
+	}
+	rest := c.Body
+	for _, sum := range sums {
+		n := min(len(rest), size)
+		if xxhash.Sum64(rest[:n]) != sum {
+			return false
+		}
+		rest = rest[n:]
+	}
+	return len(rest) == 0
+}
+
+// eachCheckpoint calls fn with each record of the topic from an offset on, tombstones among them, up
+// to what is its end now, which it returns.
+func (p *Partition) eachCheckpoint(ctx context.Context, from int64, fn func(k *checkpointKey, r *group.Record) error) (end int64, err error) {
+	_, end, err = p.o.Topics.Bounds(ctx, Subjects)
+	if err != nil {
+		return from, err
+	}
+	for at := from; at < end; {
+		f, err := p.o.Topics.Fetch(ctx, Subjects, at)
+		if err != nil {
+			return at, err
+		}
+		for i := range f.Records {
+			r := &f.Records[i]
+			k, ok := readCheckpointKey(r.Key)
+			if !ok {
+				continue // of a later program: it is not in what this one restores
+			}
+			if err := fn(&k, r); err != nil {
+				return at, err
+			}
+		}
+		if f.Next == at {
+			return at, ErrCheckpoint // nothing where there was something: the topic has lost its end
+		}
+		if at = f.Next; at > end {
+			end = at
+		}
+	}
+	return end, nil
+}
