@@ -237,8 +237,16 @@ func history(t *testing.T, seed uint64, m mistake, all *counts) []string {
 
 func (c *counts) add(o *counts) {
 	for _, x := range [][2]*int{
-		{&c.takeovers, &o.takeovers}, {&c.cold, &o.cold}, {&c.warm, &o.warm}, {&c.rounds, &o.rounds}, {&c.cleared, &o.cleared}, {&c.repeats, &o.repeats},
-		{&c.zombies, &o.zombies}, {&c.orders, &o.orders}, {&c.crashes, &o.crashes}, {&c.restored, &o.restored},
+		{&c.takeovers, &o.takeovers},
+		{&c.cold, &o.cold},
+		{&c.warm, &o.warm},
+		{&c.rounds, &o.rounds},
+		{&c.cleared, &o.cleared},
+		{&c.repeats, &o.repeats},
+		{&c.zombies, &o.zombies},
+		{&c.orders, &o.orders},
+		{&c.crashes, &o.crashes},
+		{&c.restored, &o.restored},
 	} {
 		*x[0] += *x[1]
 	}
@@ -257,7 +265,7 @@ func histories(n uint64) uint64 {
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	var all counts
-	n := histories(60)
+	n := histories(few)
 	for seed := range n {
 		if problems := history(t, seed, none, &all); len(problems) > 0 {
 			t.Fatalf("history %d: %s", seed, problems[0])

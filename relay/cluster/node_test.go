@@ -83,7 +83,7 @@ func (n *node) open() {
 		t.Fatal(err)
 	}
 	p = New(Options{Node: n.name, Store: s, Relay: n.relay, Outbox: n.outbox, Topics: n.port, Now: n.w.now})
-	p.partSize = 1 + n.w.dice.IntN(2000)
+	p.partSize = n.w.partSize
 	n.p = p
 	n.makes()
 }

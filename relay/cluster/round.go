@@ -115,8 +115,8 @@ func (p *Partition) commit(ctx context.Context, w group.Watermark) error {
 	return nil
 }
 
-// ClearSome takes away what older owners have published of strands of which there is something of
-// ours, at most n records. Before a round of ours has been committed the watermark rests on it.
+// ClearSome takes away what older owners have published, at most n records. Before a round of ours
+// has been committed the watermark rests on it.
 func (p *Partition) ClearSome(ctx context.Context, n int) (did bool, err error) {
 	if err := p.open(); err != nil || !p.marked {
 		return false, err
@@ -138,16 +138,13 @@ func (p *Partition) clear(ctx context.Context) error {
 	return p.o.Topics.Produce(ctx, Subjects, p.published.worse(p.generation, 1000, p.o.Now())...)
 }
 
-// worse are the tombstones of up to n records that do not count any more: of strands of which this
-// owner has published something, part 0 of what others have; and further parts that no part 0 names,
-// when they are old enough: a zombie may have written one a moment ago, and be about to name it.
-func (all *published) worse(ours uint64, n int, now time.Time) (ms []*forward.Message) {
+// worse are the tombstones of up to n records that do not count any more: part 0 of what owners have
+// published who came before the one of the watermark; and further parts that no part 0 names, when
+// they are old enough: a zombie may have written one a moment ago, and be about to name it.
+func (all *published) worse(mark uint64, n int, now time.Time) (ms []*forward.Message) {
 	for _, v := range all.strands {
-		if !v.has(ours) {
-			continue
-		}
 		for i := range *v {
-			if ms = (*v)[i].worse(ours, now, ms); len(ms) >= n {
+			if ms = (*v)[i].worse(mark, now, ms); len(ms) >= n {
 				return ms
 			}
 		}
@@ -155,22 +152,12 @@ func (all *published) worse(ours uint64, n int, now time.Time) (ms []*forward.Me
 	return ms
 }
 
-// has reports whether an owner has published the strand.
-func (v versions) has(generation uint64) bool {
-	for i := range v {
-		if v[i].generation == generation {
-			return v[i].at >= 0
-		}
-	}
-	return false
-}
-
 // partsStay is how long a further part stays that nothing names: longer than any owner takes from one
 // to the next.
 const partsStay = time.Hour
 
-func (is *version) worse(ours uint64, now time.Time, ms []*forward.Message) []*forward.Message {
-	if is.generation < ours && is.at >= 0 {
+func (is *version) worse(mark uint64, now time.Time, ms []*forward.Message) []*forward.Message {
+	if is.generation < mark && is.at >= 0 {
 		k := checkpointKey{strand: is.strand, generation: is.generation}
 		ms = append(ms, &forward.Message{Key: k.encode()})
 	}

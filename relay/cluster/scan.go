@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"countersign/ingest/forward/group"
 	"countersign/relay"
 )
@@ -27,7 +25,6 @@ type version struct {
 	generation uint64
 	upto       int64
 	at         int64    // offset of part 0 in the topic; negative: it is not there
-	body       uint64   // XXH64 of part 0's piece of the body
 	sums       []uint64 // of the pieces of its further parts
 	further    []further
 }
@@ -49,10 +46,12 @@ func (v *versions) of(k *checkpointKey) *version {
 	return &(*v)[len(*v)-1]
 }
 
-// best is the one with the greatest offset, then of the last owner; nil: there is none.
-func (v versions) best() (best *version) {
+// best is the one with the greatest offset, then of the last owner, of those that are of the owner
+// whose watermark it is, or of a later one; nil: there is none. Whoever came before may know less
+// than the watermark says.
+func (v versions) best(mark uint64) (best *version) {
 	for i := range v {
-		if is := &v[i]; is.at >= 0 && (best == nil || is.upto > best.upto || is.upto == best.upto && is.generation > best.generation) {
+		if is := &v[i]; is.at >= 0 && is.generation >= mark && (best == nil || is.upto > best.upto || is.upto == best.upto && is.generation > best.generation) {
 			best = is
 		}
 	}
@@ -103,40 +102,23 @@ func (v *versions) take(k *checkpointKey, r *group.Record) error {
 	case k.part > 0:
 		is.further = append(is.further, further{*k, r.Offset, r.Time})
 	default:
-		is.upto, is.at, is.sums, is.body = p.upto, r.Offset, p.sums, xxhash.Sum64(p.body)
+		is.upto, is.at, is.sums = p.upto, r.Offset, p.sums
 	}
 	return nil
 }
 
-// pieces are where the pieces of a checkpoint's body stand in the topic, and the XXH64 of each.
-// ErrCheckpoint: not all of them are there.
-func (is *version) pieces() (at []int64, sums []uint64, err error) {
-	at, sums = []int64{is.at}, []uint64{is.body}
+// pieces are where the pieces of a checkpoint's body stand in the topic. ErrCheckpoint: not all of
+// them are there.
+func (is *version) pieces() (at []int64, err error) {
+	at = []int64{is.at}
 	for i, sum := range is.sums {
 		n := slices.IndexFunc(is.further, func(f further) bool { return f.part == i+1 && f.sum == sum })
 		if n < 0 {
-			return nil, nil, ErrCheckpoint
+			return nil, ErrCheckpoint
 		}
-		at, sums = append(at, is.further[n].at), append(sums, sum)
+		at = append(at, is.further[n].at)
 	}
-	return at, sums, nil
-}
-
-// covers reports whether it is this body, in pieces of this size, up to this record.
-func (is *version) covers(c *relay.Checkpoint, size int) bool {
-	_, sums, err := is.pieces()
-	if err != nil || is.at < 0 || is.upto != c.Upto {
-		return false
-	}
-	rest := c.Body
-	for _, sum := range sums {
-		n := min(len(rest), size)
-		if xxhash.Sum64(rest[:n]) != sum {
-			return false
-		}
-		rest = rest[n:]
-	}
-	return len(rest) == 0
+	return at, nil
 }
 
 // eachCheckpoint calls fn with each record of the topic from an offset on, tombstones among them, up

@@ -77,7 +77,7 @@ func (p *Partition) take(ctx context.Context, unsent []relay.Receipt) error {
 	case is != fileWhole, p.position() < w.Updates || p.receipts < w.Receipts || p.position() < start || p.receipts < told:
 		return ErrCold
 	}
-	return p.compare()
+	return p.republish()
 }
 
 // What a file is to us.
@@ -104,7 +104,7 @@ func (p *Partition) stands() (is int64, err error) {
 const restoreTogether = 500
 
 // restore is a cold takeover: the best checkpoint of each strand, and the positions that the
-// watermark has.
+// watermark has. All of them are dirty by that.
 func (p *Partition) restore(ctx context.Context, unsent []relay.Receipt) error {
 	at := journal.Position{Partition: p.o.Number, Offset: p.mark.Updates}
 	err := p.o.Store.Update(ctx, func(tx *store.Tx) error {
@@ -130,11 +130,11 @@ func (p *Partition) restore(ctx context.Context, unsent []relay.Receipt) error {
 func (p *Partition) restoreAll(ctx context.Context) error {
 	wanted := map[int64]piece{} // by where it stands
 	for s, v := range p.published.strands {
-		best := v.best()
+		best := v.best(p.mark.Mark)
 		if best == nil {
 			continue
 		}
-		at, _, err := best.pieces()
+		at, err := best.pieces()
 		if err != nil {
 			return err
 		}
@@ -200,38 +200,12 @@ type piece struct {
 	n, of  int
 }
 
-// compare is a warm takeover: each strand is dirty of which no checkpoint of the watermark's
-// generation, or of a later one, is what the file has. Only these are safe from everybody else who
-// clears.
-func (p *Partition) compare() error {
+// republish makes every strand dirty: a watermark of ours rests on what we publish, and on nothing
+// else. What others have published may be as good as what the file has, and yet somebody who is no
+// owner any more may write what is worse, under a generation that would be taken for better.
+func (p *Partition) republish() error {
 	if p.makes(warmKeepsClean) {
 		return nil
 	}
-	here := map[relay.Strand]bool{}
-	err := p.o.Store.View(func(tx *store.Tx) error { return relay.EachStrand(tx, func(s relay.Strand) { here[s] = true }) })
-	if err != nil {
-		return err
-	}
-	for s := range here {
-		c, err := p.checkpoint(s)
-		if err != nil {
-			return err
-		}
-		if !p.published.covers(&c, p.mark.Mark, p.partSize) {
-			p.dirty.add(s)
-		}
-	}
-	for s := range p.published.strands {
-		if !here[s] { // the file has nothing of it
-			p.dirty.add(s)
-		}
-	}
-	return nil
-}
-
-// covers reports whether a checkpoint stands in the topic, as it is, under a generation that nobody
-// clears.
-func (all *published) covers(c *relay.Checkpoint, from uint64, size int) bool {
-	v := all.strands[c.Strand]
-	return v != nil && slices.ContainsFunc(*v, func(is version) bool { return is.generation >= from && is.covers(c, size) })
+	return p.o.Store.View(func(tx *store.Tx) error { return relay.EachStrand(tx, p.dirty.add) })
 }

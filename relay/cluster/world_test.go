@@ -20,11 +20,11 @@ import (
 // world is what all nodes share: the topics of one partition, the group, a partner, a clock and the
 // dice. Nothing runs by itself: each step makes one thing happen.
 type world struct {
-	t    *testing.T
-	dice *rand.Rand
-	tick int // of the clock: a second each
-	make mistake
-	sure bool // no answer is lost
+	t        *testing.T
+	dice     *rand.Rand
+	tick     int // of the clock: a second each
+	make     mistake
+	partSize int // of checkpoints
 
 	logs   [3]*log
 	first  []group.Record // all updates that there ever were: what retention takes, the judge keeps
@@ -69,6 +69,7 @@ func newWorld(t *testing.T, seed uint64, m mistake) *world {
 	w := &world{
 		t: t, dice: rand.New(rand.NewPCG(seed, 4)), make: m, told: map[string][]arrival{}, bodies: map[string]string{}, ordered: map[string]int{}, ended: map[string]int{}, died: map[string]bool{}, said: map[string][]receipt{},
 	}
+	w.partSize = 100 + w.dice.IntN(3000)
 	for i := range w.logs {
 		w.logs[i] = &log{compacted: Topic(i) == Subjects}
 	}
@@ -162,7 +163,7 @@ func (o *port) Fetch(_ context.Context, t Topic, from int64) (f group.Fetched, e
 
 // Produce loses an acknowledgement now and then, and sometimes the records.
 func (o *port) Produce(_ context.Context, t Topic, ms ...*forward.Message) error {
-	lost := o.oneIn(40) && !o.sure
+	lost := o.oneIn(40)
 	if lost && o.oneIn(2) {
 		return errLost
 	}
@@ -181,7 +182,7 @@ func (o *port) Commit(_ context.Context, w group.Watermark) error {
 	if o.member != o.world.member {
 		return group.ErrRefused
 	}
-	lost := o.oneIn(40) && !o.sure
+	lost := o.oneIn(40)
 	if lost && o.oneIn(2) {
 		return group.ErrUnknown
 	}
@@ -206,11 +207,7 @@ func (w *world) say() {
 		w.append(Updates, &forward.Message{Key: r.Key, Value: r.Value, Headers: r.Headers, Time: w.now()})
 		return
 	}
-	w.sayOf(fmt.Sprint("user-", w.dice.IntN(5)))
-}
-
-// sayOf has somebody say something new of a person.
-func (w *world) sayOf(who string) {
+	who := fmt.Sprint("user-", w.dice.IntN(5))
 	statuses := []kyc.Status{kyc.InReview, kyc.Approved, kyc.Rejected, kyc.Pending}
 	u := kyc.Update{
 		SchemaVersion: 1, Kind: kyc.Observation, Source: "sumsub-eu", Provider: "sumsub", Partner: "acme", Livemode: w.dice.IntN(6) > 0,
