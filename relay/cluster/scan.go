@@ -58,18 +58,8 @@ func (v versions) best(mark uint64) (best *version) {
 	return best
 }
 
-// scan reads the topic from its beginning to its end.
-func (p *Partition) scan(ctx context.Context) (*published, error) {
-	all := &published{strands: map[relay.Strand]*versions{}}
-	start, _, err := p.o.Topics.Bounds(ctx, Subjects)
-	if err != nil {
-		return nil, err
-	}
-	all.end, err = p.eachCheckpoint(ctx, start, all.take)
-	return all, err
-}
-
-// follow reads on: what we have written, and what a zombie has.
+// follow reads on, from the beginning at first: what others have published, what we have, and what a
+// zombie still does.
 func (p *Partition) follow(ctx context.Context) (err error) {
 	p.published.end, err = p.eachCheckpoint(ctx, p.published.end, p.published.take)
 	return err

@@ -58,12 +58,13 @@ func (p *Partition) take(ctx context.Context, unsent []relay.Receipt) error {
 	if err != nil {
 		return err
 	}
-	p.behind = end
-	if p.published, err = p.scan(ctx); err != nil {
+	from, upTo, err := p.o.Topics.Bounds(ctx, Subjects)
+	if err != nil {
 		return err
 	}
+	p.behind, p.published = end, &published{strands: map[relay.Strand]*versions{}, end: from}
 	switch {
-	case !known && (start > 0 || told > 0 || len(p.published.strands) > 0):
+	case !known && (start > 0 || told > 0 || from < upTo):
 		return ErrNoWatermark
 	case w.Updates < start || w.Receipts < told:
 		return fmt.Errorf("%w: it is at %d and %d, and they begin at %d and %d", ErrOvertaken, w.Updates, w.Receipts, start, told)
@@ -114,6 +115,9 @@ func (p *Partition) restore(ctx context.Context, unsent []relay.Receipt) error {
 		return err
 	}
 	p.receipts = p.mark.Receipts
+	if err := p.follow(ctx); err != nil {
+		return err
+	}
 	if err := p.restoreAll(ctx); err != nil {
 		return err
 	}
