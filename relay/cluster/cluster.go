@@ -37,8 +37,9 @@ const (
 type Topics interface {
 	// Bounds are the offset of the first record that is there, and of the next that will be written.
 	Bounds(ctx context.Context, t Topic) (start, end int64, err error)
-	// Fetch is what stands at and after an offset; nothing, where nothing stands there yet. An error
-	// that is a *group.LogError does not go away by itself.
+	// Fetch is what stands at and after an offset, in whole batches, as they were produced: so what one
+	// callback brought is not cut in two. Nothing, where nothing stands there yet. An error that is a
+	// *group.LogError does not go away by itself.
 	Fetch(ctx context.Context, t Topic, from int64) (group.Fetched, error)
 	// Produce is nil once all in-sync replicas have all of these, in order. Any error means unknown.
 	Produce(ctx context.Context, t Topic, ms ...*forward.Message) error

@@ -14,8 +14,8 @@ import (
 )
 
 // FoldSome folds what a fetch brings of the log, and reports whether there was anything. Before
-// CaughtUp it folds up to what was the log's end when the partition was taken, and then reads the
-// receipts up to theirs.
+// CaughtUp it folds up to what was the log's end when the partition was taken, at least, and then
+// reads the receipts up to theirs.
 func (p *Partition) FoldSome(ctx context.Context) (did bool, err error) {
 	if err := p.open(); err != nil {
 		return false, err
@@ -28,12 +28,9 @@ func (p *Partition) FoldSome(ctx context.Context) (did bool, err error) {
 	if err != nil || len(f.Records) == 0 {
 		return false, p.wrap("read the log", err)
 	}
-	rs := make([]journal.Record, 0, len(f.Records))
+	rs := make([]journal.Record, len(f.Records))
 	for i := range f.Records {
-		if at := f.Records[i].Offset; !p.caughtUp && at >= p.behind {
-			break
-		}
-		rs = append(rs, p.updateOf(&f.Records[i]))
+		rs[i] = p.updateOf(&f.Records[i])
 	}
 	return true, p.wrap("evaluate the log", p.o.Relay.Fold(ctx, rs))
 }
@@ -46,7 +43,7 @@ func (p *Partition) position() int64 { return p.o.Relay.Position().Offset }
 func (p *Partition) updateOf(r *group.Record) journal.Record {
 	rec := journal.Record{
 		Position: journal.Position{Partition: p.o.Number, Offset: r.Offset + 1},
-		Appended: r.Time.UTC(), Body: r.Value,
+		Appended: r.Time.UTC(), Body: r.Value, Batch: r.Batch,
 	}
 	for i := range r.Headers {
 		if kind, ok := strings.CutPrefix(string(r.Headers[i].Value), "kyc.update."); ok && r.Headers[i].Name == "ce_type" {

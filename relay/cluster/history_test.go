@@ -246,7 +246,7 @@ func (c *counts) add(o *counts) {
 		{&c.zombies, &o.zombies},
 		{&c.orders, &o.orders},
 		{&c.crashes, &o.crashes},
-		{&c.restored, &o.restored},
+		{&c.restored, &o.restored}, {&c.timers, &o.timers},
 	} {
 		*x[0] += *x[1]
 	}
@@ -272,7 +272,7 @@ func TestHistories(t *testing.T) {
 		}
 	}
 	t.Logf("%d histories: %+v", n, all)
-	if slices.Contains([]int{all.takeovers, all.cold, all.warm, all.rounds, all.cleared, all.repeats, all.zombies, all.orders, all.crashes, all.restored}, 0) {
+	if slices.Contains([]int{all.takeovers, all.cold, all.warm, all.rounds, all.cleared, all.repeats, all.zombies, all.orders, all.crashes, all.restored, all.timers}, 0) {
 		t.Errorf("%+v: this shows nothing of what never happened", all)
 	}
 }

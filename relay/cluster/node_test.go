@@ -79,7 +79,7 @@ func (n *node) open() {
 	if n.outbox, err = outbox.New(outbox.Options{Store: s, Logger: slog.New(slog.DiscardHandler), Now: n.w.now, Settled: relay.SettledWithReceipt, Decides: relay.Decides}, owed); err != nil {
 		t.Fatal(err)
 	}
-	if n.relay, err = relay.New(relay.Options{Store: s, Outbox: n.outbox, Registry: reg, Logger: slog.New(slog.DiscardHandler), Now: n.w.now}); err != nil {
+	if n.relay, err = relay.New(relay.Options{Store: s, Outbox: n.outbox, Registry: reg, Journal: orders{n.w}, Logger: slog.New(slog.DiscardHandler), Now: n.w.now}); err != nil {
 		t.Fatal(err)
 	}
 	p = New(Options{Node: n.name, Store: s, Relay: n.relay, Outbox: n.outbox, Topics: n.port, Now: n.w.now})
@@ -160,7 +160,11 @@ func (n *node) take() {
 func (n *node) step() {
 	w, ctx := n.w, n.w.t.Context()
 	var err error
-	switch w.dice.IntN(9) {
+	switch w.dice.IntN(10) {
+	case 9:
+		if n.p.CaughtUp() {
+			_, err = n.relay.FireDue(ctx)
+		}
 	case 0, 1, 2:
 		_, err = n.p.FoldSome(ctx)
 	case 3, 4:

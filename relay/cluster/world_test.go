@@ -12,8 +12,10 @@ import (
 
 	"countersign/ingest/forward"
 	"countersign/ingest/forward/group"
+	"countersign/ingest/journal"
 	"countersign/kyc"
 	"countersign/outbox"
+	"countersign/outbox/store"
 	"countersign/relay"
 )
 
@@ -45,7 +47,7 @@ type world struct {
 	counts
 }
 
-type counts struct{ takeovers, cold, warm, rounds, cleared, repeats, zombies, orders, crashes, restored int }
+type counts struct{ takeovers, cold, warm, rounds, cleared, repeats, zombies, orders, crashes, restored, timers int }
 
 // arrival is a delivery that the partner has accepted.
 type arrival struct {
@@ -88,8 +90,9 @@ func (w *world) oneIn(n int) bool { return w.dice.IntN(n) == 0 }
 // append writes records for good.
 func (w *world) append(t Topic, ms ...*forward.Message) {
 	l := w.logs[t]
+	batch := l.end
 	for _, m := range ms {
-		r := group.Record{Offset: l.end, Message: *m}
+		r := group.Record{Offset: l.end, Batch: batch, Message: *m}
 		l.records = append(l.records, r)
 		switch l.end++; t {
 		case Updates:
@@ -149,7 +152,8 @@ func (o *port) Fetch(_ context.Context, t Topic, from int64) (f group.Fetched, e
 	}
 	most := 1 + o.dice.IntN(9)
 	for i := range l.records {
-		if r := l.records[i]; r.Offset >= from && len(f.Records) < most {
+		r := l.records[i]
+		if whole := len(f.Records) > 0 && f.Records[len(f.Records)-1].Batch == r.Batch; r.Offset >= from && (len(f.Records) < most || whole) {
 			r.Value = slices.Clone(r.Value)
 			f.Records = append(f.Records, r)
 			f.Next = r.Offset + 1
@@ -207,8 +211,20 @@ func (w *world) say() {
 		w.append(Updates, &forward.Message{Key: r.Key, Value: r.Value, Headers: r.Headers, Time: w.now()})
 		return
 	}
-	who := fmt.Sprint("user-", w.dice.IntN(5))
+	var together []kyc.Update
+	for range 1 + w.dice.IntN(3)/2*w.dice.IntN(3) {
+		together = append(together, w.something())
+	}
+	for i := range together {
+		together[i].Callback.ID = fmt.Sprint("callback-", len(w.first))
+	}
+	w.record(together...)
+}
+
+// something is what a provider may say of somebody.
+func (w *world) something() kyc.Update {
 	statuses := []kyc.Status{kyc.InReview, kyc.Approved, kyc.Rejected, kyc.Pending}
+	who := fmt.Sprint("user-", w.dice.IntN(5))
 	u := kyc.Update{
 		SchemaVersion: 1, Kind: kyc.Observation, Source: "sumsub-eu", Provider: "sumsub", Partner: "acme", Livemode: w.dice.IntN(6) > 0,
 		Subject: kyc.Subject{ID: who, Kind: kyc.Individual}, Verification: kyc.Verification{Ref: "s-" + who},
@@ -218,15 +234,54 @@ func (w *world) say() {
 	if w.oneIn(4) {
 		u.Check, u.Scope = kyc.Screening, kyc.CheckScope
 	}
-	w.record(u)
+	if u.Status == kyc.Approved && w.oneIn(2) {
+		u.ExpiresAt = w.now().Add(time.Duration(10+w.dice.IntN(60)) * time.Second)
+	}
+	return u
 }
 
-// record appends an update, as an ingest node would.
-func (w *world) record(u kyc.Update) {
-	u.ID = kyc.UpdateID(u.Source, []string{fmt.Sprintf("%+v %d", u, len(w.first))}, u.Kind, u.Check, u.Scope, "", 0, u.OccurredAt)
-	e := forward.Event{ID: u.ID, Type: "kyc.update." + string(u.Kind), Source: u.Source, Subject: forward.SubjectKey(u.Partner, u.Subject.ID), Taken: w.now()}
+// record appends updates, as an ingest node would, in one batch.
+func (w *world) record(us ...kyc.Update) {
+	ms := make([]*forward.Message, len(us))
+	for i, u := range us {
+		u.ID = kyc.UpdateID(u.Source, []string{fmt.Sprintf("%+v %d", u, len(w.first)+i)}, u.Kind, u.Check, u.Scope, "", 0, u.OccurredAt)
+		ms[i] = message(&u, w.now(), u.AppendJSON(nil))
+	}
+	w.append(Updates, ms...)
+}
+
+func message(u *kyc.Update, taken time.Time, body []byte) *forward.Message {
+	e := forward.Event{ID: u.ID, Type: "kyc.update." + string(u.Kind), Source: u.Source, Subject: forward.SubjectKey(u.Partner, u.Subject.ID), Taken: taken}
 	e.Key = e.Subject
-	w.append(Updates, e.Message(u.AppendJSON(nil)))
+	return e.Message(body)
+}
+
+// orders appends a relay's own records, as an owner would. Now and then no answer comes.
+type orders struct{ *world }
+
+func (o orders) Append(_ context.Context, rs ...journal.Record) error {
+	ms := make([]*forward.Message, len(rs))
+	for i := range rs {
+		var u kyc.Update
+		if err := json.Unmarshal(rs[i].Body, &u); err != nil {
+			return err
+		}
+		ms[i] = message(&u, rs[i].Appended, rs[i].Body)
+	}
+	lost := o.oneIn(10)
+	if lost && o.oneIn(2) {
+		return errLost
+	}
+	o.append(Updates, ms...)
+	o.timers += len(ms)
+	if lost {
+		return errLost
+	}
+	return nil
+}
+
+func (o orders) AppendWith(context.Context, func(*store.Tx) error, ...journal.Record) (first journal.Position, err error) {
+	return first, errors.New("nobody replays here")
 }
 
 // orderAgain has an operator order something again that is dead.

@@ -81,7 +81,7 @@ func (b *broker) best() map[int]state {
 // nothing else.
 func (w *world) republish(o *owner) {
 	for k, s := range o.file.strands {
-		if !w.makes(warmKeepsClean) && !(s.marked() && w.makes(markStaysClean)) {
+		if !w.makes(warmKeepsClean) && (!s.marked() || !w.makes(markStaysClean)) {
 			o.file.dirty[k] = true
 		}
 	}
