@@ -246,7 +246,8 @@ func (c *counts) add(o *counts) {
 		{&c.zombies, &o.zombies},
 		{&c.orders, &o.orders},
 		{&c.crashes, &o.crashes},
-		{&c.restored, &o.restored}, {&c.timers, &o.timers},
+		{&c.restored, &o.restored},
+		{&c.timers, &o.timers},
 	} {
 		*x[0] += *x[1]
 	}
