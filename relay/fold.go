@@ -297,8 +297,8 @@ func (b *batch) histories(n int) []historyRecord {
 	return b.did[:n]
 }
 
-// keepSaid keeps a record that was folded, with its verdict and the changes that it owed, and learns
-// whose its refs are.
+// keepSaid keeps a record that was folded, with its verdict and the changes that it owed, and tells
+// its refs whose they are.
 func (b *batch) keepSaid(s *subject, said *saying, h *historyRecord) error {
 	b.tallies[h.Verdict]++
 	b.decidedOn(said, h.Verdict, len(h.Changes))
@@ -314,7 +314,7 @@ func (b *batch) keepSaid(s *subject, said *saying, h *historyRecord) error {
 	if b.touch(s); said.u.ClaimedStatus != "" {
 		b.claims++
 	}
-	return b.teach(&said.u, s.lane)
+	return b.loop(b.teach(&said.u, s.lane))
 }
 
 // applyFreed is apply for what had waited, and notes when its turn came.
