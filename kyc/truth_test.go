@@ -27,6 +27,7 @@ func record(x *truth.Update) Update {
 	if !x.Taken.IsZero() {
 		u.ReceivedAt, u.Waited = x.Taken, true
 	}
+	u.Skew = x.Skew
 	if !x.Assumed {
 		u.ExpiresAt = x.Expires
 	}
