@@ -65,6 +65,10 @@ func skewed(c *scenarios) {
 	}
 	f("outrun, and known to be", Approved, outrun(110)...)
 	f("perhaps outrun", Rejected, outrun(106)...)
+	f("perhaps outrun, and the rejection has a time", Rejected, timed("1", "a", 50, 51, Pending), n("2", "b", 60, Pending), n("3", "b", 105, Approved), timed("4", "a", 104, 106, Rejected))
+	f("perhaps outrun, and the approval has a time", Rejected, n("1", "a", 50, Pending), n("2", "b", 60, Pending), timed("3", "b", 105, 106, Approved), n("4", "a", 106, Rejected))
+	f("outrun at the same time", Approved, timed("1", "a", 1, 2, Pending), timed("2", "b", 3, 4, Pending), timed("3", "b", 9, 11, Approved), timed("4", "a", 9, 10, Rejected))
+	f("a reset of the same time", Approved, timed("1", "a", 100, 101, NotStarted), timed("2", "a", 100, 102, Approved))
 	f("a reset that may be newer", NotStarted, n("2", "a", 102, NotStarted), yes(105))
 	f("a reset that is older", Approved, n("2", "a", 100, NotStarted), yes(105))
 	f("ended in an older run, and a word of the approved one without a time", Expired, timed("1", "a", 1, 1, Pending), timed("2", "b", 2, 2, Approved), n("3", "b", 3, Pending), timed("4", "a", 9, 9, Expired))
@@ -80,6 +84,7 @@ func skewed(c *scenarios) {
 	f("asked after the claim", Pending, weak(no(105)), asked(n("2", "a", 120, Pending), 109))
 	answer := func(received int) Update { x := n("2", "a", received, Pending); x.Confirms = true; return x }
 	f("nobody knows when it was asked, and the answer is too close", InReview, weak(no(105)), answer(108))
+	f("the same, and something else came since", InReview, weak(no(105)), n("3", "b", 130, Pending), answer(108))
 	f("nobody knows when it was asked, and the answer comes after it", Pending, weak(no(105)), answer(109))
 
 	// Ends.
