@@ -126,17 +126,24 @@ type meeting struct {
 	lasts time.Duration
 }
 
-// newMeeting makes one of seconds where a random history has minutes, so that clocks matter.
+// newMeeting makes one of seconds where a random history has minutes, so that clocks matter; of two
+// one is short and about one check.
 func newMeeting(r *rand.Rand, in world) (m meeting) {
-	const pace = 12
+	pace := time.Duration(12 + r.IntN(40))
 	h, lasts := truth.Random(r)
-	from := h[0].Received
+	from, short := h[0].Received, r.IntN(2) == 0
 	for range 3 {
-		m.off = append(m.off, time.Duration(r.Int64N(int64(apart)))-apart/2)
+		m.off = append(m.off, min(max(time.Duration(r.Int64N(2*int64(apart)))-apart, -apart/2), apart/2))
 	}
 	m.lasts = lasts / pace
 	timeless, friendly := r.IntN(3), r.IntN(3) > 0
+	if short {
+		h = h[:min(len(h), 2+r.IntN(8))]
+	}
 	for _, x := range h {
+		if short && !x.Submission {
+			x.Key = h[0].Key
+		}
 		if x.Operator && !in.operators {
 			continue
 		}

@@ -18,7 +18,9 @@ type result struct {
 	shown *word // what partners are shown: what decides, the try in its place, or the newest claim
 
 	left      []*word // findings that nothing has answered
+	perhaps   []*word // findings that may be left, too, where skews leave it in doubt
 	approvals []*word // whatever approved
+	rivals    []*word // approvals that may be the one that decides, where skews leave it in doubt
 }
 
 func (r *result) decided() bool { return r.known && (r.rank >= rankApproved || r.open || r.ever) }
@@ -45,10 +47,17 @@ func (sc *scope) fold() (r result) {
 		last := sc.findings[len(sc.findings)-1]
 		r = result{rank: rankInReview, known: true, open: true, left: sc.findings, by: last, shown: last}
 	}
+	skewed := slices.ContainsFunc(sc.words, func(w *word) bool { return w.skew != 0 })
+	if r.open && len(standing) == 0 && skewed {
+		r.perhaps = sc.findings
+	}
 	if r.approvals = sc.approvals; r.open {
 		return r
 	}
 	sc.stand(&r, standing)
+	if r.rank == rankApproved && skewed {
+		r.rivals = sc.rivals(&r, standing)
+	}
 	if r.rank == rankApproved {
 		return r
 	}
@@ -147,6 +156,19 @@ func (sc *scope) stand(r *result, standing []*word) {
 			r.rank, r.from, r.until, r.by, r.shown, r.known = rank, p.from, p.until, a, a, true
 		}
 	}
+}
+
+// rivals are the approvals that may be the one that lasts longest, or of those the newest, if what
+// skews leave in doubt were known: by their own end they last longer, or as long and none of those
+// that do is known to be newer.
+func (sc *scope) rivals(r *result, standing []*word) (rs []*word) {
+	for _, a := range sc.approvals {
+		newer := func(o *word) bool { return before(a, o) && !sc.undone(o) && sc.lasts(o).until == r.until }
+		if own := sc.own(a); !sooner(own, r.until) && (own != r.until || !slices.ContainsFunc(standing, newer)) {
+			rs = append(rs, a)
+		}
+	}
+	return rs
 }
 
 // worst shows the gravest of the open findings. What may be tried again shows the try, once the

@@ -17,6 +17,7 @@ type result struct {
 	by     said
 
 	left, approvals []said // the findings that nothing has answered, and whatever approved
+	rivals          []said // the approvals that may be the one that tells, where skews leave it in doubt
 }
 
 func (r result) decided() bool { return r.known && (r.status >= Approved || r.open || r.ever) }
@@ -57,6 +58,10 @@ func (v *view) fold(sc scope) (r result) {
 	case len(standing) == 0 && len(findings) > 0:
 		r = result{status: InReview, known: true, open: true, left: findings, by: findings[len(findings)-1]} // nobody knows which was last
 	}
+	skewed := slices.ContainsFunc(us, func(u said) bool { return u.Skew > 0 })
+	if r.open && len(standing) == 0 && skewed {
+		r.left = findings // as if they were told by nobody's knowing
+	}
 	r.approvals = approvals
 	if r.open {
 		return r
@@ -74,6 +79,9 @@ func (v *view) fold(sc scope) (r result) {
 			r.status, r.until, r.by = st, end, a
 		}
 	}
+	if r.status == Approved && skewed {
+		r.rivals = v.rivals(r, standing, us)
+	}
 	if r.status == Approved {
 		return r
 	}
@@ -83,6 +91,19 @@ func (v *view) fold(sc scope) (r result) {
 		return r // an attempt that began before the end does not hide it
 	}
 	return p
+}
+
+// rivals are the approvals that may be the one that lasts longest, or of those the newest, if what
+// skews leave in doubt were known: by their own date they last longer, or as long and none of those
+// that do is known to be newer.
+func (v *view) rivals(r result, standing, us []said) (rs []said) {
+	for _, a := range r.approvals {
+		newer := slices.ContainsFunc(standing, func(o said) bool { return before(a, o) && v.lasts(o, r.approvals, us).Equal(r.until) })
+		if !sooner(a.Expires, r.until) && !(a.Expires.Equal(r.until) && newer) {
+			rs = append(rs, a)
+		}
+	}
+	return rs
 }
 
 // worst shows the gravest of the open findings. What may be tried again shows the try, once the
@@ -244,6 +265,11 @@ func (r result) older(approvals []said) bool {
 	})
 }
 
+// olderThanAll reports whether all that is open of a step is older than each of these approvals.
+func (r result) olderThanAll(approvals []said) bool {
+	return !slices.ContainsFunc(approvals, func(a said) bool { return !r.older([]said{a}) })
+}
+
 // stays reports whether something is open of a step that no approval elsewhere answers.
 func (r result) stays() bool {
 	return slices.ContainsFunc(r.left, func(f said) bool { return f.serious() })
@@ -261,7 +287,7 @@ func (v *view) speaker(t string, steps map[Key]result) (best string) {
 				continue
 			}
 			for x, s := range steps {
-				complete = complete && (x.Source == o.Source || s.stays() || r.by.Update != nil && s.older([]said{r.by}))
+				complete = complete && (x.Source == o.Source || s.stays() || r.by.Update != nil && s.older([]said{r.by}) && s.olderThanAll(r.rivals))
 			}
 			if complete = complete && r.status == Approved; sooner(r.until, end) {
 				end = r.until

@@ -245,6 +245,9 @@ func (s *scope) say(now time.Time) {
 	switch {
 	case len(s.open) > 0:
 		s.unsettled = s.open
+		if s.several() && !slices.ContainsFunc(s.approvals, func(a word) bool { return !s.superseded(a) }) {
+			s.unsettled = s.findings
+		}
 		for _, f := range s.open {
 			s.says = max(s.says, s.shows(f, now))
 		}
@@ -272,6 +275,21 @@ func (s *scope) sayStanding(now time.Time) {
 	default:
 		s.says = Expired
 	}
+}
+
+// several tells whether a word of the scope has a skew.
+func (s *scope) several() bool { return slices.ContainsFunc(s.words, word.several) }
+
+// mayBeShown are, where a word of the scope has a skew, the approvals that rule 10 asks of besides
+// those that last longest.
+func (s *scope) mayBeShown() (out []word) {
+	for _, a := range s.approvals {
+		behind := slices.ContainsFunc(s.shown, func(w word) bool { return newer(w, a) })
+		if s.several() && (sooner(s.until, a.Expires) || s.until.Equal(a.Expires) && !behind) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // shows is the status that an open finding has or shows instead (rule 9).
