@@ -4,7 +4,8 @@ package kyc
 
 // skewMutants change how words are compared that several nodes have received.
 func skewMutants() []mutant {
-	const words, rules, keep = "word.go", "rules.go", "keep.go"
+	const words, rules, keep, scope = "word.go", "rules.go", "keep.go", "scope.go"
+	const rivals = "!sooner(own, r.until) && (own != r.until || !slices.ContainsFunc(standing, newer))"
 	const newer, received = "return heard(a, b) && a.most() < b.least()", "return (a.skew != 0 || a.at == 0) && a.latest() < b.earliest()"
 	const none = "return (a.skew != 0 || b.skew != 0) && (a.at == 0 || b.at == 0)"
 	return []mutant{
@@ -36,6 +37,13 @@ func skewMutants() []mutant {
 		{name: "skew: no doubt of the newer", file: words, was: none, is: "return a.skew != 0 && a.at == 0"},
 		{name: "skew: no doubt of the older", file: words, was: none, is: "return b.skew != 0 && b.at == 0"},
 		{name: "skew: repetitions at their own instant", file: rules, was: "sooner(a.least(), earlier.until)", is: "sooner(a.when(), earlier.until)"},
+
+		{name: "skew: nobody is a rival", file: scope, was: "if r.rank == rankApproved && skewed {", is: "if false {"},
+		{name: "skew: all are rivals", file: scope, was: rivals, is: "!sooner(own, r.until) || true || newer(a)"},
+		{name: "skew: whoever lasts as long is a rival", file: scope, was: rivals, is: "!sooner(own, r.until) || newer == nil"},
+		{name: "skew: only who lasts longer is a rival", file: scope, was: rivals, is: "sooner(r.until, own) || newer == nil"},
+		{name: "skew: rivals are like the one that tells", file: "subject.go", was: " || !s.olderThanAll(r.rivals)", is: ""},
+		{name: "skew: nothing is perhaps left", file: scope, was: "r.perhaps = sc.findings", is: ""},
 
 		{name: "skew: receipt never goes back", file: keep, was: "if w.received != 0 && w.skew == 0 {", is: "if w.received != 0 {"},
 		{name: "skew: a run's first has its own", file: keep, was: "r.late.skew = skew", is: "_ = skew"},

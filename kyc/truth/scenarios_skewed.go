@@ -72,11 +72,32 @@ func skewed(c *scenarios) {
 	f("a reset that may be newer", NotStarted, n("2", "a", 102, NotStarted), yes(105))
 	f("a reset that is older", Approved, n("2", "a", 100, NotStarted), yes(105))
 	f("ended in an older run, and a word of the approved one without a time", Expired, timed("1", "a", 1, 1, Pending), timed("2", "b", 2, 2, Approved), n("3", "b", 3, Pending), timed("4", "a", 9, 9, Expired))
-	first, second := timed("1", "a", 110, 100, NotStarted), timed("2", "a", 104, 120, NotStarted)
-	first.Lifts, first.Mute, second.Lifts, second.Mute = true, true, true, true
-	f("two words that end a suspension, neither after it", Suspended, n("0", "a", 105, Suspended), first, second)
-	f("one that is", NotStarted, n("0", "a", 105, Suspended), timed("1", "a", 108, 110, NotStarted), func() Update { x := first; x.ID, x.At, x.Received = "3", at(109), at(112); return x }())
+	lifts := func(id string, min, received int) Update {
+		x := timed(id, "a", min, received, NotStarted)
+		x.Lifts, x.Mute = true, true
+		return x
+	}
+	f("two words that end a suspension, neither after it", Suspended, n("0", "a", 105, Suspended), lifts("1", 110, 100), lifts("2", 104, 120))
+	f("one that is", NotStarted, n("0", "a", 105, Suspended), lifts("1", 110, 100), lifts("2", 109, 112))
 	f("a try that lapsed, and a lapse whose time is ahead", Rejected, no(105), timed("1", "c", 108, 120, Pending), timed("2", "c", 112, 100, Lapsed), timed("3", "c", 109, 121, Lapsed))
+
+	// Steps. Where the first approval is the newer of the first two words, it tells as long as it lasts.
+	docs := Policy{Required: []string{"document_verification"}}
+	id := Key{Source: "bluum", Type: "document_verification", Part: "id"}
+	of := func(k Key, x Update) Update { x.Key = k; return x }
+	speaks := func(first Update) []Update {
+		return []Update{of(id, n("1", "c", 44, Rejected)), of(id, first), of(passprt, timed("3", "", 50, 51, Rejected)), exp(of(id, n("4", "c", 120, Approved)), 900)}
+	}
+	first := n("2", "a", 45, Approved)
+	c.status("who speaks has perhaps an older approval that lasts longer", docs, 500, Rejected, speaks(first)...)
+	c.status("and one that lasts as long", docs, 500, Approved, speaks(exp(first, 900))...)
+	c.status("and one that lasts less long", docs, 500, Approved, speaks(exp(first, 800))...)
+	c.status("and one that lasts as long, and may be the newer", docs, 500, Rejected,
+		exp(of(id, n("4", "c", 120, Approved)), 900), of(passprt, timed("3", "", 50, 115, Rejected)), exp(of(id, n("2", "a", 119, Approved)), 900))
+	rev := func(x Update, n int) Update { x.Revision = n; return x }
+	c.status("perhaps nobody knows which was last, and another source may have approved before one of them", docs, 500, Rejected,
+		of(passprt, n("1", "a", 106, Rejected)), of(passprt, n("2", "a", 107, Approved)), of(passprt, rev(timed("3", "b", 105, 108, Rejected), 1)), of(passprt, rev(timed("4", "b", 105, 109, Approved), 2)),
+		of(Key{Source: "stripe", Type: "document_verification", Overall: true}, n("5", "o", 111, Approved)))
 
 	// Claims.
 	asked := func(x Update, min int) Update { x.Confirms, x.AskedAt = true, at(min); return x }
