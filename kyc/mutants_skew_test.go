@@ -38,11 +38,12 @@ func skewMutants() []mutant {
 		{name: "skew: no doubt of the older", file: words, was: none, is: "return b.skew != 0 && b.at == 0"},
 		{name: "skew: repetitions at their own instant", file: rules, was: "sooner(a.least(), earlier.until)", is: "sooner(a.when(), earlier.until)"},
 
-		{name: "skew: nobody is a rival", file: scope, was: "if r.rank == rankApproved && skewed {", is: "if false {"},
+		{name: "skew: nobody is a rival", file: scope, was: "if r.rank == rankApproved && sc.skewed {", is: "if false {"},
 		{name: "skew: all are rivals", file: scope, was: rivals, is: "!sooner(own, r.until) || true || newer(a)"},
 		{name: "skew: whoever lasts as long is a rival", file: scope, was: rivals, is: "!sooner(own, r.until) || newer == nil"},
 		{name: "skew: only who lasts longer is a rival", file: scope, was: rivals, is: "sooner(r.until, own) || newer == nil"},
 		{name: "skew: rivals are like the one that tells", file: "subject.go", was: " || !s.olderThanAll(r.rivals)", is: ""},
+		{name: "skew: what is older of a run comes back", file: scope, was: "\tif sc.skewed {\n\t\tstanding = sc.approvals\n\t}\n", is: ""},
 		{name: "skew: nothing is perhaps left", file: scope, was: "r.perhaps = sc.findings", is: ""},
 
 		{name: "skew: receipt never goes back", file: keep, was: "if w.received != 0 && w.skew == 0 {", is: "if w.received != 0 {"},

@@ -24,6 +24,7 @@ type scope struct {
 	approvals []*word // that can stand
 	findings  []*word // that nothing but an approval can answer any more
 	ever      bool    // something was approved once
+	skewed    bool    // some words have a skew
 	open      []*word // room for weigh
 	standing  []*word // the same
 	periods   []period

@@ -67,10 +67,14 @@ func (v *view) fold(sc scope) (r result) {
 		return r
 	}
 	standing = slices.DeleteFunc(standing, func(a said) bool { return undone(a, us) })
+	newer := slices.Clone(standing)
+	if skewed {
+		newer = approvals // one that only doubt takes away hides what is older all the same
+	}
+	standing = slices.DeleteFunc(standing, func(a said) bool { // the newer of a run tells until when
+		return slices.ContainsFunc(newer, func(o said) bool { return run(o, a) && before(a, o) })
+	})
 	for _, a := range standing {
-		if slices.ContainsFunc(standing, func(o said) bool { return run(o, a) && before(a, o) }) {
-			continue // the newer of a run tells until when
-		}
 		end, st := v.lasts(a, approvals, us), Approved
 		if !end.IsZero() && !end.After(v.now) {
 			st = Expired

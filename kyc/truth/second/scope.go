@@ -132,7 +132,15 @@ func (s *scope) stand() {
 			all = append(all, a)
 		}
 	}
-	s.standing = unbeaten(all, func(b, a word) bool { return b.run() == a.run() && newer(b, a) })
+	by := all
+	if s.several() {
+		by = s.approvals
+	}
+	for _, a := range all {
+		if !slices.ContainsFunc(by, func(b word) bool { return b.run() == a.run() && newer(b, a) }) {
+			s.standing = append(s.standing, a)
+		}
+	}
 }
 
 // sooner tells whether one end comes before the other; zero is never.
