@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"math"
 	"slices"
-	"time"
 )
 
 // rank orders what a word can say by how much it takes away.
@@ -113,35 +111,6 @@ func gravityOf(reasons []ReasonPair) (g gravity) {
 	}
 	return g
 }
-
-// moment is an instant as the state keeps it: unix nanoseconds. Zero is none.
-type moment int64
-
-// lastMoment stands for every instant that nanoseconds cannot count to.
-const lastMoment = moment(math.MaxInt64)
-
-func momentOf(t time.Time) moment {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.Year() > 2261:
-		return lastMoment
-	case t.Year() < 1970:
-		return 1
-	default:
-		return moment(max(1, t.UnixNano()))
-	}
-}
-
-func (m moment) time() time.Time {
-	if m == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, int64(m)).UTC()
-}
-
-// sooner compares ends, of which zero is never.
-func sooner(a, b moment) bool { return a != 0 && (b == 0 || a < b) }
 
 // session is the name of a run, of an attempt or of what was asked about, as the state keeps it: a
 // digest. Zero is none.
@@ -307,9 +276,6 @@ func (w *word) when() moment {
 
 // arrived is when a word without a time was received.
 func (w *word) arrived() moment { return cmp.Or(w.taken, w.received) }
-
-// maxSkew is the most that clocks can differ by.
-const maxSkew = moment(time.Hour)
 
 // earliest and latest are the instants between which a word was received.
 func (w *word) earliest() moment { return w.arrived() - w.skew }

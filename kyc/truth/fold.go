@@ -103,7 +103,7 @@ func (v *view) fold(sc scope) (r result) {
 func (v *view) rivals(r result, standing, us []said) (rs []said) {
 	for _, a := range r.approvals {
 		newer := slices.ContainsFunc(standing, func(o said) bool { return before(a, o) && v.lasts(o, r.approvals, us).Equal(r.until) })
-		if !sooner(a.Expires, r.until) && !(a.Expires.Equal(r.until) && newer) {
+		if !sooner(a.Expires, r.until) && (!a.Expires.Equal(r.until) || !newer) {
 			rs = append(rs, a)
 		}
 	}

@@ -95,7 +95,7 @@ func (s *scope) outrun(f word) bool {
 // notNewer is rule 6: the finding is not older than the approval, or known to be newer if one of the
 // two is without a time and receipt is by several clocks.
 func notNewer(a, f word) bool {
-	if (a.several() || f.several()) && !(a.timed() && f.timed()) {
+	if (a.several() || f.several()) && (!a.timed() || !f.timed()) {
 		return newer(f, a)
 	}
 	return !newer(a, f)

@@ -94,7 +94,7 @@ func (w word) serious() bool {
 
 // newer is rule 1: b is known to be newer than a.
 func newer(b, a word) bool {
-	if (b.several() || a.several()) && !(b.timed() && a.timed()) {
+	if (b.several() || a.several()) && (!b.timed() || !a.timed()) {
 		return newerBySpan(b, a)
 	}
 	switch {
