@@ -21,7 +21,7 @@ func scopeMutants() []mutant {
 		{name: "the older of a run stands", file: scope, was: "return run(o, a) && before(a, o) && (sc.skewed || !sc.undone(o)) })", is: "return false })"},
 		{name: "the newer stands for all runs", file: scope, was: "return run(o, a) && before(a, o) && (sc.skewed || !sc.undone(o)) })", is: "return before(a, o) && (sc.skewed || !sc.undone(o)) })"},
 		{name: "what was reset stands for its run", file: scope, was: "before(a, o) && (sc.skewed || !sc.undone(o)) })", is: "before(a, o) })", same: "what undoes the newer of a run undoes the older"},
-		{name: "what was reset stands", file: scope, was: "if sc.undone(a) || slices", is: "if slices"},
+		{name: "what was reset stands", file: scope, was: "if sc.undone(a) || sc.followed", is: "if sc.followed"},
 		{name: "ends late", file: scope, was: "p.until != 0 && p.until <= sc.now", is: "p.until != 0 && p.until < sc.now"},
 		{name: "never ends", file: scope, was: "p.until != 0 && p.until <= sc.now", is: "false"},
 		{name: "the sooner end of two runs", file: scope, was: lasts, is: "r.by == nil || rank < r.rank || rank == r.rank && (sooner(p.until, r.until) || r.until == p.until && before(r.by, a))"},
