@@ -78,16 +78,20 @@ func effectsOf(t *testing.T, g *rig, rs []journal.Record) (told []string, n map[
 func TestEffectsTwice(t *testing.T) {
 	t.Parallel()
 	n := map[effectKind]int{}
-	for seed := range uint64(8) {
+	for seed := range uint64(4) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		g := newRig(t, acme(), Partner{ID: "globex"})
 		if err := g.registry.RegisterPolicies(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		all := []kyc.Update{of(said("early", 9, kyc.Approved), "persona", "act_early", "inq_early", "")}
+		for i := range 7 { // in one batch with what frees them
+			all = slices.Insert(all, i, byRef(of(said("", i, kyc.Pending), "persona", "", "inq_early", "")))
+		}
 		var rs []journal.Record
-		for i, u := range randomUpdates(seed, 150) {
+		for i, u := range append(all, randomUpdates(seed, 150)...) {
 			us := []kyc.Update{u}
-			if i%5 == 0 {
+			if i%5 == 0 && i > len(all) {
 				s := claimed(submits(fmt.Sprint("user-", r.IntN(5)), fmt.Sprint([]string{"p-user-", "q-user-"}[r.IntN(2)], r.IntN(5))))
 				if s.Release = r.IntN(3) == 0; s.Release {
 					s = named(s)
@@ -101,16 +105,18 @@ func TestEffectsTwice(t *testing.T) {
 				rs = append(rs, rec)
 			}
 		}
-		for len(rs) > 0 {
-			part := rs[:min(len(rs), 1+r.IntN(4))]
+		for size := len(all); len(rs) > 0; size = 1 + r.IntN(24) {
+			part := rs[:min(len(rs), size)]
 			rs = rs[len(part):]
-			first, of := effectsOf(t, g, part)
-			second, _ := effectsOf(t, g, part)
-			if same(t, "what is told the second time", second, first); t.Failed() {
-				return
-			}
-			for kind, many := range of {
-				n[kind] += many
+			for i := range part {
+				first, of := effectsOf(t, g, part[:i+1])
+				second, _ := effectsOf(t, g, part[:i+1])
+				if same(t, "what is told the second time", second, first); t.Failed() {
+					return
+				}
+				for kind, many := range of {
+					n[kind] += many
+				}
 			}
 			if err := g.relay.fold(t.Context(), part); err != nil {
 				t.Fatal(err)
@@ -121,6 +127,36 @@ func TestEffectsTwice(t *testing.T) {
 		if n[kind] < 30 {
 			t.Errorf("%d effects of kind %d: this shows little of them", n[kind], kind)
 		}
+	}
+}
+
+// TestFreedInOrder: what one word sets free by several refs is applied in order of arrival, and not
+// ref by ref.
+func TestFreedInOrder(t *testing.T) {
+	of := func(minute int, s kyc.Status, subjectRef, sessionRef string) kyc.Update {
+		return byRef(timeless(of(said("ann", minute, s), "persona", subjectRef, sessionRef, "")))
+	}
+	teaches := said("ann", 9, kyc.Approved)
+	teaches.Check, teaches.Provider, teaches.Source = kyc.Screening, "persona", "persona-eu"
+	teaches.Subject.ProviderRef, teaches.Verification.Ref = "act_1", "inq_1"
+	routed(t, status(kyc.Rejected, "applied[1 2]", "applied[3 4]", "applied[5 6]", "applied[7]"),
+		of(1, kyc.InReview, "", "inq_1"), of(2, kyc.Approved, "act_1", ""), of(3, kyc.Rejected, "", "inq_1"), named(teaches))
+}
+
+// TestFreeAsksEveryRef: what waits behind two refs that become two persons' stays, whichever of them
+// says that it is free.
+func TestFreeAsksEveryRef(t *testing.T) {
+	waits := unknown(1, kyc.Approved, "act_1", "inq_2", "")
+	ann, bob := of(said("ann", 2, kyc.Pending), "persona", "act_1", "inq_1", ""), of(said("bob", 2, kyc.Pending), "persona", "act_2", "inq_2", "")
+	ann.Callback, bob.Callback = kyc.Callback{ID: "one", Count: 2}, kyc.Callback{ID: "one", Index: 1, Count: 2}
+	for _, both := range [][]kyc.Update{{ann, bob}, {bob, ann}} {
+		g := start(t, acme())
+		g.tell(waits)
+		g.tell(both...)
+		g.folded()
+		held(t, g, 1)
+		records(t, g, "ann", "applied[1 2]")
+		records(t, g, "bob", "applied[1 2]")
 	}
 }
 
