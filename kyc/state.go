@@ -59,8 +59,8 @@ func (c *check) overall() bool { return c.scope == Overall }
 type runOf struct {
 	source int
 	name   session
-	begun  word // its first strong word that did not have to wait; n is 0: none
-	late   word // the first of those that had: which of the two was said first nobody knows; n is 0: none
+	begun  word // its first strong word of which its place says what was received before it, or that has a time; n is 0: none
+	late   word // the first of the others: which of the two was said first nobody knows; n is 0: none
 	old    bool // met when runs of its source had been forgotten: it may be one of them
 }
 
