@@ -44,6 +44,7 @@ func skewMutants() []mutant {
 		{name: "skew: only who lasts longer is a rival", file: scope, was: rivals, is: "sooner(r.until, own) || newer == nil"},
 		{name: "skew: rivals are like the one that tells", file: "subject.go", was: " || !s.olderThanAll(r.rivals)", is: ""},
 		{name: "skew: what is older of a run comes back", file: scope, was: "\tif sc.skewed {\n\t\tstanding = sc.approvals\n\t}\n", is: ""},
+		{name: "skew: what is perhaps reset hides nothing", file: scope, was: "(sc.skewed || !sc.undone(o)) })", is: "!sc.undone(o) })"},
 		{name: "skew: nothing is perhaps left", file: scope, was: "r.perhaps = sc.findings", is: ""},
 
 		{name: "skew: receipt never goes back", file: keep, was: "if w.received != 0 && w.skew == 0 {", is: "if w.received != 0 {"},

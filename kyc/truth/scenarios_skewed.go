@@ -113,5 +113,6 @@ func skewed(c *scenarios) {
 	f("a repetition of after the end", Approved, exp(yes(100), 110), assumed(n("2", "a", 113, Approved), 900))
 	c.until("approvals too close: the sooner end", Policy{}, 200, 300, exp(yes(100), 900), exp(n("2", "a", 103, Approved), 300), exp(timed("3", "a", 1, 1, Pending), 900))
 	f("an approval that is over and perhaps reset, and an older one", NotStarted, n("1", "a", 100, NotStarted), timed("2", "a", 105, 106, Approved), exp(timed("3", "a", 106, 103, Approved), 107))
+	f("an approval that is over and perhaps superseded, and an older one", NotStarted, no(100), timed("2", "a", 105, 106, Approved), exp(timed("3", "a", 106, 103, Approved), 107))
 	c.until("and what nobody knows to be older than that", Policy{}, 450, 505, exp(timed("1", "a", 107, 108, Approved), 900), exp(timed("2", "a", 106, 112, Approved), 505), exp(n("3", "a", 110, Approved), 901))
 }
