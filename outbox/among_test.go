@@ -41,8 +41,8 @@ func TestMetricsOfMany(t *testing.T) {
 		for _, f := range families {
 			for _, m := range f.GetMetric() {
 				name := strings.TrimPrefix(f.GetName(), "outbox_")
-				for _, l := range m.GetLabel() {
-					name += " " + l.GetValue()
+				if l := m.GetLabel(); len(l) > 0 {
+					name += " " + l[0].GetValue()
 				}
 				if v := m.GetGauge().GetValue(); v != 0 {
 					is[name] = v
