@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"countersign/outbox"
 	"countersign/relay/registry"
@@ -10,11 +11,14 @@ import (
 
 // Begin has what a partition owes delivered from now on, as soon as Run runs: its outbox is one of
 // those that senders claim from. Until then its owner says to the outbox which endpoints there are,
-// and claims nothing; from then on the dispatcher says it. The partition is not begun already. One
-// call at a time is made about a partition.
+// and claims nothing; from then on the dispatcher says it. It fails where the outbox cannot be read, and
+// of a partition that has begun already. One call at a time is made about a partition.
 func (d *Dispatcher) Begin(p int32, o *outbox.Outbox) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if slices.ContainsFunc(d.owed.parts(), func(is *part) bool { return is.number == p }) {
+		return fmt.Errorf("begin partition %d: it has begun", p)
+	}
 	if err := o.Serve(append(endpointsOf(d.o.Registry.Read()), d.soon...)...); err != nil {
 		return fmt.Errorf("begin partition %d: %w", p, err)
 	}

@@ -151,6 +151,9 @@ func TestUrgentInAnyPartition(t *testing.T) {
 			g.oweIn(other, 0, 40, false)
 		}
 		g.oweIn(p, 50, 1, true)
+		for _, b := range g.outbox.parts { // as if it had become due by time
+			b.Rush("a")
+		}
 		s := g.dispatcher.senders["a"]
 		l := &line{s: s}
 		next := func(want string) {
@@ -335,6 +338,9 @@ func TestBeginServes(t *testing.T) {
 	if err := g.dispatcher.Begin(2, g.outbox.parts[2]); err != nil {
 		t.Fatal(err)
 	}
+	if err := g.dispatcher.Begin(2, g.outbox.parts[2]); err == nil {
+		t.Error("it has begun twice")
+	}
 	g.configure(a, g.endpoint("b", g.url), g.endpoint("c", g.url))
 	g.run()
 	for i := range 40 {
@@ -379,4 +385,54 @@ func TestOnePartitionBehind(t *testing.T) {
 	mu.Unlock()
 	letGo()
 	eventually(t, "everything is told", func() bool { return g.outbox.Owed("a") == 0 })
+}
+
+// TestAskedOfAll: what is said of an endpoint, and done about it, is of all partitions.
+func TestAskedOfAll(t *testing.T) {
+	t.Parallel()
+	g := newRigIn(t, 4, func(_ *rig, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, func(e *registry.Endpoint) {
+		e.Concurrency, e.Retry = 16, registry.Retry{First: time.Hour, Factor: 1, Max: time.Hour, Attempts: 9}
+	})
+	began := g.clock.now().Truncate(time.Millisecond)
+	for p := range 4 {
+		g.oweIn(p, 0, 2, false)
+		g.oweIn(p, 2, 1, true)
+	}
+	view := func(id string) EndpointView {
+		t.Helper()
+		for _, v := range g.dispatcher.Endpoints() {
+			if v.ID == id {
+				return v
+			}
+		}
+		t.Fatalf("no endpoint %s", id)
+		return EndpointView{}
+	}
+	if v := view("a"); v.Owed != 12 || v.Dead != 0 || v.OldestDue.Before(began) || v.OldestDue.After(g.clock.now()) {
+		t.Errorf("%+v", v)
+	}
+	stop := g.background(g.dispatcher.Run)
+	eventually(t, "all have been tried", func() bool { return g.took.Load() == 12 })
+	eventually(t, "all wait for their next try", func() bool { return view("a").OldestDue.IsZero() && len(g.claimed(3)) == 0 })
+	stop()
+	if n, more, err := g.dispatcher.RetryAll(t.Context(), "a"); n != 12 || more || err != nil {
+		t.Errorf("%d made due, more %v, %v", n, more, err)
+	}
+	disabled := make(chan error, 1)
+	g.registry.Disable("a", "it is gone", func(err error) { disabled <- err })
+	if err := <-disabled; err != nil {
+		t.Fatal(err)
+	}
+	o, err := g.dispatcher.ToGiveUp("a", 3)
+	if err != nil || o.Owed != 12 || o.Rejections != 4 || len(o.Withheld) != 3 {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	for p, w := range o.Withheld {
+		if w.Subject != fmt.Sprintf("acme/user-%d-2", p) {
+			t.Errorf("%d is %+v", p, w)
+		}
+	}
+	if is, err := g.dispatcher.GiveUp(t.Context(), "a"); err != nil || is.GivenUp != 12 || is.Owed != 0 || view("a").Dead != 12 {
+		t.Errorf("%+v, %v", is, err)
+	}
 }
