@@ -341,10 +341,12 @@ func TestBeginServes(t *testing.T) {
 	if err := g.dispatcher.Begin(2, g.outbox.parts[2]); err == nil {
 		t.Error("it has begun twice")
 	}
+	for i := range 40 {
+		g.oweAt("b", fmt.Sprint("user-", i), fmt.Sprint("evt_b", i), 1)
+	}
 	g.configure(a, g.endpoint("b", g.url), g.endpoint("c", g.url))
 	g.run()
 	for i := range 40 {
-		g.oweAt("b", fmt.Sprint("user-", i), fmt.Sprint("evt_b", i), 1)
 		g.oweAt("c", fmt.Sprint("user-", i), fmt.Sprint("evt_c", i), 1)
 	}
 	eventually(t, "all is told", func() bool { return g.took.Load() == 80 && g.outbox.Owed("b")+g.outbox.Owed("c") == 0 })
@@ -374,13 +376,25 @@ func TestOnePartitionBehind(t *testing.T) {
 	letGo := g.held()
 	g.run()
 	eventually(t, "it is behind", func() bool { return g.outbox.parts[0].Behind() })
+	before := 0
 	for i := range 20 {
 		g.oweIn(1+i%3, 100*i, 50, i%2 == 0)
 		eventually(t, "another partition is told", func() bool { return g.outbox.parts[1+i%3].Owed("a") == 0 })
+		if i > 0 { // else somebody may have looked before it was behind
+			continue
+		}
+		eventually(t, "nothing is under way", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.turns.inFlight == 0
+		})
+		mu.Lock()
+		before = made[0]
+		mu.Unlock()
 	}
 	mu.Lock()
-	if n := made[0]; n > 8192+64 {
-		t.Errorf("%d attempts are made while the disk takes nothing", n)
+	if n := made[0]; n > 8192+64 || n != before {
+		t.Errorf("%d attempts are made while the disk takes nothing, %d before it was behind", n, before)
 	}
 	mu.Unlock()
 	letGo()
