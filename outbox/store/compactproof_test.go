@@ -34,11 +34,11 @@ func TestCopyProof(t *testing.T) {
 		if err := errors.Join(c.start(), c.all(t.Context())); err != nil {
 			t.Fatal(err)
 		}
-		left := sums{of: c.sums.of}
-		if err := c.to.Update(func(tx *bolt.Tx) error { return spoil(c, &Tx{bolt: tx, sums: &left}) }); err != nil {
+		var j *joint
+		if err := c.to.Update(func(tx *bolt.Tx) error { j = newJoint(tx, c.sums); return spoil(c, j.tx(s.part)) }); err != nil {
 			t.Fatal(err)
 		}
-		c.sums.of = left.of
+		j.into(c.sums)
 		src, err := s.begin()
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestCopyProof(t *testing.T) {
 		defer src.Rollback()
 		err = c.check(t.Context(), func(int64, int64) {})
 		if err == nil {
-			err = c.last(src, &s.sums, nil)
+			err = c.last(src, s.sums, nil)
 		}
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

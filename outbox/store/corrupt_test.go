@@ -320,7 +320,7 @@ func TestAuditorsSeeAll(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		rep, err := Examine(t.Context(), path, "", nil, &seenAll{})
+		rep, err := Examine(t.Context(), path, "", nil, func(uint8) Auditor { return &seenAll{} })
 		if err != nil || len(rep.Problems) != map[bool]int{true: 1}[asked] || asked && rep.Problems[0] != fmt.Sprint("seen ", rep.Records) {
 			t.Errorf("%s: %+v, %v", what, rep, err)
 		}
