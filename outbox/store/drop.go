@@ -48,7 +48,7 @@ func (s *Store) partsThat(is presence) (parts []uint8, err error) {
 // Drop takes a part away with everything in it, and not the node's own. Nil means that it has gone
 // from stable storage, and the part is as if nobody had ever written to it: whoever used it has
 // ended before. It does so in steps, so that nobody waits long for the writer. From the first one on
-// nobody can read the part, or write to it; whatever ends the steps, another Drop goes on with them,
+// who reads the part or writes to it gets an error; whatever ends the steps, another Drop goes on with them,
 // and so does the next opening. Drop is refused while the file is copied, by a backup or a
 // compaction, and they are while it runs.
 func (s *Store) Drop(ctx context.Context, n uint8) error {
@@ -59,13 +59,12 @@ func (s *Store) Drop(ctx context.Context, n uint8) error {
 		return fmt.Errorf("drop part %d: %w", n, err)
 	}
 	defer s.endDrop()
-	part := s.Part(n)
 	for done := false; !done; {
 		began := time.Now()
 		err := ctx.Err()
 		if err == nil { // a step that has begun ends, before a copy may begin
-			err = part.Update(Without(context.WithoutCancel(ctx)), func(tx *Tx) (err error) {
-				done, err = tx.drop()
+			err = s.Part(0).Update(Without(context.WithoutCancel(ctx)), func(tx *Tx) (err error) {
+				done, err = tx.all.tx(n).drop()
 				return err
 			})
 		}
@@ -114,8 +113,8 @@ func (s *Store) finishDrops() error {
 
 func (s *Store) finishDrop(part uint8) error {
 	for done := false; !done; {
-		o := &op{part: part, done: make(chan struct{}), fn: func(tx *Tx) (err error) {
-			done, err = tx.drop()
+		o := &op{done: make(chan struct{}), fn: func(tx *Tx) (err error) {
+			done, err = tx.all.tx(part).drop()
 			return err
 		}}
 		if err := s.o.Context.Err(); err != nil {
@@ -142,8 +141,13 @@ func (tx *Tx) drop() (done bool, err error) {
 	default:
 	}
 	own := &Tx{bolt: tx.bolt, part: tx.part, sums: tx.sums, raw: true}
-	defer func() { tx.deletes += own.deletes }()
-	if more, err := own.empty(); more || err != nil {
+	more, err := own.empty()
+	tx.deletes += own.deletes
+	if more && err == nil {
+		err = own.sums.keep(own)
+		tx.sums.moved = false
+	}
+	if more || err != nil {
 		return false, err
 	}
 	for _, n := range namesOf(tx.part) {

@@ -35,6 +35,15 @@ func (j *joint) tx(part uint8) *Tx {
 	return tx
 }
 
+// run runs a function in its part.
+func (j *joint) run(o *op) error {
+	tx := j.tx(o.part)
+	if tx.presence() == dropping {
+		return errDropping
+	}
+	return protect(o.fn, tx)
+}
+
 // keep writes what is written last, in each part.
 func (j *joint) keep() error {
 	for _, part := range slices.Sorted(maps.Keys(j.of)) {
@@ -110,17 +119,13 @@ func (tx *Tx) presence() presence {
 	return tx.is
 }
 
-// errDropping is what whoever writes to a part meets while it is dropped.
+// errDropping is what whoever wants a part meets while it is dropped.
 var errDropping = errors.New("the part is being dropped")
 
 // begin makes the buckets of a part that has none.
 func (tx *Tx) begin() error {
-	switch tx.presence() {
-	case present:
+	if tx.presence() == present {
 		return nil
-	case dropping:
-		return errDropping
-	default:
 	}
 	for _, n := range namesOf(tx.part) {
 		if _, err := tx.bolt.CreateBucket(n.inFile()); err != nil {

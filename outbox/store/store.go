@@ -301,7 +301,7 @@ func (s *Store) try(group []*op) (bad int, j *joint, err error) {
 	j = newJoint(bare, s.sums)
 	j.noting = len(s.copies) > 0
 	for i, o := range group {
-		if err := protect(o.fn, j.tx(o.part)); err != nil {
+		if err := j.run(o); err != nil {
 			if rerr := bare.Rollback(); rerr != nil {
 				return -1, nil, fmt.Errorf("%w: %w", ErrUnknown, rerr)
 			}

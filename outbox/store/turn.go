@@ -61,6 +61,9 @@ func (s *Store) begin() (*bolt.Tx, error) {
 func (s *Store) View(fn func(*Tx) error) error {
 	return s.read(func(bare *bolt.Tx) error {
 		tx := &Tx{bolt: bare, part: s.part}
+		if tx.presence() == dropping {
+			return errDropping
+		}
 		defer func() { s.tellLooked(tx.looked) }()
 		return fn(tx)
 	})
