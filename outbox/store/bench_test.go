@@ -63,6 +63,34 @@ func BenchmarkGet(b *testing.B) {
 	})
 }
 
+// BenchmarkOpen is what it costs to open a file that was closed cleanly, with its examination, and
+// to close it again: of the node's own part alone, and with twelve beside it, each with a few
+// records in every bucket.
+func BenchmarkOpen(b *testing.B) {
+	for _, parts := range []int{0, 12} {
+		b.Run(fmt.Sprint(parts), func(b *testing.B) {
+			dir := fastDir(b)
+			s := mustOpen(b, Options{Dir: dir})
+			for part := range uint8(parts + 1) { //nolint:gosec // there are few
+				if err := populate(s, part); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				s := mustOpen(b, Options{Dir: dir})
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkDelete(b *testing.B) {
 	benchmarkTx(b, func(tx *Tx, rnd *rand.Rand) error {
 		for range 1000 { // few of them are there after a while: so it is with what leads to the head of a lane
