@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 )
 
@@ -68,10 +69,10 @@ func BenchmarkGet(b *testing.B) {
 // records in every bucket.
 func BenchmarkOpen(b *testing.B) {
 	for _, parts := range []int{0, 12} {
-		b.Run(fmt.Sprint(parts), func(b *testing.B) {
+		b.Run(strconv.Itoa(parts), func(b *testing.B) {
 			dir := fastDir(b)
 			s := mustOpen(b, Options{Dir: dir})
-			for part := range uint8(parts + 1) { //nolint:gosec // there are few
+			for part := range uint8(parts + 1) {
 				if err := populate(s, part); err != nil {
 					b.Fatal(err)
 				}

@@ -96,7 +96,10 @@ func (n Name) of(part uint8) Name { return n.bare() | Name(part)<<8 }
 // bare is the number alone.
 func (n Name) bare() Name { return n & 0xff }
 
-func (n Name) part() uint8 { return uint8(n >> 8) } //nolint:gosec // what is left of 16 bits is 8
+// number is bare as a byte.
+func (n Name) number() byte { return byte(n & 0xff) }
+
+func (n Name) part() uint8 { return uint8(n >> 8) }
 
 // String is the bucket's name as people read it.
 func (n Name) String() string {
@@ -143,7 +146,7 @@ func bucketOf(key []byte) Name {
 // No two of them are so near.
 func nearest(key []byte) Name {
 	for part := range 256 {
-		for _, n := range namesOf(uint8(part)) { //nolint:gosec // below 256
+		for _, n := range namesOf(uint8(part)) {
 			if oneBit(string(n.inFile()), key) {
 				return n
 			}

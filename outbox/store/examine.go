@@ -275,7 +275,7 @@ func (e *examination) comparePart(part uint8, p *examinedPart) error {
 // damagedKey says in which bucket of its part a damaged record was found, and when: at tells records apart whose keys are
 // equal, also those of an earlier mending.
 func damagedKey(n Name, at uint64, key []byte) []byte {
-	return append(binary.BigEndian.AppendUint64([]byte{byte(n.bare())}, at), key[:min(len(key), 1024)]...)
+	return append(binary.BigEndian.AppendUint64([]byte{n.number()}, at), key[:min(len(key), 1024)]...)
 }
 
 const (

@@ -301,7 +301,7 @@ func leaves(t *testing.T, file []byte, n Name) (pages []int) {
 	at := map[int]bool{}
 	if err := db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(n.inFile()).ForEach(func(k, v []byte) error {
-			for page := 0; page < len(file)/4096; page++ {
+			for page := range len(file) / 4096 {
 				if b := file[page*4096 : (page+1)*4096]; binary.LittleEndian.Uint16(b[8:]) == flagLeaf && strings.Contains(string(b), string(v[recordHeader:])) {
 					at[page] = true
 				}

@@ -76,7 +76,7 @@ func stored(record []byte) uint64 {
 
 func checksum(n Name, key, record []byte) uint64 {
 	var head [6]byte
-	head[0], head[1] = byte(n), record[0]
+	head[0], head[1] = n.number(), record[0]
 	binary.LittleEndian.PutUint32(head[2:], uint32(len(key))) //nolint:gosec // bbolt's keys have at most 32 KiB
 	head[5] = n.part()                                        // of which lengths leave the highest byte free
 	var d xxhash.Digest
