@@ -223,7 +223,7 @@ func (h *handover) same(when string, other *rig, all bool) {
 // sound has a file examined, by all who look at what they keep.
 func (h *handover) sound(g *rig) {
 	h.t.Helper()
-	rep, err := store.Examine(h.t.Context(), filepath.Join(g.snapshot(), "countersign.db"), "", nil, NewAuditor(), outbox.NewAuditor())
+	rep, err := store.Examine(h.t.Context(), filepath.Join(g.snapshot(), "countersign.db"), "", nil, NewAuditor, outbox.NewAuditor)
 	if err != nil || len(rep.Problems) > 0 {
 		h.t.Errorf("what was restored does not pass its check: %v %v", rep.Problems, err)
 	}
