@@ -89,6 +89,12 @@ func (s *State) Apply(us []Update, p Policy) ([]Change, []Verdict) {
 	news := false
 	for i := range us {
 		u := us[i].lowered()
+		if s.foreign(&u) {
+			if verdicts[i] = Stale; u.Expiring {
+				verdicts[i] = Superseded
+			}
+			continue
+		}
 		if u.Kind != Timer && !s.remember(&u) {
 			verdicts[i] = Duplicate
 			continue
